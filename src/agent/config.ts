@@ -1,0 +1,157 @@
+import { readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
+import path from 'node:path';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { AgentError } from '../core/errors.ts';
+import { LOG_LEVELS } from '../core/logger.ts';
+import { nearestKey } from './nearest-key.ts';
+
+const absolutePath = z
+  .string()
+  .refine((value) => path.isAbsolute(value), 'must be an absolute path');
+
+const hostPort = z.string().refine((value) => {
+  const match = /^(.+):(\d{1,5})$/.exec(value);
+  const port = Number(match?.[2]);
+  return match !== null && port <= 65_535;
+}, 'must be HOST:PORT, such as 10.0.0.1:7443 or [fd00::1]:7443');
+
+const listenAddress = hostPort.refine((value) => {
+  const host = value.slice(0, value.lastIndexOf(':')).replace(/^\[|\]$/g, '');
+  return isIP(host) !== 0;
+}, 'must start with an IP address, such as 0.0.0.0:7443');
+
+const dnsLabel = z
+  .string()
+  .regex(/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/, 'must be a DNS name, such as node-1');
+
+const configSchema = z.strictObject({
+  /** The Kubernetes node's name; part of this node's identity `spiffe://novacron/node/NAME`. */
+  nodeName: dnsLabel,
+  /** Unix socket of the API, for root on this node only. */
+  socket: absolutePath.default('/run/novacron/agent.sock'),
+  /** TCP address of the API, mutual TLS 1.3. */
+  listen: listenAddress.default('0.0.0.0:7443'),
+  /** Where other nodes reach this node's API. */
+  advertise: hostPort,
+  /** Plain HTTP for /metrics, /healthz and /readyz. */
+  httpListen: listenAddress.default('127.0.0.1:7480'),
+  /** Journal and identity; must survive a reboot. */
+  stateDirectory: absolutePath.default('/var/lib/novacron'),
+  /** Sockets and transfers; must be the same path on all nodes, and must not survive a reboot. */
+  runDirectory: absolutePath.default('/run/novacron'),
+  logLevel: z.enum(LOG_LEVELS).default('info'),
+  tls: z.strictObject({
+    certificate: absolutePath,
+    key: absolutePath,
+    ca: absolutePath,
+  }),
+  hypervisor: z
+    .strictObject({
+      uri: z.string().default('qemu:///system'),
+      /** libvirt's own socket on this node; incoming migrations are led to it. */
+      libvirtSocket: absolutePath.default('/run/libvirt/libvirt-sock'),
+      /** What VMs run on; `auto` takes kvm where the hypervisor offers it. */
+      accelerator: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
+      machineType: z.string().default('q35'),
+      /** Default CPU model; `auto` takes host-model with kvm and qemu64 with tcg. */
+      cpuModel: z.string().default('auto'),
+      /** Where consoles are logged; written by libvirt's virtlogd. */
+      consoleDirectory: absolutePath.default('/var/log/libvirt/qemu'),
+      callWorkers: z.int().min(1).max(16).default(4),
+      callTimeoutMs: z.int().min(100).max(600_000).default(10_000),
+    })
+    .prefault({}),
+  capacity: z
+    .strictObject({
+      /** Memory of this node that VMs may not have. */
+      reservedMemoryBytes: z
+        .int()
+        .min(0)
+        .default(1024 ** 3),
+    })
+    .prefault({}),
+  migration: z
+    .strictObject({
+      streamer: absolutePath.default('/usr/libexec/novacron/novacron-streamer'),
+      /** Ports on which incoming transfers listen. */
+      portMin: z.int().min(1024).max(65_535).default(49_152),
+      portMax: z.int().min(1024).max(65_535).default(49_215),
+      /** TLS connections of one transfer. */
+      lanes: z.int().min(1).max(16).default(2),
+      compression: z.enum(['auto', 'off']).default('auto'),
+      /** All bytes of one migration together; 0 is unlimited. */
+      bandwidthBytesPerSecond: z.int().min(0).default(0),
+      maxDowntimeMs: z.int().min(1).max(60_000).default(100),
+      /** How long a transfer waits for a lost link. */
+      reconnectTimeoutMs: z.int().min(1_000).max(3_600_000).default(60_000),
+    })
+    .prefault({}),
+  /** Addresses of other nodes' agents by node name, for `migrate --to NAME`. */
+  peers: z.record(dnsLabel, hostPort).default({}),
+});
+
+export type AgentConfig = Readonly<z.infer<typeof configSchema>>;
+
+/** Reads the file once, at start. Nothing else in the agent reads files or the environment for settings. */
+export async function loadConfig(file: string): Promise<AgentConfig> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    throw new AgentError('INVALID_CONFIG', `Cannot read the configuration ${file}`, {
+      cause: error,
+    });
+  }
+  return parseConfig(text, file);
+}
+
+/** Checks a configuration text; `file` is only named in messages. Fails with INVALID_CONFIG. */
+export function parseConfig(text: string, file: string): AgentConfig {
+  let document: unknown;
+  try {
+    document = parse(text) ?? {};
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new AgentError('INVALID_CONFIG', `${file} is no YAML: ${reason}`);
+  }
+  const result = configSchema.safeParse(document);
+  if (!result.success) {
+    const problems = result.error.issues.flatMap(describeIssue);
+    throw new AgentError('INVALID_CONFIG', `${file}: ${problems.join('; ')}`, {
+      violations: problems.map((problem) => ({
+        field: problem.slice(0, problem.indexOf(':')),
+        description: problem,
+      })),
+    });
+  }
+  return Object.freeze(result.data);
+}
+
+function describeIssue(issue: z.core.$ZodIssue): string[] {
+  const at = issue.path.join('.');
+  if (issue.code !== 'unrecognized_keys') return [`${at || '(top level)'}: ${issue.message}`];
+  return issue.keys.map((key) => {
+    const where = at === '' ? key : `${at}.${key}`;
+    const near = nearestKey(key, knownKeys(issue.path));
+    return near === undefined
+      ? `${where}: unknown key`
+      : `${where}: unknown key; did you mean ${at === '' ? near : `${at}.${near}`}?`;
+  });
+}
+
+/** The keys that the schema has at a path. */
+function knownKeys(at: readonly PropertyKey[]): string[] {
+  let schema: unknown = configSchema;
+  for (const key of at) schema = shapeOf(schema)[String(key)];
+  return Object.keys(shapeOf(schema));
+}
+
+function shapeOf(schema: unknown): Readonly<Record<string, unknown>> {
+  let current = schema;
+  // Defaults and prefaults wrap the object that has the keys.
+  while (current instanceof z.ZodPrefault || current instanceof z.ZodDefault)
+    current = current.unwrap();
+  return current instanceof z.ZodObject ? current.shape : {};
+}

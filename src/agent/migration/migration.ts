@@ -1,0 +1,160 @@
+import type { Reason } from '../../core/errors.ts';
+import type { VmDefinition } from '../../core/vm-spec.ts';
+import type { Accelerator } from '../../drivers/hypervisor.ts';
+import type { ReportOrigin } from '../report-origin.ts';
+import type { VmRef } from '../vms/vm.ts';
+import type { MigrationPhase } from './states.ts';
+
+/** What a migration should do. */
+export interface MigrationSpec {
+  readonly vm: VmRef;
+  readonly destinationNode: string;
+  /** HOST:PORT of the destination's agent; undefined takes it from the configuration. */
+  readonly destinationAddress: string | undefined;
+  readonly maxDowntimeMs: number | undefined;
+  /** 0 takes the node's default. */
+  readonly bandwidthBytesPerSecond: number;
+  readonly timeoutMs: number | undefined;
+}
+
+/** One attempt to move a VM. */
+export interface Migration {
+  readonly id: string;
+  readonly spec: MigrationSpec;
+  readonly role: 'source' | 'destination';
+  readonly sourceNode: string;
+  readonly destinationNode: string;
+  readonly phase: MigrationPhase;
+  /** Why it failed or was cancelled; undefined otherwise. */
+  readonly reason: Reason | undefined;
+  readonly message: string;
+  readonly startedAtMs: number;
+  readonly endedAtMs: number | undefined;
+  readonly progress: MigrationProgress;
+  readonly result: MigrationResult | undefined;
+  readonly phases: readonly { readonly phase: MigrationPhase; readonly startedAtMs: number }[];
+  readonly transport: 'stream';
+  readonly origin: ReportOrigin;
+}
+
+export interface MigrationProgress {
+  readonly memoryTotalBytes: bigint;
+  readonly memoryProcessedBytes: bigint;
+  readonly memoryRemainingBytes: bigint;
+  readonly memoryBytesPerSecond: bigint;
+  readonly dirtyBytesPerSecond: bigint;
+  readonly iteration: number;
+  readonly wireBytes: bigint;
+  readonly estimatedMsLeft: number | undefined;
+  /** 0 to 1; never falls. */
+  readonly fractionDone: number;
+  readonly stalledMs: number;
+}
+
+export interface MigrationResult {
+  readonly totalMs: number;
+  readonly downtimeMs: number;
+  readonly memoryProcessedBytes: bigint;
+  readonly wireBytes: bigint;
+  readonly iterations: number;
+  readonly reconnects: number;
+}
+
+export interface MigrationBlocker {
+  readonly reason: Reason;
+  readonly message: string;
+  readonly nodeName: string;
+  /** Field of the spec or thing that it is about; may be empty. */
+  readonly subject: string;
+}
+
+export interface MigrationPlan {
+  readonly blockers: readonly MigrationBlocker[];
+  readonly transport: 'stream';
+  readonly memoryBytes: number;
+}
+
+/** Migrations as callers see them; all calls go to the node where the VM runs. */
+export interface MigrationService {
+  plan(spec: MigrationSpec, signal: AbortSignal): Promise<MigrationPlan>;
+  start(id: string, spec: MigrationSpec, signal: AbortSignal): Promise<Migration>;
+  get(id: string, signal: AbortSignal): Promise<Migration>;
+  list(
+    filter: { readonly activeOnly: boolean },
+    signal: AbortSignal,
+  ): Promise<readonly Migration[]>;
+  /** The migration as it is, then its progress; ends after the final state. */
+  watch(id: string, signal: AbortSignal): AsyncIterable<Migration>;
+  cancel(id: string, signal: AbortSignal): Promise<Migration>;
+}
+
+/** The VM of a migration as the destination must know it. */
+export interface IncomingVm {
+  readonly definition: VmDefinition;
+  readonly machineType: string;
+  readonly accelerator: Accelerator | undefined;
+  readonly sourceHostUuid: string;
+  readonly sourceQemuVersion: string;
+}
+
+export interface IncomingBlocker {
+  readonly reason: Reason;
+  readonly message: string;
+  readonly subject: string;
+}
+
+export type IncomingState = 'absent' | 'prepared' | 'receiving' | 'arrived' | 'unknown';
+
+/** What agents ask of each other. `caller` is the node that the caller's certificate names. */
+export interface IncomingService {
+  handshake(
+    request: {
+      readonly protocolMin: number;
+      readonly protocolMax: number;
+      readonly agentVersion: string;
+    },
+    signal: AbortSignal,
+  ): Promise<PeerHandshake>;
+  check(
+    incoming: IncomingVm,
+    caller: string,
+    signal: AbortSignal,
+  ): Promise<readonly IncomingBlocker[]>;
+  prepare(
+    request: {
+      readonly migrationId: string;
+      readonly incoming: IncomingVm;
+      readonly transferToken: string;
+    },
+    caller: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly host: string; readonly port: number }>;
+  get(
+    migrationId: string,
+    vmUid: string,
+    caller: string,
+    signal: AbortSignal,
+  ): Promise<IncomingReport>;
+  release(
+    migrationId: string,
+    vmUid: string,
+    outcome: 'commit' | 'abort',
+    caller: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly wireBytes: number }>;
+}
+
+export interface PeerHandshake {
+  readonly protocol: number;
+  readonly agentVersion: string;
+  readonly nodeName: string;
+  readonly hostUuid: string;
+}
+
+export interface IncomingReport {
+  readonly state: IncomingState;
+  /** 0 if the VM is not here. */
+  readonly ownershipEpoch: number;
+  /** 0 if not known. */
+  readonly downtimeMs: number;
+}

@@ -1,0 +1,40 @@
+import type { IncomingBlocker, IncomingReport, IncomingVm, PeerHandshake } from './migration.ts';
+
+/** Reaches the agents of other nodes. */
+export interface Peers {
+  /**
+   * The agent of a node. The address comes from the configuration unless given; fails with PEER_UNKNOWN if neither
+   * has one. Connects only when used; a peer whose certificate names another node is refused with
+   * PEER_UNREACHABLE.
+   */
+  find(nodeName: string, address: string | undefined): Peer;
+}
+
+/** The agent of another node. Calls fail with PEER_UNREACHABLE when it does not answer. */
+export interface Peer {
+  readonly nodeName: string;
+  handshake(
+    request: {
+      readonly protocolMin: number;
+      readonly protocolMax: number;
+      readonly agentVersion: string;
+    },
+    signal: AbortSignal,
+  ): Promise<PeerHandshake>;
+  check(incoming: IncomingVm, signal: AbortSignal): Promise<readonly IncomingBlocker[]>;
+  prepare(
+    request: {
+      readonly migrationId: string;
+      readonly incoming: IncomingVm;
+      readonly transferToken: string;
+    },
+    signal: AbortSignal,
+  ): Promise<{ readonly host: string; readonly port: number }>;
+  get(migrationId: string, vmUid: string, signal: AbortSignal): Promise<IncomingReport>;
+  release(
+    migrationId: string,
+    vmUid: string,
+    outcome: 'commit' | 'abort',
+    signal: AbortSignal,
+  ): Promise<{ readonly wireBytes: number }>;
+}

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+
+/**
+ * Which part may import which; a part may always import itself.
+ * `drivers` are the contracts (src/drivers/*.ts), `drivers/x` one technology's folder.
+ */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  core: [],
+  gen: [],
+  drivers: ['core'],
+  'drivers/*': ['core', 'drivers'],
+  agent: ['core', 'drivers', 'client'],
+  'agent/rpc': ['core', 'gen', 'agent', 'client'],
+  'agent/main.ts': ['core', 'client', 'drivers', 'drivers/*', 'agent', 'agent/rpc'],
+  client: ['core', 'gen'],
+  cli: ['core', 'client'],
+  operator: ['core', 'client'],
+};
+
+/** The part a file belongs to: its own entry in the table, or else its top folder. */
+function partOf(file: string): string {
+  const [, top = '', next = ''] = file.split('/');
+  if (top === 'drivers' && !next.endsWith('.ts')) return `drivers/${next}`;
+  return `${top}/${next}` in MAY_IMPORT ? `${top}/${next}` : top;
+}
+
+function kindOf(part: string): string {
+  return part.replace(/^drivers\/.*/, 'drivers/*');
+}
+
+function allowed(from: string, to: string): boolean {
+  return from === to || (MAY_IMPORT[kindOf(from)] ?? []).includes(kindOf(to));
+}
+
+test('imports follow the layers', () => {
+  const files = globSync('src/**/*.ts');
+  assert.notEqual(files.length, 0);
+  const wrong = files.flatMap((file) =>
+    [...readFileSync(file, 'utf8').matchAll(/\bfrom '(\.[^']+)'/g)]
+      .map(([, target = '']) => path.posix.join(path.posix.dirname(file), target))
+      .filter((target) => !allowed(partOf(file), partOf(target)))
+      .map((target) => `${file} -> ${target}`),
+  );
+  assert.deepEqual(wrong, []);
+});
