@@ -5,7 +5,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { AgentError } from '../core/errors.ts';
 import { LOG_LEVELS } from '../core/logger.ts';
-import { nearestKey } from './nearest-key.ts';
+import { nearestKey } from '../core/nearest-key.ts';
 
 const absolutePath = z
   .string()
@@ -86,6 +86,10 @@ const configSchema = z.strictObject({
       maxDowntimeMs: z.int().min(1).max(60_000).default(100),
       /** How long a transfer waits for a lost link. */
       reconnectTimeoutMs: z.int().min(1_000).max(3_600_000).default(60_000),
+    })
+    .refine((value) => value.portMin <= value.portMax, {
+      message: 'must not be below portMin',
+      path: ['portMax'],
     })
     .prefault({}),
   /** Addresses of other nodes' agents by node name, for `migrate --to NAME`. */

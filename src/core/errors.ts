@@ -43,6 +43,8 @@ export const REASONS = {
   MIGRATION_BLOCKED: 'failed-precondition',
   MIGRATION_PAST_SWITCHOVER: 'failed-precondition',
   MIGRATION_FAILED: 'internal',
+  MIGRATION_CANCELLED: 'aborted',
+  MIGRATION_TIMEOUT: 'deadline-exceeded',
   PEER_UNKNOWN: 'failed-precondition',
   PEER_UNREACHABLE: 'unavailable',
   PEER_INCOMPATIBLE: 'failed-precondition',

@@ -1,0 +1,129 @@
+import { hasReason } from '../../core/errors.ts';
+import type { VmDefinition } from '../../core/vm-spec.ts';
+import type { Hypervisor, HypervisorInfo } from '../../drivers/hypervisor.ts';
+import type { CapacityLedger } from '../vms/capacity.ts';
+import type { Ownership } from '../vms/ownership.ts';
+import type { Vm } from '../vms/vm.ts';
+import type { IncomingBlocker, IncomingVm } from './migration.ts';
+
+export interface IncomingCheckOptions {
+  readonly hypervisor: Hypervisor;
+  readonly capacity: CapacityLedger;
+  readonly ownership: Ownership;
+  readonly listVms: () => readonly Vm[];
+  /** What VMs run on here. */
+  readonly accelerator: 'kvm' | 'tcg';
+  /** Fails with INVALID_SPEC, IMAGE_NOT_FOUND and the like if the VM could not work on this node. */
+  readonly validate: (definition: VmDefinition, signal: AbortSignal) => Promise<void>;
+}
+
+/** Names everything that keeps a VM from coming to this node. Changes nothing. */
+export async function checkIncoming(
+  incoming: IncomingVm,
+  options: IncomingCheckOptions,
+  signal: AbortSignal,
+): Promise<IncomingBlocker[]> {
+  const info = await options.hypervisor.getInfo(signal);
+  const blockers = hostBlockers(incoming, info, options);
+  const { definition } = incoming;
+  const here = await options.hypervisor.find(definition.uid, signal);
+  const sameName = options
+    .listVms()
+    .find(
+      (vm) =>
+        vm.definition.namespace === definition.namespace && vm.definition.name === definition.name,
+    );
+  if (here !== undefined || sameName !== undefined) {
+    blockers.push({
+      reason: 'VM_ALREADY_EXISTS',
+      message: `there is a VM ${here?.hypervisorName ?? definition.name} with that ${here === undefined ? 'name' : 'uid'} already; remove it there first`,
+      subject: 'metadata',
+    });
+  }
+  await collect(blockers, () => options.validate(definition, signal));
+  await collect(blockers, () => {
+    options.capacity.reserve(reservationOf(definition), options.listVms());
+    options.capacity.release(definition.uid);
+  });
+  return blockers;
+}
+
+export function reservationOf(definition: VmDefinition) {
+  return {
+    vmUid: definition.uid,
+    namespace: definition.namespace,
+    name: definition.name,
+    memoryBytes: definition.spec.memory.sizeBytes,
+  };
+}
+
+function hostBlockers(
+  incoming: IncomingVm,
+  info: HypervisorInfo,
+  options: IncomingCheckOptions,
+): IncomingBlocker[] {
+  const blockers: IncomingBlocker[] = [];
+  const block = (message: string, subject: string): void => {
+    blockers.push({ reason: 'FEATURE_NOT_SUPPORTED', message, subject });
+  };
+  if (incoming.sourceHostUuid === info.hostUuid) {
+    block('both nodes have the same host UUID; set another host_uuid in libvirtd.conf', '');
+  }
+  if (incoming.accelerator !== undefined && incoming.accelerator !== options.accelerator) {
+    block(
+      `the VM runs on ${incoming.accelerator} and this node on ${options.accelerator}; they cannot exchange VMs`,
+      'status.accelerator',
+    );
+  }
+  if (incoming.machineType !== '' && !info.machineTypes.includes(incoming.machineType)) {
+    block(
+      `QEMU ${info.qemuVersion} has no machine type ${incoming.machineType}; upgrade QEMU there`,
+      'status.machine_type',
+    );
+  }
+  if (compareVersions(info.qemuVersion, incoming.sourceQemuVersion) < 0) {
+    block(
+      `QEMU ${info.qemuVersion} is older than the source's ${incoming.sourceQemuVersion}; VMs only migrate to the same or a newer one`,
+      'status.hypervisor.qemu_version',
+    );
+  }
+  if (options.ownership.isStale(incoming.definition)) {
+    blockers.push({
+      reason: 'VM_NOT_OWNED',
+      message: `the VM at ownership epoch ${incoming.definition.ownershipEpoch} is an older copy of one that has been here`,
+      subject: 'status.ownership_epoch',
+    });
+  }
+  return blockers;
+}
+
+async function collect(
+  blockers: IncomingBlocker[],
+  check: () => Promise<void> | void,
+): Promise<void> {
+  try {
+    await check();
+  } catch (error) {
+    if (
+      !hasReason(
+        error,
+        ...(['INVALID_SPEC', 'IMAGE_NOT_FOUND', 'IMAGE_INVALID', 'IMAGE_IN_USE'] as const),
+        ...(['NODE_CAPACITY_EXCEEDED', 'FEATURE_NOT_SUPPORTED'] as const),
+      )
+    ) {
+      throw error;
+    }
+    blockers.push({
+      reason: error.reason,
+      message: error.message,
+      subject: error.violations[0]?.field ?? 'spec',
+    });
+  }
+}
+
+/** Compares dotted version numbers; negative if the left one is older. Only major and minor decide compatibility. */
+function compareVersions(left: string, right: string): number {
+  const [leftMajor = 0, leftMinor = 0] = left.split('.').map(Number);
+  const [rightMajor = 0, rightMinor = 0] = right.split('.').map(Number);
+  return leftMajor - rightMajor || leftMinor - rightMinor;
+}

@@ -1,0 +1,174 @@
+import { delay } from '../../core/delay.ts';
+import { AgentError } from '../../core/errors.ts';
+import type { TaskGroup } from '../../core/task-group.ts';
+import type { Vm, VmService } from '../vms/vm.ts';
+import type { Migration, MigrationPlan, MigrationService, MigrationSpec } from './migration.ts';
+import { assertSameWish } from './migration-book.ts';
+import type { OutgoingOptions } from './outgoing-context.ts';
+import { OutgoingMigration } from './outgoing-migration.ts';
+import { assertUnblocked, preflight } from './preflight.ts';
+
+/** Pauses between attempts to take up a migration that was interrupted. */
+const RETRY_MS = 500;
+const RETRY_MAX_MS = 30_000;
+
+export interface MigrationManagerOptions extends OutgoingOptions {
+  readonly nodeName: string;
+  readonly agentVersion: string;
+  readonly vms: Pick<VmService, 'get'>;
+  readonly tasks: TaskGroup;
+}
+
+/** Moves VMs away from this node, and tells about all its migrations. */
+export class MigrationManager implements MigrationService {
+  readonly #options: MigrationManagerOptions;
+  readonly #running = new Map<string, OutgoingMigration>();
+
+  constructor(options: MigrationManagerOptions) {
+    this.#options = options;
+  }
+
+  /** Takes up what an earlier agent left. Call once, before anything else may change a VM. */
+  resumeAll(): void {
+    for (const record of this.#options.book.listActive('source')) {
+      const lock = this.#lock(record.vmUid, record.id);
+      const migration = new OutgoingMigration(record, this.#options);
+      this.#start(migration, lock, (signal) => migration.resume(signal));
+    }
+  }
+
+  async plan(spec: MigrationSpec, signal: AbortSignal): Promise<MigrationPlan> {
+    const vm = await this.#options.vms.get(spec.vm, signal);
+    const { blockers } = await preflight(vm, spec, this.#options, signal);
+    return { blockers, transport: 'stream', memoryBytes: vm.definition.spec.memory.sizeBytes };
+  }
+
+  async start(id: string, spec: MigrationSpec, signal: AbortSignal): Promise<Migration> {
+    const { book, locks } = this.#options;
+    const known = book.find(id);
+    if (known !== undefined) {
+      assertSameWish(known, spec.vm.name, spec.destinationNode);
+      return book.get(id);
+    }
+    const vm = await this.#options.vms.get(spec.vm, signal);
+    this.#assertFree(vm);
+    const { blockers, incoming, peer } = await preflight(vm, spec, this.#options, signal);
+    assertUnblocked(blockers, vm.definition.name);
+    if (peer === undefined) throw new Error('A peer that is missing must be a blocker');
+
+    const lock = locks.tryAcquire(vm.definition.uid, `migration ${id}`);
+    if (lock === undefined) throw this.#busy(vm);
+    let begun: ReturnType<typeof book.begin>;
+    try {
+      // Past this line the migration is in the journal, and the caller going away no longer matters.
+      begun = book.begin(OutgoingMigration.newRecord(id, vm, spec));
+    } catch (error) {
+      lock[Symbol.dispose]();
+      throw error;
+    }
+    const migration = new OutgoingMigration(begun.record, this.#options);
+    this.#start(migration, lock, (taskSignal) => migration.run(peer, incoming, taskSignal));
+    this.#options.onChange();
+    return book.get(id);
+  }
+
+  async get(id: string): Promise<Migration> {
+    return this.#options.book.get(id);
+  }
+
+  async list(filter: { readonly activeOnly: boolean }): Promise<readonly Migration[]> {
+    return this.#options.book.list(filter.activeOnly);
+  }
+
+  watch(id: string, signal: AbortSignal): AsyncIterable<Migration> {
+    return this.#options.book.watch(id, signal);
+  }
+
+  async cancel(id: string): Promise<Migration> {
+    const { book } = this.#options;
+    const migration = book.get(id);
+    if (migration.role === 'destination') {
+      throw new AgentError(
+        'INVALID_REQUEST',
+        `Cannot cancel migration ${id} here: ask node ${migration.sourceNode}, where the VM comes from`,
+        { metadata: { migrationId: id } },
+      );
+    }
+    switch (migration.phase) {
+      case 'cancelled':
+        return migration;
+      case 'preparing':
+      case 'copying':
+        book.requestCancel(id);
+        this.#running.get(id)?.cancel();
+        return book.get(id);
+      case 'failed':
+        return migration;
+      default:
+        throw new AgentError(
+          'MIGRATION_PAST_SWITCHOVER',
+          `Cannot cancel migration ${id}: it is ${migration.phase}, and the VM may run on node ${migration.destinationNode} already; migrate it back instead`,
+          { metadata: { migrationId: id, phase: migration.phase } },
+        );
+    }
+  }
+
+  #start(
+    migration: OutgoingMigration,
+    lock: Disposable,
+    work: (signal: AbortSignal) => Promise<void>,
+  ): void {
+    this.#running.set(migration.id, migration);
+    this.#options.tasks.run('migration', async (signal) => {
+      using _lock = lock;
+      try {
+        await this.#toTheEnd(migration, work, signal);
+      } finally {
+        this.#running.delete(migration.id);
+        this.#options.onChange();
+      }
+    });
+  }
+
+  /** A migration is never left half way: whatever breaks (say, a full disk), it is taken up again. */
+  async #toTheEnd(
+    migration: OutgoingMigration,
+    work: (signal: AbortSignal) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    let next = work;
+    for (let pauseMs = RETRY_MS; ; pauseMs = Math.min(2 * pauseMs, RETRY_MAX_MS)) {
+      try {
+        return await next(signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#options.log.error(
+          { migrationId: migration.id, err: error },
+          'Migration interrupted; it will be taken up again',
+        );
+        await delay(pauseMs, signal);
+        next = (again) => migration.resume(again);
+      }
+    }
+  }
+
+  #lock(vmUid: string, id: string): Disposable {
+    const lock = this.#options.locks.tryAcquire(vmUid, `migration ${id}`);
+    if (lock === undefined) throw new Error('Migrations must be taken up before anything else');
+    return lock;
+  }
+
+  #assertFree(vm: Vm): void {
+    if (this.#options.locks.purposeOf(vm.definition.uid) !== undefined) throw this.#busy(vm);
+  }
+
+  #busy(vm: Vm): AgentError {
+    const { uid, name } = vm.definition;
+    const purpose = this.#options.locks.purposeOf(uid) ?? 'another operation';
+    return new AgentError(
+      'VM_BUSY',
+      `Cannot migrate VM ${name}: ${purpose} is in progress; try again when it has ended`,
+      { metadata: { vmId: uid }, retryAfterMs: 1_000 },
+    );
+  }
+}

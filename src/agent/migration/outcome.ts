@@ -1,0 +1,79 @@
+import type { HypervisorVm, JobStatistics } from '../../drivers/hypervisor.ts';
+import type { IncomingState } from './migration.ts';
+
+/** What the source's own hypervisor says about the VM of a migration. */
+export type LocalView =
+  /** It cannot be asked. */
+  | 'unreachable'
+  | 'absent'
+  /** The migration job still runs. */
+  | 'migrating'
+  | 'running'
+  /** Stopped for a switchover that did not end here. */
+  | 'held'
+  | 'paused'
+  | 'stopped';
+
+/** What the destination's agent says; `unreachable` is the network's answer, not its own. */
+export type PeerView = IncomingState | 'unreachable';
+
+export type Verdict =
+  /** Look again later. */
+  | 'wait'
+  /** The VM is at the destination and gone here. */
+  | 'finish'
+  /** The VM is at the destination; the copy here must go. */
+  | 'remove-local'
+  /** The VM is here; the destination must promise never to run it. */
+  | 'abort-peer'
+  /** The VM is here and cannot have reached the destination. */
+  | 'give-up'
+  /** The VM is on neither node. */
+  | 'lost';
+
+/**
+ * How a migration whose job has ended came out. The rule behind it: nobody's silence is taken for an answer, and a
+ * copy runs on only where the other side cannot run one.
+ *
+ * | here \ there              | arrived      | absent     | prepared, receiving | unknown, unreachable   |
+ * |---------------------------|--------------|------------|---------------------|------------------------|
+ * | unreachable, migrating    | wait         | wait       | wait                | wait                   |
+ * | absent                    | finish       | lost       | wait                | wait                   |
+ * | running, paused, stopped  | remove-local | abort-peer | abort-peer          | give-up or wait        |
+ * | held                      | remove-local | abort-peer | abort-peer          | wait                   |
+ *
+ * With the destination silent, `give-up` needs that the guest was never stopped for the switchover: until then it
+ * cannot have started over there.
+ */
+export function judge(local: LocalView, peer: PeerView, switchedOver: boolean): Verdict {
+  if (local === 'unreachable' || local === 'migrating') return 'wait';
+  if (peer === 'arrived') return local === 'absent' ? 'finish' : 'remove-local';
+  if (local === 'absent') return peer === 'absent' ? 'lost' : 'wait';
+  if (peer === 'unknown' || peer === 'unreachable') {
+    return switchedOver || local === 'held' ? 'wait' : 'give-up';
+  }
+  return 'abort-peer';
+}
+
+/** Reduces what the hypervisor says to what matters for the outcome. */
+export function localView(
+  vm: HypervisorVm | undefined,
+  job: JobStatistics | undefined,
+): Exclude<LocalView, 'unreachable'> {
+  if (vm === undefined) return 'absent';
+  if (job?.operation === 'migration-out' && (job.kind === 'bounded' || job.kind === 'unbounded')) {
+    return 'migrating';
+  }
+  switch (vm.state) {
+    case 'stopped':
+    case 'crashed':
+      return 'stopped';
+    case 'paused':
+      // The guest was stopped by the migration, so nobody but the migration will let it go on.
+      return ['migration', 'post-migration', 'starting-up'].includes(vm.stateReason)
+        ? 'held'
+        : 'paused';
+    default:
+      return 'running';
+  }
+}

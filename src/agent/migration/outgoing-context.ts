@@ -1,0 +1,124 @@
+import { AgentError, hasReason } from '../../core/errors.ts';
+import type { KeyLocks } from '../../core/key-locks.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { Hypervisor } from '../../drivers/hypervisor.ts';
+import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
+import type { MigrationRecord } from '../journal/migration-store.ts';
+import type { Ownership } from '../vms/ownership.ts';
+import type { MigrationBook, MovePatch } from './migration-book.ts';
+import type { Peers } from './peers.ts';
+import { advance } from './progress.ts';
+import { isFinal, type MigrationPhase } from './states.ts';
+
+export interface OutgoingOptions {
+  readonly hypervisor: Hypervisor;
+  readonly transfers: TransferDriver;
+  readonly peers: Peers;
+  readonly book: MigrationBook;
+  readonly ownership: Ownership;
+  readonly locks: KeyLocks;
+  readonly defaults: {
+    readonly maxDowntimeMs: number;
+    readonly bandwidthBytesPerSecond: number;
+  };
+  /** Called when VMs of this node have changed. */
+  readonly onChange: () => void;
+  readonly log: Logger;
+}
+
+const CALL_TIMEOUT_MS = 10_000;
+
+/** What is known of one outgoing migration while the agent works on it. */
+export class OutgoingContext {
+  readonly id: string;
+  readonly options: OutgoingOptions;
+  readonly log: Logger;
+  cancelRequested: boolean;
+  timedOut = false;
+  /** The guest may have been stopped for the switchover, and so may run at the destination. */
+  mayHaveSwitchedOver = false;
+  downtimeMs = 0;
+  #record: MigrationRecord;
+  #failure: AgentError | undefined;
+  #reconnects = 0;
+
+  constructor(record: MigrationRecord, options: OutgoingOptions) {
+    this.id = record.id;
+    this.#record = record;
+    this.options = options;
+    this.cancelRequested = record.cancelRequested;
+    this.log = options.log.child({ migrationId: record.id, vmId: record.vmUid });
+  }
+
+  get record(): MigrationRecord {
+    return this.#record;
+  }
+
+  get failure(): AgentError | undefined {
+    return this.#failure;
+  }
+
+  get reconnects(): number {
+    return this.#reconnects;
+  }
+
+  get mustStop(): boolean {
+    return this.cancelRequested || this.timedOut;
+  }
+
+  /** The phase is in the journal when this returns. */
+  move(phase: MigrationPhase, patch?: MovePatch): void {
+    this.#record = this.options.book.move(this.id, phase, patch);
+    if (phase === 'switching-over') this.mayHaveSwitchedOver = true;
+    this.log.debug({ phase }, 'Migration moved on');
+    if (!isFinal(phase)) this.options.onChange();
+  }
+
+  noteFailure(error: unknown): void {
+    // Without the hypervisor's word nobody knows how far it came.
+    if (hasReason(error, 'HYPERVISOR_UNREACHABLE', 'HYPERVISOR_TIMEOUT')) {
+      this.mayHaveSwitchedOver = true;
+    }
+    if (error instanceof AgentError) {
+      this.#failure = error;
+      return;
+    }
+    this.log.error({ err: error }, 'Unexpected failure of a migration');
+    this.#failure = new AgentError(
+      'MIGRATION_FAILED',
+      'The migration failed for a reason that the log of the agent has',
+      { cause: error },
+    );
+  }
+
+  /** One look at the job and its transfer; tells the hypervisor to stop if that is wanted. */
+  async look(signal: AbortSignal): Promise<void> {
+    const { hypervisor, transfers, book } = this.options;
+    const uid = this.#record.vmUid;
+    if (this.mustStop) await this.#abortJob(signal);
+    const [job, transfer] = await Promise.all([
+      hypervisor.getJob(uid, signal),
+      transfers.find(this.id, signal),
+    ]);
+    this.noteTransfer(transfer);
+    book.setProgress(this.id, advance(book.progressOf(this.id), job, transfer));
+  }
+
+  noteTransfer(transfer: TransferStatus | undefined): void {
+    this.#reconnects = Math.max(this.#reconnects, transfer?.reconnects ?? 0);
+  }
+
+  /** A signal for one call that should answer soon. */
+  brief(signal: AbortSignal): AbortSignal {
+    return AbortSignal.any([signal, AbortSignal.timeout(CALL_TIMEOUT_MS)]);
+  }
+
+  async #abortJob(signal: AbortSignal): Promise<void> {
+    try {
+      await this.options.hypervisor.abortJob(this.#record.vmUid, this.brief(signal));
+    } catch (error) {
+      signal.throwIfAborted();
+      this.log.debug({ err: error }, 'The hypervisor does not stop the migration');
+    }
+  }
+}

@@ -1,0 +1,193 @@
+import { randomBytes } from 'node:crypto';
+import { delay } from '../../core/delay.ts';
+import { AgentError } from '../../core/errors.ts';
+import type { MigrationRecord } from '../journal/migration-store.ts';
+import type { Vm } from '../vms/vm.ts';
+import type { IncomingVm, MigrationSpec } from './migration.ts';
+import { newRecord } from './migration-book.ts';
+import { OutgoingContext, type OutgoingOptions } from './outgoing-context.ts';
+import type { Peer } from './peers.ts';
+import { LIBVIRT_SERVICE, MEMORY_SERVICE, nodeIdentity } from './protocol.ts';
+import { finish, giveUp, settle } from './settlement.ts';
+
+/** How often the job and the transfer are looked at. */
+const POLL_MS = 200;
+
+/**
+ * One migration as its source drives it. Every phase is in the journal before what it stands for is done, so an
+ * agent that was killed can go on with `resume`. Once it copies, libvirt carries the migration through by itself.
+ */
+export class OutgoingMigration {
+  readonly id: string;
+  readonly #context: OutgoingContext;
+  readonly #interrupt = new AbortController();
+
+  constructor(record: MigrationRecord, options: OutgoingOptions) {
+    this.id = record.id;
+    this.#context = new OutgoingContext(record, options);
+  }
+
+  /** The journal's record of a migration that is about to begin. */
+  static newRecord(id: string, vm: Vm, spec: MigrationSpec): MigrationRecord {
+    return newRecord({
+      id,
+      role: 'source',
+      vmUid: vm.definition.uid,
+      vmNamespace: vm.definition.namespace,
+      vmName: vm.definition.name,
+      spec,
+      peerNode: spec.destinationNode,
+      peerAddress: spec.destinationAddress,
+      transferToken: randomBytes(32).toString('hex'),
+      ownershipEpoch: vm.definition.ownershipEpoch + 1,
+      definition: vm.definition,
+    });
+  }
+
+  /** Stops the migration as soon as that is possible; its outcome tells whether it was in time. */
+  cancel(): void {
+    this.#context.cancelRequested = true;
+    this.#interrupt.abort(new AgentError('MIGRATION_CANCELLED', 'Cancelled by a caller'));
+  }
+
+  /** From the beginning to the end. The caller holds the VM's lock throughout. */
+  async run(peer: Peer, incoming: IncomingVm, signal: AbortSignal): Promise<void> {
+    using _timer = this.#startTimer();
+    const context = this.#context;
+    try {
+      await this.#prepare(peer, incoming, AbortSignal.any([signal, this.#interrupt.signal]));
+    } catch (error) {
+      // If the agent is stopping, its successor finds the phase in the journal and undoes what was done.
+      signal.throwIfAborted();
+      context.noteFailure(error);
+      return giveUp(context, peer, signal);
+    }
+    const copied = await this.#copy(incoming, signal);
+    return copied ? finish(context, peer, signal) : settle(context, peer, signal);
+  }
+
+  /** Goes on with what an earlier agent, or an earlier attempt, began. The caller holds the VM's lock. */
+  async resume(signal: AbortSignal): Promise<void> {
+    using _timer = this.#startTimer();
+    const context = this.#context;
+    const { record } = context;
+    const peer = context.options.peers.find(record.peerNode, record.peerAddress);
+    context.log.info({ phase: record.phase }, 'Migration taken up again');
+    if (record.phase === 'preparing') {
+      context.noteFailure(
+        new AgentError(
+          'MIGRATION_FAILED',
+          'It was interrupted while it was being prepared; start another one',
+        ),
+      );
+      return giveUp(context, peer, signal);
+    }
+    if (record.phase === 'cleaning-up') return finish(context, peer, signal);
+    // Nobody was looking for a while.
+    context.mayHaveSwitchedOver = true;
+    return settle(context, peer, signal);
+  }
+
+  async #prepare(peer: Peer, incoming: IncomingVm, signal: AbortSignal): Promise<void> {
+    const { transfers, defaults } = this.#context.options;
+    const { transferToken, spec } = this.#context.record;
+    const destination = await peer.prepare(
+      { migrationId: this.id, incoming, transferToken },
+      signal,
+    );
+    await transfers.start(
+      {
+        id: this.id,
+        role: 'source',
+        peerName: nodeIdentity(peer.nodeName),
+        token: transferToken,
+        connect: destination,
+        bandwidthBytesPerSecond: spec?.bandwidthBytesPerSecond || defaults.bandwidthBytesPerSecond,
+        services: [
+          this.#service(LIBVIRT_SERVICE, 'interactive'),
+          this.#service(MEMORY_SERVICE, 'bulk'),
+        ],
+      },
+      signal,
+    );
+    signal.throwIfAborted();
+  }
+
+  #service(name: string, priority: 'interactive' | 'bulk') {
+    return { name, path: this.#context.options.transfers.socketPath(this.id, name), priority };
+  }
+
+  /** True if the hypervisor says that the VM runs at the destination and is gone here. */
+  async #copy(incoming: IncomingVm, signal: AbortSignal): Promise<boolean> {
+    const { hypervisor, transfers, defaults } = this.#context.options;
+    const { vmUid, spec, ownershipEpoch } = this.#context.record;
+    this.#context.move('copying');
+    const done = new AbortController();
+    const looking = this.#look(AbortSignal.any([signal, done.signal]));
+    try {
+      await hypervisor.migrate(
+        vmUid,
+        {
+          destinationSocket: transfers.socketPath(this.id, LIBVIRT_SERVICE),
+          memorySocket: transfers.socketPath(this.id, MEMORY_SERVICE),
+          maxDowntimeMs: spec?.maxDowntimeMs ?? defaults.maxDowntimeMs,
+          bandwidthBytesPerSecond: undefined,
+          destinationDefinition: { ...incoming.definition, ownershipEpoch },
+        },
+        signal,
+      );
+      return true;
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#context.noteFailure(error);
+      return false;
+    } finally {
+      done.abort();
+      await looking;
+    }
+  }
+
+  /** Follows the job until aborted: its progress, its switchover, a wish to stop it. */
+  async #look(signal: AbortSignal): Promise<void> {
+    const following = this.#followEvents(signal);
+    while (!signal.aborted) {
+      await this.#context.look(signal).catch((error: unknown) => {
+        if (!signal.aborted) this.#context.log.debug({ err: error }, 'Cannot look at the job');
+      });
+      await delay(POLL_MS, signal).catch(() => undefined);
+    }
+    await following;
+  }
+
+  async #followEvents(signal: AbortSignal): Promise<void> {
+    const context = this.#context;
+    try {
+      for await (const event of context.options.hypervisor.watch(signal)) {
+        if (!('uid' in event) || event.uid !== context.record.vmUid) continue;
+        if (event.kind === 'job-completed' && event.statistics.downtimeMs > 0) {
+          context.downtimeMs = event.statistics.downtimeMs;
+        }
+        const stopped = event.kind === 'lifecycle' && event.event === 'suspended';
+        if (stopped && event.detail === 'migrated' && context.record.phase === 'copying') {
+          context.move('switching-over');
+        }
+      }
+    } catch (error) {
+      if (!signal.aborted) context.log.warn({ err: error }, 'Cannot follow the hypervisor');
+    }
+  }
+
+  #startTimer(): Disposable {
+    const { spec, startedAtMs } = this.#context.record;
+    if (spec?.timeoutMs === undefined) return { [Symbol.dispose]: () => undefined };
+    const timer = setTimeout(
+      () => {
+        if (!['preparing', 'copying'].includes(this.#context.record.phase)) return;
+        this.#context.timedOut = true;
+        this.#interrupt.abort(new AgentError('MIGRATION_TIMEOUT', 'The migration took too long'));
+      },
+      Math.max(0, startedAtMs + spec.timeoutMs - Date.now()),
+    );
+    return { [Symbol.dispose]: () => clearTimeout(timer) };
+  }
+}

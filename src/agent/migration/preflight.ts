@@ -1,0 +1,133 @@
+import { AgentError } from '../../core/errors.ts';
+import type { Hypervisor, HypervisorVm } from '../../drivers/hypervisor.ts';
+import type { Vm } from '../vms/vm.ts';
+import type { IncomingVm, MigrationBlocker, MigrationSpec } from './migration.ts';
+import type { Peer, Peers } from './peers.ts';
+import { PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN } from './protocol.ts';
+
+export interface PreflightOptions {
+  readonly nodeName: string;
+  readonly agentVersion: string;
+  readonly hypervisor: Hypervisor;
+  readonly peers: Peers;
+}
+
+export interface PreflightReport {
+  readonly blockers: readonly MigrationBlocker[];
+  readonly incoming: IncomingVm;
+  /** Undefined if the peer could not be found or reached; a blocker says why. */
+  readonly peer: Peer | undefined;
+}
+
+/** Looks at both nodes and names everything that stands in the way at once. Changes nothing. */
+export async function preflight(
+  vm: Vm,
+  spec: MigrationSpec,
+  options: PreflightOptions,
+  signal: AbortSignal,
+): Promise<PreflightReport> {
+  const { hypervisor, nodeName } = options;
+  const info = await hypervisor.getInfo(signal);
+  const found = await hypervisor.find(vm.definition.uid, signal);
+  const incoming: IncomingVm = {
+    definition: vm.definition,
+    machineType: vm.machineType,
+    accelerator: vm.accelerator,
+    sourceHostUuid: info.hostUuid,
+    sourceQemuVersion: info.qemuVersion,
+  };
+  const blockers = localBlockers(vm, found, spec, nodeName);
+  try {
+    const peer = options.peers.find(spec.destinationNode, spec.destinationAddress);
+    await shakeHands(peer, info.hostUuid, options, signal);
+    const there = await peer.check(incoming, signal);
+    blockers.push(...there.map((blocker) => ({ ...blocker, nodeName: spec.destinationNode })));
+    return { blockers, incoming, peer };
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error;
+    blockers.push({
+      reason: error.reason,
+      message: error.message,
+      nodeName: spec.destinationNode,
+      subject: 'spec.destination',
+    });
+    return { blockers, incoming, peer: undefined };
+  }
+}
+
+/** Throws MIGRATION_BLOCKED (or the only blocker's own reason) if anything stands in the way. */
+export function assertUnblocked(blockers: readonly MigrationBlocker[], vmName: string): void {
+  const [first] = blockers;
+  if (first === undefined) return;
+  const only = blockers.length === 1;
+  throw new AgentError(
+    only ? first.reason : 'MIGRATION_BLOCKED',
+    `Cannot migrate VM ${vmName}: ${blockers.map((blocker) => blocker.message).join('; ')}`,
+    {
+      metadata: { node: first.nodeName },
+      violations: blockers.map((blocker) => ({
+        field: blocker.subject === '' ? blocker.nodeName : blocker.subject,
+        description: blocker.message,
+      })),
+    },
+  );
+}
+
+function localBlockers(
+  vm: Vm,
+  found: HypervisorVm | undefined,
+  spec: MigrationSpec,
+  nodeName: string,
+): MigrationBlocker[] {
+  const blockers: MigrationBlocker[] = [];
+  const block = (reason: MigrationBlocker['reason'], message: string, subject: string): void => {
+    blockers.push({ reason, message, nodeName, subject });
+  };
+  if (spec.destinationNode === nodeName) {
+    block('MIGRATION_BLOCKED', 'the VM is on that node already', 'spec.destination.node_name');
+  }
+  if (found?.state !== 'running') {
+    block(
+      'VM_NOT_RUNNING',
+      `VM ${vm.definition.name} is ${found?.state ?? 'gone'}; only a running VM can be live-migrated: start it, or resume it`,
+      'spec.virtual_machine',
+    );
+  }
+  for (const [index, disk] of vm.definition.spec.disks.entries()) {
+    if (disk.shared || disk.readOnly) continue;
+    block(
+      'MIGRATION_BLOCKED',
+      `disk ${disk.name} (${disk.path}) is not on shared storage, and copying disks is not supported; put it on storage that both nodes reach under this path and mark it shared`,
+      `spec.disks[${index}]`,
+    );
+  }
+  return blockers;
+}
+
+async function shakeHands(
+  peer: Peer,
+  hostUuid: string,
+  options: PreflightOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const hello = await peer.handshake(
+    {
+      protocolMin: PEER_PROTOCOL_MIN,
+      protocolMax: PEER_PROTOCOL_MAX,
+      agentVersion: options.agentVersion,
+    },
+    signal,
+  );
+  if (hello.nodeName !== peer.nodeName) {
+    throw new AgentError(
+      'PEER_UNREACHABLE',
+      `node ${hello.nodeName} answers at the address given for ${peer.nodeName}; correct the address`,
+    );
+  }
+  if (hello.hostUuid === hostUuid) {
+    throw new AgentError(
+      'MIGRATION_BLOCKED',
+      `node ${peer.nodeName} has the same host UUID ${hostUuid} as this node; set another host_uuid in its /etc/libvirt/libvirtd.conf`,
+    );
+  }
+}

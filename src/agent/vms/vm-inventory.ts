@@ -1,0 +1,284 @@
+import { isDeepStrictEqual } from 'node:util';
+import { delay } from '../../core/delay.ts';
+import { AgentError, hasReason } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { Hypervisor, HypervisorVm, VmStatistics } from '../../drivers/hypervisor.ts';
+import type { ReportOrigin, WatchCursor, WatchEvent } from '../report-origin.ts';
+import { EventLog } from './event-log.ts';
+import type { Vm, VmFilter, VmUsage } from './vm.ts';
+import { type VmContext, phaseOf } from './vm-phase.ts';
+import { conditionsOf } from './vm-conditions.ts';
+
+/** Counts changes and says where a report comes from. */
+export interface Origins {
+  current(): ReportOrigin;
+  /** Counts one more change and returns its origin. */
+  next(): ReportOrigin;
+}
+
+export interface VmInventoryOptions {
+  readonly hypervisor: Hypervisor;
+  readonly origins: Origins;
+  readonly contextOf: (vmUid: string) => VmContext;
+  /** Copies that another node owns by now. */
+  readonly isStale: (vm: HypervisorVm) => boolean;
+  readonly log: Logger;
+}
+
+/** How often the hypervisor is listed when it says nothing: lost events are made good after this time. */
+const RESYNC_INTERVAL_MS = 5_000;
+/** Events come in bursts; one listing answers those that came within this time. */
+const SETTLE_MS = 20;
+const LIST_TIMEOUT_MS = 15_000;
+/** Shorter intervals make the CPU usage jump. */
+const MIN_SAMPLE_MS = 500;
+
+interface CpuSample {
+  readonly cpuTimeNs: bigint;
+  readonly takenAtMs: number;
+  readonly usageCores: number;
+}
+
+/** The VMs of this node as last listed. Events only say when to look; the listing decides. */
+export class VmInventory {
+  readonly #options: VmInventoryOptions;
+  readonly #changes: EventLog<WatchEvent<Vm>>;
+  readonly #cpuSamples = new Map<string, CpuSample>();
+  #vms = new Map<string, Vm>();
+  #listedOnce = false;
+  #current: Promise<void> = Promise.resolve();
+  #next: Promise<void> | undefined;
+
+  constructor(options: VmInventoryOptions) {
+    this.#options = options;
+    this.#changes = new EventLog(options.origins.current().agentEpoch);
+  }
+
+  /** False until the hypervisor was listed: before that nothing is known and nothing may be reported. */
+  get listedOnce(): boolean {
+    return this.#listedOnce;
+  }
+
+  /** All VMs as last listed, sorted by namespace and name. Costs nothing. Fails with STATE_NOT_READY before the first listing. */
+  list(filter: VmFilter): readonly Vm[] {
+    if (!this.#listedOnce) {
+      throw new AgentError(
+        'STATE_NOT_READY',
+        'Cannot say anything about VMs yet: the hypervisor has not been listed since the agent started; check that libvirt runs',
+        { retryAfterMs: 1_000 },
+      );
+    }
+    return [...this.#vms.values()]
+      .filter((vm) => matches(vm, filter))
+      .toSorted((left, right) => sortKey(left).localeCompare(sortKey(right)));
+  }
+
+  findByUid(uid: string): Vm | undefined {
+    return this.#vms.get(uid);
+  }
+
+  findByName(namespace: string, name: string): Vm | undefined {
+    return [...this.#vms.values()].find(
+      (vm) => vm.definition.namespace === namespace && vm.definition.name === name,
+    );
+  }
+
+  /** Keeps the inventory fresh until aborted. */
+  async run(signal: AbortSignal): Promise<void> {
+    const events = this.#followEvents(signal);
+    while (!signal.aborted) {
+      await this.#refreshQuietly(signal);
+      await delay(RESYNC_INTERVAL_MS, signal);
+    }
+    await events;
+  }
+
+  /**
+   * Lists the hypervisor anew; what was true before the call is in the inventory when it returns. While the
+   * hypervisor cannot be asked, all VMs become `unknown` and this fails as `Hypervisor.list` does.
+   */
+  async refresh(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    // A listing that runs already may have begun before the caller's change, so the caller gets the next one.
+    this.#next ??= this.#current.then(
+      () => this.#startListing(),
+      () => this.#startListing(),
+    );
+    await this.#next;
+    signal.throwIfAborted();
+  }
+
+  async *watch(
+    filter: VmFilter,
+    cursor: WatchCursor | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchEvent<Vm>, void, undefined> {
+    const origin = this.#options.origins.current();
+    let revision: number;
+    if (cursor !== undefined && this.#changes.canContinueFrom(cursor)) {
+      revision = cursor.revision;
+    } else {
+      revision = origin.revision;
+      for (const vm of this.list(filter)) {
+        yield { type: 'added', object: vm, origin: { ...origin, revision: vm.origin.revision } };
+      }
+      yield { type: 'synced', origin };
+    }
+    for await (const event of this.#changes.follow(revision, signal)) {
+      if (event.type === 'synced' || matches(event.object, filter)) yield event;
+    }
+  }
+
+  async #followEvents(signal: AbortSignal): Promise<void> {
+    try {
+      for await (const event of this.#options.hypervisor.watch(signal)) {
+        if (event.kind === 'disconnected') this.#markUnknown();
+        else if (event.kind === 'migration-iteration') continue;
+        await delay(SETTLE_MS, signal);
+        await this.#refreshQuietly(signal);
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  async #refreshQuietly(signal: AbortSignal): Promise<void> {
+    try {
+      await this.refresh(signal);
+    } catch (error) {
+      // The driver says once that it lost the hypervisor; saying it again every few seconds helps nobody.
+      if (!signal.aborted) this.#options.log.debug({ err: error }, 'Listing failed');
+    }
+  }
+
+  #startListing(): Promise<void> {
+    const listing = this.#load();
+    this.#current = listing;
+    this.#next = undefined;
+    return listing;
+  }
+
+  async #load(): Promise<void> {
+    let listed: readonly HypervisorVm[];
+    try {
+      listed = await this.#options.hypervisor.list(AbortSignal.timeout(LIST_TIMEOUT_MS));
+    } catch (error) {
+      this.#markUnknown();
+      if (error instanceof DOMException) {
+        throw new AgentError(
+          'HYPERVISOR_TIMEOUT',
+          'Cannot list VMs: the hypervisor does not answer',
+          {
+            cause: error,
+            retryAfterMs: 1_000,
+          },
+        );
+      }
+      throw error;
+    }
+    const vms = new Map<string, Vm>();
+    for (const found of listed) {
+      // Others' VMs are not ours to report, and one that is still arriving belongs to its source.
+      if (found.definition === undefined || found.state === 'incoming') continue;
+      vms.set(found.uid, this.#toVm(found, found.definition));
+    }
+    this.#replace(vms);
+    this.#listedOnce = true;
+  }
+
+  #toVm(found: HypervisorVm, definition: NonNullable<HypervisorVm['definition']>): Vm {
+    const context = this.#options.contextOf(found.uid);
+    const state = this.#options.isStale(found)
+      ? {
+          phase: 'failed' as const,
+          reason: 'StaleCopy',
+          message: 'Another node owns this VM; this copy must not run and can be deleted',
+        }
+      : phaseOf(found, context);
+    const previous = this.#vms.get(found.uid);
+    return {
+      definition,
+      ...state,
+      conditions: conditionsOf(state, context, previous?.conditions ?? []),
+      accelerator: found.accelerator,
+      machineType: found.machineType,
+      statistics: this.#usageOf(found.uid, found.statistics),
+      migrationId: context.migrationId,
+      origin: previous?.origin ?? this.#options.origins.current(),
+    };
+  }
+
+  #usageOf(uid: string, statistics: VmStatistics | undefined): VmUsage | undefined {
+    if (statistics === undefined) return undefined;
+    const takenAtMs = performance.now();
+    const last = this.#cpuSamples.get(uid);
+    const elapsedMs = last === undefined ? 0 : takenAtMs - last.takenAtMs;
+    if (last === undefined || statistics.cpuTimeNs < last.cpuTimeNs) {
+      this.#cpuSamples.set(uid, { cpuTimeNs: statistics.cpuTimeNs, takenAtMs, usageCores: 0 });
+      return { ...statistics, cpuUsageCores: 0 };
+    }
+    if (elapsedMs < MIN_SAMPLE_MS) return { ...statistics, cpuUsageCores: last.usageCores };
+    const usageCores = Number(statistics.cpuTimeNs - last.cpuTimeNs) / 1e6 / elapsedMs;
+    this.#cpuSamples.set(uid, { cpuTimeNs: statistics.cpuTimeNs, takenAtMs, usageCores });
+    return { ...statistics, cpuUsageCores: usageCores };
+  }
+
+  #markUnknown(): void {
+    const unknown = new Map<string, Vm>();
+    for (const [uid, vm] of this.#vms) {
+      const state = {
+        phase: 'unknown' as const,
+        reason: 'HypervisorUnreachable',
+        message: 'The hypervisor cannot be asked; the VM may be running',
+      };
+      const context = this.#options.contextOf(uid);
+      unknown.set(uid, {
+        ...vm,
+        ...state,
+        statistics: undefined,
+        conditions: conditionsOf(state, context, vm.conditions),
+      });
+    }
+    this.#replace(unknown);
+  }
+
+  #replace(vms: Map<string, Vm>): void {
+    for (const [uid, vm] of vms) {
+      const before = this.#vms.get(uid);
+      if (before !== undefined && sameButStatistics(before, vm)) continue;
+      const origin = this.#options.origins.next();
+      const changed = { ...vm, origin };
+      vms.set(uid, changed);
+      this.#changes.append(origin.revision, {
+        type: before === undefined ? 'added' : 'modified',
+        object: changed,
+        origin,
+      });
+    }
+    for (const [uid, vm] of this.#vms) {
+      if (vms.has(uid)) continue;
+      const origin = this.#options.origins.next();
+      this.#changes.append(origin.revision, { type: 'deleted', object: { ...vm, origin }, origin });
+      this.#cpuSamples.delete(uid);
+    }
+    this.#vms = vms;
+  }
+}
+
+/** True if a refresh failed because the hypervisor cannot be asked, so that what is cached may still be told. */
+export function isHypervisorAway(error: unknown): boolean {
+  return hasReason(error, 'HYPERVISOR_UNREACHABLE', 'HYPERVISOR_TIMEOUT');
+}
+
+function matches(vm: Vm, filter: VmFilter): boolean {
+  if (filter.namespace !== '' && vm.definition.namespace !== filter.namespace) return false;
+  return Object.entries(filter.labels).every(([key, value]) => vm.definition.labels[key] === value);
+}
+
+function sortKey(vm: Vm): string {
+  return `${vm.definition.namespace}/${vm.definition.name}`;
+}
+
+function sameButStatistics(left: Vm, right: Vm): boolean {
+  return isDeepStrictEqual({ ...left, statistics: 0 }, { ...right, statistics: 0 });
+}

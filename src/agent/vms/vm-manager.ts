@@ -1,0 +1,224 @@
+import { AgentError } from '../../core/errors.ts';
+import type { KeyLocks } from '../../core/key-locks.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { PowerState, VmDefinition } from '../../core/vm-spec.ts';
+import type { ConsoleReader } from '../../drivers/console.ts';
+import type { Hypervisor } from '../../drivers/hypervisor.ts';
+import type { WatchCursor, WatchEvent } from '../report-origin.ts';
+import type { Ownership } from './ownership.ts';
+import type { ConsoleOptions, Vm, VmFilter, VmList, VmRef, VmRequest, VmService } from './vm.ts';
+import type { VmCreator } from './vm-creator.ts';
+import { isHypervisorAway, type Origins, type VmInventory } from './vm-inventory.ts';
+
+export interface VmManagerOptions {
+  readonly hypervisor: Hypervisor;
+  readonly inventory: VmInventory;
+  readonly creator: VmCreator;
+  readonly ownership: Ownership;
+  readonly console: ConsoleReader;
+  readonly origins: Origins;
+  /** One operation per VM, shared with migrations; the key is the VM's uid. */
+  readonly locks: KeyLocks;
+  readonly shutdowns: ShutdownRequests;
+  readonly log: Logger;
+}
+
+/** VMs whose guests were asked to power off and have not yet. */
+export class ShutdownRequests {
+  readonly #requested = new Set<string>();
+
+  has(vmUid: string): boolean {
+    return this.#requested.has(vmUid);
+  }
+
+  add(vmUid: string): void {
+    this.#requested.add(vmUid);
+  }
+
+  delete(vmUid: string): void {
+    this.#requested.delete(vmUid);
+  }
+}
+
+/** Carries out what callers want of the VMs of this node. */
+export class VmManager implements VmService {
+  readonly #options: VmManagerOptions;
+
+  constructor(options: VmManagerOptions) {
+    this.#options = options;
+  }
+
+  async create(
+    request: VmRequest,
+    options: { readonly dryRun: boolean },
+    signal: AbortSignal,
+  ): Promise<Vm> {
+    await this.#options.inventory.refresh(signal);
+    return this.#options.creator.create(request, options, signal);
+  }
+
+  async get(ref: VmRef, signal: AbortSignal): Promise<Vm> {
+    await this.#refreshIfReachable(signal);
+    return this.#find(ref);
+  }
+
+  async list(filter: VmFilter, signal: AbortSignal): Promise<VmList> {
+    await this.#refreshIfReachable(signal);
+    return { vms: this.#options.inventory.list(filter), origin: this.#options.origins.current() };
+  }
+
+  watch(
+    filter: VmFilter,
+    cursor: WatchCursor | undefined,
+    signal: AbortSignal,
+  ): AsyncIterable<WatchEvent<Vm>> {
+    return this.#options.inventory.watch(filter, cursor, signal);
+  }
+
+  start(ref: VmRef, signal: AbortSignal): Promise<Vm> {
+    return this.#change(ref, 'start', signal, async (vm) => {
+      this.#options.ownership.assertOwned(vm.definition);
+      await this.#want(vm.definition, 'running', signal);
+      this.#options.shutdowns.delete(vm.definition.uid);
+      await this.#options.hypervisor.start(vm.definition.uid, signal);
+    });
+  }
+
+  shutdown(ref: VmRef, signal: AbortSignal): Promise<Vm> {
+    return this.#change(ref, 'shutdown', signal, async (vm) => {
+      await this.#want(vm.definition, 'stopped', signal);
+      if (isOff(vm)) return;
+      this.#options.shutdowns.add(vm.definition.uid);
+      await this.#options.hypervisor.shutdown(vm.definition.uid, signal);
+    });
+  }
+
+  destroy(ref: VmRef, signal: AbortSignal): Promise<Vm> {
+    return this.#change(ref, 'destroy', signal, async (vm) => {
+      await this.#want(vm.definition, 'stopped', signal);
+      await this.#options.hypervisor.destroy(vm.definition.uid, signal);
+    });
+  }
+
+  async delete(
+    ref: VmRef,
+    options: { readonly force: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { hypervisor, inventory, ownership, shutdowns, log } = this.#options;
+    await inventory.refresh(signal);
+    const found = inventory.findByName(ref.namespace, ref.name);
+    if (found === undefined) return;
+    assertUid(found, ref);
+    const vmUid = found.definition.uid;
+    using _lock = this.#lock(found, 'delete');
+    if (!isOff(found)) {
+      if (!options.force) {
+        throw new AgentError(
+          'VM_RUNNING',
+          `Cannot delete VM ${ref.name}: it is ${found.phase}; shut it down first, or force its deletion`,
+          { metadata: { vmId: vmUid } },
+        );
+      }
+      await hypervisor.destroy(vmUid, signal);
+    }
+    await hypervisor.undefine(vmUid, signal);
+    ownership.forget(vmUid);
+    shutdowns.delete(vmUid);
+    log.info({ vmId: vmUid }, 'VM deleted');
+    await inventory.refresh(signal);
+  }
+
+  async *readConsole(
+    ref: VmRef,
+    options: ConsoleOptions,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    await this.#refreshIfReachable(signal);
+    const vm = this.#find(ref);
+    const found = await this.#options.hypervisor.find(vm.definition.uid, signal);
+    if (found?.consoleLogPath === undefined) return;
+    yield* this.#options.console.read(found.consoleLogPath, options, signal);
+  }
+
+  /** Runs one change of a VM under its lock and reports the VM afterwards. */
+  async #change(
+    ref: VmRef,
+    purpose: string,
+    signal: AbortSignal,
+    change: (vm: Vm) => Promise<void>,
+  ): Promise<Vm> {
+    const { inventory } = this.#options;
+    await inventory.refresh(signal);
+    const vm = this.#find(ref);
+    using _lock = this.#lock(vm, purpose);
+    await change(vm);
+    this.#options.log.info({ vmId: vm.definition.uid, operation: purpose }, 'VM changed');
+    await inventory.refresh(signal);
+    return this.#find(ref);
+  }
+
+  #lock(vm: Vm, purpose: string): Disposable {
+    const { locks } = this.#options;
+    const lock = locks.tryAcquire(vm.definition.uid, purpose);
+    if (lock !== undefined) return lock;
+    throw new AgentError(
+      'VM_BUSY',
+      `Cannot ${purpose} VM ${vm.definition.name}: ${locks.purposeOf(vm.definition.uid) ?? 'another operation'} is in progress; try again when it has ended`,
+      { metadata: { vmId: vm.definition.uid }, retryAfterMs: 1_000 },
+    );
+  }
+
+  async #want(
+    definition: VmDefinition,
+    powerState: PowerState,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (definition.spec.powerState === powerState) return;
+    await this.#options.hypervisor.setDefinition(
+      {
+        ...definition,
+        generation: definition.generation + 1,
+        spec: { ...definition.spec, powerState },
+      },
+      signal,
+    );
+  }
+
+  #find(ref: VmRef): Vm {
+    // Listing first refuses to answer before anything is known.
+    this.#options.inventory.list({ namespace: ref.namespace, labels: {} });
+    const vm = this.#options.inventory.findByName(ref.namespace, ref.name);
+    if (vm === undefined) {
+      throw new AgentError(
+        'VM_NOT_FOUND',
+        `Cannot find VM ${ref.name} in namespace ${ref.namespace} on this node; list the VMs to see what is here`,
+        { metadata: { namespace: ref.namespace, name: ref.name } },
+      );
+    }
+    assertUid(vm, ref);
+    return vm;
+  }
+
+  /** While the hypervisor is away, readers get what was known, marked as unknown. */
+  async #refreshIfReachable(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#options.inventory.refresh(signal);
+    } catch (error) {
+      if (!isHypervisorAway(error) || !this.#options.inventory.listedOnce) throw error;
+    }
+  }
+}
+
+function isOff(vm: Vm): boolean {
+  return vm.phase === 'stopped' || vm.phase === 'failed';
+}
+
+function assertUid(vm: Vm, ref: VmRef): void {
+  if (ref.uid === undefined || ref.uid === vm.definition.uid) return;
+  throw new AgentError(
+    'VM_UID_MISMATCH',
+    `VM ${ref.name} is another one than was meant: it has uid ${vm.definition.uid}, not ${ref.uid}`,
+    { metadata: { vmId: vm.definition.uid } },
+  );
+}

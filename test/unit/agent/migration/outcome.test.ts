@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { judge, type LocalView, type PeerView } from '../../../../src/agent/migration/outcome.ts';
+
+const LOCAL: readonly LocalView[] = [
+  'unreachable',
+  'absent',
+  'migrating',
+  'running',
+  'held',
+  'paused',
+  'stopped',
+];
+const PEER: readonly PeerView[] = [
+  'absent',
+  'prepared',
+  'receiving',
+  'arrived',
+  'unknown',
+  'unreachable',
+];
+
+function everyCase(): { local: LocalView; peer: PeerView; switched: boolean }[] {
+  return LOCAL.flatMap((local) =>
+    PEER.flatMap((peer) => [true, false].map((switched) => ({ local, peer, switched }))),
+  );
+}
+
+test('a VM that is said to be at the destination is never given up here without removing its copy', () => {
+  for (const { local, switched } of everyCase()) {
+    const verdict = judge(local, 'arrived', switched);
+    assert.ok(['wait', 'finish', 'remove-local'].includes(verdict), `${local}: ${verdict}`);
+  }
+});
+
+test('a migration is only finished when the destination has said that the VM arrived', () => {
+  for (const { local, peer, switched } of everyCase()) {
+    if (judge(local, peer, switched) === 'finish') assert.equal(peer, 'arrived');
+  }
+});
+
+test('a silent destination is never taken to be without the VM once it may have switched over', () => {
+  for (const local of LOCAL) {
+    for (const peer of ['unknown', 'unreachable'] as const) {
+      assert.equal(judge(local, peer, true), 'wait', `${local} ${peer}`);
+    }
+  }
+});
+
+test('a VM held by the switchover is never let go on without the destination having been asked', () => {
+  for (const peer of PEER) {
+    assert.notEqual(judge('held', peer, false), 'give-up', peer);
+  }
+});
+
+test('a VM that runs here and was never stopped for the switchover is given back although the destination is silent', () => {
+  assert.equal(judge('running', 'unreachable', false), 'give-up');
+});
+
+test('a VM that is here makes the destination promise first', () => {
+  assert.equal(judge('running', 'receiving', true), 'abort-peer');
+  assert.equal(judge('held', 'absent', true), 'abort-peer');
+});
+
+test('a VM on neither node is lost, not finished', () => {
+  assert.equal(judge('absent', 'absent', true), 'lost');
+});
+
+test('nothing is concluded while the hypervisor here is silent or still at it', () => {
+  for (const { peer, switched } of everyCase()) {
+    assert.equal(judge('unreachable', peer, switched), 'wait');
+    assert.equal(judge('migrating', peer, switched), 'wait');
+  }
+});
