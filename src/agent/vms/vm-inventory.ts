@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { delay } from '../../core/delay.ts';
 import { AgentError, hasReason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
+import { Notifier } from '../../core/notifier.ts';
 import type { Hypervisor, HypervisorVm, VmStatistics } from '../../drivers/hypervisor.ts';
 import type { ReportOrigin, WatchCursor, WatchEvent } from '../report-origin.ts';
 import { EventLog } from './event-log.ts';
@@ -45,6 +46,7 @@ export class VmInventory {
   readonly #changes: EventLog<WatchEvent<Vm>>;
   readonly #cpuSamples = new Map<string, CpuSample>();
   #vms = new Map<string, Vm>();
+  readonly #reasonsToLook = new Notifier();
   #listedOnce = false;
   #current: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
@@ -87,10 +89,16 @@ export class VmInventory {
   async run(signal: AbortSignal): Promise<void> {
     const events = this.#followEvents(signal);
     while (!signal.aborted) {
+      const seen = this.#reasonsToLook.version;
       await this.#refreshQuietly(signal);
-      await delay(RESYNC_INTERVAL_MS, signal);
+      await this.#awaitReasonToLook(seen, signal);
     }
     await events;
+  }
+
+  /** Has the hypervisor listed soon. */
+  requestRefresh(): void {
+    this.#reasonsToLook.notify();
   }
 
   /**
@@ -133,12 +141,21 @@ export class VmInventory {
     try {
       for await (const event of this.#options.hypervisor.watch(signal)) {
         if (event.kind === 'disconnected') this.#markUnknown();
-        else if (event.kind === 'migration-iteration') continue;
-        await delay(SETTLE_MS, signal);
-        await this.#refreshQuietly(signal);
+        if (event.kind !== 'migration-iteration') this.requestRefresh();
       }
     } catch (error) {
       if (!signal.aborted) throw error;
+    }
+  }
+
+  async #awaitReasonToLook(seen: number, signal: AbortSignal): Promise<void> {
+    const timeout = AbortSignal.timeout(RESYNC_INTERVAL_MS);
+    try {
+      await this.#reasonsToLook.changed(seen, AbortSignal.any([signal, timeout]));
+      await delay(SETTLE_MS, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!timeout.aborted) throw error;
     }
   }
 

@@ -1,0 +1,34 @@
+import type { MigrationRecord } from '../../../../src/agent/journal/migration-store.ts';
+
+export function migrationRecord(id: string, patch: Partial<MigrationRecord> = {}): MigrationRecord {
+  return {
+    id,
+    role: 'source',
+    vmUid: '6f9f5a54-6f0c-4b3e-9d0f-0b7f2f3c7a01',
+    vmNamespace: 'default',
+    vmName: 'web',
+    spec: {
+      vm: { namespace: 'default', name: 'web', uid: undefined },
+      destinationNode: 'node-b',
+      destinationAddress: undefined,
+      maxDowntimeMs: 50,
+      bandwidthBytesPerSecond: 0,
+      timeoutMs: undefined,
+    },
+    peerNode: 'node-b',
+    peerAddress: '10.0.0.2:7443',
+    phase: 'preparing',
+    cancelRequested: false,
+    reason: undefined,
+    message: '',
+    startedAtMs: 1_000,
+    endedAtMs: undefined,
+    phases: [{ phase: 'preparing', startedAtMs: 1_000 }],
+    progress: undefined,
+    result: undefined,
+    transferToken: 'ab'.repeat(32),
+    ownershipEpoch: 2,
+    definition: undefined,
+    ...patch,
+  };
+}
