@@ -1,20 +1,28 @@
 import type { VmDefinition } from '../core/vm-spec.ts';
 
-/** Runs VMs on this node. Every method fails with HYPERVISOR_UNREACHABLE while there is no connection. */
+/**
+ * Runs VMs on this node. Every method fails with HYPERVISOR_UNREACHABLE while there is no connection, with
+ * HYPERVISOR_TIMEOUT when there is no answer in time, and with VM_NOT_FOUND for an unknown uid unless it says
+ * otherwise. After the first two, and after an abort, a change may or may not have happened, or happen yet.
+ */
 export interface Hypervisor extends AsyncDisposable {
   /** What the hypervisor is and can do, read anew. */
   getInfo(signal: AbortSignal): Promise<HypervisorInfo>;
 
   /**
-   * All VMs of this node, ours and others', with statistics. A VM that is busy (say, migrating) comes with
-   * `statistics: undefined` rather than making the call wait.
+   * All VMs of this node, ours and others', as they are now, with statistics that may be some seconds old. A VM that
+   * is busy (say, migrating) comes with `statistics: undefined` rather than making the call wait.
    */
   list(signal: AbortSignal): Promise<readonly HypervisorVm[]>;
 
-  /** One VM, or undefined if there is none with this uid. */
+  /** One VM, read anew, or undefined if there is none with this uid. */
   find(uid: string, signal: AbortSignal): Promise<HypervisorVm | undefined>;
 
-  /** Makes the VM known, stopped. Defining the same uid again replaces its persistent definition. */
+  /**
+   * Makes the VM known, stopped. Defining the same uid again replaces its persistent definition; a running VM takes
+   * it over at its next start and is listed with the old one until then (see `setDefinition`). Fails with
+   * VM_ALREADY_EXISTS if another VM has the name.
+   */
   define(definition: VmDefinition, signal: AbortSignal): Promise<void>;
 
   /** Starts a defined VM. A running one counts as started. */
@@ -26,11 +34,13 @@ export interface Hypervisor extends AsyncDisposable {
   /** Cuts the VM's power. A stopped VM counts as done. */
   destroy(uid: string, signal: AbortSignal): Promise<void>;
 
+  /** Stops the VM's CPUs. A suspended VM counts as done; a stopped one fails with VM_NOT_RUNNING. */
   suspend(uid: string, signal: AbortSignal): Promise<void>;
 
+  /** Lets the VM's CPUs run on. A running VM counts as done; a stopped one fails with VM_NOT_RUNNING. */
   resume(uid: string, signal: AbortSignal): Promise<void>;
 
-  /** Forgets a stopped VM. One that is already gone counts as done. */
+  /** Forgets a stopped VM. One that is already gone counts as done; a running one fails with VM_RUNNING. */
   undefine(uid: string, signal: AbortSignal): Promise<void>;
 
   /** Replaces the definition kept with the VM (live and persistent), without touching its devices. */
@@ -49,7 +59,10 @@ export interface Hypervisor extends AsyncDisposable {
   /** Statistics of the last completed migration job, on source or destination; undefined if none are kept. */
   getCompletedJob(uid: string, signal: AbortSignal): Promise<JobStatistics | undefined>;
 
-  /** Stops the job running on the VM. No job counts as stopped. */
+  /**
+   * Stops the job running on the VM and returns once it was told to. No job counts as stopped; a migration can only
+   * be stopped at its source (else VM_BUSY) and before its switchover (else MIGRATION_PAST_SWITCHOVER).
+   */
   abortJob(uid: string, signal: AbortSignal): Promise<void>;
 
   /** Changes the allowed downtime of the running migration. */
@@ -57,7 +70,7 @@ export interface Hypervisor extends AsyncDisposable {
 
   /**
    * Lifecycle, job and connection events until aborted. Events may be lost while disconnected: they only say
-   * that something is worth looking at; `list` decides.
+   * that something is worth looking at; `list` decides. Collected from the call on; aborting ends the iteration.
    */
   watch(signal: AbortSignal): AsyncIterable<HypervisorEvent>;
 }
@@ -170,7 +183,12 @@ export type HypervisorEvent =
       readonly detail: string;
     }
   | { readonly kind: 'migration-iteration'; readonly uid: string; readonly iteration: number }
-  | { readonly kind: 'job-completed'; readonly uid: string };
+  | {
+      readonly kind: 'job-completed';
+      readonly uid: string;
+      /** How the job went; on the source of a migration this is the only place that keeps it. */
+      readonly statistics: JobStatistics;
+    };
 
 export type LifecycleEvent =
   | 'defined'

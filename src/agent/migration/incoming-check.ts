@@ -41,10 +41,9 @@ export async function checkIncoming(
     });
   }
   await collect(blockers, () => options.validate(definition, signal));
-  await collect(blockers, () => {
-    options.capacity.reserve(reservationOf(definition), options.listVms());
-    options.capacity.release(definition.uid);
-  });
+  await collect(blockers, () =>
+    options.capacity.assertRoom(reservationOf(definition), options.listVms()),
+  );
   return blockers;
 }
 

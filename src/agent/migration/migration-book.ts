@@ -18,6 +18,7 @@ export class MigrationBook {
   readonly #store: MigrationStore;
   readonly #origins: Origins;
   readonly #active = new Map<string, LatestValue<Migration>>();
+  readonly #endListeners: ((migration: Migration) => void)[] = [];
 
   constructor(store: MigrationStore, origins: Origins) {
     this.#store = store;
@@ -59,6 +60,16 @@ export class MigrationBook {
     return this.#store.listActive(role);
   }
 
+  /** How many migrations go on; costs nothing. */
+  countActive(role: MigrationRecord['role']): number {
+    return [...this.#active.values()].filter((latest) => latest.value.role === role).length;
+  }
+
+  /** Calls a listener once for each migration that reaches a final phase from now on. */
+  onEnded(listener: (migration: Migration) => void): void {
+    this.#endListeners.push(listener);
+  }
+
   /** The migration that a VM is leaving this node by; undefined if none. */
   outgoingOf(vmUid: string): string | undefined {
     for (const [id, latest] of this.#active) {
@@ -95,6 +106,8 @@ export class MigrationBook {
       latest?.end();
       this.#active.delete(id);
       this.#store.prune();
+      const ended = latest?.value ?? this.#toMigration(moved);
+      for (const listener of this.#endListeners) listener(ended);
     }
     return moved;
   }
@@ -178,8 +191,13 @@ export function newRecord(
 }
 
 /** The wish of a repeated request must be that of the first. Fails with MIGRATION_ALREADY_EXISTS. */
-export function assertSameWish(record: MigrationRecord, vmName: string, peerNode: string): void {
-  if (record.role === 'source' && record.vmName === vmName && record.peerNode === peerNode) return;
+export function assertSameWish(record: MigrationRecord, wish: MigrationSpec): void {
+  const { namespace, name, uid } = wish.vm;
+  const sameVm =
+    record.vmNamespace === namespace &&
+    record.vmName === name &&
+    (uid ?? record.vmUid) === record.vmUid;
+  if (record.role === 'source' && sameVm && record.peerNode === wish.destinationNode) return;
   throw new AgentError(
     'MIGRATION_ALREADY_EXISTS',
     `Cannot start migration ${record.id}: that id was used for VM ${record.vmName} and node ${record.peerNode}; choose a new id`,

@@ -6,11 +6,8 @@ import type { Migration, MigrationPlan, MigrationService, MigrationSpec } from '
 import { assertSameWish } from './migration-book.ts';
 import type { OutgoingOptions } from './outgoing-context.ts';
 import { OutgoingMigration } from './outgoing-migration.ts';
+import { PACE } from './pace.ts';
 import { assertUnblocked, preflight } from './preflight.ts';
-
-/** Pauses between attempts to take up a migration that was interrupted. */
-const RETRY_MS = 500;
-const RETRY_MAX_MS = 30_000;
 
 export interface MigrationManagerOptions extends OutgoingOptions {
   readonly nodeName: string;
@@ -47,25 +44,26 @@ export class MigrationManager implements MigrationService {
     const { book, locks } = this.#options;
     const known = book.find(id);
     if (known !== undefined) {
-      assertSameWish(known, spec.vm.name, spec.destinationNode);
+      assertSameWish(known, spec);
       return book.get(id);
     }
     const vm = await this.#options.vms.get(spec.vm, signal);
-    this.#assertFree(vm);
+    // Locked before it is looked at, so that what is sent is what it is: nobody changes it in between.
+    const lock = locks.tryAcquire(vm.definition.uid, `migration ${id}`);
+    if (lock === undefined) throw this.#busy(vm);
+    using undo = new DisposableStack();
+    undo.use(lock);
     const { blockers, incoming, peer } = await preflight(vm, spec, this.#options, signal);
     assertUnblocked(blockers, vm.definition.name);
     if (peer === undefined) throw new Error('A peer that is missing must be a blocker');
 
-    const lock = locks.tryAcquire(vm.definition.uid, `migration ${id}`);
-    if (lock === undefined) throw this.#busy(vm);
-    let begun: ReturnType<typeof book.begin>;
-    try {
-      // Past this line the migration is in the journal, and the caller going away no longer matters.
-      begun = book.begin(OutgoingMigration.newRecord(id, vm, spec));
-    } catch (error) {
-      lock[Symbol.dispose]();
-      throw error;
+    // Past this line the migration is in the journal, and the caller going away no longer matters.
+    const begun = book.begin(OutgoingMigration.newRecord(id, incoming.definition, spec));
+    if (!begun.created) {
+      assertSameWish(begun.record, spec);
+      return book.get(id);
     }
+    undo.move();
     const migration = new OutgoingMigration(begun.record, this.#options);
     this.#start(migration, lock, (taskSignal) => migration.run(peer, incoming, taskSignal));
     this.#options.onChange();
@@ -137,7 +135,8 @@ export class MigrationManager implements MigrationService {
     signal: AbortSignal,
   ): Promise<void> {
     let next = work;
-    for (let pauseMs = RETRY_MS; ; pauseMs = Math.min(2 * pauseMs, RETRY_MAX_MS)) {
+    const { retryMs, retryMaxMs } = this.#options.pace ?? PACE;
+    for (let pauseMs = retryMs; ; pauseMs = Math.min(2 * pauseMs, retryMaxMs)) {
       try {
         return await next(signal);
       } catch (error) {
@@ -156,10 +155,6 @@ export class MigrationManager implements MigrationService {
     const lock = this.#options.locks.tryAcquire(vmUid, `migration ${id}`);
     if (lock === undefined) throw new Error('Migrations must be taken up before anything else');
     return lock;
-  }
-
-  #assertFree(vm: Vm): void {
-    if (this.#options.locks.purposeOf(vm.definition.uid) !== undefined) throw this.#busy(vm);
   }
 
   #busy(vm: Vm): AgentError {

@@ -35,12 +35,12 @@ export type Verdict =
  * How a migration whose job has ended came out. The rule behind it: nobody's silence is taken for an answer, and a
  * copy runs on only where the other side cannot run one.
  *
- * | here \ there              | arrived      | absent     | prepared, receiving | unknown, unreachable   |
- * |---------------------------|--------------|------------|---------------------|------------------------|
- * | unreachable, migrating    | wait         | wait       | wait                | wait                   |
- * | absent                    | finish       | lost       | wait                | wait                   |
- * | running, paused, stopped  | remove-local | abort-peer | abort-peer          | give-up or wait        |
- * | held                      | remove-local | abort-peer | abort-peer          | wait                   |
+ * | here \ there              | arrived      | absent, prepared | receiving  | unknown, unreachable |
+ * |---------------------------|--------------|------------------|------------|----------------------|
+ * | unreachable, migrating    | wait         | wait             | wait       | wait                 |
+ * | absent                    | finish       | lost             | wait       | wait                 |
+ * | running, paused, stopped  | remove-local | abort-peer       | abort-peer | give-up or wait      |
+ * | held                      | remove-local | abort-peer       | abort-peer | wait                 |
  *
  * With the destination silent, `give-up` needs that the guest was never stopped for the switchover: until then it
  * cannot have started over there.
@@ -48,7 +48,7 @@ export type Verdict =
 export function judge(local: LocalView, peer: PeerView, switchedOver: boolean): Verdict {
   if (local === 'unreachable' || local === 'migrating') return 'wait';
   if (peer === 'arrived') return local === 'absent' ? 'finish' : 'remove-local';
-  if (local === 'absent') return peer === 'absent' ? 'lost' : 'wait';
+  if (local === 'absent') return peer === 'absent' || peer === 'prepared' ? 'lost' : 'wait';
   if (peer === 'unknown' || peer === 'unreachable') {
     return switchedOver || local === 'held' ? 'wait' : 'give-up';
   }

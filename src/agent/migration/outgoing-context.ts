@@ -6,6 +6,7 @@ import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts'
 import type { MigrationRecord } from '../journal/migration-store.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import type { MigrationBook, MovePatch } from './migration-book.ts';
+import { PACE, type Pace } from './pace.ts';
 import type { Peers } from './peers.ts';
 import { advance } from './progress.ts';
 import { isFinal, type MigrationPhase } from './states.ts';
@@ -23,6 +24,7 @@ export interface OutgoingOptions {
   };
   /** Called when VMs of this node have changed. */
   readonly onChange: () => void;
+  readonly pace?: Pace;
   readonly log: Logger;
 }
 
@@ -54,6 +56,10 @@ export class OutgoingContext {
     return this.#record;
   }
 
+  get pace(): Pace {
+    return this.options.pace ?? PACE;
+  }
+
   get failure(): AgentError | undefined {
     return this.#failure;
   }
@@ -69,7 +75,6 @@ export class OutgoingContext {
   /** The phase is in the journal when this returns. */
   move(phase: MigrationPhase, patch?: MovePatch): void {
     this.#record = this.options.book.move(this.id, phase, patch);
-    if (phase === 'switching-over') this.mayHaveSwitchedOver = true;
     this.log.debug({ phase }, 'Migration moved on');
     if (!isFinal(phase)) this.options.onChange();
   }

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { delay } from '../../core/delay.ts';
 import { AgentError } from '../../core/errors.ts';
+import type { VmDefinition } from '../../core/vm-spec.ts';
+import type { HypervisorEvent } from '../../drivers/hypervisor.ts';
 import type { MigrationRecord } from '../journal/migration-store.ts';
-import type { Vm } from '../vms/vm.ts';
 import type { IncomingVm, MigrationSpec } from './migration.ts';
 import { newRecord } from './migration-book.ts';
 import { OutgoingContext, type OutgoingOptions } from './outgoing-context.ts';
@@ -10,8 +11,8 @@ import type { Peer } from './peers.ts';
 import { LIBVIRT_SERVICE, MEMORY_SERVICE, nodeIdentity } from './protocol.ts';
 import { finish, giveUp, settle } from './settlement.ts';
 
-/** How often the job and the transfer are looked at. */
-const POLL_MS = 200;
+/** Node's timers fire at once when given more. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * One migration as its source drives it. Every phase is in the journal before what it stands for is done, so an
@@ -28,19 +29,19 @@ export class OutgoingMigration {
   }
 
   /** The journal's record of a migration that is about to begin. */
-  static newRecord(id: string, vm: Vm, spec: MigrationSpec): MigrationRecord {
+  static newRecord(id: string, definition: VmDefinition, spec: MigrationSpec): MigrationRecord {
     return newRecord({
       id,
       role: 'source',
-      vmUid: vm.definition.uid,
-      vmNamespace: vm.definition.namespace,
-      vmName: vm.definition.name,
+      vmUid: definition.uid,
+      vmNamespace: definition.namespace,
+      vmName: definition.name,
       spec,
       peerNode: spec.destinationNode,
       peerAddress: spec.destinationAddress,
       transferToken: randomBytes(32).toString('hex'),
-      ownershipEpoch: vm.definition.ownershipEpoch + 1,
-      definition: vm.definition,
+      ownershipEpoch: definition.ownershipEpoch + 1,
+      definition,
     });
   }
 
@@ -154,27 +155,34 @@ export class OutgoingMigration {
       await this.#context.look(signal).catch((error: unknown) => {
         if (!signal.aborted) this.#context.log.debug({ err: error }, 'Cannot look at the job');
       });
-      await delay(POLL_MS, signal).catch(() => undefined);
+      await delay(this.#context.pace.lookMs, signal).catch(() => undefined);
     }
     await following;
   }
 
   async #followEvents(signal: AbortSignal): Promise<void> {
-    const context = this.#context;
-    try {
-      for await (const event of context.options.hypervisor.watch(signal)) {
-        if (!('uid' in event) || event.uid !== context.record.vmUid) continue;
-        if (event.kind === 'job-completed' && event.statistics.downtimeMs > 0) {
-          context.downtimeMs = event.statistics.downtimeMs;
-        }
-        const stopped = event.kind === 'lifecycle' && event.event === 'suspended';
-        if (stopped && event.detail === 'migrated' && context.record.phase === 'copying') {
-          context.move('switching-over');
-        }
+    const { options, log } = this.#context;
+    for await (const event of options.hypervisor.watch(signal)) {
+      try {
+        this.#noteEvent(event);
+      } catch (error) {
+        log.warn({ err: error }, 'Could not record what a migration has come to');
       }
-    } catch (error) {
-      if (!signal.aborted) context.log.warn({ err: error }, 'Cannot follow the hypervisor');
     }
+  }
+
+  #noteEvent(event: HypervisorEvent): void {
+    const context = this.#context;
+    // The event of the switchover may be among those that are lost now.
+    if (event.kind === 'disconnected') context.mayHaveSwitchedOver = true;
+    if (!('uid' in event) || event.uid !== context.record.vmUid) return;
+    if (event.kind === 'job-completed' && event.statistics.downtimeMs > 0) {
+      context.downtimeMs = event.statistics.downtimeMs;
+    }
+    const stopped = event.kind === 'lifecycle' && event.event === 'suspended';
+    if (!stopped || event.detail !== 'migrated') return;
+    context.mayHaveSwitchedOver = true;
+    if (context.record.phase === 'copying') context.move('switching-over');
   }
 
   #startTimer(): Disposable {
@@ -186,7 +194,7 @@ export class OutgoingMigration {
         this.#context.timedOut = true;
         this.#interrupt.abort(new AgentError('MIGRATION_TIMEOUT', 'The migration took too long'));
       },
-      Math.max(0, startedAtMs + spec.timeoutMs - Date.now()),
+      Math.min(Math.max(0, startedAtMs + spec.timeoutMs - Date.now()), MAX_TIMER_MS),
     );
     return { [Symbol.dispose]: () => clearTimeout(timer) };
   }

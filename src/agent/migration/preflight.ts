@@ -30,7 +30,7 @@ export async function preflight(
   const info = await hypervisor.getInfo(signal);
   const found = await hypervisor.find(vm.definition.uid, signal);
   const incoming: IncomingVm = {
-    definition: vm.definition,
+    definition: found?.definition ?? vm.definition,
     machineType: vm.machineType,
     accelerator: vm.accelerator,
     sourceHostUuid: info.hostUuid,

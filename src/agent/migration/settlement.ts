@@ -5,9 +5,6 @@ import { judge, type LocalView, localView, type PeerView } from './outcome.ts';
 import type { Peer } from './peers.ts';
 import { advance, complete } from './progress.ts';
 
-/** How often an undecided outcome is looked at again, at first and at last. */
-const POLL_MS = 250;
-const POLL_MAX_MS = 2_000;
 /** Letting go takes the destination a while: its libvirt has to drop the VM first. */
 const ABORT_TIMEOUT_MS = 30_000;
 /** How often in a row a VM must be on neither node before that is believed. */
@@ -24,11 +21,12 @@ export async function settle(
   peer: Peer,
   signal: AbortSignal,
 ): Promise<void> {
+  const { lookMs, lookMaxMs } = context.pace;
   let looksLost = 0;
-  for (let pause = POLL_MS; ; pause = Math.min(pause * 1.2, POLL_MAX_MS)) {
+  for (let pause = lookMs; ; pause = Math.min(pause * 1.2, lookMaxMs)) {
     const local = await viewLocal(context, signal);
     if (local === 'migrating') {
-      pause = POLL_MS;
+      pause = lookMs;
       await context.look(signal).catch(() => signal.throwIfAborted());
     }
     const there =
@@ -40,11 +38,16 @@ export async function settle(
     if (verdict === 'finish') return finish(context, peer, signal);
     if (verdict === 'give-up') return end(context, signal);
     if (verdict === 'remove-local') await removeLocal(context, signal);
-    if (verdict === 'abort-peer' && (await abortPeer(context, peer, signal))) {
-      if (local === 'held') await letGoOn(context, signal);
-      return end(context, signal);
+    if (verdict === 'abort-peer') {
+      if (await abortPeer(context, peer, signal)) {
+        if (local === 'held') await letGoOn(context, signal);
+        return end(context, signal);
+      }
+      noteWaiting(context, local, there);
     }
-    if (looksLost >= LOST_LOOKS) return endLost(context, signal);
+    if (looksLost >= LOST_LOOKS && (await abortPeer(context, peer, signal))) {
+      return endLost(context, signal);
+    }
     if (verdict === 'wait' && local !== 'migrating') noteWaiting(context, local, there);
     await delay(pause, signal);
   }
@@ -96,6 +99,8 @@ async function viewLocal(context: OutgoingContext, signal: AbortSignal): Promise
   const uid = context.record.vmUid;
   try {
     const vm = await hypervisor.find(uid, context.brief(signal));
+    // libvirt says so of a guest that it had stopped for the switchover; the event of it may have been lost.
+    if (vm?.stateReason === 'migration-canceled') context.mayHaveSwitchedOver = true;
     const job = vm === undefined ? undefined : await hypervisor.getJob(uid, context.brief(signal));
     return localView(vm, job);
   } catch (error) {
@@ -112,8 +117,11 @@ async function viewPeer(
 ): Promise<PeerView> {
   try {
     const report = await peer.get(context.id, context.record.vmUid, context.brief(signal));
-    if (report.downtimeMs > 0) context.downtimeMs = report.downtimeMs;
-    return report.state;
+    const { state, ownershipEpoch, downtimeMs } = report;
+    if (downtimeMs > 0) context.downtimeMs = downtimeMs;
+    // A copy that is older than this migration is not what it has brought there, and no ground to remove ours.
+    const isOlder = ownershipEpoch > 0 && ownershipEpoch < context.record.ownershipEpoch;
+    return state === 'arrived' && isOlder ? 'unknown' : state;
   } catch (error) {
     signal.throwIfAborted();
     context.log.debug({ err: error }, 'Cannot ask the destination');
@@ -174,7 +182,7 @@ async function commitPeer(
     } catch (error) {
       signal.throwIfAborted();
       context.log.debug({ err: error }, 'The destination has not confirmed yet');
-      await delay(POLL_MAX_MS, signal);
+      await delay(context.pace.lookMaxMs, signal);
     }
   }
 }

@@ -7,7 +7,7 @@ export interface Capacity {
   readonly memoryBytes: number;
 }
 
-/** Memory set aside for a VM that is not in the inventory: one being created or still arriving. */
+/** Memory set aside for a VM that does not run yet: one being created, started or still arriving. */
 export interface Reservation {
   readonly vmUid: string;
   readonly namespace: string;
@@ -26,21 +26,31 @@ export class CapacityLedger {
 
   /** Bytes promised to VMs that run or may run, and to reservations. */
   allocatedBytes(vms: readonly Vm[]): number {
-    const present = new Set(vms.map((vm) => vm.definition.uid));
-    const ofVms = vms
-      .filter((vm) => vm.phase !== 'stopped' && vm.phase !== 'failed')
-      .reduce((sum, vm) => sum + vm.definition.spec.memory.sizeBytes, 0);
+    const on = vms.filter((vm) => vm.phase !== 'stopped' && vm.phase !== 'failed');
+    const counted = new Set(on.map((vm) => vm.definition.uid));
+    const ofVms = on.reduce((sum, vm) => sum + vm.definition.spec.memory.sizeBytes, 0);
     const reserved = [...this.#reservations.values()]
-      .filter((reservation) => !present.has(reservation.vmUid))
+      .filter((reservation) => !counted.has(reservation.vmUid))
       .reduce((sum, reservation) => sum + reservation.memoryBytes, 0);
     return ofVms + reserved;
   }
 
   /** Sets memory aside. Fails with NODE_CAPACITY_EXCEEDED, saying what is left. Reserving again for a VM replaces. */
   reserve(reservation: Reservation, vms: readonly Vm[]): void {
-    const others = vms.filter((vm) => vm.definition.uid !== reservation.vmUid);
-    this.#reservations.delete(reservation.vmUid);
-    const free = this.capacity.memoryBytes - this.allocatedBytes(others);
+    this.assertRoom(reservation, vms);
+    this.keep(reservation);
+  }
+
+  /** Sets memory aside without asking whether there is room: what was promised stays promised. */
+  keep(reservation: Reservation): void {
+    this.#reservations.set(reservation.vmUid, reservation);
+  }
+
+  /** Fails as `reserve` would. Changes nothing. */
+  assertRoom(reservation: Reservation, vms: readonly Vm[]): void {
+    const isOther = (vm: Vm): boolean => vm.definition.uid !== reservation.vmUid;
+    const own = this.#reservations.get(reservation.vmUid)?.memoryBytes ?? 0;
+    const free = this.capacity.memoryBytes - this.allocatedBytes(vms.filter(isOther)) + own;
     if (reservation.memoryBytes > free) {
       throw new AgentError(
         'NODE_CAPACITY_EXCEEDED',
@@ -56,7 +66,6 @@ export class CapacityLedger {
         },
       );
     }
-    this.#reservations.set(reservation.vmUid, reservation);
   }
 
   release(vmUid: string): void {

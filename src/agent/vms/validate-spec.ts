@@ -89,15 +89,10 @@ function* invalidMachine({
   }
 }
 
-function* invalidBoot({ boot, disks }: VmSpec): Generator<SpecViolation> {
+function* invalidBoot({ boot }: VmSpec): Generator<SpecViolation> {
   if (boot.kind === 'firmware') {
     if (!['bios', 'uefi'].includes(boot.firmware)) {
       yield invalid('spec.boot.firmware', 'must be BIOS or UEFI');
-    } else if (disks.length > 0 && disks.every((disk) => disk.bootOrder === undefined)) {
-      yield invalid(
-        'spec.disks',
-        'has no disk to boot from; give one boot_order 1 or boot a kernel',
-      );
     }
     return;
   }
@@ -130,7 +125,7 @@ function* invalidDisks(disks: readonly DiskSpec[]): Generator<SpecViolation> {
 
 function* diskProblems(disk: DiskSpec, earlier: readonly DiskSpec[]): Generator<FieldViolation> {
   if (!isDnsLabel(disk.name)) yield { field: 'name', description: DNS_LABEL_RULE };
-  const bus = { virtio: 'vd', scsi: 'sd', sata: 'sd' }[disk.bus] as string | undefined;
+  const bus = TARGET_PREFIXES.get(disk.bus);
   if (bus === undefined) yield { field: 'bus', description: 'must be virtio, scsi or sata' };
   else if (!new RegExp(`^${bus}[a-z]$`).test(disk.target)) {
     yield { field: 'target', description: `must be ${bus}a to ${bus}z on the bus ${disk.bus}` };
@@ -158,6 +153,12 @@ function* diskProblems(disk: DiskSpec, earlier: readonly DiskSpec[]): Generator<
     }
   }
 }
+
+const TARGET_PREFIXES: ReadonlyMap<string, string> = new Map([
+  ['virtio', 'vd'],
+  ['scsi', 'sd'],
+  ['sata', 'sd'],
+]);
 
 const UNIQUE = [
   ['name', 'name'],

@@ -25,7 +25,7 @@ export interface VmCreatorOptions {
 const UNDO_TIMEOUT_MS = 15_000;
 const EVERYTHING = { namespace: '', labels: {} };
 
-/** Makes VMs, whole or not at all. Expects a fresh inventory. */
+/** Makes VMs, whole or not at all, and sees that there is room for them. Expects a fresh inventory. */
 export class VmCreator {
   readonly #options: VmCreatorOptions;
 
@@ -41,7 +41,6 @@ export class VmCreator {
   ): Promise<Vm> {
     const { inventory, validate, locks, capacity } = this.#options;
     const definition = newDefinition(request);
-    await validate(definition, signal);
     const existing = this.#findExisting(definition, request.uid !== undefined);
     if (existing !== undefined) return existing;
     this.#options.ownership.assertOwned(definition);
@@ -49,30 +48,25 @@ export class VmCreator {
     // The name is locked as well, or two VMs of one name could be created side by side.
     using nameLock = locks.tryAcquire(nameKey(definition), 'create');
     using uidLock = locks.tryAcquire(definition.uid, 'create');
-    const arriving = capacity.findReservation(definition.namespace, definition.name);
-    if (nameLock === undefined || uidLock === undefined || arriving !== undefined) {
-      throw new AgentError(
-        'VM_BUSY',
-        `Cannot create VM ${definition.name}: a VM of that name is being created or is arriving; try again when that has ended`,
-        { metadata: { name: definition.name }, retryAfterMs: 1_000 },
-      );
-    }
+    if (nameLock === undefined || uidLock === undefined) throw busy(definition);
+    await validate(definition, signal);
     await this.#assertUidFree(definition, signal);
-    capacity.reserve(
-      {
-        vmUid: definition.uid,
-        namespace: definition.namespace,
-        name: definition.name,
-        memoryBytes:
-          definition.spec.powerState === 'running' ? definition.spec.memory.sizeBytes : 0,
-      },
-      inventory.list(EVERYTHING),
-    );
-    using _reservation = { [Symbol.dispose]: () => capacity.release(definition.uid) };
+    if (capacity.findReservation(definition.namespace, definition.name) !== undefined) {
+      throw busy(definition);
+    }
+    using _reservation = this.reserve(definition);
     if (options.dryRun) return this.#planned(definition);
     await this.#make(definition, signal);
     await inventory.refresh(signal);
     return inventory.findByUid(definition.uid) ?? this.#planned(definition);
+  }
+
+  /** Sets aside the memory of a VM if it shall run, until disposed. Fails with NODE_CAPACITY_EXCEEDED. */
+  reserve({ uid, namespace, name, spec }: VmDefinition): Disposable {
+    const { capacity, inventory } = this.#options;
+    const memoryBytes = spec.powerState === 'running' ? spec.memory.sizeBytes : 0;
+    capacity.reserve({ vmUid: uid, namespace, name, memoryBytes }, inventory.list(EVERYTHING));
+    return { [Symbol.dispose]: () => capacity.release(uid) };
   }
 
   async #make(definition: VmDefinition, signal: AbortSignal): Promise<void> {
@@ -80,7 +74,7 @@ export class VmCreator {
     signal.throwIfAborted();
     await using undo = new AsyncDisposableStack();
     // Registered before the deed: a define that timed out may have happened all the same.
-    undo.defer(() => this.#unmake(definition.uid));
+    undo.defer(() => this.#unmake(definition));
     ownership.own(definition);
     await hypervisor.define(definition, signal);
     if (definition.spec.powerState === 'running') await hypervisor.start(definition.uid, signal);
@@ -88,12 +82,16 @@ export class VmCreator {
     log.info({ vmId: definition.uid, name: definition.name }, 'VM created');
   }
 
-  async #unmake(vmUid: string): Promise<void> {
+  async #unmake({ uid: vmUid, createdAtMs }: VmDefinition): Promise<void> {
     const { hypervisor, ownership, log } = this.#options;
     const signal = AbortSignal.timeout(UNDO_TIMEOUT_MS);
     try {
-      await hypervisor.destroy(vmUid, signal);
-      await hypervisor.undefine(vmUid, signal);
+      const found = await hypervisor.find(vmUid, signal);
+      // Whoever else has defined a VM of this uid in the meantime keeps it.
+      if (found?.definition?.createdAtMs === createdAtMs) {
+        await hypervisor.destroy(vmUid, signal);
+        await hypervisor.undefine(vmUid, signal);
+      }
       ownership.forget(vmUid);
     } catch (error) {
       log.error({ vmId: vmUid, err: error }, 'Could not remove a VM whose creation failed');
@@ -143,6 +141,14 @@ export class VmCreator {
       origin: this.#options.origins.current(),
     };
   }
+}
+
+function busy({ name }: VmDefinition): AgentError {
+  return new AgentError(
+    'VM_BUSY',
+    `Cannot create VM ${name}: a VM of that name is being created or is arriving; try again when that has ended`,
+    { metadata: { name }, retryAfterMs: 1_000 },
+  );
 }
 
 function newDefinition(request: VmRequest): VmDefinition {

@@ -3,10 +3,11 @@ import { delay } from '../../core/delay.ts';
 import { AgentError, hasReason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { Notifier } from '../../core/notifier.ts';
-import type { Hypervisor, HypervisorVm, VmStatistics } from '../../drivers/hypervisor.ts';
+import type { Hypervisor, HypervisorVm } from '../../drivers/hypervisor.ts';
 import type { ReportOrigin, WatchCursor, WatchEvent } from '../report-origin.ts';
+import { CpuUsage } from './cpu-usage.ts';
 import { EventLog } from './event-log.ts';
-import type { Vm, VmFilter, VmUsage } from './vm.ts';
+import type { Vm, VmFilter } from './vm.ts';
 import { type VmContext, phaseOf } from './vm-phase.ts';
 import { conditionsOf } from './vm-conditions.ts';
 
@@ -23,30 +24,24 @@ export interface VmInventoryOptions {
   readonly contextOf: (vmUid: string) => VmContext;
   /** Copies that another node owns by now. */
   readonly isStale: (vm: HypervisorVm) => boolean;
+  /** How often the hypervisor is listed when it says nothing: lost events are made good after this time. */
+  readonly resyncIntervalMs?: number;
   readonly log: Logger;
 }
 
-/** How often the hypervisor is listed when it says nothing: lost events are made good after this time. */
 const RESYNC_INTERVAL_MS = 5_000;
 /** Events come in bursts; one listing answers those that came within this time. */
 const SETTLE_MS = 20;
 const LIST_TIMEOUT_MS = 15_000;
-/** Shorter intervals make the CPU usage jump. */
-const MIN_SAMPLE_MS = 500;
-
-interface CpuSample {
-  readonly cpuTimeNs: bigint;
-  readonly takenAtMs: number;
-  readonly usageCores: number;
-}
 
 /** The VMs of this node as last listed. Events only say when to look; the listing decides. */
 export class VmInventory {
   readonly #options: VmInventoryOptions;
   readonly #changes: EventLog<WatchEvent<Vm>>;
-  readonly #cpuSamples = new Map<string, CpuSample>();
+  readonly #cpuUsage = new CpuUsage();
   #vms = new Map<string, Vm>();
   readonly #reasonsToLook = new Notifier();
+  readonly #stopListeners: ((vmUid: string) => void)[] = [];
   #listedOnce = false;
   #current: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
@@ -85,6 +80,11 @@ export class VmInventory {
     );
   }
 
+  /** Has the listener told of each VM that is seen to have stopped, perhaps more than once. */
+  onStopped(listener: (vmUid: string) => void): void {
+    this.#stopListeners.push(listener);
+  }
+
   /** Keeps the inventory fresh until aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const events = this.#followEvents(signal);
@@ -112,8 +112,7 @@ export class VmInventory {
       () => this.#startListing(),
       () => this.#startListing(),
     );
-    await this.#next;
-    signal.throwIfAborted();
+    await untilAborted(this.#next, signal);
   }
 
   async *watch(
@@ -127,7 +126,8 @@ export class VmInventory {
       revision = cursor.revision;
     } else {
       revision = origin.revision;
-      for (const vm of this.list(filter)) {
+      // In the order in which they changed: a watch that breaks in here goes on after the last one it has sent.
+      for (const vm of this.list(filter).toSorted(byRevision)) {
         yield { type: 'added', object: vm, origin: { ...origin, revision: vm.origin.revision } };
       }
       yield { type: 'synced', origin };
@@ -141,6 +141,8 @@ export class VmInventory {
     try {
       for await (const event of this.#options.hypervisor.watch(signal)) {
         if (event.kind === 'disconnected') this.#markUnknown();
+        // It may run again by the time it is listed.
+        if (event.kind === 'lifecycle' && event.event === 'stopped') this.#noteStopped(event.uid);
         if (event.kind !== 'migration-iteration') this.requestRefresh();
       }
     } catch (error) {
@@ -149,7 +151,7 @@ export class VmInventory {
   }
 
   async #awaitReasonToLook(seen: number, signal: AbortSignal): Promise<void> {
-    const timeout = AbortSignal.timeout(RESYNC_INTERVAL_MS);
+    const timeout = AbortSignal.timeout(this.#options.resyncIntervalMs ?? RESYNC_INTERVAL_MS);
     try {
       await this.#reasonsToLook.changed(seen, AbortSignal.any([signal, timeout]));
       await delay(SETTLE_MS, signal);
@@ -166,6 +168,10 @@ export class VmInventory {
       // The driver says once that it lost the hypervisor; saying it again every few seconds helps nobody.
       if (!signal.aborted) this.#options.log.debug({ err: error }, 'Listing failed');
     }
+  }
+
+  #noteStopped(vmUid: string): void {
+    for (const listener of this.#stopListeners) listener(vmUid);
   }
 
   #startListing(): Promise<void> {
@@ -197,6 +203,7 @@ export class VmInventory {
     for (const found of listed) {
       // Others' VMs are not ours to report, and one that is still arriving belongs to its source.
       if (found.definition === undefined || found.state === 'incoming') continue;
+      if (found.state === 'stopped') this.#noteStopped(found.uid);
       vms.set(found.uid, this.#toVm(found, found.definition));
     }
     this.#replace(vms);
@@ -219,25 +226,10 @@ export class VmInventory {
       conditions: conditionsOf(state, context, previous?.conditions ?? []),
       accelerator: found.accelerator,
       machineType: found.machineType,
-      statistics: this.#usageOf(found.uid, found.statistics),
+      statistics: found.statistics && this.#cpuUsage.measure(found.uid, found.statistics),
       migrationId: context.migrationId,
       origin: previous?.origin ?? this.#options.origins.current(),
     };
-  }
-
-  #usageOf(uid: string, statistics: VmStatistics | undefined): VmUsage | undefined {
-    if (statistics === undefined) return undefined;
-    const takenAtMs = performance.now();
-    const last = this.#cpuSamples.get(uid);
-    const elapsedMs = last === undefined ? 0 : takenAtMs - last.takenAtMs;
-    if (last === undefined || statistics.cpuTimeNs < last.cpuTimeNs) {
-      this.#cpuSamples.set(uid, { cpuTimeNs: statistics.cpuTimeNs, takenAtMs, usageCores: 0 });
-      return { ...statistics, cpuUsageCores: 0 };
-    }
-    if (elapsedMs < MIN_SAMPLE_MS) return { ...statistics, cpuUsageCores: last.usageCores };
-    const usageCores = Number(statistics.cpuTimeNs - last.cpuTimeNs) / 1e6 / elapsedMs;
-    this.#cpuSamples.set(uid, { cpuTimeNs: statistics.cpuTimeNs, takenAtMs, usageCores });
-    return { ...statistics, cpuUsageCores: usageCores };
   }
 
   #markUnknown(): void {
@@ -276,7 +268,7 @@ export class VmInventory {
       if (vms.has(uid)) continue;
       const origin = this.#options.origins.next();
       this.#changes.append(origin.revision, { type: 'deleted', object: { ...vm, origin }, origin });
-      this.#cpuSamples.delete(uid);
+      this.#cpuUsage.forget(uid);
     }
     this.#vms = vms;
   }
@@ -290,6 +282,22 @@ export function isHypervisorAway(error: unknown): boolean {
 function matches(vm: Vm, filter: VmFilter): boolean {
   if (filter.namespace !== '' && vm.definition.namespace !== filter.namespace) return false;
   return Object.entries(filter.labels).every(([key, value]) => vm.definition.labels[key] === value);
+}
+
+function byRevision(left: Vm, right: Vm): number {
+  return left.origin.revision - right.origin.revision;
+}
+
+/** Waits for what goes on without this caller as well; throws the signal's reason when aborted. */
+async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason as Error);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
 }
 
 function sortKey(vm: Vm): string {

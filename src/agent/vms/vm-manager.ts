@@ -46,6 +46,7 @@ export class VmManager implements VmService {
 
   constructor(options: VmManagerOptions) {
     this.#options = options;
+    options.inventory.onStopped((vmUid) => options.shutdowns.delete(vmUid));
   }
 
   async create(
@@ -77,10 +78,17 @@ export class VmManager implements VmService {
 
   start(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     return this.#change(ref, 'start', signal, async (vm) => {
-      this.#options.ownership.assertOwned(vm.definition);
-      await this.#want(vm.definition, 'running', signal);
-      this.#options.shutdowns.delete(vm.definition.uid);
-      await this.#options.hypervisor.start(vm.definition.uid, signal);
+      const { hypervisor, inventory, creator, ownership, shutdowns } = this.#options;
+      const { definition } = vm;
+      ownership.assertOwned(definition);
+      using _reservation = isOff(vm)
+        ? creator.reserve({ ...definition, spec: { ...definition.spec, powerState: 'running' } })
+        : undefined;
+      await this.#want(definition, 'running', signal);
+      shutdowns.delete(definition.uid);
+      await hypervisor.start(definition.uid, signal);
+      // The memory stays set aside until the inventory knows that the VM runs.
+      await inventory.refresh(signal);
     });
   }
 
@@ -89,7 +97,12 @@ export class VmManager implements VmService {
       await this.#want(vm.definition, 'stopped', signal);
       if (isOff(vm)) return;
       this.#options.shutdowns.add(vm.definition.uid);
-      await this.#options.hypervisor.shutdown(vm.definition.uid, signal);
+      try {
+        await this.#options.hypervisor.shutdown(vm.definition.uid, signal);
+      } catch (error) {
+        this.#options.shutdowns.delete(vm.definition.uid);
+        throw error;
+      }
     });
   }
 

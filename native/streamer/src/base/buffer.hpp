@@ -23,6 +23,7 @@ class Buffer {
   std::size_t size() const { return size_; }
   std::size_t capacity() const { return capacity_; }
   std::span<const std::byte> view() const { return {data_.get(), size_}; }
+  bool full() const { return size_ == capacity_; }
   /** The part that is not filled yet. */
   std::span<std::byte> space() { return {data_.get() + size_, capacity_ - size_}; }
   /** Counts `bytes` of space() as filled. */

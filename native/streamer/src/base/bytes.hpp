@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace streamer {
@@ -69,6 +70,7 @@ class ByteWriter {
     for (const char character : text) bytes_.push_back(static_cast<std::byte>(character));
   }
   std::span<const std::byte> view() const { return bytes_; }
+  std::vector<std::byte> take() { return std::move(bytes_); }
 
  private:
   std::vector<std::byte> bytes_;

@@ -15,8 +15,6 @@ Error malformed(const char* what) {
   return Error{FailureCode::protocolError, std::string("The peer sent a malformed ") + what};
 }
 
-Bytes take(const ByteWriter& writer) { return Bytes(writer.view().begin(), writer.view().end()); }
-
 void writeShortText(ByteWriter& writer, const std::string& text) {
   const auto length = static_cast<std::uint16_t>(std::min<std::size_t>(text.size(), kMaxTextBytes));
   writer.write(length);
@@ -55,7 +53,7 @@ Bytes encode(const Hello& hello) {
   const auto length = static_cast<std::uint8_t>(std::min(hello.transferId.size(), kMaxTransferIdBytes));
   writer.write(length);
   writer.writeText(std::string_view(hello.transferId).substr(0, length));
-  return take(writer);
+  return writer.take();
 }
 
 Bytes encode(const Welcome& welcome) {
@@ -65,7 +63,7 @@ Bytes encode(const Welcome& welcome) {
   writer.write(std::span<const std::byte>(welcome.instance));
   writer.write(welcome.bulkBudget);
   writer.write(welcome.interactiveBudget);
-  return take(writer);
+  return writer.take();
 }
 
 Bytes encode(const Refuse& refuse) {
@@ -74,14 +72,14 @@ Bytes encode(const Refuse& refuse) {
   writer.write(refuse.versions.lowest);
   writer.write(refuse.versions.highest);
   writeShortText(writer, refuse.text);
-  return take(writer);
+  return writer.take();
 }
 
 Bytes encode(const Goodbye& goodbye) {
   ByteWriter writer;
   writer.write(static_cast<std::uint16_t>(goodbye.reason));
   writeShortText(writer, goodbye.text);
-  return take(writer);
+  return writer.take();
 }
 
 Result<HelloPrefix> decodeHelloPrefix(std::span<const std::byte> bytes) {

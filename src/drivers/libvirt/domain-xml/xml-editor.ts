@@ -1,5 +1,5 @@
 import type { XmlElement } from './xml-parser.ts';
-import { escapeXml, renderXml, type XmlNode } from './xml-node.ts';
+import { escapeAttribute, escapeText, renderXml, type XmlNode } from './xml-node.ts';
 
 interface Edit {
   readonly start: number;
@@ -21,9 +21,9 @@ export class XmlEditor {
     const old = of.attributes.find((attribute) => attribute.name === name);
     if (old === undefined) {
       const at = of.attributes.at(-1)?.end ?? of.start + 1 + of.name.length;
-      this.#edit(at, at, ` ${name}='${escapeXml(value)}'`);
+      this.#edit(at, at, ` ${name}='${escapeAttribute(value)}'`);
     } else if (old.value !== value) {
-      this.#edit(old.valueStart, old.valueEnd, escapeXml(value));
+      this.#edit(old.valueStart, old.valueEnd, escapeAttribute(value));
     }
   }
 
@@ -33,8 +33,8 @@ export class XmlEditor {
   }
 
   setText(of: XmlElement, text: string): void {
-    if (of.selfClosing) this.#edit(of.end - 2, of.end, `>${escapeXml(text)}</${of.name}>`);
-    else this.#edit(of.contentStart, of.contentEnd, escapeXml(text));
+    if (of.selfClosing) this.#edit(of.end - 2, of.end, `>${escapeText(text)}</${of.name}>`);
+    else this.#edit(of.contentStart, of.contentEnd, escapeText(text));
   }
 
   replace(old: XmlElement, by: XmlNode): void {
@@ -76,7 +76,11 @@ export class XmlEditor {
       const outer = this.#indentOf(parent);
       const text = nodes.map((node) => `\n${renderXml(node, `${outer}  `)}`).join('');
       if (parent.selfClosing) {
-        return { start: parent.end - 2, end: parent.end, text: `>${text}\n${outer}</${parent.name}>` };
+        return {
+          start: parent.end - 2,
+          end: parent.end,
+          text: `>${text}\n${outer}</${parent.name}>`,
+        };
       }
       const at = Math.max(this.#skipSpaceBefore(parent.contentEnd), parent.contentStart);
       const closing = this.#source.slice(at, parent.contentEnd).includes('\n') ? '' : `\n${outer}`;

@@ -22,15 +22,15 @@ export function element(
 export function renderXml(node: XmlNode, indent = ''): string {
   const attributes = Object.entries(node.attributes)
     .filter((entry): entry is [string, string] => entry[1] !== undefined)
-    .map(([name, value]) => ` ${name}='${escapeXml(value)}'`)
+    .map(([name, value]) => ` ${name}='${escapeAttribute(value)}'`)
     .join('');
   const open = `${indent}<${node.name}${attributes}`;
   if (node.children.length === 0) return `${open}/>`;
   if (node.children.every((child) => typeof child === 'string')) {
-    return `${open}>${node.children.map(escapeXml).join('')}</${node.name}>`;
+    return `${open}>${node.children.map(escapeText).join('')}</${node.name}>`;
   }
   const lines = node.children.map((child) =>
-    typeof child === 'string' ? `${indent}  ${escapeXml(child)}` : renderXml(child, `${indent}  `),
+    typeof child === 'string' ? `${indent}  ${escapeText(child)}` : renderXml(child, `${indent}  `),
   );
   return `${open}>\n${lines.join('\n')}\n${indent}</${node.name}>`;
 }
@@ -48,13 +48,18 @@ const ENTITIES: Readonly<Record<string, string>> = {
 // oxlint-disable-next-line no-control-regex
 const REFUSED = /[\u0000-\u001f\u007f-\u009f\ufffe\uffff]/;
 
-/** Escapes for element text and for attributes in either quote. Refuses what XML cannot carry exactly. */
-export function escapeXml(value: string): string {
+/** Escapes an attribute's value for either kind of quote. Refuses what XML cannot carry exactly. */
+export function escapeAttribute(value: string): string {
+  return escapeText(value).replaceAll(/['"]/g, (character) => ENTITIES[character] ?? '');
+}
+
+/** Escapes an element's text. Refuses what XML cannot carry exactly. */
+export function escapeText(value: string): string {
   if (REFUSED.test(value) || !value.isWellFormed()) {
     throw new AgentError(
       'INVALID_SPEC',
       `Cannot write ${JSON.stringify(value.slice(0, 80))} into the domain: it contains control or invalid characters; remove them`,
     );
   }
-  return value.replaceAll(/[&<>'"]/g, (character) => ENTITIES[character] ?? character);
+  return value.replaceAll(/[&<>]/g, (character) => ENTITIES[character] ?? '');
 }

@@ -22,7 +22,7 @@ export interface XmlElement {
   readonly selfClosing: boolean;
 }
 
-export interface XmlText {
+interface XmlText {
   readonly kind: 'text';
   readonly value: string;
   readonly start: number;
@@ -30,15 +30,15 @@ export interface XmlText {
 }
 
 /** A comment or processing instruction: kept, never looked at. */
-export interface XmlOther {
+interface XmlOther {
   readonly kind: 'other';
   readonly start: number;
   readonly end: number;
 }
 
-export type XmlChild = XmlElement | XmlText | XmlOther;
+type XmlChild = XmlElement | XmlText | XmlOther;
 
-export interface XmlAttribute {
+interface XmlAttribute {
   readonly name: string;
   readonly value: string;
   /** From the first character of the name to just after the closing quote. */
@@ -60,7 +60,13 @@ const SPACE = /[ \t\r\n]*/y;
 // oxlint-disable-next-line no-control-regex
 const ILLEGAL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/;
 const REFERENCE = /&(?:(lt|gt|amp|quot|apos)|#(\d{1,7})|#x([0-9A-Fa-f]{1,6}));|&/g;
-const NAMED: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" };
+const NAMED: Readonly<Record<string, string>> = {
+  lt: '<',
+  gt: '>',
+  amp: '&',
+  quot: '"',
+  apos: "'",
+};
 
 type Open = { -readonly [K in keyof XmlElement]: XmlElement[K] } & { children: XmlChild[] };
 
@@ -125,7 +131,8 @@ class Parser {
 
   #add(parent: Open | undefined, child: XmlChild): void {
     if (parent !== undefined) parent.children.push(child);
-    else if (child.kind === 'text' && child.value.trim() !== '') this.#fail('text outside the root');
+    else if (child.kind === 'text' && child.value.trim() !== '')
+      this.#fail('text outside the root');
   }
 
   #startTag(parent: Open | undefined): Open {
@@ -172,7 +179,8 @@ class Parser {
   #endTag(open: Open): void {
     open.contentEnd = this.#position;
     this.#position += 2;
-    if (this.#match(NAME) !== open.name) this.#fail(`the element ${open.name} ends with another name`);
+    if (this.#match(NAME) !== open.name)
+      this.#fail(`the element ${open.name} ends with another name`);
     this.#match(SPACE);
     if (!this.#looksAt('>')) this.#fail(`the end tag of ${open.name} is malformed`);
     open.end = ++this.#position;
@@ -196,7 +204,9 @@ class Parser {
     const start = this.#position;
     const next = this.#source.indexOf('<', start);
     this.#position = next < 0 ? this.#source.length : next;
-    const value = this.#decode(this.#source.slice(start, this.#position).replaceAll(/\r\n?/g, '\n'));
+    const value = this.#decode(
+      this.#source.slice(start, this.#position).replaceAll(/\r\n?/g, '\n'),
+    );
     return { kind: 'text', value, start, end: this.#position };
   }
 
@@ -207,7 +217,8 @@ class Parser {
       const code = Number.parseInt(decimal ?? hex ?? '', decimal === undefined ? 16 : 10);
       if (Number.isNaN(code) || code > 0x10ffff) this.#fail('it has an unknown entity');
       const character = String.fromCodePoint(code);
-      if (ILLEGAL.test(character) || !character.isWellFormed()) this.#fail('it has an illegal character');
+      if (ILLEGAL.test(character) || !character.isWellFormed())
+        this.#fail('it has an illegal character');
       return character;
     });
   }

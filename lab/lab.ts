@@ -1,0 +1,119 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import type { AgentOptions } from './agent.ts';
+import { Certificates } from './certificates.ts';
+import { LabNode } from './lab-node.ts';
+import { DEFAULT_LAB, LABS_DIRECTORY, type LabPlan, type NodeName, planLab } from './lab-plan.ts';
+import { findLabRecord, recordLab } from './lab-record.ts';
+import { Link } from './link.ts';
+import { writeContexts } from './novactl-contexts.ts';
+import { LabError } from './project.ts';
+import { removeLab } from './remove-lab.ts';
+
+export interface LabOptions {
+  /** Left out: a random one, so that several labs live side by side. */
+  readonly name?: string;
+  readonly nodes: readonly NodeName[];
+  /**
+   * Set when the lab shall outlive this process; otherwise `./dev down` takes it for forgotten as soon as this
+   * process has ended.
+   */
+  readonly keep?: boolean;
+}
+
+export type LabAgentOptions = Omit<AgentOptions, 'credentials' | 'peers'>;
+
+/** One or two nodes on this machine, joined by a cable, each with its own libvirt. Disposing removes everything. */
+export class Lab implements AsyncDisposable {
+  readonly plan: LabPlan;
+  readonly nodes: readonly LabNode[];
+  readonly link: Link;
+
+  private constructor(plan: LabPlan, nodes: readonly LabNode[]) {
+    this.plan = plan;
+    this.nodes = nodes;
+    this.link = new Link(nodes);
+  }
+
+  /** Makes a lab whose libvirts answer; agents are started by `lab.node('a').agent.start(...)`. */
+  static async create(options: LabOptions, signal: AbortSignal): Promise<Lab> {
+    const name = options.name ?? `t-${randomBytes(3).toString('hex')}`;
+    const plan = planLab(name, options.nodes);
+    await mkdir(LABS_DIRECTORY, { recursive: true });
+    await claim(plan);
+    await using undo = new AsyncDisposableStack();
+    undo.defer(async () => {
+      await removeLab(name);
+    });
+    await recordLab(plan, options.keep === true ? undefined : process.pid);
+    await mkdir(plan.sharedImages, { recursive: true });
+    const hosts = [
+      '127.0.0.1 localhost',
+      ...plan.nodes.map((n) => `${n.address} ${n.hostname}`),
+      '',
+    ];
+    const nodes = await Promise.all(
+      plan.nodes.map(async (node) => LabNode.create(name, node, hosts.join('\n'), signal)),
+    );
+    const lab = new Lab(plan, nodes);
+    await Promise.all([
+      lab.link.create(signal),
+      ...nodes.map(async (node) => node.libvirt.start(signal)),
+    ]);
+    undo.move();
+    return lab;
+  }
+
+  /** The lab that runs. Fails if there is none or part of it is gone. */
+  static async open(name = DEFAULT_LAB): Promise<Lab> {
+    const record = await findLabRecord(name);
+    if (record === undefined) throw new LabError('The lab is not up: ./dev up starts it');
+    const plan = planLab(name, record.nodes);
+    return new Lab(
+      plan,
+      plan.nodes.map((node) => LabNode.find(name, node)),
+    );
+  }
+
+  get name(): string {
+    return this.plan.name;
+  }
+
+  node(name: NodeName): LabNode {
+    const node = this.nodes.find((candidate) => candidate.name === name);
+    if (node === undefined) throw new LabError(`Lab ${this.name} has no node ${name}`);
+    return node;
+  }
+
+  /** The lab's certificate authority. */
+  async certificates(signal: AbortSignal): Promise<Certificates> {
+    return Certificates.ensure(path.join(this.plan.directory, 'certificates'), signal);
+  }
+
+  /** Starts the agents of all nodes as each other's peers, and waits until they are ready. */
+  async startAgents(options: LabAgentOptions, signal: AbortSignal): Promise<void> {
+    const certificates = await this.certificates(signal);
+    await writeContexts(this.plan, this.nodes, certificates, signal);
+    await Promise.all(
+      this.nodes.map(async (node) => {
+        const credentials = await certificates.node(node.plan, signal);
+        const peers = this.plan.nodes.filter((peer) => peer.name !== node.name);
+        await node.agent.start({ ...options, credentials, peers }, signal);
+      }),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await removeLab(this.name);
+  }
+}
+
+async function claim(plan: LabPlan): Promise<void> {
+  try {
+    await mkdir(plan.directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    throw new LabError(`Lab ${plan.name} exists already: ./dev down removes it`);
+  }
+}

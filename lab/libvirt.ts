@@ -1,0 +1,124 @@
+import { randomUUID } from 'node:crypto';
+import { cp, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import path from 'node:path';
+import type { LabNode } from './lab-node.ts';
+import { inProject } from './project.ts';
+import { waitUntil } from './wait-until.ts';
+
+const START_TIMEOUT_MS = 20_000;
+
+/**
+ * What libvirt found out about QEMU takes seconds to find out, and libvirt itself notices when a kept copy no
+ * longer fits, so the copy outlives the labs.
+ */
+const CAPABILITIES_CACHE = inProject('build/lab/libvirt-capabilities');
+
+/** A node's own libvirtd and virtlogd. */
+export class Libvirt {
+  readonly #node: LabNode;
+
+  constructor(node: LabNode) {
+    this.#node = node;
+  }
+
+  /** libvirt's socket as seen from outside the node. */
+  get socket(): string {
+    return this.#node.outside('run/libvirt/libvirt-sock');
+  }
+
+  /** For virsh and libvirt clients outside the node. */
+  get uri(): string {
+    return `qemu+unix:///system?socket=${this.socket}`;
+  }
+
+  /** Starts both daemons and waits until libvirt answers. */
+  async start(signal: AbortSignal): Promise<void> {
+    await this.#configure();
+    await this.#node.startDaemon('virtlogd', ['virtlogd'], {}, signal);
+    await this.startLibvirtd(signal);
+    await this.#node.run(['virsh', '-c', 'qemu:///system', 'capabilities'], signal);
+    await this.#keepCapabilities();
+  }
+
+  /** Starts libvirtd alone, say after killing it. */
+  async startLibvirtd(signal: AbortSignal): Promise<void> {
+    await this.#node.startDaemon('libvirtd', ['libvirtd'], {}, signal);
+    await waitUntil('libvirtd', START_TIMEOUT_MS, () => answers(this.socket), signal);
+  }
+
+  /** libvirtd's pid as seen from outside; undefined when it does not run. */
+  findPid(): number | undefined {
+    return this.#node.processes().find(({ command }) => command[0] === 'libvirtd')?.pid;
+  }
+
+  /** Runs virsh inside the node. */
+  async virsh(command: readonly string[], signal: AbortSignal, input?: string): Promise<string> {
+    return this.#node.run(
+      ['virsh', '--quiet', '-c', 'qemu:///system', ...command],
+      signal,
+      input === undefined ? {} : { input },
+    );
+  }
+
+  get #capabilities(): string {
+    return this.#node.outside('var/cache/libvirt/qemu/capabilities');
+  }
+
+  async #keepCapabilities(): Promise<void> {
+    for (const name of await readdir(this.#capabilities)) {
+      const fresh = path.join(this.#capabilities, name);
+      const kept = path.join(CAPABILITIES_CACHE, name);
+      if ((await modifiedMs(fresh)) === (await modifiedMs(kept))) continue;
+      // Another node or lab may be doing the same.
+      const temporary = `${kept}.${randomUUID()}`;
+      await cp(fresh, temporary, { preserveTimestamps: true });
+      await rename(temporary, kept);
+    }
+  }
+
+  async #configure(): Promise<void> {
+    const etc = this.#node.outside('etc/libvirt');
+    await mkdir(etc, { recursive: true });
+    await mkdir(this.#capabilities, { recursive: true });
+    await mkdir(this.#node.outside('var/log/libvirt/qemu'), { recursive: true });
+    await mkdir(CAPABILITIES_CACHE, { recursive: true });
+    for (const name of await readdir(CAPABILITIES_CACHE)) {
+      if (!name.endsWith('.xml')) continue;
+      await cp(path.join(CAPABILITIES_CACHE, name), path.join(this.#capabilities, name), {
+        preserveTimestamps: true,
+      });
+    }
+    // libvirt refuses to migrate between hosts of the same UUID, which here would both have the machine's.
+    const uuid = await readFile(this.#node.outside('host-uuid'), 'utf8');
+    await writeFile(`${etc}/libvirtd.conf`, `host_uuid = "${uuid}"\nauth_unix_rw = "none"\n`);
+    await writeFile(`${etc}/qemu.conf`, QEMU_CONF);
+  }
+}
+
+const QEMU_CONF = `user = "root"
+group = "root"
+remember_owner = 0
+security_driver = "none"
+namespaces = []
+cgroup_controllers = []
+`;
+
+async function modifiedMs(file: string): Promise<number | undefined> {
+  const found = await stat(file).catch(() => undefined);
+  return found === undefined ? undefined : Math.floor(found.mtimeMs);
+}
+
+/** True if something accepts connections on the unix socket. */
+async function answers(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const connection = connect(socket);
+    connection.once('connect', () => {
+      connection.destroy();
+      resolve(true);
+    });
+    connection.once('error', () => {
+      resolve(false);
+    });
+  });
+}

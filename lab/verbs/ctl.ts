@@ -1,0 +1,18 @@
+import { existsSync } from 'node:fs';
+import { Lab } from '../lab.ts';
+import { contextsFile } from '../novactl-contexts.ts';
+import { inProject } from '../project.ts';
+import type { Verb } from './verb.ts';
+
+export const ctl: Verb = {
+  name: 'ctl',
+  usage: '[--node a|b] ...',
+  summary: 'novactl on node a of the lab; --node b-viewer asks b over the network as a viewer',
+  async run(args, signal) {
+    const lab = await Lab.open();
+    const built = inProject('dist/cli/main.js');
+    const main = existsSync(built) ? built : inProject('src/cli/main.ts');
+    const environment = { NOVACTL_CONFIG: contextsFile(lab.plan) };
+    return lab.node('a').runAttached([process.execPath, main, ...args], environment, signal);
+  },
+};

@@ -1,0 +1,442 @@
+/*
+ * The only program of the demo VM: init of an initramfs on a stock kernel. It exists to be migrated, and to
+ * notice when that went wrong.
+ *
+ * - Every 10 ms it writes one numbered heartbeat line to the first serial port, so whoever reads both
+ *   nodes' console logs knows exactly how long the guest was silent and that no count is lost.
+ * - It keeps checking all of its working memory. Each page carries its number, a generation and a checksum;
+ *   the generations are kept a second time in a table elsewhere, so a page whose last write got lost (it is
+ *   consistent, but old) is found as surely as a damaged one.
+ * - It powers off when the power button is pressed.
+ *
+ * Kernel command line (defaults in brackets):
+ *   demo.mode=hot|churn|idle [hot]  rewrite a 64-byte record of a random page, a whole page, or nothing
+ *   demo.rate=N [3000]              rewrites a second
+ *   demo.region=SIZE [128M]         memory that is rewritten
+ *   demo.fill=SIZE [64M]            memory that is written once
+ *   demo.verify=N [25000]           pages checked a second
+ *
+ * Output, one line each:
+ *   novacron-demo count=N ms=N gen=N checked=N bad=N    heartbeat; ms is the guest's monotonic clock
+ *   novacron-demo ready pages=N ms=N                    the memory is filled, rewriting and checking begin
+ *   novacron-demo verify pass=N bad=N                   all pages have been checked once more
+ *   novacron-demo bad page=N ...                        the first few bad pages
+ *   novacron-demo power-off count=N
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/input.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	PAGE_BYTES = 4096,
+	PAGE_WORDS = PAGE_BYTES / 8,
+	HEADER_WORDS = 8, /* one cache line */
+	RECORD_WORDS = 8,
+	VOCABULARY = 2048,
+	MAX_BUTTONS = 8,
+	MAX_REPORTED = 8,
+};
+
+static const int64_t TICK_NS = 10 * 1000 * 1000;
+/* Filling leaves the heartbeat its time. */
+static const int64_t FILL_NS_PER_TICK = 8 * 1000 * 1000;
+static const int64_t SECOND_NS = 1000 * 1000 * 1000;
+
+enum mode { MODE_HOT, MODE_CHURN, MODE_IDLE };
+
+/* What a page looks like to a compressor. */
+enum kind { KIND_ZERO, KIND_RANDOM, KIND_TEXT, KIND_RECORDS };
+
+struct settings {
+	enum mode mode;
+	uint64_t rate, region_pages, fill_pages, verify_rate;
+};
+
+struct page {
+	uint64_t number, generation, checksum, reserved[HEADER_WORDS - 3];
+	uint64_t content[PAGE_WORDS - HEADER_WORDS];
+};
+_Static_assert(sizeof(struct page) == PAGE_BYTES, "a page is a page");
+
+static struct page *pages;
+/* The second opinion on every page's generation. */
+static uint32_t *generations;
+static uint64_t page_count, filled, walked, checked, bad, passes, rewrites, heartbeats;
+static int serial, buttons[MAX_BUTTONS], button_count;
+static char vocabulary[VOCABULARY][8];
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * SECOND_NS + t.tv_nsec;
+}
+
+__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+{
+	char line[160];
+	va_list arguments;
+	va_start(arguments, format);
+	int length = vsnprintf(line, sizeof line, format, arguments);
+	va_end(arguments);
+	/* One write, so that a line is never mixed with the kernel's own. */
+	if (length > 0 && write(serial, line, (size_t)length) < 0)
+		return;
+}
+
+static uint64_t random_state = 0x9e3779b97f4a7c15;
+
+static uint64_t next_random(uint64_t *state)
+{
+	uint64_t x = *state;
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	return *state = x;
+}
+
+/* Where the content of one page or record begins; unlike successive states, seeds have no sequence in common. */
+static uint64_t next_seed(void)
+{
+	uint64_t x = next_random(&random_state) * 0xbf58476d1ce4e5b9;
+	x = (x ^ x >> 31) * 0x94d049bb133111eb;
+	return (x ^ x >> 29) | 1;
+}
+
+/* Each word counts with its own odd factor, so a rewritten record changes the sum by its own words only. */
+static uint64_t weigh(const uint64_t *words, uint64_t first, uint64_t count)
+{
+	uint64_t sum = 0;
+	for (uint64_t i = 0; i < count; i++)
+		sum += words[i] * (((first + i) * 0x9e3779b97f4a7c15) | 1);
+	return sum;
+}
+
+static uint64_t checksum(const struct page *page)
+{
+	return weigh(page->content, HEADER_WORDS, PAGE_WORDS - HEADER_WORDS) +
+	       page->number * 0xff51afd7ed558ccd + page->generation * 0xc4ceb9fe1a85ec53;
+}
+
+/* Of ten pages four are zero, one random, three text and two records; zstd -1 makes the last six 2.3 times smaller. */
+static enum kind kind_of(uint64_t number)
+{
+	static const enum kind KINDS[10] = { KIND_ZERO, KIND_TEXT, KIND_RECORDS, KIND_RANDOM, KIND_ZERO,
+					     KIND_TEXT, KIND_ZERO, KIND_RECORDS, KIND_ZERO, KIND_TEXT };
+	uint64_t mixed = (number + 1) * 0x9e3779b97f4a7c15;
+	return KINDS[(mixed >> 33) % 10];
+}
+
+static void make_vocabulary(void)
+{
+	uint64_t state = 88172645463325252;
+	for (int i = 0; i < VOCABULARY; i++) {
+		uint64_t bits = next_random(&state);
+		int length = 2 + (int)(bits % 6);
+		for (int j = 0; j < 8; j++, bits >>= 5)
+			vocabulary[i][j] = j < length ? (char)('a' + (bits >> 8) % 26) : ' ';
+	}
+}
+
+static void fill_random(uint64_t *words, uint64_t count, uint64_t state)
+{
+	for (uint64_t i = 0; i < count; i++)
+		words[i] = next_random(&state);
+}
+
+static void fill_text(uint64_t *words, uint64_t count, uint64_t state)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t bits = next_random(&state);
+		/* Common words come often, as in any text. */
+		uint64_t word = (bits % VOCABULARY) >> ((bits >> 20) % 6);
+		memcpy(&words[i], vocabulary[word], 8);
+	}
+}
+
+/* Four words each: a pointer, two small numbers, an identifier, nothing. */
+static void fill_records(uint64_t *words, uint64_t count, uint64_t state)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t bits = next_random(&state);
+		switch (i & 3) {
+		case 0: words[i] = 0xffff888000000000 | (bits & 0x3ffffff0); break;
+		case 1: words[i] = (bits & 0xff) << 32 | (bits >> 40 & 0xfff); break;
+		case 2: words[i] = bits & 0xffffffff; break;
+		default: words[i] = 0; break;
+		}
+	}
+}
+
+static void fill_content(uint64_t *words, uint64_t count, enum kind kind, uint64_t state)
+{
+	if (kind == KIND_TEXT)
+		fill_text(words, count, state);
+	else if (kind == KIND_RANDOM)
+		fill_random(words, count, state);
+	else
+		fill_records(words, count, state);
+}
+
+/* Generation 0 is a page that was never written and must be all zero. */
+static void write_page(uint64_t number)
+{
+	struct page *page = &pages[number];
+	page->number = number;
+	page->generation = ++generations[number];
+	fill_content(page->content, PAGE_WORDS - HEADER_WORDS, kind_of(number), next_seed());
+	page->checksum = checksum(page);
+}
+
+static void rewrite_record(uint64_t number)
+{
+	struct page *page = &pages[number];
+	if (generations[number] == 0) {
+		write_page(number);
+		return;
+	}
+	uint64_t records = (PAGE_WORDS - HEADER_WORDS) / RECORD_WORDS;
+	uint64_t at = next_random(&random_state) % records * RECORD_WORDS;
+	uint64_t *record = &page->content[at];
+	uint64_t before = weigh(record, HEADER_WORDS + at, RECORD_WORDS);
+	fill_content(record, RECORD_WORDS, kind_of(number), next_seed());
+	page->generation = ++generations[number];
+	page->checksum += weigh(record, HEADER_WORDS + at, RECORD_WORDS) - before + 0xc4ceb9fe1a85ec53;
+}
+
+static int is_zero(const struct page *page)
+{
+	const uint64_t *words = (const uint64_t *)page;
+	uint64_t any = 0;
+	for (int i = 0; i < PAGE_WORDS; i++)
+		any |= words[i];
+	return any == 0;
+}
+
+static void check_page(uint64_t number)
+{
+	const struct page *page = &pages[number];
+	checked++;
+	if (generations[number] == 0) {
+		if (is_zero(page))
+			return;
+	} else if (page->number == number && page->generation == generations[number] &&
+		   page->checksum == checksum(page)) {
+		return;
+	}
+	if (bad++ < MAX_REPORTED)
+		say("novacron-demo bad page=%llu number=%llu gen=%llu expected=%u\n", (unsigned long long)number,
+		    (unsigned long long)page->number, (unsigned long long)page->generation, generations[number]);
+}
+
+static uint64_t parse_size(const char *text)
+{
+	char *end;
+	uint64_t value = strtoull(text, &end, 10);
+	switch (*end) {
+	case 'G': return value << 30;
+	case 'M': return value << 20;
+	case 'K': return value << 10;
+	default: return value;
+	}
+}
+
+static const char *parameter(char *command_line, const char *name, const char *otherwise)
+{
+	static char value[64];
+	size_t length = strlen(name);
+	for (char *at = strstr(command_line, name); at != NULL; at = strstr(at + 1, name)) {
+		if (at[length] != '=' || (at != command_line && at[-1] != ' '))
+			continue;
+		size_t size = strcspn(at + length + 1, " \n");
+		if (size < sizeof value) {
+			memcpy(value, at + length + 1, size);
+			value[size] = 0;
+			return value;
+		}
+	}
+	return otherwise;
+}
+
+static struct settings read_settings(void)
+{
+	char line[4096] = "";
+	int file = open("/proc/cmdline", O_RDONLY);
+	ssize_t length = read(file, line, sizeof line - 1);
+	close(file);
+	line[length > 0 ? length : 0] = 0;
+
+	struct settings settings = { .mode = MODE_HOT };
+	const char *mode = parameter(line, "demo.mode", "hot");
+	if (strcmp(mode, "churn") == 0)
+		settings.mode = MODE_CHURN;
+	else if (strcmp(mode, "idle") == 0)
+		settings.mode = MODE_IDLE;
+	settings.rate = parse_size(parameter(line, "demo.rate", "3000"));
+	settings.region_pages = parse_size(parameter(line, "demo.region", "128M")) / PAGE_BYTES;
+	settings.fill_pages = parse_size(parameter(line, "demo.fill", "64M")) / PAGE_BYTES;
+	settings.verify_rate = parse_size(parameter(line, "demo.verify", "25000"));
+	return settings;
+}
+
+static void open_serial(void)
+{
+	serial = open("/dev/ttyS0", O_WRONLY | O_NOCTTY);
+	struct termios raw;
+	if (serial < 0 || tcgetattr(serial, &raw) != 0)
+		return;
+	cfmakeraw(&raw);
+	tcsetattr(serial, TCSANOW, &raw);
+}
+
+/* The button driver and its event device are modules in distribution kernels. */
+static void load_modules(void)
+{
+	static const char *const MODULES[] = { "/modules/button.ko", "/modules/evdev.ko" };
+	for (int i = 0; i < 2; i++) {
+		int file = open(MODULES[i], O_RDONLY);
+		if (file < 0)
+			continue;
+		if (syscall(SYS_finit_module, file, "", 0) != 0)
+			say("novacron-demo cannot load %s: %m\n", MODULES[i]);
+		close(file);
+	}
+}
+
+static void open_buttons(void)
+{
+	DIR *folder = opendir("/dev/input");
+	if (folder == NULL)
+		return;
+	for (struct dirent *entry; (entry = readdir(folder)) != NULL && button_count < MAX_BUTTONS;) {
+		char path[300];
+		if (strncmp(entry->d_name, "event", 5) != 0)
+			continue;
+		snprintf(path, sizeof path, "/dev/input/%s", entry->d_name);
+		int file = open(path, O_RDONLY | O_NONBLOCK);
+		if (file >= 0)
+			buttons[button_count++] = file;
+	}
+	closedir(folder);
+}
+
+static int power_button_pressed(void)
+{
+	struct input_event event;
+	for (int i = 0; i < button_count; i++)
+		while (read(buttons[i], &event, sizeof event) == sizeof event)
+			if (event.type == EV_KEY && event.code == KEY_POWER && event.value == 1)
+				return 1;
+	return 0;
+}
+
+static void fill_some(int64_t until)
+{
+	while (filled < page_count && now_ns() < until)
+		for (int i = 0; i < 16 && filled < page_count; i++, filled++)
+			if (kind_of(filled) != KIND_ZERO)
+				write_page(filled);
+	if (filled == page_count)
+		say("novacron-demo ready pages=%llu ms=%lld\n", (unsigned long long)page_count,
+		    (long long)(now_ns() / 1000000));
+}
+
+static void rewrite_some(const struct settings *settings, uint64_t count)
+{
+	if (settings->mode == MODE_IDLE || settings->region_pages == 0)
+		return;
+	for (uint64_t i = 0; i < count; i++, rewrites++) {
+		uint64_t number = next_random(&random_state) % settings->region_pages;
+		if (settings->mode == MODE_CHURN)
+			write_page(number);
+		else
+			rewrite_record(number);
+	}
+}
+
+static void verify_some(uint64_t count)
+{
+	for (uint64_t i = 0; i < count && page_count > 0; i++) {
+		check_page(walked);
+		if (++walked == page_count) {
+			walked = 0;
+			say("novacron-demo verify pass=%llu bad=%llu\n", (unsigned long long)++passes,
+			    (unsigned long long)bad);
+		}
+	}
+}
+
+static void *reserve(size_t bytes)
+{
+	void *memory = mmap(NULL, bytes + PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED) {
+		say("novacron-demo cannot reserve %zu bytes: %m\n", bytes);
+		exit(1); /* the kernel panics, which is what the console should show */
+	}
+	return memory;
+}
+
+static void sleep_until(int64_t at)
+{
+	struct timespec t = { .tv_sec = at / SECOND_NS, .tv_nsec = at % SECOND_NS };
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+}
+
+int main(void)
+{
+	mkdir("/proc", 0755);
+	mkdir("/dev", 0755);
+	mount("proc", "/proc", "proc", 0, NULL);
+	mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
+	open_serial();
+	load_modules();
+	open_buttons();
+
+	struct settings settings = read_settings();
+	page_count = settings.region_pages + settings.fill_pages;
+	pages = reserve(page_count * sizeof *pages);
+	/* Which pages are touched must not depend on whether the kernel found huge ones. */
+	madvise(pages, page_count * sizeof *pages, MADV_NOHUGEPAGE);
+	generations = reserve(page_count * sizeof *generations);
+	make_vocabulary();
+
+	int64_t due = now_ns();
+	for (;;) {
+		say("novacron-demo count=%llu ms=%lld gen=%llu checked=%llu bad=%llu\n", (unsigned long long)++heartbeats,
+		    (long long)(now_ns() / 1000000), (unsigned long long)rewrites, (unsigned long long)checked,
+		    (unsigned long long)bad);
+		if (power_button_pressed()) {
+			say("novacron-demo power-off count=%llu\n", (unsigned long long)heartbeats);
+			tcdrain(serial);
+			sync();
+			reboot(RB_POWER_OFF);
+		}
+		if (filled < page_count) {
+			fill_some(due + FILL_NS_PER_TICK);
+		} else {
+			rewrite_some(&settings, settings.rate / 100);
+			verify_some(settings.verify_rate / 100);
+		}
+		due += TICK_NS;
+		int64_t now = now_ns();
+		/* A guest that was held up goes on from now; it does not make up for what it missed. */
+		if (now > due)
+			due = now;
+		else
+			sleep_until(due);
+	}
+}

@@ -1,0 +1,41 @@
+import { AgentError } from '../../core/errors.ts';
+
+// Result codes of SQLite, https://www.sqlite.org/rescode.html; extended codes carry the primary in the low byte.
+const BUSY = 5;
+const CORRUPT = 11;
+const FULL = 13;
+const NOT_A_DATABASE = 26;
+// The shared-memory file of the WAL could not grow, which happens when the disk is full.
+const IOERR_SHMSIZE = 10 | (19 << 8);
+
+function resultCode(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !('errcode' in error)) return undefined;
+  return typeof error.errcode === 'number' ? error.errcode : undefined;
+}
+
+function primaryCode(error: unknown): number {
+  return (resultCode(error) ?? 0) & 0xff;
+}
+
+/** Whether the file's content is damaged, which a new attempt cannot mend. */
+export function isDamage(error: unknown): boolean {
+  return [CORRUPT, NOT_A_DATABASE].includes(primaryCode(error));
+}
+
+export function isLocked(error: unknown): boolean {
+  return primaryCode(error) === BUSY;
+}
+
+/** What a caller may know about a failure of SQLite: STORAGE_FULL or JOURNAL_FAILURE. */
+export function journalError(error: unknown, file: string): AgentError {
+  if (error instanceof AgentError) return error;
+  const text = error instanceof Error ? error.message : String(error);
+  if (primaryCode(error) === FULL || resultCode(error) === IOERR_SHMSIZE) {
+    return new AgentError('STORAGE_FULL', `Cannot write the journal ${file}: the disk is full`, {
+      cause: error,
+    });
+  }
+  return new AgentError('JOURNAL_FAILURE', `Cannot use the journal ${file}: ${text}`, {
+    cause: error,
+  });
+}

@@ -1,0 +1,191 @@
+import { delay } from '../../core/delay.ts';
+import { AgentError } from '../../core/errors.ts';
+import type { KeyLocks } from '../../core/key-locks.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { TaskGroup } from '../../core/task-group.ts';
+import type { Hypervisor, HypervisorVm } from '../../drivers/hypervisor.ts';
+import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
+import type { MigrationRecord } from '../journal/migration-store.ts';
+import type { CapacityLedger } from '../vms/capacity.ts';
+import type { Ownership } from '../vms/ownership.ts';
+import { reservationOf } from './incoming-check.ts';
+import type { MigrationBook } from './migration-book.ts';
+import { PACE, type Pace } from './pace.ts';
+import { advance } from './progress.ts';
+import { isFinal } from './states.ts';
+
+export interface ArrivalsOptions {
+  readonly hypervisor: Hypervisor;
+  readonly transfers: TransferDriver;
+  readonly book: MigrationBook;
+  readonly capacity: CapacityLedger;
+  readonly ownership: Ownership;
+  readonly locks: KeyLocks;
+  readonly tasks: TaskGroup;
+  /** Called when VMs of this node have changed. */
+  readonly onChange: () => void;
+  readonly pace?: Pace;
+  readonly log: Logger;
+}
+
+const CALL_TIMEOUT_MS = 10_000;
+
+/** Follows VMs that come to this node until each has arrived or will not come. */
+export class Arrivals {
+  readonly #options: ArrivalsOptions;
+  readonly #pace: Pace;
+
+  constructor(options: ArrivalsOptions) {
+    this.#options = options;
+    this.#pace = options.pace ?? PACE;
+  }
+
+  /** Takes up what an earlier agent left. Call once, before anything else may change a VM. */
+  resumeAll(): void {
+    const { book, locks, tasks } = this.#options;
+    for (const record of book.listActive('destination')) {
+      const lock = locks.tryAcquire(record.vmUid, `migration ${record.id}`);
+      if (lock === undefined) throw new Error('Migrations must be taken up before anything else');
+      this.follow(record, lock);
+    }
+    tasks.run('leftover transfers', (signal) => this.#removeLeftovers(signal));
+  }
+
+  /** Watches an incoming VM until it has arrived or will not come; then frees its lock and its memory. */
+  follow(record: MigrationRecord, lock: Disposable): void {
+    const { book, capacity, tasks, log } = this.#options;
+    // Promised already, perhaps by an earlier agent, so it is not asked whether there is room.
+    if (record.definition !== undefined) capacity.keep(reservationOf(record.definition));
+    tasks.run('incoming migration', async (signal) => {
+      try {
+        while (!isFinal(book.record(record.id).phase)) {
+          await this.#look(record, signal).catch((error: unknown) => {
+            signal.throwIfAborted();
+            log.debug({ migrationId: record.id, err: error }, 'Cannot look at an incoming VM');
+          });
+          if (!isFinal(book.record(record.id).phase)) await delay(this.#pace.lookMs, signal);
+        }
+      } finally {
+        capacity.release(record.vmUid);
+        lock[Symbol.dispose]();
+      }
+      await this.#removeTransfer(record.id, signal);
+    });
+  }
+
+  /** Records that the VM is here. Repeating it is fine. */
+  noteArrival(record: MigrationRecord): void {
+    const { book, ownership, onChange, log } = this.#options;
+    const { phase } = book.record(record.id);
+    if (isFinal(phase)) return;
+    const { definition, ownershipEpoch } = record;
+    if (definition !== undefined) ownership.own({ ...definition, ownershipEpoch });
+    if (phase === 'preparing') book.move(record.id, 'copying');
+    book.move(record.id, 'cleaning-up');
+    book.move(record.id, 'completed');
+    onChange();
+    log.info({ migrationId: record.id, vmId: record.vmUid, peer: record.peerNode }, 'VM arrived');
+  }
+
+  /** Makes sure that a VM will never run here. Fails with MIGRATION_PAST_SWITCHOVER if it has arrived. */
+  async callOff(record: MigrationRecord, signal: AbortSignal): Promise<void> {
+    await this.drop(record, signal);
+    this.end(record, 'The source called it off');
+    if (this.#options.book.record(record.id).phase === 'completed') throw pastSwitchover(record);
+  }
+
+  /** Records that the VM does not come. Repeating it is fine. */
+  end(record: MigrationRecord, message: string): void {
+    const { book, onChange, log } = this.#options;
+    if (isFinal(book.record(record.id).phase)) return;
+    book.move(record.id, 'failed', { reason: 'MIGRATION_FAILED', message });
+    onChange();
+    log.info({ migrationId: record.id, peer: record.peerNode, reason: message }, 'VM did not come');
+  }
+
+  /** Cuts off whatever still comes, and returns once nothing of the VM is here. Fails as `callOff` does. */
+  async drop(record: MigrationRecord, signal: AbortSignal): Promise<void> {
+    const { hypervisor, transfers, log } = this.#options;
+    // With the transfer gone, the source's libvirt can say nothing more, and ours drops what it has received.
+    await transfers.remove(record.id, signal);
+    const deadlineMs = performance.now() + this.#pace.dropTimeoutMs;
+    for (let patient = true; ; await delay(this.#pace.lookMs, signal)) {
+      const vm = await hypervisor.find(record.vmUid, brief(signal));
+      const arrival = arrivalOf(vm, record.ownershipEpoch);
+      if (arrival === 'absent') return;
+      if (arrival === 'arrived') throw pastSwitchover(record);
+      if (!patient || performance.now() < deadlineMs) continue;
+      patient = false;
+      log.warn({ migrationId: record.id }, 'libvirt keeps a VM whose source is gone; removing it');
+      await hypervisor.destroy(record.vmUid, brief(signal));
+      await hypervisor.undefine(record.vmUid, brief(signal));
+    }
+  }
+
+  async #look(record: MigrationRecord, signal: AbortSignal): Promise<void> {
+    const { hypervisor, transfers, book } = this.#options;
+    const [vm, transfer] = await Promise.all([
+      hypervisor.find(record.vmUid, brief(signal)),
+      transfers.find(record.id, signal),
+    ]);
+    const { phase } = book.record(record.id);
+    if (isFinal(phase)) return;
+    book.setProgress(record.id, advance(book.progressOf(record.id), undefined, transfer));
+    const arrival = arrivalOf(vm, record.ownershipEpoch);
+    if (arrival === 'arrived' || phase === 'cleaning-up') return this.noteArrival(record);
+    if (arrival === 'receiving' && phase === 'preparing') book.move(record.id, 'copying');
+    // What has stopped here may be all that is left of the VM: only its source may have it dropped.
+    if (isAlive(transfer) || vm?.state === 'stopped') return;
+    await this.drop(record, signal);
+    this.end(record, transfer?.failureMessage || 'The transfer ended before the VM had arrived');
+  }
+
+  /** The source's libvirt still has to hear that the VM runs here, so the transfer may not go at once. */
+  async #removeTransfer(id: string, signal: AbortSignal): Promise<void> {
+    const { transfers, book } = this.#options;
+    const record = book.find(id);
+    const arrived = record?.role === 'destination' && record.phase === 'completed';
+    const deadlineMs = performance.now() + (arrived ? this.#pace.lastWordsMs : 0);
+    while (performance.now() < deadlineMs && isAlive(await transfers.find(id, signal))) {
+      await delay(this.#pace.lookMs, signal);
+    }
+    await transfers.remove(id, signal);
+  }
+
+  /** Transfers outlive the agent, and the one before may have been killed before it removed them. */
+  async #removeLeftovers(signal: AbortSignal): Promise<void> {
+    const { transfers, book } = this.#options;
+    const left = (await transfers.list(signal)).filter(({ id }) => {
+      const record = book.find(id);
+      return record === undefined || isFinal(record.phase);
+    });
+    await Promise.all(left.map(({ id }) => this.#removeTransfer(id, signal)));
+  }
+}
+
+export type Arrival = 'absent' | 'receiving' | 'arrived';
+
+/** A VM has arrived once it is more than a receiver of memory, and carries at least the epoch of its new owner. */
+export function arrivalOf(vm: HypervisorVm | undefined, ownershipEpoch: number): Arrival {
+  if (vm === undefined) return 'absent';
+  const epoch = vm.definition?.ownershipEpoch ?? 0;
+  // libvirt could not let the guest run (say, an image was locked), which leaves a copy that was never alive.
+  const stillborn = vm.state === 'stopped' && vm.stateReason === 'failed';
+  return vm.state === 'incoming' || stillborn || epoch < ownershipEpoch ? 'receiving' : 'arrived';
+}
+
+export function isAlive(transfer: TransferStatus | undefined): boolean {
+  return transfer !== undefined && !['finished', 'failed', 'lost'].includes(transfer.state);
+}
+
+export function pastSwitchover(record: MigrationRecord): AgentError {
+  return new AgentError(
+    'MIGRATION_PAST_SWITCHOVER',
+    `Cannot call off migration ${record.id}: VM ${record.vmName} has arrived`,
+    { metadata: { migrationId: record.id } },
+  );
+}
+
+function brief(signal: AbortSignal): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(CALL_TIMEOUT_MS)]);
+}

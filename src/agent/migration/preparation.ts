@@ -1,0 +1,157 @@
+import { AgentError } from '../../core/errors.ts';
+import type { TransferStatus } from '../../drivers/transfers.ts';
+import type { MigrationRecord } from '../journal/migration-store.ts';
+import { type Arrivals, type ArrivalsOptions, isAlive } from './arrivals.ts';
+import { checkIncoming, type IncomingCheckOptions, reservationOf } from './incoming-check.ts';
+import type { IncomingVm } from './migration.ts';
+import { newRecord } from './migration-book.ts';
+import { LIBVIRT_SERVICE, MEMORY_SERVICE, nodeIdentity } from './protocol.ts';
+import { isFinal } from './states.ts';
+
+export interface PreparationOptions extends IncomingCheckOptions, ArrivalsOptions {
+  readonly nodeName: string;
+  /** The host that others connect transfers to. */
+  readonly transferHost: string;
+  /** libvirt's own socket, which the source's libvirt is led to. */
+  readonly libvirtSocket: string;
+}
+
+export interface PrepareRequest {
+  readonly migrationId: string;
+  readonly incoming: IncomingVm;
+  readonly transferToken: string;
+}
+
+const UNDO_TIMEOUT_MS = 10_000;
+
+/** Sets aside what a VM needs to come to this node, and opens the way for it. */
+export class Preparation {
+  readonly #options: PreparationOptions;
+  readonly #arrivals: Arrivals;
+
+  constructor(options: PreparationOptions, arrivals: Arrivals) {
+    this.#options = options;
+    this.#arrivals = arrivals;
+  }
+
+  /** Prepares for a VM that nothing is known of. Fails as `checkIncoming` says, with VM_BUSY, or with STREAM_FAILED. */
+  async prepare(
+    request: PrepareRequest,
+    caller: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly host: string; readonly port: number }> {
+    const { record, lock } = await this.#begin(request, caller, signal);
+    try {
+      const transfer = await this.#startTransfer(record, signal);
+      signal.throwIfAborted();
+      return { host: this.#options.transferHost, port: transfer.listenPort };
+    } catch (error) {
+      await this.#cutOff(record);
+      throw error;
+    } finally {
+      // What has begun is followed to its end, also when that is a failed start.
+      this.#arrivals.follow(record, lock);
+    }
+  }
+
+  /** Answers a repeated request. Fails with MIGRATION_ALREADY_EXISTS if the VM can no longer come. */
+  async answerAgain(
+    record: MigrationRecord,
+    signal: AbortSignal,
+  ): Promise<{ readonly host: string; readonly port: number }> {
+    const transfer = await this.#options.transfers.find(record.id, signal);
+    if (isFinal(record.phase) || transfer === undefined || !isAlive(transfer)) {
+      throw this.#endedAlready(record);
+    }
+    return { host: this.#options.transferHost, port: transfer.listenPort };
+  }
+
+  /** Sets aside for a VM what it needs here, and records it. */
+  async #begin(
+    request: PrepareRequest,
+    caller: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly record: MigrationRecord; readonly lock: Disposable }> {
+    const { book, locks, capacity, listVms, nodeName } = this.#options;
+    const { migrationId, incoming } = request;
+    const { definition } = incoming;
+    const blockers = await checkIncoming(incoming, this.#options, signal);
+    const [first] = blockers;
+    if (first !== undefined) {
+      throw new AgentError(first.reason, blockers.map((blocker) => blocker.message).join('; '));
+    }
+    // Nothing waits from here on, so nobody can come in between.
+    using undo = new DisposableStack();
+    const lock = locks.tryAcquire(definition.uid, `migration ${migrationId}`);
+    const namesake = capacity.findReservation(definition.namespace, definition.name);
+    if (lock !== undefined) undo.use(lock);
+    if (lock === undefined || namesake !== undefined) {
+      throw new AgentError('VM_BUSY', `VM ${definition.name} is busy on node ${nodeName}`);
+    }
+    capacity.reserve(reservationOf(definition), listVms());
+    undo.defer(() => capacity.release(definition.uid));
+    const { record, created } = book.begin(
+      newRecord({
+        id: migrationId,
+        role: 'destination',
+        vmUid: definition.uid,
+        vmNamespace: definition.namespace,
+        vmName: definition.name,
+        spec: undefined,
+        peerNode: caller,
+        peerAddress: undefined,
+        transferToken: request.transferToken,
+        ownershipEpoch: definition.ownershipEpoch + 1,
+        definition,
+      }),
+    );
+    if (!created) throw this.#endedAlready(record);
+    undo.move();
+    return { record, lock };
+  }
+
+  async #cutOff(record: MigrationRecord): Promise<void> {
+    try {
+      // The caller's signal may be the reason for it.
+      await this.#options.transfers.remove(record.id, AbortSignal.timeout(UNDO_TIMEOUT_MS));
+      this.#arrivals.end(record, 'It could not be prepared');
+    } catch (error) {
+      this.#options.log.warn(
+        { migrationId: record.id, err: error },
+        'Could not undo a preparation',
+      );
+    }
+  }
+
+  #startTransfer(record: MigrationRecord, signal: AbortSignal): Promise<TransferStatus> {
+    const { transfers, libvirtSocket } = this.#options;
+    return transfers.start(
+      {
+        id: record.id,
+        role: 'destination',
+        peerName: nodeIdentity(record.peerNode),
+        token: record.transferToken,
+        connect: undefined,
+        bandwidthBytesPerSecond: 0,
+        services: [
+          { name: LIBVIRT_SERVICE, path: libvirtSocket, priority: 'interactive' },
+          // QEMU listens here: libvirt makes it use the path that the source connects to over there.
+          {
+            name: MEMORY_SERVICE,
+            path: transfers.socketPath(record.id, MEMORY_SERVICE),
+            priority: 'bulk',
+          },
+        ],
+      },
+      signal,
+    );
+  }
+
+  #endedAlready(record: MigrationRecord): AgentError {
+    return new AgentError(
+      'MIGRATION_ALREADY_EXISTS',
+      `Migration ${record.id} has ended on node ${this.#options.nodeName}, or is about to; start another one`,
+      { metadata: { migrationId: record.id } },
+    );
+  }
+}

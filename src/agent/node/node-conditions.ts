@@ -1,0 +1,62 @@
+import type { JournalHealth } from '../journal/journal.ts';
+import type { Condition, ConditionStatus } from '../report-origin.ts';
+
+/** The connection to the hypervisor; `unknown` until the first attempt has ended. */
+export interface Connection {
+  readonly state: 'unknown' | 'connected' | 'disconnected';
+  /** Why there is none; empty otherwise. */
+  readonly message: string;
+}
+
+export interface NodeState {
+  readonly connection: Connection;
+  readonly vmsListed: boolean;
+  readonly journal: JournalHealth;
+}
+
+type Aspect = Omit<Condition, 'lastTransitionAtMs'>;
+
+/** The conditions of a node; one whose status did not change keeps its transition time. */
+export function nodeConditions(
+  state: NodeState,
+  previous: readonly Condition[],
+  nowMs: number,
+): readonly Condition[] {
+  return [ready(state), hypervisorConnected(state), storageHealthy(state)].map((aspect) => {
+    const before = previous.find(({ type }) => type === aspect.type);
+    const lastTransitionAtMs = before?.status === aspect.status ? before.lastTransitionAtMs : nowMs;
+    return { ...aspect, lastTransitionAtMs };
+  });
+}
+
+function ready({ connection, vmsListed, journal }: NodeState): Aspect {
+  const type = 'Ready';
+  if (connection.state !== 'connected') {
+    const message = connection.message || 'The hypervisor has not been reached yet';
+    return { type, status: 'false', reason: 'HypervisorNotConnected', message };
+  }
+  if (!vmsListed) {
+    const message = 'The VMs have not been listed since the agent started';
+    return { type, status: 'false', reason: 'VmsNotListed', message };
+  }
+  if (journal.reason === 'WriteFailed') {
+    return { type, status: 'false', reason: 'JournalNotWritable', message: journal.message };
+  }
+  return { type, status: 'true', reason: 'Ready', message: '' };
+}
+
+function hypervisorConnected({ connection }: NodeState): Aspect {
+  const type = 'HypervisorConnected';
+  const { message } = connection;
+  const byState = {
+    unknown: { status: 'unknown', reason: 'Connecting' },
+    connected: { status: 'true', reason: 'Connected' },
+    disconnected: { status: 'false', reason: 'Disconnected' },
+  } as const satisfies Record<Connection['state'], { status: ConditionStatus; reason: string }>;
+  return { type, ...byState[connection.state], message };
+}
+
+function storageHealthy({ journal }: NodeState): Aspect {
+  const status = journal.reason === 'Healthy' ? 'true' : 'false';
+  return { type: 'StorageHealthy', status, reason: journal.reason, message: journal.message };
+}

@@ -1,0 +1,117 @@
+import { randomUUID } from 'node:crypto';
+import {
+  status as Code,
+  type Deadline,
+  type Metadata,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+} from '@grpc/grpc-js';
+import { AgentError } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
+import { authorize } from './authorization.ts';
+import type { Caller } from './identity.ts';
+import type { RpcObserver } from './rpc-observer.ts';
+import { type RpcStatus, toStatus } from './status.ts';
+
+/** A call that passed the gate. */
+export interface AdmittedCall {
+  readonly caller: Caller;
+  readonly requestId: string;
+}
+
+/** Leads from a call's metadata, of which the gRPC library makes one object per call, to who makes it. */
+export class AdmittedCalls {
+  readonly #calls = new WeakMap<Metadata, AdmittedCall>();
+
+  add(metadata: Metadata, call: AdmittedCall): void {
+    this.#calls.set(metadata, call);
+  }
+
+  /** Fails with UNAUTHENTICATED for a call that came by another way than the gate. */
+  get(metadata: Metadata): AdmittedCall {
+    const call = this.#calls.get(metadata);
+    if (call !== undefined) return call;
+    throw new AgentError('UNAUTHENTICATED', 'The call was not admitted');
+  }
+}
+
+/** What a connection knows about itself when one of its calls comes. */
+export interface Gate {
+  /** Who is at the other end, or why that is not known. */
+  readonly caller: Caller | AgentError;
+  /** Why no more calls are taken; undefined while they are. */
+  readonly closing: AgentError | undefined;
+  /** Streams that must be ended before the connection can close in peace. */
+  readonly openStreams: Set<(status: RpcStatus) => void>;
+}
+
+export interface AdmissionDependencies {
+  readonly admitted: AdmittedCalls;
+  readonly observer: RpcObserver;
+  readonly log: Logger;
+}
+
+const never = new AbortController().signal;
+
+/**
+ * Every call of a connection passes here, those to health and reflection too, whoever registered the
+ * method: identity, expiry of the certificate, role, and whether the connection still takes calls.
+ */
+export function admission(gate: Gate, dependencies: AdmissionDependencies): ServerInterceptor {
+  const { admitted, observer, log } = dependencies;
+  return ({ path: method, responseStream }, nextCall) => {
+    const startedAt = performance.now();
+    const requestId = randomUUID();
+    let code: Code | undefined;
+    const end = (status: RpcStatus) => call.sendStatus(status);
+    const call = new ServerInterceptingCall(nextCall, {
+      start: (next) => {
+        next({
+          onReceiveMetadata: (metadata, proceed) => {
+            observer.callStarted(method);
+            try {
+              admitted.add(metadata, { caller: admit(gate, method), requestId });
+            } catch (error) {
+              log.warn({ requestId, method, err: error }, 'Call refused');
+              end(toStatus(error, never, requestId));
+              return;
+            }
+            if (responseStream) gate.openStreams.add(end);
+            proceed(metadata);
+          },
+          // Comes at the end of every call, however it ended.
+          onCancel: () => {
+            gate.openStreams.delete(end);
+            observer.callEnded({
+              method,
+              role: gate.caller instanceof AgentError ? 'none' : gate.caller.role,
+              code:
+                code ??
+                (hasPassed(nextCall.getDeadline()) ? Code.DEADLINE_EXCEEDED : Code.CANCELLED),
+              durationMs: performance.now() - startedAt,
+            });
+          },
+        });
+      },
+      sendStatus: (status, next) => {
+        code ??= status.code ?? Code.UNKNOWN;
+        next(status);
+      },
+    });
+    return call;
+  };
+}
+
+function admit({ caller, closing }: Gate, method: string): Caller {
+  if (caller instanceof AgentError) throw caller;
+  if (closing !== undefined) throw closing;
+  if (Date.now() >= caller.expiresAtMs) {
+    throw new AgentError('UNAUTHENTICATED', `The certificate of ${caller.identity} has expired`);
+  }
+  authorize(method, caller);
+  return caller;
+}
+
+function hasPassed(deadline: Deadline): boolean {
+  return Date.now() >= Number(deadline);
+}

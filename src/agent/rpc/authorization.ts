@@ -1,0 +1,66 @@
+import { AgentError } from '../../core/errors.ts';
+import type { Caller, Role } from './identity.ts';
+
+interface MethodRule {
+  readonly roles: readonly Role[];
+  /** Calls that change something are written to the audit log. */
+  readonly changes: boolean;
+}
+
+const LOOKS: MethodRule = { roles: ['controller', 'operator', 'viewer'], changes: false };
+const CHANGES: MethodRule = { roles: ['controller', 'operator'], changes: true };
+// A console may show passwords and keys, so looking is not enough.
+const READS_SECRETS: MethodRule = { roles: ['controller', 'operator'], changes: false };
+const PEER_LOOKS: MethodRule = { roles: ['peer'], changes: false };
+const PEER_CHANGES: MethodRule = { roles: ['peer'], changes: true };
+const ANYONE: MethodRule = { roles: ['controller', 'operator', 'viewer', 'peer'], changes: false };
+
+/** Who may call what. A method that is not listed is refused. */
+export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
+  '/novacron.agent.v1.VirtualMachineService/CreateVirtualMachine': CHANGES,
+  '/novacron.agent.v1.VirtualMachineService/GetVirtualMachine': LOOKS,
+  '/novacron.agent.v1.VirtualMachineService/ListVirtualMachines': LOOKS,
+  '/novacron.agent.v1.VirtualMachineService/WatchVirtualMachines': LOOKS,
+  '/novacron.agent.v1.VirtualMachineService/StartVirtualMachine': CHANGES,
+  '/novacron.agent.v1.VirtualMachineService/ShutdownVirtualMachine': CHANGES,
+  '/novacron.agent.v1.VirtualMachineService/DestroyVirtualMachine': CHANGES,
+  '/novacron.agent.v1.VirtualMachineService/DeleteVirtualMachine': CHANGES,
+  '/novacron.agent.v1.VirtualMachineService/GetConsoleLog': READS_SECRETS,
+
+  '/novacron.agent.v1.MigrationService/PlanMigration': LOOKS,
+  '/novacron.agent.v1.MigrationService/StartMigration': CHANGES,
+  '/novacron.agent.v1.MigrationService/GetMigration': LOOKS,
+  '/novacron.agent.v1.MigrationService/ListMigrations': LOOKS,
+  '/novacron.agent.v1.MigrationService/WatchMigration': LOOKS,
+  '/novacron.agent.v1.MigrationService/CancelMigration': CHANGES,
+
+  '/novacron.agent.v1.NodeService/GetNode': LOOKS,
+  '/novacron.agent.v1.NodeService/WatchNode': LOOKS,
+
+  '/novacron.agent.v1.PeerService/Handshake': PEER_LOOKS,
+  '/novacron.agent.v1.PeerService/CheckIncoming': PEER_LOOKS,
+  '/novacron.agent.v1.PeerService/PrepareIncoming': PEER_CHANGES,
+  '/novacron.agent.v1.PeerService/GetIncoming': PEER_LOOKS,
+  '/novacron.agent.v1.PeerService/ReleaseIncoming': PEER_CHANGES,
+
+  '/grpc.health.v1.Health/Check': ANYONE,
+  '/grpc.health.v1.Health/List': ANYONE,
+  '/grpc.health.v1.Health/Watch': ANYONE,
+  '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo': LOOKS,
+  '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo': LOOKS,
+};
+
+/** Fails with PERMISSION_DENIED unless the table lets the caller's role call the method. */
+export function authorize(method: string, caller: Caller): void {
+  const rule = Object.hasOwn(METHOD_RULES, method) ? METHOD_RULES[method] : undefined;
+  if (rule?.roles.includes(caller.role) === true) return;
+  throw new AgentError(
+    'PERMISSION_DENIED',
+    `${caller.identity} has the role ${caller.role}, which may not call ${method}`,
+    { metadata: { method, role: caller.role } },
+  );
+}
+
+export function changesSomething(method: string): boolean {
+  return METHOD_RULES[method]?.changes === true;
+}

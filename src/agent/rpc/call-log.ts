@@ -1,0 +1,48 @@
+import { status as Code } from '@grpc/grpc-js';
+import type { Logger } from '../../core/logger.ts';
+import { changesSomething } from './authorization.ts';
+import type { OpenCall } from './call-context.ts';
+import { toStatus } from './status.ts';
+
+/** Writes down how a call ended: each once at debug or louder, and each change in the audit log. */
+export function logCall(
+  log: Logger,
+  method: string,
+  call: OpenCall,
+  outcome: { readonly error: unknown } | undefined,
+): void {
+  const status =
+    outcome === undefined ? undefined : toStatus(outcome.error, call.signal, call.requestId);
+  const fields = {
+    requestId: call.requestId,
+    method,
+    caller: call.caller.identity,
+    ...call.subject,
+    durationMs: call.durationMs,
+  };
+  if (changesSomething(method)) {
+    log.info(
+      { audit: true, role: call.caller.role, ...fields, outcome: status?.reason ?? 'OK' },
+      'Change requested',
+    );
+  }
+  if (status === undefined) log.debug(fields, 'Call answered');
+  else log[levelOf(status.code)]({ ...fields, err: outcome?.error }, 'Call failed');
+}
+
+function levelOf(code: Code): 'debug' | 'info' | 'warn' | 'error' {
+  switch (code) {
+    case Code.CANCELLED:
+      return 'debug';
+    // The caller's mistakes: they are told, and the node is well.
+    case Code.INVALID_ARGUMENT:
+    case Code.NOT_FOUND:
+    case Code.ALREADY_EXISTS:
+    case Code.ABORTED:
+      return 'info';
+    case Code.INTERNAL:
+      return 'error';
+    default:
+      return 'warn';
+  }
+}

@@ -1,0 +1,213 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { AgentClient } from '../../client/agent-client.ts';
+import { AgentError } from '../../core/errors.ts';
+import type { Peer, Peers } from '../migration/peers.ts';
+import type { Certificates } from './certificates.ts';
+import {
+  fromIncomingBlocker,
+  fromIncomingReport,
+  OUTCOME,
+  toIncomingFields,
+} from './peer-conversion.ts';
+
+const QUICK_DEADLINE_MS = 10_000;
+const CHECK_DEADLINE_MS = 30_000;
+const PREPARE_DEADLINE_MS = 60_000;
+
+// A peer that restarts is back within a second or two; all its calls may be repeated.
+const RETRY_WINDOW_MS = 2_000;
+const RETRY_INTERVAL_MS = 200;
+
+const MAX_PEERS = 256;
+
+export interface GrpcPeersOptions {
+  /** HOST:PORT by node name. */
+  readonly addresses: Readonly<Record<string, string>>;
+  readonly certificates: Certificates;
+}
+
+/** The agents of other nodes over gRPC, mutual TLS 1.3 with this node's certificate. */
+export class GrpcPeers implements Peers, Disposable {
+  readonly #addresses: Readonly<Record<string, string>>;
+  readonly #certificates: Certificates;
+  readonly #peers = new Map<string, GrpcPeer>();
+  readonly #stopWatching: () => void;
+
+  constructor({ addresses, certificates }: GrpcPeersOptions) {
+    this.#addresses = addresses;
+    this.#certificates = certificates;
+    // A connection made with the old certificate would be refused once that expires.
+    this.#stopWatching = certificates.onChange(() => this.#disconnect());
+  }
+
+  find(nodeName: string, address: string | undefined): Peer {
+    const configured = Object.hasOwn(this.#addresses, nodeName)
+      ? this.#addresses[nodeName]
+      : undefined;
+    const target = address ?? configured;
+    if (target === undefined) {
+      throw new AgentError(
+        'PEER_UNKNOWN',
+        `Cannot find node ${nodeName}: the request gives no address and the configuration's "peers" has none`,
+        { metadata: { nodeName } },
+      );
+    }
+    const key = `${nodeName}\n${target}`;
+    const known = this.#peers.get(key);
+    if (known !== undefined) return known;
+    this.#forgetOldest();
+    const peer = new GrpcPeer(nodeName, target, this.#certificates);
+    this.#peers.set(key, peer);
+    return peer;
+  }
+
+  [Symbol.dispose](): void {
+    this.#stopWatching();
+    this.#disconnect();
+    this.#peers.clear();
+  }
+
+  /** Addresses come with requests, so there may be any number of them. */
+  #forgetOldest(): void {
+    const [oldest] = this.#peers;
+    if (this.#peers.size < MAX_PEERS || oldest === undefined) return;
+    const [key, peer] = oldest;
+    this.#peers.delete(key);
+    peer.disconnect();
+  }
+
+  #disconnect(): void {
+    for (const peer of this.#peers.values()) peer.disconnect();
+  }
+}
+
+class GrpcPeer implements Peer {
+  readonly nodeName: string;
+  readonly #address: string;
+  readonly #certificates: Certificates;
+  #client: Promise<AgentClient> | undefined;
+
+  constructor(nodeName: string, address: string, certificates: Certificates) {
+    this.nodeName = nodeName;
+    this.#address = address;
+    this.#certificates = certificates;
+  }
+
+  async handshake(...[request, signal]: Parameters<Peer['handshake']>) {
+    return await this.#call(QUICK_DEADLINE_MS, signal, ({ peer }, options) =>
+      peer.handshake(request, options),
+    );
+  }
+
+  async check(...[incoming, signal]: Parameters<Peer['check']>) {
+    const request = toIncomingFields(incoming);
+    const { blockers } = await this.#call(CHECK_DEADLINE_MS, signal, ({ peer }, options) =>
+      peer.checkIncoming(request, options),
+    );
+    return blockers.map(fromIncomingBlocker);
+  }
+
+  async prepare(...[request, signal]: Parameters<Peer['prepare']>) {
+    const { migrationId, incoming, transferToken } = request;
+    const message = { migrationId, transferToken, ...toIncomingFields(incoming) };
+    const answer = await this.#call(PREPARE_DEADLINE_MS, signal, ({ peer }, options) =>
+      peer.prepareIncoming(message, options),
+    );
+    return { host: answer.transferHost, port: answer.transferPort };
+  }
+
+  async get(...[migrationId, vmUid, signal]: Parameters<Peer['get']>) {
+    const request = { migrationId, virtualMachineUid: vmUid };
+    return fromIncomingReport(
+      await this.#call(QUICK_DEADLINE_MS, signal, ({ peer }, options) =>
+        peer.getIncoming(request, options),
+      ),
+    );
+  }
+
+  async release(...[migrationId, vmUid, outcome, signal]: Parameters<Peer['release']>) {
+    const request = { migrationId, virtualMachineUid: vmUid, outcome: OUTCOME[outcome] };
+    const { wireBytes } = await this.#call(CHECK_DEADLINE_MS, signal, ({ peer }, options) =>
+      peer.releaseIncoming(request, options),
+    );
+    return { wireBytes: Number(wireBytes) };
+  }
+
+  /** Calls still running fail with PEER_UNREACHABLE; the next one connects anew. */
+  disconnect(): void {
+    const client = this.#client;
+    this.#client = undefined;
+    void client?.then(
+      (open) => open[Symbol.dispose](),
+      () => undefined,
+    );
+  }
+
+  async #call<Answer>(
+    deadlineMs: number,
+    signal: AbortSignal,
+    work: (
+      client: AgentClient,
+      options: { readonly signal: AbortSignal; readonly deadlineMs: number },
+    ) => Promise<Answer>,
+  ): Promise<Answer> {
+    const startedAt = performance.now();
+    while (true) {
+      const elapsedMs = performance.now() - startedAt;
+      try {
+        return await work(await this.#connected(), { signal, deadlineMs: deadlineMs - elapsedMs });
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!isLostConnection(error) || elapsedMs > RETRY_WINDOW_MS) throw this.#explain(error);
+      }
+      await delay(RETRY_INTERVAL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+    }
+  }
+
+  #connected(): Promise<AgentClient> {
+    if (this.#client !== undefined) return this.#client;
+    const client = AgentClient.open({
+      address: this.#address,
+      nodeName: this.nodeName,
+      tls: this.#certificates.files,
+    });
+    this.#client = client;
+    // Files that cannot be read now may be readable at the next call.
+    client.catch(() => {
+      if (this.#client === client) this.#client = undefined;
+    });
+    return client;
+  }
+
+  /** What the peer's agent said is passed on under its name; everything else means that it was not reached. */
+  #explain(error: unknown): unknown {
+    if (!(error instanceof AgentError)) return error;
+    const { metadata, message, violations, retryAfterMs } = error;
+    const options = {
+      cause: error,
+      metadata: { ...metadata, nodeName: this.nodeName },
+      violations,
+      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    };
+    switch (metadata['grpcStatus']) {
+      case undefined:
+        return new AgentError(error.reason, `Node ${this.nodeName}: ${message}`, options);
+      case 'UNIMPLEMENTED':
+        return new AgentError(
+          'PEER_INCOMPATIBLE',
+          `Node ${this.nodeName} does not know this call: its agent is of another version`,
+          options,
+        );
+      default:
+        return new AgentError(
+          'PEER_UNREACHABLE',
+          `Cannot reach the agent of node ${this.nodeName}: ${message}; check that it runs, that the address is right, and that its certificate and ours come from the same CA and name the right nodes`,
+          options,
+        );
+    }
+  }
+}
+
+function isLostConnection(error: unknown): boolean {
+  return error instanceof AgentError && error.metadata['grpcStatus'] === 'UNAVAILABLE';
+}

@@ -1,0 +1,97 @@
+import type { PeerServiceService } from '../../gen/novacron/agent/v1/peer.ts';
+import type { IncomingService } from '../migration/migration.ts';
+import type { ServiceHandlers } from './bind-service.ts';
+import type { CallContext } from './call-context.ts';
+import { toUint32, toUint64 } from './count-conversion.ts';
+import { FieldChecks } from './field-checks.ts';
+import {
+  fromIncomingFields,
+  type IncomingFields,
+  OUTCOMES,
+  toIncomingReport,
+} from './peer-conversion.ts';
+import { vmFields } from './virtual-machine-conversion.ts';
+
+const MAX_PROTOCOL = 1_000_000;
+const MAX_VERSION_BYTES = 128;
+const TRANSFER_TOKEN = /^[0-9a-f]{64}$/;
+
+export function peerHandlers(incoming: IncomingService): ServiceHandlers<PeerServiceService> {
+  return {
+    async handshake(request, context) {
+      const checks = new FieldChecks();
+      const { protocolMin, protocolMax } = request;
+      checks.integer('protocol_min', protocolMin, 1, MAX_PROTOCOL);
+      checks.integer('protocol_max', protocolMax, protocolMin, MAX_PROTOCOL);
+      const agentVersion = checks.text('agent_version', request.agentVersion, MAX_VERSION_BYTES);
+      checks.throwIfAny('INVALID_REQUEST', 'Cannot shake hands');
+      const answer = await incoming.handshake(
+        { protocolMin, protocolMax, agentVersion },
+        context.signal,
+      );
+      return { ...answer, protocol: toUint32(answer.protocol) };
+    },
+
+    async checkIncoming(request, context) {
+      const vm = readIncoming(request, new FieldChecks(), context);
+      const blockers = await incoming.check(vm, context.caller.nodeName, context.signal);
+      return { blockers: blockers.map((blocker) => ({ ...blocker })) };
+    },
+
+    async prepareIncoming(request, context) {
+      const checks = new FieldChecks();
+      const migrationId = checks.uuid('migration_id', request.migrationId);
+      const { transferToken } = request;
+      if (!TRANSFER_TOKEN.test(transferToken)) {
+        checks.add('transfer_token', 'must be 32 bytes in lower case hex');
+      }
+      const vm = readIncoming(request, checks, context);
+      context.about({ migrationId });
+      const transfer = await incoming.prepare(
+        { migrationId, incoming: vm, transferToken },
+        context.caller.nodeName,
+        context.signal,
+      );
+      return { transferHost: transfer.host, transferPort: toUint32(transfer.port) };
+    },
+
+    async getIncoming(request, context) {
+      const { migrationId, vmUid } = readIds(request, new FieldChecks(), context);
+      const { nodeName } = context.caller;
+      return toIncomingReport(await incoming.get(migrationId, vmUid, nodeName, context.signal));
+    },
+
+    async releaseIncoming(request, context) {
+      const checks = new FieldChecks();
+      const outcome = checks.oneOf<'commit' | 'abort'>(
+        'outcome',
+        request.outcome,
+        OUTCOMES,
+        'abort',
+      );
+      const { migrationId, vmUid } = readIds(request, checks, context);
+      const { caller, signal } = context;
+      const released = await incoming.release(migrationId, vmUid, outcome, caller.nodeName, signal);
+      return { wireBytes: toUint64(released.wireBytes) };
+    },
+  };
+}
+
+function readIncoming(request: IncomingFields, checks: FieldChecks, context: CallContext) {
+  const vm = fromIncomingFields(request, checks);
+  checks.throwIfAny('INVALID_REQUEST', 'Cannot take in a VM');
+  context.about({ ...vmFields(vm.definition), peer: context.caller.nodeName });
+  return vm;
+}
+
+function readIds(
+  request: { readonly migrationId: string; readonly virtualMachineUid: string },
+  checks: FieldChecks,
+  context: CallContext,
+) {
+  const migrationId = checks.uuid('migration_id', request.migrationId);
+  const vmUid = checks.uuid('virtual_machine_uid', request.virtualMachineUid);
+  checks.throwIfAny('INVALID_REQUEST', 'Cannot tell which migration is meant');
+  context.about({ migrationId, vmId: vmUid, peer: context.caller.nodeName });
+  return { migrationId, vmUid };
+}

@@ -1,0 +1,184 @@
+import type net from 'node:net';
+import type tls from 'node:tls';
+import { Server } from '@grpc/grpc-js';
+import { AgentError } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
+import { MigrationServiceService } from '../../gen/novacron/agent/v1/migration.ts';
+import { NodeServiceService } from '../../gen/novacron/agent/v1/node.ts';
+import { PeerServiceService } from '../../gen/novacron/agent/v1/peer.ts';
+import { VirtualMachineServiceService } from '../../gen/novacron/agent/v1/virtual_machine.ts';
+import type { IncomingService, MigrationService } from '../migration/migration.ts';
+import type { NodeService } from '../node/node.ts';
+import type { VmService } from '../vms/vm.ts';
+import { AdmittedCalls } from './admission.ts';
+import { bindService } from './bind-service.ts';
+import { Calls } from './calls.ts';
+import type { CertificateChange, Certificates } from './certificates.ts';
+import { Connections } from './connections.ts';
+import { addReflection, Health } from './health-and-reflection.ts';
+import { LOCAL_CALLER } from './identity.ts';
+import { migrationHandlers } from './migration-handlers.ts';
+import { nodeHandlers } from './node-handlers.ts';
+import { peerHandlers } from './peer-handlers.ts';
+import type { RpcObserver } from './rpc-observer.ts';
+import { listenTls, parseListenAddress } from './tls-listener.ts';
+import { listenUnix } from './unix-listener.ts';
+import { virtualMachineHandlers } from './virtual-machine-handlers.ts';
+
+export interface RpcServerOptions {
+  /** Path of the unix socket. */
+  readonly socket: string;
+  /** HOST:PORT for mutual TLS. */
+  readonly listen: string;
+  readonly certificates: Certificates;
+  readonly vms: VmService;
+  readonly migrations: MigrationService;
+  readonly incoming: IncomingService;
+  readonly node: NodeService;
+  readonly log: Logger;
+  readonly observer: RpcObserver;
+}
+
+// Enough for any request; answers may be larger (a list of VMs with long annotations).
+const MAX_REQUEST_BYTES = 4 * 1024 ** 2;
+const MAX_RESPONSE_BYTES = 64 * 1024 ** 2;
+
+const SERVER_OPTIONS = {
+  'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
+  'grpc.max_send_message_length': MAX_RESPONSE_BYTES,
+  // For each connection.
+  'grpc.max_concurrent_streams': 256,
+  // Finds clients that vanished, and those that connect and never speak.
+  'grpc.keepalive_time_ms': 20_000,
+  'grpc.keepalive_timeout_ms': 10_000,
+  'grpc.enable_channelz': 0,
+};
+
+const SHUTDOWN_GRACE_MS = 5_000;
+const REPLACED_CA_GRACE_MS = 30_000;
+const CANCEL_GRACE_MS = 1_000;
+
+/** The agent's API on a unix socket (root of this node) and on TCP (mutual TLS 1.3). */
+export class RpcServer implements AsyncDisposable {
+  readonly #calls: Calls;
+  readonly #health: Health;
+  readonly #local: Connections;
+  readonly #remote: Connections;
+  readonly #listeners: net.Server[] = [];
+  #closed: Promise<void> | undefined;
+
+  private constructor(options: RpcServerOptions) {
+    const admitted = new AdmittedCalls();
+    const server = new Server(SERVER_OPTIONS);
+    this.#calls = new Calls(admitted, options.log);
+    bindService(
+      server,
+      VirtualMachineServiceService,
+      virtualMachineHandlers(options.vms),
+      this.#calls,
+      ['getConsoleLog'],
+    );
+    bindService(
+      server,
+      MigrationServiceService,
+      migrationHandlers(options.migrations),
+      this.#calls,
+    );
+    bindService(server, NodeServiceService, nodeHandlers(options.node), this.#calls);
+    bindService(server, PeerServiceService, peerHandlers(options.incoming), this.#calls);
+    this.#health = new Health(server);
+    addReflection(server);
+
+    const { log, observer } = options;
+    this.#local = new Connections(server, { admitted, observer, log });
+    this.#remote = new Connections(server, { admitted, observer, log });
+  }
+
+  /** Fails with INVALID_CONFIG if it cannot listen. Health says NOT_SERVING until `setReady(true)`. */
+  static async start(options: RpcServerOptions): Promise<RpcServer> {
+    const server = new RpcServer(options);
+    try {
+      await server.#listen(options);
+    } catch (error) {
+      await server.close(0);
+      throw error;
+    }
+    return server;
+  }
+
+  setReady(ready: boolean): void {
+    this.#health.setReady(ready);
+  }
+
+  /** The TCP port; of use when it was given as 0. */
+  get port(): number {
+    const address = this.#listeners.at(-1)?.address();
+    return typeof address === 'object' && address !== null ? address.port : 0;
+  }
+
+  get connections(): number {
+    return this.#local.size + this.#remote.size;
+  }
+
+  get runningCalls(): number {
+    return this.#calls.running;
+  }
+
+  /**
+   * Stops listening, ends streams with SHUTTING_DOWN, waits up to `graceMs` for the other calls and cancels what
+   * is left then. Closing again waits for the same end.
+   */
+  close(graceMs: number = SHUTDOWN_GRACE_MS): Promise<void> {
+    this.#closed ??= this.#close(graceMs);
+    return this.#closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #listen({ socket, listen, certificates, log }: RpcServerOptions): Promise<void> {
+    this.#listeners.push(
+      await listenUnix(socket, (connection) => {
+        connection.on('error', () => undefined);
+        this.#local.serve(connection, LOCAL_CALLER);
+      }),
+    );
+    const tcp: tls.Server = await listenTls(
+      parseListenAddress(listen),
+      certificates,
+      log,
+      (connection, caller) => this.#remote.serve(connection, caller),
+    );
+    this.#listeners.push(tcp);
+    tcp.once(
+      'close',
+      certificates.onChange((change) => this.#onCertificates(change)),
+    );
+  }
+
+  /** Whoever got in by the old CA must show that the new one lets them in too. */
+  #onCertificates({ caChanged }: CertificateChange): void {
+    if (!caChanged) return;
+    const reason = new AgentError(
+      'SHUTTING_DOWN',
+      'The CA of this node was replaced: connect again',
+      { retryAfterMs: 1_000 },
+    );
+    this.#calls.track(this.#remote.drain(reason, REPLACED_CA_GRACE_MS));
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    this.setReady(false);
+    for (const listener of this.#listeners) listener.close();
+    const reason = new AgentError('SHUTTING_DOWN', 'The agent is shutting down', {
+      retryAfterMs: 1_000,
+    });
+    await Promise.all([this.#local.close(reason, graceMs), this.#remote.close(reason, graceMs)]);
+    // Their callers are gone and their signals aborted; one that does not listen is left alone.
+    const { promise: patience, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, CANCEL_GRACE_MS);
+    await Promise.race([this.#calls.idle(), patience]);
+    clearTimeout(timer);
+  }
+}

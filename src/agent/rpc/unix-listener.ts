@@ -1,0 +1,93 @@
+import { lstat, mkdir, unlink } from 'node:fs/promises';
+import net from 'node:net';
+import path from 'node:path';
+import { AgentError } from '../../core/errors.ts';
+
+const MAX_CONNECTIONS = 256;
+const PROBE_TIMEOUT_MS = 2_000;
+// sun_path of sockaddr_un has 108 bytes, one of them for the end.
+const MAX_PATH_BYTES = 107;
+const ONLY_OWNER = 0o177;
+
+/**
+ * Listens on a unix socket that only this user (root) can connect to. A socket that a killed agent left behind
+ * is replaced; one on which somebody answers is an error.
+ */
+export async function listenUnix(
+  socketPath: string,
+  onSocket: (socket: net.Socket) => void,
+): Promise<net.Server> {
+  if (Buffer.byteLength(socketPath) > MAX_PATH_BYTES) {
+    throw new AgentError(
+      'INVALID_CONFIG',
+      `Cannot listen on ${socketPath}: a socket's path has at most ${MAX_PATH_BYTES} bytes`,
+    );
+  }
+  await mkdir(path.dirname(socketPath), { recursive: true, mode: 0o755 });
+  await removeStale(socketPath);
+
+  const server = net.createServer(onSocket);
+  server.maxConnections = MAX_CONNECTIONS;
+  const { promise: listening, resolve, reject } = Promise.withResolvers<void>();
+  server.once('listening', resolve).once('error', reject);
+  // The socket comes to be inside of this call, so the mask holds for nothing else of this thread, and
+  // there is no moment at which others could connect.
+  const mask = process.umask(ONLY_OWNER);
+  try {
+    server.listen(socketPath);
+  } finally {
+    process.umask(mask);
+  }
+  try {
+    await listening;
+  } catch (error) {
+    throw new AgentError('INVALID_CONFIG', `Cannot listen on ${socketPath}: ${codeOf(error)}`, {
+      cause: error,
+    });
+  }
+  // Running out of descriptors must not end the agent; accepting goes on by itself.
+  server.on('error', () => undefined);
+  return server;
+}
+
+async function removeStale(socketPath: string): Promise<void> {
+  let found: Awaited<ReturnType<typeof lstat>>;
+  try {
+    found = await lstat(socketPath);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return;
+    throw error;
+  }
+  if (!found.isSocket()) {
+    throw new AgentError('INVALID_CONFIG', `Cannot listen on ${socketPath}: it is not a socket`);
+  }
+  if (await isAnswered(socketPath)) {
+    throw new AgentError(
+      'INVALID_CONFIG',
+      `Cannot listen on ${socketPath}: another process answers there; is an agent running already?`,
+    );
+  }
+  try {
+    await unlink(socketPath);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
+}
+
+/** Only a refused connection says that nobody is there: a full queue or a stopped process does not. */
+async function isAnswered(socketPath: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = net.connect(socketPath);
+  socket.setTimeout(PROBE_TIMEOUT_MS, () => resolve(true));
+  socket.once('connect', () => resolve(true));
+  socket.once('error', (error) => resolve(!['ECONNREFUSED', 'ENOENT'].includes(codeOf(error))));
+  try {
+    return await promise;
+  } finally {
+    socket.destroy();
+  }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+}

@@ -1,0 +1,48 @@
+import { Gauge, Registry } from 'prom-client';
+import type { Migration } from '../migration/migration.ts';
+import type { Vm } from '../vms/vm.ts';
+import { HypervisorMetrics, RpcMetrics } from './call-metrics.ts';
+import { MigrationMetrics } from './migration-metrics.ts';
+import { addProcessMetrics, type Heartbeat } from './process-metrics.ts';
+import { addVmMetrics } from './vm-metrics.ts';
+
+/** Where gauges come from at a scrape. All of it is in memory: a scrape waits for nothing and disturbs no VM. */
+export interface MetricSources {
+  readonly agentVersion: string;
+  /** The VMs as last listed; undefined until they were. */
+  readonly vms: () => readonly Vm[] | undefined;
+  readonly activeMigrations: (role: Migration['role']) => number;
+  readonly hypervisorConnected: () => boolean;
+  readonly heartbeat: Heartbeat;
+}
+
+/** Everything that the agent measures. */
+export class AgentMetrics {
+  readonly rpc: RpcMetrics;
+  readonly migrations: MigrationMetrics;
+  readonly hypervisor: HypervisorMetrics;
+  readonly #registry = new Registry();
+
+  constructor(sources: MetricSources) {
+    new Gauge({
+      name: 'novacron_agent_info',
+      help: 'The agent that runs; always 1',
+      labelNames: ['version'],
+      registers: [this.#registry],
+    }).set({ version: sources.agentVersion }, 1);
+    addVmMetrics(this.#registry, sources.vms);
+    this.migrations = new MigrationMetrics(this.#registry, sources.activeMigrations);
+    this.hypervisor = new HypervisorMetrics(this.#registry, sources.hypervisorConnected);
+    this.rpc = new RpcMetrics(this.#registry);
+    addProcessMetrics(this.#registry, sources.heartbeat);
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  /** All metrics in Prometheus' text format. */
+  render(): Promise<string> {
+    return this.#registry.metrics();
+  }
+}

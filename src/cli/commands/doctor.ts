@@ -1,0 +1,70 @@
+import { type Command, Option } from 'commander';
+import { addConnectionOptions, connectionOptions } from '../agent-connection.ts';
+import { durationArgument } from '../argument-parsers.ts';
+import type { CliIo } from '../cli-io.ts';
+import { EXIT_CODES, Exit } from '../exit-codes.ts';
+
+interface DoctorCommandOptions {
+  readonly agentConfig: string;
+  readonly checkTimeout: number;
+  readonly output: 'text' | 'json';
+}
+
+const DEFAULT_CHECK_TIMEOUT_MS = 5_000;
+
+export function addDoctorCommand(parent: Command, io: CliIo): Command {
+  const command = parent
+    .command('doctor')
+    .description(
+      'Checks this machine for what the agent needs and says what to do about what is wrong. Changes nothing.\n' +
+        'Exit code 1 if anything fails; warnings do not count.',
+    )
+    .option('--agent-config <file>', "the agent's configuration", '/etc/novacron/agent.yaml')
+    .option(
+      '--check-timeout <duration>',
+      'how long one check may take (5s)',
+      durationArgument,
+      DEFAULT_CHECK_TIMEOUT_MS,
+    )
+    .addOption(
+      new Option('-o, --output <format>', 'how to print it')
+        .choices(['text', 'json'])
+        .default('text'),
+    );
+  addConnectionOptions(command).addHelpText(
+    'after',
+    `
+Examples:
+  sudo novactl doctor
+  novactl doctor -o json | jq -r '.checks[] | select(.level == "failure").fix'
+`,
+  );
+  command.action(async (options: DoctorCommandOptions) => {
+    const { AgentClient } = await import('../../client/agent-client.ts');
+    const { resolveTarget } = await import('../contexts.ts');
+    const { allChecks } = await import('../doctor/all-checks.ts');
+    const { runChecks } = await import('../doctor/check.ts');
+    const { thisHost } = await import('../doctor/host.ts');
+    const { doctorText } = await import('../doctor/report.ts');
+    const choice = connectionOptions(command);
+    const chosen = choice.address !== undefined || choice.node !== undefined;
+    const checks = await allChecks({
+      host: thisHost,
+      agentConfig: options.agentConfig,
+      target: chosen ? await resolveTarget(choice, io.env) : undefined,
+      open: (target) => AgentClient.open(target),
+      architecture: process.arch,
+      nowMs: Date.now(),
+      checkTimeoutMs: options.checkTimeout,
+    });
+    const results = await runChecks(checks, options.checkTimeout, io.signal);
+    const failed = results.some(({ level }) => level === 'failure');
+    io.stdout.write(
+      options.output === 'json'
+        ? `${JSON.stringify({ ok: !failed, checks: results }, undefined, 2)}\n`
+        : doctorText(results),
+    );
+    if (failed) throw new Exit(EXIT_CODES.failure);
+  });
+  return command;
+}

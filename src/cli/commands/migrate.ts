@@ -1,0 +1,152 @@
+import { randomUUID } from 'node:crypto';
+import type { Command } from 'commander';
+import type { MigrationSpecInput } from '../../client/migration-calls.ts';
+import { addConnectionOptions, connectionOptions, withAgent } from '../agent-connection.ts';
+import {
+  durationArgument,
+  hostPortArgument,
+  quantityArgument,
+  uuidArgument,
+} from '../argument-parsers.ts';
+import type { CliIo } from '../cli-io.ts';
+import { EXIT_CODES, Exit, Interrupted } from '../exit-codes.ts';
+import { addOutputOption, type OutputOptions } from '../output-format.ts';
+import { addNamespaceOption, type NamespaceOptions, vmRef } from '../vm-ref.ts';
+
+interface MigrateOptions extends OutputOptions, NamespaceOptions {
+  readonly to: string;
+  readonly address?: string;
+  readonly plan?: boolean;
+  readonly maxDowntime?: number;
+  readonly bandwidth?: bigint;
+  readonly timeout?: number;
+  readonly id?: string;
+  readonly wait: boolean;
+}
+
+export function addMigrateCommand(parent: Command, io: CliIo): Command {
+  const command = parent
+    .command('migrate')
+    .description(
+      'Moves a running VM to another node and shows how it goes. Ask the agent of the node where the VM runs.\n' +
+        'Ctrl-C stops watching; the migration goes on.',
+    )
+    .argument('<vm>', 'NAME or NAMESPACE/NAME')
+    .requiredOption('--to <node>', 'name of the destination node');
+  command
+    .option(
+      '--address <host:port>',
+      "the destination's agent, if the source node's configuration does not name it",
+      hostPortArgument,
+    )
+    .option('--plan', 'only say what stands in the way; exit code 4 if anything does')
+    .option(
+      '--max-downtime <duration>',
+      'longest pause of the guest, such as 100ms',
+      durationArgument,
+    )
+    .option(
+      '--bandwidth <bytes>',
+      'bytes a second for everything it sends, such as 100M',
+      quantityArgument,
+    )
+    .option(
+      '--timeout <duration>',
+      'cancel it if it has not switched over by then, such as 10m',
+      durationArgument,
+    )
+    .option('--id <uuid>', 'id of the migration; giving it again repeats nothing', uuidArgument)
+    .option('--no-wait', 'start it and do not watch');
+  addNamespaceOption(command);
+  addOutputOption(command);
+  addConnectionOptions(command, { address: false }).addHelpText(
+    'after',
+    `
+The agent to ask can be chosen with --node, or with --address before the command.
+
+Examples:
+  novactl migrate web --to node-b --plan
+  novactl migrate web --to node-b
+  novactl migrate shop/web --to node-b --max-downtime 50ms --bandwidth 100M --timeout 10m
+  novactl --address unix:/run/novacron/agent.sock migrate web --to node-b --address 10.0.0.2:7443
+`,
+  );
+  command.action(async (name: string, options: MigrateOptions) => {
+    if (options.plan === true) await plan(io, command, name, options);
+    else await migrate(io, command, name, options);
+  });
+  return command;
+}
+
+async function plan(
+  io: CliIo,
+  command: Command,
+  name: string,
+  options: MigrateOptions,
+): Promise<void> {
+  const { planDocument, planText } = await import('../migration-plan.ts');
+  const { printDocument } = await import('../output.ts');
+  await withAgent(io, command, async (client, call) => {
+    const answer = await client.migrations.plan(await specOf(name, options), call);
+    if (options.output === 'json' || options.output === 'yaml') {
+      printDocument(io, options.output, planDocument(answer));
+    } else {
+      io.stdout.write(planText(name, options.to, answer));
+    }
+    if (answer.blockers.length > 0) throw new Exit(EXIT_CODES.refused);
+  });
+}
+
+async function migrate(
+  io: CliIo,
+  command: Command,
+  name: string,
+  options: MigrateOptions,
+): Promise<void> {
+  const { followMigration, goesOn } = await import('../follow-migration.ts');
+  const id = options.id ?? randomUUID();
+  const spec = await specOf(name, options);
+  await withAgent(io, command, async (client, call) => {
+    try {
+      const migration = await client.migrations.start(id, spec, call);
+      if (!options.wait) {
+        if (options.output === 'table') {
+          io.stdout.write(`Started: ${goesOn(id, connectionOptions(command))}`);
+          return;
+        }
+        const { printItem } = await import('../output.ts');
+        const { migrationView } = await import('../migration-view.ts');
+        printItem(io, options.output, migrationView(Date.now()), migration);
+        return;
+      }
+    } catch (error) {
+      if (mayHaveStarted(error)) {
+        io.stderr.write(`It may have started: ${goesOn(id, connectionOptions(command))}`);
+      }
+      throw error;
+    }
+    io.stderr.write(`Migration ${id} of VM ${name} to node ${options.to}\n`);
+    await followMigration(io, command, client, id, options.output);
+  });
+}
+
+/** After these nobody knows whether the agent has received the request. */
+function mayHaveStarted(error: unknown): boolean {
+  if (error instanceof Interrupted) return true;
+  const { metadata } = error as { readonly metadata?: Readonly<Record<string, string>> };
+  return metadata?.['grpcStatus'] === 'DEADLINE_EXCEEDED';
+}
+
+async function specOf(name: string, options: MigrateOptions): Promise<MigrationSpecInput> {
+  const { toDuration } = await import('../../client/time.ts');
+  const { maxDowntime, timeout } = options;
+  return {
+    virtualMachine: vmRef(name, options),
+    destination: { nodeName: options.to, address: options.address ?? '' },
+    policy: {
+      bandwidthBytesPerSecond: options.bandwidth ?? 0n,
+      ...(maxDowntime === undefined ? {} : { maxDowntime: toDuration(maxDowntime) }),
+      ...(timeout === undefined ? {} : { timeout: toDuration(timeout) }),
+    },
+  };
+}

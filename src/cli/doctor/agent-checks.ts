@@ -1,0 +1,78 @@
+import type { AgentClient } from '../../client/agent-client.ts';
+import { ConditionStatus, type Node } from '../../client/api.ts';
+import { AgentError } from '../../core/errors.ts';
+import { hintFor } from '../hints.ts';
+import type { AgentSettings } from './agent-settings.ts';
+import { type Finding, failure, ok, skipped, warning } from './check.ts';
+
+const NO_HINT = "Look into the agent's log: journalctl -u novacron-agent, or kubectl logs";
+
+/** Asks the agent about its node. */
+export async function checkAgent(getNode: () => Promise<Node>): Promise<Finding> {
+  let node: Node;
+  try {
+    node = await getNode();
+  } catch (error) {
+    return unreachable(error);
+  }
+  return judgeNode(node);
+}
+
+export function judgeNode({ metadata, status }: Node): Finding {
+  const bad = (status?.conditions ?? []).filter(
+    (condition) => condition.status !== ConditionStatus.CONDITION_STATUS_TRUE,
+  );
+  const name = `agent ${status?.agentVersion ?? ''} of node ${metadata?.name ?? ''}`;
+  if (bad.length === 0) return judgeAccelerator(`${name} is ready`, status?.hypervisor);
+  const why = bad.map(({ type, message }) => `${type} does not hold: ${message || 'no message'}`);
+  return failure(`${name}: ${why.join('; ')}`, NO_HINT);
+}
+
+/** The agent knows better than /dev/kvm, which may open and still run no guest. */
+function judgeAccelerator(
+  detail: string,
+  hypervisor: NonNullable<Node['status']>['hypervisor'],
+): Finding {
+  if (hypervisor?.accelerator !== 'tcg') return ok(detail);
+  const isOld = Number(hypervisor.qemuVersion.split('.')[0]) < 9;
+  const loss = '; QEMU before 9.0 can lose memory of a busy guest that migrates without KVM';
+  return warning(
+    `${detail}, but VMs run without KVM and are slow${isOld ? loss : ''}`,
+    isOld ? 'Give the machine KVM, or install QEMU 9.0 or newer' : 'Give the machine KVM',
+  );
+}
+
+/** Makes a handshake with every peer of the configuration, as the agent does, with the agent's certificate. */
+export async function checkPeers(
+  { peers, tls, nodeName }: AgentSettings,
+  open: (address: string, nodeName: string) => Promise<AgentClient>,
+  signal: AbortSignal,
+): Promise<Finding> {
+  const others = Object.entries(peers).filter(([name]) => name !== nodeName);
+  if (others.length === 0) return skipped('The configuration names no peers');
+  if (tls === undefined) return skipped('The configuration names no certificate');
+  const problems = await Promise.all(
+    others.map(async ([name, address]) => {
+      try {
+        using client = await open(address, name);
+        const versions = { protocolMin: 1, protocolMax: 1, agentVersion: 'novactl doctor' };
+        await client.peer.handshake(versions, { signal, deadlineMs: 3_000 });
+        return undefined;
+      } catch (error) {
+        signal.throwIfAborted();
+        return `${name}: ${error instanceof Error ? error.message : String(error)}`;
+      }
+    }),
+  );
+  const bad = problems.filter((problem) => problem !== undefined);
+  if (bad.length === 0) return ok(`All ${others.length} peers answer`);
+  return warning(
+    bad.join('; '),
+    "Check that those agents run, that their port is open from here, and that both nodes' certificates are of one CA",
+  );
+}
+
+function unreachable(error: unknown): Finding {
+  if (!(error instanceof AgentError)) throw error;
+  return failure(error.message, hintFor(error) ?? NO_HINT);
+}

@@ -1,0 +1,49 @@
+import { parse } from 'yaml';
+import { z } from 'zod';
+
+/**
+ * The few settings of the agent that the checks need, with the agent's defaults. The agent alone checks its
+ * configuration; here everything unknown is ignored.
+ */
+const settingsSchema = z.object({
+  nodeName: z.string().optional(),
+  socket: z.string().default('/run/novacron/agent.sock'),
+  stateDirectory: z.string().default('/var/lib/novacron'),
+  runDirectory: z.string().default('/run/novacron'),
+  tls: z.object({ certificate: z.string(), key: z.string(), ca: z.string() }).optional(),
+  hypervisor: z
+    .object({
+      uri: z.string().default('qemu:///system'),
+      libvirtSocket: z.string().default('/run/libvirt/libvirt-sock'),
+      accelerator: z.string().default('auto'),
+      consoleDirectory: z.string().default('/var/log/libvirt/qemu'),
+    })
+    .prefault({}),
+  migration: z
+    .object({ streamer: z.string().default('/usr/libexec/novacron/novacron-streamer') })
+    .prefault({}),
+  peers: z.record(z.string(), z.string()).default({}),
+});
+
+export type AgentSettings = z.infer<typeof settingsSchema>;
+
+export type ReadSettings =
+  | { readonly settings: AgentSettings; readonly problem?: undefined }
+  /** The defaults, and why the file could not be used. */
+  | { readonly settings: AgentSettings; readonly problem: string };
+
+export function parseAgentSettings(text: string | undefined): ReadSettings {
+  const settings = settingsSchema.parse({});
+  if (text === undefined) return { settings, problem: 'there is no such file' };
+  let document: unknown;
+  try {
+    document = parse(text) ?? {};
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return { settings, problem: `it is no YAML: ${why.split('\n')[0]}` };
+  }
+  const result = settingsSchema.safeParse(document);
+  if (result.success) return { settings: result.data };
+  const issues = result.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+  return { settings, problem: issues.join('; ') };
+}

@@ -1,0 +1,81 @@
+import type { AgentClient } from '../../client/agent-client.ts';
+import type { AgentTarget } from '../../client/target.ts';
+import { checkAgent, checkPeers } from './agent-checks.ts';
+import { parseAgentSettings, type ReadSettings } from './agent-settings.ts';
+import { checkCertificate, checkPermissions } from './certificate-checks.ts';
+import type { Check } from './check.ts';
+import { errorCode, type Host } from './host.ts';
+import {
+  checkHostUuid,
+  checkKvm,
+  checkLibvirtSocket,
+  checkLibvirtVersion,
+  checkQemu,
+} from './hypervisor-checks.ts';
+import {
+  checkClock,
+  checkConfiguration,
+  checkKernelLimits,
+  checkProcessLimits,
+  checkSpace,
+  checkStreamer,
+  spaceNeeds,
+} from './system-checks.ts';
+
+export interface DoctorOptions {
+  readonly host: Host;
+  readonly agentConfig: string;
+  /** Where to ask the agent; undefined takes the socket of its configuration. */
+  readonly target: AgentTarget | undefined;
+  readonly open: (target: AgentTarget) => Promise<AgentClient>;
+  readonly architecture: string;
+  readonly nowMs: number;
+  readonly checkTimeoutMs: number;
+}
+
+const CALL_DEADLINE_MS = 3_000;
+
+/** Everything that doctor looks at, in the order in which it is printed. */
+export async function allChecks(options: DoctorOptions): Promise<readonly Check[]> {
+  const { host, agentConfig, open, architecture, nowMs } = options;
+  const read = await readSettings(host, agentConfig, options.checkTimeoutMs);
+  const { settings } = read;
+  const target = options.target ?? { address: `unix:${settings.socket}` };
+  const getNode = async (signal: AbortSignal) => {
+    using client = await open(target);
+    return await client.node.get({ signal, deadlineMs: CALL_DEADLINE_MS });
+  };
+  const openPeer = (address: string, nodeName: string) =>
+    open({ address, nodeName, tls: settings.tls });
+  return [
+    { name: 'configuration', run: async () => checkConfiguration(read, agentConfig) },
+    { name: 'agent', run: (signal) => checkAgent(() => getNode(signal)) },
+    { name: 'libvirt socket', run: (signal) => checkLibvirtSocket(host, settings, signal) },
+    { name: 'libvirt', run: (signal) => checkLibvirtVersion(host, settings, signal) },
+    { name: 'QEMU', run: (signal) => checkQemu(host, settings, architecture, signal) },
+    { name: 'KVM', run: () => checkKvm(host, settings) },
+    { name: 'host UUID', run: () => checkHostUuid(host) },
+    { name: 'streamer', run: (signal) => checkStreamer(host, settings, signal) },
+    { name: 'certificate', run: () => checkCertificate(host, settings, nowMs) },
+    { name: 'permissions', run: () => checkPermissions(host, settings) },
+    { name: 'peers', run: (signal) => checkPeers(settings, openPeer, signal) },
+    { name: 'clock', run: (signal) => checkClock(host, signal) },
+    { name: 'disk space', run: () => checkSpace(host, spaceNeeds(settings)) },
+    { name: 'kernel limits', run: () => checkKernelLimits(host) },
+    { name: 'process limits', run: () => checkProcessLimits(host) },
+  ];
+}
+
+/** The defaults and a problem if the file cannot be read, or not in time. */
+async function readSettings(host: Host, file: string, timeoutMs: number): Promise<ReadSettings> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error('a timeout')), timeoutMs);
+  try {
+    return parseAgentSettings(await Promise.race([host.findText(file), late.promise]));
+  } catch (error) {
+    const { settings } = parseAgentSettings(undefined);
+    return { settings, problem: `it cannot be read (${errorCode(error)})` };
+  } finally {
+    clearTimeout(timer);
+  }
+}

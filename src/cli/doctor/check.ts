@@ -1,0 +1,72 @@
+/** What a check found; `fix` says what to do unless all is well. */
+export interface Finding {
+  readonly level: 'ok' | 'warning' | 'failure' | 'skipped';
+  readonly detail: string;
+  readonly fix?: string;
+}
+
+export interface Check {
+  readonly name: string;
+  readonly run: (signal: AbortSignal) => Promise<Finding>;
+}
+
+export interface CheckResult extends Finding {
+  readonly name: string;
+}
+
+export function ok(detail: string): Finding {
+  return { level: 'ok', detail };
+}
+
+export function warning(detail: string, fix: string): Finding {
+  return { level: 'warning', detail, fix };
+}
+
+export function failure(detail: string, fix: string): Finding {
+  return { level: 'failure', detail, fix };
+}
+
+export function skipped(detail: string): Finding {
+  return { level: 'skipped', detail };
+}
+
+/** Runs all checks at once. One that hangs or throws is a finding of its own and holds up no other. */
+export function runChecks(
+  checks: readonly Check[],
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<readonly CheckResult[]> {
+  return Promise.all(
+    checks.map(async ({ name, run }) => ({ name, ...(await runCheck(run, timeoutMs, signal)) })),
+  );
+}
+
+async function runCheck(
+  run: Check['run'],
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<Finding> {
+  const ended = Promise.withResolvers<Finding>();
+  const stop = new AbortController();
+  const timer = setTimeout(() => {
+    ended.resolve(
+      failure(
+        `No answer within ${timeoutMs / 1000}s`,
+        'Something hangs: see what with "ps -eo pid,stat,wchan,args" and "dmesg"',
+      ),
+    );
+    stop.abort(new DOMException('The check took too long', 'TimeoutError'));
+  }, timeoutMs);
+  const interrupt = () => ended.reject(signal.reason);
+  signal.addEventListener('abort', interrupt, { once: true });
+  try {
+    const finding = run(AbortSignal.any([signal, stop.signal])).catch((error: unknown) => {
+      const why = error instanceof Error ? error.message : String(error);
+      return failure(`The check itself failed: ${why}`, 'Look into the message above');
+    });
+    return await Promise.race([finding, ended.promise]);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', interrupt);
+  }
+}

@@ -1,0 +1,98 @@
+import { execFile } from 'node:child_process';
+import { constants } from 'node:fs';
+import { access, open, readFile, stat, statfs } from 'node:fs/promises';
+import { connect } from 'node:net';
+
+interface FileInfo {
+  readonly kind: 'file' | 'directory' | 'socket' | 'device' | 'other';
+  /** Permission bits. */
+  readonly mode: number;
+  readonly ownerId: number;
+}
+
+interface CommandResult {
+  readonly code: number;
+  readonly stdout: string;
+}
+
+/** What the checks read of a machine. Errors of the system are passed on with their `code`. */
+export interface Host {
+  /** Undefined if there is no such file. */
+  findText(path: string): Promise<string | undefined>;
+  /** Undefined if there is no such file. */
+  findInfo(path: string): Promise<FileInfo | undefined>;
+  openReadWrite(path: string): Promise<void>;
+  isExecutable(path: string): Promise<boolean>;
+  space(path: string): Promise<{ readonly freeBytes: number; readonly freeInodes: number }>;
+  connectUnix(path: string, signal: AbortSignal): Promise<void>;
+  /** Undefined if there is no such program. */
+  run(
+    program: string,
+    words: readonly string[],
+    signal: AbortSignal,
+  ): Promise<CommandResult | undefined>;
+  userId(): number;
+}
+
+export const thisHost: Host = {
+  findText: (path) => orUndefined(readFile(path, 'utf8')),
+  findInfo: async (path) => {
+    const found = await orUndefined(stat(path));
+    if (found === undefined) return undefined;
+    return { kind: kindOf(found), mode: found.mode & 0o7777, ownerId: found.uid };
+  },
+  openReadWrite: async (path) => {
+    const file = await open(path, 'r+');
+    await file.close();
+  },
+  isExecutable: async (path) => {
+    try {
+      await access(path, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  },
+  space: async (path) => {
+    const { bavail, bsize, ffree, files } = await statfs(path);
+    // Some file systems have no table of inodes and say 0.
+    return { freeBytes: bavail * bsize, freeInodes: files === 0 ? Infinity : ffree };
+  },
+  connectUnix: (path, signal) => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const socket = connect({ path, signal });
+    socket.once('connect', resolve).once('error', reject);
+    return promise.finally(() => socket.destroy());
+  },
+  run: async (program, words, signal) => {
+    const { promise, resolve, reject } = Promise.withResolvers<CommandResult | undefined>();
+    execFile(program, words, { signal, timeout: 5_000 }, (error, stdout) => {
+      if (error === null) resolve({ code: 0, stdout });
+      else if (error.code === 'ENOENT') resolve(undefined);
+      else if (typeof error.code === 'number') resolve({ code: error.code, stdout });
+      else reject(error);
+    });
+    return promise;
+  },
+  userId: () => process.getuid?.() ?? 0,
+};
+
+function kindOf(found: Awaited<ReturnType<typeof stat>>): FileInfo['kind'] {
+  if (found.isFile()) return 'file';
+  if (found.isDirectory()) return 'directory';
+  if (found.isSocket()) return 'socket';
+  return found.isCharacterDevice() || found.isBlockDevice() ? 'device' : 'other';
+}
+
+async function orUndefined<T>(found: Promise<T>): Promise<T | undefined> {
+  try {
+    return await found;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+export function errorCode(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : 'timeout';
+}

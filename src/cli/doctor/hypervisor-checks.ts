@@ -1,0 +1,135 @@
+import type { AgentSettings } from './agent-settings.ts';
+import { type Finding, failure, ok, skipped, warning } from './check.ts';
+import { errorCode, type Host } from './host.ts';
+
+export async function checkLibvirtSocket(
+  host: Host,
+  { hypervisor }: AgentSettings,
+  signal: AbortSignal,
+): Promise<Finding> {
+  const { libvirtSocket } = hypervisor;
+  const info = await host.findInfo(libvirtSocket);
+  const start = 'Start libvirt: systemctl enable --now libvirtd.socket (or virtqemud.socket)';
+  if (info === undefined) return failure(`${libvirtSocket} does not exist`, start);
+  if (info.kind !== 'socket') {
+    return failure(`${libvirtSocket} is no socket`, `Remove it, then: ${start}`);
+  }
+  try {
+    await host.connectUnix(libvirtSocket, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    return failure(`${libvirtSocket} cannot be opened (${errorCode(error)})`, start);
+  }
+  return ok(`${libvirtSocket} answers`);
+}
+
+export async function checkLibvirtVersion(
+  host: Host,
+  { hypervisor }: AgentSettings,
+  signal: AbortSignal,
+): Promise<Finding> {
+  const result = await host.run('virsh', ['-c', hypervisor.uri, 'version', '--daemon'], signal);
+  if (result === undefined) return skipped('virsh is not installed');
+  const version = /Running against daemon: (\S+)/.exec(result.stdout)?.[1];
+  if (result.code !== 0 || version === undefined) {
+    return failure(
+      `libvirt does not answer at ${hypervisor.uri}`,
+      `Look at its log (journalctl -u libvirtd) and try: virsh -c ${hypervisor.uri} version`,
+    );
+  }
+  return ok(`libvirt ${version}`);
+}
+
+const QEMU_BY_ARCHITECTURE: Readonly<Record<string, string>> = {
+  x64: 'qemu-system-x86_64',
+  arm64: 'qemu-system-aarch64',
+};
+
+export async function checkQemu(
+  host: Host,
+  { hypervisor }: AgentSettings,
+  architecture: string,
+  signal: AbortSignal,
+): Promise<Finding> {
+  const program = QEMU_BY_ARCHITECTURE[architecture];
+  if (program === undefined) return skipped(`No QEMU is known for ${architecture}`);
+  // Enterprise Linux has it outside the path.
+  const candidates = [program, `/usr/bin/${program}`, '/usr/libexec/qemu-kvm'];
+  for (const candidate of candidates) {
+    const result = await host.run(candidate, ['--version'], signal);
+    const version = /version (\d+)\.(\d+)\.(\d+)/.exec(result?.stdout ?? '');
+    if (result === undefined || version === null) continue;
+    const [, major = '', minor, patch] = version;
+    const text = `${candidate} ${major}.${minor}.${patch}`;
+    const usesTcg = hypervisor.accelerator === 'tcg' || !(await canUseKvm(host));
+    if (usesTcg && Number(major) < 9) {
+      return warning(
+        `${text}, without KVM: QEMU before 9.0 can lose memory of a busy guest when it migrates`,
+        'Give the machine KVM, or install QEMU 9.0 or newer',
+      );
+    }
+    return ok(text);
+  }
+  return failure(
+    `${program} is not installed`,
+    `Install QEMU (Debian: apt install qemu-system-x86)`,
+  );
+}
+
+export async function checkKvm(host: Host, { hypervisor }: AgentSettings): Promise<Finding> {
+  if (hypervisor.accelerator === 'tcg') return skipped('The agent is configured for tcg');
+  const bad = hypervisor.accelerator === 'kvm' ? failure : warning;
+  if ((await host.findInfo('/dev/kvm')) === undefined) {
+    return bad(
+      '/dev/kvm does not exist, VMs are emulated and slow',
+      'Switch on virtualization in the firmware (or nested virtualization), then: modprobe kvm_intel or kvm_amd',
+    );
+  }
+  try {
+    await host.openReadWrite('/dev/kvm');
+  } catch (error) {
+    return bad(
+      `/dev/kvm cannot be opened (${errorCode(error)})`,
+      'In a container give it the device and the right to use it; on a host run doctor as root',
+    );
+  }
+  return ok('/dev/kvm can be opened');
+}
+
+async function canUseKvm(host: Host): Promise<boolean> {
+  try {
+    await host.openReadWrite('/dev/kvm');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+/** What boards carry whose maker did not care; two such hosts cannot migrate to each other. */
+const WORTHLESS_UUIDS = [
+  '03000200-0400-0500-0006-000700080009',
+  '00000000-0000-0000-0000-000000000000',
+  'ffffffff-ffff-ffff-ffff-ffffffffffff',
+];
+
+/** libvirt takes the host's UUID from its configuration, else from the firmware. */
+export async function checkHostUuid(host: Host): Promise<Finding> {
+  const fix =
+    'Set host_uuid = "…" (from uuidgen, another on every node) in /etc/libvirt/libvirtd.conf or virtqemud.conf, then restart libvirt';
+  for (const file of ['/etc/libvirt/virtqemud.conf', '/etc/libvirt/libvirtd.conf']) {
+    const text = (await host.findText(file)) ?? '';
+    const set = /^\s*host_uuid\s*=\s*["']([^"']*)["']/m.exec(text)?.[1]?.toLowerCase();
+    if (set === undefined) continue;
+    return isUsable(set) ? ok(`${set}, from ${file}`) : failure(`${file} has ${set}`, fix);
+  }
+  const firmware = (await host.findText('/sys/class/dmi/id/product_uuid'))?.trim().toLowerCase();
+  if (firmware !== undefined && isUsable(firmware)) return ok(`${firmware}, from the firmware`);
+  const detail =
+    firmware === undefined ? 'The firmware has no UUID' : `The firmware has ${firmware}`;
+  return failure(`${detail}, and libvirt's configuration sets none`, fix);
+}
+
+function isUsable(uuid: string): boolean {
+  return UUID.test(uuid) && !WORTHLESS_UUIDS.includes(uuid);
+}

@@ -1,0 +1,130 @@
+import { Command, CommanderError } from 'commander';
+import { addConnectionOptions } from './agent-connection.ts';
+import type { CliIo } from './cli-io.ts';
+import { errorReport } from './error-report.ts';
+import {
+  EXIT_CODE_MEANINGS,
+  EXIT_CODES,
+  Exit,
+  type ExitCode,
+  exitCodeOf,
+  Interrupted,
+} from './exit-codes.ts';
+
+type AddCommand = (parent: Command, io: CliIo) => Command;
+
+interface CommandEntry {
+  readonly summary: string;
+  readonly hidden?: boolean;
+  readonly load: () => Promise<AddCommand>;
+}
+
+/** Each command is loaded only when it is called. */
+const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  vm: {
+    summary: 'make, run and look at the VMs of a node',
+    load: async () => (await import('./commands/vm.ts')).addVmCommand,
+  },
+  migrate: {
+    summary: 'move a running VM to another node',
+    load: async () => (await import('./commands/migrate.ts')).addMigrateCommand,
+  },
+  migration: {
+    summary: 'look at migrations, watch and cancel them',
+    load: async () => (await import('./commands/migration.ts')).addMigrationCommand,
+  },
+  node: {
+    summary: 'look at the node',
+    load: async () => (await import('./commands/node.ts')).addNodeCommand,
+  },
+  watch: {
+    summary: 'print every change of the VMs as it happens',
+    load: async () => (await import('./commands/watch.ts')).addWatchCommand,
+  },
+  doctor: {
+    summary: 'check this machine for what the agent needs',
+    load: async () => (await import('./commands/doctor.ts')).addDoctorCommand,
+  },
+  completion: {
+    summary: 'print the completion script of a shell',
+    load: async () => (await import('./commands/completion.ts')).addCompletionCommand,
+  },
+  version: {
+    summary: 'print the versions of novactl and of the agent',
+    load: async () => (await import('./commands/version.ts')).addVersionCommand,
+  },
+  __complete: {
+    summary: 'what the completion scripts ask',
+    hidden: true,
+    load: async () => (await import('./commands/complete.ts')).addCompleteCommand,
+  },
+};
+
+const EXAMPLES = `
+Examples:
+  novactl vm create -f web.yaml            make a VM and start it
+  novactl vm list                          the VMs of this node
+  novactl migrate web --to node-b          move one and watch it go
+  novactl --node node-b vm list            ask another node's agent
+  novactl doctor                           what is wrong with this machine
+
+Exit codes:
+${Object.entries(EXIT_CODES)
+  .map(([name, code]) => {
+    return `  ${String(code).padEnd(4)} ${EXIT_CODE_MEANINGS[name as keyof typeof EXIT_CODES]}`;
+  })
+  .join('\n')}
+`;
+
+/** Runs novactl with the words after its name. Never throws. */
+export async function runCli(words: readonly string[], io: CliIo): Promise<ExitCode> {
+  try {
+    const wanted = newProgram(io).parseOptions([...words]).operands;
+    const program = await buildProgram(io, wanted[0] === 'help' ? wanted[1] : wanted[0]);
+    await program.parseAsync(words.length === 0 ? ['--help'] : [...words], { from: 'user' });
+    return EXIT_CODES.ok;
+  } catch (error) {
+    // Commander has said what is wrong; --help ends in an "error" with code 0.
+    if (error instanceof CommanderError) {
+      return error.exitCode === 0 ? EXIT_CODES.ok : EXIT_CODES.usage;
+    }
+    if (error instanceof Interrupted) io.stderr.write(`${error.message}\n`);
+    else if (!(error instanceof Exit)) io.stderr.write(errorReport(error));
+    return exitCodeOf(error);
+  }
+}
+
+/** The whole command tree, for completion. */
+export function buildWholeProgram(io: CliIo): Promise<Command> {
+  return buildProgram(io, ...Object.keys(COMMANDS));
+}
+
+/** The top with all commands' names; only the wanted commands have their options and subcommands. */
+async function buildProgram(
+  io: CliIo,
+  ...wanted: readonly (string | undefined)[]
+): Promise<Command> {
+  const program = newProgram(io);
+  for (const [name, { summary, hidden = false, load }] of Object.entries(COMMANDS)) {
+    if (!wanted.includes(name)) program.command(name, { hidden }).summary(summary);
+    else (await load())(program, io).summary(summary);
+  }
+  return program;
+}
+
+function newProgram(io: CliIo): Command {
+  const program = new Command('novactl')
+    .description('Talks to the NovaCron agent of a node: its VMs, their migrations, its health.')
+    .enablePositionalOptions()
+    .exitOverride()
+    .showHelpAfterError('Add --help to see what is possible.')
+    .configureHelp({ showGlobalOptions: false })
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      getOutHelpWidth: () => Math.min(io.stdout.columns, 100),
+      getErrHelpWidth: () => Math.min(io.stderr.columns, 100),
+    })
+    .addHelpText('after', EXAMPLES);
+  return addConnectionOptions(program);
+}

@@ -1,0 +1,16 @@
+import type { Document } from './documents.ts';
+
+/** How one kind of object is shown. */
+export interface ResourceView<T> {
+  readonly columns: readonly Column<T>[];
+  document(item: T): Document;
+  /** What commands take to mean this object. */
+  name(item: T): string;
+}
+
+export interface Column<T> {
+  readonly header: string;
+  /** Shown with `-o wide` only. */
+  readonly wide?: boolean;
+  value(item: T): string;
+}

@@ -1,0 +1,35 @@
+import { Connection } from './connection.ts';
+import { MigrationCalls } from './migration-calls.ts';
+import { NodeCalls } from './node-calls.ts';
+import { PeerCalls } from './peer-calls.ts';
+import type { AgentTarget } from './target.ts';
+import { VmCalls } from './vm-calls.ts';
+
+/** One agent's API. Safe for many calls at once; dispose of it to close the connection. */
+export class AgentClient implements Disposable {
+  readonly address: string;
+  readonly node: NodeCalls;
+  readonly vms: VmCalls;
+  readonly migrations: MigrationCalls;
+  readonly peer: PeerCalls;
+  readonly #connection: Connection;
+
+  private constructor(connection: Connection) {
+    this.#connection = connection;
+    this.address = connection.address;
+    this.node = new NodeCalls(connection);
+    this.vms = new VmCalls(connection);
+    this.migrations = new MigrationCalls(connection);
+    this.peer = new PeerCalls(connection);
+  }
+
+  /** Reads the certificates; the first call connects. Fails with INVALID_CONFIG if they cannot be used. */
+  static async open(target: AgentTarget): Promise<AgentClient> {
+    return new AgentClient(await Connection.open(target));
+  }
+
+  /** Calls still running fail. */
+  [Symbol.dispose](): void {
+    this.#connection[Symbol.dispose]();
+  }
+}

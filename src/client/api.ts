@@ -1,0 +1,32 @@
+/** The API's messages, for users of the client. Enums are number constants, 64-bit numbers are bigints. */
+export { Duration } from '../gen/google/protobuf/duration.ts';
+export { Timestamp } from '../gen/google/protobuf/timestamp.ts';
+export {
+  type Condition,
+  ConditionStatus,
+  ObjectMeta,
+  type ReportOrigin,
+} from '../gen/novacron/agent/v1/common.ts';
+export {
+  Migration,
+  MigrationPhase,
+  type MigrationProgress,
+  type MigrationResult,
+  MigrationRole,
+  MigrationSpec,
+  type PlanMigrationResponse,
+} from '../gen/novacron/agent/v1/migration.ts';
+export { Node, type NodeStatus } from '../gen/novacron/agent/v1/node.ts';
+export {
+  type BootSpec,
+  DiskBus,
+  DiskCache,
+  DiskFormat,
+  type DiskSpec,
+  Firmware,
+  PowerState,
+  VirtualMachine,
+  VirtualMachinePhase,
+  VirtualMachineSpec,
+  type VirtualMachineStatus,
+} from '../gen/novacron/agent/v1/virtual_machine.ts';

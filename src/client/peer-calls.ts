@@ -1,0 +1,79 @@
+import {
+  CheckIncomingRequest,
+  type CheckIncomingResponse,
+  type DeepPartial,
+  GetIncomingRequest,
+  type GetIncomingResponse,
+  HandshakeRequest,
+  type HandshakeResponse,
+  PeerServiceService,
+  PrepareIncomingRequest,
+  type PrepareIncomingResponse,
+  ReleaseIncomingRequest,
+  type ReleaseIncomingResponse,
+} from '../gen/novacron/agent/v1/peer.ts';
+import type { CallOptions, Connection } from './connection.ts';
+
+/** The calls of PeerService, which agents make to each other. */
+export class PeerCalls {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  handshake(
+    request: DeepPartial<HandshakeRequest>,
+    options: CallOptions,
+  ): Promise<HandshakeResponse> {
+    return this.#connection.unary(
+      PeerServiceService.handshake,
+      HandshakeRequest.create(request),
+      options,
+    );
+  }
+
+  checkIncoming(
+    request: DeepPartial<CheckIncomingRequest>,
+    options: CallOptions,
+  ): Promise<CheckIncomingResponse> {
+    return this.#connection.unary(
+      PeerServiceService.checkIncoming,
+      CheckIncomingRequest.create(request),
+      options,
+    );
+  }
+
+  prepareIncoming(
+    request: DeepPartial<PrepareIncomingRequest>,
+    options: CallOptions,
+  ): Promise<PrepareIncomingResponse> {
+    return this.#connection.unary(
+      PeerServiceService.prepareIncoming,
+      PrepareIncomingRequest.create(request),
+      options,
+    );
+  }
+
+  getIncoming(
+    request: DeepPartial<GetIncomingRequest>,
+    options: CallOptions,
+  ): Promise<GetIncomingResponse> {
+    return this.#connection.unary(
+      PeerServiceService.getIncoming,
+      GetIncomingRequest.create(request),
+      options,
+    );
+  }
+
+  releaseIncoming(
+    request: DeepPartial<ReleaseIncomingRequest>,
+    options: CallOptions,
+  ): Promise<ReleaseIncomingResponse> {
+    return this.#connection.unary(
+      PeerServiceService.releaseIncoming,
+      ReleaseIncomingRequest.create(request),
+      options,
+    );
+  }
+}

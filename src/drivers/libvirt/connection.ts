@@ -1,0 +1,160 @@
+import { isMissingDomain, LibvirtError } from './errors.ts';
+import { UUID_STRING_BUFFER_BYTES } from './libvirt-constants.ts';
+import type { ConnectPointer, DomainPointer, Libvirt, Out } from './native.ts';
+
+export interface KeepAlive {
+  readonly intervalS: number;
+  readonly count: number;
+}
+
+/** A libvirt connection with the domains looked up through it. Used by the Worker that opened it only. */
+export class Connection implements Disposable {
+  readonly libvirt: Libvirt;
+  #pointer: ConnectPointer | undefined;
+  #openDomains = 0;
+  readonly #uuidBuffer = Buffer.alloc(UUID_STRING_BUFFER_BYTES);
+
+  private constructor(libvirt: Libvirt, pointer: ConnectPointer) {
+    this.libvirt = libvirt;
+    this.#pointer = pointer;
+  }
+
+  static open(libvirt: Libvirt, uri: string, keepAlive: KeepAlive): Connection {
+    libvirt.resetLastError();
+    const pointer = libvirt.open(uri);
+    if (pointer === null) throw lastError(libvirt);
+    const connection = new Connection(libvirt, pointer);
+    // 1 means that the other side cannot do it (as with test:///default), which is no failure.
+    if (libvirt.setKeepAlive(pointer, keepAlive.intervalS, keepAlive.count) < 0) {
+      const error = lastError(libvirt);
+      connection[Symbol.dispose]();
+      throw error;
+    }
+    return connection;
+  }
+
+  get pointer(): ConnectPointer {
+    if (this.#pointer === undefined) throw new Error('The libvirt connection is closed');
+    return this.#pointer;
+  }
+
+  /** Whether its socket is open; asks nobody. */
+  get isAlive(): boolean {
+    return this.#pointer !== undefined && this.libvirt.isAlive(this.#pointer) === 1;
+  }
+
+  /** Domain handles that have not been freed. */
+  get openDomains(): number {
+    return this.#openDomains;
+  }
+
+  /** Throws libvirt's error if the result of a call says that it failed. */
+  check(result: number): number {
+    if (result < 0) throw lastError(this.libvirt);
+    return result;
+  }
+
+  checkPointer<T>(result: T | null): T {
+    if (result === null) throw lastError(this.libvirt);
+    return result;
+  }
+
+  getDomain(uid: string): Domain {
+    return this.adopt(this.checkPointer(this.libvirt.lookupByUuid(this.pointer, uid)));
+  }
+
+  findDomain(uid: string): Domain | undefined {
+    return this.#find(this.libvirt.lookupByUuid(this.pointer, uid));
+  }
+
+  findDomainByName(name: string): Domain | undefined {
+    return this.#find(this.libvirt.lookupByName(this.pointer, name));
+  }
+
+  #find(pointer: DomainPointer | null): Domain | undefined {
+    if (pointer !== null) return this.adopt(pointer);
+    const error = lastError(this.libvirt);
+    if (isMissingDomain(error)) return undefined;
+    throw error;
+  }
+
+  /** Takes over a domain pointer that libvirt gave us; it is freed with the handle. */
+  adopt(pointer: DomainPointer): Domain {
+    this.#openDomains += 1;
+    return new Domain(this, pointer, () => {
+      this.#openDomains -= 1;
+    });
+  }
+
+  uuidOf(domain: DomainPointer): string {
+    this.check(this.libvirt.getUuid(domain, this.#uuidBuffer));
+    return this.#uuidBuffer.toString('latin1', 0, UUID_STRING_BUFFER_BYTES - 1);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#pointer === undefined) return;
+    this.libvirt.close(this.#pointer);
+    this.#pointer = undefined;
+  }
+}
+
+/** A handle of a domain. Refuses to be used once freed. */
+export class Domain implements Disposable {
+  readonly #connection: Connection;
+  readonly #onFree: () => void;
+  #pointer: DomainPointer | undefined;
+
+  constructor(connection: Connection, pointer: DomainPointer, onFree: () => void) {
+    this.#connection = connection;
+    this.#pointer = pointer;
+    this.#onFree = onFree;
+  }
+
+  get pointer(): DomainPointer {
+    if (this.#pointer === undefined) throw new Error('The libvirt domain handle is closed');
+    return this.#pointer;
+  }
+
+  get uid(): string {
+    return this.#connection.uuidOf(this.pointer);
+  }
+
+  get name(): string {
+    return this.#connection.libvirt.getName(this.pointer);
+  }
+
+  isActive(): boolean {
+    return this.#connection.check(this.#connection.libvirt.isActive(this.pointer)) === 1;
+  }
+
+  /** virDomainState and its reason. */
+  readState(): { readonly state: number; readonly reason: number } {
+    const state: Out<number> = [null];
+    const reason: Out<number> = [null];
+    this.#connection.check(this.#connection.libvirt.getState(this.pointer, state, reason, 0));
+    return { state: state[0] ?? 0, reason: reason[0] ?? 0 };
+  }
+
+  isPersistent(): boolean {
+    return this.#connection.check(this.#connection.libvirt.isPersistent(this.pointer)) === 1;
+  }
+
+  getXml(flags: number): string {
+    const { libvirt } = this.#connection;
+    return this.#connection.checkPointer(libvirt.getXml(this.pointer, flags));
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#pointer === undefined) return;
+    this.#connection.libvirt.freeDomain(this.#pointer);
+    this.#pointer = undefined;
+    this.#onFree();
+  }
+}
+
+/** The error of the call that this thread has just made. */
+export function lastError(libvirt: Libvirt): LibvirtError {
+  const error = libvirt.lastError();
+  if (error === undefined) return new LibvirtError(0, 'libvirt gave no reason');
+  return new LibvirtError(error.code, error.message ?? 'libvirt gave no reason', error.int1);
+}

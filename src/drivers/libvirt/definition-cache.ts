@@ -1,0 +1,109 @@
+import type { VmDefinition } from '../../core/vm-spec.ts';
+import type { Accelerator } from '../hypervisor.ts';
+import { DomainDocument } from './domain-xml/domain-document.ts';
+import type { DomainRecord } from './domain-statistics.ts';
+
+/** What a domain's XML says of it. */
+export interface DomainDescription {
+  readonly definition: VmDefinition | undefined;
+  readonly accelerator: Accelerator;
+  readonly machineType: string;
+  readonly consoleLogPath: string | undefined;
+}
+
+export function describeDomain(xml: string): DomainDescription {
+  const { definition, accelerator, machineType, consoleLogPath } = DomainDocument.parse(xml);
+  return { definition, accelerator, machineType, consoleLogPath };
+}
+
+/** Should an event have been lost, a listing is wrong for at most this long plus a few listings. */
+const MAX_AGE_MS = 30_000;
+const RETRY_DELAY_MS = 5_000;
+const MAX_AGED_READS_PER_LISTING = 16;
+
+interface Entry {
+  readonly description: DomainDescription;
+  readonly name: string;
+  readonly runId: number | undefined;
+  readonly persistent: boolean;
+  readonly readAtMs: number;
+  /** Invalidated since; still better than nothing for a domain whose XML cannot be read now. */
+  stale: boolean;
+}
+
+/** The descriptions of all domains, so that a listing need not read every domain's XML again. */
+export class DefinitionCache {
+  readonly #entries = new Map<string, Entry>();
+  /** Counts invalidations, so that what was read before one is not stored as fresh after it. */
+  readonly #versions = new Map<string, number>();
+  /** Domains whose XML could not be read, and when it is worth trying again. */
+  readonly #retryAtMs = new Map<string, number>();
+  #allVersion = 0;
+
+  find(uid: string): DomainDescription | undefined {
+    return this.#entries.get(uid)?.description;
+  }
+
+  /** The domains whose XML has to be read to list these, oldest first where it is only for their age. */
+  selectOutdated(records: readonly DomainRecord[]): readonly DomainRecord[] {
+    const changed: DomainRecord[] = [];
+    const aged: { record: DomainRecord; readAtMs: number }[] = [];
+    const oldestMs = performance.now() - MAX_AGE_MS;
+    for (const record of records) {
+      if ((this.#retryAtMs.get(record.uid) ?? 0) > performance.now()) continue;
+      const entry = this.#entries.get(record.uid);
+      if (entry === undefined || entry.stale || !matches(entry, record)) changed.push(record);
+      else if (entry.readAtMs < oldestMs) aged.push({ record, readAtMs: entry.readAtMs });
+    }
+    aged.sort((a, b) => a.readAtMs - b.readAtMs);
+    return [...changed, ...aged.slice(0, MAX_AGED_READS_PER_LISTING).map(({ record }) => record)];
+  }
+
+  /** Reads a description and keeps it. */
+  async read(record: DomainRecord, readXml: () => Promise<string>): Promise<DomainDescription> {
+    const version = this.#versionOf(record.uid);
+    const readAtMs = performance.now();
+    const description = describeDomain(await readXml());
+    const { name, runId, persistent } = record;
+    const stale = version !== this.#versionOf(record.uid);
+    this.#entries.set(record.uid, { description, name, runId, persistent, readAtMs, stale });
+    return description;
+  }
+
+  /** Leaves a domain that could not be read as it is for some time: it shall not hold up every listing. */
+  postpone(uid: string): void {
+    this.#retryAtMs.set(uid, performance.now() + RETRY_DELAY_MS);
+  }
+
+  invalidate(uid: string): void {
+    this.#versions.set(uid, (this.#versions.get(uid) ?? 0) + 1);
+    const entry = this.#entries.get(uid);
+    if (entry !== undefined) entry.stale = true;
+  }
+
+  /** For when events may have been missed. */
+  invalidateAll(): void {
+    this.#allVersion += 1;
+    for (const entry of this.#entries.values()) entry.stale = true;
+  }
+
+  /** Forgets domains that are no longer there. */
+  keepOnly(records: readonly DomainRecord[]): void {
+    const uids = new Set(records.map((record) => record.uid));
+    for (const map of [this.#entries, this.#versions, this.#retryAtMs]) {
+      for (const uid of map.keys()) if (!uids.has(uid)) map.delete(uid);
+    }
+  }
+
+  #versionOf(uid: string): string {
+    return `${this.#allVersion}.${this.#versions.get(uid) ?? 0}`;
+  }
+}
+
+function matches(entry: Entry, record: DomainRecord): boolean {
+  return (
+    entry.name === record.name &&
+    entry.runId === record.runId &&
+    entry.persistent === record.persistent
+  );
+}

@@ -1,0 +1,145 @@
+import { AgentError } from '../../core/errors.ts';
+import type { Connection } from './connection.ts';
+import {
+  type DomainRecord,
+  listRecords,
+  type RecordDetail,
+  readRecord,
+} from './domain-statistics.ts';
+import { isInvalidNow, isMissingDomain } from './errors.ts';
+import { refuseIncoming } from './job-operations.ts';
+import {
+  AFFECT_CONFIG,
+  AFFECT_LIVE,
+  DEFINE_VALIDATE,
+  DOMAIN_RUNNING,
+  METADATA_ELEMENT,
+  UNDEFINE_CHECKPOINTS_METADATA,
+  UNDEFINE_MANAGED_SAVE,
+  UNDEFINE_NVRAM,
+  UNDEFINE_SNAPSHOTS_METADATA,
+} from './libvirt-constants.ts';
+
+/*
+ * What a call Worker can do. Each takes the Worker's connection and plain values, blocks, and returns plain values
+ * or throws; it leaves no handle behind.
+ */
+
+export function list(connection: Connection, detail: RecordDetail): DomainRecord[] {
+  return listRecords(connection, detail);
+}
+
+export function readXml(connection: Connection, uid: string): string {
+  using domain = connection.getDomain(uid);
+  return domain.getXml(0);
+}
+
+export function find(
+  connection: Connection,
+  uid: string,
+  detail: RecordDetail,
+): { record: DomainRecord; xml: string } | undefined {
+  using domain = connection.findDomain(uid);
+  if (domain === undefined) return undefined;
+  try {
+    const xml = domain.getXml(0);
+    const record = readRecord(connection, domain, detail);
+    return record && { record, xml };
+  } catch (error) {
+    // It vanished between two of the calls, as at the end of a migration.
+    if (isMissingDomain(error)) return undefined;
+    throw error;
+  }
+}
+
+export function define(connection: Connection, uid: string, name: string, xml: string): void {
+  using namesake = connection.findDomainByName(name);
+  if (namesake !== undefined && namesake.uid !== uid) {
+    throw new AgentError('VM_ALREADY_EXISTS', `VM ${namesake.uid} has the same name`);
+  }
+  const { libvirt } = connection;
+  const pointer = libvirt.define(connection.pointer, xml, DEFINE_VALIDATE);
+  connection.adopt(connection.checkPointer(pointer))[Symbol.dispose]();
+}
+
+export function start(connection: Connection, uid: string): void {
+  using domain = connection.getDomain(uid);
+  refuseIncoming(connection, domain);
+  tryUnless(
+    () => connection.check(connection.libvirt.create(domain.pointer)),
+    () => domain.isActive(),
+  );
+}
+
+export function shutdown(connection: Connection, uid: string): void {
+  using domain = connection.getDomain(uid);
+  tryUnless(
+    () => connection.check(connection.libvirt.shutdown(domain.pointer)),
+    () => !domain.isActive(),
+  );
+}
+
+export function destroy(connection: Connection, uid: string): void {
+  using domain = connection.getDomain(uid);
+  tryUnless(
+    () => connection.check(connection.libvirt.destroy(domain.pointer)),
+    () => !domain.isActive(),
+  );
+}
+
+export function suspend(connection: Connection, uid: string): void {
+  using domain = connection.getDomain(uid);
+  connection.check(connection.libvirt.suspend(domain.pointer));
+}
+
+export function resume(connection: Connection, uid: string): void {
+  using domain = connection.getDomain(uid);
+  refuseIncoming(connection, domain);
+  tryUnless(
+    () => connection.check(connection.libvirt.resume(domain.pointer)),
+    () => domain.readState().state === DOMAIN_RUNNING,
+  );
+}
+
+export function undefine(connection: Connection, uid: string): void {
+  using domain = connection.findDomain(uid);
+  if (domain === undefined) return;
+  // libvirt would make a running domain transient: gone from the listing as soon as it stops.
+  if (domain.isActive()) throw new AgentError('VM_RUNNING', 'It is running; stop it first');
+  const flags =
+    UNDEFINE_MANAGED_SAVE |
+    UNDEFINE_SNAPSHOTS_METADATA |
+    UNDEFINE_NVRAM |
+    UNDEFINE_CHECKPOINTS_METADATA;
+  connection.check(connection.libvirt.undefine(domain.pointer, flags));
+}
+
+export interface MetadataElement {
+  readonly xml: string;
+  readonly prefix: string;
+  readonly namespace: string;
+}
+
+export function setMetadata(connection: Connection, uid: string, element: MetadataElement): void {
+  using domain = connection.getDomain(uid);
+  const flags = (domain.isActive() ? AFFECT_LIVE : 0) | (domain.isPersistent() ? AFFECT_CONFIG : 0);
+  connection.check(
+    connection.libvirt.setMetadata(
+      domain.pointer,
+      METADATA_ELEMENT,
+      element.xml,
+      element.prefix,
+      element.namespace,
+      flags,
+    ),
+  );
+}
+
+/** Does it; should libvirt say that this cannot be done now, asks whether it is so already. */
+function tryUnless(attempt: () => void, isDone: () => boolean): void {
+  try {
+    attempt();
+  } catch (error) {
+    if (!isInvalidNow(error) || !isDone()) throw error;
+  }
+}

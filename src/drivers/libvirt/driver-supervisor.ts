@@ -1,0 +1,306 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { AgentError } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
+import { ConnectionGate, type ConnectionState } from './connection-gate.ts';
+import {
+  type CallRequest,
+  type DomainReport,
+  type DriverDiagnostics,
+  type DriverSettings,
+  type FromDriver,
+  partUrl,
+  type ToDriver,
+} from './driver-protocol.ts';
+import { toAgentError } from './errors.ts';
+import type { OperationArguments, OperationName, OperationResult } from './operations.ts';
+import { PendingCalls } from './pending-calls.ts';
+
+export interface DriverSupervisorOptions extends DriverSettings {
+  readonly callTimeoutMs: number;
+  readonly logger: Logger | undefined;
+  readonly onConnected: () => void;
+  readonly onDisconnected: (error: Error) => void;
+  readonly onReport: (report: DomainReport) => void;
+}
+
+export interface CallOptions {
+  /** What is to be done, for the message of a failure: "start VM default/web". */
+  readonly action: string;
+  readonly uid?: string;
+  /** Default `pool`. A `long` call has no deadline. */
+  readonly lane?: CallRequest['lane'];
+  readonly timeoutMs?: number;
+}
+
+/** Longest that opening libvirt may take before the process is replaced, and that a call waits for it. */
+const CONNECT_TIMEOUT_MS = 5_000;
+const CALL_WAITS_FOR_CONNECTION_MS = 2_000;
+const PROBE_TIMEOUT_MS = 2_000;
+const RESPAWN_DELAYS_MS = [0, 100, 250, 500, 1000, 2000] as const;
+
+/** The process has a thread for each call in flight and keeps no data. */
+const MEMORY_FLAGS = ['--max-semi-space-size=1', '--v8-pool-size=1'] as const;
+
+/**
+ * Keeps one driver process running and gives each call a deadline. One hung call fails alone; if libvirt as a whole
+ * does not answer, the process is killed and replaced, which is the only way to end threads that hang in it.
+ */
+export class DriverSupervisor implements AsyncDisposable {
+  readonly #options: DriverSupervisorOptions;
+  readonly #pending = new PendingCalls();
+  readonly #gate = new ConnectionGate();
+  #child: ChildProcess | undefined;
+  /** Whether watchers were last told that there is a connection. */
+  #announced = false;
+  #connectTimer: NodeJS.Timeout | undefined;
+  #spawnTimer: NodeJS.Timeout | undefined;
+  #fruitlessSpawns = 0;
+  #probing = false;
+  #closed = false;
+
+  constructor(options: DriverSupervisorOptions) {
+    this.#options = options;
+    this.#spawn();
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** Fails with HYPERVISOR_TIMEOUT after its deadline; the call may still have its effect later. */
+  async call<Name extends OperationName>(
+    operation: Name,
+    values: OperationArguments<Name>,
+    options: CallOptions,
+    signal: AbortSignal,
+  ): Promise<OperationResult<Name>> {
+    signal.throwIfAborted();
+    const startedAtMs = performance.now();
+    await this.#waitForConnection(options.action, signal);
+    const timeoutMs = options.timeoutMs ?? this.#options.callTimeoutMs;
+    const { uid, action, lane = 'pool' } = options;
+    const metadata: Record<string, string> = uid === undefined ? {} : { vmId: uid };
+    const value = await this.#pending.add(
+      {
+        timeoutMs:
+          lane === 'long' ? undefined : Math.max(1, timeoutMs - (performance.now() - startedAtMs)),
+        toError: (failure) => toAgentError(failure, { operation, action, metadata }),
+        onTimeout: (id) => {
+          this.#send({ kind: 'forget', id });
+          void this.#probe();
+          return new AgentError(
+            'HYPERVISOR_TIMEOUT',
+            `Cannot ${action}: libvirt did not answer within ${timeoutMs} ms`,
+            { metadata },
+          );
+        },
+        onLost: (cause) => lostCall(action, lane, cause, metadata),
+      },
+      (id) => this.#send({ kind: 'call', id, operation, values, uid, lane }),
+      signal,
+    );
+    return value as OperationResult<Name>;
+  }
+
+  /** Handles, descriptors and memory of the driver process. */
+  async diagnose(signal: AbortSignal): Promise<DriverDiagnostics> {
+    const action = 'read the diagnostics of the libvirt driver';
+    await this.#waitForConnection(action, signal);
+    const failed = (cause: Error) => lostCall(action, 'pool', cause, {});
+    const value = await this.#pending.add(
+      {
+        timeoutMs: this.#options.callTimeoutMs,
+        toError: (failure) => failed(new Error(failure.message)),
+        onTimeout: () => failed(new Error('no answer')),
+        onLost: failed,
+      },
+      (id) => this.#send({ kind: 'diagnose', id }),
+      signal,
+    );
+    return value as DriverDiagnostics;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#spawnTimer);
+    clearTimeout(this.#connectTimer);
+    const child = this.#child;
+    const ended = child && new Promise((resolve) => child.once('exit', resolve));
+    this.#drop(new Error('The libvirt driver was closed'));
+    await ended;
+  }
+
+  #spawn(): void {
+    if (this.#closed) return;
+    const settings: DriverSettings = {
+      uri: this.#options.uri,
+      callWorkers: this.#options.callWorkers,
+    };
+    const child = fork(partUrl('driver-process'), [JSON.stringify(settings)], {
+      execArgv: [...MEMORY_FLAGS],
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    });
+    this.#child = child;
+    this.#watchConnecting();
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#options.logger?.warn({ text }, 'The libvirt driver process wrote to its error output');
+    });
+    child.on('message', (message) => {
+      if (child === this.#child) this.#receive(message as FromDriver);
+    });
+    const onEnd = (cause: Error): void => {
+      if (child === this.#child) this.#respawn(cause);
+    };
+    child.on('error', onEnd);
+    child.on('exit', (code, by) =>
+      onEnd(new Error(`The libvirt driver process ended (${by ?? `exit status ${code}`})`)),
+    );
+  }
+
+  #receive(message: FromDriver): void {
+    switch (message.kind) {
+      case 'result':
+        this.#pending.resolve(message.id, message.value);
+        break;
+      case 'failure':
+        this.#pending.fail(message.id, message.failure);
+        break;
+      case 'connecting':
+        this.#watchConnecting();
+        break;
+      case 'connected':
+        clearTimeout(this.#connectTimer);
+        this.#fruitlessSpawns = 0;
+        this.#setConnection({ state: 'connected' });
+        break;
+      case 'unreachable':
+        clearTimeout(this.#connectTimer);
+        this.#setConnection({ state: 'unreachable', error: new Error(message.message) });
+        break;
+      case 'exhausted':
+        this.#respawn(new Error(`${message.stuckWorkers} calls to libvirt hang`));
+        break;
+      default:
+        this.#options.onReport(message);
+    }
+  }
+
+  /** Kills the process if it does not say within the time how its attempt to connect went. */
+  #watchConnecting(): void {
+    clearTimeout(this.#connectTimer);
+    this.#connectTimer = setTimeout(() => {
+      this.#respawn(new Error(`libvirt let us wait for ${CONNECT_TIMEOUT_MS} ms`));
+    }, CONNECT_TIMEOUT_MS);
+  }
+
+  /** After a call has hung: is it this call, or libvirt as a whole? */
+  async #probe(): Promise<void> {
+    if (this.#probing) return;
+    this.#probing = true;
+    const child = this.#child;
+    try {
+      const silent = new Error(`libvirt did not answer a probe within ${PROBE_TIMEOUT_MS} ms`);
+      await this.#pending.add(
+        {
+          timeoutMs: PROBE_TIMEOUT_MS,
+          toError: () => silent,
+          onTimeout: () => silent,
+          onLost: () => silent,
+        },
+        (id) =>
+          this.#send({
+            kind: 'call',
+            id,
+            operation: 'probe',
+            values: [],
+            uid: undefined,
+            lane: 'fresh',
+          }),
+        new AbortController().signal,
+      );
+      this.#options.logger?.warn('A libvirt call hangs, but libvirt answers others');
+    } catch (error) {
+      if (child === this.#child && !this.#closed) this.#respawn(error as Error);
+    } finally {
+      this.#probing = false;
+    }
+  }
+
+  #respawn(cause: Error): void {
+    this.#drop(cause);
+    if (this.#closed) return;
+    const delayMs = RESPAWN_DELAYS_MS[this.#fruitlessSpawns] ?? RESPAWN_DELAYS_MS.at(-1);
+    this.#fruitlessSpawns += 1;
+    this.#options.logger?.warn({ err: cause }, 'The libvirt driver process is replaced');
+    clearTimeout(this.#spawnTimer);
+    this.#spawnTimer = setTimeout(() => this.#spawn(), delayMs);
+  }
+
+  /** Kills the process and fails everything that waits for it. */
+  #drop(cause: Error): void {
+    const child = this.#child;
+    this.#child = undefined;
+    clearTimeout(this.#connectTimer);
+    child?.kill('SIGKILL');
+    child?.unref();
+    const wasConnected = this.#gate.current.state === 'connected';
+    // A process that died with its connection up is replaced at once, so calls may wait for the new one.
+    this.#setConnection(
+      wasConnected && !this.#closed
+        ? { state: 'starting' }
+        : { state: 'unreachable', error: cause },
+      cause,
+    );
+    this.#pending.loseAll(cause);
+  }
+
+  #setConnection(connection: ConnectionState, cause?: Error): void {
+    this.#gate.set(connection);
+    const isConnected = connection.state === 'connected';
+    if (isConnected !== this.#announced) {
+      this.#announced = isConnected;
+      if (isConnected) this.#options.onConnected();
+      else if (!this.#closed)
+        this.#options.onDisconnected(this.#unreachable('reach libvirt', cause));
+    }
+  }
+
+  async #waitForConnection(action: string, signal: AbortSignal): Promise<void> {
+    await this.#gate.whileStarting(CALL_WAITS_FOR_CONNECTION_MS, signal);
+    if (this.#gate.current.state !== 'connected') throw this.#unreachable(action);
+  }
+
+  #unreachable(action: string, cause?: Error): AgentError {
+    const connection = this.#gate.current;
+    const error = cause ?? (connection.state === 'unreachable' ? connection.error : undefined);
+    return new AgentError(
+      'HYPERVISOR_UNREACHABLE',
+      `Cannot ${action}: there is no connection to ${this.#options.uri}${error ? ` (${error.message})` : ''}`,
+      { cause: error },
+    );
+  }
+
+  #send(message: ToDriver): void {
+    // A process that is just dying fails its calls through its 'exit' event.
+    this.#child?.send(message, () => {});
+  }
+}
+
+function lostCall(
+  action: string,
+  lane: CallRequest['lane'],
+  cause: Error,
+  metadata: Readonly<Record<string, string>>,
+): AgentError {
+  const consequence =
+    lane === 'long'
+      ? 'libvirt goes on by itself and the outcome is unknown here'
+      : 'it may or may not have happened';
+  return new AgentError(
+    'HYPERVISOR_UNREACHABLE',
+    `Cannot ${action}: the connection to libvirt was lost before it answered; ${consequence}`,
+    { cause, metadata },
+  );
+}

@@ -1,0 +1,172 @@
+import { constants } from 'node:os';
+import { AgentError, type AgentErrorOptions, type Reason } from '../../core/errors.ts';
+
+/** virterror.h: the virErrorNumber values that mean something to the agent. */
+const CODES = {
+  NO_SUPPORT: 3,
+  NO_CONNECT: 5,
+  INVALID_CONN: 6,
+  INVALID_ARG: 8,
+  OS_TYPE: 16,
+  XML_ERROR: 27,
+  XML_DETAIL: 35,
+  SYSTEM_ERROR: 38,
+  NO_DOMAIN: 42,
+  AUTH_FAILED: 45,
+  OPERATION_INVALID: 55,
+  CONFIG_UNSUPPORTED: 67,
+  OPERATION_TIMEOUT: 68,
+  ARGUMENT_UNSUPPORTED: 74,
+  OPERATION_ABORTED: 78,
+  AUTH_CANCELLED: 79,
+  MIGRATE_UNSAFE: 81,
+  OPERATION_UNSUPPORTED: 84,
+  RESOURCE_BUSY: 87,
+  CPU_INCOMPATIBLE: 91,
+  XML_INVALID_SCHEMA: 92,
+  AUTH_UNAVAILABLE: 94,
+} as const;
+
+const REASON_OF_CODE: Readonly<Record<number, Reason>> = {
+  [CODES.NO_SUPPORT]: 'FEATURE_NOT_SUPPORTED',
+  [CODES.NO_CONNECT]: 'HYPERVISOR_UNREACHABLE',
+  [CODES.INVALID_CONN]: 'HYPERVISOR_UNREACHABLE',
+  [CODES.INVALID_ARG]: 'INVALID_SPEC',
+  [CODES.OS_TYPE]: 'INVALID_SPEC',
+  [CODES.XML_ERROR]: 'INVALID_SPEC',
+  [CODES.XML_DETAIL]: 'INVALID_SPEC',
+  [CODES.NO_DOMAIN]: 'VM_NOT_FOUND',
+  // libvirt refuses the agent itself here, not the agent's caller, so it is not PERMISSION_DENIED.
+  [CODES.AUTH_FAILED]: 'HYPERVISOR_UNREACHABLE',
+  [CODES.AUTH_CANCELLED]: 'HYPERVISOR_UNREACHABLE',
+  [CODES.AUTH_UNAVAILABLE]: 'HYPERVISOR_UNREACHABLE',
+  [CODES.OPERATION_INVALID]: 'VM_NOT_RUNNING',
+  [CODES.CONFIG_UNSUPPORTED]: 'INVALID_SPEC',
+  // libvirt waits 30 s for the domain's job lock ("cannot acquire state change lock").
+  [CODES.OPERATION_TIMEOUT]: 'VM_BUSY',
+  [CODES.ARGUMENT_UNSUPPORTED]: 'FEATURE_NOT_SUPPORTED',
+  [CODES.OPERATION_UNSUPPORTED]: 'FEATURE_NOT_SUPPORTED',
+  [CODES.RESOURCE_BUSY]: 'VM_BUSY',
+  [CODES.XML_INVALID_SCHEMA]: 'INVALID_SPEC',
+};
+
+/** While migrating, a failure that the general table does not know, or means otherwise, is the migration's. */
+const REASON_WHILE_MIGRATING: Readonly<Record<number, Reason>> = {
+  [CODES.NO_DOMAIN]: 'VM_NOT_FOUND',
+  [CODES.OPERATION_TIMEOUT]: 'VM_BUSY',
+  [CODES.RESOURCE_BUSY]: 'VM_BUSY',
+  [CODES.ARGUMENT_UNSUPPORTED]: 'FEATURE_NOT_SUPPORTED',
+  [CODES.OPERATION_UNSUPPORTED]: 'MIGRATION_BLOCKED',
+  [CODES.MIGRATE_UNSAFE]: 'MIGRATION_BLOCKED',
+  [CODES.CPU_INCOMPATIBLE]: 'PEER_INCOMPATIBLE',
+  [CODES.OPERATION_ABORTED]: 'MIGRATION_FAILED',
+};
+
+/** A failed libvirt call, with libvirt's own numbers. Thrown in a Worker and sent on as a plain object. */
+export class LibvirtError extends Error {
+  override readonly name = 'LibvirtError';
+  readonly code: number;
+  /** The system's error number; 0 if there is none. */
+  readonly errno: number;
+
+  constructor(code: number, message: string, errno = 0) {
+    super(message);
+    this.code = code;
+    this.errno = errno;
+  }
+}
+
+export function isMissingDomain(error: unknown): boolean {
+  return error instanceof LibvirtError && error.code === CODES.NO_DOMAIN;
+}
+
+/** The domain is not in a state in which this can be done: not running, already running, no job. */
+export function isInvalidNow(error: unknown): boolean {
+  return error instanceof LibvirtError && error.code === CODES.OPERATION_INVALID;
+}
+
+/** libvirt will not do this to the domain as it is: it says either, depending on its version and the call. */
+export function isRefusedNow(error: unknown): boolean {
+  if (isInvalidNow(error)) return true;
+  return error instanceof LibvirtError && error.code === CODES.OPERATION_UNSUPPORTED;
+}
+
+/** How a failed operation comes back from a Worker. */
+export type OperationFailure =
+  | {
+      readonly kind: 'libvirt';
+      readonly code: number;
+      readonly errno: number;
+      readonly message: string;
+      /** Whether the Worker's own connection survived the call. */
+      readonly connectionAlive: boolean;
+    }
+  /** Refused by the driver itself. */
+  | { readonly kind: 'refused'; readonly reason: Reason; readonly message: string }
+  | { readonly kind: 'unexpected'; readonly message: string; readonly stack: string };
+
+export function describeFailure(error: unknown, connectionAlive: boolean): OperationFailure {
+  if (error instanceof LibvirtError) {
+    const { code, errno, message } = error;
+    return { kind: 'libvirt', code, errno, message, connectionAlive };
+  }
+  if (error instanceof AgentError) {
+    return { kind: 'refused', reason: error.reason, message: error.message };
+  }
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  return { kind: 'unexpected', message, stack: stack ?? '' };
+}
+
+export interface FailedCall {
+  /** The operation's name in the driver. */
+  readonly operation: string;
+  /** What was to be done, as in "start VM default/web". */
+  readonly action: string;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** The one place where libvirt's error numbers become reasons. */
+export function toAgentError(failure: OperationFailure, call: FailedCall): AgentError {
+  const options: AgentErrorOptions = { metadata: call.metadata, cause: causeOf(failure) };
+  const text = `Cannot ${call.action}: ${failure.message}`;
+  switch (failure.kind) {
+    case 'libvirt':
+      return new AgentError(reasonOf(failure, call.operation), text, options);
+    case 'refused':
+      return new AgentError(failure.reason, text, options);
+    default:
+      return new AgentError('HYPERVISOR_FAILURE', text, options);
+  }
+}
+
+function reasonOf(
+  failure: Extract<OperationFailure, { kind: 'libvirt' }>,
+  operation: string,
+): Reason {
+  if (!failure.connectionAlive) return 'HYPERVISOR_UNREACHABLE';
+  if (operation === 'migrate') return REASON_WHILE_MIGRATING[failure.code] ?? 'MIGRATION_FAILED';
+  if (operation === 'start') return reasonOfStart(failure.code, failure.errno);
+  return REASON_OF_CODE[failure.code] ?? 'HYPERVISOR_FAILURE';
+}
+
+function reasonOfStart(code: number, errno: number): Reason {
+  // libvirt opens the images before it starts QEMU.
+  if (code === CODES.SYSTEM_ERROR && errno === constants.errno.ENOENT) return 'IMAGE_NOT_FOUND';
+  // "Already running" is handled where it appears; what is left is a domain in a state of its own.
+  if (code === CODES.OPERATION_INVALID) return 'VM_BUSY';
+  return REASON_OF_CODE[code] ?? 'HYPERVISOR_FAILURE';
+}
+
+function causeOf(failure: OperationFailure): Error {
+  switch (failure.kind) {
+    case 'libvirt':
+      return new LibvirtError(failure.code, failure.message, failure.errno);
+    case 'refused':
+      return new AgentError(failure.reason, failure.message);
+    default: {
+      const cause = new Error(failure.message);
+      cause.stack = failure.stack;
+      return cause;
+    }
+  }
+}

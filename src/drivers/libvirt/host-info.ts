@@ -1,0 +1,46 @@
+import type { Accelerator, HypervisorInfo } from '../hypervisor.ts';
+import { parseXml } from './domain-xml/xml-parser.ts';
+import { attributeOf, childrenOf, findElement, textOf } from './domain-xml/xml-query.ts';
+import type { HostRecord } from './host-operations.ts';
+
+const ACCELERATOR_OF_DOMAIN_TYPE: Readonly<Record<string, Accelerator>> = {
+  kvm: 'kvm',
+  qemu: 'tcg',
+};
+
+export function toHypervisorInfo(record: HostRecord): HypervisorInfo {
+  const capabilities = parseXml(record.capabilitiesXml);
+  const host = findElement(capabilities, 'host');
+  const cpu = findElement(host, 'cpu');
+  const architecture = textOf(findElement(cpu, 'arch')) ?? '';
+  const guest = childrenOf(capabilities, 'guest')
+    .map((element) => findElement(element, 'arch'))
+    .find((element) => attributeOf(element, 'name') === architecture);
+  return {
+    hostname: record.hostname,
+    hostUuid: textOf(findElement(host, 'uuid')) ?? '',
+    uri: record.uri,
+    libvirtVersion: formatVersion(record.daemonVersion),
+    libraryVersion: formatVersion(record.libraryVersion),
+    qemuVersion: formatVersion(record.hypervisorVersion),
+    architecture,
+    accelerators: childrenOf(guest, 'domain')
+      .map((element) => ACCELERATOR_OF_DOMAIN_TYPE[attributeOf(element, 'type') ?? ''])
+      .filter((accelerator) => accelerator !== undefined),
+    machineTypes: childrenOf(guest, 'machine').map((element) => textOf(element) ?? ''),
+    cpuModel: textOf(findElement(cpu, 'model')) ?? '',
+    features: record.features,
+  };
+}
+
+/** libvirt writes 9.0.1 as 9000001. */
+export function formatVersion(version: number): string {
+  const major = Math.trunc(version / 1_000_000);
+  const minor = Math.trunc(version / 1000) % 1000;
+  return `${major}.${minor}.${version % 1000}`;
+}
+
+/** QEMU before 9.0 loses pages of a busy guest under TCG when its RAM has a round size. */
+export function losesDirtyPagesUnderTcg(qemuVersion: number): boolean {
+  return qemuVersion < 9_000_000;
+}

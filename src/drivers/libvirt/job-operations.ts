@@ -1,0 +1,171 @@
+import { AgentError } from '../../core/errors.ts';
+import type { JobStatistics } from '../hypervisor.ts';
+import type { Connection, Domain } from './connection.ts';
+import { mayBeIncoming } from './domain-states.ts';
+import { isRefusedNow } from './errors.ts';
+import { INCOMING_JOB, toJobStatistics } from './job-statistics.ts';
+import {
+  JOB_STATS_COMPLETED,
+  JOB_STATS_KEEP_COMPLETED,
+  MIGRATE_ABORT_ON_ERROR,
+  MIGRATE_LIVE,
+  MIGRATE_PARAM_BANDWIDTH,
+  MIGRATE_PARAM_DEST_XML,
+  MIGRATE_PARAM_PERSIST_XML,
+  MIGRATE_PARAM_URI,
+  MIGRATE_PEER2PEER,
+  MIGRATE_PERSIST_DEST,
+  MIGRATE_UNDEFINE_SOURCE,
+  XML_INACTIVE,
+  XML_MIGRATABLE,
+  XML_SECURE,
+} from './libvirt-constants.ts';
+import type { Out, TypedParametersPointer } from './native.ts';
+import { readParameters } from './typed-parameters.ts';
+
+/** The domain as the destination must be given it: as it runs, and as it is to start the next time. */
+export interface MigratableXml {
+  readonly live: string;
+  readonly persistent: string;
+}
+
+export function readMigratableXml(connection: Connection, uid: string): MigratableXml {
+  using domain = connection.getDomain(uid);
+  // SECURE keeps what libvirt hides otherwise: a definition without its secrets would not start again.
+  const flags = XML_MIGRATABLE | XML_SECURE;
+  const live = domain.getXml(flags);
+  return { live, persistent: domain.isPersistent() ? domain.getXml(flags | XML_INACTIVE) : live };
+}
+
+export interface MigrationCall {
+  readonly destinationUri: string;
+  readonly memoryUri: string;
+  readonly destinationXml: string;
+  readonly persistentXml: string;
+  readonly maxDowntimeMs: number | undefined;
+  /** libvirt counts in MiB a second. */
+  readonly bandwidthMibPerSecond: number | undefined;
+}
+
+/** Blocks until the migration has ended. The two libvirtds go on by themselves if this process dies. */
+export function migrate(connection: Connection, uid: string, call: MigrationCall): void {
+  using domain = connection.getDomain(uid);
+  if (!domain.isActive()) throw new AgentError('VM_NOT_RUNNING', 'It does not run');
+  const { libvirt } = connection;
+  const parameters: Out<TypedParametersPointer> = [null];
+  const count: [number] = [0];
+  const capacity: [number] = [0];
+  const addString = (name: string, value: string) =>
+    connection.check(libvirt.addString(parameters, count, capacity, name, value));
+  try {
+    addString(MIGRATE_PARAM_URI, call.memoryUri);
+    addString(MIGRATE_PARAM_DEST_XML, call.destinationXml);
+    addString(MIGRATE_PARAM_PERSIST_XML, call.persistentXml);
+    if (call.bandwidthMibPerSecond !== undefined) {
+      const bandwidth = BigInt(call.bandwidthMibPerSecond);
+      connection.check(
+        libvirt.addUnsignedLong(parameters, count, capacity, MIGRATE_PARAM_BANDWIDTH, bandwidth),
+      );
+    }
+    if (call.maxDowntimeMs !== undefined) setDowntime(connection, domain, call.maxDowntimeMs);
+    connection.check(
+      libvirt.migrate(domain.pointer, call.destinationUri, parameters[0], count[0], MIGRATE_FLAGS),
+    );
+  } finally {
+    libvirt.freeParameters(parameters[0], count[0]);
+  }
+}
+
+const MIGRATE_FLAGS =
+  // The guest runs on while its memory is copied.
+  MIGRATE_LIVE |
+  // The source's libvirtd leads, so that the migration outlives its client.
+  MIGRATE_PEER2PEER |
+  // One persistent definition before and after, at exactly one of the two. Both happen after the switchover
+  // only; a migration that fails leaves the source as it was.
+  MIGRATE_PERSIST_DEST |
+  MIGRATE_UNDEFINE_SOURCE |
+  // A guest paused by an I/O error would arrive paused; better that it stays where it can be looked at.
+  MIGRATE_ABORT_ON_ERROR;
+
+/** Undefined when there is no job. */
+export function getJob(connection: Connection, uid: string): JobStatistics | undefined {
+  using domain = connection.getDomain(uid);
+  return readJob(connection, domain);
+}
+
+export function getCompletedJob(connection: Connection, uid: string): JobStatistics | undefined {
+  using domain = connection.getDomain(uid);
+  try {
+    return readJobStatistics(connection, domain, JOB_STATS_COMPLETED | JOB_STATS_KEEP_COMPLETED);
+  } catch (error) {
+    if (isRefusedNow(error)) return undefined;
+    throw error;
+  }
+}
+
+export function abortJob(connection: Connection, uid: string): void {
+  using domain = connection.getDomain(uid);
+  // libvirt would wait for an incoming migration to end and then say that there is no job.
+  if (readJob(connection, domain)?.operation === 'migration-in') {
+    throw new AgentError('VM_BUSY', 'A migration can only be stopped at its source');
+  }
+  try {
+    connection.check(connection.libvirt.abortJob(domain.pointer));
+  } catch (error) {
+    if (!isRefusedNow(error)) throw error;
+    // libvirt says the same of "there is no job" and of a post-copy migration.
+    if (readJob(connection, domain) === undefined) return;
+    throw new AgentError('MIGRATION_PAST_SWITCHOVER', 'The destination already runs the guest');
+  }
+}
+
+/**
+ * Only the end of the migration may let the guest run here. libvirt would wait for that end and then do as told;
+ * better not to have asked.
+ */
+export function refuseIncoming(connection: Connection, domain: Domain): void {
+  const { state, reason } = domain.readState();
+  if (!mayBeIncoming(state, reason)) return;
+  if (readJob(connection, domain)?.operation !== 'migration-in') return;
+  throw new AgentError('VM_BUSY', 'It is arriving by a migration');
+}
+
+export function setMaxDowntime(connection: Connection, uid: string, downtimeMs: number): void {
+  using domain = connection.getDomain(uid);
+  setDowntime(connection, domain, downtimeMs);
+}
+
+function setDowntime(connection: Connection, domain: Domain, downtimeMs: number): void {
+  connection.check(
+    connection.libvirt.setMaxDowntime(domain.pointer, BigInt(Math.max(1, downtimeMs)), 0),
+  );
+}
+
+function readJob(connection: Connection, domain: Domain): JobStatistics | undefined {
+  try {
+    return readJobStatistics(connection, domain, 0);
+  } catch (error) {
+    // Asked about an incoming migration, libvirt answers that only the source has figures.
+    if (isRefusedNow(error)) return domain.isActive() ? INCOMING_JOB : undefined;
+    throw error;
+  }
+}
+
+function readJobStatistics(
+  connection: Connection,
+  domain: Domain,
+  flags: number,
+): JobStatistics | undefined {
+  const { libvirt } = connection;
+  const type: Out<number> = [null];
+  const pointer: Out<TypedParametersPointer> = [null];
+  const count: Out<number> = [null];
+  connection.check(libvirt.getJobStats(domain.pointer, type, pointer, count, flags));
+  try {
+    const statistics = toJobStatistics(type[0] ?? 0, readParameters(pointer[0], count[0] ?? 0));
+    return statistics.kind === 'none' ? undefined : statistics;
+  } finally {
+    libvirt.freeParameters(pointer[0], count[0] ?? 0);
+  }
+}

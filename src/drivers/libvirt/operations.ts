@@ -1,0 +1,37 @@
+import type { Connection } from './connection.ts';
+import * as domains from './domain-operations.ts';
+import * as host from './host-operations.ts';
+import * as jobs from './job-operations.ts';
+
+/** Everything that can be asked of a call Worker. */
+export const OPERATIONS = {
+  probe: host.probe,
+  readHost: host.readHost,
+  readHypervisorVersion: host.readHypervisorVersion,
+  list: domains.list,
+  find: domains.find,
+  readXml: domains.readXml,
+  define: domains.define,
+  start: domains.start,
+  shutdown: domains.shutdown,
+  destroy: domains.destroy,
+  suspend: domains.suspend,
+  resume: domains.resume,
+  undefine: domains.undefine,
+  setMetadata: domains.setMetadata,
+  readMigratableXml: jobs.readMigratableXml,
+  migrate: jobs.migrate,
+  getJob: jobs.getJob,
+  getCompletedJob: jobs.getCompletedJob,
+  abortJob: jobs.abortJob,
+  setMaxDowntime: jobs.setMaxDowntime,
+};
+
+type Operations = typeof OPERATIONS;
+export type OperationName = keyof Operations;
+
+/** An operation's arguments without the connection, which the Worker has. */
+export type OperationArguments<Name extends OperationName> =
+  Parameters<Operations[Name]> extends [Connection, ...infer Rest] ? Rest : never;
+
+export type OperationResult<Name extends OperationName> = ReturnType<Operations[Name]>;

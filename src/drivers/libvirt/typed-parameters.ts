@@ -1,0 +1,57 @@
+import { copyMemory, type TypedParametersPointer } from './native.ts';
+
+// libvirt-common.h: struct _virTypedParameter { char field[80]; int type; union value; }, padded to 96 bytes.
+const PARAMETER_BYTES = 96;
+const TYPE_OFFSET = 80;
+const VALUE_OFFSET = 88;
+
+export type ParameterValue = number | bigint | boolean;
+export type Parameters = ReadonlyMap<string, ParameterValue>;
+
+/** Reads libvirt's typed parameters. Strings are left out: nothing here needs one. */
+export function readParameters(pointer: TypedParametersPointer | null, count: number): Parameters {
+  if (pointer === null || count === 0) return new Map();
+  return decodeParameters(copyMemory(pointer, count * PARAMETER_BYTES));
+}
+
+export function decodeParameters(memory: Buffer): Parameters {
+  const parameters = new Map<string, ParameterValue>();
+  for (let start = 0; start + PARAMETER_BYTES <= memory.length; start += PARAMETER_BYTES) {
+    const value = decodeValue(memory, start);
+    if (value === undefined) continue;
+    const end = memory.indexOf(0, start);
+    parameters.set(memory.toString('latin1', start, Math.min(end, start + TYPE_OFFSET)), value);
+  }
+  return parameters;
+}
+
+// libvirt-common.h: virTypedParameterType
+function decodeValue(memory: Buffer, start: number): ParameterValue | undefined {
+  const offset = start + VALUE_OFFSET;
+  switch (memory.readInt32LE(start + TYPE_OFFSET)) {
+    case 1:
+      return memory.readInt32LE(offset);
+    case 2:
+      return memory.readUInt32LE(offset);
+    case 3:
+      return memory.readBigInt64LE(offset);
+    case 4:
+      return memory.readBigUInt64LE(offset);
+    case 5:
+      return memory.readDoubleLE(offset);
+    case 6:
+      return memory[offset] !== 0;
+    default:
+      return undefined;
+  }
+}
+
+/** A parameter as a number; 0 if it is missing. Exact up to 2^53. */
+export function numberOf(parameters: Parameters, name: string): number {
+  return Number(parameters.get(name) ?? 0);
+}
+
+/** A parameter as a bigint; 0 if it is missing. */
+export function bigintOf(parameters: Parameters, name: string): bigint {
+  return BigInt(parameters.get(name) ?? 0);
+}

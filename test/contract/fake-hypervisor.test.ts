@@ -1,0 +1,25 @@
+import { tinyVm } from '../fixtures/tiny-vm.ts';
+import { FakeHypervisor } from '../fakes/fake-hypervisor.ts';
+import { testHypervisor } from './hypervisor-contract.ts';
+
+testHypervisor('FakeHypervisor', async () => {
+  const source = new FakeHypervisor('source');
+  const destination = new FakeHypervisor('destination');
+  FakeHypervisor.connect(source, destination);
+  return {
+    source,
+    destination,
+    newDefinition: () => tinyVm(),
+    migration(definition, speed) {
+      source.migrationIterations = speed === 'slow' ? 1000 : 20;
+      return {
+        destinationSocket: destination.socket,
+        memorySocket: '/run/fake/memory',
+        maxDowntimeMs: undefined,
+        bandwidthBytesPerSecond: undefined,
+        destinationDefinition: { ...definition, ownershipEpoch: definition.ownershipEpoch + 1 },
+      };
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+});

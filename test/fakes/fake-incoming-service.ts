@@ -1,0 +1,56 @@
+import type {
+  IncomingBlocker,
+  IncomingReport,
+  IncomingService,
+  IncomingVm,
+  PeerHandshake,
+} from '../../src/agent/migration/migration.ts';
+
+/** A destination that takes everything, and remembers what it was asked and by which node. */
+export class FakeIncomingService implements IncomingService {
+  readonly calls: { readonly method: string; readonly argument: unknown }[] = [];
+  readonly callers: string[] = [];
+  /** Thrown by every call. */
+  failure: Error | undefined;
+  blockers: IncomingBlocker[] = [];
+  report: IncomingReport = { state: 'prepared', ownershipEpoch: 4, downtimeMs: 12 };
+
+  async handshake(request: { readonly agentVersion: string }): Promise<PeerHandshake> {
+    this.#asked('handshake', request, '');
+    return { protocol: 1, agentVersion: '0.1.0', nodeName: 'node-b', hostUuid: 'b-uuid' };
+  }
+
+  async check(incoming: IncomingVm, caller: string): Promise<readonly IncomingBlocker[]> {
+    this.#asked('check', incoming, caller);
+    return this.blockers;
+  }
+
+  async prepare(
+    request: { readonly migrationId: string },
+    caller: string,
+  ): Promise<{ readonly host: string; readonly port: number }> {
+    this.#asked('prepare', request, caller);
+    return { host: '10.0.0.2', port: 49_152 };
+  }
+
+  async get(migrationId: string, vmUid: string, caller: string): Promise<IncomingReport> {
+    this.#asked('get', { migrationId, vmUid }, caller);
+    return this.report;
+  }
+
+  async release(
+    migrationId: string,
+    vmUid: string,
+    outcome: 'commit' | 'abort',
+    caller: string,
+  ): Promise<{ readonly wireBytes: number }> {
+    this.#asked('release', { migrationId, vmUid, outcome }, caller);
+    return { wireBytes: 123 };
+  }
+
+  #asked(method: string, argument: unknown, caller: string): void {
+    this.calls.push({ method, argument });
+    this.callers.push(caller);
+    if (this.failure !== undefined) throw this.failure;
+  }
+}

@@ -1,0 +1,244 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { after, before, describe, test } from 'node:test';
+import { AgentError, hasReason } from '../../../src/core/errors.ts';
+import type { Hypervisor } from '../../../src/drivers/hypervisor.ts';
+import type { LibvirtHypervisor } from '../../../src/drivers/libvirt/libvirt-hypervisor.ts';
+import { tinyVm } from '../../fixtures/tiny-vm.ts';
+import { openHypervisor } from './libvirt-pair.ts';
+import { PrivateLibvirt, skipReason, waitFor } from './private-libvirt.ts';
+
+const never = new AbortController().signal;
+
+describe('the libvirt driver, when things break', { skip: skipReason() }, () => {
+  let node: PrivateLibvirt;
+  before(async () => {
+    node = await PrivateLibvirt.start();
+    // The first question makes libvirtd find out about QEMU, which takes longer than the deadlines here.
+    await using hypervisor = openHypervisor(node);
+    await hypervisor.getInfo(never);
+  });
+  after(() => node[Symbol.asyncDispose]());
+
+  test('a libvirtd that hangs fails each call in time, and stalls nothing else', async () => {
+    await using hypervisor = openHypervisor(node, { callTimeoutMs: 1500 });
+    await hypervisor.list(never);
+    node.signalDaemon('SIGSTOP');
+    try {
+      const startedAtMs = performance.now();
+      const lag = measureLag();
+      const calls = Array.from({ length: 32 }, () => hypervisor.list(never));
+      const results = Promise.allSettled(calls);
+      const readAtMs = performance.now();
+      await readFile('/etc/hostname');
+      assert.ok(performance.now() - readAtMs < 500, 'reading a file was held up');
+      for (const result of await results) {
+        assert.equal(result.status, 'rejected');
+        assert.ok(hasReason(result.reason, 'HYPERVISOR_TIMEOUT', 'HYPERVISOR_UNREACHABLE'));
+      }
+      assert.ok(performance.now() - startedAtMs < 2000, 'the calls outlived their deadline');
+      assert.ok(lag.stop() < 300, 'the event loop was held up');
+      // The probe finds that libvirt as a whole does not answer, so the connection is given up.
+      await waitFor('the driver knows', async () => {
+        const error = await hypervisor.list(never).catch((thrown: unknown) => thrown);
+        return hasReason(error, 'HYPERVISOR_UNREACHABLE');
+      });
+    } finally {
+      node.signalDaemon('SIGCONT');
+    }
+    await waitFor('the driver is back', () => answers(hypervisor));
+  });
+
+  test('a call that hangs is given up without taking others along', async () => {
+    await using hypervisor = openHypervisor(node, { callTimeoutMs: 1000 });
+    const vm = tinyVm();
+    await hypervisor.define(vm, never);
+    await hypervisor.start(vm.uid, never);
+    const { pid } = await hypervisor.diagnose(never);
+    const qemu = node.qemuPid(vm.uid);
+    process.kill(qemu, 'SIGSTOP');
+    try {
+      // QEMU does not answer its monitor, so libvirt does not answer calls about this VM.
+      const hung = Array.from({ length: 8 }, () => hypervisor.suspend(vm.uid, never));
+      const results = Promise.allSettled(hung);
+      for (let round = 0; round < 20; round += 1) {
+        const askedAtMs = performance.now();
+        const listed = await hypervisor.list(never);
+        assert.ok(listed.some(({ uid }) => uid === vm.uid));
+        // The first may be the one that asks the hung QEMU.
+        const allowedMs = round === 0 ? 1500 : 500;
+        assert.ok(performance.now() - askedAtMs < allowedMs, 'the listing waited for the hung VM');
+      }
+      for (const result of await results) {
+        assert.equal(result.status, 'rejected');
+        assert.ok(hasReason(result.reason, 'HYPERVISOR_TIMEOUT', 'VM_BUSY'), String(result.reason));
+      }
+      await hypervisor.list(never);
+    } finally {
+      process.kill(qemu, 'SIGCONT');
+    }
+    await waitFor('the stuck Workers return', async () => {
+      return (await hypervisor.diagnose(never)).stuckWorkers === 0;
+    });
+    assert.equal((await hypervisor.diagnose(never)).pid, pid, 'the process was replaced');
+    await hypervisor.destroy(vm.uid, never);
+    await hypervisor.undefine(vm.uid, never);
+  });
+
+  test('a killed and restarted libvirtd is found again, with what changed meanwhile', async () => {
+    await using hypervisor = openHypervisor(node);
+    const kept = tinyVm();
+    const stopped = tinyVm();
+    for (const vm of [kept, stopped]) {
+      await hypervisor.define(vm, never);
+      await hypervisor.start(vm.uid, never);
+    }
+    await hypervisor.list(never);
+    const kinds = collectKinds(hypervisor);
+    const qemu = node.qemuPid(kept.uid);
+    const stoppedQemu = node.qemuPid(stopped.uid);
+    node.signalDaemon('SIGKILL');
+    await waitFor('the loss is noticed', async () => {
+      const error = await hypervisor.list(never).catch((thrown: unknown) => thrown);
+      return hasReason(error, 'HYPERVISOR_UNREACHABLE');
+    });
+    process.kill(stoppedQemu, 'SIGKILL');
+    await node.startDaemon();
+    const restartedAtMs = performance.now();
+    await waitFor('the driver is back', () => answers(hypervisor));
+    assert.ok(performance.now() - restartedAtMs < 3000);
+    assert.equal(node.qemuPid(kept.uid), qemu, 'QEMU was started anew');
+    await waitFor('the states are right', async () => {
+      const states = new Map(
+        (await hypervisor.list(never)).map(({ uid, state }) => [uid, state] as const),
+      );
+      return states.get(kept.uid) === 'running' && states.get(stopped.uid) === 'stopped';
+    });
+    assert.deepEqual(kinds.slice(0, 2), ['disconnected', 'connected']);
+    for (const { uid } of [kept, stopped]) {
+      await hypervisor.destroy(uid, never);
+      await hypervisor.undefine(uid, never);
+    }
+  });
+
+  test('each of 1,600 failing calls from 32 callers gets its own error', async () => {
+    await using hypervisor = openHypervisor(node);
+    const stopped = tinyVm();
+    const running = tinyVm();
+    await hypervisor.define(stopped, never);
+    await hypervisor.define(running, never);
+    await hypervisor.start(running.uid, never);
+    const invalid = tinyVm();
+    const kinds = [
+      { reason: 'VM_NOT_FOUND', call: (uid: string) => hypervisor.start(uid, never) },
+      { reason: 'VM_NOT_RUNNING', call: () => hypervisor.suspend(stopped.uid, never) },
+      { reason: 'VM_RUNNING', call: () => hypervisor.undefine(running.uid, never) },
+      {
+        reason: 'VM_ALREADY_EXISTS',
+        call: (uid: string) => hypervisor.define({ ...stopped, uid }, never),
+      },
+      {
+        reason: 'INVALID_SPEC',
+        call: () =>
+          hypervisor.define(
+            { ...invalid, spec: { ...invalid.spec, machineType: 'no-such-machine' } },
+            never,
+          ),
+      },
+    ] as const;
+    let wrong = 0;
+    await Promise.all(
+      Array.from({ length: 32 }, async (_caller, caller) => {
+        for (let turn = 0; turn < 50; turn += 1) {
+          const kind = kinds[(caller + turn) % kinds.length];
+          assert.ok(kind);
+          const uid = randomUUID();
+          const error = await kind.call(uid).then(
+            () => undefined,
+            (thrown: unknown) => thrown,
+          );
+          const isOwn =
+            error instanceof AgentError &&
+            error.reason === kind.reason &&
+            (kind.reason !== 'VM_NOT_FOUND' || error.message.includes(`uuid '${uid}'`));
+          if (!isOwn) wrong += 1;
+        }
+      }),
+    );
+    assert.equal(wrong, 0);
+    await hypervisor.destroy(running.uid, never);
+    for (const { uid } of [running, stopped]) await hypervisor.undefine(uid, never);
+  });
+
+  test('10,000 operations leave handles, descriptors and memory as they were', async (context) => {
+    await using hypervisor = openHypervisor(node);
+    const vm = tinyVm();
+    await hypervisor.define(vm, never);
+    await hypervisor.start(vm.uid, never);
+    const round = async (): Promise<void> => {
+      for (let turn = 0; turn < 100; turn += 1) {
+        await Promise.all([
+          hypervisor.list(never),
+          hypervisor.find(vm.uid, never),
+          hypervisor.getJob(vm.uid, never),
+          hypervisor.find(randomUUID(), never),
+          assert.rejects(hypervisor.start(randomUUID(), never)),
+        ]);
+      }
+    };
+    const rounds = async (count: number) => {
+      for (let index = 0; index < count; index += 1) await round();
+      return hypervisor.diagnose(never);
+    };
+    const warm = await rounds(8);
+    const middle = await rounds(6);
+    const end = await rounds(6);
+    assert.equal(end.openDomains, 0);
+    assert.equal(end.openFiles, middle.openFiles);
+    assert.equal(end.openConnections, middle.openConnections);
+    const growth = end.rssBytes - middle.rssBytes;
+    const firstGrowth = middle.rssBytes - warm.rssBytes;
+    context.diagnostic(`driver memory grew by ${firstGrowth}, then by ${growth} bytes`);
+    assert.ok(
+      growth < 6 * 1024 * 1024,
+      `the driver grew by ${growth} bytes, and by ${firstGrowth} before`,
+    );
+    await hypervisor.destroy(vm.uid, never);
+    await hypervisor.undefine(vm.uid, never);
+  });
+});
+
+async function answers(hypervisor: Hypervisor): Promise<boolean> {
+  return hypervisor.list(never).then(
+    () => true,
+    () => false,
+  );
+}
+
+function collectKinds(hypervisor: LibvirtHypervisor): string[] {
+  const kinds: string[] = [];
+  void (async () => {
+    for await (const event of hypervisor.watch(AbortSignal.timeout(20_000))) {
+      if (event.kind === 'connected' || event.kind === 'disconnected') kinds.push(event.kind);
+    }
+  })();
+  return kinds;
+}
+
+/** Measures the longest time for which the event loop did not come round. */
+function measureLag(): { stop(): number } {
+  let longestMs = 0;
+  let lastMs = performance.now();
+  const timer = setInterval(() => {
+    const nowMs = performance.now();
+    longestMs = Math.max(longestMs, nowMs - lastMs);
+    lastMs = nowMs;
+  }, 10).unref();
+  return {
+    stop() {
+      clearInterval(timer);
+      return longestMs;
+    },
+  };
+}

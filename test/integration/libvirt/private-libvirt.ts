@@ -1,0 +1,184 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const PROGRAMS = ['/usr/sbin/libvirtd', '/usr/bin/qemu-system-x86_64', '/usr/bin/nsenter'];
+const PRIVATE_FOLDERS = [
+  '/run/libvirt',
+  '/var/lib/libvirt',
+  '/etc/libvirt',
+  '/var/log/libvirt',
+  '/var/cache/libvirt',
+];
+
+/** Why there can be no private libvirtd here; false if there can. For the `skip` of a test. */
+export function skipReason(): string | false {
+  if (process.getuid?.() !== 0) return 'Needs root for namespaces';
+  for (const program of PROGRAMS) {
+    try {
+      accessSync(program, constants.X_OK);
+    } catch {
+      return `Needs ${program}`;
+    }
+  }
+  return false;
+}
+
+/**
+ * A libvirtd with its QEMUs in namespaces of its own. The first process of the PID namespace reads a pipe from this
+ * process: when either ends, the kernel ends everything in the namespace, and the mounts vanish with it.
+ */
+export class PrivateLibvirt implements AsyncDisposable {
+  readonly folder: string;
+  readonly consoleDirectory: string;
+  readonly #unshare: ChildProcess;
+  readonly #initPid: number;
+  #daemonPid = 0;
+  #nsenter: ChildProcess | undefined;
+
+  private constructor(folder: string, unshare: ChildProcess, initPid: number) {
+    this.folder = folder;
+    this.consoleDirectory = join(folder, 'consoles');
+    this.#unshare = unshare;
+    this.#initPid = initPid;
+  }
+
+  static async start(): Promise<PrivateLibvirt> {
+    const folder = await mkdtemp('/tmp/novacron-libvirt-');
+    for (const path of [...PRIVATE_FOLDERS, '/consoles']) {
+      await mkdir(join(folder, path), { recursive: true });
+    }
+    await writeFile(
+      join(folder, 'etc/libvirt/libvirtd.conf'),
+      `host_uuid = "${randomUUID()}"\nauth_unix_rw = "none"\n`,
+    );
+    await writeFile(
+      join(folder, 'etc/libvirt/qemu.conf'),
+      [
+        'user = "root"',
+        'group = "root"',
+        'security_driver = "none"',
+        'stdio_handler = "file"',
+        'namespaces = []',
+        'cgroup_controllers = []',
+        'remember_owner = 0',
+        '',
+      ].join('\n'),
+    );
+    const script = [
+      'set -e',
+      'ip link set lo up',
+      `hostname ${folder.slice('/tmp/'.length).toLowerCase()}`,
+      ...PRIVATE_FOLDERS.map((path) => `mkdir -p ${path}; mount --bind ${folder}${path} ${path}`),
+      'echo ready',
+      // The shell stays, as it reaps the orphans; libvirt waits for the QEMUs that it ends to be gone.
+      'while read -r; do :; done',
+    ].join('\n');
+    const unshare = spawn(
+      'unshare',
+      ['-m', '-u', '-n', '-p', '--fork', '--kill-child', '--mount-proc', 'bash', '-c', script],
+      { stdio: ['pipe', 'pipe', 'inherit'] },
+    );
+    const started = await Promise.race([once(unshare.stdout, 'data'), once(unshare, 'exit')]);
+    if (!String(started[0]).startsWith('ready')) throw new Error('Cannot make the namespaces');
+    const node = new PrivateLibvirt(folder, unshare, firstChild(unshare.pid ?? 0));
+    await node.startDaemon();
+    return node;
+  }
+
+  get socket(): string {
+    return join(this.folder, 'run/libvirt/libvirt-sock');
+  }
+
+  get uri(): string {
+    return `qemu+unix:///system?socket=${this.socket}`;
+  }
+
+  get #enter(): readonly string[] {
+    return ['-t', String(this.#initPid), '-m', '-u', '-n', '-p'];
+  }
+
+  /** Starts libvirtd, also after it was killed, and waits until it accepts connections. */
+  async startDaemon(): Promise<void> {
+    const daemon = ['libvirtd', '-p', '/run/libvirt/libvirtd.pid'];
+    // nsenter stops itself when libvirtd is stopped, and would then never end by itself.
+    this.#nsenter?.kill('SIGKILL');
+    const enter = spawn('nsenter', [...this.#enter, ...daemon], { stdio: 'ignore' });
+    this.#nsenter = enter;
+    await waitFor('libvirtd accepts connections', () => accepts(this.socket));
+    this.#daemonPid = firstChild(enter.pid ?? 0);
+  }
+
+  signalDaemon(signal: NodeJS.Signals): void {
+    process.kill(this.#daemonPid, signal);
+  }
+
+  /** A command inside the node's namespaces; returns what it prints. */
+  run(program: string, ...values: readonly string[]): string {
+    return execFileSync('nsenter', [...this.#enter, program, ...values], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+  }
+
+  virsh(...values: readonly string[]): string {
+    return this.run('virsh', '-c', 'qemu:///system', ...values).trim();
+  }
+
+  /** The process of a running VM, as seen from here. */
+  qemuPid(uid: string): number {
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+      const command = readCommandLine(pid);
+      if (command.includes('qemu-system') && command.includes(uid)) return Number(pid);
+    }
+    throw new Error(`No QEMU runs VM ${uid}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const ended = this.#unshare.exitCode === null ? once(this.#unshare, 'exit') : undefined;
+    this.#nsenter?.kill('SIGKILL');
+    this.#unshare.kill('SIGKILL');
+    await ended;
+    await rm(this.folder, { recursive: true, force: true, maxRetries: 10 });
+  }
+}
+
+export async function waitFor(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs = 20_000,
+): Promise<void> {
+  const endMs = performance.now() + timeoutMs;
+  while (!(await condition())) {
+    if (performance.now() > endMs) throw new Error(`Waited ${timeoutMs} ms in vain: ${what}`);
+    await sleep(20);
+  }
+}
+
+function firstChild(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')[0]);
+}
+
+function readCommandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function accepts(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const client = connect(socket);
+    client.on('connect', () => {
+      client.destroy();
+      resolve(true);
+    });
+    client.on('error', () => resolve(false));
+  });
+}

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type Client, loadPackageDefinition } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { service as healthService } from 'grpc-health-check';
+import { RpcHarness } from './rpc-harness.ts';
+
+let harness: RpcHarness;
+let raw: Client;
+before(async () => {
+  harness = await RpcHarness.start();
+  raw = harness.clients().raw;
+});
+after(() => harness[Symbol.asyncDispose]());
+
+type Method = (typeof healthService)[string];
+
+async function ask(method: Method | undefined, request: object): Promise<unknown> {
+  assert.ok(method);
+  const call = raw.makeServerStreamRequest(
+    method.path,
+    method.requestSerialize,
+    method.responseDeserialize,
+    request,
+  );
+  call.on('error', () => undefined);
+  const answer = await new Promise((resolve) => call.once('data', resolve));
+  call.cancel();
+  return answer;
+}
+
+test('health follows readiness, overall and by service', async () => {
+  for (const service of ['', 'novacron.agent.v1.VirtualMachineService']) {
+    harness.server.setReady(false);
+    assert.deepEqual(await ask(healthService['Check'], { service }), { status: 'NOT_SERVING' });
+    harness.server.setReady(true);
+    assert.deepEqual(await ask(healthService['Check'], { service }), { status: 'SERVING' });
+    assert.deepEqual(await ask(healthService['Watch'], { service }), { status: 'SERVING' });
+  }
+});
+
+test('reflection lists our services and has their files', async () => {
+  const { createRequire } = await import('node:module');
+  const path = createRequire(import.meta.url).resolve('@grpc/reflection');
+  const file = path.replace(
+    /build\/src\/index\.js$/,
+    'build/proto/grpc/reflection/v1/reflection.proto',
+  );
+  const definition = loadPackageDefinition(loadSync(file, { oneofs: true }));
+  const { ServerReflection } = (definition as any).grpc.reflection.v1;
+  const {
+    path: method,
+    requestSerialize,
+    responseDeserialize,
+  } = ServerReflection.service.ServerReflectionInfo;
+  const call = raw.makeBidiStreamRequest(method, requestSerialize, responseDeserialize);
+  call.on('error', () => undefined);
+  const next = (request: object) =>
+    new Promise<any>((resolve) => {
+      call.once('data', resolve);
+      call.write(request);
+    });
+  const { listServicesResponse } = await next({ listServices: '' });
+  assert.deepEqual(
+    listServicesResponse.service.map(({ name }: { name: string }) => name).toSorted(),
+    ['MigrationService', 'NodeService', 'PeerService', 'VirtualMachineService'].map(
+      (name) => `novacron.agent.v1.${name}`,
+    ),
+  );
+  const { fileDescriptorResponse } = await next({
+    fileContainingSymbol: 'novacron.agent.v1.VirtualMachineService.CreateVirtualMachine',
+  });
+  assert.ok(fileDescriptorResponse.fileDescriptorProto.length > 0);
+  const unknown = await next({ fileByFilename: '../../etc/passwd' });
+  assert.ok(unknown.errorResponse);
+  call.cancel();
+});

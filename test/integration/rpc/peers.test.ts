@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
+import { after, before, beforeEach, test } from 'node:test';
+import { pino } from 'pino';
+import type { Peer } from '../../../src/agent/migration/peers.ts';
+import { Certificates } from '../../../src/agent/rpc/certificates.ts';
+import { GrpcPeers } from '../../../src/agent/rpc/grpc-peers.ts';
+import { AgentError, hasReason, type Reason } from '../../../src/core/errors.ts';
+import { MIGRATION_ID } from '../../fakes/fake-migration-service.ts';
+import { makeVm, VM_UID } from '../../fakes/fake-vm-service.ts';
+import { never, nodeNames, RpcHarness } from './rpc-harness.ts';
+
+let harness: RpcHarness;
+let certificates: Certificates;
+let peers: GrpcPeers;
+let peer: Peer;
+
+/** The harness is node-a; the calls come from node-z. */
+before(async () => {
+  harness = await RpcHarness.start();
+  const files = await harness.authority.issue('node-z', nodeNames('node-z'), never);
+  certificates = await Certificates.open(files, pino({ level: 'silent' }));
+  peers = new GrpcPeers({ addresses: { 'node-a': harness.address }, certificates });
+  peer = peers.find('node-a', undefined);
+});
+after(async () => {
+  peers[Symbol.dispose]();
+  certificates[Symbol.dispose]();
+  await harness[Symbol.asyncDispose]();
+});
+beforeEach(() => {
+  harness.incoming.failure = undefined;
+});
+
+const incoming = {
+  definition: { ...makeVm('web').definition, annotations: { note: 'ü' } },
+  machineType: 'pc-q35-7.2',
+  accelerator: 'kvm',
+  sourceHostUuid: 'host-z',
+  sourceQemuVersion: '7.2.22',
+} as const;
+
+const reason = (wanted: Reason, pattern: RegExp) => (error: unknown) =>
+  hasReason(error, wanted) && pattern.test(error.message);
+
+test('a VM arrives at the other node as it was sent', async () => {
+  assert.deepEqual(await peer.check(incoming, never), []);
+  assert.deepEqual(harness.incoming.calls.at(-1), { method: 'check', argument: incoming });
+  assert.equal(harness.incoming.callers.at(-1), 'node-z');
+
+  const request = { migrationId: MIGRATION_ID, incoming, transferToken: 'ab'.repeat(32) };
+  assert.deepEqual(await peer.prepare(request, never), { host: '10.0.0.2', port: 49_152 });
+  assert.deepEqual(harness.incoming.calls.at(-1)?.argument, request);
+});
+
+test('handshake, report and release cross over', async () => {
+  const hello = { protocolMin: 1, protocolMax: 2, agentVersion: '0.1.0' };
+  assert.equal((await peer.handshake(hello, never)).nodeName, 'node-b');
+  assert.deepEqual(await peer.get(MIGRATION_ID, VM_UID, never), harness.incoming.report);
+  assert.deepEqual(await peer.release(MIGRATION_ID, VM_UID, 'abort', never), { wireBytes: 123 });
+  assert.deepEqual(harness.incoming.calls.at(-1)?.argument, {
+    migrationId: MIGRATION_ID,
+    vmUid: VM_UID,
+    outcome: 'abort',
+  });
+});
+
+test("the other agent's reason comes through under its node's name", async () => {
+  harness.incoming.failure = new AgentError('MIGRATION_PAST_SWITCHOVER', 'Too late');
+  await assert.rejects(
+    peer.release(MIGRATION_ID, VM_UID, 'abort', never),
+    reason('MIGRATION_PAST_SWITCHOVER', /^Node node-a: Too late$/),
+  );
+});
+
+test('a node without an address is not known', () => {
+  for (const name of ['node-c', 'constructor']) {
+    assert.throws(() => peers.find(name, undefined), reason('PEER_UNKNOWN', /peers/));
+  }
+});
+
+test('an agent whose certificate names another node is not spoken to', async () => {
+  const calls = harness.incoming.calls.length;
+  await assert.rejects(
+    peers.find('node-b', harness.address).get(MIGRATION_ID, VM_UID, never),
+    reason('PEER_UNREACHABLE', /not that of node node-b/),
+  );
+  assert.equal(harness.incoming.calls.length, calls);
+});
+
+test('nobody there means unreachable, with what to check', async () => {
+  await assert.rejects(
+    peers.find('node-d', '127.0.0.1:1').get(MIGRATION_ID, VM_UID, never),
+    reason('PEER_UNREACHABLE', /node-d.*check that it runs/),
+  );
+});
+
+test('cancelling is answered at once with its own reason', async () => {
+  const stop = new AbortController();
+  const pending = peers.find('node-e', '127.0.0.1:1').get(MIGRATION_ID, VM_UID, stop.signal);
+  await delay(20);
+  const why = new Error('enough');
+  stop.abort(why);
+  await assert.rejects(pending, (error) => error === why);
+});
+
+test('a peer that restarts is found again within the call', async () => {
+  await peer.get(MIGRATION_ID, VM_UID, never);
+  const { port } = harness.server;
+  await harness.server.close(0);
+  const pending = peer.get(MIGRATION_ID, VM_UID, never);
+  await delay(300);
+  await harness.restart(port);
+  assert.equal((await pending).state, 'prepared');
+});
+
+test('after a change of our certificate the next call connects anew', async () => {
+  await peer.get(MIGRATION_ID, VM_UID, never);
+  const renewed = await harness.authority.issue('node-z-renewed', nodeNames('node-z'), never);
+  const { copyFile } = await import('node:fs/promises');
+  await copyFile(renewed.certificate, certificates.files.certificate);
+  await copyFile(renewed.key, certificates.files.key);
+  await certificates.refresh();
+  await peer.get(MIGRATION_ID, VM_UID, never);
+});

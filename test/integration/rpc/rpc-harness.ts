@@ -1,0 +1,214 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { createSecureContext, type SecureVersion } from 'node:tls';
+import { readFileSync } from 'node:fs';
+import { Client, credentials, type Metadata, type ServiceError } from '@grpc/grpc-js';
+import { pino } from 'pino';
+import { Certificates as LabCertificates, type Credentials } from '../../../lab/certificates.ts';
+import { Certificates } from '../../../src/agent/rpc/certificates.ts';
+import type { RpcObserver } from '../../../src/agent/rpc/rpc-observer.ts';
+import { RpcServer } from '../../../src/agent/rpc/rpc-server.ts';
+import { ErrorInfo } from '../../../src/gen/google/rpc/error_details.ts';
+import { Status } from '../../../src/gen/google/rpc/status.ts';
+import { MigrationServiceClient } from '../../../src/gen/novacron/agent/v1/migration.ts';
+import { NodeServiceClient } from '../../../src/gen/novacron/agent/v1/node.ts';
+import { PeerServiceClient } from '../../../src/gen/novacron/agent/v1/peer.ts';
+import { VirtualMachineServiceClient } from '../../../src/gen/novacron/agent/v1/virtual_machine.ts';
+import { FakeIncomingService } from '../../fakes/fake-incoming-service.ts';
+import { FakeMigrationService } from '../../fakes/fake-migration-service.ts';
+import { FakeNodeService } from '../../fakes/fake-node-service.ts';
+import { FakeVmService } from '../../fakes/fake-vm-service.ts';
+
+export const never = new AbortController().signal;
+
+const CERTIFICATE_POLL_MS = 25;
+
+type CallEnd = Parameters<RpcObserver['callEnded']>[0];
+
+/** A real server on both listeners with fake features behind it, and clients of any identity. */
+export class RpcHarness implements AsyncDisposable {
+  readonly vms = new FakeVmService();
+  readonly migrations = new FakeMigrationService();
+  readonly incoming = new FakeIncomingService();
+  readonly node = new FakeNodeService();
+  readonly logLines: Record<string, unknown>[] = [];
+  readonly callEnds: CallEnd[] = [];
+  readonly folder: string;
+  readonly authority: LabCertificates;
+  readonly nodeFiles: Credentials;
+  readonly certificates: Certificates;
+  #server: RpcServer | undefined;
+  readonly #clients: { close(): void }[] = [];
+
+  private constructor(
+    folder: string,
+    authority: LabCertificates,
+    nodeFiles: Credentials,
+    certificates: Certificates,
+  ) {
+    this.folder = folder;
+    this.authority = authority;
+    this.nodeFiles = nodeFiles;
+    this.certificates = certificates;
+  }
+
+  static async start(): Promise<RpcHarness> {
+    const folder = await mkdtemp(path.join(tmpdir(), 'nc-rpc-'));
+    const authority = await LabCertificates.ensure(path.join(folder, 'ca'), never);
+    const nodeFiles = await authority.issue('node', nodeNames('node-a'), never);
+    const log = pino({ level: 'silent' });
+    const certificates = await Certificates.open(nodeFiles, log, CERTIFICATE_POLL_MS);
+    const harness = new RpcHarness(folder, authority, nodeFiles, certificates);
+    await harness.restart();
+    return harness;
+  }
+
+  async restart(port = 0): Promise<void> {
+    await this.#server?.close(0);
+    this.#server = await RpcServer.start({
+      socket: this.socket,
+      listen: `127.0.0.1:${port}`,
+      certificates: this.certificates,
+      vms: this.vms,
+      migrations: this.migrations,
+      incoming: this.incoming,
+      node: this.node,
+      log: pino(
+        { level: 'debug', base: null },
+        { write: (line: string) => this.logLines.push(JSON.parse(line)) },
+      ),
+      observer: { callStarted: () => undefined, callEnded: (end) => this.callEnds.push(end) },
+    });
+  }
+
+  get server(): RpcServer {
+    if (this.#server === undefined) throw new Error('The server is not started');
+    return this.#server;
+  }
+
+  get socket(): string {
+    return path.join(this.folder, 'run', 'agent.sock');
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.server.port}`;
+  }
+
+  /** Credentials of our CA with the URIs given. */
+  async identity(...uris: readonly string[]): Promise<Credentials> {
+    const file = `client-${uris.join('-').replaceAll(/[^a-z0-9]+/gi, '-')}`;
+    const names = [...uris.map((uri) => `URI:${uri}`), 'DNS:client'].join(',');
+    return this.authority.issue(file, names, never);
+  }
+
+  /** Clients of all services; without credentials over the unix socket. */
+  clients(files?: Credentials, options: ClientOptions = {}) {
+    const address = files === undefined ? `unix:${this.socket}` : this.address;
+    const channel =
+      files === undefined ? credentials.createInsecure() : secureChannel(files, options);
+    const settings = {
+      'grpc.use_local_subchannel_pool': 1,
+      'grpc.enable_http_proxy': 0,
+      'grpc.ssl_target_name_override': 'node-a',
+      'grpc.initial_reconnect_backoff_ms': 50,
+      'grpc.max_reconnect_backoff_ms': 100,
+    };
+    const clients = {
+      vms: new VirtualMachineServiceClient(address, channel, settings),
+      migrations: new MigrationServiceClient(address, channel, settings),
+      node: new NodeServiceClient(address, channel, settings),
+      peer: new PeerServiceClient(address, channel, settings),
+      raw: new Client(address, channel, settings),
+    };
+    this.#clients.push(...Object.values(clients));
+    return clients;
+  }
+
+  async asRole(role: 'controller' | 'operator' | 'viewer') {
+    return this.clients(await this.identity(`spiffe://novacron/role/${role}`));
+  }
+
+  async asPeer(nodeName: string) {
+    return this.clients(await this.identity(`spiffe://novacron/node/${nodeName}`));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const client of this.#clients) client.close();
+    await this.#server?.close(0);
+    this.certificates[Symbol.dispose]();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+interface ClientOptions {
+  readonly maxVersion?: SecureVersion;
+}
+
+export function nodeNames(nodeName: string): string {
+  return `URI:spiffe://novacron/node/${nodeName},DNS:${nodeName},IP:127.0.0.1`;
+}
+
+function secureChannel(files: Credentials, { maxVersion }: ClientOptions) {
+  const context = createSecureContext({
+    cert: readFileSync(files.certificate),
+    key: readFileSync(files.key),
+    ca: readFileSync(files.ca),
+    ...(maxVersion === undefined ? {} : { maxVersion }),
+  });
+  return credentials.createFromSecureContext(context);
+}
+
+/** A unary method as a promise. */
+export function call<Request, Response>(
+  method: (
+    request: Request,
+    callback: (error: ServiceError | null, response: Response) => void,
+  ) => unknown,
+  request: Request,
+): Promise<Response> {
+  const { promise, resolve, reject } = Promise.withResolvers<Response>();
+  method(request, (error, response) => (error === null ? resolve(response) : reject(error)));
+  return promise;
+}
+
+/** What a failed call tells a program. */
+export interface Failure {
+  readonly code: number;
+  readonly message: string;
+  readonly reason: string | undefined;
+  readonly info: ErrorInfo | undefined;
+  readonly details: Status['details'];
+}
+
+export async function failure(work: Promise<unknown>): Promise<Failure> {
+  try {
+    await work;
+  } catch (error) {
+    return readFailure(error as ServiceError);
+  }
+  throw new Error('The call did not fail');
+}
+
+export function readFailure(error: {
+  readonly code?: number;
+  readonly details?: string;
+  readonly metadata?: Metadata;
+}): Failure {
+  const [bytes] = error.metadata?.get('grpc-status-details-bin') ?? [];
+  const details = bytes instanceof Buffer ? Status.decode(bytes).details : [];
+  const packed = details.find(({ typeUrl }) => typeUrl.endsWith('/google.rpc.ErrorInfo'));
+  const info = packed && ErrorInfo.decode(packed.value);
+  const { code = -1, details: message = 'no details' } = error;
+  return { code, message, reason: info?.reason, info, details };
+}
+
+/** Waits until something holds; fails after five seconds. */
+export async function until(holds: () => boolean): Promise<void> {
+  const end = performance.now() + 5_000;
+  while (!holds()) {
+    if (performance.now() > end) throw new Error(`Not within five seconds: ${holds.toString()}`);
+    await delay(5);
+  }
+}

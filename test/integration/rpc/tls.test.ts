@@ -1,0 +1,304 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { copyFile } from 'node:fs/promises';
+import http2 from 'node:http2';
+import net from 'node:net';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import tls from 'node:tls';
+import { X509Certificate } from 'node:crypto';
+import { status as Code } from '@grpc/grpc-js';
+import { Certificates as LabCertificates, type Credentials } from '../../../lab/certificates.ts';
+import { pino } from 'pino';
+import { Certificates } from '../../../src/agent/rpc/certificates.ts';
+import { listenTls } from '../../../src/agent/rpc/tls-listener.ts';
+import { hasReason } from '../../../src/core/errors.ts';
+import { call, failure, never, nodeNames, RpcHarness, until } from './rpc-harness.ts';
+
+let harness: RpcHarness;
+let operator: Credentials;
+before(async () => {
+  harness = await RpcHarness.start();
+  operator = await harness.identity('spiffe://novacron/role/operator');
+});
+after(() => harness[Symbol.asyncDispose]());
+
+const getNode = (files: Credentials, options = {}) => {
+  const { node } = harness.clients(files, options);
+  return call((request, callback) => node.getNode(request, callback), {});
+};
+
+function connect(options: tls.ConnectionOptions): tls.TLSSocket {
+  return tls.connect({
+    host: '127.0.0.1',
+    port: harness.server.port,
+    ca: readFileSync(operator.ca),
+    servername: 'node-a',
+    ALPNProtocols: ['h2'],
+    ...options,
+  });
+}
+
+/** Whether the other side ended the connection, and with which error. */
+async function ending(socket: net.Socket): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  let error = '';
+  socket.on('error', (reason: NodeJS.ErrnoException) => (error = reason.code ?? reason.message));
+  socket.on('close', () => resolve(error));
+  socket.resume();
+  return promise;
+}
+
+test('a client with a certificate of our CA is served by TLS 1.3', async () => {
+  await getNode(operator);
+  const socket = connect({
+    cert: readFileSync(operator.certificate),
+    key: readFileSync(operator.key),
+  });
+  await new Promise((resolve) => socket.once('secureConnect', resolve));
+  assert.equal(socket.getProtocol(), 'TLSv1.3');
+  socket.destroy();
+});
+
+test('a client without a certificate does not get past the handshake', async () => {
+  assert.match(await ending(connect({})), /CERTIFICATE_REQUIRED/);
+});
+
+test('a client of another CA is refused', async () => {
+  const others = await LabCertificates.ensure(path.join(harness.folder, 'other-ca'), never);
+  const forged = await others.issue('client', 'URI:spiffe://novacron/role/operator', never);
+  const failed = await failure(getNode({ ...forged, ca: operator.ca }));
+  assert.equal(failed.code, Code.UNAVAILABLE);
+});
+
+test('an expired certificate is refused', async () => {
+  const names = 'URI:spiffe://novacron/role/operator';
+  const expired = await harness.authority.expired('expired', names, never);
+  assert.equal((await failure(getNode(expired))).code, Code.UNAVAILABLE);
+});
+
+test('TLS 1.2 is refused', async () => {
+  assert.equal(
+    (await failure(getNode(operator, { maxVersion: 'TLSv1.2' }))).code,
+    Code.UNAVAILABLE,
+  );
+});
+
+test('a client that does not ask for HTTP/2 is refused', async () => {
+  const files = { cert: readFileSync(operator.certificate), key: readFileSync(operator.key) };
+  await ending(connect({ ...files, ALPNProtocols: ['http/1.1'] }));
+  const socket = tls.connect({
+    host: '127.0.0.1',
+    port: harness.server.port,
+    ca: readFileSync(operator.ca),
+    servername: 'node-a',
+    ...files,
+  });
+  await ending(socket);
+});
+
+for (const [title, bytes] of [
+  ['plain HTTP', 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'],
+  ['a plain HTTP/2 preface', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+  ['garbage', '\u0000\u0001\u0002'.repeat(1_000)],
+] as const) {
+  test(`${title} on the TLS port ends that connection and nothing else`, async () => {
+    const socket = net.connect(harness.server.port, '127.0.0.1');
+    socket.write(bytes);
+    await ending(socket);
+    await getNode(operator);
+  });
+}
+
+test('garbage after a good handshake ends that connection and nothing else', async () => {
+  const { connections } = harness.server;
+  const socket = connect({
+    cert: readFileSync(operator.certificate),
+    key: readFileSync(operator.key),
+  });
+  socket.write(Buffer.alloc(10_000, 7));
+  await ending(socket);
+  await until(() => harness.server.connections === connections);
+  await getNode(operator);
+});
+
+test('clients that connect and say nothing do not disturb the others', async () => {
+  const silent = Array.from({ length: 50 }, () => net.connect(harness.server.port, '127.0.0.1'));
+  await Promise.all(
+    silent.map((socket) => new Promise((resolve) => socket.once('connect', resolve))),
+  );
+  await getNode(operator);
+  for (const socket of silent) socket.destroy();
+});
+
+test('odd requests over good HTTP/2 are answered and do no harm', async () => {
+  const session = http2.connect(`https://${harness.address}`, {
+    cert: readFileSync(operator.certificate),
+    key: readFileSync(operator.key),
+    ca: readFileSync(operator.ca),
+    servername: 'node-a',
+  });
+  const grpc = { ':method': 'POST', 'content-type': 'application/grpc', te: 'trailers' };
+  const getNodePath = '/novacron.agent.v1.NodeService/GetNode';
+  for (const headers of [
+    { ':method': 'GET', ':path': '/' },
+    { ...grpc, ':path': '/__proto__' },
+    { ...grpc, ':path': '/constructor/toString' },
+    { ...grpc, ':path': `/${'x'.repeat(20_000)}` },
+    { ...grpc, ':path': '/ü\u0080ÿ/%00%zz' },
+    { ...grpc, ':path': getNodePath, 'grpc-timeout': 'forever' },
+    { ...grpc, ':path': getNodePath, 'grpc-timeout': '99999999H' },
+    { ...grpc, ':path': getNodePath, 'grpc-encoding': 'zip' },
+    { ...grpc, ':path': getNodePath, 'x-bin': '%%%not base64%%%' },
+  ]) {
+    const stream = session.request(headers);
+    stream.on('error', () => undefined);
+    // A message that claims to be 4 GiB long, then one that claims to be compressed.
+    stream.write(Buffer.from('00ffffffff00', 'hex'));
+    stream.end(Buffer.from('010000000401020304', 'hex'));
+    stream.resume();
+    await new Promise((resolve) => stream.once('close', resolve));
+  }
+  session.destroy();
+  await getNode(operator);
+});
+
+test('a port that is taken and files that cannot be used are told in words', async () => {
+  const log = pino({ level: 'silent' });
+  const { certificates } = harness;
+  await assert.rejects(
+    listenTls({ host: '127.0.0.1', port: harness.server.port }, certificates, log, () => undefined),
+    (error) => hasReason(error, 'INVALID_CONFIG') && /EADDRINUSE/.test(error.message),
+  );
+  const { certificate, key, ca } = operator;
+  for (const files of [
+    { certificate, key, ca: '/nowhere' },
+    { certificate, key, ca: key },
+    { certificate, key: harness.nodeFiles.key, ca },
+    { certificate: key, key, ca },
+  ]) {
+    await assert.rejects(Certificates.open(files, log), (error) =>
+      hasReason(error, 'INVALID_CONFIG'),
+    );
+  }
+});
+
+test('a request of more than 4 MiB is refused, compressed or not', async () => {
+  const { raw } = harness.clients(operator);
+  const send = (bytes: Buffer, options = {}) =>
+    failure(
+      new Promise((resolve, reject) => {
+        raw.makeUnaryRequest(
+          '/novacron.agent.v1.NodeService/GetNode',
+          () => bytes,
+          () => undefined,
+          {},
+          options,
+          (error) => (error === null ? resolve(undefined) : reject(error)),
+        );
+      }),
+    );
+  assert.equal((await send(Buffer.alloc(5 * 1024 ** 2))).code, Code.RESOURCE_EXHAUSTED);
+
+  // 64 MiB of zeros in 64 KiB.
+  const { gzipSync } = await import('node:zlib');
+  const bomb = gzipSync(Buffer.alloc(64 * 1024 ** 2));
+  const session = http2.connect(`https://${harness.address}`, {
+    cert: readFileSync(operator.certificate),
+    key: readFileSync(operator.key),
+    ca: readFileSync(operator.ca),
+    servername: 'node-a',
+  });
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': '/novacron.agent.v1.NodeService/GetNode',
+    'content-type': 'application/grpc',
+    'grpc-encoding': 'gzip',
+    te: 'trailers',
+  });
+  const frame = Buffer.alloc(5);
+  frame.writeUInt8(1, 0);
+  frame.writeUInt32BE(bomb.length, 1);
+  stream.end(Buffer.concat([frame, bomb]));
+  const headers = await new Promise<http2.IncomingHttpHeaders>((resolve) =>
+    stream.once('response', resolve),
+  );
+  assert.equal(Number(headers['grpc-status']), Code.RESOURCE_EXHAUSTED);
+  session.destroy();
+});
+
+test('a request that cannot be decoded is an invalid argument', async () => {
+  const { raw } = harness.clients(operator);
+  const failed = await failure(
+    new Promise((resolve, reject) => {
+      raw.makeUnaryRequest(
+        '/novacron.agent.v1.MigrationService/GetMigration',
+        () => Buffer.from('0affffffff0f41', 'hex'),
+        () => undefined,
+        {},
+        (error) => (error === null ? resolve(undefined) : reject(error)),
+      );
+    }),
+  );
+  assert.equal(failed.reason, 'INVALID_REQUEST');
+});
+
+/** Serial number of the certificate that the server shows to a new connection. */
+async function shownSerial(files: Credentials): Promise<string> {
+  const socket = connect({
+    cert: readFileSync(files.certificate),
+    key: readFileSync(files.key),
+    rejectUnauthorized: false,
+  });
+  await new Promise((resolve) => socket.once('secureConnect', resolve));
+  const { serialNumber } = socket.getPeerCertificate();
+  assert.equal(socket.getProtocol(), 'TLSv1.3');
+  socket.destroy();
+  return serialNumber;
+}
+
+test('a replaced certificate is shown to new connections; half a replacement changes nothing', async () => {
+  const next = await harness.authority.issue('node-renewed', nodeNames('node-a'), never);
+  const old = await shownSerial(operator);
+  const client = harness.clients(operator).node;
+  const ask = () => call((request, callback) => client.getNode(request, callback), {});
+  await ask();
+
+  await copyFile(next.certificate, harness.nodeFiles.certificate);
+  await harness.certificates.refresh();
+  assert.equal(await shownSerial(operator), old);
+
+  const noticed = new Promise((resolve) => harness.certificates.onChange(resolve));
+  await copyFile(next.key, harness.nodeFiles.key);
+  await noticed;
+  const renewed = new X509Certificate(readFileSync(next.certificate)).serialNumber;
+  assert.equal(await shownSerial(operator), renewed);
+  // Connections of before go on, and old TLS versions have not come back.
+  await ask();
+  assert.equal(
+    (await failure(getNode(operator, { maxVersion: 'TLSv1.2' }))).code,
+    Code.UNAVAILABLE,
+  );
+});
+
+test('a replaced CA ends the connections that the old one let in', async () => {
+  const others = await LabCertificates.ensure(path.join(harness.folder, 'next-ca'), never);
+  const client = harness.clients(operator).node;
+  const watch = client.watchNode({});
+  const ended = new Promise<{ code: number; details: string }>((resolve) =>
+    watch.on('error', (error) => resolve(error as never)),
+  );
+  await new Promise((resolve) => watch.once('data', resolve));
+
+  const before = readFileSync(harness.nodeFiles.ca);
+  await copyFile(others.ca, harness.nodeFiles.ca);
+  await harness.certificates.refresh();
+  assert.equal((await ended).code, Code.UNAVAILABLE);
+  const renewed = await others.issue('client', 'URI:spiffe://novacron/role/operator', never);
+  // The server's own certificate is still of the old CA.
+  const { writeFile } = await import('node:fs/promises');
+  const oldCa = path.join(harness.folder, 'old-ca.pem');
+  await writeFile(oldCa, before);
+  await getNode({ ...renewed, ca: oldCa });
+  assert.equal((await failure(getNode({ ...operator, ca: oldCa }))).code, Code.UNAVAILABLE);
+});

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { test } from 'node:test';
+import { loadSync } from '@grpc/proto-loader';
+import { service as healthService } from 'grpc-health-check';
+import { authorize, METHOD_RULES } from '../../../../src/agent/rpc/authorization.ts';
+import { LOCAL_CALLER, type Role } from '../../../../src/agent/rpc/identity.ts';
+import { hasReason } from '../../../../src/core/errors.ts';
+import { MigrationServiceService } from '../../../../src/gen/novacron/agent/v1/migration.ts';
+import { NodeServiceService } from '../../../../src/gen/novacron/agent/v1/node.ts';
+import { PeerServiceService } from '../../../../src/gen/novacron/agent/v1/peer.ts';
+import { VirtualMachineServiceService } from '../../../../src/gen/novacron/agent/v1/virtual_machine.ts';
+
+const OURS = [
+  VirtualMachineServiceService,
+  MigrationServiceService,
+  NodeServiceService,
+  PeerServiceService,
+];
+
+function reflectionMethods(): string[] {
+  const main = createRequire(import.meta.url).resolve('@grpc/reflection');
+  const folder = path.join(path.dirname(main), '../proto/grpc/reflection');
+  return ['v1', 'v1alpha'].flatMap((version) =>
+    Object.values(loadSync(path.join(folder, version, 'reflection.proto'))).flatMap((definition) =>
+      Object.values(definition)
+        .filter((method) => typeof method === 'object' && 'requestStream' in method)
+        .map((method) => method.path),
+    ),
+  );
+}
+
+test('every method has an entry, and every entry a method', () => {
+  const served: string[] = [
+    ...OURS.flatMap((service) => Object.values(service).map(({ path }) => path)),
+    ...Object.values(healthService).map(({ path }) => path),
+    ...reflectionMethods(),
+  ];
+  assert.deepEqual(Object.keys(METHOD_RULES).toSorted(), served.toSorted());
+});
+
+test('every proto service of ours is in that comparison', () => {
+  const definition = loadSync(
+    ['virtual_machine', 'migration', 'node', 'peer'].map(
+      (name) => `novacron/agent/v1/${name}.proto`,
+    ),
+    { includeDirs: ['proto'] },
+  );
+  const services = Object.entries(definition).filter(([, type]) => !('format' in type));
+  assert.equal(services.length, OURS.length);
+});
+
+test('a method that is not listed is refused to everybody', () => {
+  for (const method of [
+    '',
+    '/',
+    '__proto__',
+    'constructor',
+    '/novacron.agent.v1.NodeService/getNode',
+  ]) {
+    for (const role of ['controller', 'operator', 'viewer', 'peer'] as const satisfies Role[]) {
+      assert.throws(
+        () => authorize(method, { ...LOCAL_CALLER, role }),
+        (error) => hasReason(error, 'PERMISSION_DENIED'),
+      );
+    }
+  }
+});
+
+test('viewers change nothing and see no console', () => {
+  for (const [method, { roles, changes }] of Object.entries(METHOD_RULES)) {
+    if (changes || method.endsWith('/GetConsoleLog')) assert.ok(!roles.includes('viewer'), method);
+  }
+});
+
+test('peers reach PeerService and health only, and nobody else reaches PeerService', () => {
+  for (const [method, { roles }] of Object.entries(METHOD_RULES)) {
+    if (method.includes('.PeerService/')) assert.deepEqual(roles, ['peer']);
+    else assert.equal(roles.includes('peer'), method.startsWith('/grpc.health.v1.'), method);
+  }
+});

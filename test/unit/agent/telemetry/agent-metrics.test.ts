@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Migration } from '../../../../src/agent/migration/migration.ts';
+import { AgentMetrics, type MetricSources } from '../../../../src/agent/telemetry/agent-metrics.ts';
+import { Heartbeat } from '../../../../src/agent/telemetry/process-metrics.ts';
+import { sampleMigration, sampleVm } from './samples.ts';
+
+async function render(
+  sources: Partial<MetricSources>,
+  use: (metrics: AgentMetrics) => void = () => {},
+): Promise<readonly string[]> {
+  using heartbeat = new Heartbeat();
+  const metrics = new AgentMetrics({
+    agentVersion: '1.2.3',
+    vms: () => [],
+    activeMigrations: () => 0,
+    hypervisorConnected: () => true,
+    heartbeat,
+    ...sources,
+  });
+  use(metrics);
+  return (await metrics.render()).split('\n');
+}
+
+function assertHas(lines: readonly string[], ...wanted: readonly string[]): void {
+  for (const line of wanted) assert.ok(lines.includes(line), `${line} is not in the output`);
+}
+
+test('VMs are counted by phase, and their use is exported', async () => {
+  const vms = [sampleVm('web', 'running'), sampleVm('db', 'stopped')];
+  const lines = await render({ vms: () => vms });
+  assertHas(
+    lines,
+    'novacron_vm_total{phase="running"} 1',
+    'novacron_vm_total{phase="stopped"} 1',
+    'novacron_vm_total{phase="failed"} 0',
+    'novacron_vm_cpu_usage_cores{namespace="default",name="web"} 0.25',
+    'novacron_vm_memory_usage_bytes{namespace="default",name="web"} 300000000',
+    'novacron_vm_memory_limit_bytes{namespace="default",name="db"} 536870912',
+  );
+  assert.ok(
+    !lines.some((line) =>
+      line.startsWith('novacron_vm_cpu_usage_cores{namespace="default",name="db"'),
+    ),
+  );
+});
+
+test('a VM that is gone is no longer exported, and nothing is while VMs are not known', async () => {
+  let vms: ReturnType<MetricSources['vms']> = [sampleVm('web', 'running')];
+  using heartbeat = new Heartbeat();
+  const metrics = new AgentMetrics({
+    agentVersion: '1.2.3',
+    vms: () => vms,
+    activeMigrations: () => 0,
+    hypervisorConnected: () => false,
+    heartbeat,
+  });
+  assert.match(await metrics.render(), /name="web"/);
+  vms = undefined;
+  const text = await metrics.render();
+  assert.doesNotMatch(text, /name="web"|phase="/);
+  assert.match(text, /^novacron_hypervisor_connected 0$/m);
+});
+
+test('an ended migration of this node is counted once, with its measured downtime', async () => {
+  const lines = await render(
+    { activeMigrations: (role) => (role === 'source' ? 2 : 1) },
+    (metrics) => {
+      metrics.migrations.ended(sampleMigration({}));
+      metrics.migrations.ended(sampleMigration({ role: 'destination' }));
+      metrics.migrations.ended(sampleMigration({ phase: 'failed', result: undefined }));
+    },
+  );
+  assertHas(
+    lines,
+    'novacron_migration_total{result="completed"} 1',
+    'novacron_migration_total{result="failed"} 1',
+    'novacron_migration_total{result="cancelled"} 0',
+    'novacron_migration_active{role="source"} 2',
+    'novacron_migration_active{role="destination"} 1',
+    'novacron_migration_downtime_seconds_sum 0.042',
+    'novacron_migration_downtime_seconds_bucket{le="0.05"} 1',
+    'novacron_migration_downtime_seconds_bucket{le="0.02"} 0',
+    'novacron_migration_duration_seconds_count 1',
+    // The failed one had moved 5 bytes on the wire when it failed.
+    'novacron_migration_wire_bytes_total 1005',
+  );
+});
+
+test('a migration that goes on counts for nothing', async () => {
+  const going: Migration = sampleMigration({ phase: 'copying' });
+  const lines = await render({}, (metrics) => metrics.migrations.ended(going));
+  assertHas(lines, 'novacron_migration_wire_bytes_total 0');
+});
+
+test('calls are counted with the name of their status', async () => {
+  const lines = await render({}, ({ rpc, hypervisor }) => {
+    rpc.callStarted('GetNode');
+    rpc.callStarted('GetNode');
+    rpc.callEnded({ method: 'GetNode', code: 0, durationMs: 3 });
+    rpc.callEnded({ method: 'GetNode', code: 14, durationMs: 3 });
+    hypervisor.callEnded('list', 'HYPERVISOR_TIMEOUT');
+  });
+  assertHas(
+    lines,
+    'novacron_grpc_requests_total{method="GetNode",code="OK"} 1',
+    'novacron_grpc_requests_total{method="GetNode",code="UNAVAILABLE"} 1',
+    'novacron_grpc_requests_in_flight{method="GetNode"} 0',
+    'novacron_hypervisor_calls_total{call="list",outcome="HYPERVISOR_TIMEOUT"} 1',
+    'novacron_agent_info{version="1.2.3"} 1',
+  );
+});

@@ -1,0 +1,97 @@
+import type { Migration } from '../../../../src/agent/migration/migration.ts';
+import type { Vm, VmPhase } from '../../../../src/agent/vms/vm.ts';
+
+const origin = { nodeName: 'node-a', nodeBootId: 'boot', agentEpoch: 1, revision: 1 };
+
+/** A VM with statistics while it is on. */
+export function sampleVm(name: string, phase: VmPhase): Vm {
+  return {
+    definition: {
+      namespace: 'default',
+      name,
+      uid: `uid-of-${name}`,
+      generation: 1,
+      ownershipEpoch: 1,
+      labels: {},
+      annotations: {},
+      createdAtMs: 0,
+      spec: {
+        powerState: 'running',
+        cpu: { vcpus: 2, model: undefined },
+        memory: { sizeBytes: 512 * 1024 ** 2 },
+        boot: { kind: 'firmware', firmware: 'bios' },
+        disks: [],
+        machineType: undefined,
+      },
+    },
+    phase,
+    reason: '',
+    message: '',
+    conditions: [],
+    accelerator: 'kvm',
+    machineType: 'pc-q35-7.2',
+    statistics:
+      phase === 'stopped'
+        ? undefined
+        : {
+            cpuTimeNs: 1n,
+            vcpus: 2,
+            memoryActualBytes: 512 * 1024 ** 2,
+            memoryRssBytes: 300_000_000,
+            diskReadBytes: 0n,
+            diskWriteBytes: 0n,
+            networkReceiveBytes: 0n,
+            networkTransmitBytes: 0n,
+            cpuUsageCores: 0.25,
+          },
+    migrationId: undefined,
+    origin,
+  };
+}
+
+/** A migration that was completed, unless the patch says something else. */
+export function sampleMigration(patch: Partial<Migration>): Migration {
+  return {
+    id: 'm-1',
+    spec: {
+      vm: { namespace: 'default', name: 'web', uid: undefined },
+      destinationNode: 'node-b',
+      destinationAddress: undefined,
+      maxDowntimeMs: undefined,
+      bandwidthBytesPerSecond: 0,
+      timeoutMs: undefined,
+    },
+    role: 'source',
+    sourceNode: 'node-a',
+    destinationNode: 'node-b',
+    phase: 'completed',
+    reason: undefined,
+    message: '',
+    startedAtMs: 0,
+    endedAtMs: 12_000,
+    progress: {
+      memoryTotalBytes: 0n,
+      memoryProcessedBytes: 0n,
+      memoryRemainingBytes: 0n,
+      memoryBytesPerSecond: 0n,
+      dirtyBytesPerSecond: 0n,
+      iteration: 1,
+      wireBytes: 5n,
+      estimatedMsLeft: undefined,
+      fractionDone: 1,
+      stalledMs: 0,
+    },
+    result: {
+      totalMs: 12_000,
+      downtimeMs: 42,
+      memoryProcessedBytes: 4_000n,
+      wireBytes: 1_000n,
+      iterations: 4,
+      reconnects: 0,
+    },
+    phases: [],
+    transport: 'stream',
+    origin,
+    ...patch,
+  };
+}

@@ -1,0 +1,236 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { judgeNode } from '../../../../src/cli/doctor/agent-checks.ts';
+import { parseAgentSettings } from '../../../../src/cli/doctor/agent-settings.ts';
+import { checkPermissions } from '../../../../src/cli/doctor/certificate-checks.ts';
+import { ok, runChecks } from '../../../../src/cli/doctor/check.ts';
+import type { Host } from '../../../../src/cli/doctor/host.ts';
+import {
+  checkHostUuid,
+  checkKvm,
+  checkLibvirtSocket,
+  checkQemu,
+} from '../../../../src/cli/doctor/hypervisor-checks.ts';
+import { doctorText } from '../../../../src/cli/doctor/report.ts';
+import {
+  checkClock,
+  checkConfiguration,
+  checkKernelLimits,
+  checkSpace,
+  checkStreamer,
+  judgeProcessLimits,
+} from '../../../../src/cli/doctor/system-checks.ts';
+import { Node } from '../../../../src/client/api.ts';
+
+const never = new AbortController().signal;
+const { settings } = parseAgentSettings('nodeName: a\n');
+
+/** A machine on which nothing is there but what is given. */
+function fakeHost(given: Partial<Host> = {}): Host {
+  return {
+    findText: async () => undefined,
+    findInfo: async () => undefined,
+    openReadWrite: async () => undefined,
+    isExecutable: async () => true,
+    space: async () => ({ freeBytes: 2 ** 40, freeInodes: 1e6 }),
+    connectUnix: async () => undefined,
+    run: async () => undefined,
+    userId: () => 0,
+    ...given,
+  };
+}
+
+function texts(files: Readonly<Record<string, string>>): Pick<Host, 'findText'> {
+  return { findText: async (path) => files[path] };
+}
+
+function isA(kind: 'socket' | 'file'): Host['findInfo'] {
+  return async () => ({ kind, mode: 0o750, ownerId: 0 });
+}
+
+/** The program, or any, is there and prints so. */
+function prints(program: string | undefined, stdout: string): Pick<Host, 'run'> {
+  return {
+    run: async (asked) =>
+      program === undefined || asked === program ? { code: 0, stdout } : undefined,
+  };
+}
+
+async function refuse(code: string): Promise<never> {
+  throw Object.assign(new Error(code), { code });
+}
+
+test('a check that hangs fails on its own and holds up no other', async () => {
+  const results = await runChecks(
+    [
+      { name: 'hangs', run: () => new Promise(() => undefined) },
+      { name: 'quick', run: async () => ok('fine') },
+      { name: 'broken', run: () => refuse('EIO') },
+    ],
+    20,
+    never,
+  );
+  assert.deepEqual(
+    results.map(({ name, level }) => [name, level]),
+    [
+      ['hangs', 'failure'],
+      ['quick', 'ok'],
+      ['broken', 'failure'],
+    ],
+  );
+});
+
+test('Ctrl-C ends the checks', async () => {
+  const abort = new AbortController();
+  const checks = [{ name: 'hangs', run: () => new Promise<never>(() => undefined) }];
+  const running = runChecks(checks, 60_000, abort.signal);
+  abort.abort(new Error('enough'));
+  await assert.rejects(running, /enough/);
+});
+
+test('a configuration that is missing, no YAML or without a name fails', () => {
+  for (const text of [undefined, 'a: [', '{}', 'nodeName: a', 'peers: 3']) {
+    assert.equal(
+      checkConfiguration(parseAgentSettings(text), '/etc/a.yaml').level,
+      'failure',
+      text,
+    );
+  }
+  const good = 'nodeName: a\ntls: {certificate: /c, key: /k, ca: /ca}\nunknownToUs: true\n';
+  assert.equal(checkConfiguration(parseAgentSettings(good), '/etc/a.yaml').level, 'ok');
+});
+
+test("libvirt's socket must be there, be a socket and answer", async () => {
+  const socket = isA('socket');
+  const file = isA('file');
+  const refused = { findInfo: socket, connectUnix: () => refuse('ECONNREFUSED') };
+  for (const [given, level] of [
+    [{}, 'failure'],
+    [{ findInfo: file }, 'failure'],
+    [refused, 'failure'],
+    [{ findInfo: socket }, 'ok'],
+  ] as const) {
+    assert.equal((await checkLibvirtSocket(fakeHost(given), settings, never)).level, level);
+  }
+});
+
+function qemu(version: string): Pick<Host, 'run'> {
+  return prints(undefined, `QEMU emulator version ${version} (Debian)\n`);
+}
+
+test('QEMU before 9.0 without KVM is warned about', async () => {
+  const noKvm = { openReadWrite: () => refuse('ENOENT') };
+  for (const [given, level] of [
+    [{}, 'failure'],
+    [{ ...qemu('7.2.22'), ...noKvm }, 'warning'],
+    [{ ...qemu('10.0.2'), ...noKvm }, 'ok'],
+    [qemu('7.2.22'), 'ok'],
+  ] as const) {
+    assert.equal((await checkQemu(fakeHost(given), settings, 'x64', never)).level, level);
+  }
+});
+
+test('a missing KVM is a failure only where it is demanded', async () => {
+  const demanding = parseAgentSettings('hypervisor: {accelerator: kvm}').settings;
+  assert.equal((await checkKvm(fakeHost(), settings)).level, 'warning');
+  assert.equal((await checkKvm(fakeHost(), demanding)).level, 'failure');
+});
+
+test("the host's UUID comes from libvirt or the firmware and must be worth something", async () => {
+  const uuid = '3f1c2d4e-0000-4000-8000-000000000001';
+  const libvirt = '/etc/libvirt/libvirtd.conf';
+  const firmware = '/sys/class/dmi/id/product_uuid';
+  for (const [files, level] of [
+    [{}, 'failure'],
+    [{ [firmware]: `${uuid.toUpperCase()}\n` }, 'ok'],
+    [{ [firmware]: '03000200-0400-0500-0006-000700080009\n' }, 'failure'],
+    [{ [libvirt]: `#host_uuid = "x"\nhost_uuid = "${uuid}"\n` }, 'ok'],
+    [{ [libvirt]: 'host_uuid = "nonsense"\n', [firmware]: uuid }, 'failure'],
+  ] as const) {
+    const finding = await checkHostUuid(fakeHost(texts(files)));
+    assert.equal(finding.level, level, JSON.stringify(files));
+  }
+});
+
+test('a key that others can read fails, with the chmod to do', async () => {
+  const withTls = parseAgentSettings('tls: {certificate: /c, key: /k, ca: /ca}').settings;
+  const open = { findInfo: async () => ({ kind: 'file', mode: 0o644, ownerId: 0 }) as const };
+  const finding = await checkPermissions(fakeHost(open), withTls);
+  assert.deepEqual([finding.level, finding.fix], ['failure', 'chmod 600 /k']);
+});
+
+test('a clock is synchronised when any of three says so', async () => {
+  assert.equal((await checkClock(fakeHost(prints('timedatectl', 'yes\n')), never)).level, 'ok');
+  const chrony = prints('chronyc', 'Stratum : 3\nLeap status     : Normal\n');
+  assert.equal((await checkClock(fakeHost(chrony), never)).level, 'ok');
+  assert.equal((await checkClock(fakeHost(prints('timedatectl', 'no\n')), never)).level, 'warning');
+});
+
+test('a full disk fails, a filling one warns, a missing directory fails', async () => {
+  const needs = [{ path: '/x', failBelowBytes: 100, warnBelowBytes: 1000 }];
+  const space = (freeBytes: number, freeInodes = 1e6) =>
+    fakeHost({ space: async () => ({ freeBytes, freeInodes }) });
+  assert.equal((await checkSpace(space(50), needs)).level, 'failure');
+  assert.equal((await checkSpace(space(5000, 3), needs)).level, 'failure');
+  assert.equal((await checkSpace(space(500), needs)).level, 'warning');
+  assert.equal((await checkSpace(space(5000), needs)).level, 'ok');
+  const missing = fakeHost({ space: () => refuse('ENOENT') });
+  assert.match((await checkSpace(missing, needs)).fix ?? '', /mkdir -p \/x/);
+});
+
+test('low settings of the kernel are named', async () => {
+  const low = texts({ '/proc/sys/fs/inotify/max_user_instances': '8\n' });
+  const finding = await checkKernelLimits(fakeHost(low));
+  assert.equal(finding.detail, 'fs.inotify.max_user_instances is 8, should be at least 128');
+});
+
+const LIMITS = `Limit                     Soft Limit           Hard Limit           Units
+Max open files            1024                 524288               files
+Max locked memory         8388608              unlimited            bytes
+`;
+
+test('the hard limits of a process count', () => {
+  assert.equal(judgeProcessLimits(LIMITS, 'libvirtd').level, 'ok');
+  const low = judgeProcessLimits(LIMITS.replace('524288', '1024'), 'libvirtd');
+  assert.equal(low.detail, 'Limits of libvirtd are low: open files 1024');
+});
+
+test('the streamer must be there, be executable and run', async () => {
+  const file = isA('file');
+  const { run } = prints(undefined, 'novacron-streamer 0.1.0\n');
+  for (const [given, level] of [
+    [{}, 'failure'],
+    [{ findInfo: file, isExecutable: async () => false }, 'failure'],
+    [{ findInfo: file }, 'failure'],
+    [{ findInfo: file, run }, 'ok'],
+  ] as const) {
+    assert.equal((await checkStreamer(fakeHost(given), settings, never)).level, level);
+  }
+});
+
+test('an agent whose conditions do not hold fails, one without KVM warns', () => {
+  const hypervisor = { accelerator: 'kvm', qemuVersion: '7.2.22' };
+  const ready = Node.create({ status: { conditions: [{ type: 'Ready', status: 1 }], hypervisor } });
+  const broken = Node.create({
+    status: {
+      conditions: [{ type: 'HypervisorConnected', status: 2, message: 'libvirt is gone' }],
+    },
+  });
+  const tcg = Node.create({
+    status: { hypervisor: { accelerator: 'tcg', qemuVersion: '7.2.22' } },
+  });
+  assert.equal(judgeNode(ready).level, 'ok');
+  assert.match(judgeNode(broken).detail, /HypervisorConnected does not hold: libvirt is gone/);
+  assert.match(judgeNode(tcg).detail, /QEMU before 9\.0/);
+});
+
+test('the report has a fix below what is wrong, and the sum', () => {
+  const text = doctorText([
+    { name: 'KVM', level: 'ok', detail: 'fine' },
+    { name: 'agent', level: 'failure', detail: 'gone', fix: 'Start it' },
+  ]);
+  assert.equal(
+    text,
+    'ok    KVM    fine\nFAIL  agent  gone\n             To do: Start it\n\n1 of 2 checks failed, 0 warn\n',
+  );
+});

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { DefinitionCache } from '../../../../src/drivers/libvirt/definition-cache.ts';
+import type { DomainRecord } from '../../../../src/drivers/libvirt/domain-statistics.ts';
+import { buildDomainXml } from '../../../../src/drivers/libvirt/domain-xml/build-domain-xml.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
+
+const vm = tinyVm();
+const record: DomainRecord = {
+  uid: vm.uid,
+  name: 'test_vm',
+  runId: 1,
+  state: 1,
+  reason: 1,
+  persistent: true,
+  statistics: undefined,
+};
+
+function xmlOf(generation: number): string {
+  return buildDomainXml(
+    { ...vm, generation },
+    {
+      accelerator: 'tcg',
+      defaultMachineType: 'q35',
+      defaultCpuModel: 'qemu64',
+      consoleLogPath: '/tmp/console.log',
+      oddRamSize: false,
+    },
+  );
+}
+
+async function filled(): Promise<DefinitionCache> {
+  const cache = new DefinitionCache();
+  await cache.read(record, async () => xmlOf(1));
+  return cache;
+}
+
+test('what was read is not read again', async () => {
+  const cache = await filled();
+  assert.deepEqual(cache.selectOutdated([record]), []);
+  assert.equal(cache.find(vm.uid)?.definition?.generation, 1);
+});
+
+test('a VM started anew, renamed or made persistent is read again without any event', async () => {
+  const cache = await filled();
+  for (const change of [{ runId: 2 }, { runId: undefined }, { name: 'x' }, { persistent: false }]) {
+    const changed = { ...record, ...change };
+    assert.deepEqual(cache.selectOutdated([changed]), [changed]);
+  }
+});
+
+test('an event makes it outdated, yet it is still known', async () => {
+  const cache = await filled();
+  cache.invalidate(vm.uid);
+  assert.deepEqual(cache.selectOutdated([record]), [record]);
+  assert.equal(cache.find(vm.uid)?.definition?.generation, 1);
+});
+
+test('a lost connection makes all outdated', async () => {
+  const cache = await filled();
+  cache.invalidateAll();
+  assert.deepEqual(cache.selectOutdated([record]), [record]);
+});
+
+test('what changed while it was read is read again', async () => {
+  const cache = new DefinitionCache();
+  await cache.read(record, async () => {
+    cache.invalidate(vm.uid);
+    return xmlOf(1);
+  });
+  assert.deepEqual(cache.selectOutdated([record]), [record]);
+});
+
+test('should an event be lost, age makes a few at a time outdated', async (context) => {
+  const cache = new DefinitionCache();
+  const records = Array.from({ length: 40 }, (_, index) => ({ ...record, uid: String(index) }));
+  for (const each of records) await cache.read(each, async () => xmlOf(1));
+  assert.deepEqual(cache.selectOutdated(records), []);
+  const nowMs = performance.now();
+  context.mock.method(performance, 'now', () => nowMs + 31_000);
+  assert.equal(cache.selectOutdated(records).length, 16);
+});
+
+test('a VM that cannot be read is left alone for a while', async (context) => {
+  const cache = await filled();
+  cache.invalidate(vm.uid);
+  cache.postpone(vm.uid);
+  assert.deepEqual(cache.selectOutdated([record]), []);
+  const nowMs = performance.now();
+  context.mock.method(performance, 'now', () => nowMs + 6_000);
+  assert.deepEqual(cache.selectOutdated([record]), [record]);
+});
+
+test('a VM that is gone is forgotten', async () => {
+  const cache = await filled();
+  cache.keepOnly([]);
+  assert.equal(cache.find(vm.uid), undefined);
+});

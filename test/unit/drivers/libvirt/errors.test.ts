@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { AgentError } from '../../../../src/core/errors.ts';
+import {
+  describeFailure,
+  LibvirtError,
+  toAgentError,
+} from '../../../../src/drivers/libvirt/errors.ts';
+
+const call = { operation: 'start', action: 'start VM a/b', metadata: { vmId: '1' } };
+
+function reasonOf(
+  code: number,
+  operation: string,
+  options: { errno?: number; alive?: boolean } = {},
+) {
+  const failure = describeFailure(
+    new LibvirtError(code, 'words', options.errno ?? 0),
+    options.alive ?? true,
+  );
+  return toAgentError(failure, { ...call, operation }).reason;
+}
+
+test('libvirt numbers become reasons', () => {
+  assert.equal(reasonOf(42, 'start'), 'VM_NOT_FOUND');
+  assert.equal(reasonOf(55, 'suspend'), 'VM_NOT_RUNNING');
+  assert.equal(reasonOf(68, 'suspend'), 'VM_BUSY');
+  assert.equal(reasonOf(67, 'define'), 'INVALID_SPEC');
+  assert.equal(reasonOf(92, 'define'), 'INVALID_SPEC');
+  assert.equal(reasonOf(84, 'getJob'), 'FEATURE_NOT_SUPPORTED');
+  assert.equal(reasonOf(1, 'start'), 'HYPERVISOR_FAILURE');
+  assert.equal(reasonOf(9999, 'start'), 'HYPERVISOR_FAILURE');
+});
+
+test('whatever libvirt says of a lost connection, it is unreachable', () => {
+  assert.equal(reasonOf(38, 'list', { alive: false }), 'HYPERVISOR_UNREACHABLE');
+  assert.equal(reasonOf(1, 'migrate', { alive: false }), 'HYPERVISOR_UNREACHABLE');
+});
+
+test('what the destination says is a failure of the migration, not of the hypervisor here', () => {
+  assert.equal(reasonOf(38, 'migrate'), 'MIGRATION_FAILED');
+  assert.equal(reasonOf(5, 'migrate'), 'MIGRATION_FAILED');
+  assert.equal(reasonOf(78, 'migrate'), 'MIGRATION_FAILED');
+  assert.equal(reasonOf(91, 'migrate'), 'PEER_INCOMPATIBLE');
+  assert.equal(reasonOf(81, 'migrate'), 'MIGRATION_BLOCKED');
+  assert.equal(reasonOf(42, 'migrate'), 'VM_NOT_FOUND');
+});
+
+test('a VM whose image is missing does not start for that reason', () => {
+  assert.equal(reasonOf(38, 'start', { errno: 2 }), 'IMAGE_NOT_FOUND');
+  assert.equal(reasonOf(38, 'start', { errno: 13 }), 'HYPERVISOR_FAILURE');
+});
+
+test('the message says what could not be done and why, and the cause has the number', () => {
+  const failure = describeFailure(new LibvirtError(42, 'Domain not found'), true);
+  const error = toAgentError(failure, call);
+  assert.equal(error.message, 'Cannot start VM a/b: Domain not found');
+  assert.deepEqual(error.metadata, { vmId: '1' });
+  assert.equal(error.cause instanceof LibvirtError && error.cause.code, 42);
+});
+
+test('what the driver refuses keeps its reason, and a bug is a failure', () => {
+  const refused = describeFailure(new AgentError('VM_RUNNING', 'It is running'), true);
+  assert.equal(toAgentError(refused, call).reason, 'VM_RUNNING');
+  const bug = describeFailure(new TypeError('oops'), true);
+  assert.equal(toAgentError(bug, call).reason, 'HYPERVISOR_FAILURE');
+});
