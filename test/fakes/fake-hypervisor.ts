@@ -14,6 +14,18 @@ import type {
 import { EventFeed } from '../../src/drivers/libvirt/event-feed.ts';
 import { type FakeJob, type FakeVm, isActive, toHypervisorVm, toStatistics } from './fake-vm.ts';
 
+/** How a switchover ends; all but `well` are what a link that breaks at that moment can lead to. */
+export type SwitchoverEnd =
+  | 'well'
+  /** The destination runs it, but the source did not hear of it and resumes its copy. */
+  | 'reply-lost'
+  /** The same, with the copy at the source still stopped. */
+  | 'reply-lost-held'
+  /** The destination drops it, and the source leaves its copy stopped. */
+  | 'held'
+  /** The destination could not let it run and keeps it, stopped; the source resumes. */
+  | 'stillborn';
+
 export type HypervisorMethod = Exclude<keyof Hypervisor, symbol | 'watch'>;
 
 /** A hypervisor in memory. Passes the same contract as the real one, and fails on demand. */
@@ -26,6 +38,16 @@ export class FakeHypervisor implements Hypervisor {
   migrationIterations = 3;
   /** Migrations wait for `advance` instead of going on by themselves. */
   manualProgress = false;
+  /** How the next switchovers from here end. */
+  switchoverEnd: SwitchoverEnd = 'well';
+  /** Switchovers from here wait for this, the guest being stopped. */
+  switchoverGate: Promise<void> = Promise.resolve();
+  /** A VM whose source has gone is not dropped by itself. */
+  keepsIncoming = false;
+  /** Guests take their time to power off; see `stopGuest`. */
+  slowShutdown = false;
+  /** Events get lost. */
+  losesEvents = false;
   /** Every call that has been made, such as `start 8c5d…`. */
   readonly calls: string[] = [];
 
@@ -36,6 +58,8 @@ export class FakeHypervisor implements Hypervisor {
   readonly #blocks = new Map<HypervisorMethod, Promise<void>>();
   readonly #lostListeners = new Set<(error: Error) => void>();
   readonly #advanceListeners = new Map<string, () => void>();
+  readonly #foreign = new Set<string>();
+  readonly #cuts = new Map<string, () => void>();
   #connected = true;
 
   constructor(hostname = 'fake') {
@@ -87,6 +111,22 @@ export class FakeHypervisor implements Hypervisor {
     if (vm !== undefined) this.#stop(vm, reason);
   }
 
+  /** Uses up CPU time of a running VM. */
+  burnCpu(uid: string, ns: bigint): void {
+    const vm = this.#vms.get(uid);
+    if (vm !== undefined) vm.cpuTimeNs += ns;
+  }
+
+  /** Makes a VM whose definition is not one of ours. */
+  addForeign(uid: string): void {
+    this.#foreign.add(uid);
+  }
+
+  /** Cuts the link that a migration from here runs over. */
+  cut(uid: string): void {
+    this.#cuts.get(uid)?.();
+  }
+
   /** Takes a migration from here one iteration on. */
   advance(uid: string): void {
     this.#advanceListeners.get(uid)?.();
@@ -111,13 +151,13 @@ export class FakeHypervisor implements Hypervisor {
 
   async list(signal: AbortSignal): Promise<readonly HypervisorVm[]> {
     await this.#enter('list', '', signal);
-    return [...this.#vms.values()].map(toHypervisorVm);
+    return [...this.#vms.values()].map((vm) => this.#toHypervisorVm(vm));
   }
 
   async find(uid: string, signal: AbortSignal): Promise<HypervisorVm | undefined> {
     await this.#enter('find', uid, signal);
     const vm = this.#vms.get(uid);
-    return vm && toHypervisorVm(vm);
+    return vm && this.#toHypervisorVm(vm);
   }
 
   async define(definition: VmDefinition, signal: AbortSignal): Promise<void> {
@@ -151,7 +191,7 @@ export class FakeHypervisor implements Hypervisor {
 
   async shutdown(uid: string, signal: AbortSignal): Promise<void> {
     const vm = await this.#enterVm('shutdown', uid, signal);
-    if (isActive(vm)) this.#stop(vm, 'shutdown');
+    if (isActive(vm) && !this.slowShutdown) this.#stop(vm, 'shutdown');
   }
 
   async destroy(uid: string, signal: AbortSignal): Promise<void> {
@@ -227,6 +267,9 @@ export class FakeHypervisor implements Hypervisor {
     if (vm.job?.operation === 'migration-in') {
       throw new AgentError('VM_BUSY', `Cannot stop the job of VM ${uid}: stop it at its source`);
     }
+    if (vm.job?.isSwitchingOver === true) {
+      throw new AgentError('MIGRATION_PAST_SWITCHOVER', `Cannot stop the job of VM ${uid}`);
+    }
     vm.job?.cancel();
   }
 
@@ -259,25 +302,67 @@ export class FakeHypervisor implements Hypervisor {
     const outgoing = job('migration-out');
     const arriving = peer.#receive(request.destinationDefinition, job('migration-in'));
     vm.job = outgoing;
+    this.#cuts.set(uid, () => cancelled.abort());
     try {
       while (outgoing.iteration < outgoing.iterations) {
         await this.#nextIteration(uid, cancelled.signal);
         if (cancelled.signal.aborted || !isActive(vm) || !isActive(arriving)) {
-          peer.#vms.delete(uid);
+          peer.#dropIncoming(arriving);
           throw new AgentError('MIGRATION_FAILED', `Cannot migrate VM ${uid}: it was stopped`);
         }
         outgoing.iteration += 1;
         const { iteration } = outgoing;
         this.#feed.publish({ kind: 'migration-iteration', uid, iteration });
       }
-      const statistics = toStatistics(vm, outgoing, 'completed');
-      this.#vms.delete(uid);
-      peer.#arrive(arriving, { ...statistics, operation: 'migration-in' });
-      this.#lifecycle(uid, 'stopped', 'migrated');
-      this.#feed.publish({ kind: 'job-completed', uid, statistics });
+      await this.#switchOver(vm, peer, arriving);
     } finally {
+      this.#cuts.delete(uid);
       vm.job = undefined;
     }
+  }
+
+  async #switchOver(vm: FakeVm, peer: FakeHypervisor, arriving: FakeVm): Promise<void> {
+    const { uid } = vm.definition;
+    const { job } = vm;
+    if (job === undefined) return;
+    job.isSwitchingOver = true;
+    this.#setState(vm, 'paused', 'migration');
+    this.#lifecycle(uid, 'suspended', 'migrated');
+    await this.switchoverGate;
+    const statistics = toStatistics(vm, job, 'completed');
+    const end = this.switchoverEnd;
+    const arrives = end === 'well' || end === 'reply-lost' || end === 'reply-lost-held';
+    if (arrives) peer.#arrive(arriving, { ...statistics, operation: 'migration-in' });
+    else if (end === 'held') peer.#dropIncoming(arriving);
+    else peer.#failToRun(arriving);
+    if (end === 'well') {
+      this.#vms.delete(uid);
+      this.#lifecycle(uid, 'stopped', 'migrated');
+      this.#feed.publish({ kind: 'job-completed', uid, statistics });
+      return;
+    }
+    if (end === 'reply-lost' || end === 'stillborn') {
+      this.#setState(vm, 'running', 'migration-canceled');
+      this.#lifecycle(uid, 'resumed', 'migrated');
+    }
+    throw new AgentError('MIGRATION_FAILED', `Cannot migrate VM ${uid}: the link broke`);
+  }
+
+  #dropIncoming(arriving: FakeVm): void {
+    const { uid } = arriving.definition;
+    arriving.job = undefined;
+    if (!this.keepsIncoming && this.#vms.get(uid) === arriving) this.#vms.delete(uid);
+  }
+
+  #failToRun(arriving: FakeVm): void {
+    arriving.persistentDefinition = arriving.definition;
+    arriving.job = undefined;
+    this.#stop(arriving, 'failed');
+  }
+
+  #toHypervisorVm(vm: FakeVm): HypervisorVm {
+    const seen = toHypervisorVm(vm);
+    return this.#foreign.has(seen.uid) ? { ...seen, definition: undefined } : seen;
   }
 
   async #nextIteration(uid: string, cancelled: AbortSignal): Promise<void> {
@@ -324,7 +409,7 @@ export class FakeHypervisor implements Hypervisor {
   }
 
   #lifecycle(uid: string, event: LifecycleEvent, detail: string): void {
-    this.#feed.publish({ kind: 'lifecycle', uid, event, detail });
+    if (!this.losesEvents) this.#feed.publish({ kind: 'lifecycle', uid, event, detail });
   }
 
   async #enterVm(method: HypervisorMethod, uid: string, signal: AbortSignal): Promise<FakeVm> {

@@ -23,6 +23,8 @@ export class FakeTransfers implements TransferDriver {
   failStart: Error | undefined;
   /** Starts wait for this (or for their signal) after the transfer has begun. */
   gate: Promise<void> = Promise.resolve();
+  /** Called when a transfer ends, however that may be. */
+  onEnd: (id: string) => void = () => {};
   readonly requests: TransferRequest[] = [];
   /** The last limit of each transfer. */
   readonly bandwidths = new Map<string, number>();
@@ -147,6 +149,7 @@ export class FakeTransfers implements TransferDriver {
     if (transfer === undefined || hasEnded(transfer.status.state)) return;
     this.#network.listeners.delete(transfer.status.listenPort);
     this.patch(id, { ...end, lanesUp: 0 });
+    this.onEnd(id);
   }
 
   #forget(id: string): void {

@@ -22,6 +22,8 @@ export interface FakeJob {
   iteration: number;
   readonly iterations: number;
   maxDowntimeMs: number | undefined;
+  /** The guest has been stopped; there is no way back. */
+  isSwitchingOver?: boolean;
   /** Ends it, the VM then running on here. */
   readonly cancel: () => void;
 }

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { MigrationRecord } from '../../../../src/agent/journal/migration-store.ts';
+import { type TestNode, TwoNodes, until } from './two-nodes.ts';
+
+interface Story {
+  readonly name: string;
+  /** How it ends, depending on where the agent is killed. */
+  readonly endings: readonly string[];
+  readonly prepare?: (nodes: TwoNodes) => void;
+  readonly act?: (nodes: TwoNodes) => Promise<void>;
+}
+
+const STORIES: readonly Story[] = [
+  { name: 'a migration that goes well', endings: [] },
+  {
+    name: 'a migration that is cancelled',
+    endings: [],
+    prepare: ({ source }) => {
+      source.hypervisor.migrationIterations = 1_000;
+    },
+    act: async (nodes) => {
+      await nodes.reached('copying');
+      await nodes.source.agent.migrations.cancel(nodes.id);
+    },
+  },
+  {
+    name: 'a switchover whose last reply is lost',
+    endings: [],
+    prepare: ({ source }) => {
+      source.hypervisor.switchoverEnd = 'reply-lost';
+    },
+  },
+  {
+    name: 'a switchover that leaves the VM held at its source',
+    endings: [],
+    prepare: ({ source }) => {
+      source.hypervisor.switchoverEnd = 'held';
+    },
+  },
+];
+
+/** Tells a story with a node's agent killed at one step of its work; undefined if it took fewer steps. */
+async function tell(
+  story: Story,
+  victim: 'source' | 'destination',
+  step: number,
+): Promise<{ readonly killed: string | undefined; readonly record: MigrationRecord | undefined }> {
+  const nodes = await TwoNodes.open();
+  const { source, destination, id, vm } = nodes;
+  story.prepare?.(nodes);
+  const first = source.agent;
+  const { life } = nodes[victim].agent;
+  life.killAt(step);
+  let refused = false;
+  nodes.start().catch(() => {
+    refused = true;
+  });
+  const acting = story.act?.(nodes).catch(() => undefined);
+  try {
+    await until('it has ended or never began', () => {
+      const record = source.record(id);
+      const never = refused || (source.agent !== first && !source.agent.life.killed);
+      return record === undefined ? never : record.endedAtMs !== undefined;
+    });
+    await nodes.assertSound();
+    const record = source.record(id);
+    const home: TestNode = record?.phase === 'completed' ? destination : source;
+    assert.equal((await home.find(vm.uid))?.state, 'running');
+    await acting;
+    return { killed: life.killed ? life.steps.at(-1) : undefined, record };
+  } catch (error) {
+    const where = life.killed ? life.steps.at(-1) : 'not killed';
+    const { phase, message } = source.record(id) ?? {};
+    throw new Error(`Step ${step} (${where}): ${phase} ${message}`, { cause: error });
+  } finally {
+    for (const node of [source, destination]) {
+      node.restarts = false;
+      node.agent.life.kill();
+    }
+  }
+}
+
+for (const victim of ['source', 'destination'] as const) {
+  for (const story of STORIES) {
+    test(`${story.name} comes to a known end wherever the agent of its ${victim} is killed`, async () => {
+      const endings = new Set<string>();
+      for (let step = 1; ; step++) {
+        const { killed, record } = await tell(story, victim, step);
+        endings.add(record?.phase ?? 'never began');
+        if (killed !== undefined) continue;
+        // Fewer would mean that the killing does not reach into the story.
+        assert.ok(step > 25, `only ${step} steps`);
+        break;
+      }
+      assert.deepEqual([...endings].toSorted(), story.endings.toSorted());
+    });
+  }
+}

@@ -1,0 +1,357 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Journal } from '../../../../src/agent/journal/journal.ts';
+import type { MigrationRecord } from '../../../../src/agent/journal/migration-store.ts';
+import { IncomingManager } from '../../../../src/agent/migration/incoming-manager.ts';
+import type { MigrationSpec } from '../../../../src/agent/migration/migration.ts';
+import { MigrationBook } from '../../../../src/agent/migration/migration-book.ts';
+import { MigrationManager } from '../../../../src/agent/migration/migration-manager.ts';
+import type { Pace } from '../../../../src/agent/migration/pace.ts';
+import type { Peer, Peers } from '../../../../src/agent/migration/peers.ts';
+import { ReportOriginSource } from '../../../../src/agent/report-origin-source.ts';
+import { CapacityLedger } from '../../../../src/agent/vms/capacity.ts';
+import { Ownership } from '../../../../src/agent/vms/ownership.ts';
+import { VmCreator } from '../../../../src/agent/vms/vm-creator.ts';
+import { VmInventory } from '../../../../src/agent/vms/vm-inventory.ts';
+import { ShutdownRequests, VmManager } from '../../../../src/agent/vms/vm-manager.ts';
+import { AgentError } from '../../../../src/core/errors.ts';
+import { KeyLocks } from '../../../../src/core/key-locks.ts';
+import { createLogger } from '../../../../src/core/logger.ts';
+import { TaskGroup } from '../../../../src/core/task-group.ts';
+import type { VmDefinition } from '../../../../src/core/vm-spec.ts';
+import type { HypervisorVm } from '../../../../src/drivers/hypervisor.ts';
+import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
+import { FakeTransferNetwork, FakeTransfers } from '../../../fakes/fake-transfers.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
+import { Life } from './mortal.ts';
+
+export const never = new AbortController().signal;
+const TIMEOUT_MS = 5_000;
+const GIB = 1024 ** 3;
+const EVERYTHING = { namespace: '', labels: {} };
+
+const PACE: Pace = {
+  lookMs: 1,
+  lookMaxMs: 3,
+  retryMs: 1,
+  retryMaxMs: 4,
+  dropTimeoutMs: 5,
+  lastWordsMs: 30,
+};
+
+export type PeerMethod = Exclude<keyof Peer, 'nodeName'>;
+
+/** What the network does to calls between agents. */
+export class Wire {
+  unreachable = false;
+  /** Calls of these methods are carried out, but their answers are lost. */
+  readonly lostAnswers = new Set<PeerMethod>();
+  /** Calls of these methods never get through. */
+  readonly lostCalls = new Set<PeerMethod>();
+  /** Called with each method that gets through, before it does. */
+  onCall: (method: PeerMethod) => void | Promise<void> = () => {};
+
+  async carry<T>(method: PeerMethod, call: () => Promise<T>): Promise<T> {
+    await Promise.resolve();
+    if (this.unreachable || this.lostCalls.has(method)) throw unreachable();
+    await this.onCall(method);
+    const answer = await call();
+    if (this.unreachable || this.lostAnswers.has(method)) throw unreachable();
+    return answer;
+  }
+}
+
+function unreachable(): AgentError {
+  return new AgentError('PEER_UNREACHABLE', 'The other node does not answer');
+}
+
+/** All that is gone when an agent is killed. */
+export interface TestAgent {
+  readonly life: Life;
+  readonly vms: VmManager;
+  readonly migrations: MigrationManager;
+  readonly incoming: IncomingManager;
+  readonly locks: KeyLocks;
+  readonly capacity: CapacityLedger;
+  readonly ownership: Ownership;
+  readonly tasks: TaskGroup;
+  readonly inventory: VmInventory;
+}
+
+/** A node: what outlives its agent, and the agent that it has now. */
+export class TestNode {
+  readonly name: string;
+  readonly hypervisor: FakeHypervisor;
+  readonly transfers: FakeTransfers;
+  readonly journal = Journal.inMemory();
+  /** Set to make the node refuse VMs as if they could not work here. */
+  invalid: AgentError | undefined;
+  agent!: TestAgent;
+  /** Calls from here to the other node. */
+  readonly wire = new Wire();
+  #peer!: TestNode;
+  /** Brings the agent back as soon as it has been killed. */
+  restarts = true;
+  memoryBytes = GIB;
+  #epoch = 0;
+
+  constructor(name: string, network: FakeTransferNetwork) {
+    this.name = name;
+    this.hypervisor = new FakeHypervisor(name);
+    this.transfers = new FakeTransfers(network, `/run/${name}`);
+  }
+
+  get record(): (id: string) => MigrationRecord | undefined {
+    return (id) => this.journal.migrations.find(id);
+  }
+
+  connect(peer: TestNode): void {
+    this.#peer = peer;
+  }
+
+  /** Starts an agent on what the one before has left. */
+  boot(): void {
+    this.#epoch += 1;
+    this.agent = this.#newAgent();
+    this.agent.migrations.resumeAll();
+    this.agent.incoming.resumeAll();
+    const { life, inventory, tasks } = this.agent;
+    tasks.run('inventory', (signal) => inventory.run(signal));
+    life.death.catch(() => {
+      if (this.restarts) setImmediate(() => this.boot());
+    });
+  }
+
+  async find(uid: string): Promise<HypervisorVm | undefined> {
+    return (await this.hypervisor.list(never)).find((vm) => vm.uid === uid);
+  }
+
+  #newAgent(): TestAgent {
+    const { journal, name: nodeName } = this;
+    const life = new Life();
+    const log = createLogger('silent');
+    const hypervisor = life.guard('hypervisor', this.hypervisor, ['watch', 'list']);
+    const transfers = life.guard('transfers', this.transfers, ['socketPath']);
+    const origins = new ReportOriginSource({
+      nodeName,
+      nodeBootId: 'boot',
+      agentEpoch: this.#epoch,
+    });
+    const book = new MigrationBook(life.guardSync('journal', journal.migrations), origins);
+    const ownership = new Ownership(life.guardSync('ownership', journal.vms));
+    const locks = new KeyLocks();
+    const tasks = new TaskGroup(log);
+    const capacity = new CapacityLedger({ cpus: 4, memoryBytes: this.memoryBytes });
+    const shutdowns = new ShutdownRequests();
+    const inventory = new VmInventory({
+      hypervisor,
+      origins,
+      contextOf: (uid) => ({
+        migrationId: book.outgoingOf(uid),
+        shutdownRequested: shutdowns.has(uid),
+      }),
+      isStale: ({ definition }) =>
+        definition !== undefined && new Ownership(journal.vms).isStale(definition),
+      resyncIntervalMs: 5,
+      log,
+    });
+    const validate = async (): Promise<void> => {
+      if (this.invalid !== undefined) throw this.invalid;
+    };
+    const shared = { hypervisor, ownership, capacity, locks, validate, log };
+    const creator = new VmCreator({ ...shared, inventory, origins });
+    const console = { read: (): AsyncIterable<Uint8Array> => never as never };
+    const vms = new VmManager({ ...shared, inventory, creator, console, origins, shutdowns });
+    const ours = { nodeName, agentVersion: '1.2.3', pace: PACE, tasks, transfers, book };
+    const onChange = (): void => inventory.requestRefresh();
+    const migrations = new MigrationManager({
+      ...shared,
+      ...ours,
+      peers: this.#peers(life),
+      defaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 1_000 },
+      onChange,
+      vms,
+    });
+    const incoming = new IncomingManager({
+      ...shared,
+      ...ours,
+      transferHost: `${nodeName}.example`,
+      libvirtSocket: '/run/libvirt/libvirt-sock',
+      listVms: () => inventory.list(EVERYTHING),
+      accelerator: 'tcg',
+      onChange,
+    });
+    return {
+      life,
+      vms,
+      migrations,
+      incoming,
+      locks,
+      capacity,
+      ownership,
+      tasks,
+      inventory,
+    };
+  }
+
+  #peers(life: Life): Peers {
+    return {
+      find: (nodeName, _address) => {
+        if (nodeName !== this.#peer.name) {
+          throw new AgentError('PEER_UNKNOWN', `There is no node ${nodeName}`);
+        }
+        return life.guard('peer', this.#newPeer());
+      },
+    };
+  }
+
+  #newPeer(): Peer {
+    const carry = <T>(
+      method: PeerMethod,
+      call: (service: IncomingManager) => Promise<T>,
+    ): Promise<T> =>
+      this.wire.carry(method, async () => {
+        const { life, incoming } = this.#peer.agent;
+        if (life.killed) throw unreachable();
+        return await Promise.race([
+          call(incoming),
+          life.death.catch(() => Promise.reject(unreachable())),
+        ]);
+      });
+    const caller = this.name;
+    return {
+      nodeName: this.#peer.name,
+      handshake: (request, signal) => carry('handshake', (to) => to.handshake(request, signal)),
+      check: (incoming, signal) => carry('check', (to) => to.check(incoming, caller, signal)),
+      prepare: (request, signal) => carry('prepare', (to) => to.prepare(request, caller, signal)),
+      get: (id, uid, signal) => carry('get', (to) => to.get(id, uid, caller, signal)),
+      release: (id, uid, outcome, signal) =>
+        carry('release', (to) => to.release(id, uid, outcome, caller, signal)),
+    };
+  }
+}
+
+/** Two nodes with a VM that runs on the first, and a migration of it that is yet to be started. */
+export class TwoNodes {
+  readonly source: TestNode;
+  readonly destination: TestNode;
+  readonly vm: VmDefinition;
+  readonly id = randomUUID();
+
+  private constructor(vm: VmDefinition) {
+    const network = new FakeTransferNetwork();
+    this.source = new TestNode('a', network);
+    this.destination = new TestNode('b', network);
+    this.vm = vm;
+    this.source.connect(this.destination);
+    this.destination.connect(this.source);
+    this.route(this.id);
+    this.source.transfers.onEnd = (id) => this.#cut(id, this.destination);
+    this.destination.transfers.onEnd = (id) => this.#cut(id, this.source);
+  }
+
+  static async open(changes: Partial<VmDefinition> = {}): Promise<TwoNodes> {
+    const nodes = new TwoNodes(tinyVm({ name: 'web', ...changes }));
+    nodes.source.boot();
+    nodes.destination.boot();
+    const { hypervisor, journal } = nodes.source;
+    new Ownership(journal.vms).own(nodes.vm);
+    await hypervisor.define(nodes.vm, never);
+    await hypervisor.start(nodes.vm.uid, never);
+    await nodes.source.agent.inventory.refresh(never);
+    await nodes.destination.agent.inventory.refresh(never);
+    return nodes;
+  }
+
+  get spec(): MigrationSpec {
+    return {
+      vm: { namespace: this.vm.namespace, name: this.vm.name, uid: undefined },
+      destinationNode: 'b',
+      destinationAddress: undefined,
+      maxDowntimeMs: undefined,
+      bandwidthBytesPerSecond: 0,
+      timeoutMs: undefined,
+    };
+  }
+
+  /** Lets the transfer of a migration lead to the other node's hypervisor. */
+  route(id: string): void {
+    const { source, destination } = this;
+    source.hypervisor.addPeer(source.transfers.socketPath(id, 'libvirt'), destination.hypervisor);
+  }
+
+  start(changes: Partial<MigrationSpec> = {}) {
+    return this.source.agent.migrations.start(this.id, { ...this.spec, ...changes }, never);
+  }
+
+  /** The migration as its source has recorded it, once it has ended. */
+  async ended(id = this.id): Promise<MigrationRecord> {
+    await until('the migration ends', () => this.source.record(id)?.endedAtMs !== undefined);
+    const record = this.source.record(id);
+    assert.ok(record);
+    return record;
+  }
+
+  async reached(phase: MigrationRecord['phase']): Promise<void> {
+    await until(`it is ${phase}`, () => this.source.record(this.id)?.phase === phase);
+  }
+
+  /** Nothing is left of migrations but their records, and the VM is on one node only, as it should be. */
+  async assertSound(id = this.id): Promise<void> {
+    const { source, destination, vm } = this;
+    for (const node of [source, destination]) {
+      const { journal, transfers, name } = node;
+      await until(`the agent of node ${name} lives`, () => !node.agent.life.killed);
+      await until(
+        `node ${name} has ended its migrations`,
+        () => journal.migrations.list({ activeOnly: true, limit: 9 }).length === 0,
+      );
+      await until(`node ${name} has no transfers`, async () => {
+        return (await transfers.list(never)).length === 0;
+      });
+      await until(`node ${name} has unlocked the VM`, () => !node.agent.locks.purposeOf(vm.uid));
+      await until(`node ${name} has freed the memory`, () => {
+        return node.agent.capacity.findReservation(vm.namespace, vm.name) === undefined;
+      });
+    }
+    const completed = source.record(id)?.phase === 'completed';
+    const [has, lacks] = completed ? [destination, source] : [source, destination];
+    assert.equal(await lacks.find(vm.uid), undefined, `node ${lacks.name} has a copy`);
+    const copy = await has.find(vm.uid);
+    assert.equal(copy?.definition?.ownershipEpoch, vm.ownershipEpoch + (completed ? 1 : 0));
+    if (completed) {
+      assert.ok(source.agent.ownership.isStale(vm), 'the source knows that it has left');
+      assert.equal(destination.journal.vms.find(vm.uid)?.left, undefined);
+      assert.equal(destination.journal.vms.find(vm.uid)?.ownershipEpoch, vm.ownershipEpoch + 1);
+      assert.equal(destination.record(id)?.phase, 'completed');
+      assert.ok(source.record(id)?.result, 'a completed migration has figures');
+    } else {
+      assert.ok(!source.agent.ownership.isStale(vm), 'the source still owns it');
+      assert.notEqual(destination.record(id)?.phase, 'completed');
+    }
+  }
+
+  /** Exactly one copy runs, and it is on this node. */
+  async assertRunsOn(node: TestNode): Promise<void> {
+    await this.assertSound();
+    assert.equal((await node.find(this.vm.uid))?.state, 'running');
+  }
+
+  /** A migration cannot outlive its transfer, nor can one end of that. */
+  #cut(id: string, other: TestNode): void {
+    other.transfers.fail(id, 'The other end has gone');
+    if (this.source.record(id) !== undefined) this.source.hypervisor.cut(this.vm.uid);
+  }
+}
+
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+): Promise<void> {
+  const endMs = performance.now() + TIMEOUT_MS;
+  while (!(await condition())) {
+    assert.ok(performance.now() < endMs, `Waited in vain: ${what}`);
+    await sleep(1);
+  }
+}
