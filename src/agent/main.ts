@@ -79,6 +79,8 @@ async function run(
         consoleDirectory: config.hypervisor.consoleDirectory,
       },
       logger: log,
+      // Nothing is called before the tasks start, which is after `metrics` is there.
+      onCallEnded: (call, outcome) => metrics.hypervisor.callEnded(call, outcome),
     }),
   );
   const { portMin, portMax, lanes, compression, reconnectTimeoutMs } = config.migration;

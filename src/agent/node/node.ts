@@ -24,7 +24,7 @@ export interface Node {
   readonly origin: ReportOrigin;
 }
 
-export interface OperatingSystem {
+interface OperatingSystem {
   readonly prettyName: string;
   readonly kernelRelease: string;
   readonly hostname: string;

@@ -21,6 +21,8 @@ export interface DriverSupervisorOptions extends DriverSettings {
   readonly onConnected: () => void;
   readonly onDisconnected: (error: Error) => void;
   readonly onReport: (report: DomainReport) => void;
+  /** `outcome` is `ok`, `aborted` or the reason of the failure. */
+  readonly onCallEnded: ((call: string, outcome: string) => void) | undefined;
 }
 
 export interface CallOptions {
@@ -75,6 +77,25 @@ export class DriverSupervisor implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<OperationResult<Name>> {
     signal.throwIfAborted();
+    let outcome = 'aborted';
+    try {
+      const result = await this.#call(operation, values, options, signal);
+      outcome = 'ok';
+      return result;
+    } catch (error) {
+      if (error instanceof AgentError && !signal.aborted) outcome = error.reason;
+      throw error;
+    } finally {
+      this.#options.onCallEnded?.(operation, outcome);
+    }
+  }
+
+  async #call<Name extends OperationName>(
+    operation: Name,
+    values: OperationArguments<Name>,
+    options: CallOptions,
+    signal: AbortSignal,
+  ): Promise<OperationResult<Name>> {
     const startedAtMs = performance.now();
     await this.#waitForConnection(options.action, signal);
     const timeoutMs = options.timeoutMs ?? this.#options.callTimeoutMs;

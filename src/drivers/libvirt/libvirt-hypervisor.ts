@@ -33,6 +33,8 @@ export interface LibvirtHypervisorOptions {
   readonly callTimeoutMs?: number;
   readonly nodeDefaults: NodeDefaults;
   readonly logger?: Logger;
+  /** Told of every call to libvirt, for metrics; `outcome` is `ok`, `aborted` or the reason of the failure. */
+  readonly onCallEnded?: (call: string, outcome: string) => void;
 }
 
 /** What a VM gets where its spec leaves it to the node. */
@@ -77,6 +79,7 @@ export class LibvirtHypervisor implements Hypervisor {
       callWorkers: options.callWorkers ?? 4,
       callTimeoutMs: this.#callTimeoutMs,
       logger: options.logger,
+      onCallEnded: options.onCallEnded,
       onConnected: () => this.#onConnected(),
       onDisconnected: (error) => this.#feed.publish({ kind: 'disconnected', error }),
       onReport: (report) => this.#onReport(report),
