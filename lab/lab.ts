@@ -6,12 +6,13 @@ import { Certificates } from './certificates.ts';
 import { LabNode } from './lab-node.ts';
 import { DEFAULT_LAB, LABS_DIRECTORY, type LabPlan, type NodeName, planLab } from './lab-plan.ts';
 import { findLabRecord, recordLab } from './lab-record.ts';
+import type { LibvirtOptions } from './libvirt.ts';
 import { Link } from './link.ts';
 import { writeContexts } from './novactl-contexts.ts';
 import { LabError } from './project.ts';
 import { removeLab } from './remove-lab.ts';
 
-export interface LabOptions {
+export interface LabOptions extends LibvirtOptions {
   /** Left out: a random one, so that several labs live side by side. */
   readonly name?: string;
   readonly nodes: readonly NodeName[];
@@ -59,7 +60,7 @@ export class Lab implements AsyncDisposable {
     const lab = new Lab(plan, nodes);
     await Promise.all([
       lab.link.create(signal),
-      ...nodes.map(async (node) => node.libvirt.start(signal)),
+      ...nodes.map(async (node) => node.libvirt.start(options, signal)),
     ]);
     undo.move();
     return lab;

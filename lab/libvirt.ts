@@ -14,6 +14,11 @@ const START_TIMEOUT_MS = 20_000;
  */
 const CAPABILITIES_CACHE = inProject('build/lab/libvirt-capabilities');
 
+export interface LibvirtOptions {
+  /** Whom QEMU runs as; root unless given. Other users must be able to read what guests boot from. */
+  readonly qemuUser?: string | undefined;
+}
+
 /** A node's own libvirtd and virtlogd. */
 export class Libvirt {
   readonly #node: LabNode;
@@ -33,8 +38,8 @@ export class Libvirt {
   }
 
   /** Starts both daemons and waits until libvirt answers. */
-  async start(signal: AbortSignal): Promise<void> {
-    await this.#configure();
+  async start(options: LibvirtOptions, signal: AbortSignal): Promise<void> {
+    await this.#configure(options.qemuUser ?? 'root');
     await this.#node.startDaemon('virtlogd', ['virtlogd'], {}, signal);
     await this.startLibvirtd(signal);
     await this.#node.run(['virsh', '-c', 'qemu:///system', 'capabilities'], signal);
@@ -77,7 +82,7 @@ export class Libvirt {
     }
   }
 
-  async #configure(): Promise<void> {
+  async #configure(qemuUser: string): Promise<void> {
     const etc = this.#node.outside('etc/libvirt');
     await mkdir(etc, { recursive: true });
     await mkdir(this.#capabilities, { recursive: true });
@@ -92,12 +97,14 @@ export class Libvirt {
     // libvirt refuses to migrate between hosts of the same UUID, which here would both have the machine's.
     const uuid = await readFile(this.#node.outside('host-uuid'), 'utf8');
     await writeFile(`${etc}/libvirtd.conf`, `host_uuid = "${uuid}"\nauth_unix_rw = "none"\n`);
-    await writeFile(`${etc}/qemu.conf`, QEMU_CONF);
+    await writeFile(`${etc}/qemu.conf`, qemuConf(qemuUser));
   }
 }
 
-const QEMU_CONF = `user = "root"
-group = "root"
+// Files stay whose they are: nodes share the guest's kernel, which belongs to the machine.
+const qemuConf = (user: string) => `user = "${user}"
+group = "${user === 'root' ? 'root' : 'kvm'}"
+dynamic_ownership = ${user === 'root' ? 1 : 0}
 remember_owner = 0
 security_driver = "none"
 namespaces = []

@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { outputOf } from '../src/cli/cli-io.ts';
+import { ProgressPrinter } from '../src/cli/progress-printer.ts';
 import type { AgentClient } from '../src/client/agent-client.ts';
 import { type Migration, MigrationPhase } from '../src/client/api.ts';
 import { durationMs } from '../src/client/time.ts';
@@ -7,11 +9,10 @@ import type { ConsoleWatcher } from './console-watcher.ts';
 import type { DemoGuest } from './demo-guest.ts';
 import { connectAgent, createDemoVm, findConsoleLog, watchConsole } from './demo-vm.ts';
 import type { Lab } from './lab.ts';
-import { type Progress, ProgressBar } from './progress-bar.ts';
 import { LabError } from './project.ts';
 import type { MigrationReport } from './report.ts';
 import { step } from './steps.ts';
-import { findSwitchover, isVerifiedAfterArrival } from './switchover.ts';
+import { checkMemory, findSwitchover } from './switchover.ts';
 
 const DEMO_VM = 'demo';
 
@@ -37,8 +38,10 @@ export async function runMainJob(
   );
   console.log(`Migrating VM ${DEMO_VM} from node a to node b`);
   const migration = await migrate(client, signal);
-  await step('Waiting until the guest has checked all its memory on node b', () =>
-    destination.waitFor('The check', VERIFY_TIMEOUT_MS, () => isDecided(destination), signal),
+  await step(
+    'Waiting until the guest has checked all its memory on node b',
+    () => waitForMemoryCheck(destination, signal),
+    (isDecided) => (isDecided ? '' : 'it has not'),
   );
   return reportOf(migration, source, destination);
 }
@@ -48,21 +51,34 @@ async function migrate(client: AgentClient, signal: AbortSignal): Promise<Migrat
   const id = randomUUID();
   const spec = { virtualMachine: { name: DEMO_VM }, destination: { nodeName: 'b' } };
   await client.migrations.start(id, spec, { signal });
-  const bar = new ProgressBar(process.stdout);
+  const printer = new ProgressPrinter(outputOf(process.stdout));
   let last: Migration | undefined;
-  for await (const migration of watchMigration(client, id, { signal })) {
-    bar.show(progressOf(migration));
-    last = migration;
+  try {
+    for await (const migration of watchMigration(client, id, { signal })) {
+      printer.show(migration);
+      last = migration;
+    }
+  } finally {
+    printer.clear();
   }
-  bar.end();
   if (last?.status?.phase === MigrationPhase.MIGRATION_PHASE_COMPLETED) return last;
   throw new LabError(`The migration failed: ${last?.status?.reason} ${last?.status?.message}`);
 }
 
-/** All memory was checked, or something is wrong and no more checking will change that. */
-function isDecided(destination: ConsoleWatcher): boolean {
-  const isWrong = destination.bad > 0 || destination.alarms.length > 0;
-  return isWrong || isVerifiedAfterArrival(destination);
+/** False if the guest says nothing either way in time. */
+async function waitForMemoryCheck(
+  destination: ConsoleWatcher,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const isDecided = () =>
+    destination.alarms.length > 0 || checkMemory(destination) !== 'not verified';
+  try {
+    await destination.waitFor('The check', VERIFY_TIMEOUT_MS, isDecided, signal);
+    return true;
+  } catch (error) {
+    if (error instanceof LabError && !signal.aborted) return false;
+    throw error;
+  }
 }
 
 function reportOf(
@@ -76,36 +92,10 @@ function reportOf(
   return {
     totalMs: result?.totalTime === undefined ? 0 : durationMs(result.totalTime),
     downtimeMs: result?.downtime === undefined ? 0 : durationMs(result.downtime),
-    memoryBytes: Number(result?.memoryProcessedBytes ?? 0n),
-    wireBytes: Number(result?.wireBytes ?? 0n),
+    memoryBytes: result?.memoryProcessedBytes ?? 0n,
+    wireBytes: result?.wireBytes ?? 0n,
     iterations: result?.iterations ?? 0,
     switchover,
-    isMemoryVerified: isVerifiedAfterArrival(destination),
+    memory: checkMemory(destination),
   };
 }
-
-function progressOf(migration: Migration): Progress {
-  const phase = migration.status?.phase ?? MigrationPhase.MIGRATION_PHASE_UNSPECIFIED;
-  const progress = migration.status?.progress;
-  const left = progress?.estimatedTimeLeft;
-  return {
-    phase: PHASE_NAMES[phase] ?? 'preparing',
-    fraction: progress?.fractionDone ?? 0,
-    memoryBytes: Number(progress?.memoryProcessedBytes ?? 0n),
-    memoryTotalBytes: Number(progress?.memoryTotalBytes ?? 0n),
-    bytesPerSecond: Number(progress?.memoryBytesPerSecond ?? 0n),
-    dirtyBytesPerSecond: Number(progress?.dirtyBytesPerSecond ?? 0n),
-    iteration: progress?.iteration ?? 0,
-    timeLeftMs: left === undefined ? undefined : durationMs(left),
-  };
-}
-
-const PHASE_NAMES: Readonly<Record<number, string>> = {
-  [MigrationPhase.MIGRATION_PHASE_PREPARING]: 'preparing',
-  [MigrationPhase.MIGRATION_PHASE_COPYING]: 'copying',
-  [MigrationPhase.MIGRATION_PHASE_SWITCHING_OVER]: 'switching over',
-  [MigrationPhase.MIGRATION_PHASE_CLEANING_UP]: 'cleaning up',
-  [MigrationPhase.MIGRATION_PHASE_COMPLETED]: 'completed',
-  [MigrationPhase.MIGRATION_PHASE_FAILED]: 'failed',
-  [MigrationPhase.MIGRATION_PHASE_CANCELLED]: 'cancelled',
-};

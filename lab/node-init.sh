@@ -27,6 +27,16 @@ mkdir -p "$folder/run${labs#/run}" "$folder/run/lock"
 mount --bind "$labs" "$folder/run${labs#/run}"
 mount --rbind "$folder/run" /run
 
+# As udev has it on a machine that runs VMs: where it does not, a QEMU that is not root cannot open it, and libvirt
+# probes QEMU again at every turn.
+if [ -c /dev/kvm ] && getent group kvm >/dev/null; then
+  mkdir -p "$folder/dev"
+  mount -t tmpfs -o mode=755 tmpfs "$folder/dev"
+  mknod -m 660 "$folder/dev/kvm" c 10 232
+  chgrp kvm "$folder/dev/kvm"
+  mount --bind "$folder/dev/kvm" /dev/kvm
+fi
+
 echo ready >&3
 exec 3>&-
 # The shell reaps while it waits; the sleep only gives it something to wait for.

@@ -1,3 +1,5 @@
+import { formatDuration } from '../src/cli/durations.ts';
+
 /** Does one thing after the other and says, one line each, what and how long it took. */
 export async function step<T>(
   what: string,
@@ -10,14 +12,10 @@ export async function step<T>(
     const result = await work();
     const detail = describe(result);
     const suffix = detail === '' ? '' : `: ${detail}`;
-    process.stdout.write(`${formatSeconds(performance.now() - start)}${suffix}\n`);
+    process.stdout.write(`${formatDuration(performance.now() - start)}${suffix}\n`);
     return result;
   } catch (error) {
     process.stdout.write('failed\n');
     throw error;
   }
-}
-
-export function formatSeconds(ms: number): string {
-  return `${(ms / 1000).toFixed(1)} s`;
 }

@@ -34,12 +34,23 @@ export function findSwitchover(source: Console, destination: Console): Switchove
   };
 }
 
-/** True once the guest has checked all its memory from beginning to end after it arrived, and found it whole. */
-export function isVerifiedAfterArrival(
+/**
+ * What the guest's own check says: `verified` once all memory was checked from beginning to end after the arrival and
+ * found whole, `damaged` as soon as it was not.
+ */
+export type MemoryCheck = 'verified' | 'damaged' | 'not verified';
+
+export function checkMemory(
   destination: Pick<ConsoleWatcher, 'passes' | 'bad' | 'alarms'>,
-): boolean {
+): MemoryCheck {
+  const { passes, bad, alarms } = destination;
+  if (bad > 0 || alarms.some((alarm) => alarm.startsWith('novacron-demo bad '))) return 'damaged';
   // The first pass to end here began at the source.
-  return destination.passes.length >= 2 && destination.bad === 0 && destination.alarms.length === 0;
+  return passes.length >= 2 && alarms.length === 0 ? 'verified' : 'not verified';
+}
+
+export function isVerifiedAfterArrival(destination: Parameters<typeof checkMemory>[0]): boolean {
+  return checkMemory(destination) === 'verified';
 }
 
 /** The line during which the guest was moved is begun in one log and ended in the other. */

@@ -1,9 +1,9 @@
 import { glob, mkdtemp, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { formatDuration } from '../../src/cli/durations.ts';
 import { inProject } from '../project.ts';
 import { type CommandResult, tryRun } from '../run-command.ts';
-import { formatSeconds } from '../steps.ts';
 import type { Verb } from './verb.ts';
 
 export const check: Verb = {
@@ -43,7 +43,7 @@ export async function runChecks(signal: AbortSignal): Promise<number> {
   for (const { name, run } of CHECKS) {
     const start = performance.now();
     const { code, stdout, stderr } = await run(signal);
-    const time = formatSeconds(performance.now() - start);
+    const time = formatDuration(performance.now() - start);
     console.log(`${code === 0 ? 'ok    ' : 'FAILED'} ${name} ${time}`);
     if (code === 0) continue;
     failed += 1;

@@ -13,6 +13,10 @@ export const ctl: Verb = {
     const built = inProject('dist/cli/main.js');
     const main = existsSync(built) ? built : inProject('src/cli/main.ts');
     const environment = { NOVACTL_CONFIG: contextsFile(lab.plan) };
-    return lab.node('a').runAttached([process.execPath, main, ...args], environment, signal);
+    const chosen = args[args.indexOf('--node') + 1];
+    const node = lab.nodes.find(({ name }) => name === chosen) ?? lab.node('a');
+    const command = args.find((word, at) => !word.startsWith('-') && args[at - 1] !== '--node');
+    const settings = command === 'doctor' ? ['--agent-config', node.agent.configPath] : [];
+    return node.runAttached([process.execPath, main, ...args, ...settings], environment, signal);
   },
 };

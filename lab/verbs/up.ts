@@ -1,3 +1,4 @@
+import { formatDuration } from '../../src/cli/durations.ts';
 import { ensureDemoGuest } from '../demo-guest.ts';
 import { chooseAccelerator } from '../kvm-probe.ts';
 import { Lab } from '../lab.ts';
@@ -6,7 +7,7 @@ import { runMainJob } from '../main-job.ts';
 import { LabError } from '../project.ts';
 import { listLabs, removeLab } from '../remove-lab.ts';
 import { formatReport, isSuccess } from '../report.ts';
-import { formatSeconds, step } from '../steps.ts';
+import { step } from '../steps.ts';
 import { buildAll } from './build.ts';
 import type { Verb } from './verb.ts';
 
@@ -34,10 +35,8 @@ export const up: Verb = {
       await step('Starting an agent on each', () => lab.startAgents({ accelerator }, signal));
       const report = await runMainJob(lab, guest, signal);
       console.log(`\n${formatReport(report)}\n`);
-      console.log(`Ready after ${formatSeconds(performance.now() - start)}. Go on with`);
-      console.log('  ./dev ctl --node b vm list       the VM is on node b now');
-      console.log('  ./dev help                       what else there is');
-      console.log('  ./dev down                       removes it all');
+      console.log(`Ready after ${formatDuration(performance.now() - start)}. Go on with`);
+      console.log(NEXT);
       return isSuccess(report) ? 0 : 1;
     } catch (error) {
       console.error('The lab is left as it is: ./dev logs shows the logs, ./dev down removes it');
@@ -45,6 +44,13 @@ export const up: Verb = {
     }
   },
 };
+
+const NEXT = `  ./dev ctl --node b vm list              the VM is on node b now
+  ./dev ctl --node b vm log demo          what it says on its console
+  ./dev ctl --node b migrate demo --to a  moves it back
+  ./dev ctl doctor                        what is wrong with this machine
+  ./dev logs                              what the agent of node a did
+  ./dev down                              removes it all`;
 
 /** True if all of the lab runs. What is left of one that does not is removed. */
 async function isUp(): Promise<boolean> {

@@ -26,7 +26,7 @@ count() {
 # Two shards of the process tests beside each other: they mostly wait.
 run_suite() {
   folder=$1
-  rm -f "$folder"/result-*.txt
+  rm -f "$folder"/result-*.txt "$folder"/sanitizer.*
   codes=0
   "$folder/test/streamer-unit-tests" >"$folder/result-unit.txt" 2>&1 || codes=1
   pids=""
@@ -35,15 +35,20 @@ run_suite() {
     pids="$pids $!"
   done
   for pid in $pids; do wait "$pid" || codes=1; done
-  before=$passed$failed
   for result in "$folder"/result-*.txt; do
-    grep -E '^(FAIL|  )' "$result" || true
+    grep -E -A1 '^FAIL' "$result" || true
     # A program that died has no count.
     if ! grep -qE '^[0-9]+ passed, [0-9]+ failed' "$result"; then
       tail -n 60 "$result"
       failed=$((failed + 1))
     fi
     count "$result"
+  done
+  # The streamers that the tests start report here; a test need not notice.
+  for report in "$folder"/sanitizer.*; do
+    [ -f "$report" ] || continue
+    cat "$report"
+    failed=$((failed + 1))
   done
   if [ "$codes" != 0 ] && [ "$failed" = 0 ]; then failed=1; fi
 }
@@ -57,13 +62,14 @@ release() {
 asan() {
   configure "$build/streamer-asan" -DSANITIZE=address,undefined -DBENCH=OFF
   compile "$build/streamer-asan"
-  ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 run_suite "$build/streamer-asan"
+  ASAN_OPTIONS=detect_stack_use_after_return=1:log_path="$build/streamer-asan/sanitizer" \
+    UBSAN_OPTIONS=print_stacktrace=1:log_path="$build/streamer-asan/sanitizer" run_suite "$build/streamer-asan"
 }
 
 tsan() {
   configure "$build/streamer-tsan" -DSANITIZE=thread -DBENCH=OFF
   compile "$build/streamer-tsan"
-  TSAN_OPTIONS=halt_on_error=1 run_suite "$build/streamer-tsan"
+  TSAN_OPTIONS=halt_on_error=1:log_path="$build/streamer-tsan/sanitizer" run_suite "$build/streamer-tsan"
 }
 
 fuzz() {

@@ -38,7 +38,7 @@ export function processIo(): CliIo {
   };
 }
 
-function outputOf(stream: NodeJS.WriteStream): CliOutput {
+export function outputOf(stream: NodeJS.WriteStream): CliOutput {
   return {
     get isTTY() {
       // Not set at all on a pipe.

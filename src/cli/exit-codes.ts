@@ -64,6 +64,5 @@ export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof DOMException && error.name === 'TimeoutError') return EXIT_CODES.timedOut;
   if (!(error instanceof AgentError)) return EXIT_CODES.failure;
   if (error.reason === 'INVALID_CONFIG') return EXIT_CODES.usage;
-  if (error.metadata['grpcStatus'] === 'DEADLINE_EXCEEDED') return EXIT_CODES.timedOut;
   return BY_KIND[error.kind];
 }

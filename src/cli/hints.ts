@@ -1,9 +1,5 @@
 import type { AgentError, Reason } from '../core/errors.ts';
 
-const UNREACHABLE =
-  'Is the agent running? On the node: systemctl status novacron-agent; in Kubernetes: ' +
-  'kubectl -n novacron get pods -o wide. Then: novactl doctor';
-
 /** What to do about each reason; one line each. */
 const HINTS: Readonly<Record<Reason, string>> = {
   INVALID_REQUEST: 'Correct the values named above; see --help of the command',
@@ -49,19 +45,19 @@ const HINTS: Readonly<Record<Reason, string>> = {
   JOURNAL_FAILURE: "Check the disk of the agent's state directory (/var/lib/novacron)",
   SHUTTING_DOWN: 'The agent is restarting: try again in a moment',
   WATCH_EXPIRED: 'Start watching again',
-};
-
-/** What to do about reasons of the gRPC library or of a newer agent; more to the point than the stand-in reason. */
-const HINTS_BY_STATUS: Readonly<Record<string, string>> = {
-  UNAVAILABLE: UNREACHABLE,
+  AGENT_UNREACHABLE:
+    'Is the agent running? On the node: systemctl status novacron-agent; in Kubernetes: ' +
+    'kubectl -n novacron get pods -o wide. Then: novactl doctor',
   DEADLINE_EXCEEDED:
     'Nothing is known about the outcome: look again before repeating; --request-timeout waits longer',
-  UNIMPLEMENTED: "Upgrade the node's agent (novactl version shows both versions)",
+  RESPONSE_TOO_LARGE: 'Ask for less at a time: one namespace with -n, or one label with -l',
   INTERNAL: "Look into the agent's log: journalctl -u novacron-agent, or kubectl logs",
-  UNKNOWN: "Look into the agent's log: journalctl -u novacron-agent, or kubectl logs",
 };
 
+/** Undefined for a reason of a newer agent, and where the reason is only a stand-in for a gRPC status. */
 export function hintFor(error: AgentError): string | undefined {
   const status = error.metadata['grpcStatus'];
-  return status === undefined ? HINTS[error.reason] : HINTS_BY_STATUS[status];
+  if (status === undefined) return HINTS[error.reason];
+  if (status !== 'UNIMPLEMENTED') return undefined;
+  return "Upgrade the node's agent (novactl version shows both versions)";
 }

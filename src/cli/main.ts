@@ -1,11 +1,12 @@
 #!/usr/bin/env node
-import { processIo } from './cli-io.ts';
-import { runCli } from './program.ts';
+// An older Node cannot even parse the rest, so this file imports nothing before it has looked.
+const major = Number(process.versions.node.split('.')[0]);
 
-const HANG_MS = 500;
-
-const exitCode = await runCli(process.argv.slice(2), processIo());
-process.exitCode = exitCode;
-// doctor may have met a file system that hangs. A thread that waits for one keeps the process alive, even after
-// process.exit(); only becoming another program ends it. Does nothing where all is done.
-setTimeout(() => process.execve?.('/bin/sh', ['sh', '-c', `exit ${exitCode}`]), HANG_MS).unref();
+if (major >= 24) {
+  await import('./novactl.ts');
+} else {
+  process.stderr.write(
+    `novactl needs Node.js 24 or newer; ${process.execPath} is ${process.version}\n`,
+  );
+  process.exitCode = 2;
+}

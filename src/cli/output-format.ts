@@ -12,3 +12,9 @@ export function addOutputOption(command: Command): Command {
     new Option('-o, --output <format>', 'how to print it').choices(OUTPUT_FORMATS).default('table'),
   );
 }
+
+/** For commands whose answer is no resource. */
+export function textOutputOption(): Option {
+  const option = new Option('-o, --output <format>', 'how to print it');
+  return option.choices(['text', 'json']).default('text');
+}

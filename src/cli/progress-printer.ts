@@ -2,21 +2,24 @@ import type { Migration } from '../client/api.ts';
 import type { CliOutput } from './cli-io.ts';
 import { progressLine, progressLogLine } from './progress.ts';
 
-/** Lines for a log come at a change of phase and otherwise no more often than this. */
-const LOG_INTERVAL_MS = 5_000;
+/** Between two lines of a log. */
+const LOG_INTERVAL_MS = 500;
 const ERASE_LINE = '\r\u001b[2K';
 
-/** Shows a migration's progress: one redrawn line on a terminal, plain lines elsewhere. */
+/**
+ * Shows a migration's progress: one redrawn line on a terminal, elsewhere plain lines, at most two a second and none
+ * that repeats the one before. Stop it with `clear`.
+ */
 export class ProgressPrinter {
   readonly #output: CliOutput;
-  readonly #now: () => number;
-  #phase: number | undefined;
-  #printedAtMs = -Infinity;
   #lineIsOpen = false;
+  /** The newest line of a log, which is written once the interval is over. */
+  #waiting = '';
+  #printed = '';
+  #interval: NodeJS.Timeout | undefined;
 
-  constructor(output: CliOutput, now: () => number = Date.now) {
+  constructor(output: CliOutput) {
     this.#output = output;
-    this.#now = now;
   }
 
   show(migration: Migration): void {
@@ -25,12 +28,8 @@ export class ProgressPrinter {
       this.#lineIsOpen = true;
       return;
     }
-    const phase = migration.status?.phase;
-    const now = this.#now();
-    if (phase === this.#phase && now - this.#printedAtMs < LOG_INTERVAL_MS) return;
-    this.#phase = phase;
-    this.#printedAtMs = now;
-    this.#output.write(`${progressLogLine(migration)}\n`);
+    this.#waiting = progressLogLine(migration);
+    if (this.#interval === undefined) this.#print();
   }
 
   /** A message of its own; the progress goes on below it. */
@@ -39,9 +38,19 @@ export class ProgressPrinter {
     this.#output.write(`${text}\n`);
   }
 
-  /** Removes the redrawn line. */
+  /** Removes the redrawn line; what waits to be written to a log is not. */
   clear(): void {
     if (this.#lineIsOpen) this.#output.write(ERASE_LINE);
     this.#lineIsOpen = false;
+    clearTimeout(this.#interval);
+    this.#interval = undefined;
+  }
+
+  #print(): void {
+    this.#interval = undefined;
+    if (this.#waiting === this.#printed) return;
+    this.#printed = this.#waiting;
+    this.#output.write(`${this.#printed}\n`);
+    this.#interval = setTimeout(() => this.#print(), LOG_INTERVAL_MS);
   }
 }

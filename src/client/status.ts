@@ -11,29 +11,33 @@ import { durationMs } from './time.ts';
 
 const DOMAIN = 'agent.novacron.dev';
 
-/**
- * For statuses that carry no reason this client knows: made by the gRPC library, by the agent's edge or by a newer
- * agent. Each has the kind of its status where a reason of that kind exists.
- */
+/** What the gRPC library and proxies mean by a status, where a reason says just that. */
 const REASON_BY_CODE: Readonly<Partial<Record<status, Reason>>> = {
   [status.INVALID_ARGUMENT]: 'INVALID_REQUEST',
   [status.OUT_OF_RANGE]: 'INVALID_REQUEST',
-  [status.NOT_FOUND]: 'VM_NOT_FOUND',
-  [status.ALREADY_EXISTS]: 'VM_ALREADY_EXISTS',
   [status.PERMISSION_DENIED]: 'PERMISSION_DENIED',
   [status.UNAUTHENTICATED]: 'UNAUTHENTICATED',
+  [status.UNAVAILABLE]: 'AGENT_UNREACHABLE',
+  [status.DEADLINE_EXCEEDED]: 'DEADLINE_EXCEEDED',
+  [status.INTERNAL]: 'INTERNAL',
+  [status.UNKNOWN]: 'INTERNAL',
+  [status.DATA_LOSS]: 'INTERNAL',
+};
+
+/** For the others: a reason of the same kind, that says more than is known. */
+const STAND_IN_BY_CODE: Readonly<Partial<Record<status, Reason>>> = {
+  [status.NOT_FOUND]: 'VM_NOT_FOUND',
+  [status.ALREADY_EXISTS]: 'VM_ALREADY_EXISTS',
   [status.RESOURCE_EXHAUSTED]: 'STORAGE_FULL',
   [status.FAILED_PRECONDITION]: 'FEATURE_NOT_SUPPORTED',
   [status.UNIMPLEMENTED]: 'FEATURE_NOT_SUPPORTED',
   [status.ABORTED]: 'VM_BUSY',
   [status.CANCELLED]: 'STREAM_FAILED',
-  [status.UNAVAILABLE]: 'PEER_UNREACHABLE',
-  [status.DEADLINE_EXCEEDED]: 'PEER_UNREACHABLE',
 };
 
 /**
- * What a failed call means. An error without a reason that this client knows has the gRPC status in its
- * metadata (`grpcStatus: 'UNAVAILABLE'`), and the agent's `address` or the unknown `reason`.
+ * What a failed call means. The metadata of what the agent has not explained has its `address`. Where the reason is only
+ * a stand-in it also has the gRPC status (`grpcStatus: 'ABORTED'`), and the `reason` that this client does not know.
  */
 export function toAgentError(error: ServiceError, address: string): AgentError {
   return explainedByAgent(error) ?? explainedByCode(error, address);
@@ -48,11 +52,7 @@ function explainedByAgent(error: ServiceError): AgentError | undefined {
   }
   return new AgentError(reasonOf(error), error.details, {
     ...options,
-    metadata: {
-      ...info.metadata,
-      reason: info.reason,
-      grpcStatus: status[error.code] ?? String(error.code),
-    },
+    metadata: { ...info.metadata, reason: info.reason, grpcStatus: nameOf(error) },
   });
 }
 
@@ -95,7 +95,9 @@ function decodeDetails(
 }
 
 function explainedByCode(error: ServiceError, address: string): AgentError {
-  const metadata = { grpcStatus: status[error.code] ?? String(error.code), address };
+  const reason = reasonOf(error);
+  const isStandIn = reason === STAND_IN_BY_CODE[error.code];
+  const metadata = isStandIn ? { grpcStatus: nameOf(error), address } : { address };
   const options = { cause: error, metadata };
   switch (error.code) {
     case status.UNAVAILABLE:
@@ -107,33 +109,37 @@ function explainedByCode(error: ServiceError, address: string): AgentError {
             options,
           )
         : new AgentError(
-            reasonOf(error),
+            reason,
             `Cannot reach the agent at ${address}: ${whyUnreachable(error.details)}`,
             options,
           );
     case status.DEADLINE_EXCEEDED:
-      return new AgentError(
-        reasonOf(error),
-        `The agent at ${address} did not answer in time`,
-        options,
-      );
+      return new AgentError(reason, `The agent at ${address} did not answer in time`, options);
     case status.UNIMPLEMENTED:
       return new AgentError(
-        reasonOf(error),
+        reason,
         `The agent at ${address} does not know this call; it may be of an older version`,
         options,
       );
     default:
       return new AgentError(
-        reasonOf(error),
-        `The agent at ${address} answered ${metadata.grpcStatus}: ${error.details || 'no details'}`,
+        reason,
+        `The agent at ${address} answered ${nameOf(error)}: ${error.details || 'no details'}`,
         options,
       );
   }
 }
 
-function reasonOf(error: ServiceError): Reason {
-  return REASON_BY_CODE[error.code] ?? 'HYPERVISOR_FAILURE';
+function reasonOf({ code, details }: ServiceError): Reason {
+  // The gRPC library uses one status for a message beyond its limit and for whatever else there is too much of.
+  if (code === status.RESOURCE_EXHAUSTED && /larger than max/.test(details)) {
+    return 'RESPONSE_TOO_LARGE';
+  }
+  return REASON_BY_CODE[code] ?? STAND_IN_BY_CODE[code] ?? 'INTERNAL';
+}
+
+function nameOf({ code }: ServiceError): string {
+  return status[code] ?? String(code);
 }
 
 const SOCKET_ERRORS: readonly (readonly [RegExp, string])[] = [

@@ -1,9 +1,11 @@
 import type { Duration } from '../gen/google/protobuf/duration.ts';
 import type { Timestamp } from '../gen/google/protobuf/timestamp.ts';
 
+/** What is no number of milliseconds is none. */
 export function toDuration(ms: number): Duration {
-  const seconds = Math.trunc(ms / 1000);
-  return { seconds: BigInt(seconds), nanos: Math.round((ms - seconds * 1000) * 1e6) };
+  const whole = Number.isFinite(ms) ? ms : 0;
+  const seconds = Math.trunc(whole / 1000);
+  return { seconds: BigInt(seconds), nanos: Math.trunc((whole - seconds * 1000) * 1e6) };
 }
 
 /** Milliseconds, with fractions. */

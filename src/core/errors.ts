@@ -58,6 +58,11 @@ export const REASONS = {
   JOURNAL_FAILURE: 'internal',
   SHUTTING_DOWN: 'unavailable',
   WATCH_EXPIRED: 'aborted',
+
+  AGENT_UNREACHABLE: 'unavailable',
+  DEADLINE_EXCEEDED: 'deadline-exceeded',
+  RESPONSE_TOO_LARGE: 'resource-exhausted',
+  INTERNAL: 'internal',
 } as const satisfies Record<string, ErrorKind>;
 
 export type Reason = keyof typeof REASONS;

@@ -19,7 +19,7 @@ export interface CpuSpec {
   readonly model: string | undefined;
 }
 
-export interface MemorySpec {
+interface MemorySpec {
   /** Guest memory in bytes, a multiple of 1 MiB. */
   readonly sizeBytes: number;
 }
@@ -33,9 +33,9 @@ export type BootSpec =
       readonly commandLine: string;
     };
 
-export type DiskFormat = 'raw' | 'qcow2';
-export type DiskBus = 'virtio' | 'scsi' | 'sata';
-export type DiskCache = 'none' | 'writeback' | 'writethrough' | 'directsync';
+type DiskFormat = 'raw' | 'qcow2';
+type DiskBus = 'virtio' | 'scsi' | 'sata';
+type DiskCache = 'none' | 'writeback' | 'writethrough' | 'directsync';
 
 export interface DiskSpec {
   /** A DNS label, unique within the VM. */

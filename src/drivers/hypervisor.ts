@@ -89,7 +89,14 @@ export interface HypervisorInfo {
   readonly accelerators: readonly Accelerator[];
   readonly machineTypes: readonly string[];
   readonly cpuModel: string;
+  /** Whom the processes of VMs run as, unless configured per VM; undefined if the hypervisor does not tell. */
+  readonly processOwner: FileOwner | undefined;
   readonly features: readonly HypervisorFeature[];
+}
+
+export interface FileOwner {
+  readonly uid: number;
+  readonly gid: number;
 }
 
 export type Accelerator = 'kvm' | 'tcg';

@@ -1,3 +1,5 @@
+import type { FileOwner } from './hypervisor.ts';
+
 /** Moves the bytes of a migration between two nodes. Transfers are processes of their own and outlive the agent. */
 export interface TransferDriver {
   /**
@@ -42,12 +44,17 @@ export interface TransferRequest {
   readonly services: readonly TransferService[];
 }
 
-export interface TransferService {
+interface TransferService {
   /** `libvirt`, `ram`, … */
   readonly name: string;
   /** Source: the unix socket listened on. Destination: the unix socket connected to. */
   readonly path: string;
   readonly priority: 'interactive' | 'bulk';
+  /**
+   * Who else must get at the socket, if that is not root: the source's transfer gives it to them, the destination's
+   * lets them make it in its folder.
+   */
+  readonly owner?: FileOwner | undefined;
 }
 
 export type TransferState =

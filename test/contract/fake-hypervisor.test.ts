@@ -1,5 +1,5 @@
-import { tinyVm } from '../fixtures/tiny-vm.ts';
 import { FakeHypervisor } from '../fakes/fake-hypervisor.ts';
+import { tinyVm } from '../fixtures/tiny-vm.ts';
 import { testHypervisor } from './hypervisor-contract.ts';
 
 testHypervisor('FakeHypervisor', async () => {

@@ -145,6 +145,7 @@ export class FakeHypervisor implements Hypervisor {
       accelerators: ['tcg'],
       machineTypes: ['pc-q35-7.2', 'q35'],
       cpuModel: 'qemu64',
+      processOwner: undefined,
       features: [],
     };
   }

@@ -88,6 +88,8 @@ int relay(const Config& config) {
 
 int main(int argc, char** argv) {
   fillStandardDescriptors();
+  // Whatever the starter left open would otherwise stay open for as long as the transfer lasts.
+  ::close_range(STDERR_FILENO + 1, ~0U, 0);
   const std::span<char*> arguments(argv, static_cast<std::size_t>(argc));
   if (arguments.size() == 2 && std::string_view(arguments[1]) == "--version") {
     print(STDOUT_FILENO, "novacron-streamer " STREAMER_VERSION ", protocol 1\n");

@@ -9,12 +9,6 @@ using namespace test;
 
 namespace {
 
-#ifdef STREAMER_SANITIZED
-constexpr std::size_t kLarge = 16 << 20;
-#else
-constexpr std::size_t kLarge = 96 << 20;
-#endif
-
 PairSettings proxied() {
   PairSettings settings;
   settings.throughProxy = true;
@@ -29,10 +23,12 @@ void awaitForwarded(Pair& pair, std::uint64_t more) {
 }  // namespace
 
 TEST("lanes cut again and again in mid-transfer lose nothing") {
-  Pair pair(proxied());
-  exchange(pair.connect("ram"), randomBytes(kLarge, 1), randomBytes(kLarge / 2, 2), [&] {
+  PairSettings settings = proxied();
+  settings.source.bandwidth = settings.destination.bandwidth = 24 << 20;
+  Pair pair(settings);
+  exchange(pair.connect("ram"), randomBytes(24 << 20, 1), randomBytes(12 << 20, 2), [&] {
     for (int i = 0; i < 5; ++i) {
-      awaitForwarded(pair, kLarge / 12);
+      awaitForwarded(pair, 2 << 20);
       if (i % 2 == 0) {
         pair.proxy().cutOne();
       } else {
@@ -44,19 +40,23 @@ TEST("lanes cut again and again in mid-transfer lose nothing") {
 }
 
 TEST("garbage in a lane costs the lane and nothing else") {
-  Pair pair(proxied());
-  exchange(pair.connect("ram"), randomBytes(kLarge, 1), randomBytes(kLarge / 4, 2), [&] {
-    awaitForwarded(pair, kLarge / 16);
+  PairSettings settings = proxied();
+  settings.source.bandwidth = settings.destination.bandwidth = 12 << 20;  // slow enough to hit it in its middle
+  Pair pair(settings);
+  exchange(pair.connect("ram"), randomBytes(12 << 20, 1), randomBytes(6 << 20, 2), [&] {
+    awaitForwarded(pair, 1 << 20);
     pair.proxy().injectGarbage();
-    awaitForwarded(pair, kLarge / 16);
+    awaitForwarded(pair, 1 << 20);
     pair.proxy().injectGarbage();
   });
 }
 
 TEST("a silent link stalls the transfer and it goes on afterwards") {
-  Pair pair(proxied());
-  exchange(pair.connect("ram"), randomBytes(kLarge, 1), randomBytes(1000, 2), [&] {
-    awaitForwarded(pair, kLarge / 8);
+  PairSettings settings = proxied();
+  settings.source.bandwidth = 24 << 20;
+  Pair pair(settings);
+  exchange(pair.connect("ram"), randomBytes(24 << 20, 1), randomBytes(1000, 2), [&] {
+    awaitForwarded(pair, 2 << 20);
     pair.proxy().setMode(ChaosProxy::Mode::stall);
     // Nobody says that the link is gone: the pings have to find out.
     pair.source().awaitState("reconnecting");
@@ -149,8 +149,10 @@ TEST("a destination nobody reaches is PEER_UNREACHABLE") {
 }
 
 TEST("a stopped process resumes its transfer when it goes on") {
-  Pair pair;
-  exchange(pair.connect("ram"), randomBytes(kLarge, 1), "ok", [&] {
+  PairSettings settings;
+  settings.source.bandwidth = 24 << 20;
+  Pair pair(settings);
+  exchange(pair.connect("ram"), randomBytes(24 << 20, 1), "ok", [&] {
     await("bytes", [&] { return number(pair.source().status(), "rawBytesSent") > 0; });
     pair.destination().process().signal(SIGSTOP);
     pair.source().awaitState("reconnecting");

@@ -135,7 +135,10 @@ TEST("a block that is ready early goes before one that is still compressed") {
   CHECK_EQUAL(sender.nextWaiting()->header.sequence, slow + 1);
   sender.sent(1, 30);
   CHECK(!sender.hasWaiting());
+  CHECK(!sender.nextFillsGap());
   sender.ready(slow, Codec::none, Buffer(100));
+  // The peer cannot consume the one that is there already, so a full window must not hold this one back.
+  CHECK(sender.nextFillsGap());
   CHECK_EQUAL(sender.nextWaiting()->header.sequence, slow);
 }
 

@@ -1,5 +1,5 @@
 import { delay } from '../../core/delay.ts';
-import { AgentError } from '../../core/errors.ts';
+import { AgentError, hasReason } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { TaskGroup } from '../../core/task-group.ts';
@@ -117,7 +117,7 @@ export class Arrivals {
       if (!patient || performance.now() < deadlineMs) continue;
       patient = false;
       log.warn({ migrationId: record.id }, 'libvirt keeps a VM whose source is gone; removing it');
-      await hypervisor.destroy(record.vmUid, brief(signal));
+      await hypervisor.destroy(record.vmUid, brief(signal)).catch(unlessGone);
       await hypervisor.undefine(record.vmUid, brief(signal));
     }
   }
@@ -184,6 +184,10 @@ export function pastSwitchover(record: MigrationRecord): AgentError {
     `Cannot call off migration ${record.id}: VM ${record.vmName} has arrived`,
     { metadata: { migrationId: record.id } },
   );
+}
+
+function unlessGone(error: unknown): void {
+  if (!hasReason(error, 'VM_NOT_FOUND')) throw error;
 }
 
 function brief(signal: AbortSignal): AbortSignal {

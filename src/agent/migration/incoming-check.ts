@@ -27,11 +27,14 @@ export async function checkIncoming(
   const blockers = hostBlockers(incoming, info, options);
   const { definition } = incoming;
   const here = await options.hypervisor.find(definition.uid, signal);
+  // The list is a little old: a VM that has just left may still be in it.
   const sameName = options
     .listVms()
     .find(
       (vm) =>
-        vm.definition.namespace === definition.namespace && vm.definition.name === definition.name,
+        vm.definition.uid !== definition.uid &&
+        vm.definition.namespace === definition.namespace &&
+        vm.definition.name === definition.name,
     );
   if (here !== undefined || sameName !== undefined) {
     blockers.push({

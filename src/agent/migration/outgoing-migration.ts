@@ -90,7 +90,8 @@ export class OutgoingMigration {
   }
 
   async #prepare(peer: Peer, incoming: IncomingVm, signal: AbortSignal): Promise<void> {
-    const { transfers, defaults } = this.#context.options;
+    const { hypervisor, transfers, defaults } = this.#context.options;
+    const { processOwner } = await hypervisor.getInfo(signal);
     const { transferToken, spec } = this.#context.record;
     const destination = await peer.prepare(
       { migrationId: this.id, incoming, transferToken },
@@ -105,8 +106,8 @@ export class OutgoingMigration {
         connect: destination,
         bandwidthBytesPerSecond: spec?.bandwidthBytesPerSecond || defaults.bandwidthBytesPerSecond,
         services: [
-          this.#service(LIBVIRT_SERVICE, 'interactive'),
-          this.#service(MEMORY_SERVICE, 'bulk'),
+          { ...this.#service(LIBVIRT_SERVICE), priority: 'interactive' },
+          { ...this.#service(MEMORY_SERVICE), priority: 'bulk', owner: processOwner },
         ],
       },
       signal,
@@ -114,8 +115,8 @@ export class OutgoingMigration {
     signal.throwIfAborted();
   }
 
-  #service(name: string, priority: 'interactive' | 'bulk') {
-    return { name, path: this.#context.options.transfers.socketPath(this.id, name), priority };
+  #service(name: string): { readonly name: string; readonly path: string } {
+    return { name, path: this.#context.options.transfers.socketPath(this.id, name) };
   }
 
   /** True if the hypervisor says that the VM runs at the destination and is gone here. */

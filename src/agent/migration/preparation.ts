@@ -123,8 +123,9 @@ export class Preparation {
     }
   }
 
-  #startTransfer(record: MigrationRecord, signal: AbortSignal): Promise<TransferStatus> {
-    const { transfers, libvirtSocket } = this.#options;
+  async #startTransfer(record: MigrationRecord, signal: AbortSignal): Promise<TransferStatus> {
+    const { hypervisor, transfers, libvirtSocket } = this.#options;
+    const { processOwner } = await hypervisor.getInfo(signal);
     return transfers.start(
       {
         id: record.id,
@@ -140,6 +141,7 @@ export class Preparation {
             name: MEMORY_SERVICE,
             path: transfers.socketPath(record.id, MEMORY_SERVICE),
             priority: 'bulk',
+            owner: processOwner,
           },
         ],
       },

@@ -1,5 +1,5 @@
 import { delay } from '../../core/delay.ts';
-import type { Reason } from '../../core/errors.ts';
+import { hasReason, type Reason } from '../../core/errors.ts';
 import type { OutgoingContext } from './outgoing-context.ts';
 import { judge, type LocalView, localView, type PeerView } from './outcome.ts';
 import type { Peer } from './peers.ts';
@@ -98,16 +98,21 @@ async function viewLocal(context: OutgoingContext, signal: AbortSignal): Promise
   const { hypervisor } = context.options;
   const uid = context.record.vmUid;
   try {
+    // The job first: a VM that was looked at before its job ended may have been stopped by it since.
+    const job = await hypervisor.getJob(uid, context.brief(signal)).catch(undefinedIfGone);
     const vm = await hypervisor.find(uid, context.brief(signal));
     // libvirt says so of a guest that it had stopped for the switchover; the event of it may have been lost.
     if (vm?.stateReason === 'migration-canceled') context.mayHaveSwitchedOver = true;
-    const job = vm === undefined ? undefined : await hypervisor.getJob(uid, context.brief(signal));
     return localView(vm, job);
   } catch (error) {
     signal.throwIfAborted();
     context.log.debug({ err: error }, 'Cannot look at the VM here');
     return 'unreachable';
   }
+}
+
+function undefinedIfGone(error: unknown): undefined {
+  if (!hasReason(error, 'VM_NOT_FOUND')) throw error;
 }
 
 async function viewPeer(

@@ -1,6 +1,6 @@
 import {
-  ConditionStatus,
   type Condition as ConditionMessage,
+  ConditionStatus,
   type ReportOrigin as ReportOriginMessage,
   type VirtualMachineRef,
   type WatchCursor as WatchCursorMessage,

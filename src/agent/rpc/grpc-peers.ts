@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { AgentClient } from '../../client/agent-client.ts';
-import { AgentError } from '../../core/errors.ts';
+import { AgentError, hasReason, type Reason } from '../../core/errors.ts';
 import type { Peer, Peers } from '../migration/peers.ts';
 import type { Certificates } from './certificates.ts';
 import {
@@ -19,6 +19,8 @@ const RETRY_WINDOW_MS = 2_000;
 const RETRY_INTERVAL_MS = 200;
 
 const MAX_PEERS = 256;
+
+const NO_ANSWER: readonly Reason[] = ['AGENT_UNREACHABLE', 'DEADLINE_EXCEEDED'];
 
 export interface GrpcPeersOptions {
   /** HOST:PORT by node name. */
@@ -158,7 +160,8 @@ class GrpcPeer implements Peer {
         return await work(await this.#connected(), { signal, deadlineMs: deadlineMs - elapsedMs });
       } catch (error) {
         signal.throwIfAborted();
-        if (!isLostConnection(error) || elapsedMs > RETRY_WINDOW_MS) throw this.#explain(error);
+        if (!hasReason(error, 'AGENT_UNREACHABLE') || elapsedMs > RETRY_WINDOW_MS)
+          throw this.#explain(error);
       }
       await delay(RETRY_INTERVAL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
@@ -189,25 +192,22 @@ class GrpcPeer implements Peer {
       violations,
       ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
     };
-    switch (metadata['grpcStatus']) {
-      case undefined:
-        return new AgentError(error.reason, `Node ${this.nodeName}: ${message}`, options);
-      case 'UNIMPLEMENTED':
-        return new AgentError(
-          'PEER_INCOMPATIBLE',
-          `Node ${this.nodeName} does not know this call: its agent is of another version`,
-          options,
-        );
-      default:
-        return new AgentError(
-          'PEER_UNREACHABLE',
-          `Cannot reach the agent of node ${this.nodeName}: ${message}; check that it runs, that the address is right, and that its certificate and ours come from the same CA and name the right nodes`,
-          options,
-        );
+    const status = metadata['grpcStatus'];
+    if (status === 'UNIMPLEMENTED') {
+      return new AgentError(
+        'PEER_INCOMPATIBLE',
+        `Node ${this.nodeName} does not know this call: its agent is of another version`,
+        options,
+      );
     }
+    const isAnswer = status === undefined && !NO_ANSWER.includes(error.reason);
+    if (isAnswer) {
+      return new AgentError(error.reason, `Node ${this.nodeName}: ${message}`, options);
+    }
+    return new AgentError(
+      'PEER_UNREACHABLE',
+      `Cannot reach the agent of node ${this.nodeName}: ${message}; check that it runs, that the address is right, and that its certificate and ours come from the same CA and name the right nodes`,
+      options,
+    );
   }
-}
-
-function isLostConnection(error: unknown): boolean {
-  return error instanceof AgentError && error.metadata['grpcStatus'] === 'UNAVAILABLE';
 }

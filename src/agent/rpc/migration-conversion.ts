@@ -1,11 +1,12 @@
+import { toDuration } from '../../client/time.ts';
 import type { Duration } from '../../gen/google/protobuf/duration.ts';
 import {
   type Migration as MigrationMessage,
-  MigrationPhase as PhaseNumber,
   type MigrationProgress as MigrationProgressMessage,
   type MigrationResult as MigrationResultMessage,
   MigrationRole,
   type MigrationSpec as MigrationSpecMessage,
+  MigrationPhase as PhaseNumber,
   type PlanMigrationResponse,
 } from '../../gen/novacron/agent/v1/migration.ts';
 import type {
@@ -19,7 +20,7 @@ import type { MigrationPhase } from '../migration/states.ts';
 import { fromRef, toOrigin, toRef } from './common-conversion.ts';
 import { toUint32, toUint64 } from './count-conversion.ts';
 import type { FieldChecks } from './field-checks.ts';
-import { fromDuration, toDuration, toTimestamp } from './time-conversion.ts';
+import { fromDuration, toTimestamp } from './time-conversion.ts';
 
 const MAX_DOWNTIME_MS = 60_000;
 // The longest that a timer of Node's can wait is just under 25 days.

@@ -4,8 +4,8 @@ import {
   type GetIncomingResponse,
   type IncomingBlocker as IncomingBlockerMessage,
   IncomingOutcome,
-  IncomingState as StateNumber,
   type IncomingVirtualMachine,
+  IncomingState as StateNumber,
 } from '../../gen/novacron/agent/v1/peer.ts';
 import {
   VirtualMachine,

@@ -22,6 +22,7 @@ import { nodeHandlers } from './node-handlers.ts';
 import { peerHandlers } from './peer-handlers.ts';
 import type { RpcObserver } from './rpc-observer.ts';
 import { listenTls, parseListenAddress } from './tls-listener.ts';
+import { MAX_RESPONSE_BYTES } from './unary.ts';
 import { listenUnix } from './unix-listener.ts';
 import { virtualMachineHandlers } from './virtual-machine-handlers.ts';
 
@@ -41,7 +42,6 @@ export interface RpcServerOptions {
 
 // Enough for any request; answers may be larger (a list of VMs with long annotations).
 const MAX_REQUEST_BYTES = 4 * 1024 ** 2;
-const MAX_RESPONSE_BYTES = 64 * 1024 ** 2;
 
 const SERVER_OPTIONS = {
   'grpc.max_receive_message_length': MAX_REQUEST_BYTES,

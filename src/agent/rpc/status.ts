@@ -1,4 +1,6 @@
-import { Metadata, status as Code } from '@grpc/grpc-js';
+import { status as Code, Metadata } from '@grpc/grpc-js';
+import { toDuration } from '../../client/time.ts';
+import { AgentError, type ErrorKind, type FieldViolation, type Reason } from '../../core/errors.ts';
 import { Any } from '../../gen/google/protobuf/any.ts';
 import {
   BadRequest,
@@ -7,14 +9,12 @@ import {
   RetryInfo,
 } from '../../gen/google/rpc/error_details.ts';
 import { Status } from '../../gen/google/rpc/status.ts';
-import { AgentError, type ErrorKind, type FieldViolation, type Reason } from '../../core/errors.ts';
-import { toDuration } from './time-conversion.ts';
 
 /** Defines the reasons in google.rpc.ErrorInfo. */
 const ERROR_DOMAIN = 'agent.novacron.dev';
 
 /** Reasons that only the edge gives; with REASONS they are all that a caller can meet. */
-export const EDGE_REASONS = ['CANCELLED', 'DEADLINE_EXCEEDED', 'INTERNAL'] as const;
+export const EDGE_REASONS = ['CANCELLED'] as const;
 type EdgeReason = (typeof EDGE_REASONS)[number];
 
 const CODE_BY_KIND = {

@@ -6,7 +6,7 @@ import { type CallContext, OpenCall, untilAborted } from './call-context.ts';
 import { logCall } from './call-log.ts';
 import type { Calls } from './calls.ts';
 import { toStatus } from './status.ts';
-import { type RpcMethod, readRequest } from './unary.ts';
+import { type RpcMethod, readRequest, writeResponse } from './unary.ts';
 
 export type StreamHandler<Request, Response> = (
   request: Request,
@@ -58,7 +58,7 @@ export function serverStream<Request, Response>(
   }
 
   async function* encode(messages: AsyncIterable<Response>): AsyncIterable<Buffer> {
-    for await (const message of messages) yield method.responseSerialize(message);
+    for await (const message of messages) yield writeResponse(method, message);
   }
 }
 

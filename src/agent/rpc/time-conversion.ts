@@ -1,15 +1,9 @@
+import { durationMs, timestampMs } from '../../client/time.ts';
 import type { Duration } from '../../gen/google/protobuf/duration.ts';
 import type { Timestamp } from '../../gen/google/protobuf/timestamp.ts';
 
 const MS_PER_SECOND = 1_000;
 const NANOS_PER_MS = 1_000_000;
-
-export function toDuration(milliseconds: number): Duration {
-  const whole = Number.isFinite(milliseconds) ? milliseconds : 0;
-  const seconds = Math.trunc(whole / MS_PER_SECOND);
-  const nanos = Math.trunc((whole - seconds * MS_PER_SECOND) * NANOS_PER_MS);
-  return { seconds: BigInt(seconds), nanos };
-}
 
 /** Milliseconds since 1970 as a Timestamp, whose nanoseconds are never negative. */
 export function toTimestamp(atMs: number): Timestamp {
@@ -26,7 +20,7 @@ export function fromDuration(duration: Duration): number | undefined {
   const wellFormed = Math.abs(nanos) < 1_000_000_000;
   const oneSign = seconds === 0n || nanos === 0 || seconds > 0n === nanos > 0;
   if (!inRange || !wellFormed || !oneSign) return undefined;
-  return Number(seconds) * MS_PER_SECOND + nanos / NANOS_PER_MS;
+  return durationMs(duration);
 }
 
 /** Undefined for a timestamp outside of the years 1 to 9999 or with odd nanoseconds. */
@@ -34,5 +28,5 @@ export function fromTimestamp(timestamp: Timestamp): number | undefined {
   const { seconds, nanos } = timestamp;
   const inRange = seconds >= -62_135_596_800n && seconds <= 253_402_300_799n;
   if (!inRange || nanos < 0 || nanos >= 1_000_000_000) return undefined;
-  return Number(seconds) * MS_PER_SECOND + Math.trunc(nanos / NANOS_PER_MS);
+  return Math.trunc(timestampMs(timestamp));
 }

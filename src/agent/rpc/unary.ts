@@ -1,4 +1,4 @@
-import type { handleUnaryCall, sendUnaryData, ServerUnaryCall } from '@grpc/grpc-js';
+import type { handleUnaryCall, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js';
 import { AgentError } from '../../core/errors.ts';
 import { withLogFields } from '../../core/logger.ts';
 import { type CallContext, OpenCall, untilAborted } from './call-context.ts';
@@ -8,6 +8,9 @@ import { toStatus } from './status.ts';
 
 /** For calls whose caller has set no deadline. */
 const DEFAULT_TIMEOUT_MS = 60_000;
+
+/** More than 1,000 VMs with long annotations. Clients take no more than this either. */
+export const MAX_RESPONSE_BYTES = 64 * 1024 ** 2;
 
 /** One method of a generated service. */
 export interface RpcMethod<Request, Response> {
@@ -45,7 +48,7 @@ export function unary<Request, Response>(
     const { requestId, signal } = open;
     const work = withLogFields({ requestId }, async () => {
       const response = await handler(readRequest(method, call.request), open);
-      return method.responseSerialize(response);
+      return writeResponse(method, response);
     });
     try {
       using _ = open;
@@ -69,4 +72,17 @@ export function readRequest<Request>(method: RpcMethod<Request, never>, bytes: B
       cause: error,
     });
   }
+}
+
+/** The gRPC library would refuse to send a larger one without saying so in our words. */
+export function writeResponse<Request, Response>(
+  method: RpcMethod<Request, Response>,
+  response: Response,
+): Buffer {
+  const bytes = method.responseSerialize(response);
+  if (bytes.length <= MAX_RESPONSE_BYTES) return bytes;
+  throw new AgentError(
+    'RESPONSE_TOO_LARGE',
+    `The response of ${method.path} has ${bytes.length} bytes, of at most ${MAX_RESPONSE_BYTES}`,
+  );
 }

@@ -8,8 +8,8 @@ import type { ReportOrigin, WatchCursor, WatchEvent } from '../report-origin.ts'
 import { CpuUsage } from './cpu-usage.ts';
 import { EventLog } from './event-log.ts';
 import type { Vm, VmFilter } from './vm.ts';
-import { type VmContext, phaseOf } from './vm-phase.ts';
 import { conditionsOf } from './vm-conditions.ts';
+import { phaseOf, type VmContext } from './vm-phase.ts';
 
 /** Counts changes and says where a report comes from. */
 export interface Origins {
@@ -121,6 +121,7 @@ export class VmInventory {
     signal: AbortSignal,
   ): AsyncGenerator<WatchEvent<Vm>, void, undefined> {
     const origin = this.#options.origins.current();
+    const newest = this.#changes.newestRevision;
     let revision: number;
     if (cursor !== undefined && this.#changes.canContinueFrom(cursor)) {
       revision = cursor.revision;
@@ -130,10 +131,19 @@ export class VmInventory {
       for (const vm of this.list(filter).toSorted(byRevision)) {
         yield { type: 'added', object: vm, origin: { ...origin, revision: vm.origin.revision } };
       }
-      yield { type: 'synced', origin };
     }
+    const synced = {
+      type: 'synced',
+      origin: { ...origin, revision: Math.max(revision, newest) },
+    } as const;
+    let isSynced = revision >= newest;
+    if (isSynced) yield synced;
     for await (const event of this.#changes.follow(revision, signal)) {
       if (event.type === 'synced' || matches(event.object, filter)) yield event;
+      if (!isSynced && event.origin.revision >= newest) {
+        isSynced = true;
+        yield synced;
+      }
     }
   }
 

@@ -1,8 +1,9 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { addConnectionOptions, connectionOptions } from '../agent-connection.ts';
 import { durationArgument } from '../argument-parsers.ts';
 import type { CliIo } from '../cli-io.ts';
 import { EXIT_CODES, Exit } from '../exit-codes.ts';
+import { textOutputOption } from '../output-format.ts';
 
 interface DoctorCommandOptions {
   readonly agentConfig: string;
@@ -26,11 +27,7 @@ export function addDoctorCommand(parent: Command, io: CliIo): Command {
       durationArgument,
       DEFAULT_CHECK_TIMEOUT_MS,
     )
-    .addOption(
-      new Option('-o, --output <format>', 'how to print it')
-        .choices(['text', 'json'])
-        .default('text'),
-    );
+    .addOption(textOutputOption());
   addConnectionOptions(command).addHelpText(
     'after',
     `

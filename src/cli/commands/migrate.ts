@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import type { MigrationSpecInput } from '../../client/migration-calls.ts';
+import { hasReason } from '../../core/errors.ts';
 import { addConnectionOptions, connectionOptions, withAgent } from '../agent-connection.ts';
 import {
   durationArgument,
@@ -132,9 +133,7 @@ async function migrate(
 
 /** After these nobody knows whether the agent has received the request. */
 function mayHaveStarted(error: unknown): boolean {
-  if (error instanceof Interrupted) return true;
-  const { metadata } = error as { readonly metadata?: Readonly<Record<string, string>> };
-  return metadata?.['grpcStatus'] === 'DEADLINE_EXCEEDED';
+  return error instanceof Interrupted || hasReason(error, 'DEADLINE_EXCEEDED');
 }
 
 async function specOf(name: string, options: MigrateOptions): Promise<MigrationSpecInput> {

@@ -1,7 +1,8 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { addConnectionOptions, withAgent } from '../agent-connection.ts';
 import type { CliIo } from '../cli-io.ts';
 import { errorReport } from '../error-report.ts';
+import { textOutputOption } from '../output-format.ts';
 import { ownVersion } from '../own-version.ts';
 
 export function addVersionCommand(parent: Command, io: CliIo): Command {
@@ -9,11 +10,7 @@ export function addVersionCommand(parent: Command, io: CliIo): Command {
     .command('version')
     .description('Prints the versions of novactl and of the agent that it talks to.')
     .option('--client', "only novactl's own; asks no agent")
-    .addOption(
-      new Option('-o, --output <format>', 'how to print it')
-        .choices(['text', 'json'])
-        .default('text'),
-    );
+    .addOption(textOutputOption());
   addConnectionOptions(command).addHelpText(
     'after',
     `

@@ -1,5 +1,5 @@
-import type { Accelerator, HypervisorInfo } from '../hypervisor.ts';
-import { parseXml } from './domain-xml/xml-parser.ts';
+import type { Accelerator, FileOwner, HypervisorInfo } from '../hypervisor.ts';
+import { parseXml, type XmlElement } from './domain-xml/xml-parser.ts';
 import { attributeOf, childrenOf, findElement, textOf } from './domain-xml/xml-query.ts';
 import type { HostRecord } from './host-operations.ts';
 
@@ -29,8 +29,18 @@ export function toHypervisorInfo(record: HostRecord): HypervisorInfo {
       .filter((accelerator) => accelerator !== undefined),
     machineTypes: childrenOf(guest, 'machine').map((element) => textOf(element) ?? ''),
     cpuModel: textOf(findElement(cpu, 'model')) ?? '',
+    processOwner: readProcessOwner(host),
     features: record.features,
   };
+}
+
+/** The DAC security model's label is what libvirt runs QEMU as: "+64055:+107", numbers even where names are configured. */
+function readProcessOwner(host: XmlElement | undefined): FileOwner | undefined {
+  const dac = childrenOf(host, 'secmodel').find(
+    (model) => textOf(findElement(model, 'model')) === 'dac',
+  );
+  const label = /^\+?(\d+):\+?(\d+)$/.exec(textOf(findElement(dac, 'baselabel')) ?? '');
+  return label === null ? undefined : { uid: Number(label[1]), gid: Number(label[2]) };
 }
 
 /** libvirt writes 9.0.1 as 9000001. */

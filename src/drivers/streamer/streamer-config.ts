@@ -45,7 +45,10 @@ export function streamerConfig(
     lanes: settings.lanes,
     compression: { mode: settings.compression, level: COMPRESSION_LEVEL },
     bandwidthBytesPerSecond: request.bandwidthBytesPerSecond,
-    services: request.services,
+    // At the destination the socket is not the streamer's own.
+    services: request.services.map(({ owner, ...service }) =>
+      request.role === 'source' && owner !== undefined ? { ...service, owner } : service,
+    ),
     reconnectTimeoutMs: settings.reconnectTimeoutMs,
     firstChannelTimeoutMs: FIRST_CHANNEL_TIMEOUT_MS,
     lingerMs: LINGER_MS,

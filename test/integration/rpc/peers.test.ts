@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, beforeEach, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import type { Peer } from '../../../src/agent/migration/peers.ts';
 import { Certificates } from '../../../src/agent/rpc/certificates.ts';

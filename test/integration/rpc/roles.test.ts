@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type Client, status as Code, type ServiceError } from '@grpc/grpc-js';
 import { METHOD_RULES } from '../../../src/agent/rpc/authorization.ts';
-import { type Failure, readFailure, RpcHarness } from './rpc-harness.ts';
+import { type Failure, RpcHarness, readFailure } from './rpc-harness.ts';
 
 let harness: RpcHarness;
 before(async () => {

@@ -1,12 +1,12 @@
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createSecureContext, type SecureVersion } from 'node:tls';
-import { readFileSync } from 'node:fs';
 import { Client, credentials, type Metadata, type ServiceError } from '@grpc/grpc-js';
 import { pino } from 'pino';
-import { Certificates as LabCertificates, type Credentials } from '../../../lab/certificates.ts';
+import { type Credentials, Certificates as LabCertificates } from '../../../lab/certificates.ts';
 import { Certificates } from '../../../src/agent/rpc/certificates.ts';
 import type { RpcObserver } from '../../../src/agent/rpc/rpc-observer.ts';
 import { RpcServer } from '../../../src/agent/rpc/rpc-server.ts';

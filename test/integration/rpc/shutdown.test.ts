@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import net from 'node:net';
 import { test } from 'node:test';
 import { status as Code, type ServiceError } from '@grpc/grpc-js';
-import { call, type Failure, failure, readFailure, RpcHarness, until } from './rpc-harness.ts';
+import { call, type Failure, failure, RpcHarness, readFailure, until } from './rpc-harness.ts';
 
 const web = { ref: { namespace: '', name: 'web', uid: '' } };
 

@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import http2 from 'node:http2';
 import net from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, beforeEach, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type ClientReadableStream, status as Code, type ServiceError } from '@grpc/grpc-js';
 import { AgentError } from '../../../src/core/errors.ts';
 import {
   GetConsoleLogRequest,
   WatchVirtualMachinesRequest,
 } from '../../../src/gen/novacron/agent/v1/virtual_machine.ts';
-import { type Failure, readFailure, RpcHarness, until } from './rpc-harness.ts';
 import { MIGRATION_ID } from '../../fakes/fake-migration-service.ts';
 import { makeVm, ORIGIN } from '../../fakes/fake-vm-service.ts';
+import { type Failure, RpcHarness, readFailure, until } from './rpc-harness.ts';
 
 let harness: RpcHarness;
 let local: ReturnType<RpcHarness['clients']>;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import http2 from 'node:http2';
@@ -6,10 +7,9 @@ import net from 'node:net';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import tls from 'node:tls';
-import { X509Certificate } from 'node:crypto';
 import { status as Code } from '@grpc/grpc-js';
-import { Certificates as LabCertificates, type Credentials } from '../../../lab/certificates.ts';
 import { pino } from 'pino';
+import { type Credentials, Certificates as LabCertificates } from '../../../lab/certificates.ts';
 import { Certificates } from '../../../src/agent/rpc/certificates.ts';
 import { listenTls } from '../../../src/agent/rpc/tls-listener.ts';
 import { hasReason } from '../../../src/core/errors.ts';

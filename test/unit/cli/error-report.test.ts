@@ -31,8 +31,10 @@ test('violations that the message does not tell are listed', () => {
 });
 
 test('an unreachable agent is told from an unreachable peer', () => {
-  const own = new AgentError('PEER_UNREACHABLE', '', { metadata: { grpcStatus: 'UNAVAILABLE' } });
-  assert.match(hintFor(own) ?? '', /systemctl status novacron-agent.*kubectl/);
+  assert.match(
+    hintFor(new AgentError('AGENT_UNREACHABLE', '')) ?? '',
+    /systemctl status novacron-agent.*kubectl/,
+  );
   assert.match(hintFor(new AgentError('PEER_UNREACHABLE', '')) ?? '', /other node/);
 });
 

@@ -27,6 +27,7 @@ function migration(phase: MigrationPhase, fractionDone: number): Migration {
         dirtyBytesPerSecond: 12n * MIB,
         iteration: 2,
         estimatedTimeLeft: { seconds: 4n, nanos: 200_000_000 },
+        wireBytes: 128n * MIB,
         fractionDone,
       },
     },
@@ -44,18 +45,32 @@ test('a bar never overflows', () => {
 test('the line has everything one asks for', () => {
   assert.equal(
     progressLine(COPYING, 200),
-    'Copying        [##########----------]  50%  256Mi of 512Mi  110Mi/s  dirty 12Mi/s  pass 2  about 4.2s left',
+    'Copying  [##########----------]  50%  256Mi/512Mi  110Mi/s  dirty 12Mi/s  pass 2  4.2s left  128Mi on the wire',
+  );
+});
+
+test('where there is less room, the bar gives way, then the bytes on the wire, and never the figures', () => {
+  assert.equal(
+    progressLine(COPYING, 80),
+    'Copying  [###---]  50%  256Mi/512Mi  110Mi/s  dirty 12Mi/s  pass 2  4.2s left',
   );
 });
 
 test('the line never wraps', () => {
-  assert.equal(progressLine(COPYING, 40).length, 39);
+  for (let columns = 0; columns < 130; columns++) {
+    assert.ok(progressLine(COPYING, columns).length <= Math.max(0, columns - 3), `${columns}`);
+  }
+});
+
+test('time left is not shown while nobody knows it', () => {
+  const progress = { memoryTotalBytes: 512n * MIB };
+  assert.doesNotMatch(progressLogLine(Migration.create({ status: { progress } })), /left/);
 });
 
 test('the line of a log is not cut', () => {
   assert.equal(
     progressLogLine(COPYING),
-    'Copying, 50%, 256Mi of 512Mi, 110Mi/s, dirty 12Mi/s, pass 2, about 4.2s left',
+    'Copying, 50%, 256Mi/512Mi, 110Mi/s, dirty 12Mi/s, pass 2, 4.2s left, 128Mi on the wire',
   );
 });
 
@@ -107,14 +122,41 @@ test('a terminal gets one line that is drawn again', () => {
   assert.ok(!output.text.includes('\n'));
 });
 
-test('a log gets a line for each phase and otherwise one in five seconds', () => {
+test('a log gets two lines a second at the most, the last of them with the newest figures', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
   const output = new FakeOutput();
-  let nowMs = 0;
-  const printer = new ProgressPrinter(output, () => nowMs);
-  for (nowMs of [0, 1_000, 4_000, 5_000]) printer.show(COPYING);
-  printer.show(migration(MigrationPhase.MIGRATION_PHASE_SWITCHING_OVER, 0.9));
-  assert.deepEqual(
-    output.text.split('\n').map((line) => line.split(',')[0]),
-    ['Copying', 'Copying', 'SwitchingOver', ''],
-  );
+  const printer = new ProgressPrinter(output);
+  for (const done of [0.1, 0.2, 0.3]) {
+    printer.show(migration(MigrationPhase.MIGRATION_PHASE_COPYING, done));
+    t.mock.timers.tick(100);
+  }
+  assert.deepEqual(percentages(output), ['10%']);
+  t.mock.timers.tick(300);
+  assert.deepEqual(percentages(output), ['10%', '30%']);
 });
+
+test('a log gets no line that says what the last one said', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const output = new FakeOutput();
+  const printer = new ProgressPrinter(output);
+  for (let count = 0; count < 20; count++) {
+    printer.show(COPYING);
+    t.mock.timers.tick(500);
+  }
+  assert.deepEqual(percentages(output), ['50%']);
+});
+
+test('after the end nothing more is written to a log', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const output = new FakeOutput();
+  const printer = new ProgressPrinter(output);
+  printer.show(COPYING);
+  printer.show(migration(MigrationPhase.MIGRATION_PHASE_SWITCHING_OVER, 0.9));
+  printer.clear();
+  t.mock.timers.tick(1_000);
+  assert.deepEqual(percentages(output), ['50%']);
+});
+
+function percentages(output: FakeOutput): string[] {
+  return output.text.split('\n').flatMap((line) => line.match(/\d+%/) ?? []);
+}

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Heartbeat } from '../../../lab/console-watcher.ts';
-import { findSwitchover, isVerifiedAfterArrival } from '../../../lab/switchover.ts';
+import { checkMemory, findSwitchover } from '../../../lab/switchover.ts';
 
 function heard(counts: readonly number[], startMs: number): Heartbeat[] {
   return counts.map((count, index) => ({ count, atMs: startMs + index * 10, rewrites: 0 }));
@@ -53,11 +53,18 @@ test('nothing is known before both nodes have heard the guest', () => {
 });
 
 test('memory is verified by a check that began after the arrival, so the first to end does not count', () => {
-  assert.equal(isVerifiedAfterArrival({ passes: [1], bad: 0, alarms: [] }), false);
-  assert.equal(isVerifiedAfterArrival({ passes: [1, 2], bad: 0, alarms: [] }), true);
+  assert.equal(checkMemory({ passes: [1], bad: 0, alarms: [] }), 'not verified');
+  assert.equal(checkMemory({ passes: [1, 2], bad: 0, alarms: [] }), 'verified');
 });
 
-test('a bad page or a panic spoils the verification', () => {
-  assert.equal(isVerifiedAfterArrival({ passes: [1, 2], bad: 1, alarms: [] }), false);
-  assert.equal(isVerifiedAfterArrival({ passes: [1, 2], bad: 0, alarms: ['Oops'] }), false);
+test('a bad page is damage, whether counted or only reported', () => {
+  assert.equal(checkMemory({ passes: [1, 2], bad: 1, alarms: [] }), 'damaged');
+  assert.equal(
+    checkMemory({ passes: [], bad: 0, alarms: ['novacron-demo bad page=7'] }),
+    'damaged',
+  );
+});
+
+test('after a panic nothing is verified', () => {
+  assert.equal(checkMemory({ passes: [1, 2], bad: 0, alarms: ['Oops'] }), 'not verified');
 });

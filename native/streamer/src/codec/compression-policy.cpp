@@ -45,7 +45,7 @@ void CompressionPolicy::encoded(Channel& channel, std::uint64_t rawBytes, std::u
   compressed_ += rawBytes;
   if (took > Duration::zero()) {
     const double rate = static_cast<double>(rawBytes) / toSeconds(took);
-    encoderRate_ = encoderRate_ == 0 ? rate : 0.9 * encoderRate_ + 0.1 * rate;
+    encoderRate_ = encoderRate_ == 0 ? rate : 0.7 * encoderRate_ + 0.3 * rate;
   }
   if (static_cast<double>(payloadBytes) > kWorthwhileRatio * static_cast<double>(rawBytes)) {
     channel.nextSkipBytes = std::clamp(channel.nextSkipBytes * 2, kFirstSkipBytes, kMaxSkipBytes);

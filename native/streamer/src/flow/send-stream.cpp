@@ -1,5 +1,7 @@
 #include "flow/send-stream.hpp"
 
+#include <algorithm>
+
 #include "flow/credit.hpp"
 
 namespace streamer {
@@ -45,6 +47,7 @@ void SendStream::sent(LaneId lane, std::uint64_t wireBytes) {
   entry.state = State::onWire;
   entry.lane = lane;
   entry.wireBytes = wireBytes;
+  sentBefore_ = std::max(sentBefore_, entry.header.sequence + 1);
   waiting_.erase(waiting_.begin());
 }
 

@@ -40,6 +40,11 @@ class SendStream {
     std::span<const std::byte> payload;
   };
   std::optional<Outgoing> nextWaiting() const;
+  /**
+   * Whether the earliest waiting frame comes before one that was sent already. The peer can consume nothing behind such a
+   * gap, so no window may hold the frame back: it would wait for an acknowledgement that waits for it.
+   */
+  bool nextFillsGap() const { return !waiting_.empty() && *waiting_.begin() < sentBefore_; }
   /** Marks the frame nextWaiting() gave as on the wire. */
   void sent(LaneId lane, std::uint64_t wireBytes);
   /** What was sent on this lane waits again. Returns the wire bytes that are no longer on the wire. */
@@ -75,6 +80,7 @@ class SendStream {
   std::deque<Entry> frames_;  // frames_[i] has sequence base_ + i
   std::set<std::uint64_t> waiting_;
   std::uint64_t base_ = 0;
+  std::uint64_t sentBefore_ = 0;  // all sequences that were ever sent are below
   std::uint64_t cost_ = 0;
   std::size_t preparing_ = 0;
 };

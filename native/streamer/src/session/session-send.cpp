@@ -98,7 +98,8 @@ Channel* Session::chooseChannel(Priority priority, bool bandwidthLeft) {
     if (channel->service().priority != priority || !channel->outgoing().hasWaiting()) continue;
     // Frames that carry no data are never held back: an END or RESET frees more than it takes.
     if (priority == Priority::bulk && channel->outgoing().nextWaiting()->header.type == FrameType::data) {
-      const bool windowLeft = channel->bytesOnWire() < channel->window().limitBytes();
+      const bool windowLeft =
+          channel->bytesOnWire() < channel->window().limitBytes() || channel->outgoing().nextFillsGap();
       windowLimited_ = windowLimited_ || !windowLeft;
       linkLimited_ = linkLimited_ || !bandwidthLeft;
       if (!windowLeft || !bandwidthLeft) {

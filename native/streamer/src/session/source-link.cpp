@@ -136,7 +136,9 @@ void SourceLink::laneLost(const Entry& entry, const LaneFailure& failure) {
   lastError_ = failure.error;
   Slot& slot = slots_[entry.index];
   slot.busy = false;
-  if (failure.final) {
+  // The peer has accepted us before. What looks like a refusal now is more likely garbage on the wire, so try on.
+  const bool doubtful = everUp_ && failure.error.code == FailureCode::tlsFailed;
+  if (failure.final && !doubtful) {
     fail(failure.error);
     return;
   }

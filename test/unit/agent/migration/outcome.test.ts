@@ -64,6 +64,8 @@ test('a VM that is here makes the destination promise first', () => {
 
 test('a VM on neither node is lost, not finished', () => {
   assert.equal(judge('absent', 'absent', true), 'lost');
+  // A destination waits for it as long as its transfer lives, which is as long as its source waits.
+  assert.equal(judge('absent', 'prepared', true), 'lost');
 });
 
 test('nothing is concluded while the hypervisor here is silent or still at it', () => {

@@ -37,7 +37,7 @@ const PACE: Pace = {
   retryMs: 1,
   retryMaxMs: 4,
   dropTimeoutMs: 5,
-  lastWordsMs: 30,
+  lastWordsMs: 100,
 };
 
 export type PeerMethod = Exclude<keyof Peer, 'nodeName'>;
@@ -75,7 +75,6 @@ export interface TestAgent {
   readonly locks: KeyLocks;
   readonly capacity: CapacityLedger;
   readonly ownership: Ownership;
-  readonly tasks: TaskGroup;
   readonly inventory: VmInventory;
 }
 
@@ -116,8 +115,8 @@ export class TestNode {
     this.agent = this.#newAgent();
     this.agent.migrations.resumeAll();
     this.agent.incoming.resumeAll();
-    const { life, inventory, tasks } = this.agent;
-    tasks.run('inventory', (signal) => inventory.run(signal));
+    const { life, inventory } = this.agent;
+    inventory.refresh(never).catch(() => undefined);
     life.death.catch(() => {
       if (this.restarts) setImmediate(() => this.boot());
     });
@@ -142,6 +141,8 @@ export class TestNode {
     const ownership = new Ownership(life.guardSync('ownership', journal.vms));
     const locks = new KeyLocks();
     const tasks = new TaskGroup(log);
+    // What a dead agent still tries has no effect; this only keeps it from trying for ever.
+    life.death.catch(() => void tasks[Symbol.asyncDispose]());
     const capacity = new CapacityLedger({ cpus: 4, memoryBytes: this.memoryBytes });
     const shutdowns = new ShutdownRequests();
     const inventory = new VmInventory({
@@ -153,7 +154,6 @@ export class TestNode {
       }),
       isStale: ({ definition }) =>
         definition !== undefined && new Ownership(journal.vms).isStale(definition),
-      resyncIntervalMs: 5,
       log,
     });
     const validate = async (): Promise<void> => {
@@ -190,7 +190,6 @@ export class TestNode {
       locks,
       capacity,
       ownership,
-      tasks,
       inventory,
     };
   }
@@ -233,7 +232,7 @@ export class TestNode {
 }
 
 /** Two nodes with a VM that runs on the first, and a migration of it that is yet to be started. */
-export class TwoNodes {
+export class TwoNodes implements Disposable {
   readonly source: TestNode;
   readonly destination: TestNode;
   readonly vm: VmDefinition;
@@ -297,12 +296,34 @@ export class TwoNodes {
     await until(`it is ${phase}`, () => this.source.record(this.id)?.phase === phase);
   }
 
+  /** Starts the migration, and leaves it in the middle of its copy; `advance` of the source's hypervisor goes on. */
+  async copying(): Promise<void> {
+    this.source.hypervisor.manualProgress = true;
+    await this.start();
+    await until('the VM is on its way', async () => {
+      return (await this.destination.find(this.vm.uid))?.state === 'incoming';
+    });
+  }
+
+  /** Starts the migration, and leaves it in its switchover; the returned function lets it go on. */
+  async switchingOver(changes: Partial<MigrationSpec> = {}): Promise<() => void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.source.hypervisor.switchoverGate = promise;
+    await this.start(changes);
+    await this.reached('switching-over');
+    return resolve;
+  }
+
   /** Nothing is left of migrations but their records, and the VM is on one node only, as it should be. */
   async assertSound(id = this.id): Promise<void> {
     const { source, destination, vm } = this;
     for (const node of [source, destination]) {
       const { journal, transfers, name } = node;
       await until(`the agent of node ${name} lives`, () => !node.agent.life.killed);
+      // A transfer that nobody connects to gives up after a while.
+      for (const { id: waiting, state } of await transfers.list(never)) {
+        if (state === 'listening') transfers.fail(waiting, 'Nobody came');
+      }
       await until(
         `node ${name} has ended its migrations`,
         () => journal.migrations.list({ activeOnly: true, limit: 9 }).length === 0,
@@ -337,6 +358,13 @@ export class TwoNodes {
   async assertRunsOn(node: TestNode): Promise<void> {
     await this.assertSound();
     assert.equal((await node.find(this.vm.uid))?.state, 'running');
+  }
+
+  [Symbol.dispose](): void {
+    for (const node of [this.source, this.destination]) {
+      node.restarts = false;
+      node.agent.life.kill();
+    }
   }
 
   /** A migration cannot outlive its transfer, nor can one end of that. */

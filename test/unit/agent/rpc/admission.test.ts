@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ServerInterceptingCallInterface } from '@grpc/grpc-js';
-import { Metadata, status as Code } from '@grpc/grpc-js';
+import { status as Code, Metadata } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import { AdmittedCalls, admission, type Gate } from '../../../../src/agent/rpc/admission.ts';
 import { LOCAL_CALLER } from '../../../../src/agent/rpc/identity.ts';

@@ -17,7 +17,6 @@ import {
 import {
   fromDuration,
   fromTimestamp,
-  toDuration,
   toTimestamp,
 } from '../../../../src/agent/rpc/time-conversion.ts';
 import {
@@ -25,6 +24,7 @@ import {
   toVirtualMachine,
 } from '../../../../src/agent/rpc/virtual-machine-conversion.ts';
 import { fromSpec, toSpec } from '../../../../src/agent/rpc/vm-spec-conversion.ts';
+import { toDuration } from '../../../../src/client/time.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import type { VmSpec } from '../../../../src/core/vm-spec.ts';
 import { Migration, MigrationSpec } from '../../../../src/gen/novacron/agent/v1/migration.ts';
@@ -36,7 +36,7 @@ import {
   VirtualMachine,
   VirtualMachineSpec,
 } from '../../../../src/gen/novacron/agent/v1/virtual_machine.ts';
-import { makeMigration, MIGRATION_SPEC } from '../../../fakes/fake-migration-service.ts';
+import { MIGRATION_SPEC, makeMigration } from '../../../fakes/fake-migration-service.ts';
 import { NODE } from '../../../fakes/fake-node-service.ts';
 import { makeVm } from '../../../fakes/fake-vm-service.ts';
 

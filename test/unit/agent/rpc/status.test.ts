@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { status as Code } from '@grpc/grpc-js';
 import { toStatus } from '../../../../src/agent/rpc/status.ts';
+import { AgentError, REASONS, type Reason } from '../../../../src/core/errors.ts';
 import { BadRequest } from '../../../../src/gen/google/rpc/error_details.ts';
 import { Status } from '../../../../src/gen/google/rpc/status.ts';
-import { AgentError, REASONS, type Reason } from '../../../../src/core/errors.ts';
 
 const never = new AbortController().signal;
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
-import { Metadata, status as Code, type ServerUnaryCall } from '@grpc/grpc-js';
+import { status as Code, Metadata, type ServerUnaryCall } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import { AdmittedCalls } from '../../../../src/agent/rpc/admission.ts';
 import { Calls } from '../../../../src/agent/rpc/calls.ts';
 import { LOCAL_CALLER } from '../../../../src/agent/rpc/identity.ts';
-import { type UnaryHandler, unary } from '../../../../src/agent/rpc/unary.ts';
+import { MAX_RESPONSE_BYTES, type UnaryHandler, unary } from '../../../../src/agent/rpc/unary.ts';
 
 const METHOD = {
   path: '/novacron.agent.v1.VirtualMachineService/StartVirtualMachine',
@@ -107,4 +107,10 @@ test('a call that did not pass the gate is refused', async () => {
     ),
   );
   assert.equal(code, Code.UNAUTHENTICATED);
+});
+
+test('a response beyond the limit is refused in our own words', async () => {
+  const { answer } = setUp(async () => 'x'.repeat(MAX_RESPONSE_BYTES + 1));
+  const { code, reason } = (await answer) as unknown as { code: number; reason: string };
+  assert.deepEqual([code, reason], [Code.RESOURCE_EXHAUSTED, 'RESPONSE_TOO_LARGE']);
 });

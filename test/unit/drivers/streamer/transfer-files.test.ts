@@ -16,7 +16,7 @@ test('a run directory that leaves no room for socket paths is refused, with how 
 
 test('a service whose socket path would be too long is refused', () => {
   const files = new TransferFiles('/run/novacron');
-  assert.equal(files.service(ID, 'ram'), `/run/novacron/transfers/${ID}/ram.sock`);
+  assert.equal(files.service(ID, 'ram'), `/run/novacron/transfers/${ID}/ram/socket`);
   assert.throws(() => files.service(ID, 'r'.repeat(80)), { reason: 'INVALID_REQUEST' });
 });
 

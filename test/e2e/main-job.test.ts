@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { waitUntil } from '../../lab/wait-until.ts';
+import { type Migration, MigrationPhase } from '../../src/client/api.ts';
+import { durationMs, timestampMs } from '../../src/client/time.ts';
+import { watchMigration } from '../../src/client/watch-migration.ts';
+import { PATIENCE_MS } from './moving-vm.ts';
+import { TwoNodes } from './two-nodes.ts';
+
+const BYTES_PER_SECOND = 8_000_000;
+
+test('a VM is made, moves while it works, is shut down and deleted, and leaves nothing', async ({
+  signal,
+}) => {
+  await using nodes = await TwoNodes.start(signal);
+  const { a, b } = nodes;
+  const vm = await nodes.bootVm(a, signal);
+  assert.equal(await vm.epochAt(a, signal), 1n);
+  using seen = vm.watch();
+
+  const migration = await vm.migrate(a, signal, { bytesPerSecond: BYTES_PER_SECOND });
+  const reports = await Array.fromAsync(
+    watchMigration(nodes.client('a'), migration.id, { signal }),
+  );
+  expectForward(reports);
+  expectPlausible(await migration.expectCompleted(signal));
+  await seen.expectArrived(b, signal);
+  await vm.expectOnlyAt(b, 2n, signal);
+  await nodes.expectNothingLeft(signal);
+
+  const listed = await list(nodes, 'b', signal);
+  assert.deepEqual(
+    listed.map(({ metadata, status }) => [metadata.name, status.phase]),
+    [[vm.name, 'Running']],
+  );
+  assert.deepEqual(await list(nodes, 'a', signal), []);
+  const text = await nodes.novactl(['--node', 'a', 'vm', 'list'], signal);
+  assert.doesNotMatch(text.stdout, new RegExp(vm.name));
+
+  // The console's log goes on where the VM is now.
+  const log = await nodes.novactl(['--node', 'b', 'vm', 'log', vm.name], signal);
+  assert.equal(log.code, 0, log.stderr);
+  assert.match(log.stdout, /novacron-demo count=\d+/);
+
+  const shutdown = await nodes.novactl(
+    ['--node', 'b', 'vm', 'shutdown', vm.name, '--wait', '--timeout', '60s'],
+    signal,
+  );
+  assert.equal(shutdown.code, 0, shutdown.stderr);
+  await seen.console(b).waitFor(
+    'The guest to power itself off',
+    PATIENCE_MS,
+    () => seen.console(b).powerOff !== undefined,
+    signal,
+  );
+  await waitUntil('Stopped', PATIENCE_MS, async () => (await list(nodes, 'b', signal))[0]?.status.phase === 'Stopped', signal);
+
+  const deleted = await nodes.novactl(['--node', 'b', 'vm', 'delete', vm.name], signal);
+  assert.equal(deleted.code, 0, deleted.stderr);
+  for (const node of nodes.lab.nodes) {
+    assert.equal(await node.libvirt.virsh(['list', '--all', '--name'], signal), '');
+  }
+  await nodes.expectNothingLeft(signal);
+});
+
+interface ListedVm {
+  readonly metadata: { readonly name: string };
+  readonly status: { readonly phase: string };
+}
+
+async function list(nodes: TwoNodes, node: string, signal: AbortSignal): Promise<ListedVm[]> {
+  const { code, stdout, stderr } = await nodes.novactl(
+    ['--node', node, 'vm', 'list', '-o', 'json'],
+    signal,
+  );
+  assert.equal(code, 0, stderr);
+  return (JSON.parse(stdout) as { items: ListedVm[] }).items;
+}
+
+/** Phases come in order, and what never runs backwards does not. */
+function expectForward(reports: readonly Migration[]): void {
+  assert.ok(reports.length > 4, `${reports.length} reports`);
+  for (const [index, { status }] of reports.entries()) {
+    const before = reports[index - 1]?.status;
+    if (before === undefined || status === undefined) continue;
+    assert.ok(status.phase >= before.phase);
+    const now = status.progress;
+    const then = before.progress;
+    assert.ok((now?.fractionDone ?? 0) >= (then?.fractionDone ?? 0));
+    assert.ok((now?.wireBytes ?? 0n) >= (then?.wireBytes ?? 0n));
+    assert.ok((now?.memoryProcessedBytes ?? 0n) >= (then?.memoryProcessedBytes ?? 0n));
+    assert.ok((now?.iteration ?? 0) >= (then?.iteration ?? 0));
+  }
+  const seen = new Set(reports.map(({ status }) => status?.phase));
+  assert.ok(seen.has(MigrationPhase.MIGRATION_PHASE_COPYING));
+  assert.equal(reports.at(-1)?.status?.progress?.fractionDone, 1);
+}
+
+function expectPlausible({ status }: Migration): void {
+  const { result, phases = [], startTime, endTime } = status ?? {};
+  const { COPYING, ...last } = {
+    COPYING: MigrationPhase.MIGRATION_PHASE_COPYING,
+    CLEANING_UP: MigrationPhase.MIGRATION_PHASE_CLEANING_UP,
+    COMPLETED: MigrationPhase.MIGRATION_PHASE_COMPLETED,
+  };
+  const order = phases.map(({ phase }) => phase);
+  assert.deepEqual(order, order.toSorted((x, y) => x - y));
+  for (const phase of [MigrationPhase.MIGRATION_PHASE_PREPARING, COPYING, ...Object.values(last)]) {
+    assert.ok(order.includes(phase), `phase ${phase} is missing of ${order.join(' ')}`);
+  }
+  const times = phases.map((phase) => timestampMs(required(phase.startTime)));
+  assert.deepEqual(times, times.toSorted((x, y) => x - y));
+  assert.ok(result !== undefined);
+  const totalMs = durationMs(required(result.totalTime));
+  const downtimeMs = durationMs(required(result.downtime));
+  const elapsedMs = timestampMs(required(endTime)) - timestampMs(required(startTime));
+  assert.ok(totalMs > 0 && totalMs <= elapsedMs, `${totalMs} of ${elapsedMs} ms`);
+  assert.ok(downtimeMs > 0 && downtimeMs < totalMs, `downtime ${downtimeMs} of ${totalMs} ms`);
+  assert.ok(result.iterations >= 1);
+  assert.equal(result.reconnects, 0);
+  assert.ok(result.wireBytes > 1_000_000n);
+  // Compressed, so less than what QEMU handed over; limited, so no more than the time allows.
+  assert.ok(result.wireBytes < result.memoryProcessedBytes);
+  const allowed = (BYTES_PER_SECOND * elapsedMs) / 1000;
+  assert.ok(Number(result.wireBytes) < 1.5 * allowed, `${result.wireBytes} of ${allowed} bytes`);
+}
+
+function required<T>(value: T | undefined): T {
+  assert.ok(value !== undefined);
+  return value;
+}

@@ -1,0 +1,262 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { chmod, readdir, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { Credentials } from '../../lab/certificates.ts';
+import { type DemoGuest, ensureDemoGuest } from '../../lab/demo-guest.ts';
+import { connectAgent, createDemoVm, findConsoleLog } from '../../lab/demo-vm.ts';
+import { Lab } from '../../lab/lab.ts';
+import type { LabNode } from '../../lab/lab-node.ts';
+import type { NodeName } from '../../lab/lab-plan.ts';
+import type { LabProcess } from '../../lab/lab-processes.ts';
+import { contextsFile } from '../../lab/novactl-contexts.ts';
+import { inProject } from '../../lab/project.ts';
+import type { CommandResult } from '../../lab/run-command.ts';
+import { waitUntil } from '../../lab/wait-until.ts';
+import type { AgentClient } from '../../src/client/agent-client.ts';
+import { DemoVm, PATIENCE_MS } from './moving-vm.ts';
+
+const MIB = 1024n ** 2n;
+
+type Settings = Readonly<Record<string, unknown>>;
+
+export interface DemoVmSettings {
+  /** `demo.…` parameters beside the sizes; by default it writes little enough for slow links. */
+  readonly parameters?: string;
+  readonly region?: string;
+}
+
+/** Two lab nodes with agents, and what tests ask of them. */
+export class TwoNodes implements AsyncDisposable {
+  readonly lab: Lab;
+  readonly a: LabNode;
+  readonly b: LabNode;
+  readonly guest: DemoGuest;
+  readonly #clients: Readonly<Record<NodeName, AgentClient>>;
+  readonly #settings: Settings;
+
+  private constructor(
+    lab: Lab,
+    guest: DemoGuest,
+    clients: Record<NodeName, AgentClient>,
+    settings: Settings,
+  ) {
+    this.#settings = settings;
+    this.lab = lab;
+    this.a = lab.node('a');
+    this.b = lab.node('b');
+    this.guest = guest;
+    this.#clients = clients;
+  }
+
+  /** `migration` are settings of that section. */
+  static async start(
+    signal: AbortSignal,
+    migration: Readonly<Record<string, unknown>> = {},
+  ): Promise<TwoNodes> {
+    const guest = await ensureDemoGuest(signal);
+    const lab = await Lab.create({ nodes: ['a', 'b'] }, signal);
+    await using undo = new AsyncDisposableStack();
+    undo.use(lab);
+    await writeGate(lab);
+    const settings = { migration: { streamer: gateOf(lab), ...migration } };
+    await lab.startAgents({ accelerator: 'tcg', settings }, signal);
+    const clients = { a: await connectAgent(lab.node('a')), b: await connectAgent(lab.node('b')) };
+    undo.move();
+    return new TwoNodes(lab, guest, clients, settings);
+  }
+
+  /** Brings everything back to how a story begins: both agents work and the VM is on node a. */
+  async reset(vm: DemoVm, signal: AbortSignal): Promise<void> {
+    await this.lab.link.restore(signal);
+    for (const node of this.lab.nodes) {
+      for (const { pid } of node.processes()) signalProcess(pid, 'SIGCONT');
+      await rm(holdOf(node), { force: true });
+      if (node.libvirt.findPid() === undefined) await node.libvirt.startLibvirtd(signal);
+      if (node.agent.find() === undefined) await node.agent.launch({ source: false }, signal);
+      await node.agent.waitReady(signal);
+    }
+    await this.expectNothingLeft(signal);
+    if ((await vm.state(this.a, signal)) === undefined) await vm.moveFrom(this.b, signal);
+  }
+
+  /** Starts the agent of a node where it was killed. */
+  async relaunch(node: LabNode, signal: AbortSignal): Promise<void> {
+    await node.agent.launch({ source: false }, signal);
+    await node.agent.waitReady(signal);
+  }
+
+  /** Restarts the agent of a node with other settings or another identity, until disposed. */
+  async reconfigure(
+    node: LabNode,
+    change: { readonly settings?: Settings; readonly credentials?: Credentials },
+    signal: AbortSignal,
+  ): Promise<AsyncDisposable> {
+    const certificates = await this.lab.certificates(signal);
+    const own = await certificates.node(node.plan, signal);
+    const configure = async ({ settings = {}, credentials = own }: typeof change) => {
+      await node.agent.stop(signal);
+      await node.agent.configure({
+        accelerator: 'tcg',
+        credentials,
+        peers: [this.other(node).plan],
+        settings: { ...this.#settings, ...settings },
+      });
+      await this.relaunch(node, signal);
+    };
+    await configure(change);
+    return {
+      async [Symbol.asyncDispose]() {
+        await configure({});
+      },
+    };
+  }
+
+  client(node: NodeName): AgentClient {
+    return this.#clients[node];
+  }
+
+  other(node: LabNode): LabNode {
+    return node === this.a ? this.b : this.a;
+  }
+
+  /** Boots a small demo VM and waits until it has checked its memory once. */
+  async bootVm(
+    node: LabNode,
+    signal: AbortSignal,
+    { parameters = 'demo.rate=300', region = '32M' }: DemoVmSettings = {},
+  ): Promise<DemoVm> {
+    const name = `demo-${randomBytes(2).toString('hex')}`;
+    const created = await createDemoVm(
+      this.client(node.name as NodeName),
+      {
+        name,
+        guest: this.guest,
+        parameters: `demo.region=${region} demo.fill=16M ${parameters}`.trim(),
+        memoryBytes: 256n * MIB,
+      },
+      signal,
+    );
+    const uid = created.metadata?.uid ?? '';
+    const vm = new DemoVm(this, { name, uid, log: await findConsoleLog(node, uid, signal) });
+    using seen = vm.watch();
+    await seen.console(node).waitFor(
+      'The first check of memory',
+      PATIENCE_MS,
+      () => seen.console(node).passes.length > 0,
+      signal,
+    );
+    return vm;
+  }
+
+  /** novactl on node a; `--node` chooses another. */
+  async novactl(args: readonly string[], signal: AbortSignal): Promise<CommandResult> {
+    const env = { NOVACTL_CONFIG: contextsFile(this.lab.plan) };
+    const main = inProject('dist/cli/main.js');
+    return this.a.tryRun([process.execPath, main, ...args], signal, { env });
+  }
+
+  /** While held, a node's streamers start and do nothing, so that a migration stays in its preparation. */
+  async holdStreamers(node: LabNode): Promise<AsyncDisposable> {
+    await writeFile(holdOf(node), '');
+    return {
+      async [Symbol.asyncDispose]() {
+        await rm(holdOf(node), { force: true });
+      },
+    };
+  }
+
+  /** Waits until nothing of any migration is left on the nodes whose agents run. */
+  async expectNothingLeft(signal: AbortSignal): Promise<void> {
+    for (const node of this.lab.nodes) {
+      let left: string[] = [];
+      try {
+        await waitUntil(
+          `The end of all transfers on node ${node.name}`,
+          PATIENCE_MS,
+          async () => {
+            left = await this.#leftovers(node, signal);
+            return left.length === 0;
+          },
+          signal,
+        );
+      } catch (error) {
+        signal.throwIfAborted();
+        assert.deepEqual(left, [], `node ${node.name}: ${String(error)}`);
+      }
+    }
+  }
+
+  async #leftovers(node: LabNode, signal: AbortSignal): Promise<string[]> {
+    const folder = node.outside('run/novacron/transfers');
+    const transfers = existsSync(folder) ? await readdir(folder) : [];
+    const migrations = await this.client(node.name as NodeName)
+      .migrations.list({ activeOnly: true }, { signal })
+      .catch(() => []);
+    return [
+      ...transfers.map((id) => `transfer ${id}`),
+      ...streamersOf(node).map(({ pid }) => `streamer ${pid}`),
+      ...migrations.map(({ id, status }) => `migration ${id} ${status?.phase} ${status?.message}`),
+    ];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const client of Object.values(this.#clients)) client[Symbol.dispose]();
+    await this.lab[Symbol.asyncDispose]();
+  }
+}
+
+export function streamersOf(node: LabNode): LabProcess[] {
+  return node
+    .processes()
+    .filter(({ command }) => command.some((part) => part.includes('/run/novacron/transfers/')));
+}
+
+/** The libvirt driver process of a node's agent. */
+export function driverOf(node: LabNode): LabProcess {
+  const driver = node.processes().find(({ command }) => command[0]?.startsWith('novacron-libvirt'));
+  assert.ok(driver !== undefined, `Node ${node.name} has no libvirt driver process`);
+  return driver;
+}
+
+/** Sends a signal; a process that is gone counts as signalled. */
+export function signalProcess(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+/** Stops a process until disposed. */
+export function freeze(pid: number): Disposable {
+  signalProcess(pid, 'SIGSTOP');
+  return {
+    [Symbol.dispose]() {
+      signalProcess(pid, 'SIGCONT');
+    },
+  };
+}
+
+/** The agent's main process. */
+export function agentPid(node: LabNode): number {
+  const found = node.agent.find();
+  assert.ok(found !== undefined, `The agent of node ${node.name} does not run`);
+  return found.pid;
+}
+
+function holdOf(node: LabNode): string {
+  return node.outside('run/hold-streamers');
+}
+
+function gateOf(lab: Lab): string {
+  return path.join(lab.plan.directory, 'gated-streamer');
+}
+
+async function writeGate(lab: Lab): Promise<void> {
+  const streamer = inProject('build/streamer/novacron-streamer');
+  const wait = 'while [ -e /run/hold-streamers ]; do /bin/sleep 0.05; done';
+  await writeFile(gateOf(lab), `#!/bin/sh\n${wait}\nexec ${streamer} "$@"\n`);
+  await chmod(gateOf(lab), 0o755);
+}

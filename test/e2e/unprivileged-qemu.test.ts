@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { copyFile, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { test } from 'node:test';
+import { ensureDemoGuest } from '../../lab/demo-guest.ts';
+import { connectAgent, createDemoVm, findConsoleLog, watchConsole } from '../../lab/demo-vm.ts';
+import { Lab } from '../../lab/lab.ts';
+import type { LabNode } from '../../lab/lab-node.ts';
+import { isVerifiedAfterArrival } from '../../lab/switchover.ts';
+import { MigrationPhase } from '../../src/client/api.ts';
+import { watchMigration } from '../../src/client/watch-migration.ts';
+
+// As Debian's package has it. QEMU then may make its socket only where it was given a folder.
+const QEMU_USER = 'libvirt-qemu';
+const PATIENCE_MS = 60_000;
+
+test('a VM migrates between nodes whose QEMU does not run as root', async ({ signal }) => {
+  await using lab = await Lab.create({ nodes: ['a', 'b'], qemuUser: QEMU_USER }, signal);
+  await lab.startAgents({ accelerator: 'tcg' }, signal);
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  const guest = await ensureDemoGuest(signal);
+  // The checkout may lie where only root can read; the lab's own folder does not.
+  const initrdPath = path.join(path.dirname(a.plan.directory), 'initrd');
+  const kernelPath = path.join(path.dirname(a.plan.directory), 'kernel');
+  await copyFile(guest.initrdPath, initrdPath);
+  await copyFile(guest.kernelPath, kernelPath);
+
+  using client = await connectAgent(a);
+  const vm = await createDemoVm(
+    client,
+    {
+      name: 'demo',
+      guest: { ...guest, kernelPath, initrdPath },
+      parameters: 'demo.region=32M demo.rate=300',
+      memoryBytes: 256n * 1024n ** 2n,
+    },
+    signal,
+  );
+  const uid = vm.metadata?.uid ?? '';
+  const log = await findConsoleLog(a, uid, signal);
+  using source = watchConsole(a, log);
+  using destination = watchConsole(b, log);
+  await source.waitFor('The guest', PATIENCE_MS, () => source.passes.length > 0, signal);
+  assert.notEqual(await ownerOfQemu(a), 0);
+
+  const id = '5f3d2c10-9a7b-4c1e-8d2f-000000000001';
+  const destinationNode = { nodeName: 'b' };
+  await client.migrations.start(
+    id,
+    { virtualMachine: { name: 'demo' }, destination: destinationNode },
+    { signal },
+  );
+  const [last] = (await Array.fromAsync(watchMigration(client, id, { signal }))).slice(-1);
+  assert.equal(
+    last?.status?.phase,
+    MigrationPhase.MIGRATION_PHASE_COMPLETED,
+    last?.status?.message,
+  );
+  await destination.waitFor(
+    'The check of memory',
+    PATIENCE_MS,
+    () => isVerifiedAfterArrival(destination),
+    signal,
+  );
+  assert.notEqual(await ownerOfQemu(b), 0);
+});
+
+/** Whom the node's only QEMU runs as. */
+async function ownerOfQemu(node: LabNode): Promise<number> {
+  const qemu = node.processes().find(({ command }) => command[0]?.includes('qemu-system'));
+  assert.ok(qemu);
+  const status = await readFile(`/proc/${qemu.pid}/status`, 'utf8');
+  return Number(/^Uid:\s+(\d+)/m.exec(status)?.[1]);
+}

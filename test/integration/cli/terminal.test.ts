@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { test } from 'node:test';
+import { spawn } from 'node-pty';
+import { Migration, MigrationPhase } from '../../../src/client/api.ts';
+import { ServedAgent } from './served-agent.ts';
+import { TerminalScreen } from './terminal-screen.ts';
+
+const MAIN = path.resolve('src/cli/main.ts');
+const ID = '6b0f3c1e-1f0a-4c52-9a58-0d5b3a8f7c11';
+const COLUMNS = 80;
+const MIB = 1024n ** 2n;
+
+/** A novactl that migrates a VM, in a real terminal. */
+async function startMigration(steps: readonly Migration[]) {
+  await using stack = new AsyncDisposableStack();
+  const { agent, address } = stack.use(await ServedAgent.start());
+  agent.put('web');
+  agent.migrationSteps = [...steps];
+  const words = ['--address', address, 'migrate', 'web', '--to', 'node-b', '--id', ID];
+  const terminal = spawn(process.execPath, [MAIN, ...words], { cols: COLUMNS, rows: 24 });
+  stack.defer(() => terminal.kill('SIGKILL'));
+  const screen = new TerminalScreen(COLUMNS);
+  let written = '';
+  const isThere = Promise.withResolvers<void>();
+  const last = `${Math.floor((steps.at(-1)?.status?.progress?.fractionDone ?? 0) * 100)}%`;
+  terminal.onData((data) => {
+    written += data;
+    screen.write(data);
+    if (written.includes(last)) isThere.resolve();
+  });
+  const exited = new Promise<number>((resolve) => {
+    terminal.onExit(({ exitCode }) => resolve(exitCode));
+  });
+  const owned = stack.move();
+  return {
+    terminal,
+    screen,
+    /** Resolves once the last step is shown. */
+    shown: isThere.promise,
+    exited,
+    written: () => written,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function step(phase: MigrationPhase, fractionDone: number): Migration {
+  const memoryTotalBytes = 512n * MIB;
+  const memoryProcessedBytes = BigInt(Math.round(fractionDone * 512)) * MIB;
+  const progress = { memoryTotalBytes, memoryProcessedBytes, fractionDone, iteration: 1 };
+  return Migration.create({ status: { phase, progress, destinationNode: 'node-b' } });
+}
+
+const COPYING = [0.1, 0.2, 0.4, 0.8].map((fractionDone) =>
+  step(MigrationPhase.MIGRATION_PHASE_COPYING, fractionDone),
+);
+
+test('a migration is shown in one line that is drawn again and fits the terminal', async () => {
+  await using run = await startMigration(COPYING);
+  await run.shown;
+  const drawn = run.written().split('\r\u001b[2K').slice(1);
+  assert.ok(drawn.length >= COPYING.length);
+  assert.deepEqual(
+    drawn.filter((line) => line.includes('\n') || line.length > COLUMNS - 3),
+    [],
+  );
+  assert.equal(run.screen.rows.length, 2);
+  assert.match(run.screen.rows[0] ?? '', /^Migration .* of VM web to node node-b$/);
+  assert.match(run.screen.rows[1] ?? '', /^Copying {2}\[#+-*\] {2}80% {2}410Mi\/512Mi .* pass 1$/);
+});
+
+test('Ctrl-C at the terminal leaves nothing of the line, and the cursor at the start of a line', async () => {
+  await using run = await startMigration(COPYING);
+  await run.shown;
+  run.terminal.write('\u0003');
+  assert.equal(await run.exited, 130);
+  const { rows, column, isCursorVisible } = run.screen;
+  assert.deepEqual(
+    rows.filter((row) => /%|\^C/.test(row)),
+    [],
+  );
+  assert.match(rows[1] ?? '', /^Stopped watching: migration .* goes on\.$/);
+  assert.deepEqual([rows.at(-1), column, isCursorVisible], ['', 0, true]);
+});
+
+test('at the end the line gives way to the result', async () => {
+  const done = step(MigrationPhase.MIGRATION_PHASE_COMPLETED, 1);
+  await using run = await startMigration([...COPYING, done]);
+  assert.equal(await run.exited, 0);
+  assert.deepEqual(run.screen.rows.slice(1), ['VM default/web runs on node node-b', '']);
+});

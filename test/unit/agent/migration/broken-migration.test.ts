@@ -1,0 +1,262 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { AgentError } from '../../../../src/core/errors.ts';
+import { never, type PeerMethod, TwoNodes, until } from './two-nodes.ts';
+
+for (const method of ['prepare', 'get', 'release'] as const satisfies readonly PeerMethod[]) {
+  for (const loss of ['lostCalls', 'lostAnswers'] as const) {
+    test(`a migration comes to a known end with ${method} having ${loss} for a while`, async () => {
+      using nodes = await TwoNodes.open();
+      const { wire } = nodes.source;
+      wire[loss].add(method);
+      await nodes.start();
+      // The messages get through again at the latest when the migration has noticed.
+      await until('it tried', () => {
+        const { life } = nodes.source.agent;
+        return (
+          life.steps.filter((step) => step === `after peer.${method} failed`).length >= 2 ||
+          nodes.source.record(nodes.id)?.endedAtMs !== undefined
+        );
+      });
+      wire[loss].clear();
+      const { phase } = await nodes.ended();
+      assert.equal(phase, method === 'prepare' ? 'failed' : 'completed');
+      await nodes.assertRunsOn(method === 'prepare' ? nodes.source : nodes.destination);
+    });
+  }
+}
+
+test('a copy that fails leaves the VM running here, and says why', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.source.hypervisor.fail('migrate', new AgentError('MIGRATION_FAILED', 'CPU is too old'));
+  await nodes.start();
+  const record = await nodes.ended();
+  assert.deepEqual(
+    [record.phase, record.reason, record.message],
+    ['failed', 'MIGRATION_FAILED', 'CPU is too old'],
+  );
+  await nodes.assertRunsOn(nodes.source);
+});
+
+test('a VM that was never stopped for the switchover is given back although the destination is silent', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.source.hypervisor.fail('migrate', new AgentError('MIGRATION_FAILED', 'no route'));
+  nodes.source.wire.onCall = (method) => {
+    if (method === 'get') throw new AgentError('PEER_UNREACHABLE', 'gone');
+  };
+  await nodes.start();
+  assert.equal((await nodes.ended()).phase, 'failed');
+});
+
+test('a VM that arrives while the hypervisor here cannot be asked has migrated', async () => {
+  using nodes = await TwoNodes.open();
+  await nodes.copying();
+  const { hypervisor } = nodes.source;
+  hypervisor.disconnect();
+  hypervisor.manualProgress = false;
+  hypervisor.advance(nodes.vm.uid);
+  await until('the VM has arrived', async () => {
+    return (await nodes.destination.find(nodes.vm.uid))?.state === 'running';
+  });
+  hypervisor.reconnect();
+  assert.equal((await nodes.ended()).phase, 'completed');
+  await nodes.assertRunsOn(nodes.destination);
+});
+
+for (const switchoverEnd of ['reply-lost', 'reply-lost-held'] as const) {
+  test(`of two copies only the destination's stays (${switchoverEnd})`, async () => {
+    using nodes = await TwoNodes.open();
+    nodes.source.hypervisor.switchoverEnd = switchoverEnd;
+    await nodes.start();
+    assert.equal((await nodes.ended()).phase, 'completed');
+    await nodes.assertRunsOn(nodes.destination);
+  });
+}
+
+test('a VM that is held by a switchover that did not happen runs on here', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.source.hypervisor.switchoverEnd = 'held';
+  await nodes.start();
+  assert.equal((await nodes.ended()).phase, 'failed');
+  await nodes.assertRunsOn(nodes.source);
+});
+
+test('a VM whose job ends while it is looked at is not taken for what it was before', async () => {
+  using nodes = await TwoNodes.open();
+  const { source, vm } = nodes;
+  source.hypervisor.switchoverEnd = 'held';
+  await nodes.copying();
+  source.restarts = false;
+  source.agent.life.kill();
+  // The new agent is between its two questions when the guest is stopped and the link breaks.
+  const answerJobs = source.hypervisor.block('getJob');
+  const { calls } = source.hypervisor;
+  const earlier = calls.length;
+  source.boot();
+  await until('it has asked', () => calls.slice(earlier).includes(`getJob ${vm.uid}`));
+  source.hypervisor.manualProgress = false;
+  source.hypervisor.advance(vm.uid);
+  await until('the guest is stopped', async () => (await source.find(vm.uid))?.state === 'paused');
+  answerJobs();
+  assert.equal((await nodes.ended()).phase, 'failed');
+  await nodes.assertRunsOn(source);
+});
+
+test('a VM that could not be let run at the destination runs on here', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.source.hypervisor.switchoverEnd = 'stillborn';
+  await nodes.start();
+  assert.equal((await nodes.ended()).phase, 'failed');
+  await nodes.assertRunsOn(nodes.source);
+});
+
+for (const switchoverEnd of ['reply-lost', 'held'] as const) {
+  test(`a destination that falls silent in the switchover is waited for, and the wait is told (${switchoverEnd})`, async () => {
+    using nodes = await TwoNodes.open();
+    const { source, id } = nodes;
+    source.hypervisor.switchoverEnd = switchoverEnd;
+    const goOn = await nodes.switchingOver();
+    source.wire.unreachable = true;
+    goOn();
+    await until('it says what it waits for', async () => {
+      return /Waiting for node b/.test((await source.agent.migrations.get(id)).message);
+    });
+    assert.equal(source.record(id)?.endedAtMs, undefined);
+    assert.notEqual(source.agent.locks.purposeOf(nodes.vm.uid), undefined);
+    source.wire.unreachable = false;
+    await nodes.ended();
+    await nodes.assertRunsOn(switchoverEnd === 'held' ? source : nodes.destination);
+  });
+}
+
+test('a guest that was stopped for the switchover is not given back on a silent word, though its event was lost', async () => {
+  using nodes = await TwoNodes.open();
+  const { source, id } = nodes;
+  source.hypervisor.losesEvents = true;
+  source.hypervisor.switchoverEnd = 'reply-lost';
+  source.wire.lostCalls.add('get').add('release');
+  await nodes.start();
+  await until('it waits', async () => {
+    return /Waiting for node b/.test((await source.agent.migrations.get(id)).message);
+  });
+  source.wire.lostCalls.clear();
+  assert.equal((await nodes.ended()).phase, 'completed');
+  await nodes.assertRunsOn(nodes.destination);
+});
+
+test('a guest that was stopped for the switchover is not given back on a silent word, though the journal was full', async () => {
+  using nodes = await TwoNodes.open();
+  const { source, id } = nodes;
+  const { migrations } = source.journal;
+  const update = migrations.update.bind(migrations);
+  migrations.update = (...parameters) => {
+    if (parameters[1].phase === 'switching-over') throw new AgentError('STORAGE_FULL', 'full');
+    return update(...parameters);
+  };
+  source.hypervisor.switchoverEnd = 'reply-lost-held';
+  source.wire.lostCalls.add('get').add('release');
+  await nodes.start();
+  await until('it waits', async () => {
+    return /Waiting for node b/.test((await source.agent.migrations.get(id)).message);
+  });
+  // Somebody lets it go on by hand, so that nothing tells any more that it was stopped.
+  await source.hypervisor.resume(nodes.vm.uid, never);
+  const { steps } = source.agent.life;
+  const asked = steps.length;
+  await until('it has asked again', () => {
+    return steps.slice(asked).filter((step) => step === 'after peer.get failed').length > 2;
+  });
+  source.wire.lostCalls.clear();
+  assert.equal((await nodes.ended()).phase, 'completed');
+  await nodes.assertRunsOn(nodes.destination);
+});
+
+test('an agent that comes back takes nobody at his silence, not knowing what it has missed', async () => {
+  using nodes = await TwoNodes.open();
+  await nodes.copying();
+  const { source, id, vm } = nodes;
+  source.restarts = false;
+  source.agent.life.kill();
+  await source.hypervisor.abortJob(vm.uid, never);
+  source.wire.unreachable = true;
+  source.boot();
+  await until('it waits', async () => {
+    return /Waiting for node b/.test((await source.agent.migrations.get(id)).message);
+  });
+  source.wire.unreachable = false;
+  assert.equal((await nodes.ended()).phase, 'failed');
+  await nodes.assertRunsOn(source);
+});
+
+test('a VM that vanishes from both nodes is lost', async () => {
+  using nodes = await TwoNodes.open();
+  await nodes.copying();
+  const { source, destination, vm } = nodes;
+  await source.hypervisor.destroy(vm.uid, never);
+  await source.hypervisor.undefine(vm.uid, never);
+  source.hypervisor.advance(vm.uid);
+  const record = await nodes.ended();
+  assert.deepEqual([record.phase, record.reason], ['failed', 'VM_NOT_FOUND']);
+  await until(
+    'nothing is left',
+    async () => (await destination.transfers.list(never)).length === 0,
+  );
+  assert.equal(destination.record(nodes.id)?.phase, 'failed');
+  assert.equal(await destination.find(vm.uid), undefined);
+});
+
+test('a guest that powers off while it is copied stays here, stopped', async () => {
+  using nodes = await TwoNodes.open();
+  await nodes.copying();
+  nodes.source.hypervisor.stopGuest(nodes.vm.uid);
+  nodes.source.hypervisor.advance(nodes.vm.uid);
+  assert.equal((await nodes.ended()).phase, 'failed');
+  await nodes.assertSound();
+  assert.equal((await nodes.source.find(nodes.vm.uid))?.state, 'stopped');
+});
+
+for (const phase of ['copying', 'switching-over', 'cleaning-up', 'completed', 'failed'] as const) {
+  test(`a journal that is full at ${phase} delays the end and changes nothing about it`, async () => {
+    using nodes = await TwoNodes.open();
+    const { source } = nodes;
+    if (phase === 'failed') source.hypervisor.switchoverEnd = 'held';
+    const { migrations } = source.journal;
+    const update = migrations.update.bind(migrations);
+    let refusals = 3;
+    migrations.update = (...parameters) => {
+      if (parameters[1].phase === phase && refusals-- > 0) {
+        throw new AgentError('STORAGE_FULL', 'The disk is full');
+      }
+      return update(...parameters);
+    };
+    await nodes.start();
+    const record = await nodes.ended();
+    const stays = phase === 'copying' || phase === 'failed';
+    assert.equal(record.phase, stays ? 'failed' : 'completed');
+    await nodes.assertRunsOn(stays ? source : nodes.destination);
+  });
+}
+
+test('a migration that cannot be recorded is not begun', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.source.journal.migrations.insert = () => {
+    throw new AgentError('STORAGE_FULL', 'The disk is full');
+  };
+  await assert.rejects(nodes.start(), { reason: 'STORAGE_FULL' });
+  await nodes.assertRunsOn(nodes.source);
+});
+
+test('an older copy at the destination is no ground to remove the one here', async () => {
+  using nodes = await TwoNodes.open({ ownershipEpoch: 5 });
+  const { source, destination, vm } = nodes;
+  source.hypervisor.fail('migrate', new AgentError('MIGRATION_FAILED', 'no'));
+  source.wire.onCall = async (method) => {
+    // The destination has lost its journal, and somebody has defined an old copy there.
+    if (method !== 'get' || destination.record(nodes.id) === undefined) return;
+    destination.journal.migrations.find = () => undefined;
+    await destination.hypervisor.define({ ...vm, ownershipEpoch: 2 }, never);
+  };
+  await nodes.start();
+  assert.equal((await nodes.ended()).phase, 'failed');
+  assert.equal((await source.find(vm.uid))?.state, 'running');
+});

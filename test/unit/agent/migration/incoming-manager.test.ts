@@ -1,0 +1,245 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { test } from 'node:test';
+import type { IncomingVm } from '../../../../src/agent/migration/migration.ts';
+import { AgentError } from '../../../../src/core/errors.ts';
+import { never, TwoNodes, until } from './two-nodes.ts';
+
+const TOKEN = 'ab'.repeat(32);
+
+function incomingOf({ vm }: TwoNodes, changes: Partial<IncomingVm> = {}): IncomingVm {
+  return {
+    definition: vm,
+    machineType: 'pc-q35-7.2',
+    accelerator: 'tcg',
+    sourceHostUuid: randomUUID(),
+    sourceQemuVersion: '7.2.0',
+    ...changes,
+  };
+}
+
+function prepare(nodes: TwoNodes, changes: Partial<IncomingVm> = {}, signal = never) {
+  const request = { migrationId: nodes.id, incoming: incomingOf(nodes, changes) };
+  return nodes.destination.agent.incoming.prepare(
+    { ...request, transferToken: TOKEN },
+    'a',
+    signal,
+  );
+}
+
+function abort(nodes: TwoNodes, caller = 'a') {
+  return nodes.destination.agent.incoming.release(nodes.id, nodes.vm.uid, 'abort', caller, never);
+}
+
+/** A migration in the middle of its copy. */
+async function arriving(nodes: TwoNodes): Promise<void> {
+  nodes.source.hypervisor.manualProgress = true;
+  await nodes.start();
+  await until('it is received', () => nodes.destination.record(nodes.id)?.phase === 'copying');
+}
+
+test('preparing again leads to the same transfer', async () => {
+  using nodes = await TwoNodes.open();
+  const first = await prepare(nodes);
+  assert.deepEqual(await prepare(nodes), first);
+  assert.equal(nodes.destination.transfers.requests.length, 1);
+  const { agent, vm } = { agent: nodes.destination.agent, vm: nodes.vm };
+  assert.equal(agent.locks.purposeOf(vm.uid), `migration ${nodes.id}`);
+  assert.equal(agent.capacity.allocatedBytes([]), vm.spec.memory.sizeBytes);
+});
+
+test('a request to prepare that comes after the source has called it off is refused', async () => {
+  using nodes = await TwoNodes.open();
+  await abort(nodes);
+  await assert.rejects(prepare(nodes), { reason: 'MIGRATION_ALREADY_EXISTS' });
+  await nodes.assertRunsOn(nodes.source);
+});
+
+test('a preparation that is called off while it is checked does not go on', async () => {
+  using nodes = await TwoNodes.open();
+  const goOn = nodes.destination.hypervisor.block('getInfo');
+  const preparing = prepare(nodes);
+  await abort(nodes);
+  goOn();
+  await assert.rejects(preparing, { reason: 'MIGRATION_ALREADY_EXISTS' });
+  await nodes.assertSound();
+  assert.equal(nodes.destination.transfers.requests.length, 0);
+});
+
+test('every reason against a VM is named', async () => {
+  using nodes = await TwoNodes.open();
+  const { hostUuid } = nodes.destination.hypervisor;
+  const { incoming, ownership } = nodes.destination.agent;
+  ownership.release(nodes.vm, 7, 'c');
+  const blockers = await incoming.check(
+    incomingOf(nodes, {
+      sourceHostUuid: hostUuid,
+      accelerator: 'kvm',
+      machineType: 'pc-q35-9.9',
+      sourceQemuVersion: '8.1.0',
+    }),
+    'a',
+    never,
+  );
+  assert.deepEqual(
+    blockers.map(({ reason, subject }) => `${reason} ${subject}`),
+    [
+      'FEATURE_NOT_SUPPORTED ',
+      'FEATURE_NOT_SUPPORTED status.accelerator',
+      'FEATURE_NOT_SUPPORTED status.machine_type',
+      'FEATURE_NOT_SUPPORTED status.hypervisor.qemu_version',
+      'VM_NOT_OWNED status.ownership_epoch',
+    ],
+  );
+});
+
+test('a preparation that fails leaves nothing', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.destination.transfers.failStart = new AgentError('STREAM_FAILED', 'no port');
+  await assert.rejects(prepare(nodes), { reason: 'STREAM_FAILED' });
+  await nodes.assertSound();
+  assert.equal(nodes.destination.record(nodes.id)?.phase, 'failed');
+});
+
+test('a preparation that fails with a full journal is cleaned up once there is room', async () => {
+  using nodes = await TwoNodes.open();
+  const { transfers, journal } = nodes.destination;
+  transfers.failStart = new AgentError('STREAM_FAILED', 'no port');
+  const update = journal.migrations.update.bind(journal.migrations);
+  let refusals = 4;
+  journal.migrations.update = (...parameters) => {
+    if (refusals-- > 0) throw new AgentError('STORAGE_FULL', 'full');
+    return update(...parameters);
+  };
+  await assert.rejects(prepare(nodes), { reason: 'STREAM_FAILED' });
+  await nodes.assertSound();
+});
+
+test('a caller who goes away while it is prepared leaves nothing', async () => {
+  using nodes = await TwoNodes.open();
+  const { promise } = Promise.withResolvers<void>();
+  nodes.destination.transfers.gate = promise;
+  const stop = new AbortController();
+  const preparing = prepare(nodes, {}, stop.signal);
+  await until('it has begun', () => nodes.destination.record(nodes.id) !== undefined);
+  stop.abort(new Error('enough'));
+  await assert.rejects(preparing, { message: 'enough' });
+  await nodes.assertSound();
+});
+
+test('only the node that a VM comes from is told of it or may release it', async () => {
+  using nodes = await TwoNodes.open();
+  await prepare(nodes);
+  const { incoming } = nodes.destination.agent;
+  const denied = { reason: 'PERMISSION_DENIED' };
+  await assert.rejects(abort(nodes, 'c'), denied);
+  await assert.rejects(incoming.get(nodes.id, nodes.vm.uid, 'c', never), denied);
+  assert.equal(nodes.destination.record(nodes.id)?.phase, 'preparing');
+});
+
+test('a VM that has arrived cannot be called off', async () => {
+  using nodes = await TwoNodes.open();
+  await nodes.start();
+  await nodes.ended();
+  await assert.rejects(abort(nodes), { reason: 'MIGRATION_PAST_SWITCHOVER' });
+  await nodes.assertRunsOn(nodes.destination);
+});
+
+test('a VM that is here without a record is not promised never to run', async () => {
+  using nodes = await TwoNodes.open();
+  const { hypervisor } = nodes.destination;
+  await hypervisor.define({ ...nodes.vm, ownershipEpoch: 2 }, never);
+  await hypervisor.start(nodes.vm.uid, never);
+  await assert.rejects(abort(nodes), { reason: 'MIGRATION_PAST_SWITCHOVER' });
+});
+
+test('a transfer that dies before the VM has arrived ends the migration here', async () => {
+  using nodes = await TwoNodes.open();
+  await prepare(nodes);
+  nodes.destination.transfers.fail(nodes.id, 'The link is gone');
+  await until('it ends', () => nodes.destination.record(nodes.id)?.phase === 'failed');
+  assert.equal(nodes.destination.record(nodes.id)?.message, 'The link is gone');
+  await nodes.assertSound();
+});
+
+for (const caller of ['its source', 'the end of its transfer'] as const) {
+  test(`a received VM that libvirt keeps is dropped after ${caller} has called it off`, async () => {
+    using nodes = await TwoNodes.open();
+    nodes.destination.hypervisor.keepsIncoming = true;
+    await arriving(nodes);
+    if (caller === 'its source') await abort(nodes);
+    else nodes.destination.transfers.lose(nodes.id);
+    nodes.source.hypervisor.advance(nodes.vm.uid);
+    await nodes.ended();
+    await nodes.assertRunsOn(nodes.source);
+  });
+}
+
+test('a VM is received, then arrived, and keeps saying so', async () => {
+  using nodes = await TwoNodes.open();
+  const { incoming } = nodes.destination.agent;
+  const get = async () => (await incoming.get(nodes.id, nodes.vm.uid, 'a', never)).state;
+  assert.equal(await get(), 'absent');
+  await arriving(nodes);
+  assert.equal(await get(), 'receiving');
+  nodes.source.hypervisor.manualProgress = false;
+  nodes.source.hypervisor.advance(nodes.vm.uid);
+  await nodes.ended();
+  assert.equal(await get(), 'arrived');
+  await nodes.destination.agent.vms.delete(nodes.spec.vm, { force: true }, never);
+  assert.equal(await get(), 'arrived');
+  assert.equal(nodes.destination.record(nodes.id)?.phase, 'completed');
+});
+
+test('a hypervisor that cannot be asked is not said to be without the VM', async () => {
+  using nodes = await TwoNodes.open();
+  await prepare(nodes);
+  nodes.destination.hypervisor.disconnect();
+  const { incoming } = nodes.destination.agent;
+  const report = await incoming.get(nodes.id, nodes.vm.uid, 'a', never);
+  assert.equal(report.state, 'unknown');
+});
+
+test('a VM that is to arrive keeps its memory and its lock over a restart of the agent', async () => {
+  using nodes = await TwoNodes.open();
+  await arriving(nodes);
+  const { destination, vm } = nodes;
+  destination.restarts = false;
+  destination.agent.life.kill();
+  destination.boot();
+  const { capacity, locks } = destination.agent;
+  assert.equal(capacity.allocatedBytes([]), vm.spec.memory.sizeBytes);
+  assert.equal(locks.purposeOf(vm.uid), `migration ${nodes.id}`);
+});
+
+test('a VM that has arrived is free at once, whatever becomes of its transfer', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.source.wire.lostCalls.add('release');
+  await nodes.start();
+  const { destination, vm } = nodes;
+  await until('it has arrived', () => destination.record(nodes.id)?.phase === 'completed');
+  await until('it is free', () => destination.agent.locks.purposeOf(vm.uid) === undefined);
+  assert.equal((await destination.transfers.list(never)).length, 1);
+  await nodes.assertRunsOn(destination);
+});
+
+test('transfers that an earlier agent has left behind are removed', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.source.wire.lostCalls.add('release');
+  await nodes.start();
+  const { destination } = nodes;
+  await until('it has arrived', () => destination.record(nodes.id)?.phase === 'completed');
+  destination.agent.life.kill();
+  assert.equal((await destination.transfers.list(never)).length, 1);
+  await nodes.ended();
+  await nodes.assertRunsOn(destination);
+});
+
+test('agents of versions that do not understand each other say so', async () => {
+  using nodes = await TwoNodes.open();
+  const { incoming } = nodes.destination.agent;
+  const request = { protocolMin: 7, protocolMax: 9, agentVersion: '9.0.0' };
+  await assert.rejects(incoming.handshake(request, never), { reason: 'PEER_INCOMPATIBLE' });
+  const hello = await incoming.handshake({ ...request, protocolMin: 1 }, never);
+  assert.deepEqual([hello.protocol, hello.nodeName], [1, 'b']);
+});

@@ -1,0 +1,256 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { test } from 'node:test';
+import type { Migration } from '../../../../src/agent/migration/migration.ts';
+import { AgentError } from '../../../../src/core/errors.ts';
+import type { MigrationPhase } from '../../../../src/agent/migration/states.ts';
+import { never, TwoNodes, until } from './two-nodes.ts';
+
+async function phasesSeen(nodes: TwoNodes): Promise<Migration[]> {
+  const seen: Migration[] = [];
+  for await (const migration of nodes.source.agent.migrations.watch(nodes.id, never)) {
+    seen.push(migration);
+  }
+  return seen;
+}
+
+test('a VM that migrates runs at the destination with a higher epoch, and nothing is left behind', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.source.hypervisor.migrationIterations = 40;
+  await nodes.start();
+  const seen = await phasesSeen(nodes);
+  const record = await nodes.ended();
+  await nodes.assertRunsOn(nodes.destination);
+  assert.deepEqual(
+    record.phases.map(({ phase }) => phase),
+    [
+      'preparing',
+      'copying',
+      'switching-over',
+      'cleaning-up',
+      'completed',
+    ] satisfies MigrationPhase[],
+  );
+  assert.equal(seen.at(-1)?.phase, 'completed');
+  assert.equal(seen.at(-1)?.progress.fractionDone, 1);
+  const done = seen.map(({ progress }) => progress.fractionDone);
+  assert.deepEqual(
+    done,
+    done.toSorted((left, right) => left - right),
+  );
+});
+
+test('the figures of a migration are those of its job and its transfer', async () => {
+  using nodes = await TwoNodes.open();
+  await nodes.copying();
+  const { source, id, vm } = nodes;
+  source.transfers.patch(id, { wireBytesSent: 700, wireBytesReceived: 70, reconnects: 2 });
+  source.hypervisor.advance(vm.uid);
+  await until('the progress shows', async () => {
+    const { progress } = await source.agent.migrations.get(id);
+    return progress.iteration === 1 && progress.wireBytes === 770n;
+  });
+  const { progress } = await source.agent.migrations.get(id);
+  assert.equal(progress.memoryTotalBytes, BigInt(vm.spec.memory.sizeBytes));
+  source.hypervisor.manualProgress = false;
+  source.hypervisor.advance(vm.uid);
+  const { result } = await nodes.ended();
+  assert.equal(result?.downtimeMs, 20);
+  assert.equal(result?.wireBytes, 770n);
+  assert.equal(result?.reconnects, 2);
+});
+
+test('the limits of a migration come from the request, or else from the defaults', async () => {
+  for (const [bandwidthBytesPerSecond, expected] of [
+    [0, 1_000],
+    [77, 77],
+  ] as const) {
+    using nodes = await TwoNodes.open();
+    await nodes.start({ bandwidthBytesPerSecond });
+    await nodes.ended();
+    assert.equal(nodes.source.transfers.requests[0]?.bandwidthBytesPerSecond, expected);
+    assert.equal(nodes.source.transfers.requests[0]?.peerName, 'spiffe://novacron/node/b');
+  }
+});
+
+test('a cancelled copy leaves the VM where it was, and cancelling again changes nothing', async () => {
+  using nodes = await TwoNodes.open();
+  await nodes.copying();
+  const { migrations } = nodes.source.agent;
+  await migrations.cancel(nodes.id);
+  await migrations.cancel(nodes.id);
+  const record = await nodes.ended();
+  assert.deepEqual([record.phase, record.reason], ['cancelled', 'MIGRATION_CANCELLED']);
+  await nodes.assertRunsOn(nodes.source);
+  assert.equal((await migrations.cancel(nodes.id)).phase, 'cancelled');
+});
+
+test('a migration that is cancelled while it is prepared never begins to copy', async () => {
+  using nodes = await TwoNodes.open();
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+  nodes.destination.transfers.gate = gate;
+  await nodes.start();
+  await until('the destination prepares', () => nodes.destination.record(nodes.id) !== undefined);
+  await nodes.source.agent.migrations.cancel(nodes.id);
+  const record = await nodes.ended();
+  open();
+  assert.deepEqual(
+    record.phases.map(({ phase }) => phase),
+    ['preparing', 'cancelled'],
+  );
+  await nodes.assertRunsOn(nodes.source);
+});
+
+test('a migration past its switchover cannot be cancelled and completes', async () => {
+  using nodes = await TwoNodes.open();
+  const goOn = await nodes.switchingOver();
+  await assert.rejects(nodes.source.agent.migrations.cancel(nodes.id), {
+    reason: 'MIGRATION_PAST_SWITCHOVER',
+  });
+  goOn();
+  assert.equal((await nodes.ended()).phase, 'completed');
+  await nodes.assertRunsOn(nodes.destination);
+});
+
+test('a copy that takes longer than allowed is stopped', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.source.hypervisor.manualProgress = true;
+  await nodes.start({ timeoutMs: 20 });
+  const record = await nodes.ended();
+  assert.deepEqual([record.phase, record.reason], ['failed', 'MIGRATION_TIMEOUT']);
+  await nodes.assertRunsOn(nodes.source);
+});
+
+test('a time limit of months is no time limit of a millisecond', async () => {
+  using nodes = await TwoNodes.open();
+  await nodes.start({ timeoutMs: 2 ** 40 });
+  assert.equal((await nodes.ended()).phase, 'completed');
+});
+
+test('a time limit does not stop a migration past its switchover', async () => {
+  using nodes = await TwoNodes.open();
+  const goOn = await nodes.switchingOver({ timeoutMs: 30 });
+  const startedAtMs = nodes.source.record(nodes.id)?.startedAtMs ?? 0;
+  await until('the time has passed', () => Date.now() > startedAtMs + 40);
+  goOn();
+  assert.equal((await nodes.ended()).phase, 'completed');
+});
+
+test('a plan names everything that stands in the way at once and changes nothing', async () => {
+  using nodes = await TwoNodes.open();
+  const { source, destination, vm } = nodes;
+  await source.hypervisor.suspend(vm.uid, never);
+  destination.invalid = new AgentError('IMAGE_NOT_FOUND', 'no image');
+  await destination.hypervisor.define({ ...vm, uid: randomUUID() }, never);
+  await destination.agent.inventory.refresh(never);
+  destination.agent.capacity.keep({
+    vmUid: randomUUID(),
+    namespace: 'test',
+    name: 'hog',
+    memoryBytes: 2 ** 30,
+  });
+  const { blockers } = await source.agent.migrations.plan(nodes.spec, never);
+  assert.deepEqual(
+    blockers.map(({ reason, nodeName }) => `${reason} ${nodeName}`),
+    ['VM_NOT_RUNNING a', 'VM_ALREADY_EXISTS b', 'IMAGE_NOT_FOUND b', 'NODE_CAPACITY_EXCEEDED b'],
+  );
+  assert.deepEqual(source.journal.migrations.list({ activeOnly: false, limit: 9 }), []);
+  assert.deepEqual(destination.journal.migrations.list({ activeOnly: false, limit: 9 }), []);
+  assert.deepEqual(await destination.transfers.list(never), []);
+  await assert.rejects(nodes.start(), { reason: 'MIGRATION_BLOCKED' });
+  assert.equal(source.agent.locks.purposeOf(vm.uid), undefined);
+});
+
+test('a plan for a VM that is on its way leaves its reserved memory alone', async () => {
+  using nodes = await TwoNodes.open();
+  await nodes.copying();
+  const { capacity } = nodes.destination.agent;
+  const before = capacity.allocatedBytes([]);
+  assert.equal(before, nodes.vm.spec.memory.sizeBytes);
+  await nodes.source.agent.migrations.plan(nodes.spec, never);
+  assert.equal(capacity.allocatedBytes([]), before);
+});
+
+test('a VM is not sent where it cannot be or to where it is', async () => {
+  using nodes = await TwoNodes.open();
+  await assert.rejects(nodes.start({ destinationNode: 'c' }), { reason: 'PEER_UNKNOWN' });
+  nodes.source.wire.unreachable = true;
+  await assert.rejects(nodes.start(), { reason: 'PEER_UNREACHABLE' });
+  assert.equal(nodes.source.record(nodes.id), undefined);
+  await nodes.assertRunsOn(nodes.source);
+});
+
+test('the same id again is the same migration, also after its end', async () => {
+  using nodes = await TwoNodes.open();
+  await nodes.copying();
+  assert.equal((await nodes.start()).phase, 'copying');
+  nodes.source.hypervisor.manualProgress = false;
+  nodes.source.hypervisor.advance(nodes.vm.uid);
+  await nodes.ended();
+  assert.equal((await nodes.start()).phase, 'completed');
+  assert.equal(nodes.source.transfers.requests.length, 1);
+});
+
+test('an id that stands for another migration is refused', async () => {
+  using nodes = await TwoNodes.open();
+  await nodes.start();
+  const { name, namespace } = nodes.vm;
+  const others = [
+    { namespace, name: 'other', uid: undefined },
+    { namespace: 'other', name, uid: undefined },
+    { namespace, name, uid: randomUUID() },
+  ];
+  for (const vm of others) {
+    await assert.rejects(nodes.start({ vm }), { reason: 'MIGRATION_ALREADY_EXISTS' });
+  }
+  await assert.rejects(nodes.start({ destinationNode: 'c' }), {
+    reason: 'MIGRATION_ALREADY_EXISTS',
+  });
+});
+
+test('a VM that migrates can neither migrate a second time nor be changed', async () => {
+  using nodes = await TwoNodes.open();
+  await nodes.copying();
+  const { migrations, vms } = nodes.source.agent;
+  const { vm: ref } = nodes.spec;
+  await assert.rejects(migrations.start(randomUUID(), nodes.spec, never), { reason: 'VM_BUSY' });
+  await assert.rejects(vms.shutdown(ref, never), { reason: 'VM_BUSY' });
+  await assert.rejects(vms.delete(ref, { force: true }, never), { reason: 'VM_BUSY' });
+  const vm = await vms.get(ref, never);
+  assert.deepEqual([vm.phase, vm.migrationId], ['migrating', nodes.id]);
+});
+
+test('what changes while a migration is checked is refused, so that nothing old is sent', async () => {
+  using nodes = await TwoNodes.open();
+  const { source } = nodes;
+  source.wire.onCall = async (method) => {
+    if (method !== 'check') return;
+    await assert.rejects(source.agent.vms.shutdown(nodes.spec.vm, never), { reason: 'VM_BUSY' });
+  };
+  await nodes.start();
+  assert.equal((await nodes.ended()).phase, 'completed');
+});
+
+test('a VM can come back, and go again', async () => {
+  using nodes = await TwoNodes.open();
+  const { source, destination, vm } = nodes;
+  await nodes.start();
+  await nodes.ended();
+  await nodes.assertSound();
+  const back = randomUUID();
+  destination.hypervisor.addPeer(
+    destination.transfers.socketPath(back, 'libvirt'),
+    source.hypervisor,
+  );
+  const spec = { ...nodes.spec, destinationNode: 'a' };
+  await destination.agent.migrations.start(back, spec, never);
+  await until('it is back', () => destination.record(back)?.phase === 'completed');
+  assert.equal((await source.find(vm.uid))?.definition?.ownershipEpoch, 3);
+  assert.equal(source.journal.vms.find(vm.uid)?.left, undefined);
+  const again = randomUUID();
+  nodes.route(again);
+  await until('it is free', () => source.agent.locks.purposeOf(vm.uid) === undefined);
+  await source.agent.migrations.start(again, nodes.spec, never);
+  assert.equal((await nodes.ended(again)).phase, 'completed');
+  assert.equal((await destination.find(vm.uid))?.definition?.ownershipEpoch, 4);
+});

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { WatchCursor } from '../../../../src/agent/report-origin.ts';
+import { EVERYTHING, never, newRequest, OneNode } from './one-node.ts';
+
+/** What a watch tells until it is up to date, and the cursor that it then leaves. */
+async function watchUntilSynced(node: OneNode, from?: WatchCursor, filter = EVERYTHING) {
+  const told: string[] = [];
+  for await (const event of node.inventory.watch(filter, from, never)) {
+    told.push(event.type === 'synced' ? 'synced' : `${event.type} ${event.object.definition.name}`);
+    if (event.type === 'synced') return { told, cursor: event.origin };
+  }
+  throw new Error('The watch has ended');
+}
+
+test('a watch that goes on from a cursor is told when it is up to date', async () => {
+  using node = new OneNode();
+  await node.create(newRequest('web'));
+  const { cursor } = await watchUntilSynced(node);
+  await node.create(newRequest('db', { powerState: 'stopped' }));
+  assert.deepEqual((await watchUntilSynced(node, cursor)).told, ['added db', 'synced']);
+});
+
+test('where nothing has happened since the cursor it is up to date at once, and the cursor stays', async () => {
+  using node = new OneNode();
+  await node.create(newRequest('web'));
+  const { cursor } = await watchUntilSynced(node);
+  // Counted for something else than a VM.
+  node.origins.next();
+  const again = await watchUntilSynced(node, cursor);
+  assert.deepEqual(again.told, ['synced']);
+  assert.equal(again.cursor.revision, cursor.revision);
+});
+
+test('what another namespace has seen since the cursor counts as told', async () => {
+  using node = new OneNode();
+  await node.create(newRequest('web'));
+  const { cursor } = await watchUntilSynced(node);
+  await node.create(newRequest('db', { powerState: 'stopped' }));
+  const elsewhere = { namespace: 'elsewhere', labels: {} };
+  const { told, cursor: next } = await watchUntilSynced(node, cursor, elsewhere);
+  assert.deepEqual(told, ['synced']);
+  assert.ok(next.revision > cursor.revision);
+});

@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { WatchCursor, WatchEvent } from '../../../../src/agent/report-origin.ts';
+import type { Vm } from '../../../../src/agent/vms/vm.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
+import { EVERYTHING, never, newRequest, OneNode, refOf, until } from './one-node.ts';
+
+/** Watches and keeps what comes, such as `added web running`. */
+class Watcher implements Disposable {
+  readonly seen: string[] = [];
+  cursor: WatchCursor | undefined;
+  readonly #stop = new AbortController();
+
+  constructor(node: OneNode, cursor?: WatchCursor) {
+    this.#run(node, cursor).catch(() => undefined);
+  }
+
+  async sees(...events: readonly string[]): Promise<void> {
+    await until(`${events.join()} instead of ${this.seen.join()}`, () => {
+      return this.seen.length >= events.length;
+    });
+    assert.deepEqual(this.seen, events);
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop.abort(new Error('enough'));
+  }
+
+  async #run(node: OneNode, cursor: WatchCursor | undefined): Promise<void> {
+    for await (const event of node.inventory.watch(EVERYTHING, cursor, this.#stop.signal)) {
+      this.seen.push(describe(event));
+      this.cursor = event.origin;
+    }
+  }
+}
+
+function describe(event: WatchEvent<Vm>): string {
+  if (event.type === 'synced') return 'synced';
+  return `${event.type} ${event.object.definition.name} ${event.object.phase}`;
+}
+
+test('a watcher sees what is there, then every change in order', async () => {
+  using node = new OneNode();
+  const web = newRequest();
+  await node.create(web);
+  using watcher = new Watcher(node);
+  await watcher.sees('added web running', 'synced');
+  await node.create(newRequest('db', { powerState: 'stopped' }));
+  await node.vms.destroy(refOf(web), never);
+  await node.vms.delete(refOf(web), { force: false }, never);
+  await watcher.sees(
+    'added web running',
+    'synced',
+    'added db stopped',
+    'modified web stopped',
+    'deleted web stopped',
+  );
+});
+
+test('a watch that was broken goes on without loss or repetition', async () => {
+  using node = new OneNode();
+  const web = newRequest();
+  await node.create(web);
+  using first = new Watcher(node);
+  await first.sees('added web running', 'synced');
+  const { cursor } = first;
+  await node.vms.destroy(refOf(web), never);
+  await node.vms.start(refOf(web), never);
+  using second = new Watcher(node, cursor);
+  const missed = ['modified web stopped', 'modified web running', 'synced'];
+  await second.sees(...missed);
+  await node.vms.destroy(refOf(web), never);
+  await second.sees(...missed, 'modified web stopped');
+});
+
+test('a watch that breaks among the first VMs goes on with the rest', async () => {
+  using node = new OneNode();
+  const names = ['b', 'a'];
+  for (const name of names) await node.create(newRequest(name, { powerState: 'stopped' }));
+  const stop = new AbortController();
+  const seen: string[] = [];
+  let cursor: WatchCursor | undefined;
+  for await (const event of node.inventory.watch(EVERYTHING, undefined, stop.signal)) {
+    seen.push(describe(event));
+    cursor = event.origin;
+    break;
+  }
+  using rest = new Watcher(node, cursor);
+  await until('the rest comes', () => rest.seen.includes('synced'));
+  const all = [...seen, ...rest.seen].toSorted();
+  assert.deepEqual(all, ['added a stopped', 'added b stopped', 'synced']);
+});
+
+test('a cursor of another agent leads to a full answer', async () => {
+  using node = new OneNode();
+  await node.create(newRequest());
+  using watcher = new Watcher(node, { agentEpoch: 2, revision: 1_000 });
+  await watcher.sees('added web running', 'synced');
+});
+
+test('what happens without an event is noticed by the next listing', async () => {
+  using node = new OneNode();
+  const web = newRequest();
+  await node.create(web);
+  node.run();
+  using watcher = new Watcher(node);
+  await watcher.sees('added web running', 'synced');
+  node.hypervisor.losesEvents = true;
+  node.hypervisor.stopGuest(web.uid ?? '');
+  await watcher.sees('added web running', 'synced', 'modified web stopped');
+});
+
+test('figures that change are no change', async () => {
+  using node = new OneNode();
+  const web = newRequest();
+  await node.create(web);
+  using watcher = new Watcher(node);
+  await watcher.sees('added web running', 'synced');
+  node.hypervisor.burnCpu(web.uid ?? '', 1_000_000n);
+  await node.inventory.refresh(never);
+  await node.vms.destroy(refOf(web), never);
+  await watcher.sees('added web running', 'synced', 'modified web stopped');
+});
+
+test('a lost connection is told once for each VM, and so is its return', async () => {
+  using node = new OneNode();
+  await node.create(newRequest());
+  node.run();
+  using watcher = new Watcher(node);
+  await watcher.sees('added web running', 'synced');
+  node.hypervisor.disconnect();
+  await watcher.sees('added web running', 'synced', 'modified web unknown');
+  node.hypervisor.reconnect();
+  await until('it is known again', () => watcher.seen.length === 4);
+  assert.equal(watcher.seen[3], 'modified web running');
+});
+
+test('VMs of others and VMs that are still arriving are not reported', async () => {
+  using node = new OneNode();
+  using other = new OneNode();
+  const foreign = tinyVm();
+  await node.hypervisor.define(foreign, never);
+  node.hypervisor.addForeign(foreign.uid);
+  const moving = newRequest('moving');
+  const { definition } = await other.create(moving);
+  other.hypervisor.addPeer('/socket', node.hypervisor);
+  other.hypervisor.manualProgress = true;
+  const request = {
+    destinationSocket: '/socket',
+    memorySocket: '/memory',
+    maxDowntimeMs: undefined,
+    bandwidthBytesPerSecond: undefined,
+    destinationDefinition: definition,
+  };
+  other.hypervisor.migrate(definition.uid, request, never).catch(() => undefined);
+  await until('it arrives', async () => {
+    return (await node.hypervisor.find(definition.uid, never))?.state === 'incoming';
+  });
+  assert.deepEqual((await node.vms.list(EVERYTHING, never)).vms, []);
+});
+
+test('the CPU usage is that between two listings', async (context) => {
+  using node = new OneNode();
+  const web = newRequest();
+  let nowMs = 1_000;
+  context.mock.method(performance, 'now', () => nowMs);
+  const first = await node.create(web);
+  assert.equal(first.statistics?.cpuUsageCores, 0);
+  node.hypervisor.burnCpu(web.uid ?? '', 1_500_000_000n);
+  nowMs += 1_000;
+  const { statistics } = await node.vms.get(refOf(web), never);
+  assert.equal(statistics?.cpuUsageCores, 1.5);
+});

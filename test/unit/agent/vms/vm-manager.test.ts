@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { test } from 'node:test';
+import { AgentError } from '../../../../src/core/errors.ts';
+import { EVERYTHING, never, newRequest, OneNode, refOf, until } from './one-node.ts';
+
+async function withVm(powerState: 'running' | 'stopped' = 'running') {
+  const node = new OneNode();
+  const request = newRequest('web', { powerState });
+  await node.create(request);
+  return { node, request, ref: refOf(request), uid: request.uid ?? '' };
+}
+
+test('starting, shutting down and cutting off repeat without harm', async () => {
+  const { node, ref } = await withVm();
+  using _node = node;
+  const generations: number[] = [];
+  for (const method of ['shutdown', 'shutdown', 'start', 'start', 'destroy', 'destroy'] as const) {
+    const vm = await node.vms[method](ref, never);
+    assert.equal(vm.phase, method === 'start' ? 'running' : 'stopped', method);
+    generations.push(vm.definition.generation);
+  }
+  assert.deepEqual(generations, [2, 2, 3, 3, 4, 4]);
+});
+
+test('a running VM is deleted by force only, and deleting repeats', async () => {
+  const { node, ref, request } = await withVm();
+  using _node = node;
+  await assert.rejects(node.vms.delete(ref, { force: false }, never), { reason: 'VM_RUNNING' });
+  await node.vms.delete(ref, { force: true }, never);
+  await node.vms.delete(ref, { force: false }, never);
+  await node.assertNothingOf(request);
+});
+
+test('a VM of another uid than was meant is not touched', async () => {
+  const { node, ref, uid } = await withVm();
+  using _node = node;
+  const wrong = { ...ref, uid: randomUUID() };
+  const mismatch = { reason: 'VM_UID_MISMATCH' };
+  await assert.rejects(node.vms.get(wrong, never), mismatch);
+  await assert.rejects(node.vms.destroy(wrong, never), mismatch);
+  await assert.rejects(node.vms.delete(wrong, { force: true }, never), mismatch);
+  assert.equal((await node.vms.get({ ...ref, uid }, never)).phase, 'running');
+});
+
+test('a VM that something else is being done to is busy', async () => {
+  const { node, ref, uid } = await withVm();
+  using _node = node;
+  using _lock = node.locks.tryAcquire(uid, 'migration 7');
+  for (const method of ['start', 'shutdown', 'destroy'] as const) {
+    await assert.rejects(node.vms[method](ref, never), {
+      reason: 'VM_BUSY',
+      message: /migration 7/,
+    });
+  }
+  await assert.rejects(node.vms.delete(ref, { force: true }, never), { reason: 'VM_BUSY' });
+  assert.equal((await node.vms.get(ref, never)).phase, 'running');
+});
+
+test('a copy of a VM that has moved elsewhere is not started, says so and can be deleted', async () => {
+  const { node, ref, uid, request } = await withVm('stopped');
+  using _node = node;
+  node.ownership.release({ ...request, uid }, 2, 'b');
+  const { phase, reason } = await node.vms.get(ref, never);
+  assert.deepEqual([phase, reason], ['failed', 'StaleCopy']);
+  await assert.rejects(node.vms.start(ref, never), { reason: 'VM_NOT_OWNED' });
+  await node.vms.delete(ref, { force: false }, never);
+  assert.equal(node.journal.vms.find(uid)?.left?.toNode, 'b');
+});
+
+test('while the hypervisor is away all VMs are listed, as unknown, and none can be changed', async () => {
+  const { node, ref } = await withVm();
+  using _node = node;
+  await node.create(newRequest('off', { powerState: 'stopped' }));
+  node.hypervisor.disconnect();
+  const { vms } = await node.vms.list(EVERYTHING, never);
+  assert.deepEqual(
+    vms.map(({ definition, phase, statistics }) => [definition.name, phase, statistics]),
+    [
+      ['off', 'unknown', undefined],
+      ['web', 'unknown', undefined],
+    ],
+  );
+  await assert.rejects(node.vms.destroy(ref, never), { reason: 'HYPERVISOR_UNREACHABLE' });
+  node.hypervisor.reconnect();
+  assert.equal((await node.vms.get(ref, never)).phase, 'running');
+});
+
+test('nothing is said before the hypervisor was listed once', async () => {
+  using node = new OneNode();
+  node.hypervisor.disconnect();
+  await assert.rejects(node.vms.list(EVERYTHING, never), { reason: 'HYPERVISOR_UNREACHABLE' });
+  assert.throws(() => node.inventory.list(EVERYTHING), { reason: 'STATE_NOT_READY' });
+  const first = node.vms.watch(EVERYTHING, undefined, never)[Symbol.asyncIterator]().next();
+  await assert.rejects(first, { reason: 'STATE_NOT_READY' });
+});
+
+test('a VM is stopping from the request until its guest has powered off', async () => {
+  const { node, ref, uid } = await withVm();
+  using _node = node;
+  node.hypervisor.slowShutdown = true;
+  assert.equal((await node.vms.shutdown(ref, never)).phase, 'stopping');
+  node.hypervisor.stopGuest(uid);
+  assert.equal((await node.vms.get(ref, never)).phase, 'stopped');
+});
+
+for (const losesEvents of [true, false]) {
+  test(`a VM that is started by somebody else after it was shut down is running (events lost: ${losesEvents})`, async () => {
+    const { node, ref, uid } = await withVm();
+    using _node = node;
+    node.run();
+    node.hypervisor.slowShutdown = true;
+    node.hypervisor.losesEvents = losesEvents;
+    await node.vms.shutdown(ref, never);
+    node.hypervisor.stopGuest(uid);
+    // Without events only a listing can have seen that it was off.
+    if (losesEvents) await node.vms.get(ref, never);
+    await node.hypervisor.start(uid, never);
+    await until('it is running', async () => (await node.vms.get(ref, never)).phase === 'running');
+  });
+}
+
+test('a VM that could not be asked to power off is not stopping', async () => {
+  const { node, ref } = await withVm();
+  using _node = node;
+  node.hypervisor.fail('shutdown', new AgentError('HYPERVISOR_FAILURE', 'no ACPI'));
+  await assert.rejects(node.vms.shutdown(ref, never), { reason: 'HYPERVISOR_FAILURE' });
+  assert.equal((await node.vms.get(ref, never)).phase, 'running');
+});
+
+test('a caller who gives up does not wait for a hypervisor that hangs', async () => {
+  const { node } = await withVm();
+  using _node = node;
+  const goOn = node.hypervisor.block('list');
+  const stop = new AbortController();
+  const listing = node.vms.list(EVERYTHING, stop.signal);
+  setImmediate(() => stop.abort(new Error('enough')));
+  await assert.rejects(listing, { message: 'enough' });
+  goOn();
+});
+
+test('the console of a VM is read from its file', async () => {
+  const { node, ref, uid } = await withVm();
+  using _node = node;
+  const pieces: string[] = [];
+  const options = { tailBytes: 0, follow: false };
+  for await (const piece of node.vms.readConsole(ref, options, never)) {
+    pieces.push(Buffer.from(piece).toString());
+  }
+  assert.deepEqual(pieces, [`/var/log/fake/${uid}.log`]);
+});
