@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { buildAgent } from '../lab/build-outputs.ts';
 import { connectAgent } from '../lab/demo-vm.ts';
 import { Lab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
@@ -34,6 +35,7 @@ const stop = new AbortController();
 process.once('SIGINT', () => stop.abort(new Error('Interrupted')));
 const { signal } = stop;
 
+await buildAgent(signal);
 await using lab = await Lab.create({ nodes: ['a'] }, signal);
 const node = lab.node('a');
 await lab.startAgents({ accelerator: 'tcg' }, signal);

@@ -117,7 +117,7 @@ if (options.json) {
 } else {
   printMachine();
   console.log(
-    `${options.mbit} Mbit/s, ${accelerator.toUpperCase()}, median (smallest to largest); × is the peer's`,
+    `${options.mbit} Mbit/s, ${accelerator.toUpperCase()}, median (smallest to largest); × is ours divided by theirs`,
   );
   process.stdout.write(table());
 }

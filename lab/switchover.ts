@@ -49,10 +49,6 @@ export function checkMemory(
   return passes.length >= 2 && alarms.length === 0 ? 'verified' : 'not verified';
 }
 
-export function isVerifiedAfterArrival(destination: Parameters<typeof checkMemory>[0]): boolean {
-  return checkMemory(destination) === 'verified';
-}
-
 /** The line during which the guest was moved is begun in one log and ended in the other. */
 function arrivedHeartbeats(source: Console, destination: Console): readonly Heartbeat[] {
   const piece = destination.firstPiece;

@@ -1,14 +1,16 @@
 import { readFileSync } from 'node:fs';
 import type { LabNode } from '../../lab/lab-node.ts';
 
-/** The processes of a node's agent: itself and its libvirt driver. QEMU, libvirt and streamers are not its own. */
+/** The processes of a node's agent: itself and its children, of which its libvirt driver is one that always runs. */
 export function agentPids(node: LabNode): number[] {
-  const isOwn = (command: readonly string[]): boolean =>
-    command.some((word) => /\/(dist|src)\/(agent|drivers)\//.test(word));
-  return node
-    .processes()
-    .filter(({ command }) => isOwn(command))
-    .map(({ pid }) => pid);
+  const main = node.agent.find()?.pid;
+  if (main === undefined) return [];
+  const pids = node.processes().map(({ pid }) => pid);
+  return [main, ...pids.filter((pid) => parentOf(pid) === main)];
+}
+
+function parentOf(pid: number): number {
+  return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]);
 }
 
 /** Memory of processes, what they share counted once among all who share it. */

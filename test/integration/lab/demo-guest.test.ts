@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { ensureDemoGuest } from '../../../lab/demo-guest.ts';
 import { watchConsole } from '../../../lab/demo-vm.ts';
 import { Lab } from '../../../lab/lab.ts';
-import { findSwitchover, isVerifiedAfterArrival } from '../../../lab/switchover.ts';
+import { checkMemory, findSwitchover } from '../../../lab/switchover.ts';
 import { CONSOLE_LOG, startDomain } from './direct-domain.ts';
 import { relay } from './relay.ts';
 
@@ -51,7 +51,7 @@ test('a live migration through relays keeps every count and all memory', async (
   await destination.waitFor(
     'A check that began on node b',
     BOOT_TIMEOUT_MS,
-    () => isVerifiedAfterArrival(destination),
+    () => checkMemory(destination) === 'verified',
     signal,
   );
 

@@ -78,7 +78,7 @@ test('bytes go both ways between unix sockets of two nodes, whole and counted, a
 
   server.close();
   for (const node of [source, destination]) {
-    const directory = path.dirname(node.socketPath(id, 'bulk'));
+    const directory = path.dirname(path.dirname(node.socketPath(id, 'bulk')));
     await node.remove(id, signal);
     assert.equal(existsSync(directory), false);
     assert.deepEqual(readdirSync(path.dirname(directory)), []);

@@ -7,7 +7,9 @@ import {
 } from '../../../../src/drivers/libvirt/host-info.ts';
 
 const CAPABILITIES = `<capabilities>
-  <host><uuid>5f1c</uuid><cpu><arch>x86_64</arch><model>EPYC</model></cpu></host>
+  <host><uuid>5f1c</uuid><cpu><arch>x86_64</arch><model>EPYC</model></cpu>
+    <secmodel><model>apparmor</model><doi>0</doi><baselabel type='kvm'>+4:+4</baselabel></secmodel>
+    <secmodel><model>dac</model><doi>0</doi><baselabel type='kvm'>+64055:+107</baselabel></secmodel></host>
   <guest><os_type>hvm</os_type><arch name='i686'><machine>isapc</machine><domain type='qemu'/></arch></guest>
   <guest><os_type>hvm</os_type><arch name='x86_64'>
     <machine canonical='pc-q35-7.2' maxCpus='288'>q35</machine><machine>pc-q35-7.2</machine>
@@ -35,6 +37,7 @@ test('the capabilities of the host’s own architecture count', () => {
     accelerators: ['tcg', 'kvm'],
     machineTypes: ['q35', 'pc-q35-7.2'],
     cpuModel: 'EPYC',
+    processOwner: { uid: 64055, gid: 107 },
     features: [],
   });
 });

@@ -5,9 +5,9 @@ import { TransferFiles } from '../../../../src/drivers/streamer/transfer-files.t
 const ID = '0d7f9c1e-2f57-4a55-9f0e-5b0b7f3c2d10';
 
 test('a run directory that leaves no room for socket paths is refused, with how much is too much', () => {
-  const longest = `/${'r'.repeat(46)}`;
+  const longest = `/${'r'.repeat(44)}`;
   const files = new TransferFiles(longest);
-  assert.equal(Buffer.byteLength(files.control(ID)), 107);
+  assert.equal(Buffer.byteLength(files.service(ID, 'libvirt')), 107);
   assert.throws(() => new TransferFiles(`${longest}rr`), {
     reason: 'INVALID_CONFIG',
     message: /shorten it by 2$/,
