@@ -28,6 +28,7 @@ import { obstacles } from './telemetry/readiness.ts';
 import { CapacityLedger } from './vms/capacity.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
 import { Ownership } from './vms/ownership.ts';
+import { StaleCopies } from './vms/stale-copies.ts';
 import { VmCreator } from './vms/vm-creator.ts';
 import { VmInventory } from './vms/vm-inventory.ts';
 import { ShutdownRequests, VmManager } from './vms/vm-manager.ts';
@@ -116,8 +117,10 @@ async function run(
       shutdownRequested: shutdowns.has(vmUid),
     }),
     isStale: (vm) => vm.definition !== undefined && ownership.isStale(vm.definition),
+    onListed: (listed) => tasks.run('stale copies', () => staleCopies.stop(listed)),
     log,
   });
+  const staleCopies = new StaleCopies({ hypervisor, ownership, locks, log });
   const listVms = () => inventory.list(EVERYTHING);
   const listedVms = () => (inventory.listedOnce ? listVms() : undefined);
   const validator = new DefinitionValidator({

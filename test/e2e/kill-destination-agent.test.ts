@@ -5,18 +5,17 @@ import { type Migration, MigrationPhase, MigrationRole } from '../../src/client/
 import { durationMs } from '../../src/client/time.ts';
 import { PATIENCE_MS, SLOW, SLOW_SWITCHOVER } from './moving-vm.ts';
 import { type Stage, storyteller } from './stories.ts';
-import { agentPid, driverOf, freeze, signalProcess, TwoNodes } from './two-nodes.ts';
+import { agentPid, driverOf, freeze, signalProcess, streamersOf, TwoNodes } from './two-nodes.ts';
 
 const SOME_BYTES = 1_000_000n;
 
 test('a migration outlives the agent of its destination', async (context) => {
-  // What was prepared for a VM that never comes is dropped after this time.
-  await using nodes = await TwoNodes.start(context.signal, { reconnectTimeoutMs: 5_000 });
+  await using nodes = await TwoNodes.start(context.signal);
   const { a, b } = nodes;
   const vm = await nodes.bootVm(a, context.signal);
   const story = storyteller(context, nodes, vm);
 
-  await story('killed while it prepares, the VM stays', async ({ seen, epoch, signal }) => {
+  await story('killed with its streamer while it prepares, the VM stays', async ({ seen, epoch, signal }) => {
     await using hold = await nodes.holdStreamers(b);
     const migration = await vm.migrate(a, signal);
     await waitUntil(
@@ -26,6 +25,7 @@ test('a migration outlives the agent of its destination', async (context) => {
       signal,
     );
     await b.agent.kill(signal);
+    for (const { pid } of streamersOf(b)) signalProcess(pid, 'SIGKILL');
     const message = await migration.expectFailed('PEER_UNREACHABLE', signal);
     assert.match(message, /node b/);
     await hold[Symbol.asyncDispose]();

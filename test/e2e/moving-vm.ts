@@ -25,7 +25,7 @@ export interface MigrateOptions {
 export const SLOW: MigrateOptions = { bytesPerSecond: 1_000_000 };
 
 /** The guest is stopped for its switchover while much is left to send, which then takes seconds. */
-export const SLOW_SWITCHOVER: MigrateOptions = { bytesPerSecond: 4_000_000, maxDowntimeMs: 5_000 };
+export const SLOW_SWITCHOVER: MigrateOptions = { bytesPerSecond: 10_000_000, maxDowntimeMs: 3_000 };
 
 /** A VM that runs the demo guest and moves between the nodes. */
 export class DemoVm {

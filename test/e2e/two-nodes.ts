@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Credentials } from '../../lab/certificates.ts';
 import { type DemoGuest, ensureDemoGuest } from '../../lab/demo-guest.ts';
@@ -148,6 +148,46 @@ export class TwoNodes implements AsyncDisposable {
       signal,
     );
     return vm;
+  }
+
+  /** Gives node b's libvirt the host UUID of node a's until disposed. */
+  async giveHostUuidOf(from: LabNode, to: LabNode, signal: AbortSignal): Promise<AsyncDisposable> {
+    const file = to.outside('etc/libvirt/libvirtd.conf');
+    const own = await readFile(file, 'utf8');
+    const theirs = await readFile(from.outside('etc/libvirt/libvirtd.conf'), 'utf8');
+    const configure = async (content: string) => {
+      await writeFile(file, content);
+      await this.restartLibvirtd(to, signal);
+    };
+    await configure(theirs);
+    return {
+      async [Symbol.asyncDispose]() {
+        await configure(own);
+      },
+    };
+  }
+
+  /** Kills libvirtd, starts it again and waits until the agent has noticed both. */
+  async restartLibvirtd(node: LabNode, signal: AbortSignal): Promise<void> {
+    await this.killLibvirtd(node, signal);
+    await waitUntil(
+      `Agent ${node.name} to miss its libvirtd`,
+      PATIENCE_MS,
+      async () => (await node.agent.httpGet('/readyz', signal)).status === 503,
+      signal,
+    );
+    await node.libvirt.startLibvirtd(signal);
+    await node.agent.waitReady(signal);
+  }
+
+  async killLibvirtd(node: LabNode, signal: AbortSignal): Promise<void> {
+    signalProcess(node.libvirt.findPid() ?? 0, 'SIGKILL');
+    await waitUntil(
+      `The end of node ${node.name}'s libvirtd`,
+      PATIENCE_MS,
+      () => node.libvirt.findPid() === undefined,
+      signal,
+    );
   }
 
   /** novactl on node a; `--node` chooses another. */

@@ -6,7 +6,7 @@ import { ensureDemoGuest } from '../../lab/demo-guest.ts';
 import { connectAgent, createDemoVm, findConsoleLog, watchConsole } from '../../lab/demo-vm.ts';
 import { Lab } from '../../lab/lab.ts';
 import type { LabNode } from '../../lab/lab-node.ts';
-import { isVerifiedAfterArrival } from '../../lab/switchover.ts';
+import { checkMemory } from '../../lab/switchover.ts';
 import { MigrationPhase } from '../../src/client/api.ts';
 import { watchMigration } from '../../src/client/watch-migration.ts';
 
@@ -59,7 +59,7 @@ test('a VM migrates between nodes whose QEMU does not run as root', async ({ sig
   await destination.waitFor(
     'The check of memory',
     PATIENCE_MS,
-    () => isVerifiedAfterArrival(destination),
+    () => checkMemory(destination) === 'verified',
     signal,
   );
   assert.notEqual(await ownerOfQemu(b), 0);

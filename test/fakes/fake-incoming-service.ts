@@ -13,7 +13,11 @@ export class FakeIncomingService implements IncomingService {
   /** Thrown by every call. */
   failure: Error | undefined;
   blockers: IncomingBlocker[] = [];
-  report: IncomingReport = { state: 'prepared', ownershipEpoch: 4, downtimeMs: 12 };
+  report: IncomingReport = {
+    state: 'prepared',
+    ownershipEpoch: 4,
+    figures: { downtimeMs: 12, memoryProcessedBytes: 34n, iterations: 5 },
+  };
 
   async handshake(request: { readonly agentVersion: string }): Promise<PeerHandshake> {
     this.#asked('handshake', request, '');

@@ -1,9 +1,10 @@
 import { AgentError } from '../../core/errors.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor.ts';
 import type { MigrationRecord } from '../journal/migration-store.ts';
-import { arrivalOf, Arrivals, pastSwitchover } from './arrivals.ts';
+import { Arrivals, arrivalOf, pastSwitchover } from './arrivals.ts';
 import { checkIncoming } from './incoming-check.ts';
 import type {
+  ArrivalFigures,
   IncomingBlocker,
   IncomingReport,
   IncomingService,
@@ -95,17 +96,17 @@ export class IncomingManager implements IncomingService {
     } catch (error) {
       signal.throwIfAborted();
       this.#options.log.debug({ migrationId, err: error }, 'Cannot look at an incoming VM');
-      return { state: 'unknown', ownershipEpoch: 0, downtimeMs: 0 };
+      return { state: 'unknown', ownershipEpoch: 0, figures: undefined };
     }
     const ownershipEpoch = vm?.definition?.ownershipEpoch ?? 0;
     // It arrived, whatever has become of it since.
     const settled = record?.phase === 'completed' || record?.phase === 'cleaning-up';
     if (settled || arrivalOf(vm, record?.ownershipEpoch ?? 1) === 'arrived') {
-      return { state: 'arrived', ownershipEpoch, downtimeMs: await this.#downtime(vmUid, signal) };
+      return { state: 'arrived', ownershipEpoch, figures: await this.#figures(vmUid, signal) };
     }
-    if (vm !== undefined) return { state: 'receiving', ownershipEpoch, downtimeMs: 0 };
+    if (vm !== undefined) return { state: 'receiving', ownershipEpoch, figures: undefined };
     const prepared = record !== undefined && !isFinal(record.phase);
-    return { state: prepared ? 'prepared' : 'absent', ownershipEpoch: 0, downtimeMs: 0 };
+    return { state: prepared ? 'prepared' : 'absent', ownershipEpoch: 0, figures: undefined };
   }
 
   async release(
@@ -157,11 +158,16 @@ export class IncomingManager implements IncomingService {
     }
   }
 
-  async #downtime(vmUid: string, signal: AbortSignal): Promise<number> {
+  async #figures(vmUid: string, signal: AbortSignal): Promise<ArrivalFigures | undefined> {
     const job = await this.#options.hypervisor
       .getCompletedJob(vmUid, this.#brief(signal))
       .catch(() => undefined);
-    return job?.operation === 'migration-in' ? job.downtimeMs : 0;
+    if (job?.operation !== 'migration-in') return undefined;
+    return {
+      downtimeMs: job.downtimeMs,
+      memoryProcessedBytes: job.memoryProcessedBytes,
+      iterations: job.iteration,
+    };
   }
 
   /** Only the node that a migration comes from may ask about it. */

@@ -155,6 +155,12 @@ export interface IncomingReport {
   readonly state: IncomingState;
   /** 0 if the VM is not here. */
   readonly ownershipEpoch: number;
-  /** 0 if not known. */
+  readonly figures: ArrivalFigures | undefined;
+}
+
+/** What the destination's hypervisor knows of a migration that has brought a VM. */
+export interface ArrivalFigures {
   readonly downtimeMs: number;
+  readonly memoryProcessedBytes: bigint;
+  readonly iterations: number;
 }

@@ -5,6 +5,7 @@ import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
 import type { MigrationRecord } from '../journal/migration-store.ts';
 import type { Ownership } from '../vms/ownership.ts';
+import type { ArrivalFigures } from './migration.ts';
 import type { MigrationBook, MovePatch } from './migration-book.ts';
 import { PACE, type Pace } from './pace.ts';
 import type { Peers } from './peers.ts';
@@ -39,7 +40,7 @@ export class OutgoingContext {
   timedOut = false;
   /** The guest may have been stopped for the switchover, and so may run at the destination. */
   mayHaveSwitchedOver = false;
-  downtimeMs = 0;
+  figures: ArrivalFigures | undefined;
   #record: MigrationRecord;
   #failure: AgentError | undefined;
   #reconnects = 0;

@@ -178,7 +178,11 @@ export class OutgoingMigration {
     if (event.kind === 'disconnected') context.mayHaveSwitchedOver = true;
     if (!('uid' in event) || event.uid !== context.record.vmUid) return;
     if (event.kind === 'job-completed' && event.statistics.downtimeMs > 0) {
-      context.downtimeMs = event.statistics.downtimeMs;
+      context.figures = {
+        downtimeMs: event.statistics.downtimeMs,
+        memoryProcessedBytes: event.statistics.memoryProcessedBytes,
+        iterations: event.statistics.iteration,
+      };
     }
     const stopped = event.kind === 'lifecycle' && event.event === 'suspended';
     if (!stopped || event.detail !== 'migrated') return;

@@ -1,6 +1,6 @@
 import type { JobStatistics } from '../../drivers/hypervisor.ts';
 import type { TransferStatus } from '../../drivers/transfers.ts';
-import type { MigrationProgress } from './migration.ts';
+import type { ArrivalFigures, MigrationProgress } from './migration.ts';
 
 export const NO_PROGRESS: MigrationProgress = {
   memoryTotalBytes: 0n,
@@ -54,10 +54,15 @@ export function advance(
   };
 }
 
-/** Progress of a migration that has succeeded. */
-export function complete(before: MigrationProgress): MigrationProgress {
+/** Progress of a migration that has succeeded. The last look may have been before its last pass, or never. */
+export function complete(
+  before: MigrationProgress,
+  figures: ArrivalFigures | undefined,
+): MigrationProgress {
   return {
     ...before,
+    memoryProcessedBytes: larger(before.memoryProcessedBytes, figures?.memoryProcessedBytes ?? 0n),
+    iteration: Math.max(before.iteration, figures?.iterations ?? 0),
     memoryRemainingBytes: 0n,
     memoryBytesPerSecond: 0n,
     dirtyBytesPerSecond: 0n,

@@ -1,7 +1,7 @@
 import { delay } from '../../core/delay.ts';
 import { hasReason, type Reason } from '../../core/errors.ts';
-import type { OutgoingContext } from './outgoing-context.ts';
 import { judge, type LocalView, localView, type PeerView } from './outcome.ts';
+import type { OutgoingContext } from './outgoing-context.ts';
 import type { Peer } from './peers.ts';
 import { advance, complete } from './progress.ts';
 
@@ -78,12 +78,13 @@ export async function finish(
   book.setProgress(context.id, advance(book.progressOf(context.id), undefined, transfer));
   await commitPeer(context, peer, signal);
   await removeTransfer(context, signal);
-  const progress = complete(book.progressOf(context.id));
+  const { figures } = context;
+  const progress = complete(book.progressOf(context.id), figures);
   book.setProgress(context.id, progress);
   context.move('completed', {
     result: {
       totalMs: arrivedAtMs - context.record.startedAtMs,
-      downtimeMs: context.downtimeMs,
+      downtimeMs: figures?.downtimeMs ?? 0,
       memoryProcessedBytes: progress.memoryProcessedBytes,
       wireBytes: progress.wireBytes,
       iterations: progress.iteration,
@@ -122,8 +123,8 @@ async function viewPeer(
 ): Promise<PeerView> {
   try {
     const report = await peer.get(context.id, context.record.vmUid, context.brief(signal));
-    const { state, ownershipEpoch, downtimeMs } = report;
-    if (downtimeMs > 0) context.downtimeMs = downtimeMs;
+    const { state, ownershipEpoch } = report;
+    context.figures = report.figures ?? context.figures;
     // A copy that is older than this migration is not what it has brought there, and no ground to remove ours.
     const isOlder = ownershipEpoch > 0 && ownershipEpoch < context.record.ownershipEpoch;
     return state === 'arrived' && isOlder ? 'unknown' : state;
@@ -181,7 +182,7 @@ async function commitPeer(
   for (let tries = 0; tries < COMMIT_TRIES; tries++) {
     try {
       const report = await peer.get(context.id, uid, context.brief(signal));
-      if (report.downtimeMs > 0) context.downtimeMs = report.downtimeMs;
+      context.figures = report.figures ?? context.figures;
       await peer.release(context.id, uid, 'commit', context.brief(signal));
       return;
     } catch (error) {

@@ -112,7 +112,9 @@ export function toIncomingReport(report: IncomingReport): GetIncomingResponse {
   return {
     state: STATE[report.state],
     ownershipEpoch: toUint64(report.ownershipEpoch),
-    downtimeMs: toUint64(report.downtimeMs),
+    downtimeMs: toUint64(report.figures?.downtimeMs ?? 0),
+    memoryProcessedBytes: report.figures?.memoryProcessedBytes ?? 0n,
+    iterations: report.figures?.iterations ?? 0,
   };
 }
 
@@ -124,7 +126,15 @@ export function fromIncomingReport(response: GetIncomingResponse): IncomingRepor
   return {
     state: state ?? 'unknown',
     ownershipEpoch: Number(response.ownershipEpoch),
-    downtimeMs: Number(response.downtimeMs),
+    // There is no switchover of less than a millisecond.
+    figures:
+      response.downtimeMs === 0n
+        ? undefined
+        : {
+            downtimeMs: Number(response.downtimeMs),
+            memoryProcessedBytes: response.memoryProcessedBytes,
+            iterations: response.iterations,
+          },
   };
 }
 

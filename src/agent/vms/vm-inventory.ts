@@ -26,6 +26,8 @@ export interface VmInventoryOptions {
   readonly isStale: (vm: HypervisorVm) => boolean;
   /** How often the hypervisor is listed when it says nothing: lost events are made good after this time. */
   readonly resyncIntervalMs?: number;
+  /** Told of everything that was listed, ours or not. */
+  readonly onListed?: (listed: readonly HypervisorVm[]) => void;
   readonly log: Logger;
 }
 
@@ -218,6 +220,7 @@ export class VmInventory {
     }
     this.#replace(vms);
     this.#listedOnce = true;
+    this.#options.onListed?.(listed);
   }
 
   #toVm(found: HypervisorVm, definition: NonNullable<HypervisorVm['definition']>): Vm {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import type { Migration } from '../../../../src/agent/migration/migration.ts';
-import { AgentError } from '../../../../src/core/errors.ts';
 import type { MigrationPhase } from '../../../../src/agent/migration/states.ts';
+import { AgentError } from '../../../../src/core/errors.ts';
 import { never, TwoNodes, until } from './two-nodes.ts';
 
 async function phasesSeen(nodes: TwoNodes): Promise<Migration[]> {

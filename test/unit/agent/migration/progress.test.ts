@@ -61,8 +61,16 @@ test('a look that finds no job and no transfer keeps what is known', () => {
   assert.deepEqual(advance(half, undefined, undefined), half);
 });
 
+test('what was not looked at is made good by the figures of the destination', () => {
+  const seen = advance(NO_PROGRESS, job({ memoryProcessedBytes: 80n * MIB }), undefined);
+  const figures = { downtimeMs: 1, memoryProcessedBytes: 120n * MIB, iterations: 4 };
+  const whole = complete(seen, figures);
+  assert.equal(whole.memoryProcessedBytes, 120n * MIB);
+  assert.equal(whole.iteration, 4);
+});
+
 test('only a completed migration is wholly done', () => {
   const last = advance(NO_PROGRESS, job({ memoryRemainingBytes: 0n }), undefined);
   assert.ok(last.fractionDone < 1);
-  assert.equal(complete(last).fractionDone, 1);
+  assert.equal(complete(last, undefined).fractionDone, 1);
 });

@@ -29,7 +29,10 @@ import { AgentError } from '../../../../src/core/errors.ts';
 import type { VmSpec } from '../../../../src/core/vm-spec.ts';
 import { Migration, MigrationSpec } from '../../../../src/gen/novacron/agent/v1/migration.ts';
 import { Node } from '../../../../src/gen/novacron/agent/v1/node.ts';
-import { CheckIncomingRequest } from '../../../../src/gen/novacron/agent/v1/peer.ts';
+import {
+  CheckIncomingRequest,
+  GetIncomingResponse,
+} from '../../../../src/gen/novacron/agent/v1/peer.ts';
 import {
   CreateVirtualMachineRequest,
   type DeepPartial,
@@ -289,7 +292,7 @@ test('an incoming VM without what it must have is refused by field', () => {
 });
 
 test('what only a newer peer knows makes us careful', () => {
-  const report = { state: 99 as never, ownershipEpoch: 1n, downtimeMs: 0n };
+  const report = GetIncomingResponse.create({ state: 99 as never, ownershipEpoch: 1n });
   assert.equal(fromIncomingReport(report).state, 'unknown');
   const blocker = { reason: 'FROM_THE_FUTURE', message: 'No', subject: '' };
   assert.equal(fromIncomingBlocker(blocker).reason, 'MIGRATION_BLOCKED');

@@ -173,6 +173,10 @@ export interface GetIncomingResponse {
   ownershipEpoch: bigint;
   /** The guest's pause as the destination's hypervisor counts it, in milliseconds; 0 if not known. */
   downtimeMs: bigint;
+  /** Memory that QEMU handed over, in bytes, pages sent again counted again; 0 if not known. */
+  memoryProcessedBytes: bigint;
+  /** Passes over the guest's memory; 0 if not known. */
+  iterations: number;
 }
 
 /** Asks for an incoming migration to be ended. */
@@ -890,7 +894,7 @@ export const GetIncomingRequest: MessageFns<GetIncomingRequest> = {
 };
 
 function createBaseGetIncomingResponse(): GetIncomingResponse {
-  return { state: 0, ownershipEpoch: 0n, downtimeMs: 0n };
+  return { state: 0, ownershipEpoch: 0n, downtimeMs: 0n, memoryProcessedBytes: 0n, iterations: 0 };
 }
 
 export const GetIncomingResponse: MessageFns<GetIncomingResponse> = {
@@ -909,6 +913,15 @@ export const GetIncomingResponse: MessageFns<GetIncomingResponse> = {
         throw new globalThis.Error("value provided for field message.downtimeMs of type uint64 too large");
       }
       writer.uint32(24).uint64(message.downtimeMs);
+    }
+    if (message.memoryProcessedBytes !== 0n) {
+      if (BigInt.asUintN(64, message.memoryProcessedBytes) !== message.memoryProcessedBytes) {
+        throw new globalThis.Error("value provided for field message.memoryProcessedBytes of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.memoryProcessedBytes);
+    }
+    if (message.iterations !== 0) {
+      writer.uint32(40).uint32(message.iterations);
     }
     return writer;
   },
@@ -950,6 +963,22 @@ export const GetIncomingResponse: MessageFns<GetIncomingResponse> = {
             message.downtimeMs = reader.uint64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.memoryProcessedBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.iterations = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -974,6 +1003,10 @@ export const GetIncomingResponse: MessageFns<GetIncomingResponse> = {
     message.downtimeMs = (object.downtimeMs !== undefined && object.downtimeMs !== null)
       ? BigInt(object.downtimeMs)
       : 0n;
+    message.memoryProcessedBytes = (object.memoryProcessedBytes !== undefined && object.memoryProcessedBytes !== null)
+      ? BigInt(object.memoryProcessedBytes)
+      : 0n;
+    message.iterations = object.iterations ?? 0;
     return message;
   },
 };
