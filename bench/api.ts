@@ -170,9 +170,9 @@ async function startTimesMs(of: LabNode, rounds: number): Promise<number[]> {
   const times: number[] = [];
   for (let round = 0; round < rounds; round += 1) {
     await of.agent.stop(signal);
-    const enter = ['nsenter', `--target=${of.initPid}`, '--net', process.execPath];
-    const [program = '', ...words] = [...enter, '--input-type=module', '-e', script];
-    const asker = spawn(program, words, { stdio: ['ignore', 'pipe', 'inherit'], signal });
+    const enter = [`--target=${of.initPid}`, '--net', process.execPath];
+    const words = [...enter, '--input-type=module', '-e', script];
+    const asker = spawn('nsenter', words, { stdio: ['ignore', 'pipe', 'inherit'], signal });
     let said = '';
     asker.stdout.on('data', (chunk: Buffer) => {
       said += chunk.toString();

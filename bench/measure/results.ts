@@ -18,7 +18,7 @@ export function printRows(rows: readonly Row[]): void {
 }
 
 /** Which figures can be compared with which. */
-export function machine(): Readonly<Record<string, unknown>> {
+export function machine() {
   const [cpu] = os.cpus();
   return {
     cpu: cpu?.model ?? '',
@@ -30,7 +30,7 @@ export function machine(): Readonly<Record<string, unknown>> {
 
 export function printMachine(): void {
   const { cpu, cpus, memoryGib, load } = machine();
-  process.stdout.write(`${cpu}, ${cpus} CPUs, ${memoryGib} GiB, load ${String(load)}\n`);
+  process.stdout.write(`${cpu}, ${cpus} CPUs, ${memoryGib} GiB, load ${load.join(' ')}\n`);
 }
 
 /** Said while measuring; the results alone go to standard output. */

@@ -4,6 +4,7 @@ import { totalmem } from 'node:os';
 import { test } from 'node:test';
 import { Certificates } from '../../lab/certificates.ts';
 import { waitUntil } from '../../lab/wait-until.ts';
+import { DiskFormat, PowerState } from '../../src/client/api.ts';
 import { PATIENCE_MS, SLOW } from './moving-vm.ts';
 import { type Stage, storyteller } from './stories.ts';
 import { freeze, signalProcess, streamersOf, TwoNodes } from './two-nodes.ts';
@@ -187,7 +188,7 @@ test('what stands in the way is said before anything moves', async (context) => 
     const pid = await b.startDaemon('foreign-peer', command, {}, signal);
     const log = b.logPath('foreign-peer');
     await waitUntil('It to listen', PATIENCE_MS, () => readFileSync(log, 'utf8') !== '', signal);
-    await expectBlocked(stage, { reason: 'PEER_INCOMPATIBLE', words: /protocol.*99/, address });
+    await expectBlocked(stage, { reason: 'PEER_INCOMPATIBLE', words: /version 99 of the peer protocol/, address });
     signalProcess(pid, 'SIGKILL');
   });
 
@@ -206,9 +207,10 @@ test('what stands in the way is said before anything moves', async (context) => 
   await story('an image that node b does not have', async ({ signal }) => {
     const image = '/run/only-on-a.img';
     await a.run(['truncate', '--size=1M', image], signal);
-    const disk = { name: 'd', target: 'vda', format: 1, path: image, shared: true };
+    const format = DiskFormat.DISK_FORMAT_RAW;
+    const disk = { name: 'd', target: 'vda', format, path: image, shared: true };
     const spec = {
-      powerState: 2,
+      powerState: PowerState.POWER_STATE_STOPPED,
       cpu: { vcpus: 1 },
       memory: { sizeBytes: 64n * 1024n ** 2n },
       disks: [disk],

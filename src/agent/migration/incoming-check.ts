@@ -44,9 +44,12 @@ export async function checkIncoming(
     });
   }
   await collect(blockers, () => options.validate(definition, signal));
-  await collect(blockers, () =>
-    options.capacity.assertRoom(reservationOf(definition), options.listVms()),
-  );
+  // What is too much for the whole node has been said.
+  if (!blockers.some(({ reason }) => reason === 'NODE_CAPACITY_EXCEEDED')) {
+    await collect(blockers, () =>
+      options.capacity.assertRoom(reservationOf(definition), options.listVms()),
+    );
+  }
   return blockers;
 }
 

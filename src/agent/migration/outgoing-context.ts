@@ -44,6 +44,7 @@ export class OutgoingContext {
   #record: MigrationRecord;
   #failure: AgentError | undefined;
   #reconnects = 0;
+  #brokenTransfer: AgentError | undefined;
 
   constructor(record: MigrationRecord, options: OutgoingOptions) {
     this.id = record.id;
@@ -61,8 +62,10 @@ export class OutgoingContext {
     return this.options.pace ?? PACE;
   }
 
+  /** Of a broken transfer the hypervisor only sees sockets that close, so the transfer explains it. */
   get failure(): AgentError | undefined {
-    return this.#failure;
+    const explained = this.#failure !== undefined && this.#failure.reason !== 'MIGRATION_FAILED';
+    return explained ? this.#failure : (this.#brokenTransfer ?? this.#failure);
   }
 
   get reconnects(): number {
@@ -112,6 +115,11 @@ export class OutgoingContext {
 
   noteTransfer(transfer: TransferStatus | undefined): void {
     this.#reconnects = Math.max(this.#reconnects, transfer?.reconnects ?? 0);
+    if (transfer?.state !== 'failed' && transfer?.state !== 'lost') return;
+    this.#brokenTransfer ??= new AgentError(
+      'STREAM_FAILED',
+      `The transfer to node ${this.#record.peerNode} broke: ${transfer.failureMessage}; the VM stays on this node`,
+    );
   }
 
   /** A signal for one call that should answer soon. */

@@ -142,6 +142,9 @@ export class OutgoingMigration {
     } catch (error) {
       signal.throwIfAborted();
       this.#context.noteFailure(error);
+      // Now, because once the destination lets go, the transfer breaks whatever the reason was.
+      const transfer = transfers.find(this.id, this.#context.brief(signal));
+      this.#context.noteTransfer(await transfer.catch(() => undefined));
       return false;
     } finally {
       done.abort();

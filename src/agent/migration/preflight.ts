@@ -118,6 +118,12 @@ async function shakeHands(
     },
     signal,
   );
+  if (hello.protocol < PEER_PROTOCOL_MIN || hello.protocol > PEER_PROTOCOL_MAX) {
+    throw new AgentError(
+      'PEER_INCOMPATIBLE',
+      `agent ${hello.agentVersion} of node ${peer.nodeName} speaks version ${hello.protocol} of the peer protocol, this one (${options.agentVersion}) ${PEER_PROTOCOL_MIN} to ${PEER_PROTOCOL_MAX}; upgrade the older of the two`,
+    );
+  }
   if (hello.nodeName !== peer.nodeName) {
     throw new AgentError(
       'PEER_UNREACHABLE',

@@ -50,6 +50,7 @@ export class VmCreator {
     using uidLock = locks.tryAcquire(definition.uid, 'create');
     if (nameLock === undefined || uidLock === undefined) throw busy(definition);
     await validate(definition, signal);
+    await this.#assertMachineType(definition, signal);
     await this.#assertUidFree(definition, signal);
     if (capacity.findReservation(definition.namespace, definition.name) !== undefined) {
       throw busy(definition);
@@ -96,6 +97,17 @@ export class VmCreator {
     } catch (error) {
       log.error({ vmId: vmUid, err: error }, 'Could not remove a VM whose creation failed');
     }
+  }
+
+  async #assertMachineType({ name, spec }: VmDefinition, signal: AbortSignal): Promise<void> {
+    if (spec.machineType === undefined) return;
+    const { machineTypes, qemuVersion } = await this.#options.hypervisor.getInfo(signal);
+    if (machineTypes.includes(spec.machineType)) return;
+    const field = 'spec.machine_type';
+    const description = `is ${spec.machineType}, which QEMU ${qemuVersion} of this node does not have; leave it out or choose another node`;
+    throw new AgentError('FEATURE_NOT_SUPPORTED', `Cannot accept VM ${name}: ${field} ${description}`, {
+      violations: [{ field, description }],
+    });
   }
 
   /** The inventory leaves out VMs that are not ours; defining over one of those would take it away from its owner. */

@@ -33,7 +33,7 @@ export type CallOutcome =
   | { readonly kind: 'result'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'failure'; readonly id: number; readonly failure: OperationFailure };
 
-export type ConnectionReport =
+type ConnectionReport =
   | { readonly kind: 'connecting' }
   | { readonly kind: 'connected' }
   | { readonly kind: 'unreachable'; readonly message: string };

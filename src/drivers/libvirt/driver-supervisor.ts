@@ -149,6 +149,8 @@ export class DriverSupervisor implements AsyncDisposable {
     const child = this.#child;
     const ended = child && new Promise((resolve) => child.once('exit', resolve));
     this.#drop(new Error('The libvirt driver was closed'));
+    // Without it nothing may be left that keeps this process waiting, and it would end in the middle of its own end.
+    child?.ref();
     await ended;
   }
 

@@ -5,7 +5,7 @@ const PARAMETER_BYTES = 96;
 const TYPE_OFFSET = 80;
 const VALUE_OFFSET = 88;
 
-export type ParameterValue = number | bigint | boolean;
+type ParameterValue = number | bigint | boolean;
 export type Parameters = ReadonlyMap<string, ParameterValue>;
 
 /** Reads libvirt's typed parameters. Strings are left out: nothing here needs one. */

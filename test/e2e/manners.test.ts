@@ -1,0 +1,231 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { test } from 'node:test';
+import { Client, loadPackageDefinition } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { service as healthService } from 'grpc-health-check';
+import type { LabNode } from '../../lab/lab-node.ts';
+import { inProject } from '../../lab/project.ts';
+import { tryRun } from '../../lab/run-command.ts';
+import { waitUntil } from '../../lab/wait-until.ts';
+import { VirtualMachinePhase } from '../../src/client/api.ts';
+import { channelSettings } from '../../src/client/target.ts';
+import { PATIENCE_MS } from './moving-vm.ts';
+import { storyteller } from './stories.ts';
+import { agentPid, signalProcess, TwoNodes } from './two-nodes.ts';
+
+const SERVICES = ['VirtualMachineService', 'MigrationService', 'NodeService', 'PeerService'].map(
+  (name) => `novacron.agent.v1.${name}`,
+);
+
+test('an agent behaves well towards those who run it', async (context) => {
+  await using nodes = await TwoNodes.start(context.signal);
+  const { a, b, lab } = nodes;
+  const vm = await nodes.bootVm(a, context.signal);
+  const story = storyteller(context, nodes, vm);
+
+  await story('a wrong setting is named, with the one that was meant', async ({ signal }) => {
+    const config = await readFile(a.agent.configPath, 'utf8');
+    const wrong = `${a.plan.directory}/wrong.yaml`;
+    await writeFile(wrong, config.replace('streamer:', 'streemer:'));
+    const { code, stderr } = await runAgent(a, wrong, signal);
+    assert.equal(code, 2);
+    assert.match(stderr, /wrong\.yaml: migration\.streemer: unknown key; did you mean migration\.streamer\?/);
+  });
+
+  await story('probes and metrics tell how it is', async ({ signal }) => {
+    for (const page of ['/healthz', '/readyz']) {
+      assert.deepEqual(await a.agent.httpGet(page, signal), { status: 200, body: 'ok\n' });
+    }
+    const { status, body } = await a.agent.httpGet('/metrics', signal);
+    assert.equal(status, 200);
+    const lint = await tryRun(['promtool', 'check', 'metrics'], { input: body }, signal);
+    assert.deepEqual({ code: lint.code, said: lint.stdout + lint.stderr }, { code: 0, said: '' });
+    assert.match(body, new RegExp(`${vm.name}`), 'the VM is missing in the metrics');
+  });
+
+  await story('a second agent on the same state directory is refused', async ({ signal, epoch, seen }) => {
+    const { code, stdout, stderr } = await runAgent(a, a.agent.configPath, signal);
+    assert.equal(code, 1);
+    assert.match(stdout + stderr, /Another agent uses this state directory/);
+    // The first one has not noticed.
+    assert.equal((await a.agent.httpGet('/readyz', signal)).status, 200);
+    await vm.expectOnlyAt(a, epoch, signal);
+    await seen.expectStayed(a, signal);
+  });
+
+  await story('asked to end it does so at once, and the VM runs on', async ({ signal, seen, epoch }) => {
+    const startedAtMs = performance.now();
+    await a.agent.stop(signal);
+    context.diagnostic(`end after SIGTERM: ${Math.round(performance.now() - startedAtMs)} ms`);
+    assert.ok(performance.now() - startedAtMs < 5_000);
+    assert.match(a.logTail('agent'), /Agent stopping/);
+    await seen.expectStayed(a, signal);
+    const launchedAtMs = performance.now();
+    await nodes.relaunch(a, signal);
+    context.diagnostic(`start to ready: ${Math.round(performance.now() - launchedAtMs)} ms`);
+    await vm.expectOnlyAt(a, epoch, signal);
+  });
+
+  await story('its exit code after SIGTERM is 0', async ({ signal }) => {
+    await b.agent.stop(signal);
+    const running = runAgent(b, b.agent.configPath, signal);
+    await b.agent.waitReady(signal);
+    signalProcess(agentPid(b), 'SIGTERM');
+    const { code, stderr } = await running;
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
+  });
+
+  await story('the socket of one that was killed is no obstacle', async ({ signal, seen, epoch }) => {
+    await a.agent.kill(signal);
+    await nodes.relaunch(a, signal);
+    await vm.expectOnlyAt(a, epoch, signal);
+    await seen.expectStayed(a, signal);
+  });
+
+  await story('without libvirtd VMs are unknown, and known again by themselves', async ({ signal, seen, epoch }) => {
+    const client = nodes.client('a');
+    const phases = new Set<VirtualMachinePhase>();
+    const watching = new AbortController();
+    const watched = (async () => {
+      for await (const { virtualMachine } of client.vms.watch({}, { signal: watching.signal })) {
+        if (virtualMachine?.status !== undefined) phases.add(virtualMachine.status.phase);
+      }
+    })().catch(() => undefined);
+    await nodes.killLibvirtd(a, signal);
+    const phase = async () => {
+      const { virtualMachines } = await client.vms.list({}, { signal });
+      assert.equal(virtualMachines.length, 1, 'the VM is missing');
+      return virtualMachines[0]?.status?.phase;
+    };
+    await waitUntil(
+      'Unknown',
+      PATIENCE_MS,
+      async () => (await phase()) === VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_UNKNOWN,
+      signal,
+    );
+    const { status, body } = await a.agent.httpGet('/readyz', signal);
+    assert.equal(status, 503);
+    assert.match(body, /hypervisor/);
+    assert.deepEqual(await health(nodes, signal), { status: 'NOT_SERVING' });
+    assert.equal((await a.agent.httpGet('/healthz', signal)).status, 200);
+    await assert.rejects(client.vms.shutdown({ name: vm.name }, { signal }), {
+      reason: 'HYPERVISOR_UNREACHABLE',
+    });
+    const unreachable = await nodes.novactl(['--node', 'a', 'vm', 'list'], signal);
+    assert.match(unreachable.stdout, new RegExp(`${vm.name}.*Unknown`));
+
+    await a.libvirt.startLibvirtd(signal);
+    await waitUntil(
+      'Running',
+      PATIENCE_MS,
+      async () => (await phase()) === VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_RUNNING,
+      signal,
+    );
+    await a.agent.waitReady(signal);
+    assert.deepEqual(await health(nodes, signal), { status: 'SERVING' });
+    await seen.expectStayed(a, signal);
+    await vm.expectOnlyAt(a, epoch, signal);
+    watching.abort();
+    await watched;
+    assert.deepEqual(
+      [...phases].toSorted((x, y) => x - y),
+      [
+        VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_RUNNING,
+        VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_UNKNOWN,
+      ],
+    );
+  });
+
+  await story('novactl doctor finds nothing amiss on a node that works', async ({ signal }) => {
+    const args = ['doctor', '--agent-config', a.agent.configPath, '-o', 'json'];
+    const { stdout, stderr } = await nodes.novactl(args, signal);
+    assert.equal(stderr, '');
+    const { checks } = JSON.parse(stdout) as { checks: { level: string; name: string; message: string }[] };
+    assert.ok(checks.length > 5);
+    // A lab has no systemd, no cgroups and no KVM; what it has must be found well.
+    assert.deepEqual(
+      checks.filter(({ level }) => level === 'failure'),
+      [],
+    );
+  });
+
+  await story('health and reflection tell of all services', async ({ signal }) => {
+    for (const service of ['', ...SERVICES]) {
+      assert.deepEqual(await health(nodes, signal, service), { status: 'SERVING' });
+    }
+    assert.deepEqual(await reflectedServices(nodes), SERVICES.toSorted());
+  });
+
+  await story('roles may do what they may, and no more', async ({ signal }) => {
+    const viewer = (...args: string[]) => nodes.novactl(['--node', 'a-viewer', ...args], signal);
+    const list = await viewer('vm', 'list', '-o', 'name');
+    assert.equal(list.code, 0, list.stderr);
+    assert.match(list.stdout, new RegExp(vm.name));
+    const start = await viewer('vm', 'start', vm.name);
+    assert.equal(start.code, 6);
+    assert.match(start.stderr, /role viewer/);
+    const operator = await nodes.novactl(['--node', 'a-operator', 'vm', 'start', vm.name], signal);
+    assert.equal(operator.code, 0, operator.stderr);
+
+    const tls = await (await lab.certificates(signal)).node(b.plan, signal);
+    const contexts = `${a.plan.directory}/peer-context.yaml`;
+    const peer = { address: a.agent.advertise, nodeName: 'a', tls };
+    await writeFile(contexts, JSON.stringify({ contexts: { peer }, current: 'peer' }));
+    const peers = await nodes.novactl(['--config', contexts, 'vm', 'list'], signal);
+    assert.equal(peers.code, 6);
+    assert.match(peers.stderr, /role peer/);
+  });
+});
+
+async function runAgent(node: LabNode, config: string, signal: AbortSignal) {
+  const main = inProject('dist/agent/main.js');
+  return node.tryRun([process.execPath, main, '--config', config], signal);
+}
+
+async function openRaw(nodes: TwoNodes): Promise<Client> {
+  const address = `unix:${nodes.a.agent.socket}`;
+  const { credentials, options } = await channelSettings({ address });
+  return new Client(address, credentials, options);
+}
+
+async function health(nodes: TwoNodes, signal: AbortSignal, service = ''): Promise<unknown> {
+  signal.throwIfAborted();
+  const client = await openRaw(nodes);
+  const check = healthService['Check'];
+  assert.ok(check !== undefined);
+  try {
+    const call = client.makeServerStreamRequest(
+      check.path,
+      check.requestSerialize,
+      check.responseDeserialize,
+      { service },
+    );
+    call.on('error', () => undefined);
+    return await new Promise((resolve) => call.once('data', resolve));
+  } finally {
+    client.close();
+  }
+}
+
+async function reflectedServices(nodes: TwoNodes): Promise<string[]> {
+  const file = createRequire(import.meta.url)
+    .resolve('@grpc/reflection')
+    .replace(/build\/src\/index\.js$/, 'build/proto/grpc/reflection/v1/reflection.proto');
+  const definition = loadPackageDefinition(loadSync(file, { oneofs: true }));
+  const { ServerReflection } = (definition as any).grpc.reflection.v1;
+  const { path, requestSerialize, responseDeserialize } =
+    ServerReflection.service.ServerReflectionInfo;
+  const client = await openRaw(nodes);
+  try {
+    const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+    call.on('error', () => undefined);
+    const answer = new Promise<any>((resolve) => call.once('data', resolve));
+    call.write({ listServices: '' });
+    const { listServicesResponse } = await answer;
+    return listServicesResponse.service.map(({ name }: { name: string }) => name).toSorted();
+  } finally {
+    client.close();
+  }
+}
