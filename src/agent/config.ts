@@ -33,8 +33,8 @@ const configSchema = z.strictObject({
   socket: absolutePath.default('/run/novacron/agent.sock'),
   /** TCP address of the API, mutual TLS 1.3. */
   listen: listenAddress.default('0.0.0.0:7443'),
-  /** Where other nodes reach this node's API. */
-  advertise: hostPort,
+  /** Where other nodes reach this node's API, and its transfers at the same host: an IP address and a port. */
+  advertise: listenAddress,
   /** Plain HTTP for /metrics, /healthz and /readyz. */
   httpListen: listenAddress.default('127.0.0.1:7480'),
   /** Journal and identity; must survive a reboot. */

@@ -225,7 +225,10 @@ test('what cannot work is refused by name and leaves nothing behind', async (con
   await context.test('a running VM is deleted only by force', async () => {
     const running = { ...GOOD.spec, powerState: PowerState.POWER_STATE_RUNNING };
     await client.vms.create({ ...GOOD, spec: running }, { signal });
-    assert.equal((await failure(client.vms.delete({ name: 'vm' }, { signal }))).reason, 'VM_RUNNING');
+    assert.equal(
+      (await failure(client.vms.delete({ name: 'vm' }, { signal }))).reason,
+      'VM_RUNNING',
+    );
     const wrong = { name: 'vm', uid: randomUUID() };
     const mismatch = await failure(client.vms.delete(wrong, { signal, force: true }));
     assert.equal(mismatch.reason, 'VM_UID_MISMATCH');

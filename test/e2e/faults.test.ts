@@ -30,7 +30,7 @@ test('what breaks on the way ends a migration truthfully, or not at all', async 
       PATIENCE_MS,
       async () => {
         const { progress } = (await migration.get(signal)).status ?? {};
-        return (progress?.stalled?.seconds ?? 0n) >= 1n;
+        return (progress?.stalled?.seconds ?? 0n) >= 2n;
       },
       signal,
     );
@@ -188,7 +188,11 @@ test('what stands in the way is said before anything moves', async (context) => 
     const pid = await b.startDaemon('foreign-peer', command, {}, signal);
     const log = b.logPath('foreign-peer');
     await waitUntil('It to listen', PATIENCE_MS, () => readFileSync(log, 'utf8') !== '', signal);
-    await expectBlocked(stage, { reason: 'PEER_INCOMPATIBLE', words: /version 99 of the peer protocol/, address });
+    await expectBlocked(stage, {
+      reason: 'PEER_INCOMPATIBLE',
+      words: /version 99 of the peer protocol/,
+      address,
+    });
     signalProcess(pid, 'SIGKILL');
   });
 

@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { Server, ServerCredentials, type sendUnaryData } from '@grpc/grpc-js';
-import { type HandshakeResponse, PeerServiceService } from '../../src/gen/novacron/agent/v1/peer.ts';
+import {
+  type HandshakeResponse,
+  PeerServiceService,
+} from '../../src/gen/novacron/agent/v1/peer.ts';
 
 // An agent of another time: it agrees on a version of the peer protocol that nobody has offered.
 // usage: foreign-peer.ts NODE HOST:PORT CERTIFICATE KEY CA

@@ -15,25 +15,29 @@ test('a migration outlives the agent of its destination', async (context) => {
   const vm = await nodes.bootVm(a, context.signal);
   const story = storyteller(context, nodes, vm);
 
-  await story('killed with its streamer while it prepares, the VM stays', async ({ seen, epoch, signal }) => {
-    await using hold = await nodes.holdStreamers(b);
-    const migration = await vm.migrate(a, signal);
-    await waitUntil(
-      'The preparation at node b',
-      PATIENCE_MS,
-      async () => (await nodes.client('b').migrations.list({ activeOnly: true }, { signal })).length > 0,
-      signal,
-    );
-    await b.agent.kill(signal);
-    for (const { pid } of streamersOf(b)) signalProcess(pid, 'SIGKILL');
-    const message = await migration.expectFailed('PEER_UNREACHABLE', signal);
-    assert.match(message, /node b/);
-    await hold[Symbol.asyncDispose]();
-    await nodes.relaunch(b, signal);
-    await nodes.expectNothingLeft(signal);
-    await seen.expectStayed(a, signal);
-    await vm.expectOnlyAt(a, epoch, signal);
-  });
+  await story(
+    'killed with its streamer while it prepares, the VM stays',
+    async ({ seen, epoch, signal }) => {
+      await using hold = await nodes.holdStreamers(b);
+      const migration = await vm.migrate(a, signal);
+      await waitUntil(
+        'The preparation at node b',
+        PATIENCE_MS,
+        async () =>
+          (await nodes.client('b').migrations.list({ activeOnly: true }, { signal })).length > 0,
+        signal,
+      );
+      await b.agent.kill(signal);
+      for (const { pid } of streamersOf(b)) signalProcess(pid, 'SIGKILL');
+      const message = await migration.expectFailed('PEER_UNREACHABLE', signal);
+      assert.match(message, /node b/);
+      await hold[Symbol.asyncDispose]();
+      await nodes.relaunch(b, signal);
+      await nodes.expectNothingLeft(signal);
+      await seen.expectStayed(a, signal);
+      await vm.expectOnlyAt(a, epoch, signal);
+    },
+  );
 
   await story('killed while memory comes, the memory goes on coming', async (stage) => {
     const { signal } = stage;

@@ -15,19 +15,22 @@ test('a migration outlives the agent of its source', async (context) => {
   const vm = await nodes.bootVm(a, context.signal);
   const story = storyteller(context, nodes, vm);
 
-  await story('killed while it prepares, it undoes and says so', async ({ seen, epoch, signal }) => {
-    await using hold = await nodes.holdStreamers(a);
-    const migration = await vm.migrate(a, signal);
-    await migration.reach(MigrationPhase.MIGRATION_PHASE_PREPARING, signal);
-    await a.agent.kill(signal);
-    await hold[Symbol.asyncDispose]();
-    await nodes.relaunch(a, signal);
-    const message = await migration.expectFailed('MIGRATION_FAILED', signal);
-    assert.match(message, /interrupted while it was being prepared/);
-    await nodes.expectNothingLeft(signal);
-    await seen.expectStayed(a, signal);
-    await vm.expectOnlyAt(a, epoch, signal);
-  });
+  await story(
+    'killed while it prepares, it undoes and says so',
+    async ({ seen, epoch, signal }) => {
+      await using hold = await nodes.holdStreamers(a);
+      const migration = await vm.migrate(a, signal);
+      await migration.reach(MigrationPhase.MIGRATION_PHASE_PREPARING, signal);
+      await a.agent.kill(signal);
+      await hold[Symbol.asyncDispose]();
+      await nodes.relaunch(a, signal);
+      const message = await migration.expectFailed('MIGRATION_FAILED', signal);
+      assert.match(message, /interrupted while it was being prepared/);
+      await nodes.expectNothingLeft(signal);
+      await seen.expectStayed(a, signal);
+      await vm.expectOnlyAt(a, epoch, signal);
+    },
+  );
 
   await story('killed while it copies, the copying goes on', async (stage) => {
     const { signal } = stage;
@@ -83,22 +86,25 @@ test('a migration outlives the agent of its source', async (context) => {
     await expectMoved(stage);
   });
 
-  await story('ended in good order while it copies, its successor tells the result', async (stage) => {
-    const { signal } = stage;
-    const migration = await vm.migrate(a, signal, SLOW);
-    await migration.reachBytes(SOME_BYTES, signal);
-    await a.agent.stop(signal);
-    await migration.unleash(signal);
-    await waitUntil(
-      'The VM to arrive while nobody looks',
-      PATIENCE_MS,
-      async () => (await vm.state(a, signal)) === undefined,
-      signal,
-    );
-    await nodes.relaunch(a, signal);
-    expectResult(await migration.expectCompleted(signal));
-    await expectMoved(stage);
-  });
+  await story(
+    'ended in good order while it copies, its successor tells the result',
+    async (stage) => {
+      const { signal } = stage;
+      const migration = await vm.migrate(a, signal, SLOW);
+      await migration.reachBytes(SOME_BYTES, signal);
+      await a.agent.stop(signal);
+      await migration.unleash(signal);
+      await waitUntil(
+        'The VM to arrive while nobody looks',
+        PATIENCE_MS,
+        async () => (await vm.state(a, signal)) === undefined,
+        signal,
+      );
+      await nodes.relaunch(a, signal);
+      expectResult(await migration.expectCompleted(signal));
+      await expectMoved(stage);
+    },
+  );
 });
 
 async function expectMoved({ nodes, vm, seen, epoch, signal }: Stage): Promise<void> {

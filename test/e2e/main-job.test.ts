@@ -47,13 +47,20 @@ test('a VM is made, moves while it works, is shut down and deleted, and leaves n
     signal,
   );
   assert.equal(shutdown.code, 0, shutdown.stderr);
-  await seen.console(b).waitFor(
-    'The guest to power itself off',
+  await seen
+    .console(b)
+    .waitFor(
+      'The guest to power itself off',
+      PATIENCE_MS,
+      () => seen.console(b).powerOff !== undefined,
+      signal,
+    );
+  await waitUntil(
+    'Stopped',
     PATIENCE_MS,
-    () => seen.console(b).powerOff !== undefined,
+    async () => (await list(nodes, 'b', signal))[0]?.status.phase === 'Stopped',
     signal,
   );
-  await waitUntil('Stopped', PATIENCE_MS, async () => (await list(nodes, 'b', signal))[0]?.status.phase === 'Stopped', signal);
 
   const deleted = await nodes.novactl(['--node', 'b', 'vm', 'delete', vm.name], signal);
   assert.equal(deleted.code, 0, deleted.stderr);
@@ -104,12 +111,18 @@ function expectPlausible({ status }: Migration): void {
     COMPLETED: MigrationPhase.MIGRATION_PHASE_COMPLETED,
   };
   const order = phases.map(({ phase }) => phase);
-  assert.deepEqual(order, order.toSorted((x, y) => x - y));
+  assert.deepEqual(
+    order,
+    order.toSorted((x, y) => x - y),
+  );
   for (const phase of [MigrationPhase.MIGRATION_PHASE_PREPARING, COPYING, ...Object.values(last)]) {
     assert.ok(order.includes(phase), `phase ${phase} is missing of ${order.join(' ')}`);
   }
   const times = phases.map((phase) => timestampMs(required(phase.startTime)));
-  assert.deepEqual(times, times.toSorted((x, y) => x - y));
+  assert.deepEqual(
+    times,
+    times.toSorted((x, y) => x - y),
+  );
   assert.ok(result !== undefined);
   const totalMs = durationMs(required(result.totalTime));
   const downtimeMs = durationMs(required(result.downtime));

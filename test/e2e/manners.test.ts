@@ -31,7 +31,10 @@ test('an agent behaves well towards those who run it', async (context) => {
     await writeFile(wrong, config.replace('streamer:', 'streemer:'));
     const { code, stderr } = await runAgent(a, wrong, signal);
     assert.equal(code, 2);
-    assert.match(stderr, /wrong\.yaml: migration\.streemer: unknown key; did you mean migration\.streamer\?/);
+    assert.match(
+      stderr,
+      /wrong\.yaml: migration\.streemer: unknown key; did you mean migration\.streamer\?/,
+    );
   });
 
   await story('probes and metrics tell how it is', async ({ signal }) => {
@@ -42,107 +45,122 @@ test('an agent behaves well towards those who run it', async (context) => {
     assert.equal(status, 200);
     const lint = await tryRun(['promtool', 'check', 'metrics'], { input: body }, signal);
     assert.deepEqual({ code: lint.code, said: lint.stdout + lint.stderr }, { code: 0, said: '' });
-    assert.match(body, new RegExp(`${vm.name}`), 'the VM is missing in the metrics');
+    assert.match(body, new RegExp(vm.name), 'the VM is missing in the metrics');
   });
 
-  await story('a second agent on the same state directory is refused', async ({ signal, epoch, seen }) => {
-    const { code, stdout, stderr } = await runAgent(a, a.agent.configPath, signal);
-    assert.equal(code, 1);
-    assert.match(stdout + stderr, /Another agent uses this state directory/);
-    // The first one has not noticed.
-    assert.equal((await a.agent.httpGet('/readyz', signal)).status, 200);
-    await vm.expectOnlyAt(a, epoch, signal);
-    await seen.expectStayed(a, signal);
-  });
+  await story(
+    'a second agent on the same state directory is refused',
+    async ({ signal, epoch, seen }) => {
+      const { code, stdout, stderr } = await runAgent(a, a.agent.configPath, signal);
+      assert.equal(code, 1);
+      assert.match(stdout + stderr, /Another agent uses this state directory/);
+      // The first one has not noticed.
+      assert.equal((await a.agent.httpGet('/readyz', signal)).status, 200);
+      await vm.expectOnlyAt(a, epoch, signal);
+      await seen.expectStayed(a, signal);
+    },
+  );
 
-  await story('asked to end it does so at once, and the VM runs on', async ({ signal, seen, epoch }) => {
-    const startedAtMs = performance.now();
-    await a.agent.stop(signal);
-    context.diagnostic(`end after SIGTERM: ${Math.round(performance.now() - startedAtMs)} ms`);
-    assert.ok(performance.now() - startedAtMs < 5_000);
-    assert.match(a.logTail('agent'), /Agent stopping/);
-    await seen.expectStayed(a, signal);
-    const launchedAtMs = performance.now();
-    await nodes.relaunch(a, signal);
-    context.diagnostic(`start to ready: ${Math.round(performance.now() - launchedAtMs)} ms`);
-    await vm.expectOnlyAt(a, epoch, signal);
-  });
+  await story(
+    'asked to end it does so at once, and the VM runs on',
+    async ({ signal, seen, epoch }) => {
+      const startedAtMs = performance.now();
+      await a.agent.stop(signal);
+      context.diagnostic(`end after SIGTERM: ${Math.round(performance.now() - startedAtMs)} ms`);
+      assert.ok(performance.now() - startedAtMs < 5_000);
+      assert.match(a.logTail('agent'), /Agent stopping/);
+      await seen.expectStayed(a, signal);
+      const launchedAtMs = performance.now();
+      await nodes.relaunch(a, signal);
+      context.diagnostic(`start to ready: ${Math.round(performance.now() - launchedAtMs)} ms`);
+      await vm.expectOnlyAt(a, epoch, signal);
+    },
+  );
 
   await story('its exit code after SIGTERM is 0', async ({ signal }) => {
     await b.agent.stop(signal);
     const running = runAgent(b, b.agent.configPath, signal);
+    await waitUntil('Its process', PATIENCE_MS, () => b.agent.find() !== undefined, signal);
     await b.agent.waitReady(signal);
     signalProcess(agentPid(b), 'SIGTERM');
     const { code, stderr } = await running;
     assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
   });
 
-  await story('the socket of one that was killed is no obstacle', async ({ signal, seen, epoch }) => {
-    await a.agent.kill(signal);
-    await nodes.relaunch(a, signal);
-    await vm.expectOnlyAt(a, epoch, signal);
-    await seen.expectStayed(a, signal);
-  });
+  await story(
+    'the socket of one that was killed is no obstacle',
+    async ({ signal, seen, epoch }) => {
+      await a.agent.kill(signal);
+      await nodes.relaunch(a, signal);
+      await vm.expectOnlyAt(a, epoch, signal);
+      await seen.expectStayed(a, signal);
+    },
+  );
 
-  await story('without libvirtd VMs are unknown, and known again by themselves', async ({ signal, seen, epoch }) => {
-    const client = nodes.client('a');
-    const phases = new Set<VirtualMachinePhase>();
-    const watching = new AbortController();
-    const watched = (async () => {
-      for await (const { virtualMachine } of client.vms.watch({}, { signal: watching.signal })) {
-        if (virtualMachine?.status !== undefined) phases.add(virtualMachine.status.phase);
-      }
-    })().catch(() => undefined);
-    await nodes.killLibvirtd(a, signal);
-    const phase = async () => {
-      const { virtualMachines } = await client.vms.list({}, { signal });
-      assert.equal(virtualMachines.length, 1, 'the VM is missing');
-      return virtualMachines[0]?.status?.phase;
-    };
-    await waitUntil(
-      'Unknown',
-      PATIENCE_MS,
-      async () => (await phase()) === VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_UNKNOWN,
-      signal,
-    );
-    const { status, body } = await a.agent.httpGet('/readyz', signal);
-    assert.equal(status, 503);
-    assert.match(body, /hypervisor/);
-    assert.deepEqual(await health(nodes, signal), { status: 'NOT_SERVING' });
-    assert.equal((await a.agent.httpGet('/healthz', signal)).status, 200);
-    await assert.rejects(client.vms.shutdown({ name: vm.name }, { signal }), {
-      reason: 'HYPERVISOR_UNREACHABLE',
-    });
-    const unreachable = await nodes.novactl(['--node', 'a', 'vm', 'list'], signal);
-    assert.match(unreachable.stdout, new RegExp(`${vm.name}.*Unknown`));
+  await story(
+    'without libvirtd VMs are unknown, and known again by themselves',
+    async ({ signal, seen, epoch }) => {
+      const client = nodes.client('a');
+      const phases = new Set<VirtualMachinePhase>();
+      const watching = new AbortController();
+      const watched = (async () => {
+        for await (const { virtualMachine } of client.vms.watch({}, { signal: watching.signal })) {
+          if (virtualMachine?.status !== undefined) phases.add(virtualMachine.status.phase);
+        }
+      })().catch(() => undefined);
+      await nodes.killLibvirtd(a, signal);
+      const phase = async () => {
+        const { virtualMachines } = await client.vms.list({}, { signal });
+        assert.equal(virtualMachines.length, 1, 'the VM is missing');
+        return virtualMachines[0]?.status?.phase;
+      };
+      await waitUntil(
+        'Unknown',
+        PATIENCE_MS,
+        async () => (await phase()) === VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_UNKNOWN,
+        signal,
+      );
+      const { status, body } = await a.agent.httpGet('/readyz', signal);
+      assert.equal(status, 503);
+      assert.match(body, /hypervisor/);
+      assert.deepEqual(await health(nodes, signal), { status: 'NOT_SERVING' });
+      assert.equal((await a.agent.httpGet('/healthz', signal)).status, 200);
+      await assert.rejects(client.vms.shutdown({ name: vm.name }, { signal }), {
+        reason: 'HYPERVISOR_UNREACHABLE',
+      });
+      const unreachable = await nodes.novactl(['--node', 'a', 'vm', 'list'], signal);
+      assert.match(unreachable.stdout, new RegExp(`${vm.name}.*Unknown`));
 
-    await a.libvirt.startLibvirtd(signal);
-    await waitUntil(
-      'Running',
-      PATIENCE_MS,
-      async () => (await phase()) === VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_RUNNING,
-      signal,
-    );
-    await a.agent.waitReady(signal);
-    assert.deepEqual(await health(nodes, signal), { status: 'SERVING' });
-    await seen.expectStayed(a, signal);
-    await vm.expectOnlyAt(a, epoch, signal);
-    watching.abort();
-    await watched;
-    assert.deepEqual(
-      [...phases].toSorted((x, y) => x - y),
-      [
-        VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_RUNNING,
-        VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_UNKNOWN,
-      ],
-    );
-  });
+      await a.libvirt.startLibvirtd(signal);
+      await waitUntil(
+        'Running',
+        PATIENCE_MS,
+        async () => (await phase()) === VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_RUNNING,
+        signal,
+      );
+      await a.agent.waitReady(signal);
+      assert.deepEqual(await health(nodes, signal), { status: 'SERVING' });
+      await seen.expectStayed(a, signal);
+      await vm.expectOnlyAt(a, epoch, signal);
+      watching.abort();
+      await watched;
+      assert.deepEqual(
+        [...phases].toSorted((x, y) => x - y),
+        [
+          VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_RUNNING,
+          VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_UNKNOWN,
+        ],
+      );
+    },
+  );
 
   await story('novactl doctor finds nothing amiss on a node that works', async ({ signal }) => {
     const args = ['doctor', '--agent-config', a.agent.configPath, '-o', 'json'];
     const { stdout, stderr } = await nodes.novactl(args, signal);
     assert.equal(stderr, '');
-    const { checks } = JSON.parse(stdout) as { checks: { level: string; name: string; message: string }[] };
+    const { checks } = JSON.parse(stdout) as {
+      checks: { level: string; name: string; message: string }[];
+    };
     assert.ok(checks.length > 5);
     // A lab has no systemd, no cgroups and no KVM; what it has must be found well.
     assert.deepEqual(

@@ -88,7 +88,9 @@ export class DemoVm {
       signal,
     );
     assert.equal(await this.state(other, signal), undefined, `a copy is on node ${other.name}`);
-    const vm = await this.#nodes.client(node.name as NodeName).vms.get({ name: this.name }, { signal });
+    const vm = await this.#nodes
+      .client(node.name as NodeName)
+      .vms.get({ name: this.name }, { signal });
     assert.equal(vm.status?.ownershipEpoch, epoch);
     assert.equal(vm.metadata?.uid, this.uid);
     const elsewhere = await this.#nodes.client(other.name as NodeName).vms.list({}, { signal });

@@ -141,12 +141,14 @@ export class TwoNodes implements AsyncDisposable {
     const uid = created.metadata?.uid ?? '';
     const vm = new DemoVm(this, { name, uid, log: await findConsoleLog(node, uid, signal) });
     using seen = vm.watch();
-    await seen.console(node).waitFor(
-      'The first check of memory',
-      PATIENCE_MS,
-      () => seen.console(node).passes.length > 0,
-      signal,
-    );
+    await seen
+      .console(node)
+      .waitFor(
+        'The first check of memory',
+        PATIENCE_MS,
+        () => seen.console(node).passes.length > 0,
+        signal,
+      );
     return vm;
   }
 

@@ -53,18 +53,12 @@ export class Arrivals {
 
   /** Watches an incoming VM until it has arrived or will not come; then frees its lock and its memory. */
   follow(record: MigrationRecord, lock: Disposable): void {
-    const { book, capacity, tasks, log } = this.#options;
+    const { capacity, tasks } = this.#options;
     // Promised already, perhaps by an earlier agent, so it is not asked whether there is room.
     if (record.definition !== undefined) capacity.keep(reservationOf(record.definition));
     tasks.run('incoming migration', async (signal) => {
       try {
-        while (!isFinal(book.record(record.id).phase)) {
-          await this.#look(record, signal).catch((error: unknown) => {
-            signal.throwIfAborted();
-            log.debug({ migrationId: record.id, err: error }, 'Cannot look at an incoming VM');
-          });
-          if (!isFinal(book.record(record.id).phase)) await delay(this.#pace.lookMs, signal);
-        }
+        while (!(await this.#hasEnded(record, signal))) await delay(this.#pace.lookMs, signal);
       } finally {
         capacity.release(record.vmUid);
         lock[Symbol.dispose]();
@@ -122,6 +116,19 @@ export class Arrivals {
     }
   }
 
+  /** One look. Whatever goes wrong with it, a full disk under the journal too, the VM is followed on. */
+  async #hasEnded(record: MigrationRecord, signal: AbortSignal): Promise<boolean> {
+    const { book, log } = this.#options;
+    try {
+      if (!isFinal(book.record(record.id).phase)) await this.#look(record, signal);
+      return isFinal(book.record(record.id).phase);
+    } catch (error) {
+      signal.throwIfAborted();
+      log.debug({ migrationId: record.id, err: error }, 'Cannot look at an incoming VM');
+      return false;
+    }
+  }
+
   async #look(record: MigrationRecord, signal: AbortSignal): Promise<void> {
     const { hypervisor, transfers, book } = this.#options;
     const [vm, transfer] = await Promise.all([
@@ -165,13 +172,20 @@ export class Arrivals {
 
 export type Arrival = 'absent' | 'receiving' | 'arrived';
 
-/** A VM has arrived once it is more than a receiver of memory, and carries at least the epoch of its new owner. */
+/**
+ * A VM has arrived once it is more than a receiver of memory, and carries at least the epoch of its new owner. The
+ * source gives up its own copy on this word, so every doubt counts as receiving.
+ */
 export function arrivalOf(vm: HypervisorVm | undefined, ownershipEpoch: number): Arrival {
   if (vm === undefined) return 'absent';
   const epoch = vm.definition?.ownershipEpoch ?? 0;
+  if (vm.state === 'incoming' || epoch < ownershipEpoch) return 'receiving';
+  // libvirt makes a VM persistent only when it has finished; a receiver that dies is never that, whatever its state.
+  if (!vm.persistent) return 'receiving';
+  const waiting = vm.state === 'paused' && ['migration', 'starting-up'].includes(vm.stateReason);
   // libvirt could not let the guest run (say, an image was locked), which leaves a copy that was never alive.
   const stillborn = vm.state === 'stopped' && vm.stateReason === 'failed';
-  return vm.state === 'incoming' || stillborn || epoch < ownershipEpoch ? 'receiving' : 'arrived';
+  return waiting || stillborn || vm.state === 'unknown' ? 'receiving' : 'arrived';
 }
 
 export function isAlive(transfer: TransferStatus | undefined): boolean {

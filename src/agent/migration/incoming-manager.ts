@@ -80,7 +80,7 @@ export class IncomingManager implements IncomingService {
     const known = this.#recordOf(request.migrationId, caller);
     return known === undefined
       ? this.#preparation.prepare(request, caller, signal)
-      : this.#preparation.answerAgain(known, signal);
+      : this.#preparation.answerAgain(known, request, signal);
   }
 
   async get(
@@ -148,7 +148,7 @@ export class IncomingManager implements IncomingService {
       case 'completed':
         throw pastSwitchover(record);
       case undefined:
-        await this.#arrivals.drop(record, signal);
+        await this.#assertNotHere(record, signal);
         // Nothing was prepared. A record keeps a late request to prepare from being honoured.
         book.begin(record);
         book.move(record.id, 'failed', { reason: 'MIGRATION_CANCELLED', message: 'Not wanted' });
@@ -156,6 +156,17 @@ export class IncomingManager implements IncomingService {
       default:
         await this.#arrivals.callOff(record, signal);
     }
+  }
+
+  /** A caller that prepared nothing here has no say over any VM that is here, only a right to the truth. */
+  async #assertNotHere({ id, vmUid }: MigrationRecord, signal: AbortSignal): Promise<void> {
+    const vm = await this.#options.hypervisor.find(vmUid, this.#brief(signal));
+    if (vm === undefined) return;
+    throw new AgentError(
+      'MIGRATION_PAST_SWITCHOVER',
+      `Cannot call off migration ${id}: node ${this.#options.nodeName} knows nothing of it, but has the VM`,
+      { metadata: { migrationId: id } },
+    );
   }
 
   async #figures(vmUid: string, signal: AbortSignal): Promise<ArrivalFigures | undefined> {

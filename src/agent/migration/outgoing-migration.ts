@@ -84,8 +84,9 @@ export class OutgoingMigration {
       return giveUp(context, peer, signal);
     }
     if (record.phase === 'cleaning-up') return finish(context, peer, signal);
-    // Nobody was looking for a while.
-    context.mayHaveSwitchedOver = true;
+    // Nobody was looking for a while. A guest that was stopped for a switchover meanwhile and runs here again says so
+    // by its state's reason, which settling looks at.
+    if (record.phase === 'switching-over') context.mayHaveSwitchedOver = true;
     return settle(context, peer, signal);
   }
 

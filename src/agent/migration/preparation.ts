@@ -54,13 +54,17 @@ export class Preparation {
     }
   }
 
-  /** Answers a repeated request. Fails with MIGRATION_ALREADY_EXISTS if the VM can no longer come. */
+  /** Answers a repeated request. Fails with MIGRATION_ALREADY_EXISTS if it is another one, or the VM can no longer come. */
   async answerAgain(
     record: MigrationRecord,
+    request: PrepareRequest,
     signal: AbortSignal,
   ): Promise<{ readonly host: string; readonly port: number }> {
     const transfer = await this.#options.transfers.find(record.id, signal);
-    if (isFinal(record.phase) || transfer === undefined || !isAlive(transfer)) {
+    const isSame =
+      record.vmUid === request.incoming.definition.uid &&
+      record.transferToken === request.transferToken;
+    if (!isSame || isFinal(record.phase) || transfer === undefined || !isAlive(transfer)) {
       throw this.#endedAlready(record);
     }
     return { host: this.#options.transferHost, port: transfer.listenPort };

@@ -32,7 +32,7 @@ export async function settle(
     const there =
       local === 'migrating' || local === 'unreachable'
         ? 'unknown'
-        : await viewPeer(context, peer, signal);
+        : await viewPeer(context, peer, local, signal);
     const verdict = judge(local, there, context.mayHaveSwitchedOver);
     looksLost = verdict === 'lost' ? looksLost + 1 : 0;
     if (verdict === 'finish') return finish(context, peer, signal);
@@ -119,12 +119,15 @@ function undefinedIfGone(error: unknown): undefined {
 async function viewPeer(
   context: OutgoingContext,
   peer: Peer,
+  local: LocalView,
   signal: AbortSignal,
 ): Promise<PeerView> {
   try {
     const report = await peer.get(context.id, context.record.vmUid, context.brief(signal));
     const { state, ownershipEpoch } = report;
     context.figures = report.figures ?? context.figures;
+    // It was there and is gone again. That is no ground to cut the power of what runs here.
+    if (state === 'arrived' && ownershipEpoch === 0 && local === 'running') return 'unknown';
     // A copy that is older than this migration is not what it has brought there, and no ground to remove ours.
     const isOlder = ownershipEpoch > 0 && ownershipEpoch < context.record.ownershipEpoch;
     return state === 'arrived' && isOlder ? 'unknown' : state;

@@ -105,9 +105,13 @@ export class VmCreator {
     if (machineTypes.includes(spec.machineType)) return;
     const field = 'spec.machine_type';
     const description = `is ${spec.machineType}, which QEMU ${qemuVersion} of this node does not have; leave it out or choose another node`;
-    throw new AgentError('FEATURE_NOT_SUPPORTED', `Cannot accept VM ${name}: ${field} ${description}`, {
-      violations: [{ field, description }],
-    });
+    throw new AgentError(
+      'FEATURE_NOT_SUPPORTED',
+      `Cannot accept VM ${name}: ${field} ${description}`,
+      {
+        violations: [{ field, description }],
+      },
+    );
   }
 
   /** The inventory leaves out VMs that are not ours; defining over one of those would take it away from its owner. */

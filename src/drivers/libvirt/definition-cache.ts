@@ -1,7 +1,7 @@
 import type { VmDefinition } from '../../core/vm-spec.ts';
 import type { Accelerator } from '../hypervisor.ts';
-import { DomainDocument } from './domain-xml/domain-document.ts';
 import type { DomainRecord } from './domain-statistics.ts';
+import { DomainDocument } from './domain-xml/domain-document.ts';
 
 /** What a domain's XML says of it. */
 export interface DomainDescription {

@@ -7,6 +7,7 @@ const CODES = {
   NO_CONNECT: 5,
   INVALID_CONN: 6,
   INVALID_ARG: 8,
+  OPERATION_FAILED: 9,
   OS_TYPE: 16,
   XML_ERROR: 27,
   XML_DETAIL: 35,
@@ -61,6 +62,14 @@ const REASON_WHILE_MIGRATING: Readonly<Record<number, Reason>> = {
   [CODES.CPU_INCOMPATIBLE]: 'PEER_INCOMPATIBLE',
   [CODES.OPERATION_ABORTED]: 'MIGRATION_FAILED',
 };
+
+/**
+ * Only libvirt's words tell this from its other failed operations. Found at the start of the VM by older versions,
+ * when it is defined by newer ones.
+ */
+const NO_FIRMWARE = /^operation failed: Unable to find .*firmware/i;
+const FIRMWARE_ADVICE =
+  'install a UEFI image for QEMU on this node (Debian: apt-get install ovmf), or boot the VM with BIOS';
 
 /** A failed libvirt call, with libvirt's own numbers. Thrown in a Worker and sent on as a plain object. */
 export class LibvirtError extends Error {
@@ -131,6 +140,9 @@ export function toAgentError(failure: OperationFailure, call: FailedCall): Agent
   const text = `Cannot ${call.action}: ${failure.message}`;
   switch (failure.kind) {
     case 'libvirt':
+      if (lacksFirmware(failure, call.operation)) {
+        return new AgentError('FEATURE_NOT_SUPPORTED', `${text}; ${FIRMWARE_ADVICE}`, options);
+      }
       return new AgentError(reasonOf(failure, call.operation), text, options);
     case 'refused':
       return new AgentError(failure.reason, text, options);
@@ -147,6 +159,14 @@ function reasonOf(
   if (operation === 'migrate') return REASON_WHILE_MIGRATING[failure.code] ?? 'MIGRATION_FAILED';
   if (operation === 'start') return reasonOfStart(failure.code, failure.errno);
   return REASON_OF_CODE[failure.code] ?? 'HYPERVISOR_FAILURE';
+}
+
+function lacksFirmware(
+  { code, message }: Extract<OperationFailure, { kind: 'libvirt' }>,
+  operation: string,
+): boolean {
+  if (operation !== 'define' && operation !== 'start') return false;
+  return code === CODES.OPERATION_FAILED && NO_FIRMWARE.test(message);
 }
 
 function reasonOfStart(code: number, errno: number): Reason {

@@ -11,9 +11,9 @@ import type {
   HypervisorVm,
   JobStatistics,
 } from '../hypervisor.ts';
-import { DefinitionCache, describeDomain, type DomainDescription } from './definition-cache.ts';
-import type { DomainRecord, RecordDetail } from './domain-statistics.ts';
+import { DefinitionCache, type DomainDescription, describeDomain } from './definition-cache.ts';
 import { mayBeIncoming, toRunState } from './domain-states.ts';
+import type { DomainRecord, RecordDetail } from './domain-statistics.ts';
 import { buildDomainXml } from './domain-xml/build-domain-xml.ts';
 import { METADATA_NAMESPACE, METADATA_PREFIX, metadataArgument } from './domain-xml/metadata.ts';
 import type { DomainReport, DriverDiagnostics } from './driver-protocol.ts';
@@ -277,7 +277,8 @@ export class LibvirtHypervisor implements Hypervisor {
     const options = { action: `read ${this.#nameOf(uid)}`, uid, timeoutMs: PER_DOMAIN_TIMEOUT_MS };
     try {
       const job = await this.#driver.call('getJob', [uid], options, signal);
-      return job?.operation === 'migration-in';
+      // A job that ended between the two looks leaves no trace, but a receiver is not persistent before its end.
+      return job === undefined ? !record.persistent : job.operation === 'migration-in';
     } catch (error) {
       if (!hasReason(error, 'VM_NOT_FOUND', 'VM_BUSY', 'HYPERVISOR_TIMEOUT')) throw error;
       return !record.persistent;

@@ -3,9 +3,9 @@ import type { BootSpec, VmSpec } from '../../../core/vm-spec.ts';
 import { bootNodes, firmwareAttribute } from './boot-nodes.ts';
 import {
   cpuModelParts,
+  type DomainXmlOptions,
   memoryKib,
   topologyNode,
-  type DomainXmlOptions,
 } from './build-domain-xml.ts';
 import { changeDisks } from './change-disks.ts';
 import {
@@ -14,7 +14,7 @@ import {
   oddRamArguments,
   QEMU_NAMESPACE,
 } from './odd-ram-size.ts';
-import { readDomainSpec, type DomainSpec } from './read-domain-spec.ts';
+import { type DomainSpec, readDomainSpec } from './read-domain-spec.ts';
 import { XmlEditor } from './xml-editor.ts';
 import { element } from './xml-node.ts';
 import type { XmlElement } from './xml-parser.ts';

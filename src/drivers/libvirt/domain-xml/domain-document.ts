@@ -2,7 +2,7 @@ import type { VmDefinition, VmSpec } from '../../../core/vm-spec.ts';
 import type { DomainXmlOptions } from './build-domain-xml.ts';
 import { changeDomainSpec } from './change-domain-spec.ts';
 import { METADATA_NAMESPACE, metadataNode, readMetadata } from './metadata.ts';
-import { readDomainSpec, type DomainSpec } from './read-domain-spec.ts';
+import { type DomainSpec, readDomainSpec } from './read-domain-spec.ts';
 import { XmlEditor } from './xml-editor.ts';
 import { element } from './xml-node.ts';
 import { parseXml, type XmlElement } from './xml-parser.ts';

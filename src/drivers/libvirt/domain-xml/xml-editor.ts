@@ -1,5 +1,5 @@
-import type { XmlElement } from './xml-parser.ts';
 import { escapeAttribute, escapeText, renderXml, type XmlNode } from './xml-node.ts';
+import type { XmlElement } from './xml-parser.ts';
 
 interface Edit {
   readonly start: number;

@@ -153,6 +153,44 @@ test('a VM that is here without a record is not promised never to run', async ()
   await assert.rejects(abort(nodes), { reason: 'MIGRATION_PAST_SWITCHOVER' });
 });
 
+test('a node that has prepared nothing can neither stop a VM that arrives from another nor one that is here', async () => {
+  using nodes = await TwoNodes.open();
+  await nodes.copying();
+  const { agent, hypervisor } = nodes.destination;
+  const refused = { reason: 'MIGRATION_PAST_SWITCHOVER' };
+  const foreign = '99999999-9999-4999-8999-999999999999';
+  const release = (vmUid: string) => agent.incoming.release(foreign, vmUid, 'abort', 'c', never);
+  await assert.rejects(release(nodes.vm.uid), refused);
+  assert.equal((await hypervisor.find(nodes.vm.uid, never))?.state, 'incoming');
+
+  const own = { ...nodes.vm, uid: '88888888-8888-4888-8888-888888888888', name: 'own' };
+  await hypervisor.define(own, never);
+  await assert.rejects(release(own.uid), refused);
+  assert.equal((await hypervisor.find(own.uid, never))?.state, 'stopped');
+});
+
+test('a repeated request to prepare with another secret or another VM is refused', async () => {
+  using nodes = await TwoNodes.open();
+  await prepare(nodes);
+  const { incoming } = nodes.destination.agent;
+  const known = nodes.destination.record(nodes.id);
+  assert.ok(known?.definition);
+  const request = {
+    migrationId: nodes.id,
+    incoming: {
+      definition: known.definition,
+      machineType: '',
+      accelerator: undefined,
+      sourceHostUuid: 'x',
+      sourceQemuVersion: '7.2.22',
+    },
+    transferToken: 'f'.repeat(64),
+  };
+  await assert.rejects(incoming.prepare(request, 'a', never), {
+    reason: 'MIGRATION_ALREADY_EXISTS',
+  });
+});
+
 test('a transfer that dies before the VM has arrived ends the migration here', async () => {
   using nodes = await TwoNodes.open();
   await prepare(nodes);

@@ -136,6 +136,32 @@ test('a time limit does not stop a migration past its switchover', async () => {
   assert.equal((await nodes.ended()).phase, 'completed');
 });
 
+test('a peer that agrees on a protocol that we do not speak is refused', async () => {
+  using nodes = await TwoNodes.open();
+  const { incoming } = nodes.destination.agent;
+  const handshake = incoming.handshake.bind(incoming);
+  incoming.handshake = async (...args) => ({ ...(await handshake(...args)), protocol: 99 });
+  const { blockers } = await nodes.source.agent.migrations.plan(nodes.spec, never);
+  assert.deepEqual(
+    blockers.map(({ reason, nodeName }) => [reason, nodeName]),
+    [['PEER_INCOMPATIBLE', 'b']],
+  );
+  await assert.rejects(nodes.start(), { reason: 'PEER_INCOMPATIBLE' });
+});
+
+test('too little memory is one blocker, however many checks find it', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.destination.invalid = new AgentError('NODE_CAPACITY_EXCEEDED', 'is more than there is');
+  nodes.destination.agent.capacity.assertRoom = () => {
+    throw new AgentError('NODE_CAPACITY_EXCEEDED', 'is more than is left');
+  };
+  const { blockers } = await nodes.source.agent.migrations.plan(nodes.spec, never);
+  assert.deepEqual(
+    blockers.map(({ message }) => message),
+    ['is more than there is'],
+  );
+});
+
 test('a plan names everything that stands in the way at once and changes nothing', async () => {
   using nodes = await TwoNodes.open();
   const { source, destination, vm } = nodes;

@@ -55,6 +55,25 @@ test('a VM that cannot work here is refused before anything is made', async () =
   await node.assertNothingOf(request);
 });
 
+test('a machine type that QEMU does not have is refused, by a dry run too', async () => {
+  using node = new OneNode();
+  const wish = newRequest();
+  const request = { ...wish, spec: { ...wish.spec, machineType: 'pc-q35-99.9' } };
+  for (const dryRun of [true, false]) {
+    await assert.rejects(node.create(request, { dryRun }), {
+      reason: 'FEATURE_NOT_SUPPORTED',
+      violations: [
+        {
+          field: 'spec.machine_type',
+          description:
+            'is pc-q35-99.9, which QEMU 7.2.22 of this node does not have; leave it out or choose another node',
+        },
+      ],
+    });
+  }
+  await node.assertNothingOf(request);
+});
+
 test('creating the same VM again answers with it, also when it could not be made any more', async () => {
   using node = new OneNode();
   const request = newRequest();

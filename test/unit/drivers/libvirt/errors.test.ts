@@ -51,6 +51,27 @@ test('a VM whose image is missing does not start for that reason', () => {
   assert.equal(reasonOf(38, 'start', { errno: 13 }), 'HYPERVISOR_FAILURE');
 });
 
+// As libvirt 9.0 and 11.3 say it.
+for (const [operation, words] of [
+  ['start', "operation failed: Unable to find any firmware to satisfy 'efi'"],
+  [
+    'define',
+    "operation failed: Unable to find 'efi' firmware that is compatible with the current configuration",
+  ],
+] as const) {
+  test(`${operation} without a UEFI image on the node says what to install`, () => {
+    const failure = describeFailure(new LibvirtError(9, words), true);
+    const error = toAgentError(failure, { ...call, operation });
+    assert.equal(error.reason, 'FEATURE_NOT_SUPPORTED');
+    assert.match(error.message, /firmware.*; install .* ovmf/);
+  });
+}
+
+test('any other failed operation is a failure of the hypervisor', () => {
+  assert.equal(reasonOf(9, 'define'), 'HYPERVISOR_FAILURE');
+  assert.equal(reasonOf(9, 'start'), 'HYPERVISOR_FAILURE');
+});
+
 test('the message says what could not be done and why, and the cause has the number', () => {
   const failure = describeFailure(new LibvirtError(42, 'Domain not found'), true);
   const error = toAgentError(failure, call);

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { hasReason } from '../../../src/core/errors.ts';
+import type { VmDefinition } from '../../../src/core/vm-spec.ts';
+import type { LibvirtHypervisor } from '../../../src/drivers/libvirt/libvirt-hypervisor.ts';
+import { tinyVm } from '../../fixtures/tiny-vm.ts';
+import { openHypervisor } from './libvirt-pair.ts';
+import { PrivateLibvirt, skipReason } from './private-libvirt.ts';
+
+const never = new AbortController().signal;
+const DESCRIPTORS = '/usr/share/qemu/firmware';
+
+// libvirt chooses the UEFI image when the VM starts, since 9.2 when it is defined.
+describe('UEFI', { skip: skipReason() }, () => {
+  let node: PrivateLibvirt;
+  let hypervisor: LibvirtHypervisor;
+  before(async () => {
+    node = await PrivateLibvirt.start();
+    hypervisor = openHypervisor(node);
+  });
+  after(async () => {
+    await hypervisor[Symbol.asyncDispose]();
+    await node[Symbol.asyncDispose]();
+  });
+
+  test('a VM starts with it, and with BIOS after it was changed', async () => {
+    const vm = uefiVm();
+    await hypervisor.define(vm, never);
+    await hypervisor.start(vm.uid, never);
+    assert.match(node.virsh('dumpxml', vm.uid), /<loader [^>]*type='pflash'/);
+    assert.deepEqual((await hypervisor.find(vm.uid, never))?.definition, vm);
+    const variables = path.join(
+      node.folder,
+      `var/lib/libvirt/qemu/nvram/${vm.namespace}_${vm.name}_VARS.fd`,
+    );
+    assert.ok(existsSync(variables));
+    await hypervisor.destroy(vm.uid, never);
+
+    const changed = { ...vm, generation: 2, spec: tinyVm().spec };
+    await hypervisor.define(changed, never);
+    await hypervisor.start(vm.uid, never);
+    assert.doesNotMatch(node.virsh('dumpxml', vm.uid), /<loader|<nvram|<os firmware/);
+    await hypervisor.destroy(vm.uid, never);
+    await hypervisor.undefine(vm.uid, never);
+  });
+
+  test('deleting a VM removes its UEFI variables', async () => {
+    const vm = uefiVm();
+    await hypervisor.define(vm, never);
+    await hypervisor.start(vm.uid, never);
+    await hypervisor.destroy(vm.uid, never);
+    await hypervisor.undefine(vm.uid, never);
+    const folder = path.join(node.folder, 'var/lib/libvirt/qemu/nvram');
+    assert.equal(existsSync(path.join(folder, `${vm.namespace}_${vm.name}_VARS.fd`)), false);
+  });
+
+  test('a node without a UEFI image says what it lacks', async () => {
+    node.run('mount', '-t', 'tmpfs', 'none', DESCRIPTORS);
+    const vm = uefiVm();
+    const attempt = async (): Promise<void> => {
+      await hypervisor.define(vm, never);
+      await hypervisor.start(vm.uid, never);
+    };
+    await assert.rejects(
+      attempt,
+      (error: Error) => hasReason(error, 'FEATURE_NOT_SUPPORTED') && /ovmf/.test(error.message),
+    );
+    await hypervisor.undefine(vm.uid, never);
+    node.run('umount', DESCRIPTORS);
+  });
+});
+
+function uefiVm(): VmDefinition {
+  const vm = tinyVm();
+  return { ...vm, spec: { ...vm.spec, boot: { kind: 'firmware', firmware: 'uefi' } } };
+}
