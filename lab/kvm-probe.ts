@@ -1,13 +1,14 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { access, constants, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { access, constants, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import type { DemoGuest } from './demo-guest.ts';
 import { inProject } from './project.ts';
 import { tryRun } from './run-command.ts';
 
 const BOOT_TIMEOUT_MS = 8_000;
+/** A busy machine may have kept a guest from booting in time. */
+const DOUBT_MS = 3_600_000;
 const CACHE = inProject('build/lab');
 
 export interface AcceleratorChoice {
@@ -18,7 +19,7 @@ export interface AcceleratorChoice {
 
 /**
  * KVM where a guest really boots with it: a nested /dev/kvm may open, make VMs and still not run a Linux kernel.
- * The answer is kept for this kernel, QEMU and CPU.
+ * The answer is kept for this kernel, QEMU and CPU: that a guest boots for good, that none does for an hour.
  */
 export async function chooseAccelerator(
   guest: DemoGuest,
@@ -30,11 +31,24 @@ export async function chooseAccelerator(
   const facts = [os.version(), os.release(), os.cpus()[0]?.model, version.stdout, guest.kernelPath];
   const key = createHash('sha256').update(facts.join('\n')).digest('hex').slice(0, 16);
   const file = `${CACHE}/kvm-probe-${key}.json`;
-  if (existsSync(file)) return JSON.parse(await readFile(file, 'utf8')) as AcceleratorChoice;
+  const earlier = await recallChoice(file);
+  if (earlier !== undefined) return earlier;
   const choice = await boots(guest, signal);
   await mkdir(CACHE, { recursive: true });
   await writeFile(file, JSON.stringify(choice));
   return choice;
+}
+
+/** An earlier answer that still holds. */
+export async function recallChoice(file: string): Promise<AcceleratorChoice | undefined> {
+  try {
+    const choice = JSON.parse(await readFile(file, 'utf8')) as AcceleratorChoice;
+    const { mtimeMs } = await stat(file);
+    return choice.accelerator === 'kvm' || Date.now() - mtimeMs < DOUBT_MS ? choice : undefined;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
 }
 
 async function canOpen(device: string): Promise<boolean> {

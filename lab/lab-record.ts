@@ -6,7 +6,7 @@ import { LABS_DIRECTORY, type LabPlan, type NodeName } from './lab-plan.ts';
 export interface LabRecord {
   readonly nodes: readonly NodeName[];
   readonly storage: string;
-  /** The process that will remove the lab; undefined if it shall stay. */
+  /** The process that will remove the lab or is still setting it up; undefined if it shall stay. */
   readonly ownerPid?: number;
 }
 

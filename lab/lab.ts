@@ -16,11 +16,6 @@ export interface LabOptions extends LibvirtOptions {
   /** Left out: a random one, so that several labs live side by side. */
   readonly name?: string;
   readonly nodes: readonly NodeName[];
-  /**
-   * Set when the lab shall outlive this process; otherwise `./dev down` takes it for forgotten as soon as this
-   * process has ended.
-   */
-  readonly keep?: boolean;
 }
 
 export type LabAgentOptions = Omit<AgentOptions, 'credentials' | 'peers'>;
@@ -47,7 +42,7 @@ export class Lab implements AsyncDisposable {
     undo.defer(async () => {
       await removeLab(name);
     });
-    await recordLab(plan, options.keep === true ? undefined : process.pid);
+    await recordLab(plan, process.pid);
     await mkdir(plan.sharedImages, { recursive: true });
     const hosts = [
       '127.0.0.1 localhost',
@@ -90,6 +85,11 @@ export class Lab implements AsyncDisposable {
   /** The lab's certificate authority. */
   async certificates(signal: AbortSignal): Promise<Certificates> {
     return Certificates.ensure(path.join(this.plan.directory, 'certificates'), signal);
+  }
+
+  /** Lets the lab outlive this process; otherwise it counts as forgotten as soon as this process has ended. */
+  async keep(): Promise<void> {
+    await recordLab(this.plan, undefined);
   }
 
   /** Starts the agents of all nodes as each other's peers, and waits until they are ready. */

@@ -14,7 +14,7 @@ import type { MigrationReport } from './report.ts';
 import { step } from './steps.ts';
 import { checkMemory, findSwitchover } from './switchover.ts';
 
-const DEMO_VM = 'demo';
+export const DEMO_VM = 'demo';
 
 const BOOT_TIMEOUT_MS = 60_000;
 const VERIFY_TIMEOUT_MS = 60_000;

@@ -2,6 +2,7 @@ import { glob, mkdtemp, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { formatDuration } from '../../src/cli/durations.ts';
+import { checkCompatibility } from '../api-compatibility.ts';
 import { inProject } from '../project.ts';
 import { type CommandResult, tryRun } from '../run-command.ts';
 import type { Verb } from './verb.ts';
@@ -9,7 +10,7 @@ import type { Verb } from './verb.ts';
 export const check: Verb = {
   name: 'check',
   usage: '',
-  summary: 'types, format, lint, dead code, API description, generated code, shell scripts',
+  summary: 'types, format, lint, layers, dead code, API, generated code, shell scripts',
   async run(_args, signal) {
     const failed = await runChecks(signal);
     if (failed === 0) return 0;
@@ -18,9 +19,14 @@ export const check: Verb = {
   },
 };
 
+interface CheckResult extends CommandResult {
+  /** Shown when all is well. */
+  readonly detail?: string;
+}
+
 interface Check {
   readonly name: string;
-  readonly run: (signal: AbortSignal) => Promise<CommandResult>;
+  readonly run: (signal: AbortSignal) => Promise<CheckResult>;
 }
 
 const LINTED = ['src', 'test', 'lab', 'bench'];
@@ -29,9 +35,14 @@ const CHECKS: readonly Check[] = [
   tool('types (tsc)', ['tsc']),
   tool('format (biome)', ['biome', 'ci', '--colors=off', '.']),
   tool('lint (oxlint)', ['oxlint', '--type-aware', '--deny-warnings', ...LINTED]),
+  { name: 'layers (node --test)', run: checkLayers },
   tool('dead code (knip)', ['knip']),
   tool('API rules (buf lint)', ['buf', 'lint']),
   tool('API format (buf format)', ['buf', 'format', '--diff', '--exit-code']),
+  {
+    name: 'API compatibility (buf breaking)',
+    run: async (signal) => checkCompatibility(inProject(), signal),
+  },
   { name: 'installed packages (package-lock.json)', run: checkInstalled },
   { name: 'generated code (buf generate)', run: checkGenerated },
   { name: 'shell scripts (shellcheck)', run: checkShell },
@@ -42,9 +53,10 @@ export async function runChecks(signal: AbortSignal): Promise<number> {
   let failed = 0;
   for (const { name, run } of CHECKS) {
     const start = performance.now();
-    const { code, stdout, stderr } = await run(signal);
+    const { code, stdout, stderr, detail = '' } = await run(signal);
     const time = formatDuration(performance.now() - start);
-    console.log(`${code === 0 ? 'ok    ' : 'FAILED'} ${name} ${time}`);
+    const suffix = code !== 0 || detail === '' ? '' : `: ${detail}`;
+    console.log(`${code === 0 ? 'ok    ' : 'FAILED'} ${name} ${time}${suffix}`);
     if (code === 0) continue;
     failed += 1;
     console.log(`${stdout}${stderr}`.trimEnd());
@@ -92,6 +104,11 @@ async function checkGenerated(signal: AbortSignal): Promise<CommandResult> {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+async function checkLayers(signal: AbortSignal): Promise<CommandResult> {
+  const command = [process.execPath, '--test', 'test/unit/layers.test.ts'];
+  return tryRun(command, { cwd: inProject() }, signal);
 }
 
 async function checkShell(signal: AbortSignal): Promise<CommandResult> {

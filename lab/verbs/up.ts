@@ -1,9 +1,15 @@
+import { existsSync } from 'node:fs';
 import { formatDuration } from '../../src/cli/durations.ts';
+import { VirtualMachinePhase } from '../../src/client/api.ts';
+import { AgentError } from '../../src/core/errors.ts';
 import { ensureDemoGuest } from '../demo-guest.ts';
+import { connectAgent } from '../demo-vm.ts';
 import { chooseAccelerator } from '../kvm-probe.ts';
 import { Lab } from '../lab.ts';
+import type { LabNode } from '../lab-node.ts';
 import { DEFAULT_LAB } from '../lab-plan.ts';
-import { runMainJob } from '../main-job.ts';
+import { findLabRecord } from '../lab-record.ts';
+import { DEMO_VM, runMainJob } from '../main-job.ts';
 import { LabError } from '../project.ts';
 import { listLabs, removeLab } from '../remove-lab.ts';
 import { formatReport, isSuccess } from '../report.ts';
@@ -16,7 +22,7 @@ export const up: Verb = {
   usage: '',
   summary: 'starts two nodes on this machine and migrates a VM from one to the other',
   async run(_args, signal) {
-    if (await isUp()) {
+    if (await isUp(signal)) {
       console.log('The lab is up already: ./dev status shows it, ./dev down removes it');
       return 0;
     }
@@ -29,7 +35,7 @@ export const up: Verb = {
       (choice) => `${choice.accelerator.toUpperCase()}, because ${choice.reason}`,
     );
     const lab = await step('Making nodes a and b, each with its own libvirt', () =>
-      Lab.create({ name: DEFAULT_LAB, nodes: ['a', 'b'], keep: true }, signal),
+      Lab.create({ name: DEFAULT_LAB, nodes: ['a', 'b'] }, signal),
     );
     try {
       await step('Starting an agent on each', () => lab.startAgents({ accelerator }, signal));
@@ -37,13 +43,20 @@ export const up: Verb = {
       console.log(`\n${formatReport(report)}\n`);
       console.log(`Ready after ${formatDuration(performance.now() - start)}. Go on with`);
       console.log(NEXT);
-      return isSuccess(report) ? 0 : 1;
+      if (!isSuccess(report)) return 1;
+      await lab.keep();
+      return 0;
     } catch (error) {
       console.error('The lab is left as it is: ./dev logs shows the logs, ./dev down removes it');
       throw error;
     }
   },
 };
+
+const GOOD_PHASES: ReadonlySet<VirtualMachinePhase> = new Set([
+  VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_RUNNING,
+  VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_MIGRATING,
+]);
 
 const NEXT = `  ./dev ctl --node b vm list              the VM is on node b now
   ./dev ctl --node b vm log demo          what it says on its console
@@ -52,20 +65,40 @@ const NEXT = `  ./dev ctl --node b vm list              the VM is on node b now
   ./dev logs                              what the agent of node a did
   ./dev down                              removes it all`;
 
-/** True if all of the lab runs. What is left of one that does not is removed. */
-async function isUp(): Promise<boolean> {
+/** True if an earlier `./dev up` succeeded and all of it still runs. What is left of one that did not is removed. */
+async function isUp(signal: AbortSignal): Promise<boolean> {
   if (!(await listLabs()).includes(DEFAULT_LAB)) return false;
-  if (await isWhole()) return true;
-  await step('Removing what is left of an earlier lab', () => removeLab(DEFAULT_LAB));
+  const fault = await findFault(signal);
+  if (fault === undefined) return true;
+  await step(`Removing an earlier lab, because ${fault}`, () => removeLab(DEFAULT_LAB));
   return false;
 }
 
-async function isWhole(): Promise<boolean> {
+/** Why the lab that is there is not what `./dev up` leaves behind. */
+async function findFault(signal: AbortSignal): Promise<string | undefined> {
+  const record = await findLabRecord(DEFAULT_LAB);
+  if (record === undefined) return 'its record is missing';
+  const { ownerPid } = record;
+  if (ownerPid !== undefined) {
+    if (!existsSync(`/proc/${ownerPid}`)) return 'its main job did not succeed';
+    throw new LabError(
+      `Process ${ownerPid} is still setting the lab up: wait for it, or ./dev down removes the lab`,
+    );
+  }
+  const { nodes } = await Lab.open();
+  if (nodes.some((node) => node.agent.find() === undefined)) return 'not all of its agents run';
+  const runs = await Promise.all(nodes.map(async (node) => runsDemoVm(node, signal)));
+  return runs.includes(true) ? undefined : `VM ${DEMO_VM} runs on neither node`;
+}
+
+/** It may have been moved back since, or be on its way. */
+async function runsDemoVm(node: LabNode, signal: AbortSignal): Promise<boolean> {
   try {
-    const lab = await Lab.open();
-    return lab.nodes.every((node) => node.agent.find() !== undefined);
+    using client = await connectAgent(node);
+    const { status } = await client.vms.get({ name: DEMO_VM }, { signal });
+    return status !== undefined && GOOD_PHASES.has(status.phase);
   } catch (error) {
-    if (!(error instanceof LabError)) throw error;
+    if (!(error instanceof AgentError) || signal.aborted) throw error;
     return false;
   }
 }

@@ -52,7 +52,7 @@ const configSchema = z.strictObject({
       uri: z.string().default('qemu:///system'),
       /** libvirt's own socket on this node; incoming migrations are led to it. */
       libvirtSocket: absolutePath.default('/run/libvirt/libvirt-sock'),
-      /** What VMs run on; `auto` takes kvm where the hypervisor offers it. */
+      /** What VMs run on; `auto` takes kvm where /dev/kvm can be opened. */
       accelerator: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
       machineType: z.string().default('q35'),
       /** Default CPU model; `auto` takes host-model with kvm and qemu64 with tcg. */

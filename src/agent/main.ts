@@ -61,6 +61,7 @@ async function run(
   await using stack = new AsyncDisposableStack();
   const journal = stack.use(Journal.open(config.stateDirectory, { logger: log }));
   journal.operations.interruptAll();
+  journal.operations.prune();
   const host = await new LinuxHost().readFacts(stop);
   const origins = new ReportOriginSource({
     nodeName: config.nodeName,
@@ -146,6 +147,7 @@ async function run(
     origins,
     locks,
     shutdowns,
+    operations: journal.operations,
     log,
   });
   const node = new NodeManager({

@@ -35,12 +35,34 @@ function allowed(from: string, to: string): boolean {
   return from === to || (MAY_IMPORT[kindOf(from)] ?? []).includes(kindOf(to));
 }
 
+/** What a module imports of ours, whether at its start or by `import('…')` while it runs. */
+function relativeImports(source: string): string[] {
+  return [...source.matchAll(/\b(?:from|import)[\s(]+'(\.[^']+)'/g)].map(
+    ([, target = '']) => target,
+  );
+}
+
+test('imports of every form are seen', () => {
+  const source = `
+    import { a } from './a.ts';
+    import './b.ts';
+    export { c } from '../c.ts';
+    const d = await import('../d.ts');
+    const e = await import(
+      './e.ts'
+    );
+    import fs from 'node:fs';
+  `;
+  const expected = ['./a.ts', './b.ts', '../c.ts', '../d.ts', './e.ts'];
+  assert.deepEqual(relativeImports(source), expected);
+});
+
 test('imports follow the layers', () => {
   const files = globSync('src/**/*.ts');
   assert.notEqual(files.length, 0);
   const wrong = files.flatMap((file) =>
-    [...readFileSync(file, 'utf8').matchAll(/\bfrom '(\.[^']+)'/g)]
-      .map(([, target = '']) => path.posix.join(path.posix.dirname(file), target))
+    relativeImports(readFileSync(file, 'utf8'))
+      .map((target) => path.posix.join(path.posix.dirname(file), target))
       .filter((target) => !allowed(partOf(file), partOf(target)))
       .map((target) => `${file} -> ${target}`),
   );

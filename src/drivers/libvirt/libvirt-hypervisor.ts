@@ -29,7 +29,7 @@ export interface LibvirtHypervisorOptions {
   readonly uri: string;
   /** Calls in flight at the same time; default 4. A call that takes long does not count. */
   readonly callWorkers?: number;
-  /** Default 10 s. */
+  /** Default 10 s. Starting a VM and cutting its power may take five times as long. */
   readonly callTimeoutMs?: number;
   readonly nodeDefaults: NodeDefaults;
   readonly logger?: Logger;
@@ -47,6 +47,9 @@ export interface NodeDefaults {
 }
 
 const DEFAULT_CALL_TIMEOUT_MS = 10_000;
+/** A large VM's memory is set up before it starts, and a QEMU that is stuck in the kernel dies slowly. */
+const SLOW_OPERATIONS: ReadonlySet<OperationName> = new Set(['define', 'start', 'destroy']);
+const SLOW_FACTOR = 5;
 /** What a listing may wait for one domain; a busy one is listed with what is known of it. */
 const PER_DOMAIN_TIMEOUT_MS = 1_000;
 const STATISTICS_TIMEOUT_MS = 1_000;
@@ -136,7 +139,8 @@ export class LibvirtHypervisor implements Hypervisor {
       oddRamSize: losesDirtyPagesUnderTcg(this.#qemuVersion),
     });
     const values = [uid, `${namespace}_${name}`, xml] as const;
-    await this.#driver.call('define', [...values], { action, uid }, signal);
+    const options = this.#optionsOf('define', action, uid);
+    await this.#driver.call('define', [...values], options, signal);
     this.#cache.invalidate(uid);
   }
 
@@ -233,7 +237,12 @@ export class LibvirtHypervisor implements Hypervisor {
     signal: AbortSignal,
   ): Promise<OperationResult<Name>> {
     const action = `${verb} ${this.#nameOf(uid)}`;
-    return this.#driver.call(operation, values, { action, uid }, signal);
+    return this.#driver.call(operation, values, this.#optionsOf(operation, action, uid), signal);
+  }
+
+  #optionsOf(operation: OperationName, action: string, uid: string) {
+    const factor = SLOW_OPERATIONS.has(operation) ? SLOW_FACTOR : 1;
+    return { action, uid, timeoutMs: factor * this.#callTimeoutMs };
   }
 
   #nameOf(uid: string): string {

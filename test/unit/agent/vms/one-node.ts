@@ -51,7 +51,13 @@ export class OneNode implements Disposable {
     });
     const shared = { hypervisor, inventory: this.inventory, ownership, origins, locks, log };
     const creator = new VmCreator({ ...shared, capacity, validate: () => this.validate() });
-    this.vms = new VmManager({ ...shared, creator, console: { read: readPath }, shutdowns });
+    this.vms = new VmManager({
+      ...shared,
+      creator,
+      console: { read: readPath },
+      shutdowns,
+      operations: this.journal.operations,
+    });
   }
 
   /** Keeps the inventory fresh until disposed. */
