@@ -12,7 +12,7 @@ import { PrivateLibvirt, skipReason } from './private-libvirt.ts';
 const never = new AbortController().signal;
 const DESCRIPTORS = '/usr/share/qemu/firmware';
 
-// libvirt chooses the UEFI image when the VM starts, since 9.2 when it is defined.
+// libvirt 9.0 chooses the UEFI image when the VM starts, 11.3 when it is defined.
 describe('UEFI', { skip: skipReason() }, () => {
   let node: PrivateLibvirt;
   let hypervisor: LibvirtHypervisor;
