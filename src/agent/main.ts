@@ -27,6 +27,7 @@ import { Heartbeat } from './telemetry/process-metrics.ts';
 import { obstacles } from './telemetry/readiness.ts';
 import { CapacityLedger } from './vms/capacity.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
+import { OperationRecorder } from './vms/operation-recorder.ts';
 import { Ownership } from './vms/ownership.ts';
 import { StaleCopies } from './vms/stale-copies.ts';
 import { VmCreator } from './vms/vm-creator.ts';
@@ -129,6 +130,7 @@ async function run(
     images: new QemuImgInspector(),
   });
   const validate = validator.validate.bind(validator);
+  const recorder = new OperationRecorder(journal.operations, log);
   const vms = new VmManager({
     hypervisor,
     inventory,
@@ -140,6 +142,7 @@ async function run(
       origins,
       locks,
       validate,
+      recorder,
       log,
     }),
     ownership,
@@ -147,7 +150,7 @@ async function run(
     origins,
     locks,
     shutdowns,
-    operations: journal.operations,
+    recorder,
     log,
   });
   const node = new NodeManager({

@@ -111,7 +111,7 @@ export class DemoVm {
     const virsh = ['virsh', '--quiet', '-c', 'qemu:///system', 'domstate', this.uid];
     const { code, stdout, stderr } = await node.tryRun(virsh, signal);
     if (code === 0) return stdout.trim();
-    assert.match(stderr, /failed to get domain/);
+    assert.match(stderr, /failed to get domain|Domain not found/);
     return undefined;
   }
 }

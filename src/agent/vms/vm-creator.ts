@@ -6,6 +6,7 @@ import type { Logger } from '../../core/logger.ts';
 import type { VmDefinition } from '../../core/vm-spec.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { CapacityLedger } from './capacity.ts';
+import type { OperationRecorder } from './operation-recorder.ts';
 import type { Ownership } from './ownership.ts';
 import type { Vm, VmRequest } from './vm.ts';
 import type { Origins, VmInventory } from './vm-inventory.ts';
@@ -19,6 +20,7 @@ export interface VmCreatorOptions {
   readonly locks: KeyLocks;
   /** Fails with INVALID_SPEC, IMAGE_NOT_FOUND and the like if the VM cannot work on this node. */
   readonly validate: (definition: VmDefinition, signal: AbortSignal) => Promise<void>;
+  readonly recorder: OperationRecorder;
   readonly log: Logger;
 }
 
@@ -57,7 +59,9 @@ export class VmCreator {
     }
     using _reservation = this.reserve(definition);
     if (options.dryRun) return this.#planned(definition);
-    await this.#make(definition, signal);
+    await this.#options.recorder.record('create', definition.uid, () =>
+      this.#make(definition, signal),
+    );
     await inventory.refresh(signal);
     return inventory.findByUid(definition.uid) ?? this.#planned(definition);
   }

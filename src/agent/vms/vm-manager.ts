@@ -1,12 +1,11 @@
-import { randomUUID } from 'node:crypto';
 import { AgentError } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { PowerState, VmDefinition } from '../../core/vm-spec.ts';
 import type { ConsoleReader } from '../../drivers/console.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
-import type { OperationLog } from '../journal/operation-log.ts';
 import type { WatchCursor, WatchEvent } from '../report-origin.ts';
+import type { OperationRecorder } from './operation-recorder.ts';
 import type { Ownership } from './ownership.ts';
 import type { ConsoleOptions, Vm, VmFilter, VmList, VmRef, VmRequest, VmService } from './vm.ts';
 import type { VmCreator } from './vm-creator.ts';
@@ -22,7 +21,7 @@ export interface VmManagerOptions {
   /** One operation per VM, shared with migrations; the key is the VM's uid. */
   readonly locks: KeyLocks;
   readonly shutdowns: ShutdownRequests;
-  readonly operations?: Pick<OperationLog, 'begin' | 'end'>;
+  readonly recorder: OperationRecorder;
   readonly log: Logger;
 }
 
@@ -58,8 +57,7 @@ export class VmManager implements VmService {
     signal: AbortSignal,
   ): Promise<Vm> {
     await this.#options.inventory.refresh(signal);
-    const create = () => this.#options.creator.create(request, options, signal);
-    return options.dryRun ? create() : this.#recorded('create', request.uid ?? '', create);
+    return this.#options.creator.create(request, options, signal);
   }
 
   async get(ref: VmRef, signal: AbortSignal): Promise<Vm> {
@@ -138,7 +136,7 @@ export class VmManager implements VmService {
         );
       }
     }
-    await this.#recorded('delete', vmUid, async () => {
+    await this.#options.recorder.record('delete', vmUid, async () => {
       if (!isOff(found)) await hypervisor.destroy(vmUid, signal);
       await hypervisor.undefine(vmUid, signal);
       ownership.forget(vmUid);
@@ -171,34 +169,10 @@ export class VmManager implements VmService {
     await inventory.refresh(signal);
     const vm = this.#find(ref);
     using _lock = this.#lock(vm, purpose);
-    await this.#recorded(purpose, vm.definition.uid, () => change(vm));
+    await this.#options.recorder.record(purpose, vm.definition.uid, () => change(vm));
     this.#options.log.info({ vmId: vm.definition.uid, operation: purpose }, 'VM changed');
     await inventory.refresh(signal);
     return this.#find(ref);
-  }
-
-  /** Keeps a history of what was done. It is for people, so a journal that cannot be written holds nothing up. */
-  async #recorded<T>(kind: string, vmUid: string, work: () => Promise<T>): Promise<T> {
-    const id = randomUUID();
-    this.#note((operations) => operations.begin({ id, vmUid, kind }));
-    try {
-      const result = await work();
-      this.#note((operations) => operations.end(id, 'succeeded'));
-      return result;
-    } catch (error) {
-      const reason = error instanceof AgentError ? error.reason : String(error);
-      this.#note((operations) => operations.end(id, 'failed', reason));
-      throw error;
-    }
-  }
-
-  #note(write: (operations: Pick<OperationLog, 'begin' | 'end'>) => void): void {
-    const { operations, log } = this.#options;
-    try {
-      if (operations !== undefined) write(operations);
-    } catch (error) {
-      log.warn({ err: error }, 'Cannot record an operation');
-    }
   }
 
   #lock(vm: Vm, purpose: string): Disposable {

@@ -11,6 +11,7 @@ import type { Pace } from '../../../../src/agent/migration/pace.ts';
 import type { Peer, Peers } from '../../../../src/agent/migration/peers.ts';
 import { ReportOriginSource } from '../../../../src/agent/report-origin-source.ts';
 import { CapacityLedger } from '../../../../src/agent/vms/capacity.ts';
+import { OperationRecorder } from '../../../../src/agent/vms/operation-recorder.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { VmCreator } from '../../../../src/agent/vms/vm-creator.ts';
 import { VmInventory } from '../../../../src/agent/vms/vm-inventory.ts';
@@ -159,7 +160,8 @@ export class TestNode {
     const validate = async (): Promise<void> => {
       if (this.invalid !== undefined) throw this.invalid;
     };
-    const shared = { hypervisor, ownership, capacity, locks, validate, log };
+    const recorder = new OperationRecorder({ begin() {}, end() {} }, log);
+    const shared = { hypervisor, ownership, capacity, locks, validate, recorder, log };
     const creator = new VmCreator({ ...shared, inventory, origins });
     const console = { read: (): AsyncIterable<Uint8Array> => never as never };
     const vms = new VmManager({ ...shared, inventory, creator, console, origins, shutdowns });

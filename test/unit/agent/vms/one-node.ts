@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Journal } from '../../../../src/agent/journal/journal.ts';
 import { ReportOriginSource } from '../../../../src/agent/report-origin-source.ts';
 import { CapacityLedger } from '../../../../src/agent/vms/capacity.ts';
+import { OperationRecorder } from '../../../../src/agent/vms/operation-recorder.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import type { VmRef, VmRequest } from '../../../../src/agent/vms/vm.ts';
 import { VmCreator } from '../../../../src/agent/vms/vm-creator.ts';
@@ -49,14 +50,22 @@ export class OneNode implements Disposable {
       resyncIntervalMs: 20,
       log,
     });
-    const shared = { hypervisor, inventory: this.inventory, ownership, origins, locks, log };
+    const recorder = new OperationRecorder(this.journal.operations, log);
+    const shared = {
+      hypervisor,
+      inventory: this.inventory,
+      ownership,
+      origins,
+      locks,
+      recorder,
+      log,
+    };
     const creator = new VmCreator({ ...shared, capacity, validate: () => this.validate() });
     this.vms = new VmManager({
       ...shared,
       creator,
       console: { read: readPath },
       shutdowns,
-      operations: this.journal.operations,
     });
   }
 
