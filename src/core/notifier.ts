@@ -1,3 +1,5 @@
+import { untilAborted } from './until-aborted.ts';
+
 /** Wakes those who wait for a change. A change between looking and waiting is not missed: waiters name the version they saw. */
 export class Notifier {
   #version = 0;
@@ -18,13 +20,6 @@ export class Notifier {
   async changed(seenVersion: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (this.#version !== seenVersion) return;
-    const aborted = Promise.withResolvers<never>();
-    const onAbort = (): void => aborted.reject(signal.reason as Error);
-    signal.addEventListener('abort', onAbort, { once: true });
-    try {
-      await Promise.race([this.#next.promise, aborted.promise]);
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-    }
+    await untilAborted(this.#next.promise, signal);
   }
 }

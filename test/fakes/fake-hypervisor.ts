@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AgentError } from '../../src/core/errors.ts';
+import { untilAborted } from '../../src/core/until-aborted.ts';
 import type { VmDefinition } from '../../src/core/vm-spec.ts';
 import type {
   Hypervisor,
@@ -462,15 +463,4 @@ function refuseStopped(vm: FakeVm): void {
 function refuseIncoming(vm: FakeVm): void {
   if (vm.job?.operation !== 'migration-in') return;
   throw new AgentError('VM_BUSY', `VM ${vm.definition.uid} is arriving by a migration`);
-}
-
-async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(signal.reason);
-  signal.addEventListener('abort', onAbort);
-  try {
-    await Promise.race([work, promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import type { handleServerStreamingCall, ServerWritableStream } from '@grpc/grpc-js';
 import { withLogFields } from '../../core/logger.ts';
+import { untilAborted } from '../../core/until-aborted.ts';
 import { BoundedQueue } from './bounded-queue.ts';
-import { type CallContext, OpenCall, untilAborted } from './call-context.ts';
+import { type CallContext, OpenCall } from './call-context.ts';
 import { logCall } from './call-log.ts';
 import type { Calls } from './calls.ts';
 import { toStatus } from './status.ts';

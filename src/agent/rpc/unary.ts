@@ -1,7 +1,8 @@
 import type { handleUnaryCall, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js';
 import { AgentError } from '../../core/errors.ts';
 import { withLogFields } from '../../core/logger.ts';
-import { type CallContext, OpenCall, untilAborted } from './call-context.ts';
+import { untilAborted } from '../../core/until-aborted.ts';
+import { type CallContext, OpenCall } from './call-context.ts';
 import { logCall } from './call-log.ts';
 import type { Calls } from './calls.ts';
 import { toStatus } from './status.ts';

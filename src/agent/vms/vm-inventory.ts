@@ -3,6 +3,7 @@ import { delay } from '../../core/delay.ts';
 import { AgentError, hasReason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { Notifier } from '../../core/notifier.ts';
+import { untilAborted } from '../../core/until-aborted.ts';
 import type { Hypervisor, HypervisorVm } from '../../drivers/hypervisor.ts';
 import type { ReportOrigin, WatchCursor, WatchEvent } from '../report-origin.ts';
 import { CpuUsage } from './cpu-usage.ts';
@@ -299,18 +300,6 @@ function matches(vm: Vm, filter: VmFilter): boolean {
 
 function byRevision(left: Vm, right: Vm): number {
   return left.origin.revision - right.origin.revision;
-}
-
-/** Waits for what goes on without this caller as well; throws the signal's reason when aborted. */
-async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = (): void => aborted.reject(signal.reason as Error);
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    await Promise.race([work, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }
 
 function sortKey(vm: Vm): string {
