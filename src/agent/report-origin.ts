@@ -8,20 +8,45 @@ export interface ReportOrigin {
   readonly revision: number;
 }
 
+/** Counts changes and says where a report comes from. */
+export interface Origins {
+  current(): ReportOrigin;
+  /** Counts one more change and returns its origin. */
+  next(): ReportOrigin;
+}
+
 /** Where a broken watch goes on. */
 export interface WatchCursor {
   readonly agentEpoch: number;
   readonly revision: number;
 }
 
-/** One change of a watched object; `synced` says that everything up to `revision` has been sent. */
+/**
+ * One message of a watch. `reset`: all that is there follows as `added`, up to `synced`; what is not among it is gone.
+ * `synced`: everything up to the origin's revision has been told. `deleted` also tells of what no longer matches.
+ */
 export type WatchEvent<T> =
   | {
       readonly type: 'added' | 'modified' | 'deleted';
       readonly object: T;
       readonly origin: ReportOrigin;
     }
-  | { readonly type: 'synced'; readonly origin: ReportOrigin };
+  | { readonly type: 'synced' | 'reset'; readonly origin: ReportOrigin };
+
+/** A part of a list. */
+export interface PageRequest {
+  /** 0 means all. */
+  readonly size: number;
+  /** `nextToken` of the page before; empty begins anew. */
+  readonly token: string;
+}
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  /** Empty on the last page. */
+  readonly nextToken: string;
+  readonly origin: ReportOrigin;
+}
 
 export type ConditionStatus = 'true' | 'false' | 'unknown';
 
@@ -31,4 +56,6 @@ export interface Condition {
   readonly reason: string;
   readonly message: string;
   readonly lastTransitionAtMs: number;
+  /** The generation of the spec that it speaks of; undefined where there is none. */
+  readonly observedGeneration: number | undefined;
 }

@@ -35,6 +35,12 @@ export const REASONS = {
   IMAGE_INVALID: 'failed-precondition',
   IMAGE_IN_USE: 'failed-precondition',
   NODE_CAPACITY_EXCEEDED: 'failed-precondition',
+  NODE_CORDONED: 'failed-precondition',
+  RESERVATION_ALREADY_EXISTS: 'already-exists',
+  GENERATION_MISMATCH: 'aborted',
+  RUN_STRATEGY_HALTED: 'failed-precondition',
+  VM_SPEC_NEWER: 'failed-precondition',
+  NOT_SUPPORTED: 'unimplemented',
   FEATURE_NOT_SUPPORTED: 'failed-precondition',
   DEVICE_IN_USE: 'failed-precondition',
 

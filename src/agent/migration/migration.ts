@@ -1,7 +1,8 @@
 import type { Reason } from '../../core/errors.ts';
-import type { VmDefinition } from '../../core/vm-spec.ts';
+import type { LabelSelector } from '../../core/label-selector.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { Accelerator } from '../../drivers/hypervisor.ts';
-import type { ReportOrigin } from '../report-origin.ts';
+import type { Page, PageRequest, ReportOrigin, WatchCursor, WatchEvent } from '../report-origin.ts';
 import type { VmRef } from '../vms/vm.ts';
 import type { MigrationPhase } from './states.ts';
 
@@ -12,8 +13,8 @@ export interface MigrationSpec {
   /** HOST:PORT of the destination's agent; undefined takes it from the configuration. */
   readonly destinationAddress: string | undefined;
   readonly maxDowntimeMs: number | undefined;
-  /** 0 takes the node's default. */
-  readonly bandwidthBytesPerSecond: number;
+  /** Bits a second; undefined takes the VM's migration policy, then the node's default. */
+  readonly bandwidthBitsPerSecond: number | undefined;
   readonly timeoutMs: number | undefined;
 }
 
@@ -21,6 +22,7 @@ export interface MigrationSpec {
 export interface Migration {
   readonly id: string;
   readonly spec: MigrationSpec;
+  readonly labels: Readonly<Record<string, string>>;
   readonly role: 'source' | 'destination';
   readonly sourceNode: string;
   readonly destinationNode: string;
@@ -77,15 +79,31 @@ export interface MigrationPlan {
 /** Migrations as callers see them; all calls go to the node where the VM runs. */
 export interface MigrationService {
   plan(spec: MigrationSpec, signal: AbortSignal): Promise<MigrationPlan>;
-  start(id: string, spec: MigrationSpec, signal: AbortSignal): Promise<Migration>;
+  start(request: StartRequest, signal: AbortSignal): Promise<Migration>;
   get(id: string, signal: AbortSignal): Promise<Migration>;
-  list(
-    filter: { readonly activeOnly: boolean },
+  list(filter: MigrationFilter, page: PageRequest, signal: AbortSignal): Promise<Page<Migration>>;
+  /** The migrations as they are, then every change; progress in between may be left out for a slow watcher. */
+  watch(
+    filter: MigrationFilter,
+    cursor: WatchCursor | undefined,
     signal: AbortSignal,
-  ): Promise<readonly Migration[]>;
-  /** The migration as it is, then its progress; ends after the final state. */
-  watch(id: string, signal: AbortSignal): AsyncIterable<Migration>;
+  ): AsyncIterable<WatchEvent<Migration>>;
   cancel(id: string, signal: AbortSignal): Promise<Migration>;
+}
+
+export interface StartRequest {
+  readonly id: string;
+  readonly spec: MigrationSpec;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface MigrationFilter {
+  readonly activeOnly: boolean;
+  /** Only this one; undefined means all. */
+  readonly id: string | undefined;
+  /** Only those of this VM; undefined means all. */
+  readonly vmUid: string | undefined;
+  readonly labels: LabelSelector;
 }
 
 /** The VM of a migration as the destination must know it. */
@@ -93,6 +111,10 @@ export interface IncomingVm {
   readonly definition: VmDefinition;
   readonly machineType: string;
   readonly accelerator: Accelerator | undefined;
+  readonly memoryBytes: number;
+  readonly vcpus: number;
+  /** Files of the agent that come with the VM, by name; the content is empty when it is only asked whether it may come. */
+  readonly privateFiles: Readonly<Record<string, Uint8Array>>;
   readonly sourceHostUuid: string;
   readonly sourceQemuVersion: string;
 }

@@ -1,5 +1,7 @@
+import type { Machine } from '../../core/resources/machine.ts';
 import type { HypervisorInfo } from '../../drivers/hypervisor.ts';
-import type { Condition, ReportOrigin } from '../report-origin.ts';
+import type { Condition, ReportOrigin, WatchCursor, WatchEvent } from '../report-origin.ts';
+import type { VmRef } from '../vms/vm.ts';
 
 /** This node as callers see it. */
 export interface Node {
@@ -16,8 +18,13 @@ export interface Node {
   /** What new VMs run on. */
   readonly accelerator: 'kvm' | 'tcg';
   readonly operatingSystem: OperatingSystem;
-  readonly capacity: Resources;
-  readonly allocated: Resources;
+  readonly spec: NodeSpec;
+  /** Of `spec`; starts at 1. */
+  readonly generation: number;
+  /** What the node has, what VMs may have of it, and what they have been given. */
+  readonly capacity: Amounts;
+  readonly allocatable: Amounts;
+  readonly allocated: Amounts;
   readonly conditions: readonly Condition[];
   readonly runningVms: number;
   readonly agentStartedAtMs: number;
@@ -30,14 +37,47 @@ interface OperatingSystem {
   readonly hostname: string;
 }
 
-export interface Resources {
-  readonly cpus: number;
-  readonly memoryBytes: number;
+/** What a node should be; survives the agent. */
+export interface NodeSpec {
+  /** It takes no new VMs. */
+  readonly cordon: boolean;
+  /** Why, for people; may be empty. */
+  readonly cordonReason: string;
 }
 
-/** Tells about this node. */
+/** Amounts by resource: `cpu`, `memory`, `hugepages-2Mi`, `hugepages-1Gi`; CPUs in thousandths, all else in its unit. */
+export type Amounts = Readonly<Record<string, number>>;
+
+/** An amount of the node that is kept free for a VM. */
+export interface Reservation {
+  /** UUID chosen by the caller. */
+  readonly id: string;
+  readonly vm: VmRef;
+  readonly amounts: Amounts;
+  readonly expiresAtMs: number;
+}
+
+/** Tells about this node, and keeps parts of it free. */
 export interface NodeService {
   get(signal: AbortSignal): Promise<Node>;
   /** The node as it is, then every change that matters. */
-  watch(signal: AbortSignal): AsyncIterable<Node>;
+  watch(cursor: WatchCursor | undefined, signal: AbortSignal): AsyncIterable<WatchEvent<Node>>;
+  /** Fails with GENERATION_MISMATCH. */
+  update(
+    change: Partial<NodeSpec>,
+    generation: number | undefined,
+    signal: AbortSignal,
+  ): Promise<Node>;
+  /** Fails with NODE_CAPACITY_EXCEEDED, NODE_CORDONED or RESERVATION_ALREADY_EXISTS. Repeating it changes nothing. */
+  reserve(request: ReserveRequest, signal: AbortSignal): Promise<Reservation>;
+  /** One that is gone counts as released. */
+  release(id: string, signal: AbortSignal): Promise<void>;
+  listReservations(signal: AbortSignal): Promise<readonly Reservation[]>;
+}
+
+export interface ReserveRequest {
+  readonly id: string;
+  readonly vm: VmRef;
+  readonly machine: Machine;
+  readonly ttlMs: number;
 }

@@ -1,6 +1,14 @@
-import type { VmDefinition, VmSpec } from '../../core/vm-spec.ts';
+import type { LabelSelector } from '../../core/label-selector.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { Accelerator, VmStatistics } from '../../drivers/hypervisor.ts';
-import type { Condition, ReportOrigin, WatchCursor, WatchEvent } from '../report-origin.ts';
+import type {
+  Condition,
+  Page,
+  PageRequest,
+  ReportOrigin,
+  WatchCursor,
+  WatchEvent,
+} from '../report-origin.ts';
 
 /** Where a VM stands in its life; `unknown` means that the hypervisor cannot be asked, never that it is off. */
 export type VmPhase =
@@ -22,12 +30,31 @@ export interface Vm {
   /** Why, in a sentence; may be empty. */
   readonly message: string;
   readonly conditions: readonly Condition[];
+  /** Fields of the spec that are in force only after the next start, as the manifest writes them. */
+  readonly pendingFields: readonly string[];
   readonly accelerator: Accelerator | undefined;
   readonly machineType: string;
+  readonly volumes: readonly VmVolume[];
   readonly statistics: VmUsage | undefined;
   /** The migration it is part of; undefined if none. */
-  readonly migrationId: string | undefined;
+  readonly migration: MigrationSummary | undefined;
   readonly origin: ReportOrigin;
+}
+
+/** A volume as the hypervisor has it. */
+export interface VmVolume {
+  /** Of the spec's volume; a volume that is not ours has its target's name. */
+  readonly name: string;
+  readonly target: string;
+  /** Undefined for a drive without a medium. */
+  readonly path: string | undefined;
+  readonly format: string;
+}
+
+export interface MigrationSummary {
+  readonly id: string;
+  readonly targetNode: string;
+  readonly startedAtMs: number;
 }
 
 export interface VmUsage extends VmStatistics {
@@ -42,25 +69,48 @@ export interface VmRef {
   readonly uid: string | undefined;
 }
 
-/** What a caller gives to make a VM; `uid` undefined lets the agent make one. */
-export interface VmRequest {
-  readonly namespace: string;
-  readonly name: string;
-  readonly uid: string | undefined;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly annotations: Readonly<Record<string, string>>;
-  readonly spec: VmSpec;
+export interface CreateOptions {
+  readonly dryRun: boolean;
+  /** A reservation that the VM uses up; undefined for none. */
+  readonly reservationId: string | undefined;
 }
 
-/** The VMs of this node. All calls may be repeated. */
+export interface ApplyOptions {
+  readonly dryRun: boolean;
+  /** The fields to be taken, named as in the manifest; undefined takes labels, annotations and spec whole. */
+  readonly updateMask: readonly string[] | undefined;
+  /** The generation that the VM must have, 0 for none yet; undefined accepts any. */
+  readonly generation: number | undefined;
+}
+
+/** A VM that was made, or would be. */
+export interface CreateResult {
+  readonly vm: Vm;
+  /** What is accepted but is not as one may think, in sentences. */
+  readonly warnings: readonly string[];
+}
+
+export interface ApplyResult extends CreateResult {
+  readonly outcome: 'created' | 'changed' | 'unchanged';
+  readonly changes: readonly FieldChange[];
+}
+
+/** One field of a spec that changed. */
+export interface FieldChange {
+  /** As the manifest writes it. */
+  readonly field: string;
+  /** Undefined where it is not set. */
+  readonly before: unknown;
+  readonly after: unknown;
+  readonly effect: 'now' | 'next-start';
+}
+
+/** The VMs of this node. All calls may be repeated. Manifests come as they are, not yet checked. */
 export interface VmService {
-  create(
-    request: VmRequest,
-    options: { readonly dryRun: boolean },
-    signal: AbortSignal,
-  ): Promise<Vm>;
+  create(manifest: unknown, options: CreateOptions, signal: AbortSignal): Promise<CreateResult>;
+  apply(manifest: unknown, options: ApplyOptions, signal: AbortSignal): Promise<ApplyResult>;
   get(ref: VmRef, signal: AbortSignal): Promise<Vm>;
-  list(filter: VmFilter, signal: AbortSignal): Promise<VmList>;
+  list(filter: VmFilter, page: PageRequest, signal: AbortSignal): Promise<Page<Vm>>;
   watch(
     filter: VmFilter,
     cursor: WatchCursor | undefined,
@@ -76,12 +126,7 @@ export interface VmService {
 export interface VmFilter {
   /** Empty means all. */
   readonly namespace: string;
-  readonly labels: Readonly<Record<string, string>>;
-}
-
-export interface VmList {
-  readonly vms: readonly Vm[];
-  readonly origin: ReportOrigin;
+  readonly labels: LabelSelector;
 }
 
 export interface ConsoleOptions {

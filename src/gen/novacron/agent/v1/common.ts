@@ -35,18 +35,23 @@ export namespace ConditionStatus {
   export type UNRECOGNIZED = typeof ConditionStatus.UNRECOGNIZED;
 }
 
-/** What happened to a watched object. */
+/**
+ * What a message of a watch says. Every watch begins with RESET (or, where a cursor can be continued, goes on without
+ * one), then sends what is there as ADDED, then SYNCED, then every change. RESET may come again at any time.
+ */
 export const WatchEventType = {
   /** WATCH_EVENT_TYPE_UNSPECIFIED - Never sent. */
   WATCH_EVENT_TYPE_UNSPECIFIED: 0,
-  /** WATCH_EVENT_TYPE_ADDED - The object is new to the watcher. */
+  /** WATCH_EVENT_TYPE_ADDED - The object is new to the watcher: it was made, or its labels match since now. */
   WATCH_EVENT_TYPE_ADDED: 1,
   /** WATCH_EVENT_TYPE_MODIFIED - The object changed. */
   WATCH_EVENT_TYPE_MODIFIED: 2,
-  /** WATCH_EVENT_TYPE_DELETED - The object is gone from this node; the event holds its last known state. */
+  /** WATCH_EVENT_TYPE_DELETED - The object is gone from this node, or its labels no longer match; the event holds its last known state. */
   WATCH_EVENT_TYPE_DELETED: 3,
   /** WATCH_EVENT_TYPE_SYNCED - No object: everything up to the origin's revision has been sent, the watcher is up to date. */
   WATCH_EVENT_TYPE_SYNCED: 4,
+  /** WATCH_EVENT_TYPE_RESET - No object: all that is there follows as ADDED. What is not among it when SYNCED comes no longer exists. */
+  WATCH_EVENT_TYPE_RESET: 5,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -58,6 +63,7 @@ export namespace WatchEventType {
   export type WATCH_EVENT_TYPE_MODIFIED = typeof WatchEventType.WATCH_EVENT_TYPE_MODIFIED;
   export type WATCH_EVENT_TYPE_DELETED = typeof WatchEventType.WATCH_EVENT_TYPE_DELETED;
   export type WATCH_EVENT_TYPE_SYNCED = typeof WatchEventType.WATCH_EVENT_TYPE_SYNCED;
+  export type WATCH_EVENT_TYPE_RESET = typeof WatchEventType.WATCH_EVENT_TYPE_RESET;
   export type UNRECOGNIZED = typeof WatchEventType.UNRECOGNIZED;
 }
 
@@ -67,19 +73,16 @@ export interface ObjectMeta {
   namespace: string;
   /** Name: a DNS label (RFC 1123), at most 63 characters, unique within the namespace. */
   name: string;
-  /**
-   * UUID (RFC 9562) in lower case, chosen by the caller; the agent makes one if it is empty. Creating the
-   * same uid again with the same spec answers with the object that is there.
-   */
+  /** UUID (RFC 9562) in lower case, chosen by the caller; the agent makes one if it is empty. */
   uid: string;
   /** Raised by one whenever the spec changes. Output only. */
   generation: bigint;
   /** Labels for selecting, by the rules of Kubernetes. At most 64. */
   labels: { [key: string]: string };
-  /** Free notes, by the rules of Kubernetes. At most 64 KiB in all. */
+  /** Free notes, by the rules of Kubernetes. At most 256 KiB in all. */
   annotations: { [key: string]: string };
   /** When the object was made. Output only. */
-  createTime: Timestamp | undefined;
+  creationTimestamp: Timestamp | undefined;
 }
 
 export interface ObjectMeta_LabelsEntry {
@@ -113,7 +116,11 @@ export interface Condition {
   /** Why, in a sentence, for people. */
   message: string;
   /** When `status` last changed. */
-  lastTransitionTime: Timestamp | undefined;
+  lastTransitionTime:
+    | Timestamp
+    | undefined;
+  /** The generation of the spec that the condition speaks of; 0 where there is no spec. */
+  observedGeneration: bigint;
 }
 
 /**
@@ -131,7 +138,7 @@ export interface ReportOrigin {
   revision: bigint;
 }
 
-/** Where a broken watch goes on. */
+/** Where a broken watch goes on. If it cannot be continued from there, the watch begins with RESET. */
 export interface WatchCursor {
   /** Agent epoch of the last event received. */
   agentEpoch: bigint;
@@ -140,7 +147,15 @@ export interface WatchCursor {
 }
 
 function createBaseObjectMeta(): ObjectMeta {
-  return { namespace: "", name: "", uid: "", generation: 0n, labels: {}, annotations: {}, createTime: undefined };
+  return {
+    namespace: "",
+    name: "",
+    uid: "",
+    generation: 0n,
+    labels: {},
+    annotations: {},
+    creationTimestamp: undefined,
+  };
 }
 
 export const ObjectMeta: MessageFns<ObjectMeta> = {
@@ -166,8 +181,8 @@ export const ObjectMeta: MessageFns<ObjectMeta> = {
     globalThis.Object.entries(message.annotations).forEach(([key, value]: [string, string]) => {
       ObjectMeta_AnnotationsEntry.encode({ key: key as any, value }, writer.uint32(50).fork()).join();
     });
-    if (message.createTime !== undefined) {
-      Timestamp.encode(message.createTime, writer.uint32(58).fork()).join();
+    if (message.creationTimestamp !== undefined) {
+      Timestamp.encode(message.creationTimestamp, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -244,7 +259,7 @@ export const ObjectMeta: MessageFns<ObjectMeta> = {
               break;
             }
 
-            message.createTime = Timestamp.decode(reader, reader.uint32());
+            message.creationTimestamp = Timestamp.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -288,8 +303,8 @@ export const ObjectMeta: MessageFns<ObjectMeta> = {
       },
       {},
     );
-    message.createTime = (object.createTime !== undefined && object.createTime !== null)
-      ? Timestamp.fromPartial(object.createTime)
+    message.creationTimestamp = (object.creationTimestamp !== undefined && object.creationTimestamp !== null)
+      ? Timestamp.fromPartial(object.creationTimestamp)
       : undefined;
     return message;
   },
@@ -509,7 +524,7 @@ export const VirtualMachineRef: MessageFns<VirtualMachineRef> = {
 };
 
 function createBaseCondition(): Condition {
-  return { type: "", status: 0, reason: "", message: "", lastTransitionTime: undefined };
+  return { type: "", status: 0, reason: "", message: "", lastTransitionTime: undefined, observedGeneration: 0n };
 }
 
 export const Condition: MessageFns<Condition> = {
@@ -528,6 +543,12 @@ export const Condition: MessageFns<Condition> = {
     }
     if (message.lastTransitionTime !== undefined) {
       Timestamp.encode(message.lastTransitionTime, writer.uint32(42).fork()).join();
+    }
+    if (message.observedGeneration !== 0n) {
+      if (BigInt.asIntN(64, message.observedGeneration) !== message.observedGeneration) {
+        throw new globalThis.Error("value provided for field message.observedGeneration of type int64 too large");
+      }
+      writer.uint32(48).int64(message.observedGeneration);
     }
     return writer;
   },
@@ -585,6 +606,14 @@ export const Condition: MessageFns<Condition> = {
             message.lastTransitionTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.observedGeneration = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -609,6 +638,9 @@ export const Condition: MessageFns<Condition> = {
     message.lastTransitionTime = (object.lastTransitionTime !== undefined && object.lastTransitionTime !== null)
       ? Timestamp.fromPartial(object.lastTransitionTime)
       : undefined;
+    message.observedGeneration = (object.observedGeneration !== undefined && object.observedGeneration !== null)
+      ? BigInt(object.observedGeneration)
+      : 0n;
     return message;
   },
 };

@@ -22,7 +22,7 @@ import {
 } from "@grpc/grpc-js";
 import { Duration } from "../../../google/protobuf/duration.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
-import { ReportOrigin, VirtualMachineRef } from "./common.ts";
+import { ReportOrigin, VirtualMachineRef, WatchCursor, WatchEventType } from "./common.ts";
 
 export const protobufPackage = "novacron.agent.v1";
 
@@ -83,6 +83,26 @@ export namespace MigrationRole {
   export type UNRECOGNIZED = typeof MigrationRole.UNRECOGNIZED;
 }
 
+/** Where the guest runs while its memory goes over. */
+export const MigrationMode = {
+  /** MIGRATION_MODE_UNSPECIFIED - Not known yet. */
+  MIGRATION_MODE_UNSPECIFIED: 0,
+  /** MIGRATION_MODE_PRE_COPY - At the source, until the memory is over. */
+  MIGRATION_MODE_PRE_COPY: 1,
+  /** MIGRATION_MODE_POST_COPY - At the destination, fetching memory from the source. */
+  MIGRATION_MODE_POST_COPY: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type MigrationMode = typeof MigrationMode[keyof typeof MigrationMode];
+
+export namespace MigrationMode {
+  export type MIGRATION_MODE_UNSPECIFIED = typeof MigrationMode.MIGRATION_MODE_UNSPECIFIED;
+  export type MIGRATION_MODE_PRE_COPY = typeof MigrationMode.MIGRATION_MODE_PRE_COPY;
+  export type MIGRATION_MODE_POST_COPY = typeof MigrationMode.MIGRATION_MODE_POST_COPY;
+  export type UNRECOGNIZED = typeof MigrationMode.UNRECOGNIZED;
+}
+
 /** One attempt to move a VM. */
 export interface Migration {
   /** UUID (RFC 9562) in lower case, chosen by the caller. */
@@ -92,7 +112,16 @@ export interface Migration {
     | MigrationSpec
     | undefined;
   /** How it goes. Output only. */
-  status: MigrationStatus | undefined;
+  status:
+    | MigrationStatus
+    | undefined;
+  /** Labels for selecting, by the rules of Kubernetes. At most 64. */
+  labels: { [key: string]: string };
+}
+
+export interface Migration_LabelsEntry {
+  key: string;
+  value: string;
 }
 
 /** What a migration should do. */
@@ -105,8 +134,8 @@ export interface MigrationSpec {
   destination:
     | MigrationDestination
     | undefined;
-  /** Limits; unset takes the node's defaults. */
-  policy: MigrationPolicy | undefined;
+  /** Limits; unset takes the VM's migration policy, then the node's defaults. */
+  limits: MigrationLimits | undefined;
 }
 
 /** Where a VM is moved to. */
@@ -118,13 +147,18 @@ export interface MigrationDestination {
 }
 
 /** Limits of a migration. */
-export interface MigrationPolicy {
+export interface MigrationLimits {
   /** Longest pause of the guest that the switchover may take, 1 ms to 60 s. Unset takes the node's default. */
   maxDowntime:
     | Duration
     | undefined;
-  /** Bytes a second for everything that the migration sends; 0 takes the node's default. */
-  bandwidthBytesPerSecond: bigint;
+  /**
+   * The most that the migration may send, in bits a second, such as "1Gbps". Unset takes the VM's migration policy, then
+   * the node's default.
+   */
+  bandwidth?:
+    | string
+    | undefined;
   /** The migration is cancelled if it has not switched over after this time. Unset means never. */
   timeout: Duration | undefined;
 }
@@ -167,6 +201,8 @@ export interface MigrationStatus {
     | undefined;
   /** How the memory goes over: "stream". */
   transport: string;
+  /** Where the guest runs while its memory goes over. Unspecified until it is known. */
+  mode: MigrationMode;
 }
 
 /** When a phase began. */
@@ -200,7 +236,23 @@ export interface MigrationProgress {
   /** Share of the work done, 0.0 to 1.0. Never falls. */
   fractionDone: number;
   /** Time for which the link between the nodes was down. */
-  stalled: Duration | undefined;
+  stalled:
+    | Duration
+    | undefined;
+  /** What goes over beside memory, one for each volume that is copied. */
+  channels: ChannelProgress[];
+}
+
+/** How far one channel of a migration is. */
+export interface ChannelProgress {
+  /** What goes over it: "memory", or the name of a volume. */
+  name: string;
+  /** All of it, in bytes. */
+  totalBytes: bigint;
+  /** Handed over so far, in bytes. */
+  processedBytes: bigint;
+  /** Not yet handed over, in bytes. */
+  remainingBytes: bigint;
 }
 
 /** What a completed migration came to. */
@@ -256,7 +308,16 @@ export interface StartMigrationRequest {
   /** UUID chosen by the caller. Required. */
   id: string;
   /** What it should do. */
-  spec: MigrationSpec | undefined;
+  spec:
+    | MigrationSpec
+    | undefined;
+  /** Labels for selecting, by the rules of Kubernetes. At most 64. */
+  labels: { [key: string]: string };
+}
+
+export interface StartMigrationRequest_LabelsEntry {
+  key: string;
+  value: string;
 }
 
 /** The migration that was started. */
@@ -277,28 +338,52 @@ export interface GetMigrationResponse {
   migration: Migration | undefined;
 }
 
-/** Asks for all migrations. */
+/** Asks for migrations. */
 export interface ListMigrationsRequest {
   /** Only those that have not ended. */
   activeOnly: boolean;
+  /** Only those whose labels match, in the syntax of Kubernetes. Empty means all. */
+  labelSelector: string;
+  /** Only those of the VM with this uid; empty means all. */
+  virtualMachineUid: string;
+  /** At most so many, 1 to 1000; 0 means as many as there are. */
+  pageSize: number;
+  /** `next_page_token` of the page before; the rest of the request must be the same. Empty begins anew. */
+  pageToken: string;
 }
 
-/** All migrations. */
+/** Migrations. */
 export interface ListMigrationsResponse {
   /** Newest first. */
   migrations: Migration[];
+  /** How new the list is; give its epoch and revision to WatchMigrations to go on from here. */
+  origin:
+    | ReportOrigin
+    | undefined;
+  /** Asks for the next page; empty on the last one. */
+  nextPageToken: string;
 }
 
-/** Asks to be told how a migration goes. */
-export interface WatchMigrationRequest {
-  /** Its id. */
+/** Asks to be told how migrations go. */
+export interface WatchMigrationsRequest {
+  /** Only the migration with this id; empty means all. Fails with MIGRATION_NOT_FOUND if this node knows none. */
   id: string;
+  /** Only those whose labels match, in the syntax of Kubernetes. Empty means all. */
+  labelSelector: string;
+  /** Where an earlier watch of the same filter ended. */
+  cursor: WatchCursor | undefined;
 }
 
-/** A migration after a change. */
-export interface WatchMigrationResponse {
-  /** As it is now. */
-  migration: Migration | undefined;
+/** One event. */
+export interface WatchMigrationsResponse {
+  /** What it says. */
+  type: WatchEventType;
+  /** The migration; unset for SYNCED and RESET. */
+  migration:
+    | Migration
+    | undefined;
+  /** How new the event is; keep its epoch and revision as the cursor. */
+  origin: ReportOrigin | undefined;
 }
 
 /** Asks for a migration to be stopped. */
@@ -314,7 +399,7 @@ export interface CancelMigrationResponse {
 }
 
 function createBaseMigration(): Migration {
-  return { id: "", spec: undefined, status: undefined };
+  return { id: "", spec: undefined, status: undefined, labels: {} };
 }
 
 export const Migration: MessageFns<Migration> = {
@@ -328,6 +413,9 @@ export const Migration: MessageFns<Migration> = {
     if (message.status !== undefined) {
       MigrationStatus.encode(message.status, writer.uint32(26).fork()).join();
     }
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      Migration_LabelsEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
+    });
     return writer;
   },
 
@@ -368,6 +456,17 @@ export const Migration: MessageFns<Migration> = {
             message.status = MigrationStatus.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = Migration_LabelsEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.labels[entry4.key] = entry4.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -392,12 +491,88 @@ export const Migration: MessageFns<Migration> = {
     message.status = (object.status !== undefined && object.status !== null)
       ? MigrationStatus.fromPartial(object.status)
       : undefined;
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseMigration_LabelsEntry(): Migration_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const Migration_LabelsEntry: MessageFns<Migration_LabelsEntry> = {
+  encode(message: Migration_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Migration_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMigration_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Migration_LabelsEntry>): Migration_LabelsEntry {
+    return Migration_LabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Migration_LabelsEntry>): Migration_LabelsEntry {
+    const message = createBaseMigration_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBaseMigrationSpec(): MigrationSpec {
-  return { virtualMachine: undefined, destination: undefined, policy: undefined };
+  return { virtualMachine: undefined, destination: undefined, limits: undefined };
 }
 
 export const MigrationSpec: MessageFns<MigrationSpec> = {
@@ -408,8 +583,8 @@ export const MigrationSpec: MessageFns<MigrationSpec> = {
     if (message.destination !== undefined) {
       MigrationDestination.encode(message.destination, writer.uint32(18).fork()).join();
     }
-    if (message.policy !== undefined) {
-      MigrationPolicy.encode(message.policy, writer.uint32(26).fork()).join();
+    if (message.limits !== undefined) {
+      MigrationLimits.encode(message.limits, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -448,7 +623,7 @@ export const MigrationSpec: MessageFns<MigrationSpec> = {
               break;
             }
 
-            message.policy = MigrationPolicy.decode(reader, reader.uint32());
+            message.limits = MigrationLimits.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -474,8 +649,8 @@ export const MigrationSpec: MessageFns<MigrationSpec> = {
     message.destination = (object.destination !== undefined && object.destination !== null)
       ? MigrationDestination.fromPartial(object.destination)
       : undefined;
-    message.policy = (object.policy !== undefined && object.policy !== null)
-      ? MigrationPolicy.fromPartial(object.policy)
+    message.limits = (object.limits !== undefined && object.limits !== null)
+      ? MigrationLimits.fromPartial(object.limits)
       : undefined;
     return message;
   },
@@ -548,20 +723,17 @@ export const MigrationDestination: MessageFns<MigrationDestination> = {
   },
 };
 
-function createBaseMigrationPolicy(): MigrationPolicy {
-  return { maxDowntime: undefined, bandwidthBytesPerSecond: 0n, timeout: undefined };
+function createBaseMigrationLimits(): MigrationLimits {
+  return { maxDowntime: undefined, bandwidth: undefined, timeout: undefined };
 }
 
-export const MigrationPolicy: MessageFns<MigrationPolicy> = {
-  encode(message: MigrationPolicy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const MigrationLimits: MessageFns<MigrationLimits> = {
+  encode(message: MigrationLimits, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.maxDowntime !== undefined) {
       Duration.encode(message.maxDowntime, writer.uint32(10).fork()).join();
     }
-    if (message.bandwidthBytesPerSecond !== 0n) {
-      if (BigInt.asUintN(64, message.bandwidthBytesPerSecond) !== message.bandwidthBytesPerSecond) {
-        throw new globalThis.Error("value provided for field message.bandwidthBytesPerSecond of type uint64 too large");
-      }
-      writer.uint32(16).uint64(message.bandwidthBytesPerSecond);
+    if (message.bandwidth !== undefined) {
+      writer.uint32(18).string(message.bandwidth);
     }
     if (message.timeout !== undefined) {
       Duration.encode(message.timeout, writer.uint32(26).fork()).join();
@@ -569,7 +741,7 @@ export const MigrationPolicy: MessageFns<MigrationPolicy> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): MigrationPolicy {
+  decode(input: BinaryReader | Uint8Array, length?: number): MigrationLimits {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -578,7 +750,7 @@ export const MigrationPolicy: MessageFns<MigrationPolicy> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseMigrationPolicy();
+      const message = createBaseMigrationLimits();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -591,11 +763,11 @@ export const MigrationPolicy: MessageFns<MigrationPolicy> = {
             continue;
           }
           case 2: {
-            if (tag !== 16) {
+            if (tag !== 18) {
               break;
             }
 
-            message.bandwidthBytesPerSecond = reader.uint64() as bigint;
+            message.bandwidth = reader.string();
             continue;
           }
           case 3: {
@@ -618,18 +790,15 @@ export const MigrationPolicy: MessageFns<MigrationPolicy> = {
     }
   },
 
-  create(base?: DeepPartial<MigrationPolicy>): MigrationPolicy {
-    return MigrationPolicy.fromPartial(base ?? {});
+  create(base?: DeepPartial<MigrationLimits>): MigrationLimits {
+    return MigrationLimits.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<MigrationPolicy>): MigrationPolicy {
-    const message = createBaseMigrationPolicy();
+  fromPartial(object: DeepPartial<MigrationLimits>): MigrationLimits {
+    const message = createBaseMigrationLimits();
     message.maxDowntime = (object.maxDowntime !== undefined && object.maxDowntime !== null)
       ? Duration.fromPartial(object.maxDowntime)
       : undefined;
-    message.bandwidthBytesPerSecond =
-      (object.bandwidthBytesPerSecond !== undefined && object.bandwidthBytesPerSecond !== null)
-        ? BigInt(object.bandwidthBytesPerSecond)
-        : 0n;
+    message.bandwidth = object.bandwidth ?? undefined;
     message.timeout = (object.timeout !== undefined && object.timeout !== null)
       ? Duration.fromPartial(object.timeout)
       : undefined;
@@ -652,6 +821,7 @@ function createBaseMigrationStatus(): MigrationStatus {
     phases: [],
     origin: undefined,
     transport: "",
+    mode: 0,
   };
 }
 
@@ -695,6 +865,9 @@ export const MigrationStatus: MessageFns<MigrationStatus> = {
     }
     if (message.transport !== "") {
       writer.uint32(106).string(message.transport);
+    }
+    if (message.mode !== 0) {
+      writer.uint32(112).int32(message.mode);
     }
     return writer;
   },
@@ -816,6 +989,14 @@ export const MigrationStatus: MessageFns<MigrationStatus> = {
             message.transport = reader.string();
             continue;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.mode = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -856,6 +1037,7 @@ export const MigrationStatus: MessageFns<MigrationStatus> = {
       ? ReportOrigin.fromPartial(object.origin)
       : undefined;
     message.transport = object.transport ?? "";
+    message.mode = object.mode ?? 0;
     return message;
   },
 };
@@ -941,6 +1123,7 @@ function createBaseMigrationProgress(): MigrationProgress {
     estimatedTimeLeft: undefined,
     fractionDone: 0,
     stalled: undefined,
+    channels: [],
   };
 }
 
@@ -993,6 +1176,9 @@ export const MigrationProgress: MessageFns<MigrationProgress> = {
     }
     if (message.stalled !== undefined) {
       Duration.encode(message.stalled, writer.uint32(82).fork()).join();
+    }
+    for (const v of message.channels) {
+      ChannelProgress.encode(v!, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -1090,6 +1276,14 @@ export const MigrationProgress: MessageFns<MigrationProgress> = {
             message.stalled = Duration.decode(reader, reader.uint32());
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.channels.push(ChannelProgress.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1131,6 +1325,113 @@ export const MigrationProgress: MessageFns<MigrationProgress> = {
     message.stalled = (object.stalled !== undefined && object.stalled !== null)
       ? Duration.fromPartial(object.stalled)
       : undefined;
+    message.channels = object.channels?.map((e) => ChannelProgress.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseChannelProgress(): ChannelProgress {
+  return { name: "", totalBytes: 0n, processedBytes: 0n, remainingBytes: 0n };
+}
+
+export const ChannelProgress: MessageFns<ChannelProgress> = {
+  encode(message: ChannelProgress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.totalBytes !== 0n) {
+      if (BigInt.asUintN(64, message.totalBytes) !== message.totalBytes) {
+        throw new globalThis.Error("value provided for field message.totalBytes of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.totalBytes);
+    }
+    if (message.processedBytes !== 0n) {
+      if (BigInt.asUintN(64, message.processedBytes) !== message.processedBytes) {
+        throw new globalThis.Error("value provided for field message.processedBytes of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.processedBytes);
+    }
+    if (message.remainingBytes !== 0n) {
+      if (BigInt.asUintN(64, message.remainingBytes) !== message.remainingBytes) {
+        throw new globalThis.Error("value provided for field message.remainingBytes of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.remainingBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ChannelProgress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChannelProgress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.totalBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.processedBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.remainingBytes = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ChannelProgress>): ChannelProgress {
+    return ChannelProgress.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ChannelProgress>): ChannelProgress {
+    const message = createBaseChannelProgress();
+    message.name = object.name ?? "";
+    message.totalBytes = (object.totalBytes !== undefined && object.totalBytes !== null)
+      ? BigInt(object.totalBytes)
+      : 0n;
+    message.processedBytes = (object.processedBytes !== undefined && object.processedBytes !== null)
+      ? BigInt(object.processedBytes)
+      : 0n;
+    message.remainingBytes = (object.remainingBytes !== undefined && object.remainingBytes !== null)
+      ? BigInt(object.remainingBytes)
+      : 0n;
     return message;
   },
 };
@@ -1502,7 +1803,7 @@ export const PlanMigrationResponse: MessageFns<PlanMigrationResponse> = {
 };
 
 function createBaseStartMigrationRequest(): StartMigrationRequest {
-  return { id: "", spec: undefined };
+  return { id: "", spec: undefined, labels: {} };
 }
 
 export const StartMigrationRequest: MessageFns<StartMigrationRequest> = {
@@ -1513,6 +1814,9 @@ export const StartMigrationRequest: MessageFns<StartMigrationRequest> = {
     if (message.spec !== undefined) {
       MigrationSpec.encode(message.spec, writer.uint32(18).fork()).join();
     }
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      StartMigrationRequest_LabelsEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
     return writer;
   },
 
@@ -1545,6 +1849,17 @@ export const StartMigrationRequest: MessageFns<StartMigrationRequest> = {
             message.spec = MigrationSpec.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = StartMigrationRequest_LabelsEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.labels[entry3.key] = entry3.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1566,6 +1881,82 @@ export const StartMigrationRequest: MessageFns<StartMigrationRequest> = {
     message.spec = (object.spec !== undefined && object.spec !== null)
       ? MigrationSpec.fromPartial(object.spec)
       : undefined;
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseStartMigrationRequest_LabelsEntry(): StartMigrationRequest_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const StartMigrationRequest_LabelsEntry: MessageFns<StartMigrationRequest_LabelsEntry> = {
+  encode(message: StartMigrationRequest_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartMigrationRequest_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartMigrationRequest_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<StartMigrationRequest_LabelsEntry>): StartMigrationRequest_LabelsEntry {
+    return StartMigrationRequest_LabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StartMigrationRequest_LabelsEntry>): StartMigrationRequest_LabelsEntry {
+    const message = createBaseStartMigrationRequest_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -1740,13 +2131,25 @@ export const GetMigrationResponse: MessageFns<GetMigrationResponse> = {
 };
 
 function createBaseListMigrationsRequest(): ListMigrationsRequest {
-  return { activeOnly: false };
+  return { activeOnly: false, labelSelector: "", virtualMachineUid: "", pageSize: 0, pageToken: "" };
 }
 
 export const ListMigrationsRequest: MessageFns<ListMigrationsRequest> = {
   encode(message: ListMigrationsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.activeOnly !== false) {
       writer.uint32(8).bool(message.activeOnly);
+    }
+    if (message.labelSelector !== "") {
+      writer.uint32(18).string(message.labelSelector);
+    }
+    if (message.virtualMachineUid !== "") {
+      writer.uint32(26).string(message.virtualMachineUid);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(32).uint32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(42).string(message.pageToken);
     }
     return writer;
   },
@@ -1772,6 +2175,38 @@ export const ListMigrationsRequest: MessageFns<ListMigrationsRequest> = {
             message.activeOnly = reader.bool();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.labelSelector = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.virtualMachineUid = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1790,18 +2225,28 @@ export const ListMigrationsRequest: MessageFns<ListMigrationsRequest> = {
   fromPartial(object: DeepPartial<ListMigrationsRequest>): ListMigrationsRequest {
     const message = createBaseListMigrationsRequest();
     message.activeOnly = object.activeOnly ?? false;
+    message.labelSelector = object.labelSelector ?? "";
+    message.virtualMachineUid = object.virtualMachineUid ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
     return message;
   },
 };
 
 function createBaseListMigrationsResponse(): ListMigrationsResponse {
-  return { migrations: [] };
+  return { migrations: [], origin: undefined, nextPageToken: "" };
 }
 
 export const ListMigrationsResponse: MessageFns<ListMigrationsResponse> = {
   encode(message: ListMigrationsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.migrations) {
       Migration.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.origin !== undefined) {
+      ReportOrigin.encode(message.origin, writer.uint32(18).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(26).string(message.nextPageToken);
     }
     return writer;
   },
@@ -1827,6 +2272,22 @@ export const ListMigrationsResponse: MessageFns<ListMigrationsResponse> = {
             message.migrations.push(Migration.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.origin = ReportOrigin.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1845,23 +2306,33 @@ export const ListMigrationsResponse: MessageFns<ListMigrationsResponse> = {
   fromPartial(object: DeepPartial<ListMigrationsResponse>): ListMigrationsResponse {
     const message = createBaseListMigrationsResponse();
     message.migrations = object.migrations?.map((e) => Migration.fromPartial(e)) || [];
+    message.origin = (object.origin !== undefined && object.origin !== null)
+      ? ReportOrigin.fromPartial(object.origin)
+      : undefined;
+    message.nextPageToken = object.nextPageToken ?? "";
     return message;
   },
 };
 
-function createBaseWatchMigrationRequest(): WatchMigrationRequest {
-  return { id: "" };
+function createBaseWatchMigrationsRequest(): WatchMigrationsRequest {
+  return { id: "", labelSelector: "", cursor: undefined };
 }
 
-export const WatchMigrationRequest: MessageFns<WatchMigrationRequest> = {
-  encode(message: WatchMigrationRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const WatchMigrationsRequest: MessageFns<WatchMigrationsRequest> = {
+  encode(message: WatchMigrationsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.id !== "") {
       writer.uint32(10).string(message.id);
+    }
+    if (message.labelSelector !== "") {
+      writer.uint32(18).string(message.labelSelector);
+    }
+    if (message.cursor !== undefined) {
+      WatchCursor.encode(message.cursor, writer.uint32(26).fork()).join();
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): WatchMigrationRequest {
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchMigrationsRequest {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -1870,7 +2341,7 @@ export const WatchMigrationRequest: MessageFns<WatchMigrationRequest> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseWatchMigrationRequest();
+      const message = createBaseWatchMigrationsRequest();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -1882,59 +2353,20 @@ export const WatchMigrationRequest: MessageFns<WatchMigrationRequest> = {
             message.id = reader.string();
             continue;
           }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  create(base?: DeepPartial<WatchMigrationRequest>): WatchMigrationRequest {
-    return WatchMigrationRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<WatchMigrationRequest>): WatchMigrationRequest {
-    const message = createBaseWatchMigrationRequest();
-    message.id = object.id ?? "";
-    return message;
-  },
-};
-
-function createBaseWatchMigrationResponse(): WatchMigrationResponse {
-  return { migration: undefined };
-}
-
-export const WatchMigrationResponse: MessageFns<WatchMigrationResponse> = {
-  encode(message: WatchMigrationResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.migration !== undefined) {
-      Migration.encode(message.migration, writer.uint32(10).fork()).join();
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): WatchMigrationResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseWatchMigrationResponse();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
+          case 2: {
+            if (tag !== 18) {
               break;
             }
 
-            message.migration = Migration.decode(reader, reader.uint32());
+            message.labelSelector = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.cursor = WatchCursor.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -1949,13 +2381,98 @@ export const WatchMigrationResponse: MessageFns<WatchMigrationResponse> = {
     }
   },
 
-  create(base?: DeepPartial<WatchMigrationResponse>): WatchMigrationResponse {
-    return WatchMigrationResponse.fromPartial(base ?? {});
+  create(base?: DeepPartial<WatchMigrationsRequest>): WatchMigrationsRequest {
+    return WatchMigrationsRequest.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<WatchMigrationResponse>): WatchMigrationResponse {
-    const message = createBaseWatchMigrationResponse();
+  fromPartial(object: DeepPartial<WatchMigrationsRequest>): WatchMigrationsRequest {
+    const message = createBaseWatchMigrationsRequest();
+    message.id = object.id ?? "";
+    message.labelSelector = object.labelSelector ?? "";
+    message.cursor = (object.cursor !== undefined && object.cursor !== null)
+      ? WatchCursor.fromPartial(object.cursor)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseWatchMigrationsResponse(): WatchMigrationsResponse {
+  return { type: 0, migration: undefined, origin: undefined };
+}
+
+export const WatchMigrationsResponse: MessageFns<WatchMigrationsResponse> = {
+  encode(message: WatchMigrationsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.type !== 0) {
+      writer.uint32(8).int32(message.type);
+    }
+    if (message.migration !== undefined) {
+      Migration.encode(message.migration, writer.uint32(18).fork()).join();
+    }
+    if (message.origin !== undefined) {
+      ReportOrigin.encode(message.origin, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchMigrationsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchMigrationsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.type = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.migration = Migration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.origin = ReportOrigin.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<WatchMigrationsResponse>): WatchMigrationsResponse {
+    return WatchMigrationsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchMigrationsResponse>): WatchMigrationsResponse {
+    const message = createBaseWatchMigrationsResponse();
+    message.type = object.type ?? 0;
     message.migration = (object.migration !== undefined && object.migration !== null)
       ? Migration.fromPartial(object.migration)
+      : undefined;
+    message.origin = (object.origin !== undefined && object.origin !== null)
+      ? ReportOrigin.fromPartial(object.origin)
       : undefined;
     return message;
   },
@@ -2126,17 +2643,20 @@ export const MigrationServiceService = {
       Buffer.from(ListMigrationsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListMigrationsResponse => ListMigrationsResponse.decode(value),
   },
-  /** A migration as it is, then its progress. The stream ends after the final state. */
-  watchMigration: {
-    path: "/novacron.agent.v1.MigrationService/WatchMigration" as const,
+  /**
+   * The migrations as they are, then every change and their progress; see WatchEventType. A watcher that is slow misses
+   * progress in between, never a phase that is final.
+   */
+  watchMigrations: {
+    path: "/novacron.agent.v1.MigrationService/WatchMigrations" as const,
     requestStream: false as const,
     responseStream: true as const,
-    requestSerialize: (value: WatchMigrationRequest): Buffer =>
-      Buffer.from(WatchMigrationRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): WatchMigrationRequest => WatchMigrationRequest.decode(value),
-    responseSerialize: (value: WatchMigrationResponse): Buffer =>
-      Buffer.from(WatchMigrationResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): WatchMigrationResponse => WatchMigrationResponse.decode(value),
+    requestSerialize: (value: WatchMigrationsRequest): Buffer =>
+      Buffer.from(WatchMigrationsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchMigrationsRequest => WatchMigrationsRequest.decode(value),
+    responseSerialize: (value: WatchMigrationsResponse): Buffer =>
+      Buffer.from(WatchMigrationsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WatchMigrationsResponse => WatchMigrationsResponse.decode(value),
   },
   /**
    * Stops a migration; the VM stays where it is. Fails with MIGRATION_PAST_SWITCHOVER when it is too late.
@@ -2168,8 +2688,11 @@ export interface MigrationServiceServer extends UntypedServiceImplementation {
   getMigration: handleUnaryCall<GetMigrationRequest, GetMigrationResponse>;
   /** The migrations that this node knows, outgoing and incoming, newest first. */
   listMigrations: handleUnaryCall<ListMigrationsRequest, ListMigrationsResponse>;
-  /** A migration as it is, then its progress. The stream ends after the final state. */
-  watchMigration: handleServerStreamingCall<WatchMigrationRequest, WatchMigrationResponse>;
+  /**
+   * The migrations as they are, then every change and their progress; see WatchEventType. A watcher that is slow misses
+   * progress in between, never a phase that is final.
+   */
+  watchMigrations: handleServerStreamingCall<WatchMigrationsRequest, WatchMigrationsResponse>;
   /**
    * Stops a migration; the VM stays where it is. Fails with MIGRATION_PAST_SWITCHOVER when it is too late.
    * A migration that was cancelled already counts as cancelled.
@@ -2246,16 +2769,19 @@ export interface MigrationServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListMigrationsResponse) => void,
   ): ClientUnaryCall;
-  /** A migration as it is, then its progress. The stream ends after the final state. */
-  watchMigration(
-    request: WatchMigrationRequest,
+  /**
+   * The migrations as they are, then every change and their progress; see WatchEventType. A watcher that is slow misses
+   * progress in between, never a phase that is final.
+   */
+  watchMigrations(
+    request: WatchMigrationsRequest,
     options?: Partial<CallOptions>,
-  ): ClientReadableStream<WatchMigrationResponse>;
-  watchMigration(
-    request: WatchMigrationRequest,
+  ): ClientReadableStream<WatchMigrationsResponse>;
+  watchMigrations(
+    request: WatchMigrationsRequest,
     metadata?: Metadata,
     options?: Partial<CallOptions>,
-  ): ClientReadableStream<WatchMigrationResponse>;
+  ): ClientReadableStream<WatchMigrationsResponse>;
   /**
    * Stops a migration; the VM stays where it is. Fails with MIGRATION_PAST_SWITCHOVER when it is too late.
    * A migration that was cancelled already counts as cancelled.

@@ -20,8 +20,11 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { Duration } from "../../../google/protobuf/duration.ts";
+import { FieldMask } from "../../../google/protobuf/field_mask.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
-import { Condition, ObjectMeta, ReportOrigin } from "./common.ts";
+import { Condition, ObjectMeta, ReportOrigin, VirtualMachineRef, WatchCursor, WatchEventType } from "./common.ts";
+import { MachineSpec } from "./virtual_machine.ts";
 
 export const protobufPackage = "novacron.agent.v1";
 
@@ -34,14 +37,29 @@ export interface Node {
     | ObjectMeta
     | undefined;
   /** What it is. */
-  status: NodeStatus | undefined;
+  status:
+    | NodeStatus
+    | undefined;
+  /** What it should be. */
+  spec: NodeSpec | undefined;
+}
+
+/** What a node should be. Survives the agent. */
+export interface NodeSpec {
+  /**
+   * It takes no new VMs: what would start a VM here, reserve for one or bring one is refused with NODE_CORDONED. VMs that are
+   * here run on, and may be started again.
+   */
+  cordon: boolean;
+  /** Why, for people. */
+  cordonReason: string;
 }
 
 /** What a node is. */
 export interface NodeStatus {
   /** Version of the agent. */
   agentVersion: string;
-  /** Versions of the peer protocol that it speaks, lowest and highest. */
+  /** Lowest version of the peer protocol that it speaks. */
   peerProtocolMin: number;
   /** Highest version of the peer protocol. */
   peerProtocolMax: number;
@@ -55,15 +73,17 @@ export interface NodeStatus {
   operatingSystem:
     | OperatingSystem
     | undefined;
-  /** What VMs may have in all. */
-  capacity:
-    | Resources
-    | undefined;
-  /** What running VMs have been given. */
-  allocated:
-    | Resources
-    | undefined;
-  /** Aspects of its state. Types: "Ready", "HypervisorConnected", "StorageHealthy". */
+  /** What the node has, by resource, as quantities: "cpu", "memory", "hugepages-2Mi", "hugepages-1Gi", later devices. */
+  capacity: { [key: string]: string };
+  /** What VMs may have of it in all: the capacity less what is kept for the host. */
+  allocatable: { [key: string]: string };
+  /**
+   * What VMs that run or may run, and reservations, have been given. A VM's memory is that of its guest and what QEMU needs for
+   * itself: 64Mi, and 8Mi for each virtual CPU, and 1/256 of the guest's memory. Memory, huge pages and devices are
+   * never given twice; CPUs that are not dedicated are shared, and may be given more than once.
+   */
+  allocated: { [key: string]: string };
+  /** Aspects of its state. Types: "Ready", "Schedulable", "HypervisorConnected", "StorageHealthy". */
   conditions: Condition[];
   /** VMs that run here. */
   runningVirtualMachines: number;
@@ -73,6 +93,21 @@ export interface NodeStatus {
     | undefined;
   /** When the agent started. */
   agentStartTime: Timestamp | undefined;
+}
+
+export interface NodeStatus_CapacityEntry {
+  key: string;
+  value: string;
+}
+
+export interface NodeStatus_AllocatableEntry {
+  key: string;
+  value: string;
+}
+
+export interface NodeStatus_AllocatedEntry {
+  key: string;
+  value: string;
 }
 
 /** The hypervisor of a node. */
@@ -117,14 +152,6 @@ export interface OperatingSystem {
   hostname: string;
 }
 
-/** An amount of resources. */
-export interface Resources {
-  /** CPUs. */
-  cpus: number;
-  /** Memory in bytes. */
-  memoryBytes: bigint;
-}
-
 /** Asks for the node. */
 export interface GetNodeRequest {
 }
@@ -137,16 +164,105 @@ export interface GetNodeResponse {
 
 /** Asks to be told of changes of the node. */
 export interface WatchNodeRequest {
+  /** Where an earlier watch ended. */
+  cursor: WatchCursor | undefined;
 }
 
-/** The node after a change. */
+/** One event. */
 export interface WatchNodeResponse {
+  /** What it says. */
+  type: WatchEventType;
+  /** The node; unset for SYNCED and RESET. */
+  node:
+    | Node
+    | undefined;
+  /** How new the event is; keep its epoch and revision as the cursor. */
+  origin: ReportOrigin | undefined;
+}
+
+/** Asks for a change of the node's spec. */
+export interface UpdateNodeRequest {
+  /** What it should be. */
+  spec:
+    | NodeSpec
+    | undefined;
+  /** The fields that are taken from `spec`, by their names in it ("cordon"). Empty takes all of it. */
+  updateMask:
+    | string[]
+    | undefined;
+  /** The generation that the node must have; fails with GENERATION_MISMATCH otherwise. */
+  generation?: bigint | undefined;
+}
+
+/** The node that was changed. */
+export interface UpdateNodeResponse {
   /** As it is now. */
   node: Node | undefined;
 }
 
+/** An amount of the node that is kept free for a VM. */
+export interface Reservation {
+  /** UUID (RFC 9562) in lower case, chosen by the caller. */
+  id: string;
+  /** The VM that it is for, which alone may use it; its name is set aside as well. */
+  virtualMachine:
+    | VirtualMachineRef
+    | undefined;
+  /** What is kept free, by resource; see NodeStatus.capacity. */
+  amounts: { [key: string]: string };
+  /** When it ends by itself. */
+  expireTime: Timestamp | undefined;
+}
+
+export interface Reservation_AmountsEntry {
+  key: string;
+  value: string;
+}
+
+/** Asks for an amount to be kept free. */
+export interface ReserveRequest {
+  /** UUID chosen by the caller: repeating a request with the same id answers with the same reservation. */
+  id: string;
+  /** The VM that it is for. Required. */
+  virtualMachine:
+    | VirtualMachineRef
+    | undefined;
+  /** What the machine will have; the agent works out the amounts, with what QEMU needs for itself. Required. */
+  machine:
+    | MachineSpec
+    | undefined;
+  /** How long it is kept, 1 s to 1 h. Unset means 60 s. */
+  ttl: Duration | undefined;
+}
+
+/** What is kept free. */
+export interface ReserveResponse {
+  /** As it is now. */
+  reservation: Reservation | undefined;
+}
+
+/** Asks for a reservation to be ended. */
+export interface ReleaseRequest {
+  /** Its id. */
+  id: string;
+}
+
+/** The reservation is gone. */
+export interface ReleaseResponse {
+}
+
+/** Asks for all reservations. */
+export interface ListReservationsRequest {
+}
+
+/** All reservations. */
+export interface ListReservationsResponse {
+  /** Sorted by id. */
+  reservations: Reservation[];
+}
+
 function createBaseNode(): Node {
-  return { metadata: undefined, status: undefined };
+  return { metadata: undefined, status: undefined, spec: undefined };
 }
 
 export const Node: MessageFns<Node> = {
@@ -156,6 +272,9 @@ export const Node: MessageFns<Node> = {
     }
     if (message.status !== undefined) {
       NodeStatus.encode(message.status, writer.uint32(18).fork()).join();
+    }
+    if (message.spec !== undefined) {
+      NodeSpec.encode(message.spec, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -189,6 +308,14 @@ export const Node: MessageFns<Node> = {
             message.status = NodeStatus.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.spec = NodeSpec.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -212,6 +339,74 @@ export const Node: MessageFns<Node> = {
     message.status = (object.status !== undefined && object.status !== null)
       ? NodeStatus.fromPartial(object.status)
       : undefined;
+    message.spec = (object.spec !== undefined && object.spec !== null) ? NodeSpec.fromPartial(object.spec) : undefined;
+    return message;
+  },
+};
+
+function createBaseNodeSpec(): NodeSpec {
+  return { cordon: false, cordonReason: "" };
+}
+
+export const NodeSpec: MessageFns<NodeSpec> = {
+  encode(message: NodeSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cordon !== false) {
+      writer.uint32(8).bool(message.cordon);
+    }
+    if (message.cordonReason !== "") {
+      writer.uint32(18).string(message.cordonReason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeSpec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeSpec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.cordon = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cordonReason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<NodeSpec>): NodeSpec {
+    return NodeSpec.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeSpec>): NodeSpec {
+    const message = createBaseNodeSpec();
+    message.cordon = object.cordon ?? false;
+    message.cordonReason = object.cordonReason ?? "";
     return message;
   },
 };
@@ -224,8 +419,9 @@ function createBaseNodeStatus(): NodeStatus {
     advertiseAddress: "",
     hypervisor: undefined,
     operatingSystem: undefined,
-    capacity: undefined,
-    allocated: undefined,
+    capacity: {},
+    allocatable: {},
+    allocated: {},
     conditions: [],
     runningVirtualMachines: 0,
     origin: undefined,
@@ -253,12 +449,15 @@ export const NodeStatus: MessageFns<NodeStatus> = {
     if (message.operatingSystem !== undefined) {
       OperatingSystem.encode(message.operatingSystem, writer.uint32(50).fork()).join();
     }
-    if (message.capacity !== undefined) {
-      Resources.encode(message.capacity, writer.uint32(58).fork()).join();
-    }
-    if (message.allocated !== undefined) {
-      Resources.encode(message.allocated, writer.uint32(66).fork()).join();
-    }
+    globalThis.Object.entries(message.capacity).forEach(([key, value]: [string, string]) => {
+      NodeStatus_CapacityEntry.encode({ key: key as any, value }, writer.uint32(58).fork()).join();
+    });
+    globalThis.Object.entries(message.allocatable).forEach(([key, value]: [string, string]) => {
+      NodeStatus_AllocatableEntry.encode({ key: key as any, value }, writer.uint32(66).fork()).join();
+    });
+    globalThis.Object.entries(message.allocated).forEach(([key, value]: [string, string]) => {
+      NodeStatus_AllocatedEntry.encode({ key: key as any, value }, writer.uint32(114).fork()).join();
+    });
     for (const v of message.conditions) {
       Condition.encode(v!, writer.uint32(74).fork()).join();
     }
@@ -340,7 +539,10 @@ export const NodeStatus: MessageFns<NodeStatus> = {
               break;
             }
 
-            message.capacity = Resources.decode(reader, reader.uint32());
+            const entry7 = NodeStatus_CapacityEntry.decode(reader, reader.uint32());
+            if (entry7.value !== undefined) {
+              message.capacity[entry7.key] = entry7.value;
+            }
             continue;
           }
           case 8: {
@@ -348,7 +550,21 @@ export const NodeStatus: MessageFns<NodeStatus> = {
               break;
             }
 
-            message.allocated = Resources.decode(reader, reader.uint32());
+            const entry8 = NodeStatus_AllocatableEntry.decode(reader, reader.uint32());
+            if (entry8.value !== undefined) {
+              message.allocatable[entry8.key] = entry8.value;
+            }
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            const entry14 = NodeStatus_AllocatedEntry.decode(reader, reader.uint32());
+            if (entry14.value !== undefined) {
+              message.allocated[entry14.key] = entry14.value;
+            }
             continue;
           }
           case 9: {
@@ -410,12 +626,33 @@ export const NodeStatus: MessageFns<NodeStatus> = {
     message.operatingSystem = (object.operatingSystem !== undefined && object.operatingSystem !== null)
       ? OperatingSystem.fromPartial(object.operatingSystem)
       : undefined;
-    message.capacity = (object.capacity !== undefined && object.capacity !== null)
-      ? Resources.fromPartial(object.capacity)
-      : undefined;
-    message.allocated = (object.allocated !== undefined && object.allocated !== null)
-      ? Resources.fromPartial(object.allocated)
-      : undefined;
+    message.capacity = (globalThis.Object.entries(object.capacity ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.allocatable = (globalThis.Object.entries(object.allocatable ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.allocated = (globalThis.Object.entries(object.allocated ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
     message.conditions = object.conditions?.map((e) => Condition.fromPartial(e)) || [];
     message.runningVirtualMachines = object.runningVirtualMachines ?? 0;
     message.origin = (object.origin !== undefined && object.origin !== null)
@@ -424,6 +661,207 @@ export const NodeStatus: MessageFns<NodeStatus> = {
     message.agentStartTime = (object.agentStartTime !== undefined && object.agentStartTime !== null)
       ? Timestamp.fromPartial(object.agentStartTime)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseNodeStatus_CapacityEntry(): NodeStatus_CapacityEntry {
+  return { key: "", value: "" };
+}
+
+export const NodeStatus_CapacityEntry: MessageFns<NodeStatus_CapacityEntry> = {
+  encode(message: NodeStatus_CapacityEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeStatus_CapacityEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeStatus_CapacityEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<NodeStatus_CapacityEntry>): NodeStatus_CapacityEntry {
+    return NodeStatus_CapacityEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeStatus_CapacityEntry>): NodeStatus_CapacityEntry {
+    const message = createBaseNodeStatus_CapacityEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseNodeStatus_AllocatableEntry(): NodeStatus_AllocatableEntry {
+  return { key: "", value: "" };
+}
+
+export const NodeStatus_AllocatableEntry: MessageFns<NodeStatus_AllocatableEntry> = {
+  encode(message: NodeStatus_AllocatableEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeStatus_AllocatableEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeStatus_AllocatableEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<NodeStatus_AllocatableEntry>): NodeStatus_AllocatableEntry {
+    return NodeStatus_AllocatableEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeStatus_AllocatableEntry>): NodeStatus_AllocatableEntry {
+    const message = createBaseNodeStatus_AllocatableEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseNodeStatus_AllocatedEntry(): NodeStatus_AllocatedEntry {
+  return { key: "", value: "" };
+}
+
+export const NodeStatus_AllocatedEntry: MessageFns<NodeStatus_AllocatedEntry> = {
+  encode(message: NodeStatus_AllocatedEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeStatus_AllocatedEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeStatus_AllocatedEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<NodeStatus_AllocatedEntry>): NodeStatus_AllocatedEntry {
+    return NodeStatus_AllocatedEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeStatus_AllocatedEntry>): NodeStatus_AllocatedEntry {
+    const message = createBaseNodeStatus_AllocatedEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -747,78 +1185,6 @@ export const OperatingSystem: MessageFns<OperatingSystem> = {
   },
 };
 
-function createBaseResources(): Resources {
-  return { cpus: 0, memoryBytes: 0n };
-}
-
-export const Resources: MessageFns<Resources> = {
-  encode(message: Resources, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.cpus !== 0) {
-      writer.uint32(8).uint32(message.cpus);
-    }
-    if (message.memoryBytes !== 0n) {
-      if (BigInt.asUintN(64, message.memoryBytes) !== message.memoryBytes) {
-        throw new globalThis.Error("value provided for field message.memoryBytes of type uint64 too large");
-      }
-      writer.uint32(16).uint64(message.memoryBytes);
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): Resources {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseResources();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 8) {
-              break;
-            }
-
-            message.cpus = reader.uint32();
-            continue;
-          }
-          case 2: {
-            if (tag !== 16) {
-              break;
-            }
-
-            message.memoryBytes = reader.uint64() as bigint;
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  create(base?: DeepPartial<Resources>): Resources {
-    return Resources.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Resources>): Resources {
-    const message = createBaseResources();
-    message.cpus = object.cpus ?? 0;
-    message.memoryBytes = (object.memoryBytes !== undefined && object.memoryBytes !== null)
-      ? BigInt(object.memoryBytes)
-      : 0n;
-    return message;
-  },
-};
-
 function createBaseGetNodeRequest(): GetNodeRequest {
   return {};
 }
@@ -918,11 +1284,14 @@ export const GetNodeResponse: MessageFns<GetNodeResponse> = {
 };
 
 function createBaseWatchNodeRequest(): WatchNodeRequest {
-  return {};
+  return { cursor: undefined };
 }
 
 export const WatchNodeRequest: MessageFns<WatchNodeRequest> = {
-  encode(_: WatchNodeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: WatchNodeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cursor !== undefined) {
+      WatchCursor.encode(message.cursor, writer.uint32(10).fork()).join();
+    }
     return writer;
   },
 
@@ -939,6 +1308,14 @@ export const WatchNodeRequest: MessageFns<WatchNodeRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cursor = WatchCursor.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -954,20 +1331,29 @@ export const WatchNodeRequest: MessageFns<WatchNodeRequest> = {
   create(base?: DeepPartial<WatchNodeRequest>): WatchNodeRequest {
     return WatchNodeRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<WatchNodeRequest>): WatchNodeRequest {
+  fromPartial(object: DeepPartial<WatchNodeRequest>): WatchNodeRequest {
     const message = createBaseWatchNodeRequest();
+    message.cursor = (object.cursor !== undefined && object.cursor !== null)
+      ? WatchCursor.fromPartial(object.cursor)
+      : undefined;
     return message;
   },
 };
 
 function createBaseWatchNodeResponse(): WatchNodeResponse {
-  return { node: undefined };
+  return { type: 0, node: undefined, origin: undefined };
 }
 
 export const WatchNodeResponse: MessageFns<WatchNodeResponse> = {
   encode(message: WatchNodeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.type !== 0) {
+      writer.uint32(8).int32(message.type);
+    }
     if (message.node !== undefined) {
-      Node.encode(message.node, writer.uint32(10).fork()).join();
+      Node.encode(message.node, writer.uint32(18).fork()).join();
+    }
+    if (message.origin !== undefined) {
+      ReportOrigin.encode(message.origin, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -982,6 +1368,165 @@ export const WatchNodeResponse: MessageFns<WatchNodeResponse> = {
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseWatchNodeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.type = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.node = Node.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.origin = ReportOrigin.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<WatchNodeResponse>): WatchNodeResponse {
+    return WatchNodeResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchNodeResponse>): WatchNodeResponse {
+    const message = createBaseWatchNodeResponse();
+    message.type = object.type ?? 0;
+    message.node = (object.node !== undefined && object.node !== null) ? Node.fromPartial(object.node) : undefined;
+    message.origin = (object.origin !== undefined && object.origin !== null)
+      ? ReportOrigin.fromPartial(object.origin)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateNodeRequest(): UpdateNodeRequest {
+  return { spec: undefined, updateMask: undefined, generation: undefined };
+}
+
+export const UpdateNodeRequest: MessageFns<UpdateNodeRequest> = {
+  encode(message: UpdateNodeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.spec !== undefined) {
+      NodeSpec.encode(message.spec, writer.uint32(10).fork()).join();
+    }
+    if (message.updateMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    if (message.generation !== undefined) {
+      if (BigInt.asIntN(64, message.generation) !== message.generation) {
+        throw new globalThis.Error("value provided for field message.generation of type int64 too large");
+      }
+      writer.uint32(24).int64(message.generation);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateNodeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateNodeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.spec = NodeSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.generation = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<UpdateNodeRequest>): UpdateNodeRequest {
+    return UpdateNodeRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateNodeRequest>): UpdateNodeRequest {
+    const message = createBaseUpdateNodeRequest();
+    message.spec = (object.spec !== undefined && object.spec !== null) ? NodeSpec.fromPartial(object.spec) : undefined;
+    message.updateMask = object.updateMask ?? undefined;
+    message.generation = (object.generation !== undefined && object.generation !== null)
+      ? BigInt(object.generation)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateNodeResponse(): UpdateNodeResponse {
+  return { node: undefined };
+}
+
+export const UpdateNodeResponse: MessageFns<UpdateNodeResponse> = {
+  encode(message: UpdateNodeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== undefined) {
+      Node.encode(message.node, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateNodeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateNodeResponse();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -1005,12 +1550,533 @@ export const WatchNodeResponse: MessageFns<WatchNodeResponse> = {
     }
   },
 
-  create(base?: DeepPartial<WatchNodeResponse>): WatchNodeResponse {
-    return WatchNodeResponse.fromPartial(base ?? {});
+  create(base?: DeepPartial<UpdateNodeResponse>): UpdateNodeResponse {
+    return UpdateNodeResponse.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<WatchNodeResponse>): WatchNodeResponse {
-    const message = createBaseWatchNodeResponse();
+  fromPartial(object: DeepPartial<UpdateNodeResponse>): UpdateNodeResponse {
+    const message = createBaseUpdateNodeResponse();
     message.node = (object.node !== undefined && object.node !== null) ? Node.fromPartial(object.node) : undefined;
+    return message;
+  },
+};
+
+function createBaseReservation(): Reservation {
+  return { id: "", virtualMachine: undefined, amounts: {}, expireTime: undefined };
+}
+
+export const Reservation: MessageFns<Reservation> = {
+  encode(message: Reservation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.virtualMachine !== undefined) {
+      VirtualMachineRef.encode(message.virtualMachine, writer.uint32(18).fork()).join();
+    }
+    globalThis.Object.entries(message.amounts).forEach(([key, value]: [string, string]) => {
+      Reservation_AmountsEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    if (message.expireTime !== undefined) {
+      Timestamp.encode(message.expireTime, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Reservation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReservation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.virtualMachine = VirtualMachineRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = Reservation_AmountsEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.amounts[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.expireTime = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Reservation>): Reservation {
+    return Reservation.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Reservation>): Reservation {
+    const message = createBaseReservation();
+    message.id = object.id ?? "";
+    message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
+      ? VirtualMachineRef.fromPartial(object.virtualMachine)
+      : undefined;
+    message.amounts = (globalThis.Object.entries(object.amounts ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.expireTime = (object.expireTime !== undefined && object.expireTime !== null)
+      ? Timestamp.fromPartial(object.expireTime)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseReservation_AmountsEntry(): Reservation_AmountsEntry {
+  return { key: "", value: "" };
+}
+
+export const Reservation_AmountsEntry: MessageFns<Reservation_AmountsEntry> = {
+  encode(message: Reservation_AmountsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Reservation_AmountsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReservation_AmountsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Reservation_AmountsEntry>): Reservation_AmountsEntry {
+    return Reservation_AmountsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Reservation_AmountsEntry>): Reservation_AmountsEntry {
+    const message = createBaseReservation_AmountsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseReserveRequest(): ReserveRequest {
+  return { id: "", virtualMachine: undefined, machine: undefined, ttl: undefined };
+}
+
+export const ReserveRequest: MessageFns<ReserveRequest> = {
+  encode(message: ReserveRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.virtualMachine !== undefined) {
+      VirtualMachineRef.encode(message.virtualMachine, writer.uint32(18).fork()).join();
+    }
+    if (message.machine !== undefined) {
+      MachineSpec.encode(message.machine, writer.uint32(26).fork()).join();
+    }
+    if (message.ttl !== undefined) {
+      Duration.encode(message.ttl, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReserveRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReserveRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.virtualMachine = VirtualMachineRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.machine = MachineSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.ttl = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ReserveRequest>): ReserveRequest {
+    return ReserveRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReserveRequest>): ReserveRequest {
+    const message = createBaseReserveRequest();
+    message.id = object.id ?? "";
+    message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
+      ? VirtualMachineRef.fromPartial(object.virtualMachine)
+      : undefined;
+    message.machine = (object.machine !== undefined && object.machine !== null)
+      ? MachineSpec.fromPartial(object.machine)
+      : undefined;
+    message.ttl = (object.ttl !== undefined && object.ttl !== null) ? Duration.fromPartial(object.ttl) : undefined;
+    return message;
+  },
+};
+
+function createBaseReserveResponse(): ReserveResponse {
+  return { reservation: undefined };
+}
+
+export const ReserveResponse: MessageFns<ReserveResponse> = {
+  encode(message: ReserveResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reservation !== undefined) {
+      Reservation.encode(message.reservation, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReserveResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReserveResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reservation = Reservation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ReserveResponse>): ReserveResponse {
+    return ReserveResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReserveResponse>): ReserveResponse {
+    const message = createBaseReserveResponse();
+    message.reservation = (object.reservation !== undefined && object.reservation !== null)
+      ? Reservation.fromPartial(object.reservation)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseReleaseRequest(): ReleaseRequest {
+  return { id: "" };
+}
+
+export const ReleaseRequest: MessageFns<ReleaseRequest> = {
+  encode(message: ReleaseRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReleaseRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReleaseRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ReleaseRequest>): ReleaseRequest {
+    return ReleaseRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReleaseRequest>): ReleaseRequest {
+    const message = createBaseReleaseRequest();
+    message.id = object.id ?? "";
+    return message;
+  },
+};
+
+function createBaseReleaseResponse(): ReleaseResponse {
+  return {};
+}
+
+export const ReleaseResponse: MessageFns<ReleaseResponse> = {
+  encode(_: ReleaseResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReleaseResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReleaseResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ReleaseResponse>): ReleaseResponse {
+    return ReleaseResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ReleaseResponse>): ReleaseResponse {
+    const message = createBaseReleaseResponse();
+    return message;
+  },
+};
+
+function createBaseListReservationsRequest(): ListReservationsRequest {
+  return {};
+}
+
+export const ListReservationsRequest: MessageFns<ListReservationsRequest> = {
+  encode(_: ListReservationsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListReservationsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListReservationsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListReservationsRequest>): ListReservationsRequest {
+    return ListReservationsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ListReservationsRequest>): ListReservationsRequest {
+    const message = createBaseListReservationsRequest();
+    return message;
+  },
+};
+
+function createBaseListReservationsResponse(): ListReservationsResponse {
+  return { reservations: [] };
+}
+
+export const ListReservationsResponse: MessageFns<ListReservationsResponse> = {
+  encode(message: ListReservationsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.reservations) {
+      Reservation.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListReservationsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListReservationsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reservations.push(Reservation.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListReservationsResponse>): ListReservationsResponse {
+    return ListReservationsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListReservationsResponse>): ListReservationsResponse {
+    const message = createBaseListReservationsResponse();
+    message.reservations = object.reservations?.map((e) => Reservation.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1028,7 +2094,7 @@ export const NodeServiceService = {
     responseSerialize: (value: GetNodeResponse): Buffer => Buffer.from(GetNodeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetNodeResponse => GetNodeResponse.decode(value),
   },
-  /** The node as it is, then every change that matters (connection, capacity, conditions). */
+  /** The node as it is, then every change that matters (connection, capacity, conditions); see WatchEventType. */
   watchNode: {
     path: "/novacron.agent.v1.NodeService/WatchNode" as const,
     requestStream: false as const,
@@ -1038,13 +2104,69 @@ export const NodeServiceService = {
     responseSerialize: (value: WatchNodeResponse): Buffer => Buffer.from(WatchNodeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchNodeResponse => WatchNodeResponse.decode(value),
   },
+  /** Changes what the node should be: whether it takes new VMs. */
+  updateNode: {
+    path: "/novacron.agent.v1.NodeService/UpdateNode" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: UpdateNodeRequest): Buffer => Buffer.from(UpdateNodeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UpdateNodeRequest => UpdateNodeRequest.decode(value),
+    responseSerialize: (value: UpdateNodeResponse): Buffer => Buffer.from(UpdateNodeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): UpdateNodeResponse => UpdateNodeResponse.decode(value),
+  },
+  /**
+   * Keeps an amount of the node free for a VM, until it is used up by CreateVirtualMachine, released, or its time is over.
+   * Survives the agent. Fails with NODE_CAPACITY_EXCEEDED, NODE_CORDONED, or RESERVATION_ALREADY_EXISTS for the id of another one.
+   */
+  reserve: {
+    path: "/novacron.agent.v1.NodeService/Reserve" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReserveRequest): Buffer => Buffer.from(ReserveRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReserveRequest => ReserveRequest.decode(value),
+    responseSerialize: (value: ReserveResponse): Buffer => Buffer.from(ReserveResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReserveResponse => ReserveResponse.decode(value),
+  },
+  /** Ends a reservation. One that is gone counts as released. */
+  release: {
+    path: "/novacron.agent.v1.NodeService/Release" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReleaseRequest): Buffer => Buffer.from(ReleaseRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReleaseRequest => ReleaseRequest.decode(value),
+    responseSerialize: (value: ReleaseResponse): Buffer => Buffer.from(ReleaseResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReleaseResponse => ReleaseResponse.decode(value),
+  },
+  /** What is kept free now. */
+  listReservations: {
+    path: "/novacron.agent.v1.NodeService/ListReservations" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListReservationsRequest): Buffer =>
+      Buffer.from(ListReservationsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListReservationsRequest => ListReservationsRequest.decode(value),
+    responseSerialize: (value: ListReservationsResponse): Buffer =>
+      Buffer.from(ListReservationsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListReservationsResponse => ListReservationsResponse.decode(value),
+  },
 } as const;
 
 export interface NodeServiceServer extends UntypedServiceImplementation {
   /** The node as it is now. */
   getNode: handleUnaryCall<GetNodeRequest, GetNodeResponse>;
-  /** The node as it is, then every change that matters (connection, capacity, conditions). */
+  /** The node as it is, then every change that matters (connection, capacity, conditions); see WatchEventType. */
   watchNode: handleServerStreamingCall<WatchNodeRequest, WatchNodeResponse>;
+  /** Changes what the node should be: whether it takes new VMs. */
+  updateNode: handleUnaryCall<UpdateNodeRequest, UpdateNodeResponse>;
+  /**
+   * Keeps an amount of the node free for a VM, until it is used up by CreateVirtualMachine, released, or its time is over.
+   * Survives the agent. Fails with NODE_CAPACITY_EXCEEDED, NODE_CORDONED, or RESERVATION_ALREADY_EXISTS for the id of another one.
+   */
+  reserve: handleUnaryCall<ReserveRequest, ReserveResponse>;
+  /** Ends a reservation. One that is gone counts as released. */
+  release: handleUnaryCall<ReleaseRequest, ReleaseResponse>;
+  /** What is kept free now. */
+  listReservations: handleUnaryCall<ListReservationsRequest, ListReservationsResponse>;
 }
 
 export interface NodeServiceClient extends Client {
@@ -1064,13 +2186,80 @@ export interface NodeServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetNodeResponse) => void,
   ): ClientUnaryCall;
-  /** The node as it is, then every change that matters (connection, capacity, conditions). */
+  /** The node as it is, then every change that matters (connection, capacity, conditions); see WatchEventType. */
   watchNode(request: WatchNodeRequest, options?: Partial<CallOptions>): ClientReadableStream<WatchNodeResponse>;
   watchNode(
     request: WatchNodeRequest,
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<WatchNodeResponse>;
+  /** Changes what the node should be: whether it takes new VMs. */
+  updateNode(
+    request: UpdateNodeRequest,
+    callback: (error: ServiceError | null, response: UpdateNodeResponse) => void,
+  ): ClientUnaryCall;
+  updateNode(
+    request: UpdateNodeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: UpdateNodeResponse) => void,
+  ): ClientUnaryCall;
+  updateNode(
+    request: UpdateNodeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: UpdateNodeResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Keeps an amount of the node free for a VM, until it is used up by CreateVirtualMachine, released, or its time is over.
+   * Survives the agent. Fails with NODE_CAPACITY_EXCEEDED, NODE_CORDONED, or RESERVATION_ALREADY_EXISTS for the id of another one.
+   */
+  reserve(
+    request: ReserveRequest,
+    callback: (error: ServiceError | null, response: ReserveResponse) => void,
+  ): ClientUnaryCall;
+  reserve(
+    request: ReserveRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ReserveResponse) => void,
+  ): ClientUnaryCall;
+  reserve(
+    request: ReserveRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ReserveResponse) => void,
+  ): ClientUnaryCall;
+  /** Ends a reservation. One that is gone counts as released. */
+  release(
+    request: ReleaseRequest,
+    callback: (error: ServiceError | null, response: ReleaseResponse) => void,
+  ): ClientUnaryCall;
+  release(
+    request: ReleaseRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ReleaseResponse) => void,
+  ): ClientUnaryCall;
+  release(
+    request: ReleaseRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ReleaseResponse) => void,
+  ): ClientUnaryCall;
+  /** What is kept free now. */
+  listReservations(
+    request: ListReservationsRequest,
+    callback: (error: ServiceError | null, response: ListReservationsResponse) => void,
+  ): ClientUnaryCall;
+  listReservations(
+    request: ListReservationsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListReservationsResponse) => void,
+  ): ClientUnaryCall;
+  listReservations(
+    request: ListReservationsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListReservationsResponse) => void,
+  ): ClientUnaryCall;
 }
 
 export const NodeServiceClient = makeGenericClientConstructor(

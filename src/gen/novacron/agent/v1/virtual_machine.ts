@@ -20,119 +20,289 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { FieldMask } from "../../../google/protobuf/field_mask.ts";
+import { Struct } from "../../../google/protobuf/struct.ts";
+import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 import { Condition, ObjectMeta, ReportOrigin, VirtualMachineRef, WatchCursor, WatchEventType } from "./common.ts";
 
 export const protobufPackage = "novacron.agent.v1";
 
 export const protobufFileName = "novacron/agent/v1/virtual_machine.proto";
 
-/** Whether a VM should run. */
-export const PowerState = {
-  /** POWER_STATE_UNSPECIFIED - Means RUNNING in a request; never sent. */
-  POWER_STATE_UNSPECIFIED: 0,
-  /** POWER_STATE_RUNNING - It should run. */
-  POWER_STATE_RUNNING: 1,
-  /** POWER_STATE_STOPPED - It should be off. */
-  POWER_STATE_STOPPED: 2,
+/** When a VM runs. */
+export const RunStrategy = {
+  /** RUN_STRATEGY_UNSPECIFIED - Means ALWAYS in a request; never sent. */
+  RUN_STRATEGY_UNSPECIFIED: 0,
+  /** RUN_STRATEGY_ALWAYS - It runs, and is started again whenever it stops by itself. */
+  RUN_STRATEGY_ALWAYS: 1,
+  /** RUN_STRATEGY_RERUN_ON_FAILURE - It is started again when it fails, not when its guest powers off. */
+  RUN_STRATEGY_RERUN_ON_FAILURE: 2,
+  /** RUN_STRATEGY_ONCE - It is started when it is made, and never again by itself. */
+  RUN_STRATEGY_ONCE: 3,
+  /** RUN_STRATEGY_MANUAL - It is started by a caller only. */
+  RUN_STRATEGY_MANUAL: 4,
+  /** RUN_STRATEGY_HALTED - It is off; a start is refused. */
+  RUN_STRATEGY_HALTED: 5,
   UNRECOGNIZED: -1,
 } as const;
 
-export type PowerState = typeof PowerState[keyof typeof PowerState];
+export type RunStrategy = typeof RunStrategy[keyof typeof RunStrategy];
 
-export namespace PowerState {
-  export type POWER_STATE_UNSPECIFIED = typeof PowerState.POWER_STATE_UNSPECIFIED;
-  export type POWER_STATE_RUNNING = typeof PowerState.POWER_STATE_RUNNING;
-  export type POWER_STATE_STOPPED = typeof PowerState.POWER_STATE_STOPPED;
-  export type UNRECOGNIZED = typeof PowerState.UNRECOGNIZED;
+export namespace RunStrategy {
+  export type RUN_STRATEGY_UNSPECIFIED = typeof RunStrategy.RUN_STRATEGY_UNSPECIFIED;
+  export type RUN_STRATEGY_ALWAYS = typeof RunStrategy.RUN_STRATEGY_ALWAYS;
+  export type RUN_STRATEGY_RERUN_ON_FAILURE = typeof RunStrategy.RUN_STRATEGY_RERUN_ON_FAILURE;
+  export type RUN_STRATEGY_ONCE = typeof RunStrategy.RUN_STRATEGY_ONCE;
+  export type RUN_STRATEGY_MANUAL = typeof RunStrategy.RUN_STRATEGY_MANUAL;
+  export type RUN_STRATEGY_HALTED = typeof RunStrategy.RUN_STRATEGY_HALTED;
+  export type UNRECOGNIZED = typeof RunStrategy.UNRECOGNIZED;
 }
 
-/** Firmware of a VM. */
-export const Firmware = {
-  /** FIRMWARE_UNSPECIFIED - Means BIOS in a request; never sent. */
-  FIRMWARE_UNSPECIFIED: 0,
-  /** FIRMWARE_BIOS - SeaBIOS. */
-  FIRMWARE_BIOS: 1,
-  /** FIRMWARE_UEFI - OVMF (UEFI). */
-  FIRMWARE_UEFI: 2,
+/** How an interface is attached to its network. */
+export const NetworkType = {
+  /** NETWORK_TYPE_UNSPECIFIED - The network's own. */
+  NETWORK_TYPE_UNSPECIFIED: 0,
+  /** NETWORK_TYPE_BRIDGE - Linux bridge. */
+  NETWORK_TYPE_BRIDGE: 1,
+  /** NETWORK_TYPE_OVS - Open vSwitch. */
+  NETWORK_TYPE_OVS: 2,
+  /** NETWORK_TYPE_OVERLAY - Overlay between nodes. */
+  NETWORK_TYPE_OVERLAY: 3,
+  /** NETWORK_TYPE_SR_IOV - SR-IOV virtual function. */
+  NETWORK_TYPE_SR_IOV: 4,
+  /** NETWORK_TYPE_MACVLAN - macvtap. */
+  NETWORK_TYPE_MACVLAN: 5,
   UNRECOGNIZED: -1,
 } as const;
 
-export type Firmware = typeof Firmware[keyof typeof Firmware];
+export type NetworkType = typeof NetworkType[keyof typeof NetworkType];
 
-export namespace Firmware {
-  export type FIRMWARE_UNSPECIFIED = typeof Firmware.FIRMWARE_UNSPECIFIED;
-  export type FIRMWARE_BIOS = typeof Firmware.FIRMWARE_BIOS;
-  export type FIRMWARE_UEFI = typeof Firmware.FIRMWARE_UEFI;
-  export type UNRECOGNIZED = typeof Firmware.UNRECOGNIZED;
+export namespace NetworkType {
+  export type NETWORK_TYPE_UNSPECIFIED = typeof NetworkType.NETWORK_TYPE_UNSPECIFIED;
+  export type NETWORK_TYPE_BRIDGE = typeof NetworkType.NETWORK_TYPE_BRIDGE;
+  export type NETWORK_TYPE_OVS = typeof NetworkType.NETWORK_TYPE_OVS;
+  export type NETWORK_TYPE_OVERLAY = typeof NetworkType.NETWORK_TYPE_OVERLAY;
+  export type NETWORK_TYPE_SR_IOV = typeof NetworkType.NETWORK_TYPE_SR_IOV;
+  export type NETWORK_TYPE_MACVLAN = typeof NetworkType.NETWORK_TYPE_MACVLAN;
+  export type UNRECOGNIZED = typeof NetworkType.UNRECOGNIZED;
 }
 
-/** How a disk is attached. */
-export const DiskBus = {
-  /** DISK_BUS_UNSPECIFIED - Means VIRTIO in a request; never sent. */
-  DISK_BUS_UNSPECIFIED: 0,
-  /** DISK_BUS_VIRTIO - virtio-blk. */
-  DISK_BUS_VIRTIO: 1,
-  /** DISK_BUS_SCSI - virtio-scsi. */
-  DISK_BUS_SCSI: 2,
-  /** DISK_BUS_SATA - SATA (AHCI). */
-  DISK_BUS_SATA: 3,
+/** Where an IPv4 address comes from. */
+export const Ipv4Method = {
+  /** IPV4_METHOD_UNSPECIFIED - Means DHCP in a request; never sent. */
+  IPV4_METHOD_UNSPECIFIED: 0,
+  /** IPV4_METHOD_DHCP - From a DHCP server. */
+  IPV4_METHOD_DHCP: 1,
+  /** IPV4_METHOD_STATIC - From the spec. */
+  IPV4_METHOD_STATIC: 2,
   UNRECOGNIZED: -1,
 } as const;
 
-export type DiskBus = typeof DiskBus[keyof typeof DiskBus];
+export type Ipv4Method = typeof Ipv4Method[keyof typeof Ipv4Method];
 
-export namespace DiskBus {
-  export type DISK_BUS_UNSPECIFIED = typeof DiskBus.DISK_BUS_UNSPECIFIED;
-  export type DISK_BUS_VIRTIO = typeof DiskBus.DISK_BUS_VIRTIO;
-  export type DISK_BUS_SCSI = typeof DiskBus.DISK_BUS_SCSI;
-  export type DISK_BUS_SATA = typeof DiskBus.DISK_BUS_SATA;
-  export type UNRECOGNIZED = typeof DiskBus.UNRECOGNIZED;
+export namespace Ipv4Method {
+  export type IPV4_METHOD_UNSPECIFIED = typeof Ipv4Method.IPV4_METHOD_UNSPECIFIED;
+  export type IPV4_METHOD_DHCP = typeof Ipv4Method.IPV4_METHOD_DHCP;
+  export type IPV4_METHOD_STATIC = typeof Ipv4Method.IPV4_METHOD_STATIC;
+  export type UNRECOGNIZED = typeof Ipv4Method.UNRECOGNIZED;
 }
 
-/** Format of a disk image. */
-export const DiskFormat = {
-  /** DISK_FORMAT_UNSPECIFIED - Refused: the format must be given. */
-  DISK_FORMAT_UNSPECIFIED: 0,
-  /** DISK_FORMAT_RAW - The image is the disk, byte by byte. */
-  DISK_FORMAT_RAW: 1,
-  /** DISK_FORMAT_QCOW2 - QEMU's copy-on-write format, version 2 or 3. */
-  DISK_FORMAT_QCOW2: 2,
+/** Kubernetes access mode of a volume. */
+export const AccessMode = {
+  /** ACCESS_MODE_UNSPECIFIED - Means READ_WRITE_ONCE in a request; never sent. */
+  ACCESS_MODE_UNSPECIFIED: 0,
+  /** ACCESS_MODE_READ_WRITE_ONCE - One node writes. */
+  ACCESS_MODE_READ_WRITE_ONCE: 1,
+  /** ACCESS_MODE_READ_ONLY_MANY - Many nodes read. */
+  ACCESS_MODE_READ_ONLY_MANY: 2,
+  /** ACCESS_MODE_READ_WRITE_MANY - Many nodes write. */
+  ACCESS_MODE_READ_WRITE_MANY: 3,
   UNRECOGNIZED: -1,
 } as const;
 
-export type DiskFormat = typeof DiskFormat[keyof typeof DiskFormat];
+export type AccessMode = typeof AccessMode[keyof typeof AccessMode];
 
-export namespace DiskFormat {
-  export type DISK_FORMAT_UNSPECIFIED = typeof DiskFormat.DISK_FORMAT_UNSPECIFIED;
-  export type DISK_FORMAT_RAW = typeof DiskFormat.DISK_FORMAT_RAW;
-  export type DISK_FORMAT_QCOW2 = typeof DiskFormat.DISK_FORMAT_QCOW2;
-  export type UNRECOGNIZED = typeof DiskFormat.UNRECOGNIZED;
+export namespace AccessMode {
+  export type ACCESS_MODE_UNSPECIFIED = typeof AccessMode.ACCESS_MODE_UNSPECIFIED;
+  export type ACCESS_MODE_READ_WRITE_ONCE = typeof AccessMode.ACCESS_MODE_READ_WRITE_ONCE;
+  export type ACCESS_MODE_READ_ONLY_MANY = typeof AccessMode.ACCESS_MODE_READ_ONLY_MANY;
+  export type ACCESS_MODE_READ_WRITE_MANY = typeof AccessMode.ACCESS_MODE_READ_WRITE_MANY;
+  export type UNRECOGNIZED = typeof AccessMode.UNRECOGNIZED;
 }
 
-/** Host cache mode of a disk. */
-export const DiskCache = {
-  /** DISK_CACHE_UNSPECIFIED - Means NONE in a request; never sent. */
-  DISK_CACHE_UNSPECIFIED: 0,
-  /** DISK_CACHE_NONE - O_DIRECT; needed for safe migration on most shared storage. */
-  DISK_CACHE_NONE: 1,
-  /** DISK_CACHE_WRITEBACK - Host page cache, flushes honoured. */
-  DISK_CACHE_WRITEBACK: 2,
-  /** DISK_CACHE_WRITETHROUGH - Host page cache, every write flushed. */
-  DISK_CACHE_WRITETHROUGH: 3,
-  /** DISK_CACHE_DIRECTSYNC - O_DIRECT and every write flushed. */
-  DISK_CACHE_DIRECTSYNC: 4,
+/** What the guest sees of a volume. */
+export const VolumeKind = {
+  /** VOLUME_KIND_UNSPECIFIED - Means DISK in a request; never sent. */
+  VOLUME_KIND_UNSPECIFIED: 0,
+  /** VOLUME_KIND_DISK - A disk. */
+  VOLUME_KIND_DISK: 1,
+  /** VOLUME_KIND_CDROM - A CD-ROM drive with a medium in it. */
+  VOLUME_KIND_CDROM: 2,
   UNRECOGNIZED: -1,
 } as const;
 
-export type DiskCache = typeof DiskCache[keyof typeof DiskCache];
+export type VolumeKind = typeof VolumeKind[keyof typeof VolumeKind];
 
-export namespace DiskCache {
-  export type DISK_CACHE_UNSPECIFIED = typeof DiskCache.DISK_CACHE_UNSPECIFIED;
-  export type DISK_CACHE_NONE = typeof DiskCache.DISK_CACHE_NONE;
-  export type DISK_CACHE_WRITEBACK = typeof DiskCache.DISK_CACHE_WRITEBACK;
-  export type DISK_CACHE_WRITETHROUGH = typeof DiskCache.DISK_CACHE_WRITETHROUGH;
-  export type DISK_CACHE_DIRECTSYNC = typeof DiskCache.DISK_CACHE_DIRECTSYNC;
-  export type UNRECOGNIZED = typeof DiskCache.UNRECOGNIZED;
+export namespace VolumeKind {
+  export type VOLUME_KIND_UNSPECIFIED = typeof VolumeKind.VOLUME_KIND_UNSPECIFIED;
+  export type VOLUME_KIND_DISK = typeof VolumeKind.VOLUME_KIND_DISK;
+  export type VOLUME_KIND_CDROM = typeof VolumeKind.VOLUME_KIND_CDROM;
+  export type UNRECOGNIZED = typeof VolumeKind.UNRECOGNIZED;
+}
+
+/** How a volume is attached. */
+export const VolumeBus = {
+  /** VOLUME_BUS_UNSPECIFIED - Means VIRTIO for a disk and SATA for a CD-ROM in a request; never sent. */
+  VOLUME_BUS_UNSPECIFIED: 0,
+  /** VOLUME_BUS_VIRTIO - virtio-blk. */
+  VOLUME_BUS_VIRTIO: 1,
+  /** VOLUME_BUS_SCSI - virtio-scsi. */
+  VOLUME_BUS_SCSI: 2,
+  /** VOLUME_BUS_SATA - SATA (AHCI). */
+  VOLUME_BUS_SATA: 3,
+  /** VOLUME_BUS_NVME - NVMe. */
+  VOLUME_BUS_NVME: 4,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type VolumeBus = typeof VolumeBus[keyof typeof VolumeBus];
+
+export namespace VolumeBus {
+  export type VOLUME_BUS_UNSPECIFIED = typeof VolumeBus.VOLUME_BUS_UNSPECIFIED;
+  export type VOLUME_BUS_VIRTIO = typeof VolumeBus.VOLUME_BUS_VIRTIO;
+  export type VOLUME_BUS_SCSI = typeof VolumeBus.VOLUME_BUS_SCSI;
+  export type VOLUME_BUS_SATA = typeof VolumeBus.VOLUME_BUS_SATA;
+  export type VOLUME_BUS_NVME = typeof VolumeBus.VOLUME_BUS_NVME;
+  export type UNRECOGNIZED = typeof VolumeBus.UNRECOGNIZED;
+}
+
+/** Format of a volume's content. */
+export const VolumeFormat = {
+  /** VOLUME_FORMAT_UNSPECIFIED - Refused for a file: the format must be given. */
+  VOLUME_FORMAT_UNSPECIFIED: 0,
+  /** VOLUME_FORMAT_RAW - The content is the disk, byte by byte. */
+  VOLUME_FORMAT_RAW: 1,
+  /** VOLUME_FORMAT_QCOW2 - QEMU's copy-on-write format, version 2 or 3. */
+  VOLUME_FORMAT_QCOW2: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type VolumeFormat = typeof VolumeFormat[keyof typeof VolumeFormat];
+
+export namespace VolumeFormat {
+  export type VOLUME_FORMAT_UNSPECIFIED = typeof VolumeFormat.VOLUME_FORMAT_UNSPECIFIED;
+  export type VOLUME_FORMAT_RAW = typeof VolumeFormat.VOLUME_FORMAT_RAW;
+  export type VOLUME_FORMAT_QCOW2 = typeof VolumeFormat.VOLUME_FORMAT_QCOW2;
+  export type UNRECOGNIZED = typeof VolumeFormat.UNRECOGNIZED;
+}
+
+/** Host cache mode of a volume. */
+export const VolumeCache = {
+  /** VOLUME_CACHE_UNSPECIFIED - Means NONE in a request; never sent. */
+  VOLUME_CACHE_UNSPECIFIED: 0,
+  /** VOLUME_CACHE_NONE - O_DIRECT; needed for safe migration on most shared storage. */
+  VOLUME_CACHE_NONE: 1,
+  /** VOLUME_CACHE_WRITEBACK - Host page cache, flushes honoured. */
+  VOLUME_CACHE_WRITEBACK: 2,
+  /** VOLUME_CACHE_WRITETHROUGH - Host page cache, every write flushed. */
+  VOLUME_CACHE_WRITETHROUGH: 3,
+  /** VOLUME_CACHE_DIRECTSYNC - O_DIRECT and every write flushed. */
+  VOLUME_CACHE_DIRECTSYNC: 4,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type VolumeCache = typeof VolumeCache[keyof typeof VolumeCache];
+
+export namespace VolumeCache {
+  export type VOLUME_CACHE_UNSPECIFIED = typeof VolumeCache.VOLUME_CACHE_UNSPECIFIED;
+  export type VOLUME_CACHE_NONE = typeof VolumeCache.VOLUME_CACHE_NONE;
+  export type VOLUME_CACHE_WRITEBACK = typeof VolumeCache.VOLUME_CACHE_WRITEBACK;
+  export type VOLUME_CACHE_WRITETHROUGH = typeof VolumeCache.VOLUME_CACHE_WRITETHROUGH;
+  export type VOLUME_CACHE_DIRECTSYNC = typeof VolumeCache.VOLUME_CACHE_DIRECTSYNC;
+  export type UNRECOGNIZED = typeof VolumeCache.UNRECOGNIZED;
+}
+
+/** How QEMU reads and writes a volume. */
+export const VolumeIo = {
+  /** VOLUME_IO_UNSPECIFIED - QEMU's choice. */
+  VOLUME_IO_UNSPECIFIED: 0,
+  /** VOLUME_IO_THREADS - A pool of threads. */
+  VOLUME_IO_THREADS: 1,
+  /** VOLUME_IO_NATIVE - Linux AIO; only with the cache modes NONE and DIRECTSYNC. */
+  VOLUME_IO_NATIVE: 2,
+  /** VOLUME_IO_IO_URING - io_uring. */
+  VOLUME_IO_IO_URING: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type VolumeIo = typeof VolumeIo[keyof typeof VolumeIo];
+
+export namespace VolumeIo {
+  export type VOLUME_IO_UNSPECIFIED = typeof VolumeIo.VOLUME_IO_UNSPECIFIED;
+  export type VOLUME_IO_THREADS = typeof VolumeIo.VOLUME_IO_THREADS;
+  export type VOLUME_IO_NATIVE = typeof VolumeIo.VOLUME_IO_NATIVE;
+  export type VOLUME_IO_IO_URING = typeof VolumeIo.VOLUME_IO_IO_URING;
+  export type UNRECOGNIZED = typeof VolumeIo.UNRECOGNIZED;
+}
+
+/** Which firmware. */
+export const FirmwareType = {
+  /** FIRMWARE_TYPE_UNSPECIFIED - Means BIOS in a request; never sent. */
+  FIRMWARE_TYPE_UNSPECIFIED: 0,
+  /** FIRMWARE_TYPE_BIOS - SeaBIOS. */
+  FIRMWARE_TYPE_BIOS: 1,
+  /** FIRMWARE_TYPE_UEFI - OVMF (UEFI). */
+  FIRMWARE_TYPE_UEFI: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type FirmwareType = typeof FirmwareType[keyof typeof FirmwareType];
+
+export namespace FirmwareType {
+  export type FIRMWARE_TYPE_UNSPECIFIED = typeof FirmwareType.FIRMWARE_TYPE_UNSPECIFIED;
+  export type FIRMWARE_TYPE_BIOS = typeof FirmwareType.FIRMWARE_TYPE_BIOS;
+  export type FIRMWARE_TYPE_UEFI = typeof FirmwareType.FIRMWARE_TYPE_UEFI;
+  export type UNRECOGNIZED = typeof FirmwareType.UNRECOGNIZED;
+}
+
+/** What becomes of the variables of UEFI. */
+export const NvramPolicy = {
+  /** NVRAM_POLICY_UNSPECIFIED - Means KEEP in a request; never sent. */
+  NVRAM_POLICY_UNSPECIFIED: 0,
+  /** NVRAM_POLICY_KEEP - They belong to the VM and go with it. */
+  NVRAM_POLICY_KEEP: 1,
+  /** NVRAM_POLICY_RESET - They are made anew at every start. */
+  NVRAM_POLICY_RESET: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type NvramPolicy = typeof NvramPolicy[keyof typeof NvramPolicy];
+
+export namespace NvramPolicy {
+  export type NVRAM_POLICY_UNSPECIFIED = typeof NvramPolicy.NVRAM_POLICY_UNSPECIFIED;
+  export type NVRAM_POLICY_KEEP = typeof NvramPolicy.NVRAM_POLICY_KEEP;
+  export type NVRAM_POLICY_RESET = typeof NvramPolicy.NVRAM_POLICY_RESET;
+  export type UNRECOGNIZED = typeof NvramPolicy.UNRECOGNIZED;
+}
+
+/** How changes that need a restart are brought about. */
+export const UpdateStrategyType = {
+  /** UPDATE_STRATEGY_TYPE_UNSPECIFIED - Means ROLLING_UPDATE in a request; never sent. */
+  UPDATE_STRATEGY_TYPE_UNSPECIFIED: 0,
+  /** UPDATE_STRATEGY_TYPE_ROLLING_UPDATE - One after the other, at the next start of each. */
+  UPDATE_STRATEGY_TYPE_ROLLING_UPDATE: 1,
+  /** UPDATE_STRATEGY_TYPE_RECREATE - At once, by stopping it. */
+  UPDATE_STRATEGY_TYPE_RECREATE: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type UpdateStrategyType = typeof UpdateStrategyType[keyof typeof UpdateStrategyType];
+
+export namespace UpdateStrategyType {
+  export type UPDATE_STRATEGY_TYPE_UNSPECIFIED = typeof UpdateStrategyType.UPDATE_STRATEGY_TYPE_UNSPECIFIED;
+  export type UPDATE_STRATEGY_TYPE_ROLLING_UPDATE = typeof UpdateStrategyType.UPDATE_STRATEGY_TYPE_ROLLING_UPDATE;
+  export type UPDATE_STRATEGY_TYPE_RECREATE = typeof UpdateStrategyType.UPDATE_STRATEGY_TYPE_RECREATE;
+  export type UNRECOGNIZED = typeof UpdateStrategyType.UNRECOGNIZED;
 }
 
 /** Where a VM stands in its life. */
@@ -149,7 +319,7 @@ export const VirtualMachinePhase = {
   VIRTUAL_MACHINE_PHASE_STOPPING: 4,
   /** VIRTUAL_MACHINE_PHASE_STOPPED - It is off. */
   VIRTUAL_MACHINE_PHASE_STOPPED: 5,
-  /** VIRTUAL_MACHINE_PHASE_MIGRATING - It is moving to or from another node; `migration_id` says by which migration. */
+  /** VIRTUAL_MACHINE_PHASE_MIGRATING - It is moving to or from another node; `migration` says how. */
   VIRTUAL_MACHINE_PHASE_MIGRATING: 6,
   /** VIRTUAL_MACHINE_PHASE_FAILED - The guest crashed or the hypervisor gave up on it. */
   VIRTUAL_MACHINE_PHASE_FAILED: 7,
@@ -173,7 +343,50 @@ export namespace VirtualMachinePhase {
   export type UNRECOGNIZED = typeof VirtualMachinePhase.UNRECOGNIZED;
 }
 
-/** A virtual machine. */
+/** What Apply did. */
+export const ApplyOutcome = {
+  /** APPLY_OUTCOME_UNSPECIFIED - Never sent. */
+  APPLY_OUTCOME_UNSPECIFIED: 0,
+  /** APPLY_OUTCOME_CREATED - There was no such VM; it was made. */
+  APPLY_OUTCOME_CREATED: 1,
+  /** APPLY_OUTCOME_CHANGED - The VM was changed. */
+  APPLY_OUTCOME_CHANGED: 2,
+  /** APPLY_OUTCOME_UNCHANGED - The VM was so already. */
+  APPLY_OUTCOME_UNCHANGED: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type ApplyOutcome = typeof ApplyOutcome[keyof typeof ApplyOutcome];
+
+export namespace ApplyOutcome {
+  export type APPLY_OUTCOME_UNSPECIFIED = typeof ApplyOutcome.APPLY_OUTCOME_UNSPECIFIED;
+  export type APPLY_OUTCOME_CREATED = typeof ApplyOutcome.APPLY_OUTCOME_CREATED;
+  export type APPLY_OUTCOME_CHANGED = typeof ApplyOutcome.APPLY_OUTCOME_CHANGED;
+  export type APPLY_OUTCOME_UNCHANGED = typeof ApplyOutcome.APPLY_OUTCOME_UNCHANGED;
+  export type UNRECOGNIZED = typeof ApplyOutcome.UNRECOGNIZED;
+}
+
+/** When a change is in force. */
+export const ChangeEffect = {
+  /** CHANGE_EFFECT_UNSPECIFIED - Never sent. */
+  CHANGE_EFFECT_UNSPECIFIED: 0,
+  /** CHANGE_EFFECT_NOW - At once. */
+  CHANGE_EFFECT_NOW: 1,
+  /** CHANGE_EFFECT_NEXT_START - At the next start of the VM. */
+  CHANGE_EFFECT_NEXT_START: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type ChangeEffect = typeof ChangeEffect[keyof typeof ChangeEffect];
+
+export namespace ChangeEffect {
+  export type CHANGE_EFFECT_UNSPECIFIED = typeof ChangeEffect.CHANGE_EFFECT_UNSPECIFIED;
+  export type CHANGE_EFFECT_NOW = typeof ChangeEffect.CHANGE_EFFECT_NOW;
+  export type CHANGE_EFFECT_NEXT_START = typeof ChangeEffect.CHANGE_EFFECT_NEXT_START;
+  export type UNRECOGNIZED = typeof ChangeEffect.UNRECOGNIZED;
+}
+
+/** A virtual machine: the manifest of kind VirtualMachine, name by name. */
 export interface VirtualMachine {
   /** Identity. */
   metadata:
@@ -189,83 +402,394 @@ export interface VirtualMachine {
 
 /** What a VM should be. */
 export interface VirtualMachineSpec {
-  /** Whether the VM should run. Unspecified means RUNNING. */
-  powerState: PowerState;
-  /** Processors. Required. */
+  /** Shorthand: true means the run strategy Always, false Halted. Only one of this and `run_strategy`. */
+  running?:
+    | boolean
+    | undefined;
+  /** When the VM runs. Unspecified (and `running` unset) means ALWAYS. */
+  runStrategy: RunStrategy;
+  /** The machine. Required. */
+  template:
+    | VirtualMachineTemplate
+    | undefined;
+  /** How it may be moved. */
+  migrationPolicy:
+    | MigrationPolicy
+    | undefined;
+  /** When snapshots are taken by themselves. */
+  snapshotPolicy:
+    | SnapshotPolicy
+    | undefined;
+  /** How changes that need a restart are brought about. */
+  updateStrategy: UpdateStrategy | undefined;
+}
+
+/** The machine, as a template that a pool can make several of. */
+export interface VirtualMachineTemplate {
+  /** Labels for what runs in it. The VM's own labels are in its metadata. */
+  metadata:
+    | TemplateMetadata
+    | undefined;
+  /** The machine itself. Required. */
+  spec: MachineSpec | undefined;
+}
+
+/** Metadata of a template. */
+export interface TemplateMetadata {
+  /** By the rules of Kubernetes. At most 64. */
+  labels: { [key: string]: string };
+  /** By the rules of Kubernetes. At most 256 KiB in all. */
+  annotations: { [key: string]: string };
+}
+
+export interface TemplateMetadata_LabelsEntry {
+  key: string;
+  value: string;
+}
+
+export interface TemplateMetadata_AnnotationsEntry {
+  key: string;
+  value: string;
+}
+
+/** A machine. */
+export interface MachineSpec {
+  /** How much of the node it gets. Required. */
+  resources:
+    | MachineResources
+    | undefined;
+  /** What its root disk is made from. */
+  image:
+    | ImageSource
+    | undefined;
+  /** Networks that it is on. */
+  networks: NetworkAttachment[];
+  /** Disks and CD-ROMs beside the root disk; at most 26 in all. */
+  volumes: Volume[];
+  /** Devices of the node that it is given. */
+  devices: DeviceRequest[];
+  /** cloud-init user data. Shown to viewers as a digest. */
+  userData?:
+    | string
+    | undefined;
+  /** Labels that its node must have. Kept for a control plane; one node has no choice of nodes. */
+  nodeSelector: { [key: string]: string };
+  /** As in a Kubernetes pod. Kept for a control plane. */
+  affinity:
+    | { [key: string]: any }
+    | undefined;
+  /** What the node runs before it starts and before it stops. */
+  lifecycle:
+    | Lifecycle
+    | undefined;
+  /** Details of its processors. */
   cpu:
     | CpuSpec
     | undefined;
-  /** Memory. Required. */
+  /** Details of its memory. */
   memory:
     | MemorySpec
     | undefined;
-  /** What it boots. Unset means BIOS firmware from the first bootable disk. */
-  boot:
-    | BootSpec
+  /** QEMU machine type such as "q35" or "pc-q35-7.2". Unset takes the node's default. */
+  machineType?:
+    | string
     | undefined;
-  /** Disks; at most 26. */
-  disks: DiskSpec[];
-  /** QEMU machine type such as "q35". Empty takes the node's default. */
-  machineType: string;
-}
-
-/** Processors of a VM. */
-export interface CpuSpec {
-  /** Virtual CPUs, from 1 to the node's number of CPUs. */
-  vcpus: number;
-  /** "host-passthrough", "host-model" or a QEMU model such as "EPYC". Empty takes the node's default. */
-  model: string;
-}
-
-/** Memory of a VM. */
-export interface MemorySpec {
-  /** Bytes, a multiple of 1 MiB, at least 16 MiB. */
-  sizeBytes: bigint;
-}
-
-/** What a VM boots. */
-export interface BootSpec {
-  /** One of the two ways. */
-  method:
-    | //
-    /** Firmware, which then boots from a disk. */
-    { $case: "firmware"; value: Firmware }
-    | //
-    /** A Linux kernel given directly. */
-    { $case: "kernel"; value: KernelBoot }
+  /** Its firmware. Unset means BIOS. */
+  firmware:
+    | Firmware
     | undefined;
+  /** A Linux kernel that the firmware is given to boot. */
+  kernel:
+    | KernelBoot
+    | undefined;
+  /** Its console. */
+  console: ConsoleSpec | undefined;
 }
 
-/** A kernel that is given to the VM directly. */
-export interface KernelBoot {
-  /** Absolute path of the kernel image on the node. Required. */
-  kernelPath: string;
-  /** Absolute path of the initial RAM disk on the node; may be empty. */
-  initrdPath: string;
-  /** Kernel command line, at most 2048 bytes. */
-  commandLine: string;
+export interface MachineSpec_NodeSelectorEntry {
+  key: string;
+  value: string;
 }
 
-/** A disk of a VM. */
-export interface DiskSpec {
+/** How much of the node a machine gets, as quantities; kept as written, rounded up to what the hypervisor can give. */
+export interface MachineResources {
+  /** CPUs, such as "4" or "1500m"; at least 1 and at most 512. Rounded up to whole virtual CPUs. Required. */
+  cpu: string;
+  /** Memory, such as "8Gi"; at least the node's minimum (512Mi unless configured). Rounded up to whole MiB. Required. */
+  memory: string;
+  /** Size of the root disk, such as "100Gi": made from `image`, or empty without one. */
+  disk?: string | undefined;
+}
+
+/** Where a disk's content comes from. */
+export interface ImageSource {
+  /** "file:///PATH", "http(s)://…", "s3://BUCKET/PATH", "oci://…", "marketplace://NAME" or "pvc://NAMESPACE/NAME". Required. */
+  source: string;
+  /** Digest that the content must have: "sha256:" and 64 hexadecimal digits. */
+  digest?:
+    | string
+    | undefined;
+  /** Name of the secret to fetch it with. */
+  auth?: string | undefined;
+}
+
+/** A network that a machine is on. */
+export interface NetworkAttachment {
+  /** Name of the network. Required. */
+  name: string;
+  /** How it is attached. */
+  type: NetworkType;
+  /** Its IPv4 address. */
+  ipv4: Ipv4Spec | undefined;
+}
+
+/** IPv4 address of an interface. */
+export interface Ipv4Spec {
+  /** Where it comes from. Unspecified means DHCP. */
+  method: Ipv4Method;
+  /** Address with prefix length, such as "10.0.1.10/24"; with STATIC. */
+  address?:
+    | string
+    | undefined;
+  /** Default gateway; with STATIC. */
+  gateway?: string | undefined;
+}
+
+/** A disk or CD-ROM. */
+export interface Volume {
   /** A DNS label, unique within the VM. Required. */
   name: string;
-  /** Guest device such as "vda" (virtio) or "sda" (scsi, sata), unique within the VM. Required. */
-  target: string;
-  /** How it is attached. Unspecified means VIRTIO. */
-  bus: DiskBus;
-  /** Format of the image. Required: the agent never guesses it from the content. */
-  format: DiskFormat;
-  /** Absolute path of the image on the node. Required; it must exist. */
-  path: string;
-  /** The guest cannot write to it. */
-  readOnly: boolean;
+  /** Size, such as "500Gi"; for what is made anew. */
+  size?:
+    | string
+    | undefined;
+  /** Kubernetes StorageClass; only a cluster can resolve it. */
+  storageClass?:
+    | string
+    | undefined;
+  /** Kubernetes access mode. Unspecified means READ_WRITE_ONCE. */
+  accessMode: AccessMode;
+  /** What is behind it. Without it, it is made anew from `size`. */
+  source:
+    | VolumeSource
+    | undefined;
+  /** What the guest sees. Unspecified means DISK. */
+  kind: VolumeKind;
+  /** How it is attached. Unspecified means VIRTIO for a disk, SATA for a CD-ROM. */
+  bus: VolumeBus;
+  /** Format of the content. Required for a file: the agent never guesses it. A block device is RAW unless given. */
+  format: VolumeFormat;
+  /** Guest device such as "vda" (virtio) or "sda" (scsi, sata). Given by the agent if unset. */
+  target?:
+    | string
+    | undefined;
+  /** The guest cannot write to it. A CD-ROM always is. */
+  readOnly?:
+    | boolean
+    | undefined;
   /** The same storage is found under the same path on every node, so a migration need not copy it. */
-  shared: boolean;
-  /** 1 is tried first; 0 means not booted from. Unique within the VM. */
-  bootOrder: number;
+  shared?:
+    | boolean
+    | undefined;
+  /** 1 is tried first; unset is not booted from. Unique within the VM. */
+  bootOrder?:
+    | number
+    | undefined;
   /** Host cache mode. Unspecified means NONE. */
-  cache: DiskCache;
+  cache: VolumeCache;
+  /** How QEMU reads and writes it. Unspecified leaves it to QEMU. */
+  io: VolumeIo;
+  /** Serial number that the guest sees, at most 20 bytes of letters, digits, "-" and "_". Unset takes the name. */
+  serial?: string | undefined;
+}
+
+/** What is behind a volume: one of them. */
+export interface VolumeSource {
+  /** One of them. */
+  source:
+    | //
+    /** A file of the node. */
+    { $case: "file"; value: FileSource }
+    | //
+    /** A block device of the node. */
+    { $case: "block"; value: BlockSource }
+    | //
+    /** A volume that the agent keeps. */
+    { $case: "volume"; value: StoredVolumeSource }
+    | //
+    /** A copy of an image. */
+    { $case: "image"; value: ImageSource }
+    | undefined;
+}
+
+/** A file of the node. */
+export interface FileSource {
+  /** Absolute path; it must exist. Required. */
+  path: string;
+}
+
+/** A block device of the node, given to QEMU as a device. */
+export interface BlockSource {
+  /** Absolute path; it must exist. Required. */
+  path: string;
+}
+
+/** A volume that the agent keeps. */
+export interface StoredVolumeSource {
+  /** Its name. Required. */
+  name: string;
+}
+
+/** A device of the node that a machine is given. */
+export interface DeviceRequest {
+  /** Kind of device, such as "gpu". Required. */
+  type: string;
+  /** Vendor, such as "nvidia". */
+  vendor?:
+    | string
+    | undefined;
+  /** Model, such as "tesla-t4". */
+  model?:
+    | string
+    | undefined;
+  /** How many. Unset means 1. */
+  count?: number | undefined;
+}
+
+/** What the node runs around a machine's life. */
+export interface Lifecycle {
+  /** Before it starts. */
+  preStart:
+    | LifecycleHook
+    | undefined;
+  /** Before it is stopped. */
+  preStop: LifecycleHook | undefined;
+}
+
+/** One hook. */
+export interface LifecycleHook {
+  /** The program to run. Required. */
+  exec: ExecHook | undefined;
+}
+
+/** A program that a hook runs. */
+export interface ExecHook {
+  /** The program and its arguments. Required. */
+  command: string[];
+  /** How long it may take, in seconds, 1 to 86400. Unset means 30. */
+  timeoutSeconds?: number | undefined;
+}
+
+/** Details of a machine's processors. */
+export interface CpuSpec {
+  /** "host-passthrough", "host-model" or a QEMU model such as "EPYC". Unset takes the node's default. */
+  model?:
+    | string
+    | undefined;
+  /** How the CPUs are arranged. Unset means one socket with all of them as cores. */
+  topology:
+    | CpuTopology
+    | undefined;
+  /** Features added ("+avx2") or taken away ("-avx2"). */
+  features: string[];
+  /** Whole CPUs of the node, shared with nobody. */
+  dedicated?: boolean | undefined;
+}
+
+/** How CPUs are arranged; the product must be the number of CPUs. */
+export interface CpuTopology {
+  /** Sockets, at least 1. */
+  sockets: number;
+  /** Cores in each socket, at least 1. */
+  cores: number;
+  /** Threads in each core, at least 1. */
+  threads: number;
+}
+
+/** Details of a machine's memory. */
+export interface MemorySpec {
+  /** Size of the pages that it is made of: "2Mi" or "1Gi". Unset means ordinary pages. */
+  hugepages?: string | undefined;
+}
+
+/** Firmware of a machine. */
+export interface Firmware {
+  /** Which one. Unspecified means BIOS. */
+  type: FirmwareType;
+  /** Only signed boot loaders are started; with UEFI. */
+  secureBoot?:
+    | boolean
+    | undefined;
+  /** Its trusted platform module. */
+  tpm:
+    | Tpm
+    | undefined;
+  /** What becomes of the firmware's variables; with UEFI. Unspecified means KEEP. */
+  nvram: NvramPolicy;
+}
+
+/** A trusted platform module. */
+export interface Tpm {
+  /** Version of the standard: "2.0". */
+  version: string;
+}
+
+/** A kernel that is given to a machine directly. */
+export interface KernelBoot {
+  /** Absolute path of the kernel image on the node. Required. */
+  path: string;
+  /** Absolute path of the initial RAM disk on the node. */
+  initrd?:
+    | string
+    | undefined;
+  /** Kernel command line: printable ASCII, at most 2047 bytes. */
+  commandLine?: string | undefined;
+}
+
+/** Console of a machine. */
+export interface ConsoleSpec {
+  /** Whether the first serial console is logged. Unset means true. */
+  log?: boolean | undefined;
+}
+
+/** How a VM may be moved. */
+export interface MigrationPolicy {
+  /** It may be moved while it runs. Unset means true. */
+  allowLiveMigration?:
+    | boolean
+    | undefined;
+  /** Its memory is compressed on the way. Unset means true. */
+  compression?:
+    | boolean
+    | undefined;
+  /** Its memory is encrypted on the way. Unset means true. The nodes are authenticated in any case. */
+  encrypted?:
+    | boolean
+    | undefined;
+  /** The most that one migration may send, in bits a second, such as "1Gbps". Unset takes the node's default. */
+  bandwidth?: string | undefined;
+}
+
+/** When snapshots are taken by themselves. */
+export interface SnapshotPolicy {
+  /** In the form of cron, such as "0 2 * * *". Required. */
+  schedule: string;
+  /** How many are kept, at least 1. Unset means 7. */
+  retention?: number | undefined;
+}
+
+/** How changes that need a restart are brought about. */
+export interface UpdateStrategy {
+  /** Unspecified means ROLLING_UPDATE. */
+  type: UpdateStrategyType;
+  /** Limits of a rolling update. */
+  rollingUpdate: RollingUpdate | undefined;
+}
+
+/** Limits of a rolling update. */
+export interface RollingUpdate {
+  /** A number, or a share such as "25%", of VMs that may be off. Unset means 1. */
+  maxUnavailable?: string | undefined;
 }
 
 /** What a VM is. */
@@ -276,10 +800,24 @@ export interface VirtualMachineStatus {
   reason: string;
   /** Why, in a sentence, for people; may be empty. */
   message: string;
-  /** Aspects of its state. Types: "Ready", "Migrating", "SpecApplied". */
+  /** The node that it is on. */
+  nodeName: string;
+  /** Addresses of the guest, where known. */
+  ipAddresses: string[];
+  /** What it uses of what it has; unset while stopped, busy or unknown. */
+  resources:
+    | UsageStatus
+    | undefined;
+  /** Aspects of its state. Types: "Ready", "SpecApplied", "LiveMigratable", "Migrating", "NewerSpec". */
   conditions: Condition[];
-  /** Generation of the spec that the VM was last given. */
+  /** The migration that it is part of; unset if none. */
+  migration:
+    | MigrationSummary
+    | undefined;
+  /** Generation of the spec that is defined. */
   observedGeneration: bigint;
+  /** Fields of the spec that are in force only after the next start. */
+  pendingFields: string[];
   /** Raised at every switchover of a migration; the highest one owns the VM. */
   ownershipEpoch: bigint;
   /** What it runs on: "kvm" or "tcg"; empty while unknown. */
@@ -290,10 +828,54 @@ export interface VirtualMachineStatus {
   statistics:
     | VirtualMachineStatistics
     | undefined;
-  /** Id of the migration it is part of; empty if none. */
-  migrationId: string;
+  /** Its volumes as the hypervisor has them. */
+  volumes: VolumeStatus[];
   /** Where this report comes from and how new it is. */
   origin: ReportOrigin | undefined;
+}
+
+/** What a VM uses of what it has. */
+export interface UsageStatus {
+  /** CPUs, such as used "250m" of available "2". */
+  cpu:
+    | Usage
+    | undefined;
+  /** Memory of the node that it takes, such as used "412Mi" of available "512Mi". */
+  memory: Usage | undefined;
+}
+
+/** An amount used of one that is available, as quantities. */
+export interface Usage {
+  /** In use. */
+  used: string;
+  /** What the VM has in all. */
+  available: string;
+}
+
+/** The migration that a VM is part of. */
+export interface MigrationSummary {
+  /** Its id. */
+  id: string;
+  /** The node that the VM goes to. */
+  targetNode: string;
+  /** When it was asked for. */
+  startTime:
+    | Timestamp
+    | undefined;
+  /** Share of the work done, in percent. */
+  progress: number;
+}
+
+/** A volume as the hypervisor has it. */
+export interface VolumeStatus {
+  /** Name of the spec's volume; a volume that the agent did not make has its target's name. */
+  name: string;
+  /** Guest device such as "vda". */
+  target: string;
+  /** Path on the node; empty for a drive without a medium. */
+  path: string;
+  /** Format that QEMU reads it in. */
+  format: string;
 }
 
 /** Live statistics of a VM. Counters start at zero when the VM starts on this node. */
@@ -326,12 +908,66 @@ export interface CreateVirtualMachineRequest {
     | undefined;
   /** Check everything and make nothing. */
   dryRun: boolean;
+  /** Id of a reservation of this node that the VM uses up; see NodeService.Reserve. */
+  reservationId: string;
 }
 
 /** The VM that was made. */
 export interface CreateVirtualMachineResponse {
   /** As it is now. */
-  virtualMachine: VirtualMachine | undefined;
+  virtualMachine:
+    | VirtualMachine
+    | undefined;
+  /** What is accepted but is not as one may think, for people: what was rounded, what has no meaning on one node. */
+  warnings: string[];
+}
+
+/** Asks for a VM to be as given. */
+export interface ApplyVirtualMachineRequest {
+  /** `metadata.name` and `spec` are required; `status` is ignored. A uid must be that of the VM that is there. */
+  virtualMachine:
+    | VirtualMachine
+    | undefined;
+  /**
+   * The fields that are taken from `virtual_machine`, by their names in it ("spec.template.spec.resources.memory",
+   * "metadata.labels"); the others stay as they are. Empty takes all of labels, annotations and spec. Refused with
+   * VM_NOT_FOUND if there is no VM to change.
+   */
+  updateMask:
+    | string[]
+    | undefined;
+  /** The generation that the VM must have; fails with GENERATION_MISMATCH otherwise. 0 means that there must be none yet. */
+  generation?:
+    | bigint
+    | undefined;
+  /** Check everything, say what would change, and change nothing. */
+  dryRun: boolean;
+}
+
+/** What came of it. */
+export interface ApplyVirtualMachineResponse {
+  /** As it is now; with `dry_run` as it would be. */
+  virtualMachine:
+    | VirtualMachine
+    | undefined;
+  /** What was done. */
+  outcome: ApplyOutcome;
+  /** What changed, field by field; empty for a VM that is new. */
+  changes: FieldChange[];
+  /** What is accepted but is not as one may think, for people. */
+  warnings: string[];
+}
+
+/** One field that changed. */
+export interface FieldChange {
+  /** The field, as the manifest writes it. */
+  field: string;
+  /** Its value before, as JSON; empty if it was not set. */
+  before: string;
+  /** Its value now, as JSON; empty if it is not set any more. */
+  after: string;
+  /** When it is in force. */
+  effect: ChangeEffect;
 }
 
 /** Asks for one VM. */
@@ -346,40 +982,45 @@ export interface GetVirtualMachineResponse {
   virtualMachine: VirtualMachine | undefined;
 }
 
-/** Asks for all VMs. */
+/** Asks for VMs. */
 export interface ListVirtualMachinesRequest {
   /** Only this namespace; empty means all. */
   namespace: string;
-  /** Only VMs that have all of these labels. */
-  labelSelector: { [key: string]: string };
+  /** Only VMs whose labels match, in the syntax of Kubernetes: "app=web,tier in (front,back),!old". Empty means all. */
+  labelSelector: string;
+  /** At most so many VMs, 1 to 1000; 0 means as many as there are. */
+  pageSize: number;
+  /** `next_page_token` of the page before; the rest of the request must be the same. Empty begins anew. */
+  pageToken: string;
 }
 
-export interface ListVirtualMachinesRequest_LabelSelectorEntry {
-  key: string;
-  value: string;
-}
-
-/** All VMs. */
+/** VMs. */
 export interface ListVirtualMachinesResponse {
   /** Sorted by namespace and name. */
   virtualMachines: VirtualMachine[];
   /** How new the list is; give its epoch and revision to WatchVirtualMachines to go on from here. */
-  origin: ReportOrigin | undefined;
+  origin:
+    | ReportOrigin
+    | undefined;
+  /** Asks for the next page; empty on the last one. */
+  nextPageToken: string;
 }
 
 /** Asks to be told of changes. */
 export interface WatchVirtualMachinesRequest {
   /** Only this namespace; empty means all. */
   namespace: string;
-  /** Where an earlier watch ended. If it cannot be continued from there, all VMs are sent anew as ADDED. */
+  /** Only VMs whose labels match, as in ListVirtualMachinesRequest. */
+  labelSelector: string;
+  /** Where an earlier watch of the same filter ended. */
   cursor: WatchCursor | undefined;
 }
 
-/** One change. */
+/** One event. */
 export interface WatchVirtualMachinesResponse {
-  /** What happened. */
+  /** What it says. */
   type: WatchEventType;
-  /** The VM after it happened; unset for SYNCED. */
+  /** The VM; unset for SYNCED and RESET. */
   virtualMachine:
     | VirtualMachine
     | undefined;
@@ -541,28 +1182,35 @@ export const VirtualMachine: MessageFns<VirtualMachine> = {
 };
 
 function createBaseVirtualMachineSpec(): VirtualMachineSpec {
-  return { powerState: 0, cpu: undefined, memory: undefined, boot: undefined, disks: [], machineType: "" };
+  return {
+    running: undefined,
+    runStrategy: 0,
+    template: undefined,
+    migrationPolicy: undefined,
+    snapshotPolicy: undefined,
+    updateStrategy: undefined,
+  };
 }
 
 export const VirtualMachineSpec: MessageFns<VirtualMachineSpec> = {
   encode(message: VirtualMachineSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.powerState !== 0) {
-      writer.uint32(8).int32(message.powerState);
+    if (message.running !== undefined) {
+      writer.uint32(8).bool(message.running);
     }
-    if (message.cpu !== undefined) {
-      CpuSpec.encode(message.cpu, writer.uint32(18).fork()).join();
+    if (message.runStrategy !== 0) {
+      writer.uint32(16).int32(message.runStrategy);
     }
-    if (message.memory !== undefined) {
-      MemorySpec.encode(message.memory, writer.uint32(26).fork()).join();
+    if (message.template !== undefined) {
+      VirtualMachineTemplate.encode(message.template, writer.uint32(26).fork()).join();
     }
-    if (message.boot !== undefined) {
-      BootSpec.encode(message.boot, writer.uint32(34).fork()).join();
+    if (message.migrationPolicy !== undefined) {
+      MigrationPolicy.encode(message.migrationPolicy, writer.uint32(34).fork()).join();
     }
-    for (const v of message.disks) {
-      DiskSpec.encode(v!, writer.uint32(42).fork()).join();
+    if (message.snapshotPolicy !== undefined) {
+      SnapshotPolicy.encode(message.snapshotPolicy, writer.uint32(42).fork()).join();
     }
-    if (message.machineType !== "") {
-      writer.uint32(50).string(message.machineType);
+    if (message.updateStrategy !== undefined) {
+      UpdateStrategy.encode(message.updateStrategy, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -585,15 +1233,15 @@ export const VirtualMachineSpec: MessageFns<VirtualMachineSpec> = {
               break;
             }
 
-            message.powerState = reader.int32() as any;
+            message.running = reader.bool();
             continue;
           }
           case 2: {
-            if (tag !== 18) {
+            if (tag !== 16) {
               break;
             }
 
-            message.cpu = CpuSpec.decode(reader, reader.uint32());
+            message.runStrategy = reader.int32() as any;
             continue;
           }
           case 3: {
@@ -601,7 +1249,7 @@ export const VirtualMachineSpec: MessageFns<VirtualMachineSpec> = {
               break;
             }
 
-            message.memory = MemorySpec.decode(reader, reader.uint32());
+            message.template = VirtualMachineTemplate.decode(reader, reader.uint32());
             continue;
           }
           case 4: {
@@ -609,7 +1257,7 @@ export const VirtualMachineSpec: MessageFns<VirtualMachineSpec> = {
               break;
             }
 
-            message.boot = BootSpec.decode(reader, reader.uint32());
+            message.migrationPolicy = MigrationPolicy.decode(reader, reader.uint32());
             continue;
           }
           case 5: {
@@ -617,7 +1265,7 @@ export const VirtualMachineSpec: MessageFns<VirtualMachineSpec> = {
               break;
             }
 
-            message.disks.push(DiskSpec.decode(reader, reader.uint32()));
+            message.snapshotPolicy = SnapshotPolicy.decode(reader, reader.uint32());
             continue;
           }
           case 6: {
@@ -625,7 +1273,7 @@ export const VirtualMachineSpec: MessageFns<VirtualMachineSpec> = {
               break;
             }
 
-            message.machineType = reader.string();
+            message.updateStrategy = UpdateStrategy.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -645,29 +1293,1787 @@ export const VirtualMachineSpec: MessageFns<VirtualMachineSpec> = {
   },
   fromPartial(object: DeepPartial<VirtualMachineSpec>): VirtualMachineSpec {
     const message = createBaseVirtualMachineSpec();
-    message.powerState = object.powerState ?? 0;
+    message.running = object.running ?? undefined;
+    message.runStrategy = object.runStrategy ?? 0;
+    message.template = (object.template !== undefined && object.template !== null)
+      ? VirtualMachineTemplate.fromPartial(object.template)
+      : undefined;
+    message.migrationPolicy = (object.migrationPolicy !== undefined && object.migrationPolicy !== null)
+      ? MigrationPolicy.fromPartial(object.migrationPolicy)
+      : undefined;
+    message.snapshotPolicy = (object.snapshotPolicy !== undefined && object.snapshotPolicy !== null)
+      ? SnapshotPolicy.fromPartial(object.snapshotPolicy)
+      : undefined;
+    message.updateStrategy = (object.updateStrategy !== undefined && object.updateStrategy !== null)
+      ? UpdateStrategy.fromPartial(object.updateStrategy)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseVirtualMachineTemplate(): VirtualMachineTemplate {
+  return { metadata: undefined, spec: undefined };
+}
+
+export const VirtualMachineTemplate: MessageFns<VirtualMachineTemplate> = {
+  encode(message: VirtualMachineTemplate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.metadata !== undefined) {
+      TemplateMetadata.encode(message.metadata, writer.uint32(10).fork()).join();
+    }
+    if (message.spec !== undefined) {
+      MachineSpec.encode(message.spec, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VirtualMachineTemplate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVirtualMachineTemplate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.metadata = TemplateMetadata.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.spec = MachineSpec.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<VirtualMachineTemplate>): VirtualMachineTemplate {
+    return VirtualMachineTemplate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VirtualMachineTemplate>): VirtualMachineTemplate {
+    const message = createBaseVirtualMachineTemplate();
+    message.metadata = (object.metadata !== undefined && object.metadata !== null)
+      ? TemplateMetadata.fromPartial(object.metadata)
+      : undefined;
+    message.spec = (object.spec !== undefined && object.spec !== null)
+      ? MachineSpec.fromPartial(object.spec)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseTemplateMetadata(): TemplateMetadata {
+  return { labels: {}, annotations: {} };
+}
+
+export const TemplateMetadata: MessageFns<TemplateMetadata> = {
+  encode(message: TemplateMetadata, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      TemplateMetadata_LabelsEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
+    });
+    globalThis.Object.entries(message.annotations).forEach(([key, value]: [string, string]) => {
+      TemplateMetadata_AnnotationsEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TemplateMetadata {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTemplateMetadata();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            const entry1 = TemplateMetadata_LabelsEntry.decode(reader, reader.uint32());
+            if (entry1.value !== undefined) {
+              message.labels[entry1.key] = entry1.value;
+            }
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = TemplateMetadata_AnnotationsEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.annotations[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TemplateMetadata>): TemplateMetadata {
+    return TemplateMetadata.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TemplateMetadata>): TemplateMetadata {
+    const message = createBaseTemplateMetadata();
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.annotations = (globalThis.Object.entries(object.annotations ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseTemplateMetadata_LabelsEntry(): TemplateMetadata_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const TemplateMetadata_LabelsEntry: MessageFns<TemplateMetadata_LabelsEntry> = {
+  encode(message: TemplateMetadata_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TemplateMetadata_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTemplateMetadata_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TemplateMetadata_LabelsEntry>): TemplateMetadata_LabelsEntry {
+    return TemplateMetadata_LabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TemplateMetadata_LabelsEntry>): TemplateMetadata_LabelsEntry {
+    const message = createBaseTemplateMetadata_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseTemplateMetadata_AnnotationsEntry(): TemplateMetadata_AnnotationsEntry {
+  return { key: "", value: "" };
+}
+
+export const TemplateMetadata_AnnotationsEntry: MessageFns<TemplateMetadata_AnnotationsEntry> = {
+  encode(message: TemplateMetadata_AnnotationsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TemplateMetadata_AnnotationsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTemplateMetadata_AnnotationsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TemplateMetadata_AnnotationsEntry>): TemplateMetadata_AnnotationsEntry {
+    return TemplateMetadata_AnnotationsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TemplateMetadata_AnnotationsEntry>): TemplateMetadata_AnnotationsEntry {
+    const message = createBaseTemplateMetadata_AnnotationsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseMachineSpec(): MachineSpec {
+  return {
+    resources: undefined,
+    image: undefined,
+    networks: [],
+    volumes: [],
+    devices: [],
+    userData: undefined,
+    nodeSelector: {},
+    affinity: undefined,
+    lifecycle: undefined,
+    cpu: undefined,
+    memory: undefined,
+    machineType: undefined,
+    firmware: undefined,
+    kernel: undefined,
+    console: undefined,
+  };
+}
+
+export const MachineSpec: MessageFns<MachineSpec> = {
+  encode(message: MachineSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.resources !== undefined) {
+      MachineResources.encode(message.resources, writer.uint32(10).fork()).join();
+    }
+    if (message.image !== undefined) {
+      ImageSource.encode(message.image, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.networks) {
+      NetworkAttachment.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.volumes) {
+      Volume.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.devices) {
+      DeviceRequest.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.userData !== undefined) {
+      writer.uint32(50).string(message.userData);
+    }
+    globalThis.Object.entries(message.nodeSelector).forEach(([key, value]: [string, string]) => {
+      MachineSpec_NodeSelectorEntry.encode({ key: key as any, value }, writer.uint32(58).fork()).join();
+    });
+    if (message.affinity !== undefined) {
+      Struct.encode(Struct.wrap(message.affinity), writer.uint32(66).fork()).join();
+    }
+    if (message.lifecycle !== undefined) {
+      Lifecycle.encode(message.lifecycle, writer.uint32(74).fork()).join();
+    }
+    if (message.cpu !== undefined) {
+      CpuSpec.encode(message.cpu, writer.uint32(82).fork()).join();
+    }
+    if (message.memory !== undefined) {
+      MemorySpec.encode(message.memory, writer.uint32(90).fork()).join();
+    }
+    if (message.machineType !== undefined) {
+      writer.uint32(98).string(message.machineType);
+    }
+    if (message.firmware !== undefined) {
+      Firmware.encode(message.firmware, writer.uint32(106).fork()).join();
+    }
+    if (message.kernel !== undefined) {
+      KernelBoot.encode(message.kernel, writer.uint32(114).fork()).join();
+    }
+    if (message.console !== undefined) {
+      ConsoleSpec.encode(message.console, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MachineSpec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMachineSpec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.resources = MachineResources.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.image = ImageSource.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.networks.push(NetworkAttachment.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.volumes.push(Volume.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.devices.push(DeviceRequest.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.userData = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            const entry7 = MachineSpec_NodeSelectorEntry.decode(reader, reader.uint32());
+            if (entry7.value !== undefined) {
+              message.nodeSelector[entry7.key] = entry7.value;
+            }
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.affinity = Struct.unwrap(Struct.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.lifecycle = Lifecycle.decode(reader, reader.uint32());
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.cpu = CpuSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.memory = MemorySpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.machineType = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.firmware = Firmware.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.kernel = KernelBoot.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.console = ConsoleSpec.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MachineSpec>): MachineSpec {
+    return MachineSpec.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MachineSpec>): MachineSpec {
+    const message = createBaseMachineSpec();
+    message.resources = (object.resources !== undefined && object.resources !== null)
+      ? MachineResources.fromPartial(object.resources)
+      : undefined;
+    message.image = (object.image !== undefined && object.image !== null)
+      ? ImageSource.fromPartial(object.image)
+      : undefined;
+    message.networks = object.networks?.map((e) => NetworkAttachment.fromPartial(e)) || [];
+    message.volumes = object.volumes?.map((e) => Volume.fromPartial(e)) || [];
+    message.devices = object.devices?.map((e) => DeviceRequest.fromPartial(e)) || [];
+    message.userData = object.userData ?? undefined;
+    message.nodeSelector = (globalThis.Object.entries(object.nodeSelector ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.affinity = object.affinity ?? undefined;
+    message.lifecycle = (object.lifecycle !== undefined && object.lifecycle !== null)
+      ? Lifecycle.fromPartial(object.lifecycle)
+      : undefined;
     message.cpu = (object.cpu !== undefined && object.cpu !== null) ? CpuSpec.fromPartial(object.cpu) : undefined;
     message.memory = (object.memory !== undefined && object.memory !== null)
       ? MemorySpec.fromPartial(object.memory)
       : undefined;
-    message.boot = (object.boot !== undefined && object.boot !== null) ? BootSpec.fromPartial(object.boot) : undefined;
-    message.disks = object.disks?.map((e) => DiskSpec.fromPartial(e)) || [];
-    message.machineType = object.machineType ?? "";
+    message.machineType = object.machineType ?? undefined;
+    message.firmware = (object.firmware !== undefined && object.firmware !== null)
+      ? Firmware.fromPartial(object.firmware)
+      : undefined;
+    message.kernel = (object.kernel !== undefined && object.kernel !== null)
+      ? KernelBoot.fromPartial(object.kernel)
+      : undefined;
+    message.console = (object.console !== undefined && object.console !== null)
+      ? ConsoleSpec.fromPartial(object.console)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseMachineSpec_NodeSelectorEntry(): MachineSpec_NodeSelectorEntry {
+  return { key: "", value: "" };
+}
+
+export const MachineSpec_NodeSelectorEntry: MessageFns<MachineSpec_NodeSelectorEntry> = {
+  encode(message: MachineSpec_NodeSelectorEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MachineSpec_NodeSelectorEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMachineSpec_NodeSelectorEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MachineSpec_NodeSelectorEntry>): MachineSpec_NodeSelectorEntry {
+    return MachineSpec_NodeSelectorEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MachineSpec_NodeSelectorEntry>): MachineSpec_NodeSelectorEntry {
+    const message = createBaseMachineSpec_NodeSelectorEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseMachineResources(): MachineResources {
+  return { cpu: "", memory: "", disk: undefined };
+}
+
+export const MachineResources: MessageFns<MachineResources> = {
+  encode(message: MachineResources, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cpu !== "") {
+      writer.uint32(10).string(message.cpu);
+    }
+    if (message.memory !== "") {
+      writer.uint32(18).string(message.memory);
+    }
+    if (message.disk !== undefined) {
+      writer.uint32(26).string(message.disk);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MachineResources {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMachineResources();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cpu = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.memory = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.disk = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MachineResources>): MachineResources {
+    return MachineResources.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MachineResources>): MachineResources {
+    const message = createBaseMachineResources();
+    message.cpu = object.cpu ?? "";
+    message.memory = object.memory ?? "";
+    message.disk = object.disk ?? undefined;
+    return message;
+  },
+};
+
+function createBaseImageSource(): ImageSource {
+  return { source: "", digest: undefined, auth: undefined };
+}
+
+export const ImageSource: MessageFns<ImageSource> = {
+  encode(message: ImageSource, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.source !== "") {
+      writer.uint32(10).string(message.source);
+    }
+    if (message.digest !== undefined) {
+      writer.uint32(18).string(message.digest);
+    }
+    if (message.auth !== undefined) {
+      writer.uint32(26).string(message.auth);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageSource {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageSource();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.auth = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ImageSource>): ImageSource {
+    return ImageSource.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageSource>): ImageSource {
+    const message = createBaseImageSource();
+    message.source = object.source ?? "";
+    message.digest = object.digest ?? undefined;
+    message.auth = object.auth ?? undefined;
+    return message;
+  },
+};
+
+function createBaseNetworkAttachment(): NetworkAttachment {
+  return { name: "", type: 0, ipv4: undefined };
+}
+
+export const NetworkAttachment: MessageFns<NetworkAttachment> = {
+  encode(message: NetworkAttachment, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.type !== 0) {
+      writer.uint32(16).int32(message.type);
+    }
+    if (message.ipv4 !== undefined) {
+      Ipv4Spec.encode(message.ipv4, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkAttachment {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkAttachment();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.type = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.ipv4 = Ipv4Spec.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<NetworkAttachment>): NetworkAttachment {
+    return NetworkAttachment.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NetworkAttachment>): NetworkAttachment {
+    const message = createBaseNetworkAttachment();
+    message.name = object.name ?? "";
+    message.type = object.type ?? 0;
+    message.ipv4 = (object.ipv4 !== undefined && object.ipv4 !== null) ? Ipv4Spec.fromPartial(object.ipv4) : undefined;
+    return message;
+  },
+};
+
+function createBaseIpv4Spec(): Ipv4Spec {
+  return { method: 0, address: undefined, gateway: undefined };
+}
+
+export const Ipv4Spec: MessageFns<Ipv4Spec> = {
+  encode(message: Ipv4Spec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.method !== 0) {
+      writer.uint32(8).int32(message.method);
+    }
+    if (message.address !== undefined) {
+      writer.uint32(18).string(message.address);
+    }
+    if (message.gateway !== undefined) {
+      writer.uint32(26).string(message.gateway);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Ipv4Spec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIpv4Spec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.method = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.gateway = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Ipv4Spec>): Ipv4Spec {
+    return Ipv4Spec.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Ipv4Spec>): Ipv4Spec {
+    const message = createBaseIpv4Spec();
+    message.method = object.method ?? 0;
+    message.address = object.address ?? undefined;
+    message.gateway = object.gateway ?? undefined;
+    return message;
+  },
+};
+
+function createBaseVolume(): Volume {
+  return {
+    name: "",
+    size: undefined,
+    storageClass: undefined,
+    accessMode: 0,
+    source: undefined,
+    kind: 0,
+    bus: 0,
+    format: 0,
+    target: undefined,
+    readOnly: undefined,
+    shared: undefined,
+    bootOrder: undefined,
+    cache: 0,
+    io: 0,
+    serial: undefined,
+  };
+}
+
+export const Volume: MessageFns<Volume> = {
+  encode(message: Volume, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.size !== undefined) {
+      writer.uint32(18).string(message.size);
+    }
+    if (message.storageClass !== undefined) {
+      writer.uint32(26).string(message.storageClass);
+    }
+    if (message.accessMode !== 0) {
+      writer.uint32(32).int32(message.accessMode);
+    }
+    if (message.source !== undefined) {
+      VolumeSource.encode(message.source, writer.uint32(42).fork()).join();
+    }
+    if (message.kind !== 0) {
+      writer.uint32(48).int32(message.kind);
+    }
+    if (message.bus !== 0) {
+      writer.uint32(56).int32(message.bus);
+    }
+    if (message.format !== 0) {
+      writer.uint32(64).int32(message.format);
+    }
+    if (message.target !== undefined) {
+      writer.uint32(74).string(message.target);
+    }
+    if (message.readOnly !== undefined) {
+      writer.uint32(80).bool(message.readOnly);
+    }
+    if (message.shared !== undefined) {
+      writer.uint32(88).bool(message.shared);
+    }
+    if (message.bootOrder !== undefined) {
+      writer.uint32(96).uint32(message.bootOrder);
+    }
+    if (message.cache !== 0) {
+      writer.uint32(104).int32(message.cache);
+    }
+    if (message.io !== 0) {
+      writer.uint32(112).int32(message.io);
+    }
+    if (message.serial !== undefined) {
+      writer.uint32(122).string(message.serial);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Volume {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolume();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.size = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.storageClass = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.accessMode = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.source = VolumeSource.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.bus = reader.int32() as any;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.format = reader.int32() as any;
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.target = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.readOnly = reader.bool();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.shared = reader.bool();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.bootOrder = reader.uint32();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.cache = reader.int32() as any;
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.io = reader.int32() as any;
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.serial = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Volume>): Volume {
+    return Volume.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Volume>): Volume {
+    const message = createBaseVolume();
+    message.name = object.name ?? "";
+    message.size = object.size ?? undefined;
+    message.storageClass = object.storageClass ?? undefined;
+    message.accessMode = object.accessMode ?? 0;
+    message.source = (object.source !== undefined && object.source !== null)
+      ? VolumeSource.fromPartial(object.source)
+      : undefined;
+    message.kind = object.kind ?? 0;
+    message.bus = object.bus ?? 0;
+    message.format = object.format ?? 0;
+    message.target = object.target ?? undefined;
+    message.readOnly = object.readOnly ?? undefined;
+    message.shared = object.shared ?? undefined;
+    message.bootOrder = object.bootOrder ?? undefined;
+    message.cache = object.cache ?? 0;
+    message.io = object.io ?? 0;
+    message.serial = object.serial ?? undefined;
+    return message;
+  },
+};
+
+function createBaseVolumeSource(): VolumeSource {
+  return { source: undefined };
+}
+
+export const VolumeSource: MessageFns<VolumeSource> = {
+  encode(message: VolumeSource, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.source?.$case) {
+      case "file":
+        FileSource.encode(message.source.value, writer.uint32(10).fork()).join();
+        break;
+      case "block":
+        BlockSource.encode(message.source.value, writer.uint32(18).fork()).join();
+        break;
+      case "volume":
+        StoredVolumeSource.encode(message.source.value, writer.uint32(26).fork()).join();
+        break;
+      case "image":
+        ImageSource.encode(message.source.value, writer.uint32(34).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VolumeSource {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolumeSource();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.source = { $case: "file", value: FileSource.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.source = { $case: "block", value: BlockSource.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.source = { $case: "volume", value: StoredVolumeSource.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.source = { $case: "image", value: ImageSource.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<VolumeSource>): VolumeSource {
+    return VolumeSource.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VolumeSource>): VolumeSource {
+    const message = createBaseVolumeSource();
+    switch (object.source?.$case) {
+      case "file": {
+        if (object.source?.value !== undefined && object.source?.value !== null) {
+          message.source = { $case: "file", value: FileSource.fromPartial(object.source.value) };
+        }
+        break;
+      }
+      case "block": {
+        if (object.source?.value !== undefined && object.source?.value !== null) {
+          message.source = { $case: "block", value: BlockSource.fromPartial(object.source.value) };
+        }
+        break;
+      }
+      case "volume": {
+        if (object.source?.value !== undefined && object.source?.value !== null) {
+          message.source = { $case: "volume", value: StoredVolumeSource.fromPartial(object.source.value) };
+        }
+        break;
+      }
+      case "image": {
+        if (object.source?.value !== undefined && object.source?.value !== null) {
+          message.source = { $case: "image", value: ImageSource.fromPartial(object.source.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseFileSource(): FileSource {
+  return { path: "" };
+}
+
+export const FileSource: MessageFns<FileSource> = {
+  encode(message: FileSource, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FileSource {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFileSource();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FileSource>): FileSource {
+    return FileSource.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FileSource>): FileSource {
+    const message = createBaseFileSource();
+    message.path = object.path ?? "";
+    return message;
+  },
+};
+
+function createBaseBlockSource(): BlockSource {
+  return { path: "" };
+}
+
+export const BlockSource: MessageFns<BlockSource> = {
+  encode(message: BlockSource, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BlockSource {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBlockSource();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<BlockSource>): BlockSource {
+    return BlockSource.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BlockSource>): BlockSource {
+    const message = createBaseBlockSource();
+    message.path = object.path ?? "";
+    return message;
+  },
+};
+
+function createBaseStoredVolumeSource(): StoredVolumeSource {
+  return { name: "" };
+}
+
+export const StoredVolumeSource: MessageFns<StoredVolumeSource> = {
+  encode(message: StoredVolumeSource, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StoredVolumeSource {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStoredVolumeSource();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<StoredVolumeSource>): StoredVolumeSource {
+    return StoredVolumeSource.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StoredVolumeSource>): StoredVolumeSource {
+    const message = createBaseStoredVolumeSource();
+    message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseDeviceRequest(): DeviceRequest {
+  return { type: "", vendor: undefined, model: undefined, count: undefined };
+}
+
+export const DeviceRequest: MessageFns<DeviceRequest> = {
+  encode(message: DeviceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.type !== "") {
+      writer.uint32(10).string(message.type);
+    }
+    if (message.vendor !== undefined) {
+      writer.uint32(18).string(message.vendor);
+    }
+    if (message.model !== undefined) {
+      writer.uint32(26).string(message.model);
+    }
+    if (message.count !== undefined) {
+      writer.uint32(32).uint32(message.count);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeviceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeviceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.type = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.vendor = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DeviceRequest>): DeviceRequest {
+    return DeviceRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DeviceRequest>): DeviceRequest {
+    const message = createBaseDeviceRequest();
+    message.type = object.type ?? "";
+    message.vendor = object.vendor ?? undefined;
+    message.model = object.model ?? undefined;
+    message.count = object.count ?? undefined;
+    return message;
+  },
+};
+
+function createBaseLifecycle(): Lifecycle {
+  return { preStart: undefined, preStop: undefined };
+}
+
+export const Lifecycle: MessageFns<Lifecycle> = {
+  encode(message: Lifecycle, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.preStart !== undefined) {
+      LifecycleHook.encode(message.preStart, writer.uint32(10).fork()).join();
+    }
+    if (message.preStop !== undefined) {
+      LifecycleHook.encode(message.preStop, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Lifecycle {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLifecycle();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.preStart = LifecycleHook.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.preStop = LifecycleHook.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Lifecycle>): Lifecycle {
+    return Lifecycle.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Lifecycle>): Lifecycle {
+    const message = createBaseLifecycle();
+    message.preStart = (object.preStart !== undefined && object.preStart !== null)
+      ? LifecycleHook.fromPartial(object.preStart)
+      : undefined;
+    message.preStop = (object.preStop !== undefined && object.preStop !== null)
+      ? LifecycleHook.fromPartial(object.preStop)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseLifecycleHook(): LifecycleHook {
+  return { exec: undefined };
+}
+
+export const LifecycleHook: MessageFns<LifecycleHook> = {
+  encode(message: LifecycleHook, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.exec !== undefined) {
+      ExecHook.encode(message.exec, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LifecycleHook {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLifecycleHook();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.exec = ExecHook.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<LifecycleHook>): LifecycleHook {
+    return LifecycleHook.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LifecycleHook>): LifecycleHook {
+    const message = createBaseLifecycleHook();
+    message.exec = (object.exec !== undefined && object.exec !== null) ? ExecHook.fromPartial(object.exec) : undefined;
+    return message;
+  },
+};
+
+function createBaseExecHook(): ExecHook {
+  return { command: [], timeoutSeconds: undefined };
+}
+
+export const ExecHook: MessageFns<ExecHook> = {
+  encode(message: ExecHook, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.command) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.timeoutSeconds !== undefined) {
+      writer.uint32(16).uint32(message.timeoutSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExecHook {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExecHook();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.command.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.timeoutSeconds = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ExecHook>): ExecHook {
+    return ExecHook.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExecHook>): ExecHook {
+    const message = createBaseExecHook();
+    message.command = object.command?.map((e) => e) || [];
+    message.timeoutSeconds = object.timeoutSeconds ?? undefined;
     return message;
   },
 };
 
 function createBaseCpuSpec(): CpuSpec {
-  return { vcpus: 0, model: "" };
+  return { model: undefined, topology: undefined, features: [], dedicated: undefined };
 }
 
 export const CpuSpec: MessageFns<CpuSpec> = {
   encode(message: CpuSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.vcpus !== 0) {
-      writer.uint32(8).uint32(message.vcpus);
+    if (message.model !== undefined) {
+      writer.uint32(10).string(message.model);
     }
-    if (message.model !== "") {
-      writer.uint32(18).string(message.model);
+    if (message.topology !== undefined) {
+      CpuTopology.encode(message.topology, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.features) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.dedicated !== undefined) {
+      writer.uint32(32).bool(message.dedicated);
     }
     return writer;
   },
@@ -686,11 +3092,11 @@ export const CpuSpec: MessageFns<CpuSpec> = {
         const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
-            if (tag !== 8) {
+            if (tag !== 10) {
               break;
             }
 
-            message.vcpus = reader.uint32();
+            message.model = reader.string();
             continue;
           }
           case 2: {
@@ -698,7 +3104,23 @@ export const CpuSpec: MessageFns<CpuSpec> = {
               break;
             }
 
-            message.model = reader.string();
+            message.topology = CpuTopology.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.features.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.dedicated = reader.bool();
             continue;
           }
         }
@@ -718,23 +3140,103 @@ export const CpuSpec: MessageFns<CpuSpec> = {
   },
   fromPartial(object: DeepPartial<CpuSpec>): CpuSpec {
     const message = createBaseCpuSpec();
-    message.vcpus = object.vcpus ?? 0;
-    message.model = object.model ?? "";
+    message.model = object.model ?? undefined;
+    message.topology = (object.topology !== undefined && object.topology !== null)
+      ? CpuTopology.fromPartial(object.topology)
+      : undefined;
+    message.features = object.features?.map((e) => e) || [];
+    message.dedicated = object.dedicated ?? undefined;
+    return message;
+  },
+};
+
+function createBaseCpuTopology(): CpuTopology {
+  return { sockets: 0, cores: 0, threads: 0 };
+}
+
+export const CpuTopology: MessageFns<CpuTopology> = {
+  encode(message: CpuTopology, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sockets !== 0) {
+      writer.uint32(8).uint32(message.sockets);
+    }
+    if (message.cores !== 0) {
+      writer.uint32(16).uint32(message.cores);
+    }
+    if (message.threads !== 0) {
+      writer.uint32(24).uint32(message.threads);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CpuTopology {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCpuTopology();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sockets = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.cores = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.threads = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CpuTopology>): CpuTopology {
+    return CpuTopology.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CpuTopology>): CpuTopology {
+    const message = createBaseCpuTopology();
+    message.sockets = object.sockets ?? 0;
+    message.cores = object.cores ?? 0;
+    message.threads = object.threads ?? 0;
     return message;
   },
 };
 
 function createBaseMemorySpec(): MemorySpec {
-  return { sizeBytes: 0n };
+  return { hugepages: undefined };
 }
 
 export const MemorySpec: MessageFns<MemorySpec> = {
   encode(message: MemorySpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.sizeBytes !== 0n) {
-      if (BigInt.asUintN(64, message.sizeBytes) !== message.sizeBytes) {
-        throw new globalThis.Error("value provided for field message.sizeBytes of type uint64 too large");
-      }
-      writer.uint32(8).uint64(message.sizeBytes);
+    if (message.hugepages !== undefined) {
+      writer.uint32(10).string(message.hugepages);
     }
     return writer;
   },
@@ -753,11 +3255,11 @@ export const MemorySpec: MessageFns<MemorySpec> = {
         const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
-            if (tag !== 8) {
+            if (tag !== 10) {
               break;
             }
 
-            message.sizeBytes = reader.uint64() as bigint;
+            message.hugepages = reader.string();
             continue;
           }
         }
@@ -777,29 +3279,33 @@ export const MemorySpec: MessageFns<MemorySpec> = {
   },
   fromPartial(object: DeepPartial<MemorySpec>): MemorySpec {
     const message = createBaseMemorySpec();
-    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
+    message.hugepages = object.hugepages ?? undefined;
     return message;
   },
 };
 
-function createBaseBootSpec(): BootSpec {
-  return { method: undefined };
+function createBaseFirmware(): Firmware {
+  return { type: 0, secureBoot: undefined, tpm: undefined, nvram: 0 };
 }
 
-export const BootSpec: MessageFns<BootSpec> = {
-  encode(message: BootSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    switch (message.method?.$case) {
-      case "firmware":
-        writer.uint32(8).int32(message.method.value);
-        break;
-      case "kernel":
-        KernelBoot.encode(message.method.value, writer.uint32(18).fork()).join();
-        break;
+export const Firmware: MessageFns<Firmware> = {
+  encode(message: Firmware, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.type !== 0) {
+      writer.uint32(8).int32(message.type);
+    }
+    if (message.secureBoot !== undefined) {
+      writer.uint32(16).bool(message.secureBoot);
+    }
+    if (message.tpm !== undefined) {
+      Tpm.encode(message.tpm, writer.uint32(26).fork()).join();
+    }
+    if (message.nvram !== 0) {
+      writer.uint32(32).int32(message.nvram);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): BootSpec {
+  decode(input: BinaryReader | Uint8Array, length?: number): Firmware {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -808,7 +3314,7 @@ export const BootSpec: MessageFns<BootSpec> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseBootSpec();
+      const message = createBaseFirmware();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -817,15 +3323,31 @@ export const BootSpec: MessageFns<BootSpec> = {
               break;
             }
 
-            message.method = { $case: "firmware", value: reader.int32() as any };
+            message.type = reader.int32() as any;
             continue;
           }
           case 2: {
-            if (tag !== 18) {
+            if (tag !== 16) {
               break;
             }
 
-            message.method = { $case: "kernel", value: KernelBoot.decode(reader, reader.uint32()) };
+            message.secureBoot = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.tpm = Tpm.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.nvram = reader.int32() as any;
             continue;
           }
         }
@@ -840,42 +3362,87 @@ export const BootSpec: MessageFns<BootSpec> = {
     }
   },
 
-  create(base?: DeepPartial<BootSpec>): BootSpec {
-    return BootSpec.fromPartial(base ?? {});
+  create(base?: DeepPartial<Firmware>): Firmware {
+    return Firmware.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<BootSpec>): BootSpec {
-    const message = createBaseBootSpec();
-    switch (object.method?.$case) {
-      case "firmware": {
-        if (object.method?.value !== undefined && object.method?.value !== null) {
-          message.method = { $case: "firmware", value: object.method.value };
-        }
-        break;
-      }
-      case "kernel": {
-        if (object.method?.value !== undefined && object.method?.value !== null) {
-          message.method = { $case: "kernel", value: KernelBoot.fromPartial(object.method.value) };
-        }
-        break;
-      }
+  fromPartial(object: DeepPartial<Firmware>): Firmware {
+    const message = createBaseFirmware();
+    message.type = object.type ?? 0;
+    message.secureBoot = object.secureBoot ?? undefined;
+    message.tpm = (object.tpm !== undefined && object.tpm !== null) ? Tpm.fromPartial(object.tpm) : undefined;
+    message.nvram = object.nvram ?? 0;
+    return message;
+  },
+};
+
+function createBaseTpm(): Tpm {
+  return { version: "" };
+}
+
+export const Tpm: MessageFns<Tpm> = {
+  encode(message: Tpm, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.version !== "") {
+      writer.uint32(10).string(message.version);
     }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Tpm {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTpm();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Tpm>): Tpm {
+    return Tpm.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Tpm>): Tpm {
+    const message = createBaseTpm();
+    message.version = object.version ?? "";
     return message;
   },
 };
 
 function createBaseKernelBoot(): KernelBoot {
-  return { kernelPath: "", initrdPath: "", commandLine: "" };
+  return { path: "", initrd: undefined, commandLine: undefined };
 }
 
 export const KernelBoot: MessageFns<KernelBoot> = {
   encode(message: KernelBoot, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.kernelPath !== "") {
-      writer.uint32(10).string(message.kernelPath);
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
     }
-    if (message.initrdPath !== "") {
-      writer.uint32(18).string(message.initrdPath);
+    if (message.initrd !== undefined) {
+      writer.uint32(18).string(message.initrd);
     }
-    if (message.commandLine !== "") {
+    if (message.commandLine !== undefined) {
       writer.uint32(26).string(message.commandLine);
     }
     return writer;
@@ -899,7 +3466,7 @@ export const KernelBoot: MessageFns<KernelBoot> = {
               break;
             }
 
-            message.kernelPath = reader.string();
+            message.path = reader.string();
             continue;
           }
           case 2: {
@@ -907,7 +3474,7 @@ export const KernelBoot: MessageFns<KernelBoot> = {
               break;
             }
 
-            message.initrdPath = reader.string();
+            message.initrd = reader.string();
             continue;
           }
           case 3: {
@@ -935,50 +3502,26 @@ export const KernelBoot: MessageFns<KernelBoot> = {
   },
   fromPartial(object: DeepPartial<KernelBoot>): KernelBoot {
     const message = createBaseKernelBoot();
-    message.kernelPath = object.kernelPath ?? "";
-    message.initrdPath = object.initrdPath ?? "";
-    message.commandLine = object.commandLine ?? "";
+    message.path = object.path ?? "";
+    message.initrd = object.initrd ?? undefined;
+    message.commandLine = object.commandLine ?? undefined;
     return message;
   },
 };
 
-function createBaseDiskSpec(): DiskSpec {
-  return { name: "", target: "", bus: 0, format: 0, path: "", readOnly: false, shared: false, bootOrder: 0, cache: 0 };
+function createBaseConsoleSpec(): ConsoleSpec {
+  return { log: undefined };
 }
 
-export const DiskSpec: MessageFns<DiskSpec> = {
-  encode(message: DiskSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.name !== "") {
-      writer.uint32(10).string(message.name);
-    }
-    if (message.target !== "") {
-      writer.uint32(18).string(message.target);
-    }
-    if (message.bus !== 0) {
-      writer.uint32(24).int32(message.bus);
-    }
-    if (message.format !== 0) {
-      writer.uint32(32).int32(message.format);
-    }
-    if (message.path !== "") {
-      writer.uint32(42).string(message.path);
-    }
-    if (message.readOnly !== false) {
-      writer.uint32(48).bool(message.readOnly);
-    }
-    if (message.shared !== false) {
-      writer.uint32(56).bool(message.shared);
-    }
-    if (message.bootOrder !== 0) {
-      writer.uint32(64).uint32(message.bootOrder);
-    }
-    if (message.cache !== 0) {
-      writer.uint32(72).int32(message.cache);
+export const ConsoleSpec: MessageFns<ConsoleSpec> = {
+  encode(message: ConsoleSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.log !== undefined) {
+      writer.uint32(8).bool(message.log);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): DiskSpec {
+  decode(input: BinaryReader | Uint8Array, length?: number): ConsoleSpec {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -987,80 +3530,16 @@ export const DiskSpec: MessageFns<DiskSpec> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseDiskSpec();
+      const message = createBaseConsoleSpec();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
-            if (tag !== 10) {
+            if (tag !== 8) {
               break;
             }
 
-            message.name = reader.string();
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.target = reader.string();
-            continue;
-          }
-          case 3: {
-            if (tag !== 24) {
-              break;
-            }
-
-            message.bus = reader.int32() as any;
-            continue;
-          }
-          case 4: {
-            if (tag !== 32) {
-              break;
-            }
-
-            message.format = reader.int32() as any;
-            continue;
-          }
-          case 5: {
-            if (tag !== 42) {
-              break;
-            }
-
-            message.path = reader.string();
-            continue;
-          }
-          case 6: {
-            if (tag !== 48) {
-              break;
-            }
-
-            message.readOnly = reader.bool();
-            continue;
-          }
-          case 7: {
-            if (tag !== 56) {
-              break;
-            }
-
-            message.shared = reader.bool();
-            continue;
-          }
-          case 8: {
-            if (tag !== 64) {
-              break;
-            }
-
-            message.bootOrder = reader.uint32();
-            continue;
-          }
-          case 9: {
-            if (tag !== 72) {
-              break;
-            }
-
-            message.cache = reader.int32() as any;
+            message.log = reader.bool();
             continue;
           }
         }
@@ -1075,20 +3554,294 @@ export const DiskSpec: MessageFns<DiskSpec> = {
     }
   },
 
-  create(base?: DeepPartial<DiskSpec>): DiskSpec {
-    return DiskSpec.fromPartial(base ?? {});
+  create(base?: DeepPartial<ConsoleSpec>): ConsoleSpec {
+    return ConsoleSpec.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<DiskSpec>): DiskSpec {
-    const message = createBaseDiskSpec();
-    message.name = object.name ?? "";
-    message.target = object.target ?? "";
-    message.bus = object.bus ?? 0;
-    message.format = object.format ?? 0;
-    message.path = object.path ?? "";
-    message.readOnly = object.readOnly ?? false;
-    message.shared = object.shared ?? false;
-    message.bootOrder = object.bootOrder ?? 0;
-    message.cache = object.cache ?? 0;
+  fromPartial(object: DeepPartial<ConsoleSpec>): ConsoleSpec {
+    const message = createBaseConsoleSpec();
+    message.log = object.log ?? undefined;
+    return message;
+  },
+};
+
+function createBaseMigrationPolicy(): MigrationPolicy {
+  return { allowLiveMigration: undefined, compression: undefined, encrypted: undefined, bandwidth: undefined };
+}
+
+export const MigrationPolicy: MessageFns<MigrationPolicy> = {
+  encode(message: MigrationPolicy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.allowLiveMigration !== undefined) {
+      writer.uint32(8).bool(message.allowLiveMigration);
+    }
+    if (message.compression !== undefined) {
+      writer.uint32(16).bool(message.compression);
+    }
+    if (message.encrypted !== undefined) {
+      writer.uint32(24).bool(message.encrypted);
+    }
+    if (message.bandwidth !== undefined) {
+      writer.uint32(34).string(message.bandwidth);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MigrationPolicy {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMigrationPolicy();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.allowLiveMigration = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.compression = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.encrypted = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.bandwidth = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MigrationPolicy>): MigrationPolicy {
+    return MigrationPolicy.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MigrationPolicy>): MigrationPolicy {
+    const message = createBaseMigrationPolicy();
+    message.allowLiveMigration = object.allowLiveMigration ?? undefined;
+    message.compression = object.compression ?? undefined;
+    message.encrypted = object.encrypted ?? undefined;
+    message.bandwidth = object.bandwidth ?? undefined;
+    return message;
+  },
+};
+
+function createBaseSnapshotPolicy(): SnapshotPolicy {
+  return { schedule: "", retention: undefined };
+}
+
+export const SnapshotPolicy: MessageFns<SnapshotPolicy> = {
+  encode(message: SnapshotPolicy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.schedule !== "") {
+      writer.uint32(10).string(message.schedule);
+    }
+    if (message.retention !== undefined) {
+      writer.uint32(16).uint32(message.retention);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SnapshotPolicy {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSnapshotPolicy();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.schedule = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.retention = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SnapshotPolicy>): SnapshotPolicy {
+    return SnapshotPolicy.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SnapshotPolicy>): SnapshotPolicy {
+    const message = createBaseSnapshotPolicy();
+    message.schedule = object.schedule ?? "";
+    message.retention = object.retention ?? undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateStrategy(): UpdateStrategy {
+  return { type: 0, rollingUpdate: undefined };
+}
+
+export const UpdateStrategy: MessageFns<UpdateStrategy> = {
+  encode(message: UpdateStrategy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.type !== 0) {
+      writer.uint32(8).int32(message.type);
+    }
+    if (message.rollingUpdate !== undefined) {
+      RollingUpdate.encode(message.rollingUpdate, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateStrategy {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateStrategy();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.type = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.rollingUpdate = RollingUpdate.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<UpdateStrategy>): UpdateStrategy {
+    return UpdateStrategy.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateStrategy>): UpdateStrategy {
+    const message = createBaseUpdateStrategy();
+    message.type = object.type ?? 0;
+    message.rollingUpdate = (object.rollingUpdate !== undefined && object.rollingUpdate !== null)
+      ? RollingUpdate.fromPartial(object.rollingUpdate)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRollingUpdate(): RollingUpdate {
+  return { maxUnavailable: undefined };
+}
+
+export const RollingUpdate: MessageFns<RollingUpdate> = {
+  encode(message: RollingUpdate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.maxUnavailable !== undefined) {
+      writer.uint32(10).string(message.maxUnavailable);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RollingUpdate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRollingUpdate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.maxUnavailable = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RollingUpdate>): RollingUpdate {
+    return RollingUpdate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RollingUpdate>): RollingUpdate {
+    const message = createBaseRollingUpdate();
+    message.maxUnavailable = object.maxUnavailable ?? undefined;
     return message;
   },
 };
@@ -1098,13 +3851,18 @@ function createBaseVirtualMachineStatus(): VirtualMachineStatus {
     phase: 0,
     reason: "",
     message: "",
+    nodeName: "",
+    ipAddresses: [],
+    resources: undefined,
     conditions: [],
+    migration: undefined,
     observedGeneration: 0n,
+    pendingFields: [],
     ownershipEpoch: 0n,
     accelerator: "",
     machineType: "",
     statistics: undefined,
-    migrationId: "",
+    volumes: [],
     origin: undefined,
   };
 }
@@ -1120,35 +3878,50 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
     if (message.message !== "") {
       writer.uint32(26).string(message.message);
     }
+    if (message.nodeName !== "") {
+      writer.uint32(34).string(message.nodeName);
+    }
+    for (const v of message.ipAddresses) {
+      writer.uint32(42).string(v!);
+    }
+    if (message.resources !== undefined) {
+      UsageStatus.encode(message.resources, writer.uint32(50).fork()).join();
+    }
     for (const v of message.conditions) {
-      Condition.encode(v!, writer.uint32(34).fork()).join();
+      Condition.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.migration !== undefined) {
+      MigrationSummary.encode(message.migration, writer.uint32(66).fork()).join();
     }
     if (message.observedGeneration !== 0n) {
       if (BigInt.asIntN(64, message.observedGeneration) !== message.observedGeneration) {
         throw new globalThis.Error("value provided for field message.observedGeneration of type int64 too large");
       }
-      writer.uint32(40).int64(message.observedGeneration);
+      writer.uint32(72).int64(message.observedGeneration);
+    }
+    for (const v of message.pendingFields) {
+      writer.uint32(82).string(v!);
     }
     if (message.ownershipEpoch !== 0n) {
       if (BigInt.asUintN(64, message.ownershipEpoch) !== message.ownershipEpoch) {
         throw new globalThis.Error("value provided for field message.ownershipEpoch of type uint64 too large");
       }
-      writer.uint32(48).uint64(message.ownershipEpoch);
+      writer.uint32(88).uint64(message.ownershipEpoch);
     }
     if (message.accelerator !== "") {
-      writer.uint32(58).string(message.accelerator);
+      writer.uint32(98).string(message.accelerator);
     }
     if (message.machineType !== "") {
-      writer.uint32(66).string(message.machineType);
+      writer.uint32(106).string(message.machineType);
     }
     if (message.statistics !== undefined) {
-      VirtualMachineStatistics.encode(message.statistics, writer.uint32(74).fork()).join();
+      VirtualMachineStatistics.encode(message.statistics, writer.uint32(114).fork()).join();
     }
-    if (message.migrationId !== "") {
-      writer.uint32(82).string(message.migrationId);
+    for (const v of message.volumes) {
+      VolumeStatus.encode(v!, writer.uint32(122).fork()).join();
     }
     if (message.origin !== undefined) {
-      ReportOrigin.encode(message.origin, writer.uint32(90).fork()).join();
+      ReportOrigin.encode(message.origin, writer.uint32(130).fork()).join();
     }
     return writer;
   },
@@ -1195,23 +3968,23 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
               break;
             }
 
-            message.conditions.push(Condition.decode(reader, reader.uint32()));
+            message.nodeName = reader.string();
             continue;
           }
           case 5: {
-            if (tag !== 40) {
+            if (tag !== 42) {
               break;
             }
 
-            message.observedGeneration = reader.int64() as bigint;
+            message.ipAddresses.push(reader.string());
             continue;
           }
           case 6: {
-            if (tag !== 48) {
+            if (tag !== 50) {
               break;
             }
 
-            message.ownershipEpoch = reader.uint64() as bigint;
+            message.resources = UsageStatus.decode(reader, reader.uint32());
             continue;
           }
           case 7: {
@@ -1219,7 +3992,7 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
               break;
             }
 
-            message.accelerator = reader.string();
+            message.conditions.push(Condition.decode(reader, reader.uint32()));
             continue;
           }
           case 8: {
@@ -1227,15 +4000,15 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
               break;
             }
 
-            message.machineType = reader.string();
+            message.migration = MigrationSummary.decode(reader, reader.uint32());
             continue;
           }
           case 9: {
-            if (tag !== 74) {
+            if (tag !== 72) {
               break;
             }
 
-            message.statistics = VirtualMachineStatistics.decode(reader, reader.uint32());
+            message.observedGeneration = reader.int64() as bigint;
             continue;
           }
           case 10: {
@@ -1243,11 +4016,51 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
               break;
             }
 
-            message.migrationId = reader.string();
+            message.pendingFields.push(reader.string());
             continue;
           }
           case 11: {
-            if (tag !== 90) {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.ownershipEpoch = reader.uint64() as bigint;
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.accelerator = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.machineType = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.statistics = VirtualMachineStatistics.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.volumes.push(VolumeStatus.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
               break;
             }
 
@@ -1274,10 +4087,19 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
     message.phase = object.phase ?? 0;
     message.reason = object.reason ?? "";
     message.message = object.message ?? "";
+    message.nodeName = object.nodeName ?? "";
+    message.ipAddresses = object.ipAddresses?.map((e) => e) || [];
+    message.resources = (object.resources !== undefined && object.resources !== null)
+      ? UsageStatus.fromPartial(object.resources)
+      : undefined;
     message.conditions = object.conditions?.map((e) => Condition.fromPartial(e)) || [];
+    message.migration = (object.migration !== undefined && object.migration !== null)
+      ? MigrationSummary.fromPartial(object.migration)
+      : undefined;
     message.observedGeneration = (object.observedGeneration !== undefined && object.observedGeneration !== null)
       ? BigInt(object.observedGeneration)
       : 0n;
+    message.pendingFields = object.pendingFields?.map((e) => e) || [];
     message.ownershipEpoch = (object.ownershipEpoch !== undefined && object.ownershipEpoch !== null)
       ? BigInt(object.ownershipEpoch)
       : 0n;
@@ -1286,10 +4108,330 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
     message.statistics = (object.statistics !== undefined && object.statistics !== null)
       ? VirtualMachineStatistics.fromPartial(object.statistics)
       : undefined;
-    message.migrationId = object.migrationId ?? "";
+    message.volumes = object.volumes?.map((e) => VolumeStatus.fromPartial(e)) || [];
     message.origin = (object.origin !== undefined && object.origin !== null)
       ? ReportOrigin.fromPartial(object.origin)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseUsageStatus(): UsageStatus {
+  return { cpu: undefined, memory: undefined };
+}
+
+export const UsageStatus: MessageFns<UsageStatus> = {
+  encode(message: UsageStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cpu !== undefined) {
+      Usage.encode(message.cpu, writer.uint32(10).fork()).join();
+    }
+    if (message.memory !== undefined) {
+      Usage.encode(message.memory, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UsageStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUsageStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cpu = Usage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.memory = Usage.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<UsageStatus>): UsageStatus {
+    return UsageStatus.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UsageStatus>): UsageStatus {
+    const message = createBaseUsageStatus();
+    message.cpu = (object.cpu !== undefined && object.cpu !== null) ? Usage.fromPartial(object.cpu) : undefined;
+    message.memory = (object.memory !== undefined && object.memory !== null)
+      ? Usage.fromPartial(object.memory)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseUsage(): Usage {
+  return { used: "", available: "" };
+}
+
+export const Usage: MessageFns<Usage> = {
+  encode(message: Usage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.used !== "") {
+      writer.uint32(10).string(message.used);
+    }
+    if (message.available !== "") {
+      writer.uint32(18).string(message.available);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Usage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.used = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.available = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Usage>): Usage {
+    return Usage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Usage>): Usage {
+    const message = createBaseUsage();
+    message.used = object.used ?? "";
+    message.available = object.available ?? "";
+    return message;
+  },
+};
+
+function createBaseMigrationSummary(): MigrationSummary {
+  return { id: "", targetNode: "", startTime: undefined, progress: 0 };
+}
+
+export const MigrationSummary: MessageFns<MigrationSummary> = {
+  encode(message: MigrationSummary, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.targetNode !== "") {
+      writer.uint32(18).string(message.targetNode);
+    }
+    if (message.startTime !== undefined) {
+      Timestamp.encode(message.startTime, writer.uint32(26).fork()).join();
+    }
+    if (message.progress !== 0) {
+      writer.uint32(32).uint32(message.progress);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MigrationSummary {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMigrationSummary();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.targetNode = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.startTime = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.progress = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MigrationSummary>): MigrationSummary {
+    return MigrationSummary.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MigrationSummary>): MigrationSummary {
+    const message = createBaseMigrationSummary();
+    message.id = object.id ?? "";
+    message.targetNode = object.targetNode ?? "";
+    message.startTime = (object.startTime !== undefined && object.startTime !== null)
+      ? Timestamp.fromPartial(object.startTime)
+      : undefined;
+    message.progress = object.progress ?? 0;
+    return message;
+  },
+};
+
+function createBaseVolumeStatus(): VolumeStatus {
+  return { name: "", target: "", path: "", format: "" };
+}
+
+export const VolumeStatus: MessageFns<VolumeStatus> = {
+  encode(message: VolumeStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.target !== "") {
+      writer.uint32(18).string(message.target);
+    }
+    if (message.path !== "") {
+      writer.uint32(26).string(message.path);
+    }
+    if (message.format !== "") {
+      writer.uint32(34).string(message.format);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VolumeStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolumeStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.target = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.format = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<VolumeStatus>): VolumeStatus {
+    return VolumeStatus.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VolumeStatus>): VolumeStatus {
+    const message = createBaseVolumeStatus();
+    message.name = object.name ?? "";
+    message.target = object.target ?? "";
+    message.path = object.path ?? "";
+    message.format = object.format ?? "";
     return message;
   },
 };
@@ -1489,7 +4631,7 @@ export const VirtualMachineStatistics: MessageFns<VirtualMachineStatistics> = {
 };
 
 function createBaseCreateVirtualMachineRequest(): CreateVirtualMachineRequest {
-  return { virtualMachine: undefined, dryRun: false };
+  return { virtualMachine: undefined, dryRun: false, reservationId: "" };
 }
 
 export const CreateVirtualMachineRequest: MessageFns<CreateVirtualMachineRequest> = {
@@ -1499,6 +4641,9 @@ export const CreateVirtualMachineRequest: MessageFns<CreateVirtualMachineRequest
     }
     if (message.dryRun !== false) {
       writer.uint32(16).bool(message.dryRun);
+    }
+    if (message.reservationId !== "") {
+      writer.uint32(26).string(message.reservationId);
     }
     return writer;
   },
@@ -1532,6 +4677,14 @@ export const CreateVirtualMachineRequest: MessageFns<CreateVirtualMachineRequest
             message.dryRun = reader.bool();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reservationId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1553,18 +4706,22 @@ export const CreateVirtualMachineRequest: MessageFns<CreateVirtualMachineRequest
       ? VirtualMachine.fromPartial(object.virtualMachine)
       : undefined;
     message.dryRun = object.dryRun ?? false;
+    message.reservationId = object.reservationId ?? "";
     return message;
   },
 };
 
 function createBaseCreateVirtualMachineResponse(): CreateVirtualMachineResponse {
-  return { virtualMachine: undefined };
+  return { virtualMachine: undefined, warnings: [] };
 }
 
 export const CreateVirtualMachineResponse: MessageFns<CreateVirtualMachineResponse> = {
   encode(message: CreateVirtualMachineResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.virtualMachine !== undefined) {
       VirtualMachine.encode(message.virtualMachine, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.warnings) {
+      writer.uint32(18).string(v!);
     }
     return writer;
   },
@@ -1590,6 +4747,14 @@ export const CreateVirtualMachineResponse: MessageFns<CreateVirtualMachineRespon
             message.virtualMachine = VirtualMachine.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.warnings.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1610,6 +4775,289 @@ export const CreateVirtualMachineResponse: MessageFns<CreateVirtualMachineRespon
     message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
       ? VirtualMachine.fromPartial(object.virtualMachine)
       : undefined;
+    message.warnings = object.warnings?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseApplyVirtualMachineRequest(): ApplyVirtualMachineRequest {
+  return { virtualMachine: undefined, updateMask: undefined, generation: undefined, dryRun: false };
+}
+
+export const ApplyVirtualMachineRequest: MessageFns<ApplyVirtualMachineRequest> = {
+  encode(message: ApplyVirtualMachineRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.virtualMachine !== undefined) {
+      VirtualMachine.encode(message.virtualMachine, writer.uint32(10).fork()).join();
+    }
+    if (message.updateMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    if (message.generation !== undefined) {
+      if (BigInt.asIntN(64, message.generation) !== message.generation) {
+        throw new globalThis.Error("value provided for field message.generation of type int64 too large");
+      }
+      writer.uint32(24).int64(message.generation);
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(32).bool(message.dryRun);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ApplyVirtualMachineRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseApplyVirtualMachineRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.virtualMachine = VirtualMachine.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.generation = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ApplyVirtualMachineRequest>): ApplyVirtualMachineRequest {
+    return ApplyVirtualMachineRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ApplyVirtualMachineRequest>): ApplyVirtualMachineRequest {
+    const message = createBaseApplyVirtualMachineRequest();
+    message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
+      ? VirtualMachine.fromPartial(object.virtualMachine)
+      : undefined;
+    message.updateMask = object.updateMask ?? undefined;
+    message.generation = (object.generation !== undefined && object.generation !== null)
+      ? BigInt(object.generation)
+      : undefined;
+    message.dryRun = object.dryRun ?? false;
+    return message;
+  },
+};
+
+function createBaseApplyVirtualMachineResponse(): ApplyVirtualMachineResponse {
+  return { virtualMachine: undefined, outcome: 0, changes: [], warnings: [] };
+}
+
+export const ApplyVirtualMachineResponse: MessageFns<ApplyVirtualMachineResponse> = {
+  encode(message: ApplyVirtualMachineResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.virtualMachine !== undefined) {
+      VirtualMachine.encode(message.virtualMachine, writer.uint32(10).fork()).join();
+    }
+    if (message.outcome !== 0) {
+      writer.uint32(16).int32(message.outcome);
+    }
+    for (const v of message.changes) {
+      FieldChange.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.warnings) {
+      writer.uint32(34).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ApplyVirtualMachineResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseApplyVirtualMachineResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.virtualMachine = VirtualMachine.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.outcome = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.changes.push(FieldChange.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.warnings.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ApplyVirtualMachineResponse>): ApplyVirtualMachineResponse {
+    return ApplyVirtualMachineResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ApplyVirtualMachineResponse>): ApplyVirtualMachineResponse {
+    const message = createBaseApplyVirtualMachineResponse();
+    message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
+      ? VirtualMachine.fromPartial(object.virtualMachine)
+      : undefined;
+    message.outcome = object.outcome ?? 0;
+    message.changes = object.changes?.map((e) => FieldChange.fromPartial(e)) || [];
+    message.warnings = object.warnings?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseFieldChange(): FieldChange {
+  return { field: "", before: "", after: "", effect: 0 };
+}
+
+export const FieldChange: MessageFns<FieldChange> = {
+  encode(message: FieldChange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.field !== "") {
+      writer.uint32(10).string(message.field);
+    }
+    if (message.before !== "") {
+      writer.uint32(18).string(message.before);
+    }
+    if (message.after !== "") {
+      writer.uint32(26).string(message.after);
+    }
+    if (message.effect !== 0) {
+      writer.uint32(32).int32(message.effect);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FieldChange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFieldChange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.field = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.before = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.after = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.effect = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FieldChange>): FieldChange {
+    return FieldChange.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FieldChange>): FieldChange {
+    const message = createBaseFieldChange();
+    message.field = object.field ?? "";
+    message.before = object.before ?? "";
+    message.after = object.after ?? "";
+    message.effect = object.effect ?? 0;
     return message;
   },
 };
@@ -1729,7 +5177,7 @@ export const GetVirtualMachineResponse: MessageFns<GetVirtualMachineResponse> = 
 };
 
 function createBaseListVirtualMachinesRequest(): ListVirtualMachinesRequest {
-  return { namespace: "", labelSelector: {} };
+  return { namespace: "", labelSelector: "", pageSize: 0, pageToken: "" };
 }
 
 export const ListVirtualMachinesRequest: MessageFns<ListVirtualMachinesRequest> = {
@@ -1737,9 +5185,15 @@ export const ListVirtualMachinesRequest: MessageFns<ListVirtualMachinesRequest> 
     if (message.namespace !== "") {
       writer.uint32(10).string(message.namespace);
     }
-    globalThis.Object.entries(message.labelSelector).forEach(([key, value]: [string, string]) => {
-      ListVirtualMachinesRequest_LabelSelectorEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
-    });
+    if (message.labelSelector !== "") {
+      writer.uint32(18).string(message.labelSelector);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(24).uint32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(34).string(message.pageToken);
+    }
     return writer;
   },
 
@@ -1769,10 +5223,23 @@ export const ListVirtualMachinesRequest: MessageFns<ListVirtualMachinesRequest> 
               break;
             }
 
-            const entry2 = ListVirtualMachinesRequest_LabelSelectorEntry.decode(reader, reader.uint32());
-            if (entry2.value !== undefined) {
-              message.labelSelector[entry2.key] = entry2.value;
+            message.labelSelector = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
             }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.pageToken = reader.string();
             continue;
           }
         }
@@ -1793,96 +5260,15 @@ export const ListVirtualMachinesRequest: MessageFns<ListVirtualMachinesRequest> 
   fromPartial(object: DeepPartial<ListVirtualMachinesRequest>): ListVirtualMachinesRequest {
     const message = createBaseListVirtualMachinesRequest();
     message.namespace = object.namespace ?? "";
-    message.labelSelector = (globalThis.Object.entries(object.labelSelector ?? {}) as [string, string][]).reduce(
-      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
-        if (value !== undefined) {
-          acc[key] = globalThis.String(value);
-        }
-        return acc;
-      },
-      {},
-    );
+    message.labelSelector = object.labelSelector ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
     return message;
   },
 };
 
-function createBaseListVirtualMachinesRequest_LabelSelectorEntry(): ListVirtualMachinesRequest_LabelSelectorEntry {
-  return { key: "", value: "" };
-}
-
-export const ListVirtualMachinesRequest_LabelSelectorEntry: MessageFns<ListVirtualMachinesRequest_LabelSelectorEntry> =
-  {
-    encode(
-      message: ListVirtualMachinesRequest_LabelSelectorEntry,
-      writer: BinaryWriter = new BinaryWriter(),
-    ): BinaryWriter {
-      if (message.key !== "") {
-        writer.uint32(10).string(message.key);
-      }
-      if (message.value !== "") {
-        writer.uint32(18).string(message.value);
-      }
-      return writer;
-    },
-
-    decode(input: BinaryReader | Uint8Array, length?: number): ListVirtualMachinesRequest_LabelSelectorEntry {
-      const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-      const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-      if (previousRecursionDepth >= 100) {
-        throw new globalThis.Error("protobuf decode recursion limit exceeded");
-      }
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-      try {
-        const end = length === undefined ? reader.len : reader.pos + length;
-        const message = createBaseListVirtualMachinesRequest_LabelSelectorEntry();
-        while (reader.pos < end) {
-          const tag = reader.uint32();
-          switch (tag >>> 3) {
-            case 1: {
-              if (tag !== 10) {
-                break;
-              }
-
-              message.key = reader.string();
-              continue;
-            }
-            case 2: {
-              if (tag !== 18) {
-                break;
-              }
-
-              message.value = reader.string();
-              continue;
-            }
-          }
-          if ((tag & 7) === 4 || tag === 0) {
-            break;
-          }
-          reader.skip(tag & 7);
-        }
-        return message;
-      } finally {
-        (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-      }
-    },
-
-    create(
-      base?: DeepPartial<ListVirtualMachinesRequest_LabelSelectorEntry>,
-    ): ListVirtualMachinesRequest_LabelSelectorEntry {
-      return ListVirtualMachinesRequest_LabelSelectorEntry.fromPartial(base ?? {});
-    },
-    fromPartial(
-      object: DeepPartial<ListVirtualMachinesRequest_LabelSelectorEntry>,
-    ): ListVirtualMachinesRequest_LabelSelectorEntry {
-      const message = createBaseListVirtualMachinesRequest_LabelSelectorEntry();
-      message.key = object.key ?? "";
-      message.value = object.value ?? "";
-      return message;
-    },
-  };
-
 function createBaseListVirtualMachinesResponse(): ListVirtualMachinesResponse {
-  return { virtualMachines: [], origin: undefined };
+  return { virtualMachines: [], origin: undefined, nextPageToken: "" };
 }
 
 export const ListVirtualMachinesResponse: MessageFns<ListVirtualMachinesResponse> = {
@@ -1892,6 +5278,9 @@ export const ListVirtualMachinesResponse: MessageFns<ListVirtualMachinesResponse
     }
     if (message.origin !== undefined) {
       ReportOrigin.encode(message.origin, writer.uint32(18).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(26).string(message.nextPageToken);
     }
     return writer;
   },
@@ -1925,6 +5314,14 @@ export const ListVirtualMachinesResponse: MessageFns<ListVirtualMachinesResponse
             message.origin = ReportOrigin.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1946,12 +5343,13 @@ export const ListVirtualMachinesResponse: MessageFns<ListVirtualMachinesResponse
     message.origin = (object.origin !== undefined && object.origin !== null)
       ? ReportOrigin.fromPartial(object.origin)
       : undefined;
+    message.nextPageToken = object.nextPageToken ?? "";
     return message;
   },
 };
 
 function createBaseWatchVirtualMachinesRequest(): WatchVirtualMachinesRequest {
-  return { namespace: "", cursor: undefined };
+  return { namespace: "", labelSelector: "", cursor: undefined };
 }
 
 export const WatchVirtualMachinesRequest: MessageFns<WatchVirtualMachinesRequest> = {
@@ -1959,8 +5357,11 @@ export const WatchVirtualMachinesRequest: MessageFns<WatchVirtualMachinesRequest
     if (message.namespace !== "") {
       writer.uint32(10).string(message.namespace);
     }
+    if (message.labelSelector !== "") {
+      writer.uint32(18).string(message.labelSelector);
+    }
     if (message.cursor !== undefined) {
-      WatchCursor.encode(message.cursor, writer.uint32(18).fork()).join();
+      WatchCursor.encode(message.cursor, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -1991,6 +5392,14 @@ export const WatchVirtualMachinesRequest: MessageFns<WatchVirtualMachinesRequest
               break;
             }
 
+            message.labelSelector = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
             message.cursor = WatchCursor.decode(reader, reader.uint32());
             continue;
           }
@@ -2012,6 +5421,7 @@ export const WatchVirtualMachinesRequest: MessageFns<WatchVirtualMachinesRequest
   fromPartial(object: DeepPartial<WatchVirtualMachinesRequest>): WatchVirtualMachinesRequest {
     const message = createBaseWatchVirtualMachinesRequest();
     message.namespace = object.namespace ?? "";
+    message.labelSelector = object.labelSelector ?? "";
     message.cursor = (object.cursor !== undefined && object.cursor !== null)
       ? WatchCursor.fromPartial(object.cursor)
       : undefined;
@@ -2699,14 +6109,16 @@ export const GetConsoleLogResponse: MessageFns<GetConsoleLogResponse> = {
  * Runs the VMs of this node.
  *
  * Every call may be repeated: asking again for what is already so changes nothing and succeeds. Failures carry
- * google.rpc.ErrorInfo with a reason of docs/errors.md.
+ * google.rpc.ErrorInfo with a reason of docs/errors.md; fields are named as in the manifest, such as
+ * "spec.template.spec.volumes[0].format".
  */
 export type VirtualMachineServiceService = typeof VirtualMachineServiceService;
 export const VirtualMachineServiceService = {
   /**
-   * Defines a VM and, if its spec says so, starts it. Answers once it is defined and (if wanted) started; the
-   * guest may still be booting. A spec that cannot work is refused with INVALID_SPEC or one of the
-   * FAILED_PRECONDITION reasons, and nothing is left behind.
+   * Defines a VM and, if its run strategy says so, starts it. Answers once it is defined and (if wanted) started; the
+   * guest may still be booting. Creating the same uid again with the same spec answers with the VM that is there.
+   * A spec that cannot work is refused with INVALID_SPEC, NOT_SUPPORTED or one of the FAILED_PRECONDITION reasons,
+   * and nothing is left behind.
    */
   createVirtualMachine: {
     path: "/novacron.agent.v1.VirtualMachineService/CreateVirtualMachine" as const,
@@ -2718,6 +6130,21 @@ export const VirtualMachineServiceService = {
     responseSerialize: (value: CreateVirtualMachineResponse): Buffer =>
       Buffer.from(CreateVirtualMachineResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CreateVirtualMachineResponse => CreateVirtualMachineResponse.decode(value),
+  },
+  /**
+   * Makes a VM be as given: creates it if there is none of that name, else changes its definition. A change is in force
+   * at the VM's next start; until then `status.pending_fields` names it.
+   */
+  applyVirtualMachine: {
+    path: "/novacron.agent.v1.VirtualMachineService/ApplyVirtualMachine" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ApplyVirtualMachineRequest): Buffer =>
+      Buffer.from(ApplyVirtualMachineRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ApplyVirtualMachineRequest => ApplyVirtualMachineRequest.decode(value),
+    responseSerialize: (value: ApplyVirtualMachineResponse): Buffer =>
+      Buffer.from(ApplyVirtualMachineResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ApplyVirtualMachineResponse => ApplyVirtualMachineResponse.decode(value),
   },
   /** One VM. VM_NOT_FOUND if this node has none of that name. */
   getVirtualMachine: {
@@ -2731,7 +6158,7 @@ export const VirtualMachineServiceService = {
       Buffer.from(GetVirtualMachineResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetVirtualMachineResponse => GetVirtualMachineResponse.decode(value),
   },
-  /** All VMs of this node that the agent manages, with live statistics. */
+  /** The VMs of this node that the agent manages, with live statistics. */
   listVirtualMachines: {
     path: "/novacron.agent.v1.VirtualMachineService/ListVirtualMachines" as const,
     requestStream: false as const,
@@ -2743,7 +6170,10 @@ export const VirtualMachineServiceService = {
       Buffer.from(ListVirtualMachinesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListVirtualMachinesResponse => ListVirtualMachinesResponse.decode(value),
   },
-  /** The VMs as they are, then every change. Ends with WATCH_EXPIRED when the watcher falls too far behind. */
+  /**
+   * The VMs as they are, then every change; see WatchEventType. Ends with WATCH_EXPIRED when the watcher falls too far
+   * behind.
+   */
   watchVirtualMachines: {
     path: "/novacron.agent.v1.VirtualMachineService/WatchVirtualMachines" as const,
     requestStream: false as const,
@@ -2819,16 +6249,25 @@ export const VirtualMachineServiceService = {
 
 export interface VirtualMachineServiceServer extends UntypedServiceImplementation {
   /**
-   * Defines a VM and, if its spec says so, starts it. Answers once it is defined and (if wanted) started; the
-   * guest may still be booting. A spec that cannot work is refused with INVALID_SPEC or one of the
-   * FAILED_PRECONDITION reasons, and nothing is left behind.
+   * Defines a VM and, if its run strategy says so, starts it. Answers once it is defined and (if wanted) started; the
+   * guest may still be booting. Creating the same uid again with the same spec answers with the VM that is there.
+   * A spec that cannot work is refused with INVALID_SPEC, NOT_SUPPORTED or one of the FAILED_PRECONDITION reasons,
+   * and nothing is left behind.
    */
   createVirtualMachine: handleUnaryCall<CreateVirtualMachineRequest, CreateVirtualMachineResponse>;
+  /**
+   * Makes a VM be as given: creates it if there is none of that name, else changes its definition. A change is in force
+   * at the VM's next start; until then `status.pending_fields` names it.
+   */
+  applyVirtualMachine: handleUnaryCall<ApplyVirtualMachineRequest, ApplyVirtualMachineResponse>;
   /** One VM. VM_NOT_FOUND if this node has none of that name. */
   getVirtualMachine: handleUnaryCall<GetVirtualMachineRequest, GetVirtualMachineResponse>;
-  /** All VMs of this node that the agent manages, with live statistics. */
+  /** The VMs of this node that the agent manages, with live statistics. */
   listVirtualMachines: handleUnaryCall<ListVirtualMachinesRequest, ListVirtualMachinesResponse>;
-  /** The VMs as they are, then every change. Ends with WATCH_EXPIRED when the watcher falls too far behind. */
+  /**
+   * The VMs as they are, then every change; see WatchEventType. Ends with WATCH_EXPIRED when the watcher falls too far
+   * behind.
+   */
   watchVirtualMachines: handleServerStreamingCall<WatchVirtualMachinesRequest, WatchVirtualMachinesResponse>;
   /** Starts a stopped VM. */
   startVirtualMachine: handleUnaryCall<StartVirtualMachineRequest, StartVirtualMachineResponse>;
@@ -2844,9 +6283,10 @@ export interface VirtualMachineServiceServer extends UntypedServiceImplementatio
 
 export interface VirtualMachineServiceClient extends Client {
   /**
-   * Defines a VM and, if its spec says so, starts it. Answers once it is defined and (if wanted) started; the
-   * guest may still be booting. A spec that cannot work is refused with INVALID_SPEC or one of the
-   * FAILED_PRECONDITION reasons, and nothing is left behind.
+   * Defines a VM and, if its run strategy says so, starts it. Answers once it is defined and (if wanted) started; the
+   * guest may still be booting. Creating the same uid again with the same spec answers with the VM that is there.
+   * A spec that cannot work is refused with INVALID_SPEC, NOT_SUPPORTED or one of the FAILED_PRECONDITION reasons,
+   * and nothing is left behind.
    */
   createVirtualMachine(
     request: CreateVirtualMachineRequest,
@@ -2862,6 +6302,25 @@ export interface VirtualMachineServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CreateVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Makes a VM be as given: creates it if there is none of that name, else changes its definition. A change is in force
+   * at the VM's next start; until then `status.pending_fields` names it.
+   */
+  applyVirtualMachine(
+    request: ApplyVirtualMachineRequest,
+    callback: (error: ServiceError | null, response: ApplyVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  applyVirtualMachine(
+    request: ApplyVirtualMachineRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ApplyVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  applyVirtualMachine(
+    request: ApplyVirtualMachineRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ApplyVirtualMachineResponse) => void,
   ): ClientUnaryCall;
   /** One VM. VM_NOT_FOUND if this node has none of that name. */
   getVirtualMachine(
@@ -2879,7 +6338,7 @@ export interface VirtualMachineServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetVirtualMachineResponse) => void,
   ): ClientUnaryCall;
-  /** All VMs of this node that the agent manages, with live statistics. */
+  /** The VMs of this node that the agent manages, with live statistics. */
   listVirtualMachines(
     request: ListVirtualMachinesRequest,
     callback: (error: ServiceError | null, response: ListVirtualMachinesResponse) => void,
@@ -2895,7 +6354,10 @@ export interface VirtualMachineServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListVirtualMachinesResponse) => void,
   ): ClientUnaryCall;
-  /** The VMs as they are, then every change. Ends with WATCH_EXPIRED when the watcher falls too far behind. */
+  /**
+   * The VMs as they are, then every change; see WatchEventType. Ends with WATCH_EXPIRED when the watcher falls too far
+   * behind.
+   */
   watchVirtualMachines(
     request: WatchVirtualMachinesRequest,
     options?: Partial<CallOptions>,

@@ -2,7 +2,7 @@
 // versions:
 //   protoc-gen-ts_proto  v2.18.0
 //   protoc               unknown
-// source: novacron/agent/v1/peer.proto
+// source: novacron/peer/v1/peer.proto
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
@@ -18,11 +18,11 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { VirtualMachine } from "./virtual_machine.ts";
+import { Duration } from "../../../google/protobuf/duration.ts";
 
-export const protobufPackage = "novacron.agent.v1";
+export const protobufPackage = "novacron.peer.v1";
 
-export const protobufFileName = "novacron/agent/v1/peer.proto";
+export const protobufFileName = "novacron/peer/v1/peer.proto";
 
 /** Where an incoming migration stands at the destination. */
 export const IncomingState = {
@@ -81,6 +81,8 @@ export interface HandshakeRequest {
   protocolMax: number;
   /** Version of the calling agent, for logs. */
   agentVersion: string;
+  /** What the answering agent must understand; see the top of this file. */
+  requiredFeatures: string[];
 }
 
 /** The version that was agreed on. */
@@ -93,16 +95,42 @@ export interface HandshakeResponse {
   nodeName: string;
   /** UUID of the answering host; two hosts must differ. */
   hostUuid: string;
+  /** What the answering agent understands; see the top of this file. */
+  features: string[];
 }
 
 /** The VM of a migration as the destination must know it. */
 export interface IncomingVirtualMachine {
-  /** Identity and spec; `status.machine_type` and `status.accelerator` say what it really has. */
-  virtualMachine:
-    | VirtualMachine
-    | undefined;
+  /** UUID of the VM. */
+  uid: string;
+  /** Its namespace. */
+  namespace: string;
+  /** Its name. */
+  name: string;
+  /** Its definition as its domain's metadata holds it, byte for byte: JSON in UTF-8, at most 1 MiB. */
+  definition: Buffer;
   /** Ownership epoch that it has at the source. The destination's will be one higher. */
   ownershipEpoch: bigint;
+  /** Machine type that it really has, such as "pc-q35-7.2". */
+  machineType: string;
+  /** What it runs on: "kvm" or "tcg". */
+  accelerator: string;
+  /** Memory of the guest, in bytes. */
+  memoryBytes: bigint;
+  /** Virtual CPUs. */
+  vcpus: number;
+  /** Files that belong to the VM and must come with it, such as its user data. */
+  privateFiles: PrivateFile[];
+}
+
+/** A file that only the agents may read. */
+export interface PrivateFile {
+  /** What it is: "user-data". */
+  name: string;
+  /** SHA-256 of the content, in hexadecimal, as the definition names it. */
+  sha256: string;
+  /** The content, at most 1 MiB. Empty in CheckIncoming. */
+  content: Buffer;
 }
 
 /** Asks whether a VM could come. */
@@ -115,6 +143,8 @@ export interface CheckIncomingRequest {
   sourceHostUuid: string;
   /** QEMU version at the source, such as "7.2.22". */
   sourceQemuVersion: string;
+  /** What the destination must understand; see the top of this file. */
+  requiredFeatures: string[];
 }
 
 /** What keeps a VM from coming. */
@@ -147,6 +177,8 @@ export interface PrepareIncomingRequest {
   sourceQemuVersion: string;
   /** 32 random bytes in hex: the secret of this transfer. */
   transferToken: string;
+  /** What the destination must understand; see the top of this file. */
+  requiredFeatures: string[];
 }
 
 /** The transfer that waits. */
@@ -171,12 +203,20 @@ export interface GetIncomingResponse {
   state: IncomingState;
   /** Ownership epoch of the VM there; 0 if it is not there. */
   ownershipEpoch: bigint;
-  /** The guest's pause as the destination's hypervisor counts it, in milliseconds; 0 if not known. */
-  downtimeMs: bigint;
-  /** Memory that QEMU handed over, in bytes, pages sent again counted again; 0 if not known. */
-  memoryProcessedBytes: bigint;
-  /** Passes over the guest's memory; 0 if not known. */
-  iterations: number;
+  /** The guest's pause as the destination's hypervisor counts it; unset if not known. */
+  downtime:
+    | Duration
+    | undefined;
+  /** Memory that QEMU handed over, in bytes, pages sent again counted again; unset if not known. */
+  memoryProcessedBytes?:
+    | bigint
+    | undefined;
+  /** Passes over the guest's memory; unset if not known. */
+  iterations?:
+    | number
+    | undefined;
+  /** The VM runs here, but fetches memory from the source still: the source must not be touched. */
+  holdsSource: boolean;
 }
 
 /** Asks for an incoming migration to be ended. */
@@ -196,7 +236,7 @@ export interface ReleaseIncomingResponse {
 }
 
 function createBaseHandshakeRequest(): HandshakeRequest {
-  return { protocolMin: 0, protocolMax: 0, agentVersion: "" };
+  return { protocolMin: 0, protocolMax: 0, agentVersion: "", requiredFeatures: [] };
 }
 
 export const HandshakeRequest: MessageFns<HandshakeRequest> = {
@@ -209,6 +249,9 @@ export const HandshakeRequest: MessageFns<HandshakeRequest> = {
     }
     if (message.agentVersion !== "") {
       writer.uint32(26).string(message.agentVersion);
+    }
+    for (const v of message.requiredFeatures) {
+      writer.uint32(34).string(v!);
     }
     return writer;
   },
@@ -250,6 +293,14 @@ export const HandshakeRequest: MessageFns<HandshakeRequest> = {
             message.agentVersion = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.requiredFeatures.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -270,12 +321,13 @@ export const HandshakeRequest: MessageFns<HandshakeRequest> = {
     message.protocolMin = object.protocolMin ?? 0;
     message.protocolMax = object.protocolMax ?? 0;
     message.agentVersion = object.agentVersion ?? "";
+    message.requiredFeatures = object.requiredFeatures?.map((e) => e) || [];
     return message;
   },
 };
 
 function createBaseHandshakeResponse(): HandshakeResponse {
-  return { protocol: 0, agentVersion: "", nodeName: "", hostUuid: "" };
+  return { protocol: 0, agentVersion: "", nodeName: "", hostUuid: "", features: [] };
 }
 
 export const HandshakeResponse: MessageFns<HandshakeResponse> = {
@@ -291,6 +343,9 @@ export const HandshakeResponse: MessageFns<HandshakeResponse> = {
     }
     if (message.hostUuid !== "") {
       writer.uint32(34).string(message.hostUuid);
+    }
+    for (const v of message.features) {
+      writer.uint32(42).string(v!);
     }
     return writer;
   },
@@ -340,6 +395,14 @@ export const HandshakeResponse: MessageFns<HandshakeResponse> = {
             message.hostUuid = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.features.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -361,24 +424,63 @@ export const HandshakeResponse: MessageFns<HandshakeResponse> = {
     message.agentVersion = object.agentVersion ?? "";
     message.nodeName = object.nodeName ?? "";
     message.hostUuid = object.hostUuid ?? "";
+    message.features = object.features?.map((e) => e) || [];
     return message;
   },
 };
 
 function createBaseIncomingVirtualMachine(): IncomingVirtualMachine {
-  return { virtualMachine: undefined, ownershipEpoch: 0n };
+  return {
+    uid: "",
+    namespace: "",
+    name: "",
+    definition: Buffer.alloc(0),
+    ownershipEpoch: 0n,
+    machineType: "",
+    accelerator: "",
+    memoryBytes: 0n,
+    vcpus: 0,
+    privateFiles: [],
+  };
 }
 
 export const IncomingVirtualMachine: MessageFns<IncomingVirtualMachine> = {
   encode(message: IncomingVirtualMachine, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.virtualMachine !== undefined) {
-      VirtualMachine.encode(message.virtualMachine, writer.uint32(10).fork()).join();
+    if (message.uid !== "") {
+      writer.uint32(10).string(message.uid);
+    }
+    if (message.namespace !== "") {
+      writer.uint32(18).string(message.namespace);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    if (message.definition.length !== 0) {
+      writer.uint32(34).bytes(message.definition);
     }
     if (message.ownershipEpoch !== 0n) {
       if (BigInt.asUintN(64, message.ownershipEpoch) !== message.ownershipEpoch) {
         throw new globalThis.Error("value provided for field message.ownershipEpoch of type uint64 too large");
       }
-      writer.uint32(16).uint64(message.ownershipEpoch);
+      writer.uint32(40).uint64(message.ownershipEpoch);
+    }
+    if (message.machineType !== "") {
+      writer.uint32(50).string(message.machineType);
+    }
+    if (message.accelerator !== "") {
+      writer.uint32(58).string(message.accelerator);
+    }
+    if (message.memoryBytes !== 0n) {
+      if (BigInt.asUintN(64, message.memoryBytes) !== message.memoryBytes) {
+        throw new globalThis.Error("value provided for field message.memoryBytes of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.memoryBytes);
+    }
+    if (message.vcpus !== 0) {
+      writer.uint32(72).uint32(message.vcpus);
+    }
+    for (const v of message.privateFiles) {
+      PrivateFile.encode(v!, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -401,15 +503,79 @@ export const IncomingVirtualMachine: MessageFns<IncomingVirtualMachine> = {
               break;
             }
 
-            message.virtualMachine = VirtualMachine.decode(reader, reader.uint32());
+            message.uid = reader.string();
             continue;
           }
           case 2: {
-            if (tag !== 16) {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.definition = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
               break;
             }
 
             message.ownershipEpoch = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.machineType = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.accelerator = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.memoryBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.vcpus = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.privateFiles.push(PrivateFile.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -429,18 +595,105 @@ export const IncomingVirtualMachine: MessageFns<IncomingVirtualMachine> = {
   },
   fromPartial(object: DeepPartial<IncomingVirtualMachine>): IncomingVirtualMachine {
     const message = createBaseIncomingVirtualMachine();
-    message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
-      ? VirtualMachine.fromPartial(object.virtualMachine)
-      : undefined;
+    message.uid = object.uid ?? "";
+    message.namespace = object.namespace ?? "";
+    message.name = object.name ?? "";
+    message.definition = object.definition ?? Buffer.alloc(0);
     message.ownershipEpoch = (object.ownershipEpoch !== undefined && object.ownershipEpoch !== null)
       ? BigInt(object.ownershipEpoch)
       : 0n;
+    message.machineType = object.machineType ?? "";
+    message.accelerator = object.accelerator ?? "";
+    message.memoryBytes = (object.memoryBytes !== undefined && object.memoryBytes !== null)
+      ? BigInt(object.memoryBytes)
+      : 0n;
+    message.vcpus = object.vcpus ?? 0;
+    message.privateFiles = object.privateFiles?.map((e) => PrivateFile.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePrivateFile(): PrivateFile {
+  return { name: "", sha256: "", content: Buffer.alloc(0) };
+}
+
+export const PrivateFile: MessageFns<PrivateFile> = {
+  encode(message: PrivateFile, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.sha256 !== "") {
+      writer.uint32(18).string(message.sha256);
+    }
+    if (message.content.length !== 0) {
+      writer.uint32(26).bytes(message.content);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrivateFile {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrivateFile();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.sha256 = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.content = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PrivateFile>): PrivateFile {
+    return PrivateFile.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PrivateFile>): PrivateFile {
+    const message = createBasePrivateFile();
+    message.name = object.name ?? "";
+    message.sha256 = object.sha256 ?? "";
+    message.content = object.content ?? Buffer.alloc(0);
     return message;
   },
 };
 
 function createBaseCheckIncomingRequest(): CheckIncomingRequest {
-  return { incoming: undefined, sourceHostUuid: "", sourceQemuVersion: "" };
+  return { incoming: undefined, sourceHostUuid: "", sourceQemuVersion: "", requiredFeatures: [] };
 }
 
 export const CheckIncomingRequest: MessageFns<CheckIncomingRequest> = {
@@ -453,6 +706,9 @@ export const CheckIncomingRequest: MessageFns<CheckIncomingRequest> = {
     }
     if (message.sourceQemuVersion !== "") {
       writer.uint32(26).string(message.sourceQemuVersion);
+    }
+    for (const v of message.requiredFeatures) {
+      writer.uint32(34).string(v!);
     }
     return writer;
   },
@@ -494,6 +750,14 @@ export const CheckIncomingRequest: MessageFns<CheckIncomingRequest> = {
             message.sourceQemuVersion = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.requiredFeatures.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -516,6 +780,7 @@ export const CheckIncomingRequest: MessageFns<CheckIncomingRequest> = {
       : undefined;
     message.sourceHostUuid = object.sourceHostUuid ?? "";
     message.sourceQemuVersion = object.sourceQemuVersion ?? "";
+    message.requiredFeatures = object.requiredFeatures?.map((e) => e) || [];
     return message;
   },
 };
@@ -655,7 +920,14 @@ export const IncomingBlocker: MessageFns<IncomingBlocker> = {
 };
 
 function createBasePrepareIncomingRequest(): PrepareIncomingRequest {
-  return { migrationId: "", incoming: undefined, sourceHostUuid: "", sourceQemuVersion: "", transferToken: "" };
+  return {
+    migrationId: "",
+    incoming: undefined,
+    sourceHostUuid: "",
+    sourceQemuVersion: "",
+    transferToken: "",
+    requiredFeatures: [],
+  };
 }
 
 export const PrepareIncomingRequest: MessageFns<PrepareIncomingRequest> = {
@@ -674,6 +946,9 @@ export const PrepareIncomingRequest: MessageFns<PrepareIncomingRequest> = {
     }
     if (message.transferToken !== "") {
       writer.uint32(42).string(message.transferToken);
+    }
+    for (const v of message.requiredFeatures) {
+      writer.uint32(50).string(v!);
     }
     return writer;
   },
@@ -731,6 +1006,14 @@ export const PrepareIncomingRequest: MessageFns<PrepareIncomingRequest> = {
             message.transferToken = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.requiredFeatures.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -755,6 +1038,7 @@ export const PrepareIncomingRequest: MessageFns<PrepareIncomingRequest> = {
     message.sourceHostUuid = object.sourceHostUuid ?? "";
     message.sourceQemuVersion = object.sourceQemuVersion ?? "";
     message.transferToken = object.transferToken ?? "";
+    message.requiredFeatures = object.requiredFeatures?.map((e) => e) || [];
     return message;
   },
 };
@@ -894,7 +1178,14 @@ export const GetIncomingRequest: MessageFns<GetIncomingRequest> = {
 };
 
 function createBaseGetIncomingResponse(): GetIncomingResponse {
-  return { state: 0, ownershipEpoch: 0n, downtimeMs: 0n, memoryProcessedBytes: 0n, iterations: 0 };
+  return {
+    state: 0,
+    ownershipEpoch: 0n,
+    downtime: undefined,
+    memoryProcessedBytes: undefined,
+    iterations: undefined,
+    holdsSource: false,
+  };
 }
 
 export const GetIncomingResponse: MessageFns<GetIncomingResponse> = {
@@ -908,20 +1199,20 @@ export const GetIncomingResponse: MessageFns<GetIncomingResponse> = {
       }
       writer.uint32(16).uint64(message.ownershipEpoch);
     }
-    if (message.downtimeMs !== 0n) {
-      if (BigInt.asUintN(64, message.downtimeMs) !== message.downtimeMs) {
-        throw new globalThis.Error("value provided for field message.downtimeMs of type uint64 too large");
-      }
-      writer.uint32(24).uint64(message.downtimeMs);
+    if (message.downtime !== undefined) {
+      Duration.encode(message.downtime, writer.uint32(26).fork()).join();
     }
-    if (message.memoryProcessedBytes !== 0n) {
+    if (message.memoryProcessedBytes !== undefined) {
       if (BigInt.asUintN(64, message.memoryProcessedBytes) !== message.memoryProcessedBytes) {
         throw new globalThis.Error("value provided for field message.memoryProcessedBytes of type uint64 too large");
       }
       writer.uint32(32).uint64(message.memoryProcessedBytes);
     }
-    if (message.iterations !== 0) {
+    if (message.iterations !== undefined) {
       writer.uint32(40).uint32(message.iterations);
+    }
+    if (message.holdsSource !== false) {
+      writer.uint32(48).bool(message.holdsSource);
     }
     return writer;
   },
@@ -956,11 +1247,11 @@ export const GetIncomingResponse: MessageFns<GetIncomingResponse> = {
             continue;
           }
           case 3: {
-            if (tag !== 24) {
+            if (tag !== 26) {
               break;
             }
 
-            message.downtimeMs = reader.uint64() as bigint;
+            message.downtime = Duration.decode(reader, reader.uint32());
             continue;
           }
           case 4: {
@@ -977,6 +1268,14 @@ export const GetIncomingResponse: MessageFns<GetIncomingResponse> = {
             }
 
             message.iterations = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.holdsSource = reader.bool();
             continue;
           }
         }
@@ -1000,13 +1299,14 @@ export const GetIncomingResponse: MessageFns<GetIncomingResponse> = {
     message.ownershipEpoch = (object.ownershipEpoch !== undefined && object.ownershipEpoch !== null)
       ? BigInt(object.ownershipEpoch)
       : 0n;
-    message.downtimeMs = (object.downtimeMs !== undefined && object.downtimeMs !== null)
-      ? BigInt(object.downtimeMs)
-      : 0n;
+    message.downtime = (object.downtime !== undefined && object.downtime !== null)
+      ? Duration.fromPartial(object.downtime)
+      : undefined;
     message.memoryProcessedBytes = (object.memoryProcessedBytes !== undefined && object.memoryProcessedBytes !== null)
       ? BigInt(object.memoryProcessedBytes)
-      : 0n;
-    message.iterations = object.iterations ?? 0;
+      : undefined;
+    message.iterations = object.iterations ?? undefined;
+    message.holdsSource = object.holdsSource ?? false;
     return message;
   },
 };
@@ -1153,7 +1453,7 @@ export type PeerServiceService = typeof PeerServiceService;
 export const PeerServiceService = {
   /** Agrees on a version of the peer protocol. Fails with PEER_INCOMPATIBLE if there is none in common. */
   handshake: {
-    path: "/novacron.agent.v1.PeerService/Handshake" as const,
+    path: "/novacron.peer.v1.PeerService/Handshake" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: HandshakeRequest): Buffer => Buffer.from(HandshakeRequest.encode(value).finish()),
@@ -1163,7 +1463,7 @@ export const PeerServiceService = {
   },
   /** Says what would keep a VM from coming here. Changes nothing. */
   checkIncoming: {
-    path: "/novacron.agent.v1.PeerService/CheckIncoming" as const,
+    path: "/novacron.peer.v1.PeerService/CheckIncoming" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: CheckIncomingRequest): Buffer => Buffer.from(CheckIncomingRequest.encode(value).finish()),
@@ -1178,7 +1478,7 @@ export const PeerServiceService = {
    * comes.
    */
   prepareIncoming: {
-    path: "/novacron.agent.v1.PeerService/PrepareIncoming" as const,
+    path: "/novacron.peer.v1.PeerService/PrepareIncoming" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: PrepareIncomingRequest): Buffer =>
@@ -1190,7 +1490,7 @@ export const PeerServiceService = {
   },
   /** What this node knows about an incoming migration: the source asks it when it has lost track. */
   getIncoming: {
-    path: "/novacron.agent.v1.PeerService/GetIncoming" as const,
+    path: "/novacron.peer.v1.PeerService/GetIncoming" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: GetIncomingRequest): Buffer => Buffer.from(GetIncomingRequest.encode(value).finish()),
@@ -1204,7 +1504,7 @@ export const PeerServiceService = {
    * node will never run the VM of this migration. May be repeated.
    */
   releaseIncoming: {
-    path: "/novacron.agent.v1.PeerService/ReleaseIncoming" as const,
+    path: "/novacron.peer.v1.PeerService/ReleaseIncoming" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ReleaseIncomingRequest): Buffer =>
@@ -1330,7 +1630,7 @@ export interface PeerServiceClient extends Client {
 
 export const PeerServiceClient = makeGenericClientConstructor(
   PeerServiceService,
-  "novacron.agent.v1.PeerService",
+  "novacron.peer.v1.PeerService",
 ) as unknown as {
   new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): PeerServiceClient;
   service: typeof PeerServiceService;

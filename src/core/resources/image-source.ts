@@ -1,0 +1,23 @@
+import { z } from 'zod';
+import { line } from './field-schemas.ts';
+
+const SCHEMES = /^(file:\/\/\/|https?:\/\/|s3:\/\/|oci:\/\/|marketplace:\/\/|pvc:\/\/)\S+$/;
+
+/** Where a disk's content comes from. */
+export const imageSource = z.strictObject({
+  source: line(4096)
+    .regex(
+      SCHEMES,
+      'must be file:///PATH, http(s)://…, s3://BUCKET/PATH, oci://…, marketplace://NAME or pvc://NAMESPACE/NAME',
+    )
+    .meta({
+      description:
+        '`file:///PATH`, `http(s)://…`, `s3://BUCKET/PATH`, `oci://…`, `marketplace://NAME` or `pvc://NAMESPACE/NAME`.',
+    }),
+  digest: z
+    .string()
+    .regex(/^sha256:[0-9a-f]{64}$/, 'must be sha256: and 64 hexadecimal digits in lower case')
+    .optional()
+    .meta({ description: 'Digest that the content must have.' }),
+  auth: z.string().min(1).optional().meta({ description: 'Name of the secret to fetch it with.' }),
+});

@@ -1,0 +1,48 @@
+import { parseBytes, parseMilliCpus } from '../quantity.ts';
+import type { Machine } from './machine.ts';
+
+const MIB = 2 ** 20;
+
+/*
+ * What QEMU needs beside the guest's memory: its own heap, code and device models; a stack and run state for each virtual
+ * CPU; page tables and dirty bitmaps, which grow with the guest.
+ */
+const QEMU_BYTES = 64 * MIB;
+const QEMU_BYTES_PER_VCPU = 8 * MIB;
+const QEMU_SHARE = 256;
+
+type WithResources = Pick<Machine, 'resources'>;
+
+/** Virtual CPUs: the quantity rounded up to whole ones. */
+export function vcpusOf({ resources }: WithResources): number {
+  return Math.ceil((parseMilliCpus(resources.cpu) ?? 0) / 1000);
+}
+
+/** Memory of the guest in bytes: the quantity rounded up to whole MiB, as libvirt gives no less. */
+export function memoryBytesOf({ resources }: WithResources): number {
+  return Math.ceil(Number(parseBytes(resources.memory) ?? 0n) / MIB) * MIB;
+}
+
+/** Memory of the node that a machine may come to take: that of the guest and what QEMU needs for itself. */
+export function nodeMemoryBytesOf(machine: WithResources): number {
+  return nodeMemoryBytes(memoryBytesOf(machine), vcpusOf(machine));
+}
+
+export function nodeMemoryBytes(guestBytes: number, vcpus: number): number {
+  return guestBytes + QEMU_BYTES + vcpus * QEMU_BYTES_PER_VCPU + Math.ceil(guestBytes / QEMU_SHARE);
+}
+
+/** What was rounded, for people; empty if nothing was. */
+export function roundingNotes(machine: WithResources): readonly string[] {
+  const { cpu, memory } = machine.resources;
+  const notes: string[] = [];
+  const vcpus = vcpusOf(machine);
+  if (parseMilliCpus(cpu) !== vcpus * 1000) {
+    notes.push(`spec.template.spec.resources.cpu ${cpu} is rounded up to ${vcpus} virtual CPUs`);
+  }
+  const bytes = memoryBytesOf(machine);
+  if (Number(parseBytes(memory) ?? 0n) !== bytes) {
+    notes.push(`spec.template.spec.resources.memory ${memory} is rounded up to ${bytes / MIB}Mi`);
+  }
+  return notes;
+}

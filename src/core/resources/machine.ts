@@ -1,0 +1,261 @@
+import { z } from 'zod';
+import {
+  absolutePath,
+  bytesQuantity,
+  choice,
+  cpuQuantity,
+  dnsLabel,
+  labels,
+} from './field-schemas.ts';
+import { imageSource } from './image-source.ts';
+import { volume } from './volume.ts';
+
+/** Linux on x86 takes 2048 bytes with the closing NUL. */
+const MAX_COMMAND_LINE_BYTES = 2047;
+const MAX_USER_DATA_BYTES = 1024 * 1024;
+export const MAX_VOLUMES = 26;
+
+const NO_NETWORKS = 'the agent cannot attach networks yet; leave them out';
+const NO_HOOKS = 'the agent runs no hooks yet; leave it out';
+
+const resources = z.strictObject({
+  cpu: cpuQuantity.meta({
+    description: 'CPUs, such as `4` or `1500m`, 1 to 512; rounded up to whole virtual CPUs.',
+  }),
+  memory: bytesQuantity.meta({
+    description:
+      'Memory, such as `8Gi`; at least what the node is configured to ask for (512Mi); rounded up to whole MiB.',
+  }),
+  disk: bytesQuantity.optional().meta({
+    description: 'Size of the root disk: made from image, or empty without one.',
+    notSupported: 'the agent cannot make disks yet; name a file or block device in volumes',
+  }),
+});
+
+const ipv4 = z.strictObject({
+  method: choice('IPV4_METHOD', ['dhcp', 'static']).default('dhcp').meta({
+    description: 'Where the address comes from.',
+  }),
+  address: z
+    .cidrv4('must be an address with its prefix length, such as 10.0.1.10/24')
+    .optional()
+    .meta({ description: 'Address with prefix length; with static.' }),
+  gateway: z
+    .ipv4('must be an IPv4 address')
+    .optional()
+    .meta({ description: 'Default gateway; with static.' }),
+});
+
+const network = z.strictObject({
+  name: dnsLabel.meta({ description: 'Name of the network.' }),
+  type: choice('NETWORK_TYPE', ['bridge', 'ovs', 'overlay', 'sr-iov', 'macvlan'])
+    .optional()
+    .meta({ description: "How it is attached; the network's own type if left out." }),
+  ipv4: ipv4.optional().meta({ description: 'Its IPv4 address.' }),
+});
+
+const device = z.strictObject({
+  type: z.string().min(1).meta({ description: 'Kind of device, such as `gpu`.' }),
+  vendor: z.string().min(1).optional().meta({ description: 'Vendor, such as `nvidia`.' }),
+  model: z.string().min(1).optional().meta({ description: 'Model, such as `tesla-t4`.' }),
+  count: z
+    .int()
+    .min(1, 'must be 1 or more')
+    .max(64, 'must be at most 64')
+    .optional()
+    .meta({ description: 'How many; 1 if left out.' }),
+});
+
+const hook = z.strictObject({
+  exec: z
+    .strictObject({
+      command: z
+        .array(z.string())
+        .min(1, 'must name a program')
+        .meta({ description: 'The program and its arguments.' }),
+      timeoutSeconds: z
+        .int()
+        .min(1, 'must be 1 or more')
+        .max(86_400, 'must be at most 86400')
+        .optional()
+        .meta({ description: 'How long it may take; 30 if left out.' }),
+    })
+    .meta({ description: 'The program to run.' }),
+});
+
+const count = (what: string) =>
+  z
+    .int()
+    .min(1, 'must be 1 or more')
+    .max(512, 'must be at most 512')
+    .meta({ description: `${what}, at least 1.` });
+
+const cpu = z.strictObject({
+  model: z
+    .string()
+    .regex(
+      /^[A-Za-z0-9][\w.-]{0,63}$/,
+      'must be host-passthrough, host-model or a QEMU model such as EPYC',
+    )
+    .optional()
+    .meta({
+      description:
+        "`host-passthrough`, `host-model` or a QEMU model such as `EPYC`; the node's default if left out.",
+    }),
+  topology: z
+    .strictObject({
+      sockets: count('Sockets'),
+      cores: count('Cores in each socket'),
+      threads: count('Threads in each core'),
+    })
+    .optional()
+    .meta({
+      description:
+        'How the CPUs are arranged; the product must be their number. One socket with all of them as cores if left out.',
+    }),
+  features: z
+    .array(z.string().regex(/^[+-][a-z0-9._-]{1,40}$/, 'must be +FEATURE or -FEATURE'))
+    .optional()
+    .meta({
+      description: 'Features added (`+avx2`) or taken away (`-avx2`).',
+      notSupported: 'the agent cannot choose single CPU features yet; name a model',
+    }),
+  dedicated: z
+    .boolean()
+    .optional()
+    .meta({
+      description: 'Whole CPUs of the node, shared with nobody.',
+      notSupportedValues: { true: 'the agent cannot set CPUs apart yet; leave it out' },
+    }),
+});
+
+const firmware = z.strictObject({
+  type: choice('FIRMWARE_TYPE', ['bios', 'uefi']).default('bios').meta({
+    description: 'SeaBIOS or OVMF.',
+  }),
+  secureBoot: z
+    .boolean()
+    .optional()
+    .meta({
+      description: 'Only signed boot loaders are started; with uefi.',
+      notSupportedValues: { true: 'the agent cannot enforce Secure Boot yet; leave it out' },
+    }),
+  tpm: z
+    .strictObject({
+      version: z.enum(['2.0'], 'must be "2.0"').meta({ description: 'Version of the standard.' }),
+    })
+    .optional()
+    .meta({
+      description: 'A trusted platform module.',
+      notSupported: 'the agent cannot give VMs a TPM yet; leave it out',
+    }),
+  nvram: choice('NVRAM_POLICY', ['keep', 'reset'])
+    .optional()
+    .meta({
+      description: "What becomes of UEFI's variables; keep if left out.",
+      notSupportedValues: { reset: 'the agent cannot make variables anew yet; leave it out' },
+    }),
+});
+
+const kernel = z.strictObject({
+  path: absolutePath.meta({ description: 'Absolute path of the kernel image on the node.' }),
+  initrd: absolutePath
+    .optional()
+    .meta({ description: 'Absolute path of the initial RAM disk on the node.' }),
+  commandLine: z
+    .string()
+    .refine(
+      (text) => Buffer.byteLength(text) <= MAX_COMMAND_LINE_BYTES && /^[ -~]*$/.test(text),
+      `must be printable ASCII of at most ${MAX_COMMAND_LINE_BYTES} characters in one line`,
+    )
+    .optional()
+    .meta({
+      description: `Kernel command line: printable ASCII, at most ${MAX_COMMAND_LINE_BYTES} bytes.`,
+    }),
+});
+
+/** A machine: what `spec.template.spec` of a VM is. */
+export const machine = z.strictObject({
+  resources: resources.meta({ description: 'How much of the node it gets.' }),
+  image: imageSource.optional().meta({
+    description: 'What its root disk is made from.',
+    notSupported: 'the agent cannot fetch images yet; name a file or block device in volumes',
+  }),
+  networks: z
+    .array(network)
+    .max(64, 'must be at most 64')
+    .optional()
+    .meta({ description: 'Networks that it is on.', notSupported: NO_NETWORKS }),
+  volumes: z
+    .array(volume)
+    .max(MAX_VOLUMES, `must be at most ${MAX_VOLUMES}`)
+    .optional()
+    .meta({ description: `Disks and CD-ROMs, at most ${MAX_VOLUMES}.` }),
+  devices: z.array(device).max(64, 'must be at most 64').optional().meta({
+    description: 'Devices of the node that it is given.',
+    notSupported: 'the agent cannot pass devices through yet; leave them out',
+  }),
+  userData: z
+    .string()
+    .refine(
+      (text) => text.isWellFormed() && Buffer.byteLength(text) <= MAX_USER_DATA_BYTES,
+      `must be valid Unicode of at most ${MAX_USER_DATA_BYTES} bytes`,
+    )
+    .optional()
+    .meta({
+      description: 'cloud-init user data. Kept in a file of the agent, shown as its digest.',
+      notSupported: 'the agent cannot hand user data to guests yet; leave it out',
+    }),
+  nodeSelector: labels.optional().meta({
+    description: 'Labels that its node must have.',
+    notApplicable: 'one node has no choice of nodes',
+  }),
+  affinity: z.record(z.string(), z.unknown()).optional().meta({
+    leaf: 'struct',
+    description: 'As in a Kubernetes pod.',
+    notApplicable: 'one node has no choice of nodes',
+  }),
+  lifecycle: z
+    .strictObject({
+      preStart: hook.optional().meta({ description: 'Before it starts.', notSupported: NO_HOOKS }),
+      preStop: hook
+        .optional()
+        .meta({ description: 'Before it is stopped.', notSupported: NO_HOOKS }),
+    })
+    .optional()
+    .meta({ description: 'What the node runs around its life.' }),
+  cpu: cpu.optional().meta({ description: 'Details of its processors.' }),
+  memory: z
+    .strictObject({
+      hugepages: z.enum(['2Mi', '1Gi'], 'must be 2Mi or 1Gi').optional().meta({
+        description: 'Size of the pages that it is made of.',
+        notSupported: 'the agent cannot use huge pages yet; leave it out',
+      }),
+    })
+    .optional()
+    .meta({ description: 'Details of its memory.' }),
+  machineType: z
+    .string()
+    .regex(
+      /^(q35|pc|pc-(q35|i440fx)-[\w.-]{1,32})$/,
+      'must be q35, pc or a version of them such as pc-q35-7.2',
+    )
+    .optional()
+    .meta({ description: "QEMU machine type; the node's default if left out." }),
+  firmware: firmware.optional().meta({ description: 'Its firmware; BIOS if left out.' }),
+  kernel: kernel.optional().meta({ description: 'A Linux kernel that is given to it directly.' }),
+  console: z
+    .strictObject({
+      log: z
+        .boolean()
+        .optional()
+        .meta({
+          description: 'Whether the first serial console is logged; true if left out.',
+          notSupportedValues: { false: 'the agent logs every console; leave it out' },
+        }),
+    })
+    .optional()
+    .meta({ description: 'Its console.' }),
+});
+
+export type Machine = z.output<typeof machine>;

@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import type { FieldViolation } from '../errors.ts';
+import { nearestKey } from '../nearest-key.ts';
+import { bare } from './field-schemas.ts';
+
+/** For `safeParse`: says that a key is missing, rather than that it is undefined. */
+export const schemaMessages = {
+  error: ({ code, input }: z.core.$ZodRawIssue) =>
+    code === 'invalid_type' && input === undefined ? 'is required' : undefined,
+} as const;
+
+/** What a strict schema refuses, one violation each, with the nearest known key for an unknown one. */
+export function describeIssues(
+  error: z.ZodError,
+  schema: z.core.$ZodType,
+  at: readonly PropertyKey[] = [],
+): FieldViolation[] {
+  return error.issues.flatMap((issue) => {
+    if (issue.code !== 'unrecognized_keys') {
+      const field = fieldPath([...at, ...issue.path]) || '(top level)';
+      return [{ field, description: issue.message }];
+    }
+    const known = keysAt(schema, issue.path);
+    return issue.keys.map((key) => {
+      const near = nearestKey(key, known);
+      const advice = near === undefined ? `known are ${known.join(', ')}` : `did you mean ${near}?`;
+      return {
+        field: fieldPath([...at, ...issue.path, key]),
+        description: `unknown key; ${advice}`,
+      };
+    });
+  });
+}
+
+/** As manifests and violations name fields: `spec.template.spec.volumes[1].format`, `metadata.labels["a/b"]`. */
+export function fieldPath(path: readonly PropertyKey[]): string {
+  return path
+    .map((key) => {
+      if (typeof key === 'number') return `[${key}]`;
+      return /^\w+$/.test(String(key)) ? `.${String(key)}` : `[${JSON.stringify(String(key))}]`;
+    })
+    .join('')
+    .replace(/^\./, '');
+}
+
+function keysAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): string[] {
+  let current: z.core.$ZodType | undefined = bare(schema);
+  for (const key of path) {
+    if (current instanceof z.ZodObject) {
+      const field: z.core.$ZodType | undefined = current.shape[String(key)];
+      current = field && bare(field);
+    } else if (current instanceof z.ZodArray) current = bare(current.element);
+    else if (current instanceof z.ZodRecord) current = bare(current.valueType);
+  }
+  return current instanceof z.ZodObject ? Object.keys(current.shape) : [];
+}

@@ -1,0 +1,118 @@
+import { parseMilliCpus } from '../quantity.ts';
+import type { Machine } from './machine.ts';
+import { busOf, pathOf, targetPrefixOf, type Volume } from './volume.ts';
+
+/** Something wrong with a spec that no single field shows. */
+interface SpecProblem {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+}
+
+const MAX_VCPUS = 512;
+
+/** What is wrong between the fields of a spec whose fields are right each by itself. */
+export function* specProblems(spec: {
+  readonly running?: boolean | undefined;
+  readonly runStrategy?: string | undefined;
+  readonly template: { readonly spec: Machine };
+}): Generator<SpecProblem> {
+  if (spec.running !== undefined && spec.runStrategy !== undefined) {
+    yield { path: ['running'], message: 'must be left out where runStrategy is given' };
+  }
+  for (const { path, message } of machineProblems(spec.template.spec)) {
+    yield { path: ['template', 'spec', ...path], message };
+  }
+}
+
+/** The same for a machine alone. */
+export function* machineProblems(machine: Machine): Generator<SpecProblem> {
+  const milliCpus = parseMilliCpus(machine.resources.cpu) ?? 0;
+  if (milliCpus < 1000 || milliCpus > MAX_VCPUS * 1000) {
+    const message = `must be from 1 to ${MAX_VCPUS}, not ${machine.resources.cpu}`;
+    yield { path: ['resources', 'cpu'], message };
+  }
+  const topology = machine.cpu?.topology;
+  const vcpus = Math.ceil(milliCpus / 1000);
+  if (topology !== undefined) {
+    const product = topology.sockets * topology.cores * topology.threads;
+    if (product !== vcpus) {
+      const message = `must come to the ${vcpus} CPUs of resources.cpu, not ${product}`;
+      yield { path: ['cpu', 'topology'], message };
+    }
+  }
+  const { image, kernel, volumes = [] } = machine;
+  if (image === undefined && kernel === undefined && volumes.length === 0) {
+    const message = 'is required: name an image, a volume to boot from, or a kernel';
+    yield { path: ['image'], message };
+  }
+  if (machine.firmware?.type !== 'uefi') {
+    for (const field of ['secureBoot', 'nvram'] as const) {
+      const value = machine.firmware?.[field];
+      if (value === undefined || value === false) continue;
+      yield { path: ['firmware', field], message: 'needs the firmware type uefi' };
+    }
+  }
+  for (const [index, network] of (machine.networks ?? []).entries()) {
+    const { method, address } = network.ipv4 ?? {};
+    const path = ['networks', index, 'ipv4', 'address'];
+    if (method === 'static' && address === undefined) {
+      yield { path, message: 'is required with method static' };
+    }
+    if (method === 'dhcp' && address !== undefined) {
+      yield { path, message: 'must be left out with method dhcp' };
+    }
+  }
+  for (const [index, volume] of volumes.entries()) {
+    for (const { path, message } of volumeProblems(volume, volumes.slice(0, index))) {
+      yield { path: ['volumes', index, ...path], message };
+    }
+  }
+}
+
+function* volumeProblems(volume: Volume, earlier: readonly Volume[]): Generator<SpecProblem> {
+  const { source, format, size, target, kind, readOnly, cache, io } = volume;
+  if (source === undefined && size === undefined) {
+    yield { path: ['source'], message: 'is required, or a size to make it anew' };
+  }
+  if (source?.file !== undefined && format === undefined) {
+    yield { path: ['format'], message: 'is required for a file: it is never guessed' };
+  }
+  const bus = busOf(volume);
+  const prefix = targetPrefixOf(bus);
+  if (target !== undefined && !target.startsWith(prefix)) {
+    yield { path: ['target'], message: `must be ${prefix}a to ${prefix}z on the bus ${bus}` };
+  }
+  if (kind === 'cdrom' && (bus === 'virtio' || bus === 'nvme')) {
+    yield { path: ['bus'], message: 'must be sata or scsi for a cdrom' };
+  }
+  if (kind === 'cdrom' && readOnly === false) {
+    yield { path: ['readOnly'], message: 'must be left out or true for a cdrom' };
+  }
+  // libvirt: QEMU has no read-only ATA disk.
+  if (kind === 'disk' && bus === 'sata' && readOnly === true) {
+    yield {
+      path: ['readOnly'],
+      message: 'is not possible for a disk on sata; choose another bus, or kind cdrom',
+    };
+  }
+  if (io === 'native' && cache !== 'none' && cache !== 'directsync') {
+    yield { path: ['io'], message: 'native needs the cache mode none or directsync' };
+  }
+  for (const [key, path] of UNIQUE) {
+    const value = key(volume);
+    const same = earlier.find((other) => value !== undefined && key(other) === value);
+    if (same === undefined) continue;
+    const message = `is the same as that of volume ${JSON.stringify(same.name)}; each volume needs its own`;
+    yield { path: path(volume), message };
+  }
+}
+
+const UNIQUE: readonly (readonly [
+  key: (volume: Volume) => string | number | undefined,
+  path: (volume: Volume) => readonly PropertyKey[],
+])[] = [
+  [(volume) => volume.name, () => ['name']],
+  [(volume) => volume.target, () => ['target']],
+  [(volume) => volume.bootOrder, () => ['bootOrder']],
+  [pathOf, ({ source }) => ['source', source?.file === undefined ? 'block' : 'file', 'path']],
+];

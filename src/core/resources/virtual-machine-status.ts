@@ -1,0 +1,119 @@
+import { z } from 'zod';
+import { choice } from './field-schemas.ts';
+
+export const VM_PHASES = [
+  'Pending',
+  'Running',
+  'Paused',
+  'Stopping',
+  'Stopped',
+  'Migrating',
+  'Failed',
+  'Unknown',
+] as const;
+
+const usage = z.strictObject({
+  used: z.string().optional().meta({ description: 'In use.' }),
+  available: z.string().optional().meta({ description: 'What the VM has in all.' }),
+});
+
+const count = (description: string) => z.int().optional().meta({ leaf: 'int64', description });
+
+const generation = (description: string) =>
+  z.int().optional().meta({ leaf: 'generation', description });
+
+const condition = z.strictObject({
+  type: z.string().optional().meta({ description: 'Kind of the condition.' }),
+  status: choice('CONDITION_STATUS', ['True', 'False', 'Unknown']).optional().meta({
+    description: 'Whether it holds.',
+  }),
+  reason: z.string().optional().meta({ description: 'Why, in one CamelCase word, for programs.' }),
+  message: z.string().optional().meta({ description: 'Why, in a sentence, for people.' }),
+  lastTransitionTime: z
+    .string()
+    .optional()
+    .meta({ leaf: 'timestamp', description: 'When status last changed.' }),
+  observedGeneration: generation('The generation of the spec that it speaks of.'),
+});
+
+const origin = z.strictObject({
+  nodeName: z.string().optional().meta({ description: 'Name of the node that reports.' }),
+  nodeBootId: z.string().optional().meta({ description: 'Boot id of the node.' }),
+  agentEpoch: count('Raised by one at every start of the agent.'),
+  revision: count('Counts changes seen by this agent since it started.'),
+});
+
+/** `status` of a VM: what it is. */
+export const virtualMachineStatus = z.strictObject({
+  phase: choice('VIRTUAL_MACHINE_PHASE', VM_PHASES).optional().meta({
+    description: 'Where it stands in its life. Unknown means that the hypervisor cannot be asked.',
+  }),
+  reason: z.string().optional().meta({ description: 'Why, in one CamelCase word, for programs.' }),
+  message: z.string().optional().meta({ description: 'Why, in a sentence, for people.' }),
+  nodeName: z.string().optional().meta({ description: 'The node that it is on.' }),
+  ipAddresses: z
+    .array(z.string())
+    .optional()
+    .meta({ description: 'Addresses of the guest, where known.' }),
+  resources: z
+    .strictObject({
+      cpu: usage.optional().meta({ description: 'CPUs.' }),
+      memory: usage.optional().meta({ description: 'Memory of the node.' }),
+    })
+    .optional()
+    .meta({
+      description: 'What it uses of what it has; not there while it is off, busy or unknown.',
+    }),
+  conditions: z.array(condition).optional().meta({ description: 'Aspects of its state.' }),
+  migration: z
+    .strictObject({
+      id: z.string().optional().meta({ description: 'Its id.' }),
+      targetNode: z.string().optional().meta({ description: 'The node that the VM goes to.' }),
+      startTime: z
+        .string()
+        .optional()
+        .meta({ leaf: 'timestamp', description: 'When it was asked for.' }),
+      progress: z.int().optional().meta({ description: 'Share of the work done, in percent.' }),
+    })
+    .optional()
+    .meta({ description: 'The migration that it is part of.' }),
+  observedGeneration: generation('Generation of the spec that is defined.'),
+  pendingFields: z
+    .array(z.string())
+    .optional()
+    .meta({ description: 'Fields of the spec that are in force only after the next start.' }),
+  ownershipEpoch: count('Raised at every switchover of a migration; the highest one owns the VM.'),
+  accelerator: z.string().optional().meta({ description: '`kvm` or `tcg`.' }),
+  machineType: z.string().optional().meta({ description: 'Machine type it really has.' }),
+  statistics: z
+    .strictObject({
+      cpuTimeNs: count('CPU time used, in nanoseconds.'),
+      cpuUsageCores: z
+        .number()
+        .optional()
+        .meta({ description: 'CPU use over the last sampling interval, in cores.' }),
+      vcpus: z.int().optional().meta({ description: 'Virtual CPUs online.' }),
+      memoryActualBytes: count('Memory that the guest has now, in bytes.'),
+      memoryRssBytes: count('Memory of the node that the VM really takes, in bytes.'),
+      diskReadBytes: count('Bytes read from all disks.'),
+      diskWriteBytes: count('Bytes written to all disks.'),
+      networkReceiveBytes: count('Bytes received by all interfaces.'),
+      networkTransmitBytes: count('Bytes sent by all interfaces.'),
+    })
+    .optional()
+    .meta({ description: 'Live statistics.' }),
+  volumes: z
+    .array(
+      z.strictObject({
+        name: z.string().optional().meta({ description: "Name of the spec's volume." }),
+        target: z.string().optional().meta({ description: 'Guest device such as vda.' }),
+        path: z.string().optional().meta({ description: 'Path on the node.' }),
+        format: z.string().optional().meta({ description: 'Format that QEMU reads it in.' }),
+      }),
+    )
+    .optional()
+    .meta({ description: 'Its volumes as the hypervisor has them.' }),
+  origin: origin
+    .optional()
+    .meta({ description: 'Where this report comes from, and how new it is.' }),
+});

@@ -1,0 +1,121 @@
+import { z } from 'zod';
+import { absolutePath, bytesQuantity, choice, dnsLabel } from './field-schemas.ts';
+import { imageSource } from './image-source.ts';
+
+const volumeSource = z
+  .strictObject({
+    file: z
+      .strictObject({ path: absolutePath.meta({ description: 'Absolute path; it must exist.' }) })
+      .optional()
+      .meta({ description: 'A file of the node.' }),
+    block: z
+      .strictObject({ path: absolutePath.meta({ description: 'Absolute path; it must exist.' }) })
+      .optional()
+      .meta({ description: 'A block device of the node, given to QEMU as a device.' }),
+    volume: z
+      .strictObject({ name: dnsLabel.meta({ description: 'Its name.' }) })
+      .optional()
+      .meta({
+        description: 'A volume that the agent keeps.',
+        notSupported: 'the agent keeps no volumes yet; name a file or a block device',
+      }),
+    image: imageSource.optional().meta({
+      description: 'A copy of an image.',
+      notSupported: 'the agent cannot fetch images yet; name a file or a block device',
+    }),
+  })
+  .refine((source) => Object.values(source).filter((part) => part !== undefined).length === 1, {
+    error: 'must be exactly one of file, block, volume and image',
+  })
+  .meta({ oneof: 'source' });
+
+/** A disk or CD-ROM of a machine. */
+export const volume = z.strictObject({
+  name: dnsLabel.meta({ description: 'Unique within the VM.' }),
+  size: bytesQuantity.optional().meta({
+    description: 'Size, for what is made anew.',
+    notSupported: 'the agent cannot make volumes yet; name what is there in source',
+  }),
+  storageClass: z.string().min(1).optional().meta({
+    description: 'Kubernetes StorageClass.',
+    notSupported: 'only a cluster can resolve a storage class; name what is there in source',
+  }),
+  accessMode: choice('ACCESS_MODE', ['ReadWriteOnce', 'ReadOnlyMany', 'ReadWriteMany'])
+    .optional()
+    .meta({
+      description: 'Kubernetes access mode.',
+      notApplicable: 'access modes are for volumes that a cluster provides',
+    }),
+  source: volumeSource.optional().meta({
+    description:
+      'What is behind it, one of file, block, volume and image. Without it, it is made anew from size.',
+  }),
+  kind: choice('VOLUME_KIND', ['disk', 'cdrom']).default('disk').meta({
+    description: 'What the guest sees.',
+  }),
+  bus: choice('VOLUME_BUS', ['virtio', 'scsi', 'sata', 'nvme'])
+    .optional()
+    .meta({
+      description: 'How it is attached: virtio unless given, sata for a cdrom.',
+      notSupportedValues: { nvme: 'the agent cannot make NVMe disks yet; choose virtio or scsi' },
+    }),
+  format: choice('VOLUME_FORMAT', ['raw', 'qcow2']).optional().meta({
+    description:
+      'Format of the content. Required for a file, as it is never guessed; a block device is raw unless given.',
+  }),
+  target: z
+    .string()
+    .regex(/^(vd|sd)[a-z]$/, 'must be vda to vdz, or sda to sdz on the buses scsi and sata')
+    .optional()
+    .meta({ description: 'Guest device such as vda. Given by the agent if left out.' }),
+  readOnly: z.boolean().optional().meta({
+    description: 'The guest cannot write to it. A cdrom always is.',
+  }),
+  shared: z.boolean().optional().meta({
+    description:
+      'The same storage is found under the same path on every node, so a migration need not copy it.',
+  }),
+  bootOrder: z.int().min(1, 'must be 1 or more').max(1000, 'must be at most 1000').optional().meta({
+    description: '1 is tried first; without it, it is not booted from. Unique within the VM.',
+  }),
+  cache: choice('VOLUME_CACHE', ['none', 'writeback', 'writethrough', 'directsync'])
+    .default('none')
+    .meta({ description: 'Host cache mode.' }),
+  io: choice('VOLUME_IO', ['threads', 'native', 'io_uring']).optional().meta({
+    description:
+      'How QEMU reads and writes it; native only with the cache modes none and directsync.',
+  }),
+  serial: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,20}$/, 'must be 1 to 20 letters, digits, "-" or "_"')
+    .optional()
+    .meta({ description: 'Serial number that the guest sees. The name if left out.' }),
+});
+
+export type Volume = z.output<typeof volume>;
+export type VolumeBus = NonNullable<Volume['bus']>;
+export type VolumeFormat = NonNullable<Volume['format']>;
+
+/** The bus that a volume is on. */
+export function busOf({ bus, kind }: Pick<Volume, 'bus' | 'kind'>): VolumeBus {
+  return bus ?? (kind === 'cdrom' ? 'sata' : 'virtio');
+}
+
+/** The format that QEMU reads a volume in. */
+export function formatOf({ format }: Pick<Volume, 'format'>): VolumeFormat {
+  return format ?? 'raw';
+}
+
+export function isReadOnly({ kind, readOnly }: Pick<Volume, 'kind' | 'readOnly'>): boolean {
+  return kind === 'cdrom' || readOnly === true;
+}
+
+/** The path on the node that a volume is found under; undefined for one that has none yet. */
+export function pathOf({ source }: Pick<Volume, 'source'>): string | undefined {
+  return source?.file?.path ?? source?.block?.path;
+}
+
+/** How the names of a bus' guest devices begin. */
+export function targetPrefixOf(bus: VolumeBus): 'vd' | 'sd' {
+  return bus === 'virtio' || bus === 'nvme' ? 'vd' : 'sd';
+}
