@@ -1,70 +1,114 @@
-import type { DiskSpec, VmDefinition } from '../../core/vm-spec.ts';
-import type { ImageInspector } from '../../drivers/images.ts';
-import type { Capacity } from './capacity.ts';
-import { type SpecViolation, validateDefinition, violationError } from './validate-spec.ts';
+import { AgentError, type FieldViolation, type Reason } from '../../core/errors.ts';
+import { parseBytes } from '../../core/quantity.ts';
+import type { Machine } from '../../core/resources/machine.ts';
+import { memoryBytesOf, roundingNotes } from '../../core/resources/machine-amounts.ts';
+import type { WantedVm } from '../../core/resources/parse-virtual-machine.ts';
+import { checkSupport } from '../../core/resources/support.ts';
+import { virtualMachine } from '../../core/resources/virtual-machine.ts';
+import { formatOf, type Volume } from '../../core/resources/volume.ts';
+import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
+import type { FileKind, ImageInspector } from '../../drivers/images.ts';
 
 export interface DefinitionValidatorOptions {
-  readonly capacity: Capacity;
+  readonly host: Pick<HypervisorHost, 'getInfo'>;
   readonly images: ImageInspector;
+  /** The least memory that a VM may have, as a quantity. */
+  readonly minMemory: string;
 }
+
+/** A violation and the reason that it alone would fail with. */
+interface SpecViolation extends FieldViolation {
+  readonly reason: Reason;
+}
+
+/** Why a VM is refused, the weightiest first: what is wrong in itself comes before what this node lacks. */
+const WEIGHTS: readonly Reason[] = ['INVALID_SPEC', 'NOT_SUPPORTED', 'FEATURE_NOT_SUPPORTED'];
+
+const MACHINE = 'spec.template.spec';
 
 /** Says no to a VM that cannot work on this node before anything is made of it. */
 export class DefinitionValidator {
-  readonly #capacity: Capacity;
-  readonly #images: ImageInspector;
+  readonly #options: DefinitionValidatorOptions;
 
   constructor(options: DefinitionValidatorOptions) {
-    this.#capacity = options.capacity;
-    this.#images = options.images;
+    this.#options = options;
   }
 
   /**
-   * Fails with INVALID_SPEC, NODE_CAPACITY_EXCEEDED, IMAGE_NOT_FOUND or IMAGE_INVALID, naming every field that is
-   * wrong. Files are looked at only if the spec is valid in itself.
+   * Fails with INVALID_SPEC, NOT_SUPPORTED, FEATURE_NOT_SUPPORTED, IMAGE_NOT_FOUND or IMAGE_INVALID, naming every field
+   * that is wrong. Files are looked at only if the rest is right. Returns what is accepted but is not as one may
+   * think, in sentences.
    */
-  async validate(definition: VmDefinition, signal: AbortSignal): Promise<void> {
-    const violations = validateDefinition(definition, this.#capacity);
-    if (violations.every(({ reason }) => reason !== 'INVALID_SPEC')) {
-      violations.push(...(await this.#fileViolations(definition, signal)));
-    }
-    if (violations.length > 0) throw violationError(definition.name, violations);
+  async validate({ metadata, spec }: WantedVm, signal: AbortSignal): Promise<readonly string[]> {
+    const machine = spec.template.spec;
+    const { refused, notApplicable } = checkSupport(virtualMachine, { metadata, spec });
+    const violations: SpecViolation[] = [
+      ...this.#memoryViolations(machine),
+      ...refused.map((violation) => ({ ...violation, reason: 'NOT_SUPPORTED' as const })),
+      ...(await this.#machineTypeViolations(machine, signal)),
+    ];
+    if (violations.length === 0) violations.push(...(await this.#fileViolations(machine, signal)));
+    if (violations.length > 0) throw violationError(metadata.name, violations);
+    return [
+      ...roundingNotes(machine),
+      ...notApplicable.map(({ field, description }) => `${field} ${description}`),
+    ];
   }
 
-  async #fileViolations(
-    { spec }: VmDefinition,
-    signal: AbortSignal,
-  ): Promise<readonly SpecViolation[]> {
-    const checks = spec.disks.map((disk, index) =>
-      this.#checkDisk(disk, `spec.disks[${index}]`, signal),
+  #memoryViolations(machine: Machine): SpecViolation[] {
+    const { minMemory } = this.#options;
+    if (memoryBytesOf(machine) >= Number(parseBytes(minMemory) ?? 0n)) return [];
+    const description = `must be at least ${minMemory}, not ${machine.resources.memory}; the node's setting limits.minMemory says so`;
+    return [{ field: `${MACHINE}.resources.memory`, description, reason: 'INVALID_SPEC' }];
+  }
+
+  async #machineTypeViolations(machine: Machine, signal: AbortSignal): Promise<SpecViolation[]> {
+    const { machineType } = machine;
+    if (machineType === undefined) return [];
+    const { machineTypes, qemuVersion } = await this.#options.host.getInfo(signal);
+    if (machineTypes.includes(machineType)) return [];
+    const description = `is ${machineType}, which QEMU ${qemuVersion} of this node does not have; leave it out or choose another node`;
+    return [{ field: `${MACHINE}.machineType`, description, reason: 'FEATURE_NOT_SUPPORTED' }];
+  }
+
+  async #fileViolations(machine: Machine, signal: AbortSignal): Promise<SpecViolation[]> {
+    const checks = (machine.volumes ?? []).map((volume, index) =>
+      this.#checkVolume(volume, `${MACHINE}.volumes[${index}]`, signal),
     );
-    if (spec.boot.kind === 'kernel') {
-      const { kernelPath, initrdPath } = spec.boot;
-      checks.push(this.#checkFile(kernelPath, 'spec.boot.kernel.kernel_path', signal));
-      if (initrdPath !== undefined) {
-        checks.push(this.#checkFile(initrdPath, 'spec.boot.kernel.initrd_path', signal));
+    const { kernel } = machine;
+    if (kernel !== undefined) {
+      checks.push(this.#checkFile(kernel.path, `${MACHINE}.kernel.path`, signal));
+      if (kernel.initrd !== undefined) {
+        checks.push(this.#checkFile(kernel.initrd, `${MACHINE}.kernel.initrd`, signal));
       }
     }
     return (await Promise.all(checks)).filter((violation) => violation !== undefined);
   }
 
-  async #checkDisk(
-    disk: DiskSpec,
+  async #checkVolume(
+    volume: Volume,
     field: string,
     signal: AbortSignal,
   ): Promise<SpecViolation | undefined> {
-    const image = await this.#images.find(disk.path, signal);
-    if (image === undefined) return missing(`${field}.path`, disk.path);
+    const { file, block } = volume.source ?? {};
+    const place = file ?? block;
+    if (place === undefined) return undefined;
+    const pathField = `${field}.source.${file === undefined ? 'block' : 'file'}.path`;
+    const image = await this.#options.images.find(place.path, signal);
+    if (image === undefined) return missing(pathField, place.path);
     if (image.problem !== undefined) {
-      return invalidImage(
-        `${field}.path`,
-        `is ${disk.path}, which cannot be used: ${image.problem}`,
-      );
+      const description = `is ${place.path}, which cannot be used: ${image.problem}`;
+      return { field: pathField, description, reason: 'IMAGE_INVALID' };
     }
-    if (image.format === disk.format) return undefined;
-    return invalidImage(
-      `${field}.format`,
-      `is ${disk.format}, but ${disk.path} is ${image.format}; correct the format or convert it with: qemu-img convert -O ${disk.format}`,
-    );
+    const kind = kindProblem(image.kind, file === undefined ? 'block-device' : 'file');
+    if (kind !== undefined) {
+      const description = `is ${place.path}, which ${kind}`;
+      return { field: pathField, description, reason: 'IMAGE_INVALID' };
+    }
+    const format = formatOf(volume);
+    if (image.format === format) return undefined;
+    const description = `is ${format}, but ${place.path} is ${image.format}; correct the format or convert it with: qemu-img convert -O ${format}`;
+    return { field: `${field}.format`, description, reason: 'IMAGE_INVALID' };
   }
 
   async #checkFile(
@@ -72,10 +116,18 @@ export class DefinitionValidator {
     field: string,
     signal: AbortSignal,
   ): Promise<SpecViolation | undefined> {
-    const kind = await this.#images.findKind(path, signal);
+    const kind = await this.#options.images.findKind(path, signal);
     if (kind === undefined) return missing(field, path);
-    return kind === 'file' ? undefined : invalidImage(field, `is ${path}, which is no plain file`);
+    if (kind === 'file') return undefined;
+    return { field, description: `is ${path}, which is no plain file`, reason: 'IMAGE_INVALID' };
   }
+}
+
+function kindProblem(found: FileKind, wanted: 'file' | 'block-device'): string | undefined {
+  if (found === wanted) return undefined;
+  return wanted === 'file'
+    ? 'is a block device; name it as source.block'
+    : 'is no block device; name it as source.file';
 }
 
 function missing(field: string, path: string): SpecViolation {
@@ -83,6 +135,21 @@ function missing(field: string, path: string): SpecViolation {
   return { field, description, reason: 'IMAGE_NOT_FOUND' };
 }
 
-function invalidImage(field: string, description: string): SpecViolation {
-  return { field, description, reason: 'IMAGE_INVALID' };
+/** One error for all violations, with the reason of the weightiest. */
+function violationError(name: string, violations: readonly SpecViolation[]): AgentError {
+  const weight = ({ reason }: SpecViolation): number => {
+    const at = WEIGHTS.indexOf(reason);
+    return at < 0 ? WEIGHTS.length : at;
+  };
+  const [first, ...others] = violations.toSorted((left, right) => weight(left) - weight(right));
+  if (first === undefined) throw new Error('No violation to make an error of');
+  const more =
+    others.length === 0
+      ? ''
+      : ` (and ${others.length} more problem${others.length === 1 ? '' : 's'})`;
+  return new AgentError(
+    first.reason,
+    `Cannot accept VM ${JSON.stringify(name)}: ${first.field} ${first.description}${more}`,
+    { violations: violations.map(({ field, description }) => ({ field, description })) },
+  );
 }

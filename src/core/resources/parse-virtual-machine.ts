@@ -1,5 +1,5 @@
-import { AgentError } from '../errors.ts';
-import { FOREIGN_METADATA, type ObjectMeta } from './object-meta.ts';
+import { AgentError, type FieldViolation } from '../errors.ts';
+import { FOREIGN_METADATA, type ObjectMeta, objectMeta } from './object-meta.ts';
 import { describeIssues, schemaMessages } from './schema-issues.ts';
 import { API_VERSION, type VmSpec, virtualMachine } from './virtual-machine.ts';
 
@@ -16,20 +16,40 @@ export interface WantedVm {
 export function parseVirtualMachine(document: unknown): WantedVm {
   const result = virtualMachine.safeParse(withoutForeign(document), schemaMessages);
   if (result.success) return { metadata: result.data.metadata, spec: result.data.spec };
-  const violations = describeIssues(result.error, virtualMachine);
-  const [first] = violations;
-  const others = violations.length - 1;
-  const more = others === 0 ? '' : ` (and ${others} more problem${others === 1 ? '' : 's'})`;
-  throw new AgentError(
-    'INVALID_SPEC',
-    `Cannot accept ${nameOf(document)}: ${first?.field} ${first?.description}${more}`,
-    { violations },
-  );
+  throw invalid(document, describeIssues(result.error, virtualMachine));
+}
+
+/** Whom a manifest is about, before it is checked as a whole. Fails with INVALID_SPEC if it does not say. */
+export function identityOf(document: unknown): {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string | undefined;
+} {
+  const metadata = isRecord(document) ? document['metadata'] : undefined;
+  const { name, namespace, uid } = isRecord(metadata) ? metadata : {};
+  const result = objectMeta
+    .pick({ name: true, namespace: true, uid: true })
+    .safeParse({ name, namespace, uid }, schemaMessages);
+  if (result.success) {
+    return { namespace: result.data.namespace, name: result.data.name, uid: result.data.uid };
+  }
+  throw invalid(document, describeIssues(result.error, objectMeta, ['metadata']));
 }
 
 /** The manifest of a VM without its status. */
 export function toManifest({ metadata, spec }: WantedVm): Readonly<Record<string, unknown>> {
   return { apiVersion: API_VERSION, kind: 'VirtualMachine', metadata, spec };
+}
+
+function invalid(document: unknown, violations: readonly FieldViolation[]): AgentError {
+  const [first] = violations;
+  const others = violations.length - 1;
+  const more = others === 0 ? '' : ` (and ${others} more problem${others === 1 ? '' : 's'})`;
+  return new AgentError(
+    'INVALID_SPEC',
+    `Cannot accept ${nameOf(document)}: ${first?.field} ${first?.description}${more}`,
+    { violations },
+  );
 }
 
 function withoutForeign(document: unknown): unknown {

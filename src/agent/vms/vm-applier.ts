@@ -1,0 +1,171 @@
+import { AgentError } from '../../core/errors.ts';
+import type { KeyLocks } from '../../core/key-locks.ts';
+import type { Logger } from '../../core/logger.ts';
+import { fieldChanges } from '../../core/resources/field-changes.ts';
+import { withMaskedFields } from '../../core/resources/field-mask.ts';
+import {
+  identityOf,
+  parseVirtualMachine,
+  type WantedVm,
+} from '../../core/resources/parse-virtual-machine.ts';
+import { virtualMachine } from '../../core/resources/virtual-machine.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
+import { busy } from './busy.ts';
+import type { DefinitionValidator } from './definition-validator.ts';
+import type { OperationRecorder } from './operation-recorder.ts';
+import type { Ownership } from './ownership.ts';
+import type { ApplyOptions, ApplyResult, FieldChange, Vm } from './vm.ts';
+import type { VmCreator } from './vm-creator.ts';
+import type { VmInventory } from './vm-inventory.ts';
+import { changedDefinition, wantedOf } from './wanted-definition.ts';
+
+export interface VmApplierOptions {
+  readonly domains: Pick<HypervisorDomains, 'define' | 'effectOf'>;
+  readonly inventory: VmInventory;
+  readonly creator: VmCreator;
+  readonly ownership: Ownership;
+  readonly validator: DefinitionValidator;
+  readonly locks: KeyLocks;
+  readonly recorder: OperationRecorder;
+  readonly log: Logger;
+}
+
+/** Makes VMs be as a manifest says: creates what is not there, changes the definition of what is. */
+export class VmApplier {
+  readonly #options: VmApplierOptions;
+
+  constructor(options: VmApplierOptions) {
+    this.#options = options;
+  }
+
+  async apply(manifest: unknown, options: ApplyOptions, signal: AbortSignal): Promise<ApplyResult> {
+    const { inventory, creator } = this.#options;
+    const { namespace, name, uid } = identityOf(manifest);
+    await inventory.refresh(signal);
+    const current = inventory.findByName(namespace, name);
+    if (current === undefined) {
+      this.#assertMayCreate(namespace, name, options);
+      const create = { dryRun: options.dryRun, reservationId: undefined };
+      const created = await creator.create(manifest, create, signal);
+      return { ...created, outcome: 'created', changes: [] };
+    }
+    assertChangeable(current, uid, options.generation);
+    return this.#change(current, manifest, options, signal);
+  }
+
+  async #change(
+    current: Vm,
+    manifest: unknown,
+    options: ApplyOptions,
+    signal: AbortSignal,
+  ): Promise<ApplyResult> {
+    const { validator, ownership, locks, inventory } = this.#options;
+    const { definition } = current;
+    const wanted = wantedVm(definition, manifest, options.updateMask);
+    const changes = this.#changes(current, wanted);
+    const warnings = await validator.validate(wanted, signal);
+    const changed = changedDefinition(definition, wanted);
+    if (changes.length === 0) return { vm: current, warnings, outcome: 'unchanged', changes };
+    ownership.assertOwned(definition);
+    if (options.dryRun) {
+      const vm = { ...current, definition: { ...changed, generation: definition.generation } };
+      return { vm, warnings, outcome: 'changed', changes };
+    }
+    using lock = locks.tryAcquire(definition.uid, 'apply');
+    if (lock === undefined) throw busy('change', definition, locks);
+    // What was compared must still be what is there.
+    await inventory.refresh(signal);
+    const now = inventory.findByUid(definition.uid);
+    if (now?.definition.generation !== definition.generation) {
+      throw generationMismatch(definition, now?.definition.generation);
+    }
+    await this.#define(changed, signal);
+    await inventory.refresh(signal);
+    return {
+      vm: inventory.findByUid(definition.uid) ?? current,
+      warnings,
+      outcome: 'changed',
+      changes,
+    };
+  }
+
+  async #define(definition: VmDefinition, signal: AbortSignal): Promise<void> {
+    const { domains, recorder, log } = this.#options;
+    await recorder.record('apply', definition.uid, () => domains.define(definition, signal));
+    log.info({ vmId: definition.uid, operation: 'apply' }, 'VM changed');
+  }
+
+  #changes({ definition, phase }: Vm, wanted: WantedVm): readonly FieldChange[] {
+    const isOff = phase === 'stopped' || phase === 'failed';
+    const before = wantedOf(definition);
+    // Labels and annotations that are left out are taken away; a uid that is left out is any.
+    const { labels = {}, annotations = {} } = wanted.metadata;
+    const after = { metadata: { ...before.metadata, labels, annotations }, spec: wanted.spec };
+    return fieldChanges(before, after).map((change) => ({
+      ...change,
+      effect: isOff ? 'now' : this.#options.domains.effectOf(change.field),
+    }));
+  }
+
+  #assertMayCreate(namespace: string, name: string, options: ApplyOptions): void {
+    if (options.updateMask !== undefined || (options.generation ?? 0) !== 0) {
+      throw new AgentError(
+        'VM_NOT_FOUND',
+        `Cannot change VM ${name} in namespace ${namespace}: it is not on this node; list the VMs to see what is here`,
+        { metadata: { namespace, name } },
+      );
+    }
+  }
+}
+
+function wantedVm(
+  current: VmDefinition,
+  manifest: unknown,
+  mask: readonly string[] | undefined,
+): WantedVm {
+  if (mask === undefined) return parseVirtualMachine(manifest);
+  const { metadata, spec } = wantedOf(current);
+  return parseVirtualMachine(
+    withMaskedFields({ metadata, spec }, { ...(manifest as object) }, mask, virtualMachine),
+  );
+}
+
+function assertChangeable(
+  { definition }: Vm,
+  uid: string | undefined,
+  generation: number | undefined,
+): void {
+  const { name, uid: vmId } = definition;
+  if (uid !== undefined && uid !== vmId) {
+    throw new AgentError(
+      'VM_UID_MISMATCH',
+      `Cannot change VM ${name}: it is another one than was meant, with uid ${vmId}, not ${uid}; leave the uid out of the manifest to mean whichever has the name`,
+      { metadata: { vmId } },
+    );
+  }
+  if (generation !== undefined && generation !== definition.generation) {
+    throw generationMismatch(definition, definition.generation, generation);
+  }
+  if (definition.newer !== undefined) {
+    throw new AgentError(
+      'VM_SPEC_NEWER',
+      `Cannot change VM ${name}: a newer agent has given it ${definition.newer.unknownFields.join(', ')}, which this one does not know; upgrade this node's agent, or move the VM to a node with a newer one`,
+      { metadata: { vmId } },
+    );
+  }
+}
+
+function generationMismatch(
+  { name, uid, generation }: VmDefinition,
+  found: number | undefined,
+  wanted = generation,
+): AgentError {
+  return new AgentError(
+    'GENERATION_MISMATCH',
+    found === undefined
+      ? `Cannot change VM ${name}: it has gone meanwhile`
+      : `Cannot change VM ${name}: it has generation ${found}, not ${wanted}; read it again and repeat the change`,
+    { metadata: { vmId: uid } },
+  );
+}

@@ -1,0 +1,49 @@
+import { randomUUID } from 'node:crypto';
+import type { WantedVm } from '../../core/resources/parse-virtual-machine.ts';
+import { runStrategyOf, startsAtOnce } from '../../core/resources/run-strategy.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
+
+/** The definition of a VM that is new to this node. */
+export function newDefinition({ metadata, spec }: WantedVm, owner: string): VmDefinition {
+  return {
+    namespace: metadata.namespace,
+    name: metadata.name,
+    uid: metadata.uid ?? randomUUID(),
+    generation: 1,
+    labels: metadata.labels ?? {},
+    annotations: metadata.annotations ?? {},
+    createdAtMs: Date.now(),
+    spec,
+    ownershipEpoch: 1,
+    owner,
+    intent: startsAtOnce(runStrategyOf(spec)) ? 'on' : 'off',
+    privateFiles: {},
+    newer: undefined,
+  };
+}
+
+/**
+ * A definition with what is wanted of it now. Another run strategy is a wish to run or not of its own; the same one
+ * again does not undo what a caller has asked for since.
+ */
+export function changedDefinition(
+  current: VmDefinition,
+  { metadata, spec }: WantedVm,
+): VmDefinition {
+  const strategy = runStrategyOf(spec);
+  const keeps = strategy === runStrategyOf(current.spec) || strategy === 'Manual';
+  return {
+    ...current,
+    generation: current.generation + 1,
+    labels: metadata.labels ?? {},
+    annotations: metadata.annotations ?? {},
+    spec,
+    intent: keeps ? current.intent : startsAtOnce(strategy) ? 'on' : 'off',
+  };
+}
+
+/** A definition in the form of a manifest: what a caller would have to give to get it. */
+export function wantedOf(definition: VmDefinition): WantedVm {
+  const { name, namespace, uid, labels, annotations, spec } = definition;
+  return { metadata: { name, namespace, uid, labels, annotations }, spec };
+}

@@ -1,0 +1,59 @@
+import { z } from 'zod';
+import { AgentError } from '../errors.ts';
+import { bare } from './field-schemas.ts';
+
+type Document = Readonly<Record<string, unknown>>;
+
+/**
+ * `current` with the fields of a mask taken from `wanted`; a field that `wanted` does not have is removed. Lists are taken
+ * whole (google.protobuf.FieldMask, https://protobuf.dev/reference/protobuf/google.protobuf/#field-mask). Fails with
+ * INVALID_REQUEST for a path that the schema does not have.
+ */
+export function withMaskedFields(
+  current: Document,
+  wanted: Document,
+  mask: readonly string[],
+  schema: z.core.$ZodType,
+): Document {
+  let result = current;
+  for (const path of mask) {
+    const keys = path.split('.');
+    if (!isField(schema, keys)) {
+      throw new AgentError(
+        'INVALID_REQUEST',
+        `Cannot change the field ${JSON.stringify(path)}: there is none of that name outside of lists; name fields as the manifest does, such as spec.template.spec.resources.memory`,
+        { violations: [{ field: 'updateMask', description: `names the unknown field ${path}` }] },
+      );
+    }
+    result = withField(result, keys, valueAt(wanted, keys));
+  }
+  return result;
+}
+
+function withField(document: Document, keys: readonly string[], value: unknown): Document {
+  const [key = '', ...rest] = keys;
+  const { [key]: old, ...others } = document;
+  const changed = rest.length === 0 ? value : withField(recordOr(old), rest, value);
+  return changed === undefined ? others : { ...others, [key]: changed };
+}
+
+function valueAt(document: Document, keys: readonly string[]): unknown {
+  return keys.reduce<unknown>((value, key) => recordOr(value)[key], document);
+}
+
+function recordOr(value: unknown): Document {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Document)
+    : {};
+}
+
+function isField(schema: z.core.$ZodType, keys: readonly string[]): boolean {
+  let type: z.core.$ZodType | undefined = bare(schema);
+  for (const key of keys) {
+    if (type instanceof z.ZodRecord) type = bare(type.valueType);
+    else if (type instanceof z.ZodObject && Object.hasOwn(type.shape, key)) {
+      type = bare(type.shape[key] as z.core.$ZodType);
+    } else return false;
+  }
+  return true;
+}
