@@ -1,0 +1,200 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { AgentError } from '../../../../src/core/errors.ts';
+import { parseVirtualMachine } from '../../../../src/core/resources/parse-virtual-machine.ts';
+import { checkSupport } from '../../../../src/core/resources/support.ts';
+import { virtualMachine } from '../../../../src/core/resources/virtual-machine.ts';
+import { manifest, SPECIFICATION_EXAMPLE } from '../../../fixtures/manifests.ts';
+
+/** Fields that are refused, with what is said of each. */
+function violations(document: unknown): Readonly<Record<string, string>> {
+  try {
+    parseVirtualMachine(document);
+  } catch (error) {
+    assert.ok(error instanceof AgentError, String(error));
+    assert.equal(error.reason, 'INVALID_SPEC');
+    return Object.fromEntries(
+      error.violations.map(({ field, description }) => [field, description]),
+    );
+  }
+  return {};
+}
+
+test('the example of the specification is accepted as it stands, quantities as written', () => {
+  const { spec } = parseVirtualMachine(SPECIFICATION_EXAMPLE);
+  assert.deepEqual(spec.template.spec.resources, { cpu: '4', memory: '8Gi', disk: '100Gi' });
+  assert.equal(spec.migrationPolicy?.bandwidth, '1Gbps');
+  assert.equal(spec.migrationPolicy?.encrypted, true);
+});
+
+test('what of the example cannot be carried out is named, each with its field', () => {
+  const { metadata, spec } = parseVirtualMachine(SPECIFICATION_EXAMPLE);
+  const { refused, notApplicable } = checkSupport(virtualMachine, { metadata, spec });
+  const machine = 'spec.template.spec';
+  assert.deepEqual(
+    refused.map(({ field }) => field),
+    [
+      `${machine}.resources.disk`,
+      `${machine}.image`,
+      `${machine}.networks`,
+      `${machine}.volumes[0].size`,
+      `${machine}.volumes[0].storageClass`,
+      `${machine}.devices`,
+      `${machine}.userData`,
+      `${machine}.lifecycle.preStart`,
+      `${machine}.lifecycle.preStop`,
+      'spec.snapshotPolicy',
+    ],
+  );
+  assert.deepEqual(
+    notApplicable.map(({ field }) => field),
+    [
+      `${machine}.volumes[0].accessMode`,
+      `${machine}.nodeSelector`,
+      `${machine}.affinity`,
+      'spec.updateStrategy.rollingUpdate',
+    ],
+  );
+});
+
+test('values that cannot be carried out are named like fields', () => {
+  const { metadata, spec } = parseVirtualMachine(
+    manifest({
+      firmware: { type: 'uefi', secureBoot: true },
+      volumes: [{ name: 'a', source: { block: { path: '/dev/a' } }, bus: 'nvme' }],
+    }),
+  );
+  const { refused } = checkSupport(virtualMachine, { metadata, spec });
+  assert.deepEqual(
+    refused.map(({ field }) => field),
+    ['spec.template.spec.volumes[0].bus', 'spec.template.spec.firmware.secureBoot'],
+  );
+});
+
+test('defaults are filled in, and what has none stays away', () => {
+  const path = '/images/web.qcow2';
+  const { metadata, spec } = parseVirtualMachine(
+    manifest({ volumes: [{ name: 'root', format: 'qcow2', source: { file: { path } } }] }),
+  );
+  assert.equal(metadata.namespace, 'default');
+  assert.deepEqual(spec.template.spec.volumes, [
+    { name: 'root', source: { file: { path } }, kind: 'disk', format: 'qcow2', cache: 'none' },
+  ]);
+});
+
+test('what other servers write into a manifest is ignored', () => {
+  const document = {
+    ...manifest(),
+    status: { phase: 'Running', anything: 1 },
+    metadata: { name: 'web', resourceVersion: '12', managedFields: [{}], generation: 3 },
+  };
+  assert.equal(parseVirtualMachine(document).metadata.name, 'web');
+});
+
+test('a manifest of another kind or version is refused', () => {
+  const { apiVersion, kind } = { apiVersion: 'novacron.dev/v1alpha1', kind: 'VMPool' };
+  assert.match(violations({ ...manifest(), apiVersion })['apiVersion'] ?? '', /novacron\.io/);
+  assert.match(violations({ ...manifest(), kind })['kind'] ?? '', /VirtualMachine/);
+});
+
+test('everything that is wrong is named at once, as the manifest writes it', () => {
+  const found = violations({
+    metadata: { name: 'Web_1', labels: { 'a b': 'x' } },
+    spec: {
+      running: true,
+      runStrategy: 'Manual',
+      template: {
+        spec: {
+          resources: { cpu: 0, memory: 'much' },
+          volumes: [
+            { name: 'root', source: { file: { path: 'web.qcow2' }, block: { path: '/dev/x' } } },
+            { name: 'root', size: '1Gi', bus: 'usb', target: 'hda' },
+          ],
+          disks: [],
+        },
+      },
+    },
+  });
+  const machine = 'spec.template.spec';
+  assert.deepEqual(Object.keys(found).toSorted(), [
+    'metadata.labels["a b"]',
+    'metadata.name',
+    `${machine}.disks`,
+    `${machine}.resources.memory`,
+    `${machine}.volumes[0].source.file.path`,
+    `${machine}.volumes[1].bus`,
+    `${machine}.volumes[1].target`,
+  ]);
+});
+
+test('rules between fields are named at the field to change', () => {
+  const cases: readonly [Record<string, unknown>, string, RegExp][] = [
+    [{ resources: { cpu: '500m', memory: '1Gi' } }, 'resources.cpu', /from 1 to 512/],
+    [{ kernel: undefined }, 'image', /name an image, a volume to boot from, or a kernel/],
+    [{ cpu: { topology: { sockets: 1, cores: 3, threads: 1 } } }, 'cpu.topology', /1 CPUs/],
+    [{ firmware: { secureBoot: true } }, 'firmware.secureBoot', /uefi/],
+    [
+      { volumes: [{ name: 'a', source: { file: { path: '/a' } } }] },
+      'volumes[0].format',
+      /never guessed/,
+    ],
+    [{ volumes: [{ name: 'a' }] }, 'volumes[0].source', /or a size/],
+    [
+      { volumes: [{ name: 'a', size: '1Gi', bus: 'scsi', target: 'vda' }] },
+      'volumes[0].target',
+      /sda to sdz/,
+    ],
+    [
+      { volumes: [{ name: 'a', size: '1Gi', kind: 'cdrom', bus: 'virtio' }] },
+      'volumes[0].bus',
+      /sata or scsi/,
+    ],
+    [
+      { volumes: [{ name: 'a', size: '1Gi', io: 'native', cache: 'writeback' }] },
+      'volumes[0].io',
+      /none or/,
+    ],
+    [
+      { networks: [{ name: 'n', ipv4: { method: 'static' } }] },
+      'networks[0].ipv4.address',
+      /required/,
+    ],
+  ];
+  for (const [machine, field, description] of cases) {
+    const found = violations(manifest(machine));
+    assert.deepEqual(Object.keys(found), [`spec.template.spec.${field}`]);
+    assert.match(found[`spec.template.spec.${field}`] ?? '', description);
+  }
+});
+
+test('volumes need names, targets, paths and boot orders of their own', () => {
+  const volume = { source: { block: { path: '/dev/a' } }, target: 'vda', bootOrder: 1 };
+  const found = violations(
+    manifest({
+      volumes: [
+        { name: 'a', ...volume },
+        { name: 'a', ...volume },
+      ],
+    }),
+  );
+  assert.deepEqual(
+    Object.keys(found).toSorted(),
+    ['bootOrder', 'name', 'source.block.path', 'target'].map(
+      (field) => `spec.template.spec.volumes[1].${field}`,
+    ),
+  );
+});
+
+test('anything at all is either accepted or refused with its fields, never with a crash', () => {
+  fc.assert(
+    fc.property(fc.anything(), fc.anything(), (machine, other) => {
+      violations({
+        metadata: { name: 'a' },
+        spec: { template: { spec: machine }, running: other },
+      });
+      violations({ metadata: other, spec: machine });
+      violations(manifest({ volumes: [machine, other], resources: other, firmware: machine }));
+    }),
+  );
+});
