@@ -5,7 +5,7 @@ import { KeyLocks } from '../core/key-locks.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import { TaskGroup } from '../core/task-group.ts';
 import { ConsoleLogFile } from '../drivers/console-log/console-log-file.ts';
-import type { Accelerator } from '../drivers/hypervisor.ts';
+import type { Accelerator } from '../drivers/hypervisor-host.ts';
 import { QemuImgInspector } from '../drivers/images/qemu-img-inspector.ts';
 import { LibvirtHypervisor } from '../drivers/libvirt/libvirt-hypervisor.ts';
 import { LinuxHost } from '../drivers/linux/linux-host.ts';

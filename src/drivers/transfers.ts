@@ -1,4 +1,4 @@
-import type { FileOwner } from './hypervisor.ts';
+import type { FileOwner } from './hypervisor-host.ts';
 
 /** Moves the bytes of a migration between two nodes. Transfers are processes of their own and outlive the agent. */
 export interface TransferDriver {

@@ -5,11 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Reason } from '../../src/core/errors.ts';
 import { hasReason } from '../../src/core/errors.ts';
 import type { VmDefinition } from '../../src/core/vm-spec.ts';
-import type {
-  Hypervisor,
-  HypervisorEvent,
-  HypervisorMigration,
-} from '../../src/drivers/hypervisor.ts';
+import type { Hypervisor } from '../../src/drivers/hypervisor.ts';
+import type { HypervisorEvent } from '../../src/drivers/hypervisor-events.ts';
+import type { HypervisorMigration } from '../../src/drivers/hypervisor-jobs.ts';
 
 export interface HypervisorFixture extends AsyncDisposable {
   readonly source: Hypervisor;

@@ -3,15 +3,11 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AgentError } from '../../src/core/errors.ts';
 import { untilAborted } from '../../src/core/until-aborted.ts';
 import type { VmDefinition } from '../../src/core/vm-spec.ts';
-import type {
-  Hypervisor,
-  HypervisorEvent,
-  HypervisorInfo,
-  HypervisorMigration,
-  HypervisorVm,
-  JobStatistics,
-  LifecycleEvent,
-} from '../../src/drivers/hypervisor.ts';
+import type { Hypervisor } from '../../src/drivers/hypervisor.ts';
+import type { HypervisorVm } from '../../src/drivers/hypervisor-domains.ts';
+import type { HypervisorEvent, LifecycleEvent } from '../../src/drivers/hypervisor-events.ts';
+import type { HypervisorInfo } from '../../src/drivers/hypervisor-host.ts';
+import type { HypervisorMigration, JobStatistics } from '../../src/drivers/hypervisor-jobs.ts';
 import { EventFeed } from '../../src/drivers/libvirt/event-feed.ts';
 import { type FakeJob, type FakeVm, isActive, toHypervisorVm, toStatistics } from './fake-vm.ts';
 

@@ -1,5 +1,6 @@
 import type { VmDefinition } from '../../src/core/vm-spec.ts';
-import type { HypervisorVm, JobStatistics, VmRunState } from '../../src/drivers/hypervisor.ts';
+import type { HypervisorVm, VmRunState } from '../../src/drivers/hypervisor-domains.ts';
+import type { JobStatistics } from '../../src/drivers/hypervisor-jobs.ts';
 
 const MIB = 1024 * 1024;
 

@@ -1,5 +1,5 @@
 import { AgentError, isReason, type Reason } from '../../core/errors.ts';
-import type { VmDefinition } from '../../core/vm-spec.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { MigrationProgress, MigrationResult, MigrationSpec } from '../migration/migration.ts';
 import { isMigrationPhase, type MigrationPhase } from '../migration/states.ts';
 import type { JournalDatabase, Parameters, Row } from './journal-database.ts';

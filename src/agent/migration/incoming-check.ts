@@ -1,6 +1,7 @@
 import { hasReason } from '../../core/errors.ts';
-import type { VmDefinition } from '../../core/vm-spec.ts';
-import type { Hypervisor, HypervisorInfo } from '../../drivers/hypervisor.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { Hypervisor } from '../../drivers/hypervisor.ts';
+import type { HypervisorInfo } from '../../drivers/hypervisor-host.ts';
 import type { CapacityLedger } from '../vms/capacity.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import type { Vm } from '../vms/vm.ts';

@@ -1,5 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
-import type { HypervisorVm } from '../../drivers/hypervisor.ts';
+import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { MigrationRecord } from '../journal/migration-store.ts';
 import { Arrivals, arrivalOf, pastSwitchover } from './arrivals.ts';
 import { checkIncoming } from './incoming-check.ts';

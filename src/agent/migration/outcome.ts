@@ -1,4 +1,5 @@
-import type { HypervisorVm, JobStatistics } from '../../drivers/hypervisor.ts';
+import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import type { JobStatistics } from '../../drivers/hypervisor-jobs.ts';
 import type { IncomingState } from './migration.ts';
 
 /** What the source's own hypervisor says about the VM of a migration. */

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { delay } from '../../core/delay.ts';
 import { AgentError } from '../../core/errors.ts';
-import type { VmDefinition } from '../../core/vm-spec.ts';
-import type { HypervisorEvent } from '../../drivers/hypervisor.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { HypervisorEvent } from '../../drivers/hypervisor-events.ts';
 import type { MigrationRecord } from '../journal/migration-store.ts';
 import type { IncomingVm, MigrationSpec } from './migration.ts';
 import { newRecord } from './migration-book.ts';

@@ -1,5 +1,6 @@
 import { AgentError } from '../../core/errors.ts';
-import type { Hypervisor, HypervisorVm } from '../../drivers/hypervisor.ts';
+import type { Hypervisor } from '../../drivers/hypervisor.ts';
+import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { Vm } from '../vms/vm.ts';
 import type { IncomingVm, MigrationBlocker, MigrationSpec } from './migration.ts';
 import type { Peer, Peers } from './peers.ts';

@@ -1,4 +1,4 @@
-import type { JobStatistics } from '../../drivers/hypervisor.ts';
+import type { JobStatistics } from '../../drivers/hypervisor-jobs.ts';
 import type { TransferStatus } from '../../drivers/transfers.ts';
 import type { ArrivalFigures, MigrationProgress } from './migration.ts';
 

@@ -1,5 +1,5 @@
 import type { Machine } from '../../core/resources/machine.ts';
-import type { HypervisorInfo } from '../../drivers/hypervisor.ts';
+import type { HypervisorInfo } from '../../drivers/hypervisor-host.ts';
 import type { Condition, ReportOrigin, WatchCursor, WatchEvent } from '../report-origin.ts';
 import type { VmRef } from '../vms/vm.ts';
 

@@ -1,4 +1,4 @@
-import type { VmDefinition } from '../../core/vm-spec.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
 import { ObjectMeta } from '../../gen/novacron/agent/v1/common.ts';
 import { toUint64 } from './count-conversion.ts';
 import type { FieldChecks } from './field-checks.ts';

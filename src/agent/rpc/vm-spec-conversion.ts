@@ -1,4 +1,4 @@
-import type { BootSpec, DiskSpec, VmSpec } from '../../core/vm-spec.ts';
+import type { BootSpec, DiskSpec, VmSpec } from '../../core/vm-definition.ts';
 import {
   type BootSpec as BootSpecMessage,
   DiskBus,

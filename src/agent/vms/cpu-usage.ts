@@ -1,4 +1,4 @@
-import type { VmStatistics } from '../../drivers/hypervisor.ts';
+import type { VmStatistics } from '../../drivers/hypervisor-statistics.ts';
 import type { VmUsage } from './vm.ts';
 
 /** Shorter intervals make the usage jump. */

@@ -1,5 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
-import type { VmDefinition } from '../../core/vm-spec.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { VmStore } from '../journal/vm-store.ts';
 
 /** Who owns which VM, as far as this node knows; each change is durable when the method returns. */

@@ -1,6 +1,7 @@
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
-import type { Hypervisor, HypervisorVm } from '../../drivers/hypervisor.ts';
+import type { Hypervisor } from '../../drivers/hypervisor.ts';
+import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { Ownership } from './ownership.ts';
 
 export interface StaleCopiesOptions {

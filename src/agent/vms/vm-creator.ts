@@ -1,31 +1,39 @@
-import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { AgentError } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
-import type { VmDefinition } from '../../core/vm-spec.ts';
-import type { Hypervisor } from '../../drivers/hypervisor.ts';
-import type { CapacityLedger } from './capacity.ts';
+import { parseVirtualMachine } from '../../core/resources/parse-virtual-machine.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
+import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
+import type { CapacityLedger } from '../node/capacity-ledger.ts';
+import type { Cordon } from '../node/cordon.ts';
+import type { Origins } from '../report-origin.ts';
+import type { DefinitionValidator } from './definition-validator.ts';
 import type { OperationRecorder } from './operation-recorder.ts';
 import type { Ownership } from './ownership.ts';
-import type { Vm, VmRequest } from './vm.ts';
-import type { Origins, VmInventory } from './vm-inventory.ts';
+import type { CreateOptions, CreateResult, Vm } from './vm.ts';
+import type { VmInventory } from './vm-inventory.ts';
+import { newDefinition } from './wanted-definition.ts';
 
 export interface VmCreatorOptions {
-  readonly hypervisor: Hypervisor;
+  readonly host: Pick<HypervisorHost, 'getInfo'>;
+  readonly domains: Pick<
+    HypervisorDomains,
+    'define' | 'start' | 'find' | 'destroy' | 'undefine'
+  >;
   readonly inventory: VmInventory;
   readonly ownership: Ownership;
   readonly capacity: CapacityLedger;
+  readonly cordon: Pick<Cordon, 'assertNotCordoned'>;
   readonly origins: Origins;
   readonly locks: KeyLocks;
-  /** Fails with INVALID_SPEC, IMAGE_NOT_FOUND and the like if the VM cannot work on this node. */
-  readonly validate: (definition: VmDefinition, signal: AbortSignal) => Promise<void>;
+  readonly validator: DefinitionValidator;
   readonly recorder: OperationRecorder;
   readonly log: Logger;
 }
 
 const UNDO_TIMEOUT_MS = 15_000;
-const EVERYTHING = { namespace: '', labels: {} };
 
 /** Makes VMs, whole or not at all, and sees that there is room for them. Expects a fresh inventory. */
 export class VmCreator {
@@ -37,90 +45,70 @@ export class VmCreator {
 
   /** Creating a VM that is there with the same uid and spec answers with it. */
   async create(
-    request: VmRequest,
-    options: { readonly dryRun: boolean },
+    manifest: unknown,
+    options: CreateOptions,
     signal: AbortSignal,
-  ): Promise<Vm> {
-    const { inventory, validate, locks, capacity } = this.#options;
-    const definition = newDefinition(request);
-    const existing = this.#findExisting(definition, request.uid !== undefined);
-    if (existing !== undefined) return existing;
-    this.#options.ownership.assertOwned(definition);
+  ): Promise<CreateResult> {
+    const { host, inventory, validator, locks, ownership, cordon, capacity } = this.#options;
+    const wanted = parseVirtualMachine(manifest);
+    const { hostUuid } = await host.getInfo(signal);
+    const definition = newDefinition(wanted, hostUuid);
+    const existing = this.#findExisting(definition, wanted.metadata.uid !== undefined);
+    if (existing !== undefined) return { vm: existing, warnings: [] };
+    ownership.assertOwned(definition);
+    if (definition.intent === 'on') cordon.assertNotCordoned(`VM ${definition.name}`);
 
     // The name is locked as well, or two VMs of one name could be created side by side.
     using nameLock = locks.tryAcquire(nameKey(definition), 'create');
     using uidLock = locks.tryAcquire(definition.uid, 'create');
-    if (nameLock === undefined || uidLock === undefined) throw busy(definition);
-    await validate(definition, signal);
-    await this.#assertMachineType(definition, signal);
+    if (nameLock === undefined || uidLock === undefined) throw nameBusy(definition);
+    const warnings = await validator.validate(wanted, signal);
     await this.#assertUidFree(definition, signal);
-    if (capacity.findReservation(definition.namespace, definition.name) !== undefined) {
-      throw busy(definition);
-    }
-    using _reservation = this.reserve(definition);
-    if (options.dryRun) return this.#planned(definition);
+    using _amount = capacity.setAside(definition, {
+      reservationId: options.reservationId,
+      isOn: definition.intent === 'on',
+    });
+    if (options.dryRun) return { vm: this.#planned(definition), warnings };
     await this.#options.recorder.record('create', definition.uid, () =>
       this.#make(definition, signal),
     );
+    await capacity.useUp(options.reservationId, signal);
     await inventory.refresh(signal);
-    return inventory.findByUid(definition.uid) ?? this.#planned(definition);
-  }
-
-  /** Sets aside the memory of a VM if it shall run, until disposed. Fails with NODE_CAPACITY_EXCEEDED. */
-  reserve({ uid, namespace, name, spec }: VmDefinition): Disposable {
-    const { capacity, inventory } = this.#options;
-    const memoryBytes = spec.powerState === 'running' ? spec.memory.sizeBytes : 0;
-    capacity.reserve({ vmUid: uid, namespace, name, memoryBytes }, inventory.list(EVERYTHING));
-    return { [Symbol.dispose]: () => capacity.release(uid) };
+    return { vm: inventory.findByUid(definition.uid) ?? this.#planned(definition), warnings };
   }
 
   async #make(definition: VmDefinition, signal: AbortSignal): Promise<void> {
-    const { hypervisor, ownership, log } = this.#options;
+    const { domains, ownership, log } = this.#options;
     signal.throwIfAborted();
     await using undo = new AsyncDisposableStack();
     // Registered before the deed: a define that timed out may have happened all the same.
     undo.defer(() => this.#unmake(definition));
-    ownership.own(definition);
-    await hypervisor.define(definition, signal);
-    if (definition.spec.powerState === 'running') await hypervisor.start(definition.uid, signal);
+    await ownership.own(definition);
+    await domains.define(definition, signal);
+    if (definition.intent === 'on') await domains.start(definition.uid, signal);
     undo.move();
     log.info({ vmId: definition.uid, name: definition.name }, 'VM created');
   }
 
   async #unmake({ uid: vmUid, createdAtMs }: VmDefinition): Promise<void> {
-    const { hypervisor, ownership, log } = this.#options;
+    const { domains, ownership, log } = this.#options;
     const signal = AbortSignal.timeout(UNDO_TIMEOUT_MS);
     try {
-      const found = await hypervisor.find(vmUid, signal);
+      const found = await domains.find(vmUid, signal);
       // Whoever else has defined a VM of this uid in the meantime keeps it.
       if (found?.definition?.createdAtMs === createdAtMs) {
-        await hypervisor.destroy(vmUid, signal);
-        await hypervisor.undefine(vmUid, signal);
+        await domains.destroy(vmUid, signal);
+        await domains.undefine(vmUid, signal);
       }
-      ownership.forget(vmUid);
+      await ownership.forget(vmUid);
     } catch (error) {
       log.error({ vmId: vmUid, err: error }, 'Could not remove a VM whose creation failed');
     }
   }
 
-  async #assertMachineType({ name, spec }: VmDefinition, signal: AbortSignal): Promise<void> {
-    if (spec.machineType === undefined) return;
-    const { machineTypes, qemuVersion } = await this.#options.hypervisor.getInfo(signal);
-    if (machineTypes.includes(spec.machineType)) return;
-    const field = 'spec.machine_type';
-    const description = `is ${spec.machineType}, which QEMU ${qemuVersion} of this node does not have; leave it out or choose another node`;
-    throw new AgentError(
-      'FEATURE_NOT_SUPPORTED',
-      `Cannot accept VM ${name}: ${field} ${description}`,
-      {
-        violations: [{ field, description }],
-      },
-    );
-  }
-
   /** The inventory leaves out VMs that are not ours; defining over one of those would take it away from its owner. */
   async #assertUidFree(definition: VmDefinition, signal: AbortSignal): Promise<void> {
-    const found = await this.#options.hypervisor.find(definition.uid, signal);
+    const found = await this.#options.domains.find(definition.uid, signal);
     if (found === undefined) return;
     throw new AgentError(
       'VM_ALREADY_EXISTS',
@@ -140,9 +128,9 @@ export class VmCreator {
       'VM_ALREADY_EXISTS',
       `Cannot create VM ${definition.name}: ${
         existing.definition.uid === definition.uid
-          ? 'it exists with another spec'
-          : `namespace ${definition.namespace} has a VM of that name with uid ${existing.definition.uid}`
-      }; delete it first or choose another name`,
+          ? 'it exists with another spec; apply the manifest to change it'
+          : `namespace ${definition.namespace} has a VM of that name with uid ${existing.definition.uid}; delete it first or choose another name`
+      }`,
       { metadata: { vmId: existing.definition.uid } },
     );
   }
@@ -154,35 +142,23 @@ export class VmCreator {
       reason: 'DryRun',
       message: '',
       conditions: [],
+      pendingFields: [],
       accelerator: undefined,
       machineType: '',
+      volumes: [],
       statistics: undefined,
-      migrationId: undefined,
+      migration: undefined,
       origin: this.#options.origins.current(),
     };
   }
 }
 
-function busy({ name }: VmDefinition): AgentError {
+function nameBusy({ name }: VmDefinition): AgentError {
   return new AgentError(
     'VM_BUSY',
     `Cannot create VM ${name}: a VM of that name is being created or is arriving; try again when that has ended`,
     { metadata: { name }, retryAfterMs: 1_000 },
   );
-}
-
-function newDefinition(request: VmRequest): VmDefinition {
-  return {
-    namespace: request.namespace,
-    name: request.name,
-    uid: request.uid ?? randomUUID(),
-    generation: 1,
-    ownershipEpoch: 1,
-    labels: request.labels,
-    annotations: request.annotations,
-    createdAtMs: Date.now(),
-    spec: request.spec,
-  };
 }
 
 /** Whether a repeated request means the VM that is there; being started or stopped since does not matter. */
@@ -191,10 +167,7 @@ function sameVm(existing: VmDefinition, wanted: VmDefinition): boolean {
     existing.uid === wanted.uid &&
     existing.namespace === wanted.namespace &&
     existing.name === wanted.name &&
-    isDeepStrictEqual(
-      { ...existing.spec, powerState: 'running' },
-      { ...wanted.spec, powerState: 'running' },
-    )
+    isDeepStrictEqual(existing.spec, wanted.spec)
   );
 }
 

@@ -1,7 +1,7 @@
 import { AgentError } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
-import type { PowerState, VmDefinition } from '../../core/vm-spec.ts';
+import type { PowerState, VmDefinition } from '../../core/vm-definition.ts';
 import type { ConsoleReader } from '../../drivers/console.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { WatchCursor, WatchEvent } from '../report-origin.ts';

@@ -1,4 +1,4 @@
-import type { HypervisorVm } from '../../drivers/hypervisor.ts';
+import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { VmPhase } from './vm.ts';
 
 /** What the agent knows about a VM beside what the hypervisor says. */

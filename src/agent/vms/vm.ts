@@ -1,6 +1,7 @@
 import type { LabelSelector } from '../../core/label-selector.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import type { Accelerator, VmStatistics } from '../../drivers/hypervisor.ts';
+import type { Accelerator } from '../../drivers/hypervisor-host.ts';
+import type { VmStatistics } from '../../drivers/hypervisor-statistics.ts';
 import type {
   Condition,
   Page,

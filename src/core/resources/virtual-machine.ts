@@ -67,42 +67,46 @@ const updateStrategy = z.strictObject({
     }),
 });
 
+/** `spec` of a VM, each field by itself. */
+const specShape = z.strictObject({
+  running: z.boolean().optional().meta({
+    description: 'Shorthand: true is runStrategy Always, false Halted. Only one of the two.',
+  }),
+  runStrategy: choice('RUN_STRATEGY', RUN_STRATEGIES).optional().meta({
+    description:
+      'Always: started again whenever it stops by itself. RerunOnFailure: when it fails, not when its guest powers off. Once: started when it is made. Manual: by a caller only. Halted: off. Always if left out.',
+  }),
+  template: z
+    .strictObject({
+      metadata: z
+        .strictObject({
+          labels: labels.optional().meta({ description: 'Labels for what runs in it.' }),
+          annotations: annotations.optional().meta({ description: 'Free notes.' }),
+        })
+        .optional()
+        .meta({ description: 'Metadata of the template.' }),
+      spec: machine.meta({ description: 'The machine itself.' }),
+    })
+    .meta({ description: 'The machine, as a template that a pool can make several of.' }),
+  migrationPolicy: migrationPolicy.optional().meta({ description: 'How it may be moved.' }),
+  snapshotPolicy: snapshotPolicy.optional().meta({
+    description: 'When snapshots are taken by themselves.',
+    notSupported: 'the agent takes no snapshots yet; leave it out',
+  }),
+  updateStrategy: updateStrategy.optional().meta({
+    description: 'How changes that need a restart are brought about.',
+  }),
+});
+
 /** `spec` of a VM. */
-export const virtualMachineSpec = z
-  .strictObject({
-    running: z.boolean().optional().meta({
-      description: 'Shorthand: true is runStrategy Always, false Halted. Only one of the two.',
-    }),
-    runStrategy: choice('RUN_STRATEGY', RUN_STRATEGIES).optional().meta({
-      description:
-        'Always: started again whenever it stops by itself. RerunOnFailure: when it fails, not when its guest powers off. Once: started when it is made. Manual: by a caller only. Halted: off. Always if left out.',
-    }),
-    template: z
-      .strictObject({
-        metadata: z
-          .strictObject({
-            labels: labels.optional().meta({ description: 'Labels for what runs in it.' }),
-            annotations: annotations.optional().meta({ description: 'Free notes.' }),
-          })
-          .optional()
-          .meta({ description: 'Metadata of the template.' }),
-        spec: machine.meta({ description: 'The machine itself.' }),
-      })
-      .meta({ description: 'The machine, as a template that a pool can make several of.' }),
-    migrationPolicy: migrationPolicy.optional().meta({ description: 'How it may be moved.' }),
-    snapshotPolicy: snapshotPolicy.optional().meta({
-      description: 'When snapshots are taken by themselves.',
-      notSupported: 'the agent takes no snapshots yet; leave it out',
-    }),
-    updateStrategy: updateStrategy.optional().meta({
-      description: 'How changes that need a restart are brought about.',
-    }),
-  })
-  .check((context) => {
-    for (const { path, message } of specProblems(context.value)) {
-      context.issues.push({ code: 'custom', path: [...path], message, input: context.value });
-    }
-  });
+export const virtualMachineSpec = specShape.check((context) => {
+  for (const { path, message } of specProblems(context.value)) {
+    context.issues.push({ code: 'custom', path: [...path], message, input: context.value });
+  }
+});
+
+/** What was accepted once, perhaps by rules that have changed since: the fields alone count. */
+export const storedVirtualMachine = z.strictObject({ metadata: objectMeta, spec: specShape });
 
 /** A VM, as a manifest and as the API has it. */
 export const virtualMachine = z.strictObject({

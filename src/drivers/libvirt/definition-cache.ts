@@ -1,19 +1,26 @@
-import type { VmDefinition } from '../../core/vm-spec.ts';
-import type { Accelerator } from '../hypervisor.ts';
+import type { HypervisorVm } from '../hypervisor-domains.ts';
+import type { DomainXml } from './domain-operations.ts';
 import type { DomainRecord } from './domain-statistics.ts';
 import { DomainDocument } from './domain-xml/domain-document.ts';
 
 /** What a domain's XML says of it. */
-export interface DomainDescription {
-  readonly definition: VmDefinition | undefined;
-  readonly accelerator: Accelerator;
-  readonly machineType: string;
-  readonly consoleLogPath: string | undefined;
-}
+export type DomainDescription = Pick<
+  HypervisorVm,
+  'definition' | 'liveDefinition' | 'accelerator' | 'machineType' | 'volumes' | 'consoleLogPath'
+>;
 
-export function describeDomain(xml: string): DomainDescription {
-  const { definition, accelerator, machineType, consoleLogPath } = DomainDocument.parse(xml);
-  return { definition, accelerator, machineType, consoleLogPath };
+export function describeDomain(xml: DomainXml): DomainDescription {
+  const live = DomainDocument.parse(xml.live);
+  const next = xml.persistent === undefined ? live : DomainDocument.parse(xml.persistent);
+  const { accelerator, machineType, consoleLogPath } = live;
+  return {
+    definition: next.definition,
+    liveDefinition: next.definitionText === live.definitionText ? undefined : live.definition,
+    accelerator,
+    machineType,
+    volumes: live.volumes.map(({ name, target, path, format }) => ({ name, target, path, format })),
+    consoleLogPath,
+  };
 }
 
 /** Should an event have been lost, a listing is wrong for at most this long plus a few listings. */
@@ -60,7 +67,7 @@ export class DefinitionCache {
   }
 
   /** Reads a description and keeps it. */
-  async read(record: DomainRecord, readXml: () => Promise<string>): Promise<DomainDescription> {
+  async read(record: DomainRecord, readXml: () => Promise<DomainXml>): Promise<DomainDescription> {
     const version = this.#versionOf(record.uid);
     const readAtMs = performance.now();
     const description = describeDomain(await readXml());

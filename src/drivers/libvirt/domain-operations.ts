@@ -1,5 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
-import type { Connection } from './connection.ts';
+import type { Connection, Domain } from './connection.ts';
 import {
   type DomainRecord,
   listRecords,
@@ -18,6 +18,8 @@ import {
   UNDEFINE_MANAGED_SAVE,
   UNDEFINE_NVRAM,
   UNDEFINE_SNAPSHOTS_METADATA,
+  XML_INACTIVE,
+  XML_SECURE,
 } from './libvirt-constants.ts';
 
 /*
@@ -29,27 +31,46 @@ export function list(connection: Connection, detail: RecordDetail): DomainRecord
   return listRecords(connection, detail);
 }
 
-export function readXml(connection: Connection, uid: string): string {
+/** What a domain is now, and what it will be at its next start where that is kept apart. */
+export interface DomainXml {
+  readonly live: string;
+  /** Undefined for a domain that is off, and for one that vanishes once it stops. */
+  readonly persistent: string | undefined;
+}
+
+export function readXml(connection: Connection, uid: string): DomainXml {
   using domain = connection.getDomain(uid);
-  return domain.getXml(0);
+  return readBoth(domain);
+}
+
+/** What the next start takes, with its secrets, so that it can be defined again; undefined if there is no such domain. */
+export function findDefinableXml(connection: Connection, uid: string): string | undefined {
+  using domain = connection.findDomain(uid);
+  if (domain === undefined) return undefined;
+  return domain.getXml(domain.isPersistent() ? XML_INACTIVE | XML_SECURE : XML_SECURE);
 }
 
 export function find(
   connection: Connection,
   uid: string,
-  detail: RecordDetail,
-): { record: DomainRecord; xml: string } | undefined {
+): { record: DomainRecord; xml: DomainXml } | undefined {
   using domain = connection.findDomain(uid);
   if (domain === undefined) return undefined;
   try {
-    const xml = domain.getXml(0);
-    const record = readRecord(connection, domain, detail);
+    const xml = readBoth(domain);
+    const record = readRecord(connection, domain, 'state');
     return record && { record, xml };
   } catch (error) {
     // It vanished between two of the calls, as at the end of a migration.
     if (isMissingDomain(error)) return undefined;
     throw error;
   }
+}
+
+function readBoth(domain: Domain): DomainXml {
+  const live = domain.getXml(0);
+  const apart = domain.isActive() && domain.isPersistent();
+  return { live, persistent: apart ? domain.getXml(XML_INACTIVE) : undefined };
 }
 
 export function define(connection: Connection, uid: string, name: string, xml: string): void {
@@ -115,24 +136,25 @@ export function undefine(connection: Connection, uid: string): void {
 }
 
 export interface MetadataElement {
-  readonly xml: string;
+  /** Undefined leaves it as it is. */
+  readonly live: string | undefined;
+  readonly persistent: string | undefined;
   readonly prefix: string;
   readonly namespace: string;
 }
 
 export function setMetadata(connection: Connection, uid: string, element: MetadataElement): void {
   using domain = connection.getDomain(uid);
-  const flags = (domain.isActive() ? AFFECT_LIVE : 0) | (domain.isPersistent() ? AFFECT_CONFIG : 0);
-  connection.check(
-    connection.libvirt.setMetadata(
-      domain.pointer,
-      METADATA_ELEMENT,
-      element.xml,
-      element.prefix,
-      element.namespace,
-      flags,
-    ),
-  );
+  const { live, persistent, prefix, namespace } = element;
+  const set = (xml: string, flags: number): void => {
+    const { libvirt } = connection;
+    connection.check(
+      libvirt.setMetadata(domain.pointer, METADATA_ELEMENT, xml, prefix, namespace, flags),
+    );
+  };
+  // The persistent one first: should the second fail, the next start knows at least.
+  if (persistent !== undefined && domain.isPersistent()) set(persistent, AFFECT_CONFIG);
+  if (live !== undefined && domain.isActive()) set(live, AFFECT_LIVE);
 }
 
 /** Does it; should libvirt say that this cannot be done now, asks whether it is so already. */

@@ -1,40 +1,45 @@
-import type { LifecycleEvent, VmRunState } from '../hypervisor.ts';
+import type { VmRunState, VmStateReason } from '../hypervisor-domains.ts';
+import type { LifecycleEvent } from '../hypervisor-events.ts';
 import { DOMAIN_PAUSED, PAUSED_MIGRATION, PAUSED_STARTING_UP } from './libvirt-constants.ts';
 
 /** libvirt-domain.h: virDomainState with, for each, its reasons in order (virDomainRunningReason and so on). */
-const STATES: readonly { readonly state: VmRunState; readonly reasons: readonly string[] }[] = [
-  { state: 'unknown', reasons: [''] },
+const STATES: readonly {
+  readonly state: VmRunState;
+  readonly reasons: readonly VmStateReason[];
+}[] = [
+  { state: 'unknown', reasons: ['unknown'] },
   {
     state: 'running',
     reasons: [
-      '',
+      'unknown',
       'booted',
       'migrated',
       'restored',
       'from-snapshot',
-      'unpaused',
-      'migration-canceled',
-      'save-canceled',
-      'wakeup',
+      'resumed',
+      'migration-cancelled',
+      'save-cancelled',
+      'woken',
       'crashed',
       'postcopy',
       'postcopy-failed',
     ],
   },
-  { state: 'running', reasons: [''] },
+  // Blocked on a resource: only Xen says so, and it counts as running.
+  { state: 'running', reasons: ['unknown'] },
   {
     state: 'paused',
     reasons: [
-      '',
+      'unknown',
       'user',
       'migration',
-      'save',
-      'dump',
+      'saving',
+      'dumping',
       'io-error',
       'watchdog',
       'from-snapshot',
       'shutting-down',
-      'snapshot',
+      'snapshotting',
       'crashed',
       'starting-up',
       'postcopy',
@@ -42,11 +47,11 @@ const STATES: readonly { readonly state: VmRunState; readonly reasons: readonly 
       'api-error',
     ],
   },
-  { state: 'shutting-down', reasons: ['', 'user'] },
+  { state: 'shutting-down', reasons: ['unknown', 'user'] },
   {
     state: 'stopped',
     reasons: [
-      '',
+      'unknown',
       'shutdown',
       'destroyed',
       'crashed',
@@ -54,23 +59,23 @@ const STATES: readonly { readonly state: VmRunState; readonly reasons: readonly 
       'saved',
       'failed',
       'from-snapshot',
-      'daemon',
+      'daemon-restarted',
     ],
   },
-  { state: 'crashed', reasons: ['', 'panicked'] },
-  { state: 'paused', reasons: ['pm-suspended'] },
+  { state: 'crashed', reasons: ['unknown', 'crashed'] },
+  { state: 'paused', reasons: ['guest-asleep'] },
 ];
 
 export interface RunState {
   readonly state: VmRunState;
-  /** Empty if libvirt has none; its number if it is newer than this table. */
-  readonly reason: string;
+  readonly reason: VmStateReason;
 }
 
+/** What libvirt's numbers mean; those that are newer than this table are `unknown`. */
 export function toRunState(state: number, reason: number): RunState {
   const row = STATES[state];
-  if (row === undefined) return { state: 'unknown', reason: `state-${state}` };
-  return { state: row.state, reason: row.reasons[reason] ?? `reason-${reason}` };
+  if (row === undefined) return { state: 'unknown', reason: 'unknown' };
+  return { state: row.state, reason: row.reasons[reason] ?? 'unknown' };
 }
 
 /**
@@ -81,56 +86,27 @@ export function mayBeIncoming(state: number, reason: number): boolean {
   return state === DOMAIN_PAUSED && (reason === PAUSED_MIGRATION || reason === PAUSED_STARTING_UP);
 }
 
-/** libvirt-domain.h: virDomainEventType with, for each, its details in order. */
-const EVENTS: readonly { readonly event: LifecycleEvent; readonly details: readonly string[] }[] = [
-  { event: 'defined', details: ['added', 'updated', 'renamed', 'from-snapshot'] },
-  { event: 'undefined', details: ['removed', 'renamed'] },
-  {
-    event: 'started',
-    details: ['booted', 'migrated', 'restored', 'from-snapshot', 'wakeup', 'recovered'],
-  },
-  {
-    event: 'suspended',
-    details: [
-      'paused',
-      'migrated',
-      'io-error',
-      'watchdog',
-      'restored',
-      'from-snapshot',
-      'api-error',
-      'postcopy',
-      'postcopy-failed',
-      'guest-shutdown',
-    ],
-  },
-  {
-    event: 'resumed',
-    details: ['unpaused', 'migrated', 'from-snapshot', 'postcopy', 'postcopy-failed'],
-  },
-  {
-    event: 'stopped',
-    details: [
-      'shutdown',
-      'destroyed',
-      'crashed',
-      'migrated',
-      'saved',
-      'failed',
-      'from-snapshot',
-      'recreated',
-    ],
-  },
-  { event: 'shutdown', details: ['finished', 'guest', 'host'] },
-  { event: 'pm-suspended', details: ['memory', 'disk'] },
-  { event: 'crashed', details: ['panicked', 'crash-loaded'] },
+/** libvirt-domain.h: virDomainEventType with, for each, the detail that means a migration, if it has one. */
+const EVENTS: readonly {
+  readonly event: LifecycleEvent;
+  readonly migrated: number | undefined;
+}[] = [
+  { event: 'defined', migrated: undefined },
+  { event: 'undefined', migrated: undefined },
+  { event: 'started', migrated: 1 },
+  { event: 'suspended', migrated: 1 },
+  { event: 'resumed', migrated: 1 },
+  { event: 'stopped', migrated: 3 },
+  { event: 'shutdown', migrated: undefined },
+  { event: 'pm-suspended', migrated: undefined },
+  { event: 'crashed', migrated: undefined },
 ];
 
 export function toLifecycleEvent(
   type: number,
   detail: number,
-): { readonly event: LifecycleEvent; readonly detail: string } {
+): { readonly event: LifecycleEvent; readonly byMigration: boolean } {
   const row = EVENTS[type];
-  if (row === undefined) return { event: 'unknown', detail: `event-${type}` };
-  return { event: row.event, detail: row.details[detail] ?? `detail-${detail}` };
+  if (row === undefined) return { event: 'unknown', byMigration: false };
+  return { event: row.event, byMigration: detail === row.migrated };
 }

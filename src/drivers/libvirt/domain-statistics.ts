@@ -1,4 +1,4 @@
-import type { VmStatistics } from '../hypervisor.ts';
+import type { VmStatistics } from '../hypervisor-statistics.ts';
 import type { Connection, Domain } from './connection.ts';
 import {
   LIST_TRANSIENT,

@@ -1,4 +1,4 @@
-import type { HypervisorEvent } from '../hypervisor.ts';
+import type { HypervisorEvent } from '../hypervisor-events.ts';
 import type { OperationFailure } from './errors.ts';
 import type { OperationName } from './operations.ts';
 

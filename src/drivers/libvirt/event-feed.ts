@@ -1,4 +1,4 @@
-import type { HypervisorEvent } from '../hypervisor.ts';
+import type { HypervisorEvent } from '../hypervisor-events.ts';
 
 /** Events a watcher may lag behind; older ones are dropped, since events only say that something is worth a look. */
 const MAX_WAITING = 1000;

@@ -1,4 +1,4 @@
-import type { Accelerator, FileOwner, HypervisorInfo } from '../hypervisor.ts';
+import type { Accelerator, FileOwner, HypervisorInfo } from '../hypervisor-host.ts';
 import { parseXml, type XmlElement } from './domain-xml/xml-parser.ts';
 import { attributeOf, childrenOf, findElement, textOf } from './domain-xml/xml-query.ts';
 import type { HostRecord } from './host-operations.ts';

@@ -1,4 +1,4 @@
-import type { HypervisorFeature } from '../hypervisor.ts';
+import type { HypervisorFeature } from '../hypervisor-host.ts';
 import type { Connection } from './connection.ts';
 import { OPTIONAL_SYMBOLS, type Out } from './native.ts';
 

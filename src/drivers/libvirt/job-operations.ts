@@ -1,5 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
-import type { JobStatistics } from '../hypervisor.ts';
+import type { JobStatistics } from '../hypervisor-jobs.ts';
 import type { Connection, Domain } from './connection.ts';
 import { mayBeIncoming } from './domain-states.ts';
 import { isRefusedNow } from './errors.ts';

@@ -1,4 +1,4 @@
-import type { JobStatistics } from '../hypervisor.ts';
+import type { JobStatistics } from '../hypervisor-jobs.ts';
 import { bigintOf, numberOf, type Parameters } from './typed-parameters.ts';
 
 /** libvirt-domain.h: virDomainJobType */
@@ -32,6 +32,18 @@ export function toJobStatistics(type: number, parameters: Parameters): JobStatis
     dirtyPagesPerSecond: bigintOf(parameters, 'memory_dirty_rate'),
     pageSizeBytes: numberOf(parameters, 'memory_page_size'),
     iteration: numberOf(parameters, 'memory_iteration'),
+    disks: toDisks(parameters),
+  };
+}
+
+/** Volumes that are copied with the memory, all together; libvirt reports zeros where none are. */
+function toDisks(parameters: Parameters): JobStatistics['disks'] {
+  const totalBytes = bigintOf(parameters, 'disk_total');
+  if (totalBytes === 0n) return undefined;
+  return {
+    totalBytes,
+    processedBytes: bigintOf(parameters, 'disk_processed'),
+    remainingBytes: bigintOf(parameters, 'disk_remaining'),
   };
 }
 

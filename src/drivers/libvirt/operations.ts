@@ -11,6 +11,7 @@ export const OPERATIONS = {
   list: domains.list,
   find: domains.find,
   readXml: domains.readXml,
+  findDefinableXml: domains.findDefinableXml,
   define: domains.define,
   start: domains.start,
   shutdown: domains.shutdown,

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { VmDefinition } from '../../../src/core/vm-spec.ts';
-import type { HypervisorMigration } from '../../../src/drivers/hypervisor.ts';
+import type { HypervisorMigration } from '../../../src/drivers/hypervisor-jobs.ts';
 import {
   LibvirtHypervisor,
   type LibvirtHypervisorOptions,

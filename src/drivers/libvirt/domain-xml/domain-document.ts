@@ -1,8 +1,20 @@
-import type { VmDefinition, VmSpec } from '../../../core/vm-spec.ts';
-import type { DomainXmlOptions } from './build-domain-xml.ts';
-import { changeDomainSpec } from './change-domain-spec.ts';
-import { METADATA_NAMESPACE, metadataNode, readMetadata } from './metadata.ts';
-import { type DomainSpec, readDomainSpec } from './read-domain-spec.ts';
+import type { Machine } from '../../../core/resources/machine.ts';
+import type { VmDefinition } from '../../../core/vm-definition.ts';
+import type { VmFacts } from '../../hypervisor-domains.ts';
+import type { DomainXmlOptions } from './domain-part.ts';
+import { DOMAIN_PARTS } from './domain-parts.ts';
+import {
+  foreignAttributes,
+  METADATA_NAMESPACE,
+  metadataArgument,
+  metadataNode,
+  metadataNodeWithFacts,
+  readMetadata,
+} from './metadata.ts';
+import { type DomainBoot, readBoot, readMachineType } from './parts/boot-part.ts';
+import { type DomainCpu, readCpu } from './parts/cpu-part.ts';
+import { readMemoryBytes } from './parts/memory-part.ts';
+import { type DomainVolume, readVolumes } from './parts/volumes-part.ts';
 import { XmlEditor } from './xml-editor.ts';
 import { element } from './xml-node.ts';
 import { parseXml, type XmlElement } from './xml-parser.ts';
@@ -36,7 +48,23 @@ export class DomainDocument {
   }
 
   get machineType(): string {
-    return attributeOf(findElement(this.#root, 'os', 'type'), 'machine') ?? '';
+    return readMachineType(this.#root);
+  }
+
+  get cpu(): DomainCpu {
+    return readCpu(this.#root);
+  }
+
+  get memoryBytes(): number {
+    return readMemoryBytes(this.#root);
+  }
+
+  get boot(): DomainBoot {
+    return readBoot(this.#root);
+  }
+
+  get volumes(): readonly DomainVolume[] {
+    return readVolumes(this.#root);
   }
 
   get accelerator(): 'kvm' | 'tcg' {
@@ -59,11 +87,18 @@ export class DomainDocument {
     return definition?.uid === this.uuid ? definition : undefined;
   }
 
+  /** The text that holds the manifest, byte for byte; undefined if there is none. */
+  get definitionText(): string | undefined {
+    const [metadata] = this.#metadata();
+    return textOf(metadata);
+  }
+
+  /** Carries another definition; what a newer agent has put beside it stays. */
   withDefinition(definition: VmDefinition): DomainDocument {
     const editor = new XmlEditor(this.#source);
     const [old, ...others] = this.#metadata();
     for (const other of others) editor.remove(other);
-    const node = metadataNode(definition);
+    const node = metadataNode(definition, old && foreignAttributes(old));
     const parent = findElement(this.#root, 'metadata');
     const sibling = findElement(this.#root, 'uuid') ?? findElement(this.#root, 'name');
     if (old !== undefined) editor.replace(old, node);
@@ -73,16 +108,29 @@ export class DomainDocument {
     return DomainDocument.parse(editor.toString());
   }
 
-  readSpec(): DomainSpec {
-    return readDomainSpec(this.#root);
+  /** Carries the same definition with other facts. */
+  withFacts(facts: Partial<VmFacts>): DomainDocument {
+    const editor = new XmlEditor(this.#source);
+    for (const metadata of this.#metadata()) {
+      editor.replace(metadata, metadataNodeWithFacts(metadata, facts));
+    }
+    return DomainDocument.parse(editor.toString());
+  }
+
+  /** The metadata with other facts, as virDomainSetMetadata takes it; undefined if the domain is not ours. */
+  metadataWithFacts(facts: Partial<VmFacts>): string | undefined {
+    const [metadata] = this.#metadata();
+    return metadata && metadataArgument(metadata, facts);
   }
 
   /**
-   * Makes the elements say what the spec wants; elements, attributes and comments that we do not know stay. A
-   * machine type or CPU model that the spec leaves open stays too. Does not write the definition.
+   * Makes the elements say what the machine wants; elements, attributes and comments that we do not know stay. A
+   * machine type or CPU model that the machine leaves open stays too. Does not write the definition.
    */
-  withSpec(spec: VmSpec, options: DomainXmlOptions): DomainDocument {
-    return DomainDocument.parse(changeDomainSpec(this.#source, this.#root, spec, options));
+  withMachine(machine: Machine, options: DomainXmlOptions): DomainDocument {
+    const editor = new XmlEditor(this.#source);
+    for (const part of DOMAIN_PARTS) part.change(editor, this.#root, machine, options);
+    return DomainDocument.parse(editor.toString());
   }
 
   #metadata(): readonly XmlElement[] {

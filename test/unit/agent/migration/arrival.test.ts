@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { arrivalOf } from '../../../../src/agent/migration/arrivals.ts';
-import type { HypervisorVm, VmRunState } from '../../../../src/drivers/hypervisor.ts';
+import type { HypervisorVm, VmRunState } from '../../../../src/drivers/hypervisor-domains.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 
 const EPOCH = 4;

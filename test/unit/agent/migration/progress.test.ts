@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { advance, complete, NO_PROGRESS } from '../../../../src/agent/migration/progress.ts';
-import type { JobStatistics } from '../../../../src/drivers/hypervisor.ts';
+import type { JobStatistics } from '../../../../src/drivers/hypervisor-jobs.ts';
 
 const MIB = 1024n ** 2n;
 

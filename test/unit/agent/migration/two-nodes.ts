@@ -21,7 +21,7 @@ import { KeyLocks } from '../../../../src/core/key-locks.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
 import { TaskGroup } from '../../../../src/core/task-group.ts';
 import type { VmDefinition } from '../../../../src/core/vm-spec.ts';
-import type { HypervisorVm } from '../../../../src/drivers/hypervisor.ts';
+import type { HypervisorVm } from '../../../../src/drivers/hypervisor-domains.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeTransferNetwork, FakeTransfers } from '../../../fakes/fake-transfers.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { phaseOf } from '../../../../src/agent/vms/vm-phase.ts';
-import type { HypervisorVm } from '../../../../src/drivers/hypervisor.ts';
+import type { HypervisorVm } from '../../../../src/drivers/hypervisor-domains.ts';
 
 const ALONE = { migrationId: undefined, shutdownRequested: false };
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { HypervisorEvent } from '../../../../src/drivers/hypervisor.ts';
+import type { HypervisorEvent } from '../../../../src/drivers/hypervisor-events.ts';
 import { EventFeed } from '../../../../src/drivers/libvirt/event-feed.ts';
 
 const iteration = (count: number): HypervisorEvent => ({

@@ -1,6 +1,6 @@
-import { element, type XmlNode } from './xml-node.ts';
-import type { XmlElement } from './xml-parser.ts';
-import { attributeOf } from './xml-query.ts';
+import { element, type XmlNode } from '../xml-node.ts';
+import type { XmlElement } from '../xml-parser.ts';
+import { attributeOf } from '../xml-query.ts';
 
 /*
  * QEMU before 9.0 under TCG loses dirty pages in a live migration: its fast path for reading the dirty bitmap, taken

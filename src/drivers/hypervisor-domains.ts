@@ -1,0 +1,124 @@
+import type { VmDefinition } from '../core/vm-definition.ts';
+import type { Accelerator } from './hypervisor-host.ts';
+
+/** The hypervisor's side of VMs: what is defined, what runs, and the verbs for it. */
+export interface HypervisorDomains {
+  /**
+   * All VMs of this node, ours and others', as they are now. A VM that is busy comes with what was known of it rather
+   * than making the call wait.
+   */
+  list(signal: AbortSignal): Promise<readonly HypervisorVm[]>;
+
+  /** One VM, read anew, or undefined if there is none with this uid. */
+  find(uid: string, signal: AbortSignal): Promise<HypervisorVm | undefined>;
+
+  /**
+   * Makes the VM known, stopped, or changes the one with this uid: what the definition does not speak of stays. A
+   * running VM takes the change over at its next start; see `HypervisorVm.liveDefinition`. Fails with
+   * VM_ALREADY_EXISTS if another VM has the name.
+   */
+  define(definition: VmDefinition, signal: AbortSignal): Promise<void>;
+
+  /** Changes what the agent itself keeps with the VM, at once, and nothing else: the manifest stays byte for byte. */
+  setFacts(uid: string, facts: Partial<VmFacts>, signal: AbortSignal): Promise<void>;
+
+  /** When a change of this field, named as the manifest writes it, is in force for a VM that runs. */
+  effectOf(field: string): 'now' | 'next-start';
+
+  /** Starts a defined VM. A running one counts as started. */
+  start(uid: string, signal: AbortSignal): Promise<void>;
+
+  /** Asks the guest to power off (ACPI) and returns at once. A stopped VM counts as done. */
+  shutdown(uid: string, signal: AbortSignal): Promise<void>;
+
+  /** Cuts the VM's power. A stopped VM counts as done. */
+  destroy(uid: string, signal: AbortSignal): Promise<void>;
+
+  /** Stops the VM's CPUs. A suspended VM counts as done; a stopped one fails with VM_NOT_RUNNING. */
+  suspend(uid: string, signal: AbortSignal): Promise<void>;
+
+  /** Lets the VM's CPUs run on. A running VM counts as done; a stopped one fails with VM_NOT_RUNNING. */
+  resume(uid: string, signal: AbortSignal): Promise<void>;
+
+  /** Forgets a stopped VM. One that is already gone counts as done; a running one fails with VM_RUNNING. */
+  undefine(uid: string, signal: AbortSignal): Promise<void>;
+}
+
+/** What the agent keeps with a VM beside its manifest. */
+export type VmFacts = Pick<VmDefinition, 'ownershipEpoch' | 'owner' | 'intent'>;
+
+/** What the hypervisor says a VM is doing. A VM that is not there is not listed: absent means absent. */
+export type VmRunState =
+  | 'running'
+  | 'paused'
+  | 'shutting-down'
+  | 'stopped'
+  | 'crashed'
+  | 'incoming'
+  | 'unknown';
+
+/** Why a VM is in its state. `unknown`: the hypervisor does not say, or says what this agent does not know. */
+export type VmStateReason =
+  | 'unknown'
+  // It runs, because it
+  | 'booted'
+  | 'restored'
+  | 'resumed'
+  | 'migration-cancelled'
+  | 'save-cancelled'
+  | 'woken'
+  // It is paused by or for
+  | 'user'
+  | 'migration'
+  | 'saving'
+  | 'dumping'
+  | 'io-error'
+  | 'watchdog'
+  | 'shutting-down'
+  | 'snapshotting'
+  | 'starting-up'
+  | 'api-error'
+  | 'guest-asleep'
+  // It is off, because it was
+  | 'shutdown'
+  | 'destroyed'
+  | 'saved'
+  | 'failed'
+  | 'daemon-restarted'
+  // In more than one state: it was moved; its memory is still being fetched from its source, or could not be
+  | 'migrated'
+  | 'postcopy'
+  | 'postcopy-failed'
+  | 'from-snapshot'
+  | 'crashed';
+
+export interface HypervisorVm {
+  readonly uid: string;
+  /** The hypervisor's own name for it. */
+  readonly hypervisorName: string;
+  readonly state: VmRunState;
+  readonly stateReason: VmStateReason;
+  /** False for a VM that vanishes once it stops. */
+  readonly persistent: boolean;
+  /** As it is wanted, in force at the next start; undefined when it was not made by an agent (or its metadata cannot be read). */
+  readonly definition: VmDefinition | undefined;
+  /** As it was when the running VM started, where that differs; undefined otherwise. */
+  readonly liveDefinition: VmDefinition | undefined;
+  readonly accelerator: Accelerator;
+  /** The machine type it really has, such as `pc-q35-7.2`; empty if unknown. */
+  readonly machineType: string;
+  /** Disks and CD-ROMs as they are now. */
+  readonly volumes: readonly HypervisorVolume[];
+  /** File that the guest's first serial console is logged to; undefined if there is none. */
+  readonly consoleLogPath: string | undefined;
+}
+
+export interface HypervisorVolume {
+  /** Of the volume that it was made for; for another maker's disk its guest device. */
+  readonly name: string;
+  /** Guest device such as `vda`. */
+  readonly target: string;
+  /** On this node; undefined for a drive without a medium and for storage that is no file or block device. */
+  readonly path: string | undefined;
+  readonly format: string;
+}

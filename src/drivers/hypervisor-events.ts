@@ -1,0 +1,40 @@
+import type { JobStatistics } from './hypervisor-jobs.ts';
+
+/** What happens to VMs and to the connection. */
+export interface HypervisorEvents {
+  /**
+   * Lifecycle, job and connection events until aborted. Events may be lost while disconnected: they only say
+   * that something is worth looking at; a listing decides. Collected from the call on; aborting ends the iteration.
+   */
+  watch(signal: AbortSignal): AsyncIterable<HypervisorEvent>;
+}
+
+export type HypervisorEvent =
+  | { readonly kind: 'connected' }
+  | { readonly kind: 'disconnected'; readonly error: Error }
+  | {
+      readonly kind: 'lifecycle';
+      readonly uid: string;
+      readonly event: LifecycleEvent;
+      /** The guest was stopped, started or let go on by a migration. */
+      readonly byMigration: boolean;
+    }
+  | { readonly kind: 'migration-iteration'; readonly uid: string; readonly iteration: number }
+  | {
+      readonly kind: 'job-completed';
+      readonly uid: string;
+      /** How the job went; on the source of a migration this is the only place that keeps it. */
+      readonly statistics: JobStatistics;
+    };
+
+export type LifecycleEvent =
+  | 'defined'
+  | 'undefined'
+  | 'started'
+  | 'suspended'
+  | 'resumed'
+  | 'stopped'
+  | 'shutdown'
+  | 'pm-suspended'
+  | 'crashed'
+  | 'unknown';

@@ -1,0 +1,38 @@
+/** What the hypervisor of this node is and can do. */
+export interface HypervisorHost {
+  /** Read anew. */
+  getInfo(signal: AbortSignal): Promise<HypervisorInfo>;
+}
+
+export interface HypervisorInfo {
+  readonly hostname: string;
+  /** Identifies the host to other hypervisors; two nodes must differ. */
+  readonly hostUuid: string;
+  readonly uri: string;
+  /** Versions such as `9.0.0`. */
+  readonly libvirtVersion: string;
+  readonly libraryVersion: string;
+  readonly qemuVersion: string;
+  readonly architecture: string;
+  /** Accelerators the hypervisor offers; being offered does not mean that a guest boots with it. */
+  readonly accelerators: readonly Accelerator[];
+  readonly machineTypes: readonly string[];
+  readonly cpuModel: string;
+  /** Whom the processes of VMs run as, unless configured per VM; undefined if the hypervisor does not tell. */
+  readonly processOwner: FileOwner | undefined;
+  readonly features: readonly HypervisorFeature[];
+}
+
+export interface FileOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export type Accelerator = 'kvm' | 'tcg';
+
+export interface HypervisorFeature {
+  readonly name: string;
+  readonly available: boolean;
+  /** Why it is missing; empty when available. */
+  readonly detail: string;
+}

@@ -1,0 +1,81 @@
+import type { VmFacts } from './hypervisor-domains.ts';
+
+/** Long jobs of VMs: migrations now. A VM has one at a time. */
+export interface HypervisorJobs {
+  /**
+   * Live-migrates the VM to another host's hypervisor and returns when it runs there and is gone here.
+   * The hypervisors finish by themselves should this process die. Aborting the signal stops only the waiting;
+   * `abortJob` stops the migration. Fails with MIGRATION_FAILED, the VM then (normally) running on here, and with
+   * FEATURE_NOT_SUPPORTED for what the hypervisor cannot do.
+   */
+  migrate(uid: string, request: HypervisorMigration, signal: AbortSignal): Promise<void>;
+
+  /** The job running on the VM now; undefined when there is none. */
+  getJob(uid: string, signal: AbortSignal): Promise<JobStatistics | undefined>;
+
+  /** Statistics of the last completed migration job, on source or destination; undefined if none are kept. */
+  getCompletedJob(uid: string, signal: AbortSignal): Promise<JobStatistics | undefined>;
+
+  /**
+   * Stops the job running on the VM and returns once it was told to. No job counts as stopped; a migration can only
+   * be stopped at its source (else VM_BUSY) and before its switchover (else MIGRATION_PAST_SWITCHOVER).
+   */
+  abortJob(uid: string, signal: AbortSignal): Promise<void>;
+
+  /** Changes the allowed downtime of the running migration. */
+  setMaxDowntime(uid: string, downtimeMs: number, signal: AbortSignal): Promise<void>;
+}
+
+export interface HypervisorMigration {
+  readonly transport: MigrationTransport;
+  /** Where the guest runs while its memory goes over: at the source, or at the destination, fetching from the source. */
+  readonly mode: 'precopy' | 'postcopy';
+  /** Volumes that are copied with the memory, by name; all others are found at the destination. */
+  readonly copiedVolumes: readonly string[];
+  readonly maxDowntimeMs: number | undefined;
+  /** Bytes a second; undefined is unlimited. */
+  readonly bandwidthBytesPerSecond: number | undefined;
+  /** What the VM shall carry at the destination, from the moment that it runs there: its raised ownership epoch, its new owner. */
+  readonly destinationFacts: Partial<VmFacts>;
+}
+
+/** How the bytes go over. */
+export type MigrationTransport =
+  | {
+      /** Through sockets that a transfer joins to those of the other host. */
+      readonly kind: 'stream';
+      /** Where the other hypervisor is reached from here: a unix socket path on this host. */
+      readonly destinationSocket: string;
+      /** Path of the memory stream's socket: connected to on this host, listened on at the destination. */
+      readonly memorySocket: string;
+    }
+  | {
+      /** From hypervisor to hypervisor, over their own TLS. */
+      readonly kind: 'direct';
+      readonly destinationHost: string;
+    };
+
+export interface JobStatistics {
+  readonly kind: 'none' | 'bounded' | 'unbounded' | 'completed' | 'failed' | 'cancelled';
+  readonly operation: 'migration-in' | 'migration-out' | 'other';
+  readonly elapsedMs: number;
+  readonly setupMs: number;
+  readonly downtimeMs: number;
+  readonly memoryTotalBytes: bigint;
+  readonly memoryProcessedBytes: bigint;
+  readonly memoryRemainingBytes: bigint;
+  readonly memoryConstantPages: bigint;
+  readonly memoryNormalBytes: bigint;
+  readonly memoryBytesPerSecond: bigint;
+  readonly dirtyPagesPerSecond: bigint;
+  readonly pageSizeBytes: number;
+  readonly iteration: number;
+  /** What goes over beside memory: all copied volumes together; undefined where none are copied. */
+  readonly disks: ChannelStatistics | undefined;
+}
+
+export interface ChannelStatistics {
+  readonly totalBytes: bigint;
+  readonly processedBytes: bigint;
+  readonly remainingBytes: bigint;
+}

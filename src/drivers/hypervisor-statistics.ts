@@ -1,0 +1,22 @@
+/** What running VMs use. */
+export interface HypervisorStatistics {
+  /**
+   * By uid, for VMs that run; may be some seconds old. Costs one call for all VMs together. A VM that is busy, and one
+   * that has started since, has none.
+   */
+  sample(signal: AbortSignal): Promise<ReadonlyMap<string, VmStatistics>>;
+}
+
+export interface VmStatistics {
+  /** Nanoseconds of CPU time since the VM started. */
+  readonly cpuTimeNs: bigint;
+  readonly vcpus: number;
+  /** What the guest has now (its balloon), in bytes. */
+  readonly memoryActualBytes: number;
+  /** Resident memory of the hypervisor process, in bytes. */
+  readonly memoryRssBytes: number;
+  readonly diskReadBytes: bigint;
+  readonly diskWriteBytes: bigint;
+  readonly networkReceiveBytes: bigint;
+  readonly networkTransmitBytes: bigint;
+}

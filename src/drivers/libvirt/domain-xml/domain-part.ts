@@ -1,0 +1,49 @@
+import type { Machine } from '../../../core/resources/machine.ts';
+import type { XmlEditor } from './xml-editor.ts';
+import type { XmlNode } from './xml-node.ts';
+import type { XmlElement } from './xml-parser.ts';
+
+/** What a domain gets where its machine leaves it to the node. */
+export interface DomainXmlOptions {
+  readonly accelerator: 'kvm' | 'tcg';
+  readonly defaultMachineType: string;
+  readonly defaultCpuModel: string;
+  /** File that the first serial console is logged to. */
+  readonly consoleLogPath: string;
+  /** Needed under TCG with QEMU before 9.0, which otherwise loses dirty pages in a migration. */
+  readonly oddRamSize: boolean;
+  /** QEMU's path; undefined leaves the choice to libvirt. */
+  readonly emulator?: string;
+}
+
+/** What a part adds to a domain that is made anew. */
+export interface PartNodes {
+  readonly attributes?: Readonly<Record<string, string>>;
+  readonly domain?: readonly (XmlNode | undefined)[];
+  readonly devices?: readonly (XmlNode | undefined)[];
+}
+
+/**
+ * One kind of what a domain is made of. A new kind is a file in `parts/` and a line in the table of `domain-parts.ts`.
+ * What a part reads of a domain, it offers as a function of its own beside this.
+ */
+export interface DomainPart {
+  /** For a new domain. Fails with FEATURE_NOT_SUPPORTED for what this node cannot give. */
+  build(machine: Machine, options: DomainXmlOptions): PartNodes;
+
+  /** Makes a domain's elements say what the machine wants. Touches only what differs; what it does not know stays. */
+  change(editor: XmlEditor, domain: XmlElement, machine: Machine, options: DomainXmlOptions): void;
+
+  /** When a change of a field of the machine is in force for a running domain; undefined for what is another part's. */
+  effectOf(field: string): 'now' | 'next-start' | undefined;
+}
+
+/** The fields below some, named from the machine on, all in force at the next start. */
+export function nextStart(...fields: readonly string[]): DomainPart['effectOf'] {
+  return (field) =>
+    fields.some(
+      (own) => field === own || field.startsWith(`${own}.`) || field.startsWith(`${own}[`),
+    )
+      ? 'next-start'
+      : undefined;
+}

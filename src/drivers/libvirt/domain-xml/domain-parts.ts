@@ -1,0 +1,28 @@
+import type { DomainPart } from './domain-part.ts';
+import { bootPart } from './parts/boot-part.ts';
+import { cpuPart } from './parts/cpu-part.ts';
+import { fixedPart } from './parts/fixed-part.ts';
+import { memoryPart } from './parts/memory-part.ts';
+import { volumesPart } from './parts/volumes-part.ts';
+
+/** Everything that a domain is made of. */
+export const DOMAIN_PARTS: readonly DomainPart[] = [
+  memoryPart,
+  cpuPart,
+  bootPart,
+  volumesPart,
+  fixedPart,
+];
+
+const MACHINE = 'spec.template.spec.';
+
+/** When a change of a field, named as the manifest writes it, is in force for a running domain. */
+export function effectOf(field: string): 'now' | 'next-start' {
+  if (!field.startsWith(MACHINE)) return 'now';
+  const ofMachine = field.slice(MACHINE.length);
+  for (const part of DOMAIN_PARTS) {
+    const effect = part.effectOf(ofMachine);
+    if (effect !== undefined) return effect;
+  }
+  return 'now';
+}

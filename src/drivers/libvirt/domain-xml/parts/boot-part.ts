@@ -1,0 +1,143 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Machine } from '../../../../core/resources/machine.ts';
+import { type DomainPart, nextStart } from '../domain-part.ts';
+import type { XmlEditor } from '../xml-editor.ts';
+import { element, type XmlNode } from '../xml-node.ts';
+import type { XmlElement } from '../xml-parser.ts';
+import { attributeOf, childrenOf, findElement, textOf } from '../xml-query.ts';
+
+export interface DomainBoot {
+  readonly firmware: 'bios' | 'uefi';
+  readonly kernel:
+    | {
+        readonly path: string;
+        readonly initrd: string | undefined;
+        readonly commandLine: string | undefined;
+      }
+    | undefined;
+}
+
+export function readBoot(domain: XmlElement): DomainBoot {
+  const os = findElement(domain, 'os');
+  const uefi =
+    attributeOf(os, 'firmware') === 'efi' ||
+    attributeOf(findElement(os, 'loader'), 'type') === 'pflash';
+  const path = textOf(findElement(os, 'kernel'));
+  return {
+    firmware: uefi ? 'uefi' : 'bios',
+    kernel:
+      path === undefined
+        ? undefined
+        : {
+            path,
+            initrd: textOf(findElement(os, 'initrd')),
+            commandLine: textOf(findElement(os, 'cmdline')) || undefined,
+          },
+  };
+}
+
+/** As libvirt keeps it, such as `pc-q35-7.2`. */
+export function readMachineType(domain: XmlElement): string {
+  return attributeOf(findElement(domain, 'os', 'type'), 'machine') ?? '';
+}
+
+export const bootPart: DomainPart = {
+  effectOf: nextStart('machineType', 'firmware', 'kernel'),
+
+  build(machine, options) {
+    const boot = bootOf(machine);
+    const type = machine.machineType ?? options.defaultMachineType;
+    return {
+      domain: [
+        element(
+          'os',
+          { firmware: firmwareAttribute(boot) },
+          element('type', { arch: 'x86_64', machine: type }, 'hvm'),
+          ...firmwareNodes(boot),
+          ...kernelNodes(boot),
+        ),
+      ],
+    };
+  },
+
+  change(editor, domain, machine) {
+    const os = findElement(domain, 'os');
+    if (os === undefined) return;
+    changeMachineType(editor, domain, machine);
+    if (machine.volumes?.some((volume) => volume.bootOrder !== undefined) === true) {
+      // libvirt adds <boot dev='hd'/> where no disk has an order, and refuses both together.
+      for (const boot of childrenOf(os, 'boot')) editor.remove(boot);
+    }
+    const before = readBoot(domain);
+    const wanted = bootOf(machine);
+    if (before.firmware !== wanted.firmware) {
+      replaceChildren(editor, os, FIRMWARE_ELEMENTS, firmwareNodes(wanted));
+      const attribute = firmwareAttribute(wanted);
+      if (attribute === undefined) editor.removeAttribute(os, 'firmware');
+      else editor.setAttribute(os, 'firmware', attribute);
+    }
+    if (!isDeepStrictEqual(before.kernel, wanted.kernel)) {
+      replaceChildren(editor, os, KERNEL_ELEMENTS, kernelNodes(wanted));
+    }
+  },
+};
+
+/** What another firmware, or another kernel, must not leave behind. */
+const FIRMWARE_ELEMENTS = ['loader', 'nvram', 'firmware'];
+const KERNEL_ELEMENTS = ['kernel', 'initrd', 'cmdline'];
+
+function bootOf({ firmware, kernel }: Machine): DomainBoot {
+  return {
+    firmware: firmware?.type ?? 'bios',
+    kernel: kernel && {
+      path: kernel.path,
+      initrd: kernel.initrd,
+      commandLine: kernel.commandLine || undefined,
+    },
+  };
+}
+
+/** The value of `<os firmware=…>`: libvirt then finds a UEFI image by itself. */
+function firmwareAttribute({ firmware }: DomainBoot): 'efi' | undefined {
+  return firmware === 'uefi' ? 'efi' : undefined;
+}
+
+function firmwareNodes({ firmware }: DomainBoot): readonly XmlNode[] {
+  if (firmware === 'bios') return [];
+  // Left open, libvirt takes the host's first image, which may or may not enforce secure boot.
+  return [element('firmware', {}, element('feature', { enabled: 'no', name: 'secure-boot' }))];
+}
+
+function kernelNodes({ kernel }: DomainBoot): readonly XmlNode[] {
+  if (kernel === undefined) return [];
+  return [
+    element('kernel', {}, kernel.path),
+    ...(kernel.initrd === undefined ? [] : [element('initrd', {}, kernel.initrd)]),
+    ...(kernel.commandLine === undefined ? [] : [element('cmdline', {}, kernel.commandLine)]),
+  ];
+}
+
+function replaceChildren(
+  editor: XmlEditor,
+  os: XmlElement,
+  names: readonly string[],
+  nodes: readonly XmlNode[],
+): void {
+  for (const child of childrenOf(os)) if (names.includes(child.name)) editor.remove(child);
+  for (const node of nodes) editor.append(os, node);
+}
+
+/** A machine type that is left open stays: the guest has it already. */
+function changeMachineType(editor: XmlEditor, domain: XmlElement, machine: Machine): void {
+  const wanted = machine.machineType;
+  if (wanted === undefined || isSameMachine(readMachineType(domain), wanted)) return;
+  const type = findElement(domain, 'os', 'type');
+  if (type !== undefined) editor.setAttribute(type, 'machine', wanted);
+}
+
+/** libvirt replaces an alias such as `q35` by the versioned name when the domain is defined. */
+function isSameMachine(present: string, wanted: string): boolean {
+  if (wanted === 'q35') return /^(pc-)?q35(-|$)/.test(present);
+  if (wanted === 'pc') return present === 'pc' || present.startsWith('pc-i440fx-');
+  return present === wanted;
+}

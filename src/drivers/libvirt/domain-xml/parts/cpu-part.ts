@@ -1,0 +1,121 @@
+import { AgentError } from '../../../../core/errors.ts';
+import type { Machine } from '../../../../core/resources/machine.ts';
+import { vcpusOf } from '../../../../core/resources/machine-amounts.ts';
+import { type DomainPart, type DomainXmlOptions, nextStart } from '../domain-part.ts';
+import type { XmlEditor } from '../xml-editor.ts';
+import { element, type XmlNode } from '../xml-node.ts';
+import type { XmlElement } from '../xml-parser.ts';
+import { attributeOf, childrenOf, findElement, textOf } from '../xml-query.ts';
+
+export interface DomainCpu {
+  /** The most the domain can have. */
+  readonly vcpus: number;
+  /** Undefined where libvirt is left the choice. */
+  readonly model: string | undefined;
+}
+
+export function readCpu(domain: XmlElement): DomainCpu {
+  const cpu = findElement(domain, 'cpu');
+  const mode = attributeOf(cpu, 'mode');
+  const named = mode !== 'host-passthrough' && mode !== 'host-model' && mode !== 'maximum';
+  return {
+    vcpus: Number(textOf(findElement(domain, 'vcpu')) ?? 1),
+    model: named ? textOf(findElement(cpu, 'model'))?.trim() : mode,
+  };
+}
+
+export const cpuPart: DomainPart = {
+  effectOf: nextStart('resources.cpu', 'cpu'),
+
+  build(machine, options) {
+    const model = machine.cpu?.model ?? options.defaultCpuModel;
+    const parts = modelParts(model, options.accelerator);
+    return {
+      domain: [
+        element('vcpu', { placement: 'static' }, String(vcpusOf(machine))),
+        element('cpu', parts.attributes, parts.model, topologyNode(machine)),
+      ],
+    };
+  },
+
+  change(editor, domain, machine) {
+    changeCount(editor, domain, machine);
+    changeModel(editor, domain, machine);
+  },
+};
+
+/** One socket with all CPUs as cores: several systems are licensed or limited by socket. */
+function topologyNode(machine: Machine): XmlNode {
+  const { sockets, cores, threads } = machine.cpu?.topology ?? {
+    sockets: 1,
+    cores: vcpusOf(machine),
+    threads: 1,
+  };
+  return element('topology', {
+    sockets: String(sockets),
+    dies: '1',
+    cores: String(cores),
+    threads: String(threads),
+  });
+}
+
+function changeCount(editor: XmlEditor, domain: XmlElement, machine: Machine): void {
+  const vcpus = vcpusOf(machine);
+  const before = readCpu(domain).vcpus;
+  const vcpu = findElement(domain, 'vcpu');
+  if (vcpu === undefined) {
+    editor.append(domain, element('vcpu', { placement: 'static' }, String(vcpus)));
+  } else {
+    if (before !== vcpus) editor.setText(vcpu, String(vcpus));
+    editor.removeAttribute(vcpu, 'current');
+  }
+  if (before !== vcpus) for (const list of childrenOf(domain, 'vcpus')) editor.remove(list);
+  const topology = findElement(domain, 'cpu', 'topology');
+  const wanted = topologyNode(machine);
+  const isSame = Object.entries(wanted.attributes).every(
+    // `dies` came with libvirt 6; a domain may be without.
+    ([name, value]) => (attributeOf(topology, name) ?? '1') === value,
+  );
+  if (topology !== undefined && !isSame) editor.replace(topology, wanted);
+}
+
+/** A model that the machine leaves open stays: the guest has it already. */
+function changeModel(editor: XmlEditor, domain: XmlElement, machine: Machine): void {
+  const wanted = machine.cpu?.model;
+  if (wanted === undefined || wanted === readCpu(domain).model) return;
+  const accelerator = attributeOf(domain, 'type') === 'kvm' ? 'kvm' : 'tcg';
+  const { attributes, model } = modelParts(wanted, accelerator);
+  const cpu = findElement(domain, 'cpu');
+  if (cpu === undefined) {
+    editor.append(domain, element('cpu', attributes, model, topologyNode(machine)));
+    return;
+  }
+  // `check` was libvirt's answer for the old model; it gives a new one.
+  for (const name of ['match', 'check', 'migratable']) {
+    if (attributes[name] === undefined) editor.removeAttribute(cpu, name);
+  }
+  for (const [name, value] of Object.entries(attributes)) editor.setAttribute(cpu, name, value);
+  const oldModel = findElement(cpu, 'model');
+  if (oldModel !== undefined && model !== undefined) editor.replace(oldModel, model);
+  else if (oldModel !== undefined) editor.remove(oldModel);
+  else if (model !== undefined) editor.append(cpu, model);
+}
+
+/** The attributes of <cpu> and its <model>, which only a named model has. */
+function modelParts(
+  model: string,
+  accelerator: DomainXmlOptions['accelerator'],
+): { readonly attributes: Readonly<Record<string, string>>; readonly model: XmlNode | undefined } {
+  if (model !== 'host-passthrough' && model !== 'host-model') {
+    const named = element('model', { fallback: 'forbid' }, model);
+    return { attributes: { mode: 'custom', match: 'exact' }, model: named };
+  }
+  if (accelerator === 'tcg') {
+    throw new AgentError(
+      'FEATURE_NOT_SUPPORTED',
+      `Cannot use the CPU model ${model}: this node runs VMs without KVM; name a model such as qemu64`,
+    );
+  }
+  const migratable = model === 'host-passthrough' ? { migratable: 'on' } : {};
+  return { attributes: { mode: model, ...migratable }, model: undefined };
+}

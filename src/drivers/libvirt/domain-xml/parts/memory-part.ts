@@ -1,0 +1,92 @@
+import { isDeepStrictEqual } from 'node:util';
+import { memoryBytesOf } from '../../../../core/resources/machine-amounts.ts';
+import { type DomainPart, nextStart } from '../domain-part.ts';
+import type { XmlEditor } from '../xml-editor.ts';
+import { element } from '../xml-node.ts';
+import type { XmlElement } from '../xml-parser.ts';
+import { attributeOf, childrenInNamespace, findElement, prefixFor, textOf } from '../xml-query.ts';
+import {
+  argumentNodes,
+  findOddRamArguments,
+  oddRamArguments,
+  QEMU_NAMESPACE,
+} from './odd-ram-size.ts';
+
+const UNITS: Readonly<Record<string, number>> = {
+  b: 1,
+  bytes: 1,
+  KB: 1e3,
+  k: 2 ** 10,
+  KiB: 2 ** 10,
+  MB: 1e6,
+  M: 2 ** 20,
+  MiB: 2 ** 20,
+  GB: 1e9,
+  G: 2 ** 30,
+  GiB: 2 ** 30,
+  TB: 1e12,
+  T: 2 ** 40,
+  TiB: 2 ** 40,
+};
+
+/** Memory of the guest in bytes; NaN for a unit that libvirt does not have. */
+export function readMemoryBytes(domain: XmlElement): number {
+  const memory = findElement(domain, 'memory');
+  const unit = attributeOf(memory, 'unit') ?? 'KiB';
+  return Number(textOf(memory) ?? 0) * (UNITS[unit] ?? Number.NaN);
+}
+
+export const memoryPart: DomainPart = {
+  effectOf: nextStart('resources.memory', 'memory'),
+
+  build(machine, options) {
+    const kib = memoryBytesOf(machine) / 1024;
+    const odd = options.oddRamSize && options.accelerator === 'tcg';
+    return {
+      attributes: odd ? { 'xmlns:qemu': QEMU_NAMESPACE } : {},
+      domain: [
+        element('memory', { unit: 'KiB' }, String(kib)),
+        element('currentMemory', { unit: 'KiB' }, String(kib)),
+        odd ? element('qemu:commandline', {}, ...argumentNodes(oddRamArguments(kib))) : undefined,
+      ],
+    };
+  },
+
+  change(editor, domain, machine, options) {
+    const bytes = memoryBytesOf(machine);
+    const kib = bytes / 1024;
+    if (readMemoryBytes(domain) !== bytes) {
+      for (const name of ['memory', 'currentMemory']) {
+        const memory = findElement(domain, name);
+        if (memory === undefined) {
+          editor.append(domain, element(name, { unit: 'KiB' }, String(kib)));
+        } else {
+          editor.setAttribute(memory, 'unit', 'KiB');
+          editor.setText(memory, String(kib));
+        }
+      }
+    }
+    const odd = options.oddRamSize && attributeOf(domain, 'type') !== 'kvm';
+    changeOddRam(editor, domain, odd ? kib : undefined);
+  },
+};
+
+function changeOddRam(editor: XmlEditor, domain: XmlElement, memory: number | undefined): void {
+  const commandline = childrenInNamespace(domain, QEMU_NAMESPACE, 'commandline')[0];
+  const old = findOddRamArguments(childrenInNamespace(commandline, QEMU_NAMESPACE, 'arg'));
+  const wanted = memory === undefined ? [] : oddRamArguments(memory);
+  const present = old.map((arg) => attributeOf(arg, 'value'));
+  if (isDeepStrictEqual(present, wanted)) return;
+  for (const arg of old) editor.remove(arg);
+  if (wanted.length === 0) return;
+  const prefix = commandline?.name.split(':')[0] ?? prefixFor(domain, QEMU_NAMESPACE) ?? 'qemu';
+  const nodes = argumentNodes(wanted, prefix);
+  if (commandline !== undefined) {
+    for (const node of nodes) editor.append(commandline, node);
+    return;
+  }
+  if (prefixFor(domain, QEMU_NAMESPACE) === undefined) {
+    editor.setAttribute(domain, `xmlns:${prefix}`, QEMU_NAMESPACE);
+  }
+  editor.append(domain, element(`${prefix}:commandline`, {}, ...nodes));
+}

@@ -1,0 +1,108 @@
+import { createHash } from 'node:crypto';
+import {
+  busOf,
+  formatOf,
+  isReadOnly,
+  pathOf,
+  targetPrefixOf,
+  type Volume,
+} from '../../../../core/resources/volume.ts';
+import { element, type XmlNode } from '../xml-node.ts';
+
+/** libvirt keeps aliases from users only with this start. */
+export const VOLUME_ALIAS_PREFIX = 'ua-disk-';
+
+/** virtio-blk and ATA give the guest 20 bytes of serial number. */
+const MAX_SERIAL_LENGTH = 20;
+const LETTERS = 'abcdefghijklmnopqrstuvwxyz';
+
+/** A volume that has been given its guest device. */
+export type PlacedVolume = Volume & { readonly target: string };
+
+/**
+ * Gives each volume its guest device: the one it asks for, else the one it has, else the first that is free. `taken`
+ * are those of other makers' disks.
+ */
+export function placeVolumes(
+  volumes: readonly Volume[],
+  present: ReadonlyMap<string, string> = new Map(),
+  taken: readonly string[] = [],
+): readonly PlacedVolume[] {
+  const used = new Set([
+    ...taken,
+    ...volumes.map(({ target }) => target).filter((target) => target !== undefined),
+  ]);
+  const places = new Map<string, string>();
+  for (const { name, target, ...volume } of volumes) {
+    const had = present.get(name);
+    const fits = had?.startsWith(targetPrefixOf(busOf(volume))) === true && !used.has(had);
+    const place = target ?? (fits ? had : undefined);
+    if (place === undefined) continue;
+    used.add(place);
+    places.set(name, place);
+  }
+  return volumes.map((volume) => {
+    const place = places.get(volume.name) ?? firstFree(targetPrefixOf(busOf(volume)), used);
+    used.add(place);
+    return { ...volume, target: place };
+  });
+}
+
+function firstFree(prefix: string, used: ReadonlySet<string>): string {
+  const letter = [...LETTERS].find((candidate) => !used.has(prefix + candidate));
+  if (letter === undefined) throw new Error('More volumes than the schema allows');
+  return prefix + letter;
+}
+
+export function volumeNode(volume: PlacedVolume): XmlNode {
+  const bus = busOf(volume);
+  const { io } = volume;
+  return element(
+    'disk',
+    { type: volume.source?.block === undefined ? 'file' : 'block', device: volume.kind },
+    element('driver', {
+      name: 'qemu',
+      type: formatOf(volume),
+      cache: volume.cache,
+      io,
+      // A full or failing disk pauses the VM, which can be mended; an error in the guest seldom can.
+      error_policy: 'stop',
+      discard: 'unmap',
+    }),
+    sourceNode(volume),
+    element('target', { dev: volume.target, bus }),
+    // `shared` is not <shareable/>: that would let two VMs write the image at once.
+    isReadOnly(volume) ? element('readonly') : undefined,
+    element('serial', {}, serialOf(volume)),
+    volume.bootOrder === undefined
+      ? undefined
+      : element('boot', { order: String(volume.bootOrder) }),
+    element('alias', { name: VOLUME_ALIAS_PREFIX + volume.name }),
+    bus === 'scsi' ? scsiAddress(volume.target) : undefined,
+  );
+}
+
+export function sourceNode(volume: Volume): XmlNode {
+  const path = pathOf(volume);
+  return volume.source?.block === undefined
+    ? element('source', { file: path })
+    : element('source', { dev: path });
+}
+
+/** What the guest finds under /dev/disk/by-id: by default the name, or for a long one its start and a hash. */
+export function serialOf({ name, serial }: Pick<Volume, 'name' | 'serial'>): string {
+  if (serial !== undefined) return serial;
+  if (name.length <= MAX_SERIAL_LENGTH) return name;
+  const hash = createHash('sha256').update(name).digest('hex');
+  return `${name.slice(0, MAX_SERIAL_LENGTH - 9)}-${hash.slice(0, 8)}`;
+}
+
+/** All SCSI disks share one controller; libvirt by itself would start another after seven disks. */
+function scsiAddress(target: string): XmlNode {
+  const unit = String(Math.max(target.charCodeAt(2) - 'a'.charCodeAt(0), 0));
+  return element('address', { type: 'drive', controller: '0', bus: '0', target: '0', unit });
+}
+
+export function scsiControllerNode(): XmlNode {
+  return element('controller', { type: 'scsi', index: '0', model: 'virtio-scsi' });
+}

@@ -1,0 +1,182 @@
+import { busOf, formatOf, isReadOnly, pathOf } from '../../../../core/resources/volume.ts';
+import type { DomainPart } from '../domain-part.ts';
+import type { XmlEditor } from '../xml-editor.ts';
+import { element, type XmlNode } from '../xml-node.ts';
+import type { XmlElement } from '../xml-parser.ts';
+import { attributeOf, childrenOf, findElement, textOf } from '../xml-query.ts';
+import {
+  type PlacedVolume,
+  placeVolumes,
+  scsiControllerNode,
+  serialOf,
+  sourceNode,
+  VOLUME_ALIAS_PREFIX,
+  volumeNode,
+} from './volume-nodes.ts';
+
+/** A disk as a domain has it. Values are libvirt's, so another maker's may be ones that no volume can have. */
+export interface DomainVolume {
+  /** From our alias; for a disk of another maker its serial number or target. */
+  readonly name: string;
+  readonly isOurs: boolean;
+  readonly target: string;
+  readonly bus: string;
+  readonly device: string;
+  readonly format: string;
+  /** Undefined for an empty drive and for storage that is not a file or block device. */
+  readonly path: string | undefined;
+  readonly isBlock: boolean;
+  readonly readOnly: boolean;
+  readonly bootOrder: number | undefined;
+  readonly cache: string;
+  readonly io: string | undefined;
+  readonly serial: string | undefined;
+}
+
+/** In libvirt's order, which is that of their targets. */
+export function readVolumes(domain: XmlElement): readonly DomainVolume[] {
+  return diskElements(domain).map(readVolume);
+}
+
+/** Fields of a volume that stand in no element. */
+const WITHOUT_ELEMENT = /^volumes\[\d+\]\.(shared|accessMode)$/;
+
+export const volumesPart: DomainPart = {
+  effectOf(field) {
+    if (field !== 'volumes' && !field.startsWith('volumes[')) return undefined;
+    return WITHOUT_ELEMENT.test(field) ? 'now' : 'next-start';
+  },
+
+  build({ volumes = [] }) {
+    return {
+      devices: [
+        ...placeVolumes(volumes).map(volumeNode),
+        volumes.some((volume) => busOf(volume) === 'scsi') ? scsiControllerNode() : undefined,
+      ],
+    };
+  },
+
+  /** Adds, changes and removes our own disks, known by their alias. Disks of another maker stay as they are. */
+  change(editor, domain, { volumes = [] }) {
+    const present = diskElements(domain).map((disk) => ({ disk, read: readVolume(disk) }));
+    const ours = present.filter(({ read }) => read.isOurs);
+    for (const { disk, read } of ours) {
+      if (!volumes.some(({ name }) => name === read.name)) editor.remove(disk);
+    }
+    const devices = findElement(domain, 'devices');
+    const add = (node: XmlNode) => {
+      if (devices === undefined) throw new Error('A domain without devices');
+      editor.append(devices, node);
+    };
+    const placed = placeVolumes(
+      volumes,
+      new Map(ours.map(({ read }) => [read.name, read.target])),
+      present.filter(({ read }) => !read.isOurs).map(({ read }) => read.target),
+    );
+    for (const volume of placed) {
+      const old = ours.find(({ read }) => read.name === volume.name);
+      if (old === undefined) add(volumeNode(volume));
+      else changeVolume(editor, old.disk, old.read, volume);
+    }
+    const controllers = childrenOf(devices, 'controller');
+    const hasScsi = controllers.some((controller) => attributeOf(controller, 'type') === 'scsi');
+    if (!hasScsi && volumes.some((volume) => busOf(volume) === 'scsi')) add(scsiControllerNode());
+  },
+};
+
+function diskElements(domain: XmlElement): readonly XmlElement[] {
+  return childrenOf(findElement(domain, 'devices'), 'disk');
+}
+
+function readVolume(disk: XmlElement): DomainVolume {
+  const target = findElement(disk, 'target');
+  const driver = findElement(disk, 'driver');
+  const source = findElement(disk, 'source');
+  const order = attributeOf(findElement(disk, 'boot'), 'order');
+  const dev = attributeOf(target, 'dev') ?? '';
+  const device = attributeOf(disk, 'device') ?? 'disk';
+  const serial = textOf(findElement(disk, 'serial'));
+  const alias = attributeOf(findElement(disk, 'alias'), 'name') ?? '';
+  const isOurs = alias.startsWith(VOLUME_ALIAS_PREFIX);
+  return {
+    name: isOurs ? alias.slice(VOLUME_ALIAS_PREFIX.length) : (serial ?? dev),
+    isOurs,
+    target: dev,
+    bus: attributeOf(target, 'bus') ?? '',
+    device,
+    format: attributeOf(driver, 'type') ?? 'raw',
+    path: attributeOf(source, 'file') ?? attributeOf(source, 'dev'),
+    isBlock: attributeOf(disk, 'type') === 'block',
+    readOnly: device === 'cdrom' || findElement(disk, 'readonly') !== undefined,
+    bootOrder: order === undefined ? undefined : Number(order),
+    cache: attributeOf(driver, 'cache') ?? 'writeback',
+    io: attributeOf(driver, 'io'),
+    serial,
+  };
+}
+
+function changeVolume(
+  editor: XmlEditor,
+  disk: XmlElement,
+  old: DomainVolume,
+  volume: PlacedVolume,
+): void {
+  const isElsewhere =
+    old.target !== volume.target || old.bus !== busOf(volume) || old.device !== volume.kind;
+  if (isElsewhere) {
+    // Another place on another bus: its address and all that libvirt chose for it no longer fit.
+    editor.replace(disk, volumeNode(volume));
+    return;
+  }
+  const driver = findElement(disk, 'driver');
+  if (driver !== undefined) {
+    if (old.format !== formatOf(volume)) editor.setAttribute(driver, 'type', formatOf(volume));
+    if (old.cache !== volume.cache) editor.setAttribute(driver, 'cache', volume.cache);
+    if (volume.io === undefined) editor.removeAttribute(driver, 'io');
+    else if (old.io !== volume.io) editor.setAttribute(driver, 'io', volume.io);
+  }
+  changeSource(editor, disk, old, volume);
+  if (old.readOnly !== isReadOnly(volume)) {
+    if (isReadOnly(volume)) editor.append(disk, element('readonly'));
+    else for (const mark of childrenOf(disk, 'readonly')) editor.remove(mark);
+  }
+  const serial = findElement(disk, 'serial');
+  if (old.serial !== serialOf(volume)) {
+    if (serial === undefined) editor.append(disk, element('serial', {}, serialOf(volume)));
+    else editor.setText(serial, serialOf(volume));
+  }
+  changeBootOrder(editor, disk, old.bootOrder, volume.bootOrder);
+}
+
+function changeSource(
+  editor: XmlEditor,
+  disk: XmlElement,
+  old: DomainVolume,
+  volume: PlacedVolume,
+): void {
+  const isBlock = volume.source?.block !== undefined;
+  if (old.path === pathOf(volume) && old.isBlock === isBlock) return;
+  // Options of the old source, such as a backing chain or encryption, are about another image.
+  for (const stale of childrenOf(disk, 'backingStore')) editor.remove(stale);
+  editor.setAttribute(disk, 'type', isBlock ? 'block' : 'file');
+  const source = findElement(disk, 'source');
+  if (source === undefined) editor.append(disk, sourceNode(volume));
+  else editor.replace(source, sourceNode(volume));
+}
+
+function changeBootOrder(
+  editor: XmlEditor,
+  disk: XmlElement,
+  old: number | undefined,
+  wanted: number | undefined,
+): void {
+  if (old === wanted) return;
+  const boot = findElement(disk, 'boot');
+  if (wanted === undefined) {
+    if (boot !== undefined) editor.remove(boot);
+  } else if (boot === undefined) {
+    editor.append(disk, element('boot', { order: String(wanted) }));
+  } else {
+    editor.setAttribute(boot, 'order', String(wanted));
+  }
+}
