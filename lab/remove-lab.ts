@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import { readdir, rm, rmdir } from 'node:fs/promises';
 import path from 'node:path';
-import { LABS_DIRECTORY, planLab } from './lab-plan.ts';
-import { findLabProcesses, type LabProcess } from './lab-processes.ts';
-import { findLabRecord } from './lab-record.ts';
-import { LabError } from './project.ts';
-import { waitUntil } from './wait-until.ts';
+import { LabError } from './core/project.ts';
+import { waitUntil } from './core/wait-until.ts';
+import { LABS_DIRECTORY, planLab } from './plan/lab-plan.ts';
+import { findLabProcesses, type LabProcess } from './plan/lab-processes.ts';
+import { findLabRecord } from './plan/lab-record.ts';
 
 const END_TIMEOUT_MS = 10_000;
 

@@ -2,9 +2,9 @@ import { glob, mkdtemp, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { formatDuration } from '../../src/cli/durations.ts';
-import { checkCompatibility } from '../api-compatibility.ts';
-import { inProject } from '../project.ts';
-import { type CommandResult, tryRun } from '../run-command.ts';
+import { checkCompatibility } from '../check/api-compatibility.ts';
+import { inProject } from '../core/project.ts';
+import { type CommandResult, tryRun } from '../core/run-command.ts';
 import type { Verb } from './verb.ts';
 
 export const check: Verb = {

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import { runNativeTests } from '../native-tests.ts';
-import { runNodeTests } from '../node-tests.ts';
-import { inProject } from '../project.ts';
-import { findForbiddenSkips, parseAllowedSkips } from '../skips.ts';
+import { inProject } from '../core/project.ts';
+import { runNativeTests } from '../test/native-tests.ts';
+import { runNodeTests } from '../test/node-tests.ts';
+import { findForbiddenSkips, parseAllowedSkips } from '../test/skips.ts';
 import { buildAll } from './build.ts';
 import { runChecks } from './check.ts';
 import type { Verb } from './verb.ts';
