@@ -29,6 +29,7 @@ interface Check {
   readonly run: (signal: AbortSignal) => Promise<CheckResult>;
 }
 
+const LAYERS = ['test/unit/layers.test.ts', 'test/unit/import-circles.test.ts'];
 const LINTED = ['src', 'test', 'lab', 'bench'];
 
 const CHECKS: readonly Check[] = [
@@ -107,7 +108,7 @@ async function checkGenerated(signal: AbortSignal): Promise<CommandResult> {
 }
 
 async function checkLayers(signal: AbortSignal): Promise<CommandResult> {
-  const command = [process.execPath, '--test', 'test/unit/layers.test.ts'];
+  const command = [process.execPath, '--test', ...LAYERS];
   return tryRun(command, { cwd: inProject() }, signal);
 }
 
