@@ -39,6 +39,13 @@ export async function listLabs(): Promise<string[]> {
   return existsSync(LABS_DIRECTORY) ? readdir(LABS_DIRECTORY) : [];
 }
 
+/** Removes the labs that a process has made and can no longer remove, because it was killed. */
+export async function removeLabsOf(ownerPid: number): Promise<void> {
+  for (const name of await listLabs()) {
+    if ((await findLabRecord(name))?.ownerPid === ownerPid) await removeLab(name);
+  }
+}
+
 /** What is left of a lab, in words; empty when there is nothing. */
 export function findLeftovers(name: string): string[] {
   const plan = planLab(name, []);

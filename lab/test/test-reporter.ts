@@ -1,11 +1,15 @@
 import type { TestEvent } from 'node:test/reporters';
+import { inspect } from 'node:util';
 
-/** One line of JSON for each thing that `./dev test` must know. */
+/** One line of JSON for each thing that `./dev test` must know of a test file. */
 export type TestRecord =
-  | { readonly kind: 'skip'; readonly file: string; readonly test: string; readonly reason: string }
-  | { readonly kind: 'summary'; readonly passed: number; readonly failed: number };
+  /** Tests and suites as they begin and end, so that it is known what a file was at when it hung. */
+  | { readonly kind: 'begun' | 'ended'; readonly test: string }
+  | { readonly kind: 'passed'; readonly test: string }
+  | { readonly kind: 'failed'; readonly test: string; readonly error: string }
+  | { readonly kind: 'skipped'; readonly test: string; readonly reason: string };
 
-/** A reporter for `node --test` whose output is for `./dev test`; people read another one's. */
+/** A reporter for node:test whose output is for `./dev test`; people read another one's. */
 export default async function* report(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   for await (const event of source) {
     const record = recordOf(event);
@@ -14,15 +18,18 @@ export default async function* report(source: AsyncIterable<TestEvent>): AsyncGe
 }
 
 function recordOf(event: TestEvent): TestRecord | undefined {
-  if (event.type === 'test:pass' || event.type === 'test:fail') {
-    const { skip, todo, name, file = '' } = event.data;
-    const reason = skip ?? todo;
-    if (reason === undefined || reason === false) return undefined;
-    return { kind: 'skip', file, test: name, reason: reason === true ? '' : reason };
+  if (event.type === 'test:dequeue') return { kind: 'begun', test: event.data.name };
+  if (event.type === 'test:complete') return { kind: 'ended', test: event.data.name };
+  if (event.type !== 'test:pass' && event.type !== 'test:fail') return undefined;
+  const { skip, todo, name: test, details } = event.data;
+  // What is to be done some day is not done, so it counts as skipped.
+  const reason = skip ?? todo;
+  if (reason !== undefined && reason !== false) {
+    return { kind: 'skipped', test, reason: reason === true ? '' : reason };
   }
-  // Each file has a summary; the one without a file is that of the whole run.
-  if (event.type !== 'test:summary' || event.data.file !== undefined) return undefined;
-  const { passed, cancelled, tests, skipped, todo } = event.data.counts;
-  const failed = tests - passed - skipped - todo;
-  return { kind: 'summary', passed, failed: Math.max(failed, cancelled) };
+  // A suite is no test of its own; one that fails without a test in it shows by the exit code.
+  if (details.type === 'suite') return undefined;
+  if (event.type === 'test:pass') return { kind: 'passed', test };
+  const { error } = event.data.details;
+  return { kind: 'failed', test, error: inspect(error.cause ?? error) };
 }

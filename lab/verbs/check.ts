@@ -12,7 +12,7 @@ export const check: Verb = {
   usage: '',
   summary: 'types, format, lint, layers, dead code, API, generated code, shell scripts',
   async run(_args, signal) {
-    const failed = await runChecks(signal);
+    const failed = await runChecks(console.log, signal);
     if (failed === 0) return 0;
     console.error(`${failed} of the checks failed`);
     return 1;
@@ -49,18 +49,18 @@ const CHECKS: readonly Check[] = [
   { name: 'shell scripts (shellcheck)', run: checkShell },
 ];
 
-/** Runs all checks even if one fails, prints a line for each, and gives the number of those that failed. */
-export async function runChecks(signal: AbortSignal): Promise<number> {
+/** Runs all checks even if one fails, says a line for each, and gives the number of those that failed. */
+export async function runChecks(say: (text: string) => void, signal: AbortSignal): Promise<number> {
   let failed = 0;
   for (const { name, run } of CHECKS) {
     const start = performance.now();
     const { code, stdout, stderr, detail = '' } = await run(signal);
     const time = formatDuration(performance.now() - start);
     const suffix = code !== 0 || detail === '' ? '' : `: ${detail}`;
-    console.log(`${code === 0 ? 'ok    ' : 'FAILED'} ${name} ${time}${suffix}`);
+    say(`${code === 0 ? 'ok    ' : 'FAILED'} ${name} ${time}${suffix}`);
     if (code === 0) continue;
     failed += 1;
-    console.log(`${stdout}${stderr}`.trimEnd());
+    say(`${stdout}${stderr}`.trimEnd());
   }
   return failed;
 }
