@@ -62,7 +62,7 @@ const LACKING = {
     isHere: async () => succeedsApart('tc qdisc add dev lo root netem delay 1ms'),
   },
   'cgroup-v2': {
-    because: 'its controllers are all mounted as cgroup v1, and cannot be moved while they are',
+    because: 'its controllers are mounted as cgroup v1',
     isHere: () => existsSync('/sys/fs/cgroup/cgroup.controllers'),
   },
   'kvm-guests': {

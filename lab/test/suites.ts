@@ -13,7 +13,7 @@ export interface ProgramPart {
 
 export interface Suite {
   readonly name: string;
-  /** What it tests, for the help. */
+  /** What it tests, for people. */
   readonly about: string;
   /** How long all of it may take on two cores, once built, before `./dev test` complains. */
   readonly limitMinutes: number;

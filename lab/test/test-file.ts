@@ -60,10 +60,13 @@ function judge(
   const failures = failed.map(({ test }) => test);
   const skipped = records.filter((record) => record.kind === 'skipped');
   const errors = failed.map(({ test, error }) => `${test}: ${error}\n`);
+  const running = findRunning(records);
   if (run.end !== 'by itself') {
-    failures.push(`killed after ${formatDuration(limitMs)}: ${describeHang(records)}`);
+    failures.push(`killed after ${formatDuration(limitMs)}: ${describeHang(running)}`);
   } else if (run.code !== 0 && failures.length === 0) {
     failures.push(run.code === undefined ? 'was killed' : `ended with ${run.code}`);
+  } else if (records.length === 0 || running.length > 0) {
+    failures.push(`ended before its tests had: ${running.join(' > ') || 'none was seen'}`);
   }
   const unasked = skipped.filter(({ reason }) => findCapability(reason) === undefined);
   failures.push(
@@ -79,13 +82,19 @@ function judge(
   };
 }
 
-/** What a file was at when it was killed. */
-function describeHang(records: readonly TestRecord[]): string {
+/** Suites and tests that have begun and not ended, outermost first. */
+function findRunning(records: readonly TestRecord[]): string[] {
   const running: string[] = [];
   for (const { kind, test } of records) {
     if (kind === 'begun') running.push(test);
-    if (kind === 'ended') running.splice(running.indexOf(test), 1);
+    // One that is cancelled ends without having begun.
+    if (kind === 'ended' && running.includes(test)) running.splice(running.lastIndexOf(test), 1);
   }
-  if (running.length > 0) return `did not end: ${running.join(' > ')}`;
-  return 'no test was seen running: something was left open, or the thread never let go';
+  return running;
+}
+
+function describeHang(running: readonly string[]): string {
+  return running.length > 0
+    ? `did not end: ${running.join(' > ')}`
+    : 'no test was seen running: something was left open, or the thread never let go';
 }

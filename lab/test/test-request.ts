@@ -45,9 +45,9 @@ function chooseSuites(name: string): readonly Suite[] {
   if (name === 'all') return all;
   const chosen = all.filter((suite) => suite.name === name);
   if (chosen.length > 0) return chosen;
-  const names = all.map((suite) => suite.name).join(', ');
+  const known = all.map((suite) => `  ${suite.name}: ${suite.about}\n`).join('');
   throw new LabError(
-    `There is no suite ${name}: there are ${names}, and all; --path ${name} runs the tests with that in their path`,
+    `There is no suite ${name}. There are\n${known}  all: these\n--path ${name} runs the tests with that in their path`,
   );
 }
 

@@ -128,6 +128,19 @@ describe('a test file', { concurrency: true }, () => {
     assert.match(output, /at once/);
   });
 
+  test('that ends before its tests have fails, whatever its exit code', async () => {
+    await using folder = await TestFolder.make();
+    const { failures } = await folder.run('process.exit(0);', AMPLE_MS);
+    assert.deepEqual(failures, ['ended before its tests had: none was seen']);
+    const source = `
+      test('leaves', async () => {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        process.exit(0);
+      });`;
+    const { failed } = await folder.run(source, AMPLE_MS);
+    assert.equal(failed, 1);
+  });
+
   test('may skip for a capability that is listed, and for no other reason', async () => {
     await using folder = await TestFolder.make();
     const source = `

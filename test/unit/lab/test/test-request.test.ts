@@ -23,7 +23,7 @@ test('a suite, paths and numbers are taken in any order', () => {
 });
 
 test('a word that is no suite is refused, and the way to choose by path is told', () => {
-  assert.throws(() => parseTestRequest(['unit/core']), /no suite unit\/core: .*--path unit\/core/);
+  assert.throws(() => parseTestRequest(['unit/core']), /no suite unit\/core[^]*--path unit\/core/);
 });
 
 test('what makes no sense is refused', () => {
