@@ -1,6 +1,6 @@
-import { buildStreamer } from '../lab/build-outputs.ts';
-import { inProject } from '../lab/project.ts';
-import { run, runAttached } from '../lab/run-command.ts';
+import { buildStreamer } from '../lab/builds/build-outputs.ts';
+import { inProject } from '../lab/core/project.ts';
+import { run, runAttached } from '../lab/core/run-command.ts';
 
 /* The data plane alone, beside a plain copy and a plain TLS relay. Words are passed on: MiB, then runs. */
 

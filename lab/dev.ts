@@ -1,5 +1,5 @@
 import { AgentError } from '../src/core/errors.ts';
-import { LabError } from './project.ts';
+import { LabError } from './core/project.ts';
 import { VERBS } from './verbs/help.ts';
 
 const stop = new AbortController();

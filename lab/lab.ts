@@ -1,15 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import type { AgentOptions } from './agent.ts';
-import { Certificates } from './certificates.ts';
-import { LabNode } from './lab-node.ts';
-import { DEFAULT_LAB, LABS_DIRECTORY, type LabPlan, type NodeName, planLab } from './lab-plan.ts';
-import { findLabRecord, recordLab } from './lab-record.ts';
-import type { LibvirtOptions } from './libvirt.ts';
-import { Link } from './link.ts';
-import { writeContexts } from './novactl-contexts.ts';
-import { LabError } from './project.ts';
+import { LabError } from './core/project.ts';
+import type { AgentOptions } from './node/agent.ts';
+import { Certificates } from './node/certificates.ts';
+import { LabNode } from './node/lab-node.ts';
+import type { LibvirtOptions } from './node/libvirt.ts';
+import { Link } from './node/link.ts';
+import { writeContexts } from './node/novactl-contexts.ts';
+import {
+  DEFAULT_LAB,
+  LABS_DIRECTORY,
+  type LabPlan,
+  type NodeName,
+  planLab,
+} from './plan/lab-plan.ts';
+import { findLabRecord, recordLab } from './plan/lab-record.ts';
 import { removeLab } from './remove-lab.ts';
 
 export interface LabOptions extends LibvirtOptions {
@@ -68,7 +74,7 @@ export class Lab implements AsyncDisposable {
     const plan = planLab(name, record.nodes);
     return new Lab(
       plan,
-      plan.nodes.map((node) => LabNode.find(name, node)),
+      plan.nodes.map((node) => new LabNode(name, node)),
     );
   }
 

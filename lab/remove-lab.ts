@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import { readdir, rm, rmdir } from 'node:fs/promises';
 import path from 'node:path';
-import { LABS_DIRECTORY, planLab } from './lab-plan.ts';
-import { findLabProcesses, type LabProcess } from './lab-processes.ts';
-import { findLabRecord } from './lab-record.ts';
-import { LabError } from './project.ts';
-import { waitUntil } from './wait-until.ts';
+import { LabError } from './core/project.ts';
+import { waitUntil } from './core/wait-until.ts';
+import { LABS_DIRECTORY, planLab } from './plan/lab-plan.ts';
+import { findLabProcesses, type LabProcess } from './plan/lab-processes.ts';
+import { findLabRecord } from './plan/lab-record.ts';
 
 const END_TIMEOUT_MS = 10_000;
 
@@ -37,6 +37,13 @@ export async function removeLab(name: string): Promise<void> {
 /** Names of all labs on this machine, whole or not. */
 export async function listLabs(): Promise<string[]> {
   return existsSync(LABS_DIRECTORY) ? readdir(LABS_DIRECTORY) : [];
+}
+
+/** Removes the labs that a process has made and can no longer remove, because it was killed. */
+export async function removeLabsOf(ownerPid: number): Promise<void> {
+  for (const name of await listLabs()) {
+    if ((await findLabRecord(name))?.ownerPid === ownerPid) await removeLab(name);
+  }
 }
 
 /** What is left of a lab, in words; empty when there is nothing. */

@@ -1,10 +1,10 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { run } from '../../lab/core/run-command.ts';
+import { waitUntil } from '../../lab/core/wait-until.ts';
 import type { Lab } from '../../lab/lab.ts';
-import type { LabNode } from '../../lab/lab-node.ts';
-import { readProcess } from '../../lab/lab-processes.ts';
-import { run } from '../../lab/run-command.ts';
-import { waitUntil } from '../../lab/wait-until.ts';
+import type { LabNode } from '../../lab/node/lab-node.ts';
+import { readProcess } from '../../lab/plan/lab-processes.ts';
 
 /** A way of migrating that libvirt and QEMU have themselves. */
 export interface NativeWay {

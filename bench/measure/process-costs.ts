@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { LabNode } from '../../lab/lab-node.ts';
+import type { LabNode } from '../../lab/node/lab-node.ts';
 
 /** The processes of a node's agent: itself and its children, of which its libvirt driver is one that always runs. */
 export function agentPids(node: LabNode): number[] {

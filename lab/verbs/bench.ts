@@ -1,7 +1,7 @@
 import { glob } from 'node:fs/promises';
 import path from 'node:path';
-import { inProject, LabError } from '../project.ts';
-import { runAttached } from '../run-command.ts';
+import { inProject, LabError } from '../core/project.ts';
+import { runAttached } from '../core/run-command.ts';
 import type { Verb } from './verb.ts';
 
 export const bench: Verb = {

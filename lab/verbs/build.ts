@@ -1,6 +1,6 @@
-import { buildAgent, buildStreamer } from '../build-outputs.ts';
-import { ensureDemoGuest } from '../demo-guest.ts';
-import { step } from '../steps.ts';
+import { buildAgent, buildStreamer } from '../builds/build-outputs.ts';
+import { step } from '../core/steps.ts';
+import { ensureDemoGuest } from '../guest/demo-guest.ts';
 import type { Verb } from './verb.ts';
 
 export const build: Verb = {

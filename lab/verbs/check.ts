@@ -2,9 +2,9 @@ import { glob, mkdtemp, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { formatDuration } from '../../src/cli/durations.ts';
-import { checkCompatibility } from '../api-compatibility.ts';
-import { inProject } from '../project.ts';
-import { type CommandResult, tryRun } from '../run-command.ts';
+import { checkCompatibility } from '../check/api-compatibility.ts';
+import { inProject } from '../core/project.ts';
+import { type CommandResult, tryRun } from '../core/run-command.ts';
 import type { Verb } from './verb.ts';
 
 export const check: Verb = {
@@ -12,7 +12,7 @@ export const check: Verb = {
   usage: '',
   summary: 'types, format, lint, layers, dead code, API, generated code, shell scripts',
   async run(_args, signal) {
-    const failed = await runChecks(signal);
+    const failed = await runChecks(console.log, signal);
     if (failed === 0) return 0;
     console.error(`${failed} of the checks failed`);
     return 1;
@@ -29,6 +29,7 @@ interface Check {
   readonly run: (signal: AbortSignal) => Promise<CheckResult>;
 }
 
+const LAYERS = ['test/unit/layers.test.ts', 'test/unit/import-circles.test.ts'];
 const LINTED = ['src', 'test', 'lab', 'bench'];
 
 const CHECKS: readonly Check[] = [
@@ -48,18 +49,18 @@ const CHECKS: readonly Check[] = [
   { name: 'shell scripts (shellcheck)', run: checkShell },
 ];
 
-/** Runs all checks even if one fails, prints a line for each, and gives the number of those that failed. */
-export async function runChecks(signal: AbortSignal): Promise<number> {
+/** Runs all checks even if one fails, says a line for each, and gives the number of those that failed. */
+export async function runChecks(say: (text: string) => void, signal: AbortSignal): Promise<number> {
   let failed = 0;
   for (const { name, run } of CHECKS) {
     const start = performance.now();
     const { code, stdout, stderr, detail = '' } = await run(signal);
     const time = formatDuration(performance.now() - start);
     const suffix = code !== 0 || detail === '' ? '' : `: ${detail}`;
-    console.log(`${code === 0 ? 'ok    ' : 'FAILED'} ${name} ${time}${suffix}`);
+    say(`${code === 0 ? 'ok    ' : 'FAILED'} ${name} ${time}${suffix}`);
     if (code === 0) continue;
     failed += 1;
-    console.log(`${stdout}${stderr}`.trimEnd());
+    say(`${stdout}${stderr}`.trimEnd());
   }
   return failed;
 }
@@ -107,7 +108,7 @@ async function checkGenerated(signal: AbortSignal): Promise<CommandResult> {
 }
 
 async function checkLayers(signal: AbortSignal): Promise<CommandResult> {
-  const command = [process.execPath, '--test', 'test/unit/layers.test.ts'];
+  const command = [process.execPath, '--test', ...LAYERS];
   return tryRun(command, { cwd: inProject() }, signal);
 }
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
+import { inProject } from '../core/project.ts';
 import { Lab } from '../lab.ts';
-import { contextsFile } from '../novactl-contexts.ts';
-import { inProject } from '../project.ts';
+import { contextsFile } from '../node/novactl-contexts.ts';
 import type { Verb } from './verb.ts';
 
 export const ctl: Verb = {

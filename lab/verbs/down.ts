@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import { DEFAULT_LAB } from '../lab-plan.ts';
-import { findLabRecord } from '../lab-record.ts';
+import { DEFAULT_LAB } from '../plan/lab-plan.ts';
+import { findLabRecord } from '../plan/lab-record.ts';
 import { findLeftovers, listLabs, removeLab } from '../remove-lab.ts';
 import type { Verb } from './verb.ts';
 

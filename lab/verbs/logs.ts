@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { glob } from 'node:fs/promises';
 import path from 'node:path';
-import { DEFAULT_LAB, type NodePlan, planLab } from '../lab-plan.ts';
-import { LabError } from '../project.ts';
+import { LabError } from '../core/project.ts';
+import { DEFAULT_LAB, type NodePlan, planLab } from '../plan/lab-plan.ts';
 import type { Verb } from './verb.ts';
 
 const LOGS: Readonly<Record<string, string>> = {

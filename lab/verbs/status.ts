@@ -1,7 +1,7 @@
 import { Lab } from '../lab.ts';
-import type { LabNode } from '../lab-node.ts';
-import { DEFAULT_LAB, planLab } from '../lab-plan.ts';
-import { findLabRecord } from '../lab-record.ts';
+import type { LabNode } from '../node/lab-node.ts';
+import { DEFAULT_LAB, planLab } from '../plan/lab-plan.ts';
+import { findLabRecord } from '../plan/lab-record.ts';
 import type { Verb } from './verb.ts';
 
 export const status: Verb = {

@@ -1,49 +1,51 @@
-import { readFile } from 'node:fs/promises';
-import { runNativeTests } from '../native-tests.ts';
-import { runNodeTests } from '../node-tests.ts';
-import { inProject } from '../project.ts';
-import { findForbiddenSkips, parseAllowedSkips } from '../skips.ts';
+import { RunLog } from '../test/run-log.ts';
+import { runRounds } from '../test/run-rounds.ts';
+import { FAST, NAMED_SUITES } from '../test/suites.ts';
+import { parseTestRequest, type TestRequest } from '../test/test-request.ts';
+import { countFailed, countPassed, type SuiteRun } from '../test/test-result.ts';
+import { describeOverruns, summarize } from '../test/test-summary.ts';
 import { buildAll } from './build.ts';
 import { runChecks } from './check.ts';
 import type { Verb } from './verb.ts';
 
-// Tests that start VMs need the machine's two CPUs for themselves; the others do not.
-const KINDS = [
-  { names: ['unit', 'contract'], concurrency: 2 },
-  { names: ['integration'], concurrency: 1 },
-  { names: ['e2e'], concurrency: 1 },
-] as const;
+const SUITES = NAMED_SUITES.map((suite) => suite.name).join('|');
 
 export const test: Verb = {
   name: 'test',
-  usage: '[filter]',
-  summary: 'checks and all tests; with a filter only node tests whose path contains it',
-  async run([filter], signal) {
+  usage: `[${SUITES}|all] [--path TEXT] [--repeat N] [--busy N]`,
+  summary: 'checks and the fast suite, a named suite or all; N times, beside N busy processes',
+  async run(args, signal) {
+    const request = parseTestRequest(args);
     await buildAll(signal);
-    const failedChecks = filter === undefined ? await runChecks(signal) : 0;
-    const totals = filter === undefined ? [await runNativeTests(signal)] : [];
-    const skips = [];
-    for (const { names, concurrency } of KINDS) {
-      const result = await runNodeTests(names, { filter: filter ?? '', concurrency }, signal);
-      totals.push(result);
-      skips.push(...result.skips);
-    }
-    const allowed = parseAllowedSkips(await readFile(inProject('test/allowed-skips.txt'), 'utf8'));
-    const forbidden = findForbiddenSkips(skips, allowed, process.env['CI'] === 'true');
-    for (const skip of forbidden) {
-      console.log(
-        `Must not be skipped: ${skip.file}: ${skip.test} (${skip.reason || 'no reason'})`,
-      );
-    }
-    if (failedChecks > 0) console.log(`${failedChecks} of the checks failed`);
-    const passed = sum(totals.map((result) => result.passed));
-    const failed = sum(totals.map((result) => result.failed)) + forbidden.length;
-    if (passed + failed === 0) console.log(`No test has ${filter ?? ''} in its path`);
-    console.log(`${passed} passed, ${failed} failed`);
-    return failed + failedChecks === 0 && passed > 0 ? 0 : 1;
+    const log = new RunLog();
+    const start = performance.now();
+    const withChecks = request.suites.includes(FAST) && request.paths.length === 0;
+    const failedChecks = withChecks ? await runChecks(log.say, signal) : 0;
+    const checksMs = performance.now() - start;
+    const rounds = await runRounds(request, log, signal);
+    const runs = rounds.flatMap(({ suites }) => suites);
+    const overruns = isMeasured(request) ? describeOverruns(addChecks(runs, checksMs)) : [];
+    for (const line of [...summarize(rounds), ...overruns]) log.say(line);
+    if (failedChecks > 0) log.say(`${failedChecks} of the checks failed`);
+    const results = runs.flatMap((run) => run.results);
+    const [passed, failed] = [countPassed(results), countFailed(results)];
+    if (passed + failed === 0) log.say(`No test has ${request.paths.join(' or ')} in its path`);
+    log.say(`All of this is kept in ${log.file}`);
+    log.say(`${passed} passed, ${failed} failed`);
+    // Elsewhere the machine may be slower, or have other things to do.
+    const isTooSlow = overruns.length > 0 && process.env['CI'] === 'true';
+    return failed + failedChecks === 0 && passed > 0 && !isTooSlow ? 0 : 1;
   },
 };
 
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
+/** Whether the time that it takes says something about the suites. */
+function isMeasured({ paths, repeat, busy }: TestRequest): boolean {
+  return paths.length === 0 && repeat === 1 && busy === 0;
+}
+
+/** The checks are part of the fast suite. */
+function addChecks(runs: readonly SuiteRun[], checksMs: number): SuiteRun[] {
+  return runs.map((run) =>
+    run.suite === FAST ? { ...run, durationMs: run.durationMs + checksMs } : run,
+  );
 }

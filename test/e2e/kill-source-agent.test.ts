@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { waitUntil } from '../../lab/wait-until.ts';
+import { waitUntil } from '../../lab/core/wait-until.ts';
 import { type Migration, MigrationPhase } from '../../src/client/api.ts';
 import { durationMs } from '../../src/client/time.ts';
 import { PATIENCE_MS, SLOW, SLOW_SWITCHOVER } from './moving-vm.ts';

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import type { ConsoleWatcher } from '../../lab/console-watcher.ts';
-import { watchConsole } from '../../lab/demo-vm.ts';
-import type { LabNode } from '../../lab/lab-node.ts';
-import type { NodeName } from '../../lab/lab-plan.ts';
-import { checkMemory, findSwitchover, type Switchover } from '../../lab/switchover.ts';
-import { waitUntil } from '../../lab/wait-until.ts';
+import { waitUntil } from '../../lab/core/wait-until.ts';
+import type { ConsoleWatcher } from '../../lab/guest/console-watcher.ts';
+import { watchConsole } from '../../lab/guest/demo-vm.ts';
+import { checkMemory, findSwitchover, type Switchover } from '../../lab/migration/switchover.ts';
+import type { LabNode } from '../../lab/node/lab-node.ts';
+import type { NodeName } from '../../lab/plan/lab-plan.ts';
 import { type Migration, MigrationPhase } from '../../src/client/api.ts';
 import { toDuration } from '../../src/client/time.ts';
 import { callStreamer } from '../../src/drivers/streamer/streamer-control.ts';

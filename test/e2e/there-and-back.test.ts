@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import type { LabNode } from '../../lab/lab-node.ts';
+import type { LabNode } from '../../lab/node/lab-node.ts';
 import { durationMs } from '../../src/client/time.ts';
 import type { DemoVm } from './moving-vm.ts';
 import { agentPid, driverOf, TwoNodes } from './two-nodes.ts';

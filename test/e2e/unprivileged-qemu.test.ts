@@ -2,11 +2,16 @@ import assert from 'node:assert/strict';
 import { copyFile, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
-import { ensureDemoGuest } from '../../lab/demo-guest.ts';
-import { connectAgent, createDemoVm, findConsoleLog, watchConsole } from '../../lab/demo-vm.ts';
+import { ensureDemoGuest } from '../../lab/guest/demo-guest.ts';
+import {
+  connectAgent,
+  createDemoVm,
+  findConsoleLog,
+  watchConsole,
+} from '../../lab/guest/demo-vm.ts';
 import { Lab } from '../../lab/lab.ts';
-import type { LabNode } from '../../lab/lab-node.ts';
-import { checkMemory } from '../../lab/switchover.ts';
+import { checkMemory } from '../../lab/migration/switchover.ts';
+import type { LabNode } from '../../lab/node/lab-node.ts';
 import { MigrationPhase } from '../../src/client/api.ts';
 import { watchMigration } from '../../src/client/watch-migration.ts';
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { relativeImports } from './relative-imports.ts';
 
 /**
  * Which part may import which; a part may always import itself.
@@ -33,13 +34,6 @@ function kindOf(part: string): string {
 
 function allowed(from: string, to: string): boolean {
   return from === to || (MAY_IMPORT[kindOf(from)] ?? []).includes(kindOf(to));
-}
-
-/** What a module imports of ours, whether at its start or by `import('…')` while it runs. */
-function relativeImports(source: string): string[] {
-  return [...source.matchAll(/\b(?:from|import)[\s(]+'(\.[^']+)'/g)].map(
-    ([, target = '']) => target,
-  );
 }
 
 test('imports of every form are seen', () => {

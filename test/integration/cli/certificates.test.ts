@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { ServerCredentials } from '@grpc/grpc-js';
-import { Certificates, type Credentials } from '../../../lab/certificates.ts';
+import { Certificates, type Credentials } from '../../../lab/node/certificates.ts';
 import { judgeCertificate } from '../../../src/cli/doctor/certificate-checks.ts';
 import { AgentClient } from '../../../src/client/agent-client.ts';
 import { FakeAgentServer } from '../../fakes/fake-agent-server.ts';

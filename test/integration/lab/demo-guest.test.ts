@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ensureDemoGuest } from '../../../lab/demo-guest.ts';
-import { watchConsole } from '../../../lab/demo-vm.ts';
+import { ensureDemoGuest } from '../../../lab/guest/demo-guest.ts';
+import { watchConsole } from '../../../lab/guest/demo-vm.ts';
 import { Lab } from '../../../lab/lab.ts';
-import { checkMemory, findSwitchover } from '../../../lab/switchover.ts';
+import { checkMemory, findSwitchover } from '../../../lab/migration/switchover.ts';
 import { CONSOLE_LOG, startDomain } from './direct-domain.ts';
 import { relay } from './relay.ts';
 

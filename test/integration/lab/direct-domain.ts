@@ -1,5 +1,5 @@
-import type { DemoGuest } from '../../../lab/demo-guest.ts';
-import type { LabNode } from '../../../lab/lab-node.ts';
+import type { DemoGuest } from '../../../lab/guest/demo-guest.ts';
+import type { LabNode } from '../../../lab/node/lab-node.ts';
 
 /** Inside of nodes. */
 export const CONSOLE_LOG = '/var/log/libvirt/qemu/direct-console.log';

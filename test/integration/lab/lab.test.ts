@@ -3,12 +3,12 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { inProject } from '../../../lab/core/project.ts';
+import { run } from '../../../lab/core/run-command.ts';
+import { waitUntil } from '../../../lab/core/wait-until.ts';
 import { Lab } from '../../../lab/lab.ts';
-import { findLabProcesses } from '../../../lab/lab-processes.ts';
-import { inProject } from '../../../lab/project.ts';
+import { findLabProcesses } from '../../../lab/plan/lab-processes.ts';
 import { findLeftovers, listLabs, removeLab } from '../../../lab/remove-lab.ts';
-import { run } from '../../../lab/run-command.ts';
-import { waitUntil } from '../../../lab/wait-until.ts';
 
 test('a node is a machine of its own: name, network, folders, processes, libvirt', async ({
   signal,

@@ -6,7 +6,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createSecureContext, type SecureVersion } from 'node:tls';
 import { Client, credentials, type Metadata, type ServiceError } from '@grpc/grpc-js';
 import { pino } from 'pino';
-import { type Credentials, Certificates as LabCertificates } from '../../../lab/certificates.ts';
+import {
+  type Credentials,
+  Certificates as LabCertificates,
+} from '../../../lab/node/certificates.ts';
 import { Certificates } from '../../../src/agent/rpc/certificates.ts';
 import type { RpcObserver } from '../../../src/agent/rpc/rpc-observer.ts';
 import { RpcServer } from '../../../src/agent/rpc/rpc-server.ts';

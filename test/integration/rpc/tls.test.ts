@@ -9,7 +9,10 @@ import { after, before, test } from 'node:test';
 import tls from 'node:tls';
 import { status as Code } from '@grpc/grpc-js';
 import { pino } from 'pino';
-import { type Credentials, Certificates as LabCertificates } from '../../../lab/certificates.ts';
+import {
+  type Credentials,
+  Certificates as LabCertificates,
+} from '../../../lab/node/certificates.ts';
 import { Certificates } from '../../../src/agent/rpc/certificates.ts';
 import { listenTls } from '../../../src/agent/rpc/tls-listener.ts';
 import { hasReason } from '../../../src/core/errors.ts';

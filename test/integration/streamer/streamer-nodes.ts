@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Certificates } from '../../../lab/certificates.ts';
+import { Certificates } from '../../../lab/node/certificates.ts';
 import type { StreamerTls } from '../../../src/drivers/streamer/streamer-config.ts';
 import type { StreamerTransfers } from '../../../src/drivers/streamer/streamer-transfers.ts';
 import type { TransferNodes } from '../../contract/transfers-contract.ts';

@@ -1,0 +1,50 @@
+import { formatDuration } from '../../src/cli/durations.ts';
+import { formatBytes } from '../../src/cli/quantities.ts';
+import type { MemoryCheck, Switchover } from './switchover.ts';
+
+/** What a migration came to: what the agent says, and what the guest itself saw. */
+export interface MigrationReport {
+  readonly totalMs: number;
+  readonly downtimeMs: number;
+  readonly memoryBytes: bigint;
+  readonly wireBytes: bigint;
+  readonly iterations: number;
+  readonly switchover: Switchover;
+  readonly memory: MemoryCheck;
+}
+
+export function isSuccess(report: MigrationReport): boolean {
+  const { lost, duplicated } = report.switchover;
+  return report.memory === 'verified' && lost === 0 && duplicated === 0;
+}
+
+export function formatReport(report: MigrationReport): string {
+  const { switchover, memoryBytes, wireBytes } = report;
+  const ratio = wireBytes === 0n ? 0 : Number(memoryBytes) / Number(wireBytes);
+  const rows = [
+    ['Total time', formatDuration(report.totalMs)],
+    ['Downtime, as libvirt counts it', formatDuration(report.downtimeMs)],
+    ["Downtime, in the guest's own counter", formatDuration(switchover.gapMs)],
+    ['Counts of the guest', describeCounts(switchover)],
+    ['Memory moved', `${formatBytes(memoryBytes)} in ${report.iterations} passes`],
+    ['Bytes on the wire, encrypted', formatBytes(wireBytes)],
+    ['Ratio', `${ratio.toFixed(2)} to 1`],
+    ['Check by the guest after it arrived', MEMORY_WORDS[report.memory]],
+  ] as const;
+  const width = Math.max(...rows.map(([name]) => name.length)) + 2;
+  return rows.map(([name, value]) => `  ${name.padEnd(width)}${value}`).join('\n');
+}
+
+const MEMORY_WORDS: Readonly<Record<MemoryCheck, string>> = {
+  verified: 'memory verified, every page of it',
+  damaged: 'MEMORY DAMAGED',
+  'not verified': 'not verified: the guest has not finished checking its memory',
+};
+
+function describeCounts(switchover: Switchover): string {
+  const { lastAtSource, firstAtDestination, lost, duplicated } = switchover;
+  const seam = `${lastAtSource} at the source, ${firstAtDestination} at the destination`;
+  return lost === 0 && duplicated === 0
+    ? `none lost, none twice (${seam})`
+    : `${lost} LOST, ${duplicated} TWICE (${seam})`;
+}

@@ -1,0 +1,59 @@
+import { createHash } from 'node:crypto';
+import path from 'node:path';
+import { inProject } from '../core/project.ts';
+
+/** All labs of this machine; short, because a unix socket's path may have 107 bytes. */
+export const LABS_DIRECTORY = '/run/novacron-lab';
+
+/** The lab of `./dev up`. */
+export const DEFAULT_LAB = 'lab';
+
+export type NodeName = 'a' | 'b';
+
+/** Where everything of a lab is; follows from its name alone. */
+export interface LabPlan {
+  readonly name: string;
+  /** Sockets, logs and settings. The same path inside and outside of the nodes. */
+  readonly directory: string;
+  /** Large files, on disk. */
+  readonly storage: string;
+  /** Disk images that all nodes see under this path. */
+  readonly sharedImages: string;
+  readonly nodes: readonly NodePlan[];
+}
+
+export interface NodePlan {
+  readonly name: NodeName;
+  readonly hostname: string;
+  /** The node's private folders: `run` is its /run, `var/lib/libvirt` its /var/lib/libvirt and so on. */
+  readonly directory: string;
+  readonly address: string;
+  readonly prefixLength: number;
+}
+
+export function planLab(name: string, nodes: readonly NodeName[]): LabPlan {
+  const directory = path.join(LABS_DIRECTORY, name);
+  const storage = inProject('.lab', name);
+  const addresses = addressesOf(name);
+  return {
+    name,
+    directory,
+    storage,
+    sharedImages: path.join(storage, 'images'),
+    nodes: nodes.map((node) => ({
+      name: node,
+      hostname: `${name}-${node}`,
+      directory: path.join(directory, node),
+      address: addresses[node],
+      prefixLength: 30,
+    })),
+  };
+}
+
+/** One of the four million /30 networks in 10.0.0.0/8. */
+function addressesOf(name: string): Record<NodeName, string> {
+  const network = createHash('sha256').update(name).digest().readUInt32BE() & 0x00_ff_ff_fc;
+  const at = (host: number): string =>
+    `10.${network >> 16}.${(network >> 8) & 255}.${(network & 255) + host}`;
+  return { a: at(1), b: at(2) };
+}

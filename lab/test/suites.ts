@@ -1,0 +1,47 @@
+/** Test files of some folders of test/, run a few at a time. */
+export interface FilesPart {
+  readonly folders: readonly string[];
+  readonly concurrency: number;
+  readonly fileLimitMinutes: number;
+}
+
+/** A program that tests, with its arguments; its last line counts: `N passed, N failed`. */
+export interface ProgramPart {
+  readonly program: readonly string[];
+  readonly limitMinutes: number;
+}
+
+export interface Suite {
+  readonly name: string;
+  /** What it tests, for people. */
+  readonly about: string;
+  /** How long all of it may take on two cores, once built, before `./dev test` complains. */
+  readonly limitMinutes: number;
+  readonly parts: readonly (FilesPart | ProgramPart)[];
+}
+
+const STREAMER_TESTS = 'native/streamer/run-tests.sh';
+
+/** What `./dev test` runs after the checks. It must stay quick enough to be run before every commit. */
+export const FAST: Suite = {
+  name: 'fast',
+  about: 'unit, contract, integration, e2e, and the streamer as it is released',
+  limitMinutes: 13,
+  parts: [
+    { program: [STREAMER_TESTS, 'release'], limitMinutes: 5 },
+    { folders: ['unit', 'contract'], concurrency: 2, fileLimitMinutes: 2 },
+    // Tests that start VMs need the machine's two CPUs for themselves.
+    { folders: ['integration'], concurrency: 1, fileLimitMinutes: 5 },
+    { folders: ['e2e'], concurrency: 1, fileLimitMinutes: 5 },
+  ],
+};
+
+/** What `./dev test all` runs beyond the fast suite: whatever takes long. */
+export const NAMED_SUITES: readonly Suite[] = [
+  {
+    name: 'streamer',
+    about: 'the streamer under sanitizers and fuzzers',
+    limitMinutes: 30,
+    parts: [{ program: [STREAMER_TESTS, 'asan', 'tsan', 'fuzz'], limitMinutes: 30 }],
+  },
+];

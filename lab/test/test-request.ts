@@ -1,0 +1,58 @@
+import { parseArgs } from 'node:util';
+import { LabError } from '../core/project.ts';
+import { FAST, NAMED_SUITES, type Suite } from './suites.ts';
+
+/** What the user asks `./dev test` for. */
+export interface TestRequest {
+  readonly suites: readonly Suite[];
+  readonly paths: readonly string[];
+  readonly repeat: number;
+  readonly busy: number;
+}
+
+/** Fails, saying what there is, if the words make no sense. */
+export function parseTestRequest(args: readonly string[]): TestRequest {
+  const { values, positionals } = parse(args);
+  const [name = FAST.name, ...more] = positionals;
+  if (more.length > 0) throw new LabError('./dev test runs one suite at a time, or all of them');
+  return {
+    suites: chooseSuites(name),
+    paths: values.path ?? [],
+    repeat: parseCount('--repeat', values.repeat ?? '1', 1),
+    busy: parseCount('--busy', values.busy ?? '0', 0),
+  };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        path: { type: 'string', multiple: true },
+        repeat: { type: 'string' },
+        busy: { type: 'string' },
+      },
+    });
+  } catch (error) {
+    if (error instanceof TypeError) throw new LabError(error.message);
+    throw error;
+  }
+}
+
+function chooseSuites(name: string): readonly Suite[] {
+  const all = [FAST, ...NAMED_SUITES];
+  if (name === 'all') return all;
+  const chosen = all.filter((suite) => suite.name === name);
+  if (chosen.length > 0) return chosen;
+  const known = all.map((suite) => `  ${suite.name}: ${suite.about}\n`).join('');
+  throw new LabError(
+    `There is no suite ${name}. There are\n${known}  all: these\n--path ${name} runs the tests with that in their path`,
+  );
+}
+
+function parseCount(option: string, text: string, least: number): number {
+  const count = Number(text);
+  if (/^\d+$/.test(text) && count >= least) return count;
+  throw new LabError(`${option} takes a number from ${least} on, not ${text}`);
+}
