@@ -16,15 +16,13 @@ export {
   MigrationSpec,
   type PlanMigrationResponse,
 } from '../gen/novacron/agent/v1/migration.ts';
-export { Node, type NodeStatus } from '../gen/novacron/agent/v1/node.ts';
+export { Node, type NodeStatus, type Reservation } from '../gen/novacron/agent/v1/node.ts';
 export {
-  type BootSpec,
-  DiskBus,
-  DiskCache,
-  DiskFormat,
-  type DiskSpec,
-  Firmware,
-  PowerState,
+  ApplyOutcome,
+  type ApplyVirtualMachineResponse,
+  ChangeEffect,
+  type FieldChange,
+  RunStrategy,
   VirtualMachine,
   VirtualMachinePhase,
   VirtualMachineSpec,

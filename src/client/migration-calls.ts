@@ -1,18 +1,22 @@
+import type { WatchCursor } from '../gen/novacron/agent/v1/common.ts';
 import {
   CancelMigrationRequest,
   type DeepPartial,
   GetMigrationRequest,
   ListMigrationsRequest,
+  type ListMigrationsResponse,
   type Migration,
   MigrationServiceService,
   type MigrationSpec,
   PlanMigrationRequest,
   type PlanMigrationResponse,
   StartMigrationRequest,
-  WatchMigrationRequest,
+  WatchMigrationsRequest,
 } from '../gen/novacron/agent/v1/migration.ts';
 import type { CallOptions, Connection, StreamOptions } from './connection.ts';
+import { allPages } from './pages.ts';
 import { required } from './required.ts';
+import type { WatchMessage } from './watch.ts';
 
 export type MigrationSpecInput = DeepPartial<MigrationSpec>;
 
@@ -34,10 +38,15 @@ export class MigrationCalls {
   }
 
   /** Answers once it is recorded; watch it to see it end. `id` is a UUID of the caller's choice. */
-  async start(id: string, spec: MigrationSpecInput, options: CallOptions): Promise<Migration> {
+  async start(
+    id: string,
+    spec: MigrationSpecInput,
+    options: CallOptions & { readonly labels?: Readonly<Record<string, string>> | undefined },
+  ): Promise<Migration> {
+    const { labels = {} } = options;
     const response = await this.#connection.unary(
       MigrationServiceService.startMigration,
-      StartMigrationRequest.create({ id, spec }),
+      StartMigrationRequest.create({ id, spec, labels }),
       options,
     );
     return required(response.migration, 'migration');
@@ -52,27 +61,44 @@ export class MigrationCalls {
     return required(response.migration, 'migration');
   }
 
-  /** Newest first. */
-  async list(
-    filter: { readonly activeOnly: boolean },
+  /** Newest first. One page if `pageSize` is given. */
+  list(
+    filter: DeepPartial<ListMigrationsRequest>,
     options: CallOptions,
-  ): Promise<readonly Migration[]> {
-    const response = await this.#connection.unary(
+  ): Promise<ListMigrationsResponse> {
+    return this.#connection.unary(
       MigrationServiceService.listMigrations,
       ListMigrationsRequest.create(filter),
       options,
     );
-    return response.migrations;
   }
 
-  /** One watch, as the agent serves it; `watchMigration` goes on after a lost connection. */
-  async *watch(id: string, options: StreamOptions): AsyncGenerator<Migration, void, undefined> {
-    for await (const { migration } of this.#connection.stream(
-      MigrationServiceService.watchMigration,
-      WatchMigrationRequest.create({ id }),
+  /** All migrations, newest first, a page at a time. */
+  async *listAll(
+    filter: DeepPartial<ListMigrationsRequest>,
+    options: CallOptions,
+  ): AsyncGenerator<Migration, void, undefined> {
+    for await (const page of allPages((part) => this.list({ ...filter, ...part }, options))) {
+      yield* page.migrations;
+    }
+  }
+
+  /** One watch, as the agent serves it; `watchMigrations` goes on after a lost connection. */
+  async *watch(
+    filter: {
+      readonly id: string;
+      readonly labelSelector: string;
+      readonly cursor: WatchCursor | undefined;
+    },
+    options: StreamOptions,
+  ): AsyncGenerator<WatchMessage<Migration>, void, undefined> {
+    const request = WatchMigrationsRequest.create();
+    for await (const { type, migration, origin } of this.#connection.stream(
+      MigrationServiceService.watchMigrations,
+      { ...request, ...filter },
       options,
     )) {
-      yield required(migration, 'migration');
+      yield { type, object: migration, origin };
     }
   }
 

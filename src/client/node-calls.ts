@@ -1,11 +1,20 @@
+import type { WatchCursor } from '../gen/novacron/agent/v1/common.ts';
 import {
+  type DeepPartial,
   GetNodeRequest,
+  ListReservationsRequest,
   type Node,
   NodeServiceService,
+  type NodeSpec,
+  ReleaseRequest,
+  type Reservation,
+  ReserveRequest,
+  UpdateNodeRequest,
   WatchNodeRequest,
 } from '../gen/novacron/agent/v1/node.ts';
 import type { CallOptions, Connection, StreamOptions } from './connection.ts';
 import { required } from './required.ts';
+import type { WatchMessage } from './watch.ts';
 
 /** The calls of NodeService. */
 export class NodeCalls {
@@ -21,15 +30,59 @@ export class NodeCalls {
     return required(response.node, 'node');
   }
 
-  /** The node as it is, then every change that matters. */
-  async *watch(options: StreamOptions): AsyncGenerator<Node, void, undefined> {
+  /** One watch, as the agent serves it; `watchNode` goes on after a lost connection. */
+  async *watch(
+    { cursor }: { readonly cursor: WatchCursor | undefined },
+    options: StreamOptions,
+  ): AsyncGenerator<WatchMessage<Node>, void, undefined> {
     const request = WatchNodeRequest.create();
-    for await (const { node } of this.#connection.stream(
+    for await (const { type, node, origin } of this.#connection.stream(
       NodeServiceService.watchNode,
-      request,
+      { ...request, cursor },
       options,
     )) {
-      yield required(node, 'node');
+      yield { type, object: node, origin };
     }
+  }
+
+  /** Changes the given fields of what the node should be. */
+  async update(
+    change: Partial<NodeSpec>,
+    options: CallOptions & { readonly generation?: bigint | undefined },
+  ): Promise<Node> {
+    const request = UpdateNodeRequest.create({ spec: change });
+    request.updateMask = Object.keys(change);
+    request.generation = options.generation;
+    const response = await this.#connection.unary(NodeServiceService.updateNode, request, options);
+    return required(response.node, 'node');
+  }
+
+  /** Keeps an amount of the node free for a VM; `id` is a UUID of the caller's choice. */
+  async reserve(request: DeepPartial<ReserveRequest>, options: CallOptions): Promise<Reservation> {
+    const response = await this.#connection.unary(
+      NodeServiceService.reserve,
+      ReserveRequest.create(request),
+      options,
+    );
+    return required(response.reservation, 'reservation');
+  }
+
+  /** One that is gone counts as released. */
+  async release(id: string, options: CallOptions): Promise<void> {
+    await this.#connection.unary(
+      NodeServiceService.release,
+      ReleaseRequest.create({ id }),
+      options,
+    );
+  }
+
+  async listReservations(options: CallOptions): Promise<readonly Reservation[]> {
+    const request = ListReservationsRequest.create();
+    const response = await this.#connection.unary(
+      NodeServiceService.listReservations,
+      request,
+      options,
+    );
+    return response.reservations;
   }
 }

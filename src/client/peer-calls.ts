@@ -11,7 +11,7 @@ import {
   type PrepareIncomingResponse,
   ReleaseIncomingRequest,
   type ReleaseIncomingResponse,
-} from '../gen/novacron/agent/v1/peer.ts';
+} from '../gen/novacron/peer/v1/peer.ts';
 import type { CallOptions, Connection } from './connection.ts';
 
 /** The calls of PeerService, which agents make to each other. */

@@ -9,7 +9,7 @@ import {
 import { Status } from '../gen/google/rpc/status.ts';
 import { durationMs } from './time.ts';
 
-const DOMAIN = 'agent.novacron.dev';
+const DOMAIN = 'agent.novacron.io';
 
 /** What the gRPC library and proxies mean by a status, where a reason says just that. */
 const REASON_BY_CODE: Readonly<Partial<Record<status, Reason>>> = {

@@ -1,6 +1,9 @@
-import type { VirtualMachineRef } from '../gen/novacron/agent/v1/common.ts';
+import type { VirtualMachineRef, WatchCursor } from '../gen/novacron/agent/v1/common.ts';
 import {
+  ApplyVirtualMachineRequest,
+  type ApplyVirtualMachineResponse,
   CreateVirtualMachineRequest,
+  type CreateVirtualMachineResponse,
   type DeepPartial,
   DeleteVirtualMachineRequest,
   DestroyVirtualMachineRequest,
@@ -13,10 +16,11 @@ import {
   type VirtualMachine,
   VirtualMachineServiceService,
   WatchVirtualMachinesRequest,
-  type WatchVirtualMachinesResponse,
 } from '../gen/novacron/agent/v1/virtual_machine.ts';
 import type { CallOptions, Connection, StreamOptions } from './connection.ts';
+import { allPages } from './pages.ts';
 import { required } from './required.ts';
+import type { WatchMessage } from './watch.ts';
 
 /** Names one VM; an empty or missing namespace means "default", a missing uid accepts any. */
 export type VmRefInput = Pick<VirtualMachineRef, 'name'> & Partial<VirtualMachineRef>;
@@ -32,16 +36,42 @@ export class VmCalls {
     this.#connection = connection;
   }
 
-  async create(
+  create(
     virtualMachine: VmInput,
-    options: CallOptions & { readonly dryRun?: boolean | undefined },
-  ): Promise<VirtualMachine> {
-    const response = await this.#connection.unary(
+    options: CallOptions & {
+      readonly dryRun?: boolean | undefined;
+      /** A reservation that the VM uses up. */
+      readonly reservationId?: string | undefined;
+    },
+  ): Promise<CreateVirtualMachineResponse> {
+    const { dryRun = false, reservationId = '' } = options;
+    return this.#connection.unary(
       VirtualMachineServiceService.createVirtualMachine,
-      CreateVirtualMachineRequest.create({ virtualMachine, dryRun: options.dryRun ?? false }),
+      CreateVirtualMachineRequest.create({ virtualMachine, dryRun, reservationId }),
       options,
     );
-    return required(response.virtualMachine, 'VM');
+  }
+
+  /** Makes a VM be as given, and says what that changed. */
+  apply(
+    virtualMachine: VmInput,
+    options: CallOptions & {
+      readonly dryRun?: boolean | undefined;
+      /** Takes only these fields, named as in the manifest. */
+      readonly updateMask?: readonly string[] | undefined;
+      /** The generation that the VM must have, 0n for none yet. */
+      readonly generation?: bigint | undefined;
+    },
+  ): Promise<ApplyVirtualMachineResponse> {
+    const { dryRun = false, updateMask, generation } = options;
+    const request = ApplyVirtualMachineRequest.create({ virtualMachine, dryRun });
+    request.updateMask = updateMask && [...updateMask];
+    request.generation = generation;
+    return this.#connection.unary(
+      VirtualMachineServiceService.applyVirtualMachine,
+      request,
+      options,
+    );
   }
 
   async get(ref: VmRefInput, options: CallOptions): Promise<VirtualMachine> {
@@ -53,34 +83,52 @@ export class VmCalls {
     return required(response.virtualMachine, 'VM');
   }
 
-  /** VMs sorted by namespace and name, and how new the list is; no namespace means all. */
+  /** VMs sorted by namespace and name, and how new the list is; no namespace means all. One page if `pageSize` is given. */
   list(
     filter: {
       readonly namespace?: string | undefined;
-      readonly labelSelector?: Readonly<Record<string, string>> | undefined;
+      /** In the syntax of Kubernetes. */
+      readonly labelSelector?: string | undefined;
+      readonly pageSize?: number | undefined;
+      readonly pageToken?: string | undefined;
     },
     options: CallOptions,
   ): Promise<ListVirtualMachinesResponse> {
+    const { namespace = '', labelSelector = '', pageSize = 0, pageToken = '' } = filter;
     return this.#connection.unary(
       VirtualMachineServiceService.listVirtualMachines,
-      ListVirtualMachinesRequest.create({
-        namespace: filter.namespace ?? '',
-        labelSelector: filter.labelSelector ?? {},
-      }),
+      ListVirtualMachinesRequest.create({ namespace, labelSelector, pageSize, pageToken }),
       options,
     );
   }
 
+  /** All VMs, a page at a time. */
+  async *listAll(
+    filter: { readonly namespace?: string; readonly labelSelector?: string },
+    options: CallOptions,
+  ): AsyncGenerator<VirtualMachine, void, undefined> {
+    for await (const page of allPages((part) => this.list({ ...filter, ...part }, options))) {
+      yield* page.virtualMachines;
+    }
+  }
+
   /** One watch, as the agent serves it; `watchVirtualMachines` goes on after a lost connection. */
-  watch(
-    filter: DeepPartial<WatchVirtualMachinesRequest>,
+  async *watch(
+    filter: {
+      readonly namespace: string;
+      readonly labelSelector: string;
+      readonly cursor: WatchCursor | undefined;
+    },
     options: StreamOptions,
-  ): AsyncGenerator<WatchVirtualMachinesResponse, void, undefined> {
-    return this.#connection.stream(
+  ): AsyncGenerator<WatchMessage<VirtualMachine>, void, undefined> {
+    const request = WatchVirtualMachinesRequest.create();
+    for await (const { type, virtualMachine, origin } of this.#connection.stream(
       VirtualMachineServiceService.watchVirtualMachines,
-      WatchVirtualMachinesRequest.create(filter),
+      { ...request, ...filter },
       options,
-    );
+    )) {
+      yield { type, object: virtualMachine, origin };
+    }
   }
 
   async start(ref: VmRefInput, options: CallOptions): Promise<VirtualMachine> {

@@ -73,6 +73,15 @@ export function formatMilliCpus(milliCpus: number): string {
   return milliCpus % 1000 === 0 ? String(milliCpus / 1000) : `${milliCpus}m`;
 }
 
+/** The shortest rate that is exactly so many bits a second. */
+export function formatBitRate(bits: number): string {
+  const suffix = (['T', 'G', 'M', 'k'] as const).find(
+    (candidate) => bits > 0 && bits % Number(suffixUnit(candidate)) === 0,
+  );
+  if (suffix === undefined) return `${bits}bps`;
+  return `${bits / Number(suffixUnit(suffix))}${suffix}bps`;
+}
+
 function suffixUnit(suffix: string): bigint {
   return SUFFIXES[suffix]?.[0] ?? 1n;
 }

@@ -36,6 +36,7 @@ export interface Migration {
   readonly result: MigrationResult | undefined;
   readonly phases: readonly { readonly phase: MigrationPhase; readonly startedAtMs: number }[];
   readonly transport: 'stream';
+  readonly mode: 'precopy' | 'postcopy';
   readonly origin: ReportOrigin;
 }
 
@@ -51,6 +52,15 @@ export interface MigrationProgress {
   /** 0 to 1; never falls. */
   readonly fractionDone: number;
   readonly stalledMs: number;
+  /** What goes over beside memory. */
+  readonly channels: readonly ChannelProgress[];
+}
+
+interface ChannelProgress {
+  readonly name: string;
+  readonly totalBytes: bigint;
+  readonly processedBytes: bigint;
+  readonly remainingBytes: bigint;
 }
 
 export interface MigrationResult {
@@ -117,6 +127,8 @@ export interface IncomingVm {
   readonly privateFiles: Readonly<Record<string, Uint8Array>>;
   readonly sourceHostUuid: string;
   readonly sourceQemuVersion: string;
+  /** What the destination must understand, or refuse. */
+  readonly requiredFeatures: readonly string[];
 }
 
 export interface IncomingBlocker {
@@ -129,14 +141,7 @@ export type IncomingState = 'absent' | 'prepared' | 'receiving' | 'arrived' | 'u
 
 /** What agents ask of each other. `caller` is the node that the caller's certificate names. */
 export interface IncomingService {
-  handshake(
-    request: {
-      readonly protocolMin: number;
-      readonly protocolMax: number;
-      readonly agentVersion: string;
-    },
-    signal: AbortSignal,
-  ): Promise<PeerHandshake>;
+  handshake(request: HandshakeRequest, signal: AbortSignal): Promise<PeerHandshake>;
   check(
     incoming: IncomingVm,
     caller: string,
@@ -166,17 +171,28 @@ export interface IncomingService {
   ): Promise<{ readonly wireBytes: number }>;
 }
 
+export interface HandshakeRequest {
+  readonly protocolMin: number;
+  readonly protocolMax: number;
+  readonly agentVersion: string;
+  readonly requiredFeatures: readonly string[];
+}
+
 export interface PeerHandshake {
   readonly protocol: number;
   readonly agentVersion: string;
   readonly nodeName: string;
   readonly hostUuid: string;
+  /** What that agent understands. */
+  readonly features: readonly string[];
 }
 
 export interface IncomingReport {
   readonly state: IncomingState;
   /** 0 if the VM is not here. */
   readonly ownershipEpoch: number;
+  /** The VM runs here, but fetches memory from the source still. */
+  readonly holdsSource: boolean;
   readonly figures: ArrivalFigures | undefined;
 }
 

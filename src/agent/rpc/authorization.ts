@@ -18,6 +18,7 @@ const ANYONE: MethodRule = { roles: ['controller', 'operator', 'viewer', 'peer']
 /** Who may call what. A method that is not listed is refused. */
 export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
   '/novacron.agent.v1.VirtualMachineService/CreateVirtualMachine': CHANGES,
+  '/novacron.agent.v1.VirtualMachineService/ApplyVirtualMachine': CHANGES,
   '/novacron.agent.v1.VirtualMachineService/GetVirtualMachine': LOOKS,
   '/novacron.agent.v1.VirtualMachineService/ListVirtualMachines': LOOKS,
   '/novacron.agent.v1.VirtualMachineService/WatchVirtualMachines': LOOKS,
@@ -31,17 +32,21 @@ export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
   '/novacron.agent.v1.MigrationService/StartMigration': CHANGES,
   '/novacron.agent.v1.MigrationService/GetMigration': LOOKS,
   '/novacron.agent.v1.MigrationService/ListMigrations': LOOKS,
-  '/novacron.agent.v1.MigrationService/WatchMigration': LOOKS,
+  '/novacron.agent.v1.MigrationService/WatchMigrations': LOOKS,
   '/novacron.agent.v1.MigrationService/CancelMigration': CHANGES,
 
   '/novacron.agent.v1.NodeService/GetNode': LOOKS,
   '/novacron.agent.v1.NodeService/WatchNode': LOOKS,
+  '/novacron.agent.v1.NodeService/UpdateNode': CHANGES,
+  '/novacron.agent.v1.NodeService/Reserve': CHANGES,
+  '/novacron.agent.v1.NodeService/Release': CHANGES,
+  '/novacron.agent.v1.NodeService/ListReservations': LOOKS,
 
-  '/novacron.agent.v1.PeerService/Handshake': PEER_LOOKS,
-  '/novacron.agent.v1.PeerService/CheckIncoming': PEER_LOOKS,
-  '/novacron.agent.v1.PeerService/PrepareIncoming': PEER_CHANGES,
-  '/novacron.agent.v1.PeerService/GetIncoming': PEER_LOOKS,
-  '/novacron.agent.v1.PeerService/ReleaseIncoming': PEER_CHANGES,
+  '/novacron.peer.v1.PeerService/Handshake': PEER_LOOKS,
+  '/novacron.peer.v1.PeerService/CheckIncoming': PEER_LOOKS,
+  '/novacron.peer.v1.PeerService/PrepareIncoming': PEER_CHANGES,
+  '/novacron.peer.v1.PeerService/GetIncoming': PEER_LOOKS,
+  '/novacron.peer.v1.PeerService/ReleaseIncoming': PEER_CHANGES,
 
   '/grpc.health.v1.Health/Check': ANYONE,
   '/grpc.health.v1.Health/List': ANYONE,

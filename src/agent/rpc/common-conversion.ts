@@ -6,7 +6,13 @@ import {
   type WatchCursor as WatchCursorMessage,
   WatchEventType,
 } from '../../gen/novacron/agent/v1/common.ts';
-import type { Condition, ReportOrigin, WatchCursor, WatchEvent } from '../report-origin.ts';
+import type {
+  Condition,
+  PageRequest,
+  ReportOrigin,
+  WatchCursor,
+  WatchEvent,
+} from '../report-origin.ts';
 import type { VmRef } from '../vms/vm.ts';
 import { toUint64 } from './count-conversion.ts';
 import type { FieldChecks } from './field-checks.ts';
@@ -23,6 +29,7 @@ const EVENT_TYPE = {
   modified: WatchEventType.WATCH_EVENT_TYPE_MODIFIED,
   deleted: WatchEventType.WATCH_EVENT_TYPE_DELETED,
   synced: WatchEventType.WATCH_EVENT_TYPE_SYNCED,
+  reset: WatchEventType.WATCH_EVENT_TYPE_RESET,
 } as const;
 
 export function toOrigin(origin: ReportOrigin): ReportOriginMessage {
@@ -41,6 +48,7 @@ export function toCondition(condition: Condition): ConditionMessage {
     reason: condition.reason,
     message: condition.message,
     lastTransitionTime: toTimestamp(condition.lastTransitionAtMs),
+    observedGeneration: toUint64(condition.observedGeneration ?? 0),
   };
 }
 
@@ -54,9 +62,20 @@ export function fromCursor(
 ): WatchCursor | undefined {
   if (cursor === undefined) return undefined;
   return {
-    agentEpoch: checks.count('cursor.agent_epoch', cursor.agentEpoch),
+    agentEpoch: checks.count('cursor.agentEpoch', cursor.agentEpoch),
     revision: checks.count('cursor.revision', cursor.revision),
   };
+}
+
+/** More would be sent as several pages anyway. */
+const MAX_PAGE_SIZE = 1_000;
+
+export function fromPage(
+  request: { readonly pageSize: number; readonly pageToken: string },
+  checks: FieldChecks,
+): PageRequest {
+  const size = checks.integer('pageSize', request.pageSize, 0, MAX_PAGE_SIZE);
+  return { size, token: request.pageToken };
 }
 
 export function fromRef(

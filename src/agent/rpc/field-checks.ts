@@ -1,27 +1,10 @@
 import { AgentError, type FieldViolation, type Reason } from '../../core/errors.ts';
+import { labels } from '../../core/resources/field-schemas.ts';
 
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const DNS_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]{1,253}):(\d{1,5})$/;
-
-/**
- * Features name fields from their object on (`spec.disks[0].path`), callers need the path from the request on
- * (`virtual_machine.spec.disks[0].path`).
- */
-export function underField(prefix: string, error: unknown): unknown {
-  if (!(error instanceof AgentError) || error.violations.length === 0) return error;
-  const { reason, message, metadata, retryAfterMs } = error;
-  return new AgentError(reason, message, {
-    cause: error,
-    metadata,
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-    violations: error.violations.map(({ field, description }) => ({
-      field: field.startsWith(`${prefix}.`) ? field : `${prefix}.${field}`,
-      description,
-    })),
-  });
-}
 
 /**
  * Collects what is wrong with a request, so that a caller is told everything at once. Each check gives the
@@ -65,6 +48,15 @@ export class FieldChecks {
 
   optionalUuid(field: string, value: string): string | undefined {
     return value === '' ? undefined : this.uuid(field, value);
+  }
+
+  /** By the rules of Kubernetes, as everywhere else. */
+  labels(field: string, value: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+    const issues = labels.safeParse(value).error?.issues ?? [];
+    for (const { path, message } of issues) {
+      this.add(path.length === 0 ? field : `${field}[${JSON.stringify(path[0])}]`, message);
+    }
+    return value;
   }
 
   hostPort(field: string, value: string): string {

@@ -7,11 +7,18 @@ import { HealthImplementation } from 'grpc-health-check';
 // The same from src/agent/rpc and from dist/agent/rpc.
 const PROTO_DIRECTORY = fileURLToPath(new URL('../../../proto', import.meta.url));
 
-const PACKAGE = 'novacron.agent.v1';
-const FILES = ['virtual_machine', 'migration', 'node', 'peer'];
-const SERVICES = ['VirtualMachineService', 'MigrationService', 'NodeService', 'PeerService'].map(
-  (name) => `${PACKAGE}.${name}`,
-);
+const FILES = [
+  'novacron/agent/v1/virtual_machine.proto',
+  'novacron/agent/v1/migration.proto',
+  'novacron/agent/v1/node.proto',
+  'novacron/peer/v1/peer.proto',
+];
+const SERVICES = [
+  'novacron.agent.v1.VirtualMachineService',
+  'novacron.agent.v1.MigrationService',
+  'novacron.agent.v1.NodeService',
+  'novacron.peer.v1.PeerService',
+];
 
 /** Readiness as grpc.health.v1: overall under the empty name, and by service. */
 export class Health {
@@ -31,9 +38,6 @@ export class Health {
 
 /** Lets callers such as grpcurl learn the API from the agent. */
 export function addReflection(server: Server): void {
-  const definition = loadSync(
-    FILES.map((name) => `novacron/agent/v1/${name}.proto`),
-    { includeDirs: [PROTO_DIRECTORY] },
-  );
+  const definition = loadSync(FILES, { includeDirs: [PROTO_DIRECTORY] });
   new ReflectionService(definition, { services: SERVICES }).addToServer(server);
 }

@@ -1,13 +1,16 @@
 import { toDuration } from '../../client/time.ts';
+import { formatBitRate, parseBitRate } from '../../core/quantity.ts';
 import type { Duration } from '../../gen/google/protobuf/duration.ts';
 import {
   type Migration as MigrationMessage,
+  MigrationMode,
   type MigrationProgress as MigrationProgressMessage,
   type MigrationResult as MigrationResultMessage,
   MigrationRole,
   type MigrationSpec as MigrationSpecMessage,
   MigrationPhase as PhaseNumber,
   type PlanMigrationResponse,
+  type WatchMigrationsResponse,
 } from '../../gen/novacron/agent/v1/migration.ts';
 import type {
   Migration,
@@ -17,10 +20,11 @@ import type {
   MigrationSpec,
 } from '../migration/migration.ts';
 import type { MigrationPhase } from '../migration/states.ts';
-import { fromRef, toOrigin, toRef } from './common-conversion.ts';
+import type { WatchEvent } from '../report-origin.ts';
+import { fromRef, toEventType, toOrigin, toRef } from './common-conversion.ts';
 import { toUint32, toUint64 } from './count-conversion.ts';
 import type { FieldChecks } from './field-checks.ts';
-import { fromDuration, toTimestamp } from './time-conversion.ts';
+import { fromBoundedDuration, toTimestamp } from './time-conversion.ts';
 
 const MAX_DOWNTIME_MS = 60_000;
 // The longest that a timer of Node's can wait is just under 25 days.
@@ -41,6 +45,11 @@ const ROLE = {
   destination: MigrationRole.MIGRATION_ROLE_DESTINATION,
 } as const;
 
+const MODE = {
+  precopy: MigrationMode.MIGRATION_MODE_PRE_COPY,
+  postcopy: MigrationMode.MIGRATION_MODE_POST_COPY,
+} as const;
+
 export function fromMigrationSpec(
   message: MigrationSpecMessage | undefined,
   checks: FieldChecks,
@@ -48,47 +57,45 @@ export function fromMigrationSpec(
   const spec = checks.required('spec', message);
   const destination = spec && checks.required('spec.destination', spec.destination);
   const { address = '', nodeName = '' } = destination ?? {};
-  const policy = spec?.policy;
+  const limits = spec?.limits;
   return {
     vm: spec
-      ? fromRef(spec.virtualMachine, 'spec.virtual_machine', checks)
+      ? fromRef(spec.virtualMachine, 'spec.virtualMachine', checks)
       : { namespace: '', name: '', uid: undefined },
-    destinationNode: destination ? checks.dnsName('spec.destination.node_name', nodeName) : '',
+    destinationNode: destination ? checks.dnsName('spec.destination.nodeName', nodeName) : '',
     destinationAddress:
       address === '' ? undefined : checks.hostPort('spec.destination.address', address),
-    maxDowntimeMs: fromPolicyDuration(
-      policy?.maxDowntime,
-      'spec.policy.max_downtime',
-      MAX_DOWNTIME_MS,
+    maxDowntimeMs: fromBoundedDuration(
+      limits?.maxDowntime,
+      'spec.limits.maxDowntime',
+      { minMs: 1, maxMs: MAX_DOWNTIME_MS },
       checks,
     ),
-    bandwidthBytesPerSecond: checks.count(
-      'spec.policy.bandwidth_bytes_per_second',
-      policy?.bandwidthBytesPerSecond ?? 0n,
+    bandwidthBitsPerSecond: fromBitRate(limits?.bandwidth, 'spec.limits.bandwidth', checks),
+    timeoutMs: fromBoundedDuration(
+      limits?.timeout,
+      'spec.limits.timeout',
+      { minMs: 1, maxMs: MAX_TIMEOUT_MS },
+      checks,
     ),
-    timeoutMs: fromPolicyDuration(policy?.timeout, 'spec.policy.timeout', MAX_TIMEOUT_MS, checks),
   };
 }
 
-/** Whole milliseconds, rounded up so that a short limit does not become none. */
-function fromPolicyDuration(
-  message: Duration | undefined,
+function fromBitRate(
+  text: string | undefined,
   field: string,
-  maxMs: number,
   checks: FieldChecks,
 ): number | undefined {
-  if (message === undefined) return undefined;
-  const durationMs = fromDuration(message);
-  if (durationMs !== undefined && durationMs >= 1 && durationMs <= maxMs) {
-    return Math.ceil(durationMs);
-  }
-  checks.add(field, `must be from 0.001s to ${maxMs / 1_000}s`);
-  return undefined;
+  if (text === undefined || text === '') return undefined;
+  const bits = parseBitRate(text);
+  if (bits === undefined) checks.add(field, 'must be bits a second, such as 1Gbps or 250Mbps');
+  return bits;
 }
 
 export function toMigration(migration: Migration): MigrationMessage {
   return {
     id: migration.id,
+    labels: { ...migration.labels },
     spec: toMigrationSpec(migration.spec),
     status: {
       phase: PHASE[migration.phase],
@@ -107,6 +114,7 @@ export function toMigration(migration: Migration): MigrationMessage {
       })),
       origin: toOrigin(migration.origin),
       transport: migration.transport,
+      mode: MODE[migration.mode],
     },
   };
 }
@@ -115,9 +123,12 @@ function toMigrationSpec(spec: MigrationSpec): MigrationSpecMessage {
   return {
     virtualMachine: toRef(spec.vm),
     destination: { nodeName: spec.destinationNode, address: spec.destinationAddress ?? '' },
-    policy: {
+    limits: {
       maxDowntime: optionalDuration(spec.maxDowntimeMs),
-      bandwidthBytesPerSecond: toUint64(spec.bandwidthBytesPerSecond),
+      bandwidth:
+        spec.bandwidthBitsPerSecond === undefined
+          ? undefined
+          : formatBitRate(spec.bandwidthBitsPerSecond),
       timeout: optionalDuration(spec.timeoutMs),
     },
   };
@@ -135,6 +146,7 @@ function toProgress(progress: MigrationProgress): MigrationProgressMessage {
     estimatedTimeLeft: optionalDuration(progress.estimatedMsLeft),
     fractionDone: progress.fractionDone,
     stalled: toDuration(progress.stalledMs),
+    channels: progress.channels.map((channel) => ({ ...channel })),
   };
 }
 
@@ -146,6 +158,14 @@ function toResult(result: MigrationResult): MigrationResultMessage {
     wireBytes: toUint64(result.wireBytes),
     iterations: toUint32(result.iterations),
     reconnects: toUint32(result.reconnects),
+  };
+}
+
+export function toWatchMigrationsResponse(event: WatchEvent<Migration>): WatchMigrationsResponse {
+  return {
+    type: toEventType(event.type),
+    migration: 'object' in event ? toMigration(event.object) : undefined,
+    origin: toOrigin(event.origin),
   };
 }
 

@@ -1,3 +1,4 @@
+import { parseLabelSelector } from '../../core/label-selector.ts';
 import type {
   MigrationServiceService,
   MigrationSpec as MigrationSpecMessage,
@@ -5,8 +6,14 @@ import type {
 import type { MigrationService, MigrationSpec } from '../migration/migration.ts';
 import type { ServiceHandlers } from './bind-service.ts';
 import type { CallContext } from './call-context.ts';
+import { fromCursor, fromPage, toOrigin } from './common-conversion.ts';
 import { FieldChecks } from './field-checks.ts';
-import { fromMigrationSpec, toMigration, toPlan } from './migration-conversion.ts';
+import {
+  fromMigrationSpec,
+  toMigration,
+  toPlan,
+  toWatchMigrationsResponse,
+} from './migration-conversion.ts';
 import { vmFields } from './virtual-machine-conversion.ts';
 
 export function migrationHandlers(
@@ -21,9 +28,11 @@ export function migrationHandlers(
     async startMigration(request, context) {
       const checks = new FieldChecks();
       const id = checks.uuid('id', request.id);
+      const labels = checks.labels('labels', request.labels);
       const spec = readSpec(request.spec, checks, context);
       context.about({ migrationId: id });
-      return { migration: toMigration(await migrations.start(id, spec, context.signal)) };
+      const started = await migrations.start({ id, spec, labels }, context.signal);
+      return { migration: toMigration(started) };
     },
 
     async getMigration(request, context) {
@@ -31,15 +40,31 @@ export function migrationHandlers(
       return { migration: toMigration(await migrations.get(id, context.signal)) };
     },
 
-    async listMigrations({ activeOnly }, { signal }) {
-      const found = await migrations.list({ activeOnly }, signal);
-      return { migrations: found.map(toMigration) };
+    async listMigrations(request, { signal }) {
+      const checks = new FieldChecks();
+      const page = fromPage(request, checks);
+      const vmUid = checks.optionalUuid('virtualMachineUid', request.virtualMachineUid);
+      checks.throwIfAny('INVALID_REQUEST', 'Cannot list migrations');
+      const labels = parseLabelSelector(request.labelSelector);
+      const filter = { activeOnly: request.activeOnly, id: undefined, vmUid, labels };
+      const list = await migrations.list(filter, page, signal);
+      return {
+        migrations: list.items.map(toMigration),
+        origin: toOrigin(list.origin),
+        nextPageToken: list.nextToken,
+      };
     },
 
-    async *watchMigration(request, context) {
-      const id = readId(request.id, context);
-      for await (const migration of migrations.watch(id, context.signal)) {
-        yield { migration: toMigration(migration) };
+    async *watchMigrations(request, context) {
+      const checks = new FieldChecks();
+      const cursor = fromCursor(request.cursor, checks);
+      const id = checks.optionalUuid('id', request.id);
+      checks.throwIfAny('INVALID_REQUEST', 'Cannot watch migrations');
+      if (id !== undefined) context.about({ migrationId: id });
+      const labels = parseLabelSelector(request.labelSelector);
+      const filter = { activeOnly: false, id, vmUid: undefined, labels };
+      for await (const event of migrations.watch(filter, cursor, context.signal)) {
+        yield toWatchMigrationsResponse(event);
       }
     },
 

@@ -1,25 +1,29 @@
+import { formatBytesQuantity, formatMilliCpus } from '../../core/quantity.ts';
 import type {
   HypervisorStatus,
   Node as NodeMessage,
-  Resources as ResourcesMessage,
+  Reservation as ReservationMessage,
+  WatchNodeResponse,
 } from '../../gen/novacron/agent/v1/node.ts';
-import type { Node, Resources } from '../node/node.ts';
-import { toCondition, toOrigin } from './common-conversion.ts';
+import type { Amounts, Node, Reservation } from '../node/node.ts';
+import type { WatchEvent } from '../report-origin.ts';
+import { toCondition, toEventType, toOrigin, toRef } from './common-conversion.ts';
 import { toUint32, toUint64 } from './count-conversion.ts';
 import { toTimestamp } from './time-conversion.ts';
 
 export function toNode(node: Node): NodeMessage {
   return {
     metadata: {
-      // Nodes belong to no namespace and have no spec, as in Kubernetes.
+      // Nodes belong to no namespace, as in Kubernetes.
       namespace: '',
       name: node.name,
       uid: node.uid,
-      generation: 0n,
+      generation: toUint64(node.generation),
       labels: {},
       annotations: {},
-      createTime: undefined,
+      creationTimestamp: undefined,
     },
+    spec: { ...node.spec },
     status: {
       agentVersion: node.agentVersion,
       peerProtocolMin: node.peerProtocolMin,
@@ -27,13 +31,31 @@ export function toNode(node: Node): NodeMessage {
       advertiseAddress: node.advertiseAddress,
       hypervisor: toHypervisor(node),
       operatingSystem: { ...node.operatingSystem },
-      capacity: toResources(node.capacity),
-      allocated: toResources(node.allocated),
+      capacity: toAmounts(node.capacity),
+      allocatable: toAmounts(node.allocatable),
+      allocated: toAmounts(node.allocated),
       conditions: node.conditions.map(toCondition),
       runningVirtualMachines: toUint32(node.runningVms),
       origin: toOrigin(node.origin),
       agentStartTime: toTimestamp(node.agentStartedAtMs),
     },
+  };
+}
+
+export function toWatchNodeResponse(event: WatchEvent<Node>): WatchNodeResponse {
+  return {
+    type: toEventType(event.type),
+    node: 'object' in event ? toNode(event.object) : undefined,
+    origin: toOrigin(event.origin),
+  };
+}
+
+export function toReservation(reservation: Reservation): ReservationMessage {
+  return {
+    id: reservation.id,
+    virtualMachine: toRef(reservation.vm),
+    amounts: toAmounts(reservation.amounts),
+    expireTime: toTimestamp(reservation.expiresAtMs),
   };
 }
 
@@ -51,6 +73,11 @@ function toHypervisor({ hypervisor, hypervisorConnected, accelerator }: Node): H
   };
 }
 
-function toResources({ cpus, memoryBytes }: Resources): ResourcesMessage {
-  return { cpus: toUint32(cpus), memoryBytes: toUint64(memoryBytes) };
+function toAmounts(amounts: Amounts): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(amounts).map(([resource, amount]) => [
+      resource,
+      resource === 'cpu' ? formatMilliCpus(amount) : formatBytesQuantity(BigInt(amount)),
+    ]),
+  );
 }

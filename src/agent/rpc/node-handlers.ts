@@ -1,7 +1,23 @@
-import type { NodeServiceService } from '../../gen/novacron/agent/v1/node.ts';
-import type { NodeService } from '../node/node.ts';
+import { fromMachineMessage } from '../../client/resource-messages.ts';
+import { AgentError } from '../../core/errors.ts';
+import { parseMachine } from '../../core/resources/parse-machine.ts';
+import {
+  type NodeServiceService,
+  NodeSpec as NodeSpecMessage,
+} from '../../gen/novacron/agent/v1/node.ts';
+import type { NodeService, NodeSpec } from '../node/node.ts';
 import type { ServiceHandlers } from './bind-service.ts';
-import { toNode } from './node-conversion.ts';
+import { fromCursor, fromRef } from './common-conversion.ts';
+import { FieldChecks } from './field-checks.ts';
+import { toNode, toReservation, toWatchNodeResponse } from './node-conversion.ts';
+import { fromBoundedDuration } from './time-conversion.ts';
+import { vmFields } from './virtual-machine-conversion.ts';
+
+const DEFAULT_TTL_MS = 60_000;
+const MIN_TTL_MS = 1_000;
+const MAX_TTL_MS = 3_600_000;
+const MAX_REASON_BYTES = 1_024;
+const SPEC_FIELDS: readonly (keyof NodeSpec)[] = ['cordon', 'cordonReason'];
 
 export function nodeHandlers(node: NodeService): ServiceHandlers<NodeServiceService> {
   return {
@@ -9,8 +25,64 @@ export function nodeHandlers(node: NodeService): ServiceHandlers<NodeServiceServ
       return { node: toNode(await node.get(signal)) };
     },
 
-    async *watchNode(_request, { signal }) {
-      for await (const state of node.watch(signal)) yield { node: toNode(state) };
+    async *watchNode(request, { signal }) {
+      const checks = new FieldChecks();
+      const cursor = fromCursor(request.cursor, checks);
+      checks.throwIfAny('INVALID_REQUEST', 'Cannot watch the node');
+      for await (const event of node.watch(cursor, signal)) yield toWatchNodeResponse(event);
+    },
+
+    async updateNode(request, { signal }) {
+      const checks = new FieldChecks();
+      const spec = checks.required('spec', request.spec) ?? NodeSpecMessage.create();
+      checks.text('spec.cordonReason', spec.cordonReason, MAX_REASON_BYTES);
+      const generation =
+        request.generation === undefined
+          ? undefined
+          : checks.count('generation', request.generation);
+      checks.throwIfAny('INVALID_REQUEST', 'Cannot change the node');
+      const change = masked(spec, request.updateMask ?? []);
+      return { node: toNode(await node.update(change, generation, signal)) };
+    },
+
+    async reserve(request, context) {
+      const checks = new FieldChecks();
+      const id = checks.uuid('id', request.id);
+      const vm = fromRef(request.virtualMachine, 'virtualMachine', checks);
+      const message = checks.required('machine', request.machine);
+      const ttlMs =
+        fromBoundedDuration(request.ttl, 'ttl', { minMs: MIN_TTL_MS, maxMs: MAX_TTL_MS }, checks) ??
+        DEFAULT_TTL_MS;
+      checks.throwIfAny('INVALID_REQUEST', 'Cannot reserve');
+      context.about(vmFields(vm));
+      const machine = parseMachine(message && fromMachineMessage(message));
+      const reservation = await node.reserve({ id, vm, machine, ttlMs }, context.signal);
+      return { reservation: toReservation(reservation) };
+    },
+
+    async release(request, { signal }) {
+      const checks = new FieldChecks();
+      const id = checks.uuid('id', request.id);
+      checks.throwIfAny('INVALID_REQUEST', 'Cannot tell which reservation is meant');
+      await node.release(id, signal);
+      return {};
+    },
+
+    async listReservations(_request, { signal }) {
+      const reservations = await node.listReservations(signal);
+      return { reservations: reservations.map(toReservation) };
     },
   };
+}
+
+function masked(spec: NodeSpecMessage, mask: readonly string[]): Partial<NodeSpec> {
+  if (mask.length === 0) return { cordon: spec.cordon, cordonReason: spec.cordonReason };
+  const unknown = mask.find((path) => !SPEC_FIELDS.some((field) => field === path));
+  if (unknown !== undefined) {
+    throw new AgentError(
+      'INVALID_REQUEST',
+      `Cannot change the field ${JSON.stringify(unknown)} of the node: there are ${SPEC_FIELDS.join(' and ')}`,
+    );
+  }
+  return Object.fromEntries(mask.map((path) => [path, spec[path as keyof NodeSpec]]));
 }

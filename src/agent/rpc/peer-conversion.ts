@@ -1,16 +1,15 @@
+import { durationMs, toDuration } from '../../client/time.ts';
 import { isReason } from '../../core/errors.ts';
+import { readDefinitionText, toDefinitionText } from '../../core/vm-definition-text.ts';
 import {
   type CheckIncomingRequest,
   type GetIncomingResponse,
   type IncomingBlocker as IncomingBlockerMessage,
   IncomingOutcome,
-  type IncomingVirtualMachine,
+  IncomingVirtualMachine,
+  type PrivateFile,
   IncomingState as StateNumber,
-} from '../../gen/novacron/agent/v1/peer.ts';
-import {
-  VirtualMachine,
-  VirtualMachineStatus,
-} from '../../gen/novacron/agent/v1/virtual_machine.ts';
+} from '../../gen/novacron/peer/v1/peer.ts';
 import type {
   IncomingBlocker,
   IncomingReport,
@@ -19,8 +18,6 @@ import type {
 } from '../migration/migration.ts';
 import { toUint64 } from './count-conversion.ts';
 import type { FieldChecks } from './field-checks.ts';
-import { fromDefinedMetadata, toMetadata } from './metadata-conversion.ts';
-import { fromSpec, toSpec } from './vm-spec-conversion.ts';
 
 const MAX_TEXT_BYTES = 128;
 
@@ -55,33 +52,58 @@ export const OUTCOME = {
 /** The parts of CheckIncoming and PrepareIncoming that describe the VM. */
 export type IncomingFields = Pick<
   CheckIncomingRequest,
-  'incoming' | 'sourceHostUuid' | 'sourceQemuVersion'
+  'incoming' | 'sourceHostUuid' | 'sourceQemuVersion' | 'requiredFeatures'
 >;
 
+const MAX_DEFINITION_BYTES = 1024 ** 2;
+const MAX_PRIVATE_FILES = 8;
+
 export function fromIncomingFields(request: IncomingFields, checks: FieldChecks): IncomingVm {
-  const incoming = checks.required('incoming', request.incoming);
-  const field = 'incoming.virtual_machine';
-  const vm =
-    (incoming && checks.required(field, incoming.virtualMachine)) ?? VirtualMachine.create();
-  const { machineType = '', accelerator = '' } = vm.status ?? {};
+  const vm = checks.required('incoming', request.incoming) ?? IncomingVirtualMachine.create();
+  const { accelerator } = vm;
   if (!isAccelerator(accelerator)) {
-    checks.add(`${field}.status.accelerator`, 'must be "kvm", "tcg" or empty');
+    checks.add('incoming.accelerator', 'must be "kvm", "tcg" or empty');
+  }
+  if (vm.definition.length > MAX_DEFINITION_BYTES) {
+    checks.add('incoming.definition', `must have at most ${MAX_DEFINITION_BYTES} bytes`);
   }
   return {
-    definition: {
-      ...fromDefinedMetadata(vm.metadata, `${field}.metadata`, checks),
-      ownershipEpoch: checks.count('incoming.ownership_epoch', incoming?.ownershipEpoch ?? 0n),
-      spec: fromSpec(vm.spec, `${field}.spec`, checks),
-    },
-    machineType: checks.text(`${field}.status.machine_type`, machineType, MAX_TEXT_BYTES),
+    definition: readDefinitionText(Buffer.from(vm.definition).toString('utf8'), {
+      uid: checks.uuid('incoming.uid', vm.uid),
+      namespace: checks.dnsLabel('incoming.namespace', vm.namespace),
+      name: checks.dnsLabel('incoming.name', vm.name),
+      ownershipEpoch: checks.count('incoming.ownershipEpoch', vm.ownershipEpoch),
+      // What it is at the source; here it will be this host.
+      owner: request.sourceHostUuid,
+      intent: 'on',
+      privateFiles: Object.fromEntries(vm.privateFiles.map(({ name, sha256 }) => [name, sha256])),
+      isNewerVersion: false,
+    }),
+    machineType: checks.text('incoming.machineType', vm.machineType, MAX_TEXT_BYTES),
     accelerator: isAccelerator(accelerator) ? ACCELERATORS[accelerator] : undefined,
-    sourceHostUuid: checks.text('source_host_uuid', request.sourceHostUuid, MAX_TEXT_BYTES),
-    sourceQemuVersion: checks.text(
-      'source_qemu_version',
-      request.sourceQemuVersion,
-      MAX_TEXT_BYTES,
-    ),
+    memoryBytes: checks.count('incoming.memoryBytes', vm.memoryBytes),
+    vcpus: vm.vcpus,
+    privateFiles: fromPrivateFiles(vm.privateFiles, checks),
+    sourceHostUuid: checks.text('sourceHostUuid', request.sourceHostUuid, MAX_TEXT_BYTES),
+    sourceQemuVersion: checks.text('sourceQemuVersion', request.sourceQemuVersion, MAX_TEXT_BYTES),
+    requiredFeatures: request.requiredFeatures,
   };
+}
+
+function fromPrivateFiles(
+  files: readonly PrivateFile[],
+  checks: FieldChecks,
+): Readonly<Record<string, Uint8Array>> {
+  if (files.length > MAX_PRIVATE_FILES) {
+    checks.add('incoming.privateFiles', `must be at most ${MAX_PRIVATE_FILES}`);
+  }
+  for (const [index, { name, sha256 }] of files.entries()) {
+    checks.dnsLabel(`incoming.privateFiles[${index}].name`, name);
+    if (!/^[0-9a-f]{64}$/.test(sha256)) {
+      checks.add(`incoming.privateFiles[${index}].sha256`, 'must be 64 hexadecimal digits');
+    }
+  }
+  return Object.fromEntries(files.map(({ name, content }) => [name, content]));
 }
 
 function isAccelerator(value: string): value is keyof typeof ACCELERATORS {
@@ -93,28 +115,39 @@ export function toIncomingFields(incoming: IncomingVm): IncomingFields {
     incoming: toIncomingVirtualMachine(incoming),
     sourceHostUuid: incoming.sourceHostUuid,
     sourceQemuVersion: incoming.sourceQemuVersion,
+    requiredFeatures: [...incoming.requiredFeatures],
   };
 }
 
 function toIncomingVirtualMachine(incoming: IncomingVm): IncomingVirtualMachine {
-  const { definition, machineType, accelerator = '' } = incoming;
+  const { definition, machineType, accelerator = '', memoryBytes, vcpus } = incoming;
   return {
-    virtualMachine: {
-      metadata: toMetadata(definition),
-      spec: toSpec(definition.spec),
-      status: VirtualMachineStatus.create({ machineType, accelerator }),
-    },
+    uid: definition.uid,
+    namespace: definition.namespace,
+    name: definition.name,
+    definition: Buffer.from(toDefinitionText(definition)),
     ownershipEpoch: toUint64(definition.ownershipEpoch),
+    machineType,
+    accelerator,
+    memoryBytes: toUint64(memoryBytes),
+    vcpus,
+    privateFiles: Object.entries(definition.privateFiles).map(([name, sha256]) => ({
+      name,
+      sha256,
+      content: Buffer.from(incoming.privateFiles[name] ?? []),
+    })),
   };
 }
 
 export function toIncomingReport(report: IncomingReport): GetIncomingResponse {
+  const { figures } = report;
   return {
     state: STATE[report.state],
     ownershipEpoch: toUint64(report.ownershipEpoch),
-    downtimeMs: toUint64(report.figures?.downtimeMs ?? 0),
-    memoryProcessedBytes: report.figures?.memoryProcessedBytes ?? 0n,
-    iterations: report.figures?.iterations ?? 0,
+    downtime: figures && toDuration(figures.downtimeMs),
+    memoryProcessedBytes: figures?.memoryProcessedBytes,
+    iterations: figures?.iterations,
+    holdsSource: report.holdsSource,
   };
 }
 
@@ -126,14 +159,14 @@ export function fromIncomingReport(response: GetIncomingResponse): IncomingRepor
   return {
     state: state ?? 'unknown',
     ownershipEpoch: Number(response.ownershipEpoch),
-    // There is no switchover of less than a millisecond.
+    holdsSource: response.holdsSource,
     figures:
-      response.downtimeMs === 0n
+      response.downtime === undefined
         ? undefined
         : {
-            downtimeMs: Number(response.downtimeMs),
-            memoryProcessedBytes: response.memoryProcessedBytes,
-            iterations: response.iterations,
+            downtimeMs: durationMs(response.downtime),
+            memoryProcessedBytes: response.memoryProcessedBytes ?? 0n,
+            iterations: response.iterations ?? 0,
           },
   };
 }

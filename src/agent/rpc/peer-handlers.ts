@@ -1,4 +1,4 @@
-import type { PeerServiceService } from '../../gen/novacron/agent/v1/peer.ts';
+import type { PeerServiceService } from '../../gen/novacron/peer/v1/peer.ts';
 import type { IncomingService } from '../migration/migration.ts';
 import type { ServiceHandlers } from './bind-service.ts';
 import type { CallContext } from './call-context.ts';
@@ -21,15 +21,19 @@ export function peerHandlers(incoming: IncomingService): ServiceHandlers<PeerSer
     async handshake(request, context) {
       const checks = new FieldChecks();
       const { protocolMin, protocolMax } = request;
-      checks.integer('protocol_min', protocolMin, 1, MAX_PROTOCOL);
-      checks.integer('protocol_max', protocolMax, protocolMin, MAX_PROTOCOL);
-      const agentVersion = checks.text('agent_version', request.agentVersion, MAX_VERSION_BYTES);
+      checks.integer('protocolMin', protocolMin, 1, MAX_PROTOCOL);
+      checks.integer('protocolMax', protocolMax, protocolMin, MAX_PROTOCOL);
+      const agentVersion = checks.text('agentVersion', request.agentVersion, MAX_VERSION_BYTES);
       checks.throwIfAny('INVALID_REQUEST', 'Cannot shake hands');
       const answer = await incoming.handshake(
-        { protocolMin, protocolMax, agentVersion },
+        { protocolMin, protocolMax, agentVersion, requiredFeatures: request.requiredFeatures },
         context.signal,
       );
-      return { ...answer, protocol: toUint32(answer.protocol) };
+      return {
+        ...answer,
+        protocol: toUint32(answer.protocol),
+        features: [...answer.features],
+      };
     },
 
     async checkIncoming(request, context) {
@@ -40,10 +44,10 @@ export function peerHandlers(incoming: IncomingService): ServiceHandlers<PeerSer
 
     async prepareIncoming(request, context) {
       const checks = new FieldChecks();
-      const migrationId = checks.uuid('migration_id', request.migrationId);
+      const migrationId = checks.uuid('migrationId', request.migrationId);
       const { transferToken } = request;
       if (!TRANSFER_TOKEN.test(transferToken)) {
-        checks.add('transfer_token', 'must be 32 bytes in lower case hex');
+        checks.add('transferToken', 'must be 32 bytes in lower case hex');
       }
       const vm = readIncoming(request, checks, context);
       context.about({ migrationId });
@@ -89,8 +93,8 @@ function readIds(
   checks: FieldChecks,
   context: CallContext,
 ) {
-  const migrationId = checks.uuid('migration_id', request.migrationId);
-  const vmUid = checks.uuid('virtual_machine_uid', request.virtualMachineUid);
+  const migrationId = checks.uuid('migrationId', request.migrationId);
+  const vmUid = checks.uuid('virtualMachineUid', request.virtualMachineUid);
   checks.throwIfAny('INVALID_REQUEST', 'Cannot tell which migration is meant');
   context.about({ migrationId, vmId: vmUid, peer: context.caller.nodeName });
   return { migrationId, vmUid };

@@ -11,7 +11,7 @@ import {
 import { Status } from '../../gen/google/rpc/status.ts';
 
 /** Defines the reasons in google.rpc.ErrorInfo. */
-const ERROR_DOMAIN = 'agent.novacron.dev';
+const ERROR_DOMAIN = 'agent.novacron.io';
 
 /** Reasons that only the edge gives; with REASONS they are all that a caller can meet. */
 export const EDGE_REASONS = ['CANCELLED'] as const;

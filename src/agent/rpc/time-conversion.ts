@@ -1,6 +1,7 @@
 import { durationMs, timestampMs } from '../../client/time.ts';
 import type { Duration } from '../../gen/google/protobuf/duration.ts';
 import type { Timestamp } from '../../gen/google/protobuf/timestamp.ts';
+import type { FieldChecks } from './field-checks.ts';
 
 const MS_PER_SECOND = 1_000;
 const NANOS_PER_MS = 1_000_000;
@@ -29,4 +30,20 @@ export function fromTimestamp(timestamp: Timestamp): number | undefined {
   const inRange = seconds >= -62_135_596_800n && seconds <= 253_402_300_799n;
   if (!inRange || nanos < 0 || nanos >= 1_000_000_000) return undefined;
   return Math.trunc(timestampMs(timestamp));
+}
+
+/** Whole milliseconds, rounded up so that a short limit does not become none; undefined if unset. */
+export function fromBoundedDuration(
+  message: Duration | undefined,
+  field: string,
+  { minMs, maxMs }: { readonly minMs: number; readonly maxMs: number },
+  checks: FieldChecks,
+): number | undefined {
+  if (message === undefined) return undefined;
+  const durationMs = fromDuration(message);
+  if (durationMs !== undefined && durationMs >= minMs && durationMs <= maxMs) {
+    return Math.ceil(durationMs);
+  }
+  checks.add(field, `must be from ${minMs / 1_000}s to ${maxMs / 1_000}s`);
+  return undefined;
 }

@@ -1,86 +1,143 @@
+import { toVirtualMachineMessage } from '../../client/resource-messages.ts';
 import type { LogFields } from '../../core/logger.ts';
+import { formatBytesQuantity, formatMilliCpus } from '../../core/quantity.ts';
 import {
-  type CreateVirtualMachineRequest,
+  type ApplyVirtualMachineResponse,
+  ChangeEffect,
+  type FieldChange as FieldChangeMessage,
+  ApplyOutcome as Outcome,
   type VirtualMachine,
-  VirtualMachinePhase,
-  type VirtualMachineStatistics,
   type WatchVirtualMachinesResponse,
 } from '../../gen/novacron/agent/v1/virtual_machine.ts';
 import type { WatchEvent } from '../report-origin.ts';
-import type { Vm, VmPhase, VmRef, VmRequest, VmUsage } from '../vms/vm.ts';
-import { toCondition, toEventType, toOrigin } from './common-conversion.ts';
-import { toUint32, toUint64 } from './count-conversion.ts';
-import { FieldChecks } from './field-checks.ts';
-import { fromMetadata, toMetadata } from './metadata-conversion.ts';
-import { fromSpec, toSpec } from './vm-spec-conversion.ts';
+import type { ApplyResult, FieldChange, Vm, VmPhase, VmRef, VmUsage } from '../vms/vm.ts';
+import { toEventType, toOrigin } from './common-conversion.ts';
+
+type VmDocument = Parameters<typeof toVirtualMachineMessage>[0];
+type StatusDocument = NonNullable<VmDocument['status']>;
 
 const PHASE = {
-  pending: VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_PENDING,
-  running: VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_RUNNING,
-  paused: VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_PAUSED,
-  stopping: VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_STOPPING,
-  stopped: VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_STOPPED,
-  migrating: VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_MIGRATING,
-  failed: VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_FAILED,
-  unknown: VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_UNKNOWN,
-} as const satisfies Record<VmPhase, VirtualMachinePhase>;
+  pending: 'Pending',
+  running: 'Running',
+  paused: 'Paused',
+  stopping: 'Stopping',
+  stopped: 'Stopped',
+  migrating: 'Migrating',
+  failed: 'Failed',
+  unknown: 'Unknown',
+} as const satisfies Record<VmPhase, StatusDocument['phase']>;
 
-/** Fails with INVALID_REQUEST for a bad identity, with INVALID_SPEC if only the spec is bad. */
-export function fromCreateRequest({ virtualMachine }: CreateVirtualMachineRequest): VmRequest {
-  const checks = new FieldChecks();
-  const vm = checks.required('virtual_machine', virtualMachine);
-  checks.throwIfAny('INVALID_REQUEST', 'Cannot create a VM');
-  const metadata = fromMetadata(vm?.metadata, 'virtual_machine.metadata', checks);
-  checks.throwIfAny('INVALID_REQUEST', 'Cannot create a VM');
-  const spec = fromSpec(vm?.spec, 'virtual_machine.spec', checks);
-  checks.throwIfAny('INVALID_SPEC', `Cannot create VM ${metadata.name}`);
-  return { ...metadata, spec };
-}
+const CONDITION_STATUS = { true: 'True', false: 'False', unknown: 'Unknown' } as const;
+
+const OUTCOME = {
+  created: Outcome.APPLY_OUTCOME_CREATED,
+  changed: Outcome.APPLY_OUTCOME_CHANGED,
+  unchanged: Outcome.APPLY_OUTCOME_UNCHANGED,
+} as const;
+
+const EFFECT = {
+  now: ChangeEffect.CHANGE_EFFECT_NOW,
+  'next-start': ChangeEffect.CHANGE_EFFECT_NEXT_START,
+} as const;
 
 export function toVirtualMachine(vm: Vm): VirtualMachine {
   const { definition } = vm;
+  return toVirtualMachineMessage({
+    metadata: {
+      name: definition.name,
+      namespace: definition.namespace,
+      uid: definition.uid,
+      labels: definition.labels,
+      annotations: definition.annotations,
+      generation: definition.generation,
+      creationTimestamp: new Date(definition.createdAtMs).toISOString(),
+    },
+    spec: definition.spec,
+    status: toStatus(vm),
+  });
+}
+
+function toStatus(vm: Vm): StatusDocument {
+  const { definition, migration, origin, statistics } = vm;
   return {
-    metadata: toMetadata(definition),
-    spec: toSpec(definition.spec),
-    status: {
-      phase: PHASE[vm.phase],
-      reason: vm.reason,
-      message: vm.message,
-      conditions: vm.conditions.map(toCondition),
-      observedGeneration: toUint64(definition.generation),
-      ownershipEpoch: toUint64(definition.ownershipEpoch),
-      accelerator: vm.accelerator ?? '',
-      machineType: vm.machineType,
-      statistics: vm.statistics && toStatistics(vm.statistics),
-      migrationId: vm.migrationId ?? '',
-      origin: toOrigin(vm.origin),
+    phase: PHASE[vm.phase],
+    reason: vm.reason,
+    message: vm.message,
+    nodeName: origin.nodeName,
+    ipAddresses: [],
+    resources: statistics && toUsage(statistics),
+    conditions: vm.conditions.map(({ lastTransitionAtMs, status, ...condition }) => ({
+      ...condition,
+      status: CONDITION_STATUS[status],
+      lastTransitionTime: new Date(lastTransitionAtMs).toISOString(),
+    })),
+    migration: migration && {
+      id: migration.id,
+      targetNode: migration.targetNode,
+      startTime: new Date(migration.startedAtMs).toISOString(),
+      progress: Math.floor(migration.fractionDone * 100),
+    },
+    observedGeneration: definition.generation,
+    pendingFields: [...vm.pendingFields],
+    ownershipEpoch: definition.ownershipEpoch,
+    accelerator: vm.accelerator ?? '',
+    machineType: vm.machineType,
+    statistics: statistics && toStatistics(statistics),
+    volumes: vm.volumes.map((volume) => ({ ...volume, path: volume.path ?? '' })),
+    origin: { ...origin },
+  };
+}
+
+function toUsage(usage: VmUsage): NonNullable<StatusDocument['resources']> {
+  return {
+    cpu: {
+      used: formatMilliCpus(Math.round(usage.cpuUsageCores * 1000)),
+      available: formatMilliCpus(usage.vcpus * 1000),
+    },
+    memory: {
+      used: formatBytesQuantity(BigInt(usage.memoryRssBytes)),
+      available: formatBytesQuantity(BigInt(usage.memoryActualBytes)),
     },
   };
 }
 
-function toStatistics(usage: VmUsage): VirtualMachineStatistics {
+function toStatistics(usage: VmUsage): NonNullable<StatusDocument['statistics']> {
   return {
-    cpuTimeNs: toUint64(usage.cpuTimeNs),
+    cpuTimeNs: Number(usage.cpuTimeNs),
     cpuUsageCores: usage.cpuUsageCores,
-    vcpus: toUint32(usage.vcpus),
-    memoryActualBytes: toUint64(usage.memoryActualBytes),
-    memoryRssBytes: toUint64(usage.memoryRssBytes),
-    diskReadBytes: toUint64(usage.diskReadBytes),
-    diskWriteBytes: toUint64(usage.diskWriteBytes),
-    networkReceiveBytes: toUint64(usage.networkReceiveBytes),
-    networkTransmitBytes: toUint64(usage.networkTransmitBytes),
+    vcpus: usage.vcpus,
+    memoryActualBytes: usage.memoryActualBytes,
+    memoryRssBytes: usage.memoryRssBytes,
+    diskReadBytes: Number(usage.diskReadBytes),
+    diskWriteBytes: Number(usage.diskWriteBytes),
+    networkReceiveBytes: Number(usage.networkReceiveBytes),
+    networkTransmitBytes: Number(usage.networkTransmitBytes),
   };
 }
 
 export function toWatchResponse(event: WatchEvent<Vm>): WatchVirtualMachinesResponse {
   return {
     type: toEventType(event.type),
-    virtualMachine: event.type === 'synced' ? undefined : toVirtualMachine(event.object),
+    virtualMachine: 'object' in event ? toVirtualMachine(event.object) : undefined,
     origin: toOrigin(event.origin),
   };
 }
 
+export function toApplyResponse(result: ApplyResult): ApplyVirtualMachineResponse {
+  return {
+    virtualMachine: toVirtualMachine(result.vm),
+    outcome: OUTCOME[result.outcome],
+    changes: result.changes.map(toFieldChange),
+    warnings: [...result.warnings],
+  };
+}
+
+function toFieldChange({ field, before, after, effect }: FieldChange): FieldChangeMessage {
+  const json = (value: unknown): string => (value === undefined ? '' : JSON.stringify(value));
+  return { field, before: json(before), after: json(after), effect: EFFECT[effect] };
+}
+
 /** How a VM is named in the log. */
-export function vmFields({ namespace, name, uid }: VmRef | VmRequest): LogFields {
+export function vmFields({ namespace, name, uid }: VmRef): LogFields {
   return { vm: `${namespace}/${name}`, ...(uid === undefined ? {} : { vmId: uid }) };
 }

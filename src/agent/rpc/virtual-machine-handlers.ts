@@ -1,13 +1,18 @@
+import { fromVirtualMachineMessage } from '../../client/resource-messages.ts';
+import { parseLabelSelector } from '../../core/label-selector.ts';
+import { identityOf } from '../../core/resources/parse-virtual-machine.ts';
 import type { VirtualMachineRef } from '../../gen/novacron/agent/v1/common.ts';
-import type { VirtualMachineServiceService } from '../../gen/novacron/agent/v1/virtual_machine.ts';
-import type { VmRef, VmService } from '../vms/vm.ts';
+import type {
+  VirtualMachine,
+  VirtualMachineServiceService,
+} from '../../gen/novacron/agent/v1/virtual_machine.ts';
+import type { VmFilter, VmRef, VmService } from '../vms/vm.ts';
 import type { ServiceHandlers } from './bind-service.ts';
 import type { CallContext } from './call-context.ts';
-import { fromCursor, fromRef, toOrigin } from './common-conversion.ts';
-import { FieldChecks, underField } from './field-checks.ts';
-import { fromLabels } from './metadata-conversion.ts';
+import { fromCursor, fromPage, fromRef, toOrigin } from './common-conversion.ts';
+import { FieldChecks } from './field-checks.ts';
 import {
-  fromCreateRequest,
+  toApplyResponse,
   toVirtualMachine,
   toWatchResponse,
   vmFields,
@@ -21,15 +26,25 @@ export function virtualMachineHandlers(
 ): ServiceHandlers<VirtualMachineServiceService> {
   return {
     async createVirtualMachine(request, context) {
-      const { dryRun } = request;
-      const wanted = fromCreateRequest(request);
-      context.about({ ...vmFields(wanted), ...(dryRun ? { dryRun: 1 } : {}) });
-      try {
-        const vm = await vms.create(wanted, { dryRun }, context.signal);
-        return { virtualMachine: toVirtualMachine(vm) };
-      } catch (error) {
-        throw underField('virtual_machine', error);
-      }
+      const { dryRun, reservationId } = request;
+      const manifest = readManifest(request.virtualMachine, dryRun, context);
+      const options = { dryRun, reservationId: reservationId || undefined };
+      const { vm, warnings } = await vms.create(manifest, options, context.signal);
+      return { virtualMachine: toVirtualMachine(vm), warnings: [...warnings] };
+    },
+
+    async applyVirtualMachine(request, context) {
+      const { dryRun, updateMask = [] } = request;
+      const checks = new FieldChecks();
+      const generation =
+        request.generation === undefined
+          ? undefined
+          : checks.count('generation', request.generation);
+      checks.throwIfAny('INVALID_REQUEST', 'Cannot apply a VM');
+      const manifest = readManifest(request.virtualMachine, dryRun, context);
+      const mask = updateMask.length === 0 ? undefined : updateMask;
+      const options = { dryRun, updateMask: mask, generation };
+      return toApplyResponse(await vms.apply(manifest, options, context.signal));
     },
 
     async getVirtualMachine({ ref }, context) {
@@ -39,22 +54,19 @@ export function virtualMachineHandlers(
 
     async listVirtualMachines(request, { signal }) {
       const checks = new FieldChecks();
-      const labels = fromLabels(request.labelSelector, 'label_selector', checks);
-      const namespace = readNamespaceFilter(request.namespace, checks);
-      checks.throwIfAny('INVALID_REQUEST', 'Cannot list VMs');
-      const list = await vms.list({ namespace, labels }, signal);
+      const page = fromPage(request, checks);
+      const list = await vms.list(readFilter(request, checks), page, signal);
       return {
-        virtualMachines: list.vms.map(toVirtualMachine),
+        virtualMachines: list.items.map(toVirtualMachine),
         origin: toOrigin(list.origin),
+        nextPageToken: list.nextToken,
       };
     },
 
     async *watchVirtualMachines(request, { signal }) {
       const checks = new FieldChecks();
       const cursor = fromCursor(request.cursor, checks);
-      const namespace = readNamespaceFilter(request.namespace, checks);
-      checks.throwIfAny('INVALID_REQUEST', 'Cannot watch VMs');
-      for await (const event of vms.watch({ namespace, labels: {} }, cursor, signal)) {
+      for await (const event of vms.watch(readFilter(request, checks), cursor, signal)) {
         yield toWatchResponse(event);
       }
     },
@@ -81,7 +93,7 @@ export function virtualMachineHandlers(
 
     async *getConsoleLog(request, context) {
       const checks = new FieldChecks();
-      const tailBytes = checks.count('tail_bytes', request.tailBytes);
+      const tailBytes = checks.count('tailBytes', request.tailBytes);
       checks.throwIfAny('INVALID_REQUEST', 'Cannot read a console');
       const ref = readRef(request.ref, context);
       const options = { tailBytes, follow: request.follow };
@@ -94,6 +106,20 @@ export function virtualMachineHandlers(
   };
 }
 
+/** The VM of a request in the form of a manifest; the feature checks it. */
+function readManifest(
+  message: VirtualMachine | undefined,
+  dryRun: boolean,
+  context: CallContext,
+): unknown {
+  const checks = new FieldChecks();
+  const vm = checks.required('virtualMachine', message);
+  checks.throwIfAny('INVALID_REQUEST', 'Cannot tell which VM is meant');
+  const manifest = vm && fromVirtualMachineMessage(vm);
+  context.about({ ...vmFields(identityOf(manifest)), ...(dryRun ? { dryRun: 1 } : {}) });
+  return manifest;
+}
+
 function readRef(message: VirtualMachineRef | undefined, context: CallContext): VmRef {
   const checks = new FieldChecks();
   const ref = fromRef(message, 'ref', checks);
@@ -102,7 +128,12 @@ function readRef(message: VirtualMachineRef | undefined, context: CallContext): 
   return ref;
 }
 
-/** Empty stays empty: it means all namespaces. */
-function readNamespaceFilter(namespace: string, checks: FieldChecks): string {
-  return namespace === '' ? '' : checks.dnsLabel('namespace', namespace);
+/** An empty namespace stays empty: it means all. */
+function readFilter(
+  request: { readonly namespace: string; readonly labelSelector: string },
+  checks: FieldChecks,
+): VmFilter {
+  const namespace = request.namespace === '' ? '' : checks.dnsLabel('namespace', request.namespace);
+  checks.throwIfAny('INVALID_REQUEST', 'Cannot choose VMs');
+  return { namespace, labels: parseLabelSelector(request.labelSelector) };
 }

@@ -18,10 +18,7 @@ import { newDefinition } from './wanted-definition.ts';
 
 export interface VmCreatorOptions {
   readonly host: Pick<HypervisorHost, 'getInfo'>;
-  readonly domains: Pick<
-    HypervisorDomains,
-    'define' | 'start' | 'find' | 'destroy' | 'undefine'
-  >;
+  readonly domains: Pick<HypervisorDomains, 'define' | 'start' | 'find' | 'destroy' | 'undefine'>;
   readonly inventory: VmInventory;
   readonly ownership: Ownership;
   readonly capacity: CapacityLedger;

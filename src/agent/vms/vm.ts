@@ -56,6 +56,8 @@ export interface MigrationSummary {
   readonly id: string;
   readonly targetNode: string;
   readonly startedAtMs: number;
+  /** 0 to 1. */
+  readonly fractionDone: number;
 }
 
 export interface VmUsage extends VmStatistics {

@@ -6,12 +6,21 @@ export type EnumTables = Readonly<Record<string, Readonly<Record<string, number>
 
 type Plain = Readonly<Record<string, unknown>>;
 
+/** How one kind of value is led to a message and back. */
+interface Converter {
+  /** Undefined where a manifest leaves it out. */
+  toMessage(value: unknown): unknown;
+  /** Undefined where a message leaves it empty. */
+  fromMessage(message: unknown): unknown;
+}
+
 /**
  * Leads objects in the form of the manifest to the API's messages and back, field by field as their schema says. A
  * field of the same name in schema and message needs no line of code. What a message leaves empty is left out.
  */
 export class MessageMapping {
   readonly #enums: EnumTables;
+  readonly #converters = new Map<z.core.$ZodType, Converter>();
 
   constructor(enums: EnumTables) {
     this.#enums = enums;
@@ -19,100 +28,135 @@ export class MessageMapping {
 
   /** The message for an object that its schema has accepted, defaults and all. */
   toMessage(schema: z.core.$ZodType, value: unknown): unknown {
-    return this.#toMessage(schema, value, {});
+    return this.#converterFor(schema).toMessage(value);
   }
 
   /** What a message says, in the form of the manifest, not yet checked: unknown enum values become text that no schema takes. */
   fromMessage(schema: z.core.$ZodType, message: unknown): unknown {
-    return this.#fromMessage(schema, message, {});
+    return this.#converterFor(schema).fromMessage(message);
   }
 
-  #toMessage(schema: z.core.$ZodType, value: unknown, outer: FieldMeta): unknown {
-    const meta = { ...metaOf(schema), ...outer };
-    const type = bare(schema);
-    if (meta.enumPrefix !== undefined) return this.#toEnum(meta.enumPrefix, value);
-    if (type instanceof z.ZodObject) return this.#toObject(type, value as Plain | undefined, meta);
-    if (type instanceof z.ZodArray) {
-      return ((value ?? []) as readonly unknown[]).map((item) =>
-        this.#toMessage(type.element, item, {}),
+  #converterFor(schema: z.core.$ZodType): Converter {
+    const known = this.#converters.get(schema);
+    if (known !== undefined) return known;
+    const made = this.#makeConverter(bare(schema), metaOf(schema));
+    this.#converters.set(schema, made);
+    return made;
+  }
+
+  #makeConverter(type: z.core.$ZodType, meta: FieldMeta): Converter {
+    if (meta.enumPrefix !== undefined) return this.#enumConverter(type, meta.enumPrefix);
+    if (meta.leaf !== undefined) return LEAVES[meta.leaf];
+    if (type instanceof z.ZodObject) {
+      const fields = Object.entries<z.core.$ZodType>(type.shape).map(
+        ([key, field]) => [key, this.#converterFor(field)] as const,
       );
+      return meta.oneof === undefined ? objectOf(fields) : oneofOf(fields, meta.oneof);
     }
-    if (meta.leaf === 'struct') return value;
-    if (type instanceof z.ZodRecord) return { ...(value as Plain | undefined) };
-    if (value === undefined) return undefined;
-    if (meta.leaf === 'int64' || meta.leaf === 'generation') return BigInt(value as number);
-    if (meta.leaf === 'timestamp') return toTimestamp(value as string);
-    return value;
+    if (type instanceof z.ZodArray) return listOf(this.#converterFor(type.element));
+    return type instanceof z.ZodRecord ? MAP : PLAIN;
   }
 
-  #toObject(type: z.ZodObject, value: Plain | undefined, meta: FieldMeta): unknown {
-    if (value === undefined) return undefined;
-    const fields = Object.entries<z.core.$ZodType>(type.shape);
-    if (meta.oneof === undefined) {
-      return Object.fromEntries(
-        fields.map(([key, field]) => [key, this.#toMessage(field, value[key], {})]),
-      );
-    }
-    const chosen = fields.find(([key]) => value[key] !== undefined);
-    if (chosen === undefined) return { [meta.oneof]: undefined };
-    const [key, field] = chosen;
-    return { [meta.oneof]: { $case: key, value: this.#toMessage(field, value[key], {}) } };
-  }
-
-  #fromMessage(schema: z.core.$ZodType, message: unknown, outer: FieldMeta): unknown {
-    const meta = { ...metaOf(schema), ...outer };
-    const type = bare(schema);
-    if (message === undefined || message === null || message === '') return undefined;
-    if (meta.enumPrefix !== undefined)
-      return this.#fromEnum(type, meta.enumPrefix, message as number);
-    if (type instanceof z.ZodObject) return this.#fromObject(type, message as Plain, meta);
-    if (type instanceof z.ZodArray) {
-      const items = message as readonly unknown[];
-      if (items.length === 0) return undefined;
-      return items.map((item) => this.#fromMessage(type.element, item, {}) ?? item);
-    }
-    if (meta.leaf === 'struct') return message;
-    if (type instanceof z.ZodRecord) {
-      return Object.keys(message as Plain).length === 0 ? undefined : { ...(message as Plain) };
-    }
-    if (meta.leaf === 'int64') return Number(message);
-    if (meta.leaf === 'generation') return message === 0n ? undefined : Number(message);
-    if (meta.leaf === 'timestamp') return fromTimestamp(message as Timestamp);
-    return message;
-  }
-
-  #fromObject(type: z.ZodObject, message: Plain, meta: FieldMeta): unknown {
-    const fields = type.shape as Readonly<Record<string, z.core.$ZodType>>;
-    const entries = Object.entries(fields);
-    if (meta.oneof !== undefined) {
-      const chosen = message[meta.oneof] as { $case: string; value: unknown } | undefined;
-      const field = chosen === undefined ? undefined : fields[chosen.$case];
-      if (chosen === undefined || field === undefined) return {};
-      return { [chosen.$case]: this.#fromMessage(field, chosen.value, {}) ?? {} };
-    }
-    return Object.fromEntries(
-      entries
-        .map(([key, field]): [string, unknown] => [key, this.#fromMessage(field, message[key], {})])
-        .filter(([, value]) => value !== undefined),
-    );
-  }
-
-  #toEnum(prefix: string, value: unknown): number {
-    if (value === undefined) return 0;
-    return this.#table(prefix)[`${prefix}_${upperSnake(String(value))}`] ?? 0;
-  }
-
-  #fromEnum(type: z.core.$ZodType, prefix: string, number: number): string | undefined {
-    if (number === 0) return undefined;
-    const values = type instanceof z.ZodEnum ? type.options.map(String) : [];
-    return values.find((value) => this.#toEnum(prefix, value) === number) ?? `${prefix}(${number})`;
-  }
-
-  #table(prefix: string): Readonly<Record<string, number>> {
+  #enumConverter(type: z.core.$ZodType, prefix: string): Converter {
     const table = this.#enums[prefix];
     if (table === undefined) throw new Error(`No enum of the API begins with ${prefix}`);
-    return table;
+    const values = type instanceof z.ZodEnum ? type.options.map(String) : [];
+    const numbers = new Map(
+      values.map((value) => [value, table[`${prefix}_${upperSnake(value)}`] ?? 0]),
+    );
+    const words = new Map([...numbers].map(([value, number]) => [number, value]));
+    return {
+      toMessage: (value) => numbers.get(String(value)) ?? 0,
+      fromMessage: (message) => {
+        if (message === 0 || message === undefined) return undefined;
+        return words.get(message as number) ?? `${prefix}(${String(message)})`;
+      },
+    };
   }
+}
+
+const PLAIN: Converter = {
+  toMessage: (value) => value,
+  fromMessage: (message) => (message === '' ? undefined : message),
+};
+
+const MAP: Converter = {
+  toMessage: (value) => ({ ...(value as Plain | undefined) }),
+  fromMessage: (message) =>
+    message === undefined || Object.keys(message as Plain).length === 0
+      ? undefined
+      : { ...(message as Plain) },
+};
+
+const LEAVES: Readonly<Record<NonNullable<FieldMeta['leaf']>, Converter>> = {
+  struct: PLAIN,
+  int64: {
+    toMessage: (value) => (value === undefined ? 0n : BigInt(value as number)),
+    fromMessage: (message) => (message === undefined ? undefined : Number(message)),
+  },
+  generation: {
+    toMessage: (value) => BigInt((value as number | undefined) ?? 0),
+    fromMessage: (message) => (message ? Number(message) : undefined),
+  },
+  timestamp: {
+    toMessage: (value) => (value === undefined ? undefined : toTimestamp(value as string)),
+    fromMessage: (message) =>
+      message === undefined ? undefined : fromTimestamp(message as Timestamp),
+  },
+};
+
+type Fields = readonly (readonly [key: string, converter: Converter])[];
+
+function objectOf(fields: Fields): Converter {
+  return {
+    toMessage(value) {
+      if (value === undefined) return undefined;
+      const message: Record<string, unknown> = {};
+      for (const [key, converter] of fields) {
+        message[key] = converter.toMessage((value as Plain)[key]);
+      }
+      return message;
+    },
+    fromMessage(message) {
+      if (message === undefined) return undefined;
+      const value: Record<string, unknown> = {};
+      for (const [key, converter] of fields) {
+        const part = converter.fromMessage((message as Plain)[key]);
+        if (part !== undefined) value[key] = part;
+      }
+      return value;
+    },
+  };
+}
+
+function oneofOf(fields: Fields, name: string): Converter {
+  return {
+    toMessage(value) {
+      if (value === undefined) return undefined;
+      const chosen = fields.find(([key]) => (value as Plain)[key] !== undefined);
+      if (chosen === undefined) return { [name]: undefined };
+      const [$case, converter] = chosen;
+      return { [name]: { $case, value: converter.toMessage((value as Plain)[$case]) } };
+    },
+    fromMessage(message) {
+      if (message === undefined) return undefined;
+      const choice = (message as Plain)[name] as { $case: string; value: unknown } | undefined;
+      const chosen = fields.find(([key]) => key === choice?.$case);
+      if (choice === undefined || chosen === undefined) return {};
+      return { [choice.$case]: chosen[1].fromMessage(choice.value) ?? {} };
+    },
+  };
+}
+
+function listOf(item: Converter): Converter {
+  return {
+    toMessage: (value) => ((value ?? []) as readonly unknown[]).map((part) => item.toMessage(part)),
+    fromMessage(message) {
+      const parts = (message ?? []) as readonly unknown[];
+      // An empty text in a list is an item that the schema shall see.
+      return parts.length === 0 ? undefined : parts.map((part) => item.fromMessage(part) ?? part);
+    },
+  };
 }
 
 /** `RerunOnFailure` and `sr-iov` as names of enum values: `RERUN_ON_FAILURE`, `SR_IOV`. */
@@ -129,11 +173,12 @@ interface Timestamp {
 }
 
 function toTimestamp(text: string): Timestamp {
-  const ms = Date.parse(text);
+  const ms = Date.parse(text) || 0;
   const seconds = Math.floor(ms / 1000);
   return { seconds: BigInt(seconds), nanos: (ms - seconds * 1000) * 1e6 };
 }
 
-function fromTimestamp({ seconds, nanos }: Timestamp): string {
-  return new Date(Number(seconds) * 1000 + Math.floor(nanos / 1e6)).toISOString();
+function fromTimestamp({ seconds, nanos }: Timestamp): string | undefined {
+  const date = new Date(Number(seconds) * 1000 + Math.floor(nanos / 1e6));
+  return Number.isNaN(date.getTime()) ? undefined : date.toISOString();
 }

@@ -1,0 +1,57 @@
+import type { z } from 'zod';
+import { machine } from '../core/resources/machine.ts';
+import { MessageMapping } from '../core/resources/message-mapping.ts';
+import { virtualMachine } from '../core/resources/virtual-machine.ts';
+import { ConditionStatus } from '../gen/novacron/agent/v1/common.ts';
+import {
+  AccessMode,
+  FirmwareType,
+  Ipv4Method,
+  type MachineSpec,
+  NetworkType,
+  NvramPolicy,
+  RunStrategy,
+  UpdateStrategyType,
+  type VirtualMachine,
+  VirtualMachinePhase,
+  VolumeBus,
+  VolumeCache,
+  VolumeFormat,
+  VolumeIo,
+  VolumeKind,
+} from '../gen/novacron/agent/v1/virtual_machine.ts';
+
+/** Leads resources between the manifest's form and the API's messages; a test compares the schema with the proto. */
+const mapping = new MessageMapping({
+  ACCESS_MODE: AccessMode,
+  CONDITION_STATUS: ConditionStatus,
+  FIRMWARE_TYPE: FirmwareType,
+  IPV4_METHOD: Ipv4Method,
+  NETWORK_TYPE: NetworkType,
+  NVRAM_POLICY: NvramPolicy,
+  RUN_STRATEGY: RunStrategy,
+  UPDATE_STRATEGY_TYPE: UpdateStrategyType,
+  VIRTUAL_MACHINE_PHASE: VirtualMachinePhase,
+  VOLUME_BUS: VolumeBus,
+  VOLUME_CACHE: VolumeCache,
+  VOLUME_FORMAT: VolumeFormat,
+  VOLUME_IO: VolumeIo,
+  VOLUME_KIND: VolumeKind,
+});
+
+type VmDocument = z.output<typeof virtualMachine>;
+
+/** The message of a VM in the form of its manifest, defaults filled in. */
+export function toVirtualMachineMessage(document: VmDocument): VirtualMachine {
+  return mapping.toMessage(virtualMachine, document) as VirtualMachine;
+}
+
+/** A VM's manifest from its message, not yet checked; what is empty is left out. */
+export function fromVirtualMachineMessage(message: VirtualMachine): Partial<VmDocument> {
+  return mapping.fromMessage(virtualMachine, message) as Partial<VmDocument>;
+}
+
+/** `spec.template.spec` from its message, not yet checked. */
+export function fromMachineMessage(message: MachineSpec): unknown {
+  return mapping.fromMessage(machine, message);
+}

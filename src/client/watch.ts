@@ -1,0 +1,106 @@
+import {
+  type ReportOrigin,
+  type WatchCursor,
+  WatchEventType,
+} from '../gen/novacron/agent/v1/common.ts';
+import { type ResumeOptions, resume } from './resume.ts';
+
+/** One message of a watch, whatever is watched. */
+export interface WatchMessage<T> {
+  readonly type: WatchEventType;
+  /** Unset for SYNCED and RESET. */
+  readonly object: T | undefined;
+  readonly origin: ReportOrigin | undefined;
+}
+
+export type ResourceEvent<T> =
+  | { readonly type: 'added' | 'modified'; readonly object: T }
+  /** `object` is its last known state. */
+  | { readonly type: 'deleted'; readonly object: T }
+  /** Everything that happened so far has been told; sent again after every reconnection. */
+  | { readonly type: 'synced' };
+
+export interface WatchSource<T> {
+  /** Opens one watch, as the agent serves it. */
+  readonly open: (cursor: WatchCursor | undefined) => AsyncIterable<WatchMessage<T>>;
+  readonly keyOf: (object: T) => string;
+}
+
+/**
+ * The objects as they are, then every change, for as long as the signal lets it. A lost connection is made anew and the
+ * watch goes on where it was: nothing is told twice, and what was deleted meanwhile is told as deleted.
+ */
+export async function* watchResource<T>(
+  source: WatchSource<T>,
+  options: ResumeOptions,
+): AsyncGenerator<ResourceEvent<T>, void, undefined> {
+  const view = new View(source.keyOf);
+  const onLost: ResumeOptions['onLost'] = (error) => {
+    if (error?.reason === 'WATCH_EXPIRED') view.cursor = undefined;
+    options.onLost?.(error);
+  };
+  const open = (): AsyncIterable<WatchMessage<T>> => source.open(view.cursor);
+  for await (const message of resume(open, { ...options, onLost })) yield* view.apply(message);
+}
+
+/** What a watcher has been told; turns what an agent sends into what is new. */
+class View<T> {
+  readonly #keyOf: (object: T) => string;
+  readonly #known = new Map<string, { readonly object: T; readonly text: string }>();
+  /** Where to go on; undefined asks for everything anew. */
+  cursor: WatchCursor | undefined;
+  /** What a RESET has been followed by so far; undefined when there is none under way. */
+  #listed: Set<string> | undefined;
+
+  constructor(keyOf: (object: T) => string) {
+    this.#keyOf = keyOf;
+  }
+
+  *apply(message: WatchMessage<T>): Generator<ResourceEvent<T>, void, undefined> {
+    const { type, object, origin } = message;
+    if (type === WatchEventType.WATCH_EVENT_TYPE_RESET) {
+      this.#listed = new Set();
+      // A listing that breaks off cannot be continued.
+      this.cursor = undefined;
+      return;
+    }
+    if (type === WatchEventType.WATCH_EVENT_TYPE_SYNCED) yield* this.#synced();
+    else if (object !== undefined) yield* this.#changed(type, object);
+    if (origin !== undefined && this.#listed === undefined) {
+      this.cursor = { agentEpoch: origin.agentEpoch, revision: origin.revision };
+    }
+  }
+
+  *#changed(type: WatchEventType, object: T): Generator<ResourceEvent<T>, void, undefined> {
+    const key = this.#keyOf(object);
+    if (type === WatchEventType.WATCH_EVENT_TYPE_DELETED) {
+      this.#listed?.delete(key);
+      if (this.#known.delete(key)) yield { type: 'deleted', object };
+      return;
+    }
+    this.#listed?.add(key);
+    const before = this.#known.get(key);
+    const text = textOf(object);
+    // Listed again after a RESET, as it was.
+    if (before?.text === text) return;
+    this.#known.set(key, { object, text });
+    yield { type: before === undefined ? 'added' : 'modified', object };
+  }
+
+  *#synced(): Generator<ResourceEvent<T>, void, undefined> {
+    const listed = this.#listed;
+    for (const [key, { object }] of listed === undefined ? [] : this.#known) {
+      if (listed?.has(key) === true) continue;
+      this.#known.delete(key);
+      yield { type: 'deleted', object };
+    }
+    this.#listed = undefined;
+    yield { type: 'synced' };
+  }
+}
+
+function textOf(object: unknown): string {
+  return JSON.stringify(object, (_key, value: unknown) =>
+    typeof value === 'bigint' ? String(value) : value,
+  );
+}
