@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander';
-import { addConnectionOptions } from './agent-connection.ts';
-import type { CliIo } from './cli-io.ts';
-import { errorReport } from './error-report.ts';
+import { addConnectionOptions } from './connection/agent-connection.ts';
+import { errorReport } from './errors/error-report.ts';
+import type { CliIo } from './process/cli-io.ts';
 import {
   EXIT_CODE_MEANINGS,
   EXIT_CODES,
@@ -9,7 +9,7 @@ import {
   type ExitCode,
   exitCodeOf,
   Interrupted,
-} from './exit-codes.ts';
+} from './process/exit-codes.ts';
 
 type AddCommand = (parent: Command, io: CliIo) => Command;
 

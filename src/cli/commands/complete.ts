@@ -1,8 +1,13 @@
 import type { Command } from 'commander';
-import type { CliIo } from '../cli-io.ts';
-import { type Completion, completeWords, joinAtColons, startingWith } from '../completion.ts';
+import {
+  type Completion,
+  completeWords,
+  joinAtColons,
+  startingWith,
+} from '../completion/completion.ts';
+import { printable } from '../output/table.ts';
+import type { CliIo } from '../process/cli-io.ts';
 import { buildWholeProgram } from '../program.ts';
-import { printable } from '../table.ts';
 
 /** Prints one candidate a line, a tab and its description; `:files` lets the shell complete file names. */
 export function addCompleteCommand(parent: Command, io: CliIo): Command {
@@ -26,7 +31,7 @@ async function completeName(
   of: Extract<Completion, { kind: 'names' }>['of'],
   words: readonly string[],
 ): Promise<Completion> {
-  const { findNames } = await import('../completion-names.ts');
+  const { findNames } = await import('../completion/names.ts');
   try {
     return startingWith(words.at(-1) ?? '', await findNames(io, of, words));
   } catch {
