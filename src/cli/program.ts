@@ -56,7 +56,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   __complete: {
     summary: 'what the completion scripts ask',
     hidden: true,
-    load: async () => (await import('./commands/complete.ts')).addCompleteCommand,
+    load: async () => {
+      const { addCompleteCommand } = await import('./commands/complete.ts');
+      return (parent, io) => addCompleteCommand(parent, io, () => buildWholeProgram(io));
+    },
   },
 };
 
