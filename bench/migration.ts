@@ -10,7 +10,7 @@ import { chooseAccelerator } from '../lab/guest/kvm-probe.ts';
 import { Lab } from '../lab/lab.ts';
 import { checkMemory, findSwitchover, type MemoryCheck } from '../lab/migration/switchover.ts';
 import type { LabNode } from '../lab/node/lab-node.ts';
-import { formatTable } from '../src/cli/table.ts';
+import { formatTable } from '../src/cli/output/table.ts';
 import { MigrationPhase } from '../src/client/api.ts';
 import { durationMs } from '../src/client/time.ts';
 import { watchMigration } from '../src/client/watch-migration.ts';

@@ -1,5 +1,5 @@
 import os from 'node:os';
-import { formatTable } from '../../src/cli/table.ts';
+import { formatTable } from '../../src/cli/output/table.ts';
 
 /** One line of a result: what was measured, what came out, and how that is to be judged. */
 export interface Row {

@@ -1,4 +1,4 @@
-import { formatDuration } from '../../src/cli/durations.ts';
+import { formatDuration } from '../../src/cli/output/durations.ts';
 
 /** Does one thing after the other and says, one line each, what and how long it took. */
 export async function step<T>(

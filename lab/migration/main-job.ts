@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { outputOf } from '../../src/cli/cli-io.ts';
-import { ProgressPrinter } from '../../src/cli/progress-printer.ts';
+import { outputOf } from '../../src/cli/process/cli-io.ts';
+import { ProgressPrinter } from '../../src/cli/progress/progress-printer.ts';
 import type { AgentClient } from '../../src/client/agent-client.ts';
 import { type Migration, MigrationPhase } from '../../src/client/api.ts';
 import { durationMs } from '../../src/client/time.ts';

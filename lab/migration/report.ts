@@ -1,5 +1,5 @@
-import { formatDuration } from '../../src/cli/durations.ts';
-import { formatBytes } from '../../src/cli/quantities.ts';
+import { formatDuration } from '../../src/cli/output/durations.ts';
+import { formatBytes } from '../../src/cli/output/quantities.ts';
 import type { MemoryCheck, Switchover } from './switchover.ts';
 
 /** What a migration came to: what the agent says, and what the guest itself saw. */

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { formatDuration } from '../../src/cli/durations.ts';
+import { formatDuration } from '../../src/cli/output/durations.ts';
 import { inProject } from '../core/project.ts';
 import { removeLabsOf } from '../remove-lab.ts';
 import { findCapability } from './capabilities.ts';

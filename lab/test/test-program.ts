@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { formatDuration } from '../../src/cli/durations.ts';
+import { formatDuration } from '../../src/cli/output/durations.ts';
 import { inProject } from '../core/project.ts';
 import { type LimitedRun, runLimited } from './limited-process.ts';
 import type { TestResult } from './test-result.ts';

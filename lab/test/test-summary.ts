@@ -1,4 +1,4 @@
-import { formatDuration } from '../../src/cli/durations.ts';
+import { formatDuration } from '../../src/cli/output/durations.ts';
 import {
   countFailed,
   countPassed,

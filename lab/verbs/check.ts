@@ -1,7 +1,7 @@
 import { glob, mkdtemp, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { formatDuration } from '../../src/cli/durations.ts';
+import { formatDuration } from '../../src/cli/output/durations.ts';
 import { checkCompatibility } from '../check/api-compatibility.ts';
 import { inProject } from '../core/project.ts';
 import { type CommandResult, tryRun } from '../core/run-command.ts';

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { formatDuration } from '../../src/cli/durations.ts';
+import { formatDuration } from '../../src/cli/output/durations.ts';
 import { VirtualMachinePhase } from '../../src/client/api.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import { LabError } from '../core/project.ts';

@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander';
-import { addConnectionOptions } from './agent-connection.ts';
-import type { CliIo } from './cli-io.ts';
-import { errorReport } from './error-report.ts';
+import { addConnectionOptions } from './connection/agent-connection.ts';
+import { errorReport } from './errors/error-report.ts';
+import type { CliIo } from './process/cli-io.ts';
 import {
   EXIT_CODE_MEANINGS,
   EXIT_CODES,
@@ -9,7 +9,7 @@ import {
   type ExitCode,
   exitCodeOf,
   Interrupted,
-} from './exit-codes.ts';
+} from './process/exit-codes.ts';
 
 type AddCommand = (parent: Command, io: CliIo) => Command;
 
@@ -56,7 +56,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   __complete: {
     summary: 'what the completion scripts ask',
     hidden: true,
-    load: async () => (await import('./commands/complete.ts')).addCompleteCommand,
+    load: async () => {
+      const { addCompleteCommand } = await import('./commands/complete.ts');
+      return (parent, io) => addCompleteCommand(parent, io, () => buildWholeProgram(io));
+    },
   },
 };
 

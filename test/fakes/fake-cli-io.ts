@@ -1,4 +1,4 @@
-import type { CliIo, CliOutput } from '../../src/cli/cli-io.ts';
+import type { CliIo, CliOutput } from '../../src/cli/process/cli-io.ts';
 
 /** Remembers what is written to it. */
 export class FakeOutput implements CliOutput {

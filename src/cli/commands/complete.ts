@@ -1,17 +1,28 @@
 import type { Command } from 'commander';
-import type { CliIo } from '../cli-io.ts';
-import { type Completion, completeWords, joinAtColons, startingWith } from '../completion.ts';
-import { buildWholeProgram } from '../program.ts';
-import { printable } from '../table.ts';
+import {
+  type Completion,
+  completeWords,
+  joinAtColons,
+  startingWith,
+} from '../completion/completion.ts';
+import { printable } from '../output/table.ts';
+import type { CliIo } from '../process/cli-io.ts';
 
-/** Prints one candidate a line, a tab and its description; `:files` lets the shell complete file names. */
-export function addCompleteCommand(parent: Command, io: CliIo): Command {
+/**
+ * Prints one candidate a line, a tab and its description; `:files` lets the shell complete file names. The whole
+ * program is given, since importing it here would go in a circle.
+ */
+export function addCompleteCommand(
+  parent: Command,
+  io: CliIo,
+  buildWholeProgram: () => Promise<Command>,
+): Command {
   return parent
     .command('__complete', { hidden: true })
     .argument('[words...]', 'the words after novactl, the last one as far as it is typed')
     .action(async (given: readonly string[]) => {
       const words = joinAtColons(given);
-      let completion = completeWords(await buildWholeProgram(io), words);
+      let completion = completeWords(await buildWholeProgram(), words);
       if (completion.kind === 'names') completion = await completeName(io, completion.of, words);
       if (completion.kind === 'files') io.stdout.write(':files\n');
       if (completion.kind !== 'candidates') return;
@@ -26,7 +37,7 @@ async function completeName(
   of: Extract<Completion, { kind: 'names' }>['of'],
   words: readonly string[],
 ): Promise<Completion> {
-  const { findNames } = await import('../completion-names.ts');
+  const { findNames } = await import('../completion/names.ts');
   try {
     return startingWith(words.at(-1) ?? '', await findNames(io, of, words));
   } catch {

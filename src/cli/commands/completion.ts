@@ -1,6 +1,6 @@
 import { Argument, type Command } from 'commander';
-import type { CliIo } from '../cli-io.ts';
-import { COMPLETION_SCRIPTS, type Shell } from '../completion-scripts.ts';
+import { COMPLETION_SCRIPTS, type Shell } from '../completion/scripts.ts';
+import type { CliIo } from '../process/cli-io.ts';
 
 export function addCompletionCommand(parent: Command, io: CliIo): Command {
   return parent

@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import { addConnectionOptions, connectionOptions } from '../agent-connection.ts';
-import { durationArgument } from '../argument-parsers.ts';
-import type { CliIo } from '../cli-io.ts';
-import { EXIT_CODES, Exit } from '../exit-codes.ts';
-import { textOutputOption } from '../output-format.ts';
+import { addConnectionOptions, connectionOptions } from '../connection/agent-connection.ts';
+import { durationArgument } from '../input/argument-parsers.ts';
+import { textOutputOption } from '../output/output-format.ts';
+import type { CliIo } from '../process/cli-io.ts';
+import { EXIT_CODES, Exit } from '../process/exit-codes.ts';
 
 interface DoctorCommandOptions {
   readonly agentConfig: string;
@@ -38,7 +38,7 @@ Examples:
   );
   command.action(async (options: DoctorCommandOptions) => {
     const { AgentClient } = await import('../../client/agent-client.ts');
-    const { resolveTarget } = await import('../contexts.ts');
+    const { resolveTarget } = await import('../connection/contexts.ts');
     const { allChecks } = await import('../doctor/all-checks.ts');
     const { runChecks } = await import('../doctor/check.ts');
     const { thisHost } = await import('../doctor/host.ts');

@@ -2,17 +2,21 @@ import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import type { MigrationSpecInput } from '../../client/migration-calls.ts';
 import { hasReason } from '../../core/errors.ts';
-import { addConnectionOptions, connectionOptions, withAgent } from '../agent-connection.ts';
+import {
+  addConnectionOptions,
+  connectionOptions,
+  withAgent,
+} from '../connection/agent-connection.ts';
 import {
   durationArgument,
   hostPortArgument,
   quantityArgument,
   uuidArgument,
-} from '../argument-parsers.ts';
-import type { CliIo } from '../cli-io.ts';
-import { EXIT_CODES, Exit, Interrupted } from '../exit-codes.ts';
-import { addOutputOption, type OutputOptions } from '../output-format.ts';
-import { addNamespaceOption, type NamespaceOptions, vmRef } from '../vm-ref.ts';
+} from '../input/argument-parsers.ts';
+import { addNamespaceOption, type NamespaceOptions, vmRef } from '../input/vm-ref.ts';
+import { addOutputOption, type OutputOptions } from '../output/output-format.ts';
+import type { CliIo } from '../process/cli-io.ts';
+import { EXIT_CODES, Exit, Interrupted } from '../process/exit-codes.ts';
 
 interface MigrateOptions extends OutputOptions, NamespaceOptions {
   readonly to: string;
@@ -85,8 +89,8 @@ async function plan(
   name: string,
   options: MigrateOptions,
 ): Promise<void> {
-  const { planDocument, planText } = await import('../migration-plan.ts');
-  const { printDocument } = await import('../output.ts');
+  const { planDocument, planText } = await import('../views/migration-plan.ts');
+  const { printDocument } = await import('../output/output.ts');
   await withAgent(io, command, async (client, call) => {
     const answer = await client.migrations.plan(await specOf(name, options), call);
     if (options.output === 'json' || options.output === 'yaml') {
@@ -104,7 +108,7 @@ async function migrate(
   name: string,
   options: MigrateOptions,
 ): Promise<void> {
-  const { followMigration, goesOn } = await import('../follow-migration.ts');
+  const { followMigration, goesOn } = await import('../progress/follow-migration.ts');
   const id = options.id ?? randomUUID();
   const spec = await specOf(name, options);
   await withAgent(io, command, async (client, call) => {
@@ -115,8 +119,8 @@ async function migrate(
           io.stdout.write(`Started: ${goesOn(id, connectionOptions(command))}`);
           return;
         }
-        const { printItem } = await import('../output.ts');
-        const { migrationView } = await import('../migration-view.ts');
+        const { printItem } = await import('../output/output.ts');
+        const { migrationView } = await import('../views/migration-view.ts');
         printItem(io, options.output, migrationView(Date.now()), migration);
         return;
       }

@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import type { CliIo } from '../cli-io.ts';
-import { addMigrationCancelCommand } from './migration-cancel.ts';
-import { addMigrationGetCommand } from './migration-get.ts';
-import { addMigrationListCommand } from './migration-list.ts';
-import { addMigrationWatchCommand } from './migration-watch.ts';
+import type { CliIo } from '../process/cli-io.ts';
+import { addMigrationCancelCommand } from './migration/cancel.ts';
+import { addMigrationGetCommand } from './migration/get.ts';
+import { addMigrationListCommand } from './migration/list.ts';
+import { addMigrationWatchCommand } from './migration/watch.ts';
 
 export function addMigrationCommand(parent: Command, io: CliIo): Command {
   const migration = parent

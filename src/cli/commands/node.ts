@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { addConnectionOptions, withAgent } from '../agent-connection.ts';
-import type { CliIo } from '../cli-io.ts';
-import { addOutputOption, type OutputOptions } from '../output-format.ts';
+import { addConnectionOptions, withAgent } from '../connection/agent-connection.ts';
+import { addOutputOption, type OutputOptions } from '../output/output-format.ts';
+import type { CliIo } from '../process/cli-io.ts';
 
 export function addNodeCommand(parent: Command, io: CliIo): Command {
   const node = parent.command('node').description('Shows the node that the agent runs on.');
@@ -20,8 +20,8 @@ Examples:
 `,
   );
   command.action(async (options: OutputOptions) => {
-    const { printItem } = await import('../output.ts');
-    const { nodeView } = await import('../node-view.ts');
+    const { printItem } = await import('../output/output.ts');
+    const { nodeView } = await import('../views/node-view.ts');
     await withAgent(io, command, async (client, call) => {
       printItem(io, options.output, nodeView(Date.now()), await client.node.get(call));
     });

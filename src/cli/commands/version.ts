@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import { addConnectionOptions, withAgent } from '../agent-connection.ts';
-import type { CliIo } from '../cli-io.ts';
-import { errorReport } from '../error-report.ts';
-import { textOutputOption } from '../output-format.ts';
+import { addConnectionOptions, withAgent } from '../connection/agent-connection.ts';
+import { errorReport } from '../errors/error-report.ts';
+import { textOutputOption } from '../output/output-format.ts';
 import { ownVersion } from '../own-version.ts';
+import type { CliIo } from '../process/cli-io.ts';
 
 export function addVersionCommand(parent: Command, io: CliIo): Command {
   const command = parent
@@ -37,7 +37,7 @@ Examples:
       // One's own version is known all the same.
       io.stdout.write(options.output === 'json' ? json({ client }) : `novactl ${client}\n`);
       io.stderr.write(errorReport(error));
-      const { Exit, exitCodeOf } = await import('../exit-codes.ts');
+      const { Exit, exitCodeOf } = await import('../process/exit-codes.ts');
       throw new Exit(exitCodeOf(error));
     }
   });

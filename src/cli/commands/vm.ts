@@ -1,13 +1,13 @@
 import type { Command } from 'commander';
-import type { CliIo } from '../cli-io.ts';
-import { addVmCreateCommand } from './vm-create.ts';
-import { addVmDeleteCommand } from './vm-delete.ts';
-import { addVmDestroyCommand } from './vm-destroy.ts';
-import { addVmGetCommand } from './vm-get.ts';
-import { addVmListCommand } from './vm-list.ts';
-import { addVmLogCommand } from './vm-log.ts';
-import { addVmShutdownCommand } from './vm-shutdown.ts';
-import { addVmStartCommand } from './vm-start.ts';
+import type { CliIo } from '../process/cli-io.ts';
+import { addVmCreateCommand } from './vm/create.ts';
+import { addVmDeleteCommand } from './vm/delete.ts';
+import { addVmDestroyCommand } from './vm/destroy.ts';
+import { addVmGetCommand } from './vm/get.ts';
+import { addVmListCommand } from './vm/list.ts';
+import { addVmLogCommand } from './vm/log.ts';
+import { addVmShutdownCommand } from './vm/shutdown.ts';
+import { addVmStartCommand } from './vm/start.ts';
 
 export function addVmCommand(parent: Command, io: CliIo): Command {
   const vm = parent.command('vm').description('Makes, runs and shows the VMs of a node.');

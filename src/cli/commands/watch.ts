@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
-import { addConnectionOptions, withAgent } from '../agent-connection.ts';
-import type { CliIo } from '../cli-io.ts';
+import { addConnectionOptions, withAgent } from '../connection/agent-connection.ts';
+import type { CliIo } from '../process/cli-io.ts';
 
 interface WatchOptions {
   readonly namespace?: string;
@@ -30,7 +30,7 @@ Examples:
   );
   command.action(async (options: WatchOptions) => {
     const { watchVirtualMachines } = await import('../../client/watch-virtual-machines.ts');
-    const { watchEventDocument, watchEventText } = await import('../watch-event.ts');
+    const { watchEventDocument, watchEventText } = await import('../views/watch-event.ts');
     await withAgent(io, command, async (client) => {
       const onLost = () => {
         io.stderr.write('The connection to the agent was lost; connecting again\n');

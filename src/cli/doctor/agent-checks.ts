@@ -1,7 +1,7 @@
 import type { AgentClient } from '../../client/agent-client.ts';
 import { ConditionStatus, type Node } from '../../client/api.ts';
 import { AgentError } from '../../core/errors.ts';
-import { hintFor } from '../hints.ts';
+import { hintFor } from '../errors/hints.ts';
 import type { AgentSettings } from './agent-settings.ts';
 import { type Finding, failure, ok, skipped, warning } from './check.ts';
 

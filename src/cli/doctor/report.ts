@@ -1,4 +1,4 @@
-import { printable } from '../table.ts';
+import { printable } from '../output/table.ts';
 import type { CheckResult } from './check.ts';
 
 const MARKS = { ok: 'ok', warning: 'WARN', failure: 'FAIL', skipped: 'skip' } as const;

@@ -1,4 +1,4 @@
-import { formatBytes } from '../quantities.ts';
+import { formatBytes } from '../output/quantities.ts';
 import type { AgentSettings, ReadSettings } from './agent-settings.ts';
 import { type Finding, failure, ok, warning } from './check.ts';
 import { errorCode, type Host } from './host.ts';

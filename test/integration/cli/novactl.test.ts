@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
-import { Interrupted } from '../../../src/cli/exit-codes.ts';
+import { Interrupted } from '../../../src/cli/process/exit-codes.ts';
 import { runCli } from '../../../src/cli/program.ts';
 import { Migration, MigrationPhase } from '../../../src/client/api.ts';
 import { AgentError } from '../../../src/core/errors.ts';

@@ -5,7 +5,7 @@ import { chmod, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { COMPLETION_SCRIPTS, type Shell } from '../../../src/cli/completion-scripts.ts';
+import { COMPLETION_SCRIPTS, type Shell } from '../../../src/cli/completion/scripts.ts';
 import { Migration, MigrationPhase } from '../../../src/client/api.ts';
 import { ServedAgent } from './served-agent.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Command } from 'commander';
-import { EXIT_CODES } from '../../../src/cli/exit-codes.ts';
+import { EXIT_CODES } from '../../../src/cli/process/exit-codes.ts';
 import { buildWholeProgram, runCli } from '../../../src/cli/program.ts';
 import { FakeCliIo } from '../../fakes/fake-cli-io.ts';
 

@@ -1,0 +1,34 @@
+import type { Command } from 'commander';
+import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
+import type { CliIo } from '../../process/cli-io.ts';
+
+export function addMigrationListCommand(parent: Command, io: CliIo): void {
+  const command = parent
+    .command('list')
+    .alias('ls')
+    .summary('the migrations that the node knows')
+    .description('Lists the migrations from and to this node, newest first.')
+    .option('--active', 'only those that have not ended');
+  addOutputOption(command);
+  addConnectionOptions(command).addHelpText(
+    'after',
+    `
+Examples:
+  novactl migration list --active
+  novactl migration list -o wide
+`,
+  );
+  command.action(async (options: OutputOptions & { readonly active?: boolean }) => {
+    const { printList } = await import('../../output/output.ts');
+    const { migrationView } = await import('../../views/migration-view.ts');
+    await withAgent(io, command, async (client, call) => {
+      const migrations = await client.migrations.list(
+        { activeOnly: options.active ?? false },
+        call,
+      );
+      const view = migrationView(Date.now());
+      printList(io, options.output, view, migrations, 'There are no migrations');
+    });
+  });
+}

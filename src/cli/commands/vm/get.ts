@@ -1,0 +1,31 @@
+import type { Command } from 'commander';
+import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { addNamespaceOption, type NamespaceOptions, vmRef } from '../../input/vm-ref.ts';
+import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
+import type { CliIo } from '../../process/cli-io.ts';
+
+export function addVmGetCommand(parent: Command, io: CliIo): void {
+  const command = parent
+    .command('get')
+    .summary('one VM')
+    .description('Shows one VM. With -o yaml it is in the form that "vm create -f" reads.')
+    .argument('<vm>', 'NAME or NAMESPACE/NAME');
+  addNamespaceOption(command);
+  addOutputOption(command);
+  addConnectionOptions(command).addHelpText(
+    'after',
+    `
+Examples:
+  novactl vm get web
+  novactl vm get shop/web -o yaml
+`,
+  );
+  command.action(async (name: string, options: OutputOptions & NamespaceOptions) => {
+    const { printItem } = await import('../../output/output.ts');
+    const { vmView } = await import('../../views/vm-view.ts');
+    await withAgent(io, command, async (client, call) => {
+      const vm = await client.vms.get(vmRef(name, options), call);
+      printItem(io, options.output, vmView({ nowMs: Date.now(), showNamespace: true }), vm);
+    });
+  });
+}

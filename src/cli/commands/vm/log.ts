@@ -1,0 +1,37 @@
+import type { Command } from 'commander';
+import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { quantityArgument } from '../../input/argument-parsers.ts';
+import { addNamespaceOption, type NamespaceOptions, vmRef } from '../../input/vm-ref.ts';
+import type { CliIo } from '../../process/cli-io.ts';
+
+interface LogOptions extends NamespaceOptions {
+  readonly tail?: bigint;
+  readonly follow?: boolean;
+}
+
+export function addVmLogCommand(parent: Command, io: CliIo): void {
+  const command = parent
+    .command('log')
+    .summary('what a guest wrote to its console')
+    .description('Prints what the guest wrote to its first serial console, byte by byte.')
+    .argument('<vm>', 'NAME or NAMESPACE/NAME')
+    .option('--tail <bytes>', 'only the last so many bytes, such as 4Ki', quantityArgument)
+    .option('-F, --follow', 'go on with new output until Ctrl-C');
+  addNamespaceOption(command);
+  addConnectionOptions(command).addHelpText(
+    'after',
+    `
+Examples:
+  novactl vm log web --tail 4Ki
+  novactl vm log web --follow
+`,
+  );
+  command.action(async (name: string, options: LogOptions) => {
+    await withAgent(io, command, async (client, { signal }) => {
+      const wanted = { signal, tailBytes: options.tail, follow: options.follow };
+      for await (const data of client.vms.readConsole(vmRef(name, options), wanted)) {
+        io.stdout.write(data);
+      }
+    });
+  });
+}

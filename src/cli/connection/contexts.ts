@@ -1,0 +1,104 @@
+import { readFile } from 'node:fs/promises';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import type { AgentTarget } from '../../client/target.ts';
+import { AgentError } from '../../core/errors.ts';
+import { describeIssues, schemaMessages } from '../input/schema-issues.ts';
+
+const contextsSchema = z.strictObject({
+  contexts: z
+    .record(
+      z.string(),
+      z.strictObject({
+        address: z
+          .string()
+          .regex(
+            /^(unix:\/.+|.+:\d{1,5})$/,
+            'must be unix:/PATH or HOST:PORT, such as node-a:7443',
+          ),
+        nodeName: z.string().optional(),
+        tls: z
+          .strictObject({ certificate: z.string(), key: z.string(), ca: z.string() })
+          .optional(),
+      }),
+    )
+    .default({}),
+  current: z.string().optional(),
+});
+
+export type Contexts = z.infer<typeof contextsSchema>;
+
+const DEFAULT_ADDRESS = 'unix:/run/novacron/agent.sock';
+const DEFAULT_CONTEXTS_FILE = '/etc/novacron/novactl.yaml';
+
+/** What the command line says about the agent to talk to. */
+export interface TargetChoice {
+  /** Context to take. */
+  readonly node?: string | undefined;
+  readonly address?: string | undefined;
+  /** Contexts file; without it NOVACTL_CONFIG, then the default file, which may be missing. */
+  readonly config?: string | undefined;
+}
+
+export async function resolveTarget(
+  choice: TargetChoice,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<AgentTarget> {
+  const file = choice.config ?? env['NOVACTL_CONFIG'];
+  const contexts = await readContexts(file);
+  return chooseTarget(choice, contexts, file ?? DEFAULT_CONTEXTS_FILE);
+}
+
+/** `--node` takes its context, `--address` overrides its address; else the current context, else the unix socket. */
+export function chooseTarget(choice: TargetChoice, contexts: Contexts, file: string): AgentTarget {
+  const name = choice.node ?? contexts.current;
+  const context = name === undefined ? undefined : contexts.contexts[name];
+  if (name !== undefined && context === undefined) {
+    const known = Object.keys(contexts.contexts).join(', ') || 'none';
+    throw new AgentError(
+      'INVALID_CONFIG',
+      `There is no context ${name} in ${file}; it has: ${known}`,
+    );
+  }
+  if (choice.address === undefined) return context ?? { address: DEFAULT_ADDRESS };
+  return {
+    address: choice.address,
+    tls: context?.tls,
+    // The current context may be another node than the one at the address.
+    nodeName: choice.node === undefined ? undefined : context?.nodeName,
+  };
+}
+
+export async function readContexts(file: string | undefined): Promise<Contexts> {
+  let content: string;
+  try {
+    content = await readFile(file ?? DEFAULT_CONTEXTS_FILE, 'utf8');
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'error';
+    if (file === undefined && code === 'ENOENT') return { contexts: {} };
+    const named = file ?? DEFAULT_CONTEXTS_FILE;
+    throw new AgentError('INVALID_CONFIG', `Cannot read the contexts file ${named} (${code})`, {
+      cause: error,
+    });
+  }
+  return parseContexts(content, file ?? DEFAULT_CONTEXTS_FILE);
+}
+
+/** `file` is only named in messages. */
+export function parseContexts(content: string, file: string): Contexts {
+  let document: unknown;
+  try {
+    document = parse(content) ?? {};
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new AgentError('INVALID_CONFIG', `The contexts file ${file} is no YAML: ${why}`);
+  }
+  const result = contextsSchema.safeParse(document, schemaMessages);
+  if (result.success) return result.data;
+  const violations = describeIssues(result.error, contextsSchema);
+  const problems = violations.map(({ field, description }) => `${field}: ${description}`);
+  throw new AgentError(
+    'INVALID_CONFIG',
+    `The contexts file ${file} is wrong: ${problems.join('; ')}`,
+  );
+}

@@ -1,0 +1,24 @@
+import { AgentError } from '../../core/errors.ts';
+import { formatDuration } from '../output/durations.ts';
+import { printable } from '../output/table.ts';
+import { hintFor } from './hints.ts';
+
+/** What failed and why, then what to do about it. */
+export function errorReport(error: unknown): string {
+  if (!(error instanceof AgentError)) {
+    return `Error: ${error instanceof Error ? error.message : String(error)}\n`;
+  }
+  const reason = error.metadata['reason'] ?? error.metadata['grpcStatus'] ?? error.reason;
+  const lines = [`Error: ${printable(error.message)} (${printable(reason)})`];
+  for (const { field, description } of error.violations) {
+    // The message of a single violation often is the violation.
+    if (error.message.includes(description)) continue;
+    lines.push(`  ${printable(field === '' ? description : `${field}: ${description}`)}`);
+  }
+  const hint = hintFor(error);
+  if (hint !== undefined) lines.push(`What to do: ${hint}`);
+  if (error.retryAfterMs !== undefined) {
+    lines.push(`Try again after ${formatDuration(error.retryAfterMs)}`);
+  }
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,63 @@
+import type { AgentError, Reason } from '../../core/errors.ts';
+
+/** What to do about each reason; one line each. */
+const HINTS: Readonly<Record<Reason, string>> = {
+  INVALID_REQUEST: 'Correct the values named above; see --help of the command',
+  INVALID_SPEC: 'Correct the fields named above and create the VM again',
+  INVALID_CONFIG: 'Correct the file named above; docs/novactl.md shows the format of contexts',
+  PERMISSION_DENIED:
+    'Run novactl as root on the node, or use a context whose certificate has the role operator',
+  UNAUTHENTICATED: "Use a certificate signed by the cluster's CA (tls in the contexts file)",
+  VM_NOT_FOUND: 'List the VMs of this node with: novactl vm list; it may be on another node',
+  VM_ALREADY_EXISTS: 'Choose another name, or delete the VM that has it: novactl vm delete NAME',
+  VM_BUSY: 'Wait for the operation that runs on this VM, then try again',
+  VM_NOT_RUNNING: 'Start the VM first: novactl vm start NAME',
+  VM_RUNNING: 'Stop the VM first: novactl vm shutdown NAME --wait, or use --force',
+  VM_NOT_OWNED: 'Another node owns this VM: go there; novactl migration list shows where it went',
+  VM_UID_MISMATCH: 'Another VM has this name now: look at it with novactl vm get NAME -o yaml',
+  IMAGE_NOT_FOUND:
+    "Put the image on the node under the path of the spec, or correct the disk's path",
+  IMAGE_INVALID: 'Check the image on the node with qemu-img check, and the format in the spec',
+  IMAGE_IN_USE: 'Stop the VM or the program that has the image open (on the node: fuser -v PATH)',
+  NODE_CAPACITY_EXCEEDED:
+    'Ask for less, stop another VM, or choose another node (novactl node get shows what is free)',
+  FEATURE_NOT_SUPPORTED: 'See what the node supports with: novactl node get -o wide',
+  DEVICE_IN_USE: 'Detach the device from its owner first, or choose another',
+  MIGRATION_NOT_FOUND: 'List what this node knows with: novactl migration list',
+  MIGRATION_ALREADY_EXISTS: 'Leave out --id to get a new one; an attempt is never repeated',
+  MIGRATION_BLOCKED:
+    'See everything that stands in the way with: novactl migrate VM --to NODE --plan',
+  MIGRATION_PAST_SWITCHOVER: 'It can no longer be stopped: wait for it and migrate the VM back',
+  MIGRATION_FAILED: 'The VM stays at the source; the logs of both agents have more under its id',
+  MIGRATION_CANCELLED: 'The VM stays at the source; start another migration when you are ready',
+  MIGRATION_TIMEOUT:
+    'Give it more time or bandwidth (--timeout, --bandwidth), or a longer pause (--max-downtime)',
+  PEER_UNKNOWN: 'Give --address HOST:PORT, or name the node under peers in the agent configuration',
+  PEER_UNREACHABLE:
+    "Check that the other node's agent runs and that its port (7443) is open from this node",
+  PEER_INCOMPATIBLE: 'Upgrade the older of the two agents (novactl node get shows the versions)',
+  STREAM_FAILED: 'Check the link between the nodes, then try again',
+  HYPERVISOR_UNREACHABLE: 'Check libvirt on the node: systemctl status libvirtd virtqemud',
+  HYPERVISOR_TIMEOUT: 'Look at the log of libvirt, which is slow or stuck: journalctl -u libvirtd',
+  HYPERVISOR_FAILURE: 'Look at the logs of the agent and of libvirt (journalctl -u libvirtd)',
+  STATE_NOT_READY: 'The agent has just started: try again in a moment',
+  STORAGE_FULL: "Free space on the node (df -h), first of all in the agent's state directory",
+  JOURNAL_FAILURE: "Check the disk of the agent's state directory (/var/lib/novacron)",
+  SHUTTING_DOWN: 'The agent is restarting: try again in a moment',
+  WATCH_EXPIRED: 'Start watching again',
+  AGENT_UNREACHABLE:
+    'Is the agent running? On the node: systemctl status novacron-agent; in Kubernetes: ' +
+    'kubectl -n novacron get pods -o wide. Then: novactl doctor',
+  DEADLINE_EXCEEDED:
+    'Nothing is known about the outcome: look again before repeating; --request-timeout waits longer',
+  RESPONSE_TOO_LARGE: 'Ask for less at a time: one namespace with -n, or one label with -l',
+  INTERNAL: "Look into the agent's log: journalctl -u novacron-agent, or kubectl logs",
+};
+
+/** Undefined for a reason of a newer agent, and where the reason is only a stand-in for a gRPC status. */
+export function hintFor(error: AgentError): string | undefined {
+  const status = error.metadata['grpcStatus'];
+  if (status === undefined) return HINTS[error.reason];
+  if (status !== 'UNIMPLEMENTED') return undefined;
+  return "Upgrade the node's agent (novactl version shows both versions)";
+}

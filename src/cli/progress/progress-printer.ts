@@ -1,0 +1,56 @@
+import type { Migration } from '../../client/api.ts';
+import type { CliOutput } from '../process/cli-io.ts';
+import { progressLine, progressLogLine } from './progress.ts';
+
+/** Between two lines of a log. */
+const LOG_INTERVAL_MS = 500;
+const ERASE_LINE = '\r\u001b[2K';
+
+/**
+ * Shows a migration's progress: one redrawn line on a terminal, elsewhere plain lines, at most two a second and none
+ * that repeats the one before. Stop it with `clear`.
+ */
+export class ProgressPrinter {
+  readonly #output: CliOutput;
+  #lineIsOpen = false;
+  /** The newest line of a log, which is written once the interval is over. */
+  #waiting = '';
+  #printed = '';
+  #interval: NodeJS.Timeout | undefined;
+
+  constructor(output: CliOutput) {
+    this.#output = output;
+  }
+
+  show(migration: Migration): void {
+    if (this.#output.isTTY) {
+      this.#output.write(`${ERASE_LINE}${progressLine(migration, this.#output.columns)}`);
+      this.#lineIsOpen = true;
+      return;
+    }
+    this.#waiting = progressLogLine(migration);
+    if (this.#interval === undefined) this.#print();
+  }
+
+  /** A message of its own; the progress goes on below it. */
+  note(text: string): void {
+    this.clear();
+    this.#output.write(`${text}\n`);
+  }
+
+  /** Removes the redrawn line; what waits to be written to a log is not. */
+  clear(): void {
+    if (this.#lineIsOpen) this.#output.write(ERASE_LINE);
+    this.#lineIsOpen = false;
+    clearTimeout(this.#interval);
+    this.#interval = undefined;
+  }
+
+  #print(): void {
+    this.#interval = undefined;
+    if (this.#waiting === this.#printed) return;
+    this.#printed = this.#waiting;
+    this.#output.write(`${this.#printed}\n`);
+    this.#interval = setTimeout(() => this.#print(), LOG_INTERVAL_MS);
+  }
+}

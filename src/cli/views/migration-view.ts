@@ -1,0 +1,128 @@
+import {
+  type Migration,
+  MigrationPhase,
+  type MigrationProgress,
+  type MigrationResult,
+  MigrationRole,
+  type MigrationSpec,
+} from '../../client/api.ts';
+import { durationMs, timestampMs } from '../../client/time.ts';
+import {
+  API_VERSION,
+  type Document,
+  durationText,
+  enumWord,
+  originDocument,
+  timestampText,
+  withoutEmpty,
+} from '../output/documents.ts';
+import { formatAge, formatDuration } from '../output/durations.ts';
+import { formatBytes } from '../output/quantities.ts';
+import type { ResourceView } from '../output/resource-view.ts';
+
+export function migrationPhaseWord(phase: MigrationPhase): string {
+  return enumWord(MigrationPhase, 'MIGRATION_PHASE', phase) ?? 'Unknown';
+}
+
+export function migrationVmName(migration: Migration): string {
+  const vm = migration.spec?.virtualMachine;
+  return `${vm?.namespace || 'default'}/${vm?.name ?? ''}`;
+}
+
+export function migrationView(nowMs: number): ResourceView<Migration> {
+  return {
+    columns: [
+      { header: 'ID', value: (migration) => migration.id },
+      { header: 'VM', value: migrationVmName },
+      { header: 'FROM', value: ({ status }) => status?.sourceNode ?? '' },
+      { header: 'TO', value: ({ status }) => status?.destinationNode ?? '' },
+      { header: 'PHASE', value: ({ status }) => migrationPhaseWord(status?.phase ?? 0) },
+      { header: 'DONE', value: ({ status }) => percent(status?.progress?.fractionDone ?? 0) },
+      { header: 'AGE', value: (migration) => ageOf(migration, nowMs) },
+      { header: 'TOOK', wide: true, value: took },
+      { header: 'DOWNTIME', wide: true, value: downtime },
+      {
+        header: 'WIRE',
+        wide: true,
+        value: ({ status }) => formatBytes(status?.progress?.wireBytes ?? 0n),
+      },
+      { header: 'REASON', wide: true, value: ({ status }) => status?.reason ?? '' },
+      { header: 'MESSAGE', wide: true, value: ({ status }) => status?.message ?? '' },
+    ],
+    document: migrationDocument,
+    name: (migration) => migration.id,
+  };
+}
+
+function percent(fraction: number): string {
+  return `${Math.floor(fraction * 100)}%`;
+}
+
+function ageOf({ status }: Migration, nowMs: number): string {
+  const started = status?.startTime;
+  return started === undefined ? '' : formatAge(nowMs - timestampMs(started));
+}
+
+function took({ status }: Migration): string {
+  if (status?.startTime === undefined || status.endTime === undefined) return '';
+  return formatDuration(timestampMs(status.endTime) - timestampMs(status.startTime));
+}
+
+function downtime({ status }: Migration): string {
+  const measured = status?.result?.downtime;
+  return measured === undefined ? '' : formatDuration(durationMs(measured));
+}
+
+function migrationDocument({ id, spec, status }: Migration): Document {
+  return withoutEmpty({
+    apiVersion: API_VERSION,
+    kind: 'Migration',
+    id,
+    spec: spec && specDocument(spec),
+    status:
+      status &&
+      withoutEmpty({
+        ...status,
+        phase: migrationPhaseWord(status.phase),
+        role: enumWord(MigrationRole, 'MIGRATION_ROLE', status.role),
+        startTime: timestampText(status.startTime),
+        endTime: timestampText(status.endTime),
+        progress: status.progress && progressDocument(status.progress),
+        result: status.result && resultDocument(status.result),
+        phases: status.phases.map(({ phase, startTime }) =>
+          withoutEmpty({ phase: migrationPhaseWord(phase), startTime: timestampText(startTime) }),
+        ),
+        origin: originDocument(status.origin),
+      }),
+  });
+}
+
+function specDocument({ virtualMachine, destination, policy }: MigrationSpec): Document {
+  return withoutEmpty({
+    virtualMachine: virtualMachine && withoutEmpty({ ...virtualMachine }),
+    destination: destination && withoutEmpty({ ...destination }),
+    policy:
+      policy &&
+      withoutEmpty({
+        maxDowntime: durationText(policy.maxDowntime),
+        bandwidthBytesPerSecond: policy.bandwidthBytesPerSecond || undefined,
+        timeout: durationText(policy.timeout),
+      }),
+  });
+}
+
+function progressDocument(progress: MigrationProgress): Document {
+  return withoutEmpty({
+    ...progress,
+    estimatedTimeLeft: durationText(progress.estimatedTimeLeft),
+    stalled: durationText(progress.stalled),
+  });
+}
+
+function resultDocument(result: MigrationResult): Document {
+  return withoutEmpty({
+    ...result,
+    totalTime: durationText(result.totalTime),
+    downtime: durationText(result.downtime),
+  });
+}

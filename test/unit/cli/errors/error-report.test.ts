@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { errorReport } from '../../../../src/cli/errors/error-report.ts';
+import { hintFor } from '../../../../src/cli/errors/hints.ts';
+import { AgentError, isReason, REASONS } from '../../../../src/core/errors.ts';
+
+test('every reason has a hint of one line without a full stop', () => {
+  for (const reason of Object.keys(REASONS).filter(isReason)) {
+    const hint = hintFor(new AgentError(reason, '')) ?? '';
+    assert.match(hint, /^[A-Z][^\n]*[^.\n]$/, reason);
+  }
+});
+
+test('an error says what, why and what to do', () => {
+  const error = new AgentError('VM_NOT_RUNNING', 'Cannot migrate VM web: it is off');
+  assert.equal(
+    errorReport(error),
+    'Error: Cannot migrate VM web: it is off (VM_NOT_RUNNING)\n' +
+      'What to do: Start the VM first: novactl vm start NAME\n',
+  );
+});
+
+test('violations that the message does not tell are listed', () => {
+  const error = new AgentError('INVALID_SPEC', 'The spec cannot work', {
+    violations: [{ field: 'spec.cpu.vcpus', description: 'must be at most 8' }],
+    retryAfterMs: 2_000,
+  });
+  const text = errorReport(error);
+  assert.match(text, /^ {2}spec\.cpu\.vcpus: must be at most 8$/m);
+  assert.match(text, /^Try again after 2s$/m);
+});
+
+test('an unreachable agent is told from an unreachable peer', () => {
+  assert.match(
+    hintFor(new AgentError('AGENT_UNREACHABLE', '')) ?? '',
+    /systemctl status novacron-agent.*kubectl/,
+  );
+  assert.match(hintFor(new AgentError('PEER_UNREACHABLE', '')) ?? '', /other node/);
+});
+
+test('a reason of a newer agent is shown as it came', () => {
+  const metadata = { grpcStatus: 'ABORTED', reason: 'DISK_BUSY' };
+  assert.match(
+    errorReport(new AgentError('VM_BUSY', 'The disk is busy', { metadata })),
+    /DISK_BUSY/,
+  );
+});
