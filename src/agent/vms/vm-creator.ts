@@ -5,8 +5,8 @@ import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { VmDefinition } from '../../core/vm-spec.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
+import type { OperationRecorder } from '../operations/operation-recorder.ts';
 import type { CapacityLedger } from './capacity.ts';
-import type { OperationRecorder } from './operation-recorder.ts';
 import type { Ownership } from './ownership.ts';
 import type { Vm, VmRequest } from './vm.ts';
 import type { Origins, VmInventory } from './vm-inventory.ts';
@@ -80,7 +80,7 @@ export class VmCreator {
     await using undo = new AsyncDisposableStack();
     // Registered before the deed: a define that timed out may have happened all the same.
     undo.defer(() => this.#unmake(definition));
-    ownership.own(definition);
+    await ownership.own(definition);
     await hypervisor.define(definition, signal);
     if (definition.spec.powerState === 'running') await hypervisor.start(definition.uid, signal);
     undo.move();
@@ -97,7 +97,7 @@ export class VmCreator {
         await hypervisor.destroy(vmUid, signal);
         await hypervisor.undefine(vmUid, signal);
       }
-      ownership.forget(vmUid);
+      await ownership.forget(vmUid);
     } catch (error) {
       log.error({ vmId: vmUid, err: error }, 'Could not remove a VM whose creation failed');
     }
