@@ -11,12 +11,17 @@ import { LibvirtHypervisor } from '../drivers/libvirt/libvirt-hypervisor.ts';
 import { LinuxHost } from '../drivers/linux/linux-host.ts';
 import { StreamerTransfers } from '../drivers/streamer/streamer-transfers.ts';
 import { type AgentConfig, loadConfig } from './config.ts';
+import { nextAgentStart } from './journal/agent-epoch.ts';
 import { Journal } from './journal/journal.ts';
+import { JOURNAL_SCHEMA } from './journal-schema.ts';
 import { IncomingManager } from './migration/incoming-manager.ts';
 import { MigrationBook } from './migration/migration-book.ts';
 import { MigrationManager } from './migration/migration-manager.ts';
+import { MigrationStore } from './migration/migration-store.ts';
 import { PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN } from './migration/protocol.ts';
 import { NodeManager } from './node/node-manager.ts';
+import { OperationLog } from './operations/operation-log.ts';
+import { OperationRecorder } from './operations/operation-recorder.ts';
 import { ReportOriginSource } from './report-origin-source.ts';
 import { Certificates } from './rpc/certificates.ts';
 import { GrpcPeers } from './rpc/grpc-peers.ts';
@@ -27,8 +32,8 @@ import { Heartbeat } from './telemetry/process-metrics.ts';
 import { obstacles } from './telemetry/readiness.ts';
 import { CapacityLedger } from './vms/capacity.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
-import { OperationRecorder } from './vms/operation-recorder.ts';
 import { Ownership } from './vms/ownership.ts';
+import { OwnershipStore } from './vms/ownership-store.ts';
 import { StaleCopies } from './vms/stale-copies.ts';
 import { VmCreator } from './vms/vm-creator.ts';
 import { VmInventory } from './vms/vm-inventory.ts';
@@ -60,14 +65,18 @@ async function run(
 ): Promise<void> {
   // Disposed from the last to the first, so each part may rely on those before it until its own end.
   await using stack = new AsyncDisposableStack();
-  const journal = stack.use(Journal.open(config.stateDirectory, { logger: log }));
-  journal.operations.interruptAll();
-  journal.operations.prune();
+  const journal = stack.use(
+    await Journal.open(config.stateDirectory, { schema: JOURNAL_SCHEMA, logger: log }),
+  );
+  const { database } = journal;
+  const operations = new OperationLog(database);
+  await operations.interruptAll();
+  await operations.prune();
   const host = await new LinuxHost().readFacts(stop);
   const origins = new ReportOriginSource({
     nodeName: config.nodeName,
     nodeBootId: host.bootId,
-    agentEpoch: journal.epochs.nextEpoch(host.bootId).epoch,
+    agentEpoch: (await nextAgentStart(database, host.bootId, Date.now())).epoch,
   });
   const accelerator = await chooseAccelerator(config);
   const hypervisor = stack.use(
@@ -103,14 +112,14 @@ async function run(
   const peers = stack.use(new GrpcPeers({ addresses: config.peers, certificates }));
 
   const locks = new KeyLocks();
-  const ownership = new Ownership(journal.vms);
+  const ownership = await Ownership.load(new OwnershipStore(database));
   const shutdowns = new ShutdownRequests();
   const capacity = new CapacityLedger({
     cpus: host.cpus,
     memoryBytes: Math.max(0, host.memoryBytes - config.capacity.reservedMemoryBytes),
   });
   const heartbeat = stack.use(new Heartbeat());
-  const book = new MigrationBook(journal.migrations, origins);
+  const book = await MigrationBook.load(new MigrationStore(database), origins);
   const inventory = new VmInventory({
     hypervisor,
     origins,
@@ -130,7 +139,7 @@ async function run(
     images: new QemuImgInspector(),
   });
   const validate = validator.validate.bind(validator);
-  const recorder = new OperationRecorder(journal.operations, log);
+  const recorder = new OperationRecorder(operations, log);
   const vms = new VmManager({
     hypervisor,
     inventory,
@@ -252,7 +261,9 @@ async function run(
     { nodeName: config.nodeName, version: agentVersion, accelerator, listen: config.listen },
     'Agent started',
   );
-  await aborted(stop);
+  await aborted(AbortSignal.any([stop, journal.lost]));
+  // What became of its last calls only the next start can find out.
+  journal.lost.throwIfAborted();
   log.info('Agent stopping; VMs and migrations go on');
 }
 

@@ -1,5 +1,14 @@
 import type { JournalDatabase } from './journal-database.ts';
 
+/** Times are milliseconds since 1970. */
+export const CREATE_AGENT_START = `
+  CREATE TABLE agent_start (
+    epoch INTEGER PRIMARY KEY,
+    boot_id TEXT NOT NULL,
+    started_at_ms INTEGER NOT NULL
+  ) STRICT;
+`;
+
 export interface AgentStart {
   /** Higher than that of every earlier start on this node. */
   readonly epoch: number;
@@ -7,31 +16,28 @@ export interface AgentStart {
   readonly previousBootId: string | undefined;
 }
 
-/** Counts the agent's starts, so that its reports can be told from those of an earlier one. */
-export class AgentEpoch {
-  readonly #database: JournalDatabase;
-  readonly #now: () => number;
-
-  constructor(database: JournalDatabase, now: () => number) {
-    this.#database = database;
-    this.#now = now;
-  }
-
-  /** Call once per start; the epoch is on the disk when this returns. */
-  nextEpoch(bootId: string): AgentStart {
-    const nowMs = this.#now();
-    return this.#database.transaction(() => {
-      const last = this.#database.get(
-        'SELECT epoch, boot_id FROM agent_start ORDER BY epoch DESC LIMIT 1',
-      );
+/**
+ * Counts the agent's starts, so that its reports can be told from those of an earlier one. Call once per start; the
+ * epoch is on the disk when this resolves.
+ */
+export async function nextAgentStart(
+  database: JournalDatabase,
+  bootId: string,
+  nowMs: number,
+): Promise<AgentStart> {
+  const [last, next] = await database.transaction([
+    { sql: 'SELECT boot_id FROM agent_start ORDER BY epoch DESC LIMIT 1' },
+    {
       // A new journal does not start at 1: the node may have had one before, and receivers refuse lower epochs.
-      const epoch = last === undefined ? Math.floor(nowMs / 1000) : Number(last['epoch']) + 1;
-      this.#database.run(
-        'INSERT INTO agent_start (epoch, boot_id, started_at_ms) VALUES ($epoch, $bootId, $nowMs)',
-        { epoch, bootId, nowMs },
-      );
-      this.#database.run('DELETE FROM agent_start WHERE epoch < $epoch - 100', { epoch });
-      return { epoch, previousBootId: last === undefined ? undefined : String(last['boot_id']) };
-    });
-  }
+      sql: `INSERT INTO agent_start (epoch, boot_id, started_at_ms)
+        SELECT coalesce(max(epoch) + 1, $first), $bootId, $nowMs FROM agent_start RETURNING epoch`,
+      parameters: { first: Math.floor(nowMs / 1000), bootId, nowMs },
+    },
+    { sql: 'DELETE FROM agent_start WHERE epoch < (SELECT max(epoch) FROM agent_start) - 100' },
+  ]);
+  const previous = last?.rows[0]?.['boot_id'];
+  return {
+    epoch: Number(next?.rows[0]?.['epoch']),
+    previousBootId: previous === undefined ? undefined : String(previous),
+  };
 }

@@ -37,5 +37,6 @@ export function journalError(error: unknown, file: string): AgentError {
   }
   return new AgentError('JOURNAL_FAILURE', `Cannot use the journal ${file}: ${text}`, {
     cause: error,
+    ...(isLocked(error) ? { retryAfterMs: 1_000 } : {}),
   });
 }

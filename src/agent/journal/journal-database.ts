@@ -1,40 +1,22 @@
-import {
-  DatabaseSync,
-  type SQLInputValue,
-  type SQLOutputValue,
-  type StatementSync,
-} from 'node:sqlite';
 import { AgentError } from '../../core/errors.ts';
-import { isLocked, journalError } from './errors.ts';
+import type { Parameters, Row, Statement, StatementResult } from './journal-protocol.ts';
 
-export type Row = Readonly<Record<string, SQLOutputValue>>;
-export type Parameters = Readonly<Record<string, SQLInputValue>>;
-
-// Only people who look into the journal compete with the agent, and only for a moment.
-const BUSY_TIMEOUT_MS = 2_000;
+/** Carries out statements, all of them or none, in the order of the calls. */
+export interface StatementRunner {
+  perform(statements: readonly Statement[]): Promise<readonly StatementResult[]>;
+}
 
 /**
- * SQLite as the journal needs it: what a call has written is on the disk when it returns. Calls are synchronous
- * and take about 0.2 ms, so a transaction holds a few statements and nothing else.
+ * The journal as its stores use it. What a call has written is on the disk when its promise resolves; calls are
+ * carried out in their order, one after another. They fail with STORAGE_FULL or JOURNAL_FAILURE and have then
+ * changed nothing. None has a deadline: whoever stopped waiting would not know what is in the journal.
  */
-export class JournalDatabase implements Disposable {
-  readonly #file: string;
-  readonly #database: DatabaseSync;
-  readonly #statements = new Map<string, StatementSync>();
+export class JournalDatabase {
+  readonly #runner: StatementRunner;
   #failure: AgentError | undefined;
 
-  constructor(file: string) {
-    this.#file = file;
-    this.#database = new DatabaseSync(file, {
-      enableForeignKeyConstraints: true,
-      timeout: BUSY_TIMEOUT_MS,
-    });
-    try {
-      this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
-    } catch (error) {
-      this.#database.close();
-      throw error;
-    }
+  constructor(runner: StatementRunner) {
+    this.#runner = runner;
   }
 
   /** Why the last write failed; undefined once one has worked again. */
@@ -42,79 +24,36 @@ export class JournalDatabase implements Disposable {
     return this.#failure;
   }
 
-  /** The file's faults in words; empty when it is sound. Reads the whole file. */
-  check(): string {
-    const [row] = this.#database.prepare('PRAGMA quick_check(1)').all();
-    const result = String(row?.['quick_check'] ?? 'no answer');
-    return result === 'ok' ? '' : result;
+  async get(sql: string, parameters?: Parameters): Promise<Row | undefined> {
+    const [first] = await this.all(sql, parameters);
+    return first;
   }
 
-  /** Brings the schema to the newest version, step by step, each step whole or not at all. */
-  migrate(steps: readonly string[]): void {
-    const version = Number(this.get('PRAGMA user_version')?.['user_version'] ?? 0);
-    if (version > steps.length) {
-      throw new AgentError(
-        'JOURNAL_FAILURE',
-        `The journal ${this.#file} has version ${version}, but this agent knows versions up to ${steps.length}: install the newer agent again, or move the file away`,
-        { metadata: { version: String(version) } },
-      );
-    }
-    for (const [index, step] of steps.entries()) {
-      if (index < version) continue;
-      this.transaction(() => this.#database.exec(`${step}; PRAGMA user_version = ${index + 1}`));
-    }
-  }
-
-  get(sql: string, parameters: Parameters = {}): Row | undefined {
-    return this.#call(() => this.#prepare(sql).get(parameters));
-  }
-
-  all(sql: string, parameters: Parameters = {}): readonly Row[] {
-    return this.#call(() => this.#prepare(sql).all(parameters));
+  async all(sql: string, parameters: Parameters = {}): Promise<readonly Row[]> {
+    const [result] = await this.#perform([{ sql, parameters }]);
+    return result?.rows ?? [];
   }
 
   /** Changes something and returns how many rows. */
-  run(sql: string, parameters: Parameters = {}): number {
-    const changes = this.#call(() => Number(this.#prepare(sql).run(parameters).changes));
+  async run(sql: string, parameters: Parameters = {}): Promise<number> {
+    const [result] = await this.transaction([{ sql, parameters }]);
+    return result?.changes ?? 0;
+  }
+
+  /** All of the statements or none; returns what came of each. */
+  async transaction(statements: readonly Statement[]): Promise<readonly StatementResult[]> {
+    const results = await this.#perform(statements);
     this.#failure = undefined;
-    return changes;
+    return results;
   }
 
-  /** All of it or nothing; what it threw is thrown again. Do not nest. */
-  transaction<T>(work: () => T): T {
-    this.#call(() => this.#database.exec('BEGIN IMMEDIATE'));
+  async #perform(statements: readonly Statement[]): Promise<readonly StatementResult[]> {
     try {
-      const result = work();
-      this.#call(() => this.#database.exec('COMMIT'));
-      this.#failure = undefined;
-      return result;
+      return await this.#runner.perform(statements);
     } catch (error) {
-      // SQLite has already rolled back after some failures, a full disk among them.
-      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      // What passes by itself, such as somebody's lock on the file, is no fault of the journal.
+      if (error instanceof AgentError && error.retryAfterMs === undefined) this.#failure = error;
       throw error;
-    }
-  }
-
-  [Symbol.dispose](): void {
-    this.#statements.clear();
-    if (this.#database.isOpen) this.#database.close();
-  }
-
-  #prepare(sql: string): StatementSync {
-    const known = this.#statements.get(sql);
-    if (known !== undefined) return known;
-    const statement = this.#database.prepare(sql);
-    this.#statements.set(sql, statement);
-    return statement;
-  }
-
-  #call<T>(work: () => T): T {
-    try {
-      return work();
-    } catch (error) {
-      const failure = journalError(error, this.#file);
-      if (!isLocked(error)) this.#failure = failure;
-      throw failure;
     }
   }
 }

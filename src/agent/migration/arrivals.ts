@@ -3,17 +3,17 @@ import { AgentError, hasReason } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { TaskGroup } from '../../core/task-group.ts';
+import { Turns } from '../../core/turns.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
-import type { MigrationRecord } from '../journal/migration-store.ts';
 import type { CapacityLedger } from '../vms/capacity.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import { reservationOf } from './incoming-check.ts';
 import type { MigrationBook } from './migration-book.ts';
+import type { MigrationRecord } from './migration-record.ts';
 import { PACE, type Pace } from './pace.ts';
 import { advance } from './progress.ts';
-import { isFinal } from './states.ts';
 
 export interface ArrivalsOptions {
   readonly hypervisor: Hypervisor;
@@ -35,6 +35,8 @@ const CALL_TIMEOUT_MS = 10_000;
 export class Arrivals {
   readonly #options: ArrivalsOptions;
   readonly #pace: Pace;
+  /** That a VM has arrived and that it will not come are each recorded whole, so that only one of them is. */
+  readonly #turns = new Turns();
 
   constructor(options: ArrivalsOptions) {
     this.#options = options;
@@ -69,33 +71,38 @@ export class Arrivals {
   }
 
   /** Records that the VM is here. Repeating it is fine. */
-  noteArrival(record: MigrationRecord): void {
+  noteArrival({ id }: MigrationRecord): Promise<void> {
     const { book, ownership, onChange, log } = this.#options;
-    const { phase } = book.record(record.id);
-    if (isFinal(phase)) return;
-    const { definition, ownershipEpoch } = record;
-    if (definition !== undefined) ownership.own({ ...definition, ownershipEpoch });
-    if (phase === 'preparing') book.move(record.id, 'copying');
-    book.move(record.id, 'cleaning-up');
-    book.move(record.id, 'completed');
-    onChange();
-    log.info({ migrationId: record.id, vmId: record.vmUid, peer: record.peerNode }, 'VM arrived');
+    return this.#turns.take(id, async () => {
+      const record = book.active(id);
+      if (record === undefined) return;
+      const { definition, ownershipEpoch, phase } = record;
+      if (definition !== undefined) await ownership.own({ ...definition, ownershipEpoch });
+      if (phase === 'preparing') await book.move(id, 'copying');
+      await book.move(id, 'cleaning-up');
+      await book.move(id, 'completed');
+      onChange();
+      log.info({ migrationId: id, vmId: record.vmUid, peer: record.peerNode }, 'VM arrived');
+    });
   }
 
   /** Makes sure that a VM will never run here. Fails with MIGRATION_PAST_SWITCHOVER if it has arrived. */
   async callOff(record: MigrationRecord, signal: AbortSignal): Promise<void> {
     await this.drop(record, signal);
-    this.end(record, 'The source called it off');
-    if (this.#options.book.record(record.id).phase === 'completed') throw pastSwitchover(record);
+    await this.end(record, 'The source called it off');
+    const { phase } = (await this.#options.book.find(record.id)) ?? record;
+    if (phase === 'completed') throw pastSwitchover(record);
   }
 
   /** Records that the VM does not come. Repeating it is fine. */
-  end(record: MigrationRecord, message: string): void {
+  end({ id, peerNode }: MigrationRecord, message: string): Promise<void> {
     const { book, onChange, log } = this.#options;
-    if (isFinal(book.record(record.id).phase)) return;
-    book.move(record.id, 'failed', { reason: 'MIGRATION_FAILED', message });
-    onChange();
-    log.info({ migrationId: record.id, peer: record.peerNode, reason: message }, 'VM did not come');
+    return this.#turns.take(id, async () => {
+      if (book.active(id) === undefined) return;
+      await book.move(id, 'failed', { reason: 'MIGRATION_FAILED', message });
+      onChange();
+      log.info({ migrationId: id, peer: peerNode, reason: message }, 'VM did not come');
+    });
   }
 
   /** Cuts off whatever still comes, and returns once nothing of the VM is here. Fails as `callOff` does. */
@@ -121,8 +128,8 @@ export class Arrivals {
   async #hasEnded(record: MigrationRecord, signal: AbortSignal): Promise<boolean> {
     const { book, log } = this.#options;
     try {
-      if (!isFinal(book.record(record.id).phase)) await this.#look(record, signal);
-      return isFinal(book.record(record.id).phase);
+      if (book.active(record.id) !== undefined) await this.#look(record, signal);
+      return book.active(record.id) === undefined;
     } catch (error) {
       signal.throwIfAborted();
       log.debug({ migrationId: record.id, err: error }, 'Cannot look at an incoming VM');
@@ -136,22 +143,30 @@ export class Arrivals {
       hypervisor.find(record.vmUid, brief(signal)),
       transfers.find(record.id, signal),
     ]);
-    const { phase } = book.record(record.id);
-    if (isFinal(phase)) return;
+    const phase = book.active(record.id)?.phase;
+    if (phase === undefined) return;
     book.setProgress(record.id, advance(book.progressOf(record.id), undefined, transfer));
     const arrival = arrivalOf(vm, record.ownershipEpoch);
     if (arrival === 'arrived' || phase === 'cleaning-up') return this.noteArrival(record);
-    if (arrival === 'receiving' && phase === 'preparing') book.move(record.id, 'copying');
+    if (arrival === 'receiving' && phase === 'preparing') await this.#noteReceiving(record);
     // What has stopped here may be all that is left of the VM: only its source may have it dropped.
     if (isAlive(transfer) || vm?.state === 'stopped') return;
     await this.drop(record, signal);
-    this.end(record, transfer?.failureMessage || 'The transfer ended before the VM had arrived');
+    const why = transfer?.failureMessage || 'The transfer ended before the VM had arrived';
+    await this.end(record, why);
+  }
+
+  async #noteReceiving({ id }: MigrationRecord): Promise<void> {
+    const { book } = this.#options;
+    await this.#turns.take(id, async () => {
+      if (book.active(id)?.phase === 'preparing') await book.move(id, 'copying');
+    });
   }
 
   /** The source's libvirt still has to hear that the VM runs here, so the transfer may not go at once. */
   async #removeTransfer(id: string, signal: AbortSignal): Promise<void> {
     const { transfers, book } = this.#options;
-    const record = book.find(id);
+    const record = await book.find(id);
     const arrived = record?.role === 'destination' && record.phase === 'completed';
     const deadlineMs = performance.now() + (arrived ? this.#pace.lastWordsMs : 0);
     while (performance.now() < deadlineMs && isAlive(await transfers.find(id, signal))) {
@@ -163,10 +178,8 @@ export class Arrivals {
   /** Transfers outlive the agent, and the one before may have been killed before it removed them. */
   async #removeLeftovers(signal: AbortSignal): Promise<void> {
     const { transfers, book } = this.#options;
-    const left = (await transfers.list(signal)).filter(({ id }) => {
-      const record = book.find(id);
-      return record === undefined || isFinal(record.phase);
-    });
+    // Those of migrations that go on are removed at their end.
+    const left = (await transfers.list(signal)).filter(({ id }) => book.active(id) === undefined);
     await Promise.all(left.map(({ id }) => this.#removeTransfer(id, signal)));
   }
 }

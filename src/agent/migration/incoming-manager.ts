@@ -1,6 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
-import type { MigrationRecord } from '../journal/migration-store.ts';
 import { Arrivals, arrivalOf, pastSwitchover } from './arrivals.ts';
 import { checkIncoming } from './incoming-check.ts';
 import type {
@@ -11,7 +10,7 @@ import type {
   IncomingVm,
   PeerHandshake,
 } from './migration.ts';
-import { newRecord } from './migration-book.ts';
+import { type MigrationRecord, newRecord } from './migration-record.ts';
 import { PACE } from './pace.ts';
 import { Preparation, type PreparationOptions, type PrepareRequest } from './preparation.ts';
 import { PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN } from './protocol.ts';
@@ -72,15 +71,15 @@ export class IncomingManager implements IncomingService {
     return checkIncoming(incoming, this.#options, signal);
   }
 
-  prepare(
+  async prepare(
     request: PrepareRequest,
     caller: string,
     signal: AbortSignal,
   ): Promise<{ readonly host: string; readonly port: number }> {
-    const known = this.#recordOf(request.migrationId, caller);
+    const known = await this.#recordOf(request.migrationId, caller);
     return known === undefined
-      ? this.#preparation.prepare(request, caller, signal)
-      : this.#preparation.answerAgain(known, request, signal);
+      ? await this.#preparation.prepare(request, caller, signal)
+      : await this.#preparation.answerAgain(known, request, signal);
   }
 
   async get(
@@ -89,7 +88,7 @@ export class IncomingManager implements IncomingService {
     caller: string,
     signal: AbortSignal,
   ): Promise<IncomingReport> {
-    const record = this.#recordOf(migrationId, caller);
+    const record = await this.#recordOf(migrationId, caller);
     let vm: HypervisorVm | undefined;
     try {
       vm = await this.#options.hypervisor.find(vmUid, this.#brief(signal));
@@ -117,11 +116,11 @@ export class IncomingManager implements IncomingService {
     signal: AbortSignal,
   ): Promise<{ readonly wireBytes: number }> {
     const { transfers, book } = this.#options;
-    const record = this.#recordOf(migrationId, caller);
+    const record = await this.#recordOf(migrationId, caller);
     const transfer = await transfers.find(migrationId, signal);
     const wireBytes = (transfer?.wireBytesReceived ?? 0) + (transfer?.wireBytesSent ?? 0);
     if (outcome === 'abort') {
-      await this.#abort(record ?? tombstone(migrationId, vmUid, caller), signal);
+      await this.#abort(migrationId, vmUid, caller, signal);
       return { wireBytes };
     }
     if (record !== undefined && !isFinal(record.phase)) {
@@ -131,35 +130,43 @@ export class IncomingManager implements IncomingService {
           retryAfterMs: (this.#options.pace ?? PACE).lookMs,
         });
       }
-      this.#arrivals.noteArrival(record);
+      await this.#arrivals.noteArrival(record);
     }
-    if (book.find(migrationId)?.phase === 'completed') await transfers.remove(migrationId, signal);
+    const { phase } = (await book.find(migrationId)) ?? {};
+    if (phase === 'completed') await transfers.remove(migrationId, signal);
     return { wireBytes };
   }
 
   /** Makes sure that the VM of this migration will never run here. Fails with MIGRATION_PAST_SWITCHOVER if it does. */
-  async #abort(record: MigrationRecord, signal: AbortSignal): Promise<void> {
-    const { book } = this.#options;
-    switch (book.find(record.id)?.phase) {
+  async #abort(
+    migrationId: string,
+    vmUid: string,
+    caller: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const record = await this.#recordOf(migrationId, caller);
+    if (record === undefined) {
+      await this.#assertNotHere(migrationId, vmUid, signal);
+      // Nothing was prepared. A record keeps a late request to prepare from being honoured.
+      const begun = await this.#options.book.begin(tombstone(migrationId, vmUid, caller));
+      // Unless it was prepared in the meantime, so that there is something to call off.
+      if (!begun.created) await this.#abort(migrationId, vmUid, caller, signal);
+      return;
+    }
+    switch (record.phase) {
       case 'failed':
       case 'cancelled':
         return;
       case 'cleaning-up':
       case 'completed':
         throw pastSwitchover(record);
-      case undefined:
-        await this.#assertNotHere(record, signal);
-        // Nothing was prepared. A record keeps a late request to prepare from being honoured.
-        book.begin(record);
-        book.move(record.id, 'failed', { reason: 'MIGRATION_CANCELLED', message: 'Not wanted' });
-        return;
       default:
         await this.#arrivals.callOff(record, signal);
     }
   }
 
   /** A caller that prepared nothing here has no say over any VM that is here, only a right to the truth. */
-  async #assertNotHere({ id, vmUid }: MigrationRecord, signal: AbortSignal): Promise<void> {
+  async #assertNotHere(id: string, vmUid: string, signal: AbortSignal): Promise<void> {
     const vm = await this.#options.hypervisor.find(vmUid, this.#brief(signal));
     if (vm === undefined) return;
     throw new AgentError(
@@ -182,8 +189,8 @@ export class IncomingManager implements IncomingService {
   }
 
   /** Only the node that a migration comes from may ask about it. */
-  #recordOf(migrationId: string, caller: string): MigrationRecord | undefined {
-    const record = this.#options.book.find(migrationId);
+  async #recordOf(migrationId: string, caller: string): Promise<MigrationRecord | undefined> {
+    const record = await this.#options.book.find(migrationId);
     if (record === undefined || (record.role === 'destination' && record.peerNode === caller)) {
       return record;
     }
@@ -199,8 +206,9 @@ export class IncomingManager implements IncomingService {
   }
 }
 
+/** The record of a migration that was called off before anything was prepared for it. */
 function tombstone(id: string, vmUid: string, peerNode: string): MigrationRecord {
-  return newRecord({
+  const record = newRecord({
     id,
     role: 'destination',
     vmUid,
@@ -213,4 +221,13 @@ function tombstone(id: string, vmUid: string, peerNode: string): MigrationRecord
     ownershipEpoch: 0,
     definition: undefined,
   });
+  const { startedAtMs } = record;
+  return {
+    ...record,
+    phase: 'failed',
+    phases: [{ phase: 'failed', startedAtMs }],
+    endedAtMs: startedAtMs,
+    reason: 'MIGRATION_CANCELLED',
+    message: 'Not wanted',
+  };
 }

@@ -1,10 +1,11 @@
-import { AgentError } from '../../core/errors.ts';
 import { LatestValue } from '../../core/latest-value.ts';
-import type { MigrationRecord, MigrationStore } from '../journal/migration-store.ts';
+import { Turns } from '../../core/turns.ts';
 import type { Origins } from '../vms/vm-inventory.ts';
 import type { Migration, MigrationProgress, MigrationSpec } from './migration.ts';
+import type { MigrationRecord } from './migration-record.ts';
+import type { MigrationStore } from './migration-store.ts';
 import { NO_PROGRESS } from './progress.ts';
-import { canMove, isFinal, type MigrationPhase } from './states.ts';
+import { canMove, isCancellable, isFinal, type MigrationPhase } from './states.ts';
 
 const LIST_LIMIT = 1_000;
 
@@ -13,56 +14,77 @@ export type MovePatch = Partial<
   Pick<MigrationRecord, 'reason' | 'message' | 'result' | 'ownershipEpoch'>
 >;
 
-/** The migrations of this node: each phase is in the journal before anybody hears of it, progress is only in memory. */
+interface Active {
+  record: MigrationRecord;
+  readonly latest: LatestValue<Migration>;
+}
+
+/**
+ * The migrations of this node. Those that go on are in memory as well, so that they can be looked at without waiting;
+ * each phase is in the journal before it is there and before anybody hears of it. Progress is only in memory.
+ */
 export class MigrationBook {
   readonly #store: MigrationStore;
   readonly #origins: Origins;
-  readonly #active = new Map<string, LatestValue<Migration>>();
+  readonly #active = new Map<string, Active>();
+  /** Between reading a phase and having written the next one, nobody else may move the same migration. */
+  readonly #turns = new Turns();
   readonly #endListeners: ((migration: Migration) => void)[] = [];
 
-  constructor(store: MigrationStore, origins: Origins) {
+  private constructor(store: MigrationStore, origins: Origins, active: readonly MigrationRecord[]) {
     this.#store = store;
     this.#origins = origins;
-    for (const record of [...store.listActive('source'), ...store.listActive('destination')]) {
-      this.#active.set(record.id, new LatestValue(this.#toMigration(record)));
-    }
+    for (const record of active) this.#add(record);
   }
 
-  /** Records a migration; `created` is false if its id is known, and the record then the known one. */
-  begin(record: MigrationRecord): { readonly record: MigrationRecord; readonly created: boolean } {
-    const begun = this.#store.insert(record);
-    if (begun.created) {
-      this.#active.set(record.id, new LatestValue(this.#toMigration(begun.record)));
-    }
-    return begun;
+  static async load(store: MigrationStore, origins: Origins): Promise<MigrationBook> {
+    return new MigrationBook(store, origins, await store.listActive());
   }
 
-  find(id: string): MigrationRecord | undefined {
-    return this.#store.find(id);
+  /**
+   * Records a migration; `created` is false if its id is known, and the record then the known one. Of two that begin
+   * with one id at the same time, one is told so.
+   */
+  begin(
+    record: MigrationRecord,
+  ): Promise<{ readonly record: MigrationRecord; readonly created: boolean }> {
+    return this.#turns.take(record.id, async () => {
+      const begun = await this.#store.insert(record);
+      if (begun.created && !isFinal(record.phase)) this.#add(record);
+      return begun;
+    });
+  }
+
+  /** A migration that goes on; undefined if it has ended or is not known. */
+  active(id: string): MigrationRecord | undefined {
+    return this.#active.get(id)?.record;
+  }
+
+  async find(id: string): Promise<MigrationRecord | undefined> {
+    return this.active(id) ?? (await this.#store.find(id));
   }
 
   /** Fails with MIGRATION_NOT_FOUND. */
-  record(id: string): MigrationRecord {
-    return this.#store.get(id);
+  async get(id: string): Promise<Migration> {
+    return this.#active.get(id)?.latest.value ?? this.#toMigration(await this.#store.get(id));
   }
 
-  get(id: string): Migration {
-    return this.#active.get(id)?.value ?? this.#toMigration(this.#store.get(id));
+  async list(activeOnly: boolean): Promise<readonly Migration[]> {
+    const records = await this.#store.list({ activeOnly, limit: LIST_LIMIT });
+    return records.map(
+      (record) => this.#active.get(record.id)?.latest.value ?? this.#toMigration(record),
+    );
   }
 
-  list(activeOnly: boolean): readonly Migration[] {
-    return this.#store
-      .list({ activeOnly, limit: LIST_LIMIT })
-      .map((record) => this.#active.get(record.id)?.value ?? this.#toMigration(record));
-  }
-
+  /** The oldest first. */
   listActive(role: MigrationRecord['role']): readonly MigrationRecord[] {
-    return this.#store.listActive(role);
+    const records = [...this.#active.values()].map(({ record }) => record);
+    return records.filter((record) => record.role === role);
   }
 
   /** How many migrations go on; costs nothing. */
   countActive(role: MigrationRecord['role']): number {
-    return [...this.#active.values()].filter((latest) => latest.value.role === role).length;
+    return this.listActive(role).length;
   }
 
   /** Calls a listener once for each migration that reaches a final phase from now on. */
@@ -72,64 +94,86 @@ export class MigrationBook {
 
   /** The migration that a VM is leaving this node by; undefined if none. */
   outgoingOf(vmUid: string): string | undefined {
-    for (const [id, latest] of this.#active) {
-      if (latest.value.role === 'source' && latest.value.spec.vm.uid === vmUid) return id;
-    }
-    return undefined;
+    return this.listActive('source').find((record) => record.vmUid === vmUid)?.id;
   }
 
   async *watch(id: string, signal: AbortSignal): AsyncGenerator<Migration, void, undefined> {
-    const latest = this.#active.get(id);
-    if (latest === undefined) yield this.get(id);
-    else yield* latest.watch(signal);
+    const active = this.#active.get(id);
+    if (active === undefined) yield await this.get(id);
+    else yield* active.latest.watch(signal);
   }
 
   /** Moves on to a phase. A phase that is reached already stays; a move that the table forbids is our own fault. */
-  move(id: string, phase: MigrationPhase, patch: MovePatch = {}): MigrationRecord {
-    const record = this.#store.get(id);
-    if (record.phase === phase) return record;
-    if (!canMove(record.phase, phase)) {
-      throw new Error(`Migration ${id} cannot go from ${record.phase} to ${phase}`);
-    }
-    const nowMs = Date.now();
-    const latest = this.#active.get(id);
-    const moved = this.#store.update(id, {
-      message: '',
-      ...patch,
-      phase,
-      phases: [...record.phases, { phase, startedAtMs: nowMs }],
-      progress: latest?.value.progress,
-      endedAtMs: isFinal(phase) ? nowMs : undefined,
+  move(id: string, phase: MigrationPhase, patch: MovePatch = {}): Promise<MigrationRecord> {
+    return this.#turns.take(id, async () => {
+      const active = this.#active.get(id);
+      const record = active?.record ?? (await this.#store.get(id));
+      if (record.phase === phase) return record;
+      if (active === undefined || !canMove(record.phase, phase)) {
+        throw new Error(`Migration ${id} cannot go from ${record.phase} to ${phase}`);
+      }
+      const nowMs = Date.now();
+      const moved: MigrationRecord = {
+        ...record,
+        message: '',
+        ...patch,
+        phase,
+        phases: [...record.phases, { phase, startedAtMs: nowMs }],
+        progress: active.latest.value.progress,
+        endedAtMs: isFinal(phase) ? nowMs : undefined,
+      };
+      await this.#store.update(moved);
+      active.record = moved;
+      active.latest.set({
+        ...this.#toMigration(moved),
+        progress: active.latest.value.progress,
+      });
+      if (isFinal(phase)) this.#end(active);
+      return moved;
     });
-    latest?.set(this.#toMigration(moved));
-    if (isFinal(phase)) {
-      latest?.end();
-      this.#active.delete(id);
-      this.#store.prune();
-      const ended = latest?.value ?? this.#toMigration(moved);
-      for (const listener of this.#endListeners) listener(ended);
-    }
-    return moved;
   }
 
-  requestCancel(id: string): void {
-    this.#store.update(id, { cancelRequested: true });
+  /** Records that a migration shall stop, unless it is past the point where it can, and returns it as it is then. */
+  requestCancel(id: string): Promise<Migration> {
+    return this.#turns.take(id, async () => {
+      const active = this.#active.get(id);
+      if (active === undefined || !isCancellable(active.record.phase)) return await this.get(id);
+      if (!active.record.cancelRequested) {
+        const record = { ...active.record, cancelRequested: true };
+        await this.#store.update(record);
+        active.record = record;
+      }
+      return active.latest.value;
+    });
   }
 
   /** Says what is being waited for. */
   note(id: string, message: string): void {
-    const latest = this.#active.get(id);
+    const latest = this.#active.get(id)?.latest;
     if (latest === undefined || latest.value.message === message) return;
     latest.set({ ...latest.value, message, origin: this.#origins.next() });
   }
 
+  /** Only of a migration that goes on. */
   setProgress(id: string, progress: MigrationProgress): void {
-    const latest = this.#active.get(id);
+    const latest = this.#active.get(id)?.latest;
     latest?.set({ ...latest.value, progress, origin: this.#origins.current() });
   }
 
+  /** None of a migration that does not go on. */
   progressOf(id: string): MigrationProgress {
-    return this.#active.get(id)?.value.progress ?? this.#store.get(id).progress ?? NO_PROGRESS;
+    return this.#active.get(id)?.latest.value.progress ?? NO_PROGRESS;
+  }
+
+  #add(record: MigrationRecord): void {
+    const latest = new LatestValue(this.#toMigration(record));
+    this.#active.set(record.id, { record, latest });
+  }
+
+  #end({ record, latest }: Active): void {
+    latest.end();
+    this.#active.delete(record.id);
+    for (const listener of this.#endListeners) listener(latest.value);
   }
 
   #toMigration(record: MigrationRecord): Migration {
@@ -156,53 +200,6 @@ export class MigrationBook {
       origin: this.#origins.next(),
     };
   }
-}
-
-/** A new record in its first phase. */
-export function newRecord(
-  fields: Pick<
-    MigrationRecord,
-    | 'id'
-    | 'role'
-    | 'vmUid'
-    | 'vmNamespace'
-    | 'vmName'
-    | 'spec'
-    | 'peerNode'
-    | 'peerAddress'
-    | 'transferToken'
-    | 'ownershipEpoch'
-    | 'definition'
-  >,
-): MigrationRecord {
-  const nowMs = Date.now();
-  return {
-    ...fields,
-    phase: 'preparing',
-    cancelRequested: false,
-    reason: undefined,
-    message: '',
-    startedAtMs: nowMs,
-    endedAtMs: undefined,
-    phases: [{ phase: 'preparing', startedAtMs: nowMs }],
-    progress: undefined,
-    result: undefined,
-  };
-}
-
-/** The wish of a repeated request must be that of the first. Fails with MIGRATION_ALREADY_EXISTS. */
-export function assertSameWish(record: MigrationRecord, wish: MigrationSpec): void {
-  const { namespace, name, uid } = wish.vm;
-  const sameVm =
-    record.vmNamespace === namespace &&
-    record.vmName === name &&
-    (uid ?? record.vmUid) === record.vmUid;
-  if (record.role === 'source' && sameVm && record.peerNode === wish.destinationNode) return;
-  throw new AgentError(
-    'MIGRATION_ALREADY_EXISTS',
-    `Cannot start migration ${record.id}: that id was used for VM ${record.vmName} and node ${record.peerNode}; choose a new id`,
-    { metadata: { migrationId: record.id } },
-  );
 }
 
 function refOf(record: MigrationRecord): MigrationSpec['vm'] {

@@ -3,7 +3,7 @@ import { AgentError } from '../../core/errors.ts';
 import type { TaskGroup } from '../../core/task-group.ts';
 import type { Vm, VmService } from '../vms/vm.ts';
 import type { Migration, MigrationPlan, MigrationService, MigrationSpec } from './migration.ts';
-import { assertSameWish } from './migration-book.ts';
+import { assertSameWish } from './migration-record.ts';
 import type { OutgoingOptions } from './outgoing-context.ts';
 import { OutgoingMigration } from './outgoing-migration.ts';
 import { PACE } from './pace.ts';
@@ -42,10 +42,10 @@ export class MigrationManager implements MigrationService {
 
   async start(id: string, spec: MigrationSpec, signal: AbortSignal): Promise<Migration> {
     const { book, locks } = this.#options;
-    const known = book.find(id);
+    const known = await book.find(id);
     if (known !== undefined) {
       assertSameWish(known, spec);
-      return book.get(id);
+      return await book.get(id);
     }
     const vm = await this.#options.vms.get(spec.vm, signal);
     // Locked before it is looked at, so that what is sent is what it is: nobody changes it in between.
@@ -58,24 +58,24 @@ export class MigrationManager implements MigrationService {
     if (peer === undefined) throw new Error('A peer that is missing must be a blocker');
 
     // Past this line the migration is in the journal, and the caller going away no longer matters.
-    const begun = book.begin(OutgoingMigration.newRecord(id, incoming.definition, spec));
+    const begun = await book.begin(OutgoingMigration.newRecord(id, incoming.definition, spec));
     if (!begun.created) {
       assertSameWish(begun.record, spec);
-      return book.get(id);
+      return await book.get(id);
     }
     undo.move();
     const migration = new OutgoingMigration(begun.record, this.#options);
     this.#start(migration, lock, (taskSignal) => migration.run(peer, incoming, taskSignal));
     this.#options.onChange();
-    return book.get(id);
+    return await book.get(id);
   }
 
   async get(id: string): Promise<Migration> {
-    return this.#options.book.get(id);
+    return await this.#options.book.get(id);
   }
 
   async list(filter: { readonly activeOnly: boolean }): Promise<readonly Migration[]> {
-    return this.#options.book.list(filter.activeOnly);
+    return await this.#options.book.list(filter.activeOnly);
   }
 
   watch(id: string, signal: AbortSignal): AsyncIterable<Migration> {
@@ -84,22 +84,21 @@ export class MigrationManager implements MigrationService {
 
   async cancel(id: string): Promise<Migration> {
     const { book } = this.#options;
-    const migration = book.get(id);
-    if (migration.role === 'destination') {
+    const { role, sourceNode } = await book.get(id);
+    if (role === 'destination') {
       throw new AgentError(
         'INVALID_REQUEST',
-        `Cannot cancel migration ${id} here: ask node ${migration.sourceNode}, where the VM comes from`,
+        `Cannot cancel migration ${id} here: ask node ${sourceNode}, where the VM comes from`,
         { metadata: { migrationId: id } },
       );
     }
+    const migration = await book.requestCancel(id);
     switch (migration.phase) {
-      case 'cancelled':
-        return migration;
       case 'preparing':
       case 'copying':
-        book.requestCancel(id);
         this.#running.get(id)?.cancel();
-        return book.get(id);
+        return migration;
+      case 'cancelled':
       case 'failed':
         return migration;
       default:

@@ -3,10 +3,10 @@ import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
-import type { MigrationRecord } from '../journal/migration-store.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import type { ArrivalFigures } from './migration.ts';
 import type { MigrationBook, MovePatch } from './migration-book.ts';
+import type { MigrationRecord } from './migration-record.ts';
 import { PACE, type Pace } from './pace.ts';
 import type { Peers } from './peers.ts';
 import { advance } from './progress.ts';
@@ -76,9 +76,9 @@ export class OutgoingContext {
     return this.cancelRequested || this.timedOut;
   }
 
-  /** The phase is in the journal when this returns. */
-  move(phase: MigrationPhase, patch?: MovePatch): void {
-    this.#record = this.options.book.move(this.id, phase, patch);
+  /** The phase is in the journal when this resolves. */
+  async move(phase: MigrationPhase, patch?: MovePatch): Promise<void> {
+    this.#record = await this.options.book.move(this.id, phase, patch);
     this.log.debug({ phase }, 'Migration moved on');
     if (!isFinal(phase)) this.options.onChange();
   }

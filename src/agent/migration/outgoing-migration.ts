@@ -3,13 +3,13 @@ import { delay } from '../../core/delay.ts';
 import { AgentError } from '../../core/errors.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorEvent } from '../../drivers/hypervisor-events.ts';
-import type { MigrationRecord } from '../journal/migration-store.ts';
 import type { IncomingVm, MigrationSpec } from './migration.ts';
-import { newRecord } from './migration-book.ts';
+import { type MigrationRecord, newRecord } from './migration-record.ts';
 import { OutgoingContext, type OutgoingOptions } from './outgoing-context.ts';
 import type { Peer } from './peers.ts';
 import { LIBVIRT_SERVICE, MEMORY_SERVICE, nodeIdentity } from './protocol.ts';
 import { finish, giveUp, settle } from './settlement.ts';
+import { isCancellable } from './states.ts';
 
 /** Node's timers fire at once when given more. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -22,6 +22,8 @@ export class OutgoingMigration {
   readonly id: string;
   readonly #context: OutgoingContext;
   readonly #interrupt = new AbortController();
+  /** The record of the switchover, once that has been seen. */
+  #switchover: Promise<void> | undefined;
 
   constructor(record: MigrationRecord, options: OutgoingOptions) {
     this.id = record.id;
@@ -124,7 +126,7 @@ export class OutgoingMigration {
   async #copy(incoming: IncomingVm, signal: AbortSignal): Promise<boolean> {
     const { hypervisor, transfers, defaults } = this.#context.options;
     const { vmUid, spec, ownershipEpoch } = this.#context.record;
-    this.#context.move('copying');
+    await this.#context.move('copying');
     const done = new AbortController();
     const looking = this.#look(AbortSignal.any([signal, done.signal]));
     try {
@@ -166,13 +168,17 @@ export class OutgoingMigration {
   }
 
   async #followEvents(signal: AbortSignal): Promise<void> {
-    const { options, log } = this.#context;
-    for await (const event of options.hypervisor.watch(signal)) {
-      try {
-        this.#noteEvent(event);
-      } catch (error) {
-        log.warn({ err: error }, 'Could not record what a migration has come to');
-      }
+    for await (const event of this.#context.options.hypervisor.watch(signal)) {
+      this.#noteEvent(event);
+    }
+    await this.#switchover;
+  }
+
+  async #recordSwitchover(): Promise<void> {
+    try {
+      await this.#context.move('switching-over');
+    } catch (error) {
+      this.#context.log.warn({ err: error }, 'Could not record what a migration has come to');
     }
   }
 
@@ -191,7 +197,8 @@ export class OutgoingMigration {
     const stopped = event.kind === 'lifecycle' && event.event === 'suspended';
     if (!stopped || event.detail !== 'migrated') return;
     context.mayHaveSwitchedOver = true;
-    if (context.record.phase === 'copying') context.move('switching-over');
+    // Not waited for here: the next event may be the last that there is of the job.
+    if (context.record.phase === 'copying') this.#switchover ??= this.#recordSwitchover();
   }
 
   #startTimer(): Disposable {
@@ -199,7 +206,8 @@ export class OutgoingMigration {
     if (spec?.timeoutMs === undefined) return { [Symbol.dispose]: () => undefined };
     const timer = setTimeout(
       () => {
-        if (!['preparing', 'copying'].includes(this.#context.record.phase)) return;
+        const { phase } = this.#context.record;
+        if (this.#switchover !== undefined || !isCancellable(phase)) return;
         this.#context.timedOut = true;
         this.#interrupt.abort(new AgentError('MIGRATION_TIMEOUT', 'The migration took too long'));
       },

@@ -1,10 +1,9 @@
 import { AgentError } from '../../core/errors.ts';
 import type { TransferStatus } from '../../drivers/transfers.ts';
-import type { MigrationRecord } from '../journal/migration-store.ts';
 import { type Arrivals, type ArrivalsOptions, isAlive } from './arrivals.ts';
 import { checkIncoming, type IncomingCheckOptions, reservationOf } from './incoming-check.ts';
 import type { IncomingVm } from './migration.ts';
-import { newRecord } from './migration-book.ts';
+import { type MigrationRecord, newRecord } from './migration-record.ts';
 import { LIBVIRT_SERVICE, MEMORY_SERVICE, nodeIdentity } from './protocol.ts';
 import { isFinal } from './states.ts';
 
@@ -84,7 +83,8 @@ export class Preparation {
     if (first !== undefined) {
       throw new AgentError(first.reason, blockers.map((blocker) => blocker.message).join('; '));
     }
-    // Nothing waits from here on, so nobody can come in between.
+    // Nothing waits until the VM is locked and has its room, so nobody can come in between. The journal says which of
+    // two requests with one id was the first.
     using undo = new DisposableStack();
     const lock = locks.tryAcquire(definition.uid, `migration ${migrationId}`);
     const namesake = capacity.findReservation(definition.namespace, definition.name);
@@ -94,7 +94,7 @@ export class Preparation {
     }
     capacity.reserve(reservationOf(definition), listVms());
     undo.defer(() => capacity.release(definition.uid));
-    const { record, created } = book.begin(
+    const { record, created } = await book.begin(
       newRecord({
         id: migrationId,
         role: 'destination',
@@ -118,7 +118,7 @@ export class Preparation {
     try {
       // The caller's signal may be the reason for it.
       await this.#options.transfers.remove(record.id, AbortSignal.timeout(UNDO_TIMEOUT_MS));
-      this.#arrivals.end(record, 'It could not be prepared');
+      await this.#arrivals.end(record, 'It could not be prepared');
     } catch (error) {
       this.#options.log.warn(
         { migrationId: record.id, err: error },

@@ -70,8 +70,8 @@ export async function finish(
   signal: AbortSignal,
 ): Promise<void> {
   const { transfers, book, onChange } = context.options;
-  recordRelease(context);
-  context.move('cleaning-up');
+  await recordRelease(context);
+  await context.move('cleaning-up');
   const arrivedAtMs = context.record.phases.at(-1)?.startedAtMs ?? Date.now();
   const transfer = await transfers.find(context.id, context.brief(signal)).catch(() => undefined);
   context.noteTransfer(transfer);
@@ -81,7 +81,7 @@ export async function finish(
   const { figures } = context;
   const progress = complete(book.progressOf(context.id), figures);
   book.setProgress(context.id, progress);
-  context.move('completed', {
+  await context.move('completed', {
     result: {
       totalMs: arrivedAtMs - context.record.startedAtMs,
       downtimeMs: figures?.downtimeMs ?? 0,
@@ -163,7 +163,7 @@ async function letGoOn(context: OutgoingContext, signal: AbortSignal): Promise<v
 async function removeLocal(context: OutgoingContext, signal: AbortSignal): Promise<void> {
   const { hypervisor } = context.options;
   context.log.warn('A VM has arrived at its destination; its copy here is removed');
-  recordRelease(context);
+  await recordRelease(context);
   try {
     await hypervisor.destroy(context.record.vmUid, context.brief(signal));
     await hypervisor.undefine(context.record.vmUid, context.brief(signal));
@@ -200,7 +200,7 @@ async function commitPeer(
 async function end(context: OutgoingContext, signal: AbortSignal): Promise<void> {
   await removeTransfer(context, signal);
   const { phase, reason, message } = endingOf(context);
-  context.move(phase, { reason, message });
+  await context.move(phase, { reason, message });
   context.options.onChange();
   if (phase === 'failed') {
     context.log.error({ reason, err: context.failure }, 'Migration failed');
@@ -211,7 +211,7 @@ async function end(context: OutgoingContext, signal: AbortSignal): Promise<void>
 
 async function endLost(context: OutgoingContext, signal: AbortSignal): Promise<void> {
   await removeTransfer(context, signal);
-  context.move('failed', {
+  await context.move('failed', {
     reason: 'VM_NOT_FOUND',
     message: `The VM is neither on this node nor on ${context.record.peerNode}: it was stopped or removed while it migrated`,
   });
@@ -256,9 +256,9 @@ async function removeTransfer(context: OutgoingContext, signal: AbortSignal): Pr
   }
 }
 
-function recordRelease(context: OutgoingContext): void {
+async function recordRelease(context: OutgoingContext): Promise<void> {
   const { vmUid, vmNamespace, vmName, ownershipEpoch, peerNode } = context.record;
-  context.options.ownership.release(
+  await context.options.ownership.release(
     { uid: vmUid, namespace: vmNamespace, name: vmName },
     ownershipEpoch,
     peerNode,

@@ -29,6 +29,11 @@ export function isFinal(phase: MigrationPhase): boolean {
   return TRANSITIONS[phase].length === 0;
 }
 
+/** Whether a migration can still be called off by whoever asked for it. */
+export function isCancellable(phase: MigrationPhase): boolean {
+  return phase === 'preparing' || phase === 'copying';
+}
+
 export function isMigrationPhase(value: string): value is MigrationPhase {
   return Object.hasOwn(TRANSITIONS, value);
 }

@@ -1,18 +1,32 @@
 import { AgentError } from '../../core/errors.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import type { VmStore } from '../journal/vm-store.ts';
+import type { OwnershipRecord, OwnershipStore } from './ownership-store.ts';
 
-/** Who owns which VM, as far as this node knows; each change is durable when the method returns. */
+/**
+ * Who owns which VM, as far as this node knows. Asked from memory, so that nothing can come between a question and what
+ * is done upon it; each change is on the disk before it is in memory and before its promise resolves.
+ */
 export class Ownership {
-  readonly #store: VmStore;
+  readonly #store: OwnershipStore;
+  readonly #records: Map<string, OwnershipRecord>;
 
-  constructor(store: VmStore) {
+  private constructor(store: OwnershipStore, records: readonly OwnershipRecord[]) {
     this.#store = store;
+    this.#records = new Map(records.map((record) => [record.uid, record]));
+  }
+
+  static async load(store: OwnershipStore): Promise<Ownership> {
+    return new Ownership(store, await store.list());
+  }
+
+  /** What is known of a VM; undefined if nothing is. */
+  find(vmUid: string): OwnershipRecord | undefined {
+    return this.#records.get(vmUid);
   }
 
   /** This node owns the VM since the definition's epoch. */
-  own(definition: VmDefinition): void {
-    this.#store.put({
+  async own(definition: VmDefinition): Promise<void> {
+    await this.#put({
       uid: definition.uid,
       namespace: definition.namespace,
       name: definition.name,
@@ -22,8 +36,12 @@ export class Ownership {
   }
 
   /** Another node owns the VM since `epoch`. */
-  release(vm: Pick<VmDefinition, 'uid' | 'namespace' | 'name'>, epoch: number, node: string): void {
-    this.#store.put({
+  async release(
+    vm: Pick<VmDefinition, 'uid' | 'namespace' | 'name'>,
+    epoch: number,
+    node: string,
+  ): Promise<void> {
+    await this.#put({
       uid: vm.uid,
       namespace: vm.namespace,
       name: vm.name,
@@ -33,24 +51,30 @@ export class Ownership {
   }
 
   /** For a VM that is deleted. What is remembered about one that has left is kept: it outlives any copy here. */
-  forget(vmUid: string): void {
-    if (this.#store.find(vmUid)?.left === undefined) this.#store.remove(vmUid);
+  async forget(vmUid: string): Promise<void> {
+    if (this.#records.get(vmUid)?.left !== undefined) return;
+    await this.#store.remove(vmUid);
+    this.#records.delete(vmUid);
   }
 
   /** Whether a copy of a VM is older than one that another node was given. Such a copy must never run. */
   isStale(definition: VmDefinition): boolean {
-    const left = this.#store.find(definition.uid)?.left;
+    const left = this.#records.get(definition.uid)?.left;
     return left !== undefined && definition.ownershipEpoch < left.epoch;
   }
 
   /** Must be called before anything that makes a VM run. Fails with VM_NOT_OWNED. */
   assertOwned(definition: VmDefinition): void {
     if (!this.isStale(definition)) return;
-    const left = this.#store.find(definition.uid)?.left;
+    const left = this.#records.get(definition.uid)?.left;
     throw new AgentError(
       'VM_NOT_OWNED',
       `Cannot run VM ${definition.name} here: node ${left?.toNode} owns it since epoch ${left?.epoch}, this copy has epoch ${definition.ownershipEpoch}; use the copy there`,
       { metadata: { vmId: definition.uid, owner: left?.toNode ?? '' } },
     );
+  }
+
+  async #put(record: OwnershipRecord): Promise<void> {
+    if (await this.#store.put(record)) this.#records.set(record.uid, record);
   }
 }

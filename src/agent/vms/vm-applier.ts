@@ -11,9 +11,9 @@ import {
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
+import type { OperationRecorder } from '../operations/operation-recorder.ts';
 import { busy } from './busy.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
-import type { OperationRecorder } from './operation-recorder.ts';
 import type { Ownership } from './ownership.ts';
 import type { ApplyOptions, ApplyResult, FieldChange, Vm } from './vm.ts';
 import type { VmCreator } from './vm-creator.ts';

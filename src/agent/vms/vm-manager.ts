@@ -4,8 +4,8 @@ import type { Logger } from '../../core/logger.ts';
 import type { PowerState, VmDefinition } from '../../core/vm-definition.ts';
 import type { ConsoleReader } from '../../drivers/console.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
+import type { OperationRecorder } from '../operations/operation-recorder.ts';
 import type { WatchCursor, WatchEvent } from '../report-origin.ts';
-import type { OperationRecorder } from './operation-recorder.ts';
 import type { Ownership } from './ownership.ts';
 import type { ConsoleOptions, Vm, VmFilter, VmList, VmRef, VmRequest, VmService } from './vm.ts';
 import type { VmCreator } from './vm-creator.ts';
@@ -139,7 +139,7 @@ export class VmManager implements VmService {
     await this.#options.recorder.record('delete', vmUid, async () => {
       if (!isOff(found)) await hypervisor.destroy(vmUid, signal);
       await hypervisor.undefine(vmUid, signal);
-      ownership.forget(vmUid);
+      await ownership.forget(vmUid);
       shutdowns.delete(vmUid);
     });
     log.info({ vmId: vmUid }, 'VM deleted');

@@ -6,11 +6,14 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Journal } from '../../../src/agent/journal/journal.ts';
+import { JOURNAL_SCHEMA } from '../../../src/agent/journal-schema.ts';
+import { MigrationStore } from '../../../src/agent/migration/migration-store.ts';
 import { createLogger } from '../../../src/core/logger.ts';
-import { migrationRecord } from '../../unit/agent/journal/migration-record.ts';
+import { migrationRecord } from '../../unit/agent/migration/migration-record.ts';
 
-const logger = createLogger('silent');
+const options = { logger: createLogger('silent'), schema: JOURNAL_SCHEMA };
 const temporary = () => mkdtempDisposableSync(path.join(tmpdir(), 'journal-'));
 
 /** Starts the writer, kills it after so many acknowledged records, and returns the lines that it had sent. */
@@ -33,13 +36,13 @@ test('every record that was acknowledged before a kill -9 is there afterwards', 
   let epoch = 0;
   for (const records of [2, 40, 163]) {
     const lines = await writeAndKill(directory.path, records);
-    using journal = Journal.open(directory.path, { logger });
+    await using journal = await Journal.open(directory.path, options);
     assert.equal(journal.health().reason, 'Healthy');
     for (const line of lines) {
       const [word, id = ''] = line.split(' ');
       if (word !== 'done') continue;
       assert.deepEqual(
-        journal.migrations.get(id),
+        await new MigrationStore(journal.database).get(id),
         migrationRecord(id, { phase: 'copying', message: `message of ${id}` }),
       );
     }
@@ -58,39 +61,68 @@ test('a second process is refused while the first lives, and a killed one leaves
   );
   const exited = once(writer, 'exit');
   await once(writer.stdout, 'data');
-  assert.throws(() => Journal.open(directory.path, { logger }), {
+  await assert.rejects(Journal.open(directory.path, options), {
     reason: 'JOURNAL_FAILURE',
     message: /Another agent/,
   });
   writer.kill('SIGKILL');
   await exited;
-  using journal = Journal.open(directory.path, { logger });
+  await using journal = await Journal.open(directory.path, options);
   assert.equal(journal.health().reason, 'Healthy');
 });
 
 test('a full disk fails with STORAGE_FULL, loses nothing and is over once there is room', {
   skip: process.getuid?.() === 0 ? false : 'mounting a small tmpfs needs root',
-}, () => {
+}, async () => {
   using directory = temporary();
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', directory.path]);
   try {
     const ballast = path.join(directory.path, 'ballast');
     writeFileSync(ballast, Buffer.alloc(400_000));
-    using journal = Journal.open(directory.path, { logger });
+    await using journal = await Journal.open(directory.path, options);
+    const migrations = new MigrationStore(journal.database);
     let written = 0;
-    const fill = () => {
+    const fill = async () => {
       for (; written < 10_000; written++) {
-        journal.migrations.insert(migrationRecord(`m-${written}`, { message: 'x'.repeat(2_000) }));
+        await migrations.insert(migrationRecord(`m-${written}`, { message: 'x'.repeat(2_000) }));
       }
     };
-    assert.throws(fill, { reason: 'STORAGE_FULL' });
+    await assert.rejects(fill, { reason: 'STORAGE_FULL' });
     assert.equal(journal.health().reason, 'WriteFailed');
-    assert.equal(journal.migrations.list({ activeOnly: true, limit: 10_000 }).length, written);
+    assert.equal((await migrations.listActive()).length, written);
     rmSync(ballast);
-    journal.migrations.insert(migrationRecord('after'));
+    await migrations.insert(migrationRecord('after'));
     assert.equal(journal.health().reason, 'Healthy');
-    assert.equal(journal.migrations.find('m-0')?.id, 'm-0');
+    assert.equal((await migrations.find('m-0'))?.id, 'm-0');
   } finally {
     execFileSync('umount', [directory.path]);
   }
+});
+
+test('somebody who locks the journal for two seconds holds up nothing but its writes', async () => {
+  using directory = temporary();
+  await using journal = await Journal.open(directory.path, options);
+  const holder = spawn(
+    process.execPath,
+    [path.join(import.meta.dirname, 'lock-holder.ts'), path.join(directory.path, 'journal.db')],
+    { stdio: ['pipe', 'pipe', 'inherit'] },
+  );
+  const exited = once(holder, 'exit');
+  await once(holder.stdout, 'data');
+  const before = performance.eventLoopUtilization();
+  let recorded = false;
+  const migrations = new MigrationStore(journal.database);
+  const recording = migrations.insert(migrationRecord('m-1')).then(() => {
+    recorded = true;
+  });
+  // What the loop works at; waiting for the lock on it would be two seconds of work.
+  await sleep(2_000);
+  const { active } = performance.eventLoopUtilization(before);
+  assert.ok(active < 200, `the event loop was busy for ${active.toFixed(0)} ms`);
+  assert.equal(recorded, false);
+  assert.equal(journal.health().reason, 'Healthy');
+  holder.stdin.end();
+  await exited;
+  await recording;
+  assert.equal((await migrations.get('m-1')).id, 'm-1');
 });

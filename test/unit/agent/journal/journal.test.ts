@@ -11,20 +11,25 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
+import { nextAgentStart } from '../../../../src/agent/journal/agent-epoch.ts';
 import { Journal } from '../../../../src/agent/journal/journal.ts';
-import { SCHEMA } from '../../../../src/agent/journal/schema.ts';
+import { JOURNAL_SCHEMA } from '../../../../src/agent/journal-schema.ts';
+import { MigrationStore } from '../../../../src/agent/migration/migration-store.ts';
+import { OperationLog } from '../../../../src/agent/operations/operation-log.ts';
+import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
-import { migrationRecord } from './migration-record.ts';
+import { migrationRecord } from '../migration/migration-record.ts';
 
-const logger = createLogger('silent');
+const options = { logger: createLogger('silent'), schema: JOURNAL_SCHEMA };
 const temporary = () => mkdtempDisposableSync(path.join(tmpdir(), 'journal-'));
 
-test('each start gets a higher epoch and learns the boot id of the one before', () => {
+test('each start gets a higher epoch and learns the boot id of the one before', async () => {
   using directory = temporary();
-  const starts = ['boot-a', 'boot-a', 'boot-b'].map((bootId) => {
-    using journal = Journal.open(directory.path, { logger, now: () => 5_000_000 });
-    return journal.epochs.nextEpoch(bootId);
-  });
+  const starts = [];
+  for (const bootId of ['boot-a', 'boot-a', 'boot-b']) {
+    await using journal = await Journal.open(directory.path, options);
+    starts.push(await nextAgentStart(journal.database, bootId, 5_000_000));
+  }
   assert.deepEqual(starts, [
     { epoch: 5_000, previousBootId: undefined },
     { epoch: 5_001, previousBootId: 'boot-a' },
@@ -32,26 +37,26 @@ test('each start gets a higher epoch and learns the boot id of the one before', 
   ]);
 });
 
-test('its files are for root only', () => {
+test('its files are for root only', async () => {
   using directory = temporary();
   const state = path.join(directory.path, 'state');
-  using journal = Journal.open(state, { logger });
-  journal.epochs.nextEpoch('boot');
+  await using journal = await Journal.open(state, options);
+  await nextAgentStart(journal.database, 'boot', Date.now());
   const modes = ['', ...readdirSync(state)].map((name) => statSync(path.join(state, name)).mode);
   assert.deepEqual(new Set(modes.map((mode) => mode & 0o077)), new Set([0]));
 });
 
-test('a second agent on the same directory is refused, until the first is gone', () => {
+test('a second agent on the same directory is refused, until the first is gone', async () => {
   using directory = temporary();
   {
-    using first = Journal.open(directory.path, { logger });
-    assert.throws(() => Journal.open(directory.path, { logger }), {
+    await using first = await Journal.open(directory.path, options);
+    await assert.rejects(Journal.open(directory.path, options), {
       reason: 'JOURNAL_FAILURE',
       message: /Another agent uses this state directory/,
     });
     assert.equal(first.health().reason, 'Healthy');
   }
-  using second = Journal.open(directory.path, { logger });
+  await using second = await Journal.open(directory.path, options);
   assert.equal(second.health().reason, 'Healthy');
 });
 
@@ -67,21 +72,22 @@ for (const [kind, damage] of [
     },
   ],
 ] as const) {
-  test(`a journal that is ${kind} is moved aside and begun anew`, () => {
+  test(`a journal that is ${kind} is moved aside and begun anew`, async () => {
     using directory = temporary();
     const file = path.join(directory.path, 'journal.db');
     let epoch: number;
     {
-      using journal = Journal.open(directory.path, { logger });
-      journal.migrations.insert(migrationRecord('m-1'));
-      epoch = journal.epochs.nextEpoch('boot').epoch;
+      await using journal = await Journal.open(directory.path, options);
+      await new MigrationStore(journal.database).insert(migrationRecord('m-1'));
+      ({ epoch } = await nextAgentStart(journal.database, 'boot', Date.now()));
     }
     damage(file);
-    using journal = Journal.open(directory.path, { logger, now: () => Date.now() + 2_000 });
+    await using journal = await Journal.open(directory.path, options);
     assert.equal(journal.health().reason, 'JournalReplaced');
     assert.match(journal.health().message, /journal\.db\.corrupt-/);
-    assert.equal(journal.migrations.find('m-1'), undefined);
-    assert.ok(journal.epochs.nextEpoch('boot').epoch > epoch);
+    assert.equal(await new MigrationStore(journal.database).find('m-1'), undefined);
+    const next = await nextAgentStart(journal.database, 'boot', Date.now() + 2_000);
+    assert.ok(next.epoch > epoch);
     assert.equal(
       readdirSync(directory.path).filter((name) => name.includes('.corrupt-')).length,
       1,
@@ -89,14 +95,14 @@ for (const [kind, damage] of [
   });
 }
 
-test('a journal of a newer agent is refused and left alone', () => {
+test('a journal of a newer agent is refused and left alone', async () => {
   using directory = temporary();
   const file = path.join(directory.path, 'journal.db');
   {
     using newer = new DatabaseSync(file);
     newer.exec('PRAGMA user_version = 99');
   }
-  assert.throws(() => Journal.open(directory.path, { logger }), {
+  await assert.rejects(Journal.open(directory.path, options), {
     reason: 'JOURNAL_FAILURE',
     message: /has version 99, but this agent knows versions up to/,
   });
@@ -104,32 +110,98 @@ test('a journal of a newer agent is refused and left alone', () => {
   assert.equal(newer.prepare('PRAGMA user_version').get()?.['user_version'], 99);
 });
 
-test('a journal of version 1 is brought to the newest schema with its content', () => {
+test('a journal of version 1 is brought to the newest schema with its content', async () => {
   using directory = temporary();
   {
     using old = new DatabaseSync(path.join(directory.path, 'journal.db'));
     old.exec(readFileSync('test/fixtures/journal/version-1.sql', 'utf8'));
   }
-  const schema = [...SCHEMA, 'ALTER TABLE migration ADD COLUMN note TEXT'];
-  using journal = Journal.open(directory.path, { logger, schema });
+  const schema = [...JOURNAL_SCHEMA, 'ALTER TABLE migration ADD COLUMN note TEXT'];
+  await using journal = await Journal.open(directory.path, { ...options, schema });
+  const { database } = journal;
   assert.deepEqual(
-    journal.migrations.get('m-1'),
+    await new MigrationStore(database).get('m-1'),
     migrationRecord('m-1', { phase: 'copying', phases: [{ phase: 'copying', startedAtMs: 1 }] }),
   );
-  assert.equal(journal.vms.find('u-1')?.left?.toNode, 'node-b');
-  assert.equal(journal.operations.interruptAll().length, 1);
-  assert.deepEqual(journal.epochs.nextEpoch('boot'), { epoch: 43, previousBootId: 'boot-a' });
+  const [owned] = await new OwnershipStore(database).list();
+  assert.equal(owned?.left?.toNode, 'node-b');
+  assert.equal((await new OperationLog(database).interruptAll()).length, 1);
+  assert.deepEqual(await nextAgentStart(database, 'boot', 1), {
+    epoch: 43,
+    previousBootId: 'boot-a',
+  });
 });
 
-test('a schema step that fails leaves the version before it', () => {
+test('a schema step that fails leaves the version before it', async () => {
   using directory = temporary();
-  const schema = [...SCHEMA, 'CREATE TABLE extra (a TEXT); CREATE TABLE migration (b TEXT)'];
-  assert.throws(() => Journal.open(directory.path, { logger, schema }), {
+  const schema = [
+    ...JOURNAL_SCHEMA,
+    'CREATE TABLE extra (a TEXT); CREATE TABLE migration (b TEXT)',
+  ];
+  await assert.rejects(Journal.open(directory.path, { ...options, schema }), {
     reason: 'JOURNAL_FAILURE',
   });
-  using journal = Journal.open(directory.path, {
-    logger,
-    schema: [...SCHEMA, 'CREATE TABLE extra (a TEXT)'],
+  await using journal = await Journal.open(directory.path, {
+    ...options,
+    schema: [...JOURNAL_SCHEMA, 'CREATE TABLE extra (a TEXT)'],
   });
   assert.equal(journal.health().reason, 'Healthy');
+});
+
+test('calls are carried out in their order, and all that were made before it is closed', async () => {
+  using directory = temporary();
+  const ids = Array.from({ length: 20 }, (_, index) => `o-${index}`);
+  let begun: Promise<unknown>;
+  {
+    await using journal = await Journal.open(directory.path, options);
+    const operations = new OperationLog(journal.database);
+    begun = Promise.all(ids.map((id) => operations.begin({ id, vmUid: 'u-1', kind: 'start' })));
+  }
+  await begun;
+  await using journal = await Journal.open(directory.path, options);
+  const open = await new OperationLog(journal.database).interruptAll();
+  assert.deepEqual(
+    open.map(({ id }) => id),
+    ids,
+  );
+});
+
+function insertStart(epoch: number) {
+  return {
+    sql: 'INSERT INTO agent_start (epoch, boot_id, started_at_ms) VALUES ($epoch, $bootId, 0)',
+    parameters: { epoch, bootId: 'boot' },
+  };
+}
+
+test('a transaction with a statement that fails changes nothing', async () => {
+  using directory = temporary();
+  await using journal = await Journal.open(directory.path, options);
+  const { database } = journal;
+  await assert.rejects(database.transaction([insertStart(1), insertStart(1)]), {
+    reason: 'JOURNAL_FAILURE',
+  });
+  assert.deepEqual(await database.all('SELECT * FROM agent_start'), []);
+  assert.equal(journal.health().reason, 'WriteFailed');
+  await database.transaction([insertStart(3), insertStart(4)]);
+  assert.equal((await database.all('SELECT * FROM agent_start')).length, 2);
+  assert.equal(journal.health().reason, 'Healthy');
+});
+
+test('a journal that is closed refuses what comes later', async () => {
+  using directory = temporary();
+  const journal = await Journal.open(directory.path, options);
+  await journal[Symbol.asyncDispose]();
+  await journal[Symbol.asyncDispose]();
+  await assert.rejects(journal.database.get('SELECT 1'), { reason: 'SHUTTING_DOWN' });
+  assert.ok(!journal.lost.aborted);
+});
+
+test('a journal whose thread runs out of memory is lost, and so are the calls that wait', async () => {
+  using directory = temporary();
+  await using journal = await Journal.open(directory.path, options);
+  const huge = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 200)
+    SELECT i, hex(zeroblob(500000)) FROM n`;
+  await assert.rejects(journal.database.all(huge), { reason: 'JOURNAL_FAILURE' });
+  assert.ok(journal.lost.aborted);
+  await assert.rejects(journal.database.get('SELECT 1'), { reason: 'JOURNAL_FAILURE' });
 });

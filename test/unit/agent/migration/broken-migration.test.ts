@@ -102,7 +102,7 @@ test('a VM whose job ends while it is looked at is not taken for what it was bef
   const answerJobs = source.hypervisor.block('getJob');
   const { calls } = source.hypervisor;
   const earlier = calls.length;
-  source.boot();
+  await source.boot();
   await until('it has asked', () => calls.slice(earlier).includes(`getJob ${vm.uid}`));
   source.hypervisor.manualProgress = false;
   source.hypervisor.advance(vm.uid);
@@ -157,11 +157,11 @@ test('a guest that was stopped for the switchover is not given back on a silent 
 test('a guest that was stopped for the switchover is not given back on a silent word, though the journal was full', async () => {
   using nodes = await TwoNodes.open();
   const { source, id } = nodes;
-  const { migrations } = source.journal;
-  const update = migrations.update.bind(migrations);
-  migrations.update = (...parameters) => {
-    if (parameters[1].phase === 'switching-over') throw new AgentError('STORAGE_FULL', 'full');
-    return update(...parameters);
+  const { migrationStore } = source;
+  const update = migrationStore.update.bind(migrationStore);
+  migrationStore.update = async (record) => {
+    if (record.phase === 'switching-over') throw new AgentError('STORAGE_FULL', 'full');
+    await update(record);
   };
   source.hypervisor.switchoverEnd = 'reply-lost-held';
   source.wire.lostCalls.add('get').add('release');
@@ -189,7 +189,7 @@ test('an agent that comes back does not wait for a silent destination for a gues
   source.agent.life.kill();
   await source.hypervisor.abortJob(vm.uid, never);
   source.wire.unreachable = true;
-  source.boot();
+  await source.boot();
   await until('it ends', async () => (await source.agent.migrations.get(id)).phase === 'failed');
   source.wire.unreachable = false;
   await nodes.assertRunsOn(source);
@@ -227,14 +227,14 @@ for (const phase of ['copying', 'switching-over', 'cleaning-up', 'completed', 'f
     using nodes = await TwoNodes.open();
     const { source } = nodes;
     if (phase === 'failed') source.hypervisor.switchoverEnd = 'held';
-    const { migrations } = source.journal;
-    const update = migrations.update.bind(migrations);
+    const { migrationStore } = source;
+    const update = migrationStore.update.bind(migrationStore);
     let refusals = 3;
-    migrations.update = (...parameters) => {
-      if (parameters[1].phase === phase && refusals-- > 0) {
+    migrationStore.update = async (record) => {
+      if (record.phase === phase && refusals-- > 0) {
         throw new AgentError('STORAGE_FULL', 'The disk is full');
       }
-      return update(...parameters);
+      await update(record);
     };
     await nodes.start();
     const record = await nodes.ended();
@@ -246,7 +246,7 @@ for (const phase of ['copying', 'switching-over', 'cleaning-up', 'completed', 'f
 
 test('a migration that cannot be recorded is not begun', async () => {
   using nodes = await TwoNodes.open();
-  nodes.source.journal.migrations.insert = () => {
+  nodes.source.migrationStore.insert = async () => {
     throw new AgentError('STORAGE_FULL', 'The disk is full');
   };
   await assert.rejects(nodes.start(), { reason: 'STORAGE_FULL' });
@@ -260,7 +260,7 @@ test('an older copy at the destination is no ground to remove the one here', asy
   source.wire.onCall = async (method) => {
     // The destination has lost its journal, and somebody has defined an old copy there.
     if (method !== 'get' || destination.record(nodes.id) === undefined) return;
-    destination.journal.migrations.find = () => undefined;
+    destination.agent.book.find = async () => undefined;
     await destination.hypervisor.define({ ...vm, ownershipEpoch: 2 }, never);
   };
   await nodes.start();

@@ -66,11 +66,33 @@ test('a preparation that is called off while it is checked does not go on', asyn
   assert.equal(nodes.destination.transfers.requests.length, 0);
 });
 
+test('of a preparation and a call-off that are recorded at the same time neither is forgotten', async () => {
+  for (const first of ['prepare', 'abort'] as const) {
+    using nodes = await TwoNodes.open();
+    const { migrationStore } = nodes.destination;
+    const insert = migrationStore.insert.bind(migrationStore);
+    let other: Promise<unknown> | undefined;
+    // The other one has found no record and begins its own.
+    migrationStore.insert = async (record) => {
+      migrationStore.insert = insert;
+      other = first === 'prepare' ? abort(nodes) : prepare(nodes);
+      other.catch(() => undefined);
+      return await insert(record);
+    };
+    const began = first === 'prepare' ? prepare(nodes) : abort(nodes);
+    await began.catch(() => undefined);
+    await other?.catch(() => undefined);
+    await nodes.assertSound();
+    assert.equal(nodes.destination.record(nodes.id)?.phase, 'failed');
+    await assert.rejects(prepare(nodes), { reason: 'MIGRATION_ALREADY_EXISTS' });
+  }
+});
+
 test('every reason against a VM is named', async () => {
   using nodes = await TwoNodes.open();
   const { hostUuid } = nodes.destination.hypervisor;
   const { incoming, ownership } = nodes.destination.agent;
-  ownership.release(nodes.vm, 7, 'c');
+  await ownership.release(nodes.vm, 7, 'c');
   const blockers = await incoming.check(
     incomingOf(nodes, {
       sourceHostUuid: hostUuid,
@@ -103,13 +125,13 @@ test('a preparation that fails leaves nothing', async () => {
 
 test('a preparation that fails with a full journal is cleaned up once there is room', async () => {
   using nodes = await TwoNodes.open();
-  const { transfers, journal } = nodes.destination;
+  const { transfers, migrationStore } = nodes.destination;
   transfers.failStart = new AgentError('STREAM_FAILED', 'no port');
-  const update = journal.migrations.update.bind(journal.migrations);
+  const update = migrationStore.update.bind(migrationStore);
   let refusals = 4;
-  journal.migrations.update = (...parameters) => {
+  migrationStore.update = async (record) => {
     if (refusals-- > 0) throw new AgentError('STORAGE_FULL', 'full');
-    return update(...parameters);
+    await update(record);
   };
   await assert.rejects(prepare(nodes), { reason: 'STREAM_FAILED' });
   await nodes.assertSound();
@@ -244,7 +266,7 @@ test('a VM that is to arrive keeps its memory and its lock over a restart of the
   const { destination, vm } = nodes;
   destination.restarts = false;
   destination.agent.life.kill();
-  destination.boot();
+  await destination.boot();
   const { capacity, locks } = destination.agent;
   assert.equal(capacity.allocatedBytes([]), vm.spec.memory.sizeBytes);
   assert.equal(locks.purposeOf(vm.uid), `migration ${nodes.id}`);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { MigrationRecord } from '../../../../src/agent/journal/migration-store.ts';
+import type { MigrationRecord } from '../../../../src/agent/migration/migration-record.ts';
 import { type TestNode, TwoNodes, until } from './two-nodes.ts';
 
 interface Story {
@@ -23,7 +23,8 @@ const STORIES: readonly Story[] = [
     prepare: ({ source }) => {
       source.hypervisor.manualProgress = true;
     },
-    whileCopying: ({ source, id }) => source.agent.migrations.cancel(id),
+    whileCopying: ({ source: { agent }, id }) =>
+      Promise.race([agent.migrations.cancel(id), agent.life.death]),
   },
   {
     name: 'a switchover whose last reply is lost',

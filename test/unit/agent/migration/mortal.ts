@@ -1,4 +1,4 @@
-/** What a killed agent's calls of its own journal end with; nobody is left to hear it. */
+/** Why an agent does nothing any more. */
 class Killed extends Error {}
 
 /** The life of one agent: it counts what the agent does to the world, and can end before or after any of it. */
@@ -51,16 +51,6 @@ export class Life {
           return never();
         },
       );
-    });
-  }
-
-  /** The same for something whose methods answer at once. */
-  guardSync<T extends object>(name: string, target: T): T {
-    return proxyOf(target, [], (method, call) => {
-      if (!this.step(`before ${name}.${method}`)) throw new Killed('killed');
-      const value = call();
-      if (!this.step(`after ${name}.${method}`)) throw new Killed('killed');
-      return value;
     });
   }
 }

@@ -112,6 +112,26 @@ test('a migration past its switchover cannot be cancelled and completes', async 
   await nodes.assertRunsOn(nodes.destination);
 });
 
+test('a cancel that comes while the switchover is recorded is refused', async () => {
+  using nodes = await TwoNodes.open();
+  const { migrationStore, agent } = nodes.source;
+  const update = migrationStore.update.bind(migrationStore);
+  let cancelling: Promise<unknown> | undefined;
+  migrationStore.update = async (record) => {
+    if (record.phase === 'switching-over' && !record.cancelRequested) {
+      cancelling ??= assert.rejects(agent.migrations.cancel(nodes.id), {
+        reason: 'MIGRATION_PAST_SWITCHOVER',
+      });
+    }
+    await update(record);
+  };
+  await nodes.start();
+  const record = await nodes.ended();
+  assert.deepEqual([record.phase, record.cancelRequested], ['completed', false]);
+  assert.ok(cancelling);
+  await cancelling;
+});
+
 test('a copy that takes longer than allowed is stopped', async () => {
   using nodes = await TwoNodes.open();
   nodes.source.hypervisor.manualProgress = true;
@@ -180,8 +200,8 @@ test('a plan names everything that stands in the way at once and changes nothing
     blockers.map(({ reason, nodeName }) => `${reason} ${nodeName}`),
     ['VM_NOT_RUNNING a', 'VM_ALREADY_EXISTS b', 'IMAGE_NOT_FOUND b', 'NODE_CAPACITY_EXCEEDED b'],
   );
-  assert.deepEqual(source.journal.migrations.list({ activeOnly: false, limit: 9 }), []);
-  assert.deepEqual(destination.journal.migrations.list({ activeOnly: false, limit: 9 }), []);
+  assert.deepEqual(source.records(), []);
+  assert.deepEqual(destination.records(), []);
   assert.deepEqual(await destination.transfers.list(never), []);
   await assert.rejects(nodes.start(), { reason: 'MIGRATION_BLOCKED' });
   assert.equal(source.agent.locks.purposeOf(vm.uid), undefined);
@@ -272,7 +292,7 @@ test('a VM can come back, and go again', async () => {
   await destination.agent.migrations.start(back, spec, never);
   await until('it is back', () => destination.record(back)?.phase === 'completed');
   assert.equal((await source.find(vm.uid))?.definition?.ownershipEpoch, 3);
-  assert.equal(source.journal.vms.find(vm.uid)?.left, undefined);
+  assert.equal((await source.ownership()).find(vm.uid)?.left, undefined);
   const again = randomUUID();
   nodes.route(again);
   await until('it is free', () => source.agent.locks.purposeOf(vm.uid) === undefined);

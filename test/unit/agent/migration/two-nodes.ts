@@ -1,18 +1,19 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Journal } from '../../../../src/agent/journal/journal.ts';
-import type { MigrationRecord } from '../../../../src/agent/journal/migration-store.ts';
 import { IncomingManager } from '../../../../src/agent/migration/incoming-manager.ts';
 import type { MigrationSpec } from '../../../../src/agent/migration/migration.ts';
 import { MigrationBook } from '../../../../src/agent/migration/migration-book.ts';
 import { MigrationManager } from '../../../../src/agent/migration/migration-manager.ts';
+import type { MigrationRecord } from '../../../../src/agent/migration/migration-record.ts';
+import { MigrationStore, toRecord } from '../../../../src/agent/migration/migration-store.ts';
 import type { Pace } from '../../../../src/agent/migration/pace.ts';
 import type { Peer, Peers } from '../../../../src/agent/migration/peers.ts';
+import { OperationRecorder } from '../../../../src/agent/operations/operation-recorder.ts';
 import { ReportOriginSource } from '../../../../src/agent/report-origin-source.ts';
 import { CapacityLedger } from '../../../../src/agent/vms/capacity.ts';
-import { OperationRecorder } from '../../../../src/agent/vms/operation-recorder.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
+import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import { VmCreator } from '../../../../src/agent/vms/vm-creator.ts';
 import { VmInventory } from '../../../../src/agent/vms/vm-inventory.ts';
 import { ShutdownRequests, VmManager } from '../../../../src/agent/vms/vm-manager.ts';
@@ -24,6 +25,7 @@ import type { VmDefinition } from '../../../../src/core/vm-spec.ts';
 import type { HypervisorVm } from '../../../../src/drivers/hypervisor-domains.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeTransferNetwork, FakeTransfers } from '../../../fakes/fake-transfers.ts';
+import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { Life } from './mortal.ts';
 
@@ -70,6 +72,7 @@ function unreachable(): AgentError {
 /** All that is gone when an agent is killed. */
 export interface TestAgent {
   readonly life: Life;
+  readonly book: MigrationBook;
   readonly vms: VmManager;
   readonly migrations: MigrationManager;
   readonly incoming: IncomingManager;
@@ -84,7 +87,9 @@ export class TestNode {
   readonly name: string;
   readonly hypervisor: FakeHypervisor;
   readonly transfers: FakeTransfers;
-  readonly journal = Journal.inMemory();
+  readonly journal = new MemoryJournal();
+  readonly migrationStore = new MigrationStore(this.journal.database);
+  readonly ownershipStore = new OwnershipStore(this.journal.database);
   /** Set to make the node refuse VMs as if they could not work here. */
   invalid: AgentError | undefined;
   agent!: TestAgent;
@@ -102,8 +107,18 @@ export class TestNode {
     this.transfers = new FakeTransfers(network, `/run/${name}`);
   }
 
-  get record(): (id: string) => MigrationRecord | undefined {
-    return (id) => this.journal.migrations.find(id);
+  /** A migration as it is in the journal. */
+  record(id: string): MigrationRecord | undefined {
+    return this.records().find((record) => record.id === id);
+  }
+
+  records(): readonly MigrationRecord[] {
+    return this.journal.rows('SELECT * FROM migration').map(toRecord);
+  }
+
+  /** Who owns which VM, as the next agent would find it. */
+  ownership(): Promise<Ownership> {
+    return Ownership.load(this.ownershipStore);
   }
 
   connect(peer: TestNode): void {
@@ -111,15 +126,15 @@ export class TestNode {
   }
 
   /** Starts an agent on what the one before has left. */
-  boot(): void {
+  async boot(): Promise<void> {
     this.#epoch += 1;
-    this.agent = this.#newAgent();
+    this.agent = await this.#newAgent();
     this.agent.migrations.resumeAll();
     this.agent.incoming.resumeAll();
     const { life, inventory } = this.agent;
     inventory.refresh(never).catch(() => undefined);
     life.death.catch(() => {
-      if (this.restarts) setImmediate(() => this.boot());
+      if (this.restarts) setImmediate(() => void this.boot());
     });
   }
 
@@ -127,8 +142,8 @@ export class TestNode {
     return (await this.hypervisor.list(never)).find((vm) => vm.uid === uid);
   }
 
-  #newAgent(): TestAgent {
-    const { journal, name: nodeName } = this;
+  async #newAgent(): Promise<TestAgent> {
+    const { name: nodeName } = this;
     const life = new Life();
     const log = createLogger('silent');
     const hypervisor = life.guard('hypervisor', this.hypervisor, ['watch', 'list']);
@@ -138,8 +153,8 @@ export class TestNode {
       nodeBootId: 'boot',
       agentEpoch: this.#epoch,
     });
-    const book = new MigrationBook(life.guardSync('journal', journal.migrations), origins);
-    const ownership = new Ownership(life.guardSync('ownership', journal.vms));
+    const book = await MigrationBook.load(life.guard('journal', this.migrationStore), origins);
+    const ownership = await Ownership.load(life.guard('ownership', this.ownershipStore));
     const locks = new KeyLocks();
     const tasks = new TaskGroup(log);
     // What a dead agent still tries has no effect; this only keeps it from trying for ever.
@@ -153,14 +168,13 @@ export class TestNode {
         migrationId: book.outgoingOf(uid),
         shutdownRequested: shutdowns.has(uid),
       }),
-      isStale: ({ definition }) =>
-        definition !== undefined && new Ownership(journal.vms).isStale(definition),
+      isStale: ({ definition }) => definition !== undefined && ownership.isStale(definition),
       log,
     });
     const validate = async (): Promise<void> => {
       if (this.invalid !== undefined) throw this.invalid;
     };
-    const recorder = new OperationRecorder({ begin() {}, end() {} }, log);
+    const recorder = new OperationRecorder({ begin: async () => {}, end: async () => {} }, log);
     const shared = { hypervisor, ownership, capacity, locks, validate, recorder, log };
     const creator = new VmCreator({ ...shared, inventory, origins });
     const console = { read: (): AsyncIterable<Uint8Array> => never as never };
@@ -186,6 +200,7 @@ export class TestNode {
     });
     return {
       life,
+      book,
       vms,
       migrations,
       incoming,
@@ -254,10 +269,10 @@ export class TwoNodes implements Disposable {
 
   static async open(changes: Partial<VmDefinition> = {}): Promise<TwoNodes> {
     const nodes = new TwoNodes(tinyVm({ name: 'web', ...changes }));
-    nodes.source.boot();
-    nodes.destination.boot();
-    const { hypervisor, journal } = nodes.source;
-    new Ownership(journal.vms).own(nodes.vm);
+    await nodes.source.boot();
+    await nodes.destination.boot();
+    const { hypervisor } = nodes.source;
+    await nodes.source.agent.ownership.own(nodes.vm);
     await hypervisor.define(nodes.vm, never);
     await hypervisor.start(nodes.vm.uid, never);
     await nodes.source.agent.inventory.refresh(never);
@@ -320,15 +335,14 @@ export class TwoNodes implements Disposable {
   async assertSound(id = this.id): Promise<void> {
     const { source, destination, vm } = this;
     for (const node of [source, destination]) {
-      const { journal, transfers, name } = node;
+      const { transfers, name } = node;
       await until(`the agent of node ${name} lives`, () => !node.agent.life.killed);
       // A transfer that nobody connects to gives up after a while.
       for (const { id: waiting, state } of await transfers.list(never)) {
         if (state === 'listening') transfers.fail(waiting, 'Nobody came');
       }
-      await until(
-        `node ${name} has ended its migrations`,
-        () => journal.migrations.list({ activeOnly: true, limit: 9 }).length === 0,
+      await until(`node ${name} has ended its migrations`, () =>
+        node.records().every(({ endedAtMs }) => endedAtMs !== undefined),
       );
       await until(`node ${name} has no transfers`, async () => {
         return (await transfers.list(never)).length === 0;
@@ -343,11 +357,12 @@ export class TwoNodes implements Disposable {
     assert.equal(await lacks.find(vm.uid), undefined, `node ${lacks.name} has a copy`);
     const copy = await has.find(vm.uid);
     assert.equal(copy?.definition?.ownershipEpoch, vm.ownershipEpoch + (completed ? 1 : 0));
-    const ownership = new Ownership(source.journal.vms);
+    const ownership = await source.ownership();
     if (completed) {
       assert.ok(ownership.isStale(vm), 'the source knows that it has left');
-      assert.equal(destination.journal.vms.find(vm.uid)?.left, undefined);
-      assert.equal(destination.journal.vms.find(vm.uid)?.ownershipEpoch, vm.ownershipEpoch + 1);
+      const there = (await destination.ownership()).find(vm.uid);
+      assert.equal(there?.left, undefined);
+      assert.equal(there?.ownershipEpoch, vm.ownershipEpoch + 1);
       assert.equal(destination.record(id)?.phase, 'completed');
       assert.ok(source.record(id)?.result, 'a completed migration has figures');
     } else {

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Journal } from '../../../../src/agent/journal/journal.ts';
+import { OperationLog } from '../../../../src/agent/operations/operation-log.ts';
+import { OperationRecorder } from '../../../../src/agent/operations/operation-recorder.ts';
 import { ReportOriginSource } from '../../../../src/agent/report-origin-source.ts';
 import { CapacityLedger } from '../../../../src/agent/vms/capacity.ts';
-import { OperationRecorder } from '../../../../src/agent/vms/operation-recorder.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
+import { type OwnershipRecord, OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import type { VmRef, VmRequest } from '../../../../src/agent/vms/vm.ts';
 import { VmCreator } from '../../../../src/agent/vms/vm-creator.ts';
 import { VmInventory } from '../../../../src/agent/vms/vm-inventory.ts';
@@ -13,6 +14,7 @@ import { KeyLocks } from '../../../../src/core/key-locks.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
 import type { PowerState } from '../../../../src/core/vm-spec.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
+import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 
 export const never = new AbortController().signal;
@@ -23,10 +25,10 @@ const MIB = 1024 ** 2;
 /** All that has to do with VMs on a node with 128 MiB for them. */
 export class OneNode implements Disposable {
   readonly hypervisor = new FakeHypervisor();
-  readonly journal = Journal.inMemory();
+  readonly operations: OperationLog;
   readonly locks = new KeyLocks();
   readonly capacity = new CapacityLedger({ cpus: 2, memoryBytes: 128 * MIB });
-  readonly ownership = new Ownership(this.journal.vms);
+  readonly ownership: Ownership;
   readonly origins = new ReportOriginSource({
     nodeName: 'a',
     nodeBootId: 'boot',
@@ -36,10 +38,14 @@ export class OneNode implements Disposable {
   readonly vms: VmManager;
   /** Fails if VMs shall be refused. */
   validate = async (): Promise<void> => {};
+  readonly #journal: MemoryJournal;
   readonly #stop = new AbortController();
 
-  constructor() {
-    const { hypervisor, origins, locks, capacity, ownership } = this;
+  private constructor(journal: MemoryJournal, ownership: Ownership) {
+    this.#journal = journal;
+    this.ownership = ownership;
+    this.operations = new OperationLog(journal.database);
+    const { hypervisor, origins, locks, capacity } = this;
     const shutdowns = new ShutdownRequests();
     const log = createLogger('silent');
     this.inventory = new VmInventory({
@@ -50,7 +56,7 @@ export class OneNode implements Disposable {
       resyncIntervalMs: 20,
       log,
     });
-    const recorder = new OperationRecorder(this.journal.operations, log);
+    const recorder = new OperationRecorder(this.operations, log);
     const shared = {
       hypervisor,
       inventory: this.inventory,
@@ -69,6 +75,16 @@ export class OneNode implements Disposable {
     });
   }
 
+  static async open(): Promise<OneNode> {
+    const journal = new MemoryJournal();
+    return new OneNode(journal, await Ownership.load(new OwnershipStore(journal.database)));
+  }
+
+  /** What the journal has about who owns a VM. */
+  async findOwner(uid: string): Promise<OwnershipRecord | undefined> {
+    return (await Ownership.load(new OwnershipStore(this.#journal.database))).find(uid);
+  }
+
   /** Keeps the inventory fresh until disposed. */
   run(): void {
     this.inventory.run(this.#stop.signal).catch(() => undefined);
@@ -83,7 +99,7 @@ export class OneNode implements Disposable {
   async assertNothingOf({ uid, namespace, name }: VmRequest): Promise<void> {
     assert.equal(await this.hypervisor.find(uid ?? '', never), undefined);
     this.assertFree(uid ?? '', `${namespace}/${name}`);
-    assert.equal(this.journal.vms.find(uid ?? ''), undefined);
+    assert.equal(await this.findOwner(uid ?? ''), undefined);
   }
 
   assertFree(...keys: readonly string[]): void {
@@ -95,7 +111,7 @@ export class OneNode implements Disposable {
 
   [Symbol.dispose](): void {
     this.#stop.abort(new Error('The test has ended'));
-    this.journal[Symbol.dispose]();
+    this.#journal[Symbol.dispose]();
   }
 }
 

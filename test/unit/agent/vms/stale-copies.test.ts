@@ -1,21 +1,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Journal } from '../../../../src/agent/journal/journal.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
+import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import { StaleCopies } from '../../../../src/agent/vms/stale-copies.ts';
 import { KeyLocks } from '../../../../src/core/key-locks.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
+import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 
 const never = new AbortController().signal;
 
 async function nodeWithRunningVm() {
   const hypervisor = new FakeHypervisor();
-  const ownership = new Ownership(Journal.inMemory().vms);
+  const ownership = await Ownership.load(new OwnershipStore(new MemoryJournal().database));
   const locks = new KeyLocks();
   const vm = tinyVm();
-  ownership.own(vm);
+  await ownership.own(vm);
   await hypervisor.define(vm, never);
   await hypervisor.start(vm.uid, never);
   const copies = new StaleCopies({ hypervisor, ownership, locks, log: createLogger('silent') });
@@ -25,7 +26,7 @@ async function nodeWithRunningVm() {
 
 test('a running copy of a VM that another node owns loses its power and keeps its definition', async () => {
   const { hypervisor, ownership, vm, copies, stateOf } = await nodeWithRunningVm();
-  ownership.release(vm, vm.ownershipEpoch + 1, 'b');
+  await ownership.release(vm, vm.ownershipEpoch + 1, 'b');
   await copies.stop(await hypervisor.list(never));
   assert.equal(await stateOf(), 'stopped');
 });
@@ -38,18 +39,18 @@ test('a VM that this node owns is left alone', async () => {
 
 test('a VM that has come back since it was listed is left alone', async () => {
   const { hypervisor, ownership, vm, copies, stateOf } = await nodeWithRunningVm();
-  ownership.release(vm, vm.ownershipEpoch + 1, 'b');
+  await ownership.release(vm, vm.ownershipEpoch + 1, 'b');
   const listed = await hypervisor.list(never);
   const returned = { ...vm, ownershipEpoch: vm.ownershipEpoch + 2 };
   await hypervisor.setDefinition(returned, never);
-  ownership.own(returned);
+  await ownership.own(returned);
   await copies.stop(listed);
   assert.equal(await stateOf(), 'running');
 });
 
 test('a copy that a migration is about to settle is left to it', async () => {
   const { hypervisor, ownership, locks, vm, copies, stateOf } = await nodeWithRunningVm();
-  ownership.release(vm, vm.ownershipEpoch + 1, 'b');
+  await ownership.release(vm, vm.ownershipEpoch + 1, 'b');
   using _migration = locks.tryAcquire(vm.uid, 'migration');
   await copies.stop(await hypervisor.list(never));
   assert.equal(await stateOf(), 'running');

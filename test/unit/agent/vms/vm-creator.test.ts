@@ -6,24 +6,24 @@ import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { EVERYTHING, never, newRequest, OneNode, refOf } from './one-node.ts';
 
 test('a created VM runs, is owned and holds no lock', async () => {
-  using node = new OneNode();
+  using node = await OneNode.open();
   const request = newRequest();
   const vm = await node.create(request);
   assert.equal(vm.phase, 'running');
   assert.deepEqual([vm.definition.uid, vm.definition.ownershipEpoch], [request.uid, 1]);
-  assert.equal(node.journal.vms.find(request.uid ?? '')?.ownershipEpoch, 1);
+  assert.equal((await node.findOwner(request.uid ?? ''))?.ownershipEpoch, 1);
   node.assertFree(request.uid ?? '', 'test/web');
 });
 
 test('a VM that shall be stopped is not started', async () => {
-  using node = new OneNode();
+  using node = await OneNode.open();
   const vm = await node.create(newRequest('web', { powerState: 'stopped' }));
   assert.equal(vm.phase, 'stopped');
 });
 
 for (const method of ['define', 'start'] as const) {
   test(`a VM whose ${method} fails leaves nothing`, async () => {
-    using node = new OneNode();
+    using node = await OneNode.open();
     const request = newRequest();
     node.hypervisor.fail(method, new AgentError('HYPERVISOR_FAILURE', 'no'));
     await assert.rejects(node.create(request), { reason: 'HYPERVISOR_FAILURE' });
@@ -32,7 +32,7 @@ for (const method of ['define', 'start'] as const) {
   });
 
   test(`a VM whose creation is aborted in ${method} leaves nothing`, async () => {
-    using node = new OneNode();
+    using node = await OneNode.open();
     const request = newRequest();
     const stop = new AbortController();
     node.hypervisor.block(method);
@@ -48,7 +48,7 @@ for (const method of ['define', 'start'] as const) {
 }
 
 test('a VM that cannot work here is refused before anything is made', async () => {
-  using node = new OneNode();
+  using node = await OneNode.open();
   node.validate = () => Promise.reject(new AgentError('IMAGE_NOT_FOUND', 'no image'));
   const request = newRequest();
   await assert.rejects(node.create(request), { reason: 'IMAGE_NOT_FOUND' });
@@ -56,7 +56,7 @@ test('a VM that cannot work here is refused before anything is made', async () =
 });
 
 test('a machine type that QEMU does not have is refused, by a dry run too', async () => {
-  using node = new OneNode();
+  using node = await OneNode.open();
   const wish = newRequest();
   const request = { ...wish, spec: { ...wish.spec, machineType: 'pc-q35-99.9' } };
   for (const dryRun of [true, false]) {
@@ -75,7 +75,7 @@ test('a machine type that QEMU does not have is refused, by a dry run too', asyn
 });
 
 test('creating the same VM again answers with it, also when it could not be made any more', async () => {
-  using node = new OneNode();
+  using node = await OneNode.open();
   const request = newRequest();
   const first = await node.create(request);
   await node.vms.shutdown(refOf(request), never);
@@ -86,7 +86,7 @@ test('creating the same VM again answers with it, also when it could not be made
 });
 
 test('another VM of a name, or another spec of a uid, is refused', async () => {
-  using node = new OneNode();
+  using node = await OneNode.open();
   const request = newRequest();
   await node.create(request);
   const exists = { reason: 'VM_ALREADY_EXISTS' };
@@ -97,7 +97,7 @@ test('another VM of a name, or another spec of a uid, is refused', async () => {
 });
 
 test('a VM of that uid that is not ours is left alone', async () => {
-  using node = new OneNode();
+  using node = await OneNode.open();
   const foreign = tinyVm({ name: 'theirs' });
   await node.hypervisor.define(foreign, never);
   await node.hypervisor.start(foreign.uid, never);
@@ -105,11 +105,11 @@ test('a VM of that uid that is not ours is left alone', async () => {
   const request = { ...newRequest(), uid: foreign.uid };
   await assert.rejects(node.create(request), { reason: 'VM_ALREADY_EXISTS' });
   assert.equal((await node.hypervisor.find(foreign.uid, never))?.state, 'running');
-  assert.equal(node.journal.vms.find(foreign.uid), undefined);
+  assert.equal(await node.findOwner(foreign.uid), undefined);
 });
 
 test('a VM of a name that the hypervisor has given to another is refused, and that one left alone', async () => {
-  using node = new OneNode();
+  using node = await OneNode.open();
   const foreign = tinyVm({ name: 'web' });
   await node.hypervisor.define(foreign, never);
   node.hypervisor.addForeign(foreign.uid);
@@ -120,14 +120,14 @@ test('a VM of a name that the hypervisor has given to another is refused, and th
 });
 
 test('a dry run makes nothing', async () => {
-  using node = new OneNode();
+  using node = await OneNode.open();
   const request = newRequest();
   assert.equal((await node.create(request, { dryRun: true })).phase, 'pending');
   await node.assertNothingOf(request);
 });
 
 test('of two VMs of one name that are created side by side one wins', async () => {
-  using node = new OneNode();
+  using node = await OneNode.open();
   const requests = [newRequest(), newRequest()];
   const results = await Promise.allSettled(requests.map((request) => node.create(request)));
   const failures = results.filter((result) => result.status === 'rejected');
@@ -139,14 +139,14 @@ test('of two VMs of one name that are created side by side one wins', async () =
 });
 
 test('a name that belongs to a VM on its way here is not given away', async () => {
-  using node = new OneNode();
+  using node = await OneNode.open();
   const { namespace, name } = newRequest();
   node.capacity.keep({ vmUid: randomUUID(), namespace, name, memoryBytes: 1 });
   await assert.rejects(node.create(newRequest()), { reason: 'VM_BUSY' });
 });
 
 test('VMs are created and started as far as there is memory', async () => {
-  using node = new OneNode();
+  using node = await OneNode.open();
   await node.create(newRequest('one'));
   const off = newRequest('off', { powerState: 'stopped' });
   await node.create(off);
@@ -159,7 +159,7 @@ test('VMs are created and started as far as there is memory', async () => {
 });
 
 test('memory is promised once also while a VM is defined and not yet started', async () => {
-  using node = new OneNode();
+  using node = await OneNode.open();
   const goOn = node.hypervisor.block('start');
   const first = node.create(newRequest('one', { memoryMib: 100 }));
   while (!node.hypervisor.calls.some((call) => call.startsWith('start'))) {
@@ -173,8 +173,8 @@ test('memory is promised once also while a VM is defined and not yet started', a
 });
 
 test('a VM that another node owns is not made again here', async () => {
-  using node = new OneNode();
+  using node = await OneNode.open();
   const request = newRequest();
-  node.ownership.release({ ...request, uid: request.uid ?? '' }, 2, 'b');
+  await node.ownership.release({ ...request, uid: request.uid ?? '' }, 2, 'b');
   await assert.rejects(node.create(request), { reason: 'VM_NOT_OWNED' });
 });

@@ -5,7 +5,7 @@ import { AgentError } from '../../../../src/core/errors.ts';
 import { EVERYTHING, never, newRequest, OneNode, refOf, until } from './one-node.ts';
 
 async function withVm(powerState: 'running' | 'stopped' = 'running') {
-  const node = new OneNode();
+  const node = await OneNode.open();
   const request = newRequest('web', { powerState });
   await node.create(request);
   return { node, request, ref: refOf(request), uid: request.uid ?? '' };
@@ -60,12 +60,12 @@ test('a VM that something else is being done to is busy', async () => {
 test('a copy of a VM that has moved elsewhere is not started, says so and can be deleted', async () => {
   const { node, ref, uid, request } = await withVm('stopped');
   using _node = node;
-  node.ownership.release({ ...request, uid }, 2, 'b');
+  await node.ownership.release({ ...request, uid }, 2, 'b');
   const { phase, reason } = await node.vms.get(ref, never);
   assert.deepEqual([phase, reason], ['failed', 'StaleCopy']);
   await assert.rejects(node.vms.start(ref, never), { reason: 'VM_NOT_OWNED' });
   await node.vms.delete(ref, { force: false }, never);
-  assert.equal(node.journal.vms.find(uid)?.left?.toNode, 'b');
+  assert.equal((await node.findOwner(uid))?.left?.toNode, 'b');
 });
 
 test('while the hypervisor is away all VMs are listed, as unknown, and none can be changed', async () => {
@@ -87,7 +87,7 @@ test('while the hypervisor is away all VMs are listed, as unknown, and none can 
 });
 
 test('nothing is said before the hypervisor was listed once', async () => {
-  using node = new OneNode();
+  using node = await OneNode.open();
   node.hypervisor.disconnect();
   await assert.rejects(node.vms.list(EVERYTHING, never), { reason: 'HYPERVISOR_UNREACHABLE' });
   assert.throws(() => node.inventory.list(EVERYTHING), { reason: 'STATE_NOT_READY' });
@@ -156,7 +156,7 @@ test('what was done to a VM is kept, with how it ended', async () => {
   await node.vms.shutdown(ref, never);
   node.hypervisor.fail('start', new AgentError('HYPERVISOR_FAILURE', 'no'));
   await assert.rejects(node.vms.start(ref, never), { reason: 'HYPERVISOR_FAILURE' });
-  const history = node.journal.operations.list({ vmUid: uid, limit: 10 });
+  const history = await node.operations.list({ vmUid: uid, limit: 10 });
   assert.deepEqual(history.map(({ kind, outcome, error }) => [kind, outcome, error]).toReversed(), [
     ['create', 'succeeded', ''],
     ['shutdown', 'succeeded', ''],

@@ -1,4 +1,4 @@
-import type { MigrationRecord } from '../../../../src/agent/journal/migration-store.ts';
+import type { MigrationRecord } from '../../../../src/agent/migration/migration-record.ts';
 
 export function migrationRecord(id: string, patch: Partial<MigrationRecord> = {}): MigrationRecord {
   return {

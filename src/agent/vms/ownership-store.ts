@@ -1,4 +1,19 @@
-import type { JournalDatabase, Row } from './journal-database.ts';
+import type { JournalDatabase } from '../journal/journal-database.ts';
+import type { Row } from '../journal/journal-protocol.ts';
+
+/** Times are milliseconds since 1970. */
+export const CREATE_OWNERSHIP = `
+  CREATE TABLE ownership (
+    vm_uid TEXT PRIMARY KEY,
+    vm_namespace TEXT NOT NULL,
+    vm_name TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    left_epoch INTEGER,
+    left_to_node TEXT,
+    updated_at_ms INTEGER NOT NULL,
+    CHECK ((left_epoch IS NULL) = (left_to_node IS NULL))
+  ) STRICT;
+`;
 
 /** The highest ownership epoch that this node has seen of a VM, and where the VM went. */
 export interface OwnershipRecord {
@@ -14,18 +29,18 @@ export interface OwnershipRecord {
 }
 
 /** Who owns which VM, as far as this node knows; it outlives the VM's definition in the hypervisor. */
-export class VmStore {
+export class OwnershipStore {
   readonly #database: JournalDatabase;
   readonly #now: () => number;
 
-  constructor(database: JournalDatabase, now: () => number) {
+  constructor(database: JournalDatabase, now: () => number = Date.now) {
     this.#database = database;
     this.#now = now;
   }
 
-  /** Records who owns a VM and returns what is kept: a record with a lower epoch than the kept one changes nothing. */
-  put(record: OwnershipRecord): OwnershipRecord {
-    const changed = this.#database.run(
+  /** Records who owns a VM. False if the record has a lower epoch than the kept one: then nothing has changed. */
+  async put(record: OwnershipRecord): Promise<boolean> {
+    const changed = await this.#database.run(
       `INSERT INTO ownership (vm_uid, vm_namespace, vm_name, epoch, left_epoch, left_to_node, updated_at_ms)
         VALUES ($uid, $namespace, $name, $epoch, $leftEpoch, $leftToNode, $nowMs)
         ON CONFLICT (vm_uid) DO UPDATE SET vm_namespace = excluded.vm_namespace,
@@ -42,23 +57,19 @@ export class VmStore {
         nowMs: this.#now(),
       },
     );
-    return changed > 0 ? record : (this.find(record.uid) ?? record);
+    return changed > 0;
   }
 
-  find(uid: string): OwnershipRecord | undefined {
-    const row = this.#database.get('SELECT * FROM ownership WHERE vm_uid = $uid', { uid });
-    return row === undefined ? undefined : fromRow(row);
-  }
-
-  list(): readonly OwnershipRecord[] {
-    return this.#database
-      .all('SELECT * FROM ownership ORDER BY vm_namespace, vm_name, vm_uid')
-      .map(fromRow);
+  async list(): Promise<readonly OwnershipRecord[]> {
+    const rows = await this.#database.all(
+      'SELECT * FROM ownership ORDER BY vm_namespace, vm_name, vm_uid',
+    );
+    return rows.map(fromRow);
   }
 
   /** Forgets a VM, and with it whatever would stop a stale copy. One that is not known counts as removed. */
-  remove(uid: string): void {
-    this.#database.run('DELETE FROM ownership WHERE vm_uid = $uid', { uid });
+  async remove(uid: string): Promise<void> {
+    await this.#database.run('DELETE FROM ownership WHERE vm_uid = $uid', { uid });
   }
 }
 

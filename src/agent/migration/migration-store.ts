@@ -1,38 +1,37 @@
-import { AgentError, isReason, type Reason } from '../../core/errors.ts';
-import type { VmDefinition } from '../../core/vm-definition.ts';
-import type { MigrationProgress, MigrationResult, MigrationSpec } from '../migration/migration.ts';
-import { isMigrationPhase, type MigrationPhase } from '../migration/states.ts';
-import type { JournalDatabase, Parameters, Row } from './journal-database.ts';
-import { fromStoredJson, toStoredJson } from './stored-json.ts';
+import { AgentError, isReason } from '../../core/errors.ts';
+import type { JournalDatabase } from '../journal/journal-database.ts';
+import type { Parameters, Row } from '../journal/journal-protocol.ts';
+import { fromStoredJson, toStoredJson } from '../journal/stored-json.ts';
+import type { MigrationRecord } from './migration-record.ts';
+import { isMigrationPhase } from './states.ts';
 
-/** One migration as this node takes part in it. */
-export interface MigrationRecord {
-  readonly id: string;
-  readonly role: 'source' | 'destination';
-  readonly vmUid: string;
-  readonly vmNamespace: string;
-  readonly vmName: string;
-  /** What was asked for; a destination does not know it. */
-  readonly spec: MigrationSpec | undefined;
-  readonly peerNode: string;
-  readonly peerAddress: string | undefined;
-  readonly phase: MigrationPhase;
-  readonly cancelRequested: boolean;
-  readonly reason: Reason | undefined;
-  readonly message: string;
-  readonly startedAtMs: number;
-  /** Undefined while it is active. */
-  readonly endedAtMs: number | undefined;
-  readonly phases: readonly { readonly phase: MigrationPhase; readonly startedAtMs: number }[];
-  readonly progress: MigrationProgress | undefined;
-  readonly result: MigrationResult | undefined;
-  /** Secret of the transfer; empty if it has none. Never log it. */
-  readonly transferToken: string;
-  /** The ownership epoch that the VM gets at the destination. */
-  readonly ownershipEpoch: number;
-  /** Destination: the VM as it will be here. */
-  readonly definition: VmDefinition | undefined;
-}
+/** Times are milliseconds since 1970; `*_json` columns hold what stored-json.ts makes. */
+export const CREATE_MIGRATION = `
+  CREATE TABLE migration (
+    id TEXT PRIMARY KEY,
+    role TEXT NOT NULL CHECK (role IN ('source', 'destination')),
+    vm_uid TEXT NOT NULL,
+    vm_namespace TEXT NOT NULL,
+    vm_name TEXT NOT NULL,
+    peer_node TEXT NOT NULL,
+    peer_address TEXT,
+    phase TEXT NOT NULL,
+    cancel_requested INTEGER NOT NULL CHECK (cancel_requested IN (0, 1)),
+    reason TEXT,
+    message TEXT NOT NULL,
+    started_at_ms INTEGER NOT NULL,
+    ended_at_ms INTEGER,
+    transfer_token TEXT NOT NULL,
+    ownership_epoch INTEGER NOT NULL,
+    spec_json TEXT NOT NULL,
+    phases_json TEXT NOT NULL,
+    progress_json TEXT NOT NULL,
+    result_json TEXT NOT NULL,
+    definition_json TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX migration_by_start ON migration (started_at_ms);
+  CREATE INDEX migration_active ON migration (started_at_ms) WHERE ended_at_ms IS NULL;
+`;
 
 const FIELDS =
   `id role vm_uid vm_namespace vm_name peer_node peer_address phase cancel_requested reason message
@@ -43,75 +42,76 @@ const INSERT = `INSERT INTO migration (${FIELDS.join(', ')})
 const UPDATE = `UPDATE migration SET ${FIELDS.map((name) => `${name} = $${name}`).join(', ')}
   WHERE id = $id`;
 
-/** The migrations of this node, outgoing and incoming, also those that have ended. */
+/** Forgets the oldest that have ended. */
+const PRUNE = `DELETE FROM migration WHERE id IN (SELECT id FROM migration WHERE ended_at_ms IS NOT NULL
+  ORDER BY ended_at_ms DESC, rowid DESC LIMIT -1 OFFSET $keep)`;
+const KEEP = 1_000;
+
+/** The migrations of this node, outgoing and incoming, also the latest that have ended. */
 export class MigrationStore {
   readonly #database: JournalDatabase;
+  readonly #keep: number;
 
-  constructor(database: JournalDatabase) {
+  constructor(database: JournalDatabase, keep = KEEP) {
     this.#database = database;
+    this.#keep = keep;
   }
 
   /** Records a new migration. If the id is known nothing changes, and the record is the one that is there. */
-  insert(record: MigrationRecord): { readonly record: MigrationRecord; readonly created: boolean } {
-    const created = this.#database.run(INSERT, toRow(record)) > 0;
-    return { record: created ? record : this.get(record.id), created };
+  async insert(
+    record: MigrationRecord,
+  ): Promise<{ readonly record: MigrationRecord; readonly created: boolean }> {
+    const created = (await this.#database.run(INSERT, toRow(record))) > 0;
+    return { record: created ? record : await this.get(record.id), created };
   }
 
-  /** Changes some fields and returns the whole. Whether a phase may follow another is for the caller to know. */
-  update(id: string, patch: Partial<Omit<MigrationRecord, 'id'>>): MigrationRecord {
-    return this.#database.transaction(() => {
-      const record = { ...this.get(id), ...patch, id };
-      this.#database.run(UPDATE, toRow(record));
-      return record;
-    });
+  /** Replaces a record. Whether a phase may follow another is for the caller to know. Fails as `get` does. */
+  async update(record: MigrationRecord): Promise<void> {
+    const update = { sql: UPDATE, parameters: toRow(record) };
+    const prune = { sql: PRUNE, parameters: { keep: this.#keep } };
+    const ends = record.endedAtMs !== undefined;
+    const [updated] = await this.#database.transaction(ends ? [update, prune] : [update]);
+    if (updated?.changes === 0) throw notFound(record.id);
   }
 
-  find(id: string): MigrationRecord | undefined {
-    const row = this.#database.get('SELECT * FROM migration WHERE id = $id', { id });
-    return row === undefined ? undefined : fromRow(row);
+  async find(id: string): Promise<MigrationRecord | undefined> {
+    const row = await this.#database.get('SELECT * FROM migration WHERE id = $id', { id });
+    return row === undefined ? undefined : toRecord(row);
   }
 
   /** Fails with MIGRATION_NOT_FOUND. */
-  get(id: string): MigrationRecord {
-    const record = this.find(id);
-    if (record === undefined) {
-      throw new AgentError('MIGRATION_NOT_FOUND', `There is no migration ${id} on this node`, {
-        metadata: { migrationId: id },
-      });
-    }
+  async get(id: string): Promise<MigrationRecord> {
+    const record = await this.find(id);
+    if (record === undefined) throw notFound(id);
     return record;
   }
 
   /** The newest first. */
-  list(filter: {
+  async list(filter: {
     readonly activeOnly: boolean;
     readonly limit: number;
-  }): readonly MigrationRecord[] {
-    const rows = this.#database.all(
+  }): Promise<readonly MigrationRecord[]> {
+    const rows = await this.#database.all(
       `SELECT * FROM migration WHERE NOT $activeOnly OR ended_at_ms IS NULL
         ORDER BY started_at_ms DESC, rowid DESC LIMIT $limit`,
       { activeOnly: filter.activeOnly ? 1 : 0, limit: filter.limit },
     );
-    return rows.map(fromRow);
+    return rows.map(toRecord);
   }
 
   /** What was going on when the agent last wrote, the oldest first. */
-  listActive(role: MigrationRecord['role']): readonly MigrationRecord[] {
-    const rows = this.#database.all(
-      'SELECT * FROM migration WHERE role = $role AND ended_at_ms IS NULL ORDER BY started_at_ms, rowid',
-      { role },
+  async listActive(): Promise<readonly MigrationRecord[]> {
+    const rows = await this.#database.all(
+      'SELECT * FROM migration WHERE ended_at_ms IS NULL ORDER BY started_at_ms, rowid',
     );
-    return rows.map(fromRow);
+    return rows.map(toRecord);
   }
+}
 
-  /** Forgets the oldest that have ended, all but `keep` of them. */
-  prune(keep = 1_000): number {
-    return this.#database.run(
-      `DELETE FROM migration WHERE id IN (SELECT id FROM migration WHERE ended_at_ms IS NOT NULL
-        ORDER BY ended_at_ms DESC, rowid DESC LIMIT -1 OFFSET $keep)`,
-      { keep },
-    );
-  }
+function notFound(id: string): AgentError {
+  return new AgentError('MIGRATION_NOT_FOUND', `There is no migration ${id} on this node`, {
+    metadata: { migrationId: id },
+  });
 }
 
 function toRow(record: MigrationRecord): Parameters {
@@ -140,7 +140,7 @@ function toRow(record: MigrationRecord): Parameters {
 }
 
 /** The database's checks and this class being its only writer vouch for what the columns hold. */
-function fromRow(row: Row): MigrationRecord {
+export function toRecord(row: Row): MigrationRecord {
   const phase = String(row['phase']);
   if (!isMigrationPhase(phase)) {
     throw new AgentError(

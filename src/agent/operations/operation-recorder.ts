@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { AgentError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
-import type { OperationLog } from '../journal/operation-log.ts';
+import type { OperationLog } from './operation-log.ts';
 
 /** Keeps a history of what was done to VMs. Requests that were refused before anything was done are no part of it. */
 export class OperationRecorder {
@@ -16,21 +16,21 @@ export class OperationRecorder {
   /** Does the work and records it. The history is for people, so a journal that cannot be written holds nothing up. */
   async record<T>(kind: string, vmUid: string, work: () => Promise<T>): Promise<T> {
     const id = randomUUID();
-    this.#write(() => this.#operations.begin({ id, vmUid, kind }));
+    await this.#write(() => this.#operations.begin({ id, vmUid, kind }));
     try {
       const result = await work();
-      this.#write(() => this.#operations.end(id, 'succeeded'));
+      await this.#write(() => this.#operations.end(id, 'succeeded'));
       return result;
     } catch (error) {
       const reason = error instanceof AgentError ? error.reason : String(error);
-      this.#write(() => this.#operations.end(id, 'failed', reason));
+      await this.#write(() => this.#operations.end(id, 'failed', reason));
       throw error;
     }
   }
 
-  #write(write: () => void): void {
+  async #write(write: () => Promise<void>): Promise<void> {
     try {
-      write();
+      await write();
     } catch (error) {
       this.#log.warn({ err: error }, 'Cannot record an operation');
     }

@@ -1,0 +1,12 @@
+import { CREATE_AGENT_START } from './journal/agent-epoch.ts';
+import { CREATE_MIGRATION } from './migration/migration-store.ts';
+import { CREATE_OPERATION } from './operations/operation-log.ts';
+import { CREATE_OWNERSHIP } from './vms/ownership-store.ts';
+
+/**
+ * The journal's schema, as steps: step n leads from version n-1 to n and is made of the stores' own pieces. A step
+ * that was released is never changed.
+ */
+export const JOURNAL_SCHEMA: readonly string[] = [
+  CREATE_AGENT_START + CREATE_MIGRATION + CREATE_OWNERSHIP + CREATE_OPERATION,
+];

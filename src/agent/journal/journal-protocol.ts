@@ -1,0 +1,71 @@
+import type { SQLInputValue, SQLOutputValue } from 'node:sqlite';
+import { AgentError, type Reason } from '../../core/errors.ts';
+
+/* agent ⇄ the thread that has the journal. Both ends are of the same version: the agent starts its own thread. */
+
+export type Row = Readonly<Record<string, SQLOutputValue>>;
+export type Parameters = Readonly<Record<string, SQLInputValue>>;
+
+export interface Statement {
+  readonly sql: string;
+  readonly parameters?: Parameters;
+}
+
+export interface StatementResult {
+  /** Empty for a statement that gives none. */
+  readonly rows: readonly Row[];
+  /** How many rows it has changed. */
+  readonly changes: number;
+}
+
+/** Given to the thread when it starts. */
+export interface JournalSettings {
+  readonly directory: string;
+  readonly schema: readonly string[];
+  /** The time, for the name of a damaged journal. */
+  readonly nowMs: number;
+}
+
+export type ToJournalThread =
+  | {
+      readonly kind: 'perform';
+      readonly id: number;
+      readonly statements: readonly Statement[];
+    }
+  | { readonly kind: 'close' };
+
+/** A damaged journal that had to make way for a new one. */
+export interface ReplacedJournal {
+  readonly movedTo: string;
+  readonly damage: string;
+}
+
+export type FromJournalThread =
+  | { readonly kind: 'opened'; readonly replaced: ReplacedJournal | undefined }
+  | { readonly kind: 'refused'; readonly failure: JournalFailure }
+  | { readonly kind: 'results'; readonly id: number; readonly results: readonly StatementResult[] }
+  | { readonly kind: 'failure'; readonly id: number; readonly failure: JournalFailure };
+
+/** An AgentError as it travels between threads. */
+export interface JournalFailure {
+  readonly reason: Reason;
+  readonly message: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly retryAfterMs: number | undefined;
+}
+
+export function toFailure(error: AgentError): JournalFailure {
+  const { reason, message, metadata, retryAfterMs } = error;
+  return { reason, message, metadata, retryAfterMs };
+}
+
+export function fromFailure({ reason, message, metadata, retryAfterMs }: JournalFailure) {
+  const options = retryAfterMs === undefined ? { metadata } : { metadata, retryAfterMs };
+  return new AgentError(reason, message, options);
+}
+
+/** The thread's file: source or built, like its starter. */
+export function threadUrl(): URL {
+  const extension = import.meta.filename.endsWith('.ts') ? 'ts' : 'js';
+  return new URL(`./journal-worker.${extension}`, import.meta.url);
+}

@@ -1,0 +1,124 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { AgentError } from '../../core/errors.ts';
+import type { StatementRunner } from './journal-database.ts';
+import {
+  type FromJournalThread,
+  fromFailure,
+  type JournalSettings,
+  type ReplacedJournal,
+  type Statement,
+  type StatementResult,
+  type ToJournalThread,
+  threadUrl,
+} from './journal-protocol.ts';
+
+/** The longest answer is a list of 1,000 migrations, some 10 MiB. */
+const LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 2, stackSizeMb: 1 };
+
+interface Waiting {
+  readonly resolve: (results: readonly StatementResult[]) => void;
+  readonly reject: (error: unknown) => void;
+  readonly sinceMs: number;
+}
+
+/** The agent's end of the thread that has the journal. */
+export class JournalThread implements StatementRunner, AsyncDisposable {
+  readonly #worker: Worker;
+  readonly #opened = Promise.withResolvers<ReplacedJournal | undefined>();
+  /** In the order of the calls, which is the order of the answers. */
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #lost = new AbortController();
+  #lastId = 0;
+  #closed: Promise<unknown> | undefined;
+
+  private constructor(settings: JournalSettings) {
+    this.#worker = new Worker(threadUrl(), { workerData: settings, resourceLimits: LIMITS });
+    this.#worker.on('message', (message: FromJournalThread) => this.#hear(message));
+    this.#worker.on('error', (error) => this.#lose(error));
+    this.#worker.on('exit', () => this.#lose(undefined));
+  }
+
+  /** Fails as `openJournalFile` does. */
+  static async open(
+    settings: JournalSettings,
+  ): Promise<{ readonly thread: JournalThread; readonly replaced: ReplacedJournal | undefined }> {
+    const thread = new JournalThread(settings);
+    try {
+      return { thread, replaced: await thread.#opened.promise };
+    } catch (error) {
+      await thread[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Aborted when the thread has ended by itself: nobody knows what became of the last calls. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  /** Since when the oldest call waits, as performance.now() counts; undefined if none does. */
+  get waitingSinceMs(): number | undefined {
+    const [oldest] = this.#waiting.values();
+    return oldest?.sinceMs;
+  }
+
+  async perform(statements: readonly Statement[]): Promise<readonly StatementResult[]> {
+    if (this.#closed !== undefined) throw new AgentError('SHUTTING_DOWN', 'The journal is closed');
+    this.#lost.signal.throwIfAborted();
+    this.#lastId += 1;
+    const id = this.#lastId;
+    const { promise, resolve, reject } = Promise.withResolvers<readonly StatementResult[]>();
+    this.#waiting.set(id, { resolve, reject, sinceMs: performance.now() });
+    this.#tell({ kind: 'perform', id, statements });
+    return promise;
+  }
+
+  /** Calls that were made before are carried out. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed ??= this.#close();
+    await this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#worker.threadId === -1) return;
+    const exited = once(this.#worker, 'exit').catch(() => undefined);
+    this.#tell({ kind: 'close' });
+    await exited;
+  }
+
+  #tell(message: ToJournalThread): void {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a Worker, no window
+    this.#worker.postMessage(message);
+  }
+
+  #hear(message: FromJournalThread): void {
+    switch (message.kind) {
+      case 'opened':
+        this.#opened.resolve(message.replaced);
+        break;
+      case 'refused':
+        this.#opened.reject(fromFailure(message.failure));
+        break;
+      case 'results':
+        this.#take(message.id)?.resolve(message.results);
+        break;
+      default:
+        this.#take(message.id)?.reject(fromFailure(message.failure));
+    }
+  }
+
+  #take(id: number): Waiting | undefined {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    return waiting;
+  }
+
+  #lose(cause: unknown): void {
+    const error = new AgentError('JOURNAL_FAILURE', "The journal's thread has ended", { cause });
+    if (this.#closed === undefined) this.#lost.abort(error);
+    this.#opened.reject(error);
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+  }
+}

@@ -1,0 +1,61 @@
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { journalError } from './errors.ts';
+import {
+  type FromJournalThread,
+  type JournalSettings,
+  type Statement,
+  type ToJournalThread,
+  toFailure,
+} from './journal-protocol.ts';
+import { journalPath, type OpenJournalFile, openJournalFile } from './open-journal-file.ts';
+
+/*
+ * The thread that has the journal. SQLite blocks its caller, for seconds if somebody else has locked the file, so it
+ * is not on the thread that everything else waits for. Requests are carried out one by one, as they come.
+ */
+
+const settings = workerData as JournalSettings;
+const port = parentPort;
+if (port === null) throw new Error('This file runs in a Worker only');
+serve(port);
+
+function serve(agent: MessagePort): void {
+  let journal: OpenJournalFile;
+  try {
+    journal = openJournalFile(settings);
+  } catch (error) {
+    tell(agent, { kind: 'refused', failure: failureOf(error) });
+    agent.close();
+    return;
+  }
+  agent.on('message', (message: ToJournalThread) => {
+    if (message.kind === 'perform') {
+      tell(agent, perform(journal, message.id, message.statements));
+    } else {
+      journal[Symbol.dispose]();
+      agent.close();
+    }
+  });
+  tell(agent, { kind: 'opened', replaced: journal.replaced });
+}
+
+function perform(
+  { file }: OpenJournalFile,
+  id: number,
+  statements: readonly Statement[],
+): FromJournalThread {
+  try {
+    return { kind: 'results', id, results: file.perform(statements) };
+  } catch (error) {
+    return { kind: 'failure', id, failure: failureOf(error) };
+  }
+}
+
+function failureOf(error: unknown) {
+  return toFailure(journalError(error, journalPath(settings.directory)));
+}
+
+function tell(agent: MessagePort, message: FromJournalThread): void {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a MessagePort, no window
+  agent.postMessage(message);
+}

@@ -1,0 +1,69 @@
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, renameSync } from 'node:fs';
+import path from 'node:path';
+import { isDamage, journalError } from './errors.ts';
+import { JournalFile } from './journal-file.ts';
+import type { JournalSettings, ReplacedJournal } from './journal-protocol.ts';
+import { StateLock } from './state-lock.ts';
+
+export interface OpenJournalFile extends Disposable {
+  readonly file: JournalFile;
+  readonly replaced: ReplacedJournal | undefined;
+}
+
+/**
+ * Opens `journal.db` in a directory, making both if missing, for this process alone. A damaged file is moved
+ * aside and a new one begun, because libvirt still knows the VMs and the agent must be able to run. Fails with
+ * JOURNAL_FAILURE if another agent uses the directory or a newer one has written the file.
+ */
+export function openJournalFile(settings: JournalSettings): OpenJournalFile {
+  const file = journalPath(settings.directory);
+  const lockFile = path.join(settings.directory, 'journal.lock');
+  try {
+    mkdirSync(settings.directory, { recursive: true, mode: 0o700 });
+    ensurePrivateFile(lockFile);
+    using stack = new DisposableStack();
+    stack.use(new StateLock(lockFile));
+    const damage = findDamage(file);
+    const replaced =
+      damage === '' ? undefined : { movedTo: moveAside(file, settings.nowMs), damage };
+    ensurePrivateFile(file);
+    const journal = stack.use(new JournalFile(file));
+    journal.migrate(settings.schema);
+    const opened = stack.move();
+    return { file: journal, replaced, [Symbol.dispose]: () => opened.dispose() };
+  } catch (error) {
+    throw journalError(error, file);
+  }
+}
+
+export function journalPath(directory: string): string {
+  return path.join(directory, 'journal.db');
+}
+
+/** What is wrong with the file; empty if it is sound or not there. */
+function findDamage(file: string): string {
+  if (!existsSync(file)) return '';
+  try {
+    using journal = new JournalFile(file);
+    return journal.check();
+  } catch (error) {
+    if (isDamage(error)) return error instanceof Error ? error.message : String(error);
+    throw error;
+  }
+}
+
+/** Keeps a damaged journal, with its companions, for whoever wants to know what happened. */
+function moveAside(file: string, nowMs: number): string {
+  const aside = `${file}.corrupt-${new Date(nowMs).toISOString().replaceAll(/[:.]/g, '-')}`;
+  for (const suffix of ['-wal', '-shm', ''] as const) {
+    if (existsSync(file + suffix)) renameSync(file + suffix, aside + suffix);
+  }
+  return aside;
+}
+
+/** SQLite's companion files take the mode of the database, so it is set before SQLite opens it. */
+function ensurePrivateFile(file: string): void {
+  // A file that is there is not opened: closing it would drop the locks that this process has on it.
+  if (!existsSync(file)) closeSync(openSync(file, 'a', 0o600));
+  chmodSync(file, 0o600);
+}
