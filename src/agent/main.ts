@@ -22,7 +22,7 @@ import { PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN } from './migration/protocol.ts';
 import { NodeManager } from './node/node-manager.ts';
 import { OperationLog } from './operations/operation-log.ts';
 import { OperationRecorder } from './operations/operation-recorder.ts';
-import { ReportOriginSource } from './report-origin-source.ts';
+import { ReportOriginSource } from './reports/report-origin-source.ts';
 import { Certificates } from './rpc/certificates.ts';
 import { GrpcPeers } from './rpc/grpc-peers.ts';
 import { RpcServer } from './rpc/rpc-server.ts';

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { ReportOrigin, WatchCursor, WatchEvent } from '../../src/agent/report-origin.ts';
+import type { ReportOrigin, WatchCursor, WatchEvent } from '../../src/agent/reports/report.ts';
 import type {
   ConsoleOptions,
   Vm,

@@ -2,7 +2,13 @@ import type { Reason } from '../../core/errors.ts';
 import type { LabelSelector } from '../../core/label-selector.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { Accelerator } from '../../drivers/hypervisor-host.ts';
-import type { Page, PageRequest, ReportOrigin, WatchCursor, WatchEvent } from '../report-origin.ts';
+import type {
+  Page,
+  PageRequest,
+  ReportOrigin,
+  WatchCursor,
+  WatchEvent,
+} from '../reports/report.ts';
 import type { VmRef } from '../vms/vm.ts';
 import type { MigrationPhase } from './states.ts';
 

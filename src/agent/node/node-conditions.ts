@@ -1,5 +1,5 @@
 import type { JournalHealth } from '../journal/journal.ts';
-import type { Condition, ConditionStatus } from '../report-origin.ts';
+import type { Condition, ConditionStatus } from '../reports/report.ts';
 
 /** The connection to the hypervisor; `unknown` until the first attempt has ended. */
 export interface Connection {

@@ -6,7 +6,7 @@ import type { HostFacts } from '../../drivers/host.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorInfo } from '../../drivers/hypervisor-host.ts';
 import type { JournalHealth } from '../journal/journal.ts';
-import type { ReportOrigin } from '../report-origin.ts';
+import type { ReportOrigin } from '../reports/report.ts';
 import type { Vm } from '../vms/vm.ts';
 import type { Node, NodeService, Resources } from './node.ts';
 import { type Connection, nodeConditions } from './node-conditions.ts';

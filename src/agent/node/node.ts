@@ -1,6 +1,6 @@
 import type { Machine } from '../../core/resources/machine.ts';
 import type { HypervisorInfo } from '../../drivers/hypervisor-host.ts';
-import type { Condition, ReportOrigin, WatchCursor, WatchEvent } from '../report-origin.ts';
+import type { Condition, ReportOrigin, WatchCursor, WatchEvent } from '../reports/report.ts';
 import type { VmRef } from '../vms/vm.ts';
 
 /** This node as callers see it. */

@@ -12,7 +12,7 @@ import type {
   ReportOrigin,
   WatchCursor,
   WatchEvent,
-} from '../report-origin.ts';
+} from '../reports/report.ts';
 import type { VmRef } from '../vms/vm.ts';
 import { toUint64 } from './count-conversion.ts';
 import type { FieldChecks } from './field-checks.ts';

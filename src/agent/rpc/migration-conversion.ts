@@ -20,7 +20,7 @@ import type {
   MigrationSpec,
 } from '../migration/migration.ts';
 import type { MigrationPhase } from '../migration/states.ts';
-import type { WatchEvent } from '../report-origin.ts';
+import type { WatchEvent } from '../reports/report.ts';
 import { fromRef, toEventType, toOrigin, toRef } from './common-conversion.ts';
 import { toUint32, toUint64 } from './count-conversion.ts';
 import type { FieldChecks } from './field-checks.ts';

@@ -6,7 +6,7 @@ import type {
   WatchNodeResponse,
 } from '../../gen/novacron/agent/v1/node.ts';
 import type { Amounts, Node, Reservation } from '../node/node.ts';
-import type { WatchEvent } from '../report-origin.ts';
+import type { WatchEvent } from '../reports/report.ts';
 import { toCondition, toEventType, toOrigin, toRef } from './common-conversion.ts';
 import { toUint32, toUint64 } from './count-conversion.ts';
 import { toTimestamp } from './time-conversion.ts';

@@ -9,7 +9,7 @@ import {
   type VirtualMachine,
   type WatchVirtualMachinesResponse,
 } from '../../gen/novacron/agent/v1/virtual_machine.ts';
-import type { WatchEvent } from '../report-origin.ts';
+import type { WatchEvent } from '../reports/report.ts';
 import type { ApplyResult, FieldChange, Vm, VmPhase, VmRef, VmUsage } from '../vms/vm.ts';
 import { toEventType, toOrigin } from './common-conversion.ts';
 

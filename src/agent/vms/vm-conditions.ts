@@ -1,4 +1,4 @@
-import type { Condition, ConditionStatus } from '../report-origin.ts';
+import type { Condition, ConditionStatus } from '../reports/report.ts';
 import type { PhaseReport, VmContext } from './vm-phase.ts';
 
 /** The conditions of a VM; a condition whose status did not change keeps its transition time. */

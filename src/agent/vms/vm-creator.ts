@@ -9,7 +9,7 @@ import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { Cordon } from '../node/cordon.ts';
 import type { OperationRecorder } from '../operations/operation-recorder.ts';
-import type { Origins } from '../report-origin.ts';
+import type { Origins } from '../reports/report.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import type { Ownership } from './ownership.ts';
 import type { CreateOptions, CreateResult, Vm } from './vm.ts';

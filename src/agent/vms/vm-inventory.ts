@@ -6,7 +6,7 @@ import { Notifier } from '../../core/notifier.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
-import type { ReportOrigin, WatchCursor, WatchEvent } from '../report-origin.ts';
+import type { ReportOrigin, WatchCursor, WatchEvent } from '../reports/report.ts';
 import { CpuUsage } from './cpu-usage.ts';
 import { EventLog } from './event-log.ts';
 import type { Vm, VmFilter } from './vm.ts';

@@ -5,7 +5,7 @@ import type { PowerState, VmDefinition } from '../../core/vm-definition.ts';
 import type { ConsoleReader } from '../../drivers/console.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { OperationRecorder } from '../operations/operation-recorder.ts';
-import type { WatchCursor, WatchEvent } from '../report-origin.ts';
+import type { WatchCursor, WatchEvent } from '../reports/report.ts';
 import type { Ownership } from './ownership.ts';
 import type { ConsoleOptions, Vm, VmFilter, VmList, VmRef, VmRequest, VmService } from './vm.ts';
 import type { VmCreator } from './vm-creator.ts';

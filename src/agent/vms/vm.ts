@@ -9,7 +9,7 @@ import type {
   ReportOrigin,
   WatchCursor,
   WatchEvent,
-} from '../report-origin.ts';
+} from '../reports/report.ts';
 
 /** Where a VM stands in its life; `unknown` means that the hypervisor cannot be asked, never that it is off. */
 export type VmPhase =

@@ -10,7 +10,7 @@ import { MigrationStore, toRecord } from '../../../../src/agent/migration/migrat
 import type { Pace } from '../../../../src/agent/migration/pace.ts';
 import type { Peer, Peers } from '../../../../src/agent/migration/peers.ts';
 import { OperationRecorder } from '../../../../src/agent/operations/operation-recorder.ts';
-import { ReportOriginSource } from '../../../../src/agent/report-origin-source.ts';
+import { ReportOriginSource } from '../../../../src/agent/reports/report-origin-source.ts';
 import { CapacityLedger } from '../../../../src/agent/vms/capacity.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { JournalHealth } from '../../../../src/agent/journal/journal.ts';
 import type { Node } from '../../../../src/agent/node/node.ts';
 import { NodeManager } from '../../../../src/agent/node/node-manager.ts';
-import { ReportOriginSource } from '../../../../src/agent/report-origin-source.ts';
+import { ReportOriginSource } from '../../../../src/agent/reports/report-origin-source.ts';
 import type { Vm } from '../../../../src/agent/vms/vm.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OperationLog } from '../../../../src/agent/operations/operation-log.ts';
 import { OperationRecorder } from '../../../../src/agent/operations/operation-recorder.ts';
-import { ReportOriginSource } from '../../../../src/agent/report-origin-source.ts';
+import { ReportOriginSource } from '../../../../src/agent/reports/report-origin-source.ts';
 import { CapacityLedger } from '../../../../src/agent/vms/capacity.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { type OwnershipRecord, OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { WatchCursor } from '../../../../src/agent/report-origin.ts';
+import type { WatchCursor } from '../../../../src/agent/reports/report.ts';
 import { EVERYTHING, never, newRequest, OneNode } from './one-node.ts';
 
 /** What a watch tells until it is up to date, and the cursor that it then leaves. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { WatchCursor, WatchEvent } from '../../../../src/agent/report-origin.ts';
+import type { WatchCursor, WatchEvent } from '../../../../src/agent/reports/report.ts';
 import type { Vm } from '../../../../src/agent/vms/vm.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { EVERYTHING, never, newRequest, OneNode, refOf, until } from './one-node.ts';

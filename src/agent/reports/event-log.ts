@@ -1,16 +1,20 @@
 import { AgentError } from '../../core/errors.ts';
 import { Notifier } from '../../core/notifier.ts';
-import type { WatchCursor } from '../report-origin.ts';
+import type { WatchCursor } from './report.ts';
 
 /** How many changes a watcher may be behind before it has to start anew. */
 const CAPACITY = 4096;
 
 interface Entry<T> {
   readonly revision: number;
+  readonly key: string;
   readonly event: T;
 }
 
-/** The latest changes in order. Watchers read at their own pace and hold no queue of their own. */
+/**
+ * The latest changes in order. Watchers read at their own pace and hold no queue of their own. Of changes that only the
+ * newest of counts, such as progress, the log keeps one for each object.
+ */
 export class EventLog<T> {
   readonly #agentEpoch: number;
   readonly #notifier = new Notifier();
@@ -23,8 +27,8 @@ export class EventLog<T> {
     this.#agentEpoch = agentEpoch;
   }
 
-  append(revision: number, event: T): void {
-    this.#entries.push({ revision, event });
+  append(revision: number, key: string, event: T): void {
+    this.#entries.push({ revision, key, event });
     this.#newest = revision;
     if (this.#entries.length > CAPACITY) {
       const dropped = this.#entries.length - CAPACITY / 2;
@@ -34,13 +38,25 @@ export class EventLog<T> {
     this.#notifier.notify();
   }
 
+  /** The same, in place of the last change if that was one of the same object that `isReplaceable`. */
+  replace(revision: number, key: string, event: T, isReplaceable: (event: T) => boolean): void {
+    const last = this.#entries.findLastIndex((entry) => entry.key === key);
+    const found = this.#entries[last];
+    if (found !== undefined && isReplaceable(found.event)) this.#entries.splice(last, 1);
+    this.append(revision, key, event);
+  }
+
   get newestRevision(): number {
     return this.#newest;
   }
 
-  /** Whether all changes after the cursor are still known. */
-  canContinueFrom(cursor: WatchCursor): boolean {
-    return cursor.agentEpoch === this.#agentEpoch && cursor.revision >= this.#forgotten;
+  /** Whether all changes after the cursor are still known; one from the future was never given out. */
+  canContinueFrom(cursor: WatchCursor, now: number): boolean {
+    return (
+      cursor.agentEpoch === this.#agentEpoch &&
+      cursor.revision >= this.#forgotten &&
+      cursor.revision <= now
+    );
   }
 
   /** All changes after a revision and every later one, until aborted. Fails with WATCH_EXPIRED when too far behind. */

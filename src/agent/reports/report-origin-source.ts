@@ -1,4 +1,4 @@
-import type { ReportOrigin } from './report-origin.ts';
+import type { ReportOrigin } from './report.ts';
 
 /** Counts the changes that this agent reports, and says where a report comes from. */
 export class ReportOriginSource {

@@ -1,0 +1,120 @@
+import { EventLog } from './event-log.ts';
+import type { Origins, ReportOrigin, WatchCursor, WatchEvent } from './report.ts';
+
+/** Every object says where its last change stands. */
+interface Reported {
+  readonly origin: ReportOrigin;
+}
+
+/** A change with what was there before, so that each watcher can be told what it means for what it chose. */
+interface Change<T> {
+  readonly before: T | undefined;
+  readonly after: T | undefined;
+  readonly origin: ReportOrigin;
+  /** Only the newest change of its object counts. */
+  readonly isPassing: boolean;
+}
+
+/**
+ * Objects of one kind as they are, and their changes for those who watch. One protocol for all kinds; see `WatchEvent`.
+ */
+export class WatchedSet<T extends Reported> {
+  readonly #origins: Origins;
+  readonly #log: EventLog<Change<T>>;
+  readonly #objects = new Map<string, T>();
+
+  constructor(origins: Origins) {
+    this.#origins = origins;
+    this.#log = new EventLog(origins.current().agentEpoch);
+  }
+
+  get(key: string): T | undefined {
+    return this.#objects.get(key);
+  }
+
+  values(): IterableIterator<T> {
+    return this.#objects.values();
+  }
+
+  /** Adds or replaces an object, and returns it with the origin of this change. */
+  put(key: string, object: T): T {
+    const origin = this.#origins.next();
+    return this.#set(key, { ...object, origin }, false);
+  }
+
+  /** The same for a change that a slow watcher may miss when another follows. */
+  putPassing(key: string, object: T): T {
+    const origin = this.#origins.next();
+    return this.#set(key, { ...object, origin }, true);
+  }
+
+  /** Replaces what nobody is told of, such as live figures. */
+  replaceQuietly(key: string, object: T): void {
+    this.#objects.set(key, object);
+  }
+
+  /** Takes an object away. One that is not there counts as taken. */
+  delete(key: string): void {
+    const before = this.#objects.get(key);
+    if (before === undefined) return;
+    const origin = this.#origins.next();
+    this.#objects.delete(key);
+    const change = { before, after: undefined, origin, isPassing: false };
+    this.#log.append(origin.revision, key, change);
+  }
+
+  /** The objects that match, then every change of them. Ends when aborted; fails with WATCH_EXPIRED when too far behind. */
+  async *watch(
+    matches: (object: T) => boolean,
+    cursor: WatchCursor | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchEvent<T>, void, undefined> {
+    const origin = this.#origins.current();
+    const newest = this.#log.newestRevision;
+    let revision: number;
+    if (cursor !== undefined && this.#log.canContinueFrom(cursor, origin.revision)) {
+      revision = cursor.revision;
+    } else {
+      revision = origin.revision;
+      yield { type: 'reset', origin };
+      for (const object of [...this.#objects.values()].filter(matches)) {
+        yield { type: 'added', object, origin };
+      }
+    }
+    const synced = { type: 'synced', origin: { ...origin, revision } } as const;
+    let isSynced = revision >= newest;
+    if (isSynced) yield synced;
+    for await (const change of this.#log.follow(revision, signal)) {
+      const event = eventOf(change, matches);
+      if (event !== undefined) yield event;
+      if (!isSynced && change.origin.revision >= newest) {
+        isSynced = true;
+        yield { ...synced, origin: change.origin };
+      }
+    }
+  }
+
+  #set(key: string, after: T, isPassing: boolean): T {
+    const before = this.#objects.get(key);
+    this.#objects.set(key, after);
+    const change: Change<T> = { before, after, origin: after.origin, isPassing };
+    const { revision } = after.origin;
+    if (isPassing) {
+      this.#log.replace(revision, key, change, (last) => last.isPassing);
+    } else {
+      this.#log.append(revision, key, change);
+    }
+    return after;
+  }
+}
+
+function eventOf<T>(
+  { before, after, origin }: Change<T>,
+  matches: (object: T) => boolean,
+): WatchEvent<T> | undefined {
+  const did = before !== undefined && matches(before);
+  const does = after !== undefined && matches(after);
+  if (does) return { type: did ? 'modified' : 'added', object: after, origin };
+  // With its newest state, if only its labels have changed.
+  return did ? { type: 'deleted', object: after ?? before, origin } : undefined;
+}
