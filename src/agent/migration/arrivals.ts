@@ -9,7 +9,7 @@ import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { Ownership } from '../vms/ownership.ts';
-import { reservationOf } from './incoming-check.ts';
+import { holdingFor } from './incoming-check.ts';
 import type { MigrationBook } from './migration-book.ts';
 import type { MigrationRecord } from './migration-record.ts';
 import { PACE, type Pace } from './pace.ts';
@@ -58,7 +58,7 @@ export class Arrivals {
   follow(record: MigrationRecord, lock: Disposable): void {
     const { capacity, tasks } = this.#options;
     // Promised already, perhaps by an earlier agent, so it is not asked whether there is room.
-    if (record.definition !== undefined) capacity.keep(reservationOf(record.definition));
+    if (record.definition !== undefined) capacity.keep(holdingFor(record.definition));
     tasks.run('incoming migration', async (signal) => {
       try {
         while (!(await this.#hasEnded(record, signal))) await delay(this.#pace.lookMs, signal);
