@@ -13,11 +13,19 @@ testHypervisor('FakeHypervisor', async () => {
     migration(definition, speed) {
       source.migrationIterations = speed === 'slow' ? 1000 : 20;
       return {
-        destinationSocket: destination.socket,
-        memorySocket: '/run/fake/memory',
+        transport: {
+          kind: 'stream',
+          destinationSocket: destination.socket,
+          memorySocket: '/run/fake/memory',
+        },
+        mode: 'precopy',
+        copiedVolumes: [],
         maxDowntimeMs: undefined,
         bandwidthBytesPerSecond: undefined,
-        destinationDefinition: { ...definition, ownershipEpoch: definition.ownershipEpoch + 1 },
+        destinationFacts: {
+          ownershipEpoch: definition.ownershipEpoch + 1,
+          owner: destination.hostUuid,
+        },
       };
     },
     async [Symbol.asyncDispose]() {},

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { judge, type LocalView, type PeerView } from '../../../../src/agent/migration/outcome.ts';
+import {
+  judge,
+  type LocalView,
+  localView,
+  type PeerView,
+} from '../../../../src/agent/migration/outcome.ts';
+import type { HypervisorVm, VmStateReason } from '../../../../src/drivers/hypervisor-domains.ts';
+import { newFakeVm, toHypervisorVm } from '../../../fakes/fake-vm.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 
 const LOCAL: readonly LocalView[] = [
   'unreachable',
@@ -8,6 +16,7 @@ const LOCAL: readonly LocalView[] = [
   'migrating',
   'running',
   'held',
+  'holds-pages',
   'paused',
   'stopped',
 ];
@@ -74,3 +83,31 @@ test('nothing is concluded while the hypervisor here is silent or still at it', 
     assert.equal(judge('migrating', peer, switched), 'wait');
   }
 });
+
+test('what holds pages of a guest that runs elsewhere is left alone, whatever the destination says', () => {
+  for (const { peer, switched } of everyCase()) {
+    assert.equal(judge('holds-pages', peer, switched), 'wait', peer);
+  }
+});
+
+test('a post-copy that goes on or has broken leaves pages here, in any state of the VM', () => {
+  for (const stateReason of ['postcopy', 'postcopy-failed'] as const) {
+    for (const state of ['paused', 'running'] as const) {
+      assert.equal(localView(vm({ state, stateReason }), undefined), 'holds-pages', stateReason);
+    }
+  }
+});
+
+test('a guest that the migration has stopped is held, one that somebody has suspended is paused', () => {
+  const paused = (stateReason: VmStateReason) =>
+    localView(vm({ state: 'paused', stateReason }), undefined);
+  assert.equal(paused('migration'), 'held');
+  assert.equal(paused('starting-up'), 'held');
+  assert.equal(paused('user'), 'paused');
+  assert.equal(paused('io-error'), 'paused');
+  assert.equal(paused('unknown'), 'paused');
+});
+
+function vm(changes: Pick<HypervisorVm, 'state' | 'stateReason'>): HypervisorVm {
+  return { ...toHypervisorVm(newFakeVm(tinyVm())), ...changes };
+}
