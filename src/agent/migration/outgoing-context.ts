@@ -83,6 +83,16 @@ export class OutgoingContext {
     if (!isFinal(phase)) this.options.onChange();
   }
 
+  /** Records that the destination owns the VM from now on. */
+  async recordRelease(): Promise<void> {
+    const { vmUid, vmNamespace, vmName, ownershipEpoch, peerNode } = this.#record;
+    await this.options.ownership.release(
+      { uid: vmUid, namespace: vmNamespace, name: vmName },
+      ownershipEpoch,
+      peerNode,
+    );
+  }
+
   noteFailure(error: unknown): void {
     // Without the hypervisor's word nobody knows how far it came.
     if (hasReason(error, 'HYPERVISOR_UNREACHABLE', 'HYPERVISOR_TIMEOUT')) {

@@ -70,9 +70,8 @@ export class VmCreator {
       isOn: definition.intent === 'on',
     });
     if (options.dryRun) return { vm: this.#planned(definition), warnings };
-    await this.#options.recorder.record('create', definition.uid, () =>
-      this.#make(definition, signal),
-    );
+    const operation = await this.#options.recorder.begin('create', definition.uid);
+    await operation.settle(this.#make(definition, signal));
     if (options.reservationId !== undefined) await reservations.remove(options.reservationId);
     await inventory.refresh(signal);
     return { vm: inventory.findByUid(definition.uid) ?? this.#planned(definition), warnings };

@@ -38,13 +38,13 @@ function everyCase(): { local: LocalView; peer: PeerView; switched: boolean }[] 
 test('a VM that is said to be at the destination is never given up here without removing its copy', () => {
   for (const { local, switched } of everyCase()) {
     const verdict = judge(local, 'arrived', switched);
-    assert.ok(['wait', 'finish', 'remove-local'].includes(verdict), `${local}: ${verdict}`);
+    assert.ok(['wait', 'moved', 'remove-local'].includes(verdict), `${local}: ${verdict}`);
   }
 });
 
 test('a migration is only finished when the destination has said that the VM arrived', () => {
   for (const { local, peer, switched } of everyCase()) {
-    if (judge(local, peer, switched) === 'finish') assert.equal(peer, 'arrived');
+    if (judge(local, peer, switched) === 'moved') assert.equal(peer, 'arrived');
   }
 });
 
@@ -58,17 +58,17 @@ test('a silent destination is never taken to be without the VM once it may have 
 
 test('a VM held by the switchover is never let go on without the destination having been asked', () => {
   for (const peer of PEER) {
-    assert.notEqual(judge('held', peer, false), 'give-up', peer);
+    assert.notEqual(judge('held', peer, false), 'stayed', peer);
   }
 });
 
 test('a VM that runs here and was never stopped for the switchover is given back although the destination is silent', () => {
-  assert.equal(judge('running', 'unreachable', false), 'give-up');
+  assert.equal(judge('running', 'unreachable', false), 'stayed');
 });
 
 test('a VM that is here makes the destination promise first', () => {
-  assert.equal(judge('running', 'receiving', true), 'abort-peer');
-  assert.equal(judge('held', 'absent', true), 'abort-peer');
+  assert.equal(judge('running', 'receiving', true), 'call-off');
+  assert.equal(judge('held', 'absent', true), 'call-off');
 });
 
 test('a VM on neither node is lost, not finished', () => {
