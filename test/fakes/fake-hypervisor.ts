@@ -1,5 +1,7 @@
 import type { Hypervisor } from '../../src/drivers/hypervisor.ts';
+import type { VmFacts } from '../../src/drivers/hypervisor-domains.ts';
 import type { HypervisorEvents } from '../../src/drivers/hypervisor-events.ts';
+import type { HypervisorMigration } from '../../src/drivers/hypervisor-jobs.ts';
 import { FakeHypervisorBehaviour } from './fake-hypervisor-behaviour.ts';
 import {
   FakeHypervisorCalls,
@@ -117,4 +119,23 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+/** A request to migrate to a fake hypervisor that is known under its own socket. */
+export function fakeMigration(
+  destination: FakeHypervisor,
+  destinationFacts: Partial<VmFacts>,
+): HypervisorMigration {
+  return {
+    transport: {
+      kind: 'stream',
+      destinationSocket: destination.socket,
+      memorySocket: '/run/fake/memory',
+    },
+    mode: 'precopy',
+    copiedVolumes: [],
+    maxDowntimeMs: undefined,
+    bandwidthBytesPerSecond: undefined,
+    destinationFacts,
+  };
 }

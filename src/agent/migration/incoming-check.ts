@@ -10,7 +10,7 @@ import type { Vm } from '../vms/vm.ts';
 import type { IncomingBlocker, IncomingVm } from './migration.ts';
 
 export interface IncomingCheckOptions {
-  readonly hypervisor: Hypervisor;
+  readonly hypervisor: Pick<Hypervisor, 'host' | 'domains'>;
   readonly capacity: CapacityLedger;
   readonly ownership: Ownership;
   readonly listVms: () => readonly Vm[];

@@ -1,4 +1,4 @@
-import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import { type HypervisorVm, isSplit } from '../../drivers/hypervisor-domains.ts';
 import type { JobStatistics } from '../../drivers/hypervisor-jobs.ts';
 import type { IncomingState } from './migration.ts';
 
@@ -50,8 +50,10 @@ export type Verdict =
  * | holds-pages               | wait         | wait             | wait       | wait                 |
  *
  * A destination that holds the source is waited for as well, whatever is here: nothing may destroy the only copy of the
- * pages that it has not fetched yet. With the destination silent, `stayed` needs that the guest was never stopped for
- * the switchover: until then it cannot have started over there.
+ * pages that it has not fetched yet.
+ *
+ * With the destination silent, `stayed` needs that the guest was never stopped for the switchover: until then it
+ * cannot have started over there.
  */
 export function judge(local: LocalView, peer: PeerView, switchedOver: boolean): Verdict {
   if (local === 'unreachable' || local === 'migrating' || local === 'holds-pages') return 'wait';
@@ -73,13 +75,12 @@ export function localView(
   if (job?.operation === 'migration-out' && (job.kind === 'bounded' || job.kind === 'unbounded')) {
     return 'migrating';
   }
+  if (isSplit(vm)) return 'holds-pages';
   switch (vm.state) {
     case 'stopped':
     case 'crashed':
       return 'stopped';
     case 'paused':
-      if (vm.stateReason === 'postcopy' || vm.stateReason === 'postcopy-failed')
-        return 'holds-pages';
       // The guest was stopped by the migration, so nobody but the migration will let it go on.
       return vm.stateReason === 'migration' || vm.stateReason === 'starting-up' ? 'held' : 'paused';
     default:

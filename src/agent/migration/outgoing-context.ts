@@ -13,7 +13,7 @@ import { advance } from './progress.ts';
 import { isFinal, type MigrationPhase } from './states.ts';
 
 export interface OutgoingOptions {
-  readonly hypervisor: Hypervisor;
+  readonly hypervisor: Pick<Hypervisor, 'host' | 'domains' | 'jobs' | 'events'>;
   readonly transfers: TransferDriver;
   readonly peers: Peers;
   readonly book: MigrationBook;

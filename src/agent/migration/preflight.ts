@@ -12,7 +12,7 @@ import { PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN, requiredFeaturesOf } from './prot
 export interface PreflightOptions {
   readonly nodeName: string;
   readonly agentVersion: string;
-  readonly hypervisor: Hypervisor;
+  readonly hypervisor: Pick<Hypervisor, 'host' | 'domains'>;
   readonly peers: Peers;
 }
 

@@ -1,4 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
+import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { TransferStatus } from '../../drivers/transfers.ts';
 import { type Arrivals, type ArrivalsOptions, isAlive } from './arrivals.ts';
 import { checkIncoming, holdingFor, type IncomingCheckOptions } from './incoming-check.ts';
@@ -8,6 +9,7 @@ import { LIBVIRT_SERVICE, MEMORY_SERVICE, nodeIdentity } from './protocol.ts';
 import { isFinal } from './states.ts';
 
 export interface PreparationOptions extends IncomingCheckOptions, ArrivalsOptions {
+  readonly hypervisor: Pick<Hypervisor, 'host' | 'domains'>;
   readonly nodeName: string;
   /** The host that others connect transfers to. */
   readonly transferHost: string;

@@ -134,7 +134,9 @@ function noteWaiting(context: OutgoingContext, local: LocalView, there: PeerView
   const { peerNode } = context.record;
   let message = `Waiting for the hypervisor of node ${peerNode}`;
   if (local === 'unreachable') message = 'Waiting for the hypervisor of this node to answer';
-  else if (there === 'unreachable') {
+  else if (local === 'holds-pages' || there === 'holds-source') {
+    message = `Waiting for the rest of its memory to reach node ${peerNode}, where it runs; mend the link between the nodes, and stop neither copy`;
+  } else if (there === 'unreachable') {
     message = `Waiting for node ${peerNode} to say whether the VM runs there`;
   }
   context.options.book.note(context.id, message);

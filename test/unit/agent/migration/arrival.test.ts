@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { arrivalOf } from '../../../../src/agent/migration/arrivals.ts';
+import { arrivalOf, holdsSource } from '../../../../src/agent/migration/arrivals.ts';
 import type {
   HypervisorVm,
   VmRunState,
@@ -56,11 +56,18 @@ test('what is not there is absent', () => {
   assert.equal(arrivalOf(undefined, EPOCH), 'absent');
 });
 
-test('a VM that runs here with pages still at its source is split, whatever else speaks against it', () => {
+test('a VM that runs here with pages still at its source is never taken for a receiver, which may be destroyed', () => {
   for (const reason of ['postcopy', 'postcopy-failed'] as const) {
-    assert.equal(arrivalOf(vm('running', reason), EPOCH), 'split');
-    assert.equal(arrivalOf(vm('paused', reason), EPOCH), 'split');
-    assert.equal(arrivalOf(vm('running', reason, { persistent: false }), EPOCH), 'split');
-    assert.equal(arrivalOf(vm('running', reason), EPOCH + 1), 'split');
+    for (const seen of [
+      vm('running', reason),
+      vm('paused', reason),
+      vm('running', reason, { persistent: false }),
+      vm('running', reason, { definition: undefined }),
+    ]) {
+      assert.equal(arrivalOf(seen, EPOCH + 1), 'arrived');
+      assert.ok(holdsSource(seen));
+    }
   }
+  assert.ok(!holdsSource(vm('running', 'migrated')));
+  assert.ok(!holdsSource(undefined));
 });

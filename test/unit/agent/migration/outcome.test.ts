@@ -25,6 +25,7 @@ const PEER: readonly PeerView[] = [
   'prepared',
   'receiving',
   'arrived',
+  'holds-source',
   'unknown',
   'unreachable',
 ];
@@ -87,6 +88,12 @@ test('nothing is concluded while the hypervisor here is silent or still at it', 
 test('what holds pages of a guest that runs elsewhere is left alone, whatever the destination says', () => {
   for (const { peer, switched } of everyCase()) {
     assert.equal(judge('holds-pages', peer, switched), 'wait', peer);
+  }
+});
+
+test('a destination that still fetches pages from here is waited for, whatever is here', () => {
+  for (const { local, switched } of everyCase()) {
+    assert.equal(judge(local, 'holds-source', switched), 'wait', local);
   }
 });
 

@@ -14,6 +14,7 @@ import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
 import type { VmDefinition } from '../../../../src/core/vm-spec.ts';
+import type { Hypervisor } from '../../../../src/drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../../../src/drivers/hypervisor-domains.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
@@ -59,6 +60,19 @@ export class Wire {
 
 function unreachable(): AgentError {
   return new AgentError('PEER_UNREACHABLE', 'The other node does not answer');
+}
+
+/** The hypervisor as an agent reaches it that can be killed at any step. */
+function guardHypervisor(life: Life, hypervisor: FakeHypervisor): Hypervisor {
+  const { host, domains, statistics, jobs, events } = hypervisor;
+  return {
+    host: life.guard('host', host),
+    domains: life.guard('domains', domains, ['list', 'effectOf']),
+    statistics,
+    jobs: life.guard('jobs', jobs),
+    events,
+    async [Symbol.asyncDispose]() {},
+  };
 }
 
 /** All that is gone when an agent is killed. */
@@ -121,7 +135,7 @@ export class TestNode {
   }
 
   async find(uid: string): Promise<HypervisorVm | undefined> {
-    return (await this.hypervisor.list(never)).find((vm) => vm.uid === uid);
+    return (await this.hypervisor.domains.list(never)).find((vm) => vm.uid === uid);
   }
 
   async #newAgent(): Promise<TestAgent> {
@@ -137,7 +151,7 @@ export class TestNode {
       accelerator: 'tcg',
       libvirtSocket: '/run/libvirt/libvirt-sock',
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 1_000 },
-      hypervisor: life.guard('hypervisor', this.hypervisor, ['watch', 'list']),
+      hypervisor: guardHypervisor(life, this.hypervisor),
       transfers: life.guard('transfers', this.transfers, ['socketPath']),
       images: new FakeImages(),
       console: { read: (): AsyncIterable<Uint8Array> => never as never },
@@ -224,8 +238,8 @@ export class TwoNodes implements Disposable {
     await nodes.destination.boot();
     const { hypervisor } = nodes.source;
     await nodes.source.agent.ownership.own(nodes.vm);
-    await hypervisor.define(nodes.vm, never);
-    await hypervisor.start(nodes.vm.uid, never);
+    await hypervisor.domains.define(nodes.vm, never);
+    await hypervisor.domains.start(nodes.vm.uid, never);
     await nodes.source.agent.inventory.refresh(never);
     await nodes.destination.agent.inventory.refresh(never);
     return nodes;

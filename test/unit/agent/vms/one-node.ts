@@ -106,7 +106,7 @@ export class OneNode implements AsyncDisposable {
 
   /** Nothing of a VM is left. */
   async assertNothingOf({ uid, namespace, name }: VmRequest): Promise<void> {
-    assert.equal(await this.hypervisor.find(uid ?? '', never), undefined);
+    assert.equal(await this.hypervisor.domains.find(uid ?? '', never), undefined);
     this.assertFree(uid ?? '', `${namespace}/${name}`);
     assert.equal(await this.findOwner(uid ?? ''), undefined);
   }

@@ -5,7 +5,7 @@ import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import { StaleCopies } from '../../../../src/agent/vms/stale-copies.ts';
 import { KeyLocks } from '../../../../src/core/key-locks.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
-import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
+import { FakeHypervisor, fakeMigration } from '../../../fakes/fake-hypervisor.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 
@@ -55,4 +55,17 @@ test('a copy that a migration is about to settle is left to it', async () => {
   using _migration = locks.tryAcquire(vm.uid, 'migration');
   await copies.stop(await domains.list(never));
   assert.equal(await stateOf(), 'running');
+});
+
+test("a copy that holds pages of the other node's guest is left alone", async () => {
+  const { hypervisor, domains, ownership, vm, copies } = await nodeWithRunningVm();
+  const destination = new FakeHypervisor();
+  FakeHypervisor.connect(hypervisor, destination);
+  hypervisor.switchoverEnd = 'pages-left';
+  const request = fakeMigration(destination, { ownershipEpoch: vm.ownershipEpoch + 1 });
+  await assert.rejects(hypervisor.jobs.migrate(vm.uid, request, never));
+  await ownership.release(vm, vm.ownershipEpoch + 1, 'b');
+  await copies.stop(await domains.list(never));
+  const { state, stateReason } = (await domains.find(vm.uid, never)) ?? {};
+  assert.deepEqual([state, stateReason], ['paused', 'postcopy-failed']);
 });

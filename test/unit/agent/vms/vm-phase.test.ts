@@ -6,6 +6,7 @@ import type {
   VmRunState,
   VmStateReason,
 } from '../../../../src/drivers/hypervisor-domains.ts';
+import { toRunState } from '../../../../src/drivers/libvirt/domain-states.ts';
 import { newFakeVm, toHypervisorVm } from '../../../fakes/fake-vm.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 
@@ -53,5 +54,17 @@ test('of a VM whose memory is on two nodes each node says so, and that it must b
     const broken = phaseOf(vm(state, 'postcopy-failed'), ALONE);
     assert.deepEqual([broken.phase, broken.reason], [state, 'PostCopyFailed']);
     assert.match(broken.message, /mend the link/);
+  }
+});
+
+test('whatever libvirt knows of a VM has a word, and a VM that stands still says why', () => {
+  for (let state = 0; state < 8; state += 1) {
+    for (let number = 0; number < 16; number += 1) {
+      const seen = toRunState(state, number);
+      if (seen.reason === 'unknown') continue;
+      const { reason, message } = phaseOf(vm(seen.state, seen.reason), ALONE);
+      assert.match(reason, /^([A-Z][a-z]*)+$/, `${seen.state} ${seen.reason}`);
+      if (seen.state === 'paused') assert.notEqual(message, '', seen.reason);
+    }
   }
 });
