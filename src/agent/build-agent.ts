@@ -143,7 +143,8 @@ export async function buildAgent(parts: AgentParts) {
     transfers,
     book,
     tasks,
-    validate: validator.validateIncoming.bind(validator),
+    validate: ((...check) =>
+      validator.validateIncoming(...check)) satisfies DefinitionValidator['validateIncoming'],
     onChange: () => inventory.requestRefresh(),
     ...pace,
     log,

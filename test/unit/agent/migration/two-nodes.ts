@@ -8,12 +8,14 @@ import type { MigrationRecord } from '../../../../src/agent/migration/migration-
 import { MigrationStore, toRecord } from '../../../../src/agent/migration/migration-store.ts';
 import type { Pace } from '../../../../src/agent/migration/pace.ts';
 import type { Peer, Peers } from '../../../../src/agent/migration/peers.ts';
+import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
+import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
 import { OperationLog } from '../../../../src/agent/operations/operation-log.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
-import type { VmDefinition } from '../../../../src/core/vm-spec.ts';
+import type { VmDefinition } from '../../../../src/core/vm-definition.ts';
 import type { Hypervisor } from '../../../../src/drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../../../src/drivers/hypervisor-domains.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
@@ -148,6 +150,7 @@ export class TestNode {
       advertiseAddress: `${nodeName}.example:7443`,
       host: fakeHost(),
       reservedMemoryBytes: 0,
+      minMemory: '16Mi',
       accelerator: 'tcg',
       libvirtSocket: '/run/libvirt/libvirt-sock',
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 1_000 },
@@ -160,6 +163,8 @@ export class TestNode {
         migrations: life.guard('journal', this.migrationStore),
         ownership: life.guard('ownership', this.ownershipStore),
         operations: life.guard('operations', new OperationLog(this.journal.database)),
+        nodeSpec: new NodeSpecStore(this.journal.database),
+        reservations: new ReservationStore(this.journal.database),
       },
       journalHealth: () => ({ reason: 'Healthy', message: '' }),
       pace: PACE,
@@ -168,8 +173,8 @@ export class TestNode {
     // What a dead agent still tries has no effect; this only keeps it from trying for ever.
     life.death.catch(() => void agent.tasks[Symbol.asyncDispose]());
     const { validator } = agent;
-    const validate = validator.validate.bind(validator);
-    validator.validate = async (...check) => {
+    const validate = validator.validateIncoming.bind(validator);
+    validator.validateIncoming = async (...check) => {
       if (this.invalid !== undefined) throw this.invalid;
       await validate(...check);
     };
@@ -251,7 +256,7 @@ export class TwoNodes implements Disposable {
       destinationNode: 'b',
       destinationAddress: undefined,
       maxDowntimeMs: undefined,
-      bandwidthBytesPerSecond: 0,
+      bandwidthBitsPerSecond: undefined,
       timeoutMs: undefined,
     };
   }
@@ -263,7 +268,8 @@ export class TwoNodes implements Disposable {
   }
 
   start(changes: Partial<MigrationSpec> = {}) {
-    return this.source.agent.migrations.start(this.id, { ...this.spec, ...changes }, never);
+    const spec = { ...this.spec, ...changes };
+    return this.source.agent.migrations.start({ id: this.id, spec, labels: {} }, never);
   }
 
   /** The migration as its source has recorded it, once it has ended. */
@@ -314,7 +320,7 @@ export class TwoNodes implements Disposable {
       });
       await until(`node ${name} has unlocked the VM`, () => !node.agent.locks.purposeOf(vm.uid));
       await until(`node ${name} has freed the memory`, () => {
-        return node.agent.capacity.findReservation(vm.namespace, vm.name) === undefined;
+        return node.agent.capacity.findHolding(vm.namespace, vm.name) === undefined;
       });
     }
     const completed = source.record(id)?.phase === 'completed';
