@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { AgentError } from '../../../../core/errors.ts';
 import {
   busOf,
   formatOf,
@@ -50,7 +51,12 @@ export function placeVolumes(
 
 function firstFree(prefix: string, used: ReadonlySet<string>): string {
   const letter = [...LETTERS].find((candidate) => !used.has(prefix + candidate));
-  if (letter === undefined) throw new Error('More volumes than the schema allows');
+  if (letter === undefined) {
+    throw new AgentError(
+      'INVALID_SPEC',
+      `Cannot attach all volumes: all guest devices from ${prefix}a to ${prefix}z are taken, also by disks that were added with other tools`,
+    );
+  }
   return prefix + letter;
 }
 
