@@ -15,8 +15,8 @@ export interface HypervisorDomains {
   /**
    * Makes the VM known, stopped, or changes the one with this uid: what the definition does not speak of stays. A
    * running VM takes the change over at its next start; see `HypervisorVm.liveDefinition`. Fails with
-   * VM_ALREADY_EXISTS if another VM has the name, and with VM_SPEC_NEWER for a definition of a newer agent, of which
-   * something would be lost.
+   * VM_ALREADY_EXISTS if another VM has the name, and with VM_SPEC_NEWER for a change to or from a definition of a newer
+   * agent: what this one does not know would be lost.
    */
   define(definition: VmDefinition, signal: AbortSignal): Promise<void>;
 

@@ -129,7 +129,7 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
     await hypervisor.domains.define(stopped, never);
     await hypervisor.domains.define(running, never);
     await hypervisor.domains.start(running.uid, never);
-    const invalid = tinyVm();
+    const invalid = tinyVm({}, { machineType: 'no-such-machine' });
     const kinds = [
       { reason: 'VM_NOT_FOUND', call: (uid: string) => hypervisor.domains.start(uid, never) },
       { reason: 'VM_NOT_RUNNING', call: () => hypervisor.domains.suspend(stopped.uid, never) },
@@ -140,11 +140,7 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
       },
       {
         reason: 'INVALID_SPEC',
-        call: () =>
-          hypervisor.domains.define(
-            { ...invalid, spec: { ...invalid.spec, machineType: 'no-such-machine' } },
-            never,
-          ),
+        call: () => hypervisor.domains.define(invalid, never),
       },
     ] as const;
     let wrong = 0;

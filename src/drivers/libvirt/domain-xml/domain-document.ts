@@ -1,3 +1,4 @@
+import { AgentError } from '../../../core/errors.ts';
 import type { Machine } from '../../../core/resources/machine.ts';
 import type { VmDefinition } from '../../../core/vm-definition.ts';
 import type { VmFacts } from '../../hypervisor-domains.ts';
@@ -93,10 +94,17 @@ export class DomainDocument {
   }
 
   /**
-   * Carries another definition; attributes that this agent does not know stay. Fails with VM_SPEC_NEWER for a definition
-   * of which it does not know all.
+   * Carries another definition; attributes that this agent does not know stay. Fails with VM_SPEC_NEWER if either is one
+   * of which it does not know all: what it does not know would be lost.
    */
   withDefinition(definition: VmDefinition): DomainDocument {
+    if (definition.newer !== undefined || this.definition?.newer !== undefined) {
+      const { namespace, name } = definition;
+      throw new AgentError(
+        'VM_SPEC_NEWER',
+        `Cannot change VM ${namespace}/${name}: a newer agent has written what this one does not know; upgrade this node's agent`,
+      );
+    }
     const editor = new XmlEditor(this.#source);
     const [old, ...others] = this.#metadata();
     for (const other of others) editor.remove(other);

@@ -1,4 +1,3 @@
-import { AgentError } from '../../../core/errors.ts';
 import type { VmDefinition } from '../../../core/vm-definition.ts';
 import {
   type DefinitionFacts,
@@ -97,15 +96,10 @@ type Attributes = Readonly<Record<string, string>>;
 
 function attributes(definition: VmDefinition): Attributes {
   const { namespace, name, uid, privateFiles, newer } = definition;
-  if (newer !== undefined) {
-    throw new AgentError(
-      'VM_SPEC_NEWER',
-      `Cannot define VM ${namespace}/${name} anew: a newer agent has written what this one does not know`,
-    );
-  }
   const files = Object.entries(privateFiles).map(([file, digest]) => `${file}=${digest}`);
   return {
-    version: String(VERSION),
+    // Which one it was is not known; this one must not take it for complete.
+    version: String(newer === undefined ? VERSION : VERSION + 1),
     namespace,
     name,
     uid,
