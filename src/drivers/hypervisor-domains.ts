@@ -128,7 +128,7 @@ export interface HypervisorVm {
   readonly consoleLogPath: string | undefined;
 }
 
-export interface HypervisorVolume {
+interface HypervisorVolume {
   /** Of the volume that it was made for; for another maker's disk its guest device. */
   readonly name: string;
   /** Guest device such as `vda`. */

@@ -45,9 +45,7 @@ void test('any definition is read back from its text', () => {
 });
 
 void test('the text is a manifest', () => {
-  const { apiVersion, kind, metadata, spec } = JSON.parse(
-    toDefinitionText(definition()),
-  ) as Manifest;
+  const { apiVersion, kind, metadata, spec } = JSON.parse(toDefinitionText(definition()));
   assert.equal(apiVersion, 'novacron.io/v1alpha1');
   assert.equal(kind, 'VirtualMachine');
   assert.deepEqual(metadata, {

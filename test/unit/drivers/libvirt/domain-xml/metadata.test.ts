@@ -6,7 +6,10 @@ import { withoutUserData } from '../../../../../src/core/vm-definition-text.ts';
 import { buildDomainXml } from '../../../../../src/drivers/libvirt/domain-xml/build-domain-xml.ts';
 import { DomainDocument } from '../../../../../src/drivers/libvirt/domain-xml/domain-document.ts';
 import { METADATA_NAMESPACE } from '../../../../../src/drivers/libvirt/domain-xml/metadata.ts';
-import { parseXml } from '../../../../../src/drivers/libvirt/domain-xml/xml-parser.ts';
+import {
+  parseXml,
+  type XmlElement,
+} from '../../../../../src/drivers/libvirt/domain-xml/xml-parser.ts';
 import { textOf } from '../../../../../src/drivers/libvirt/domain-xml/xml-query.ts';
 import {
   anyDefinition,
@@ -144,6 +147,14 @@ void test('facts that cannot be read start nothing', () => {
   assert.equal(spec?.runStrategy, 'Manual');
 });
 
+function withoutFacts(document: DomainDocument): string {
+  return document.toString().replaceAll(/ (ownershipEpoch|owner|intent)=(['"])[^'"]*\2/g, '');
+}
+
+function attributes(from: XmlElement): Record<string, string> {
+  return Object.fromEntries(from.attributes.map(({ name, value }) => [name, value]));
+}
+
 for (const name of readdirSync(NEWER)) {
   void test(`${name} of a newer agent stays ours, and its text as it is`, () => {
     const source = read(NEWER, name).trim();
@@ -158,9 +169,7 @@ for (const name of readdirSync(NEWER)) {
     assert.equal(after.definition?.newer?.manifest, text);
     assert.deepEqual(after.definition, { ...found, ...facts });
     // Nothing but the values of three attributes differs, in all of the document.
-    const neutral = (xml: string) =>
-      xml.replaceAll(/ (ownershipEpoch|owner|intent)=(['"])[^'"]*\2/g, '');
-    assert.equal(neutral(after.toString()), neutral(before.toString()));
+    assert.equal(withoutFacts(after), withoutFacts(before));
 
     assert.throws(() => before.withDefinition(found), { reason: 'VM_SPEC_NEWER' });
   });
@@ -168,8 +177,6 @@ for (const name of readdirSync(NEWER)) {
   void test(`${name} of a newer agent goes to libvirt as it is, without our namespace`, () => {
     const source = read(NEWER, name).trim();
     const argument = parseXml(domainWith(source).metadataWithFacts(facts) ?? '');
-    const attributes = ({ attributes: all }: ReturnType<typeof parseXml>) =>
-      Object.fromEntries(all.map(({ name: key, value }) => [key, value]));
     const { 'xmlns:novacron': _namespace, ...wanted } = attributes(parseXml(source));
     assert.equal(argument.name, 'vm');
     assert.equal(textOf(argument), textOf(parseXml(source)));
