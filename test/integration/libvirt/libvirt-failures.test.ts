@@ -143,7 +143,7 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
         call: () => hypervisor.domains.define(invalid, never),
       },
     ] as const;
-    let wrong = 0;
+    const wrong: string[] = [];
     await Promise.all(
       Array.from({ length: 32 }, async (_caller, caller) => {
         for (let turn = 0; turn < 50; turn += 1) {
@@ -158,11 +158,11 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
             error instanceof AgentError &&
             error.reason === kind.reason &&
             (kind.reason !== 'VM_NOT_FOUND' || error.message.includes(`uuid '${uid}'`));
-          if (!isOwn) wrong += 1;
+          if (!isOwn) wrong.push(`${kind.reason}: ${String(error)}`);
         }
       }),
     );
-    assert.equal(wrong, 0);
+    assert.deepEqual(wrong, []);
     await hypervisor.domains.destroy(running.uid, never);
     for (const { uid } of [running, stopped]) await hypervisor.domains.undefine(uid, never);
   });
