@@ -94,39 +94,65 @@ function readKnown(text: string): {
   }
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const result = storedVirtualMachine.safeParse(content);
-    if (result.success) return { document: result.data, unknownFields };
-    for (const path of unknownPaths(result.error)) {
-      if (path.length === 0) return unreadable;
-      if (remove(content, path)) unknownFields.push(fieldPath(path));
+    if (result.success) {
+      return { document: withKnownStrategy(result.data, unknownFields), unknownFields };
     }
+    const paths = unknownPaths(result.error);
+    if (paths.some((path) => path.length === 0) || !removeAll(content, paths)) return unreadable;
+    unknownFields.push(...new Set(paths.map(fieldPath)));
   }
   return unreadable;
 }
 
+/** Left out, it would mean that the VM is to run always; when it runs is for those to say who know what was written. */
+function withKnownStrategy(document: Stored, unknownFields: readonly string[]): Stored {
+  const isUnknown = unknownFields.some(
+    (field) => field === 'spec.runStrategy' || field === 'spec.running',
+  );
+  if (!isUnknown) return document;
+  return { ...document, spec: { ...document.spec, running: undefined, runStrategy: 'Manual' } };
+}
+
 /** What has to be taken away for the rest to be known: unknown keys, unknown values, and what lacks something. */
 function unknownPaths(error: z.ZodError): readonly (readonly PropertyKey[])[] {
-  const paths = error.issues.flatMap((issue) => {
+  return error.issues.flatMap((issue) => {
     if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => [...issue.path, key]);
     return [issue.path];
   });
-  // Items of a list from the last on, so that the places of those before them stay.
-  return paths.toSorted((left, right) => fieldPath(right).localeCompare(fieldPath(left)));
 }
 
-/** Takes away a value; what holds it, if it is not there: then something required is missing. */
-function remove(document: Document, path: readonly PropertyKey[]): boolean {
-  let parent: unknown = document;
-  for (const key of path.slice(0, -1)) parent = (parent as Document | undefined)?.[String(key)];
-  const key = path.at(-1) ?? '';
-  if (Array.isArray(parent) && typeof key === 'number') {
-    if (key >= parent.length) return false;
-    parent.splice(key, 1);
-    return true;
+/** Takes away what the paths lead to; false if nothing is there. */
+function removeAll(document: Document, paths: readonly (readonly PropertyKey[])[]): boolean {
+  // Found before anything is taken away, as items of a list then have other places.
+  const found = new Map<object, Set<string>>();
+  for (const path of paths) {
+    const place = placeOf(document, path);
+    if (place === undefined) continue;
+    const keys = found.get(place.holder) ?? new Set();
+    found.set(place.holder, keys.add(place.key));
   }
-  if (typeof parent === 'object' && parent !== null && key in parent) {
-    return Reflect.deleteProperty(parent, key);
+  for (const [holder, keys] of found) {
+    if (Array.isArray(holder)) {
+      const kept = holder.filter((_item, index) => !keys.has(String(index)));
+      holder.splice(0, holder.length, ...kept);
+    } else for (const key of keys) Reflect.deleteProperty(holder, key);
   }
-  return remove(document, path.slice(0, -1));
+  return found.size > 0;
+}
+
+/** Where a value stands; if it is not there, where that stands which lacks it. */
+function placeOf(
+  document: Document,
+  path: readonly PropertyKey[],
+): { readonly holder: object; readonly key: string } | undefined {
+  let place: { readonly holder: object; readonly key: string } | undefined;
+  let current: unknown = document;
+  for (const key of path.map(String)) {
+    if (typeof current !== 'object' || current === null || !Object.hasOwn(current, key)) break;
+    place = { holder: current, key };
+    current = (current as Document)[key];
+  }
+  return place;
 }
 
 /** The spec of a definition whose user data was put away: its digest takes its place. */
