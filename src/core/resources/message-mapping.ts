@@ -160,7 +160,7 @@ function listOf(item: Converter): Converter {
 }
 
 /** `RerunOnFailure` and `sr-iov` as names of enum values: `RERUN_ON_FAILURE`, `SR_IOV`. */
-function upperSnake(value: string): string {
+export function upperSnake(value: string): string {
   return value
     .replaceAll(/([a-z0-9])([A-Z])/g, '$1_$2')
     .replaceAll('-', '_')
