@@ -1,4 +1,10 @@
-import type { IncomingBlocker, IncomingReport, IncomingVm, PeerHandshake } from './migration.ts';
+import type {
+  HandshakeRequest,
+  IncomingBlocker,
+  IncomingReport,
+  IncomingVm,
+  PeerHandshake,
+} from './migration.ts';
 
 /** Reaches the agents of other nodes. */
 export interface Peers {
@@ -13,14 +19,7 @@ export interface Peers {
 /** The agent of another node. Calls fail with PEER_UNREACHABLE when it does not answer. */
 export interface Peer {
   readonly nodeName: string;
-  handshake(
-    request: {
-      readonly protocolMin: number;
-      readonly protocolMax: number;
-      readonly agentVersion: string;
-    },
-    signal: AbortSignal,
-  ): Promise<PeerHandshake>;
+  handshake(request: HandshakeRequest, signal: AbortSignal): Promise<PeerHandshake>;
   check(incoming: IncomingVm, signal: AbortSignal): Promise<readonly IncomingBlocker[]>;
   prepare(
     request: {

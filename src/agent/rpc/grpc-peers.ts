@@ -97,7 +97,7 @@ class GrpcPeer implements Peer {
 
   async handshake(...[request, signal]: Parameters<Peer['handshake']>) {
     return await this.#call(QUICK_DEADLINE_MS, signal, ({ peer }, options) =>
-      peer.handshake(request, options),
+      peer.handshake({ ...request, requiredFeatures: [...request.requiredFeatures] }, options),
     );
   }
 

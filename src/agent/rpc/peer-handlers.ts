@@ -1,10 +1,12 @@
 import type { PeerServiceService } from '../../gen/novacron/peer/v1/peer.ts';
-import type { IncomingService } from '../migration/migration.ts';
+import type { IncomingService, IncomingVm } from '../migration/migration.ts';
+import { refuseUnknownFeatures } from '../migration/protocol.ts';
 import type { ServiceHandlers } from './bind-service.ts';
 import type { CallContext } from './call-context.ts';
 import { toUint32, toUint64 } from './count-conversion.ts';
 import { FieldChecks } from './field-checks.ts';
 import {
+  checkContents,
   fromIncomingFields,
   type IncomingFields,
   OUTCOMES,
@@ -25,6 +27,7 @@ export function peerHandlers(incoming: IncomingService): ServiceHandlers<PeerSer
       checks.integer('protocolMax', protocolMax, protocolMin, MAX_PROTOCOL);
       const agentVersion = checks.text('agentVersion', request.agentVersion, MAX_VERSION_BYTES);
       checks.throwIfAny('INVALID_REQUEST', 'Cannot shake hands');
+      refuseUnknownFeatures(request.requiredFeatures);
       const answer = await incoming.handshake(
         { protocolMin, protocolMax, agentVersion, requiredFeatures: request.requiredFeatures },
         context.signal,
@@ -49,6 +52,7 @@ export function peerHandlers(incoming: IncomingService): ServiceHandlers<PeerSer
       if (!TRANSFER_TOKEN.test(transferToken)) {
         checks.add('transferToken', 'must be 32 bytes in lower case hex');
       }
+      checkContents(request.incoming?.privateFiles ?? [], checks);
       const vm = readIncoming(request, checks, context);
       context.about({ migrationId });
       const transfer = await incoming.prepare(
@@ -81,7 +85,13 @@ export function peerHandlers(incoming: IncomingService): ServiceHandlers<PeerSer
   };
 }
 
-function readIncoming(request: IncomingFields, checks: FieldChecks, context: CallContext) {
+function readIncoming(
+  request: IncomingFields,
+  checks: FieldChecks,
+  context: CallContext,
+): IncomingVm {
+  // First, as the rest may only look wrong to an agent that does not understand it.
+  refuseUnknownFeatures(request.requiredFeatures);
   const vm = fromIncomingFields(request, checks);
   checks.throwIfAny('INVALID_REQUEST', 'Cannot take in a VM');
   context.about({ ...vmFields(vm.definition), peer: context.caller.nodeName });

@@ -16,6 +16,8 @@ import { toEventType, toOrigin } from './common-conversion.ts';
 type VmDocument = Parameters<typeof toVirtualMachineMessage>[0];
 type StatusDocument = NonNullable<VmDocument['status']>;
 
+const MIB = 2 ** 20;
+
 const PHASE = {
   pending: 'Pending',
   running: 'Running',
@@ -95,10 +97,15 @@ function toUsage(usage: VmUsage): NonNullable<StatusDocument['resources']> {
       available: formatMilliCpus(usage.vcpus * 1000),
     },
     memory: {
-      used: formatBytesQuantity(BigInt(usage.memoryRssBytes)),
-      available: formatBytesQuantity(BigInt(usage.memoryActualBytes)),
+      used: formatMebibytes(usage.memoryRssBytes),
+      available: formatMebibytes(usage.memoryActualBytes),
     },
   };
+}
+
+/** For people, who want no pages; the statistics have every byte. */
+function formatMebibytes(bytes: number): string {
+  return formatBytesQuantity(BigInt(Math.ceil(bytes / MIB)) * BigInt(MIB));
 }
 
 function toStatistics(usage: VmUsage): NonNullable<StatusDocument['statistics']> {

@@ -83,7 +83,9 @@ export const virtualMachineStatus = z.strictObject({
     .array(z.string())
     .optional()
     .meta({ description: 'Fields of the spec that are in force only after the next start.' }),
-  ownershipEpoch: count('Raised at every switchover of a migration; the highest one owns the VM.'),
+  ownershipEpoch: generation(
+    'Raised at every switchover of a migration; the highest one owns the VM.',
+  ),
   accelerator: z.string().optional().meta({ description: '`kvm` or `tcg`.' }),
   machineType: z.string().optional().meta({ description: 'Machine type it really has.' }),
   statistics: z

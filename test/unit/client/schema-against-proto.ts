@@ -26,7 +26,7 @@ interface ProtoEnum {
 
 const LEAF_TYPES: Readonly<Record<string, readonly string[]>> = {
   int64: ['TYPE_INT64', 'TYPE_UINT64'],
-  generation: ['TYPE_INT64'],
+  generation: ['TYPE_INT64', 'TYPE_UINT64'],
   timestamp: ['google.protobuf.Timestamp'],
   struct: ['google.protobuf.Struct'],
 };
