@@ -41,6 +41,8 @@ export interface TransferRequest {
   /** Source: where the destination's transfer listens. */
   readonly connect: { readonly host: string; readonly port: number } | undefined;
   readonly bandwidthBytesPerSecond: number;
+  /** Whether the bytes may be compressed; the driver's settings may say no for all. Default true. */
+  readonly compression?: boolean;
   readonly services: readonly TransferService[];
 }
 

@@ -7,7 +7,7 @@ import { Turns } from '../../core/turns.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
-import type { CapacityLedger } from '../vms/capacity.ts';
+import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import { reservationOf } from './incoming-check.ts';
 import type { MigrationBook } from './migration-book.ts';
@@ -112,15 +112,15 @@ export class Arrivals {
     await transfers.remove(record.id, signal);
     const deadlineMs = performance.now() + this.#pace.dropTimeoutMs;
     for (let patient = true; ; await delay(this.#pace.lookMs, signal)) {
-      const vm = await hypervisor.find(record.vmUid, brief(signal));
+      const vm = await hypervisor.domains.find(record.vmUid, brief(signal));
       const arrival = arrivalOf(vm, record.ownershipEpoch);
       if (arrival === 'absent') return;
       if (arrival === 'arrived') throw pastSwitchover(record);
       if (!patient || performance.now() < deadlineMs) continue;
       patient = false;
       log.warn({ migrationId: record.id }, 'libvirt keeps a VM whose source is gone; removing it');
-      await hypervisor.destroy(record.vmUid, brief(signal)).catch(unlessGone);
-      await hypervisor.undefine(record.vmUid, brief(signal));
+      await hypervisor.domains.destroy(record.vmUid, brief(signal)).catch(unlessGone);
+      await hypervisor.domains.undefine(record.vmUid, brief(signal));
     }
   }
 
@@ -140,12 +140,14 @@ export class Arrivals {
   async #look(record: MigrationRecord, signal: AbortSignal): Promise<void> {
     const { hypervisor, transfers, book } = this.#options;
     const [vm, transfer] = await Promise.all([
-      hypervisor.find(record.vmUid, brief(signal)),
+      hypervisor.domains.find(record.vmUid, brief(signal)),
       transfers.find(record.id, signal),
     ]);
     const phase = book.active(record.id)?.phase;
     if (phase === undefined) return;
     book.setProgress(record.id, advance(book.progressOf(record.id), undefined, transfer));
+    // Its source is needed until the last page is here.
+    if (holdsSource(vm)) return;
     const arrival = arrivalOf(vm, record.ownershipEpoch);
     if (arrival === 'arrived' || phase === 'cleaning-up') return this.noteArrival(record);
     if (arrival === 'receiving' && phase === 'preparing') await this.#noteReceiving(record);
@@ -194,12 +196,19 @@ export function arrivalOf(vm: HypervisorVm | undefined, ownershipEpoch: number):
   if (vm === undefined) return 'absent';
   const epoch = vm.definition?.ownershipEpoch ?? 0;
   if (vm.state === 'incoming' || epoch < ownershipEpoch) return 'receiving';
+  // It runs, and its source has lost the guest to it.
+  if (holdsSource(vm)) return 'arrived';
   // libvirt makes a VM persistent only when it has finished; a receiver that dies is never that, whatever its state.
   if (!vm.persistent) return 'receiving';
   const waiting = vm.state === 'paused' && ['migration', 'starting-up'].includes(vm.stateReason);
   // libvirt could not let the guest run (say, an image was locked), which leaves a copy that was never alive.
   const stillborn = vm.state === 'stopped' && vm.stateReason === 'failed';
   return waiting || stillborn || vm.state === 'unknown' ? 'receiving' : 'arrived';
+}
+
+/** Whether the VM runs here while its memory still comes from its source, or should. */
+export function holdsSource(vm: HypervisorVm | undefined): boolean {
+  return vm?.stateReason === 'postcopy' || vm?.stateReason === 'postcopy-failed';
 }
 
 export function isAlive(transfer: TransferStatus | undefined): boolean {

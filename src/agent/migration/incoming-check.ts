@@ -1,8 +1,10 @@
 import { hasReason } from '../../core/errors.ts';
+import { nodeMemoryBytesOf } from '../../core/resources/machine-amounts.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorInfo } from '../../drivers/hypervisor-host.ts';
-import type { CapacityLedger } from '../vms/capacity.ts';
+import type { CapacityLedger } from '../node/capacity-ledger.ts';
+import type { Cordon } from '../node/cordon.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import type { Vm } from '../vms/vm.ts';
 import type { IncomingBlocker, IncomingVm } from './migration.ts';
@@ -16,6 +18,7 @@ export interface IncomingCheckOptions {
   readonly accelerator: 'kvm' | 'tcg';
   /** Fails with INVALID_SPEC, IMAGE_NOT_FOUND and the like if the VM could not work on this node. */
   readonly validate: (definition: VmDefinition, signal: AbortSignal) => Promise<void>;
+  readonly cordon: Pick<Cordon, 'assertNotCordoned'>;
 }
 
 /** Names everything that keeps a VM from coming to this node. Changes nothing. */
@@ -24,10 +27,10 @@ export async function checkIncoming(
   options: IncomingCheckOptions,
   signal: AbortSignal,
 ): Promise<IncomingBlocker[]> {
-  const info = await options.hypervisor.getInfo(signal);
+  const info = await options.hypervisor.host.getInfo(signal);
   const blockers = hostBlockers(incoming, info, options);
   const { definition } = incoming;
-  const here = await options.hypervisor.find(definition.uid, signal);
+  const here = await options.hypervisor.domains.find(definition.uid, signal);
   // The list is a little old: a VM that has just left may still be in it.
   const sameName = options
     .listVms()
@@ -44,6 +47,7 @@ export async function checkIncoming(
       subject: 'metadata',
     });
   }
+  await collect(blockers, () => options.cordon.assertNotCordoned(`VM ${definition.name}`));
   await collect(blockers, () => options.validate(definition, signal));
   // What is too much for the whole node has been said.
   if (!blockers.some(({ reason }) => reason === 'NODE_CAPACITY_EXCEEDED')) {
@@ -59,7 +63,7 @@ export function reservationOf(definition: VmDefinition) {
     vmUid: definition.uid,
     namespace: definition.namespace,
     name: definition.name,
-    memoryBytes: definition.spec.memory.sizeBytes,
+    memoryBytes: nodeMemoryBytesOf(definition.spec.template.spec),
   };
 }
 
@@ -84,20 +88,20 @@ function hostBlockers(
   if (incoming.machineType !== '' && !info.machineTypes.includes(incoming.machineType)) {
     block(
       `QEMU ${info.qemuVersion} has no machine type ${incoming.machineType}; upgrade QEMU there`,
-      'status.machine_type',
+      'status.machineType',
     );
   }
   if (compareVersions(info.qemuVersion, incoming.sourceQemuVersion) < 0) {
     block(
       `QEMU ${info.qemuVersion} is older than the source's ${incoming.sourceQemuVersion}; VMs only migrate to the same or a newer one`,
-      'status.hypervisor.qemu_version',
+      'status.hypervisor.qemuVersion',
     );
   }
   if (options.ownership.isStale(incoming.definition)) {
     blockers.push({
       reason: 'VM_NOT_OWNED',
       message: `the VM at ownership epoch ${incoming.definition.ownershipEpoch} is an older copy of one that has been here`,
-      subject: 'status.ownership_epoch',
+      subject: 'status.ownershipEpoch',
     });
   }
   return blockers;
@@ -114,7 +118,8 @@ async function collect(
       !hasReason(
         error,
         ...(['INVALID_SPEC', 'IMAGE_NOT_FOUND', 'IMAGE_INVALID', 'IMAGE_IN_USE'] as const),
-        ...(['NODE_CAPACITY_EXCEEDED', 'FEATURE_NOT_SUPPORTED'] as const),
+        ...(['NODE_CAPACITY_EXCEEDED', 'FEATURE_NOT_SUPPORTED', 'NOT_SUPPORTED'] as const),
+        'NODE_CORDONED',
       )
     ) {
       throw error;

@@ -1,9 +1,10 @@
 import { AgentError } from '../../core/errors.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
-import { Arrivals, arrivalOf, pastSwitchover } from './arrivals.ts';
+import { Arrivals, arrivalOf, holdsSource, pastSwitchover } from './arrivals.ts';
 import { checkIncoming } from './incoming-check.ts';
 import type {
   ArrivalFigures,
+  HandshakeRequest,
   IncomingBlocker,
   IncomingReport,
   IncomingService,
@@ -13,7 +14,7 @@ import type {
 import { type MigrationRecord, newRecord } from './migration-record.ts';
 import { PACE } from './pace.ts';
 import { Preparation, type PreparationOptions, type PrepareRequest } from './preparation.ts';
-import { PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN } from './protocol.ts';
+import { assertFeatures, PEER_FEATURES, PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN } from './protocol.ts';
 import { isFinal } from './states.ts';
 
 export interface IncomingManagerOptions extends PreparationOptions {
@@ -21,6 +22,8 @@ export interface IncomingManagerOptions extends PreparationOptions {
 }
 
 const CALL_TIMEOUT_MS = 10_000;
+
+const NOT_HERE = { ownershipEpoch: 0, holdsSource: false, figures: undefined } as const;
 
 /** Answers the nodes that VMs come from, with the truth about their VMs here. */
 export class IncomingManager implements IncomingService {
@@ -39,14 +42,7 @@ export class IncomingManager implements IncomingService {
     this.#arrivals.resumeAll();
   }
 
-  async handshake(
-    request: {
-      readonly protocolMin: number;
-      readonly protocolMax: number;
-      readonly agentVersion: string;
-    },
-    signal: AbortSignal,
-  ): Promise<PeerHandshake> {
+  async handshake(request: HandshakeRequest, signal: AbortSignal): Promise<PeerHandshake> {
     const protocol = Math.min(PEER_PROTOCOL_MAX, request.protocolMax);
     if (protocol < Math.max(PEER_PROTOCOL_MIN, request.protocolMin)) {
       throw new AgentError(
@@ -54,8 +50,10 @@ export class IncomingManager implements IncomingService {
         `Cannot work with agent ${request.agentVersion}: it speaks versions ${request.protocolMin} to ${request.protocolMax} of the peer protocol, this one (${this.#options.agentVersion}) ${PEER_PROTOCOL_MIN} to ${PEER_PROTOCOL_MAX}; upgrade the older of the two`,
       );
     }
-    const { hostUuid } = await this.#options.hypervisor.getInfo(signal);
+    assertFeatures(request.requiredFeatures);
+    const { hostUuid } = await this.#options.hypervisor.host.getInfo(signal);
     return {
+      features: PEER_FEATURES,
       protocol,
       agentVersion: this.#options.agentVersion,
       nodeName: this.#options.nodeName,
@@ -91,21 +89,22 @@ export class IncomingManager implements IncomingService {
     const record = await this.#recordOf(migrationId, caller);
     let vm: HypervisorVm | undefined;
     try {
-      vm = await this.#options.hypervisor.find(vmUid, this.#brief(signal));
+      vm = await this.#options.hypervisor.domains.find(vmUid, this.#brief(signal));
     } catch (error) {
       signal.throwIfAborted();
       this.#options.log.debug({ migrationId, err: error }, 'Cannot look at an incoming VM');
-      return { state: 'unknown', ownershipEpoch: 0, figures: undefined };
+      return { ...NOT_HERE, state: 'unknown' };
     }
     const ownershipEpoch = vm?.definition?.ownershipEpoch ?? 0;
     // It arrived, whatever has become of it since.
     const settled = record?.phase === 'completed' || record?.phase === 'cleaning-up';
     if (settled || arrivalOf(vm, record?.ownershipEpoch ?? 1) === 'arrived') {
-      return { state: 'arrived', ownershipEpoch, figures: await this.#figures(vmUid, signal) };
+      const figures = await this.#figures(vmUid, signal);
+      return { state: 'arrived', ownershipEpoch, holdsSource: holdsSource(vm), figures };
     }
-    if (vm !== undefined) return { state: 'receiving', ownershipEpoch, figures: undefined };
+    if (vm !== undefined) return { ...NOT_HERE, state: 'receiving', ownershipEpoch };
     const prepared = record !== undefined && !isFinal(record.phase);
-    return { state: prepared ? 'prepared' : 'absent', ownershipEpoch: 0, figures: undefined };
+    return { ...NOT_HERE, state: prepared ? 'prepared' : 'absent' };
   }
 
   async release(
@@ -124,7 +123,7 @@ export class IncomingManager implements IncomingService {
       return { wireBytes };
     }
     if (record !== undefined && !isFinal(record.phase)) {
-      const vm = await this.#options.hypervisor.find(vmUid, signal);
+      const vm = await this.#options.hypervisor.domains.find(vmUid, signal);
       if (arrivalOf(vm, record.ownershipEpoch) !== 'arrived') {
         throw new AgentError('VM_NOT_FOUND', `VM ${record.vmName} has not arrived yet`, {
           retryAfterMs: (this.#options.pace ?? PACE).lookMs,
@@ -167,7 +166,7 @@ export class IncomingManager implements IncomingService {
 
   /** A caller that prepared nothing here has no say over any VM that is here, only a right to the truth. */
   async #assertNotHere(id: string, vmUid: string, signal: AbortSignal): Promise<void> {
-    const vm = await this.#options.hypervisor.find(vmUid, this.#brief(signal));
+    const vm = await this.#options.hypervisor.domains.find(vmUid, this.#brief(signal));
     if (vm === undefined) return;
     throw new AgentError(
       'MIGRATION_PAST_SWITCHOVER',
@@ -177,7 +176,7 @@ export class IncomingManager implements IncomingService {
   }
 
   async #figures(vmUid: string, signal: AbortSignal): Promise<ArrivalFigures | undefined> {
-    const job = await this.#options.hypervisor
+    const job = await this.#options.hypervisor.jobs
       .getCompletedJob(vmUid, this.#brief(signal))
       .catch(() => undefined);
     if (job?.operation !== 'migration-in') return undefined;
@@ -215,6 +214,7 @@ function tombstone(id: string, vmUid: string, peerNode: string): MigrationRecord
     vmNamespace: '',
     vmName: '',
     spec: undefined,
+    labels: {},
     peerNode,
     peerAddress: undefined,
     transferToken: '',

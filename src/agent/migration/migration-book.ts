@@ -1,44 +1,45 @@
-import { LatestValue } from '../../core/latest-value.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { AgentError } from '../../core/errors.ts';
+import { matchesLabels } from '../../core/label-selector.ts';
 import { Turns } from '../../core/turns.ts';
-import type { Origins } from '../vms/vm-inventory.ts';
-import type { Migration, MigrationProgress, MigrationSpec } from './migration.ts';
+import type { Origins, WatchCursor, WatchEvent } from '../reports/report.ts';
+import { WatchedSet } from '../reports/watched-set.ts';
+import type { Migration, MigrationFilter, MigrationProgress, MigrationSpec } from './migration.ts';
 import type { MigrationRecord } from './migration-record.ts';
-import type { MigrationStore } from './migration-store.ts';
+import { KEPT_MIGRATIONS, type MigrationStore } from './migration-store.ts';
 import { NO_PROGRESS } from './progress.ts';
 import { canMove, isCancellable, isFinal, type MigrationPhase } from './states.ts';
-
-const LIST_LIMIT = 1_000;
 
 /** What a move may record beside the phase. */
 export type MovePatch = Partial<
   Pick<MigrationRecord, 'reason' | 'message' | 'result' | 'ownershipEpoch'>
 >;
 
-interface Active {
-  record: MigrationRecord;
-  readonly latest: LatestValue<Migration>;
-}
-
 /**
- * The migrations of this node. Those that go on are in memory as well, so that they can be looked at without waiting;
- * each phase is in the journal before it is there and before anybody hears of it. Progress is only in memory.
+ * The migrations of this node, those that have ended as well, as many as the store keeps. They are in memory, so that they
+ * can be looked at without waiting; each phase is in the journal before it is there and before anybody hears of it.
+ * Progress is only in memory.
  */
 export class MigrationBook {
   readonly #store: MigrationStore;
   readonly #origins: Origins;
-  readonly #active = new Map<string, Active>();
+  readonly #active = new Map<string, MigrationRecord>();
+  readonly #migrations: WatchedSet<Migration>;
   /** Between reading a phase and having written the next one, nobody else may move the same migration. */
   readonly #turns = new Turns();
   readonly #endListeners: ((migration: Migration) => void)[] = [];
 
-  private constructor(store: MigrationStore, origins: Origins, active: readonly MigrationRecord[]) {
+  private constructor(store: MigrationStore, origins: Origins, known: readonly MigrationRecord[]) {
     this.#store = store;
     this.#origins = origins;
-    for (const record of active) this.#add(record);
+    this.#migrations = new WatchedSet(origins);
+    for (const record of known) this.#add(record);
   }
 
   static async load(store: MigrationStore, origins: Origins): Promise<MigrationBook> {
-    return new MigrationBook(store, origins, await store.listActive());
+    const known = await store.list({ activeOnly: false, limit: KEPT_MIGRATIONS });
+    // The oldest first, as they have come about.
+    return new MigrationBook(store, origins, known.toReversed());
   }
 
   /**
@@ -50,14 +51,14 @@ export class MigrationBook {
   ): Promise<{ readonly record: MigrationRecord; readonly created: boolean }> {
     return this.#turns.take(record.id, async () => {
       const begun = await this.#store.insert(record);
-      if (begun.created && !isFinal(record.phase)) this.#add(record);
+      if (begun.created) this.#add(record);
       return begun;
     });
   }
 
   /** A migration that goes on; undefined if it has ended or is not known. */
   active(id: string): MigrationRecord | undefined {
-    return this.#active.get(id)?.record;
+    return this.#active.get(id);
   }
 
   async find(id: string): Promise<MigrationRecord | undefined> {
@@ -65,21 +66,24 @@ export class MigrationBook {
   }
 
   /** Fails with MIGRATION_NOT_FOUND. */
-  async get(id: string): Promise<Migration> {
-    return this.#active.get(id)?.latest.value ?? this.#toMigration(await this.#store.get(id));
+  get(id: string): Migration {
+    const migration = this.#migrations.get(id);
+    if (migration !== undefined) return migration;
+    throw new AgentError('MIGRATION_NOT_FOUND', `There is no migration ${id} on this node`, {
+      metadata: { migrationId: id },
+    });
   }
 
-  async list(activeOnly: boolean): Promise<readonly Migration[]> {
-    const records = await this.#store.list({ activeOnly, limit: LIST_LIMIT });
-    return records.map(
-      (record) => this.#active.get(record.id)?.latest.value ?? this.#toMigration(record),
-    );
+  /** The newest first. */
+  list(filter: MigrationFilter): readonly Migration[] {
+    return [...this.#migrations.values()]
+      .filter((migration) => matches(migration, filter))
+      .toSorted((left, right) => (isListedAfter(orderKey(left), orderKey(right)) ? 1 : -1));
   }
 
   /** The oldest first. */
   listActive(role: MigrationRecord['role']): readonly MigrationRecord[] {
-    const records = [...this.#active.values()].map(({ record }) => record);
-    return records.filter((record) => record.role === role);
+    return [...this.#active.values()].filter((record) => record.role === role);
   }
 
   /** How many migrations go on; costs nothing. */
@@ -93,21 +97,24 @@ export class MigrationBook {
   }
 
   /** The migration that a VM is leaving this node by; undefined if none. */
-  outgoingOf(vmUid: string): string | undefined {
-    return this.listActive('source').find((record) => record.vmUid === vmUid)?.id;
+  outgoingOf(vmUid: string): Migration | undefined {
+    const record = this.listActive('source').find((candidate) => candidate.vmUid === vmUid);
+    return record && this.#migrations.get(record.id);
   }
 
-  async *watch(id: string, signal: AbortSignal): AsyncGenerator<Migration, void, undefined> {
-    const active = this.#active.get(id);
-    if (active === undefined) yield await this.get(id);
-    else yield* active.latest.watch(signal);
+  watch(
+    filter: MigrationFilter,
+    cursor: WatchCursor | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchEvent<Migration>, void, undefined> {
+    return this.#migrations.watch((migration) => matches(migration, filter), cursor, signal);
   }
 
   /** Moves on to a phase. A phase that is reached already stays; a move that the table forbids is our own fault. */
   move(id: string, phase: MigrationPhase, patch: MovePatch = {}): Promise<MigrationRecord> {
     return this.#turns.take(id, async () => {
       const active = this.#active.get(id);
-      const record = active?.record ?? (await this.#store.get(id));
+      const record = active ?? (await this.#store.get(id));
       if (record.phase === phase) return record;
       if (active === undefined || !canMove(record.phase, phase)) {
         throw new Error(`Migration ${id} cannot go from ${record.phase} to ${phase}`);
@@ -119,16 +126,13 @@ export class MigrationBook {
         ...patch,
         phase,
         phases: [...record.phases, { phase, startedAtMs: nowMs }],
-        progress: active.latest.value.progress,
+        progress: this.progressOf(id),
         endedAtMs: isFinal(phase) ? nowMs : undefined,
       };
       await this.#store.update(moved);
-      active.record = moved;
-      active.latest.set({
-        ...this.#toMigration(moved),
-        progress: active.latest.value.progress,
-      });
-      if (isFinal(phase)) this.#end(active);
+      this.#active.set(id, moved);
+      const migration = this.#migrations.put(id, this.#toMigration(moved));
+      if (isFinal(phase)) this.#end(migration);
       return moved;
     });
   }
@@ -136,58 +140,70 @@ export class MigrationBook {
   /** Records that a migration shall stop, unless it is past the point where it can, and returns it as it is then. */
   requestCancel(id: string): Promise<Migration> {
     return this.#turns.take(id, async () => {
-      const active = this.#active.get(id);
-      if (active === undefined || !isCancellable(active.record.phase)) return await this.get(id);
-      if (!active.record.cancelRequested) {
-        const record = { ...active.record, cancelRequested: true };
-        await this.#store.update(record);
-        active.record = record;
+      const record = this.#active.get(id);
+      if (record === undefined || !isCancellable(record.phase)) return this.get(id);
+      if (!record.cancelRequested) {
+        const cancelled = { ...record, cancelRequested: true };
+        await this.#store.update(cancelled);
+        this.#active.set(id, cancelled);
       }
-      return active.latest.value;
+      return this.get(id);
     });
   }
 
   /** Says what is being waited for. */
   note(id: string, message: string): void {
-    const latest = this.#active.get(id)?.latest;
-    if (latest === undefined || latest.value.message === message) return;
-    latest.set({ ...latest.value, message, origin: this.#origins.next() });
+    const migration = this.#migrations.get(id);
+    if (!this.#active.has(id) || migration === undefined || migration.message === message) return;
+    this.#migrations.putPassing(id, { ...migration, message });
   }
 
-  /** Only of a migration that goes on. */
+  /** Only of a migration that goes on. What does not change is no news. */
   setProgress(id: string, progress: MigrationProgress): void {
-    const latest = this.#active.get(id)?.latest;
-    latest?.set({ ...latest.value, progress, origin: this.#origins.current() });
+    const migration = this.#migrations.get(id);
+    if (!this.#active.has(id) || migration === undefined) return;
+    if (isDeepStrictEqual(migration.progress, progress)) return;
+    this.#migrations.putPassing(id, { ...migration, progress });
   }
 
-  /** None of a migration that does not go on. */
+  /** None of a migration that is not known. */
   progressOf(id: string): MigrationProgress {
-    return this.#active.get(id)?.latest.value.progress ?? NO_PROGRESS;
+    return this.#migrations.get(id)?.progress ?? NO_PROGRESS;
   }
 
   #add(record: MigrationRecord): void {
-    const latest = new LatestValue(this.#toMigration(record));
-    this.#active.set(record.id, { record, latest });
+    if (!isFinal(record.phase)) this.#active.set(record.id, record);
+    this.#migrations.put(record.id, this.#toMigration(record));
+    this.#forgetOldest();
   }
 
-  #end({ record, latest }: Active): void {
-    latest.end();
-    this.#active.delete(record.id);
-    for (const listener of this.#endListeners) listener(latest.value);
+  #end(migration: Migration): void {
+    this.#active.delete(migration.id);
+    for (const listener of this.#endListeners) listener(migration);
+  }
+
+  /** As the store does. */
+  #forgetOldest(): void {
+    const all = [...this.#migrations.values()];
+    const ended = all.filter(({ phase }) => isFinal(phase));
+    for (const { id } of ended.slice(0, Math.max(0, all.length - KEPT_MIGRATIONS))) {
+      this.#migrations.delete(id);
+    }
   }
 
   #toMigration(record: MigrationRecord): Migration {
-    const thisNode = this.#origins.current().nodeName;
+    const origin = this.#origins.current();
     const outgoing = record.role === 'source';
     return {
       id: record.id,
       spec:
         record.spec === undefined
-          ? specOf(record, thisNode)
+          ? specOf(record, origin.nodeName)
           : { ...record.spec, vm: refOf(record) },
+      labels: record.labels,
       role: record.role,
-      sourceNode: outgoing ? thisNode : record.peerNode,
-      destinationNode: outgoing ? record.peerNode : thisNode,
+      sourceNode: outgoing ? origin.nodeName : record.peerNode,
+      destinationNode: outgoing ? record.peerNode : origin.nodeName,
       phase: record.phase,
       reason: record.reason,
       message: record.message,
@@ -197,9 +213,27 @@ export class MigrationBook {
       result: record.result,
       phases: record.phases,
       transport: 'stream',
-      origin: this.#origins.next(),
+      mode: 'precopy',
+      origin,
     };
   }
+}
+
+/** What the order of a list follows: when a migration was asked for, and its id. */
+export function orderKey({ startedAtMs, id }: Migration): string {
+  return `${String(startedAtMs).padStart(16, '0')}/${id}`;
+}
+
+/** The newest comes first. */
+export function isListedAfter(key: string, other: string): boolean {
+  return key < other;
+}
+
+function matches(migration: Migration, filter: MigrationFilter): boolean {
+  if (filter.activeOnly && isFinal(migration.phase)) return false;
+  if (filter.id !== undefined && migration.id !== filter.id) return false;
+  if (filter.vmUid !== undefined && migration.spec.vm.uid !== filter.vmUid) return false;
+  return matchesLabels(filter.labels, migration.labels);
 }
 
 function refOf(record: MigrationRecord): MigrationSpec['vm'] {
@@ -212,7 +246,7 @@ function specOf(record: MigrationRecord, destinationNode: string): MigrationSpec
     destinationNode,
     destinationAddress: undefined,
     maxDowntimeMs: undefined,
-    bandwidthBytesPerSecond: 0,
+    bandwidthBitsPerSecond: undefined,
     timeoutMs: undefined,
   };
 }

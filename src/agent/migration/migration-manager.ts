@@ -1,8 +1,19 @@
 import { delay } from '../../core/delay.ts';
 import { AgentError } from '../../core/errors.ts';
+import { memoryBytesOf } from '../../core/resources/machine-amounts.ts';
 import type { TaskGroup } from '../../core/task-group.ts';
+import { pageOf } from '../reports/paging.ts';
+import type { Origins, Page, PageRequest, WatchCursor, WatchEvent } from '../reports/report.ts';
 import type { Vm, VmService } from '../vms/vm.ts';
-import type { Migration, MigrationPlan, MigrationService, MigrationSpec } from './migration.ts';
+import type {
+  Migration,
+  MigrationFilter,
+  MigrationPlan,
+  MigrationService,
+  MigrationSpec,
+  StartRequest,
+} from './migration.ts';
+import { isListedAfter, orderKey } from './migration-book.ts';
 import { assertSameWish } from './migration-record.ts';
 import type { OutgoingOptions } from './outgoing-context.ts';
 import { OutgoingMigration } from './outgoing-migration.ts';
@@ -14,6 +25,7 @@ export interface MigrationManagerOptions extends OutgoingOptions {
   readonly agentVersion: string;
   readonly vms: Pick<VmService, 'get'>;
   readonly tasks: TaskGroup;
+  readonly origins: Pick<Origins, 'current'>;
 }
 
 /** Moves VMs away from this node, and tells about all its migrations. */
@@ -37,15 +49,19 @@ export class MigrationManager implements MigrationService {
   async plan(spec: MigrationSpec, signal: AbortSignal): Promise<MigrationPlan> {
     const vm = await this.#options.vms.get(spec.vm, signal);
     const { blockers } = await preflight(vm, spec, this.#options, signal);
-    return { blockers, transport: 'stream', memoryBytes: vm.definition.spec.memory.sizeBytes };
+    return {
+      blockers,
+      transport: 'stream',
+      memoryBytes: memoryBytesOf(vm.definition.spec.template.spec),
+    };
   }
 
-  async start(id: string, spec: MigrationSpec, signal: AbortSignal): Promise<Migration> {
+  async start({ id, spec, labels }: StartRequest, signal: AbortSignal): Promise<Migration> {
     const { book, locks } = this.#options;
     const known = await book.find(id);
     if (known !== undefined) {
       assertSameWish(known, spec);
-      return await book.get(id);
+      return book.get(id);
     }
     const vm = await this.#options.vms.get(spec.vm, signal);
     // Locked before it is looked at, so that what is sent is what it is: nobody changes it in between.
@@ -53,38 +69,53 @@ export class MigrationManager implements MigrationService {
     if (lock === undefined) throw this.#busy(vm);
     using undo = new DisposableStack();
     undo.use(lock);
-    const { blockers, incoming, peer } = await preflight(vm, spec, this.#options, signal);
+    const { blockers, way } = await preflight(vm, spec, this.#options, signal);
     assertUnblocked(blockers, vm.definition.name);
-    if (peer === undefined) throw new Error('A peer that is missing must be a blocker');
+    if (way === undefined) throw new Error('A peer that is missing must be a blocker');
 
     // Past this line the migration is in the journal, and the caller going away no longer matters.
-    const begun = await book.begin(OutgoingMigration.newRecord(id, incoming.definition, spec));
+    const begun = await book.begin(
+      OutgoingMigration.newRecord(id, way.incoming.definition, spec, labels),
+    );
     if (!begun.created) {
       assertSameWish(begun.record, spec);
-      return await book.get(id);
+      return book.get(id);
     }
     undo.move();
     const migration = new OutgoingMigration(begun.record, this.#options);
-    this.#start(migration, lock, (taskSignal) => migration.run(peer, incoming, taskSignal));
+    this.#start(migration, lock, (taskSignal) => migration.run(way, taskSignal));
     this.#options.onChange();
-    return await book.get(id);
+    return book.get(id);
   }
 
   async get(id: string): Promise<Migration> {
-    return await this.#options.book.get(id);
+    return this.#options.book.get(id);
   }
 
-  async list(filter: { readonly activeOnly: boolean }): Promise<readonly Migration[]> {
-    return await this.#options.book.list(filter.activeOnly);
+  async list(filter: MigrationFilter, page: PageRequest): Promise<Page<Migration>> {
+    const { book, origins } = this.#options;
+    return pageOf(book.list(filter), page, {
+      keyOf: orderKey,
+      isAfter: isListedAfter,
+      filter,
+      origin: origins.current(),
+    });
   }
 
-  watch(id: string, signal: AbortSignal): AsyncIterable<Migration> {
-    return this.#options.book.watch(id, signal);
+  async *watch(
+    filter: MigrationFilter,
+    cursor: WatchCursor | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchEvent<Migration>, void, undefined> {
+    const { book } = this.#options;
+    // A watch of one that is not there would wait for ever.
+    if (filter.id !== undefined) book.get(filter.id);
+    yield* book.watch(filter, cursor, signal);
   }
 
   async cancel(id: string): Promise<Migration> {
     const { book } = this.#options;
-    const { role, sourceNode } = await book.get(id);
+    const { role, sourceNode } = book.get(id);
     if (role === 'destination') {
       throw new AgentError(
         'INVALID_REQUEST',

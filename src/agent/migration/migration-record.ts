@@ -12,6 +12,7 @@ export interface MigrationRecord {
   readonly vmName: string;
   /** What was asked for; a destination does not know it. */
   readonly spec: MigrationSpec | undefined;
+  readonly labels: Readonly<Record<string, string>>;
   readonly peerNode: string;
   readonly peerAddress: string | undefined;
   readonly phase: MigrationPhase;
@@ -42,6 +43,7 @@ export function newRecord(
     | 'vmNamespace'
     | 'vmName'
     | 'spec'
+    | 'labels'
     | 'peerNode'
     | 'peerAddress'
     | 'transferToken'

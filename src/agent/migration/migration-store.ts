@@ -24,18 +24,18 @@ export const CREATE_MIGRATION = `
     transfer_token TEXT NOT NULL,
     ownership_epoch INTEGER NOT NULL,
     spec_json TEXT NOT NULL,
+    labels_json TEXT NOT NULL,
     phases_json TEXT NOT NULL,
     progress_json TEXT NOT NULL,
     result_json TEXT NOT NULL,
     definition_json TEXT NOT NULL
   ) STRICT;
   CREATE INDEX migration_by_start ON migration (started_at_ms);
-  CREATE INDEX migration_active ON migration (started_at_ms) WHERE ended_at_ms IS NULL;
 `;
 
 const FIELDS =
   `id role vm_uid vm_namespace vm_name peer_node peer_address phase cancel_requested reason message
-  started_at_ms ended_at_ms transfer_token ownership_epoch spec_json phases_json progress_json result_json
+  started_at_ms ended_at_ms transfer_token ownership_epoch spec_json labels_json phases_json progress_json result_json
   definition_json`.split(/\s+/);
 const INSERT = `INSERT INTO migration (${FIELDS.join(', ')})
   VALUES (${FIELDS.map((name) => `$${name}`).join(', ')}) ON CONFLICT (id) DO NOTHING`;
@@ -45,14 +45,15 @@ const UPDATE = `UPDATE migration SET ${FIELDS.map((name) => `${name} = $${name}`
 /** Forgets the oldest that have ended. */
 const PRUNE = `DELETE FROM migration WHERE id IN (SELECT id FROM migration WHERE ended_at_ms IS NOT NULL
   ORDER BY ended_at_ms DESC, rowid DESC LIMIT -1 OFFSET $keep)`;
-const KEEP = 1_000;
+/** How many are kept in all. */
+export const KEPT_MIGRATIONS = 1_000;
 
 /** The migrations of this node, outgoing and incoming, also the latest that have ended. */
 export class MigrationStore {
   readonly #database: JournalDatabase;
   readonly #keep: number;
 
-  constructor(database: JournalDatabase, keep = KEEP) {
+  constructor(database: JournalDatabase, keep = KEPT_MIGRATIONS) {
     this.#database = database;
     this.#keep = keep;
   }
@@ -98,14 +99,6 @@ export class MigrationStore {
     );
     return rows.map(toRecord);
   }
-
-  /** What was going on when the agent last wrote, the oldest first. */
-  async listActive(): Promise<readonly MigrationRecord[]> {
-    const rows = await this.#database.all(
-      'SELECT * FROM migration WHERE ended_at_ms IS NULL ORDER BY started_at_ms, rowid',
-    );
-    return rows.map(toRecord);
-  }
 }
 
 function notFound(id: string): AgentError {
@@ -132,6 +125,7 @@ function toRow(record: MigrationRecord): Parameters {
     transfer_token: record.transferToken,
     ownership_epoch: record.ownershipEpoch,
     spec_json: toStoredJson(record.spec),
+    labels_json: toStoredJson(record.labels),
     phases_json: toStoredJson(record.phases),
     progress_json: toStoredJson(record.progress),
     result_json: toStoredJson(record.result),
@@ -156,6 +150,7 @@ export function toRecord(row: Row): MigrationRecord {
     vmNamespace: String(row['vm_namespace']),
     vmName: String(row['vm_name']),
     spec: json(row, 'spec_json') as MigrationRecord['spec'],
+    labels: json(row, 'labels_json') as MigrationRecord['labels'],
     peerNode: String(row['peer_node']),
     peerAddress: row['peer_address'] === null ? undefined : String(row['peer_address']),
     phase,

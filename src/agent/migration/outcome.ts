@@ -12,11 +12,16 @@ export type LocalView =
   | 'running'
   /** Stopped for a switchover that did not end here. */
   | 'held'
+  /** Stopped for a post-copy migration: another node's guest lives on its memory. */
+  | 'holds-pages'
   | 'paused'
   | 'stopped';
 
-/** What the destination's agent says; `unreachable` is the network's answer, not its own. */
-export type PeerView = IncomingState | 'unreachable';
+/**
+ * What the destination's agent says; `unreachable` is the network's answer, not its own. `holds-source`: it runs there, and
+ * lives on memory that is still here.
+ */
+export type PeerView = IncomingState | 'holds-source' | 'unreachable';
 
 export type Verdict =
   /** Look again later. */
@@ -42,12 +47,15 @@ export type Verdict =
  * | absent                    | finish       | lost             | wait       | wait                 |
  * | running, paused, stopped  | remove-local | abort-peer       | abort-peer | give-up or wait      |
  * | held                      | remove-local | abort-peer       | abort-peer | wait                 |
+ * | holds-pages               | wait         | wait             | wait       | wait                 |
  *
- * With the destination silent, `give-up` needs that the guest was never stopped for the switchover: until then it
+ * A destination that holds the source is waited for as well, whatever is here: nothing may destroy the only copy of the
+ * pages that it has not fetched yet. With the destination silent, `give-up` needs that the guest was never stopped for the switchover: until then it
  * cannot have started over there.
  */
 export function judge(local: LocalView, peer: PeerView, switchedOver: boolean): Verdict {
-  if (local === 'unreachable' || local === 'migrating') return 'wait';
+  if (local === 'unreachable' || local === 'migrating' || local === 'holds-pages') return 'wait';
+  if (peer === 'holds-source') return 'wait';
   if (peer === 'arrived') return local === 'absent' ? 'finish' : 'remove-local';
   if (local === 'absent') return peer === 'absent' || peer === 'prepared' ? 'lost' : 'wait';
   if (peer === 'unknown' || peer === 'unreachable') {
@@ -70,10 +78,10 @@ export function localView(
     case 'crashed':
       return 'stopped';
     case 'paused':
+      if (vm.stateReason === 'postcopy' || vm.stateReason === 'postcopy-failed')
+        return 'holds-pages';
       // The guest was stopped by the migration, so nobody but the migration will let it go on.
-      return ['migration', 'post-migration', 'starting-up'].includes(vm.stateReason)
-        ? 'held'
-        : 'paused';
+      return vm.stateReason === 'migration' || vm.stateReason === 'starting-up' ? 'held' : 'paused';
     default:
       return 'running';
   }

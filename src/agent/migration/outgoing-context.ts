@@ -106,7 +106,7 @@ export class OutgoingContext {
     const uid = this.#record.vmUid;
     if (this.mustStop) await this.#abortJob(signal);
     const [job, transfer] = await Promise.all([
-      hypervisor.getJob(uid, signal),
+      hypervisor.jobs.getJob(uid, signal),
       transfers.find(this.id, signal),
     ]);
     this.noteTransfer(transfer);
@@ -129,7 +129,7 @@ export class OutgoingContext {
 
   async #abortJob(signal: AbortSignal): Promise<void> {
     try {
-      await this.options.hypervisor.abortJob(this.#record.vmUid, this.brief(signal));
+      await this.options.hypervisor.jobs.abortJob(this.#record.vmUid, this.brief(signal));
     } catch (error) {
       signal.throwIfAborted();
       this.log.debug({ err: error }, 'The hypervisor does not stop the migration');

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { delay } from '../../core/delay.ts';
 import { AgentError } from '../../core/errors.ts';
+import { parseBitRate } from '../../core/quantity.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorEvent } from '../../drivers/hypervisor-events.ts';
 import type { IncomingVm, MigrationSpec } from './migration.ts';
@@ -10,6 +11,13 @@ import type { Peer } from './peers.ts';
 import { LIBVIRT_SERVICE, MEMORY_SERVICE, nodeIdentity } from './protocol.ts';
 import { finish, giveUp, settle } from './settlement.ts';
 import { isCancellable } from './states.ts';
+
+/** What the preflight has found to be in order. */
+export interface Way {
+  readonly peer: Peer;
+  readonly incoming: IncomingVm;
+  readonly destinationHostUuid: string;
+}
 
 /** Node's timers fire at once when given more. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -31,7 +39,12 @@ export class OutgoingMigration {
   }
 
   /** The journal's record of a migration that is about to begin. */
-  static newRecord(id: string, definition: VmDefinition, spec: MigrationSpec): MigrationRecord {
+  static newRecord(
+    id: string,
+    definition: VmDefinition,
+    spec: MigrationSpec,
+    labels: MigrationRecord['labels'],
+  ): MigrationRecord {
     return newRecord({
       id,
       role: 'source',
@@ -39,6 +52,7 @@ export class OutgoingMigration {
       vmNamespace: definition.namespace,
       vmName: definition.name,
       spec,
+      labels,
       peerNode: spec.destinationNode,
       peerAddress: spec.destinationAddress,
       transferToken: randomBytes(32).toString('hex'),
@@ -54,7 +68,7 @@ export class OutgoingMigration {
   }
 
   /** From the beginning to the end. The caller holds the VM's lock throughout. */
-  async run(peer: Peer, incoming: IncomingVm, signal: AbortSignal): Promise<void> {
+  async run({ peer, incoming, destinationHostUuid }: Way, signal: AbortSignal): Promise<void> {
     using _timer = this.#startTimer();
     const context = this.#context;
     try {
@@ -65,7 +79,7 @@ export class OutgoingMigration {
       context.noteFailure(error);
       return giveUp(context, peer, signal);
     }
-    const copied = await this.#copy(incoming, signal);
+    const copied = await this.#copy(destinationHostUuid, signal);
     return copied ? finish(context, peer, signal) : settle(context, peer, signal);
   }
 
@@ -94,7 +108,7 @@ export class OutgoingMigration {
 
   async #prepare(peer: Peer, incoming: IncomingVm, signal: AbortSignal): Promise<void> {
     const { hypervisor, transfers, defaults } = this.#context.options;
-    const { processOwner } = await hypervisor.getInfo(signal);
+    const { processOwner } = await hypervisor.host.getInfo(signal);
     const { transferToken, spec } = this.#context.record;
     const destination = await peer.prepare(
       { migrationId: this.id, incoming, transferToken },
@@ -107,7 +121,8 @@ export class OutgoingMigration {
         peerName: nodeIdentity(peer.nodeName),
         token: transferToken,
         connect: destination,
-        bandwidthBytesPerSecond: spec?.bandwidthBytesPerSecond || defaults.bandwidthBytesPerSecond,
+        bandwidthBytesPerSecond: bytesPerSecond(spec, incoming) ?? defaults.bandwidthBytesPerSecond,
+        compression: incoming.definition.spec.migrationPolicy?.compression !== false,
         services: [
           { ...this.#service(LIBVIRT_SERVICE), priority: 'interactive' },
           { ...this.#service(MEMORY_SERVICE), priority: 'bulk', owner: processOwner },
@@ -123,21 +138,26 @@ export class OutgoingMigration {
   }
 
   /** True if the hypervisor says that the VM runs at the destination and is gone here. */
-  async #copy(incoming: IncomingVm, signal: AbortSignal): Promise<boolean> {
+  async #copy(owner: string, signal: AbortSignal): Promise<boolean> {
     const { hypervisor, transfers, defaults } = this.#context.options;
     const { vmUid, spec, ownershipEpoch } = this.#context.record;
     await this.#context.move('copying');
     const done = new AbortController();
     const looking = this.#look(AbortSignal.any([signal, done.signal]));
     try {
-      await hypervisor.migrate(
+      await hypervisor.jobs.migrate(
         vmUid,
         {
-          destinationSocket: transfers.socketPath(this.id, LIBVIRT_SERVICE),
-          memorySocket: transfers.socketPath(this.id, MEMORY_SERVICE),
+          transport: {
+            kind: 'stream',
+            destinationSocket: transfers.socketPath(this.id, LIBVIRT_SERVICE),
+            memorySocket: transfers.socketPath(this.id, MEMORY_SERVICE),
+          },
+          mode: 'precopy',
+          copiedVolumes: [],
           maxDowntimeMs: spec?.maxDowntimeMs ?? defaults.maxDowntimeMs,
           bandwidthBytesPerSecond: undefined,
-          destinationDefinition: { ...incoming.definition, ownershipEpoch },
+          destinationFacts: { ownershipEpoch, owner },
         },
         signal,
       );
@@ -168,7 +188,7 @@ export class OutgoingMigration {
   }
 
   async #followEvents(signal: AbortSignal): Promise<void> {
-    for await (const event of this.#context.options.hypervisor.watch(signal)) {
+    for await (const event of this.#context.options.hypervisor.events.watch(signal)) {
       this.#noteEvent(event);
     }
     await this.#switchover;
@@ -195,7 +215,7 @@ export class OutgoingMigration {
       };
     }
     const stopped = event.kind === 'lifecycle' && event.event === 'suspended';
-    if (!stopped || event.detail !== 'migrated') return;
+    if (!stopped || !event.byMigration) return;
     context.mayHaveSwitchedOver = true;
     // Not waited for here: the next event may be the last that there is of the job.
     if (context.record.phase === 'copying') this.#switchover ??= this.#recordSwitchover();
@@ -215,4 +235,14 @@ export class OutgoingMigration {
     );
     return { [Symbol.dispose]: () => clearTimeout(timer) };
   }
+}
+
+/** What the caller asked for, else what the VM's policy says; undefined leaves it to the node. */
+function bytesPerSecond(
+  spec: MigrationSpec | undefined,
+  { definition }: IncomingVm,
+): number | undefined {
+  const ofPolicy = parseBitRate(definition.spec.migrationPolicy?.bandwidth ?? '');
+  const bits = spec?.bandwidthBitsPerSecond ?? ofPolicy;
+  return bits === undefined ? undefined : Math.max(1, Math.floor(bits / 8));
 }

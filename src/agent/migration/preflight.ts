@@ -1,10 +1,13 @@
 import { AgentError } from '../../core/errors.ts';
+import { memoryBytesOf, vcpusOf } from '../../core/resources/machine-amounts.ts';
+import { isReadOnly, pathOf } from '../../core/resources/volume.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { Vm } from '../vms/vm.ts';
-import type { IncomingVm, MigrationBlocker, MigrationSpec } from './migration.ts';
+import type { IncomingVm, MigrationBlocker, MigrationSpec, PeerHandshake } from './migration.ts';
+import type { Way } from './outgoing-migration.ts';
 import type { Peer, Peers } from './peers.ts';
-import { PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN } from './protocol.ts';
+import { PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN, requiredFeaturesOf } from './protocol.ts';
 
 export interface PreflightOptions {
   readonly nodeName: string;
@@ -15,9 +18,8 @@ export interface PreflightOptions {
 
 export interface PreflightReport {
   readonly blockers: readonly MigrationBlocker[];
-  readonly incoming: IncomingVm;
   /** Undefined if the peer could not be found or reached; a blocker says why. */
-  readonly peer: Peer | undefined;
+  readonly way: Way | undefined;
 }
 
 /** Looks at both nodes and names everything that stands in the way at once. Changes nothing. */
@@ -28,22 +30,28 @@ export async function preflight(
   signal: AbortSignal,
 ): Promise<PreflightReport> {
   const { hypervisor, nodeName } = options;
-  const info = await hypervisor.getInfo(signal);
-  const found = await hypervisor.find(vm.definition.uid, signal);
+  const info = await hypervisor.host.getInfo(signal);
+  const found = await hypervisor.domains.find(vm.definition.uid, signal);
+  const definition = found?.definition ?? vm.definition;
+  const machine = definition.spec.template.spec;
   const incoming: IncomingVm = {
-    definition: found?.definition ?? vm.definition,
+    definition,
     machineType: vm.machineType,
     accelerator: vm.accelerator,
+    memoryBytes: memoryBytesOf(machine),
+    vcpus: vcpusOf(machine),
+    privateFiles: {},
     sourceHostUuid: info.hostUuid,
     sourceQemuVersion: info.qemuVersion,
+    requiredFeatures: requiredFeaturesOf(definition),
   };
   const blockers = localBlockers(vm, found, spec, nodeName);
   try {
     const peer = options.peers.find(spec.destinationNode, spec.destinationAddress);
-    await shakeHands(peer, info.hostUuid, options, signal);
+    const hello = await shakeHands(peer, info.hostUuid, options, incoming.requiredFeatures, signal);
     const there = await peer.check(incoming, signal);
     blockers.push(...there.map((blocker) => ({ ...blocker, nodeName: spec.destinationNode })));
-    return { blockers, incoming, peer };
+    return { blockers, way: { peer, incoming, destinationHostUuid: hello.hostUuid } };
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
     blockers.push({
@@ -52,7 +60,7 @@ export async function preflight(
       nodeName: spec.destinationNode,
       subject: 'spec.destination',
     });
-    return { blockers, incoming, peer: undefined };
+    return { blockers, way: undefined };
   }
 }
 
@@ -85,21 +93,29 @@ function localBlockers(
     blockers.push({ reason, message, nodeName, subject });
   };
   if (spec.destinationNode === nodeName) {
-    block('MIGRATION_BLOCKED', 'the VM is on that node already', 'spec.destination.node_name');
+    block('MIGRATION_BLOCKED', 'the VM is on that node already', 'spec.destination.nodeName');
   }
   if (found?.state !== 'running') {
     block(
       'VM_NOT_RUNNING',
       `VM ${vm.definition.name} is ${found?.state ?? 'gone'}; only a running VM can be live-migrated: start it, or resume it`,
-      'spec.virtual_machine',
+      'spec.virtualMachine',
     );
   }
-  for (const [index, disk] of vm.definition.spec.disks.entries()) {
-    if (disk.shared || disk.readOnly) continue;
+  const { migrationPolicy, template } = vm.definition.spec;
+  if (migrationPolicy?.allowLiveMigration === false) {
     block(
       'MIGRATION_BLOCKED',
-      `disk ${disk.name} (${disk.path}) is not on shared storage, and copying disks is not supported; put it on storage that both nodes reach under this path and mark it shared`,
-      `spec.disks[${index}]`,
+      'its migration policy does not allow it to be moved live; shut it down, or apply its manifest with allowLiveMigration: true',
+      'spec.migrationPolicy.allowLiveMigration',
+    );
+  }
+  for (const [index, volume] of (template.spec.volumes ?? []).entries()) {
+    if (volume.shared === true || isReadOnly(volume)) continue;
+    block(
+      'MIGRATION_BLOCKED',
+      `volume ${volume.name} (${pathOf(volume)}) is not on shared storage, and copying volumes is not supported; put it on storage that both nodes reach under this path and mark it shared`,
+      `spec.template.spec.volumes[${index}]`,
     );
   }
   return blockers;
@@ -109,13 +125,15 @@ async function shakeHands(
   peer: Peer,
   hostUuid: string,
   options: PreflightOptions,
+  requiredFeatures: readonly string[],
   signal: AbortSignal,
-): Promise<void> {
+): Promise<PeerHandshake> {
   const hello = await peer.handshake(
     {
       protocolMin: PEER_PROTOCOL_MIN,
       protocolMax: PEER_PROTOCOL_MAX,
       agentVersion: options.agentVersion,
+      requiredFeatures,
     },
     signal,
   );
@@ -137,4 +155,5 @@ async function shakeHands(
       `node ${peer.nodeName} has the same host UUID ${hostUuid} as this node; set another host_uuid in its /etc/libvirt/libvirtd.conf`,
     );
   }
+  return hello;
 }

@@ -102,6 +102,7 @@ export class Preparation {
         vmNamespace: definition.namespace,
         vmName: definition.name,
         spec: undefined,
+        labels: {},
         peerNode: caller,
         peerAddress: undefined,
         transferToken: request.transferToken,
@@ -129,7 +130,7 @@ export class Preparation {
 
   async #startTransfer(record: MigrationRecord, signal: AbortSignal): Promise<TransferStatus> {
     const { hypervisor, transfers, libvirtSocket } = this.#options;
-    const { processOwner } = await hypervisor.getInfo(signal);
+    const { processOwner } = await hypervisor.host.getInfo(signal);
     return transfers.start(
       {
         id: record.id,

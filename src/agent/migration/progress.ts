@@ -13,6 +13,7 @@ export const NO_PROGRESS: MigrationProgress = {
   estimatedMsLeft: undefined,
   fractionDone: 0,
   stalledMs: 0,
+  channels: [],
 };
 
 /** The switchover itself is the last part of the work. */
@@ -51,6 +52,7 @@ export function advance(
       dirtyBytesPerSecond,
     ),
     fractionDone: Math.max(before.fractionDone, Math.min(1, done) * SHARE_BEFORE_SWITCHOVER),
+    channels: job.disks === undefined ? before.channels : [{ name: 'volumes', ...job.disks }],
   };
 }
 

@@ -1,26 +1,9 @@
 import { AgentError } from '../../core/errors.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
 
 /** Versions of the peer protocol that this agent speaks: the newest and the one before. */
 export const PEER_PROTOCOL_MIN = 1;
 export const PEER_PROTOCOL_MAX = 1;
-
-/** What this agent understands of what a peer may require; proto/novacron/peer/v1/peer.proto has the rules. */
-export const PEER_FEATURES: readonly string[] = [
-  // Files of the agent come with a VM, and are kept beside it.
-  'private-files',
-];
-
-/** Fails with PEER_INCOMPATIBLE, naming what a peer requires and this agent does not understand. */
-export function refuseUnknownFeatures(required: readonly string[]): void {
-  const unknown = required.filter((feature) => !PEER_FEATURES.includes(feature));
-  if (unknown.length === 0) return;
-  const names = unknown.map((feature) => JSON.stringify(feature)).join(', ');
-  throw new AgentError(
-    'PEER_INCOMPATIBLE',
-    `Cannot go on: the other agent requires ${names}, which this one does not understand; upgrade this one`,
-    { metadata: { features: unknown.join(',') } },
-  );
-}
 
 /** Services of a transfer, by the names that both agents use. */
 export const LIBVIRT_SERVICE = 'libvirt';
@@ -29,4 +12,27 @@ export const MEMORY_SERVICE = 'ram';
 /** The identity that a node's certificate carries (a SPIFFE ID, https://spiffe.io/docs/latest/spiffe-about/spiffe-concepts/). */
 export function nodeIdentity(nodeName: string): string {
   return `spiffe://novacron/node/${nodeName}`;
+}
+
+/**
+ * What of the peer protocol this agent understands beside its version. A request may require some of it, and is refused by
+ * an agent that does not know it; see proto/novacron/peer/v1.
+ */
+export const PEER_FEATURES = ['private-files'] as const;
+
+/** What the destination of a VM must understand. */
+export function requiredFeaturesOf({ privateFiles }: VmDefinition): readonly string[] {
+  return Object.keys(privateFiles).length === 0 ? [] : ['private-files'];
+}
+
+/** Fails with PEER_INCOMPATIBLE if something is required that this agent does not know. */
+export function assertFeatures(required: readonly string[]): void {
+  const known: readonly string[] = PEER_FEATURES;
+  const unknown = required.filter((feature) => !known.includes(feature));
+  if (unknown.length === 0) return;
+  throw new AgentError(
+    'PEER_INCOMPATIBLE',
+    `This agent does not know ${unknown.join(', ')}, which the other one requires; upgrade this one`,
+    { metadata: { features: unknown.join(',') } },
+  );
 }

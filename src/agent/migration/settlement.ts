@@ -100,10 +100,10 @@ async function viewLocal(context: OutgoingContext, signal: AbortSignal): Promise
   const uid = context.record.vmUid;
   try {
     // The job first: a VM that was looked at before its job ended may have been stopped by it since.
-    const job = await hypervisor.getJob(uid, context.brief(signal)).catch(undefinedIfGone);
-    const vm = await hypervisor.find(uid, context.brief(signal));
+    const job = await hypervisor.jobs.getJob(uid, context.brief(signal)).catch(undefinedIfGone);
+    const vm = await hypervisor.domains.find(uid, context.brief(signal));
     // libvirt says so of a guest that it had stopped for the switchover; the event of it may have been lost.
-    if (vm?.stateReason === 'migration-canceled') context.mayHaveSwitchedOver = true;
+    if (vm?.stateReason === 'migration-cancelled') context.mayHaveSwitchedOver = true;
     return localView(vm, job);
   } catch (error) {
     signal.throwIfAborted();
@@ -124,8 +124,9 @@ async function viewPeer(
 ): Promise<PeerView> {
   try {
     const report = await peer.get(context.id, context.record.vmUid, context.brief(signal));
-    const { state, ownershipEpoch } = report;
+    const { state, ownershipEpoch, holdsSource } = report;
     context.figures = report.figures ?? context.figures;
+    if (holdsSource) return 'holds-source';
     // It was there and is gone again. That is no ground to cut the power of what runs here.
     if (state === 'arrived' && ownershipEpoch === 0 && local === 'running') return 'unknown';
     // A copy that is older than this migration is not what it has brought there, and no ground to remove ours.
@@ -157,7 +158,7 @@ async function abortPeer(
 
 async function letGoOn(context: OutgoingContext, signal: AbortSignal): Promise<void> {
   context.log.warn('A VM was held by a switchover that did not happen; it runs on here');
-  await context.options.hypervisor.resume(context.record.vmUid, context.brief(signal));
+  await context.options.hypervisor.domains.resume(context.record.vmUid, context.brief(signal));
 }
 
 async function removeLocal(context: OutgoingContext, signal: AbortSignal): Promise<void> {
@@ -165,8 +166,8 @@ async function removeLocal(context: OutgoingContext, signal: AbortSignal): Promi
   context.log.warn('A VM has arrived at its destination; its copy here is removed');
   await recordRelease(context);
   try {
-    await hypervisor.destroy(context.record.vmUid, context.brief(signal));
-    await hypervisor.undefine(context.record.vmUid, context.brief(signal));
+    await hypervisor.domains.destroy(context.record.vmUid, context.brief(signal));
+    await hypervisor.domains.undefine(context.record.vmUid, context.brief(signal));
   } catch (error) {
     signal.throwIfAborted();
     context.log.error(

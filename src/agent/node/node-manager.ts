@@ -80,7 +80,7 @@ export class NodeManager implements NodeService {
   }
 
   async #followConnection(signal: AbortSignal): Promise<void> {
-    for await (const event of this.#options.hypervisor.watch(signal)) {
+    for await (const event of this.#options.hypervisor.events.watch(signal)) {
       if (event.kind === 'connected') await this.#readInfo(signal);
       if (event.kind === 'disconnected') this.#disconnected(event.error);
     }
@@ -96,7 +96,7 @@ export class NodeManager implements NodeService {
 
   async #readInfo(signal: AbortSignal): Promise<void> {
     try {
-      this.#info = await this.#options.hypervisor.getInfo(signal);
+      this.#info = await this.#options.hypervisor.host.getInfo(signal);
       this.#connection = { state: 'connected', message: '' };
       this.review();
     } catch (error) {

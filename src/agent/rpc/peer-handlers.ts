@@ -1,6 +1,6 @@
 import type { PeerServiceService } from '../../gen/novacron/peer/v1/peer.ts';
 import type { IncomingService, IncomingVm } from '../migration/migration.ts';
-import { refuseUnknownFeatures } from '../migration/protocol.ts';
+import { assertFeatures } from '../migration/protocol.ts';
 import type { ServiceHandlers } from './bind-service.ts';
 import type { CallContext } from './call-context.ts';
 import { toUint32, toUint64 } from './count-conversion.ts';
@@ -27,7 +27,6 @@ export function peerHandlers(incoming: IncomingService): ServiceHandlers<PeerSer
       checks.integer('protocolMax', protocolMax, protocolMin, MAX_PROTOCOL);
       const agentVersion = checks.text('agentVersion', request.agentVersion, MAX_VERSION_BYTES);
       checks.throwIfAny('INVALID_REQUEST', 'Cannot shake hands');
-      refuseUnknownFeatures(request.requiredFeatures);
       const answer = await incoming.handshake(
         { protocolMin, protocolMax, agentVersion, requiredFeatures: request.requiredFeatures },
         context.signal,
@@ -91,7 +90,7 @@ function readIncoming(
   context: CallContext,
 ): IncomingVm {
   // First, as the rest may only look wrong to an agent that does not understand it.
-  refuseUnknownFeatures(request.requiredFeatures);
+  assertFeatures(request.requiredFeatures);
   const vm = fromIncomingFields(request, checks);
   checks.throwIfAny('INVALID_REQUEST', 'Cannot take in a VM');
   context.about({ ...vmFields(vm.definition), peer: context.caller.nodeName });

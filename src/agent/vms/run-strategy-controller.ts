@@ -42,12 +42,13 @@ export class RunStrategyController {
   async run(signal: AbortSignal): Promise<void> {
     const everything = { namespace: '', labels: EVERYTHING };
     for await (const event of this.#options.vms.watch(everything, undefined, signal)) {
-      if (event.type === 'synced' || event.type === 'reset') continue;
-      const { uid } = event.object.definition;
+      if (!('object' in event)) continue;
+      const vm = event.object;
+      const { uid } = vm.definition;
       if (event.type === 'deleted') this.#attempts.delete(uid);
-      else if (wantedAct(event.object) !== undefined && !this.#waiting.has(uid)) {
+      else if (wantedAct(vm) !== undefined && !this.#waiting.has(uid)) {
         this.#waiting.add(uid);
-        this.#options.tasks.run('run strategy', (stop) => this.#bringAbout(event.object, stop));
+        this.#options.tasks.run('run strategy', (stop) => this.#bringAbout(vm, stop));
       }
     }
   }

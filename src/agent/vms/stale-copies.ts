@@ -1,11 +1,10 @@
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
-import type { Hypervisor } from '../../drivers/hypervisor.ts';
-import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { Ownership } from './ownership.ts';
 
 export interface StaleCopiesOptions {
-  readonly hypervisor: Hypervisor;
+  readonly domains: Pick<HypervisorDomains, 'find' | 'destroy'>;
   readonly ownership: Ownership;
   readonly locks: KeyLocks;
   readonly log: Logger;
@@ -35,20 +34,20 @@ export class StaleCopies {
   }
 
   async #stopOne(vm: HypervisorVm): Promise<void> {
-    const { hypervisor, ownership, locks, log } = this.#options;
+    const { domains, ownership, locks, log } = this.#options;
     // A migration that is about to settle removes the copy itself.
     using lock = locks.tryAcquire(vm.uid, 'removal of a stale copy');
     if (lock === undefined) return;
     const signal = AbortSignal.timeout(CALL_TIMEOUT_MS);
     try {
       // The listing may be older than a return of the VM to this node.
-      const now = await hypervisor.find(vm.uid, signal);
+      const now = await domains.find(vm.uid, signal);
       if (now?.definition === undefined || !ownership.isStale(now.definition)) return;
       log.error(
         { vmId: vm.uid, hypervisorName: vm.hypervisorName },
         'A copy of a VM that another node owns was running; its power is cut',
       );
-      await hypervisor.destroy(vm.uid, signal);
+      await domains.destroy(vm.uid, signal);
     } catch (error) {
       log.error({ vmId: vm.uid, err: error }, 'Could not stop a copy that another node owns');
     }

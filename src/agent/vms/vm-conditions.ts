@@ -1,37 +1,70 @@
+import { isReadOnly } from '../../core/resources/volume.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { Condition, ConditionStatus } from '../reports/report.ts';
 import type { PhaseReport, VmContext } from './vm-phase.ts';
 
+/** What the conditions of a VM are worked out from. */
+export interface ConditionFacts {
+  readonly definition: VmDefinition;
+  readonly state: PhaseReport;
+  readonly context: VmContext;
+  readonly pendingFields: readonly string[];
+}
+
+type Aspect = readonly [type: string, status: ConditionStatus, reason: string, message: string];
+
 /** The conditions of a VM; a condition whose status did not change keeps its transition time. */
 export function conditionsOf(
-  state: PhaseReport,
-  context: VmContext,
+  facts: ConditionFacts,
   previous: readonly Condition[],
 ): readonly Condition[] {
-  return [
-    condition('Ready', readyStatus(state), state.reason, state.message, previous),
-    condition(
-      'Migrating',
-      context.migrationId === undefined ? 'false' : 'true',
-      context.migrationId === undefined ? 'NoMigration' : 'MigrationActive',
-      context.migrationId === undefined ? '' : `Migration ${context.migrationId}`,
-      previous,
-    ),
-  ];
+  const aspects = [ready(facts), specApplied(facts), liveMigratable(facts), migrating(facts)];
+  if (facts.definition.newer !== undefined) aspects.push(newerSpec(facts.definition));
+  return aspects.map(([type, status, reason, message]) => {
+    const before = previous.find((candidate) => candidate.type === type);
+    const lastTransitionAtMs = before?.status === status ? before.lastTransitionAtMs : Date.now();
+    const observedGeneration = facts.definition.generation;
+    return { type, status, reason, message, lastTransitionAtMs, observedGeneration };
+  });
 }
 
-function readyStatus(state: PhaseReport): ConditionStatus {
-  if (state.phase === 'unknown') return 'unknown';
-  return state.phase === 'running' || state.phase === 'migrating' ? 'true' : 'false';
+function ready({ state }: ConditionFacts): Aspect {
+  const { phase, reason, message } = state;
+  const isOn = phase === 'running' || phase === 'migrating';
+  const status = phase === 'unknown' ? 'unknown' : isOn ? 'true' : 'false';
+  return ['Ready', status, reason, message];
 }
 
-function condition(
-  type: string,
-  status: ConditionStatus,
-  reason: string,
-  message: string,
-  previous: readonly Condition[],
-): Condition {
-  const before = previous.find((candidate) => candidate.type === type);
-  const lastTransitionAtMs = before?.status === status ? before.lastTransitionAtMs : Date.now();
-  return { type, status, reason, message, lastTransitionAtMs };
+function specApplied({ pendingFields }: ConditionFacts): Aspect {
+  if (pendingFields.length === 0) return ['SpecApplied', 'true', 'Applied', ''];
+  const message = `In force after the next start: ${pendingFields.join(', ')}`;
+  return ['SpecApplied', 'false', 'WaitsForRestart', message];
+}
+
+/** What keeps the VM from being moved live to any node at all. */
+function liveMigratable({ definition }: ConditionFacts): Aspect {
+  const { migrationPolicy, template } = definition.spec;
+  if (migrationPolicy?.allowLiveMigration === false) {
+    const message = 'spec.migrationPolicy.allowLiveMigration is false';
+    return ['LiveMigratable', 'false', 'NotAllowed', message];
+  }
+  const local = (template.spec.volumes ?? []).filter(
+    (volume) => volume.shared !== true && !isReadOnly(volume),
+  );
+  if (local.length === 0) return ['LiveMigratable', 'true', 'Migratable', ''];
+  const names = local.map(({ name }) => name).join(', ');
+  const message = `On storage of this node alone: ${names}; put them on storage that all nodes reach and mark them shared`;
+  return ['LiveMigratable', 'false', 'DiskLocal', message];
+}
+
+function migrating({ context }: ConditionFacts): Aspect {
+  const { migration } = context;
+  if (migration === undefined) return ['Migrating', 'false', 'NoMigration', ''];
+  return ['Migrating', 'true', 'MigrationActive', `Migration ${migration.id}`];
+}
+
+function newerSpec({ newer }: VmDefinition): Aspect {
+  const fields = newer?.unknownFields.join(', ') || 'its version';
+  const message = `A newer agent has given it what this one does not know: ${fields}. It can be started, stopped and moved, not changed; upgrade this node's agent`;
+  return ['NewerSpec', 'true', 'UnknownFields', message];
 }

@@ -32,7 +32,7 @@ export interface VmCreatorOptions {
 
 const UNDO_TIMEOUT_MS = 15_000;
 
-/** Makes VMs, whole or not at all, and sees that there is room for them. Expects a fresh inventory. */
+/** Makes VMs, whole or not at all, and sees that there is room for them. */
 export class VmCreator {
   readonly #options: VmCreatorOptions;
 
@@ -48,6 +48,7 @@ export class VmCreator {
   ): Promise<CreateResult> {
     const { host, inventory, validator, locks, ownership, cordon, capacity } = this.#options;
     const wanted = parseVirtualMachine(manifest);
+    await inventory.refresh(signal);
     const { hostUuid } = await host.getInfo(signal);
     const definition = newDefinition(wanted, hostUuid);
     const existing = this.#findExisting(definition, wanted.metadata.uid !== undefined);

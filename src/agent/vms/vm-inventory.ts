@@ -1,27 +1,26 @@
 import { isDeepStrictEqual } from 'node:util';
 import { delay } from '../../core/delay.ts';
 import { AgentError, hasReason } from '../../core/errors.ts';
+import { matchesLabels } from '../../core/label-selector.ts';
 import type { Logger } from '../../core/logger.ts';
 import { Notifier } from '../../core/notifier.ts';
+import { fieldChanges } from '../../core/resources/field-changes.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
-import type { Hypervisor } from '../../drivers/hypervisor.ts';
-import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
-import type { ReportOrigin, WatchCursor, WatchEvent } from '../reports/report.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import type { HypervisorEvents } from '../../drivers/hypervisor-events.ts';
+import type { HypervisorStatistics, VmStatistics } from '../../drivers/hypervisor-statistics.ts';
+import type { Origins, WatchCursor, WatchEvent } from '../reports/report.ts';
+import { WatchedSet } from '../reports/watched-set.ts';
 import { CpuUsage } from './cpu-usage.ts';
-import { EventLog } from './event-log.ts';
 import type { Vm, VmFilter } from './vm.ts';
 import { conditionsOf } from './vm-conditions.ts';
-import { phaseOf, type VmContext } from './vm-phase.ts';
-
-/** Counts changes and says where a report comes from. */
-export interface Origins {
-  current(): ReportOrigin;
-  /** Counts one more change and returns its origin. */
-  next(): ReportOrigin;
-}
+import { type PhaseReport, phaseOf, type VmContext } from './vm-phase.ts';
 
 export interface VmInventoryOptions {
-  readonly hypervisor: Hypervisor;
+  readonly domains: Pick<HypervisorDomains, 'list' | 'effectOf'>;
+  readonly statistics: HypervisorStatistics;
+  readonly events: HypervisorEvents;
   readonly origins: Origins;
   readonly contextOf: (vmUid: string) => VmContext;
   /** Copies that another node owns by now. */
@@ -38,12 +37,22 @@ const RESYNC_INTERVAL_MS = 5_000;
 const SETTLE_MS = 20;
 const LIST_TIMEOUT_MS = 15_000;
 
+const STALE_COPY: PhaseReport = {
+  phase: 'failed',
+  reason: 'StaleCopy',
+  message: 'Another node owns this VM; this copy must not run and can be deleted',
+};
+const UNREACHABLE: PhaseReport = {
+  phase: 'unknown',
+  reason: 'HypervisorUnreachable',
+  message: 'The hypervisor cannot be asked; the VM may be running',
+};
+
 /** The VMs of this node as last listed. Events only say when to look; the listing decides. */
 export class VmInventory {
   readonly #options: VmInventoryOptions;
-  readonly #changes: EventLog<WatchEvent<Vm>>;
+  readonly #vms: WatchedSet<Vm>;
   readonly #cpuUsage = new CpuUsage();
-  #vms = new Map<string, Vm>();
   readonly #reasonsToLook = new Notifier();
   readonly #stopListeners: ((vmUid: string) => void)[] = [];
   #listedOnce = false;
@@ -52,7 +61,7 @@ export class VmInventory {
 
   constructor(options: VmInventoryOptions) {
     this.#options = options;
-    this.#changes = new EventLog(options.origins.current().agentEpoch);
+    this.#vms = new WatchedSet(options.origins);
   }
 
   /** False until the hypervisor was listed: before that nothing is known and nothing may be reported. */
@@ -62,16 +71,10 @@ export class VmInventory {
 
   /** All VMs as last listed, sorted by namespace and name. Costs nothing. Fails with STATE_NOT_READY before the first listing. */
   list(filter: VmFilter): readonly Vm[] {
-    if (!this.#listedOnce) {
-      throw new AgentError(
-        'STATE_NOT_READY',
-        'Cannot say anything about VMs yet: the hypervisor has not been listed since the agent started; check that libvirt runs',
-        { retryAfterMs: 1_000 },
-      );
-    }
+    this.#assertListed();
     return [...this.#vms.values()]
       .filter((vm) => matches(vm, filter))
-      .toSorted((left, right) => sortKey(left).localeCompare(sortKey(right)));
+      .toSorted((left, right) => compareKeys(sortKey(left), sortKey(right)));
   }
 
   findByUid(uid: string): Vm | undefined {
@@ -107,7 +110,7 @@ export class VmInventory {
 
   /**
    * Lists the hypervisor anew; what was true before the call is in the inventory when it returns. While the
-   * hypervisor cannot be asked, all VMs become `unknown` and this fails as `Hypervisor.list` does.
+   * hypervisor cannot be asked, all VMs become `unknown` and this fails as a listing does.
    */
   async refresh(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
@@ -119,41 +122,28 @@ export class VmInventory {
     await untilAborted(this.#next, signal);
   }
 
+  /** Fails with STATE_NOT_READY before the first listing. */
   async *watch(
     filter: VmFilter,
     cursor: WatchCursor | undefined,
     signal: AbortSignal,
   ): AsyncGenerator<WatchEvent<Vm>, void, undefined> {
-    const origin = this.#options.origins.current();
-    const newest = this.#changes.newestRevision;
-    let revision: number;
-    if (cursor !== undefined && this.#changes.canContinueFrom(cursor)) {
-      revision = cursor.revision;
-    } else {
-      revision = origin.revision;
-      // In the order in which they changed: a watch that breaks in here goes on after the last one it has sent.
-      for (const vm of this.list(filter).toSorted(byRevision)) {
-        yield { type: 'added', object: vm, origin: { ...origin, revision: vm.origin.revision } };
-      }
-    }
-    const synced = {
-      type: 'synced',
-      origin: { ...origin, revision: Math.max(revision, newest) },
-    } as const;
-    let isSynced = revision >= newest;
-    if (isSynced) yield synced;
-    for await (const event of this.#changes.follow(revision, signal)) {
-      if (event.type === 'synced' || matches(event.object, filter)) yield event;
-      if (!isSynced && event.origin.revision >= newest) {
-        isSynced = true;
-        yield synced;
-      }
-    }
+    this.#assertListed();
+    yield* this.#vms.watch((vm) => matches(vm, filter), cursor, signal);
+  }
+
+  #assertListed(): void {
+    if (this.#listedOnce) return;
+    throw new AgentError(
+      'STATE_NOT_READY',
+      'Cannot say anything about VMs yet: the hypervisor has not been listed since the agent started; check that libvirt runs',
+      { retryAfterMs: 1_000 },
+    );
   }
 
   async #followEvents(signal: AbortSignal): Promise<void> {
     try {
-      for await (const event of this.#options.hypervisor.watch(signal)) {
+      for await (const event of this.#options.events.watch(signal)) {
         if (event.kind === 'disconnected') this.#markUnknown();
         // It may run again by the time it is listed.
         if (event.kind === 'lifecycle' && event.event === 'stopped') this.#noteStopped(event.uid);
@@ -196,96 +186,88 @@ export class VmInventory {
   }
 
   async #load(): Promise<void> {
+    const { domains, statistics, onListed } = this.#options;
+    const signal = AbortSignal.timeout(LIST_TIMEOUT_MS);
     let listed: readonly HypervisorVm[];
+    let usage: ReadonlyMap<string, VmStatistics>;
     try {
-      listed = await this.#options.hypervisor.list(AbortSignal.timeout(LIST_TIMEOUT_MS));
+      [listed, usage] = await Promise.all([domains.list(signal), statistics.sample(signal)]);
     } catch (error) {
       this.#markUnknown();
-      if (error instanceof DOMException) {
-        throw new AgentError(
-          'HYPERVISOR_TIMEOUT',
-          'Cannot list VMs: the hypervisor does not answer',
-          {
-            cause: error,
-            retryAfterMs: 1_000,
-          },
-        );
-      }
-      throw error;
+      if (!(error instanceof DOMException)) throw error;
+      throw new AgentError(
+        'HYPERVISOR_TIMEOUT',
+        'Cannot list VMs: the hypervisor does not answer',
+        { cause: error, retryAfterMs: 1_000 },
+      );
     }
-    const vms = new Map<string, Vm>();
+    const seen = new Set<string>();
     for (const found of listed) {
       // Others' VMs are not ours to report, and one that is still arriving belongs to its source.
       if (found.definition === undefined || found.state === 'incoming') continue;
       if (found.state === 'stopped') this.#noteStopped(found.uid);
-      vms.set(found.uid, this.#toVm(found, found.definition));
+      seen.add(found.uid);
+      this.#report(found.uid, this.#toVm(found, found.definition, usage.get(found.uid)));
     }
-    this.#replace(vms);
+    for (const { definition } of [...this.#vms.values()]) {
+      if (seen.has(definition.uid)) continue;
+      this.#vms.delete(definition.uid);
+      this.#cpuUsage.forget(definition.uid);
+    }
     this.#listedOnce = true;
-    this.#options.onListed?.(listed);
+    onListed?.(listed);
   }
 
-  #toVm(found: HypervisorVm, definition: NonNullable<HypervisorVm['definition']>): Vm {
+  #toVm(found: HypervisorVm, definition: VmDefinition, usage: VmStatistics | undefined): Vm {
     const context = this.#options.contextOf(found.uid);
-    const state = this.#options.isStale(found)
-      ? {
-          phase: 'failed' as const,
-          reason: 'StaleCopy',
-          message: 'Another node owns this VM; this copy must not run and can be deleted',
-        }
-      : phaseOf(found, context);
+    const state = this.#options.isStale(found) ? STALE_COPY : phaseOf(found, context);
     const previous = this.#vms.get(found.uid);
+    const pendingFields = this.#pendingFields(definition, found.liveDefinition);
+    const isOn = found.state !== 'stopped' && found.state !== 'crashed';
     return {
       definition,
       ...state,
-      conditions: conditionsOf(state, context, previous?.conditions ?? []),
+      conditions: conditionsOf(
+        { definition, state, context, pendingFields },
+        previous?.conditions ?? [],
+      ),
+      pendingFields,
       accelerator: found.accelerator,
       machineType: found.machineType,
-      statistics: found.statistics && this.#cpuUsage.measure(found.uid, found.statistics),
-      migrationId: context.migrationId,
+      volumes: found.volumes,
+      statistics:
+        usage === undefined || !isOn ? undefined : this.#cpuUsage.measure(found.uid, usage),
+      migration: context.migration,
       origin: previous?.origin ?? this.#options.origins.current(),
     };
   }
 
-  #markUnknown(): void {
-    const unknown = new Map<string, Vm>();
-    for (const [uid, vm] of this.#vms) {
-      const state = {
-        phase: 'unknown' as const,
-        reason: 'HypervisorUnreachable',
-        message: 'The hypervisor cannot be asked; the VM may be running',
-      };
-      const context = this.#options.contextOf(uid);
-      unknown.set(uid, {
-        ...vm,
-        ...state,
-        statistics: undefined,
-        conditions: conditionsOf(state, context, vm.conditions),
-      });
-    }
-    this.#replace(unknown);
+  #pendingFields(wanted: VmDefinition, live: VmDefinition | undefined): readonly string[] {
+    if (live === undefined) return [];
+    return fieldChanges({ spec: live.spec }, { spec: wanted.spec })
+      .map(({ field }) => field)
+      .filter((field) => this.#options.domains.effectOf(field) === 'next-start');
   }
 
-  #replace(vms: Map<string, Vm>): void {
-    for (const [uid, vm] of vms) {
-      const before = this.#vms.get(uid);
-      if (before !== undefined && sameButStatistics(before, vm)) continue;
-      const origin = this.#options.origins.next();
-      const changed = { ...vm, origin };
-      vms.set(uid, changed);
-      this.#changes.append(origin.revision, {
-        type: before === undefined ? 'added' : 'modified',
-        object: changed,
-        origin,
+  #markUnknown(): void {
+    for (const vm of [...this.#vms.values()]) {
+      const { definition, pendingFields } = vm;
+      const context = this.#options.contextOf(definition.uid);
+      const facts = { definition, state: UNREACHABLE, context, pendingFields };
+      this.#report(definition.uid, {
+        ...vm,
+        ...UNREACHABLE,
+        statistics: undefined,
+        conditions: conditionsOf(facts, vm.conditions),
       });
     }
-    for (const [uid, vm] of this.#vms) {
-      if (vms.has(uid)) continue;
-      const origin = this.#options.origins.next();
-      this.#changes.append(origin.revision, { type: 'deleted', object: { ...vm, origin }, origin });
-      this.#cpuUsage.forget(uid);
-    }
-    this.#vms = vms;
+  }
+
+  /** Watchers are told of everything but figures. */
+  #report(uid: string, vm: Vm): void {
+    const before = this.#vms.get(uid);
+    if (before !== undefined && sameButFigures(before, vm)) this.#vms.replaceQuietly(uid, vm);
+    else this.#vms.put(uid, vm);
   }
 }
 
@@ -295,18 +277,27 @@ export function isHypervisorAway(error: unknown): boolean {
 }
 
 function matches(vm: Vm, filter: VmFilter): boolean {
-  if (filter.namespace !== '' && vm.definition.namespace !== filter.namespace) return false;
-  return Object.entries(filter.labels).every(([key, value]) => vm.definition.labels[key] === value);
+  const { namespace, labels } = vm.definition;
+  if (filter.namespace !== '' && namespace !== filter.namespace) return false;
+  return matchesLabels(filter.labels, labels);
 }
 
-function byRevision(left: Vm, right: Vm): number {
-  return left.origin.revision - right.origin.revision;
-}
-
-function sortKey(vm: Vm): string {
+/** The order of VMs in a list. */
+export function sortKey(vm: Vm): string {
   return `${vm.definition.namespace}/${vm.definition.name}`;
 }
 
-function sameButStatistics(left: Vm, right: Vm): boolean {
-  return isDeepStrictEqual({ ...left, statistics: 0 }, { ...right, statistics: 0 });
+/** By code unit, as a slash sorts before everything that a name may hold but a hyphen. */
+export function compareKeys(left: string, right: string): number {
+  if (left === right) return 0;
+  return left < right ? -1 : 1;
+}
+
+function sameButFigures(left: Vm, right: Vm): boolean {
+  const plain = (vm: Vm): unknown => ({
+    ...vm,
+    statistics: 0,
+    migration: vm.migration && { ...vm.migration, fractionDone: 0 },
+  });
+  return isDeepStrictEqual(plain(left), plain(right));
 }

@@ -1,20 +1,38 @@
 import { AgentError } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
+import { EVERYTHING } from '../../core/label-selector.ts';
 import type { Logger } from '../../core/logger.ts';
-import type { PowerState, VmDefinition } from '../../core/vm-definition.ts';
+import { runStrategyOf } from '../../core/resources/run-strategy.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { ConsoleReader } from '../../drivers/console.ts';
-import type { Hypervisor } from '../../drivers/hypervisor.ts';
+import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
+import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { OperationRecorder } from '../operations/operation-recorder.ts';
-import type { WatchCursor, WatchEvent } from '../reports/report.ts';
+import { pageOf } from '../reports/paging.ts';
+import type { Origins, Page, PageRequest, WatchCursor, WatchEvent } from '../reports/report.ts';
+import { busy } from './busy.ts';
 import type { Ownership } from './ownership.ts';
-import type { ConsoleOptions, Vm, VmFilter, VmList, VmRef, VmRequest, VmService } from './vm.ts';
+import type {
+  ApplyOptions,
+  ApplyResult,
+  ConsoleOptions,
+  CreateOptions,
+  CreateResult,
+  Vm,
+  VmFilter,
+  VmRef,
+  VmService,
+} from './vm.ts';
+import type { VmApplier } from './vm-applier.ts';
 import type { VmCreator } from './vm-creator.ts';
-import { isHypervisorAway, type Origins, type VmInventory } from './vm-inventory.ts';
+import { compareKeys, isHypervisorAway, sortKey, type VmInventory } from './vm-inventory.ts';
 
 export interface VmManagerOptions {
-  readonly hypervisor: Hypervisor;
+  readonly domains: HypervisorDomains;
   readonly inventory: VmInventory;
   readonly creator: VmCreator;
+  readonly applier: VmApplier;
+  readonly capacity: CapacityLedger;
   readonly ownership: Ownership;
   readonly console: ConsoleReader;
   readonly origins: Origins;
@@ -51,13 +69,12 @@ export class VmManager implements VmService {
     options.inventory.onStopped((vmUid) => options.shutdowns.delete(vmUid));
   }
 
-  async create(
-    request: VmRequest,
-    options: { readonly dryRun: boolean },
-    signal: AbortSignal,
-  ): Promise<Vm> {
-    await this.#options.inventory.refresh(signal);
-    return this.#options.creator.create(request, options, signal);
+  create(manifest: unknown, options: CreateOptions, signal: AbortSignal): Promise<CreateResult> {
+    return this.#options.creator.create(manifest, options, signal);
+  }
+
+  apply(manifest: unknown, options: ApplyOptions, signal: AbortSignal): Promise<ApplyResult> {
+    return this.#options.applier.apply(manifest, options, signal);
   }
 
   async get(ref: VmRef, signal: AbortSignal): Promise<Vm> {
@@ -65,9 +82,15 @@ export class VmManager implements VmService {
     return this.#find(ref);
   }
 
-  async list(filter: VmFilter, signal: AbortSignal): Promise<VmList> {
+  async list(filter: VmFilter, page: PageRequest, signal: AbortSignal): Promise<Page<Vm>> {
     await this.#refreshIfReachable(signal);
-    return { vms: this.#options.inventory.list(filter), origin: this.#options.origins.current() };
+    const origin = this.#options.origins.current();
+    return pageOf(this.#options.inventory.list(filter), page, {
+      keyOf: sortKey,
+      isAfter: (key, other) => compareKeys(key, other) > 0,
+      filter,
+      origin,
+    });
   }
 
   watch(
@@ -80,15 +103,16 @@ export class VmManager implements VmService {
 
   start(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     return this.#change(ref, 'start', signal, async (vm) => {
-      const { hypervisor, inventory, creator, ownership, shutdowns } = this.#options;
+      const { domains, inventory, capacity, ownership, shutdowns } = this.#options;
       const { definition } = vm;
       ownership.assertOwned(definition);
-      using _reservation = isOff(vm)
-        ? creator.reserve({ ...definition, spec: { ...definition.spec, powerState: 'running' } })
+      assertNotHalted(definition);
+      using _amount = isOff(vm)
+        ? capacity.setAside(definition, { reservationId: undefined, isOn: true })
         : undefined;
-      await this.#want(definition, 'running', signal);
+      await this.#intend(definition, 'on', signal);
       shutdowns.delete(definition.uid);
-      await hypervisor.start(definition.uid, signal);
+      await domains.start(definition.uid, signal);
       // The memory stays set aside until the inventory knows that the VM runs.
       await inventory.refresh(signal);
     });
@@ -96,11 +120,11 @@ export class VmManager implements VmService {
 
   shutdown(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     return this.#change(ref, 'shutdown', signal, async (vm) => {
-      await this.#want(vm.definition, 'stopped', signal);
+      await this.#intend(vm.definition, 'off', signal);
       if (isOff(vm)) return;
       this.#options.shutdowns.add(vm.definition.uid);
       try {
-        await this.#options.hypervisor.shutdown(vm.definition.uid, signal);
+        await this.#options.domains.shutdown(vm.definition.uid, signal);
       } catch (error) {
         this.#options.shutdowns.delete(vm.definition.uid);
         throw error;
@@ -110,8 +134,8 @@ export class VmManager implements VmService {
 
   destroy(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     return this.#change(ref, 'destroy', signal, async (vm) => {
-      await this.#want(vm.definition, 'stopped', signal);
-      await this.#options.hypervisor.destroy(vm.definition.uid, signal);
+      await this.#intend(vm.definition, 'off', signal);
+      await this.#options.domains.destroy(vm.definition.uid, signal);
     });
   }
 
@@ -120,25 +144,25 @@ export class VmManager implements VmService {
     options: { readonly force: boolean },
     signal: AbortSignal,
   ): Promise<void> {
-    const { hypervisor, inventory, ownership, shutdowns, log } = this.#options;
+    const { domains, inventory, ownership, shutdowns, log } = this.#options;
     await inventory.refresh(signal);
     const found = inventory.findByName(ref.namespace, ref.name);
     if (found === undefined) return;
     assertUid(found, ref);
     const vmUid = found.definition.uid;
     using _lock = this.#lock(found, 'delete');
-    if (!isOff(found)) {
-      if (!options.force) {
-        throw new AgentError(
-          'VM_RUNNING',
-          `Cannot delete VM ${ref.name}: it is ${found.phase}; shut it down first, or force its deletion`,
-          { metadata: { vmId: vmUid } },
-        );
-      }
+    if (!isOff(found) && !options.force) {
+      throw new AgentError(
+        'VM_RUNNING',
+        `Cannot delete VM ${ref.name}: it is ${found.phase}; shut it down first, or force its deletion`,
+        { metadata: { vmId: vmUid } },
+      );
     }
     await this.#options.recorder.record('delete', vmUid, async () => {
-      if (!isOff(found)) await hypervisor.destroy(vmUid, signal);
-      await hypervisor.undefine(vmUid, signal);
+      // Whatever happens in between, nothing shall start it again.
+      await this.#intend(found.definition, 'off', signal);
+      if (!isOff(found)) await domains.destroy(vmUid, signal);
+      await domains.undefine(vmUid, signal);
       await ownership.forget(vmUid);
       shutdowns.delete(vmUid);
     });
@@ -153,7 +177,7 @@ export class VmManager implements VmService {
   ): AsyncGenerator<Uint8Array, void, undefined> {
     await this.#refreshIfReachable(signal);
     const vm = this.#find(ref);
-    const found = await this.#options.hypervisor.find(vm.definition.uid, signal);
+    const found = await this.#options.domains.find(vm.definition.uid, signal);
     if (found?.consoleLogPath === undefined) return;
     yield* this.#options.console.read(found.consoleLogPath, options, signal);
   }
@@ -179,32 +203,20 @@ export class VmManager implements VmService {
     const { locks } = this.#options;
     const lock = locks.tryAcquire(vm.definition.uid, purpose);
     if (lock !== undefined) return lock;
-    throw new AgentError(
-      'VM_BUSY',
-      `Cannot ${purpose} VM ${vm.definition.name}: ${locks.purposeOf(vm.definition.uid) ?? 'another operation'} is in progress; try again when it has ended`,
-      { metadata: { vmId: vm.definition.uid }, retryAfterMs: 1_000 },
-    );
+    throw busy(purpose, vm.definition, locks);
   }
 
-  async #want(
-    definition: VmDefinition,
-    powerState: PowerState,
+  async #intend(
+    { uid, intent: before }: VmDefinition,
+    intent: VmDefinition['intent'],
     signal: AbortSignal,
   ): Promise<void> {
-    if (definition.spec.powerState === powerState) return;
-    await this.#options.hypervisor.setDefinition(
-      {
-        ...definition,
-        generation: definition.generation + 1,
-        spec: { ...definition.spec, powerState },
-      },
-      signal,
-    );
+    if (before !== intent) await this.#options.domains.setFacts(uid, { intent }, signal);
   }
 
   #find(ref: VmRef): Vm {
     // Listing first refuses to answer before anything is known.
-    this.#options.inventory.list({ namespace: ref.namespace, labels: {} });
+    this.#options.inventory.list({ namespace: ref.namespace, labels: EVERYTHING });
     const vm = this.#options.inventory.findByName(ref.namespace, ref.name);
     if (vm === undefined) {
       throw new AgentError(
@@ -229,6 +241,15 @@ export class VmManager implements VmService {
 
 function isOff(vm: Vm): boolean {
   return vm.phase === 'stopped' || vm.phase === 'failed';
+}
+
+function assertNotHalted({ uid, name, spec }: VmDefinition): void {
+  if (runStrategyOf(spec) !== 'Halted') return;
+  throw new AgentError(
+    'RUN_STRATEGY_HALTED',
+    `Cannot start VM ${name}: its ${spec.running === false ? 'spec.running is false' : 'spec.runStrategy is Halted'}; apply its manifest with another run strategy, such as Manual`,
+    { metadata: { vmId: uid } },
+  );
 }
 
 function assertUid(vm: Vm, ref: VmRef): void {

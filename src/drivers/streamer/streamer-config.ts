@@ -43,7 +43,10 @@ export function streamerConfig(
       ? { connect: request.connect }
       : { listen: { host: listenHost, portMin, portMax } }),
     lanes: settings.lanes,
-    compression: { mode: settings.compression, level: COMPRESSION_LEVEL },
+    compression: {
+      mode: request.compression === false ? 'off' : settings.compression,
+      level: COMPRESSION_LEVEL,
+    },
     bandwidthBytesPerSecond: request.bandwidthBytesPerSecond,
     // At the destination the socket is not the streamer's own.
     services: request.services.map(({ owner, ...service }) =>

@@ -1,29 +1,23 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { IncomingManager } from '../../../../src/agent/migration/incoming-manager.ts';
+import { type Agent, buildAgent } from '../../../../src/agent/build-agent.ts';
+import type { IncomingManager } from '../../../../src/agent/migration/incoming-manager.ts';
 import type { MigrationSpec } from '../../../../src/agent/migration/migration.ts';
-import { MigrationBook } from '../../../../src/agent/migration/migration-book.ts';
-import { MigrationManager } from '../../../../src/agent/migration/migration-manager.ts';
 import type { MigrationRecord } from '../../../../src/agent/migration/migration-record.ts';
 import { MigrationStore, toRecord } from '../../../../src/agent/migration/migration-store.ts';
 import type { Pace } from '../../../../src/agent/migration/pace.ts';
 import type { Peer, Peers } from '../../../../src/agent/migration/peers.ts';
-import { OperationRecorder } from '../../../../src/agent/operations/operation-recorder.ts';
-import { ReportOriginSource } from '../../../../src/agent/reports/report-origin-source.ts';
-import { CapacityLedger } from '../../../../src/agent/vms/capacity.ts';
+import { OperationLog } from '../../../../src/agent/operations/operation-log.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
-import { VmCreator } from '../../../../src/agent/vms/vm-creator.ts';
-import { VmInventory } from '../../../../src/agent/vms/vm-inventory.ts';
-import { ShutdownRequests, VmManager } from '../../../../src/agent/vms/vm-manager.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
-import { KeyLocks } from '../../../../src/core/key-locks.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
-import { TaskGroup } from '../../../../src/core/task-group.ts';
 import type { VmDefinition } from '../../../../src/core/vm-spec.ts';
 import type { HypervisorVm } from '../../../../src/drivers/hypervisor-domains.ts';
+import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
+import { FakeImages } from '../../../fakes/fake-images.ts';
 import { FakeTransferNetwork, FakeTransfers } from '../../../fakes/fake-transfers.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
@@ -31,8 +25,6 @@ import { Life } from './mortal.ts';
 
 export const never = new AbortController().signal;
 const TIMEOUT_MS = 5_000;
-const GIB = 1024 ** 3;
-const EVERYTHING = { namespace: '', labels: {} };
 
 const PACE: Pace = {
   lookMs: 1,
@@ -70,16 +62,8 @@ function unreachable(): AgentError {
 }
 
 /** All that is gone when an agent is killed. */
-export interface TestAgent {
+export interface TestAgent extends Agent {
   readonly life: Life;
-  readonly book: MigrationBook;
-  readonly vms: VmManager;
-  readonly migrations: MigrationManager;
-  readonly incoming: IncomingManager;
-  readonly locks: KeyLocks;
-  readonly capacity: CapacityLedger;
-  readonly ownership: Ownership;
-  readonly inventory: VmInventory;
 }
 
 /** A node: what outlives its agent, and the agent that it has now. */
@@ -98,7 +82,6 @@ export class TestNode {
   #peer!: TestNode;
   /** Brings the agent back as soon as it has been killed. */
   restarts = true;
-  memoryBytes = GIB;
   #epoch = 0;
 
   constructor(name: string, network: FakeTransferNetwork) {
@@ -129,8 +112,7 @@ export class TestNode {
   async boot(): Promise<void> {
     this.#epoch += 1;
     this.agent = await this.#newAgent();
-    this.agent.migrations.resumeAll();
-    this.agent.incoming.resumeAll();
+    this.agent.resume();
     const { life, inventory } = this.agent;
     inventory.refresh(never).catch(() => undefined);
     life.death.catch(() => {
@@ -145,70 +127,39 @@ export class TestNode {
   async #newAgent(): Promise<TestAgent> {
     const { name: nodeName } = this;
     const life = new Life();
-    const log = createLogger('silent');
-    const hypervisor = life.guard('hypervisor', this.hypervisor, ['watch', 'list']);
-    const transfers = life.guard('transfers', this.transfers, ['socketPath']);
-    const origins = new ReportOriginSource({
+    const agent = await buildAgent({
       nodeName,
-      nodeBootId: 'boot',
+      agentVersion: '1.2.3',
       agentEpoch: this.#epoch,
-    });
-    const book = await MigrationBook.load(life.guard('journal', this.migrationStore), origins);
-    const ownership = await Ownership.load(life.guard('ownership', this.ownershipStore));
-    const locks = new KeyLocks();
-    const tasks = new TaskGroup(log);
-    // What a dead agent still tries has no effect; this only keeps it from trying for ever.
-    life.death.catch(() => void tasks[Symbol.asyncDispose]());
-    const capacity = new CapacityLedger({ cpus: 4, memoryBytes: this.memoryBytes });
-    const shutdowns = new ShutdownRequests();
-    const inventory = new VmInventory({
-      hypervisor,
-      origins,
-      contextOf: (uid) => ({
-        migrationId: book.outgoingOf(uid),
-        shutdownRequested: shutdowns.has(uid),
-      }),
-      isStale: ({ definition }) => definition !== undefined && ownership.isStale(definition),
-      log,
-    });
-    const validate = async (): Promise<void> => {
-      if (this.invalid !== undefined) throw this.invalid;
-    };
-    const recorder = new OperationRecorder({ begin: async () => {}, end: async () => {} }, log);
-    const shared = { hypervisor, ownership, capacity, locks, validate, recorder, log };
-    const creator = new VmCreator({ ...shared, inventory, origins });
-    const console = { read: (): AsyncIterable<Uint8Array> => never as never };
-    const vms = new VmManager({ ...shared, inventory, creator, console, origins, shutdowns });
-    const ours = { nodeName, agentVersion: '1.2.3', pace: PACE, tasks, transfers, book };
-    const onChange = (): void => inventory.requestRefresh();
-    const migrations = new MigrationManager({
-      ...shared,
-      ...ours,
-      peers: this.#peers(life),
-      defaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 1_000 },
-      onChange,
-      vms,
-    });
-    const incoming = new IncomingManager({
-      ...shared,
-      ...ours,
-      transferHost: `${nodeName}.example`,
-      libvirtSocket: '/run/libvirt/libvirt-sock',
-      listVms: () => inventory.list(EVERYTHING),
+      advertiseAddress: `${nodeName}.example:7443`,
+      host: fakeHost(),
+      reservedMemoryBytes: 0,
       accelerator: 'tcg',
-      onChange,
+      libvirtSocket: '/run/libvirt/libvirt-sock',
+      migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 1_000 },
+      hypervisor: life.guard('hypervisor', this.hypervisor, ['watch', 'list']),
+      transfers: life.guard('transfers', this.transfers, ['socketPath']),
+      images: new FakeImages(),
+      console: { read: (): AsyncIterable<Uint8Array> => never as never },
+      peers: this.#peers(life),
+      stores: {
+        migrations: life.guard('journal', this.migrationStore),
+        ownership: life.guard('ownership', this.ownershipStore),
+        operations: life.guard('operations', new OperationLog(this.journal.database)),
+      },
+      journalHealth: () => ({ reason: 'Healthy', message: '' }),
+      pace: PACE,
+      log: createLogger('silent'),
     });
-    return {
-      life,
-      book,
-      vms,
-      migrations,
-      incoming,
-      locks,
-      capacity,
-      ownership,
-      inventory,
+    // What a dead agent still tries has no effect; this only keeps it from trying for ever.
+    life.death.catch(() => void agent.tasks[Symbol.asyncDispose]());
+    const { validator } = agent;
+    const validate = validator.validate.bind(validator);
+    validator.validate = async (...check) => {
+      if (this.invalid !== undefined) throw this.invalid;
+      await validate(...check);
     };
+    return { life, ...agent };
   }
 
   #peers(life: Life): Peers {

@@ -1,19 +1,18 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Agent, buildAgent } from '../../../../src/agent/build-agent.ts';
+import { MigrationStore } from '../../../../src/agent/migration/migration-store.ts';
 import { OperationLog } from '../../../../src/agent/operations/operation-log.ts';
-import { OperationRecorder } from '../../../../src/agent/operations/operation-recorder.ts';
-import { ReportOriginSource } from '../../../../src/agent/reports/report-origin-source.ts';
-import { CapacityLedger } from '../../../../src/agent/vms/capacity.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { type OwnershipRecord, OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import type { VmRef, VmRequest } from '../../../../src/agent/vms/vm.ts';
-import { VmCreator } from '../../../../src/agent/vms/vm-creator.ts';
-import { VmInventory } from '../../../../src/agent/vms/vm-inventory.ts';
-import { ShutdownRequests, VmManager } from '../../../../src/agent/vms/vm-manager.ts';
-import { KeyLocks } from '../../../../src/core/key-locks.ts';
+import { AgentError } from '../../../../src/core/errors.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
 import type { PowerState } from '../../../../src/core/vm-spec.ts';
+import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
+import { FakeImages } from '../../../fakes/fake-images.ts';
+import { FakeTransferNetwork, FakeTransfers } from '../../../fakes/fake-transfers.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 
@@ -22,62 +21,72 @@ export const EVERYTHING = { namespace: '', labels: {} };
 const TIMEOUT_MS = 5_000;
 const MIB = 1024 ** 2;
 
-/** All that has to do with VMs on a node with 128 MiB for them. */
-export class OneNode implements Disposable {
-  readonly hypervisor = new FakeHypervisor();
+/** An agent on a node with 128 MiB for VMs, and with no other node to reach. */
+export class OneNode implements AsyncDisposable {
+  readonly hypervisor: FakeHypervisor;
   readonly operations: OperationLog;
-  readonly locks = new KeyLocks();
-  readonly capacity = new CapacityLedger({ cpus: 2, memoryBytes: 128 * MIB });
-  readonly ownership: Ownership;
-  readonly origins = new ReportOriginSource({
-    nodeName: 'a',
-    nodeBootId: 'boot',
-    agentEpoch: 3,
-  });
-  readonly inventory: VmInventory;
-  readonly vms: VmManager;
-  /** Fails if VMs shall be refused. */
-  validate = async (): Promise<void> => {};
+  readonly agent: Agent;
   readonly #journal: MemoryJournal;
-  readonly #stop = new AbortController();
 
-  private constructor(journal: MemoryJournal, ownership: Ownership) {
+  private constructor(journal: MemoryJournal, hypervisor: FakeHypervisor, agent: Agent) {
     this.#journal = journal;
-    this.ownership = ownership;
+    this.hypervisor = hypervisor;
     this.operations = new OperationLog(journal.database);
-    const { hypervisor, origins, locks, capacity } = this;
-    const shutdowns = new ShutdownRequests();
-    const log = createLogger('silent');
-    this.inventory = new VmInventory({
-      hypervisor,
-      origins,
-      contextOf: (uid) => ({ migrationId: undefined, shutdownRequested: shutdowns.has(uid) }),
-      isStale: ({ definition }) => definition !== undefined && ownership.isStale(definition),
-      resyncIntervalMs: 20,
-      log,
-    });
-    const recorder = new OperationRecorder(this.operations, log);
-    const shared = {
-      hypervisor,
-      inventory: this.inventory,
-      ownership,
-      origins,
-      locks,
-      recorder,
-      log,
-    };
-    const creator = new VmCreator({ ...shared, capacity, validate: () => this.validate() });
-    this.vms = new VmManager({
-      ...shared,
-      creator,
-      console: { read: readPath },
-      shutdowns,
-    });
+    this.agent = agent;
   }
 
   static async open(): Promise<OneNode> {
     const journal = new MemoryJournal();
-    return new OneNode(journal, await Ownership.load(new OwnershipStore(journal.database)));
+    const hypervisor = new FakeHypervisor();
+    const agent = await buildAgent({
+      nodeName: 'a',
+      agentVersion: '1.2.3',
+      agentEpoch: 3,
+      advertiseAddress: 'a.example:7443',
+      host: fakeHost({ memoryBytes: 192 * MIB }),
+      reservedMemoryBytes: 64 * MIB,
+      accelerator: 'tcg',
+      libvirtSocket: '/run/libvirt/libvirt-sock',
+      migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 0 },
+      hypervisor,
+      transfers: new FakeTransfers(new FakeTransferNetwork(), '/run/a'),
+      images: new FakeImages(),
+      console: { read: readPath },
+      peers: { find: alone },
+      stores: {
+        migrations: new MigrationStore(journal.database),
+        ownership: new OwnershipStore(journal.database),
+        operations: new OperationLog(journal.database),
+      },
+      journalHealth: () => ({ reason: 'Healthy', message: '' }),
+      resyncIntervalMs: 20,
+      log: createLogger('silent'),
+    });
+    return new OneNode(journal, hypervisor, agent);
+  }
+
+  get inventory() {
+    return this.agent.inventory;
+  }
+
+  get vms() {
+    return this.agent.vms;
+  }
+
+  get locks() {
+    return this.agent.locks;
+  }
+
+  get capacity() {
+    return this.agent.capacity;
+  }
+
+  get ownership() {
+    return this.agent.ownership;
+  }
+
+  get origins() {
+    return this.agent.origins;
   }
 
   /** What the journal has about who owns a VM. */
@@ -87,7 +96,7 @@ export class OneNode implements Disposable {
 
   /** Keeps the inventory fresh until disposed. */
   run(): void {
-    this.inventory.run(this.#stop.signal).catch(() => undefined);
+    this.agent.tasks.run('inventory', (signal) => this.inventory.run(signal));
   }
 
   create(request: VmRequest, options: { dryRun?: boolean; signal?: AbortSignal } = {}) {
@@ -109,10 +118,14 @@ export class OneNode implements Disposable {
     assert.equal(this.capacity.allocatedBytes(this.inventory.list(EVERYTHING)), bytes);
   }
 
-  [Symbol.dispose](): void {
-    this.#stop.abort(new Error('The test has ended'));
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.agent.tasks[Symbol.asyncDispose]();
     this.#journal[Symbol.dispose]();
   }
+}
+
+function alone(nodeName: string): never {
+  throw new AgentError('PEER_UNKNOWN', `There is no node ${nodeName}`);
 }
 
 /** Reads a console that says where it is. */

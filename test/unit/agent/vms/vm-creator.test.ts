@@ -6,7 +6,7 @@ import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { EVERYTHING, never, newRequest, OneNode, refOf } from './one-node.ts';
 
 test('a created VM runs, is owned and holds no lock', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   const request = newRequest();
   const vm = await node.create(request);
   assert.equal(vm.phase, 'running');
@@ -16,14 +16,14 @@ test('a created VM runs, is owned and holds no lock', async () => {
 });
 
 test('a VM that shall be stopped is not started', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   const vm = await node.create(newRequest('web', { powerState: 'stopped' }));
   assert.equal(vm.phase, 'stopped');
 });
 
 for (const method of ['define', 'start'] as const) {
   test(`a VM whose ${method} fails leaves nothing`, async () => {
-    using node = await OneNode.open();
+    await using node = await OneNode.open();
     const request = newRequest();
     node.hypervisor.fail(method, new AgentError('HYPERVISOR_FAILURE', 'no'));
     await assert.rejects(node.create(request), { reason: 'HYPERVISOR_FAILURE' });
@@ -32,7 +32,7 @@ for (const method of ['define', 'start'] as const) {
   });
 
   test(`a VM whose creation is aborted in ${method} leaves nothing`, async () => {
-    using node = await OneNode.open();
+    await using node = await OneNode.open();
     const request = newRequest();
     const stop = new AbortController();
     node.hypervisor.block(method);
@@ -48,15 +48,16 @@ for (const method of ['define', 'start'] as const) {
 }
 
 test('a VM that cannot work here is refused before anything is made', async () => {
-  using node = await OneNode.open();
-  node.validate = () => Promise.reject(new AgentError('IMAGE_NOT_FOUND', 'no image'));
+  await using node = await OneNode.open();
+  node.agent.validator.validate = () =>
+    Promise.reject(new AgentError('IMAGE_NOT_FOUND', 'no image'));
   const request = newRequest();
   await assert.rejects(node.create(request), { reason: 'IMAGE_NOT_FOUND' });
   await node.assertNothingOf(request);
 });
 
 test('a machine type that QEMU does not have is refused, by a dry run too', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   const wish = newRequest();
   const request = { ...wish, spec: { ...wish.spec, machineType: 'pc-q35-99.9' } };
   for (const dryRun of [true, false]) {
@@ -75,18 +76,19 @@ test('a machine type that QEMU does not have is refused, by a dry run too', asyn
 });
 
 test('creating the same VM again answers with it, also when it could not be made any more', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   const request = newRequest();
   const first = await node.create(request);
   await node.vms.shutdown(refOf(request), never);
-  node.validate = () => Promise.reject(new AgentError('IMAGE_NOT_FOUND', 'deleted since'));
+  node.agent.validator.validate = () =>
+    Promise.reject(new AgentError('IMAGE_NOT_FOUND', 'deleted since'));
   const again = await node.create(request);
   assert.equal(again.definition.uid, first.definition.uid);
   assert.equal(again.phase, 'stopped');
 });
 
 test('another VM of a name, or another spec of a uid, is refused', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   const request = newRequest();
   await node.create(request);
   const exists = { reason: 'VM_ALREADY_EXISTS' };
@@ -97,7 +99,7 @@ test('another VM of a name, or another spec of a uid, is refused', async () => {
 });
 
 test('a VM of that uid that is not ours is left alone', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   const foreign = tinyVm({ name: 'theirs' });
   await node.hypervisor.define(foreign, never);
   await node.hypervisor.start(foreign.uid, never);
@@ -109,7 +111,7 @@ test('a VM of that uid that is not ours is left alone', async () => {
 });
 
 test('a VM of a name that the hypervisor has given to another is refused, and that one left alone', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   const foreign = tinyVm({ name: 'web' });
   await node.hypervisor.define(foreign, never);
   node.hypervisor.addForeign(foreign.uid);
@@ -120,14 +122,14 @@ test('a VM of a name that the hypervisor has given to another is refused, and th
 });
 
 test('a dry run makes nothing', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   const request = newRequest();
   assert.equal((await node.create(request, { dryRun: true })).phase, 'pending');
   await node.assertNothingOf(request);
 });
 
 test('of two VMs of one name that are created side by side one wins', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   const requests = [newRequest(), newRequest()];
   const results = await Promise.allSettled(requests.map((request) => node.create(request)));
   const failures = results.filter((result) => result.status === 'rejected');
@@ -139,14 +141,14 @@ test('of two VMs of one name that are created side by side one wins', async () =
 });
 
 test('a name that belongs to a VM on its way here is not given away', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   const { namespace, name } = newRequest();
   node.capacity.keep({ vmUid: randomUUID(), namespace, name, memoryBytes: 1 });
   await assert.rejects(node.create(newRequest()), { reason: 'VM_BUSY' });
 });
 
 test('VMs are created and started as far as there is memory', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   await node.create(newRequest('one'));
   const off = newRequest('off', { powerState: 'stopped' });
   await node.create(off);
@@ -159,7 +161,7 @@ test('VMs are created and started as far as there is memory', async () => {
 });
 
 test('memory is promised once also while a VM is defined and not yet started', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   const goOn = node.hypervisor.block('start');
   const first = node.create(newRequest('one', { memoryMib: 100 }));
   while (!node.hypervisor.calls.some((call) => call.startsWith('start'))) {
@@ -173,7 +175,7 @@ test('memory is promised once also while a VM is defined and not yet started', a
 });
 
 test('a VM that another node owns is not made again here', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   const request = newRequest();
   await node.ownership.release({ ...request, uid: request.uid ?? '' }, 2, 'b');
   await assert.rejects(node.create(request), { reason: 'VM_NOT_OWNED' });

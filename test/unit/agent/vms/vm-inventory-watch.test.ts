@@ -14,7 +14,7 @@ async function watchUntilSynced(node: OneNode, from?: WatchCursor, filter = EVER
 }
 
 test('a watch that goes on from a cursor is told when it is up to date', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   await node.create(newRequest('web'));
   const { cursor } = await watchUntilSynced(node);
   await node.create(newRequest('db', { powerState: 'stopped' }));
@@ -22,7 +22,7 @@ test('a watch that goes on from a cursor is told when it is up to date', async (
 });
 
 test('where nothing has happened since the cursor it is up to date at once, and the cursor stays', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   await node.create(newRequest('web'));
   const { cursor } = await watchUntilSynced(node);
   // Counted for something else than a VM.
@@ -33,7 +33,7 @@ test('where nothing has happened since the cursor it is up to date at once, and 
 });
 
 test('what another namespace has seen since the cursor counts as told', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   await node.create(newRequest('web'));
   const { cursor } = await watchUntilSynced(node);
   await node.create(newRequest('db', { powerState: 'stopped' }));

@@ -40,7 +40,7 @@ function describe(event: WatchEvent<Vm>): string {
 }
 
 test('a watcher sees what is there, then every change in order', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   const web = newRequest();
   await node.create(web);
   using watcher = new Watcher(node);
@@ -58,7 +58,7 @@ test('a watcher sees what is there, then every change in order', async () => {
 });
 
 test('a watch that was broken goes on without loss or repetition', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   const web = newRequest();
   await node.create(web);
   using first = new Watcher(node);
@@ -74,7 +74,7 @@ test('a watch that was broken goes on without loss or repetition', async () => {
 });
 
 test('a watch that breaks among the first VMs goes on with the rest', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   const names = ['b', 'a'];
   for (const name of names) await node.create(newRequest(name, { powerState: 'stopped' }));
   const stop = new AbortController();
@@ -92,14 +92,14 @@ test('a watch that breaks among the first VMs goes on with the rest', async () =
 });
 
 test('a cursor of another agent leads to a full answer', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   await node.create(newRequest());
   using watcher = new Watcher(node, { agentEpoch: 2, revision: 1_000 });
   await watcher.sees('added web running', 'synced');
 });
 
 test('what happens without an event is noticed by the next listing', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   const web = newRequest();
   await node.create(web);
   node.run();
@@ -111,7 +111,7 @@ test('what happens without an event is noticed by the next listing', async () =>
 });
 
 test('figures that change are no change', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   const web = newRequest();
   await node.create(web);
   using watcher = new Watcher(node);
@@ -123,7 +123,7 @@ test('figures that change are no change', async () => {
 });
 
 test('a lost connection is told once for each VM, and so is its return', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   await node.create(newRequest());
   node.run();
   using watcher = new Watcher(node);
@@ -136,8 +136,8 @@ test('a lost connection is told once for each VM, and so is its return', async (
 });
 
 test('VMs of others and VMs that are still arriving are not reported', async () => {
-  using node = await OneNode.open();
-  using other = await OneNode.open();
+  await using node = await OneNode.open();
+  await using other = await OneNode.open();
   const foreign = tinyVm();
   await node.hypervisor.define(foreign, never);
   node.hypervisor.addForeign(foreign.uid);
@@ -160,7 +160,7 @@ test('VMs of others and VMs that are still arriving are not reported', async () 
 });
 
 test('the CPU usage is that between two listings', async (context) => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   const web = newRequest();
   let nowMs = 1_000;
   context.mock.method(performance, 'now', () => nowMs);

@@ -13,7 +13,7 @@ async function withVm(powerState: 'running' | 'stopped' = 'running') {
 
 test('starting, shutting down and cutting off repeat without harm', async () => {
   const { node, ref } = await withVm();
-  using _node = node;
+  await using _node = node;
   const generations: number[] = [];
   for (const method of ['shutdown', 'shutdown', 'start', 'start', 'destroy', 'destroy'] as const) {
     const vm = await node.vms[method](ref, never);
@@ -25,7 +25,7 @@ test('starting, shutting down and cutting off repeat without harm', async () => 
 
 test('a running VM is deleted by force only, and deleting repeats', async () => {
   const { node, ref, request } = await withVm();
-  using _node = node;
+  await using _node = node;
   await assert.rejects(node.vms.delete(ref, { force: false }, never), { reason: 'VM_RUNNING' });
   await node.vms.delete(ref, { force: true }, never);
   await node.vms.delete(ref, { force: false }, never);
@@ -34,7 +34,7 @@ test('a running VM is deleted by force only, and deleting repeats', async () => 
 
 test('a VM of another uid than was meant is not touched', async () => {
   const { node, ref, uid } = await withVm();
-  using _node = node;
+  await using _node = node;
   const wrong = { ...ref, uid: randomUUID() };
   const mismatch = { reason: 'VM_UID_MISMATCH' };
   await assert.rejects(node.vms.get(wrong, never), mismatch);
@@ -45,7 +45,7 @@ test('a VM of another uid than was meant is not touched', async () => {
 
 test('a VM that something else is being done to is busy', async () => {
   const { node, ref, uid } = await withVm();
-  using _node = node;
+  await using _node = node;
   using _lock = node.locks.tryAcquire(uid, 'migration 7');
   for (const method of ['start', 'shutdown', 'destroy'] as const) {
     await assert.rejects(node.vms[method](ref, never), {
@@ -59,7 +59,7 @@ test('a VM that something else is being done to is busy', async () => {
 
 test('a copy of a VM that has moved elsewhere is not started, says so and can be deleted', async () => {
   const { node, ref, uid, request } = await withVm('stopped');
-  using _node = node;
+  await using _node = node;
   await node.ownership.release({ ...request, uid }, 2, 'b');
   const { phase, reason } = await node.vms.get(ref, never);
   assert.deepEqual([phase, reason], ['failed', 'StaleCopy']);
@@ -70,7 +70,7 @@ test('a copy of a VM that has moved elsewhere is not started, says so and can be
 
 test('while the hypervisor is away all VMs are listed, as unknown, and none can be changed', async () => {
   const { node, ref } = await withVm();
-  using _node = node;
+  await using _node = node;
   await node.create(newRequest('off', { powerState: 'stopped' }));
   node.hypervisor.disconnect();
   const { vms } = await node.vms.list(EVERYTHING, never);
@@ -87,7 +87,7 @@ test('while the hypervisor is away all VMs are listed, as unknown, and none can 
 });
 
 test('nothing is said before the hypervisor was listed once', async () => {
-  using node = await OneNode.open();
+  await using node = await OneNode.open();
   node.hypervisor.disconnect();
   await assert.rejects(node.vms.list(EVERYTHING, never), { reason: 'HYPERVISOR_UNREACHABLE' });
   assert.throws(() => node.inventory.list(EVERYTHING), { reason: 'STATE_NOT_READY' });
@@ -97,7 +97,7 @@ test('nothing is said before the hypervisor was listed once', async () => {
 
 test('a VM is stopping from the request until its guest has powered off', async () => {
   const { node, ref, uid } = await withVm();
-  using _node = node;
+  await using _node = node;
   node.hypervisor.slowShutdown = true;
   assert.equal((await node.vms.shutdown(ref, never)).phase, 'stopping');
   node.hypervisor.stopGuest(uid);
@@ -107,7 +107,7 @@ test('a VM is stopping from the request until its guest has powered off', async 
 for (const losesEvents of [true, false]) {
   test(`a VM that is started by somebody else after it was shut down is running (events lost: ${losesEvents})`, async () => {
     const { node, ref, uid } = await withVm();
-    using _node = node;
+    await using _node = node;
     node.run();
     node.hypervisor.slowShutdown = true;
     node.hypervisor.losesEvents = losesEvents;
@@ -122,7 +122,7 @@ for (const losesEvents of [true, false]) {
 
 test('a VM that could not be asked to power off is not stopping', async () => {
   const { node, ref } = await withVm();
-  using _node = node;
+  await using _node = node;
   node.hypervisor.fail('shutdown', new AgentError('HYPERVISOR_FAILURE', 'no ACPI'));
   await assert.rejects(node.vms.shutdown(ref, never), { reason: 'HYPERVISOR_FAILURE' });
   assert.equal((await node.vms.get(ref, never)).phase, 'running');
@@ -130,7 +130,7 @@ test('a VM that could not be asked to power off is not stopping', async () => {
 
 test('a caller who gives up does not wait for a hypervisor that hangs', async () => {
   const { node } = await withVm();
-  using _node = node;
+  await using _node = node;
   const goOn = node.hypervisor.block('list');
   const stop = new AbortController();
   const listing = node.vms.list(EVERYTHING, stop.signal);
@@ -141,7 +141,7 @@ test('a caller who gives up does not wait for a hypervisor that hangs', async ()
 
 test('the console of a VM is read from its file', async () => {
   const { node, ref, uid } = await withVm();
-  using _node = node;
+  await using _node = node;
   const pieces: string[] = [];
   const options = { tailBytes: 0, follow: false };
   for await (const piece of node.vms.readConsole(ref, options, never)) {
@@ -152,7 +152,7 @@ test('the console of a VM is read from its file', async () => {
 
 test('what was done to a VM is kept, with how it ended', async () => {
   const { node, ref, uid } = await withVm();
-  using _node = node;
+  await using _node = node;
   await node.vms.shutdown(ref, never);
   node.hypervisor.fail('start', new AgentError('HYPERVISOR_FAILURE', 'no'));
   await assert.rejects(node.vms.start(ref, never), { reason: 'HYPERVISOR_FAILURE' });

@@ -1,0 +1,187 @@
+import { KeyLocks } from '../core/key-locks.ts';
+import type { Logger } from '../core/logger.ts';
+import { TaskGroup } from '../core/task-group.ts';
+import type { ConsoleReader } from '../drivers/console.ts';
+import type { HostFacts } from '../drivers/host.ts';
+import type { Hypervisor } from '../drivers/hypervisor.ts';
+import type { Accelerator } from '../drivers/hypervisor-host.ts';
+import type { ImageInspector } from '../drivers/images.ts';
+import type { TransferDriver } from '../drivers/transfers.ts';
+import type { JournalHealth } from './journal/journal.ts';
+import { IncomingManager } from './migration/incoming-manager.ts';
+import { MigrationBook } from './migration/migration-book.ts';
+import { MigrationManager } from './migration/migration-manager.ts';
+import type { MigrationStore } from './migration/migration-store.ts';
+import type { OutgoingOptions } from './migration/outgoing-context.ts';
+import type { Pace } from './migration/pace.ts';
+import type { Peers } from './migration/peers.ts';
+import { PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN } from './migration/protocol.ts';
+import { NodeManager } from './node/node-manager.ts';
+import type { OperationLog } from './operations/operation-log.ts';
+import { OperationRecorder } from './operations/operation-recorder.ts';
+import { ReportOriginSource } from './reports/report-origin-source.ts';
+import { CapacityLedger } from './vms/capacity.ts';
+import { DefinitionValidator } from './vms/definition-validator.ts';
+import { Ownership } from './vms/ownership.ts';
+import type { OwnershipStore } from './vms/ownership-store.ts';
+import { StaleCopies } from './vms/stale-copies.ts';
+import { VmCreator } from './vms/vm-creator.ts';
+import { VmInventory } from './vms/vm-inventory.ts';
+import { ShutdownRequests, VmManager } from './vms/vm-manager.ts';
+
+/** What an agent is made of: the drivers that reach out, the stores that remember, and what it is to know. */
+export interface AgentParts {
+  readonly nodeName: string;
+  readonly agentVersion: string;
+  readonly agentEpoch: number;
+  /** HOST:PORT where other nodes reach this one, its transfers at the same host. */
+  readonly advertiseAddress: string;
+  readonly host: HostFacts;
+  /** Memory of the host that VMs may not have. */
+  readonly reservedMemoryBytes: number;
+  /** What VMs run on here. */
+  readonly accelerator: Accelerator;
+  /** libvirt's own socket, which incoming migrations are led to. */
+  readonly libvirtSocket: string;
+  readonly migrationDefaults: OutgoingOptions['defaults'];
+  readonly hypervisor: Hypervisor;
+  readonly transfers: TransferDriver;
+  readonly images: ImageInspector;
+  readonly console: ConsoleReader;
+  readonly peers: Peers;
+  readonly stores: {
+    readonly migrations: MigrationStore;
+    readonly ownership: OwnershipStore;
+    readonly operations: OperationLog;
+  };
+  readonly journalHealth: () => JournalHealth;
+  readonly pace?: Pace;
+  readonly resyncIntervalMs?: number;
+  readonly log: Logger;
+}
+
+/** The features of an agent, put together. Nothing runs yet. */
+export type Agent = Awaited<ReturnType<typeof buildAgent>>;
+
+const EVERYTHING = { namespace: '', labels: {} };
+
+/** Builds the features of an agent on its parts, from the top to the bottom; reads what the stores have. */
+export async function buildAgent(parts: AgentParts) {
+  const { nodeName, agentVersion, hypervisor, transfers, host, accelerator, stores, log } = parts;
+  const pace = parts.pace === undefined ? {} : { pace: parts.pace };
+  const resync =
+    parts.resyncIntervalMs === undefined ? {} : { resyncIntervalMs: parts.resyncIntervalMs };
+  const origins = new ReportOriginSource({
+    nodeName,
+    nodeBootId: host.bootId,
+    agentEpoch: parts.agentEpoch,
+  });
+  const locks = new KeyLocks();
+  const tasks = new TaskGroup(log);
+  const ownership = await Ownership.load(stores.ownership);
+  const book = await MigrationBook.load(stores.migrations, origins);
+  const shutdowns = new ShutdownRequests();
+  const capacity = new CapacityLedger({
+    cpus: host.cpus,
+    memoryBytes: Math.max(0, host.memoryBytes - parts.reservedMemoryBytes),
+  });
+  const validator = new DefinitionValidator({ capacity: capacity.capacity, images: parts.images });
+  const recorder = new OperationRecorder(stores.operations, log);
+  const staleCopies = new StaleCopies({ hypervisor, ownership, locks, log });
+  const inventory = new VmInventory({
+    hypervisor,
+    origins,
+    contextOf: (vmUid) => ({
+      migrationId: book.outgoingOf(vmUid),
+      shutdownRequested: shutdowns.has(vmUid),
+    }),
+    isStale: (vm) => vm.definition !== undefined && ownership.isStale(vm.definition),
+    onListed: (listed) => tasks.run('stale copies', () => staleCopies.stop(listed)),
+    ...resync,
+    log,
+  });
+  const listVms = () => inventory.list(EVERYTHING);
+  const shared = {
+    nodeName,
+    agentVersion,
+    hypervisor,
+    inventory,
+    ownership,
+    capacity,
+    origins,
+    locks,
+    recorder,
+    transfers,
+    book,
+    tasks,
+    validate: ((...check) =>
+      validator.validate(...check)) satisfies DefinitionValidator['validate'],
+    onChange: () => inventory.requestRefresh(),
+    ...pace,
+    log,
+  };
+  const creator = new VmCreator(shared);
+  const vms = new VmManager({ ...shared, creator, console: parts.console, shutdowns });
+  const migrations = new MigrationManager({
+    ...shared,
+    peers: parts.peers,
+    vms,
+    defaults: parts.migrationDefaults,
+  });
+  const incoming = new IncomingManager({
+    ...shared,
+    transferHost: hostOf(parts.advertiseAddress),
+    libvirtSocket: parts.libvirtSocket,
+    listVms,
+    accelerator,
+  });
+  const listedVms = () => (inventory.listedOnce ? listVms() : undefined);
+  const node = new NodeManager({
+    identity: {
+      name: nodeName,
+      agentVersion,
+      peerProtocolMin: PEER_PROTOCOL_MIN,
+      peerProtocolMax: PEER_PROTOCOL_MAX,
+      advertiseAddress: parts.advertiseAddress,
+    },
+    capacity: capacity.capacity,
+    accelerator,
+    host,
+    hypervisor,
+    origins,
+    listVms: listedVms,
+    allocatedMemoryBytes: (listed) => capacity.allocatedBytes(listed),
+    journalHealth: parts.journalHealth,
+    log,
+  });
+  return {
+    vms,
+    migrations,
+    incoming,
+    node,
+    inventory,
+    book,
+    ownership,
+    locks,
+    capacity,
+    validator,
+    origins,
+    tasks,
+    listedVms,
+    /** Takes up what an earlier agent left. Call once, before anybody can ask for anything else. */
+    resume(): void {
+      migrations.resumeAll();
+      incoming.resumeAll();
+    },
+    /** Keeps what is known of the node and its VMs fresh, as tasks. */
+    run(): void {
+      tasks.run('inventory', (signal) => inventory.run(signal));
+      tasks.run('node', (signal) => node.run(signal));
+    },
+  };
+}
+
+/** The host of HOST:PORT, without the brackets of an IPv6 address. */
+export function hostOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '');
+}
