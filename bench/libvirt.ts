@@ -35,18 +35,18 @@ const show = (what: string, { median, p99 }: Figure): void =>
 
 await using node = await PrivateLibvirt.start();
 await using hypervisor = openHypervisor(node);
-await hypervisor.getInfo(never);
+await hypervisor.host.getInfo(never);
 const vms = Array.from({ length: VMS }, () => tinyVm());
-for (const vm of vms) await hypervisor.define(vm, never);
-for (const vm of vms.slice(0, RUNNING)) await hypervisor.start(vm.uid, never);
-await hypervisor.list(never);
+for (const vm of vms) await hypervisor.domains.define(vm, never);
+for (const vm of vms.slice(0, RUNNING)) await hypervisor.domains.start(vm.uid, never);
+await hypervisor.domains.list(never);
 
-const list = await measure(200, () => hypervisor.list(never));
+const list = await measure(200, () => hypervisor.domains.list(never));
 const uid = vms[0]?.uid ?? '';
-const find = await measure(500, () => hypervisor.find(uid, never));
-const missing = await measure(1000, () => hypervisor.find(randomUUID(), never));
+const find = await measure(500, () => hypervisor.domains.find(uid, never));
+const missing = await measure(1000, () => hypervisor.domains.find(randomUUID(), never));
 const concurrent = await measure(20, () =>
-  Promise.all(Array.from({ length: 100 }, () => hypervisor.find(randomUUID(), never))),
+  Promise.all(Array.from({ length: 100 }, () => hypervisor.domains.find(randomUUID(), never))),
 );
 const virsh = (...values: readonly string[]) =>
   measure(10, async () => {

@@ -1,4 +1,5 @@
 import { KeyLocks } from '../core/key-locks.ts';
+import { EVERYTHING } from '../core/label-selector.ts';
 import type { Logger } from '../core/logger.ts';
 import { TaskGroup } from '../core/task-group.ts';
 import type { ConsoleReader } from '../drivers/console.ts';
@@ -9,6 +10,7 @@ import type { ImageInspector } from '../drivers/images.ts';
 import type { TransferDriver } from '../drivers/transfers.ts';
 import type { JournalHealth } from './journal/journal.ts';
 import { IncomingManager } from './migration/incoming-manager.ts';
+import type { Migration } from './migration/migration.ts';
 import { MigrationBook } from './migration/migration-book.ts';
 import { MigrationManager } from './migration/migration-manager.ts';
 import type { MigrationStore } from './migration/migration-store.ts';
@@ -16,15 +18,23 @@ import type { OutgoingOptions } from './migration/outgoing-context.ts';
 import type { Pace } from './migration/pace.ts';
 import type { Peers } from './migration/peers.ts';
 import { PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN } from './migration/protocol.ts';
+import { allocatableOf, capacityOf } from './node/amounts.ts';
+import { CapacityLedger } from './node/capacity-ledger.ts';
+import { Cordon } from './node/cordon.ts';
 import { NodeManager } from './node/node-manager.ts';
+import type { NodeSpecStore } from './node/node-spec-store.ts';
+import { ReservationBook } from './node/reservation-book.ts';
+import type { ReservationStore } from './node/reservation-store.ts';
 import type { OperationLog } from './operations/operation-log.ts';
 import { OperationRecorder } from './operations/operation-recorder.ts';
 import { ReportOriginSource } from './reports/report-origin-source.ts';
-import { CapacityLedger } from './vms/capacity.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
 import { Ownership } from './vms/ownership.ts';
 import type { OwnershipStore } from './vms/ownership-store.ts';
+import { RunStrategyController } from './vms/run-strategy-controller.ts';
 import { StaleCopies } from './vms/stale-copies.ts';
+import type { MigrationSummary } from './vms/vm.ts';
+import { VmApplier } from './vms/vm-applier.ts';
 import { VmCreator } from './vms/vm-creator.ts';
 import { VmInventory } from './vms/vm-inventory.ts';
 import { ShutdownRequests, VmManager } from './vms/vm-manager.ts';
@@ -39,6 +49,8 @@ export interface AgentParts {
   readonly host: HostFacts;
   /** Memory of the host that VMs may not have. */
   readonly reservedMemoryBytes: number;
+  /** The least memory that a VM may have, as a quantity. */
+  readonly minMemory: string;
   /** What VMs run on here. */
   readonly accelerator: Accelerator;
   /** libvirt's own socket, which incoming migrations are led to. */
@@ -53,6 +65,8 @@ export interface AgentParts {
     readonly migrations: MigrationStore;
     readonly ownership: OwnershipStore;
     readonly operations: OperationLog;
+    readonly nodeSpec: NodeSpecStore;
+    readonly reservations: ReservationStore;
   };
   readonly journalHealth: () => JournalHealth;
   readonly pace?: Pace;
@@ -62,8 +76,6 @@ export interface AgentParts {
 
 /** The features of an agent, put together. Nothing runs yet. */
 export type Agent = Awaited<ReturnType<typeof buildAgent>>;
-
-const EVERYTHING = { namespace: '', labels: {} };
 
 /** Builds the features of an agent on its parts, from the top to the bottom; reads what the stores have. */
 export async function buildAgent(parts: AgentParts) {
@@ -81,18 +93,23 @@ export async function buildAgent(parts: AgentParts) {
   const ownership = await Ownership.load(stores.ownership);
   const book = await MigrationBook.load(stores.migrations, origins);
   const shutdowns = new ShutdownRequests();
-  const capacity = new CapacityLedger({
-    cpus: host.cpus,
-    memoryBytes: Math.max(0, host.memoryBytes - parts.reservedMemoryBytes),
+  const reservations = await ReservationBook.load(stores.reservations, log);
+  const cordon = await Cordon.load(stores.nodeSpec);
+  const { domains, events, statistics } = hypervisor;
+  const validator = new DefinitionValidator({
+    host: hypervisor.host,
+    images: parts.images,
+    minMemory: parts.minMemory,
   });
-  const validator = new DefinitionValidator({ capacity: capacity.capacity, images: parts.images });
   const recorder = new OperationRecorder(stores.operations, log);
-  const staleCopies = new StaleCopies({ hypervisor, ownership, locks, log });
+  const staleCopies = new StaleCopies({ domains, ownership, locks, log });
   const inventory = new VmInventory({
-    hypervisor,
+    domains,
+    statistics,
+    events,
     origins,
     contextOf: (vmUid) => ({
-      migrationId: book.outgoingOf(vmUid),
+      migration: summaryOf(book.outgoingOf(vmUid)),
       shutdownRequested: shutdowns.has(vmUid),
     }),
     isStale: (vm) => vm.definition !== undefined && ownership.isStale(vm.definition),
@@ -100,14 +117,26 @@ export async function buildAgent(parts: AgentParts) {
     ...resync,
     log,
   });
-  const listVms = () => inventory.list(EVERYTHING);
+  const listVms = () => inventory.list({ namespace: '', labels: EVERYTHING });
+  const listedVms = () => (inventory.listedOnce ? listVms() : undefined);
+  const capacity = new CapacityLedger({
+    capacity: capacityOf(host),
+    allocatable: allocatableOf(host, parts.reservedMemoryBytes),
+    reservations,
+    listVms: () => listedVms() ?? [],
+  });
   const shared = {
     nodeName,
     agentVersion,
     hypervisor,
+    host: hypervisor.host,
+    domains,
     inventory,
     ownership,
     capacity,
+    reservations,
+    cordon,
+    validator,
     origins,
     locks,
     recorder,
@@ -115,13 +144,20 @@ export async function buildAgent(parts: AgentParts) {
     book,
     tasks,
     validate: ((...check) =>
-      validator.validate(...check)) satisfies DefinitionValidator['validate'],
+      validator.validateIncoming(...check)) satisfies DefinitionValidator['validateIncoming'],
     onChange: () => inventory.requestRefresh(),
     ...pace,
     log,
   };
   const creator = new VmCreator(shared);
-  const vms = new VmManager({ ...shared, creator, console: parts.console, shutdowns });
+  const applier = new VmApplier({ ...shared, creator });
+  const vms = new VmManager({ ...shared, creator, applier, console: parts.console, shutdowns });
+  const runStrategies = new RunStrategyController({
+    vms,
+    untilListed: inventory.untilListed.bind(inventory),
+    tasks,
+    log,
+  });
   const migrations = new MigrationManager({
     ...shared,
     peers: parts.peers,
@@ -135,7 +171,6 @@ export async function buildAgent(parts: AgentParts) {
     listVms,
     accelerator,
   });
-  const listedVms = () => (inventory.listedOnce ? listVms() : undefined);
   const node = new NodeManager({
     identity: {
       name: nodeName,
@@ -144,13 +179,14 @@ export async function buildAgent(parts: AgentParts) {
       peerProtocolMax: PEER_PROTOCOL_MAX,
       advertiseAddress: parts.advertiseAddress,
     },
-    capacity: capacity.capacity,
+    capacity,
+    reservations,
+    cordon,
     accelerator,
     host,
     hypervisor,
     origins,
     listVms: listedVms,
-    allocatedMemoryBytes: (listed) => capacity.allocatedBytes(listed),
     journalHealth: parts.journalHealth,
     log,
   });
@@ -167,6 +203,8 @@ export async function buildAgent(parts: AgentParts) {
     validator,
     origins,
     tasks,
+    reservations,
+    cordon,
     listedVms,
     /** Takes up what an earlier agent left. Call once, before anybody can ask for anything else. */
     resume(): void {
@@ -177,8 +215,15 @@ export async function buildAgent(parts: AgentParts) {
     run(): void {
       tasks.run('inventory', (signal) => inventory.run(signal));
       tasks.run('node', (signal) => node.run(signal));
+      tasks.run('run strategies', (signal) => runStrategies.run(signal));
     },
   };
+}
+
+function summaryOf(migration: Migration | undefined): MigrationSummary | undefined {
+  if (migration === undefined) return undefined;
+  const { id, destinationNode, startedAtMs, progress } = migration;
+  return { id, targetNode: destinationNode, startedAtMs, fractionDone: progress.fractionDone };
 }
 
 /** The host of HOST:PORT, without the brackets of an IPv6 address. */

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { AgentError } from '../core/errors.ts';
 import { LOG_LEVELS } from '../core/logger.ts';
 import { nearestKey } from '../core/nearest-key.ts';
+import { bytesQuantity } from '../core/resources/field-schemas.ts';
 
 const absolutePath = z
   .string()
@@ -70,6 +71,12 @@ const configSchema = z.strictObject({
         .int()
         .min(0)
         .default(1024 ** 3),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      /** The least memory that a new VM may have, as a quantity. */
+      minMemory: bytesQuantity.default('512Mi'),
     })
     .prefault({}),
   migration: z

@@ -1,5 +1,7 @@
 import { CREATE_AGENT_START } from './journal/agent-epoch.ts';
 import { CREATE_MIGRATION } from './migration/migration-store.ts';
+import { CREATE_NODE_SPEC } from './node/node-spec-store.ts';
+import { CREATE_RESERVATION } from './node/reservation-store.ts';
 import { CREATE_OPERATION } from './operations/operation-log.ts';
 import { CREATE_OWNERSHIP } from './vms/ownership-store.ts';
 
@@ -8,5 +10,12 @@ import { CREATE_OWNERSHIP } from './vms/ownership-store.ts';
  * that was released is never changed.
  */
 export const JOURNAL_SCHEMA: readonly string[] = [
-  CREATE_AGENT_START + CREATE_MIGRATION + CREATE_OWNERSHIP + CREATE_OPERATION,
+  [
+    CREATE_AGENT_START,
+    CREATE_MIGRATION,
+    CREATE_OWNERSHIP,
+    CREATE_OPERATION,
+    CREATE_NODE_SPEC,
+    CREATE_RESERVATION,
+  ].join(''),
 ];

@@ -15,6 +15,8 @@ import { nextAgentStart } from './journal/agent-epoch.ts';
 import { Journal } from './journal/journal.ts';
 import { JOURNAL_SCHEMA } from './journal-schema.ts';
 import { MigrationStore } from './migration/migration-store.ts';
+import { NodeSpecStore } from './node/node-spec-store.ts';
+import { ReservationStore } from './node/reservation-store.ts';
 import { OperationLog } from './operations/operation-log.ts';
 import { Certificates } from './rpc/certificates.ts';
 import { GrpcPeers } from './rpc/grpc-peers.ts';
@@ -84,6 +86,7 @@ async function run(
     advertiseAddress: config.advertise,
     host,
     reservedMemoryBytes: config.capacity.reservedMemoryBytes,
+    minMemory: config.limits.minMemory,
     accelerator,
     libvirtSocket: config.hypervisor.libvirtSocket,
     migrationDefaults: config.migration,
@@ -96,6 +99,8 @@ async function run(
       migrations: new MigrationStore(database),
       ownership: new OwnershipStore(database),
       operations,
+      nodeSpec: new NodeSpecStore(database),
+      reservations: new ReservationStore(database),
     },
     journalHealth: () => journal.health(),
     log,
@@ -140,7 +145,7 @@ async function run(
   );
   apiListening = true;
   tasks.run('readiness', async (signal) => {
-    for await (const _ of node.watch(signal)) server.setReady(readiness().length === 0);
+    for await (const _ of node.watch(undefined, signal)) server.setReady(readiness().length === 0);
   });
   log.info(
     { nodeName: config.nodeName, version: agentVersion, accelerator, listen },

@@ -5,6 +5,8 @@ export interface HostFacts {
   /** CPUs that are online. */
   readonly cpus: number;
   readonly memoryBytes: number;
+  /** Memory in huge pages by their size (`2Mi`, `1Gi`), in bytes, used or not; part of `memoryBytes`. */
+  readonly hugepages: Readonly<Record<string, number>>;
   readonly hostname: string;
   /** Such as `Debian GNU/Linux 12 (bookworm)`. */
   readonly operatingSystem: string;

@@ -92,6 +92,14 @@ export type VmStateReason =
   | 'from-snapshot'
   | 'crashed';
 
+/**
+ * Whether the guest's memory is on two nodes: it runs at the destination of a post-copy migration while pages of it are
+ * at the source only. Either copy is worth nothing without the other, so neither may be destroyed.
+ */
+export function isSplit({ stateReason }: Pick<HypervisorVm, 'stateReason'>): boolean {
+  return stateReason === 'postcopy' || stateReason === 'postcopy-failed';
+}
+
 export interface HypervisorVm {
   readonly uid: string;
   /** The hypervisor's own name for it. */

@@ -1,8 +1,9 @@
 /** What running VMs use. */
 export interface HypervisorStatistics {
   /**
-   * By uid, for VMs that run; may be some seconds old. Costs one call for all VMs together. A VM that is busy, and one
-   * that has started since, has none.
+   * By uid, for VMs that run; may be some seconds old, but never of an earlier run. Costs one call for all VMs
+   * together. A VM that is busy, and one that has started since, has none; while the hypervisor cannot be asked, none
+   * has any. Fails by its signal only: a listing says what is wrong.
    */
   sample(signal: AbortSignal): Promise<ReadonlyMap<string, VmStatistics>>;
 }

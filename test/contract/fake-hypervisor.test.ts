@@ -1,4 +1,4 @@
-import { FakeHypervisor } from '../fakes/fake-hypervisor.ts';
+import { FakeHypervisor, fakeMigration } from '../fakes/fake-hypervisor.ts';
 import { tinyVm } from '../fixtures/tiny-vm.ts';
 import { testHypervisor } from './hypervisor-contract.ts';
 
@@ -12,13 +12,10 @@ testHypervisor('FakeHypervisor', async () => {
     newDefinition: () => tinyVm(),
     migration(definition, speed) {
       source.migrationIterations = speed === 'slow' ? 1000 : 20;
-      return {
-        destinationSocket: destination.socket,
-        memorySocket: '/run/fake/memory',
-        maxDowntimeMs: undefined,
-        bandwidthBytesPerSecond: undefined,
-        destinationDefinition: { ...definition, ownershipEpoch: definition.ownershipEpoch + 1 },
-      };
+      return fakeMigration(destination, {
+        ownershipEpoch: definition.ownershipEpoch + 1,
+        owner: destination.hostUuid,
+      });
     },
     async [Symbol.asyncDispose]() {},
   };

@@ -6,6 +6,7 @@ export function fakeHost(changes: Partial<HostFacts> = {}): HostFacts {
     bootId: 'boot',
     cpus: 4,
     memoryBytes: 1024 ** 3,
+    hugepages: {},
     hostname: 'fake',
     operatingSystem: 'Fake Linux 1',
     kernelRelease: '1.0.0',

@@ -1,17 +1,26 @@
-import type { VmDefinition } from '../../src/core/vm-spec.ts';
-import type { HypervisorVm, VmRunState } from '../../src/drivers/hypervisor-domains.ts';
+import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts.ts';
+import { formatOf, pathOf } from '../../src/core/resources/volume.ts';
+import type { VmDefinition } from '../../src/core/vm-definition.ts';
+import { toDefinitionText } from '../../src/core/vm-definition-text.ts';
+import type {
+  HypervisorVm,
+  VmRunState,
+  VmStateReason,
+} from '../../src/drivers/hypervisor-domains.ts';
 import type { JobStatistics } from '../../src/drivers/hypervisor-jobs.ts';
+import type { VmStatistics } from '../../src/drivers/hypervisor-statistics.ts';
+import { placeVolumes } from '../../src/drivers/libvirt/domain-xml/parts/volume-nodes.ts';
 
 const MIB = 1024 * 1024;
 
 /** A VM of the fake hypervisor. */
 export interface FakeVm {
-  /** What is listed. */
-  definition: VmDefinition;
+  /** What it was started with; for a VM that is off the same as `persistent`. */
+  live: VmDefinition;
   /** What the next start takes; undefined for a VM that vanishes when it stops. */
-  persistentDefinition: VmDefinition | undefined;
+  persistent: VmDefinition | undefined;
   state: VmRunState;
-  stateReason: string;
+  stateReason: VmStateReason;
   cpuTimeNs: bigint;
   job: FakeJob | undefined;
   completedJob: JobStatistics | undefined;
@@ -29,40 +38,65 @@ export interface FakeJob {
   readonly cancel: () => void;
 }
 
+export function newFakeVm(definition: VmDefinition): FakeVm {
+  return {
+    live: definition,
+    persistent: definition,
+    state: 'stopped',
+    stateReason: 'unknown',
+    cpuTimeNs: 0n,
+    job: undefined,
+    completedJob: undefined,
+  };
+}
+
 export function isActive(vm: FakeVm): boolean {
   return vm.state !== 'stopped' && vm.state !== 'crashed';
 }
 
-export function toHypervisorVm(vm: FakeVm): HypervisorVm {
-  const { definition } = vm;
+export function toHypervisorVm({ live, persistent, state, stateReason }: FakeVm): HypervisorVm {
+  const definition = persistent ?? live;
+  const isChanged = toDefinitionText(live) !== toDefinitionText(definition);
   return {
-    uid: definition.uid,
-    hypervisorName: `${definition.namespace}_${definition.name}`,
-    state: vm.state,
-    stateReason: vm.stateReason,
-    persistent: vm.persistentDefinition !== undefined,
+    uid: live.uid,
+    hypervisorName: `${live.namespace}_${live.name}`,
+    state,
+    stateReason,
+    persistent: persistent !== undefined,
     definition,
+    liveDefinition: isChanged ? live : undefined,
     accelerator: 'tcg',
     machineType: 'pc-q35-7.2',
-    consoleLogPath: `/var/log/fake/${definition.uid}.log`,
-    statistics:
-      isActive(vm) && vm.state !== 'incoming'
-        ? {
-            cpuTimeNs: vm.cpuTimeNs,
-            vcpus: definition.spec.cpu.vcpus,
-            memoryActualBytes: definition.spec.memory.sizeBytes,
-            memoryRssBytes: 64 * MIB,
-            diskReadBytes: 0n,
-            diskWriteBytes: 0n,
-            networkReceiveBytes: 0n,
-            networkTransmitBytes: 0n,
-          }
-        : undefined,
+    volumes: placeVolumes(live.spec.template.spec.volumes ?? []).map((volume) => ({
+      name: volume.name,
+      target: volume.target,
+      path: pathOf(volume),
+      format: formatOf(volume),
+    })),
+    consoleLogPath: `/var/log/fake/${live.uid}.log`,
   };
 }
 
-export function toStatistics(vm: FakeVm, job: FakeJob, kind: JobStatistics['kind']): JobStatistics {
-  const total = BigInt(vm.definition.spec.memory.sizeBytes);
+export function toVmStatistics({ live, cpuTimeNs }: FakeVm): VmStatistics {
+  const machine = live.spec.template.spec;
+  return {
+    cpuTimeNs,
+    vcpus: vcpusOf(machine),
+    memoryActualBytes: memoryBytesOf(machine),
+    memoryRssBytes: 64 * MIB,
+    diskReadBytes: 0n,
+    diskWriteBytes: 0n,
+    networkReceiveBytes: 0n,
+    networkTransmitBytes: 0n,
+  };
+}
+
+export function toJobStatistics(
+  vm: FakeVm,
+  job: FakeJob,
+  kind: JobStatistics['kind'],
+): JobStatistics {
+  const total = BigInt(memoryBytesOf(vm.live.spec.template.spec));
   // Like libvirt, the receiving end has no figures until the end.
   const isKnown = job.operation === 'migration-out' || kind === 'completed';
   const processed = isKnown ? (total * BigInt(job.iteration)) / BigInt(job.iterations) : 0n;
@@ -81,5 +115,6 @@ export function toStatistics(vm: FakeVm, job: FakeJob, kind: JobStatistics['kind
     dirtyPagesPerSecond: 0n,
     pageSizeBytes: isKnown ? 4096 : 0,
     iteration: isKnown ? job.iteration : 0,
+    disks: undefined,
   };
 }

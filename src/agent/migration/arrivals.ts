@@ -5,18 +5,18 @@ import type { Logger } from '../../core/logger.ts';
 import type { TaskGroup } from '../../core/task-group.ts';
 import { Turns } from '../../core/turns.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
-import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import { type HypervisorVm, isSplit } from '../../drivers/hypervisor-domains.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { Ownership } from '../vms/ownership.ts';
-import { reservationOf } from './incoming-check.ts';
+import { holdingFor } from './incoming-check.ts';
 import type { MigrationBook } from './migration-book.ts';
 import type { MigrationRecord } from './migration-record.ts';
 import { PACE, type Pace } from './pace.ts';
 import { advance } from './progress.ts';
 
 export interface ArrivalsOptions {
-  readonly hypervisor: Hypervisor;
+  readonly hypervisor: Pick<Hypervisor, 'domains'>;
   readonly transfers: TransferDriver;
   readonly book: MigrationBook;
   readonly capacity: CapacityLedger;
@@ -58,7 +58,7 @@ export class Arrivals {
   follow(record: MigrationRecord, lock: Disposable): void {
     const { capacity, tasks } = this.#options;
     // Promised already, perhaps by an earlier agent, so it is not asked whether there is room.
-    if (record.definition !== undefined) capacity.keep(reservationOf(record.definition));
+    if (record.definition !== undefined) capacity.keep(holdingFor(record.definition));
     tasks.run('incoming migration', async (signal) => {
       try {
         while (!(await this.#hasEnded(record, signal))) await delay(this.#pace.lookMs, signal);
@@ -194,13 +194,14 @@ export type Arrival = 'absent' | 'receiving' | 'arrived';
  */
 export function arrivalOf(vm: HypervisorVm | undefined, ownershipEpoch: number): Arrival {
   if (vm === undefined) return 'absent';
+  // It runs, and its source has lost the guest to it. Before all doubts, since what is receiving may be destroyed.
+  if (isSplit(vm)) return 'arrived';
   const epoch = vm.definition?.ownershipEpoch ?? 0;
   if (vm.state === 'incoming' || epoch < ownershipEpoch) return 'receiving';
-  // It runs, and its source has lost the guest to it.
-  if (holdsSource(vm)) return 'arrived';
   // libvirt makes a VM persistent only when it has finished; a receiver that dies is never that, whatever its state.
   if (!vm.persistent) return 'receiving';
-  const waiting = vm.state === 'paused' && ['migration', 'starting-up'].includes(vm.stateReason);
+  const waiting =
+    vm.state === 'paused' && (vm.stateReason === 'migration' || vm.stateReason === 'starting-up');
   // libvirt could not let the guest run (say, an image was locked), which leaves a copy that was never alive.
   const stillborn = vm.state === 'stopped' && vm.stateReason === 'failed';
   return waiting || stillborn || vm.state === 'unknown' ? 'receiving' : 'arrived';
@@ -208,7 +209,7 @@ export function arrivalOf(vm: HypervisorVm | undefined, ownershipEpoch: number):
 
 /** Whether the VM runs here while its memory still comes from its source, or should. */
 export function holdsSource(vm: HypervisorVm | undefined): boolean {
-  return vm?.stateReason === 'postcopy' || vm?.stateReason === 'postcopy-failed';
+  return vm !== undefined && isSplit(vm);
 }
 
 export function isAlive(transfer: TransferStatus | undefined): boolean {

@@ -1,16 +1,16 @@
 import { hasReason } from '../../core/errors.ts';
-import { nodeMemoryBytesOf } from '../../core/resources/machine-amounts.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorInfo } from '../../drivers/hypervisor-host.ts';
-import type { CapacityLedger } from '../node/capacity-ledger.ts';
+import { amountsOf } from '../node/amounts.ts';
+import type { CapacityLedger, Holding } from '../node/capacity-ledger.ts';
 import type { Cordon } from '../node/cordon.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import type { Vm } from '../vms/vm.ts';
 import type { IncomingBlocker, IncomingVm } from './migration.ts';
 
 export interface IncomingCheckOptions {
-  readonly hypervisor: Hypervisor;
+  readonly hypervisor: Pick<Hypervisor, 'host' | 'domains'>;
   readonly capacity: CapacityLedger;
   readonly ownership: Ownership;
   readonly listVms: () => readonly Vm[];
@@ -51,20 +51,14 @@ export async function checkIncoming(
   await collect(blockers, () => options.validate(definition, signal));
   // What is too much for the whole node has been said.
   if (!blockers.some(({ reason }) => reason === 'NODE_CAPACITY_EXCEEDED')) {
-    await collect(blockers, () =>
-      options.capacity.assertRoom(reservationOf(definition), options.listVms()),
-    );
+    await collect(blockers, () => options.capacity.assertRoom(holdingFor(definition)));
   }
   return blockers;
 }
 
-export function reservationOf(definition: VmDefinition) {
-  return {
-    vmUid: definition.uid,
-    namespace: definition.namespace,
-    name: definition.name,
-    memoryBytes: nodeMemoryBytesOf(definition.spec.template.spec),
-  };
+/** What an incoming VM needs here. */
+export function holdingFor({ uid, namespace, name, spec }: VmDefinition): Holding {
+  return { vmUid: uid, namespace, name, amounts: amountsOf(spec.template.spec) };
 }
 
 function hostBlockers(

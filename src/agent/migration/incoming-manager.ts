@@ -1,4 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
+import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import { Arrivals, arrivalOf, holdsSource, pastSwitchover } from './arrivals.ts';
 import { checkIncoming } from './incoming-check.ts';
@@ -18,6 +19,7 @@ import { assertFeatures, PEER_FEATURES, PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN } f
 import { isFinal } from './states.ts';
 
 export interface IncomingManagerOptions extends PreparationOptions {
+  readonly hypervisor: Pick<Hypervisor, 'host' | 'domains' | 'jobs'>;
   readonly agentVersion: string;
 }
 
@@ -124,7 +126,7 @@ export class IncomingManager implements IncomingService {
     }
     if (record !== undefined && !isFinal(record.phase)) {
       const vm = await this.#options.hypervisor.domains.find(vmUid, signal);
-      if (arrivalOf(vm, record.ownershipEpoch) !== 'arrived') {
+      if (arrivalOf(vm, record.ownershipEpoch) !== 'arrived' || holdsSource(vm)) {
         throw new AgentError('VM_NOT_FOUND', `VM ${record.vmName} has not arrived yet`, {
           retryAfterMs: (this.#options.pace ?? PACE).lookMs,
         });

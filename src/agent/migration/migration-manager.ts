@@ -1,4 +1,3 @@
-import { delay } from '../../core/delay.ts';
 import { AgentError } from '../../core/errors.ts';
 import { memoryBytesOf } from '../../core/resources/machine-amounts.ts';
 import type { TaskGroup } from '../../core/task-group.ts';
@@ -17,7 +16,6 @@ import { isListedAfter, orderKey } from './migration-book.ts';
 import { assertSameWish } from './migration-record.ts';
 import type { OutgoingOptions } from './outgoing-context.ts';
 import { OutgoingMigration } from './outgoing-migration.ts';
-import { PACE } from './pace.ts';
 import { assertUnblocked, preflight } from './preflight.ts';
 
 export interface MigrationManagerOptions extends OutgoingOptions {
@@ -35,14 +33,14 @@ export class MigrationManager implements MigrationService {
 
   constructor(options: MigrationManagerOptions) {
     this.#options = options;
+    options.book.onEnded(({ id }) => this.#running.delete(id));
   }
 
   /** Takes up what an earlier agent left. Call once, before anything else may change a VM. */
   resumeAll(): void {
     for (const record of this.#options.book.listActive('source')) {
       const lock = this.#lock(record.vmUid, record.id);
-      const migration = new OutgoingMigration(record, this.#options);
-      this.#start(migration, lock, (signal) => migration.resume(signal));
+      this.#run(new OutgoingMigration(record, { lock, way: undefined }, this.#options));
     }
   }
 
@@ -82,8 +80,8 @@ export class MigrationManager implements MigrationService {
       return book.get(id);
     }
     undo.move();
-    const migration = new OutgoingMigration(begun.record, this.#options);
-    this.#start(migration, lock, (taskSignal) => migration.run(way, taskSignal));
+    const handOver = { lock, way };
+    this.#run(new OutgoingMigration(begun.record, handOver, this.#options));
     this.#options.onChange();
     return book.get(id);
   }
@@ -141,44 +139,9 @@ export class MigrationManager implements MigrationService {
     }
   }
 
-  #start(
-    migration: OutgoingMigration,
-    lock: Disposable,
-    work: (signal: AbortSignal) => Promise<void>,
-  ): void {
+  #run(migration: OutgoingMigration): void {
     this.#running.set(migration.id, migration);
-    this.#options.tasks.run('migration', async (signal) => {
-      using _lock = lock;
-      try {
-        await this.#toTheEnd(migration, work, signal);
-      } finally {
-        this.#running.delete(migration.id);
-        this.#options.onChange();
-      }
-    });
-  }
-
-  /** A migration is never left half way: whatever breaks (say, a full disk), it is taken up again. */
-  async #toTheEnd(
-    migration: OutgoingMigration,
-    work: (signal: AbortSignal) => Promise<void>,
-    signal: AbortSignal,
-  ): Promise<void> {
-    let next = work;
-    const { retryMs, retryMaxMs } = this.#options.pace ?? PACE;
-    for (let pauseMs = retryMs; ; pauseMs = Math.min(2 * pauseMs, retryMaxMs)) {
-      try {
-        return await next(signal);
-      } catch (error) {
-        signal.throwIfAborted();
-        this.#options.log.error(
-          { migrationId: migration.id, err: error },
-          'Migration interrupted; it will be taken up again',
-        );
-        await delay(pauseMs, signal);
-        next = (again) => migration.resume(again);
-      }
-    }
+    this.#options.tasks.run('migration', migration.carryThrough.bind(migration));
   }
 
   #lock(vmUid: string, id: string): Disposable {

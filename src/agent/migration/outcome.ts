@@ -1,4 +1,4 @@
-import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import { type HypervisorVm, isSplit } from '../../drivers/hypervisor-domains.ts';
 import type { JobStatistics } from '../../drivers/hypervisor-jobs.ts';
 import type { IncomingState } from './migration.ts';
 
@@ -27,13 +27,13 @@ export type Verdict =
   /** Look again later. */
   | 'wait'
   /** The VM is at the destination and gone here. */
-  | 'finish'
+  | 'moved'
   /** The VM is at the destination; the copy here must go. */
   | 'remove-local'
   /** The VM is here; the destination must promise never to run it. */
-  | 'abort-peer'
+  | 'call-off'
   /** The VM is here and cannot have reached the destination. */
-  | 'give-up'
+  | 'stayed'
   /** The VM is on neither node. */
   | 'lost';
 
@@ -44,24 +44,26 @@ export type Verdict =
  * | here \ there              | arrived      | absent, prepared | receiving  | unknown, unreachable |
  * |---------------------------|--------------|------------------|------------|----------------------|
  * | unreachable, migrating    | wait         | wait             | wait       | wait                 |
- * | absent                    | finish       | lost             | wait       | wait                 |
- * | running, paused, stopped  | remove-local | abort-peer       | abort-peer | give-up or wait      |
- * | held                      | remove-local | abort-peer       | abort-peer | wait                 |
+ * | absent                    | moved        | lost             | wait       | wait                 |
+ * | running, paused, stopped  | remove-local | call-off         | call-off   | stayed or wait       |
+ * | held                      | remove-local | call-off         | call-off   | wait                 |
  * | holds-pages               | wait         | wait             | wait       | wait                 |
  *
  * A destination that holds the source is waited for as well, whatever is here: nothing may destroy the only copy of the
- * pages that it has not fetched yet. With the destination silent, `give-up` needs that the guest was never stopped for the switchover: until then it
+ * pages that it has not fetched yet.
+ *
+ * With the destination silent, `stayed` needs that the guest was never stopped for the switchover: until then it
  * cannot have started over there.
  */
 export function judge(local: LocalView, peer: PeerView, switchedOver: boolean): Verdict {
   if (local === 'unreachable' || local === 'migrating' || local === 'holds-pages') return 'wait';
   if (peer === 'holds-source') return 'wait';
-  if (peer === 'arrived') return local === 'absent' ? 'finish' : 'remove-local';
+  if (peer === 'arrived') return local === 'absent' ? 'moved' : 'remove-local';
   if (local === 'absent') return peer === 'absent' || peer === 'prepared' ? 'lost' : 'wait';
   if (peer === 'unknown' || peer === 'unreachable') {
-    return switchedOver || local === 'held' ? 'wait' : 'give-up';
+    return switchedOver || local === 'held' ? 'wait' : 'stayed';
   }
-  return 'abort-peer';
+  return 'call-off';
 }
 
 /** Reduces what the hypervisor says to what matters for the outcome. */
@@ -73,13 +75,12 @@ export function localView(
   if (job?.operation === 'migration-out' && (job.kind === 'bounded' || job.kind === 'unbounded')) {
     return 'migrating';
   }
+  if (isSplit(vm)) return 'holds-pages';
   switch (vm.state) {
     case 'stopped':
     case 'crashed':
       return 'stopped';
     case 'paused':
-      if (vm.stateReason === 'postcopy' || vm.stateReason === 'postcopy-failed')
-        return 'holds-pages';
       // The guest was stopped by the migration, so nobody but the migration will let it go on.
       return vm.stateReason === 'migration' || vm.stateReason === 'starting-up' ? 'held' : 'paused';
     default:

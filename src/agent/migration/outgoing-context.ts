@@ -13,7 +13,7 @@ import { advance } from './progress.ts';
 import { isFinal, type MigrationPhase } from './states.ts';
 
 export interface OutgoingOptions {
-  readonly hypervisor: Hypervisor;
+  readonly hypervisor: Pick<Hypervisor, 'host' | 'domains' | 'jobs' | 'events'>;
   readonly transfers: TransferDriver;
   readonly peers: Peers;
   readonly book: MigrationBook;
@@ -81,6 +81,16 @@ export class OutgoingContext {
     this.#record = await this.options.book.move(this.id, phase, patch);
     this.log.debug({ phase }, 'Migration moved on');
     if (!isFinal(phase)) this.options.onChange();
+  }
+
+  /** Records that the destination owns the VM from now on. */
+  async recordRelease(): Promise<void> {
+    const { vmUid, vmNamespace, vmName, ownershipEpoch, peerNode } = this.#record;
+    await this.options.ownership.release(
+      { uid: vmUid, namespace: vmNamespace, name: vmName },
+      ownershipEpoch,
+      peerNode,
+    );
   }
 
   noteFailure(error: unknown): void {

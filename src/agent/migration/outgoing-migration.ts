@@ -4,17 +4,17 @@ import { AgentError } from '../../core/errors.ts';
 import { parseBitRate } from '../../core/quantity.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorEvent } from '../../drivers/hypervisor-events.ts';
+import { conclude, type Ending } from './endings.ts';
 import type { IncomingVm, MigrationSpec } from './migration.ts';
 import { type MigrationRecord, newRecord } from './migration-record.ts';
 import { OutgoingContext, type OutgoingOptions } from './outgoing-context.ts';
 import type { Peer } from './peers.ts';
 import { LIBVIRT_SERVICE, MEMORY_SERVICE, nodeIdentity } from './protocol.ts';
-import { finish, giveUp, settle } from './settlement.ts';
+import { callOff, settle } from './settlement.ts';
 import { isCancellable } from './states.ts';
 
 /** What the preflight has found to be in order. */
 export interface Way {
-  readonly peer: Peer;
   readonly incoming: IncomingVm;
   readonly destinationHostUuid: string;
 }
@@ -24,17 +24,27 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * One migration as its source drives it. Every phase is in the journal before what it stands for is done, so an
- * agent that was killed can go on with `resume`. Once it copies, libvirt carries the migration through by itself.
+ * agent that was killed can go on from there. Once it copies, libvirt carries the migration through by itself.
  */
 export class OutgoingMigration {
   readonly id: string;
   readonly #context: OutgoingContext;
   readonly #interrupt = new AbortController();
+  readonly #lock: Disposable;
   /** The record of the switchover, once that has been seen. */
   #switchover: Promise<void> | undefined;
+  /** What is to be sent by a migration that has not begun yet. */
+  #unsent: Way | undefined;
 
-  constructor(record: MigrationRecord, options: OutgoingOptions) {
+  /** Takes over the VM's lock. Begins on its way to the destination, or else goes on from the record's phase. */
+  constructor(
+    record: MigrationRecord,
+    parts: { readonly lock: Disposable; readonly way: Way | undefined },
+    options: OutgoingOptions,
+  ) {
     this.id = record.id;
+    this.#lock = parts.lock;
+    this.#unsent = parts.way;
     this.#context = new OutgoingContext(record, options);
   }
 
@@ -67,43 +77,70 @@ export class OutgoingMigration {
     this.#interrupt.abort(new AgentError('MIGRATION_CANCELLED', 'Cancelled by a caller'));
   }
 
-  /** From the beginning to the end. The caller holds the VM's lock throughout. */
-  async run({ peer, incoming, destinationHostUuid }: Way, signal: AbortSignal): Promise<void> {
+  /**
+   * To the end, and then frees the VM. A migration is never left half way: whatever breaks (say, a full disk), it is
+   * taken up again.
+   */
+  async carryThrough(signal: AbortSignal): Promise<void> {
+    using _lock = this.#lock;
     using _timer = this.#startTimer();
-    const context = this.#context;
+    const { pace, log } = this.#context;
+    for (let pauseMs = pace.retryMs; ; pauseMs = Math.min(2 * pauseMs, pace.retryMaxMs)) {
+      try {
+        const peer = this.#findPeer();
+        const ending = await this.#reachEnd(peer, signal);
+        return await conclude(ending, this.#context, peer, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        log.error({ err: error }, 'Migration interrupted; it will be taken up again');
+        await delay(pauseMs, signal);
+      }
+    }
+  }
+
+  async #reachEnd(peer: Peer, signal: AbortSignal): Promise<Ending> {
+    const way = this.#unsent;
+    // Only the first attempt begins anything.
+    this.#unsent = undefined;
+    if (way === undefined) return await this.#resume(peer, signal);
     try {
-      await this.#prepare(peer, incoming, AbortSignal.any([signal, this.#interrupt.signal]));
+      const either = AbortSignal.any([signal, this.#interrupt.signal]);
+      await this.#prepare(peer, way.incoming, either);
     } catch (error) {
       // If the agent is stopping, its successor finds the phase in the journal and undoes what was done.
       signal.throwIfAborted();
-      context.noteFailure(error);
-      return giveUp(context, peer, signal);
+      return await this.#giveUp(error, peer, signal);
     }
-    const copied = await this.#copy(destinationHostUuid, signal);
-    return copied ? finish(context, peer, signal) : settle(context, peer, signal);
+    const copied = await this.#copy(way.destinationHostUuid, signal);
+    return copied ? 'moved' : await settle(this.#context, peer, signal);
   }
 
-  /** Goes on with what an earlier agent, or an earlier attempt, began. The caller holds the VM's lock. */
-  async resume(signal: AbortSignal): Promise<void> {
-    using _timer = this.#startTimer();
+  /** Goes on with what an earlier agent, or an earlier attempt, began. */
+  async #resume(peer: Peer, signal: AbortSignal): Promise<Ending> {
     const context = this.#context;
-    const { record } = context;
-    const peer = context.options.peers.find(record.peerNode, record.peerAddress);
-    context.log.info({ phase: record.phase }, 'Migration taken up again');
-    if (record.phase === 'preparing') {
-      context.noteFailure(
-        new AgentError(
-          'MIGRATION_FAILED',
-          'It was interrupted while it was being prepared; start another one',
-        ),
-      );
-      return giveUp(context, peer, signal);
+    const { phase } = context.record;
+    context.log.info({ phase }, 'Migration taken up again');
+    if (phase === 'preparing') {
+      const message = 'It was interrupted while it was being prepared; start another one';
+      return await this.#giveUp(new AgentError('MIGRATION_FAILED', message), peer, signal);
     }
-    if (record.phase === 'cleaning-up') return finish(context, peer, signal);
+    if (phase === 'cleaning-up') return 'moved';
     // Nobody was looking for a while. A guest that was stopped for a switchover meanwhile and runs here again says so
     // by its state's reason, which settling looks at.
-    if (record.phase === 'switching-over') context.mayHaveSwitchedOver = true;
-    return settle(context, peer, signal);
+    if (phase === 'switching-over') context.mayHaveSwitchedOver = true;
+    return await settle(context, peer, signal);
+  }
+
+  /** Nothing was copied, so the VM stays, whatever the destination says. */
+  async #giveUp(error: unknown, peer: Peer, signal: AbortSignal): Promise<Ending> {
+    this.#context.noteFailure(error);
+    await callOff(this.#context, peer, signal);
+    return 'stayed';
+  }
+
+  #findPeer(): Peer {
+    const { record, options } = this.#context;
+    return options.peers.find(record.peerNode, record.peerAddress);
   }
 
   async #prepare(peer: Peer, incoming: IncomingVm, signal: AbortSignal): Promise<void> {

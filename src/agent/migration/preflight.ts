@@ -12,7 +12,7 @@ import { PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN, requiredFeaturesOf } from './prot
 export interface PreflightOptions {
   readonly nodeName: string;
   readonly agentVersion: string;
-  readonly hypervisor: Hypervisor;
+  readonly hypervisor: Pick<Hypervisor, 'host' | 'domains'>;
   readonly peers: Peers;
 }
 
@@ -51,7 +51,7 @@ export async function preflight(
     const hello = await shakeHands(peer, info.hostUuid, options, incoming.requiredFeatures, signal);
     const there = await peer.check(incoming, signal);
     blockers.push(...there.map((blocker) => ({ ...blocker, nodeName: spec.destinationNode })));
-    return { blockers, way: { peer, incoming, destinationHostUuid: hello.hostUuid } };
+    return { blockers, way: { incoming, destinationHostUuid: hello.hostUuid } };
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
     blockers.push({

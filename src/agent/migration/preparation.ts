@@ -1,13 +1,15 @@
 import { AgentError } from '../../core/errors.ts';
+import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { TransferStatus } from '../../drivers/transfers.ts';
 import { type Arrivals, type ArrivalsOptions, isAlive } from './arrivals.ts';
-import { checkIncoming, type IncomingCheckOptions, reservationOf } from './incoming-check.ts';
+import { checkIncoming, holdingFor, type IncomingCheckOptions } from './incoming-check.ts';
 import type { IncomingVm } from './migration.ts';
 import { type MigrationRecord, newRecord } from './migration-record.ts';
 import { LIBVIRT_SERVICE, MEMORY_SERVICE, nodeIdentity } from './protocol.ts';
 import { isFinal } from './states.ts';
 
 export interface PreparationOptions extends IncomingCheckOptions, ArrivalsOptions {
+  readonly hypervisor: Pick<Hypervisor, 'host' | 'domains'>;
   readonly nodeName: string;
   /** The host that others connect transfers to. */
   readonly transferHost: string;
@@ -75,7 +77,7 @@ export class Preparation {
     caller: string,
     signal: AbortSignal,
   ): Promise<{ readonly record: MigrationRecord; readonly lock: Disposable }> {
-    const { book, locks, capacity, listVms, nodeName } = this.#options;
+    const { book, locks, capacity, nodeName } = this.#options;
     const { migrationId, incoming } = request;
     const { definition } = incoming;
     const blockers = await checkIncoming(incoming, this.#options, signal);
@@ -87,12 +89,12 @@ export class Preparation {
     // two requests with one id was the first.
     using undo = new DisposableStack();
     const lock = locks.tryAcquire(definition.uid, `migration ${migrationId}`);
-    const namesake = capacity.findReservation(definition.namespace, definition.name);
+    const namesake = capacity.findHolding(definition.namespace, definition.name);
     if (lock !== undefined) undo.use(lock);
     if (lock === undefined || namesake !== undefined) {
       throw new AgentError('VM_BUSY', `VM ${definition.name} is busy on node ${nodeName}`);
     }
-    capacity.reserve(reservationOf(definition), listVms());
+    capacity.hold(holdingFor(definition));
     undo.defer(() => capacity.release(definition.uid));
     const { record, created } = await book.begin(
       newRecord({

@@ -1,5 +1,6 @@
 import type { JournalHealth } from '../journal/journal.ts';
 import type { Condition, ConditionStatus } from '../reports/report.ts';
+import type { NodeSpec } from './node.ts';
 
 /** The connection to the hypervisor; `unknown` until the first attempt has ended. */
 export interface Connection {
@@ -12,9 +13,11 @@ export interface NodeState {
   readonly connection: Connection;
   readonly vmsListed: boolean;
   readonly journal: JournalHealth;
+  readonly spec: NodeSpec;
+  readonly generation: number;
 }
 
-type Aspect = Omit<Condition, 'lastTransitionAtMs'>;
+type Aspect = Omit<Condition, 'lastTransitionAtMs' | 'observedGeneration'>;
 
 /** The conditions of a node; one whose status did not change keeps its transition time. */
 export function nodeConditions(
@@ -22,10 +25,16 @@ export function nodeConditions(
   previous: readonly Condition[],
   nowMs: number,
 ): readonly Condition[] {
-  return [ready(state), hypervisorConnected(state), storageHealthy(state)].map((aspect) => {
+  const aspects = [
+    ready(state),
+    schedulable(state),
+    hypervisorConnected(state),
+    storageHealthy(state),
+  ];
+  return aspects.map((aspect) => {
     const before = previous.find(({ type }) => type === aspect.type);
     const lastTransitionAtMs = before?.status === aspect.status ? before.lastTransitionAtMs : nowMs;
-    return { ...aspect, lastTransitionAtMs };
+    return { ...aspect, lastTransitionAtMs, observedGeneration: state.generation };
   });
 }
 
@@ -43,6 +52,13 @@ function ready({ connection, vmsListed, journal }: NodeState): Aspect {
     return { type, status: 'false', reason: 'JournalNotWritable', message: journal.message };
   }
   return { type, status: 'true', reason: 'Ready', message: '' };
+}
+
+/** Whether new VMs may come. */
+function schedulable({ spec }: NodeState): Aspect {
+  const type = 'Schedulable';
+  if (!spec.cordon) return { type, status: 'true', reason: 'Open', message: '' };
+  return { type, status: 'false', reason: 'Cordoned', message: spec.cordonReason };
 }
 
 function hypervisorConnected({ connection }: NodeState): Aspect {

@@ -1,32 +1,35 @@
 import { isDeepStrictEqual } from 'node:util';
 import { delay } from '../../core/delay.ts';
-import { LatestValue } from '../../core/latest-value.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { HostFacts } from '../../drivers/host.ts';
-import type { Hypervisor } from '../../drivers/hypervisor.ts';
-import type { HypervisorInfo } from '../../drivers/hypervisor-host.ts';
+import type { HypervisorEvents } from '../../drivers/hypervisor-events.ts';
+import type { Accelerator, HypervisorHost, HypervisorInfo } from '../../drivers/hypervisor-host.ts';
 import type { JournalHealth } from '../journal/journal.ts';
-import type { ReportOrigin } from '../reports/report.ts';
+import type { Origins, ReportOrigin, WatchCursor, WatchEvent } from '../reports/report.ts';
+import { WatchedSet } from '../reports/watched-set.ts';
 import type { Vm } from '../vms/vm.ts';
-import type { Node, NodeService, Resources } from './node.ts';
+import { amountsOf } from './amounts.ts';
+import type { CapacityLedger } from './capacity-ledger.ts';
+import type { Cordon } from './cordon.ts';
+import type { Node, NodeService, NodeSpec, Reservation, ReserveRequest } from './node.ts';
 import { type Connection, nodeConditions } from './node-conditions.ts';
+import type { ReservationBook } from './reservation-book.ts';
 
 export interface NodeManagerOptions {
   readonly identity: Pick<
     Node,
     'name' | 'agentVersion' | 'peerProtocolMin' | 'peerProtocolMax' | 'advertiseAddress'
   >;
-  /** What VMs may have in all: the host's less what is reserved. */
-  readonly capacity: Resources;
-  /** `auto` takes kvm where the hypervisor offers it. */
-  readonly accelerator: 'auto' | 'kvm' | 'tcg';
+  readonly capacity: CapacityLedger;
+  readonly reservations: ReservationBook;
+  readonly cordon: Cordon;
+  /** What new VMs run on. */
+  readonly accelerator: Accelerator;
   readonly host: HostFacts;
-  readonly hypervisor: Hypervisor;
-  readonly origins: { current(): ReportOrigin; next(): ReportOrigin };
+  readonly hypervisor: { readonly host: HypervisorHost; readonly events: HypervisorEvents };
+  readonly origins: Origins;
   /** The VMs as last listed; undefined until they were. Must cost nothing. */
   readonly listVms: () => readonly Vm[] | undefined;
-  /** Memory promised to these VMs, and set aside for others. */
-  readonly allocatedMemoryBytes: (vms: readonly Vm[]) => number;
   readonly journalHealth: () => JournalHealth;
   readonly log: Logger;
   readonly now?: () => number;
@@ -40,7 +43,8 @@ export class NodeManager implements NodeService {
   readonly #options: NodeManagerOptions;
   readonly #now: () => number;
   readonly #startedAtMs: number;
-  readonly #latest: LatestValue<Node>;
+  /** Of one: this node. */
+  readonly #nodes: WatchedSet<Node>;
   #info: HypervisorInfo | undefined;
   #connection: Connection = { state: 'unknown', message: '' };
 
@@ -48,7 +52,8 @@ export class NodeManager implements NodeService {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#startedAtMs = this.#now();
-    this.#latest = new LatestValue(this.#describe([], options.origins.current()));
+    this.#nodes = new WatchedSet(options.origins);
+    this.#nodes.put(options.identity.name, this.#describe([], options.origins.current()));
   }
 
   get connected(): boolean {
@@ -62,21 +67,48 @@ export class NodeManager implements NodeService {
 
   async get(signal: AbortSignal): Promise<Node> {
     signal.throwIfAborted();
-    this.review();
-    return this.#latest.value;
+    return this.review();
   }
 
-  watch(signal: AbortSignal): AsyncIterable<Node> {
+  watch(
+    cursor: WatchCursor | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchEvent<Node>, void, undefined> {
     this.review();
-    return this.#latest.watch(signal);
+    return this.#nodes.watch(() => true, cursor, signal);
+  }
+
+  async update(change: Partial<NodeSpec>, generation: number | undefined): Promise<Node> {
+    await this.#options.cordon.update(change, generation);
+    return this.review();
+  }
+
+  async reserve({ id, vm, machine, ttlMs }: ReserveRequest): Promise<Reservation> {
+    const { cordon, capacity, reservations } = this.#options;
+    cordon.assertNotCordoned(`a reservation for VM ${vm.name}`);
+    const amounts = amountsOf(machine);
+    const { namespace, name } = vm;
+    const expiresAtMs = this.#now() + ttlMs;
+    return reservations.add({ id, vm, amounts, expiresAtMs }, () =>
+      capacity.assertRoom({ vmUid: vm.uid ?? id, namespace, name, amounts }),
+    );
+  }
+
+  async release(id: string): Promise<void> {
+    await this.#options.reservations.remove(id);
+  }
+
+  async listReservations(): Promise<readonly Reservation[]> {
+    return this.#options.reservations.list();
   }
 
   /** Looks at all that makes up the node and tells watchers if something has changed. */
-  review(): void {
-    const before = this.#latest.value;
-    const node = this.#describe(before.conditions, before.origin);
-    if (isDeepStrictEqual(node, before)) return;
-    this.#latest.set({ ...node, origin: this.#options.origins.next() });
+  review(): Node {
+    const { name } = this.#options.identity;
+    const before = this.#nodes.get(name);
+    const origin = before?.origin ?? this.#options.origins.current();
+    const node = this.#describe(before?.conditions ?? [], origin);
+    return isDeepStrictEqual(node, before) ? node : this.#nodes.put(name, node);
   }
 
   async #followConnection(signal: AbortSignal): Promise<void> {
@@ -113,28 +145,34 @@ export class NodeManager implements NodeService {
   }
 
   #describe(conditions: Node['conditions'], origin: ReportOrigin): Node {
-    const { identity, capacity, host, listVms, journalHealth } = this.#options;
+    const { identity, capacity, cordon, host, listVms, journalHealth } = this.#options;
     const vms = listVms();
     const active = vms?.filter(({ phase }) => phase !== 'stopped' && phase !== 'failed') ?? [];
     const connection = this.#connection;
     return {
       ...identity,
       uid: this.#info?.hostUuid ?? '',
+      spec: cordon.spec,
+      generation: cordon.generation,
       hypervisorConnected: connection.state === 'connected',
       hypervisor: this.#info,
-      accelerator: this.#accelerator(),
+      accelerator: this.#options.accelerator,
       operatingSystem: {
         prettyName: host.operatingSystem,
         kernelRelease: host.kernelRelease,
         hostname: host.hostname,
       },
-      capacity,
-      allocated: {
-        cpus: active.reduce((sum, { definition }) => sum + definition.spec.cpu.vcpus, 0),
-        memoryBytes: this.#options.allocatedMemoryBytes(vms ?? []),
-      },
+      capacity: capacity.capacity,
+      allocatable: capacity.allocatable,
+      allocated: capacity.allocated(),
       conditions: nodeConditions(
-        { connection, vmsListed: vms !== undefined, journal: journalHealth() },
+        {
+          connection,
+          vmsListed: vms !== undefined,
+          journal: journalHealth(),
+          spec: cordon.spec,
+          generation: cordon.generation,
+        },
         conditions,
         this.#now(),
       ),
@@ -142,11 +180,5 @@ export class NodeManager implements NodeService {
       agentStartedAtMs: this.#startedAtMs,
       origin,
     };
-  }
-
-  #accelerator(): Node['accelerator'] {
-    const { accelerator } = this.#options;
-    if (accelerator !== 'auto') return accelerator;
-    return this.#info?.accelerators.includes('kvm') === true ? 'kvm' : 'tcg';
   }
 }

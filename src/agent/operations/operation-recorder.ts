@@ -3,6 +3,12 @@ import { AgentError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { OperationLog } from './operation-log.ts';
 
+/** An operation whose beginning is recorded. */
+export interface RecordedOperation {
+  /** Settles as the work does, once it is recorded how that has ended. */
+  settle<T>(work: Promise<T>): Promise<T>;
+}
+
 /** Keeps a history of what was done to VMs. Requests that were refused before anything was done are no part of it. */
 export class OperationRecorder {
   readonly #operations: Pick<OperationLog, 'begin' | 'end'>;
@@ -13,12 +19,19 @@ export class OperationRecorder {
     this.#log = log;
   }
 
-  /** Does the work and records it. The history is for people, so a journal that cannot be written holds nothing up. */
-  async record<T>(kind: string, vmUid: string, work: () => Promise<T>): Promise<T> {
+  /**
+   * Records that an operation begins. The history is for people, so a journal that cannot be written holds nothing
+   * up.
+   */
+  async begin(kind: string, vmUid: string): Promise<RecordedOperation> {
     const id = randomUUID();
     await this.#write(() => this.#operations.begin({ id, vmUid, kind }));
+    return { settle: (work) => this.#settle(id, work) };
+  }
+
+  async #settle<T>(id: string, work: Promise<T>): Promise<T> {
     try {
-      const result = await work();
+      const result = await work;
       await this.#write(() => this.#operations.end(id, 'succeeded'));
       return result;
     } catch (error) {

@@ -1,4 +1,5 @@
 import { Gauge, type Registry } from 'prom-client';
+import { memoryBytesOf } from '../../core/resources/machine-amounts.ts';
 import type { Vm, VmPhase } from '../vms/vm.ts';
 import { UntypedGauge } from './untyped-gauge.ts';
 
@@ -43,7 +44,7 @@ export function addVmMetrics(registry: Registry, snapshot: () => readonly Vm[] |
   addUsage(registry, snapshot, {
     name: 'novacron_vm_memory_limit_bytes',
     help: 'Memory that the VM may have',
-    read: ({ definition }) => definition.spec.memory.sizeBytes,
+    read: ({ definition }) => memoryBytesOf(definition.spec.template.spec),
   });
 }
 

@@ -6,6 +6,7 @@ import type { WantedVm } from '../../core/resources/parse-virtual-machine.ts';
 import { checkSupport } from '../../core/resources/support.ts';
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
 import { formatOf, type Volume } from '../../core/resources/volume.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { FileKind, ImageInspector } from '../../drivers/images.ts';
 
@@ -48,11 +49,24 @@ export class DefinitionValidator {
       ...(await this.#machineTypeViolations(machine, signal)),
     ];
     if (violations.length === 0) violations.push(...(await this.#fileViolations(machine, signal)));
-    if (violations.length > 0) throw violationError(metadata.name, violations);
+    throwIfAny(metadata.name, violations);
     return [
       ...roundingNotes(machine),
       ...notApplicable.map(({ field, description }) => `${field} ${description}`),
     ];
+  }
+
+  /**
+   * Says no to a VM that another node has accepted and that could not work here. Fails as `validate` does, but with no word
+   * about what nodes may think differently of.
+   */
+  async validateIncoming({ name, spec }: VmDefinition, signal: AbortSignal): Promise<void> {
+    const machine = spec.template.spec;
+    const violations = [
+      ...(await this.#machineTypeViolations(machine, signal)),
+      ...(await this.#fileViolations(machine, signal)),
+    ];
+    throwIfAny(name, violations);
   }
 
   #memoryViolations(machine: Machine): SpecViolation[] {
@@ -136,18 +150,18 @@ function missing(field: string, path: string): SpecViolation {
 }
 
 /** One error for all violations, with the reason of the weightiest. */
-function violationError(name: string, violations: readonly SpecViolation[]): AgentError {
+function throwIfAny(name: string, violations: readonly SpecViolation[]): void {
   const weight = ({ reason }: SpecViolation): number => {
     const at = WEIGHTS.indexOf(reason);
     return at < 0 ? WEIGHTS.length : at;
   };
   const [first, ...others] = violations.toSorted((left, right) => weight(left) - weight(right));
-  if (first === undefined) throw new Error('No violation to make an error of');
+  if (first === undefined) return;
   const more =
     others.length === 0
       ? ''
       : ` (and ${others.length} more problem${others.length === 1 ? '' : 's'})`;
-  return new AgentError(
+  throw new AgentError(
     first.reason,
     `Cannot accept VM ${JSON.stringify(name)}: ${first.field} ${first.description}${more}`,
     { violations: violations.map(({ field, description }) => ({ field, description })) },

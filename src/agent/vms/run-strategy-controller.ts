@@ -8,6 +8,8 @@ import type { Vm, VmRef, VmService } from './vm.ts';
 
 export interface RunStrategyControllerOptions {
   readonly vms: Pick<VmService, 'watch' | 'get' | 'start' | 'shutdown'>;
+  /** Returns once it is known which VMs there are. */
+  readonly untilListed: (signal: AbortSignal) => Promise<void>;
   readonly tasks: TaskGroup;
   readonly log: Logger;
   /** Before the first restart; each later one waits twice as long. Default 2 s. */
@@ -40,6 +42,7 @@ export class RunStrategyController {
 
   /** Give it to the task group. */
   async run(signal: AbortSignal): Promise<void> {
+    await this.#options.untilListed(signal);
     const everything = { namespace: '', labels: EVERYTHING };
     for await (const event of this.#options.vms.watch(everything, undefined, signal)) {
       if (!('object' in event)) continue;

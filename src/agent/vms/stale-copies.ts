@@ -1,6 +1,10 @@
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
-import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import {
+  type HypervisorDomains,
+  type HypervisorVm,
+  isSplit,
+} from '../../drivers/hypervisor-domains.ts';
 import type { Ownership } from './ownership.ts';
 
 export interface StaleCopiesOptions {
@@ -43,6 +47,8 @@ export class StaleCopies {
       // The listing may be older than a return of the VM to this node.
       const now = await domains.find(vm.uid, signal);
       if (now?.definition === undefined || !ownership.isStale(now.definition)) return;
+      // The copy that the other node runs still needs it.
+      if (isSplit(now)) return;
       log.error(
         { vmId: vm.uid, hypervisorName: vm.hypervisorName },
         'A copy of a VM that another node owns was running; its power is cut',

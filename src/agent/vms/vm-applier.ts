@@ -92,7 +92,8 @@ export class VmApplier {
 
   async #define(definition: VmDefinition, signal: AbortSignal): Promise<void> {
     const { domains, recorder, log } = this.#options;
-    await recorder.record('apply', definition.uid, () => domains.define(definition, signal));
+    const operation = await recorder.begin('apply', definition.uid);
+    await operation.settle(domains.define(definition, signal));
     log.info({ vmId: definition.uid, operation: 'apply' }, 'VM changed');
   }
 

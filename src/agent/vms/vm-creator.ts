@@ -8,6 +8,7 @@ import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { Cordon } from '../node/cordon.ts';
+import type { ReservationBook } from '../node/reservation-book.ts';
 import type { OperationRecorder } from '../operations/operation-recorder.ts';
 import type { Origins } from '../reports/report.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
@@ -22,6 +23,7 @@ export interface VmCreatorOptions {
   readonly inventory: VmInventory;
   readonly ownership: Ownership;
   readonly capacity: CapacityLedger;
+  readonly reservations: Pick<ReservationBook, 'remove'>;
   readonly cordon: Pick<Cordon, 'assertNotCordoned'>;
   readonly origins: Origins;
   readonly locks: KeyLocks;
@@ -46,7 +48,8 @@ export class VmCreator {
     options: CreateOptions,
     signal: AbortSignal,
   ): Promise<CreateResult> {
-    const { host, inventory, validator, locks, ownership, cordon, capacity } = this.#options;
+    const { host, inventory, validator, locks, ownership, cordon } = this.#options;
+    const { capacity, reservations } = this.#options;
     const wanted = parseVirtualMachine(manifest);
     await inventory.refresh(signal);
     const { hostUuid } = await host.getInfo(signal);
@@ -67,10 +70,9 @@ export class VmCreator {
       isOn: definition.intent === 'on',
     });
     if (options.dryRun) return { vm: this.#planned(definition), warnings };
-    await this.#options.recorder.record('create', definition.uid, () =>
-      this.#make(definition, signal),
-    );
-    await capacity.useUp(options.reservationId, signal);
+    const operation = await this.#options.recorder.begin('create', definition.uid);
+    await operation.settle(this.#make(definition, signal));
+    if (options.reservationId !== undefined) await reservations.remove(options.reservationId);
     await inventory.refresh(signal);
     return { vm: inventory.findByUid(definition.uid) ?? this.#planned(definition), warnings };
   }

@@ -55,6 +55,7 @@ export class VmInventory {
   readonly #cpuUsage = new CpuUsage();
   readonly #reasonsToLook = new Notifier();
   readonly #stopListeners: ((vmUid: string) => void)[] = [];
+  readonly #firstListing = Promise.withResolvers<void>();
   #listedOnce = false;
   #current: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
@@ -67,6 +68,11 @@ export class VmInventory {
   /** False until the hypervisor was listed: before that nothing is known and nothing may be reported. */
   get listedOnce(): boolean {
     return this.#listedOnce;
+  }
+
+  /** Returns once the hypervisor was listed for the first time. */
+  async untilListed(signal: AbortSignal): Promise<void> {
+    await untilAborted(this.#firstListing.promise, signal);
   }
 
   /** All VMs as last listed, sorted by namespace and name. Costs nothing. Fails with STATE_NOT_READY before the first listing. */
@@ -215,6 +221,7 @@ export class VmInventory {
       this.#cpuUsage.forget(definition.uid);
     }
     this.#listedOnce = true;
+    this.#firstListing.resolve();
     onListed?.(listed);
   }
 

@@ -144,7 +144,7 @@ export class VmManager implements VmService {
     options: { readonly force: boolean },
     signal: AbortSignal,
   ): Promise<void> {
-    const { domains, inventory, ownership, shutdowns, log } = this.#options;
+    const { inventory, log } = this.#options;
     await inventory.refresh(signal);
     const found = inventory.findByName(ref.namespace, ref.name);
     if (found === undefined) return;
@@ -158,16 +158,21 @@ export class VmManager implements VmService {
         { metadata: { vmId: vmUid } },
       );
     }
-    await this.#options.recorder.record('delete', vmUid, async () => {
-      // Whatever happens in between, nothing shall start it again.
-      await this.#intend(found.definition, 'off', signal);
-      if (!isOff(found)) await domains.destroy(vmUid, signal);
-      await domains.undefine(vmUid, signal);
-      await ownership.forget(vmUid);
-      shutdowns.delete(vmUid);
-    });
+    const operation = await this.#options.recorder.begin('delete', vmUid);
+    await operation.settle(this.#remove(found, signal));
     log.info({ vmId: vmUid }, 'VM deleted');
     await inventory.refresh(signal);
+  }
+
+  async #remove(vm: Vm, signal: AbortSignal): Promise<void> {
+    const { domains, ownership, shutdowns } = this.#options;
+    const vmUid = vm.definition.uid;
+    // Whatever happens in between, nothing shall start it again.
+    await this.#intend(vm.definition, 'off', signal);
+    if (!isOff(vm)) await domains.destroy(vmUid, signal);
+    await domains.undefine(vmUid, signal);
+    await ownership.forget(vmUid);
+    shutdowns.delete(vmUid);
   }
 
   async *readConsole(
@@ -193,7 +198,8 @@ export class VmManager implements VmService {
     await inventory.refresh(signal);
     const vm = this.#find(ref);
     using _lock = this.#lock(vm, purpose);
-    await this.#options.recorder.record(purpose, vm.definition.uid, () => change(vm));
+    const operation = await this.#options.recorder.begin(purpose, vm.definition.uid);
+    await operation.settle(change(vm));
     this.#options.log.info({ vmId: vm.definition.uid, operation: purpose }, 'VM changed');
     await inventory.refresh(signal);
     return this.#find(ref);

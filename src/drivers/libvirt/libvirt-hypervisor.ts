@@ -54,17 +54,23 @@ export class LibvirtHypervisor implements Hypervisor {
       onConnected: () => {
         // Nobody told us what changed while there was no connection, and libvirt may be another one now.
         cache.invalidateAll();
+        sampler.forgetAll();
         domains.forgetVersion();
         feed.publish({ kind: 'connected' });
       },
       onDisconnected: (error) => feed.publish({ kind: 'disconnected', error }),
-      onReport: (report) => publish(report, cache, feed),
+      onReport: (report) => publish(report, cache, sampler, feed),
     });
     const calls = new DriverCalls(driver, cache, callTimeoutMs);
     const jobs = new LibvirtJobs(calls, cache);
     const { nodeDefaults } = options;
     const isLeaving = jobs.isLeaving.bind(jobs);
     const domains = new LibvirtDomains({ driver, calls, cache, nodeDefaults, isLeaving });
+    const sampler = new StatisticsSampler((signal) => {
+      const action = 'read the statistics of the VMs';
+      const timeoutMs = Math.min(SAMPLE_TIMEOUT_MS, callTimeoutMs);
+      return driver.call('list', ['statistics'], { action, timeoutMs }, signal);
+    });
     this.#driver = driver;
     this.jobs = jobs;
     this.domains = domains;
@@ -75,11 +81,7 @@ export class LibvirtHypervisor implements Hypervisor {
         return toHypervisorInfo(await driver.call('readHost', [], { action }, signal));
       },
     };
-    this.statistics = new StatisticsSampler((signal) => {
-      const action = 'read the statistics of the VMs';
-      const timeoutMs = Math.min(SAMPLE_TIMEOUT_MS, callTimeoutMs);
-      return driver.call('list', ['statistics'], { action, timeoutMs }, signal);
-    });
+    this.statistics = sampler;
   }
 
   /** Handles, descriptors and memory of the driver process. */
@@ -92,8 +94,17 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 }
 
-function publish(report: DomainReport, cache: DefinitionCache, feed: EventFeed): void {
+function publish(
+  report: DomainReport,
+  cache: DefinitionCache,
+  sampler: StatisticsSampler,
+  feed: EventFeed,
+): void {
   if (report.kind === 'changed') return cache.invalidate(report.uid);
-  if (report.event.kind === 'lifecycle') cache.invalidate(report.event.uid);
-  feed.publish(report.event);
+  const { event } = report;
+  if (event.kind === 'lifecycle') {
+    cache.invalidate(event.uid);
+    if (event.event === 'started' || event.event === 'stopped') sampler.forget(event.uid);
+  }
+  feed.publish(event);
 }

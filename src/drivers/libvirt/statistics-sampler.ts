@@ -1,3 +1,4 @@
+import { untilAborted } from '../../core/until-aborted.ts';
 import type { HypervisorStatistics, VmStatistics } from '../hypervisor-statistics.ts';
 import type { DomainRecord } from './domain-statistics.ts';
 
@@ -16,7 +17,9 @@ const NEVER = new AbortController().signal;
  */
 export class StatisticsSampler implements HypervisorStatistics {
   readonly #read: (signal: AbortSignal) => Promise<readonly DomainRecord[]>;
-  #statistics: ReadonlyMap<string, VmStatistics> = new Map();
+  #statistics = new Map<string, VmStatistics>();
+  /** VMs whose runs have ended or begun since the reading began, so that it may tell of another run. */
+  readonly #outdated = new Set<string>();
   #sampledAtMs = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> | undefined;
   /** Someone has waited in vain for what is being read. */
@@ -28,9 +31,21 @@ export class StatisticsSampler implements HypervisorStatistics {
 
   async sample(signal: AbortSignal): Promise<ReadonlyMap<string, VmStatistics>> {
     signal.throwIfAborted();
-    await this.#refresh();
+    await untilAborted(this.#refresh(), signal);
     const isOld = performance.now() - this.#sampledAtMs > USABLE_MS + PATIENCE_MS;
     return isOld ? new Map() : this.#statistics;
+  }
+
+  /** For a VM that was started or stopped: what is known is of another run. */
+  forget(uid: string): void {
+    this.#statistics.delete(uid);
+    this.#outdated.add(uid);
+  }
+
+  /** For when events may have been missed. */
+  forgetAll(): void {
+    this.#statistics.clear();
+    this.#sampledAtMs = Number.NEGATIVE_INFINITY;
   }
 
   /** Starts reading if it is time and, where there is nothing usable, waits for it. Does not fail. */
@@ -46,12 +61,13 @@ export class StatisticsSampler implements HypervisorStatistics {
   }
 
   async #sample(): Promise<void> {
+    this.#outdated.clear();
     try {
       // What one caller waits for, the next can use, so no caller's signal ends it.
       const records = await this.#read(NEVER);
       this.#statistics = new Map(
         records.flatMap(({ uid, statistics }) =>
-          statistics === undefined ? [] : [[uid, statistics] as const],
+          statistics === undefined || this.#outdated.has(uid) ? [] : [[uid, statistics] as const],
         ),
       );
       this.#sampledAtMs = performance.now();

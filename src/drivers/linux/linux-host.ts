@@ -4,26 +4,41 @@ import systeminformation from 'systeminformation';
 import { AgentError } from '../../core/errors.ts';
 import type { Host, HostFacts } from '../host.ts';
 
+export interface LinuxHostOptions {
+  readonly proc?: string;
+  readonly hugepages?: string;
+  readonly describe?: () => Promise<string>;
+}
+
+const HUGE_PAGE_KIB = [
+  ['2Mi', 2048],
+  ['1Gi', 1024 ** 2],
+] as const;
+
 /** A Linux host, from /proc; only the name of its distribution comes from `systeminformation`, which runs commands. */
 export class LinuxHost implements Host {
   readonly #proc: string;
+  readonly #hugepages: string;
   readonly #describe: () => Promise<string>;
 
-  constructor(options: { readonly proc?: string; readonly describe?: () => Promise<string> } = {}) {
+  constructor(options: LinuxHostOptions = {}) {
     this.#proc = options.proc ?? '/proc';
+    this.#hugepages = options.hugepages ?? '/sys/kernel/mm/hugepages';
     this.#describe = options.describe ?? describeDistribution;
   }
 
   async readFacts(signal: AbortSignal): Promise<HostFacts> {
     signal.throwIfAborted();
-    const [bootId, hostname, kernelRelease, stat, meminfo, operatingSystem] = await Promise.all([
-      this.#read('sys/kernel/random/boot_id'),
-      this.#read('sys/kernel/hostname'),
-      this.#read('sys/kernel/osrelease'),
-      this.#read('stat'),
-      this.#read('meminfo'),
-      this.#describe(),
-    ]);
+    const [bootId, hostname, kernelRelease, stat, meminfo, hugepages, operatingSystem] =
+      await Promise.all([
+        this.#read('sys/kernel/random/boot_id'),
+        this.#read('sys/kernel/hostname'),
+        this.#read('sys/kernel/osrelease'),
+        this.#read('stat'),
+        this.#read('meminfo'),
+        this.#readHugepages(),
+        this.#describe(),
+      ]);
     signal.throwIfAborted();
     const cpus = stat.match(/^cpu\d+ /gm)?.length ?? 0;
     const memoryKib = Number(/^MemTotal:\s+(\d+) kB$/m.exec(meminfo)?.[1] ?? 0);
@@ -37,10 +52,22 @@ export class LinuxHost implements Host {
       bootId,
       cpus,
       memoryBytes: memoryKib * 1024,
+      hugepages,
       hostname,
       operatingSystem,
       kernelRelease,
     };
+  }
+
+  async #readHugepages(): Promise<Record<string, number>> {
+    const found: Record<string, number> = {};
+    for (const [size, kib] of HUGE_PAGE_KIB) {
+      const file = path.join(this.#hugepages, `hugepages-${kib}kB/nr_hugepages`);
+      // Not every processor has both sizes, nor every kernel any.
+      const count = Number(await readFile(file, 'utf8').catch(() => '0'));
+      if (count > 0) found[size] = count * kib * 1024;
+    }
+    return found;
   }
 
   async #read(file: string): Promise<string> {

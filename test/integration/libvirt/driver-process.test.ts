@@ -22,13 +22,13 @@ describe('the libvirt driver process', { skip: skipReason() }, () => {
     const { pid } = await hypervisor.diagnose(never);
     // A stopped libvirtd keeps the call in the middle.
     node.signalDaemon('SIGSTOP');
-    const call = hypervisor.list(never);
+    const call = hypervisor.domains.list(never);
     const failed = assert.rejects(call, (error) => hasReason(error, 'HYPERVISOR_UNREACHABLE'));
     await new Promise((resolve) => setTimeout(resolve, 100));
     process.kill(pid, 'SIGKILL');
     await failed;
     node.signalDaemon('SIGCONT');
-    assert.deepEqual(await hypervisor.list(never), []);
+    assert.deepEqual(await hypervisor.domains.list(never), []);
     assert.notEqual((await hypervisor.diagnose(never)).pid, pid);
   });
 
@@ -52,26 +52,26 @@ describe('the libvirt driver process', { skip: skipReason() }, () => {
 
   test('killed during a migration, it leaves it to the two libvirtd, and says so', async () => {
     await using pair = await LibvirtPair.start();
-    const vm = tinyVm({}, 512);
-    await pair.source.define(vm, never);
-    await pair.source.start(vm.uid, never);
-    const migration = pair.source.migrate(vm.uid, pair.migration(vm, 'slow'), never);
+    const vm = tinyVm({}, { resources: { cpu: '1', memory: '512Mi' } });
+    await pair.source.domains.define(vm, never);
+    await pair.source.domains.start(vm.uid, never);
+    const migration = pair.source.jobs.migrate(vm.uid, pair.migration(vm, 'slow'), never);
     const failed = assert.rejects(
       migration,
       (error) =>
         hasReason(error, 'HYPERVISOR_UNREACHABLE') && error.message.includes('outcome is unknown'),
     );
     await waitFor('the migration has begun', async () => {
-      return ((await pair.source.getJob(vm.uid, never))?.memoryTotalBytes ?? 0n) > 0n;
+      return ((await pair.source.jobs.getJob(vm.uid, never))?.memoryTotalBytes ?? 0n) > 0n;
     });
     process.kill((await pair.source.diagnose(never)).pid, 'SIGKILL');
     await failed;
-    assert.equal((await pair.source.getJob(vm.uid, never))?.operation, 'migration-out');
+    assert.equal((await pair.source.jobs.getJob(vm.uid, never))?.operation, 'migration-out');
     await waitFor('the VM has arrived', async () => {
-      return (await pair.destination.find(vm.uid, never))?.state === 'running';
+      return (await pair.destination.domains.find(vm.uid, never))?.state === 'running';
     });
     await waitFor('the VM is gone', async () => {
-      return (await pair.source.find(vm.uid, never)) === undefined;
+      return (await pair.source.domains.find(vm.uid, never)) === undefined;
     });
     const xml = pair.destinationNode.virsh('dumpxml', '--inactive', vm.uid);
     assert.match(xml, /ownershipEpoch=.2/, 'the persistent definition kept the old epoch');

@@ -14,4 +14,4 @@ const hypervisor = new LibvirtHypervisor({
 });
 const { pid } = await hypervisor.diagnose(never);
 process.stdout.write(`${pid}\n`);
-for (;;) await hypervisor.list(never);
+for (;;) await hypervisor.domains.list(never);

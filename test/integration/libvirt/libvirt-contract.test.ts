@@ -10,7 +10,8 @@ testHypervisor(
     return {
       source: pair.source,
       destination: pair.destination,
-      newDefinition: (size) => tinyVm({}, size === 'large' ? 512 : 64),
+      newDefinition: (size) =>
+        tinyVm({}, { resources: { cpu: '1', memory: size === 'large' ? '512Mi' : '64Mi' } }),
       migration: (definition, speed) => pair.migration(definition, speed),
       [Symbol.asyncDispose]: () => pair[Symbol.asyncDispose](),
     };

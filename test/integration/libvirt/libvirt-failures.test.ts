@@ -17,18 +17,18 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
     node = await PrivateLibvirt.start();
     // The first question makes libvirtd find out about QEMU, which takes longer than the deadlines here.
     await using hypervisor = openHypervisor(node);
-    await hypervisor.getInfo(never);
+    await hypervisor.host.getInfo(never);
   });
   after(() => node[Symbol.asyncDispose]());
 
   test('a libvirtd that hangs fails each call in time, and stalls nothing else', async () => {
     await using hypervisor = openHypervisor(node, { callTimeoutMs: 1500 });
-    await hypervisor.list(never);
+    await hypervisor.domains.list(never);
     node.signalDaemon('SIGSTOP');
     try {
       const startedAtMs = performance.now();
       const lag = measureLag();
-      const calls = Array.from({ length: 32 }, () => hypervisor.list(never));
+      const calls = Array.from({ length: 32 }, () => hypervisor.domains.list(never));
       const results = Promise.allSettled(calls);
       const readAtMs = performance.now();
       await readFile('/etc/hostname');
@@ -41,7 +41,7 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
       assert.ok(lag.stop() < 300, 'the event loop was held up');
       // The probe finds that libvirt as a whole does not answer, so the connection is given up.
       await waitFor('the driver knows', async () => {
-        const error = await hypervisor.list(never).catch((thrown: unknown) => thrown);
+        const error = await hypervisor.domains.list(never).catch((thrown: unknown) => thrown);
         return hasReason(error, 'HYPERVISOR_UNREACHABLE');
       });
     } finally {
@@ -53,18 +53,18 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
   test('a call that hangs is given up without taking others along', async () => {
     await using hypervisor = openHypervisor(node, { callTimeoutMs: 1000 });
     const vm = tinyVm();
-    await hypervisor.define(vm, never);
-    await hypervisor.start(vm.uid, never);
+    await hypervisor.domains.define(vm, never);
+    await hypervisor.domains.start(vm.uid, never);
     const { pid } = await hypervisor.diagnose(never);
     const qemu = node.qemuPid(vm.uid);
     process.kill(qemu, 'SIGSTOP');
     try {
       // QEMU does not answer its monitor, so libvirt does not answer calls about this VM.
-      const hung = Array.from({ length: 8 }, () => hypervisor.suspend(vm.uid, never));
+      const hung = Array.from({ length: 8 }, () => hypervisor.domains.suspend(vm.uid, never));
       const results = Promise.allSettled(hung);
       for (let round = 0; round < 20; round += 1) {
         const askedAtMs = performance.now();
-        const listed = await hypervisor.list(never);
+        const listed = await hypervisor.domains.list(never);
         assert.ok(listed.some(({ uid }) => uid === vm.uid));
         // The first may be the one that asks the hung QEMU.
         const allowedMs = round === 0 ? 1500 : 500;
@@ -74,7 +74,7 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
         assert.equal(result.status, 'rejected');
         assert.ok(hasReason(result.reason, 'HYPERVISOR_TIMEOUT', 'VM_BUSY'), String(result.reason));
       }
-      await hypervisor.list(never);
+      await hypervisor.domains.list(never);
     } finally {
       process.kill(qemu, 'SIGCONT');
     }
@@ -82,8 +82,8 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
       return (await hypervisor.diagnose(never)).stuckWorkers === 0;
     });
     assert.equal((await hypervisor.diagnose(never)).pid, pid, 'the process was replaced');
-    await hypervisor.destroy(vm.uid, never);
-    await hypervisor.undefine(vm.uid, never);
+    await hypervisor.domains.destroy(vm.uid, never);
+    await hypervisor.domains.undefine(vm.uid, never);
   });
 
   test('a killed and restarted libvirtd is found again, with what changed meanwhile', async () => {
@@ -91,16 +91,16 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
     const kept = tinyVm();
     const stopped = tinyVm();
     for (const vm of [kept, stopped]) {
-      await hypervisor.define(vm, never);
-      await hypervisor.start(vm.uid, never);
+      await hypervisor.domains.define(vm, never);
+      await hypervisor.domains.start(vm.uid, never);
     }
-    await hypervisor.list(never);
+    await hypervisor.domains.list(never);
     const kinds = collectKinds(hypervisor);
     const qemu = node.qemuPid(kept.uid);
     const stoppedQemu = node.qemuPid(stopped.uid);
     node.signalDaemon('SIGKILL');
     await waitFor('the loss is noticed', async () => {
-      const error = await hypervisor.list(never).catch((thrown: unknown) => thrown);
+      const error = await hypervisor.domains.list(never).catch((thrown: unknown) => thrown);
       return hasReason(error, 'HYPERVISOR_UNREACHABLE');
     });
     process.kill(stoppedQemu, 'SIGKILL');
@@ -111,14 +111,14 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
     assert.equal(node.qemuPid(kept.uid), qemu, 'QEMU was started anew');
     await waitFor('the states are right', async () => {
       const states = new Map(
-        (await hypervisor.list(never)).map(({ uid, state }) => [uid, state] as const),
+        (await hypervisor.domains.list(never)).map(({ uid, state }) => [uid, state] as const),
       );
       return states.get(kept.uid) === 'running' && states.get(stopped.uid) === 'stopped';
     });
     assert.deepEqual(kinds.slice(0, 2), ['disconnected', 'connected']);
     for (const { uid } of [kept, stopped]) {
-      await hypervisor.destroy(uid, never);
-      await hypervisor.undefine(uid, never);
+      await hypervisor.domains.destroy(uid, never);
+      await hypervisor.domains.undefine(uid, never);
     }
   });
 
@@ -126,22 +126,22 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
     await using hypervisor = openHypervisor(node);
     const stopped = tinyVm();
     const running = tinyVm();
-    await hypervisor.define(stopped, never);
-    await hypervisor.define(running, never);
-    await hypervisor.start(running.uid, never);
+    await hypervisor.domains.define(stopped, never);
+    await hypervisor.domains.define(running, never);
+    await hypervisor.domains.start(running.uid, never);
     const invalid = tinyVm();
     const kinds = [
-      { reason: 'VM_NOT_FOUND', call: (uid: string) => hypervisor.start(uid, never) },
-      { reason: 'VM_NOT_RUNNING', call: () => hypervisor.suspend(stopped.uid, never) },
-      { reason: 'VM_RUNNING', call: () => hypervisor.undefine(running.uid, never) },
+      { reason: 'VM_NOT_FOUND', call: (uid: string) => hypervisor.domains.start(uid, never) },
+      { reason: 'VM_NOT_RUNNING', call: () => hypervisor.domains.suspend(stopped.uid, never) },
+      { reason: 'VM_RUNNING', call: () => hypervisor.domains.undefine(running.uid, never) },
       {
         reason: 'VM_ALREADY_EXISTS',
-        call: (uid: string) => hypervisor.define({ ...stopped, uid }, never),
+        call: (uid: string) => hypervisor.domains.define({ ...stopped, uid }, never),
       },
       {
         reason: 'INVALID_SPEC',
         call: () =>
-          hypervisor.define(
+          hypervisor.domains.define(
             { ...invalid, spec: { ...invalid.spec, machineType: 'no-such-machine' } },
             never,
           ),
@@ -167,23 +167,23 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
       }),
     );
     assert.equal(wrong, 0);
-    await hypervisor.destroy(running.uid, never);
-    for (const { uid } of [running, stopped]) await hypervisor.undefine(uid, never);
+    await hypervisor.domains.destroy(running.uid, never);
+    for (const { uid } of [running, stopped]) await hypervisor.domains.undefine(uid, never);
   });
 
   test('10,000 operations leave handles, descriptors and memory as they were', async (context) => {
     await using hypervisor = openHypervisor(node);
     const vm = tinyVm();
-    await hypervisor.define(vm, never);
-    await hypervisor.start(vm.uid, never);
+    await hypervisor.domains.define(vm, never);
+    await hypervisor.domains.start(vm.uid, never);
     const round = async (): Promise<void> => {
       for (let turn = 0; turn < 100; turn += 1) {
         await Promise.all([
-          hypervisor.list(never),
-          hypervisor.find(vm.uid, never),
-          hypervisor.getJob(vm.uid, never),
-          hypervisor.find(randomUUID(), never),
-          assert.rejects(hypervisor.start(randomUUID(), never)),
+          hypervisor.domains.list(never),
+          hypervisor.domains.find(vm.uid, never),
+          hypervisor.jobs.getJob(vm.uid, never),
+          hypervisor.domains.find(randomUUID(), never),
+          assert.rejects(hypervisor.domains.start(randomUUID(), never)),
         ]);
       }
     };
@@ -204,13 +204,13 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
       growth < 6 * 1024 * 1024,
       `the driver grew by ${growth} bytes, and by ${firstGrowth} before`,
     );
-    await hypervisor.destroy(vm.uid, never);
-    await hypervisor.undefine(vm.uid, never);
+    await hypervisor.domains.destroy(vm.uid, never);
+    await hypervisor.domains.undefine(vm.uid, never);
   });
 });
 
 async function answers(hypervisor: Hypervisor): Promise<boolean> {
-  return hypervisor.list(never).then(
+  return hypervisor.domains.list(never).then(
     () => true,
     () => false,
   );
@@ -219,7 +219,7 @@ async function answers(hypervisor: Hypervisor): Promise<boolean> {
 function collectKinds(hypervisor: LibvirtHypervisor): string[] {
   const kinds: string[] = [];
   void (async () => {
-    for await (const event of hypervisor.watch(AbortSignal.timeout(20_000))) {
+    for await (const event of hypervisor.events.watch(AbortSignal.timeout(20_000))) {
       if (event.kind === 'connected' || event.kind === 'disconnected') kinds.push(event.kind);
     }
   })();

@@ -1,5 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import type { VmDefinition } from '../../../src/core/vm-spec.ts';
+import type { VmDefinition } from '../../../src/core/vm-definition.ts';
 import type { HypervisorMigration } from '../../../src/drivers/hypervisor-jobs.ts';
 import {
   LibvirtHypervisor,
@@ -50,11 +51,16 @@ export class LibvirtPair implements AsyncDisposable {
 
   migration(definition: VmDefinition, speed: 'fast' | 'slow'): HypervisorMigration {
     return {
-      destinationSocket: this.destinationNode.socket,
-      memorySocket: join(this.destinationNode.folder, `${definition.uid.slice(0, 8)}.sock`),
+      transport: {
+        kind: 'stream',
+        destinationSocket: this.destinationNode.socket,
+        memorySocket: join(this.destinationNode.folder, `${definition.uid.slice(0, 8)}.sock`),
+      },
+      mode: 'precopy',
+      copiedVolumes: [],
       maxDowntimeMs: undefined,
       bandwidthBytesPerSecond: speed === 'slow' ? MIB : undefined,
-      destinationDefinition: { ...definition, ownershipEpoch: definition.ownershipEpoch + 1 },
+      destinationFacts: { ownershipEpoch: definition.ownershipEpoch + 1, owner: randomUUID() },
     };
   }
 

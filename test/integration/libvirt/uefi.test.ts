@@ -27,31 +27,31 @@ describe('UEFI', { skip: skipReason() }, () => {
 
   test('a VM starts with it, and with BIOS after it was changed', async () => {
     const vm = uefiVm();
-    await hypervisor.define(vm, never);
-    await hypervisor.start(vm.uid, never);
+    await hypervisor.domains.define(vm, never);
+    await hypervisor.domains.start(vm.uid, never);
     assert.match(node.virsh('dumpxml', vm.uid), /<loader [^>]*type='pflash'/);
-    assert.deepEqual((await hypervisor.find(vm.uid, never))?.definition, vm);
+    assert.deepEqual((await hypervisor.domains.find(vm.uid, never))?.definition, vm);
     const variables = path.join(
       node.folder,
       `var/lib/libvirt/qemu/nvram/${vm.namespace}_${vm.name}_VARS.fd`,
     );
     assert.ok(existsSync(variables));
-    await hypervisor.destroy(vm.uid, never);
+    await hypervisor.domains.destroy(vm.uid, never);
 
     const changed = { ...vm, generation: 2, spec: tinyVm().spec };
-    await hypervisor.define(changed, never);
-    await hypervisor.start(vm.uid, never);
+    await hypervisor.domains.define(changed, never);
+    await hypervisor.domains.start(vm.uid, never);
     assert.doesNotMatch(node.virsh('dumpxml', vm.uid), /<loader|<nvram|<os firmware/);
-    await hypervisor.destroy(vm.uid, never);
-    await hypervisor.undefine(vm.uid, never);
+    await hypervisor.domains.destroy(vm.uid, never);
+    await hypervisor.domains.undefine(vm.uid, never);
   });
 
   test('deleting a VM removes its UEFI variables', async () => {
     const vm = uefiVm();
-    await hypervisor.define(vm, never);
-    await hypervisor.start(vm.uid, never);
-    await hypervisor.destroy(vm.uid, never);
-    await hypervisor.undefine(vm.uid, never);
+    await hypervisor.domains.define(vm, never);
+    await hypervisor.domains.start(vm.uid, never);
+    await hypervisor.domains.destroy(vm.uid, never);
+    await hypervisor.domains.undefine(vm.uid, never);
     const folder = path.join(node.folder, 'var/lib/libvirt/qemu/nvram');
     assert.equal(existsSync(path.join(folder, `${vm.namespace}_${vm.name}_VARS.fd`)), false);
   });
@@ -60,14 +60,14 @@ describe('UEFI', { skip: skipReason() }, () => {
     node.run('mount', '-t', 'tmpfs', 'none', DESCRIPTORS);
     const vm = uefiVm();
     const attempt = async (): Promise<void> => {
-      await hypervisor.define(vm, never);
-      await hypervisor.start(vm.uid, never);
+      await hypervisor.domains.define(vm, never);
+      await hypervisor.domains.start(vm.uid, never);
     };
     await assert.rejects(
       attempt,
       (error: Error) => hasReason(error, 'FEATURE_NOT_SUPPORTED') && /ovmf/.test(error.message),
     );
-    await hypervisor.undefine(vm.uid, never);
+    await hypervisor.domains.undefine(vm.uid, never);
     node.run('umount', DESCRIPTORS);
   });
 });

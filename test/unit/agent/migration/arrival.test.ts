@@ -1,25 +1,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { arrivalOf } from '../../../../src/agent/migration/arrivals.ts';
-import type { HypervisorVm, VmRunState } from '../../../../src/drivers/hypervisor-domains.ts';
+import { arrivalOf, holdsSource } from '../../../../src/agent/migration/arrivals.ts';
+import type {
+  HypervisorVm,
+  VmRunState,
+  VmStateReason,
+} from '../../../../src/drivers/hypervisor-domains.ts';
+import { newFakeVm, toHypervisorVm } from '../../../fakes/fake-vm.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 
 const EPOCH = 4;
 
-function vm(state: VmRunState, stateReason: string, changes: Partial<HypervisorVm> = {}) {
-  return {
-    uid: 'x',
-    hypervisorName: 'default_x',
-    state,
-    stateReason,
-    persistent: true,
-    definition: tinyVm({ ownershipEpoch: EPOCH }),
-    accelerator: 'tcg',
-    machineType: '',
-    consoleLogPath: undefined,
-    statistics: undefined,
-    ...changes,
-  } as const;
+function vm(
+  state: VmRunState,
+  stateReason: VmStateReason,
+  changes: Partial<HypervisorVm> = {},
+): HypervisorVm {
+  const seen = toHypervisorVm(newFakeVm(tinyVm({ ownershipEpoch: EPOCH })));
+  return { ...seen, state, stateReason, ...changes };
 }
 
 test('a VM that is not persistent has not arrived, whatever it seems to do', () => {
@@ -28,8 +26,8 @@ test('a VM that is not persistent has not arrived, whatever it seems to do', () 
     ['paused', 'migration'],
     ['stopped', 'crashed'],
     ['stopped', 'destroyed'],
-    ['stopped', ''],
-    ['crashed', ''],
+    ['stopped', 'unknown'],
+    ['crashed', 'crashed'],
   ] as const) {
     assert.equal(arrivalOf(vm(state, reason, { persistent: false }), EPOCH), 'receiving', state);
   }
@@ -39,12 +37,12 @@ test('a VM that waits to be let run has not arrived', () => {
   assert.equal(arrivalOf(vm('paused', 'migration'), EPOCH), 'receiving');
   assert.equal(arrivalOf(vm('paused', 'starting-up'), EPOCH), 'receiving');
   assert.equal(arrivalOf(vm('stopped', 'failed'), EPOCH), 'receiving');
-  assert.equal(arrivalOf(vm('unknown', ''), EPOCH), 'receiving');
+  assert.equal(arrivalOf(vm('unknown', 'unknown'), EPOCH), 'receiving');
 });
 
 test('a VM with an older epoch is not the one that was to come', () => {
-  assert.equal(arrivalOf(vm('running', ''), EPOCH + 1), 'receiving');
-  assert.equal(arrivalOf(vm('running', '', { definition: undefined }), EPOCH), 'receiving');
+  assert.equal(arrivalOf(vm('running', 'unknown'), EPOCH + 1), 'receiving');
+  assert.equal(arrivalOf(vm('running', 'unknown', { definition: undefined }), EPOCH), 'receiving');
 });
 
 test('a persistent VM has arrived, also if it was paused by its user or has powered off since', () => {
@@ -56,4 +54,20 @@ test('a persistent VM has arrived, also if it was paused by its user or has powe
 
 test('what is not there is absent', () => {
   assert.equal(arrivalOf(undefined, EPOCH), 'absent');
+});
+
+test('a VM that runs here with pages still at its source is never taken for a receiver, which may be destroyed', () => {
+  for (const reason of ['postcopy', 'postcopy-failed'] as const) {
+    for (const seen of [
+      vm('running', reason),
+      vm('paused', reason),
+      vm('running', reason, { persistent: false }),
+      vm('running', reason, { definition: undefined }),
+    ]) {
+      assert.equal(arrivalOf(seen, EPOCH + 1), 'arrived');
+      assert.ok(holdsSource(seen));
+    }
+  }
+  assert.ok(!holdsSource(vm('running', 'migrated')));
+  assert.ok(!holdsSource(undefined));
 });

@@ -170,7 +170,7 @@ test('a guest that was stopped for the switchover is not given back on a silent 
     return /Waiting for node b/.test((await source.agent.migrations.get(id)).message);
   });
   // Somebody lets it go on by hand, so that nothing tells any more that it was stopped.
-  await source.hypervisor.resume(nodes.vm.uid, never);
+  await source.hypervisor.domains.resume(nodes.vm.uid, never);
   const { steps } = source.agent.life;
   const asked = steps.length;
   await until('it has asked again', () => {
@@ -187,7 +187,7 @@ test('an agent that comes back does not wait for a silent destination for a gues
   const { source, id, vm } = nodes;
   source.restarts = false;
   source.agent.life.kill();
-  await source.hypervisor.abortJob(vm.uid, never);
+  await source.hypervisor.jobs.abortJob(vm.uid, never);
   source.wire.unreachable = true;
   await source.boot();
   await until('it ends', async () => (await source.agent.migrations.get(id)).phase === 'failed');
@@ -199,8 +199,8 @@ test('a VM that vanishes from both nodes is lost', async () => {
   using nodes = await TwoNodes.open();
   await nodes.copying();
   const { source, destination, vm } = nodes;
-  await source.hypervisor.destroy(vm.uid, never);
-  await source.hypervisor.undefine(vm.uid, never);
+  await source.hypervisor.domains.destroy(vm.uid, never);
+  await source.hypervisor.domains.undefine(vm.uid, never);
   source.hypervisor.advance(vm.uid);
   const record = await nodes.ended();
   assert.deepEqual([record.phase, record.reason], ['failed', 'VM_NOT_FOUND']);
@@ -261,7 +261,7 @@ test('an older copy at the destination is no ground to remove the one here', asy
     // The destination has lost its journal, and somebody has defined an old copy there.
     if (method !== 'get' || destination.record(nodes.id) === undefined) return;
     destination.agent.book.find = async () => undefined;
-    await destination.hypervisor.define({ ...vm, ownershipEpoch: 2 }, never);
+    await destination.hypervisor.domains.define({ ...vm, ownershipEpoch: 2 }, never);
   };
   await nodes.start();
   assert.equal((await nodes.ended()).phase, 'failed');

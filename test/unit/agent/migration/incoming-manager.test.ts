@@ -170,8 +170,8 @@ test('a VM that has arrived cannot be called off', async () => {
 test('a VM that is here without a record is not promised never to run', async () => {
   using nodes = await TwoNodes.open();
   const { hypervisor } = nodes.destination;
-  await hypervisor.define({ ...nodes.vm, ownershipEpoch: 2 }, never);
-  await hypervisor.start(nodes.vm.uid, never);
+  await hypervisor.domains.define({ ...nodes.vm, ownershipEpoch: 2 }, never);
+  await hypervisor.domains.start(nodes.vm.uid, never);
   await assert.rejects(abort(nodes), { reason: 'MIGRATION_PAST_SWITCHOVER' });
 });
 
@@ -183,12 +183,12 @@ test('a node that has prepared nothing can neither stop a VM that arrives from a
   const foreign = '99999999-9999-4999-8999-999999999999';
   const release = (vmUid: string) => agent.incoming.release(foreign, vmUid, 'abort', 'c', never);
   await assert.rejects(release(nodes.vm.uid), refused);
-  assert.equal((await hypervisor.find(nodes.vm.uid, never))?.state, 'incoming');
+  assert.equal((await hypervisor.domains.find(nodes.vm.uid, never))?.state, 'incoming');
 
   const own = { ...nodes.vm, uid: '88888888-8888-4888-8888-888888888888', name: 'own' };
-  await hypervisor.define(own, never);
+  await hypervisor.domains.define(own, never);
   await assert.rejects(release(own.uid), refused);
-  assert.equal((await hypervisor.find(own.uid, never))?.state, 'stopped');
+  assert.equal((await hypervisor.domains.find(own.uid, never))?.state, 'stopped');
 });
 
 test('a repeated request to prepare with another secret or another VM is refused', async () => {

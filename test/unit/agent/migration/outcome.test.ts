@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { judge, type LocalView, type PeerView } from '../../../../src/agent/migration/outcome.ts';
+import {
+  judge,
+  type LocalView,
+  localView,
+  type PeerView,
+} from '../../../../src/agent/migration/outcome.ts';
+import type { HypervisorVm, VmStateReason } from '../../../../src/drivers/hypervisor-domains.ts';
+import { newFakeVm, toHypervisorVm } from '../../../fakes/fake-vm.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 
 const LOCAL: readonly LocalView[] = [
   'unreachable',
@@ -8,6 +16,7 @@ const LOCAL: readonly LocalView[] = [
   'migrating',
   'running',
   'held',
+  'holds-pages',
   'paused',
   'stopped',
 ];
@@ -16,6 +25,7 @@ const PEER: readonly PeerView[] = [
   'prepared',
   'receiving',
   'arrived',
+  'holds-source',
   'unknown',
   'unreachable',
 ];
@@ -29,13 +39,13 @@ function everyCase(): { local: LocalView; peer: PeerView; switched: boolean }[] 
 test('a VM that is said to be at the destination is never given up here without removing its copy', () => {
   for (const { local, switched } of everyCase()) {
     const verdict = judge(local, 'arrived', switched);
-    assert.ok(['wait', 'finish', 'remove-local'].includes(verdict), `${local}: ${verdict}`);
+    assert.ok(['wait', 'moved', 'remove-local'].includes(verdict), `${local}: ${verdict}`);
   }
 });
 
 test('a migration is only finished when the destination has said that the VM arrived', () => {
   for (const { local, peer, switched } of everyCase()) {
-    if (judge(local, peer, switched) === 'finish') assert.equal(peer, 'arrived');
+    if (judge(local, peer, switched) === 'moved') assert.equal(peer, 'arrived');
   }
 });
 
@@ -49,17 +59,17 @@ test('a silent destination is never taken to be without the VM once it may have 
 
 test('a VM held by the switchover is never let go on without the destination having been asked', () => {
   for (const peer of PEER) {
-    assert.notEqual(judge('held', peer, false), 'give-up', peer);
+    assert.notEqual(judge('held', peer, false), 'stayed', peer);
   }
 });
 
 test('a VM that runs here and was never stopped for the switchover is given back although the destination is silent', () => {
-  assert.equal(judge('running', 'unreachable', false), 'give-up');
+  assert.equal(judge('running', 'unreachable', false), 'stayed');
 });
 
 test('a VM that is here makes the destination promise first', () => {
-  assert.equal(judge('running', 'receiving', true), 'abort-peer');
-  assert.equal(judge('held', 'absent', true), 'abort-peer');
+  assert.equal(judge('running', 'receiving', true), 'call-off');
+  assert.equal(judge('held', 'absent', true), 'call-off');
 });
 
 test('a VM on neither node is lost, not finished', () => {
@@ -74,3 +84,37 @@ test('nothing is concluded while the hypervisor here is silent or still at it', 
     assert.equal(judge('migrating', peer, switched), 'wait');
   }
 });
+
+test('what holds pages of a guest that runs elsewhere is left alone, whatever the destination says', () => {
+  for (const { peer, switched } of everyCase()) {
+    assert.equal(judge('holds-pages', peer, switched), 'wait', peer);
+  }
+});
+
+test('a destination that still fetches pages from here is waited for, whatever is here', () => {
+  for (const { local, switched } of everyCase()) {
+    assert.equal(judge(local, 'holds-source', switched), 'wait', local);
+  }
+});
+
+test('a post-copy that goes on or has broken leaves pages here, in any state of the VM', () => {
+  for (const stateReason of ['postcopy', 'postcopy-failed'] as const) {
+    for (const state of ['paused', 'running'] as const) {
+      assert.equal(localView(vm({ state, stateReason }), undefined), 'holds-pages', stateReason);
+    }
+  }
+});
+
+test('a guest that the migration has stopped is held, one that somebody has suspended is paused', () => {
+  const paused = (stateReason: VmStateReason) =>
+    localView(vm({ state: 'paused', stateReason }), undefined);
+  assert.equal(paused('migration'), 'held');
+  assert.equal(paused('starting-up'), 'held');
+  assert.equal(paused('user'), 'paused');
+  assert.equal(paused('io-error'), 'paused');
+  assert.equal(paused('unknown'), 'paused');
+});
+
+function vm(changes: Pick<HypervisorVm, 'state' | 'stateReason'>): HypervisorVm {
+  return { ...toHypervisorVm(newFakeVm(tinyVm())), ...changes };
+}

@@ -185,9 +185,9 @@ test('too little memory is one blocker, however many checks find it', async () =
 test('a plan names everything that stands in the way at once and changes nothing', async () => {
   using nodes = await TwoNodes.open();
   const { source, destination, vm } = nodes;
-  await source.hypervisor.suspend(vm.uid, never);
+  await source.hypervisor.domains.suspend(vm.uid, never);
   destination.invalid = new AgentError('IMAGE_NOT_FOUND', 'no image');
-  await destination.hypervisor.define({ ...vm, uid: randomUUID() }, never);
+  await destination.hypervisor.domains.define({ ...vm, uid: randomUUID() }, never);
   await destination.agent.inventory.refresh(never);
   destination.agent.capacity.keep({
     vmUid: randomUUID(),

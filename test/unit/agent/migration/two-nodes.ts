@@ -8,12 +8,15 @@ import type { MigrationRecord } from '../../../../src/agent/migration/migration-
 import { MigrationStore, toRecord } from '../../../../src/agent/migration/migration-store.ts';
 import type { Pace } from '../../../../src/agent/migration/pace.ts';
 import type { Peer, Peers } from '../../../../src/agent/migration/peers.ts';
+import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
+import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
 import { OperationLog } from '../../../../src/agent/operations/operation-log.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
-import type { VmDefinition } from '../../../../src/core/vm-spec.ts';
+import type { VmDefinition } from '../../../../src/core/vm-definition.ts';
+import type { Hypervisor } from '../../../../src/drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../../../src/drivers/hypervisor-domains.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
@@ -59,6 +62,19 @@ export class Wire {
 
 function unreachable(): AgentError {
   return new AgentError('PEER_UNREACHABLE', 'The other node does not answer');
+}
+
+/** The hypervisor as an agent reaches it that can be killed at any step. */
+function guardHypervisor(life: Life, hypervisor: FakeHypervisor): Hypervisor {
+  const { host, domains, statistics, jobs, events } = hypervisor;
+  return {
+    host: life.guard('host', host),
+    domains: life.guard('domains', domains, ['list', 'effectOf']),
+    statistics,
+    jobs: life.guard('jobs', jobs),
+    events,
+    async [Symbol.asyncDispose]() {},
+  };
 }
 
 /** All that is gone when an agent is killed. */
@@ -121,7 +137,7 @@ export class TestNode {
   }
 
   async find(uid: string): Promise<HypervisorVm | undefined> {
-    return (await this.hypervisor.list(never)).find((vm) => vm.uid === uid);
+    return (await this.hypervisor.domains.list(never)).find((vm) => vm.uid === uid);
   }
 
   async #newAgent(): Promise<TestAgent> {
@@ -134,10 +150,11 @@ export class TestNode {
       advertiseAddress: `${nodeName}.example:7443`,
       host: fakeHost(),
       reservedMemoryBytes: 0,
+      minMemory: '16Mi',
       accelerator: 'tcg',
       libvirtSocket: '/run/libvirt/libvirt-sock',
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 1_000 },
-      hypervisor: life.guard('hypervisor', this.hypervisor, ['watch', 'list']),
+      hypervisor: guardHypervisor(life, this.hypervisor),
       transfers: life.guard('transfers', this.transfers, ['socketPath']),
       images: new FakeImages(),
       console: { read: (): AsyncIterable<Uint8Array> => never as never },
@@ -146,6 +163,8 @@ export class TestNode {
         migrations: life.guard('journal', this.migrationStore),
         ownership: life.guard('ownership', this.ownershipStore),
         operations: life.guard('operations', new OperationLog(this.journal.database)),
+        nodeSpec: new NodeSpecStore(this.journal.database),
+        reservations: new ReservationStore(this.journal.database),
       },
       journalHealth: () => ({ reason: 'Healthy', message: '' }),
       pace: PACE,
@@ -154,8 +173,8 @@ export class TestNode {
     // What a dead agent still tries has no effect; this only keeps it from trying for ever.
     life.death.catch(() => void agent.tasks[Symbol.asyncDispose]());
     const { validator } = agent;
-    const validate = validator.validate.bind(validator);
-    validator.validate = async (...check) => {
+    const validate = validator.validateIncoming.bind(validator);
+    validator.validateIncoming = async (...check) => {
       if (this.invalid !== undefined) throw this.invalid;
       await validate(...check);
     };
@@ -224,8 +243,8 @@ export class TwoNodes implements Disposable {
     await nodes.destination.boot();
     const { hypervisor } = nodes.source;
     await nodes.source.agent.ownership.own(nodes.vm);
-    await hypervisor.define(nodes.vm, never);
-    await hypervisor.start(nodes.vm.uid, never);
+    await hypervisor.domains.define(nodes.vm, never);
+    await hypervisor.domains.start(nodes.vm.uid, never);
     await nodes.source.agent.inventory.refresh(never);
     await nodes.destination.agent.inventory.refresh(never);
     return nodes;
@@ -237,7 +256,7 @@ export class TwoNodes implements Disposable {
       destinationNode: 'b',
       destinationAddress: undefined,
       maxDowntimeMs: undefined,
-      bandwidthBytesPerSecond: 0,
+      bandwidthBitsPerSecond: undefined,
       timeoutMs: undefined,
     };
   }
@@ -249,7 +268,8 @@ export class TwoNodes implements Disposable {
   }
 
   start(changes: Partial<MigrationSpec> = {}) {
-    return this.source.agent.migrations.start(this.id, { ...this.spec, ...changes }, never);
+    const spec = { ...this.spec, ...changes };
+    return this.source.agent.migrations.start({ id: this.id, spec, labels: {} }, never);
   }
 
   /** The migration as its source has recorded it, once it has ended. */
@@ -300,7 +320,7 @@ export class TwoNodes implements Disposable {
       });
       await until(`node ${name} has unlocked the VM`, () => !node.agent.locks.purposeOf(vm.uid));
       await until(`node ${name} has freed the memory`, () => {
-        return node.agent.capacity.findReservation(vm.namespace, vm.name) === undefined;
+        return node.agent.capacity.findHolding(vm.namespace, vm.name) === undefined;
       });
     }
     const completed = source.record(id)?.phase === 'completed';

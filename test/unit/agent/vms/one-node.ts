@@ -2,13 +2,18 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Agent, buildAgent } from '../../../../src/agent/build-agent.ts';
 import { MigrationStore } from '../../../../src/agent/migration/migration-store.ts';
+import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
+import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
 import { OperationLog } from '../../../../src/agent/operations/operation-log.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { type OwnershipRecord, OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
-import type { VmRef, VmRequest } from '../../../../src/agent/vms/vm.ts';
+import type { CreateOptions, Vm, VmRef } from '../../../../src/agent/vms/vm.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
+import { EVERYTHING as ALL_LABELS } from '../../../../src/core/label-selector.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
-import type { PowerState } from '../../../../src/core/vm-spec.ts';
+import type { Machine } from '../../../../src/core/resources/machine.ts';
+import { nodeMemoryBytesOf } from '../../../../src/core/resources/machine-amounts.ts';
+import type { VmSpec } from '../../../../src/core/resources/virtual-machine.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
@@ -17,11 +22,14 @@ import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 
 export const never = new AbortController().signal;
-export const EVERYTHING = { namespace: '', labels: {} };
+export const EVERYTHING = { namespace: '', labels: ALL_LABELS };
+export const WHOLE = { size: 0, token: '' };
 const TIMEOUT_MS = 5_000;
 const MIB = 1024 ** 2;
+/** What a VM of `newManifest` takes. */
+export const SMALL_BYTES = nodeMemoryBytesOf(tinyVm().spec.template.spec);
 
-/** An agent on a node with 128 MiB for VMs, and with no other node to reach. */
+/** An agent on a node that has room for two small VMs, and with no other node to reach. */
 export class OneNode implements AsyncDisposable {
   readonly hypervisor: FakeHypervisor;
   readonly operations: OperationLog;
@@ -43,8 +51,9 @@ export class OneNode implements AsyncDisposable {
       agentVersion: '1.2.3',
       agentEpoch: 3,
       advertiseAddress: 'a.example:7443',
-      host: fakeHost({ memoryBytes: 192 * MIB }),
+      host: fakeHost({ memoryBytes: 2 * SMALL_BYTES + 64 * MIB }),
       reservedMemoryBytes: 64 * MIB,
+      minMemory: '16Mi',
       accelerator: 'tcg',
       libvirtSocket: '/run/libvirt/libvirt-sock',
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 0 },
@@ -57,6 +66,8 @@ export class OneNode implements AsyncDisposable {
         migrations: new MigrationStore(journal.database),
         ownership: new OwnershipStore(journal.database),
         operations: new OperationLog(journal.database),
+        nodeSpec: new NodeSpecStore(journal.database),
+        reservations: new ReservationStore(journal.database),
       },
       journalHealth: () => ({ reason: 'Healthy', message: '' }),
       resyncIntervalMs: 20,
@@ -99,23 +110,28 @@ export class OneNode implements AsyncDisposable {
     this.agent.tasks.run('inventory', (signal) => this.inventory.run(signal));
   }
 
-  create(request: VmRequest, options: { dryRun?: boolean; signal?: AbortSignal } = {}) {
-    const { dryRun = false, signal = never } = options;
-    return this.vms.create(request, { dryRun }, signal);
+  async create(
+    manifest: TestManifest,
+    options: Partial<CreateOptions> & { readonly signal?: AbortSignal } = {},
+  ): Promise<Vm> {
+    const { dryRun = false, reservationId, signal = never } = options;
+    return (await this.vms.create(manifest, { dryRun, reservationId }, signal)).vm;
   }
 
   /** Nothing of a VM is left. */
-  async assertNothingOf({ uid, namespace, name }: VmRequest): Promise<void> {
-    assert.equal(await this.hypervisor.find(uid ?? '', never), undefined);
-    this.assertFree(uid ?? '', `${namespace}/${name}`);
-    assert.equal(await this.findOwner(uid ?? ''), undefined);
+  async assertNothingOf({ metadata }: TestManifest): Promise<void> {
+    const { uid, namespace, name } = metadata;
+    assert.equal(await this.hypervisor.domains.find(uid, never), undefined);
+    this.assertFree(uid, `${namespace}/${name}`);
+    assert.equal(await this.findOwner(uid), undefined);
   }
 
   assertFree(...keys: readonly string[]): void {
     for (const key of keys) assert.equal(this.locks.purposeOf(key), undefined);
     const on = this.inventory.list(EVERYTHING).filter(({ phase }) => phase !== 'stopped');
-    const bytes = on.reduce((sum, vm) => sum + vm.definition.spec.memory.sizeBytes, 0);
-    assert.equal(this.capacity.allocatedBytes(this.inventory.list(EVERYTHING)), bytes);
+    const bytes = on.map(({ definition }) => nodeMemoryBytesOf(definition.spec.template.spec));
+    const sum = bytes.reduce((total, amount) => total + amount, 0);
+    assert.equal(this.capacity.allocated()['memory'] ?? 0, sum);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -133,16 +149,29 @@ async function* readPath(path: string): AsyncGenerator<Uint8Array> {
   yield Buffer.from(path);
 }
 
-export function newRequest(
-  name = 'web',
-  options: { readonly powerState?: PowerState; readonly memoryMib?: number } = {},
-): VmRequest {
-  const { powerState = 'running', memoryMib = 64 } = options;
-  const { namespace, uid, labels, annotations, spec } = tinyVm({}, memoryMib);
-  return { namespace, name, uid, labels, annotations, spec: { ...spec, powerState } };
+/** A manifest with all that names a VM. */
+export interface TestManifest {
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly uid: string;
+    readonly labels?: Readonly<Record<string, string>>;
+  };
+  readonly spec: VmSpec;
 }
 
-export function refOf({ namespace, name }: VmRequest): VmRef {
+export function newManifest(
+  name = 'web',
+  changes: { readonly spec?: Partial<VmSpec>; readonly machine?: Partial<Machine> } = {},
+): TestManifest {
+  const { namespace, uid, spec } = tinyVm(
+    {},
+    { kernel: { path: '/boot/vmlinuz' }, ...changes.machine },
+  );
+  return { metadata: { name, namespace, uid }, spec: { ...spec, ...changes.spec } };
+}
+
+export function refOf({ metadata: { namespace, name } }: TestManifest): VmRef {
   return { namespace, name, uid: undefined };
 }
 

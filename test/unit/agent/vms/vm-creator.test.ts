@@ -101,24 +101,24 @@ test('another VM of a name, or another spec of a uid, is refused', async () => {
 test('a VM of that uid that is not ours is left alone', async () => {
   await using node = await OneNode.open();
   const foreign = tinyVm({ name: 'theirs' });
-  await node.hypervisor.define(foreign, never);
-  await node.hypervisor.start(foreign.uid, never);
+  await node.hypervisor.domains.define(foreign, never);
+  await node.hypervisor.domains.start(foreign.uid, never);
   node.hypervisor.addForeign(foreign.uid);
   const request = { ...newRequest(), uid: foreign.uid };
   await assert.rejects(node.create(request), { reason: 'VM_ALREADY_EXISTS' });
-  assert.equal((await node.hypervisor.find(foreign.uid, never))?.state, 'running');
+  assert.equal((await node.hypervisor.domains.find(foreign.uid, never))?.state, 'running');
   assert.equal(await node.findOwner(foreign.uid), undefined);
 });
 
 test('a VM of a name that the hypervisor has given to another is refused, and that one left alone', async () => {
   await using node = await OneNode.open();
   const foreign = tinyVm({ name: 'web' });
-  await node.hypervisor.define(foreign, never);
+  await node.hypervisor.domains.define(foreign, never);
   node.hypervisor.addForeign(foreign.uid);
   const request = newRequest();
   await assert.rejects(node.create(request), { reason: 'VM_ALREADY_EXISTS' });
   await node.assertNothingOf(request);
-  assert.notEqual(await node.hypervisor.find(foreign.uid, never), undefined);
+  assert.notEqual(await node.hypervisor.domains.find(foreign.uid, never), undefined);
 });
 
 test('a dry run makes nothing', async () => {

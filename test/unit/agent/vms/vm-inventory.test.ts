@@ -139,7 +139,7 @@ test('VMs of others and VMs that are still arriving are not reported', async () 
   await using node = await OneNode.open();
   await using other = await OneNode.open();
   const foreign = tinyVm();
-  await node.hypervisor.define(foreign, never);
+  await node.hypervisor.domains.define(foreign, never);
   node.hypervisor.addForeign(foreign.uid);
   const moving = newRequest('moving');
   const { definition } = await other.create(moving);
@@ -152,9 +152,9 @@ test('VMs of others and VMs that are still arriving are not reported', async () 
     bandwidthBytesPerSecond: undefined,
     destinationDefinition: definition,
   };
-  other.hypervisor.migrate(definition.uid, request, never).catch(() => undefined);
+  other.hypervisor.jobs.migrate(definition.uid, request, never).catch(() => undefined);
   await until('it arrives', async () => {
-    return (await node.hypervisor.find(definition.uid, never))?.state === 'incoming';
+    return (await node.hypervisor.domains.find(definition.uid, never))?.state === 'incoming';
   });
   assert.deepEqual((await node.vms.list(EVERYTHING, never)).vms, []);
 });

@@ -115,7 +115,7 @@ for (const losesEvents of [true, false]) {
     node.hypervisor.stopGuest(uid);
     // Without events only a listing can have seen that it was off.
     if (losesEvents) await node.vms.get(ref, never);
-    await node.hypervisor.start(uid, never);
+    await node.hypervisor.domains.start(uid, never);
     await until('it is running', async () => (await node.vms.get(ref, never)).phase === 'running');
   });
 }

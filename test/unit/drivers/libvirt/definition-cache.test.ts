@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DefinitionCache } from '../../../../src/drivers/libvirt/definition-cache.ts';
+import {
+  DefinitionCache,
+  describeDomain,
+} from '../../../../src/drivers/libvirt/definition-cache.ts';
+import type { DomainXml } from '../../../../src/drivers/libvirt/domain-operations.ts';
 import type { DomainRecord } from '../../../../src/drivers/libvirt/domain-statistics.ts';
 import { buildDomainXml } from '../../../../src/drivers/libvirt/domain-xml/build-domain-xml.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
@@ -16,8 +20,8 @@ const record: DomainRecord = {
   statistics: undefined,
 };
 
-function xmlOf(generation: number): string {
-  return buildDomainXml(
+function xmlOf(generation: number): DomainXml {
+  const live = buildDomainXml(
     { ...vm, generation },
     {
       accelerator: 'tcg',
@@ -27,6 +31,7 @@ function xmlOf(generation: number): string {
       oddRamSize: false,
     },
   );
+  return { live, persistent: undefined };
 }
 
 async function filled(): Promise<DefinitionCache> {
@@ -39,6 +44,22 @@ test('what was read is not read again', async () => {
   const cache = await filled();
   assert.deepEqual(cache.selectOutdated([record]), []);
   assert.equal(cache.find(vm.uid)?.definition?.generation, 1);
+});
+
+test('a running VM that was changed is known as it runs and as it is wanted', () => {
+  const xml = { live: xmlOf(1).live, persistent: xmlOf(2).live };
+  const { definition, liveDefinition } = describeDomain(xml);
+  assert.equal(definition?.generation, 2);
+  assert.equal(liveDefinition?.generation, 1);
+});
+
+test('a running VM that was not changed has no other definition, though its facts differ', () => {
+  const { live } = xmlOf(1);
+  const persistent = live.replace("ownershipEpoch='1'", "ownershipEpoch='2'");
+  assert.notEqual(persistent, live);
+  const { definition, liveDefinition } = describeDomain({ live, persistent });
+  assert.equal(definition?.ownershipEpoch, 2);
+  assert.equal(liveDefinition, undefined);
 });
 
 test('a VM started anew, renamed or made persistent is read again without any event', async () => {

@@ -3,6 +3,8 @@ import { test } from 'node:test';
 import type { DomainRecord } from '../../../../src/drivers/libvirt/domain-statistics.ts';
 import { StatisticsSampler } from '../../../../src/drivers/libvirt/statistics-sampler.ts';
 
+const never = new AbortController().signal;
+
 const record: DomainRecord = {
   uid: 'a',
   name: 'a',
@@ -22,59 +24,103 @@ const record: DomainRecord = {
   },
 };
 
-test('the first listing waits for statistics, the next takes the same', async () => {
-  let reads = 0;
-  const sampler = new StatisticsSampler(async () => {
-    reads += 1;
+const { statistics } = record;
+
+/** Reads the record at once; later reads, if asked for, hang. */
+function reader(options: { readonly hangsAfter?: number } = {}) {
+  const { hangsAfter = Number.POSITIVE_INFINITY } = options;
+  const counter = { reads: 0 };
+  const read = async (): Promise<readonly DomainRecord[]> => {
+    counter.reads += 1;
+    if (counter.reads > hangsAfter) await new Promise(() => {});
     return [record];
-  });
-  await sampler.refresh();
-  await sampler.refresh();
-  assert.equal(reads, 1);
-  assert.equal(sampler.find(record), record.statistics);
+  };
+  return { counter, sampler: new StatisticsSampler(read) };
+}
+
+test('the first sample is waited for, the next is the same', async () => {
+  const { counter, sampler } = reader();
+  assert.equal((await sampler.sample(never)).get('a'), statistics);
+  assert.equal((await sampler.sample(never)).get('a'), statistics);
+  assert.equal(counter.reads, 1);
 });
 
-test('a VM started anew has none of its last run', async () => {
-  const sampler = new StatisticsSampler(async () => [record]);
-  await sampler.refresh();
-  assert.equal(sampler.find({ ...record, runId: 2 }), undefined);
-  assert.equal(sampler.find({ ...record, runId: undefined }), undefined);
+test('a VM that was too busy to be asked has none', async () => {
+  const sampler = new StatisticsSampler(async () => [{ ...record, statistics: undefined }]);
+  assert.ok(!(await sampler.sample(never)).has('a'));
 });
 
-test('whoever lists again soon does not wait for new ones', async (context) => {
-  let reads = 0;
-  const sampler = new StatisticsSampler(async () => {
-    reads += 1;
-    if (reads > 1) await new Promise(() => {});
-    return [record];
-  });
-  await sampler.refresh();
+test('a VM that was stopped or started has none of its last run', async () => {
+  const { sampler } = reader();
+  await sampler.sample(never);
+  sampler.forget('a');
+  assert.ok(!(await sampler.sample(never)).has('a'));
+});
+
+test('nor has a VM that was stopped or started while statistics were read', async () => {
+  const { promise, resolve } = Promise.withResolvers<readonly DomainRecord[]>();
+  const sampler = new StatisticsSampler(() => promise);
+  const sampling = sampler.sample(never);
+  sampler.forget('a');
+  resolve([record]);
+  assert.ok(!(await sampling).has('a'));
+});
+
+test('after a lost connection statistics are read anew', async () => {
+  const { counter, sampler } = reader();
+  await sampler.sample(never);
+  sampler.forgetAll();
+  assert.equal((await sampler.sample(never)).get('a'), statistics);
+  assert.equal(counter.reads, 2);
+});
+
+test('whoever asks again soon does not wait for new ones', async (context) => {
+  const { counter, sampler } = reader({ hangsAfter: 1 });
+  await sampler.sample(never);
   const nowMs = performance.now();
   context.mock.method(performance, 'now', () => nowMs + 3_000);
-  await sampler.refresh();
-  assert.equal(reads, 2);
-  assert.equal(sampler.find(record), record.statistics);
+  assert.equal((await sampler.sample(never)).get('a'), statistics);
+  assert.equal(counter.reads, 2);
 });
 
-test('a sample that hangs is waited for once, and old statistics are none', async (context) => {
-  const sampler = new StatisticsSampler(() => new Promise(() => {}));
+test('a sample that hangs is waited for once, and there are none', async (context) => {
+  const { sampler } = reader({ hangsAfter: 0 });
   context.mock.timers.enable({ apis: ['setTimeout'] });
-  const first = sampler.refresh();
+  const first = sampler.sample(never);
   context.mock.timers.tick(1_000);
-  await first;
-  await sampler.refresh();
-  assert.equal(sampler.find(record), undefined);
+  assert.equal((await first).size, 0);
+  assert.equal((await sampler.sample(never)).size, 0);
 });
 
-test('a failed sample is tried again', async () => {
+test('old statistics are none', async (context) => {
+  const { sampler } = reader({ hangsAfter: 1 });
+  await sampler.sample(never);
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  const nowMs = performance.now();
+  context.mock.method(performance, 'now', () => nowMs + 12_000);
+  const late = sampler.sample(never);
+  context.mock.timers.tick(1_000);
+  assert.equal((await late).size, 0);
+});
+
+test('a failed sample is none and is tried again', async () => {
   let reads = 0;
   const sampler = new StatisticsSampler(async () => {
     reads += 1;
     if (reads === 1) throw new Error('busy');
     return [record];
   });
-  await sampler.refresh();
-  assert.equal(sampler.find(record), undefined);
-  await sampler.refresh();
-  assert.equal(sampler.find(record), record.statistics);
+  assert.equal((await sampler.sample(never)).size, 0);
+  assert.equal((await sampler.sample(never)).get('a'), statistics);
+});
+
+test('whoever gives up does not wait, and what is read is there for the next', async () => {
+  const { promise, resolve } = Promise.withResolvers<readonly DomainRecord[]>();
+  const sampler = new StatisticsSampler(() => promise);
+  const controller = new AbortController();
+  const given = assert.rejects(sampler.sample(controller.signal), { message: 'enough' });
+  controller.abort(new Error('enough'));
+  await given;
+  resolve([record]);
+  assert.equal((await sampler.sample(never)).get('a'), statistics);
 });

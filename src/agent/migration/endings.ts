@@ -1,0 +1,128 @@
+import { delay } from '../../core/delay.ts';
+import type { Reason } from '../../core/errors.ts';
+import type { OutgoingContext } from './outgoing-context.ts';
+import type { Peer } from './peers.ts';
+import { advance, complete } from './progress.ts';
+
+/** Where a migration that has come to its end has left the VM: at the destination, here, or on neither node. */
+export type Ending = 'moved' | 'stayed' | 'lost';
+
+/** The destination finishes by itself; so often it is asked to do it at once. */
+const COMMIT_TRIES = 5;
+
+/** Records how a migration has ended, and clears away what is left of it. Repeating it is fine. */
+export async function conclude(
+  ending: Ending,
+  context: OutgoingContext,
+  peer: Peer,
+  signal: AbortSignal,
+): Promise<void> {
+  if (ending === 'moved') return await concludeMoved(context, peer, signal);
+  await removeTransfer(context, signal);
+  const { phase, reason, message } = ending === 'lost' ? lossOf(context) : causeOf(context);
+  await context.move(phase, { reason, message });
+  context.options.onChange();
+  if (ending === 'lost') context.log.error('A VM vanished while it migrated');
+  else if (phase === 'cancelled') context.log.info('Migration cancelled');
+  else context.log.error({ reason, err: context.failure }, 'Migration failed');
+}
+
+/** The VM runs at the destination: from here on nothing can fail the migration. */
+async function concludeMoved(
+  context: OutgoingContext,
+  peer: Peer,
+  signal: AbortSignal,
+): Promise<void> {
+  const { transfers, book, onChange } = context.options;
+  await context.recordRelease();
+  await context.move('cleaning-up');
+  const arrivedAtMs = context.record.phases.at(-1)?.startedAtMs ?? Date.now();
+  const transfer = await transfers.find(context.id, context.brief(signal)).catch(() => undefined);
+  context.noteTransfer(transfer);
+  book.setProgress(context.id, advance(book.progressOf(context.id), undefined, transfer));
+  await commitPeer(context, peer, signal);
+  await removeTransfer(context, signal);
+  const { figures } = context;
+  const progress = complete(book.progressOf(context.id), figures);
+  book.setProgress(context.id, progress);
+  await context.move('completed', {
+    result: {
+      totalMs: arrivedAtMs - context.record.startedAtMs,
+      downtimeMs: figures?.downtimeMs ?? 0,
+      memoryProcessedBytes: progress.memoryProcessedBytes,
+      wireBytes: progress.wireBytes,
+      iterations: progress.iteration,
+      reconnects: context.reconnects,
+    },
+  });
+  onChange();
+  context.log.info({ peer: peer.nodeName }, 'Migration completed');
+}
+
+async function commitPeer(
+  context: OutgoingContext,
+  peer: Peer,
+  signal: AbortSignal,
+): Promise<void> {
+  const uid = context.record.vmUid;
+  for (let tries = 0; tries < COMMIT_TRIES; tries++) {
+    try {
+      const report = await peer.get(context.id, uid, context.brief(signal));
+      context.figures = report.figures ?? context.figures;
+      await peer.release(context.id, uid, 'commit', context.brief(signal));
+      return;
+    } catch (error) {
+      signal.throwIfAborted();
+      context.log.debug({ err: error }, 'The destination has not confirmed yet');
+      await delay(context.pace.lookMaxMs, signal);
+    }
+  }
+}
+
+interface EarlyEnd {
+  readonly phase: 'failed' | 'cancelled';
+  readonly reason: Reason;
+  readonly message: string;
+}
+
+/** Why the VM stays here. */
+function causeOf(context: OutgoingContext): EarlyEnd {
+  if (context.cancelRequested) {
+    return {
+      phase: 'cancelled',
+      reason: 'MIGRATION_CANCELLED',
+      message: 'Cancelled by a caller; the VM stays on this node',
+    };
+  }
+  if (context.timedOut) {
+    return {
+      phase: 'failed',
+      reason: 'MIGRATION_TIMEOUT',
+      message: 'It had not switched over in the time allowed; the VM stays on this node',
+    };
+  }
+  return {
+    phase: 'failed',
+    reason: context.failure?.reason ?? 'MIGRATION_FAILED',
+    message:
+      context.failure?.message ??
+      'The migration ended while the agent was away; the VM stays on this node',
+  };
+}
+
+function lossOf({ record }: OutgoingContext): EarlyEnd {
+  return {
+    phase: 'failed',
+    reason: 'VM_NOT_FOUND',
+    message: `The VM is neither on this node nor on ${record.peerNode}: it was stopped or removed while it migrated`,
+  };
+}
+
+async function removeTransfer(context: OutgoingContext, signal: AbortSignal): Promise<void> {
+  try {
+    await context.options.transfers.remove(context.id, context.brief(signal));
+  } catch (error) {
+    signal.throwIfAborted();
+    context.log.warn({ err: error }, 'Could not remove what is left of a transfer');
+  }
+}

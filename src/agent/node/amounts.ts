@@ -1,0 +1,56 @@
+import type { Machine } from '../../core/resources/machine.ts';
+import { memoryBytesOf, nodeMemoryBytesOf, vcpusOf } from '../../core/resources/machine-amounts.ts';
+import type { HostFacts } from '../../drivers/host.ts';
+import type { Amounts } from './node.ts';
+
+/** CPUs that nobody has to himself are shared, and only reported; of everything else nothing is given twice. */
+const SHARED: readonly string[] = ['cpu'];
+
+/** What a machine takes of its node. */
+export function amountsOf(machine: Machine): Amounts {
+  const cpu = vcpusOf(machine) * 1000;
+  const memory = nodeMemoryBytesOf(machine);
+  const pages = machine.memory?.hugepages;
+  if (pages === undefined) return { cpu, memory };
+  // The guest's memory comes from the huge pages, the rest does not.
+  const guest = memoryBytesOf(machine);
+  return { cpu, memory: memory - guest, [`hugepages-${pages}`]: guest };
+}
+
+/** What a host has. */
+export function capacityOf({ cpus, memoryBytes, hugepages }: HostFacts): Amounts {
+  const pages = Object.entries(hugepages).map(([size, bytes]) => [`hugepages-${size}`, bytes]);
+  return { cpu: cpus * 1000, memory: memoryBytes, ...Object.fromEntries(pages) };
+}
+
+/** What VMs may have of it: memory without what is kept for the host, and without what huge pages have taken. */
+export function allocatableOf(host: HostFacts, reservedMemoryBytes: number): Amounts {
+  const inPages = Object.values(host.hugepages).reduce((sum, bytes) => sum + bytes, 0);
+  const memory = Math.max(0, host.memoryBytes - inPages - reservedMemoryBytes);
+  return { ...capacityOf(host), memory };
+}
+
+export function sumOf(all: readonly Amounts[]): Amounts {
+  const sum: Record<string, number> = {};
+  for (const amounts of all) {
+    for (const [resource, amount] of Object.entries(amounts)) {
+      sum[resource] = (sum[resource] ?? 0) + amount;
+    }
+  }
+  return sum;
+}
+
+/** A resource of which more is wanted than is left; undefined if there is enough of all. */
+export function findShortage(
+  wanted: Amounts,
+  allocated: Amounts,
+  allocatable: Amounts,
+): { readonly resource: string; readonly wanted: number; readonly left: number } | undefined {
+  for (const [resource, amount] of Object.entries(wanted)) {
+    const left = (allocatable[resource] ?? 0) - (allocated[resource] ?? 0);
+    if (amount > left && amount > 0 && !SHARED.includes(resource)) {
+      return { resource, wanted: amount, left: Math.max(0, left) };
+    }
+  }
+  return undefined;
+}

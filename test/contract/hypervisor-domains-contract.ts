@@ -1,0 +1,221 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { describe, test } from 'node:test';
+import type { Machine } from '../../src/core/resources/machine.ts';
+import { memoryBytesOf } from '../../src/core/resources/machine-amounts.ts';
+import type { VmDefinition } from '../../src/core/vm-definition.ts';
+import {
+  assertAbortable,
+  never,
+  rejectsWith,
+  started,
+  type UseFixture,
+  until,
+  writtenByNewerAgent,
+} from './hypervisor-fixture.ts';
+
+/** What a hypervisor must do with the VMs of its node. */
+export function testHypervisorDomains(use: UseFixture): void {
+  describe('domains: definitions', () => testDefinitions(use));
+  describe('domains: running', () => testRunning(use));
+}
+
+function testDefinitions(use: UseFixture): void {
+  test('a defined VM is listed, stopped, with its definition', async () => {
+    const { domains } = use().source;
+    const vm = use().newDefinition();
+    await domains.define(vm, never);
+    const listed = (await domains.list(never)).find(({ uid }) => uid === vm.uid);
+    assert.equal(listed?.state, 'stopped');
+    assert.equal(listed?.hypervisorName, `${vm.namespace}_${vm.name}`);
+    assert.equal(listed?.persistent, true);
+    assert.deepEqual(listed?.definition, vm);
+    assert.equal(listed?.liveDefinition, undefined);
+    assert.deepEqual(await domains.find(vm.uid, never), listed);
+  });
+
+  test('its volumes are listed with the guest devices that they were given', async () => {
+    const { domains } = use().source;
+    const name = 'root';
+    const path = '/var/lib/nowhere/root.qcow2';
+    const source = { file: { path } };
+    const volumes: Machine['volumes'] = [
+      { name, kind: 'disk', source, format: 'qcow2', cache: 'none' },
+    ];
+    const vm = withMachine(use().newDefinition(), { volumes });
+    await domains.define(vm, never);
+    const found = await domains.find(vm.uid, never);
+    assert.deepEqual(found?.volumes, [{ name, target: 'vda', path, format: 'qcow2' }]);
+    await domains.undefine(vm.uid, never);
+  });
+
+  test('defining a stopped VM again changes it at once', async () => {
+    const { domains } = use().source;
+    const vm = use().newDefinition();
+    await domains.define(vm, never);
+    await domains.define({ ...vm, generation: 2 }, never);
+    const found = await domains.find(vm.uid, never);
+    assert.equal(found?.definition?.generation, 2);
+    assert.equal(found?.liveDefinition, undefined);
+    const listed = (await domains.list(never)).filter(({ uid }) => uid === vm.uid);
+    assert.deepEqual(
+      listed.map(({ definition }) => definition?.generation),
+      [2],
+    );
+  });
+
+  test('a running VM keeps what it was started with until its next start', async () => {
+    const { domains, statistics } = use().source;
+    const vm = await started(use());
+    const resources = { ...vm.spec.template.spec.resources, memory: '96Mi' };
+    const changed = { ...withMachine(vm, { resources }), generation: 2 };
+    await domains.define(changed, never);
+    const listed = (await domains.list(never)).find(({ uid }) => uid === vm.uid);
+    assert.equal(listed?.state, 'running');
+    assert.deepEqual(listed?.definition, changed);
+    assert.deepEqual(listed?.liveDefinition, vm);
+    await domains.destroy(vm.uid, never);
+    await domains.start(vm.uid, never);
+    const restarted = await domains.find(vm.uid, never);
+    assert.deepEqual(restarted?.definition, changed);
+    assert.equal(restarted?.liveDefinition, undefined);
+    await until('it has the memory', async () => {
+      const figures = (await statistics.sample(never)).get(vm.uid);
+      return (figures?.memoryActualBytes ?? 0) >= memoryBytesOf({ resources });
+    });
+    await domains.destroy(vm.uid, never);
+  });
+
+  test('a name can be had by one VM only', async () => {
+    const { domains } = use().source;
+    const vm = use().newDefinition();
+    await domains.define(vm, never);
+    await rejectsWith('VM_ALREADY_EXISTS', domains.define({ ...vm, uid: randomUUID() }, never));
+  });
+
+  test('changed facts are seen at once, and the rest stays, now and after the run', async () => {
+    const { domains } = use().source;
+    const vm = await started(use());
+    const facts = { ownershipEpoch: 7, owner: randomUUID(), intent: 'off' } as const;
+    await domains.setFacts(vm.uid, facts, never);
+    const listed = (await domains.list(never)).find(({ uid }) => uid === vm.uid);
+    assert.deepEqual(listed?.definition, { ...vm, ...facts });
+    assert.equal(listed?.liveDefinition, undefined);
+    await domains.setFacts(vm.uid, { ownershipEpoch: 8 }, never);
+    await domains.destroy(vm.uid, never);
+    const found = await domains.find(vm.uid, never);
+    assert.deepEqual(found?.definition, { ...vm, ...facts, ownershipEpoch: 8 });
+  });
+
+  test('changed facts leave both the old and the new definition of a changed VM as they are', async () => {
+    const { domains } = use().source;
+    const vm = await started(use());
+    const changed = { ...vm, generation: 2, annotations: { note: 'öl & <gas>' } };
+    await domains.define(changed, never);
+    await domains.setFacts(vm.uid, { ownershipEpoch: 3 }, never);
+    const found = await domains.find(vm.uid, never);
+    assert.deepEqual(found?.definition, { ...changed, ownershipEpoch: 3 });
+    assert.deepEqual(found?.liveDefinition, { ...vm, ownershipEpoch: 3 });
+    await domains.destroy(vm.uid, never);
+  });
+
+  test('what a newer agent has written stays byte for byte when facts change', async () => {
+    const { domains } = use().source;
+    const vm = writtenByNewerAgent(use().newDefinition());
+    assert.deepEqual(vm.newer?.unknownFields, ['spec.hologram']);
+    await domains.define(vm, never);
+    assert.deepEqual((await domains.find(vm.uid, never))?.definition, vm);
+    await domains.start(vm.uid, never);
+    await domains.setFacts(vm.uid, { ownershipEpoch: 2 }, never);
+    const running = await domains.find(vm.uid, never);
+    assert.deepEqual(running?.definition, { ...vm, ownershipEpoch: 2 });
+    assert.equal(running?.definition?.newer?.manifest, vm.newer?.manifest);
+    await domains.destroy(vm.uid, never);
+    const stopped = await domains.find(vm.uid, never);
+    assert.equal(stopped?.definition?.newer?.manifest, vm.newer?.manifest);
+  });
+
+  test('it is known which changes wait for the next start', () => {
+    const { domains } = use().source;
+    assert.equal(domains.effectOf('metadata.labels'), 'now');
+    assert.equal(domains.effectOf('spec.template.spec.resources.memory'), 'next-start');
+    assert.equal(domains.effectOf('spec.template.spec.volumes[0].source'), 'next-start');
+  });
+}
+
+function testRunning(use: UseFixture): void {
+  test('a started VM runs, and starting it again changes nothing', async () => {
+    const { domains } = use().source;
+    const vm = await started(use());
+    await domains.start(vm.uid, never);
+    const { state, stateReason } = (await domains.find(vm.uid, never)) ?? {};
+    assert.deepEqual([state, stateReason], ['running', 'booted']);
+    await domains.destroy(vm.uid, never);
+  });
+
+  test('a VM can be suspended and resumed, each more than once', async () => {
+    const { domains } = use().source;
+    const vm = await started(use());
+    await domains.suspend(vm.uid, never);
+    await domains.suspend(vm.uid, never);
+    const paused = await domains.find(vm.uid, never);
+    assert.deepEqual([paused?.state, paused?.stateReason], ['paused', 'user']);
+    await domains.resume(vm.uid, never);
+    await domains.resume(vm.uid, never);
+    const resumed = await domains.find(vm.uid, never);
+    assert.deepEqual([resumed?.state, resumed?.stateReason], ['running', 'resumed']);
+    await domains.destroy(vm.uid, never);
+  });
+
+  test('a stopped VM can neither be suspended nor resumed', async () => {
+    const { domains } = use().source;
+    const vm = use().newDefinition();
+    await domains.define(vm, never);
+    await rejectsWith('VM_NOT_RUNNING', domains.suspend(vm.uid, never));
+    await rejectsWith('VM_NOT_RUNNING', domains.resume(vm.uid, never));
+  });
+
+  test('stopping a stopped VM counts as done', async () => {
+    const { domains } = use().source;
+    const vm = await started(use());
+    await domains.destroy(vm.uid, never);
+    await domains.destroy(vm.uid, never);
+    await domains.shutdown(vm.uid, never);
+    const { state, stateReason } = (await domains.find(vm.uid, never)) ?? {};
+    assert.deepEqual([state, stateReason], ['stopped', 'destroyed']);
+  });
+
+  test('a running VM is not forgotten, a stopped one is, and forgetting repeats', async () => {
+    const { domains } = use().source;
+    const vm = await started(use());
+    await rejectsWith('VM_RUNNING', domains.undefine(vm.uid, never));
+    await domains.destroy(vm.uid, never);
+    await domains.undefine(vm.uid, never);
+    await domains.undefine(vm.uid, never);
+    assert.equal(await domains.find(vm.uid, never), undefined);
+    assert.ok(!(await domains.list(never)).some(({ uid }) => uid === vm.uid));
+  });
+
+  test('an unknown VM is not found', async () => {
+    const { domains } = use().source;
+    const { uid } = use().newDefinition();
+    assert.equal(await domains.find(uid, never), undefined);
+    await rejectsWith('VM_NOT_FOUND', domains.start(uid, never));
+    await rejectsWith('VM_NOT_FOUND', domains.shutdown(uid, never));
+    await rejectsWith('VM_NOT_FOUND', domains.destroy(uid, never));
+    await rejectsWith('VM_NOT_FOUND', domains.suspend(uid, never));
+    await rejectsWith('VM_NOT_FOUND', domains.resume(uid, never));
+    await rejectsWith('VM_NOT_FOUND', domains.setFacts(uid, { ownershipEpoch: 2 }, never));
+  });
+
+  test('an aborted listing rejects with the reason it was aborted for', async () => {
+    const { domains } = use().source;
+    await assertAbortable((signal) => domains.list(signal));
+  });
+}
+
+function withMachine(vm: VmDefinition, changes: Partial<Machine>): VmDefinition {
+  const { template } = vm.spec;
+  const machine = { ...template.spec, ...changes };
+  return { ...vm, spec: { ...vm.spec, template: { ...template, spec: machine } } };
+}

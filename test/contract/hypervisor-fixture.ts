@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { hasReason, type Reason } from '../../src/core/errors.ts';
+import type { VmDefinition } from '../../src/core/vm-definition.ts';
+import { readDefinitionText, toDefinitionText } from '../../src/core/vm-definition-text.ts';
+import type { Hypervisor } from '../../src/drivers/hypervisor.ts';
+import type { HypervisorMigration } from '../../src/drivers/hypervisor-jobs.ts';
+
+/** Two hypervisors for the suites of their contracts. */
+export interface HypervisorFixture extends AsyncDisposable {
+  readonly source: Hypervisor;
+  readonly destination: Hypervisor;
+  /** A new VM that can be started and, `large`, takes long enough to migrate slowly that it can be looked at. */
+  newDefinition(size?: 'small' | 'large'): VmDefinition;
+  /** A request to migrate from source to destination. */
+  migration(definition: VmDefinition, speed: 'fast' | 'slow'): HypervisorMigration;
+}
+
+/** The fixture is made once for all tests of a suite, and before the first of them runs. */
+export type UseFixture = () => HypervisorFixture;
+
+export const never = new AbortController().signal;
+export const TIMEOUT_MS = 30_000;
+
+/** A VM that runs on the source. */
+export async function started(
+  { source, newDefinition }: HypervisorFixture,
+  size: 'small' | 'large' = 'small',
+): Promise<VmDefinition> {
+  const vm = newDefinition(size);
+  await source.domains.define(vm, never);
+  await source.domains.start(vm.uid, never);
+  return vm;
+}
+
+/** The same VM as an agent has written it that knows more than this one. */
+export function writtenByNewerAgent(vm: VmDefinition): VmDefinition {
+  const manifest = JSON.parse(toDefinitionText(vm)) as { spec: object };
+  const text = JSON.stringify({ ...manifest, spec: { ...manifest.spec, hologram: { depth: 3 } } });
+  return readDefinitionText(text, { ...vm, isNewerVersion: false });
+}
+
+export async function rejectsWith(reason: Reason, work: Promise<unknown>): Promise<void> {
+  await assert.rejects(work, (error) => {
+    assert.ok(hasReason(error, reason), `${reason} was expected, not ${String(error)}`);
+    return true;
+  });
+}
+
+/** A call must end with the reason it was aborted for, before and while it runs. */
+export async function assertAbortable(
+  call: (signal: AbortSignal) => Promise<unknown>,
+): Promise<void> {
+  const reason = new Error('enough');
+  await assert.rejects(call(AbortSignal.abort(reason)), reason);
+  const controller = new AbortController();
+  const running = call(controller.signal);
+  controller.abort(reason);
+  await assert.rejects(running, reason);
+}
+
+export async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + TIMEOUT_MS;
+  while (!(await condition())) {
+    assert.ok(performance.now() < endMs, `Waited in vain: ${what}`);
+    await sleep(5);
+  }
+}

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { assertAbortable, never, type UseFixture } from './hypervisor-fixture.ts';
+
+/** What a hypervisor must say of its host. */
+export function testHypervisorHost(use: UseFixture): void {
+  describe('host', () => {
+    test('two hosts tell themselves apart', async () => {
+      const { source, destination } = use();
+      const [one, other] = await Promise.all([
+        source.host.getInfo(never),
+        destination.host.getInfo(never),
+      ]);
+      assert.notEqual(one.hostUuid, other.hostUuid);
+      assert.notEqual(one.hostUuid, '');
+    });
+
+    test('it says what it is and can do', async () => {
+      const info = await use().source.host.getInfo(never);
+      assert.match(info.libvirtVersion, /^\d+\.\d+\.\d+$/);
+      assert.match(info.qemuVersion, /^\d+\.\d+\.\d+$/);
+      assert.ok(info.accelerators.length > 0);
+      assert.ok(info.machineTypes.includes('q35'));
+    });
+
+    test('an aborted question rejects with the reason it was aborted for', async () => {
+      const { host } = use().source;
+      await assertAbortable((signal) => host.getInfo(signal));
+    });
+  });
+}

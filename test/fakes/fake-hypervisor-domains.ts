@@ -1,0 +1,139 @@
+import { AgentError } from '../../src/core/errors.ts';
+import type { VmDefinition } from '../../src/core/vm-definition.ts';
+import type {
+  HypervisorDomains,
+  HypervisorVm,
+  VmFacts,
+} from '../../src/drivers/hypervisor-domains.ts';
+import { effectOf } from '../../src/drivers/libvirt/domain-xml/domain-parts.ts';
+import type { FakeHypervisorBehaviour } from './fake-hypervisor-behaviour.ts';
+import type { FakeHypervisorCalls } from './fake-hypervisor-calls.ts';
+import {
+  type FakeHypervisorWorld,
+  refuseIncoming,
+  refuseStopped,
+} from './fake-hypervisor-world.ts';
+import { type FakeVm, isActive, newFakeVm } from './fake-vm.ts';
+
+/** VMs in memory. */
+export class FakeHypervisorDomains implements HypervisorDomains {
+  readonly effectOf = effectOf;
+  readonly #calls: FakeHypervisorCalls;
+  readonly #world: FakeHypervisorWorld;
+  readonly #behaviour: FakeHypervisorBehaviour;
+
+  constructor(
+    calls: FakeHypervisorCalls,
+    world: FakeHypervisorWorld,
+    behaviour: FakeHypervisorBehaviour,
+  ) {
+    this.#calls = calls;
+    this.#world = world;
+    this.#behaviour = behaviour;
+  }
+
+  list(signal: AbortSignal): Promise<readonly HypervisorVm[]> {
+    const world = this.#world;
+    return this.#calls.perform('list', '', signal, () =>
+      [...world.vms.values()].map((vm) => world.describe(vm)),
+    );
+  }
+
+  find(uid: string, signal: AbortSignal): Promise<HypervisorVm | undefined> {
+    return this.#calls.perform('find', uid, signal, () => {
+      const vm = this.#world.vms.get(uid);
+      return vm && this.#world.describe(vm);
+    });
+  }
+
+  define(definition: VmDefinition, signal: AbortSignal): Promise<void> {
+    return this.#calls.perform('define', definition.uid, signal, () => this.#define(definition));
+  }
+
+  setFacts(uid: string, facts: Partial<VmFacts>, signal: AbortSignal): Promise<void> {
+    return this.#calls.perform('setFacts', uid, signal, () => {
+      const vm = this.#world.get(uid);
+      if (this.#world.foreign.has(uid)) throw new AgentError('VM_NOT_FOUND', 'It is not ours');
+      vm.live = { ...vm.live, ...facts };
+      if (vm.persistent !== undefined) vm.persistent = { ...vm.persistent, ...facts };
+    });
+  }
+
+  start(uid: string, signal: AbortSignal): Promise<void> {
+    return this.#calls.perform('start', uid, signal, () => {
+      const vm = this.#world.get(uid);
+      refuseIncoming(vm);
+      if (isActive(vm)) return;
+      vm.live = vm.persistent ?? vm.live;
+      vm.cpuTimeNs = 0n;
+      this.#world.setState(vm, 'running', 'booted');
+      this.#world.tell(uid, 'started');
+    });
+  }
+
+  shutdown(uid: string, signal: AbortSignal): Promise<void> {
+    return this.#calls.perform('shutdown', uid, signal, () => {
+      const vm = this.#world.get(uid);
+      if (isActive(vm) && !this.#behaviour.slowShutdown) this.#world.stop(vm, 'shutdown');
+    });
+  }
+
+  destroy(uid: string, signal: AbortSignal): Promise<void> {
+    return this.#calls.perform('destroy', uid, signal, () => {
+      const vm = this.#world.get(uid);
+      if (isActive(vm)) this.#world.stop(vm, 'destroyed');
+    });
+  }
+
+  suspend(uid: string, signal: AbortSignal): Promise<void> {
+    return this.#calls.perform('suspend', uid, signal, () => {
+      const vm = this.#world.get(uid);
+      refuseStopped(vm);
+      if (vm.state === 'paused') return;
+      this.#world.setState(vm, 'paused', 'user');
+      this.#world.tell(uid, 'suspended');
+    });
+  }
+
+  resume(uid: string, signal: AbortSignal): Promise<void> {
+    return this.#calls.perform('resume', uid, signal, () => {
+      const vm = this.#world.get(uid);
+      refuseIncoming(vm);
+      refuseStopped(vm);
+      if (vm.state === 'running') return;
+      this.#world.setState(vm, 'running', 'resumed');
+      this.#world.tell(uid, 'resumed');
+    });
+  }
+
+  undefine(uid: string, signal: AbortSignal): Promise<void> {
+    return this.#calls.perform('undefine', uid, signal, () => {
+      const vm = this.#world.vms.get(uid);
+      if (vm === undefined) return;
+      if (isActive(vm)) throw new AgentError('VM_RUNNING', `Cannot undefine VM ${uid}: it runs`);
+      this.#world.vms.delete(uid);
+      this.#world.tell(uid, 'undefined');
+    });
+  }
+
+  #define(definition: VmDefinition): void {
+    const { uid, name } = definition;
+    if (this.#namesakeOf(definition) !== undefined) {
+      throw new AgentError('VM_ALREADY_EXISTS', `Cannot define VM ${name}: the name is taken`);
+    }
+    const vm = this.#world.vms.get(uid);
+    if (vm === undefined) {
+      this.#world.vms.set(uid, newFakeVm(definition));
+    } else {
+      vm.persistent = definition;
+      if (!isActive(vm)) vm.live = definition;
+    }
+    this.#world.tell(uid, 'defined');
+  }
+
+  #namesakeOf({ uid, namespace, name }: VmDefinition): FakeVm | undefined {
+    return [...this.#world.vms.values()].find(
+      ({ live }) => live.uid !== uid && live.name === name && live.namespace === namespace,
+    );
+  }
+}

@@ -1,0 +1,32 @@
+import { randomUUID } from 'node:crypto';
+import type { HypervisorHost, HypervisorInfo } from '../../src/drivers/hypervisor-host.ts';
+import type { FakeHypervisorCalls } from './fake-hypervisor-calls.ts';
+
+/** A host that a hypervisor in memory pretends to be on. */
+export class FakeHypervisorHost implements HypervisorHost {
+  readonly hostname: string;
+  readonly hostUuid = randomUUID();
+  readonly #calls: FakeHypervisorCalls;
+
+  constructor(hostname: string, calls: FakeHypervisorCalls) {
+    this.hostname = hostname;
+    this.#calls = calls;
+  }
+
+  getInfo(signal: AbortSignal): Promise<HypervisorInfo> {
+    return this.#calls.perform('getInfo', '', signal, () => ({
+      hostname: this.hostname,
+      hostUuid: this.hostUuid,
+      uri: `fake://${this.hostname}`,
+      libvirtVersion: '9.0.0',
+      libraryVersion: '9.0.0',
+      qemuVersion: '7.2.22',
+      architecture: 'x86_64',
+      accelerators: ['tcg'],
+      machineTypes: ['pc-q35-7.2', 'q35'],
+      cpuModel: 'qemu64',
+      processOwner: undefined,
+      features: [],
+    }));
+  }
+}

@@ -1,0 +1,64 @@
+import { AgentError } from '../../src/core/errors.ts';
+import type {
+  HypervisorVm,
+  VmRunState,
+  VmStateReason,
+} from '../../src/drivers/hypervisor-domains.ts';
+import type { LifecycleEvent } from '../../src/drivers/hypervisor-events.ts';
+import { EventFeed } from '../../src/drivers/libvirt/event-feed.ts';
+import type { FakeHypervisorBehaviour } from './fake-hypervisor-behaviour.ts';
+import { type FakeVm, isActive, toHypervisorVm } from './fake-vm.ts';
+
+/** The VMs of a fake hypervisor, which all its parts share, and what is told of them. */
+export class FakeHypervisorWorld {
+  readonly vms = new Map<string, FakeVm>();
+  readonly feed = new EventFeed();
+  /** VMs whose definition is not one of ours. */
+  readonly foreign = new Set<string>();
+  readonly #behaviour: FakeHypervisorBehaviour;
+
+  constructor(behaviour: FakeHypervisorBehaviour) {
+    this.#behaviour = behaviour;
+  }
+
+  get(uid: string): FakeVm {
+    const vm = this.vms.get(uid);
+    if (vm === undefined) throw new AgentError('VM_NOT_FOUND', `There is no VM ${uid}`);
+    return vm;
+  }
+
+  describe(vm: FakeVm): HypervisorVm {
+    const seen = toHypervisorVm(vm);
+    if (!this.foreign.has(seen.uid)) return seen;
+    return { ...seen, definition: undefined, liveDefinition: undefined };
+  }
+
+  setState(vm: FakeVm, state: VmRunState, reason: VmStateReason): void {
+    vm.state = state;
+    vm.stateReason = reason;
+  }
+
+  /** Ends the run of a VM; one that is not persistent is gone. */
+  stop(vm: FakeVm, reason: VmStateReason): void {
+    const { uid } = vm.live;
+    this.setState(vm, 'stopped', reason);
+    if (vm.persistent === undefined) this.vms.delete(uid);
+    else vm.live = vm.persistent;
+    this.tell(uid, 'stopped');
+  }
+
+  tell(uid: string, event: LifecycleEvent, byMigration = false): void {
+    if (this.#behaviour.losesEvents) return;
+    this.feed.publish({ kind: 'lifecycle', uid, event, byMigration });
+  }
+}
+
+export function refuseStopped(vm: FakeVm): void {
+  if (isActive(vm)) return;
+  throw new AgentError('VM_NOT_RUNNING', `VM ${vm.live.uid} does not run`);
+}
+
+export function refuseIncoming(vm: FakeVm): void {
+  if (vm.job?.operation !== 'migration-in') return;
+  throw new AgentError('VM_BUSY', `VM ${vm.live.uid} is arriving by a migration`);
+}

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { CallContext } from '../../../src/agent/rpc/call-context.ts';
+import { migrationHandlers } from '../../../src/agent/rpc/migration-handlers.ts';
+import { toVirtualMachine } from '../../../src/agent/rpc/virtual-machine-conversion.ts';
+import { virtualMachineHandlers } from '../../../src/agent/rpc/virtual-machine-handlers.ts';
+import { MigrationSpec } from '../../../src/gen/novacron/agent/v1/migration.ts';
+import { TwoNodes } from './migration/two-nodes.ts';
+import { filesOf, stepsBack, type Way, WayRecorder } from './request-way.ts';
+import { newRequest, OneNode } from './vms/one-node.ts';
+
+const MAX_FILES = 9;
+
+function newContext(): CallContext {
+  return {
+    caller: { name: 'root', roles: ['admin'] } as never,
+    requestId: 'r-1',
+    signal: new AbortController().signal,
+    about() {},
+  };
+}
+
+/** Short, and without a call that comes back into a file that it has passed. */
+function assertStraight(ways: readonly Way[]): void {
+  const files = filesOf(ways);
+  assert.ok(files.length <= MAX_FILES, `it passes ${files.join(', ')}`);
+  assert.deepEqual(stepsBack(ways), []);
+}
+
+test('a migration leads straight from StartMigration to the drivers, to its end', async () => {
+  using nodes = await TwoNodes.open();
+  const { hypervisor, transfers, agent } = nodes.source;
+  using recorder = new WayRecorder('agent/rpc/migration-handlers.ts');
+  recorder.watch('hypervisor', hypervisor, ['list', 'getInfo', 'find', 'getJob', 'migrate']);
+  recorder.watch('transfers', transfers, ['start', 'find', 'remove']);
+  const { namespace, name } = nodes.vm;
+  const spec = MigrationSpec.fromPartial({
+    virtualMachine: { namespace, name },
+    destination: { nodeName: 'b' },
+  });
+  await migrationHandlers(agent.migrations).startMigration({ id: nodes.id, spec }, newContext());
+  await nodes.ended();
+  await nodes.assertRunsOn(nodes.destination);
+  assert.deepEqual(recorder.find('hypervisor.migrate')?.files, [
+    'agent/rpc/migration-handlers.ts',
+    'agent/migration/migration-manager.ts',
+    'core/task-group.ts',
+    'agent/migration/outgoing-migration.ts',
+  ]);
+  assert.ok(recorder.find('transfers.remove'));
+  assertStraight(recorder.ways);
+});
+
+test('CreateVirtualMachine leads straight to the drivers', async () => {
+  await using node = await OneNode.open();
+  using recorder = new WayRecorder('agent/rpc/virtual-machine-handlers.ts');
+  const planned = await node.create(newRequest(), { dryRun: true });
+  recorder.watch('hypervisor', node.hypervisor, ['list', 'getInfo', 'find', 'define', 'start']);
+  const { metadata, spec } = toVirtualMachine(planned);
+  const request = { virtualMachine: { metadata, spec, status: undefined }, dryRun: false };
+  await virtualMachineHandlers(node.vms).createVirtualMachine(request, newContext());
+  assert.ok(recorder.find('hypervisor.define'));
+  assert.ok(recorder.find('hypervisor.start'));
+  assertStraight(recorder.ways);
+});
+
+test('a way that comes back into a file is found', () => {
+  const ways = [
+    { call: 'hypervisor.find', files: ['a.ts', 'b.ts'] },
+    { call: 'hypervisor.define', files: ['a.ts', 'b.ts', 'a.ts'] },
+  ];
+  assert.deepEqual(stepsBack(ways), ['a.ts > b.ts > a.ts > hypervisor.define']);
+  assert.deepEqual(filesOf(ways), ['a.ts', 'b.ts']);
+});
