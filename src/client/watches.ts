@@ -66,7 +66,7 @@ export function watchNode(
   );
 }
 
-function withoutOrigin<T extends { readonly status?: object | undefined }>(object: T): unknown {
+function withoutOrigin(object: { readonly status?: object | undefined }): unknown {
   return { ...object, status: { ...object.status, origin: undefined } };
 }
 

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { objectMeta } from './resources/object-meta.ts';
 import { fieldPath } from './resources/schema-issues.ts';
-import { API_VERSION, storedVirtualMachine, type VmSpec } from './resources/virtual-machine.ts';
+import { API_VERSION, storedVirtualMachine } from './resources/virtual-machine.ts';
+import { holdsUserData } from './user-data.ts';
 import type { VmDefinition } from './vm-definition.ts';
 
 /*
@@ -21,15 +22,13 @@ export type DefinitionFacts = Pick<
 
 /** Rounds of taking away what is not known; each takes away at least one field. */
 const MAX_ROUNDS = 100;
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
 type Document = Record<string, unknown>;
 
 /** The text of a definition: what a newer agent wrote stays as it is. */
 export function toDefinitionText(definition: VmDefinition): string {
   if (definition.newer !== undefined) return definition.newer.manifest;
-  const { userData } = definition.spec.template.spec;
-  if (userData !== undefined && !DIGEST.test(userData)) {
+  if (holdsUserData(definition.spec)) {
     throw new Error('User data must not stand in a definition; only its digest may');
   }
   const { name, namespace, uid, labels, annotations, generation, createdAtMs } = definition;
@@ -153,10 +152,4 @@ function placeOf(
     current = (current as Document)[key];
   }
   return place;
-}
-
-/** The spec of a definition whose user data was put away: its digest takes its place. */
-export function withoutUserData(spec: VmSpec, digest: string): VmSpec {
-  const machine = { ...spec.template.spec, userData: `sha256:${digest}` };
-  return { ...spec, template: { ...spec.template, spec: machine } };
 }

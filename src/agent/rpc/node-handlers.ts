@@ -55,17 +55,18 @@ export function nodeHandlers(node: NodeService): ServiceHandlers<NodeServiceServ
         fromBoundedDuration(request.ttl, 'ttl', { minMs: MIN_TTL_MS, maxMs: MAX_TTL_MS }, checks) ??
         DEFAULT_TTL_MS;
       checks.throwIfAny('INVALID_REQUEST', 'Cannot reserve');
-      context.about(vmFields(vm));
+      context.about({ ...vmFields(vm), reservationId: id });
       const machine = parseMachine(message && fromMachineMessage(message));
       const reservation = await node.reserve({ id, vm, machine, ttlMs }, context.signal);
       return { reservation: toReservation(reservation) };
     },
 
-    async release(request, { signal }) {
+    async release(request, context) {
       const checks = new FieldChecks();
       const id = checks.uuid('id', request.id);
       checks.throwIfAny('INVALID_REQUEST', 'Cannot tell which reservation is meant');
-      await node.release(id, signal);
+      context.about({ reservationId: id });
+      await node.release(id, context.signal);
       return {};
     },
 

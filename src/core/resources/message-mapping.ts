@@ -69,7 +69,7 @@ export class MessageMapping {
       toMessage: (value) => numbers.get(String(value)) ?? 0,
       fromMessage: (message) => {
         if (message === 0 || message === undefined) return undefined;
-        return words.get(message as number) ?? `${prefix}(${String(message)})`;
+        return words.get(message as number) ?? `${prefix}(${message as number})`;
       },
     };
   }

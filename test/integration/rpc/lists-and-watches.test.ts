@@ -167,6 +167,8 @@ test('a cursor of another agent, or of the future, begins with a reset', async (
   }
 });
 
+const idsOf = ({ migrations }: ListMigrationsResponse) => migrations.map(({ id }) => id);
+
 test('migrations are listed and watched by their labels, by id, and by whether they go on', async () => {
   const other = '7a1b2c3d-4e5f-4a6b-8c7d-8e9fa0b1c2d4';
   harness.migrations.put(makeMigration({ id: other, labels: {}, phase: 'failed' }));
@@ -175,7 +177,6 @@ test('migrations are listed and watched by their labels, by id, and by whether t
       (message, callback) => local.migrations.listMigrations(message, callback),
       ListMigrationsRequest.fromPartial(request),
     );
-  const idsOf = ({ migrations }: ListMigrationsResponse) => migrations.map(({ id }) => id);
   assert.deepEqual(idsOf(await listed({ labelSelector: 'reason=drain' })), [MIGRATION_ID]);
   assert.deepEqual(idsOf(await listed({ activeOnly: true })), [MIGRATION_ID]);
   const page = await listed({ pageSize: 1 });

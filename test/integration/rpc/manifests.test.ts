@@ -88,15 +88,18 @@ test('violations that a feature finds are told as it names them', async () => {
   ]);
 });
 
+function lastOptions(): unknown {
+  const last = harness.vms.calls.at(-1)?.argument as { readonly options: unknown } | undefined;
+  return last?.options;
+}
+
 test('what is created comes with its warnings, and uses its reservation up', async () => {
   harness.vms.warnings = ['spec.template.spec.resources.cpu 1500m is rounded up'];
   const made = await create(requested(), { dryRun: true, reservationId: MIGRATION_ID });
   assert.deepEqual(made.warnings, harness.vms.warnings);
-  const { options } = harness.vms.calls.at(-1)?.argument as { options: unknown };
-  assert.deepEqual(options, { dryRun: true, reservationId: MIGRATION_ID });
+  assert.deepEqual(lastOptions(), { dryRun: true, reservationId: MIGRATION_ID });
   await create(requested());
-  const { options: others } = harness.vms.calls.at(-1)?.argument as { options: unknown };
-  assert.deepEqual(others, { dryRun: false, reservationId: undefined });
+  assert.deepEqual(lastOptions(), { dryRun: false, reservationId: undefined });
 });
 
 test('a VM is applied with its mask and its generation, and every change is told', async () => {

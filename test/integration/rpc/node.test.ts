@@ -41,6 +41,12 @@ const reserve = (change: Parameters<typeof ReserveRequest.fromPartial>[0] = {}) 
     }),
   );
 
+const listReservations = () =>
+  call<ListReservationsRequest, ListReservationsResponse>(
+    (message, callback) => local.node.listReservations(message, callback),
+    ListReservationsRequest.create(),
+  );
+
 function fieldsOf({ details }: Failure): string[] {
   const packed = details.find(({ typeUrl }) => typeUrl.endsWith('BadRequest'));
   const { fieldViolations } = BadRequest.decode(packed?.value ?? Buffer.of());
@@ -79,17 +85,12 @@ test('what is reserved is listed with its amounts until it is released', async (
   assert.deepEqual(reservation.virtualMachine, { namespace: 'default', name: 'web', uid: '' });
   const asked = harness.node.calls.at(-1)?.argument as { ttlMs: number };
   assert.equal(asked.ttlMs, 10_000);
-  const list = () =>
-    call<ListReservationsRequest, ListReservationsResponse>(
-      (message, callback) => local.node.listReservations(message, callback),
-      ListReservationsRequest.create(),
-    );
-  assert.deepEqual((await list()).reservations, [reservation]);
+  assert.deepEqual((await listReservations()).reservations, [reservation]);
   await call<ReleaseRequest, ReleaseResponse>(
     (message, callback) => local.node.release(message, callback),
     { id: RESERVATION_ID },
   );
-  assert.deepEqual((await list()).reservations, []);
+  assert.deepEqual((await listReservations()).reservations, []);
 });
 
 test('a reservation lasts a minute unless it says otherwise, and an hour at most', async () => {

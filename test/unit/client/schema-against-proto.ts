@@ -47,7 +47,7 @@ export class SchemaAgainstProto {
       this.#differs(at, `is the message ${messageName}, but no object in the schema`);
       return;
     }
-    const message = this.#find(messageName) as unknown as ProtoType;
+    const message = this.#find(messageName) as ProtoType;
     const fields = new Map(message.field.map((field) => [field.name, field]));
     for (const name of Object.keys(type.shape)) {
       if (!fields.has(name)) this.#differs(`${at}.${name}`, `is not in the message ${messageName}`);
@@ -97,9 +97,7 @@ export class SchemaAgainstProto {
       this.#differs(at, 'is an enum on one side only');
       return;
     }
-    const names = (this.#find(field.typeName) as unknown as ProtoEnum).value.map(
-      ({ name }) => name,
-    );
+    const names = (this.#find(field.typeName) as ProtoEnum).value.map(({ name }) => name);
     const wanted = [
       `${prefix}_UNSPECIFIED`,
       ...type.options.map((value) => `${prefix}_${upperSnake(String(value))}`),

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { fromPage } from '../../../../src/agent/rpc/common-conversion.ts';
@@ -61,6 +62,13 @@ test('a VM is told with its manifest, what is defined of it, and what it uses of
   assert.equal(status.conditions?.[0]?.observedGeneration, 1);
   assert.equal(status.nodeName, 'node-a');
   assert.equal(status.statistics?.cpuTimeNs, Number.MAX_SAFE_INTEGER);
+});
+
+test('user data are shown to nobody, only their digest', () => {
+  const machine = { resources: { cpu: '1', memory: '1Gi' }, userData: 'password: secret' };
+  const shown = readVm('web', {}, { spec: { template: { spec: machine } } });
+  const digest = createHash('sha256').update('password: secret').digest('hex');
+  assert.equal(shown.spec?.template?.spec?.userData, `sha256:${digest}`);
 });
 
 test('a VM that is off or cannot be asked uses nothing, not even 0', () => {
@@ -173,12 +181,13 @@ test('the limits of a migration are checked', () => {
   }
 });
 
+const pageWrong = (pageSize: number) =>
+  wrong((checks) => fromPage({ pageSize, pageToken: '' }, checks));
+
 test('a page has at most 1000 objects', () => {
-  const page = (pageSize: number) =>
-    wrong((checks) => fromPage({ pageSize, pageToken: '' }, checks));
-  assert.deepEqual(page(0), []);
-  assert.deepEqual(page(1_000), []);
-  assert.deepEqual(page(1_001), ['pageSize']);
+  assert.deepEqual(pageWrong(0), []);
+  assert.deepEqual(pageWrong(1_000), []);
+  assert.deepEqual(pageWrong(1_001), ['pageSize']);
 });
 
 test('names, uids and labels are checked by the rules of the manifest', () => {
