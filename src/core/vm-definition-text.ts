@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { type KnownPart, knownPart } from './resources/known-part.ts';
-import { API_VERSION, storedVirtualMachine, type VmSpec } from './resources/virtual-machine.ts';
+import { API_VERSION, storedVirtualMachine } from './resources/virtual-machine.ts';
+import { holdsUserData } from './user-data.ts';
 import type { VmDefinition } from './vm-definition.ts';
 
 /*
@@ -18,14 +19,12 @@ export type DefinitionFacts = Pick<
   readonly isNewerVersion: boolean;
 };
 
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const KIND = 'VirtualMachine';
 
 /** The text of a definition: what a newer agent wrote stays as it is. */
 export function toDefinitionText(definition: VmDefinition): string {
   if (definition.newer !== undefined) return definition.newer.manifest;
-  const { userData } = definition.spec.template.spec;
-  if (userData !== undefined && !DIGEST.test(userData)) {
+  if (holdsUserData(definition.spec)) {
     throw new Error('User data must not stand in a definition; only its digest may');
   }
   const { name, namespace, uid, labels, annotations, generation, createdAtMs } = definition;
@@ -103,10 +102,4 @@ function ascii(json: string): string {
     /[^ -~]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
-}
-
-/** The spec of a definition whose user data was put away: its digest takes its place. */
-export function withoutUserData(spec: VmSpec, digest: string): VmSpec {
-  const machine = { ...spec.template.spec, userData: `sha256:${digest}` };
-  return { ...spec, template: { ...spec.template, spec: machine } };
 }
