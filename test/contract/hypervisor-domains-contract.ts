@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import type { Machine } from '../../src/core/resources/machine.ts';
 import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
+import type { HypervisorDomains, HypervisorVm } from '../../src/drivers/hypervisor-domains.ts';
 import {
   assertAbortable,
   never,
@@ -25,12 +26,12 @@ function testDefinitions(use: UseFixture): void {
     const { domains } = use().source;
     const vm = use().newDefinition();
     await domains.define(vm, never);
-    const listed = (await domains.list(never)).find(({ uid }) => uid === vm.uid);
-    assert.equal(listed?.state, 'stopped');
-    assert.equal(listed?.hypervisorName, `${vm.namespace}_${vm.name}`);
-    assert.equal(listed?.persistent, true);
-    assert.deepEqual(listed?.definition, vm);
-    assert.equal(listed?.liveDefinition, undefined);
+    const listed = await findListed(domains, vm.uid);
+    assert.equal(listed.state, 'stopped');
+    assert.equal(listed.hypervisorName, `${vm.namespace}_${vm.name}`);
+    assert.equal(listed.persistent, true);
+    assert.deepEqual(listed.definition, vm);
+    assert.equal(listed.liveDefinition, undefined);
     assert.deepEqual(await domains.find(vm.uid, never), listed);
   });
 
@@ -70,10 +71,10 @@ function testDefinitions(use: UseFixture): void {
     const resources = { ...vm.spec.template.spec.resources, memory: '96Mi' };
     const changed = { ...withMachine(vm, { resources }), generation: 2 };
     await domains.define(changed, never);
-    const listed = (await domains.list(never)).find(({ uid }) => uid === vm.uid);
-    assert.equal(listed?.state, 'running');
-    assert.deepEqual(listed?.definition, changed);
-    assert.deepEqual(listed?.liveDefinition, vm);
+    const listed = await findListed(domains, vm.uid);
+    assert.equal(listed.state, 'running');
+    assert.deepEqual(listed.definition, changed);
+    assert.deepEqual(listed.liveDefinition, vm);
     await domains.destroy(vm.uid, never);
     await domains.start(vm.uid, never);
     const restarted = await domains.find(vm.uid, never);
@@ -98,9 +99,9 @@ function testDefinitions(use: UseFixture): void {
     const vm = await started(use());
     const facts = { ownershipEpoch: 7, owner: randomUUID(), intent: 'off' } as const;
     await domains.setFacts(vm.uid, facts, never);
-    const listed = (await domains.list(never)).find(({ uid }) => uid === vm.uid);
-    assert.deepEqual(listed?.definition, { ...vm, ...facts });
-    assert.equal(listed?.liveDefinition, undefined);
+    const listed = await findListed(domains, vm.uid);
+    assert.deepEqual(listed.definition, { ...vm, ...facts });
+    assert.equal(listed.liveDefinition, undefined);
     await domains.setFacts(vm.uid, { ownershipEpoch: 8 }, never);
     await domains.destroy(vm.uid, never);
     const found = await domains.find(vm.uid, never);
@@ -242,4 +243,15 @@ function withMachine(vm: VmDefinition, changes: Partial<Machine>): VmDefinition 
   const { template } = vm.spec;
   const machine = { ...template.spec, ...changes };
   return { ...vm, spec: { ...vm.spec, template: { ...template, spec: machine } } };
+}
+
+/** As it is listed once its definition was read: a listing does not wait for a VM that is slow to answer. */
+async function findListed(domains: HypervisorDomains, vmUid: string): Promise<HypervisorVm> {
+  let found: HypervisorVm | undefined;
+  await until('it is listed with its definition', async () => {
+    found = (await domains.list(never)).find(({ uid }) => uid === vmUid);
+    return found?.definition !== undefined;
+  });
+  assert.ok(found);
+  return found;
 }

@@ -68,6 +68,10 @@ export class VmCreator {
     if (namesake !== undefined && namesake.vmUid !== definition.uid) throw nameBusy(definition);
     const warnings = await validator.validate(wanted, signal);
     await this.#assertUidFree(definition, signal);
+    // Set aside for a VM that is arriving, which the inventory does not know yet.
+    if (capacity.findHolding(definition.namespace, definition.name) !== undefined) {
+      throw nameBusy(definition);
+    }
     using _amount = capacity.setAside(definition, {
       reservationId: options.reservationId,
       isOn: definition.intent === 'on',

@@ -25,9 +25,10 @@ export const never = new AbortController().signal;
 export const EVERYTHING = { namespace: '', labels: ALL_LABELS };
 export const WHOLE = { size: 0, token: '' };
 const TIMEOUT_MS = 5_000;
+/** A VM must have something to boot. */
+const KERNEL_PATH = '/boot/vmlinuz';
 /** What a VM of 64 MiB takes of its node. */
 const VM_BYTES = nodeMemoryBytesOf({ resources: { cpu: '1', memory: '64Mi' } });
-const KERNEL = '/boot/vmlinuz';
 const RESERVED_BYTES = 64 * 1024 ** 2;
 
 /** An agent on a node with room for two VMs of 64 MiB, and with no other node to reach. */
@@ -56,7 +57,7 @@ export class OneNode implements AsyncDisposable {
     const journal = new MemoryJournal();
     const hypervisor = new FakeHypervisor();
     const images = new FakeImages();
-    images.add(KERNEL);
+    images.add(KERNEL_PATH);
     const agent = await buildAgent({
       nodeName: 'a',
       agentVersion: '1.2.3',
@@ -167,7 +168,7 @@ export function newRequest(
   const { runStrategy = 'Once', memory = '64Mi' } = options;
   const { namespace, uid, spec } = tinyVm(
     {},
-    { resources: { cpu: '1', memory }, kernel: { path: KERNEL } },
+    { resources: { cpu: '1', memory }, kernel: { path: KERNEL_PATH } },
   );
   return { metadata: { namespace, name, uid }, spec: { ...spec, runStrategy } };
 }
