@@ -1,8 +1,9 @@
 import { type Command, Option } from 'commander';
 import { addConnectionOptions, withAgent } from '../connection/agent-connection.ts';
+import { addSelectorOption, type SelectorOptions } from '../input/selector-option.ts';
 import type { CliIo } from '../process/cli-io.ts';
 
-interface WatchOptions {
+interface WatchOptions extends SelectorOptions {
   readonly namespace?: string;
   readonly output: 'text' | 'json';
 }
@@ -12,7 +13,7 @@ export function addWatchCommand(parent: Command, io: CliIo): Command {
     .command('watch')
     .description(
       'Prints the VMs as they are, then every change as it happens, until Ctrl-C. A lost connection is made\n' +
-        'anew, and what happened meanwhile is printed.',
+        'anew, and what happened meanwhile is printed. A VM whose labels no longer match is printed as deleted.',
     )
     .option('-n, --namespace <namespace>', 'only the VMs of this namespace')
     .addOption(
@@ -20,23 +21,26 @@ export function addWatchCommand(parent: Command, io: CliIo): Command {
         .choices(['text', 'json'])
         .default('text'),
     );
+  addSelectorOption(command, 'VMs');
   addConnectionOptions(command).addHelpText(
     'after',
     `
 Examples:
   novactl watch
+  novactl watch -l app=web
   novactl watch -o json | jq --unbuffered -r 'select(.object.status.phase == "Failed")'
 `,
   );
   command.action(async (options: WatchOptions) => {
-    const { watchVirtualMachines } = await import('../../client/watch-virtual-machines.ts');
+    const { watchVirtualMachines } = await import('../../client/watches.ts');
     const { watchEventDocument, watchEventText } = await import('../views/watch-event.ts');
     await withAgent(io, command, async (client) => {
       const onLost = () => {
         io.stderr.write('The connection to the agent was lost; connecting again\n');
       };
       const { signal } = io;
-      const wanted = { signal, onLost, namespace: options.namespace };
+      const { namespace, selector } = options;
+      const wanted = { signal, onLost, namespace, labelSelector: selector };
       for await (const event of watchVirtualMachines(client, wanted)) {
         if (event.type === 'synced') continue;
         io.stdout.write(

@@ -1,5 +1,6 @@
 import {
   type Migration,
+  MigrationMode,
   MigrationPhase,
   type MigrationProgress,
   type MigrationResult,
@@ -7,8 +8,8 @@ import {
   type MigrationSpec,
 } from '../../client/api.ts';
 import { durationMs, timestampMs } from '../../client/time.ts';
+import { API_VERSION } from '../../core/resources/virtual-machine.ts';
 import {
-  API_VERSION,
   type Document,
   durationText,
   enumWord,
@@ -73,11 +74,12 @@ function downtime({ status }: Migration): string {
   return measured === undefined ? '' : formatDuration(durationMs(measured));
 }
 
-function migrationDocument({ id, spec, status }: Migration): Document {
+function migrationDocument({ id, labels, spec, status }: Migration): Document {
   return withoutEmpty({
     apiVersion: API_VERSION,
     kind: 'Migration',
     id,
+    labels,
     spec: spec && specDocument(spec),
     status:
       status &&
@@ -85,6 +87,7 @@ function migrationDocument({ id, spec, status }: Migration): Document {
         ...status,
         phase: migrationPhaseWord(status.phase),
         role: enumWord(MigrationRole, 'MIGRATION_ROLE', status.role),
+        mode: enumWord(MigrationMode, 'MIGRATION_MODE', status.mode),
         startTime: timestampText(status.startTime),
         endTime: timestampText(status.endTime),
         progress: status.progress && progressDocument(status.progress),
@@ -97,16 +100,16 @@ function migrationDocument({ id, spec, status }: Migration): Document {
   });
 }
 
-function specDocument({ virtualMachine, destination, policy }: MigrationSpec): Document {
+function specDocument({ virtualMachine, destination, limits }: MigrationSpec): Document {
   return withoutEmpty({
     virtualMachine: virtualMachine && withoutEmpty({ ...virtualMachine }),
     destination: destination && withoutEmpty({ ...destination }),
-    policy:
-      policy &&
+    limits:
+      limits &&
       withoutEmpty({
-        maxDowntime: durationText(policy.maxDowntime),
-        bandwidthBytesPerSecond: policy.bandwidthBytesPerSecond || undefined,
-        timeout: durationText(policy.timeout),
+        maxDowntime: durationText(limits.maxDowntime),
+        bandwidth: limits.bandwidth,
+        timeout: durationText(limits.timeout),
       }),
   });
 }
@@ -116,6 +119,7 @@ function progressDocument(progress: MigrationProgress): Document {
     ...progress,
     estimatedTimeLeft: durationText(progress.estimatedTimeLeft),
     stalled: durationText(progress.stalled),
+    channels: progress.channels.map((channel) => withoutEmpty({ ...channel })),
   });
 }
 
