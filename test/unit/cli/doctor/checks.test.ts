@@ -225,10 +225,9 @@ test('an agent whose conditions do not hold fails, one without KVM warns', () =>
 });
 
 test('a cordon is not broken, but said', () => {
-  const conditions = [{ type: 'Schedulable', status: 2, reason: 'Cordoned' }];
   const node = Node.create({
     spec: { cordon: true, cordonReason: 'new memory' },
-    status: { conditions },
+    status: { conditions: [{ type: 'Schedulable', status: 2, reason: 'Cordoned' }] },
   });
   const { level, detail } = judgeNode(node);
   assert.equal(level, 'warning');
