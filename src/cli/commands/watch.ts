@@ -12,7 +12,7 @@ export function addWatchCommand(parent: Command, io: CliIo): Command {
   const command = parent
     .command('watch')
     .description(
-      'Prints the VMs as they are, then every change as it happens, until Ctrl-C. A lost connection is made\n' +
+      'Prints the VMs as they are, then every change as it happens, until Ctrl-C. A lost connection is made ' +
         'anew, and what happened meanwhile is printed. A VM whose labels no longer match is printed as deleted.',
     )
     .option('-n, --namespace <namespace>', 'only the VMs of this namespace')
@@ -33,23 +33,14 @@ Examples:
   );
   command.action(async (options: WatchOptions) => {
     const { watchVirtualMachines } = await import('../../client/watches.ts');
-    const { watchEventDocument, watchEventText } = await import('../views/watch-event.ts');
-    await withAgent(io, command, async (client) => {
-      const onLost = () => {
-        io.stderr.write('The connection to the agent was lost; connecting again\n');
-      };
-      const { signal } = io;
-      const { namespace, selector } = options;
-      const wanted = { signal, onLost, namespace, labelSelector: selector };
-      for await (const event of watchVirtualMachines(client, wanted)) {
-        if (event.type === 'synced') continue;
-        io.stdout.write(
-          options.output === 'json'
-            ? `${JSON.stringify(watchEventDocument(event))}\n`
-            : watchEventText(event, new Date()),
-        );
-      }
-    });
+    const { printChanges } = await import('../progress/print-changes.ts');
+    const { VM_CHANGE_WORDS } = await import('../views/vm-view.ts');
+    const { namespace, output, selector: labelSelector } = options;
+    await withAgent(io, command, (client) =>
+      printChanges(io, output, VM_CHANGE_WORDS, (resume) =>
+        watchVirtualMachines(client, { ...resume, namespace, labelSelector }),
+      ),
+    );
   });
   return command;
 }

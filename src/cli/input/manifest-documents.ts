@@ -30,6 +30,7 @@ function readDocument(document: Document, where: string): ManifestPart<unknown> 
 }
 
 function noYaml(cause: unknown): AgentError {
-  const why = cause instanceof Error ? cause.message.trimEnd() : String(cause);
-  return new AgentError('INVALID_SPEC', `It is no YAML: ${why}`, { cause });
+  // The lines that follow draw the place, which line and column name already.
+  const [why = ''] = (cause instanceof Error ? cause.message : String(cause)).split('\n');
+  return new AgentError('INVALID_SPEC', `It is no YAML: ${why.replace(/:$/, '')}`, { cause });
 }

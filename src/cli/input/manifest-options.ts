@@ -16,11 +16,11 @@ export function addManifestOptions(
   const flags = '-f, --filename <path>';
   const description =
     'a YAML or JSON file, or a folder of *.yaml, *.yml and *.json; - is standard input; may be repeated';
-  const collect = (path: string, before: readonly string[] = []): readonly string[] => [
-    ...before,
-    path,
-  ];
   if (isRequired) command.requiredOption(flags, description, collect);
   else command.option(flags, description, collect);
   return command.option('-R, --recursive', 'look into the folders of a folder as well');
+}
+
+function collect(path: string, before: readonly string[] = []): readonly string[] {
+  return [...before, path];
 }

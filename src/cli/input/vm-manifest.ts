@@ -1,6 +1,6 @@
 import { toVirtualMachineMessage } from '../../client/resource-messages.ts';
 import type { VmInput } from '../../client/vm-calls.ts';
-import { AgentError } from '../../core/errors.ts';
+import { AgentError, type Reason } from '../../core/errors.ts';
 import { identityOf, parseVirtualMachine } from '../../core/resources/parse-virtual-machine.ts';
 import { API_VERSION } from '../../core/resources/virtual-machine.ts';
 import type { CliIo } from '../process/cli-io.ts';
@@ -71,11 +71,8 @@ function assertServed(content: unknown): asserts content is Fields {
   }
   const { apiVersion, kind } = content;
   if (COMING_KINDS.includes(kind)) {
-    throw new AgentError(
-      'NOT_SUPPORTED',
-      `Cannot use a ${String(kind)} yet: the agent serves the kind ${KIND} only`,
-      { violations: [{ field: 'kind', description: `${String(kind)} is not supported yet` }] },
-    );
+    const description = `is ${String(kind)}, which nothing serves yet; ${KIND} is all there is`;
+    throw refused('kind', description, 'NOT_SUPPORTED');
   }
   if (kind !== KIND) throw refused('kind', mustBe(KIND, kind));
   if (apiVersion !== API_VERSION) throw refused('apiVersion', mustBe(API_VERSION, apiVersion));
@@ -112,8 +109,8 @@ function assertFirst(
   seen.set(vm, where);
 }
 
-function refused(field: string, description: string): AgentError {
-  return new AgentError('INVALID_SPEC', `Cannot use the manifest: ${field} ${description}`, {
+function refused(field: string, description: string, reason: Reason = 'INVALID_SPEC'): AgentError {
+  return new AgentError(reason, `Cannot use the manifest: ${field} ${description}`, {
     violations: [{ field, description }],
   });
 }

@@ -20,6 +20,7 @@ import {
 import { formatAge, formatDuration } from '../output/durations.ts';
 import { formatBytes } from '../output/quantities.ts';
 import type { ResourceView } from '../output/resource-view.ts';
+import type { ChangeWords } from './watch-event.ts';
 
 export function migrationPhaseWord(phase: MigrationPhase): string {
   return enumWord(MigrationPhase, 'MIGRATION_PHASE', phase) ?? 'Unknown';
@@ -53,6 +54,21 @@ export function migrationView(nowMs: number): ResourceView<Migration> {
     document: migrationDocument,
     name: (migration) => migration.id,
   };
+}
+
+export const MIGRATION_CHANGE_WORDS: ChangeWords<Migration> = {
+  name: ({ id }) => id,
+  state: changeState,
+  message: ({ status }) => status?.message ?? '',
+  document: migrationDocument,
+};
+
+/** `default/web node-a -> node-b Copying 50%`. */
+function changeState(migration: Migration): string {
+  const { sourceNode, destinationNode, phase = 0, progress } = migration.status ?? {};
+  const done = progress === undefined ? '' : ` ${percent(progress.fractionDone)}`;
+  const way = `${sourceNode} -> ${destinationNode}`;
+  return `${migrationVmName(migration)} ${way} ${migrationPhaseWord(phase)}${done}`;
 }
 
 function percent(fraction: number): string {

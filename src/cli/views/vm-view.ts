@@ -5,6 +5,7 @@ import { API_VERSION } from '../../core/resources/virtual-machine.ts';
 import { formatAge } from '../output/durations.ts';
 import { formatBytes } from '../output/quantities.ts';
 import type { Column, ResourceView } from '../output/resource-view.ts';
+import type { ChangeWords } from './watch-event.ts';
 
 /** A VM in the form of its manifest, which `vm apply -f` reads, with its status. */
 export type VmDocument = ReturnType<typeof vmDocument>;
@@ -57,6 +58,13 @@ export function vmView(options: {
     name: vmName,
   };
 }
+
+export const VM_CHANGE_WORDS: ChangeWords<VirtualMachine> = {
+  name: vmName,
+  state: (vm) => phaseWord(vmDocument(vm)),
+  message: ({ status }) => status?.message ?? '',
+  document: vmDocument,
+};
 
 function resourcesOf({ spec }: VmDocument) {
   return spec?.template.spec.resources;

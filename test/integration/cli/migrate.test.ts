@@ -115,3 +115,21 @@ test('--no-wait answers at once, and the migration can be listed and cancelled',
   assert.equal((await lab.novactl(`migration cancel ${ID}`)).code, 0);
   assert.equal((await lab.novactl(`migration watch ${ID}`)).code, 1);
 });
+
+test('without an id every change of the chosen migrations is printed', async () => {
+  await using lab = await startLab();
+  lab.agent.put('web');
+  const start = `migrate web --to node-b --no-wait`;
+  await lab.novactl(`${start} --id ${ID} --label plan=friday`);
+  await lab.novactl(`${start} --id ${ID.replace('6b', '7b')}`);
+  const interrupt = new AbortController();
+  const io = new FakeCliIo({ signal: interrupt.signal });
+  const write = io.stdout.write.bind(io.stdout);
+  io.stdout.write = (data) => {
+    write(data);
+    interrupt.abort(new Interrupted('Interrupted'));
+  };
+  const { code, stdout } = await lab.novactl('migration watch -l plan=friday', { io });
+  assert.equal(code, 130);
+  assert.match(stdout, new RegExp(`added +${ID} default/web node-a -> node-b Preparing\n$`));
+});

@@ -12,7 +12,7 @@ export function addNodeCordonCommand(parent: Command, io: CliIo): void {
     .command('cordon')
     .summary('take no new VMs')
     .description(
-      'Makes the node take no new VMs: what would start a new VM here, reserve for one or bring one from another node\n' +
+      'Makes the node take no new VMs: what would start a new VM here, reserve for one or bring one from another node ' +
         'is refused with NODE_CORDONED. VMs that are here run on, may be started again and may be migrated away.',
     )
     .option('--reason <text>', 'why, for whoever is refused; without it an earlier reason stays');

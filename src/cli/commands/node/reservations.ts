@@ -8,7 +8,7 @@ export function addNodeReservationsCommand(parent: Command, io: CliIo): void {
     .command('reservations')
     .summary('what is kept free for VMs to come')
     .description(
-      'Lists what schedulers have had kept free on this node for VMs that are about to be made. Each ends by itself;\n' +
+      'Lists what schedulers have had kept free on this node for VMs that are about to be made. Each ends by itself; ' +
         '"novactl node release" ends one at once.',
     );
   addOutputOption(command);

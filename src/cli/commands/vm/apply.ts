@@ -16,9 +16,9 @@ export function addVmApplyCommand(parent: Command, io: CliIo): void {
     .command('apply')
     .summary('make VMs be as their manifests say')
     .description(
-      'Makes VMs be as their manifests say: creates those that are not there and changes those that are, and says\n' +
-        'field by field what it changed and when that is in force. What a manifest leaves out is unset. Doing it\n' +
-        'again changes nothing. A document that fails does not stop the others; the exit code is that of the first\n' +
+      'Makes VMs be as their manifests say: creates those that are not there and changes those that are, and says ' +
+        'field by field what it changed and when that is in force. What a manifest leaves out is unset. Doing it ' +
+        'again changes nothing. A document that fails does not stop the others; the exit code is that of the first ' +
         'one that failed.',
     );
   addManifestOptions(command, { isRequired: true })

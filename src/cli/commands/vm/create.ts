@@ -14,8 +14,8 @@ export function addVmCreateCommand(parent: Command, io: CliIo): void {
     .command('create')
     .summary('make VMs that are not there yet')
     .description(
-      'Makes the VMs of manifests and starts those that should run. A VM that is there is never changed: making it\n' +
-        'again with the same uid and spec does nothing, anything else is refused. "vm apply" changes VMs, and its\n' +
+      'Makes the VMs of manifests and starts those that should run. A VM that is there is never changed: making it ' +
+        'again with the same uid and spec does nothing, anything else is refused. "vm apply" changes VMs, and its ' +
         '--help shows a manifest.',
     );
   addManifestOptions(command, { isRequired: true }).option(

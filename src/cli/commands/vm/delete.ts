@@ -13,7 +13,7 @@ export function addVmDeleteCommand(parent: Command, io: CliIo): void {
     .command('delete')
     .summary('forget stopped VMs')
     .description(
-      'Forgets a stopped VM, or those that manifests name; their disk images stay. One that is gone counts as\n' +
+      'Forgets a stopped VM, or those that manifests name; their disk images stay. One that is gone counts as ' +
         'deleted. Of a manifest only the names count, and its uid if it has one.',
     )
     .argument('[vm]', 'NAME or NAMESPACE/NAME');

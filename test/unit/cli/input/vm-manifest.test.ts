@@ -82,7 +82,7 @@ test('kinds that are not served yet are refused by name', async () => {
   for (const kind of ['VMPool', 'VMNetwork', 'VMStorage', 'BackupJob', 'RestoreJob']) {
     const { reason, message } = await problemOf(MANIFEST.replace('VirtualMachine', kind));
     assert.equal(reason, 'NOT_SUPPORTED');
-    assert.match(message, new RegExp(`^Cannot use a ${kind} yet`));
+    assert.match(message, new RegExp(`kind is ${kind}, which nothing serves yet`));
   }
 });
 
