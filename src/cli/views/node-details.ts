@@ -1,5 +1,6 @@
 import { type Condition, ConditionStatus, type Node } from '../../client/api.ts';
 import { timestampMs } from '../../client/time.ts';
+import { amountText, freeText } from '../output/amounts.ts';
 import { enumWord } from '../output/documents.ts';
 import { formatAge } from '../output/durations.ts';
 import { formatTable } from '../output/table.ts';
@@ -7,14 +8,14 @@ import { formatTable } from '../output/table.ts';
 /** What a node has and has given away, by resource, then its conditions: two tables, for people. */
 export function nodeDetailsText({ status }: Node, nowMs: number): string {
   const { capacity = {}, allocatable = {}, allocated = {}, conditions = [] } = status ?? {};
-  const amounts = Object.keys(capacity).map((resource) => [
-    resource,
-    capacity[resource] ?? '',
-    allocatable[resource] ?? '0',
-    allocated[resource] ?? '0',
-  ]);
+  const amounts = Object.entries(capacity).map(([resource, all]) => {
+    const available = allocatable[resource] ?? '0';
+    const given = allocated[resource] ?? '0';
+    const texts = [all, available, given].map((amount) => amountText(resource, amount));
+    return [resource, ...texts, freeText(resource, available, given)];
+  });
   const tables = [
-    formatTable(['RESOURCE', 'CAPACITY', 'ALLOCATABLE', 'ALLOCATED'], amounts),
+    formatTable(['RESOURCE', 'CAPACITY', 'ALLOCATABLE', 'ALLOCATED', 'FREE'], amounts),
     formatTable(
       ['CONDITION', 'STATUS', 'SINCE', 'REASON', 'MESSAGE'],
       conditions.map((condition) => conditionRow(condition, nowMs)),

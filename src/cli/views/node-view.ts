@@ -1,6 +1,7 @@
 import { ConditionStatus, type Node, type NodeStatus } from '../../client/api.ts';
 import { timestampMs } from '../../client/time.ts';
 import { API_VERSION } from '../../core/resources/virtual-machine.ts';
+import { amountText } from '../output/amounts.ts';
 import {
   conditionDocuments,
   type Document,
@@ -61,7 +62,9 @@ function stateOf({ spec, status }: Node): string {
 /** Of what VMs may have in all, such as `586Mi/15Gi`. */
 function allocated(status: NodeStatus | undefined, resource: string): string {
   const available = status?.allocatable[resource];
-  return available === undefined ? '' : `${status?.allocated[resource] ?? '0'}/${available}`;
+  if (available === undefined) return '';
+  const given = status?.allocated[resource] ?? '0';
+  return `${amountText(resource, given)}/${amountText(resource, available)}`;
 }
 
 function ageOf(status: NodeStatus | undefined, nowMs: number): string {

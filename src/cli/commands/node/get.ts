@@ -9,7 +9,7 @@ export function addNodeGetCommand(parent: Command, io: CliIo): void {
     .summary('the node and its hypervisor')
     .description(
       'Shows the node: its state and its hypervisor; then by resource what it has, what VMs may have of it in all ' +
-        'and what they have been given; then its conditions. CPUs are shared, and may be given more than once.',
+        'and what they have been given; then its conditions. CPUs are shared, and may be given more than once. With -o yaml amounts are exact.',
     );
   addOutputOption(command);
   addConnectionOptions(command).addHelpText(

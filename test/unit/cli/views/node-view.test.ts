@@ -43,9 +43,9 @@ test('every resource and condition has its line', () => {
   const lines = nodeDetailsText(NODE, 0)
     .split('\n')
     .map((line) => line.split(/ {2,}/));
-  assert.deepEqual(lines[1], ['RESOURCE', 'CAPACITY', 'ALLOCATABLE', 'ALLOCATED']);
-  assert.deepEqual(lines[3], ['memory', '16Gi', '15Gi', '586Mi']);
-  assert.deepEqual(lines[4], ['hugepages-2Mi', '0', '0', '0']);
+  assert.deepEqual(lines[1], ['RESOURCE', 'CAPACITY', 'ALLOCATABLE', 'ALLOCATED', 'FREE']);
+  assert.deepEqual(lines[3], ['memory', '16Gi', '15Gi', '586Mi', '14.4Gi']);
+  assert.deepEqual(lines[4], ['hugepages-2Mi', '0B', '0B', '0B', '0B']);
   assert.deepEqual(lines.at(-2), ['Schedulable', 'False', '-', 'Cordoned', 'new memory']);
 });
 
