@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
 import type { Machine } from '../../src/core/resources/machine.ts';
-import { memoryBytesOf } from '../../src/core/resources/machine-amounts.ts';
+import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import {
   assertAbortable,
@@ -133,6 +133,30 @@ function testDefinitions(use: UseFixture): void {
     await domains.destroy(vm.uid, never);
     const stopped = await domains.find(vm.uid, never);
     assert.equal(stopped?.definition?.newer?.manifest, vm.newer?.manifest);
+  });
+
+  test('what a newer agent has written is not changed, nor put in the place of what is known', async () => {
+    const { domains } = use().source;
+    const vm = use().newDefinition();
+    const newer = writtenByNewerAgent(vm);
+    await domains.define(vm, never);
+    await rejectsWith('VM_SPEC_NEWER', domains.define(newer, never));
+    assert.deepEqual((await domains.find(vm.uid, never))?.definition, vm);
+    await domains.undefine(vm.uid, never);
+    await domains.define(newer, never);
+    await rejectsWith('VM_SPEC_NEWER', domains.define({ ...vm, generation: 2 }, never));
+    assert.deepEqual((await domains.find(vm.uid, never))?.definition, newer);
+  });
+
+  test('the CPUs and memory that it has are listed, whatever is wanted next', async () => {
+    const { domains } = use().source;
+    const vm = await started(use());
+    const resources = { cpu: '2', memory: '96Mi' };
+    await domains.define(withMachine(vm, { resources }), never);
+    const { vcpus, memoryBytes } = (await domains.find(vm.uid, never)) ?? {};
+    const machine = vm.spec.template.spec;
+    assert.deepEqual([vcpus, memoryBytes], [vcpusOf(machine), memoryBytesOf(machine)]);
+    await domains.destroy(vm.uid, never);
   });
 
   test('it is known which changes wait for the next start', () => {

@@ -6,7 +6,7 @@ import { parseBitRate, parseBytes, parseMilliCpus } from '../quantity.ts';
 export interface FieldMeta {
   /** For people; becomes the reference and the CRD's description. */
   readonly description?: string;
-  /** The leaf's form in messages where its type does not tell; a generation of 0 is none. */
+  /** The leaf's form in messages where its type does not tell; a generation or epoch of 0 is none. */
   readonly leaf?: 'timestamp' | 'int64' | 'generation' | 'struct';
   /** Start of the names of the enum's values in the API, such as `VOLUME_BUS`. */
   readonly enumPrefix?: string;

@@ -218,7 +218,7 @@ test('a name that belongs to a VM on its way here is not given away', async () =
 test('VMs are created and started as far as there is memory', async () => {
   await using node = await OneNode.open();
   await node.create(newRequest('one'));
-  const off = newRequest('off', { runStrategy: 'Halted' });
+  const off = newRequest('off', { runStrategy: 'Manual' });
   await node.create(off);
   const exceeded = { reason: 'NODE_CAPACITY_EXCEEDED' };
   await assert.rejects(node.create(newRequest('big', { memory: '65Mi' })), exceeded);
