@@ -6,25 +6,42 @@ import { test } from 'node:test';
 import { ensureDemoGuest } from '../../lab/guest/demo-guest.ts';
 import { connectAgent } from '../../lab/guest/demo-vm.ts';
 import { Lab } from '../../lab/lab.ts';
-import { DiskFormat, PowerState } from '../../src/client/api.ts';
+import { toVirtualMachineMessage } from '../../src/client/resource-messages.ts';
 import type { VmInput } from '../../src/client/vm-calls.ts';
 import { AgentError } from '../../src/core/errors.ts';
+import type { VolumeFormat } from '../../src/gen/novacron/agent/v1/virtual_machine.ts';
 
-const MIB = 1024n ** 2n;
 const IMAGE = '/run/image.raw';
+const MACHINE = 'spec.template.spec';
 
-const GOOD = {
-  metadata: { name: 'vm' },
-  spec: {
-    powerState: PowerState.POWER_STATE_STOPPED,
-    cpu: { vcpus: 1 },
-    memory: { sizeBytes: 64n * MIB },
-  },
-} satisfies VmInput;
+const GOOD = { resources: { cpu: '1', memory: '64Mi' }, volumes: [volume('root')] };
 
-function disk(name: string, change: object = {}) {
-  const format = DiskFormat.DISK_FORMAT_RAW;
-  return { name, target: 'vda', format, path: IMAGE, shared: true, ...change };
+function volume(name: string, change: object = {}) {
+  return { name, format: 'raw', source: { file: { path: IMAGE } }, shared: true, ...change };
+}
+
+interface Change {
+  readonly machine?: object;
+  readonly metadata?: object;
+  readonly runStrategy?: string;
+}
+
+/** A VM as a manifest would have it, however wrong. */
+function vmWith({ machine = {}, metadata = {}, runStrategy = 'Manual' }: Change = {}): VmInput {
+  const document = {
+    metadata: { name: 'vm', ...metadata },
+    spec: { runStrategy, template: { spec: { ...GOOD, ...machine } } },
+  };
+  return toVirtualMachineMessage(document as Parameters<typeof toVirtualMachineMessage>[0]);
+}
+
+/** What no client of ours can say. */
+function withUnknownFormat(): VmInput {
+  const vm = vmWith();
+  const [first] = vm.spec?.template?.spec?.volumes ?? [];
+  assert.ok(first !== undefined);
+  first.format = 77 as VolumeFormat;
+  return vm;
 }
 
 interface Bad {
@@ -35,116 +52,145 @@ interface Bad {
   readonly fields: readonly string[];
 }
 
-const MALFORMED = { reason: 'INVALID_REQUEST', grpcCode: 3 };
 const INVALID = { reason: 'INVALID_SPEC', grpcCode: 3 };
+const NOT_SUPPORTED = { reason: 'NOT_SUPPORTED', grpcCode: 12 };
 const UNMET = { grpcCode: 9 };
 
 const BAD: readonly Bad[] = [
-  { what: 'nothing', vm: {}, ...MALFORMED, fields: ['metadata', 'metadata.name'] },
+  { what: 'nothing', vm: {}, ...INVALID, fields: ['metadata.name'] },
+  {
+    what: 'no machine',
+    vm: { metadata: { name: 'vm' }, spec: {} },
+    ...INVALID,
+    fields: ['spec.template'],
+  },
   {
     what: 'no memory',
-    vm: { ...GOOD, spec: { cpu: { vcpus: 1 } } },
+    vm: vmWith({ machine: { resources: { cpu: '1' } } }),
     ...INVALID,
-    fields: ['spec.memory'],
+    fields: [`${MACHINE}.resources.memory`],
   },
   {
-    what: 'an odd amount of memory',
-    vm: { ...GOOD, spec: { ...GOOD.spec, memory: { sizeBytes: 64n * MIB + 1n } } },
+    what: 'an amount of memory that is none',
+    vm: vmWith({ machine: { resources: { cpu: '1', memory: '64MB' } } }),
     ...INVALID,
-    fields: ['spec.memory.size_bytes'],
+    fields: [`${MACHINE}.resources.memory`],
   },
   {
-    what: 'no CPU',
-    vm: { ...GOOD, spec: { ...GOOD.spec, cpu: { vcpus: 0 } } },
+    what: 'less memory than the node allows',
+    vm: vmWith({ machine: { resources: { cpu: '1', memory: '8Mi' } } }),
     ...INVALID,
-    fields: ['spec.cpu.vcpus'],
+    fields: [`${MACHINE}.resources.memory`],
   },
   {
-    what: 'a disk without a format, and one of an unknown format',
-    vm: {
-      ...GOOD,
-      spec: {
-        ...GOOD.spec,
-        disks: [
-          disk('x', { format: DiskFormat.DISK_FORMAT_UNSPECIFIED }),
-          disk('y', { format: 77 as DiskFormat, target: 'vdb', path: '/run/other.raw' }),
-        ],
-      },
-    },
+    what: 'half a CPU',
+    vm: vmWith({ machine: { resources: { cpu: '500m', memory: '64Mi' } } }),
     ...INVALID,
-    fields: ['spec.disks[0].format', 'spec.disks[1].format'],
+    fields: [`${MACHINE}.resources.cpu`],
   },
   {
-    what: 'two disks on one target',
-    vm: { ...GOOD, spec: { ...GOOD.spec, disks: [disk('x'), disk('y', { path: '/run/y.raw' })] } },
+    what: 'nothing to boot from',
+    vm: vmWith({ machine: { volumes: [] } }),
     ...INVALID,
-    fields: ['spec.disks[1].target'],
+    fields: [`${MACHINE}.image`],
+  },
+  {
+    what: 'a volume without a format',
+    vm: vmWith({ machine: { volumes: [volume('x', { format: undefined })] } }),
+    ...INVALID,
+    fields: [`${MACHINE}.volumes[0].format`],
+  },
+  {
+    what: 'a volume of an unknown format',
+    vm: withUnknownFormat(),
+    ...INVALID,
+    fields: [`${MACHINE}.volumes[0].format`],
+  },
+  {
+    what: 'two volumes on one target, of one name and with one file',
+    vm: vmWith({
+      machine: { volumes: [volume('x', { target: 'vda' }), volume('x', { target: 'vda' })] },
+    }),
+    ...INVALID,
+    fields: ['name', 'target', 'source.file.path'].map((key) => `${MACHINE}.volumes[1].${key}`),
   },
   {
     what: 'a name that is no DNS label',
-    vm: { ...GOOD, metadata: { name: 'No_Label' } },
-    ...MALFORMED,
+    vm: vmWith({ metadata: { name: 'No_Label' } }),
+    ...INVALID,
     fields: ['metadata.name'],
   },
   {
-    what: 'a name and labels that hold XML',
-    vm: { ...GOOD, metadata: { name: "a'/><x", labels: { '<k>': '&' } } },
-    ...MALFORMED,
-    // Of the label both the key and the value.
-    fields: ['metadata.name', 'metadata.labels[<k>]', 'metadata.labels[<k>]'],
+    what: 'a name that holds XML',
+    vm: vmWith({ metadata: { name: "a'/><x" } }),
+    ...INVALID,
+    fields: ['metadata.name'],
+  },
+  {
+    what: 'a label that holds XML',
+    vm: vmWith({ metadata: { labels: { '<k>': '&' } } }),
+    ...INVALID,
+    // Both the key and the value.
+    fields: ['metadata.labels["<k>"]', 'metadata.labels["<k>"]'],
   },
   {
     what: 'a garbage uid',
-    vm: { ...GOOD, metadata: { name: 'vm', uid: '../../etc/passwd' } },
-    ...MALFORMED,
+    vm: vmWith({ metadata: { uid: '../../etc/passwd' } }),
+    ...INVALID,
     fields: ['metadata.uid'],
   },
   {
+    what: 'what the agent cannot do yet',
+    vm: vmWith({
+      machine: { networks: [{ name: 'default' }], devices: [{ type: 'gpu' }], userData: 'x' },
+    }),
+    ...NOT_SUPPORTED,
+    fields: ['networks', 'devices', 'userData'].map((key) => `${MACHINE}.${key}`),
+  },
+  {
     what: 'an image that is not there',
-    vm: { ...GOOD, spec: { ...GOOD.spec, disks: [disk('x', { path: '/run/none.raw' })] } },
+    vm: vmWith({ machine: { volumes: [volume('x', { source: { file: { path: '/run/no' } } })] } }),
     ...UNMET,
     reason: 'IMAGE_NOT_FOUND',
-    fields: ['spec.disks[0].path'],
+    fields: [`${MACHINE}.volumes[0].source.file.path`],
   },
   {
     what: 'an image of another format',
-    vm: {
-      ...GOOD,
-      spec: { ...GOOD.spec, disks: [disk('x', { format: DiskFormat.DISK_FORMAT_QCOW2 })] },
-    },
+    vm: vmWith({ machine: { volumes: [volume('x', { format: 'qcow2' })] } }),
     ...UNMET,
     reason: 'IMAGE_INVALID',
-    fields: ['spec.disks[0].format'],
+    fields: [`${MACHINE}.volumes[0].format`],
+  },
+  {
+    what: 'a file that is named as a block device',
+    vm: vmWith({ machine: { volumes: [volume('x', { source: { block: { path: IMAGE } } })] } }),
+    ...UNMET,
+    reason: 'IMAGE_INVALID',
+    fields: [`${MACHINE}.volumes[0].source.block.path`],
   },
   {
     what: 'a kernel that is not there',
-    vm: {
-      ...GOOD,
-      spec: {
-        ...GOOD.spec,
-        boot: { method: { $case: 'kernel', value: { kernelPath: '/boot/none' } } },
-      },
-    },
+    vm: vmWith({ machine: { kernel: { path: '/boot/none' } } }),
     ...UNMET,
     reason: 'IMAGE_NOT_FOUND',
-    fields: ['spec.boot.kernel.kernel_path'],
+    fields: [`${MACHINE}.kernel.path`],
   },
   {
     what: 'more memory than the node has',
-    vm: {
-      ...GOOD,
-      spec: { ...GOOD.spec, memory: { sizeBytes: (BigInt(totalmem()) / MIB + 1n) * MIB } },
-    },
+    vm: vmWith({
+      machine: { resources: { cpu: '1', memory: String(totalmem()) } },
+      runStrategy: 'Once',
+    }),
     ...UNMET,
     reason: 'NODE_CAPACITY_EXCEEDED',
-    fields: ['spec.memory.size_bytes'],
+    fields: [`${MACHINE}.resources.memory`],
   },
   {
     what: 'a machine type that QEMU does not have',
-    vm: { ...GOOD, spec: { ...GOOD.spec, machineType: 'pc-q35-99.9' } },
+    vm: vmWith({ machine: { machineType: 'pc-q35-99.9' } }),
     ...UNMET,
     reason: 'FEATURE_NOT_SUPPORTED',
-    fields: ['spec.machine_type'],
+    fields: [`${MACHINE}.machineType`],
   },
 ];
 
@@ -177,7 +223,7 @@ test('what cannot work is refused by name and leaves nothing behind', async (con
         assert.equal((error.cause as { code?: number }).code, grpcCode);
         assert.deepEqual(
           error.violations.map(({ field }) => field),
-          fields.map((field) => `virtual_machine.${field}`),
+          fields,
         );
       }
       await expectNothing();
@@ -186,34 +232,32 @@ test('what cannot work is refused by name and leaves nothing behind', async (con
 
   await context.test('a VM that libvirt itself cannot start', async () => {
     // Linux takes no kernel that is no kernel; QEMU notices only when it starts.
-    const value = { kernelPath: IMAGE, initrdPath: guest.initrdPath, commandLine: '' };
-    const spec = { ...GOOD.spec, boot: { method: { $case: 'kernel' as const, value } } };
-    const running = { ...spec, powerState: PowerState.POWER_STATE_RUNNING };
-    const error = await failure(client.vms.create({ ...GOOD, spec: running }, { signal }));
+    const machine = { kernel: { path: IMAGE, initrd: guest.initrdPath } };
+    const vm = vmWith({ machine, runStrategy: 'Once' });
+    const error = await failure(client.vms.create(vm, { signal }));
     assert.equal(error.reason, 'HYPERVISOR_FAILURE', error.message);
     await expectNothing();
   });
 
   await context.test('a VM made twice is one VM; another one of its name is refused', async () => {
     const uid = randomUUID();
-    const vm = { ...GOOD, metadata: { name: 'vm', uid } };
-    const [first, second] = [
-      await client.vms.create(vm, { signal }),
-      await client.vms.create(vm, { signal }),
-    ];
-    assert.equal(first.metadata?.uid, uid);
-    assert.deepEqual(second.metadata, first.metadata);
+    const vm = vmWith({ metadata: { uid } });
+    const { virtualMachine: first } = await client.vms.create(vm, { signal });
+    const { virtualMachine: second } = await client.vms.create(vm, { signal });
+    assert.equal(first?.metadata?.uid, uid);
+    assert.deepEqual(second?.metadata, first.metadata);
     const names = await node.libvirt.virsh(['list', '--all', '--name'], signal);
     assert.equal(names.trim().split('\n').length, 1);
-    const other = { ...vm, spec: { ...vm.spec, cpu: { vcpus: 2 } } };
-    for (const wrong of [other, GOOD, { ...vm, metadata: { name: 'x', uid } }]) {
+    const resources = { cpu: '2', memory: '64Mi' };
+    const other = vmWith({ metadata: { uid }, machine: { resources } });
+    for (const wrong of [other, vmWith(), vmWith({ metadata: { uid, name: 'x' } })]) {
       const error = await failure(client.vms.create(wrong, { signal }));
       assert.equal(error.reason, 'VM_ALREADY_EXISTS', error.message);
     }
     // Side by side, too.
     const many = await Promise.allSettled(
       Array.from({ length: 8 }, () =>
-        client.vms.create({ ...GOOD, metadata: { name: 'race' } }, { signal }),
+        client.vms.create(vmWith({ metadata: { name: 'race' } }), { signal }),
       ),
     );
     assert.equal(many.filter(({ status }) => status === 'fulfilled').length, 1);
@@ -224,8 +268,7 @@ test('what cannot work is refused by name and leaves nothing behind', async (con
   });
 
   await context.test('a running VM is deleted only by force', async () => {
-    const running = { ...GOOD.spec, powerState: PowerState.POWER_STATE_RUNNING };
-    await client.vms.create({ ...GOOD, spec: running }, { signal });
+    await client.vms.create(vmWith({ runStrategy: 'Once' }), { signal });
     assert.equal(
       (await failure(client.vms.delete({ name: 'vm' }, { signal }))).reason,
       'VM_RUNNING',

@@ -23,8 +23,12 @@ test('a migration outlives the agent of its destination', async (context) => {
       await waitUntil(
         'The preparation at node b',
         PATIENCE_MS,
-        async () =>
-          (await nodes.client('b').migrations.list({ activeOnly: true }, { signal })).length > 0,
+        async () => {
+          const { migrations } = await nodes
+            .client('b')
+            .migrations.list({ activeOnly: true }, { signal });
+          return migrations.length > 0;
+        },
         signal,
       );
       await b.agent.kill(signal);

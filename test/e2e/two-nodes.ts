@@ -17,8 +17,6 @@ import type { LabProcess } from '../../lab/plan/lab-processes.ts';
 import type { AgentClient } from '../../src/client/agent-client.ts';
 import { DemoVm, PATIENCE_MS } from './moving-vm.ts';
 
-const MIB = 1024n ** 2n;
-
 type Settings = Readonly<Record<string, unknown>>;
 
 export interface DemoVmSettings {
@@ -134,7 +132,7 @@ export class TwoNodes implements AsyncDisposable {
         name,
         guest: this.guest,
         parameters: `demo.region=${region} demo.fill=16M ${parameters}`.trim(),
-        memoryBytes: 256n * MIB,
+        memory: '256Mi',
       },
       signal,
     );
@@ -233,14 +231,28 @@ export class TwoNodes implements AsyncDisposable {
   async #leftovers(node: LabNode, signal: AbortSignal): Promise<string[]> {
     const folder = node.outside('run/novacron/transfers');
     const transfers = existsSync(folder) ? await readdir(folder) : [];
-    const migrations = await this.client(node.name as NodeName)
-      .migrations.list({ activeOnly: true }, { signal })
-      .catch(() => []);
     return [
       ...transfers.map((id) => `transfer ${id}`),
       ...streamersOf(node).map(({ pid }) => `streamer ${pid}`),
-      ...migrations.map(({ id, status }) => `migration ${id} ${status?.phase} ${status?.message}`),
+      ...(await this.#activeMigrations(node, signal)),
     ];
+  }
+
+  /** What the node's agent says. One that runs and does not answer has not said that nothing is left. */
+  async #activeMigrations(node: LabNode, signal: AbortSignal): Promise<string[]> {
+    if (node.agent.find() === undefined) return [];
+    try {
+      const { migrations } = await this.client(node.name as NodeName).migrations.list(
+        { activeOnly: true },
+        { signal },
+      );
+      return migrations.map(
+        ({ id, status }) => `migration ${id} ${status?.phase} ${status?.message}`,
+      );
+    } catch (error) {
+      signal.throwIfAborted();
+      return [`agent ${node.name} does not say: ${String(error)}`];
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
