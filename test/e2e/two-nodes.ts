@@ -11,11 +11,11 @@ import { connectAgent, createDemoVm, findConsoleLog } from '../../lab/guest/demo
 import { Lab } from '../../lab/lab.ts';
 import type { Credentials } from '../../lab/node/certificates.ts';
 import type { LabNode } from '../../lab/node/lab-node.ts';
-import { contextsFile } from '../../lab/node/novactl-contexts.ts';
 import type { NodeName } from '../../lab/plan/lab-plan.ts';
 import type { LabProcess } from '../../lab/plan/lab-processes.ts';
 import type { AgentClient } from '../../src/client/agent-client.ts';
 import { DemoVm, PATIENCE_MS } from './moving-vm.ts';
+import { novactl } from './novactl.ts';
 
 type Settings = Readonly<Record<string, unknown>>;
 
@@ -192,9 +192,7 @@ export class TwoNodes implements AsyncDisposable {
 
   /** novactl on node a; `--node` chooses another. */
   async novactl(args: readonly string[], signal: AbortSignal): Promise<CommandResult> {
-    const env = { NOVACTL_CONFIG: contextsFile(this.lab.plan) };
-    const main = inProject('dist/cli/main.js');
-    return this.a.tryRun([process.execPath, main, ...args], signal, { env });
+    return novactl(this.lab, args, signal);
   }
 
   /** While held, a node's streamers start and do nothing, so that a migration stays in its preparation. */
