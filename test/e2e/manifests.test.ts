@@ -24,6 +24,7 @@ test('manifests are applied on a bare node through novactl', async (context) => 
     assert.equal(code, EXIT_CODES.refused, stderr);
     assert.match(stderr, /NOT_SUPPORTED/);
     assert.deepEqual(fieldsIn(stderr), [
+      'spec.snapshotPolicy',
       `${MACHINE}.devices`,
       `${MACHINE}.image`,
       `${MACHINE}.lifecycle.preStart`,
@@ -33,7 +34,6 @@ test('manifests are applied on a bare node through novactl', async (context) => 
       `${MACHINE}.userData`,
       `${MACHINE}.volumes[0].size`,
       `${MACHINE}.volumes[0].storageClass`,
-      'spec.snapshotPolicy',
     ]);
     assert.deepEqual(await bare.domains(signal), []);
   });
