@@ -6,9 +6,10 @@ import { waitUntil } from '../../lab/core/wait-until.ts';
 import { Certificates } from '../../lab/node/certificates.ts';
 import { toVirtualMachineMessage } from '../../src/client/resource-messages.ts';
 import { parseVirtualMachine } from '../../src/core/resources/parse-virtual-machine.ts';
+import { streamersOf } from './leftovers.ts';
 import { PATIENCE_MS, SLOW } from './moving-vm.ts';
 import { type Stage, storyteller } from './stories.ts';
-import { freeze, signalProcess, streamersOf, TwoNodes } from './two-nodes.ts';
+import { freeze, signalProcess, TwoNodes } from './two-nodes.ts';
 
 const SOME_BYTES = 1_000_000n;
 const RECONNECT_TIMEOUT_MS = 4_000;

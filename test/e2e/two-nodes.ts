@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { inProject } from '../../lab/core/project.ts';
 import type { CommandResult } from '../../lab/core/run-command.ts';
@@ -14,6 +13,7 @@ import type { LabNode } from '../../lab/node/lab-node.ts';
 import type { NodeName } from '../../lab/plan/lab-plan.ts';
 import type { LabProcess } from '../../lab/plan/lab-processes.ts';
 import type { AgentClient } from '../../src/client/agent-client.ts';
+import { leftoversOf } from './leftovers.ts';
 import { DemoVm, PATIENCE_MS } from './moving-vm.ts';
 import { novactl } from './novactl.ts';
 
@@ -214,7 +214,7 @@ export class TwoNodes implements AsyncDisposable {
           `The end of all transfers on node ${node.name}`,
           PATIENCE_MS,
           async () => {
-            left = await this.#leftovers(node, signal);
+            left = await leftoversOf(node, this.client(node.name as NodeName), signal);
             return left.length === 0;
           },
           signal,
@@ -226,43 +226,10 @@ export class TwoNodes implements AsyncDisposable {
     }
   }
 
-  async #leftovers(node: LabNode, signal: AbortSignal): Promise<string[]> {
-    const folder = node.outside('run/novacron/transfers');
-    const transfers = existsSync(folder) ? await readdir(folder) : [];
-    return [
-      ...transfers.map((id) => `transfer ${id}`),
-      ...streamersOf(node).map(({ pid }) => `streamer ${pid}`),
-      ...(await this.#activeMigrations(node, signal)),
-    ];
-  }
-
-  /** What the node's agent says. One that runs and does not answer has not said that nothing is left. */
-  async #activeMigrations(node: LabNode, signal: AbortSignal): Promise<string[]> {
-    if (node.agent.find() === undefined) return [];
-    try {
-      const { migrations } = await this.client(node.name as NodeName).migrations.list(
-        { activeOnly: true },
-        { signal },
-      );
-      return migrations.map(
-        ({ id, status }) => `migration ${id} ${status?.phase} ${status?.message}`,
-      );
-    } catch (error) {
-      signal.throwIfAborted();
-      return [`agent ${node.name} does not say: ${String(error)}`];
-    }
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     for (const client of Object.values(this.#clients)) client[Symbol.dispose]();
     await this.lab[Symbol.asyncDispose]();
   }
-}
-
-export function streamersOf(node: LabNode): LabProcess[] {
-  return node
-    .processes()
-    .filter(({ command }) => command.some((part) => part.includes('/run/novacron/transfers/')));
 }
 
 /** The libvirt driver process of a node's agent. */
