@@ -1,6 +1,5 @@
-import { z } from 'zod';
-import { objectMeta } from './resources/object-meta.ts';
-import { fieldPath } from './resources/schema-issues.ts';
+import type { z } from 'zod';
+import { type KnownPart, knownPart } from './resources/known-part.ts';
 import { API_VERSION, storedVirtualMachine } from './resources/virtual-machine.ts';
 import { holdsUserData } from './user-data.ts';
 import type { VmDefinition } from './vm-definition.ts';
@@ -20,10 +19,7 @@ export type DefinitionFacts = Pick<
   readonly isNewerVersion: boolean;
 };
 
-/** Rounds of taking away what is not known; each takes away at least one field. */
-const MAX_ROUNDS = 100;
-
-type Document = Record<string, unknown>;
+const KIND = 'VirtualMachine';
 
 /** The text of a definition: what a newer agent wrote stays as it is. */
 export function toDefinitionText(definition: VmDefinition): string {
@@ -32,9 +28,9 @@ export function toDefinitionText(definition: VmDefinition): string {
     throw new Error('User data must not stand in a definition; only its digest may');
   }
   const { name, namespace, uid, labels, annotations, generation, createdAtMs } = definition;
-  return JSON.stringify({
+  const manifest = {
     apiVersion: API_VERSION,
-    kind: 'VirtualMachine',
+    kind: KIND,
     metadata: {
       name,
       namespace,
@@ -45,7 +41,8 @@ export function toDefinitionText(definition: VmDefinition): string {
       creationTimestamp: new Date(createdAtMs).toISOString(),
     },
     spec: definition.spec,
-  });
+  };
+  return ascii(JSON.stringify(manifest));
 }
 
 /**
@@ -54,8 +51,8 @@ export function toDefinitionText(definition: VmDefinition): string {
  */
 export function readDefinitionText(text: string, facts: DefinitionFacts): VmDefinition {
   const { isNewerVersion, ...own } = facts;
-  const { document, unknownFields } = readKnown(text);
-  const { metadata, spec } = document ?? NOTHING_KNOWN;
+  const { known, unknownFields } = readManifest(text);
+  const { metadata, spec } = known;
   const isNewer = isNewerVersion || unknownFields.length > 0;
   return {
     ...own,
@@ -63,93 +60,46 @@ export function readDefinitionText(text: string, facts: DefinitionFacts): VmDefi
     labels: metadata.labels ?? {},
     annotations: metadata.annotations ?? {},
     createdAtMs: Date.parse(metadata.creationTimestamp ?? '') || 0,
-    spec,
+    spec: unknownFields.includes('spec.running') ? { ...spec, runStrategy: 'Manual' } : spec,
     newer: isNewer ? { manifest: text, unknownFields } : undefined,
   };
 }
 
-type Stored = z.output<typeof storedVirtualMachine>;
+/** Where nothing is known: no run strategy starts or stops a VM for a reason that this agent cannot read. */
+const NOTHING_KNOWN = {
+  metadata: { name: 'unknown' },
+  spec: {
+    runStrategy: 'Manual',
+    template: { spec: { resources: { cpu: '1', memory: '0' } } },
+  },
+} as const;
 
-const NOTHING_KNOWN: Stored = {
-  metadata: objectMeta.parse({ name: 'unknown' }),
-  spec: { runStrategy: 'Manual', template: { spec: { resources: { cpu: '1', memory: '0' } } } },
-};
+function readManifest(text: string): KnownPart<z.output<typeof storedVirtualMachine>> {
+  const { apiVersion, kind, ...content } = parseObject(text);
+  const part = knownPart(content, storedVirtualMachine, NOTHING_KNOWN);
+  const known = part?.known ?? storedVirtualMachine.parse(NOTHING_KNOWN);
+  const unknownFields = [
+    ...(apiVersion === API_VERSION ? [] : ['apiVersion']),
+    ...(kind === KIND ? [] : ['kind']),
+    ...(part?.unknownFields ?? ['metadata', 'spec']),
+  ];
+  return { known, unknownFields };
+}
 
-function readKnown(text: string): {
-  readonly document: Stored | undefined;
-  readonly unknownFields: readonly string[];
-} {
-  const unknownFields: string[] = [];
-  const unreadable = { document: undefined, unknownFields: ['spec'] };
-  let content: Document;
+/** Empty for a text that is no object of JSON. */
+function parseObject(text: string): Readonly<Record<string, unknown>> {
   try {
     const parsed: unknown = JSON.parse(text);
-    if (typeof parsed !== 'object' || parsed === null) return unreadable;
-    const { apiVersion, kind: _kind, status: _status, ...rest } = parsed as Document;
-    if (apiVersion !== API_VERSION) unknownFields.push('apiVersion');
-    content = rest;
+    return typeof parsed === 'object' && parsed !== null ? { ...parsed } : {};
   } catch {
-    return unreadable;
+    return {};
   }
-  for (let round = 0; round < MAX_ROUNDS; round++) {
-    const result = storedVirtualMachine.safeParse(content);
-    if (result.success) {
-      return { document: withKnownStrategy(result.data, unknownFields), unknownFields };
-    }
-    const paths = unknownPaths(result.error);
-    if (paths.some((path) => path.length === 0) || !removeAll(content, paths)) return unreadable;
-    unknownFields.push(...new Set(paths.map(fieldPath)));
-  }
-  return unreadable;
 }
 
-/** Left out, it would mean that the VM is to run always; when it runs is for those to say who know what was written. */
-function withKnownStrategy(document: Stored, unknownFields: readonly string[]): Stored {
-  const isUnknown = unknownFields.some(
-    (field) => field === 'spec.runStrategy' || field === 'spec.running',
+/** JSON in ASCII: a label may hold any character, also those that XML cannot carry. */
+function ascii(json: string): string {
+  return json.replaceAll(
+    /[^ -~]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
-  if (!isUnknown) return document;
-  return { ...document, spec: { ...document.spec, running: undefined, runStrategy: 'Manual' } };
-}
-
-/** What has to be taken away for the rest to be known: unknown keys, unknown values, and what lacks something. */
-function unknownPaths(error: z.ZodError): readonly (readonly PropertyKey[])[] {
-  return error.issues.flatMap((issue) => {
-    if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => [...issue.path, key]);
-    return [issue.path];
-  });
-}
-
-/** Takes away what the paths lead to; false if nothing is there. */
-function removeAll(document: Document, paths: readonly (readonly PropertyKey[])[]): boolean {
-  // Found before anything is taken away, as items of a list then have other places.
-  const found = new Map<object, Set<string>>();
-  for (const path of paths) {
-    const place = placeOf(document, path);
-    if (place === undefined) continue;
-    const keys = found.get(place.holder) ?? new Set();
-    found.set(place.holder, keys.add(place.key));
-  }
-  for (const [holder, keys] of found) {
-    if (Array.isArray(holder)) {
-      const kept = holder.filter((_item, index) => !keys.has(String(index)));
-      holder.splice(0, holder.length, ...kept);
-    } else for (const key of keys) Reflect.deleteProperty(holder, key);
-  }
-  return found.size > 0;
-}
-
-/** Where a value stands; if it is not there, where that stands which lacks it. */
-function placeOf(
-  document: Document,
-  path: readonly PropertyKey[],
-): { readonly holder: object; readonly key: string } | undefined {
-  let place: { readonly holder: object; readonly key: string } | undefined;
-  let current: unknown = document;
-  for (const key of path.map(String)) {
-    if (typeof current !== 'object' || current === null || !Object.hasOwn(current, key)) break;
-    place = { holder: current, key };
-    current = (current as Document)[key];
-  }
-  return place;
 }

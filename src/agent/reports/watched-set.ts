@@ -76,9 +76,11 @@ export class WatchedSet<T extends Reported> {
       revision = cursor.revision;
     } else {
       revision = origin.revision;
-      yield { type: 'reset', origin };
+      // Who is cut off amid the listing and goes on from here misses nothing.
+      const unlisted = { ...origin, revision: 0 };
+      yield { type: 'reset', origin: unlisted };
       for (const object of [...this.#objects.values()].filter(matches)) {
-        yield { type: 'added', object, origin };
+        yield { type: 'added', object, origin: unlisted };
       }
     }
     const synced = { type: 'synced', origin: { ...origin, revision } } as const;

@@ -81,10 +81,13 @@ export function line(maxBytes: number) {
 
 /** A number or text as written; always text from here on. */
 function quantity(parse: (text: string) => unknown, example: string) {
+  const rule = `must be a quantity such as ${example}`;
   return z
-    .union([z.string(), z.number().min(0)], `must be a quantity such as ${example}`)
+    .union([z.string(), z.number().min(0)], {
+      error: ({ input }) => (input === undefined ? 'is required' : rule),
+    })
     .transform(String)
-    .refine((text) => parse(text) !== undefined, `must be a quantity such as ${example}`);
+    .refine((text) => parse(text) !== undefined, rule);
 }
 
 export const bytesQuantity = quantity(parseBytes, '512Mi or 2Gi');
