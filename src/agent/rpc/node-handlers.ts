@@ -6,6 +6,7 @@ import {
   NodeSpec as NodeSpecMessage,
 } from '../../gen/novacron/agent/v1/node.ts';
 import type { NodeService, NodeSpec } from '../node/node.ts';
+import { MAX_TTL_MS } from '../node/reservation-book.ts';
 import type { ServiceHandlers } from './bind-service.ts';
 import { fromCursor, fromRef } from './common-conversion.ts';
 import { FieldChecks } from './field-checks.ts';
@@ -15,7 +16,6 @@ import { vmFields } from './virtual-machine-conversion.ts';
 
 const DEFAULT_TTL_MS = 60_000;
 const MIN_TTL_MS = 1_000;
-const MAX_TTL_MS = 3_600_000;
 const MAX_REASON_BYTES = 1_024;
 const SPEC_FIELDS: readonly (keyof NodeSpec)[] = ['cordon', 'cordonReason'];
 
