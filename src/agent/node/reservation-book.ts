@@ -46,7 +46,7 @@ export class ReservationBook {
   async run(signal: AbortSignal): Promise<void> {
     for (;;) {
       const seen = this.#changes.version;
-      for (const [id, kept] of [...this.#kept]) if (!isInForce(kept)) await this.#end(id);
+      for (const [id, kept] of this.#kept) if (!isInForce(kept)) await this.#end(id);
       await this.#untilNextEnd(seen, signal);
     }
   }

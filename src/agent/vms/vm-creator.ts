@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { AgentError } from '../../core/errors.ts';
+import { AgentError, hasReason } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import { parseVirtualMachine } from '../../core/resources/parse-virtual-machine.ts';
@@ -70,8 +70,9 @@ export class VmCreator {
       isOn: definition.intent === 'on',
     });
     if (options.dryRun) return { vm: this.#planned(definition), warnings };
-    const operation = await this.#options.recorder.begin('create', definition.uid);
-    await operation.settle(this.#make(definition, signal));
+    await this.#options.recorder.record('create', definition.uid, () =>
+      this.#make(definition, signal),
+    );
     if (options.reservationId !== undefined) await reservations.useUp(options.reservationId);
     await inventory.refresh(signal);
     return { vm: inventory.findByUid(definition.uid) ?? this.#planned(definition), warnings };
@@ -97,12 +98,24 @@ export class VmCreator {
       const found = await domains.find(vmUid, signal);
       // Whoever else has defined a VM of this uid in the meantime keeps it.
       if (found?.definition?.createdAtMs === createdAtMs) {
-        await domains.destroy(vmUid, signal);
-        await domains.undefine(vmUid, signal);
+        await this.#remove(vmUid, signal);
       }
       await ownership.forget(vmUid);
     } catch (error) {
       log.error({ vmId: vmUid, err: error }, 'Could not remove a VM whose creation failed');
+    }
+  }
+
+  /** A start that was given up may still happen between the two steps, and then they are taken again. */
+  async #remove(vmUid: string, signal: AbortSignal): Promise<void> {
+    const { domains } = this.#options;
+    for (;;) {
+      try {
+        await domains.destroy(vmUid, signal);
+        return await domains.undefine(vmUid, signal);
+      } catch (error) {
+        if (!hasReason(error, 'VM_RUNNING')) throw error;
+      }
     }
   }
 

@@ -30,18 +30,21 @@ function assertStraight(ways: readonly Way[]): void {
 test('a migration leads straight from StartMigration to the drivers, to its end', async () => {
   using nodes = await TwoNodes.open();
   const { hypervisor, transfers, agent } = nodes.source;
+  const { domains, host, jobs } = hypervisor;
   using recorder = new WayRecorder('agent/rpc/migration-handlers.ts');
-  recorder.watch('hypervisor', hypervisor, ['list', 'getInfo', 'find', 'getJob', 'migrate']);
+  recorder.watch('domains', domains, ['list', 'find']);
+  recorder.watch('host', host, ['getInfo']);
+  recorder.watch('jobs', jobs, ['getJob', 'migrate']);
   recorder.watch('transfers', transfers, ['start', 'find', 'remove']);
   const { namespace, name } = nodes.vm;
   const spec = MigrationSpec.fromPartial({
     virtualMachine: { namespace, name },
     destination: { nodeName: 'b' },
   });
-  await migrationHandlers(agent.migrations).startMigration({ id: nodes.id, spec }, newContext());
+  await migrationHandlers(agent.migrations).startMigration({ id: nodes.id, spec, labels: {} }, newContext());
   await nodes.ended();
   await nodes.assertRunsOn(nodes.destination);
-  assert.deepEqual(recorder.find('hypervisor.migrate')?.files, [
+  assert.deepEqual(recorder.find('jobs.migrate')?.files, [
     'agent/rpc/migration-handlers.ts',
     'agent/migration/migration-manager.ts',
     'core/task-group.ts',
@@ -55,12 +58,17 @@ test('CreateVirtualMachine leads straight to the drivers', async () => {
   await using node = await OneNode.open();
   using recorder = new WayRecorder('agent/rpc/virtual-machine-handlers.ts');
   const planned = await node.create(newRequest(), { dryRun: true });
-  recorder.watch('hypervisor', node.hypervisor, ['list', 'getInfo', 'find', 'define', 'start']);
+  recorder.watch('domains', node.hypervisor.domains, ['list', 'find', 'define', 'start']);
+  recorder.watch('host', node.hypervisor.host, ['getInfo']);
   const { metadata, spec } = toVirtualMachine(planned);
-  const request = { virtualMachine: { metadata, spec, status: undefined }, dryRun: false };
+  const request = {
+    virtualMachine: { metadata, spec, status: undefined },
+    dryRun: false,
+    reservationId: '',
+  };
   await virtualMachineHandlers(node.vms).createVirtualMachine(request, newContext());
-  assert.ok(recorder.find('hypervisor.define'));
-  assert.ok(recorder.find('hypervisor.start'));
+  assert.ok(recorder.find('domains.define'));
+  assert.ok(recorder.find('domains.start'));
   assertStraight(recorder.ways);
 });
 

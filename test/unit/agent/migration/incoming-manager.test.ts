@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import type { IncomingVm } from '../../../../src/agent/migration/migration.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
+import { nodeMemoryBytesOf } from '../../../../src/core/resources/machine-amounts.ts';
 import { never, TwoNodes, until } from './two-nodes.ts';
 
 const TOKEN = 'ab'.repeat(32);
@@ -12,6 +13,10 @@ function incomingOf({ vm }: TwoNodes, changes: Partial<IncomingVm> = {}): Incomi
     definition: vm,
     machineType: 'pc-q35-7.2',
     accelerator: 'tcg',
+    memoryBytes: 64 * 1024 ** 2,
+    vcpus: 1,
+    privateFiles: {},
+    requiredFeatures: [],
     sourceHostUuid: randomUUID(),
     sourceQemuVersion: '7.2.0',
     ...changes,
@@ -45,7 +50,7 @@ test('preparing again leads to the same transfer', async () => {
   assert.equal(nodes.destination.transfers.requests.length, 1);
   const { agent, vm } = { agent: nodes.destination.agent, vm: nodes.vm };
   assert.equal(agent.locks.purposeOf(vm.uid), `migration ${nodes.id}`);
-  assert.equal(agent.capacity.allocatedBytes([]), vm.spec.memory.sizeBytes);
+  assert.equal(agent.capacity.allocated()['memory'], nodeMemoryBytesOf(vm.spec.template.spec));
 });
 
 test('a request to prepare that comes after the source has called it off is refused', async () => {
@@ -108,9 +113,9 @@ test('every reason against a VM is named', async () => {
     [
       'FEATURE_NOT_SUPPORTED ',
       'FEATURE_NOT_SUPPORTED status.accelerator',
-      'FEATURE_NOT_SUPPORTED status.machine_type',
-      'FEATURE_NOT_SUPPORTED status.hypervisor.qemu_version',
-      'VM_NOT_OWNED status.ownership_epoch',
+      'FEATURE_NOT_SUPPORTED status.machineType',
+      'FEATURE_NOT_SUPPORTED status.hypervisor.qemuVersion',
+      'VM_NOT_OWNED status.ownershipEpoch',
     ],
   );
 });
@@ -199,13 +204,13 @@ test('a repeated request to prepare with another secret or another VM is refused
   assert.ok(known?.definition);
   const request = {
     migrationId: nodes.id,
-    incoming: {
+    incoming: incomingOf(nodes, {
       definition: known.definition,
       machineType: '',
       accelerator: undefined,
       sourceHostUuid: 'x',
       sourceQemuVersion: '7.2.22',
-    },
+    }),
     transferToken: 'f'.repeat(64),
   };
   await assert.rejects(incoming.prepare(request, 'a', never), {
@@ -268,7 +273,7 @@ test('a VM that is to arrive keeps its memory and its lock over a restart of the
   destination.agent.life.kill();
   await destination.boot();
   const { capacity, locks } = destination.agent;
-  assert.equal(capacity.allocatedBytes([]), vm.spec.memory.sizeBytes);
+  assert.equal(capacity.allocated()['memory'], nodeMemoryBytesOf(vm.spec.template.spec));
   assert.equal(locks.purposeOf(vm.uid), `migration ${nodes.id}`);
 });
 
@@ -298,7 +303,7 @@ test('transfers that an earlier agent has left behind are removed', async () => 
 test('agents of versions that do not understand each other say so', async () => {
   using nodes = await TwoNodes.open();
   const { incoming } = nodes.destination.agent;
-  const request = { protocolMin: 7, protocolMax: 9, agentVersion: '9.0.0' };
+  const request = { protocolMin: 7, protocolMax: 9, agentVersion: '9.0.0', requiredFeatures: [] };
   await assert.rejects(incoming.handshake(request, never), { reason: 'PEER_INCOMPATIBLE' });
   const hello = await incoming.handshake({ ...request, protocolMin: 1 }, never);
   assert.deepEqual([hello.protocol, hello.nodeName], [1, 'b']);

@@ -4,12 +4,17 @@ import { test } from 'node:test';
 import type { Migration } from '../../../../src/agent/migration/migration.ts';
 import type { MigrationPhase } from '../../../../src/agent/migration/states.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
+import { EVERYTHING } from '../../../../src/core/label-selector.ts';
+import { memoryBytesOf, nodeMemoryBytesOf } from '../../../../src/core/resources/machine-amounts.ts';
 import { never, TwoNodes, until } from './two-nodes.ts';
 
 async function phasesSeen(nodes: TwoNodes): Promise<Migration[]> {
   const seen: Migration[] = [];
-  for await (const migration of nodes.source.agent.migrations.watch(nodes.id, never)) {
-    seen.push(migration);
+  const filter = { activeOnly: false, id: nodes.id, vmUid: undefined, labels: EVERYTHING };
+  for await (const event of nodes.source.agent.migrations.watch(filter, undefined, never)) {
+    if (!('object' in event)) continue;
+    seen.push(event.object);
+    if (event.object.endedAtMs !== undefined) break;
   }
   return seen;
 }
@@ -51,7 +56,7 @@ test('the figures of a migration are those of its job and its transfer', async (
     return progress.iteration === 1 && progress.wireBytes === 770n;
   });
   const { progress } = await source.agent.migrations.get(id);
-  assert.equal(progress.memoryTotalBytes, BigInt(vm.spec.memory.sizeBytes));
+  assert.equal(progress.memoryTotalBytes, BigInt(memoryBytesOf(vm.spec.template.spec)));
   source.hypervisor.manualProgress = false;
   source.hypervisor.advance(vm.uid);
   const { result } = await nodes.ended();
@@ -61,12 +66,12 @@ test('the figures of a migration are those of its job and its transfer', async (
 });
 
 test('the limits of a migration come from the request, or else from the defaults', async () => {
-  for (const [bandwidthBytesPerSecond, expected] of [
-    [0, 1_000],
-    [77, 77],
+  for (const [bandwidthBitsPerSecond, expected] of [
+    [undefined, 1_000],
+    [616, 77],
   ] as const) {
     using nodes = await TwoNodes.open();
-    await nodes.start({ bandwidthBytesPerSecond });
+    await nodes.start({ bandwidthBitsPerSecond });
     await nodes.ended();
     assert.equal(nodes.source.transfers.requests[0]?.bandwidthBytesPerSecond, expected);
     assert.equal(nodes.source.transfers.requests[0]?.peerName, 'spiffe://novacron/node/b');
@@ -193,7 +198,7 @@ test('a plan names everything that stands in the way at once and changes nothing
     vmUid: randomUUID(),
     namespace: 'test',
     name: 'hog',
-    memoryBytes: 2 ** 30,
+    amounts: { memory: 2 ** 30 },
   });
   const { blockers } = await source.agent.migrations.plan(nodes.spec, never);
   assert.deepEqual(
@@ -211,10 +216,10 @@ test('a plan for a VM that is on its way leaves its reserved memory alone', asyn
   using nodes = await TwoNodes.open();
   await nodes.copying();
   const { capacity } = nodes.destination.agent;
-  const before = capacity.allocatedBytes([]);
-  assert.equal(before, nodes.vm.spec.memory.sizeBytes);
+  const before = capacity.allocated();
+  assert.equal(before['memory'], nodeMemoryBytesOf(nodes.vm.spec.template.spec));
   await nodes.source.agent.migrations.plan(nodes.spec, never);
-  assert.equal(capacity.allocatedBytes([]), before);
+  assert.deepEqual(capacity.allocated(), before);
 });
 
 test('a VM is not sent where it cannot be or to where it is', async () => {
@@ -259,11 +264,12 @@ test('a VM that migrates can neither migrate a second time nor be changed', asyn
   await nodes.copying();
   const { migrations, vms } = nodes.source.agent;
   const { vm: ref } = nodes.spec;
-  await assert.rejects(migrations.start(randomUUID(), nodes.spec, never), { reason: 'VM_BUSY' });
+  const second = { id: randomUUID(), spec: nodes.spec, labels: {} };
+  await assert.rejects(migrations.start(second, never), { reason: 'VM_BUSY' });
   await assert.rejects(vms.shutdown(ref, never), { reason: 'VM_BUSY' });
   await assert.rejects(vms.delete(ref, { force: true }, never), { reason: 'VM_BUSY' });
   const vm = await vms.get(ref, never);
-  assert.deepEqual([vm.phase, vm.migrationId], ['migrating', nodes.id]);
+  assert.deepEqual([vm.phase, vm.migration?.id], ['migrating', nodes.id]);
 });
 
 test('what changes while a migration is checked is refused, so that nothing old is sent', async () => {
@@ -289,14 +295,14 @@ test('a VM can come back, and go again', async () => {
     source.hypervisor,
   );
   const spec = { ...nodes.spec, destinationNode: 'a' };
-  await destination.agent.migrations.start(back, spec, never);
+  await destination.agent.migrations.start({ id: back, spec, labels: {} }, never);
   await until('it is back', () => destination.record(back)?.phase === 'completed');
   assert.equal((await source.find(vm.uid))?.definition?.ownershipEpoch, 3);
   assert.equal((await source.ownership()).find(vm.uid)?.left, undefined);
   const again = randomUUID();
   nodes.route(again);
   await until('it is free', () => source.agent.locks.purposeOf(vm.uid) === undefined);
-  await source.agent.migrations.start(again, nodes.spec, never);
+  await source.agent.migrations.start({ id: again, spec: nodes.spec, labels: {} }, never);
   assert.equal((await nodes.ended(again)).phase, 'completed');
   assert.equal((await destination.find(vm.uid))?.definition?.ownershipEpoch, 4);
 });

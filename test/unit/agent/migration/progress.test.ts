@@ -21,6 +21,7 @@ function job(changes: Partial<JobStatistics>): JobStatistics {
     dirtyPagesPerSecond: 0n,
     pageSizeBytes: 4096,
     iteration: 1,
+    disks: undefined,
     ...changes,
   };
 }

@@ -1,29 +1,16 @@
 import type { Migration } from '../../../../src/agent/migration/migration.ts';
 import type { Vm, VmPhase } from '../../../../src/agent/vms/vm.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 
 const origin = { nodeName: 'node-a', nodeBootId: 'boot', agentEpoch: 1, revision: 1 };
 
 /** A VM with statistics while it is on. */
 export function sampleVm(name: string, phase: VmPhase): Vm {
   return {
-    definition: {
-      namespace: 'default',
-      name,
-      uid: `uid-of-${name}`,
-      generation: 1,
-      ownershipEpoch: 1,
-      labels: {},
-      annotations: {},
-      createdAtMs: 0,
-      spec: {
-        powerState: 'running',
-        cpu: { vcpus: 2, model: undefined },
-        memory: { sizeBytes: 512 * 1024 ** 2 },
-        boot: { kind: 'firmware', firmware: 'bios' },
-        disks: [],
-        machineType: undefined,
-      },
-    },
+    definition: tinyVm(
+      { namespace: 'default', name, uid: `uid-of-${name}`, createdAtMs: 0 },
+      { resources: { cpu: '2', memory: '512Mi' } },
+    ),
     phase,
     reason: '',
     message: '',
@@ -44,7 +31,9 @@ export function sampleVm(name: string, phase: VmPhase): Vm {
             networkTransmitBytes: 0n,
             cpuUsageCores: 0.25,
           },
-    migrationId: undefined,
+    migration: undefined,
+    pendingFields: [],
+    volumes: [],
     origin,
   };
 }
@@ -58,9 +47,10 @@ export function sampleMigration(patch: Partial<Migration>): Migration {
       destinationNode: 'node-b',
       destinationAddress: undefined,
       maxDowntimeMs: undefined,
-      bandwidthBytesPerSecond: 0,
+      bandwidthBitsPerSecond: 0,
       timeoutMs: undefined,
     },
+    labels: {},
     role: 'source',
     sourceNode: 'node-a',
     destinationNode: 'node-b',
@@ -80,6 +70,7 @@ export function sampleMigration(patch: Partial<Migration>): Migration {
       estimatedMsLeft: undefined,
       fractionDone: 1,
       stalledMs: 0,
+      channels: [],
     },
     result: {
       totalMs: 12_000,
@@ -91,6 +82,7 @@ export function sampleMigration(patch: Partial<Migration>): Migration {
     },
     phases: [],
     transport: 'stream',
+    mode: 'precopy',
     origin,
     ...patch,
   };

@@ -7,13 +7,13 @@ import { ReservationStore } from '../../../../src/agent/node/reservation-store.t
 import { OperationLog } from '../../../../src/agent/operations/operation-log.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { type OwnershipRecord, OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
-import type { CreateOptions, Vm, VmRef } from '../../../../src/agent/vms/vm.ts';
+import type { VmRef } from '../../../../src/agent/vms/vm.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { EVERYTHING as ALL_LABELS } from '../../../../src/core/label-selector.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
-import type { Machine } from '../../../../src/core/resources/machine.ts';
 import { nodeMemoryBytesOf } from '../../../../src/core/resources/machine-amounts.ts';
-import type { VmSpec } from '../../../../src/core/resources/virtual-machine.ts';
+import type { WantedVm } from '../../../../src/core/resources/parse-virtual-machine.ts';
+import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
@@ -25,11 +25,11 @@ export const never = new AbortController().signal;
 export const EVERYTHING = { namespace: '', labels: ALL_LABELS };
 export const WHOLE = { size: 0, token: '' };
 const TIMEOUT_MS = 5_000;
-const MIB = 1024 ** 2;
-/** What a VM of `newManifest` takes. */
-export const SMALL_BYTES = nodeMemoryBytesOf(tinyVm().spec.template.spec);
+/** What a VM of 64 MiB takes of its node. */
+const VM_BYTES = nodeMemoryBytesOf({ resources: { cpu: '1', memory: '64Mi' } });
+const RESERVED_BYTES = 64 * 1024 ** 2;
 
-/** An agent on a node that has room for two small VMs, and with no other node to reach. */
+/** An agent on a node with room for two VMs of 64 MiB, and with no other node to reach. */
 export class OneNode implements AsyncDisposable {
   readonly hypervisor: FakeHypervisor;
   readonly operations: OperationLog;
@@ -51,9 +51,9 @@ export class OneNode implements AsyncDisposable {
       agentVersion: '1.2.3',
       agentEpoch: 3,
       advertiseAddress: 'a.example:7443',
-      host: fakeHost({ memoryBytes: 2 * SMALL_BYTES + 64 * MIB }),
-      reservedMemoryBytes: 64 * MIB,
-      minMemory: '16Mi',
+      host: fakeHost({ memoryBytes: 2 * VM_BYTES + RESERVED_BYTES }),
+      reservedMemoryBytes: RESERVED_BYTES,
+      minMemory: '64Mi',
       accelerator: 'tcg',
       libvirtSocket: '/run/libvirt/libvirt-sock',
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 0 },
@@ -110,28 +110,28 @@ export class OneNode implements AsyncDisposable {
     this.agent.tasks.run('inventory', (signal) => this.inventory.run(signal));
   }
 
-  async create(
-    manifest: TestManifest,
-    options: Partial<CreateOptions> & { readonly signal?: AbortSignal } = {},
-  ): Promise<Vm> {
-    const { dryRun = false, reservationId, signal = never } = options;
-    return (await this.vms.create(manifest, { dryRun, reservationId }, signal)).vm;
+  async create(request: WantedVm, options: { dryRun?: boolean; signal?: AbortSignal } = {}) {
+    const { dryRun = false, signal = never } = options;
+    const made = await this.vms.create(request, { dryRun, reservationId: undefined }, signal);
+    return made.vm;
   }
 
   /** Nothing of a VM is left. */
-  async assertNothingOf({ metadata }: TestManifest): Promise<void> {
-    const { uid, namespace, name } = metadata;
-    assert.equal(await this.hypervisor.domains.find(uid, never), undefined);
-    this.assertFree(uid, `${namespace}/${name}`);
-    assert.equal(await this.findOwner(uid), undefined);
+  async assertNothingOf(request: WantedVm): Promise<void> {
+    const { namespace, name } = request.metadata;
+    assert.equal(await this.hypervisor.domains.find(uidOf(request), never), undefined);
+    this.assertFree(uidOf(request), `${namespace}/${name}`);
+    assert.equal(await this.findOwner(uidOf(request)), undefined);
   }
 
   assertFree(...keys: readonly string[]): void {
     for (const key of keys) assert.equal(this.locks.purposeOf(key), undefined);
     const on = this.inventory.list(EVERYTHING).filter(({ phase }) => phase !== 'stopped');
-    const bytes = on.map(({ definition }) => nodeMemoryBytesOf(definition.spec.template.spec));
-    const sum = bytes.reduce((total, amount) => total + amount, 0);
-    assert.equal(this.capacity.allocated()['memory'] ?? 0, sum);
+    const bytes = on.reduce(
+      (sum, { definition }) => sum + nodeMemoryBytesOf(definition.spec.template.spec),
+      0,
+    );
+    assert.equal(this.capacity.allocated()['memory'] ?? 0, bytes);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -149,30 +149,25 @@ async function* readPath(path: string): AsyncGenerator<Uint8Array> {
   yield Buffer.from(path);
 }
 
-/** A manifest with all that names a VM. */
-export interface TestManifest {
-  readonly metadata: {
-    readonly name: string;
-    readonly namespace: string;
-    readonly uid: string;
-    readonly labels?: Readonly<Record<string, string>>;
-  };
-  readonly spec: VmSpec;
-}
-
-export function newManifest(
+export function newRequest(
   name = 'web',
-  changes: { readonly spec?: Partial<VmSpec>; readonly machine?: Partial<Machine> } = {},
-): TestManifest {
+  options: { readonly runStrategy?: RunStrategy; readonly memory?: string } = {},
+): WantedVm {
+  const { runStrategy = 'Once', memory = '64Mi' } = options;
   const { namespace, uid, spec } = tinyVm(
     {},
-    { kernel: { path: '/boot/vmlinuz' }, ...changes.machine },
+    { resources: { cpu: '1', memory }, kernel: { path: '/boot/vmlinuz' } },
   );
-  return { metadata: { name, namespace, uid }, spec: { ...spec, ...changes.spec } };
+  return { metadata: { namespace, name, uid }, spec: { ...spec, runStrategy } };
 }
 
-export function refOf({ metadata: { namespace, name } }: TestManifest): VmRef {
+export function refOf({ metadata: { namespace, name } }: WantedVm): VmRef {
   return { namespace, name, uid: undefined };
+}
+
+export function uidOf({ metadata }: WantedVm): string {
+  assert.ok(metadata.uid);
+  return metadata.uid;
 }
 
 export async function until(

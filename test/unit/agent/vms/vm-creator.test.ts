@@ -2,22 +2,24 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { AgentError } from '../../../../src/core/errors.ts';
+import type { Machine } from '../../../../src/core/resources/machine.ts';
+import type { WantedVm } from '../../../../src/core/resources/parse-virtual-machine.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
-import { EVERYTHING, never, newRequest, OneNode, refOf } from './one-node.ts';
+import { EVERYTHING, never, newRequest, OneNode, refOf, uidOf, until } from './one-node.ts';
 
 test('a created VM runs, is owned and holds no lock', async () => {
   await using node = await OneNode.open();
   const request = newRequest();
   const vm = await node.create(request);
   assert.equal(vm.phase, 'running');
-  assert.deepEqual([vm.definition.uid, vm.definition.ownershipEpoch], [request.uid, 1]);
-  assert.equal((await node.findOwner(request.uid ?? ''))?.ownershipEpoch, 1);
-  node.assertFree(request.uid ?? '', 'test/web');
+  assert.deepEqual([vm.definition.uid, vm.definition.ownershipEpoch], [uidOf(request), 1]);
+  assert.equal((await node.findOwner(uidOf(request)))?.ownershipEpoch, 1);
+  node.assertFree(uidOf(request), 'test/web');
 });
 
 test('a VM that shall be stopped is not started', async () => {
   await using node = await OneNode.open();
-  const vm = await node.create(newRequest('web', { powerState: 'stopped' }));
+  const vm = await node.create(newRequest('web', { runStrategy: 'Halted' }));
   assert.equal(vm.phase, 'stopped');
 });
 
@@ -47,6 +49,72 @@ for (const method of ['define', 'start'] as const) {
   });
 }
 
+for (const method of ['define', 'start'] as const) {
+  test(`a ${method} that was given up, and happens before it is undone, leaves nothing`, async () => {
+    await using node = await OneNode.open();
+    const request = newRequest();
+    const land = node.hypervisor.late(method, 'aborted');
+    const stop = new AbortController();
+    const creating = node.create(request, { signal: stop.signal });
+    const failed = assert.rejects(creating, { message: 'enough' });
+    await until('it is on its way', () => called(node, method));
+    // The undoing is held up until it has happened.
+    const goOn = node.hypervisor.block('find');
+    stop.abort(new Error('enough'));
+    land();
+    goOn();
+    await failed;
+    await node.assertNothingOf(request);
+    assert.equal((await node.create(request)).phase, 'running');
+  });
+}
+
+test('a start that happens while it is undone is undone too', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest();
+  const land = node.hypervisor.late('start', 'aborted');
+  const goOn = node.hypervisor.block('undefine');
+  const stop = new AbortController();
+  const failed = assert.rejects(node.create(request, { signal: stop.signal }), {
+    message: 'enough',
+  });
+  await until('it is started', () => called(node, 'start'));
+  stop.abort(new Error('enough'));
+  await until('its power is cut', () => called(node, 'undefine'));
+  land();
+  const { domains } = node.hypervisor;
+  assert.equal((await domains.find(uidOf(request), never))?.state, 'running');
+  goOn();
+  await failed;
+  await node.assertNothingOf(request);
+});
+
+test('a VM that is defined after its creation was undone is ours, off, and can be deleted', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest();
+  const land = node.hypervisor.late('define', 'timed-out');
+  await assert.rejects(node.create(request), { reason: 'HYPERVISOR_TIMEOUT' });
+  await node.assertNothingOf(request);
+  land();
+  await node.inventory.refresh(never);
+  const vm = await node.vms.get(refOf(request), never);
+  assert.equal(vm.phase, 'stopped');
+  node.assertFree(uidOf(request), 'test/web');
+  await node.vms.delete(refOf(request), { force: false }, never);
+  await node.assertNothingOf(request);
+});
+
+test('a VM that is defined after its creation was undone is what a repeated request answers with', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest();
+  const land = node.hypervisor.late('define', 'timed-out');
+  await assert.rejects(node.create(request), { reason: 'HYPERVISOR_TIMEOUT' });
+  land();
+  const vm = await node.create(request);
+  assert.deepEqual([vm.definition.uid, vm.phase], [uidOf(request), 'stopped']);
+  assert.equal((await node.vms.start(refOf(request), never)).phase, 'running');
+});
+
 test('a VM that cannot work here is refused before anything is made', async () => {
   await using node = await OneNode.open();
   node.agent.validator.validate = () =>
@@ -59,13 +127,13 @@ test('a VM that cannot work here is refused before anything is made', async () =
 test('a machine type that QEMU does not have is refused, by a dry run too', async () => {
   await using node = await OneNode.open();
   const wish = newRequest();
-  const request = { ...wish, spec: { ...wish.spec, machineType: 'pc-q35-99.9' } };
+  const request = withMachine(wish, { machineType: 'pc-q35-99.9' });
   for (const dryRun of [true, false]) {
     await assert.rejects(node.create(request, { dryRun }), {
       reason: 'FEATURE_NOT_SUPPORTED',
       violations: [
         {
-          field: 'spec.machine_type',
+          field: 'spec.template.spec.machineType',
           description:
             'is pc-q35-99.9, which QEMU 7.2.22 of this node does not have; leave it out or choose another node',
         },
@@ -92,10 +160,10 @@ test('another VM of a name, or another spec of a uid, is refused', async () => {
   const request = newRequest();
   await node.create(request);
   const exists = { reason: 'VM_ALREADY_EXISTS' };
-  await assert.rejects(node.create({ ...request, uid: randomUUID() }), exists);
-  await assert.rejects(node.create({ ...request, uid: undefined }), exists);
-  const cpu = { vcpus: 2, model: undefined };
-  await assert.rejects(node.create({ ...request, spec: { ...request.spec, cpu } }), exists);
+  await assert.rejects(node.create(withUid(request, randomUUID())), exists);
+  await assert.rejects(node.create(withUid(request, undefined)), exists);
+  const resources = { cpu: '2', memory: '64Mi' };
+  await assert.rejects(node.create(withMachine(request, { resources })), exists);
 });
 
 test('a VM of that uid that is not ours is left alone', async () => {
@@ -104,7 +172,7 @@ test('a VM of that uid that is not ours is left alone', async () => {
   await node.hypervisor.domains.define(foreign, never);
   await node.hypervisor.domains.start(foreign.uid, never);
   node.hypervisor.addForeign(foreign.uid);
-  const request = { ...newRequest(), uid: foreign.uid };
+  const request = withUid(newRequest(), foreign.uid);
   await assert.rejects(node.create(request), { reason: 'VM_ALREADY_EXISTS' });
   assert.equal((await node.hypervisor.domains.find(foreign.uid, never))?.state, 'running');
   assert.equal(await node.findOwner(foreign.uid), undefined);
@@ -142,32 +210,32 @@ test('of two VMs of one name that are created side by side one wins', async () =
 
 test('a name that belongs to a VM on its way here is not given away', async () => {
   await using node = await OneNode.open();
-  const { namespace, name } = newRequest();
-  node.capacity.keep({ vmUid: randomUUID(), namespace, name, memoryBytes: 1 });
+  const { namespace, name } = newRequest().metadata;
+  node.capacity.keep({ vmUid: randomUUID(), namespace, name, amounts: { memory: 1 } });
   await assert.rejects(node.create(newRequest()), { reason: 'VM_BUSY' });
 });
 
 test('VMs are created and started as far as there is memory', async () => {
   await using node = await OneNode.open();
   await node.create(newRequest('one'));
-  const off = newRequest('off', { powerState: 'stopped' });
+  const off = newRequest('off', { runStrategy: 'Halted' });
   await node.create(off);
   const exceeded = { reason: 'NODE_CAPACITY_EXCEEDED' };
-  await assert.rejects(node.create(newRequest('big', { memoryMib: 65 })), exceeded);
+  await assert.rejects(node.create(newRequest('big', { memory: '65Mi' })), exceeded);
   await node.create(newRequest('two'));
   await assert.rejects(node.vms.start(refOf(off), never), exceeded);
   const { definition } = await node.vms.get(refOf(off), never);
-  assert.deepEqual([definition.generation, definition.spec.powerState], [1, 'stopped']);
+  assert.deepEqual([definition.generation, definition.intent], [1, 'off']);
 });
 
 test('memory is promised once also while a VM is defined and not yet started', async () => {
   await using node = await OneNode.open();
   const goOn = node.hypervisor.block('start');
-  const first = node.create(newRequest('one', { memoryMib: 100 }));
+  const first = node.create(newRequest('one', { memory: '100Mi' }));
   while (!node.hypervisor.calls.some((call) => call.startsWith('start'))) {
     await new Promise(setImmediate);
   }
-  await assert.rejects(node.create(newRequest('two', { memoryMib: 100 })), {
+  await assert.rejects(node.create(newRequest('two', { memory: '100Mi' })), {
     reason: 'NODE_CAPACITY_EXCEEDED',
   });
   goOn();
@@ -177,6 +245,21 @@ test('memory is promised once also while a VM is defined and not yet started', a
 test('a VM that another node owns is not made again here', async () => {
   await using node = await OneNode.open();
   const request = newRequest();
-  await node.ownership.release({ ...request, uid: request.uid ?? '' }, 2, 'b');
+  const { namespace, name } = request.metadata;
+  await node.ownership.release({ uid: uidOf(request), namespace, name }, 2, 'b');
   await assert.rejects(node.create(request), { reason: 'VM_NOT_OWNED' });
 });
+
+function called({ hypervisor }: OneNode, method: string): boolean {
+  return hypervisor.calls.some((call) => call.startsWith(`${method} `));
+}
+
+function withUid(request: WantedVm, uid: string | undefined): WantedVm {
+  const { uid: _, ...metadata } = request.metadata;
+  return { ...request, metadata: uid === undefined ? metadata : { ...metadata, uid } };
+}
+
+function withMachine({ metadata, spec }: WantedVm, changes: Partial<Machine>): WantedVm {
+  const machine = { ...spec.template.spec, ...changes };
+  return { metadata, spec: { ...spec, template: { ...spec.template, spec: machine } } };
+}

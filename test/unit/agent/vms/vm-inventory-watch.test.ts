@@ -7,7 +7,8 @@ import { EVERYTHING, never, newRequest, OneNode } from './one-node.ts';
 async function watchUntilSynced(node: OneNode, from?: WatchCursor, filter = EVERYTHING) {
   const told: string[] = [];
   for await (const event of node.inventory.watch(filter, from, never)) {
-    told.push(event.type === 'synced' ? 'synced' : `${event.type} ${event.object.definition.name}`);
+    const subject = 'object' in event ? ` ${event.object.definition.name}` : '';
+    told.push(event.type + subject);
     if (event.type === 'synced') return { told, cursor: event.origin };
   }
   throw new Error('The watch has ended');
@@ -17,7 +18,7 @@ test('a watch that goes on from a cursor is told when it is up to date', async (
   await using node = await OneNode.open();
   await node.create(newRequest('web'));
   const { cursor } = await watchUntilSynced(node);
-  await node.create(newRequest('db', { powerState: 'stopped' }));
+  await node.create(newRequest('db', { runStrategy: 'Halted' }));
   assert.deepEqual((await watchUntilSynced(node, cursor)).told, ['added db', 'synced']);
 });
 
@@ -36,8 +37,8 @@ test('what another namespace has seen since the cursor counts as told', async ()
   await using node = await OneNode.open();
   await node.create(newRequest('web'));
   const { cursor } = await watchUntilSynced(node);
-  await node.create(newRequest('db', { powerState: 'stopped' }));
-  const elsewhere = { namespace: 'elsewhere', labels: {} };
+  await node.create(newRequest('db', { runStrategy: 'Halted' }));
+  const elsewhere = { namespace: 'elsewhere', labels: EVERYTHING.labels };
   const { told, cursor: next } = await watchUntilSynced(node, cursor, elsewhere);
   assert.deepEqual(told, ['synced']);
   assert.ok(next.revision > cursor.revision);

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { WatchCursor, WatchEvent } from '../../../../src/agent/reports/report.ts';
 import type { Vm } from '../../../../src/agent/vms/vm.ts';
+import { FakeHypervisor, fakeMigration } from '../../../fakes/fake-hypervisor.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
-import { EVERYTHING, never, newRequest, OneNode, refOf, until } from './one-node.ts';
+import { EVERYTHING, never, newRequest, OneNode, refOf, uidOf, until, WHOLE } from './one-node.ts';
 
 /** Watches and keeps what comes, such as `added web running`. */
 class Watcher implements Disposable {
@@ -35,7 +36,7 @@ class Watcher implements Disposable {
 }
 
 function describe(event: WatchEvent<Vm>): string {
-  if (event.type === 'synced') return 'synced';
+  if (!('object' in event)) return event.type;
   return `${event.type} ${event.object.definition.name} ${event.object.phase}`;
 }
 
@@ -44,11 +45,12 @@ test('a watcher sees what is there, then every change in order', async () => {
   const web = newRequest();
   await node.create(web);
   using watcher = new Watcher(node);
-  await watcher.sees('added web running', 'synced');
-  await node.create(newRequest('db', { powerState: 'stopped' }));
+  await watcher.sees('reset', 'added web running', 'synced');
+  await node.create(newRequest('db', { runStrategy: 'Halted' }));
   await node.vms.destroy(refOf(web), never);
   await node.vms.delete(refOf(web), { force: false }, never);
   await watcher.sees(
+    'reset',
     'added web running',
     'synced',
     'added db stopped',
@@ -62,7 +64,7 @@ test('a watch that was broken goes on without loss or repetition', async () => {
   const web = newRequest();
   await node.create(web);
   using first = new Watcher(node);
-  await first.sees('added web running', 'synced');
+  await first.sees('reset', 'added web running', 'synced');
   const { cursor } = first;
   await node.vms.destroy(refOf(web), never);
   await node.vms.start(refOf(web), never);
@@ -76,26 +78,26 @@ test('a watch that was broken goes on without loss or repetition', async () => {
 test('a watch that breaks among the first VMs goes on with the rest', async () => {
   await using node = await OneNode.open();
   const names = ['b', 'a'];
-  for (const name of names) await node.create(newRequest(name, { powerState: 'stopped' }));
+  for (const name of names) await node.create(newRequest(name, { runStrategy: 'Halted' }));
   const stop = new AbortController();
   const seen: string[] = [];
   let cursor: WatchCursor | undefined;
   for await (const event of node.inventory.watch(EVERYTHING, undefined, stop.signal)) {
     seen.push(describe(event));
     cursor = event.origin;
-    break;
+    if (seen.length === 2) break;
   }
   using rest = new Watcher(node, cursor);
   await until('the rest comes', () => rest.seen.includes('synced'));
   const all = [...seen, ...rest.seen].toSorted();
-  assert.deepEqual(all, ['added a stopped', 'added b stopped', 'synced']);
+  assert.deepEqual(all, ['added a stopped', 'added b stopped', 'reset', 'reset', 'synced']);
 });
 
 test('a cursor of another agent leads to a full answer', async () => {
   await using node = await OneNode.open();
   await node.create(newRequest());
   using watcher = new Watcher(node, { agentEpoch: 2, revision: 1_000 });
-  await watcher.sees('added web running', 'synced');
+  await watcher.sees('reset', 'added web running', 'synced');
 });
 
 test('what happens without an event is noticed by the next listing', async () => {
@@ -104,10 +106,10 @@ test('what happens without an event is noticed by the next listing', async () =>
   await node.create(web);
   node.run();
   using watcher = new Watcher(node);
-  await watcher.sees('added web running', 'synced');
+  await watcher.sees('reset', 'added web running', 'synced');
   node.hypervisor.losesEvents = true;
-  node.hypervisor.stopGuest(web.uid ?? '');
-  await watcher.sees('added web running', 'synced', 'modified web stopped');
+  node.hypervisor.stopGuest(uidOf(web));
+  await watcher.sees('reset', 'added web running', 'synced', 'modified web stopped');
 });
 
 test('figures that change are no change', async () => {
@@ -115,11 +117,11 @@ test('figures that change are no change', async () => {
   const web = newRequest();
   await node.create(web);
   using watcher = new Watcher(node);
-  await watcher.sees('added web running', 'synced');
-  node.hypervisor.burnCpu(web.uid ?? '', 1_000_000n);
+  await watcher.sees('reset', 'added web running', 'synced');
+  node.hypervisor.burnCpu(uidOf(web), 1_000_000n);
   await node.inventory.refresh(never);
   await node.vms.destroy(refOf(web), never);
-  await watcher.sees('added web running', 'synced', 'modified web stopped');
+  await watcher.sees('reset', 'added web running', 'synced', 'modified web stopped');
 });
 
 test('a lost connection is told once for each VM, and so is its return', async () => {
@@ -127,12 +129,12 @@ test('a lost connection is told once for each VM, and so is its return', async (
   await node.create(newRequest());
   node.run();
   using watcher = new Watcher(node);
-  await watcher.sees('added web running', 'synced');
+  await watcher.sees('reset', 'added web running', 'synced');
   node.hypervisor.disconnect();
-  await watcher.sees('added web running', 'synced', 'modified web unknown');
+  await watcher.sees('reset', 'added web running', 'synced', 'modified web unknown');
   node.hypervisor.reconnect();
-  await until('it is known again', () => watcher.seen.length === 4);
-  assert.equal(watcher.seen[3], 'modified web running');
+  await until('it is known again', () => watcher.seen.length === 5);
+  assert.equal(watcher.seen[4], 'modified web running');
 });
 
 test('VMs of others and VMs that are still arriving are not reported', async () => {
@@ -143,20 +145,14 @@ test('VMs of others and VMs that are still arriving are not reported', async () 
   node.hypervisor.addForeign(foreign.uid);
   const moving = newRequest('moving');
   const { definition } = await other.create(moving);
-  other.hypervisor.addPeer('/socket', node.hypervisor);
+  FakeHypervisor.connect(other.hypervisor, node.hypervisor);
   other.hypervisor.manualProgress = true;
-  const request = {
-    destinationSocket: '/socket',
-    memorySocket: '/memory',
-    maxDowntimeMs: undefined,
-    bandwidthBytesPerSecond: undefined,
-    destinationDefinition: definition,
-  };
+  const request = fakeMigration(node.hypervisor, { ownershipEpoch: 2 });
   other.hypervisor.jobs.migrate(definition.uid, request, never).catch(() => undefined);
   await until('it arrives', async () => {
     return (await node.hypervisor.domains.find(definition.uid, never))?.state === 'incoming';
   });
-  assert.deepEqual((await node.vms.list(EVERYTHING, never)).vms, []);
+  assert.deepEqual((await node.vms.list(EVERYTHING, WHOLE, never)).items, []);
 });
 
 test('the CPU usage is that between two listings', async (context) => {
@@ -166,7 +162,7 @@ test('the CPU usage is that between two listings', async (context) => {
   context.mock.method(performance, 'now', () => nowMs);
   const first = await node.create(web);
   assert.equal(first.statistics?.cpuUsageCores, 0);
-  node.hypervisor.burnCpu(web.uid ?? '', 1_500_000_000n);
+  node.hypervisor.burnCpu(uidOf(web), 1_500_000_000n);
   nowMs += 1_000;
   const { statistics } = await node.vms.get(refOf(web), never);
   assert.equal(statistics?.cpuUsageCores, 1.5);

@@ -2,25 +2,36 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { AgentError } from '../../../../src/core/errors.ts';
-import { EVERYTHING, never, newRequest, OneNode, refOf, until } from './one-node.ts';
+import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
+import {
+  EVERYTHING,
+  never,
+  newRequest,
+  OneNode,
+  refOf,
+  uidOf,
+  until,
+  WHOLE,
+} from './one-node.ts';
 
-async function withVm(powerState: 'running' | 'stopped' = 'running') {
+async function withVm(runStrategy: RunStrategy = 'Once') {
   const node = await OneNode.open();
-  const request = newRequest('web', { powerState });
+  const request = newRequest('web', { runStrategy });
   await node.create(request);
-  return { node, request, ref: refOf(request), uid: request.uid ?? '' };
+  return { node, request, ref: refOf(request), uid: uidOf(request) };
 }
 
 test('starting, shutting down and cutting off repeat without harm', async () => {
   const { node, ref } = await withVm();
   await using _node = node;
-  const generations: number[] = [];
+  const intents: string[] = [];
   for (const method of ['shutdown', 'shutdown', 'start', 'start', 'destroy', 'destroy'] as const) {
     const vm = await node.vms[method](ref, never);
     assert.equal(vm.phase, method === 'start' ? 'running' : 'stopped', method);
-    generations.push(vm.definition.generation);
+    assert.equal(vm.definition.generation, 1);
+    intents.push(vm.definition.intent);
   }
-  assert.deepEqual(generations, [2, 2, 3, 3, 4, 4]);
+  assert.deepEqual(intents, ['off', 'off', 'on', 'on', 'off', 'off']);
 });
 
 test('a running VM is deleted by force only, and deleting repeats', async () => {
@@ -58,9 +69,9 @@ test('a VM that something else is being done to is busy', async () => {
 });
 
 test('a copy of a VM that has moved elsewhere is not started, says so and can be deleted', async () => {
-  const { node, ref, uid, request } = await withVm('stopped');
+  const { node, ref, uid } = await withVm('Manual');
   await using _node = node;
-  await node.ownership.release({ ...request, uid }, 2, 'b');
+  await node.ownership.release({ uid, namespace: ref.namespace, name: ref.name }, 2, 'b');
   const { phase, reason } = await node.vms.get(ref, never);
   assert.deepEqual([phase, reason], ['failed', 'StaleCopy']);
   await assert.rejects(node.vms.start(ref, never), { reason: 'VM_NOT_OWNED' });
@@ -71,11 +82,11 @@ test('a copy of a VM that has moved elsewhere is not started, says so and can be
 test('while the hypervisor is away all VMs are listed, as unknown, and none can be changed', async () => {
   const { node, ref } = await withVm();
   await using _node = node;
-  await node.create(newRequest('off', { powerState: 'stopped' }));
+  await node.create(newRequest('off', { runStrategy: 'Manual' }));
   node.hypervisor.disconnect();
-  const { vms } = await node.vms.list(EVERYTHING, never);
+  const { items } = await node.vms.list(EVERYTHING, WHOLE, never);
   assert.deepEqual(
-    vms.map(({ definition, phase, statistics }) => [definition.name, phase, statistics]),
+    items.map(({ definition, phase, statistics }) => [definition.name, phase, statistics]),
     [
       ['off', 'unknown', undefined],
       ['web', 'unknown', undefined],
@@ -89,7 +100,7 @@ test('while the hypervisor is away all VMs are listed, as unknown, and none can 
 test('nothing is said before the hypervisor was listed once', async () => {
   await using node = await OneNode.open();
   node.hypervisor.disconnect();
-  await assert.rejects(node.vms.list(EVERYTHING, never), { reason: 'HYPERVISOR_UNREACHABLE' });
+  await assert.rejects(node.vms.list(EVERYTHING, WHOLE, never), { reason: 'HYPERVISOR_UNREACHABLE' });
   assert.throws(() => node.inventory.list(EVERYTHING), { reason: 'STATE_NOT_READY' });
   const first = node.vms.watch(EVERYTHING, undefined, never)[Symbol.asyncIterator]().next();
   await assert.rejects(first, { reason: 'STATE_NOT_READY' });
@@ -133,7 +144,7 @@ test('a caller who gives up does not wait for a hypervisor that hangs', async ()
   await using _node = node;
   const goOn = node.hypervisor.block('list');
   const stop = new AbortController();
-  const listing = node.vms.list(EVERYTHING, stop.signal);
+  const listing = node.vms.list(EVERYTHING, WHOLE, stop.signal);
   setImmediate(() => stop.abort(new Error('enough')));
   await assert.rejects(listing, { message: 'enough' });
   goOn();
