@@ -13,7 +13,7 @@ import type { LabNode } from '../lab/node/lab-node.ts';
 import { formatTable } from '../src/cli/output/table.ts';
 import { MigrationPhase } from '../src/client/api.ts';
 import { durationMs } from '../src/client/time.ts';
-import { watchMigration } from '../src/client/watch-migration.ts';
+import { followMigration } from '../src/client/watches.ts';
 import {
   allowNativeTls,
   migrateNatively,
@@ -136,11 +136,11 @@ async function moveOurs(mode: Mode): Promise<Run> {
   return observe(log, async () => {
     const id = randomUUID();
     const maxDowntime = { seconds: 0n, nanos: MAX_DOWNTIME_MS * 1e6 };
-    const policy = { maxDowntime };
-    const spec = { virtualMachine: { name: NAME }, destination: { nodeName: 'b' }, policy };
+    const limits = { maxDowntime };
+    const spec = { virtualMachine: { name: NAME }, destination: { nodeName: 'b' }, limits };
     await client.migrations.start(id, spec, { signal });
     const patience = AbortSignal.any([signal, AbortSignal.timeout(MIGRATION_TIMEOUT_MS)]);
-    for await (const { status } of watchMigration(client, id, { signal: patience })) {
+    for await (const { status } of followMigration(client, id, { signal: patience })) {
       if (status?.phase === MigrationPhase.MIGRATION_PHASE_COMPLETED) {
         return status.result?.downtime === undefined
           ? Number.NaN

@@ -1,19 +1,20 @@
 import { AgentClient } from '../../src/client/agent-client.ts';
 import type { VirtualMachine } from '../../src/client/api.ts';
+import { required } from '../../src/client/required.ts';
+import { toVirtualMachineMessage } from '../../src/client/resource-messages.ts';
+import { parseVirtualMachine } from '../../src/core/resources/parse-virtual-machine.ts';
 import { LabError } from '../core/project.ts';
 import type { LabNode } from '../node/lab-node.ts';
 import { ConsoleWatcher } from './console-watcher.ts';
 import type { DemoGuest } from './demo-guest.ts';
-
-const DEFAULT_MEMORY_BYTES = 512n * 1024n ** 2n;
 
 export interface DemoVmOptions {
   readonly name: string;
   readonly guest: DemoGuest;
   /** `demo.…` parameters of native/guest/demo-guest.c. */
   readonly parameters?: string;
-  readonly memoryBytes?: bigint;
-  readonly vcpus?: number;
+  /** As a manifest writes it; 512Mi if left out. */
+  readonly memory?: string;
 }
 
 /** The API of a node's agent, over its unix socket. */
@@ -21,29 +22,25 @@ export async function connectAgent(node: LabNode): Promise<AgentClient> {
   return AgentClient.open({ address: `unix:${node.agent.socket}` });
 }
 
-/** Makes and starts a VM that runs the demo guest. */
+/** Makes and starts a VM that runs the demo guest. It stays off once it has been shut down. */
 export async function createDemoVm(
   client: AgentClient,
   options: DemoVmOptions,
   signal: AbortSignal,
 ): Promise<VirtualMachine> {
-  const { name, guest, parameters = '', memoryBytes = DEFAULT_MEMORY_BYTES, vcpus = 1 } = options;
+  const { name, guest, parameters = '', memory = '512Mi' } = options;
   const kernel = {
-    kernelPath: guest.kernelPath,
-    initrdPath: guest.initrdPath,
+    path: guest.kernelPath,
+    initrd: guest.initrdPath,
     commandLine: `${guest.commandLine} ${parameters}`.trim(),
   };
-  return client.vms.create(
-    {
-      metadata: { name },
-      spec: {
-        cpu: { vcpus },
-        memory: { sizeBytes: memoryBytes },
-        boot: { method: { $case: 'kernel', value: kernel } },
-      },
-    },
-    { signal },
-  );
+  const machine = { resources: { cpu: 1, memory }, kernel };
+  const vm = parseVirtualMachine({
+    metadata: { name },
+    spec: { runStrategy: 'Once', template: { spec: machine } },
+  });
+  const { virtualMachine } = await client.vms.create(toVirtualMachineMessage(vm), { signal });
+  return required(virtualMachine, 'VM');
 }
 
 /** Where a node keeps the console log of a VM that is there, as a path inside of nodes: the same on all. */

@@ -4,7 +4,7 @@ import { ProgressPrinter } from '../../src/cli/progress/progress-printer.ts';
 import type { AgentClient } from '../../src/client/agent-client.ts';
 import { type Migration, MigrationPhase } from '../../src/client/api.ts';
 import { durationMs } from '../../src/client/time.ts';
-import { watchMigration } from '../../src/client/watch-migration.ts';
+import { followMigration } from '../../src/client/watches.ts';
 import { LabError } from '../core/project.ts';
 import { step } from '../core/steps.ts';
 import type { ConsoleWatcher } from '../guest/console-watcher.ts';
@@ -54,7 +54,7 @@ async function migrate(client: AgentClient, signal: AbortSignal): Promise<Migrat
   const printer = new ProgressPrinter(outputOf(process.stdout));
   let last: Migration | undefined;
   try {
-    for await (const migration of watchMigration(client, id, { signal })) {
+    for await (const migration of followMigration(client, id, { signal })) {
       printer.show(migration);
       last = migration;
     }

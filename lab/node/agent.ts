@@ -72,6 +72,8 @@ export class Agent {
         stateDirectory,
         tls: { certificate, key, ca },
         hypervisor: { accelerator: options.accelerator },
+        // Labs have guests that are smaller than anybody's real ones.
+        limits: { minMemory: '16Mi' },
         migration: { streamer: inProject('build/streamer/novacron-streamer') },
         peers: Object.fromEntries(options.peers.map((n) => [n.name, `${n.address}:${AGENT_PORT}`])),
         ...options.settings,

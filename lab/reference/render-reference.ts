@@ -90,7 +90,8 @@ function rowOf(field: z.core.$ZodType, path: readonly string[]): Row {
   return {
     field: path.join('.'),
     type: typeOf(bare(field)),
-    value: defaultOf(field),
+    // Nobody leaves out what is output only.
+    value: path[0] === 'status' ? '' : defaultOf(field),
     description: (metaOf(field).description ?? '').replaceAll('|', '\\|'),
   };
 }

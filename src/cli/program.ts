@@ -34,7 +34,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import('./commands/migration.ts')).addMigrationCommand,
   },
   node: {
-    summary: 'look at the node',
+    summary: 'look at the node, let it take VMs or not',
     load: async () => (await import('./commands/node.ts')).addNodeCommand,
   },
   watch: {
@@ -65,7 +65,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
 
 const EXAMPLES = `
 Examples:
-  novactl vm create -f web.yaml            make a VM and start it
+  novactl vm apply -f web.yaml             make a VM, or change it
   novactl vm list                          the VMs of this node
   novactl migrate web --to node-b          move one and watch it go
   novactl --node node-b vm list            ask another node's agent

@@ -9,6 +9,7 @@ export {
 } from '../gen/novacron/agent/v1/common.ts';
 export {
   Migration,
+  MigrationMode,
   MigrationPhase,
   type MigrationProgress,
   type MigrationResult,

@@ -50,6 +50,8 @@ export class NodeCalls {
     change: Partial<NodeSpec>,
     options: CallOptions & { readonly generation?: bigint | undefined },
   ): Promise<Node> {
+    // An empty mask would mean all fields.
+    if (Object.keys(change).length === 0) return this.get(options);
     const request = UpdateNodeRequest.create({ spec: change });
     request.updateMask = Object.keys(change);
     request.generation = options.generation;

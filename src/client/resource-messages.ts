@@ -12,7 +12,7 @@ import {
   NvramPolicy,
   RunStrategy,
   UpdateStrategyType,
-  type VirtualMachine,
+  VirtualMachine,
   VirtualMachinePhase,
   VolumeBus,
   VolumeCache,
@@ -43,7 +43,8 @@ type VmDocument = z.output<typeof virtualMachine>;
 
 /** The message of a VM in the form of its manifest, defaults filled in. */
 export function toVirtualMachineMessage(document: VmDocument): VirtualMachine {
-  return mapping.toMessage(virtualMachine, document) as VirtualMachine;
+  // What a manifest leaves out and a message cannot, such as a text, takes the message's own default.
+  return VirtualMachine.fromPartial(mapping.toMessage(virtualMachine, document) as VirtualMachine);
 }
 
 /** A VM's manifest from its message, not yet checked; what is empty is left out. */

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
   type ReportOrigin,
   type WatchCursor,
@@ -24,6 +25,8 @@ export interface WatchSource<T> {
   /** Opens one watch, as the agent serves it. */
   readonly open: (cursor: WatchCursor | undefined) => AsyncIterable<WatchMessage<T>>;
   readonly keyOf: (object: T) => string;
+  /** What of an object must differ for it to count as changed: all but where the report comes from and what never rests. */
+  readonly contentOf: (object: T) => unknown;
 }
 
 /**
@@ -34,7 +37,7 @@ export async function* watchResource<T>(
   source: WatchSource<T>,
   options: ResumeOptions,
 ): AsyncGenerator<ResourceEvent<T>, void, undefined> {
-  const view = new View(source.keyOf);
+  const view = new View(source);
   const onLost: ResumeOptions['onLost'] = (error) => {
     if (error?.reason === 'WATCH_EXPIRED') view.cursor = undefined;
     options.onLost?.(error);
@@ -45,15 +48,15 @@ export async function* watchResource<T>(
 
 /** What a watcher has been told; turns what an agent sends into what is new. */
 class View<T> {
-  readonly #keyOf: (object: T) => string;
-  readonly #known = new Map<string, { readonly object: T; readonly text: string }>();
+  readonly #source: WatchSource<T>;
+  readonly #known = new Map<string, T>();
   /** Where to go on; undefined asks for everything anew. */
   cursor: WatchCursor | undefined;
   /** What a RESET has been followed by so far; undefined when there is none under way. */
   #listed: Set<string> | undefined;
 
-  constructor(keyOf: (object: T) => string) {
-    this.#keyOf = keyOf;
+  constructor(source: WatchSource<T>) {
+    this.#source = source;
   }
 
   *apply(message: WatchMessage<T>): Generator<ResourceEvent<T>, void, undefined> {
@@ -72,24 +75,28 @@ class View<T> {
   }
 
   *#changed(type: WatchEventType, object: T): Generator<ResourceEvent<T>, void, undefined> {
-    const key = this.#keyOf(object);
+    const key = this.#source.keyOf(object);
     if (type === WatchEventType.WATCH_EVENT_TYPE_DELETED) {
       this.#listed?.delete(key);
       if (this.#known.delete(key)) yield { type: 'deleted', object };
       return;
     }
-    this.#listed?.add(key);
     const before = this.#known.get(key);
-    const text = textOf(object);
+    this.#known.set(key, object);
+    this.#listed?.add(key);
     // Listed again after a RESET, as it was.
-    if (before?.text === text) return;
-    this.#known.set(key, { object, text });
+    if (this.#listed !== undefined && before !== undefined && this.#isSame(object, before)) return;
     yield { type: before === undefined ? 'added' : 'modified', object };
+  }
+
+  #isSame(object: T, before: T): boolean {
+    const { contentOf } = this.#source;
+    return isDeepStrictEqual(contentOf(object), contentOf(before));
   }
 
   *#synced(): Generator<ResourceEvent<T>, void, undefined> {
     const listed = this.#listed;
-    for (const [key, { object }] of listed === undefined ? [] : this.#known) {
+    for (const [key, object] of listed === undefined ? [] : this.#known) {
       if (listed?.has(key) === true) continue;
       this.#known.delete(key);
       yield { type: 'deleted', object };
@@ -97,10 +104,4 @@ class View<T> {
     this.#listed = undefined;
     yield { type: 'synced' };
   }
-}
-
-function textOf(object: unknown): string {
-  return JSON.stringify(object, (_key, value: unknown) =>
-    typeof value === 'bigint' ? String(value) : value,
-  );
 }

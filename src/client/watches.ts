@@ -25,6 +25,12 @@ export function watchVirtualMachines(
     {
       open: (cursor) => client.vms.watch({ namespace, labelSelector, cursor }, options),
       keyOf: (vm) => vm.metadata?.uid ?? '',
+      contentOf: ({ status, ...vm }) => {
+        return {
+          ...vm,
+          status: { ...status, origin: undefined, resources: undefined, statistics: undefined },
+        };
+      },
     },
     options,
   );
@@ -40,6 +46,7 @@ export function watchMigrations(
     {
       open: (cursor) => client.migrations.watch({ id, labelSelector, cursor }, options),
       keyOf: (migration) => migration.id,
+      contentOf: withoutOrigin,
     },
     options,
   );
@@ -53,9 +60,14 @@ export function watchNode(
     {
       open: (cursor) => client.node.watch({ cursor }, options),
       keyOf: (node) => node.metadata?.name ?? '',
+      contentOf: withoutOrigin,
     },
     options,
   );
+}
+
+function withoutOrigin(object: { readonly status?: object | undefined }): unknown {
+  return { ...object, status: { ...object.status, origin: undefined } };
 }
 
 /** One migration as it is, then its progress until it has ended, over restarts of the agent. */

@@ -1,7 +1,7 @@
-import { z } from 'zod';
-import { objectMeta } from './resources/object-meta.ts';
-import { fieldPath } from './resources/schema-issues.ts';
-import { API_VERSION, storedVirtualMachine, type VmSpec } from './resources/virtual-machine.ts';
+import type { z } from 'zod';
+import { type KnownPart, knownPart } from './resources/known-part.ts';
+import { API_VERSION, storedVirtualMachine } from './resources/virtual-machine.ts';
+import { holdsUserData } from './user-data.ts';
 import type { VmDefinition } from './vm-definition.ts';
 
 /*
@@ -19,23 +19,18 @@ export type DefinitionFacts = Pick<
   readonly isNewerVersion: boolean;
 };
 
-/** Rounds of taking away what is not known; each takes away at least one field. */
-const MAX_ROUNDS = 100;
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
-
-type Document = Record<string, unknown>;
+const KIND = 'VirtualMachine';
 
 /** The text of a definition: what a newer agent wrote stays as it is. */
 export function toDefinitionText(definition: VmDefinition): string {
   if (definition.newer !== undefined) return definition.newer.manifest;
-  const { userData } = definition.spec.template.spec;
-  if (userData !== undefined && !DIGEST.test(userData)) {
+  if (holdsUserData(definition.spec)) {
     throw new Error('User data must not stand in a definition; only its digest may');
   }
   const { name, namespace, uid, labels, annotations, generation, createdAtMs } = definition;
-  return JSON.stringify({
+  const manifest = {
     apiVersion: API_VERSION,
-    kind: 'VirtualMachine',
+    kind: KIND,
     metadata: {
       name,
       namespace,
@@ -46,7 +41,8 @@ export function toDefinitionText(definition: VmDefinition): string {
       creationTimestamp: new Date(createdAtMs).toISOString(),
     },
     spec: definition.spec,
-  });
+  };
+  return ascii(JSON.stringify(manifest));
 }
 
 /**
@@ -55,8 +51,8 @@ export function toDefinitionText(definition: VmDefinition): string {
  */
 export function readDefinitionText(text: string, facts: DefinitionFacts): VmDefinition {
   const { isNewerVersion, ...own } = facts;
-  const { document, unknownFields } = readKnown(text);
-  const { metadata, spec } = document ?? NOTHING_KNOWN;
+  const { known, unknownFields } = readManifest(text);
+  const { metadata, spec } = known;
   const isNewer = isNewerVersion || unknownFields.length > 0;
   return {
     ...own,
@@ -64,73 +60,46 @@ export function readDefinitionText(text: string, facts: DefinitionFacts): VmDefi
     labels: metadata.labels ?? {},
     annotations: metadata.annotations ?? {},
     createdAtMs: Date.parse(metadata.creationTimestamp ?? '') || 0,
-    spec,
+    spec: unknownFields.includes('spec.running') ? { ...spec, runStrategy: 'Manual' } : spec,
     newer: isNewer ? { manifest: text, unknownFields } : undefined,
   };
 }
 
-type Stored = z.output<typeof storedVirtualMachine>;
+/** Where nothing is known: no run strategy starts or stops a VM for a reason that this agent cannot read. */
+const NOTHING_KNOWN = {
+  metadata: { name: 'unknown' },
+  spec: {
+    runStrategy: 'Manual',
+    template: { spec: { resources: { cpu: '1', memory: '0' } } },
+  },
+} as const;
 
-const NOTHING_KNOWN: Stored = {
-  metadata: objectMeta.parse({ name: 'unknown' }),
-  spec: { runStrategy: 'Manual', template: { spec: { resources: { cpu: '1', memory: '0' } } } },
-};
+function readManifest(text: string): KnownPart<z.output<typeof storedVirtualMachine>> {
+  const { apiVersion, kind, ...content } = parseObject(text);
+  const part = knownPart(content, storedVirtualMachine, NOTHING_KNOWN);
+  const known = part?.known ?? storedVirtualMachine.parse(NOTHING_KNOWN);
+  const unknownFields = [
+    ...(apiVersion === API_VERSION ? [] : ['apiVersion']),
+    ...(kind === KIND ? [] : ['kind']),
+    ...(part?.unknownFields ?? ['metadata', 'spec']),
+  ];
+  return { known, unknownFields };
+}
 
-function readKnown(text: string): {
-  readonly document: Stored | undefined;
-  readonly unknownFields: readonly string[];
-} {
-  const unknownFields: string[] = [];
-  const unreadable = { document: undefined, unknownFields: ['spec'] };
-  let content: Document;
+/** Empty for a text that is no object of JSON. */
+function parseObject(text: string): Readonly<Record<string, unknown>> {
   try {
     const parsed: unknown = JSON.parse(text);
-    if (typeof parsed !== 'object' || parsed === null) return unreadable;
-    const { apiVersion, kind: _kind, status: _status, ...rest } = parsed as Document;
-    if (apiVersion !== API_VERSION) unknownFields.push('apiVersion');
-    content = rest;
+    return typeof parsed === 'object' && parsed !== null ? { ...parsed } : {};
   } catch {
-    return unreadable;
+    return {};
   }
-  for (let round = 0; round < MAX_ROUNDS; round++) {
-    const result = storedVirtualMachine.safeParse(content);
-    if (result.success) return { document: result.data, unknownFields };
-    for (const path of unknownPaths(result.error)) {
-      if (path.length === 0) return unreadable;
-      if (remove(content, path)) unknownFields.push(fieldPath(path));
-    }
-  }
-  return unreadable;
 }
 
-/** What has to be taken away for the rest to be known: unknown keys, unknown values, and what lacks something. */
-function unknownPaths(error: z.ZodError): readonly (readonly PropertyKey[])[] {
-  const paths = error.issues.flatMap((issue) => {
-    if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => [...issue.path, key]);
-    return [issue.path];
-  });
-  // Items of a list from the last on, so that the places of those before them stay.
-  return paths.toSorted((left, right) => fieldPath(right).localeCompare(fieldPath(left)));
-}
-
-/** Takes away a value; what holds it, if it is not there: then something required is missing. */
-function remove(document: Document, path: readonly PropertyKey[]): boolean {
-  let parent: unknown = document;
-  for (const key of path.slice(0, -1)) parent = (parent as Document | undefined)?.[String(key)];
-  const key = path.at(-1) ?? '';
-  if (Array.isArray(parent) && typeof key === 'number') {
-    if (key >= parent.length) return false;
-    parent.splice(key, 1);
-    return true;
-  }
-  if (typeof parent === 'object' && parent !== null && key in parent) {
-    return Reflect.deleteProperty(parent, key);
-  }
-  return remove(document, path.slice(0, -1));
-}
-
-/** The spec of a definition whose user data was put away: its digest takes its place. */
-export function withoutUserData(spec: VmSpec, digest: string): VmSpec {
-  const machine = { ...spec.template.spec, userData: `sha256:${digest}` };
-  return { ...spec, template: { ...spec.template, spec: machine } };
+/** JSON in ASCII: a label may hold any character, also those that XML cannot carry. */
+function ascii(json: string): string {
+  return json.replaceAll(
+    /[^ -~]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }

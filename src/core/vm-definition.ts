@@ -25,7 +25,7 @@ export interface VmDefinition {
   readonly newer: NewerDefinition | undefined;
 }
 
-export interface NewerDefinition {
+interface NewerDefinition {
   /** The manifest as it was written. */
   readonly manifest: string;
   /** What this agent does not know, named as in the manifest. */

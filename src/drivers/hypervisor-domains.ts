@@ -15,11 +15,15 @@ export interface HypervisorDomains {
   /**
    * Makes the VM known, stopped, or changes the one with this uid: what the definition does not speak of stays. A
    * running VM takes the change over at its next start; see `HypervisorVm.liveDefinition`. Fails with
-   * VM_ALREADY_EXISTS if another VM has the name.
+   * VM_ALREADY_EXISTS if another VM has the name, and with VM_SPEC_NEWER for a change to or from a definition of a newer
+   * agent: what this one does not know would be lost.
    */
   define(definition: VmDefinition, signal: AbortSignal): Promise<void>;
 
-  /** Changes what the agent itself keeps with the VM, at once, and nothing else: the manifest stays byte for byte. */
+  /**
+   * Changes what the agent itself keeps with the VM, at once, and nothing else: the manifest stays byte for byte. Fails
+   * with VM_NOT_FOUND if there is no VM of an agent with this uid.
+   */
   setFacts(uid: string, facts: Partial<VmFacts>, signal: AbortSignal): Promise<void>;
 
   /** When a change of this field, named as the manifest writes it, is in force for a VM that runs. */
@@ -115,13 +119,16 @@ export interface HypervisorVm {
   readonly accelerator: Accelerator;
   /** The machine type it really has, such as `pc-q35-7.2`; empty if unknown. */
   readonly machineType: string;
+  /** What it has at most, whatever its definition asks for. */
+  readonly vcpus: number;
+  readonly memoryBytes: number;
   /** Disks and CD-ROMs as they are now. */
   readonly volumes: readonly HypervisorVolume[];
   /** File that the guest's first serial console is logged to; undefined if there is none. */
   readonly consoleLogPath: string | undefined;
 }
 
-export interface HypervisorVolume {
+interface HypervisorVolume {
   /** Of the volume that it was made for; for another maker's disk its guest device. */
   readonly name: string;
   /** Guest device such as `vda`. */

@@ -1,7 +1,9 @@
 import { after, before, describe } from 'node:test';
+import { hasReason } from '../../src/core/errors.ts';
+import type { Hypervisor } from '../../src/drivers/hypervisor.ts';
 import { testHypervisorDomains } from './hypervisor-domains-contract.ts';
 import { testHypervisorEvents } from './hypervisor-events-contract.ts';
-import type { HypervisorFixture } from './hypervisor-fixture.ts';
+import { type HypervisorFixture, never, until } from './hypervisor-fixture.ts';
 import { testHypervisorHost } from './hypervisor-host-contract.ts';
 import { testHypervisorJobs } from './hypervisor-jobs-contract.ts';
 import { testHypervisorStatistics } from './hypervisor-statistics-contract.ts';
@@ -16,6 +18,9 @@ export function testHypervisor(
     let fixture: HypervisorFixture | undefined;
     before(async () => {
       fixture = await createFixture();
+      // A driver gives a call little time to wait for the first connection.
+      const { source, destination } = fixture;
+      await until('both are connected', () => areReachable(source, destination));
     });
     after(() => fixture?.[Symbol.asyncDispose]());
     const use = (): HypervisorFixture => {
@@ -28,4 +33,14 @@ export function testHypervisor(
     testHypervisorJobs(use);
     testHypervisorEvents(use);
   });
+}
+
+async function areReachable(...hypervisors: readonly Hypervisor[]): Promise<boolean> {
+  try {
+    await Promise.all(hypervisors.map(({ host }) => host.getInfo(never)));
+    return true;
+  } catch (error) {
+    if (!hasReason(error, 'HYPERVISOR_UNREACHABLE', 'HYPERVISOR_TIMEOUT')) throw error;
+    return false;
+  }
 }

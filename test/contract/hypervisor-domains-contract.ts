@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
 import type { Machine } from '../../src/core/resources/machine.ts';
-import { memoryBytesOf } from '../../src/core/resources/machine-amounts.ts';
+import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
+import type { HypervisorDomains, HypervisorVm } from '../../src/drivers/hypervisor-domains.ts';
 import {
   assertAbortable,
   never,
@@ -25,12 +26,12 @@ function testDefinitions(use: UseFixture): void {
     const { domains } = use().source;
     const vm = use().newDefinition();
     await domains.define(vm, never);
-    const listed = (await domains.list(never)).find(({ uid }) => uid === vm.uid);
-    assert.equal(listed?.state, 'stopped');
-    assert.equal(listed?.hypervisorName, `${vm.namespace}_${vm.name}`);
-    assert.equal(listed?.persistent, true);
-    assert.deepEqual(listed?.definition, vm);
-    assert.equal(listed?.liveDefinition, undefined);
+    const listed = await findListed(domains, vm.uid);
+    assert.equal(listed.state, 'stopped');
+    assert.equal(listed.hypervisorName, `${vm.namespace}_${vm.name}`);
+    assert.equal(listed.persistent, true);
+    assert.deepEqual(listed.definition, vm);
+    assert.equal(listed.liveDefinition, undefined);
     assert.deepEqual(await domains.find(vm.uid, never), listed);
   });
 
@@ -70,10 +71,10 @@ function testDefinitions(use: UseFixture): void {
     const resources = { ...vm.spec.template.spec.resources, memory: '96Mi' };
     const changed = { ...withMachine(vm, { resources }), generation: 2 };
     await domains.define(changed, never);
-    const listed = (await domains.list(never)).find(({ uid }) => uid === vm.uid);
-    assert.equal(listed?.state, 'running');
-    assert.deepEqual(listed?.definition, changed);
-    assert.deepEqual(listed?.liveDefinition, vm);
+    const listed = await findListed(domains, vm.uid);
+    assert.equal(listed.state, 'running');
+    assert.deepEqual(listed.definition, changed);
+    assert.deepEqual(listed.liveDefinition, vm);
     await domains.destroy(vm.uid, never);
     await domains.start(vm.uid, never);
     const restarted = await domains.find(vm.uid, never);
@@ -98,9 +99,9 @@ function testDefinitions(use: UseFixture): void {
     const vm = await started(use());
     const facts = { ownershipEpoch: 7, owner: randomUUID(), intent: 'off' } as const;
     await domains.setFacts(vm.uid, facts, never);
-    const listed = (await domains.list(never)).find(({ uid }) => uid === vm.uid);
-    assert.deepEqual(listed?.definition, { ...vm, ...facts });
-    assert.equal(listed?.liveDefinition, undefined);
+    const listed = await findListed(domains, vm.uid);
+    assert.deepEqual(listed.definition, { ...vm, ...facts });
+    assert.equal(listed.liveDefinition, undefined);
     await domains.setFacts(vm.uid, { ownershipEpoch: 8 }, never);
     await domains.destroy(vm.uid, never);
     const found = await domains.find(vm.uid, never);
@@ -133,6 +134,30 @@ function testDefinitions(use: UseFixture): void {
     await domains.destroy(vm.uid, never);
     const stopped = await domains.find(vm.uid, never);
     assert.equal(stopped?.definition?.newer?.manifest, vm.newer?.manifest);
+  });
+
+  test('what a newer agent has written is not changed, nor put in the place of what is known', async () => {
+    const { domains } = use().source;
+    const vm = use().newDefinition();
+    const newer = writtenByNewerAgent(vm);
+    await domains.define(vm, never);
+    await rejectsWith('VM_SPEC_NEWER', domains.define(newer, never));
+    assert.deepEqual((await domains.find(vm.uid, never))?.definition, vm);
+    await domains.undefine(vm.uid, never);
+    await domains.define(newer, never);
+    await rejectsWith('VM_SPEC_NEWER', domains.define({ ...vm, generation: 2 }, never));
+    assert.deepEqual((await domains.find(vm.uid, never))?.definition, newer);
+  });
+
+  test('the CPUs and memory that it has are listed, whatever is wanted next', async () => {
+    const { domains } = use().source;
+    const vm = await started(use());
+    const resources = { cpu: '2', memory: '96Mi' };
+    await domains.define(withMachine(vm, { resources }), never);
+    const { vcpus, memoryBytes } = (await domains.find(vm.uid, never)) ?? {};
+    const machine = vm.spec.template.spec;
+    assert.deepEqual([vcpus, memoryBytes], [vcpusOf(machine), memoryBytesOf(machine)]);
+    await domains.destroy(vm.uid, never);
   });
 
   test('it is known which changes wait for the next start', () => {
@@ -218,4 +243,15 @@ function withMachine(vm: VmDefinition, changes: Partial<Machine>): VmDefinition 
   const { template } = vm.spec;
   const machine = { ...template.spec, ...changes };
   return { ...vm, spec: { ...vm.spec, template: { ...template, spec: machine } } };
+}
+
+/** As it is listed once its definition was read: a listing does not wait for a VM that is slow to answer. */
+async function findListed(domains: HypervisorDomains, vmUid: string): Promise<HypervisorVm> {
+  let found: HypervisorVm | undefined;
+  await until('it is listed with its definition', async () => {
+    found = (await domains.list(never)).find(({ uid }) => uid === vmUid);
+    return found?.definition !== undefined;
+  });
+  assert.ok(found);
+  return found;
 }

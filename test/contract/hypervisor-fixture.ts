@@ -11,9 +11,9 @@ export interface HypervisorFixture extends AsyncDisposable {
   readonly source: Hypervisor;
   readonly destination: Hypervisor;
   /** A new VM that can be started and, `large`, takes long enough to migrate slowly that it can be looked at. */
-  newDefinition(size?: 'small' | 'large'): VmDefinition;
+  readonly newDefinition: (size?: 'small' | 'large') => VmDefinition;
   /** A request to migrate from source to destination. */
-  migration(definition: VmDefinition, speed: 'fast' | 'slow'): HypervisorMigration;
+  readonly migration: (definition: VmDefinition, speed: 'fast' | 'slow') => HypervisorMigration;
 }
 
 /** The fixture is made once for all tests of a suite, and before the first of them runs. */

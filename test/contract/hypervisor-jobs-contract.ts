@@ -88,19 +88,30 @@ function testMigrations(use: UseFixture): void {
     assert.deepEqual(stopped?.definition, { ...vm, ...request.destinationFacts });
   });
 
-  test('what a newer agent has written, and a change that waits, arrive as they are', async () => {
-    const { source, destination, migration, newDefinition } = use();
-    const vm = newDefinition();
-    await source.domains.define(vm, never);
-    await source.domains.start(vm.uid, never);
-    const changed = writtenByNewerAgent({ ...vm, generation: 2 });
+  test('a change that waits for the next start arrives with its VM', async () => {
+    const { source, destination, migration } = use();
+    const vm = await started(use());
+    const changed = { ...vm, generation: 2 };
     await source.domains.define(changed, never);
     const request = migration(vm, 'fast');
     await source.jobs.migrate(vm.uid, request, never);
     const found = await destination.domains.find(vm.uid, never);
     assert.deepEqual(found?.definition, { ...changed, ...request.destinationFacts });
     assert.deepEqual(found?.liveDefinition, { ...vm, ...request.destinationFacts });
-    assert.equal(found?.definition?.newer?.manifest, changed.newer?.manifest);
+    await destination.domains.destroy(vm.uid, never);
+  });
+
+  test('what a newer agent has written arrives byte for byte', async () => {
+    const { source, destination, migration, newDefinition } = use();
+    const vm = writtenByNewerAgent(newDefinition());
+    await source.domains.define(vm, never);
+    await source.domains.start(vm.uid, never);
+    const request = migration(vm, 'fast');
+    await source.jobs.migrate(vm.uid, request, never);
+    const found = await destination.domains.find(vm.uid, never);
+    assert.deepEqual(found?.definition, { ...vm, ...request.destinationFacts });
+    assert.equal(found?.definition?.newer?.manifest, vm.newer?.manifest);
+    assert.equal(found?.liveDefinition, undefined);
     await destination.domains.destroy(vm.uid, never);
   });
 

@@ -1,152 +1,12 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { totalmem } from 'node:os';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { ensureDemoGuest } from '../../lab/guest/demo-guest.ts';
 import { connectAgent } from '../../lab/guest/demo-vm.ts';
 import { Lab } from '../../lab/lab.ts';
-import { DiskFormat, PowerState } from '../../src/client/api.ts';
-import type { VmInput } from '../../src/client/vm-calls.ts';
 import { AgentError } from '../../src/core/errors.ts';
-
-const MIB = 1024n ** 2n;
-const IMAGE = '/run/image.raw';
-
-const GOOD = {
-  metadata: { name: 'vm' },
-  spec: {
-    powerState: PowerState.POWER_STATE_STOPPED,
-    cpu: { vcpus: 1 },
-    memory: { sizeBytes: 64n * MIB },
-  },
-} satisfies VmInput;
-
-function disk(name: string, change: object = {}) {
-  const format = DiskFormat.DISK_FORMAT_RAW;
-  return { name, target: 'vda', format, path: IMAGE, shared: true, ...change };
-}
-
-interface Bad {
-  readonly what: string;
-  readonly vm: VmInput;
-  readonly reason: string;
-  readonly grpcCode: number;
-  readonly fields: readonly string[];
-}
-
-const MALFORMED = { reason: 'INVALID_REQUEST', grpcCode: 3 };
-const INVALID = { reason: 'INVALID_SPEC', grpcCode: 3 };
-const UNMET = { grpcCode: 9 };
-
-const BAD: readonly Bad[] = [
-  { what: 'nothing', vm: {}, ...MALFORMED, fields: ['metadata', 'metadata.name'] },
-  {
-    what: 'no memory',
-    vm: { ...GOOD, spec: { cpu: { vcpus: 1 } } },
-    ...INVALID,
-    fields: ['spec.memory'],
-  },
-  {
-    what: 'an odd amount of memory',
-    vm: { ...GOOD, spec: { ...GOOD.spec, memory: { sizeBytes: 64n * MIB + 1n } } },
-    ...INVALID,
-    fields: ['spec.memory.size_bytes'],
-  },
-  {
-    what: 'no CPU',
-    vm: { ...GOOD, spec: { ...GOOD.spec, cpu: { vcpus: 0 } } },
-    ...INVALID,
-    fields: ['spec.cpu.vcpus'],
-  },
-  {
-    what: 'a disk without a format, and one of an unknown format',
-    vm: {
-      ...GOOD,
-      spec: {
-        ...GOOD.spec,
-        disks: [
-          disk('x', { format: DiskFormat.DISK_FORMAT_UNSPECIFIED }),
-          disk('y', { format: 77 as DiskFormat, target: 'vdb', path: '/run/other.raw' }),
-        ],
-      },
-    },
-    ...INVALID,
-    fields: ['spec.disks[0].format', 'spec.disks[1].format'],
-  },
-  {
-    what: 'two disks on one target',
-    vm: { ...GOOD, spec: { ...GOOD.spec, disks: [disk('x'), disk('y', { path: '/run/y.raw' })] } },
-    ...INVALID,
-    fields: ['spec.disks[1].target'],
-  },
-  {
-    what: 'a name that is no DNS label',
-    vm: { ...GOOD, metadata: { name: 'No_Label' } },
-    ...MALFORMED,
-    fields: ['metadata.name'],
-  },
-  {
-    what: 'a name and labels that hold XML',
-    vm: { ...GOOD, metadata: { name: "a'/><x", labels: { '<k>': '&' } } },
-    ...MALFORMED,
-    // Of the label both the key and the value.
-    fields: ['metadata.name', 'metadata.labels[<k>]', 'metadata.labels[<k>]'],
-  },
-  {
-    what: 'a garbage uid',
-    vm: { ...GOOD, metadata: { name: 'vm', uid: '../../etc/passwd' } },
-    ...MALFORMED,
-    fields: ['metadata.uid'],
-  },
-  {
-    what: 'an image that is not there',
-    vm: { ...GOOD, spec: { ...GOOD.spec, disks: [disk('x', { path: '/run/none.raw' })] } },
-    ...UNMET,
-    reason: 'IMAGE_NOT_FOUND',
-    fields: ['spec.disks[0].path'],
-  },
-  {
-    what: 'an image of another format',
-    vm: {
-      ...GOOD,
-      spec: { ...GOOD.spec, disks: [disk('x', { format: DiskFormat.DISK_FORMAT_QCOW2 })] },
-    },
-    ...UNMET,
-    reason: 'IMAGE_INVALID',
-    fields: ['spec.disks[0].format'],
-  },
-  {
-    what: 'a kernel that is not there',
-    vm: {
-      ...GOOD,
-      spec: {
-        ...GOOD.spec,
-        boot: { method: { $case: 'kernel', value: { kernelPath: '/boot/none' } } },
-      },
-    },
-    ...UNMET,
-    reason: 'IMAGE_NOT_FOUND',
-    fields: ['spec.boot.kernel.kernel_path'],
-  },
-  {
-    what: 'more memory than the node has',
-    vm: {
-      ...GOOD,
-      spec: { ...GOOD.spec, memory: { sizeBytes: (BigInt(totalmem()) / MIB + 1n) * MIB } },
-    },
-    ...UNMET,
-    reason: 'NODE_CAPACITY_EXCEEDED',
-    fields: ['spec.memory.size_bytes'],
-  },
-  {
-    what: 'a machine type that QEMU does not have',
-    vm: { ...GOOD, spec: { ...GOOD.spec, machineType: 'pc-q35-99.9' } },
-    ...UNMET,
-    reason: 'FEATURE_NOT_SUPPORTED',
-    fields: ['spec.machine_type'],
-  },
-];
+import { BAD_VMS, IMAGE, vmWith } from './bad-vms.ts';
 
 test('what cannot work is refused by name and leaves nothing behind', async (context) => {
   const { signal } = context;
@@ -169,7 +29,7 @@ test('what cannot work is refused by name and leaves nothing behind', async (con
     }
   };
 
-  for (const { what, vm, reason, grpcCode, fields } of BAD) {
+  for (const { what, vm, reason, grpcCode, fields } of BAD_VMS) {
     await context.test(what, async () => {
       for (const dryRun of [false, true]) {
         const error = await failure(client.vms.create(vm, { signal, dryRun }));
@@ -177,7 +37,7 @@ test('what cannot work is refused by name and leaves nothing behind', async (con
         assert.equal((error.cause as { code?: number }).code, grpcCode);
         assert.deepEqual(
           error.violations.map(({ field }) => field),
-          fields.map((field) => `virtual_machine.${field}`),
+          fields,
         );
       }
       await expectNothing();
@@ -186,34 +46,32 @@ test('what cannot work is refused by name and leaves nothing behind', async (con
 
   await context.test('a VM that libvirt itself cannot start', async () => {
     // Linux takes no kernel that is no kernel; QEMU notices only when it starts.
-    const value = { kernelPath: IMAGE, initrdPath: guest.initrdPath, commandLine: '' };
-    const spec = { ...GOOD.spec, boot: { method: { $case: 'kernel' as const, value } } };
-    const running = { ...spec, powerState: PowerState.POWER_STATE_RUNNING };
-    const error = await failure(client.vms.create({ ...GOOD, spec: running }, { signal }));
+    const machine = { kernel: { path: IMAGE, initrd: guest.initrdPath } };
+    const vm = vmWith({ machine, runStrategy: 'Once' });
+    const error = await failure(client.vms.create(vm, { signal }));
     assert.equal(error.reason, 'HYPERVISOR_FAILURE', error.message);
     await expectNothing();
   });
 
   await context.test('a VM made twice is one VM; another one of its name is refused', async () => {
     const uid = randomUUID();
-    const vm = { ...GOOD, metadata: { name: 'vm', uid } };
-    const [first, second] = [
-      await client.vms.create(vm, { signal }),
-      await client.vms.create(vm, { signal }),
-    ];
-    assert.equal(first.metadata?.uid, uid);
-    assert.deepEqual(second.metadata, first.metadata);
+    const vm = vmWith({ metadata: { uid } });
+    const { virtualMachine: first } = await client.vms.create(vm, { signal });
+    const { virtualMachine: second } = await client.vms.create(vm, { signal });
+    assert.equal(first?.metadata?.uid, uid);
+    assert.deepEqual(second?.metadata, first.metadata);
     const names = await node.libvirt.virsh(['list', '--all', '--name'], signal);
     assert.equal(names.trim().split('\n').length, 1);
-    const other = { ...vm, spec: { ...vm.spec, cpu: { vcpus: 2 } } };
-    for (const wrong of [other, GOOD, { ...vm, metadata: { name: 'x', uid } }]) {
+    const resources = { cpu: '2', memory: '64Mi' };
+    const other = vmWith({ metadata: { uid }, machine: { resources } });
+    for (const wrong of [other, vmWith(), vmWith({ metadata: { uid, name: 'x' } })]) {
       const error = await failure(client.vms.create(wrong, { signal }));
       assert.equal(error.reason, 'VM_ALREADY_EXISTS', error.message);
     }
     // Side by side, too.
     const many = await Promise.allSettled(
       Array.from({ length: 8 }, () =>
-        client.vms.create({ ...GOOD, metadata: { name: 'race' } }, { signal }),
+        client.vms.create(vmWith({ metadata: { name: 'race' } }), { signal }),
       ),
     );
     assert.equal(many.filter(({ status }) => status === 'fulfilled').length, 1);
@@ -224,8 +82,7 @@ test('what cannot work is refused by name and leaves nothing behind', async (con
   });
 
   await context.test('a running VM is deleted only by force', async () => {
-    const running = { ...GOOD.spec, powerState: PowerState.POWER_STATE_RUNNING };
-    await client.vms.create({ ...GOOD, spec: running }, { signal });
+    await client.vms.create(vmWith({ runStrategy: 'Once' }), { signal });
     assert.equal(
       (await failure(client.vms.delete({ name: 'vm' }, { signal }))).reason,
       'VM_RUNNING',

@@ -4,10 +4,12 @@ import { totalmem } from 'node:os';
 import { test } from 'node:test';
 import { waitUntil } from '../../lab/core/wait-until.ts';
 import { Certificates } from '../../lab/node/certificates.ts';
-import { DiskFormat, PowerState } from '../../src/client/api.ts';
+import { toVirtualMachineMessage } from '../../src/client/resource-messages.ts';
+import { parseVirtualMachine } from '../../src/core/resources/parse-virtual-machine.ts';
+import { streamersOf } from './leftovers.ts';
 import { PATIENCE_MS, SLOW } from './moving-vm.ts';
 import { type Stage, storyteller } from './stories.ts';
-import { freeze, signalProcess, streamersOf, TwoNodes } from './two-nodes.ts';
+import { freeze, signalProcess, TwoNodes } from './two-nodes.ts';
 
 const SOME_BYTES = 1_000_000n;
 const RECONNECT_TIMEOUT_MS = 4_000;
@@ -218,16 +220,17 @@ test('what stands in the way is said before anything moves', async (context) => 
   await story('an image that node b does not have', async ({ signal }) => {
     const image = '/run/only-on-a.img';
     await a.run(['truncate', '--size=1M', image], signal);
-    const format = DiskFormat.DISK_FORMAT_RAW;
-    const disk = { name: 'd', target: 'vda', format, path: image, shared: true };
-    const spec = {
-      powerState: PowerState.POWER_STATE_STOPPED,
-      cpu: { vcpus: 1 },
-      memory: { sizeBytes: 64n * 1024n ** 2n },
-      disks: [disk],
+    const source = { file: { path: image } };
+    const machine = {
+      resources: { cpu: 1, memory: '64Mi' },
+      volumes: [{ name: 'd', source, format: 'raw', shared: true }],
     };
+    const off = parseVirtualMachine({
+      metadata: { name: 'off' },
+      spec: { runStrategy: 'Manual', template: { spec: machine } },
+    });
     const client = nodes.client('a');
-    await client.vms.create({ metadata: { name: 'off' }, spec }, { signal });
+    await client.vms.create(toVirtualMachineMessage(off), { signal });
     const plan = await client.migrations.plan(
       { virtualMachine: { name: 'off' }, destination: { nodeName: 'b' } },
       { signal },

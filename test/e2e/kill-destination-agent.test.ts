@@ -3,9 +3,10 @@ import { test } from 'node:test';
 import { waitUntil } from '../../lab/core/wait-until.ts';
 import { type Migration, MigrationPhase, MigrationRole } from '../../src/client/api.ts';
 import { durationMs } from '../../src/client/time.ts';
+import { streamersOf } from './leftovers.ts';
 import { PATIENCE_MS, SLOW, SLOW_SWITCHOVER } from './moving-vm.ts';
 import { type Stage, storyteller } from './stories.ts';
-import { agentPid, driverOf, freeze, signalProcess, streamersOf, TwoNodes } from './two-nodes.ts';
+import { agentPid, driverOf, freeze, signalProcess, TwoNodes } from './two-nodes.ts';
 
 const SOME_BYTES = 1_000_000n;
 
@@ -23,8 +24,12 @@ test('a migration outlives the agent of its destination', async (context) => {
       await waitUntil(
         'The preparation at node b',
         PATIENCE_MS,
-        async () =>
-          (await nodes.client('b').migrations.list({ activeOnly: true }, { signal })).length > 0,
+        async () => {
+          const { migrations } = await nodes
+            .client('b')
+            .migrations.list({ activeOnly: true }, { signal });
+          return migrations.length > 0;
+        },
         signal,
       );
       await b.agent.kill(signal);

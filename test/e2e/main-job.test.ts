@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { waitUntil } from '../../lab/core/wait-until.ts';
 import { type Migration, MigrationPhase } from '../../src/client/api.ts';
 import { durationMs, timestampMs } from '../../src/client/time.ts';
-import { watchMigration } from '../../src/client/watch-migration.ts';
+import { followMigration } from '../../src/client/watches.ts';
 import { PATIENCE_MS } from './moving-vm.ts';
 import { TwoNodes } from './two-nodes.ts';
 
@@ -20,7 +20,7 @@ test('a VM is made, moves while it works, is shut down and deleted, and leaves n
 
   const migration = await vm.migrate(a, signal, { bytesPerSecond: BYTES_PER_SECOND });
   const reports = await Array.fromAsync(
-    watchMigration(nodes.client('a'), migration.id, { signal }),
+    followMigration(nodes.client('a'), migration.id, { signal }),
   );
   expectForward(reports);
   expectPlausible(await migration.expectCompleted(signal));

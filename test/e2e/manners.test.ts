@@ -10,14 +10,19 @@ import { tryRun } from '../../lab/core/run-command.ts';
 import { waitUntil } from '../../lab/core/wait-until.ts';
 import type { LabNode } from '../../lab/node/lab-node.ts';
 import { VirtualMachinePhase } from '../../src/client/api.ts';
+import { required } from '../../src/client/required.ts';
 import { channelSettings } from '../../src/client/target.ts';
+import { watchVirtualMachines } from '../../src/client/watches.ts';
 import { PATIENCE_MS } from './moving-vm.ts';
 import { storyteller } from './stories.ts';
 import { agentPid, signalProcess, TwoNodes } from './two-nodes.ts';
 
-const SERVICES = ['VirtualMachineService', 'MigrationService', 'NodeService', 'PeerService'].map(
-  (name) => `novacron.agent.v1.${name}`,
-);
+const SERVICES = [
+  'novacron.agent.v1.VirtualMachineService',
+  'novacron.agent.v1.MigrationService',
+  'novacron.agent.v1.NodeService',
+  'novacron.peer.v1.PeerService',
+];
 
 test('an agent behaves well towards those who run it', async (context) => {
   await using nodes = await TwoNodes.start(context.signal);
@@ -104,10 +109,10 @@ test('an agent behaves well towards those who run it', async (context) => {
       const phases = new Set<VirtualMachinePhase>();
       const watching = new AbortController();
       const watched = (async () => {
-        for await (const { virtualMachine } of client.vms.watch({}, { signal: watching.signal })) {
-          if (virtualMachine?.status !== undefined) phases.add(virtualMachine.status.phase);
+        for await (const event of watchVirtualMachines(client, { signal: watching.signal })) {
+          if (event.type !== 'synced') phases.add(required(event.object.status, 'status').phase);
         }
-      })().catch(() => undefined);
+      })().catch((error: unknown) => assert.equal(error, watching.signal.reason));
       await nodes.killLibvirtd(a, signal);
       const phase = async () => {
         const { virtualMachines } = await client.vms.list({}, { signal });

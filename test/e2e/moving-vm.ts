@@ -51,8 +51,8 @@ export class DemoVm {
     return {
       virtualMachine: { name: this.name },
       destination: { nodeName: to.name, address: address ?? '' },
-      policy: {
-        bandwidthBytesPerSecond: BigInt(bytesPerSecond ?? 0),
+      limits: {
+        ...(bytesPerSecond !== undefined && { bandwidth: `${8 * bytesPerSecond}bps` }),
         ...(maxDowntimeMs !== undefined && { maxDowntime: toDuration(maxDowntimeMs) }),
         ...(timeoutMs !== undefined && { timeout: toDuration(timeoutMs) }),
       },

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { inProject } from '../../lab/core/project.ts';
 import type { CommandResult } from '../../lab/core/run-command.ts';
@@ -11,13 +10,12 @@ import { connectAgent, createDemoVm, findConsoleLog } from '../../lab/guest/demo
 import { Lab } from '../../lab/lab.ts';
 import type { Credentials } from '../../lab/node/certificates.ts';
 import type { LabNode } from '../../lab/node/lab-node.ts';
-import { contextsFile } from '../../lab/node/novactl-contexts.ts';
 import type { NodeName } from '../../lab/plan/lab-plan.ts';
 import type { LabProcess } from '../../lab/plan/lab-processes.ts';
 import type { AgentClient } from '../../src/client/agent-client.ts';
+import { leftoversOf } from './leftovers.ts';
 import { DemoVm, PATIENCE_MS } from './moving-vm.ts';
-
-const MIB = 1024n ** 2n;
+import { novactl } from './novactl.ts';
 
 type Settings = Readonly<Record<string, unknown>>;
 
@@ -134,7 +132,7 @@ export class TwoNodes implements AsyncDisposable {
         name,
         guest: this.guest,
         parameters: `demo.region=${region} demo.fill=16M ${parameters}`.trim(),
-        memoryBytes: 256n * MIB,
+        memory: '256Mi',
       },
       signal,
     );
@@ -194,9 +192,7 @@ export class TwoNodes implements AsyncDisposable {
 
   /** novactl on node a; `--node` chooses another. */
   async novactl(args: readonly string[], signal: AbortSignal): Promise<CommandResult> {
-    const env = { NOVACTL_CONFIG: contextsFile(this.lab.plan) };
-    const main = inProject('dist/cli/main.js');
-    return this.a.tryRun([process.execPath, main, ...args], signal, { env });
+    return novactl(this.lab, args, signal);
   }
 
   /** While held, a node's streamers start and do nothing, so that a migration stays in its preparation. */
@@ -218,7 +214,7 @@ export class TwoNodes implements AsyncDisposable {
           `The end of all transfers on node ${node.name}`,
           PATIENCE_MS,
           async () => {
-            left = await this.#leftovers(node, signal);
+            left = await leftoversOf(node, this.client(node.name as NodeName), signal);
             return left.length === 0;
           },
           signal,
@@ -230,29 +226,10 @@ export class TwoNodes implements AsyncDisposable {
     }
   }
 
-  async #leftovers(node: LabNode, signal: AbortSignal): Promise<string[]> {
-    const folder = node.outside('run/novacron/transfers');
-    const transfers = existsSync(folder) ? await readdir(folder) : [];
-    const migrations = await this.client(node.name as NodeName)
-      .migrations.list({ activeOnly: true }, { signal })
-      .catch(() => []);
-    return [
-      ...transfers.map((id) => `transfer ${id}`),
-      ...streamersOf(node).map(({ pid }) => `streamer ${pid}`),
-      ...migrations.map(({ id, status }) => `migration ${id} ${status?.phase} ${status?.message}`),
-    ];
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     for (const client of Object.values(this.#clients)) client[Symbol.dispose]();
     await this.lab[Symbol.asyncDispose]();
   }
-}
-
-export function streamersOf(node: LabNode): LabProcess[] {
-  return node
-    .processes()
-    .filter(({ command }) => command.some((part) => part.includes('/run/novacron/transfers/')));
 }
 
 /** The libvirt driver process of a node's agent. */

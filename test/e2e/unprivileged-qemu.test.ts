@@ -13,7 +13,7 @@ import { Lab } from '../../lab/lab.ts';
 import { checkMemory } from '../../lab/migration/switchover.ts';
 import type { LabNode } from '../../lab/node/lab-node.ts';
 import { MigrationPhase } from '../../src/client/api.ts';
-import { watchMigration } from '../../src/client/watch-migration.ts';
+import { followMigration } from '../../src/client/watches.ts';
 
 // As Debian's package has it. QEMU then may make its socket only where it was given a folder.
 const QEMU_USER = 'libvirt-qemu';
@@ -37,7 +37,7 @@ test('a VM migrates between nodes whose QEMU does not run as root', async ({ sig
       name: 'demo',
       guest: { ...guest, kernelPath, initrdPath },
       parameters: 'demo.region=32M demo.rate=300',
-      memoryBytes: 256n * 1024n ** 2n,
+      memory: '256Mi',
     },
     signal,
   );
@@ -55,7 +55,7 @@ test('a VM migrates between nodes whose QEMU does not run as root', async ({ sig
     { virtualMachine: { name: 'demo' }, destination: destinationNode },
     { signal },
   );
-  const [last] = (await Array.fromAsync(watchMigration(client, id, { signal }))).slice(-1);
+  const [last] = (await Array.fromAsync(followMigration(client, id, { signal }))).slice(-1);
   assert.equal(
     last?.status?.phase,
     MigrationPhase.MIGRATION_PHASE_COMPLETED,

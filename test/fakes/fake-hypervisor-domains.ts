@@ -125,6 +125,7 @@ export class FakeHypervisorDomains implements HypervisorDomains {
     if (vm === undefined) {
       this.#world.vms.set(uid, newFakeVm(definition));
     } else {
+      refuseNewer(vm.persistent ?? vm.live, definition);
       vm.persistent = definition;
       if (!isActive(vm)) vm.live = definition;
     }
@@ -135,5 +136,12 @@ export class FakeHypervisorDomains implements HypervisorDomains {
     return [...this.#world.vms.values()].find(
       ({ live }) => live.uid !== uid && live.name === name && live.namespace === namespace,
     );
+  }
+}
+
+function refuseNewer(...definitions: readonly VmDefinition[]): void {
+  for (const { name, newer } of definitions) {
+    if (newer === undefined) continue;
+    throw new AgentError('VM_SPEC_NEWER', `Cannot change VM ${name}: a newer agent has written it`);
   }
 }

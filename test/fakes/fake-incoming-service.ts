@@ -1,4 +1,5 @@
 import type {
+  HandshakeRequest,
   IncomingBlocker,
   IncomingReport,
   IncomingService,
@@ -16,12 +17,19 @@ export class FakeIncomingService implements IncomingService {
   report: IncomingReport = {
     state: 'prepared',
     ownershipEpoch: 4,
+    holdsSource: false,
     figures: { downtimeMs: 12, memoryProcessedBytes: 34n, iterations: 5 },
   };
 
-  async handshake(request: { readonly agentVersion: string }): Promise<PeerHandshake> {
+  async handshake(request: HandshakeRequest): Promise<PeerHandshake> {
     this.#asked('handshake', request, '');
-    return { protocol: 1, agentVersion: '0.1.0', nodeName: 'node-b', hostUuid: 'b-uuid' };
+    return {
+      protocol: 1,
+      agentVersion: '0.1.0',
+      nodeName: 'node-b',
+      hostUuid: 'b-uuid',
+      features: ['private-files'],
+    };
   }
 
   async check(incoming: IncomingVm, caller: string): Promise<readonly IncomingBlocker[]> {

@@ -1,5 +1,15 @@
-import type { Node, NodeService } from '../../src/agent/node/node.ts';
-import { ORIGIN, untilAbort } from './fake-vm-service.ts';
+import type {
+  Node,
+  NodeService,
+  NodeSpec,
+  Reservation,
+  ReserveRequest,
+} from '../../src/agent/node/node.ts';
+import type { WatchCursor, WatchEvent } from '../../src/agent/reports/report.ts';
+import { ReportOriginSource } from '../../src/agent/reports/report-origin-source.ts';
+import { WatchedSet } from '../../src/agent/reports/watched-set.ts';
+import { AgentError } from '../../src/core/errors.ts';
+import { NODE_BOOT, ORIGIN } from './fake-vm-service.ts';
 
 export const NODE: Node = {
   name: 'node-a',
@@ -12,21 +22,65 @@ export const NODE: Node = {
   hypervisor: undefined,
   accelerator: 'tcg',
   operatingSystem: { prettyName: 'Debian', kernelRelease: '6.1', hostname: 'a' },
-  capacity: { cpus: 4, memoryBytes: 2 ** 33 },
-  allocated: { cpus: 1, memoryBytes: 2 ** 30 },
+  spec: { cordon: false, cordonReason: '' },
+  generation: 1,
+  capacity: { cpu: 4_000, memory: 8 * 1024 ** 3, 'hugepages-2Mi': 0 },
+  allocatable: { cpu: 3_500, memory: 7 * 1024 ** 3, 'hugepages-2Mi': 0 },
+  allocated: { cpu: 1_000, memory: 1024 ** 3, 'hugepages-2Mi': 0 },
   conditions: [],
   runningVms: 1,
   agentStartedAtMs: 1_790_000_000_000,
   origin: ORIGIN,
 };
 
+/** A node that can be cordoned and that reserves whatever it is asked to, and remembers what that was. */
 export class FakeNodeService implements NodeService {
+  readonly calls: { readonly method: string; readonly argument: unknown }[] = [];
+  readonly #nodes = new WatchedSet<Node>(
+    new ReportOriginSource({ ...NODE_BOOT, agentEpoch: ORIGIN.agentEpoch }),
+  );
+  readonly #reservations = new Map<string, Reservation>();
+  #node = this.#nodes.put(NODE.name, NODE);
+
   async get(): Promise<Node> {
-    return NODE;
+    return this.#node;
   }
 
-  async *watch(signal: AbortSignal): AsyncGenerator<Node, void, undefined> {
-    yield NODE;
-    await untilAbort(signal);
+  watch(
+    cursor: WatchCursor | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchEvent<Node>, void, undefined> {
+    return this.#nodes.watch(() => true, cursor, signal);
+  }
+
+  async update(change: Partial<NodeSpec>, generation: number | undefined): Promise<Node> {
+    this.calls.push({ method: 'update', argument: { change, generation } });
+    if (generation !== undefined && generation !== this.#node.generation) {
+      throw new AgentError(
+        'GENERATION_MISMATCH',
+        `The node has generation ${this.#node.generation}`,
+      );
+    }
+    const spec = { ...this.#node.spec, ...change };
+    const changed = { ...this.#node, spec, generation: this.#node.generation + 1 };
+    this.#node = this.#nodes.put(NODE.name, changed);
+    return this.#node;
+  }
+
+  async reserve(request: ReserveRequest): Promise<Reservation> {
+    this.calls.push({ method: 'reserve', argument: request });
+    const { id, vm, ttlMs } = request;
+    const amounts = { cpu: 1_500, memory: 600 * 1024 ** 2 };
+    const reservation = { id, vm, amounts, expiresAtMs: 1_790_000_000_000 + ttlMs };
+    this.#reservations.set(id, reservation);
+    return reservation;
+  }
+
+  async release(id: string): Promise<void> {
+    this.#reservations.delete(id);
+  }
+
+  async listReservations(): Promise<readonly Reservation[]> {
+    return [...this.#reservations.values()];
   }
 }

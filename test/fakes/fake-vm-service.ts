@@ -1,114 +1,173 @@
 import { once } from 'node:events';
-import type { ReportOrigin, WatchCursor, WatchEvent } from '../../src/agent/reports/report.ts';
+import { pageOf } from '../../src/agent/reports/paging.ts';
 import type {
+  Page,
+  PageRequest,
+  ReportOrigin,
+  WatchCursor,
+  WatchEvent,
+} from '../../src/agent/reports/report.ts';
+import { ReportOriginSource } from '../../src/agent/reports/report-origin-source.ts';
+import { WatchedSet } from '../../src/agent/reports/watched-set.ts';
+import type {
+  ApplyOptions,
+  ApplyResult,
   ConsoleOptions,
+  CreateOptions,
+  CreateResult,
+  FieldChange,
   Vm,
   VmFilter,
-  VmList,
   VmRef,
-  VmRequest,
   VmService,
 } from '../../src/agent/vms/vm.ts';
 import { AgentError } from '../../src/core/errors.ts';
+import { matchesLabels } from '../../src/core/label-selector.ts';
+import { identityOf, parseVirtualMachine } from '../../src/core/resources/parse-virtual-machine.ts';
+import type { VmDefinition } from '../../src/core/vm-definition.ts';
+import { tinyVm } from '../fixtures/tiny-vm.ts';
 
-export const ORIGIN: ReportOrigin = {
+export const NODE_BOOT = {
   nodeName: 'node-a',
   nodeBootId: '5f0c3c1e-9a3e-4f59-8f4c-0d5a3a4b1c2d',
-  agentEpoch: 7,
-  revision: 42,
-};
+} as const;
+
+export const ORIGIN: ReportOrigin = { ...NODE_BOOT, agentEpoch: 7, revision: 42 };
 
 export const VM_UID = '0b9d3c4e-1111-4222-8333-444455556666';
 
-export function makeVm(name: string, changes: Partial<Vm> = {}): Vm {
+export function makeVm(
+  name: string,
+  changes: Partial<Vm> = {},
+  definition: Partial<VmDefinition> = {},
+): Vm {
   return {
-    definition: {
+    definition: tinyVm({
       namespace: 'default',
       name,
       uid: VM_UID,
-      generation: 1,
       ownershipEpoch: 3,
+      owner: 'c0ffee00-0000-4000-8000-000000000001',
       labels: { app: 'web' },
-      annotations: {},
-      createdAtMs: 1_790_000_000_000,
-      spec: {
-        powerState: 'running',
-        cpu: { vcpus: 2, model: undefined },
-        memory: { sizeBytes: 512 * 1024 ** 2 },
-        boot: { kind: 'firmware', firmware: 'uefi' },
-        disks: [
-          {
-            name: 'root',
-            target: 'vda',
-            bus: 'virtio',
-            format: 'qcow2',
-            path: '/var/lib/images/root.qcow2',
-            readOnly: false,
-            shared: true,
-            bootOrder: 1,
-            cache: 'none',
-          },
-        ],
-        machineType: undefined,
-      },
-    },
+      ...definition,
+    }),
+    liveDefinition: undefined,
     phase: 'running',
     reason: '',
     message: '',
     conditions: [
-      { type: 'Ready', status: 'true', reason: 'Running', message: '', lastTransitionAtMs: 1 },
+      {
+        type: 'Ready',
+        status: 'true',
+        reason: 'Running',
+        message: '',
+        lastTransitionAtMs: 1_790_000_000_000,
+        observedGeneration: 1,
+      },
     ],
+    pendingFields: [],
     accelerator: 'kvm',
     machineType: 'pc-q35-7.2',
+    volumes: [{ name: 'root', target: 'vda', path: '/images/root.qcow2', format: 'qcow2' }],
     statistics: {
-      cpuTimeNs: 18_446_744_073_709_551_615n,
-      cpuUsageCores: 0.5,
+      cpuTimeNs: 9_007_199_254_740_991n,
+      cpuUsageCores: 0.25,
       vcpus: 2,
       memoryActualBytes: 512 * 1024 ** 2,
-      memoryRssBytes: 400 * 1024 ** 2,
+      memoryRssBytes: 412 * 1024 ** 2 - 4096,
       diskReadBytes: 1n,
       diskWriteBytes: 2n,
       networkReceiveBytes: 3n,
       networkTransmitBytes: 4n,
     },
-    migrationId: undefined,
+    migration: undefined,
     origin: ORIGIN,
     ...changes,
   };
 }
 
-/** Answers with what it is told to, and remembers what it was asked. */
+/** Answers with what it is told to, and remembers what it was asked. Lists and watches are those of the agent. */
 export class FakeVmService implements VmService {
   readonly calls: { readonly method: string; readonly argument: unknown }[] = [];
   readonly signals: AbortSignal[] = [];
-  vms: Vm[] = [makeVm('web')];
+  warnings: readonly string[] = [];
+  changes: readonly FieldChange[] = [];
   /** Thrown by every call. */
   failure: unknown;
   /** Makes calls wait until their signal is aborted. */
   hangs = false;
   /** Makes hanging calls not listen to their signal either. */
   deaf = false;
-  /** What watches yield, in place of one event for each VM. */
+  /** What watches yield, in place of what there is. */
   events: (() => AsyncIterable<WatchEvent<Vm>>) | undefined;
   console: () => Iterable<Uint8Array> = () => [Buffer.from('login: ')];
+  #origins = new ReportOriginSource({ ...NODE_BOOT, agentEpoch: ORIGIN.agentEpoch });
+  #vms = new WatchedSet<Vm>(this.#origins);
 
-  async create(request: VmRequest, options: { dryRun: boolean }, signal: AbortSignal): Promise<Vm> {
-    await this.#asked('create', { request, options }, signal);
-    return makeVm(request.name);
+  constructor() {
+    this.put(makeVm('web'));
+  }
+
+  /** Adds or replaces a VM and tells the watchers. */
+  put(vm: Vm): Vm {
+    return this.#vms.put(keyOf(vm), vm);
+  }
+
+  remove(name: string): void {
+    this.#vms.delete(`default/${name}`);
+  }
+
+  /** Has the VMs given, as an agent that has just started. */
+  restart(...vms: readonly Vm[]): void {
+    const { agentEpoch } = this.#origins.current();
+    this.#origins = new ReportOriginSource({ ...NODE_BOOT, agentEpoch: agentEpoch + 1 });
+    this.#vms = new WatchedSet(this.#origins);
+    for (const vm of vms) this.put(vm);
+  }
+
+  async create(
+    manifest: unknown,
+    options: CreateOptions,
+    signal: AbortSignal,
+  ): Promise<CreateResult> {
+    await this.#asked('create', { manifest, options }, signal);
+    const { metadata } = parseVirtualMachine(manifest);
+    return { vm: makeVm(metadata.name), warnings: this.warnings };
+  }
+
+  async apply(manifest: unknown, options: ApplyOptions, signal: AbortSignal): Promise<ApplyResult> {
+    await this.#asked('apply', { manifest, options }, signal);
+    const { name } = identityOf(manifest);
+    const vm = this.#find(name);
+    const { generation } = vm.definition;
+    if (options.generation !== undefined && options.generation !== generation) {
+      throw new AgentError(
+        'GENERATION_MISMATCH',
+        `VM ${name} has generation ${generation}, not ${options.generation}`,
+      );
+    }
+    const outcome = this.changes.length === 0 ? 'unchanged' : 'changed';
+    return { vm, outcome, changes: this.changes, warnings: this.warnings };
   }
 
   async get(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     await this.#asked('get', ref, signal);
-    const vm = this.vms.find(({ definition }) => definition.name === ref.name);
-    if (vm !== undefined) return vm;
-    throw new AgentError('VM_NOT_FOUND', `There is no VM ${ref.name}`, {
-      metadata: { name: ref.name },
-    });
+    return this.#find(ref.name);
   }
 
-  async list(filter: VmFilter, signal: AbortSignal): Promise<VmList> {
-    await this.#asked('list', filter, signal);
-    return { vms: this.vms, origin: ORIGIN };
+  async list(filter: VmFilter, page: PageRequest, signal: AbortSignal): Promise<Page<Vm>> {
+    await this.#asked('list', { filter, page }, signal);
+    const matching = [...this.#vms.values()].filter(matcher(filter));
+    return pageOf(
+      matching.toSorted((left, right) => (keyOf(left) < keyOf(right) ? -1 : 1)),
+      page,
+      {
+        keyOf,
+        isAfter: (key, other) => key > other,
+        filter,
+        origin: this.#origins.current(),
+      },
+    );
   }
 
   async *watch(
@@ -117,13 +176,8 @@ export class FakeVmService implements VmService {
     signal: AbortSignal,
   ): AsyncGenerator<WatchEvent<Vm>, void, undefined> {
     await this.#asked('watch', { filter, cursor }, signal);
-    if (this.events !== undefined) {
-      yield* this.events();
-      return;
-    }
-    for (const object of this.vms) yield { type: 'added', object, origin: ORIGIN };
-    yield { type: 'synced', origin: ORIGIN };
-    await untilAbort(signal);
+    if (this.events !== undefined) yield* this.events();
+    else yield* this.#vms.watch(matcher(filter), cursor, signal);
   }
 
   async start(ref: VmRef, signal: AbortSignal): Promise<Vm> {
@@ -154,6 +208,12 @@ export class FakeVmService implements VmService {
     yield* this.console();
   }
 
+  #find(name: string): Vm {
+    const vm = this.#vms.get(`default/${name}`);
+    if (vm !== undefined) return vm;
+    throw new AgentError('VM_NOT_FOUND', `There is no VM ${name}`, { metadata: { name } });
+  }
+
   async #asked(method: string, argument: unknown, signal: AbortSignal): Promise<void> {
     this.calls.push({ method, argument });
     this.signals.push(signal);
@@ -166,6 +226,16 @@ export class FakeVmService implements VmService {
   }
 }
 
-export async function untilAbort(signal: AbortSignal): Promise<void> {
+function keyOf({ definition }: Vm): string {
+  return `${definition.namespace}/${definition.name}`;
+}
+
+function matcher({ namespace, labels }: VmFilter): (vm: Vm) => boolean {
+  return ({ definition }) =>
+    (namespace === '' || definition.namespace === namespace) &&
+    matchesLabels(labels, definition.labels);
+}
+
+async function untilAbort(signal: AbortSignal): Promise<void> {
   if (!signal.aborted) await once(signal, 'abort');
 }

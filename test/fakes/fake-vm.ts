@@ -67,6 +67,8 @@ export function toHypervisorVm({ live, persistent, state, stateReason }: FakeVm)
     liveDefinition: isChanged ? live : undefined,
     accelerator: 'tcg',
     machineType: 'pc-q35-7.2',
+    vcpus: vcpusOf(live.spec.template.spec),
+    memoryBytes: memoryBytesOf(live.spec.template.spec),
     volumes: placeVolumes(live.spec.template.spec.volumes ?? []).map((volume) => ({
       name: volume.name,
       target: volume.target,

@@ -13,7 +13,7 @@ import {
   threadUrl,
 } from './journal-protocol.ts';
 
-/** The longest answer is a list of 1,000 migrations, some 10 MiB. */
+/** The longest answer is a list of 1,000 migrations, some 5 MiB. The limits do not make an idle thread smaller. */
 const LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 2, stackSizeMb: 1 };
 
 interface Waiting {

@@ -52,7 +52,7 @@ export class IncomingManager implements IncomingService {
         `Cannot work with agent ${request.agentVersion}: it speaks versions ${request.protocolMin} to ${request.protocolMax} of the peer protocol, this one (${this.#options.agentVersion}) ${PEER_PROTOCOL_MIN} to ${PEER_PROTOCOL_MAX}; upgrade the older of the two`,
       );
     }
-    assertFeatures(request.requiredFeatures, this.#options.agentVersion);
+    assertFeatures(request.requiredFeatures);
     const { hostUuid } = await this.#options.hypervisor.host.getInfo(signal);
     return {
       features: PEER_FEATURES,

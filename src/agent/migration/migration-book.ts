@@ -5,7 +5,7 @@ import { Turns } from '../../core/turns.ts';
 import type { Origins, WatchCursor, WatchEvent } from '../reports/report.ts';
 import { WatchedSet } from '../reports/watched-set.ts';
 import type { Migration, MigrationFilter, MigrationProgress, MigrationSpec } from './migration.ts';
-import type { MigrationRecord } from './migration-record.ts';
+import type { MigrationRecord, MigrationSummary } from './migration-record.ts';
 import { KEPT_MIGRATIONS, type MigrationStore } from './migration-store.ts';
 import { NO_PROGRESS } from './progress.ts';
 import { canMove, isCancellable, isFinal, type MigrationPhase } from './states.ts';
@@ -29,17 +29,21 @@ export class MigrationBook {
   readonly #turns = new Turns();
   readonly #endListeners: ((migration: Migration) => void)[] = [];
 
-  private constructor(store: MigrationStore, origins: Origins, known: readonly MigrationRecord[]) {
+  private constructor(store: MigrationStore, origins: Origins) {
     this.#store = store;
     this.#origins = origins;
     this.#migrations = new WatchedSet(origins);
-    for (const record of known) this.#add(record);
   }
 
   static async load(store: MigrationStore, origins: Origins): Promise<MigrationBook> {
     const known = await store.list({ activeOnly: false, limit: KEPT_MIGRATIONS });
+    const book = new MigrationBook(store, origins);
     // The oldest first, as they have come about.
-    return new MigrationBook(store, origins, known.toReversed());
+    for (const summary of known.toReversed()) {
+      if (isFinal(summary.phase)) book.#report(summary);
+      else book.#add(await store.get(summary.id));
+    }
+    return book;
   }
 
   /**
@@ -173,7 +177,11 @@ export class MigrationBook {
 
   #add(record: MigrationRecord): void {
     if (!isFinal(record.phase)) this.#active.set(record.id, record);
-    this.#migrations.put(record.id, this.#toMigration(record));
+    this.#report(record);
+  }
+
+  #report(summary: MigrationSummary): void {
+    this.#migrations.put(summary.id, this.#toMigration(summary));
     this.#forgetOldest();
   }
 
@@ -191,7 +199,7 @@ export class MigrationBook {
     }
   }
 
-  #toMigration(record: MigrationRecord): Migration {
+  #toMigration(record: MigrationSummary): Migration {
     const origin = this.#origins.current();
     const outgoing = record.role === 'source';
     return {
@@ -236,11 +244,11 @@ function matches(migration: Migration, filter: MigrationFilter): boolean {
   return matchesLabels(filter.labels, migration.labels);
 }
 
-function refOf(record: MigrationRecord): MigrationSpec['vm'] {
+function refOf(record: MigrationSummary): MigrationSpec['vm'] {
   return { namespace: record.vmNamespace, name: record.vmName, uid: record.vmUid };
 }
 
-function specOf(record: MigrationRecord, destinationNode: string): MigrationSpec {
+function specOf(record: MigrationSummary, destinationNode: string): MigrationSpec {
   return {
     vm: refOf(record),
     destinationNode,

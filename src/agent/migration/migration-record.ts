@@ -33,6 +33,9 @@ export interface MigrationRecord {
   readonly definition: VmDefinition | undefined;
 }
 
+/** What a list needs of a record. */
+export type MigrationSummary = Omit<MigrationRecord, 'definition'>;
+
 /** A new record in its first phase. */
 export function newRecord(
   fields: Pick<

@@ -2,7 +2,7 @@ import { AgentError, isReason } from '../../core/errors.ts';
 import type { JournalDatabase } from '../journal/journal-database.ts';
 import type { Parameters, Row } from '../journal/journal-protocol.ts';
 import { fromStoredJson, toStoredJson } from '../journal/stored-json.ts';
-import type { MigrationRecord } from './migration-record.ts';
+import type { MigrationRecord, MigrationSummary } from './migration-record.ts';
 import { isMigrationPhase } from './states.ts';
 
 /** Times are milliseconds since 1970; `*_json` columns hold what stored-json.ts makes. */
@@ -37,6 +37,7 @@ const FIELDS =
   `id role vm_uid vm_namespace vm_name peer_node peer_address phase cancel_requested reason message
   started_at_ms ended_at_ms transfer_token ownership_epoch spec_json labels_json phases_json progress_json result_json
   definition_json`.split(/\s+/);
+const SUMMARY_FIELDS = FIELDS.filter((name) => name !== 'definition_json');
 const INSERT = `INSERT INTO migration (${FIELDS.join(', ')})
   VALUES (${FIELDS.map((name) => `$${name}`).join(', ')}) ON CONFLICT (id) DO NOTHING`;
 const UPDATE = `UPDATE migration SET ${FIELDS.map((name) => `${name} = $${name}`).join(', ')}
@@ -87,17 +88,17 @@ export class MigrationStore {
     return record;
   }
 
-  /** The newest first. */
+  /** The newest first, without definitions: each may have a quarter of a MiB. */
   async list(filter: {
     readonly activeOnly: boolean;
     readonly limit: number;
-  }): Promise<readonly MigrationRecord[]> {
+  }): Promise<readonly MigrationSummary[]> {
     const rows = await this.#database.all(
-      `SELECT * FROM migration WHERE NOT $activeOnly OR ended_at_ms IS NULL
+      `SELECT ${SUMMARY_FIELDS.join(', ')} FROM migration WHERE NOT $activeOnly OR ended_at_ms IS NULL
         ORDER BY started_at_ms DESC, rowid DESC LIMIT $limit`,
       { activeOnly: filter.activeOnly ? 1 : 0, limit: filter.limit },
     );
-    return rows.map(toRecord);
+    return rows.map(toSummary);
   }
 }
 
@@ -133,8 +134,13 @@ function toRow(record: MigrationRecord): Parameters {
   };
 }
 
-/** The database's checks and this class being its only writer vouch for what the columns hold. */
 export function toRecord(row: Row): MigrationRecord {
+  const definition = json(row, 'definition_json') as MigrationRecord['definition'];
+  return { ...toSummary(row), definition };
+}
+
+/** The database's checks and this class being its only writer vouch for what the columns hold. */
+function toSummary(row: Row): MigrationSummary {
   const phase = String(row['phase']);
   if (!isMigrationPhase(phase)) {
     throw new AgentError(
@@ -164,7 +170,6 @@ export function toRecord(row: Row): MigrationRecord {
     result: json(row, 'result_json') as MigrationRecord['result'],
     transferToken: String(row['transfer_token']),
     ownershipEpoch: Number(row['ownership_epoch']),
-    definition: json(row, 'definition_json') as MigrationRecord['definition'],
   };
 }
 

@@ -26,12 +26,13 @@ export function requiredFeaturesOf({ privateFiles }: VmDefinition): readonly str
 }
 
 /** Fails with PEER_INCOMPATIBLE if something is required that this agent does not know. */
-export function assertFeatures(required: readonly string[], agentVersion: string): void {
+export function assertFeatures(required: readonly string[]): void {
   const known: readonly string[] = PEER_FEATURES;
   const unknown = required.filter((feature) => !known.includes(feature));
   if (unknown.length === 0) return;
   throw new AgentError(
     'PEER_INCOMPATIBLE',
-    `This agent (${agentVersion}) does not know ${unknown.join(', ')}, which is required; upgrade it`,
+    `This agent does not know ${unknown.join(', ')}, which the other one requires; upgrade this one`,
+    { metadata: { features: unknown.join(',') } },
   );
 }

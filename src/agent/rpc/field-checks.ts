@@ -1,9 +1,9 @@
+import type { z } from 'zod';
 import { AgentError, type FieldViolation, type Reason } from '../../core/errors.ts';
-import { labels } from '../../core/resources/field-schemas.ts';
+import { dnsLabel, labels, uuid } from '../../core/resources/field-schemas.ts';
+import { fieldPath } from '../../core/resources/schema-issues.ts';
 
-const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const DNS_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]{1,253}):(\d{1,5})$/;
 
 /**
@@ -28,8 +28,7 @@ export class FieldChecks {
   }
 
   dnsLabel(field: string, value: string): string {
-    if (!DNS_LABEL.test(value)) this.add(field, 'must be a DNS label of at most 63 characters');
-    return value;
+    return this.#bySchema(dnsLabel, field, value);
   }
 
   dnsName(field: string, value: string): string {
@@ -42,8 +41,7 @@ export class FieldChecks {
   }
 
   uuid(field: string, value: string): string {
-    if (!UUID.test(value)) this.add(field, 'must be a UUID in lower case');
-    return value;
+    return this.#bySchema(uuid, field, value);
   }
 
   optionalUuid(field: string, value: string): string | undefined {
@@ -52,11 +50,7 @@ export class FieldChecks {
 
   /** By the rules of Kubernetes, as everywhere else. */
   labels(field: string, value: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-    const issues = labels.safeParse(value).error?.issues ?? [];
-    for (const { path, message } of issues) {
-      this.add(path.length === 0 ? field : `${field}[${JSON.stringify(path[0])}]`, message);
-    }
-    return value;
+    return this.#bySchema(labels, field, value);
   }
 
   hostPort(field: string, value: string): string {
@@ -70,15 +64,6 @@ export class FieldChecks {
     if (/\p{Cc}/u.test(value)) this.add(field, 'must not hold control characters');
     if (Buffer.byteLength(value) > maxBytes) this.add(field, `must have at most ${maxBytes} bytes`);
     return value;
-  }
-
-  optionalText(field: string, value: string, maxBytes: number): string | undefined {
-    return value === '' ? undefined : this.text(field, value, maxBytes);
-  }
-
-  absolutePath(field: string, value: string): string {
-    if (!value.startsWith('/')) this.add(field, 'must be an absolute path');
-    return this.text(field, value, 4_096);
   }
 
   integer(field: string, value: number, min: number, max: number): number {
@@ -105,5 +90,12 @@ export class FieldChecks {
     if (meaning !== undefined) return meaning;
     this.add(field, value === 0 ? 'must be given' : `has the unknown value ${value}`);
     return standIn;
+  }
+
+  #bySchema<T>(schema: z.ZodType<T>, field: string, value: T): T {
+    for (const { path, message } of schema.safeParse(value).error?.issues ?? []) {
+      this.add(`${field}.${fieldPath(path)}`.replace(/\.(?=\[|$)/, ''), message);
+    }
+    return value;
   }
 }

@@ -1,5 +1,6 @@
 import { fromMachineMessage } from '../../client/resource-messages.ts';
 import { AgentError } from '../../core/errors.ts';
+import { manifestName } from '../../core/resources/field-mask.ts';
 import { parseMachine } from '../../core/resources/parse-machine.ts';
 import {
   type NodeServiceService,
@@ -41,7 +42,7 @@ export function nodeHandlers(node: NodeService): ServiceHandlers<NodeServiceServ
           ? undefined
           : checks.count('generation', request.generation);
       checks.throwIfAny('INVALID_REQUEST', 'Cannot change the node');
-      const change = masked(spec, request.updateMask ?? []);
+      const change = masked(spec, (request.updateMask ?? []).map(manifestName));
       return { node: toNode(await node.update(change, generation, signal)) };
     },
 
@@ -54,17 +55,18 @@ export function nodeHandlers(node: NodeService): ServiceHandlers<NodeServiceServ
         fromBoundedDuration(request.ttl, 'ttl', { minMs: MIN_TTL_MS, maxMs: MAX_TTL_MS }, checks) ??
         DEFAULT_TTL_MS;
       checks.throwIfAny('INVALID_REQUEST', 'Cannot reserve');
-      context.about(vmFields(vm));
+      context.about({ ...vmFields(vm), reservationId: id });
       const machine = parseMachine(message && fromMachineMessage(message));
       const reservation = await node.reserve({ id, vm, machine, ttlMs }, context.signal);
       return { reservation: toReservation(reservation) };
     },
 
-    async release(request, { signal }) {
+    async release(request, context) {
       const checks = new FieldChecks();
       const id = checks.uuid('id', request.id);
       checks.throwIfAny('INVALID_REQUEST', 'Cannot tell which reservation is meant');
-      await node.release(id, signal);
+      context.about({ reservationId: id });
+      await node.release(id, context.signal);
       return {};
     },
 
@@ -82,6 +84,7 @@ function masked(spec: NodeSpecMessage, mask: readonly string[]): Partial<NodeSpe
     throw new AgentError(
       'INVALID_REQUEST',
       `Cannot change the field ${JSON.stringify(unknown)} of the node: there are ${SPEC_FIELDS.join(' and ')}`,
+      { violations: [{ field: 'updateMask', description: `names the unknown field ${unknown}` }] },
     );
   }
   return Object.fromEntries(mask.map((path) => [path, spec[path as keyof NodeSpec]]));

@@ -1,3 +1,5 @@
+import { isUtf8 } from 'node:buffer';
+import { createHash } from 'node:crypto';
 import { durationMs, toDuration } from '../../client/time.ts';
 import { isReason } from '../../core/errors.ts';
 import { readDefinitionText, toDefinitionText } from '../../core/vm-definition-text.ts';
@@ -56,7 +58,9 @@ export type IncomingFields = Pick<
 >;
 
 const MAX_DEFINITION_BYTES = 1024 ** 2;
-const MAX_PRIVATE_FILES = 8;
+// With the definition they must fit in one request.
+const MAX_PRIVATE_FILES = 2;
+const MAX_PRIVATE_FILE_BYTES = 1024 ** 2;
 
 export function fromIncomingFields(request: IncomingFields, checks: FieldChecks): IncomingVm {
   const vm = checks.required('incoming', request.incoming) ?? IncomingVirtualMachine.create();
@@ -64,11 +68,8 @@ export function fromIncomingFields(request: IncomingFields, checks: FieldChecks)
   if (!isAccelerator(accelerator)) {
     checks.add('incoming.accelerator', 'must be "kvm", "tcg" or empty');
   }
-  if (vm.definition.length > MAX_DEFINITION_BYTES) {
-    checks.add('incoming.definition', `must have at most ${MAX_DEFINITION_BYTES} bytes`);
-  }
   return {
-    definition: readDefinitionText(Buffer.from(vm.definition).toString('utf8'), {
+    definition: readDefinitionText(fromDefinition(vm.definition, checks), {
       uid: checks.uuid('incoming.uid', vm.uid),
       namespace: checks.dnsLabel('incoming.namespace', vm.namespace),
       name: checks.dnsLabel('incoming.name', vm.name),
@@ -90,6 +91,19 @@ export function fromIncomingFields(request: IncomingFields, checks: FieldChecks)
   };
 }
 
+/** Text that gives the same bytes again. */
+function fromDefinition(definition: Uint8Array, checks: FieldChecks): string {
+  if (definition.length > MAX_DEFINITION_BYTES) {
+    checks.add('incoming.definition', `must have at most ${MAX_DEFINITION_BYTES} bytes`);
+    return '';
+  }
+  if (!isUtf8(definition)) {
+    checks.add('incoming.definition', 'must be UTF-8');
+    return '';
+  }
+  return Buffer.from(definition).toString('utf8');
+}
+
 function fromPrivateFiles(
   files: readonly PrivateFile[],
   checks: FieldChecks,
@@ -97,13 +111,29 @@ function fromPrivateFiles(
   if (files.length > MAX_PRIVATE_FILES) {
     checks.add('incoming.privateFiles', `must be at most ${MAX_PRIVATE_FILES}`);
   }
-  for (const [index, { name, sha256 }] of files.entries()) {
-    checks.dnsLabel(`incoming.privateFiles[${index}].name`, name);
+  for (const [index, { name, sha256, content }] of files.entries()) {
+    const field = `incoming.privateFiles[${index}]`;
+    checks.dnsLabel(`${field}.name`, name);
+    if (files.findIndex((file) => file.name === name) !== index) {
+      checks.add(`${field}.name`, 'must be given once only');
+    }
     if (!/^[0-9a-f]{64}$/.test(sha256)) {
-      checks.add(`incoming.privateFiles[${index}].sha256`, 'must be 64 hexadecimal digits');
+      checks.add(`${field}.sha256`, 'must be 64 hexadecimal digits');
+    }
+    if (content.length > MAX_PRIVATE_FILE_BYTES) {
+      checks.add(`${field}.content`, `must have at most ${MAX_PRIVATE_FILE_BYTES} bytes`);
     }
   }
   return Object.fromEntries(files.map(({ name, content }) => [name, content]));
+}
+
+/** For a VM that is about to come: its files must be there, and be those that the definition names. */
+export function checkContents(files: readonly PrivateFile[], checks: FieldChecks): void {
+  for (const [index, { sha256, content }] of files.entries()) {
+    if (createHash('sha256').update(content).digest('hex') !== sha256) {
+      checks.add(`incoming.privateFiles[${index}].content`, 'does not have the SHA-256 given');
+    }
+  }
 }
 
 function isAccelerator(value: string): value is keyof typeof ACCELERATORS {

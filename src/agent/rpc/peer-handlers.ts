@@ -1,10 +1,12 @@
 import type { PeerServiceService } from '../../gen/novacron/peer/v1/peer.ts';
-import type { IncomingService } from '../migration/migration.ts';
+import type { IncomingService, IncomingVm } from '../migration/migration.ts';
+import { assertFeatures } from '../migration/protocol.ts';
 import type { ServiceHandlers } from './bind-service.ts';
 import type { CallContext } from './call-context.ts';
 import { toUint32, toUint64 } from './count-conversion.ts';
 import { FieldChecks } from './field-checks.ts';
 import {
+  checkContents,
   fromIncomingFields,
   type IncomingFields,
   OUTCOMES,
@@ -49,6 +51,7 @@ export function peerHandlers(incoming: IncomingService): ServiceHandlers<PeerSer
       if (!TRANSFER_TOKEN.test(transferToken)) {
         checks.add('transferToken', 'must be 32 bytes in lower case hex');
       }
+      checkContents(request.incoming?.privateFiles ?? [], checks);
       const vm = readIncoming(request, checks, context);
       context.about({ migrationId });
       const transfer = await incoming.prepare(
@@ -81,7 +84,13 @@ export function peerHandlers(incoming: IncomingService): ServiceHandlers<PeerSer
   };
 }
 
-function readIncoming(request: IncomingFields, checks: FieldChecks, context: CallContext) {
+function readIncoming(
+  request: IncomingFields,
+  checks: FieldChecks,
+  context: CallContext,
+): IncomingVm {
+  // First, as the rest may only look wrong to an agent that does not understand it.
+  assertFeatures(request.requiredFeatures);
   const vm = fromIncomingFields(request, checks);
   checks.throwIfAny('INVALID_REQUEST', 'Cannot take in a VM');
   context.about({ ...vmFields(vm.definition), peer: context.caller.nodeName });

@@ -99,7 +99,8 @@ function toErrorInfo(reason: string, info: Readonly<Record<string, string>>): An
 }
 
 function toViolations(error: AgentError | undefined, violations: FieldViolation[]): Any[] {
-  if (error?.kind === 'invalid-argument') {
+  // The fields of NOT_SUPPORTED are those that must be left out of the request.
+  if (error?.kind === 'invalid-argument' || error?.kind === 'unimplemented') {
     const request = { fieldViolations: violations };
     return [pack('BadRequest', BadRequest.encode(request).finish())];
   }

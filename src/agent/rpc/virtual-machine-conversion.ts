@@ -1,6 +1,7 @@
 import { toVirtualMachineMessage } from '../../client/resource-messages.ts';
 import type { LogFields } from '../../core/logger.ts';
 import { formatBytesQuantity, formatMilliCpus } from '../../core/quantity.ts';
+import { withoutUserData } from '../../core/user-data.ts';
 import {
   type ApplyVirtualMachineResponse,
   ChangeEffect,
@@ -15,6 +16,8 @@ import { toEventType, toOrigin } from './common-conversion.ts';
 
 type VmDocument = Parameters<typeof toVirtualMachineMessage>[0];
 type StatusDocument = NonNullable<VmDocument['status']>;
+
+const MIB = 2 ** 20;
 
 const PHASE = {
   pending: 'Pending',
@@ -52,7 +55,8 @@ export function toVirtualMachine(vm: Vm): VirtualMachine {
       generation: definition.generation,
       creationTimestamp: new Date(definition.createdAtMs).toISOString(),
     },
-    spec: definition.spec,
+    // A definition has none; a dry run's may.
+    spec: withoutUserData(definition.spec),
     status: toStatus(vm),
   });
 }
@@ -95,10 +99,15 @@ function toUsage(usage: VmUsage): NonNullable<StatusDocument['resources']> {
       available: formatMilliCpus(usage.vcpus * 1000),
     },
     memory: {
-      used: formatBytesQuantity(BigInt(usage.memoryRssBytes)),
-      available: formatBytesQuantity(BigInt(usage.memoryActualBytes)),
+      used: formatMebibytes(usage.memoryRssBytes),
+      available: formatMebibytes(usage.memoryActualBytes),
     },
   };
+}
+
+/** For people, who want no pages; the statistics have every byte. */
+function formatMebibytes(bytes: number): string {
+  return formatBytesQuantity(BigInt(Math.ceil(bytes / MIB)) * BigInt(MIB));
 }
 
 function toStatistics(usage: VmUsage): NonNullable<StatusDocument['statistics']> {
@@ -133,8 +142,11 @@ export function toApplyResponse(result: ApplyResult): ApplyVirtualMachineRespons
 }
 
 function toFieldChange({ field, before, after, effect }: FieldChange): FieldChangeMessage {
-  const json = (value: unknown): string => (value === undefined ? '' : JSON.stringify(value));
-  return { field, before: json(before), after: json(after), effect: EFFECT[effect] };
+  return { field, before: toJson(before), after: toJson(after), effect: EFFECT[effect] };
+}
+
+function toJson(value: unknown): string {
+  return value === undefined ? '' : JSON.stringify(value);
 }
 
 /** How a VM is named in the log. */

@@ -34,7 +34,7 @@ export function virtualMachineHandlers(
     },
 
     async applyVirtualMachine(request, context) {
-      const { dryRun, updateMask = [] } = request;
+      const { dryRun } = request;
       const checks = new FieldChecks();
       const generation =
         request.generation === undefined
@@ -42,8 +42,9 @@ export function virtualMachineHandlers(
           : checks.count('generation', request.generation);
       checks.throwIfAny('INVALID_REQUEST', 'Cannot apply a VM');
       const manifest = readManifest(request.virtualMachine, dryRun, context);
-      const mask = updateMask.length === 0 ? undefined : updateMask;
-      const options = { dryRun, updateMask: mask, generation };
+      const mask = request.updateMask ?? [];
+      const updateMask = mask.length === 0 ? undefined : mask;
+      const options = { dryRun, updateMask, generation };
       return toApplyResponse(await vms.apply(manifest, options, context.signal));
     },
 

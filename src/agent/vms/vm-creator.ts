@@ -63,16 +63,22 @@ export class VmCreator {
     using nameLock = locks.tryAcquire(nameKey(definition), 'create');
     using uidLock = locks.tryAcquire(definition.uid, 'create');
     if (nameLock === undefined || uidLock === undefined) throw nameBusy(definition);
+    // One that is about to arrive from another node has the name already.
+    const namesake = capacity.findHolding(definition.namespace, definition.name);
+    if (namesake !== undefined && namesake.vmUid !== definition.uid) throw nameBusy(definition);
     const warnings = await validator.validate(wanted, signal);
     await this.#assertUidFree(definition, signal);
+    // Set aside for a VM that is arriving, which the inventory does not know yet.
+    if (capacity.findHolding(definition.namespace, definition.name) !== undefined) {
+      throw nameBusy(definition);
+    }
     using _amount = capacity.setAside(definition, {
       reservationId: options.reservationId,
       isOn: definition.intent === 'on',
     });
     if (options.dryRun) return { vm: this.#planned(definition), warnings };
-    await this.#options.recorder.record('create', definition.uid, () =>
-      this.#make(definition, signal),
-    );
+    const operation = await this.#options.recorder.begin('create', definition.uid);
+    await operation.settle(this.#make(definition, signal));
     if (options.reservationId !== undefined) await reservations.useUp(options.reservationId);
     await inventory.refresh(signal);
     return { vm: inventory.findByUid(definition.uid) ?? this.#planned(definition), warnings };

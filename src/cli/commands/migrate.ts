@@ -8,9 +8,10 @@ import {
   withAgent,
 } from '../connection/agent-connection.ts';
 import {
+  bitRateArgument,
   durationArgument,
   hostPortArgument,
-  quantityArgument,
+  labelArgument,
   uuidArgument,
 } from '../input/argument-parsers.ts';
 import { addNamespaceOption, type NamespaceOptions, vmRef } from '../input/vm-ref.ts';
@@ -23,7 +24,8 @@ interface MigrateOptions extends OutputOptions, NamespaceOptions {
   readonly address?: string;
   readonly plan?: boolean;
   readonly maxDowntime?: number;
-  readonly bandwidth?: bigint;
+  readonly bandwidth?: string;
+  readonly label?: Readonly<Record<string, string>>;
   readonly timeout?: number;
   readonly id?: string;
   readonly wait: boolean;
@@ -51,9 +53,9 @@ export function addMigrateCommand(parent: Command, io: CliIo): Command {
       durationArgument,
     )
     .option(
-      '--bandwidth <bytes>',
-      'bytes a second for everything it sends, such as 100M',
-      quantityArgument,
+      '--bandwidth <rate>',
+      'bits a second for everything it sends, such as 1Gbps',
+      bitRateArgument,
     )
     .option(
       '--timeout <duration>',
@@ -61,6 +63,7 @@ export function addMigrateCommand(parent: Command, io: CliIo): Command {
       durationArgument,
     )
     .option('--id <uuid>', 'id of the migration; giving it again repeats nothing', uuidArgument)
+    .option('--label <key=value>', 'label of the migration; may be repeated', labelArgument)
     .option('--no-wait', 'start it and do not watch');
   addNamespaceOption(command);
   addOutputOption(command);
@@ -72,7 +75,7 @@ The agent to ask can be chosen with --node, or with --address before the command
 Examples:
   novactl migrate web --to node-b --plan
   novactl migrate web --to node-b
-  novactl migrate shop/web --to node-b --max-downtime 50ms --bandwidth 100M --timeout 10m
+  novactl migrate shop/web --to node-b --max-downtime 50ms --bandwidth 1Gbps --timeout 10m
   novactl --address unix:/run/novacron/agent.sock migrate web --to node-b --address 10.0.0.2:7443
 `,
   );
@@ -113,7 +116,10 @@ async function migrate(
   const spec = await specOf(name, options);
   await withAgent(io, command, async (client, call) => {
     try {
-      const migration = await client.migrations.start(id, spec, call);
+      const migration = await client.migrations.start(id, spec, {
+        ...call,
+        labels: options.label,
+      });
       if (!options.wait) {
         if (options.output === 'table') {
           io.stdout.write(`Started: ${goesOn(id, connectionOptions(command))}`);
@@ -142,12 +148,12 @@ function mayHaveStarted(error: unknown): boolean {
 
 async function specOf(name: string, options: MigrateOptions): Promise<MigrationSpecInput> {
   const { toDuration } = await import('../../client/time.ts');
-  const { maxDowntime, timeout } = options;
+  const { maxDowntime, bandwidth, timeout } = options;
   return {
     virtualMachine: vmRef(name, options),
     destination: { nodeName: options.to, address: options.address ?? '' },
-    policy: {
-      bandwidthBytesPerSecond: options.bandwidth ?? 0n,
+    limits: {
+      ...(bandwidth === undefined ? {} : { bandwidth }),
       ...(maxDowntime === undefined ? {} : { maxDowntime: toDuration(maxDowntime) }),
       ...(timeout === undefined ? {} : { timeout: toDuration(timeout) }),
     },

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { CliIo } from '../process/cli-io.ts';
+import { addVmApplyCommand } from './vm/apply.ts';
 import { addVmCreateCommand } from './vm/create.ts';
 import { addVmDeleteCommand } from './vm/delete.ts';
 import { addVmDestroyCommand } from './vm/destroy.ts';
@@ -11,6 +12,7 @@ import { addVmStartCommand } from './vm/start.ts';
 
 export function addVmCommand(parent: Command, io: CliIo): Command {
   const vm = parent.command('vm').description('Makes, runs and shows the VMs of a node.');
+  addVmApplyCommand(vm, io);
   addVmCreateCommand(vm, io);
   addVmListCommand(vm, io);
   addVmGetCommand(vm, io);

@@ -2,7 +2,7 @@ import type { AgentClient } from '../../client/agent-client.ts';
 import { readContexts, resolveTarget, type TargetChoice } from '../connection/contexts.ts';
 import type { CliIo } from '../process/cli-io.ts';
 import { migrationPhaseWord, migrationVmName } from '../views/migration-view.ts';
-import { phaseWord, vmName } from '../views/vm-view.ts';
+import { phaseWord, vmDocument, vmName } from '../views/vm-view.ts';
 import type { Candidate, NameKind } from './completion.ts';
 
 /** Nobody waits longer for a Tab. */
@@ -49,7 +49,7 @@ async function vmNames(
   return virtualMachines.map((vm) => ({
     // What a bare name means: a VM of the chosen namespace.
     value: vm.metadata?.namespace === (namespace ?? 'default') ? vm.metadata.name : vmName(vm),
-    description: phaseWord(vm.status?.phase ?? 0),
+    description: phaseWord(vmDocument(vm)),
   }));
 }
 
@@ -57,7 +57,7 @@ async function migrationNames(
   client: AgentClient,
   signal: AbortSignal,
 ): Promise<readonly Candidate[]> {
-  const migrations = await client.migrations.list({ activeOnly: false }, { signal });
+  const { migrations } = await client.migrations.list({}, { signal });
   return migrations.map((migration) => ({
     value: migration.id,
     description: `${migrationVmName(migration)} ${migrationPhaseWord(migration.status?.phase ?? 0)}`,

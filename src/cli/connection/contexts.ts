@@ -3,7 +3,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import type { AgentTarget } from '../../client/target.ts';
 import { AgentError } from '../../core/errors.ts';
-import { describeIssues, schemaMessages } from '../input/schema-issues.ts';
+import { describeIssues, schemaMessages } from '../../core/resources/schema-issues.ts';
 
 const contextsSchema = z.strictObject({
   contexts: z

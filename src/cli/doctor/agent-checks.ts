@@ -18,11 +18,19 @@ export async function checkAgent(getNode: () => Promise<Node>): Promise<Finding>
   return judgeNode(node);
 }
 
-export function judgeNode({ metadata, status }: Node): Finding {
+export function judgeNode({ metadata, spec, status }: Node): Finding {
+  const isCordoned = spec?.cordon === true;
   const bad = (status?.conditions ?? []).filter(
-    (condition) => condition.status !== ConditionStatus.CONDITION_STATUS_TRUE,
+    (condition) =>
+      condition.status !== ConditionStatus.CONDITION_STATUS_TRUE &&
+      !(isCordoned && condition.type === 'Schedulable'),
   );
   const name = `agent ${status?.agentVersion ?? ''} of node ${metadata?.name ?? ''}`;
+  if (bad.length === 0 && isCordoned) {
+    const why = spec.cordonReason === '' ? '' : `: ${spec.cordonReason}`;
+    const detail = `${name} is ready, but takes no new VMs, as it was cordoned${why}`;
+    return warning(detail, 'When it shall take VMs again: novactl node uncordon');
+  }
   if (bad.length === 0) return judgeAccelerator(`${name} is ready`, status?.hypervisor);
   const why = bad.map(({ type, message }) => `${type} does not hold: ${message || 'no message'}`);
   return failure(`${name}: ${why.join('; ')}`, NO_HINT);

@@ -3,13 +3,14 @@ import { formatDuration } from '../output/durations.ts';
 import { printable } from '../output/table.ts';
 import { hintFor } from './hints.ts';
 
-/** What failed and why, then what to do about it. */
-export function errorReport(error: unknown): string {
+/** What failed and why, then what to do about it; `where` is the part of several that it is about. */
+export function errorReport(error: unknown, where?: string): string {
+  const start = where === undefined ? 'Error:' : `Error in ${printable(where)}:`;
   if (!(error instanceof AgentError)) {
-    return `Error: ${error instanceof Error ? error.message : String(error)}\n`;
+    return `${start} ${error instanceof Error ? error.message : String(error)}\n`;
   }
   const reason = error.metadata['reason'] ?? error.metadata['grpcStatus'] ?? error.reason;
-  const lines = [`Error: ${printable(error.message)} (${printable(reason)})`];
+  const lines = [`${start} ${printable(error.message)} (${printable(reason)})`];
   for (const { field, description } of error.violations) {
     // The message of a single violation often is the violation.
     if (error.message.includes(description)) continue;

@@ -3,13 +3,15 @@ import type { AgentError, Reason } from '../../core/errors.ts';
 /** What to do about each reason; one line each. */
 const HINTS: Readonly<Record<Reason, string>> = {
   INVALID_REQUEST: 'Correct the values named above; see --help of the command',
-  INVALID_SPEC: 'Correct the fields named above and create the VM again',
+  INVALID_SPEC:
+    'Correct the fields named above; novactl vm apply -f FILE --dry-run checks without changing anything',
   INVALID_CONFIG: 'Correct the file named above; docs/novactl.md shows the format of contexts',
   PERMISSION_DENIED:
-    'Run novactl as root on the node, or use a context whose certificate has the role operator',
+    'Run it as root on the node, or use a context whose certificate has the role operator',
   UNAUTHENTICATED: "Use a certificate signed by the cluster's CA (tls in the contexts file)",
   VM_NOT_FOUND: 'List the VMs of this node with: novactl vm list; it may be on another node',
-  VM_ALREADY_EXISTS: 'Choose another name, or delete the VM that has it: novactl vm delete NAME',
+  VM_ALREADY_EXISTS:
+    'Change the VM that is there with novactl vm apply -f FILE, or choose another name',
   VM_BUSY: 'Wait for the operation that runs on this VM, then try again',
   VM_NOT_RUNNING: 'Start the VM first: novactl vm start NAME',
   VM_RUNNING: 'Stop the VM first: novactl vm shutdown NAME --wait, or use --force',
@@ -21,6 +23,18 @@ const HINTS: Readonly<Record<Reason, string>> = {
   IMAGE_IN_USE: 'Stop the VM or the program that has the image open (on the node: fuser -v PATH)',
   NODE_CAPACITY_EXCEEDED:
     'Ask for less, stop another VM, or choose another node (novactl node get shows what is free)',
+  NODE_CORDONED: 'Choose another node, or let this one take VMs again with: novactl node uncordon',
+  RESERVATION_ALREADY_EXISTS:
+    'Choose another id, or end the one that is there: novactl node reservations, then novactl node release ID',
+  RESERVATION_NOT_FOUND: 'It has ended: look at what there is with novactl node reservations',
+  GENERATION_MISMATCH:
+    'Somebody changed it meanwhile: look with novactl vm get NAME -o yaml, then repeat the change on that',
+  RUN_STRATEGY_HALTED:
+    'Set runStrategy in its manifest to Always or Manual and apply it: novactl vm apply -f FILE',
+  VM_SPEC_NEWER:
+    "Upgrade this node's agent, or change the VM on a newer node: novactl migrate NAME --to NODE",
+  NOT_SUPPORTED:
+    'Leave out what is named above; novactl vm apply -f FILE --dry-run says whether the rest will do',
   FEATURE_NOT_SUPPORTED: 'See what the node supports with: novactl node get -o wide',
   DEVICE_IN_USE: 'Detach the device from its owner first, or choose another',
   MIGRATION_NOT_FOUND: 'List what this node knows with: novactl migration list',

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander';
+import { parseBitRate, parseBytes } from '../../core/quantity.ts';
 import { parseDurationMs } from '../output/durations.ts';
-import { parseQuantity } from '../output/quantities.ts';
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -10,10 +10,21 @@ export function durationArgument(text: string): number {
   throw new InvalidArgumentError('It must be a duration, such as 100ms, 30s, 5m or 1h30m.');
 }
 
-export function quantityArgument(text: string): bigint {
-  const bytes = parseQuantity(text);
+export function bytesArgument(text: string): bigint {
+  const bytes = parseBytes(text);
   if (bytes !== undefined) return bytes;
   throw new InvalidArgumentError('It must be a number of bytes, such as 4096, 100M or 1.5Gi.');
+}
+
+/** The rate as written. */
+export function bitRateArgument(text: string): string {
+  if (parseBitRate(text) !== undefined) return text;
+  throw new InvalidArgumentError('It must be in bits a second, such as 1Gbps or 250Mbps.');
+}
+
+export function generationArgument(text: string): bigint {
+  if (/^\d{1,15}$/.test(text)) return BigInt(text);
+  throw new InvalidArgumentError('It must be a number, as metadata.generation is; 0 for none yet.');
 }
 
 export function uuidArgument(text: string): string {

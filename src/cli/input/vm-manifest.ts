@@ -1,163 +1,120 @@
-import { parseAllDocuments } from 'yaml';
-import { z } from 'zod';
-import { DiskBus, DiskCache, DiskFormat, Firmware, PowerState } from '../../client/api.ts';
+import { toVirtualMachineMessage } from '../../client/resource-messages.ts';
 import type { VmInput } from '../../client/vm-calls.ts';
-import { AgentError } from '../../core/errors.ts';
-import { API_VERSION } from '../output/documents.ts';
-import { parseQuantity } from '../output/quantities.ts';
-import { describeIssues, schemaMessages } from './schema-issues.ts';
+import { AgentError, type Reason } from '../../core/errors.ts';
+import { identityOf, parseVirtualMachine } from '../../core/resources/parse-virtual-machine.ts';
+import { API_VERSION } from '../../core/resources/virtual-machine.ts';
+import type { CliIo } from '../process/cli-io.ts';
+import { splitDocuments } from './manifest-documents.ts';
+import { type ManifestPart, readManifestFiles } from './manifest-files.ts';
+import type { ManifestOptions } from './manifest-options.ts';
 
-const POWER_STATES = {
-  Running: PowerState.POWER_STATE_RUNNING,
-  Stopped: PowerState.POWER_STATE_STOPPED,
-} as const;
-const FIRMWARES = { bios: Firmware.FIRMWARE_BIOS, uefi: Firmware.FIRMWARE_UEFI } as const;
-const BUSES = {
-  virtio: DiskBus.DISK_BUS_VIRTIO,
-  scsi: DiskBus.DISK_BUS_SCSI,
-  sata: DiskBus.DISK_BUS_SATA,
-} as const;
-const FORMATS = { raw: DiskFormat.DISK_FORMAT_RAW, qcow2: DiskFormat.DISK_FORMAT_QCOW2 } as const;
-const CACHES = {
-  none: DiskCache.DISK_CACHE_NONE,
-  writeback: DiskCache.DISK_CACHE_WRITEBACK,
-  writethrough: DiskCache.DISK_CACHE_WRITETHROUGH,
-  directsync: DiskCache.DISK_CACHE_DIRECTSYNC,
-} as const;
+/** A manifest that says which VM it is about; the rest of it is not yet checked. */
+export interface VmManifest {
+  readonly namespace: string;
+  readonly name: string;
+  /** Undefined where it does not say. */
+  readonly uid: string | undefined;
+  readonly document: unknown;
+}
 
-const quantity = z.union([z.string(), z.int().min(0)]).transform((value, context) => {
-  const bytes = parseQuantity(String(value));
-  if (bytes !== undefined) return bytes;
-  context.addIssue('must be a quantity such as 512Mi or 2Gi');
-  return z.NEVER;
-});
+type Fields = Readonly<Record<string, unknown>>;
 
-const diskSchema = z.strictObject({
-  name: z.string(),
-  target: z.string(),
-  bus: z.enum(keysOf(BUSES)).optional(),
-  format: z.enum(keysOf(FORMATS)),
-  path: z.string(),
-  readOnly: z.boolean().optional(),
-  shared: z.boolean().optional(),
-  bootOrder: z.int().min(0).optional(),
-  cache: z.enum(keysOf(CACHES)).optional(),
-});
+const KIND = 'VirtualMachine';
+/** Kinds of the specification that nothing serves yet. */
+const COMING_KINDS: readonly unknown[] = [
+  'VMPool',
+  'VMNetwork',
+  'VMStorage',
+  'BackupJob',
+  'BackupSchedule',
+  'RestoreJob',
+];
 
-const bootSchema = z
-  .strictObject({
-    firmware: z.enum(keysOf(FIRMWARES)).optional(),
-    kernel: z
-      .strictObject({
-        path: z.string(),
-        initrd: z.string().optional(),
-        commandLine: z.string().optional(),
-      })
-      .optional(),
-  })
-  .refine((boot) => boot.firmware === undefined || boot.kernel === undefined, {
-    error: 'must be either firmware or kernel, not both',
-  });
-
-const vmSchema = z.strictObject({
-  apiVersion: z.literal(API_VERSION),
-  kind: z.literal('VirtualMachine'),
-  metadata: z.strictObject({
-    name: z.string().min(1),
-    namespace: z.string().optional(),
-    uid: z.string().optional(),
-    labels: z.record(z.string(), z.string()).optional(),
-    annotations: z.record(z.string(), z.string()).optional(),
-    // What `get -o yaml` prints and the agent sets itself.
-    generation: z.unknown().optional(),
-    createTime: z.unknown().optional(),
-  }),
-  spec: z.strictObject({
-    powerState: z.enum(keysOf(POWER_STATES)).optional(),
-    cpu: z.strictObject({ vcpus: z.int().min(1), model: z.string().optional() }),
-    memory: z.strictObject({ size: quantity }),
-    boot: bootSchema.optional(),
-    disks: z.array(diskSchema).optional(),
-    machineType: z.string().optional(),
-  }),
-  status: z.unknown().optional(),
-});
-
-type Manifest = z.infer<typeof vmSchema>;
-
-/** The VMs of a YAML or JSON text, several documents allowed. Fails with INVALID_SPEC; `file` is named in messages. */
-export function parseVmManifests(text: string, file: string): VmInput[] {
-  // An alias bomb or a key given twice is refused by the parser.
-  const documents = parseAllDocuments(text, { uniqueKeys: true });
-  if (!Array.isArray(documents)) throw new AgentError('INVALID_SPEC', `${file} is empty`);
-  const vms: VmInput[] = [];
-  for (const [index, document] of documents.entries()) {
-    const where = documents.length === 1 ? file : `${file}, document ${index + 1}`;
-    const [problem] = [...document.errors, ...document.warnings];
-    if (problem !== undefined) {
-      throw new AgentError('INVALID_SPEC', `${where} is no YAML: ${problem.message}`);
+/** The manifests of files, folders and standard input; each that cannot be used says why, by file and document. */
+export async function readVmManifests(
+  options: ManifestOptions,
+  io: CliIo,
+): Promise<readonly ManifestPart<VmManifest>[]> {
+  const files = await readManifestFiles(options, io);
+  const documents = files.flatMap((part) =>
+    'error' in part ? [part] : splitDocuments(part.value, part.where),
+  );
+  const seen = new Map<string, string>();
+  return documents.map((part) => {
+    if ('error' in part) return part;
+    const { where } = part;
+    try {
+      const manifest = identify(part.value, options.namespace);
+      assertFirst(manifest, where, seen);
+      return { where, value: manifest };
+    } catch (error) {
+      if (error instanceof AgentError) return { where, error };
+      throw error;
     }
-    const content: unknown = document.toJS();
-    // Left by a `---` at the end.
-    if (content === null || content === undefined) continue;
-    vms.push(toVm(checkManifest(content, where)));
-  }
-  if (vms.length === 0) throw new AgentError('INVALID_SPEC', `${file} is empty`);
-  return vms;
-}
-
-function checkManifest(content: unknown, where: string): Manifest {
-  const result = vmSchema.safeParse(content, schemaMessages);
-  if (result.success) return result.data;
-  throw new AgentError('INVALID_SPEC', `${where} does not describe a VM`, {
-    violations: describeIssues(result.error, vmSchema),
   });
 }
 
-function toVm({ metadata, spec }: Manifest): VmInput {
-  const { name, namespace, uid, labels, annotations } = metadata;
-  return {
-    metadata: {
-      name,
-      namespace: namespace ?? '',
-      uid: uid ?? '',
-      labels: labels ?? {},
-      annotations: annotations ?? {},
-    },
-    spec: {
-      cpu: { vcpus: spec.cpu.vcpus, model: spec.cpu.model ?? '' },
-      memory: { sizeBytes: spec.memory.size },
-      disks: (spec.disks ?? []).map((disk) => ({
-        name: disk.name,
-        target: disk.target,
-        path: disk.path,
-        format: FORMATS[disk.format],
-        bus: disk.bus === undefined ? DiskBus.DISK_BUS_UNSPECIFIED : BUSES[disk.bus],
-        readOnly: disk.readOnly ?? false,
-        shared: disk.shared ?? false,
-        bootOrder: disk.bootOrder ?? 0,
-        cache: disk.cache === undefined ? DiskCache.DISK_CACHE_UNSPECIFIED : CACHES[disk.cache],
-      })),
-      machineType: spec.machineType ?? '',
-      powerState:
-        spec.powerState === undefined
-          ? PowerState.POWER_STATE_UNSPECIFIED
-          : POWER_STATES[spec.powerState],
-      ...bootOf(spec.boot),
-    },
-  };
+/** What the API is asked to make of a manifest. Fails with INVALID_SPEC, naming every field that is wrong. */
+export function toVmInput({ document }: VmManifest): VmInput {
+  return toVirtualMachineMessage(parseVirtualMachine(document));
 }
 
-function bootOf(boot: Manifest['spec']['boot']): Pick<NonNullable<VmInput['spec']>, 'boot'> {
-  if (boot?.kernel !== undefined) {
-    const { path, initrd = '', commandLine = '' } = boot.kernel;
-    const value = { kernelPath: path, initrdPath: initrd, commandLine };
-    return { boot: { method: { $case: 'kernel', value } } };
+function identify(content: unknown, namespace: string | undefined): VmManifest {
+  assertServed(content);
+  const document = withNamespace(content, namespace);
+  return { ...identityOf(document), document };
+}
+
+function assertServed(content: unknown): asserts content is Fields {
+  if (!isRecord(content)) {
+    throw refused('(top level)', 'must be an object with apiVersion, kind, metadata and spec');
   }
-  if (boot?.firmware === undefined) return {};
-  return { boot: { method: { $case: 'firmware', value: FIRMWARES[boot.firmware] } } };
+  const { apiVersion, kind } = content;
+  if (COMING_KINDS.includes(kind)) {
+    const description = `is ${String(kind)}, which nothing serves yet; ${KIND} is all there is`;
+    throw refused('kind', description, 'NOT_SUPPORTED');
+  }
+  if (kind !== KIND) throw refused('kind', mustBe(KIND, kind));
+  if (apiVersion !== API_VERSION) throw refused('apiVersion', mustBe(API_VERSION, apiVersion));
 }
 
-function keysOf<K extends string>(table: Readonly<Record<K, unknown>>): K[] {
-  return Object.keys(table) as K[];
+function mustBe(wanted: string, found: unknown): string {
+  return found === undefined
+    ? `is required; it must be ${wanted}`
+    : `must be ${wanted}, not ${JSON.stringify(found)}`;
+}
+
+/** The manifest's namespace, which `--namespace` fills in but never contradicts. */
+function withNamespace(content: Fields, namespace: string | undefined): Fields {
+  const { metadata } = content;
+  if (namespace === undefined || !isRecord(metadata)) return content;
+  const found = metadata['namespace'];
+  if (found === undefined) return { ...content, metadata: { ...metadata, namespace } };
+  if (found === namespace) return content;
+  throw refused(
+    'metadata.namespace',
+    `is ${JSON.stringify(found)}, but --namespace says ${namespace}`,
+  );
+}
+
+/** Two manifests of one VM would undo each other. */
+function assertFirst(
+  { namespace, name }: VmManifest,
+  where: string,
+  seen: Map<string, string>,
+): void {
+  const vm = `${namespace}/${name}`;
+  const first = seen.get(vm);
+  if (first !== undefined) throw refused('metadata.name', `is VM ${vm}, which ${first} is as well`);
+  seen.set(vm, where);
+}
+
+function refused(field: string, description: string, reason: Reason = 'INVALID_SPEC'): AgentError {
+  return new AgentError(reason, `Cannot use the manifest: ${field} ${description}`, {
+    violations: [{ field, description }],
+  });
+}
+
+function isRecord(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -2,8 +2,6 @@ import type { Condition, Duration, ReportOrigin, Timestamp } from '../../client/
 import { ConditionStatus } from '../../client/api.ts';
 import { durationMs, timestampMs } from '../../client/time.ts';
 
-export const API_VERSION = 'novacron.dev/v1alpha1';
-
 export type Document = Readonly<Record<string, unknown>>;
 
 /** The name of an enum's value in CamelCase, such as `SwitchingOver`; undefined if it is unspecified. */
@@ -58,6 +56,7 @@ export function conditionDocuments(conditions: readonly Condition[]): readonly D
       ...condition,
       status: enumWord(ConditionStatus, 'CONDITION_STATUS', condition.status),
       lastTransitionTime: timestampText(condition.lastTransitionTime),
+      observedGeneration: condition.observedGeneration || undefined,
     }),
   );
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { AgentClient } from '../../client/agent-client.ts';
 import { type Migration, MigrationPhase } from '../../client/api.ts';
-import { watchMigration } from '../../client/watch-migration.ts';
+import { followMigration as watchToTheEnd } from '../../client/watches.ts';
 import { AgentError } from '../../core/errors.ts';
 import { type ConnectionOptions, connectionOptions } from '../connection/agent-connection.ts';
 import { printItem } from '../output/output.ts';
@@ -24,7 +24,7 @@ export async function followMigration(
   let latest: Migration | undefined;
   try {
     const onLost = () => printer.note('The connection to the agent was lost; connecting again');
-    for await (const migration of watchMigration(client, id, { signal: io.signal, onLost })) {
+    for await (const migration of watchToTheEnd(client, id, { signal: io.signal, onLost })) {
       latest = migration;
       printer.show(migration);
     }

@@ -1,10 +1,10 @@
 import type { AgentClient } from '../../client/agent-client.ts';
 import type { VirtualMachine } from '../../client/api.ts';
 import type { CallOptions } from '../../client/connection.ts';
-import { watchVirtualMachines } from '../../client/watch-virtual-machines.ts';
+import { watchVirtualMachines } from '../../client/watches.ts';
 import { AgentError } from '../../core/errors.ts';
 import { formatDuration } from '../output/durations.ts';
-import { phaseWord, vmName } from '../views/vm-view.ts';
+import { phaseWord, vmDocument, vmName } from '../views/vm-view.ts';
 
 const DEFAULT_TIMEOUT_MS = 300_000;
 
@@ -23,12 +23,12 @@ export async function waitForPhase(
       signal: AbortSignal.any([signal, timer]),
       namespace: vm.metadata?.namespace,
     })) {
-      if (event.type === 'synced' || event.vm.metadata?.uid !== vm.metadata?.uid) continue;
-      latest = event.vm;
+      if (event.type === 'synced' || event.object.metadata?.uid !== vm.metadata?.uid) continue;
+      latest = event.object;
       if (event.type === 'deleted') {
         throw new AgentError('VM_NOT_FOUND', `VM ${vmName(vm)} is no longer on this node`);
       }
-      const phase = phaseWord(latest.status?.phase ?? 0);
+      const phase = phaseWord(vmDocument(latest));
       if (phase === wanted) return latest;
       if (phase === 'Failed') {
         const why = latest.status?.message || latest.status?.reason || 'the agent does not say why';
@@ -37,7 +37,7 @@ export async function waitForPhase(
     }
   } catch (error) {
     if (error !== timer.reason || error === undefined) throw error;
-    const phase = phaseWord(latest.status?.phase ?? 0);
+    const phase = phaseWord(vmDocument(latest));
     throw new DOMException(
       `VM ${vmName(vm)} is still ${phase} after ${formatDuration(timeout)}`,
       'TimeoutError',

@@ -1,5 +1,6 @@
 import {
   type Migration,
+  MigrationMode,
   MigrationPhase,
   type MigrationProgress,
   type MigrationResult,
@@ -7,8 +8,8 @@ import {
   type MigrationSpec,
 } from '../../client/api.ts';
 import { durationMs, timestampMs } from '../../client/time.ts';
+import { API_VERSION } from '../../core/resources/virtual-machine.ts';
 import {
-  API_VERSION,
   type Document,
   durationText,
   enumWord,
@@ -19,6 +20,7 @@ import {
 import { formatAge, formatDuration } from '../output/durations.ts';
 import { formatBytes } from '../output/quantities.ts';
 import type { ResourceView } from '../output/resource-view.ts';
+import type { ChangeWords } from './watch-event.ts';
 
 export function migrationPhaseWord(phase: MigrationPhase): string {
   return enumWord(MigrationPhase, 'MIGRATION_PHASE', phase) ?? 'Unknown';
@@ -54,6 +56,21 @@ export function migrationView(nowMs: number): ResourceView<Migration> {
   };
 }
 
+export const MIGRATION_CHANGE_WORDS: ChangeWords<Migration> = {
+  name: ({ id }) => id,
+  state: changeState,
+  message: ({ status }) => status?.message ?? '',
+  document: migrationDocument,
+};
+
+/** `default/web node-a -> node-b Copying 50%`. */
+function changeState(migration: Migration): string {
+  const { sourceNode, destinationNode, phase = 0, progress } = migration.status ?? {};
+  const done = progress === undefined ? '' : ` ${percent(progress.fractionDone)}`;
+  const way = `${sourceNode} -> ${destinationNode}`;
+  return `${migrationVmName(migration)} ${way} ${migrationPhaseWord(phase)}${done}`;
+}
+
 function percent(fraction: number): string {
   return `${Math.floor(fraction * 100)}%`;
 }
@@ -73,11 +90,12 @@ function downtime({ status }: Migration): string {
   return measured === undefined ? '' : formatDuration(durationMs(measured));
 }
 
-function migrationDocument({ id, spec, status }: Migration): Document {
+function migrationDocument({ id, labels, spec, status }: Migration): Document {
   return withoutEmpty({
     apiVersion: API_VERSION,
     kind: 'Migration',
     id,
+    labels,
     spec: spec && specDocument(spec),
     status:
       status &&
@@ -85,6 +103,7 @@ function migrationDocument({ id, spec, status }: Migration): Document {
         ...status,
         phase: migrationPhaseWord(status.phase),
         role: enumWord(MigrationRole, 'MIGRATION_ROLE', status.role),
+        mode: enumWord(MigrationMode, 'MIGRATION_MODE', status.mode),
         startTime: timestampText(status.startTime),
         endTime: timestampText(status.endTime),
         progress: status.progress && progressDocument(status.progress),
@@ -97,16 +116,16 @@ function migrationDocument({ id, spec, status }: Migration): Document {
   });
 }
 
-function specDocument({ virtualMachine, destination, policy }: MigrationSpec): Document {
+function specDocument({ virtualMachine, destination, limits }: MigrationSpec): Document {
   return withoutEmpty({
     virtualMachine: virtualMachine && withoutEmpty({ ...virtualMachine }),
     destination: destination && withoutEmpty({ ...destination }),
-    policy:
-      policy &&
+    limits:
+      limits &&
       withoutEmpty({
-        maxDowntime: durationText(policy.maxDowntime),
-        bandwidthBytesPerSecond: policy.bandwidthBytesPerSecond || undefined,
-        timeout: durationText(policy.timeout),
+        maxDowntime: durationText(limits.maxDowntime),
+        bandwidth: limits.bandwidth,
+        timeout: durationText(limits.timeout),
       }),
   });
 }
@@ -116,6 +135,7 @@ function progressDocument(progress: MigrationProgress): Document {
     ...progress,
     estimatedTimeLeft: durationText(progress.estimatedTimeLeft),
     stalled: durationText(progress.stalled),
+    channels: progress.channels.map((channel) => withoutEmpty({ ...channel })),
   });
 }
 

@@ -1,7 +1,8 @@
 import { ConditionStatus, type Node, type NodeStatus } from '../../client/api.ts';
 import { timestampMs } from '../../client/time.ts';
+import { API_VERSION } from '../../core/resources/virtual-machine.ts';
+import { amountText } from '../output/amounts.ts';
 import {
-  API_VERSION,
   conditionDocuments,
   type Document,
   originDocument,
@@ -9,21 +10,17 @@ import {
   withoutEmpty,
 } from '../output/documents.ts';
 import { formatAge } from '../output/durations.ts';
-import { formatBytes } from '../output/quantities.ts';
 import type { ResourceView } from '../output/resource-view.ts';
-import { metadataDocument } from './vm-view.ts';
+import { metadataDocument } from './metadata-document.ts';
 
 export function nodeView(nowMs: number): ResourceView<Node> {
   return {
     columns: [
       { header: 'NAME', value: nodeName },
-      { header: 'STATE', value: ({ status }) => (status === undefined ? '' : stateOf(status)) },
+      { header: 'STATE', value: stateOf },
       { header: 'VMS', value: ({ status }) => String(status?.runningVirtualMachines ?? 0) },
-      { header: 'CPUS', value: ({ status }) => used(status, ({ cpus }) => String(cpus)) },
-      {
-        header: 'MEMORY',
-        value: ({ status }) => used(status, ({ memoryBytes }) => formatBytes(memoryBytes)),
-      },
+      { header: 'CPUS', value: ({ status }) => allocated(status, 'cpu') },
+      { header: 'MEMORY', value: ({ status }) => allocated(status, 'memory') },
       { header: 'ACCELERATOR', value: ({ status }) => status?.hypervisor?.accelerator ?? '' },
       { header: 'AGENT', value: ({ status }) => status?.agentVersion ?? '' },
       { header: 'AGE', value: ({ status }) => ageOf(status, nowMs) },
@@ -46,22 +43,28 @@ export function nodeView(nowMs: number): ResourceView<Node> {
   };
 }
 
-function nodeName({ metadata }: Node): string {
+export function nodeName({ metadata }: Node): string {
   return metadata?.name ?? '';
 }
 
-/** `Ready`, or the conditions that do not hold. */
-function stateOf({ conditions }: NodeStatus): string {
-  const bad = conditions.filter(({ status }) => status !== ConditionStatus.CONDITION_STATUS_TRUE);
-  return bad.length === 0 ? 'Ready' : bad.map(({ type }) => `Not${type}`).join(',');
+/** `Ready`, or the conditions that do not hold; `Cordoned` beside it. */
+function stateOf({ spec, status }: Node): string {
+  if (status === undefined) return '';
+  const bad = status.conditions
+    .filter(({ status: holds }) => holds !== ConditionStatus.CONDITION_STATUS_TRUE)
+    .map(({ type }) => type)
+    // That is what a cordon says.
+    .filter((type) => spec?.cordon !== true || type !== 'Schedulable');
+  const words = bad.length === 0 ? ['Ready'] : bad.map((type) => `Not${type}`);
+  return [...words, ...(spec?.cordon === true ? ['Cordoned'] : [])].join(',');
 }
 
-function used(
-  status: NodeStatus | undefined,
-  amount: (resources: { readonly cpus: number; readonly memoryBytes: bigint }) => string,
-): string {
-  if (status?.capacity === undefined) return '';
-  return `${amount(status.allocated ?? { cpus: 0, memoryBytes: 0n })}/${amount(status.capacity)}`;
+/** Of what VMs may have in all, such as `586Mi/15Gi`. */
+function allocated(status: NodeStatus | undefined, resource: string): string {
+  const available = status?.allocatable[resource];
+  if (available === undefined) return '';
+  const given = status?.allocated[resource] ?? '0';
+  return `${amountText(resource, given)}/${amountText(resource, available)}`;
 }
 
 function ageOf(status: NodeStatus | undefined, nowMs: number): string {
@@ -74,27 +77,29 @@ function missingFeatures({ status }: Node): string {
   return missing.map(({ name }) => name).join(',');
 }
 
-function nodeDocument({ metadata, status }: Node): Document {
+function nodeDocument({ metadata, spec, status }: Node): Document {
   return withoutEmpty({
     apiVersion: API_VERSION,
     kind: 'Node',
     metadata: metadataDocument(metadata),
-    status:
-      status &&
+    spec: spec && withoutEmpty({ ...spec }),
+    status: status && statusDocument(status),
+  });
+}
+
+function statusDocument(status: NodeStatus): Document {
+  const { hypervisor, operatingSystem } = status;
+  return withoutEmpty({
+    ...status,
+    hypervisor:
+      hypervisor &&
       withoutEmpty({
-        ...status,
-        hypervisor:
-          status.hypervisor &&
-          withoutEmpty({
-            ...status.hypervisor,
-            features: status.hypervisor.features.map((feature) => withoutEmpty({ ...feature })),
-          }),
-        operatingSystem: status.operatingSystem && withoutEmpty({ ...status.operatingSystem }),
-        capacity: status.capacity && withoutEmpty({ ...status.capacity }),
-        allocated: status.allocated && withoutEmpty({ ...status.allocated }),
-        conditions: conditionDocuments(status.conditions),
-        origin: originDocument(status.origin),
-        agentStartTime: timestampText(status.agentStartTime),
+        ...hypervisor,
+        features: hypervisor.features.map((feature) => withoutEmpty({ ...feature })),
       }),
+    operatingSystem: operatingSystem && withoutEmpty({ ...operatingSystem }),
+    conditions: conditionDocuments(status.conditions),
+    origin: originDocument(status.origin),
+    agentStartTime: timestampText(status.agentStartTime),
   });
 }

@@ -1,149 +1,97 @@
-import {
-  type BootSpec,
-  DiskBus,
-  DiskCache,
-  DiskFormat,
-  type DiskSpec,
-  Firmware,
-  type ObjectMeta,
-  PowerState,
-  type VirtualMachine,
-  VirtualMachinePhase,
-  type VirtualMachineSpec,
-  type VirtualMachineStatus,
-} from '../../client/api.ts';
-import { timestampMs } from '../../client/time.ts';
-import {
-  API_VERSION,
-  conditionDocuments,
-  type Document,
-  enumWord,
-  originDocument,
-  timestampText,
-  withoutEmpty,
-} from '../output/documents.ts';
+import type { VirtualMachine } from '../../client/api.ts';
+import { fromVirtualMachineMessage } from '../../client/resource-messages.ts';
+import { runStrategyOf } from '../../core/resources/run-strategy.ts';
+import { API_VERSION } from '../../core/resources/virtual-machine.ts';
 import { formatAge } from '../output/durations.ts';
-import { formatBytes, formatQuantity } from '../output/quantities.ts';
+import { formatBytes } from '../output/quantities.ts';
 import type { Column, ResourceView } from '../output/resource-view.ts';
+import type { ChangeWords } from './watch-event.ts';
 
-export function phaseWord(phase: VirtualMachinePhase): string {
-  return enumWord(VirtualMachinePhase, 'VIRTUAL_MACHINE_PHASE', phase) ?? 'Unknown';
+/** A VM in the form of its manifest, which `vm apply -f` reads, with its status. */
+export type VmDocument = ReturnType<typeof vmDocument>;
+
+export function vmDocument(vm: VirtualMachine) {
+  return { apiVersion: API_VERSION, kind: 'VirtualMachine', ...fromVirtualMachineMessage(vm) };
+}
+
+export function phaseWord({ status }: Pick<VmDocument, 'status'>): string {
+  return status?.phase ?? 'Unknown';
 }
 
 /** `NAMESPACE/NAME`, as commands take it. */
-export function vmName(vm: VirtualMachine): string {
+export function vmName(vm: {
+  readonly metadata?: { readonly namespace?: string; readonly name?: string } | undefined;
+}): string {
   return `${vm.metadata?.namespace || 'default'}/${vm.metadata?.name ?? ''}`;
 }
 
-const NAMESPACE_COLUMN: Column<VirtualMachine> = {
+const NAMESPACE_COLUMN: Column<VmDocument> = {
   header: 'NAMESPACE',
-  value: (vm) => vm.metadata?.namespace ?? '',
+  value: ({ metadata }) => metadata?.namespace ?? '',
 };
 
 /** How VMs are shown; the namespace's column only where several may be listed. */
 export function vmView(options: {
   readonly nowMs: number;
   readonly showNamespace: boolean;
-}): ResourceView<VirtualMachine> {
-  const columns: readonly Column<VirtualMachine>[] = [
-    { header: 'NAME', value: (vm) => vm.metadata?.name ?? '' },
-    { header: 'PHASE', value: (vm) => phaseWord(vm.status?.phase ?? 0) },
-    { header: 'CPUS', value: (vm) => String(vm.spec?.cpu?.vcpus ?? '') },
-    { header: 'MEMORY', value: (vm) => formatQuantity(vm.spec?.memory?.sizeBytes ?? 0n) },
+}): ResourceView<VmDocument> {
+  const columns: readonly Column<VmDocument>[] = [
+    { header: 'NAME', value: ({ metadata }) => metadata?.name ?? '' },
+    { header: 'PHASE', value: phaseWord },
+    { header: 'CPUS', value: (vm) => resourcesOf(vm)?.cpu ?? '' },
+    { header: 'MEMORY', value: (vm) => resourcesOf(vm)?.memory ?? '' },
     { header: 'AGE', value: (vm) => ageOf(vm, options.nowMs) },
-    { header: 'NODE', value: (vm) => vm.status?.origin?.nodeName ?? '' },
+    { header: 'NODE', value: ({ status }) => status?.nodeName ?? '' },
+    { header: 'STRATEGY', wide: true, value: ({ spec }) => (spec ? runStrategyOf(spec) : '') },
     { header: 'CPU USED', wide: true, value: cpuUsed },
     { header: 'MEMORY USED', wide: true, value: memoryUsed },
-    { header: 'ACCELERATOR', wide: true, value: (vm) => vm.status?.accelerator ?? '' },
-    { header: 'MACHINE', wide: true, value: (vm) => vm.status?.machineType ?? '' },
-    { header: 'MIGRATION', wide: true, value: (vm) => vm.status?.migrationId ?? '' },
-    { header: 'UID', wide: true, value: (vm) => vm.metadata?.uid ?? '' },
-    { header: 'MESSAGE', wide: true, value: (vm) => vm.status?.message ?? '' },
+    { header: 'ACCELERATOR', wide: true, value: ({ status }) => status?.accelerator ?? '' },
+    { header: 'MACHINE', wide: true, value: ({ status }) => status?.machineType ?? '' },
+    { header: 'MIGRATION', wide: true, value: migration },
+    { header: 'PENDING', wide: true, value: pending },
+    { header: 'UID', wide: true, value: ({ metadata }) => metadata?.uid ?? '' },
+    { header: 'MESSAGE', wide: true, value: ({ status }) => status?.message ?? '' },
   ];
   return {
     columns: options.showNamespace ? [NAMESPACE_COLUMN, ...columns] : columns,
-    document: vmDocument,
+    document: (vm) => vm,
     name: vmName,
   };
 }
 
-function ageOf(vm: VirtualMachine, nowMs: number): string {
-  const made = vm.metadata?.createTime;
-  return made === undefined ? '' : formatAge(nowMs - timestampMs(made));
+export const VM_CHANGE_WORDS: ChangeWords<VirtualMachine> = {
+  name: vmName,
+  state: (vm) => phaseWord(vmDocument(vm)),
+  message: ({ status }) => status?.message ?? '',
+  document: vmDocument,
+};
+
+function resourcesOf({ spec }: VmDocument) {
+  return spec?.template.spec.resources;
 }
 
-function cpuUsed(vm: VirtualMachine): string {
-  const statistics = vm.status?.statistics;
-  return statistics === undefined ? '' : statistics.cpuUsageCores.toFixed(2);
+function ageOf({ metadata }: VmDocument, nowMs: number): string {
+  const made = metadata?.creationTimestamp;
+  return made === undefined ? '' : formatAge(nowMs - Date.parse(made));
 }
 
-function memoryUsed(vm: VirtualMachine): string {
-  const statistics = vm.status?.statistics;
-  return statistics === undefined ? '' : formatBytes(statistics.memoryRssBytes);
+function cpuUsed({ status }: VmDocument): string {
+  return status?.statistics?.cpuUsageCores?.toFixed(2) ?? '';
 }
 
-/** In the form that `vm create -f` reads. */
-export function vmDocument(vm: VirtualMachine): Document {
-  return withoutEmpty({
-    apiVersion: API_VERSION,
-    kind: 'VirtualMachine',
-    metadata: metadataDocument(vm.metadata),
-    spec: vm.spec && specDocument(vm.spec),
-    status: vm.status && statusDocument(vm.status),
-  });
+function memoryUsed({ status }: VmDocument): string {
+  const bytes = status?.statistics?.memoryRssBytes;
+  return bytes === undefined ? '' : formatBytes(BigInt(bytes));
 }
 
-export function metadataDocument(metadata: ObjectMeta | undefined): Document {
-  if (metadata === undefined) return {};
-  return withoutEmpty({
-    ...metadata,
-    generation: metadata.generation === 0n ? undefined : metadata.generation,
-    createTime: timestampText(metadata.createTime),
-  });
+function migration({ status }: VmDocument): string {
+  const { id = '', targetNode = '', progress = 0 } = status?.migration ?? {};
+  return id === '' ? '' : `${id} to ${targetNode}, ${progress}%`;
 }
 
-function specDocument(spec: VirtualMachineSpec): Document {
-  return withoutEmpty({
-    powerState: enumWord(PowerState, 'POWER_STATE', spec.powerState),
-    cpu: spec.cpu && withoutEmpty({ ...spec.cpu }),
-    memory: spec.memory && { size: formatQuantity(spec.memory.sizeBytes) },
-    boot: spec.boot && bootDocument(spec.boot),
-    disks: spec.disks.map(diskDocument),
-    machineType: spec.machineType,
-  });
-}
-
-function bootDocument({ method }: BootSpec): Document {
-  if (method?.$case === 'kernel') {
-    const { kernelPath, initrdPath, commandLine } = method.value;
-    return { kernel: withoutEmpty({ path: kernelPath, initrd: initrdPath, commandLine }) };
-  }
-  return withoutEmpty({
-    firmware: method && enumWord(Firmware, 'FIRMWARE', method.value)?.toLowerCase(),
-  });
-}
-
-/** What has its default value is left out. */
-function diskDocument(disk: DiskSpec): Document {
-  return withoutEmpty({
-    name: disk.name,
-    target: disk.target,
-    bus: enumWord(DiskBus, 'DISK_BUS', disk.bus)?.toLowerCase(),
-    format: enumWord(DiskFormat, 'DISK_FORMAT', disk.format)?.toLowerCase(),
-    path: disk.path,
-    readOnly: disk.readOnly || undefined,
-    shared: disk.shared || undefined,
-    bootOrder: disk.bootOrder || undefined,
-    cache: enumWord(DiskCache, 'DISK_CACHE', disk.cache)?.toLowerCase(),
-  });
-}
-
-function statusDocument(status: VirtualMachineStatus): Document {
-  return withoutEmpty({
-    ...status,
-    phase: phaseWord(status.phase),
-    conditions: conditionDocuments(status.conditions),
-    statistics: status.statistics && withoutEmpty({ ...status.statistics }),
-    origin: originDocument(status.origin),
-  });
+/** What is in force only after the next start, by the last words of the fields. */
+function pending({ status }: VmDocument): string {
+  return (status?.pendingFields ?? [])
+    .map((field) => field.replace(/^spec\.template\.spec\./, ''))
+    .join(',');
 }

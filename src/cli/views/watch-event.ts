@@ -1,25 +1,37 @@
-import type { VmWatchEvent } from '../../client/watch-virtual-machines.ts';
+import type { ResourceEvent } from '../../client/watch.ts';
 import type { Document } from '../output/documents.ts';
 import { printable } from '../output/table.ts';
-import { phaseWord, vmDocument, vmName } from './vm-view.ts';
 
-export type VmChange = Exclude<VmWatchEvent, { type: 'synced' }>;
+export type Change<T> = Exclude<ResourceEvent<T>, { type: 'synced' }>;
+
+/** What a line about a change says of an object. */
+export interface ChangeWords<T> {
+  /** What commands take to mean it. */
+  name(object: T): string;
+  state(object: T): string;
+  /** May be empty. */
+  message(object: T): string;
+  document(object: T): Document;
+}
 
 /** `09:15:02 modified default/web Running`, and the message if there is one. */
-export function watchEventText({ type, vm }: VmChange, now: Date): string {
-  const time = now.toTimeString().slice(0, 8);
-  const message = vm.status?.message ?? '';
-  const words = [
-    time,
+export function changeText<T>(
+  { type, object }: Change<T>,
+  words: ChangeWords<T>,
+  now: Date,
+): string {
+  const message = words.message(object);
+  const parts = [
+    now.toTimeString().slice(0, 8),
     type.padEnd(8),
-    vmName(vm),
-    type === 'deleted' ? '' : phaseWord(vm.status?.phase ?? 0),
+    words.name(object),
+    type === 'deleted' ? '' : words.state(object),
     message === '' ? '' : `- ${message}`,
   ];
-  return `${printable(words.filter((word) => word !== '').join(' '))}\n`;
+  return `${printable(parts.filter((part) => part !== '').join(' '))}\n`;
 }
 
 /** As Kubernetes' watches have it. */
-export function watchEventDocument({ type, vm }: VmChange): Document {
-  return { type: type.toUpperCase(), object: vmDocument(vm) };
+export function changeDocument<T>({ type, object }: Change<T>, words: ChangeWords<T>): Document {
+  return { type: type.toUpperCase(), object: words.document(object) };
 }

@@ -17,8 +17,8 @@ export function withMaskedFields(
 ): Document {
   let result = current;
   for (const path of mask) {
-    const keys = path.split('.');
-    if (!isField(schema, keys)) {
+    const keys = keysOf(schema, path);
+    if (keys === undefined) {
       throw new AgentError(
         'INVALID_REQUEST',
         `Cannot change the field ${JSON.stringify(path)}: there is none of that name outside of lists; name fields as the manifest does, such as spec.template.spec.resources.memory`,
@@ -47,13 +47,25 @@ function recordOr(value: unknown): Document {
     : {};
 }
 
-function isField(schema: z.core.$ZodType, keys: readonly string[]): boolean {
-  let type: z.core.$ZodType | undefined = bare(schema);
-  for (const key of keys) {
-    if (type instanceof z.ZodRecord) type = bare(type.valueType);
-    else if (type instanceof z.ZodObject && Object.hasOwn(type.shape, key)) {
-      type = bare(type.shape[key] as z.core.$ZodType);
-    } else return false;
+/** The keys that a path leads through; undefined if the schema does not have it. */
+function keysOf(schema: z.core.$ZodType, path: string): readonly string[] | undefined {
+  const keys: string[] = [];
+  let type: z.core.$ZodType = bare(schema);
+  for (const part of path.split('.')) {
+    if (type instanceof z.ZodRecord) {
+      keys.push(part);
+      type = bare(type.valueType);
+      continue;
+    }
+    const key = manifestName(part);
+    if (!(type instanceof z.ZodObject) || !Object.hasOwn(type.shape, key)) return undefined;
+    keys.push(key);
+    type = bare(type.shape[key] as z.core.$ZodType);
   }
-  return true;
+  return keys;
+}
+
+/** Libraries that know field masks send the proto's names (`user_data`), however their caller has written them. */
+export function manifestName(name: string): string {
+  return name.replaceAll(/_([a-z0-9])/g, (_match, letter: string) => letter.toUpperCase());
 }

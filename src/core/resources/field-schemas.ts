@@ -6,7 +6,7 @@ import { parseBitRate, parseBytes, parseMilliCpus } from '../quantity.ts';
 export interface FieldMeta {
   /** For people; becomes the reference and the CRD's description. */
   readonly description?: string;
-  /** The leaf's form in messages where its type does not tell; a generation of 0 is none. */
+  /** The leaf's form in messages where its type does not tell; a generation or epoch of 0 is none. */
   readonly leaf?: 'timestamp' | 'int64' | 'generation' | 'struct';
   /** Start of the names of the enum's values in the API, such as `VOLUME_BUS`. */
   readonly enumPrefix?: string;
@@ -81,10 +81,13 @@ export function line(maxBytes: number) {
 
 /** A number or text as written; always text from here on. */
 function quantity(parse: (text: string) => unknown, example: string) {
+  const rule = `must be a quantity such as ${example}`;
   return z
-    .union([z.string(), z.number().min(0)], `must be a quantity such as ${example}`)
+    .union([z.string(), z.number().min(0)], {
+      error: ({ input }) => (input === undefined ? 'is required' : rule),
+    })
     .transform(String)
-    .refine((text) => parse(text) !== undefined, `must be a quantity such as ${example}`);
+    .refine((text) => parse(text) !== undefined, rule);
 }
 
 export const bytesQuantity = quantity(parseBytes, '512Mi or 2Gi');

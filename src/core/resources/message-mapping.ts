@@ -69,7 +69,7 @@ export class MessageMapping {
       toMessage: (value) => numbers.get(String(value)) ?? 0,
       fromMessage: (message) => {
         if (message === 0 || message === undefined) return undefined;
-        return words.get(message as number) ?? `${prefix}(${String(message)})`;
+        return words.get(message as number) ?? `${prefix}(${message as number})`;
       },
     };
   }
@@ -160,7 +160,7 @@ function listOf(item: Converter): Converter {
 }
 
 /** `RerunOnFailure` and `sr-iov` as names of enum values: `RERUN_ON_FAILURE`, `SR_IOV`. */
-function upperSnake(value: string): string {
+export function upperSnake(value: string): string {
   return value
     .replaceAll(/([a-z0-9])([A-Z])/g, '$1_$2')
     .replaceAll('-', '_')

@@ -30,7 +30,7 @@ function visit(
   if (value === undefined) return;
   if (typeof value === 'object' && value !== null && Object.keys(value).length === 0) return;
   const meta = metaOf(schema);
-  const why = meta.notSupported ?? meta.notSupportedValues?.[String(value)];
+  const why = meta.notSupported ?? meta.notSupportedValues?.[textOf(value)];
   if (why !== undefined) {
     found.refused.push({ field: fieldPath(at), description: `is not supported: ${why}` });
     return;
@@ -50,4 +50,9 @@ function visit(
       visit(type.element, item, [...at, index], found);
     }
   }
+}
+
+/** How the value of an enum or a truth value is named; nothing for what is neither. */
+function textOf(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'boolean' ? String(value) : '';
 }

@@ -17,7 +17,8 @@ const usage = z.strictObject({
   available: z.string().optional().meta({ description: 'What the VM has in all.' }),
 });
 
-const count = (description: string) => z.int().optional().meta({ leaf: 'int64', description });
+/** Told whenever what it belongs to is. */
+const count = (description: string) => z.int().meta({ leaf: 'int64', description });
 
 const generation = (description: string) =>
   z.int().optional().meta({ leaf: 'generation', description });
@@ -73,7 +74,7 @@ export const virtualMachineStatus = z.strictObject({
         .string()
         .optional()
         .meta({ leaf: 'timestamp', description: 'When it was asked for.' }),
-      progress: z.int().optional().meta({ description: 'Share of the work done, in percent.' }),
+      progress: z.int().meta({ description: 'Share of the work done, in percent.' }),
     })
     .optional()
     .meta({ description: 'The migration that it is part of.' }),
@@ -82,7 +83,9 @@ export const virtualMachineStatus = z.strictObject({
     .array(z.string())
     .optional()
     .meta({ description: 'Fields of the spec that are in force only after the next start.' }),
-  ownershipEpoch: count('Raised at every switchover of a migration; the highest one owns the VM.'),
+  ownershipEpoch: generation(
+    'Raised at every switchover of a migration; the highest one owns the VM.',
+  ),
   accelerator: z.string().optional().meta({ description: '`kvm` or `tcg`.' }),
   machineType: z.string().optional().meta({ description: 'Machine type it really has.' }),
   statistics: z
@@ -90,9 +93,8 @@ export const virtualMachineStatus = z.strictObject({
       cpuTimeNs: count('CPU time used, in nanoseconds.'),
       cpuUsageCores: z
         .number()
-        .optional()
         .meta({ description: 'CPU use over the last sampling interval, in cores.' }),
-      vcpus: z.int().optional().meta({ description: 'Virtual CPUs online.' }),
+      vcpus: z.int().meta({ description: 'Virtual CPUs online.' }),
       memoryActualBytes: count('Memory that the guest has now, in bytes.'),
       memoryRssBytes: count('Memory of the node that the VM really takes, in bytes.'),
       diskReadBytes: count('Bytes read from all disks.'),

@@ -6,18 +6,27 @@ import { DomainDocument } from './domain-xml/domain-document.ts';
 /** What a domain's XML says of it. */
 export type DomainDescription = Pick<
   HypervisorVm,
-  'definition' | 'liveDefinition' | 'accelerator' | 'machineType' | 'volumes' | 'consoleLogPath'
+  | 'definition'
+  | 'liveDefinition'
+  | 'accelerator'
+  | 'machineType'
+  | 'vcpus'
+  | 'memoryBytes'
+  | 'volumes'
+  | 'consoleLogPath'
 >;
 
 export function describeDomain(xml: DomainXml): DomainDescription {
   const live = DomainDocument.parse(xml.live);
   const next = xml.persistent === undefined ? live : DomainDocument.parse(xml.persistent);
-  const { accelerator, machineType, consoleLogPath } = live;
+  const { accelerator, machineType, memoryBytes, consoleLogPath } = live;
   return {
     definition: next.definition,
     liveDefinition: next.definitionText === live.definitionText ? undefined : live.definition,
     accelerator,
     machineType,
+    vcpus: live.cpu.vcpus,
+    memoryBytes,
     volumes: live.volumes.map(({ name, target, path, format }) => ({ name, target, path, format })),
     consoleLogPath,
   };

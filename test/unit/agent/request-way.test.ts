@@ -41,7 +41,10 @@ test('a migration leads straight from StartMigration to the drivers, to its end'
     virtualMachine: { namespace, name },
     destination: { nodeName: 'b' },
   });
-  await migrationHandlers(agent.migrations).startMigration({ id: nodes.id, spec, labels: {} }, newContext());
+  await migrationHandlers(agent.migrations).startMigration(
+    { id: nodes.id, spec, labels: {} },
+    newContext(),
+  );
   await nodes.ended();
   await nodes.assertRunsOn(nodes.destination);
   assert.deepEqual(recorder.find('jobs.migrate')?.files, [

@@ -48,10 +48,16 @@ test('a wrong command line ends with 2 and says how to get help', async () => {
     ['vm', 'list', '-o', 'xml'],
     ['vm', 'get'],
     ['vm', 'create'],
+    ['vm', 'apply'],
+    ['vm', 'apply', '-f', 'a.yaml', '--generation', 'x'],
+    ['vm', 'delete'],
+    ['vm', 'delete', 'web', '-f', 'web.yaml'],
     ['migrate', 'web'],
     ['migrate', 'web', '--to', 'b', '--max-downtime', '100'],
     ['migrate', 'web', '--to', 'b', '--address', 'unix:/run/a.sock'],
     ['migrate', 'web', '--to', 'b', '--id', 'mine'],
+    ['migrate', 'web', '--to', 'b', '--bandwidth', '100M'],
+    ['migrate', 'web', '--to', 'b', '--label', 'plan'],
     ['--node'],
   ];
   for (const words of cases) {

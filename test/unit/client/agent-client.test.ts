@@ -1,50 +1,39 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import os from 'node:os';
-import path from 'node:path';
 import { test } from 'node:test';
 import { AgentClient } from '../../../src/client/agent-client.ts';
-import { VirtualMachinePhase } from '../../../src/client/api.ts';
-import {
-  type VmWatchEvent,
-  watchVirtualMachines,
-} from '../../../src/client/watch-virtual-machines.ts';
+import { ApplyOutcome } from '../../../src/client/api.ts';
 import { AgentError } from '../../../src/core/errors.ts';
-import { FakeAgentServer } from '../../fakes/fake-agent-server.ts';
+import { startAgent } from './served-agent.ts';
 
 const never = new AbortController().signal;
 
-async function startAgent() {
-  const stack = new AsyncDisposableStack();
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'client-'));
-  stack.defer(() => rm(folder, { recursive: true }));
-  const agent = stack.use(new FakeAgentServer());
-  const address = `unix:${folder}/agent.sock`;
-  await agent.listen(address);
-  const client = stack.use(await AgentClient.open({ address }));
-  return { agent, client, address, [Symbol.asyncDispose]: () => stack.disposeAsync() };
-}
-
 test('a VM that was created can be got', async () => {
   await using lab = await startAgent();
-  const vm = { metadata: { name: 'web' }, spec: { memory: { sizeBytes: 2n ** 30n } } };
-  await lab.client.vms.create(vm, { signal: never });
+  lab.agent.warnings = ['spec.template.spec.resources.cpu 1500m is rounded up to 2 virtual CPUs'];
+  const resources = { cpu: '1500m', memory: '1Gi' };
+  const vm = { metadata: { name: 'web' }, spec: { template: { spec: { resources } } } };
+  const { warnings } = await lab.client.vms.create(vm, { signal: never });
+  assert.deepEqual(warnings, lab.agent.warnings);
   const got = await lab.client.vms.get({ name: 'web' }, { signal: never });
-  assert.equal(got.spec?.memory?.sizeBytes, 2n ** 30n);
+  assert.equal(got.spec?.template?.spec?.resources?.cpu, '1500m');
 });
 
 test('an error of the agent arrives with its reason, metadata and violations', async () => {
   await using lab = await startAgent();
   lab.agent.failNext = new AgentError('IMAGE_NOT_FOUND', 'There is no image /a.img', {
     metadata: { path: '/a.img' },
-    violations: [{ field: 'spec.disks[0].path', description: 'does not exist' }],
+    violations: [
+      { field: 'spec.template.spec.volumes[0].source.file.path', description: 'does not exist' },
+    ],
   });
   await assert.rejects(lab.client.vms.get({ name: 'web' }, { signal: never }), {
     name: 'AgentError',
     reason: 'IMAGE_NOT_FOUND',
     message: 'There is no image /a.img',
     metadata: { path: '/a.img' },
-    violations: [{ field: 'spec.disks[0].path', description: 'does not exist' }],
+    violations: [
+      { field: 'spec.template.spec.volumes[0].source.file.path', description: 'does not exist' },
+    ],
   });
 });
 
@@ -82,124 +71,70 @@ test("an aborted stream fails with its signal's reason", async () => {
   const reason = new Error('enough');
   await assert.rejects(
     async () => {
-      for await (const _ of lab.client.node.watch({ signal: abort.signal })) abort.abort(reason);
+      for await (const _ of lab.client.node.watch({ cursor: undefined }, { signal: abort.signal }))
+        abort.abort(reason);
     },
     (error) => error === reason,
   );
 });
 
-/** Collects what a watch tells, one line per event, until `synced` was told so many times. */
-class Watcher {
-  readonly lines: string[] = [];
-  readonly #abort = new AbortController();
-  readonly #events: AsyncGenerator<VmWatchEvent>;
-
-  constructor(client: AgentClient) {
-    this.#events = watchVirtualMachines(client, {
-      signal: this.#abort.signal,
-      minDelayMs: 5,
-      maxDelayMs: 20,
-    });
-  }
-
-  /** Reads up to and with the first event that reads so. */
-  async until(line: string): Promise<void> {
-    for (;;) {
-      const { value } = await this.#events.next();
-      if (value === undefined) throw new Error('The watch ended');
-      const text = value.type === 'synced' ? 'synced' : `${value.type} ${value.vm.metadata?.name}`;
-      this.lines.push(text);
-      if (text === line) return;
-    }
-  }
-
-  take(): string[] {
-    return this.lines.splice(0);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#events.return(undefined);
-  }
-}
-
-for (const tellsSyncedAgain of [false, true]) {
-  const how = tellsSyncedAgain ? 'with' : 'without';
-  test(`a watch goes on from its cursor and tells nothing twice, ${how} SYNCED`, async () => {
-    await using lab = await startAgent();
-    lab.agent.tellsSyncedAgain = tellsSyncedAgain;
-    lab.agent.put('one');
-    lab.agent.put('two');
-    await using watcher = new Watcher(lab.client);
-    await watcher.until('synced');
-    assert.deepEqual(watcher.take(), ['added one', 'added two', 'synced']);
-
-    lab.agent.stop();
-    lab.agent.put('two', {}, VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_STOPPED);
-    lab.agent.remove('one');
-    await lab.agent.listen(lab.address);
-    await watcher.until('deleted one');
-    assert.deepEqual(watcher.take(), ['modified two', 'deleted one']);
-    assert.equal(lab.agent.watchRequests.at(-1)?.cursor?.revision, 2n);
-
-    lab.agent.put('three');
-    await watcher.until('added three');
-    assert.deepEqual(
-      watcher.take().filter((line) => line !== 'synced'),
-      ['added three'],
-    );
+test('a VM is applied with its mask and the generation that it must have', async () => {
+  await using lab = await startAgent();
+  const vm = { metadata: { name: 'web' }, spec: { running: false } };
+  const made = await lab.client.vms.apply(vm, { signal: never, generation: 0n });
+  assert.equal(made.outcome, ApplyOutcome.APPLY_OUTCOME_CREATED);
+  const updateMask = ['metadata.labels', 'spec.running'];
+  await lab.client.vms.apply(vm, { signal: never, updateMask, dryRun: true });
+  const [first, second] = lab.agent.applyRequests;
+  assert.equal(first?.generation, 0n);
+  assert.equal(first.updateMask, undefined);
+  assert.equal(second?.generation, undefined);
+  assert.deepEqual(second?.updateMask, updateMask);
+  await assert.rejects(lab.client.vms.apply(vm, { signal: never, generation: 7n }), {
+    reason: 'GENERATION_MISMATCH',
   });
-}
-
-test('a watch is not fooled by an agent that has nothing left to send anew', async () => {
-  await using lab = await startAgent();
-  lab.agent.put('one');
-  await using watcher = new Watcher(lab.client);
-  await watcher.until('synced');
-  watcher.take();
-
-  lab.agent.stop();
-  lab.agent.remove('one');
-  lab.agent.forgetHistory();
-  await lab.agent.listen(lab.address);
-  await watcher.until('synced');
-  assert.deepEqual(watcher.take(), ['deleted one', 'synced']);
 });
 
-test('a watch tells what was deleted while the agent was restarted', async () => {
+test('all VMs are listed, whatever the size of a page', async () => {
   await using lab = await startAgent();
-  lab.agent.put('one');
-  lab.agent.put('two');
-  await using watcher = new Watcher(lab.client);
-  await watcher.until('synced');
-  watcher.take();
-
-  lab.agent.stop();
-  lab.agent.remove('one');
-  lab.agent.restartEpoch();
-  lab.agent.put('three');
-  await lab.agent.listen(lab.address);
-  await watcher.until('synced');
-  assert.deepEqual(watcher.take(), ['added three', 'deleted one', 'synced']);
+  for (let index = 0; index < 501; index++) lab.agent.put(`vm-${index}`);
+  lab.agent.put('other', { metadata: { namespace: 'shop', labels: { app: 'web' } } });
+  const names: string[] = [];
+  for await (const vm of lab.client.vms.listAll({ namespace: 'default' }, { signal: never })) {
+    names.push(vm.metadata?.name ?? '');
+  }
+  assert.equal(new Set(names).size, 501);
+  assert.equal(names.length, 501);
+  const page = await lab.client.vms.list({ pageSize: 2 }, { signal: never });
+  assert.equal(page.virtualMachines.length, 2);
+  assert.notEqual(page.nextPageToken, '');
+  const chosen = await lab.client.vms.list({ labelSelector: 'app in (web,db)' }, { signal: never });
+  assert.deepEqual(
+    chosen.virtualMachines.map(({ metadata }) => metadata?.name),
+    ['other'],
+  );
 });
 
-test('a watch that expired starts anew and tells only what changed', async () => {
+test('a node is cordoned, field by field', async () => {
   await using lab = await startAgent();
-  lab.agent.put('one');
-  await using watcher = new Watcher(lab.client);
-  await watcher.until('synced');
-  watcher.take();
-
-  lab.agent.stop();
-  lab.agent.failNext = new AgentError('WATCH_EXPIRED', 'The watcher fell too far behind');
-  await lab.agent.listen(lab.address);
-  lab.agent.put('two');
-  await watcher.until('synced');
-  assert.deepEqual(watcher.take(), ['added two', 'synced']);
-  assert.equal(lab.agent.watchRequests.at(-1)?.cursor, undefined);
+  const { node } = lab.client;
+  await node.update({ cordon: true, cordonReason: 'new memory' }, { signal: never });
+  const changed = await node.update({ cordonReason: 'new disks' }, { signal: never });
+  assert.deepEqual(changed.spec, { cordon: true, cordonReason: 'new disks' });
+  const same = await node.update({}, { signal: never });
+  assert.equal(same.spec?.cordon, true);
+  await assert.rejects(node.update({ cordon: false }, { signal: never, generation: 1n }), {
+    reason: 'GENERATION_MISMATCH',
+  });
 });
 
-test('a watch whose first connection fails does not wait', async () => {
-  using client = await AgentClient.open({ address: 'unix:/nowhere/agent.sock' });
-  const events = watchVirtualMachines(client, { signal: never });
-  await assert.rejects(events.next(), { kind: 'unavailable' });
+test('what was reserved is listed until it is released', async () => {
+  await using lab = await startAgent();
+  const { node } = lab.client;
+  const machine = { resources: { cpu: '2', memory: '1Gi' } };
+  await node.reserve({ id: 'r-1', virtualMachine: { name: 'web' }, machine }, { signal: never });
+  const [reserved] = await node.listReservations({ signal: never });
+  assert.deepEqual(reserved?.amounts, { cpu: '2', memory: '1Gi' });
+  await node.release('r-1', { signal: never });
+  assert.deepEqual(await node.listReservations({ signal: never }), []);
 });

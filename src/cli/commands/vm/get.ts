@@ -8,7 +8,7 @@ export function addVmGetCommand(parent: Command, io: CliIo): void {
   const command = parent
     .command('get')
     .summary('one VM')
-    .description('Shows one VM. With -o yaml it is in the form that "vm create -f" reads.')
+    .description('Shows one VM. With -o yaml it is what "vm apply -f" reads.')
     .argument('<vm>', 'NAME or NAMESPACE/NAME');
   addNamespaceOption(command);
   addOutputOption(command);
@@ -22,9 +22,9 @@ Examples:
   );
   command.action(async (name: string, options: OutputOptions & NamespaceOptions) => {
     const { printItem } = await import('../../output/output.ts');
-    const { vmView } = await import('../../views/vm-view.ts');
+    const { vmDocument, vmView } = await import('../../views/vm-view.ts');
     await withAgent(io, command, async (client, call) => {
-      const vm = await client.vms.get(vmRef(name, options), call);
+      const vm = vmDocument(await client.vms.get(vmRef(name, options), call));
       printItem(io, options.output, vmView({ nowMs: Date.now(), showNamespace: true }), vm);
     });
   });

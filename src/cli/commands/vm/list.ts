@@ -1,13 +1,11 @@
 import type { Command } from 'commander';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
-import { labelArgument } from '../../input/argument-parsers.ts';
+import { addSelectorOption, type SelectorOptions } from '../../input/selector-option.ts';
 import type { NamespaceOptions } from '../../input/vm-ref.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import type { CliIo } from '../../process/cli-io.ts';
 
-interface ListOptions extends OutputOptions, NamespaceOptions {
-  readonly selector?: Readonly<Record<string, string>>;
-}
+interface ListOptions extends OutputOptions, NamespaceOptions, SelectorOptions {}
 
 export function addVmListCommand(parent: Command, io: CliIo): void {
   const command = parent
@@ -15,27 +13,29 @@ export function addVmListCommand(parent: Command, io: CliIo): void {
     .alias('ls')
     .summary('the VMs of the node')
     .description('Lists the VMs that the node owns, sorted by namespace and name.')
-    .option('-n, --namespace <namespace>', 'only the VMs of this namespace')
-    .option('-l, --selector <labels>', 'only VMs with these labels: KEY=VALUE,…', labelArgument);
+    .option('-n, --namespace <namespace>', 'only the VMs of this namespace');
+  addSelectorOption(command, 'VMs');
   addOutputOption(command);
   addConnectionOptions(command).addHelpText(
     'after',
     `
 Examples:
   novactl vm list
-  novactl vm list -n shop -l app=web -o wide
+  novactl vm list -n shop -l 'app=web,tier in (front,back)' -o wide
   novactl vm list -o json | jq '.items[] | select(.status.phase == "Failed").metadata.name'
   novactl vm list -o name | xargs -n1 novactl vm shutdown
 `,
   );
   command.action(async (options: ListOptions) => {
     const { printList } = await import('../../output/output.ts');
-    const { vmView } = await import('../../views/vm-view.ts');
+    const { vmDocument, vmView } = await import('../../views/vm-view.ts');
     await withAgent(io, command, async (client, call) => {
-      const filter = { namespace: options.namespace, labelSelector: options.selector };
-      const { virtualMachines } = await client.vms.list(filter, call);
+      const { namespace = '', selector = '' } = options;
+      const found = client.vms.listAll({ namespace, labelSelector: selector }, call);
+      const vms = await Array.fromAsync(found, vmDocument);
       const view = vmView({ nowMs: Date.now(), showNamespace: options.namespace === undefined });
-      printList(io, options.output, view, virtualMachines, 'There are no VMs');
+      const none = selector === '' ? 'There are no VMs' : `No VM matches ${selector}`;
+      printList(io, options.output, view, vms, none);
     });
   });
 }

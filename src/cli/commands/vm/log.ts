@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
-import { quantityArgument } from '../../input/argument-parsers.ts';
+import { bytesArgument } from '../../input/argument-parsers.ts';
 import { addNamespaceOption, type NamespaceOptions, vmRef } from '../../input/vm-ref.ts';
 import type { CliIo } from '../../process/cli-io.ts';
 
@@ -15,7 +15,7 @@ export function addVmLogCommand(parent: Command, io: CliIo): void {
     .summary('what a guest wrote to its console')
     .description('Prints what the guest wrote to its first serial console, byte by byte.')
     .argument('<vm>', 'NAME or NAMESPACE/NAME')
-    .option('--tail <bytes>', 'only the last so many bytes, such as 4Ki', quantityArgument)
+    .option('--tail <bytes>', 'only the last so many bytes, such as 4Ki', bytesArgument)
     .option('-F, --follow', 'go on with new output until Ctrl-C');
   addNamespaceOption(command);
   addConnectionOptions(command).addHelpText(

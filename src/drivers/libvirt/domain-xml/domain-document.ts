@@ -1,14 +1,15 @@
+import { AgentError } from '../../../core/errors.ts';
 import type { Machine } from '../../../core/resources/machine.ts';
 import type { VmDefinition } from '../../../core/vm-definition.ts';
 import type { VmFacts } from '../../hypervisor-domains.ts';
 import type { DomainXmlOptions } from './domain-part.ts';
 import { DOMAIN_PARTS } from './domain-parts.ts';
 import {
-  foreignAttributes,
+  changeFacts,
+  changeMetadata,
   METADATA_NAMESPACE,
   metadataArgument,
   metadataNode,
-  metadataNodeWithFacts,
   readMetadata,
 } from './metadata.ts';
 import { type DomainBoot, readBoot, readMachineType } from './parts/boot-part.ts';
@@ -16,7 +17,7 @@ import { type DomainCpu, readCpu } from './parts/cpu-part.ts';
 import { readMemoryBytes } from './parts/memory-part.ts';
 import { type DomainVolume, readVolumes } from './parts/volumes-part.ts';
 import { XmlEditor } from './xml-editor.ts';
-import { element } from './xml-node.ts';
+import { element, type XmlNode } from './xml-node.ts';
 import { parseXml, type XmlElement } from './xml-parser.ts';
 import { attributeOf, childrenInNamespace, childrenOf, findElement, textOf } from './xml-query.ts';
 
@@ -89,38 +90,43 @@ export class DomainDocument {
 
   /** The text that holds the manifest, byte for byte; undefined if there is none. */
   get definitionText(): string | undefined {
-    const [metadata] = this.#metadata();
-    return textOf(metadata);
+    return textOf(this.#metadata()[0]);
   }
 
-  /** Carries another definition; what a newer agent has put beside it stays. */
+  /**
+   * Carries another definition; attributes that this agent does not know stay. Fails with VM_SPEC_NEWER if either is one
+   * of which it does not know all: what it does not know would be lost.
+   */
   withDefinition(definition: VmDefinition): DomainDocument {
+    if (definition.newer !== undefined || this.definition?.newer !== undefined) {
+      const { namespace, name } = definition;
+      throw new AgentError(
+        'VM_SPEC_NEWER',
+        `Cannot change VM ${namespace}/${name}: a newer agent has written what this one does not know; upgrade this node's agent`,
+      );
+    }
     const editor = new XmlEditor(this.#source);
     const [old, ...others] = this.#metadata();
     for (const other of others) editor.remove(other);
-    const node = metadataNode(definition, old && foreignAttributes(old));
-    const parent = findElement(this.#root, 'metadata');
-    const sibling = findElement(this.#root, 'uuid') ?? findElement(this.#root, 'name');
-    if (old !== undefined) editor.replace(old, node);
-    else if (parent !== undefined) editor.append(parent, node);
-    else if (sibling !== undefined) editor.insertAfter(sibling, element('metadata', {}, node));
-    else editor.append(this.#root, element('metadata', {}, node));
+    if (old === undefined) this.#addMetadata(editor, metadataNode(definition));
+    else changeMetadata(editor, old, definition);
     return DomainDocument.parse(editor.toString());
   }
 
-  /** Carries the same definition with other facts. */
+  /** Carries the same definition with other facts. A domain that is not ours stays as it is. */
   withFacts(facts: Partial<VmFacts>): DomainDocument {
+    const [metadata] = this.#metadata();
+    if (metadata === undefined || this.definition === undefined) return this;
     const editor = new XmlEditor(this.#source);
-    for (const metadata of this.#metadata()) {
-      editor.replace(metadata, metadataNodeWithFacts(metadata, facts));
-    }
+    changeFacts(editor, metadata, facts);
     return DomainDocument.parse(editor.toString());
   }
 
   /** The metadata with other facts, as virDomainSetMetadata takes it; undefined if the domain is not ours. */
   metadataWithFacts(facts: Partial<VmFacts>): string | undefined {
     const [metadata] = this.#metadata();
-    return metadata && metadataArgument(metadata, facts);
+    if (metadata === undefined || this.definition === undefined) return undefined;
+    return metadataArgument(this.#source.slice(metadata.start, metadata.end), facts);
   }
 
   /**
@@ -131,6 +137,14 @@ export class DomainDocument {
     const editor = new XmlEditor(this.#source);
     for (const part of DOMAIN_PARTS) part.change(editor, this.#root, machine, options);
     return DomainDocument.parse(editor.toString());
+  }
+
+  #addMetadata(editor: XmlEditor, node: XmlNode): void {
+    const parent = findElement(this.#root, 'metadata');
+    const sibling = findElement(this.#root, 'uuid') ?? findElement(this.#root, 'name');
+    if (parent !== undefined) editor.append(parent, node);
+    else if (sibling !== undefined) editor.insertAfter(sibling, element('metadata', {}, node));
+    else editor.append(this.#root, element('metadata', {}, node));
   }
 
   #metadata(): readonly XmlElement[] {

@@ -17,7 +17,7 @@ export interface DomainXmlOptions {
 }
 
 /** What a part adds to a domain that is made anew. */
-export interface PartNodes {
+interface PartNodes {
   readonly attributes?: Readonly<Record<string, string>>;
   readonly domain?: readonly (XmlNode | undefined)[];
   readonly devices?: readonly (XmlNode | undefined)[];

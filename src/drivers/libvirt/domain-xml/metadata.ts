@@ -5,8 +5,9 @@ import {
   toDefinitionText,
 } from '../../../core/vm-definition-text.ts';
 import type { VmFacts } from '../../hypervisor-domains.ts';
-import { element, renderXml, type XmlNode } from './xml-node.ts';
-import type { XmlElement } from './xml-parser.ts';
+import { XmlEditor } from './xml-editor.ts';
+import { element, type XmlNode } from './xml-node.ts';
+import { parseXml, type XmlElement } from './xml-parser.ts';
 import { attributeOf, textOf } from './xml-query.ts';
 
 export const METADATA_NAMESPACE = 'https://novacron.io/xmlns/vm/1';
@@ -16,35 +17,48 @@ export const METADATA_PREFIX = 'novacron';
 const VERSION = 1;
 
 /** The element for `<metadata>` in a domain's XML: the manifest as its text, the agent's own facts as attributes. */
-export function metadataNode(definition: VmDefinition, foreign: Attributes = {}): XmlNode {
+export function metadataNode(definition: VmDefinition): XmlNode {
   return element(
     `${METADATA_PREFIX}:vm`,
-    { [`xmlns:${METADATA_PREFIX}`]: METADATA_NAMESPACE, ...attributes(definition), ...foreign },
-    ascii(toDefinitionText(definition)),
+    { [`xmlns:${METADATA_PREFIX}`]: METADATA_NAMESPACE, ...attributes(definition) },
+    toDefinitionText(definition),
   );
 }
 
-type Attributes = Readonly<Record<string, string>>;
+/** Makes an element mean another definition; attributes that this agent does not know stay. */
+export function changeMetadata(editor: XmlEditor, of: XmlElement, to: VmDefinition): void {
+  const wanted = attributes(to);
+  for (const name of OWN_ATTRIBUTES) {
+    const value = wanted[name];
+    if (value === undefined) editor.removeAttribute(of, name);
+    else editor.setAttribute(of, name, value);
+  }
+  editor.setText(of, toDefinitionText(to));
+}
 
-/** The element with other facts; the text and what else stands there stay. */
-export function metadataNodeWithFacts(from: XmlElement, facts: Partial<VmFacts>): XmlNode {
-  return element(
-    `${METADATA_PREFIX}:vm`,
-    {
-      [`xmlns:${METADATA_PREFIX}`]: METADATA_NAMESPACE,
-      ...kept(from),
-      ...factAttributes(facts),
-    },
-    textOf(from) ?? '',
-  );
+/** Makes an element hold other facts; all else stays byte for byte, whichever agent has written it. */
+export function changeFacts(editor: XmlEditor, of: XmlElement, facts: Partial<VmFacts>): void {
+  for (const [name, value] of Object.entries(factAttributes(facts))) {
+    editor.setAttribute(of, name, value);
+  }
 }
 
 /**
- * The same for virDomainSetMetadata, which puts namespace and prefix on by itself from its `uri` and `key` arguments
- * (METADATA_NAMESPACE, METADATA_PREFIX) and fails when the element has them already.
+ * An element with other facts for virDomainSetMetadata, which puts namespace and prefix on by itself from its `uri` and
+ * `key` arguments (METADATA_NAMESPACE, METADATA_PREFIX) and fails when the element has them already.
  */
-export function metadataArgument(from: XmlElement, facts: Partial<VmFacts>): string {
-  return renderXml(element('vm', { ...kept(from), ...factAttributes(facts) }, textOf(from) ?? ''));
+export function metadataArgument(xml: string, facts: Partial<VmFacts>): string {
+  const editor = new XmlEditor(xml);
+  const root = parseXml(xml);
+  changeFacts(editor, root, facts);
+  for (const { name, value } of root.attributes) {
+    if (name.startsWith('xmlns') && value === METADATA_NAMESPACE)
+      editor.removeAttribute(root, name);
+  }
+  return editor
+    .toString()
+    .replace(/^<[^\s/>]+/, '<vm')
+    .replace(/<\/[^<>]+>$/, '</vm>');
 }
 
 /** What an element made by `metadataNode` means; undefined if it names no VM. */
@@ -57,9 +71,10 @@ export function readMetadata(from: XmlElement): VmDefinition | undefined {
     uid,
     name,
     namespace,
-    ownershipEpoch: Number(attributeOf(from, 'ownershipEpoch')) || 0,
+    ownershipEpoch: readCount(attributeOf(from, 'ownershipEpoch')),
     owner: attributeOf(from, 'owner') ?? '',
-    intent: attributeOf(from, 'intent') === 'off' ? 'off' : 'on',
+    // Nothing is started for an intent that cannot be read.
+    intent: attributeOf(from, 'intent') === 'on' ? 'on' : 'off',
     privateFiles: readPrivateFiles(attributeOf(from, 'privateFiles') ?? ''),
     isNewerVersion: attributeOf(from, 'version') !== String(VERSION),
   };
@@ -77,27 +92,14 @@ const OWN_ATTRIBUTES = [
   'privateFiles',
 ];
 
-/** Attributes of an element that only a newer agent knows. */
-export function foreignAttributes(from: XmlElement): Attributes {
-  return Object.fromEntries(
-    Object.entries(kept(from)).filter(([name]) => !OWN_ATTRIBUTES.includes(name)),
-  );
-}
-
-/** Attributes of an element that is written anew: all but its namespaces, also those of a newer agent. */
-function kept(from: XmlElement): Attributes {
-  return Object.fromEntries(
-    from.attributes
-      .filter(({ name }) => !name.startsWith('xmlns'))
-      .map(({ name, value }) => [name, value]),
-  );
-}
+type Attributes = Readonly<Record<string, string>>;
 
 function attributes(definition: VmDefinition): Attributes {
-  const { namespace, name, uid, privateFiles } = definition;
+  const { namespace, name, uid, privateFiles, newer } = definition;
   const files = Object.entries(privateFiles).map(([file, digest]) => `${file}=${digest}`);
   return {
-    version: String(VERSION),
+    // Which one it was is not known; this one must not take it for complete.
+    version: String(newer === undefined ? VERSION : VERSION + 1),
     namespace,
     name,
     uid,
@@ -124,10 +126,6 @@ function readPrivateFiles(text: string): Readonly<Record<string, string>> {
   );
 }
 
-/** JSON in ASCII: a label may hold any character, also those that XML cannot carry. */
-function ascii(json: string): string {
-  return json.replaceAll(
-    /[^ -~]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+function readCount(text = ''): number {
+  return /^\d{1,15}$/.test(text) ? Number(text) : 0;
 }

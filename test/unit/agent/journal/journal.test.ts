@@ -15,6 +15,8 @@ import { nextAgentStart } from '../../../../src/agent/journal/agent-epoch.ts';
 import { Journal } from '../../../../src/agent/journal/journal.ts';
 import { JOURNAL_SCHEMA } from '../../../../src/agent/journal-schema.ts';
 import { MigrationStore } from '../../../../src/agent/migration/migration-store.ts';
+import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
+import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
 import { OperationLog } from '../../../../src/agent/operations/operation-log.ts';
 import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
@@ -126,6 +128,12 @@ test('a journal of version 1 is brought to the newest schema with its content', 
   const [owned] = await new OwnershipStore(database).list();
   assert.equal(owned?.left?.toNode, 'node-b');
   assert.equal((await new OperationLog(database).interruptAll()).length, 1);
+  assert.deepEqual(await new NodeSpecStore(database).find(), {
+    spec: { cordon: true, cordonReason: 'new disks' },
+    generation: 3,
+  });
+  const [reservation] = await new ReservationStore(database).list();
+  assert.deepEqual([reservation?.id, reservation?.vm.name], ['r-1', 'db']);
   assert.deepEqual(await nextAgentStart(database, 'boot', 1), {
     epoch: 43,
     previousBootId: 'boot-a',

@@ -83,6 +83,37 @@ for (const switchoverEnd of ['reply-lost', 'reply-lost-held'] as const) {
   });
 }
 
+test('a copy that holds pages of a guest that runs over there is kept, through restarts of both agents, until they are there', async () => {
+  using nodes = await TwoNodes.open();
+  const { source, destination, vm, id } = nodes;
+  source.hypervisor.switchoverEnd = 'pages-left';
+  await nodes.start();
+  const waits = () =>
+    until('it waits for the rest', async () => {
+      return /rest of its memory/.test((await source.agent.migrations.get(id)).message);
+    });
+  await waits();
+  // The link is gone for good, and so is what the agents knew.
+  source.transfers.fail(id, 'no lane for 60 s');
+  for (const node of [destination, source]) {
+    node.agent.life.kill();
+    await until('the agent is back', () => !node.agent.life.killed);
+  }
+  await waits();
+  const { steps } = destination.agent.life;
+  const looked = steps.length;
+  await until('the destination has looked again', () => steps.length > looked + 8);
+  for (const { hypervisor } of [source, destination]) {
+    const cut = hypervisor.calls.filter((call) => /^(destroy|undefine|resume)/.test(call));
+    assert.deepEqual(cut, []);
+    const copy = await hypervisor.domains.find(vm.uid, never);
+    assert.equal(copy?.stateReason, 'postcopy-failed');
+  }
+  source.hypervisor.sendLastPages(vm.uid);
+  assert.equal((await nodes.ended()).phase, 'completed');
+  await nodes.assertRunsOn(destination);
+});
+
 test('a VM that is held by a switchover that did not happen runs on here', async () => {
   using nodes = await TwoNodes.open();
   nodes.source.hypervisor.switchoverEnd = 'held';

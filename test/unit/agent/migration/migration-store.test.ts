@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MigrationStore } from '../../../../src/agent/migration/migration-store.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { migrationRecord } from './migration-record.ts';
 
 const EVERYTHING = { activeOnly: false, limit: 100 };
@@ -86,4 +87,13 @@ test('a migration that ends makes room by the oldest that have, never by an acti
     (await store.list(EVERYTHING)).map(({ id }) => id),
     ['m-5', 'm-4', 'active'],
   );
+});
+
+test('a list leaves out the definitions, which may be large', async () => {
+  using journal = new MemoryJournal();
+  const store = new MigrationStore(journal.database);
+  const { definition, ...summary } = migrationRecord('m-1', { definition: tinyVm() });
+  await store.insert({ ...summary, definition });
+  assert.deepEqual(await store.list(EVERYTHING), [summary]);
+  assert.deepEqual((await store.get('m-1')).definition, definition);
 });

@@ -5,7 +5,10 @@ import type { Migration } from '../../../../src/agent/migration/migration.ts';
 import type { MigrationPhase } from '../../../../src/agent/migration/states.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { EVERYTHING } from '../../../../src/core/label-selector.ts';
-import { memoryBytesOf, nodeMemoryBytesOf } from '../../../../src/core/resources/machine-amounts.ts';
+import {
+  memoryBytesOf,
+  nodeMemoryBytesOf,
+} from '../../../../src/core/resources/machine-amounts.ts';
 import { never, TwoNodes, until } from './two-nodes.ts';
 
 async function phasesSeen(nodes: TwoNodes): Promise<Migration[]> {

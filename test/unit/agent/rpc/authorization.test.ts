@@ -9,8 +9,8 @@ import { LOCAL_CALLER, type Role } from '../../../../src/agent/rpc/identity.ts';
 import { hasReason } from '../../../../src/core/errors.ts';
 import { MigrationServiceService } from '../../../../src/gen/novacron/agent/v1/migration.ts';
 import { NodeServiceService } from '../../../../src/gen/novacron/agent/v1/node.ts';
-import { PeerServiceService } from '../../../../src/gen/novacron/agent/v1/peer.ts';
 import { VirtualMachineServiceService } from '../../../../src/gen/novacron/agent/v1/virtual_machine.ts';
+import { PeerServiceService } from '../../../../src/gen/novacron/peer/v1/peer.ts';
 
 const OURS = [
   VirtualMachineServiceService,
@@ -42,8 +42,8 @@ test('every method has an entry, and every entry a method', () => {
 
 test('every proto service of ours is in that comparison', () => {
   const definition = loadSync(
-    ['virtual_machine', 'migration', 'node', 'peer'].map(
-      (name) => `novacron/agent/v1/${name}.proto`,
+    ['agent/v1/virtual_machine', 'agent/v1/migration', 'agent/v1/node', 'peer/v1/peer'].map(
+      (name) => `novacron/${name}.proto`,
     ),
     { includeDirs: ['proto'] },
   );

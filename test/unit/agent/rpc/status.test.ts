@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { status as Code } from '@grpc/grpc-js';
+import { status as Code, type Metadata } from '@grpc/grpc-js';
 import { toStatus } from '../../../../src/agent/rpc/status.ts';
-import { AgentError, REASONS, type Reason } from '../../../../src/core/errors.ts';
+import {
+  AgentError,
+  type FieldViolation,
+  REASONS,
+  type Reason,
+} from '../../../../src/core/errors.ts';
 import { BadRequest } from '../../../../src/gen/google/rpc/error_details.ts';
 import { Status } from '../../../../src/gen/google/rpc/status.ts';
 
@@ -59,15 +64,31 @@ test('all of it fits into the headers that clients accept', () => {
   assert.ok(onTheWire < 8_000, `${onTheWire} bytes`);
 });
 
+test('what is not supported names its fields as what is wrong does', () => {
+  const violations = [{ field: 'spec.template.spec.image', description: 'is not supported' }];
+  const { code, metadata } = toStatus(
+    new AgentError('NOT_SUPPORTED', 'Cannot', { violations }),
+    never,
+    '',
+  );
+  assert.equal(code, Code.UNIMPLEMENTED);
+  assert.deepEqual(violationsOf(metadata), violations);
+});
+
 test('violations are told as far as they fit', () => {
   const violations = Array.from({ length: 100 }, (_, at) => ({
-    field: `spec.disks[${at}]`,
+    field: `spec.template.spec.volumes[${at}]`,
     description: 'must be given',
   }));
   const { metadata } = toStatus(new AgentError('INVALID_SPEC', 'Bad', { violations }), never, '');
-  const bytes = metadata.get('grpc-status-details-bin')[0] as Buffer;
-  const packed = Status.decode(bytes).details.find(({ typeUrl }) => typeUrl.endsWith('BadRequest'));
-  const told = BadRequest.decode(packed?.value ?? Buffer.of()).fieldViolations;
+  const told = violationsOf(metadata);
   assert.ok(told.length > 50);
   assert.deepEqual(told, violations.slice(0, told.length));
 });
+
+function violationsOf(metadata: Metadata): FieldViolation[] {
+  const bytes = metadata.get('grpc-status-details-bin')[0] as Buffer;
+  const packed = Status.decode(bytes).details.find(({ typeUrl }) => typeUrl.endsWith('BadRequest'));
+  const { fieldViolations } = BadRequest.decode(packed?.value ?? Buffer.of());
+  return fieldViolations.map(({ field, description }) => ({ field, description }));
+}

@@ -7,7 +7,7 @@ import { ReservationStore } from '../../../../src/agent/node/reservation-store.t
 import { OperationLog } from '../../../../src/agent/operations/operation-log.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { type OwnershipRecord, OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
-import type { VmRef } from '../../../../src/agent/vms/vm.ts';
+import type { CreateOptions, VmRef } from '../../../../src/agent/vms/vm.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { EVERYTHING as ALL_LABELS } from '../../../../src/core/label-selector.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
@@ -25,6 +25,8 @@ export const never = new AbortController().signal;
 export const EVERYTHING = { namespace: '', labels: ALL_LABELS };
 export const WHOLE = { size: 0, token: '' };
 const TIMEOUT_MS = 5_000;
+/** A VM must have something to boot. */
+const KERNEL_PATH = '/boot/vmlinuz';
 /** What a VM of 64 MiB takes of its node. */
 const VM_BYTES = nodeMemoryBytesOf({ resources: { cpu: '1', memory: '64Mi' } });
 const RESERVED_BYTES = 64 * 1024 ** 2;
@@ -32,13 +34,21 @@ const RESERVED_BYTES = 64 * 1024 ** 2;
 /** An agent on a node with room for two VMs of 64 MiB, and with no other node to reach. */
 export class OneNode implements AsyncDisposable {
   readonly hypervisor: FakeHypervisor;
+  /** The files of the node. */
+  readonly images: FakeImages;
   readonly operations: OperationLog;
   readonly agent: Agent;
   readonly #journal: MemoryJournal;
 
-  private constructor(journal: MemoryJournal, hypervisor: FakeHypervisor, agent: Agent) {
+  private constructor(
+    journal: MemoryJournal,
+    hypervisor: FakeHypervisor,
+    images: FakeImages,
+    agent: Agent,
+  ) {
     this.#journal = journal;
     this.hypervisor = hypervisor;
+    this.images = images;
     this.operations = new OperationLog(journal.database);
     this.agent = agent;
   }
@@ -46,6 +56,8 @@ export class OneNode implements AsyncDisposable {
   static async open(): Promise<OneNode> {
     const journal = new MemoryJournal();
     const hypervisor = new FakeHypervisor();
+    const images = new FakeImages();
+    images.add(KERNEL_PATH);
     const agent = await buildAgent({
       nodeName: 'a',
       agentVersion: '1.2.3',
@@ -59,7 +71,7 @@ export class OneNode implements AsyncDisposable {
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 0 },
       hypervisor,
       transfers: new FakeTransfers(new FakeTransferNetwork(), '/run/a'),
-      images: new FakeImages(),
+      images,
       console: { read: readPath },
       peers: { find: alone },
       stores: {
@@ -73,7 +85,7 @@ export class OneNode implements AsyncDisposable {
       resyncIntervalMs: 20,
       log: createLogger('silent'),
     });
-    return new OneNode(journal, hypervisor, agent);
+    return new OneNode(journal, hypervisor, images, agent);
   }
 
   get inventory() {
@@ -110,9 +122,12 @@ export class OneNode implements AsyncDisposable {
     this.agent.tasks.run('inventory', (signal) => this.inventory.run(signal));
   }
 
-  async create(request: WantedVm, options: { dryRun?: boolean; signal?: AbortSignal } = {}) {
-    const { dryRun = false, signal = never } = options;
-    const made = await this.vms.create(request, { dryRun, reservationId: undefined }, signal);
+  async create(
+    request: WantedVm,
+    options: Partial<CreateOptions> & { readonly signal?: AbortSignal } = {},
+  ) {
+    const { dryRun = false, reservationId, signal = never } = options;
+    const made = await this.vms.create(request, { dryRun, reservationId }, signal);
     return made.vm;
   }
 
@@ -156,7 +171,7 @@ export function newRequest(
   const { runStrategy = 'Once', memory = '64Mi' } = options;
   const { namespace, uid, spec } = tinyVm(
     {},
-    { resources: { cpu: '1', memory }, kernel: { path: '/boot/vmlinuz' } },
+    { resources: { cpu: '1', memory }, kernel: { path: KERNEL_PATH } },
   );
   return { metadata: { namespace, name, uid }, spec: { ...spec, runStrategy } };
 }

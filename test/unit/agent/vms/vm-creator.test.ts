@@ -40,9 +40,7 @@ for (const method of ['define', 'start'] as const) {
     node.hypervisor.block(method);
     const creating = node.create(request, { signal: stop.signal });
     const failed = assert.rejects(creating, { message: 'enough' });
-    while (!node.hypervisor.calls.some((call) => call.startsWith(method))) {
-      await new Promise(setImmediate);
-    }
+    await until('it is on its way', () => called(node, method));
     stop.abort(new Error('enough'));
     await failed;
     await node.assertNothingOf(request);
@@ -218,7 +216,7 @@ test('a name that belongs to a VM on its way here is not given away', async () =
 test('VMs are created and started as far as there is memory', async () => {
   await using node = await OneNode.open();
   await node.create(newRequest('one'));
-  const off = newRequest('off', { runStrategy: 'Halted' });
+  const off = newRequest('off', { runStrategy: 'Manual' });
   await node.create(off);
   const exceeded = { reason: 'NODE_CAPACITY_EXCEEDED' };
   await assert.rejects(node.create(newRequest('big', { memory: '65Mi' })), exceeded);
@@ -232,9 +230,7 @@ test('memory is promised once also while a VM is defined and not yet started', a
   await using node = await OneNode.open();
   const goOn = node.hypervisor.block('start');
   const first = node.create(newRequest('one', { memory: '100Mi' }));
-  while (!node.hypervisor.calls.some((call) => call.startsWith('start'))) {
-    await new Promise(setImmediate);
-  }
+  await until('it is on its way', () => called(node, 'start'));
   await assert.rejects(node.create(newRequest('two', { memory: '100Mi' })), {
     reason: 'NODE_CAPACITY_EXCEEDED',
   });

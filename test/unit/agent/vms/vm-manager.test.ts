@@ -3,16 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { AgentError } from '../../../../src/core/errors.ts';
 import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
-import {
-  EVERYTHING,
-  never,
-  newRequest,
-  OneNode,
-  refOf,
-  uidOf,
-  until,
-  WHOLE,
-} from './one-node.ts';
+import { EVERYTHING, never, newRequest, OneNode, refOf, uidOf, until, WHOLE } from './one-node.ts';
 
 async function withVm(runStrategy: RunStrategy = 'Once') {
   const node = await OneNode.open();
@@ -100,7 +91,9 @@ test('while the hypervisor is away all VMs are listed, as unknown, and none can 
 test('nothing is said before the hypervisor was listed once', async () => {
   await using node = await OneNode.open();
   node.hypervisor.disconnect();
-  await assert.rejects(node.vms.list(EVERYTHING, WHOLE, never), { reason: 'HYPERVISOR_UNREACHABLE' });
+  await assert.rejects(node.vms.list(EVERYTHING, WHOLE, never), {
+    reason: 'HYPERVISOR_UNREACHABLE',
+  });
   assert.throws(() => node.inventory.list(EVERYTHING), { reason: 'STATE_NOT_READY' });
   const first = node.vms.watch(EVERYTHING, undefined, never)[Symbol.asyncIterator]().next();
   await assert.rejects(first, { reason: 'STATE_NOT_READY' });

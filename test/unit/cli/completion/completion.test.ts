@@ -48,7 +48,9 @@ test('names are asked for where they belong', () => {
 });
 
 test('files are left to the shell', () => {
-  assert.deepEqual(completeWords(program, ['vm', 'create', '-f', '']), { kind: 'files' });
+  for (const verb of ['create', 'apply', 'delete']) {
+    assert.deepEqual(completeWords(program, ['vm', verb, '-f', '']), { kind: 'files' }, verb);
+  }
 });
 
 test('words that bash cut at colons are joined again', () => {

@@ -224,6 +224,16 @@ test('an agent whose conditions do not hold fails, one without KVM warns', () =>
   assert.match(judgeNode(tcg).detail, /QEMU before 9\.0/);
 });
 
+test('a cordon is not broken, but said', () => {
+  const node = Node.create({
+    spec: { cordon: true, cordonReason: 'new memory' },
+    status: { conditions: [{ type: 'Schedulable', status: 2, reason: 'Cordoned' }] },
+  });
+  const { level, detail } = judgeNode(node);
+  assert.equal(level, 'warning');
+  assert.match(detail, /takes no new VMs, as it was cordoned: new memory$/);
+});
+
 test('the report has a fix below what is wrong, and the sum', () => {
   const text = doctorText([
     { name: 'KVM', level: 'ok', detail: 'fine' },

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { errorReport } from '../../../../src/cli/errors/error-report.ts';
 import { hintFor } from '../../../../src/cli/errors/hints.ts';
+import { buildWholeProgram } from '../../../../src/cli/program.ts';
 import { AgentError, isReason, REASONS } from '../../../../src/core/errors.ts';
+import { FakeCliIo } from '../../../fakes/fake-cli-io.ts';
 
 test('every reason has a hint of one line without a full stop', () => {
   for (const reason of Object.keys(REASONS).filter(isReason)) {
@@ -44,4 +46,26 @@ test('a reason of a newer agent is shown as it came', () => {
     errorReport(new AgentError('VM_BUSY', 'The disk is busy', { metadata })),
     /DISK_BUSY/,
   );
+});
+
+test('of several, the one that it is about is named', () => {
+  const error = new AgentError('VM_BUSY', 'VM web is being started');
+  assert.match(
+    errorReport(error, 'web.yaml, document 2'),
+    /^Error in web\.yaml, document 2: VM web is being started \(VM_BUSY\)\n/,
+  );
+});
+
+test('every command that a hint names exists', async () => {
+  const program = await buildWholeProgram(new FakeCliIo());
+  for (const reason of Object.keys(REASONS).filter(isReason)) {
+    const hint = hintFor(new AgentError(reason, '')) ?? '';
+    for (const [, words = ''] of hint.matchAll(/novactl ([a-z]+(?: [a-z]+)?)/g)) {
+      const [group = '', verb = ''] = words.split(' ');
+      const command = program.commands.find((each) => each.name() === group);
+      assert.ok(command !== undefined, `${reason}: ${words}`);
+      const verbs = command.commands.map((each) => each.name());
+      assert.ok(verbs.length === 0 || verbs.includes(verb), `${reason}: ${words}`);
+    }
+  }
 });

@@ -1,138 +1,127 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { stringify } from 'yaml';
-import { parseVmManifests } from '../../../../src/cli/input/vm-manifest.ts';
+import { readVmManifests, toVmInput } from '../../../../src/cli/input/vm-manifest.ts';
+import { runCli } from '../../../../src/cli/program.ts';
 import { vmDocument } from '../../../../src/cli/views/vm-view.ts';
 import { VirtualMachine } from '../../../../src/client/api.ts';
+import { AgentError } from '../../../../src/core/errors.ts';
+import { FakeCliIo } from '../../../fakes/fake-cli-io.ts';
+import { FULL, MANIFEST } from './manifest-samples.ts';
 
-const MINIMAL = `
-apiVersion: novacron.dev/v1alpha1
-kind: VirtualMachine
-metadata: {name: web}
-spec:
-  cpu: {vcpus: 2}
-  memory: {size: 512Mi}
-`;
-
-const FULL = `
-apiVersion: novacron.dev/v1alpha1
-kind: VirtualMachine
-metadata:
-  name: web
-  namespace: shop
-  uid: 6b0f3c1e-1f0a-4c52-9a58-0d5b3a8f7c11
-  labels: {app: web}
-  annotations: {note: "two\\nlines"}
-spec:
-  powerState: Stopped
-  cpu: {vcpus: 4, model: host-model}
-  memory: {size: 2Gi}
-  boot:
-    kernel: {path: /boot/vmlinuz, initrd: /boot/initrd, commandLine: console=ttyS0}
-  disks:
-    - {name: root, target: vda, bus: virtio, format: qcow2, path: /a.qcow2, shared: true, bootOrder: 1, cache: writeback}
-    - {name: data, target: sda, bus: scsi, format: raw, path: /b.img, readOnly: true}
-  machineType: q35
-`;
-
-function readOne(text: string): VirtualMachine {
-  const [vm, ...others] = parseVmManifests(text, 'vm.yaml');
-  assert.equal(others.length, 0);
-  return VirtualMachine.create(vm);
+async function read(text: string, namespace?: string) {
+  const io = new FakeCliIo();
+  io.stdin = text;
+  const filter = namespace === undefined ? {} : { namespace };
+  return await readVmManifests({ filename: ['-'], ...filter }, io);
 }
 
-function violationsOf(text: string): Readonly<Record<string, string>> {
+async function readOne(text: string, namespace?: string): Promise<VirtualMachine> {
+  const [part, ...others] = await read(text, namespace);
+  assert.equal(others.length, 0);
+  if (part === undefined) throw new Error('There is no manifest');
+  if ('error' in part) throw part.error;
+  return VirtualMachine.create(toVmInput(part.value));
+}
+
+async function problemOf(text: string, namespace?: string): Promise<AgentError> {
   try {
-    parseVmManifests(text, 'vm.yaml');
+    await readOne(text, namespace);
   } catch (error) {
-    const { violations } = error as { violations: { field: string; description: string }[] };
-    return Object.fromEntries(violations.map(({ field, description }) => [field, description]));
+    if (error instanceof AgentError) return error;
+    throw error;
   }
   throw new Error('The manifest was accepted');
 }
 
-test('a manifest becomes the request of the API', () => {
-  const vm = readOne(FULL);
-  assert.equal(vm.spec?.memory?.sizeBytes, 2n * 1024n ** 3n);
-  assert.equal(vm.spec?.boot?.method?.$case, 'kernel');
-  assert.equal(vm.spec?.disks[0]?.bootOrder, 1);
-  assert.equal(vm.metadata?.namespace, 'shop');
-});
-
-test('what is left out is left to the agent', () => {
-  const { spec } = readOne(MINIMAL);
-  assert.equal(spec?.powerState, 0);
-  assert.equal(spec?.boot, undefined);
+test('a manifest becomes the request of the API, quantities as written', async () => {
+  const { metadata, spec } = await readOne(MANIFEST);
+  assert.deepEqual([metadata?.namespace, metadata?.name], ['default', 'web']);
+  const { cpu, memory } = spec?.template?.spec?.resources ?? {};
+  assert.deepEqual([cpu, memory], ['2', '1.5Gi']);
+  const [volume] = spec?.template?.spec?.volumes ?? [];
+  assert.deepEqual(volume?.source?.source, { $case: 'file', value: { path: '/a.qcow2' } });
 });
 
 for (const [name, text] of [
-  ['minimal', MINIMAL],
+  ['small', MANIFEST],
   ['full', FULL],
-  ['UEFI', `${MINIMAL}  boot: {firmware: uefi}\n`],
 ] as const) {
-  test(`a ${name} manifest printed and read again is the same`, () => {
-    const vm = readOne(text);
-    assert.deepEqual(readOne(stringify(vmDocument(vm))), vm);
+  test(`a ${name} manifest printed and read again is the same, also as JSON`, async () => {
+    const vm = await readOne(text);
+    assert.deepEqual(await readOne(stringify(vmDocument(vm))), vm);
+    assert.deepEqual(await readOne(JSON.stringify(vmDocument(vm))), vm);
   });
 }
 
-test('what get prints, status and all, can be created', () => {
+test('what get prints, status and all, can be applied', async () => {
+  const wanted = await readOne(FULL);
   const vm = VirtualMachine.create({
-    ...readOne(FULL),
-    metadata: {
-      name: 'web',
-      generation: 7n,
-      createTime: { seconds: 1_700_000_000n, nanos: 0 },
-    },
+    ...wanted,
     status: { phase: 2, observedGeneration: 7n, statistics: { cpuTimeNs: 2n ** 60n } },
   });
-  const again = readOne(stringify(vmDocument(vm)));
-  assert.deepEqual(again.spec, vm.spec);
-  assert.equal(again.metadata?.generation, 0n);
+  assert.deepEqual((await readOne(stringify(vmDocument(vm)))).spec, wanted.spec);
 });
 
-test('an unknown key is refused with its path and the nearest known key', () => {
-  assert.deepEqual(violationsOf(MINIMAL.replace('vcpus', 'vcpu')), {
-    'spec.cpu.vcpus': 'is required',
-    'spec.cpu.vcpu': 'unknown key; did you mean vcpus?',
-  });
-  const disk = `${MINIMAL}  disks: [{name: a, target: vda, format: raw, path: /a, readonly: true}]\n`;
-  assert.deepEqual(violationsOf(disk), {
-    'spec.disks[0].readonly': 'unknown key; did you mean readOnly?',
-  });
+test('each wrong field is named as the manifest writes it, with the nearest known key', async () => {
+  const wrong = MANIFEST.replace('memory: 1.5Gi', 'memroy: 1.5GB').replace('qcow2,', 'qcow3,');
+  const { reason, violations } = await problemOf(wrong);
+  assert.equal(reason, 'INVALID_SPEC');
+  assert.deepEqual(
+    Object.fromEntries(violations.map(({ field, description }) => [field, description])),
+    {
+      'spec.template.spec.resources.memory': 'is required',
+      'spec.template.spec.resources.memroy': 'unknown key; did you mean memory?',
+      'spec.template.spec.volumes[0].format': 'must be raw or qcow2',
+    },
+  );
 });
 
-test('a size that is no quantity is refused with its path', () => {
-  const found = violationsOf(MINIMAL.replace('512Mi', '512MiB'));
-  assert.deepEqual(found, { 'spec.memory.size': 'must be a quantity such as 512Mi or 2Gi' });
-});
-
-test('firmware and kernel together are refused', () => {
-  const both = `${MINIMAL}  boot: {firmware: bios, kernel: {path: /k}}\n`;
-  assert.deepEqual(violationsOf(both), {
-    'spec.boot': 'must be either firmware or kernel, not both',
-  });
-});
-
-test('several documents are several VMs, and an empty one at the end is none', () => {
-  const text = `${MINIMAL}---${MINIMAL.replace('web', 'db')}---\n`;
-  const names = parseVmManifests(text, 'vm.yaml').map((vm) => vm.metadata?.name);
-  assert.deepEqual(names, ['web', 'db']);
-});
-
-test('JSON is read as well', () => {
-  const json = JSON.stringify(vmDocument(readOne(FULL)));
-  assert.deepEqual(readOne(json), readOne(FULL));
-});
-
-test('an empty file, bad YAML, a key given twice and another kind are refused', () => {
-  for (const text of ['', '# nothing\n', 'a: [', 'a: 1\na: 2\n', 'kind: Pod\n', '- 1\n']) {
-    assert.throws(() => parseVmManifests(text, 'vm.yaml'), { reason: 'INVALID_SPEC' }, text);
+test('kinds that are not served yet are refused by name', async () => {
+  for (const kind of ['VMPool', 'VMNetwork', 'VMStorage', 'BackupJob', 'RestoreJob']) {
+    const { reason, message } = await problemOf(MANIFEST.replace('VirtualMachine', kind));
+    assert.equal(reason, 'NOT_SUPPORTED');
+    assert.match(message, new RegExp(`kind is ${kind}, which nothing serves yet`));
   }
 });
 
-test('a document that is wrong is named by its number', () => {
-  assert.throws(() => parseVmManifests(`${MINIMAL}---\nkind: Pod\n`, 'vm.yaml'), {
-    message: /^vm\.yaml, document 2 /,
-  });
+test('another kind, another version and no object are refused by field', async () => {
+  for (const [text, expected] of [
+    [MANIFEST.replace('VirtualMachine', 'Pod'), 'kind must be VirtualMachine, not "Pod"'],
+    [MANIFEST.replace('kind: VirtualMachine', ''), 'kind is required; it must be VirtualMachine'],
+    [MANIFEST.replace('v1alpha1', 'v2'), 'apiVersion must be novacron.io/v1alpha1, not'],
+    ['- 1\n', '(top level) must be an object with apiVersion'],
+    [MANIFEST.replace('{name: web}', '{}'), 'metadata.name is required'],
+  ] as const) {
+    assert.ok((await problemOf(text)).message.includes(expected), expected);
+  }
+});
+
+test('--namespace fills in the namespace of a manifest and contradicts none', async () => {
+  assert.equal((await readOne(MANIFEST, 'shop')).metadata?.namespace, 'shop');
+  assert.equal((await readOne(FULL, 'shop')).metadata?.namespace, 'shop');
+  const { message } = await problemOf(FULL, 'other');
+  assert.match(message, /metadata\.namespace is "shop", but --namespace says other$/);
+});
+
+test('a second manifest of the same VM is refused and names the first', async () => {
+  const [first, second] = await read(`${MANIFEST}---${MANIFEST}`);
+  assert.ok(first !== undefined && 'value' in first);
+  assert.ok(second !== undefined && 'error' in second);
+  assert.match(
+    second.error.message,
+    /VM default\/web, which standard input, document 1 is as well/,
+  );
+});
+
+test('the manifests of --help and of docs/novactl.md are accepted', async () => {
+  const io = new FakeCliIo();
+  await runCli(['vm', 'apply', '--help'], io);
+  const ofHelp = /^A manifest.*:\n((?: {2}.*\n)+)/m.exec(io.stdout.text)?.[1] ?? '';
+  const page = readFileSync('docs/novactl.md', 'utf8');
+  const ofPage = /```yaml\n(apiVersion: novacron\.io[^]*?)```/.exec(page)?.[1] ?? '';
+  for (const text of [ofHelp.replaceAll(/^ {2}/gm, ''), ofPage]) {
+    assert.equal((await readOne(text)).metadata?.name, 'web');
+  }
 });

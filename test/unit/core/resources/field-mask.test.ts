@@ -31,6 +31,15 @@ test('a field of the mask that is not given is removed', () => {
   assert.deepEqual(changed['metadata'], { name: 'web', labels: { app: 'web' } });
 });
 
+test('a path may have the names of the proto, but keys of a map stay as they are', () => {
+  const wanted = {
+    metadata: { labels: { my_key: 'a' } },
+    spec: { template: { spec: { userData: 'text' } } },
+  };
+  const mask = ['spec.template.spec.user_data', 'metadata.labels.my_key'];
+  assert.deepEqual(withMaskedFields({}, wanted, mask, virtualMachine), wanted);
+});
+
 test('a path that no manifest has is refused', () => {
   for (const path of [
     '',

@@ -40,7 +40,12 @@ export const cpuPart: DomainPart = {
 
   change(editor, domain, machine) {
     changeCount(editor, domain, machine);
-    changeModel(editor, domain, machine);
+    const cpu = findElement(domain, 'cpu');
+    if (cpu === undefined) addCpu(editor, domain, machine);
+    else {
+      changeModel(editor, domain, cpu, machine);
+      changeTopology(editor, cpu, machine);
+    }
   },
 };
 
@@ -61,35 +66,50 @@ function topologyNode(machine: Machine): XmlNode {
 
 function changeCount(editor: XmlEditor, domain: XmlElement, machine: Machine): void {
   const vcpus = vcpusOf(machine);
-  const before = readCpu(domain).vcpus;
   const vcpu = findElement(domain, 'vcpu');
   if (vcpu === undefined) {
     editor.append(domain, element('vcpu', { placement: 'static' }, String(vcpus)));
-  } else {
-    if (before !== vcpus) editor.setText(vcpu, String(vcpus));
-    editor.removeAttribute(vcpu, 'current');
+    return;
   }
-  if (before !== vcpus) for (const list of childrenOf(domain, 'vcpus')) editor.remove(list);
-  const topology = findElement(domain, 'cpu', 'topology');
+  const isSame = readCpu(domain).vcpus === vcpus;
+  if (isSame && attributeOf(vcpu, 'current') === undefined) return;
+  if (!isSame) editor.setText(vcpu, String(vcpus));
+  editor.removeAttribute(vcpu, 'current');
+  // Says of each CPU whether it is there, and counts more than `current`.
+  for (const list of childrenOf(domain, 'vcpus')) editor.remove(list);
+}
+
+function changeTopology(editor: XmlEditor, cpu: XmlElement, machine: Machine): void {
   const wanted = topologyNode(machine);
+  const old = findElement(cpu, 'topology');
+  if (old === undefined) {
+    if (machine.cpu?.topology !== undefined) editor.append(cpu, wanted);
+    return;
+  }
   const isSame = Object.entries(wanted.attributes).every(
     // `dies` came with libvirt 6; a domain may be without.
-    ([name, value]) => (attributeOf(topology, name) ?? '1') === value,
+    ([name, value]) => (attributeOf(old, name) ?? '1') === value,
   );
-  if (topology !== undefined && !isSame) editor.replace(topology, wanted);
+  if (!isSame) editor.replace(old, wanted);
+}
+
+function addCpu(editor: XmlEditor, domain: XmlElement, machine: Machine): void {
+  const { model: name, topology } = machine.cpu ?? {};
+  if (name === undefined && topology === undefined) return;
+  const parts = name === undefined ? undefined : modelParts(name, acceleratorOf(domain));
+  editor.append(domain, element('cpu', parts?.attributes, parts?.model, topologyNode(machine)));
 }
 
 /** A model that the machine leaves open stays: the guest has it already. */
-function changeModel(editor: XmlEditor, domain: XmlElement, machine: Machine): void {
+function changeModel(
+  editor: XmlEditor,
+  domain: XmlElement,
+  cpu: XmlElement,
+  machine: Machine,
+): void {
   const wanted = machine.cpu?.model;
   if (wanted === undefined || wanted === readCpu(domain).model) return;
-  const accelerator = attributeOf(domain, 'type') === 'kvm' ? 'kvm' : 'tcg';
-  const { attributes, model } = modelParts(wanted, accelerator);
-  const cpu = findElement(domain, 'cpu');
-  if (cpu === undefined) {
-    editor.append(domain, element('cpu', attributes, model, topologyNode(machine)));
-    return;
-  }
+  const { attributes, model } = modelParts(wanted, acceleratorOf(domain));
   // `check` was libvirt's answer for the old model; it gives a new one.
   for (const name of ['match', 'check', 'migratable']) {
     if (attributes[name] === undefined) editor.removeAttribute(cpu, name);
@@ -99,6 +119,10 @@ function changeModel(editor: XmlEditor, domain: XmlElement, machine: Machine): v
   if (oldModel !== undefined && model !== undefined) editor.replace(oldModel, model);
   else if (oldModel !== undefined) editor.remove(oldModel);
   else if (model !== undefined) editor.append(cpu, model);
+}
+
+function acceleratorOf(domain: XmlElement): DomainXmlOptions['accelerator'] {
+  return attributeOf(domain, 'type') === 'kvm' ? 'kvm' : 'tcg';
 }
 
 /** The attributes of <cpu> and its <model>, which only a named model has. */

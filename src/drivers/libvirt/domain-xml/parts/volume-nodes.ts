@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { AgentError } from '../../../../core/errors.ts';
 import {
   busOf,
   formatOf,
@@ -14,7 +15,7 @@ export const VOLUME_ALIAS_PREFIX = 'ua-disk-';
 
 /** virtio-blk and ATA give the guest 20 bytes of serial number. */
 const MAX_SERIAL_LENGTH = 20;
-const LETTERS = 'abcdefghijklmnopqrstuvwxyz';
+const LETTERS = Array.from('abcdefghijklmnopqrstuvwxyz');
 
 /** A volume that has been given its guest device. */
 export type PlacedVolume = Volume & { readonly target: string };
@@ -49,22 +50,24 @@ export function placeVolumes(
 }
 
 function firstFree(prefix: string, used: ReadonlySet<string>): string {
-  const letter = [...LETTERS].find((candidate) => !used.has(prefix + candidate));
-  if (letter === undefined) throw new Error('More volumes than the schema allows');
+  const letter = LETTERS.find((candidate) => !used.has(prefix + candidate));
+  if (letter === undefined) {
+    throw new AgentError(
+      'INVALID_SPEC',
+      `Cannot attach all volumes: all guest devices from ${prefix}a to ${prefix}z are taken, also by disks that were added with other tools`,
+    );
+  }
   return prefix + letter;
 }
 
 export function volumeNode(volume: PlacedVolume): XmlNode {
   const bus = busOf(volume);
-  const { io } = volume;
   return element(
     'disk',
     { type: volume.source?.block === undefined ? 'file' : 'block', device: volume.kind },
     element('driver', {
       name: 'qemu',
-      type: formatOf(volume),
-      cache: volume.cache,
-      io,
+      ...driverAttributes(volume),
       // A full or failing disk pauses the VM, which can be mended; an error in the guest seldom can.
       error_policy: 'stop',
       discard: 'unmap',
@@ -80,6 +83,11 @@ export function volumeNode(volume: PlacedVolume): XmlNode {
     element('alias', { name: VOLUME_ALIAS_PREFIX + volume.name }),
     bus === 'scsi' ? scsiAddress(volume.target) : undefined,
   );
+}
+
+/** Fields of a volume that stand in the attributes of its <driver>: when it is made, and when it is changed. */
+export function driverAttributes(volume: Volume): Readonly<Record<string, string | undefined>> {
+  return { type: formatOf(volume), cache: volume.cache, io: volume.io };
 }
 
 export function sourceNode(volume: Volume): XmlNode {

@@ -1,10 +1,11 @@
-import { busOf, formatOf, isReadOnly, pathOf } from '../../../../core/resources/volume.ts';
+import { busOf, isReadOnly, pathOf } from '../../../../core/resources/volume.ts';
 import type { DomainPart } from '../domain-part.ts';
 import type { XmlEditor } from '../xml-editor.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
 import { attributeOf, childrenOf, findElement, textOf } from '../xml-query.ts';
 import {
+  driverAttributes,
   type PlacedVolume,
   placeVolumes,
   scsiControllerNode,
@@ -129,11 +130,10 @@ function changeVolume(
     return;
   }
   const driver = findElement(disk, 'driver');
-  if (driver !== undefined) {
-    if (old.format !== formatOf(volume)) editor.setAttribute(driver, 'type', formatOf(volume));
-    if (old.cache !== volume.cache) editor.setAttribute(driver, 'cache', volume.cache);
-    if (volume.io === undefined) editor.removeAttribute(driver, 'io');
-    else if (old.io !== volume.io) editor.setAttribute(driver, 'io', volume.io);
+  for (const [name, value] of Object.entries(driverAttributes(volume))) {
+    if (driver === undefined) break;
+    if (value === undefined) editor.removeAttribute(driver, name);
+    else editor.setAttribute(driver, name, value);
   }
   changeSource(editor, disk, old, volume);
   if (old.readOnly !== isReadOnly(volume)) {

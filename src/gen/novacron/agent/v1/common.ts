@@ -145,7 +145,7 @@ export interface ReportOrigin {
 export interface WatchCursor {
   /** Agent epoch of the last event received. */
   agentEpoch: bigint;
-  /** Revision of the last event received. */
+  /** Revision of the last event received. It is 0 between RESET and SYNCED: a listing that breaks off is sent anew. */
   revision: bigint;
 }
 

@@ -186,7 +186,10 @@ export interface UpdateNodeRequest {
   spec:
     | NodeSpec
     | undefined;
-  /** The fields that are taken from `spec`, by their names in it ("cordon"). Empty takes all of it. */
+  /**
+   * The fields that are taken from `spec`, by their names in it ("cordon"), as in ApplyVirtualMachineRequest. Empty
+   * takes all of it.
+   */
   updateMask:
     | string[]
     | undefined;

@@ -468,7 +468,10 @@ export interface MachineSpec {
   volumes: Volume[];
   /** Devices of the node that it is given. */
   devices: DeviceRequest[];
-  /** cloud-init user data. Shown to viewers as a digest. */
+  /**
+   * cloud-init user data. It is kept in a file of the agent: every answer, whoever asks, has its digest instead ("sha256:" and
+   * 64 hexadecimal digits).
+   */
   userData?:
     | string
     | undefined;
@@ -930,7 +933,7 @@ export interface ApplyVirtualMachineRequest {
     | undefined;
   /**
    * The fields that are taken from `virtual_machine`, by their names in it ("spec.template.spec.resources.memory",
-   * "metadata.labels"); the others stay as they are. Empty takes all of labels, annotations and spec. Refused with
+   * "metadata.labels"), as the manifest or as the proto writes them; the others stay as they are. Empty takes all of labels, annotations and spec. Refused with
    * VM_NOT_FOUND if there is no VM to change.
    */
   updateMask:

@@ -119,7 +119,7 @@ export interface IncomingVirtualMachine {
   memoryBytes: bigint;
   /** Virtual CPUs. */
   vcpus: number;
-  /** Files that belong to the VM and must come with it, such as its user data. */
+  /** Files that belong to the VM and must come with it, such as its user data; at most 2. Needs the feature "private-files". */
   privateFiles: PrivateFile[];
 }
 
@@ -129,7 +129,7 @@ export interface PrivateFile {
   name: string;
   /** SHA-256 of the content, in hexadecimal, as the definition names it. */
   sha256: string;
-  /** The content, at most 1 MiB. Empty in CheckIncoming. */
+  /** The content, at most 1 MiB; refused unless it has the SHA-256 given. Empty in CheckIncoming. */
   content: Buffer;
 }
 

@@ -3,65 +3,91 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { hasReason } from '../../../../../src/core/errors.ts';
-import type { VmDefinition } from '../../../../../src/core/vm-spec.ts';
-import {
-  buildDomainXml,
-  type DomainXmlOptions,
-} from '../../../../../src/drivers/libvirt/domain-xml/build-domain-xml.ts';
+import type { VmDefinition } from '../../../../../src/core/vm-definition.ts';
+import { buildDomainXml } from '../../../../../src/drivers/libvirt/domain-xml/build-domain-xml.ts';
 import { DomainDocument } from '../../../../../src/drivers/libvirt/domain-xml/domain-document.ts';
+import type { DomainXmlOptions } from '../../../../../src/drivers/libvirt/domain-xml/domain-part.ts';
 import {
   anyDefinition,
   definition,
-  disk,
-  expectedSpec,
+  expectedMachine,
   kvmOptions,
   MIB,
-  spec,
+  readMachine,
   tcgOptions,
+  volume,
 } from '../../../../fixtures/domain-xml/definitions.ts';
 
 const GOLDEN = new URL('../../../../fixtures/domain-xml/golden/', import.meta.url);
 
+const kernel = {
+  path: '/srv/images/vmlinuz',
+  initrd: '/srv/images/initrd',
+  commandLine: 'console=ttyS0 quiet="a & b"',
+};
+
 const golden: Record<string, readonly [VmDefinition, DomainXmlOptions]> = {
   'bios-kvm': [definition(), kvmOptions],
   'kernel-tcg-odd-ram': [
-    definition({
-      spec: spec({
-        boot: {
-          kind: 'kernel',
-          kernelPath: '/srv/images/vmlinuz',
-          initrdPath: '/srv/images/initrd',
-          commandLine: 'console=ttyS0 quiet="a & b"',
-        },
-        disks: [],
-      }),
-    }),
+    definition({}, { kernel, volumes: [] }),
     { ...tcgOptions, oddRamSize: true, emulator: '/usr/bin/qemu-system-x86_64' },
   ],
-  'uefi-every-kind-of-disk': [
-    definition({
-      spec: spec({
-        cpu: { vcpus: 8, model: 'host-passthrough' },
-        boot: { kind: 'firmware', firmware: 'uefi' },
-        disks: [
-          disk({ bootOrder: 2, shared: true }),
-          disk({ name: 'data', target: 'sda', bus: 'scsi', format: 'raw', path: '/srv/d&ta.img' }),
-          disk({
-            name: 'seed',
-            target: 'sdb',
-            bus: 'sata',
+  'uefi-with-kernel': [
+    definition(
+      {},
+      {
+        firmware: { type: 'uefi' },
+        kernel,
+        cpu: { topology: { sockets: 2, cores: 2, threads: 2 } },
+        resources: { cpu: '7500m', memory: '1G' },
+      },
+    ),
+    tcgOptions,
+  ],
+  'uefi-every-kind-of-volume': [
+    definition(
+      { privateFiles: { 'user-data': 'ab'.repeat(32) } },
+      {
+        resources: { cpu: '8', memory: '512Mi' },
+        cpu: { model: 'host-passthrough' },
+        firmware: { type: 'uefi' },
+        volumes: [
+          volume({ bootOrder: 2, shared: true }),
+          volume({
+            name: 'data',
+            bus: 'scsi',
             format: 'raw',
-            readOnly: true,
+            source: { file: { path: '/srv/d&ta.img' } },
+          }),
+          volume({
+            name: 'seed',
+            kind: 'cdrom',
+            format: 'raw',
+            source: { file: { path: '/srv/seed.iso' } },
             bootOrder: 1,
           }),
-          disk({ name: 'a-name-longer-than-twenty-letters', target: 'vdb', cache: 'writeback' }),
+          volume({
+            name: 'lv',
+            format: undefined,
+            source: { block: { path: '/dev/vg/lv' } },
+            target: 'vdz',
+            io: 'native',
+            serial: 'WD-1234',
+          }),
+          volume({
+            name: 'a-name-longer-than-twenty-letters',
+            cache: 'writeback',
+            readOnly: true,
+            source: { file: { path: '/srv/long.qcow2' } },
+          }),
         ],
         machineType: 'pc-q35-7.2',
-      }),
-    }),
+        userData: `sha256:${'ab'.repeat(32)}`,
+      },
+    ),
     kvmOptions,
   ],
-  i440fx: [definition({ spec: spec({ machineType: 'pc-i440fx-7.2' }) }), tcgOptions],
+  i440fx: [definition({}, { machineType: 'pc-i440fx-7.2' }), tcgOptions],
 };
 
 for (const [name, [from, options]] of Object.entries(golden)) {
@@ -78,7 +104,7 @@ void test('what any definition became is read back the same', () => {
     fc.property(anyDefinition, fc.constantFrom(tcgOptions, kvmOptions), (from, options) => {
       const document = DomainDocument.parse(buildDomainXml(from, options));
       assert.deepEqual(document.definition, from);
-      assert.deepEqual(document.readSpec(), expectedSpec(from.spec, options));
+      assert.deepEqual(readMachine(document), expectedMachine(from.spec.template.spec, options));
       assert.equal(document.uuid, from.uid);
       assert.equal(document.name, `${from.namespace}_${from.name}`);
       assert.equal(document.accelerator, options.accelerator);
@@ -89,6 +115,7 @@ void test('what any definition became is read back the same', () => {
 });
 
 const HOSTILE = Array.from('<>&\'"]]>/ =!?-[CDATA\0\t\r\n\u0085\uffff\ud800');
+const at = (path: string) => ({ volumes: [volume({ source: { file: { path } }, bootOrder: 1 })] });
 
 void test('a hostile string stays one value or is refused', () => {
   const hostile = fc.oneof(
@@ -100,16 +127,15 @@ void test('a hostile string stays one value or is refused', () => {
   fc.assert(
     fc.property(hostile, (text) => {
       const path = `/${text}`;
-      const from = definition({ spec: spec({ disks: [disk({ path, bootOrder: 1 })] }) });
       let xml: string;
       try {
-        xml = buildDomainXml(from, { ...tcgOptions, consoleLogPath: path });
+        xml = buildDomainXml(definition({}, at(path)), { ...tcgOptions, consoleLogPath: path });
       } catch (error) {
         assert.ok(hasReason(error, 'INVALID_SPEC'), String(error));
         return;
       }
       const document = DomainDocument.parse(xml);
-      assert.equal(document.readSpec().disks[0]?.path, path);
+      assert.equal(document.volumes[0]?.path, path);
       assert.equal(document.consoleLogPath, path);
       assert.equal(xml.match(/<[a-z/]/g)?.length, shape);
     }),
@@ -119,23 +145,26 @@ void test('a hostile string stays one value or is refused', () => {
 
 for (const character of ['\0', '\n', '\t', '\u001b', '\u007f', '\u0085', '\ufffe', '\ud800']) {
   void test(`a path with ${JSON.stringify(character)} is refused`, () => {
-    const from = definition({ spec: spec({ disks: [disk({ path: `/a${character}b` })] }) });
+    const from = definition({}, at(`/a${character}b`));
     assert.throws(() => buildDomainXml(from, tcgOptions), { reason: 'INVALID_SPEC' });
   });
 }
 
-void test('a disk on shared storage does not become shareable between VMs', () => {
-  const from = definition({ spec: spec({ disks: [disk({ shared: true })] }) });
+void test('a volume on shared storage does not become shareable between VMs', () => {
+  const from = definition({}, { volumes: [volume({ shared: true })] });
   assert.doesNotMatch(buildDomainXml(from, tcgOptions), /shareable/);
 });
 
-void test('memory that is no multiple of 1 MiB is refused, as libvirt would round it', () => {
-  const from = definition({ spec: spec({ memory: { sizeBytes: 64 * MIB + 4096 } }) });
-  assert.throws(() => buildDomainXml(from, tcgOptions), { reason: 'INVALID_SPEC' });
+void test('quantities are rounded up to what libvirt can give', () => {
+  const from = definition({}, { resources: { cpu: '1500m', memory: '100M' } });
+  const document = DomainDocument.parse(buildDomainXml(from, tcgOptions));
+  assert.equal(document.cpu.vcpus, 2);
+  assert.equal(document.memoryBytes, 96 * MIB);
+  assert.deepEqual(document.definition, from);
 });
 
 void test('the host CPU is refused without KVM', () => {
-  const from = definition({ spec: spec({ cpu: { vcpus: 1, model: 'host-passthrough' } }) });
+  const from = definition({}, { cpu: { model: 'host-passthrough' } });
   assert.throws(() => buildDomainXml(from, tcgOptions), { reason: 'FEATURE_NOT_SUPPORTED' });
 });
 

@@ -1,0 +1,36 @@
+import type { Command } from 'commander';
+import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
+import type { CliIo } from '../../process/cli-io.ts';
+
+interface CordonOptions extends OutputOptions {
+  readonly reason?: string;
+}
+
+export function addNodeCordonCommand(parent: Command, io: CliIo): void {
+  const command = parent
+    .command('cordon')
+    .summary('take no new VMs')
+    .description(
+      'Makes the node take no new VMs: what would start a new VM here, reserve for one or bring one from another node ' +
+        'is refused with NODE_CORDONED. VMs that are here run on, may be started again and may be migrated away.',
+    )
+    .option('--reason <text>', 'why, for whoever is refused; without it an earlier reason stays');
+  addOutputOption(command);
+  addConnectionOptions(command).addHelpText(
+    'after',
+    `
+Examples:
+  novactl node cordon --reason 'new memory on Friday'
+  novactl node uncordon
+`,
+  );
+  command.action(async ({ output, reason }: CordonOptions) => {
+    const { printNodeAction } = await import('./action.ts');
+    await withAgent(io, command, async (client, call) => {
+      const why = reason === undefined ? {} : { cordonReason: reason };
+      const node = await client.node.update({ cordon: true, ...why }, call);
+      printNodeAction(io, output, node, 'takes no new VMs');
+    });
+  });
+}

@@ -1,0 +1,35 @@
+import type { Command } from 'commander';
+import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
+import type { CliIo } from '../../process/cli-io.ts';
+
+export function addNodeGetCommand(parent: Command, io: CliIo): void {
+  const command = parent
+    .command('get')
+    .summary('the node and its hypervisor')
+    .description(
+      'Shows the node: its state and its hypervisor; then by resource what it has, what VMs may have of it in all ' +
+        'and what they have been given; then its conditions. CPUs are shared, and may be given more than once. With -o yaml amounts are exact.',
+    );
+  addOutputOption(command);
+  addConnectionOptions(command).addHelpText(
+    'after',
+    `
+Examples:
+  novactl node get
+  novactl node get -o yaml
+  novactl --node node-b node get -o wide
+`,
+  );
+  command.action(async ({ output }: OutputOptions) => {
+    const { printItem } = await import('../../output/output.ts');
+    const { nodeView } = await import('../../views/node-view.ts');
+    const { nodeDetailsText } = await import('../../views/node-details.ts');
+    await withAgent(io, command, async (client, call) => {
+      const node = await client.node.get(call);
+      const nowMs = Date.now();
+      printItem(io, output, nodeView(nowMs), node);
+      if (output === 'table' || output === 'wide') io.stdout.write(nodeDetailsText(node, nowMs));
+    });
+  });
+}

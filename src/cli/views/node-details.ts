@@ -1,0 +1,32 @@
+import { type Condition, ConditionStatus, type Node } from '../../client/api.ts';
+import { timestampMs } from '../../client/time.ts';
+import { amountText, freeText } from '../output/amounts.ts';
+import { enumWord } from '../output/documents.ts';
+import { formatAge } from '../output/durations.ts';
+import { formatTable } from '../output/table.ts';
+
+/** What a node has and has given away, by resource, then its conditions: two tables, for people. */
+export function nodeDetailsText({ status }: Node, nowMs: number): string {
+  const { capacity = {}, allocatable = {}, allocated = {}, conditions = [] } = status ?? {};
+  const amounts = Object.entries(capacity).map(([resource, all]) => {
+    const available = allocatable[resource] ?? '0';
+    const given = allocated[resource] ?? '0';
+    const texts = [all, available, given].map((amount) => amountText(resource, amount));
+    return [resource, ...texts, freeText(resource, available, given)];
+  });
+  const tables = [
+    formatTable(['RESOURCE', 'CAPACITY', 'ALLOCATABLE', 'ALLOCATED', 'FREE'], amounts),
+    formatTable(
+      ['CONDITION', 'STATUS', 'SINCE', 'REASON', 'MESSAGE'],
+      conditions.map((condition) => conditionRow(condition, nowMs)),
+    ),
+  ];
+  return tables.map((table) => `\n${table}`).join('');
+}
+
+function conditionRow(condition: Condition, nowMs: number): readonly string[] {
+  const { type, status, lastTransitionTime: since, reason, message } = condition;
+  const word = enumWord(ConditionStatus, 'CONDITION_STATUS', status) ?? 'Unknown';
+  const age = since === undefined ? '' : formatAge(nowMs - timestampMs(since));
+  return [type, word, age, reason, message];
+}

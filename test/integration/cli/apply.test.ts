@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ServedNode } from './served-node.ts';
+
+const MANIFEST = `
+apiVersion: novacron.io/v1alpha1
+kind: VirtualMachine
+metadata: {name: web, labels: {app: web}}
+spec:
+  runStrategy: Manual
+  template:
+    spec:
+      resources: {cpu: 1, memory: 64Mi}
+      kernel: {path: /boot/vmlinuz}
+`;
+
+test('applying what get -o yaml prints changes nothing', async () => {
+  await using served = await ServedNode.start();
+  const made = await served.novactl('vm apply -f -', MANIFEST);
+  assert.deepEqual(made, { code: 0, stdout: 'VM default/web created (Stopped)\n', stderr: '' });
+  await served.novactl('vm start web');
+  const { stdout: printed } = await served.novactl('vm get web -o yaml');
+  assert.match(printed, /^apiVersion: novacron\.io\/v1alpha1\nkind: VirtualMachine\nmetadata:\n/);
+  const again = await served.novactl('vm apply -f -', printed);
+  assert.deepEqual(again, { code: 0, stdout: 'VM default/web unchanged\n', stderr: '' });
+});
+
+test('a change is said field by field, first as it would be, and waits for the next start', async () => {
+  await using served = await ServedNode.start();
+  await served.novactl('vm apply -f -', MANIFEST);
+  await served.novactl('vm start web');
+  const changed = MANIFEST.replace('memory: 64Mi', 'memory: 80Mi').replace(
+    'app: web',
+    'tier: front',
+  );
+  const fields = `  metadata.labels.app: web -> not set (now)
+  metadata.labels.tier: not set -> front (now)
+  spec.template.spec.resources.memory: 64Mi -> 80Mi (at the next start)
+`;
+  const dry = await served.novactl('vm apply --dry-run -f -', changed);
+  assert.equal(dry.stdout, `VM default/web would be changed\n${fields}`);
+  const done = await served.novactl('vm apply --generation 1 -f -', changed);
+  assert.equal(done.stdout, `VM default/web changed\n${fields}`);
+  assert.match((await served.novactl('vm list -o wide')).stdout, / resources\.memory /);
+  const stale = await served.novactl('vm apply --generation 1 -f -', MANIFEST);
+  assert.equal(stale.code, 4);
+  assert.match(stale.stderr, /has generation 2, not 1.*\(GENERATION_MISMATCH\)/);
+});
+
+test('what the agent cannot do is refused by field, and what has no effect is warned of', async () => {
+  await using served = await ServedNode.start();
+  const wanted = `${MANIFEST}      nodeSelector: {disk: fast}\n`;
+  const warned = await served.novactl('vm apply --dry-run -f -', wanted);
+  assert.match(
+    warned.stderr,
+    /^Warning: VM default\/web: spec\.template\.spec\.nodeSelector is kept and has no effect/,
+  );
+  const refused = await served.novactl('vm apply -f -', `${wanted}      networks: [{name: lan}]\n`);
+  assert.equal(refused.code, 4);
+  assert.match(
+    refused.stderr,
+    /^Error in standard input: .*spec\.template\.spec\.networks is not supported: .*\(NOT_SUPPORTED\)\nWhat to do: Leave out/,
+  );
+});
+
+test('create refuses a VM that is there with another spec, and says that apply changes it', async () => {
+  await using served = await ServedNode.start();
+  await served.novactl('vm create -f -', MANIFEST);
+  const { code, stderr } = await served.novactl(
+    'vm create -f -',
+    MANIFEST.replace('memory: 64Mi', 'memory: 80Mi'),
+  );
+  assert.equal(code, 4);
+  assert.match(
+    stderr,
+    /VM_ALREADY_EXISTS\)\nWhat to do: Change the VM .* novactl vm apply -f FILE/,
+  );
+});
+
+test('a cordon refuses a VM that would start, with the reason given', async () => {
+  await using served = await ServedNode.start();
+  await served.novactl('node cordon --reason maintenance');
+  const { code, stderr } = await served.novactl(
+    'vm apply -f -',
+    MANIFEST.replace('Manual', 'Always'),
+  );
+  assert.equal(code, 4);
+  assert.match(stderr, /maintenance.*\(NODE_CORDONED\)\nWhat to do: .*novactl node uncordon/);
+});

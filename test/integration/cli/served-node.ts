@@ -1,0 +1,60 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { Certificates as LabCertificates } from '../../../lab/node/certificates.ts';
+import { Certificates } from '../../../src/agent/rpc/certificates.ts';
+import { RpcServer } from '../../../src/agent/rpc/rpc-server.ts';
+import { runCli } from '../../../src/cli/program.ts';
+import { createLogger } from '../../../src/core/logger.ts';
+import { FakeCliIo } from '../../fakes/fake-cli-io.ts';
+import { never, OneNode } from '../../unit/agent/vms/one-node.ts';
+
+/** The real agent and its API over a fake hypervisor, and novactl that talks to it. */
+export class ServedNode implements AsyncDisposable {
+  readonly node: OneNode;
+  readonly #socket: string;
+  readonly #stack: AsyncDisposableStack;
+
+  private constructor(node: OneNode, socket: string, stack: AsyncDisposableStack) {
+    this.node = node;
+    this.#socket = socket;
+    this.#stack = stack;
+  }
+
+  static async start(): Promise<ServedNode> {
+    await using stack = new AsyncDisposableStack();
+    const folder = await mkdtemp(path.join(os.tmpdir(), 'novactl-node-'));
+    stack.defer(() => rm(folder, { recursive: true }));
+    const authority = await LabCertificates.ensure(path.join(folder, 'ca'), never);
+    const files = await authority.issue('node', 'URI:spiffe://novacron/node/a', never);
+    const log = createLogger('silent');
+    const node = stack.use(await OneNode.open());
+    const { vms, migrations, incoming, node: itself } = node.agent;
+    const socket = path.join(folder, 'agent.sock');
+    stack.use(
+      await RpcServer.start({
+        socket,
+        listen: '127.0.0.1:0',
+        certificates: stack.use(await Certificates.open(files, log)),
+        vms,
+        migrations,
+        incoming,
+        node: itself,
+        log,
+        observer: { callStarted: () => undefined, callEnded: () => undefined },
+      }),
+    );
+    return new ServedNode(node, socket, stack.move());
+  }
+
+  async novactl(words: string, stdin = '') {
+    const io = new FakeCliIo();
+    io.stdin = stdin;
+    const code = await runCli(['--address', `unix:${this.#socket}`, ...words.split(' ')], io);
+    return { code, stdout: io.stdout.text, stderr: io.stderr.text };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { BadRequest } from '../../../src/gen/google/rpc/error_details.ts';
+import {
+  ListReservationsRequest,
+  type ListReservationsResponse,
+  type ReleaseRequest,
+  type ReleaseResponse,
+  ReserveRequest,
+  type ReserveResponse,
+  UpdateNodeRequest,
+  type UpdateNodeResponse,
+  WatchNodeRequest,
+} from '../../../src/gen/novacron/agent/v1/node.ts';
+import { MIGRATION_ID as RESERVATION_ID } from '../../fakes/fake-migration-service.ts';
+import { call, type Failure, failure, RpcHarness, until } from './rpc-harness.ts';
+
+let harness: RpcHarness;
+let local: ReturnType<RpcHarness['clients']>;
+
+before(async () => {
+  harness = await RpcHarness.start();
+  local = harness.clients();
+});
+after(() => harness[Symbol.asyncDispose]());
+
+const update = (request: Parameters<typeof UpdateNodeRequest.fromPartial>[0]) =>
+  call<UpdateNodeRequest, UpdateNodeResponse>(
+    (message, callback) => local.node.updateNode(message, callback),
+    UpdateNodeRequest.fromPartial(request),
+  );
+
+const reserve = (change: Parameters<typeof ReserveRequest.fromPartial>[0] = {}) =>
+  call<ReserveRequest, ReserveResponse>(
+    (message, callback) => local.node.reserve(message, callback),
+    ReserveRequest.fromPartial({
+      id: RESERVATION_ID,
+      virtualMachine: { name: 'web' },
+      machine: { resources: { cpu: '1500m', memory: '512Mi' }, kernel: { path: '/boot/vmlinuz' } },
+      ...change,
+    }),
+  );
+
+const listReservations = () =>
+  call<ListReservationsRequest, ListReservationsResponse>(
+    (message, callback) => local.node.listReservations(message, callback),
+    ListReservationsRequest.create(),
+  );
+
+function fieldsOf({ details }: Failure): string[] {
+  const packed = details.find(({ typeUrl }) => typeUrl.endsWith('BadRequest'));
+  const { fieldViolations } = BadRequest.decode(packed?.value ?? Buffer.of());
+  return fieldViolations.map(({ field }) => field);
+}
+
+test('a node is cordoned, with the names of the proto or of JSON, and its watchers are told', async () => {
+  const watch = local.node.watchNode(WatchNodeRequest.create());
+  const cordons: unknown[] = [];
+  watch.on('data', ({ node }) => cordons.push(node?.spec?.cordon));
+  watch.on('error', () => undefined);
+  await until(() => cordons.length === 3);
+
+  const spec = { cordon: true, cordonReason: 'new memory' };
+  assert.deepEqual((await update({ spec, generation: 1n })).node?.spec, spec);
+  for (const updateMask of [['cordon_reason'], ['cordonReason']]) {
+    const { node } = await update({ spec: { cordonReason: updateMask.join() }, updateMask });
+    assert.deepEqual(node?.spec, { cordon: true, cordonReason: updateMask.join() });
+  }
+  await until(() => cordons.length === 6);
+  assert.deepEqual(cordons, [undefined, false, undefined, true, true, true]);
+  watch.cancel();
+});
+
+test('a change of a node is refused for another generation, and for a field that it has not', async () => {
+  const stale = await failure(update({ spec: { cordon: false }, generation: 1n }));
+  assert.equal(stale.reason, 'GENERATION_MISMATCH');
+  const odd = await failure(update({ spec: {}, updateMask: ['taints'] }));
+  assert.deepEqual(fieldsOf(odd), ['updateMask']);
+  assert.deepEqual(fieldsOf(await failure(update({}))), ['spec']);
+});
+
+test('what is reserved is listed with its amounts until it is released', async () => {
+  const { reservation } = await reserve({ ttl: { seconds: 10n, nanos: 0 } });
+  assert.deepEqual(reservation?.amounts, { cpu: '1500m', memory: '600Mi' });
+  assert.deepEqual(reservation.virtualMachine, { namespace: 'default', name: 'web', uid: '' });
+  const asked = harness.node.calls.at(-1)?.argument as { ttlMs: number };
+  assert.equal(asked.ttlMs, 10_000);
+  assert.deepEqual((await listReservations()).reservations, [reservation]);
+  await call<ReleaseRequest, ReleaseResponse>(
+    (message, callback) => local.node.release(message, callback),
+    { id: RESERVATION_ID },
+  );
+  assert.deepEqual((await listReservations()).reservations, []);
+});
+
+test('a reservation lasts a minute unless it says otherwise, and an hour at most', async () => {
+  await reserve();
+  const asked = harness.node.calls.at(-1)?.argument as { ttlMs: number };
+  assert.equal(asked.ttlMs, 60_000);
+  assert.deepEqual(fieldsOf(await failure(reserve({ ttl: { seconds: 3_601n, nanos: 0 } }))), [
+    'ttl',
+  ]);
+  assert.deepEqual(fieldsOf(await failure(reserve({ ttl: { seconds: 0n, nanos: 1 } }))), ['ttl']);
+});
+
+test('a machine that could not be made cannot be reserved for', async () => {
+  const odd = { resources: { cpu: '0', memory: 'much' }, kernel: { path: 'vmlinuz' } };
+  const failed = await failure(reserve({ machine: odd }));
+  assert.equal(failed.reason, 'INVALID_SPEC');
+  assert.deepEqual(fieldsOf(failed).toSorted(), [
+    'machine.kernel.path',
+    'machine.resources.memory',
+  ]);
+  assert.deepEqual(fieldsOf(await failure(reserve({ id: 'r', machine: undefined }))).toSorted(), [
+    'id',
+    'machine',
+  ]);
+});

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { nodeDetailsText } from '../../../../src/cli/views/node-details.ts';
+import { nodeView } from '../../../../src/cli/views/node-view.ts';
+import { ConditionStatus, Node } from '../../../../src/client/api.ts';
+
+const { CONDITION_STATUS_TRUE: YES, CONDITION_STATUS_FALSE: NO } = ConditionStatus;
+
+const NODE = Node.create({
+  metadata: { name: 'node-a' },
+  spec: { cordon: true, cordonReason: 'new memory' },
+  status: {
+    capacity: { cpu: '8', memory: '16Gi', 'hugepages-2Mi': '0' },
+    allocatable: { cpu: '8', memory: '15Gi', 'hugepages-2Mi': '0' },
+    allocated: { cpu: '2', memory: '586Mi' },
+    conditions: [
+      { type: 'Ready', status: YES, reason: 'Ready' },
+      { type: 'Schedulable', status: NO, reason: 'Cordoned', message: 'new memory' },
+    ],
+  },
+});
+
+function cell(node: Node, header: string): string | undefined {
+  return nodeView(0)
+    .columns.find((column) => column.header === header)
+    ?.value(node);
+}
+
+test('what VMs have been given is shown of what they may have', () => {
+  assert.equal(cell(NODE, 'CPUS'), '2/8');
+  assert.equal(cell(NODE, 'MEMORY'), '586Mi/15Gi');
+});
+
+test('a cordon is no fault, and what does not hold is named', () => {
+  assert.equal(cell(NODE, 'STATE'), 'Ready,Cordoned');
+  const broken = Node.create({
+    status: { conditions: [{ type: 'HypervisorConnected', status: NO }] },
+  });
+  assert.equal(cell(broken, 'STATE'), 'NotHypervisorConnected');
+});
+
+test('every resource and condition has its line', () => {
+  const lines = nodeDetailsText(NODE, 0)
+    .split('\n')
+    .map((line) => line.split(/ {2,}/));
+  assert.deepEqual(lines[1], ['RESOURCE', 'CAPACITY', 'ALLOCATABLE', 'ALLOCATED', 'FREE']);
+  assert.deepEqual(lines[3], ['memory', '16Gi', '15Gi', '586Mi', '14.4Gi']);
+  assert.deepEqual(lines[4], ['hugepages-2Mi', '0B', '0B', '0B', '0B']);
+  assert.deepEqual(lines.at(-2), ['Schedulable', 'False', '-', 'Cordoned', 'new memory']);
+});
+
+test('the cordon and its reason are part of the document', () => {
+  assert.deepEqual(nodeView(0).document(NODE)['spec'], {
+    cordon: true,
+    cordonReason: 'new memory',
+  });
+});
