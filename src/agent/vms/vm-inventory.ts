@@ -233,6 +233,7 @@ export class VmInventory {
     const isOn = found.state !== 'stopped' && found.state !== 'crashed';
     return {
       definition,
+      liveDefinition: found.liveDefinition,
       ...state,
       conditions: conditionsOf(
         { definition, state, context, pendingFields },
