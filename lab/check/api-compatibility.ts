@@ -17,18 +17,18 @@ export async function checkCompatibility(
   signal: AbortSignal,
 ): Promise<CompatibilityResult> {
   const recorded = (
-    await Array.fromAsync(glob('test/compatibility/version-*', { cwd: checkout }))
+    await Array.fromAsync(glob('test/compatibility/version-*/proto', { cwd: checkout }))
   ).toSorted();
   const buf = inProject('node_modules/.bin/buf');
   const results: CommandResult[] = [];
-  for (const version of recorded) {
-    const against = ['--against', `${version}/proto`];
-    results.push(await tryRun([buf, 'breaking', ...against], { cwd: checkout }, signal));
+  for (const proto of recorded) {
+    const command = [buf, 'breaking', '--against', proto];
+    results.push(await tryRun(command, { cwd: checkout }, signal));
   }
   return {
     code: results.find(({ code }) => code !== 0)?.code ?? 0,
     stdout: results.map(({ stdout }) => stdout).join(''),
     stderr: results.map(({ stderr }) => stderr).join(''),
-    detail: `compared with ${recorded.map((version) => path.basename(version)).join(', ')}`,
+    detail: `compared with ${recorded.map((proto) => path.basename(path.dirname(proto))).join(', ')}`,
   };
 }
