@@ -1,6 +1,9 @@
 import type { Message } from './recorded-api.ts';
 import { RecordedCalls } from './recorded-calls.ts';
 
+/** The phase of each VM, by its name. */
+export type Phases = Readonly<Record<string, string>>;
+
 /** What a controller of version 1 does with an agent, and what it makes of the answers. */
 export class RecordedClient implements Disposable {
   readonly #calls: RecordedCalls;
@@ -30,31 +33,31 @@ export class RecordedClient implements Disposable {
     return { names, pages };
   }
 
-  /** Phases by VM whenever they are known and after every change: what RESET begins counts from SYNCED on. */
-  async *phases(labelSelector: string): AsyncGenerator<Readonly<Record<string, string>>> {
-    const request = { labelSelector };
-    const phases = new Map<string, string>();
-    let isSynced = false;
-    for await (const event of this.#calls.stream(
+  /**
+   * Phases by VM whenever they are known and after every change: what RESET begins counts from SYNCED on. Goes on from a
+   * cursor, where nothing changed means that nothing comes.
+   */
+  async *phases(
+    labelSelector: string,
+    from?: { readonly cursor: Message; readonly phases: Phases },
+  ): AsyncGenerator<{ readonly phases: Phases; readonly cursor: Message }> {
+    const known = new Map(Object.entries(from?.phases ?? {}));
+    let isComplete: boolean | undefined = from === undefined ? undefined : true;
+    for await (const { type, virtualMachine: vm, origin } of this.#calls.stream(
       'VirtualMachineService/WatchVirtualMachines',
-      request,
+      { labelSelector, cursor: from?.cursor },
     )) {
-      const { type, virtualMachine: vm } = event;
-      switch (type) {
-        case 'WATCH_EVENT_TYPE_RESET':
-          phases.clear();
-          isSynced = false;
-          break;
-        case 'WATCH_EVENT_TYPE_SYNCED':
-          isSynced = true;
-          break;
-        case 'WATCH_EVENT_TYPE_DELETED':
-          phases.delete(vm.metadata.name);
-          break;
-        default:
-          phases.set(vm.metadata.name, vm.status.phase);
+      if (type === 'WATCH_EVENT_TYPE_RESET') {
+        known.clear();
+        isComplete = false;
+      } else if (isComplete === undefined) throw new Error('A watch must begin with RESET');
+      else if (type === 'WATCH_EVENT_TYPE_SYNCED') isComplete = true;
+      else if (type === 'WATCH_EVENT_TYPE_DELETED') known.delete(vm.metadata.name);
+      else known.set(vm.metadata.name, vm.status.phase);
+      const { agentEpoch, revision } = origin;
+      if (isComplete === true) {
+        yield { phases: Object.fromEntries(known), cursor: { agentEpoch, revision } };
       }
-      if (isSynced) yield Object.fromEntries(phases);
     }
   }
 

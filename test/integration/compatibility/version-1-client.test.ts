@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import type { Message } from '../../compatibility/version-1/recorded-api.ts';
-import { RecordedClient } from '../../compatibility/version-1/recorded-client.ts';
+import { type Phases, RecordedClient } from '../../compatibility/version-1/recorded-client.ts';
 import { never } from '../../unit/agent/vms/one-node.ts';
 import { ServedNode } from '../cli/served-node.ts';
 
@@ -21,6 +22,15 @@ function vm(name: string, machine: Message = {}, labels: Message = { app: name }
       },
     },
   };
+}
+
+/** Reads a watch until the VMs are in these phases. */
+async function reaches(watch: ReturnType<RecordedClient['phases']>, wanted: Phases) {
+  for (;;) {
+    const { value } = await watch.next();
+    assert.ok(value, 'The watch has ended');
+    if (isDeepStrictEqual(value.phases, wanted)) return value;
+  }
 }
 
 const ref = (name: string) => ({ ref: { name } });
@@ -78,7 +88,7 @@ test('VMs are listed by label and page by page', async () => {
   assert.deepEqual(await client.list('', 0), { names: ['a', 'b', 'c', 'd'], pages: 1 });
 });
 
-test('VMs are watched while they are started and stopped, and lose their label', async () => {
+test('VMs are watched while they are started and stopped, and from a cursor on', async () => {
   await using served = await ServedNode.start();
   using client = new RecordedClient(served.socket);
   served.node.run();
@@ -86,22 +96,22 @@ test('VMs are watched while they are started and stopped, and lose their label',
     const virtualMachine = vm(name);
     await client.call('VirtualMachineService/CreateVirtualMachine', { virtualMachine });
   }
-  const phases = client.phases('app=web');
-  const next = async (expected: Message): Promise<void> => {
-    for (;;) {
-      const { value } = await phases.next();
-      if (JSON.stringify(value) === JSON.stringify(expected)) return;
-    }
-  };
-  await next({ web: 'VIRTUAL_MACHINE_PHASE_STOPPED' });
+  const watch = client.phases('app=web');
+  await reaches(watch, { web: 'VIRTUAL_MACHINE_PHASE_STOPPED' });
   await client.call('VirtualMachineService/StartVirtualMachine', ref('web'));
-  await next({ web: 'VIRTUAL_MACHINE_PHASE_RUNNING' });
+  await reaches(watch, { web: 'VIRTUAL_MACHINE_PHASE_RUNNING' });
   await client.call('VirtualMachineService/ShutdownVirtualMachine', ref('web'));
-  await next({ web: 'VIRTUAL_MACHINE_PHASE_STOPPED' });
+  const stopped = await reaches(watch, { web: 'VIRTUAL_MACHINE_PHASE_STOPPED' });
+  await watch.return(undefined);
+
   const virtualMachine = vm('web', {}, { app: 'shop' });
   await client.call('VirtualMachineService/ApplyVirtualMachine', { virtualMachine });
-  await next({});
-  await phases.return(undefined);
+  const goesOn = client.phases('app=web', stopped);
+  await reaches(goesOn, {});
+  await goesOn.return(undefined);
+  const anew = client.phases('app=web', { ...stopped, cursor: { agentEpoch: 1, revision: 1 } });
+  await reaches(anew, {});
+  await anew.return(undefined);
 });
 
 test('room is kept for a VM, used by it or given back', async () => {
