@@ -130,9 +130,10 @@ test('a refusal gives back nothing that the VM already has', async () => {
   assert.equal(books.memory, SMALL);
 });
 
+const inPages = () => definitionOf(machineOf('64Mi', { memory: { hugepages: '2Mi' } }));
+
 test('huge pages are never given twice, and the refusal names their field', async () => {
   using books = await Books.open();
-  const inPages = () => definitionOf(machineOf('64Mi', { memory: { hugepages: '2Mi' } }));
   using _first = books.ledger.setAside(inPages(), ON);
   const description = 'needs 64Mi of hugepages-2Mi, of which this node has 0 left';
   assert.throws(() => books.ledger.setAside(inPages(), ON), {

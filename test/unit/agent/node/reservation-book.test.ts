@@ -82,12 +82,13 @@ test('an id of another VM, or of other amounts, is refused', async (t) => {
   }
 });
 
+function refuse(): never {
+  throw new Error('no room');
+}
+
 test('what may not be kept is not', async (t) => {
   using journal = new MemoryJournal();
   const book = await openBook(t, journal);
-  const refuse = (): void => {
-    throw new Error('no room');
-  };
   await assert.rejects(book.add(FOR_WEB, refuse), /no room/);
   assert.deepEqual(book.list(), []);
   assert.deepEqual(storedIds(journal), []);
