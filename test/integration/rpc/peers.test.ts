@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import net from 'node:net';
 import { after, before, beforeEach, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
@@ -11,7 +13,7 @@ import { AgentError, hasReason, type Reason } from '../../../src/core/errors.ts'
 import { MIGRATION_ID } from '../../fakes/fake-migration-service.ts';
 import { VM_UID } from '../../fakes/fake-vm-service.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
-import { never, nodeNames, RpcHarness } from './rpc-harness.ts';
+import { never, nodeNames, RpcHarness, until } from './rpc-harness.ts';
 
 let harness: RpcHarness;
 let certificates: Certificates;
@@ -145,11 +147,23 @@ test('cancelling is answered at once with its own reason', async () => {
 });
 
 test('a peer that restarts is found again within the call', async () => {
-  await peer.get(MIGRATION_ID, VM_UID, never);
+  // However busy this machine is.
+  const addresses = { 'node-a': harness.address };
+  using patient = new GrpcPeers({ addresses, certificates, retryWindowMs: 30_000 });
+  await patient.find('node-a', undefined).get(MIGRATION_ID, VM_UID, never);
   const { port } = harness.server;
   await harness.server.close(0);
-  const pending = peer.get(MIGRATION_ID, VM_UID, never);
-  await delay(300);
+  // Somebody who hangs up at once, so that it is seen that the first attempt has failed.
+  let attempts = 0;
+  const stranger = net.createServer((socket) => {
+    attempts += 1;
+    socket.destroy();
+  });
+  await once(stranger.listen(port, '127.0.0.1'), 'listening');
+  const pending = patient.find('node-a', undefined).get(MIGRATION_ID, VM_UID, never);
+  await until(() => attempts > 0);
+  stranger.close();
+  await once(stranger, 'close');
   await harness.restart(port);
   assert.equal((await pending).state, 'prepared');
 });
