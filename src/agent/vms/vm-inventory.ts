@@ -306,6 +306,6 @@ function sameButFigures(left: Vm, right: Vm): boolean {
 }
 
 function withoutFigures(vm: Vm): unknown {
-  const { migration } = vm;
-  return { ...vm, statistics: 0, migration: migration && { ...migration, fractionDone: 0 } };
+  const migration = vm.migration && { ...vm.migration, fractionDone: 0 };
+  return { ...vm, statistics: 0, migration };
 }

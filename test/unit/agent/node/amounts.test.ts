@@ -20,8 +20,9 @@ test('a part of a CPU counts as the whole one that the guest is given', () => {
   assert.equal(amountsOf({ resources: { cpu: '1500m', memory: '64Mi' } })['cpu'], 2_000);
 });
 
-const inPagesOf = (hugepages: '2Mi' | '1Gi') =>
-  amountsOf(machineOf('1536Mi', { memory: { hugepages } }));
+function inPagesOf(hugepages: '2Mi' | '1Gi') {
+  return amountsOf(machineOf('1536Mi', { memory: { hugepages } }));
+}
 
 test('a guest in huge pages takes whole ones, and memory only for QEMU', () => {
   const plain = amountsOf(machineOf('1536Mi'));

@@ -61,6 +61,10 @@ function small(changes: Partial<VmDefinition> = {}): VmDefinition {
   return definitionOf(machineOf('64Mi'), changes);
 }
 
+function inPages(): VmDefinition {
+  return definitionOf(machineOf('64Mi', { memory: { hugepages: '2Mi' } }));
+}
+
 function holdingFor({ uid, namespace, name, spec }: VmDefinition): Holding {
   return { vmUid: uid, namespace, name, amounts: amountsOf(spec.template.spec) };
 }

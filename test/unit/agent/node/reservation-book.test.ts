@@ -16,6 +16,9 @@ const FOR_WEB = {
   ttlMs: 60_000,
 };
 const anything = (): void => {};
+const refuse = (): void => {
+  throw new Error('no room');
+};
 
 function idsOf(reservations: readonly Reservation[]): readonly string[] {
   return reservations.map(({ id }) => id);
