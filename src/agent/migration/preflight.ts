@@ -18,6 +18,8 @@ export interface PreflightOptions {
 
 export interface PreflightReport {
   readonly blockers: readonly MigrationBlocker[];
+  /** What the guest has now. */
+  readonly memoryBytes: number;
   /** Undefined if the peer could not be found or reached; a blocker says why. */
   readonly way: Way | undefined;
 }
@@ -33,13 +35,14 @@ export async function preflight(
   const info = await hypervisor.host.getInfo(signal);
   const found = await hypervisor.domains.find(vm.definition.uid, signal);
   const definition = found?.definition ?? vm.definition;
-  const machine = definition.spec.template.spec;
+  // What is pending is not what moves.
+  const machine = (found?.liveDefinition ?? definition).spec.template.spec;
   const incoming: IncomingVm = {
     definition,
     machineType: vm.machineType,
     accelerator: vm.accelerator,
-    memoryBytes: memoryBytesOf(machine),
-    vcpus: vcpusOf(machine),
+    memoryBytes: found?.memoryBytes ?? memoryBytesOf(machine),
+    vcpus: found?.vcpus ?? vcpusOf(machine),
     privateFiles: {},
     sourceHostUuid: info.hostUuid,
     sourceQemuVersion: info.qemuVersion,
@@ -51,7 +54,8 @@ export async function preflight(
     const hello = await shakeHands(peer, info.hostUuid, options, incoming.requiredFeatures, signal);
     const there = await peer.check(incoming, signal);
     blockers.push(...there.map((blocker) => ({ ...blocker, nodeName: spec.destinationNode })));
-    return { blockers, way: { incoming, destinationHostUuid: hello.hostUuid } };
+    const way = { incoming, destinationHostUuid: hello.hostUuid };
+    return { blockers, memoryBytes: incoming.memoryBytes, way };
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
     blockers.push({
@@ -60,7 +64,7 @@ export async function preflight(
       nodeName: spec.destinationNode,
       subject: 'spec.destination',
     });
-    return { blockers, way: undefined };
+    return { blockers, memoryBytes: incoming.memoryBytes, way: undefined };
   }
 }
 
@@ -102,7 +106,7 @@ function localBlockers(
       'spec.virtualMachine',
     );
   }
-  const { migrationPolicy, template } = vm.definition.spec;
+  const { migrationPolicy } = vm.definition.spec;
   if (migrationPolicy?.allowLiveMigration === false) {
     block(
       'MIGRATION_BLOCKED',
@@ -110,6 +114,7 @@ function localBlockers(
       'spec.migrationPolicy.allowLiveMigration',
     );
   }
+  const { template } = (found?.liveDefinition ?? vm.definition).spec;
   for (const [index, volume] of (template.spec.volumes ?? []).entries()) {
     if (volume.shared === true || isReadOnly(volume)) continue;
     block(

@@ -94,7 +94,7 @@ export class Preparation {
     if (lock === undefined || namesake !== undefined) {
       throw new AgentError('VM_BUSY', `VM ${definition.name} is busy on node ${nodeName}`);
     }
-    capacity.hold(holdingFor(definition));
+    capacity.hold(holdingFor(definition, incoming));
     undo.defer(() => capacity.release(definition.uid));
     const { record, created } = await book.begin(
       newRecord({

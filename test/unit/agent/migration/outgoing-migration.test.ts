@@ -9,6 +9,7 @@ import {
   memoryBytesOf,
   nodeMemoryBytesOf,
 } from '../../../../src/core/resources/machine-amounts.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { never, TwoNodes, until } from './two-nodes.ts';
 
 async function phasesSeen(nodes: TwoNodes): Promise<Migration[]> {
@@ -308,4 +309,24 @@ test('a VM can come back, and go again', async () => {
   await source.agent.migrations.start({ id: again, spec: nodes.spec, labels: {} }, never);
   assert.equal((await nodes.ended(again)).phase, 'completed');
   assert.equal((await destination.find(vm.uid))?.definition?.ownershipEpoch, 4);
+});
+
+test('what runs is what moves, whatever is pending for its next start', async () => {
+  const { spec } = tinyVm();
+  const data = { name: 'data', kind: 'disk', format: 'raw', cache: 'none' } as const;
+  const volumes = [{ ...data, source: { file: { path: '/srv/data.img' } } }];
+  const withVolume = { ...spec, template: { spec: { ...spec.template.spec, volumes } } };
+  using nodes = await TwoNodes.open({ spec: withVolume });
+  const { source, vm } = nodes;
+  const smaller = { ...spec.template.spec, resources: { cpu: '1', memory: '32Mi' } };
+  await source.hypervisor.domains.define(
+    { ...vm, generation: 2, spec: { ...spec, template: { spec: smaller } } },
+    never,
+  );
+  const { blockers, memoryBytes } = await source.agent.migrations.plan(nodes.spec, never);
+  assert.deepEqual(
+    blockers.map(({ subject, nodeName }) => [subject, nodeName]),
+    [['spec.template.spec.volumes[0]', 'a']],
+  );
+  assert.equal(memoryBytes, 64 * 1024 ** 2);
 });
