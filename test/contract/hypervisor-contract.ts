@@ -248,7 +248,8 @@ export function testHypervisor(
       const vm = await started();
       const controller = new AbortController();
       const reason = new Error('enough');
-      const request = fixture.migration(vm, 'fast');
+      // Slow, or it could have arrived before anybody has stopped waiting.
+      const request = fixture.migration(vm, 'slow');
       const migration = source.migrate(vm.uid, request, controller.signal);
       const stoppedWaiting = assert.rejects(migration, reason);
       await until('the VM is on its way', async () => {

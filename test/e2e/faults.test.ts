@@ -5,9 +5,10 @@ import { test } from 'node:test';
 import { waitUntil } from '../../lab/core/wait-until.ts';
 import { Certificates } from '../../lab/node/certificates.ts';
 import { DiskFormat, PowerState } from '../../src/client/api.ts';
+import { freeze, signalProcess } from '../fixtures/process-signals.ts';
 import { PATIENCE_MS, SLOW } from './moving-vm.ts';
 import { type Stage, storyteller } from './stories.ts';
-import { freeze, signalProcess, streamersOf, TwoNodes } from './two-nodes.ts';
+import { streamersOf, TwoNodes } from './two-nodes.ts';
 
 const SOME_BYTES = 1_000_000n;
 const RECONNECT_TIMEOUT_MS = 4_000;

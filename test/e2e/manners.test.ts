@@ -11,9 +11,10 @@ import { waitUntil } from '../../lab/core/wait-until.ts';
 import type { LabNode } from '../../lab/node/lab-node.ts';
 import { VirtualMachinePhase } from '../../src/client/api.ts';
 import { channelSettings } from '../../src/client/target.ts';
+import { signalProcess } from '../fixtures/process-signals.ts';
 import { PATIENCE_MS } from './moving-vm.ts';
 import { storyteller } from './stories.ts';
-import { agentPid, signalProcess, TwoNodes } from './two-nodes.ts';
+import { agentPid, TwoNodes } from './two-nodes.ts';
 
 const SERVICES = ['VirtualMachineService', 'MigrationService', 'NodeService', 'PeerService'].map(
   (name) => `novacron.agent.v1.${name}`,

@@ -15,6 +15,7 @@ import { contextsFile } from '../../lab/node/novactl-contexts.ts';
 import type { NodeName } from '../../lab/plan/lab-plan.ts';
 import type { LabProcess } from '../../lab/plan/lab-processes.ts';
 import type { AgentClient } from '../../src/client/agent-client.ts';
+import { signalProcess } from '../fixtures/process-signals.ts';
 import { DemoVm, PATIENCE_MS } from './moving-vm.ts';
 
 const MIB = 1024n ** 2n;
@@ -260,25 +261,6 @@ export function driverOf(node: LabNode): LabProcess {
   const driver = node.processes().find(({ command }) => command[0]?.startsWith('novacron-libvirt'));
   assert.ok(driver !== undefined, `Node ${node.name} has no libvirt driver process`);
   return driver;
-}
-
-/** Sends a signal; a process that is gone counts as signalled. */
-export function signalProcess(pid: number, name: NodeJS.Signals): void {
-  try {
-    process.kill(pid, name);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-  }
-}
-
-/** Stops a process until disposed. */
-export function freeze(pid: number): Disposable {
-  signalProcess(pid, 'SIGSTOP');
-  return {
-    [Symbol.dispose]() {
-      signalProcess(pid, 'SIGCONT');
-    },
-  };
 }
 
 /** The agent's main process. */

@@ -1,31 +1,32 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempDisposableSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { Journal } from '../../../src/agent/journal/journal.ts';
 import { createLogger } from '../../../src/core/logger.ts';
+import { OwnedProcess } from '../../fixtures/owned-process.ts';
 import { migrationRecord } from '../../unit/agent/journal/migration-record.ts';
 
 const logger = createLogger('silent');
 const temporary = () => mkdtempDisposableSync(path.join(tmpdir(), 'journal-'));
 
+function startWriter(directory: string): OwnedProcess {
+  const program = path.join(import.meta.dirname, 'writer.ts');
+  return new OwnedProcess(
+    spawn(process.execPath, [program, directory], { stdio: ['ignore', 'pipe', 'inherit'] }),
+  );
+}
+
 /** Starts the writer, kills it after so many acknowledged records, and returns the lines that it had sent. */
 async function writeAndKill(directory: string, records: number): Promise<readonly string[]> {
-  const writer = spawn(process.execPath, [path.join(import.meta.dirname, 'writer.ts'), directory], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const exited = once(writer, 'exit');
+  await using writer = startWriter(directory);
   const lines: string[] = [];
-  for await (const line of createInterface(writer.stdout)) {
-    lines.push(line);
-    if (lines.length === records) writer.kill('SIGKILL');
-  }
-  await exited;
-  return lines;
+  while (lines.length < records) lines.push(await writer.nextLine());
+  await writer.kill();
+  // What it had said by then counts too.
+  return [...lines, ...(await writer.remainingLines())];
 }
 
 test('every record that was acknowledged before a kill -9 is there afterwards', async () => {
@@ -51,19 +52,13 @@ test('every record that was acknowledged before a kill -9 is there afterwards', 
 
 test('a second process is refused while the first lives, and a killed one leaves no lock', async () => {
   using directory = temporary();
-  const writer = spawn(
-    process.execPath,
-    [path.join(import.meta.dirname, 'writer.ts'), directory.path],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
-  const exited = once(writer, 'exit');
-  await once(writer.stdout, 'data');
+  await using writer = startWriter(directory.path);
+  await writer.nextLine();
   assert.throws(() => Journal.open(directory.path, { logger }), {
     reason: 'JOURNAL_FAILURE',
     message: /Another agent/,
   });
-  writer.kill('SIGKILL');
-  await exited;
+  await writer.kill();
   using journal = Journal.open(directory.path, { logger });
   assert.equal(journal.health().reason, 'Healthy');
 });

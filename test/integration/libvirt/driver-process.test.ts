@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { hasReason } from '../../../src/core/errors.ts';
+import { OwnedProcess } from '../../fixtures/owned-process.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
 import { LibvirtPair, openHypervisor } from './libvirt-pair.ts';
 import { PrivateLibvirt, skipReason, waitFor } from './private-libvirt.ts';
@@ -18,36 +18,34 @@ describe('the libvirt driver process', { skip: skipReason() }, () => {
   after(() => node[Symbol.asyncDispose]());
 
   test('killed in the middle of a call, it fails that call and is replaced for the next', async () => {
-    await using hypervisor = openHypervisor(node);
+    await using hypervisor = await openHypervisor(node);
     const { pid } = await hypervisor.diagnose(never);
-    // A stopped libvirtd keeps the call in the middle.
-    node.signalDaemon('SIGSTOP');
-    const call = hypervisor.list(never);
-    const failed = assert.rejects(call, (error) => hasReason(error, 'HYPERVISOR_UNREACHABLE'));
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    process.kill(pid, 'SIGKILL');
-    await failed;
-    node.signalDaemon('SIGCONT');
+    {
+      // A stopped libvirtd keeps the call in the middle.
+      using _stuck = node.freezeDaemon();
+      const call = hypervisor.list(never);
+      const failed = assert.rejects(call, (error) => hasReason(error, 'HYPERVISOR_UNREACHABLE'));
+      // The process answers in order, so it has the call by now.
+      await hypervisor.diagnose(never);
+      process.kill(pid, 'SIGKILL');
+      await failed;
+    }
     assert.deepEqual(await hypervisor.list(never), []);
     assert.notEqual((await hypervisor.diagnose(never)).pid, pid);
   });
 
   test('ends with the agent, also when its Workers hang in libvirt', async () => {
-    const parent = spawn(process.execPath, [`${import.meta.dirname}/hanging-agent.ts`, node.uri], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const [line] = (await once(parent.stdout, 'data')) as [Buffer];
-    const driverPid = Number(String(line));
+    const program = `${import.meta.dirname}/hanging-agent.ts`;
+    await using agent = new OwnedProcess(
+      spawn(process.execPath, [program, node.uri], { stdio: ['pipe', 'pipe', 'inherit'] }),
+    );
+    assert.equal(await agent.nextLine(), 'connected');
+    using _stuck = node.freezeDaemon();
+    agent.child.stdin?.write('go on\n');
+    const driverPid = Number(await agent.nextLine());
     assert.ok(isAlive(driverPid));
-    node.signalDaemon('SIGSTOP');
-    try {
-      await new Promise((resolve) => setTimeout(resolve, 200));
-      parent.kill('SIGKILL');
-      await once(parent, 'exit');
-      await waitFor('the driver process is gone', () => !isAlive(driverPid), 2000);
-    } finally {
-      node.signalDaemon('SIGCONT');
-    }
+    await agent.kill();
+    await waitFor('the driver process is gone', () => !isAlive(driverPid));
   });
 
   test('killed during a migration, it leaves it to the two libvirtd, and says so', async () => {
