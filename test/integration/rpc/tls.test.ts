@@ -31,8 +31,8 @@ const getNode = (files: Credentials, options = {}) => {
   return call((request, callback) => node.getNode(request, callback), {});
 };
 
-function connect(options: tls.ConnectionOptions): tls.TLSSocket {
-  return tls.connect({
+function connect(stack: DisposableStack, options: tls.ConnectionOptions): tls.TLSSocket {
+  const socket = tls.connect({
     host: '127.0.0.1',
     port: harness.server.port,
     ca: readFileSync(operator.ca),
@@ -40,6 +40,21 @@ function connect(options: tls.ConnectionOptions): tls.TLSSocket {
     ALPNProtocols: ['h2'],
     ...options,
   });
+  return stack.adopt(socket, drop);
+}
+
+function connectHttp2(stack: DisposableStack): http2.ClientHttp2Session {
+  const session = http2.connect(`https://${harness.address}`, {
+    cert: readFileSync(operator.certificate),
+    key: readFileSync(operator.key),
+    ca: readFileSync(operator.ca),
+    servername: 'node-a',
+  });
+  return stack.adopt(session, drop);
+}
+
+function drop(connection: { destroy(): void }): void {
+  connection.destroy();
 }
 
 /** Whether the other side ended the connection, and with which error. */
@@ -53,18 +68,19 @@ async function ending(socket: net.Socket): Promise<string> {
 }
 
 test('a client with a certificate of our CA is served by TLS 1.3', async () => {
+  using stack = new DisposableStack();
   await getNode(operator);
-  const socket = connect({
+  const socket = connect(stack, {
     cert: readFileSync(operator.certificate),
     key: readFileSync(operator.key),
   });
   await new Promise((resolve) => socket.once('secureConnect', resolve));
   assert.equal(socket.getProtocol(), 'TLSv1.3');
-  socket.destroy();
 });
 
 test('a client without a certificate does not get past the handshake', async () => {
-  assert.match(await ending(connect({})), /CERTIFICATE_REQUIRED/);
+  using stack = new DisposableStack();
+  assert.match(await ending(connect(stack, {})), /CERTIFICATE_REQUIRED/);
 });
 
 test('a client of another CA is refused', async () => {
@@ -89,15 +105,9 @@ test('TLS 1.2 is refused', async () => {
 
 test('a client that does not ask for HTTP/2 is refused', async () => {
   const files = { cert: readFileSync(operator.certificate), key: readFileSync(operator.key) };
-  await ending(connect({ ...files, ALPNProtocols: ['http/1.1'] }));
-  const socket = tls.connect({
-    host: '127.0.0.1',
-    port: harness.server.port,
-    ca: readFileSync(operator.ca),
-    servername: 'node-a',
-    ...files,
-  });
-  await ending(socket);
+  using stack = new DisposableStack();
+  await ending(connect(stack, { ...files, ALPNProtocols: ['http/1.1'] }));
+  await ending(connect(stack, { ...files, ALPNProtocols: [] }));
 });
 
 for (const [title, bytes] of [
@@ -106,7 +116,8 @@ for (const [title, bytes] of [
   ['garbage', '\u0000\u0001\u0002'.repeat(1_000)],
 ] as const) {
   test(`${title} on the TLS port ends that connection and nothing else`, async () => {
-    const socket = net.connect(harness.server.port, '127.0.0.1');
+    using stack = new DisposableStack();
+    const socket = stack.adopt(net.connect(harness.server.port, '127.0.0.1'), drop);
     socket.write(bytes);
     await ending(socket);
     await getNode(operator);
@@ -115,7 +126,8 @@ for (const [title, bytes] of [
 
 test('garbage after a good handshake ends that connection and nothing else', async () => {
   const { connections } = harness.server;
-  const socket = connect({
+  using stack = new DisposableStack();
+  const socket = connect(stack, {
     cert: readFileSync(operator.certificate),
     key: readFileSync(operator.key),
   });
@@ -126,21 +138,19 @@ test('garbage after a good handshake ends that connection and nothing else', asy
 });
 
 test('clients that connect and say nothing do not disturb the others', async () => {
-  const silent = Array.from({ length: 50 }, () => net.connect(harness.server.port, '127.0.0.1'));
+  using stack = new DisposableStack();
+  const silent = Array.from({ length: 50 }, () =>
+    stack.adopt(net.connect(harness.server.port, '127.0.0.1'), drop),
+  );
   await Promise.all(
     silent.map((socket) => new Promise((resolve) => socket.once('connect', resolve))),
   );
   await getNode(operator);
-  for (const socket of silent) socket.destroy();
 });
 
 test('odd requests over good HTTP/2 are answered and do no harm', async () => {
-  const session = http2.connect(`https://${harness.address}`, {
-    cert: readFileSync(operator.certificate),
-    key: readFileSync(operator.key),
-    ca: readFileSync(operator.ca),
-    servername: 'node-a',
-  });
+  using stack = new DisposableStack();
+  const session = connectHttp2(stack);
   const grpc = { ':method': 'POST', 'content-type': 'application/grpc', te: 'trailers' };
   const getNodePath = '/novacron.agent.v1.NodeService/GetNode';
   for (const headers of [
@@ -162,7 +172,6 @@ test('odd requests over good HTTP/2 are answered and do no harm', async () => {
     stream.resume();
     await new Promise((resolve) => stream.once('close', resolve));
   }
-  session.destroy();
   await getNode(operator);
 });
 
@@ -206,12 +215,8 @@ test('a request of more than 4 MiB is refused, compressed or not', async () => {
   // 64 MiB of zeros in 64 KiB.
   const { gzipSync } = await import('node:zlib');
   const bomb = gzipSync(Buffer.alloc(64 * 1024 ** 2));
-  const session = http2.connect(`https://${harness.address}`, {
-    cert: readFileSync(operator.certificate),
-    key: readFileSync(operator.key),
-    ca: readFileSync(operator.ca),
-    servername: 'node-a',
-  });
+  using stack = new DisposableStack();
+  const session = connectHttp2(stack);
   const stream = session.request({
     ':method': 'POST',
     ':path': '/novacron.agent.v1.NodeService/GetNode',
@@ -227,7 +232,6 @@ test('a request of more than 4 MiB is refused, compressed or not', async () => {
     stream.once('response', resolve),
   );
   assert.equal(Number(headers['grpc-status']), Code.RESOURCE_EXHAUSTED);
-  session.destroy();
 });
 
 test('a request that cannot be decoded is an invalid argument', async () => {
@@ -248,7 +252,8 @@ test('a request that cannot be decoded is an invalid argument', async () => {
 
 /** Serial number of the certificate that the server shows to a new connection. */
 async function shownSerial(files: Credentials): Promise<string> {
-  const socket = connect({
+  using stack = new DisposableStack();
+  const socket = connect(stack, {
     cert: readFileSync(files.certificate),
     key: readFileSync(files.key),
     rejectUnauthorized: false,
@@ -256,7 +261,6 @@ async function shownSerial(files: Credentials): Promise<string> {
   await new Promise((resolve) => socket.once('secureConnect', resolve));
   const { serialNumber } = socket.getPeerCertificate();
   assert.equal(socket.getProtocol(), 'TLSv1.3');
-  socket.destroy();
   return serialNumber;
 }
 
