@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import net from 'node:net';
 import { test } from 'node:test';
@@ -14,7 +15,7 @@ test('watches end with SHUTTING_DOWN, short calls finish, nobody else gets in', 
   const ended = new Promise<Failure>((resolve) =>
     watch.on('error', (error: ServiceError) => resolve(readFailure(error))),
   );
-  await new Promise((resolve) => watch.once('data', resolve));
+  await once(watch, 'data');
 
   const { promise: release, resolve: finish } = Promise.withResolvers<void>();
   harness.vms.get = async () => {
@@ -39,7 +40,7 @@ test('watches end with SHUTTING_DOWN, short calls finish, nobody else gets in', 
   assert.ok(!existsSync(harness.socket));
   using stack = new DisposableStack();
   const refused = stack.adopt(net.connect(port, '127.0.0.1'), (socket) => socket.destroy());
-  await new Promise((resolve) => refused.once('error', resolve));
+  await assert.rejects(once(refused, 'connect'), { code: 'ECONNREFUSED' });
 });
 
 test('calls that do not finish in time are cut, even if their handler is deaf', async () => {
@@ -64,7 +65,7 @@ test('connections that never spoke are cut when the others have had their time',
   for (const socket of silent) {
     stack.adopt(socket, (left) => left.destroy());
     socket.on('error', () => undefined);
-    await new Promise((resolve) => socket.once('connect', resolve));
+    await once(socket, 'connect');
   }
   await until(() => harness.server.connections === 1);
   // No other timer comes to their aid: time stands still but for the grace.

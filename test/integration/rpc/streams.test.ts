@@ -95,11 +95,10 @@ test('a watcher that does not read is expired and holds no more than a few MiB',
   await until(() => sent > 0 && harness.server.runningCalls === 0);
   assert.ok(sent < 10_000, `${sent} events were read for it`);
 
-  const trailers = new Promise<http2.IncomingHttpHeaders>((resolve) =>
-    reader.stream.once('trailers', resolve),
-  );
+  const trailers = once(reader.stream, 'trailers') as Promise<[http2.IncomingHttpHeaders]>;
   reader.stream.resume();
-  assert.equal(Number((await trailers)['grpc-status']), Code.ABORTED);
+  const [{ 'grpc-status': code }] = await trailers;
+  assert.equal(Number(code), Code.ABORTED);
   await until(() => harness.logLines.some(({ msg }) => msg === 'Call failed'));
 });
 
@@ -134,7 +133,7 @@ test('a slow reader of a console makes the source wait instead', async () => {
   reader.stream.on('data', (data: Buffer) => {
     bytes += data.length;
   });
-  await new Promise((resolve) => reader.stream.once('end', resolve));
+  await once(reader.stream, 'end');
   assert.ok(bytes > 200 * chunk.length);
 });
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import http2 from 'node:http2';
@@ -74,7 +75,7 @@ test('a client with a certificate of our CA is served by TLS 1.3', async () => {
     cert: readFileSync(operator.certificate),
     key: readFileSync(operator.key),
   });
-  await new Promise((resolve) => socket.once('secureConnect', resolve));
+  await once(socket, 'secureConnect');
   assert.equal(socket.getProtocol(), 'TLSv1.3');
 });
 
@@ -142,9 +143,7 @@ test('clients that connect and say nothing do not disturb the others', async () 
   const silent = Array.from({ length: 50 }, () =>
     stack.adopt(net.connect(harness.server.port, '127.0.0.1'), drop),
   );
-  await Promise.all(
-    silent.map((socket) => new Promise((resolve) => socket.once('connect', resolve))),
-  );
+  await Promise.all(silent.map((socket) => once(socket, 'connect')));
   await getNode(operator);
 });
 
@@ -228,9 +227,7 @@ test('a request of more than 4 MiB is refused, compressed or not', async () => {
   frame.writeUInt8(1, 0);
   frame.writeUInt32BE(bomb.length, 1);
   stream.end(Buffer.concat([frame, bomb]));
-  const headers = await new Promise<http2.IncomingHttpHeaders>((resolve) =>
-    stream.once('response', resolve),
-  );
+  const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
   assert.equal(Number(headers['grpc-status']), Code.RESOURCE_EXHAUSTED);
 });
 
@@ -258,7 +255,7 @@ async function shownSerial(files: Credentials): Promise<string> {
     key: readFileSync(files.key),
     rejectUnauthorized: false,
   });
-  await new Promise((resolve) => socket.once('secureConnect', resolve));
+  await once(socket, 'secureConnect');
   const { serialNumber } = socket.getPeerCertificate();
   assert.equal(socket.getProtocol(), 'TLSv1.3');
   return serialNumber;
@@ -295,7 +292,7 @@ test('a replaced CA ends the connections that the old one let in', async () => {
   const ended = new Promise<{ code: number; details: string }>((resolve) =>
     watch.on('error', (error) => resolve(error as never)),
   );
-  await new Promise((resolve) => watch.once('data', resolve));
+  await once(watch, 'data');
 
   const before = readFileSync(harness.nodeFiles.ca);
   await copyFile(others.ca, harness.nodeFiles.ca);

@@ -38,7 +38,10 @@ function openDescriptors(): number {
 
 function isRunning(pid: number): boolean {
   try {
-    return !/\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    // The first thread of a process is a zombie already while others still end.
+    return !/[ZX]/.test(fields[0] ?? '') || Number(fields[17]) > 1;
   } catch {
     return false;
   }

@@ -15,14 +15,15 @@ import { FakeAgentServer } from '../../fakes/fake-agent-server.ts';
 const never = new AbortController().signal;
 
 async function startAgent() {
-  const stack = new AsyncDisposableStack();
+  await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(path.join(os.tmpdir(), 'client-'));
   stack.defer(() => rm(folder, { recursive: true }));
   const agent = stack.use(new FakeAgentServer());
   const address = `unix:${folder}/agent.sock`;
   await agent.listen(address);
   const client = stack.use(await AgentClient.open({ address }));
-  return { agent, client, address, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  const owned = stack.move();
+  return { agent, client, address, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 test('a VM that was created can be got', async () => {

@@ -28,7 +28,8 @@ import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { Life } from './mortal.ts';
 
 export const never = new AbortController().signal;
-const TIMEOUT_MS = 5_000;
+/** Only a failure takes as long. */
+const TIMEOUT_MS = 30_000;
 const GIB = 1024 ** 3;
 const EVERYTHING = { namespace: '', labels: {} };
 

@@ -59,7 +59,7 @@ class Surroundings implements AsyncDisposable {
 
   /** The first node seen for which the condition holds. */
   async until(holds: (node: Node) => boolean): Promise<Node> {
-    for await (const node of this.manager.watch(AbortSignal.timeout(5_000))) {
+    for await (const node of this.manager.watch(AbortSignal.timeout(30_000))) {
       if (holds(node)) return node;
     }
     throw new Error('The watch has ended');

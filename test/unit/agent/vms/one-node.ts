@@ -17,7 +17,8 @@ import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 
 export const never = new AbortController().signal;
 export const EVERYTHING = { namespace: '', labels: {} };
-const TIMEOUT_MS = 5_000;
+/** Only a failure takes as long. */
+const TIMEOUT_MS = 30_000;
 const MIB = 1024 ** 2;
 
 /** All that has to do with VMs on a node with 128 MiB for them. */
