@@ -8,7 +8,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import tls from 'node:tls';
-import { status as Code } from '@grpc/grpc-js';
+import { status as Code, type ServiceError } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import {
   type Credentials,
@@ -17,7 +17,17 @@ import {
 import { Certificates } from '../../../src/agent/rpc/certificates.ts';
 import { listenTls } from '../../../src/agent/rpc/tls-listener.ts';
 import { hasReason } from '../../../src/core/errors.ts';
-import { call, failure, never, nodeNames, RpcHarness, until } from './rpc-harness.ts';
+import {
+  call,
+  type Failure,
+  failure,
+  never,
+  nodeNames,
+  RpcHarness,
+  readFailure,
+  until,
+} from './rpc-harness.ts';
+import { issueShortLived } from './short-lived-certificate.ts';
 
 let harness: RpcHarness;
 let operator: Credentials;
@@ -95,6 +105,27 @@ test('an expired certificate is refused', async () => {
   const names = 'URI:spiffe://novacron/role/operator';
   const expired = await harness.authority.expired('expired', names, never);
   assert.equal((await failure(getNode(expired))).code, Code.UNAVAILABLE);
+});
+
+test('a certificate that expires ends its open streams and lets no call in any more', async () => {
+  // On a busy machine a short life may be over before the stream is there.
+  for (let seconds = 2; ; seconds *= 2) {
+    const files = await issueShortLived(harness.folder, `short-${seconds}`, seconds);
+    const { node } = harness.clients(files);
+    const watch = node.watchNode({});
+    const ended = new Promise<Failure>((resolve) =>
+      watch.on('error', (error: ServiceError) => resolve(readFailure(error))),
+    );
+    const first = await Promise.race([once(watch, 'data').catch(() => undefined), ended]);
+    if (!Array.isArray(first)) continue;
+    const { reason, message } = await ended;
+    assert.equal(reason, 'UNAUTHENTICATED');
+    assert.match(message, /certificate of spiffe:\/\/novacron\/role\/viewer has expired/);
+    const next = await failure(call((request, callback) => node.getNode(request, callback), {}));
+    assert.equal(next.reason, 'UNAUTHENTICATED');
+    await until(() => harness.server.runningCalls === 0);
+    return;
+  }
 });
 
 test('TLS 1.2 is refused', async () => {
