@@ -39,7 +39,7 @@ export class OneNode implements Disposable {
   validate = async (): Promise<void> => {};
   readonly #stop = new AbortController();
 
-  constructor() {
+  constructor({ resyncIntervalMs = 20 } = {}) {
     const { hypervisor, origins, locks, capacity, ownership } = this;
     const shutdowns = new ShutdownRequests();
     const log = createLogger('silent');
@@ -48,7 +48,7 @@ export class OneNode implements Disposable {
       origins,
       contextOf: (uid) => ({ migrationId: undefined, shutdownRequested: shutdowns.has(uid) }),
       isStale: ({ definition }) => definition !== undefined && ownership.isStale(definition),
-      resyncIntervalMs: 20,
+      resyncIntervalMs,
       log,
     });
     const recorder = new OperationRecorder(this.journal.operations, log);
