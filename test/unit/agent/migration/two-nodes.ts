@@ -373,7 +373,8 @@ export class TwoNodes implements Disposable {
   /** A migration cannot outlive its transfer, nor can one end of that. */
   #cut(id: string, other: TestNode): void {
     other.transfers.fail(id, 'The other end has gone');
-    if (this.source.record(id) !== undefined) this.source.hypervisor.cut(this.vm.uid);
+    const record = this.source.record(id);
+    if (record !== undefined) this.source.hypervisor.cut(record.vmUid);
   }
 }
 
