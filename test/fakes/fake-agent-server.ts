@@ -49,6 +49,7 @@ export class FakeAgentServer implements AsyncDisposable {
   readonly createRequests: VirtualMachine[] = [];
   readonly #history: WatchVirtualMachinesResponse[] = [];
   readonly #watches = new Set<VmWatch>();
+  readonly #timers: NodeJS.Timeout[] = [];
   #forgotten = 0n;
   #server = new Server();
 
@@ -86,6 +87,7 @@ export class FakeAgentServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const timer of this.#timers) clearTimeout(timer);
     this.stop();
   }
 
@@ -226,10 +228,11 @@ export class FakeAgentServer implements AsyncDisposable {
         (request: { ref: { namespace: string; name: string } | undefined }) => {
           const vm = this.#vm(request.ref);
           const name = vm.metadata?.name ?? '';
-          setTimeout(
+          const off = setTimeout(
             () => this.put(name, vm, VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_STOPPED),
             50,
           );
+          this.#timers.push(off);
           return {
             virtualMachine: this.put(name, vm, VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_STOPPING),
           };
