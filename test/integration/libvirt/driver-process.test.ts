@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { hasReason } from '../../../src/core/errors.ts';
 import { OwnedProcess } from '../../fixtures/owned-process.ts';
+import { freeze } from '../../fixtures/process-signals.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
-import { LibvirtPair, openHypervisor } from './libvirt-pair.ts';
+import { answers, LibvirtPair, openHypervisor } from './libvirt-pair.ts';
 import { PrivateLibvirt, skipReason, waitFor } from './private-libvirt.ts';
 
 const never = new AbortController().signal;
@@ -30,6 +31,7 @@ describe('the libvirt driver process', { skip: skipReason() }, () => {
       process.kill(pid, 'SIGKILL');
       await failed;
     }
+    await waitFor('the next one is connected', () => answers(hypervisor));
     assert.deepEqual(await hypervisor.list(never), []);
     assert.notEqual((await hypervisor.diagnose(never)).pid, pid);
   });
@@ -50,7 +52,7 @@ describe('the libvirt driver process', { skip: skipReason() }, () => {
 
   test('killed during a migration, it leaves it to the two libvirtd, and says so', async () => {
     await using pair = await LibvirtPair.start();
-    const vm = tinyVm({}, 512);
+    const vm = tinyVm({}, 1024);
     await pair.source.define(vm, never);
     await pair.source.start(vm.uid, never);
     const migration = pair.source.migrate(vm.uid, pair.migration(vm, 'slow'), never);
@@ -62,9 +64,14 @@ describe('the libvirt driver process', { skip: skipReason() }, () => {
     await waitFor('the migration has begun', async () => {
       return ((await pair.source.getJob(vm.uid, never))?.memoryTotalBytes ?? 0n) > 0n;
     });
-    process.kill((await pair.source.diagnose(never)).pid, 'SIGKILL');
-    await failed;
-    assert.equal((await pair.source.getJob(vm.uid, never))?.operation, 'migration-out');
+    {
+      // The VM cannot arrive before it was seen to be under way without the process that began it.
+      using _still = freeze(pair.destinationNode.qemuPid(vm.uid));
+      process.kill((await pair.source.diagnose(never)).pid, 'SIGKILL');
+      await failed;
+      await waitFor('the next process is connected', () => answers(pair.source));
+      assert.equal((await pair.source.getJob(vm.uid, never))?.operation, 'migration-out');
+    }
     await waitFor('the VM has arrived', async () => {
       return (await pair.destination.find(vm.uid, never))?.state === 'running';
     });

@@ -1,5 +1,7 @@
 import { once } from 'node:events';
 import { LibvirtHypervisor } from '../../../src/drivers/libvirt/libvirt-hypervisor.ts';
+import { answers } from './libvirt-pair.ts';
+import { waitFor } from './private-libvirt.ts';
 
 // Stands for the agent in a test that kills it: asks libvirt once more when told to, says which process does so, and waits.
 const never = new AbortController().signal;
@@ -13,7 +15,7 @@ const hypervisor = new LibvirtHypervisor({
     consoleDirectory: '/tmp',
   },
 });
-await hypervisor.list(never);
+await waitFor('it is connected', () => answers(hypervisor));
 process.stdout.write('connected\n');
 await once(process.stdin, 'data');
 const asked = hypervisor.list(never);

@@ -6,7 +6,7 @@ import { AgentError, hasReason } from '../../../src/core/errors.ts';
 import type { LibvirtHypervisor } from '../../../src/drivers/libvirt/libvirt-hypervisor.ts';
 import { freeze } from '../../fixtures/process-signals.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
-import { answers, openHypervisor } from './libvirt-pair.ts';
+import { answers, openHypervisor, UNHURRIED } from './libvirt-pair.ts';
 import { PrivateLibvirt, skipReason, waitFor } from './private-libvirt.ts';
 
 const never = new AbortController().signal;
@@ -121,7 +121,7 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
   });
 
   test('each of 1,600 failing calls from 32 callers gets its own error', async () => {
-    await using hypervisor = await openHypervisor(node);
+    await using hypervisor = await openHypervisor(node, UNHURRIED);
     const stopped = tinyVm();
     const running = tinyVm();
     await hypervisor.define(stopped, never);
@@ -170,7 +170,7 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
   });
 
   test('10,000 operations leave handles, descriptors and memory as they were', async (context) => {
-    await using hypervisor = await openHypervisor(node);
+    await using hypervisor = await openHypervisor(node, UNHURRIED);
     const vm = tinyVm();
     await hypervisor.define(vm, never);
     await hypervisor.start(vm.uid, never);

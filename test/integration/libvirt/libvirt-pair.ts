@@ -11,6 +11,9 @@ import { PrivateLibvirt, waitFor } from './private-libvirt.ts';
 
 const MIB = 1024 * 1024;
 
+/** For tests that are not about deadlines. */
+export const UNHURRIED = { callTimeoutMs: 60_000 };
+
 /** A driver that is connected to a private libvirtd. */
 export async function openHypervisor(
   node: PrivateLibvirt,
@@ -71,7 +74,7 @@ export class LibvirtPair implements AsyncDisposable {
     await using undo = new AsyncDisposableStack();
     const starting = [0, 1].map(async () => {
       const node = undo.use(await PrivateLibvirt.start());
-      return { node, hypervisor: undo.use(await openHypervisor(node)) };
+      return { node, hypervisor: undo.use(await openHypervisor(node, UNHURRIED)) };
     });
     // Both, so that none is left behind when the other fails.
     await Promise.allSettled(starting);

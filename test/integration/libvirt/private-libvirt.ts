@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
+import { accessSync, constants, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -152,7 +152,9 @@ export class PrivateLibvirt implements AsyncDisposable {
   qemuPid(uid: string): number {
     for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
       const command = readCommandLine(pid);
-      if (command.includes('qemu-system') && command.includes(uid)) return Number(pid);
+      if (!command.includes('qemu-system') || !command.includes(uid)) continue;
+      // While a VM migrates, another node's QEMU has the same arguments.
+      if (pidNamespace(pid) === pidNamespace(String(this.#initPid))) return Number(pid);
     }
     throw new Error(`No QEMU runs VM ${uid}`);
   }
@@ -176,6 +178,10 @@ export async function waitFor(
 
 function firstChild(pid: number): number {
   return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')[0]);
+}
+
+function pidNamespace(pid: string): string {
+  return readlinkSync(`/proc/${pid}/ns/pid`);
 }
 
 function readCommandLine(pid: string): string {
