@@ -39,7 +39,8 @@ const START_TIMEOUT_MS = 30_000;
 /** Longest that opening libvirt may take before the process is replaced, and that a call waits for it. */
 const CONNECT_TIMEOUT_MS = 5_000;
 const CALL_WAITS_FOR_CONNECTION_MS = 2_000;
-const PROBE_TIMEOUT_MS = 2_000;
+/** A probe opens libvirt anew. */
+const PROBE_TIMEOUT_MS = CONNECT_TIMEOUT_MS;
 const RESPAWN_DELAYS_MS = [0, 100, 250, 500, 1000, 2000] as const;
 
 /** The process has a thread for each call in flight and keeps no data. */
