@@ -17,7 +17,7 @@ export interface TransferNodes extends AsyncDisposable {
   readonly destinationName: string;
 }
 
-const signal = AbortSignal.timeout(120_000);
+const signal = AbortSignal.timeout(240_000);
 
 interface Pair extends TransferNodes {
   readonly id: string;

@@ -46,7 +46,7 @@ export async function openStandInNode(behaviour = 'well'): Promise<StandInNode> 
     binary,
     transfers,
     [Symbol.asyncDispose]: async () => {
-      const signal = AbortSignal.timeout(20_000);
+      const signal = AbortSignal.timeout(60_000);
       try {
         for (const { id } of await transfers.list(signal)) await transfers.remove(id, signal);
       } finally {

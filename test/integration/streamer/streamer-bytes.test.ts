@@ -9,7 +9,7 @@ import { startAndKill } from './killed-starter.ts';
 import { BINARY, missing, openStreamerNodes } from './streamer-nodes.ts';
 
 const MIB = 1024 ** 2;
-const signal = AbortSignal.timeout(120_000);
+const signal = AbortSignal.timeout(240_000);
 
 function digest(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');

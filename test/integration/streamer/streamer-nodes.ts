@@ -34,7 +34,7 @@ export async function openStreamerNodes(): Promise<StreamerNodes> {
   const source = transfersOf(path.join(folder, 'a'), BINARY, await issue('a'));
   const destination = transfersOf(destinationDirectory, BINARY, destinationTls);
   owned.defer(async () => {
-    const limit = AbortSignal.timeout(20_000);
+    const limit = AbortSignal.timeout(60_000);
     for (const node of [source, destination]) {
       for (const { id } of await node.list(limit)) await node.remove(id, limit);
     }

@@ -10,7 +10,8 @@ import { OwnedProcess } from '../../fixtures/owned-process.ts';
 import { freeze } from '../../fixtures/process-signals.ts';
 import { startAndKill } from './killed-starter.ts';
 
-const signal = AbortSignal.timeout(60_000);
+// Of all tests here together, so that one that waits in vain says for what.
+const signal = AbortSignal.timeout(240_000);
 
 function destination(): TransferRequest {
   return {
