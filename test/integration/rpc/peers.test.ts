@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, beforeEach, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import type { IncomingVm } from '../../../src/agent/migration/migration.ts';
 import type { Peer } from '../../../src/agent/migration/peers.ts';
@@ -11,8 +10,10 @@ import { AgentError, hasReason, type Reason } from '../../../src/core/errors.ts'
 import { MIGRATION_ID } from '../../fakes/fake-migration-service.ts';
 import { VM_UID } from '../../fakes/fake-vm-service.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
+import { DeafServer } from './deaf-server.ts';
 import { never, nodeNames, RpcHarness } from './rpc-harness.ts';
 
+const stack = new AsyncDisposableStack();
 let harness: RpcHarness;
 let certificates: Certificates;
 let peers: GrpcPeers;
@@ -20,17 +21,14 @@ let peer: Peer;
 
 /** The harness is node-a; the calls come from node-z. */
 before(async () => {
-  harness = await RpcHarness.start();
+  harness = stack.use(await RpcHarness.start());
   const files = await harness.authority.issue('node-z', nodeNames('node-z'), never);
-  certificates = await Certificates.open(files, pino({ level: 'silent' }));
-  peers = new GrpcPeers({ addresses: { 'node-a': harness.address }, certificates });
+  certificates = stack.use(await Certificates.open(files, pino({ level: 'silent' })));
+  const addresses = { 'node-a': harness.address };
+  peers = stack.use(new GrpcPeers({ addresses, certificates }));
   peer = peers.find('node-a', undefined);
 });
-after(async () => {
-  peers[Symbol.dispose]();
-  certificates[Symbol.dispose]();
-  await harness[Symbol.asyncDispose]();
-});
+after(() => stack.disposeAsync());
 beforeEach(() => {
   harness.incoming.failure = undefined;
 });
@@ -136,20 +134,29 @@ test('nobody there means unreachable, with what to check', async () => {
 });
 
 test('cancelling is answered at once with its own reason', async () => {
+  await using stranger = await DeafServer.listen();
   const stop = new AbortController();
-  const pending = peers.find('node-e', '127.0.0.1:1').get(MIGRATION_ID, VM_UID, stop.signal);
-  await delay(20);
+  const pending = peers.find('node-e', stranger.address).get(MIGRATION_ID, VM_UID, stop.signal);
+  await stranger.called;
   const why = new Error('enough');
   stop.abort(why);
   await assert.rejects(pending, (error) => error === why);
 });
 
-test('a peer that restarts is found again within the call', async () => {
+test('a peer that restarts is found again within the call', async (context) => {
+  // However long the restart takes here, by this clock it takes less than a call waits for one.
+  const nowMs = performance.now();
+  context.mock.method(performance, 'now', () => nowMs);
   await peer.get(MIGRATION_ID, VM_UID, never);
   const { port } = harness.server;
   await harness.server.close(0);
-  const pending = peer.get(MIGRATION_ID, VM_UID, never);
-  await delay(300);
+  let pending: ReturnType<Peer['get']>;
+  {
+    // Somebody who does not let it in shows when it has tried.
+    await using stranger = await DeafServer.listen(port);
+    pending = peer.get(MIGRATION_ID, VM_UID, never);
+    await stranger.called;
+  }
   await harness.restart(port);
   assert.equal((await pending).state, 'prepared');
 });
