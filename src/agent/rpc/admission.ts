@@ -65,7 +65,7 @@ export function admission(gate: Gate, dependencies: AdmissionDependencies): Serv
     const startedAt = performance.now();
     const requestId = randomUUID();
     let code: Code | undefined;
-    let forget = (): void => undefined;
+    let forget: (() => void) | undefined;
     const end = (status: RpcStatus) => call.sendStatus(status);
     const call = new ServerInterceptingCall(nextCall, {
       start: (next) => {
@@ -92,7 +92,7 @@ export function admission(gate: Gate, dependencies: AdmissionDependencies): Serv
           },
           // Comes at the end of every call, however it ended.
           onCancel: () => {
-            forget();
+            forget?.();
             gate.openStreams.delete(end);
             observer.callEnded({
               method,

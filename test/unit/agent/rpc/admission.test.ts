@@ -26,7 +26,7 @@ function open(gate: Partial<Gate>, responseStream: boolean) {
   const metadata = new Metadata();
   const codes: unknown[] = [];
   const roles: string[] = [];
-  let end = (): void => undefined;
+  let end: (() => void) | undefined;
   const base = {
     start: (listener: { onReceiveMetadata(metadata: Metadata): void; onCancel(): void }) => {
       end = () => listener.onCancel();
@@ -53,7 +53,7 @@ function open(gate: Partial<Gate>, responseStream: boolean) {
     onReceiveHalfClose: () => undefined,
     onCancel: () => undefined,
   });
-  return { passed, codes, roles, admitted, metadata, end: () => end() };
+  return { passed, codes, roles, admitted, metadata, end: () => end?.() };
 }
 
 test('a call passes with its caller', () => {
