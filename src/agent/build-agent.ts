@@ -215,6 +215,7 @@ export async function buildAgent(parts: AgentParts) {
     run(): void {
       tasks.run('inventory', (signal) => inventory.run(signal));
       tasks.run('node', (signal) => node.run(signal));
+      tasks.run('reservations', (signal) => reservations.run(signal));
       tasks.run('run strategies', (signal) => runStrategies.run(signal));
     },
   };

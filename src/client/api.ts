@@ -22,10 +22,6 @@ export {
   ApplyOutcome,
   type ApplyVirtualMachineResponse,
   ChangeEffect,
-  type FieldChange,
-  RunStrategy,
   VirtualMachine,
   VirtualMachinePhase,
-  VirtualMachineSpec,
-  type VirtualMachineStatus,
 } from '../gen/novacron/agent/v1/virtual_machine.ts';

@@ -40,7 +40,7 @@ export interface HypervisorMigration {
 }
 
 /** How the bytes go over. */
-export type MigrationTransport =
+type MigrationTransport =
   | {
       /** Through sockets that a transfer joins to those of the other host. */
       readonly kind: 'stream';
@@ -74,7 +74,7 @@ export interface JobStatistics {
   readonly disks: ChannelStatistics | undefined;
 }
 
-export interface ChannelStatistics {
+interface ChannelStatistics {
   readonly totalBytes: bigint;
   readonly processedBytes: bigint;
   readonly remainingBytes: bigint;

@@ -51,6 +51,7 @@ export function makeVm(
       labels: { app: 'web' },
       ...definition,
     }),
+    liveDefinition: undefined,
     phase: 'running',
     reason: '',
     message: '',

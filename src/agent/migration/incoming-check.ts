@@ -113,7 +113,7 @@ async function collect(
         error,
         ...(['INVALID_SPEC', 'IMAGE_NOT_FOUND', 'IMAGE_INVALID', 'IMAGE_IN_USE'] as const),
         ...(['NODE_CAPACITY_EXCEEDED', 'FEATURE_NOT_SUPPORTED', 'NOT_SUPPORTED'] as const),
-        'NODE_CORDONED',
+        ...(['NODE_CORDONED', 'VM_BUSY'] as const),
       )
     ) {
       throw error;

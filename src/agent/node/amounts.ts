@@ -1,3 +1,4 @@
+import { parseBytes } from '../../core/quantity.ts';
 import type { Machine } from '../../core/resources/machine.ts';
 import { memoryBytesOf, nodeMemoryBytesOf, vcpusOf } from '../../core/resources/machine-amounts.ts';
 import type { HostFacts } from '../../drivers/host.ts';
@@ -12,9 +13,11 @@ export function amountsOf(machine: Machine): Amounts {
   const memory = nodeMemoryBytesOf(machine);
   const pages = machine.memory?.hugepages;
   if (pages === undefined) return { cpu, memory };
-  // The guest's memory comes from the huge pages, the rest does not.
+  // The guest's memory comes from the huge pages, whole ones; the rest does not.
   const guest = memoryBytesOf(machine);
-  return { cpu, memory: memory - guest, [`hugepages-${pages}`]: guest };
+  const pageBytes = Number(parseBytes(pages));
+  const inPages = Math.ceil(guest / pageBytes) * pageBytes;
+  return { cpu, memory: memory - guest, [`hugepages-${pages}`]: inPages };
 }
 
 /** What a host has. */

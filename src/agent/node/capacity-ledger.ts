@@ -3,7 +3,7 @@ import { formatBytesQuantity } from '../../core/quantity.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { Vm } from '../vms/vm.ts';
 import { amountsOf, findShortage, sumOf } from './amounts.ts';
-import type { Amounts } from './node.ts';
+import type { Amounts, Reservation } from './node.ts';
 import type { ReservationBook } from './reservation-book.ts';
 
 /** An amount set aside for a VM that does not run yet: one being created, started or still arriving. */
@@ -22,6 +22,8 @@ export interface CapacityLedgerOptions {
   readonly listVms: () => readonly Vm[];
 }
 
+const MIB = 2 ** 20;
+
 /** Fields of a manifest that ask for a resource. */
 const FIELDS: Readonly<Record<string, string>> = {
   memory: 'spec.template.spec.resources.memory',
@@ -33,8 +35,6 @@ export class CapacityLedger {
   readonly allocatable: Amounts;
   readonly #options: CapacityLedgerOptions;
   readonly #holdings = new Map<string, Holding>();
-  /** Reservations that a VM is being made from. */
-  readonly #inUse = new Set<string>();
 
   constructor(options: CapacityLedgerOptions) {
     this.capacity = options.capacity;
@@ -44,39 +44,32 @@ export class CapacityLedger {
 
   /** Promised to VMs that run or may run, to those that are about to, and to reservations. */
   allocated(): Amounts {
-    return this.#allocatedWithout('');
+    return this.#allocated(() => true);
   }
 
   /**
-   * Sets aside what a VM needs, if it is to be on, until disposed. Fails with NODE_CAPACITY_EXCEEDED, and with VM_BUSY if the
-   * name is set aside for another reservation's VM. With a reservation what is kept free for it is used instead: fails with
-   * RESERVATION_NOT_FOUND if that is gone or for another VM.
+   * Sets aside what a VM needs, if it is to be on, until disposed. Fails as `hold` does. With a reservation what is kept free
+   * for it is used instead: fails with RESERVATION_NOT_FOUND if that is gone or for another VM.
    */
   setAside(
     definition: VmDefinition,
     options: { readonly reservationId: string | undefined; readonly isOn: boolean },
   ): Disposable {
-    const { reservations } = this.#options;
     const { reservationId, isOn } = options;
-    const { uid, namespace, name } = definition;
-    if (reservationId !== undefined) reservations.assertFor(reservationId, definition);
-    else reservations.assertNameFree(definition);
+    const { uid: vmUid, namespace, name } = definition;
     const amounts = isOn ? amountsOf(definition.spec.template.spec) : {};
-    if (reservationId !== undefined) this.#inUse.add(reservationId);
-    const undo = (): void => {
-      this.release(uid);
-      if (reservationId !== undefined) this.#inUse.delete(reservationId);
-    };
-    try {
-      this.hold({ vmUid: uid, namespace, name, amounts });
-    } catch (error) {
-      undo();
-      throw error;
-    }
-    return { [Symbol.dispose]: undo };
+    const holding = { vmUid, namespace, name, amounts };
+    if (reservationId === undefined) this.#assertNameFree(holding);
+    else this.#options.reservations.assertFor(reservationId, definition);
+    this.#assertEnough(holding);
+    this.keep(holding);
+    return { [Symbol.dispose]: () => this.release(vmUid) };
   }
 
-  /** Sets an amount aside. Fails with NODE_CAPACITY_EXCEEDED, saying what is left. Holding again for a VM replaces. */
+  /**
+   * Sets an amount aside. Fails with NODE_CAPACITY_EXCEEDED, saying what is left, and with VM_BUSY if a reservation keeps the
+   * name for another VM. Holding again for a VM replaces.
+   */
   hold(holding: Holding): void {
     this.assertRoom(holding);
     this.keep(holding);
@@ -88,27 +81,9 @@ export class CapacityLedger {
   }
 
   /** Fails as `hold` would. Changes nothing. */
-  assertRoom({ vmUid, name, amounts }: Holding): void {
-    const shortage = findShortage(amounts, this.#allocatedWithout(vmUid), this.allocatable);
-    if (shortage === undefined) return;
-    const { resource, wanted, left } = shortage;
-    const all = this.allocatable[resource] ?? 0;
-    const [asked, free, whole] = [wanted, left, all].map((bytes) =>
-      formatBytesQuantity(BigInt(Math.floor(bytes / 2 ** 20)) * 2n ** 20n),
-    );
-    throw new AgentError(
-      'NODE_CAPACITY_EXCEEDED',
-      `Cannot give VM ${name} ${asked} of ${resource}, with what QEMU needs for itself: this node has ${free} left of ${whole}; choose another node, ask for less, or stop VMs here`,
-      {
-        metadata: { vmId: vmUid, resource },
-        violations: [
-          {
-            field: FIELDS[resource] ?? 'spec.template.spec.memory.hugepages',
-            description: `needs ${asked} of ${resource}, of which this node has ${free} left`,
-          },
-        ],
-      },
-    );
+  assertRoom(holding: Holding): void {
+    this.#assertNameFree(holding);
+    this.#assertEnough(holding);
   }
 
   release(vmUid: string): void {
@@ -122,21 +97,77 @@ export class CapacityLedger {
     );
   }
 
-  #allocatedWithout(vmUid: string): Amounts {
+  #assertNameFree({ vmUid, namespace, name }: Holding): void {
+    const { reservations, listVms } = this.#options;
+    const other = reservations.findByName(namespace, name);
+    if (other === undefined || other.vm.uid === vmUid) return;
+    // It was used up for this one; the agent was killed before it could forget it.
+    if (listVms().some(({ definition }) => definition.uid === vmUid)) return;
+    throw new AgentError(
+      'VM_BUSY',
+      `Cannot use the name ${namespace}/${name}: reservation ${other.id} keeps it for a VM to come; create the VM with that reservation, or release it`,
+      { metadata: { reservationId: other.id, namespace, name } },
+    );
+  }
+
+  #assertEnough({ vmUid, namespace, name, amounts }: Holding): void {
+    const others = this.#allocated(
+      (vm) => vm.uid !== vmUid && (vm.namespace !== namespace || vm.name !== name),
+    );
+    const shortage = findShortage(amounts, others, this.allocatable);
+    if (shortage === undefined) return;
+    const { resource, wanted, left } = shortage;
+    const asked = inMib(Math.ceil(wanted / MIB));
+    const free = inMib(Math.floor(left / MIB));
+    const whole = inMib(Math.floor((this.allocatable[resource] ?? 0) / MIB));
+    throw new AgentError(
+      'NODE_CAPACITY_EXCEEDED',
+      `Cannot give VM ${name} ${asked} of ${resource}${resource === 'memory' ? ', with what QEMU needs for itself' : ''}: this node has ${free} left of ${whole}; choose another node, ask for less, or stop VMs here`,
+      {
+        metadata: { vmId: vmUid, resource },
+        violations: [
+          {
+            field: FIELDS[resource] ?? 'spec.template.spec.memory.hugepages',
+            description: `needs ${asked} of ${resource}, of which this node has ${free} left`,
+          },
+        ],
+      },
+    );
+  }
+
+  /** Of the VMs that are `counted`, each of them once: as it is, else as it is about to be, else as it is reserved. */
+  #allocated(counted: (vm: Identity) => boolean): Amounts {
     const { listVms, reservations } = this.#options;
-    const on = listVms().filter(
-      ({ phase, definition }) =>
-        phase !== 'stopped' && phase !== 'failed' && definition.uid !== vmUid,
-    );
-    const counted = new Set(on.map(({ definition }) => definition.uid));
-    const held = [...this.#holdings.values()].filter(
-      (holding) => !counted.has(holding.vmUid) && holding.vmUid !== vmUid,
-    );
-    const reserved = reservations.list().filter(({ id }) => !this.#inUse.has(id));
+    const vms = listVms();
+    const on = vms.filter(({ phase }) => phase !== 'stopped' && phase !== 'failed');
+    const uidsOn = new Set(on.map(({ definition }) => definition.uid));
+    const held = [...this.#holdings.values()].filter(({ vmUid }) => !uidsOn.has(vmUid));
+    const names = new Set([
+      ...vms.map(({ definition }) => nameOf(definition)),
+      ...held.map(nameOf),
+    ]);
+    const reserved = reservations.list().filter(({ vm }) => !names.has(nameOf(vm)));
     return sumOf([
-      ...on.map(({ definition }) => amountsOf(definition.spec.template.spec)),
-      ...held.map(({ amounts }) => amounts),
-      ...reserved.map(({ amounts }) => amounts),
+      ...on.filter(({ definition }) => counted(definition)).map(amountsInForce),
+      ...held
+        .filter(({ vmUid, namespace, name }) => counted({ uid: vmUid, namespace, name }))
+        .map(({ amounts }) => amounts),
+      ...reserved.filter(({ vm }) => counted(vm)).map(({ amounts }) => amounts),
     ]);
   }
+}
+
+type Identity = Reservation['vm'];
+
+/** What a VM was started with, whatever it shall have at its next start. */
+function amountsInForce({ definition, liveDefinition }: Vm): Amounts {
+  return amountsOf((liveDefinition ?? definition).spec.template.spec);
+}
+
+function nameOf({ namespace, name }: Pick<Identity, 'namespace' | 'name'>): string {
+  return `${namespace}/${name}`;
+}
+
+function inMib(mib: number): string {
+  return formatBytesQuantity(BigInt(mib) * BigInt(MIB));
 }

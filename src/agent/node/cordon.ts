@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { AgentError } from '../../core/errors.ts';
+import { Turns } from '../../core/turns.ts';
 import type { NodeSpec } from './node.ts';
 import type { NodeSpecRecord, NodeSpecStore } from './node-spec-store.ts';
 
@@ -9,6 +10,8 @@ const OPEN: NodeSpecRecord = { spec: { cordon: false, cordonReason: '' }, genera
 export class Cordon {
   readonly #store: NodeSpecStore;
   #record: NodeSpecRecord;
+  /** Between reading a generation and having written the next one, nobody else may change it. */
+  readonly #turns = new Turns();
 
   private constructor(store: NodeSpecStore, record: NodeSpecRecord) {
     this.#store = store;
@@ -39,18 +42,20 @@ export class Cordon {
   }
 
   /** Changes some fields. What is so already raises no generation. Fails with GENERATION_MISMATCH. */
-  async update(change: Partial<NodeSpec>, generation: number | undefined): Promise<void> {
-    const before = this.#record;
-    if (generation !== undefined && generation !== before.generation) {
-      throw new AgentError(
-        'GENERATION_MISMATCH',
-        `Cannot change the node: it has generation ${before.generation}, not ${generation}; read it again and repeat the change`,
-      );
-    }
-    const spec = { ...before.spec, ...change };
-    if (isDeepStrictEqual(spec, before.spec)) return;
-    const record = { spec, generation: before.generation + 1 };
-    await this.#store.put(record);
-    this.#record = record;
+  update(change: Partial<NodeSpec>, generation: number | undefined): Promise<void> {
+    return this.#turns.take('node', async () => {
+      const before = this.#record;
+      if (generation !== undefined && generation !== before.generation) {
+        throw new AgentError(
+          'GENERATION_MISMATCH',
+          `Cannot change the node: it has generation ${before.generation}, not ${generation}; read it again and repeat the change`,
+        );
+      }
+      const spec = { ...before.spec, ...change };
+      if (isDeepStrictEqual(spec, before.spec)) return;
+      const record = { spec, generation: before.generation + 1 };
+      await this.#store.put(record);
+      this.#record = record;
+    });
   }
 }

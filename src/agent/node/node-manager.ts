@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { delay } from '../../core/delay.ts';
+import { AgentError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { HostFacts } from '../../drivers/host.ts';
 import type { HypervisorEvents } from '../../drivers/hypervisor-events.ts';
@@ -7,11 +8,11 @@ import type { Accelerator, HypervisorHost, HypervisorInfo } from '../../drivers/
 import type { JournalHealth } from '../journal/journal.ts';
 import type { Origins, ReportOrigin, WatchCursor, WatchEvent } from '../reports/report.ts';
 import { WatchedSet } from '../reports/watched-set.ts';
-import type { Vm } from '../vms/vm.ts';
+import type { Vm, VmRef } from '../vms/vm.ts';
 import { amountsOf } from './amounts.ts';
 import type { CapacityLedger } from './capacity-ledger.ts';
 import type { Cordon } from './cordon.ts';
-import type { Node, NodeService, NodeSpec, Reservation, ReserveRequest } from './node.ts';
+import type { Amounts, Node, NodeService, NodeSpec, Reservation, ReserveRequest } from './node.ts';
 import { type Connection, nodeConditions } from './node-conditions.ts';
 import type { ReservationBook } from './reservation-book.ts';
 
@@ -84,18 +85,17 @@ export class NodeManager implements NodeService {
   }
 
   async reserve({ id, vm, machine, ttlMs }: ReserveRequest): Promise<Reservation> {
-    const { cordon, capacity, reservations } = this.#options;
-    cordon.assertNotCordoned(`a reservation for VM ${vm.name}`);
     const amounts = amountsOf(machine);
-    const { namespace, name } = vm;
-    const expiresAtMs = this.#now() + ttlMs;
-    return reservations.add({ id, vm, amounts, expiresAtMs }, () =>
-      capacity.assertRoom({ vmUid: vm.uid ?? id, namespace, name, amounts }),
+    const reservation = await this.#options.reservations.add({ id, vm, amounts, ttlMs }, () =>
+      this.#assertMayReserve(id, vm, amounts),
     );
+    this.review();
+    return reservation;
   }
 
   async release(id: string): Promise<void> {
     await this.#options.reservations.remove(id);
+    this.review();
   }
 
   async listReservations(): Promise<readonly Reservation[]> {
@@ -109,6 +109,38 @@ export class NodeManager implements NodeService {
     const origin = before?.origin ?? this.#options.origins.current();
     const node = this.#describe(before?.conditions ?? [], origin);
     return isDeepStrictEqual(node, before) ? node : this.#nodes.put(name, node);
+  }
+
+  #assertMayReserve(id: string, { namespace, name, uid }: VmRef, amounts: Amounts): void {
+    const { cordon, capacity, listVms } = this.#options;
+    const vms = listVms();
+    // What is not known to be taken is not free.
+    if (vms === undefined) {
+      throw new AgentError(
+        'STATE_NOT_READY',
+        'Cannot reserve yet: the VMs have not been listed since the agent started; check that libvirt runs',
+        { retryAfterMs: 1_000 },
+      );
+    }
+    cordon.assertNotCordoned(`a reservation for VM ${name}`);
+    const isSame = (other: VmRef): boolean =>
+      other.uid === uid || (other.namespace === namespace && other.name === name);
+    const here = vms.find(({ definition }) => isSame(definition));
+    if (here !== undefined) {
+      throw new AgentError(
+        'VM_ALREADY_EXISTS',
+        `Cannot reserve for VM ${name}: there is VM ${here.definition.name} with that name or uid already`,
+        { metadata: { vmId: here.definition.uid } },
+      );
+    }
+    if (capacity.findHolding(namespace, name) !== undefined) {
+      throw new AgentError(
+        'VM_BUSY',
+        `Cannot reserve for VM ${name}: a VM of that name is being created or is arriving; try again when that has ended`,
+        { retryAfterMs: 1_000 },
+      );
+    }
+    capacity.assertRoom({ vmUid: uid ?? id, namespace, name, amounts });
   }
 
   async #followConnection(signal: AbortSignal): Promise<void> {

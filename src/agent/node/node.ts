@@ -68,7 +68,10 @@ export interface NodeService {
     generation: number | undefined,
     signal: AbortSignal,
   ): Promise<Node>;
-  /** Fails with NODE_CAPACITY_EXCEEDED, NODE_CORDONED or RESERVATION_ALREADY_EXISTS. Repeating it changes nothing. */
+  /**
+   * Fails with NODE_CAPACITY_EXCEEDED, NODE_CORDONED or RESERVATION_ALREADY_EXISTS, with VM_ALREADY_EXISTS for a VM that is here, and
+   * with VM_BUSY for a name that is set aside. Repeating it changes nothing.
+   */
   reserve(request: ReserveRequest, signal: AbortSignal): Promise<Reservation>;
   /** One that is gone counts as released. */
   release(id: string, signal: AbortSignal): Promise<void>;

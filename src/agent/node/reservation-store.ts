@@ -21,9 +21,10 @@ export class ReservationStore {
     this.#database = database;
   }
 
+  /** In place of one of that id whose time is over. */
   async put(reservation: Reservation): Promise<void> {
     await this.#database.run(
-      `INSERT INTO reservation (id, vm_json, amounts_json, expires_at_ms)
+      `INSERT OR REPLACE INTO reservation (id, vm_json, amounts_json, expires_at_ms)
         VALUES ($id, $vm, $amounts, $expiresAtMs)`,
       {
         id: reservation.id,

@@ -50,10 +50,11 @@ export class EventLog<T> {
     return this.#newest;
   }
 
-  /** Whether all changes after the cursor are still known; one from the future was never given out. */
+  /** Whether all changes after the cursor are still known. One from the future was never given out, nor is 0 a place. */
   canContinueFrom(cursor: WatchCursor, now: number): boolean {
     return (
       cursor.agentEpoch === this.#agentEpoch &&
+      cursor.revision > 0 &&
       cursor.revision >= this.#forgotten &&
       cursor.revision <= now
     );
@@ -70,8 +71,9 @@ export class EventLog<T> {
           'Cannot go on watching: too many changes were missed; watch again without a cursor',
         );
       }
-      const found = this.#entries.findIndex((candidate) => candidate.revision > position);
-      const entry = this.#entries[found];
+      // From the end, as most followers have read all but the newest.
+      const last = this.#entries.findLastIndex((candidate) => candidate.revision <= position);
+      const entry = this.#entries[last + 1];
       if (entry === undefined) {
         await this.#notifier.changed(seen, signal);
         continue;

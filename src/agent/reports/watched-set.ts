@@ -42,13 +42,16 @@ export class WatchedSet<T extends Reported> {
     return this.#set(key, { ...object, origin }, false);
   }
 
-  /** The same for a change that a slow watcher may miss when another follows. */
+  /**
+   * The same for a change that a slow watcher may miss when another follows. It changes nothing that decides whether
+   * anybody's filter matches: whoever missed it would not be told that the object has come or gone.
+   */
   putPassing(key: string, object: T): T {
     const origin = this.#origins.next();
     return this.#set(key, { ...object, origin }, true);
   }
 
-  /** Replaces what nobody is told of, such as live figures. */
+  /** Replaces what nobody is told of, such as live figures, of an object that is there. */
   replaceQuietly(key: string, object: T): void {
     this.#objects.set(key, object);
   }
@@ -63,35 +66,35 @@ export class WatchedSet<T extends Reported> {
     this.#log.append(origin.revision, key, change);
   }
 
-  /** The objects that match, then every change of them. Ends when aborted; fails with WATCH_EXPIRED when too far behind. */
+  /**
+   * The objects that match, then every change of them. Ends when aborted; fails with WATCH_EXPIRED when too far behind.
+   * Until a listing is synced its events stand at revision 0, which is no cursor: one that breaks off begins anew.
+   */
   async *watch(
     matches: (object: T) => boolean,
     cursor: WatchCursor | undefined,
     signal: AbortSignal,
   ): AsyncGenerator<WatchEvent<T>, void, undefined> {
-    const origin = this.#origins.current();
+    const now = this.#origins.current();
     const newest = this.#log.newestRevision;
-    let revision: number;
-    if (cursor !== undefined && this.#log.canContinueFrom(cursor, origin.revision)) {
+    let { revision } = now;
+    if (cursor !== undefined && this.#log.canContinueFrom(cursor, revision)) {
       revision = cursor.revision;
     } else {
-      revision = origin.revision;
-      // Who is cut off amid the listing and goes on from here misses nothing.
-      const unlisted = { ...origin, revision: 0 };
-      yield { type: 'reset', origin: unlisted };
-      for (const object of [...this.#objects.values()].filter(matches)) {
-        yield { type: 'added', object, origin: unlisted };
-      }
+      // Taken before the first event goes out: what changes while a slow watcher reads comes from the log.
+      const objects = [...this.#objects.values()].filter(matches);
+      const origin = { ...now, revision: 0 };
+      yield { type: 'reset', origin };
+      for (const object of objects) yield { type: 'added', object, origin };
     }
-    const synced = { type: 'synced', origin: { ...origin, revision } } as const;
     let isSynced = revision >= newest;
-    if (isSynced) yield synced;
+    if (isSynced) yield { type: 'synced', origin: { ...now, revision } };
     for await (const change of this.#log.follow(revision, signal)) {
       const event = eventOf(change, matches);
       if (event !== undefined) yield event;
       if (!isSynced && change.origin.revision >= newest) {
         isSynced = true;
-        yield { ...synced, origin: change.origin };
+        yield { type: 'synced', origin: change.origin };
       }
     }
   }

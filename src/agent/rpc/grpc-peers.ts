@@ -26,17 +26,21 @@ export interface GrpcPeersOptions {
   /** HOST:PORT by node name. */
   readonly addresses: Readonly<Record<string, string>>;
   readonly certificates: Certificates;
+  /** How long a call waits for a peer that is not there; 2 s if not given. */
+  readonly retryWindowMs?: number | undefined;
 }
 
 /** The agents of other nodes over gRPC, mutual TLS 1.3 with this node's certificate. */
 export class GrpcPeers implements Peers, Disposable {
   readonly #addresses: Readonly<Record<string, string>>;
   readonly #certificates: Certificates;
+  readonly #retryWindowMs: number;
   readonly #peers = new Map<string, GrpcPeer>();
   readonly #stopWatching: () => void;
 
-  constructor({ addresses, certificates }: GrpcPeersOptions) {
+  constructor({ addresses, certificates, retryWindowMs = RETRY_WINDOW_MS }: GrpcPeersOptions) {
     this.#addresses = addresses;
+    this.#retryWindowMs = retryWindowMs;
     this.#certificates = certificates;
     // A connection made with the old certificate would be refused once that expires.
     this.#stopWatching = certificates.onChange(() => this.#disconnect());
@@ -58,7 +62,10 @@ export class GrpcPeers implements Peers, Disposable {
     const known = this.#peers.get(key);
     if (known !== undefined) return known;
     this.#forgetOldest();
-    const peer = new GrpcPeer(nodeName, target, this.#certificates);
+    const peer = new GrpcPeer(nodeName, target, {
+      certificates: this.#certificates,
+      retryWindowMs: this.#retryWindowMs,
+    });
     this.#peers.set(key, peer);
     return peer;
   }
@@ -87,12 +94,21 @@ class GrpcPeer implements Peer {
   readonly nodeName: string;
   readonly #address: string;
   readonly #certificates: Certificates;
+  readonly #retryWindowMs: number;
   #client: Promise<AgentClient> | undefined;
 
-  constructor(nodeName: string, address: string, certificates: Certificates) {
+  constructor(
+    nodeName: string,
+    address: string,
+    {
+      certificates,
+      retryWindowMs,
+    }: { readonly certificates: Certificates; readonly retryWindowMs: number },
+  ) {
     this.nodeName = nodeName;
     this.#address = address;
     this.#certificates = certificates;
+    this.#retryWindowMs = retryWindowMs;
   }
 
   async handshake(...[request, signal]: Parameters<Peer['handshake']>) {
@@ -160,7 +176,7 @@ class GrpcPeer implements Peer {
         return await work(await this.#connected(), { signal, deadlineMs: deadlineMs - elapsedMs });
       } catch (error) {
         signal.throwIfAborted();
-        if (!hasReason(error, 'AGENT_UNREACHABLE') || elapsedMs > RETRY_WINDOW_MS)
+        if (!hasReason(error, 'AGENT_UNREACHABLE') || elapsedMs > this.#retryWindowMs)
           throw this.#explain(error);
       }
       await delay(RETRY_INTERVAL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());

@@ -23,7 +23,7 @@ export interface VmCreatorOptions {
   readonly inventory: VmInventory;
   readonly ownership: Ownership;
   readonly capacity: CapacityLedger;
-  readonly reservations: Pick<ReservationBook, 'remove'>;
+  readonly reservations: Pick<ReservationBook, 'useUp'>;
   readonly cordon: Pick<Cordon, 'assertNotCordoned'>;
   readonly origins: Origins;
   readonly locks: KeyLocks;
@@ -79,7 +79,7 @@ export class VmCreator {
     if (options.dryRun) return { vm: this.#planned(definition), warnings };
     const operation = await this.#options.recorder.begin('create', definition.uid);
     await operation.settle(this.#make(definition, signal));
-    if (options.reservationId !== undefined) await reservations.remove(options.reservationId);
+    if (options.reservationId !== undefined) await reservations.useUp(options.reservationId);
     await inventory.refresh(signal);
     return { vm: inventory.findByUid(definition.uid) ?? this.#planned(definition), warnings };
   }
@@ -157,6 +157,7 @@ export class VmCreator {
   #planned(definition: VmDefinition): Vm {
     return {
       definition,
+      liveDefinition: undefined,
       phase: 'pending',
       reason: 'DryRun',
       message: '',

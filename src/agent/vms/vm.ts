@@ -25,6 +25,8 @@ export type VmPhase =
 /** A VM of this node: what it should be and what it is. */
 export interface Vm {
   readonly definition: VmDefinition;
+  /** What it was started with; undefined where that is the same. */
+  readonly liveDefinition: VmDefinition | undefined;
   readonly phase: VmPhase;
   /** Why, in one CamelCase word; may be empty. */
   readonly reason: string;
@@ -43,7 +45,7 @@ export interface Vm {
 }
 
 /** A volume as the hypervisor has it. */
-export interface VmVolume {
+interface VmVolume {
   /** Of the spec's volume; a volume that is not ours has its target's name. */
   readonly name: string;
   readonly target: string;

@@ -6,7 +6,7 @@ export interface Candidate {
 }
 
 /** Things whose names only an agent or the contexts file knows. */
-export type NameKind = 'vm' | 'migration' | 'context' | 'namespace';
+export type NameKind = 'vm' | 'migration' | 'reservation' | 'context' | 'namespace';
 
 export type Completion =
   | { readonly kind: 'candidates'; readonly candidates: readonly Candidate[] }
@@ -18,7 +18,11 @@ const NAMES_OF_OPTIONS: Readonly<Record<string, NameKind>> = {
   '--to': 'context',
   '--namespace': 'namespace',
 };
-const NAMES_OF_ARGUMENTS: Readonly<Record<string, NameKind>> = { vm: 'vm', id: 'migration' };
+const NAMES_OF_ARGUMENTS: Readonly<Record<string, NameKind>> = {
+  vm: 'vm',
+  id: 'migration',
+  reservation: 'reservation',
+};
 const FILE_OPTIONS: readonly string[] = ['--filename', '--config', '--agent-config'];
 
 /** What may stand where the last of the words is being typed; read off the command tree. */

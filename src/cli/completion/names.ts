@@ -26,9 +26,14 @@ export async function findNames(
   using client = await Client.open(await resolveTarget(choice, io.env));
   const signal = AbortSignal.any([io.signal, AbortSignal.timeout(DEADLINE_MS)]);
   // Awaited here, because returning closes the client.
-  return of === 'migration'
-    ? await migrationNames(client, signal)
-    : await vmNames(client, of, words, signal);
+  switch (of) {
+    case 'migration':
+      return await migrationNames(client, signal);
+    case 'reservation':
+      return await reservationNames(client, signal);
+    default:
+      return await vmNames(client, of, words, signal);
+  }
 }
 
 async function vmNames(
@@ -61,6 +66,17 @@ async function migrationNames(
   return migrations.map((migration) => ({
     value: migration.id,
     description: `${migrationVmName(migration)} ${migrationPhaseWord(migration.status?.phase ?? 0)}`,
+  }));
+}
+
+async function reservationNames(
+  client: AgentClient,
+  signal: AbortSignal,
+): Promise<readonly Candidate[]> {
+  const reservations = await client.node.listReservations({ signal });
+  return reservations.map(({ id: value, virtualMachine: metadata }) => ({
+    value,
+    description: vmName({ metadata }),
   }));
 }
 

@@ -36,9 +36,9 @@ export async function readVmManifests(
   io: CliIo,
 ): Promise<readonly ManifestPart<VmManifest>[]> {
   const files = await readManifestFiles(options, io);
-  const documents = files.flatMap((part) =>
-    'error' in part ? [part] : splitDocuments(part.value, part.where),
-  );
+  const documents = files
+    .flatMap((part) => ('error' in part ? [part] : splitDocuments(part.value, part.where)))
+    .flatMap(itemsOf);
   const seen = new Map<string, string>();
   return documents.map((part) => {
     if ('error' in part) return part;
@@ -57,6 +57,17 @@ export async function readVmManifests(
 /** What the API is asked to make of a manifest. Fails with INVALID_SPEC, naming every field that is wrong. */
 export function toVmInput({ document }: VmManifest): VmInput {
   return toVirtualMachineMessage(parseVirtualMachine(document));
+}
+
+/** The items of a list, as `vm list -o yaml` and kubectl print them. */
+function itemsOf(part: ManifestPart<unknown>): readonly ManifestPart<unknown>[] {
+  if ('error' in part || !isRecord(part.value)) return [part];
+  const { kind = 'List', items } = part.value;
+  if (!Array.isArray(items) || !String(kind).endsWith('List')) return [part];
+  return items.map((value: unknown, index) => ({
+    where: `${part.where}, item ${index + 1}`,
+    value,
+  }));
 }
 
 function identify(content: unknown, namespace: string | undefined): VmManifest {

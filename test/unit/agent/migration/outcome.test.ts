@@ -106,14 +106,16 @@ test('a post-copy that goes on or has broken leaves pages here, in any state of 
 });
 
 test('a guest that the migration has stopped is held, one that somebody has suspended is paused', () => {
-  const paused = (stateReason: VmStateReason) =>
-    localView(vm({ state: 'paused', stateReason }), undefined);
   assert.equal(paused('migration'), 'held');
   assert.equal(paused('starting-up'), 'held');
   assert.equal(paused('user'), 'paused');
   assert.equal(paused('io-error'), 'paused');
   assert.equal(paused('unknown'), 'paused');
 });
+
+function paused(stateReason: VmStateReason): LocalView {
+  return localView(vm({ state: 'paused', stateReason }), undefined);
+}
 
 function vm(changes: Pick<HypervisorVm, 'state' | 'stateReason'>): HypervisorVm {
   return { ...toHypervisorVm(newFakeVm(tinyVm())), ...changes };

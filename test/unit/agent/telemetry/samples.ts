@@ -11,6 +11,7 @@ export function sampleVm(name: string, phase: VmPhase): Vm {
       { namespace: 'default', name, uid: `uid-of-${name}`, createdAtMs: 0 },
       { resources: { cpu: '2', memory: '512Mi' } },
     ),
+    liveDefinition: undefined,
     phase,
     reason: '',
     message: '',

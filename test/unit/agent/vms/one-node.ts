@@ -7,7 +7,7 @@ import { ReservationStore } from '../../../../src/agent/node/reservation-store.t
 import { OperationLog } from '../../../../src/agent/operations/operation-log.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { type OwnershipRecord, OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
-import type { VmRef } from '../../../../src/agent/vms/vm.ts';
+import type { CreateOptions, VmRef } from '../../../../src/agent/vms/vm.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { EVERYTHING as ALL_LABELS } from '../../../../src/core/label-selector.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
@@ -123,9 +123,12 @@ export class OneNode implements AsyncDisposable {
     this.agent.tasks.run('inventory', (signal) => this.inventory.run(signal));
   }
 
-  async create(request: WantedVm, options: { dryRun?: boolean; signal?: AbortSignal } = {}) {
-    const { dryRun = false, signal = never } = options;
-    const made = await this.vms.create(request, { dryRun, reservationId: undefined }, signal);
+  async create(
+    request: WantedVm,
+    options: Partial<CreateOptions> & { readonly signal?: AbortSignal } = {},
+  ) {
+    const { dryRun = false, reservationId, signal = never } = options;
+    const made = await this.vms.create(request, { dryRun, reservationId }, signal);
     return made.vm;
   }
 

@@ -39,6 +39,8 @@ test('names are asked for where they belong', () => {
     [['migrate', 'w'], 'vm'],
     [['migrate', 'web', '--to', ''], 'context'],
     [['migration', 'watch', ''], 'migration'],
+    [['node', 'release', ''], 'reservation'],
+    [['vm', 'delete', ''], 'vm'],
     [['vm', 'list', '-n', ''], 'namespace'],
     [['--node', ''], 'context'],
   ] as const;

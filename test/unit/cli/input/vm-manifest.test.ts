@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { readVmManifests, toVmInput } from '../../../../src/cli/input/vm-manifest.ts';
 import { runCli } from '../../../../src/cli/program.ts';
 import { vmDocument } from '../../../../src/cli/views/vm-view.ts';
@@ -103,6 +103,17 @@ test('--namespace fills in the namespace of a manifest and contradicts none', as
   assert.equal((await readOne(FULL, 'shop')).metadata?.namespace, 'shop');
   const { message } = await problemOf(FULL, 'other');
   assert.match(message, /metadata\.namespace is "shop", but --namespace says other$/);
+});
+
+test('a list is read item by item', async () => {
+  const items = [parse(MANIFEST), { kind: 'Pod' }];
+  for (const list of [{ items }, { apiVersion: 'v1', kind: 'List', items }]) {
+    const [first, second] = await read(stringify(list));
+    assert.ok(first !== undefined && 'value' in first);
+    assert.equal(first.value.name, 'web');
+    assert.ok(second !== undefined && 'error' in second);
+    assert.equal(second.where, 'standard input, item 2');
+  }
 });
 
 test('a second manifest of the same VM is refused and names the first', async () => {

@@ -50,7 +50,10 @@ export const WatchEventType = {
   WATCH_EVENT_TYPE_DELETED: 3,
   /** WATCH_EVENT_TYPE_SYNCED - No object: everything up to the origin's revision has been sent, the watcher is up to date. */
   WATCH_EVENT_TYPE_SYNCED: 4,
-  /** WATCH_EVENT_TYPE_RESET - No object: all that is there follows as ADDED. What is not among it when SYNCED comes no longer exists. */
+  /**
+   * WATCH_EVENT_TYPE_RESET - No object: all that is there follows as ADDED. What is not among it when SYNCED comes no longer exists. Until then the
+   * origins have revision 0, which is no cursor: a watch that breaks off on the way begins with RESET again.
+   */
   WATCH_EVENT_TYPE_RESET: 5,
   UNRECOGNIZED: -1,
 } as const;

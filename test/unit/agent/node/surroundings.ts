@@ -1,0 +1,95 @@
+import type { JournalHealth } from '../../../../src/agent/journal/journal.ts';
+import { allocatableOf, capacityOf } from '../../../../src/agent/node/amounts.ts';
+import { CapacityLedger } from '../../../../src/agent/node/capacity-ledger.ts';
+import { Cordon } from '../../../../src/agent/node/cordon.ts';
+import type { Node } from '../../../../src/agent/node/node.ts';
+import { NodeManager } from '../../../../src/agent/node/node-manager.ts';
+import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
+import { ReservationBook } from '../../../../src/agent/node/reservation-book.ts';
+import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
+import { ReportOriginSource } from '../../../../src/agent/reports/report-origin-source.ts';
+import type { Vm } from '../../../../src/agent/vms/vm.ts';
+import { createLogger } from '../../../../src/core/logger.ts';
+import { fakeHost } from '../../../fakes/fake-host.ts';
+import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
+import { MemoryJournal } from '../../../fakes/memory-journal.ts';
+import { GIB } from './vms-of-a-node.ts';
+
+const HOST = fakeHost({ memoryBytes: 16 * GIB });
+const WAIT_MS = 5_000;
+
+/** A node of 16 GiB, one of them kept for the host, whose surroundings the test changes. */
+export class Surroundings implements AsyncDisposable {
+  readonly hypervisor = new FakeHypervisor('node-a');
+  vms: readonly Vm[] | undefined = [];
+  journal: JournalHealth = { reason: 'Healthy', message: '' };
+  nowMs = 1_000;
+  readonly manager: NodeManager;
+  readonly ledger: CapacityLedger;
+  readonly #database: MemoryJournal;
+  readonly #stop = new AbortController();
+  readonly #running: Promise<void>;
+
+  private constructor(database: MemoryJournal, cordon: Cordon, reservations: ReservationBook) {
+    this.#database = database;
+    this.ledger = new CapacityLedger({
+      capacity: capacityOf(HOST),
+      allocatable: allocatableOf(HOST, GIB),
+      reservations,
+      listVms: () => this.vms ?? [],
+    });
+    this.manager = new NodeManager({
+      identity: {
+        name: 'node-a',
+        agentVersion: '1.2.3',
+        peerProtocolMin: 1,
+        peerProtocolMax: 1,
+        advertiseAddress: '10.0.0.1:7443',
+      },
+      capacity: this.ledger,
+      reservations,
+      cordon,
+      accelerator: 'tcg',
+      host: HOST,
+      hypervisor: this.hypervisor,
+      origins: new ReportOriginSource({ nodeName: 'node-a', nodeBootId: 'boot', agentEpoch: 1 }),
+      listVms: () => this.vms,
+      journalHealth: () => this.journal,
+      log: createLogger('silent'),
+      now: () => this.nowMs,
+    });
+    this.#running = this.manager.run(this.#stop.signal).catch(() => {});
+  }
+
+  static async open(): Promise<Surroundings> {
+    const journal = new MemoryJournal();
+    const reservations = new ReservationStore(journal.database);
+    return new Surroundings(
+      journal,
+      await Cordon.load(new NodeSpecStore(journal.database)),
+      await ReservationBook.load(reservations, createLogger('silent')),
+    );
+  }
+
+  get signal(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  get(): Promise<Node> {
+    return this.manager.get(this.signal);
+  }
+
+  /** The first node seen for which the condition holds. */
+  async until(holds: (node: Node) => boolean): Promise<Node> {
+    for await (const event of this.manager.watch(undefined, AbortSignal.timeout(WAIT_MS))) {
+      if ('object' in event && holds(event.object)) return event.object;
+    }
+    throw new Error('The watch has ended');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(new Error('stopping'));
+    await this.#running;
+    this.#database[Symbol.dispose]();
+  }
+}
