@@ -134,8 +134,6 @@ test('a refusal gives back nothing that the VM already has', async () => {
   assert.equal(books.memory, SMALL);
 });
 
-const inPages = () => definitionOf(machineOf('64Mi', { memory: { hugepages: '2Mi' } }));
-
 test('huge pages are never given twice, and the refusal names their field', async () => {
   using books = await Books.open();
   using _first = books.ledger.setAside(inPages(), ON);

@@ -85,10 +85,6 @@ test('an id of another VM, or of other amounts, is refused', async (t) => {
   }
 });
 
-function refuse(): never {
-  throw new Error('no room');
-}
-
 test('what may not be kept is not', async (t) => {
   using journal = new MemoryJournal();
   const book = await openBook(t, journal);
