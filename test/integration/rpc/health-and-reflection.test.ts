@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { type Client, loadPackageDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
@@ -24,7 +25,7 @@ async function ask(method: Method | undefined, request: object): Promise<unknown
     request,
   );
   call.on('error', () => undefined);
-  const answer = await new Promise((resolve) => call.once('data', resolve));
+  const [answer] = await once(call, 'data');
   call.cancel();
   return answer;
 }
@@ -55,11 +56,11 @@ test('reflection lists our services and has their files', async () => {
   } = ServerReflection.service.ServerReflectionInfo;
   const call = raw.makeBidiStreamRequest(method, requestSerialize, responseDeserialize);
   call.on('error', () => undefined);
-  const next = (request: object) =>
-    new Promise<any>((resolve) => {
-      call.once('data', resolve);
-      call.write(request);
-    });
+  const next = async (request: object) => {
+    const answer = once(call, 'data');
+    call.write(request);
+    return (await answer)[0];
+  };
   const { listServicesResponse } = await next({ listServices: '' });
   assert.deepEqual(
     listServicesResponse.service.map(({ name }: { name: string }) => name).toSorted(),

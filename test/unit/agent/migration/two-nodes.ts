@@ -27,7 +27,10 @@ import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { Life } from './mortal.ts';
 
 export const never = new AbortController().signal;
-const TIMEOUT_MS = 5_000;
+/** Only a failure takes as long. */
+const TIMEOUT_MS = 30_000;
+/** Room for many VMs that move at once. */
+const HOST_BYTES = 16 * 1024 ** 3;
 
 const PACE: Pace = {
   lookMs: 1,
@@ -148,7 +151,7 @@ export class TestNode {
       agentVersion: '1.2.3',
       agentEpoch: this.#epoch,
       advertiseAddress: `${nodeName}.example:7443`,
-      host: fakeHost(),
+      host: fakeHost({ memoryBytes: HOST_BYTES }),
       reservedMemoryBytes: 0,
       minMemory: '16Mi',
       accelerator: 'tcg',
@@ -358,7 +361,8 @@ export class TwoNodes implements Disposable {
   /** A migration cannot outlive its transfer, nor can one end of that. */
   #cut(id: string, other: TestNode): void {
     other.transfers.fail(id, 'The other end has gone');
-    if (this.source.record(id) !== undefined) this.source.hypervisor.cut(this.vm.uid);
+    const record = this.source.record(id);
+    if (record !== undefined) this.source.hypervisor.cut(record.vmUid);
   }
 }
 

@@ -24,7 +24,8 @@ import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 export const never = new AbortController().signal;
 export const EVERYTHING = { namespace: '', labels: ALL_LABELS };
 export const WHOLE = { size: 0, token: '' };
-const TIMEOUT_MS = 5_000;
+/** Only a failure takes as long. */
+const TIMEOUT_MS = 30_000;
 /** A VM must have something to boot. */
 const KERNEL_PATH = '/boot/vmlinuz';
 /** What a VM of 64 MiB takes of its node. */
@@ -53,7 +54,7 @@ export class OneNode implements AsyncDisposable {
     this.agent = agent;
   }
 
-  static async open(): Promise<OneNode> {
+  static async open({ resyncIntervalMs = 20 } = {}): Promise<OneNode> {
     const journal = new MemoryJournal();
     const hypervisor = new FakeHypervisor();
     const images = new FakeImages();
@@ -82,7 +83,7 @@ export class OneNode implements AsyncDisposable {
         reservations: new ReservationStore(journal.database),
       },
       journalHealth: () => ({ reason: 'Healthy', message: '' }),
-      resyncIntervalMs: 20,
+      resyncIntervalMs,
       log: createLogger('silent'),
     });
     return new OneNode(journal, hypervisor, images, agent);

@@ -17,7 +17,9 @@ class Checkout implements AsyncDisposable {
   }
 
   static async create(): Promise<Checkout> {
-    const checkout = new Checkout(await mkdtemp(path.join(os.tmpdir(), 'novacron-api-')));
+    await using undo = new AsyncDisposableStack();
+    const folder = await mkdtemp(path.join(os.tmpdir(), 'novacron-api-'));
+    const checkout = undo.use(new Checkout(folder));
     await mkdir(path.join(checkout.folder, 'proto'));
     await writeFile(
       path.join(checkout.folder, 'buf.yaml'),
@@ -26,6 +28,7 @@ class Checkout implements AsyncDisposable {
     await checkout.write('string name = 1;', 'string size = 2;');
     await checkout.git('init', '--quiet');
     await checkout.commit();
+    undo.move();
     return checkout;
   }
 
