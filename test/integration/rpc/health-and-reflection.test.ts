@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
+import { create, createFileRegistry, fromBinary } from '@bufbuild/protobuf';
+import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { type Client, loadPackageDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { service as healthService } from 'grpc-health-check';
@@ -78,7 +80,10 @@ test('reflection lists our services and has their files', async () => {
     'google.protobuf.Struct',
   ]) {
     const { fileDescriptorResponse } = await next({ fileContainingSymbol });
-    assert.ok(fileDescriptorResponse?.fileDescriptorProto.length > 0, fileContainingSymbol);
+    const files: Buffer[] = fileDescriptorResponse.fileDescriptorProto;
+    const file = files.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes)).toReversed();
+    // As strict as grpcurl: every file, type and import must be there under its full name.
+    createFileRegistry(create(FileDescriptorSetSchema, { file }));
   }
   const unknown = await next({ fileByFilename: '../../etc/passwd' });
   assert.ok(unknown.errorResponse);
