@@ -21,6 +21,7 @@ import type { HypervisorVm } from '../../../../src/drivers/hypervisor-domains.ts
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
+import { FakePrivateFiles } from '../../../fakes/fake-private-files.ts';
 import { FakeTransferNetwork, FakeTransfers } from '../../../fakes/fake-transfers.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
@@ -87,6 +88,7 @@ export class TestNode {
   readonly name: string;
   readonly hypervisor: FakeHypervisor;
   readonly transfers: FakeTransfers;
+  readonly privateFiles = new FakePrivateFiles();
   readonly journal = new MemoryJournal();
   readonly migrationStore = new MigrationStore(this.journal.database);
   readonly ownershipStore = new OwnershipStore(this.journal.database);
@@ -157,6 +159,7 @@ export class TestNode {
       hypervisor: guardHypervisor(life, this.hypervisor),
       transfers: life.guard('transfers', this.transfers, ['socketPath']),
       images: new FakeImages(),
+      privateFiles: life.guard('privateFiles', this.privateFiles),
       console: { read: (): AsyncIterable<Uint8Array> => never as never },
       peers: this.#peers(life),
       stores: {
