@@ -119,6 +119,19 @@ test('files of a VM whose transfer breaks are removed from the destination', asy
   assert.ok(!(await hasFiles(destination)));
 });
 
+test('files of a VM that is lost on the way are removed from both nodes', async () => {
+  using nodes = await open();
+  const { source, destination, vm } = nodes;
+  await nodes.copying();
+  await source.hypervisor.domains.destroy(vm.uid, never);
+  await source.hypervisor.domains.undefine(vm.uid, never);
+  source.hypervisor.advance(vm.uid);
+  assert.equal((await nodes.ended()).reason, 'VM_NOT_FOUND');
+  for (const node of [source, destination]) {
+    await until(`node ${node.name} has none`, async () => !(await hasFiles(node)));
+  }
+});
+
 test('files that the source cannot remove do not fail the migration, and go when it starts again', async () => {
   using nodes = await open();
   const { source, destination } = nodes;
@@ -174,10 +187,7 @@ test('nothing of a private file gets into the journals or the logs of a migratio
   await nodes.start();
   await nodes.ended();
   await nodes.assertSound();
-  const journals = [source, destination].map(({ journal }) => {
-    const tables = journal.rows("SELECT name FROM sqlite_schema WHERE type = 'table'");
-    return JSON.stringify(tables.map(({ name }) => journal.rows(`SELECT * FROM ${name}`)));
-  });
+  const journals = [source, destination].map(({ journal }) => journal.text());
   for (const node of [source, destination]) {
     assert.deepEqual(node.record(id)?.definition?.privateFiles, nodes.vm.privateFiles);
   }

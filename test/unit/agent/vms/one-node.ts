@@ -150,8 +150,7 @@ export class OneNode implements AsyncDisposable {
 
   /** All that the journal holds, as text. */
   journalText(): string {
-    const tables = this.#journal.rows("SELECT name FROM sqlite_schema WHERE type = 'table'");
-    return JSON.stringify(tables.map(({ name }) => this.#journal.rows(`SELECT * FROM ${name}`)));
+    return this.#journal.text();
   }
 
   /** Nothing of a VM is left. */

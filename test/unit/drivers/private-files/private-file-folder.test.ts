@@ -58,9 +58,11 @@ test('what is no folder of a VM is not listed', async () => {
   assert.deepEqual(await files.listVms(never), [vm]);
 });
 
+function failed(code: string) {
+  return privateFileError(Object.assign(new Error(code), { code }), '/state');
+}
+
 test('a full disk is told from one that fails', () => {
-  const failed = (code: string) =>
-    privateFileError(Object.assign(new Error(code), { code }), '/state');
   for (const code of ['ENOSPC', 'EDQUOT']) assert.equal(failed(code).reason, 'STORAGE_FULL');
   assert.equal(failed('EIO').reason, 'JOURNAL_FAILURE');
   assert.match(failed('EIO').message, /\/state: EIO; check the disk/);
