@@ -17,6 +17,7 @@ import type { RunStrategy } from '../../../../src/core/resources/virtual-machine
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
+import { FakePrivateFiles } from '../../../fakes/fake-private-files.ts';
 import { FakeTransferNetwork, FakeTransfers } from '../../../fakes/fake-transfers.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
@@ -37,6 +38,7 @@ export class OneNode implements AsyncDisposable {
   readonly hypervisor: FakeHypervisor;
   /** The files of the node. */
   readonly images: FakeImages;
+  readonly privateFiles: FakePrivateFiles;
   readonly operations: OperationLog;
   readonly agent: Agent;
   readonly #journal: MemoryJournal;
@@ -45,19 +47,25 @@ export class OneNode implements AsyncDisposable {
     journal: MemoryJournal,
     hypervisor: FakeHypervisor,
     images: FakeImages,
+    privateFiles: FakePrivateFiles,
     agent: Agent,
   ) {
     this.#journal = journal;
     this.hypervisor = hypervisor;
     this.images = images;
+    this.privateFiles = privateFiles;
     this.operations = new OperationLog(journal.database);
     this.agent = agent;
   }
 
-  static async open({ resyncIntervalMs = 20 } = {}): Promise<OneNode> {
+  static async open({
+    resyncIntervalMs = 20,
+    log = createLogger('silent'),
+  } = {}): Promise<OneNode> {
     const journal = new MemoryJournal();
     const hypervisor = new FakeHypervisor();
     const images = new FakeImages();
+    const privateFiles = new FakePrivateFiles();
     images.add(KERNEL_PATH);
     const agent = await buildAgent({
       nodeName: 'a',
@@ -73,6 +81,7 @@ export class OneNode implements AsyncDisposable {
       hypervisor,
       transfers: new FakeTransfers(new FakeTransferNetwork(), '/run/a'),
       images,
+      privateFiles,
       console: { read: readPath },
       peers: { find: alone },
       stores: {
@@ -84,9 +93,9 @@ export class OneNode implements AsyncDisposable {
       },
       journalHealth: () => ({ reason: 'Healthy', message: '' }),
       resyncIntervalMs,
-      log: createLogger('silent'),
+      log,
     });
-    return new OneNode(journal, hypervisor, images, agent);
+    return new OneNode(journal, hypervisor, images, privateFiles, agent);
   }
 
   get inventory() {
@@ -132,12 +141,29 @@ export class OneNode implements AsyncDisposable {
     return made.vm;
   }
 
+  /** Lets VMs have user data, as if there were something that gives them to guests. */
+  allowUserData(): void {
+    const { validator } = this.agent;
+    const validate = validator.validate.bind(validator);
+    validator.validate = ({ metadata, spec }, signal) => {
+      const { userData: _, ...machine } = spec.template.spec;
+      const template = { ...spec.template, spec: machine };
+      return validate({ metadata, spec: { ...spec, template } }, signal);
+    };
+  }
+
+  /** All that the journal holds, as text. */
+  journalText(): string {
+    return this.#journal.text();
+  }
+
   /** Nothing of a VM is left. */
   async assertNothingOf(request: WantedVm): Promise<void> {
     const { namespace, name } = request.metadata;
     assert.equal(await this.hypervisor.domains.find(uidOf(request), never), undefined);
     this.assertFree(uidOf(request), `${namespace}/${name}`);
     assert.equal(await this.findOwner(uidOf(request)), undefined);
+    assert.ok(!(await this.privateFiles.listVms(never)).includes(uidOf(request)));
   }
 
   assertFree(...keys: readonly string[]): void {
@@ -167,12 +193,20 @@ async function* readPath(path: string): AsyncGenerator<Uint8Array> {
 
 export function newRequest(
   name = 'web',
-  options: { readonly runStrategy?: RunStrategy; readonly memory?: string } = {},
+  options: {
+    readonly runStrategy?: RunStrategy;
+    readonly memory?: string;
+    readonly userData?: string;
+  } = {},
 ): WantedVm {
-  const { runStrategy = 'Once', memory = '64Mi' } = options;
+  const { runStrategy = 'Once', memory = '64Mi', userData } = options;
   const { namespace, uid, spec } = tinyVm(
     {},
-    { resources: { cpu: '1', memory }, kernel: { path: KERNEL_PATH } },
+    {
+      resources: { cpu: '1', memory },
+      kernel: { path: KERNEL_PATH },
+      ...(userData === undefined ? {} : { userData }),
+    },
   );
   return { metadata: { namespace, name, uid }, spec: { ...spec, runStrategy } };
 }
