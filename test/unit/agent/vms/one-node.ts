@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Agent, buildAgent } from '../../../../src/agent/build-agent.ts';
 import { MigrationStore } from '../../../../src/agent/migration/migration-store.ts';
+import type { Peers } from '../../../../src/agent/migration/peers.ts';
 import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
 import { OperationLog } from '../../../../src/agent/operations/operation-log.ts';
@@ -33,12 +34,19 @@ const KERNEL_PATH = '/boot/vmlinuz';
 const VM_BYTES = nodeMemoryBytesOf({ resources: { cpu: '1', memory: '64Mi' } });
 const RESERVED_BYTES = 64 * 1024 ** 2;
 
-/** An agent on a node with room for two VMs of 64 MiB, and with no other node to reach. */
+const ALONE: Peers = {
+  find(nodeName) {
+    throw new AgentError('PEER_UNKNOWN', `There is no node ${nodeName}`);
+  },
+};
+
+/** An agent on a node with room for two VMs of 64 MiB, and with no other node to reach unless it is given some. */
 export class OneNode implements AsyncDisposable {
   readonly hypervisor: FakeHypervisor;
   /** The files of the node. */
   readonly images: FakeImages;
   readonly privateFiles: FakePrivateFiles;
+  readonly transfers: FakeTransfers;
   readonly operations: OperationLog;
   readonly agent: Agent;
   readonly #journal: MemoryJournal;
@@ -48,17 +56,20 @@ export class OneNode implements AsyncDisposable {
     hypervisor: FakeHypervisor,
     images: FakeImages,
     privateFiles: FakePrivateFiles,
+    transfers: FakeTransfers,
     agent: Agent,
   ) {
     this.#journal = journal;
     this.hypervisor = hypervisor;
     this.images = images;
     this.privateFiles = privateFiles;
+    this.transfers = transfers;
     this.operations = new OperationLog(journal.database);
     this.agent = agent;
   }
 
   static async open({
+    peers = ALONE,
     resyncIntervalMs = 20,
     log = createLogger('silent'),
   } = {}): Promise<OneNode> {
@@ -67,6 +78,7 @@ export class OneNode implements AsyncDisposable {
     const images = new FakeImages();
     const privateFiles = new FakePrivateFiles();
     images.add(KERNEL_PATH);
+    const transfers = new FakeTransfers(new FakeTransferNetwork(), '/run/a');
     const agent = await buildAgent({
       nodeName: 'a',
       agentVersion: '1.2.3',
@@ -79,11 +91,11 @@ export class OneNode implements AsyncDisposable {
       libvirtSocket: '/run/libvirt/libvirt-sock',
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 0 },
       hypervisor,
-      transfers: new FakeTransfers(new FakeTransferNetwork(), '/run/a'),
+      transfers,
       images,
       privateFiles,
       console: { read: readPath },
-      peers: { find: alone },
+      peers,
       stores: {
         migrations: new MigrationStore(journal.database),
         ownership: new OwnershipStore(journal.database),
@@ -95,7 +107,7 @@ export class OneNode implements AsyncDisposable {
       resyncIntervalMs,
       log,
     });
-    return new OneNode(journal, hypervisor, images, privateFiles, agent);
+    return new OneNode(journal, hypervisor, images, privateFiles, transfers, agent);
   }
 
   get inventory() {
@@ -180,10 +192,6 @@ export class OneNode implements AsyncDisposable {
     await this.agent.tasks[Symbol.asyncDispose]();
     this.#journal[Symbol.dispose]();
   }
-}
-
-function alone(nodeName: string): never {
-  throw new AgentError('PEER_UNKNOWN', `There is no node ${nodeName}`);
 }
 
 /** Reads a console that says where it is. */
