@@ -34,16 +34,20 @@ Output only; ignored in a manifest.
 
 ${table(rowsOf(parts.status, ['status']))}
 
-## What the agent refuses or keeps without effect
+[What the agent refuses as NOT_SUPPORTED, or keeps without effect](../api.md#what-this-version-refuses), is told with the API.
+`;
+}
 
-Refused with NOT_SUPPORTED, naming the field, until it can be carried out:
+/** What of a VM the agent cannot carry out yet, and what means nothing on one node, as Markdown. */
+export function renderSupport(): string {
+  const { spec } = virtualMachine.shape;
+  return `Refused with NOT_SUPPORTED, naming the field, until it can be carried out:
 
-${list(rowsOf(parts.spec, ['spec'], 'refused'))}
+${list(rowsOf(spec, ['spec'], 'refused'))}
 
 Kept, because leaving it out changes nothing about the guest, and said so in a warning:
 
-${list(rowsOf(parts.spec, ['spec'], 'kept'))}
-`;
+${list(rowsOf(spec, ['spec'], 'kept'))}`;
 }
 
 function table(rows: readonly Row[]): string {

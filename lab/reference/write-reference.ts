@@ -1,6 +1,8 @@
-import { writeFileSync } from 'node:fs';
-import path from 'node:path';
-import { renderReference } from './render-reference.ts';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { inProject } from '../core/project.ts';
+import { withGeneratedSection } from './generated-section.ts';
+import { renderReference, renderSupport } from './render-reference.ts';
 
-const file = path.join(import.meta.dirname, '../../docs/reference/virtual-machine.md');
-writeFileSync(file, renderReference());
+writeFileSync(inProject('docs/reference/virtual-machine.md'), renderReference());
+const api = inProject('docs/api.md');
+writeFileSync(api, withGeneratedSection(readFileSync(api, 'utf8'), renderSupport()));

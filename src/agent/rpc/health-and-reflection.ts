@@ -1,18 +1,8 @@
-import { fileURLToPath } from 'node:url';
 import type { Server } from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
+import { FILE_DESCRIPTORS } from '../../gen/file-descriptors.ts';
 
-// The same from src/agent/rpc and from dist/agent/rpc.
-const PROTO_DIRECTORY = fileURLToPath(new URL('../../../proto', import.meta.url));
-
-const FILES = [
-  'novacron/agent/v1/virtual_machine.proto',
-  'novacron/agent/v1/migration.proto',
-  'novacron/agent/v1/node.proto',
-  'novacron/peer/v1/peer.proto',
-];
 const SERVICES = [
   'novacron.agent.v1.VirtualMachineService',
   'novacron.agent.v1.MigrationService',
@@ -38,6 +28,12 @@ export class Health {
 
 /** Lets callers such as grpcurl learn the API from the agent. */
 export function addReflection(server: Server): void {
-  const definition = loadSync(FILES, { includeDirs: [PROTO_DIRECTORY] });
-  new ReflectionService(definition, { services: SERVICES }).addToServer(server);
+  const fileDescriptorProtos = FILE_DESCRIPTORS.map((text) => Buffer.from(text, 'base64'));
+  // Nothing but the files of a definition is looked at.
+  const files = {
+    format: 'Protocol Buffer 3 EnumDescriptorProto',
+    type: {},
+    fileDescriptorProtos,
+  } as const;
+  new ReflectionService({ files }, { services: SERVICES }).addToServer(server);
 }

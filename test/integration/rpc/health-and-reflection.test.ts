@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, before, test } from 'node:test';
+import { create, createFileRegistry, fromBinary } from '@bufbuild/protobuf';
+import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { type Client, loadPackageDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { service as healthService } from 'grpc-health-check';
@@ -24,7 +27,7 @@ async function ask(method: Method | undefined, request: object): Promise<unknown
     request,
   );
   call.on('error', () => undefined);
-  const answer = await new Promise((resolve) => call.once('data', resolve));
+  const [answer] = await once(call, 'data');
   call.cancel();
   return answer;
 }
@@ -55,11 +58,11 @@ test('reflection lists our services and has their files', async () => {
   } = ServerReflection.service.ServerReflectionInfo;
   const call = raw.makeBidiStreamRequest(method, requestSerialize, responseDeserialize);
   call.on('error', () => undefined);
-  const next = (request: object) =>
-    new Promise<any>((resolve) => {
-      call.once('data', resolve);
-      call.write(request);
-    });
+  const next = async (request: object) => {
+    const answer = once(call, 'data');
+    call.write(request);
+    return (await answer)[0];
+  };
   const { listServicesResponse } = await next({ listServices: '' });
   assert.deepEqual(
     listServicesResponse.service.map(({ name }: { name: string }) => name).toSorted(),
@@ -77,7 +80,10 @@ test('reflection lists our services and has their files', async () => {
     'google.protobuf.Struct',
   ]) {
     const { fileDescriptorResponse } = await next({ fileContainingSymbol });
-    assert.ok(fileDescriptorResponse?.fileDescriptorProto.length > 0, fileContainingSymbol);
+    const files: Buffer[] = fileDescriptorResponse.fileDescriptorProto;
+    const file = files.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes)).toReversed();
+    // As strict as grpcurl: every file, type and import must be there under its full name.
+    createFileRegistry(create(FileDescriptorSetSchema, { file }));
   }
   const unknown = await next({ fileByFilename: '../../etc/passwd' });
   assert.ok(unknown.errorResponse);

@@ -37,9 +37,12 @@ class Checkout implements AsyncDisposable {
   }
 
   static async create(): Promise<Checkout> {
-    const checkout = new Checkout(await mkdtemp(path.join(os.tmpdir(), 'novacron-api-')));
+    await using undo = new AsyncDisposableStack();
+    const folder = await mkdtemp(path.join(os.tmpdir(), 'novacron-api-'));
+    const checkout = undo.use(new Checkout(folder));
     await cp(inProject('buf.yaml'), path.join(checkout.folder, 'buf.yaml'));
     await checkout.write('test/compatibility/version-1/proto', RECORDED);
+    undo.move();
     return checkout;
   }
 
