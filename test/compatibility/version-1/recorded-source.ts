@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Message } from './recorded-api.ts';
 import type { RecordedCalls } from './recorded-calls.ts';
 
@@ -7,6 +8,10 @@ const TRANSFER_TOKEN = 'ab'.repeat(32);
 
 /** The VM that the recorded source wants to get rid of. */
 export const LEAVING_UID = '6f1a3c52-8f0e-4c47-9d5e-0d7c51b1a001';
+
+export const USER_DATA = Buffer.from('#cloud-config');
+export const USER_DATA_SHA256 = createHash('sha256').update(USER_DATA).digest('hex');
+const FEATURES = ['private-files'];
 
 const MANIFEST = {
   apiVersion: 'novacron.io/v1alpha1',
@@ -21,7 +26,11 @@ const MANIFEST = {
   spec: {
     runStrategy: 'Once',
     template: {
-      spec: { resources: { cpu: '1', memory: '64Mi' }, kernel: { path: '/boot/vmlinuz' } },
+      spec: {
+        resources: { cpu: '1', memory: '64Mi' },
+        kernel: { path: '/boot/vmlinuz' },
+        userData: `sha256:${USER_DATA_SHA256}`,
+      },
     },
   },
 };
@@ -39,19 +48,22 @@ export class RecordedSource {
     this.#more = more;
   }
 
-  handshake(requiredFeatures: readonly string[] = []): Promise<Message> {
+  handshake(requiredFeatures = FEATURES): Promise<Message> {
     const request = { protocolMin: 1, protocolMax: 1, agentVersion: '0.1.0', requiredFeatures };
     return this.#call('Handshake', request);
   }
 
-  check(requiredFeatures: readonly string[] = []): Promise<Message> {
-    return this.#call('CheckIncoming', { ...this.#offer(), requiredFeatures });
+  check(requiredFeatures = FEATURES): Promise<Message> {
+    return this.#call('CheckIncoming', { ...this.#offer(Buffer.of()), requiredFeatures });
   }
 
-  prepare(requiredFeatures: readonly string[] = []): Promise<Message> {
-    const { migrationId, transferToken } = { ...this.#ids(), transferToken: TRANSFER_TOKEN };
-    const request = { ...this.#offer(), migrationId, transferToken, requiredFeatures };
-    return this.#call('PrepareIncoming', request);
+  prepare(requiredFeatures = FEATURES): Promise<Message> {
+    return this.#call('PrepareIncoming', {
+      ...this.#offer(USER_DATA),
+      migrationId: this.#migrationId,
+      transferToken: TRANSFER_TOKEN,
+      requiredFeatures,
+    });
   }
 
   get(): Promise<Message> {
@@ -70,7 +82,7 @@ export class RecordedSource {
     return { migrationId: this.#migrationId, virtualMachineUid: LEAVING_UID };
   }
 
-  #offer() {
+  #offer(content: Buffer) {
     return {
       incoming: {
         uid: LEAVING_UID,
@@ -82,6 +94,7 @@ export class RecordedSource {
         accelerator: 'tcg',
         memoryBytes: 64 * 1024 ** 2,
         vcpus: 1,
+        privateFiles: [{ name: 'user-data', sha256: USER_DATA_SHA256, content, ...this.#more }],
         ...this.#more,
       },
       sourceHostUuid: HOST_UUID,

@@ -164,12 +164,12 @@ test('a cordoned node takes no new VMs that would start', async () => {
   });
 });
 
-test('what version 1 cannot do is refused with a reason that it knows', async () => {
+test('what is wrong is refused by its field, with a reason that version 1 knows', async () => {
   await using served = await ServedNode.start();
   using client = new RecordedClient(served.socket);
-  const virtualMachine = vm('web', { networks: [{ name: 'lan' }] });
+  const virtualMachine = vm('web', { kernel: { path: 'vmlinuz' } });
   await assert.rejects(
     client.call('VirtualMachineService/CreateVirtualMachine', { virtualMachine }),
-    { reason: 'NOT_SUPPORTED', message: /spec\.template\.spec\.networks/ },
+    { reason: 'INVALID_SPEC', message: /spec\.template\.spec\.kernel\.path/ },
   );
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import type { WantedVm } from '../../../src/core/resources/parse-virtual-machine.ts';
 import { RecordedClient } from '../../compatibility/version-1/recorded-client.ts';
 import { RecordedDestination } from '../../compatibility/version-1/recorded-destination.ts';
 import { FakeHypervisor } from '../../fakes/fake-hypervisor.ts';
@@ -9,17 +10,19 @@ import { ServedNode } from '../cli/served-node.ts';
 
 /** Today's agent with a VM that runs, a destination of version 1, and a client of version 1 that moves it there. */
 class Leaving implements AsyncDisposable {
-  readonly id = randomUUID();
-  readonly wanted = newRequest();
+  readonly id: string;
+  readonly wanted: WantedVm;
   readonly served: ServedNode;
   readonly destination: RecordedDestination;
   readonly client: RecordedClient;
   readonly #stack: AsyncDisposableStack;
 
   private constructor(
-    parts: Pick<Leaving, 'served' | 'destination' | 'client'>,
+    parts: Pick<Leaving, 'id' | 'wanted' | 'served' | 'destination' | 'client'>,
     stack: AsyncDisposableStack,
   ) {
+    this.id = parts.id;
+    this.wanted = parts.wanted;
     this.served = parts.served;
     this.destination = parts.destination;
     this.client = parts.client;
@@ -33,14 +36,14 @@ class Leaving implements AsyncDisposable {
     const files = await served.authority.issue('b', names, never);
     const destination = stack.use(await RecordedDestination.start('b', files));
     const client = stack.use(new RecordedClient(served.socket));
-    const leaving = new Leaving({ served, destination, client }, stack.move());
+    const [id, wanted] = [randomUUID(), newRequest()];
     const { node } = served;
-    await node.create(leaving.wanted);
+    await node.create(wanted);
     // The transfer would lead there; nobody of version 1 is needed to move bytes.
-    const socket = node.transfers.socketPath(leaving.id, 'libvirt');
+    const socket = node.transfers.socketPath(id, 'libvirt');
     node.hypervisor.addPeer(socket, new FakeHypervisor('b'));
     node.hypervisor.manualProgress = true;
-    return leaving;
+    return new Leaving({ id, wanted, served, destination, client }, stack.move());
   }
 
   get spec() {

@@ -5,7 +5,12 @@ import type { Credentials } from '../../../lab/node/certificates.ts';
 import type { IncomingVm } from '../../../src/agent/migration/migration.ts';
 import { RecordedCalls } from '../../compatibility/version-1/recorded-calls.ts';
 import { RecordedDestination } from '../../compatibility/version-1/recorded-destination.ts';
-import { LEAVING_UID, RecordedSource } from '../../compatibility/version-1/recorded-source.ts';
+import {
+  LEAVING_UID,
+  RecordedSource,
+  USER_DATA,
+  USER_DATA_SHA256,
+} from '../../compatibility/version-1/recorded-source.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
 import { never, until } from '../../unit/agent/vms/one-node.ts';
 import { ServedNode } from '../cli/served-node.ts';
@@ -47,7 +52,7 @@ const prepare = (vm: IncomingVm) => ({
 const peerAt = ({ port }: RecordedDestination) => served.peers.find('b', `127.0.0.1:${port}`);
 
 async function offerAndWithdraw(source: RecordedSource): Promise<void> {
-  assert.partialDeepStrictEqual(await source.handshake(['private-files']), {
+  assert.partialDeepStrictEqual(await source.handshake(), {
     protocol: 1,
     nodeName: 'a',
     hostUuid: served.node.hypervisor.hostUuid,
@@ -58,6 +63,9 @@ async function offerAndWithdraw(source: RecordedSource): Promise<void> {
   assert.equal(transfer['transferHost'], 'a.example');
   assert.deepEqual(await source.prepare(), transfer);
   assert.equal((await source.get())['state'], 'INCOMING_STATE_PREPARED');
+  const { privateFiles } = served.node;
+  const userData = await privateFiles.read(LEAVING_UID, 'user-data', USER_DATA_SHA256, never);
+  assert.deepEqual(userData, USER_DATA);
   await source.release('INCOMING_OUTCOME_ABORT');
   assert.equal((await source.get())['state'], 'INCOMING_STATE_ABSENT');
   const { locks, capacity } = served.node;
@@ -65,6 +73,7 @@ async function offerAndWithdraw(source: RecordedSource): Promise<void> {
     const isHeld = capacity.findHolding('default', 'leaving') !== undefined;
     return !isHeld && locks.purposeOf(LEAVING_UID) === undefined;
   });
+  assert.deepEqual(await privateFiles.listVms(never), []);
 }
 
 test('a source of version 1 finds its way to this agent, and back', async () => {
