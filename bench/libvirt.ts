@@ -34,7 +34,7 @@ const show = (what: string, { median, p99 }: Figure): void =>
   console.log(`${what.padEnd(52)} ${median.toFixed(2).padStart(9)} ms  p99 ${p99.toFixed(2)} ms`);
 
 await using node = await PrivateLibvirt.start();
-await using hypervisor = openHypervisor(node);
+await using hypervisor = await openHypervisor(node);
 await hypervisor.host.getInfo(never);
 const vms = Array.from({ length: VMS }, () => tinyVm());
 for (const vm of vms) await hypervisor.domains.define(vm, never);

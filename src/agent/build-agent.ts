@@ -7,6 +7,7 @@ import type { HostFacts } from '../drivers/host.ts';
 import type { Hypervisor } from '../drivers/hypervisor.ts';
 import type { Accelerator } from '../drivers/hypervisor-host.ts';
 import type { ImageInspector } from '../drivers/images.ts';
+import type { PrivateFiles } from '../drivers/private-files.ts';
 import type { TransferDriver } from '../drivers/transfers.ts';
 import type { JournalHealth } from './journal/journal.ts';
 import { IncomingManager } from './migration/incoming-manager.ts';
@@ -29,6 +30,7 @@ import type { OperationLog } from './operations/operation-log.ts';
 import { OperationRecorder } from './operations/operation-recorder.ts';
 import { ReportOriginSource } from './reports/report-origin-source.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
+import { OrphanedFiles } from './vms/orphaned-files.ts';
 import { Ownership } from './vms/ownership.ts';
 import type { OwnershipStore } from './vms/ownership-store.ts';
 import { RunStrategyController } from './vms/run-strategy-controller.ts';
@@ -59,6 +61,7 @@ export interface AgentParts {
   readonly hypervisor: Hypervisor;
   readonly transfers: TransferDriver;
   readonly images: ImageInspector;
+  readonly privateFiles: PrivateFiles;
   readonly console: ConsoleReader;
   readonly peers: Peers;
   readonly stores: {
@@ -80,6 +83,7 @@ export type Agent = Awaited<ReturnType<typeof buildAgent>>;
 /** Builds the features of an agent on its parts, from the top to the bottom; reads what the stores have. */
 export async function buildAgent(parts: AgentParts) {
   const { nodeName, agentVersion, hypervisor, transfers, host, accelerator, stores, log } = parts;
+  const { privateFiles } = parts;
   const pace = parts.pace === undefined ? {} : { pace: parts.pace };
   const resync =
     parts.resyncIntervalMs === undefined ? {} : { resyncIntervalMs: parts.resyncIntervalMs };
@@ -103,6 +107,7 @@ export async function buildAgent(parts: AgentParts) {
   });
   const recorder = new OperationRecorder(stores.operations, log);
   const staleCopies = new StaleCopies({ domains, ownership, locks, log });
+  const orphanedFiles = new OrphanedFiles({ domains, privateFiles, locks, log });
   const inventory = new VmInventory({
     domains,
     statistics,
@@ -113,7 +118,10 @@ export async function buildAgent(parts: AgentParts) {
       shutdownRequested: shutdowns.has(vmUid),
     }),
     isStale: (vm) => vm.definition !== undefined && ownership.isStale(vm.definition),
-    onListed: (listed) => tasks.run('stale copies', () => staleCopies.stop(listed)),
+    onListed: (listed) => {
+      tasks.run('stale copies', () => staleCopies.stop(listed));
+      tasks.run('orphaned files', () => orphanedFiles.remove(listed));
+    },
     ...resync,
     log,
   });
@@ -141,6 +149,7 @@ export async function buildAgent(parts: AgentParts) {
     locks,
     recorder,
     transfers,
+    privateFiles,
     book,
     tasks,
     validate: ((...check) =>

@@ -7,6 +7,7 @@ import type { Accelerator } from '../drivers/hypervisor-host.ts';
 import { QemuImgInspector } from '../drivers/images/qemu-img-inspector.ts';
 import { LibvirtHypervisor } from '../drivers/libvirt/libvirt-hypervisor.ts';
 import { LinuxHost } from '../drivers/linux/linux-host.ts';
+import { PrivateFileFolder } from '../drivers/private-files/private-file-folder.ts';
 import { StreamerTransfers } from '../drivers/streamer/streamer-transfers.ts';
 import { buildAgent, hostOf } from './build-agent.ts';
 import { readCommandLine } from './command-line.ts';
@@ -93,6 +94,7 @@ async function run(
     hypervisor,
     transfers,
     images: new QemuImgInspector(),
+    privateFiles: new PrivateFileFolder(config.stateDirectory),
     console: new ConsoleLogFile(),
     peers,
     stores: {
@@ -127,7 +129,7 @@ async function run(
       vmsListed: () => agent.inventory.listedOnce,
       apiListening: () => apiListening,
     });
-  const { listen, httpListen, socket } = config;
+  const { nodeName, listen, httpListen, socket } = config;
   stack.use(
     await HttpServer.start({ listen: httpListen, metrics, heartbeat, obstacles: readiness, log }),
   );
@@ -147,10 +149,7 @@ async function run(
   tasks.run('readiness', async (signal) => {
     for await (const _ of node.watch(undefined, signal)) server.setReady(readiness().length === 0);
   });
-  log.info(
-    { nodeName: config.nodeName, version: agentVersion, accelerator, listen },
-    'Agent started',
-  );
+  log.info({ nodeName, version: agentVersion, accelerator, listen }, 'Agent started');
   // What became of the last calls of a journal that is lost, only the next start can find out.
   await untilAborted(new Promise<never>(() => {}), AbortSignal.any([stop, journal.lost]));
 }

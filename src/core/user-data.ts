@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 import type { VmSpec } from './resources/virtual-machine.ts';
 
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
+/** The private file that has a VM's user data. */
+export const USER_DATA_FILE = 'user-data';
+
+const DIGEST = /^sha256:([0-9a-f]{64})$/;
 
 /** The spec as anybody may see it: the digest of its user data takes their place. One that has it already stays as it is. */
 export function withoutUserData(spec: VmSpec): VmSpec {
   if (!holdsUserData(spec)) return spec;
-  const digest = createHash('sha256')
-    .update(spec.template.spec.userData ?? '')
-    .digest('hex');
-  const machine = { ...spec.template.spec, userData: `sha256:${digest}` };
+  const machine = { ...spec.template.spec, userData: `sha256:${userDataDigestOf(spec)}` };
   return { ...spec, template: { ...spec.template, spec: machine } };
 }
 
@@ -17,4 +17,11 @@ export function withoutUserData(spec: VmSpec): VmSpec {
 export function holdsUserData(spec: VmSpec): boolean {
   const { userData } = spec.template.spec;
   return userData !== undefined && !DIGEST.test(userData);
+}
+
+/** The SHA-256 in hex of a spec's user data, be they in it or not; undefined if it has none. */
+export function userDataDigestOf(spec: VmSpec): string | undefined {
+  const { userData } = spec.template.spec;
+  if (userData === undefined) return undefined;
+  return DIGEST.exec(userData)?.[1] ?? createHash('sha256').update(userData).digest('hex');
 }

@@ -149,7 +149,8 @@ function testMigrations(use: UseFixture): void {
     const vm = await started(use());
     const controller = new AbortController();
     const reason = new Error('enough');
-    const migrating = source.jobs.migrate(vm.uid, migration(vm, 'fast'), controller.signal);
+    // Slow, or it could have arrived before anybody has stopped waiting.
+    const migrating = source.jobs.migrate(vm.uid, migration(vm, 'slow'), controller.signal);
     const stoppedWaiting = assert.rejects(migrating, reason);
     await until('the VM is on its way', async () => {
       return (await destination.domains.find(vm.uid, never)) !== undefined;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import { hasReason } from '../../src/core/errors.ts';
 import type {
   TransferDriver,
   TransferRequest,
@@ -16,7 +17,7 @@ export interface TransferNodes extends AsyncDisposable {
   readonly destinationName: string;
 }
 
-const signal = AbortSignal.timeout(120_000);
+const signal = AbortSignal.timeout(240_000);
 
 interface Pair extends TransferNodes {
   readonly id: string;
@@ -136,7 +137,10 @@ export function transfersContract(
       assert.ok(ended?.state === 'finished' || ended?.state === 'failed', ended?.state);
       const again = await pair.source
         .start(sourceRequest(pair, connected.listenPort), signal)
-        .catch(() => ended);
+        .catch((error: unknown) => {
+          assert.ok(hasReason(error, 'STREAM_FAILED'), String(error));
+          return ended;
+        });
       assert.equal(again.state, ended.state);
       await assert.rejects(pair.source.setBandwidth(pair.id, 1, signal), {
         reason: 'STREAM_FAILED',

@@ -3,10 +3,11 @@ import { test } from 'node:test';
 import { waitUntil } from '../../lab/core/wait-until.ts';
 import { type Migration, MigrationPhase, MigrationRole } from '../../src/client/api.ts';
 import { durationMs } from '../../src/client/time.ts';
+import { freeze, signalProcess } from '../fixtures/process-signals.ts';
 import { streamersOf } from './leftovers.ts';
 import { PATIENCE_MS, SLOW, SLOW_SWITCHOVER } from './moving-vm.ts';
 import { type Stage, storyteller } from './stories.ts';
-import { agentPid, driverOf, freeze, signalProcess, TwoNodes } from './two-nodes.ts';
+import { agentPid, driverOf, TwoNodes } from './two-nodes.ts';
 
 const SOME_BYTES = 1_000_000n;
 

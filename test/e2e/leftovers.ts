@@ -25,13 +25,12 @@ export function streamersOf(node: LabNode): LabProcess[] {
     .filter(({ command }) => command.some((part) => part.includes('/run/novacron/transfers/')));
 }
 
-/** One that runs and does not answer has not said that nothing is left. */
+/** An agent that does not answer has not said that nothing is left. */
 async function activeMigrations(
   node: LabNode,
   client: AgentClient,
   signal: AbortSignal,
 ): Promise<string[]> {
-  if (node.agent.find() === undefined) return [];
   try {
     const { migrations } = await client.migrations.list({ activeOnly: true }, { signal });
     return migrations.map(

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
@@ -13,9 +14,10 @@ import { VirtualMachinePhase } from '../../src/client/api.ts';
 import { required } from '../../src/client/required.ts';
 import { channelSettings } from '../../src/client/target.ts';
 import { watchVirtualMachines } from '../../src/client/watches.ts';
+import { signalProcess } from '../fixtures/process-signals.ts';
 import { PATIENCE_MS } from './moving-vm.ts';
 import { storyteller } from './stories.ts';
-import { agentPid, signalProcess, TwoNodes } from './two-nodes.ts';
+import { agentPid, TwoNodes } from './two-nodes.ts';
 
 const SERVICES = [
   'novacron.agent.v1.VirtualMachineService',
@@ -72,8 +74,8 @@ test('an agent behaves well towards those who run it', async (context) => {
       const startedAtMs = performance.now();
       await a.agent.stop(signal);
       context.diagnostic(`end after SIGTERM: ${Math.round(performance.now() - startedAtMs)} ms`);
-      assert.ok(performance.now() - startedAtMs < 5_000);
       assert.match(a.logTail('agent'), /Agent stopping/);
+      assert.doesNotMatch(a.logTail('agent'), /Could not end in good order/);
       await seen.expectStayed(a, signal);
       const launchedAtMs = performance.now();
       await nodes.relaunch(a, signal);
@@ -107,12 +109,15 @@ test('an agent behaves well towards those who run it', async (context) => {
     async ({ signal, seen, epoch }) => {
       const client = nodes.client('a');
       const phases = new Set<VirtualMachinePhase>();
-      const watching = new AbortController();
+      using stack = new DisposableStack();
+      const watching = stack.adopt(new AbortController(), (watch) => watch.abort());
       const watched = (async () => {
         for await (const event of watchVirtualMachines(client, { signal: watching.signal })) {
           if (event.type !== 'synced') phases.add(required(event.object.status, 'status').phase);
         }
-      })().catch((error: unknown) => assert.equal(error, watching.signal.reason));
+      })().catch((error: unknown) => {
+        if (!watching.signal.aborted) throw error;
+      });
       await nodes.killLibvirtd(a, signal);
       const phase = async () => {
         const { virtualMachines } = await client.vms.list({}, { signal });
@@ -226,7 +231,8 @@ async function health(nodes: TwoNodes, signal: AbortSignal, service = ''): Promi
       { service },
     );
     call.on('error', () => undefined);
-    return await new Promise((resolve) => call.once('data', resolve));
+    const [answer] = await once(call, 'data');
+    return answer;
   } finally {
     client.close();
   }
@@ -244,9 +250,9 @@ async function reflectedServices(nodes: TwoNodes): Promise<string[]> {
   try {
     const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
     call.on('error', () => undefined);
-    const answer = new Promise<any>((resolve) => call.once('data', resolve));
+    const answer = once(call, 'data');
     call.write({ listServices: '' });
-    const { listServicesResponse } = await answer;
+    const [{ listServicesResponse }] = await answer;
     return listServicesResponse.service.map(({ name }: { name: string }) => name).toSorted();
   } finally {
     client.close();

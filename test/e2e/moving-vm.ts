@@ -166,6 +166,7 @@ export class Sight implements Disposable {
     assert.deepEqual({ bad: here.bad, alarms: here.alarms }, { bad: 0, alarms: [] });
     assert.deepEqual(there.heartbeats, [], 'the guest has run on the other node');
     const counts = here.heartbeats.map(({ count }) => count);
+    assert.notEqual(counts.length, 0, `the guest was not heard on node ${at.name}`);
     const first = counts[0] ?? 0;
     assert.deepEqual(
       counts,

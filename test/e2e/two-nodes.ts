@@ -13,6 +13,7 @@ import type { LabNode } from '../../lab/node/lab-node.ts';
 import type { NodeName } from '../../lab/plan/lab-plan.ts';
 import type { LabProcess } from '../../lab/plan/lab-processes.ts';
 import type { AgentClient } from '../../src/client/agent-client.ts';
+import { signalProcess } from '../fixtures/process-signals.ts';
 import { leftoversOf } from './leftovers.ts';
 import { DemoVm, PATIENCE_MS } from './moving-vm.ts';
 import { novactl } from './novactl.ts';
@@ -181,7 +182,7 @@ export class TwoNodes implements AsyncDisposable {
   }
 
   async killLibvirtd(node: LabNode, signal: AbortSignal): Promise<void> {
-    signalProcess(node.libvirt.findPid() ?? 0, 'SIGKILL');
+    signalProcess(node.libvirt.findPid(), 'SIGKILL');
     await waitUntil(
       `The end of node ${node.name}'s libvirtd`,
       PATIENCE_MS,
@@ -205,7 +206,7 @@ export class TwoNodes implements AsyncDisposable {
     };
   }
 
-  /** Waits until nothing of any migration is left on the nodes whose agents run. */
+  /** Waits until nothing of any migration is left, by what is on the nodes and by the word of both agents. */
   async expectNothingLeft(signal: AbortSignal): Promise<void> {
     for (const node of this.lab.nodes) {
       let left: string[] = [];
@@ -237,25 +238,6 @@ export function driverOf(node: LabNode): LabProcess {
   const driver = node.processes().find(({ command }) => command[0]?.startsWith('novacron-libvirt'));
   assert.ok(driver !== undefined, `Node ${node.name} has no libvirt driver process`);
   return driver;
-}
-
-/** Sends a signal; a process that is gone counts as signalled. */
-export function signalProcess(pid: number, name: NodeJS.Signals): void {
-  try {
-    process.kill(pid, name);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-  }
-}
-
-/** Stops a process until disposed. */
-export function freeze(pid: number): Disposable {
-  signalProcess(pid, 'SIGSTOP');
-  return {
-    [Symbol.dispose]() {
-      signalProcess(pid, 'SIGCONT');
-    },
-  };
 }
 
 /** The agent's main process. */

@@ -47,6 +47,7 @@ export class FakeAgentServer implements AsyncDisposable {
   readonly watchRequests: WatchVirtualMachinesRequest[] = [];
   readonly createRequests: VirtualMachine[] = [];
   readonly applyRequests: ApplyVirtualMachineRequest[] = [];
+  readonly #timers: NodeJS.Timeout[] = [];
   #server = new Server();
 
   constructor() {
@@ -88,7 +89,13 @@ export class FakeAgentServer implements AsyncDisposable {
     for (const kind of this.#kinds) kind.forgetHistory();
   }
 
+  /** Does something a little later, unless disposed before. */
+  later(work: () => void): void {
+    this.#timers.push(setTimeout(work, 50));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const timer of this.#timers) clearTimeout(timer);
     this.stop();
   }
 

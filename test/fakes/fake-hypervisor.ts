@@ -53,6 +53,10 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
     return this.#calls.made;
   }
 
+  forgetCalls(): void {
+    this.#calls.made.length = 0;
+  }
+
   addPeer(socket: string, peer: FakeHypervisor): void {
     this.jobs.addPeer(socket, peer.#receiver);
   }

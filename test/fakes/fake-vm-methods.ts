@@ -96,7 +96,7 @@ export function vmMethods(agent: FakeAgentServer) {
 
     shutdownVirtualMachine: agent.answer((request: GetVirtualMachineRequest) => {
       const vm = find(request);
-      setTimeout(() => put(vm, VIRTUAL_MACHINE_PHASE_STOPPED), 50);
+      agent.later(() => put(vm, VIRTUAL_MACHINE_PHASE_STOPPED));
       return { virtualMachine: put(vm, VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_STOPPING) };
     }),
 

@@ -23,6 +23,14 @@ export class MemoryJournal implements Disposable {
     return this.#file.perform([{ sql, parameters }])[0]?.rows ?? [];
   }
 
+  /** All that is in it now. */
+  text(): string {
+    const tables = this.rows("SELECT name FROM sqlite_schema WHERE type = 'table'");
+    return JSON.stringify(
+      tables.map((table) => this.rows(`SELECT * FROM ${String(table['name'])}`)),
+    );
+  }
+
   [Symbol.dispose](): void {
     this.#file[Symbol.dispose]();
   }

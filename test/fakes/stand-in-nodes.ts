@@ -46,9 +46,12 @@ export async function openStandInNode(behaviour = 'well'): Promise<StandInNode> 
     binary,
     transfers,
     [Symbol.asyncDispose]: async () => {
-      const signal = AbortSignal.timeout(10_000);
-      for (const { id } of await transfers.list(signal)) await transfers.remove(id, signal);
-      await rm(runDirectory, { recursive: true, force: true });
+      const signal = AbortSignal.timeout(60_000);
+      try {
+        for (const { id } of await transfers.list(signal)) await transfers.remove(id, signal);
+      } finally {
+        await rm(runDirectory, { recursive: true, force: true });
+      }
     },
   };
 }

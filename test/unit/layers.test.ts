@@ -62,3 +62,12 @@ test('imports follow the layers', () => {
   );
   assert.deepEqual(wrong, []);
 });
+
+test('a recorded version imports nothing but its own files', () => {
+  const files = globSync('test/compatibility/version-*/*.ts');
+  assert.notEqual(files.length, 0);
+  const wrong = files.filter((file) =>
+    relativeImports(readFileSync(file, 'utf8')).some((target) => !target.startsWith('./')),
+  );
+  assert.deepEqual(wrong, []);
+});

@@ -192,11 +192,10 @@ void parseCompression(ObjectReader& root, CompressionSettings& compression, std:
   if (value == nullptr) return;
   ObjectReader reader(*value, "compression", error);
   reader.allow({"mode", "level"});
-  const std::string mode = reader.text("mode");
-  if (mode == "off") {
-    compression.mode = CompressionMode::off;
-  } else if (mode != "auto") {
-    reader.fail("mode", "must be \"auto\" or \"off\"");
+  if (const auto mode = modeNamed(reader.text("mode"))) {
+    compression.mode = *mode;
+  } else {
+    reader.fail("mode", "must be \"auto\", \"always\" or \"off\"");
   }
   compression.level = static_cast<int>(reader.integer("level", kMinCompressionLevel, kMaxCompressionLevel, 1));
 }

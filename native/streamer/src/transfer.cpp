@@ -138,8 +138,7 @@ Result<std::string> Transfer::handle(const ControlRequest& request) {
           },
           [&](const SetCompressionRequest& wanted) -> Result<std::string> {
             session_->setCompression(wanted.settings);
-            logInfo("Compression set", {{"mode", wanted.settings.mode == CompressionMode::off ? "off" : "auto"},
-                                        {"level", wanted.settings.level}});
+            logInfo("Compression set", {{"mode", modeName(wanted.settings.mode)}, {"level", wanted.settings.level}});
             return done;
           },
           [&](const StopRequest&) -> Result<std::string> {

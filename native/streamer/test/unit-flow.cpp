@@ -258,6 +258,21 @@ TEST("compression steps aside on a fast link and comes back on a slow one") {
   CHECK(policy.judge(channel, kBlock, true, false, kStart) == CompressionPolicy::Verdict::wait);
 }
 
+TEST("compression that is always on never steps aside, waits for a busy encoder, and still leaves out what does not shrink") {
+  CompressionPolicy policy({CompressionMode::always, 1});
+  CompressionPolicy::Channel channel;
+  constexpr std::uint64_t kBlock = 256 << 10;
+  for (int tick = 0; tick < 10; ++tick) {
+    CHECK(policy.judge(channel, kBlock, true, true, kStart) == CompressionPolicy::Verdict::wait);
+    CHECK(policy.judge(channel, kBlock, false, true, kStart) == CompressionPolicy::Verdict::compress);
+    policy.encoded(channel, kBlock, kBlock / 3, seconds(1));
+    policy.observeLink(0.0, 2'000'000'000);
+  }
+  CHECK(!policy.steppedAside());
+  policy.encoded(channel, kBlock, kBlock, milliseconds(1));
+  CHECK(policy.judge(channel, kBlock, false, false, kStart) == CompressionPolicy::Verdict::raw);
+}
+
 TEST("compression that is off stays off") {
   CompressionPolicy policy({CompressionMode::off, 1});
   CompressionPolicy::Channel channel;

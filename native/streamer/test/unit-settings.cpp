@@ -69,6 +69,8 @@ TEST("what is wrong in a configuration is refused by name") {
   CHECK_EQUAL(refusal(with("\"version\":1,", "")), "Setting version is missing");
   CHECK_EQUAL(refusal(with("\"connect\"", "\"listen\"")), "Setting listen has no meaning in this role");
   CHECK_EQUAL(refusal(with("\"level\":1", "\"level\":1,\"dict\":2")), "Setting compression.dict is unknown");
+  CHECK_EQUAL(refusal(with("\"auto\"", "\"sometimes\"")),
+              "Setting compression.mode must be \"auto\", \"always\" or \"off\"");
 }
 
 TEST("control requests are taken or refused with their id") {
@@ -78,6 +80,8 @@ TEST("control requests are taken or refused with their id") {
   CHECK_EQUAL(answerTo(R"({"id":2,"method":"setBandwidth","params":{"bytesPerSecond":1e400}})"), "null refused");
   CHECK_EQUAL(answerTo(R"({"id":2,"method":"setCompression","params":{"mode":"auto","level":3}})"), "2 ok");
   CHECK_EQUAL(answerTo(R"({"id":2,"method":"setCompression","params":{"mode":"auto","level":300}})"), "2 refused");
+  CHECK_EQUAL(answerTo(R"({"id":2,"method":"setCompression","params":{"mode":"always"}})"), "2 ok");
+  CHECK_EQUAL(answerTo(R"({"id":2,"method":"setCompression","params":{"mode":"sometimes"}})"), "2 refused");
   CHECK_EQUAL(answerTo(R"({"id":3,"method":"abort","params":{"reason":"why not"}})"), "3 ok");
   CHECK_EQUAL(answerTo(R"({"id":4,"method":"explode"})"), "4 refused");
   CHECK_EQUAL(answerTo(R"({"id":5,"method":"status","params":[]})"), "5 refused");

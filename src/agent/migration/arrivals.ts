@@ -6,6 +6,7 @@ import type { TaskGroup } from '../../core/task-group.ts';
 import { Turns } from '../../core/turns.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import { type HypervisorVm, isSplit } from '../../drivers/hypervisor-domains.ts';
+import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { Ownership } from '../vms/ownership.ts';
@@ -18,6 +19,7 @@ import { advance } from './progress.ts';
 export interface ArrivalsOptions {
   readonly hypervisor: Pick<Hypervisor, 'domains'>;
   readonly transfers: TransferDriver;
+  readonly privateFiles: Pick<PrivateFiles, 'put' | 'remove'>;
   readonly book: MigrationBook;
   readonly capacity: CapacityLedger;
   readonly ownership: Ownership;
@@ -62,6 +64,8 @@ export class Arrivals {
     tasks.run('incoming migration', async (signal) => {
       try {
         while (!(await this.#hasEnded(record, signal))) await delay(this.#pace.lookMs, signal);
+        // While the VM is still locked, so that they are not those of its next attempt.
+        await this.#removeFiles(record, signal);
       } finally {
         capacity.release(record.vmUid);
         lock[Symbol.dispose]();
@@ -163,6 +167,21 @@ export class Arrivals {
     await this.#turns.take(id, async () => {
       if (book.active(id)?.phase === 'preparing') await book.move(id, 'copying');
     });
+  }
+
+  /** Those of a VM that has not come. What cannot be removed now is when the next agent starts. */
+  async #removeFiles({ id, vmUid }: MigrationRecord, signal: AbortSignal): Promise<void> {
+    const { book, privateFiles, log } = this.#options;
+    try {
+      if ((await book.find(id))?.phase === 'failed')
+        await privateFiles.remove(vmUid, brief(signal));
+    } catch (error) {
+      signal.throwIfAborted();
+      log.warn(
+        { migrationId: id, err: error },
+        'Could not remove the private files of a VM that did not come',
+      );
+    }
   }
 
   /** The source's libvirt still has to hear that the VM runs here, so the transfer may not go at once. */

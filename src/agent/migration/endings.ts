@@ -19,6 +19,7 @@ export async function conclude(
 ): Promise<void> {
   if (ending === 'moved') return await concludeMoved(context, peer, signal);
   await removeTransfer(context, signal);
+  if (ending === 'lost') await removeFiles(context, signal);
   const { phase, reason, message } = ending === 'lost' ? lossOf(context) : causeOf(context);
   await context.move(phase, { reason, message });
   context.options.onChange();
@@ -42,6 +43,7 @@ async function concludeMoved(
   book.setProgress(context.id, advance(book.progressOf(context.id), undefined, transfer));
   await commitPeer(context, peer, signal);
   await removeTransfer(context, signal);
+  await removeFiles(context, signal);
   const { figures } = context;
   const progress = complete(book.progressOf(context.id), figures);
   book.setProgress(context.id, progress);
@@ -124,5 +126,15 @@ async function removeTransfer(context: OutgoingContext, signal: AbortSignal): Pr
   } catch (error) {
     signal.throwIfAborted();
     context.log.warn({ err: error }, 'Could not remove what is left of a transfer');
+  }
+}
+
+/** Those of a VM that is not here any more. What cannot be removed now is when the next agent starts. */
+async function removeFiles(context: OutgoingContext, signal: AbortSignal): Promise<void> {
+  try {
+    await context.options.privateFiles.remove(context.record.vmUid, context.brief(signal));
+  } catch (error) {
+    signal.throwIfAborted();
+    context.log.warn({ err: error }, 'Could not remove the private files of a VM that has left');
   }
 }

@@ -51,14 +51,22 @@ export async function checkIncoming(
   await collect(blockers, () => options.validate(definition, signal));
   // What is too much for the whole node has been said.
   if (!blockers.some(({ reason }) => reason === 'NODE_CAPACITY_EXCEEDED')) {
-    await collect(blockers, () => options.capacity.assertRoom(holdingFor(definition)));
+    await collect(blockers, () => options.capacity.assertRoom(holdingFor(definition, incoming)));
   }
   return blockers;
 }
 
-/** What an incoming VM needs here. */
-export function holdingFor({ uid, namespace, name, spec }: VmDefinition): Holding {
-  return { vmUid: uid, namespace, name, amounts: amountsOf(spec.template.spec) };
+/** What an incoming VM needs here: what it has where it runs, if that is known, and not what its definition has pending. */
+export function holdingFor(
+  { uid, namespace, name, spec }: VmDefinition,
+  running?: Pick<IncomingVm, 'memoryBytes' | 'vcpus'>,
+): Holding {
+  const machine = spec.template.spec;
+  const resources =
+    running === undefined
+      ? machine.resources
+      : { cpu: String(running.vcpus), memory: String(running.memoryBytes) };
+  return { vmUid: uid, namespace, name, amounts: amountsOf({ ...machine, resources }) };
 }
 
 function hostBlockers(

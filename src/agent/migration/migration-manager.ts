@@ -1,5 +1,4 @@
 import { AgentError } from '../../core/errors.ts';
-import { memoryBytesOf } from '../../core/resources/machine-amounts.ts';
 import type { TaskGroup } from '../../core/task-group.ts';
 import { pageOf } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor, WatchEvent } from '../reports/report.ts';
@@ -46,12 +45,8 @@ export class MigrationManager implements MigrationService {
 
   async plan(spec: MigrationSpec, signal: AbortSignal): Promise<MigrationPlan> {
     const vm = await this.#options.vms.get(spec.vm, signal);
-    const { blockers } = await preflight(vm, spec, this.#options, signal);
-    return {
-      blockers,
-      transport: 'stream',
-      memoryBytes: memoryBytesOf(vm.definition.spec.template.spec),
-    };
+    const { blockers, memoryBytes } = await preflight(vm, spec, this.#options, signal);
+    return { blockers, transport: 'stream', memoryBytes };
   }
 
   async start({ id, spec, labels }: StartRequest, signal: AbortSignal): Promise<Migration> {

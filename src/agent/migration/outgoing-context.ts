@@ -2,6 +2,7 @@ import { AgentError, hasReason } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
+import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import type { ArrivalFigures } from './migration.ts';
@@ -15,6 +16,7 @@ import { isFinal, type MigrationPhase } from './states.ts';
 export interface OutgoingOptions {
   readonly hypervisor: Pick<Hypervisor, 'host' | 'domains' | 'jobs' | 'events'>;
   readonly transfers: TransferDriver;
+  readonly privateFiles: Pick<PrivateFiles, 'read' | 'remove'>;
   readonly peers: Peers;
   readonly book: MigrationBook;
   readonly ownership: Ownership;

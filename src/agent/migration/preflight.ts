@@ -1,8 +1,10 @@
 import { AgentError } from '../../core/errors.ts';
 import { memoryBytesOf, vcpusOf } from '../../core/resources/machine-amounts.ts';
 import { isReadOnly, pathOf } from '../../core/resources/volume.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { Vm } from '../vms/vm.ts';
 import type { IncomingVm, MigrationBlocker, MigrationSpec, PeerHandshake } from './migration.ts';
 import type { Way } from './outgoing-migration.ts';
@@ -13,11 +15,14 @@ export interface PreflightOptions {
   readonly nodeName: string;
   readonly agentVersion: string;
   readonly hypervisor: Pick<Hypervisor, 'host' | 'domains'>;
+  readonly privateFiles: Pick<PrivateFiles, 'read'>;
   readonly peers: Peers;
 }
 
 export interface PreflightReport {
   readonly blockers: readonly MigrationBlocker[];
+  /** What the guest has now. */
+  readonly memoryBytes: number;
   /** Undefined if the peer could not be found or reached; a blocker says why. */
   readonly way: Way | undefined;
 }
@@ -33,25 +38,30 @@ export async function preflight(
   const info = await hypervisor.host.getInfo(signal);
   const found = await hypervisor.domains.find(vm.definition.uid, signal);
   const definition = found?.definition ?? vm.definition;
-  const machine = definition.spec.template.spec;
+  // What is pending is not what moves.
+  const machine = (found?.liveDefinition ?? definition).spec.template.spec;
   const incoming: IncomingVm = {
     definition,
     machineType: vm.machineType,
     accelerator: vm.accelerator,
-    memoryBytes: memoryBytesOf(machine),
-    vcpus: vcpusOf(machine),
+    memoryBytes: found?.memoryBytes ?? memoryBytesOf(machine),
+    vcpus: found?.vcpus ?? vcpusOf(machine),
     privateFiles: {},
     sourceHostUuid: info.hostUuid,
     sourceQemuVersion: info.qemuVersion,
     requiredFeatures: requiredFeaturesOf(definition),
   };
   const blockers = localBlockers(vm, found, spec, nodeName);
+  const privateFiles = await readFiles(definition, options, blockers, signal);
   try {
     const peer = options.peers.find(spec.destinationNode, spec.destinationAddress);
     const hello = await shakeHands(peer, info.hostUuid, options, incoming.requiredFeatures, signal);
+    // To be asked whether the VM may come, it need not know what is in the files.
     const there = await peer.check(incoming, signal);
     blockers.push(...there.map((blocker) => ({ ...blocker, nodeName: spec.destinationNode })));
-    return { blockers, way: { incoming, destinationHostUuid: hello.hostUuid } };
+    const whole = { ...incoming, privateFiles };
+    const way = { incoming: whole, destinationHostUuid: hello.hostUuid };
+    return { blockers, memoryBytes: incoming.memoryBytes, way };
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
     blockers.push({
@@ -60,7 +70,7 @@ export async function preflight(
       nodeName: spec.destinationNode,
       subject: 'spec.destination',
     });
-    return { blockers, way: undefined };
+    return { blockers, memoryBytes: incoming.memoryBytes, way: undefined };
   }
 }
 
@@ -102,7 +112,7 @@ function localBlockers(
       'spec.virtualMachine',
     );
   }
-  const { migrationPolicy, template } = vm.definition.spec;
+  const { migrationPolicy } = vm.definition.spec;
   if (migrationPolicy?.allowLiveMigration === false) {
     block(
       'MIGRATION_BLOCKED',
@@ -110,6 +120,7 @@ function localBlockers(
       'spec.migrationPolicy.allowLiveMigration',
     );
   }
+  const { template } = (found?.liveDefinition ?? vm.definition).spec;
   for (const [index, volume] of (template.spec.volumes ?? []).entries()) {
     if (volume.shared === true || isReadOnly(volume)) continue;
     block(
@@ -119,6 +130,26 @@ function localBlockers(
     );
   }
   return blockers;
+}
+
+/** What the files of a VM hold, by name. One that cannot be read keeps the VM here. */
+async function readFiles(
+  { uid, privateFiles: files }: VmDefinition,
+  { privateFiles, nodeName }: PreflightOptions,
+  blockers: MigrationBlocker[],
+  signal: AbortSignal,
+): Promise<IncomingVm['privateFiles']> {
+  const contents: Record<string, Uint8Array> = {};
+  for (const [name, digest] of Object.entries(files)) {
+    try {
+      contents[name] = await privateFiles.read(uid, name, digest, signal);
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error;
+      const { reason, message } = error;
+      blockers.push({ reason, message, nodeName, subject: 'spec.template.spec' });
+    }
+  }
+  return contents;
 }
 
 async function shakeHands(

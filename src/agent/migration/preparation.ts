@@ -35,7 +35,7 @@ export class Preparation {
     this.#arrivals = arrivals;
   }
 
-  /** Prepares for a VM that nothing is known of. Fails as `checkIncoming` says, with VM_BUSY, or with STREAM_FAILED. */
+  /** Prepares for a VM that nothing is known of. Fails as `checkIncoming` says, with VM_BUSY, STORAGE_FULL or STREAM_FAILED. */
   async prepare(
     request: PrepareRequest,
     caller: string,
@@ -43,6 +43,8 @@ export class Preparation {
   ): Promise<{ readonly host: string; readonly port: number }> {
     const { record, lock } = await this.#begin(request, caller, signal);
     try {
+      // Before there is a way for the VM to come.
+      await this.#putFiles(request.incoming, signal);
       const transfer = await this.#startTransfer(record, signal);
       signal.throwIfAborted();
       return { host: this.#options.transferHost, port: transfer.listenPort };
@@ -94,7 +96,7 @@ export class Preparation {
     if (lock === undefined || namesake !== undefined) {
       throw new AgentError('VM_BUSY', `VM ${definition.name} is busy on node ${nodeName}`);
     }
-    capacity.hold(holdingFor(definition));
+    capacity.hold(holdingFor(definition, incoming));
     undo.defer(() => capacity.release(definition.uid));
     const { record, created } = await book.begin(
       newRecord({
@@ -115,6 +117,12 @@ export class Preparation {
     if (!created) throw this.#endedAlready(record);
     undo.move();
     return { record, lock };
+  }
+
+  async #putFiles({ definition, privateFiles }: IncomingVm, signal: AbortSignal): Promise<void> {
+    for (const [name, content] of Object.entries(privateFiles)) {
+      await this.#options.privateFiles.put(definition.uid, name, content, signal);
+    }
   }
 
   async #cutOff(record: MigrationRecord): Promise<void> {

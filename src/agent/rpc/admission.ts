@@ -9,6 +9,7 @@ import {
 import { AgentError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { authorize } from './authorization.ts';
+import { expiredError, hasExpired, onExpiry } from './certificate-expiry.ts';
 import type { Caller } from './identity.ts';
 import type { RpcObserver } from './rpc-observer.ts';
 import { type RpcStatus, toStatus } from './status.ts';
@@ -55,7 +56,8 @@ const never = new AbortController().signal;
 
 /**
  * Every call of a connection passes here, those to health and reflection too, whoever registered the
- * method: identity, expiry of the certificate, role, and whether the connection still takes calls.
+ * method: identity, expiry of the certificate, role, and whether the connection still takes calls. Streams end
+ * when the certificate expires.
  */
 export function admission(gate: Gate, dependencies: AdmissionDependencies): ServerInterceptor {
   const { admitted, observer, log } = dependencies;
@@ -63,24 +65,34 @@ export function admission(gate: Gate, dependencies: AdmissionDependencies): Serv
     const startedAt = performance.now();
     const requestId = randomUUID();
     let code: Code | undefined;
+    let forget: (() => void) | undefined;
     const end = (status: RpcStatus) => call.sendStatus(status);
     const call = new ServerInterceptingCall(nextCall, {
       start: (next) => {
         next({
           onReceiveMetadata: (metadata, proceed) => {
             observer.callStarted(method);
+            let caller: Caller;
             try {
-              admitted.add(metadata, { caller: admit(gate, method), requestId });
+              caller = admit(gate, method);
+              admitted.add(metadata, { caller, requestId });
             } catch (error) {
               log.warn({ requestId, method, err: error }, 'Call refused');
               end(toStatus(error, never, requestId));
               return;
             }
-            if (responseStream) gate.openStreams.add(end);
+            if (responseStream) {
+              gate.openStreams.add(end);
+              // Other calls have a deadline; a stream would outlive what it was let in by.
+              forget = onExpiry(caller, () =>
+                end(toStatus(expiredError(caller), never, requestId)),
+              );
+            }
             proceed(metadata);
           },
           // Comes at the end of every call, however it ended.
           onCancel: () => {
+            forget?.();
             gate.openStreams.delete(end);
             observer.callEnded({
               method,
@@ -105,9 +117,7 @@ export function admission(gate: Gate, dependencies: AdmissionDependencies): Serv
 function admit({ caller, closing }: Gate, method: string): Caller {
   if (caller instanceof AgentError) throw caller;
   if (closing !== undefined) throw closing;
-  if (Date.now() >= caller.expiresAtMs) {
-    throw new AgentError('UNAUTHENTICATED', `The certificate of ${caller.identity} has expired`);
-  }
+  if (hasExpired(caller)) throw expiredError(caller);
   authorize(method, caller);
   return caller;
 }

@@ -11,7 +11,7 @@ export interface Caller {
   readonly identity: string;
   /** The node that a peer's certificate names; empty for other roles. */
   readonly nodeName: string;
-  /** When the certificate expires; connections outlive certificates, calls must not. */
+  /** When the certificate expires; connections outlive certificates, calls and streams must not. */
   readonly expiresAtMs: number;
 }
 

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { durationMs, toDuration } from '../../client/time.ts';
 import { isReason } from '../../core/errors.ts';
+import { holdsUserData } from '../../core/user-data.ts';
 import { readDefinitionText, toDefinitionText } from '../../core/vm-definition-text.ts';
 import {
   type CheckIncomingRequest,
@@ -68,18 +69,25 @@ export function fromIncomingFields(request: IncomingFields, checks: FieldChecks)
   if (!isAccelerator(accelerator)) {
     checks.add('incoming.accelerator', 'must be "kvm", "tcg" or empty');
   }
+  const definition = readDefinitionText(fromDefinition(vm.definition, checks), {
+    uid: checks.uuid('incoming.uid', vm.uid),
+    namespace: checks.dnsLabel('incoming.namespace', vm.namespace),
+    name: checks.dnsLabel('incoming.name', vm.name),
+    ownershipEpoch: checks.count('incoming.ownershipEpoch', vm.ownershipEpoch),
+    // What it is at the source; here it will be this host.
+    owner: request.sourceHostUuid,
+    intent: 'on',
+    privateFiles: Object.fromEntries(vm.privateFiles.map(({ name, sha256 }) => [name, sha256])),
+    isNewerVersion: false,
+  });
+  if (holdsUserData(definition.spec)) {
+    checks.add(
+      'incoming.definition',
+      'must have the digest of user data, not user data themselves',
+    );
+  }
   return {
-    definition: readDefinitionText(fromDefinition(vm.definition, checks), {
-      uid: checks.uuid('incoming.uid', vm.uid),
-      namespace: checks.dnsLabel('incoming.namespace', vm.namespace),
-      name: checks.dnsLabel('incoming.name', vm.name),
-      ownershipEpoch: checks.count('incoming.ownershipEpoch', vm.ownershipEpoch),
-      // What it is at the source; here it will be this host.
-      owner: request.sourceHostUuid,
-      intent: 'on',
-      privateFiles: Object.fromEntries(vm.privateFiles.map(({ name, sha256 }) => [name, sha256])),
-      isNewerVersion: false,
-    }),
+    definition,
     machineType: checks.text('incoming.machineType', vm.machineType, MAX_TEXT_BYTES),
     accelerator: isAccelerator(accelerator) ? ACCELERATORS[accelerator] : undefined,
     memoryBytes: checks.count('incoming.memoryBytes', vm.memoryBytes),

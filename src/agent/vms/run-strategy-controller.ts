@@ -96,7 +96,7 @@ export class RunStrategyController {
 const NEVER_STARTED: readonly string[] = ['StaleCopy', 'Migrated', 'Saved'];
 
 /** What a VM's run strategy asks for now; undefined if it is as it should be, or changing. */
-export function wantedAct(vm: Vm): 'start' | 'shutdown' | undefined {
+function wantedAct(vm: Vm): 'start' | 'shutdown' | undefined {
   const { definition, phase, reason } = vm;
   const isOff = phase === 'stopped' || phase === 'failed';
   switch (runStrategyOf(definition.spec)) {

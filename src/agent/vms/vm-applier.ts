@@ -9,19 +9,24 @@ import {
   type WantedVm,
 } from '../../core/resources/parse-virtual-machine.ts';
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
+import { USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
+import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { OperationRecorder } from '../operations/operation-recorder.ts';
 import { busy } from './busy.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
+import { restoreUserData } from './lost-user-data.ts';
 import type { Ownership } from './ownership.ts';
 import type { ApplyOptions, ApplyResult, FieldChange, Vm } from './vm.ts';
 import type { VmCreator } from './vm-creator.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import { changedDefinition, wantedOf } from './wanted-definition.ts';
+import { assertUserDataKnown, setUserDataApart } from './wanted-user-data.ts';
 
 export interface VmApplierOptions {
-  readonly domains: Pick<HypervisorDomains, 'define' | 'effectOf'>;
+  readonly domains: Pick<HypervisorDomains, 'define' | 'effectOf' | 'find'>;
+  readonly privateFiles: Pick<PrivateFiles, 'put' | 'read' | 'keepOnly'>;
   readonly inventory: VmInventory;
   readonly creator: VmCreator;
   readonly ownership: Ownership;
@@ -62,11 +67,16 @@ export class VmApplier {
   ): Promise<ApplyResult> {
     const { validator, ownership, locks, inventory } = this.#options;
     const { definition } = current;
-    const wanted = wantedVm(definition, manifest, options.updateMask);
+    const parts = setUserDataApart(wantedVm(definition, manifest, options.updateMask));
+    const { wanted, userData } = parts;
+    assertUserDataKnown(parts, definition.privateFiles);
     const changes = this.#changes(current, wanted);
     const warnings = await validator.validate(wanted, signal);
     const changed = changedDefinition(definition, wanted);
-    if (changes.length === 0) return { vm: current, warnings, outcome: 'unchanged', changes };
+    if (changes.length === 0) {
+      if (!options.dryRun) await restoreUserData(definition, userData, this.#options, signal);
+      return { vm: current, warnings, outcome: 'unchanged', changes };
+    }
     ownership.assertOwned(definition);
     if (options.dryRun) {
       const vm = { ...current, definition: { ...changed, generation: definition.generation } };
@@ -80,6 +90,9 @@ export class VmApplier {
     if (now?.definition.generation !== definition.generation) {
       throw generationMismatch(definition, now?.definition.generation);
     }
+    if (userData !== undefined) {
+      await this.#options.privateFiles.put(definition.uid, USER_DATA_FILE, userData, signal);
+    }
     await this.#define(changed, signal);
     await inventory.refresh(signal);
     return {
@@ -91,10 +104,12 @@ export class VmApplier {
   }
 
   async #define(definition: VmDefinition, signal: AbortSignal): Promise<void> {
-    const { domains, recorder, log } = this.#options;
+    const { domains, privateFiles, recorder, log } = this.#options;
     const operation = await recorder.begin('apply', definition.uid);
     await operation.settle(domains.define(definition, signal));
     log.info({ vmId: definition.uid, operation: 'apply' }, 'VM changed');
+    // What it has had before may be the secret that was to be taken back.
+    await privateFiles.keepOnly(definition.uid, definition.privateFiles, signal);
   }
 
   #changes({ definition, phase }: Vm, wanted: WantedVm): readonly FieldChange[] {

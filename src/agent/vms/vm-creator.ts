@@ -3,23 +3,28 @@ import { AgentError, hasReason } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import { parseVirtualMachine } from '../../core/resources/parse-virtual-machine.ts';
+import { USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
+import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { Cordon } from '../node/cordon.ts';
 import type { ReservationBook } from '../node/reservation-book.ts';
 import type { OperationRecorder } from '../operations/operation-recorder.ts';
 import type { Origins } from '../reports/report.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
+import { restoreUserData } from './lost-user-data.ts';
 import type { Ownership } from './ownership.ts';
 import type { CreateOptions, CreateResult, Vm } from './vm.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import { newDefinition } from './wanted-definition.ts';
+import { assertUserDataKnown, setUserDataApart, type WantedParts } from './wanted-user-data.ts';
 
 export interface VmCreatorOptions {
   readonly host: Pick<HypervisorHost, 'getInfo'>;
   readonly domains: Pick<HypervisorDomains, 'define' | 'start' | 'find' | 'destroy' | 'undefine'>;
+  readonly privateFiles: Pick<PrivateFiles, 'put' | 'read' | 'remove'>;
   readonly inventory: VmInventory;
   readonly ownership: Ownership;
   readonly capacity: CapacityLedger;
@@ -50,12 +55,19 @@ export class VmCreator {
   ): Promise<CreateResult> {
     const { host, inventory, validator, locks, ownership, cordon } = this.#options;
     const { capacity, reservations } = this.#options;
-    const wanted = parseVirtualMachine(manifest);
+    const parts = setUserDataApart(parseVirtualMachine(manifest));
+    const { wanted, userData } = parts;
     await inventory.refresh(signal);
     const { hostUuid } = await host.getInfo(signal);
     const definition = newDefinition(wanted, hostUuid);
     const existing = this.#findExisting(definition, wanted.metadata.uid !== undefined);
-    if (existing !== undefined) return { vm: existing, warnings: [] };
+    if (existing !== undefined) {
+      if (!options.dryRun) {
+        await restoreUserData(existing.definition, userData, this.#options, signal);
+      }
+      return { vm: existing, warnings: [] };
+    }
+    assertUserDataKnown(parts, {});
     ownership.assertOwned(definition);
     if (definition.intent === 'on') cordon.assertNotCordoned(`VM ${definition.name}`);
 
@@ -78,19 +90,27 @@ export class VmCreator {
     });
     if (options.dryRun) return { vm: this.#planned(definition), warnings };
     const operation = await this.#options.recorder.begin('create', definition.uid);
-    await operation.settle(this.#make(definition, signal));
+    await operation.settle(this.#make(definition, userData, signal));
     if (options.reservationId !== undefined) await reservations.useUp(options.reservationId);
     await inventory.refresh(signal);
     return { vm: inventory.findByUid(definition.uid) ?? this.#planned(definition), warnings };
   }
 
-  async #make(definition: VmDefinition, signal: AbortSignal): Promise<void> {
-    const { domains, ownership, log } = this.#options;
+  async #make(
+    definition: VmDefinition,
+    userData: WantedParts['userData'],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { domains, ownership, privateFiles, log } = this.#options;
     signal.throwIfAborted();
     await using undo = new AsyncDisposableStack();
     // Registered before the deed: a define that timed out may have happened all the same.
     undo.defer(() => this.#unmake(definition));
     await ownership.own(definition);
+    // Before there is a VM that names them.
+    if (userData !== undefined) {
+      await privateFiles.put(definition.uid, USER_DATA_FILE, userData, signal);
+    }
     await domains.define(definition, signal);
     if (definition.intent === 'on') await domains.start(definition.uid, signal);
     undo.move();
@@ -98,7 +118,7 @@ export class VmCreator {
   }
 
   async #unmake({ uid: vmUid, createdAtMs }: VmDefinition): Promise<void> {
-    const { domains, ownership, log } = this.#options;
+    const { domains, ownership, privateFiles, log } = this.#options;
     const signal = AbortSignal.timeout(UNDO_TIMEOUT_MS);
     try {
       const found = await domains.find(vmUid, signal);
@@ -107,6 +127,7 @@ export class VmCreator {
         await this.#remove(vmUid, signal);
       }
       await ownership.forget(vmUid);
+      await privateFiles.remove(vmUid, signal);
     } catch (error) {
       log.error({ vmId: vmUid, err: error }, 'Could not remove a VM whose creation failed');
     }

@@ -215,7 +215,7 @@ export class VmInventory {
       seen.add(found.uid);
       this.#report(found.uid, this.#toVm(found, found.definition, usage.get(found.uid)));
     }
-    for (const { definition } of [...this.#vms.values()]) {
+    for (const { definition } of this.#vms.values()) {
       if (seen.has(definition.uid)) continue;
       this.#vms.delete(definition.uid);
       this.#cpuUsage.forget(definition.uid);
@@ -258,7 +258,7 @@ export class VmInventory {
   }
 
   #markUnknown(): void {
-    for (const vm of [...this.#vms.values()]) {
+    for (const vm of this.#vms.values()) {
       const { definition, pendingFields } = vm;
       const context = this.#options.contextOf(definition.uid);
       const facts = { definition, state: UNREACHABLE, context, pendingFields };
@@ -302,10 +302,10 @@ export function compareKeys(left: string, right: string): number {
 }
 
 function sameButFigures(left: Vm, right: Vm): boolean {
-  const plain = (vm: Vm): unknown => ({
-    ...vm,
-    statistics: 0,
-    migration: vm.migration && { ...vm.migration, fractionDone: 0 },
-  });
-  return isDeepStrictEqual(plain(left), plain(right));
+  return isDeepStrictEqual(withoutFigures(left), withoutFigures(right));
+}
+
+function withoutFigures(vm: Vm): unknown {
+  const migration = vm.migration && { ...vm.migration, fractionDone: 0 };
+  return { ...vm, statistics: 0, migration };
 }

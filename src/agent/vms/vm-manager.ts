@@ -6,6 +6,7 @@ import { runStrategyOf } from '../../core/resources/run-strategy.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { ConsoleReader } from '../../drivers/console.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
+import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { OperationRecorder } from '../operations/operation-recorder.ts';
 import { pageOf } from '../reports/paging.ts';
@@ -29,6 +30,7 @@ import { compareKeys, isHypervisorAway, sortKey, type VmInventory } from './vm-i
 
 export interface VmManagerOptions {
   readonly domains: HypervisorDomains;
+  readonly privateFiles: Pick<PrivateFiles, 'remove'>;
   readonly inventory: VmInventory;
   readonly creator: VmCreator;
   readonly applier: VmApplier;
@@ -165,7 +167,7 @@ export class VmManager implements VmService {
   }
 
   async #remove(vm: Vm, signal: AbortSignal): Promise<void> {
-    const { domains, ownership, shutdowns } = this.#options;
+    const { domains, ownership, privateFiles, shutdowns } = this.#options;
     const vmUid = vm.definition.uid;
     // Whatever happens in between, nothing shall start it again.
     await this.#intend(vm.definition, 'off', signal);
@@ -173,6 +175,7 @@ export class VmManager implements VmService {
     await domains.undefine(vmUid, signal);
     await ownership.forget(vmUid);
     shutdowns.delete(vmUid);
+    await privateFiles.remove(vmUid, signal);
   }
 
   async *readConsole(

@@ -45,7 +45,7 @@ export interface Vm {
 }
 
 /** A volume as the hypervisor has it. */
-export interface VmVolume {
+interface VmVolume {
   /** Of the spec's volume; a volume that is not ours has its target's name. */
   readonly name: string;
   readonly target: string;

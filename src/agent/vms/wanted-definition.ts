@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { WantedVm } from '../../core/resources/parse-virtual-machine.ts';
 import { runStrategyOf, startsAtOnce } from '../../core/resources/run-strategy.ts';
+import { USER_DATA_FILE, userDataDigestOf } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 
-/** The definition of a VM that is new to this node. */
+/** The definition of a VM that is new to this node. Of its user data it has the digest only, as what is wanted must. */
 export function newDefinition({ metadata, spec }: WantedVm, owner: string): VmDefinition {
   return {
     namespace: metadata.namespace,
@@ -17,7 +18,7 @@ export function newDefinition({ metadata, spec }: WantedVm, owner: string): VmDe
     ownershipEpoch: 1,
     owner,
     intent: startsAtOnce(runStrategyOf(spec)) ? 'on' : 'off',
-    privateFiles: {},
+    privateFiles: withUserDataOf(spec, {}),
     newer: undefined,
   };
 }
@@ -39,7 +40,17 @@ export function changedDefinition(
     annotations: metadata.annotations ?? {},
     spec,
     intent: keeps ? current.intent : startsAtOnce(strategy) ? 'on' : 'off',
+    privateFiles: withUserDataOf(spec, current.privateFiles),
   };
+}
+
+function withUserDataOf(
+  spec: VmDefinition['spec'],
+  files: VmDefinition['privateFiles'],
+): VmDefinition['privateFiles'] {
+  const { [USER_DATA_FILE]: _, ...others } = files;
+  const digest = userDataDigestOf(spec);
+  return digest === undefined ? others : { ...others, [USER_DATA_FILE]: digest };
 }
 
 /** A definition in the form of a manifest: what a caller would have to give to get it. */

@@ -28,7 +28,7 @@ export function nodeMemoryBytesOf(machine: WithResources): number {
   return nodeMemoryBytes(memoryBytesOf(machine), vcpusOf(machine));
 }
 
-export function nodeMemoryBytes(guestBytes: number, vcpus: number): number {
+function nodeMemoryBytes(guestBytes: number, vcpus: number): number {
   return guestBytes + QEMU_BYTES + vcpus * QEMU_BYTES_PER_VCPU + Math.ceil(guestBytes / QEMU_SHARE);
 }
 

@@ -13,7 +13,7 @@ import { volume } from './volume.ts';
 /** Linux on x86 takes 2048 bytes with the closing NUL. */
 const MAX_COMMAND_LINE_BYTES = 2047;
 const MAX_USER_DATA_BYTES = 1024 * 1024;
-export const MAX_VOLUMES = 26;
+const MAX_VOLUMES = 26;
 
 const NO_NETWORKS = 'the agent cannot attach networks yet; leave them out';
 const NO_HOOKS = 'the agent runs no hooks yet; leave it out';

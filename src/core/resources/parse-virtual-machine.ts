@@ -36,11 +36,6 @@ export function identityOf(document: unknown): {
   throw invalid(document, describeIssues(result.error, objectMeta, ['metadata']));
 }
 
-/** The manifest of a VM without its status. */
-export function toManifest({ metadata, spec }: WantedVm): Readonly<Record<string, unknown>> {
-  return { apiVersion: API_VERSION, kind: 'VirtualMachine', metadata, spec };
-}
-
 function invalid(document: unknown, violations: readonly FieldViolation[]): AgentError {
   const [first] = violations;
   const others = violations.length - 1;

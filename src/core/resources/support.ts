@@ -9,7 +9,7 @@ export interface Support {
   readonly notApplicable: readonly FieldViolation[];
 }
 
-/** Fields of an accepted object that the agent cannot carry out, or that have no meaning on one node. `allowed` are carried out all the same. */
+/** Fields of an accepted object that the agent cannot carry out, or that have no meaning on one node. */
 export function checkSupport(
   schema: z.core.$ZodType,
   value: unknown,

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { choice } from './field-schemas.ts';
 
-export const VM_PHASES = [
+const VM_PHASES = [
   'Pending',
   'Running',
   'Paused',

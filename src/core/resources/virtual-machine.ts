@@ -7,7 +7,7 @@ import { virtualMachineStatus } from './virtual-machine-status.ts';
 
 export const API_VERSION = 'novacron.io/v1alpha1';
 
-export const RUN_STRATEGIES = ['Always', 'RerunOnFailure', 'Once', 'Manual', 'Halted'] as const;
+const RUN_STRATEGIES = ['Always', 'RerunOnFailure', 'Once', 'Manual', 'Halted'] as const;
 export type RunStrategy = (typeof RUN_STRATEGIES)[number];
 
 const migrationPolicy = z.strictObject({
@@ -99,7 +99,7 @@ const specShape = z.strictObject({
 });
 
 /** `spec` of a VM. */
-export const virtualMachineSpec = specShape.check((context) => {
+const virtualMachineSpec = specShape.check((context) => {
   for (const { path, message } of specProblems(context.value)) {
     context.issues.push({ code: 'custom', path: [...path], message, input: context.value });
   }

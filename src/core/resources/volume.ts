@@ -85,6 +85,10 @@ export const volume = z.strictObject({
     description:
       'How QEMU reads and writes it; native only with the cache modes none and directsync.',
   }),
+  discard: choice('VOLUME_DISCARD', ['unmap', 'ignore']).optional().meta({
+    description:
+      'What becomes of blocks that the guest no longer needs: unmap, unless given, frees their space on the node.',
+  }),
   serial: z
     .string()
     .regex(/^[A-Za-z0-9_-]{1,20}$/, 'must be 1 to 20 letters, digits, "-" or "_"')

@@ -34,10 +34,13 @@ export interface CallOptions {
   readonly timeoutMs?: number;
 }
 
+/** Longest that the process may take to come up: on a busy node that is no reason to start it again and again. */
+const START_TIMEOUT_MS = 30_000;
 /** Longest that opening libvirt may take before the process is replaced, and that a call waits for it. */
 const CONNECT_TIMEOUT_MS = 5_000;
 const CALL_WAITS_FOR_CONNECTION_MS = 2_000;
-const PROBE_TIMEOUT_MS = 2_000;
+/** A probe opens libvirt anew. */
+const PROBE_TIMEOUT_MS = CONNECT_TIMEOUT_MS;
 const RESPAWN_DELAYS_MS = [0, 100, 250, 500, 1000, 2000] as const;
 
 /** The process has a thread for each call in flight and keeps no data. */
@@ -166,7 +169,7 @@ export class DriverSupervisor implements AsyncDisposable {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
     this.#child = child;
-    this.#watchConnecting();
+    this.#watch(START_TIMEOUT_MS, 'its start');
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#options.logger?.warn({ text }, 'The libvirt driver process wrote to its error output');
     });
@@ -191,7 +194,7 @@ export class DriverSupervisor implements AsyncDisposable {
         this.#pending.fail(message.id, message.failure);
         break;
       case 'connecting':
-        this.#watchConnecting();
+        this.#watch(CONNECT_TIMEOUT_MS, 'libvirt');
         break;
       case 'connected':
         clearTimeout(this.#connectTimer);
@@ -210,12 +213,12 @@ export class DriverSupervisor implements AsyncDisposable {
     }
   }
 
-  /** Kills the process if it does not say within the time how its attempt to connect went. */
-  #watchConnecting(): void {
+  /** Replaces the process if it does not say within the time how far it has come. */
+  #watch(timeoutMs: number, what: string): void {
     clearTimeout(this.#connectTimer);
     this.#connectTimer = setTimeout(() => {
-      this.#respawn(new Error(`libvirt let us wait for ${CONNECT_TIMEOUT_MS} ms`));
-    }, CONNECT_TIMEOUT_MS);
+      this.#respawn(new Error(`The driver process waited for ${what} for ${timeoutMs} ms`));
+    }, timeoutMs);
   }
 
   /** After a call has hung: is it this call, or libvirt as a whole? */

@@ -13,12 +13,12 @@ const never = new AbortController().signal;
 const NODE_A = 'URI:spiffe://novacron/node/node-a,IP:127.0.0.1';
 
 async function makeFolder() {
+  await using undo = new AsyncDisposableStack();
   const folder = await mkdtemp(path.join(os.tmpdir(), 'certificates-'));
-  return {
-    folder,
-    certificates: await Certificates.ensure(path.join(folder, 'ca'), never),
-    [Symbol.asyncDispose]: () => rm(folder, { recursive: true }),
-  };
+  undo.defer(() => rm(folder, { recursive: true }));
+  const certificates = await Certificates.ensure(path.join(folder, 'ca'), never);
+  const owned = undo.move();
+  return { folder, certificates, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function serve(stack: AsyncDisposableStack, files: Credentials): Promise<string> {

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { chmod, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { COMPLETION_SCRIPTS, type Shell } from '../../../src/cli/completion/scripts.ts';
 import { Migration, MigrationPhase } from '../../../src/client/api.ts';
+import { OwnedProcess } from '../../fixtures/owned-process.ts';
 import { ServedAgent } from './served-agent.ts';
 
 const MAIN = path.resolve('src/cli/main.ts');
@@ -116,11 +116,10 @@ test('Ctrl-C in a real migrate ends it with 130 and leaves the migration alone',
     Migration.create({ status: { phase: MigrationPhase.MIGRATION_PHASE_COPYING } }),
   ];
   const words = ['--address', lab.address, 'migrate', 'web', '--to', 'node-b', '--id', ID];
-  const child = spawn(process.execPath, [MAIN, ...words]);
-  await hasWritten(child, 'Copying');
-  const exited = once(child, 'exit');
-  child.kill('SIGINT');
-  assert.deepEqual(await exited, [130, null]);
+  await using novactl = new OwnedProcess(spawn(process.execPath, [MAIN, ...words]));
+  await hasWritten(novactl.child, 'Copying');
+  novactl.child.kill('SIGINT');
+  assert.deepEqual(await novactl.exited, [130, null]);
   const phase = lab.agent.migrations.get(ID)?.status?.phase;
   assert.equal(phase, MigrationPhase.MIGRATION_PHASE_COPYING);
 });

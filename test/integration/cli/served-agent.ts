@@ -13,8 +13,10 @@ export class ServedAgent implements AsyncDisposable {
   }
 
   static async start(): Promise<ServedAgent> {
-    const served = new ServedAgent(await mkdtemp(path.join(os.tmpdir(), 'novactl-')));
+    await using undo = new AsyncDisposableStack();
+    const served = undo.use(new ServedAgent(await mkdtemp(path.join(os.tmpdir(), 'novactl-'))));
     await served.agent.listen(served.address);
+    undo.move();
     return served;
   }
 

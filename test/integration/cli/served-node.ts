@@ -3,6 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { Certificates as LabCertificates } from '../../../lab/node/certificates.ts';
 import { Certificates } from '../../../src/agent/rpc/certificates.ts';
+import { GrpcPeers } from '../../../src/agent/rpc/grpc-peers.ts';
 import { RpcServer } from '../../../src/agent/rpc/rpc-server.ts';
 import { runCli } from '../../../src/cli/program.ts';
 import { createLogger } from '../../../src/core/logger.ts';
@@ -12,12 +13,24 @@ import { never, OneNode } from '../../unit/agent/vms/one-node.ts';
 /** The real agent and its API over a fake hypervisor, and novactl that talks to it. */
 export class ServedNode implements AsyncDisposable {
   readonly node: OneNode;
-  readonly #socket: string;
+  readonly socket: string;
+  /** Where other nodes reach it, by its name, `a`. */
+  readonly address: string;
+  /** Whose certificates it believes. */
+  readonly authority: LabCertificates;
+  /** The agents that it reaches. */
+  readonly peers: GrpcPeers;
   readonly #stack: AsyncDisposableStack;
 
-  private constructor(node: OneNode, socket: string, stack: AsyncDisposableStack) {
-    this.node = node;
-    this.#socket = socket;
+  private constructor(
+    parts: Pick<ServedNode, 'node' | 'socket' | 'address' | 'authority' | 'peers'>,
+    stack: AsyncDisposableStack,
+  ) {
+    this.node = parts.node;
+    this.socket = parts.socket;
+    this.address = parts.address;
+    this.authority = parts.authority;
+    this.peers = parts.peers;
     this.#stack = stack;
   }
 
@@ -28,14 +41,16 @@ export class ServedNode implements AsyncDisposable {
     const authority = await LabCertificates.ensure(path.join(folder, 'ca'), never);
     const files = await authority.issue('node', 'URI:spiffe://novacron/node/a', never);
     const log = createLogger('silent');
-    const node = stack.use(await OneNode.open());
+    const certificates = stack.use(await Certificates.open(files, log));
+    const peers = stack.use(new GrpcPeers({ addresses: {}, certificates }));
+    const node = stack.use(await OneNode.open({ peers }));
     const { vms, migrations, incoming, node: itself } = node.agent;
     const socket = path.join(folder, 'agent.sock');
-    stack.use(
+    const server = stack.use(
       await RpcServer.start({
         socket,
         listen: '127.0.0.1:0',
-        certificates: stack.use(await Certificates.open(files, log)),
+        certificates,
         vms,
         migrations,
         incoming,
@@ -44,13 +59,14 @@ export class ServedNode implements AsyncDisposable {
         observer: { callStarted: () => undefined, callEnded: () => undefined },
       }),
     );
-    return new ServedNode(node, socket, stack.move());
+    const address = `127.0.0.1:${server.port}`;
+    return new ServedNode({ node, socket, address, authority, peers }, stack.move());
   }
 
   async novactl(words: string, stdin = '') {
     const io = new FakeCliIo();
     io.stdin = stdin;
-    const code = await runCli(['--address', `unix:${this.#socket}`, ...words.split(' ')], io);
+    const code = await runCli(['--address', `unix:${this.socket}`, ...words.split(' ')], io);
     return { code, stdout: io.stdout.text, stderr: io.stderr.text };
   }
 

@@ -30,8 +30,12 @@ async function startMigration(steps: readonly Migration[]) {
     if (written.includes(last)) isThere.resolve();
   });
   const exited = new Promise<number>((resolve) => {
-    terminal.onExit(({ exitCode }) => resolve(exitCode));
+    terminal.onExit(({ exitCode }) => {
+      resolve(exitCode);
+      isThere.reject(new Error(`It ended with ${exitCode} and has not shown ${last}: ${written}`));
+    });
   });
+  isThere.promise.catch(() => undefined);
   const owned = stack.move();
   return {
     terminal,

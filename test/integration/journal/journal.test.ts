@@ -1,34 +1,35 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempDisposableSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Journal } from '../../../src/agent/journal/journal.ts';
 import { JOURNAL_SCHEMA } from '../../../src/agent/journal-schema.ts';
 import { MigrationStore } from '../../../src/agent/migration/migration-store.ts';
 import { createLogger } from '../../../src/core/logger.ts';
+import { OwnedProcess } from '../../fixtures/owned-process.ts';
 import { migrationRecord } from '../../unit/agent/migration/migration-record.ts';
 
 const options = { logger: createLogger('silent'), schema: JOURNAL_SCHEMA };
 const temporary = () => mkdtempDisposableSync(path.join(tmpdir(), 'journal-'));
 
+function startWriter(directory: string): OwnedProcess {
+  const program = path.join(import.meta.dirname, 'writer.ts');
+  return new OwnedProcess(
+    spawn(process.execPath, [program, directory], { stdio: ['ignore', 'pipe', 'inherit'] }),
+  );
+}
+
 /** Starts the writer, kills it after so many acknowledged records, and returns the lines that it had sent. */
 async function writeAndKill(directory: string, records: number): Promise<readonly string[]> {
-  const writer = spawn(process.execPath, [path.join(import.meta.dirname, 'writer.ts'), directory], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const exited = once(writer, 'exit');
+  await using writer = startWriter(directory);
   const lines: string[] = [];
-  for await (const line of createInterface(writer.stdout)) {
-    lines.push(line);
-    if (lines.length === records) writer.kill('SIGKILL');
-  }
-  await exited;
-  return lines;
+  while (lines.length < records) lines.push(await writer.nextLine());
+  await writer.kill();
+  // What it had said by then counts too.
+  return [...lines, ...(await writer.remainingLines())];
 }
 
 test('every record that was acknowledged before a kill -9 is there afterwards', async () => {
@@ -54,19 +55,13 @@ test('every record that was acknowledged before a kill -9 is there afterwards', 
 
 test('a second process is refused while the first lives, and a killed one leaves no lock', async () => {
   using directory = temporary();
-  const writer = spawn(
-    process.execPath,
-    [path.join(import.meta.dirname, 'writer.ts'), directory.path],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
-  const exited = once(writer, 'exit');
-  await once(writer.stdout, 'data');
+  await using writer = startWriter(directory.path);
+  await writer.nextLine();
   await assert.rejects(Journal.open(directory.path, options), {
     reason: 'JOURNAL_FAILURE',
     message: /Another agent/,
   });
-  writer.kill('SIGKILL');
-  await exited;
+  await writer.kill();
   await using journal = await Journal.open(directory.path, options);
   assert.equal(journal.health().reason, 'Healthy');
 });
@@ -102,13 +97,14 @@ test('a full disk fails with STORAGE_FULL, loses nothing and is over once there 
 test('somebody who locks the journal for two seconds holds up nothing but its writes', async () => {
   using directory = temporary();
   await using journal = await Journal.open(directory.path, options);
-  const holder = spawn(
-    process.execPath,
-    [path.join(import.meta.dirname, 'lock-holder.ts'), path.join(directory.path, 'journal.db')],
-    { stdio: ['pipe', 'pipe', 'inherit'] },
+  await using holder = new OwnedProcess(
+    spawn(
+      process.execPath,
+      [path.join(import.meta.dirname, 'lock-holder.ts'), path.join(directory.path, 'journal.db')],
+      { stdio: ['pipe', 'pipe', 'inherit'] },
+    ),
   );
-  const exited = once(holder, 'exit');
-  await once(holder.stdout, 'data');
+  await holder.nextLine();
   const before = performance.eventLoopUtilization();
   let recorded = false;
   const migrations = new MigrationStore(journal.database);
@@ -121,8 +117,8 @@ test('somebody who locks the journal for two seconds holds up nothing but its wr
   assert.ok(active < 200, `the event loop was busy for ${active.toFixed(0)} ms`);
   assert.equal(recorded, false);
   assert.equal(journal.health().reason, 'Healthy');
-  holder.stdin.end();
-  await exited;
+  holder.child.stdin?.end();
+  await holder.exited;
   await recording;
   assert.equal((await migrations.get('m-1')).id, 'm-1');
 });

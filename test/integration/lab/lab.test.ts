@@ -9,6 +9,7 @@ import { waitUntil } from '../../../lab/core/wait-until.ts';
 import { Lab } from '../../../lab/lab.ts';
 import { findLabProcesses } from '../../../lab/plan/lab-processes.ts';
 import { findLeftovers, listLabs, removeLab } from '../../../lab/remove-lab.ts';
+import { OwnedProcess } from '../../fixtures/owned-process.ts';
 
 test('a node is a machine of its own: name, network, folders, processes, libvirt', async ({
   signal,
@@ -55,7 +56,7 @@ test('the cable can be limited, cut and restored', async ({ signal }) => {
 });
 
 test('disposing leaves no process, namespace, mount or file', async ({ signal }) => {
-  const lab = await Lab.create({ nodes: ['a', 'b'] }, signal);
+  await using lab = await Lab.create({ nodes: ['a', 'b'] }, signal);
   assert.ok(findLabProcesses(lab.name).length > 4);
   const namespaces = await run(['lsns', '--noheadings', '--output=COMMAND'], {}, signal);
   assert.ok(namespaces.includes(lab.name));
@@ -70,6 +71,8 @@ test('what a killed maker leaves is found and removed, at whatever point it was 
 }) => {
   for (const delayMs of [60, 120, 250, 1_500]) {
     const name = `t-killed${delayMs}`;
+    await using undo = new AsyncDisposableStack();
+    undo.defer(() => removeLab(name));
     await makeAndKill(name, delayMs, signal);
     assert.ok((await listLabs()).includes(name), `nothing was made within ${delayMs} ms`);
     await removeLab(name);
@@ -87,9 +90,10 @@ test('a daemon that has dropped the mark of the lab goes with its node all the s
     .node('a')
     .processes()
     .find(({ command }) => command[0] === 'sleep' && command[1] === '1000');
-  assert.equal(sleeping?.lab, undefined);
+  assert.ok(sleeping !== undefined);
+  assert.equal(sleeping.lab, undefined);
   await lab[Symbol.asyncDispose]();
-  assert.equal(existsSync(`/proc/${sleeping?.pid}`), false);
+  assert.equal(existsSync(`/proc/${sleeping.pid}`), false);
 });
 
 /** Kills the maker so long after it has made the lab's folder. */
@@ -98,15 +102,13 @@ async function makeAndKill(name: string, delayMs: number, signal: AbortSignal): 
     import { Lab } from '${inProject('lab/lab.ts')}';
     await Lab.create({ name: '${name}', nodes: ['a', 'b'] }, new AbortController().signal);
     await new Promise(() => setInterval(() => {}, 1000));`;
-  const maker = spawn(process.execPath, ['--input-type=module', '--eval', program], {
-    stdio: 'inherit',
-  });
-  const ended = new Promise((resolve) => maker.once('close', resolve));
+  await using maker = new OwnedProcess(
+    spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: 'inherit' }),
+  );
   await waitUntil('The folder', 10_000, async () => (await listLabs()).includes(name), signal);
   const killAt = performance.now() + delayMs;
   await waitUntil('The moment', 10_000, () => performance.now() >= killAt, signal);
-  maker.kill('SIGKILL');
-  await ended;
+  await maker.kill();
 }
 
 /** Mounts and namespaces of this machine that are the lab's. The kernel takes them down in its own time. */

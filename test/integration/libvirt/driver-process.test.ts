@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { hasReason } from '../../../src/core/errors.ts';
+import { OwnedProcess } from '../../fixtures/owned-process.ts';
+import { freeze } from '../../fixtures/process-signals.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
-import { LibvirtPair, openHypervisor } from './libvirt-pair.ts';
+import { answers, LibvirtPair, openHypervisor } from './libvirt-pair.ts';
 import { PrivateLibvirt, skipReason, waitFor } from './private-libvirt.ts';
 
 const never = new AbortController().signal;
@@ -18,41 +19,40 @@ describe('the libvirt driver process', { skip: skipReason() }, () => {
   after(() => node[Symbol.asyncDispose]());
 
   test('killed in the middle of a call, it fails that call and is replaced for the next', async () => {
-    await using hypervisor = openHypervisor(node);
+    await using hypervisor = await openHypervisor(node);
     const { pid } = await hypervisor.diagnose(never);
-    // A stopped libvirtd keeps the call in the middle.
-    node.signalDaemon('SIGSTOP');
-    const call = hypervisor.domains.list(never);
-    const failed = assert.rejects(call, (error) => hasReason(error, 'HYPERVISOR_UNREACHABLE'));
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    process.kill(pid, 'SIGKILL');
-    await failed;
-    node.signalDaemon('SIGCONT');
+    {
+      // A stopped libvirtd keeps the call in the middle.
+      using _stuck = node.freezeDaemon();
+      const call = hypervisor.domains.list(never);
+      const failed = assert.rejects(call, (error) => hasReason(error, 'HYPERVISOR_UNREACHABLE'));
+      // The process answers in order, so it has the call by now.
+      await hypervisor.diagnose(never);
+      process.kill(pid, 'SIGKILL');
+      await failed;
+    }
+    await waitFor('the next one is connected', () => answers(hypervisor));
     assert.deepEqual(await hypervisor.domains.list(never), []);
     assert.notEqual((await hypervisor.diagnose(never)).pid, pid);
   });
 
   test('ends with the agent, also when its Workers hang in libvirt', async () => {
-    const parent = spawn(process.execPath, [`${import.meta.dirname}/hanging-agent.ts`, node.uri], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const [line] = (await once(parent.stdout, 'data')) as [Buffer];
-    const driverPid = Number(String(line));
+    const program = `${import.meta.dirname}/hanging-agent.ts`;
+    await using agent = new OwnedProcess(
+      spawn(process.execPath, [program, node.uri], { stdio: ['pipe', 'pipe', 'inherit'] }),
+    );
+    assert.equal(await agent.nextLine(), 'connected');
+    using _stuck = node.freezeDaemon();
+    agent.child.stdin?.write('go on\n');
+    const driverPid = Number(await agent.nextLine());
     assert.ok(isAlive(driverPid));
-    node.signalDaemon('SIGSTOP');
-    try {
-      await new Promise((resolve) => setTimeout(resolve, 200));
-      parent.kill('SIGKILL');
-      await once(parent, 'exit');
-      await waitFor('the driver process is gone', () => !isAlive(driverPid), 2000);
-    } finally {
-      node.signalDaemon('SIGCONT');
-    }
+    await agent.kill();
+    await waitFor('the driver process is gone', () => !isAlive(driverPid));
   });
 
   test('killed during a migration, it leaves it to the two libvirtd, and says so', async () => {
     await using pair = await LibvirtPair.start();
-    const vm = tinyVm({}, { resources: { cpu: '1', memory: '512Mi' } });
+    const vm = tinyVm({}, { resources: { cpu: '1', memory: '1Gi' } });
     await pair.source.domains.define(vm, never);
     await pair.source.domains.start(vm.uid, never);
     const migration = pair.source.jobs.migrate(vm.uid, pair.migration(vm, 'slow'), never);
@@ -64,9 +64,14 @@ describe('the libvirt driver process', { skip: skipReason() }, () => {
     await waitFor('the migration has begun', async () => {
       return ((await pair.source.jobs.getJob(vm.uid, never))?.memoryTotalBytes ?? 0n) > 0n;
     });
-    process.kill((await pair.source.diagnose(never)).pid, 'SIGKILL');
-    await failed;
-    assert.equal((await pair.source.jobs.getJob(vm.uid, never))?.operation, 'migration-out');
+    {
+      // The VM cannot arrive before it was seen to be under way without the process that began it.
+      using _still = freeze(pair.destinationNode.qemuPid(vm.uid));
+      process.kill((await pair.source.diagnose(never)).pid, 'SIGKILL');
+      await failed;
+      await waitFor('the next process is connected', () => answers(pair.source));
+      assert.equal((await pair.source.jobs.getJob(vm.uid, never))?.operation, 'migration-out');
+    }
     await waitFor('the VM has arrived', async () => {
       return (await pair.destination.domains.find(vm.uid, never))?.state === 'running';
     });

@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { AgentError, hasReason } from '../../../src/core/errors.ts';
-import type { Hypervisor } from '../../../src/drivers/hypervisor.ts';
 import type { LibvirtHypervisor } from '../../../src/drivers/libvirt/libvirt-hypervisor.ts';
+import { freeze } from '../../fixtures/process-signals.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
-import { openHypervisor } from './libvirt-pair.ts';
+import { answers, openHypervisor, UNHURRIED } from './libvirt-pair.ts';
 import { PrivateLibvirt, skipReason, waitFor } from './private-libvirt.ts';
 
 const never = new AbortController().signal;
@@ -15,68 +15,63 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
   let node: PrivateLibvirt;
   before(async () => {
     node = await PrivateLibvirt.start();
-    // The first question makes libvirtd find out about QEMU, which takes longer than the deadlines here.
-    await using hypervisor = openHypervisor(node);
-    await hypervisor.host.getInfo(never);
   });
   after(() => node[Symbol.asyncDispose]());
 
   test('a libvirtd that hangs fails each call in time, and stalls nothing else', async () => {
-    await using hypervisor = openHypervisor(node, { callTimeoutMs: 1500 });
+    await using hypervisor = await openHypervisor(node, { callTimeoutMs: 1500 });
     await hypervisor.domains.list(never);
-    node.signalDaemon('SIGSTOP');
-    try {
-      const startedAtMs = performance.now();
-      const lag = measureLag();
+    {
+      using _stuck = node.freezeDaemon();
       const calls = Array.from({ length: 32 }, () => hypervisor.domains.list(never));
       const results = Promise.allSettled(calls);
-      const readAtMs = performance.now();
-      await readFile('/etc/hostname');
-      assert.ok(performance.now() - readAtMs < 500, 'reading a file was held up');
-      for (const result of await results) {
-        assert.equal(result.status, 'rejected');
-        assert.ok(hasReason(result.reason, 'HYPERVISOR_TIMEOUT', 'HYPERVISOR_UNREACHABLE'));
-      }
-      assert.ok(performance.now() - startedAtMs < 2000, 'the calls outlived their deadline');
-      assert.ok(lag.stop() < 300, 'the event loop was held up');
+      // All this while, the event loop comes round and files are read.
+      const over = results.then(() => true);
+      let reads = 0;
+      while (!(await Promise.race([over, readAFile()]))) reads += 1;
+      assert.ok(reads > 20, `only ${reads} files could be read meanwhile`);
+      const failures = (await results).map((result) => {
+        assert.ok(result.status === 'rejected');
+        const { reason } = result as { readonly reason: unknown };
+        assert.ok(hasReason(reason, 'HYPERVISOR_TIMEOUT', 'HYPERVISOR_UNREACHABLE'));
+        return reason.message;
+      });
+      assert.ok(failures.some((message) => message.includes('did not answer within 1500 ms')));
       // The probe finds that libvirt as a whole does not answer, so the connection is given up.
       await waitFor('the driver knows', async () => {
         const error = await hypervisor.domains.list(never).catch((thrown: unknown) => thrown);
         return hasReason(error, 'HYPERVISOR_UNREACHABLE');
       });
-    } finally {
-      node.signalDaemon('SIGCONT');
     }
     await waitFor('the driver is back', () => answers(hypervisor));
   });
 
   test('a call that hangs is given up without taking others along', async () => {
-    await using hypervisor = openHypervisor(node, { callTimeoutMs: 1000 });
+    await using hypervisor = await openHypervisor(node, { callTimeoutMs: 6000 });
     const vm = tinyVm();
     await hypervisor.domains.define(vm, never);
     await hypervisor.domains.start(vm.uid, never);
     const { pid } = await hypervisor.diagnose(never);
-    const qemu = node.qemuPid(vm.uid);
-    process.kill(qemu, 'SIGSTOP');
-    try {
+    {
+      using _stuck = freeze(node.qemuPid(vm.uid));
       // QEMU does not answer its monitor, so libvirt does not answer calls about this VM.
-      const hung = Array.from({ length: 8 }, () => hypervisor.domains.suspend(vm.uid, never));
+      let givenUp = 0;
+      const hung = Array.from({ length: 8 }, () =>
+        hypervisor.domains.suspend(vm.uid, never).finally(() => {
+          givenUp += 1;
+        }),
+      );
       const results = Promise.allSettled(hung);
       for (let round = 0; round < 20; round += 1) {
-        const askedAtMs = performance.now();
         const listed = await hypervisor.domains.list(never);
         assert.ok(listed.some(({ uid }) => uid === vm.uid));
-        // The first may be the one that asks the hung QEMU.
-        const allowedMs = round === 0 ? 1500 : 500;
-        assert.ok(performance.now() - askedAtMs < allowedMs, 'the listing waited for the hung VM');
       }
+      assert.equal(givenUp, 0, 'the listings waited for the hung VM');
       for (const result of await results) {
         assert.equal(result.status, 'rejected');
         assert.ok(hasReason(result.reason, 'HYPERVISOR_TIMEOUT', 'VM_BUSY'), String(result.reason));
       }
       await hypervisor.domains.list(never);
-    } finally {
-      process.kill(qemu, 'SIGCONT');
     }
     await waitFor('the stuck Workers return', async () => {
       return (await hypervisor.diagnose(never)).stuckWorkers === 0;
@@ -87,7 +82,7 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
   });
 
   test('a killed and restarted libvirtd is found again, with what changed meanwhile', async () => {
-    await using hypervisor = openHypervisor(node);
+    await using hypervisor = await openHypervisor(node);
     const kept = tinyVm();
     const stopped = tinyVm();
     for (const vm of [kept, stopped]) {
@@ -95,19 +90,17 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
       await hypervisor.domains.start(vm.uid, never);
     }
     await hypervisor.domains.list(never);
-    const kinds = collectKinds(hypervisor);
+    using heard = listen(hypervisor);
     const qemu = node.qemuPid(kept.uid);
     const stoppedQemu = node.qemuPid(stopped.uid);
-    node.signalDaemon('SIGKILL');
+    node.killDaemon();
     await waitFor('the loss is noticed', async () => {
       const error = await hypervisor.domains.list(never).catch((thrown: unknown) => thrown);
       return hasReason(error, 'HYPERVISOR_UNREACHABLE');
     });
     process.kill(stoppedQemu, 'SIGKILL');
     await node.startDaemon();
-    const restartedAtMs = performance.now();
     await waitFor('the driver is back', () => answers(hypervisor));
-    assert.ok(performance.now() - restartedAtMs < 3000);
     assert.equal(node.qemuPid(kept.uid), qemu, 'QEMU was started anew');
     await waitFor('the states are right', async () => {
       const states = new Map(
@@ -115,7 +108,8 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
       );
       return states.get(kept.uid) === 'running' && states.get(stopped.uid) === 'stopped';
     });
-    assert.deepEqual(kinds.slice(0, 2), ['disconnected', 'connected']);
+    await waitFor('both are told', () => heard.kinds.length >= 2);
+    assert.deepEqual(heard.kinds.slice(0, 2), ['disconnected', 'connected']);
     for (const { uid } of [kept, stopped]) {
       await hypervisor.domains.destroy(uid, never);
       await hypervisor.domains.undefine(uid, never);
@@ -123,7 +117,7 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
   });
 
   test('each of 1,600 failing calls from 32 callers gets its own error', async () => {
-    await using hypervisor = openHypervisor(node);
+    await using hypervisor = await openHypervisor(node, UNHURRIED);
     const stopped = tinyVm();
     const running = tinyVm();
     await hypervisor.domains.define(stopped, never);
@@ -168,7 +162,7 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
   });
 
   test('10,000 operations leave handles, descriptors and memory as they were', async (context) => {
-    await using hypervisor = openHypervisor(node);
+    await using hypervisor = await openHypervisor(node, UNHURRIED);
     const vm = tinyVm();
     await hypervisor.domains.define(vm, never);
     await hypervisor.domains.start(vm.uid, never);
@@ -205,36 +199,20 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
   });
 });
 
-async function answers(hypervisor: Hypervisor): Promise<boolean> {
-  return hypervisor.domains.list(never).then(
-    () => true,
-    () => false,
-  );
-}
-
-function collectKinds(hypervisor: LibvirtHypervisor): string[] {
+/** Collects what is said of the connection until disposed. */
+function listen(hypervisor: LibvirtHypervisor): Disposable & { readonly kinds: string[] } {
   const kinds: string[] = [];
+  const stop = new AbortController();
   void (async () => {
-    for await (const event of hypervisor.events.watch(AbortSignal.timeout(20_000))) {
-      if (event.kind === 'connected' || event.kind === 'disconnected') kinds.push(event.kind);
+    for await (const { kind } of hypervisor.events.watch(stop.signal)) {
+      if (kind === 'connected' || kind === 'disconnected') kinds.push(kind);
     }
   })();
-  return kinds;
+  return { kinds, [Symbol.dispose]: () => stop.abort() };
 }
 
-/** Measures the longest time for which the event loop did not come round. */
-function measureLag(): { stop(): number } {
-  let longestMs = 0;
-  let lastMs = performance.now();
-  const timer = setInterval(() => {
-    const nowMs = performance.now();
-    longestMs = Math.max(longestMs, nowMs - lastMs);
-    lastMs = nowMs;
-  }, 10).unref();
-  return {
-    stop() {
-      clearInterval(timer);
-      return longestMs;
-    },
-  };
+/** False, once it has read a file. */
+async function readAFile(): Promise<false> {
+  await readFile('/etc/hostname');
+  return false;
 }

@@ -1,11 +1,14 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import assert from 'node:assert/strict';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
+import { accessSync, constants, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { OwnedProcess } from '../../fixtures/owned-process.ts';
+import { freeze } from '../../fixtures/process-signals.ts';
 
 const PROGRAMS = ['/usr/sbin/libvirtd', '/usr/bin/qemu-system-x86_64', '/usr/bin/nsenter'];
 const PRIVATE_FOLDERS = [
@@ -36,20 +39,21 @@ export function skipReason(): string | false {
 export class PrivateLibvirt implements AsyncDisposable {
   readonly folder: string;
   readonly consoleDirectory: string;
-  readonly #unshare: ChildProcess;
   readonly #initPid: number;
   #daemonPid = 0;
-  #nsenter: ChildProcess | undefined;
+  #nsenter: OwnedProcess | undefined;
+  #owned = new AsyncDisposableStack();
 
-  private constructor(folder: string, unshare: ChildProcess, initPid: number) {
+  private constructor(folder: string, initPid: number) {
     this.folder = folder;
     this.consoleDirectory = join(folder, 'consoles');
-    this.#unshare = unshare;
     this.#initPid = initPid;
   }
 
   static async start(): Promise<PrivateLibvirt> {
+    await using undo = new AsyncDisposableStack();
     const folder = await mkdtemp('/tmp/novacron-libvirt-');
+    undo.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
     for (const path of [...PRIVATE_FOLDERS, '/consoles']) {
       await mkdir(join(folder, path), { recursive: true });
     }
@@ -79,15 +83,19 @@ export class PrivateLibvirt implements AsyncDisposable {
       // The shell stays, as it reaps the orphans; libvirt waits for the QEMUs that it ends to be gone.
       'while read -r; do :; done',
     ].join('\n');
-    const unshare = spawn(
-      'unshare',
-      ['-m', '-u', '-n', '-p', '--fork', '--kill-child', '--mount-proc', 'bash', '-c', script],
-      { stdio: ['pipe', 'pipe', 'inherit'] },
+    const namespaces = ['-m', '-u', '-n', '-p', '--fork', '--kill-child', '--mount-proc'];
+    const unshare = undo.use(
+      new OwnedProcess(
+        spawn('unshare', [...namespaces, 'bash', '-c', script], {
+          stdio: ['pipe', 'pipe', 'inherit'],
+        }),
+      ),
     );
-    const started = await Promise.race([once(unshare.stdout, 'data'), once(unshare, 'exit')]);
-    if (!String(started[0]).startsWith('ready')) throw new Error('Cannot make the namespaces');
-    const node = new PrivateLibvirt(folder, unshare, firstChild(unshare.pid ?? 0));
+    assert.equal(await unshare.nextLine(), 'ready', 'Cannot make the namespaces');
+    const node = new PrivateLibvirt(folder, firstChild(unshare.pid));
+    undo.defer(() => node.#nsenter?.kill());
     await node.startDaemon();
+    node.#owned = undo.move();
     return node;
   }
 
@@ -103,19 +111,29 @@ export class PrivateLibvirt implements AsyncDisposable {
     return ['-t', String(this.#initPid), '-m', '-u', '-n', '-p'];
   }
 
-  /** Starts libvirtd, also after it was killed, and waits until it accepts connections. */
+  /** Starts libvirtd, also after it was killed, and waits until it answers. */
   async startDaemon(): Promise<void> {
     const daemon = ['libvirtd', '-p', '/run/libvirt/libvirtd.pid'];
     // nsenter stops itself when libvirtd is stopped, and would then never end by itself.
-    this.#nsenter?.kill('SIGKILL');
+    await this.#nsenter?.kill();
     const enter = spawn('nsenter', [...this.#enter, ...daemon], { stdio: 'ignore' });
-    this.#nsenter = enter;
+    this.#nsenter = new OwnedProcess(enter);
     await waitFor('libvirtd accepts connections', () => accepts(this.socket));
-    this.#daemonPid = firstChild(enter.pid ?? 0);
+    this.#daemonPid = firstChild(this.#nsenter.pid);
+    // The first of these questions makes it find out about QEMU, which takes longer than the driver waits for an answer.
+    for (const question of ['capabilities', 'domcapabilities']) {
+      const virsh = [...this.#enter, 'virsh', '-c', 'qemu:///system', question];
+      await promisify(execFile)('nsenter', virsh);
+    }
   }
 
-  signalDaemon(signal: NodeJS.Signals): void {
-    process.kill(this.#daemonPid, signal);
+  /** Stops libvirtd until disposed. */
+  freezeDaemon(): Disposable {
+    return freeze(this.#daemonPid);
+  }
+
+  killDaemon(): void {
+    process.kill(this.#daemonPid, 'SIGKILL');
   }
 
   /** A command inside the node's namespaces; returns what it prints. */
@@ -134,24 +152,22 @@ export class PrivateLibvirt implements AsyncDisposable {
   qemuPid(uid: string): number {
     for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
       const command = readCommandLine(pid);
-      if (command.includes('qemu-system') && command.includes(uid)) return Number(pid);
+      if (!command.includes('qemu-system') || !command.includes(uid)) continue;
+      // While a VM migrates, another node's QEMU has the same arguments.
+      if (pidNamespace(pid) === pidNamespace(String(this.#initPid))) return Number(pid);
     }
     throw new Error(`No QEMU runs VM ${uid}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const ended = this.#unshare.exitCode === null ? once(this.#unshare, 'exit') : undefined;
-    this.#nsenter?.kill('SIGKILL');
-    this.#unshare.kill('SIGKILL');
-    await ended;
-    await rm(this.folder, { recursive: true, force: true, maxRetries: 10 });
+    await this.#owned.disposeAsync();
   }
 }
 
 export async function waitFor(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  timeoutMs = 20_000,
+  timeoutMs = 60_000,
 ): Promise<void> {
   const endMs = performance.now() + timeoutMs;
   while (!(await condition())) {
@@ -162,6 +178,10 @@ export async function waitFor(
 
 function firstChild(pid: number): number {
   return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')[0]);
+}
+
+function pidNamespace(pid: string): string {
+  return readlinkSync(`/proc/${pid}/ns/pid`);
 }
 
 function readCommandLine(pid: string): string {

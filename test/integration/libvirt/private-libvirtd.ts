@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { OwnedProcess } from '../../fixtures/owned-process.ts';
 
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 60_000;
 const FOLDERS = ['run', 'lib', 'etc', 'log', 'cache'];
 
 /** Why no libvirtd can be started here; undefined if one can. */
@@ -27,15 +28,16 @@ export function findObstacle(): string | undefined {
 export class PrivateLibvirtd implements AsyncDisposable {
   /** For disk images and the like; removed at the end. */
   readonly folder: string;
-  readonly #stop: () => Promise<void>;
+  #owned = new AsyncDisposableStack();
 
-  private constructor(folder: string, stop: () => Promise<void>) {
+  private constructor(folder: string) {
     this.folder = folder;
-    this.#stop = stop;
   }
 
   static async start(): Promise<PrivateLibvirtd> {
+    await using undo = new AsyncDisposableStack();
     const folder = await mkdtemp(path.join(tmpdir(), 'novacron-libvirtd-'));
+    undo.defer(() => rm(folder, { recursive: true, force: true }));
     for (const name of FOLDERS) await mkdir(path.join(folder, name));
     await writeFile(
       path.join(folder, 'etc/libvirtd.conf'),
@@ -49,18 +51,10 @@ export class PrivateLibvirtd implements AsyncDisposable {
     const child = spawn('unshare', [...namespaces, 'sh', '-c', SCRIPT, 'sh', folder], {
       stdio: 'ignore',
     });
-    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-    const libvirtd = new PrivateLibvirtd(folder, async () => {
-      child.kill('SIGKILL');
-      await ended;
-      await rm(folder, { recursive: true, force: true });
-    });
-    try {
-      await libvirtd.#waitUntilReady();
-    } catch (error) {
-      await libvirtd[Symbol.asyncDispose]();
-      throw error;
-    }
+    undo.use(new OwnedProcess(child));
+    const libvirtd = new PrivateLibvirtd(folder);
+    await libvirtd.#waitUntilReady();
+    libvirtd.#owned = undo.move();
     return libvirtd;
   }
 
@@ -71,7 +65,7 @@ export class PrivateLibvirtd implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#stop();
+    await this.#owned.disposeAsync();
   }
 
   async #waitUntilReady(): Promise<void> {

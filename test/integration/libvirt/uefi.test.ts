@@ -18,14 +18,12 @@ const DESCRIPTORS = '/usr/share/qemu/firmware';
 describe('UEFI', { skip: skipReason() }, () => {
   let node: PrivateLibvirt;
   let hypervisor: LibvirtHypervisor;
+  const stack = new AsyncDisposableStack();
   before(async () => {
-    node = await PrivateLibvirt.start();
-    hypervisor = openHypervisor(node);
+    node = stack.use(await PrivateLibvirt.start());
+    hypervisor = stack.use(await openHypervisor(node));
   });
-  after(async () => {
-    await hypervisor[Symbol.asyncDispose]();
-    await node[Symbol.asyncDispose]();
-  });
+  after(() => stack.disposeAsync());
 
   test('a VM starts with it, and with BIOS after it was changed', async () => {
     const vm = uefiVm();
@@ -75,7 +73,9 @@ describe('UEFI', { skip: skipReason() }, () => {
   });
 
   test('a node without a UEFI image says what it lacks', async () => {
+    using undo = new DisposableStack();
     node.run('mount', '-t', 'tmpfs', 'none', DESCRIPTORS);
+    undo.defer(() => node.run('umount', DESCRIPTORS));
     const vm = uefiVm();
     const attempt = async (): Promise<void> => {
       await hypervisor.domains.define(vm, never);
@@ -86,7 +86,6 @@ describe('UEFI', { skip: skipReason() }, () => {
       (error: Error) => hasReason(error, 'FEATURE_NOT_SUPPORTED') && /ovmf/.test(error.message),
     );
     await hypervisor.domains.undefine(vm.uid, never);
-    node.run('umount', DESCRIPTORS);
   });
 });
 

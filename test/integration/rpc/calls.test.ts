@@ -97,14 +97,19 @@ test('a message that no header can hold does not end the agent', async () => {
 
 test("the caller's deadline aborts the handler and is answered as such", async () => {
   harness.vms.hangs = true;
-  const failed = await failure(
-    new Promise((resolve, reject) => {
-      local.vms.getVirtualMachine(web, new Metadata(), { deadline: Date.now() + 50 }, (error) =>
-        error === null ? resolve(undefined) : reject(error),
-      );
-    }),
-  );
-  assert.equal(failed.code, Code.DEADLINE_EXCEEDED);
+  const asked = harness.vms.calls.length;
+  // On a busy machine a short deadline may pass before the call has arrived.
+  for (let allowedMs = 50; harness.vms.calls.length === asked; allowedMs *= 4) {
+    const deadline = Date.now() + allowedMs;
+    const failed = await failure(
+      new Promise((resolve, reject) => {
+        local.vms.getVirtualMachine(web, new Metadata(), { deadline }, (error) =>
+          error === null ? resolve(undefined) : reject(error),
+        );
+      }),
+    );
+    assert.equal(failed.code, Code.DEADLINE_EXCEEDED);
+  }
   const signal = harness.vms.signals.at(-1);
   // Whether by the caller's clock (a cancellation) or by ours.
   await until(() => signal?.aborted === true);

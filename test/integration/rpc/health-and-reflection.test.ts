@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { create, createFileRegistry, fromBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
@@ -26,7 +27,7 @@ async function ask(method: Method | undefined, request: object): Promise<unknown
     request,
   );
   call.on('error', () => undefined);
-  const answer = await new Promise((resolve) => call.once('data', resolve));
+  const [answer] = await once(call, 'data');
   call.cancel();
   return answer;
 }
@@ -57,11 +58,11 @@ test('reflection lists our services and has their files', async () => {
   } = ServerReflection.service.ServerReflectionInfo;
   const call = raw.makeBidiStreamRequest(method, requestSerialize, responseDeserialize);
   call.on('error', () => undefined);
-  const next = (request: object) =>
-    new Promise<any>((resolve) => {
-      call.once('data', resolve);
-      call.write(request);
-    });
+  const next = async (request: object) => {
+    const answer = once(call, 'data');
+    call.write(request);
+    return (await answer)[0];
+  };
   const { listServicesResponse } = await next({ listServices: '' });
   assert.deepEqual(
     listServicesResponse.service.map(({ name }: { name: string }) => name).toSorted(),

@@ -1,9 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import net from 'node:net';
 import { after, before, beforeEach, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import type { IncomingVm } from '../../../src/agent/migration/migration.ts';
 import type { Peer } from '../../../src/agent/migration/peers.ts';
@@ -13,8 +10,10 @@ import { AgentError, hasReason, type Reason } from '../../../src/core/errors.ts'
 import { MIGRATION_ID } from '../../fakes/fake-migration-service.ts';
 import { VM_UID } from '../../fakes/fake-vm-service.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
-import { never, nodeNames, RpcHarness, until } from './rpc-harness.ts';
+import { DeafServer } from './deaf-server.ts';
+import { never, nodeNames, RpcHarness } from './rpc-harness.ts';
 
+const stack = new AsyncDisposableStack();
 let harness: RpcHarness;
 let certificates: Certificates;
 let peers: GrpcPeers;
@@ -22,17 +21,14 @@ let peer: Peer;
 
 /** The harness is node-a; the calls come from node-z. */
 before(async () => {
-  harness = await RpcHarness.start();
+  harness = stack.use(await RpcHarness.start());
   const files = await harness.authority.issue('node-z', nodeNames('node-z'), never);
-  certificates = await Certificates.open(files, pino({ level: 'silent' }));
-  peers = new GrpcPeers({ addresses: { 'node-a': harness.address }, certificates });
+  certificates = stack.use(await Certificates.open(files, pino({ level: 'silent' })));
+  const addresses = { 'node-a': harness.address };
+  peers = stack.use(new GrpcPeers({ addresses, certificates }));
   peer = peers.find('node-a', undefined);
 });
-after(async () => {
-  peers[Symbol.dispose]();
-  certificates[Symbol.dispose]();
-  await harness[Symbol.asyncDispose]();
-});
+after(() => stack.disposeAsync());
 beforeEach(() => {
   harness.incoming.failure = undefined;
 });
@@ -138,9 +134,10 @@ test('nobody there means unreachable, with what to check', async () => {
 });
 
 test('cancelling is answered at once with its own reason', async () => {
+  await using stranger = await DeafServer.listen();
   const stop = new AbortController();
-  const pending = peers.find('node-e', '127.0.0.1:1').get(MIGRATION_ID, VM_UID, stop.signal);
-  await delay(20);
+  const pending = peers.find('node-e', stranger.address).get(MIGRATION_ID, VM_UID, stop.signal);
+  await stranger.called;
   const why = new Error('enough');
   stop.abort(why);
   await assert.rejects(pending, (error) => error === why);
@@ -150,20 +147,17 @@ test('a peer that restarts is found again within the call', async () => {
   // However busy this machine is.
   const addresses = { 'node-a': harness.address };
   using patient = new GrpcPeers({ addresses, certificates, retryWindowMs: 30_000 });
-  await patient.find('node-a', undefined).get(MIGRATION_ID, VM_UID, never);
+  const patientPeer = patient.find('node-a', undefined);
+  await patientPeer.get(MIGRATION_ID, VM_UID, never);
   const { port } = harness.server;
   await harness.server.close(0);
-  // Somebody who hangs up at once, so that it is seen that the first attempt has failed.
-  let attempts = 0;
-  const stranger = net.createServer((socket) => {
-    attempts += 1;
-    socket.destroy();
-  });
-  await once(stranger.listen(port, '127.0.0.1'), 'listening');
-  const pending = patient.find('node-a', undefined).get(MIGRATION_ID, VM_UID, never);
-  await until(() => attempts > 0);
-  stranger.close();
-  await once(stranger, 'close');
+  let pending: ReturnType<Peer['get']>;
+  {
+    // Somebody who does not let it in shows when it has tried.
+    await using stranger = await DeafServer.listen(port);
+    pending = patientPeer.get(MIGRATION_ID, VM_UID, never);
+    await stranger.called;
+  }
   await harness.restart(port);
   assert.equal((await pending).state, 'prepared');
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type Client, status as Code, type ServiceError } from '@grpc/grpc-js';
 import { METHOD_RULES } from '../../../src/agent/rpc/authorization.ts';
-import { type Failure, RpcHarness, readFailure } from './rpc-harness.ts';
+import { call, type Failure, RpcHarness, readFailure } from './rpc-harness.ts';
 
 let harness: RpcHarness;
 before(async () => {
@@ -16,14 +16,14 @@ const same = (bytes: Buffer) => bytes;
 async function attempt(client: Client, method: string): Promise<Failure | undefined> {
   const { promise, resolve } = Promise.withResolvers<Failure | undefined>();
   // A stream call reads unary answers as well as streams.
-  const call = client.makeServerStreamRequest(method, same, same, Buffer.of(), {
-    deadline: Date.now() + 5_000,
+  const attempted = client.makeServerStreamRequest(method, same, same, Buffer.of(), {
+    deadline: Date.now() + 60_000,
   });
-  call.on('data', () => resolve(undefined));
-  call.on('end', () => resolve(undefined));
-  call.on('error', (error: ServiceError) => resolve(readFailure(error)));
+  attempted.on('data', () => resolve(undefined));
+  attempted.on('end', () => resolve(undefined));
+  attempted.on('error', (error: ServiceError) => resolve(readFailure(error)));
   const result = await promise;
-  call.cancel();
+  attempted.cancel();
   return result;
 }
 
@@ -76,14 +76,9 @@ test('peer calls are made in the name of the node in the certificate', async () 
   const { raw } = await harness.asPeer('node-b.example');
   await attempt(raw, '/novacron.peer.v1.PeerService/GetIncoming');
   const { peer } = await harness.asPeer('node-b.example');
-  await new Promise((resolve) =>
-    peer.getIncoming(
-      {
-        migrationId: '7a1b2c3d-4e5f-4a6b-8c7d-8e9fa0b1c2d3',
-        virtualMachineUid: '0b9d3c4e-1111-4222-8333-444455556666',
-      },
-      resolve,
-    ),
-  );
+  await call((request, callback) => peer.getIncoming(request, callback), {
+    migrationId: '7a1b2c3d-4e5f-4a6b-8c7d-8e9fa0b1c2d3',
+    virtualMachineUid: '0b9d3c4e-1111-4222-8333-444455556666',
+  });
   assert.deepEqual(harness.incoming.callers, ['node-b.example']);
 });

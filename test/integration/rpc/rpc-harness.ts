@@ -43,7 +43,8 @@ export class RpcHarness implements AsyncDisposable {
   readonly nodeFiles: Credentials;
   readonly certificates: Certificates;
   #server: RpcServer | undefined;
-  readonly #clients: { close(): void }[] = [];
+  /** Everything to let go of, in the order in which it came. */
+  #owned = new AsyncDisposableStack();
 
   private constructor(
     folder: string,
@@ -58,13 +59,17 @@ export class RpcHarness implements AsyncDisposable {
   }
 
   static async start(): Promise<RpcHarness> {
+    await using undo = new AsyncDisposableStack();
     const folder = await mkdtemp(path.join(tmpdir(), 'nc-rpc-'));
+    undo.defer(() => rm(folder, { recursive: true, force: true }));
     const authority = await LabCertificates.ensure(path.join(folder, 'ca'), never);
     const nodeFiles = await authority.issue('node', nodeNames('node-a'), never);
     const log = pino({ level: 'silent' });
-    const certificates = await Certificates.open(nodeFiles, log, CERTIFICATE_POLL_MS);
+    const certificates = undo.use(await Certificates.open(nodeFiles, log, CERTIFICATE_POLL_MS));
     const harness = new RpcHarness(folder, authority, nodeFiles, certificates);
+    undo.defer(() => harness.#server?.close(0));
     await harness.restart();
+    harness.#owned = undo.move();
     return harness;
   }
 
@@ -125,7 +130,7 @@ export class RpcHarness implements AsyncDisposable {
       peer: new PeerServiceClient(address, channel, settings),
       raw: new Client(address, channel, settings),
     };
-    this.#clients.push(...Object.values(clients));
+    for (const client of Object.values(clients)) this.#owned.adopt(client, close);
     return clients;
   }
 
@@ -138,15 +143,16 @@ export class RpcHarness implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const client of this.#clients) client.close();
-    await this.#server?.close(0);
-    this.certificates[Symbol.dispose]();
-    await rm(this.folder, { recursive: true, force: true });
+    await this.#owned.disposeAsync();
   }
 }
 
 interface ClientOptions {
   readonly maxVersion?: SecureVersion;
+}
+
+function close(client: { close(): void }): void {
+  client.close();
 }
 
 export function nodeNames(nodeName: string): string {
@@ -207,11 +213,14 @@ export function readFailure(error: {
   return { code, message, reason: info?.reason, info, details };
 }
 
-/** Waits until something holds; fails after five seconds. */
-export async function until(holds: () => boolean): Promise<void> {
-  const end = performance.now() + 5_000;
-  while (!holds()) {
-    if (performance.now() > end) throw new Error(`Not within five seconds: ${holds.toString()}`);
+/** Long enough for a machine that does ten other things; only a failure takes as long. */
+const PATIENCE_MS = 30_000;
+
+/** Waits until something holds. */
+export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  const end = performance.now() + PATIENCE_MS;
+  while (!(await holds())) {
+    if (performance.now() > end) throw new Error(`Waited in vain: ${holds.toString()}`);
     await delay(5);
   }
 }

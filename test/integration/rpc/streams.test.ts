@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import http2 from 'node:http2';
 import net from 'node:net';
 import { after, before, beforeEach, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { type ClientReadableStream, status as Code, type ServiceError } from '@grpc/grpc-js';
 import { AgentError } from '../../../src/core/errors.ts';
 import {
@@ -10,7 +10,7 @@ import {
   WatchVirtualMachinesRequest,
 } from '../../../src/gen/novacron/agent/v1/virtual_machine.ts';
 import { makeVm, ORIGIN } from '../../fakes/fake-vm-service.ts';
-import { type Failure, RpcHarness, readFailure, until } from './rpc-harness.ts';
+import { call, type Failure, RpcHarness, readFailure, until } from './rpc-harness.ts';
 
 let harness: RpcHarness;
 let local: ReturnType<RpcHarness['clients']>;
@@ -80,17 +80,15 @@ test('a watcher that does not read is expired and holds no more than a few MiB',
   harness.vms.events = () => manyEvents(Number.POSITIVE_INFINITY, () => sent++);
   const request = WatchVirtualMachinesRequest.fromPartial({});
   const path = '/novacron.agent.v1.VirtualMachineService/WatchVirtualMachines';
-  const { stream, session } = unread(path, WatchVirtualMachinesRequest.encode(request).finish());
+  using reader = unread(path, WatchVirtualMachinesRequest.encode(request).finish());
   await until(() => sent > 0 && harness.server.runningCalls === 0);
   assert.ok(sent < 10_000, `${sent} events were read for it`);
 
-  const trailers = new Promise<http2.IncomingHttpHeaders>((resolve) =>
-    stream.once('trailers', resolve),
-  );
-  stream.resume();
-  assert.equal(Number((await trailers)['grpc-status']), Code.ABORTED);
+  const trailers = once(reader.stream, 'trailers') as Promise<[http2.IncomingHttpHeaders]>;
+  reader.stream.resume();
+  const [{ 'grpc-status': code }] = await trailers;
+  assert.equal(Number(code), Code.ABORTED);
   await until(() => harness.logLines.some(({ msg }) => msg === 'Call failed'));
-  session.destroy();
 });
 
 test('a watcher that reads keeps up', async () => {
@@ -113,17 +111,19 @@ test('a slow reader of a console makes the source wait instead', async () => {
   };
   const request = GetConsoleLogRequest.fromPartial({ ref });
   const path = '/novacron.agent.v1.VirtualMachineService/GetConsoleLog';
-  const { stream, session } = unread(path, GetConsoleLogRequest.encode(request).finish());
+  using reader = unread(path, GetConsoleLogRequest.encode(request).finish());
   await until(() => given > 0);
-  await delay(100);
+  // Others are served meanwhile; whoever did not wait would be through long before.
+  for (let at = 0; at < 20; at++) {
+    await call((request, callback) => local.node.getNode(request, callback), {});
+  }
   assert.ok(given < 50, `${given} chunks were read ahead`);
   let bytes = 0;
-  stream.on('data', (data: Buffer) => {
+  reader.stream.on('data', (data: Buffer) => {
     bytes += data.length;
   });
-  await new Promise((resolve) => stream.once('end', resolve));
+  await once(reader.stream, 'end');
   assert.ok(bytes > 200 * chunk.length);
-  session.destroy();
 });
 
 test('messages of a console have at most 64 KiB', async () => {
@@ -150,14 +150,14 @@ function unread(path: string, message: Uint8Array) {
   const frame = Buffer.alloc(5);
   frame.writeUInt32BE(message.length, 1);
   stream.end(Buffer.concat([frame, message]));
-  return { stream, session };
+  return { stream, [Symbol.dispose]: () => session.destroy() };
 }
 
 test('a hundred watches that come and go leave nothing behind', async () => {
   for (let at = 0; at < 100; at++) {
     const watch = watchVms();
     watch.on('error', () => undefined);
-    await new Promise((resolve) => watch.once('data', resolve));
+    await once(watch, 'data');
     watch.cancel();
   }
   await until(() => harness.server.runningCalls === 0);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import http2 from 'node:http2';
@@ -7,7 +8,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import tls from 'node:tls';
-import { status as Code } from '@grpc/grpc-js';
+import { status as Code, type ServiceError } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import {
   type Credentials,
@@ -16,7 +17,17 @@ import {
 import { Certificates } from '../../../src/agent/rpc/certificates.ts';
 import { listenTls } from '../../../src/agent/rpc/tls-listener.ts';
 import { hasReason } from '../../../src/core/errors.ts';
-import { call, failure, never, nodeNames, RpcHarness, until } from './rpc-harness.ts';
+import {
+  call,
+  type Failure,
+  failure,
+  never,
+  nodeNames,
+  RpcHarness,
+  readFailure,
+  until,
+} from './rpc-harness.ts';
+import { issueShortLived } from './short-lived-certificate.ts';
 
 let harness: RpcHarness;
 let operator: Credentials;
@@ -31,8 +42,8 @@ const getNode = (files: Credentials, options = {}) => {
   return call((request, callback) => node.getNode(request, callback), {});
 };
 
-function connect(options: tls.ConnectionOptions): tls.TLSSocket {
-  return tls.connect({
+function connect(stack: DisposableStack, options: tls.ConnectionOptions): tls.TLSSocket {
+  const socket = tls.connect({
     host: '127.0.0.1',
     port: harness.server.port,
     ca: readFileSync(operator.ca),
@@ -40,6 +51,21 @@ function connect(options: tls.ConnectionOptions): tls.TLSSocket {
     ALPNProtocols: ['h2'],
     ...options,
   });
+  return stack.adopt(socket, drop);
+}
+
+function connectHttp2(stack: DisposableStack): http2.ClientHttp2Session {
+  const session = http2.connect(`https://${harness.address}`, {
+    cert: readFileSync(operator.certificate),
+    key: readFileSync(operator.key),
+    ca: readFileSync(operator.ca),
+    servername: 'node-a',
+  });
+  return stack.adopt(session, drop);
+}
+
+function drop(connection: { destroy(): void }): void {
+  connection.destroy();
 }
 
 /** Whether the other side ended the connection, and with which error. */
@@ -53,18 +79,19 @@ async function ending(socket: net.Socket): Promise<string> {
 }
 
 test('a client with a certificate of our CA is served by TLS 1.3', async () => {
+  using stack = new DisposableStack();
   await getNode(operator);
-  const socket = connect({
+  const socket = connect(stack, {
     cert: readFileSync(operator.certificate),
     key: readFileSync(operator.key),
   });
-  await new Promise((resolve) => socket.once('secureConnect', resolve));
+  await once(socket, 'secureConnect');
   assert.equal(socket.getProtocol(), 'TLSv1.3');
-  socket.destroy();
 });
 
 test('a client without a certificate does not get past the handshake', async () => {
-  assert.match(await ending(connect({})), /CERTIFICATE_REQUIRED/);
+  using stack = new DisposableStack();
+  assert.match(await ending(connect(stack, {})), /CERTIFICATE_REQUIRED/);
 });
 
 test('a client of another CA is refused', async () => {
@@ -80,6 +107,27 @@ test('an expired certificate is refused', async () => {
   assert.equal((await failure(getNode(expired))).code, Code.UNAVAILABLE);
 });
 
+test('a certificate that expires ends its open streams and lets no call in any more', async () => {
+  // On a busy machine a short life may be over before the stream is there.
+  for (let seconds = 2; ; seconds *= 2) {
+    const files = await issueShortLived(harness.folder, `short-${seconds}`, seconds);
+    const { node } = harness.clients(files);
+    const watch = node.watchNode({ cursor: undefined });
+    const ended = new Promise<Failure>((resolve) =>
+      watch.on('error', (error: ServiceError) => resolve(readFailure(error))),
+    );
+    const first = await Promise.race([once(watch, 'data').catch(() => undefined), ended]);
+    if (!Array.isArray(first)) continue;
+    const { reason, message } = await ended;
+    assert.equal(reason, 'UNAUTHENTICATED');
+    assert.match(message, /certificate of spiffe:\/\/novacron\/role\/viewer has expired/);
+    const next = await failure(call((request, callback) => node.getNode(request, callback), {}));
+    assert.equal(next.reason, 'UNAUTHENTICATED');
+    await until(() => harness.server.runningCalls === 0);
+    return;
+  }
+});
+
 test('TLS 1.2 is refused', async () => {
   assert.equal(
     (await failure(getNode(operator, { maxVersion: 'TLSv1.2' }))).code,
@@ -89,15 +137,9 @@ test('TLS 1.2 is refused', async () => {
 
 test('a client that does not ask for HTTP/2 is refused', async () => {
   const files = { cert: readFileSync(operator.certificate), key: readFileSync(operator.key) };
-  await ending(connect({ ...files, ALPNProtocols: ['http/1.1'] }));
-  const socket = tls.connect({
-    host: '127.0.0.1',
-    port: harness.server.port,
-    ca: readFileSync(operator.ca),
-    servername: 'node-a',
-    ...files,
-  });
-  await ending(socket);
+  using stack = new DisposableStack();
+  await ending(connect(stack, { ...files, ALPNProtocols: ['http/1.1'] }));
+  await ending(connect(stack, { ...files, ALPNProtocols: [] }));
 });
 
 for (const [title, bytes] of [
@@ -106,7 +148,8 @@ for (const [title, bytes] of [
   ['garbage', '\u0000\u0001\u0002'.repeat(1_000)],
 ] as const) {
   test(`${title} on the TLS port ends that connection and nothing else`, async () => {
-    const socket = net.connect(harness.server.port, '127.0.0.1');
+    using stack = new DisposableStack();
+    const socket = stack.adopt(net.connect(harness.server.port, '127.0.0.1'), drop);
     socket.write(bytes);
     await ending(socket);
     await getNode(operator);
@@ -115,7 +158,8 @@ for (const [title, bytes] of [
 
 test('garbage after a good handshake ends that connection and nothing else', async () => {
   const { connections } = harness.server;
-  const socket = connect({
+  using stack = new DisposableStack();
+  const socket = connect(stack, {
     cert: readFileSync(operator.certificate),
     key: readFileSync(operator.key),
   });
@@ -126,21 +170,17 @@ test('garbage after a good handshake ends that connection and nothing else', asy
 });
 
 test('clients that connect and say nothing do not disturb the others', async () => {
-  const silent = Array.from({ length: 50 }, () => net.connect(harness.server.port, '127.0.0.1'));
-  await Promise.all(
-    silent.map((socket) => new Promise((resolve) => socket.once('connect', resolve))),
+  using stack = new DisposableStack();
+  const silent = Array.from({ length: 50 }, () =>
+    stack.adopt(net.connect(harness.server.port, '127.0.0.1'), drop),
   );
+  await Promise.all(silent.map((socket) => once(socket, 'connect')));
   await getNode(operator);
-  for (const socket of silent) socket.destroy();
 });
 
 test('odd requests over good HTTP/2 are answered and do no harm', async () => {
-  const session = http2.connect(`https://${harness.address}`, {
-    cert: readFileSync(operator.certificate),
-    key: readFileSync(operator.key),
-    ca: readFileSync(operator.ca),
-    servername: 'node-a',
-  });
+  using stack = new DisposableStack();
+  const session = connectHttp2(stack);
   const grpc = { ':method': 'POST', 'content-type': 'application/grpc', te: 'trailers' };
   const getNodePath = '/novacron.agent.v1.NodeService/GetNode';
   for (const headers of [
@@ -162,7 +202,6 @@ test('odd requests over good HTTP/2 are answered and do no harm', async () => {
     stream.resume();
     await new Promise((resolve) => stream.once('close', resolve));
   }
-  session.destroy();
   await getNode(operator);
 });
 
@@ -206,12 +245,8 @@ test('a request of more than 4 MiB is refused, compressed or not', async () => {
   // 64 MiB of zeros in 64 KiB.
   const { gzipSync } = await import('node:zlib');
   const bomb = gzipSync(Buffer.alloc(64 * 1024 ** 2));
-  const session = http2.connect(`https://${harness.address}`, {
-    cert: readFileSync(operator.certificate),
-    key: readFileSync(operator.key),
-    ca: readFileSync(operator.ca),
-    servername: 'node-a',
-  });
+  using stack = new DisposableStack();
+  const session = connectHttp2(stack);
   const stream = session.request({
     ':method': 'POST',
     ':path': '/novacron.agent.v1.NodeService/GetNode',
@@ -223,11 +258,8 @@ test('a request of more than 4 MiB is refused, compressed or not', async () => {
   frame.writeUInt8(1, 0);
   frame.writeUInt32BE(bomb.length, 1);
   stream.end(Buffer.concat([frame, bomb]));
-  const headers = await new Promise<http2.IncomingHttpHeaders>((resolve) =>
-    stream.once('response', resolve),
-  );
+  const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
   assert.equal(Number(headers['grpc-status']), Code.RESOURCE_EXHAUSTED);
-  session.destroy();
 });
 
 test('a request that cannot be decoded is an invalid argument', async () => {
@@ -248,15 +280,15 @@ test('a request that cannot be decoded is an invalid argument', async () => {
 
 /** Serial number of the certificate that the server shows to a new connection. */
 async function shownSerial(files: Credentials): Promise<string> {
-  const socket = connect({
+  using stack = new DisposableStack();
+  const socket = connect(stack, {
     cert: readFileSync(files.certificate),
     key: readFileSync(files.key),
     rejectUnauthorized: false,
   });
-  await new Promise((resolve) => socket.once('secureConnect', resolve));
+  await once(socket, 'secureConnect');
   const { serialNumber } = socket.getPeerCertificate();
   assert.equal(socket.getProtocol(), 'TLSv1.3');
-  socket.destroy();
   return serialNumber;
 }
 
@@ -291,7 +323,7 @@ test('a replaced CA ends the connections that the old one let in', async () => {
   const ended = new Promise<{ code: number; details: string }>((resolve) =>
     watch.on('error', (error) => resolve(error as never)),
   );
-  await new Promise((resolve) => watch.once('data', resolve));
+  await once(watch, 'data');
 
   const before = readFileSync(harness.nodeFiles.ca);
   await copyFile(others.ca, harness.nodeFiles.ca);

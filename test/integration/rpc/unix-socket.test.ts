@@ -7,8 +7,10 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { listenUnix } from '../../../src/agent/rpc/unix-listener.ts';
 import { hasReason } from '../../../src/core/errors.ts';
+import { OwnedProcess } from '../../fixtures/owned-process.ts';
 import { call, RpcHarness, until } from './rpc-harness.ts';
 
 let folder: string;
@@ -19,46 +21,54 @@ after(() => rm(folder, { recursive: true, force: true }));
 
 const drop = (socket: net.Socket) => socket.destroy();
 
+/** Another process that listens; its socket exists before anybody listens on it, so it says when it does. */
+async function listenElsewhere(socket: string): Promise<OwnedProcess> {
+  const script = `require('net').createServer().listen(${JSON.stringify(socket)}, () => console.log('listening'))`;
+  await using undo = new AsyncDisposableStack();
+  const other = undo.use(
+    new OwnedProcess(
+      spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] }),
+    ),
+  );
+  assert.equal(await other.nextLine(), 'listening');
+  undo.move();
+  return other;
+}
+
 test('only this user may connect from the very moment the socket exists', async () => {
   const socket = path.join(folder, 'mode.sock');
-  const modes: number[] = [];
   const mask = process.umask();
   const listening = listenUnix(socket, drop);
-  while (modes.length === 0) {
-    if (existsSync(socket)) modes.push(statSync(socket).mode & 0o777);
-    await new Promise(setImmediate);
+  const settled = listening.then(
+    () => true,
+    () => true,
+  );
+  while (!existsSync(socket)) {
+    if (await Promise.race([settled, nextTurn(false)])) break;
   }
-  const server = await listening;
-  assert.deepEqual(modes, [0o600]);
+  const mode = existsSync(socket) && statSync(socket).mode & 0o777;
+  await using _server = await listening;
+  assert.equal(mode, 0o600);
   assert.equal(process.umask(), mask);
-  server.close();
 });
 
 test('the socket of a killed agent is replaced', async () => {
   const socket = path.join(folder, 'stale.sock');
-  const script = `require('net').createServer().listen(${JSON.stringify(socket)})`;
-  const child = spawn(process.execPath, ['-e', script]);
-  await until(() => existsSync(socket));
-  child.kill('SIGKILL');
-  await once(child, 'exit');
+  await using other = await listenElsewhere(socket);
+  await other.kill();
   assert.ok(existsSync(socket));
-  const server = await listenUnix(socket, drop);
-  const client = net.connect(socket);
+  await using _server = await listenUnix(socket, drop);
+  using stack = new DisposableStack();
+  const client = stack.adopt(net.connect(socket), drop);
   await once(client, 'connect');
-  client.destroy();
-  server.close();
 });
 
 test('the socket of a running agent is left alone, even if that agent is stopped', async () => {
   const socket = path.join(folder, 'live.sock');
-  const script = `require('net').createServer().listen(${JSON.stringify(socket)})`;
-  const child = spawn(process.execPath, ['-e', script]);
-  await until(() => existsSync(socket));
+  await using other = await listenElsewhere(socket);
   await assert.rejects(listenUnix(socket, drop), (error) => hasReason(error, 'INVALID_CONFIG'));
-  child.kill('SIGSTOP');
+  other.child.kill('SIGSTOP');
   await assert.rejects(listenUnix(socket, drop), /is an agent running already/);
-  child.kill('SIGKILL');
-  await once(child, 'exit');
 });
 
 test('a file that is no socket is never removed', async () => {
@@ -74,7 +84,8 @@ test('a path that is too long is refused in words', async () => {
 
 test('garbage on the unix socket ends that connection and nothing else', async () => {
   await using harness = await RpcHarness.start();
-  const client = net.connect(harness.socket);
+  using stack = new DisposableStack();
+  const client = stack.adopt(net.connect(harness.socket), drop);
   client.on('error', () => undefined);
   client.write('GET / HTTP/1.1\r\n\r\n');
   client.resume();

@@ -15,7 +15,7 @@ const { id } = await transfersOf(runDirectory, binary, credentials).start(
     bandwidthBytesPerSecond: 0,
     services: [{ name: 'ram', path: `${runDirectory}/ram.target`, priority: 'bulk' }],
   },
-  AbortSignal.timeout(10_000),
+  AbortSignal.timeout(60_000),
 );
 process.stdout.write(`${id}\n`);
 setInterval(() => {}, 60_000);

@@ -9,10 +9,14 @@ import { startAndKill } from './killed-starter.ts';
 import { BINARY, missing, openStreamerNodes } from './streamer-nodes.ts';
 
 const MIB = 1024 ** 2;
-const signal = AbortSignal.timeout(120_000);
+const signal = AbortSignal.timeout(240_000);
 
 function digest(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
+}
+
+function drop(socket: Socket): void {
+  socket.destroy();
 }
 
 /** Sends all and then nothing more; gives what the other side sent until it did the same. */
@@ -51,8 +55,12 @@ test('bytes go both ways between unix sockets of two nodes, whole and counted, a
   // Random bytes there, compressible ones back.
   const there = randomBytes(8 * MIB);
   const back = Buffer.alloc(8 * MIB, 'the same again and again; ');
-  const server = createServer({ allowHalfOpen: true }).listen(target);
-  const accepted = once(server, 'connection').then(([socket]) => exchange(socket as Socket, back));
+  using stack = new DisposableStack();
+  const server = stack.adopt(createServer({ allowHalfOpen: true }), (open) => open.close());
+  server.listen(target);
+  const accepted = once(server, 'connection').then(([socket]) =>
+    exchange(stack.adopt(socket as Socket, drop), back),
+  );
 
   await source.start(
     {
@@ -64,7 +72,10 @@ test('bytes go both ways between unix sockets of two nodes, whole and counted, a
     },
     signal,
   );
-  const socket = connect({ path: source.socketPath(id, 'bulk'), allowHalfOpen: true });
+  const socket = stack.adopt(
+    connect({ path: source.socketPath(id, 'bulk'), allowHalfOpen: true }),
+    drop,
+  );
   await once(socket, 'connect');
   const [received, delivered] = await Promise.all([exchange(socket, there), accepted]);
   assert.equal(digest(delivered), digest(there));
@@ -76,7 +87,6 @@ test('bytes go both ways between unix sockets of two nodes, whole and counted, a
   assert.equal(counted.rawBytesReceived, back.length);
   assert.ok(counted.wireBytesSent >= there.length);
 
-  server.close();
   for (const node of [source, destination]) {
     const directory = path.dirname(path.dirname(node.socketPath(id, 'bulk')));
     await node.remove(id, signal);

@@ -23,7 +23,9 @@ export interface StreamerNodes extends TransferNodes {
 /** Two nodes on this host with certificates of one authority, running the real program. */
 export async function openStreamerNodes(): Promise<StreamerNodes> {
   const signal = AbortSignal.timeout(60_000);
+  await using owned = new AsyncDisposableStack();
   const folder = await mkdtemp(path.join(tmpdir(), 'streamers-'));
+  owned.defer(() => rm(folder, { recursive: true, force: true }));
   const certificates = await Certificates.ensure(path.join(folder, 'tls'), signal);
   const issue = (name: string) =>
     certificates.issue(name, `URI:${identity(name)},IP:127.0.0.1`, signal);
@@ -31,6 +33,13 @@ export async function openStreamerNodes(): Promise<StreamerNodes> {
   const destinationDirectory = path.join(folder, 'b');
   const source = transfersOf(path.join(folder, 'a'), BINARY, await issue('a'));
   const destination = transfersOf(destinationDirectory, BINARY, destinationTls);
+  owned.defer(async () => {
+    const limit = AbortSignal.timeout(60_000);
+    for (const node of [source, destination]) {
+      for (const { id } of await node.list(limit)) await node.remove(id, limit);
+    }
+  });
+  const moved = owned.move();
   return {
     source,
     destination,
@@ -38,13 +47,7 @@ export async function openStreamerNodes(): Promise<StreamerNodes> {
     destinationTls,
     sourceName: identity('a'),
     destinationName: identity('b'),
-    [Symbol.asyncDispose]: async () => {
-      const limit = AbortSignal.timeout(20_000);
-      for (const node of [source, destination]) {
-        for (const { id } of await node.list(limit)) await node.remove(id, limit);
-      }
-      await rm(folder, { recursive: true, force: true });
-    },
+    [Symbol.asyncDispose]: () => moved.disposeAsync(),
   };
 }
 

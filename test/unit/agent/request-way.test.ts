@@ -28,14 +28,15 @@ function assertStraight(ways: readonly Way[]): void {
 }
 
 test('a migration leads straight from StartMigration to the drivers, to its end', async () => {
-  using nodes = await TwoNodes.open();
-  const { hypervisor, transfers, agent } = nodes.source;
+  using nodes = await TwoNodes.open({}, { userData: '#cloud-config' });
+  const { hypervisor, transfers, privateFiles, agent } = nodes.source;
   const { domains, host, jobs } = hypervisor;
   using recorder = new WayRecorder('agent/rpc/migration-handlers.ts');
   recorder.watch('domains', domains, ['list', 'find']);
   recorder.watch('host', host, ['getInfo']);
   recorder.watch('jobs', jobs, ['getJob', 'migrate']);
   recorder.watch('transfers', transfers, ['start', 'find', 'remove']);
+  recorder.watch('privateFiles', privateFiles, ['read', 'remove']);
   const { namespace, name } = nodes.vm;
   const spec = MigrationSpec.fromPartial({
     virtualMachine: { namespace, name },
@@ -53,17 +54,24 @@ test('a migration leads straight from StartMigration to the drivers, to its end'
     'core/task-group.ts',
     'agent/migration/outgoing-migration.ts',
   ]);
-  assert.ok(recorder.find('transfers.remove'));
+  for (const call of ['transfers.remove', 'privateFiles.read', 'privateFiles.remove']) {
+    assert.ok(recorder.find(call), call);
+  }
   assertStraight(recorder.ways);
 });
 
 test('CreateVirtualMachine leads straight to the drivers', async () => {
   await using node = await OneNode.open();
+  node.allowUserData();
   using recorder = new WayRecorder('agent/rpc/virtual-machine-handlers.ts');
   const planned = await node.create(newRequest(), { dryRun: true });
   recorder.watch('domains', node.hypervisor.domains, ['list', 'find', 'define', 'start']);
   recorder.watch('host', node.hypervisor.host, ['getInfo']);
+  recorder.watch('privateFiles', node.privateFiles, ['put']);
   const { metadata, spec } = toVirtualMachine(planned);
+  const machine = spec?.template?.spec;
+  assert.ok(machine);
+  machine.userData = '#cloud-config';
   const request = {
     virtualMachine: { metadata, spec, status: undefined },
     dryRun: false,
@@ -72,6 +80,7 @@ test('CreateVirtualMachine leads straight to the drivers', async () => {
   await virtualMachineHandlers(node.vms).createVirtualMachine(request, newContext());
   assert.ok(recorder.find('domains.define'));
   assert.ok(recorder.find('domains.start'));
+  assert.ok(recorder.find('privateFiles.put'));
   assertStraight(recorder.ways);
 });
 

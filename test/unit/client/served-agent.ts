@@ -6,12 +6,13 @@ import { FakeAgentServer } from '../../fakes/fake-agent-server.ts';
 
 /** A fake agent on a unix socket, with a client of it. */
 export async function startAgent() {
-  const stack = new AsyncDisposableStack();
+  await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(path.join(os.tmpdir(), 'client-'));
   stack.defer(() => rm(folder, { recursive: true }));
   const agent = stack.use(new FakeAgentServer());
   const address = `unix:${folder}/agent.sock`;
   await agent.listen(address);
   const client = stack.use(await AgentClient.open({ address }));
-  return { agent, client, address, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  const owned = stack.move();
+  return { agent, client, address, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -15,6 +15,22 @@ constexpr Duration kProbeInterval = seconds(1);
 
 }  // namespace
 
+const char* modeName(CompressionMode mode) {
+  switch (mode) {
+    case CompressionMode::automatic: return "auto";
+    case CompressionMode::always: return "always";
+    case CompressionMode::off: return "off";
+  }
+  return "";
+}
+
+std::optional<CompressionMode> modeNamed(std::string_view name) {
+  for (const auto mode : {CompressionMode::automatic, CompressionMode::always, CompressionMode::off}) {
+    if (name == modeName(mode)) return mode;
+  }
+  return std::nullopt;
+}
+
 void CompressionPolicy::set(CompressionSettings settings) {
   if (settings.level != settings_.level) encoderRate_ = 0;
   settings_ = settings;
@@ -29,6 +45,7 @@ CompressionPolicy::Verdict CompressionPolicy::judge(Channel& channel, std::uint6
     channel.skipBytes -= std::min(channel.skipBytes, bytes);
     return Verdict::raw;
   }
+  if (settings_.mode == CompressionMode::always) return encoderFull ? Verdict::wait : Verdict::compress;
   if (steppedAside_) {
     // One block now and then keeps the encoder's rate known.
     if (encoderFull || now < nextProbe_) return Verdict::raw;
@@ -60,6 +77,7 @@ void CompressionPolicy::observeLink(double saturatedShare, std::uint64_t bytesPe
   const bool encoderWins = saturatedShare > 0.7 && encoderRate_ > kEncoderMargin * static_cast<double>(bytesPerSecond);
   passedBy_ = 0;
   compressed_ = 0;
+  if (settings_.mode != CompressionMode::automatic) return;
   agreeingTicks_ = (steppedAside_ ? encoderWins : linkWins) ? agreeingTicks_ + 1 : 0;
   if (agreeingTicks_ < kTicksToSwitch) return;
   steppedAside_ = !steppedAside_;

@@ -1,12 +1,18 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string_view>
 
 #include "base/time.hpp"
 
 namespace streamer {
 
-enum class CompressionMode { automatic, off };
+enum class CompressionMode { automatic, always, off };
+
+/** `auto`, `always` or `off`. */
+const char* modeName(CompressionMode mode);
+std::optional<CompressionMode> modeNamed(std::string_view name);
 
 struct CompressionSettings {
   CompressionMode mode = CompressionMode::automatic;
@@ -19,6 +25,7 @@ struct CompressionSettings {
  *  - the link takes raw bytes faster than the encoder makes compressed ones. Seen first as a hungry link beside a busy
  *    encoder, when single blocks go past it; when that lasts, compression steps aside altogether, until the link
  *    becomes the bottleneck at a rate that the encoder beats.
+ * `always` knows the first reason only, and waits for the encoder.
  */
 class CompressionPolicy {
  public:

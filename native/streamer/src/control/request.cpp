@@ -37,15 +37,13 @@ Result<ControlRequest> setBandwidth(const json& params) {
 Result<ControlRequest> setCompression(const json& params) {
   const auto mode = params.find("mode");
   const auto level = params.find("level");
-  const Error refusal = invalid("setCompression takes mode (\"auto\" or \"off\") and level, an integer from " +
+  const Error refusal = invalid("setCompression takes mode (\"auto\", \"always\" or \"off\") and level, an integer from " +
                                 std::to_string(kMinCompressionLevel) + " to " + std::to_string(kMaxCompressionLevel));
   if (!onlyHas(params, {"mode", "level"}) || mode == params.end() || !mode->is_string()) return refusal;
+  const auto named = modeNamed(mode->get<std::string>());
+  if (!named) return refusal;
   SetCompressionRequest request;
-  if (*mode == "off") {
-    request.settings.mode = CompressionMode::off;
-  } else if (*mode != "auto") {
-    return refusal;
-  }
+  request.settings.mode = *named;
   if (level != params.end()) {
     if (!level->is_number_unsigned() || level->get<std::uint64_t>() > static_cast<std::uint64_t>(kMaxCompressionLevel) ||
         level->get<int>() < kMinCompressionLevel) {

@@ -76,7 +76,7 @@ void writeChannels(JsonWriter& json, const Session& session) {
 void writeCompression(JsonWriter& json, const Session& session) {
   const CompressionSettings& settings = session.compression();
   json.key("compression").beginObject();
-  json.field("mode", settings.mode == CompressionMode::off ? "off" : "auto").field("level", settings.level);
+  json.field("mode", modeName(settings.mode)).field("level", settings.level);
   json.field("steppedAside", session.compressionSteppedAside());
   json.field("rawBytesIn", session.totals().compressionIn);
   json.field("compressedBytesOut", session.totals().compressionOut);

@@ -116,7 +116,7 @@ test('a journal of version 1 is brought to the newest schema with its content', 
   using directory = temporary();
   {
     using old = new DatabaseSync(path.join(directory.path, 'journal.db'));
-    old.exec(readFileSync('test/fixtures/journal/version-1.sql', 'utf8'));
+    old.exec(readFileSync('test/compatibility/version-1/journal.sql', 'utf8'));
   }
   const schema = [...JOURNAL_SCHEMA, 'ALTER TABLE migration ADD COLUMN note TEXT'];
   await using journal = await Journal.open(directory.path, { ...options, schema });

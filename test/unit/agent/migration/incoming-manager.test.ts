@@ -1,27 +1,12 @@
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import type { IncomingVm } from '../../../../src/agent/migration/migration.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { nodeMemoryBytesOf } from '../../../../src/core/resources/machine-amounts.ts';
+import { incomingOf } from './incoming-vm.ts';
 import { never, TwoNodes, until } from './two-nodes.ts';
 
 const TOKEN = 'ab'.repeat(32);
-
-function incomingOf({ vm }: TwoNodes, changes: Partial<IncomingVm> = {}): IncomingVm {
-  return {
-    definition: vm,
-    machineType: 'pc-q35-7.2',
-    accelerator: 'tcg',
-    memoryBytes: 64 * 1024 ** 2,
-    vcpus: 1,
-    privateFiles: {},
-    requiredFeatures: [],
-    sourceHostUuid: randomUUID(),
-    sourceQemuVersion: '7.2.0',
-    ...changes,
-  };
-}
 
 function prepare(nodes: TwoNodes, changes: Partial<IncomingVm> = {}, signal = never) {
   const request = { migrationId: nodes.id, incoming: incomingOf(nodes, changes) };

@@ -48,7 +48,7 @@ async function tell(
   victim: 'source' | 'destination',
   step: number,
 ): Promise<{ readonly killed: string | undefined; readonly record: MigrationRecord | undefined }> {
-  using nodes = await TwoNodes.open();
+  using nodes = await TwoNodes.open({}, { userData: '#cloud-config' });
   const { source, destination, id, vm } = nodes;
   story.prepare?.(nodes);
   const first = source.agent;

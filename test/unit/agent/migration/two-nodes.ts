@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Agent, buildAgent } from '../../../../src/agent/build-agent.ts';
 import type { IncomingManager } from '../../../../src/agent/migration/incoming-manager.ts';
@@ -14,20 +14,24 @@ import { OperationLog } from '../../../../src/agent/operations/operation-log.ts'
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
-import { createLogger } from '../../../../src/core/logger.ts';
+import { createLogger, type Logger } from '../../../../src/core/logger.ts';
 import type { VmDefinition } from '../../../../src/core/vm-definition.ts';
 import type { Hypervisor } from '../../../../src/drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../../../src/drivers/hypervisor-domains.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
+import { FakePrivateFiles } from '../../../fakes/fake-private-files.ts';
 import { FakeTransferNetwork, FakeTransfers } from '../../../fakes/fake-transfers.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { Life } from './mortal.ts';
 
 export const never = new AbortController().signal;
-const TIMEOUT_MS = 5_000;
+/** Only a failure takes as long. */
+const TIMEOUT_MS = 30_000;
+/** Room for many VMs that move at once. */
+const HOST_BYTES = 16 * 1024 ** 3;
 
 const PACE: Pace = {
   lookMs: 1,
@@ -87,6 +91,7 @@ export class TestNode {
   readonly name: string;
   readonly hypervisor: FakeHypervisor;
   readonly transfers: FakeTransfers;
+  readonly privateFiles = new FakePrivateFiles();
   readonly journal = new MemoryJournal();
   readonly migrationStore = new MigrationStore(this.journal.database);
   readonly ownershipStore = new OwnershipStore(this.journal.database);
@@ -98,6 +103,7 @@ export class TestNode {
   #peer!: TestNode;
   /** Brings the agent back as soon as it has been killed. */
   restarts = true;
+  log: Logger = createLogger('silent');
   #epoch = 0;
 
   constructor(name: string, network: FakeTransferNetwork) {
@@ -148,7 +154,7 @@ export class TestNode {
       agentVersion: '1.2.3',
       agentEpoch: this.#epoch,
       advertiseAddress: `${nodeName}.example:7443`,
-      host: fakeHost(),
+      host: fakeHost({ memoryBytes: HOST_BYTES }),
       reservedMemoryBytes: 0,
       minMemory: '16Mi',
       accelerator: 'tcg',
@@ -157,6 +163,7 @@ export class TestNode {
       hypervisor: guardHypervisor(life, this.hypervisor),
       transfers: life.guard('transfers', this.transfers, ['socketPath']),
       images: new FakeImages(),
+      privateFiles: life.guard('privateFiles', this.privateFiles),
       console: { read: (): AsyncIterable<Uint8Array> => never as never },
       peers: this.#peers(life),
       stores: {
@@ -168,7 +175,7 @@ export class TestNode {
       },
       journalHealth: () => ({ reason: 'Healthy', message: '' }),
       pace: PACE,
-      log: createLogger('silent'),
+      log: this.log,
     });
     // What a dead agent still tries has no effect; this only keeps it from trying for ever.
     life.death.catch(() => void agent.tasks[Symbol.asyncDispose]());
@@ -237,13 +244,27 @@ export class TwoNodes implements Disposable {
     this.destination.transfers.onEnd = (id) => this.#cut(id, this.source);
   }
 
-  static async open(changes: Partial<VmDefinition> = {}): Promise<TwoNodes> {
-    const nodes = new TwoNodes(tinyVm({ name: 'web', ...changes }));
+  static async open(
+    changes: Partial<VmDefinition> = {},
+    options: { readonly userData?: string; readonly log?: Logger } = {},
+  ): Promise<TwoNodes> {
+    const { userData, log } = options;
+    const digest = createHash('sha256')
+      .update(userData ?? '')
+      .digest('hex');
+    const machine = userData === undefined ? {} : { userData: `sha256:${digest}` };
+    const privateFiles = userData === undefined ? {} : { 'user-data': digest };
+    const nodes = new TwoNodes(tinyVm({ name: 'web', privateFiles, ...changes }, machine));
+    for (const node of [nodes.source, nodes.destination]) node.log = log ?? node.log;
     await nodes.source.boot();
     await nodes.destination.boot();
     const { hypervisor } = nodes.source;
     await nodes.source.agent.ownership.own(nodes.vm);
     await hypervisor.domains.define(nodes.vm, never);
+    if (userData !== undefined) {
+      const content = Buffer.from(userData);
+      await nodes.source.privateFiles.put(nodes.vm.uid, 'user-data', content, never);
+    }
     await hypervisor.domains.start(nodes.vm.uid, never);
     await nodes.source.agent.inventory.refresh(never);
     await nodes.destination.agent.inventory.refresh(never);
@@ -327,6 +348,12 @@ export class TwoNodes implements Disposable {
     const [has, lacks] = completed ? [destination, source] : [source, destination];
     assert.equal(await lacks.find(vm.uid), undefined, `node ${lacks.name} has a copy`);
     const copy = await has.find(vm.uid);
+    for (const [name, digest] of Object.entries(vm.privateFiles)) {
+      await has.privateFiles.read(vm.uid, name, digest, never);
+    }
+    await until(`node ${lacks.name} has no files of the VM`, async () => {
+      return (await lacks.privateFiles.listVms(never)).length === 0;
+    });
     assert.equal(copy?.definition?.ownershipEpoch, vm.ownershipEpoch + (completed ? 1 : 0));
     const ownership = await source.ownership();
     if (completed) {
@@ -358,7 +385,8 @@ export class TwoNodes implements Disposable {
   /** A migration cannot outlive its transfer, nor can one end of that. */
   #cut(id: string, other: TestNode): void {
     other.transfers.fail(id, 'The other end has gone');
-    if (this.source.record(id) !== undefined) this.source.hypervisor.cut(this.vm.uid);
+    const record = this.source.record(id);
+    if (record !== undefined) this.source.hypervisor.cut(record.vmUid);
   }
 }
 

@@ -20,11 +20,13 @@ test('a part of a CPU counts as the whole one that the guest is given', () => {
   assert.equal(amountsOf({ resources: { cpu: '1500m', memory: '64Mi' } })['cpu'], 2_000);
 });
 
+function inPagesOf(hugepages: '2Mi' | '1Gi') {
+  return amountsOf(machineOf('1536Mi', { memory: { hugepages } }));
+}
+
 test('a guest in huge pages takes whole ones, and memory only for QEMU', () => {
   const plain = amountsOf(machineOf('1536Mi'));
   const memory = (plain['memory'] ?? 0) - 1536 * MIB;
-  const inPagesOf = (hugepages: '2Mi' | '1Gi') =>
-    amountsOf(machineOf('1536Mi', { memory: { hugepages } }));
   assert.deepEqual(inPagesOf('1Gi'), { cpu: 1_000, memory, 'hugepages-1Gi': 2 * GIB });
   assert.deepEqual(inPagesOf('2Mi'), { cpu: 1_000, memory, 'hugepages-2Mi': 1536 * MIB });
 });

@@ -61,6 +61,10 @@ function small(changes: Partial<VmDefinition> = {}): VmDefinition {
   return definitionOf(machineOf('64Mi'), changes);
 }
 
+function inPages(): VmDefinition {
+  return definitionOf(machineOf('64Mi', { memory: { hugepages: '2Mi' } }));
+}
+
 function holdingFor({ uid, namespace, name, spec }: VmDefinition): Holding {
   return { vmUid: uid, namespace, name, amounts: amountsOf(spec.template.spec) };
 }
@@ -132,7 +136,6 @@ test('a refusal gives back nothing that the VM already has', async () => {
 
 test('huge pages are never given twice, and the refusal names their field', async () => {
   using books = await Books.open();
-  const inPages = () => definitionOf(machineOf('64Mi', { memory: { hugepages: '2Mi' } }));
   using _first = books.ledger.setAside(inPages(), ON);
   const description = 'needs 64Mi of hugepages-2Mi, of which this node has 0 left';
   assert.throws(() => books.ledger.setAside(inPages(), ON), {

@@ -16,6 +16,9 @@ const FOR_WEB = {
   ttlMs: 60_000,
 };
 const anything = (): void => {};
+const refuse = (): void => {
+  throw new Error('no room');
+};
 
 function idsOf(reservations: readonly Reservation[]): readonly string[] {
   return reservations.map(({ id }) => id);
@@ -85,9 +88,6 @@ test('an id of another VM, or of other amounts, is refused', async (t) => {
 test('what may not be kept is not', async (t) => {
   using journal = new MemoryJournal();
   const book = await openBook(t, journal);
-  const refuse = (): void => {
-    throw new Error('no room');
-  };
   await assert.rejects(book.add(FOR_WEB, refuse), /no room/);
   assert.deepEqual(book.list(), []);
   assert.deepEqual(storedIds(journal), []);

@@ -11,7 +11,7 @@ const RESERVATION = '6f9f5a54-6f0c-4b3e-9d0f-0b7f2f3c7a01';
 /** A node of which a part is reserved for a VM. */
 async function reserve(node: OneNode, request: WantedVm): Promise<void> {
   await node.inventory.refresh(never);
-  const { namespace = '', name } = request.metadata;
+  const { namespace, name } = request.metadata;
   const machine = request.spec.template.spec;
   await node.agent.node.reserve({
     id: RESERVATION,

@@ -11,14 +11,26 @@ const GET_NODE = '/novacron.agent.v1.NodeService/GetNode';
 
 /** Sends one call through the gate; gives the code it was refused with, if it was. */
 function admit(gate: Partial<Gate>) {
+  const { end, ...seen } = open(gate, false);
+  end();
+  return seen;
+}
+
+/** The same for a stream, which goes on. */
+function openStream(gate: Partial<Gate>) {
+  return open(gate, true);
+}
+
+function open(gate: Partial<Gate>, responseStream: boolean) {
   const admitted = new AdmittedCalls();
   const metadata = new Metadata();
   const codes: unknown[] = [];
   const roles: string[] = [];
+  let end: (() => void) | undefined;
   const base = {
     start: (listener: { onReceiveMetadata(metadata: Metadata): void; onCancel(): void }) => {
+      end = () => listener.onCancel();
       listener.onReceiveMetadata(metadata);
-      listener.onCancel();
     },
     sendStatus: ({ code }: { code: number }) => codes.push(code),
     getDeadline: () => Number.POSITIVE_INFINITY,
@@ -32,7 +44,7 @@ function admit(gate: Partial<Gate>) {
     },
   );
   let passed = false;
-  const method = { path: GET_NODE, responseStream: false };
+  const method = { path: GET_NODE, responseStream };
   interceptor(method as never, base).start({
     onReceiveMetadata: () => {
       passed = true;
@@ -41,7 +53,7 @@ function admit(gate: Partial<Gate>) {
     onReceiveHalfClose: () => undefined,
     onCancel: () => undefined,
   });
-  return { passed, codes, roles, admitted, metadata };
+  return { passed, codes, roles, admitted, metadata, end: () => end?.() };
 }
 
 test('a call passes with its caller', () => {
@@ -53,6 +65,31 @@ test('a call passes with its caller', () => {
 test('a certificate that expires while its connection is open admits no more calls', () => {
   const { passed, codes, roles } = admit({ caller: { ...LOCAL_CALLER, expiresAtMs: Date.now() } });
   assert.deepEqual([passed, codes, roles], [false, [Code.UNAUTHENTICATED], ['operator']]);
+});
+
+test('a stream ends when the certificate of its caller expires, also after the clock was set', (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1_000_000 });
+  const { timers } = context.mock;
+  const caller = { ...LOCAL_CALLER, expiresAtMs: 1_000_000 + 200_000 };
+  const openStreams: Gate['openStreams'] = new Set();
+  const early = openStream({ caller, openStreams });
+  timers.tick(199_999);
+  assert.deepEqual([early.codes, openStreams.size], [[], 1]);
+  timers.tick(1);
+  assert.deepEqual(early.codes, [Code.UNAUTHENTICATED]);
+
+  const later = openStream({ caller: { ...caller, expiresAtMs: 2_000_000 } });
+  timers.setTime(3_000_000);
+  timers.tick(60_000);
+  assert.deepEqual(later.codes, [Code.UNAUTHENTICATED]);
+});
+
+test('a stream that has ended does not end again when the certificate expires', (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1_000_000 });
+  const stream = openStream({ caller: { ...LOCAL_CALLER, expiresAtMs: 1_100_000 } });
+  stream.end();
+  context.mock.timers.tick(200_000);
+  assert.deepEqual(stream.codes, []);
 });
 
 test('a caller without an identity is refused, and counted without a role', () => {

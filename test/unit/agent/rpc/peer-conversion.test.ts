@@ -93,6 +93,16 @@ test('a definition is limited, and must be text', () => {
   );
 });
 
+test('user data themselves are not taken in where their digest belongs', () => {
+  assert.deepEqual(
+    changed((vm) => {
+      const text = Buffer.from(vm.definition).toString('utf8');
+      vm.definition = Buffer.from(text.replace(`sha256:${sha256}`, 'password: secret'));
+    }),
+    ['incoming.definition'],
+  );
+});
+
 test('private files are few, limited, named once, and what their digest says', () => {
   const large = Buffer.alloc(MIB + 1);
   const digest = createHash('sha256').update(large).digest('hex');

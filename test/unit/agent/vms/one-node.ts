@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Agent, buildAgent } from '../../../../src/agent/build-agent.ts';
 import { MigrationStore } from '../../../../src/agent/migration/migration-store.ts';
+import type { Peers } from '../../../../src/agent/migration/peers.ts';
 import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
 import { OperationLog } from '../../../../src/agent/operations/operation-log.ts';
@@ -17,6 +18,7 @@ import type { RunStrategy } from '../../../../src/core/resources/virtual-machine
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
+import { FakePrivateFiles } from '../../../fakes/fake-private-files.ts';
 import { FakeTransferNetwork, FakeTransfers } from '../../../fakes/fake-transfers.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
@@ -24,18 +26,27 @@ import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 export const never = new AbortController().signal;
 export const EVERYTHING = { namespace: '', labels: ALL_LABELS };
 export const WHOLE = { size: 0, token: '' };
-const TIMEOUT_MS = 5_000;
+/** Only a failure takes as long. */
+const TIMEOUT_MS = 30_000;
 /** A VM must have something to boot. */
 const KERNEL_PATH = '/boot/vmlinuz';
 /** What a VM of 64 MiB takes of its node. */
 const VM_BYTES = nodeMemoryBytesOf({ resources: { cpu: '1', memory: '64Mi' } });
 const RESERVED_BYTES = 64 * 1024 ** 2;
 
-/** An agent on a node with room for two VMs of 64 MiB, and with no other node to reach. */
+const ALONE: Peers = {
+  find(nodeName) {
+    throw new AgentError('PEER_UNKNOWN', `There is no node ${nodeName}`);
+  },
+};
+
+/** An agent on a node with room for two VMs of 64 MiB, and with no other node to reach unless it is given some. */
 export class OneNode implements AsyncDisposable {
   readonly hypervisor: FakeHypervisor;
   /** The files of the node. */
   readonly images: FakeImages;
+  readonly privateFiles: FakePrivateFiles;
+  readonly transfers: FakeTransfers;
   readonly operations: OperationLog;
   readonly agent: Agent;
   readonly #journal: MemoryJournal;
@@ -44,20 +55,30 @@ export class OneNode implements AsyncDisposable {
     journal: MemoryJournal,
     hypervisor: FakeHypervisor,
     images: FakeImages,
+    privateFiles: FakePrivateFiles,
+    transfers: FakeTransfers,
     agent: Agent,
   ) {
     this.#journal = journal;
     this.hypervisor = hypervisor;
     this.images = images;
+    this.privateFiles = privateFiles;
+    this.transfers = transfers;
     this.operations = new OperationLog(journal.database);
     this.agent = agent;
   }
 
-  static async open(): Promise<OneNode> {
+  static async open({
+    peers = ALONE,
+    resyncIntervalMs = 20,
+    log = createLogger('silent'),
+  } = {}): Promise<OneNode> {
     const journal = new MemoryJournal();
     const hypervisor = new FakeHypervisor();
     const images = new FakeImages();
+    const privateFiles = new FakePrivateFiles();
     images.add(KERNEL_PATH);
+    const transfers = new FakeTransfers(new FakeTransferNetwork(), '/run/a');
     const agent = await buildAgent({
       nodeName: 'a',
       agentVersion: '1.2.3',
@@ -70,10 +91,11 @@ export class OneNode implements AsyncDisposable {
       libvirtSocket: '/run/libvirt/libvirt-sock',
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 0 },
       hypervisor,
-      transfers: new FakeTransfers(new FakeTransferNetwork(), '/run/a'),
+      transfers,
       images,
+      privateFiles,
       console: { read: readPath },
-      peers: { find: alone },
+      peers,
       stores: {
         migrations: new MigrationStore(journal.database),
         ownership: new OwnershipStore(journal.database),
@@ -82,10 +104,10 @@ export class OneNode implements AsyncDisposable {
         reservations: new ReservationStore(journal.database),
       },
       journalHealth: () => ({ reason: 'Healthy', message: '' }),
-      resyncIntervalMs: 20,
-      log: createLogger('silent'),
+      resyncIntervalMs,
+      log,
     });
-    return new OneNode(journal, hypervisor, images, agent);
+    return new OneNode(journal, hypervisor, images, privateFiles, transfers, agent);
   }
 
   get inventory() {
@@ -131,12 +153,29 @@ export class OneNode implements AsyncDisposable {
     return made.vm;
   }
 
+  /** Lets VMs have user data, as if there were something that gives them to guests. */
+  allowUserData(): void {
+    const { validator } = this.agent;
+    const validate = validator.validate.bind(validator);
+    validator.validate = ({ metadata, spec }, signal) => {
+      const { userData: _, ...machine } = spec.template.spec;
+      const template = { ...spec.template, spec: machine };
+      return validate({ metadata, spec: { ...spec, template } }, signal);
+    };
+  }
+
+  /** All that the journal holds, as text. */
+  journalText(): string {
+    return this.#journal.text();
+  }
+
   /** Nothing of a VM is left. */
   async assertNothingOf(request: WantedVm): Promise<void> {
     const { namespace, name } = request.metadata;
     assert.equal(await this.hypervisor.domains.find(uidOf(request), never), undefined);
     this.assertFree(uidOf(request), `${namespace}/${name}`);
     assert.equal(await this.findOwner(uidOf(request)), undefined);
+    assert.ok(!(await this.privateFiles.listVms(never)).includes(uidOf(request)));
   }
 
   assertFree(...keys: readonly string[]): void {
@@ -155,10 +194,6 @@ export class OneNode implements AsyncDisposable {
   }
 }
 
-function alone(nodeName: string): never {
-  throw new AgentError('PEER_UNKNOWN', `There is no node ${nodeName}`);
-}
-
 /** Reads a console that says where it is. */
 async function* readPath(path: string): AsyncGenerator<Uint8Array> {
   yield Buffer.from(path);
@@ -166,12 +201,20 @@ async function* readPath(path: string): AsyncGenerator<Uint8Array> {
 
 export function newRequest(
   name = 'web',
-  options: { readonly runStrategy?: RunStrategy; readonly memory?: string } = {},
+  options: {
+    readonly runStrategy?: RunStrategy;
+    readonly memory?: string;
+    readonly userData?: string;
+  } = {},
 ): WantedVm {
-  const { runStrategy = 'Once', memory = '64Mi' } = options;
+  const { runStrategy = 'Once', memory = '64Mi', userData } = options;
   const { namespace, uid, spec } = tinyVm(
     {},
-    { resources: { cpu: '1', memory }, kernel: { path: KERNEL_PATH } },
+    {
+      resources: { cpu: '1', memory },
+      kernel: { path: KERNEL_PATH },
+      ...(userData === undefined ? {} : { userData }),
+    },
   );
   return { metadata: { namespace, name, uid }, spec: { ...spec, runStrategy } };
 }

@@ -70,7 +70,6 @@ export function volumeNode(volume: PlacedVolume): XmlNode {
       ...driverAttributes(volume),
       // A full or failing disk pauses the VM, which can be mended; an error in the guest seldom can.
       error_policy: 'stop',
-      discard: 'unmap',
     }),
     sourceNode(volume),
     element('target', { dev: volume.target, bus }),
@@ -87,7 +86,12 @@ export function volumeNode(volume: PlacedVolume): XmlNode {
 
 /** Fields of a volume that stand in the attributes of its <driver>: when it is made, and when it is changed. */
 export function driverAttributes(volume: Volume): Readonly<Record<string, string | undefined>> {
-  return { type: formatOf(volume), cache: volume.cache, io: volume.io };
+  return {
+    type: formatOf(volume),
+    cache: volume.cache,
+    io: volume.io,
+    discard: volume.discard ?? 'unmap',
+  };
 }
 
 export function sourceNode(volume: Volume): XmlNode {

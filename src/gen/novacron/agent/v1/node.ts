@@ -2119,7 +2119,8 @@ export const NodeServiceService = {
   },
   /**
    * Keeps an amount of the node free for a VM, until it is used up by CreateVirtualMachine, released, or its time is over.
-   * Survives the agent. Fails with NODE_CAPACITY_EXCEEDED, NODE_CORDONED, or RESERVATION_ALREADY_EXISTS for the id of another one.
+   * Survives the agent. Fails with NODE_CAPACITY_EXCEEDED, NODE_CORDONED, RESERVATION_ALREADY_EXISTS for the id of another one,
+   * VM_ALREADY_EXISTS for a VM that is here, and VM_BUSY for a name that is kept for another. A repeated request makes it last no longer.
    */
   reserve: {
     path: "/novacron.agent.v1.NodeService/Reserve" as const,
@@ -2163,7 +2164,8 @@ export interface NodeServiceServer extends UntypedServiceImplementation {
   updateNode: handleUnaryCall<UpdateNodeRequest, UpdateNodeResponse>;
   /**
    * Keeps an amount of the node free for a VM, until it is used up by CreateVirtualMachine, released, or its time is over.
-   * Survives the agent. Fails with NODE_CAPACITY_EXCEEDED, NODE_CORDONED, or RESERVATION_ALREADY_EXISTS for the id of another one.
+   * Survives the agent. Fails with NODE_CAPACITY_EXCEEDED, NODE_CORDONED, RESERVATION_ALREADY_EXISTS for the id of another one,
+   * VM_ALREADY_EXISTS for a VM that is here, and VM_BUSY for a name that is kept for another. A repeated request makes it last no longer.
    */
   reserve: handleUnaryCall<ReserveRequest, ReserveResponse>;
   /** Ends a reservation. One that is gone counts as released. */
@@ -2214,7 +2216,8 @@ export interface NodeServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Keeps an amount of the node free for a VM, until it is used up by CreateVirtualMachine, released, or its time is over.
-   * Survives the agent. Fails with NODE_CAPACITY_EXCEEDED, NODE_CORDONED, or RESERVATION_ALREADY_EXISTS for the id of another one.
+   * Survives the agent. Fails with NODE_CAPACITY_EXCEEDED, NODE_CORDONED, RESERVATION_ALREADY_EXISTS for the id of another one,
+   * VM_ALREADY_EXISTS for a VM that is here, and VM_BUSY for a name that is kept for another. A repeated request makes it last no longer.
    */
   reserve(
     request: ReserveRequest,

@@ -107,6 +107,26 @@ export namespace Ipv4Method {
   export type UNRECOGNIZED = typeof Ipv4Method.UNRECOGNIZED;
 }
 
+/** What becomes of blocks that the guest says it no longer needs. */
+export const VolumeDiscard = {
+  /** VOLUME_DISCARD_UNSPECIFIED - Means UNMAP in a request; never sent. */
+  VOLUME_DISCARD_UNSPECIFIED: 0,
+  /** VOLUME_DISCARD_UNMAP - Their space is given back to the node. */
+  VOLUME_DISCARD_UNMAP: 1,
+  /** VOLUME_DISCARD_IGNORE - They stay as they are. */
+  VOLUME_DISCARD_IGNORE: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type VolumeDiscard = typeof VolumeDiscard[keyof typeof VolumeDiscard];
+
+export namespace VolumeDiscard {
+  export type VOLUME_DISCARD_UNSPECIFIED = typeof VolumeDiscard.VOLUME_DISCARD_UNSPECIFIED;
+  export type VOLUME_DISCARD_UNMAP = typeof VolumeDiscard.VOLUME_DISCARD_UNMAP;
+  export type VOLUME_DISCARD_IGNORE = typeof VolumeDiscard.VOLUME_DISCARD_IGNORE;
+  export type UNRECOGNIZED = typeof VolumeDiscard.UNRECOGNIZED;
+}
+
 /** Kubernetes access mode of a volume. */
 export const AccessMode = {
   /** ACCESS_MODE_UNSPECIFIED - Means READ_WRITE_ONCE in a request; never sent. */
@@ -603,7 +623,11 @@ export interface Volume {
   /** How QEMU reads and writes it. Unspecified leaves it to QEMU. */
   io: VolumeIo;
   /** Serial number that the guest sees, at most 20 bytes of letters, digits, "-" and "_". Unset takes the name. */
-  serial?: string | undefined;
+  serial?:
+    | string
+    | undefined;
+  /** What becomes of blocks that the guest says it no longer needs. Unspecified means UNMAP. */
+  discard: VolumeDiscard;
 }
 
 /** What is behind a volume: one of them. */
@@ -2272,6 +2296,7 @@ function createBaseVolume(): Volume {
     cache: 0,
     io: 0,
     serial: undefined,
+    discard: 0,
   };
 }
 
@@ -2321,6 +2346,9 @@ export const Volume: MessageFns<Volume> = {
     }
     if (message.serial !== undefined) {
       writer.uint32(122).string(message.serial);
+    }
+    if (message.discard !== 0) {
+      writer.uint32(128).int32(message.discard);
     }
     return writer;
   },
@@ -2458,6 +2486,14 @@ export const Volume: MessageFns<Volume> = {
             message.serial = reader.string();
             continue;
           }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.discard = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2492,6 +2528,7 @@ export const Volume: MessageFns<Volume> = {
     message.cache = object.cache ?? 0;
     message.io = object.io ?? 0;
     message.serial = object.serial ?? undefined;
+    message.discard = object.discard ?? 0;
     return message;
   },
 };

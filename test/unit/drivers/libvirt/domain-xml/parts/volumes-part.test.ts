@@ -50,7 +50,7 @@ void test('a file, a block device and a CD-ROM are given to QEMU as what they ar
   );
   assert.deepEqual(lines(document, 'a'), [
     "<disk type='file' device='disk'>",
-    "<driver name='qemu' type='qcow2' cache='none' error_policy='stop' discard='unmap'/>",
+    "<driver name='qemu' type='qcow2' cache='none' discard='unmap' error_policy='stop'/>",
     "<source file='/srv/a'/>",
     "<target dev='vda' bus='virtio'/>",
     '<serial>a</serial>',
@@ -59,7 +59,7 @@ void test('a file, a block device and a CD-ROM are given to QEMU as what they ar
   ]);
   assert.deepEqual(difference(lines(document, 'a'), lines(document, 'b')).slice(-6), [
     "+ <disk type='block' device='disk'>",
-    "+ <driver name='qemu' type='raw' cache='none' error_policy='stop' discard='unmap'/>",
+    "+ <driver name='qemu' type='raw' cache='none' discard='unmap' error_policy='stop'/>",
     "+ <source dev='/dev/vg/b'/>",
     "+ <target dev='vdb' bus='virtio'/>",
     '+ <serial>b</serial>',
@@ -75,6 +75,7 @@ void test('each field changes what says it, and nothing else', () => {
   const changes: readonly (readonly [Partial<Volume>, readonly string[]])[] = [
     [{ io: 'native' }, ["io='native'"]],
     [{ cache: 'writeback' }, ["cache='writeback'"]],
+    [{ discard: 'ignore' }, ["discard='ignore'"]],
     [{ format: 'raw' }, ["type='raw'"]],
     [{ serial: 'WD-1' }, ['<serial>WD-1</serial>']],
     [{ readOnly: true }, ['<readonly/>']],
@@ -102,14 +103,14 @@ void test('what others have added to a volume stays', () => {
   const tuned = DomainDocument.parse(
     plain
       .toString()
-      .replace("discard='unmap'/>", "discard='unmap' iothread='1'/>\n<iotune><x/></iotune>")
+      .replace("error_policy='stop'/>", "error_policy='stop' iothread='1'/>\n<iotune><x/></iotune>")
       .replace("<source file='/srv/a'/>", "<source file='/srv/a' startupPolicy='optional'/>"),
   );
   const after = change(tuned, file('a', { cache: 'writeback', serial: 's' }));
   assert.deepEqual(difference(lines(tuned, 'a'), lines(after, 'a')), [
-    "- <driver name='qemu' type='qcow2' cache='none' error_policy='stop' discard='unmap' iothread='1'/>",
+    "- <driver name='qemu' type='qcow2' cache='none' discard='unmap' error_policy='stop' iothread='1'/>",
     '- <serial>a</serial>',
-    "+ <driver name='qemu' type='qcow2' cache='writeback' error_policy='stop' discard='unmap' iothread='1'/>",
+    "+ <driver name='qemu' type='qcow2' cache='writeback' discard='unmap' error_policy='stop' iothread='1'/>",
     '+ <serial>s</serial>',
   ]);
 });

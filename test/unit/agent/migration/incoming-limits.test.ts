@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { test } from 'node:test';
+import { incomingOf } from './incoming-vm.ts';
+import { never, TwoNodes } from './two-nodes.ts';
+
+/** Asks the destination what is against the VM, and to get ready for it. */
+async function reasonsAgainst(nodes: TwoNodes): Promise<readonly string[]> {
+  const { incoming } = nodes.destination.agent;
+  const blockers = await incoming.check(incomingOf(nodes), 'a', never);
+  const request = { migrationId: nodes.id, incoming: incomingOf(nodes), transferToken: 'ab' };
+  const [first] = blockers;
+  if (first === undefined) await incoming.prepare(request, 'a', never);
+  else await assert.rejects(incoming.prepare(request, 'a', never), { reason: first.reason });
+  return blockers.map(({ reason }) => reason);
+}
+
+/** Has the destination keep the VM's name for the VM of a uid. */
+async function reserve(nodes: TwoNodes, uid: string | undefined): Promise<void> {
+  const { inventory, node } = nodes.destination.agent;
+  await inventory.refresh(never);
+  const { namespace, name, spec } = nodes.vm;
+  const vm = { namespace, name, uid };
+  await node.reserve({ id: randomUUID(), vm, machine: spec.template.spec, ttlMs: 60_000 });
+}
+
+test('a cordoned node takes no VM from another, and one from which they leave may be cordoned', async () => {
+  using nodes = await TwoNodes.open();
+  const cordon = { cordon: true, cordonReason: 'new disks' };
+  await nodes.source.agent.node.update(cordon, undefined);
+  await nodes.destination.agent.node.update(cordon, undefined);
+  assert.deepEqual(await reasonsAgainst(nodes), ['NODE_CORDONED']);
+  await nodes.destination.agent.node.update({ cordon: false }, undefined);
+  assert.deepEqual(await reasonsAgainst(nodes), []);
+});
+
+test('a VM does not come in under a name that is reserved for another', async () => {
+  for (const uid of [undefined, randomUUID()]) {
+    using nodes = await TwoNodes.open();
+    await reserve(nodes, uid);
+    assert.deepEqual(await reasonsAgainst(nodes), ['VM_BUSY']);
+  }
+});
+
+test('a VM for which a part of the node is reserved comes in, and is counted once', async () => {
+  using nodes = await TwoNodes.open();
+  await reserve(nodes, nodes.vm.uid);
+  const { capacity } = nodes.destination.agent;
+  const before = capacity.allocated();
+  assert.deepEqual(await reasonsAgainst(nodes), []);
+  assert.deepEqual(capacity.allocated(), before);
+});

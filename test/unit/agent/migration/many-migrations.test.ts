@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { test } from 'node:test';
+import type { VmDefinition } from '../../../../src/core/vm-definition.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
+import { never, TwoNodes, until } from './two-nodes.ts';
+
+const COUNT = 40;
+
+interface Moving {
+  readonly id: string;
+  readonly vm: VmDefinition;
+}
+
+/** VMs that run on the source, with a migration for each that is yet to be started. */
+async function manyVms(nodes: TwoNodes): Promise<readonly Moving[]> {
+  const { hypervisor, agent } = nodes.source;
+  const moving = Array.from({ length: COUNT }, (_, index) => ({
+    id: randomUUID(),
+    vm: tinyVm({ name: `web-${index}` }),
+  }));
+  for (const { id, vm } of moving) {
+    nodes.route(id);
+    await agent.ownership.own(vm);
+    await hypervisor.domains.define(vm, never);
+    await hypervisor.domains.start(vm.uid, never);
+  }
+  await agent.inventory.refresh(never);
+  return moving;
+}
+
+function startAll(nodes: TwoNodes, moving: readonly Moving[]): Promise<unknown> {
+  return Promise.all(
+    moving.map(({ id, vm: { namespace, name } }) =>
+      nodes.source.agent.migrations.start(
+        { id, spec: { ...nodes.spec, vm: { namespace, name, uid: undefined } }, labels: {} },
+        never,
+      ),
+    ),
+  );
+}
+
+/** Nothing but records is left of any, and each VM that moved runs on the destination alone. */
+async function assertMoved(nodes: TwoNodes, moving: readonly Moving[]): Promise<void> {
+  const { source, destination } = nodes;
+  for (const node of [source, destination]) {
+    const { transfers, agent, name } = node;
+    await until(`node ${name} has ended its migrations`, () =>
+      node.records().every(({ endedAtMs }) => endedAtMs !== undefined),
+    );
+    await until(`node ${name} has no transfers`, async () => {
+      return (await transfers.list(never)).length === 0;
+    });
+    for (const { vm } of moving) {
+      await until(`node ${name} has unlocked ${vm.name}`, () => !agent.locks.purposeOf(vm.uid));
+      await until(`node ${name} has freed the memory of ${vm.name}`, () => {
+        return agent.capacity.findHolding(vm.namespace, vm.name) === undefined;
+      });
+    }
+  }
+  for (const { id, vm } of moving) {
+    for (const node of [source, destination]) assert.equal(node.record(id)?.phase, 'completed');
+    assert.equal(await source.find(vm.uid), undefined, `${vm.name} has a copy at its source`);
+    const arrived = await destination.find(vm.uid);
+    assert.equal(arrived?.state, 'running');
+    assert.equal(arrived.definition?.ownershipEpoch, vm.ownershipEpoch + 1);
+  }
+}
+
+test('40 VMs that move at once all arrive, none waits for another, and nothing is left', async () => {
+  using nodes = await TwoNodes.open();
+  const { source, destination } = nodes;
+  const moving = await manyVms(nodes);
+  const { promise, resolve: goOn } = Promise.withResolvers<void>();
+  source.hypervisor.switchoverGate = promise;
+  await startAll(nodes, moving);
+  // If any had to wait for another to end, it would not come so far.
+  await until('all of them switch over', () =>
+    moving.every(({ id }) => source.record(id)?.phase === 'switching-over'),
+  );
+  const { capacity } = destination.agent;
+  for (const { vm } of moving) {
+    assert.ok(capacity.findHolding(vm.namespace, vm.name), `no memory is kept for ${vm.name}`);
+  }
+  goOn();
+  await until('all of them have ended', () =>
+    moving.every(({ id }) => source.record(id)?.endedAtMs !== undefined),
+  );
+  await assertMoved(nodes, moving);
+  // Who did not ask to move has not.
+  assert.equal((await source.find(nodes.vm.uid))?.state, 'running');
+});
+
+test('of 40 VMs that move at once, those that fail stay and hold up none of the others', async () => {
+  using nodes = await TwoNodes.open();
+  const { source, destination } = nodes;
+  const moving = await manyVms(nodes);
+  source.hypervisor.manualProgress = true;
+  await startAll(nodes, moving);
+  await until('all of them copy', async () => {
+    const there = await destination.hypervisor.domains.list(never);
+    return moving.every(({ vm }) =>
+      there.some(({ uid, state }) => uid === vm.uid && state === 'incoming'),
+    );
+  });
+  const lost = moving.filter((_, index) => index % 4 === 0);
+  const well = moving.filter((_, index) => index % 4 !== 0);
+  for (const { id } of lost) source.transfers.fail(id, 'The link is down');
+  await until('the lost ones have ended', () =>
+    lost.every(({ id }) => source.record(id)?.endedAtMs !== undefined),
+  );
+  for (const { id, vm } of lost) {
+    assert.deepEqual(
+      [source.record(id)?.phase, source.record(id)?.reason],
+      ['failed', 'STREAM_FAILED'],
+    );
+    assert.equal((await source.find(vm.uid))?.state, 'running');
+    await until('the destination has let go', async () => {
+      return (await destination.find(vm.uid)) === undefined;
+    });
+  }
+  await until('the others have ended', () => {
+    for (const { vm } of well) source.hypervisor.advance(vm.uid);
+    return well.every(({ id }) => source.record(id)?.endedAtMs !== undefined);
+  });
+  await assertMoved(nodes, well);
+});
