@@ -55,7 +55,7 @@ export class RecordedClient implements Disposable {
       else if (type === 'WATCH_EVENT_TYPE_DELETED') known.delete(vm.metadata.name);
       else known.set(vm.metadata.name, vm.status.phase);
       const { agentEpoch, revision } = origin;
-      if (isComplete === true) {
+      if (isComplete) {
         yield { phases: Object.fromEntries(known), cursor: { agentEpoch, revision } };
       }
     }
