@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { clearField, create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
   CodeGeneratorRequestSchema,
   CodeGeneratorResponse_Feature,
@@ -13,8 +13,9 @@ import {
  */
 const { protoFile } = fromBinary(CodeGeneratorRequestSchema, readFileSync(0));
 const lines = protoFile.map((file) => {
-  // Without the comments, which are most of it.
-  const bytes = toBinary(FileDescriptorProtoSchema, { ...file, sourceCodeInfo: undefined });
+  // Comments and places in the text would make it three times as long.
+  clearField(file, FileDescriptorProtoSchema.field.sourceCodeInfo);
+  const bytes = toBinary(FileDescriptorProtoSchema, file);
   return `  // ${file.name}\n  '${Buffer.from(bytes).toString('base64')}',\n`;
 });
 const content = `// Made from proto/ by npm run generate.
