@@ -170,7 +170,11 @@ export function transfersContract(
     // Nothing listens on the discard port.
     const started = pair.source.start(sourceRequest(pair, 9), stop.signal);
     const failed = assert.rejects(started, { message: 'enough' });
-    while ((await pair.source.list(signal)).length === 0) await new Promise(setImmediate);
+    const ended = new AbortController();
+    void started.catch(() => undefined).finally(() => ended.abort());
+    while (!ended.signal.aborted && (await pair.source.list(signal)).length === 0) {
+      await new Promise(setImmediate);
+    }
     stop.abort(new Error('enough'));
     await failed;
     assert.equal(await pair.source.find(pair.id, signal), undefined);

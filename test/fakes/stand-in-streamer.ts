@@ -57,6 +57,8 @@ function end(change: Partial<typeof status>): void {
 
 const control = createServer((connection) => {
   connection.on('error', () => {});
+  // Or what it says there would betray that it listens.
+  if (behaviour === 'silent') return;
   createInterface(connection).on('line', (line) => {
     const { id, method, params } = JSON.parse(line) as {
       readonly id: number;

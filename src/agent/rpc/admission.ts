@@ -65,7 +65,7 @@ export function admission(gate: Gate, dependencies: AdmissionDependencies): Serv
     const startedAt = performance.now();
     const requestId = randomUUID();
     let code: Code | undefined;
-    let forget: (() => void) | undefined;
+    let forgetExpiry: (() => void) | undefined;
     const end = (status: RpcStatus) => call.sendStatus(status);
     const call = new ServerInterceptingCall(nextCall, {
       start: (next) => {
@@ -84,7 +84,7 @@ export function admission(gate: Gate, dependencies: AdmissionDependencies): Serv
             if (responseStream) {
               gate.openStreams.add(end);
               // Other calls have a deadline; a stream would outlive what it was let in by.
-              forget = onExpiry(caller, () =>
+              forgetExpiry = onExpiry(caller, () =>
                 end(toStatus(expiredError(caller), never, requestId)),
               );
             }
@@ -92,7 +92,7 @@ export function admission(gate: Gate, dependencies: AdmissionDependencies): Serv
           },
           // Comes at the end of every call, however it ended.
           onCancel: () => {
-            forget?.();
+            forgetExpiry?.();
             gate.openStreams.delete(end);
             observer.callEnded({
               method,

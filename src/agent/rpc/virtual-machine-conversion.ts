@@ -55,7 +55,7 @@ export function toVirtualMachine(vm: Vm): VirtualMachine {
       generation: definition.generation,
       creationTimestamp: new Date(definition.createdAtMs).toISOString(),
     },
-    // A definition has none; a dry run's may.
+    // No definition has any; if one did, they would still be shown to nobody.
     spec: withoutUserData(definition.spec),
     status: toStatus(vm),
   });

@@ -69,7 +69,8 @@ export class RunStrategyController {
           if (act === undefined) return;
           log.info({ vmId: uid, operation: act }, 'VM is not as its run strategy says');
           await vms[act](ref, signal);
-          return;
+          // It may have stopped again already; nobody is woken by that as long as it has its turn.
+          if (wantedAct(await vms.get(ref, signal)) === undefined) return;
         } catch (error) {
           signal.throwIfAborted();
           if (isGone(error)) return;

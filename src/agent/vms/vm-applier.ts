@@ -72,13 +72,13 @@ export class VmApplier {
     assertUserDataKnown(parts, definition.privateFiles);
     const changes = this.#changes(current, wanted);
     const warnings = await validator.validate(wanted, signal);
-    const changed = changedDefinition(definition, wanted);
     if (changes.length === 0) {
       if (!options.dryRun) await restoreUserData(definition, userData, this.#options, signal);
       return { vm: current, warnings, outcome: 'unchanged', changes };
     }
     ownership.assertOwned(definition);
     if (options.dryRun) {
+      const changed = changedDefinition(definition, wanted);
       const vm = { ...current, definition: { ...changed, generation: definition.generation } };
       return { vm, warnings, outcome: 'changed', changes };
     }
@@ -93,7 +93,8 @@ export class VmApplier {
     if (userData !== undefined) {
       await this.#options.privateFiles.put(definition.uid, USER_DATA_FILE, userData, signal);
     }
-    await this.#define(changed, signal);
+    // Whether it shall be on may have changed without a new generation.
+    await this.#define(changedDefinition(now.definition, wanted), signal);
     await inventory.refresh(signal);
     return {
       vm: inventory.findByUid(definition.uid) ?? current,

@@ -13,7 +13,7 @@ export const objectMeta = z.strictObject({
   annotations: annotations.optional().meta({ description: 'Free notes, at most 256 KiB in all.' }),
   generation: z.int().optional().meta({
     leaf: 'generation',
-    description: 'Raised by one whenever the spec changes. Output only.',
+    description: 'Raised by one whenever labels, annotations or the spec change. Output only.',
   }),
   creationTimestamp: z
     .string()

@@ -19,12 +19,17 @@ export function* specProblems(spec: {
   if (spec.running !== undefined && spec.runStrategy !== undefined) {
     yield { path: ['running'], message: 'must be left out where runStrategy is given' };
   }
+  const { image, kernel, volumes = [] } = spec.template.spec;
+  if (image === undefined && kernel === undefined && volumes.length === 0) {
+    const message = 'is required: name an image, a volume to boot from, or a kernel';
+    yield { path: ['template', 'spec', 'image'], message };
+  }
   for (const { path, message } of machineProblems(spec.template.spec)) {
     yield { path: ['template', 'spec', ...path], message };
   }
 }
 
-/** The same for a machine alone. */
+/** The same for a machine alone, which need not have anything to boot. */
 export function* machineProblems(machine: Machine): Generator<SpecProblem> {
   const milliCpus = parseMilliCpus(machine.resources.cpu) ?? 0;
   if (milliCpus < 1000 || milliCpus > MAX_VCPUS * 1000) {
@@ -39,11 +44,6 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
       const message = `must come to the ${vcpus} CPUs of resources.cpu, not ${product}`;
       yield { path: ['cpu', 'topology'], message };
     }
-  }
-  const { image, kernel, volumes = [] } = machine;
-  if (image === undefined && kernel === undefined && volumes.length === 0) {
-    const message = 'is required: name an image, a volume to boot from, or a kernel';
-    yield { path: ['image'], message };
   }
   if (machine.firmware?.type !== 'uefi') {
     for (const field of ['secureBoot', 'nvram'] as const) {
@@ -62,6 +62,7 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
       yield { path, message: 'must be left out with method dhcp' };
     }
   }
+  const { volumes = [] } = machine;
   for (const [index, volume] of volumes.entries()) {
     for (const { path, message } of volumeProblems(volume, volumes.slice(0, index))) {
       yield { path: ['volumes', index, ...path], message };

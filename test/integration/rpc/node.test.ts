@@ -36,7 +36,7 @@ const reserve = (change: Parameters<typeof ReserveRequest.fromPartial>[0] = {}) 
     ReserveRequest.fromPartial({
       id: RESERVATION_ID,
       virtualMachine: { name: 'web' },
-      machine: { resources: { cpu: '1500m', memory: '512Mi' }, kernel: { path: '/boot/vmlinuz' } },
+      machine: { resources: { cpu: '1500m', memory: '512Mi' } },
       ...change,
     }),
   );

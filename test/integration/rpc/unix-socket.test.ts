@@ -7,7 +7,6 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { listenUnix } from '../../../src/agent/rpc/unix-listener.ts';
 import { hasReason } from '../../../src/core/errors.ts';
 import { OwnedProcess } from '../../fixtures/owned-process.ts';
@@ -38,14 +37,9 @@ async function listenElsewhere(socket: string): Promise<OwnedProcess> {
 test('only this user may connect from the very moment the socket exists', async () => {
   const socket = path.join(folder, 'mode.sock');
   const mask = process.umask();
-  const listening = listenUnix(socket, drop);
-  const settled = listening.then(
-    () => true,
-    () => true,
-  );
-  while (!existsSync(socket)) {
-    if (await Promise.race([settled, nextTurn(false)])) break;
-  }
+  const settled = new AbortController();
+  const listening = listenUnix(socket, drop).finally(() => settled.abort());
+  while (!existsSync(socket) && !settled.signal.aborted) await new Promise(setImmediate);
   const mode = existsSync(socket) && statSync(socket).mode & 0o777;
   await using _server = await listening;
   assert.equal(mode, 0o600);

@@ -137,8 +137,12 @@ test('a process that has not spoken yet is found by its arguments and is startin
   const stop = new AbortController();
   const started = node.transfers.start(request, stop.signal);
   const failed = assert.rejects(started, { message: 'enough' });
+  const ended = new AbortController();
+  void started.catch(() => undefined).finally(() => ended.abort());
   const later = transfersOf(node.runDirectory, node.binary);
-  while ((await later.find(request.id, signal))?.state !== 'starting');
+  while (!ended.signal.aborted) {
+    if ((await later.find(request.id, signal))?.state === 'starting') break;
+  }
   stop.abort(new Error('enough'));
   await failed;
   assert.equal(await later.find(request.id, signal), undefined);

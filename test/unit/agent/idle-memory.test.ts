@@ -31,9 +31,10 @@ test('an agent on which nothing happens does not grow by looking', async (contex
   await node.create(newRequest('off', { runStrategy: 'Halted' }));
   node.run();
   const used: number[] = [];
-  for (let round = 0; round < 4; round += 1) used.push(await usedAfterLooks(node));
+  for (let round = 0; round < 10; round += 1) used.push(await usedAfterLooks(node));
   context.diagnostic(`used: ${used.join(' ')}`);
-  // Rounds differ by what the engine does meanwhile; what is kept for good shows in all of them.
+  // Rounds differ by what the engine does meanwhile, up in one and down in the next; what is kept for good shows in most.
   const growth = used.slice(1).map((bytes, index) => bytes - (used[index] ?? 0));
-  assert.ok(Math.min(...growth) < NOISE_BYTES, `grew by ${growth.join(', ')} bytes`);
+  const usual = growth.toSorted((left, right) => left - right)[Math.floor(growth.length / 2)] ?? 0;
+  assert.ok(usual < NOISE_BYTES, `grew by ${growth.join(', ')} bytes`);
 });

@@ -105,6 +105,17 @@ test('the user data of a VM are gone with it', async () => {
   await node.assertNothingOf(request);
 });
 
+test('user data that cannot be removed with their VM are told of', async () => {
+  await using node = await openNode();
+  const request = newVm();
+  await node.create(request);
+  node.privateFiles.failure = new AgentError('JOURNAL_FAILURE', 'no');
+  const deletion = node.vms.delete(refOf(request), { force: true }, never);
+  await assert.rejects(deletion, { reason: 'JOURNAL_FAILURE' });
+  assert.equal(await node.hypervisor.domains.find(uidOf(request), never), undefined);
+  assert.equal(await node.findOwner(uidOf(request)), undefined);
+});
+
 test('the user data of a VM that could not be deleted are kept', async () => {
   await using node = await openNode();
   const request = newVm();
@@ -193,6 +204,22 @@ test('other user data take the place of those that were there, and none do too',
   await apply(node, having(request, undefined));
   assert.deepEqual((await definitionOf(node, request)).privateFiles, {});
   await assert.rejects(contentOf(node, request, OTHER), { reason: 'JOURNAL_FAILURE' });
+});
+
+test('a change of other fields only leaves user data that are not among them', async () => {
+  await using node = await openNode();
+  const request = newVm();
+  await node.create(request);
+  const labelled = {
+    ...having(request, OTHER),
+    metadata: { ...request.metadata, labels: { a: 'b' } },
+  };
+  const change = (updateMask: readonly string[]) =>
+    node.vms.apply(labelled, { dryRun: false, generation: undefined, updateMask }, never);
+  await change(['metadata.labels']);
+  await assertHasOnly(node, request, USER_DATA);
+  await change([FIELD]);
+  await assertHasOnly(node, request, OTHER);
 });
 
 test('a change that fails leaves the user data that the VM has', async () => {

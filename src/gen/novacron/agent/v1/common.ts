@@ -78,7 +78,7 @@ export interface ObjectMeta {
   name: string;
   /** UUID (RFC 9562) in lower case, chosen by the caller; the agent makes one if it is empty. */
   uid: string;
-  /** Raised by one whenever the spec changes. Output only. */
+  /** Raised by one whenever labels, annotations or the spec change. Output only. */
   generation: bigint;
   /** Labels for selecting, by the rules of Kubernetes. At most 64. */
   labels: { [key: string]: string };

@@ -230,7 +230,10 @@ export interface ReserveRequest {
   virtualMachine:
     | VirtualMachineRef
     | undefined;
-  /** What the machine will have; the agent works out the amounts, with what QEMU needs for itself. Required. */
+  /**
+   * What the machine will have; the agent works out the amounts, with what QEMU needs for itself. Required, but nothing of
+   * it beside `resources` is.
+   */
   machine:
     | MachineSpec
     | undefined;
