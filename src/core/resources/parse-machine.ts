@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { AgentError } from '../errors.ts';
+import { AgentError, type FieldViolation, type Reason } from '../errors.ts';
 import { type Machine, machine } from './machine.ts';
 import { describeIssues, schemaMessages } from './schema-issues.ts';
+import { checkSupport } from './support.ts';
 import { machineProblems } from './virtual-machine-rules.ts';
 
 const checkedMachine = z.object({ machine }).check((context) => {
@@ -11,15 +12,17 @@ const checkedMachine = z.object({ machine }).check((context) => {
   }
 });
 
-/** Checks a machine alone, as `spec.template.spec` would be. Fails with INVALID_SPEC. */
+/** Checks a machine alone, as `spec.template.spec` would be. Fails with INVALID_SPEC or NOT_SUPPORTED. */
 export function parseMachine(document: unknown): Machine {
   const result = checkedMachine.safeParse({ machine: document }, schemaMessages);
-  if (result.success) return result.data.machine;
-  const violations = describeIssues(result.error, checkedMachine);
+  if (!result.success) throw refusal('INVALID_SPEC', describeIssues(result.error, checkedMachine));
+  const { refused } = checkSupport(checkedMachine, result.data);
+  if (refused.length > 0) throw refusal('NOT_SUPPORTED', refused);
+  return result.data.machine;
+}
+
+function refusal(reason: Reason, violations: readonly FieldViolation[]): AgentError {
   const [first] = violations;
-  throw new AgentError(
-    'INVALID_SPEC',
-    `Cannot accept the machine: ${first?.field} ${first?.description}`,
-    { violations },
-  );
+  const message = `Cannot accept the machine: ${first?.field} ${first?.description}`;
+  return new AgentError(reason, message, { violations });
 }

@@ -116,3 +116,22 @@ test('a machine that could not be made cannot be reserved for', async () => {
     'machine',
   ]);
 });
+
+test('what the agent could not give a machine is refused, not left out of its reservation', async () => {
+  const failed = await failure(
+    reserve({
+      machine: {
+        resources: { cpu: '2', memory: '1Gi' },
+        devices: [{ type: 'gpu' }],
+        cpu: { dedicated: true },
+        memory: { hugepages: '2Mi' },
+      },
+    }),
+  );
+  assert.equal(failed.reason, 'NOT_SUPPORTED');
+  assert.deepEqual(fieldsOf(failed), [
+    'machine.devices',
+    'machine.cpu.dedicated',
+    'machine.memory.hugepages',
+  ]);
+});

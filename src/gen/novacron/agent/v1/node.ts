@@ -75,7 +75,7 @@ export interface NodeStatus {
     | undefined;
   /** What the node has, by resource, as quantities: "cpu", "memory", "hugepages-2Mi", "hugepages-1Gi", later devices. */
   capacity: { [key: string]: string };
-  /** What VMs may have of it in all: the capacity less what is kept for the host. */
+  /** What VMs may have of it in all: the capacity less what is kept for the host and, of memory, what huge pages hold. */
   allocatable: { [key: string]: string };
   /**
    * What VMs that run or may run, and reservations, have been given. A VM's memory is that of its guest and what QEMU needs for
@@ -2122,8 +2122,9 @@ export const NodeServiceService = {
   },
   /**
    * Keeps an amount of the node free for a VM, until it is used up by CreateVirtualMachine, released, or its time is over.
-   * Survives the agent. Fails with NODE_CAPACITY_EXCEEDED, NODE_CORDONED, RESERVATION_ALREADY_EXISTS for the id of another one,
-   * VM_ALREADY_EXISTS for a VM that is here, and VM_BUSY for a name that is kept for another. A repeated request makes it last no longer.
+   * Survives the agent. Fails with NOT_SUPPORTED for what a VM could not be given either, NODE_CAPACITY_EXCEEDED,
+   * NODE_CORDONED, RESERVATION_ALREADY_EXISTS for the id of another one, VM_ALREADY_EXISTS for a VM that is
+   * here, and VM_BUSY for a name that is kept for another. A repeated request makes it last no longer.
    */
   reserve: {
     path: "/novacron.agent.v1.NodeService/Reserve" as const,
@@ -2167,8 +2168,9 @@ export interface NodeServiceServer extends UntypedServiceImplementation {
   updateNode: handleUnaryCall<UpdateNodeRequest, UpdateNodeResponse>;
   /**
    * Keeps an amount of the node free for a VM, until it is used up by CreateVirtualMachine, released, or its time is over.
-   * Survives the agent. Fails with NODE_CAPACITY_EXCEEDED, NODE_CORDONED, RESERVATION_ALREADY_EXISTS for the id of another one,
-   * VM_ALREADY_EXISTS for a VM that is here, and VM_BUSY for a name that is kept for another. A repeated request makes it last no longer.
+   * Survives the agent. Fails with NOT_SUPPORTED for what a VM could not be given either, NODE_CAPACITY_EXCEEDED,
+   * NODE_CORDONED, RESERVATION_ALREADY_EXISTS for the id of another one, VM_ALREADY_EXISTS for a VM that is
+   * here, and VM_BUSY for a name that is kept for another. A repeated request makes it last no longer.
    */
   reserve: handleUnaryCall<ReserveRequest, ReserveResponse>;
   /** Ends a reservation. One that is gone counts as released. */
@@ -2219,8 +2221,9 @@ export interface NodeServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Keeps an amount of the node free for a VM, until it is used up by CreateVirtualMachine, released, or its time is over.
-   * Survives the agent. Fails with NODE_CAPACITY_EXCEEDED, NODE_CORDONED, RESERVATION_ALREADY_EXISTS for the id of another one,
-   * VM_ALREADY_EXISTS for a VM that is here, and VM_BUSY for a name that is kept for another. A repeated request makes it last no longer.
+   * Survives the agent. Fails with NOT_SUPPORTED for what a VM could not be given either, NODE_CAPACITY_EXCEEDED,
+   * NODE_CORDONED, RESERVATION_ALREADY_EXISTS for the id of another one, VM_ALREADY_EXISTS for a VM that is
+   * here, and VM_BUSY for a name that is kept for another. A repeated request makes it last no longer.
    */
   reserve(
     request: ReserveRequest,
