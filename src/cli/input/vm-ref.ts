@@ -5,12 +5,29 @@ export interface NamespaceOptions {
   readonly namespace?: string;
 }
 
+/** Of a command whose argument, if it has any, is a VM: one that is not clear is refused before anything is done. */
 export function addNamespaceOption(command: Command): Command {
-  return command.option('-n, --namespace <namespace>', 'namespace of the VM ("default")');
+  return command
+    .option('-n, --namespace <namespace>', 'namespace of the VM ("default")')
+    .hook('preAction', () => {
+      const [name] = command.args;
+      const problem = name === undefined ? undefined : problemOf(name, command.opts());
+      if (problem !== undefined) command.error(`error: ${problem}`);
+    });
+}
+
+function problemOf(name: string, { namespace }: NamespaceOptions): string | undefined {
+  const parts = name.split('/');
+  if (parts.length > 2 || parts.includes('')) {
+    return `${JSON.stringify(name)} names no VM; write NAME or NAMESPACE/NAME`;
+  }
+  const [own, rest] = parts;
+  if (rest === undefined || namespace === undefined || namespace === own) return undefined;
+  return `the VM is in namespace ${own} by its name and in ${namespace} by -n; write ${name} without -n, or ${rest} with it`;
 }
 
 /** The VM that `NAME` or `NAMESPACE/NAME` means; the latter is what `-o name` prints. */
 export function vmRef(name: string, options: NamespaceOptions): VmRefInput {
-  const [namespace, rest] = name.includes('/') ? name.split('/', 2) : [options.namespace, name];
+  const [namespace, rest] = name.includes('/') ? name.split('/') : [options.namespace, name];
   return { namespace: namespace ?? '', name: rest ?? '' };
 }

@@ -52,7 +52,12 @@ test('a wrong command line ends with 2 and says how to get help', async () => {
     ['vm', 'apply', '-f', 'a.yaml', '--generation', 'x'],
     ['vm', 'delete'],
     ['vm', 'delete', 'web', '-f', 'web.yaml'],
+    ['vm', 'delete', 'a/b/c'],
+    ['vm', 'start', '/web'],
+    ['vm', 'get', 'shop/'],
+    ['vm', 'log', '-n', 'shop', 'blog/web'],
     ['migrate', 'web'],
+    ['migrate', 'a/b/c', '--to', 'b'],
     ['migrate', 'web', '--to', 'b', '--max-downtime', '100'],
     ['migrate', 'web', '--to', 'b', '--address', 'unix:/run/a.sock'],
     ['migrate', 'web', '--to', 'b', '--id', 'mine'],
@@ -65,6 +70,13 @@ test('a wrong command line ends with 2 and says how to get help', async () => {
     assert.equal(code, 2, words.join(' '));
     assert.match(stderr, /^error: .*\n(.*\n)*Add --help/, words.join(' '));
   }
+});
+
+test('a name that may mean two VMs is refused with what to write', async () => {
+  const parts = await run('vm', 'delete', 'a/b/c');
+  assert.match(parts.stderr, /^error: "a\/b\/c" names no VM; write NAME or NAMESPACE\/NAME$/m);
+  const namespaces = await run('vm', 'delete', '-n', 'shop', 'blog/web');
+  assert.match(namespaces.stderr, /; write blog\/web without -n, or web with it$/m);
 });
 
 test('a mistyped command is answered with the one that was meant', async () => {
