@@ -47,7 +47,7 @@ export class VmCreator {
     this.#options = options;
   }
 
-  /** Creating a VM that is there with the same uid and spec answers with it. */
+  /** Creating a VM that is there with the same uid, labels, annotations and spec answers with it. */
   async create(
     manifest: unknown,
     options: CreateOptions,
@@ -166,11 +166,7 @@ export class VmCreator {
     if (uidGiven && sameVm(existing.definition, definition)) return existing;
     throw new AgentError(
       'VM_ALREADY_EXISTS',
-      `Cannot create VM ${definition.name}: ${
-        existing.definition.uid === definition.uid
-          ? 'it exists with another spec; apply the manifest to change it'
-          : `namespace ${definition.namespace} has a VM of that name with uid ${existing.definition.uid}; delete it first or choose another name`
-      }`,
+      `Cannot create VM ${definition.name}: ${difference(existing.definition, definition)}`,
       { metadata: { vmId: existing.definition.uid } },
     );
   }
@@ -208,8 +204,20 @@ function sameVm(existing: VmDefinition, wanted: VmDefinition): boolean {
     existing.uid === wanted.uid &&
     existing.namespace === wanted.namespace &&
     existing.name === wanted.name &&
+    isDeepStrictEqual(existing.labels, wanted.labels) &&
+    isDeepStrictEqual(existing.annotations, wanted.annotations) &&
     isDeepStrictEqual(existing.spec, wanted.spec)
   );
+}
+
+/** Why the VM that is there is not the one that is wanted. */
+function difference(existing: VmDefinition, wanted: VmDefinition): string {
+  if (nameKey(existing) !== nameKey(wanted)) {
+    return `its uid ${existing.uid} belongs to VM ${nameKey(existing)}; leave the uid out or choose another`;
+  }
+  return existing.uid === wanted.uid
+    ? 'it exists with other labels or annotations or another spec; apply the manifest to change it'
+    : `namespace ${existing.namespace} has a VM of that name with uid ${existing.uid}; delete it first or choose another name`;
 }
 
 function nameKey(definition: VmDefinition): string {

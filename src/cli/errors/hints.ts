@@ -11,7 +11,7 @@ const HINTS: Readonly<Record<Reason, string>> = {
   UNAUTHENTICATED: "Use a certificate signed by the cluster's CA (tls in the contexts file)",
   VM_NOT_FOUND: 'List the VMs of this node with: novactl vm list; it may be on another node',
   VM_ALREADY_EXISTS:
-    'Change the VM that is there with novactl vm apply -f FILE, or choose another name',
+    'Change the VM that is there with novactl vm apply -f FILE, or choose another name or uid',
   VM_BUSY: 'Wait for the operation that runs on this VM, then try again',
   VM_NOT_RUNNING: 'Start the VM first: novactl vm start NAME',
   VM_RUNNING: 'Stop the VM first: novactl vm shutdown NAME --wait, or use --force',

@@ -15,8 +15,8 @@ export function addVmCreateCommand(parent: Command, io: CliIo): void {
     .summary('make VMs that are not there yet')
     .description(
       'Makes the VMs of manifests and starts those that should run. A VM that is there is never changed: making it ' +
-        'again with the same uid and spec does nothing, anything else is refused. "vm apply" changes VMs, and its ' +
-        '--help shows a manifest.',
+        'again with the same uid, labels, annotations and spec does nothing, anything else is refused. "vm apply" ' +
+        'changes VMs, and its --help shows a manifest.',
     );
   addManifestOptions(command, { isRequired: true }).option(
     '--dry-run',

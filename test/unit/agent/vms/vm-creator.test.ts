@@ -164,6 +164,39 @@ test('another VM of a name, or another spec of a uid, is refused', async () => {
   await assert.rejects(node.create(withMachine(request, { resources })), exists);
 });
 
+test('a VM is not the same with other labels or annotations, and is to be applied', async () => {
+  await using node = await OneNode.open();
+  const wish = newRequest();
+  const withMetadata = (change: Partial<WantedVm['metadata']>): WantedVm => ({
+    ...wish,
+    metadata: { ...wish.metadata, ...change },
+  });
+  const labels = { app: 'shop' };
+  const annotations = { note: 'first' };
+  await node.create(withMetadata({ labels, annotations }));
+  assert.equal((await node.create(withMetadata({ labels, annotations }))).phase, 'running');
+  for (const other of [{ labels }, { labels: { app: 'blog' }, annotations }]) {
+    await assert.rejects(node.create(withMetadata(other)), {
+      reason: 'VM_ALREADY_EXISTS',
+      message: /labels or annotations or another spec; apply the manifest to change it$/,
+    });
+  }
+});
+
+test('a uid that another VM has is refused with that VM, by apply too', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest();
+  await node.create(request);
+  const other = withUid(newRequest('shop'), uidOf(request));
+  const taken = {
+    reason: 'VM_ALREADY_EXISTS',
+    message: `Cannot create VM shop: its uid ${uidOf(request)} belongs to VM test/web; leave the uid out or choose another`,
+  };
+  await assert.rejects(node.create(other), taken);
+  const options = { dryRun: false, updateMask: undefined, generation: undefined };
+  await assert.rejects(node.vms.apply(other, options, never), taken);
+});
+
 test('a VM of that uid that is not ours is left alone', async () => {
   await using node = await OneNode.open();
   const foreign = tinyVm({ name: 'theirs' });

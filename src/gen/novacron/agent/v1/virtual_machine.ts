@@ -6156,7 +6156,8 @@ export type VirtualMachineServiceService = typeof VirtualMachineServiceService;
 export const VirtualMachineServiceService = {
   /**
    * Defines a VM and, if its run strategy says so, starts it. Answers once it is defined and (if wanted) started; the
-   * guest may still be booting. Creating the same uid again with the same spec answers with the VM that is there.
+   * guest may still be booting. Creating the same uid again with the same labels, annotations and spec answers with
+   * the VM that is there.
    * A spec that cannot work is refused with INVALID_SPEC, NOT_SUPPORTED or one of the FAILED_PRECONDITION reasons,
    * and nothing is left behind.
    */
@@ -6290,7 +6291,8 @@ export const VirtualMachineServiceService = {
 export interface VirtualMachineServiceServer extends UntypedServiceImplementation {
   /**
    * Defines a VM and, if its run strategy says so, starts it. Answers once it is defined and (if wanted) started; the
-   * guest may still be booting. Creating the same uid again with the same spec answers with the VM that is there.
+   * guest may still be booting. Creating the same uid again with the same labels, annotations and spec answers with
+   * the VM that is there.
    * A spec that cannot work is refused with INVALID_SPEC, NOT_SUPPORTED or one of the FAILED_PRECONDITION reasons,
    * and nothing is left behind.
    */
@@ -6324,7 +6326,8 @@ export interface VirtualMachineServiceServer extends UntypedServiceImplementatio
 export interface VirtualMachineServiceClient extends Client {
   /**
    * Defines a VM and, if its run strategy says so, starts it. Answers once it is defined and (if wanted) started; the
-   * guest may still be booting. Creating the same uid again with the same spec answers with the VM that is there.
+   * guest may still be booting. Creating the same uid again with the same labels, annotations and spec answers with
+   * the VM that is there.
    * A spec that cannot work is refused with INVALID_SPEC, NOT_SUPPORTED or one of the FAILED_PRECONDITION reasons,
    * and nothing is left behind.
    */
