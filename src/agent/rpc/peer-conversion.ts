@@ -2,7 +2,8 @@ import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { durationMs, toDuration } from '../../client/time.ts';
 import { isReason } from '../../core/errors.ts';
-import { holdsUserData } from '../../core/user-data.ts';
+import { holdsUserData, USER_DATA_FILE, userDataDigestOf } from '../../core/user-data.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
 import { readDefinitionText, toDefinitionText } from '../../core/vm-definition-text.ts';
 import {
   type CheckIncomingRequest,
@@ -85,6 +86,11 @@ export function fromIncomingFields(request: IncomingFields, checks: FieldChecks)
       'incoming.definition',
       'must have the digest of user data, not user data themselves',
     );
+  } else if (!hasUserData(definition)) {
+    checks.add(
+      'incoming.privateFiles',
+      `must have the file ${USER_DATA_FILE} with the SHA-256 that the definition names`,
+    );
   }
   return {
     definition,
@@ -97,6 +103,11 @@ export function fromIncomingFields(request: IncomingFields, checks: FieldChecks)
     sourceQemuVersion: checks.text('sourceQemuVersion', request.sourceQemuVersion, MAX_TEXT_BYTES),
     requiredFeatures: request.requiredFeatures,
   };
+}
+
+function hasUserData({ spec, privateFiles }: VmDefinition): boolean {
+  const digest = userDataDigestOf(spec);
+  return digest === undefined || privateFiles[USER_DATA_FILE] === digest;
 }
 
 /** Text that gives the same bytes again. */

@@ -15,6 +15,7 @@ import { readDefinitionText, toDefinitionText } from '../../../../src/core/vm-de
 import {
   CheckIncomingRequest,
   GetIncomingResponse,
+  type PrivateFile,
 } from '../../../../src/gen/novacron/peer/v1/peer.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { wrong } from './field-violations.ts';
@@ -103,37 +104,46 @@ test('user data themselves are not taken in where their digest belongs', () => {
   );
 });
 
+test('the user data that a definition names must be among the files', () => {
+  const other = createHash('sha256').update('other').digest('hex');
+  for (const privateFiles of [
+    [],
+    [{ name: 'other', sha256, content }],
+    [{ name: 'user-data', sha256: other, content: Buffer.from('other') }],
+  ]) {
+    assert.deepEqual(
+      changed((vm) => {
+        vm.privateFiles = privateFiles;
+      }),
+      ['incoming.privateFiles'],
+    );
+  }
+});
+
 test('private files are few, limited, named once, and what their digest says', () => {
+  // One that names no user data, so that no file is missed.
+  const plain = Buffer.from(toDefinitionText(tinyVm({ owner: SOURCE })));
+  const withFiles = (files: PrivateFile[]) =>
+    changed((vm) => {
+      vm.definition = plain;
+      vm.privateFiles = files;
+    });
   const large = Buffer.alloc(MIB + 1);
   const digest = createHash('sha256').update(large).digest('hex');
-  assert.deepEqual(
-    changed((vm) => {
-      vm.privateFiles = [{ name: 'large', sha256: digest, content: large }];
-    }),
-    ['incoming.privateFiles[0].content'],
-  );
-  assert.deepEqual(
-    changed((vm) => {
-      vm.privateFiles = ['a', 'b', 'c'].map((name) => ({ name, sha256, content }));
-    }),
-    ['incoming.privateFiles'],
-  );
-  assert.deepEqual(
-    changed((vm) => {
-      vm.privateFiles = ['a', 'a'].map((name) => ({ name, sha256, content }));
-    }),
-    ['incoming.privateFiles[1].name'],
-  );
-  assert.deepEqual(
-    changed((vm) => {
-      vm.privateFiles = [{ name: '../a', sha256: 'ab', content: Buffer.from('other') }];
-    }),
-    [
-      'incoming.privateFiles[0].name',
-      'incoming.privateFiles[0].sha256',
-      'incoming.privateFiles[0].content',
-    ],
-  );
+  assert.deepEqual(withFiles([{ name: 'large', sha256: digest, content: large }]), [
+    'incoming.privateFiles[0].content',
+  ]);
+  assert.deepEqual(withFiles(['a', 'b', 'c'].map((name) => ({ name, sha256, content }))), [
+    'incoming.privateFiles',
+  ]);
+  assert.deepEqual(withFiles(['a', 'a'].map((name) => ({ name, sha256, content }))), [
+    'incoming.privateFiles[1].name',
+  ]);
+  assert.deepEqual(withFiles([{ name: '../a', sha256: 'ab', content: Buffer.from('other') }]), [
+    'incoming.privateFiles[0].name',
+    'incoming.privateFiles[0].sha256',
+    'incoming.privateFiles[0].content',
+  ]);
 });
 
 test('an incoming VM without what it must have is refused by field', () => {
