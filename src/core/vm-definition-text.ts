@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { asciiJson } from './resources/ascii-json.ts';
 import { type KnownPart, knownPart } from './resources/known-part.ts';
 import { API_VERSION, storedVirtualMachine } from './resources/virtual-machine.ts';
 import { holdsUserData } from './user-data.ts';
@@ -42,7 +43,7 @@ export function toDefinitionText(definition: VmDefinition): string {
     },
     spec: definition.spec,
   };
-  return ascii(JSON.stringify(manifest));
+  return asciiJson(manifest);
 }
 
 /**
@@ -94,12 +95,4 @@ function parseObject(text: string): Readonly<Record<string, unknown>> {
   } catch {
     return {};
   }
-}
-
-/** JSON in ASCII: a label may hold any character, also those that XML cannot carry. */
-function ascii(json: string): string {
-  return json.replaceAll(
-    /[^ -~]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
 }

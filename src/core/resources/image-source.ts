@@ -3,12 +3,19 @@ import { line } from './field-schemas.ts';
 
 const SCHEMES = /^(file:\/\/\/|https?:\/\/|s3:\/\/|oci:\/\/|marketplace:\/\/|pvc:\/\/)\S+$/;
 
+/** A user before the host; a digest in oci://NAME@DIGEST is none, and files have no host. */
+const USER = /^(?!file:|oci:)\w+:\/\/+[^/?#]*@|^oci:\/\/+[^/]*@[^/]*\//;
+
 /** Where a disk's content comes from. */
 export const imageSource = z.strictObject({
   source: line(4096)
     .regex(
       SCHEMES,
       'must be file:///PATH, http(s)://…, s3://BUCKET/PATH, oci://…, marketplace://NAME or pvc://NAMESPACE/NAME',
+    )
+    .refine(
+      (text) => !USER.test(text),
+      'must have no user or password in it; name a secret in auth',
     )
     .meta({
       description:

@@ -1,4 +1,5 @@
 import { AgentError, type FieldViolation } from '../errors.ts';
+import { sizeProblem } from './manifest-size.ts';
 import { FOREIGN_METADATA, type ObjectMeta, objectMeta } from './object-meta.ts';
 import { describeIssues, schemaMessages } from './schema-issues.ts';
 import { API_VERSION, type VmSpec, virtualMachine } from './virtual-machine.ts';
@@ -15,8 +16,11 @@ export interface WantedVm {
  */
 export function parseVirtualMachine(document: unknown): WantedVm {
   const result = virtualMachine.safeParse(withoutForeign(document), schemaMessages);
-  if (result.success) return { metadata: result.data.metadata, spec: result.data.spec };
-  throw invalid(document, describeIssues(result.error, virtualMachine));
+  if (!result.success) throw invalid(document, describeIssues(result.error, virtualMachine));
+  const { metadata, spec } = result.data;
+  const tooLarge = sizeProblem(metadata, spec);
+  if (tooLarge !== undefined) throw invalid(document, [tooLarge]);
+  return { metadata, spec };
 }
 
 /** Whom a manifest is about, before it is checked as a whole. Fails with INVALID_SPEC if it does not say. */

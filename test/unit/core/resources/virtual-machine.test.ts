@@ -168,6 +168,42 @@ test('rules between fields are named at the field to change', () => {
   }
 });
 
+test('a manifest is limited as a whole, however it is made large, but for its user data', () => {
+  const large = violations(manifest({ affinity: { note: 'x'.repeat(1024 ** 2) } }));
+  assert.deepEqual(Object.keys(large), ['spec']);
+  assert.match(large['spec'] ?? '', /must come to at most 786432 bytes as JSON in ASCII, not 10/);
+  // Each of them one byte as given, and six as kept.
+  const annotations = { note: '\u0001'.repeat(200 * 1024) };
+  const { metadata, ...rest } = manifest();
+  const written = { ...rest, metadata: { ...metadata, annotations } };
+  assert.deepEqual(Object.keys(violations(written)), ['metadata']);
+  assert.deepEqual(violations(manifest({ userData: 'x'.repeat(1024 ** 2) })), {});
+});
+
+test('a source of an image has no password, and may have a digest', () => {
+  for (const source of [
+    'https://user:secret@images.example/web.qcow2',
+    'http://user@images.example',
+    's3://key:secret@bucket/web',
+    'oci://user:secret@registry.example/web:1',
+  ]) {
+    const found = violations(manifest({ image: { source } }));
+    assert.deepEqual(found, {
+      'spec.template.spec.image.source':
+        'must have no user or password in it; name a secret in auth',
+    });
+  }
+  const digest = `sha256:${'ab'.repeat(32)}`;
+  for (const source of [
+    'file:///a@b.qcow2',
+    'https://images.example/a@b.qcow2?by=c@d',
+    `oci://registry.example/web@${digest}`,
+    `oci://web@${digest}`,
+  ]) {
+    assert.deepEqual(violations(manifest({ image: { source } })), {});
+  }
+});
+
 test('volumes need names, targets, paths and boot orders of their own', () => {
   const volume = { source: { block: { path: '/dev/a' } }, target: 'vda', bootOrder: 1 };
   const found = violations(
