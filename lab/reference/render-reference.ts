@@ -15,8 +15,8 @@ export function renderReference(): string {
   const parts = virtualMachine.shape;
   return `# VirtualMachine
 
-\`apiVersion: ${API_VERSION}\`, \`kind: VirtualMachine\`. The same file works with \`novactl vm apply -f\` and with
-\`kubectl apply -f\`; the API has the same names. Quantities are kept as written. A key that is not here is refused.
+\`apiVersion: ${API_VERSION}\`, \`kind: VirtualMachine\`. What \`novactl vm apply -f\` reads, and \`kubectl apply -f\` will
+once there is a control plane; the API has the same names. Quantities are kept as written. A key that is not here is refused.
 
 Made from the schema in \`src/core/resources\` by \`npm run generate\`.
 

@@ -74,7 +74,7 @@ export const REASONS = {
 
 export type Reason = keyof typeof REASONS;
 
-/** One field of a request that cannot be accepted; `field` is a path such as `spec.disks[1].target`. */
+/** One field of a request that cannot be accepted; `field` is a path such as `spec.template.spec.volumes[1].target`. */
 export interface FieldViolation {
   readonly field: string;
   readonly description: string;

@@ -31,7 +31,7 @@ export const protobufFileName = "novacron/agent/v1/virtual_machine.proto";
 
 /** When a VM runs. */
 export const RunStrategy = {
-  /** RUN_STRATEGY_UNSPECIFIED - Means ALWAYS in a request; never sent. */
+  /** RUN_STRATEGY_UNSPECIFIED - Left out: ALWAYS, unless `running` says otherwise. */
   RUN_STRATEGY_UNSPECIFIED: 0,
   /** RUN_STRATEGY_ALWAYS - It runs, and is started again whenever it stops by itself. */
   RUN_STRATEGY_ALWAYS: 1,
@@ -109,7 +109,7 @@ export namespace Ipv4Method {
 
 /** What becomes of blocks that the guest says it no longer needs. */
 export const VolumeDiscard = {
-  /** VOLUME_DISCARD_UNSPECIFIED - Means UNMAP in a request; never sent. */
+  /** VOLUME_DISCARD_UNSPECIFIED - Left out: UNMAP. */
   VOLUME_DISCARD_UNSPECIFIED: 0,
   /** VOLUME_DISCARD_UNMAP - Their space is given back to the node. */
   VOLUME_DISCARD_UNMAP: 1,
@@ -129,7 +129,7 @@ export namespace VolumeDiscard {
 
 /** Kubernetes access mode of a volume. */
 export const AccessMode = {
-  /** ACCESS_MODE_UNSPECIFIED - Means READ_WRITE_ONCE in a request; never sent. */
+  /** ACCESS_MODE_UNSPECIFIED - Left out. */
   ACCESS_MODE_UNSPECIFIED: 0,
   /** ACCESS_MODE_READ_WRITE_ONCE - One node writes. */
   ACCESS_MODE_READ_WRITE_ONCE: 1,
@@ -172,7 +172,7 @@ export namespace VolumeKind {
 
 /** How a volume is attached. */
 export const VolumeBus = {
-  /** VOLUME_BUS_UNSPECIFIED - Means VIRTIO for a disk and SATA for a CD-ROM in a request; never sent. */
+  /** VOLUME_BUS_UNSPECIFIED - Left out: VIRTIO for a disk, SATA for a CD-ROM. */
   VOLUME_BUS_UNSPECIFIED: 0,
   /** VOLUME_BUS_VIRTIO - virtio-blk. */
   VOLUME_BUS_VIRTIO: 1,
@@ -198,7 +198,7 @@ export namespace VolumeBus {
 
 /** Format of a volume's content. */
 export const VolumeFormat = {
-  /** VOLUME_FORMAT_UNSPECIFIED - Refused for a file: the format must be given. */
+  /** VOLUME_FORMAT_UNSPECIFIED - Left out: refused for a file; RAW for a block device. */
   VOLUME_FORMAT_UNSPECIFIED: 0,
   /** VOLUME_FORMAT_RAW - The content is the disk, byte by byte. */
   VOLUME_FORMAT_RAW: 1,
@@ -287,7 +287,7 @@ export namespace FirmwareType {
 
 /** What becomes of the variables of UEFI. */
 export const NvramPolicy = {
-  /** NVRAM_POLICY_UNSPECIFIED - Means KEEP in a request; never sent. */
+  /** NVRAM_POLICY_UNSPECIFIED - Left out: KEEP. */
   NVRAM_POLICY_UNSPECIFIED: 0,
   /** NVRAM_POLICY_KEEP - They belong to the VM and go with it. */
   NVRAM_POLICY_KEEP: 1,
@@ -590,7 +590,7 @@ export interface Volume {
   storageClass?:
     | string
     | undefined;
-  /** Kubernetes access mode. Unspecified means READ_WRITE_ONCE. */
+  /** Kubernetes access mode. Kept for a control plane. */
   accessMode: AccessMode;
   /** What is behind it. Without it, it is made anew from `size`. */
   source:
@@ -6148,9 +6148,9 @@ export const GetConsoleLogResponse: MessageFns<GetConsoleLogResponse> = {
 /**
  * Runs the VMs of this node.
  *
- * Every call may be repeated: asking again for what is already so changes nothing and succeeds. Failures carry
- * google.rpc.ErrorInfo with a reason of docs/errors.md; fields are named as in the manifest, such as
- * "spec.template.spec.volumes[0].format".
+ * Every call may be repeated: asking again for what is already so changes nothing and succeeds. One cannot: Create without
+ * a uid, which is refused with VM_ALREADY_EXISTS once its VM is there. Failures carry google.rpc.ErrorInfo with a reason
+ * of docs/errors.md; fields are named as in the manifest, such as "spec.template.spec.volumes[0].format".
  */
 export type VirtualMachineServiceService = typeof VirtualMachineServiceService;
 export const VirtualMachineServiceService = {
@@ -6173,8 +6173,9 @@ export const VirtualMachineServiceService = {
     responseDeserialize: (value: Buffer): CreateVirtualMachineResponse => CreateVirtualMachineResponse.decode(value),
   },
   /**
-   * Makes a VM be as given: creates it if there is none of that name, else changes its definition. A change is in force
-   * at the VM's next start; until then `status.pending_fields` names it.
+   * Makes a VM be as given: creates it if there is none of that name, else changes its definition. Labels, annotations, the
+   * run strategy and policies are in force at once, the machine of a VM that runs at its next start; until then
+   * `status.pending_fields` names what is not. FieldChange says it of each.
    */
   applyVirtualMachine: {
     path: "/novacron.agent.v1.VirtualMachineService/ApplyVirtualMachine" as const,
@@ -6298,8 +6299,9 @@ export interface VirtualMachineServiceServer extends UntypedServiceImplementatio
    */
   createVirtualMachine: handleUnaryCall<CreateVirtualMachineRequest, CreateVirtualMachineResponse>;
   /**
-   * Makes a VM be as given: creates it if there is none of that name, else changes its definition. A change is in force
-   * at the VM's next start; until then `status.pending_fields` names it.
+   * Makes a VM be as given: creates it if there is none of that name, else changes its definition. Labels, annotations, the
+   * run strategy and policies are in force at once, the machine of a VM that runs at its next start; until then
+   * `status.pending_fields` names what is not. FieldChange says it of each.
    */
   applyVirtualMachine: handleUnaryCall<ApplyVirtualMachineRequest, ApplyVirtualMachineResponse>;
   /** One VM. VM_NOT_FOUND if this node has none of that name. */
@@ -6347,8 +6349,9 @@ export interface VirtualMachineServiceClient extends Client {
     callback: (error: ServiceError | null, response: CreateVirtualMachineResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Makes a VM be as given: creates it if there is none of that name, else changes its definition. A change is in force
-   * at the VM's next start; until then `status.pending_fields` names it.
+   * Makes a VM be as given: creates it if there is none of that name, else changes its definition. Labels, annotations, the
+   * run strategy and policies are in force at once, the machine of a VM that runs at its next start; until then
+   * `status.pending_fields` names what is not. FieldChange says it of each.
    */
   applyVirtualMachine(
     request: ApplyVirtualMachineRequest,
