@@ -1,71 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { RunStrategyController } from '../../../../src/agent/vms/run-strategy-controller.ts';
-import { AgentError } from '../../../../src/core/errors.ts';
-import { createLogger } from '../../../../src/core/logger.ts';
 import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
-import type { VmRunState } from '../../../../src/drivers/hypervisor-domains.ts';
-import { tinyVm } from '../../../fixtures/tiny-vm.ts';
-import { apply, manifestOf, writtenByNewer } from './manifests.ts';
+import {
+  assertStaysOff,
+  control,
+  settle,
+  stateOf,
+  untilOff,
+  untilRunning,
+  withVm,
+} from './controlled-node.ts';
+import { apply, manifestOf } from './manifests.ts';
 import { never, newRequest, OneNode, refOf, uidOf, until } from './one-node.ts';
 
 type End = 'shutdown' | 'crashed';
-
-/** Has the node's VMs brought to what their run strategies say. */
-function control(node: OneNode, { firstDelayMs = 1 } = {}): void {
-  node.run();
-  const { tasks, inventory } = node.agent;
-  const controller = new RunStrategyController({
-    vms: node.vms,
-    untilListed: inventory.untilListed.bind(inventory),
-    tasks,
-    log: createLogger('silent'),
-    firstDelayMs,
-  });
-  tasks.run('run strategies', (signal) => controller.run(signal));
-}
-
-async function withVm(runStrategy: RunStrategy) {
-  const node = await OneNode.open();
-  control(node);
-  const request = newRequest('web', { runStrategy });
-  const { phase } = await node.create(request);
-  return { node, request, ref: refOf(request), uid: uidOf(request), phase };
-}
-
-const startsOf = ({ hypervisor }: OneNode, uid: string): number =>
-  hypervisor.calls.filter((call) => call === `start ${uid}`).length;
-
-const stateOf = async ({ hypervisor }: OneNode, uid: string) =>
-  (await hypervisor.domains.find(uid, never))?.state;
-
-/** It is so, and whoever has brought it about is done. */
-const untilState = (node: OneNode, uid: string, state: VmRunState) =>
-  until(`it is ${state}`, async () => {
-    return node.locks.purposeOf(uid) === undefined && (await stateOf(node, uid)) === state;
-  });
-
-const untilRunning = (node: OneNode, uid: string) => untilState(node, uid, 'running');
-const untilOff = (node: OneNode, uid: string) => untilState(node, uid, 'stopped');
-
-/** Lets everything that is wanted by now be done: another VM stops after all that has happened and is started twice. */
-async function settle(node: OneNode): Promise<void> {
-  const witness = newRequest('witness', { runStrategy: 'Always' });
-  await node.create(witness);
-  for (const starts of [2, 3]) {
-    node.hypervisor.stopGuest(uidOf(witness));
-    await until('the witness runs', () => startsOf(node, uidOf(witness)) === starts);
-    await untilRunning(node, uidOf(witness));
-  }
-  await node.vms.delete(refOf(witness), { force: true }, never);
-}
-
-async function assertStaysOff(node: OneNode, uid: string): Promise<void> {
-  node.hypervisor.forgetCalls();
-  await settle(node);
-  assert.equal(startsOf(node, uid), 0);
-  assert.equal(await stateOf(node, uid), 'stopped');
-}
 
 /** What becomes of a VM that runs, by the way in which its run ends by itself. */
 const AFTERWARDS: Readonly<Record<Exclude<RunStrategy, 'Halted'>, Readonly<Record<End, string>>>> =
@@ -205,125 +153,21 @@ test('a VM that is here runs on and is started again while the node is cordoned'
   await untilRunning(node, uid);
 });
 
-test('a start that fails is repeated, each time after twice as long', async () => {
-  await using node = await OneNode.open();
-  const { domains } = node.hypervisor;
-  const firstDelayMs = 5;
-  const request = newRequest('web', { runStrategy: 'Always' });
-  const uid = uidOf(request);
-  await node.create(request);
-  const startedAtMs: number[] = [];
-  const start = domains.start.bind(domains);
-  domains.start = (...vm) => {
-    startedAtMs.push(performance.now());
-    return start(...vm);
-  };
-  node.hypervisor.fail('start', new AgentError('HYPERVISOR_FAILURE', 'no'), 4);
-  node.hypervisor.stopGuest(uid, 'crashed');
-  control(node, { firstDelayMs });
-  await untilRunning(node, uid);
-  assert.equal(startedAtMs.length, 5);
-  for (const [index, atMs] of startedAtMs.slice(1).entries()) {
-    const waitedMs = atMs - (startedAtMs[index] ?? 0);
-    // A timer may be early by a part of a millisecond.
-    assert.ok(waitedMs > firstDelayMs * 2 ** (index + 1) - 1, `${index}: ${waitedMs}`);
-  }
-});
-
-test('a VM that crashes again before anybody has seen it run is started again', async () => {
-  const { node, uid } = await withVm('Always');
-  await using _node = node;
-  const { hypervisor } = node;
-  const start = hypervisor.domains.start.bind(hypervisor.domains);
-  let crashes = 3;
-  hypervisor.domains.start = async (...vm) => {
-    await start(...vm);
-    if (crashes-- > 0) hypervisor.stopGuest(uid, 'crashed');
-  };
-  hypervisor.stopGuest(uid, 'crashed');
-  await untilRunning(node, uid);
-  assert.ok(crashes < 0);
-});
-
-test('a VM that is deleted while its start fails is given up', async () => {
-  const { node, request, ref, uid } = await withVm('Always');
-  await using _node = node;
-  node.hypervisor.fail('start', new AgentError('HYPERVISOR_FAILURE', 'no'), 2);
-  node.hypervisor.stopGuest(uid);
-  await until('it was tried', () => startsOf(node, uid) >= 2);
-  await until('it is free', async () => {
-    try {
-      await node.vms.delete(ref, { force: true }, never);
-      return true;
-    } catch {
-      return false;
-    }
+for (const runStrategy of ['Once', 'RerunOnFailure'] as const) {
+  test(`a VM that is off is started when it is given the strategy ${runStrategy}`, async () => {
+    const { node, request, ref } = await withVm('Halted');
+    await using _node = node;
+    const changed = manifestOf(request, { spec: { runStrategy } });
+    const planned = await apply(node, changed, { dryRun: true });
+    assert.equal(planned.vm.phase, 'stopped');
+    const { vm } = await apply(node, changed);
+    assert.deepEqual([vm.phase, vm.definition.intent], ['running', 'on']);
+    // The same strategy again is no new wish.
+    await node.vms.destroy(ref, never);
+    const again = manifestOf(request, {
+      metadata: { labels: { tier: 'db' } },
+      spec: { runStrategy },
+    });
+    assert.equal((await apply(node, again)).vm.phase, 'stopped');
   });
-  await node.assertNothingOf(request);
-});
-
-test('a VM that starts and stops by itself while the hypervisor is away is seen to afterwards', async () => {
-  const { node, ref, uid } = await withVm('Always');
-  await using _node = node;
-  node.hypervisor.disconnect();
-  node.hypervisor.stopGuest(uid);
-  await until('it is unknown', async () => (await node.vms.get(ref, never)).phase === 'unknown');
-  assert.equal(startsOf(node, uid), 1);
-  node.hypervisor.reconnect();
-  await untilRunning(node, uid);
-});
-
-test('a copy of a VM that another node owns is never started', async () => {
-  const { node, ref, uid } = await withVm('Always');
-  await using _node = node;
-  await node.ownership.release({ uid, namespace: ref.namespace, name: ref.name }, 2, 'b');
-  await untilOff(node, uid);
-  await assertStaysOff(node, uid);
-  assert.equal((await node.vms.get(ref, never)).reason, 'StaleCopy');
-});
-
-test('a VM that something else is being done to is left alone until that has ended', async () => {
-  const { node, uid } = await withVm('Always');
-  await using _node = node;
-  {
-    using _lock = node.locks.tryAcquire(uid, 'migration 7');
-    node.hypervisor.stopGuest(uid);
-    await assertStaysOff(node, uid);
-  }
-  await untilRunning(node, uid);
-});
-
-test('a VM that has left by a migration of others, or is saved, is not started', async () => {
-  const { node, ref, uid } = await withVm('Always');
-  await using _node = node;
-  for (const stateReason of ['migrated', 'saved'] as const) {
-    const list = node.hypervisor.domains.list.bind(node.hypervisor.domains);
-    node.hypervisor.domains.list = async (signal) => {
-      const listed = await list(signal);
-      return listed.map((vm) => (vm.uid === uid ? { ...vm, stateReason } : vm));
-    };
-    node.hypervisor.stopGuest(uid);
-    await assertStaysOff(node, uid);
-    node.hypervisor.domains.list = list;
-    await untilRunning(node, uid);
-    assert.equal((await node.vms.get(ref, never)).phase, 'running');
-  }
-});
-
-test('a VM of a strategy that only a newer agent knows is left as callers want it', async () => {
-  await using node = await OneNode.open();
-  const definition = writtenByNewer(tinyVm({ intent: 'on' }, newRequest().spec.template.spec), {
-    runStrategy: 'OnWeekdays',
-  });
-  const { uid, namespace, name } = definition;
-  const ref = { namespace, name, uid };
-  await node.hypervisor.domains.define(definition, never);
-  control(node);
-  await node.inventory.untilListed(never);
-  await assertStaysOff(node, uid);
-  assert.equal((await node.vms.start(ref, never)).phase, 'running');
-  await settle(node);
-  assert.equal(await stateOf(node, uid), 'running');
-  node.hypervisor.stopGuest(uid, 'crashed');
-  await assertStaysOff(node, uid);
-});
+}
