@@ -2,7 +2,7 @@ import { AgentError } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import { EVERYTHING } from '../../core/label-selector.ts';
 import type { Logger } from '../../core/logger.ts';
-import { runStrategyOf } from '../../core/resources/run-strategy.ts';
+import { runStrategyOf, startsAtOnce } from '../../core/resources/run-strategy.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { ConsoleReader } from '../../drivers/console.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
@@ -45,6 +45,8 @@ export interface VmManagerOptions {
   readonly log: Logger;
 }
 
+const STRATEGY_FIELDS: readonly string[] = ['spec.runStrategy', 'spec.running'];
+
 /** VMs whose guests were asked to power off and have not yet. */
 export class ShutdownRequests {
   readonly #requested = new Set<string>();
@@ -75,8 +77,11 @@ export class VmManager implements VmService {
     return this.#options.creator.create(manifest, options, signal);
   }
 
-  apply(manifest: unknown, options: ApplyOptions, signal: AbortSignal): Promise<ApplyResult> {
-    return this.#options.applier.apply(manifest, options, signal);
+  async apply(manifest: unknown, options: ApplyOptions, signal: AbortSignal): Promise<ApplyResult> {
+    const result = await this.#options.applier.apply(manifest, options, signal);
+    if (options.dryRun || !isGivenStart(result)) return result;
+    const { namespace, name, uid } = result.vm.definition;
+    return { ...result, vm: await this.start({ namespace, name, uid }, signal) };
   }
 
   async get(ref: VmRef, signal: AbortSignal): Promise<Vm> {
@@ -250,6 +255,13 @@ export class VmManager implements VmService {
 
 function isOff(vm: Vm): boolean {
   return vm.phase === 'stopped' || vm.phase === 'failed';
+}
+
+/** Whether a VM has been given a strategy that starts it once; those that are Always are seen to by themselves. */
+function isGivenStart({ outcome, changes, vm }: ApplyResult): boolean {
+  const strategy = runStrategyOf(vm.definition.spec);
+  if (outcome !== 'changed' || !isOff(vm) || strategy === 'Always') return false;
+  return startsAtOnce(strategy) && changes.some(({ field }) => STRATEGY_FIELDS.includes(field));
 }
 
 function assertNotHalted({ uid, name, spec }: VmDefinition): void {

@@ -72,9 +72,9 @@ export class OneNode implements AsyncDisposable {
     peers = ALONE,
     resyncIntervalMs = 20,
     log = createLogger('silent'),
+    hypervisor = new FakeHypervisor(),
   } = {}): Promise<OneNode> {
     const journal = new MemoryJournal();
-    const hypervisor = new FakeHypervisor();
     const images = new FakeImages();
     const privateFiles = new FakePrivateFiles();
     images.add(KERNEL_PATH);

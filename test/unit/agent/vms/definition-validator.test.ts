@@ -1,0 +1,267 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { DefinitionValidator } from '../../../../src/agent/vms/definition-validator.ts';
+import { AgentError } from '../../../../src/core/errors.ts';
+import {
+  parseVirtualMachine,
+  type WantedVm,
+} from '../../../../src/core/resources/parse-virtual-machine.ts';
+import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
+import { FakeImages } from '../../../fakes/fake-images.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
+import { never } from './one-node.ts';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const MACHINE = 'spec.template.spec';
+const RESOURCES = { cpu: '1', memory: '64Mi' };
+const ROOT = { name: 'root', format: 'raw', source: { file: { path: '/images/root.img' } } };
+
+/** A validator on a node with a few files, for VMs of 64 MiB or more. */
+function newValidator() {
+  const images = new FakeImages();
+  images.add('/boot/vmlinuz');
+  images.add('/images/root.img');
+  images.add('/images/root.qcow2', { format: 'qcow2' });
+  images.add('/images', { kind: 'other', format: '', problem: 'it is neither; name an image' });
+  images.add('/dev/vg/root', { kind: 'block-device' });
+  const { host } = new FakeHypervisor();
+  return new DefinitionValidator({ host, images, minMemory: '64Mi' });
+}
+
+/** A VM of one good volume, with other fields of the machine and the spec. */
+function wanted(machine: Fields, spec: Fields = {}): WantedVm {
+  const template = { spec: { resources: RESOURCES, volumes: [ROOT], ...machine } };
+  return parseVirtualMachine({ metadata: { name: 'web' }, spec: { ...spec, template } });
+}
+
+function withSource(source: Fields, more: Fields = {}): WantedVm {
+  return wanted({ volumes: [ROOT, { name: 'data', format: 'raw', ...more, source }] });
+}
+
+async function refusalOf(attempt: Promise<unknown>): Promise<AgentError> {
+  const error: unknown = await attempt.then(
+    () => assert.fail('It was accepted'),
+    (reason: unknown) => reason,
+  );
+  assert.ok(error instanceof AgentError, String(error));
+  return error;
+}
+
+const fieldsOf = ({ violations }: AgentError) => violations.map(({ field }) => field);
+
+interface Refusal {
+  readonly what: string;
+  readonly vm: WantedVm;
+  readonly reason: string;
+  readonly field: string;
+  readonly says: RegExp;
+}
+
+const DATA = `${MACHINE}.volumes[1]`;
+
+const REFUSALS: readonly Refusal[] = [
+  {
+    what: 'a volume whose file is missing',
+    vm: withSource({ file: { path: '/images/none.img' } }),
+    reason: 'IMAGE_NOT_FOUND',
+    field: `${DATA}.source.file.path`,
+    says: /\/images\/none\.img, which does not exist on this node/,
+  },
+  {
+    what: 'a volume whose block device is missing',
+    vm: withSource({ block: { path: '/dev/vg/none' } }),
+    reason: 'IMAGE_NOT_FOUND',
+    field: `${DATA}.source.block.path`,
+    says: /\/dev\/vg\/none, which does not exist on this node/,
+  },
+  {
+    what: 'a volume of another format than its file',
+    vm: withSource({ file: { path: '/images/root.qcow2' } }),
+    reason: 'IMAGE_INVALID',
+    field: `${DATA}.format`,
+    says: /is raw, but \/images\/root\.qcow2 is qcow2; .*qemu-img convert -O raw/,
+  },
+  {
+    what: 'a volume that is a directory',
+    vm: withSource({ file: { path: '/images' } }),
+    reason: 'IMAGE_INVALID',
+    field: `${DATA}.source.file.path`,
+    says: /\/images, which cannot be used: it is neither; name an image/,
+  },
+  {
+    what: 'a block device that is named as a file',
+    vm: withSource({ file: { path: '/dev/vg/root' } }),
+    reason: 'IMAGE_INVALID',
+    field: `${DATA}.source.file.path`,
+    says: /is a block device; name it as source\.block/,
+  },
+  {
+    what: 'a file that is named as a block device',
+    vm: withSource({ block: { path: '/images/root.qcow2' } }),
+    reason: 'IMAGE_INVALID',
+    field: `${DATA}.source.block.path`,
+    says: /is no block device; name it as source\.file/,
+  },
+  {
+    what: 'a kernel that is missing',
+    vm: wanted({ kernel: { path: '/boot/none' } }),
+    reason: 'IMAGE_NOT_FOUND',
+    field: `${MACHINE}.kernel.path`,
+    says: /\/boot\/none, which does not exist on this node/,
+  },
+  {
+    what: 'a kernel that is a directory',
+    vm: wanted({ kernel: { path: '/images' } }),
+    reason: 'IMAGE_INVALID',
+    field: `${MACHINE}.kernel.path`,
+    says: /\/images, which is no plain file/,
+  },
+  {
+    what: 'an initial RAM disk that is missing',
+    vm: wanted({ kernel: { path: '/boot/vmlinuz', initrd: '/boot/none' } }),
+    reason: 'IMAGE_NOT_FOUND',
+    field: `${MACHINE}.kernel.initrd`,
+    says: /\/boot\/none, which does not exist on this node/,
+  },
+  {
+    what: 'less memory than the node asks for',
+    vm: wanted({ resources: { cpu: '1', memory: '63Mi' } }),
+    reason: 'INVALID_SPEC',
+    field: `${MACHINE}.resources.memory`,
+    says: /must be at least 64Mi, not 63Mi; .*limits\.minMemory/,
+  },
+  {
+    what: 'a machine type that QEMU does not have',
+    vm: wanted({ machineType: 'pc-q35-99.0' }),
+    reason: 'FEATURE_NOT_SUPPORTED',
+    field: `${MACHINE}.machineType`,
+    says: /is pc-q35-99\.0, which QEMU 7\.2\.22 of this node does not have/,
+  },
+];
+
+for (const { what, vm, reason, field, says } of REFUSALS) {
+  test(`${what} is refused by the name of its field`, async () => {
+    const error = await refusalOf(newValidator().validate(vm, never));
+    assert.equal(error.reason, reason);
+    assert.deepEqual(fieldsOf(error), [field]);
+    assert.match(error.violations[0]?.description ?? '', says);
+    assert.equal(
+      error.message,
+      `Cannot accept VM "web": ${field} ${error.violations[0]?.description}`,
+    );
+  });
+}
+
+/** What manifests may say and the agent cannot do yet, by the field that is refused. */
+const NOT_YET: Readonly<Record<string, WantedVm>> = {
+  [`${MACHINE}.resources.disk`]: wanted({ resources: { ...RESOURCES, disk: '10Gi' } }),
+  [`${MACHINE}.networks`]: wanted({ networks: [{ name: 'lan' }] }),
+  [`${MACHINE}.devices`]: wanted({ devices: [{ type: 'gpu' }] }),
+  [`${MACHINE}.userData`]: wanted({ userData: '#cloud-config\n' }),
+  [`${MACHINE}.lifecycle.preStart`]: wanted({
+    lifecycle: { preStart: { exec: { command: ['/bin/true'] } } },
+  }),
+  [`${MACHINE}.cpu.features`]: wanted({ cpu: { features: ['+avx2'] } }),
+  [`${MACHINE}.cpu.dedicated`]: wanted({ cpu: { dedicated: true } }),
+  [`${MACHINE}.memory.hugepages`]: wanted({ memory: { hugepages: '2Mi' } }),
+  [`${MACHINE}.firmware.secureBoot`]: wanted({ firmware: { type: 'uefi', secureBoot: true } }),
+  [`${MACHINE}.firmware.tpm`]: wanted({ firmware: { type: 'uefi', tpm: { version: '2.0' } } }),
+  [`${MACHINE}.console.log`]: wanted({ console: { log: false } }),
+  [`${MACHINE}.volumes[0].bus`]: wanted({ volumes: [{ ...ROOT, bus: 'nvme' }] }),
+  [`${MACHINE}.volumes[0].storageClass`]: wanted({ volumes: [{ ...ROOT, storageClass: 'fast' }] }),
+  [`${MACHINE}.volumes[0].source.volume`]: wanted({
+    volumes: [{ name: 'data', source: { volume: { name: 'kept' } } }],
+  }),
+  'spec.migrationPolicy.encrypted': wanted({}, { migrationPolicy: { encrypted: false } }),
+  'spec.snapshotPolicy': wanted({}, { snapshotPolicy: { schedule: '0 2 * * *' } }),
+  'spec.updateStrategy.type': wanted({}, { updateStrategy: { type: 'Recreate' } }),
+};
+
+for (const [field, vm] of Object.entries(NOT_YET)) {
+  test(`${field} is not supported yet`, async () => {
+    const error = await refusalOf(newValidator().validate(vm, never));
+    assert.equal(error.reason, 'NOT_SUPPORTED');
+    assert.deepEqual(fieldsOf(error), [field]);
+    assert.match(error.violations[0]?.description ?? '', /^is not supported: .+; .+/);
+  });
+}
+
+test('all that is wrong is said at once, the weightiest first', async () => {
+  const vm = wanted({
+    resources: { cpu: '1', memory: '1Mi', disk: '10Gi' },
+    machineType: 'pc-q35-99.0',
+    networks: [{ name: 'lan' }],
+  });
+  const error = await refusalOf(newValidator().validate(vm, never));
+  assert.equal(error.reason, 'INVALID_SPEC');
+  assert.deepEqual(fieldsOf(error), [
+    `${MACHINE}.resources.memory`,
+    `${MACHINE}.resources.disk`,
+    `${MACHINE}.networks`,
+    `${MACHINE}.machineType`,
+  ]);
+  assert.match(error.message, /^Cannot accept VM "web": spec\.template\.spec\.resources\.memory /);
+  assert.match(error.message, / \(and 3 more problems\)$/);
+});
+
+test('what is not supported outweighs what this node alone lacks', async () => {
+  const vm = wanted({ machineType: 'pc-q35-99.0', networks: [{ name: 'lan' }] });
+  const error = await refusalOf(newValidator().validate(vm, never));
+  assert.equal(error.reason, 'NOT_SUPPORTED');
+  assert.match(error.message, / \(and 1 more problem\)$/);
+});
+
+/** Three files that are wrong, and one that is right. */
+const BROKEN = {
+  volumes: [
+    { ...ROOT, format: 'qcow2' },
+    { name: 'data', format: 'qcow2', source: { file: { path: '/images/root.qcow2' } } },
+    { name: 'gone', format: 'raw', source: { file: { path: '/images/none.img' } } },
+  ],
+  kernel: { path: '/boot/none' },
+};
+const BROKEN_FIELDS = [
+  `${MACHINE}.volumes[0].format`,
+  `${MACHINE}.volumes[2].source.file.path`,
+  `${MACHINE}.kernel.path`,
+];
+
+test('all files that are wrong are said at once, if all the rest is right', async () => {
+  const error = await refusalOf(newValidator().validate(wanted(BROKEN), never));
+  assert.equal(error.reason, 'IMAGE_INVALID');
+  assert.deepEqual(fieldsOf(error), BROKEN_FIELDS);
+  const vm = wanted({ ...BROKEN, machineType: 'pc-q35-99.0' });
+  const other = await refusalOf(newValidator().validate(vm, never));
+  assert.deepEqual(fieldsOf(other), [`${MACHINE}.machineType`]);
+});
+
+test('a VM that is right is accepted, with a word on what is not as one may think', async () => {
+  const validator = newValidator();
+  const block = { name: 'data', source: { block: { path: '/dev/vg/root' } } };
+  const right = { volumes: [ROOT, block], machineType: 'q35', kernel: { path: '/boot/vmlinuz' } };
+  assert.deepEqual(await validator.validate(wanted(right), never), []);
+  const odd = wanted({
+    resources: { cpu: '1500m', memory: '70000000' },
+    volumes: [{ ...ROOT, accessMode: 'ReadWriteOnce' }],
+    nodeSelector: { disk: 'ssd' },
+  });
+  assert.deepEqual(await validator.validate(odd, never), [
+    `${MACHINE}.resources.cpu 1500m is rounded up to 2 virtual CPUs`,
+    `${MACHINE}.resources.memory 70000000 is rounded up to 67Mi`,
+    `${MACHINE}.volumes[0].accessMode is kept and has no effect: access modes are for volumes that a cluster provides`,
+    `${MACHINE}.nodeSelector is kept and has no effect: one node has no choice of nodes`,
+  ]);
+});
+
+test('of a VM that arrives only what this node must have is asked, all at once', async () => {
+  const validator = newValidator();
+  const resources = { cpu: '1', memory: '1Mi' };
+  const { spec } = wanted({ resources, userData: '#cloud-config\n' });
+  await validator.validateIncoming(tinyVm({ spec }), never);
+  const broken = wanted({ ...BROKEN, resources, machineType: 'pc-q35-99.0' });
+  const arriving = tinyVm({ name: 'web', spec: broken.spec });
+  const error = await refusalOf(validator.validateIncoming(arriving, never));
+  assert.equal(error.reason, 'FEATURE_NOT_SUPPORTED');
+  assert.deepEqual(fieldsOf(error), [`${MACHINE}.machineType`, ...BROKEN_FIELDS]);
+});

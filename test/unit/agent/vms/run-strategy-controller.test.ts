@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
+import {
+  assertStaysOff,
+  control,
+  settle,
+  stateOf,
+  untilOff,
+  untilRunning,
+  withVm,
+} from './controlled-node.ts';
+import { apply, manifestOf } from './manifests.ts';
+import { never, newRequest, OneNode, refOf, uidOf, until } from './one-node.ts';
+
+type End = 'shutdown' | 'crashed';
+
+/** What becomes of a VM that runs, by the way in which its run ends by itself. */
+const AFTERWARDS: Readonly<Record<Exclude<RunStrategy, 'Halted'>, Readonly<Record<End, string>>>> =
+  {
+    Always: { shutdown: 'is started again', crashed: 'is started again' },
+    RerunOnFailure: { shutdown: 'stays off', crashed: 'is started again' },
+    Once: { shutdown: 'stays off', crashed: 'stays off' },
+    Manual: { shutdown: 'stays off', crashed: 'stays off' },
+  };
+const STRATEGIES = Object.entries(AFTERWARDS) as [
+  keyof typeof AFTERWARDS,
+  (typeof AFTERWARDS)['Always'],
+][];
+
+for (const [runStrategy, afterwards] of STRATEGIES) {
+  for (const [end, outcome] of Object.entries(afterwards) as [End, string][]) {
+    const how = end === 'crashed' ? 'crashes' : 'is powered off by its guest';
+
+    test(`a VM of strategy ${runStrategy} that ${how} ${outcome}`, async () => {
+      const { node, ref, uid } = await withVm(runStrategy);
+      await using _node = node;
+      if (runStrategy === 'Manual') await node.vms.start(ref, never);
+      node.hypervisor.stopGuest(uid, end);
+      if (outcome === 'stays off') {
+        await assertStaysOff(node, uid);
+        return;
+      }
+      await untilRunning(node, uid);
+      const { definition } = await node.vms.get(ref, never);
+      assert.deepEqual([definition.intent, definition.generation], ['on', 1]);
+    });
+
+    test(`a VM of strategy ${runStrategy} that ${how} while no agent runs ${outcome}`, async () => {
+      await using before = await OneNode.open();
+      const { hypervisor } = before;
+      const request = newRequest('web', { runStrategy });
+      const uid = uidOf(request);
+      await before.create(request);
+      if (runStrategy === 'Manual') await before.vms.start(refOf(request), never);
+      await before[Symbol.asyncDispose]();
+      hypervisor.stopGuest(uid, end);
+
+      await using node = await OneNode.open({ hypervisor });
+      control(node);
+      if (outcome === 'stays off') await assertStaysOff(node, uid);
+      else await untilRunning(node, uid);
+    });
+  }
+}
+
+for (const runStrategy of ['Always', 'RerunOnFailure', 'Once'] as const) {
+  test(`a VM of strategy ${runStrategy} runs from when it is made until a caller stops it`, async () => {
+    const { node, ref, uid, phase } = await withVm(runStrategy);
+    await using _node = node;
+    assert.equal(phase, 'running');
+    assert.equal((await node.vms.shutdown(ref, never)).definition.intent, 'off');
+    await assertStaysOff(node, uid);
+    assert.equal((await node.vms.start(ref, never)).definition.intent, 'on');
+    await node.vms.destroy(ref, never);
+    await assertStaysOff(node, uid);
+  });
+}
+
+test('a VM that a caller has stopped stays off when the agent starts again', async () => {
+  await using before = await OneNode.open();
+  const { hypervisor } = before;
+  const request = newRequest('web', { runStrategy: 'Always' });
+  await before.create(request);
+  await before.vms.shutdown(refOf(request), never);
+  await before[Symbol.asyncDispose]();
+  await using node = await OneNode.open({ hypervisor });
+  control(node);
+  await assertStaysOff(node, uidOf(request));
+});
+
+test('a VM of strategy Manual is off when it is made, and runs as callers say', async () => {
+  const { node, ref, uid, phase } = await withVm('Manual');
+  await using _node = node;
+  assert.equal(phase, 'stopped');
+  await assertStaysOff(node, uid);
+  await node.vms.start(ref, never);
+  await settle(node);
+  assert.equal(await stateOf(node, uid), 'running');
+});
+
+test('a VM of strategy Halted is off, is not started and is shut down when it runs', async () => {
+  const { node, ref, uid, phase } = await withVm('Halted');
+  await using _node = node;
+  assert.equal(phase, 'stopped');
+  await assert.rejects(node.vms.start(ref, never), { reason: 'RUN_STRATEGY_HALTED' });
+  await assertStaysOff(node, uid);
+  // Somebody else has started it.
+  await node.hypervisor.domains.start(uid, never);
+  await untilOff(node, uid);
+});
+
+test('a guest that takes its time is asked once to power off, and again by the next agent', async () => {
+  await using before = await OneNode.open();
+  const { hypervisor } = before;
+  const request = newRequest('web', { runStrategy: 'Once' });
+  const uid = uidOf(request);
+  const asked = () => hypervisor.calls.filter((call) => call === `shutdown ${uid}`).length;
+  await before.create(request);
+  hypervisor.slowShutdown = true;
+  control(before);
+  await apply(before, manifestOf(request, { spec: { runStrategy: 'Halted' } }));
+  await until('it is stopping', async () => {
+    const { phase } = await before.vms.get(refOf(request), never);
+    return phase === 'stopping';
+  });
+  await settle(before);
+  assert.equal(asked(), 1);
+  await before[Symbol.asyncDispose]();
+
+  await using node = await OneNode.open({ hypervisor });
+  control(node);
+  await until('it is asked again', () => asked() === 2);
+});
+
+test('a VM is started or shut down when it is given another strategy', async () => {
+  const { node, request, uid } = await withVm('Halted');
+  await using _node = node;
+  await apply(node, manifestOf(request, { spec: { runStrategy: 'Always' } }));
+  await untilRunning(node, uid);
+  await apply(node, manifestOf(request, { spec: { runStrategy: undefined, running: false } }));
+  await untilOff(node, uid);
+  await apply(node, manifestOf(request, { spec: { runStrategy: undefined, running: true } }));
+  await untilRunning(node, uid);
+});
+
+test('a VM that is here runs on and is started again while the node is cordoned', async () => {
+  const { node, uid } = await withVm('Always');
+  await using _node = node;
+  await node.agent.cordon.update({ cordon: true }, undefined);
+  assert.equal(await stateOf(node, uid), 'running');
+  node.hypervisor.stopGuest(uid, 'crashed');
+  await untilRunning(node, uid);
+});
+
+for (const runStrategy of ['Once', 'RerunOnFailure'] as const) {
+  test(`a VM that is off is started when it is given the strategy ${runStrategy}`, async () => {
+    const { node, request, ref } = await withVm('Halted');
+    await using _node = node;
+    const changed = manifestOf(request, { spec: { runStrategy } });
+    const planned = await apply(node, changed, { dryRun: true });
+    assert.equal(planned.vm.phase, 'stopped');
+    const { vm } = await apply(node, changed);
+    assert.deepEqual([vm.phase, vm.definition.intent], ['running', 'on']);
+    // The same strategy again is no new wish.
+    await node.vms.destroy(ref, never);
+    const again = manifestOf(request, {
+      metadata: { labels: { tier: 'db' } },
+      spec: { runStrategy },
+    });
+    assert.equal((await apply(node, again)).vm.phase, 'stopped');
+  });
+}

@@ -1,0 +1,292 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { test } from 'node:test';
+import { toVirtualMachine } from '../../../../src/agent/rpc/virtual-machine-conversion.ts';
+import type { Vm } from '../../../../src/agent/vms/vm.ts';
+import { fromVirtualMachineMessage } from '../../../../src/client/resource-messages.ts';
+import { VirtualMachine } from '../../../../src/gen/novacron/agent/v1/virtual_machine.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
+import { apply, manifestOf, writtenByNewer } from './manifests.ts';
+import { EVERYTHING, never, newRequest, OneNode, refOf, uidOf, WHOLE } from './one-node.ts';
+
+const CPU = 'spec.template.spec.resources.cpu';
+const TWO_CPUS = { resources: { cpu: '2', memory: '64Mi' } };
+
+async function withVm(request = newRequest()) {
+  const node = await OneNode.open();
+  await node.create(request);
+  return { node, request, ref: refOf(request), uid: uidOf(request) };
+}
+
+/** As a client reads it and `get -o yaml` writes it. */
+function shown(vm: Vm): unknown {
+  const message = VirtualMachine.decode(VirtualMachine.encode(toVirtualMachine(vm)).finish());
+  return JSON.parse(JSON.stringify(fromVirtualMachineMessage(message)));
+}
+
+const conditionOf = (vm: Vm, type: string) => {
+  const found = vm.conditions.find((condition) => condition.type === type);
+  assert.ok(found, type);
+  const { status, reason, observedGeneration } = found;
+  return { status, reason, observedGeneration };
+};
+
+test('a manifest makes the VM, then nothing when it is repeated, then changes it', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest();
+  const made = await apply(node, request);
+  assert.deepEqual([made.outcome, made.changes, made.vm.phase], ['created', [], 'running']);
+  const again = await apply(node, request);
+  assert.deepEqual([again.outcome, again.changes], ['unchanged', []]);
+  assert.equal(again.vm.definition.generation, 1);
+  const changed = await apply(node, manifestOf(request, { machine: TWO_CPUS }));
+  assert.equal(changed.outcome, 'changed');
+  assert.equal(changed.vm.definition.generation, 2);
+  assert.equal(changed.vm.definition.spec.template.spec.resources.cpu, '2');
+  const defines = node.hypervisor.calls.filter((call) => call.startsWith('define'));
+  assert.equal(defines.length, 2);
+});
+
+test('a manifest as it is shown changes nothing', async () => {
+  await using node = await OneNode.open();
+  node.images.add('/images/root.qcow2', { format: 'qcow2' });
+  const { metadata, spec } = newRequest();
+  const root = { name: 'root', format: 'qcow2', source: { file: { path: '/images/root.qcow2' } } };
+  const manifest = manifestOf(
+    { metadata, spec },
+    {
+      metadata: { labels: { tier: 'db' }, annotations: { note: 'ä' } },
+      machine: { volumes: [root], resources: { cpu: '1500m', memory: '64Mi' } },
+    },
+  );
+  const { vm } = await apply(node, manifest);
+  const { outcome, changes, vm: after } = await apply(node, shown(vm));
+  assert.deepEqual([outcome, changes], ['unchanged', []]);
+  assert.deepEqual(after.definition, vm.definition);
+});
+
+test('a generation that is asked for must be the one there is, 0 for no VM yet', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest();
+  const changed = manifestOf(request, { machine: TWO_CPUS });
+  await assert.rejects(apply(node, request, { generation: 1 }), { reason: 'VM_NOT_FOUND' });
+  assert.equal((await apply(node, request, { generation: 0 })).outcome, 'created');
+  for (const generation of [0, 2]) {
+    for (const dryRun of [false, true]) {
+      await assert.rejects(apply(node, changed, { generation, dryRun }), {
+        reason: 'GENERATION_MISMATCH',
+        message: new RegExp(`has generation 1, not ${generation};`),
+      });
+    }
+  }
+  assert.equal((await apply(node, changed, { generation: 1 })).vm.definition.generation, 2);
+});
+
+test('of a manifest with a mask only the named fields are taken', async () => {
+  const { node, request } = await withVm();
+  await using _node = node;
+  const { name, namespace } = request.metadata;
+  const partial = {
+    metadata: { name, namespace, labels: { tier: 'db' } },
+    spec: { runStrategy: 'Halted', template: { spec: TWO_CPUS } },
+  };
+  const { changes, vm } = await apply(node, partial, { updateMask: [CPU] });
+  assert.deepEqual(
+    changes.map(({ field }) => field),
+    [CPU],
+  );
+  assert.deepEqual(vm.definition.labels, {});
+  assert.deepEqual(vm.definition.spec, {
+    ...request.spec,
+    template: { spec: { ...request.spec.template.spec, ...TWO_CPUS } },
+  });
+});
+
+test('a mask of a field that there is not is refused, and so is a mask for no VM', async () => {
+  const { node, request } = await withVm();
+  await using _node = node;
+  const changed = manifestOf(request, { machine: TWO_CPUS });
+  for (const field of ['spec.template.spec.cpus', 'spec.template.spec.volumes[0]', '']) {
+    await assert.rejects(apply(node, changed, { updateMask: [CPU, field] }), {
+      reason: 'INVALID_REQUEST',
+      violations: [{ field: 'updateMask', description: `names the unknown field ${field}` }],
+    });
+  }
+  const other = newRequest('other');
+  await assert.rejects(apply(node, other, { updateMask: [CPU] }), { reason: 'VM_NOT_FOUND' });
+  assert.equal((await apply(node, request)).outcome, 'unchanged');
+});
+
+test('a dry run says what would change and when, and changes nothing', async () => {
+  const { node, request, ref } = await withVm();
+  await using _node = node;
+  node.images.add('/images/root.img');
+  const before = await node.vms.get(ref, never);
+  const root = { name: 'root', format: 'raw', source: { file: { path: '/images/root.img' } } };
+  const changed = manifestOf(request, {
+    metadata: { labels: { tier: 'db' } },
+    spec: { runStrategy: 'Manual', migrationPolicy: { allowLiveMigration: false } },
+    machine: { ...TWO_CPUS, volumes: [root] },
+  });
+  node.hypervisor.forgetCalls();
+  const { outcome, changes, vm } = await apply(node, changed, { dryRun: true });
+  assert.equal(outcome, 'changed');
+  const effects = Object.fromEntries(changes.map(({ field, effect }) => [field, effect]));
+  assert.deepEqual(effects, {
+    'metadata.labels.tier': 'now',
+    'spec.runStrategy': 'now',
+    'spec.migrationPolicy': 'now',
+    [CPU]: 'next-start',
+    'spec.template.spec.volumes': 'next-start',
+  });
+  const cpu = changes.find(({ field }) => field === CPU);
+  assert.deepEqual([cpu?.before, cpu?.after], ['1', '2']);
+  assert.equal(vm.definition.spec.template.spec.resources.cpu, '2');
+  assert.equal(vm.definition.generation, 1);
+  assert.deepEqual((await node.vms.get(ref, never)).definition, before.definition);
+  assert.ok(!node.hypervisor.calls.some((call) => call.startsWith('define')));
+});
+
+test('an item of a list is named by its place, whatever its name', async () => {
+  await using node = await OneNode.open();
+  const path = '/images/root.img';
+  node.images.add(path);
+  const root = { name: 'root', format: 'raw', source: { file: { path } } };
+  const request = newRequest();
+  await apply(node, manifestOf(request, { machine: { volumes: [root] } }));
+  const changed = { ...root, shared: true, cache: 'writeback' };
+  const { changes } = await apply(node, manifestOf(request, { machine: { volumes: [changed] } }));
+  assert.deepEqual(
+    new Set(changes.map(({ field, before, after, effect }) => [field, before, after, effect])),
+    new Set([
+      ['spec.template.spec.volumes[0].cache', 'none', 'writeback', 'next-start'],
+      ['spec.template.spec.volumes[0].shared', undefined, true, 'now'],
+    ]),
+  );
+});
+
+test('a dry run of a VM that is not there makes none', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest();
+  const { outcome, vm } = await apply(node, request, { dryRun: true, generation: 0 });
+  assert.deepEqual([outcome, vm.phase, vm.reason], ['created', 'pending', 'DryRun']);
+  await node.assertNothingOf(request);
+});
+
+test('of a VM that is off everything changes now', async () => {
+  const { node, request } = await withVm(newRequest('web', { runStrategy: 'Manual' }));
+  await using _node = node;
+  const changed = manifestOf(request, {
+    metadata: { labels: { tier: 'db' } },
+    machine: TWO_CPUS,
+  });
+  const { changes, vm } = await apply(node, changed);
+  assert.deepEqual(
+    changes.map(({ field, effect }) => [field, effect]),
+    [
+      ['metadata.labels.tier', 'now'],
+      [CPU, 'now'],
+    ],
+  );
+  assert.deepEqual(vm.pendingFields, []);
+  assert.equal(conditionOf(vm, 'SpecApplied').status, 'true');
+});
+
+test('what waits for a start is named until then', async () => {
+  const { node, request, ref } = await withVm();
+  await using _node = node;
+  const changed = manifestOf(request, {
+    metadata: { labels: { tier: 'db' } },
+    spec: { runStrategy: 'Manual' },
+    machine: TWO_CPUS,
+  });
+  const { vm } = await apply(node, changed);
+  assert.deepEqual(vm.pendingFields, [CPU]);
+  assert.equal(vm.liveDefinition?.spec.template.spec.resources.cpu, '1');
+  const waits = { status: 'false', reason: 'WaitsForRestart', observedGeneration: 2 };
+  assert.deepEqual(conditionOf(vm, 'SpecApplied'), waits);
+  assert.equal((await apply(node, changed)).outcome, 'unchanged');
+
+  await node.vms.destroy(ref, never);
+  const started = await node.vms.start(ref, never);
+  assert.deepEqual([started.pendingFields, started.liveDefinition], [[], undefined]);
+  const applied = { status: 'true', reason: 'Applied', observedGeneration: 2 };
+  assert.deepEqual(conditionOf(started, 'SpecApplied'), applied);
+});
+
+test('what is taken back before the next start waits no longer', async () => {
+  const { node, request } = await withVm();
+  await using _node = node;
+  await apply(node, manifestOf(request, { machine: TWO_CPUS }));
+  const { vm } = await apply(node, request);
+  assert.deepEqual([vm.pendingFields, vm.definition.generation], [[], 3]);
+  assert.equal(conditionOf(vm, 'SpecApplied').status, 'true');
+});
+
+test('labels and annotations that are left out go', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest();
+  const metadata = { labels: { tier: 'db', app: 'shop' }, annotations: { note: 'mine' } };
+  await apply(node, manifestOf(request, { metadata }));
+  const fewer = { labels: { app: 'shop' }, annotations: { note: 'mine' } };
+  const { changes } = await apply(node, manifestOf(request, { metadata: fewer }));
+  assert.deepEqual(changes, [
+    { field: 'metadata.labels.tier', before: 'db', after: undefined, effect: 'now' },
+  ]);
+  const { vm } = await apply(node, request);
+  assert.deepEqual([vm.definition.labels, vm.definition.annotations], [{}, {}]);
+  assert.equal(vm.definition.generation, 3);
+});
+
+test('a manifest of another uid is refused, one without a uid means the VM of its name', async () => {
+  const { node, request, uid } = await withVm();
+  await using _node = node;
+  const other = manifestOf(request, { metadata: { uid: randomUUID() }, machine: TWO_CPUS });
+  await assert.rejects(apply(node, other), { reason: 'VM_UID_MISMATCH' });
+  const any = manifestOf(request, { metadata: { uid: undefined }, machine: TWO_CPUS });
+  const { outcome, vm } = await apply(node, any);
+  assert.deepEqual([outcome, vm.definition.uid], ['changed', uid]);
+});
+
+test('a manifest that this node cannot carry out changes nothing', async () => {
+  const { node, request, ref } = await withVm();
+  await using _node = node;
+  const broken = manifestOf(request, { machine: { kernel: { path: '/boot/none' } } });
+  for (const dryRun of [false, true]) {
+    await assert.rejects(apply(node, broken, { dryRun }), { reason: 'IMAGE_NOT_FOUND' });
+  }
+  await assert.rejects(apply(node, manifestOf(request, { spec: { runStrategy: 'Often' } })), {
+    reason: 'INVALID_SPEC',
+  });
+  const { definition } = await node.vms.get(ref, never);
+  assert.deepEqual([definition.generation, definition.spec], [1, request.spec]);
+});
+
+test('a VM that a newer agent has written is listed, started and stopped, not changed', async () => {
+  await using node = await OneNode.open();
+  const definition = writtenByNewer(
+    tinyVm({ name: 'web', intent: 'off', generation: 7 }, newRequest().spec.template.spec),
+    { runStrategy: 'Manual', later: { much: true } },
+  );
+  await node.hypervisor.domains.define(definition, never);
+  const ref = { namespace: definition.namespace, name: 'web', uid: undefined };
+  const { items } = await node.vms.list(EVERYTHING, WHOLE, never);
+  const [vm] = items;
+  assert.ok(vm);
+  const newer = { status: 'true', reason: 'UnknownFields', observedGeneration: 7 };
+  assert.deepEqual(conditionOf(vm, 'NewerSpec'), newer);
+
+  const { name, namespace, uid } = definition;
+  const manifest = { metadata: { name, namespace, uid }, spec: definition.spec };
+  for (const dryRun of [false, true]) {
+    const changed = manifestOf(manifest, { machine: TWO_CPUS });
+    await assert.rejects(apply(node, changed, { dryRun }), {
+      reason: 'VM_SPEC_NEWER',
+      message: /spec\.later/,
+    });
+  }
+  assert.equal((await node.vms.start(ref, never)).phase, 'running');
+  const stopped = await node.vms.shutdown(ref, never);
+  assert.equal(stopped.phase, 'stopped');
+  assert.deepEqual(stopped.definition.newer, definition.newer);
+});

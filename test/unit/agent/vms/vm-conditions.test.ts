@@ -1,0 +1,191 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Condition, ConditionStatus } from '../../../../src/agent/reports/report.ts';
+import type { VmPhase } from '../../../../src/agent/vms/vm.ts';
+import { type ConditionFacts, conditionsOf } from '../../../../src/agent/vms/vm-conditions.ts';
+import { volume } from '../../../../src/core/resources/volume.ts';
+import type { VmDefinition } from '../../../../src/core/vm-definition.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
+import { apply, manifestOf } from './manifests.ts';
+import { never, newRequest, OneNode, refOf } from './one-node.ts';
+
+const MIGRATION = { id: 'm-7', targetNode: 'b', startedAtMs: 1, fractionDone: 0.5 };
+
+function facts(changes: Partial<ConditionFacts> = {}): ConditionFacts {
+  return {
+    definition: tinyVm({ generation: 3 }),
+    state: { phase: 'running', reason: 'Booted', message: '' },
+    context: { migration: undefined, shutdownRequested: false },
+    pendingFields: [],
+    ...changes,
+  };
+}
+
+/** A running VM with a spec changed in some fields. */
+function having(spec: Partial<VmDefinition['spec']>): ConditionFacts {
+  const definition = tinyVm({ generation: 3 });
+  return facts({ definition: { ...definition, spec: { ...definition.spec, ...spec } } });
+}
+
+const disk = (name: string, changes: object = {}) =>
+  volume.parse({ name, format: 'raw', source: { file: { path: `/images/${name}` } }, ...changes });
+
+function withVolumes(...volumes: readonly ReturnType<typeof disk>[]): ConditionFacts {
+  const { template } = tinyVm().spec;
+  return having({ template: { spec: { ...template.spec, volumes: [...volumes] } } });
+}
+
+function pick(conditions: readonly Condition[], type: string): Condition {
+  const found = conditions.filter((condition) => condition.type === type);
+  assert.equal(found.length, 1, type);
+  return found[0] as Condition;
+}
+
+function newerMessage(fields: string): string {
+  return `A newer agent has given it what this one does not know: ${fields}. It can be started, stopped and moved, not changed; upgrade this node's agent`;
+}
+
+function allButReady(conditions: readonly Condition[]): readonly Condition[] {
+  return conditions.filter(({ type }) => type !== 'Ready');
+}
+
+function assertCondition(
+  given: ConditionFacts,
+  type: string,
+  [status, reason, message]: readonly [ConditionStatus, string, string],
+): void {
+  const condition = pick(conditionsOf(given, []), type);
+  assert.deepEqual(
+    [condition.status, condition.reason, condition.message],
+    [status, reason, message],
+  );
+  assert.equal(condition.observedGeneration, 3);
+}
+
+const READY: Readonly<Record<VmPhase, ConditionStatus>> = {
+  pending: 'false',
+  running: 'true',
+  migrating: 'true',
+  paused: 'false',
+  stopping: 'false',
+  stopped: 'false',
+  failed: 'false',
+  unknown: 'unknown',
+};
+
+test('a VM is ready while its guest can work, and nobody knows while the hypervisor is away', () => {
+  for (const [phase, status] of Object.entries(READY) as [VmPhase, ConditionStatus][]) {
+    const state = { phase, reason: 'Why', message: 'That is why' };
+    assertCondition(facts({ state }), 'Ready', [status, 'Why', 'That is why']);
+  }
+});
+
+test('a spec is applied unless fields of it wait for a start', () => {
+  assertCondition(facts(), 'SpecApplied', ['true', 'Applied', '']);
+  const pendingFields = ['spec.template.spec.resources.cpu', 'spec.template.spec.kernel'];
+  assertCondition(facts({ pendingFields }), 'SpecApplied', [
+    'false',
+    'WaitsForRestart',
+    'In force after the next start: spec.template.spec.resources.cpu, spec.template.spec.kernel',
+  ]);
+});
+
+test('a VM can be moved live unless it must not be or has a disk of its node', () => {
+  const migratable = ['true', 'Migratable', ''] as const;
+  assertCondition(facts(), 'LiveMigratable', migratable);
+  const reachable = withVolumes(
+    disk('root', { shared: true }),
+    disk('tools', { readOnly: true }),
+    disk('cd', { kind: 'cdrom' }),
+  );
+  assertCondition(reachable, 'LiveMigratable', migratable);
+  const local = withVolumes(disk('root'), disk('home', { shared: true }), disk('scratch'));
+  assertCondition(local, 'LiveMigratable', [
+    'false',
+    'DiskLocal',
+    'On storage of this node alone: root, scratch; put them on storage that all nodes reach and mark them shared',
+  ]);
+  const policy = { compression: true, encrypted: true };
+  const allowed = having({ migrationPolicy: { ...policy, allowLiveMigration: true } });
+  assertCondition(allowed, 'LiveMigratable', migratable);
+  const forbidden = having({ migrationPolicy: { ...policy, allowLiveMigration: false } });
+  assertCondition(forbidden, 'LiveMigratable', [
+    'false',
+    'NotAllowed',
+    'spec.migrationPolicy.allowLiveMigration is false',
+  ]);
+});
+
+test('a VM that a migration takes away says which', () => {
+  assertCondition(facts(), 'Migrating', ['false', 'NoMigration', '']);
+  const context = { migration: MIGRATION, shutdownRequested: false };
+  assertCondition(facts({ context }), 'Migrating', ['true', 'MigrationActive', 'Migration m-7']);
+});
+
+test('only what a newer agent has written is said to be so', () => {
+  const types = conditionsOf(facts(), []).map(({ type }) => type);
+  assert.deepEqual(types, ['Ready', 'SpecApplied', 'LiveMigratable', 'Migrating']);
+  for (const [unknownFields, named] of [
+    [['spec.later', 'spec.template.spec.gpus'], 'spec.later, spec.template.spec.gpus'],
+    [[], 'its version'],
+  ] as const) {
+    const definition = tinyVm({ generation: 3, newer: { manifest: '{}', unknownFields } });
+    assertCondition(facts({ definition }), 'NewerSpec', [
+      'true',
+      'UnknownFields',
+      newerMessage(named),
+    ]);
+  }
+});
+
+test('a condition keeps its time until its status changes, whatever else does', (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: 1_000 });
+  const first = conditionsOf(facts(), []);
+  assert.ok(first.every(({ lastTransitionAtMs }) => lastTransitionAtMs === 1_000));
+
+  t.mock.timers.setTime(2_000);
+  const definition = tinyVm({ generation: 4 });
+  const state = { phase: 'running', reason: 'Unpaused', message: 'Other words' } as const;
+  const second = conditionsOf(facts({ definition, state }), first);
+  assert.ok(second.every(({ lastTransitionAtMs }) => lastTransitionAtMs === 1_000));
+  assert.ok(second.every(({ observedGeneration }) => observedGeneration === 4));
+  assert.equal(pick(second, 'Ready').reason, 'Unpaused');
+
+  t.mock.timers.setTime(3_000);
+  const failed = { phase: 'failed', reason: 'Crashed', message: '' } as const;
+  const third = conditionsOf(facts({ definition, state: failed, pendingFields: ['spec'] }), second);
+  assert.deepEqual(
+    third.map(({ type, lastTransitionAtMs }) => [type, lastTransitionAtMs]),
+    [
+      ['Ready', 3_000],
+      ['SpecApplied', 3_000],
+      ['LiveMigratable', 1_000],
+      ['Migrating', 1_000],
+    ],
+  );
+
+  t.mock.timers.setTime(4_000);
+  const newer = { manifest: '{}', unknownFields: [] };
+  const fourth = conditionsOf(facts({ definition: { ...definition, newer } }), third);
+  assert.equal(pick(fourth, 'Ready').lastTransitionAtMs, 4_000);
+  assert.equal(pick(fourth, 'NewerSpec').lastTransitionAtMs, 4_000);
+});
+
+test('while the hypervisor is away a VM is not known to be ready, and the rest still holds', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest();
+  await node.create(request);
+  const changed = { resources: { cpu: '2', memory: '64Mi' } };
+  const { vm: before } = await apply(node, manifestOf(request, { machine: changed }));
+  assert.ok(before.conditions.every(({ observedGeneration }) => observedGeneration === 2));
+  node.hypervisor.disconnect();
+  const away = await node.vms.get(refOf(request), never);
+  const { status, reason } = pick(away.conditions, 'Ready');
+  assert.deepEqual([status, reason], ['unknown', 'HypervisorUnreachable']);
+  assert.deepEqual(allButReady(away.conditions), allButReady(before.conditions));
+  assert.equal(pick(away.conditions, 'SpecApplied').status, 'false');
+
+  node.hypervisor.reconnect();
+  const back = await node.vms.get(refOf(request), never);
+  assert.equal(pick(back.conditions, 'Ready').status, 'true');
+});
