@@ -27,6 +27,7 @@ import type {
 import type { VmApplier } from './vm-applier.ts';
 import type { VmCreator } from './vm-creator.ts';
 import { compareKeys, isHypervisorAway, sortKey, type VmInventory } from './vm-inventory.ts';
+import { wasMovedAway } from './vm-phase.ts';
 
 export interface VmManagerOptions {
   readonly domains: HypervisorDomains;
@@ -139,6 +140,16 @@ export class VmManager implements VmService {
       await this.#assertWhole(vm, signal);
       await this.#intend(vm.definition, 'off', signal);
       await this.#options.domains.destroy(vm.definition.uid, signal);
+    });
+  }
+
+  /**
+   * Has no run strategy start a VM that was moved away behind the agent's back. Only libvirt knows of that, and forgets it
+   * when it restarts; the intent lasts. A VM that has come back in the meantime is left alone.
+   */
+  noteMovedAway(ref: VmRef, signal: AbortSignal): Promise<Vm> {
+    return this.#change(ref, 'note-moved-away', signal, async (vm) => {
+      if (wasMovedAway(vm)) await this.#intend(vm.definition, 'off', signal);
     });
   }
 
