@@ -99,8 +99,8 @@ export class RunStrategyController {
   }
 }
 
-/** Reasons for which a VM is off that no strategy may undo: its run goes on elsewhere, or is kept in a file. */
-const NEVER_STARTED: readonly string[] = ['StaleCopy', 'Migrated', 'Saved'];
+/** Reasons for which a VM is off that no strategy may undo: it is another node's, or its run is kept in a file. */
+const NEVER_STARTED: readonly string[] = ['StaleCopy', 'StrayCopy', 'Migrated', 'Saved'];
 
 /** What a VM's run strategy asks for now; undefined if it is as it should be, or changing. */
 function wantedAct(vm: Vm): 'start' | 'shutdown' | 'noteMovedAway' | undefined {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { RunStrategyController } from '../../../../src/agent/vms/run-strategy-controller.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
@@ -52,4 +53,17 @@ test('a VM that was moved away by hand and has been started here since is left a
   const { ref } = await create('back');
   const { phase, definition } = await node.vms.noteMovedAway(ref, never);
   assert.deepEqual([phase, definition.intent], ['running', 'on']);
+});
+
+test('a copy that another host owns is not started by its run strategy', async () => {
+  const { node, create, seeOneBroughtBack } = await runningNode();
+  await using _node = node;
+  const { ref, uid } = await create('copied');
+  const facts = { owner: randomUUID(), ownershipEpoch: 2 };
+  await node.hypervisor.domains.setFacts(uid, facts, never);
+  node.hypervisor.stopGuest(uid, 'crashed');
+  await seeOneBroughtBack('other');
+  const { reason, definition } = await node.vms.get(ref, never);
+  assert.deepEqual([reason, definition.intent], ['StrayCopy', 'on']);
+  assert.ok(!node.hypervisor.calls.includes(`start ${uid}`));
 });
