@@ -117,7 +117,9 @@ export async function buildAgent(parts: AgentParts) {
       migration: summaryOf(book.outgoingOf(vmUid)),
       shutdownRequested: shutdowns.has(vmUid),
     }),
-    isStale: (vm) => vm.definition !== undefined && ownership.isStale(vm.definition),
+    isStale: (definition) => ownership.isStale(definition),
+    isStray: (definition) => ownership.isStray(definition),
+    learnHost: (signal) => ownership.learnHost(hypervisor.host, signal),
     onListed: (listed) => {
       tasks.run('stale copies', () => staleCopies.stop(listed));
       tasks.run('orphaned files', () => orphanedFiles.remove(listed));

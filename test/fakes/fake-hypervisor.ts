@@ -90,10 +90,17 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
     this.#world.feed.publish({ kind: 'connected' });
   }
 
-  /** The guest powers off or crashes by itself. */
-  stopGuest(uid: string, reason: 'shutdown' | 'crashed' = 'shutdown'): void {
+  /** The guest powers off or crashes by itself, or is moved away by somebody else than an agent. */
+  stopGuest(uid: string, reason: 'shutdown' | 'crashed' | 'migrated' = 'shutdown'): void {
     const vm = this.#world.vms.get(uid);
     if (vm !== undefined) this.#world.stop(vm, reason);
+  }
+
+  /** What a restart does to the VMs that are off: why is forgotten. */
+  forgetWhyStopped(): void {
+    for (const vm of this.#world.vms.values()) {
+      if (vm.state === 'stopped') vm.stateReason = 'unknown';
+    }
   }
 
   /** Uses up CPU time of a running VM. */

@@ -5,9 +5,12 @@ import type { Logger } from '../../core/logger.ts';
 import { runStrategyOf } from '../../core/resources/run-strategy.ts';
 import type { TaskGroup } from '../../core/task-group.ts';
 import type { Vm, VmRef, VmService } from './vm.ts';
+import type { VmManager } from './vm-manager.ts';
+import { wasMovedAway } from './vm-phase.ts';
 
 export interface RunStrategyControllerOptions {
-  readonly vms: Pick<VmService, 'watch' | 'get' | 'start' | 'shutdown'>;
+  readonly vms: Pick<VmService, 'watch' | 'get' | 'start' | 'shutdown'> &
+    Pick<VmManager, 'noteMovedAway'>;
   /** Returns once it is known which VMs there are. */
   readonly untilListed: (signal: AbortSignal) => Promise<void>;
   readonly tasks: TaskGroup;
@@ -56,13 +59,16 @@ export class RunStrategyController {
     }
   }
 
-  async #bringAbout({ definition }: Vm, signal: AbortSignal): Promise<void> {
+  async #bringAbout(vm: Vm, signal: AbortSignal): Promise<void> {
     const { vms, log } = this.#options;
-    const { uid, namespace, name } = definition;
+    const { uid, namespace, name } = vm.definition;
     const ref: VmRef = { namespace, name, uid };
+    // libvirt may forget at any time that it was moved.
+    let waits = wantedAct(vm) !== 'noteMovedAway';
     try {
       for (;;) {
-        await delay(this.#nextDelay(uid), signal);
+        if (waits) await delay(this.#nextDelay(uid), signal);
+        waits = true;
         try {
           // What the VM is now counts, not what it was when it was put in line.
           const act = wantedAct(await vms.get(ref, signal));
@@ -93,13 +99,14 @@ export class RunStrategyController {
   }
 }
 
-/** Reasons for which a VM is off that no strategy may undo: its run goes on elsewhere, or is kept in a file. */
-const NEVER_STARTED: readonly string[] = ['StaleCopy', 'Migrated', 'Saved'];
+/** Reasons for which a VM is off that no strategy may undo: it is another node's, or its run is kept in a file. */
+const NEVER_STARTED: readonly string[] = ['StaleCopy', 'StrayCopy', 'Migrated', 'Saved'];
 
 /** What a VM's run strategy asks for now; undefined if it is as it should be, or changing. */
-function wantedAct(vm: Vm): 'start' | 'shutdown' | undefined {
+function wantedAct(vm: Vm): 'start' | 'shutdown' | 'noteMovedAway' | undefined {
   const { definition, phase, reason } = vm;
   const isOff = phase === 'stopped' || phase === 'failed';
+  if (wasMovedAway(vm) && definition.intent === 'on') return 'noteMovedAway';
   switch (runStrategyOf(definition.spec)) {
     case 'Halted':
       return phase === 'running' || phase === 'paused' ? 'shutdown' : undefined;

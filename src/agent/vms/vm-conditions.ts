@@ -9,6 +9,8 @@ export interface ConditionFacts {
   readonly state: PhaseReport;
   readonly context: VmContext;
   readonly pendingFields: readonly string[];
+  /** Its definition says that another host owns it. */
+  readonly isStray: boolean;
 }
 
 type Aspect = readonly [type: string, status: ConditionStatus, reason: string, message: string];
@@ -20,6 +22,7 @@ export function conditionsOf(
 ): readonly Condition[] {
   const aspects = [ready(facts), specApplied(facts), liveMigratable(facts), migrating(facts)];
   if (facts.definition.newer !== undefined) aspects.push(newerSpec(facts.definition));
+  if (facts.isStray) aspects.push(strayCopy(facts.definition));
   return aspects.map(([type, status, reason, message]) => {
     const before = previous.find((candidate) => candidate.type === type);
     const lastTransitionAtMs = before?.status === status ? before.lastTransitionAtMs : Date.now();
@@ -67,4 +70,9 @@ function newerSpec({ newer }: VmDefinition): Aspect {
   const fields = newer?.unknownFields.join(', ') || 'its version';
   const message = `A newer agent has given it what this one does not know: ${fields}. It can be started, stopped and moved, not changed; upgrade this node's agent`;
   return ['NewerSpec', 'true', 'UnknownFields', message];
+}
+
+function strayCopy({ owner }: VmDefinition): Aspect {
+  const message = `Host ${owner} owns it by its definition. It is not started here; if it runs, migrate it or shut it down, and make sure that it does not run on that host too`;
+  return ['StrayCopy', 'true', 'OtherOwner', message];
 }

@@ -24,7 +24,11 @@ export interface VmInventoryOptions {
   readonly origins: Origins;
   readonly contextOf: (vmUid: string) => VmContext;
   /** Copies that another node owns by now. */
-  readonly isStale: (vm: HypervisorVm) => boolean;
+  readonly isStale: (definition: VmDefinition) => boolean;
+  /** Copies that say that another host owns them. */
+  readonly isStray: (definition: VmDefinition) => boolean;
+  /** Finds out what must be known to tell these. */
+  readonly learnHost: (signal: AbortSignal) => Promise<void>;
   /** How often the hypervisor is listed when it says nothing: lost events are made good after this time. */
   readonly resyncIntervalMs?: number;
   /** Told of everything that was listed, ours or not. */
@@ -41,6 +45,12 @@ const STALE_COPY: PhaseReport = {
   phase: 'failed',
   reason: 'StaleCopy',
   message: 'Another node owns this VM; this copy must not run and can be deleted',
+};
+const STRAY_COPY: PhaseReport = {
+  phase: 'failed',
+  reason: 'StrayCopy',
+  message:
+    'Its definition says that another host owns it, so it is not started here; use the copy there, or delete this one',
 };
 const UNREACHABLE: PhaseReport = {
   phase: 'unknown',
@@ -192,12 +202,16 @@ export class VmInventory {
   }
 
   async #load(): Promise<void> {
-    const { domains, statistics, onListed } = this.#options;
+    const { domains, statistics, learnHost, onListed } = this.#options;
     const signal = AbortSignal.timeout(LIST_TIMEOUT_MS);
     let listed: readonly HypervisorVm[];
     let usage: ReadonlyMap<string, VmStatistics>;
     try {
-      [listed, usage] = await Promise.all([domains.list(signal), statistics.sample(signal)]);
+      [listed, usage] = await Promise.all([
+        domains.list(signal),
+        statistics.sample(signal),
+        learnHost(signal),
+      ]);
     } catch (error) {
       this.#markUnknown();
       if (!(error instanceof DOMException)) throw error;
@@ -227,16 +241,18 @@ export class VmInventory {
 
   #toVm(found: HypervisorVm, definition: VmDefinition, usage: VmStatistics | undefined): Vm {
     const context = this.#options.contextOf(found.uid);
-    const state = this.#options.isStale(found) ? STALE_COPY : phaseOf(found, context);
+    const isStray = this.#options.isStray(definition);
     const previous = this.#vms.get(found.uid);
     const pendingFields = this.#pendingFields(definition, found.liveDefinition);
     const isOn = found.state !== 'stopped' && found.state !== 'crashed';
+    let state = isStray && !isOn ? STRAY_COPY : phaseOf(found, context);
+    if (this.#options.isStale(definition)) state = STALE_COPY;
     return {
       definition,
       liveDefinition: found.liveDefinition,
       ...state,
       conditions: conditionsOf(
-        { definition, state, context, pendingFields },
+        { definition, state, context, pendingFields, isStray },
         previous?.conditions ?? [],
       ),
       pendingFields,
@@ -261,7 +277,8 @@ export class VmInventory {
     for (const vm of this.#vms.values()) {
       const { definition, pendingFields } = vm;
       const context = this.#options.contextOf(definition.uid);
-      const facts = { definition, state: UNREACHABLE, context, pendingFields };
+      const isStray = this.#options.isStray(definition);
+      const facts = { definition, state: UNREACHABLE, context, pendingFields, isStray };
       this.#report(definition.uid, {
         ...vm,
         ...UNREACHABLE,

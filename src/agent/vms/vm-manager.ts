@@ -5,7 +5,7 @@ import type { Logger } from '../../core/logger.ts';
 import { runStrategyOf, startsAtOnce } from '../../core/resources/run-strategy.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { ConsoleReader } from '../../drivers/console.ts';
-import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
+import { type HypervisorDomains, isSplit } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { OperationRecorder } from '../operations/operation-recorder.ts';
@@ -27,6 +27,7 @@ import type {
 import type { VmApplier } from './vm-applier.ts';
 import type { VmCreator } from './vm-creator.ts';
 import { compareKeys, isHypervisorAway, sortKey, type VmInventory } from './vm-inventory.ts';
+import { wasMovedAway } from './vm-phase.ts';
 
 export interface VmManagerOptions {
   readonly domains: HypervisorDomains;
@@ -141,8 +142,19 @@ export class VmManager implements VmService {
 
   destroy(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     return this.#change(ref, 'destroy', signal, async (vm) => {
+      await this.#assertWhole(vm, signal);
       await this.#intend(vm.definition, 'off', signal);
       await this.#options.domains.destroy(vm.definition.uid, signal);
+    });
+  }
+
+  /**
+   * Has no run strategy start a VM that was moved away behind the agent's back. Only libvirt knows of that, and forgets it
+   * when it restarts; the intent lasts. A VM that has come back in the meantime is left alone.
+   */
+  noteMovedAway(ref: VmRef, signal: AbortSignal): Promise<Vm> {
+    return this.#change(ref, 'note-moved-away', signal, async (vm) => {
+      if (wasMovedAway(vm)) await this.#intend(vm.definition, 'off', signal);
     });
   }
 
@@ -174,6 +186,7 @@ export class VmManager implements VmService {
   async #remove(vm: Vm, signal: AbortSignal): Promise<void> {
     const { domains, ownership, privateFiles, shutdowns } = this.#options;
     const vmUid = vm.definition.uid;
+    await this.#assertWhole(vm, signal);
     // Whatever happens in between, nothing shall start it again.
     await this.#intend(vm.definition, 'off', signal);
     if (!isOff(vm)) await domains.destroy(vmUid, signal);
@@ -211,6 +224,20 @@ export class VmManager implements VmService {
     this.#options.log.info({ vmId: vm.definition.uid, operation: purpose }, 'VM changed');
     await inventory.refresh(signal);
     return this.#find(ref);
+  }
+
+  /** Must be called, under the VM's lock, before its power is cut: what is lost with one half is lost for the guest. */
+  async #assertWhole({ definition }: Vm, signal: AbortSignal): Promise<void> {
+    const { uid, name } = definition;
+    // One that hangs is listed all the same, and its power can be cut.
+    const listed = await this.#options.domains.list(signal);
+    const now = listed.find((candidate) => candidate.uid === uid);
+    if (now === undefined || !isSplit(now)) return;
+    throw new AgentError(
+      'MIGRATION_PAST_SWITCHOVER',
+      `Cannot cut the power of VM ${name}: its memory is on two nodes, and neither half is worth anything without the other; mend the link between the nodes and wait for the rest of its memory; if the other node is lost for good, so is the guest, and virsh destroy ends it`,
+      { metadata: { vmId: uid } },
+    );
   }
 
   #lock(vm: Vm, purpose: string): Disposable {

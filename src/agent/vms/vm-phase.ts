@@ -1,5 +1,5 @@
 import type { HypervisorVm, VmStateReason } from '../../drivers/hypervisor-domains.ts';
-import type { MigrationSummary, VmPhase } from './vm.ts';
+import type { MigrationSummary, Vm, VmPhase } from './vm.ts';
 
 /** What the agent knows about a VM beside what the hypervisor says. */
 export interface VmContext {
@@ -69,7 +69,10 @@ const WHY_PAUSED: Readonly<Partial<Record<VmStateReason, Cause>>> = {
 const WHY_STOPPED: Readonly<Partial<Record<VmStateReason, Cause>>> = {
   shutdown: ['Shutdown', ''],
   destroyed: ['Destroyed', ''],
-  migrated: ['Migrated', 'It was moved to another node by other means than this agent'],
+  migrated: [
+    'Migrated',
+    'It was moved to another node by other means than this agent; it runs on there',
+  ],
   saved: ['Saved', 'Its memory is saved in a file; a start goes on from there'],
   'from-snapshot': ['FromSnapshot', ''],
   'daemon-restarted': ['DaemonRestarted', 'libvirt lost sight of it when it restarted'],
@@ -109,6 +112,11 @@ export function phaseOf(vm: HypervisorVm, context: VmContext): PhaseReport {
     default:
       return report('unknown', ['HypervisorUncertain', 'The hypervisor does not know its state']);
   }
+}
+
+/** Whether its run goes on elsewhere, where somebody else than an agent has taken it, say virsh. */
+export function wasMovedAway({ phase, reason, migration }: Vm): boolean {
+  return phase === 'stopped' && reason === 'Migrated' && migration === undefined;
 }
 
 function report(phase: VmPhase, [reason, message]: Cause): PhaseReport {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { AgentError } from '../../../../src/core/errors.ts';
 import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
+import { FakeHypervisor, fakeMigration } from '../../../fakes/fake-hypervisor.ts';
 import { EVERYTHING, never, newRequest, OneNode, refOf, uidOf, until, WHOLE } from './one-node.ts';
 
 async function withVm(runStrategy: RunStrategy = 'Once') {
@@ -68,6 +69,23 @@ test('a copy of a VM that has moved elsewhere is not started, says so and can be
   await assert.rejects(node.vms.start(ref, never), { reason: 'VM_NOT_OWNED' });
   await node.vms.delete(ref, { force: false }, never);
   assert.equal((await node.findOwner(uid))?.left?.toNode, 'b');
+});
+
+test('a VM whose memory is on two nodes is destroyed on neither, by force neither', async () => {
+  const { node, ref, uid } = await withVm('Manual');
+  await using _node = node;
+  await node.vms.start(ref, never);
+  const { hypervisor } = node;
+  const destination = new FakeHypervisor();
+  FakeHypervisor.connect(hypervisor, destination);
+  hypervisor.switchoverEnd = 'pages-left';
+  const request = fakeMigration(destination, { ownershipEpoch: 2 });
+  await assert.rejects(hypervisor.jobs.migrate(uid, request, never));
+  const refused = { reason: 'MIGRATION_PAST_SWITCHOVER', message: /mend the link/ };
+  await assert.rejects(node.vms.destroy(ref, never), refused);
+  await assert.rejects(node.vms.delete(ref, { force: true }, never), refused);
+  const { phase, reason, definition } = await node.vms.get(ref, never);
+  assert.deepEqual([phase, reason, definition.intent], ['paused', 'PostCopyFailed', 'on']);
 });
 
 test('while the hypervisor is away all VMs are listed, as unknown, and none can be changed', async () => {

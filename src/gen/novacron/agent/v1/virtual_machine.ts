@@ -835,7 +835,7 @@ export interface VirtualMachineStatus {
   resources:
     | UsageStatus
     | undefined;
-  /** Aspects of its state. Types: "Ready", "SpecApplied", "LiveMigratable", "Migrating", "NewerSpec". */
+  /** Aspects of its state. Types: "Ready", "SpecApplied", "LiveMigratable", "Migrating", "NewerSpec", "StrayCopy". */
   conditions: Condition[];
   /** The migration that it is part of; unset if none. */
   migration:

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { test } from 'node:test';
+import { RunStrategyController } from '../../../../src/agent/vms/run-strategy-controller.ts';
+import { createLogger } from '../../../../src/core/logger.ts';
+import { never, newRequest, OneNode, refOf, uidOf, until } from './one-node.ts';
+
+async function runningNode() {
+  const node = await OneNode.open();
+  const { vms, inventory } = node;
+  const { tasks } = node.agent;
+  const controller = new RunStrategyController({
+    vms,
+    untilListed: inventory.untilListed.bind(inventory),
+    tasks,
+    log: createLogger('silent'),
+    firstDelayMs: 1,
+  });
+  node.run();
+  tasks.run('run strategies', (signal) => controller.run(signal));
+  const create = async (name: string) => {
+    const request = newRequest(name, { runStrategy: 'Always' });
+    await node.create(request);
+    return { ref: refOf(request), uid: uidOf(request) };
+  };
+  /** Returns once the controller has brought a VM back, and with that looked at what was to be done before. */
+  const seeOneBroughtBack = async (name: string) => {
+    const { uid } = await create(name);
+    node.hypervisor.forgetCalls();
+    node.hypervisor.stopGuest(uid, 'crashed');
+    await until('it is started', () => node.hypervisor.calls.includes(`start ${uid}`));
+  };
+  return { node, create, seeOneBroughtBack };
+}
+
+test('a VM that was moved away by hand stays off, even when libvirt has forgotten why it is', async () => {
+  const { node, create, seeOneBroughtBack } = await runningNode();
+  await using _node = node;
+  const { ref, uid } = await create('moved');
+  node.hypervisor.stopGuest(uid, 'migrated');
+  const intent = async () => (await node.vms.get(ref, never)).definition.intent;
+  await until('it shall be off', async () => (await intent()) === 'off');
+  node.hypervisor.forgetWhyStopped();
+  assert.equal((await node.vms.get(ref, never)).reason, '');
+  await seeOneBroughtBack('other');
+  assert.equal((await node.vms.get(ref, never)).phase, 'stopped');
+  assert.ok(!node.hypervisor.calls.includes(`start ${uid}`));
+});
+
+test('a VM that was moved away by hand and has been started here since is left alone', async () => {
+  const { node, create } = await runningNode();
+  await using _node = node;
+  const { ref } = await create('back');
+  const { phase, definition } = await node.vms.noteMovedAway(ref, never);
+  assert.deepEqual([phase, definition.intent], ['running', 'on']);
+});
+
+test('a copy that another host owns is not started by its run strategy', async () => {
+  const { node, create, seeOneBroughtBack } = await runningNode();
+  await using _node = node;
+  const { ref, uid } = await create('copied');
+  const facts = { owner: randomUUID(), ownershipEpoch: 2 };
+  await node.hypervisor.domains.setFacts(uid, facts, never);
+  node.hypervisor.stopGuest(uid, 'crashed');
+  await seeOneBroughtBack('other');
+  const { reason, definition } = await node.vms.get(ref, never);
+  assert.deepEqual([reason, definition.intent], ['StrayCopy', 'on']);
+  assert.ok(!node.hypervisor.calls.includes(`start ${uid}`));
+});
