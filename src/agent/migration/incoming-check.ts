@@ -56,16 +56,13 @@ export async function checkIncoming(
   return blockers;
 }
 
-/** What an incoming VM needs here: what it has where it runs, if that is known, and not what its definition has pending. */
+/** What an incoming VM needs here: what it has where it runs, and not what its definition has pending. */
 export function holdingFor(
   { uid, namespace, name, spec }: VmDefinition,
-  running?: Pick<IncomingVm, 'memoryBytes' | 'vcpus'>,
+  { memoryBytes, vcpus }: Pick<IncomingVm, 'memoryBytes' | 'vcpus'>,
 ): Holding {
   const machine = spec.template.spec;
-  const resources =
-    running === undefined
-      ? machine.resources
-      : { cpu: String(running.vcpus), memory: String(running.memoryBytes) };
+  const resources = { cpu: String(vcpus), memory: String(memoryBytes) };
   return { vmUid: uid, namespace, name, amounts: amountsOf({ ...machine, resources }) };
 }
 

@@ -81,7 +81,8 @@ export class Preparation {
   ): Promise<{ readonly record: MigrationRecord; readonly lock: Disposable }> {
     const { book, locks, capacity, nodeName } = this.#options;
     const { migrationId, incoming } = request;
-    const { definition } = incoming;
+    const { definition, memoryBytes, vcpus } = incoming;
+    const running = { memoryBytes, vcpus };
     const blockers = await checkIncoming(incoming, this.#options, signal);
     const [first] = blockers;
     if (first !== undefined) {
@@ -96,7 +97,7 @@ export class Preparation {
     if (lock === undefined || namesake !== undefined) {
       throw new AgentError('VM_BUSY', `VM ${definition.name} is busy on node ${nodeName}`);
     }
-    capacity.hold(holdingFor(definition, incoming));
+    capacity.hold(holdingFor(definition, running));
     undo.defer(() => capacity.release(definition.uid));
     const { record, created } = await book.begin(
       newRecord({
@@ -112,6 +113,7 @@ export class Preparation {
         transferToken: request.transferToken,
         ownershipEpoch: definition.ownershipEpoch + 1,
         definition,
+        running,
       }),
     );
     if (!created) throw this.#endedAlready(record);
