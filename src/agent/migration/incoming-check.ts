@@ -1,4 +1,6 @@
 import { hasReason } from '../../core/errors.ts';
+import type { WantedVm } from '../../core/resources/parse-virtual-machine.ts';
+import type { Support } from '../../core/resources/support.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorInfo } from '../../drivers/hypervisor-host.ts';
@@ -7,6 +9,7 @@ import type { CapacityLedger, Holding } from '../node/capacity-ledger.ts';
 import type { Cordon } from '../node/cordon.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import type { Vm } from '../vms/vm.ts';
+import { wantedOf } from '../vms/wanted-definition.ts';
 import type { IncomingBlocker, IncomingVm } from './migration.ts';
 
 export interface IncomingCheckOptions {
@@ -18,6 +21,8 @@ export interface IncomingCheckOptions {
   readonly accelerator: 'kvm' | 'tcg';
   /** Fails with INVALID_SPEC, IMAGE_NOT_FOUND and the like if the VM could not work on this node. */
   readonly validate: (definition: VmDefinition, signal: AbortSignal) => Promise<void>;
+  /** What of a VM this agent cannot carry out, though the one it comes from may. */
+  readonly supportOf: (vm: WantedVm) => Support;
   readonly cordon: Pick<Cordon, 'assertNotCordoned'>;
 }
 
@@ -48,6 +53,9 @@ export async function checkIncoming(
     });
   }
   await collect(blockers, () => options.cordon.assertNotCordoned(`VM ${definition.name}`));
+  for (const { field, description } of options.supportOf(wantedOf(definition)).refused) {
+    blockers.push({ reason: 'NOT_SUPPORTED', message: `${field} ${description}`, subject: field });
+  }
   await collect(blockers, () => options.validate(definition, signal));
   // What is too much for the whole node has been said.
   if (!blockers.some(({ reason }) => reason === 'NODE_CAPACITY_EXCEEDED')) {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import type { Machine } from '../../../../src/core/resources/machine.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { incomingOf } from './incoming-vm.ts';
 import { never, TwoNodes } from './two-nodes.ts';
 
@@ -49,4 +51,35 @@ test('a VM for which a part of the node is reserved comes in, and is counted onc
   const before = capacity.allocated();
   assert.deepEqual(await reasonsAgainst(nodes), []);
   assert.deepEqual(capacity.allocated(), before);
+});
+
+/** What the destination says against a VM that an agent of another version has accepted. */
+async function fieldsAgainst(nodes: TwoNodes, machine: Partial<Machine>) {
+  const { incoming } = nodes.destination.agent;
+  const definition = tinyVm({ name: 'newer' }, machine);
+  const blockers = await incoming.check(incomingOf(nodes, { definition }), 'a', never);
+  return blockers.map(({ reason, subject }) => `${reason} ${subject}`);
+}
+
+test('every field that only the agent it comes from can carry out keeps a VM away', async () => {
+  using nodes = await TwoNodes.open();
+  const against = await fieldsAgainst(nodes, {
+    networks: [{ name: 'lan' }],
+    devices: [{ type: 'gpu' }],
+    userData: `sha256:${'ab'.repeat(32)}`,
+    memory: { hugepages: '2Mi' },
+    firmware: { type: 'uefi', tpm: { version: '2.0' } },
+    // Without effect on any node.
+    nodeSelector: { zone: 'north' },
+  });
+  assert.deepEqual(against, [
+    'NOT_SUPPORTED spec.template.spec.networks',
+    'NOT_SUPPORTED spec.template.spec.devices',
+    'NOT_SUPPORTED spec.template.spec.userData',
+    'NOT_SUPPORTED spec.template.spec.memory.hugepages',
+    'NOT_SUPPORTED spec.template.spec.firmware.tpm',
+    // The node has none to give either.
+    'NODE_CAPACITY_EXCEEDED spec.template.spec.memory.hugepages',
+  ]);
+  assert.deepEqual(await fieldsAgainst(nodes, { nodeSelector: { zone: 'north' } }), []);
 });
