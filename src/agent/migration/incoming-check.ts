@@ -36,22 +36,8 @@ export async function checkIncoming(
   const blockers = hostBlockers(incoming, info, options);
   const { definition } = incoming;
   const here = await options.hypervisor.domains.find(definition.uid, signal);
-  // The list is a little old: a VM that has just left may still be in it.
-  const sameName = options
-    .listVms()
-    .find(
-      (vm) =>
-        vm.definition.uid !== definition.uid &&
-        vm.definition.namespace === definition.namespace &&
-        vm.definition.name === definition.name,
-    );
-  if (here !== undefined || sameName !== undefined) {
-    blockers.push({
-      reason: 'VM_ALREADY_EXISTS',
-      message: `there is a VM ${here?.hypervisorName ?? definition.name} with that ${here === undefined ? 'name' : 'uid'} already; remove it there first`,
-      subject: 'metadata',
-    });
-  }
+  if (here !== undefined) blockers.push(alreadyThere(here.hypervisorName, 'uid'));
+  else blockers.push(...nameBlockers(definition, options.listVms()));
   await collect(blockers, () => options.cordon.assertNotCordoned(`VM ${definition.name}`));
   for (const { field, description } of options.supportOf(wantedOf(definition)).refused) {
     blockers.push({ reason: 'NOT_SUPPORTED', message: `${field} ${description}`, subject: field });
@@ -62,6 +48,27 @@ export async function checkIncoming(
     await collect(blockers, () => options.capacity.assertRoom(holdingFor(definition, incoming)));
   }
   return blockers;
+}
+
+/** Costs nothing, so that it can be asked again once nobody else can take the name. */
+export function nameBlockers(
+  { uid, namespace, name }: VmDefinition,
+  vms: readonly Vm[],
+): IncomingBlocker[] {
+  // The list is a little old: a VM that has just left may still be in it.
+  const isTaken = vms.some(
+    ({ definition }) =>
+      definition.uid !== uid && definition.namespace === namespace && definition.name === name,
+  );
+  return isTaken ? [alreadyThere(name, 'name')] : [];
+}
+
+function alreadyThere(name: string, by: 'name' | 'uid'): IncomingBlocker {
+  return {
+    reason: 'VM_ALREADY_EXISTS',
+    message: `there is a VM ${name} with that ${by} already; remove it there first`,
+    subject: 'metadata',
+  };
 }
 
 /** What an incoming VM needs here: what it has where it runs, and not what its definition has pending. */

@@ -15,6 +15,7 @@ import type { OperationRecorder } from '../operations/operation-recorder.ts';
 import type { Origins } from '../reports/report.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import { restoreUserData } from './lost-user-data.ts';
+import { nameKey } from './name-key.ts';
 import type { Ownership } from './ownership.ts';
 import type { CreateOptions, CreateResult, Vm } from './vm.ts';
 import type { VmInventory } from './vm-inventory.ts';
@@ -210,8 +211,4 @@ function sameVm(existing: VmDefinition, wanted: VmDefinition): boolean {
     existing.name === wanted.name &&
     isDeepStrictEqual(existing.spec, wanted.spec)
   );
-}
-
-function nameKey(definition: VmDefinition): string {
-  return `${definition.namespace}/${definition.name}`;
 }
