@@ -70,7 +70,10 @@ export class VmCreator {
     }
     assertUserDataKnown(parts, {});
     ownership.assertOwned(definition);
-    if (definition.intent === 'on') cordon.assertNotCordoned(`VM ${definition.name}`);
+    const assertNotCordoned = (): void => {
+      if (definition.intent === 'on') cordon.assertNotCordoned(`VM ${definition.name}`);
+    };
+    assertNotCordoned();
 
     // The name is locked as well, or two VMs of one name could be created side by side.
     using nameLock = locks.tryAcquire(nameKey(definition), 'create');
@@ -85,6 +88,8 @@ export class VmCreator {
     if (capacity.findHolding(definition.namespace, definition.name) !== undefined) {
       throw nameBusy(definition);
     }
+    // Whoever has been told that the node is cordoned may count what it has then.
+    assertNotCordoned();
     using _amount = capacity.setAside(definition, {
       reservationId: options.reservationId,
       isOn: definition.intent === 'on',

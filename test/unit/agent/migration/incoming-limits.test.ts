@@ -36,6 +36,22 @@ test('a cordoned node takes no VM from another, and one from which they leave ma
   assert.deepEqual(await reasonsAgainst(nodes), []);
 });
 
+test('a VM does not come to a node that is cordoned while it is checked', async () => {
+  using nodes = await TwoNodes.open();
+  const { agent } = nodes.destination;
+  const validate = agent.validator.validateIncoming.bind(agent.validator);
+  agent.validator.validateIncoming = async (...check) => {
+    await agent.node.update({ cordon: true }, undefined);
+    await validate(...check);
+  };
+  const request = { migrationId: nodes.id, incoming: incomingOf(nodes), transferToken: 'ab' };
+  const refused = { reason: 'NODE_CORDONED' };
+  await assert.rejects(agent.incoming.prepare(request, 'a', never), refused);
+  assert.equal(agent.locks.purposeOf(nodes.vm.uid), undefined);
+  assert.deepEqual(agent.capacity.allocated(), {});
+  assert.equal(nodes.destination.record(nodes.id), undefined);
+});
+
 test('a VM does not come in under a name that is reserved for another', async () => {
   for (const uid of [undefined, randomUUID()]) {
     using nodes = await TwoNodes.open();
