@@ -156,6 +156,7 @@ export async function buildAgent(parts: AgentParts) {
     tasks,
     validate: ((...check) =>
       validator.validateIncoming(...check)) satisfies DefinitionValidator['validateIncoming'],
+    supportOf: ((vm) => validator.supportOf(vm)) satisfies DefinitionValidator['supportOf'],
     onChange: () => inventory.requestRefresh(),
     ...pace,
     log,

@@ -47,20 +47,23 @@ export class Arrivals {
 
   /** Takes up what an earlier agent left. Call once, before anything else may change a VM. */
   resumeAll(): void {
-    const { book, locks, tasks } = this.#options;
+    const { book, capacity, locks, tasks } = this.#options;
     for (const record of book.listActive('destination')) {
       const lock = locks.tryAcquire(record.vmUid, `migration ${record.id}`);
       if (lock === undefined) throw new Error('Migrations must be taken up before anything else');
+      // Promised already, so it is not asked whether there is room.
+      const { definition, running } = record;
+      if (definition !== undefined && running !== undefined) {
+        capacity.keep(holdingFor(definition, running));
+      }
       this.follow(record, lock);
     }
     tasks.run('leftover transfers', (signal) => this.#removeLeftovers(signal));
   }
 
-  /** Watches an incoming VM until it has arrived or will not come; then frees its lock and its memory. */
+  /** Watches an incoming VM until it has arrived or will not come; then frees its lock and what is held for it. */
   follow(record: MigrationRecord, lock: Disposable): void {
     const { capacity, tasks } = this.#options;
-    // Promised already, perhaps by an earlier agent, so it is not asked whether there is room.
-    if (record.definition !== undefined) capacity.keep(holdingFor(record.definition));
     tasks.run('incoming migration', async (signal) => {
       try {
         while (!(await this.#hasEnded(record, signal))) await delay(this.#pace.lookMs, signal);

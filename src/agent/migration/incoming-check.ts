@@ -1,4 +1,6 @@
 import { hasReason } from '../../core/errors.ts';
+import type { WantedVm } from '../../core/resources/parse-virtual-machine.ts';
+import type { Support } from '../../core/resources/support.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorInfo } from '../../drivers/hypervisor-host.ts';
@@ -7,6 +9,7 @@ import type { CapacityLedger, Holding } from '../node/capacity-ledger.ts';
 import type { Cordon } from '../node/cordon.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import type { Vm } from '../vms/vm.ts';
+import { wantedOf } from '../vms/wanted-definition.ts';
 import type { IncomingBlocker, IncomingVm } from './migration.ts';
 
 export interface IncomingCheckOptions {
@@ -18,6 +21,8 @@ export interface IncomingCheckOptions {
   readonly accelerator: 'kvm' | 'tcg';
   /** Fails with INVALID_SPEC, IMAGE_NOT_FOUND and the like if the VM could not work on this node. */
   readonly validate: (definition: VmDefinition, signal: AbortSignal) => Promise<void>;
+  /** What of a VM this agent cannot carry out, though the one it comes from may. */
+  readonly supportOf: (vm: WantedVm) => Support;
   readonly cordon: Pick<Cordon, 'assertNotCordoned'>;
 }
 
@@ -31,23 +36,12 @@ export async function checkIncoming(
   const blockers = hostBlockers(incoming, info, options);
   const { definition } = incoming;
   const here = await options.hypervisor.domains.find(definition.uid, signal);
-  // The list is a little old: a VM that has just left may still be in it.
-  const sameName = options
-    .listVms()
-    .find(
-      (vm) =>
-        vm.definition.uid !== definition.uid &&
-        vm.definition.namespace === definition.namespace &&
-        vm.definition.name === definition.name,
-    );
-  if (here !== undefined || sameName !== undefined) {
-    blockers.push({
-      reason: 'VM_ALREADY_EXISTS',
-      message: `there is a VM ${here?.hypervisorName ?? definition.name} with that ${here === undefined ? 'name' : 'uid'} already; remove it there first`,
-      subject: 'metadata',
-    });
-  }
+  if (here !== undefined) blockers.push(alreadyThere(here.hypervisorName, 'uid'));
+  else blockers.push(...nameBlockers(definition, options.listVms()));
   await collect(blockers, () => options.cordon.assertNotCordoned(`VM ${definition.name}`));
+  for (const { field, description } of options.supportOf(wantedOf(definition)).refused) {
+    blockers.push({ reason: 'NOT_SUPPORTED', message: `${field} ${description}`, subject: field });
+  }
   await collect(blockers, () => options.validate(definition, signal));
   // What is too much for the whole node has been said.
   if (!blockers.some(({ reason }) => reason === 'NODE_CAPACITY_EXCEEDED')) {
@@ -56,16 +50,34 @@ export async function checkIncoming(
   return blockers;
 }
 
-/** What an incoming VM needs here: what it has where it runs, if that is known, and not what its definition has pending. */
+/** Costs nothing, so that it can be asked again once nobody else can take the name. */
+export function nameBlockers(
+  { uid, namespace, name }: VmDefinition,
+  vms: readonly Vm[],
+): IncomingBlocker[] {
+  // The list is a little old: a VM that has just left may still be in it.
+  const isTaken = vms.some(
+    ({ definition }) =>
+      definition.uid !== uid && definition.namespace === namespace && definition.name === name,
+  );
+  return isTaken ? [alreadyThere(name, 'name')] : [];
+}
+
+function alreadyThere(name: string, by: 'name' | 'uid'): IncomingBlocker {
+  return {
+    reason: 'VM_ALREADY_EXISTS',
+    message: `there is a VM ${name} with that ${by} already; remove it there first`,
+    subject: 'metadata',
+  };
+}
+
+/** What an incoming VM needs here: what it has where it runs, and not what its definition has pending. */
 export function holdingFor(
   { uid, namespace, name, spec }: VmDefinition,
-  running?: Pick<IncomingVm, 'memoryBytes' | 'vcpus'>,
+  { memoryBytes, vcpus }: Pick<IncomingVm, 'memoryBytes' | 'vcpus'>,
 ): Holding {
   const machine = spec.template.spec;
-  const resources =
-    running === undefined
-      ? machine.resources
-      : { cpu: String(running.vcpus), memory: String(running.memoryBytes) };
+  const resources = { cpu: String(vcpus), memory: String(memoryBytes) };
   return { vmUid: uid, namespace, name, amounts: amountsOf({ ...machine, resources }) };
 }
 

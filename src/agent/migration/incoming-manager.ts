@@ -222,6 +222,7 @@ function tombstone(id: string, vmUid: string, peerNode: string): MigrationRecord
     transferToken: '',
     ownershipEpoch: 0,
     definition: undefined,
+    running: undefined,
   });
   const { startedAtMs } = record;
   return {

@@ -31,6 +31,8 @@ export interface MigrationRecord {
   readonly ownershipEpoch: number;
   /** Destination: the VM as it will be here. */
   readonly definition: VmDefinition | undefined;
+  /** Destination: what the VM has where it runs, which is not what its definition has pending. */
+  readonly running: { readonly memoryBytes: number; readonly vcpus: number } | undefined;
 }
 
 /** What a list needs of a record. */
@@ -52,6 +54,7 @@ export function newRecord(
     | 'transferToken'
     | 'ownershipEpoch'
     | 'definition'
+    | 'running'
   >,
 ): MigrationRecord {
   const nowMs = Date.now();

@@ -28,7 +28,8 @@ export const CREATE_MIGRATION = `
     phases_json TEXT NOT NULL,
     progress_json TEXT NOT NULL,
     result_json TEXT NOT NULL,
-    definition_json TEXT NOT NULL
+    definition_json TEXT NOT NULL,
+    running_json TEXT NOT NULL
   ) STRICT;
   CREATE INDEX migration_by_start ON migration (started_at_ms);
 `;
@@ -36,7 +37,7 @@ export const CREATE_MIGRATION = `
 const FIELDS =
   `id role vm_uid vm_namespace vm_name peer_node peer_address phase cancel_requested reason message
   started_at_ms ended_at_ms transfer_token ownership_epoch spec_json labels_json phases_json progress_json result_json
-  definition_json`.split(/\s+/);
+  definition_json running_json`.split(/\s+/);
 const SUMMARY_FIELDS = FIELDS.filter((name) => name !== 'definition_json');
 const INSERT = `INSERT INTO migration (${FIELDS.join(', ')})
   VALUES (${FIELDS.map((name) => `$${name}`).join(', ')}) ON CONFLICT (id) DO NOTHING`;
@@ -131,6 +132,7 @@ function toRow(record: MigrationRecord): Parameters {
     progress_json: toStoredJson(record.progress),
     result_json: toStoredJson(record.result),
     definition_json: toStoredJson(record.definition),
+    running_json: toStoredJson(record.running),
   };
 }
 
@@ -170,6 +172,7 @@ function toSummary(row: Row): MigrationSummary {
     result: json(row, 'result_json') as MigrationRecord['result'],
     transferToken: String(row['transfer_token']),
     ownershipEpoch: Number(row['ownership_epoch']),
+    running: json(row, 'running_json') as MigrationRecord['running'],
   };
 }
 

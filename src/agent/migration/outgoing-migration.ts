@@ -68,6 +68,7 @@ export class OutgoingMigration {
       transferToken: randomBytes(32).toString('hex'),
       ownershipEpoch: definition.ownershipEpoch + 1,
       definition,
+      running: undefined,
     });
   }
 

@@ -1,9 +1,15 @@
 import { AgentError } from '../../core/errors.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { TransferStatus } from '../../drivers/transfers.ts';
+import { nameKey } from '../vms/name-key.ts';
 import { type Arrivals, type ArrivalsOptions, isAlive } from './arrivals.ts';
-import { checkIncoming, holdingFor, type IncomingCheckOptions } from './incoming-check.ts';
-import type { IncomingVm } from './migration.ts';
+import {
+  checkIncoming,
+  holdingFor,
+  type IncomingCheckOptions,
+  nameBlockers,
+} from './incoming-check.ts';
+import type { IncomingBlocker, IncomingVm } from './migration.ts';
 import { type MigrationRecord, newRecord } from './migration-record.ts';
 import { LIBVIRT_SERVICE, MEMORY_SERVICE, nodeIdentity } from './protocol.ts';
 import { isFinal } from './states.ts';
@@ -79,24 +85,25 @@ export class Preparation {
     caller: string,
     signal: AbortSignal,
   ): Promise<{ readonly record: MigrationRecord; readonly lock: Disposable }> {
-    const { book, locks, capacity, nodeName } = this.#options;
+    const { book, locks, capacity, cordon, listVms, nodeName } = this.#options;
     const { migrationId, incoming } = request;
-    const { definition } = incoming;
-    const blockers = await checkIncoming(incoming, this.#options, signal);
-    const [first] = blockers;
-    if (first !== undefined) {
-      throw new AgentError(first.reason, blockers.map((blocker) => blocker.message).join('; '));
-    }
+    const { definition, memoryBytes, vcpus } = incoming;
+    const running = { memoryBytes, vcpus };
+    assertNone(await checkIncoming(incoming, this.#options, signal));
     // Nothing waits until the VM is locked and has its room, so nobody can come in between. The journal says which of
-    // two requests with one id was the first.
+    // two requests with one id was the first. What may have changed while the rest was checked is asked again.
+    assertNone(nameBlockers(definition, listVms()));
+    cordon.assertNotCordoned(`VM ${definition.name}`);
     using undo = new DisposableStack();
     const lock = locks.tryAcquire(definition.uid, `migration ${migrationId}`);
     const namesake = capacity.findHolding(definition.namespace, definition.name);
     if (lock !== undefined) undo.use(lock);
-    if (lock === undefined || namesake !== undefined) {
+    // From here on the room that is held keeps the name; until then it may be locked for a VM that is being created.
+    const isBeingCreated = locks.purposeOf(nameKey(definition)) !== undefined;
+    if (lock === undefined || namesake !== undefined || isBeingCreated) {
       throw new AgentError('VM_BUSY', `VM ${definition.name} is busy on node ${nodeName}`);
     }
-    capacity.hold(holdingFor(definition, incoming));
+    capacity.hold(holdingFor(definition, running));
     undo.defer(() => capacity.release(definition.uid));
     const { record, created } = await book.begin(
       newRecord({
@@ -112,6 +119,7 @@ export class Preparation {
         transferToken: request.transferToken,
         ownershipEpoch: definition.ownershipEpoch + 1,
         definition,
+        running,
       }),
     );
     if (!created) throw this.#endedAlready(record);
@@ -171,4 +179,10 @@ export class Preparation {
       { metadata: { migrationId: record.id } },
     );
   }
+}
+
+function assertNone(blockers: readonly IncomingBlocker[]): void {
+  const [first] = blockers;
+  if (first === undefined) return;
+  throw new AgentError(first.reason, blockers.map(({ message }) => message).join('; '));
 }

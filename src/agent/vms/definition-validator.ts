@@ -3,7 +3,7 @@ import { parseBytes } from '../../core/quantity.ts';
 import type { Machine } from '../../core/resources/machine.ts';
 import { memoryBytesOf, roundingNotes } from '../../core/resources/machine-amounts.ts';
 import type { WantedVm } from '../../core/resources/parse-virtual-machine.ts';
-import { checkSupport } from '../../core/resources/support.ts';
+import { checkSupport, type Support } from '../../core/resources/support.ts';
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
 import { formatOf, type Volume } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
@@ -42,7 +42,7 @@ export class DefinitionValidator {
    */
   async validate({ metadata, spec }: WantedVm, signal: AbortSignal): Promise<readonly string[]> {
     const machine = spec.template.spec;
-    const { refused, notApplicable } = checkSupport(virtualMachine, { metadata, spec });
+    const { refused, notApplicable } = this.supportOf({ metadata, spec });
     const violations: SpecViolation[] = [
       ...this.#memoryViolations(machine),
       ...refused.map((violation) => ({ ...violation, reason: 'NOT_SUPPORTED' as const })),
@@ -54,6 +54,11 @@ export class DefinitionValidator {
       ...roundingNotes(machine),
       ...notApplicable.map(({ field, description }) => `${field} ${description}`),
     ];
+  }
+
+  /** What of a VM this agent cannot carry out. Agents of other versions may have accepted it, so it is asked there too. */
+  supportOf({ metadata, spec }: WantedVm): Support {
+    return checkSupport(virtualMachine, { metadata, spec });
   }
 
   /**

@@ -15,6 +15,7 @@ import type { OperationRecorder } from '../operations/operation-recorder.ts';
 import type { Origins } from '../reports/report.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import { restoreUserData } from './lost-user-data.ts';
+import { nameKey } from './name-key.ts';
 import type { Ownership } from './ownership.ts';
 import type { CreateOptions, CreateResult, Vm } from './vm.ts';
 import type { VmInventory } from './vm-inventory.ts';
@@ -69,7 +70,10 @@ export class VmCreator {
     }
     assertUserDataKnown(parts, {});
     ownership.assertOwned(definition);
-    if (definition.intent === 'on') cordon.assertNotCordoned(`VM ${definition.name}`);
+    const assertNotCordoned = (): void => {
+      if (definition.intent === 'on') cordon.assertNotCordoned(`VM ${definition.name}`);
+    };
+    assertNotCordoned();
 
     // The name is locked as well, or two VMs of one name could be created side by side.
     using nameLock = locks.tryAcquire(nameKey(definition), 'create');
@@ -84,6 +88,8 @@ export class VmCreator {
     if (capacity.findHolding(definition.namespace, definition.name) !== undefined) {
       throw nameBusy(definition);
     }
+    // Whoever has been told that the node is cordoned may count what it has then.
+    assertNotCordoned();
     using _amount = capacity.setAside(definition, {
       reservationId: options.reservationId,
       isOn: definition.intent === 'on',
@@ -218,8 +224,4 @@ function difference(existing: VmDefinition, wanted: VmDefinition): string {
   return existing.uid === wanted.uid
     ? 'it exists with other labels or annotations or another spec; apply the manifest to change it'
     : `namespace ${existing.namespace} has a VM of that name with uid ${existing.uid}; delete it first or choose another name`;
-}
-
-function nameKey(definition: VmDefinition): string {
-  return `${definition.namespace}/${definition.name}`;
 }

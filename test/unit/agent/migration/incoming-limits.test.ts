@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import type { Machine } from '../../../../src/core/resources/machine.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { incomingOf } from './incoming-vm.ts';
 import { never, TwoNodes } from './two-nodes.ts';
 
@@ -34,6 +36,22 @@ test('a cordoned node takes no VM from another, and one from which they leave ma
   assert.deepEqual(await reasonsAgainst(nodes), []);
 });
 
+test('a VM does not come to a node that is cordoned while it is checked', async () => {
+  using nodes = await TwoNodes.open();
+  const { agent } = nodes.destination;
+  const validate = agent.validator.validateIncoming.bind(agent.validator);
+  agent.validator.validateIncoming = async (...check) => {
+    await agent.node.update({ cordon: true }, undefined);
+    await validate(...check);
+  };
+  const request = { migrationId: nodes.id, incoming: incomingOf(nodes), transferToken: 'ab' };
+  const refused = { reason: 'NODE_CORDONED' };
+  await assert.rejects(agent.incoming.prepare(request, 'a', never), refused);
+  assert.equal(agent.locks.purposeOf(nodes.vm.uid), undefined);
+  assert.deepEqual(agent.capacity.allocated(), {});
+  assert.equal(nodes.destination.record(nodes.id), undefined);
+});
+
 test('a VM does not come in under a name that is reserved for another', async () => {
   for (const uid of [undefined, randomUUID()]) {
     using nodes = await TwoNodes.open();
@@ -49,4 +67,35 @@ test('a VM for which a part of the node is reserved comes in, and is counted onc
   const before = capacity.allocated();
   assert.deepEqual(await reasonsAgainst(nodes), []);
   assert.deepEqual(capacity.allocated(), before);
+});
+
+/** What the destination says against a VM that an agent of another version has accepted. */
+async function fieldsAgainst(nodes: TwoNodes, machine: Partial<Machine>) {
+  const { incoming } = nodes.destination.agent;
+  const definition = tinyVm({ name: 'newer' }, machine);
+  const blockers = await incoming.check(incomingOf(nodes, { definition }), 'a', never);
+  return blockers.map(({ reason, subject }) => `${reason} ${subject}`);
+}
+
+test('every field that only the agent it comes from can carry out keeps a VM away', async () => {
+  using nodes = await TwoNodes.open();
+  const against = await fieldsAgainst(nodes, {
+    networks: [{ name: 'lan' }],
+    devices: [{ type: 'gpu' }],
+    userData: `sha256:${'ab'.repeat(32)}`,
+    memory: { hugepages: '2Mi' },
+    firmware: { type: 'uefi', tpm: { version: '2.0' } },
+    // Without effect on any node.
+    nodeSelector: { zone: 'north' },
+  });
+  assert.deepEqual(against, [
+    'NOT_SUPPORTED spec.template.spec.networks',
+    'NOT_SUPPORTED spec.template.spec.devices',
+    'NOT_SUPPORTED spec.template.spec.userData',
+    'NOT_SUPPORTED spec.template.spec.memory.hugepages',
+    'NOT_SUPPORTED spec.template.spec.firmware.tpm',
+    // The node has none to give either.
+    'NODE_CAPACITY_EXCEEDED spec.template.spec.memory.hugepages',
+  ]);
+  assert.deepEqual(await fieldsAgainst(nodes, { nodeSelector: { zone: 'north' } }), []);
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { IncomingVm } from '../../../../src/agent/migration/migration.ts';
+import { amountsOf } from '../../../../src/agent/node/amounts.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { nodeMemoryBytesOf } from '../../../../src/core/resources/machine-amounts.ts';
 import { incomingOf } from './incoming-vm.ts';
@@ -260,6 +261,19 @@ test('a VM that is to arrive keeps its memory and its lock over a restart of the
   const { capacity, locks } = destination.agent;
   assert.equal(capacity.allocated()['memory'], nodeMemoryBytesOf(vm.spec.template.spec));
   assert.equal(locks.purposeOf(vm.uid), `migration ${nodes.id}`);
+});
+
+test('what is kept for a VM is what it has where it runs, whatever it has pending and whoever is killed', async () => {
+  using nodes = await TwoNodes.open();
+  const { destination } = nodes;
+  const gib = 1024 ** 3;
+  await prepare(nodes, { memoryBytes: gib, vcpus: 2 });
+  const expected = amountsOf({ resources: { cpu: '2', memory: '1Gi' } });
+  assert.deepEqual(destination.agent.capacity.allocated(), expected);
+  destination.restarts = false;
+  destination.agent.life.kill();
+  await destination.boot();
+  assert.deepEqual(destination.agent.capacity.allocated(), expected);
 });
 
 test('a VM that has arrived is free at once, whatever becomes of its transfer', async () => {

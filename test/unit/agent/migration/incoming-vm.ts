@@ -3,7 +3,10 @@ import type { IncomingVm } from '../../../../src/agent/migration/migration.ts';
 import type { TwoNodes } from './two-nodes.ts';
 
 /** The VM of two nodes as its source tells the destination of it. */
-export function incomingOf({ vm }: TwoNodes, changes: Partial<IncomingVm> = {}): IncomingVm {
+export function incomingOf(
+  { vm }: Pick<TwoNodes, 'vm'>,
+  changes: Partial<IncomingVm> = {},
+): IncomingVm {
   return {
     definition: vm,
     machineType: 'pc-q35-7.2',

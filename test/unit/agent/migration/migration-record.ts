@@ -30,6 +30,7 @@ export function migrationRecord(id: string, patch: Partial<MigrationRecord> = {}
     transferToken: 'ab'.repeat(32),
     ownershipEpoch: 2,
     definition: undefined,
+    running: undefined,
     ...patch,
   };
 }

@@ -25,6 +25,7 @@ import { FakePrivateFiles } from '../../../fakes/fake-private-files.ts';
 import { FakeTransferNetwork, FakeTransfers } from '../../../fakes/fake-transfers.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
+import { allowUserData } from '../vms/allow-user-data.ts';
 import { Life } from './mortal.ts';
 
 export const never = new AbortController().signal;
@@ -97,6 +98,8 @@ export class TestNode {
   readonly ownershipStore = new OwnershipStore(this.journal.database);
   /** Set to make the node refuse VMs as if they could not work here. */
   invalid: AgentError | undefined;
+  /** Lets the VMs of its agents have user data. */
+  allowsUserData = false;
   agent!: TestAgent;
   /** Calls from here to the other node. */
   readonly wire = new Wire();
@@ -180,6 +183,7 @@ export class TestNode {
     // What a dead agent still tries has no effect; this only keeps it from trying for ever.
     life.death.catch(() => void agent.tasks[Symbol.asyncDispose]());
     const { validator } = agent;
+    if (this.allowsUserData) allowUserData(validator);
     const validate = validator.validateIncoming.bind(validator);
     validator.validateIncoming = async (...check) => {
       if (this.invalid !== undefined) throw this.invalid;
@@ -255,7 +259,10 @@ export class TwoNodes implements Disposable {
     const machine = userData === undefined ? {} : { userData: `sha256:${digest}` };
     const privateFiles = userData === undefined ? {} : { 'user-data': digest };
     const nodes = new TwoNodes(tinyVm({ name: 'web', privateFiles, ...changes }, machine));
-    for (const node of [nodes.source, nodes.destination]) node.log = log ?? node.log;
+    for (const node of [nodes.source, nodes.destination]) {
+      node.log = log ?? node.log;
+      node.allowsUserData = userData !== undefined;
+    }
     await nodes.source.boot();
     await nodes.destination.boot();
     const { hypervisor } = nodes.source;

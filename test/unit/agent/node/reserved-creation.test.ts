@@ -76,3 +76,22 @@ test('a cordoned node starts the VMs that are here, and takes a new one only if 
   assert.equal(off.phase, 'stopped');
   assert.equal((await node.vms.start(refOf(here), never)).phase, 'running');
 });
+
+test('a VM is not created on a node that is cordoned while it is checked, unless it stays off', async () => {
+  await using node = await OneNode.open();
+  const { validator } = node.agent;
+  const validate = validator.validate.bind(validator);
+  validator.validate = async (...check) => {
+    await node.agent.node.update({ cordon: true }, undefined);
+    return await validate(...check);
+  };
+  const open = () => node.agent.node.update({ cordon: false }, undefined);
+  const request = newRequest('web');
+  await node.inventory.refresh(never);
+  await assert.rejects(node.create(request), { reason: 'NODE_CORDONED' });
+  await node.assertNothingOf(request);
+  await open();
+  await assert.rejects(node.create(request, { dryRun: true }), { reason: 'NODE_CORDONED' });
+  await open();
+  assert.equal((await node.create(newRequest('off', { runStrategy: 'Halted' }))).phase, 'stopped');
+});

@@ -22,6 +22,7 @@ import { FakePrivateFiles } from '../../../fakes/fake-private-files.ts';
 import { FakeTransferNetwork, FakeTransfers } from '../../../fakes/fake-transfers.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
+import { allowUserData } from './allow-user-data.ts';
 
 export const never = new AbortController().signal;
 export const EVERYTHING = { namespace: '', labels: ALL_LABELS };
@@ -155,13 +156,7 @@ export class OneNode implements AsyncDisposable {
 
   /** Lets VMs have user data, as if there were something that gives them to guests. */
   allowUserData(): void {
-    const { validator } = this.agent;
-    const validate = validator.validate.bind(validator);
-    validator.validate = ({ metadata, spec }, signal) => {
-      const { userData: _, ...machine } = spec.template.spec;
-      const template = { ...spec.template, spec: machine };
-      return validate({ metadata, spec: { ...spec, template } }, signal);
-    };
+    allowUserData(this.agent.validator);
   }
 
   /** All that the journal holds, as text. */
