@@ -67,6 +67,7 @@ export class VmCreator {
       }
       return { vm: existing, warnings: [] };
     }
+    inventory.assertAbsent(definition);
     assertUserDataKnown(parts, {});
     ownership.assertOwned(definition);
     if (definition.intent === 'on') cordon.assertNotCordoned(`VM ${definition.name}`);

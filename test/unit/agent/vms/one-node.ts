@@ -71,6 +71,7 @@ export class OneNode implements AsyncDisposable {
   static async open({
     peers = ALONE,
     resyncIntervalMs = 20,
+    unreadPatienceMs = 10_000,
     log = createLogger('silent'),
   } = {}): Promise<OneNode> {
     const journal = new MemoryJournal();
@@ -105,6 +106,7 @@ export class OneNode implements AsyncDisposable {
       },
       journalHealth: () => ({ reason: 'Healthy', message: '' }),
       resyncIntervalMs,
+      unreadPatienceMs,
       log,
     });
     return new OneNode(journal, hypervisor, images, privateFiles, transfers, agent);
