@@ -74,6 +74,7 @@ export interface AgentParts {
   readonly journalHealth: () => JournalHealth;
   readonly pace?: Pace;
   readonly resyncIntervalMs?: number;
+  readonly unreadPatienceMs?: number;
   readonly log: Logger;
 }
 
@@ -87,6 +88,8 @@ export async function buildAgent(parts: AgentParts) {
   const pace = parts.pace === undefined ? {} : { pace: parts.pace };
   const resync =
     parts.resyncIntervalMs === undefined ? {} : { resyncIntervalMs: parts.resyncIntervalMs };
+  const patience =
+    parts.unreadPatienceMs === undefined ? {} : { unreadPatienceMs: parts.unreadPatienceMs };
   const origins = new ReportOriginSource({
     nodeName,
     nodeBootId: host.bootId,
@@ -125,15 +128,18 @@ export async function buildAgent(parts: AgentParts) {
       tasks.run('orphaned files', () => orphanedFiles.remove(listed));
     },
     ...resync,
+    ...patience,
     log,
   });
   const listVms = () => inventory.list({ namespace: '', labels: EVERYTHING });
+  const listUnread = () => inventory.listUnread();
   const listedVms = () => (inventory.listedOnce ? listVms() : undefined);
   const capacity = new CapacityLedger({
     capacity: capacityOf(host),
     allocatable: allocatableOf(host, parts.reservedMemoryBytes),
     reservations,
     listVms: () => listedVms() ?? [],
+    listUnread,
   });
   const shared = {
     nodeName,
@@ -199,6 +205,7 @@ export async function buildAgent(parts: AgentParts) {
     hypervisor,
     origins,
     listVms: listedVms,
+    listUnread,
     journalHealth: parts.journalHealth,
     log,
   });

@@ -5,11 +5,11 @@ import type { Accelerator } from './hypervisor-host.ts';
 export interface HypervisorDomains {
   /**
    * All VMs of this node, ours and others', as they are now. A VM that is busy comes with what was known of it rather
-   * than making the call wait.
+   * than making the call wait; if nothing was, it comes unread, and a later listing has the rest.
    */
   list(signal: AbortSignal): Promise<readonly HypervisorVm[]>;
 
-  /** One VM, read anew, or undefined if there is none with this uid. */
+  /** One VM, read anew, or undefined if there is none with this uid. Fails rather than have it unread. */
   find(uid: string, signal: AbortSignal): Promise<HypervisorVm | undefined>;
 
   /**
@@ -104,6 +104,14 @@ export function isSplit({ stateReason }: Pick<HypervisorVm, 'stateReason'>): boo
   return stateReason === 'postcopy' || stateReason === 'postcopy-failed';
 }
 
+/** The hypervisor's own name for a VM that an agent has made. */
+export function hypervisorNameOf({
+  namespace,
+  name,
+}: Pick<VmDefinition, 'namespace' | 'name'>): string {
+  return `${namespace}_${name}`;
+}
+
 export interface HypervisorVm {
   readonly uid: string;
   /** The hypervisor's own name for it. */
@@ -112,6 +120,11 @@ export interface HypervisorVm {
   readonly stateReason: VmStateReason;
   /** False for a VM that vanishes once it stops. */
   readonly persistent: boolean;
+  /**
+   * False for a VM that could not be read yet. Only what stands above is known of it then, and what stands below is
+   * empty: whether it is ours is not known. Never take it for somebody else's, nor for gone.
+   */
+  readonly isRead: boolean;
   /** As it is wanted, in force at the next start; undefined when it was not made by an agent (or its metadata cannot be read). */
   readonly definition: VmDefinition | undefined;
   /** As it was when the running VM started, where that differs; undefined otherwise. */

@@ -4,7 +4,11 @@ import { describe, test } from 'node:test';
 import type { Machine } from '../../src/core/resources/machine.ts';
 import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
-import type { HypervisorDomains, HypervisorVm } from '../../src/drivers/hypervisor-domains.ts';
+import {
+  type HypervisorDomains,
+  type HypervisorVm,
+  hypervisorNameOf,
+} from '../../src/drivers/hypervisor-domains.ts';
 import {
   assertAbortable,
   never,
@@ -28,11 +32,24 @@ function testDefinitions(use: UseFixture): void {
     await domains.define(vm, never);
     const listed = await findListed(domains, vm.uid);
     assert.equal(listed.state, 'stopped');
-    assert.equal(listed.hypervisorName, `${vm.namespace}_${vm.name}`);
+    assert.equal(listed.hypervisorName, hypervisorNameOf(vm));
     assert.equal(listed.persistent, true);
+    assert.equal(listed.isRead, true);
     assert.deepEqual(listed.definition, vm);
     assert.equal(listed.liveDefinition, undefined);
     assert.deepEqual(await domains.find(vm.uid, never), listed);
+  });
+
+  test('a listed VM that was not read says nothing of itself but its name and its state', async () => {
+    const { domains } = use().source;
+    const vm = use().newDefinition();
+    await domains.define(vm, never);
+    // The hypervisor decides whether it can be read at once.
+    const listed = (await domains.list(never)).find(({ uid }) => uid === vm.uid);
+    assert.equal(listed?.hypervisorName, hypervisorNameOf(vm));
+    assert.equal(listed.state, 'stopped');
+    assert.deepEqual(listed.definition, listed.isRead ? vm : undefined);
+    assert.equal((await domains.find(vm.uid, never))?.isRead, true);
   });
 
   test('its volumes are listed with the guest devices that they were given', async () => {
@@ -250,7 +267,7 @@ async function findListed(domains: HypervisorDomains, vmUid: string): Promise<Hy
   let found: HypervisorVm | undefined;
   await until('it is listed with its definition', async () => {
     found = (await domains.list(never)).find(({ uid }) => uid === vmUid);
-    return found?.definition !== undefined;
+    return found?.isRead === true;
   });
   assert.ok(found);
   return found;

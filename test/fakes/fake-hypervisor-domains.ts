@@ -35,13 +35,14 @@ export class FakeHypervisorDomains implements HypervisorDomains {
   list(signal: AbortSignal): Promise<readonly HypervisorVm[]> {
     const world = this.#world;
     return this.#calls.perform('list', '', signal, () =>
-      [...world.vms.values()].map((vm) => world.describe(vm)),
+      [...world.vms.values()].map((vm) => world.list(vm)),
     );
   }
 
   find(uid: string, signal: AbortSignal): Promise<HypervisorVm | undefined> {
     return this.#calls.perform('find', uid, signal, () => {
       const vm = this.#world.vms.get(uid);
+      if (this.#world.stuck.has(uid)) throw new AgentError('HYPERVISOR_TIMEOUT', `${uid} is stuck`);
       return vm && this.#world.describe(vm);
     });
   }

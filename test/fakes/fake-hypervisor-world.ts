@@ -15,6 +15,8 @@ export class FakeHypervisorWorld {
   readonly feed = new EventFeed();
   /** VMs whose definition is not one of ours. */
   readonly foreign = new Set<string>();
+  /** VMs that do not say what they are. */
+  readonly stuck = new Set<string>();
   readonly #behaviour: FakeHypervisorBehaviour;
 
   constructor(behaviour: FakeHypervisorBehaviour) {
@@ -31,6 +33,29 @@ export class FakeHypervisorWorld {
     const seen = toHypervisorVm(vm);
     if (!this.foreign.has(seen.uid)) return seen;
     return { ...seen, definition: undefined, liveDefinition: undefined };
+  }
+
+  /** As a listing has it, which waits for nothing. */
+  list(vm: FakeVm): HypervisorVm {
+    const seen = this.describe(vm);
+    if (!this.stuck.has(seen.uid)) return seen;
+    const { uid, hypervisorName, state, stateReason, persistent } = seen;
+    return {
+      uid,
+      hypervisorName,
+      state,
+      stateReason,
+      persistent,
+      isRead: false,
+      definition: undefined,
+      liveDefinition: undefined,
+      accelerator: 'tcg',
+      machineType: '',
+      vcpus: 0,
+      memoryBytes: 0,
+      volumes: [],
+      consoleLogPath: undefined,
+    };
   }
 
   setState(vm: FakeVm, state: VmRunState, reason: VmStateReason): void {

@@ -114,6 +114,12 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
     this.#world.foreign.add(uid);
   }
 
+  /** Keeps a VM from being read until the returned function is called, which nobody is told of. */
+  keepUnread(uid: string): () => void {
+    this.#world.stuck.add(uid);
+    return () => this.#world.stuck.delete(uid);
+  }
+
   /** Cuts the link that a migration from here runs over. */
   cut(uid: string): void {
     this.jobs.cut(uid);

@@ -2,10 +2,11 @@ import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts
 import { formatOf, pathOf } from '../../src/core/resources/volume.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import { toDefinitionText } from '../../src/core/vm-definition-text.ts';
-import type {
-  HypervisorVm,
-  VmRunState,
-  VmStateReason,
+import {
+  type HypervisorVm,
+  hypervisorNameOf,
+  type VmRunState,
+  type VmStateReason,
 } from '../../src/drivers/hypervisor-domains.ts';
 import type { JobStatistics } from '../../src/drivers/hypervisor-jobs.ts';
 import type { VmStatistics } from '../../src/drivers/hypervisor-statistics.ts';
@@ -59,10 +60,11 @@ export function toHypervisorVm({ live, persistent, state, stateReason }: FakeVm)
   const isChanged = toDefinitionText(live) !== toDefinitionText(definition);
   return {
     uid: live.uid,
-    hypervisorName: `${live.namespace}_${live.name}`,
+    hypervisorName: hypervisorNameOf(live),
     state,
     stateReason,
     persistent: persistent !== undefined,
+    isRead: true,
     definition,
     liveDefinition: isChanged ? live : undefined,
     accelerator: 'tcg',

@@ -1,6 +1,7 @@
 import { AgentError } from '../../core/errors.ts';
 import { formatBytesQuantity } from '../../core/quantity.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { UnreadVm } from '../vms/unread-vms.ts';
 import type { Vm } from '../vms/vm.ts';
 import { amountsOf, findShortage, sumOf } from './amounts.ts';
 import type { Amounts, Reservation } from './node.ts';
@@ -20,6 +21,8 @@ export interface CapacityLedgerOptions {
   readonly reservations: ReservationBook;
   /** The VMs as last listed; none before they were. Must cost nothing. */
   readonly listVms: () => readonly Vm[];
+  /** Those that could not be read yet: they may be ours, so they count with what the hypervisor says that they have. */
+  readonly listUnread: () => readonly UnreadVm[];
 }
 
 const MIB = 2 ** 20;
@@ -137,7 +140,7 @@ export class CapacityLedger {
 
   /** Of the VMs that are `counted`, each of them once: as it is, else as it is about to be, else as it is reserved. */
   #allocated(counted: (vm: Identity) => boolean): Amounts {
-    const { listVms, reservations } = this.#options;
+    const { listVms, listUnread, reservations } = this.#options;
     const vms = listVms();
     const on = vms.filter(({ phase }) => phase !== 'stopped' && phase !== 'failed');
     const uidsOn = new Set(on.map(({ definition }) => definition.uid));
@@ -152,6 +155,9 @@ export class CapacityLedger {
       ...held
         .filter(({ vmUid, namespace, name }) => counted({ uid: vmUid, namespace, name }))
         .map(({ amounts }) => amounts),
+      ...listUnread()
+        .filter(({ uid }) => !this.#holdings.has(uid))
+        .map(({ memoryBytes = 0 }) => ({ memory: memoryBytes })),
       ...reserved.filter(({ vm }) => counted(vm)).map(({ amounts }) => amounts),
     ]);
   }

@@ -12,6 +12,8 @@ export interface Connection {
 export interface NodeState {
   readonly connection: Connection;
   readonly vmsListed: boolean;
+  /** The hypervisor's names of VMs that could not be read since the agent started. */
+  readonly unreadVms: readonly string[];
   readonly journal: JournalHealth;
   readonly spec: NodeSpec;
   readonly generation: number;
@@ -38,18 +40,25 @@ export function nodeConditions(
   });
 }
 
-function ready({ connection, vmsListed, journal }: NodeState): Aspect {
+const MOST_NAMES = 5;
+
+function ready({ connection, vmsListed, unreadVms, journal }: NodeState): Aspect {
   const type = 'Ready';
   if (connection.state !== 'connected') {
     const message = connection.message || 'The hypervisor has not been reached yet';
     return { type, status: 'false', reason: 'HypervisorNotConnected', message };
   }
   if (!vmsListed) {
-    const message = 'The VMs have not been listed since the agent started';
+    const message = 'The VMs have not been listed and read since the agent started';
     return { type, status: 'false', reason: 'VmsNotListed', message };
   }
   if (journal.reason === 'WriteFailed') {
     return { type, status: 'false', reason: 'JournalNotWritable', message: journal.message };
+  }
+  // The others can be worked with.
+  if (unreadVms.length > 0) {
+    const message = `libvirt cannot describe ${unreadVms.length} of its VMs, which are not listed until it can: ${unreadVms.slice(0, MOST_NAMES).join(', ')}${unreadVms.length > MOST_NAMES ? ' and others' : ''}`;
+    return { type, status: 'true', reason: 'VmsNotRead', message };
   }
   return { type, status: 'true', reason: 'Ready', message: '' };
 }

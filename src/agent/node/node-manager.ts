@@ -8,6 +8,7 @@ import type { Accelerator, HypervisorHost, HypervisorInfo } from '../../drivers/
 import type { JournalHealth } from '../journal/journal.ts';
 import type { Origins, ReportOrigin, WatchCursor, WatchEvent } from '../reports/report.ts';
 import { WatchedSet } from '../reports/watched-set.ts';
+import type { UnreadVm } from '../vms/unread-vms.ts';
 import type { Vm, VmRef } from '../vms/vm.ts';
 import { amountsOf } from './amounts.ts';
 import type { CapacityLedger } from './capacity-ledger.ts';
@@ -31,6 +32,8 @@ export interface NodeManagerOptions {
   readonly origins: Origins;
   /** The VMs as last listed; undefined until they were. Must cost nothing. */
   readonly listVms: () => readonly Vm[] | undefined;
+  /** Those that could not be read since the agent started. Must cost nothing. */
+  readonly listUnread: () => readonly UnreadVm[];
   readonly journalHealth: () => JournalHealth;
   readonly log: Logger;
   readonly now?: () => number;
@@ -177,7 +180,7 @@ export class NodeManager implements NodeService {
   }
 
   #describe(conditions: Node['conditions'], origin: ReportOrigin): Node {
-    const { identity, capacity, cordon, host, listVms, journalHealth } = this.#options;
+    const { identity, capacity, cordon, host, listVms, listUnread, journalHealth } = this.#options;
     const vms = listVms();
     const active = vms?.filter(({ phase }) => phase !== 'stopped' && phase !== 'failed') ?? [];
     const connection = this.#connection;
@@ -201,6 +204,7 @@ export class NodeManager implements NodeService {
         {
           connection,
           vmsListed: vms !== undefined,
+          unreadVms: listUnread().map(({ hypervisorName }) => hypervisorName),
           journal: journalHealth(),
           spec: cordon.spec,
           generation: cordon.generation,

@@ -17,7 +17,7 @@ export function obstacles(sources: ReadinessSources): readonly Obstacle[] {
     found.push({ check: 'hypervisor', message: 'The hypervisor is not connected' });
   }
   if (!sources.vmsListed()) {
-    const message = 'The VMs have not been listed since the agent started';
+    const message = 'The VMs have not been listed and read since the agent started';
     found.push({ check: 'vms', message });
   }
   if (!sources.apiListening()) found.push({ check: 'api', message: 'The API does not listen yet' });

@@ -50,6 +50,7 @@ export class VmApplier {
     await inventory.refresh(signal);
     const current = inventory.findByName(namespace, name);
     if (current === undefined) {
+      inventory.assertAbsent({ namespace, name, uid });
       this.#assertMayCreate(namespace, name, options);
       const create = { dryRun: options.dryRun, reservationId: undefined };
       const created = await creator.create(manifest, create, signal);

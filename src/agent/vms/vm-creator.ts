@@ -68,6 +68,7 @@ export class VmCreator {
       }
       return { vm: existing, warnings: [] };
     }
+    inventory.assertAbsent(definition);
     assertUserDataKnown(parts, {});
     ownership.assertOwned(definition);
     const assertNotCordoned = (): void => {

@@ -13,7 +13,8 @@ import type { HypervisorStatistics, VmStatistics } from '../../drivers/hyperviso
 import type { Origins, WatchCursor, WatchEvent } from '../reports/report.ts';
 import { WatchedSet } from '../reports/watched-set.ts';
 import { CpuUsage } from './cpu-usage.ts';
-import type { Vm, VmFilter } from './vm.ts';
+import { type UnreadVm, UnreadVms } from './unread-vms.ts';
+import type { Vm, VmFilter, VmRef } from './vm.ts';
 import { conditionsOf } from './vm-conditions.ts';
 import { type PhaseReport, phaseOf, type VmContext } from './vm-phase.ts';
 
@@ -31,6 +32,8 @@ export interface VmInventoryOptions {
   readonly learnHost: (signal: AbortSignal) => Promise<void>;
   /** How often the hypervisor is listed when it says nothing: lost events are made good after this time. */
   readonly resyncIntervalMs?: number;
+  /** How long nothing is told because VMs cannot be read. Default 10 s. */
+  readonly unreadPatienceMs?: number;
   /** Told of everything that was listed, ours or not. */
   readonly onListed?: (listed: readonly HypervisorVm[]) => void;
   readonly log: Logger;
@@ -58,10 +61,17 @@ const UNREACHABLE: PhaseReport = {
   message: 'The hypervisor cannot be asked; the VM may be running',
 };
 
+const NOT_READ: PhaseReport = {
+  phase: 'unknown',
+  reason: 'NotRead',
+  message: 'libvirt has it and cannot describe it; look for what it waits for on the node',
+};
+
 /** The VMs of this node as last listed. Events only say when to look; the listing decides. */
 export class VmInventory {
   readonly #options: VmInventoryOptions;
   readonly #vms: WatchedSet<Vm>;
+  readonly #unread: UnreadVms;
   readonly #cpuUsage = new CpuUsage();
   readonly #reasonsToLook = new Notifier();
   readonly #stopListeners: ((vmUid: string) => void)[] = [];
@@ -73,24 +83,52 @@ export class VmInventory {
   constructor(options: VmInventoryOptions) {
     this.#options = options;
     this.#vms = new WatchedSet(options.origins);
+    this.#unread = new UnreadVms({ patienceMs: options.unreadPatienceMs, log: options.log });
   }
 
-  /** False until the hypervisor was listed: before that nothing is known and nothing may be reported. */
+  /**
+   * False until the hypervisor was listed, and the VMs were read or waited for in vain: before that nothing is known and
+   * nothing may be reported.
+   */
   get listedOnce(): boolean {
     return this.#listedOnce;
   }
 
-  /** Returns once the hypervisor was listed for the first time. */
+  /** Returns once `listedOnce` is true. */
   async untilListed(signal: AbortSignal): Promise<void> {
     await untilAborted(this.#firstListing.promise, signal);
   }
 
   /** All VMs as last listed, sorted by namespace and name. Costs nothing. Fails with STATE_NOT_READY before the first listing. */
   list(filter: VmFilter): readonly Vm[] {
-    this.#assertListed();
+    this.assertListed();
     return [...this.#vms.values()]
       .filter((vm) => matches(vm, filter))
       .toSorted((left, right) => compareKeys(sortKey(left), sortKey(right)));
+  }
+
+  /** VMs that are here and were never read, ours or not. Costs nothing. */
+  listUnread(): readonly UnreadVm[] {
+    return this.#unread.list();
+  }
+
+  /** Fails with STATE_NOT_READY until `listedOnce` is true. */
+  assertListed(): void {
+    if (this.#listedOnce) return;
+    throw new AgentError(
+      'STATE_NOT_READY',
+      'Cannot say anything about VMs yet: the hypervisor has not been listed, or not all of its VMs read, since the agent started; check that libvirt runs',
+      { retryAfterMs: 1_000 },
+    );
+  }
+
+  /**
+   * Must be called before a VM that is not found is said not to be here. Fails with STATE_NOT_READY before the first
+   * listing, and if a VM that could not be read yet may be the one.
+   */
+  assertAbsent(ref: VmRef): void {
+    this.#unread.assertNotAmong(ref);
+    this.assertListed();
   }
 
   findByUid(uid: string): Vm | undefined {
@@ -144,17 +182,8 @@ export class VmInventory {
     cursor: WatchCursor | undefined,
     signal: AbortSignal,
   ): AsyncGenerator<WatchEvent<Vm>, void, undefined> {
-    this.#assertListed();
+    this.assertListed();
     yield* this.#vms.watch((vm) => matches(vm, filter), cursor, signal);
-  }
-
-  #assertListed(): void {
-    if (this.#listedOnce) return;
-    throw new AgentError(
-      'STATE_NOT_READY',
-      'Cannot say anything about VMs yet: the hypervisor has not been listed since the agent started; check that libvirt runs',
-      { retryAfterMs: 1_000 },
-    );
   }
 
   async #followEvents(signal: AbortSignal): Promise<void> {
@@ -222,20 +251,38 @@ export class VmInventory {
       );
     }
     const seen = new Set<string>();
+    const unread: UnreadVm[] = [];
     for (const found of listed) {
-      // Others' VMs are not ours to report, and one that is still arriving belongs to its source.
-      if (found.definition === undefined || found.state === 'incoming') continue;
-      if (found.state === 'stopped') this.#noteStopped(found.uid);
-      seen.add(found.uid);
-      this.#report(found.uid, this.#toVm(found, found.definition, usage.get(found.uid)));
+      const { uid, hypervisorName, definition } = found;
+      // One that is still arriving belongs to its source.
+      if (found.state === 'incoming') continue;
+      if (!found.isRead) {
+        const known = this.#vms.get(uid);
+        if (known === undefined) {
+          const memoryBytes = isOn(found) ? usage.get(uid)?.memoryActualBytes : 0;
+          unread.push({ uid, hypervisorName, memoryBytes });
+        } else {
+          seen.add(uid);
+          this.#report(uid, this.#toUnknown(known, NOT_READ));
+        }
+        continue;
+      }
+      // Others' VMs are not ours to report.
+      if (definition === undefined) continue;
+      if (found.state === 'stopped') this.#noteStopped(uid);
+      seen.add(uid);
+      this.#report(uid, this.#toVm(found, definition, usage.get(uid)));
     }
     for (const { definition } of this.#vms.values()) {
       if (seen.has(definition.uid)) continue;
       this.#vms.delete(definition.uid);
       this.#cpuUsage.forget(definition.uid);
     }
-    this.#listedOnce = true;
-    this.#firstListing.resolve();
+    this.#unread.put(unread);
+    if (this.#unread.mayBeLeftOut()) {
+      this.#listedOnce = true;
+      this.#firstListing.resolve();
+    }
     onListed?.(listed);
   }
 
@@ -244,8 +291,7 @@ export class VmInventory {
     const isStray = this.#options.isStray(definition);
     const previous = this.#vms.get(found.uid);
     const pendingFields = this.#pendingFields(definition, found.liveDefinition);
-    const isOn = found.state !== 'stopped' && found.state !== 'crashed';
-    let state = isStray && !isOn ? STRAY_COPY : phaseOf(found, context);
+    let state = isStray && !isOn(found) ? STRAY_COPY : phaseOf(found, context);
     if (this.#options.isStale(definition)) state = STALE_COPY;
     return {
       definition,
@@ -260,7 +306,7 @@ export class VmInventory {
       machineType: found.machineType,
       volumes: found.volumes,
       statistics:
-        usage === undefined || !isOn ? undefined : this.#cpuUsage.measure(found.uid, usage),
+        usage === undefined || !isOn(found) ? undefined : this.#cpuUsage.measure(found.uid, usage),
       migration: context.migration,
       origin: previous?.origin ?? this.#options.origins.current(),
     };
@@ -275,17 +321,18 @@ export class VmInventory {
 
   #markUnknown(): void {
     for (const vm of this.#vms.values()) {
-      const { definition, pendingFields } = vm;
-      const context = this.#options.contextOf(definition.uid);
-      const isStray = this.#options.isStray(definition);
-      const facts = { definition, state: UNREACHABLE, context, pendingFields, isStray };
-      this.#report(definition.uid, {
-        ...vm,
-        ...UNREACHABLE,
-        statistics: undefined,
-        conditions: conditionsOf(facts, vm.conditions),
-      });
+      this.#report(vm.definition.uid, this.#toUnknown(vm, UNREACHABLE));
     }
+  }
+
+  /** As it was known, for as long as nobody can say what it is now. */
+  #toUnknown(vm: Vm, state: PhaseReport): Vm {
+    const { definition, pendingFields } = vm;
+    const context = this.#options.contextOf(definition.uid);
+    const isStray = this.#options.isStray(definition);
+    const facts = { definition, state, context, pendingFields, isStray };
+    const conditions = conditionsOf(facts, vm.conditions);
+    return { ...vm, ...state, statistics: undefined, conditions };
   }
 
   /** Watchers are told of everything but figures. */
@@ -299,6 +346,10 @@ export class VmInventory {
 /** True if a refresh failed because the hypervisor cannot be asked, so that what is cached may still be told. */
 export function isHypervisorAway(error: unknown): boolean {
   return hasReason(error, 'HYPERVISOR_UNREACHABLE', 'HYPERVISOR_TIMEOUT');
+}
+
+function isOn({ state }: HypervisorVm): boolean {
+  return state !== 'stopped' && state !== 'crashed';
 }
 
 function matches(vm: Vm, filter: VmFilter): boolean {

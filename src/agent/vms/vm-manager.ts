@@ -1,6 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
-import { EVERYTHING } from '../../core/label-selector.ts';
 import type { Logger } from '../../core/logger.ts';
 import { runStrategyOf, startsAtOnce } from '../../core/resources/run-strategy.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
@@ -166,7 +165,7 @@ export class VmManager implements VmService {
     const { inventory, log } = this.#options;
     await inventory.refresh(signal);
     const found = inventory.findByName(ref.namespace, ref.name);
-    if (found === undefined) return;
+    if (found === undefined) return inventory.assertAbsent(ref);
     assertUid(found, ref);
     const vmUid = found.definition.uid;
     using _lock = this.#lock(found, 'delete');
@@ -256,10 +255,12 @@ export class VmManager implements VmService {
   }
 
   #find(ref: VmRef): Vm {
-    // Listing first refuses to answer before anything is known.
-    this.#options.inventory.list({ namespace: ref.namespace, labels: EVERYTHING });
-    const vm = this.#options.inventory.findByName(ref.namespace, ref.name);
+    const { inventory } = this.#options;
+    // Refuses to answer, and to give away memory, before it is known what is here.
+    inventory.assertListed();
+    const vm = inventory.findByName(ref.namespace, ref.name);
     if (vm === undefined) {
+      inventory.assertAbsent(ref);
       throw new AgentError(
         'VM_NOT_FOUND',
         `Cannot find VM ${ref.name} in namespace ${ref.namespace} on this node; list the VMs to see what is here`,

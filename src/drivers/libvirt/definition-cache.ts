@@ -6,6 +6,7 @@ import { DomainDocument } from './domain-xml/domain-document.ts';
 /** What a domain's XML says of it. */
 export type DomainDescription = Pick<
   HypervisorVm,
+  | 'isRead'
   | 'definition'
   | 'liveDefinition'
   | 'accelerator'
@@ -21,6 +22,7 @@ export function describeDomain(xml: DomainXml): DomainDescription {
   const next = xml.persistent === undefined ? live : DomainDocument.parse(xml.persistent);
   const { accelerator, machineType, memoryBytes, consoleLogPath } = live;
   return {
+    isRead: true,
     definition: next.definition,
     liveDefinition: next.definitionText === live.definitionText ? undefined : live.definition,
     accelerator,

@@ -9,10 +9,14 @@ const SLOW_FACTOR = 5;
 /** Calls about single VMs, with deadlines that fit and with words that say what was to be done to which VM. */
 export class DriverCalls {
   readonly callTimeoutMs: number;
-  readonly #driver: DriverSupervisor;
+  readonly #driver: Pick<DriverSupervisor, 'call'>;
   readonly #cache: DefinitionCache;
 
-  constructor(driver: DriverSupervisor, cache: DefinitionCache, callTimeoutMs: number) {
+  constructor(
+    driver: Pick<DriverSupervisor, 'call'>,
+    cache: DefinitionCache,
+    callTimeoutMs: number,
+  ) {
     this.#driver = driver;
     this.#cache = cache;
     this.callTimeoutMs = callTimeoutMs;

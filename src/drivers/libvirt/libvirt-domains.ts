@@ -1,7 +1,12 @@
 import { join } from 'node:path';
 import { AgentError, hasReason } from '../../core/errors.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import type { HypervisorDomains, HypervisorVm, VmFacts } from '../hypervisor-domains.ts';
+import {
+  type HypervisorDomains,
+  type HypervisorVm,
+  hypervisorNameOf,
+  type VmFacts,
+} from '../hypervisor-domains.ts';
 import type { Accelerator } from '../hypervisor-host.ts';
 import {
   type DefinitionCache,
@@ -20,7 +25,7 @@ import type { DriverSupervisor } from './driver-supervisor.ts';
 import { losesDirtyPagesUnderTcg } from './host-info.ts';
 
 export interface LibvirtDomainsOptions {
-  readonly driver: DriverSupervisor;
+  readonly driver: Pick<DriverSupervisor, 'call'>;
   readonly calls: DriverCalls;
   readonly cache: DefinitionCache;
   readonly nodeDefaults: NodeDefaults;
@@ -39,7 +44,8 @@ export interface NodeDefaults {
 
 /** What a listing may wait for one domain; a busy one is listed with what is known of it. */
 const PER_DOMAIN_TIMEOUT_MS = 1_000;
-const NO_DESCRIPTION: DomainDescription = {
+const UNREAD: DomainDescription = {
+  isRead: false,
   definition: undefined,
   liveDefinition: undefined,
   accelerator: 'tcg',
@@ -73,11 +79,7 @@ export class LibvirtDomains implements HypervisorDomains {
     await Promise.all(outdated.map((record) => this.#refresh(record, signal)));
     return Promise.all(
       records.map(async (record) =>
-        toVm(
-          record,
-          cache.find(record.uid) ?? NO_DESCRIPTION,
-          await this.#isIncoming(record, signal),
-        ),
+        toVm(record, cache.find(record.uid) ?? UNREAD, await this.#isIncoming(record, signal)),
       ),
     );
   }
@@ -91,7 +93,7 @@ export class LibvirtDomains implements HypervisorDomains {
 
   async define(definition: VmDefinition, signal: AbortSignal): Promise<void> {
     const { calls, cache } = this.#options;
-    const { uid, namespace, name } = definition;
+    const { uid } = definition;
     const options = await this.#xmlOptions(uid, signal);
     const present = await calls.call('findDefinableXml', uid, [uid], 'define', signal);
     const xml =
@@ -101,7 +103,7 @@ export class LibvirtDomains implements HypervisorDomains {
             .withMachine(definition.spec.template.spec, options)
             .withDefinition(definition)
             .toString();
-    const values = [uid, `${namespace}_${name}`, xml] as const;
+    const values = [uid, hypervisorNameOf(definition), xml] as const;
     await calls.call('define', uid, [...values], 'define', signal);
     cache.invalidate(uid);
   }
@@ -160,7 +162,7 @@ export class LibvirtDomains implements HypervisorDomains {
     };
   }
 
-  /** Reads a domain's XML again. One that cannot be read now is listed with what was known of it. */
+  /** Reads a domain's XML again. One that cannot be read now is listed with what was known of it, if anything. */
   async #refresh(record: DomainRecord, signal: AbortSignal): Promise<void> {
     const { driver, calls, cache } = this.#options;
     const { uid } = record;

@@ -32,6 +32,7 @@ class Books implements Disposable {
       allocatable,
       reservations,
       listVms: () => this.vms,
+      listUnread: () => [],
     });
   }
 

@@ -37,6 +37,7 @@ export class Surroundings implements AsyncDisposable {
       allocatable: allocatableOf(HOST, GIB),
       reservations,
       listVms: () => this.vms ?? [],
+      listUnread: () => [],
     });
     this.manager = new NodeManager({
       identity: {
@@ -54,6 +55,7 @@ export class Surroundings implements AsyncDisposable {
       hypervisor: this.hypervisor,
       origins: new ReportOriginSource({ nodeName: 'node-a', nodeBootId: 'boot', agentEpoch: 1 }),
       listVms: () => this.vms,
+      listUnread: () => [],
       journalHealth: () => this.journal,
       log: createLogger('silent'),
       now: () => this.nowMs,

@@ -72,6 +72,7 @@ export class OneNode implements AsyncDisposable {
   static async open({
     peers = ALONE,
     resyncIntervalMs = 20,
+    unreadPatienceMs = 10_000,
     log = createLogger('silent'),
     hypervisor = new FakeHypervisor(),
   } = {}): Promise<OneNode> {
@@ -106,6 +107,7 @@ export class OneNode implements AsyncDisposable {
       },
       journalHealth: () => ({ reason: 'Healthy', message: '' }),
       resyncIntervalMs,
+      unreadPatienceMs,
       log,
     });
     return new OneNode(journal, hypervisor, images, privateFiles, transfers, agent);
