@@ -1,5 +1,5 @@
 import { CREATE_AGENT_START } from './journal/agent-epoch.ts';
-import { CREATE_MIGRATION } from './migration/migration-store.ts';
+import { ADD_RUNNING, CREATE_MIGRATION } from './migration/migration-store.ts';
 import { CREATE_NODE_SPEC } from './node/node-spec-store.ts';
 import { CREATE_RESERVATION } from './node/reservation-store.ts';
 import { CREATE_OPERATION } from './operations/operation-log.ts';
@@ -18,4 +18,5 @@ export const JOURNAL_SCHEMA: readonly string[] = [
     CREATE_NODE_SPEC,
     CREATE_RESERVATION,
   ].join(''),
+  ADD_RUNNING,
 ];

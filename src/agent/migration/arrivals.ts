@@ -53,9 +53,7 @@ export class Arrivals {
       if (lock === undefined) throw new Error('Migrations must be taken up before anything else');
       // Promised already, so it is not asked whether there is room.
       const { definition, running } = record;
-      if (definition !== undefined && running !== undefined) {
-        capacity.keep(holdingFor(definition, running));
-      }
+      if (definition !== undefined) capacity.keep(holdingFor(definition, running));
       this.follow(record, lock);
     }
     tasks.run('leftover transfers', (signal) => this.#removeLeftovers(signal));

@@ -11,6 +11,7 @@ import type { Ownership } from '../vms/ownership.ts';
 import type { Vm } from '../vms/vm.ts';
 import { wantedOf } from '../vms/wanted-definition.ts';
 import type { IncomingBlocker, IncomingVm } from './migration.ts';
+import type { MigrationRecord } from './migration-record.ts';
 
 export interface IncomingCheckOptions {
   readonly hypervisor: Pick<Hypervisor, 'host' | 'domains'>;
@@ -71,13 +72,16 @@ function alreadyThere(name: string, by: 'name' | 'uid'): IncomingBlocker {
   };
 }
 
-/** What an incoming VM needs here: what it has where it runs, and not what its definition has pending. */
+/** What an incoming VM needs here: what it has where it runs, if that is known, and not what its definition has pending. */
 export function holdingFor(
   { uid, namespace, name, spec }: VmDefinition,
-  { memoryBytes, vcpus }: Pick<IncomingVm, 'memoryBytes' | 'vcpus'>,
+  running: MigrationRecord['running'],
 ): Holding {
   const machine = spec.template.spec;
-  const resources = { cpu: String(vcpus), memory: String(memoryBytes) };
+  const resources =
+    running === undefined
+      ? machine.resources
+      : { cpu: String(running.vcpus), memory: String(running.memoryBytes) };
   return { vmUid: uid, namespace, name, amounts: amountsOf({ ...machine, resources }) };
 }
 

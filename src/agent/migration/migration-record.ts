@@ -31,7 +31,7 @@ export interface MigrationRecord {
   readonly ownershipEpoch: number;
   /** Destination: the VM as it will be here. */
   readonly definition: VmDefinition | undefined;
-  /** Destination: what the VM has where it runs, which is not what its definition has pending. */
+  /** Destination: what the VM has where it runs, which is not what its definition has pending. Version 1 did not record it. */
   readonly running: { readonly memoryBytes: number; readonly vcpus: number } | undefined;
 }
 

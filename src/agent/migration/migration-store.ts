@@ -28,10 +28,14 @@ export const CREATE_MIGRATION = `
     phases_json TEXT NOT NULL,
     progress_json TEXT NOT NULL,
     result_json TEXT NOT NULL,
-    definition_json TEXT NOT NULL,
-    running_json TEXT NOT NULL
+    definition_json TEXT NOT NULL
   ) STRICT;
   CREATE INDEX migration_by_start ON migration (started_at_ms);
+`;
+
+/** Of migrations that are older it is not known. */
+export const ADD_RUNNING = `
+  ALTER TABLE migration ADD COLUMN running_json TEXT NOT NULL DEFAULT '{"$undefined":true}';
 `;
 
 const FIELDS =
