@@ -81,7 +81,14 @@ export class VmManager implements VmService {
     const result = await this.#options.applier.apply(manifest, options, signal);
     if (options.dryRun || !isGivenStart(result)) return result;
     const { namespace, name, uid } = result.vm.definition;
-    return { ...result, vm: await this.start({ namespace, name, uid }, signal) };
+    try {
+      return { ...result, vm: await this.start({ namespace, name, uid }, signal) };
+    } catch (error) {
+      // The change is made all the same, and applying it again would find nothing to do.
+      if (!(error instanceof AgentError)) throw error;
+      const warning = `VM ${name} was changed but not started: ${error.message}; start it when that is mended`;
+      return { ...result, warnings: [...result.warnings, warning] };
+    }
   }
 
   async get(ref: VmRef, signal: AbortSignal): Promise<Vm> {

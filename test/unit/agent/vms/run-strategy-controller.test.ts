@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { AgentError } from '../../../../src/core/errors.ts';
 import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
 import {
   assertStaysOff,
@@ -151,6 +152,19 @@ test('a VM that is here runs on and is started again while the node is cordoned'
   assert.equal(await stateOf(node, uid), 'running');
   node.hypervisor.stopGuest(uid, 'crashed');
   await untilRunning(node, uid);
+});
+
+test('a VM that cannot be started when it is given a strategy is changed, and the caller is told both', async () => {
+  const { node, request } = await withVm('Halted');
+  await using _node = node;
+  node.hypervisor.fail('start', new AgentError('HYPERVISOR_FAILURE', 'no'));
+  const changed = manifestOf(request, { spec: { runStrategy: 'Once' } });
+  const { outcome, vm, warnings } = await apply(node, changed);
+  assert.deepEqual(
+    [outcome, vm.phase, vm.definition.spec.runStrategy],
+    ['changed', 'stopped', 'Once'],
+  );
+  assert.match(warnings.join(), /was changed but not started: no; start it/);
 });
 
 for (const runStrategy of ['Once', 'RerunOnFailure'] as const) {
