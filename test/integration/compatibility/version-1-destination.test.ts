@@ -5,7 +5,8 @@ import type { WantedVm } from '../../../src/core/resources/parse-virtual-machine
 import { RecordedClient } from '../../compatibility/version-1/recorded-client.ts';
 import { RecordedDestination } from '../../compatibility/version-1/recorded-destination.ts';
 import { FakeHypervisor } from '../../fakes/fake-hypervisor.ts';
-import { never, newRequest, refOf, uidOf, until } from '../../unit/agent/vms/one-node.ts';
+import { until } from '../../fixtures/until.ts';
+import { never, newRequest, refOf, uidOf } from '../../unit/agent/vms/one-node.ts';
 import { ServedNode } from '../cli/served-node.ts';
 
 /** Today's agent with a VM that runs, a destination of version 1, and a client of version 1 that moves it there. */

@@ -12,7 +12,8 @@ import {
   USER_DATA_SHA256,
 } from '../../compatibility/version-1/recorded-source.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
-import { never, until } from '../../unit/agent/vms/one-node.ts';
+import { until } from '../../fixtures/until.ts';
+import { never } from '../../unit/agent/vms/one-node.ts';
 import { ServedNode } from '../cli/served-node.ts';
 import { LATER, LATER_STATE, newerApi } from './newer-api.ts';
 

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { newRequest, OneNode, until } from './vms/one-node.ts';
+import { until } from '../../fixtures/until.ts';
+import { newRequest, OneNode } from './vms/one-node.ts';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;

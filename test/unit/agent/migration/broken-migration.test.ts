@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AgentError } from '../../../../src/core/errors.ts';
-import { never, type PeerMethod, TwoNodes, until } from './two-nodes.ts';
+import { until } from '../../../fixtures/until.ts';
+import { never, type PeerMethod, TwoNodes } from './two-nodes.ts';
 
 for (const method of ['prepare', 'get', 'release'] as const satisfies readonly PeerMethod[]) {
   for (const loss of ['lostCalls', 'lostAnswers'] as const) {

@@ -4,8 +4,9 @@ import type { IncomingVm } from '../../../../src/agent/migration/migration.ts';
 import { amountsOf } from '../../../../src/agent/node/amounts.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { nodeMemoryBytesOf } from '../../../../src/core/resources/machine-amounts.ts';
+import { until } from '../../../fixtures/until.ts';
 import { incomingOf } from './incoming-vm.ts';
-import { never, TwoNodes, until } from './two-nodes.ts';
+import { never, TwoNodes } from './two-nodes.ts';
 
 const TOKEN = 'ab'.repeat(32);
 

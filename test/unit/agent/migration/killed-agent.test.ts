@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MigrationRecord } from '../../../../src/agent/migration/migration-record.ts';
-import { type TestNode, TwoNodes, until } from './two-nodes.ts';
+import { until } from '../../../fixtures/until.ts';
+import { type TestNode, TwoNodes } from './two-nodes.ts';
 
 interface Story {
   readonly name: string;

@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import type { VmDefinition } from '../../../../src/core/vm-definition.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
-import { never, TwoNodes, until } from './two-nodes.ts';
+import { until } from '../../../fixtures/until.ts';
+import { never, TwoNodes } from './two-nodes.ts';
 
 const COUNT = 40;
 

@@ -10,7 +10,8 @@ import {
   nodeMemoryBytesOf,
 } from '../../../../src/core/resources/machine-amounts.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
-import { never, TwoNodes, until } from './two-nodes.ts';
+import { until } from '../../../fixtures/until.ts';
+import { never, TwoNodes } from './two-nodes.ts';
 
 async function phasesSeen(nodes: TwoNodes): Promise<Migration[]> {
   const seen: Migration[] = [];

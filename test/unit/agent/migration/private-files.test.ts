@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import type { IncomingVm } from '../../../../src/agent/migration/migration.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { recordedLog } from '../../../fakes/recorded-log.ts';
-import { never, type TestNode, TwoNodes, until } from './two-nodes.ts';
+import { until } from '../../../fixtures/until.ts';
+import { never, type TestNode, TwoNodes } from './two-nodes.ts';
 
 const USER_DATA = '#cloud-config\npassword: hunter2\n';
 

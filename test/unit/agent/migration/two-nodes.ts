@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { createHash, randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Agent, buildAgent } from '../../../../src/agent/build-agent.ts';
 import type { IncomingManager } from '../../../../src/agent/migration/incoming-manager.ts';
 import type { MigrationSpec } from '../../../../src/agent/migration/migration.ts';
@@ -25,12 +24,12 @@ import { FakePrivateFiles } from '../../../fakes/fake-private-files.ts';
 import { FakeTransferNetwork, FakeTransfers } from '../../../fakes/fake-transfers.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
+import { until } from '../../../fixtures/until.ts';
 import { allowUserData } from '../vms/allow-user-data.ts';
 import { Life } from './mortal.ts';
 
 export const never = new AbortController().signal;
 /** Only a failure takes as long. */
-const TIMEOUT_MS = 30_000;
 /** Room for many VMs that move at once. */
 const HOST_BYTES = 16 * 1024 ** 3;
 
@@ -394,16 +393,5 @@ export class TwoNodes implements Disposable {
     other.transfers.fail(id, 'The other end has gone');
     const record = this.source.record(id);
     if (record !== undefined) this.source.hypervisor.cut(record.vmUid);
-  }
-}
-
-export async function until(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-): Promise<void> {
-  const endMs = performance.now() + TIMEOUT_MS;
-  while (!(await condition())) {
-    assert.ok(performance.now() < endMs, `Waited in vain: ${what}`);
-    await sleep(1);
   }
 }

@@ -5,7 +5,7 @@ import { MAX_TTL_MS, ReservationBook } from '../../../../src/agent/node/reservat
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
-import { until } from '../vms/one-node.ts';
+import { until } from '../../../fixtures/until.ts';
 import { definitionOf, machineOf } from './vms-of-a-node.ts';
 
 const log = createLogger('silent');

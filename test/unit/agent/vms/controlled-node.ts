@@ -3,7 +3,8 @@ import { RunStrategyController } from '../../../../src/agent/vms/run-strategy-co
 import { createLogger } from '../../../../src/core/logger.ts';
 import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
 import type { VmRunState } from '../../../../src/drivers/hypervisor-domains.ts';
-import { never, newRequest, OneNode, refOf, uidOf, until } from './one-node.ts';
+import { until } from '../../../fixtures/until.ts';
+import { never, newRequest, OneNode, refOf, uidOf } from './one-node.ts';
 
 /** Has the node's VMs brought to what their run strategies say. */
 export function control(node: OneNode, { firstDelayMs = 1 } = {}): void {

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Agent, buildAgent } from '../../../../src/agent/build-agent.ts';
 import { MigrationStore } from '../../../../src/agent/migration/migration-store.ts';
 import type { Peers } from '../../../../src/agent/migration/peers.ts';
@@ -28,7 +27,6 @@ export const never = new AbortController().signal;
 export const EVERYTHING = { namespace: '', labels: ALL_LABELS };
 export const WHOLE = { size: 0, token: '' };
 /** Only a failure takes as long. */
-const TIMEOUT_MS = 30_000;
 /** A VM must have something to boot. */
 const KERNEL_PATH = '/boot/vmlinuz';
 /** What a VM of 64 MiB takes of its node. */
@@ -223,15 +221,4 @@ export function refOf({ metadata: { namespace, name } }: WantedVm): VmRef {
 export function uidOf({ metadata }: WantedVm): string {
   assert.ok(metadata.uid);
   return metadata.uid;
-}
-
-export async function until(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-): Promise<void> {
-  const endMs = performance.now() + TIMEOUT_MS;
-  while (!(await condition())) {
-    assert.ok(performance.now() < endMs, `Waited in vain: ${what}`);
-    await sleep(1);
-  }
 }

@@ -7,7 +7,8 @@ import { createLogger } from '../../../../src/core/logger.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakePrivateFiles } from '../../../fakes/fake-private-files.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
-import { never, newRequest, OneNode, uidOf, until } from './one-node.ts';
+import { until } from '../../../fixtures/until.ts';
+import { never, newRequest, OneNode, uidOf } from './one-node.ts';
 
 /** A node with a VM that has a private file, and with the file of one that is gone. */
 async function nodeWithOrphan() {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AgentError } from '../../../../src/core/errors.ts';
 import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
+import { until } from '../../../fixtures/until.ts';
 import {
   assertStaysOff,
   control,
@@ -12,7 +13,7 @@ import {
   withVm,
 } from './controlled-node.ts';
 import { apply, manifestOf } from './manifests.ts';
-import { never, newRequest, OneNode, refOf, uidOf, until } from './one-node.ts';
+import { never, newRequest, OneNode, refOf, uidOf } from './one-node.ts';
 
 type End = 'shutdown' | 'crashed';
 

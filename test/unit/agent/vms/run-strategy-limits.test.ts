@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { FakeHypervisor, fakeMigration } from '../../../fakes/fake-hypervisor.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
+import { until } from '../../../fixtures/until.ts';
 import {
   assertStaysOff,
   control,
@@ -15,7 +16,7 @@ import {
   withVm,
 } from './controlled-node.ts';
 import { writtenByNewer } from './manifests.ts';
-import { never, newRequest, OneNode, uidOf, until } from './one-node.ts';
+import { never, newRequest, OneNode, uidOf } from './one-node.ts';
 
 test('a start that fails is repeated, each time after twice as long', async () => {
   await using node = await OneNode.open();

@@ -4,7 +4,8 @@ import type { WantedVm } from '../../../../src/core/resources/parse-virtual-mach
 import type { VmDefinition } from '../../../../src/core/vm-definition.ts';
 import { rejectsWith } from '../../../contract/hypervisor-fixture.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
-import { EVERYTHING, never, newRequest, OneNode, refOf, uidOf, until, WHOLE } from './one-node.ts';
+import { until } from '../../../fixtures/until.ts';
+import { EVERYTHING, never, newRequest, OneNode, refOf, uidOf, WHOLE } from './one-node.ts';
 
 /** An agent that has just started, on a node with two VMs, of which the first cannot be read. */
 async function openWithStuck(unreadPatienceMs = 0) {

@@ -5,7 +5,8 @@ import { AgentError } from '../../../../src/core/errors.ts';
 import type { Machine } from '../../../../src/core/resources/machine.ts';
 import type { WantedVm } from '../../../../src/core/resources/parse-virtual-machine.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
-import { EVERYTHING, never, newRequest, OneNode, refOf, uidOf, until } from './one-node.ts';
+import { until } from '../../../fixtures/until.ts';
+import { EVERYTHING, never, newRequest, OneNode, refOf, uidOf } from './one-node.ts';
 
 test('a created VM runs, is owned and holds no lock', async () => {
   await using node = await OneNode.open();

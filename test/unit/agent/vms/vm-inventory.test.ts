@@ -4,7 +4,8 @@ import type { WatchCursor, WatchEvent } from '../../../../src/agent/reports/repo
 import type { Vm } from '../../../../src/agent/vms/vm.ts';
 import { FakeHypervisor, fakeMigration } from '../../../fakes/fake-hypervisor.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
-import { EVERYTHING, never, newRequest, OneNode, refOf, uidOf, until, WHOLE } from './one-node.ts';
+import { until } from '../../../fixtures/until.ts';
+import { EVERYTHING, never, newRequest, OneNode, refOf, uidOf, WHOLE } from './one-node.ts';
 
 /** Watches and keeps what comes, such as `added web running`. */
 class Watcher implements Disposable {

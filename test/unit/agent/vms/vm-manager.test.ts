@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import { AgentError } from '../../../../src/core/errors.ts';
 import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
 import { FakeHypervisor, fakeMigration } from '../../../fakes/fake-hypervisor.ts';
-import { EVERYTHING, never, newRequest, OneNode, refOf, uidOf, until, WHOLE } from './one-node.ts';
+import { until } from '../../../fixtures/until.ts';
+import { EVERYTHING, never, newRequest, OneNode, refOf, uidOf, WHOLE } from './one-node.ts';
 
 async function withVm(runStrategy: RunStrategy = 'Once') {
   const node = await OneNode.open();

@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { RunStrategyController } from '../../../../src/agent/vms/run-strategy-controller.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
-import { never, newRequest, OneNode, refOf, uidOf, until } from './one-node.ts';
+import { until } from '../../../fixtures/until.ts';
+import { never, newRequest, OneNode, refOf, uidOf } from './one-node.ts';
 
 async function runningNode() {
   const node = await OneNode.open();
