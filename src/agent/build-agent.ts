@@ -85,11 +85,6 @@ export type Agent = Awaited<ReturnType<typeof buildAgent>>;
 export async function buildAgent(parts: AgentParts) {
   const { nodeName, agentVersion, hypervisor, transfers, host, accelerator, stores, log } = parts;
   const { privateFiles } = parts;
-  const pace = parts.pace === undefined ? {} : { pace: parts.pace };
-  const resync =
-    parts.resyncIntervalMs === undefined ? {} : { resyncIntervalMs: parts.resyncIntervalMs };
-  const patience =
-    parts.unreadPatienceMs === undefined ? {} : { unreadPatienceMs: parts.unreadPatienceMs };
   const origins = new ReportOriginSource({
     nodeName,
     nodeBootId: host.bootId,
@@ -127,8 +122,8 @@ export async function buildAgent(parts: AgentParts) {
       tasks.run('stale copies', () => staleCopies.stop(listed));
       tasks.run('orphaned files', () => orphanedFiles.remove(listed));
     },
-    ...resync,
-    ...patience,
+    resyncIntervalMs: parts.resyncIntervalMs,
+    unreadPatienceMs: parts.unreadPatienceMs,
     log,
   });
   const listVms = () => inventory.list({ namespace: '', labels: EVERYTHING });
@@ -160,11 +155,8 @@ export async function buildAgent(parts: AgentParts) {
     privateFiles,
     book,
     tasks,
-    validate: ((...check) =>
-      validator.validateIncoming(...check)) satisfies DefinitionValidator['validateIncoming'],
-    supportOf: ((vm) => validator.supportOf(vm)) satisfies DefinitionValidator['supportOf'],
     onChange: () => inventory.requestRefresh(),
-    ...pace,
+    pace: parts.pace,
     log,
   };
   const creator = new VmCreator(shared);

@@ -27,7 +27,7 @@ export interface ArrivalsOptions {
   readonly tasks: TaskGroup;
   /** Called when VMs of this node have changed. */
   readonly onChange: () => void;
-  readonly pace?: Pace;
+  readonly pace?: Pace | undefined;
   readonly log: Logger;
 }
 

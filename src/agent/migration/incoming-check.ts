@@ -1,12 +1,11 @@
 import { hasReason } from '../../core/errors.ts';
-import type { WantedVm } from '../../core/resources/parse-virtual-machine.ts';
-import type { Support } from '../../core/resources/support.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorInfo } from '../../drivers/hypervisor-host.ts';
 import { amountsOf } from '../node/amounts.ts';
 import type { CapacityLedger, Holding } from '../node/capacity-ledger.ts';
 import type { Cordon } from '../node/cordon.ts';
+import type { DefinitionValidator } from '../vms/definition-validator.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import type { Vm } from '../vms/vm.ts';
 import { wantedOf } from '../vms/wanted-definition.ts';
@@ -20,10 +19,7 @@ export interface IncomingCheckOptions {
   readonly listVms: () => readonly Vm[];
   /** What VMs run on here. */
   readonly accelerator: 'kvm' | 'tcg';
-  /** Fails with INVALID_SPEC, IMAGE_NOT_FOUND and the like if the VM could not work on this node. */
-  readonly validate: (definition: VmDefinition, signal: AbortSignal) => Promise<void>;
-  /** What of a VM this agent cannot carry out, though the one it comes from may. */
-  readonly supportOf: (vm: WantedVm) => Support;
+  readonly validator: Pick<DefinitionValidator, 'supportOf' | 'validateIncoming'>;
   readonly cordon: Pick<Cordon, 'assertNotCordoned'>;
 }
 
@@ -40,10 +36,10 @@ export async function checkIncoming(
   if (here !== undefined) blockers.push(alreadyThere(here.hypervisorName, 'uid'));
   else blockers.push(...nameBlockers(definition, options.listVms()));
   await collect(blockers, () => options.cordon.assertNotCordoned(`VM ${definition.name}`));
-  for (const { field, description } of options.supportOf(wantedOf(definition)).refused) {
+  for (const { field, description } of options.validator.supportOf(wantedOf(definition)).refused) {
     blockers.push({ reason: 'NOT_SUPPORTED', message: `${field} ${description}`, subject: field });
   }
-  await collect(blockers, () => options.validate(definition, signal));
+  await collect(blockers, () => options.validator.validateIncoming(definition, signal));
   // What is too much for the whole node has been said.
   if (!blockers.some(({ reason }) => reason === 'NODE_CAPACITY_EXCEEDED')) {
     await collect(blockers, () => options.capacity.assertRoom(holdingFor(definition, incoming)));

@@ -2,7 +2,8 @@ import { AgentError } from '../../core/errors.ts';
 import type { TaskGroup } from '../../core/task-group.ts';
 import { pageOf } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor, WatchEvent } from '../reports/report.ts';
-import type { Vm, VmService } from '../vms/vm.ts';
+import { busy } from '../vms/busy.ts';
+import type { VmService } from '../vms/vm.ts';
 import type {
   Migration,
   MigrationFilter,
@@ -59,7 +60,7 @@ export class MigrationManager implements MigrationService {
     const vm = await this.#options.vms.get(spec.vm, signal);
     // Locked before it is looked at, so that what is sent is what it is: nobody changes it in between.
     const lock = locks.tryAcquire(vm.definition.uid, `migration ${id}`);
-    if (lock === undefined) throw this.#busy(vm);
+    if (lock === undefined) throw busy('migrate', vm.definition, locks);
     using undo = new DisposableStack();
     undo.use(lock);
     const { blockers, way } = await preflight(vm, spec, this.#options, signal);
@@ -143,15 +144,5 @@ export class MigrationManager implements MigrationService {
     const lock = this.#options.locks.tryAcquire(vmUid, `migration ${id}`);
     if (lock === undefined) throw new Error('Migrations must be taken up before anything else');
     return lock;
-  }
-
-  #busy(vm: Vm): AgentError {
-    const { uid, name } = vm.definition;
-    const purpose = this.#options.locks.purposeOf(uid) ?? 'another operation';
-    return new AgentError(
-      'VM_BUSY',
-      `Cannot migrate VM ${name}: ${purpose} is in progress; try again when it has ended`,
-      { metadata: { vmId: uid }, retryAfterMs: 1_000 },
-    );
   }
 }

@@ -1,8 +1,10 @@
 import { AgentError } from '../../core/errors.ts';
 import { formatBytesQuantity } from '../../core/quantity.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
+import { nameKey } from '../vms/name-key.ts';
 import type { UnreadVm } from '../vms/unread-vms.ts';
 import type { Vm } from '../vms/vm.ts';
+import { isOff } from '../vms/vm-phase.ts';
 import { amountsOf, findShortage, sumOf } from './amounts.ts';
 import type { Amounts, Reservation } from './node.ts';
 import type { ReservationBook } from './reservation-book.ts';
@@ -142,14 +144,14 @@ export class CapacityLedger {
   #allocated(counted: (vm: Identity) => boolean): Amounts {
     const { listVms, listUnread, reservations } = this.#options;
     const vms = listVms();
-    const on = vms.filter(({ phase }) => phase !== 'stopped' && phase !== 'failed');
+    const on = vms.filter((vm) => !isOff(vm));
     const uidsOn = new Set(on.map(({ definition }) => definition.uid));
     const held = [...this.#holdings.values()].filter(({ vmUid }) => !uidsOn.has(vmUid));
     const names = new Set([
-      ...vms.map(({ definition }) => nameOf(definition)),
-      ...held.map(nameOf),
+      ...vms.map(({ definition }) => nameKey(definition)),
+      ...held.map(nameKey),
     ]);
-    const reserved = reservations.list().filter(({ vm }) => !names.has(nameOf(vm)));
+    const reserved = reservations.list().filter(({ vm }) => !names.has(nameKey(vm)));
     return sumOf([
       ...on.filter(({ definition }) => counted(definition)).map(amountsInForce),
       ...held
@@ -168,10 +170,6 @@ type Identity = Reservation['vm'];
 /** What a VM was started with, whatever it shall have at its next start. */
 function amountsInForce({ definition, liveDefinition }: Vm): Amounts {
   return amountsOf((liveDefinition ?? definition).spec.template.spec);
-}
-
-function nameOf({ namespace, name }: Pick<Identity, 'namespace' | 'name'>): string {
-  return `${namespace}/${name}`;
 }
 
 function inMib(mib: number): string {

@@ -10,6 +10,7 @@ import type { Origins, ReportOrigin, WatchCursor, WatchEvent } from '../reports/
 import { WatchedSet } from '../reports/watched-set.ts';
 import type { UnreadVm } from '../vms/unread-vms.ts';
 import type { Vm, VmRef } from '../vms/vm.ts';
+import { isOff } from '../vms/vm-phase.ts';
 import { amountsOf } from './amounts.ts';
 import type { CapacityLedger } from './capacity-ledger.ts';
 import type { Cordon } from './cordon.ts';
@@ -182,7 +183,7 @@ export class NodeManager implements NodeService {
   #describe(conditions: Node['conditions'], origin: ReportOrigin): Node {
     const { identity, capacity, cordon, host, listVms, listUnread, journalHealth } = this.#options;
     const vms = listVms();
-    const active = vms?.filter(({ phase }) => phase !== 'stopped' && phase !== 'failed') ?? [];
+    const active = vms?.filter((vm) => !isOff(vm)) ?? [];
     const connection = this.#connection;
     return {
       ...identity,

@@ -3,6 +3,7 @@ import { parseBytes } from '../../core/quantity.ts';
 import type { Machine } from '../../core/resources/machine.ts';
 import { memoryBytesOf, roundingNotes } from '../../core/resources/machine-amounts.ts';
 import type { WantedVm } from '../../core/resources/parse-virtual-machine.ts';
+import { summarize } from '../../core/resources/schema-issues.ts';
 import { checkSupport, type Support } from '../../core/resources/support.ts';
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
 import { formatOf, type Volume } from '../../core/resources/volume.ts';
@@ -160,15 +161,12 @@ function throwIfAny(name: string, violations: readonly SpecViolation[]): void {
     const at = WEIGHTS.indexOf(reason);
     return at < 0 ? WEIGHTS.length : at;
   };
-  const [first, ...others] = violations.toSorted((left, right) => weight(left) - weight(right));
+  const weighed = violations.toSorted((left, right) => weight(left) - weight(right));
+  const [first] = weighed;
   if (first === undefined) return;
-  const more =
-    others.length === 0
-      ? ''
-      : ` (and ${others.length} more problem${others.length === 1 ? '' : 's'})`;
   throw new AgentError(
     first.reason,
-    `Cannot accept VM ${JSON.stringify(name)}: ${first.field} ${first.description}${more}`,
+    `Cannot accept VM ${JSON.stringify(name)}: ${summarize(weighed)}`,
     { violations: violations.map(({ field, description }) => ({ field, description })) },
   );
 }

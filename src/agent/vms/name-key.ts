@@ -1,6 +1,6 @@
 import type { VmDefinition } from '../../core/vm-definition.ts';
 
-/** What a VM's name is locked by while it is given away. */
-export function nameKey({ namespace, name }: VmDefinition): string {
+/** A VM by its name: what it is sorted by in lists, and locked by while its name is given away. */
+export function nameKey({ namespace, name }: Pick<VmDefinition, 'namespace' | 'name'>): string {
   return `${namespace}/${name}`;
 }

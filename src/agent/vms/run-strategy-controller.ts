@@ -6,7 +6,7 @@ import { runStrategyOf } from '../../core/resources/run-strategy.ts';
 import type { TaskGroup } from '../../core/task-group.ts';
 import type { Vm, VmRef, VmService } from './vm.ts';
 import type { VmManager } from './vm-manager.ts';
-import { wasMovedAway } from './vm-phase.ts';
+import { isOff, wasMovedAway } from './vm-phase.ts';
 
 export interface RunStrategyControllerOptions {
   readonly vms: Pick<VmService, 'watch' | 'get' | 'start' | 'shutdown'> &
@@ -105,13 +105,12 @@ const NEVER_STARTED: readonly string[] = ['StaleCopy', 'StrayCopy', 'Migrated', 
 /** What a VM's run strategy asks for now; undefined if it is as it should be, or changing. */
 function wantedAct(vm: Vm): 'start' | 'shutdown' | 'noteMovedAway' | undefined {
   const { definition, phase, reason } = vm;
-  const isOff = phase === 'stopped' || phase === 'failed';
   if (wasMovedAway(vm) && definition.intent === 'on') return 'noteMovedAway';
   switch (runStrategyOf(definition.spec)) {
     case 'Halted':
       return phase === 'running' || phase === 'paused' ? 'shutdown' : undefined;
     case 'Always':
-      return isOff && isWanted(definition.intent, reason) ? 'start' : undefined;
+      return isOff(vm) && isWanted(definition.intent, reason) ? 'start' : undefined;
     case 'RerunOnFailure':
       return phase === 'failed' && isWanted(definition.intent, reason) ? 'start' : undefined;
     default:

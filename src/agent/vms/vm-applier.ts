@@ -21,6 +21,7 @@ import type { Ownership } from './ownership.ts';
 import type { ApplyOptions, ApplyResult, FieldChange, Vm } from './vm.ts';
 import type { VmCreator } from './vm-creator.ts';
 import type { VmInventory } from './vm-inventory.ts';
+import { isOff } from './vm-phase.ts';
 import { changedDefinition, wantedOf } from './wanted-definition.ts';
 import { assertUserDataKnown, setUserDataApart } from './wanted-user-data.ts';
 
@@ -114,15 +115,14 @@ export class VmApplier {
     await privateFiles.keepOnly(definition.uid, definition.privateFiles, signal);
   }
 
-  #changes({ definition, phase }: Vm, wanted: WantedVm): readonly FieldChange[] {
-    const isOff = phase === 'stopped' || phase === 'failed';
-    const before = wantedOf(definition);
+  #changes(vm: Vm, wanted: WantedVm): readonly FieldChange[] {
+    const before = wantedOf(vm.definition);
     // Labels and annotations that are left out are taken away; a uid that is left out is any.
     const { labels = {}, annotations = {} } = wanted.metadata;
     const after = { metadata: { ...before.metadata, labels, annotations }, spec: wanted.spec };
     return fieldChanges(before, after).map((change) => ({
       ...change,
-      effect: isOff ? 'now' : this.#options.domains.effectOf(change.field),
+      effect: isOff(vm) ? 'now' : this.#options.domains.effectOf(change.field),
     }));
   }
 

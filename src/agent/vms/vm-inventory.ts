@@ -13,6 +13,7 @@ import type { HypervisorStatistics, VmStatistics } from '../../drivers/hyperviso
 import type { Origins, WatchCursor, WatchEvent } from '../reports/report.ts';
 import { WatchedSet } from '../reports/watched-set.ts';
 import { CpuUsage } from './cpu-usage.ts';
+import { nameKey } from './name-key.ts';
 import { type UnreadVm, UnreadVms } from './unread-vms.ts';
 import type { Vm, VmFilter, VmRef } from './vm.ts';
 import { conditionsOf } from './vm-conditions.ts';
@@ -31,9 +32,9 @@ export interface VmInventoryOptions {
   /** Finds out what must be known to tell these. */
   readonly learnHost: (signal: AbortSignal) => Promise<void>;
   /** How often the hypervisor is listed when it says nothing: lost events are made good after this time. */
-  readonly resyncIntervalMs?: number;
+  readonly resyncIntervalMs?: number | undefined;
   /** How long nothing is told because VMs cannot be read. Default 10 s. */
-  readonly unreadPatienceMs?: number;
+  readonly unreadPatienceMs?: number | undefined;
   /** Told of everything that was listed, ours or not. */
   readonly onListed?: (listed: readonly HypervisorVm[]) => void;
   readonly log: Logger;
@@ -104,7 +105,7 @@ export class VmInventory {
     this.assertListed();
     return [...this.#vms.values()]
       .filter((vm) => matches(vm, filter))
-      .toSorted((left, right) => compareKeys(sortKey(left), sortKey(right)));
+      .toSorted((left, right) => compareKeys(nameKey(left.definition), nameKey(right.definition)));
   }
 
   /** VMs that are here and were never read, ours or not. Costs nothing. */
@@ -358,12 +359,7 @@ function matches(vm: Vm, filter: VmFilter): boolean {
   return matchesLabels(filter.labels, labels);
 }
 
-/** The order of VMs in a list. */
-export function sortKey(vm: Vm): string {
-  return `${vm.definition.namespace}/${vm.definition.name}`;
-}
-
-/** By code unit, as a slash sorts before everything that a name may hold but a hyphen. */
+/** The order of name keys in a list: by code unit, as a slash sorts before everything that a name may hold but a hyphen. */
 export function compareKeys(left: string, right: string): number {
   if (left === right) return 0;
   return left < right ? -1 : 1;

@@ -11,6 +11,7 @@ import type { OperationRecorder } from '../operations/operation-recorder.ts';
 import { pageOf } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor, WatchEvent } from '../reports/report.ts';
 import { busy } from './busy.ts';
+import { nameKey } from './name-key.ts';
 import type { Ownership } from './ownership.ts';
 import type {
   ApplyOptions,
@@ -25,8 +26,8 @@ import type {
 } from './vm.ts';
 import type { VmApplier } from './vm-applier.ts';
 import type { VmCreator } from './vm-creator.ts';
-import { compareKeys, isHypervisorAway, sortKey, type VmInventory } from './vm-inventory.ts';
-import { wasMovedAway } from './vm-phase.ts';
+import { compareKeys, isHypervisorAway, type VmInventory } from './vm-inventory.ts';
+import { isOff, wasMovedAway } from './vm-phase.ts';
 
 export interface VmManagerOptions {
   readonly domains: HypervisorDomains;
@@ -100,7 +101,7 @@ export class VmManager implements VmService {
     await this.#refreshIfReachable(signal);
     const origin = this.#options.origins.current();
     return pageOf(this.#options.inventory.list(filter), page, {
-      keyOf: sortKey,
+      keyOf: ({ definition }) => nameKey(definition),
       isAfter: (key, other) => compareKeys(key, other) > 0,
       filter,
       origin,
@@ -286,10 +287,6 @@ export class VmManager implements VmService {
       if (!isHypervisorAway(error) || !this.#options.inventory.listedOnce) throw error;
     }
   }
-}
-
-function isOff(vm: Vm): boolean {
-  return vm.phase === 'stopped' || vm.phase === 'failed';
 }
 
 /** Whether a VM has been given a strategy that starts it once; those that are Always are seen to by themselves. */

@@ -114,6 +114,11 @@ export function phaseOf(vm: HypervisorVm, context: VmContext): PhaseReport {
   }
 }
 
+/** Whether no QEMU runs it; one that is unknown may be on. */
+export function isOff({ phase }: Pick<Vm, 'phase'>): boolean {
+  return phase === 'stopped' || phase === 'failed';
+}
+
 /** Whether its run goes on elsewhere, where somebody else than an agent has taken it, say virsh. */
 export function wasMovedAway({ phase, reason, migration }: Vm): boolean {
   return phase === 'stopped' && reason === 'Migrated' && migration === undefined;

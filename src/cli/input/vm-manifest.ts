@@ -1,6 +1,7 @@
 import { toVirtualMachineMessage } from '../../client/resource-messages.ts';
 import type { VmInput } from '../../client/vm-calls.ts';
 import { AgentError, type Reason } from '../../core/errors.ts';
+import { isRecord } from '../../core/is-record.ts';
 import { identityOf, parseVirtualMachine } from '../../core/resources/parse-virtual-machine.ts';
 import { API_VERSION } from '../../core/resources/virtual-machine.ts';
 import type { CliIo } from '../process/cli-io.ts';
@@ -124,8 +125,4 @@ function refused(field: string, description: string, reason: Reason = 'INVALID_S
   return new AgentError(reason, `Cannot use the manifest: ${field} ${description}`, {
     violations: [{ field, description }],
   });
-}
-
-function isRecord(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { isRecord } from '../is-record.ts';
 import { fieldPath } from './schema-issues.ts';
 
 /** One field that differs between two documents. */
@@ -53,10 +54,6 @@ function hasNames(value: unknown): value is readonly Named[] {
     Array.isArray(value) &&
     value.every((item) => isRecord(item) && typeof item['name'] === 'string')
   );
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** A key without a value is the same as no key. */

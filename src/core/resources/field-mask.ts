@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { AgentError } from '../errors.ts';
+import { isRecord } from '../is-record.ts';
 import { bare } from './field-schemas.ts';
 
 type Document = Readonly<Record<string, unknown>>;
@@ -42,9 +43,7 @@ function valueAt(document: Document, keys: readonly string[]): unknown {
 }
 
 function recordOr(value: unknown): Document {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Document)
-    : {};
+  return isRecord(value) ? value : {};
 }
 
 /** The keys that a path leads through; undefined if the schema does not have it. */

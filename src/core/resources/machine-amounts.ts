@@ -25,11 +25,9 @@ export function memoryBytesOf({ resources }: WithResources): number {
 
 /** Memory of the node that a machine may come to take: that of the guest and what QEMU needs for itself. */
 export function nodeMemoryBytesOf(machine: WithResources): number {
-  return nodeMemoryBytes(memoryBytesOf(machine), vcpusOf(machine));
-}
-
-function nodeMemoryBytes(guestBytes: number, vcpus: number): number {
-  return guestBytes + QEMU_BYTES + vcpus * QEMU_BYTES_PER_VCPU + Math.ceil(guestBytes / QEMU_SHARE);
+  const guestBytes = memoryBytesOf(machine);
+  const ofVcpus = vcpusOf(machine) * QEMU_BYTES_PER_VCPU;
+  return guestBytes + QEMU_BYTES + ofVcpus + Math.ceil(guestBytes / QEMU_SHARE);
 }
 
 /** What was rounded, for people; empty if nothing was. */

@@ -1,7 +1,8 @@
 import { AgentError, type FieldViolation } from '../errors.ts';
+import { isRecord } from '../is-record.ts';
 import { sizeProblem } from './manifest-size.ts';
 import { FOREIGN_METADATA, type ObjectMeta, objectMeta } from './object-meta.ts';
-import { describeIssues, schemaMessages } from './schema-issues.ts';
+import { describeIssues, schemaMessages, summarize } from './schema-issues.ts';
 import { API_VERSION, type VmSpec, virtualMachine } from './virtual-machine.ts';
 
 /** A VM as a caller wants it: checked, defaults filled in. */
@@ -41,14 +42,8 @@ export function identityOf(document: unknown): {
 }
 
 function invalid(document: unknown, violations: readonly FieldViolation[]): AgentError {
-  const [first] = violations;
-  const others = violations.length - 1;
-  const more = others === 0 ? '' : ` (and ${others} more problem${others === 1 ? '' : 's'})`;
-  return new AgentError(
-    'INVALID_SPEC',
-    `Cannot accept ${nameOf(document)}: ${first?.field} ${first?.description}${more}`,
-    { violations },
-  );
+  const message = `Cannot accept ${nameOf(document)}: ${summarize(violations)}`;
+  return new AgentError('INVALID_SPEC', message, { violations });
 }
 
 function withoutForeign(document: unknown): unknown {
@@ -76,8 +71,4 @@ function nameOf(document: unknown): string {
   const metadata = isRecord(document) ? document['metadata'] : undefined;
   const name = isRecord(metadata) ? metadata['name'] : undefined;
   return typeof name === 'string' ? `VM ${JSON.stringify(name)}` : 'the VM';
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

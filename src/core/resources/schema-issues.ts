@@ -32,6 +32,14 @@ export function describeIssues(
   });
 }
 
+/** The first violation in words, and how many more there are. */
+export function summarize([first, ...others]: readonly FieldViolation[]): string {
+  if (first === undefined) return '';
+  const count = others.length;
+  const more = count === 0 ? '' : ` (and ${count} more problem${count === 1 ? '' : 's'})`;
+  return `${first.field} ${first.description}${more}`;
+}
+
 /** As manifests and violations name fields: `spec.template.spec.volumes[1].format`, `metadata.labels["a/b"]`. */
 export function fieldPath(path: readonly PropertyKey[]): string {
   return path

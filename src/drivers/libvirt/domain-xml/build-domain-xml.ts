@@ -1,4 +1,5 @@
 import type { VmDefinition } from '../../../core/vm-definition.ts';
+import { hypervisorNameOf } from '../../hypervisor-domains.ts';
 import type { DomainXmlOptions } from './domain-part.ts';
 import { DOMAIN_PARTS } from './domain-parts.ts';
 import { metadataNode } from './metadata.ts';
@@ -14,7 +15,7 @@ export function buildDomainXml(definition: VmDefinition, options: DomainXmlOptio
       type: options.accelerator === 'kvm' ? 'kvm' : 'qemu',
       ...Object.assign({}, ...built.map(({ attributes }) => attributes)),
     },
-    element('name', {}, `${definition.namespace}_${definition.name}`),
+    element('name', {}, hypervisorNameOf(definition)),
     element('uuid', {}, definition.uid),
     element('metadata', {}, metadataNode(definition)),
     ...built.flatMap((nodes) => nodes.domain ?? []),

@@ -2,7 +2,7 @@ import { AgentError } from '../../../core/errors.ts';
 import type { Machine } from '../../../core/resources/machine.ts';
 import type { VmDefinition } from '../../../core/vm-definition.ts';
 import type { VmFacts } from '../../hypervisor-domains.ts';
-import type { DomainXmlOptions } from './domain-part.ts';
+import { acceleratorOf, type DomainXmlOptions } from './domain-part.ts';
 import { DOMAIN_PARTS } from './domain-parts.ts';
 import {
   changeFacts,
@@ -69,7 +69,7 @@ export class DomainDocument {
   }
 
   get accelerator(): 'kvm' | 'tcg' {
-    return attributeOf(this.#root, 'type') === 'kvm' ? 'kvm' : 'tcg';
+    return acceleratorOf(this.#root);
   }
 
   get consoleLogPath(): string | undefined {

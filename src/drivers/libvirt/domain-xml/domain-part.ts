@@ -2,6 +2,7 @@ import type { Machine } from '../../../core/resources/machine.ts';
 import type { XmlEditor } from './xml-editor.ts';
 import type { XmlNode } from './xml-node.ts';
 import type { XmlElement } from './xml-parser.ts';
+import { attributeOf } from './xml-query.ts';
 
 /** What a domain gets where its machine leaves it to the node. */
 export interface DomainXmlOptions {
@@ -36,6 +37,11 @@ export interface DomainPart {
 
   /** When a change of a field of the machine is in force for a running domain; undefined for what is another part's. */
   effectOf(field: string): 'now' | 'next-start' | undefined;
+}
+
+/** What a domain runs on. */
+export function acceleratorOf(domain: XmlElement): DomainXmlOptions['accelerator'] {
+  return attributeOf(domain, 'type') === 'kvm' ? 'kvm' : 'tcg';
 }
 
 /** The fields below some, named from the machine on, all in force at the next start. */

@@ -1,7 +1,12 @@
 import { AgentError } from '../../../../core/errors.ts';
 import type { Machine } from '../../../../core/resources/machine.ts';
 import { vcpusOf } from '../../../../core/resources/machine-amounts.ts';
-import { type DomainPart, type DomainXmlOptions, nextStart } from '../domain-part.ts';
+import {
+  acceleratorOf,
+  type DomainPart,
+  type DomainXmlOptions,
+  nextStart,
+} from '../domain-part.ts';
 import type { XmlEditor } from '../xml-editor.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
@@ -119,10 +124,6 @@ function changeModel(
   if (oldModel !== undefined && model !== undefined) editor.replace(oldModel, model);
   else if (oldModel !== undefined) editor.remove(oldModel);
   else if (model !== undefined) editor.append(cpu, model);
-}
-
-function acceleratorOf(domain: XmlElement): DomainXmlOptions['accelerator'] {
-  return attributeOf(domain, 'type') === 'kvm' ? 'kvm' : 'tcg';
 }
 
 /** The attributes of <cpu> and its <model>, which only a named model has. */

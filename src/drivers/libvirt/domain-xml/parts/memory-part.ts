@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { memoryBytesOf } from '../../../../core/resources/machine-amounts.ts';
-import { type DomainPart, nextStart } from '../domain-part.ts';
+import { acceleratorOf, type DomainPart, nextStart } from '../domain-part.ts';
 import type { XmlEditor } from '../xml-editor.ts';
 import { element } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
@@ -66,7 +66,7 @@ export const memoryPart: DomainPart = {
         }
       }
     }
-    const odd = options.oddRamSize && attributeOf(domain, 'type') !== 'kvm';
+    const odd = options.oddRamSize && acceleratorOf(domain) === 'tcg';
     changeOddRam(editor, domain, odd ? kib : undefined);
   },
 };
