@@ -80,9 +80,6 @@ export class VmCreator {
     using nameLock = locks.tryAcquire(nameKey(definition), 'create');
     using uidLock = locks.tryAcquire(definition.uid, 'create');
     if (nameLock === undefined || uidLock === undefined) throw nameBusy(definition);
-    // One that is about to arrive from another node has the name already.
-    const namesake = capacity.findHolding(definition.namespace, definition.name);
-    if (namesake !== undefined && namesake.vmUid !== definition.uid) throw nameBusy(definition);
     const warnings = await validator.validate(wanted, signal);
     await this.#assertUidFree(definition, signal);
     // Set aside for a VM that is arriving, which the inventory does not know yet.
