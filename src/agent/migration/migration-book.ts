@@ -192,11 +192,10 @@ export class MigrationBook {
 
   /** As the store does. */
   #forgetOldest(): void {
-    const all = [...this.#migrations.values()];
-    const ended = all.filter(({ phase }) => isFinal(phase));
-    for (const { id } of ended.slice(0, Math.max(0, all.length - KEPT_MIGRATIONS))) {
-      this.#migrations.delete(id);
-    }
+    const excess = this.#migrations.size - KEPT_MIGRATIONS;
+    if (excess <= 0) return;
+    const ended = [...this.#migrations.values()].filter(({ phase }) => isFinal(phase));
+    for (const { id } of ended.slice(0, excess)) this.#migrations.delete(id);
   }
 
   #toMigration(record: MigrationSummary): Migration {

@@ -26,8 +26,8 @@ export function pageOf<T>(
   },
 ): Page<T> {
   const { keyOf, isAfter, origin } = options;
-  const filter = createHash('sha256').update(JSON.stringify(options.filter)).digest('hex');
-  const token = request.token === '' ? undefined : readToken(request.token, filter);
+  const filter = () => createHash('sha256').update(JSON.stringify(options.filter)).digest('hex');
+  const token = request.token === '' ? undefined : readToken(request.token, filter());
   const rest =
     token === undefined ? sorted : sorted.filter((object) => isAfter(keyOf(object), token.after));
   if (request.size === 0 || rest.length <= request.size) {
@@ -36,7 +36,7 @@ export function pageOf<T>(
   const items = rest.slice(0, request.size);
   const last = items.at(-1);
   const after = last === undefined ? '' : keyOf(last);
-  const nextToken = Buffer.from(JSON.stringify({ after, filter })).toString('base64url');
+  const nextToken = Buffer.from(JSON.stringify({ after, filter: filter() })).toString('base64url');
   return { items, nextToken, origin };
 }
 

@@ -28,6 +28,10 @@ export class WatchedSet<T extends Reported> {
     this.#log = new EventLog(origins.current().agentEpoch);
   }
 
+  get size(): number {
+    return this.#objects.size;
+  }
+
   get(key: string): T | undefined {
     return this.#objects.get(key);
   }

@@ -291,7 +291,11 @@ export class VmInventory {
     const context = this.#options.contextOf(found.uid);
     const isStray = this.#options.isStray(definition);
     const previous = this.#vms.get(found.uid);
-    const pendingFields = this.#pendingFields(definition, found.liveDefinition);
+    // Compared anew only where one of the two has been read anew.
+    const pendingFields =
+      previous?.definition === definition && previous.liveDefinition === found.liveDefinition
+        ? previous.pendingFields
+        : this.#pendingFields(definition, found.liveDefinition);
     let state = isStray && !isOn(found) ? STRAY_COPY : phaseOf(found, context);
     if (this.#options.isStale(definition)) state = STALE_COPY;
     return {
