@@ -13,6 +13,7 @@ import {
   WatchNodeRequest,
 } from '../gen/novacron/agent/v1/node.ts';
 import type { CallOptions, Connection, StreamOptions } from './connection.ts';
+import { allPages } from './pages.ts';
 import { required } from './required.ts';
 import type { WatchMessage } from './watch.ts';
 
@@ -78,13 +79,15 @@ export class NodeCalls {
     );
   }
 
+  /** All of them, sorted by id. */
   async listReservations(options: CallOptions): Promise<readonly Reservation[]> {
-    const request = ListReservationsRequest.create();
-    const response = await this.#connection.unary(
-      NodeServiceService.listReservations,
-      request,
-      options,
+    const pages = allPages((part) =>
+      this.#connection.unary(
+        NodeServiceService.listReservations,
+        ListReservationsRequest.create(part),
+        options,
+      ),
     );
-    return response.reservations;
+    return (await Array.fromAsync(pages)).flatMap(({ reservations }) => reservations);
   }
 }

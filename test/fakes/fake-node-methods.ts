@@ -1,6 +1,7 @@
 import type { ServerWritableStream } from '@grpc/grpc-js';
 import { AgentError } from '../../src/core/errors.ts';
 import {
+  type ListReservationsRequest,
   type Node,
   NodeSpec,
   type ReleaseRequest,
@@ -61,6 +62,14 @@ export function nodeMethods(agent: FakeAgentServer) {
       return {};
     }),
 
-    listReservations: agent.answer(() => ({ reservations: [...reservations.values()] })),
+    // A page for each, to see that the client asks for all.
+    listReservations: agent.answer(({ pageToken }: ListReservationsRequest) => {
+      const kept = [...reservations.values()];
+      const at = Number(pageToken);
+      return {
+        reservations: kept.slice(at, at + 1),
+        nextPageToken: at + 1 < kept.length ? String(at + 1) : '',
+      };
+    }),
   };
 }

@@ -5,7 +5,7 @@ import type {
   Reservation,
   ReserveRequest,
 } from '../../src/agent/node/node.ts';
-import type { WatchCursor, WatchEvent } from '../../src/agent/reports/report.ts';
+import type { Page, PageRequest, WatchCursor, WatchEvent } from '../../src/agent/reports/report.ts';
 import { ReportOriginSource } from '../../src/agent/reports/report-origin-source.ts';
 import { WatchedSet } from '../../src/agent/reports/watched-set.ts';
 import { AgentError } from '../../src/core/errors.ts';
@@ -80,7 +80,8 @@ export class FakeNodeService implements NodeService {
     this.#reservations.delete(id);
   }
 
-  async listReservations(): Promise<readonly Reservation[]> {
-    return [...this.#reservations.values()];
+  async listReservations(page: PageRequest): Promise<Page<Reservation>> {
+    this.calls.push({ method: 'listReservations', argument: page });
+    return { items: [...this.#reservations.values()], nextToken: 'more', origin: ORIGIN };
   }
 }

@@ -6,7 +6,15 @@ import type { HostFacts } from '../../drivers/host.ts';
 import type { HypervisorEvents } from '../../drivers/hypervisor-events.ts';
 import type { Accelerator, HypervisorHost, HypervisorInfo } from '../../drivers/hypervisor-host.ts';
 import type { JournalHealth } from '../journal/journal.ts';
-import type { Origins, ReportOrigin, WatchCursor, WatchEvent } from '../reports/report.ts';
+import { pageOf } from '../reports/paging.ts';
+import type {
+  Origins,
+  Page,
+  PageRequest,
+  ReportOrigin,
+  WatchCursor,
+  WatchEvent,
+} from '../reports/report.ts';
 import { WatchedSet } from '../reports/watched-set.ts';
 import type { UnreadVm } from '../vms/unread-vms.ts';
 import type { Vm, VmRef } from '../vms/vm.ts';
@@ -102,8 +110,14 @@ export class NodeManager implements NodeService {
     this.review();
   }
 
-  async listReservations(): Promise<readonly Reservation[]> {
-    return this.#options.reservations.list();
+  async listReservations(page: PageRequest): Promise<Page<Reservation>> {
+    const { reservations, origins } = this.#options;
+    return pageOf(reservations.list(), page, {
+      keyOf: ({ id }) => id,
+      isAfter: (id, other) => id > other,
+      filter: 'reservations',
+      origin: origins.current(),
+    });
   }
 
   /** Looks at all that makes up the node and tells watchers if something has changed. */

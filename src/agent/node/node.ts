@@ -1,6 +1,13 @@
 import type { Machine } from '../../core/resources/machine.ts';
 import type { HypervisorInfo } from '../../drivers/hypervisor-host.ts';
-import type { Condition, ReportOrigin, WatchCursor, WatchEvent } from '../reports/report.ts';
+import type {
+  Condition,
+  Page,
+  PageRequest,
+  ReportOrigin,
+  WatchCursor,
+  WatchEvent,
+} from '../reports/report.ts';
 import type { VmRef } from '../vms/vm.ts';
 
 /** This node as callers see it. */
@@ -75,7 +82,7 @@ export interface NodeService {
   reserve(request: ReserveRequest, signal: AbortSignal): Promise<Reservation>;
   /** One that is gone counts as released. */
   release(id: string, signal: AbortSignal): Promise<void>;
-  listReservations(signal: AbortSignal): Promise<readonly Reservation[]>;
+  listReservations(page: PageRequest, signal: AbortSignal): Promise<Page<Reservation>>;
 }
 
 export interface ReserveRequest {

@@ -9,7 +9,7 @@ import {
 import type { NodeService, NodeSpec } from '../node/node.ts';
 import { MAX_TTL_MS } from '../node/reservation-book.ts';
 import type { ServiceHandlers } from './bind-service.ts';
-import { fromCursor, fromRef } from './common-conversion.ts';
+import { fromCursor, fromPage, fromRef } from './common-conversion.ts';
 import { FieldChecks } from './field-checks.ts';
 import { toNode, toReservation, toWatchNodeResponse } from './node-conversion.ts';
 import { fromBoundedDuration } from './time-conversion.ts';
@@ -70,9 +70,12 @@ export function nodeHandlers(node: NodeService): ServiceHandlers<NodeServiceServ
       return {};
     },
 
-    async listReservations(_request, { signal }) {
-      const reservations = await node.listReservations(signal);
-      return { reservations: reservations.map(toReservation) };
+    async listReservations(request, { signal }) {
+      const checks = new FieldChecks();
+      const page = fromPage(request, checks);
+      checks.throwIfAny('INVALID_REQUEST', 'Cannot list reservations');
+      const list = await node.listReservations(page, signal);
+      return { reservations: list.items.map(toReservation), nextPageToken: list.nextToken };
     },
   };
 }

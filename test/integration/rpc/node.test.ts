@@ -41,10 +41,10 @@ const reserve = (change: Parameters<typeof ReserveRequest.fromPartial>[0] = {}) 
     }),
   );
 
-const listReservations = () =>
+const listReservations = (pageSize = 0) =>
   call<ListReservationsRequest, ListReservationsResponse>(
     (message, callback) => local.node.listReservations(message, callback),
-    ListReservationsRequest.create(),
+    ListReservationsRequest.create({ pageSize }),
   );
 
 function fieldsOf({ details }: Failure): string[] {
@@ -85,7 +85,10 @@ test('what is reserved is listed with its amounts until it is released', async (
   assert.deepEqual(reservation.virtualMachine, { namespace: 'default', name: 'web', uid: '' });
   const asked = harness.node.calls.at(-1)?.argument as { ttlMs: number };
   assert.equal(asked.ttlMs, 10_000);
-  assert.deepEqual((await listReservations()).reservations, [reservation]);
+  const list = await listReservations(7);
+  assert.deepEqual([list.reservations, list.nextPageToken], [[reservation], 'more']);
+  assert.deepEqual(harness.node.calls.at(-1)?.argument, { size: 7, token: '' });
+  assert.deepEqual(fieldsOf(await failure(listReservations(1_001))), ['pageSize']);
   await call<ReleaseRequest, ReleaseResponse>(
     (message, callback) => local.node.release(message, callback),
     { id: RESERVATION_ID },

@@ -135,6 +135,13 @@ test('what was reserved is listed until it is released', async () => {
   await node.reserve({ id: 'r-1', virtualMachine: { name: 'web' }, machine }, { signal: never });
   const [reserved] = await node.listReservations({ signal: never });
   assert.deepEqual(reserved?.amounts, { cpu: '2', memory: '1Gi' });
+  await node.reserve({ id: 'r-2', virtualMachine: { name: 'db' }, machine }, { signal: never });
+  const both = await node.listReservations({ signal: never });
+  assert.deepEqual(
+    both.map(({ id }) => id),
+    ['r-1', 'r-2'],
+  );
+  await node.release('r-2', { signal: never });
   await node.release('r-1', { signal: never });
   assert.deepEqual(await node.listReservations({ signal: never }), []);
 });

@@ -17,10 +17,37 @@ test('what is reserved is given away, and free again when it is released', async
   const reservation = await surroundings.manager.reserve(FOR_WEB);
   assert.deepEqual(reservation.amounts, amountsOf(machineOf('4Gi')));
   assert.deepEqual((await surroundings.get()).allocated, reservation.amounts);
-  assert.deepEqual(await surroundings.manager.listReservations(), [reservation]);
+  const { items } = await surroundings.manager.listReservations({ size: 0, token: '' });
+  assert.deepEqual(items, [reservation]);
   await surroundings.manager.release('r-1');
   await surroundings.manager.release('r-1');
   assert.deepEqual((await surroundings.get()).allocated, {});
+});
+
+test('reservations are listed a page at a time, also while some of them end', async () => {
+  await using surroundings = await Surroundings.open();
+  const { manager } = surroundings;
+  for (const id of ['r-3', 'r-1', 'r-2']) {
+    await manager.reserve({
+      ...FOR_WEB,
+      id,
+      vm: { ...FOR_WEB.vm, name: id },
+      machine: machineOf('64Mi'),
+    });
+  }
+  const first = await manager.listReservations({ size: 1, token: '' });
+  assert.deepEqual(
+    first.items.map(({ id }) => id),
+    ['r-1'],
+  );
+  await manager.release('r-1');
+  const second = await manager.listReservations({ size: 1, token: first.nextToken });
+  assert.deepEqual(
+    second.items.map(({ id }) => id),
+    ['r-2'],
+  );
+  const last = await manager.listReservations({ size: 2, token: second.nextToken });
+  assert.deepEqual([last.items.map(({ id }) => id), last.nextToken], [['r-3'], '']);
 });
 
 test('no more is reserved than there is', async () => {

@@ -257,14 +257,20 @@ export interface ReleaseRequest {
 export interface ReleaseResponse {
 }
 
-/** Asks for all reservations. */
+/** Asks for reservations. */
 export interface ListReservationsRequest {
+  /** At most so many, 1 to 1000; 0 means as many as there are. */
+  pageSize: number;
+  /** `next_page_token` of the page before. Empty begins anew. */
+  pageToken: string;
 }
 
-/** All reservations. */
+/** Reservations. */
 export interface ListReservationsResponse {
   /** Sorted by id. */
   reservations: Reservation[];
+  /** Asks for the next page; empty on the last one. */
+  nextPageToken: string;
 }
 
 function createBaseNode(): Node {
@@ -1990,11 +1996,17 @@ export const ReleaseResponse: MessageFns<ReleaseResponse> = {
 };
 
 function createBaseListReservationsRequest(): ListReservationsRequest {
-  return {};
+  return { pageSize: 0, pageToken: "" };
 }
 
 export const ListReservationsRequest: MessageFns<ListReservationsRequest> = {
-  encode(_: ListReservationsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: ListReservationsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pageSize !== 0) {
+      writer.uint32(8).uint32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(18).string(message.pageToken);
+    }
     return writer;
   },
 
@@ -2011,6 +2023,22 @@ export const ListReservationsRequest: MessageFns<ListReservationsRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2026,20 +2054,25 @@ export const ListReservationsRequest: MessageFns<ListReservationsRequest> = {
   create(base?: DeepPartial<ListReservationsRequest>): ListReservationsRequest {
     return ListReservationsRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<ListReservationsRequest>): ListReservationsRequest {
+  fromPartial(object: DeepPartial<ListReservationsRequest>): ListReservationsRequest {
     const message = createBaseListReservationsRequest();
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
     return message;
   },
 };
 
 function createBaseListReservationsResponse(): ListReservationsResponse {
-  return { reservations: [] };
+  return { reservations: [], nextPageToken: "" };
 }
 
 export const ListReservationsResponse: MessageFns<ListReservationsResponse> = {
   encode(message: ListReservationsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.reservations) {
       Reservation.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
     }
     return writer;
   },
@@ -2065,6 +2098,14 @@ export const ListReservationsResponse: MessageFns<ListReservationsResponse> = {
             message.reservations.push(Reservation.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2083,6 +2124,7 @@ export const ListReservationsResponse: MessageFns<ListReservationsResponse> = {
   fromPartial(object: DeepPartial<ListReservationsResponse>): ListReservationsResponse {
     const message = createBaseListReservationsResponse();
     message.reservations = object.reservations?.map((e) => Reservation.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
     return message;
   },
 };
