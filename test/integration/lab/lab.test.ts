@@ -86,11 +86,13 @@ test('a daemon that has dropped the mark of the lab goes with its node all the s
 }) => {
   await using lab = await Lab.create({ nodes: ['a'] }, signal);
   await lab.node('a').startDaemon('clean', ['env', '-i', 'sleep', '1000'], {}, signal);
-  const sleeping = lab
-    .node('a')
-    .processes()
-    .find(({ command }) => command[0] === 'sleep' && command[1] === '1000');
-  assert.ok(sleeping !== undefined);
+  const findSleeping = () =>
+    lab
+      .node('a')
+      .processes()
+      .find(({ command }) => command[0] === 'sleep' && command[1] === '1000');
+  // It is env, with the mark, for as long as that has not become it.
+  const sleeping = await waitUntil('The daemon', 10_000, findSleeping, signal);
   assert.equal(sleeping.lab, undefined);
   await lab[Symbol.asyncDispose]();
   assert.equal(existsSync(`/proc/${sleeping.pid}`), false);
