@@ -14,7 +14,7 @@ export interface TransferDriver {
   /** All transfers of this node, also those started by an earlier agent. */
   list(signal: AbortSignal): Promise<readonly TransferStatus[]>;
 
-  /** Limits all bytes of the transfer together; 0 is unlimited. */
+  /** Limits all bytes of the transfer together; 0 is unlimited. Fails with STREAM_FAILED unless it runs. */
   setBandwidth(id: string, bytesPerSecond: number, signal: AbortSignal): Promise<void>;
 
   /** Ends a transfer in good order. One that has ended counts as stopped. */

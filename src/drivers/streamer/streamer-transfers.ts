@@ -106,6 +106,11 @@ export class StreamerTransfers implements TransferDriver {
   }
 
   async setBandwidth(id: string, bytesPerSecond: number, signal: AbortSignal): Promise<void> {
+    const seen = await this.#look(id);
+    // One that has written its end may still answer for a moment.
+    if (seen !== undefined && hasEnded(seen.status.state)) {
+      throw streamError(id, `Cannot change the bandwidth of transfer ${id}: it has ended`);
+    }
     await this.#call(id, { method: 'setBandwidth', params: { bytesPerSecond } }, signal);
   }
 
