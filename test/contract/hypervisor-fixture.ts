@@ -6,12 +6,17 @@ import { readDefinitionText, toDefinitionText } from '../../src/core/vm-definiti
 import type { Hypervisor } from '../../src/drivers/hypervisor.ts';
 import type { HypervisorMigration } from '../../src/drivers/hypervisor-jobs.ts';
 
+export type VmSize = 'small' | 'medium' | 'large';
+
 /** Two hypervisors for the suites of their contracts. */
 export interface HypervisorFixture extends AsyncDisposable {
   readonly source: Hypervisor;
   readonly destination: Hypervisor;
-  /** A new VM that can be started and, `large`, takes long enough to migrate slowly that it can be looked at. */
-  readonly newDefinition: (size?: 'small' | 'large') => VmDefinition;
+  /**
+   * A new VM that can be started. To migrate slowly a `medium` one takes a few seconds, a `large` one longer than anything that
+   * is done to it meanwhile.
+   */
+  readonly newDefinition: (size?: VmSize) => VmDefinition;
   /** A request to migrate from source to destination. */
   readonly migration: (definition: VmDefinition, speed: 'fast' | 'slow') => HypervisorMigration;
 }
@@ -25,7 +30,7 @@ export const TIMEOUT_MS = 30_000;
 /** A VM that runs on the source. */
 export async function started(
   { source, newDefinition }: HypervisorFixture,
-  size: 'small' | 'large' = 'small',
+  size: VmSize = 'small',
 ): Promise<VmDefinition> {
   const vm = newDefinition(size);
   await source.domains.define(vm, never);

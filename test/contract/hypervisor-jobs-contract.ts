@@ -146,7 +146,7 @@ function testMigrations(use: UseFixture): void {
 
   test('whoever stops waiting for a migration does not stop it', async () => {
     const { source, destination, migration } = use();
-    const vm = await started(use());
+    const vm = await started(use(), 'medium');
     const controller = new AbortController();
     const reason = new Error('enough');
     // Slow, or it could have arrived before anybody has stopped waiting.
