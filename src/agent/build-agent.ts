@@ -28,13 +28,14 @@ import { ReservationBook } from './node/reservation-book.ts';
 import type { ReservationStore } from './node/reservation-store.ts';
 import type { OperationLog } from './operations/operation-log.ts';
 import { OperationRecorder } from './operations/operation-recorder.ts';
+import { Reconciler } from './reconcile/reconciler.ts';
 import { ReportOriginSource } from './reports/report-origin-source.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
-import { OrphanedFiles } from './vms/orphaned-files.ts';
+import { OrphanedFileController } from './vms/orphaned-file-controller.ts';
 import { Ownership } from './vms/ownership.ts';
 import type { OwnershipStore } from './vms/ownership-store.ts';
 import { RunStrategyController } from './vms/run-strategy-controller.ts';
-import { StaleCopies } from './vms/stale-copies.ts';
+import { StaleCopyController } from './vms/stale-copy-controller.ts';
 import type { MigrationSummary } from './vms/vm.ts';
 import { VmApplier } from './vms/vm-applier.ts';
 import { VmCreator } from './vms/vm-creator.ts';
@@ -74,6 +75,7 @@ export interface AgentParts {
   readonly journalHealth: () => JournalHealth;
   readonly pace?: Pace;
   readonly resyncIntervalMs?: number;
+  readonly firstRestartDelayMs?: number;
   readonly unreadPatienceMs?: number;
   readonly log: Logger;
 }
@@ -104,8 +106,6 @@ export async function buildAgent(parts: AgentParts) {
     minMemory: parts.minMemory,
   });
   const recorder = new OperationRecorder(stores.operations, log);
-  const staleCopies = new StaleCopies({ domains, ownership, locks, log });
-  const orphanedFiles = new OrphanedFiles({ domains, privateFiles, locks, log });
   const inventory = new VmInventory({
     domains,
     statistics,
@@ -118,10 +118,6 @@ export async function buildAgent(parts: AgentParts) {
     isStale: (definition) => ownership.isStale(definition),
     isStray: (definition) => ownership.isStray(definition),
     learnHost: (signal) => ownership.learnHost(hypervisor.host, signal),
-    onListed: (listed) => {
-      tasks.run('stale copies', () => staleCopies.stop(listed));
-      tasks.run('orphaned files', () => orphanedFiles.remove(listed));
-    },
     resyncIntervalMs: parts.resyncIntervalMs,
     unreadPatienceMs: parts.unreadPatienceMs,
     log,
@@ -162,9 +158,13 @@ export async function buildAgent(parts: AgentParts) {
   const creator = new VmCreator(shared);
   const applier = new VmApplier({ ...shared, creator });
   const vms = new VmManager({ ...shared, creator, applier, console: parts.console, shutdowns });
-  const runStrategies = new RunStrategyController({
-    vms,
-    untilListed: inventory.untilListed.bind(inventory),
+  const reconciler = new Reconciler({
+    controllers: [
+      new StaleCopyController(shared),
+      new RunStrategyController({ ...shared, vms, firstDelayMs: parts.firstRestartDelayMs }),
+      new OrphanedFileController(shared),
+    ],
+    looks: (signal) => inventory.looks(signal),
     tasks,
     log,
   });
@@ -217,6 +217,7 @@ export async function buildAgent(parts: AgentParts) {
     reservations,
     cordon,
     listedVms,
+    reconciler,
     /** Takes up what an earlier agent left. Call once, before anybody can ask for anything else. */
     resume(): void {
       migrations.resumeAll();
@@ -227,7 +228,7 @@ export async function buildAgent(parts: AgentParts) {
       tasks.run('inventory', (signal) => inventory.run(signal));
       tasks.run('node', (signal) => node.run(signal));
       tasks.run('reservations', (signal) => reservations.run(signal));
-      tasks.run('run strategies', (signal) => runStrategies.run(signal));
+      tasks.run('reconciler', (signal) => reconciler.run(signal));
     },
   };
 }

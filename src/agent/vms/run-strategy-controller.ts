@@ -1,101 +1,64 @@
-import { delay } from '../../core/delay.ts';
 import { hasReason } from '../../core/errors.ts';
-import { EVERYTHING } from '../../core/label-selector.ts';
 import type { Logger } from '../../core/logger.ts';
 import { runStrategyOf } from '../../core/resources/run-strategy.ts';
-import type { TaskGroup } from '../../core/task-group.ts';
+import type { Again, Controller, Input, Output, SeenVm } from '../reconcile/controller.ts';
+import { Restarts, type RestartsOptions } from './restarts.ts';
 import type { Vm, VmRef, VmService } from './vm.ts';
+import type { VmInventory } from './vm-inventory.ts';
 import type { VmManager } from './vm-manager.ts';
 import { isOff, wasMovedAway } from './vm-phase.ts';
 
-export interface RunStrategyControllerOptions {
-  readonly vms: Pick<VmService, 'watch' | 'get' | 'start' | 'shutdown'> &
-    Pick<VmManager, 'noteMovedAway'>;
-  /** Returns once it is known which VMs there are. */
-  readonly untilListed: (signal: AbortSignal) => Promise<void>;
-  readonly tasks: TaskGroup;
+export interface RunStrategyControllerOptions extends RestartsOptions {
+  readonly vms: Pick<VmService, 'start' | 'shutdown'> & Pick<VmManager, 'noteMovedAway'>;
+  readonly inventory: Pick<VmInventory, 'findByUid' | 'refresh'>;
   readonly log: Logger;
-  /** Before the first restart; each later one waits twice as long. Default 2 s. */
-  readonly firstDelayMs?: number;
-}
-
-const FIRST_DELAY_MS = 2_000;
-const MAX_DELAY_MS = 300_000;
-/** A VM that has run so long is well, and its next restart is the first again. */
-const WELL_AFTER_MS = 600_000;
-
-interface Attempts {
-  delayMs: number;
-  lastAtMs: number;
 }
 
 /**
  * Brings about that VMs run as their run strategies say: starts those that have stopped by themselves, shuts down those
- * that are Halted. Woken by every change of a VM; writes nothing but through the verbs, which record what was asked.
+ * that are Halted. Writes nothing but through the verbs, which record what was asked.
  */
-export class RunStrategyController {
+export class RunStrategyController implements Controller {
+  readonly name = 'run-strategies';
+  readonly inputs: readonly Input[] = ['vms'];
+  readonly outputs: readonly Output[] = ['power'];
   readonly #options: RunStrategyControllerOptions;
-  readonly #attempts = new Map<string, Attempts>();
-  /** VMs whose turn is to come. */
-  readonly #waiting = new Set<string>();
+  readonly #restarts: Restarts;
 
   constructor(options: RunStrategyControllerOptions) {
     this.#options = options;
+    this.#restarts = new Restarts(options);
   }
 
-  /** Give it to the task group. */
-  async run(signal: AbortSignal): Promise<void> {
-    await this.#options.untilListed(signal);
-    const everything = { namespace: '', labels: EVERYTHING };
-    for await (const event of this.#options.vms.watch(everything, undefined, signal)) {
-      if (!('object' in event)) continue;
-      const vm = event.object;
-      const { uid } = vm.definition;
-      if (event.type === 'deleted') this.#attempts.delete(uid);
-      else if (wantedAct(vm) !== undefined && !this.#waiting.has(uid)) {
-        this.#waiting.add(uid);
-        this.#options.tasks.run('run strategy', (stop) => this.#bringAbout(vm, stop));
-      }
-    }
+  concern({ uid, vm }: SeenVm): string | undefined {
+    const act = vm && wantedAct(vm);
+    if (vm === undefined) this.#restarts.forget(uid);
+    else if (act === undefined) this.#restarts.settle(uid);
+    return act;
   }
 
-  async #bringAbout(vm: Vm, signal: AbortSignal): Promise<void> {
-    const { vms, log } = this.#options;
-    const { uid, namespace, name } = vm.definition;
-    const ref: VmRef = { namespace, name, uid };
-    // libvirt may forget at any time that it was moved.
-    let waits = wantedAct(vm) !== 'noteMovedAway';
+  async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
+    const { vms, inventory, log } = this.#options;
+    // What the VM is now counts, not what it was when it was put in line.
+    await inventory.refresh(signal);
+    const vm = inventory.findByUid(vmUid);
+    const act = vm && wantedAct(vm);
+    if (vm === undefined || act === undefined) return undefined;
+    const waitMs = act === 'start' ? this.#restarts.waitMs(vmUid) : 0;
+    if (waitMs > 0) return { afterMs: waitMs };
+    const { namespace, name } = vm.definition;
+    const ref: VmRef = { namespace, name, uid: vmUid };
     try {
-      for (;;) {
-        if (waits) await delay(this.#nextDelay(uid), signal);
-        waits = true;
-        try {
-          // What the VM is now counts, not what it was when it was put in line.
-          const act = wantedAct(await vms.get(ref, signal));
-          if (act === undefined) return;
-          log.info({ vmId: uid, operation: act }, 'VM is not as its run strategy says');
-          await vms[act](ref, signal);
-          // It may have stopped again already; nobody is woken by that as long as it has its turn.
-          if (wantedAct(await vms.get(ref, signal)) === undefined) return;
-        } catch (error) {
-          signal.throwIfAborted();
-          if (isGone(error)) return;
-          log.warn({ vmId: uid, err: error }, 'Cannot bring a VM to what its run strategy says');
-        }
-      }
-    } finally {
-      this.#waiting.delete(uid);
+      log.info({ vmId: vmUid, operation: act }, 'VM is not as its run strategy says');
+      this.#restarts.settle(vmUid);
+      await vms[act](ref, signal);
+      return undefined;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (isGone(error)) return undefined;
+      if (act !== 'start') throw error;
+      return { afterMs: this.#restarts.waitMs(vmUid), failure: error };
     }
-  }
-
-  #nextDelay(uid: string): number {
-    const nowMs = performance.now();
-    const first = this.#options.firstDelayMs ?? FIRST_DELAY_MS;
-    const before = this.#attempts.get(uid);
-    const isWell = before === undefined || nowMs - before.lastAtMs > WELL_AFTER_MS;
-    const delayMs = isWell ? first : Math.min(2 * before.delayMs, MAX_DELAY_MS);
-    this.#attempts.set(uid, { delayMs, lastAtMs: nowMs + delayMs });
-    return delayMs;
   }
 }
 

@@ -4,39 +4,29 @@ import { AgentError, hasReason } from '../../core/errors.ts';
 import { matchesLabels } from '../../core/label-selector.ts';
 import type { Logger } from '../../core/logger.ts';
 import { Notifier } from '../../core/notifier.ts';
-import { fieldChanges } from '../../core/resources/field-changes.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
-import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorEvents } from '../../drivers/hypervisor-events.ts';
 import type { HypervisorStatistics, VmStatistics } from '../../drivers/hypervisor-statistics.ts';
-import type { Origins, WatchCursor, WatchEvent } from '../reports/report.ts';
+import type { SeenVm } from '../reconcile/controller.ts';
+import type { WatchCursor, WatchEvent } from '../reports/report.ts';
 import { WatchedSet } from '../reports/watched-set.ts';
-import { CpuUsage } from './cpu-usage.ts';
 import { nameKey } from './name-key.ts';
 import { type UnreadVm, UnreadVms } from './unread-vms.ts';
 import type { Vm, VmFilter, VmRef } from './vm.ts';
-import { conditionsOf } from './vm-conditions.ts';
-import { type PhaseReport, phaseOf, type VmContext } from './vm-phase.ts';
+import { VmDescriber, type VmDescriberOptions } from './vm-describer.ts';
+import { isOn } from './vm-phase.ts';
 
-export interface VmInventoryOptions {
+export interface VmInventoryOptions extends VmDescriberOptions {
   readonly domains: Pick<HypervisorDomains, 'list' | 'effectOf'>;
   readonly statistics: HypervisorStatistics;
   readonly events: HypervisorEvents;
-  readonly origins: Origins;
-  readonly contextOf: (vmUid: string) => VmContext;
-  /** Copies that another node owns by now. */
-  readonly isStale: (definition: VmDefinition) => boolean;
-  /** Copies that say that another host owns them. */
-  readonly isStray: (definition: VmDefinition) => boolean;
   /** Finds out what must be known to tell these. */
   readonly learnHost: (signal: AbortSignal) => Promise<void>;
   /** How often the hypervisor is listed when it says nothing: lost events are made good after this time. */
   readonly resyncIntervalMs?: number | undefined;
   /** How long nothing is told because VMs cannot be read. Default 10 s. */
   readonly unreadPatienceMs?: number | undefined;
-  /** Told of everything that was listed, ours or not. */
-  readonly onListed?: (listed: readonly HypervisorVm[]) => void;
   readonly log: Logger;
 }
 
@@ -45,35 +35,15 @@ const RESYNC_INTERVAL_MS = 5_000;
 const SETTLE_MS = 20;
 const LIST_TIMEOUT_MS = 15_000;
 
-const STALE_COPY: PhaseReport = {
-  phase: 'failed',
-  reason: 'StaleCopy',
-  message: 'Another node owns this VM; this copy must not run and can be deleted',
-};
-const STRAY_COPY: PhaseReport = {
-  phase: 'failed',
-  reason: 'StrayCopy',
-  message:
-    'Its definition says that another host owns it, so it is not started here; use the copy there, or delete this one',
-};
-const UNREACHABLE: PhaseReport = {
-  phase: 'unknown',
-  reason: 'HypervisorUnreachable',
-  message: 'The hypervisor cannot be asked; the VM may be running',
-};
-
-const NOT_READ: PhaseReport = {
-  phase: 'unknown',
-  reason: 'NotRead',
-  message: 'libvirt has it and cannot describe it; look for what it waits for on the node',
-};
-
 /** The VMs of this node as last listed. Events only say when to look; the listing decides. */
 export class VmInventory {
   readonly #options: VmInventoryOptions;
   readonly #vms: WatchedSet<Vm>;
   readonly #unread: UnreadVms;
-  readonly #cpuUsage = new CpuUsage();
+  readonly #describer: VmDescriber;
+  /** What was listed last, ours or not. */
+  #seen: readonly SeenVm[] = [];
+  readonly #listings = new Notifier();
   readonly #reasonsToLook = new Notifier();
   readonly #stopListeners: ((vmUid: string) => void)[] = [];
   readonly #firstListing = Promise.withResolvers<void>();
@@ -84,6 +54,7 @@ export class VmInventory {
   constructor(options: VmInventoryOptions) {
     this.#options = options;
     this.#vms = new WatchedSet(options.origins);
+    this.#describer = new VmDescriber(options);
     this.#unread = new UnreadVms({ patienceMs: options.unreadPatienceMs, log: options.log });
   }
 
@@ -187,6 +158,24 @@ export class VmInventory {
     yield* this.#vms.watch((vm) => matches(vm, filter), cursor, signal);
   }
 
+  /**
+   * What is there, ours or not, after each listing, with the uids of those that have gone since the last one; the newest if
+   * several have passed.
+   */
+  async *looks(signal: AbortSignal): AsyncGenerator<readonly SeenVm[], void, undefined> {
+    await this.untilListed(signal);
+    let before: readonly SeenVm[] = [];
+    for (;;) {
+      const { version } = this.#listings;
+      const now = this.#seen;
+      const uids = new Set(now.map(({ uid }) => uid));
+      const gone = before.filter(({ uid }) => !uids.has(uid));
+      yield [...now, ...gone.map(({ uid }) => ({ uid, domain: undefined, vm: undefined }))];
+      before = now;
+      await this.#listings.changed(version, signal);
+    }
+  }
+
   async #followEvents(signal: AbortSignal): Promise<void> {
     try {
       for await (const event of this.#options.events.watch(signal)) {
@@ -232,7 +221,7 @@ export class VmInventory {
   }
 
   async #load(): Promise<void> {
-    const { domains, statistics, learnHost, onListed } = this.#options;
+    const { domains, statistics, learnHost } = this.#options;
     const signal = AbortSignal.timeout(LIST_TIMEOUT_MS);
     let listed: readonly HypervisorVm[];
     let usage: ReadonlyMap<string, VmStatistics>;
@@ -264,7 +253,7 @@ export class VmInventory {
           unread.push({ uid, hypervisorName, memoryBytes });
         } else {
           seen.add(uid);
-          this.#report(uid, this.#toUnknown(known, NOT_READ));
+          this.#report(uid, this.#describer.describeUnknown(known, 'not-read'));
         }
         continue;
       }
@@ -272,72 +261,30 @@ export class VmInventory {
       if (definition === undefined) continue;
       if (found.state === 'stopped') this.#noteStopped(uid);
       seen.add(uid);
-      this.#report(uid, this.#toVm(found, definition, usage.get(uid)));
+      const previous = this.#vms.get(uid);
+      this.#report(uid, this.#describer.describe(found, definition, usage.get(uid), previous));
     }
     for (const { definition } of this.#vms.values()) {
       if (seen.has(definition.uid)) continue;
       this.#vms.delete(definition.uid);
-      this.#cpuUsage.forget(definition.uid);
+      this.#describer.forget(definition.uid);
     }
     this.#unread.put(unread);
     if (this.#unread.mayBeLeftOut()) {
       this.#listedOnce = true;
       this.#firstListing.resolve();
     }
-    onListed?.(listed);
-  }
-
-  #toVm(found: HypervisorVm, definition: VmDefinition, usage: VmStatistics | undefined): Vm {
-    const context = this.#options.contextOf(found.uid);
-    const isStray = this.#options.isStray(definition);
-    const previous = this.#vms.get(found.uid);
-    // Compared anew only where one of the two has been read anew.
-    const pendingFields =
-      previous?.definition === definition && previous.liveDefinition === found.liveDefinition
-        ? previous.pendingFields
-        : this.#pendingFields(definition, found.liveDefinition);
-    let state = isStray && !isOn(found) ? STRAY_COPY : phaseOf(found, context);
-    if (this.#options.isStale(definition)) state = STALE_COPY;
-    return {
-      definition,
-      liveDefinition: found.liveDefinition,
-      ...state,
-      conditions: conditionsOf(
-        { definition, state, context, pendingFields, isStray },
-        previous?.conditions ?? [],
-      ),
-      pendingFields,
-      accelerator: found.accelerator,
-      machineType: found.machineType,
-      volumes: found.volumes,
-      statistics:
-        usage === undefined || !isOn(found) ? undefined : this.#cpuUsage.measure(found.uid, usage),
-      migration: context.migration,
-      origin: previous?.origin ?? this.#options.origins.current(),
-    };
-  }
-
-  #pendingFields(wanted: VmDefinition, live: VmDefinition | undefined): readonly string[] {
-    if (live === undefined) return [];
-    return fieldChanges({ spec: live.spec }, { spec: wanted.spec })
-      .map(({ field }) => field)
-      .filter((field) => this.#options.domains.effectOf(field) === 'next-start');
+    this.#seen = listed.map((domain) => {
+      const { uid } = domain;
+      return { uid, domain, vm: seen.has(uid) ? this.#vms.get(uid) : undefined };
+    });
+    this.#listings.notify();
   }
 
   #markUnknown(): void {
     for (const vm of this.#vms.values()) {
-      this.#report(vm.definition.uid, this.#toUnknown(vm, UNREACHABLE));
+      this.#report(vm.definition.uid, this.#describer.describeUnknown(vm, 'unreachable'));
     }
-  }
-
-  /** As it was known, for as long as nobody can say what it is now. */
-  #toUnknown(vm: Vm, state: PhaseReport): Vm {
-    const { definition, pendingFields } = vm;
-    const context = this.#options.contextOf(definition.uid);
-    const isStray = this.#options.isStray(definition);
-    const facts = { definition, state, context, pendingFields, isStray };
-    const conditions = conditionsOf(facts, vm.conditions);
-    return { ...vm, ...state, statistics: undefined, conditions };
   }
 
   /** Watchers are told of everything but figures. */
@@ -351,10 +298,6 @@ export class VmInventory {
 /** True if a refresh failed because the hypervisor cannot be asked, so that what is cached may still be told. */
 export function isHypervisorAway(error: unknown): boolean {
   return hasReason(error, 'HYPERVISOR_UNREACHABLE', 'HYPERVISOR_TIMEOUT');
-}
-
-function isOn({ state }: HypervisorVm): boolean {
-  return state !== 'stopped' && state !== 'crashed';
 }
 
 function matches(vm: Vm, filter: VmFilter): boolean {

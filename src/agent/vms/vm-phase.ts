@@ -114,6 +114,11 @@ export function phaseOf(vm: HypervisorVm, context: VmContext): PhaseReport {
   }
 }
 
+/** Whether a QEMU runs it. */
+export function isOn({ state }: HypervisorVm): boolean {
+  return state !== 'stopped' && state !== 'crashed';
+}
+
 /** Whether no QEMU runs it; one that is unknown may be on. */
 export function isOff({ phase }: Pick<Vm, 'phase'>): boolean {
   return phase === 'stopped' || phase === 'failed';

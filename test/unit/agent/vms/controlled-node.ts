@@ -1,28 +1,12 @@
 import assert from 'node:assert/strict';
-import { RunStrategyController } from '../../../../src/agent/vms/run-strategy-controller.ts';
-import { createLogger } from '../../../../src/core/logger.ts';
 import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
 import type { VmRunState } from '../../../../src/drivers/hypervisor-domains.ts';
 import { until } from '../../../fixtures/until.ts';
 import { never, newRequest, OneNode, refOf, uidOf } from './one-node.ts';
 
-/** Has the node's VMs brought to what their run strategies say. */
-export function control(node: OneNode, { firstDelayMs = 1 } = {}): void {
-  node.run();
-  const { tasks, inventory } = node.agent;
-  const controller = new RunStrategyController({
-    vms: node.vms,
-    untilListed: inventory.untilListed.bind(inventory),
-    tasks,
-    log: createLogger('silent'),
-    firstDelayMs,
-  });
-  tasks.run('run strategies', (signal) => controller.run(signal));
-}
-
 export async function withVm(runStrategy: RunStrategy) {
   const node = await OneNode.open();
-  control(node);
+  node.agent.run();
   const request = newRequest('web', { runStrategy });
   const { phase } = await node.create(request);
   return { node, request, ref: refOf(request), uid: uidOf(request), phase };

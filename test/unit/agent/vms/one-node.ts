@@ -70,6 +70,7 @@ export class OneNode implements AsyncDisposable {
   static async open({
     peers = ALONE,
     resyncIntervalMs = 20,
+    firstRestartDelayMs = 1,
     unreadPatienceMs = 10_000,
     log = createLogger('silent'),
     hypervisor = new FakeHypervisor(),
@@ -105,6 +106,7 @@ export class OneNode implements AsyncDisposable {
       },
       journalHealth: () => ({ reason: 'Healthy', message: '' }),
       resyncIntervalMs,
+      firstRestartDelayMs,
       unreadPatienceMs,
       log,
     });

@@ -5,7 +5,6 @@ import type { RunStrategy } from '../../../../src/core/resources/virtual-machine
 import { until } from '../../../fixtures/until.ts';
 import {
   assertStaysOff,
-  control,
   settle,
   stateOf,
   untilOff,
@@ -59,7 +58,7 @@ for (const [runStrategy, afterwards] of STRATEGIES) {
       hypervisor.stopGuest(uid, end);
 
       await using node = await OneNode.open({ hypervisor });
-      control(node);
+      node.agent.run();
       if (outcome === 'stays off') await assertStaysOff(node, uid);
       else await untilRunning(node, uid);
     });
@@ -87,7 +86,7 @@ test('a VM that a caller has stopped stays off when the agent starts again', asy
   await before.vms.shutdown(refOf(request), never);
   await before[Symbol.asyncDispose]();
   await using node = await OneNode.open({ hypervisor });
-  control(node);
+  node.agent.run();
   await assertStaysOff(node, uidOf(request));
 });
 
@@ -120,7 +119,7 @@ test('a guest that takes its time is asked once to power off, and again by the n
   const asked = () => hypervisor.calls.filter((call) => call === `shutdown ${uid}`).length;
   await before.create(request);
   hypervisor.slowShutdown = true;
-  control(before);
+  before.agent.run();
   await apply(before, manifestOf(request, { spec: { runStrategy: 'Halted' } }));
   await until('it is stopping', async () => {
     const { phase } = await before.vms.get(refOf(request), never);
@@ -131,7 +130,7 @@ test('a guest that takes its time is asked once to power off, and again by the n
   await before[Symbol.asyncDispose]();
 
   await using node = await OneNode.open({ hypervisor });
-  control(node);
+  node.agent.run();
   await until('it is asked again', () => asked() === 2);
 });
 

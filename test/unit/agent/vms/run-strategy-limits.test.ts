@@ -6,7 +6,6 @@ import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { until } from '../../../fixtures/until.ts';
 import {
   assertStaysOff,
-  control,
   settle,
   startsOf,
   stateOf,
@@ -19,9 +18,9 @@ import { writtenByNewer } from './manifests.ts';
 import { never, newRequest, OneNode, uidOf } from './one-node.ts';
 
 test('a start that fails is repeated, each time after twice as long', async () => {
-  await using node = await OneNode.open();
-  const { domains } = node.hypervisor;
   const firstDelayMs = 5;
+  await using node = await OneNode.open({ firstRestartDelayMs: firstDelayMs });
+  const { domains } = node.hypervisor;
   const request = newRequest('web', { runStrategy: 'Always' });
   const uid = uidOf(request);
   await node.create(request);
@@ -33,7 +32,7 @@ test('a start that fails is repeated, each time after twice as long', async () =
   };
   node.hypervisor.fail('start', new AgentError('HYPERVISOR_FAILURE', 'no'), 4);
   node.hypervisor.stopGuest(uid, 'crashed');
-  control(node, { firstDelayMs });
+  node.agent.run();
   await untilRunning(node, uid);
   assert.equal(startedAtMs.length, 5);
   for (const [index, atMs] of startedAtMs.slice(1).entries()) {
@@ -116,7 +115,7 @@ test('a VM that is arriving is left alone until it is here', async () => {
   const halted = { ...vm, spec: { ...vm.spec, runStrategy: 'Halted' as const } };
   await source.domains.define(halted, never);
   await source.domains.start(uid, never);
-  control(node);
+  node.agent.run();
   const migration = source.jobs.migrate(uid, fakeMigration(node.hypervisor, {}), never);
   await untilState(node, uid, 'incoming');
   await settle(node);
@@ -153,7 +152,7 @@ test('a VM of a strategy that only a newer agent knows is left as callers want i
   const { uid, namespace, name } = definition;
   const ref = { namespace, name, uid };
   await node.hypervisor.domains.define(definition, never);
-  control(node);
+  node.agent.run();
   await node.inventory.untilListed(never);
   await assertStaysOff(node, uid);
   assert.equal((await node.vms.start(ref, never)).phase, 'running');

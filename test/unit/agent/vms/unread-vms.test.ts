@@ -144,7 +144,7 @@ test('its private files are not taken for those of a VM that is gone', async () 
   for (const uid of [stuck.uid, gone]) {
     await node.privateFiles.put(uid, 'user-data', new TextEncoder().encode('secret'), never);
   }
-  node.run();
+  node.agent.run();
   await until('the other is removed', async () => {
     return !(await node.privateFiles.listVms(never)).includes(gone);
   });

@@ -1,24 +1,12 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
-import { RunStrategyController } from '../../../../src/agent/vms/run-strategy-controller.ts';
-import { createLogger } from '../../../../src/core/logger.ts';
 import { until } from '../../../fixtures/until.ts';
 import { never, newRequest, OneNode, refOf, uidOf } from './one-node.ts';
 
 async function runningNode() {
   const node = await OneNode.open();
-  const { vms, inventory } = node;
-  const { tasks } = node.agent;
-  const controller = new RunStrategyController({
-    vms,
-    untilListed: inventory.untilListed.bind(inventory),
-    tasks,
-    log: createLogger('silent'),
-    firstDelayMs: 1,
-  });
-  node.run();
-  tasks.run('run strategies', (signal) => controller.run(signal));
+  node.agent.run();
   const create = async (name: string) => {
     const request = newRequest(name, { runStrategy: 'Always' });
     await node.create(request);

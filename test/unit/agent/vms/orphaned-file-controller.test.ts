@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
-import { OrphanedFiles } from '../../../../src/agent/vms/orphaned-files.ts';
+import { OrphanedFileController } from '../../../../src/agent/vms/orphaned-file-controller.ts';
 import { KeyLocks } from '../../../../src/core/key-locks.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
@@ -22,64 +22,48 @@ async function nodeWithOrphan() {
   const put = (uid: string) => privateFiles.put(uid, 'user-data', Buffer.from('secret'), never);
   await put(vm.uid);
   await put(gone);
-  const orphans = new OrphanedFiles({ domains, privateFiles, locks, log: createLogger('silent') });
+  const log = createLogger('silent');
+  const controller = new OrphanedFileController({ domains, privateFiles, locks, log });
+  /** Has the controller see to all files that there are. */
+  const sweep = async () => {
+    for (const uid of await controller.findOthers(never)) await controller.reconcile(uid, never);
+  };
   const owners = () => privateFiles.listVms(never);
-  return { hypervisor, domains, privateFiles, locks, vm, gone, put, orphans, owners };
+  return { hypervisor, domains, privateFiles, locks, vm, gone, sweep, owners };
 }
 
 test('files of a VM that is gone are removed, those of one that is here stay', async () => {
-  const { domains, vm, orphans, owners } = await nodeWithOrphan();
-  await orphans.remove(await domains.list(never));
+  const { vm, sweep, owners } = await nodeWithOrphan();
+  await sweep();
   assert.deepEqual(await owners(), [vm.uid]);
 });
 
 test('files of a VM that is not ours any more, but here, stay', async () => {
-  const { hypervisor, domains, vm, orphans, owners } = await nodeWithOrphan();
+  const { hypervisor, vm, sweep, owners } = await nodeWithOrphan();
   hypervisor.addForeign(vm.uid);
-  await orphans.remove(await domains.list(never));
-  assert.deepEqual(await owners(), [vm.uid]);
-});
-
-test('files of a VM that has come since it was listed stay', async () => {
-  const { domains, vm, orphans, owners } = await nodeWithOrphan();
-  const listed = (await domains.list(never)).filter(({ uid }) => uid !== vm.uid);
-  await orphans.remove(listed);
+  await sweep();
   assert.deepEqual(await owners(), [vm.uid]);
 });
 
 test('files of a VM that somebody makes or moves stay', async () => {
-  const { domains, locks, vm, gone, orphans, owners } = await nodeWithOrphan();
+  const { locks, vm, gone, sweep, owners } = await nodeWithOrphan();
   using _lock = locks.tryAcquire(gone, 'migration');
-  await orphans.remove(await domains.list(never));
+  await sweep();
   assert.deepEqual((await owners()).toSorted(), [vm.uid, gone].toSorted());
 });
 
-test('while the hypervisor is away nothing is removed, and the next listing brings the next try', async () => {
-  const { hypervisor, domains, vm, gone, orphans, owners } = await nodeWithOrphan();
-  const listed = await domains.list(never);
+test('while the hypervisor is away nothing is removed', async () => {
+  const { hypervisor, vm, gone, sweep, owners } = await nodeWithOrphan();
   hypervisor.disconnect();
-  await orphans.remove(listed);
-  // As if all that there is could not be seen.
-  await orphans.remove([]);
+  await assert.rejects(sweep(), { reason: 'HYPERVISOR_UNREACHABLE' });
   assert.deepEqual((await owners()).toSorted(), [vm.uid, gone].toSorted());
-  hypervisor.reconnect();
-  await orphans.remove(await domains.list(never));
-  assert.deepEqual(await owners(), [vm.uid]);
 });
 
-test('an agent looks once', async () => {
-  const { domains, gone, put, orphans, owners } = await nodeWithOrphan();
-  await orphans.remove(await domains.list(never));
-  await put(gone);
-  await orphans.remove(await domains.list(never));
-  assert.ok((await owners()).includes(gone));
-});
-
-test('what a killed agent has left of a creation is removed with the first listing', async () => {
+test('what a killed agent has left of a creation is removed when the next has listed its VMs', async () => {
   await using node = await OneNode.open();
   const request = newRequest();
   await node.privateFiles.put(uidOf(request), 'user-data', Buffer.from('secret'), never);
-  await node.inventory.refresh(never);
+  node.agent.run();
   await until('it is removed', async () => (await node.privateFiles.listVms(never)).length === 0);
   node.assertFree(uidOf(request));
 });

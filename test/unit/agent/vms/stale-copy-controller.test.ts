@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
-import { StaleCopies } from '../../../../src/agent/vms/stale-copies.ts';
+import { StaleCopyController } from '../../../../src/agent/vms/stale-copy-controller.ts';
 import { KeyLocks } from '../../../../src/core/key-locks.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
+import type { HypervisorVm } from '../../../../src/drivers/hypervisor-domains.ts';
 import { FakeHypervisor, fakeMigration } from '../../../fakes/fake-hypervisor.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
@@ -20,7 +21,18 @@ async function nodeWithRunningVm() {
   await ownership.own(vm);
   await domains.define(vm, never);
   await domains.start(vm.uid, never);
-  const copies = new StaleCopies({ domains, ownership, locks, log: createLogger('silent') });
+  const log = createLogger('silent');
+  const controller = new StaleCopyController({ domains, ownership, locks, log });
+  const copies = {
+    /** Has the controller do what it finds to be done in a listing. */
+    async stop(listed: readonly HypervisorVm[]) {
+      for (const domain of listed) {
+        const { uid } = domain;
+        const concern = controller.concern({ uid, domain, vm: undefined });
+        if (concern !== undefined) await controller.reconcile(uid, never);
+      }
+    },
+  };
   const stateOf = async () => (await domains.find(vm.uid, never))?.state;
   return { hypervisor, domains, ownership, locks, vm, copies, stateOf };
 }
@@ -30,6 +42,7 @@ test('a running copy of a VM that another node owns loses its power and keeps it
   await ownership.release(vm, vm.ownershipEpoch + 1, 'b');
   await copies.stop(await domains.list(never));
   assert.equal(await stateOf(), 'stopped');
+  assert.ok(await domains.find(vm.uid, never));
 });
 
 test('a VM that this node owns is left alone', async () => {

@@ -1,0 +1,128 @@
+import type { Logger } from '../../core/logger.ts';
+import type { TaskGroup } from '../../core/task-group.ts';
+import { type QueueState, type Work, WorkQueue } from '../../core/work-queue.ts';
+import type { Again, Controller, SeenVm } from './controller.ts';
+
+export interface ReconcilerOptions {
+  readonly controllers: readonly Controller[];
+  /** What is there, again and again: after every change, and every few seconds if nothing seems to change. */
+  readonly looks: (signal: AbortSignal) => AsyncIterable<readonly SeenVm[]>;
+  readonly tasks: TaskGroup;
+  readonly log: Logger;
+  /** Before the first try after a failure. Default 50 ms. */
+  readonly firstDelayMs?: number | undefined;
+}
+
+/** How a controller fares. */
+export interface ControllerState extends QueueState {
+  readonly name: string;
+  /** Steps that have failed, each of which is tried again. */
+  readonly retries: number;
+  /** Why the last step that failed did; empty if none has. */
+  readonly lastError: string;
+}
+
+const FIRST_DELAY_MS = 50;
+const MAX_DELAY_MS = 300_000;
+/** Subject of the work of finding out what else there is to be done. */
+const NODE = '';
+/** A step that hangs holds up its VM alone, and not for ever. */
+const STEP_TIMEOUT_MS = 120_000;
+
+/**
+ * Has controllers bring about what must stay so. One queue for all of them, with the VMs as its subjects: no two steps are
+ * taken on one VM at a time, and a VM at which one controller fails for ever delays neither the others nor other VMs.
+ */
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  readonly #queue: WorkQueue;
+  readonly #failures = new Map<string, { count: number; message: string }>();
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+    const { firstDelayMs = FIRST_DELAY_MS } = options;
+    this.#queue = new WorkQueue({ firstDelayMs, maxDelayMs: MAX_DELAY_MS });
+  }
+
+  /** Looks and has steps taken until aborted. Give it to the task group. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#look(signal), this.#work(signal)]);
+  }
+
+  /** In the order of the controllers. */
+  states(): readonly ControllerState[] {
+    return this.#options.controllers.map(({ name }) => {
+      const { count = 0, message = '' } = this.#failures.get(name) ?? {};
+      return { name, ...this.#queue.state(name), retries: count, lastError: message };
+    });
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    const { controllers, looks } = this.#options;
+    let isFirst = true;
+    for await (const seen of looks(signal)) {
+      for (const controller of controllers) {
+        for (const vm of seen) this.#consider(controller, vm);
+        const work = { worker: controller.name, subject: NODE };
+        if (isFirst && controller.findOthers !== undefined) this.#queue.add(work, 'unknown');
+      }
+      isFirst = false;
+    }
+  }
+
+  #consider(controller: Controller, vm: SeenVm): void {
+    const work = { worker: controller.name, subject: vm.uid };
+    const concern = controller.concern(vm);
+    if (concern === undefined) this.#queue.drop(work);
+    else this.#queue.add(work, concern);
+  }
+
+  async #work(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const work = await this.#queue.take(signal);
+      // Not bounded here: what the steps have in common is the hypervisor, which takes what it can.
+      this.#options.tasks.run(work.worker, () => this.#step(work, signal));
+    }
+  }
+
+  async #step(work: Work, signal: AbortSignal): Promise<void> {
+    const { controllers } = this.#options;
+    const { worker: operation, subject: vmId } = work;
+    const controller = controllers.find(({ name }) => name === operation);
+    if (controller === undefined) throw new Error(`There is no controller ${operation}`);
+    const timeout = AbortSignal.timeout(STEP_TIMEOUT_MS);
+    try {
+      const again = await this.#takeStep(controller, vmId, AbortSignal.any([signal, timeout]));
+      if (again === undefined) this.#queue.done(work);
+      else if (again.failure === undefined) this.#queue.later(work, again.afterMs);
+      else this.#failed(work, again.failure, again.afterMs);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#failed(work, error);
+    }
+  }
+
+  #failed(work: Work, error: unknown, afterMs?: number): void {
+    const { worker: operation, subject: vmId } = work;
+    const againInMs = this.#queue.failed(work, afterMs);
+    const { count = 0 } = this.#failures.get(operation) ?? {};
+    const message = error instanceof Error ? error.message : String(error);
+    this.#failures.set(operation, { count: count + 1, message });
+    this.#options.log.warn(
+      { operation, vmId, err: error, againInMs },
+      'A VM cannot be brought to what it should be',
+    );
+  }
+
+  async #takeStep(
+    controller: Controller,
+    vmUid: string,
+    signal: AbortSignal,
+  ): Promise<Again | undefined> {
+    if (vmUid !== NODE) return controller.reconcile(vmUid, signal);
+    for (const uid of (await controller.findOthers?.(signal)) ?? []) {
+      this.#queue.add({ worker: controller.name, subject: uid }, 'found');
+    }
+    return undefined;
+  }
+}

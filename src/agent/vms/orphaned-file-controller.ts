@@ -1,0 +1,45 @@
+import type { KeyLocks } from '../../core/key-locks.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
+import type { PrivateFiles } from '../../drivers/private-files.ts';
+import type { Again, Controller, Input, Output } from '../reconcile/controller.ts';
+
+export interface OrphanedFileControllerOptions {
+  readonly domains: Pick<HypervisorDomains, 'find'>;
+  readonly privateFiles: Pick<PrivateFiles, 'listVms' | 'remove'>;
+  readonly locks: KeyLocks;
+  readonly log: Logger;
+}
+
+/** Removes the private files of VMs that are gone, which an agent that was killed has left. */
+export class OrphanedFileController implements Controller {
+  readonly name = 'orphaned-files';
+  readonly inputs: readonly Input[] = ['domains', 'private-files'];
+  readonly outputs: readonly Output[] = ['orphaned-files'];
+  readonly #options: OrphanedFileControllerOptions;
+
+  constructor(options: OrphanedFileControllerOptions) {
+    this.#options = options;
+  }
+
+  /** Whoever takes a VM away takes its files; only a killed agent leaves some, and the next one looks for them once. */
+  concern(): undefined {
+    return undefined;
+  }
+
+  findOthers(signal: AbortSignal): Promise<readonly string[]> {
+    return this.#options.privateFiles.listVms(signal);
+  }
+
+  async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
+    const { domains, privateFiles, locks, log } = this.#options;
+    // Whoever makes the VM, or has it on its way to or from here, has the lock, and sees to the files at the end.
+    using lock = locks.tryAcquire(vmUid, 'removal of private files');
+    if (lock === undefined) return undefined;
+    // While the hypervisor is away this fails, and nothing is removed.
+    if ((await domains.find(vmUid, signal)) !== undefined) return undefined;
+    await privateFiles.remove(vmUid, signal);
+    log.info({ vmId: vmUid }, 'Private files of a VM that is gone were removed');
+    return undefined;
+  }
+}

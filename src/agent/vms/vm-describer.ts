@@ -1,0 +1,113 @@
+import { fieldChanges } from '../../core/resources/field-changes.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import type { VmStatistics } from '../../drivers/hypervisor-statistics.ts';
+import type { Origins } from '../reports/report.ts';
+import { CpuUsage } from './cpu-usage.ts';
+import type { Vm } from './vm.ts';
+import { conditionsOf } from './vm-conditions.ts';
+import { isOn, type PhaseReport, phaseOf, type VmContext } from './vm-phase.ts';
+
+export interface VmDescriberOptions {
+  readonly domains: Pick<HypervisorDomains, 'effectOf'>;
+  readonly origins: Origins;
+  readonly contextOf: (vmUid: string) => VmContext;
+  /** Copies that another node owns by now. */
+  readonly isStale: (definition: VmDefinition) => boolean;
+  /** Copies that say that another host owns them. */
+  readonly isStray: (definition: VmDefinition) => boolean;
+}
+
+const STALE_COPY: PhaseReport = {
+  phase: 'failed',
+  reason: 'StaleCopy',
+  message: 'Another node owns this VM; this copy must not run and can be deleted',
+};
+const STRAY_COPY: PhaseReport = {
+  phase: 'failed',
+  reason: 'StrayCopy',
+  message:
+    'Its definition says that another host owns it, so it is not started here; use the copy there, or delete this one',
+};
+
+/** Why it cannot be said what a VM is now. */
+export type UnknownCause = 'unreachable' | 'not-read';
+
+const UNKNOWN: Readonly<Record<UnknownCause, PhaseReport>> = {
+  unreachable: {
+    phase: 'unknown',
+    reason: 'HypervisorUnreachable',
+    message: 'The hypervisor cannot be asked; the VM may be running',
+  },
+  'not-read': {
+    phase: 'unknown',
+    reason: 'NotRead',
+    message: 'libvirt has it and cannot describe it; look for what it waits for on the node',
+  },
+};
+
+/** Says what a VM is, from what the hypervisor and the agent know of it and from what was said before. */
+export class VmDescriber {
+  readonly #options: VmDescriberOptions;
+  readonly #cpuUsage = new CpuUsage();
+
+  constructor(options: VmDescriberOptions) {
+    this.#options = options;
+  }
+
+  describe(
+    found: HypervisorVm,
+    definition: VmDefinition,
+    usage: VmStatistics | undefined,
+    previous: Vm | undefined,
+  ): Vm {
+    const context = this.#options.contextOf(found.uid);
+    const isStray = this.#options.isStray(definition);
+    // Compared anew only where one of the two has been read anew.
+    const pendingFields =
+      previous?.definition === definition && previous.liveDefinition === found.liveDefinition
+        ? previous.pendingFields
+        : this.#pendingFields(definition, found.liveDefinition);
+    let state = isStray && !isOn(found) ? STRAY_COPY : phaseOf(found, context);
+    if (this.#options.isStale(definition)) state = STALE_COPY;
+    return {
+      definition,
+      liveDefinition: found.liveDefinition,
+      ...state,
+      conditions: conditionsOf(
+        { definition, state, context, pendingFields, isStray },
+        previous?.conditions ?? [],
+      ),
+      pendingFields,
+      accelerator: found.accelerator,
+      machineType: found.machineType,
+      volumes: found.volumes,
+      statistics:
+        usage === undefined || !isOn(found) ? undefined : this.#cpuUsage.measure(found.uid, usage),
+      migration: context.migration,
+      origin: previous?.origin ?? this.#options.origins.current(),
+    };
+  }
+
+  /** As it was known, for as long as nobody can say what it is now. */
+  describeUnknown(vm: Vm, cause: UnknownCause): Vm {
+    const state = UNKNOWN[cause];
+    const { definition, pendingFields } = vm;
+    const context = this.#options.contextOf(definition.uid);
+    const isStray = this.#options.isStray(definition);
+    const facts = { definition, state, context, pendingFields, isStray };
+    const conditions = conditionsOf(facts, vm.conditions);
+    return { ...vm, ...state, statistics: undefined, conditions };
+  }
+
+  forget(vmUid: string): void {
+    this.#cpuUsage.forget(vmUid);
+  }
+
+  #pendingFields(wanted: VmDefinition, live: VmDefinition | undefined): readonly string[] {
+    if (live === undefined) return [];
+    return fieldChanges({ spec: live.spec }, { spec: wanted.spec })
+      .map(({ field }) => field)
+      .filter((field) => this.#options.domains.effectOf(field) === 'next-start');
+  }
+}
