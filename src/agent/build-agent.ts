@@ -199,6 +199,7 @@ export async function buildAgent(parts: AgentParts) {
     listVms: listedVms,
     listUnread,
     journalHealth: parts.journalHealth,
+    controllers: () => reconciler.states(),
     log,
   });
   return {

@@ -115,6 +115,7 @@ async function run(
     heartbeat,
     activeMigrations: (role) => agent.book.countActive(role),
     hypervisorConnected: () => node.connected,
+    controllers: () => agent.reconciler.states(),
   });
   agent.book.onEnded((migration) => metrics.migrations.ended(migration));
   stack.use(tasks);

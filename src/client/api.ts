@@ -17,7 +17,12 @@ export {
   MigrationSpec,
   type PlanMigrationResponse,
 } from '../gen/novacron/agent/v1/migration.ts';
-export { Node, type NodeStatus, type Reservation } from '../gen/novacron/agent/v1/node.ts';
+export {
+  type ControllerStatus,
+  Node,
+  type NodeStatus,
+  type Reservation,
+} from '../gen/novacron/agent/v1/node.ts';
 export {
   ApplyOutcome,
   type ApplyVirtualMachineResponse,

@@ -29,6 +29,17 @@ export const NODE: Node = {
   allocated: { cpu: 1_000, memory: 1024 ** 3, 'hugepages-2Mi': 0 },
   conditions: [],
   runningVms: 1,
+  controllers: [
+    {
+      name: 'run-strategies',
+      depth: 1,
+      waiting: 2,
+      oldestAgeMs: 1_500,
+      failing: 2,
+      retries: 7,
+      lastError: 'Cannot start VM web',
+    },
+  ],
   agentStartedAtMs: 1_790_000_000_000,
   origin: ORIGIN,
 };

@@ -6,6 +6,7 @@ import type { HostFacts } from '../../drivers/host.ts';
 import type { HypervisorEvents } from '../../drivers/hypervisor-events.ts';
 import type { Accelerator, HypervisorHost, HypervisorInfo } from '../../drivers/hypervisor-host.ts';
 import type { JournalHealth } from '../journal/journal.ts';
+import type { ControllerState } from '../reconcile/reconciler.ts';
 import { pageOf } from '../reports/paging.ts';
 import type {
   Origins,
@@ -44,6 +45,8 @@ export interface NodeManagerOptions {
   /** Those that could not be read since the agent started. Must cost nothing. */
   readonly listUnread: () => readonly UnreadVm[];
   readonly journalHealth: () => JournalHealth;
+  /** How what keeps VMs as they should be fares. Must cost nothing. */
+  readonly controllers: () => readonly ControllerState[];
   readonly log: Logger;
   readonly now?: () => number;
 }
@@ -126,7 +129,11 @@ export class NodeManager implements NodeService {
     const before = this.#nodes.get(name);
     const origin = before?.origin ?? this.#options.origins.current();
     const node = this.#describe(before?.conditions ?? [], origin);
-    return isDeepStrictEqual(node, before) ? node : this.#nodes.put(name, node);
+    if (!isDeepStrictEqual({ ...node, controllers: before?.controllers }, before)) {
+      return this.#nodes.put(name, node);
+    }
+    this.#nodes.replaceQuietly(name, node);
+    return node;
   }
 
   #assertMayReserve(id: string, { namespace, name, uid }: VmRef, amounts: Amounts): void {
@@ -228,6 +235,7 @@ export class NodeManager implements NodeService {
         this.#now(),
       ),
       runningVms: active.filter(({ phase }) => phase !== 'pending' && phase !== 'unknown').length,
+      controllers: this.#options.controllers(),
       agentStartedAtMs: this.#startedAtMs,
       origin,
     };

@@ -1,5 +1,6 @@
 import type { Machine } from '../../core/resources/machine.ts';
 import type { HypervisorInfo } from '../../drivers/hypervisor-host.ts';
+import type { ControllerState } from '../reconcile/reconciler.ts';
 import type {
   Condition,
   Page,
@@ -34,6 +35,8 @@ export interface Node {
   readonly allocated: Amounts;
   readonly conditions: readonly Condition[];
   readonly runningVms: number;
+  /** Live figures: watchers are not told when only these change. */
+  readonly controllers: readonly ControllerState[];
   readonly agentStartedAtMs: number;
   readonly origin: ReportOrigin;
 }

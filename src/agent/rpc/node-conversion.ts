@@ -1,11 +1,14 @@
+import { toDuration } from '../../client/time.ts';
 import { formatBytesQuantity, formatMilliCpus } from '../../core/quantity.ts';
 import type {
+  ControllerStatus,
   HypervisorStatus,
   Node as NodeMessage,
   Reservation as ReservationMessage,
   WatchNodeResponse,
 } from '../../gen/novacron/agent/v1/node.ts';
 import type { Amounts, Node, Reservation } from '../node/node.ts';
+import type { ControllerState } from '../reconcile/reconciler.ts';
 import type { WatchEvent } from '../reports/report.ts';
 import { toCondition, toEventType, toOrigin, toRef } from './common-conversion.ts';
 import { toUint32, toUint64 } from './count-conversion.ts';
@@ -38,6 +41,7 @@ export function toNode(node: Node): NodeMessage {
       runningVirtualMachines: toUint32(node.runningVms),
       origin: toOrigin(node.origin),
       agentStartTime: toTimestamp(node.agentStartedAtMs),
+      controllers: node.controllers.map(toController),
     },
   };
 }
@@ -56,6 +60,18 @@ export function toReservation(reservation: Reservation): ReservationMessage {
     virtualMachine: toRef(reservation.vm),
     amounts: toAmounts(reservation.amounts),
     expireTime: toTimestamp(reservation.expiresAtMs),
+  };
+}
+
+function toController(state: ControllerState): ControllerStatus {
+  return {
+    name: state.name,
+    depth: toUint32(state.depth),
+    oldestAge: toDuration(state.oldestAgeMs),
+    waiting: toUint32(state.waiting),
+    failing: toUint32(state.failing),
+    retries: toUint64(state.retries),
+    lastError: state.lastError,
   };
 }
 

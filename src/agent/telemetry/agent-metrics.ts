@@ -1,7 +1,9 @@
 import { Gauge, Registry } from 'prom-client';
 import type { Migration } from '../migration/migration.ts';
+import type { ControllerState } from '../reconcile/reconciler.ts';
 import type { Vm } from '../vms/vm.ts';
 import { HypervisorMetrics, RpcMetrics } from './call-metrics.ts';
+import { addControllerMetrics } from './controller-metrics.ts';
 import { MigrationMetrics } from './migration-metrics.ts';
 import { addProcessMetrics, type Heartbeat } from './process-metrics.ts';
 import { addVmMetrics } from './vm-metrics.ts';
@@ -13,6 +15,7 @@ export interface MetricSources {
   readonly vms: () => readonly Vm[] | undefined;
   readonly activeMigrations: (role: Migration['role']) => number;
   readonly hypervisorConnected: () => boolean;
+  readonly controllers: () => readonly ControllerState[];
   readonly heartbeat: Heartbeat;
 }
 
@@ -33,6 +36,7 @@ export class AgentMetrics {
     addVmMetrics(this.#registry, sources.vms);
     this.migrations = new MigrationMetrics(this.#registry, sources.activeMigrations);
     this.hypervisor = new HypervisorMetrics(this.#registry, sources.hypervisorConnected);
+    addControllerMetrics(this.#registry, sources.controllers);
     this.rpc = new RpcMetrics(this.#registry);
     addProcessMetrics(this.#registry, sources.heartbeat);
   }

@@ -1,13 +1,19 @@
-import { type Condition, ConditionStatus, type Node } from '../../client/api.ts';
-import { timestampMs } from '../../client/time.ts';
+import {
+  type Condition,
+  ConditionStatus,
+  type ControllerStatus,
+  type Node,
+} from '../../client/api.ts';
+import { durationMs, timestampMs } from '../../client/time.ts';
 import { amountText, freeText } from '../output/amounts.ts';
 import { enumWord } from '../output/documents.ts';
 import { formatAge } from '../output/durations.ts';
 import { formatTable } from '../output/table.ts';
 
-/** What a node has and has given away, by resource, then its conditions: two tables, for people. */
+/** What a node has and has given away, by resource, its conditions and its controllers: tables for people. */
 export function nodeDetailsText({ status }: Node, nowMs: number): string {
-  const { capacity = {}, allocatable = {}, allocated = {}, conditions = [] } = status ?? {};
+  const { capacity = {}, allocatable = {}, allocated = {} } = status ?? {};
+  const { conditions = [], controllers = [] } = status ?? {};
   const amounts = Object.entries(capacity).map(([resource, all]) => {
     const available = allocatable[resource] ?? '0';
     const given = allocated[resource] ?? '0';
@@ -20,8 +26,18 @@ export function nodeDetailsText({ status }: Node, nowMs: number): string {
       ['CONDITION', 'STATUS', 'SINCE', 'REASON', 'MESSAGE'],
       conditions.map((condition) => conditionRow(condition, nowMs)),
     ),
+    formatTable(
+      ['CONTROLLER', 'DUE', 'OLDEST', 'WAITING', 'FAILING', 'RETRIES', 'LAST ERROR'],
+      controllers.map(controllerRow),
+    ),
   ];
   return tables.map((table) => `\n${table}`).join('');
+}
+
+function controllerRow(controller: ControllerStatus): readonly string[] {
+  const { name, depth, oldestAge, waiting, failing, retries, lastError } = controller;
+  const oldest = depth === 0 || oldestAge === undefined ? '' : formatAge(durationMs(oldestAge));
+  return [name, `${depth}`, oldest, `${waiting}`, `${failing}`, `${retries}`, lastError];
 }
 
 function conditionRow(condition: Condition, nowMs: number): readonly string[] {

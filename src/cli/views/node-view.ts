@@ -5,6 +5,7 @@ import { amountText } from '../output/amounts.ts';
 import {
   conditionDocuments,
   type Document,
+  durationText,
   originDocument,
   timestampText,
   withoutEmpty,
@@ -99,6 +100,9 @@ function statusDocument(status: NodeStatus): Document {
       }),
     operatingSystem: operatingSystem && withoutEmpty({ ...operatingSystem }),
     conditions: conditionDocuments(status.conditions),
+    controllers: status.controllers.map((controller) =>
+      withoutEmpty({ ...controller, oldestAge: durationText(controller.oldestAge) }),
+    ),
     origin: originDocument(status.origin),
     agentStartTime: timestampText(status.agentStartTime),
   });

@@ -25,6 +25,7 @@ async function open(missing: () => readonly Obstacle[] = () => [], vmCount = 3):
     vms: () => vms,
     activeMigrations: () => 0,
     hypervisorConnected: () => true,
+    controllers: () => [],
     heartbeat,
   });
   const server = undo.use(

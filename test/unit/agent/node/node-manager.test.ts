@@ -128,3 +128,25 @@ test('a watch ends with the reason of its signal', async () => {
   })();
   await assert.rejects(watching, { message: 'enough' });
 });
+
+test('what controllers have left to do is told when asked, and to watchers only with other changes', async () => {
+  await using surroundings = await Surroundings.open();
+  const { manager } = surroundings;
+  const connected = await surroundings.until(({ hypervisorConnected }) => hypervisorConnected);
+  const busy = {
+    name: 'run-strategies',
+    depth: 1,
+    waiting: 0,
+    oldestAgeMs: 5,
+    failing: 0,
+    retries: 0,
+    lastError: '',
+  };
+  surroundings.controllers = [busy];
+  const node = await surroundings.get();
+  assert.deepEqual(node.controllers, [busy]);
+  assert.equal(node.origin.revision, connected.origin.revision);
+  const { origin, controllers } = await manager.update({ cordon: true }, undefined);
+  assert.deepEqual(controllers, [busy]);
+  assert.ok(origin.revision > connected.origin.revision);
+});

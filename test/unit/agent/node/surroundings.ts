@@ -7,6 +7,7 @@ import { NodeManager } from '../../../../src/agent/node/node-manager.ts';
 import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
 import { ReservationBook } from '../../../../src/agent/node/reservation-book.ts';
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
+import type { ControllerState } from '../../../../src/agent/reconcile/reconciler.ts';
 import { ReportOriginSource } from '../../../../src/agent/reports/report-origin-source.ts';
 import type { Vm } from '../../../../src/agent/vms/vm.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
@@ -23,6 +24,7 @@ export class Surroundings implements AsyncDisposable {
   readonly hypervisor = new FakeHypervisor('node-a');
   vms: readonly Vm[] | undefined = [];
   journal: JournalHealth = { reason: 'Healthy', message: '' };
+  controllers: readonly ControllerState[] = [];
   nowMs = 1_000;
   readonly manager: NodeManager;
   readonly ledger: CapacityLedger;
@@ -57,6 +59,7 @@ export class Surroundings implements AsyncDisposable {
       listVms: () => this.vms,
       listUnread: () => [],
       journalHealth: () => this.journal,
+      controllers: () => this.controllers,
       log: createLogger('silent'),
       now: () => this.nowMs,
     });

@@ -15,6 +15,7 @@ async function render(
     vms: () => [],
     activeMigrations: () => 0,
     hypervisorConnected: () => true,
+    controllers: () => [],
     heartbeat,
     ...sources,
   });
@@ -53,6 +54,7 @@ test('a VM that is gone is no longer exported, and nothing is while VMs are not 
     vms: () => vms,
     activeMigrations: () => 0,
     hypervisorConnected: () => false,
+    controllers: () => [],
     heartbeat,
   });
   assert.match(await metrics.render(), /name="web"/);
@@ -108,5 +110,28 @@ test('calls are counted with the name of their status', async () => {
     'novacron_grpc_requests_in_flight{method="GetNode"} 0',
     'novacron_hypervisor_calls_total{call="list",outcome="HYPERVISOR_TIMEOUT"} 1',
     'novacron_agent_info{version="1.2.3"} 1',
+  );
+});
+
+test('what is left to be done is exported for each controller', async () => {
+  const lines = await render({
+    controllers: () => [
+      {
+        name: 'run-strategies',
+        depth: 3,
+        waiting: 2,
+        oldestAgeMs: 1_500,
+        failing: 2,
+        retries: 7,
+        lastError: 'Cannot start VM web',
+      },
+    ],
+  });
+  assertHas(
+    lines,
+    'novacron_controller_depth{controller="run-strategies"} 3',
+    'novacron_controller_oldest_age_seconds{controller="run-strategies"} 1.5',
+    'novacron_controller_failing_vms{controller="run-strategies"} 2',
+    'novacron_controller_retries_total{controller="run-strategies"} 7',
   );
 });

@@ -17,6 +17,18 @@ const NODE = Node.create({
       { type: 'Ready', status: YES, reason: 'Ready' },
       { type: 'Schedulable', status: NO, reason: 'Cordoned', message: 'new memory' },
     ],
+    controllers: [
+      { name: 'stale-copies' },
+      {
+        name: 'run-strategies',
+        depth: 1,
+        oldestAge: { seconds: 90n, nanos: 0 },
+        waiting: 2,
+        failing: 2,
+        retries: 7n,
+        lastError: 'Cannot start VM web',
+      },
+    ],
   },
 });
 
@@ -39,14 +51,17 @@ test('a cordon is no fault, and what does not hold is named', () => {
   assert.equal(cell(broken, 'STATE'), 'NotHypervisorConnected');
 });
 
-test('every resource and condition has its line', () => {
+test('every resource, condition and controller has its line', () => {
   const lines = nodeDetailsText(NODE, 0)
     .split('\n')
     .map((line) => line.split(/ {2,}/));
   assert.deepEqual(lines[1], ['RESOURCE', 'CAPACITY', 'ALLOCATABLE', 'ALLOCATED', 'FREE']);
   assert.deepEqual(lines[3], ['memory', '16Gi', '15Gi', '586Mi', '14.4Gi']);
   assert.deepEqual(lines[4], ['hugepages-2Mi', '0B', '0B', '0B', '0B']);
-  assert.deepEqual(lines.at(-2), ['Schedulable', 'False', '-', 'Cordoned', 'new memory']);
+  assert.deepEqual(lines.at(-6), ['Schedulable', 'False', '-', 'Cordoned', 'new memory']);
+  assert.deepEqual(lines.at(-3), ['stale-copies', '0', '-', '0', '0', '0', '-']);
+  const failing = ['run-strategies', '1', '1m30s', '2', '2', '7', 'Cannot start VM web'];
+  assert.deepEqual(lines.at(-2), failing);
 });
 
 test('the cordon and its reason are part of the document', () => {

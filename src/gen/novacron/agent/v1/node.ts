@@ -92,7 +92,11 @@ export interface NodeStatus {
     | ReportOrigin
     | undefined;
   /** When the agent started. */
-  agentStartTime: Timestamp | undefined;
+  agentStartTime:
+    | Timestamp
+    | undefined;
+  /** What brings VMs to what they should be, and keeps them so. Watchers are not told when only this changes. */
+  controllers: ControllerStatus[];
 }
 
 export interface NodeStatus_CapacityEntry {
@@ -108,6 +112,29 @@ export interface NodeStatus_AllocatableEntry {
 export interface NodeStatus_AllocatedEntry {
   key: string;
   value: string;
+}
+
+/**
+ * How a controller of the agent fares: a part that looks again and again whether something is as it should be with each VM,
+ * and takes the steps that make it so.
+ */
+export interface ControllerStatus {
+  /** Its name, such as "run-strategies". */
+  name: string;
+  /** VMs for which a step is due, or being taken. */
+  depth: number;
+  /** How long the oldest of these steps has been due. Minutes mean that something hangs. */
+  oldestAge:
+    | Duration
+    | undefined;
+  /** VMs for which a step is to be taken later: the last one has failed, or it is too early for the next. */
+  waiting: number;
+  /** VMs for which the last step has failed; it is tried again, each time after twice as long, at most 5 minutes. */
+  failing: number;
+  /** Steps that have failed since the agent started. */
+  retries: bigint;
+  /** Why the last step that failed did; empty if none has. */
+  lastError: string;
 }
 
 /** The hypervisor of a node. */
@@ -438,6 +465,7 @@ function createBaseNodeStatus(): NodeStatus {
     runningVirtualMachines: 0,
     origin: undefined,
     agentStartTime: undefined,
+    controllers: [],
   };
 }
 
@@ -481,6 +509,9 @@ export const NodeStatus: MessageFns<NodeStatus> = {
     }
     if (message.agentStartTime !== undefined) {
       Timestamp.encode(message.agentStartTime, writer.uint32(98).fork()).join();
+    }
+    for (const v of message.controllers) {
+      ControllerStatus.encode(v!, writer.uint32(122).fork()).join();
     }
     return writer;
   },
@@ -611,6 +642,14 @@ export const NodeStatus: MessageFns<NodeStatus> = {
             message.agentStartTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.controllers.push(ControllerStatus.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -673,6 +712,7 @@ export const NodeStatus: MessageFns<NodeStatus> = {
     message.agentStartTime = (object.agentStartTime !== undefined && object.agentStartTime !== null)
       ? Timestamp.fromPartial(object.agentStartTime)
       : undefined;
+    message.controllers = object.controllers?.map((e) => ControllerStatus.fromPartial(e)) || [];
     return message;
   },
 };
@@ -874,6 +914,138 @@ export const NodeStatus_AllocatedEntry: MessageFns<NodeStatus_AllocatedEntry> = 
     const message = createBaseNodeStatus_AllocatedEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseControllerStatus(): ControllerStatus {
+  return { name: "", depth: 0, oldestAge: undefined, waiting: 0, failing: 0, retries: 0n, lastError: "" };
+}
+
+export const ControllerStatus: MessageFns<ControllerStatus> = {
+  encode(message: ControllerStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.depth !== 0) {
+      writer.uint32(16).uint32(message.depth);
+    }
+    if (message.oldestAge !== undefined) {
+      Duration.encode(message.oldestAge, writer.uint32(26).fork()).join();
+    }
+    if (message.waiting !== 0) {
+      writer.uint32(32).uint32(message.waiting);
+    }
+    if (message.failing !== 0) {
+      writer.uint32(40).uint32(message.failing);
+    }
+    if (message.retries !== 0n) {
+      if (BigInt.asUintN(64, message.retries) !== message.retries) {
+        throw new globalThis.Error("value provided for field message.retries of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.retries);
+    }
+    if (message.lastError !== "") {
+      writer.uint32(58).string(message.lastError);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.depth = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.oldestAge = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.waiting = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.failing = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.retries = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.lastError = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ControllerStatus>): ControllerStatus {
+    return ControllerStatus.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ControllerStatus>): ControllerStatus {
+    const message = createBaseControllerStatus();
+    message.name = object.name ?? "";
+    message.depth = object.depth ?? 0;
+    message.oldestAge = (object.oldestAge !== undefined && object.oldestAge !== null)
+      ? Duration.fromPartial(object.oldestAge)
+      : undefined;
+    message.waiting = object.waiting ?? 0;
+    message.failing = object.failing ?? 0;
+    message.retries = (object.retries !== undefined && object.retries !== null) ? BigInt(object.retries) : 0n;
+    message.lastError = object.lastError ?? "";
     return message;
   },
 };
