@@ -14,6 +14,7 @@ import { IncomingManager } from './migration/incoming-manager.ts';
 import type { Migration } from './migration/migration.ts';
 import { MigrationBook } from './migration/migration-book.ts';
 import { MigrationManager } from './migration/migration-manager.ts';
+import { migrationOperation } from './migration/migration-operation.ts';
 import type { MigrationStore } from './migration/migration-store.ts';
 import type { OutgoingOptions } from './migration/outgoing-context.ts';
 import type { Pace } from './migration/pace.ts';
@@ -26,8 +27,10 @@ import { NodeManager } from './node/node-manager.ts';
 import type { NodeSpecStore } from './node/node-spec-store.ts';
 import { ReservationBook } from './node/reservation-book.ts';
 import type { ReservationStore } from './node/reservation-store.ts';
-import type { OperationLog } from './operations/operation-log.ts';
-import { OperationRecorder } from './operations/operation-recorder.ts';
+import { OperationBook } from './operations/operation-book.ts';
+import { OperationController } from './operations/operation-controller.ts';
+import { OperationManager } from './operations/operation-manager.ts';
+import type { OperationStore } from './operations/operation-store.ts';
 import { Reconciler } from './reconcile/reconciler.ts';
 import { ReportOriginSource } from './reports/report-origin-source.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
@@ -41,6 +44,7 @@ import { VmApplier } from './vms/vm-applier.ts';
 import { VmCreator } from './vms/vm-creator.ts';
 import { VmInventory } from './vms/vm-inventory.ts';
 import { ShutdownRequests, VmManager } from './vms/vm-manager.ts';
+import { vmOperations } from './vms/vm-operations.ts';
 
 /** What an agent is made of: the drivers that reach out, the stores that remember, and what it is to know. */
 export interface AgentParts {
@@ -68,7 +72,7 @@ export interface AgentParts {
   readonly stores: {
     readonly migrations: MigrationStore;
     readonly ownership: OwnershipStore;
-    readonly operations: OperationLog;
+    readonly operations: OperationStore;
     readonly nodeSpec: NodeSpecStore;
     readonly reservations: ReservationStore;
   };
@@ -105,7 +109,7 @@ export async function buildAgent(parts: AgentParts) {
     images: parts.images,
     minMemory: parts.minMemory,
   });
-  const recorder = new OperationRecorder(stores.operations, log);
+  const operationBook = await OperationBook.load(stores.operations, origins);
   const inventory = new VmInventory({
     domains,
     statistics,
@@ -146,7 +150,6 @@ export async function buildAgent(parts: AgentParts) {
     validator,
     origins,
     locks,
-    recorder,
     transfers,
     privateFiles,
     book,
@@ -158,19 +161,37 @@ export async function buildAgent(parts: AgentParts) {
   const creator = new VmCreator(shared);
   const applier = new VmApplier({ ...shared, creator });
   const vms = new VmManager({ ...shared, creator, applier, console: parts.console, shutdowns });
-  const reconciler = new Reconciler({
+  const works = { ...vmOperations(vms), migrate: migrationOperation(book) };
+  const operationController = new OperationController({ book: operationBook, works, log });
+  const operations = new OperationManager({
+    book: operationBook,
+    works,
+    controller: operationController,
+    wake: (vmUid) => reconciler.wake(operationController.name, vmUid),
+    cancelMigration: (id) => migrations.cancel(id),
+    origins,
+  });
+  const reconciler: Reconciler = new Reconciler({
     controllers: [
+      operationController,
       new StaleCopyController(shared),
-      new RunStrategyController({ ...shared, vms, firstDelayMs: parts.firstRestartDelayMs }),
+      new RunStrategyController({
+        ...shared,
+        vms,
+        operations,
+        isBusy: (vmUid) => operationBook.openOf(vmUid).length > 0,
+        firstDelayMs: parts.firstRestartDelayMs,
+      }),
       new OrphanedFileController(shared),
     ],
     looks: (signal) => inventory.looks(signal),
     tasks,
     log,
   });
-  const migrations = new MigrationManager({
+  const migrations: MigrationManager = new MigrationManager({
     ...shared,
     peers: parts.peers,
+    operations,
     vms,
     defaults: parts.migrationDefaults,
   });
@@ -218,6 +239,7 @@ export async function buildAgent(parts: AgentParts) {
     reservations,
     cordon,
     listedVms,
+    operations,
     reconciler,
     /** Takes up what an earlier agent left. Call once, before anybody can ask for anything else. */
     resume(): void {

@@ -2,7 +2,7 @@ import { CREATE_AGENT_START } from './journal/agent-epoch.ts';
 import { ADD_RUNNING, CREATE_MIGRATION } from './migration/migration-store.ts';
 import { CREATE_NODE_SPEC } from './node/node-spec-store.ts';
 import { CREATE_RESERVATION } from './node/reservation-store.ts';
-import { CREATE_OPERATION } from './operations/operation-log.ts';
+import { CREATE_OPERATION, CREATE_OPERATION_HISTORY } from './operations/operation-store.ts';
 import { CREATE_OWNERSHIP } from './vms/ownership-store.ts';
 
 /**
@@ -14,9 +14,10 @@ export const JOURNAL_SCHEMA: readonly string[] = [
     CREATE_AGENT_START,
     CREATE_MIGRATION,
     CREATE_OWNERSHIP,
-    CREATE_OPERATION,
+    CREATE_OPERATION_HISTORY,
     CREATE_NODE_SPEC,
     CREATE_RESERVATION,
   ].join(''),
   ADD_RUNNING,
+  CREATE_OPERATION,
 ];

@@ -18,7 +18,7 @@ import { JOURNAL_SCHEMA } from './journal-schema.ts';
 import { MigrationStore } from './migration/migration-store.ts';
 import { NodeSpecStore } from './node/node-spec-store.ts';
 import { ReservationStore } from './node/reservation-store.ts';
-import { OperationLog } from './operations/operation-log.ts';
+import { OperationStore } from './operations/operation-store.ts';
 import { Certificates } from './rpc/certificates.ts';
 import { GrpcPeers } from './rpc/grpc-peers.ts';
 import { RpcServer } from './rpc/rpc-server.ts';
@@ -44,9 +44,6 @@ async function run(
     await Journal.open(config.stateDirectory, { schema: JOURNAL_SCHEMA, logger: log }),
   );
   const { database } = journal;
-  const operations = new OperationLog(database);
-  await operations.interruptAll();
-  await operations.prune();
   const host = await new LinuxHost().readFacts(stop);
   const accelerator = await chooseAccelerator(config);
   const hypervisor = stack.use(
@@ -100,7 +97,7 @@ async function run(
     stores: {
       migrations: new MigrationStore(database),
       ownership: new OwnershipStore(database),
-      operations,
+      operations: new OperationStore(database),
       nodeSpec: new NodeSpecStore(database),
       reservations: new ReservationStore(database),
     },
@@ -134,8 +131,8 @@ async function run(
   stack.use(
     await HttpServer.start({ listen: httpListen, metrics, heartbeat, obstacles: readiness, log }),
   );
-  const { vms, migrations, incoming } = agent;
-  const features = { vms, migrations, incoming, node };
+  const { vms, migrations, incoming, operations } = agent;
+  const features = { vms, migrations, incoming, operations, node };
   const server = stack.use(
     await RpcServer.start({
       socket,

@@ -27,6 +27,8 @@ interface Item extends Work {
   isInWork: boolean;
   /** Added again while it was in work. */
   isStale: boolean;
+  /** Asked for while it was in work. */
+  isWoken: boolean;
 }
 
 /** What one worker has in a queue. */
@@ -68,7 +70,7 @@ export class WorkQueue {
   wake(work: Work, purpose: string): void {
     const before = this.#items.get(keyOf(work));
     if (before?.isInWork === true) {
-      Object.assign(before, { purpose, isStale: true, failures: 0 });
+      Object.assign(before, { purpose, isStale: true, isWoken: true, failures: 0 });
       return;
     }
     const nowMs = performance.now();
@@ -81,6 +83,7 @@ export class WorkQueue {
       failures: 0,
       isInWork: false,
       isStale: false,
+      isWoken: false,
     });
     this.#changes.notify();
   }
@@ -101,6 +104,7 @@ export class WorkQueue {
       if (first !== undefined && first.dueAtMs <= performance.now()) {
         first.isInWork = true;
         first.isStale = false;
+        first.isWoken = false;
         this.#taken.add(first.subject);
         return { worker: first.worker, subject: first.subject };
       }
@@ -162,7 +166,8 @@ export class WorkQueue {
     this.#taken.delete(item.subject);
     if (next === undefined) this.#items.delete(keyOf(work));
     else {
-      const { delayMs, failures } = next;
+      const { failures } = next;
+      const delayMs = item.isWoken ? 0 : next.delayMs;
       Object.assign(item, { failures, dueAtMs: nowMs + delayMs, sinceMs: nowMs, isInWork: false });
     }
     this.#changes.notify();

@@ -180,6 +180,12 @@ export class FakeVmService implements VmService {
     else yield* this.#vms.watch(matcher(filter), cursor, signal);
   }
 
+  /** Whatever is asked for can be done, unless the failure says otherwise. */
+  async assertCan(_verb: string, ref: VmRef): Promise<Vm> {
+    if (this.failure !== undefined) throw this.failure;
+    return this.#find(ref.name);
+  }
+
   async start(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     await this.#asked('start', ref, signal);
     return makeVm(ref.name);

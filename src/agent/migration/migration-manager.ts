@@ -1,5 +1,6 @@
 import { AgentError } from '../../core/errors.ts';
 import type { TaskGroup } from '../../core/task-group.ts';
+import type { OperationManager } from '../operations/operation-manager.ts';
 import { pageOf } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor, WatchEvent } from '../reports/report.ts';
 import { busy } from '../vms/busy.ts';
@@ -13,7 +14,7 @@ import type {
   StartRequest,
 } from './migration.ts';
 import { isListedAfter, orderKey } from './migration-book.ts';
-import { assertSameWish } from './migration-record.ts';
+import { assertSameWish, type MigrationRecord } from './migration-record.ts';
 import type { OutgoingOptions } from './outgoing-context.ts';
 import { OutgoingMigration } from './outgoing-migration.ts';
 import { assertUnblocked, preflight } from './preflight.ts';
@@ -24,7 +25,12 @@ export interface MigrationManagerOptions extends OutgoingOptions {
   readonly vms: Pick<VmService, 'get'>;
   readonly tasks: TaskGroup;
   readonly origins: Pick<Origins, 'current'>;
+  readonly operations: Pick<OperationManager, 'submit' | 'assertMayBegin'>;
 }
+
+/** Nobody cancels what is done only so that it is recorded. */
+const NEVER = new AbortController().signal;
+const UNKNOWN_CALLER = 'unknown';
 
 /** Moves VMs away from this node, and tells about all its migrations. */
 export class MigrationManager implements MigrationService {
@@ -38,9 +44,12 @@ export class MigrationManager implements MigrationService {
 
   /** Takes up what an earlier agent left. Call once, before anything else may change a VM. */
   resumeAll(): void {
+    const { tasks } = this.#options;
     for (const record of this.#options.book.listActive('source')) {
       const lock = this.#lock(record.vmUid, record.id);
       this.#run(new OutgoingMigration(record, { lock, way: undefined }, this.#options));
+      // It may have been killed before it could.
+      tasks.run('operation', () => this.#recordOperation(record, UNKNOWN_CALLER));
     }
   }
 
@@ -50,8 +59,9 @@ export class MigrationManager implements MigrationService {
     return { blockers, transport: 'stream', memoryBytes };
   }
 
-  async start({ id, spec, labels }: StartRequest, signal: AbortSignal): Promise<Migration> {
-    const { book, locks } = this.#options;
+  async start(request: StartRequest, signal: AbortSignal): Promise<Migration> {
+    const { id, spec, labels } = request;
+    const { book, locks, operations } = this.#options;
     const known = await book.find(id);
     if (known !== undefined) {
       assertSameWish(known, spec);
@@ -59,6 +69,7 @@ export class MigrationManager implements MigrationService {
     }
     const vm = await this.#options.vms.get(spec.vm, signal);
     // Locked before it is looked at, so that what is sent is what it is: nobody changes it in between.
+    operations.assertMayBegin('migrate', vm.definition);
     const lock = locks.tryAcquire(vm.definition.uid, `migration ${id}`);
     if (lock === undefined) throw busy('migrate', vm.definition, locks);
     using undo = new DisposableStack();
@@ -79,7 +90,21 @@ export class MigrationManager implements MigrationService {
     const handOver = { lock, way };
     this.#run(new OutgoingMigration(begun.record, handOver, this.#options));
     this.#options.onChange();
+    await this.#recordOperation(begun.record, request.requestedBy);
     return book.get(id);
+  }
+
+  /** For people and for what comes after: the migration itself does not need it. */
+  async #recordOperation(record: MigrationRecord, requestedBy: string): Promise<void> {
+    const { operations, log } = this.#options;
+    const { id, vmUid: uid, vmNamespace: namespace, vmName: name, peerNode } = record;
+    const vm = { namespace, name, uid };
+    const parameters = { destinationNode: peerNode };
+    try {
+      await operations.submit({ id, kind: 'migrate', vm, parameters, requestedBy }, NEVER);
+    } catch (error) {
+      log.warn({ migrationId: id, err: error }, 'Cannot record the operation of a migration');
+    }
   }
 
   async get(id: string): Promise<Migration> {

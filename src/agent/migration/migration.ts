@@ -111,6 +111,8 @@ export interface StartRequest {
   readonly id: string;
   readonly spec: MigrationSpec;
   readonly labels: Readonly<Record<string, string>>;
+  /** Who asks: the identity of the caller. */
+  readonly requestedBy: string;
 }
 
 export interface MigrationFilter {

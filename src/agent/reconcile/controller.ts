@@ -7,6 +7,8 @@ export type Input =
   | 'domains'
   /** The VMs of this node with their specs, intents and phases. */
   | 'vms'
+  /** What was asked for and has not ended. */
+  | 'operations'
   /** Who owns which VM, as far as this node knows. */
   | 'ownership'
   /** The files of VMs that are for root alone. */
@@ -14,8 +16,10 @@ export type Input =
 
 /** What a controller changes. No two controllers change the same. */
 export type Output =
-  /** The power of VMs that this node owns. */
-  | 'power'
+  /** VMs that this node owns. */
+  | 'vms'
+  /** What is asked for. */
+  | 'operations'
   /** The power of copies that another node owns. */
   | 'power-of-stale-copies'
   /** Private files of VMs that are gone. */

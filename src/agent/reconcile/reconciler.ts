@@ -40,6 +40,7 @@ export class Reconciler {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    assertOneWriterEach(options.controllers);
     const { firstDelayMs = FIRST_DELAY_MS } = options;
     this.#queue = new WorkQueue({ firstDelayMs, maxDelayMs: MAX_DELAY_MS });
   }
@@ -47,6 +48,11 @@ export class Reconciler {
   /** Looks and has steps taken until aborted. Give it to the task group. */
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all([this.#look(signal), this.#work(signal)]);
+  }
+
+  /** Has a controller take a step for a VM at once: something has been asked for that only it knows of. */
+  wake(controller: string, vmUid: string): void {
+    this.#queue.wake({ worker: controller, subject: vmUid }, 'asked');
   }
 
   /** In the order of the controllers. */
@@ -124,5 +130,17 @@ export class Reconciler {
       this.#queue.add({ worker: controller.name, subject: uid }, 'found');
     }
     return undefined;
+  }
+}
+
+/** Two that write the same would undo each other's work for ever. */
+function assertOneWriterEach(controllers: readonly Controller[]): void {
+  const writers = new Map<string, string>();
+  for (const { name, outputs } of controllers) {
+    for (const output of outputs) {
+      const other = writers.get(output);
+      if (other !== undefined) throw new Error(`${other} and ${name} both write ${output}`);
+      writers.set(output, name);
+    }
   }
 }

@@ -26,24 +26,30 @@ export function pageOf<T>(
   },
 ): Page<T> {
   const { keyOf, isAfter, origin } = options;
-  const filter = () => createHash('sha256').update(JSON.stringify(options.filter)).digest('hex');
-  const token = request.token === '' ? undefined : readToken(request.token, filter());
+  const last = lastKey(request.token, options.filter);
   const rest =
-    token === undefined ? sorted : sorted.filter((object) => isAfter(keyOf(object), token.after));
+    last === undefined ? sorted : sorted.filter((object) => isAfter(keyOf(object), last));
   if (request.size === 0 || rest.length <= request.size) {
     return { items: rest, nextToken: '', origin };
   }
   const items = rest.slice(0, request.size);
-  const last = items.at(-1);
-  const after = last === undefined ? '' : keyOf(last);
-  const nextToken = Buffer.from(JSON.stringify({ after, filter: filter() })).toString('base64url');
+  const end = items.at(-1);
+  const nextToken = pageToken(end === undefined ? '' : keyOf(end), options.filter);
   return { items, nextToken, origin };
 }
 
-function readToken(text: string, filter: string): Token {
+/** The token of the page that begins after a key, of a list with this filter. */
+export function pageToken(after: string, filter: unknown): string {
+  const token: Token = { after, filter: digest(filter) };
+  return Buffer.from(JSON.stringify(token)).toString('base64url');
+}
+
+/** The key after which the page of a token begins; undefined for the first one. Fails as `pageOf` does. */
+export function lastKey(text: string, filter: unknown): string | undefined {
+  if (text === '') return undefined;
   try {
     const token = JSON.parse(Buffer.from(text, 'base64url').toString('utf8')) as Token;
-    if (typeof token.after === 'string' && token.filter === filter) return token;
+    if (typeof token.after === 'string' && token.filter === digest(filter)) return token.after;
   } catch {
     // Not one of ours.
   }
@@ -52,4 +58,8 @@ function readToken(text: string, filter: string): Token {
     'Cannot go on with this page token: it belongs to another list, or to none; list anew without it',
     { violations: [{ field: 'pageToken', description: 'belongs to another list, or to none' }] },
   );
+}
+
+function digest(filter: unknown): string {
+  return createHash('sha256').update(JSON.stringify(filter)).digest('hex');
 }

@@ -35,6 +35,11 @@ export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
   '/novacron.agent.v1.MigrationService/WatchMigrations': LOOKS,
   '/novacron.agent.v1.MigrationService/CancelMigration': CHANGES,
 
+  '/novacron.agent.v1.OperationService/GetOperation': LOOKS,
+  '/novacron.agent.v1.OperationService/ListOperations': LOOKS,
+  '/novacron.agent.v1.OperationService/WatchOperations': LOOKS,
+  '/novacron.agent.v1.OperationService/CancelOperation': CHANGES,
+
   '/novacron.agent.v1.NodeService/GetNode': LOOKS,
   '/novacron.agent.v1.NodeService/WatchNode': LOOKS,
   '/novacron.agent.v1.NodeService/UpdateNode': CHANGES,

@@ -6,6 +6,7 @@ import { FILE_DESCRIPTORS } from '../../gen/file-descriptors.ts';
 const SERVICES = [
   'novacron.agent.v1.VirtualMachineService',
   'novacron.agent.v1.MigrationService',
+  'novacron.agent.v1.OperationService',
   'novacron.agent.v1.NodeService',
   'novacron.peer.v1.PeerService',
 ];

@@ -31,7 +31,9 @@ export function migrationHandlers(
       const labels = checks.labels('labels', request.labels);
       const spec = readSpec(request.spec, checks, context);
       context.about({ migrationId: id });
-      const started = await migrations.start({ id, spec, labels }, context.signal);
+      const requestedBy = context.caller.identity;
+      const wanted = { id, spec, labels, requestedBy };
+      const started = await migrations.start(wanted, context.signal);
       return { migration: toMigration(started) };
     },
 

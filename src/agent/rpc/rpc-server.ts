@@ -5,10 +5,12 @@ import { AgentError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { MigrationServiceService } from '../../gen/novacron/agent/v1/migration.ts';
 import { NodeServiceService } from '../../gen/novacron/agent/v1/node.ts';
+import { OperationServiceService } from '../../gen/novacron/agent/v1/operation.ts';
 import { VirtualMachineServiceService } from '../../gen/novacron/agent/v1/virtual_machine.ts';
 import { PeerServiceService } from '../../gen/novacron/peer/v1/peer.ts';
 import type { IncomingService, MigrationService } from '../migration/migration.ts';
 import type { NodeService } from '../node/node.ts';
+import type { OperationService } from '../operations/operation.ts';
 import type { VmService } from '../vms/vm.ts';
 import { AdmittedCalls } from './admission.ts';
 import { bindService } from './bind-service.ts';
@@ -19,6 +21,7 @@ import { addReflection, Health } from './health-and-reflection.ts';
 import { LOCAL_CALLER } from './identity.ts';
 import { migrationHandlers } from './migration-handlers.ts';
 import { nodeHandlers } from './node-handlers.ts';
+import { operationHandlers } from './operation-handlers.ts';
 import { peerHandlers } from './peer-handlers.ts';
 import type { RpcObserver } from './rpc-observer.ts';
 import { listenTls, parseListenAddress } from './tls-listener.ts';
@@ -34,6 +37,7 @@ export interface RpcServerOptions {
   readonly certificates: Certificates;
   readonly vms: VmService;
   readonly migrations: MigrationService;
+  readonly operations: OperationService;
   readonly incoming: IncomingService;
   readonly node: NodeService;
   readonly log: Logger;
@@ -74,7 +78,7 @@ export class RpcServer implements AsyncDisposable {
     bindService(
       server,
       VirtualMachineServiceService,
-      virtualMachineHandlers(options.vms),
+      virtualMachineHandlers(options.vms, options.operations),
       this.#calls,
       ['getConsoleLog'],
     );
@@ -82,6 +86,12 @@ export class RpcServer implements AsyncDisposable {
       server,
       MigrationServiceService,
       migrationHandlers(options.migrations),
+      this.#calls,
+    );
+    bindService(
+      server,
+      OperationServiceService,
+      operationHandlers(options.operations),
       this.#calls,
     );
     bindService(server, NodeServiceService, nodeHandlers(options.node), this.#calls);

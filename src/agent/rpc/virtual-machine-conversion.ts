@@ -10,9 +10,11 @@ import {
   type VirtualMachine,
   type WatchVirtualMachinesResponse,
 } from '../../gen/novacron/agent/v1/virtual_machine.ts';
+import type { Operation } from '../operations/operation.ts';
 import type { WatchEvent } from '../reports/report.ts';
 import type { ApplyResult, FieldChange, Vm, VmPhase, VmRef, VmUsage } from '../vms/vm.ts';
 import { toEventType, toOrigin } from './common-conversion.ts';
+import { toOperation } from './operation-conversion.ts';
 
 type VmDocument = Parameters<typeof toVirtualMachineMessage>[0];
 type StatusDocument = NonNullable<VmDocument['status']>;
@@ -132,12 +134,18 @@ export function toWatchResponse(event: WatchEvent<Vm>): WatchVirtualMachinesResp
   };
 }
 
-export function toApplyResponse(result: ApplyResult): ApplyVirtualMachineResponse {
+/** What came of it is not known where the operation was begun by an earlier call. */
+export function toApplyResponse(
+  result: Omit<ApplyResult, 'outcome'> & { readonly outcome: ApplyResult['outcome'] | undefined },
+  operation: Operation | undefined,
+): ApplyVirtualMachineResponse {
+  const { vm, outcome } = result;
   return {
-    virtualMachine: toVirtualMachine(result.vm),
-    outcome: OUTCOME[result.outcome],
+    virtualMachine: toVirtualMachine(vm),
+    outcome: outcome === undefined ? Outcome.APPLY_OUTCOME_UNSPECIFIED : OUTCOME[outcome],
     changes: result.changes.map(toFieldChange),
     warnings: [...result.warnings],
+    operation: operation && toOperation(operation),
   };
 }
 

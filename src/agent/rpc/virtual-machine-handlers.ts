@@ -6,11 +6,14 @@ import type {
   VirtualMachine,
   VirtualMachineServiceService,
 } from '../../gen/novacron/agent/v1/virtual_machine.ts';
-import type { VmFilter, VmRef, VmService } from '../vms/vm.ts';
+import type { OperationRequest, OperationService, Submission } from '../operations/operation.ts';
+import type { ApplyResult, CreateResult, VmFilter, VmRef, VmService } from '../vms/vm.ts';
 import type { ServiceHandlers } from './bind-service.ts';
 import type { CallContext } from './call-context.ts';
 import { fromCursor, fromPage, fromRef, toOrigin } from './common-conversion.ts';
 import { FieldChecks } from './field-checks.ts';
+import { toOperation } from './operation-conversion.ts';
+import { fromBoundedDuration } from './time-conversion.ts';
 import {
   toApplyResponse,
   toVirtualMachine,
@@ -20,21 +23,51 @@ import {
 
 // The API's limit of GetConsoleLogResponse.data.
 const MAX_CONSOLE_CHUNK_BYTES = 64 * 1024;
+const SHUTDOWN_TIMEOUT = { minMs: 1_000, maxMs: 24 * 3_600_000 };
 
 export function virtualMachineHandlers(
   vms: VmService,
+  operations: OperationService,
 ): ServiceHandlers<VirtualMachineServiceService> {
+  const change = changes(operations);
+  const power = async (asked: Asked, operationId: string, context: CallContext) => {
+    const { operation } = await change(asked, operationId, context);
+    const vm = await vms.get(operation.vm, context.signal);
+    return { virtualMachine: toVirtualMachine(vm), operation: toOperation(operation) };
+  };
   return {
     async createVirtualMachine(request, context) {
-      const { dryRun, reservationId } = request;
+      const { dryRun, operationId } = request;
       const manifest = readManifest(request.virtualMachine, dryRun, context);
-      const options = { dryRun, reservationId: reservationId || undefined };
-      const { vm, warnings } = await vms.create(manifest, options, context.signal);
-      return { virtualMachine: toVirtualMachine(vm), warnings: [...warnings] };
+      const reservationId = request.reservationId || undefined;
+      if (dryRun) {
+        const { vm, warnings } = await vms.create(
+          manifest,
+          { dryRun, reservationId },
+          context.signal,
+        );
+        return {
+          virtualMachine: toVirtualMachine(vm),
+          warnings: [...warnings],
+          operation: undefined,
+        };
+      }
+      const { operation, details } = await change(
+        { kind: 'create', vm: identityOf(manifest), parameters: { manifest, reservationId } },
+        operationId,
+        context,
+      );
+      const made = details as CreateResult | undefined;
+      const vm = made?.vm ?? (await vms.get(operation.vm, context.signal));
+      return {
+        virtualMachine: toVirtualMachine(vm),
+        warnings: [...(made?.warnings ?? [])],
+        operation: toOperation(operation),
+      };
     },
 
     async applyVirtualMachine(request, context) {
-      const { dryRun } = request;
+      const { dryRun, operationId } = request;
       const checks = new FieldChecks();
       const generation =
         request.generation === undefined
@@ -44,8 +77,23 @@ export function virtualMachineHandlers(
       const manifest = readManifest(request.virtualMachine, dryRun, context);
       const mask = request.updateMask ?? [];
       const updateMask = mask.length === 0 ? undefined : mask;
-      const options = { dryRun, updateMask, generation };
-      return toApplyResponse(await vms.apply(manifest, options, context.signal));
+      const options = { updateMask, generation };
+      if (dryRun) {
+        const planned = await vms.apply(manifest, { ...options, dryRun }, context.signal);
+        return toApplyResponse(planned, undefined);
+      }
+      const { operation, details } = await change(
+        { kind: 'apply', vm: identityOf(manifest), parameters: { manifest, ...options } },
+        operationId,
+        context,
+      );
+      const applied = (details as ApplyResult | undefined) ?? {
+        vm: await vms.get(operation.vm, context.signal),
+        outcome: undefined,
+        changes: [],
+        warnings: [],
+      };
+      return toApplyResponse(applied, operation);
     },
 
     async getVirtualMachine({ ref }, context) {
@@ -72,24 +120,26 @@ export function virtualMachineHandlers(
       }
     },
 
-    async startVirtualMachine({ ref }, context) {
-      const vm = await vms.start(readRef(ref, context), context.signal);
-      return { virtualMachine: toVirtualMachine(vm) };
+    startVirtualMachine: ({ ref, operationId }, context) =>
+      power({ kind: 'start', vm: readRef(ref, context), parameters: {} }, operationId, context),
+
+    shutdownVirtualMachine(request, context) {
+      const checks = new FieldChecks();
+      const timeoutMs = fromBoundedDuration(request.timeout, 'timeout', SHUTDOWN_TIMEOUT, checks);
+      checks.throwIfAny('INVALID_REQUEST', 'Cannot shut a VM down');
+      const vm = readRef(request.ref, context);
+      const parameters = timeoutMs === undefined ? {} : { timeoutMs };
+      return power({ kind: 'shutdown', vm, parameters }, request.operationId, context);
     },
 
-    async shutdownVirtualMachine({ ref }, context) {
-      const vm = await vms.shutdown(readRef(ref, context), context.signal);
-      return { virtualMachine: toVirtualMachine(vm) };
-    },
+    destroyVirtualMachine: ({ ref, operationId }, context) =>
+      power({ kind: 'destroy', vm: readRef(ref, context), parameters: {} }, operationId, context),
 
-    async destroyVirtualMachine({ ref }, context) {
-      const vm = await vms.destroy(readRef(ref, context), context.signal);
-      return { virtualMachine: toVirtualMachine(vm) };
-    },
-
-    async deleteVirtualMachine({ ref, force }, context) {
-      await vms.delete(readRef(ref, context), { force }, context.signal);
-      return {};
+    async deleteVirtualMachine({ ref, force, operationId }, context) {
+      const vm = readRef(ref, context);
+      const asked = { kind: 'delete', vm, parameters: force ? { force } : {} } as const;
+      const { operation } = await change(asked, operationId, context);
+      return { operation: toOperation(operation) };
     },
 
     async *getConsoleLog(request, context) {
@@ -104,6 +154,24 @@ export function virtualMachineHandlers(
         }
       }
     },
+  };
+}
+
+type Asked = Pick<OperationRequest, 'kind' | 'vm' | 'parameters'>;
+
+/** Asks for a change of a VM. A caller that names the operation follows it by that; any other waits for it here. */
+function changes(operations: OperationService) {
+  return async (asked: Asked, operationId: string, context: CallContext): Promise<Submission> => {
+    const checks = new FieldChecks();
+    const id = checks.optionalUuid('operationId', operationId);
+    checks.throwIfAny('INVALID_REQUEST', `Cannot ${asked.kind} a VM`);
+    const requestedBy = context.caller.identity;
+    const isAwaited = id === undefined;
+    const request = { ...asked, id, requestedBy, isAwaited };
+    const begun = await operations.submit(request, context.signal);
+    context.about({ operationId: begun.operation.id });
+    if (!isAwaited) return begun;
+    return await operations.untilDone(begun, context.signal);
   };
 }
 

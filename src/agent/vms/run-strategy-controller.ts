@@ -1,27 +1,33 @@
 import { hasReason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { runStrategyOf } from '../../core/resources/run-strategy.ts';
+import type { OperationService } from '../operations/operation.ts';
 import type { Again, Controller, Input, Output, SeenVm } from '../reconcile/controller.ts';
 import { Restarts, type RestartsOptions } from './restarts.ts';
-import type { Vm, VmRef, VmService } from './vm.ts';
+import type { Vm, VmRef } from './vm.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import type { VmManager } from './vm-manager.ts';
 import { isOff, wasMovedAway } from './vm-phase.ts';
 
 export interface RunStrategyControllerOptions extends RestartsOptions {
-  readonly vms: Pick<VmService, 'start' | 'shutdown'> & Pick<VmManager, 'noteMovedAway'>;
+  readonly vms: Pick<VmManager, 'noteMovedAway'>;
+  readonly operations: Pick<OperationService, 'submit'>;
+  /** Whether something is being done to a VM. Must cost nothing. */
+  readonly isBusy: (vmUid: string) => boolean;
   readonly inventory: Pick<VmInventory, 'findByUid' | 'refresh'>;
   readonly log: Logger;
 }
 
+const REQUESTED_BY = 'agent/run-strategies';
+
 /**
  * Brings about that VMs run as their run strategies say: starts those that have stopped by themselves, shuts down those
- * that are Halted. Writes nothing but through the verbs, which record what was asked.
+ * that are Halted. Asks for that as callers do, so that it is recorded, and what callers ask for later takes its place.
  */
 export class RunStrategyController implements Controller {
   readonly name = 'run-strategies';
   readonly inputs: readonly Input[] = ['vms'];
-  readonly outputs: readonly Output[] = ['power'];
+  readonly outputs: readonly Output[] = ['operations'];
   readonly #options: RunStrategyControllerOptions;
   readonly #restarts: Restarts;
 
@@ -34,16 +40,16 @@ export class RunStrategyController implements Controller {
     const act = vm && wantedAct(vm);
     if (vm === undefined) this.#restarts.forget(uid);
     else if (act === undefined) this.#restarts.settle(uid);
-    return act;
+    return this.#options.isBusy(uid) ? undefined : act;
   }
 
   async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
-    const { vms, inventory, log } = this.#options;
+    const { vms, operations, inventory, isBusy, log } = this.#options;
     // What the VM is now counts, not what it was when it was put in line.
     await inventory.refresh(signal);
     const vm = inventory.findByUid(vmUid);
     const act = vm && wantedAct(vm);
-    if (vm === undefined || act === undefined) return undefined;
+    if (vm === undefined || act === undefined || isBusy(vmUid)) return undefined;
     const waitMs = act === 'start' ? this.#restarts.waitMs(vmUid) : 0;
     if (waitMs > 0) return { afterMs: waitMs };
     const { namespace, name } = vm.definition;
@@ -51,7 +57,11 @@ export class RunStrategyController implements Controller {
     try {
       log.info({ vmId: vmUid, operation: act }, 'VM is not as its run strategy says');
       this.#restarts.settle(vmUid);
-      await vms[act](ref, signal);
+      if (act === 'noteMovedAway') await vms.noteMovedAway(ref, signal);
+      else {
+        const asked = { id: undefined, kind: act, vm: ref, parameters: {} };
+        await operations.submit({ ...asked, requestedBy: REQUESTED_BY }, signal);
+      }
       return undefined;
     } catch (error) {
       signal.throwIfAborted();

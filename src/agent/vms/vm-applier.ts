@@ -13,7 +13,6 @@ import { USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
-import type { OperationRecorder } from '../operations/operation-recorder.ts';
 import { busy } from './busy.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import { restoreUserData } from './lost-user-data.ts';
@@ -33,7 +32,6 @@ export interface VmApplierOptions {
   readonly ownership: Ownership;
   readonly validator: DefinitionValidator;
   readonly locks: KeyLocks;
-  readonly recorder: OperationRecorder;
   readonly log: Logger;
 }
 
@@ -107,9 +105,8 @@ export class VmApplier {
   }
 
   async #define(definition: VmDefinition, signal: AbortSignal): Promise<void> {
-    const { domains, privateFiles, recorder, log } = this.#options;
-    const operation = await recorder.begin('apply', definition.uid);
-    await operation.settle(domains.define(definition, signal));
+    const { domains, privateFiles, log } = this.#options;
+    await domains.define(definition, signal);
     log.info({ vmId: definition.uid, operation: 'apply' }, 'VM changed');
     // What it has had before may be the secret that was to be taken back.
     await privateFiles.keepOnly(definition.uid, definition.privateFiles, signal);

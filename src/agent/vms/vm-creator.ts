@@ -11,7 +11,6 @@ import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { Cordon } from '../node/cordon.ts';
 import type { ReservationBook } from '../node/reservation-book.ts';
-import type { OperationRecorder } from '../operations/operation-recorder.ts';
 import type { Origins } from '../reports/report.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import { restoreUserData } from './lost-user-data.ts';
@@ -34,7 +33,6 @@ export interface VmCreatorOptions {
   readonly origins: Origins;
   readonly locks: KeyLocks;
   readonly validator: DefinitionValidator;
-  readonly recorder: OperationRecorder;
   readonly log: Logger;
 }
 
@@ -93,8 +91,7 @@ export class VmCreator {
       isOn: definition.intent === 'on',
     });
     if (options.dryRun) return { vm: this.#planned(definition), warnings };
-    const operation = await this.#options.recorder.begin('create', definition.uid);
-    await operation.settle(this.#make(definition, userData, signal));
+    await this.#make(definition, userData, signal);
     if (options.reservationId !== undefined) await reservations.useUp(options.reservationId);
     await inventory.refresh(signal);
     return { vm: inventory.findByUid(definition.uid) ?? this.#planned(definition), warnings };

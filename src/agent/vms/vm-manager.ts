@@ -7,7 +7,6 @@ import type { ConsoleReader } from '../../drivers/console.ts';
 import { type HypervisorDomains, isSplit } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
-import type { OperationRecorder } from '../operations/operation-recorder.ts';
 import { pageOf } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor, WatchEvent } from '../reports/report.ts';
 import { busy } from './busy.ts';
@@ -42,7 +41,6 @@ export interface VmManagerOptions {
   /** One operation per VM, shared with migrations; the key is the VM's uid. */
   readonly locks: KeyLocks;
   readonly shutdowns: ShutdownRequests;
-  readonly recorder: OperationRecorder;
   readonly log: Logger;
 }
 
@@ -116,6 +114,28 @@ export class VmManager implements VmService {
     return this.#options.inventory.watch(filter, cursor, signal);
   }
 
+  /** Says which VM is meant, and fails if it can be told at once that something cannot be done to it. Changes nothing. */
+  async assertCan(
+    verb: 'start' | 'shutdown' | 'destroy' | 'delete' | 'delete-force',
+    ref: VmRef,
+    signal: AbortSignal,
+  ): Promise<Vm> {
+    const { inventory, ownership, capacity } = this.#options;
+    await inventory.refresh(signal);
+    const vm = this.#find(ref);
+    const { definition } = vm;
+    if (verb === 'start') {
+      ownership.assertOwned(definition);
+      assertNotHalted(definition);
+      if (isOff(vm)) {
+        capacity.setAside(definition, { reservationId: undefined, isOn: true })[Symbol.dispose]();
+      }
+    }
+    if (verb === 'destroy' || verb === 'delete-force') await this.#assertWhole(vm, signal);
+    if (verb === 'delete') assertOff(vm);
+    return vm;
+  }
+
   start(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     return this.#change(ref, 'start', signal, async (vm) => {
       const { domains, inventory, capacity, ownership, shutdowns } = this.#options;
@@ -173,21 +193,29 @@ export class VmManager implements VmService {
     const { inventory, log } = this.#options;
     await inventory.refresh(signal);
     const found = inventory.findByName(ref.namespace, ref.name);
-    if (found === undefined) return inventory.assertAbsent(ref);
+    if (found === undefined) {
+      inventory.assertAbsent(ref);
+      if (ref.uid !== undefined) await this.#forget({ ...ref, uid: ref.uid }, signal);
+      return;
+    }
     assertUid(found, ref);
     const vmUid = found.definition.uid;
     using _lock = this.#lock(found, 'delete');
-    if (!isOff(found) && !options.force) {
-      throw new AgentError(
-        'VM_RUNNING',
-        `Cannot delete VM ${ref.name}: it is ${found.phase}; shut it down first, or force its deletion`,
-        { metadata: { vmId: vmUid } },
-      );
-    }
-    const operation = await this.#options.recorder.begin('delete', vmUid);
-    await operation.settle(this.#remove(found, signal));
+    if (!options.force) assertOff(found);
+    await this.#remove(found, signal);
     log.info({ vmId: vmUid }, 'VM deleted');
     await inventory.refresh(signal);
+  }
+
+  /** An agent that was killed may have undefined a VM and not come to the rest. */
+  async #forget(vm: Pick<VmDefinition, 'name' | 'uid'>, signal: AbortSignal): Promise<void> {
+    const { ownership, privateFiles, locks } = this.#options;
+    if (ownership.find(vm.uid) === undefined) return;
+    // One that is arriving has files already.
+    using lock = locks.tryAcquire(vm.uid, 'delete');
+    if (lock === undefined) throw busy('delete', vm, locks);
+    await ownership.forget(vm.uid);
+    await privateFiles.remove(vm.uid, signal);
   }
 
   async #remove(vm: Vm, signal: AbortSignal): Promise<void> {
@@ -226,8 +254,7 @@ export class VmManager implements VmService {
     await inventory.refresh(signal);
     const vm = this.#find(ref);
     using _lock = this.#lock(vm, purpose);
-    const operation = await this.#options.recorder.begin(purpose, vm.definition.uid);
-    await operation.settle(change(vm));
+    await change(vm);
     this.#options.log.info({ vmId: vm.definition.uid, operation: purpose }, 'VM changed');
     await inventory.refresh(signal);
     return this.#find(ref);
@@ -302,6 +329,15 @@ function assertNotHalted({ uid, name, spec }: VmDefinition): void {
     'RUN_STRATEGY_HALTED',
     `Cannot start VM ${name}: its ${spec.running === false ? 'spec.running is false' : 'spec.runStrategy is Halted'}; apply its manifest with another run strategy, such as Manual`,
     { metadata: { vmId: uid } },
+  );
+}
+
+function assertOff({ definition, phase }: Vm): void {
+  if (isOff({ phase })) return;
+  throw new AgentError(
+    'VM_RUNNING',
+    `Cannot delete VM ${definition.name}: it is ${phase}; shut it down first, or force its deletion`,
+    { metadata: { vmId: definition.uid } },
   );
 }
 

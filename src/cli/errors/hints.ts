@@ -29,6 +29,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
   RESERVATION_NOT_FOUND: 'It has ended: look at what there is with novactl node reservations',
   GENERATION_MISMATCH:
     'Somebody changed it meanwhile: look with novactl vm get NAME -o yaml, then repeat the change on that',
+  GUEST_DID_NOT_STOP:
+    'See what the guest says with novactl vm log NAME; cut its power with novactl vm destroy NAME',
   RUN_STRATEGY_HALTED:
     'Set runStrategy in its manifest to Always or Manual and apply it: novactl vm apply -f FILE',
   VM_SPEC_NEWER:
@@ -46,6 +48,12 @@ const HINTS: Readonly<Record<Reason, string>> = {
   MIGRATION_CANCELLED: 'The VM stays at the source; start another migration when you are ready',
   MIGRATION_TIMEOUT:
     'Give it more time or bandwidth (--timeout, --bandwidth), or a longer pause (--max-downtime)',
+  OPERATION_NOT_FOUND: 'List what this node knows with: novactl operation list',
+  OPERATION_ID_REUSED:
+    'Leave out --operation-id to get a new one, or look with: novactl operation get ID',
+  OPERATION_CANCELLED:
+    'Look at the VM with novactl vm get NAME, and repeat what you wanted if it is still needed',
+  OPERATION_SUPERSEDED: 'Look at the newer operation with: novactl operation get ID',
   PEER_UNKNOWN: 'Give --address HOST:PORT, or name the node under peers in the agent configuration',
   PEER_UNREACHABLE:
     "Check that the other node's agent runs and that its port (7443) is open from this node",

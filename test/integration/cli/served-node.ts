@@ -44,7 +44,8 @@ export class ServedNode implements AsyncDisposable {
     const certificates = stack.use(await Certificates.open(files, log));
     const peers = stack.use(new GrpcPeers({ addresses: {}, certificates }));
     const node = stack.use(await OneNode.open({ peers }));
-    const { vms, migrations, incoming, node: itself } = node.agent;
+    const { vms, migrations, incoming, operations, node: itself } = node.agent;
+    node.agent.run();
     const socket = path.join(folder, 'agent.sock');
     const server = stack.use(
       await RpcServer.start({
@@ -54,6 +55,7 @@ export class ServedNode implements AsyncDisposable {
         vms,
         migrations,
         incoming,
+        operations,
         node: itself,
         log,
         observer: { callStarted: () => undefined, callEnded: () => undefined },

@@ -26,7 +26,7 @@ beforeEach(() => {
   harness.callEnds.length = 0;
 });
 
-const web = { ref: { namespace: '', name: 'web', uid: '' } };
+const web = { ref: { namespace: '', name: 'web', uid: '' }, operationId: '' };
 const get = (name = 'web') =>
   call<GetVirtualMachineRequest, GetVirtualMachineResponse>(
     (request, callback) => local.vms.getVirtualMachine(request, callback),

@@ -2,7 +2,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { create, createFileRegistry, fromBinary } from '@bufbuild/protobuf';
-import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import {
+  type FileDescriptorProto,
+  FileDescriptorProtoSchema,
+  FileDescriptorSetSchema,
+} from '@bufbuild/protobuf/wkt';
 import { type Client, loadPackageDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { service as healthService } from 'grpc-health-check';
@@ -42,6 +46,21 @@ test('health follows readiness, overall and by service', async () => {
   }
 });
 
+/** Each file after those that it imports, as a registry wants them. Fails if one of them is not there. */
+function inOrder(files: readonly FileDescriptorProto[]): FileDescriptorProto[] {
+  const ordered = new Set<FileDescriptorProto>();
+  const add = (file: FileDescriptorProto): void => {
+    for (const name of file.dependency) {
+      const imported = files.find((candidate) => candidate.name === name);
+      assert.ok(imported, `${file.name} imports ${name}, which is not there`);
+      add(imported);
+    }
+    ordered.add(file);
+  };
+  for (const file of files) add(file);
+  return [...ordered];
+}
+
 test('reflection lists our services and has their files', async () => {
   const { createRequire } = await import('node:module');
   const path = createRequire(import.meta.url).resolve('@grpc/reflection');
@@ -69,6 +88,7 @@ test('reflection lists our services and has their files', async () => {
     [
       'novacron.agent.v1.MigrationService',
       'novacron.agent.v1.NodeService',
+      'novacron.agent.v1.OperationService',
       'novacron.agent.v1.VirtualMachineService',
       'novacron.peer.v1.PeerService',
     ],
@@ -81,7 +101,7 @@ test('reflection lists our services and has their files', async () => {
   ]) {
     const { fileDescriptorResponse } = await next({ fileContainingSymbol });
     const files: Buffer[] = fileDescriptorResponse.fileDescriptorProto;
-    const file = files.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes)).toReversed();
+    const file = inOrder(files.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes)));
     // As strict as grpcurl: every file, type and import must be there under its full name.
     createFileRegistry(create(FileDescriptorSetSchema, { file }));
   }

@@ -10,6 +10,8 @@ import {
   type Credentials,
   Certificates as LabCertificates,
 } from '../../../lab/node/certificates.ts';
+import type { OperationManager } from '../../../src/agent/operations/operation-manager.ts';
+import { ReportOriginSource } from '../../../src/agent/reports/report-origin-source.ts';
 import { Certificates } from '../../../src/agent/rpc/certificates.ts';
 import type { RpcObserver } from '../../../src/agent/rpc/rpc-observer.ts';
 import { RpcServer } from '../../../src/agent/rpc/rpc-server.ts';
@@ -17,12 +19,14 @@ import { ErrorInfo } from '../../../src/gen/google/rpc/error_details.ts';
 import { Status } from '../../../src/gen/google/rpc/status.ts';
 import { MigrationServiceClient } from '../../../src/gen/novacron/agent/v1/migration.ts';
 import { NodeServiceClient } from '../../../src/gen/novacron/agent/v1/node.ts';
+import { OperationServiceClient } from '../../../src/gen/novacron/agent/v1/operation.ts';
 import { VirtualMachineServiceClient } from '../../../src/gen/novacron/agent/v1/virtual_machine.ts';
 import { PeerServiceClient } from '../../../src/gen/novacron/peer/v1/peer.ts';
 import { FakeIncomingService } from '../../fakes/fake-incoming-service.ts';
 import { FakeMigrationService } from '../../fakes/fake-migration-service.ts';
 import { FakeNodeService } from '../../fakes/fake-node-service.ts';
-import { FakeVmService } from '../../fakes/fake-vm-service.ts';
+import { FakeVmService, NODE_BOOT, ORIGIN } from '../../fakes/fake-vm-service.ts';
+import { promptOperations } from '../../fakes/prompt-operations.ts';
 
 export const never = new AbortController().signal;
 
@@ -32,10 +36,11 @@ type CallEnd = Parameters<RpcObserver['callEnded']>[0];
 
 /** A real server on both listeners with fake features behind it, and clients of any identity. */
 export class RpcHarness implements AsyncDisposable {
-  readonly vms = new FakeVmService();
+  readonly vms: FakeVmService;
   readonly migrations = new FakeMigrationService();
   readonly incoming = new FakeIncomingService();
   readonly node = new FakeNodeService();
+  readonly operations: OperationManager;
   readonly logLines: Record<string, unknown>[] = [];
   readonly callEnds: CallEnd[] = [];
   readonly folder: string;
@@ -51,7 +56,11 @@ export class RpcHarness implements AsyncDisposable {
     authority: LabCertificates,
     nodeFiles: Credentials,
     certificates: Certificates,
+    vms: FakeVmService,
+    operations: OperationManager,
   ) {
+    this.vms = vms;
+    this.operations = operations;
     this.folder = folder;
     this.authority = authority;
     this.nodeFiles = nodeFiles;
@@ -66,7 +75,10 @@ export class RpcHarness implements AsyncDisposable {
     const nodeFiles = await authority.issue('node', nodeNames('node-a'), never);
     const log = pino({ level: 'silent' });
     const certificates = undo.use(await Certificates.open(nodeFiles, log, CERTIFICATE_POLL_MS));
-    const harness = new RpcHarness(folder, authority, nodeFiles, certificates);
+    const vms = new FakeVmService();
+    const origins = new ReportOriginSource({ ...NODE_BOOT, agentEpoch: ORIGIN.agentEpoch });
+    const operations = await promptOperations(vms, origins);
+    const harness = new RpcHarness(folder, authority, nodeFiles, certificates, vms, operations);
     undo.defer(() => harness.#server?.close(0));
     await harness.restart();
     harness.#owned = undo.move();
@@ -83,6 +95,7 @@ export class RpcHarness implements AsyncDisposable {
       migrations: this.migrations,
       incoming: this.incoming,
       node: this.node,
+      operations: this.operations,
       log: pino(
         { level: 'debug', base: null },
         { write: (line: string) => this.logLines.push(JSON.parse(line)) },
@@ -127,6 +140,7 @@ export class RpcHarness implements AsyncDisposable {
       vms: new VirtualMachineServiceClient(address, channel, settings),
       migrations: new MigrationServiceClient(address, channel, settings),
       node: new NodeServiceClient(address, channel, settings),
+      operations: new OperationServiceClient(address, channel, settings),
       peer: new PeerServiceClient(address, channel, settings),
       raw: new Client(address, channel, settings),
     };

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CallContext } from '../../../src/agent/rpc/call-context.ts';
+import { LOCAL_CALLER } from '../../../src/agent/rpc/identity.ts';
 import { migrationHandlers } from '../../../src/agent/rpc/migration-handlers.ts';
 import { toVirtualMachine } from '../../../src/agent/rpc/virtual-machine-conversion.ts';
 import { virtualMachineHandlers } from '../../../src/agent/rpc/virtual-machine-handlers.ts';
@@ -13,7 +14,7 @@ const MAX_FILES = 9;
 
 function newContext(): CallContext {
   return {
-    caller: { name: 'root', roles: ['admin'] } as never,
+    caller: LOCAL_CALLER,
     requestId: 'r-1',
     signal: new AbortController().signal,
     about() {},
@@ -60,11 +61,13 @@ test('a migration leads straight from StartMigration to the drivers, to its end'
   assertStraight(recorder.ways);
 });
 
-test('CreateVirtualMachine leads straight to the drivers', async () => {
+/** Asks for a VM to be created, and returns once it is; the ways from a file to the drivers are recorded meanwhile. */
+async function waysOfCreation(from: string) {
   await using node = await OneNode.open();
   node.allowUserData();
-  using recorder = new WayRecorder('agent/rpc/virtual-machine-handlers.ts');
+  node.agent.run();
   const planned = await node.create(newRequest(), { dryRun: true });
+  using recorder = new WayRecorder(from);
   recorder.watch('domains', node.hypervisor.domains, ['list', 'find', 'define', 'start']);
   recorder.watch('host', node.hypervisor.host, ['getInfo']);
   recorder.watch('privateFiles', node.privateFiles, ['put']);
@@ -72,15 +75,32 @@ test('CreateVirtualMachine leads straight to the drivers', async () => {
   const machine = spec?.template?.spec;
   assert.ok(machine);
   machine.userData = '#cloud-config';
-  const request = {
-    virtualMachine: { metadata, spec, status: undefined },
-    dryRun: false,
-    reservationId: '',
-  };
-  await virtualMachineHandlers(node.vms).createVirtualMachine(request, newContext());
-  assert.ok(recorder.find('domains.define'));
-  assert.ok(recorder.find('domains.start'));
-  assert.ok(recorder.find('privateFiles.put'));
+  const virtualMachine = { metadata, spec, status: undefined };
+  const request = { virtualMachine, dryRun: false, reservationId: '', operationId: '' };
+  const handlers = virtualMachineHandlers(node.vms, node.agent.operations);
+  await handlers.createVirtualMachine(request, newContext());
+  return recorder;
+}
+
+test('CreateVirtualMachine leads straight to what tells whether it can be done', async () => {
+  const recorder = await waysOfCreation('agent/rpc/virtual-machine-handlers.ts');
+  assert.ok(recorder.find('domains.list'));
+  assert.ok(recorder.find('domains.find'));
+  assertStraight(recorder.ways);
+});
+
+test('a creation leads straight from the reconciler to the drivers', async () => {
+  const recorder = await waysOfCreation('agent/reconcile/reconciler.ts');
+  for (const call of ['domains.define', 'domains.start', 'privateFiles.put']) {
+    assert.ok(recorder.find(call), call);
+  }
+  assert.deepEqual(recorder.find('domains.define')?.files, [
+    'agent/reconcile/reconciler.ts',
+    'agent/operations/operation-controller.ts',
+    'agent/vms/vm-operations.ts',
+    'agent/vms/vm-manager.ts',
+    'agent/vms/vm-creator.ts',
+  ]);
   assertStraight(recorder.ways);
 });
 

@@ -96,6 +96,18 @@ test('another reason ends the wait of work that has failed, and so does who asks
   assert.equal(queue.failed(work('web')), 60_000);
 });
 
+test('work that is asked for while it is done does not wait, whatever comes of it', async () => {
+  const queue = queueOf(60_000);
+  for (const end of ['later', 'failed'] as const) {
+    queue.wake(work('web'), 'off');
+    await queue.take(never);
+    queue.wake(work('web'), 'off');
+    queue[end](work('web'), 60_000);
+    await queue.take(never);
+    queue.done(work('web'));
+  }
+});
+
 test('work that is not needed any more is forgotten', async () => {
   const queue = queueOf();
   queue.add(work('web'), 'off');

@@ -17,13 +17,17 @@ import { JOURNAL_SCHEMA } from '../../../../src/agent/journal-schema.ts';
 import { MigrationStore } from '../../../../src/agent/migration/migration-store.ts';
 import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
-import { OperationLog } from '../../../../src/agent/operations/operation-log.ts';
+import { OperationStore } from '../../../../src/agent/operations/operation-store.ts';
 import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
 import { migrationRecord } from '../migration/migration-record.ts';
+import { operationRecord } from '../operations/operation-record.ts';
 
 const options = { logger: createLogger('silent'), schema: JOURNAL_SCHEMA };
 const temporary = () => mkdtempDisposableSync(path.join(tmpdir(), 'journal-'));
+
+const EVERY_OPERATION = { vmUid: undefined, vmName: undefined, activeOnly: false };
+const FIRST_PAGE = { after: undefined, limit: 10 };
 
 test('each start gets a higher epoch and learns the boot id of the one before', async () => {
   using directory = temporary();
@@ -127,7 +131,12 @@ test('a journal of version 1 is brought to the newest schema with its content', 
   );
   const [owned] = await new OwnershipStore(database).list();
   assert.equal(owned?.left?.toNode, 'node-b');
-  assert.equal((await new OperationLog(database).interruptAll()).length, 1);
+  const [operation] = await new OperationStore(database).list(EVERY_OPERATION, FIRST_PAGE);
+  // Nobody will go on with what that version was doing.
+  assert.deepEqual(
+    [operation?.kind, operation?.vm.uid, operation?.state],
+    ['start', 'u-1', 'failed'],
+  );
   assert.deepEqual(await new NodeSpecStore(database).find(), {
     spec: { cordon: true, cordonReason: 'new disks' },
     generation: 3,
@@ -162,12 +171,13 @@ test('calls are carried out in their order, and all that were made before it is 
   let begun: Promise<unknown>;
   {
     await using journal = await Journal.open(directory.path, options);
-    const operations = new OperationLog(journal.database);
-    begun = Promise.all(ids.map((id) => operations.begin({ id, vmUid: 'u-1', kind: 'start' })));
+    const operations = new OperationStore(journal.database);
+    const records = ids.map((id, requestedAtMs) => operationRecord(id, { requestedAtMs }));
+    begun = Promise.all(records.map((record) => operations.insert(record)));
   }
   await begun;
   await using journal = await Journal.open(directory.path, options);
-  const open = await new OperationLog(journal.database).interruptAll();
+  const open = await new OperationStore(journal.database).listOpen();
   assert.deepEqual(
     open.map(({ id }) => id),
     ids,

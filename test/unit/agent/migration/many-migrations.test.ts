@@ -34,7 +34,12 @@ function startAll(nodes: TwoNodes, moving: readonly Moving[]): Promise<unknown> 
   return Promise.all(
     moving.map(({ id, vm: { namespace, name } }) =>
       nodes.source.agent.migrations.start(
-        { id, spec: { ...nodes.spec, vm: { namespace, name, uid: undefined } }, labels: {} },
+        {
+          id,
+          spec: { ...nodes.spec, vm: { namespace, name, uid: undefined } },
+          labels: {},
+          requestedBy: 'tester',
+        },
         never,
       ),
     ),

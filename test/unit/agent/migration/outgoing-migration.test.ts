@@ -276,7 +276,7 @@ test('a VM that migrates can neither migrate a second time nor be changed', asyn
   await nodes.copying();
   const { migrations, vms } = nodes.source.agent;
   const { vm: ref } = nodes.spec;
-  const second = { id: randomUUID(), spec: nodes.spec, labels: {} };
+  const second = { id: randomUUID(), spec: nodes.spec, labels: {}, requestedBy: 'tester' };
   await assert.rejects(migrations.start(second, never), { reason: 'VM_BUSY' });
   await assert.rejects(vms.shutdown(ref, never), { reason: 'VM_BUSY' });
   await assert.rejects(vms.delete(ref, { force: true }, never), { reason: 'VM_BUSY' });
@@ -307,14 +307,20 @@ test('a VM can come back, and go again', async () => {
     source.hypervisor,
   );
   const spec = { ...nodes.spec, destinationNode: 'a' };
-  await destination.agent.migrations.start({ id: back, spec, labels: {} }, never);
+  await destination.agent.migrations.start(
+    { id: back, spec, labels: {}, requestedBy: 'tester' },
+    never,
+  );
   await until('it is back', () => destination.record(back)?.phase === 'completed');
   assert.equal((await source.find(vm.uid))?.definition?.ownershipEpoch, 3);
   assert.equal((await source.ownership()).find(vm.uid)?.left, undefined);
   const again = randomUUID();
   nodes.route(again);
   await until('it is free', () => source.agent.locks.purposeOf(vm.uid) === undefined);
-  await source.agent.migrations.start({ id: again, spec: nodes.spec, labels: {} }, never);
+  await source.agent.migrations.start(
+    { id: again, spec: nodes.spec, labels: {}, requestedBy: 'tester' },
+    never,
+  );
   assert.equal((await nodes.ended(again)).phase, 'completed');
   assert.equal((await destination.find(vm.uid))?.definition?.ownershipEpoch, 4);
 });

@@ -174,7 +174,7 @@ test('a VM that comes back finds no files of its first stay', async () => {
     source.hypervisor,
   );
   const spec = { ...nodes.spec, destinationNode: 'a' };
-  await destination.agent.migrations.start({ id, spec, labels: {} }, never);
+  await destination.agent.migrations.start({ id, spec, labels: {}, requestedBy: 'tester' }, never);
   await until('it is back', () => destination.record(id)?.phase === 'completed');
   assert.equal((await source.find(vm.uid))?.state, 'running');
   assert.equal(await contentOn(source, nodes), USER_DATA);

@@ -9,7 +9,7 @@ import type { Pace } from '../../../../src/agent/migration/pace.ts';
 import type { Peer, Peers } from '../../../../src/agent/migration/peers.ts';
 import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
-import { OperationLog } from '../../../../src/agent/operations/operation-log.ts';
+import { OperationStore } from '../../../../src/agent/operations/operation-store.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
@@ -31,6 +31,8 @@ import { Life } from './mortal.ts';
 export const never = new AbortController().signal;
 /** Only a failure takes as long. */
 /** Room for many VMs that move at once. */
+/** A VM that is created must have something to boot. */
+export const KERNEL_PATH = '/boot/vmlinuz';
 const HOST_BYTES = 16 * 1024 ** 3;
 
 const PACE: Pace = {
@@ -137,7 +139,8 @@ export class TestNode {
     this.#epoch += 1;
     this.agent = await this.#newAgent();
     this.agent.resume();
-    const { life, inventory } = this.agent;
+    const { life, inventory, reconciler, tasks } = this.agent;
+    tasks.run('reconciler', (signal) => reconciler.run(signal));
     inventory.refresh(never).catch(() => undefined);
     life.death.catch(() => {
       if (this.restarts) setImmediate(() => void this.boot());
@@ -164,14 +167,14 @@ export class TestNode {
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 1_000 },
       hypervisor: guardHypervisor(life, this.hypervisor),
       transfers: life.guard('transfers', this.transfers, ['socketPath']),
-      images: new FakeImages(),
+      images: withKernel(),
       privateFiles: life.guard('privateFiles', this.privateFiles),
       console: { read: (): AsyncIterable<Uint8Array> => never as never },
       peers: this.#peers(life),
       stores: {
         migrations: life.guard('journal', this.migrationStore),
         ownership: life.guard('ownership', this.ownershipStore),
-        operations: life.guard('operations', new OperationLog(this.journal.database)),
+        operations: life.guard('operations', new OperationStore(this.journal.database)),
         nodeSpec: new NodeSpecStore(this.journal.database),
         reservations: new ReservationStore(this.journal.database),
       },
@@ -226,6 +229,12 @@ export class TestNode {
         carry('release', (to) => to.release(id, uid, outcome, caller, signal)),
     };
   }
+}
+
+function withKernel(): FakeImages {
+  const images = new FakeImages();
+  images.add(KERNEL_PATH);
+  return images;
 }
 
 /** Two nodes with a VM that runs on the first, and a migration of it that is yet to be started. */
@@ -296,7 +305,10 @@ export class TwoNodes implements Disposable {
 
   start(changes: Partial<MigrationSpec> = {}) {
     const spec = { ...this.spec, ...changes };
-    return this.source.agent.migrations.start({ id: this.id, spec, labels: {} }, never);
+    return this.source.agent.migrations.start(
+      { id: this.id, spec, labels: {}, requestedBy: 'tester' },
+      never,
+    );
   }
 
   /** The migration as its source has recorded it, once it has ended. */

@@ -183,3 +183,26 @@ test('a step ends with the agent', async () => {
   await world[Symbol.asyncDispose]();
   assert.ok(ended instanceof Error);
 });
+
+test('no two controllers write the same', async () => {
+  await using world = new World();
+  const writer = (name: string): Controller => ({
+    ...world.controller(name, async () => undefined),
+    outputs: ['vms'],
+  });
+  assert.throws(() => world.reconcile(writer('one'), writer('two')), /one and two both write vms/);
+});
+
+test('a step is taken at once for a VM that somebody asks for, seen or not', async () => {
+  await using world = new World();
+  const steps: string[] = [];
+  const reconciler = world.reconcile(
+    world.controller('makes', async (uid) => {
+      steps.push(uid);
+      return undefined;
+    }),
+  );
+  reconciler.wake('makes', 'new');
+  await until('it is made', () => steps.length > 0);
+  assert.deepEqual(steps, ['new']);
+});

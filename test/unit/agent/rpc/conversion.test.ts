@@ -84,20 +84,23 @@ test('a VM of which nothing could be read can be told', () => {
 });
 
 test('changes are told as JSON, with what is not set as nothing', () => {
-  const response = toApplyResponse({
-    vm: makeVm('web'),
-    outcome: 'changed',
-    warnings: ['It is rounded up'],
-    changes: [
-      {
-        field: 'spec.template.spec.machineType',
-        before: undefined,
-        after: 'q35',
-        effect: 'next-start',
-      },
-      { field: 'metadata.labels', before: { a: 'b' }, after: undefined, effect: 'now' },
-    ],
-  });
+  const response = toApplyResponse(
+    {
+      vm: makeVm('web'),
+      outcome: 'changed',
+      warnings: ['It is rounded up'],
+      changes: [
+        {
+          field: 'spec.template.spec.machineType',
+          before: undefined,
+          after: 'q35',
+          effect: 'next-start',
+        },
+        { field: 'metadata.labels', before: { a: 'b' }, after: undefined, effect: 'now' },
+      ],
+    },
+    undefined,
+  );
   const bytes = ApplyVirtualMachineResponse.encode(response).finish();
   const { changes, warnings } = ApplyVirtualMachineResponse.decode(bytes);
   assert.deepEqual(changes, [

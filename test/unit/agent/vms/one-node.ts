@@ -4,7 +4,7 @@ import { MigrationStore } from '../../../../src/agent/migration/migration-store.
 import type { Peers } from '../../../../src/agent/migration/peers.ts';
 import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
-import { OperationLog } from '../../../../src/agent/operations/operation-log.ts';
+import { OperationStore } from '../../../../src/agent/operations/operation-store.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { type OwnershipRecord, OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import type { CreateOptions, VmRef } from '../../../../src/agent/vms/vm.ts';
@@ -46,7 +46,6 @@ export class OneNode implements AsyncDisposable {
   readonly images: FakeImages;
   readonly privateFiles: FakePrivateFiles;
   readonly transfers: FakeTransfers;
-  readonly operations: OperationLog;
   readonly agent: Agent;
   readonly #journal: MemoryJournal;
 
@@ -63,7 +62,6 @@ export class OneNode implements AsyncDisposable {
     this.images = images;
     this.privateFiles = privateFiles;
     this.transfers = transfers;
-    this.operations = new OperationLog(journal.database);
     this.agent = agent;
   }
 
@@ -100,7 +98,7 @@ export class OneNode implements AsyncDisposable {
       stores: {
         migrations: new MigrationStore(journal.database),
         ownership: new OwnershipStore(journal.database),
-        operations: new OperationLog(journal.database),
+        operations: new OperationStore(journal.database),
         nodeSpec: new NodeSpecStore(journal.database),
         reservations: new ReservationStore(journal.database),
       },

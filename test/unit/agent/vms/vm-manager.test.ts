@@ -172,17 +172,3 @@ test('the console of a VM is read from its file', async () => {
   }
   assert.deepEqual(pieces, [`/var/log/fake/${uid}.log`]);
 });
-
-test('what was done to a VM is kept, with how it ended', async () => {
-  const { node, ref, uid } = await withVm();
-  await using _node = node;
-  await node.vms.shutdown(ref, never);
-  node.hypervisor.fail('start', new AgentError('HYPERVISOR_FAILURE', 'no'));
-  await assert.rejects(node.vms.start(ref, never), { reason: 'HYPERVISOR_FAILURE' });
-  const history = await node.operations.list({ vmUid: uid, limit: 10 });
-  assert.deepEqual(history.map(({ kind, outcome, error }) => [kind, outcome, error]).toReversed(), [
-    ['create', 'succeeded', ''],
-    ['shutdown', 'succeeded', ''],
-    ['start', 'failed', 'HYPERVISOR_FAILURE'],
-  ]);
-});

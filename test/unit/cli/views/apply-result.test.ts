@@ -25,6 +25,7 @@ const CHANGED = readApplyResponse({
     { field: 'spec.running', before: 'false', after: '', effect: NOW },
   ],
   warnings: [],
+  operation: undefined,
 });
 
 test('a change has a line for each field, before and after, and when it is in force', () => {

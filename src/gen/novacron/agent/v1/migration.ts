@@ -2607,7 +2607,7 @@ export const MigrationServiceService = {
   /**
    * Starts a migration and answers at once; watch it to see it end. Starting the same id again with the same
    * VM and destination answers with the migration that is there. A migration is tried once: another attempt
-   * is another migration.
+   * is another migration. Its operation has the same id, and ends as it does.
    */
   startMigration: {
     path: "/novacron.agent.v1.MigrationService/StartMigration" as const,
@@ -2681,7 +2681,7 @@ export interface MigrationServiceServer extends UntypedServiceImplementation {
   /**
    * Starts a migration and answers at once; watch it to see it end. Starting the same id again with the same
    * VM and destination answers with the migration that is there. A migration is tried once: another attempt
-   * is another migration.
+   * is another migration. Its operation has the same id, and ends as it does.
    */
   startMigration: handleUnaryCall<StartMigrationRequest, StartMigrationResponse>;
   /** One migration, running or ended. MIGRATION_NOT_FOUND if this node knows none of that id. */
@@ -2720,7 +2720,7 @@ export interface MigrationServiceClient extends Client {
   /**
    * Starts a migration and answers at once; watch it to see it end. Starting the same id again with the same
    * VM and destination answers with the migration that is there. A migration is tried once: another attempt
-   * is another migration.
+   * is another migration. Its operation has the same id, and ends as it does.
    */
   startMigration(
     request: StartMigrationRequest,

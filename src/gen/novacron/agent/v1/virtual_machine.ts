@@ -20,10 +20,12 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { Duration } from "../../../google/protobuf/duration.ts";
 import { FieldMask } from "../../../google/protobuf/field_mask.ts";
 import { Struct } from "../../../google/protobuf/struct.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 import { Condition, ObjectMeta, ReportOrigin, VirtualMachineRef, WatchCursor, WatchEventType } from "./common.ts";
+import { Operation } from "./operation.ts";
 
 export const protobufPackage = "novacron.agent.v1";
 
@@ -937,6 +939,11 @@ export interface CreateVirtualMachineRequest {
   dryRun: boolean;
   /** Id of a reservation of this node that the VM uses up; see NodeService.Reserve. */
   reservationId: string;
+  /**
+   * UUID of the caller's choice: repeating the request with it answers with the same operation. With it the call answers as soon
+   * as what is asked for is recorded; without it, only when that is done.
+   */
+  operationId: string;
 }
 
 /** The VM that was made. */
@@ -947,6 +954,8 @@ export interface CreateVirtualMachineResponse {
     | undefined;
   /** What is accepted but is not as one may think, for people: what was rounded, what has no meaning on one node. */
   warnings: string[];
+  /** What was begun; unset after a dry run. */
+  operation: Operation | undefined;
 }
 
 /** Asks for a VM to be as given. */
@@ -969,6 +978,11 @@ export interface ApplyVirtualMachineRequest {
     | undefined;
   /** Check everything, say what would change, and change nothing. */
   dryRun: boolean;
+  /**
+   * UUID of the caller's choice: repeating the request with it answers with the same operation. With it the call answers as soon
+   * as what is asked for is recorded; without it, only when that is done.
+   */
+  operationId: string;
 }
 
 /** What came of it. */
@@ -983,6 +997,8 @@ export interface ApplyVirtualMachineResponse {
   changes: FieldChange[];
   /** What is accepted but is not as one may think, for people. */
   warnings: string[];
+  /** What was begun; unset after a dry run. */
+  operation: Operation | undefined;
 }
 
 /** One field that changed. */
@@ -1058,37 +1074,77 @@ export interface WatchVirtualMachinesResponse {
 /** Asks for a VM to be started. */
 export interface StartVirtualMachineRequest {
   /** Which one. */
-  ref: VirtualMachineRef | undefined;
+  ref:
+    | VirtualMachineRef
+    | undefined;
+  /**
+   * UUID of the caller's choice: repeating the request with it answers with the same operation. With it the call answers as soon
+   * as what is asked for is recorded; without it, only when that is done.
+   */
+  operationId: string;
 }
 
 /** The VM that was started. */
 export interface StartVirtualMachineResponse {
   /** As it is now. */
-  virtualMachine: VirtualMachine | undefined;
+  virtualMachine:
+    | VirtualMachine
+    | undefined;
+  /** What was begun. */
+  operation: Operation | undefined;
 }
 
 /** Asks a guest to power off. */
 export interface ShutdownVirtualMachineRequest {
   /** Which one. */
-  ref: VirtualMachineRef | undefined;
+  ref:
+    | VirtualMachineRef
+    | undefined;
+  /**
+   * How long the guest is waited for, 1 s to 24 h; then the operation fails with GUEST_DID_NOT_STOP, and the guest may still power
+   * off. Unset means 5 minutes.
+   */
+  timeout:
+    | Duration
+    | undefined;
+  /**
+   * UUID of the caller's choice: repeating the request with it answers with the same operation. With it the call answers as soon
+   * as what is asked for is recorded; without it, only when that is done.
+   */
+  operationId: string;
 }
 
 /** The VM that was asked to power off. */
 export interface ShutdownVirtualMachineResponse {
   /** As it is now: usually STOPPING. */
-  virtualMachine: VirtualMachine | undefined;
+  virtualMachine:
+    | VirtualMachine
+    | undefined;
+  /** What was begun. */
+  operation: Operation | undefined;
 }
 
 /** Asks for a VM's power to be cut. */
 export interface DestroyVirtualMachineRequest {
   /** Which one. */
-  ref: VirtualMachineRef | undefined;
+  ref:
+    | VirtualMachineRef
+    | undefined;
+  /**
+   * UUID of the caller's choice: repeating the request with it answers with the same operation. With it the call answers as soon
+   * as what is asked for is recorded; without it, only when that is done.
+   */
+  operationId: string;
 }
 
 /** The VM whose power was cut. */
 export interface DestroyVirtualMachineResponse {
   /** As it is now. */
-  virtualMachine: VirtualMachine | undefined;
+  virtualMachine:
+    | VirtualMachine
+    | undefined;
+  /** What was begun. */
+  operation: Operation | undefined;
 }
 
 /** Asks for a VM to be forgotten. */
@@ -1099,10 +1155,17 @@ export interface DeleteVirtualMachineRequest {
     | undefined;
   /** Cut its power first if it runs; without it a running VM is refused with VM_RUNNING. */
   force: boolean;
+  /**
+   * UUID of the caller's choice: repeating the request with it answers with the same operation. With it the call answers as soon
+   * as what is asked for is recorded; without it, only when that is done.
+   */
+  operationId: string;
 }
 
 /** The VM is gone. */
 export interface DeleteVirtualMachineResponse {
+  /** What was begun. */
+  operation: Operation | undefined;
 }
 
 /** Asks for console output. */
@@ -4671,7 +4734,7 @@ export const VirtualMachineStatistics: MessageFns<VirtualMachineStatistics> = {
 };
 
 function createBaseCreateVirtualMachineRequest(): CreateVirtualMachineRequest {
-  return { virtualMachine: undefined, dryRun: false, reservationId: "" };
+  return { virtualMachine: undefined, dryRun: false, reservationId: "", operationId: "" };
 }
 
 export const CreateVirtualMachineRequest: MessageFns<CreateVirtualMachineRequest> = {
@@ -4684,6 +4747,9 @@ export const CreateVirtualMachineRequest: MessageFns<CreateVirtualMachineRequest
     }
     if (message.reservationId !== "") {
       writer.uint32(26).string(message.reservationId);
+    }
+    if (message.operationId !== "") {
+      writer.uint32(34).string(message.operationId);
     }
     return writer;
   },
@@ -4725,6 +4791,14 @@ export const CreateVirtualMachineRequest: MessageFns<CreateVirtualMachineRequest
             message.reservationId = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.operationId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4747,12 +4821,13 @@ export const CreateVirtualMachineRequest: MessageFns<CreateVirtualMachineRequest
       : undefined;
     message.dryRun = object.dryRun ?? false;
     message.reservationId = object.reservationId ?? "";
+    message.operationId = object.operationId ?? "";
     return message;
   },
 };
 
 function createBaseCreateVirtualMachineResponse(): CreateVirtualMachineResponse {
-  return { virtualMachine: undefined, warnings: [] };
+  return { virtualMachine: undefined, warnings: [], operation: undefined };
 }
 
 export const CreateVirtualMachineResponse: MessageFns<CreateVirtualMachineResponse> = {
@@ -4762,6 +4837,9 @@ export const CreateVirtualMachineResponse: MessageFns<CreateVirtualMachineRespon
     }
     for (const v of message.warnings) {
       writer.uint32(18).string(v!);
+    }
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -4795,6 +4873,14 @@ export const CreateVirtualMachineResponse: MessageFns<CreateVirtualMachineRespon
             message.warnings.push(reader.string());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4816,12 +4902,15 @@ export const CreateVirtualMachineResponse: MessageFns<CreateVirtualMachineRespon
       ? VirtualMachine.fromPartial(object.virtualMachine)
       : undefined;
     message.warnings = object.warnings?.map((e) => e) || [];
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
     return message;
   },
 };
 
 function createBaseApplyVirtualMachineRequest(): ApplyVirtualMachineRequest {
-  return { virtualMachine: undefined, updateMask: undefined, generation: undefined, dryRun: false };
+  return { virtualMachine: undefined, updateMask: undefined, generation: undefined, dryRun: false, operationId: "" };
 }
 
 export const ApplyVirtualMachineRequest: MessageFns<ApplyVirtualMachineRequest> = {
@@ -4840,6 +4929,9 @@ export const ApplyVirtualMachineRequest: MessageFns<ApplyVirtualMachineRequest> 
     }
     if (message.dryRun !== false) {
       writer.uint32(32).bool(message.dryRun);
+    }
+    if (message.operationId !== "") {
+      writer.uint32(42).string(message.operationId);
     }
     return writer;
   },
@@ -4889,6 +4981,14 @@ export const ApplyVirtualMachineRequest: MessageFns<ApplyVirtualMachineRequest> 
             message.dryRun = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.operationId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4914,12 +5014,13 @@ export const ApplyVirtualMachineRequest: MessageFns<ApplyVirtualMachineRequest> 
       ? BigInt(object.generation)
       : undefined;
     message.dryRun = object.dryRun ?? false;
+    message.operationId = object.operationId ?? "";
     return message;
   },
 };
 
 function createBaseApplyVirtualMachineResponse(): ApplyVirtualMachineResponse {
-  return { virtualMachine: undefined, outcome: 0, changes: [], warnings: [] };
+  return { virtualMachine: undefined, outcome: 0, changes: [], warnings: [], operation: undefined };
 }
 
 export const ApplyVirtualMachineResponse: MessageFns<ApplyVirtualMachineResponse> = {
@@ -4935,6 +5036,9 @@ export const ApplyVirtualMachineResponse: MessageFns<ApplyVirtualMachineResponse
     }
     for (const v of message.warnings) {
       writer.uint32(34).string(v!);
+    }
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -4984,6 +5088,14 @@ export const ApplyVirtualMachineResponse: MessageFns<ApplyVirtualMachineResponse
             message.warnings.push(reader.string());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5007,6 +5119,9 @@ export const ApplyVirtualMachineResponse: MessageFns<ApplyVirtualMachineResponse
     message.outcome = object.outcome ?? 0;
     message.changes = object.changes?.map((e) => FieldChange.fromPartial(e)) || [];
     message.warnings = object.warnings?.map((e) => e) || [];
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
     return message;
   },
 };
@@ -5553,13 +5668,16 @@ export const WatchVirtualMachinesResponse: MessageFns<WatchVirtualMachinesRespon
 };
 
 function createBaseStartVirtualMachineRequest(): StartVirtualMachineRequest {
-  return { ref: undefined };
+  return { ref: undefined, operationId: "" };
 }
 
 export const StartVirtualMachineRequest: MessageFns<StartVirtualMachineRequest> = {
   encode(message: StartVirtualMachineRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.ref !== undefined) {
       VirtualMachineRef.encode(message.ref, writer.uint32(10).fork()).join();
+    }
+    if (message.operationId !== "") {
+      writer.uint32(18).string(message.operationId);
     }
     return writer;
   },
@@ -5585,6 +5703,14 @@ export const StartVirtualMachineRequest: MessageFns<StartVirtualMachineRequest> 
             message.ref = VirtualMachineRef.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operationId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5605,18 +5731,22 @@ export const StartVirtualMachineRequest: MessageFns<StartVirtualMachineRequest> 
     message.ref = (object.ref !== undefined && object.ref !== null)
       ? VirtualMachineRef.fromPartial(object.ref)
       : undefined;
+    message.operationId = object.operationId ?? "";
     return message;
   },
 };
 
 function createBaseStartVirtualMachineResponse(): StartVirtualMachineResponse {
-  return { virtualMachine: undefined };
+  return { virtualMachine: undefined, operation: undefined };
 }
 
 export const StartVirtualMachineResponse: MessageFns<StartVirtualMachineResponse> = {
   encode(message: StartVirtualMachineResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.virtualMachine !== undefined) {
       VirtualMachine.encode(message.virtualMachine, writer.uint32(10).fork()).join();
+    }
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -5642,6 +5772,14 @@ export const StartVirtualMachineResponse: MessageFns<StartVirtualMachineResponse
             message.virtualMachine = VirtualMachine.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5662,18 +5800,27 @@ export const StartVirtualMachineResponse: MessageFns<StartVirtualMachineResponse
     message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
       ? VirtualMachine.fromPartial(object.virtualMachine)
       : undefined;
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
     return message;
   },
 };
 
 function createBaseShutdownVirtualMachineRequest(): ShutdownVirtualMachineRequest {
-  return { ref: undefined };
+  return { ref: undefined, timeout: undefined, operationId: "" };
 }
 
 export const ShutdownVirtualMachineRequest: MessageFns<ShutdownVirtualMachineRequest> = {
   encode(message: ShutdownVirtualMachineRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.ref !== undefined) {
       VirtualMachineRef.encode(message.ref, writer.uint32(10).fork()).join();
+    }
+    if (message.timeout !== undefined) {
+      Duration.encode(message.timeout, writer.uint32(26).fork()).join();
+    }
+    if (message.operationId !== "") {
+      writer.uint32(18).string(message.operationId);
     }
     return writer;
   },
@@ -5699,6 +5846,22 @@ export const ShutdownVirtualMachineRequest: MessageFns<ShutdownVirtualMachineReq
             message.ref = VirtualMachineRef.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.timeout = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operationId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5719,18 +5882,25 @@ export const ShutdownVirtualMachineRequest: MessageFns<ShutdownVirtualMachineReq
     message.ref = (object.ref !== undefined && object.ref !== null)
       ? VirtualMachineRef.fromPartial(object.ref)
       : undefined;
+    message.timeout = (object.timeout !== undefined && object.timeout !== null)
+      ? Duration.fromPartial(object.timeout)
+      : undefined;
+    message.operationId = object.operationId ?? "";
     return message;
   },
 };
 
 function createBaseShutdownVirtualMachineResponse(): ShutdownVirtualMachineResponse {
-  return { virtualMachine: undefined };
+  return { virtualMachine: undefined, operation: undefined };
 }
 
 export const ShutdownVirtualMachineResponse: MessageFns<ShutdownVirtualMachineResponse> = {
   encode(message: ShutdownVirtualMachineResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.virtualMachine !== undefined) {
       VirtualMachine.encode(message.virtualMachine, writer.uint32(10).fork()).join();
+    }
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -5756,6 +5926,14 @@ export const ShutdownVirtualMachineResponse: MessageFns<ShutdownVirtualMachineRe
             message.virtualMachine = VirtualMachine.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5776,18 +5954,24 @@ export const ShutdownVirtualMachineResponse: MessageFns<ShutdownVirtualMachineRe
     message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
       ? VirtualMachine.fromPartial(object.virtualMachine)
       : undefined;
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
     return message;
   },
 };
 
 function createBaseDestroyVirtualMachineRequest(): DestroyVirtualMachineRequest {
-  return { ref: undefined };
+  return { ref: undefined, operationId: "" };
 }
 
 export const DestroyVirtualMachineRequest: MessageFns<DestroyVirtualMachineRequest> = {
   encode(message: DestroyVirtualMachineRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.ref !== undefined) {
       VirtualMachineRef.encode(message.ref, writer.uint32(10).fork()).join();
+    }
+    if (message.operationId !== "") {
+      writer.uint32(18).string(message.operationId);
     }
     return writer;
   },
@@ -5813,6 +5997,14 @@ export const DestroyVirtualMachineRequest: MessageFns<DestroyVirtualMachineReque
             message.ref = VirtualMachineRef.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operationId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5833,18 +6025,22 @@ export const DestroyVirtualMachineRequest: MessageFns<DestroyVirtualMachineReque
     message.ref = (object.ref !== undefined && object.ref !== null)
       ? VirtualMachineRef.fromPartial(object.ref)
       : undefined;
+    message.operationId = object.operationId ?? "";
     return message;
   },
 };
 
 function createBaseDestroyVirtualMachineResponse(): DestroyVirtualMachineResponse {
-  return { virtualMachine: undefined };
+  return { virtualMachine: undefined, operation: undefined };
 }
 
 export const DestroyVirtualMachineResponse: MessageFns<DestroyVirtualMachineResponse> = {
   encode(message: DestroyVirtualMachineResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.virtualMachine !== undefined) {
       VirtualMachine.encode(message.virtualMachine, writer.uint32(10).fork()).join();
+    }
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -5870,6 +6066,14 @@ export const DestroyVirtualMachineResponse: MessageFns<DestroyVirtualMachineResp
             message.virtualMachine = VirtualMachine.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5890,12 +6094,15 @@ export const DestroyVirtualMachineResponse: MessageFns<DestroyVirtualMachineResp
     message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
       ? VirtualMachine.fromPartial(object.virtualMachine)
       : undefined;
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
     return message;
   },
 };
 
 function createBaseDeleteVirtualMachineRequest(): DeleteVirtualMachineRequest {
-  return { ref: undefined, force: false };
+  return { ref: undefined, force: false, operationId: "" };
 }
 
 export const DeleteVirtualMachineRequest: MessageFns<DeleteVirtualMachineRequest> = {
@@ -5905,6 +6112,9 @@ export const DeleteVirtualMachineRequest: MessageFns<DeleteVirtualMachineRequest
     }
     if (message.force !== false) {
       writer.uint32(16).bool(message.force);
+    }
+    if (message.operationId !== "") {
+      writer.uint32(26).string(message.operationId);
     }
     return writer;
   },
@@ -5938,6 +6148,14 @@ export const DeleteVirtualMachineRequest: MessageFns<DeleteVirtualMachineRequest
             message.force = reader.bool();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.operationId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5959,16 +6177,20 @@ export const DeleteVirtualMachineRequest: MessageFns<DeleteVirtualMachineRequest
       ? VirtualMachineRef.fromPartial(object.ref)
       : undefined;
     message.force = object.force ?? false;
+    message.operationId = object.operationId ?? "";
     return message;
   },
 };
 
 function createBaseDeleteVirtualMachineResponse(): DeleteVirtualMachineResponse {
-  return {};
+  return { operation: undefined };
 }
 
 export const DeleteVirtualMachineResponse: MessageFns<DeleteVirtualMachineResponse> = {
-  encode(_: DeleteVirtualMachineResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: DeleteVirtualMachineResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(10).fork()).join();
+    }
     return writer;
   },
 
@@ -5985,6 +6207,14 @@ export const DeleteVirtualMachineResponse: MessageFns<DeleteVirtualMachineRespon
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6000,8 +6230,11 @@ export const DeleteVirtualMachineResponse: MessageFns<DeleteVirtualMachineRespon
   create(base?: DeepPartial<DeleteVirtualMachineResponse>): DeleteVirtualMachineResponse {
     return DeleteVirtualMachineResponse.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<DeleteVirtualMachineResponse>): DeleteVirtualMachineResponse {
+  fromPartial(object: DeepPartial<DeleteVirtualMachineResponse>): DeleteVirtualMachineResponse {
     const message = createBaseDeleteVirtualMachineResponse();
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
     return message;
   },
 };
@@ -6148,6 +6381,9 @@ export const GetConsoleLogResponse: MessageFns<GetConsoleLogResponse> = {
 /**
  * Runs the VMs of this node.
  *
+ * Every change begins an operation (see OperationService), which goes on when its caller has gone or the agent is killed. With an
+ * `operation_id` a call answers at once with the operation and the VM, without one when the operation has ended.
+ *
  * Every call may be repeated: asking again for what is already so changes nothing and succeeds. One cannot: Create without
  * a uid, which is refused with VM_ALREADY_EXISTS once its VM is there. Failures carry google.rpc.ErrorInfo with a reason
  * of docs/errors.md; fields are named as in the manifest, such as "spec.template.spec.volumes[0].format".
@@ -6239,7 +6475,10 @@ export const VirtualMachineServiceService = {
       Buffer.from(StartVirtualMachineResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): StartVirtualMachineResponse => StartVirtualMachineResponse.decode(value),
   },
-  /** Asks the guest to power off and answers at once; watch the VM to see it stop. */
+  /**
+   * Asks the guest to power off. Answers at once, or without an `operation_id` when the guest has been asked; the operation ends
+   * when the VM is off, or as failed with GUEST_DID_NOT_STOP.
+   */
   shutdownVirtualMachine: {
     path: "/novacron.agent.v1.VirtualMachineService/ShutdownVirtualMachine" as const,
     requestStream: false as const,
@@ -6315,7 +6554,10 @@ export interface VirtualMachineServiceServer extends UntypedServiceImplementatio
   watchVirtualMachines: handleServerStreamingCall<WatchVirtualMachinesRequest, WatchVirtualMachinesResponse>;
   /** Starts a stopped VM. */
   startVirtualMachine: handleUnaryCall<StartVirtualMachineRequest, StartVirtualMachineResponse>;
-  /** Asks the guest to power off and answers at once; watch the VM to see it stop. */
+  /**
+   * Asks the guest to power off. Answers at once, or without an `operation_id` when the guest has been asked; the operation ends
+   * when the VM is off, or as failed with GUEST_DID_NOT_STOP.
+   */
   shutdownVirtualMachine: handleUnaryCall<ShutdownVirtualMachineRequest, ShutdownVirtualMachineResponse>;
   /** Cuts the power. The guest may lose what it has not written. */
   destroyVirtualMachine: handleUnaryCall<DestroyVirtualMachineRequest, DestroyVirtualMachineResponse>;
@@ -6429,7 +6671,10 @@ export interface VirtualMachineServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: StartVirtualMachineResponse) => void,
   ): ClientUnaryCall;
-  /** Asks the guest to power off and answers at once; watch the VM to see it stop. */
+  /**
+   * Asks the guest to power off. Answers at once, or without an `operation_id` when the guest has been asked; the operation ends
+   * when the VM is off, or as failed with GUEST_DID_NOT_STOP.
+   */
   shutdownVirtualMachine(
     request: ShutdownVirtualMachineRequest,
     callback: (error: ServiceError | null, response: ShutdownVirtualMachineResponse) => void,

@@ -1,0 +1,29 @@
+import { AgentError } from '../../core/errors.ts';
+import type { OperationWork, StepResult } from '../operations/operation-work.ts';
+import type { MigrationBook } from './migration-book.ts';
+import { isFinal } from './states.ts';
+
+/** The end of a migration is seen at once by its VM going; this is for one that stays. */
+const LOOK_AGAIN_MS = 1_000;
+
+/** The operation of a migration has its id, and ends as it does; the migration itself needs nobody to bring it about. */
+export function migrationOperation(book: Pick<MigrationBook, 'get'>): OperationWork {
+  return {
+    firstStep: 'migrating',
+    async admit({ id = '', vm }) {
+      const { uid = '' } = book.get(id).spec.vm;
+      return { vm: { namespace: vm.namespace, name: vm.name, uid }, deed: 'migrate' };
+    },
+    isOver: (id) => isFinal(book.get(id).phase),
+    async step({ id }): Promise<StepResult> {
+      const { phase, reason, message } = book.get(id);
+      if (!isFinal(phase)) {
+        return { isDone: false, step: phase, again: { afterMs: LOOK_AGAIN_MS } };
+      }
+      if (phase === 'completed') return { isDone: true };
+      throw new AgentError(reason ?? 'MIGRATION_FAILED', message, {
+        metadata: { migrationId: id },
+      });
+    },
+  };
+}

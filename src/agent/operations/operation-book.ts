@@ -1,0 +1,184 @@
+import { AgentError } from '../../core/errors.ts';
+import { Turns } from '../../core/turns.ts';
+import type { Origins, WatchCursor, WatchEvent } from '../reports/report.ts';
+import { WatchedSet } from '../reports/watched-set.ts';
+import {
+  hasEnded,
+  type Operation,
+  type OperationError,
+  type OperationFilter,
+  type OperationRecord,
+  type OperationState,
+} from './operation.ts';
+import type { OperationKey, OperationStore } from './operation-store.ts';
+
+/** How an operation ends. */
+export interface OperationEnd {
+  readonly state: Exclude<OperationState, 'pending' | 'running'>;
+  readonly result?: string;
+  readonly error?: OperationError;
+  readonly supersededBy?: string;
+}
+
+/** So many of those that have ended are still told to who begins to watch. */
+const REMEMBERED = 200;
+/** Pruning looks at all, so it is not done each time. */
+const PRUNE_EVERY = 100;
+
+/**
+ * The operations of this node. Those that go on are in memory, with the latest that have ended; each change is in the
+ * journal before it is there and before anybody hears of it.
+ */
+export class OperationBook {
+  readonly #store: OperationStore;
+  readonly #origins: Origins;
+  readonly #open = new Map<string, OperationRecord>();
+  readonly #known: WatchedSet<Operation>;
+  /** Between reading the operations of a VM and having written one, nobody else may change them. */
+  readonly #turns = new Turns();
+  readonly #ended: string[] = [];
+  #begun = 0;
+
+  private constructor(store: OperationStore, origins: Origins) {
+    this.#store = store;
+    this.#origins = origins;
+    this.#known = new WatchedSet(origins);
+  }
+
+  static async load(store: OperationStore, origins: Origins): Promise<OperationBook> {
+    await store.prune(Date.now());
+    const book = new OperationBook(store, origins);
+    for (const record of await store.listOpen()) {
+      book.#open.set(record.id, record);
+      book.#report(record);
+    }
+    return book;
+  }
+
+  /**
+   * Records an operation, and that it takes the place of those that `supersedes` chooses, unless that fails. If its id is known
+   * nothing changes, and the known one is returned.
+   */
+  begin(
+    record: OperationRecord,
+    supersedes: (open: readonly OperationRecord[]) => readonly OperationRecord[] = () => [],
+  ): Promise<OperationRecord | undefined> {
+    return this.#turns.take(record.vm.uid, async () => {
+      const known = await this.find(record.id);
+      if (known !== undefined) return known;
+      const ends = supersedes(this.openOf(record.vm.uid)).map((other) =>
+        ended(other, { state: 'superseded', supersededBy: record.id }),
+      );
+      const inserted = await this.#store.insert(record, ends);
+      if (inserted !== undefined) return inserted;
+      for (const end of ends) this.#keepEnd(end);
+      if (hasEnded(record)) this.#keepEnd(record);
+      else this.#open.set(record.id, record);
+      this.#report(record);
+      this.#begun += 1;
+      if (this.#begun % PRUNE_EVERY === 0) await this.#store.prune(Date.now());
+      return undefined;
+    });
+  }
+
+  /** Those of a VM that go on, the oldest first. Costs nothing. */
+  openOf(vmUid: string): readonly OperationRecord[] {
+    return [...this.#open.values()].filter(({ vm }) => vm.uid === vmUid);
+  }
+
+  /** Those of a VM of this name that go on. */
+  openOfName({ namespace, name }: { readonly namespace: string; readonly name: string }) {
+    return [...this.#open.values()].filter(
+      ({ vm }) => vm.namespace === namespace && vm.name === name,
+    );
+  }
+
+  /** The uids of VMs of which operations go on. */
+  openVms(): readonly string[] {
+    return [...new Set([...this.#open.values()].map(({ vm }) => vm.uid))];
+  }
+
+  /** One that goes on; undefined if it has ended or is not known. Costs nothing. */
+  open(id: string): OperationRecord | undefined {
+    return this.#open.get(id);
+  }
+
+  async find(id: string): Promise<OperationRecord | undefined> {
+    return this.#open.get(id) ?? (await this.#store.find(id));
+  }
+
+  /** Fails with OPERATION_NOT_FOUND. */
+  async get(id: string): Promise<Operation> {
+    const record = await this.find(id);
+    if (record !== undefined) return this.#known.get(id) ?? this.toOperation(record);
+    throw new AgentError(
+      'OPERATION_NOT_FOUND',
+      `There is no operation ${id} on this node; those that ended long ago are forgotten`,
+      { metadata: { operationId: id } },
+    );
+  }
+
+  list(filter: OperationFilter, after: OperationKey | undefined, limit: number) {
+    return this.#store.list(filter, { after, limit });
+  }
+
+  watch(
+    matches: (operation: Operation) => boolean,
+    cursor: WatchCursor | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchEvent<Operation>, void, undefined> {
+    return this.#known.watch(matches, cursor, signal);
+  }
+
+  /** It is being done: what about it. One that has ended stays as it is. */
+  step(id: string, step: string): Promise<void> {
+    return this.#change(id, async (record) => {
+      if (record.state === 'running' && record.step === step) return;
+      const startedAtMs = record.startedAtMs ?? Date.now();
+      const running: OperationRecord = { ...record, state: 'running', step, startedAtMs };
+      await this.#store.update(running);
+      this.#open.set(id, running);
+      this.#report(running);
+    });
+  }
+
+  /** One that has ended stays as it is. */
+  end(id: string, end: OperationEnd): Promise<void> {
+    return this.#change(id, async (record) => {
+      const over = ended(record, end);
+      await this.#store.update(over);
+      this.#keepEnd(over);
+    });
+  }
+
+  toOperation(record: OperationRecord): Operation {
+    const { parameters: _parameters, ...told } = record;
+    return { ...told, origin: this.#origins.current() };
+  }
+
+  async #change(id: string, change: (record: OperationRecord) => Promise<void>): Promise<void> {
+    const seen = this.#open.get(id);
+    if (seen === undefined) return;
+    await this.#turns.take(seen.vm.uid, async () => {
+      const record = this.#open.get(id);
+      if (record !== undefined) await change(record);
+    });
+  }
+
+  #keepEnd(record: OperationRecord): void {
+    this.#open.delete(record.id);
+    this.#report(record);
+    this.#ended.push(record.id);
+    for (const id of this.#ended.splice(0, this.#ended.length - REMEMBERED)) this.#known.delete(id);
+  }
+
+  #report(record: OperationRecord): void {
+    this.#known.put(record.id, this.toOperation(record));
+  }
+}
+
+function ended(record: OperationRecord, end: OperationEnd): OperationRecord {
+  const { state, result = '', error, supersededBy = '' } = end;
+  if (hasEnded(record)) throw new Error(`Operation ${record.id} has ended already`);
+  return { ...record, state, step: '', endedAtMs: Date.now(), result, error, supersededBy };
+}

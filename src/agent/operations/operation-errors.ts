@@ -1,0 +1,35 @@
+import { AgentError } from '../../core/errors.ts';
+import type { Operation, OperationError } from './operation.ts';
+
+/** A failure as it is kept. Of what is unexpected only the log has the words. */
+export function toOperationError(error: unknown): OperationError {
+  if (!(error instanceof AgentError)) {
+    const message = 'The agent failed unexpectedly; its log has the rest';
+    return { reason: 'INTERNAL', message, metadata: {}, violations: [] };
+  }
+  const { reason, message, metadata, violations } = error;
+  return { reason, message, metadata, violations };
+}
+
+/** What a caller is told of an operation that has not succeeded. */
+export function failureOf({ id, kind, vm, state, error, supersededBy }: Operation): AgentError {
+  const metadata = { vmId: vm.uid, operationId: id };
+  if (state === 'superseded') {
+    return new AgentError(
+      'OPERATION_SUPERSEDED',
+      `Operation ${id} (${kind} VM ${vm.name}) was superseded by operation ${supersededBy}, which was asked for later`,
+      { metadata: { ...metadata, supersededBy } },
+    );
+  }
+  if (error === undefined) throw new Error(`Operation ${id} has not failed: it is ${state}`);
+  const { reason, message, violations } = error;
+  return new AgentError(reason, message, {
+    metadata: { ...error.metadata, operationId: id },
+    violations,
+  });
+}
+
+export function cancelled(id: string): OperationError {
+  const message = 'Somebody has cancelled it';
+  return { reason: 'OPERATION_CANCELLED', message, metadata: { operationId: id }, violations: [] };
+}

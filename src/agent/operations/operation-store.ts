@@ -1,0 +1,200 @@
+import type { JournalDatabase } from '../journal/journal-database.ts';
+import type { Parameters, Row, Statement } from '../journal/journal-protocol.ts';
+import { fromStoredJson, toStoredJson } from '../journal/stored-json.ts';
+import type {
+  OperationError,
+  OperationFilter,
+  OperationKind,
+  OperationParameters,
+  OperationRecord,
+  OperationState,
+} from './operation.ts';
+
+/** The table of the first version, which had neither names nor who asked. */
+export const CREATE_OPERATION_HISTORY = `
+  CREATE TABLE operation (
+    id TEXT PRIMARY KEY,
+    vm_uid TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    started_at_ms INTEGER NOT NULL,
+    ended_at_ms INTEGER,
+    outcome TEXT,
+    error TEXT NOT NULL,
+    CHECK ((ended_at_ms IS NULL) = (outcome IS NULL))
+  ) STRICT;
+  CREATE INDEX operation_by_start ON operation (started_at_ms);
+  CREATE INDEX operation_by_vm ON operation (vm_uid, started_at_ms);
+`;
+
+/** Times are milliseconds since 1970; `*_json` columns hold what stored-json.ts makes. */
+export const CREATE_OPERATION = `
+  ALTER TABLE operation RENAME TO operation_1;
+  DROP INDEX operation_by_start;
+  DROP INDEX operation_by_vm;
+  CREATE TABLE operation (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    vm_uid TEXT NOT NULL,
+    vm_namespace TEXT NOT NULL,
+    vm_name TEXT NOT NULL,
+    parameters_json TEXT NOT NULL,
+    requested_by TEXT NOT NULL,
+    requested_at_ms INTEGER NOT NULL,
+    started_at_ms INTEGER,
+    ended_at_ms INTEGER,
+    state TEXT NOT NULL,
+    step TEXT NOT NULL,
+    result TEXT NOT NULL,
+    error_json TEXT NOT NULL,
+    superseded_by TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX operation_by_request ON operation (requested_at_ms, id);
+  CREATE INDEX operation_by_vm ON operation (vm_uid, requested_at_ms);
+  CREATE INDEX operation_by_end ON operation (ended_at_ms);
+  INSERT INTO operation
+    SELECT id, kind, vm_uid, '', '', '{}', 'unknown', started_at_ms, started_at_ms,
+      coalesce(ended_at_ms, started_at_ms),
+      CASE outcome WHEN 'succeeded' THEN 'succeeded' ELSE 'failed' END, '', '',
+      CASE outcome WHEN 'succeeded' THEN '{"$undefined":true}' ELSE
+        '{"reason":"INTERNAL","message":"An earlier version has not kept why","metadata":{},"violations":[]}' END, ''
+    FROM operation_1 WHERE kind IN ('create', 'apply', 'start', 'shutdown', 'destroy', 'delete');
+  DROP TABLE operation_1;
+`;
+
+const FIELDS =
+  `id kind vm_uid vm_namespace vm_name parameters_json requested_by requested_at_ms started_at_ms ended_at_ms state step
+  result error_json superseded_by`.split(/\s+/);
+const INSERT = `INSERT INTO operation (${FIELDS.join(', ')})
+  VALUES (${FIELDS.map((name) => `$${name}`).join(', ')}) ON CONFLICT (id) DO NOTHING`;
+const UPDATE = `UPDATE operation SET ${FIELDS.map((name) => `${name} = $${name}`).join(', ')} WHERE id = $id`;
+const FIND = 'SELECT * FROM operation WHERE id = $id';
+
+/** How many that have ended are kept at least, and for how long at least. */
+const KEPT = 10_000;
+const KEPT_MS = 7 * 24 * 3_600_000;
+
+/** Where a page of a list goes on. */
+export interface OperationKey {
+  readonly requestedAtMs: number;
+  readonly id: string;
+}
+
+/** The operations of this node, those that have ended as well: the last 10,000 or of 7 days, whichever is more. */
+export class OperationStore {
+  readonly #database: JournalDatabase;
+
+  constructor(database: JournalDatabase) {
+    this.#database = database;
+  }
+
+  /** Records a new one, and how it changes others. Nothing changes if its id is known: then the known one is returned. */
+  async insert(
+    record: OperationRecord,
+    others: readonly OperationRecord[] = [],
+  ): Promise<OperationRecord | undefined> {
+    const [inserted] = await this.#database.transaction([
+      { sql: INSERT, parameters: toRow(record) },
+      // Each only if the statement before it has changed something, the first of which is the new one.
+      ...others.map((other) => ({ sql: `${UPDATE} AND changes() > 0`, parameters: toRow(other) })),
+    ]);
+    return inserted?.changes === 0 ? await this.find(record.id) : undefined;
+  }
+
+  async update(record: OperationRecord): Promise<void> {
+    await this.#database.run(UPDATE, toRow(record));
+  }
+
+  async find(id: string): Promise<OperationRecord | undefined> {
+    const row = await this.#database.get(FIND, { id });
+    return row && fromRow(row);
+  }
+
+  /** Those that have not ended, the oldest first. */
+  async listOpen(): Promise<readonly OperationRecord[]> {
+    const rows = await this.#database.all(
+      'SELECT * FROM operation WHERE ended_at_ms IS NULL ORDER BY requested_at_ms, id',
+    );
+    return rows.map(fromRow);
+  }
+
+  /** The newest first, from after a key on. */
+  async list(
+    filter: OperationFilter,
+    page: { readonly after: OperationKey | undefined; readonly limit: number },
+  ): Promise<readonly OperationRecord[]> {
+    const { vmUid, vmName, activeOnly } = filter;
+    const { after, limit } = page;
+    const rows = await this.#database.all(
+      `SELECT * FROM operation WHERE ($vmUid IS NULL OR vm_uid = $vmUid)
+        AND ($name IS NULL OR (vm_namespace = $namespace AND vm_name = $name))
+        AND ($activeOnly = 0 OR ended_at_ms IS NULL)
+        AND ($afterMs IS NULL OR (requested_at_ms, id) < ($afterMs, $afterId))
+        ORDER BY requested_at_ms DESC, id DESC LIMIT $limit`,
+      {
+        vmUid: vmUid ?? null,
+        namespace: vmName?.namespace ?? null,
+        name: vmName?.name ?? null,
+        activeOnly: activeOnly ? 1 : 0,
+        afterMs: after?.requestedAtMs ?? null,
+        afterId: after?.id ?? null,
+        limit,
+      },
+    );
+    return rows.map(fromRow);
+  }
+
+  /** Forgets those that ended longest ago. */
+  async prune(nowMs: number, keep = KEPT, keepMs = KEPT_MS): Promise<number> {
+    const prune: Statement = {
+      sql: `DELETE FROM operation WHERE ended_at_ms < $beforeMs AND id IN (SELECT id FROM operation
+        WHERE ended_at_ms IS NOT NULL ORDER BY ended_at_ms DESC, id DESC LIMIT -1 OFFSET $keep)`,
+      parameters: { beforeMs: nowMs - keepMs, keep },
+    };
+    const [result] = await this.#database.transaction([prune]);
+    return result?.changes ?? 0;
+  }
+}
+
+function toRow(record: OperationRecord): Parameters {
+  return {
+    id: record.id,
+    kind: record.kind,
+    vm_uid: record.vm.uid,
+    vm_namespace: record.vm.namespace,
+    vm_name: record.vm.name,
+    parameters_json: toStoredJson(record.parameters),
+    requested_by: record.requestedBy,
+    requested_at_ms: record.requestedAtMs,
+    started_at_ms: record.startedAtMs ?? null,
+    ended_at_ms: record.endedAtMs ?? null,
+    state: record.state,
+    step: record.step,
+    result: record.result,
+    error_json: toStoredJson(record.error),
+    superseded_by: record.supersededBy,
+  };
+}
+
+function fromRow(row: Row): OperationRecord {
+  const number = (name: string): number | undefined =>
+    row[name] === null ? undefined : Number(row[name]);
+  return {
+    id: String(row['id']),
+    kind: String(row['kind']) as OperationKind,
+    vm: {
+      namespace: String(row['vm_namespace']),
+      name: String(row['vm_name']),
+      uid: String(row['vm_uid']),
+    },
+    parameters: fromStoredJson(String(row['parameters_json'])) as OperationParameters,
+    requestedBy: String(row['requested_by']),
+    requestedAtMs: Number(row['requested_at_ms']),
+    startedAtMs: number('started_at_ms'),
+    endedAtMs: number('ended_at_ms'),
+    state: String(row['state']) as OperationState,
+    step: String(row['step']),
+    result: String(row['result']),
+    error: fromStoredJson(String(row['error_json'])) as OperationError | undefined,
+    supersededBy: String(row['superseded_by']),
+  };
+}

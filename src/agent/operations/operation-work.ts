@@ -1,0 +1,51 @@
+import type { Again } from '../reconcile/controller.ts';
+import type { Deed } from './meetings.ts';
+import type {
+  OperationParameters,
+  OperationRecord,
+  OperationRequest,
+  OperationVm,
+} from './operation.ts';
+
+/** What a step of an operation has come to. */
+export type StepResult =
+  | {
+      readonly isDone: true;
+      /** In one word, where there is more than one way to succeed. */
+      readonly result?: string;
+      /** For the caller that waits; nobody else is told. */
+      readonly details?: unknown;
+    }
+  | {
+      readonly isDone: false;
+      /** What is waited for, in one word. */
+      readonly step: string;
+      readonly again: Again;
+    };
+
+/** An operation that may begin. */
+export interface Admission {
+  readonly vm: OperationVm;
+  readonly deed: Deed;
+  /** There is nothing to do: what came of it. */
+  readonly result?: string;
+  /** For the caller; nobody else is told. */
+  readonly details?: unknown;
+}
+
+/** How the operations of one kind are done. */
+export interface OperationWork {
+  /** Says which VM is meant. Fails if it can be told at once that the operation cannot be done; changes nothing. */
+  admit(request: OperationRequest, signal: AbortSignal): Promise<Admission>;
+  /** The word for what the first step does. */
+  readonly firstStep: string;
+  /** Parameters as they may be kept, where callers may give secrets. */
+  withoutSecrets?(parameters: OperationParameters): OperationParameters;
+  /** Whether it is over although that is not recorded yet: it is in nobody's way any more. Costs nothing. */
+  isOver?(id: string): boolean;
+  /**
+   * Takes a step. Has the parameters as they were given, unless the agent was killed since. Looks at what is: the agent may have been killed in any step before, this one included, which is then taken
+   * again. Aborted when the operation is cancelled or superseded.
+   */
+  step(operation: OperationRecord, signal: AbortSignal): Promise<StepResult>;
+}

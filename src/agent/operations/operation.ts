@@ -1,0 +1,139 @@
+import type { FieldViolation, Reason } from '../../core/errors.ts';
+import type {
+  Page,
+  PageRequest,
+  ReportOrigin,
+  WatchCursor,
+  WatchEvent,
+} from '../reports/report.ts';
+
+/** What can be done to a VM. */
+export type OperationKind =
+  | 'create'
+  | 'apply'
+  | 'start'
+  | 'shutdown'
+  | 'destroy'
+  | 'delete'
+  | 'migrate';
+
+/**
+ * ```
+ * pending ─▶ running ─┬▶ succeeded
+ *    │          │     ├▶ failed
+ *    └──────────┴─────┴▶ cancelled | superseded
+ * ```
+ */
+export type OperationState =
+  | 'pending'
+  | 'running'
+  | 'succeeded'
+  | 'failed'
+  | 'cancelled'
+  | 'superseded';
+
+/** The VM of an operation, which may not be there yet, or no more. */
+export interface OperationVm {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** An AgentError as it is kept. */
+export interface OperationError {
+  readonly reason: Reason;
+  readonly message: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly violations: readonly FieldViolation[];
+}
+
+/** A change that was asked for, and what became of it. Times are milliseconds since 1970. */
+export interface Operation {
+  readonly id: string;
+  readonly kind: OperationKind;
+  readonly vm: OperationVm;
+  /** Who asked: the identity of the caller. */
+  readonly requestedBy: string;
+  readonly requestedAtMs: number;
+  /** Undefined while it is pending. */
+  readonly startedAtMs: number | undefined;
+  /** Undefined until it has ended. */
+  readonly endedAtMs: number | undefined;
+  readonly state: OperationState;
+  /** What is being done or waited for, in one word; empty before and after. */
+  readonly step: string;
+  /** What came of it, in one word where there is more than one way to succeed; empty otherwise. */
+  readonly result: string;
+  /** Why it failed, was cancelled or superseded. */
+  readonly error: OperationError | undefined;
+  /** Id of the operation that took its place; empty if none did. */
+  readonly supersededBy: string;
+  readonly origin: ReportOrigin;
+}
+
+/** What is asked for, in a form that can be kept and compared. It holds no secret. */
+export type OperationParameters = Readonly<Record<string, unknown>>;
+
+/** An operation as the journal has it. */
+export interface OperationRecord extends Omit<Operation, 'origin'> {
+  readonly parameters: OperationParameters;
+}
+
+/** What a caller asks for. */
+export interface OperationRequest {
+  /** UUID of the caller's choice, by which it may be repeated; undefined lets the agent choose. */
+  readonly id: string | undefined;
+  readonly kind: OperationKind;
+  readonly vm: {
+    readonly namespace: string;
+    readonly name: string;
+    readonly uid: string | undefined;
+  };
+  readonly parameters: OperationParameters;
+  readonly requestedBy: string;
+  /** The caller will wait for what comes of it with `untilDone`. Default false. */
+  readonly isAwaited?: boolean;
+}
+
+export interface OperationFilter {
+  /** Undefined chooses those of all VMs. */
+  readonly vmUid: string | undefined;
+  /** A VM by its names; undefined chooses all. */
+  readonly vmName: { readonly namespace: string; readonly name: string } | undefined;
+  readonly activeOnly: boolean;
+}
+
+/** An operation that was asked for. */
+export interface Submission {
+  readonly operation: Operation;
+  /** What its kind has to say beside; undefined if nobody knows it any more. */
+  readonly details: unknown;
+}
+
+/** The operations of this node. */
+export interface OperationService {
+  /**
+   * Records what is asked for and has it done; answers before it is. The same id again answers with the same operation; fails with
+   * OPERATION_ID_REUSED for that of another request, with VM_BUSY where another operation is in the way (see `MEETINGS`), and
+   * with whatever can be told at once to be wrong.
+   */
+  submit(request: OperationRequest, signal: AbortSignal): Promise<Submission>;
+  /** Fails with OPERATION_NOT_FOUND. */
+  get(id: string, signal: AbortSignal): Promise<Operation>;
+  /** The newest first. */
+  list(filter: OperationFilter, page: PageRequest, signal: AbortSignal): Promise<Page<Operation>>;
+  /** Those that go on and the latest that have ended, then every change. */
+  watch(
+    filter: OperationFilter & { readonly id: string | undefined },
+    cursor: WatchCursor | undefined,
+    signal: AbortSignal,
+  ): AsyncIterable<WatchEvent<Operation>>;
+  /** Ends an operation as far as that is possible; one that has ended stays as it is. */
+  cancel(id: string, signal: AbortSignal): Promise<Operation>;
+  /** Returns once it has ended, or its guest was asked to power off. Fails as it has failed. */
+  untilDone(submission: Submission, signal: AbortSignal): Promise<Submission>;
+}
+
+export function hasEnded({ state }: Pick<Operation, 'state'>): boolean {
+  return state !== 'pending' && state !== 'running';
+}

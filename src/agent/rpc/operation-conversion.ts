@@ -1,0 +1,60 @@
+import {
+  OperationKind as Kind,
+  type Operation as OperationMessage,
+  OperationState as State,
+  type WatchOperationsResponse,
+} from '../../gen/novacron/agent/v1/operation.ts';
+import type { Operation, OperationKind, OperationState } from '../operations/operation.ts';
+import type { WatchEvent } from '../reports/report.ts';
+import { toEventType, toOrigin, toRef } from './common-conversion.ts';
+import { toTimestamp } from './time-conversion.ts';
+
+const KIND = {
+  create: Kind.OPERATION_KIND_CREATE,
+  apply: Kind.OPERATION_KIND_APPLY,
+  start: Kind.OPERATION_KIND_START,
+  shutdown: Kind.OPERATION_KIND_SHUTDOWN,
+  destroy: Kind.OPERATION_KIND_DESTROY,
+  delete: Kind.OPERATION_KIND_DELETE,
+  migrate: Kind.OPERATION_KIND_MIGRATE,
+} as const satisfies Record<OperationKind, Kind>;
+
+const STATE = {
+  pending: State.OPERATION_STATE_PENDING,
+  running: State.OPERATION_STATE_RUNNING,
+  succeeded: State.OPERATION_STATE_SUCCEEDED,
+  failed: State.OPERATION_STATE_FAILED,
+  cancelled: State.OPERATION_STATE_CANCELLED,
+  superseded: State.OPERATION_STATE_SUPERSEDED,
+} as const satisfies Record<OperationState, State>;
+
+export function toOperation(operation: Operation): OperationMessage {
+  const { startedAtMs, endedAtMs, error } = operation;
+  return {
+    id: operation.id,
+    kind: KIND[operation.kind],
+    virtualMachine: toRef(operation.vm),
+    requestedBy: operation.requestedBy,
+    requestTime: toTimestamp(operation.requestedAtMs),
+    startTime: startedAtMs === undefined ? undefined : toTimestamp(startedAtMs),
+    endTime: endedAtMs === undefined ? undefined : toTimestamp(endedAtMs),
+    state: STATE[operation.state],
+    step: operation.step,
+    result: operation.result,
+    error: error && {
+      reason: error.reason,
+      message: error.message,
+      metadata: { ...error.metadata },
+    },
+    supersededBy: operation.supersededBy,
+    origin: toOrigin(operation.origin),
+  };
+}
+
+export function toWatchOperationsResponse(event: WatchEvent<Operation>): WatchOperationsResponse {
+  return {
+    type: toEventType(event.type),
+    operation: 'object' in event ? toOperation(event.object) : undefined,
+    origin: toOrigin(event.origin),
+  };
+}

@@ -1,0 +1,37 @@
+import { OperationBook } from '../../src/agent/operations/operation-book.ts';
+import { OperationController } from '../../src/agent/operations/operation-controller.ts';
+import { OperationManager } from '../../src/agent/operations/operation-manager.ts';
+import { OperationStore } from '../../src/agent/operations/operation-store.ts';
+import type { OperationWork } from '../../src/agent/operations/operation-work.ts';
+import type { Origins } from '../../src/agent/reports/report.ts';
+import { vmOperations } from '../../src/agent/vms/vm-operations.ts';
+import { createLogger } from '../../src/core/logger.ts';
+import type { FakeVmService } from './fake-vm-service.ts';
+import { MemoryJournal } from './memory-journal.ts';
+
+const never = new AbortController().signal;
+
+const NO_MIGRATION: OperationWork = {
+  firstStep: 'migrating',
+  admit: () => Promise.reject(new Error('There are no migrations here')),
+  step: () => Promise.reject(new Error('There are no migrations here')),
+};
+
+/** Real operations of VMs that are not: each is done as soon as it is asked for, without a reconciler. */
+export async function promptOperations(
+  vms: FakeVmService,
+  origins: Origins,
+  journal = new MemoryJournal(),
+): Promise<OperationManager> {
+  const book = await OperationBook.load(new OperationStore(journal.database), origins);
+  const works = { ...vmOperations(vms), migrate: NO_MIGRATION };
+  const controller = new OperationController({ book, works, log: createLogger('silent') });
+  return new OperationManager({
+    book,
+    works,
+    controller,
+    wake: (vmUid) => void controller.reconcile(vmUid, never).catch(() => undefined),
+    cancelMigration: () => Promise.reject(new Error('There are no migrations here')),
+    origins,
+  });
+}

@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { test } from 'node:test';
+import { hasEnded, type OperationRequest } from '../../../../src/agent/operations/operation.ts';
+import { wantedOf } from '../../../../src/agent/vms/wanted-definition.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
+import { until } from '../../../fixtures/until.ts';
+import { KERNEL_PATH, type TestNode, TwoNodes } from '../migration/two-nodes.ts';
+
+const never = new AbortController().signal;
+
+interface Story {
+  readonly kind: OperationRequest['kind'];
+  readonly parameters?: (nodes: TwoNodes) => OperationRequest['parameters'];
+  /** The VM that it is about, where that is not the one that runs. */
+  readonly vm?: OperationRequest['vm'];
+  readonly prepare?: (nodes: TwoNodes) => Promise<unknown>;
+  readonly check: (nodes: TwoNodes) => Promise<void>;
+  /** Fewer steps would mean that the killing does not reach into the story. */
+  readonly steps: number;
+}
+
+const NEW = tinyVm({ namespace: 'default', name: 'new', uid: randomUUID() });
+
+const stateOf = async ({ source, vm }: TwoNodes, uid = vm.uid) => (await source.find(uid))?.state;
+
+const STORIES: readonly Story[] = [
+  {
+    kind: 'start',
+    prepare: ({ source, vm }) => source.hypervisor.domains.destroy(vm.uid, never),
+    check: async (nodes) => assert.equal(await stateOf(nodes), 'running'),
+    steps: 8,
+  },
+  {
+    kind: 'shutdown',
+    check: async (nodes) => {
+      assert.equal(await stateOf(nodes), 'stopped');
+      const { definition } = (await nodes.source.find(nodes.vm.uid)) ?? {};
+      assert.equal(definition?.intent, 'off');
+    },
+    steps: 8,
+  },
+  {
+    kind: 'destroy',
+    check: async (nodes) => assert.equal(await stateOf(nodes), 'stopped'),
+    steps: 8,
+  },
+  {
+    kind: 'delete',
+    parameters: () => ({ force: true }),
+    check: async (nodes) => {
+      const { source, vm } = nodes;
+      assert.equal(await source.find(vm.uid), undefined);
+      assert.deepEqual(await source.privateFiles.listVms(never), []);
+      assert.equal((await source.ownership()).find(vm.uid), undefined);
+    },
+    steps: 10,
+  },
+  {
+    kind: 'create',
+    vm: { namespace: NEW.namespace, name: NEW.name, uid: NEW.uid },
+    parameters: () => ({ manifest: manifestOf(NEW, {}), reservationId: undefined }),
+    check: async (nodes) => {
+      assert.equal(await stateOf(nodes, NEW.uid), 'running');
+      assert.equal((await nodes.source.ownership()).find(NEW.uid)?.ownershipEpoch, 1);
+    },
+    steps: 10,
+  },
+  {
+    kind: 'apply',
+    parameters: ({ vm }) => ({
+      manifest: manifestOf(vm, { memory: '32Mi' }),
+      updateMask: undefined,
+      generation: vm.generation,
+    }),
+    check: async ({ source, vm }) => {
+      const definition = (await source.find(vm.uid))?.definition;
+      assert.equal(definition?.generation, vm.generation + 1);
+      assert.equal(definition.spec.template.spec.resources.memory, '32Mi');
+    },
+    steps: 8,
+  },
+];
+
+function manifestOf(vm: typeof NEW, resources: object): unknown {
+  const { metadata, spec } = wantedOf(vm);
+  const machine = spec.template.spec;
+  const changed = {
+    ...machine,
+    kernel: { path: KERNEL_PATH },
+    resources: { ...machine.resources, ...resources },
+  };
+  return { metadata, spec: { ...spec, template: { ...spec.template, spec: changed } } };
+}
+
+/** As a caller does that was told to: asks again, with the same id, whenever the agent has gone. */
+async function ask(node: TestNode, request: OperationRequest): Promise<void> {
+  for (;;) {
+    const { agent } = node;
+    try {
+      await Promise.race([agent.operations.submit(request, never), agent.life.death]);
+      return;
+    } catch (error) {
+      if (!agent.life.killed) throw error;
+      await until('there is another agent', () => node.agent !== agent);
+    }
+  }
+}
+
+/** Tells a story with the agent killed at one step of its work; false if it took fewer steps. */
+async function tell(story: Story, step: number): Promise<boolean> {
+  using nodes = await TwoNodes.open();
+  const { source } = nodes;
+  await story.prepare?.(nodes);
+  const { life } = source.agent;
+  life.killAt(step);
+  const { namespace, name, uid } = nodes.vm;
+  const id = randomUUID();
+  try {
+    await ask(source, {
+      id,
+      kind: story.kind,
+      vm: story.vm ?? { namespace, name, uid },
+      parameters: story.parameters?.(nodes) ?? {},
+      requestedBy: 'tester',
+    });
+    let outcome: string | undefined;
+    await until('the operation ends', async () => {
+      const { agent } = source;
+      const operation = await Promise.race([agent.operations.get(id), agent.life.death]).catch(
+        (error: unknown) => {
+          if (agent.life.killed) return undefined;
+          throw error;
+        },
+      );
+      if (operation === undefined || !hasEnded(operation)) return false;
+      outcome = `${operation.state} ${operation.error?.message ?? ''}`;
+      return true;
+    });
+    assert.equal(outcome, 'succeeded ');
+    await story.check(nodes);
+    const { agent } = source;
+    await until('nothing is locked', () => agent.locks.purposeOf(uid) === undefined);
+    return life.killed;
+  } catch (error) {
+    const where = life.killed ? life.steps.at(-1) : 'not killed';
+    throw new Error(`Step ${step} (${where})`, { cause: error });
+  }
+}
+
+for (const story of STORIES) {
+  void test(`a ${story.kind} comes to its end wherever the agent is killed`, async () => {
+    for (let step = 1; ; step++) {
+      if (await tell(story, step)) continue;
+      assert.ok(step > story.steps, `only ${step} steps`);
+      break;
+    }
+  });
+}

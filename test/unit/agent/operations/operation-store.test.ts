@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { OperationStore } from '../../../../src/agent/operations/operation-store.ts';
+import { MemoryJournal } from '../../../fakes/memory-journal.ts';
+import { operationRecord } from './operation-record.ts';
+
+const ALL = { vmUid: undefined, vmName: undefined, activeOnly: false };
+const FIRST = { after: undefined, limit: 10 };
+
+const ended = (id: string, endedAtMs: number) =>
+  operationRecord(id, { state: 'succeeded', startedAtMs: endedAtMs, endedAtMs });
+
+test('an operation is kept as it was given', async () => {
+  using journal = new MemoryJournal();
+  const store = new OperationStore(journal.database);
+  const record = operationRecord('o-1', {
+    kind: 'apply',
+    parameters: { manifest: { metadata: { name: 'web' } }, generation: undefined },
+    state: 'failed',
+    startedAtMs: 2,
+    endedAtMs: 3,
+    error: {
+      reason: 'GENERATION_MISMATCH',
+      message: 'It has another',
+      metadata: { vmId: 'u-1' },
+      violations: [{ field: 'generation', description: 'is another' }],
+    },
+  });
+  assert.equal(await store.insert(record), undefined);
+  assert.deepEqual(await store.find('o-1'), record);
+  assert.equal(await store.find('o-2'), undefined);
+});
+
+test('one with a known id changes nothing, neither itself nor those that it would end', async () => {
+  using journal = new MemoryJournal();
+  const store = new OperationStore(journal.database);
+  const first = operationRecord('o-1');
+  const other = operationRecord('o-2');
+  for (const record of [first, other]) await store.insert(record);
+  const again = operationRecord('o-1', { kind: 'destroy' });
+  const end = { ...other, state: 'superseded' as const, endedAtMs: 5, supersededBy: 'o-1' };
+  assert.deepEqual(await store.insert(again, [end]), first);
+  assert.deepEqual(await store.find('o-2'), other);
+  assert.equal(await store.insert(operationRecord('o-3'), [end, { ...end, id: 'o-1' }]), undefined);
+  assert.equal((await store.find('o-2'))?.state, 'superseded');
+  assert.equal((await store.find('o-1'))?.state, 'superseded');
+});
+
+test('the newest are listed first, of one VM if that is wanted, a page at a time', async () => {
+  using journal = new MemoryJournal();
+  const store = new OperationStore(journal.database);
+  const db = { namespace: 'default', name: 'db', uid: 'u-2' };
+  await store.insert(operationRecord('o-1', { requestedAtMs: 1 }));
+  await store.insert(operationRecord('o-2', { requestedAtMs: 2, vm: db }));
+  await store.insert(operationRecord('o-3', { requestedAtMs: 2 }));
+  await store.insert({ ...ended('o-4', 4), requestedAtMs: 3 });
+  const idsOf = async (...list: Parameters<OperationStore['list']>) =>
+    (await store.list(...list)).map(({ id }) => id);
+  assert.deepEqual(await idsOf(ALL, FIRST), ['o-4', 'o-3', 'o-2', 'o-1']);
+  assert.deepEqual(await idsOf({ ...ALL, vmUid: 'u-2' }, FIRST), ['o-2']);
+  assert.deepEqual(await idsOf({ ...ALL, vmName: { ...db, name: 'web' } }, FIRST), [
+    'o-4',
+    'o-3',
+    'o-1',
+  ]);
+  assert.deepEqual(await idsOf({ ...ALL, activeOnly: true }, FIRST), ['o-3', 'o-2', 'o-1']);
+  const after = { requestedAtMs: 2, id: 'o-3' };
+  assert.deepEqual(await idsOf(ALL, { after, limit: 1 }), ['o-2']);
+});
+
+test('the last so many are kept, and for so long whatever their number', async () => {
+  using journal = new MemoryJournal();
+  const store = new OperationStore(journal.database);
+  for (const id of ['o-1', 'o-2', 'o-3']) await store.insert(ended(id, Number(id.slice(2))));
+  await store.insert(operationRecord('o-0', { requestedAtMs: 0 }));
+  // All are younger than 7.
+  assert.equal(await store.prune(8, 1, 7), 0);
+  // Of those that are older than 1, the last two are kept all the same.
+  assert.equal(await store.prune(8, 2, 1), 1);
+  assert.deepEqual((await store.list(ALL, FIRST)).map(({ id }) => id).toSorted(), [
+    'o-0',
+    'o-2',
+    'o-3',
+  ]);
+});

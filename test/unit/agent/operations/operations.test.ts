@@ -1,0 +1,364 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { test } from 'node:test';
+import {
+  hasEnded,
+  type Operation,
+  type OperationKind,
+  type OperationParameters,
+} from '../../../../src/agent/operations/operation.ts';
+import { AgentError } from '../../../../src/core/errors.ts';
+import { until } from '../../../fixtures/until.ts';
+import { TwoNodes } from '../migration/two-nodes.ts';
+import { never, newRequest, OneNode, uidOf } from '../vms/one-node.ts';
+
+const ALL = { vmUid: undefined, vmName: undefined, activeOnly: false };
+const FIRST = { size: 0, token: '' };
+
+/** A node with a VM that runs, and a caller of it. */
+async function withVm(options: Parameters<typeof OneNode.open>[0] = {}) {
+  const node = await OneNode.open(options);
+  const request = newRequest();
+  await node.create(request);
+  node.agent.run();
+  const { operations } = node.agent;
+  const uid = uidOf(request);
+  const vm = { namespace: 'test', name: 'web', uid: undefined };
+  const submit = async (
+    kind: OperationKind,
+    options: { readonly id?: string | undefined; readonly parameters?: OperationParameters } = {},
+  ) => {
+    const { parameters = {} } = options;
+    const id = 'id' in options ? options.id : randomUUID();
+    const asked = { id, kind, vm, parameters, requestedBy: 'tester' };
+    return (await operations.submit(asked, never)).operation;
+  };
+  const ended = async (operation: Operation): Promise<Operation> => {
+    await until('it ends', async () => hasEnded(await operations.get(operation.id)));
+    return operations.get(operation.id);
+  };
+  const stateOf = async () => (await node.hypervisor.domains.find(uid, never))?.state;
+  return { node, operations, request, vm, uid, submit, ended, stateOf };
+}
+
+test('an operation is answered before it is done, and kept with who asked and what came of it', async () => {
+  const { node, operations, uid, submit, ended, stateOf } = await withVm();
+  await using _node = node;
+  const goOn = node.hypervisor.block('destroy');
+  const asked = await submit('destroy');
+  assert.partialDeepStrictEqual(asked, {
+    kind: 'destroy',
+    vm: { namespace: 'test', name: 'web', uid },
+    requestedBy: 'tester',
+    endedAtMs: undefined,
+  });
+  assert.equal(await stateOf(), 'running');
+  goOn();
+  const end = await ended(asked);
+  assert.equal(await stateOf(), 'stopped');
+  assert.partialDeepStrictEqual(end, { id: asked.id, state: 'succeeded', step: '' });
+  const { items } = await operations.list({ ...ALL, vmUid: uid }, FIRST);
+  assert.deepEqual(
+    items.map(({ id }) => id),
+    [asked.id],
+  );
+});
+
+test('the same id again answers with the same operation, also when that has ended', async () => {
+  const { node, submit, ended } = await withVm();
+  await using _node = node;
+  const id = randomUUID();
+  const [first, second] = await Promise.all([submit('destroy', { id }), submit('destroy', { id })]);
+  assert.equal(first.id, second.id);
+  const end = await ended(first);
+  await node.vms.start({ namespace: 'test', name: 'web', uid: undefined }, never);
+  node.hypervisor.forgetCalls();
+  assert.deepEqual(await submit('destroy', { id }), end);
+  assert.ok(!node.hypervisor.calls.some((call) => call.startsWith('destroy')));
+});
+
+test('an id that was used for something else is refused', async () => {
+  const { node, operations, submit, ended } = await withVm();
+  await using _node = node;
+  const id = randomUUID();
+  await ended(await submit('destroy', { id }));
+  await assert.rejects(submit('start', { id }), { reason: 'OPERATION_ID_REUSED' });
+  const other = { namespace: 'test', name: 'db', uid: undefined };
+  const request = {
+    id,
+    kind: 'destroy',
+    vm: other,
+    parameters: {},
+    requestedBy: 'tester',
+  } as const;
+  await assert.rejects(operations.submit(request, never), { reason: 'OPERATION_ID_REUSED' });
+  const slow = { id, parameters: { timeoutMs: 1_000 } };
+  await assert.rejects(submit('shutdown', slow), { reason: 'OPERATION_ID_REUSED' });
+});
+
+test('what can be told at once to be wrong is refused and leaves no operation', async () => {
+  const { node, operations, submit } = await withVm();
+  await using _node = node;
+  await assert.rejects(submit('delete'), { reason: 'VM_RUNNING' });
+  const vm = { namespace: 'test', name: 'nobody', uid: undefined };
+  const request = { id: undefined, kind: 'start', vm, parameters: {}, requestedBy: 'x' } as const;
+  await assert.rejects(operations.submit(request, never), { reason: 'VM_NOT_FOUND' });
+  assert.deepEqual((await operations.list(ALL, FIRST)).items, []);
+});
+
+test('an operation that fails says why, and the caller who waits is told the same', async () => {
+  const { node, operations, submit, ended } = await withVm();
+  await using _node = node;
+  const error = new AgentError('HYPERVISOR_FAILURE', 'no', { metadata: { domain: 'web' } });
+  node.hypervisor.fail('destroy', error);
+  const operation = await submit('destroy');
+  await assert.rejects(operations.untilDone({ operation, details: undefined }, never), {
+    reason: 'HYPERVISOR_FAILURE',
+    message: 'no',
+    metadata: { domain: 'web', operationId: operation.id },
+  });
+  const end = await ended(operation);
+  assert.deepEqual([end.state, end.error?.reason], ['failed', 'HYPERVISOR_FAILURE']);
+});
+
+test('while the hypervisor is away an operation waits for it', async () => {
+  const { node, submit, ended, stateOf } = await withVm();
+  await using _node = node;
+  const away = new AgentError('HYPERVISOR_UNREACHABLE', 'away');
+  node.hypervisor.fail('destroy', away, 3);
+  const end = await ended(await submit('destroy'));
+  assert.deepEqual([end.state, await stateOf()], ['succeeded', 'stopped']);
+});
+
+test('a shutdown ends when its guest is off', async () => {
+  const { node, operations, uid, submit, ended } = await withVm();
+  await using _node = node;
+  node.hypervisor.slowShutdown = true;
+  const asked = await submit('shutdown');
+  await until('the guest is asked', async () => {
+    return (await operations.get(asked.id)).step === 'waiting-for-guest';
+  });
+  // Who waits without naming it waits only so long.
+  await operations.untilDone({ operation: asked, details: undefined }, never);
+  assert.ok(!hasEnded(await operations.get(asked.id)));
+  node.hypervisor.stopGuest(uid, 'shutdown');
+  assert.equal((await ended(asked)).state, 'succeeded');
+});
+
+test('a shutdown whose guest does not power off in time fails', async () => {
+  const { node, submit, ended, stateOf } = await withVm();
+  await using _node = node;
+  node.hypervisor.slowShutdown = true;
+  const end = await ended(await submit('shutdown', { parameters: { timeoutMs: 1 } }));
+  assert.deepEqual([end.state, end.error?.reason], ['failed', 'GUEST_DID_NOT_STOP']);
+  assert.equal(await stateOf(), 'running');
+});
+
+test('a newer operation on the power takes the place of an older one', async () => {
+  const { node, operations, submit, ended, stateOf } = await withVm();
+  await using _node = node;
+  node.hypervisor.slowShutdown = true;
+  const older = await submit('shutdown');
+  const newer = await submit('destroy');
+  assert.equal((await ended(newer)).state, 'succeeded');
+  const end = await operations.get(older.id);
+  assert.deepEqual([end.state, end.supersededBy], ['superseded', newer.id]);
+  assert.equal(await stateOf(), 'stopped');
+  await assert.rejects(operations.untilDone({ operation: older, details: undefined }, never), {
+    reason: 'OPERATION_SUPERSEDED',
+  });
+});
+
+test('a change may be made while a guest is being shut down', async () => {
+  const { node, submit, ended, request } = await withVm();
+  await using _node = node;
+  node.hypervisor.slowShutdown = true;
+  await submit('shutdown');
+  const manifest = { ...request, metadata: { ...request.metadata, labels: { app: 'shop' } } };
+  const parameters = { manifest, updateMask: undefined, generation: undefined };
+  const end = await ended(await submit('apply', { parameters }));
+  assert.deepEqual([end.state, end.result], ['succeeded', 'CHANGED']);
+});
+
+test('an operation is refused while one is in its way, naming it and how to end it', async () => {
+  const { node, submit } = await withVm();
+  await using _node = node;
+  node.hypervisor.block('destroy');
+  const first = await submit('delete', { parameters: { force: true } });
+  await assert.rejects(submit('start'), ({ reason, message }: AgentError) => {
+    assert.equal(reason, 'VM_BUSY');
+    assert.match(message, new RegExp(`${first.id} \\(delete\\).*novactl operation cancel`));
+    return true;
+  });
+});
+
+test('the same request without an id means the one that goes on', async () => {
+  const { node, submit, ended } = await withVm();
+  await using _node = node;
+  const goOn = node.hypervisor.block('destroy');
+  const parameters = { force: true };
+  const first = await submit('delete', { id: undefined, parameters });
+  const second = await submit('delete', { id: undefined, parameters });
+  assert.equal(first.id, second.id);
+  goOn();
+  assert.equal((await ended(first)).state, 'succeeded');
+});
+
+test('a creation that is cancelled leaves nothing', async () => {
+  const { node, operations, vm, ended } = await withVm();
+  await using _node = node;
+  const manifest = newRequest('db');
+  const asked = { ...vm, name: 'db' };
+  const parameters = { manifest, reservationId: undefined };
+  node.hypervisor.block('start');
+  const { operation } = await operations.submit(
+    { id: randomUUID(), kind: 'create', vm: asked, parameters, requestedBy: 'tester' },
+    never,
+  );
+  await until('it is being started', () =>
+    node.hypervisor.calls.includes(`start ${uidOf(manifest)}`),
+  );
+  await operations.cancel(operation.id);
+  const end = await ended(operation);
+  assert.deepEqual([end.state, end.error?.reason], ['cancelled', 'OPERATION_CANCELLED']);
+  await node.assertNothingOf(manifest);
+  assert.deepEqual(await operations.cancel(operation.id), end);
+});
+
+test('a shutdown that is cancelled is no longer waited for', async () => {
+  const { node, operations, submit, ended } = await withVm();
+  await using _node = node;
+  node.hypervisor.slowShutdown = true;
+  const asked = await submit('shutdown');
+  await operations.cancel(asked.id);
+  assert.equal((await ended(asked)).state, 'cancelled');
+});
+
+test('what the hypervisor has been told to do is not called cancelled', async () => {
+  const { node, operations, submit, ended, stateOf } = await withVm();
+  await using _node = node;
+  const goOn = node.hypervisor.block('destroy');
+  const asked = await submit('destroy');
+  await until('it is told', () => node.hypervisor.calls.some((call) => call.startsWith('destroy')));
+  assert.equal((await operations.cancel(asked.id)).state, 'running');
+  goOn();
+  assert.deepEqual([(await ended(asked)).state, await stateOf()], ['succeeded', 'stopped']);
+});
+
+test('an operation that is not known is not found', async () => {
+  const { node, operations } = await withVm();
+  await using _node = node;
+  await assert.rejects(operations.get(randomUUID()), { reason: 'OPERATION_NOT_FOUND' });
+  await assert.rejects(operations.cancel(randomUUID()), { reason: 'OPERATION_NOT_FOUND' });
+});
+
+test('who watches is told of every change of an operation, up to its end', async () => {
+  const { node, operations, submit } = await withVm();
+  await using _node = node;
+  const asked = await submit('destroy');
+  const seen: string[] = [];
+  for await (const event of operations.watch({ ...ALL, id: asked.id }, undefined, never)) {
+    if ('object' in event) seen.push(event.object.state);
+    if (seen.at(-1) === 'succeeded') break;
+  }
+  assert.equal(seen.at(-1), 'succeeded');
+});
+
+test('operations are listed a page at a time', async () => {
+  const { node, operations, submit, ended } = await withVm();
+  await using _node = node;
+  const ids: string[] = [];
+  for (const kind of ['destroy', 'start', 'destroy'] as const) {
+    ids.push((await ended(await submit(kind))).id);
+  }
+  const found: string[] = [];
+  let token = '';
+  do {
+    const page = await operations.list(ALL, { size: 2, token });
+    found.push(...page.items.map(({ id }) => id));
+    token = page.nextToken;
+  } while (token !== '');
+  assert.deepEqual(found.toSorted(), ids.toSorted());
+});
+
+test('a thousand operations at once are all done, and others are not held up', async () => {
+  const { node, operations, submit, ended, vm } = await withVm();
+  await using _node = node;
+  const ids = Array.from({ length: 1_000 }, () => randomUUID());
+  const asked = await Promise.all(ids.map((id) => submit('destroy', { id })));
+  const other = newRequest('db');
+  const { operation } = await operations.submit(
+    {
+      id: randomUUID(),
+      kind: 'create',
+      vm: { ...vm, name: 'db' },
+      parameters: { manifest: other, reservationId: undefined },
+      requestedBy: 'tester',
+    },
+    never,
+  );
+  assert.equal((await ended(operation)).state, 'succeeded');
+  const states = new Set<string>();
+  for (const { id } of asked) states.add((await ended(await operations.get(id))).state);
+  assert.ok(states.has('succeeded'));
+  assert.deepEqual(
+    [...states].filter((state) => !['succeeded', 'superseded'].includes(state)),
+    [],
+  );
+});
+
+test('no secret of a manifest gets into the journal', async () => {
+  const { node, operations, vm, ended } = await withVm();
+  await using _node = node;
+  node.allowUserData();
+  const manifest = newRequest('db', { userData: 'password: hunter2' });
+  const parameters = { manifest, reservationId: undefined };
+  const asked = { ...vm, name: 'db' };
+  const { operation } = await operations.submit(
+    { id: randomUUID(), kind: 'create', vm: asked, parameters, requestedBy: 'tester' },
+    never,
+  );
+  assert.equal((await ended(operation)).state, 'succeeded');
+  assert.ok(!node.journalText().includes('hunter2'));
+  assert.ok((await node.privateFiles.listVms(never)).includes(uidOf(manifest)));
+});
+
+test('a migration is an operation of the same id, and to cancel either cancels both', async () => {
+  using nodes = await TwoNodes.open();
+  await nodes.copying();
+  const { operations, migrations } = nodes.source.agent;
+  const operation = await operations.get(nodes.id);
+  assert.deepEqual([operation.kind, operation.requestedBy], ['migrate', 'tester']);
+  await operations.cancel(nodes.id);
+  assert.equal((await nodes.ended()).phase, 'cancelled');
+  assert.equal((await migrations.get(nodes.id)).phase, 'cancelled');
+  await until('it has ended', async () => hasEnded(await operations.get(nodes.id)));
+  const { state, error } = await operations.get(nodes.id);
+  assert.deepEqual([state, error?.reason], ['cancelled', 'MIGRATION_CANCELLED']);
+});
+
+test('a VM that is being migrated is not started or shut down, and whoever destroys it cancels the migration', async () => {
+  using nodes = await TwoNodes.open();
+  await nodes.copying();
+  const { operations } = nodes.source.agent;
+  const { namespace, name, uid } = nodes.vm;
+  const submit = (kind: OperationKind) =>
+    operations.submit(
+      {
+        id: randomUUID(),
+        kind,
+        vm: { namespace, name, uid },
+        parameters: {},
+        requestedBy: 'tester',
+      },
+      never,
+    );
+  for (const kind of ['start', 'shutdown'] as const) {
+    await assert.rejects(submit(kind), { reason: 'VM_BUSY', message: /novactl migration cancel/ });
+  }
+  const { operation } = await submit('destroy');
+  assert.equal((await nodes.ended()).phase, 'cancelled');
+  await until('it is done', async () => hasEnded(await operations.get(operation.id)));
+  assert.equal((await operations.get(operation.id)).state, 'succeeded');
+  assert.equal((await nodes.source.find(uid))?.state, 'stopped');
+});
