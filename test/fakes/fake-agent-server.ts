@@ -84,6 +84,12 @@ export class FakeAgentServer implements AsyncDisposable {
     for (const kind of this.#kinds) kind.forgetHistory();
   }
 
+  /** The same with a journal from an older backup: the epoch is one that there was before. */
+  restoreEpoch(epoch: bigint): void {
+    this.clock.epoch = epoch - 1n;
+    this.restartEpoch();
+  }
+
   /** The same agent, but nobody can go on from a cursor of before. */
   forgetHistory(): void {
     for (const kind of this.#kinds) kind.forgetHistory();

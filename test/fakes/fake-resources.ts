@@ -1,4 +1,5 @@
 import type { ServerWritableStream } from '@grpc/grpc-js';
+import { AgentError } from '../../src/core/errors.ts';
 import { matchesLabels, parseLabelSelector } from '../../src/core/label-selector.ts';
 import {
   type ReportOrigin,
@@ -115,6 +116,7 @@ export class FakeResources<T> {
       } else if (did) send(WatchEventType.WATCH_EVENT_TYPE_DELETED, after ?? before, origin);
     };
     const { cursor } = call.request;
+    if (cursor !== undefined) this.#refuseFuture(cursor);
     if (cursor?.agentEpoch === this.#clock.epoch && cursor.revision >= this.#forgotten) {
       const missed = this.#history.filter(({ origin }) => origin.revision > cursor.revision);
       for (const change of missed) tell(change);
@@ -127,6 +129,12 @@ export class FakeResources<T> {
     send(WatchEventType.WATCH_EVENT_TYPE_SYNCED, undefined);
     this.#watches.add(tell);
     call.on('cancelled', () => this.#watches.delete(tell));
+  }
+
+  #refuseFuture({ agentEpoch, revision }: WatchCursor): void {
+    const { epoch, revision: now } = this.#clock;
+    if (agentEpoch < epoch || (agentEpoch === epoch && revision <= now)) return;
+    throw new AgentError('WATCH_EXPIRED', 'This agent has not come as far as the cursor');
   }
 
   #tell(change: Change<T>): void {

@@ -28,10 +28,11 @@ export async function nextAgentStart(
   const [last, next] = await database.transaction([
     { sql: 'SELECT boot_id FROM agent_start ORDER BY epoch DESC LIMIT 1' },
     {
-      // A new journal does not start at 1: the node may have had one before, and receivers refuse lower epochs.
+      // At least the time: the node may have had another journal before, or this one is restored from a backup. Receivers
+      // refuse lower epochs, and could not tell one that is given out twice.
       sql: `INSERT INTO agent_start (epoch, boot_id, started_at_ms)
-        SELECT coalesce(max(epoch) + 1, $first), $bootId, $nowMs FROM agent_start RETURNING epoch`,
-      parameters: { first: Math.floor(nowMs / 1000), bootId, nowMs },
+        SELECT max(coalesce(max(epoch) + 1, 0), $nowSeconds), $bootId, $nowMs FROM agent_start RETURNING epoch`,
+      parameters: { nowSeconds: Math.floor(nowMs / 1000), bootId, nowMs },
     },
     { sql: 'DELETE FROM agent_start WHERE epoch < (SELECT max(epoch) FROM agent_start) - 100' },
   ]);

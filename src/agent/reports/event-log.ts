@@ -50,14 +50,19 @@ export class EventLog<T> {
     return this.#newest;
   }
 
-  /** Whether all changes after the cursor are still known. One from the future was never given out, nor is 0 a place. */
-  canContinueFrom(cursor: WatchCursor, now: number): boolean {
-    return (
-      cursor.agentEpoch === this.#agentEpoch &&
-      cursor.revision > 0 &&
-      cursor.revision >= this.#forgotten &&
-      cursor.revision <= now
-    );
+  /**
+   * Whether all changes after the cursor are still known; 0 is no place. Fails with WATCH_EXPIRED for one that is ahead of
+   * `now`: this history never gave it out, so that there is something that the watcher believes and that never was.
+   */
+  canContinueFrom({ agentEpoch, revision }: WatchCursor, now: number): boolean {
+    const isOfNow = agentEpoch === this.#agentEpoch;
+    if (agentEpoch > this.#agentEpoch || (isOfNow && revision > now)) {
+      throw new AgentError(
+        'WATCH_EXPIRED',
+        `Cannot go on watching from agent epoch ${agentEpoch}, revision ${revision}: this agent has only come to ${this.#agentEpoch}, revision ${now}, as when its journal was restored from a backup; watch again without a cursor`,
+      );
+    }
+    return isOfNow && revision > 0 && revision >= this.#forgotten;
   }
 
   /** All changes after a revision and every later one, until aborted. Fails with WATCH_EXPIRED when too far behind. */

@@ -2,7 +2,7 @@
 export interface ReportOrigin {
   readonly nodeName: string;
   readonly nodeBootId: string;
-  /** Raised by one at every start of the agent. */
+  /** Raised at every start of the agent. */
   readonly agentEpoch: number;
   /** Counts the changes seen since the agent started. */
   readonly revision: number;

@@ -71,8 +71,8 @@ export class WatchedSet<T extends Reported> {
   }
 
   /**
-   * The objects that match, then every change of them. Ends when aborted; fails with WATCH_EXPIRED when too far behind.
-   * Until a listing is synced its events stand at revision 0, which is no cursor: one that breaks off begins anew.
+   * The objects that match, then every change of them. Ends when aborted; fails with WATCH_EXPIRED when too far behind,
+   * and for a cursor of the future. Until a listing is synced its events stand at revision 0, which is no cursor: one that breaks off begins anew.
    */
   async *watch(
     matches: (object: T) => boolean,

@@ -7,6 +7,7 @@ import {
   type ListMigrationsResponse,
   WatchMigrationsRequest,
 } from '../../../src/gen/novacron/agent/v1/migration.ts';
+import { WatchNodeRequest } from '../../../src/gen/novacron/agent/v1/node.ts';
 import {
   ListVirtualMachinesRequest,
   type ListVirtualMachinesResponse,
@@ -156,14 +157,39 @@ test('a watch goes on from its last event', async () => {
   assert.deepEqual((await reader.take(2)).map(textOf), ['added g', 'synced']);
 });
 
-test('a cursor of another agent, or of the future, begins with a reset', async () => {
+test('a cursor of an earlier agent begins with a reset', async () => {
   const now = cursorOf({ type: 0, origin: (await list({})).origin });
-  for (const cursor of [
-    { ...now, agentEpoch: now.agentEpoch - 1n },
-    { ...now, revision: now.revision + 100n },
-  ]) {
-    using reader = watch({ namespace: 'shop', cursor });
-    assert.deepEqual((await reader.take(3)).map(textOf), ['reset', 'added d', 'synced']);
+  using reader = watch({
+    namespace: 'shop',
+    cursor: { ...now, agentEpoch: now.agentEpoch - 1n, revision: now.revision + 100n },
+  });
+  assert.deepEqual((await reader.take(3)).map(textOf), ['reset', 'added d', 'synced']);
+});
+
+const FUTURE = [
+  { agentEpoch: 1n, revision: 0n },
+  { agentEpoch: 0n, revision: 100n },
+];
+
+test('a cursor of the future is refused, whatever is watched', async () => {
+  const now = cursorOf({ type: 0, origin: (await list({})).origin });
+  const { migrations, node } = local;
+  for (const { agentEpoch, revision } of FUTURE) {
+    const cursor = {
+      agentEpoch: now.agentEpoch + agentEpoch,
+      revision: now.revision + revision,
+    };
+    const readers = [
+      watch({ cursor }),
+      new Reader(migrations.watchMigrations(WatchMigrationsRequest.fromPartial({ cursor }))),
+      new Reader(node.watchNode(WatchNodeRequest.fromPartial({ cursor }))),
+    ];
+    for (const reader of readers) {
+      using _reader = reader;
+      await reader.take(1);
+      assert.equal(reader.failure?.reason, 'WATCH_EXPIRED');
+      assert.match(reader.failure.message, /watch again without a cursor/);
+    }
   }
 });
 

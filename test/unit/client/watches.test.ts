@@ -136,6 +136,24 @@ test('a watch that expired starts anew and tells only what changed', async () =>
   assert.equal(lab.agent.watchRequests.at(-1)?.cursor, undefined);
 });
 
+test('a watch goes on with an agent whose journal was restored from an older backup', async () => {
+  await using lab = await startAgent();
+  lab.agent.clock.epoch = 9n;
+  lab.agent.put('one');
+  lab.agent.put('two');
+  await using watcher = watchVms(lab.client);
+  await watcher.until('synced');
+
+  lab.agent.stop();
+  lab.agent.remove('one');
+  lab.agent.restoreEpoch(5n);
+  await lab.agent.listen(lab.address);
+  assert.deepEqual(await watcher.until('synced'), ['deleted one', 'synced']);
+  assert.equal(lab.agent.watchRequests.at(-1)?.cursor, undefined);
+  lab.agent.put('three');
+  assert.deepEqual(await watcher.until('added three'), ['added three']);
+});
+
 test('what no longer matches the selector is told as deleted, and as added when it does again', async () => {
   await using lab = await startAgent();
   const put = (tier: string) => lab.agent.put('one', { metadata: { labels: { tier } } });

@@ -43,6 +43,17 @@ test('each start gets a higher epoch and learns the boot id of the one before', 
   ]);
 });
 
+test('an epoch that a lost journal may have given out is not given out again', async () => {
+  using directory = temporary();
+  await using journal = await Journal.open(directory.path, options);
+  await nextAgentStart(journal.database, 'boot', 5_000_000);
+  // The agent has started 70 times since this journal was backed up, 80 seconds ago.
+  const { epoch } = await nextAgentStart(journal.database, 'boot', 5_080_000);
+  assert.ok(epoch > 5_070, `${epoch}`);
+  // A clock that is put back takes no epoch back.
+  assert.equal((await nextAgentStart(journal.database, 'boot', 1)).epoch, epoch + 1);
+});
+
 test('its files are for root only', async () => {
   using directory = temporary();
   const state = path.join(directory.path, 'state');

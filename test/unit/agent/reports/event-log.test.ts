@@ -34,13 +34,28 @@ test('a follower gets every change after its revision, in order, and later ones 
   assert.deepEqual(seen, ['two', 'five']);
 });
 
-test('a cursor of another start of the agent, of the future or of nothing cannot be continued', () => {
+test('a cursor of an earlier start of the agent or of nothing cannot be continued', () => {
   const log = new EventLog<string>(7);
   log.append(3, 'a', 'one');
   assert.equal(log.canContinueFrom({ agentEpoch: 7, revision: 3 }, 4), true);
+  assert.equal(log.canContinueFrom({ agentEpoch: 7, revision: 4 }, 4), true);
   assert.equal(log.canContinueFrom({ agentEpoch: 6, revision: 3 }, 4), false);
-  assert.equal(log.canContinueFrom({ agentEpoch: 7, revision: 5 }, 4), false);
+  assert.equal(log.canContinueFrom({ agentEpoch: 6, revision: 9 }, 4), false);
   assert.equal(log.canContinueFrom({ agentEpoch: 7, revision: 0 }, 4), false);
+});
+
+test('a cursor of the future is refused, with what to do', () => {
+  const log = new EventLog<string>(7);
+  log.append(3, 'a', 'one');
+  for (const cursor of [
+    { agentEpoch: 7, revision: 5 },
+    { agentEpoch: 8, revision: 1 },
+  ]) {
+    assert.throws(() => log.canContinueFrom(cursor, 4), {
+      reason: 'WATCH_EXPIRED',
+      message: /\b7, revision 4\b.*watch again without a cursor/,
+    });
+  }
 });
 
 test('a follower that is too far behind is told so instead of missing changes', async () => {

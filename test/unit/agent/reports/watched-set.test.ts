@@ -68,9 +68,7 @@ test('what another filter has seen since the cursor counts as told', async () =>
 });
 
 for (const [what, cursor] of [
-  ['of the future', { agentEpoch: 7, revision: 1_000 }],
-  ['of another start of the agent', { agentEpoch: 6, revision: 1 }],
-  ['of a later start of the agent', { agentEpoch: 8, revision: 1 }],
+  ['of an earlier start of the agent', { agentEpoch: 6, revision: 1 }],
   ['of nowhere', { agentEpoch: 7, revision: 0 }],
 ] as const) {
   test(`a cursor ${what} begins anew`, async () => {
@@ -80,6 +78,26 @@ for (const [what, cursor] of [
     assert.deepEqual(await watcher.untilSynced(), ['reset', 'added a red', 'synced']);
   });
 }
+
+for (const [what, cursor] of [
+  ['of a revision that is yet to come', { agentEpoch: 7, revision: 1_000 }],
+  ['of a later start of the agent', { agentEpoch: 8, revision: 1 }],
+] as const) {
+  test(`a cursor ${what} is refused before anything is told`, async () => {
+    const things = new Things();
+    things.put('a', 'red');
+    await using watcher = things.watch(all, cursor);
+    await assert.rejects(watcher.next(), { reason: 'WATCH_EXPIRED' });
+  });
+}
+
+test('a cursor of the newest change of another kind of object is not of the future', async () => {
+  const things = new Things();
+  things.put('a', 'red');
+  const { agentEpoch, revision } = things.origins.next();
+  await using watcher = things.watch(all, { agentEpoch, revision });
+  assert.deepEqual(await watcher.untilSynced(), ['synced']);
+});
 
 test('a cursor of which too much was forgotten begins anew', async () => {
   const things = new Things();

@@ -135,13 +135,16 @@ export interface ReportOrigin {
   nodeName: string;
   /** Boot id of the node (/proc/sys/kernel/random/boot_id). */
   nodeBootId: string;
-  /** Raised by one at every start of the agent; never goes back on a node that kept its disk. */
+  /** Raised at every start of the agent; never goes back on a node that kept its disk. */
   agentEpoch: bigint;
   /** Counts changes seen by this agent since it started; starts at 1. */
   revision: bigint;
 }
 
-/** Where a broken watch goes on. If it cannot be continued from there, the watch begins with RESET. */
+/**
+ * Where a broken watch goes on. If it cannot be continued from there, the watch begins with RESET. One that is ahead of the
+ * agent is refused with WATCH_EXPIRED, as after its journal was restored from a backup: forget it and watch anew without one.
+ */
 export interface WatchCursor {
   /** Agent epoch of the last event received. */
   agentEpoch: bigint;
