@@ -135,7 +135,9 @@ export class MigrationBook {
       };
       await this.#store.update(moved);
       this.#active.set(id, moved);
-      const migration = this.#migrations.put(id, this.#toMigration(moved));
+      // It may have got on while its phase was recorded.
+      const progress = this.progressOf(id);
+      const migration = this.#migrations.put(id, { ...this.#toMigration(moved), progress });
       if (isFinal(phase)) this.#end(migration);
       return moved;
     });

@@ -131,6 +131,50 @@ test('progress that does not change is no news, nor is that of one that has ende
   assert.equal(book.get('m-1').progress.iteration, 1);
 });
 
+test('each change of progress raises the revision by one, and looking at it raises nothing', async () => {
+  using journal = new MemoryJournal();
+  const origins = newOrigins();
+  const book = await MigrationBook.load(new MigrationStore(journal.database), origins);
+  await book.begin(migrationRecord('m-1'));
+  const changes = [
+    { ...NO_PROGRESS, iteration: 1 },
+    { ...NO_PROGRESS, iteration: 1, wireBytes: 1n },
+    { ...NO_PROGRESS, iteration: 1, wireBytes: 1n, estimatedMsLeft: 5 },
+    { ...NO_PROGRESS, iteration: 1, wireBytes: 1n },
+  ];
+  for (const progress of changes) {
+    const { revision } = origins.current();
+    book.setProgress('m-1', progress);
+    assert.equal(book.get('m-1').origin.revision, revision + 1);
+    assert.equal(origins.current().revision, revision + 1);
+  }
+  book.note('m-1', 'Waiting');
+  const { revision } = origins.current();
+  assert.equal(book.get('m-1').origin.revision, revision);
+  book.setProgress('m-1', { ...NO_PROGRESS, iteration: 1, wireBytes: 1n });
+  book.note('m-1', 'Waiting');
+  book.progressOf('m-1');
+  book.list(ALL);
+  await book.find('m-1');
+  await watchUntil(book, isSynced);
+  assert.equal(origins.current().revision, revision);
+});
+
+test('a phase that takes its time to be recorded takes back no progress', async () => {
+  using journal = new MemoryJournal();
+  const store = new MigrationStore(journal.database);
+  const book = await MigrationBook.load(store, newOrigins());
+  await book.begin(migrationRecord('m-1'));
+  book.setProgress('m-1', { ...NO_PROGRESS, iteration: 1 });
+  const update = store.update.bind(store);
+  store.update = async (record) => {
+    book.setProgress('m-1', { ...NO_PROGRESS, iteration: 2 });
+    await update(record);
+  };
+  await book.move('m-1', 'copying');
+  assert.equal(book.get('m-1').progress.iteration, 2);
+});
+
 test('an agent that starts anew knows them all, and no cursor of the one before', async () => {
   using journal = new MemoryJournal();
   const killed = await openBook(journal);
