@@ -3,6 +3,7 @@ import { outputOf } from '../../src/cli/process/cli-io.ts';
 import { ProgressPrinter } from '../../src/cli/progress/progress-printer.ts';
 import type { AgentClient } from '../../src/client/agent-client.ts';
 import { type Migration, MigrationPhase } from '../../src/client/api.ts';
+import { knownFigures } from '../../src/client/known-figures.ts';
 import { durationMs } from '../../src/client/time.ts';
 import { followMigration } from '../../src/client/watches.ts';
 import { LabError } from '../core/project.ts';
@@ -86,15 +87,16 @@ function reportOf(
   source: ConsoleWatcher,
   destination: ConsoleWatcher,
 ): MigrationReport {
-  const result = migration.status?.result;
+  const told = migration.status?.result;
+  const result = told && knownFigures(told);
   const switchover = findSwitchover(source, destination);
   if (switchover === undefined) throw new LabError('The guest has not been heard on both nodes');
   return {
-    totalMs: result?.totalTime === undefined ? 0 : durationMs(result.totalTime),
-    downtimeMs: result?.downtime === undefined ? 0 : durationMs(result.downtime),
-    memoryBytes: result?.memoryProcessedBytes ?? 0n,
-    wireBytes: result?.wireBytes ?? 0n,
-    iterations: result?.iterations ?? 0,
+    totalMs: result?.totalTime && durationMs(result.totalTime),
+    downtimeMs: result?.downtime && durationMs(result.downtime),
+    memoryBytes: result?.memoryProcessedBytes,
+    wireBytes: result?.wireBytes,
+    iterations: result?.iterations,
     switchover,
     memory: checkMemory(destination),
   };

@@ -1,14 +1,16 @@
 import { formatDuration } from '../../src/cli/output/durations.ts';
 import { formatBytes } from '../../src/cli/output/quantities.ts';
+import { orUnknown } from '../../src/cli/views/migration-view.ts';
 import type { MemoryCheck, Switchover } from './switchover.ts';
 
 /** What a migration came to: what the agent says, and what the guest itself saw. */
 export interface MigrationReport {
-  readonly totalMs: number;
-  readonly downtimeMs: number;
-  readonly memoryBytes: bigint;
-  readonly wireBytes: bigint;
-  readonly iterations: number;
+  /** What the agent does not know is undefined. */
+  readonly totalMs: number | undefined;
+  readonly downtimeMs: number | undefined;
+  readonly memoryBytes: bigint | undefined;
+  readonly wireBytes: bigint | undefined;
+  readonly iterations: number | undefined;
   readonly switchover: Switchover;
   readonly memory: MemoryCheck;
 }
@@ -20,15 +22,18 @@ export function isSuccess(report: MigrationReport): boolean {
 
 export function formatReport(report: MigrationReport): string {
   const { switchover, memoryBytes, wireBytes } = report;
-  const ratio = wireBytes === 0n ? 0 : Number(memoryBytes) / Number(wireBytes);
+  const ratio = memoryBytes && wireBytes && Number(memoryBytes) / Number(wireBytes);
   const rows = [
-    ['Total time', formatDuration(report.totalMs)],
-    ['Downtime, as libvirt counts it', formatDuration(report.downtimeMs)],
+    ['Total time', orUnknown(report.totalMs, formatDuration)],
+    ['Downtime, as libvirt counts it', orUnknown(report.downtimeMs, formatDuration)],
     ["Downtime, in the guest's own counter", formatDuration(switchover.gapMs)],
     ['Counts of the guest', describeCounts(switchover)],
-    ['Memory moved', `${formatBytes(memoryBytes)} in ${report.iterations} passes`],
-    ['Bytes on the wire, encrypted', formatBytes(wireBytes)],
-    ['Ratio', `${ratio.toFixed(2)} to 1`],
+    [
+      'Memory moved',
+      `${orUnknown(memoryBytes, formatBytes)} in ${orUnknown(report.iterations, String)} passes`,
+    ],
+    ['Bytes on the wire, encrypted', orUnknown(wireBytes, formatBytes)],
+    ['Ratio', orUnknown(ratio || undefined, (known) => `${known.toFixed(2)} to 1`)],
     ['Check by the guest after it arrived', MEMORY_WORDS[report.memory]],
   ] as const;
   const width = Math.max(...rows.map(([name]) => name.length)) + 2;

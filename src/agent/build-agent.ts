@@ -259,7 +259,7 @@ export async function buildAgent(parts: AgentParts) {
 function summaryOf(migration: Migration | undefined): MigrationSummary | undefined {
   if (migration === undefined) return undefined;
   const { id, destinationNode, startedAtMs, progress } = migration;
-  return { id, targetNode: destinationNode, startedAtMs, fractionDone: progress.fractionDone };
+  return { id, targetNode: destinationNode, startedAtMs, fractionDone: progress.fractionDone ?? 0 };
 }
 
 /** The host of HOST:PORT, without the brackets of an IPv6 address. */

@@ -55,12 +55,14 @@ type MigrationTransport =
       readonly destinationHost: string;
     };
 
+/** What is not known of a job, such as all of its memory before the first byte, is 0 where it is not undefined. */
 export interface JobStatistics {
   readonly kind: 'none' | 'bounded' | 'unbounded' | 'completed' | 'failed' | 'cancelled';
   readonly operation: 'migration-in' | 'migration-out' | 'other';
-  readonly elapsedMs: number;
+  /** Of a job at the receiving end: since it began at the sending one, whatever the two clocks say. */
+  readonly elapsedMs: number | undefined;
   readonly setupMs: number;
-  readonly downtimeMs: number;
+  readonly downtimeMs: number | undefined;
   readonly memoryTotalBytes: bigint;
   readonly memoryProcessedBytes: bigint;
   readonly memoryRemainingBytes: bigint;

@@ -18,7 +18,7 @@ export class FakeIncomingService implements IncomingService {
     state: 'prepared',
     ownershipEpoch: 4,
     holdsSource: false,
-    figures: { downtimeMs: 12, memoryProcessedBytes: 34n, iterations: 5 },
+    figures: { downtimeMs: 12, memoryProcessedBytes: 34n, iterations: 5, elapsedMs: 900 },
   };
 
   async handshake(request: HandshakeRequest): Promise<PeerHandshake> {

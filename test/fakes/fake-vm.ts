@@ -109,7 +109,7 @@ export function toJobStatistics(
     operation: job.operation,
     elapsedMs: job.iteration * 100,
     setupMs: isKnown ? 1 : 0,
-    downtimeMs: kind === 'completed' ? 20 : 0,
+    downtimeMs: kind === 'completed' ? 20 : undefined,
     memoryTotalBytes: isKnown ? total : 0n,
     memoryProcessedBytes: processed,
     memoryRemainingBytes: isKnown ? total - processed : 0n,

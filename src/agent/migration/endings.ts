@@ -1,8 +1,9 @@
 import { delay } from '../../core/delay.ts';
 import type { Reason } from '../../core/errors.ts';
+import type { MigrationResult } from './migration.ts';
 import type { OutgoingContext } from './outgoing-context.ts';
 import type { Peer } from './peers.ts';
-import { advance, complete } from './progress.ts';
+import { complete } from './progress.ts';
 
 /** Where a migration that has come to its end has left the VM: at the destination, here, or on neither node. */
 export type Ending = 'moved' | 'stayed' | 'lost';
@@ -34,51 +35,40 @@ async function concludeMoved(
   peer: Peer,
   signal: AbortSignal,
 ): Promise<void> {
-  const { transfers, book, onChange } = context.options;
+  const { book, onChange } = context.options;
   await context.recordRelease();
   await context.move('cleaning-up');
-  const arrivedAtMs = context.record.phases.at(-1)?.startedAtMs ?? Date.now();
-  const transfer = await transfers.find(context.id, context.brief(signal)).catch(() => undefined);
-  context.noteTransfer(transfer);
-  book.setProgress(context.id, advance(book.progressOf(context.id), undefined, transfer));
-  await commitPeer(context, peer, signal);
+  await context.noteLastOfTransfer(signal);
+  const result = await commitPeer(context, peer, signal);
   await removeTransfer(context, signal);
   await removeFiles(context, signal);
-  const { figures } = context;
-  const progress = complete(book.progressOf(context.id), figures);
-  book.setProgress(context.id, progress);
-  await context.move('completed', {
-    result: {
-      totalMs: arrivedAtMs - context.record.startedAtMs,
-      downtimeMs: figures?.downtimeMs ?? 0,
-      memoryProcessedBytes: progress.memoryProcessedBytes,
-      wireBytes: progress.wireBytes,
-      iterations: progress.iteration,
-      reconnects: context.reconnects,
-    },
-  });
+  const progress = book.progressOf(context.id);
+  book.setProgress(context.id, complete(progress, context.figures, context.lastTransfer));
+  await context.move('completed', { result });
   onChange();
   context.log.info({ peer: peer.nodeName }, 'Migration completed');
 }
 
+/** What it came to, once the destination has told what it knows of that and been told to keep the VM. */
 async function commitPeer(
   context: OutgoingContext,
   peer: Peer,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<MigrationResult> {
   const uid = context.record.vmUid;
   for (let tries = 0; tries < COMMIT_TRIES; tries++) {
     try {
       const report = await peer.get(context.id, uid, context.brief(signal));
-      context.figures = report.figures ?? context.figures;
+      context.noteFigures(report.figures);
       await peer.release(context.id, uid, 'commit', context.brief(signal));
-      return;
+      break;
     } catch (error) {
       signal.throwIfAborted();
       context.log.debug({ err: error }, 'The destination has not confirmed yet');
       await delay(context.pace.lookMaxMs, signal);
     }
   }
+  return context.result();
 }
 
 interface EarlyEnd {

@@ -2,6 +2,7 @@ import { AgentError } from '../../core/errors.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import { Arrivals, arrivalOf, holdsSource, pastSwitchover } from './arrivals.ts';
+import { figuresOf } from './figures.ts';
 import { checkIncoming } from './incoming-check.ts';
 import type {
   ArrivalFigures,
@@ -115,11 +116,11 @@ export class IncomingManager implements IncomingService {
     outcome: 'commit' | 'abort',
     caller: string,
     signal: AbortSignal,
-  ): Promise<{ readonly wireBytes: number }> {
+  ): Promise<{ readonly wireBytes: number | undefined }> {
     const { transfers, book } = this.#options;
     const record = await this.#recordOf(migrationId, caller);
     const transfer = await transfers.find(migrationId, signal);
-    const wireBytes = (transfer?.wireBytesReceived ?? 0) + (transfer?.wireBytesSent ?? 0);
+    const wireBytes = transfer && transfer.wireBytesReceived + transfer.wireBytesSent;
     if (outcome === 'abort') {
       await this.#abort(migrationId, vmUid, caller, signal);
       return { wireBytes };
@@ -181,12 +182,7 @@ export class IncomingManager implements IncomingService {
     const job = await this.#options.hypervisor.jobs
       .getCompletedJob(vmUid, this.#brief(signal))
       .catch(() => undefined);
-    if (job?.operation !== 'migration-in') return undefined;
-    return {
-      downtimeMs: job.downtimeMs,
-      memoryProcessedBytes: job.memoryProcessedBytes,
-      iterations: job.iteration,
-    };
+    return job?.operation === 'migration-in' ? figuresOf(job) : undefined;
   }
 
   /** Only the node that a migration comes from may ask about it. */

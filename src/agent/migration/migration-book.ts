@@ -7,7 +7,7 @@ import { WatchedSet } from '../reports/watched-set.ts';
 import type { Migration, MigrationFilter, MigrationProgress, MigrationSpec } from './migration.ts';
 import type { MigrationRecord, MigrationSummary } from './migration-record.ts';
 import { KEPT_MIGRATIONS, type MigrationStore } from './migration-store.ts';
-import { NO_PROGRESS } from './progress.ts';
+import { halt, loseSight, NO_PROGRESS } from './progress.ts';
 import { canMove, isCancellable, isFinal, type MigrationPhase } from './states.ts';
 
 /** What a move may record beside the phase. */
@@ -41,7 +41,7 @@ export class MigrationBook {
     // The oldest first, as they have come about.
     for (const summary of known.toReversed()) {
       if (isFinal(summary.phase)) book.#report(summary);
-      else book.#add(await store.get(summary.id));
+      else book.#add(taken(await store.get(summary.id)));
     }
     return book;
   }
@@ -124,20 +124,24 @@ export class MigrationBook {
         throw new Error(`Migration ${id} cannot go from ${record.phase} to ${phase}`);
       }
       const nowMs = Date.now();
+      // It may get on while this is recorded, which must not take that back.
+      const progress = () => {
+        const latest = this.progressOf(id);
+        return isFinal(phase) && phase !== 'completed' ? halt(latest) : latest;
+      };
       const moved: MigrationRecord = {
         ...record,
         message: '',
         ...patch,
         phase,
         phases: [...record.phases, { phase, startedAtMs: nowMs }],
-        progress: this.progressOf(id),
+        progress: progress(),
         endedAtMs: isFinal(phase) ? nowMs : undefined,
       };
       await this.#store.update(moved);
       this.#active.set(id, moved);
-      // It may have got on while its phase was recorded.
-      const progress = this.progressOf(id);
-      const migration = this.#migrations.put(id, { ...this.#toMigration(moved), progress });
+      const latest = { ...this.#toMigration(moved), progress: progress() };
+      const migration = this.#migrations.put(id, latest);
       if (isFinal(phase)) this.#end(migration);
       return moved;
     });
@@ -226,6 +230,12 @@ export class MigrationBook {
       origin,
     };
   }
+}
+
+/** A migration that an earlier agent left, and that may have gone on while nobody looked. */
+function taken(record: MigrationRecord): MigrationRecord {
+  const { phase, progress = NO_PROGRESS } = record;
+  return phase === 'preparing' ? record : { ...record, progress: loseSight(progress) };
 }
 
 /** What the order of a list follows: when a migration was asked for, and its id. */

@@ -46,18 +46,19 @@ export interface Migration {
   readonly origin: ReportOrigin;
 }
 
+/** How far it is. A figure of which nothing is known, or nothing any more, is undefined, never 0. */
 export interface MigrationProgress {
-  readonly memoryTotalBytes: bigint;
-  readonly memoryProcessedBytes: bigint;
-  readonly memoryRemainingBytes: bigint;
-  readonly memoryBytesPerSecond: bigint;
-  readonly dirtyBytesPerSecond: bigint;
-  readonly iteration: number;
-  readonly wireBytes: bigint;
+  readonly memoryTotalBytes: bigint | undefined;
+  readonly memoryProcessedBytes: bigint | undefined;
+  readonly memoryRemainingBytes: bigint | undefined;
+  readonly memoryBytesPerSecond: bigint | undefined;
+  readonly dirtyBytesPerSecond: bigint | undefined;
+  readonly iteration: number | undefined;
+  readonly wireBytes: bigint | undefined;
   readonly estimatedMsLeft: number | undefined;
   /** 0 to 1; never falls. */
-  readonly fractionDone: number;
-  readonly stalledMs: number;
+  readonly fractionDone: number | undefined;
+  readonly stalledMs: number | undefined;
   /** What goes over beside memory. */
   readonly channels: readonly ChannelProgress[];
 }
@@ -69,13 +70,15 @@ interface ChannelProgress {
   readonly remainingBytes: bigint;
 }
 
+/** What it came to. A figure that could not be found out is undefined, never 0. */
 export interface MigrationResult {
-  readonly totalMs: number;
-  readonly downtimeMs: number;
-  readonly memoryProcessedBytes: bigint;
-  readonly wireBytes: bigint;
-  readonly iterations: number;
-  readonly reconnects: number;
+  /** Without any time in which nobody looked. */
+  readonly totalMs: number | undefined;
+  readonly downtimeMs: number | undefined;
+  readonly memoryProcessedBytes: bigint | undefined;
+  readonly wireBytes: bigint | undefined;
+  readonly iterations: number | undefined;
+  readonly reconnects: number | undefined;
 }
 
 export interface MigrationBlocker {
@@ -176,7 +179,7 @@ export interface IncomingService {
     outcome: 'commit' | 'abort',
     caller: string,
     signal: AbortSignal,
-  ): Promise<{ readonly wireBytes: number }>;
+  ): Promise<{ readonly wireBytes: number | undefined }>;
 }
 
 export interface HandshakeRequest {
@@ -204,9 +207,11 @@ export interface IncomingReport {
   readonly figures: ArrivalFigures | undefined;
 }
 
-/** What the destination's hypervisor knows of a migration that has brought a VM. */
+/** What the hypervisor knows of a migration that has moved a VM. What it does not know is undefined, never 0. */
 export interface ArrivalFigures {
-  readonly downtimeMs: number;
-  readonly memoryProcessedBytes: bigint;
-  readonly iterations: number;
+  readonly downtimeMs: number | undefined;
+  readonly memoryProcessedBytes: bigint | undefined;
+  readonly iterations: number | undefined;
+  /** From when it began to copy until the VM ran at the destination. */
+  readonly elapsedMs: number | undefined;
 }

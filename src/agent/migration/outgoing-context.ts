@@ -5,7 +5,8 @@ import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
 import type { Ownership } from '../vms/ownership.ts';
-import type { ArrivalFigures } from './migration.ts';
+import { resultOf, withKnown } from './figures.ts';
+import type { ArrivalFigures, MigrationResult } from './migration.ts';
 import type { MigrationBook, MovePatch } from './migration-book.ts';
 import type { MigrationRecord } from './migration-record.ts';
 import { PACE, type Pace } from './pace.ts';
@@ -42,10 +43,12 @@ export class OutgoingContext {
   timedOut = false;
   /** The guest may have been stopped for the switchover, and so may run at the destination. */
   mayHaveSwitchedOver = false;
-  figures: ArrivalFigures | undefined;
+  /** When the hypervisor said that the VM runs at the destination; undefined unless somebody was there to hear it. */
+  endSeenAtMs: number | undefined;
+  #figures: ArrivalFigures | undefined;
+  #lastTransfer: TransferStatus | undefined;
   #record: MigrationRecord;
   #failure: AgentError | undefined;
-  #reconnects = 0;
   #brokenTransfer: AgentError | undefined;
 
   constructor(record: MigrationRecord, options: OutgoingOptions) {
@@ -70,8 +73,13 @@ export class OutgoingContext {
     return explained ? this.#failure : (this.#brokenTransfer ?? this.#failure);
   }
 
-  get reconnects(): number {
-    return this.#reconnects;
+  get figures(): ArrivalFigures | undefined {
+    return this.#figures;
+  }
+
+  /** The transfer as it was at the end; undefined if it could not be looked at then. */
+  get lastTransfer(): TransferStatus | undefined {
+    return this.#lastTransfer;
   }
 
   get mustStop(): boolean {
@@ -126,12 +134,28 @@ export class OutgoingContext {
   }
 
   noteTransfer(transfer: TransferStatus | undefined): void {
-    this.#reconnects = Math.max(this.#reconnects, transfer?.reconnects ?? 0);
     if (transfer?.state !== 'failed' && transfer?.state !== 'lost') return;
     this.#brokenTransfer ??= new AgentError(
       'STREAM_FAILED',
       `The transfer to node ${this.#record.peerNode} broke: ${transfer.failureMessage}; the VM stays on this node`,
     );
+  }
+
+  noteFigures(figures: ArrivalFigures | undefined): void {
+    if (figures !== undefined) this.#figures = withKnown(this.#figures, figures);
+  }
+
+  /** A look at the transfer that has done its work. Once it is removed there is nothing to be seen any more. */
+  async noteLastOfTransfer(signal: AbortSignal): Promise<void> {
+    const { transfers } = this.options;
+    this.#lastTransfer ??= await transfers.find(this.id, this.brief(signal)).catch(() => undefined);
+    this.noteTransfer(this.#lastTransfer);
+  }
+
+  /** What the migration has come to, as far as that is known now. */
+  result(): MigrationResult {
+    const { endSeenAtMs, figures, lastTransfer: transfer } = this;
+    return resultOf(this.#record, { endSeenAtMs, figures, transfer });
   }
 
   /** A signal for one call that should answer soon. */

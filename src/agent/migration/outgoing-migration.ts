@@ -5,6 +5,7 @@ import { parseBitRate } from '../../core/quantity.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorEvent } from '../../drivers/hypervisor-events.ts';
 import { conclude, type Ending } from './endings.ts';
+import { figuresOf } from './figures.ts';
 import type { IncomingVm, MigrationSpec } from './migration.ts';
 import { type MigrationRecord, newRecord } from './migration-record.ts';
 import { OutgoingContext, type OutgoingOptions } from './outgoing-context.ts';
@@ -199,6 +200,7 @@ export class OutgoingMigration {
         },
         signal,
       );
+      this.#context.endSeenAtMs = Date.now();
       return true;
     } catch (error) {
       signal.throwIfAborted();
@@ -245,12 +247,8 @@ export class OutgoingMigration {
     // The event of the switchover may be among those that are lost now.
     if (event.kind === 'disconnected') context.mayHaveSwitchedOver = true;
     if (!('uid' in event) || event.uid !== context.record.vmUid) return;
-    if (event.kind === 'job-completed' && event.statistics.downtimeMs > 0) {
-      context.figures = {
-        downtimeMs: event.statistics.downtimeMs,
-        memoryProcessedBytes: event.statistics.memoryProcessedBytes,
-        iterations: event.statistics.iteration,
-      };
+    if (event.kind === 'job-completed' && event.statistics.downtimeMs !== undefined) {
+      context.noteFigures(figuresOf(event.statistics));
     }
     const stopped = event.kind === 'lifecycle' && event.event === 'suspended';
     if (!stopped || !event.byMigration) return;

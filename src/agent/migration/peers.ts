@@ -35,5 +35,5 @@ export interface Peer {
     vmUid: string,
     outcome: 'commit' | 'abort',
     signal: AbortSignal,
-  ): Promise<{ readonly wireBytes: number }>;
+  ): Promise<{ readonly wireBytes: number | undefined }>;
 }

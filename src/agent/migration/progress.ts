@@ -1,18 +1,20 @@
 import type { JobStatistics } from '../../drivers/hypervisor-jobs.ts';
 import type { TransferStatus } from '../../drivers/transfers.ts';
+import { countsOf } from './figures.ts';
 import type { ArrivalFigures, MigrationProgress } from './migration.ts';
 
+/** Nothing has been looked at yet. */
 export const NO_PROGRESS: MigrationProgress = {
-  memoryTotalBytes: 0n,
-  memoryProcessedBytes: 0n,
-  memoryRemainingBytes: 0n,
-  memoryBytesPerSecond: 0n,
-  dirtyBytesPerSecond: 0n,
-  iteration: 0,
-  wireBytes: 0n,
+  memoryTotalBytes: undefined,
+  memoryProcessedBytes: undefined,
+  memoryRemainingBytes: undefined,
+  memoryBytesPerSecond: undefined,
+  dirtyBytesPerSecond: undefined,
+  iteration: undefined,
+  wireBytes: undefined,
   estimatedMsLeft: undefined,
   fractionDone: 0,
-  stalledMs: 0,
+  stalledMs: undefined,
   channels: [],
 };
 
@@ -25,14 +27,11 @@ export function advance(
   job: JobStatistics | undefined,
   transfer: TransferStatus | undefined,
 ): MigrationProgress {
-  const wire =
-    transfer === undefined
-      ? 0n
-      : BigInt(transfer.wireBytesSent) + BigInt(transfer.wireBytesReceived);
+  const counts = countsOf(transfer);
   const moved = {
     ...before,
-    wireBytes: larger(before.wireBytes, wire),
-    stalledMs: Math.max(before.stalledMs, transfer?.stalledMs ?? 0),
+    wireBytes: larger(before.wireBytes, counts?.wireBytes),
+    stalledMs: larger(before.stalledMs, counts?.stalledMs),
   };
   // Before the first byte the statistics are all zero, which says nothing.
   if (job === undefined || job.memoryTotalBytes === 0n) return moved;
@@ -45,31 +44,60 @@ export function advance(
     memoryRemainingBytes: job.memoryRemainingBytes,
     memoryBytesPerSecond: job.memoryBytesPerSecond,
     dirtyBytesPerSecond,
-    iteration: Math.max(before.iteration, job.iteration),
+    iteration: larger(before.iteration, job.iteration),
     estimatedMsLeft: estimateMs(
       job.memoryRemainingBytes,
       job.memoryBytesPerSecond,
       dirtyBytesPerSecond,
     ),
-    fractionDone: Math.max(before.fractionDone, Math.min(1, done) * SHARE_BEFORE_SWITCHOVER),
+    fractionDone: larger(before.fractionDone, Math.min(1, done) * SHARE_BEFORE_SWITCHOVER),
     channels: job.disks === undefined ? before.channels : [{ name: 'volumes', ...job.disks }],
   };
 }
 
-/** Progress of a migration that has succeeded. The last look may have been before its last pass, or never. */
+/**
+ * Progress of a migration that has succeeded. The last look may have been before its last pass, or never, so what the
+ * hypervisor and the transfer do not tell at the end is not known.
+ */
 export function complete(
   before: MigrationProgress,
   figures: ArrivalFigures | undefined,
+  transfer: TransferStatus | undefined,
 ): MigrationProgress {
+  const counts = countsOf(transfer);
   return {
     ...before,
-    memoryProcessedBytes: larger(before.memoryProcessedBytes, figures?.memoryProcessedBytes ?? 0n),
-    iteration: Math.max(before.iteration, figures?.iterations ?? 0),
+    memoryProcessedBytes: atLeast(before.memoryProcessedBytes, figures?.memoryProcessedBytes),
+    iteration: atLeast(before.iteration, figures?.iterations),
+    wireBytes: atLeast(before.wireBytes, counts?.wireBytes),
+    stalledMs: atLeast(before.stalledMs, counts?.stalledMs),
     memoryRemainingBytes: 0n,
     memoryBytesPerSecond: 0n,
     dirtyBytesPerSecond: 0n,
     estimatedMsLeft: 0,
     fractionDone: 1,
+  };
+}
+
+/** Progress of a migration that has ended before its time: nothing moves any more, and nothing is left to be waited for. */
+export function halt(before: MigrationProgress): MigrationProgress {
+  return {
+    ...before,
+    memoryBytesPerSecond: 0n,
+    dirtyBytesPerSecond: 0n,
+    estimatedMsLeft: undefined,
+  };
+}
+
+/** Progress of a migration that goes on while nobody can see how far it gets. That nothing is done is not known any more. */
+export function loseSight(before: MigrationProgress): MigrationProgress {
+  return {
+    ...before,
+    memoryRemainingBytes: undefined,
+    memoryBytesPerSecond: undefined,
+    dirtyBytesPerSecond: undefined,
+    estimatedMsLeft: undefined,
+    fractionDone: before.fractionDone === 0 ? undefined : before.fractionDone,
   };
 }
 
@@ -79,6 +107,19 @@ function estimateMs(remaining: bigint, rate: bigint, dirtyRate: bigint): number 
   return gain > 0 ? Math.round((Number(remaining) / gain) * 1000) : undefined;
 }
 
-function larger(left: bigint, right: bigint): bigint {
+/** The larger of what is known. */
+function larger<T extends bigint | number>(
+  left: T | undefined,
+  right: T | undefined,
+): T | undefined {
+  if (left === undefined || right === undefined) return left ?? right;
   return left > right ? left : right;
+}
+
+/** What a figure is in the end, if that is known: not less than it was before. */
+function atLeast<T extends bigint | number>(
+  before: T | undefined,
+  end: T | undefined,
+): T | undefined {
+  return end === undefined ? undefined : larger(before, end);
 }

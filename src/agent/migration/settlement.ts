@@ -78,7 +78,7 @@ async function viewPeer(
   try {
     const report = await peer.get(context.id, context.record.vmUid, context.brief(signal));
     const { state, ownershipEpoch, holdsSource } = report;
-    context.figures = report.figures ?? context.figures;
+    context.noteFigures(report.figures);
     if (holdsSource) return 'holds-source';
     // It was there and is gone again. That is no ground to cut the power of what runs here.
     if (state === 'arrived' && ownershipEpoch === 0 && local === 'running') return 'unknown';

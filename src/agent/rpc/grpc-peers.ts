@@ -148,7 +148,8 @@ class GrpcPeer implements Peer {
     const { wireBytes } = await this.#call(CHECK_DEADLINE_MS, signal, ({ peer }, options) =>
       peer.releaseIncoming(request, options),
     );
-    return { wireBytes: Number(wireBytes) };
+    // By its comment in the proto.
+    return { wireBytes: wireBytes === 0n ? undefined : Number(wireBytes) };
   }
 
   /** Calls still running fail with PEER_UNREACHABLE; the next one connects anew. */

@@ -1,29 +1,20 @@
-import { toDuration } from '../../client/time.ts';
 import { formatBitRate, parseBitRate } from '../../core/quantity.ts';
-import type { Duration } from '../../gen/google/protobuf/duration.ts';
 import {
   type Migration as MigrationMessage,
   MigrationMode,
-  type MigrationProgress as MigrationProgressMessage,
-  type MigrationResult as MigrationResultMessage,
   MigrationRole,
   type MigrationSpec as MigrationSpecMessage,
   MigrationPhase as PhaseNumber,
   type PlanMigrationResponse,
   type WatchMigrationsResponse,
 } from '../../gen/novacron/agent/v1/migration.ts';
-import type {
-  Migration,
-  MigrationPlan,
-  MigrationProgress,
-  MigrationResult,
-  MigrationSpec,
-} from '../migration/migration.ts';
+import type { Migration, MigrationPlan, MigrationSpec } from '../migration/migration.ts';
 import type { MigrationPhase } from '../migration/states.ts';
 import type { WatchEvent } from '../reports/report.ts';
 import { fromRef, toEventType, toOrigin, toRef } from './common-conversion.ts';
-import { toUint32, toUint64 } from './count-conversion.ts';
+import { toUint64 } from './count-conversion.ts';
 import type { FieldChecks } from './field-checks.ts';
+import { optionalDuration, toProgress, toResult } from './figure-conversion.ts';
 import { fromBoundedDuration, toTimestamp } from './time-conversion.ts';
 
 const MAX_DOWNTIME_MS = 60_000;
@@ -134,33 +125,6 @@ function toMigrationSpec(spec: MigrationSpec): MigrationSpecMessage {
   };
 }
 
-function toProgress(progress: MigrationProgress): MigrationProgressMessage {
-  return {
-    memoryTotalBytes: toUint64(progress.memoryTotalBytes),
-    memoryProcessedBytes: toUint64(progress.memoryProcessedBytes),
-    memoryRemainingBytes: toUint64(progress.memoryRemainingBytes),
-    memoryBytesPerSecond: toUint64(progress.memoryBytesPerSecond),
-    dirtyBytesPerSecond: toUint64(progress.dirtyBytesPerSecond),
-    iteration: toUint32(progress.iteration),
-    wireBytes: toUint64(progress.wireBytes),
-    estimatedTimeLeft: optionalDuration(progress.estimatedMsLeft),
-    fractionDone: progress.fractionDone,
-    stalled: toDuration(progress.stalledMs),
-    channels: progress.channels.map((channel) => ({ ...channel })),
-  };
-}
-
-function toResult(result: MigrationResult): MigrationResultMessage {
-  return {
-    totalTime: toDuration(result.totalMs),
-    downtime: toDuration(result.downtimeMs),
-    memoryProcessedBytes: toUint64(result.memoryProcessedBytes),
-    wireBytes: toUint64(result.wireBytes),
-    iterations: toUint32(result.iterations),
-    reconnects: toUint32(result.reconnects),
-  };
-}
-
 export function toWatchMigrationsResponse(event: WatchEvent<Migration>): WatchMigrationsResponse {
   return {
     type: toEventType(event.type),
@@ -175,8 +139,4 @@ export function toPlan(plan: MigrationPlan): PlanMigrationResponse {
     transport: plan.transport,
     memoryBytes: toUint64(plan.memoryBytes),
   };
-}
-
-function optionalDuration(milliseconds: number | undefined): Duration | undefined {
-  return milliseconds === undefined ? undefined : toDuration(milliseconds);
 }

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import { durationMs, toDuration } from '../../client/time.ts';
+import { durationMs } from '../../client/time.ts';
 import { isReason } from '../../core/errors.ts';
 import { holdsUserData, USER_DATA_FILE, userDataDigestOf } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
@@ -15,6 +15,7 @@ import {
   IncomingState as StateNumber,
 } from '../../gen/novacron/peer/v1/peer.ts';
 import type {
+  ArrivalFigures,
   IncomingBlocker,
   IncomingReport,
   IncomingState,
@@ -22,6 +23,7 @@ import type {
 } from '../migration/migration.ts';
 import { toUint64 } from './count-conversion.ts';
 import type { FieldChecks } from './field-checks.ts';
+import { optionalDuration } from './figure-conversion.ts';
 
 const MAX_TEXT_BYTES = 128;
 
@@ -193,10 +195,11 @@ export function toIncomingReport(report: IncomingReport): GetIncomingResponse {
   return {
     state: STATE[report.state],
     ownershipEpoch: toUint64(report.ownershipEpoch),
-    downtime: figures && toDuration(figures.downtimeMs),
+    downtime: optionalDuration(figures?.downtimeMs),
     memoryProcessedBytes: figures?.memoryProcessedBytes,
     iterations: figures?.iterations,
     holdsSource: report.holdsSource,
+    elapsed: optionalDuration(figures?.elapsedMs),
   };
 }
 
@@ -209,15 +212,20 @@ export function fromIncomingReport(response: GetIncomingResponse): IncomingRepor
     state: state ?? 'unknown',
     ownershipEpoch: Number(response.ownershipEpoch),
     holdsSource: response.holdsSource,
-    figures:
-      response.downtime === undefined
-        ? undefined
-        : {
-            downtimeMs: durationMs(response.downtime),
-            memoryProcessedBytes: response.memoryProcessedBytes ?? 0n,
-            iterations: response.iterations ?? 0,
-          },
+    figures: fromFigures(response),
   };
+}
+
+/** Undefined if none of them is known. */
+function fromFigures(response: GetIncomingResponse): ArrivalFigures | undefined {
+  const { downtime, elapsed, memoryProcessedBytes, iterations } = response;
+  const figures = {
+    downtimeMs: downtime && durationMs(downtime),
+    memoryProcessedBytes,
+    iterations,
+    elapsedMs: elapsed && durationMs(elapsed),
+  };
+  return Object.values(figures).every((figure) => figure === undefined) ? undefined : figures;
 }
 
 /** A reason that only a newer agent knows still blocks; its message tells the rest. */

@@ -79,7 +79,7 @@ export function peerHandlers(incoming: IncomingService): ServiceHandlers<PeerSer
       const { migrationId, vmUid } = readIds(request, checks, context);
       const { caller, signal } = context;
       const released = await incoming.release(migrationId, vmUid, outcome, caller.nodeName, signal);
-      return { wireBytes: toUint64(released.wireBytes) };
+      return { wireBytes: toUint64(released.wireBytes ?? 0) };
     },
   };
 }

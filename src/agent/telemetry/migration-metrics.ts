@@ -65,10 +65,12 @@ export class MigrationMetrics {
     if (result === undefined) return;
     this.#total.inc({ result });
     const { progress, result: measured } = migration;
-    this.#wireBytes.inc(Number(measured?.wireBytes ?? progress.wireBytes));
-    this.#memoryBytes.inc(Number(measured?.memoryProcessedBytes ?? progress.memoryProcessedBytes));
-    if (result !== 'completed' || measured === undefined) return;
-    this.#duration.observe(measured.totalMs / 1000);
-    this.#downtime.observe(measured.downtimeMs / 1000);
+    this.#wireBytes.inc(Number(measured?.wireBytes ?? progress.wireBytes ?? 0));
+    const memoryBytes = measured?.memoryProcessedBytes ?? progress.memoryProcessedBytes ?? 0;
+    this.#memoryBytes.inc(Number(memoryBytes));
+    if (result !== 'completed') return;
+    // What nobody has measured is no measurement of 0.
+    if (measured?.totalMs !== undefined) this.#duration.observe(measured.totalMs / 1000);
+    if (measured?.downtimeMs !== undefined) this.#downtime.observe(measured.downtimeMs / 1000);
   }
 }

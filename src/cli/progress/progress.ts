@@ -1,9 +1,15 @@
 import type { Migration, MigrationProgress } from '../../client/api.ts';
+import { knownFigures } from '../../client/known-figures.ts';
 import { durationMs } from '../../client/time.ts';
 import { formatDuration } from '../output/durations.ts';
 import { formatBytes, formatRate } from '../output/quantities.ts';
 import { printable } from '../output/table.ts';
-import { migrationPhaseWord, migrationVmName } from '../views/migration-view.ts';
+import {
+  formatTime,
+  migrationPhaseWord,
+  migrationVmName,
+  orUnknown,
+} from '../views/migration-view.ts';
 
 const BAR_WIDTH = 20;
 const MIN_BAR_WIDTH = 4;
@@ -52,25 +58,32 @@ function joinParts(parts: readonly string[], gap: string = GAP): string {
   return printable(parts.filter((part) => part !== '').join(gap));
 }
 
-function percent({ fractionDone }: MigrationProgress): string {
-  return `${Math.floor(fractionDone * 100)}%`;
+function percent(progress: MigrationProgress): string {
+  const { fractionDone } = knownFigures(progress);
+  return fractionDone === undefined ? '?%' : `${Math.floor(fractionDone * 100)}%`;
 }
 
+/** A figure that is not known is a question mark: the line has no room for more. */
 function progressParts(progress: MigrationProgress): string[] {
-  const left = progress.estimatedTimeLeft;
-  const stalledMs = progress.stalled === undefined ? 0 : durationMs(progress.stalled);
+  const known = knownFigures(progress);
+  const left = known.estimatedTimeLeft;
+  const stalledMs = known.stalled === undefined ? 0 : durationMs(known.stalled);
   return [
-    `${formatBytes(progress.memoryProcessedBytes)}/${formatBytes(progress.memoryTotalBytes)}`,
-    formatRate(progress.memoryBytesPerSecond),
-    `dirty ${formatRate(progress.dirtyBytesPerSecond)}`,
-    `pass ${progress.iteration}`,
-    left === undefined ? '' : `${formatDuration(durationMs(left))} left`,
+    `${orMark(known.memoryProcessedBytes, formatBytes)}/${orMark(known.memoryTotalBytes, formatBytes)}`,
+    orMark(known.memoryBytesPerSecond, formatRate),
+    `dirty ${orMark(known.dirtyBytesPerSecond, formatRate)}`,
+    `pass ${orMark(known.iteration, String)}`,
+    left === undefined ? '' : `${formatTime(left)} left`,
     stalledMs === 0 ? '' : `link was down ${formatDuration(stalledMs)}`,
   ];
 }
 
-function wirePart({ wireBytes }: MigrationProgress): string {
-  return `${formatBytes(wireBytes)} on the wire`;
+function wirePart(progress: MigrationProgress): string {
+  return `${orMark(knownFigures(progress).wireBytes, formatBytes)} on the wire`;
+}
+
+function orMark<T>(figure: T | undefined, format: (figure: T) => string): string {
+  return figure === undefined ? '?' : format(figure);
 }
 
 /** What a migration that has ended came to, in a sentence or two. */
@@ -86,14 +99,15 @@ export function resultText(migration: Migration): string {
 }
 
 function figures({ status }: Migration): string {
-  const result = status?.result;
-  if (result === undefined) return '';
-  const reconnects = result.reconnects === 0 ? '' : `, ${result.reconnects} reconnects`;
+  if (status?.result === undefined) return '';
+  const { totalTime, downtime, memoryProcessedBytes, iterations, wireBytes, reconnects } =
+    knownFigures(status.result);
   const parts = [
-    result.totalTime && `${formatDuration(durationMs(result.totalTime))} in all`,
-    result.downtime && `${formatDuration(durationMs(result.downtime))} downtime`,
-    `${formatBytes(result.memoryProcessedBytes)} of memory in ${result.iterations} passes`,
-    `${formatBytes(result.wireBytes)} on the wire${reconnects}`,
+    `${orUnknown(totalTime, formatTime)} in all`,
+    `${orUnknown(downtime, formatTime)} downtime`,
+    `${orUnknown(memoryProcessedBytes, formatBytes)} of memory in ${orUnknown(iterations, String)} passes`,
+    `${orUnknown(wireBytes, formatBytes)} on the wire`,
+    reconnects === 0 ? '' : `${orUnknown(reconnects, String)} reconnects`,
   ];
-  return `: ${parts.filter(Boolean).join(', ')}`;
+  return `: ${parts.filter((part) => part !== '').join(', ')}`;
 }

@@ -1,4 +1,5 @@
 import {
+  type Duration,
   type Migration,
   MigrationMode,
   MigrationPhase,
@@ -7,6 +8,7 @@ import {
   MigrationRole,
   type MigrationSpec,
 } from '../../client/api.ts';
+import { knownFigures } from '../../client/known-figures.ts';
 import { durationMs, timestampMs } from '../../client/time.ts';
 import { API_VERSION } from '../../core/resources/virtual-machine.ts';
 import {
@@ -39,14 +41,14 @@ export function migrationView(nowMs: number): ResourceView<Migration> {
       { header: 'FROM', value: ({ status }) => status?.sourceNode ?? '' },
       { header: 'TO', value: ({ status }) => status?.destinationNode ?? '' },
       { header: 'PHASE', value: ({ status }) => migrationPhaseWord(status?.phase ?? 0) },
-      { header: 'DONE', value: ({ status }) => percent(status?.progress?.fractionDone ?? 0) },
+      { header: 'DONE', value: done },
       { header: 'AGE', value: (migration) => ageOf(migration, nowMs) },
       { header: 'TOOK', wide: true, value: took },
       { header: 'DOWNTIME', wide: true, value: downtime },
       {
         header: 'WIRE',
         wide: true,
-        value: ({ status }) => formatBytes(status?.progress?.wireBytes ?? 0n),
+        value: wire,
       },
       { header: 'REASON', wide: true, value: ({ status }) => status?.reason ?? '' },
       { header: 'MESSAGE', wide: true, value: ({ status }) => status?.message ?? '' },
@@ -66,13 +68,27 @@ export const MIGRATION_CHANGE_WORDS: ChangeWords<Migration> = {
 /** `default/web node-a -> node-b Copying 50%`. */
 function changeState(migration: Migration): string {
   const { sourceNode, destinationNode, phase = 0, progress } = migration.status ?? {};
-  const done = progress === undefined ? '' : ` ${percent(progress.fractionDone)}`;
+  const share = progress === undefined ? undefined : knownFigures(progress).fractionDone;
   const way = `${sourceNode} -> ${destinationNode}`;
-  return `${migrationVmName(migration)} ${way} ${migrationPhaseWord(phase)}${done}`;
+  const words = [migrationVmName(migration), way, migrationPhaseWord(phase)];
+  return [...words, ...(share === undefined ? [] : [percent(share)])].join(' ');
+}
+
+function done({ status }: Migration): string {
+  return orUnknown(status?.progress && knownFigures(status.progress).fractionDone, percent);
+}
+
+function wire({ status }: Migration): string {
+  return orUnknown(status?.progress && knownFigures(status.progress).wireBytes, formatBytes);
 }
 
 function percent(fraction: number): string {
   return `${Math.floor(fraction * 100)}%`;
+}
+
+/** What nobody has measured is not shown as 0. */
+export function orUnknown<T>(figure: T | undefined, format: (figure: T) => string): string {
+  return figure === undefined ? 'unknown' : format(figure);
 }
 
 function ageOf({ status }: Migration, nowMs: number): string {
@@ -80,14 +96,19 @@ function ageOf({ status }: Migration, nowMs: number): string {
   return started === undefined ? '' : formatAge(nowMs - timestampMs(started));
 }
 
+/** Of a completed one without the clearing away, and without any time in which nobody looked. */
 function took({ status }: Migration): string {
+  if (status?.result !== undefined) return orUnknown(status.result.totalTime, formatTime);
   if (status?.startTime === undefined || status.endTime === undefined) return '';
   return formatDuration(timestampMs(status.endTime) - timestampMs(status.startTime));
 }
 
 function downtime({ status }: Migration): string {
-  const measured = status?.result?.downtime;
-  return measured === undefined ? '' : formatDuration(durationMs(measured));
+  return status?.result === undefined ? '' : orUnknown(status.result.downtime, formatTime);
+}
+
+export function formatTime(duration: Duration): string {
+  return formatDuration(durationMs(duration));
 }
 
 function migrationDocument({ id, labels, spec, status }: Migration): Document {
@@ -131,18 +152,28 @@ function specDocument({ virtualMachine, destination, limits }: MigrationSpec): D
 }
 
 function progressDocument(progress: MigrationProgress): Document {
+  const known = knownFigures(progress);
   return withoutEmpty({
-    ...progress,
-    estimatedTimeLeft: durationText(progress.estimatedTimeLeft),
-    stalled: durationText(progress.stalled),
+    ...known,
+    estimatedTimeLeft: durationText(known.estimatedTimeLeft),
+    stalled: durationText(known.stalled),
     channels: progress.channels.map((channel) => withoutEmpty({ ...channel })),
+    unknown: namesOfUnknown(known),
   });
 }
 
 function resultDocument(result: MigrationResult): Document {
+  const known = knownFigures(result);
   return withoutEmpty({
-    ...result,
-    totalTime: durationText(result.totalTime),
-    downtime: durationText(result.downtime),
+    ...known,
+    totalTime: durationText(known.totalTime),
+    downtime: durationText(known.downtime),
+    unknown: namesOfUnknown(known),
   });
+}
+
+function namesOfUnknown(known: object): readonly string[] {
+  return Object.entries(known)
+    .filter(([, value]) => value === undefined)
+    .map(([name]) => name);
 }

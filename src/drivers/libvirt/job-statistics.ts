@@ -1,5 +1,5 @@
 import type { JobStatistics } from '../hypervisor-jobs.ts';
-import { bigintOf, numberOf, type Parameters } from './typed-parameters.ts';
+import { bigintOf, findNumber, numberOf, type Parameters } from './typed-parameters.ts';
 
 /** libvirt-domain.h: virDomainJobType */
 const KINDS: readonly JobStatistics['kind'][] = [
@@ -20,9 +20,10 @@ export function toJobStatistics(type: number, parameters: Parameters): JobStatis
   return {
     kind: KINDS[type] ?? 'none',
     operation: toOperation(numberOf(parameters, 'operation')),
-    elapsedMs: numberOf(parameters, 'time_elapsed'),
+    // Where the job came from another host, `time_elapsed` is the difference between the clocks of both.
+    elapsedMs: findNumber(parameters, 'time_elapsed_net') ?? findNumber(parameters, 'time_elapsed'),
     setupMs: numberOf(parameters, 'setup_time'),
-    downtimeMs: numberOf(parameters, 'downtime'),
+    downtimeMs: findNumber(parameters, 'downtime'),
     memoryTotalBytes: bigintOf(parameters, 'memory_total'),
     memoryProcessedBytes: bigintOf(parameters, 'memory_processed'),
     memoryRemainingBytes: bigintOf(parameters, 'memory_remaining'),

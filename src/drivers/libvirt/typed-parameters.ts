@@ -46,6 +46,12 @@ function decodeValue(memory: Buffer, start: number): ParameterValue | undefined 
   }
 }
 
+/** A parameter as a number; undefined if it is missing. Exact up to 2^53. */
+export function findNumber(parameters: Parameters, name: string): number | undefined {
+  const value = parameters.get(name);
+  return value === undefined ? undefined : Number(value);
+}
+
 /** A parameter as a number; 0 if it is missing. Exact up to 2^53. */
 export function numberOf(parameters: Parameters, name: string): number {
   return Number(parameters.get(name) ?? 0);

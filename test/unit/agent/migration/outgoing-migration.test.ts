@@ -43,7 +43,7 @@ test('a VM that migrates runs at the destination with a higher epoch, and nothin
   );
   assert.equal(seen.at(-1)?.phase, 'completed');
   assert.equal(seen.at(-1)?.progress.fractionDone, 1);
-  const done = seen.map(({ progress }) => progress.fractionDone);
+  const done = seen.map(({ progress }) => progress.fractionDone ?? Number.NaN);
   assert.deepEqual(
     done,
     done.toSorted((left, right) => left - right),

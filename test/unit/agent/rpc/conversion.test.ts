@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { NO_PROGRESS } from '../../../../src/agent/migration/progress.ts';
 import { fromPage } from '../../../../src/agent/rpc/common-conversion.ts';
 import { FieldChecks } from '../../../../src/agent/rpc/field-checks.ts';
 import {
@@ -19,6 +20,7 @@ import {
   toApplyResponse,
   toVirtualMachine,
 } from '../../../../src/agent/rpc/virtual-machine-conversion.ts';
+import { knownFigures } from '../../../../src/client/known-figures.ts';
 import { fromVirtualMachineMessage } from '../../../../src/client/resource-messages.ts';
 import { toDuration } from '../../../../src/client/time.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
@@ -136,6 +138,43 @@ test("a node's amounts are quantities by resource", () => {
   assert.deepEqual(status.allocatable, { cpu: '3500m', memory: '7Gi', 'hugepages-2Mi': '0' });
   assert.deepEqual(spec, { cordon: false, cordonReason: '' });
   assert.equal(metadata?.generation, 1n);
+});
+
+const WIRE = { downtime: { seconds: 0n, nanos: 20_000_000 }, wireBytes: 0n };
+
+test('what is not known of a migration is named, and what is known is not, 0 or not', () => {
+  const result = {
+    totalMs: undefined,
+    downtimeMs: 20,
+    memoryProcessedBytes: undefined,
+    wireBytes: 0n,
+    iterations: undefined,
+    reconnects: 0,
+  };
+  const migration = makeMigration({ result, progress: { ...NO_PROGRESS, wireBytes: 3n } });
+  const { status } = Migration.decode(Migration.encode(toMigration(migration)).finish());
+  assert.partialDeepStrictEqual(status?.result, { totalTime: undefined, ...WIRE });
+  assert.deepEqual(status?.result?.unknown, ['total_time', 'memory_processed_bytes', 'iterations']);
+  assert.ok(status.result);
+  assert.deepEqual(knownFigures(status.result), {
+    totalTime: undefined,
+    memoryProcessedBytes: undefined,
+    iterations: undefined,
+    reconnects: 0,
+    ...WIRE,
+  });
+  assert.deepEqual(status.progress?.unknown, [
+    'memory_total_bytes',
+    'memory_processed_bytes',
+    'memory_remaining_bytes',
+    'memory_bytes_per_second',
+    'dirty_bytes_per_second',
+    'iteration',
+    'estimated_time_left',
+    'stalled',
+  ]);
+  const { progress } = toMigration(makeMigration()).status ?? {};
+  assert.equal(progress?.unknown, undefined);
 });
 
 test('what was asked of a migration comes back from it', () => {

@@ -170,9 +170,27 @@ test('an incoming VM without what it must have is refused by field', () => {
 });
 
 test('a report crosses with its figures, or without any', () => {
-  const figures = { downtimeMs: 12.5, memoryProcessedBytes: 0n, iterations: 0 };
+  const figures = { downtimeMs: 12.5, memoryProcessedBytes: 0n, iterations: 0, elapsedMs: 900 };
+  const nothing = {
+    downtimeMs: undefined,
+    memoryProcessedBytes: undefined,
+    iterations: undefined,
+    elapsedMs: undefined,
+  };
   for (const report of [
     { state: 'arrived', ownershipEpoch: 4, holdsSource: true, figures },
+    {
+      state: 'arrived',
+      ownershipEpoch: 4,
+      holdsSource: false,
+      figures: { ...nothing, downtimeMs: 1 },
+    },
+    {
+      state: 'arrived',
+      ownershipEpoch: 4,
+      holdsSource: false,
+      figures: { ...nothing, iterations: 2 },
+    },
     { state: 'absent', ownershipEpoch: 0, holdsSource: false, figures: undefined },
   ] as const) {
     const bytes = GetIncomingResponse.encode(toIncomingReport(report)).finish();

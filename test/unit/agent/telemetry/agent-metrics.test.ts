@@ -89,6 +89,24 @@ test('an ended migration of this node is counted once, with its measured downtim
   );
 });
 
+test('what could not be measured of a migration is not counted as 0', async () => {
+  const result = {
+    totalMs: undefined,
+    downtimeMs: undefined,
+    memoryProcessedBytes: undefined,
+    wireBytes: undefined,
+    iterations: undefined,
+    reconnects: undefined,
+  };
+  const lines = await render({}, ({ migrations }) => migrations.ended(sampleMigration({ result })));
+  assertHas(
+    lines,
+    'novacron_migration_total{result="completed"} 1',
+    'novacron_migration_duration_seconds_count 0',
+    'novacron_migration_downtime_seconds_count 0',
+  );
+});
+
 test('a migration that goes on counts for nothing', async () => {
   const going: Migration = sampleMigration({ phase: 'copying' });
   const lines = await render({}, (metrics) => metrics.migrations.ended(going));

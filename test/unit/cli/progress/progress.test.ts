@@ -96,6 +96,33 @@ test('a completed migration says what it took', () => {
   );
 });
 
+test('what nobody has measured of a completed migration is said to be unknown', () => {
+  const done = Migration.create({
+    ...COPYING,
+    status: {
+      phase: MigrationPhase.MIGRATION_PHASE_COMPLETED,
+      destinationNode: 'b',
+      result: {
+        wireBytes: 150n * MIB,
+        unknown: ['total_time', 'downtime', 'memory_processed_bytes', 'iterations', 'reconnects'],
+      },
+    },
+  });
+  assert.equal(
+    resultText(done),
+    'VM default/web runs on node b: unknown in all, unknown downtime, unknown of memory in unknown passes, 150Mi on the wire, unknown reconnects',
+  );
+});
+
+test('a figure that is not known takes the room of a question mark', () => {
+  const unknown = ['fraction_done', 'memory_processed_bytes', 'memory_bytes_per_second'];
+  const progress = { memoryTotalBytes: 512n * MIB, iteration: 1, unknown };
+  assert.equal(
+    progressLogLine(Migration.create({ status: { phase: 2, progress } })),
+    'Copying, ?%, ?/512Mi, ?, dirty 0B/s, pass 1, 0B on the wire',
+  );
+});
+
 test('a failed migration says why and where the VM is', () => {
   const failed = Migration.create({
     ...COPYING,

@@ -21,6 +21,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Duration } from "../../../google/protobuf/duration.ts";
+import { FieldMask } from "../../../google/protobuf/field_mask.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 import { ReportOrigin, VirtualMachineRef, WatchCursor, WatchEventType } from "./common.ts";
 
@@ -181,7 +182,10 @@ export interface MigrationStatus {
   startTime:
     | Timestamp
     | undefined;
-  /** When it ended; unset while it runs. */
+  /**
+   * When it was known to have ended; unset while it runs. After a time in which the agent was away or the destination
+   * silent that is later than it ended; `result.total_time` counts none of it.
+   */
   endTime:
     | Timestamp
     | undefined;
@@ -241,6 +245,8 @@ export interface MigrationProgress {
     | undefined;
   /** What goes over beside memory, one for each volume that is copied. */
   channels: ChannelProgress[];
+  /** The fields above that are not known, yet or any more: what numbers hold then says nothing. Agents of version 1 never set it. */
+  unknown: string[] | undefined;
 }
 
 /** How far one channel of a migration is. */
@@ -257,11 +263,15 @@ export interface ChannelProgress {
 
 /** What a completed migration came to. */
 export interface MigrationResult {
-  /** From the request to the VM running at the destination. */
+  /**
+   * From the request to the VM running at the destination, never with a time in which nobody looked. Where the source's agent
+   * did not see the end, because it was away or the link broke: its time up to when the copying began, and from there on the
+   * time that the destination's libvirt has measured. Unset if that is not known either.
+   */
   totalTime:
     | Duration
     | undefined;
-  /** The guest's pause, as the hypervisor counts it. */
+  /** The guest's pause, as the hypervisor counts it; unset if not known. */
   downtime:
     | Duration
     | undefined;
@@ -273,6 +283,8 @@ export interface MigrationResult {
   iterations: number;
   /** The transfer's connections that were lost and made anew. */
   reconnects: number;
+  /** The fields above that could not be found out: what numbers hold then says nothing. Agents of version 1 never set it. */
+  unknown: string[] | undefined;
 }
 
 /** Something that stands in the way of a migration. */
@@ -1124,6 +1136,7 @@ function createBaseMigrationProgress(): MigrationProgress {
     fractionDone: 0,
     stalled: undefined,
     channels: [],
+    unknown: undefined,
   };
 }
 
@@ -1179,6 +1192,9 @@ export const MigrationProgress: MessageFns<MigrationProgress> = {
     }
     for (const v of message.channels) {
       ChannelProgress.encode(v!, writer.uint32(90).fork()).join();
+    }
+    if (message.unknown !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.unknown), writer.uint32(98).fork()).join();
     }
     return writer;
   },
@@ -1284,6 +1300,14 @@ export const MigrationProgress: MessageFns<MigrationProgress> = {
             message.channels.push(ChannelProgress.decode(reader, reader.uint32()));
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.unknown = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1326,6 +1350,7 @@ export const MigrationProgress: MessageFns<MigrationProgress> = {
       ? Duration.fromPartial(object.stalled)
       : undefined;
     message.channels = object.channels?.map((e) => ChannelProgress.fromPartial(e)) || [];
+    message.unknown = object.unknown ?? undefined;
     return message;
   },
 };
@@ -1444,6 +1469,7 @@ function createBaseMigrationResult(): MigrationResult {
     wireBytes: 0n,
     iterations: 0,
     reconnects: 0,
+    unknown: undefined,
   };
 }
 
@@ -1472,6 +1498,9 @@ export const MigrationResult: MessageFns<MigrationResult> = {
     }
     if (message.reconnects !== 0) {
       writer.uint32(48).uint32(message.reconnects);
+    }
+    if (message.unknown !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.unknown), writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -1537,6 +1566,14 @@ export const MigrationResult: MessageFns<MigrationResult> = {
             message.reconnects = reader.uint32();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.unknown = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1566,6 +1603,7 @@ export const MigrationResult: MessageFns<MigrationResult> = {
     message.wireBytes = (object.wireBytes !== undefined && object.wireBytes !== null) ? BigInt(object.wireBytes) : 0n;
     message.iterations = object.iterations ?? 0;
     message.reconnects = object.reconnects ?? 0;
+    message.unknown = object.unknown ?? undefined;
     return message;
   },
 };

@@ -217,6 +217,8 @@ export interface GetIncomingResponse {
     | undefined;
   /** The VM runs here, but fetches memory from the source still: the source must not be touched. */
   holdsSource: boolean;
+  /** Time from the begin of the copying to the VM running here, as the destination's hypervisor counts it; unset if not known. */
+  elapsed: Duration | undefined;
 }
 
 /** Asks for an incoming migration to be ended. */
@@ -231,7 +233,7 @@ export interface ReleaseIncomingRequest {
 
 /** The incoming migration was ended. */
 export interface ReleaseIncomingResponse {
-  /** Encrypted bytes that its transfer received and sent. */
+  /** Encrypted bytes that its transfer received and sent; 0 if that is not known any more. */
   wireBytes: bigint;
 }
 
@@ -1185,6 +1187,7 @@ function createBaseGetIncomingResponse(): GetIncomingResponse {
     memoryProcessedBytes: undefined,
     iterations: undefined,
     holdsSource: false,
+    elapsed: undefined,
   };
 }
 
@@ -1213,6 +1216,9 @@ export const GetIncomingResponse: MessageFns<GetIncomingResponse> = {
     }
     if (message.holdsSource !== false) {
       writer.uint32(48).bool(message.holdsSource);
+    }
+    if (message.elapsed !== undefined) {
+      Duration.encode(message.elapsed, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -1278,6 +1284,14 @@ export const GetIncomingResponse: MessageFns<GetIncomingResponse> = {
             message.holdsSource = reader.bool();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.elapsed = Duration.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1307,6 +1321,9 @@ export const GetIncomingResponse: MessageFns<GetIncomingResponse> = {
       : undefined;
     message.iterations = object.iterations ?? undefined;
     message.holdsSource = object.holdsSource ?? false;
+    message.elapsed = (object.elapsed !== undefined && object.elapsed !== null)
+      ? Duration.fromPartial(object.elapsed)
+      : undefined;
     return message;
   },
 };

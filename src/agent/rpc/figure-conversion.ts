@@ -1,0 +1,63 @@
+import { fieldPath } from '../../client/known-figures.ts';
+import { toDuration } from '../../client/time.ts';
+import type { Duration } from '../../gen/google/protobuf/duration.ts';
+import {
+  MigrationProgress as MigrationProgressMessage,
+  MigrationResult as MigrationResultMessage,
+} from '../../gen/novacron/agent/v1/migration.ts';
+import type { MigrationProgress, MigrationResult } from '../migration/migration.ts';
+import { toUint32, toUint64 } from './count-conversion.ts';
+
+export function toProgress(progress: MigrationProgress): MigrationProgressMessage {
+  return MigrationProgressMessage.create(
+    naming({
+      memoryTotalBytes: optionalBytes(progress.memoryTotalBytes),
+      memoryProcessedBytes: optionalBytes(progress.memoryProcessedBytes),
+      memoryRemainingBytes: optionalBytes(progress.memoryRemainingBytes),
+      memoryBytesPerSecond: optionalBytes(progress.memoryBytesPerSecond),
+      dirtyBytesPerSecond: optionalBytes(progress.dirtyBytesPerSecond),
+      iteration: optionalCount(progress.iteration),
+      wireBytes: optionalBytes(progress.wireBytes),
+      estimatedTimeLeft: optionalDuration(progress.estimatedMsLeft),
+      fractionDone: progress.fractionDone,
+      stalled: optionalDuration(progress.stalledMs),
+      channels: progress.channels.map((channel) => ({ ...channel })),
+    }),
+  );
+}
+
+export function toResult(result: MigrationResult): MigrationResultMessage {
+  return MigrationResultMessage.create(
+    naming({
+      totalTime: optionalDuration(result.totalMs),
+      downtime: optionalDuration(result.downtimeMs),
+      memoryProcessedBytes: optionalBytes(result.memoryProcessedBytes),
+      wireBytes: optionalBytes(result.wireBytes),
+      iterations: optionalCount(result.iterations),
+      reconnects: optionalCount(result.reconnects),
+    }),
+  );
+}
+
+type Known<T> = { readonly [Name in keyof T]?: Exclude<T[Name], undefined> };
+
+/** What is known, and the names of what is not, since a number of proto3 without a label cannot be missing. */
+function naming<T extends object>(figures: T): Known<T> & { readonly unknown?: string[] } {
+  const { known = [], missing = [] } = Object.groupBy(Object.entries(figures), ([, value]) =>
+    value === undefined ? 'missing' : 'known',
+  );
+  const unknown = missing.map(([name]) => fieldPath(name));
+  return { ...(Object.fromEntries(known) as Known<T>), ...(unknown.length > 0 && { unknown }) };
+}
+
+export function optionalDuration(milliseconds: number | undefined): Duration | undefined {
+  return milliseconds === undefined ? undefined : toDuration(milliseconds);
+}
+
+function optionalBytes(bytes: bigint | undefined): bigint | undefined {
+  return bytes === undefined ? undefined : toUint64(bytes);
+}
+
+function optionalCount(count: number | undefined): number | undefined {
+  return count === undefined ? undefined : toUint32(count);
+}
