@@ -11,6 +11,8 @@ import {
   type PrepareIncomingResponse,
   ReleaseIncomingRequest,
   type ReleaseIncomingResponse,
+  ReportProgressRequest,
+  type ReportProgressResponse,
 } from '../gen/novacron/peer/v1/peer.ts';
 import type { CallOptions, Connection } from './connection.ts';
 
@@ -62,6 +64,17 @@ export class PeerCalls {
     return this.#connection.unary(
       PeerServiceService.getIncoming,
       GetIncomingRequest.create(request),
+      options,
+    );
+  }
+
+  reportProgress(
+    request: DeepPartial<ReportProgressRequest>,
+    options: CallOptions,
+  ): Promise<ReportProgressResponse> {
+    return this.#connection.unary(
+      PeerServiceService.reportProgress,
+      ReportProgressRequest.create(request),
       options,
     );
   }

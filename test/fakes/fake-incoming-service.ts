@@ -1,9 +1,11 @@
 import type {
   HandshakeRequest,
   IncomingBlocker,
+  IncomingEnd,
   IncomingReport,
   IncomingService,
   IncomingVm,
+  MigrationProgress,
   PeerHandshake,
 } from '../../src/agent/migration/migration.ts';
 
@@ -50,13 +52,21 @@ export class FakeIncomingService implements IncomingService {
     return this.report;
   }
 
+  async reportProgress(
+    migrationId: string,
+    progress: MigrationProgress,
+    caller: string,
+  ): Promise<void> {
+    this.#asked('reportProgress', { migrationId, progress }, caller);
+  }
+
   async release(
     migrationId: string,
     vmUid: string,
-    outcome: 'commit' | 'abort',
+    end: IncomingEnd,
     caller: string,
   ): Promise<{ readonly wireBytes: number }> {
-    this.#asked('release', { migrationId, vmUid, outcome }, caller);
+    this.#asked('release', { migrationId, vmUid, ...end }, caller);
     return { wireBytes: 123 };
   }
 

@@ -10,14 +10,16 @@ import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { Ownership } from '../vms/ownership.ts';
+import { readFigures, resultOf } from './figures.ts';
 import { holdingFor } from './incoming-check.ts';
+import type { MigrationResult } from './migration.ts';
 import type { MigrationBook } from './migration-book.ts';
 import type { MigrationRecord } from './migration-record.ts';
 import { PACE, type Pace } from './pace.ts';
-import { advance } from './progress.ts';
+import { advance, complete, loseSight } from './progress.ts';
 
 export interface ArrivalsOptions {
-  readonly hypervisor: Pick<Hypervisor, 'domains'>;
+  readonly hypervisor: Pick<Hypervisor, 'domains' | 'jobs'>;
   readonly transfers: TransferDriver;
   readonly privateFiles: Pick<PrivateFiles, 'put' | 'remove'>;
   readonly book: MigrationBook;
@@ -76,7 +78,7 @@ export class Arrivals {
   }
 
   /** Records that the VM is here. Repeating it is fine. */
-  noteArrival({ id }: MigrationRecord): Promise<void> {
+  noteArrival({ id }: MigrationRecord, signal: AbortSignal): Promise<void> {
     const { book, ownership, onChange, log } = this.#options;
     return this.#turns.take(id, async () => {
       const record = book.active(id);
@@ -85,10 +87,19 @@ export class Arrivals {
       if (definition !== undefined) await ownership.own({ ...definition, ownershipEpoch });
       if (phase === 'preparing') await book.move(id, 'copying');
       await book.move(id, 'cleaning-up');
-      await book.move(id, 'completed');
+      await book.move(id, 'completed', { result: await this.#resultOf(record, signal) });
       onChange();
       log.info({ migrationId: id, vmId: record.vmUid, peer: record.peerNode }, 'VM arrived');
     });
+  }
+
+  /** What is known of it here, the source not having told yet: not when it was asked for, so not how long it took. */
+  async #resultOf({ id, vmUid }: MigrationRecord, signal: AbortSignal): Promise<MigrationResult> {
+    const { book, hypervisor, transfers } = this.#options;
+    const figures = await readFigures(hypervisor.jobs, vmUid, brief(signal));
+    const transfer = await transfers.find(id, brief(signal)).catch(() => undefined);
+    book.setProgress(id, complete(book.progressOf(id), figures, transfer));
+    return resultOf({ totalMs: undefined, figures, transfer });
   }
 
   /** Makes sure that a VM will never run here. Fails with MIGRATION_PAST_SWITCHOVER if it has arrived. */
@@ -154,7 +165,7 @@ export class Arrivals {
     // Its source is needed until the last page is here.
     if (holdsSource(vm)) return;
     const arrival = arrivalOf(vm, record.ownershipEpoch);
-    if (arrival === 'arrived' || phase === 'cleaning-up') return this.noteArrival(record);
+    if (arrival === 'arrived' || phase === 'cleaning-up') return this.noteArrival(record, signal);
     if (arrival === 'receiving' && phase === 'preparing') await this.#noteReceiving(record);
     // What has stopped here may be all that is left of the VM: only its source may have it dropped.
     if (isAlive(transfer) || vm?.state === 'stopped') return;
@@ -166,7 +177,10 @@ export class Arrivals {
   async #noteReceiving({ id }: MigrationRecord): Promise<void> {
     const { book } = this.#options;
     await this.#turns.take(id, async () => {
-      if (book.active(id)?.phase === 'preparing') await book.move(id, 'copying');
+      if (book.active(id)?.phase !== 'preparing') return;
+      // Until the source tells, nobody here knows how far it is.
+      book.setProgress(id, loseSight(book.progressOf(id)));
+      await book.move(id, 'copying');
     });
   }
 

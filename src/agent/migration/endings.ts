@@ -60,7 +60,8 @@ async function commitPeer(
     try {
       const report = await peer.get(context.id, uid, context.brief(signal));
       context.noteFigures(report.figures);
-      await peer.release(context.id, uid, 'commit', context.brief(signal));
+      const end = { outcome: 'commit', result: context.result() } as const;
+      await peer.release(context.id, uid, end, context.brief(signal));
       break;
     } catch (error) {
       signal.throwIfAborted();

@@ -1,4 +1,4 @@
-import type { JobStatistics } from '../../drivers/hypervisor-jobs.ts';
+import type { HypervisorJobs, JobStatistics } from '../../drivers/hypervisor-jobs.ts';
 import type { TransferStatus } from '../../drivers/transfers.ts';
 import type { ArrivalFigures, MigrationResult } from './migration.ts';
 import type { MigrationRecord } from './migration-record.ts';
@@ -33,20 +33,19 @@ export function withKnown<T extends object>(older: T | undefined, newer: T): T {
   return { ...older, ...Object.fromEntries(known) };
 }
 
-/** What a migration has come to, as its source knows it. `endSeenAtMs` is undefined if nobody here saw the end. */
-export function resultOf(
-  record: MigrationRecord,
-  seen: {
-    readonly endSeenAtMs: number | undefined;
-    readonly figures: ArrivalFigures | undefined;
-    readonly transfer: TransferStatus | undefined;
-  },
-): MigrationResult {
-  const { endSeenAtMs, figures, transfer } = seen;
+/** What a migration has come to, as far as it is known. */
+export function resultOf({
+  totalMs,
+  figures,
+  transfer,
+}: {
+  readonly totalMs: number | undefined;
+  readonly figures: ArrivalFigures | undefined;
+  readonly transfer: TransferStatus | undefined;
+}): MigrationResult {
   const counts = countsOf(transfer);
-  const measured = measuredMs(record, figures);
   return {
-    totalMs: endSeenAtMs === undefined ? measured : endSeenAtMs - record.startedAtMs,
+    totalMs,
     downtimeMs: figures?.downtimeMs,
     memoryProcessedBytes: figures?.memoryProcessedBytes,
     wireBytes: counts?.wireBytes,
@@ -55,12 +54,27 @@ export function resultOf(
   };
 }
 
-/** The total time by the record of when the copying began and libvirt's own time from there on. */
-function measuredMs(
+/**
+ * The total time of a migration at its source. Where nobody there saw the end it is the time up to the copying, by the
+ * record, and libvirt's own from there on.
+ */
+export function totalMsOf(
   { phases, startedAtMs }: MigrationRecord,
+  endSeenAtMs: number | undefined,
   figures: ArrivalFigures | undefined,
 ): number | undefined {
+  if (endSeenAtMs !== undefined) return endSeenAtMs - startedAtMs;
   const copying = phases.find(({ phase }) => phase === 'copying');
   if (copying === undefined || figures?.elapsedMs === undefined) return undefined;
   return copying.startedAtMs - startedAtMs + figures.elapsedMs;
+}
+
+/** What the hypervisor of the destination knows of the job that has brought a VM; undefined if it cannot be asked. */
+export async function readFigures(
+  jobs: Pick<HypervisorJobs, 'getCompletedJob'>,
+  vmUid: string,
+  signal: AbortSignal,
+): Promise<ArrivalFigures | undefined> {
+  const job = await jobs.getCompletedJob(vmUid, signal).catch(() => undefined);
+  return job?.operation === 'migration-in' ? figuresOf(job) : undefined;
 }

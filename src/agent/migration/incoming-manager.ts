@@ -2,20 +2,22 @@ import { AgentError } from '../../core/errors.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import { Arrivals, arrivalOf, holdsSource, pastSwitchover } from './arrivals.ts';
-import { figuresOf } from './figures.ts';
+import { readFigures } from './figures.ts';
 import { checkIncoming } from './incoming-check.ts';
 import type {
-  ArrivalFigures,
   HandshakeRequest,
   IncomingBlocker,
+  IncomingEnd,
   IncomingReport,
   IncomingService,
   IncomingVm,
+  MigrationProgress,
   PeerHandshake,
 } from './migration.ts';
 import { type MigrationRecord, newRecord } from './migration-record.ts';
 import { PACE } from './pace.ts';
 import { Preparation, type PreparationOptions, type PrepareRequest } from './preparation.ts';
+import { adopt } from './progress.ts';
 import { assertFeatures, PEER_FEATURES, PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN } from './protocol.ts';
 import { isFinal } from './states.ts';
 
@@ -102,7 +104,7 @@ export class IncomingManager implements IncomingService {
     // It arrived, whatever has become of it since.
     const settled = record?.phase === 'completed' || record?.phase === 'cleaning-up';
     if (settled || arrivalOf(vm, record?.ownershipEpoch ?? 1) === 'arrived') {
-      const figures = await this.#figures(vmUid, signal);
+      const figures = await readFigures(this.#options.hypervisor.jobs, vmUid, this.#brief(signal));
       return { state: 'arrived', ownershipEpoch, holdsSource: holdsSource(vm), figures };
     }
     if (vm !== undefined) return { ...NOT_HERE, state: 'receiving', ownershipEpoch };
@@ -110,10 +112,20 @@ export class IncomingManager implements IncomingService {
     return { ...NOT_HERE, state: prepared ? 'prepared' : 'absent' };
   }
 
+  async reportProgress(
+    migrationId: string,
+    progress: MigrationProgress,
+    caller: string,
+  ): Promise<void> {
+    const { book } = this.#options;
+    await this.#recordOf(migrationId, caller);
+    book.setProgress(migrationId, adopt(book.progressOf(migrationId), progress));
+  }
+
   async release(
     migrationId: string,
     vmUid: string,
-    outcome: 'commit' | 'abort',
+    end: IncomingEnd,
     caller: string,
     signal: AbortSignal,
   ): Promise<{ readonly wireBytes: number | undefined }> {
@@ -121,7 +133,7 @@ export class IncomingManager implements IncomingService {
     const record = await this.#recordOf(migrationId, caller);
     const transfer = await transfers.find(migrationId, signal);
     const wireBytes = transfer && transfer.wireBytesReceived + transfer.wireBytesSent;
-    if (outcome === 'abort') {
+    if (end.outcome === 'abort') {
       await this.#abort(migrationId, vmUid, caller, signal);
       return { wireBytes };
     }
@@ -132,8 +144,9 @@ export class IncomingManager implements IncomingService {
           retryAfterMs: (this.#options.pace ?? PACE).lookMs,
         });
       }
-      await this.#arrivals.noteArrival(record);
+      await this.#arrivals.noteArrival(record, signal);
     }
+    if (end.result !== undefined) await book.addResult(migrationId, end.result);
     const { phase } = (await book.find(migrationId)) ?? {};
     if (phase === 'completed') await transfers.remove(migrationId, signal);
     return { wireBytes };
@@ -176,13 +189,6 @@ export class IncomingManager implements IncomingService {
       `Cannot call off migration ${id}: node ${this.#options.nodeName} knows nothing of it, but has the VM`,
       { metadata: { migrationId: id } },
     );
-  }
-
-  async #figures(vmUid: string, signal: AbortSignal): Promise<ArrivalFigures | undefined> {
-    const job = await this.#options.hypervisor.jobs
-      .getCompletedJob(vmUid, this.#brief(signal))
-      .catch(() => undefined);
-    return job?.operation === 'migration-in' ? figuresOf(job) : undefined;
   }
 
   /** Only the node that a migration comes from may ask about it. */

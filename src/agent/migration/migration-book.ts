@@ -4,10 +4,17 @@ import { matchesLabels } from '../../core/label-selector.ts';
 import { Turns } from '../../core/turns.ts';
 import type { Origins, WatchCursor, WatchEvent } from '../reports/report.ts';
 import { WatchedSet } from '../reports/watched-set.ts';
-import type { Migration, MigrationFilter, MigrationProgress, MigrationSpec } from './migration.ts';
+import { withKnown } from './figures.ts';
+import type {
+  Migration,
+  MigrationFilter,
+  MigrationProgress,
+  MigrationResult,
+} from './migration.ts';
 import type { MigrationRecord, MigrationSummary } from './migration-record.ts';
 import { KEPT_MIGRATIONS, type MigrationStore } from './migration-store.ts';
 import { halt, loseSight, NO_PROGRESS } from './progress.ts';
+import { toMigration } from './reported-migration.ts';
 import { canMove, isCancellable, isFinal, type MigrationPhase } from './states.ts';
 
 /** What a move may record beside the phase. */
@@ -140,10 +147,26 @@ export class MigrationBook {
       };
       await this.#store.update(moved);
       this.#active.set(id, moved);
-      const latest = { ...this.#toMigration(moved), progress: progress() };
+      const latest = { ...toMigration(moved, this.#origins.current()), progress: progress() };
       const migration = this.#migrations.put(id, latest);
       if (isFinal(phase)) this.#end(migration);
       return moved;
+    });
+  }
+
+  /**
+   * Adds what the source knows of a migration that has brought a VM here; what it does not know stays as it was. Nothing
+   * happens unless that has completed.
+   */
+  addResult(id: string, told: MigrationResult): Promise<void> {
+    return this.#turns.take(id, async () => {
+      const record = await this.#store.find(id);
+      if (record?.role !== 'destination' || record.phase !== 'completed') return;
+      const result = withKnown(record.result, told);
+      if (isDeepStrictEqual(result, record.result)) return;
+      const completed = { ...record, result };
+      await this.#store.update(completed);
+      this.#migrations.put(id, toMigration(completed, this.#origins.current()));
     });
   }
 
@@ -187,7 +210,7 @@ export class MigrationBook {
   }
 
   #report(summary: MigrationSummary): void {
-    this.#migrations.put(summary.id, this.#toMigration(summary));
+    this.#migrations.put(summary.id, toMigration(summary, this.#origins.current()));
     this.#forgetOldest();
   }
 
@@ -202,33 +225,6 @@ export class MigrationBook {
     if (excess <= 0) return;
     const ended = [...this.#migrations.values()].filter(({ phase }) => isFinal(phase));
     for (const { id } of ended.slice(0, excess)) this.#migrations.delete(id);
-  }
-
-  #toMigration(record: MigrationSummary): Migration {
-    const origin = this.#origins.current();
-    const outgoing = record.role === 'source';
-    return {
-      id: record.id,
-      spec:
-        record.spec === undefined
-          ? specOf(record, origin.nodeName)
-          : { ...record.spec, vm: refOf(record) },
-      labels: record.labels,
-      role: record.role,
-      sourceNode: outgoing ? origin.nodeName : record.peerNode,
-      destinationNode: outgoing ? record.peerNode : origin.nodeName,
-      phase: record.phase,
-      reason: record.reason,
-      message: record.message,
-      startedAtMs: record.startedAtMs,
-      endedAtMs: record.endedAtMs,
-      progress: record.progress ?? NO_PROGRESS,
-      result: record.result,
-      phases: record.phases,
-      transport: 'stream',
-      mode: 'precopy',
-      origin,
-    };
   }
 }
 
@@ -253,19 +249,4 @@ function matches(migration: Migration, filter: MigrationFilter): boolean {
   if (filter.id !== undefined && migration.id !== filter.id) return false;
   if (filter.vmUid !== undefined && migration.spec.vm.uid !== filter.vmUid) return false;
   return matchesLabels(filter.labels, migration.labels);
-}
-
-function refOf(record: MigrationSummary): MigrationSpec['vm'] {
-  return { namespace: record.vmNamespace, name: record.vmName, uid: record.vmUid };
-}
-
-function specOf(record: MigrationSummary, destinationNode: string): MigrationSpec {
-  return {
-    vm: refOf(record),
-    destinationNode,
-    destinationAddress: undefined,
-    maxDowntimeMs: undefined,
-    bandwidthBitsPerSecond: undefined,
-    timeoutMs: undefined,
-  };
 }

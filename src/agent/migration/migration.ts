@@ -150,6 +150,11 @@ export interface IncomingBlocker {
 
 export type IncomingState = 'absent' | 'prepared' | 'receiving' | 'arrived' | 'unknown';
 
+/** How an incoming migration ends; with what it came to, as far as its source knows. */
+export type IncomingEnd =
+  | { readonly outcome: 'commit'; readonly result: MigrationResult | undefined }
+  | { readonly outcome: 'abort' };
+
 /** What agents ask of each other. `caller` is the node that the caller's certificate names. */
 export interface IncomingService {
   handshake(request: HandshakeRequest, signal: AbortSignal): Promise<PeerHandshake>;
@@ -173,10 +178,12 @@ export interface IncomingService {
     caller: string,
     signal: AbortSignal,
   ): Promise<IncomingReport>;
+  /** How far the source has come. Of a migration that is not known here, or has ended, it is not minded. */
+  reportProgress(migrationId: string, progress: MigrationProgress, caller: string): Promise<void>;
   release(
     migrationId: string,
     vmUid: string,
-    outcome: 'commit' | 'abort',
+    end: IncomingEnd,
     caller: string,
     signal: AbortSignal,
   ): Promise<{ readonly wireBytes: number | undefined }>;

@@ -5,7 +5,7 @@ import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
 import type { Ownership } from '../vms/ownership.ts';
-import { resultOf, withKnown } from './figures.ts';
+import { resultOf, totalMsOf, withKnown } from './figures.ts';
 import type { ArrivalFigures, MigrationResult } from './migration.ts';
 import type { MigrationBook, MovePatch } from './migration-book.ts';
 import type { MigrationRecord } from './migration-record.ts';
@@ -155,7 +155,8 @@ export class OutgoingContext {
   /** What the migration has come to, as far as that is known now. */
   result(): MigrationResult {
     const { endSeenAtMs, figures, lastTransfer: transfer } = this;
-    return resultOf(this.#record, { endSeenAtMs, figures, transfer });
+    const totalMs = totalMsOf(this.#record, endSeenAtMs, figures);
+    return resultOf({ totalMs, figures, transfer });
   }
 
   /** A signal for one call that should answer soon. */

@@ -10,6 +10,7 @@ import type { IncomingVm, MigrationSpec } from './migration.ts';
 import { type MigrationRecord, newRecord } from './migration-record.ts';
 import { OutgoingContext, type OutgoingOptions } from './outgoing-context.ts';
 import type { Peer } from './peers.ts';
+import { ProgressTeller } from './progress-teller.ts';
 import { LIBVIRT_SERVICE, MEMORY_SERVICE, nodeIdentity } from './protocol.ts';
 import { callOff, settle } from './settlement.ts';
 import { isCancellable } from './states.ts';
@@ -113,6 +114,7 @@ export class OutgoingMigration {
       signal.throwIfAborted();
       return await this.#giveUp(error, peer, signal);
     }
+    await using _teller = new ProgressTeller(this.#context, peer, signal);
     const copied = await this.#copy(way.destinationHostUuid, signal);
     return copied ? 'moved' : await settle(this.#context, peer, signal);
   }
@@ -130,6 +132,7 @@ export class OutgoingMigration {
     // Nobody was looking for a while. A guest that was stopped for a switchover meanwhile and runs here again says so
     // by its state's reason, which settling looks at.
     if (phase === 'switching-over') context.mayHaveSwitchedOver = true;
+    await using _teller = new ProgressTeller(context, peer, signal);
     return await settle(context, peer, signal);
   }
 

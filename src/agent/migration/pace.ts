@@ -2,7 +2,9 @@
 export interface Pace {
   /** Between two looks at what is going on. */
   readonly lookMs: number;
-  /** The same, at most, while an outcome is undecided. */
+  /** Between two times that the destination is told how far it is. */
+  readonly tellMs: number;
+  /** Between two looks, at most, while an outcome is undecided. */
   readonly lookMaxMs: number;
   /** Before a migration that was interrupted is taken up again: at first, and at most. */
   readonly retryMs: number;
@@ -15,6 +17,7 @@ export interface Pace {
 
 export const PACE: Pace = {
   lookMs: 200,
+  tellMs: 1_000,
   lookMaxMs: 2_000,
   retryMs: 500,
   retryMaxMs: 30_000,

@@ -1,8 +1,10 @@
 import type {
   HandshakeRequest,
   IncomingBlocker,
+  IncomingEnd,
   IncomingReport,
   IncomingVm,
+  MigrationProgress,
   PeerHandshake,
 } from './migration.ts';
 
@@ -30,10 +32,16 @@ export interface Peer {
     signal: AbortSignal,
   ): Promise<{ readonly host: string; readonly port: number }>;
   get(migrationId: string, vmUid: string, signal: AbortSignal): Promise<IncomingReport>;
+  /** Fails with PEER_INCOMPATIBLE where the peer knows no such call. */
+  reportProgress(
+    migrationId: string,
+    progress: MigrationProgress,
+    signal: AbortSignal,
+  ): Promise<void>;
   release(
     migrationId: string,
     vmUid: string,
-    outcome: 'commit' | 'abort',
+    end: IncomingEnd,
     signal: AbortSignal,
   ): Promise<{ readonly wireBytes: number | undefined }>;
 }

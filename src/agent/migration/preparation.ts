@@ -15,7 +15,7 @@ import { LIBVIRT_SERVICE, MEMORY_SERVICE, nodeIdentity } from './protocol.ts';
 import { isFinal } from './states.ts';
 
 export interface PreparationOptions extends IncomingCheckOptions, ArrivalsOptions {
-  readonly hypervisor: Pick<Hypervisor, 'host' | 'domains'>;
+  readonly hypervisor: Pick<Hypervisor, 'host' | 'domains' | 'jobs'>;
   readonly nodeName: string;
   /** The host that others connect transfers to. */
   readonly transferHost: string;

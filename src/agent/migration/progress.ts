@@ -55,6 +55,19 @@ export function advance(
   };
 }
 
+/** Progress as the source tells it to the destination, which counts by itself what is on the wire. */
+export function adopt(before: MigrationProgress, told: MigrationProgress): MigrationProgress {
+  return {
+    ...told,
+    memoryTotalBytes: larger(before.memoryTotalBytes, told.memoryTotalBytes),
+    memoryProcessedBytes: larger(before.memoryProcessedBytes, told.memoryProcessedBytes),
+    iteration: larger(before.iteration, told.iteration),
+    fractionDone: larger(before.fractionDone, told.fractionDone),
+    wireBytes: before.wireBytes,
+    stalledMs: before.stalledMs,
+  };
+}
+
 /**
  * Progress of a migration that has succeeded. The last look may have been before its last pass, or never, so what the
  * hypervisor and the transfer do not tell at the end is not known.

@@ -100,7 +100,7 @@ export async function callOff(
 ): Promise<boolean> {
   const patient = AbortSignal.any([signal, AbortSignal.timeout(ABORT_TIMEOUT_MS)]);
   try {
-    await peer.release(context.id, context.record.vmUid, 'abort', patient);
+    await peer.release(context.id, context.record.vmUid, { outcome: 'abort' }, patient);
     return true;
   } catch (error) {
     signal.throwIfAborted();

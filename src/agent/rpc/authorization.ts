@@ -13,6 +13,8 @@ const CHANGES: MethodRule = { roles: ['controller', 'operator'], changes: true }
 const READS_SECRETS: MethodRule = { roles: ['controller', 'operator'], changes: false };
 const PEER_LOOKS: MethodRule = { roles: ['peer'], changes: false };
 const PEER_CHANGES: MethodRule = { roles: ['peer'], changes: true };
+// Figures that come once a second are no change that the audit log should have.
+const PEER_TELLS = PEER_LOOKS;
 const ANYONE: MethodRule = { roles: ['controller', 'operator', 'viewer', 'peer'], changes: false };
 
 /** Who may call what. A method that is not listed is refused. */
@@ -51,6 +53,7 @@ export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
   '/novacron.peer.v1.PeerService/CheckIncoming': PEER_LOOKS,
   '/novacron.peer.v1.PeerService/PrepareIncoming': PEER_CHANGES,
   '/novacron.peer.v1.PeerService/GetIncoming': PEER_LOOKS,
+  '/novacron.peer.v1.PeerService/ReportProgress': PEER_TELLS,
   '/novacron.peer.v1.PeerService/ReleaseIncoming': PEER_CHANGES,
 
   '/grpc.health.v1.Health/Check': ANYONE,

@@ -1,4 +1,4 @@
-import { fieldPath } from '../../client/known-figures.ts';
+import { fieldPath, knownFigures } from '../../client/known-figures.ts';
 import { toDuration } from '../../client/time.ts';
 import type { Duration } from '../../gen/google/protobuf/duration.ts';
 import {
@@ -7,6 +7,8 @@ import {
 } from '../../gen/novacron/agent/v1/migration.ts';
 import type { MigrationProgress, MigrationResult } from '../migration/migration.ts';
 import { toUint32, toUint64 } from './count-conversion.ts';
+import type { FieldChecks } from './field-checks.ts';
+import { fromDuration } from './time-conversion.ts';
 
 export function toProgress(progress: MigrationProgress): MigrationProgressMessage {
   return MigrationProgressMessage.create(
@@ -37,6 +39,40 @@ export function toResult(result: MigrationResult): MigrationResultMessage {
       reconnects: optionalCount(result.reconnects),
     }),
   );
+}
+
+// A VM has far fewer volumes.
+const MAX_CHANNELS = 64;
+const MAX_NAME_BYTES = 128;
+
+export function fromProgress(
+  message: MigrationProgressMessage = MigrationProgressMessage.create(),
+  checks: FieldChecks,
+): MigrationProgress {
+  const { estimatedTimeLeft, stalled, fractionDone, ...known } = knownFigures(message);
+  if (message.channels.length > MAX_CHANNELS) {
+    checks.add('progress.channels', `must be at most ${MAX_CHANNELS}`);
+  }
+  for (const { name } of message.channels) checks.text('progress.channels', name, MAX_NAME_BYTES);
+  if (fractionDone !== undefined && !(fractionDone >= 0 && fractionDone <= 1)) {
+    checks.add('progress.fractionDone', 'must be from 0 to 1');
+  }
+  return {
+    ...known,
+    estimatedMsLeft: estimatedTimeLeft && fromDuration(estimatedTimeLeft),
+    fractionDone,
+    stalledMs: stalled && fromDuration(stalled),
+    channels: message.channels.map((channel) => ({ ...channel })),
+  };
+}
+
+export function fromResult(message: MigrationResultMessage): MigrationResult {
+  const { totalTime, downtime, ...known } = knownFigures(message);
+  return {
+    ...known,
+    totalMs: totalTime && fromDuration(totalTime),
+    downtimeMs: downtime && fromDuration(downtime),
+  };
 }
 
 type Known<T> = { readonly [Name in keyof T]?: Exclude<T[Name], undefined> };

@@ -3,6 +3,7 @@ import { AgentClient } from '../../client/agent-client.ts';
 import { AgentError, hasReason, type Reason } from '../../core/errors.ts';
 import type { Peer, Peers } from '../migration/peers.ts';
 import type { Certificates } from './certificates.ts';
+import { toProgress, toResult } from './figure-conversion.ts';
 import {
   fromIncomingBlocker,
   fromIncomingReport,
@@ -143,8 +144,17 @@ class GrpcPeer implements Peer {
     );
   }
 
-  async release(...[migrationId, vmUid, outcome, signal]: Parameters<Peer['release']>) {
-    const request = { migrationId, virtualMachineUid: vmUid, outcome: OUTCOME[outcome] };
+  async reportProgress(...[migrationId, progress, signal]: Parameters<Peer['reportProgress']>) {
+    const request = { migrationId, progress: toProgress(progress) };
+    await this.#call(QUICK_DEADLINE_MS, signal, ({ peer }, options) =>
+      peer.reportProgress(request, options),
+    );
+  }
+
+  async release(...[migrationId, vmUid, end, signal]: Parameters<Peer['release']>) {
+    const outcome = OUTCOME[end.outcome];
+    const result = end.outcome === 'commit' && end.result ? toResult(end.result) : undefined;
+    const request = { migrationId, virtualMachineUid: vmUid, outcome, result };
     const { wireBytes } = await this.#call(CHECK_DEADLINE_MS, signal, ({ peer }, options) =>
       peer.releaseIncoming(request, options),
     );

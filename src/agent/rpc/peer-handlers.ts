@@ -5,6 +5,7 @@ import type { ServiceHandlers } from './bind-service.ts';
 import type { CallContext } from './call-context.ts';
 import { toUint32, toUint64 } from './count-conversion.ts';
 import { FieldChecks } from './field-checks.ts';
+import { fromProgress, fromResult } from './figure-conversion.ts';
 import {
   checkContents,
   fromIncomingFields,
@@ -68,6 +69,16 @@ export function peerHandlers(incoming: IncomingService): ServiceHandlers<PeerSer
       return toIncomingReport(await incoming.get(migrationId, vmUid, nodeName, context.signal));
     },
 
+    async reportProgress(request, context) {
+      const checks = new FieldChecks();
+      const migrationId = checks.uuid('migrationId', request.migrationId);
+      const progress = fromProgress(checks.required('progress', request.progress), checks);
+      checks.throwIfAny('INVALID_REQUEST', 'Cannot take in the progress of a migration');
+      context.about({ migrationId, peer: context.caller.nodeName });
+      await incoming.reportProgress(migrationId, progress, context.caller.nodeName);
+      return {};
+    },
+
     async releaseIncoming(request, context) {
       const checks = new FieldChecks();
       const outcome = checks.oneOf<'commit' | 'abort'>(
@@ -78,7 +89,9 @@ export function peerHandlers(incoming: IncomingService): ServiceHandlers<PeerSer
       );
       const { migrationId, vmUid } = readIds(request, checks, context);
       const { caller, signal } = context;
-      const released = await incoming.release(migrationId, vmUid, outcome, caller.nodeName, signal);
+      const result = request.result && fromResult(request.result);
+      const end = outcome === 'commit' ? { outcome, result } : { outcome };
+      const released = await incoming.release(migrationId, vmUid, end, caller.nodeName, signal);
       return { wireBytes: toUint64(released.wireBytes ?? 0) };
     },
   };

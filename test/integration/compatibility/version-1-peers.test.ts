@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import type { Credentials } from '../../../lab/node/certificates.ts';
 import type { IncomingVm } from '../../../src/agent/migration/migration.ts';
+import { NO_PROGRESS } from '../../../src/agent/migration/progress.ts';
 import { RecordedCalls } from '../../compatibility/version-1/recorded-calls.ts';
 import { RecordedDestination } from '../../compatibility/version-1/recorded-destination.ts';
 import {
@@ -113,6 +114,12 @@ test('a destination of version 1 that does not know what is needed says so', asy
   await assert.rejects(peer.prepare(prepare(later), never), refusal);
 });
 
+test('a destination of version 1 cannot be told how far it is, and says so', async () => {
+  await using destination = await RecordedDestination.start('b', files);
+  const telling = peerAt(destination).reportProgress(randomUUID(), NO_PROGRESS, never);
+  await assert.rejects(telling, { reason: 'PEER_INCOMPATIBLE' });
+});
+
 test('versions of the protocol that have none in common are refused', async () => {
   await using destination = await RecordedDestination.start('b', files);
   const hello = { ...HELLO, protocolMin: 2, protocolMax: 3 };
@@ -132,7 +139,7 @@ test('a newer destination says more than this agent knows, and is understood', a
   const { uid } = request.incoming.definition;
   assert.deepEqual(await peer.prepare(request, never), { host: '127.0.0.1', port: 49_152 });
   assert.equal((await peer.get(request.migrationId, uid, never)).state, 'prepared');
-  assert.deepEqual(await peer.release(request.migrationId, uid, 'abort', never), {
+  assert.deepEqual(await peer.release(request.migrationId, uid, { outcome: 'abort' }, never), {
     wireBytes: 123,
   });
 });

@@ -4,6 +4,7 @@ import { after, before, beforeEach, test } from 'node:test';
 import { pino } from 'pino';
 import type { IncomingVm } from '../../../src/agent/migration/migration.ts';
 import type { Peer } from '../../../src/agent/migration/peers.ts';
+import { NO_PROGRESS } from '../../../src/agent/migration/progress.ts';
 import { Certificates } from '../../../src/agent/rpc/certificates.ts';
 import { GrpcPeers } from '../../../src/agent/rpc/grpc-peers.ts';
 import { AgentError, hasReason, type Reason } from '../../../src/core/errors.ts';
@@ -95,7 +96,9 @@ test('handshake, report and release cross over', async () => {
   assert.deepEqual(answer.features, ['private-files']);
   assert.deepEqual(harness.incoming.calls.at(-1)?.argument, hello);
   assert.deepEqual(await peer.get(MIGRATION_ID, VM_UID, never), harness.incoming.report);
-  assert.deepEqual(await peer.release(MIGRATION_ID, VM_UID, 'abort', never), { wireBytes: 123 });
+  assert.deepEqual(await peer.release(MIGRATION_ID, VM_UID, { outcome: 'abort' }, never), {
+    wireBytes: 123,
+  });
   assert.deepEqual(harness.incoming.calls.at(-1)?.argument, {
     migrationId: MIGRATION_ID,
     vmUid: VM_UID,
@@ -103,10 +106,36 @@ test('handshake, report and release cross over', async () => {
   });
 });
 
+test('progress and result cross over, with what is not known of them', async () => {
+  const progress = {
+    ...NO_PROGRESS,
+    memoryTotalBytes: 100n,
+    wireBytes: 0n,
+    fractionDone: undefined,
+    estimatedMsLeft: 1_500,
+    channels: [{ name: 'volumes', totalBytes: 3n, processedBytes: 2n, remainingBytes: 1n }],
+  };
+  await peer.reportProgress(MIGRATION_ID, progress, never);
+  const told = { migrationId: MIGRATION_ID, progress };
+  assert.deepEqual(harness.incoming.calls.at(-1), { method: 'reportProgress', argument: told });
+  const result = {
+    totalMs: 2_500,
+    downtimeMs: undefined,
+    memoryProcessedBytes: undefined,
+    wireBytes: 0n,
+    iterations: 3,
+    reconnects: undefined,
+  };
+  const end = { outcome: 'commit', result } as const;
+  await peer.release(MIGRATION_ID, VM_UID, end, never);
+  const released = { migrationId: MIGRATION_ID, vmUid: VM_UID, ...end };
+  assert.deepEqual(harness.incoming.calls.at(-1)?.argument, released);
+});
+
 test("the other agent's reason comes through under its node's name", async () => {
   harness.incoming.failure = new AgentError('MIGRATION_PAST_SWITCHOVER', 'Too late');
   await assert.rejects(
-    peer.release(MIGRATION_ID, VM_UID, 'abort', never),
+    peer.release(MIGRATION_ID, VM_UID, { outcome: 'abort' }, never),
     reason('MIGRATION_PAST_SWITCHOVER', /^Node node-a: Too late$/),
   );
 });

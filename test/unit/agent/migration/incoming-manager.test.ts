@@ -9,6 +9,7 @@ import { incomingOf } from './incoming-vm.ts';
 import { never, TwoNodes } from './two-nodes.ts';
 
 const TOKEN = 'ab'.repeat(32);
+const ABORT = { outcome: 'abort' } as const;
 
 function prepare(nodes: TwoNodes, changes: Partial<IncomingVm> = {}, signal = never) {
   const request = { migrationId: nodes.id, incoming: incomingOf(nodes, changes) };
@@ -20,7 +21,7 @@ function prepare(nodes: TwoNodes, changes: Partial<IncomingVm> = {}, signal = ne
 }
 
 function abort(nodes: TwoNodes, caller = 'a') {
-  return nodes.destination.agent.incoming.release(nodes.id, nodes.vm.uid, 'abort', caller, never);
+  return nodes.destination.agent.incoming.release(nodes.id, nodes.vm.uid, ABORT, caller, never);
 }
 
 /** A migration in the middle of its copy. */
@@ -173,7 +174,7 @@ test('a node that has prepared nothing can neither stop a VM that arrives from a
   const { agent, hypervisor } = nodes.destination;
   const refused = { reason: 'MIGRATION_PAST_SWITCHOVER' };
   const foreign = '99999999-9999-4999-8999-999999999999';
-  const release = (vmUid: string) => agent.incoming.release(foreign, vmUid, 'abort', 'c', never);
+  const release = (vmUid: string) => agent.incoming.release(foreign, vmUid, ABORT, 'c', never);
   await assert.rejects(release(nodes.vm.uid), refused);
   assert.equal((await hypervisor.domains.find(nodes.vm.uid, never))?.state, 'incoming');
 

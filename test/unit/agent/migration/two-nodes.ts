@@ -37,6 +37,7 @@ const HOST_BYTES = 16 * 1024 ** 3;
 
 const PACE: Pace = {
   lookMs: 1,
+  tellMs: 2,
   lookMaxMs: 3,
   retryMs: 1,
   retryMaxMs: 4,
@@ -225,8 +226,10 @@ export class TestNode {
       check: (incoming, signal) => carry('check', (to) => to.check(incoming, caller, signal)),
       prepare: (request, signal) => carry('prepare', (to) => to.prepare(request, caller, signal)),
       get: (id, uid, signal) => carry('get', (to) => to.get(id, uid, caller, signal)),
-      release: (id, uid, outcome, signal) =>
-        carry('release', (to) => to.release(id, uid, outcome, caller, signal)),
+      reportProgress: (id, progress) =>
+        carry('reportProgress', (to) => to.reportProgress(id, progress, caller)),
+      release: (id, uid, end, signal) =>
+        carry('release', (to) => to.release(id, uid, end, caller, signal)),
     };
   }
 }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import type { IncomingVm } from '../../../../src/agent/migration/migration.ts';
 import { FieldChecks } from '../../../../src/agent/rpc/field-checks.ts';
+import { fromProgress } from '../../../../src/agent/rpc/figure-conversion.ts';
 import {
   checkContents,
   fromIncomingBlocker,
@@ -12,6 +13,7 @@ import {
   toIncomingReport,
 } from '../../../../src/agent/rpc/peer-conversion.ts';
 import { readDefinitionText, toDefinitionText } from '../../../../src/core/vm-definition-text.ts';
+import { MigrationProgress } from '../../../../src/gen/novacron/agent/v1/migration.ts';
 import {
   CheckIncomingRequest,
   GetIncomingResponse,
@@ -195,6 +197,24 @@ test('a report crosses with its figures, or without any', () => {
   ] as const) {
     const bytes = GetIncomingResponse.encode(toIncomingReport(report)).finish();
     assert.deepEqual(fromIncomingReport(GetIncomingResponse.decode(bytes)), report);
+  }
+});
+
+test('progress that cannot be is refused by field', () => {
+  const name = 'x'.repeat(200);
+  for (const [progress, field] of [
+    [{ fractionDone: 1.5 }, 'progress.fractionDone'],
+    [{ fractionDone: Number.NaN }, 'progress.fractionDone'],
+    [{ channels: Array.from({ length: 65 }, () => ({})) }, 'progress.channels'],
+    [{ channels: [{ name }] }, 'progress.channels'],
+  ] as const) {
+    const message = MigrationProgress.create(
+      progress as Parameters<typeof MigrationProgress.create>[0],
+    );
+    assert.deepEqual(
+      wrong((checks) => fromProgress(message, checks)),
+      [field],
+    );
   }
 });
 

@@ -217,7 +217,10 @@ export interface MigrationPhaseTime {
   startTime: Timestamp | undefined;
 }
 
-/** How far a migration is. Never runs backwards, but for the remaining bytes, rates and estimates. */
+/**
+ * How far a migration is. At its destination this is what the source tells about once a second, but for the bytes on the wire and
+ * the stalls, which are its own; of a source that does not tell, as of version 1, the rest is not known. Never runs backwards, but for the remaining bytes, rates and estimates.
+ */
 export interface MigrationProgress {
   /** Memory of the guest, in bytes. */
   memoryTotalBytes: bigint;
@@ -261,7 +264,10 @@ export interface ChannelProgress {
   remainingBytes: bigint;
 }
 
-/** What a completed migration came to. */
+/**
+ * What a completed migration came to. The destination shows what the source told it at the end, and where that is not known what
+ * its own hypervisor and transfer say.
+ */
 export interface MigrationResult {
   /**
    * From the request to the VM running at the destination, never with a time in which nobody looked. Where the source's agent

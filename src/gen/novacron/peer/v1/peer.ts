@@ -19,6 +19,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Duration } from "../../../google/protobuf/duration.ts";
+import { MigrationProgress, MigrationResult } from "../../agent/v1/migration.ts";
 
 export const protobufPackage = "novacron.peer.v1";
 
@@ -221,6 +222,18 @@ export interface GetIncomingResponse {
   elapsed: Duration | undefined;
 }
 
+/** Tells how far a migration is. */
+export interface ReportProgressRequest {
+  /** UUID of the migration. One that is not known here, or has ended, is not minded. */
+  migrationId: string;
+  /** What the source sees of it. What is on the wire the destination counts by itself. */
+  progress: MigrationProgress | undefined;
+}
+
+/** The progress was taken in. */
+export interface ReportProgressResponse {
+}
+
 /** Asks for an incoming migration to be ended. */
 export interface ReleaseIncomingRequest {
   /** UUID of the migration. */
@@ -229,6 +242,11 @@ export interface ReleaseIncomingRequest {
   virtualMachineUid: string;
   /** How it ends. */
   outcome: IncomingOutcome;
+  /**
+   * With COMMIT: what it came to, as the source knows it. What it does not know, or all where version 1 does not tell it, is
+   * what the destination's own hypervisor and transfer know.
+   */
+  result: MigrationResult | undefined;
 }
 
 /** The incoming migration was ended. */
@@ -1328,8 +1346,120 @@ export const GetIncomingResponse: MessageFns<GetIncomingResponse> = {
   },
 };
 
+function createBaseReportProgressRequest(): ReportProgressRequest {
+  return { migrationId: "", progress: undefined };
+}
+
+export const ReportProgressRequest: MessageFns<ReportProgressRequest> = {
+  encode(message: ReportProgressRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.migrationId !== "") {
+      writer.uint32(10).string(message.migrationId);
+    }
+    if (message.progress !== undefined) {
+      MigrationProgress.encode(message.progress, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReportProgressRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReportProgressRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.migrationId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.progress = MigrationProgress.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ReportProgressRequest>): ReportProgressRequest {
+    return ReportProgressRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReportProgressRequest>): ReportProgressRequest {
+    const message = createBaseReportProgressRequest();
+    message.migrationId = object.migrationId ?? "";
+    message.progress = (object.progress !== undefined && object.progress !== null)
+      ? MigrationProgress.fromPartial(object.progress)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseReportProgressResponse(): ReportProgressResponse {
+  return {};
+}
+
+export const ReportProgressResponse: MessageFns<ReportProgressResponse> = {
+  encode(_: ReportProgressResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReportProgressResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReportProgressResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ReportProgressResponse>): ReportProgressResponse {
+    return ReportProgressResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ReportProgressResponse>): ReportProgressResponse {
+    const message = createBaseReportProgressResponse();
+    return message;
+  },
+};
+
 function createBaseReleaseIncomingRequest(): ReleaseIncomingRequest {
-  return { migrationId: "", virtualMachineUid: "", outcome: 0 };
+  return { migrationId: "", virtualMachineUid: "", outcome: 0, result: undefined };
 }
 
 export const ReleaseIncomingRequest: MessageFns<ReleaseIncomingRequest> = {
@@ -1342,6 +1472,9 @@ export const ReleaseIncomingRequest: MessageFns<ReleaseIncomingRequest> = {
     }
     if (message.outcome !== 0) {
       writer.uint32(24).int32(message.outcome);
+    }
+    if (message.result !== undefined) {
+      MigrationResult.encode(message.result, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -1383,6 +1516,14 @@ export const ReleaseIncomingRequest: MessageFns<ReleaseIncomingRequest> = {
             message.outcome = reader.int32() as any;
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.result = MigrationResult.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1403,6 +1544,9 @@ export const ReleaseIncomingRequest: MessageFns<ReleaseIncomingRequest> = {
     message.migrationId = object.migrationId ?? "";
     message.virtualMachineUid = object.virtualMachineUid ?? "";
     message.outcome = object.outcome ?? 0;
+    message.result = (object.result !== undefined && object.result !== null)
+      ? MigrationResult.fromPartial(object.result)
+      : undefined;
     return message;
   },
 };
@@ -1516,6 +1660,21 @@ export const PeerServiceService = {
     responseDeserialize: (value: Buffer): GetIncomingResponse => GetIncomingResponse.decode(value),
   },
   /**
+   * Tells how far the source has come, for those who look at the migration here. Nothing depends on it: a source tells it while
+   * it copies, about once a second, and goes on without where it is not answered or, as by version 1, not known.
+   */
+  reportProgress: {
+    path: "/novacron.peer.v1.PeerService/ReportProgress" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReportProgressRequest): Buffer =>
+      Buffer.from(ReportProgressRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReportProgressRequest => ReportProgressRequest.decode(value),
+    responseSerialize: (value: ReportProgressResponse): Buffer =>
+      Buffer.from(ReportProgressResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReportProgressResponse => ReportProgressResponse.decode(value),
+  },
+  /**
    * Ends an incoming migration. With COMMIT the VM has arrived and stays; with ABORT what was prepared is
    * undone, which is refused with MIGRATION_PAST_SWITCHOVER once the VM runs here. After an accepted ABORT this
    * node will never run the VM of this migration. May be repeated.
@@ -1546,6 +1705,11 @@ export interface PeerServiceServer extends UntypedServiceImplementation {
   prepareIncoming: handleUnaryCall<PrepareIncomingRequest, PrepareIncomingResponse>;
   /** What this node knows about an incoming migration: the source asks it when it has lost track. */
   getIncoming: handleUnaryCall<GetIncomingRequest, GetIncomingResponse>;
+  /**
+   * Tells how far the source has come, for those who look at the migration here. Nothing depends on it: a source tells it while
+   * it copies, about once a second, and goes on without where it is not answered or, as by version 1, not known.
+   */
+  reportProgress: handleUnaryCall<ReportProgressRequest, ReportProgressResponse>;
   /**
    * Ends an incoming migration. With COMMIT the VM has arrived and stays; with ABORT what was prepared is
    * undone, which is refused with MIGRATION_PAST_SWITCHOVER once the VM runs here. After an accepted ABORT this
@@ -1622,6 +1786,25 @@ export interface PeerServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetIncomingResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Tells how far the source has come, for those who look at the migration here. Nothing depends on it: a source tells it while
+   * it copies, about once a second, and goes on without where it is not answered or, as by version 1, not known.
+   */
+  reportProgress(
+    request: ReportProgressRequest,
+    callback: (error: ServiceError | null, response: ReportProgressResponse) => void,
+  ): ClientUnaryCall;
+  reportProgress(
+    request: ReportProgressRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ReportProgressResponse) => void,
+  ): ClientUnaryCall;
+  reportProgress(
+    request: ReportProgressRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ReportProgressResponse) => void,
   ): ClientUnaryCall;
   /**
    * Ends an incoming migration. With COMMIT the VM has arrived and stays; with ABORT what was prepared is
