@@ -20,8 +20,11 @@ export function toJobStatistics(type: number, parameters: Parameters): JobStatis
   return {
     kind: KINDS[type] ?? 'none',
     operation: toOperation(numberOf(parameters, 'operation')),
-    // Where the job came from another host, `time_elapsed` is the difference between the clocks of both.
-    elapsedMs: findNumber(parameters, 'time_elapsed_net') ?? findNumber(parameters, 'time_elapsed'),
+    // Where the job came from another host, `time_elapsed` is the difference between the clocks of both. libvirt always
+    // sends it, with 0 for what it does not know (qemuDomainJobDataToParams).
+    elapsedMs:
+      findNumber(parameters, 'time_elapsed_net') ??
+      (numberOf(parameters, 'time_elapsed') || undefined),
     setupMs: numberOf(parameters, 'setup_time'),
     downtimeMs: findNumber(parameters, 'downtime'),
     memoryTotalBytes: bigintOf(parameters, 'memory_total'),

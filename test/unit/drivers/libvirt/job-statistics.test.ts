@@ -7,6 +7,8 @@ const COMPLETED = 3;
 test('times that libvirt does not tell are not known, and not 0', () => {
   const { elapsedMs, downtimeMs } = toJobStatistics(COMPLETED, new Map([['operation', 4]]));
   assert.deepEqual([elapsedMs, downtimeMs], [undefined, undefined]);
+  const zero = toJobStatistics(COMPLETED, new Map([['time_elapsed', 0n]]));
+  assert.equal(zero.elapsedMs, undefined);
 });
 
 test('the time of a job that came from another host does not depend on the clocks of both', () => {
