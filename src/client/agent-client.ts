@@ -1,6 +1,7 @@
 import { Connection } from './connection.ts';
 import { MigrationCalls } from './migration-calls.ts';
 import { NodeCalls } from './node-calls.ts';
+import { OperationCalls } from './operation-calls.ts';
 import { PeerCalls } from './peer-calls.ts';
 import type { AgentTarget } from './target.ts';
 import { VmCalls } from './vm-calls.ts';
@@ -11,6 +12,7 @@ export class AgentClient implements Disposable {
   readonly node: NodeCalls;
   readonly vms: VmCalls;
   readonly migrations: MigrationCalls;
+  readonly operations: OperationCalls;
   readonly peer: PeerCalls;
   readonly #connection: Connection;
 
@@ -20,6 +22,7 @@ export class AgentClient implements Disposable {
     this.node = new NodeCalls(connection);
     this.vms = new VmCalls(connection);
     this.migrations = new MigrationCalls(connection);
+    this.operations = new OperationCalls(connection);
     this.peer = new PeerCalls(connection);
   }
 

@@ -23,6 +23,7 @@ export {
   type NodeStatus,
   type Reservation,
 } from '../gen/novacron/agent/v1/node.ts';
+export { Operation, OperationKind, OperationState } from '../gen/novacron/agent/v1/operation.ts';
 export {
   ApplyOutcome,
   type ApplyVirtualMachineResponse,

@@ -1,8 +1,10 @@
 import { type Migration, MigrationPhase } from '../gen/novacron/agent/v1/migration.ts';
 import type { Node } from '../gen/novacron/agent/v1/node.ts';
+import type { Operation } from '../gen/novacron/agent/v1/operation.ts';
 import type { VirtualMachine } from '../gen/novacron/agent/v1/virtual_machine.ts';
 import type { AgentClient } from './agent-client.ts';
-import type { ResumeOptions } from './resume.ts';
+import { type ResumeOptions, resume } from './resume.ts';
+import type { VmRefInput } from './vm-calls.ts';
 import { type ResourceEvent, watchResource } from './watch.ts';
 
 export interface SelectorOptions extends ResumeOptions {
@@ -52,6 +54,22 @@ export function watchMigrations(
   );
 }
 
+/** The operations that go on and the latest that have ended; only those of a VM if one is given. */
+export function watchOperations(
+  client: AgentClient,
+  options: ResumeOptions & { readonly virtualMachine?: VmRefInput | undefined },
+): AsyncGenerator<ResourceEvent<Operation>, void, undefined> {
+  const { virtualMachine } = options;
+  return watchResource(
+    {
+      open: (cursor) => client.operations.watch({ virtualMachine, cursor }, options),
+      keyOf: (operation) => operation.id,
+      contentOf: (operation) => ({ ...operation, origin: undefined }),
+    },
+    options,
+  );
+}
+
 export function watchNode(
   client: AgentClient,
   options: ResumeOptions,
@@ -89,4 +107,32 @@ function isFinal({ status }: Migration): boolean {
     status?.phase === MigrationPhase.MIGRATION_PHASE_FAILED ||
     status?.phase === MigrationPhase.MIGRATION_PHASE_CANCELLED
   );
+}
+
+/**
+ * One operation as it is, then each step until it has ended, over restarts of the agent. With `begun`, what is known of it
+ * already, an agent that is lost before it has told anything is waited for too.
+ */
+export async function* followOperation(
+  client: AgentClient,
+  id: string,
+  options: ResumeOptions & { readonly begun?: Operation | undefined },
+): AsyncGenerator<Operation, void, undefined> {
+  let { begun } = options;
+  const open = async function* (): AsyncGenerator<Operation, void, undefined> {
+    // A watch says nothing of one that ended long ago, or before the agent was started anew.
+    yield begun ?? (await client.operations.get(id, options));
+    begun = undefined;
+    for await (const { object } of client.operations.watch({ id }, options)) {
+      if (object !== undefined) yield object;
+    }
+  };
+  for await (const operation of resume(open, options)) {
+    yield operation;
+    if (hasEnded(operation)) return;
+  }
+}
+
+function hasEnded({ endTime }: Operation): boolean {
+  return endTime !== undefined;
 }

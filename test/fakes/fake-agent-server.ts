@@ -15,7 +15,12 @@ import {
 } from '../../src/gen/novacron/agent/v1/migration.ts';
 import { Node, NodeServiceService } from '../../src/gen/novacron/agent/v1/node.ts';
 import {
+  type Operation,
+  OperationServiceService,
+} from '../../src/gen/novacron/agent/v1/operation.ts';
+import {
   type ApplyVirtualMachineRequest,
+  type ShutdownVirtualMachineRequest,
   VirtualMachine,
   VirtualMachinePhase,
   VirtualMachineServiceService,
@@ -23,6 +28,7 @@ import {
 } from '../../src/gen/novacron/agent/v1/virtual_machine.ts';
 import { migrationMethods } from './fake-migration-methods.ts';
 import { nodeMethods } from './fake-node-methods.ts';
+import { operationMethods } from './fake-operation-methods.ts';
 import { FakeClock, FakeResources } from './fake-resources.ts';
 import { vmMethods } from './fake-vm-methods.ts';
 
@@ -31,9 +37,14 @@ export class FakeAgentServer implements AsyncDisposable {
   readonly clock = new FakeClock();
   readonly vms = new FakeResources<VirtualMachine>(this.clock);
   readonly migrations = new FakeResources<Migration>(this.clock);
+  readonly operations = new FakeResources<Operation>(this.clock);
   readonly nodes = new FakeResources<Node>(this.clock);
   /** What a watched migration goes through; the last one stays. */
   migrationSteps: Migration[] = [];
+  /** What a watched operation goes through; the last one stays. Without any it has succeeded at once. */
+  operationSteps: Partial<Operation>[] = [];
+  /** Ids of operations that watches do not tell of, as they ended long ago. */
+  readonly forgottenOperations = new Set<string>();
   planBlockers: MigrationBlocker[] = [];
   /** Told by Create and Apply. */
   warnings: string[] = [];
@@ -41,13 +52,11 @@ export class FakeAgentServer implements AsyncDisposable {
   failNext: AgentError | undefined;
   /** Calls are not answered while set. */
   hangs = false;
-  /** VMs that are started stay off. */
-  startsNothing = false;
   console = Buffer.from('Linux version 6.1.0\r\nlogin: ');
   readonly watchRequests: WatchVirtualMachinesRequest[] = [];
   readonly createRequests: VirtualMachine[] = [];
   readonly applyRequests: ApplyVirtualMachineRequest[] = [];
-  readonly #timers: NodeJS.Timeout[] = [];
+  readonly shutdownRequests: ShutdownVirtualMachineRequest[] = [];
   #server = new Server();
 
   constructor() {
@@ -59,6 +68,7 @@ export class FakeAgentServer implements AsyncDisposable {
     this.#server.addService(NodeServiceService, nodeMethods(this));
     this.#server.addService(VirtualMachineServiceService, vmMethods(this));
     this.#server.addService(MigrationServiceService, migrationMethods(this));
+    this.#server.addService(OperationServiceService, operationMethods(this));
     const bound = Promise.withResolvers<number>();
     this.#server.bindAsync(address, credentials, (error, port) => {
       if (error === null) bound.resolve(port);
@@ -95,13 +105,7 @@ export class FakeAgentServer implements AsyncDisposable {
     for (const kind of this.#kinds) kind.forgetHistory();
   }
 
-  /** Does something a little later, unless disposed before. */
-  later(work: () => void): void {
-    this.#timers.push(setTimeout(work, 50));
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const timer of this.#timers) clearTimeout(timer);
     this.stop();
   }
 
@@ -168,7 +172,7 @@ export class FakeAgentServer implements AsyncDisposable {
   }
 
   get #kinds(): readonly Pick<FakeResources<unknown>, 'dropWatches' | 'forgetHistory'>[] {
-    return [this.vms, this.migrations, this.nodes];
+    return [this.vms, this.migrations, this.operations, this.nodes];
   }
 }
 

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ServerWritableStream } from '@grpc/grpc-js';
 import { AgentError } from '../../src/core/errors.ts';
+import { type Operation, OperationKind } from '../../src/gen/novacron/agent/v1/operation.ts';
 import {
   ApplyOutcome,
   type ApplyVirtualMachineRequest,
@@ -11,15 +12,32 @@ import {
   type GetVirtualMachineRequest,
   type ListVirtualMachinesRequest,
   RunStrategy,
+  type ShutdownVirtualMachineRequest,
+  type StartVirtualMachineRequest,
   VirtualMachine,
   VirtualMachinePhase,
   type WatchVirtualMachinesRequest,
   type WatchVirtualMachinesResponse,
 } from '../../src/gen/novacron/agent/v1/virtual_machine.ts';
 import type { FakeAgentServer } from './fake-agent-server.ts';
+import { beginOperation } from './fake-operation-methods.ts';
 import { matchesSelector } from './fake-resources.ts';
 
 const { VIRTUAL_MACHINE_PHASE_RUNNING, VIRTUAL_MACHINE_PHASE_STOPPED } = VirtualMachinePhase;
+const {
+  OPERATION_KIND_APPLY,
+  OPERATION_KIND_CREATE,
+  OPERATION_KIND_DELETE,
+  OPERATION_KIND_DESTROY,
+  OPERATION_KIND_SHUTDOWN,
+  OPERATION_KIND_START,
+} = OperationKind;
+/** What an operation says of how a VM was applied. */
+const RESULTS: Readonly<Record<number, string>> = {
+  [ApplyOutcome.APPLY_OUTCOME_CREATED]: 'CREATED',
+  [ApplyOutcome.APPLY_OUTCOME_CHANGED]: 'CHANGED',
+  [ApplyOutcome.APPLY_OUTCOME_UNCHANGED]: 'UNCHANGED',
+};
 
 type Filter = Pick<ListVirtualMachinesRequest, 'namespace' | 'labelSelector'>;
 
@@ -33,17 +51,32 @@ export function vmMethods(agent: FakeAgentServer) {
   };
   const put = (vm: VirtualMachine, phase: VirtualMachinePhase) =>
     agent.put(vm.metadata?.name ?? '', vm, phase);
-  const move = (phase: () => VirtualMachinePhase) =>
-    agent.answer((request: GetVirtualMachineRequest) => ({
-      virtualMachine: put(find(request), phase()),
-    }));
+  const begin = (
+    kind: OperationKind,
+    vm: Pick<VirtualMachine, 'metadata'>,
+    given: { readonly operationId: string; readonly result?: string },
+  ): Operation => {
+    const { namespace = '', name = '', uid = '' } = vm.metadata ?? {};
+    const ref = { namespace: namespace || 'default', name, uid };
+    return beginOperation(agent, kind, ref, { ...given, id: given.operationId });
+  };
+  const move = (request: StartVirtualMachineRequest, kind: OperationKind) => {
+    const phase =
+      kind === OPERATION_KIND_START ? VIRTUAL_MACHINE_PHASE_RUNNING : VIRTUAL_MACHINE_PHASE_STOPPED;
+    const virtualMachine = put(find(request), phase);
+    return { virtualMachine, operation: begin(kind, virtualMachine, request) };
+  };
 
   return {
     createVirtualMachine: agent.answer((request: CreateVirtualMachineRequest) => {
       const vm = request.virtualMachine ?? VirtualMachine.create();
       agent.createRequests.push(vm);
       const made = request.dryRun ? vm : put(vm, firstPhaseOf(vm));
-      return { virtualMachine: made, warnings: agent.warnings };
+      return {
+        virtualMachine: made,
+        warnings: agent.warnings,
+        operation: request.dryRun ? undefined : begin(OPERATION_KIND_CREATE, made, request),
+      };
     }),
 
     applyVirtualMachine: agent.answer((request: ApplyVirtualMachineRequest) => {
@@ -62,10 +95,15 @@ export function vmMethods(agent: FakeAgentServer) {
       const made = request.dryRun || isSame ? vm : put({ ...vm, metadata }, phase);
       const { APPLY_OUTCOME_CHANGED, APPLY_OUTCOME_CREATED, APPLY_OUTCOME_UNCHANGED } =
         ApplyOutcome;
-      const outcome = isSame ? APPLY_OUTCOME_UNCHANGED : APPLY_OUTCOME_CHANGED;
+      const changed = isSame ? APPLY_OUTCOME_UNCHANGED : APPLY_OUTCOME_CHANGED;
+      const outcome = before === undefined ? APPLY_OUTCOME_CREATED : changed;
+      const result = RESULTS[outcome] ?? '';
       return {
         virtualMachine: made,
-        outcome: before === undefined ? APPLY_OUTCOME_CREATED : outcome,
+        outcome,
+        operation: request.dryRun
+          ? undefined
+          : begin(OPERATION_KIND_APPLY, made, { ...request, result }),
         changes: [],
         warnings: agent.warnings,
       };
@@ -90,27 +128,31 @@ export function vmMethods(agent: FakeAgentServer) {
       },
     ),
 
-    startVirtualMachine: move(() =>
-      agent.startsNothing ? VIRTUAL_MACHINE_PHASE_STOPPED : VIRTUAL_MACHINE_PHASE_RUNNING,
+    startVirtualMachine: agent.answer((request: StartVirtualMachineRequest) =>
+      move(request, OPERATION_KIND_START),
     ),
 
-    shutdownVirtualMachine: agent.answer((request: GetVirtualMachineRequest) => {
-      const vm = find(request);
-      agent.later(() => put(vm, VIRTUAL_MACHINE_PHASE_STOPPED));
-      return { virtualMachine: put(vm, VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_STOPPING) };
+    shutdownVirtualMachine: agent.answer((request: ShutdownVirtualMachineRequest) => {
+      agent.shutdownRequests.push(request);
+      return move(request, OPERATION_KIND_SHUTDOWN);
     }),
 
-    destroyVirtualMachine: move(() => VIRTUAL_MACHINE_PHASE_STOPPED),
+    destroyVirtualMachine: agent.answer((request: StartVirtualMachineRequest) =>
+      move(request, OPERATION_KIND_DESTROY),
+    ),
 
-    deleteVirtualMachine: agent.answer(({ ref, force }: DeleteVirtualMachineRequest) => {
+    deleteVirtualMachine: agent.answer((request: DeleteVirtualMachineRequest) => {
+      const { ref, force } = request;
       const namespace = ref?.namespace || 'default';
       const name = ref?.name ?? '';
-      const phase = agent.vms.get(`${namespace}/${name}`)?.status?.phase;
+      const vm =
+        agent.vms.get(`${namespace}/${name}`) ?? VirtualMachine.create({ metadata: { name } });
+      const phase = vm.status?.phase;
       if (phase === VIRTUAL_MACHINE_PHASE_RUNNING && !force) {
         throw new AgentError('VM_RUNNING', `Cannot delete VM ${name}: it runs`);
       }
       agent.remove(name, namespace);
-      return {};
+      return { operation: begin(OPERATION_KIND_DELETE, vm, request) };
     }),
 
     getConsoleLog: agent.stream(

@@ -78,22 +78,6 @@ test('an agent that does not answer ends with 7', async () => {
   assert.equal((await lab.novactl('vm list --request-timeout 50ms')).code, 7);
 });
 
-test('shutdown --wait waits until the VM is off', async () => {
-  await using lab = await startLab();
-  lab.agent.put('web');
-  const { code, stdout } = await lab.novactl('vm shutdown web --wait');
-  assert.deepEqual([code, stdout], [0, 'VM default/web is off (Stopped)\n']);
-});
-
-test('start --wait gives up after --timeout with 7', async () => {
-  await using lab = await startLab();
-  lab.agent.put('web');
-  lab.agent.startsNothing = true;
-  const { code, stderr } = await lab.novactl('vm start web --wait --timeout 100ms');
-  assert.equal(code, 7);
-  assert.match(stderr, /VM default\/web is still Stopped after 100ms/);
-});
-
 test('delete refuses a running VM unless forced, and counts a missing one as deleted', async () => {
   await using lab = await startLab();
   lab.agent.put('web');
