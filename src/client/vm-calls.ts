@@ -6,13 +6,17 @@ import {
   type CreateVirtualMachineResponse,
   type DeepPartial,
   DeleteVirtualMachineRequest,
+  type DeleteVirtualMachineResponse,
   DestroyVirtualMachineRequest,
+  type DestroyVirtualMachineResponse,
   GetConsoleLogRequest,
   GetVirtualMachineRequest,
   ListVirtualMachinesRequest,
   type ListVirtualMachinesResponse,
   ShutdownVirtualMachineRequest,
+  type ShutdownVirtualMachineResponse,
   StartVirtualMachineRequest,
+  type StartVirtualMachineResponse,
   type VirtualMachine,
   VirtualMachineServiceService,
   WatchVirtualMachinesRequest,
@@ -20,6 +24,7 @@ import {
 import type { CallOptions, Connection, StreamOptions } from './connection.ts';
 import { allPages } from './pages.ts';
 import { required } from './required.ts';
+import { toDuration } from './time.ts';
 import type { WatchMessage } from './watch.ts';
 
 /** Names one VM; an empty or missing namespace means "default", a missing uid accepts any. */
@@ -28,7 +33,12 @@ export type VmRefInput = Pick<VirtualMachineRef, 'name'> & Partial<VirtualMachin
 /** A VM to be made; what is left out takes the API's default. */
 export type VmInput = DeepPartial<Omit<VirtualMachine, 'status'>>;
 
-/** The calls of VirtualMachineService. */
+export interface ChangeOptions extends CallOptions {
+  /** UUID by which the call may be repeated. With it the call answers at once, and the operation goes on; without it, when that is done. */
+  readonly operationId?: string | undefined;
+}
+
+/** The calls of VirtualMachineService. Every change answers with its operation, and with the VM unless that is deleted. */
 export class VmCalls {
   readonly #connection: Connection;
 
@@ -38,16 +48,16 @@ export class VmCalls {
 
   create(
     virtualMachine: VmInput,
-    options: CallOptions & {
+    options: ChangeOptions & {
       readonly dryRun?: boolean | undefined;
       /** A reservation that the VM uses up. */
       readonly reservationId?: string | undefined;
     },
   ): Promise<CreateVirtualMachineResponse> {
-    const { dryRun = false, reservationId = '' } = options;
+    const { dryRun = false, reservationId = '', operationId = '' } = options;
     return this.#connection.unary(
       VirtualMachineServiceService.createVirtualMachine,
-      CreateVirtualMachineRequest.create({ virtualMachine, dryRun, reservationId }),
+      CreateVirtualMachineRequest.create({ virtualMachine, dryRun, reservationId, operationId }),
       options,
     );
   }
@@ -55,7 +65,7 @@ export class VmCalls {
   /** Makes a VM be as given, and says what that changed. */
   apply(
     virtualMachine: VmInput,
-    options: CallOptions & {
+    options: ChangeOptions & {
       readonly dryRun?: boolean | undefined;
       /** Takes only these fields, named as in the manifest. */
       readonly updateMask?: readonly string[] | undefined;
@@ -63,8 +73,8 @@ export class VmCalls {
       readonly generation?: bigint | undefined;
     },
   ): Promise<ApplyVirtualMachineResponse> {
-    const { dryRun = false, updateMask, generation } = options;
-    const request = ApplyVirtualMachineRequest.create({ virtualMachine, dryRun });
+    const { dryRun = false, updateMask, generation, operationId = '' } = options;
+    const request = ApplyVirtualMachineRequest.create({ virtualMachine, dryRun, operationId });
     request.updateMask = updateMask && [...updateMask];
     request.generation = generation;
     return this.#connection.unary(
@@ -131,43 +141,51 @@ export class VmCalls {
     }
   }
 
-  async start(ref: VmRefInput, options: CallOptions): Promise<VirtualMachine> {
-    const response = await this.#connection.unary(
+  start(ref: VmRefInput, options: ChangeOptions): Promise<StartVirtualMachineResponse> {
+    const { operationId = '' } = options;
+    return this.#connection.unary(
       VirtualMachineServiceService.startVirtualMachine,
-      StartVirtualMachineRequest.create({ ref }),
+      StartVirtualMachineRequest.create({ ref, operationId }),
       options,
     );
-    return required(response.virtualMachine, 'VM');
   }
 
-  /** Asks the guest to power off; answers before it has. */
-  async shutdown(ref: VmRefInput, options: CallOptions): Promise<VirtualMachine> {
-    const response = await this.#connection.unary(
+  /** Asks the guest to power off. Without an `operationId` it answers before the VM is off. */
+  shutdown(
+    ref: VmRefInput,
+    options: ChangeOptions & {
+      /** How long the guest is waited for; then the operation fails with GUEST_DID_NOT_STOP. */
+      readonly timeoutMs?: number | undefined;
+    },
+  ): Promise<ShutdownVirtualMachineResponse> {
+    const { timeoutMs, operationId = '' } = options;
+    const timeout = timeoutMs === undefined ? {} : { timeout: toDuration(timeoutMs) };
+    return this.#connection.unary(
       VirtualMachineServiceService.shutdownVirtualMachine,
-      ShutdownVirtualMachineRequest.create({ ref }),
+      ShutdownVirtualMachineRequest.create({ ref, operationId, ...timeout }),
       options,
     );
-    return required(response.virtualMachine, 'VM');
   }
 
   /** Cuts the power. */
-  async destroy(ref: VmRefInput, options: CallOptions): Promise<VirtualMachine> {
-    const response = await this.#connection.unary(
+  destroy(ref: VmRefInput, options: ChangeOptions): Promise<DestroyVirtualMachineResponse> {
+    const { operationId = '' } = options;
+    return this.#connection.unary(
       VirtualMachineServiceService.destroyVirtualMachine,
-      DestroyVirtualMachineRequest.create({ ref }),
+      DestroyVirtualMachineRequest.create({ ref, operationId }),
       options,
     );
-    return required(response.virtualMachine, 'VM');
   }
 
   /** Forgets a stopped VM; one that is already gone counts as deleted. */
-  async delete(
+  delete(
     ref: VmRefInput,
-    options: CallOptions & { readonly force?: boolean | undefined },
-  ): Promise<void> {
-    await this.#connection.unary(
+    options: ChangeOptions & { readonly force?: boolean | undefined },
+  ): Promise<DeleteVirtualMachineResponse> {
+    const { force = false, operationId = '' } = options;
+    return this.#connection.unary(
       VirtualMachineServiceService.deleteVirtualMachine,
-      DeleteVirtualMachineRequest.create({ ref, force: options.force ?? false }),
+      DeleteVirtualMachineRequest.create({ ref, force, operationId }),
       options,
     );
   }

@@ -43,7 +43,7 @@ test('a VM is made, moves while it works, is shut down and deleted, and leaves n
   assert.match(log.stdout, /novacron-demo count=\d+/);
 
   const shutdown = await nodes.novactl(
-    ['--node', 'b', 'vm', 'shutdown', vm.name, '--wait', '--timeout', '60s'],
+    ['--node', 'b', 'vm', 'shutdown', vm.name, '--timeout', '60s'],
     signal,
   );
   assert.equal(shutdown.code, 0, shutdown.stderr);

@@ -49,6 +49,14 @@ export function connectionOptions(command: Command): ConnectionOptions {
   return command.name() === 'migrate' ? { ...before, ...others } : { ...before, ...own };
 }
 
+/** The words that choose the same agent again, each after a space; empty if none were given. */
+export function connectionWords(options: ConnectionOptions): string {
+  return (['node', 'address', 'config'] as const)
+    .filter((name) => options[name] !== undefined)
+    .map((name) => ` --${name} ${options[name]}`)
+    .join('');
+}
+
 /** Calls `work` with the chosen agent's client and the options for its calls. */
 export async function withAgent<T>(
   io: CliIo,

@@ -14,7 +14,7 @@ const HINTS: Readonly<Record<Reason, string>> = {
     'Change the VM that is there with novactl vm apply -f FILE, or choose another name or uid',
   VM_BUSY: 'Wait for the operation that runs on this VM, then try again',
   VM_NOT_RUNNING: 'Start the VM first: novactl vm start NAME',
-  VM_RUNNING: 'Stop the VM first: novactl vm shutdown NAME --wait, or use --force',
+  VM_RUNNING: 'Stop the VM first: novactl vm shutdown NAME, or use --force',
   VM_NOT_OWNED: 'Another node owns this VM: go there; novactl migration list shows where it went',
   VM_UID_MISMATCH: 'Another VM has this name now: look at it with novactl vm get NAME -o yaml',
   IMAGE_NOT_FOUND:

@@ -3,7 +3,11 @@ import type { AgentClient } from '../../client/agent-client.ts';
 import { type Migration, MigrationPhase } from '../../client/api.ts';
 import { followMigration as watchToTheEnd } from '../../client/watches.ts';
 import { AgentError } from '../../core/errors.ts';
-import { type ConnectionOptions, connectionOptions } from '../connection/agent-connection.ts';
+import {
+  type ConnectionOptions,
+  connectionOptions,
+  connectionWords,
+} from '../connection/agent-connection.ts';
 import { printItem } from '../output/output.ts';
 import type { OutputFormat } from '../output/output-format.ts';
 import type { CliIo } from '../process/cli-io.ts';
@@ -49,10 +53,7 @@ export async function followMigration(
 
 /** Says that a migration goes on without us and how to come back to it. */
 export function goesOn(id: string, options: ConnectionOptions): string {
-  const chosen = (['node', 'address', 'config'] as const)
-    .filter((name) => options[name] !== undefined)
-    .map((name) => ` --${name} ${options[name]}`)
-    .join('');
+  const chosen = connectionWords(options);
   return `migration ${id} goes on.
   Watch it:  novactl migration watch ${id}${chosen}
   Cancel it: novactl migration cancel ${id}${chosen}

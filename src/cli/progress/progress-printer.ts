@@ -1,10 +1,10 @@
 import type { Migration } from '../../client/api.ts';
 import type { CliOutput } from '../process/cli-io.ts';
 import { progressLine, progressLogLine } from './progress.ts';
+import { TerminalLine } from './terminal-line.ts';
 
 /** Between two lines of a log. */
 const LOG_INTERVAL_MS = 500;
-const ERASE_LINE = '\r\u001b[2K';
 
 /**
  * Shows a migration's progress: one redrawn line on a terminal, elsewhere plain lines, at most two a second and none
@@ -12,7 +12,7 @@ const ERASE_LINE = '\r\u001b[2K';
  */
 export class ProgressPrinter {
   readonly #output: CliOutput;
-  #lineIsOpen = false;
+  readonly #line: TerminalLine;
   /** The newest line of a log, which is written once the interval is over. */
   #waiting = '';
   #printed = '';
@@ -20,12 +20,12 @@ export class ProgressPrinter {
 
   constructor(output: CliOutput) {
     this.#output = output;
+    this.#line = new TerminalLine(output);
   }
 
   show(migration: Migration): void {
     if (this.#output.isTTY) {
-      this.#output.write(`${ERASE_LINE}${progressLine(migration, this.#output.columns)}`);
-      this.#lineIsOpen = true;
+      this.#line.draw(progressLine(migration, this.#line.columns));
       return;
     }
     this.#waiting = progressLogLine(migration);
@@ -35,13 +35,12 @@ export class ProgressPrinter {
   /** A message of its own; the progress goes on below it. */
   note(text: string): void {
     this.clear();
-    this.#output.write(`${text}\n`);
+    this.#line.note(text);
   }
 
   /** Removes the redrawn line; what waits to be written to a log is not. */
   clear(): void {
-    if (this.#lineIsOpen) this.#output.write(ERASE_LINE);
-    this.#lineIsOpen = false;
+    this.#line.erase();
     clearTimeout(this.#interval);
     this.#interval = undefined;
   }

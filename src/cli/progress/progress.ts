@@ -14,8 +14,6 @@ import {
 const BAR_WIDTH = 20;
 const MIN_BAR_WIDTH = 4;
 const GAP = '  ';
-// Some terminals wrap at the last column, and at Ctrl-C they write ^C themselves.
-const MARGIN = 3;
 
 /** `[#########-----------]`; a fraction outside 0 to 1 counts as the nearer end. */
 export function progressBar(fraction: number, width: number = BAR_WIDTH): string {
@@ -24,11 +22,10 @@ export function progressBar(fraction: number, width: number = BAR_WIDTH): string
 }
 
 /**
- * One line about a running migration, fitted to the terminal's width: there is a bar and the bytes on the wire where
+ * One line about a running migration, fitted to the room there is: it has a bar and the bytes on the wire where
  * there is room for them, and what is too long all the same is cut.
  */
-export function progressLine(migration: Migration, columns: number): string {
-  const room = Math.max(0, columns - MARGIN);
+export function progressLine(migration: Migration, room: number): string {
   const { status } = migration;
   const phase = migrationPhaseWord(status?.phase ?? 0);
   const progress = status?.progress;

@@ -1,6 +1,11 @@
-import { ApplyOutcome, type ApplyVirtualMachineResponse, ChangeEffect } from '../../client/api.ts';
+import {
+  ApplyOutcome,
+  type ApplyVirtualMachineResponse,
+  ChangeEffect,
+  type VirtualMachine,
+} from '../../client/api.ts';
 import { required } from '../../client/required.ts';
-import { type Document, withoutEmpty } from '../output/documents.ts';
+import { type Document, enumWord, withoutEmpty } from '../output/documents.ts';
 import { printable } from '../output/table.ts';
 import { phaseWord, type VmDocument, vmDocument, vmName } from './vm-view.ts';
 
@@ -20,15 +25,14 @@ interface FieldChange {
   readonly effect: 'now' | 'next-start';
 }
 
-export function readApplyResponse({
-  virtualMachine,
-  outcome,
-  changes,
-  warnings,
-}: ApplyVirtualMachineResponse): ApplyResult {
+/** What the agent answered, and how its operation ended: the answer is of when that was begun. */
+export function readApplyResponse(
+  { virtualMachine, outcome, changes, warnings }: ApplyVirtualMachineResponse,
+  done?: { readonly vm: VirtualMachine; readonly outcome: string },
+): ApplyResult {
   return {
-    vm: vmDocument(required(virtualMachine, 'VM')),
-    outcome: outcomeWord(outcome),
+    vm: vmDocument(required(done?.vm ?? virtualMachine, 'VM')),
+    outcome: outcomeWord(done?.outcome ?? enumWord(ApplyOutcome, 'APPLY_OUTCOME', outcome) ?? ''),
     changes: changes.map(({ field, before, after, effect }) => ({
       field,
       before: readJson(before),
@@ -39,9 +43,9 @@ export function readApplyResponse({
   };
 }
 
-function outcomeWord(outcome: ApplyOutcome): ApplyResult['outcome'] {
-  if (outcome === ApplyOutcome.APPLY_OUTCOME_CREATED) return 'created';
-  return outcome === ApplyOutcome.APPLY_OUTCOME_CHANGED ? 'changed' : 'unchanged';
+function outcomeWord(outcome: string): ApplyResult['outcome'] {
+  const word = outcome.toLowerCase();
+  return word === 'created' || word === 'changed' ? word : 'unchanged';
 }
 
 /** A sentence, then a line for each field that changed. */

@@ -5,8 +5,9 @@ import { addManifestOptions, type ManifestOptions } from '../../input/manifest-o
 import { addNamespaceOption } from '../../input/vm-ref.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import type { CliIo } from '../../process/cli-io.ts';
+import { addChangeOptions, type ChangeOptions } from './change-options.ts';
 
-interface ApplyOptions extends OutputOptions, ManifestOptions {
+interface ApplyOptions extends OutputOptions, ManifestOptions, ChangeOptions {
   readonly dryRun?: boolean;
   readonly generation?: bigint;
 }
@@ -28,6 +29,7 @@ export function addVmApplyCommand(parent: Command, io: CliIo): void {
       'only if the VM has this metadata.generation; 0 if there must be none yet',
       generationArgument,
     );
+  addChangeOptions(command);
   addNamespaceOption(command);
   addOutputOption(command);
   addConnectionOptions(command).addHelpText(
@@ -62,28 +64,48 @@ A manifest (docs/reference/virtual-machine.md has every field):
         `error: --generation is that of one VM, but ${parts.length} manifests are given`,
       );
     }
-    const { endManifestRun, runManifests } = await import('./manifest-run.ts');
-    const { applyText, readApplyResponse } = await import('../../views/apply-result.ts');
-    const { vmName } = await import('../../views/vm-view.ts');
+    const { assertOneOperation, endManifestRun, runManifests } = await import('./manifest-run.ts');
+    assertOneOperation(command, options, parts);
+    const { change } = await import('./change.ts');
+    const { applyDocument, applyText, readApplyResponse } = await import(
+      '../../views/apply-result.ts'
+    );
+    const { operationDocument } = await import('../../views/operation-view.ts');
+    const isText = output !== 'json' && output !== 'yaml';
     await withAgent(io, command, async (client, call) => {
       const ends = await runManifests(io, parts, async (manifest) => {
-        const settings = { ...call, dryRun, generation };
-        const result = readApplyResponse(await client.vms.apply(toVmInput(manifest), settings));
-        for (const warning of result.warnings) {
-          io.stderr.write(`Warning: VM ${vmName(result.vm)}: ${warning}\n`);
+        const { namespace, name } = manifest;
+        const vmName = `${namespace}/${name}`;
+        const input = toVmInput(manifest);
+        const ask = (operationId?: string) =>
+          client.vms.apply(input, { ...call, dryRun, generation, operationId });
+        const { answer, operation } = dryRun
+          ? { answer: await ask(), operation: undefined }
+          : await change({ io, command, client, options }, ask);
+        for (const warning of answer.warnings) {
+          io.stderr.write(`Warning: VM ${vmName}: ${warning}\n`);
         }
-        if (output === 'table' || output === 'wide') io.stdout.write(applyText(result, { dryRun }));
-        if (output === 'name') io.stdout.write(`${vmName(result.vm)}\n`);
-        return result;
+        if (operation !== undefined && !options.wait) {
+          if (isText) io.stdout.write(`${operation.id}\n`);
+          const begun = { vm: vmName, outcome: 'begun', operation: operationDocument(operation) };
+          return { outcome: begun.outcome, document: begun };
+        }
+        const done = operation && {
+          vm: await client.vms.get(operation.virtualMachine ?? { namespace, name }, call),
+          outcome: operation.result,
+        };
+        const result = readApplyResponse(answer, done);
+        if (output === 'name') io.stdout.write(`${vmName}\n`);
+        else if (isText) io.stdout.write(applyText(result, { dryRun }));
+        return { outcome: result.outcome, document: applyDocument(result) };
       });
-      if (output === 'json' || output === 'yaml') {
+      if (!isText) {
         const { printDocument } = await import('../../output/output.ts');
-        const { applyDocument } = await import('../../views/apply-result.ts');
         const { undoneDocument } = await import('./manifest-run.ts');
         const items = ends.map((end) =>
           end.result === undefined
             ? undoneDocument(end)
-            : { where: end.where, ...applyDocument(end.result) },
+            : { where: end.where, ...end.result.document },
         );
         printDocument(io, output, { items });
       }

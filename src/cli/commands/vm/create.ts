@@ -1,12 +1,23 @@
 import type { Command } from 'commander';
+import type { Operation } from '../../../client/api.ts';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
 import { addManifestOptions, type ManifestOptions } from '../../input/manifest-options.ts';
 import { addNamespaceOption } from '../../input/vm-ref.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
+import type { ResourceView } from '../../output/resource-view.ts';
 import type { CliIo } from '../../process/cli-io.ts';
+import type { VmDocument } from '../../views/vm-view.ts';
+import { addChangeOptions, type ChangeOptions } from './change-options.ts';
 
-interface CreateOptions extends OutputOptions, ManifestOptions {
+interface CreateOptions extends OutputOptions, ManifestOptions, ChangeOptions {
   readonly dryRun?: boolean;
+}
+
+interface CreateResult {
+  readonly outcome: 'created' | 'begun';
+  readonly vm?: VmDocument;
+  /** Nobody waits for it. */
+  readonly operation?: Operation;
 }
 
 export function addVmCreateCommand(parent: Command, io: CliIo): void {
@@ -14,7 +25,7 @@ export function addVmCreateCommand(parent: Command, io: CliIo): void {
     .command('create')
     .summary('make VMs that are not there yet')
     .description(
-      'Makes the VMs of manifests and starts those that should run. A VM that is there is never changed: making it ' +
+      'Makes the VMs of manifests, starts those that should run, and waits until that is done. A VM that is there is never changed: making it ' +
         'again with the same uid, labels, annotations and spec does nothing, anything else is refused. "vm apply" ' +
         'changes VMs, and its --help shows a manifest.',
     );
@@ -22,6 +33,7 @@ export function addVmCreateCommand(parent: Command, io: CliIo): void {
     '--dry-run',
     'check everything and make nothing',
   );
+  addChangeOptions(command);
   addNamespaceOption(command);
   addOutputOption(command);
   addConnectionOptions(command).addHelpText(
@@ -37,29 +49,58 @@ Examples:
     const { dryRun = false, output } = options;
     const { readVmManifests, toVmInput } = await import('../../input/vm-manifest.ts');
     const parts = await readVmManifests(options, io);
-    const { endManifestRun, runManifests } = await import('./manifest-run.ts');
+    const { assertOneOperation, endManifestRun, runManifests } = await import('./manifest-run.ts');
+    assertOneOperation(command, options, parts);
+    const { change } = await import('./change.ts');
     const { required } = await import('../../../client/required.ts');
     const { phaseWord, vmDocument, vmName, vmView } = await import('../../views/vm-view.ts');
     await withAgent(io, command, async (client, call) => {
-      const ends = await runManifests(io, parts, async (manifest) => {
-        const answer = await client.vms.create(toVmInput(manifest), { ...call, dryRun });
-        const vm = vmDocument(required(answer.virtualMachine, 'VM'));
+      const ends = await runManifests(io, parts, async (manifest): Promise<CreateResult> => {
+        const input = toVmInput(manifest);
+        const ask = (operationId?: string) =>
+          client.vms.create(input, { ...call, dryRun, operationId });
+        const { answer, operation } = dryRun
+          ? { answer: await ask(), operation: undefined }
+          : await change({ io, command, client, options }, ask);
         for (const warning of answer.warnings) {
-          io.stderr.write(`Warning: VM ${vmName(vm)}: ${warning}\n`);
+          io.stderr.write(`Warning: VM ${manifest.namespace}/${manifest.name}: ${warning}\n`);
         }
+        if (operation !== undefined && !options.wait) {
+          if (output === 'table') io.stdout.write(`${operation.id}\n`);
+          return { outcome: 'begun', operation };
+        }
+        const message =
+          operation?.virtualMachine === undefined
+            ? required(answer.virtualMachine, 'VM')
+            : await client.vms.get(operation.virtualMachine, call);
+        const vm = vmDocument(message);
         if (output === 'table') {
           const made = dryRun ? 'could be created' : `created (${phaseWord(vm)})`;
           io.stdout.write(`VM ${vmName(vm)} ${made}\n`);
         }
         return { outcome: 'created', vm };
       });
-      const made = ends.flatMap(({ result }) => (result === undefined ? [] : [result.vm]));
       if (output !== 'table') {
         const { printItem, printList } = await import('../../output/output.ts');
-        const view = vmView({ nowMs: Date.now(), showNamespace: true });
-        const [first] = made;
-        if (ends.length === 1 && first !== undefined) printItem(io, output, view, first);
-        else printList(io, output, view, made, 'No VM was created');
+        const { operationView } = await import('../../views/operation-view.ts');
+        const print = <T>(view: ResourceView<T>, items: readonly T[]) => {
+          const [first] = items;
+          if (ends.length === 1 && first !== undefined) printItem(io, output, view, first);
+          else printList(io, output, view, items, 'No VM was created');
+        };
+        const results = ends.flatMap(({ result }) => result ?? []);
+        if (dryRun || options.wait) {
+          const view = vmView({ nowMs: Date.now(), showNamespace: true });
+          print(
+            view,
+            results.flatMap(({ vm }) => vm ?? []),
+          );
+        } else {
+          print(
+            operationView(Date.now()),
+            results.flatMap(({ operation }) => operation ?? []),
+          );
+        }
       }
       endManifestRun(io, ends, { dryRun });
     });

@@ -1,10 +1,12 @@
 import type { Command } from 'commander';
+import type { VmRefInput } from '../../../client/vm-calls.ts';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
 import { addManifestOptions, type ManifestOptions } from '../../input/manifest-options.ts';
 import { addNamespaceOption, vmRef } from '../../input/vm-ref.ts';
 import type { CliIo } from '../../process/cli-io.ts';
+import { addChangeOptions, type ChangeOptions } from './change-options.ts';
 
-interface DeleteOptions extends Partial<ManifestOptions> {
+interface DeleteOptions extends Partial<ManifestOptions>, ChangeOptions {
   readonly force?: boolean;
 }
 
@@ -21,6 +23,7 @@ export function addVmDeleteCommand(parent: Command, io: CliIo): void {
     '--force',
     'cut the power first if it runs',
   );
+  addChangeOptions(command);
   addNamespaceOption(command);
   addConnectionOptions(command).addHelpText(
     'after',
@@ -36,19 +39,26 @@ Examples:
     if ((name === undefined) === (filename.length === 0)) {
       command.error('error: name either one VM or manifests with -f');
     }
+    const { change } = await import('./change.ts');
     await withAgent(io, command, async (client, call) => {
-      const deleteVm = async (ref: ReturnType<typeof vmRef>) => {
-        await client.vms.delete(ref, { ...call, force });
-        io.stdout.write(`VM ${ref.namespace || 'default'}/${ref.name} deleted\n`);
-        return { outcome: 'deleted' };
+      const deleteVm = async (ref: VmRefInput) => {
+        const { operation } = await change({ io, command, client, options }, (operationId) =>
+          client.vms.delete(ref, { ...call, force, operationId }),
+        );
+        const vm = `${ref.namespace || 'default'}/${ref.name}`;
+        io.stdout.write(options.wait ? `VM ${vm} deleted\n` : `${operation.id}\n`);
+        return { outcome: options.wait ? 'deleted' : 'begun' };
       };
       if (name !== undefined) {
         await deleteVm(vmRef(name, options));
         return;
       }
       const { readVmManifests } = await import('../../input/vm-manifest.ts');
-      const { endManifestRun, runManifests } = await import('./manifest-run.ts');
+      const { assertOneOperation, endManifestRun, runManifests } = await import(
+        './manifest-run.ts'
+      );
       const parts = await readVmManifests({ ...options, filename }, io);
+      assertOneOperation(command, options, parts);
       const ends = await runManifests(io, parts, (manifest) => {
         const { namespace, uid = '' } = manifest;
         return deleteVm({ namespace, name: manifest.name, uid });

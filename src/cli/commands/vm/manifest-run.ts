@@ -1,9 +1,11 @@
+import type { Command } from 'commander';
 import { AgentError, type Reason } from '../../../core/errors.ts';
 import { errorReport } from '../../errors/error-report.ts';
 import type { ManifestPart } from '../../input/manifest-files.ts';
 import type { Document } from '../../output/documents.ts';
 import type { CliIo } from '../../process/cli-io.ts';
 import { Exit, exitCodeOf, Interrupted } from '../../process/exit-codes.ts';
+import type { ChangeOptions } from './change-options.ts';
 
 /** What became of one manifest: its result, or why there is none; neither if it was not tried. */
 export interface ManifestEnd<R> {
@@ -19,6 +21,18 @@ const ENDS_ALL: readonly Reason[] = [
   'SHUTTING_DOWN',
   'UNAUTHENTICATED',
 ];
+
+/** Refuses an operation's id that is given for several manifests. */
+export function assertOneOperation(
+  command: Command,
+  { operationId }: Pick<ChangeOptions, 'operationId'>,
+  parts: readonly unknown[],
+): void {
+  if (operationId === undefined || parts.length <= 1) return;
+  command.error(
+    `error: --operation-id is that of one operation, but ${parts.length} manifests are given`,
+  );
+}
 
 /** Does the same with every manifest, one after the other. One that fails is told of and does not stop the others. */
 export async function runManifests<T, R>(
@@ -40,9 +54,7 @@ export async function runManifests<T, R>(
     } catch (error) {
       if (!(error instanceof AgentError || error instanceof Interrupted)) throw error;
       io.stderr.write(
-        error instanceof Interrupted
-          ? `${error.message} at ${where}, which may have been done all the same\n`
-          : errorReport(error, where),
+        error instanceof Interrupted ? `${where}: ${error.message}\n` : errorReport(error, where),
       );
       ends.push({ where, error });
       isOver = error instanceof Interrupted || ENDS_ALL.includes(error.reason);

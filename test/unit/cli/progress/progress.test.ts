@@ -44,21 +44,21 @@ test('a bar never overflows', () => {
 
 test('the line has everything one asks for', () => {
   assert.equal(
-    progressLine(COPYING, 200),
+    progressLine(COPYING, 197),
     'Copying  [##########----------]  50%  256Mi/512Mi  110Mi/s  dirty 12Mi/s  pass 2  4.2s left  128Mi on the wire',
   );
 });
 
 test('where there is less room, the bar gives way, then the bytes on the wire, and never the figures', () => {
   assert.equal(
-    progressLine(COPYING, 80),
+    progressLine(COPYING, 77),
     'Copying  [###---]  50%  256Mi/512Mi  110Mi/s  dirty 12Mi/s  pass 2  4.2s left',
   );
 });
 
 test('the line never wraps', () => {
-  for (let columns = 0; columns < 130; columns++) {
-    assert.ok(progressLine(COPYING, columns).length <= Math.max(0, columns - 3), `${columns}`);
+  for (let room = 0; room < 130; room++) {
+    assert.ok(progressLine(COPYING, room).length <= room, `${room}`);
   }
 });
 
