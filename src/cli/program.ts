@@ -33,6 +33,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'look at migrations, watch and cancel them',
     load: async () => (await import('./commands/migration.ts')).addMigrationCommand,
   },
+  operation: {
+    summary: 'look at what was asked for of VMs, watch and cancel it',
+    load: async () => (await import('./commands/operation.ts')).addOperationCommand,
+  },
   node: {
     summary: 'look at the node, let it take VMs or not',
     load: async () => (await import('./commands/node.ts')).addNodeCommand,

@@ -6,7 +6,7 @@ export interface Candidate {
 }
 
 /** Things whose names only an agent or the contexts file knows. */
-export type NameKind = 'vm' | 'migration' | 'reservation' | 'context' | 'namespace';
+export type NameKind = 'vm' | 'migration' | 'operation' | 'reservation' | 'context' | 'namespace';
 
 export type Completion =
   | { readonly kind: 'candidates'; readonly candidates: readonly Candidate[] }
@@ -17,10 +17,12 @@ const NAMES_OF_OPTIONS: Readonly<Record<string, NameKind>> = {
   '--node': 'context',
   '--to': 'context',
   '--namespace': 'namespace',
+  '--vm': 'vm',
 };
 const NAMES_OF_ARGUMENTS: Readonly<Record<string, NameKind>> = {
   vm: 'vm',
   id: 'migration',
+  operation: 'operation',
   reservation: 'reservation',
 };
 const FILE_OPTIONS: readonly string[] = ['--filename', '--config', '--agent-config'];

@@ -2,6 +2,7 @@ import type { AgentClient } from '../../client/agent-client.ts';
 import { readContexts, resolveTarget, type TargetChoice } from '../connection/contexts.ts';
 import type { CliIo } from '../process/cli-io.ts';
 import { migrationPhaseWord, migrationVmName } from '../views/migration-view.ts';
+import { operationKindWord, operationStateWord, operationVmName } from '../views/operation-view.ts';
 import { phaseWord, vmDocument, vmName } from '../views/vm-view.ts';
 import type { Candidate, NameKind } from './completion.ts';
 
@@ -29,6 +30,8 @@ export async function findNames(
   switch (of) {
     case 'migration':
       return await migrationNames(client, signal);
+    case 'operation':
+      return await operationNames(client, signal);
     case 'reservation':
       return await reservationNames(client, signal);
     default:
@@ -66,6 +69,18 @@ async function migrationNames(
   return migrations.map((migration) => ({
     value: migration.id,
     description: `${migrationVmName(migration)} ${migrationPhaseWord(migration.status?.phase ?? 0)}`,
+  }));
+}
+
+/** The latest; nobody looks through thousands. */
+async function operationNames(
+  client: AgentClient,
+  signal: AbortSignal,
+): Promise<readonly Candidate[]> {
+  const { operations } = await client.operations.list({ pageSize: 50 }, { signal });
+  return operations.map((operation) => ({
+    value: operation.id,
+    description: `${operationVmName(operation)} ${operationKindWord(operation)} ${operationStateWord(operation)}`,
   }));
 }
 

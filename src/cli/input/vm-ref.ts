@@ -16,7 +16,8 @@ export function addNamespaceOption(command: Command): Command {
     });
 }
 
-function problemOf(name: string, { namespace }: NamespaceOptions): string | undefined {
+/** Why a name does not say clearly which VM is meant; undefined if it does. */
+export function problemOf(name: string, { namespace }: NamespaceOptions): string | undefined {
   const parts = name.split('/');
   if (parts.length > 2 || parts.includes('')) {
     return `${JSON.stringify(name)} names no VM; write NAME or NAMESPACE/NAME`;

@@ -19,7 +19,7 @@ export const EXIT_CODE_MEANINGS: Readonly<Record<keyof typeof EXIT_CODES, string
   ok: 'done',
   failure: 'failed, or a migration or check ended badly',
   usage: 'wrong command line or contexts file',
-  notFound: 'no such VM or migration',
+  notFound: 'no such VM, migration or operation',
   refused: 'invalid request, or something stands in the way',
   unreachable: 'the agent, its hypervisor or a peer cannot be reached',
   denied: 'not permitted',

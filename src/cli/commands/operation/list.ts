@@ -1,0 +1,44 @@
+import type { Command } from 'commander';
+import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
+import type { CliIo } from '../../process/cli-io.ts';
+import { addVmFilterOptions, type VmFilterOptions, vmFilter } from './vm-filter.ts';
+
+interface ListOptions extends OutputOptions, VmFilterOptions {
+  readonly active?: boolean;
+}
+
+export function addOperationListCommand(parent: Command, io: CliIo): void {
+  const command = parent
+    .command('list')
+    .alias('ls')
+    .summary('what was asked for of VMs')
+    .description(
+      'Lists the operations of the node, newest first. Those that have ended are kept for 7 days, and the last 10,000 ' +
+        'for longer.',
+    )
+    .option('--active', 'only those that have not ended');
+  addVmFilterOptions(command);
+  addOutputOption(command);
+  addConnectionOptions(command).addHelpText(
+    'after',
+    `
+Examples:
+  novactl operation list --active
+  novactl operation list --vm web
+  novactl operation list -o json | jq -r '.items[] | select(.state == "Failed").error.message'
+`,
+  );
+  command.action(async (options: ListOptions) => {
+    const { printList } = await import('../../output/output.ts');
+    const { operationView } = await import('../../views/operation-view.ts');
+    const { virtualMachine, matches } = vmFilter(command, options);
+    await withAgent(io, command, async (client, call) => {
+      const { active: activeOnly = false } = options;
+      const found = client.operations.listAll({ virtualMachine, activeOnly }, call);
+      const operations = (await Array.fromAsync(found)).filter(matches);
+      const view = operationView(Date.now());
+      printList(io, options.output, view, operations, 'There are no operations');
+    });
+  });
+}
