@@ -23,6 +23,7 @@ const SERVICES = [
   'novacron.agent.v1.VirtualMachineService',
   'novacron.agent.v1.MigrationService',
   'novacron.agent.v1.NodeService',
+  'novacron.agent.v1.OperationService',
   'novacron.peer.v1.PeerService',
 ];
 

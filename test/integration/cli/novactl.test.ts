@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { parse } from 'yaml';
 import { Interrupted } from '../../../src/cli/process/exit-codes.ts';
 import { AgentClient } from '../../../src/client/agent-client.ts';
+import { OperationState } from '../../../src/client/api.ts';
 import { AgentError } from '../../../src/core/errors.ts';
 import { FakeCliIo } from '../../fakes/fake-cli-io.ts';
 import { MANIFEST, startLab } from './novactl-lab.ts';
@@ -76,6 +77,36 @@ test('an agent that does not answer ends with 7', async () => {
   await using lab = await startLab();
   lab.agent.hangs = true;
   assert.equal((await lab.novactl('vm list --request-timeout 50ms')).code, 7);
+});
+
+test('a change goes on over a restart of the agent', async () => {
+  await using lab = await startLab();
+  lab.agent.put('web');
+  lab.agent.operationSteps = [{ step: 'waiting-for-guest' }];
+  const io = new FakeCliIo({ isTTY: true });
+  const write = io.stderr.write.bind(io.stderr);
+  let restarted = false;
+  io.stderr.write = (data) => {
+    write(data);
+    if (restarted || !io.stderr.text.includes('waiting for guest')) return;
+    restarted = true;
+    lab.agent.stop();
+    lab.agent.operationSteps = [{ state: OperationState.OPERATION_STATE_SUCCEEDED, step: '' }];
+    void lab.agent.listen(`unix:${lab.folder}/agent.sock`);
+  };
+  const { code, stdout, stderr } = await lab.novactl('vm shutdown web --timeout 2m', { io });
+  assert.deepEqual([code, stdout], [0, 'VM default/web is off (Stopped)\n']);
+  assert.match(stderr, /connection to the agent was lost; connecting again\n/);
+  assert.deepEqual(lab.agent.shutdownRequests[0]?.timeout, { seconds: 120n, nanos: 0 });
+});
+
+test('a change that is not answered may have begun, and novactl says how to find out', async () => {
+  await using lab = await startLab();
+  lab.agent.hangs = true;
+  const words = `vm start web --operation-id ${ID} --request-timeout 50ms`;
+  const { code, stderr } = await lab.novactl(words);
+  assert.equal(code, 7);
+  assert.match(stderr, new RegExp(`^It may have begun: operation ${ID} goes on`));
 });
 
 test('delete refuses a running VM unless forced, and counts a missing one as deleted', async () => {

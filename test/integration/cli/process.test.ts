@@ -40,7 +40,7 @@ async function bashCompletions(lab: Lab, words: readonly string[]): Promise<stri
   return stdout.split('\n').filter((line) => line !== '');
 }
 
-test('bash completes commands, options, values and names of VMs', async () => {
+test('bash completes commands, options, values, names of VMs and ids of operations', async () => {
   await using lab = await startLab();
   lab.agent.put('web');
   lab.agent.put('db', { metadata: { namespace: 'shop' } });
@@ -51,6 +51,15 @@ test('bash completes commands, options, values and names of VMs', async () => {
   const address = ['--address', 'unix', ':', lab.address.slice('unix:'.length)];
   const names = await bashCompletions(lab, ['novactl', ...address, 'vm', 'get', '']);
   assert.deepEqual(names, ['web', 'shop/db']);
+  await exec(
+    'novactl',
+    ['--address', lab.address, ...`vm start web --operation-id ${ID}`.split(' ')],
+    {
+      env: lab.env,
+    },
+  );
+  const ids = await bashCompletions(lab, ['novactl', ...address, 'operation', 'get', '']);
+  assert.deepEqual(ids, [ID]);
 });
 
 test('bash completes file names after -f', async () => {

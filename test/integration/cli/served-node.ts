@@ -65,10 +65,14 @@ export class ServedNode implements AsyncDisposable {
     return new ServedNode({ node, socket, address, authority, peers }, stack.move());
   }
 
-  async novactl(words: string, stdin = '') {
-    const io = new FakeCliIo();
+  /** Over the unix socket, unless other options choose the agent. */
+  async novactl(
+    words: string,
+    stdin = '',
+    { io = new FakeCliIo(), agent = ['--address', `unix:${this.socket}`] } = {},
+  ) {
     io.stdin = stdin;
-    const code = await runCli(['--address', `unix:${this.socket}`, ...words.split(' ')], io);
+    const code = await runCli([...agent, ...words.split(' ')], io);
     return { code, stdout: io.stdout.text, stderr: io.stderr.text };
   }
 

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { spawn } from 'node-pty';
 import { Migration, MigrationPhase } from '../../../src/client/api.ts';
+import type { FakeAgentServer } from '../../fakes/fake-agent-server.ts';
 import { ServedAgent } from './served-agent.ts';
 import { TerminalScreen } from './terminal-screen.ts';
 
@@ -11,28 +12,33 @@ const ID = '6b0f3c1e-1f0a-4c52-9a58-0d5b3a8f7c11';
 const COLUMNS = 80;
 const MIB = 1024n ** 2n;
 
-/** A novactl that migrates a VM, in a real terminal. */
-async function startMigration(steps: readonly Migration[]) {
+/** A novactl in a real terminal, whose agent has VM web. */
+async function startTerminal(
+  command: string,
+  {
+    shown,
+    prepare,
+  }: { readonly shown: string; readonly prepare: (agent: FakeAgentServer) => void },
+) {
   await using stack = new AsyncDisposableStack();
   const { agent, address } = stack.use(await ServedAgent.start());
   agent.put('web');
-  agent.migrationSteps = [...steps];
-  const words = ['--address', address, 'migrate', 'web', '--to', 'node-b', '--id', ID];
+  prepare(agent);
+  const words = ['--address', address, ...command.split(' ')];
   const terminal = spawn(process.execPath, [MAIN, ...words], { cols: COLUMNS, rows: 24 });
   stack.defer(() => terminal.kill('SIGKILL'));
   const screen = new TerminalScreen(COLUMNS);
   let written = '';
   const isThere = Promise.withResolvers<void>();
-  const last = `${Math.floor((steps.at(-1)?.status?.progress?.fractionDone ?? 0) * 100)}%`;
   terminal.onData((data) => {
     written += data;
     screen.write(data);
-    if (written.includes(last)) isThere.resolve();
+    if (written.includes(shown)) isThere.resolve();
   });
   const exited = new Promise<number>((resolve) => {
     terminal.onExit(({ exitCode }) => {
       resolve(exitCode);
-      isThere.reject(new Error(`It ended with ${exitCode} and has not shown ${last}: ${written}`));
+      isThere.reject(new Error(`It ended with ${exitCode} and has not shown ${shown}: ${written}`));
     });
   });
   isThere.promise.catch(() => undefined);
@@ -40,12 +46,21 @@ async function startMigration(steps: readonly Migration[]) {
   return {
     terminal,
     screen,
-    /** Resolves once the last step is shown. */
+    /** Resolves once that is shown. */
     shown: isThere.promise,
     exited,
     written: () => written,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+function startMigration(steps: readonly Migration[]) {
+  return startTerminal(`migrate web --to node-b --id ${ID}`, {
+    shown: `${Math.floor((steps.at(-1)?.status?.progress?.fractionDone ?? 0) * 100)}%`,
+    prepare: (agent) => {
+      agent.migrationSteps = [...steps];
+    },
+  });
 }
 
 function step(phase: MigrationPhase, fractionDone: number): Migration {
@@ -92,4 +107,21 @@ test('at the end the line gives way to the result', async () => {
   await using run = await startMigration([...COPYING, done]);
   assert.equal(await run.exited, 0);
   assert.deepEqual(run.screen.rows.slice(1), ['VM default/web runs on node node-b', '']);
+});
+
+test('Ctrl-C while an operation is waited for leaves nothing of its line', async () => {
+  await using run = await startTerminal(`vm shutdown web --operation-id ${ID}`, {
+    shown: 'waiting for guest',
+    prepare: (agent) => {
+      agent.operationSteps = [{ step: 'waiting-for-guest' }];
+    },
+  });
+  await run.shown;
+  assert.match(run.screen.rows[0] ?? '', /^Shutting down VM default\/web: waiting for guest, /);
+  run.terminal.write('\u0003');
+  assert.equal(await run.exited, 130);
+  const [first, second] = run.screen.rows;
+  assert.equal(first, `Stopped waiting: operation ${ID} goes on.`);
+  assert.match(second ?? '', new RegExp(`^  Watch it:  novactl operation watch ${ID}`));
+  assert.deepEqual([run.screen.rows.at(-1), run.screen.column], ['', 0]);
 });

@@ -27,6 +27,7 @@ export async function change<A extends Answer>(
   { io, command, client, options }: Changer,
   ask: (operationId: string) => Promise<A>,
 ): Promise<{ readonly answer: A; readonly operation: Operation }> {
+  io.signal.throwIfAborted();
   const id = options.operationId ?? randomUUID();
   const answer = await askOnce(io, command, id, ask);
   const begun = required(answer.operation, 'operation');

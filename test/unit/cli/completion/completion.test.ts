@@ -39,6 +39,8 @@ test('names are asked for where they belong', () => {
     [['migrate', 'w'], 'vm'],
     [['migrate', 'web', '--to', ''], 'context'],
     [['migration', 'watch', ''], 'migration'],
+    [['operation', 'watch', ''], 'operation'],
+    [['operation', 'list', '--vm', ''], 'vm'],
     [['node', 'release', ''], 'reservation'],
     [['vm', 'delete', ''], 'vm'],
     [['vm', 'list', '-n', ''], 'namespace'],
