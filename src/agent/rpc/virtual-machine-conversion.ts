@@ -136,12 +136,15 @@ export function toWatchResponse(event: WatchEvent<Vm>): WatchVirtualMachinesResp
 
 /** What came of it is not known where the operation was begun by an earlier call. */
 export function toApplyResponse(
-  result: Omit<ApplyResult, 'outcome'> & { readonly outcome: ApplyResult['outcome'] | undefined },
+  result: Omit<ApplyResult, 'vm' | 'outcome'> & {
+    readonly vm: Vm | undefined;
+    readonly outcome: ApplyResult['outcome'] | undefined;
+  },
   operation: Operation | undefined,
 ): ApplyVirtualMachineResponse {
   const { vm, outcome } = result;
   return {
-    virtualMachine: toVirtualMachine(vm),
+    virtualMachine: vm && toVirtualMachine(vm),
     outcome: outcome === undefined ? Outcome.APPLY_OUTCOME_UNSPECIFIED : OUTCOME[outcome],
     changes: result.changes.map(toFieldChange),
     warnings: [...result.warnings],

@@ -1,4 +1,5 @@
 import { fromVirtualMachineMessage } from '../../client/resource-messages.ts';
+import { hasReason } from '../../core/errors.ts';
 import { parseLabelSelector } from '../../core/label-selector.ts';
 import { identityOf } from '../../core/resources/parse-virtual-machine.ts';
 import type { VirtualMachineRef } from '../../gen/novacron/agent/v1/common.ts';
@@ -6,8 +7,13 @@ import type {
   VirtualMachine,
   VirtualMachineServiceService,
 } from '../../gen/novacron/agent/v1/virtual_machine.ts';
-import type { OperationRequest, OperationService, Submission } from '../operations/operation.ts';
-import type { ApplyResult, CreateResult, VmFilter, VmRef, VmService } from '../vms/vm.ts';
+import type {
+  Operation,
+  OperationRequest,
+  OperationService,
+  Submission,
+} from '../operations/operation.ts';
+import type { ApplyResult, CreateResult, Vm, VmFilter, VmRef, VmService } from '../vms/vm.ts';
 import type { ServiceHandlers } from './bind-service.ts';
 import type { CallContext } from './call-context.ts';
 import { fromCursor, fromPage, fromRef, toOrigin } from './common-conversion.ts';
@@ -30,10 +36,19 @@ export function virtualMachineHandlers(
   operations: OperationService,
 ): ServiceHandlers<VirtualMachineServiceService> {
   const change = changes(operations);
+  /** Of an operation that was asked for before, the VM may not be there yet, or no more. */
+  const find = async ({ vm }: Operation, { signal }: CallContext): Promise<Vm | undefined> => {
+    try {
+      return await vms.get(vm, signal);
+    } catch (error) {
+      if (hasReason(error, 'VM_NOT_FOUND', 'VM_UID_MISMATCH')) return undefined;
+      throw error;
+    }
+  };
   const power = async (asked: Asked, operationId: string, context: CallContext) => {
     const { operation } = await change(asked, operationId, context);
-    const vm = await vms.get(operation.vm, context.signal);
-    return { virtualMachine: toVirtualMachine(vm), operation: toOperation(operation) };
+    const vm = await find(operation, context);
+    return { virtualMachine: vm && toVirtualMachine(vm), operation: toOperation(operation) };
   };
   return {
     async createVirtualMachine(request, context) {
@@ -58,9 +73,9 @@ export function virtualMachineHandlers(
         context,
       );
       const made = details as CreateResult | undefined;
-      const vm = made?.vm ?? (await vms.get(operation.vm, context.signal));
+      const vm = made?.vm ?? (await find(operation, context));
       return {
-        virtualMachine: toVirtualMachine(vm),
+        virtualMachine: vm && toVirtualMachine(vm),
         warnings: [...(made?.warnings ?? [])],
         operation: toOperation(operation),
       };
@@ -88,7 +103,7 @@ export function virtualMachineHandlers(
         context,
       );
       const applied = (details as ApplyResult | undefined) ?? {
-        vm: await vms.get(operation.vm, context.signal),
+        vm: await find(operation, context),
         outcome: undefined,
         changes: [],
         warnings: [],

@@ -83,18 +83,22 @@ function took({ requestTime, endTime }: Operation): string {
 
 /** `kind` is that of the document. */
 export function operationDocument(operation: Operation): Document {
-  const { kind: _, virtualMachine, error, ...fields } = operation;
+  const { virtualMachine, error } = operation;
   return withoutEmpty({
     apiVersion: API_VERSION,
     kind: 'Operation',
-    ...fields,
+    id: operation.id,
     operationKind: operationKindWord(operation),
     virtualMachine: virtualMachine && withoutEmpty({ ...virtualMachine }),
+    requestedBy: operation.requestedBy,
     requestTime: timestampText(operation.requestTime),
     startTime: timestampText(operation.startTime),
     endTime: timestampText(operation.endTime),
     state: operationStateWord(operation),
+    step: operation.step,
+    result: operation.result,
     error: error && withoutEmpty({ ...error }),
+    supersededBy: operation.supersededBy,
     origin: originDocument(operation.origin),
   });
 }

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { Interrupted } from '../../../src/cli/process/exit-codes.ts';
 import { AgentClient } from '../../../src/client/agent-client.ts';
+import { AgentError } from '../../../src/core/errors.ts';
 import { FakeCliIo } from '../../fakes/fake-cli-io.ts';
 import { until } from '../../fixtures/until.ts';
 import { EVERYTHING, never } from '../../unit/agent/vms/one-node.ts';
@@ -128,6 +129,20 @@ test('a VM is made once by a repeated creation', async () => {
     several.stderr,
     /--operation-id is that of one operation, but 2 manifests are given/,
   );
+});
+
+test('a creation that failed is not tried again by its id, and says why once more', async () => {
+  await using served = await ServedNode.start();
+  served.node.hypervisor.domains.define = () =>
+    Promise.reject(new AgentError('HYPERVISOR_FAILURE', 'libvirt will not have it'));
+  for (const verb of ['create', 'apply']) {
+    const id = verb === 'create' ? ID : OTHER_ID;
+    const words = `vm ${verb} --operation-id ${id} -f -`;
+    const failed = await served.novactl(words, MANIFEST);
+    assert.equal(failed.code, 1);
+    assert.match(failed.stderr, /libvirt will not have it \(HYPERVISOR_FAILURE\)/);
+    assert.deepEqual(await served.novactl(words, MANIFEST), failed);
+  }
 });
 
 test('a guest that does not stop in time ends the shutdown with 7, and what to do', async () => {
