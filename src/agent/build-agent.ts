@@ -15,6 +15,7 @@ import type { Migration } from './migration/migration.ts';
 import { MigrationBook } from './migration/migration-book.ts';
 import { MigrationManager } from './migration/migration-manager.ts';
 import { migrationOperation } from './migration/migration-operation.ts';
+import type { MigrationRecord } from './migration/migration-record.ts';
 import type { MigrationStore } from './migration/migration-store.ts';
 import type { OutgoingOptions } from './migration/outgoing-context.ts';
 import type { Pace } from './migration/pace.ts';
@@ -36,15 +37,19 @@ import { ReportOriginSource } from './reports/report-origin-source.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
 import { OrphanedFileController } from './vms/orphaned-file-controller.ts';
 import { Ownership } from './vms/ownership.ts';
+import { OwnershipManager } from './vms/ownership-manager.ts';
 import type { OwnershipStore } from './vms/ownership-store.ts';
 import { RunStrategyController } from './vms/run-strategy-controller.ts';
 import { StaleCopyController } from './vms/stale-copy-controller.ts';
+import { StrayCopyController } from './vms/stray-copy-controller.ts';
 import type { MigrationSummary } from './vms/vm.ts';
 import { VmApplier } from './vms/vm-applier.ts';
 import { VmCreator } from './vms/vm-creator.ts';
 import { VmInventory } from './vms/vm-inventory.ts';
+import { VmLocator } from './vms/vm-locator.ts';
 import { ShutdownRequests, VmManager } from './vms/vm-manager.ts';
 import { vmOperations } from './vms/vm-operations.ts';
+import { type MovingVm, Whereabouts } from './vms/whereabouts.ts';
 
 /** What an agent is made of: the drivers that reach out, the stores that remember, and what it is to know. */
 export interface AgentParts {
@@ -110,6 +115,8 @@ export async function buildAgent(parts: AgentParts) {
     minMemory: parts.minMemory,
   });
   const operationBook = await OperationBook.load(stores.operations, origins);
+  const locator = new VmLocator({ nodeName, peers: parts.peers, log });
+  const onChange = () => inventory.requestRefresh();
   const inventory = new VmInventory({
     domains,
     statistics,
@@ -121,10 +128,18 @@ export async function buildAgent(parts: AgentParts) {
     }),
     isStale: (definition) => ownership.isStale(definition),
     isStray: (definition) => ownership.isStray(definition),
+    isLeaving: (vmUid) =>
+      book.outgoingOf(vmUid) !== undefined && whereabouts.movedTo(vmUid) === undefined,
     learnHost: (signal) => ownership.learnHost(hypervisor.host, signal),
     resyncIntervalMs: parts.resyncIntervalMs,
     unreadPatienceMs: parts.unreadPatienceMs,
     log,
+  });
+  const whereabouts = new Whereabouts({
+    ownership,
+    inventory,
+    listMoving: () =>
+      [...book.listActive('source'), ...book.listActive('destination')].map(toMovingVm),
   });
   const listVms = () => inventory.list({ namespace: '', labels: EVERYTHING });
   const listUnread = () => inventory.listUnread();
@@ -144,6 +159,7 @@ export async function buildAgent(parts: AgentParts) {
     domains,
     inventory,
     ownership,
+    whereabouts,
     capacity,
     reservations,
     cordon,
@@ -154,11 +170,12 @@ export async function buildAgent(parts: AgentParts) {
     privateFiles,
     book,
     tasks,
-    onChange: () => inventory.requestRefresh(),
+    onChange,
     pace: parts.pace,
     log,
   };
-  const creator = new VmCreator(shared);
+  const ownershipManager = new OwnershipManager(shared);
+  const creator = new VmCreator({ ...shared, locator });
   const applier = new VmApplier({ ...shared, creator });
   const vms = new VmManager({ ...shared, creator, applier, console: parts.console, shutdowns });
   const works = { ...vmOperations(vms), migrate: migrationOperation(book) };
@@ -175,6 +192,7 @@ export async function buildAgent(parts: AgentParts) {
     controllers: [
       operationController,
       new StaleCopyController(shared),
+      new StrayCopyController({ ...shared, locator }),
       new RunStrategyController({
         ...shared,
         vms,
@@ -231,6 +249,7 @@ export async function buildAgent(parts: AgentParts) {
     inventory,
     book,
     ownership,
+    ownershipManager,
     locks,
     capacity,
     validator,
@@ -260,6 +279,10 @@ function summaryOf(migration: Migration | undefined): MigrationSummary | undefin
   if (migration === undefined) return undefined;
   const { id, destinationNode, startedAtMs, progress } = migration;
   return { id, targetNode: destinationNode, startedAtMs, fractionDone: progress.fractionDone ?? 0 };
+}
+
+function toMovingVm({ vmUid, vmNamespace, vmName, role, peerNode }: MigrationRecord): MovingVm {
+  return { uid: vmUid, namespace: vmNamespace, name: vmName, role, peerNode };
 }
 
 /** The host of HOST:PORT, without the brackets of an IPv6 address. */

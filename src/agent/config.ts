@@ -99,7 +99,7 @@ const configSchema = z.strictObject({
       path: ['portMax'],
     })
     .prefault({}),
-  /** Addresses of other nodes' agents by node name, for `migrate --to NAME`. */
+  /** Addresses of other nodes' agents by node name: for `migrate --to NAME`, and to ask them for VMs. */
   peers: z.record(dnsLabel, hostPort).default({}),
 });
 

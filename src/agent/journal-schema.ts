@@ -3,7 +3,7 @@ import { ADD_RUNNING, CREATE_MIGRATION } from './migration/migration-store.ts';
 import { CREATE_NODE_SPEC } from './node/node-spec-store.ts';
 import { CREATE_RESERVATION } from './node/reservation-store.ts';
 import { CREATE_OPERATION, CREATE_OPERATION_HISTORY } from './operations/operation-store.ts';
-import { CREATE_OWNERSHIP } from './vms/ownership-store.ts';
+import { ADD_DELETED, CREATE_OWNERSHIP } from './vms/ownership-store.ts';
 
 /**
  * The journal's schema, as steps: step n leads from version n-1 to n and is made of the stores' own pieces. A step
@@ -20,4 +20,5 @@ export const JOURNAL_SCHEMA: readonly string[] = [
   ].join(''),
   ADD_RUNNING,
   CREATE_OPERATION,
+  ADD_DELETED,
 ];

@@ -131,8 +131,8 @@ async function run(
   stack.use(
     await HttpServer.start({ listen: httpListen, metrics, heartbeat, obstacles: readiness, log }),
   );
-  const { vms, migrations, incoming, operations } = agent;
-  const features = { vms, migrations, incoming, operations, node };
+  const { vms, migrations, incoming, ownershipManager: ownership, operations } = agent;
+  const features = { vms, migrations, incoming, ownership, operations, node };
   const server = stack.use(
     await RpcServer.start({
       socket,

@@ -4,8 +4,12 @@ import {
   type DeepPartial,
   GetIncomingRequest,
   type GetIncomingResponse,
+  HandOverVirtualMachineRequest,
+  type HandOverVirtualMachineResponse,
   HandshakeRequest,
   type HandshakeResponse,
+  LocateVirtualMachineRequest,
+  type LocateVirtualMachineResponse,
   PeerServiceService,
   PrepareIncomingRequest,
   type PrepareIncomingResponse,
@@ -86,6 +90,28 @@ export class PeerCalls {
     return this.#connection.unary(
       PeerServiceService.releaseIncoming,
       ReleaseIncomingRequest.create(request),
+      options,
+    );
+  }
+
+  locateVirtualMachine(
+    request: DeepPartial<LocateVirtualMachineRequest>,
+    options: CallOptions,
+  ): Promise<LocateVirtualMachineResponse> {
+    return this.#connection.unary(
+      PeerServiceService.locateVirtualMachine,
+      LocateVirtualMachineRequest.create(request),
+      options,
+    );
+  }
+
+  handOverVirtualMachine(
+    request: DeepPartial<HandOverVirtualMachineRequest>,
+    options: CallOptions,
+  ): Promise<HandOverVirtualMachineResponse> {
+    return this.#connection.unary(
+      PeerServiceService.handOverVirtualMachine,
+      HandOverVirtualMachineRequest.create(request),
       options,
     );
   }

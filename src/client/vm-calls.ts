@@ -52,12 +52,15 @@ export class VmCalls {
       readonly dryRun?: boolean | undefined;
       /** A reservation that the VM uses up. */
       readonly reservationId?: string | undefined;
+      /** Assigned by the caller, who vouches for no other node running the VM. */
+      readonly ownershipEpoch?: bigint | undefined;
     },
   ): Promise<CreateVirtualMachineResponse> {
-    const { dryRun = false, reservationId = '', operationId = '' } = options;
+    const { dryRun = false, reservationId = '', operationId = '', ownershipEpoch } = options;
+    const request = { virtualMachine, dryRun, reservationId, operationId, ownershipEpoch };
     return this.#connection.unary(
       VirtualMachineServiceService.createVirtualMachine,
-      CreateVirtualMachineRequest.create({ virtualMachine, dryRun, reservationId, operationId }),
+      CreateVirtualMachineRequest.create(request),
       options,
     );
   }
@@ -132,12 +135,12 @@ export class VmCalls {
     options: StreamOptions,
   ): AsyncGenerator<WatchMessage<VirtualMachine>, void, undefined> {
     const request = WatchVirtualMachinesRequest.create();
-    for await (const { type, virtualMachine, origin } of this.#connection.stream(
+    for await (const { type, virtualMachine, origin, movedToNode } of this.#connection.stream(
       VirtualMachineServiceService.watchVirtualMachines,
       { ...request, ...filter },
       options,
     )) {
-      yield { type, object: virtualMachine, origin };
+      yield { type, object: virtualMachine, origin, movedToNode };
     }
   }
 
@@ -177,15 +180,19 @@ export class VmCalls {
     );
   }
 
-  /** Forgets a stopped VM; one that is already gone counts as deleted. */
+  /** Forgets a stopped VM; the operation's result says whether it was there. */
   delete(
     ref: VmRefInput,
-    options: ChangeOptions & { readonly force?: boolean | undefined },
+    options: ChangeOptions & {
+      readonly force?: boolean | undefined;
+      /** Only a copy that the node does not own. */
+      readonly unownedCopy?: boolean | undefined;
+    },
   ): Promise<DeleteVirtualMachineResponse> {
-    const { force = false, operationId = '' } = options;
+    const { force = false, unownedCopy = false, operationId = '' } = options;
     return this.#connection.unary(
       VirtualMachineServiceService.deleteVirtualMachine,
-      DeleteVirtualMachineRequest.create({ ref, force, operationId }),
+      DeleteVirtualMachineRequest.create({ ref, force, unownedCopy, operationId }),
       options,
     );
   }

@@ -12,12 +12,19 @@ export interface WatchMessage<T> {
   /** Unset for SYNCED and RESET. */
   readonly object: T | undefined;
   readonly origin: ReportOrigin | undefined;
+  /** With DELETED: the node that it has gone to; empty or not given if it has gone to none. */
+  readonly movedToNode?: string | undefined;
 }
 
 export type ResourceEvent<T> =
   | { readonly type: 'added' | 'modified'; readonly object: T }
-  /** `object` is its last known state. */
-  | { readonly type: 'deleted'; readonly object: T }
+  | {
+      readonly type: 'deleted';
+      /** Its last known state. */
+      readonly object: T;
+      /** The node that it has gone to; undefined if it has gone to none, or that is not known. */
+      readonly movedToNode?: string;
+    }
   /** Everything that happened so far has been told; sent again after every reconnection. */
   | { readonly type: 'synced' };
 
@@ -60,7 +67,7 @@ class View<T> {
   }
 
   *apply(message: WatchMessage<T>): Generator<ResourceEvent<T>, void, undefined> {
-    const { type, object, origin } = message;
+    const { type, object, origin, movedToNode } = message;
     if (type === WatchEventType.WATCH_EVENT_TYPE_RESET) {
       this.#listed = new Set();
       // A listing that breaks off cannot be continued.
@@ -68,17 +75,22 @@ class View<T> {
       return;
     }
     if (type === WatchEventType.WATCH_EVENT_TYPE_SYNCED) yield* this.#synced();
-    else if (object !== undefined) yield* this.#changed(type, object);
+    else if (object !== undefined) yield* this.#changed(type, object, movedToNode);
     if (origin !== undefined && this.#listed === undefined) {
       this.cursor = { agentEpoch: origin.agentEpoch, revision: origin.revision };
     }
   }
 
-  *#changed(type: WatchEventType, object: T): Generator<ResourceEvent<T>, void, undefined> {
+  *#changed(
+    type: WatchEventType,
+    object: T,
+    movedToNode = '',
+  ): Generator<ResourceEvent<T>, void, undefined> {
     const key = this.#source.keyOf(object);
     if (type === WatchEventType.WATCH_EVENT_TYPE_DELETED) {
       this.#listed?.delete(key);
-      if (this.#known.delete(key)) yield { type: 'deleted', object };
+      const moved = movedToNode === '' ? {} : { movedToNode };
+      if (this.#known.delete(key)) yield { type: 'deleted', object, ...moved };
       return;
     }
     const before = this.#known.get(key);

@@ -1,5 +1,8 @@
 import type { VmSpec } from './resources/virtual-machine.ts';
 
+/** More digits than this has are read by no agent. */
+export const MAX_OWNERSHIP_EPOCH = 999_999_999_999_999;
+
 /** A VM as the agent defines it: identity, ownership and wanted spec. Travels inside the domain's metadata. */
 export interface VmDefinition {
   readonly namespace: string;

@@ -19,7 +19,11 @@ test('a VM that has moved is owned by its new host, and a copy of its definition
   const { status } = await vms.get({ name: vm.name }, { signal });
   assert.equal(status?.reason, 'StrayCopy');
   await assert.rejects(vms.start({ name: vm.name }, { signal }), { reason: 'VM_NOT_OWNED' });
-  await vms.delete({ name: vm.name }, { signal });
+  await assert.rejects(vms.delete({ name: vm.name }, { signal }), {
+    reason: 'VM_NOT_OWNED',
+    metadata: { vmId: vm.uid, owner: b.name },
+  });
+  await vms.delete({ name: vm.name }, { signal, unownedCopy: true });
 
   const there = await nodes.client('b').vms.get({ name: vm.name }, { signal });
   assert.ok(!there.status?.conditions.some(({ type }) => type === 'StrayCopy'));

@@ -52,6 +52,10 @@ export class FakeAgentServer implements AsyncDisposable {
   failNext: AgentError | undefined;
   /** Calls are not answered while set. */
   hangs = false;
+  /** What Delete answers for a VM that is not there. */
+  absence = 'NEVER_HERE';
+  /** Said with every event of a VM. */
+  movedToNode = '';
   console = Buffer.from('Linux version 6.1.0\r\nlogin: ');
   readonly watchRequests: WatchVirtualMachinesRequest[] = [];
   readonly createRequests: VirtualMachine[] = [];

@@ -24,6 +24,8 @@ export class FakeHypervisorBehaviour {
   switchoverGate: Promise<void> = Promise.resolve();
   /** A VM whose source has gone is not dropped by itself. */
   keepsIncoming = false;
+  /** What is migrated from here stays defined, off, as virsh migrate leaves it. */
+  keepsMigrated = false;
   /** Guests take their time to power off; see `stopGuest`. */
   slowShutdown = false;
   /** Events get lost. */

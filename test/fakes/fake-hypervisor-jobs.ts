@@ -191,7 +191,8 @@ export class FakeHypervisorJobs implements HypervisorJobs {
   }
 
   #leave(uid: string, statistics: JobStatistics): void {
-    this.#world.vms.delete(uid);
+    if (this.#behaviour.keepsMigrated) this.#world.stop(this.#world.get(uid), 'migrated');
+    else this.#world.vms.delete(uid);
     this.#world.tell(uid, 'stopped', true);
     this.#world.feed.publish({ kind: 'job-completed', uid, statistics });
   }

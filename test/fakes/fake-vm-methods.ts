@@ -124,6 +124,7 @@ export function vmMethods(agent: FakeAgentServer) {
         agent.vms.watch(call, matcher(call.request), ({ object, ...event }) => ({
           ...event,
           virtualMachine: object,
+          movedToNode: agent.movedToNode,
         }));
       },
     ),
@@ -152,7 +153,8 @@ export function vmMethods(agent: FakeAgentServer) {
         throw new AgentError('VM_RUNNING', `Cannot delete VM ${name}: it runs`);
       }
       agent.remove(name, namespace);
-      return { operation: begin(OPERATION_KIND_DELETE, vm, request) };
+      const result = phase === undefined ? agent.absence : 'DELETED';
+      return { operation: begin(OPERATION_KIND_DELETE, vm, { ...request, result }) };
     }),
 
     getConsoleLog: agent.stream(

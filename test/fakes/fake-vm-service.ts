@@ -5,7 +5,6 @@ import type {
   PageRequest,
   ReportOrigin,
   WatchCursor,
-  WatchEvent,
 } from '../../src/agent/reports/report.ts';
 import { ReportOriginSource } from '../../src/agent/reports/report-origin-source.ts';
 import { WatchedSet } from '../../src/agent/reports/watched-set.ts';
@@ -15,8 +14,11 @@ import type {
   ConsoleOptions,
   CreateOptions,
   CreateResult,
+  DeleteOptions,
+  DeleteOutcome,
   FieldChange,
   Vm,
+  VmEvent,
   VmFilter,
   VmRef,
   VmService,
@@ -92,6 +94,7 @@ export class FakeVmService implements VmService {
   readonly signals: AbortSignal[] = [];
   warnings: readonly string[] = [];
   changes: readonly FieldChange[] = [];
+  deletion: DeleteOutcome = 'deleted';
   /** Thrown by every call. */
   failure: unknown;
   /** Makes calls wait until their signal is aborted. */
@@ -99,7 +102,7 @@ export class FakeVmService implements VmService {
   /** Makes hanging calls not listen to their signal either. */
   deaf = false;
   /** What watches yield, in place of what there is. */
-  events: (() => AsyncIterable<WatchEvent<Vm>>) | undefined;
+  events: (() => AsyncIterable<VmEvent>) | undefined;
   console: () => Iterable<Uint8Array> = () => [Buffer.from('login: ')];
   #origins = new ReportOriginSource({ ...NODE_BOOT, agentEpoch: ORIGIN.agentEpoch });
   #vms = new WatchedSet<Vm>(this.#origins);
@@ -174,7 +177,7 @@ export class FakeVmService implements VmService {
     filter: VmFilter,
     cursor: WatchCursor | undefined,
     signal: AbortSignal,
-  ): AsyncGenerator<WatchEvent<Vm>, void, undefined> {
+  ): AsyncGenerator<VmEvent, void, undefined> {
     await this.#asked('watch', { filter, cursor }, signal);
     if (this.events !== undefined) yield* this.events();
     else yield* this.#vms.watch(matcher(filter), cursor, signal);
@@ -184,6 +187,10 @@ export class FakeVmService implements VmService {
   async assertCan(_verb: string, ref: VmRef): Promise<Vm> {
     if (this.failure !== undefined) throw this.failure;
     return this.#find(ref.name);
+  }
+
+  async assertCanDelete(ref: VmRef): Promise<Vm> {
+    return this.assertCan('delete', ref);
   }
 
   async start(ref: VmRef, signal: AbortSignal): Promise<Vm> {
@@ -201,8 +208,9 @@ export class FakeVmService implements VmService {
     return makeVm(ref.name, { phase: 'stopped' });
   }
 
-  async delete(ref: VmRef, options: { force: boolean }, signal: AbortSignal): Promise<void> {
+  async delete(ref: VmRef, options: DeleteOptions, signal: AbortSignal): Promise<DeleteOutcome> {
     await this.#asked('delete', { ref, options }, signal);
+    return this.deletion;
   }
 
   async *readConsole(

@@ -1,3 +1,4 @@
+import type { VmPeer, VmPeers } from '../vms/vm-peers.ts';
 import type {
   HandshakeRequest,
   IncomingBlocker,
@@ -9,7 +10,7 @@ import type {
 } from './migration.ts';
 
 /** Reaches the agents of other nodes. */
-export interface Peers {
+export interface Peers extends VmPeers {
   /**
    * The agent of a node. The address comes from the configuration unless given; fails with PEER_UNKNOWN if neither
    * has one. Connects only when used; a peer whose certificate names another node is refused with
@@ -19,8 +20,7 @@ export interface Peers {
 }
 
 /** The agent of another node. Calls fail with PEER_UNREACHABLE when it does not answer. */
-export interface Peer {
-  readonly nodeName: string;
+export interface Peer extends VmPeer {
   handshake(request: HandshakeRequest, signal: AbortSignal): Promise<PeerHandshake>;
   check(incoming: IncomingVm, signal: AbortSignal): Promise<readonly IncomingBlocker[]>;
   prepare(

@@ -5,6 +5,7 @@ import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
+import type { Ownership } from '../vms/ownership.ts';
 import type { Vm } from '../vms/vm.ts';
 import type { IncomingVm, MigrationBlocker, MigrationSpec, PeerHandshake } from './migration.ts';
 import type { Way } from './outgoing-migration.ts';
@@ -17,6 +18,7 @@ export interface PreflightOptions {
   readonly hypervisor: Pick<Hypervisor, 'host' | 'domains'>;
   readonly privateFiles: Pick<PrivateFiles, 'read'>;
   readonly peers: Peers;
+  readonly ownership: Pick<Ownership, 'isStale' | 'find'>;
 }
 
 export interface PreflightReport {
@@ -38,6 +40,11 @@ export async function preflight(
   const info = await hypervisor.host.getInfo(signal);
   const found = await hypervisor.domains.find(vm.definition.uid, signal);
   const definition = found?.definition ?? vm.definition;
+  const stale = staleBlocker(definition, options);
+  // Whatever else stands in the way is of no use to know: it is not the VM.
+  if (stale !== undefined) {
+    return { blockers: [stale], memoryBytes: found?.memoryBytes ?? 0, way: undefined };
+  }
   // What is pending is not what moves.
   const machine = (found?.liveDefinition ?? definition).spec.template.spec;
   const incoming: IncomingVm = {
@@ -90,6 +97,21 @@ export function assertUnblocked(blockers: readonly MigrationBlocker[], vmName: s
       })),
     },
   );
+}
+
+/** A copy that another node owns by now must not reach a third one as if it were the VM. */
+function staleBlocker(
+  definition: VmDefinition,
+  { ownership, nodeName }: PreflightOptions,
+): MigrationBlocker | undefined {
+  if (!ownership.isStale(definition)) return undefined;
+  const owner = ownership.find(definition.uid)?.left?.toNode;
+  return {
+    reason: 'VM_NOT_OWNED',
+    message: `this is a stale copy of it, with ownership epoch ${definition.ownershipEpoch}: node ${owner} owns it; migrate it from there`,
+    nodeName,
+    subject: 'spec.virtualMachine',
+  };
 }
 
 function localBlockers(

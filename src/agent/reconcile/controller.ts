@@ -18,6 +18,8 @@ export type Input =
 export type Output =
   /** VMs that this node owns. */
   | 'vms'
+  /** Which VMs this node owns. */
+  | 'ownership'
   /** What is asked for. */
   | 'operations'
   /** The power of copies that another node owns. */

@@ -55,6 +55,8 @@ export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
   '/novacron.peer.v1.PeerService/GetIncoming': PEER_LOOKS,
   '/novacron.peer.v1.PeerService/ReportProgress': PEER_TELLS,
   '/novacron.peer.v1.PeerService/ReleaseIncoming': PEER_CHANGES,
+  '/novacron.peer.v1.PeerService/LocateVirtualMachine': PEER_LOOKS,
+  '/novacron.peer.v1.PeerService/HandOverVirtualMachine': PEER_CHANGES,
 
   '/grpc.health.v1.Health/Check': ANYONE,
   '/grpc.health.v1.Health/List': ANYONE,

@@ -7,12 +7,14 @@ import { toProgress, toResult } from './figure-conversion.ts';
 import {
   fromIncomingBlocker,
   fromIncomingReport,
+  fromSighting,
   OUTCOME,
   toIncomingFields,
 } from './peer-conversion.ts';
 
 const QUICK_DEADLINE_MS = 10_000;
 const CHECK_DEADLINE_MS = 30_000;
+const HAND_OVER_DEADLINE_MS = 15_000;
 const PREPARE_DEADLINE_MS = 60_000;
 
 // A peer that restarts is back within a second or two; all its calls may be repeated.
@@ -69,6 +71,10 @@ export class GrpcPeers implements Peers, Disposable {
     });
     this.#peers.set(key, peer);
     return peer;
+  }
+
+  list(): readonly Peer[] {
+    return Object.keys(this.#addresses).map((nodeName) => this.find(nodeName, undefined));
   }
 
   [Symbol.dispose](): void {
@@ -160,6 +166,22 @@ class GrpcPeer implements Peer {
     );
     // By its comment in the proto.
     return { wireBytes: wireBytes === 0n ? undefined : Number(wireBytes) };
+  }
+
+  async locate(...[vmUid, signal]: Parameters<Peer['locate']>) {
+    return fromSighting(
+      await this.#call(QUICK_DEADLINE_MS, signal, ({ peer }, options) =>
+        peer.locateVirtualMachine({ virtualMachineUid: vmUid }, options),
+      ),
+    );
+  }
+
+  async handOver(...[vmUid, ownershipEpoch, signal]: Parameters<Peer['handOver']>) {
+    const request = { virtualMachineUid: vmUid, ownershipEpoch: BigInt(ownershipEpoch) };
+    const answer = await this.#call(HAND_OVER_DEADLINE_MS, signal, ({ peer }, options) =>
+      peer.handOverVirtualMachine(request, options),
+    );
+    return Number(answer.ownershipEpoch);
   }
 
   /** Calls still running fail with PEER_UNREACHABLE; the next one connects anew. */

@@ -11,6 +11,8 @@ import {
   type IncomingBlocker as IncomingBlockerMessage,
   IncomingOutcome,
   IncomingVirtualMachine,
+  type LocateVirtualMachineResponse,
+  VirtualMachinePresence as Presence,
   type PrivateFile,
   IncomingState as StateNumber,
 } from '../../gen/novacron/peer/v1/peer.ts';
@@ -21,6 +23,7 @@ import type {
   IncomingState,
   IncomingVm,
 } from '../migration/migration.ts';
+import type { VmPresence, VmSighting } from '../vms/vm-peers.ts';
 import { toUint64 } from './count-conversion.ts';
 import type { FieldChecks } from './field-checks.ts';
 import { optionalDuration } from './figure-conversion.ts';
@@ -44,6 +47,19 @@ const STATE = {
   arrived: StateNumber.INCOMING_STATE_ARRIVED,
   unknown: StateNumber.INCOMING_STATE_UNKNOWN,
 } as const satisfies Record<IncomingState, StateNumber>;
+
+const PRESENCES = {
+  [Presence.VIRTUAL_MACHINE_PRESENCE_ABSENT]: 'absent',
+  [Presence.VIRTUAL_MACHINE_PRESENCE_HELD]: 'held',
+  [Presence.VIRTUAL_MACHINE_PRESENCE_COMING]: 'coming',
+} as const;
+
+const PRESENCE = {
+  absent: Presence.VIRTUAL_MACHINE_PRESENCE_ABSENT,
+  held: Presence.VIRTUAL_MACHINE_PRESENCE_HELD,
+  coming: Presence.VIRTUAL_MACHINE_PRESENCE_COMING,
+  unknown: Presence.VIRTUAL_MACHINE_PRESENCE_UNSPECIFIED,
+} as const satisfies Record<VmPresence, Presence>;
 
 export const OUTCOMES = {
   [IncomingOutcome.INCOMING_OUTCOME_COMMIT]: 'commit',
@@ -232,4 +248,16 @@ function fromFigures(response: GetIncomingResponse): ArrivalFigures | undefined 
 export function fromIncomingBlocker(blocker: IncomingBlockerMessage): IncomingBlocker {
   const { reason, message, subject } = blocker;
   return { reason: isReason(reason) ? reason : 'MIGRATION_BLOCKED', message, subject };
+}
+
+export function toSighting({ presence, isOwner }: VmSighting): LocateVirtualMachineResponse {
+  return { presence: PRESENCE[presence], isOwner };
+}
+
+/** What only a newer agent knows proves nothing. */
+export function fromSighting({ presence, isOwner }: LocateVirtualMachineResponse): VmSighting {
+  const known: VmPresence | undefined = Object.hasOwn(PRESENCES, presence)
+    ? PRESENCES[presence as keyof typeof PRESENCES]
+    : undefined;
+  return { presence: known ?? 'unknown', isOwner };
 }

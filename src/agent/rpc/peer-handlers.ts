@@ -1,6 +1,7 @@
 import type { PeerServiceService } from '../../gen/novacron/peer/v1/peer.ts';
 import type { IncomingService, IncomingVm } from '../migration/migration.ts';
 import { assertFeatures } from '../migration/protocol.ts';
+import type { OwnershipService } from '../vms/vm-peers.ts';
 import type { ServiceHandlers } from './bind-service.ts';
 import type { CallContext } from './call-context.ts';
 import { toUint32, toUint64 } from './count-conversion.ts';
@@ -12,6 +13,7 @@ import {
   type IncomingFields,
   OUTCOMES,
   toIncomingReport,
+  toSighting,
 } from './peer-conversion.ts';
 import { vmFields } from './virtual-machine-conversion.ts';
 
@@ -19,7 +21,10 @@ const MAX_PROTOCOL = 1_000_000;
 const MAX_VERSION_BYTES = 128;
 const TRANSFER_TOKEN = /^[0-9a-f]{64}$/;
 
-export function peerHandlers(incoming: IncomingService): ServiceHandlers<PeerServiceService> {
+export function peerHandlers(
+  incoming: IncomingService,
+  ownership: OwnershipService,
+): ServiceHandlers<PeerServiceService> {
   return {
     async handshake(request, context) {
       const checks = new FieldChecks();
@@ -94,7 +99,35 @@ export function peerHandlers(incoming: IncomingService): ServiceHandlers<PeerSer
       const released = await incoming.release(migrationId, vmUid, end, caller.nodeName, signal);
       return { wireBytes: toUint64(released.wireBytes ?? 0) };
     },
+
+    async locateVirtualMachine(request, context) {
+      const checks = new FieldChecks();
+      const vmUid = readVmUid(request, checks, context);
+      checks.throwIfAny('INVALID_REQUEST', 'Cannot tell which VM is meant');
+      const { caller, signal } = context;
+      return toSighting(await ownership.locate(vmUid, caller.nodeName, signal));
+    },
+
+    async handOverVirtualMachine(request, context) {
+      const checks = new FieldChecks();
+      const vmUid = readVmUid(request, checks, context);
+      const ownershipEpoch = checks.count('ownershipEpoch', request.ownershipEpoch);
+      checks.throwIfAny('INVALID_REQUEST', 'Cannot tell which VM is meant');
+      const { caller, signal } = context;
+      const asked = { vmUid, ownershipEpoch };
+      return { ownershipEpoch: toUint64(await ownership.handOver(asked, caller.nodeName, signal)) };
+    },
   };
+}
+
+function readVmUid(
+  request: { readonly virtualMachineUid: string },
+  checks: FieldChecks,
+  context: CallContext,
+): string {
+  const vmUid = checks.uuid('virtualMachineUid', request.virtualMachineUid);
+  context.about({ vmId: vmUid, peer: context.caller.nodeName });
+  return vmUid;
 }
 
 function readIncoming(

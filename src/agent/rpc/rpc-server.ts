@@ -12,6 +12,7 @@ import type { IncomingService, MigrationService } from '../migration/migration.t
 import type { NodeService } from '../node/node.ts';
 import type { OperationService } from '../operations/operation.ts';
 import type { VmService } from '../vms/vm.ts';
+import type { OwnershipService } from '../vms/vm-peers.ts';
 import { AdmittedCalls } from './admission.ts';
 import { bindService } from './bind-service.ts';
 import { Calls } from './calls.ts';
@@ -39,6 +40,7 @@ export interface RpcServerOptions {
   readonly migrations: MigrationService;
   readonly operations: OperationService;
   readonly incoming: IncomingService;
+  readonly ownership: OwnershipService;
   readonly node: NodeService;
   readonly log: Logger;
   readonly observer: RpcObserver;
@@ -95,7 +97,12 @@ export class RpcServer implements AsyncDisposable {
       this.#calls,
     );
     bindService(server, NodeServiceService, nodeHandlers(options.node), this.#calls);
-    bindService(server, PeerServiceService, peerHandlers(options.incoming), this.#calls);
+    bindService(
+      server,
+      PeerServiceService,
+      peerHandlers(options.incoming, options.ownership),
+      this.#calls,
+    );
     this.#health = new Health(server);
     addReflection(server);
 

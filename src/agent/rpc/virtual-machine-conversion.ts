@@ -11,8 +11,7 @@ import {
   type WatchVirtualMachinesResponse,
 } from '../../gen/novacron/agent/v1/virtual_machine.ts';
 import type { Operation } from '../operations/operation.ts';
-import type { WatchEvent } from '../reports/report.ts';
-import type { ApplyResult, FieldChange, Vm, VmPhase, VmRef, VmUsage } from '../vms/vm.ts';
+import type { ApplyResult, FieldChange, Vm, VmEvent, VmPhase, VmRef, VmUsage } from '../vms/vm.ts';
 import { toEventType, toOrigin } from './common-conversion.ts';
 import { toOperation } from './operation-conversion.ts';
 
@@ -126,11 +125,12 @@ function toStatistics(usage: VmUsage): NonNullable<StatusDocument['statistics']>
   };
 }
 
-export function toWatchResponse(event: WatchEvent<Vm>): WatchVirtualMachinesResponse {
+export function toWatchResponse(event: VmEvent): WatchVirtualMachinesResponse {
   return {
     type: toEventType(event.type),
     virtualMachine: 'object' in event ? toVirtualMachine(event.object) : undefined,
     origin: toOrigin(event.origin),
+    movedToNode: event.movedToNode ?? '',
   };
 }
 

@@ -2,6 +2,7 @@ import { fromVirtualMachineMessage } from '../../client/resource-messages.ts';
 import { hasReason } from '../../core/errors.ts';
 import { parseLabelSelector } from '../../core/label-selector.ts';
 import { identityOf } from '../../core/resources/parse-virtual-machine.ts';
+import { MAX_OWNERSHIP_EPOCH } from '../../core/vm-definition.ts';
 import type { VirtualMachineRef } from '../../gen/novacron/agent/v1/common.ts';
 import type {
   VirtualMachine,
@@ -53,14 +54,12 @@ export function virtualMachineHandlers(
   return {
     async createVirtualMachine(request, context) {
       const { dryRun, operationId } = request;
+      const ownershipEpoch = readOwnershipEpoch(request.ownershipEpoch);
       const manifest = readManifest(request.virtualMachine, dryRun, context);
       const reservationId = request.reservationId || undefined;
+      const options = { reservationId, ownershipEpoch };
       if (dryRun) {
-        const { vm, warnings } = await vms.create(
-          manifest,
-          { dryRun, reservationId },
-          context.signal,
-        );
+        const { vm, warnings } = await vms.create(manifest, { ...options, dryRun }, context.signal);
         return {
           virtualMachine: toVirtualMachine(vm),
           warnings: [...warnings],
@@ -68,7 +67,7 @@ export function virtualMachineHandlers(
         };
       }
       const { operation, details } = await change(
-        { kind: 'create', vm: identityOf(manifest), parameters: { manifest, reservationId } },
+        { kind: 'create', vm: identityOf(manifest), parameters: { manifest, ...options } },
         operationId,
         context,
       );
@@ -150,9 +149,9 @@ export function virtualMachineHandlers(
     destroyVirtualMachine: ({ ref, operationId }, context) =>
       power({ kind: 'destroy', vm: readRef(ref, context), parameters: {} }, operationId, context),
 
-    async deleteVirtualMachine({ ref, force, operationId }, context) {
+    async deleteVirtualMachine({ ref, force, unownedCopy, operationId }, context) {
       const vm = readRef(ref, context);
-      const asked = { kind: 'delete', vm, parameters: force ? { force } : {} } as const;
+      const asked = { kind: 'delete', vm, parameters: { force, unownedCopy } } as const;
       const { operation } = await change(asked, operationId, context);
       return { operation: toOperation(operation) };
     },
@@ -188,6 +187,16 @@ function changes(operations: OperationService) {
     if (!isAwaited) return begun;
     return await operations.untilDone(begun, context.signal);
   };
+}
+
+/** As far as a definition can hold it. */
+function readOwnershipEpoch(epoch: bigint | undefined): number | undefined {
+  if (epoch === undefined) return undefined;
+  const checks = new FieldChecks();
+  const count = checks.count('ownershipEpoch', epoch);
+  if (count !== 0 || epoch === 0n) checks.integer('ownershipEpoch', count, 1, MAX_OWNERSHIP_EPOCH);
+  checks.throwIfAny('INVALID_REQUEST', 'Cannot create a VM');
+  return count;
 }
 
 /** The VM of a request in the form of a manifest; the feature checks it. */

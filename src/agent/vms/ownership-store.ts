@@ -15,7 +15,12 @@ export const CREATE_OWNERSHIP = `
   ) STRICT;
 `;
 
-/** The highest ownership epoch that this node has seen of a VM, and where the VM went. */
+/** Deleted VMs were forgotten at once before. */
+export const ADD_DELETED = `
+  ALTER TABLE ownership ADD COLUMN is_deleted INTEGER NOT NULL DEFAULT 0 CHECK (is_deleted IN (0, 1));
+`;
+
+/** The highest ownership epoch that this node has seen of a VM, and what became of the VM. */
 export interface OwnershipRecord {
   readonly uid: string;
   readonly namespace: string;
@@ -26,50 +31,84 @@ export interface OwnershipRecord {
    * starts a second one.
    */
   readonly left: { readonly epoch: number; readonly toNode: string } | undefined;
+  /** It was deleted here. Kept for a while, for whoever asks. */
+  readonly isDeleted: boolean;
 }
+
+const PUT = `INSERT INTO ownership
+    (vm_uid, vm_namespace, vm_name, epoch, left_epoch, left_to_node, is_deleted, updated_at_ms)
+  VALUES ($uid, $namespace, $name, $epoch, $leftEpoch, $leftToNode, $isDeleted, $nowMs)
+  ON CONFLICT (vm_uid) DO UPDATE SET vm_namespace = excluded.vm_namespace,
+    vm_name = excluded.vm_name, epoch = excluded.epoch, left_epoch = excluded.left_epoch,
+    left_to_node = excluded.left_to_node, is_deleted = excluded.is_deleted,
+    updated_at_ms = excluded.updated_at_ms
+  WHERE excluded.epoch >= ownership.epoch OR ownership.is_deleted = 1`;
+
+const PRUNE = `DELETE FROM ownership WHERE is_deleted = 1 AND (updated_at_ms < $oldestMs OR vm_uid IN
+    (SELECT vm_uid FROM ownership WHERE is_deleted = 1
+      ORDER BY updated_at_ms DESC, rowid DESC LIMIT -1 OFFSET $keep))
+  RETURNING vm_uid`;
+
+/** Deleted VMs are remembered for as long as anybody may ask again, and no more of them than fit. */
+const KEPT_DELETED = 10_000;
+const KEPT_DELETED_MS = 7 * 24 * 3_600_000;
 
 /** Who owns which VM, as far as this node knows; it outlives the VM's definition in the hypervisor. */
 export class OwnershipStore {
   readonly #database: JournalDatabase;
   readonly #now: () => number;
+  readonly #keepDeleted: number;
 
-  constructor(database: JournalDatabase, now: () => number = Date.now) {
+  constructor(
+    database: JournalDatabase,
+    now: () => number = Date.now,
+    keepDeleted: number = KEPT_DELETED,
+  ) {
     this.#database = database;
     this.#now = now;
+    this.#keepDeleted = keepDeleted;
   }
 
-  /** Records who owns a VM. False if the record has a lower epoch than the kept one: then nothing has changed. */
+  /**
+   * Records who owns a VM. False if the record has a lower epoch than the kept one: then nothing has changed. One that was
+   * deleted begins anew.
+   */
   async put(record: OwnershipRecord): Promise<boolean> {
-    const changed = await this.#database.run(
-      `INSERT INTO ownership (vm_uid, vm_namespace, vm_name, epoch, left_epoch, left_to_node, updated_at_ms)
-        VALUES ($uid, $namespace, $name, $epoch, $leftEpoch, $leftToNode, $nowMs)
-        ON CONFLICT (vm_uid) DO UPDATE SET vm_namespace = excluded.vm_namespace,
-          vm_name = excluded.vm_name, epoch = excluded.epoch, left_epoch = excluded.left_epoch,
-          left_to_node = excluded.left_to_node, updated_at_ms = excluded.updated_at_ms
-        WHERE excluded.epoch >= ownership.epoch`,
-      {
-        uid: record.uid,
-        namespace: record.namespace,
-        name: record.name,
-        epoch: record.ownershipEpoch,
-        leftEpoch: record.left?.epoch ?? null,
-        leftToNode: record.left?.toNode ?? null,
-        nowMs: this.#now(),
-      },
-    );
-    return changed > 0;
+    return (await this.#database.run(PUT, this.#toRow(record))) > 0;
   }
 
+  /** The newest comes last. */
   async list(): Promise<readonly OwnershipRecord[]> {
-    const rows = await this.#database.all(
-      'SELECT * FROM ownership ORDER BY vm_namespace, vm_name, vm_uid',
-    );
+    const rows = await this.#database.all('SELECT * FROM ownership ORDER BY updated_at_ms, rowid');
     return rows.map(fromRow);
   }
 
-  /** Forgets a VM, and with it whatever would stop a stale copy. One that is not known counts as removed. */
-  async remove(uid: string): Promise<void> {
-    await this.#database.run('DELETE FROM ownership WHERE vm_uid = $uid', { uid });
+  /** Puts back what was known of a VM, or that nothing was, whichever epoch is kept now. */
+  async restore(uid: string, record: OwnershipRecord | undefined): Promise<void> {
+    await this.#database.transaction([
+      { sql: 'DELETE FROM ownership WHERE vm_uid = $uid', parameters: { uid } },
+      ...(record === undefined ? [] : [{ sql: PUT, parameters: this.#toRow(record) }]),
+    ]);
+  }
+
+  /** Forgets VMs that were deleted long ago, and returns their uids. */
+  async prune(): Promise<readonly string[]> {
+    const oldestMs = this.#now() - KEPT_DELETED_MS;
+    const rows = await this.#database.all(PRUNE, { oldestMs, keep: this.#keepDeleted });
+    return rows.map((row) => String(row['vm_uid']));
+  }
+
+  #toRow(record: OwnershipRecord) {
+    return {
+      uid: record.uid,
+      namespace: record.namespace,
+      name: record.name,
+      epoch: record.ownershipEpoch,
+      leftEpoch: record.left?.epoch ?? null,
+      leftToNode: record.left?.toNode ?? null,
+      isDeleted: record.isDeleted ? 1 : 0,
+      nowMs: this.#now(),
+    };
   }
 }
 
@@ -83,5 +122,6 @@ function fromRow(row: Row): OwnershipRecord {
       row['left_epoch'] === null
         ? undefined
         : { epoch: Number(row['left_epoch']), toNode: String(row['left_to_node']) },
+    isDeleted: row['is_deleted'] === 1,
   };
 }

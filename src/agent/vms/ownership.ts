@@ -3,12 +3,16 @@ import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { OwnershipRecord, OwnershipStore } from './ownership-store.ts';
 
+/** What of a definition says whose it is. */
+type OwnedCopy = Pick<VmDefinition, 'uid' | 'namespace' | 'name' | 'ownershipEpoch' | 'owner'>;
+
 /**
  * Who owns which VM, as far as this node knows. Asked from memory, so that nothing can come between a question and what
  * is done upon it; each change is on the disk before it is in memory and before its promise resolves.
  */
 export class Ownership {
   readonly #store: OwnershipStore;
+  /** The newest comes last. */
   readonly #records: Map<string, OwnershipRecord>;
   /** Empty until it is known; until then no copy is a stray one. */
   #hostUuid = '';
@@ -19,6 +23,7 @@ export class Ownership {
   }
 
   static async load(store: OwnershipStore): Promise<Ownership> {
+    await store.prune();
     return new Ownership(store, await store.list());
   }
 
@@ -32,6 +37,45 @@ export class Ownership {
     return this.#records.get(vmUid);
   }
 
+  /** The newest of what is known of VMs of a name; undefined if nothing is. */
+  findByName(namespace: string, name: string): OwnershipRecord | undefined {
+    return [...this.#records.values()].findLast(
+      (record) => record.namespace === namespace && record.name === name,
+    );
+  }
+
+  /** This host's UUID; empty until it is known. */
+  get hostUuid(): string {
+    return this.#hostUuid;
+  }
+
+  /** Whether this node owns a VM as far as it knows, be there a copy of it or not. */
+  isOwner(vmUid: string): boolean {
+    const record = this.#records.get(vmUid);
+    return record !== undefined && record.left === undefined && !record.isDeleted;
+  }
+
+  /**
+   * The epoch that a VM gets when it is made here: the one that a control plane has assigned, else the next one. Fails
+   * with VM_NOT_OWNED unless it is higher than the one that the VM has left this node with, or if it is lower than any
+   * that is known here.
+   */
+  epochOfNew({ uid, name }: Pick<VmDefinition, 'uid' | 'name'>, assigned?: number): number {
+    const known = this.#records.get(uid);
+    if (known === undefined) return assigned ?? 1;
+    const lowest = known.left === undefined ? known.ownershipEpoch : known.left.epoch + 1;
+    const epoch = assigned ?? (known.left === undefined ? known.ownershipEpoch + 1 : 1);
+    if (epoch >= lowest) return epoch;
+    const owner = known.left?.toNode;
+    throw new AgentError(
+      'VM_NOT_OWNED',
+      owner === undefined
+        ? `Cannot create VM ${name}: it has had epoch ${known.ownershipEpoch} on this node, and ${epoch} is lower; assign it a higher one`
+        : `Cannot create VM ${name}: node ${owner} owns it since epoch ${known.left?.epoch}; use the VM there, or, once it is gone from there for good, assign an ownership epoch of at least ${lowest}`,
+      { metadata: { vmId: uid, ...(owner === undefined ? {} : { owner }) } },
+    );
+  }
+
   /** This node owns the VM since the definition's epoch. */
   async own(definition: VmDefinition): Promise<void> {
     await this.#put({
@@ -40,6 +84,7 @@ export class Ownership {
       name: definition.name,
       ownershipEpoch: definition.ownershipEpoch,
       left: undefined,
+      isDeleted: false,
     });
   }
 
@@ -55,14 +100,30 @@ export class Ownership {
       name: vm.name,
       ownershipEpoch: epoch,
       left: { epoch, toNode: node },
+      isDeleted: false,
     });
   }
 
-  /** For a VM that is deleted. What is remembered about one that has left is kept: it outlives any copy here. */
-  async forget(vmUid: string): Promise<void> {
-    if (this.#records.get(vmUid)?.left !== undefined) return;
-    await this.#store.remove(vmUid);
-    this.#records.delete(vmUid);
+  /**
+   * For a VM that is deleted. It is remembered for a while; what is remembered about one that has left outlives any copy
+   * here.
+   */
+  async forget(definition: OwnedCopy): Promise<void> {
+    const { uid, namespace, name, ownershipEpoch } = definition;
+    const left = this.#records.get(uid)?.left;
+    if (left !== undefined && (ownershipEpoch <= left.epoch || this.isStray(definition))) return;
+    await this.#put({ uid, namespace, name, ownershipEpoch, left: undefined, isDeleted: true });
+    for (const pruned of await this.#store.prune()) {
+      // It may have been made again meanwhile.
+      if (this.#records.get(pruned)?.isDeleted === true) this.#records.delete(pruned);
+    }
+  }
+
+  /** Puts back what was known of a VM before it was to be made here. */
+  async restore(vmUid: string, record: OwnershipRecord | undefined): Promise<void> {
+    await this.#store.restore(vmUid, record);
+    if (record === undefined) this.#records.delete(vmUid);
+    else this.#records.set(vmUid, record);
   }
 
   /** Whether a copy of a VM is older than one that another node was given. Such a copy must never run. */
@@ -77,12 +138,17 @@ export class Ownership {
    * stale copy it is left alone. A host whose UUID has changed goes on owning what it is known to own: without one in its
    * firmware libvirt makes up a new one at every start.
    */
-  isStray(definition: VmDefinition): boolean {
+  isStray(definition: OwnedCopy): boolean {
     const { owner, uid, ownershipEpoch } = definition;
     if (owner === '' || this.#hostUuid === '' || owner === this.#hostUuid) return false;
     const record = this.#records.get(uid);
-    const isOurs = record?.left === undefined && (record?.ownershipEpoch ?? -1) >= ownershipEpoch;
-    return !isOurs;
+    return !(this.isOwner(uid) && (record?.ownershipEpoch ?? -1) >= ownershipEpoch);
+  }
+
+  /** Whether a copy says that this host owns it with an epoch that is not recorded here. */
+  isUnrecorded({ uid, owner, ownershipEpoch }: VmDefinition): boolean {
+    if (owner === '' || owner !== this.#hostUuid) return false;
+    return (this.#records.get(uid)?.ownershipEpoch ?? 0) < ownershipEpoch;
   }
 
   /** Must be called before anything that makes a VM run. Fails with VM_NOT_OWNED. */
@@ -92,7 +158,7 @@ export class Ownership {
     const left = this.#records.get(definition.uid)?.left;
     throw new AgentError(
       'VM_NOT_OWNED',
-      `Cannot run VM ${definition.name} here: node ${left?.toNode} owns it since epoch ${left?.epoch}, this copy has epoch ${definition.ownershipEpoch}; use the copy there`,
+      `Cannot run VM ${definition.name} here: node ${left?.toNode} owns it since epoch ${left?.epoch}, this copy has epoch ${definition.ownershipEpoch}; use the VM there, and delete this copy as an unowned one`,
       { metadata: { vmId: definition.uid, owner: left?.toNode ?? '' } },
     );
   }
@@ -106,6 +172,8 @@ export class Ownership {
   }
 
   async #put(record: OwnershipRecord): Promise<void> {
-    if (await this.#store.put(record)) this.#records.set(record.uid, record);
+    if (!(await this.#store.put(record))) return;
+    this.#records.delete(record.uid);
+    this.#records.set(record.uid, record);
   }
 }

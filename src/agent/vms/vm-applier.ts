@@ -17,12 +17,13 @@ import { busy } from './busy.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import { restoreUserData } from './lost-user-data.ts';
 import type { Ownership } from './ownership.ts';
-import type { ApplyOptions, ApplyResult, FieldChange, Vm } from './vm.ts';
+import type { ApplyOptions, ApplyResult, FieldChange, Vm, VmRef } from './vm.ts';
 import type { VmCreator } from './vm-creator.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import { isOff } from './vm-phase.ts';
 import { changedDefinition, wantedOf } from './wanted-definition.ts';
 import { assertUserDataKnown, setUserDataApart } from './wanted-user-data.ts';
+import type { Whereabouts } from './whereabouts.ts';
 
 export interface VmApplierOptions {
   readonly domains: Pick<HypervisorDomains, 'define' | 'effectOf' | 'find'>;
@@ -30,6 +31,7 @@ export interface VmApplierOptions {
   readonly inventory: VmInventory;
   readonly creator: VmCreator;
   readonly ownership: Ownership;
+  readonly whereabouts: Pick<Whereabouts, 'notFound'>;
   readonly validator: DefinitionValidator;
   readonly locks: KeyLocks;
   readonly log: Logger;
@@ -50,8 +52,9 @@ export class VmApplier {
     const current = inventory.findByName(namespace, name);
     if (current === undefined) {
       inventory.assertAbsent({ namespace, name, uid });
-      this.#assertMayCreate(namespace, name, options);
-      const create = { dryRun: options.dryRun, reservationId: undefined };
+      this.#assertMayCreate({ namespace, name, uid }, options);
+      const { dryRun, asksNodes = true } = options;
+      const create = { dryRun, asksNodes, reservationId: undefined };
       const created = await creator.create(manifest, create, signal);
       return { ...created, outcome: 'created', changes: [] };
     }
@@ -72,11 +75,12 @@ export class VmApplier {
     assertUserDataKnown(parts, definition.privateFiles);
     const changes = this.#changes(current, wanted);
     const warnings = await validator.validate(wanted, signal);
+    // Also where nothing would change: what is here is not the VM.
+    ownership.assertOwned(definition);
     if (changes.length === 0) {
       if (!options.dryRun) await restoreUserData(definition, userData, this.#options, signal);
       return { vm: current, warnings, outcome: 'unchanged', changes };
     }
-    ownership.assertOwned(definition);
     if (options.dryRun) {
       const changed = changedDefinition(definition, wanted);
       const vm = { ...current, definition: { ...changed, generation: definition.generation } };
@@ -123,14 +127,9 @@ export class VmApplier {
     }));
   }
 
-  #assertMayCreate(namespace: string, name: string, options: ApplyOptions): void {
-    if (options.updateMask !== undefined || (options.generation ?? 0) !== 0) {
-      throw new AgentError(
-        'VM_NOT_FOUND',
-        `Cannot change VM ${name} in namespace ${namespace}: it is not on this node; list the VMs to see what is here`,
-        { metadata: { namespace, name } },
-      );
-    }
+  #assertMayCreate(ref: VmRef, options: ApplyOptions): void {
+    if (options.updateMask === undefined && (options.generation ?? 0) === 0) return;
+    throw this.#options.whereabouts.notFound(ref, 'change');
   }
 }
 

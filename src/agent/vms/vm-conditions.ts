@@ -73,6 +73,6 @@ function newerSpec({ newer }: VmDefinition): Aspect {
 }
 
 function strayCopy({ owner }: VmDefinition): Aspect {
-  const message = `Host ${owner} owns it by its definition. It is not started here; if it runs, migrate it or shut it down, and make sure that it does not run on that host too`;
+  const message = `Host ${owner} owns it by its definition. It is not started here. If virsh has migrated it here, it becomes this node's as soon as that host's agent can be asked; if it runs for another reason, shut it down, and make sure that it does not run on that host too`;
   return ['StrayCopy', 'true', 'OtherOwner', message];
 }

@@ -16,8 +16,10 @@ import type { DefinitionValidator } from './definition-validator.ts';
 import { restoreUserData } from './lost-user-data.ts';
 import { nameKey } from './name-key.ts';
 import type { Ownership } from './ownership.ts';
+import type { OwnershipRecord } from './ownership-store.ts';
 import type { CreateOptions, CreateResult, Vm } from './vm.ts';
 import type { VmInventory } from './vm-inventory.ts';
+import type { VmLocator } from './vm-locator.ts';
 import { newDefinition } from './wanted-definition.ts';
 import { assertUserDataKnown, setUserDataApart, type WantedParts } from './wanted-user-data.ts';
 
@@ -33,6 +35,7 @@ export interface VmCreatorOptions {
   readonly origins: Origins;
   readonly locks: KeyLocks;
   readonly validator: DefinitionValidator;
+  readonly locator: Pick<VmLocator, 'assertNowhere'>;
   readonly log: Logger;
 }
 
@@ -58,17 +61,21 @@ export class VmCreator {
     const { wanted, userData } = parts;
     await inventory.refresh(signal);
     const { hostUuid } = await host.getInfo(signal);
-    const definition = newDefinition(wanted, hostUuid);
-    const existing = this.#findExisting(definition, wanted.metadata.uid !== undefined);
+    const draft = newDefinition(wanted, hostUuid);
+    const existing = this.#findExisting(draft, wanted.metadata.uid !== undefined);
     if (existing !== undefined) {
+      assertEpochReached(existing.definition, options.ownershipEpoch);
       if (!options.dryRun) {
         await restoreUserData(existing.definition, userData, this.#options, signal);
       }
       return { vm: existing, warnings: [] };
     }
-    inventory.assertAbsent(definition);
+    inventory.assertAbsent(draft);
     assertUserDataKnown(parts, {});
-    ownership.assertOwned(definition);
+    const definition = {
+      ...draft,
+      ownershipEpoch: ownership.epochOfNew(draft, options.ownershipEpoch),
+    };
     const assertNotCordoned = (): void => {
       if (definition.intent === 'on') cordon.assertNotCordoned(`VM ${definition.name}`);
     };
@@ -78,8 +85,19 @@ export class VmCreator {
     using nameLock = locks.tryAcquire(nameKey(definition), 'create');
     using uidLock = locks.tryAcquire(definition.uid, 'create');
     if (nameLock === undefined || uidLock === undefined) throw nameBusy(definition);
-    const warnings = await validator.validate(wanted, signal);
+    const warnings = [...(await validator.validate(wanted, signal))];
     await this.#assertUidFree(definition, signal);
+    const namesake = ownership.findByName(definition.namespace, definition.name);
+    if (namesake?.left !== undefined && namesake.uid !== definition.uid) {
+      warnings.push(
+        `A VM ${definition.name} has moved from here to node ${namesake.left.toNode}; this is another one`,
+      );
+    }
+    // A new uid is on no node, and whoever has assigned an epoch knows better than the nodes.
+    const isAsked = options.asksNodes !== false && options.ownershipEpoch === undefined;
+    if (isAsked && wanted.metadata.uid !== undefined) {
+      warnings.push(...(await this.#options.locator.assertNowhere(definition, signal)));
+    }
     // Set aside for a VM that is arriving, which the inventory does not know yet.
     if (capacity.findHolding(definition.namespace, definition.name) !== undefined) {
       throw nameBusy(definition);
@@ -104,21 +122,26 @@ export class VmCreator {
   ): Promise<void> {
     const { domains, ownership, privateFiles, log } = this.#options;
     signal.throwIfAborted();
+    const before = ownership.find(definition.uid);
     await using undo = new AsyncDisposableStack();
     // Registered before the deed: a define that timed out may have happened all the same.
-    undo.defer(() => this.#unmake(definition));
-    await ownership.own(definition);
+    undo.defer(() => this.#unmake(definition, before));
     // Before there is a VM that names them.
     if (userData !== undefined) {
       await privateFiles.put(definition.uid, USER_DATA_FILE, userData, signal);
     }
     await domains.define(definition, signal);
+    // Not before: that it has left this node must be known for as long as no newer copy of it is here.
+    await ownership.own(definition);
     if (definition.intent === 'on') await domains.start(definition.uid, signal);
     undo.move();
     log.info({ vmId: definition.uid, name: definition.name }, 'VM created');
   }
 
-  async #unmake({ uid: vmUid, createdAtMs }: VmDefinition): Promise<void> {
+  async #unmake(
+    { uid: vmUid, createdAtMs }: VmDefinition,
+    before: OwnershipRecord | undefined,
+  ): Promise<void> {
     const { domains, ownership, privateFiles, log } = this.#options;
     const signal = AbortSignal.timeout(UNDO_TIMEOUT_MS);
     try {
@@ -127,7 +150,8 @@ export class VmCreator {
       if (found?.definition?.createdAtMs === createdAtMs) {
         await this.#remove(vmUid, signal);
       }
-      await ownership.forget(vmUid);
+      // Were it forgotten that the VM has left, nothing would keep a copy of it from being started.
+      await ownership.restore(vmUid, before);
       await privateFiles.remove(vmUid, signal);
     } catch (error) {
       log.error({ vmId: vmUid, err: error }, 'Could not remove a VM whose creation failed');
@@ -164,7 +188,11 @@ export class VmCreator {
       inventory.findByUid(definition.uid) ??
       inventory.findByName(definition.namespace, definition.name);
     if (existing === undefined) return undefined;
-    if (uidGiven && sameVm(existing.definition, definition)) return existing;
+    if (uidGiven && sameVm(existing.definition, definition)) {
+      // A copy that is never run is not what was asked for.
+      this.#options.ownership.assertOwned(existing.definition);
+      return existing;
+    }
     throw new AgentError(
       'VM_ALREADY_EXISTS',
       `Cannot create VM ${definition.name}: ${difference(existing.definition, definition)}`,
@@ -196,6 +224,17 @@ function nameBusy({ name }: VmDefinition): AgentError {
     'VM_BUSY',
     `Cannot create VM ${name}: a VM of that name is being created or is arriving; try again when that has ended`,
     { metadata: { name }, retryAfterMs: 1_000 },
+  );
+}
+
+/** A VM that is here is not given another epoch: whoever has assigned a higher one takes it to be elsewhere, or nowhere. */
+function assertEpochReached(existing: VmDefinition, assigned = 0): void {
+  const { uid, name, ownershipEpoch } = existing;
+  if (assigned <= ownershipEpoch) return;
+  throw new AgentError(
+    'VM_ALREADY_EXISTS',
+    `Cannot create VM ${name} with ownership epoch ${assigned}: it is on this node with epoch ${ownershipEpoch}; use it, or delete it first`,
+    { metadata: { vmId: uid, ownershipEpoch: String(ownershipEpoch) } },
   );
 }
 

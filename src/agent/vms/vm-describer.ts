@@ -31,7 +31,7 @@ const STRAY_COPY: PhaseReport = {
 };
 
 /** Why it cannot be said what a VM is now. */
-export type UnknownCause = 'unreachable' | 'not-read';
+export type UnknownCause = 'unreachable' | 'not-read' | 'leaving';
 
 const UNKNOWN: Readonly<Record<UnknownCause, PhaseReport>> = {
   unreachable: {
@@ -43,6 +43,11 @@ const UNKNOWN: Readonly<Record<UnknownCause, PhaseReport>> = {
     phase: 'unknown',
     reason: 'NotRead',
     message: 'libvirt has it and cannot describe it; look for what it waits for on the node',
+  },
+  leaving: {
+    phase: 'migrating',
+    reason: 'Leaving',
+    message: 'It is gone from this node; that it has arrived at the other one is not confirmed yet',
   },
 };
 
@@ -97,7 +102,8 @@ export class VmDescriber {
     const isStray = this.#options.isStray(definition);
     const facts = { definition, state, context, pendingFields, isStray };
     const conditions = conditionsOf(facts, vm.conditions);
-    return { ...vm, ...state, statistics: undefined, conditions };
+    const { migration } = context;
+    return { ...vm, ...state, statistics: undefined, conditions, migration };
   }
 
   forget(vmUid: string): void {

@@ -21,6 +21,8 @@ export interface VmInventoryOptions extends VmDescriberOptions {
   readonly domains: Pick<HypervisorDomains, 'list' | 'effectOf'>;
   readonly statistics: HypervisorStatistics;
   readonly events: HypervisorEvents;
+  /** VMs whose migration goes on, and it is not known yet whether they have left. */
+  readonly isLeaving: (vmUid: string) => boolean;
   /** Finds out what must be known to tell these. */
   readonly learnHost: (signal: AbortSignal) => Promise<void>;
   /** How often the hypervisor is listed when it says nothing: lost events are made good after this time. */
@@ -264,10 +266,16 @@ export class VmInventory {
       const previous = this.#vms.get(uid);
       this.#report(uid, this.#describer.describe(found, definition, usage.get(uid), previous));
     }
-    for (const { definition } of this.#vms.values()) {
-      if (seen.has(definition.uid)) continue;
-      this.#vms.delete(definition.uid);
-      this.#describer.forget(definition.uid);
+    for (const known of this.#vms.values()) {
+      const { uid } = known.definition;
+      if (seen.has(uid)) continue;
+      // Told as gone once it can be said where to.
+      if (this.#options.isLeaving(uid)) {
+        this.#report(uid, this.#describer.describeUnknown(known, 'leaving'));
+        continue;
+      }
+      this.#vms.delete(uid);
+      this.#describer.forget(uid);
     }
     this.#unread.put(unread);
     if (this.#unread.mayBeLeftOut()) {

@@ -8,7 +8,7 @@ import { type HypervisorDomains, isSplit } from '../../drivers/hypervisor-domain
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import { pageOf } from '../reports/paging.ts';
-import type { Origins, Page, PageRequest, WatchCursor, WatchEvent } from '../reports/report.ts';
+import type { Origins, Page, PageRequest, WatchCursor } from '../reports/report.ts';
 import { busy } from './busy.ts';
 import { nameKey } from './name-key.ts';
 import type { Ownership } from './ownership.ts';
@@ -18,7 +18,10 @@ import type {
   ConsoleOptions,
   CreateOptions,
   CreateResult,
+  DeleteOptions,
+  DeleteOutcome,
   Vm,
+  VmEvent,
   VmFilter,
   VmRef,
   VmService,
@@ -27,6 +30,7 @@ import type { VmApplier } from './vm-applier.ts';
 import type { VmCreator } from './vm-creator.ts';
 import { compareKeys, isHypervisorAway, type VmInventory } from './vm-inventory.ts';
 import { isOff, wasMovedAway } from './vm-phase.ts';
+import type { Whereabouts } from './whereabouts.ts';
 
 export interface VmManagerOptions {
   readonly domains: HypervisorDomains;
@@ -36,6 +40,7 @@ export interface VmManagerOptions {
   readonly applier: VmApplier;
   readonly capacity: CapacityLedger;
   readonly ownership: Ownership;
+  readonly whereabouts: Whereabouts;
   readonly console: ConsoleReader;
   readonly origins: Origins;
   /** One operation per VM, shared with migrations; the key is the VM's uid. */
@@ -106,17 +111,21 @@ export class VmManager implements VmService {
     });
   }
 
-  watch(
+  async *watch(
     filter: VmFilter,
     cursor: WatchCursor | undefined,
     signal: AbortSignal,
-  ): AsyncIterable<WatchEvent<Vm>> {
-    return this.#options.inventory.watch(filter, cursor, signal);
+  ): AsyncGenerator<VmEvent, void, undefined> {
+    const { inventory, whereabouts } = this.#options;
+    for await (const event of inventory.watch(filter, cursor, signal)) {
+      if (event.type !== 'deleted') yield event;
+      else yield { ...event, movedToNode: whereabouts.movedTo(event.object.definition.uid) };
+    }
   }
 
   /** Says which VM is meant, and fails if it can be told at once that something cannot be done to it. Changes nothing. */
   async assertCan(
-    verb: 'start' | 'shutdown' | 'destroy' | 'delete' | 'delete-force',
+    verb: 'start' | 'shutdown' | 'destroy',
     ref: VmRef,
     signal: AbortSignal,
   ): Promise<Vm> {
@@ -131,9 +140,24 @@ export class VmManager implements VmService {
         capacity.setAside(definition, { reservationId: undefined, isOn: true })[Symbol.dispose]();
       }
     }
-    if (verb === 'destroy' || verb === 'delete-force') await this.#assertWhole(vm, signal);
-    if (verb === 'delete') assertOff(vm);
+    if (verb === 'destroy') await this.#assertWhole(vm, signal);
     return vm;
+  }
+
+  /** Says which VM is meant, or what it means to delete it if it is not here. Fails as `assertCan` does. */
+  async assertCanDelete(
+    ref: VmRef,
+    options: DeleteOptions,
+    signal: AbortSignal,
+  ): Promise<Vm | Exclude<DeleteOutcome, 'deleted'>> {
+    const { inventory, whereabouts } = this.#options;
+    await inventory.refresh(signal);
+    const found = inventory.findByName(ref.namespace, ref.name);
+    if (found === undefined || !isMeant(found, ref)) return this.#absence(ref, found);
+    whereabouts.assertDeletable(found.definition, options);
+    if (options.force) await this.#assertWhole(found, signal);
+    else assertOff(found);
+    return found;
   }
 
   start(ref: VmRef, signal: AbortSignal): Promise<Vm> {
@@ -185,37 +209,44 @@ export class VmManager implements VmService {
     });
   }
 
-  async delete(
-    ref: VmRef,
-    options: { readonly force: boolean },
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { inventory, log } = this.#options;
+  async delete(ref: VmRef, options: DeleteOptions, signal: AbortSignal): Promise<DeleteOutcome> {
+    const { inventory, whereabouts, log } = this.#options;
     await inventory.refresh(signal);
     const found = inventory.findByName(ref.namespace, ref.name);
-    if (found === undefined) {
-      inventory.assertAbsent(ref);
-      if (ref.uid !== undefined) await this.#forget({ ...ref, uid: ref.uid }, signal);
-      return;
+    if (found === undefined || !isMeant(found, ref)) {
+      const outcome = this.#absence(ref, found);
+      if (ref.uid !== undefined) await this.#forget(ref.uid, signal);
+      return outcome;
     }
-    assertUid(found, ref);
     const vmUid = found.definition.uid;
     using _lock = this.#lock(found, 'delete');
+    // A migration that has just ended has freed the lock.
+    whereabouts.assertDeletable(found.definition, options);
     if (!options.force) assertOff(found);
     await this.#remove(found, signal);
     log.info({ vmId: vmUid }, 'VM deleted');
     await inventory.refresh(signal);
+    return 'deleted';
   }
 
-  /** An agent that was killed may have undefined a VM and not come to the rest. */
-  async #forget(vm: Pick<VmDefinition, 'name' | 'uid'>, signal: AbortSignal): Promise<void> {
+  /** What it means to delete a VM that is not here; `namesake` has its name now. */
+  #absence(ref: VmRef, namesake: Vm | undefined): Exclude<DeleteOutcome, 'deleted'> {
+    const outcome = this.#options.whereabouts.deletionOf(ref);
+    // Nothing is known of the VM that is meant, so it must be this one that was mistaken for it.
+    if (namesake !== undefined && outcome === 'never-here') assertUid(namesake, ref);
+    return outcome;
+  }
+
+  /** An agent that was killed, or somebody else, may have undefined a VM and not come to the rest. */
+  async #forget(vmUid: string, signal: AbortSignal): Promise<void> {
     const { ownership, privateFiles, locks } = this.#options;
-    if (ownership.find(vm.uid) === undefined) return;
+    const record = ownership.find(vmUid);
+    if (record === undefined || !ownership.isOwner(vmUid)) return;
     // One that is arriving has files already.
-    using lock = locks.tryAcquire(vm.uid, 'delete');
-    if (lock === undefined) throw busy('delete', vm, locks);
-    await ownership.forget(vm.uid);
-    await privateFiles.remove(vm.uid, signal);
+    using lock = locks.tryAcquire(vmUid, 'delete');
+    if (lock === undefined) throw busy('delete', record, locks);
+    await ownership.forget({ ...record, owner: '' });
+    await privateFiles.remove(vmUid, signal);
   }
 
   async #remove(vm: Vm, signal: AbortSignal): Promise<void> {
@@ -226,7 +257,7 @@ export class VmManager implements VmService {
     await this.#intend(vm.definition, 'off', signal);
     if (!isOff(vm)) await domains.destroy(vmUid, signal);
     await domains.undefine(vmUid, signal);
-    await ownership.forget(vmUid);
+    await ownership.forget(vm.definition);
     shutdowns.delete(vmUid);
     await privateFiles.remove(vmUid, signal);
   }
@@ -290,17 +321,16 @@ export class VmManager implements VmService {
   }
 
   #find(ref: VmRef): Vm {
-    const { inventory } = this.#options;
+    const { inventory, whereabouts } = this.#options;
     // Refuses to answer, and to give away memory, before it is known what is here.
     inventory.assertListed();
     const vm = inventory.findByName(ref.namespace, ref.name);
     if (vm === undefined) {
       inventory.assertAbsent(ref);
-      throw new AgentError(
-        'VM_NOT_FOUND',
-        `Cannot find VM ${ref.name} in namespace ${ref.namespace} on this node; list the VMs to see what is here`,
-        { metadata: { namespace: ref.namespace, name: ref.name } },
-      );
+      throw whereabouts.notFound(ref, 'find');
+    }
+    if (!isMeant(vm, ref) && whereabouts.movedTo(ref.uid ?? '') !== undefined) {
+      throw whereabouts.notFound(ref, 'find');
     }
     assertUid(vm, ref);
     return vm;
@@ -341,8 +371,12 @@ function assertOff({ definition, phase }: Vm): void {
   );
 }
 
+function isMeant(vm: Vm, ref: VmRef): boolean {
+  return ref.uid === undefined || ref.uid === vm.definition.uid;
+}
+
 function assertUid(vm: Vm, ref: VmRef): void {
-  if (ref.uid === undefined || ref.uid === vm.definition.uid) return;
+  if (isMeant(vm, ref)) return;
   throw new AgentError(
     'VM_UID_MISMATCH',
     `VM ${ref.name} is another one than was meant: it has uid ${vm.definition.uid}, not ${ref.uid}`,

@@ -2,14 +2,10 @@ import { AgentError, hasReason } from '../../core/errors.ts';
 import { identityOf } from '../../core/resources/parse-virtual-machine.ts';
 import type { VmSpec } from '../../core/resources/virtual-machine.ts';
 import { withoutUserData } from '../../core/user-data.ts';
-import type {
-  OperationParameters,
-  OperationRecord,
-  OperationRequest,
-} from '../operations/operation.ts';
+import type { OperationParameters, OperationRecord } from '../operations/operation.ts';
 import { WAITING_FOR_GUEST } from '../operations/operation-manager.ts';
 import type { Admission, OperationWork, StepResult } from '../operations/operation-work.ts';
-import type { ApplyOptions, ApplyResult, CreateResult, Vm, VmRef } from './vm.ts';
+import type { ApplyOptions, ApplyResult, CreateResult, DeleteOptions, Vm, VmRef } from './vm.ts';
 import type { VmManager } from './vm-manager.ts';
 import { isOff } from './vm-phase.ts';
 
@@ -20,7 +16,15 @@ const LOOK_AGAIN_MS = 5_000;
 
 type Verbs = Pick<
   VmManager,
-  'get' | 'create' | 'apply' | 'start' | 'shutdown' | 'destroy' | 'delete' | 'assertCan'
+  | 'get'
+  | 'create'
+  | 'apply'
+  | 'start'
+  | 'shutdown'
+  | 'destroy'
+  | 'delete'
+  | 'assertCan'
+  | 'assertCanDelete'
 >;
 
 /** How what is asked of VMs is done, by kind of operation. */
@@ -86,27 +90,29 @@ function shutdownWork(vms: Verbs): OperationWork {
 function deleteWork(vms: Verbs): OperationWork {
   return {
     firstStep: 'deleting',
-    async admit(request, signal): Promise<Admission> {
-      const deed = forceOf(request) ? 'delete-force' : 'delete';
-      try {
-        const { definition } = await vms.assertCan(deed, request.vm, signal);
-        return { vm: identity(definition), deed };
-      } catch (error) {
-        // Gone is what was wanted.
-        if (!hasReason(error, 'VM_NOT_FOUND')) throw error;
-        const { namespace, name, uid = '' } = request.vm;
-        return { vm: { namespace, name, uid }, deed, result: 'ALREADY_GONE' };
-      }
+    async admit({ vm: ref, parameters }, signal): Promise<Admission> {
+      const options = deleteOptions(parameters);
+      const deed = options.force ? 'delete-force' : 'delete';
+      const found = await vms.assertCanDelete(ref, options, signal);
+      if (typeof found !== 'string') return { vm: identity(found.definition), deed };
+      const { namespace, name, uid = '' } = ref;
+      return { vm: { namespace, name, uid }, deed, result: resultWord(found) };
     },
-    async step(operation, signal): Promise<StepResult> {
-      await vms.delete(operation.vm, { force: forceOf(operation) }, signal);
-      return { isDone: true };
+    async step({ vm, parameters }, signal): Promise<StepResult> {
+      await vms.delete(vm, deleteOptions(parameters), signal);
+      // Also one that an agent had deleted which was killed before it could say so.
+      return { isDone: true, result: resultWord('deleted') };
     },
   };
 }
 
-function forceOf({ parameters }: Pick<OperationRequest, 'parameters'>): boolean {
-  return parameters['force'] === true;
+function deleteOptions(parameters: OperationParameters): DeleteOptions {
+  return { force: parameters['force'] === true, unownedCopy: parameters['unownedCopy'] === true };
+}
+
+/** As the API has it. */
+function resultWord(outcome: string): string {
+  return outcome.toUpperCase().replaceAll('-', '_');
 }
 
 function createWork(vms: Verbs): OperationWork {
@@ -114,15 +120,17 @@ function createWork(vms: Verbs): OperationWork {
     firstStep: 'creating',
     withoutSecrets,
     async admit({ parameters }, signal): Promise<Admission> {
-      const { manifest, reservationId } = parameters as unknown as CreateParameters;
-      const planned = await vms.create(manifest, { dryRun: true, reservationId }, signal);
+      const { manifest, ...kept } = parameters as unknown as CreateParameters;
+      // The other nodes are asked once, under the lock.
+      const options = { ...kept, dryRun: true, asksNodes: false };
+      const planned = await vms.create(manifest, options, signal);
       const vm = { ...planned.vm, reason: 'Creating' };
       const details = planned.vm.phase === 'pending' ? { ...planned, vm } : planned;
       return { vm: identity(planned.vm.definition), deed: 'create', details };
     },
     async step({ vm, parameters }, signal): Promise<StepResult> {
-      const { manifest, reservationId } = parameters as unknown as CreateParameters;
-      const options = { dryRun: false, reservationId };
+      const { manifest, ...kept } = parameters as unknown as CreateParameters;
+      const options = { ...kept, dryRun: false, asksNodes: namesUid(manifest) };
       const made = await vms.create(withUid(manifest, vm.uid), options, signal);
       return { isDone: true, details: await finish(vms, made, signal) };
     },
@@ -143,13 +151,14 @@ function applyWork(vms: Verbs): OperationWork {
     withoutSecrets,
     async admit({ parameters }, signal): Promise<Admission> {
       const { manifest, ...options } = parameters as unknown as ApplyParameters;
-      const planned = await vms.apply(manifest, { ...options, dryRun: true }, signal);
+      const asked = { ...options, dryRun: true, asksNodes: false };
+      const planned = await vms.apply(manifest, asked, signal);
       return { vm: identity(planned.vm.definition), deed: 'apply', details: planned };
     },
     async step(operation: OperationRecord, signal): Promise<StepResult> {
       const { manifest, ...options } = operation.parameters as unknown as ApplyParameters;
       const details = await applyOnce(vms, operation, manifest, options, signal);
-      return { isDone: true, result: details.outcome.toUpperCase(), details };
+      return { isDone: true, result: resultWord(details.outcome), details };
     },
   };
 }
@@ -159,12 +168,13 @@ async function applyOnce(
   vms: Verbs,
   { vm, startedAtMs }: OperationRecord,
   manifest: unknown,
-  options: Omit<ApplyOptions, 'dryRun'>,
+  options: Omit<ApplyParameters, 'manifest'>,
   signal: AbortSignal,
 ): Promise<ApplyResult> {
   const wanted = withUid(manifest, vm.uid);
   try {
-    return await vms.apply(wanted, { ...options, dryRun: false }, signal);
+    const asked = { ...options, dryRun: false, asksNodes: namesUid(manifest) };
+    return await vms.apply(wanted, asked, signal);
   } catch (error) {
     if (startedAtMs === undefined || !hasReason(error, 'GENERATION_MISMATCH')) throw error;
     const any = { ...options, generation: undefined, dryRun: true };
@@ -178,10 +188,11 @@ async function applyOnce(
 interface CreateParameters {
   readonly manifest: unknown;
   readonly reservationId: string | undefined;
+  readonly ownershipEpoch: number | undefined;
 }
 
 /** What is kept of a change. */
-interface ApplyParameters extends Omit<ApplyOptions, 'dryRun'> {
+interface ApplyParameters extends Omit<ApplyOptions, 'dryRun' | 'asksNodes'> {
   readonly manifest: unknown;
 }
 
@@ -200,6 +211,11 @@ async function findVm(vms: Verbs, ref: VmRef, signal: AbortSignal): Promise<Vm |
     if (hasReason(error, 'VM_NOT_FOUND', 'VM_UID_MISMATCH')) return undefined;
     throw error;
   }
+}
+
+/** A uid that this agent has made up is on no other node. */
+function namesUid(manifest: unknown): boolean {
+  return identityOf(manifest).uid !== undefined;
 }
 
 function withUid(manifest: unknown, uid: string): unknown {

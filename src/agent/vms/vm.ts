@@ -78,7 +78,26 @@ export interface CreateOptions {
   readonly dryRun: boolean;
   /** A reservation that the VM uses up; undefined for none. */
   readonly reservationId: string | undefined;
+  /** Assigned by a control plane, which vouches for no other node running the VM; undefined leaves it to the node. */
+  readonly ownershipEpoch?: number | undefined;
+  /** False if it was, or will be, asked elsewhere whether another node has the VM. Default true. */
+  readonly asksNodes?: boolean;
 }
+
+export interface DeleteOptions {
+  /** Its power is cut first if it runs. */
+  readonly force: boolean;
+  /** Only a copy that this node does not own, and nothing else. */
+  readonly unownedCopy?: boolean | undefined;
+}
+
+/** What became of a VM that was to be deleted, or had become of it before. */
+export type DeleteOutcome = 'deleted' | 'already-deleted' | 'never-here';
+
+export type VmEvent = WatchEvent<Vm> & {
+  /** With `deleted`: the node that the VM has gone to; undefined if it has gone to none. */
+  readonly movedToNode?: string | undefined;
+};
 
 export interface ApplyOptions {
   readonly dryRun: boolean;
@@ -86,6 +105,8 @@ export interface ApplyOptions {
   readonly updateMask: readonly string[] | undefined;
   /** The generation that the VM must have, 0 for none yet; undefined accepts any. */
   readonly generation: number | undefined;
+  /** False if it was, or will be, asked elsewhere whether another node has the VM. Default true. */
+  readonly asksNodes?: boolean;
 }
 
 /** A VM that was made, or would be. */
@@ -120,11 +141,11 @@ export interface VmService {
     filter: VmFilter,
     cursor: WatchCursor | undefined,
     signal: AbortSignal,
-  ): AsyncIterable<WatchEvent<Vm>>;
+  ): AsyncIterable<VmEvent>;
   start(ref: VmRef, signal: AbortSignal): Promise<Vm>;
   shutdown(ref: VmRef, signal: AbortSignal): Promise<Vm>;
   destroy(ref: VmRef, signal: AbortSignal): Promise<Vm>;
-  delete(ref: VmRef, options: { readonly force: boolean }, signal: AbortSignal): Promise<void>;
+  delete(ref: VmRef, options: DeleteOptions, signal: AbortSignal): Promise<DeleteOutcome>;
   readConsole(ref: VmRef, options: ConsoleOptions, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 

@@ -9,13 +9,16 @@ const HINTS: Readonly<Record<Reason, string>> = {
   PERMISSION_DENIED:
     'Run it as root on the node, or use a context whose certificate has the role operator',
   UNAUTHENTICATED: "Use a certificate signed by the cluster's CA (tls in the contexts file)",
-  VM_NOT_FOUND: 'List the VMs of this node with: novactl vm list; it may be on another node',
+  VM_NOT_FOUND:
+    'List the VMs of this node with: novactl vm list; it may be on another node (delete takes --ignore-not-found)',
   VM_ALREADY_EXISTS:
     'Change the VM that is there with novactl vm apply -f FILE, or choose another name or uid',
   VM_BUSY: 'Wait for the operation that runs on this VM, then try again',
   VM_NOT_RUNNING: 'Start the VM first: novactl vm start NAME',
   VM_RUNNING: 'Stop the VM first: novactl vm shutdown NAME, or use --force',
-  VM_NOT_OWNED: 'Another node owns this VM: go there; novactl migration list shows where it went',
+  VM_NOT_OWNED:
+    'Another node owns this VM: go there; novactl migration list shows where it went. What it has left here goes with: ' +
+    'novactl vm delete NAME --unowned-copy',
   VM_UID_MISMATCH: 'Another VM has this name now: look at it with novactl vm get NAME -o yaml',
   IMAGE_NOT_FOUND:
     "Put the image on the node under the path of the spec, or correct the disk's path",

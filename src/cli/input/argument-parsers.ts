@@ -27,6 +27,11 @@ export function generationArgument(text: string): bigint {
   throw new InvalidArgumentError('It must be a number, as metadata.generation is; 0 for none yet.');
 }
 
+export function ownershipEpochArgument(text: string): bigint {
+  if (/^[1-9]\d{0,14}$/.test(text)) return BigInt(text);
+  throw new InvalidArgumentError('It must be a number from 1 to 999999999999999.');
+}
+
 export function uuidArgument(text: string): string {
   if (UUID.test(text)) return text;
   throw new InvalidArgumentError(

@@ -14,13 +14,10 @@ export interface ChangeWords<T> {
   document(object: T): Document;
 }
 
-/** `09:15:02 modified default/web Running`, and the message if there is one. */
-export function changeText<T>(
-  { type, object }: Change<T>,
-  words: ChangeWords<T>,
-  now: Date,
-): string {
-  const message = words.message(object);
+/** `09:15:02 modified default/web Running`, and the message if there is one, or where it has gone. */
+export function changeText<T>(change: Change<T>, words: ChangeWords<T>, now: Date): string {
+  const { type, object } = change;
+  const message = movedTo(change) ?? words.message(object);
   const parts = [
     now.toTimeString().slice(0, 8),
     type.padEnd(8),
@@ -32,6 +29,16 @@ export function changeText<T>(
 }
 
 /** As Kubernetes' watches have it. */
-export function changeDocument<T>({ type, object }: Change<T>, words: ChangeWords<T>): Document {
-  return { type: type.toUpperCase(), object: words.document(object) };
+export function changeDocument<T>(change: Change<T>, words: ChangeWords<T>): Document {
+  const { type, object } = change;
+  const moved =
+    type === 'deleted' && change.movedToNode !== undefined
+      ? { movedToNode: change.movedToNode }
+      : {};
+  return { type: type.toUpperCase(), object: words.document(object), ...moved };
+}
+
+function movedTo<T>(change: Change<T>): string | undefined {
+  if (change.type !== 'deleted' || change.movedToNode === undefined) return undefined;
+  return `it has moved to node ${change.movedToNode}`;
 }

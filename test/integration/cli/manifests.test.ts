@@ -108,6 +108,10 @@ test('delete -f deletes the VMs of manifests', async () => {
   assert.equal(stdout, 'VM default/web deleted\nVM default/db deleted\n');
   assert.equal(stderr, 'Done: 2 deleted\n');
   assert.equal(lab.agent.vms.size, 0);
+  const again = await lab.novactl(`vm delete -f ${file}`);
+  assert.equal(again.code, 3);
+  const ignored = await lab.novactl(`vm delete --ignore-not-found -f ${file}`);
+  assert.deepEqual([ignored.code, ignored.stderr], [0, 'Done: 2 not found\n']);
 });
 
 test('Ctrl-C while one of several is waited for says what goes on and what was not tried', async () => {

@@ -109,12 +109,26 @@ test('a change that is not answered may have begun, and novactl says how to find
   assert.match(stderr, new RegExp(`^It may have begun: operation ${ID} goes on`));
 });
 
-test('delete refuses a running VM unless forced, and counts a missing one as deleted', async () => {
+test('delete refuses a running VM unless forced', async () => {
   await using lab = await startLab();
   lab.agent.put('web');
   assert.equal((await lab.novactl('vm delete web')).code, 4);
   assert.equal((await lab.novactl('vm delete web --force')).code, 0);
-  assert.equal((await lab.novactl('vm delete default/web')).code, 0);
+});
+
+test('delete says that a VM is not there, and why, and fails unless that is fine', async () => {
+  await using lab = await startLab();
+  for (const [outcome, why] of [
+    ['ALREADY_DELETED', 'it was deleted before'],
+    ['NEVER_HERE', 'the node has never had it'],
+  ] as const) {
+    lab.agent.absence = outcome;
+    const { code, stderr } = await lab.novactl('vm delete web');
+    assert.equal(code, 3);
+    assert.match(stderr, new RegExp(`^Error: VM default/web not found: ${why} .VM_NOT_FOUND.`));
+    const ignored = await lab.novactl('vm delete web --ignore-not-found');
+    assert.deepEqual([ignored.code, ignored.stdout], [0, `VM default/web not found: ${why}\n`]);
+  }
 });
 
 test('the console comes byte by byte', async () => {

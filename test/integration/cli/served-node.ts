@@ -44,7 +44,7 @@ export class ServedNode implements AsyncDisposable {
     const certificates = stack.use(await Certificates.open(files, log));
     const peers = stack.use(new GrpcPeers({ addresses: {}, certificates }));
     const node = stack.use(await OneNode.open({ peers }));
-    const { vms, migrations, incoming, operations, node: itself } = node.agent;
+    const { vms, migrations, incoming, operations, ownershipManager, node: itself } = node.agent;
     node.agent.run();
     const socket = path.join(folder, 'agent.sock');
     const server = stack.use(
@@ -56,6 +56,7 @@ export class ServedNode implements AsyncDisposable {
         migrations,
         incoming,
         operations,
+        ownership: ownershipManager,
         node: itself,
         log,
         observer: { callStarted: () => undefined, callEnded: () => undefined },

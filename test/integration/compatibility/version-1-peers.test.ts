@@ -4,6 +4,8 @@ import { after, before, test } from 'node:test';
 import type { Credentials } from '../../../lab/node/certificates.ts';
 import type { IncomingVm } from '../../../src/agent/migration/migration.ts';
 import { NO_PROGRESS } from '../../../src/agent/migration/progress.ts';
+import { VmLocator } from '../../../src/agent/vms/vm-locator.ts';
+import { createLogger } from '../../../src/core/logger.ts';
 import { RecordedCalls } from '../../compatibility/version-1/recorded-calls.ts';
 import { RecordedDestination } from '../../compatibility/version-1/recorded-destination.ts';
 import {
@@ -118,6 +120,19 @@ test('a destination of version 1 cannot be told how far it is, and says so', asy
   await using destination = await RecordedDestination.start('b', files);
   const telling = peerAt(destination).reportProgress(randomUUID(), NO_PROGRESS, never);
   await assert.rejects(telling, { reason: 'PEER_INCOMPATIBLE' });
+});
+
+test('a node of version 1 cannot be asked for a VM, and keeps none from being made', async () => {
+  await using destination = await RecordedDestination.start('b', files);
+  const peer = peerAt(destination);
+  const uid = randomUUID();
+  const refusal = { reason: 'PEER_INCOMPATIBLE', message: /^Node b does not know this call/ };
+  await assert.rejects(peer.locate(uid, never), refusal);
+  await assert.rejects(peer.handOver(uid, 1, never), refusal);
+  const log = createLogger('silent');
+  const locator = new VmLocator({ nodeName: 'a', peers: { list: () => [peer] }, log });
+  const [warning] = await locator.assertNowhere({ uid, name: 'web' }, never);
+  assert.match(warning ?? '', /^Node b could not be asked/);
 });
 
 test('versions of the protocol that have none in common are refused', async () => {

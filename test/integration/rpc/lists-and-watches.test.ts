@@ -15,7 +15,7 @@ import {
   type WatchVirtualMachinesResponse,
 } from '../../../src/gen/novacron/agent/v1/virtual_machine.ts';
 import { MIGRATION_ID, makeMigration } from '../../fakes/fake-migration-service.ts';
-import { makeVm } from '../../fakes/fake-vm-service.ts';
+import { makeVm, ORIGIN } from '../../fakes/fake-vm-service.ts';
 import { call, failure, RpcHarness, readFailure, until } from './rpc-harness.ts';
 
 let harness: RpcHarness;
@@ -132,6 +132,22 @@ test('a VM whose labels stop matching is told as deleted, with what it has becom
   const events = await reader.take(3);
   assert.deepEqual(events.map(textOf), ['added a', 'deleted a', 'deleted b']);
   assert.deepEqual(events[1]?.virtualMachine?.metadata?.labels, { app: 'cache' });
+});
+
+test('the node that a VM has gone to comes with its last event, and an empty name with all others', async () => {
+  const origin = ORIGIN;
+  harness.vms.events = async function* () {
+    yield { type: 'synced', origin };
+    yield { type: 'deleted', object: vm('a', 'db'), origin, movedToNode: 'node-b' };
+    yield { type: 'deleted', object: vm('b', 'db'), origin };
+  };
+  using reader = watch({});
+  const events = await reader.take(3);
+  harness.vms.events = undefined;
+  assert.deepEqual(
+    events.map(({ movedToNode }) => movedToNode),
+    ['', 'node-b', ''],
+  );
 });
 
 test('a watch goes on after a list, without a reset', async () => {

@@ -45,7 +45,11 @@ const requested = (machine: Parameters<typeof MachineSpec.fromPartial>[0] = {}, 
 
 const create = (
   virtualMachine: Parameters<typeof VirtualMachine.fromPartial>[0],
-  more: { readonly dryRun?: boolean; readonly reservationId?: string } = {},
+  more: {
+    readonly dryRun?: boolean;
+    readonly reservationId?: string;
+    readonly ownershipEpoch?: bigint;
+  } = {},
 ) =>
   call<CreateVirtualMachineRequest, CreateVirtualMachineResponse>(
     (request, callback) => local.vms.createVirtualMachine(request, callback),
@@ -93,13 +97,24 @@ function lastOptions(): unknown {
   return last?.options;
 }
 
+test('an ownership epoch is what a definition can hold, or refused', async () => {
+  await create(requested(), { ownershipEpoch: 999_999_999_999_999n });
+  assert.partialDeepStrictEqual(lastOptions(), { ownershipEpoch: 999_999_999_999_999 });
+  for (const ownershipEpoch of [0n, 1_000_000_000_000_000n, 2n ** 64n - 1n]) {
+    const failed = await failure(create(requested(), { ownershipEpoch }));
+    assert.equal(failed.reason, 'INVALID_REQUEST');
+    assert.deepEqual(fieldsOf(failed), ['ownershipEpoch']);
+  }
+});
+
 test('what is created comes with its warnings, and uses its reservation up', async () => {
   harness.vms.warnings = ['spec.template.spec.resources.cpu 1500m is rounded up'];
   const made = await create(requested(), { dryRun: true, reservationId: MIGRATION_ID });
   assert.deepEqual(made.warnings, harness.vms.warnings);
-  assert.deepEqual(lastOptions(), { dryRun: true, reservationId: MIGRATION_ID });
+  const reserved = { dryRun: true, reservationId: MIGRATION_ID, ownershipEpoch: undefined };
+  assert.deepEqual(lastOptions(), reserved);
   await create(requested());
-  assert.deepEqual(lastOptions(), { dryRun: false, reservationId: undefined });
+  assert.partialDeepStrictEqual(lastOptions(), { dryRun: false, reservationId: undefined });
 });
 
 test('a VM is applied with its mask and its generation, and every change is told', async () => {

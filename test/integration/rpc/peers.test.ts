@@ -132,6 +132,28 @@ test('progress and result cross over, with what is not known of them', async () 
   assert.deepEqual(harness.incoming.calls.at(-1)?.argument, released);
 });
 
+test('a VM is looked for and handed over to the node that the certificate names', async () => {
+  harness.ownership.sighting = { presence: 'held', isOwner: true };
+  assert.deepEqual(await peer.locate(VM_UID, never), { presence: 'held', isOwner: true });
+  assert.equal(await peer.handOver(VM_UID, 4, never), 5);
+  assert.deepEqual(harness.ownership.calls.splice(0), [
+    { method: 'locate', argument: { vmUid: VM_UID, caller: 'node-z' } },
+    { method: 'handOver', argument: { vmUid: VM_UID, ownershipEpoch: 4, caller: 'node-z' } },
+  ]);
+  await assert.rejects(
+    peer.locate('no-uid', never),
+    reason('INVALID_REQUEST', /virtualMachineUid/),
+  );
+  assert.deepEqual(harness.ownership.calls, []);
+});
+
+test('the nodes that are configured are those that can be asked', () => {
+  assert.deepEqual(
+    peers.list().map(({ nodeName }) => nodeName),
+    ['node-a'],
+  );
+});
+
 test("the other agent's reason comes through under its node's name", async () => {
   harness.incoming.failure = new AgentError('MIGRATION_PAST_SWITCHOVER', 'Too late');
   await assert.rejects(

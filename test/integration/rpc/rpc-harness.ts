@@ -25,6 +25,7 @@ import { PeerServiceClient } from '../../../src/gen/novacron/peer/v1/peer.ts';
 import { FakeIncomingService } from '../../fakes/fake-incoming-service.ts';
 import { FakeMigrationService } from '../../fakes/fake-migration-service.ts';
 import { FakeNodeService } from '../../fakes/fake-node-service.ts';
+import { FakeOwnershipService } from '../../fakes/fake-ownership-service.ts';
 import { FakeVmService, NODE_BOOT, ORIGIN } from '../../fakes/fake-vm-service.ts';
 import { promptOperations } from '../../fakes/prompt-operations.ts';
 
@@ -39,6 +40,7 @@ export class RpcHarness implements AsyncDisposable {
   readonly vms: FakeVmService;
   readonly migrations = new FakeMigrationService();
   readonly incoming = new FakeIncomingService();
+  readonly ownership = new FakeOwnershipService();
   readonly node = new FakeNodeService();
   readonly operations: OperationManager;
   readonly logLines: Record<string, unknown>[] = [];
@@ -94,6 +96,7 @@ export class RpcHarness implements AsyncDisposable {
       vms: this.vms,
       migrations: this.migrations,
       incoming: this.incoming,
+      ownership: this.ownership,
       node: this.node,
       operations: this.operations,
       log: pino(

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Operation } from '../../../client/api.ts';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { ownershipEpochArgument } from '../../input/argument-parsers.ts';
 import { addManifestOptions, type ManifestOptions } from '../../input/manifest-options.ts';
 import { addNamespaceOption } from '../../input/vm-ref.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
@@ -11,6 +12,7 @@ import { addChangeOptions, type ChangeOptions } from './change-options.ts';
 
 interface CreateOptions extends OutputOptions, ManifestOptions, ChangeOptions {
   readonly dryRun?: boolean;
+  readonly ownershipEpoch?: bigint;
 }
 
 interface CreateResult {
@@ -29,10 +31,13 @@ export function addVmCreateCommand(parent: Command, io: CliIo): void {
         'again with the same uid, labels, annotations and spec does nothing, anything else is refused. "vm apply" ' +
         'changes VMs, and its --help shows a manifest.',
     );
-  addManifestOptions(command, { isRequired: true }).option(
-    '--dry-run',
-    'check everything and make nothing',
-  );
+  addManifestOptions(command, { isRequired: true })
+    .option('--dry-run', 'check everything and make nothing')
+    .option(
+      '--ownership-epoch <number>',
+      'higher than any that the VM has had: makes it anew where it has left, once it is gone from every other node',
+      ownershipEpochArgument,
+    );
   addChangeOptions(command);
   addNamespaceOption(command);
   addOutputOption(command);
@@ -46,9 +51,14 @@ Examples:
 `,
   );
   command.action(async (options: CreateOptions) => {
-    const { dryRun = false, output } = options;
+    const { dryRun = false, output, ownershipEpoch } = options;
     const { readVmManifests, toVmInput } = await import('../../input/vm-manifest.ts');
     const parts = await readVmManifests(options, io);
+    if (ownershipEpoch !== undefined && parts.length > 1) {
+      command.error(
+        `error: --ownership-epoch is that of one VM, but ${parts.length} manifests are given`,
+      );
+    }
     const { assertOneOperation, endManifestRun, runManifests } = await import('./manifest-run.ts');
     assertOneOperation(command, options, parts);
     const { change } = await import('./change.ts');
@@ -58,7 +68,7 @@ Examples:
       const ends = await runManifests(io, parts, async (manifest): Promise<CreateResult> => {
         const input = toVmInput(manifest);
         const ask = (operationId?: string) =>
-          client.vms.create(input, { ...call, dryRun, operationId });
+          client.vms.create(input, { ...call, dryRun, ownershipEpoch, operationId });
         const { answer, operation } = dryRun
           ? { answer: await ask(), operation: undefined }
           : await change({ io, command, client, options }, ask);

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { VmRefInput } from '../../../client/vm-calls.ts';
+import { AgentError } from '../../../core/errors.ts';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
 import { addManifestOptions, type ManifestOptions } from '../../input/manifest-options.ts';
 import { addNamespaceOption, vmRef } from '../../input/vm-ref.ts';
@@ -8,6 +9,8 @@ import { addChangeOptions, type ChangeOptions } from './change-options.ts';
 
 interface DeleteOptions extends Partial<ManifestOptions>, ChangeOptions {
   readonly force?: boolean;
+  readonly ignoreNotFound?: boolean;
+  readonly unownedCopy?: boolean;
 }
 
 export function addVmDeleteCommand(parent: Command, io: CliIo): void {
@@ -15,14 +18,14 @@ export function addVmDeleteCommand(parent: Command, io: CliIo): void {
     .command('delete')
     .summary('forget stopped VMs')
     .description(
-      'Forgets a stopped VM, or those that manifests name; their disk images stay. One that is gone counts as ' +
-        'deleted. Of a manifest only the names count, and its uid if it has one.',
+      'Forgets a stopped VM, or those that manifests name; their disk images stay. One that has moved to another ' +
+        'node is refused. Of a manifest only the names count, and its uid if it has one.',
     )
     .argument('[vm]', 'NAME or NAMESPACE/NAME');
-  addManifestOptions(command, { isRequired: false }).option(
-    '--force',
-    'cut the power first if it runs',
-  );
+  addManifestOptions(command, { isRequired: false })
+    .option('--force', 'cut the power first if it runs')
+    .option('--ignore-not-found', 'a VM that is not there counts as deleted')
+    .option('--unowned-copy', 'only what is left here of a VM that another node owns');
   addChangeOptions(command);
   addNamespaceOption(command);
   addConnectionOptions(command).addHelpText(
@@ -31,22 +34,29 @@ export function addVmDeleteCommand(parent: Command, io: CliIo): void {
 Examples:
   novactl vm delete web
   novactl vm delete web --force
-  novactl vm delete -f web.yaml
+  novactl vm delete -f web.yaml --ignore-not-found
 `,
   );
   command.action(async (name: string | undefined, options: DeleteOptions) => {
-    const { filename = [], force } = options;
+    const { filename = [], force, ignoreNotFound = false, unownedCopy } = options;
     if ((name === undefined) === (filename.length === 0)) {
       command.error('error: name either one VM or manifests with -f');
     }
     const { change } = await import('./change.ts');
+    const { whyNotFound } = await import('../../views/delete-result.ts');
     await withAgent(io, command, async (client, call) => {
       const deleteVm = async (ref: VmRefInput) => {
         const { operation } = await change({ io, command, client, options }, (operationId) =>
-          client.vms.delete(ref, { ...call, force, operationId }),
+          client.vms.delete(ref, { ...call, force, unownedCopy, operationId }),
         );
-        const vm = `${ref.namespace || 'default'}/${ref.name}`;
-        io.stdout.write(options.wait ? `VM ${vm} deleted\n` : `${operation.id}\n`);
+        const key = `${ref.namespace || 'default'}/${ref.name}`;
+        const why = whyNotFound(operation);
+        if (why !== undefined) {
+          if (!ignoreNotFound) throw new AgentError('VM_NOT_FOUND', `VM ${key} not found: ${why}`);
+          io.stdout.write(`VM ${key} not found: ${why}\n`);
+          return { outcome: 'not found' };
+        }
+        io.stdout.write(options.wait ? `VM ${key} deleted\n` : `${operation.id}\n`);
         return { outcome: options.wait ? 'deleted' : 'begun' };
       };
       if (name !== undefined) {

@@ -141,7 +141,7 @@ test('a journal of version 1 is brought to the newest schema with its content', 
     migrationRecord('m-1', { phase: 'copying', phases: [{ phase: 'copying', startedAtMs: 1 }] }),
   );
   const [owned] = await new OwnershipStore(database).list();
-  assert.equal(owned?.left?.toNode, 'node-b');
+  assert.deepEqual([owned?.left?.toNode, owned?.isDeleted], ['node-b', false]);
   const [operation] = await new OperationStore(database).list(EVERY_OPERATION, FIRST_PAGE);
   // Nobody will go on with what that version was doing.
   assert.deepEqual(

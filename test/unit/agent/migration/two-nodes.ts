@@ -11,6 +11,7 @@ import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
 import { OperationStore } from '../../../../src/agent/operations/operation-store.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
+import type { OwnershipManager } from '../../../../src/agent/vms/ownership-manager.ts';
 import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { createLogger, type Logger } from '../../../../src/core/logger.ts';
@@ -197,6 +198,7 @@ export class TestNode {
 
   #peers(life: Life): Peers {
     return {
+      list: () => [life.guard('peer', this.#newPeer())],
       find: (nodeName, _address) => {
         if (nodeName !== this.#peer.name) {
           throw new AgentError('PEER_UNKNOWN', `There is no node ${nodeName}`);
@@ -209,13 +211,13 @@ export class TestNode {
   #newPeer(): Peer {
     const carry = <T>(
       method: PeerMethod,
-      call: (service: IncomingManager) => Promise<T>,
+      call: (service: IncomingManager, ownership: OwnershipManager) => Promise<T>,
     ): Promise<T> =>
       this.wire.carry(method, async () => {
-        const { life, incoming } = this.#peer.agent;
+        const { life, incoming, ownershipManager } = this.#peer.agent;
         if (life.killed) throw unreachable();
         return await Promise.race([
-          call(incoming),
+          call(incoming, ownershipManager),
           life.death.catch(() => Promise.reject(unreachable())),
         ]);
       });
@@ -230,6 +232,12 @@ export class TestNode {
         carry('reportProgress', (to) => to.reportProgress(id, progress, caller)),
       release: (id, uid, end, signal) =>
         carry('release', (to) => to.release(id, uid, end, caller, signal)),
+      locate: (uid, signal) =>
+        carry('locate', (_to, ownership) => ownership.locate(uid, caller, signal)),
+      handOver: (vmUid, ownershipEpoch, signal) =>
+        carry('handOver', (_to, ownership) =>
+          ownership.handOver({ vmUid, ownershipEpoch }, caller, signal),
+        ),
     };
   }
 }

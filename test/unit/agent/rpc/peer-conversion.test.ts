@@ -9,6 +9,7 @@ import {
   fromIncomingBlocker,
   fromIncomingFields,
   fromIncomingReport,
+  fromSighting,
   toIncomingFields,
   toIncomingReport,
 } from '../../../../src/agent/rpc/peer-conversion.ts';
@@ -17,6 +18,7 @@ import { MigrationProgress } from '../../../../src/gen/novacron/agent/v1/migrati
 import {
   CheckIncomingRequest,
   GetIncomingResponse,
+  LocateVirtualMachineResponse,
   type PrivateFile,
 } from '../../../../src/gen/novacron/peer/v1/peer.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
@@ -221,6 +223,9 @@ test('progress that cannot be is refused by field', () => {
 test('what only a newer peer knows makes us careful', () => {
   const report = GetIncomingResponse.create({ state: 99 as never, ownershipEpoch: 1n });
   assert.equal(fromIncomingReport(report).state, 'unknown');
+  const located = LocateVirtualMachineResponse.create({ presence: 99 as never });
+  assert.equal(fromSighting(located).presence, 'unknown');
+  assert.equal(fromSighting(LocateVirtualMachineResponse.create()).presence, 'unknown');
   const blocker = { reason: 'FROM_THE_FUTURE', message: 'No', subject: '' };
   assert.equal(fromIncomingBlocker(blocker).reason, 'MIGRATION_BLOCKED');
 });

@@ -34,6 +34,7 @@ const VM_BYTES = nodeMemoryBytesOf({ resources: { cpu: '1', memory: '64Mi' } });
 const RESERVED_BYTES = 64 * 1024 ** 2;
 
 const ALONE: Peers = {
+  list: () => [],
   find(nodeName) {
     throw new AgentError('PEER_UNKNOWN', `There is no node ${nodeName}`);
   },
@@ -149,8 +150,9 @@ export class OneNode implements AsyncDisposable {
     request: WantedVm,
     options: Partial<CreateOptions> & { readonly signal?: AbortSignal } = {},
   ) {
-    const { dryRun = false, reservationId, signal = never } = options;
-    const made = await this.vms.create(request, { dryRun, reservationId }, signal);
+    const { dryRun = false, reservationId, ownershipEpoch, signal = never } = options;
+    const wish = { dryRun, reservationId, ownershipEpoch };
+    const made = await this.vms.create(request, wish, signal);
     return made.vm;
   }
 
@@ -164,12 +166,12 @@ export class OneNode implements AsyncDisposable {
     return this.#journal.text();
   }
 
-  /** Nothing of a VM is left. */
+  /** Nothing of a VM is left, but perhaps that it was deleted. */
   async assertNothingOf(request: WantedVm): Promise<void> {
     const { namespace, name } = request.metadata;
     assert.equal(await this.hypervisor.domains.find(uidOf(request), never), undefined);
     this.assertFree(uidOf(request), `${namespace}/${name}`);
-    assert.equal(await this.findOwner(uidOf(request)), undefined);
+    assert.notEqual((await this.findOwner(uidOf(request)))?.isDeleted, false);
     assert.ok(!(await this.privateFiles.listVms(never)).includes(uidOf(request)));
   }
 

@@ -61,14 +61,15 @@ test('a VM that something else is being done to is busy', async () => {
   assert.equal((await node.vms.get(ref, never)).phase, 'running');
 });
 
-test('a copy of a VM that has moved elsewhere is not started, says so and can be deleted', async () => {
+test('a copy of a VM that has moved elsewhere is not started, says so and can be deleted as such', async () => {
   const { node, ref, uid } = await withVm('Manual');
   await using _node = node;
   await node.ownership.release({ uid, namespace: ref.namespace, name: ref.name }, 2, 'b');
   const { phase, reason } = await node.vms.get(ref, never);
   assert.deepEqual([phase, reason], ['failed', 'StaleCopy']);
   await assert.rejects(node.vms.start(ref, never), { reason: 'VM_NOT_OWNED' });
-  await node.vms.delete(ref, { force: false }, never);
+  const unownedCopy = { force: false, unownedCopy: true };
+  assert.equal(await node.vms.delete(ref, unownedCopy, never), 'deleted');
   assert.equal((await node.findOwner(uid))?.left?.toNode, 'b');
 });
 

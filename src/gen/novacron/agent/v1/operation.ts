@@ -125,7 +125,10 @@ export interface Operation {
   state: OperationState;
   /** What is being done or waited for, in one word such as "waiting-for-guest"; empty before and after. */
   step: string;
-  /** What came of it, where there is more than one way to succeed: of an APPLY "CREATED", "CHANGED" or "UNCHANGED". */
+  /**
+   * What came of it, where there is more than one way to succeed: of an APPLY "CREATED", "CHANGED" or "UNCHANGED"; of a DELETE
+   * "DELETED", "ALREADY_DELETED" (known for 7 days, and of the last 10,000 VMs) or "NEVER_HERE".
+   */
   result: string;
   /** Why it has not succeeded; unset unless it is FAILED or CANCELLED. */
   error:

@@ -944,6 +944,12 @@ export interface CreateVirtualMachineRequest {
    * as what is asked for is recorded; without it, only when that is done.
    */
   operationId: string;
+  /**
+   * Ownership epoch that the caller has assigned, from 1 to 999999999999999: whoever counts epochs vouches for no node with a
+   * higher one running the VM, and no other node is asked. Must be higher than the epoch that this node gave the VM away
+   * with, and not lower than any that it knows (VM_NOT_OWNED). Unset takes 1, or the next one of a VM that was here.
+   */
+  ownershipEpoch?: bigint | undefined;
 }
 
 /** The VM that was made. */
@@ -952,7 +958,10 @@ export interface CreateVirtualMachineResponse {
   virtualMachine:
     | VirtualMachine
     | undefined;
-  /** What is accepted but is not as one may think, for people: what was rounded, what has no meaning on one node. */
+  /**
+   * What is accepted but is not as one may think, for people: what was rounded, what has no meaning on one node, which nodes
+   * could not be asked whether they have it.
+   */
   warnings: string[];
   /** What was begun; unset after a dry run. */
   operation: Operation | undefined;
@@ -1068,7 +1077,11 @@ export interface WatchVirtualMachinesResponse {
     | VirtualMachine
     | undefined;
   /** How new the event is; keep its epoch and revision as the cursor. */
-  origin: ReportOrigin | undefined;
+  origin:
+    | ReportOrigin
+    | undefined;
+  /** For DELETED: the node that the VM has gone to. Empty for one that was deleted or does not match any more. */
+  movedToNode: string;
 }
 
 /** Asks for a VM to be started. */
@@ -1160,11 +1173,16 @@ export interface DeleteVirtualMachineRequest {
    * as what is asked for is recorded; without it, only when that is done.
    */
   operationId: string;
+  /**
+   * Only what is left here of a VM that another node owns, a stale or a stray copy: it is what VM_NOT_OWNED has been answered
+   * for, or what has the condition StrayCopy. A VM that this node owns is refused with INVALID_REQUEST.
+   */
+  unownedCopy: boolean;
 }
 
-/** The VM is gone. */
+/** The VM is not here, or is being deleted. */
 export interface DeleteVirtualMachineResponse {
-  /** What was begun. */
+  /** What was begun; its `result` says whether there was such a VM. */
   operation: Operation | undefined;
 }
 
@@ -4734,7 +4752,7 @@ export const VirtualMachineStatistics: MessageFns<VirtualMachineStatistics> = {
 };
 
 function createBaseCreateVirtualMachineRequest(): CreateVirtualMachineRequest {
-  return { virtualMachine: undefined, dryRun: false, reservationId: "", operationId: "" };
+  return { virtualMachine: undefined, dryRun: false, reservationId: "", operationId: "", ownershipEpoch: undefined };
 }
 
 export const CreateVirtualMachineRequest: MessageFns<CreateVirtualMachineRequest> = {
@@ -4750,6 +4768,12 @@ export const CreateVirtualMachineRequest: MessageFns<CreateVirtualMachineRequest
     }
     if (message.operationId !== "") {
       writer.uint32(34).string(message.operationId);
+    }
+    if (message.ownershipEpoch !== undefined) {
+      if (BigInt.asUintN(64, message.ownershipEpoch) !== message.ownershipEpoch) {
+        throw new globalThis.Error("value provided for field message.ownershipEpoch of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.ownershipEpoch);
     }
     return writer;
   },
@@ -4799,6 +4823,14 @@ export const CreateVirtualMachineRequest: MessageFns<CreateVirtualMachineRequest
             message.operationId = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.ownershipEpoch = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4822,6 +4854,9 @@ export const CreateVirtualMachineRequest: MessageFns<CreateVirtualMachineRequest
     message.dryRun = object.dryRun ?? false;
     message.reservationId = object.reservationId ?? "";
     message.operationId = object.operationId ?? "";
+    message.ownershipEpoch = (object.ownershipEpoch !== undefined && object.ownershipEpoch !== null)
+      ? BigInt(object.ownershipEpoch)
+      : undefined;
     return message;
   },
 };
@@ -5585,7 +5620,7 @@ export const WatchVirtualMachinesRequest: MessageFns<WatchVirtualMachinesRequest
 };
 
 function createBaseWatchVirtualMachinesResponse(): WatchVirtualMachinesResponse {
-  return { type: 0, virtualMachine: undefined, origin: undefined };
+  return { type: 0, virtualMachine: undefined, origin: undefined, movedToNode: "" };
 }
 
 export const WatchVirtualMachinesResponse: MessageFns<WatchVirtualMachinesResponse> = {
@@ -5598,6 +5633,9 @@ export const WatchVirtualMachinesResponse: MessageFns<WatchVirtualMachinesRespon
     }
     if (message.origin !== undefined) {
       ReportOrigin.encode(message.origin, writer.uint32(26).fork()).join();
+    }
+    if (message.movedToNode !== "") {
+      writer.uint32(34).string(message.movedToNode);
     }
     return writer;
   },
@@ -5639,6 +5677,14 @@ export const WatchVirtualMachinesResponse: MessageFns<WatchVirtualMachinesRespon
             message.origin = ReportOrigin.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.movedToNode = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5663,6 +5709,7 @@ export const WatchVirtualMachinesResponse: MessageFns<WatchVirtualMachinesRespon
     message.origin = (object.origin !== undefined && object.origin !== null)
       ? ReportOrigin.fromPartial(object.origin)
       : undefined;
+    message.movedToNode = object.movedToNode ?? "";
     return message;
   },
 };
@@ -6102,7 +6149,7 @@ export const DestroyVirtualMachineResponse: MessageFns<DestroyVirtualMachineResp
 };
 
 function createBaseDeleteVirtualMachineRequest(): DeleteVirtualMachineRequest {
-  return { ref: undefined, force: false, operationId: "" };
+  return { ref: undefined, force: false, operationId: "", unownedCopy: false };
 }
 
 export const DeleteVirtualMachineRequest: MessageFns<DeleteVirtualMachineRequest> = {
@@ -6115,6 +6162,9 @@ export const DeleteVirtualMachineRequest: MessageFns<DeleteVirtualMachineRequest
     }
     if (message.operationId !== "") {
       writer.uint32(26).string(message.operationId);
+    }
+    if (message.unownedCopy !== false) {
+      writer.uint32(32).bool(message.unownedCopy);
     }
     return writer;
   },
@@ -6156,6 +6206,14 @@ export const DeleteVirtualMachineRequest: MessageFns<DeleteVirtualMachineRequest
             message.operationId = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.unownedCopy = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6178,6 +6236,7 @@ export const DeleteVirtualMachineRequest: MessageFns<DeleteVirtualMachineRequest
       : undefined;
     message.force = object.force ?? false;
     message.operationId = object.operationId ?? "";
+    message.unownedCopy = object.unownedCopy ?? false;
     return message;
   },
 };
@@ -6396,6 +6455,9 @@ export const VirtualMachineServiceService = {
    * the VM that is there.
    * A spec that cannot work is refused with INVALID_SPEC, NOT_SUPPORTED or one of the FAILED_PRECONDITION reasons,
    * and nothing is left behind.
+   * A VM that has left this node is refused with VM_NOT_OWNED unless a higher `ownership_epoch` is given. Without an epoch all
+   * nodes that this one is configured to know are asked whether they have a VM of the uid given, for 2 s: VM_ALREADY_EXISTS
+   * if one has it, VM_BUSY if one is making it at the same time. Those that could not be asked stand in `warnings`.
    */
   createVirtualMachine: {
     path: "/novacron.agent.v1.VirtualMachineService/CreateVirtualMachine" as const,
@@ -6424,7 +6486,10 @@ export const VirtualMachineServiceService = {
       Buffer.from(ApplyVirtualMachineResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ApplyVirtualMachineResponse => ApplyVirtualMachineResponse.decode(value),
   },
-  /** One VM. VM_NOT_FOUND if this node has none of that name. */
+  /**
+   * One VM. VM_NOT_FOUND if this node has none of that name; `movedToNode` in the metadata of this error, of whichever call,
+   * names the node that it has gone to.
+   */
   getVirtualMachine: {
     path: "/novacron.agent.v1.VirtualMachineService/GetVirtualMachine" as const,
     requestStream: false as const,
@@ -6503,7 +6568,11 @@ export const VirtualMachineServiceService = {
       Buffer.from(DestroyVirtualMachineResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DestroyVirtualMachineResponse => DestroyVirtualMachineResponse.decode(value),
   },
-  /** Forgets a stopped VM; its disk images stay. One that is already gone counts as deleted. */
+  /**
+   * Forgets a stopped VM; its disk images stay. One that is not there counts as deleted, and `outcome` says whether it ever
+   * was. VM_NOT_OWNED, with the node that owns it as `owner` in its metadata, for a VM that has left this node or is still
+   * arriving: nothing was deleted.
+   */
   deleteVirtualMachine: {
     path: "/novacron.agent.v1.VirtualMachineService/DeleteVirtualMachine" as const,
     requestStream: false as const,
@@ -6535,6 +6604,9 @@ export interface VirtualMachineServiceServer extends UntypedServiceImplementatio
    * the VM that is there.
    * A spec that cannot work is refused with INVALID_SPEC, NOT_SUPPORTED or one of the FAILED_PRECONDITION reasons,
    * and nothing is left behind.
+   * A VM that has left this node is refused with VM_NOT_OWNED unless a higher `ownership_epoch` is given. Without an epoch all
+   * nodes that this one is configured to know are asked whether they have a VM of the uid given, for 2 s: VM_ALREADY_EXISTS
+   * if one has it, VM_BUSY if one is making it at the same time. Those that could not be asked stand in `warnings`.
    */
   createVirtualMachine: handleUnaryCall<CreateVirtualMachineRequest, CreateVirtualMachineResponse>;
   /**
@@ -6543,7 +6615,10 @@ export interface VirtualMachineServiceServer extends UntypedServiceImplementatio
    * `status.pending_fields` names what is not. FieldChange says it of each.
    */
   applyVirtualMachine: handleUnaryCall<ApplyVirtualMachineRequest, ApplyVirtualMachineResponse>;
-  /** One VM. VM_NOT_FOUND if this node has none of that name. */
+  /**
+   * One VM. VM_NOT_FOUND if this node has none of that name; `movedToNode` in the metadata of this error, of whichever call,
+   * names the node that it has gone to.
+   */
   getVirtualMachine: handleUnaryCall<GetVirtualMachineRequest, GetVirtualMachineResponse>;
   /** The VMs of this node that the agent manages, with live statistics. */
   listVirtualMachines: handleUnaryCall<ListVirtualMachinesRequest, ListVirtualMachinesResponse>;
@@ -6561,7 +6636,11 @@ export interface VirtualMachineServiceServer extends UntypedServiceImplementatio
   shutdownVirtualMachine: handleUnaryCall<ShutdownVirtualMachineRequest, ShutdownVirtualMachineResponse>;
   /** Cuts the power. The guest may lose what it has not written. */
   destroyVirtualMachine: handleUnaryCall<DestroyVirtualMachineRequest, DestroyVirtualMachineResponse>;
-  /** Forgets a stopped VM; its disk images stay. One that is already gone counts as deleted. */
+  /**
+   * Forgets a stopped VM; its disk images stay. One that is not there counts as deleted, and `outcome` says whether it ever
+   * was. VM_NOT_OWNED, with the node that owns it as `owner` in its metadata, for a VM that has left this node or is still
+   * arriving: nothing was deleted.
+   */
   deleteVirtualMachine: handleUnaryCall<DeleteVirtualMachineRequest, DeleteVirtualMachineResponse>;
   /** What the guest wrote to its first serial console, oldest first. */
   getConsoleLog: handleServerStreamingCall<GetConsoleLogRequest, GetConsoleLogResponse>;
@@ -6574,6 +6653,9 @@ export interface VirtualMachineServiceClient extends Client {
    * the VM that is there.
    * A spec that cannot work is refused with INVALID_SPEC, NOT_SUPPORTED or one of the FAILED_PRECONDITION reasons,
    * and nothing is left behind.
+   * A VM that has left this node is refused with VM_NOT_OWNED unless a higher `ownership_epoch` is given. Without an epoch all
+   * nodes that this one is configured to know are asked whether they have a VM of the uid given, for 2 s: VM_ALREADY_EXISTS
+   * if one has it, VM_BUSY if one is making it at the same time. Those that could not be asked stand in `warnings`.
    */
   createVirtualMachine(
     request: CreateVirtualMachineRequest,
@@ -6610,7 +6692,10 @@ export interface VirtualMachineServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ApplyVirtualMachineResponse) => void,
   ): ClientUnaryCall;
-  /** One VM. VM_NOT_FOUND if this node has none of that name. */
+  /**
+   * One VM. VM_NOT_FOUND if this node has none of that name; `movedToNode` in the metadata of this error, of whichever call,
+   * names the node that it has gone to.
+   */
   getVirtualMachine(
     request: GetVirtualMachineRequest,
     callback: (error: ServiceError | null, response: GetVirtualMachineResponse) => void,
@@ -6706,7 +6791,11 @@ export interface VirtualMachineServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DestroyVirtualMachineResponse) => void,
   ): ClientUnaryCall;
-  /** Forgets a stopped VM; its disk images stay. One that is already gone counts as deleted. */
+  /**
+   * Forgets a stopped VM; its disk images stay. One that is not there counts as deleted, and `outcome` says whether it ever
+   * was. VM_NOT_OWNED, with the node that owns it as `owner` in its metadata, for a VM that has left this node or is still
+   * arriving: nothing was deleted.
+   */
   deleteVirtualMachine(
     request: DeleteVirtualMachineRequest,
     callback: (error: ServiceError | null, response: DeleteVirtualMachineResponse) => void,

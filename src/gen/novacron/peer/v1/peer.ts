@@ -74,6 +74,29 @@ export namespace IncomingOutcome {
   export type UNRECOGNIZED = typeof IncomingOutcome.UNRECOGNIZED;
 }
 
+/** Whether a node has a VM. A value that only a newer agent knows says nothing. */
+export const VirtualMachinePresence = {
+  /** VIRTUAL_MACHINE_PRESENCE_UNSPECIFIED - Never sent. */
+  VIRTUAL_MACHINE_PRESENCE_UNSPECIFIED: 0,
+  /** VIRTUAL_MACHINE_PRESENCE_ABSENT - There is none of that uid, or only a stale copy, which is never run. */
+  VIRTUAL_MACHINE_PRESENCE_ABSENT: 1,
+  /** VIRTUAL_MACHINE_PRESENCE_HELD - It is there, running or not. */
+  VIRTUAL_MACHINE_PRESENCE_HELD: 2,
+  /** VIRTUAL_MACHINE_PRESENCE_COMING - Something is under way that may bring it: it is being created there, or is arriving. */
+  VIRTUAL_MACHINE_PRESENCE_COMING: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type VirtualMachinePresence = typeof VirtualMachinePresence[keyof typeof VirtualMachinePresence];
+
+export namespace VirtualMachinePresence {
+  export type VIRTUAL_MACHINE_PRESENCE_UNSPECIFIED = typeof VirtualMachinePresence.VIRTUAL_MACHINE_PRESENCE_UNSPECIFIED;
+  export type VIRTUAL_MACHINE_PRESENCE_ABSENT = typeof VirtualMachinePresence.VIRTUAL_MACHINE_PRESENCE_ABSENT;
+  export type VIRTUAL_MACHINE_PRESENCE_HELD = typeof VirtualMachinePresence.VIRTUAL_MACHINE_PRESENCE_HELD;
+  export type VIRTUAL_MACHINE_PRESENCE_COMING = typeof VirtualMachinePresence.VIRTUAL_MACHINE_PRESENCE_COMING;
+  export type UNRECOGNIZED = typeof VirtualMachinePresence.UNRECOGNIZED;
+}
+
 /** The caller's versions. */
 export interface HandshakeRequest {
   /** Lowest version of the peer protocol that the caller speaks. */
@@ -253,6 +276,37 @@ export interface ReleaseIncomingRequest {
 export interface ReleaseIncomingResponse {
   /** Encrypted bytes that its transfer received and sent; 0 if that is not known any more. */
   wireBytes: bigint;
+}
+
+/** Asks whether a node has a VM. */
+export interface LocateVirtualMachineRequest {
+  /** UUID of the VM. */
+  virtualMachineUid: string;
+}
+
+/** What a node has of a VM. */
+export interface LocateVirtualMachineResponse {
+  /** Whether it is there. */
+  presence: VirtualMachinePresence;
+  /**
+   * This node is the owner as far as it knows, also of a VM that its hypervisor has no trace of, or was until it gave the VM to
+   * the caller: it is the one to be asked for it.
+   */
+  isOwner: boolean;
+}
+
+/** Asks for a VM to be given away. */
+export interface HandOverVirtualMachineRequest {
+  /** UUID of the VM. */
+  virtualMachineUid: string;
+  /** Ownership epoch that the caller's copy has. */
+  ownershipEpoch: bigint;
+}
+
+/** The VM belongs to the caller. */
+export interface HandOverVirtualMachineResponse {
+  /** Its ownership epoch from now on: one higher than was asked with. */
+  ownershipEpoch: bigint;
 }
 
 function createBaseHandshakeRequest(): HandshakeRequest {
@@ -1609,6 +1663,260 @@ export const ReleaseIncomingResponse: MessageFns<ReleaseIncomingResponse> = {
   },
 };
 
+function createBaseLocateVirtualMachineRequest(): LocateVirtualMachineRequest {
+  return { virtualMachineUid: "" };
+}
+
+export const LocateVirtualMachineRequest: MessageFns<LocateVirtualMachineRequest> = {
+  encode(message: LocateVirtualMachineRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.virtualMachineUid !== "") {
+      writer.uint32(10).string(message.virtualMachineUid);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LocateVirtualMachineRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLocateVirtualMachineRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.virtualMachineUid = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<LocateVirtualMachineRequest>): LocateVirtualMachineRequest {
+    return LocateVirtualMachineRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LocateVirtualMachineRequest>): LocateVirtualMachineRequest {
+    const message = createBaseLocateVirtualMachineRequest();
+    message.virtualMachineUid = object.virtualMachineUid ?? "";
+    return message;
+  },
+};
+
+function createBaseLocateVirtualMachineResponse(): LocateVirtualMachineResponse {
+  return { presence: 0, isOwner: false };
+}
+
+export const LocateVirtualMachineResponse: MessageFns<LocateVirtualMachineResponse> = {
+  encode(message: LocateVirtualMachineResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.presence !== 0) {
+      writer.uint32(8).int32(message.presence);
+    }
+    if (message.isOwner !== false) {
+      writer.uint32(16).bool(message.isOwner);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LocateVirtualMachineResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLocateVirtualMachineResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.presence = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.isOwner = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<LocateVirtualMachineResponse>): LocateVirtualMachineResponse {
+    return LocateVirtualMachineResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LocateVirtualMachineResponse>): LocateVirtualMachineResponse {
+    const message = createBaseLocateVirtualMachineResponse();
+    message.presence = object.presence ?? 0;
+    message.isOwner = object.isOwner ?? false;
+    return message;
+  },
+};
+
+function createBaseHandOverVirtualMachineRequest(): HandOverVirtualMachineRequest {
+  return { virtualMachineUid: "", ownershipEpoch: 0n };
+}
+
+export const HandOverVirtualMachineRequest: MessageFns<HandOverVirtualMachineRequest> = {
+  encode(message: HandOverVirtualMachineRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.virtualMachineUid !== "") {
+      writer.uint32(10).string(message.virtualMachineUid);
+    }
+    if (message.ownershipEpoch !== 0n) {
+      if (BigInt.asUintN(64, message.ownershipEpoch) !== message.ownershipEpoch) {
+        throw new globalThis.Error("value provided for field message.ownershipEpoch of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.ownershipEpoch);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HandOverVirtualMachineRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHandOverVirtualMachineRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.virtualMachineUid = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.ownershipEpoch = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HandOverVirtualMachineRequest>): HandOverVirtualMachineRequest {
+    return HandOverVirtualMachineRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HandOverVirtualMachineRequest>): HandOverVirtualMachineRequest {
+    const message = createBaseHandOverVirtualMachineRequest();
+    message.virtualMachineUid = object.virtualMachineUid ?? "";
+    message.ownershipEpoch = (object.ownershipEpoch !== undefined && object.ownershipEpoch !== null)
+      ? BigInt(object.ownershipEpoch)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseHandOverVirtualMachineResponse(): HandOverVirtualMachineResponse {
+  return { ownershipEpoch: 0n };
+}
+
+export const HandOverVirtualMachineResponse: MessageFns<HandOverVirtualMachineResponse> = {
+  encode(message: HandOverVirtualMachineResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ownershipEpoch !== 0n) {
+      if (BigInt.asUintN(64, message.ownershipEpoch) !== message.ownershipEpoch) {
+        throw new globalThis.Error("value provided for field message.ownershipEpoch of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.ownershipEpoch);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HandOverVirtualMachineResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHandOverVirtualMachineResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ownershipEpoch = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HandOverVirtualMachineResponse>): HandOverVirtualMachineResponse {
+    return HandOverVirtualMachineResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HandOverVirtualMachineResponse>): HandOverVirtualMachineResponse {
+    const message = createBaseHandOverVirtualMachineResponse();
+    message.ownershipEpoch = (object.ownershipEpoch !== undefined && object.ownershipEpoch !== null)
+      ? BigInt(object.ownershipEpoch)
+      : 0n;
+    return message;
+  },
+};
+
 /** What agents ask of each other. Only callers whose certificate names a node may call it. */
 export type PeerServiceService = typeof PeerServiceService;
 export const PeerServiceService = {
@@ -1690,6 +1998,36 @@ export const PeerServiceService = {
       Buffer.from(ReleaseIncomingResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ReleaseIncomingResponse => ReleaseIncomingResponse.decode(value),
   },
+  /** Says whether this node has a VM, whoever manages it. Changes nothing. */
+  locateVirtualMachine: {
+    path: "/novacron.peer.v1.PeerService/LocateVirtualMachine" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: LocateVirtualMachineRequest): Buffer =>
+      Buffer.from(LocateVirtualMachineRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): LocateVirtualMachineRequest => LocateVirtualMachineRequest.decode(value),
+    responseSerialize: (value: LocateVirtualMachineResponse): Buffer =>
+      Buffer.from(LocateVirtualMachineResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): LocateVirtualMachineResponse => LocateVirtualMachineResponse.decode(value),
+  },
+  /**
+   * Gives a VM of this node away to the calling node, where it runs already: somebody has moved it there by other means than
+   * the agents, such as virsh migrate. Asked only for a copy that the caller's hypervisor runs because it was migrated, and
+   * refused unless this node owns the VM with the epoch given and its hypervisor has moved it away or has no trace of it. From
+   * then on this node runs no copy of it. Asking again gives the same answer.
+   */
+  handOverVirtualMachine: {
+    path: "/novacron.peer.v1.PeerService/HandOverVirtualMachine" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: HandOverVirtualMachineRequest): Buffer =>
+      Buffer.from(HandOverVirtualMachineRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): HandOverVirtualMachineRequest => HandOverVirtualMachineRequest.decode(value),
+    responseSerialize: (value: HandOverVirtualMachineResponse): Buffer =>
+      Buffer.from(HandOverVirtualMachineResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): HandOverVirtualMachineResponse =>
+      HandOverVirtualMachineResponse.decode(value),
+  },
 } as const;
 
 export interface PeerServiceServer extends UntypedServiceImplementation {
@@ -1716,6 +2054,15 @@ export interface PeerServiceServer extends UntypedServiceImplementation {
    * node will never run the VM of this migration. May be repeated.
    */
   releaseIncoming: handleUnaryCall<ReleaseIncomingRequest, ReleaseIncomingResponse>;
+  /** Says whether this node has a VM, whoever manages it. Changes nothing. */
+  locateVirtualMachine: handleUnaryCall<LocateVirtualMachineRequest, LocateVirtualMachineResponse>;
+  /**
+   * Gives a VM of this node away to the calling node, where it runs already: somebody has moved it there by other means than
+   * the agents, such as virsh migrate. Asked only for a copy that the caller's hypervisor runs because it was migrated, and
+   * refused unless this node owns the VM with the epoch given and its hypervisor has moved it away or has no trace of it. From
+   * then on this node runs no copy of it. Asking again gives the same answer.
+   */
+  handOverVirtualMachine: handleUnaryCall<HandOverVirtualMachineRequest, HandOverVirtualMachineResponse>;
 }
 
 export interface PeerServiceClient extends Client {
@@ -1825,6 +2172,43 @@ export interface PeerServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ReleaseIncomingResponse) => void,
+  ): ClientUnaryCall;
+  /** Says whether this node has a VM, whoever manages it. Changes nothing. */
+  locateVirtualMachine(
+    request: LocateVirtualMachineRequest,
+    callback: (error: ServiceError | null, response: LocateVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  locateVirtualMachine(
+    request: LocateVirtualMachineRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: LocateVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  locateVirtualMachine(
+    request: LocateVirtualMachineRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: LocateVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Gives a VM of this node away to the calling node, where it runs already: somebody has moved it there by other means than
+   * the agents, such as virsh migrate. Asked only for a copy that the caller's hypervisor runs because it was migrated, and
+   * refused unless this node owns the VM with the epoch given and its hypervisor has moved it away or has no trace of it. From
+   * then on this node runs no copy of it. Asking again gives the same answer.
+   */
+  handOverVirtualMachine(
+    request: HandOverVirtualMachineRequest,
+    callback: (error: ServiceError | null, response: HandOverVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  handOverVirtualMachine(
+    request: HandOverVirtualMachineRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: HandOverVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  handOverVirtualMachine(
+    request: HandOverVirtualMachineRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: HandOverVirtualMachineResponse) => void,
   ): ClientUnaryCall;
 }
 

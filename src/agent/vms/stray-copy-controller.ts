@@ -1,0 +1,119 @@
+import type { KeyLocks } from '../../core/key-locks.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import type { Again, Controller, Input, Output, SeenVm } from '../reconcile/controller.ts';
+import type { Ownership } from './ownership.ts';
+import type { VmLocator } from './vm-locator.ts';
+
+export interface StrayCopyControllerOptions {
+  readonly domains: Pick<HypervisorDomains, 'find' | 'setFacts'>;
+  readonly ownership: Ownership;
+  readonly locator: Pick<VmLocator, 'ask'>;
+  readonly locks: KeyLocks;
+  /** Called when VMs of this node have changed. */
+  readonly onChange: () => void;
+  /** Before an owner is asked again; each later time it is twice as long. Default 5 s. */
+  readonly firstDelayMs?: number | undefined;
+  readonly log: Logger;
+}
+
+const FIRST_DELAY_MS = 5_000;
+const MAX_DELAY_MS = 300_000;
+const CALL_TIMEOUT_MS = 10_000;
+
+/**
+ * Makes VMs ours that somebody has brought here with virsh migrate: the definition that came along names the host that they
+ * come from, whose agent is asked to hand them over. Killed at any step it does the same again, and the owner gives the
+ * same answer.
+ */
+export class StrayCopyController implements Controller {
+  readonly name = 'stray-copies';
+  readonly inputs: readonly Input[] = ['domains', 'ownership'];
+  readonly outputs: readonly Output[] = ['ownership'];
+  readonly #options: StrayCopyControllerOptions;
+  /** How long each VM's owner is left alone after it was last asked. */
+  readonly #delaysMs = new Map<string, number>();
+
+  constructor(options: StrayCopyControllerOptions) {
+    this.#options = options;
+  }
+
+  concern({ uid, domain }: SeenVm): string | undefined {
+    if (domain !== undefined && this.#isClaimable(domain)) return 'stray';
+    this.#delaysMs.delete(uid);
+    return this.#isUnrecorded(domain?.definition) ? 'unrecorded' : undefined;
+  }
+
+  async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
+    const { domains, ownership, locks } = this.#options;
+    // Whoever is at it, such as a migration that brings it, sees to it.
+    using lock = locks.tryAcquire(vmUid, 'taking over of a stray copy');
+    if (lock === undefined) return undefined;
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(CALL_TIMEOUT_MS)]);
+    // What was seen may be older than whatever has become of it.
+    const now = await domains.find(vmUid, bounded);
+    if (now?.definition === undefined) return undefined;
+    if (!this.#isClaimable(now)) {
+      // Made or taken over by an agent that was killed before it could record it.
+      if (this.#isUnrecorded(now.definition)) await ownership.own(now.definition);
+      return undefined;
+    }
+    try {
+      if (await this.#takeOver(now.definition, bounded)) return undefined;
+    } catch (failure) {
+      signal.throwIfAborted();
+      return { afterMs: this.#nextDelayMs(vmUid), failure };
+    }
+    return { afterMs: this.#nextDelayMs(vmUid) };
+  }
+
+  /** False if nobody who can be reached owns it; it stays what it is. */
+  async #takeOver(definition: VmDefinition, signal: AbortSignal): Promise<boolean> {
+    const { domains, ownership, locator, onChange, log } = this.#options;
+    const { uid, ownershipEpoch } = definition;
+    const owner = (await locator.ask(uid, signal)).find(({ isOwner }) => isOwner)?.peer;
+    if (owner === undefined) return false;
+    const peer = owner.nodeName;
+    const given = await owner.handOver(uid, ownershipEpoch, signal);
+    if (given !== ownershipEpoch + 1) {
+      log.warn({ vmId: uid, peer }, 'A VM was handed over with an epoch that makes no sense');
+      return false;
+    }
+    // From here on no other node may run it, so there is no way but on.
+    await domains.setFacts(
+      uid,
+      { ownershipEpoch: given, owner: ownership.hostUuid },
+      AbortSignal.timeout(CALL_TIMEOUT_MS),
+    );
+    await ownership.own({ ...definition, ownershipEpoch: given });
+    log.info({ vmId: uid, peer }, 'A VM that was migrated here by hand is ours now');
+    onChange();
+    return true;
+  }
+
+  #isClaimable(vm: HypervisorVm): boolean {
+    const isStray = vm.definition !== undefined && this.#options.ownership.isStray(vm.definition);
+    return isStray && isBroughtByMigration(vm);
+  }
+
+  #isUnrecorded(definition: VmDefinition | undefined): definition is VmDefinition {
+    return definition !== undefined && this.#options.ownership.isUnrecorded(definition);
+  }
+
+  #nextDelayMs(vmUid: string): number {
+    const before = this.#delaysMs.get(vmUid);
+    const first = this.#options.firstDelayMs ?? FIRST_DELAY_MS;
+    const delayMs = before === undefined ? first : Math.min(2 * before, MAX_DELAY_MS);
+    this.#delaysMs.set(vmUid, delayMs);
+    return delayMs;
+  }
+}
+
+/**
+ * libvirt's word that it runs because it was migrated here, for good: a copied definition is started, and one that would
+ * vanish with its run must not cost its owner the copy that stays.
+ */
+function isBroughtByMigration({ state, stateReason, persistent }: HypervisorVm): boolean {
+  return state === 'running' && stateReason === 'migrated' && persistent;
+}
