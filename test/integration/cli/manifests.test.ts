@@ -144,3 +144,34 @@ test('--no-wait prints an id for each manifest', async () => {
     assert.equal(stderr, 'Done: 2 begun\n');
   }
 });
+
+test('Ctrl-C while one of several is waited for says what goes on and what was not tried', async () => {
+  await using lab = await startLab();
+  lab.agent.operationSteps = [{ step: 'changing' }];
+  const interrupt = new AbortController();
+  const io = new FakeCliIo({ isTTY: true, signal: interrupt.signal });
+  const write = io.stderr.write.bind(io.stderr);
+  io.stderr.write = (data) => {
+    write(data);
+    if (io.stderr.text.includes(': changing')) interrupt.abort(new Interrupted('Interrupted'));
+  };
+  const stdin = `${MANIFEST}---${OTHER}`;
+  const { code, stdout, stderr } = await lab.novactl('vm apply -f -', { stdin, io });
+  assert.deepEqual([code, stdout], [130, '']);
+  assert.match(
+    stderr,
+    /standard input, document 1: Stopped waiting: operation \S+ goes on\.\n {2}Watch it:.*\n {2}Cancel it:.*\nDone: nothing\nNot done: 2\n.*interrupted\n.*not tried\n$/,
+  );
+});
+
+test('--no-wait prints an id for each manifest', async () => {
+  await using lab = await startLab();
+  lab.agent.operationSteps = [{ step: 'changing' }];
+  for (const verb of ['create', 'apply', 'delete --force']) {
+    const stdin = `${MANIFEST}---${OTHER}`;
+    const { code, stdout, stderr } = await lab.novactl(`vm ${verb} --no-wait -f -`, { stdin });
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^[0-9a-f-]{36}\n[0-9a-f-]{36}\n$/, verb);
+    assert.equal(stderr, 'Done: 2 begun\n');
+  }
+});
