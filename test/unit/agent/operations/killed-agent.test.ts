@@ -52,7 +52,7 @@ const STORIES: readonly Story[] = [
       const { source, vm } = nodes;
       assert.equal(await source.find(vm.uid), undefined);
       assert.deepEqual(await source.privateFiles.listVms(never), []);
-      assert.equal((await source.ownership()).find(vm.uid), undefined);
+      assert.ok((await source.ownership()).find(vm.uid)?.isDeleted);
     },
     steps: 10,
   },

@@ -9,6 +9,7 @@ import { LOCAL_CALLER, type Role } from '../../../../src/agent/rpc/identity.ts';
 import { hasReason } from '../../../../src/core/errors.ts';
 import { MigrationServiceService } from '../../../../src/gen/novacron/agent/v1/migration.ts';
 import { NodeServiceService } from '../../../../src/gen/novacron/agent/v1/node.ts';
+import { OperationServiceService } from '../../../../src/gen/novacron/agent/v1/operation.ts';
 import { VirtualMachineServiceService } from '../../../../src/gen/novacron/agent/v1/virtual_machine.ts';
 import { PeerServiceService } from '../../../../src/gen/novacron/peer/v1/peer.ts';
 
@@ -16,6 +17,7 @@ const OURS = [
   VirtualMachineServiceService,
   MigrationServiceService,
   NodeServiceService,
+  OperationServiceService,
   PeerServiceService,
 ];
 
@@ -42,9 +44,13 @@ test('every method has an entry, and every entry a method', () => {
 
 test('every proto service of ours is in that comparison', () => {
   const definition = loadSync(
-    ['agent/v1/virtual_machine', 'agent/v1/migration', 'agent/v1/node', 'peer/v1/peer'].map(
-      (name) => `novacron/${name}.proto`,
-    ),
+    [
+      'agent/v1/virtual_machine',
+      'agent/v1/migration',
+      'agent/v1/node',
+      'agent/v1/operation',
+      'peer/v1/peer',
+    ].map((name) => `novacron/${name}.proto`),
     { includeDirs: ['proto'] },
   );
   const services = Object.entries(definition).filter(([, type]) => !('format' in type));
