@@ -16,16 +16,17 @@ export function operationFailure({
       { metadata: { operationId: id, supersededBy } },
     );
   }
-  const { reason, message, metadata } = error ?? {
+  const { reason, message, metadata, violations } = error ?? {
     reason: 'INTERNAL',
     message: `The agent does not say why operation ${id} has not succeeded`,
     metadata: {},
+    violations: [],
   };
   const about = { ...metadata, operationId: id };
   if (reason === 'OPERATION_CANCELLED') {
     return new AgentError(reason, `Operation ${id} was cancelled`, { metadata: about });
   }
-  if (isReason(reason)) return new AgentError(reason, message, { metadata: about });
+  if (isReason(reason)) return new AgentError(reason, message, { metadata: about, violations });
   // Of a newer agent: shown as it came.
   return new AgentError('INTERNAL', message, {
     metadata: { ...about, reason, grpcStatus: 'UNKNOWN' },

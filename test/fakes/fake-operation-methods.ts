@@ -78,7 +78,12 @@ export function operationMethods(agent: FakeAgentServer) {
     cancelOperation: agent.answer(({ id }: GetOperationRequest) => {
       const operation = find(id);
       if (isOver(operation.state)) return { operation };
-      const error = { reason: 'OPERATION_CANCELLED', message: 'Cancelled', metadata: {} };
+      const error = {
+        reason: 'OPERATION_CANCELLED',
+        message: 'Cancelled',
+        metadata: {},
+        violations: [],
+      };
       return { operation: move(id, { state: OperationState.OPERATION_STATE_CANCELLED, error }) };
     }),
   };

@@ -103,6 +103,11 @@ export class OperationBook {
     return this.#open.get(id);
   }
 
+  /** Whether watchers are told of it: it goes on, or is one of the latest that have ended. */
+  remembers(id: string): boolean {
+    return this.#known.get(id) !== undefined;
+  }
+
   async find(id: string): Promise<OperationRecord | undefined> {
     return this.#open.get(id) ?? (await this.#store.find(id));
   }

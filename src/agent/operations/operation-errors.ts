@@ -30,6 +30,6 @@ export function failureOf({ id, kind, vm, state, error, supersededBy }: Operatio
 }
 
 export function cancelled(id: string): OperationError {
-  const message = 'Somebody has cancelled it';
+  const message = `Operation ${id} was cancelled`;
   return { reason: 'OPERATION_CANCELLED', message, metadata: { operationId: id }, violations: [] };
 }

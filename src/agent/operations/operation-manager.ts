@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { AgentError } from '../../core/errors.ts';
+import { untilAborted } from '../../core/until-aborted.ts';
 import { lastKey, pageToken } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor, WatchEvent } from '../reports/report.ts';
 import { type Deed, MEETINGS, type Meeting } from './meetings.ts';
@@ -100,7 +101,15 @@ export class OperationManager implements OperationService {
   ): AsyncGenerator<WatchEvent<Operation>, void, undefined> {
     const { book } = this.#options;
     // A watch of one that is not there would wait for ever.
-    if (filter.id !== undefined) await book.get(filter.id);
+    const wanted = filter.id === undefined ? undefined : await book.get(filter.id);
+    if (wanted !== undefined && !book.remembers(wanted.id)) {
+      const { origin } = wanted;
+      yield { type: 'reset', origin };
+      yield { type: 'added', object: wanted, origin };
+      yield { type: 'synced', origin };
+      // It has ended for good, so there is nothing more to tell.
+      await untilAborted(new Promise<never>(() => {}), signal);
+    }
     yield* book.watch((operation) => matches(operation, filter), cursor, signal);
   }
 

@@ -45,6 +45,7 @@ export function toOperation(operation: Operation): OperationMessage {
       reason: error.reason,
       message: error.message,
       metadata: { ...error.metadata },
+      violations: error.violations.map((violation) => ({ ...violation })),
     },
     supersededBy: operation.supersededBy,
     origin: toOrigin(operation.origin),

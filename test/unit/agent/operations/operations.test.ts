@@ -362,3 +362,27 @@ test('a VM that is being migrated is not started or shut down, and whoever destr
   assert.equal((await operations.get(operation.id)).state, 'succeeded');
   assert.equal((await nodes.source.find(uid))?.state, 'stopped');
 });
+
+test('who watches one that ended before the agent started is told so', async () => {
+  await using before = await OneNode.open();
+  const request = newRequest();
+  await before.create(request);
+  before.agent.run();
+  const { namespace, name } = request.metadata;
+  const id = randomUUID();
+  const vm = { namespace, name, uid: undefined };
+  const asked = { id, kind: 'destroy', vm, parameters: {}, requestedBy: 'tester' } as const;
+  const submission = await before.agent.operations.submit(asked, never);
+  await before.agent.operations.untilDone(submission, never);
+  const { journal } = before;
+  await before.agent.tasks[Symbol.asyncDispose]();
+  await using node = await OneNode.open({ hypervisor: before.hypervisor, journal });
+  const stop = new AbortController();
+  const events = node.agent.operations.watch({ ...ALL, id }, undefined, stop.signal);
+  const seen: string[] = [];
+  for await (const event of events) {
+    seen.push('object' in event ? `${event.type} ${event.object.state}` : event.type);
+    if (event.type === 'synced') break;
+  }
+  assert.deepEqual(seen, ['reset', 'added succeeded', 'synced']);
+});

@@ -73,8 +73,8 @@ export class OneNode implements AsyncDisposable {
     unreadPatienceMs = 10_000,
     log = createLogger('silent'),
     hypervisor = new FakeHypervisor(),
+    journal = new MemoryJournal(),
   } = {}): Promise<OneNode> {
-    const journal = new MemoryJournal();
     const images = new FakeImages();
     const privateFiles = new FakePrivateFiles();
     images.add(KERNEL_PATH);
@@ -110,6 +110,11 @@ export class OneNode implements AsyncDisposable {
       log,
     });
     return new OneNode(journal, hypervisor, images, privateFiles, transfers, agent);
+  }
+
+  /** What the next agent of this node finds. */
+  get journal(): MemoryJournal {
+    return this.#journal;
   }
 
   get inventory() {

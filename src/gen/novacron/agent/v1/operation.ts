@@ -148,11 +148,21 @@ export interface OperationError {
   message: string;
   /** Identifiers of what failed. */
   metadata: { [key: string]: string };
+  /** The fields of the request that are at fault, if any are. */
+  violations: OperationViolation[];
 }
 
 export interface OperationError_MetadataEntry {
   key: string;
   value: string;
+}
+
+/** A field of a request that cannot be accepted. */
+export interface OperationViolation {
+  /** The field, as the manifest writes it. */
+  field: string;
+  /** What is wrong with it. */
+  description: string;
 }
 
 /** Asks for one operation. */
@@ -455,7 +465,7 @@ export const Operation: MessageFns<Operation> = {
 };
 
 function createBaseOperationError(): OperationError {
-  return { reason: "", message: "", metadata: {} };
+  return { reason: "", message: "", metadata: {}, violations: [] };
 }
 
 export const OperationError: MessageFns<OperationError> = {
@@ -469,6 +479,9 @@ export const OperationError: MessageFns<OperationError> = {
     globalThis.Object.entries(message.metadata).forEach(([key, value]: [string, string]) => {
       OperationError_MetadataEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
     });
+    for (const v of message.violations) {
+      OperationViolation.encode(v!, writer.uint32(34).fork()).join();
+    }
     return writer;
   },
 
@@ -512,6 +525,14 @@ export const OperationError: MessageFns<OperationError> = {
             }
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.violations.push(OperationViolation.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -540,6 +561,7 @@ export const OperationError: MessageFns<OperationError> = {
       },
       {},
     );
+    message.violations = object.violations?.map((e) => OperationViolation.fromPartial(e)) || [];
     return message;
   },
 };
@@ -607,6 +629,73 @@ export const OperationError_MetadataEntry: MessageFns<OperationError_MetadataEnt
     const message = createBaseOperationError_MetadataEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseOperationViolation(): OperationViolation {
+  return { field: "", description: "" };
+}
+
+export const OperationViolation: MessageFns<OperationViolation> = {
+  encode(message: OperationViolation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.field !== "") {
+      writer.uint32(10).string(message.field);
+    }
+    if (message.description !== "") {
+      writer.uint32(18).string(message.description);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OperationViolation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOperationViolation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.field = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.description = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<OperationViolation>): OperationViolation {
+    return OperationViolation.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<OperationViolation>): OperationViolation {
+    const message = createBaseOperationViolation();
+    message.field = object.field ?? "";
+    message.description = object.description ?? "";
     return message;
   },
 };
