@@ -93,9 +93,14 @@ test('manifests are applied on a bare node through novactl', async (context) => 
     assert.equal(refused.code, EXIT_CODES.refused);
     assert.match(refused.stderr, /VM_RUNNING/);
     assert.deepEqual(await bare.domains(signal), ['default_web']);
-    await bare.succeed(['vm', 'delete', '-f', folder, '--force'], signal);
+    // One of them is gone by now.
+    const rest = ['vm', 'delete', '-f', folder, '--force', '--ignore-not-found'];
+    await bare.succeed(rest, signal);
     assert.deepEqual(await bare.domains(signal), []);
-    await bare.succeed(['vm', 'delete', '-f', folder], signal);
+    await bare.succeed(rest, signal);
+    const again = await bare.novactl(['vm', 'delete', '-f', folder], signal);
+    assert.equal(again.code, EXIT_CODES.notFound);
+    assert.match(again.stderr, /it was deleted before/);
   });
 });
 
