@@ -186,6 +186,8 @@ export async function buildAgent(parts: AgentParts) {
     controller: operationController,
     wake: (vmUid) => reconciler.wake(operationController.name, vmUid),
     cancelMigration: (id) => migrations.cancel(id),
+    migrationOf: (vmUid) => book.outgoingOf(vmUid)?.id,
+    log,
     origins,
   });
   const reconciler: Reconciler = new Reconciler({

@@ -193,6 +193,10 @@ export class FakeVmService implements VmService {
     return this.assertCan('delete', ref);
   }
 
+  stopWaiting(vmUid: string): void {
+    this.calls.push({ method: 'stopWaiting', argument: vmUid });
+  }
+
   async start(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     await this.#asked('start', ref, signal);
     return makeVm(ref.name);

@@ -32,6 +32,8 @@ export async function promptOperations(
     controller,
     wake: (vmUid) => void controller.reconcile(vmUid, never).catch(() => undefined),
     cancelMigration: () => Promise.reject(new Error('There are no migrations here')),
+    migrationOf: () => undefined,
+    log: createLogger('silent'),
     origins,
   });
 }

@@ -25,11 +25,9 @@ export interface MigrationManagerOptions extends OutgoingOptions {
   readonly vms: Pick<VmService, 'get'>;
   readonly tasks: TaskGroup;
   readonly origins: Pick<Origins, 'current'>;
-  readonly operations: Pick<OperationManager, 'submit' | 'assertMayBegin'>;
+  readonly operations: Pick<OperationManager, 'record' | 'assertMayBegin'>;
 }
 
-/** Nobody cancels what is done only so that it is recorded. */
-const NEVER = new AbortController().signal;
 const UNKNOWN_CALLER = 'unknown';
 
 /** Moves VMs away from this node, and tells about all its migrations. */
@@ -69,7 +67,7 @@ export class MigrationManager implements MigrationService {
     }
     const vm = await this.#options.vms.get(spec.vm, signal);
     // Locked before it is looked at, so that what is sent is what it is: nobody changes it in between.
-    operations.assertMayBegin('migrate', vm.definition);
+    await operations.assertMayBegin(id, 'migrate', vm.definition);
     const lock = locks.tryAcquire(vm.definition.uid, `migration ${id}`);
     if (lock === undefined) throw busy('migrate', vm.definition, locks);
     using undo = new DisposableStack();
@@ -77,6 +75,8 @@ export class MigrationManager implements MigrationService {
     const { blockers, way } = await preflight(vm, spec, this.#options, signal);
     assertUnblocked(blockers, vm.definition.name);
     if (way === undefined) throw new Error('A peer that is missing must be a blocker');
+    // The other node may have taken its time to answer.
+    await operations.assertMayBegin(id, 'migrate', vm.definition);
 
     // Past this line the migration is in the journal, and the caller going away no longer matters.
     const begun = await book.begin(
@@ -101,7 +101,7 @@ export class MigrationManager implements MigrationService {
     const vm = { namespace, name, uid };
     const parameters = { destinationNode: peerNode };
     try {
-      await operations.submit({ id, kind: 'migrate', vm, parameters, requestedBy }, NEVER);
+      await operations.record({ id, kind: 'migrate', vm, parameters, requestedBy });
     } catch (error) {
       log.warn({ migrationId: id, err: error }, 'Cannot record the operation of a migration');
     }

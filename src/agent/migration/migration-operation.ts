@@ -10,10 +10,7 @@ const LOOK_AGAIN_MS = 1_000;
 export function migrationOperation(book: Pick<MigrationBook, 'get'>): OperationWork {
   return {
     firstStep: 'migrating',
-    async admit({ id = '', vm }) {
-      const { uid = '' } = book.get(id).spec.vm;
-      return { vm: { namespace: vm.namespace, name: vm.name, uid }, deed: 'migrate' };
-    },
+    admit: () => Promise.reject(new Error('A migration is begun by MigrationManager')),
     isOver: (id) => isFinal(book.get(id).phase),
     async step({ id }): Promise<StepResult> {
       const { phase, reason, message } = book.get(id);

@@ -1,7 +1,7 @@
 import type { OperationKind } from './operation.ts';
 
 /** What an operation is, as far as others are concerned. */
-export type Deed = Exclude<OperationKind, 'delete'> | 'delete' | 'delete-force';
+export type Deed = OperationKind | 'delete-force';
 
 /**
  * What becomes of an operation that goes on when another one of the same VM is asked for:

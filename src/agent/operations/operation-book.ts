@@ -9,6 +9,7 @@ import {
   type OperationFilter,
   type OperationRecord,
   type OperationState,
+  type OperationVm,
 } from './operation.ts';
 import type { OperationKey, OperationStore } from './operation-store.ts';
 
@@ -16,14 +17,23 @@ import type { OperationKey, OperationStore } from './operation-store.ts';
 export interface OperationEnd {
   readonly state: Exclude<OperationState, 'pending' | 'running'>;
   readonly result?: string;
+  readonly warnings?: readonly string[];
   readonly error?: OperationError;
   readonly supersededBy?: string;
 }
 
+/** How an operation meets those that go on. */
+export interface Meet {
+  /** It takes their place. */
+  readonly supersedes: readonly OperationRecord[];
+  /** It is the same as this one. */
+  readonly means?: OperationRecord | undefined;
+}
+
+/** The turn of those that begin; no uid is like it. */
+const BEGINNING = 'beginning';
 /** So many of those that have ended are still told to who begins to watch. */
 const REMEMBERED = 200;
-/** Pruning looks at all, so it is not done each time. */
-const PRUNE_EVERY = 100;
 
 /**
  * The operations of this node. Those that go on are in memory, with the latest that have ended; each change is in the
@@ -37,7 +47,6 @@ export class OperationBook {
   /** Between reading the operations of a VM and having written one, nobody else may change them. */
   readonly #turns = new Turns();
   readonly #ended: string[] = [];
-  #begun = 0;
 
   private constructor(store: OperationStore, origins: Origins) {
     this.#store = store;
@@ -56,40 +65,44 @@ export class OperationBook {
   }
 
   /**
-   * Records an operation, and that it takes the place of those that `supersedes` chooses, unless that fails. If its id is known
-   * nothing changes, and the known one is returned.
+   * Records an operation, and how it meets those of its VM that go on, be they of its uid or its name, unless `meet` fails. If
+   * its id is known, or it means one that goes on, nothing changes, and that one is returned.
    */
   begin(
     record: OperationRecord,
-    supersedes: (open: readonly OperationRecord[]) => readonly OperationRecord[] = () => [],
+    meet: (open: readonly OperationRecord[]) => Meet = () => ({ supersedes: [] }),
   ): Promise<OperationRecord | undefined> {
-    return this.#turns.take(record.vm.uid, async () => {
-      const known = await this.find(record.id);
-      if (known !== undefined) return known;
-      const ends = supersedes(this.openOf(record.vm.uid)).map((other) =>
-        ended(other, { state: 'superseded', supersededBy: record.id }),
-      );
-      const inserted = await this.#store.insert(record, ends);
-      if (inserted !== undefined) return inserted;
-      for (const end of ends) this.#keepEnd(end);
-      if (hasEnded(record)) this.#keepEnd(record);
-      else this.#open.set(record.id, record);
-      this.#report(record);
-      this.#begun += 1;
-      if (this.#begun % PRUNE_EVERY === 0) await this.#store.prune(Date.now());
-      return undefined;
-    });
+    // A VM that is made has no uid yet that others could know, so all that begin wait for each other.
+    return this.#turns.take(BEGINNING, () =>
+      this.#turns.take(record.vm.uid, async () => {
+        const known = await this.find(record.id);
+        if (known !== undefined) return known;
+        const { supersedes, means } = meet(this.openOf(record.vm));
+        if (means !== undefined) return means;
+        const ends = supersedes.map((other) =>
+          ended(other, { state: 'superseded', supersededBy: record.id }),
+        );
+        const inserted = await this.#store.insert(record, ends);
+        if (inserted !== undefined) return inserted;
+        for (const end of ends) this.#keepEnd(end);
+        if (hasEnded(record)) this.#keepEnd(record);
+        else this.#open.set(record.id, record);
+        this.#report(record);
+        return undefined;
+      }),
+    );
   }
 
-  /** Those of a VM that go on, the oldest first. Costs nothing. */
-  openOf(vmUid: string): readonly OperationRecord[] {
-    return [...this.#open.values()].filter(({ vm }) => vm.uid === vmUid);
+  /** Forgets those that ended long ago. */
+  async prune(): Promise<void> {
+    await this.#store.prune(Date.now());
   }
 
-  /** Those of a VM of this name that go on. */
-  openOfName({ namespace, name }: { readonly namespace: string; readonly name: string }) {
+  /** Those that go on of a VM, by its uid, or also of one that has its name; the oldest first. Costs nothing. */
+  openOf(wanted: string | OperationVm): readonly OperationRecord[] {
+    const uid = typeof wanted === 'string' ? wanted : wanted.uid;
     return [...this.#open.values()].filter(
-      ({ vm }) => vm.namespace === namespace && vm.name === name,
+      ({ vm }) => vm.uid === uid || (typeof wanted !== 'string' && isNamesake(vm, wanted)),
     );
   }
 
@@ -183,7 +196,12 @@ export class OperationBook {
 }
 
 function ended(record: OperationRecord, end: OperationEnd): OperationRecord {
-  const { state, result = '', error, supersededBy = '' } = end;
+  const { state, result = '', warnings = [], error, supersededBy = '' } = end;
   if (hasEnded(record)) throw new Error(`Operation ${record.id} has ended already`);
-  return { ...record, state, step: '', endedAtMs: Date.now(), result, error, supersededBy };
+  const endedAtMs = Date.now();
+  return { ...record, state, step: '', endedAtMs, result, warnings, error, supersededBy };
+}
+
+function isNamesake(left: OperationVm, right: OperationVm): boolean {
+  return left.namespace === right.namespace && left.name === right.name;
 }

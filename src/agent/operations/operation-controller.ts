@@ -4,7 +4,7 @@ import type { Again, Controller, Input, Output, SeenVm } from '../reconcile/cont
 import type { OperationKind, OperationParameters, OperationRecord } from './operation.ts';
 import type { OperationBook } from './operation-book.ts';
 import { cancelled, toOperationError } from './operation-errors.ts';
-import type { OperationWork } from './operation-work.ts';
+import type { OperationWork, StepResult } from './operation-work.ts';
 
 export interface OperationControllerOptions {
   readonly book: OperationBook;
@@ -12,7 +12,20 @@ export interface OperationControllerOptions {
   readonly log: Logger;
 }
 
-/** What passes by itself is waited for so long, from when the operation was asked for. */
+/** What only this process knows of an operation that goes on. Times are by the clock that nobody sets. */
+interface Underway {
+  /** Ends the step that is being taken; undefined if none is. */
+  step: AbortController | undefined;
+  isCancelled: boolean;
+  /** The parameters as they were given, with what must not be in the journal; undefined if an earlier agent was given them. */
+  parameters: OperationParameters | undefined;
+  /** Since when every step has failed by something that passes. */
+  failingSinceMs: number | undefined;
+  /** What is waited for, and since when. */
+  waiting: { readonly step: string; readonly sinceMs: number } | undefined;
+}
+
+/** What passes by itself is waited for so long. */
 const PATIENCE_MS = 600_000;
 
 /** Brings about what was asked for, also by callers of an agent that was killed since. */
@@ -21,14 +34,9 @@ export class OperationController implements Controller {
   readonly inputs: readonly Input[] = ['operations', 'vms'];
   readonly outputs: readonly Output[] = ['vms'];
   readonly #options: OperationControllerOptions;
-  /** Of operations that a step is taken of. */
-  readonly #steps = new Map<string, AbortController>();
-  /** To be ended after the step that is being taken. */
-  readonly #cancelled = new Set<string>();
+  readonly #underway = new Map<string, Underway>();
   /** Of operations that somebody waits for: what they came to, once they are done. */
   readonly #details = new Map<string, unknown>();
-  /** As they were given, with what must not be in the journal. */
-  readonly #parameters = new Map<string, OperationParameters>();
 
   constructor(options: OperationControllerOptions) {
     this.#options = options;
@@ -47,22 +55,39 @@ export class OperationController implements Controller {
   }
 
   async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
-    let afterMs = Number.POSITIVE_INFINITY;
-    for (const operation of this.#options.book.openOf(vmUid)) {
-      const again = await this.#step(operation, signal);
-      if (again !== undefined) afterMs = Math.min(afterMs, again.afterMs);
+    const { book } = this.#options;
+    for (const id of this.#underway.keys()) {
+      if (book.open(id) === undefined) this.#underway.delete(id);
     }
+    let afterMs = Number.POSITIVE_INFINITY;
+    const failures: unknown[] = [];
+    for (const { id } of book.openOf(vmUid)) {
+      // It may have ended while a step of another one was taken.
+      const operation = book.open(id);
+      if (operation === undefined) continue;
+      try {
+        const again = await this.#step(operation, signal);
+        if (again !== undefined) afterMs = Math.min(afterMs, again.afterMs);
+      } catch (error) {
+        if (isStopped(signal)) throw error;
+        // One that has to wait holds up no other.
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
     return Number.isFinite(afterMs) ? { afterMs } : undefined;
   }
 
-  /** Has an operation done with its parameters as they were given. */
-  keepParameters(id: string, parameters: OperationParameters): void {
-    this.#parameters.set(id, parameters);
+  /** An operation is about to begin: has it done with its parameters as they were given, and its details kept for who waits. */
+  expect(id: string, parameters: OperationParameters, isAwaited: boolean): void {
+    this.#of(id).parameters ??= parameters;
+    if (isAwaited) this.#details.set(id, undefined);
   }
 
-  /** Has what an operation comes to kept until it is taken. */
-  keepDetails(id: string): void {
-    this.#details.set(id, undefined);
+  /** It has not begun, or is over. */
+  forget(id: string): void {
+    this.#underway.delete(id);
+    this.#details.delete(id);
   }
 
   /** What an operation has come to beside its result; undefined if it was not kept. */
@@ -73,71 +98,126 @@ export class OperationController implements Controller {
   }
 
   /**
-   * Ends an operation that no step is being taken of. A step of a creation is stopped, and undoes what it has done; of what else
-   * the hypervisor has been told nothing can be taken back: it ends as it does, and nothing is done after it.
+   * Has an operation end without another step. What can be undone is stopped and undone by its next step; of what else the
+   * hypervisor has been told nothing can be taken back: a step that is being taken ends as it does.
    */
-  async cancel(id: string, kind: OperationKind): Promise<void> {
-    const step = this.#steps.get(id);
-    if (step === undefined) {
-      await this.#endCancelled(id);
-    } else if (kind === 'create') step.abort(new Error('cancelled'));
-    else this.#cancelled.add(id);
+  async cancel({ id, kind }: Pick<OperationRecord, 'id' | 'kind'>): Promise<void> {
+    const underway = this.#of(id);
+    // Before anything is awaited, or a step could begin meanwhile.
+    underway.isCancelled = true;
+    if (this.#options.works[kind].undo !== undefined) {
+      underway.step?.abort(new Error('cancelled'));
+    } else if (underway.step === undefined) await this.#endCancelled(id);
   }
 
   async #step(operation: OperationRecord, signal: AbortSignal): Promise<Again | undefined> {
     const { book, works, log } = this.#options;
     const { id, kind, vm } = operation;
     const work = works[kind];
-    const step = new AbortController();
-    this.#steps.set(id, step);
-    const isCancelled = (): boolean => step.signal.aborted || this.#cancelled.has(id);
+    const underway = this.#of(id);
+    underway.step = new AbortController();
     const about = { operationId: id, operation: kind, vmId: vm.uid };
+    const given = { ...operation, parameters: underway.parameters ?? operation.parameters };
     try {
-      if (isCancelled()) return await this.#endCancelled(id);
+      if (underway.isCancelled) return await this.#undo(given, signal);
       if (operation.step === '') await book.step(id, work.firstStep);
-      const { parameters = operation.parameters } = { parameters: this.#parameters.get(id) };
-      const given = { ...operation, parameters };
-      const result = await work.step(given, AbortSignal.any([signal, step.signal]));
-      if (!result.isDone) {
-        if (isCancelled()) return await this.#endCancelled(id);
-        await book.step(id, result.step);
-        return result.again;
+      if (book.open(id) === undefined) return undefined;
+      const waitedMs = waitedFor(operation.step, underway);
+      const both = AbortSignal.any([signal, underway.step.signal]);
+      const result = await work.step(given, both, waitedMs);
+      underway.failingSinceMs = undefined;
+      if (underway.isCancelled && (work.undo !== undefined || !result.isDone)) {
+        return await this.#undo(given, signal);
       }
-      if (this.#details.has(id)) this.#details.set(id, result.details);
-      await book.end(id, { state: 'succeeded', result: result.result ?? '' });
-      log.info(about, 'Operation done');
-      return undefined;
+      return await this.#proceed(operation, underway, result);
     } catch (error) {
-      signal.throwIfAborted();
-      if (step.signal.aborted) return await this.#endCancelled(id);
-      if (passes(error) && Date.now() - operation.requestedAtMs < PATIENCE_MS) throw error;
+      if (isStopped(signal)) throw error;
+      if (underway.isCancelled && (underway.step.signal.aborted || passes(error))) {
+        return await this.#undo(given, signal);
+      }
+      underway.failingSinceMs ??= performance.now();
+      const isPatient = performance.now() - underway.failingSinceMs < PATIENCE_MS;
+      // A migration that has ended has failed for good, whatever for.
+      if (isPatient && passes(error) && work.isOver?.(id) !== true) throw error;
       const state = hasReason(error, 'MIGRATION_CANCELLED') ? 'cancelled' : 'failed';
       log.warn({ ...about, err: error }, 'Operation failed');
       await book.end(id, { state, error: toOperationError(error) });
       return undefined;
     } finally {
-      this.#steps.delete(id);
-      if (book.open(id) === undefined) {
-        this.#parameters.delete(id);
-        this.#cancelled.delete(id);
-      }
+      underway.step = undefined;
     }
+  }
+
+  async #proceed(
+    { id, kind, vm }: OperationRecord,
+    underway: Underway,
+    result: StepResult,
+  ): Promise<Again | undefined> {
+    const { book, log } = this.#options;
+    if (!result.isDone) {
+      if (underway.waiting?.step !== result.step) {
+        underway.waiting = { step: result.step, sinceMs: performance.now() };
+      }
+      await book.step(id, result.step);
+      return result.again;
+    }
+    if (this.#details.has(id)) this.#details.set(id, result.details);
+    const { result: word = '', warnings = [] } = result;
+    await book.end(id, { state: 'succeeded', result: word, warnings });
+    log.info({ operationId: id, operation: kind, vmId: vm.uid }, 'Operation done');
+    return undefined;
+  }
+
+  async #undo(operation: OperationRecord, signal: AbortSignal): Promise<undefined> {
+    await this.#options.works[operation.kind].undo?.(operation, signal);
+    await this.#endCancelled(operation.id);
   }
 
   async #endCancelled(id: string): Promise<undefined> {
     await this.#options.book.end(id, { state: 'cancelled', error: cancelled(id) });
   }
+
+  #of(id: string): Underway {
+    const known = this.#underway.get(id);
+    if (known !== undefined) return known;
+    const underway: Underway = {
+      step: undefined,
+      isCancelled: false,
+      parameters: undefined,
+      failingSinceMs: undefined,
+      waiting: undefined,
+    };
+    this.#underway.set(id, underway);
+    return underway;
+  }
+}
+
+/** An earlier agent may have waited before, which counts for nothing: its clock may have been another. */
+function waitedFor(step: string, { waiting }: Underway): number {
+  return waiting?.step === step ? performance.now() - waiting.sinceMs : 0;
+}
+
+/** The agent ends; a step that has only taken too long may be taken again. */
+function isStopped({ aborted, reason }: AbortSignal): boolean {
+  return aborted && !isTimeout(reason);
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof DOMException && error.name === 'TimeoutError';
 }
 
 /** Whether a failure ends by itself, so that the step is worth trying again. */
 function passes(error: unknown): boolean {
-  return hasReason(
-    error,
-    'HYPERVISOR_UNREACHABLE',
-    'HYPERVISOR_TIMEOUT',
-    'STATE_NOT_READY',
-    'VM_BUSY',
-    'STORAGE_FULL',
-    'JOURNAL_FAILURE',
+  return (
+    isTimeout(error) ||
+    hasReason(
+      error,
+      'HYPERVISOR_UNREACHABLE',
+      'HYPERVISOR_TIMEOUT',
+      'STATE_NOT_READY',
+      'VM_BUSY',
+      'STORAGE_FULL',
+      'JOURNAL_FAILURE',
+    )
   );
 }

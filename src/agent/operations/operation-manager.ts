@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { AgentError } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
+import { Turns } from '../../core/turns.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
 import { lastKey, pageToken } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor, WatchEvent } from '../reports/report.ts';
@@ -28,54 +30,90 @@ export interface OperationManagerOptions {
   /** Has the operations of a VM seen to at once. */
   readonly wake: (vmUid: string) => void;
   readonly cancelMigration: (id: string) => Promise<unknown>;
+  /** The migration by which a VM is leaving; undefined if none. Must cost nothing. */
+  readonly migrationOf: (vmUid: string) => string | undefined;
+  readonly log: Logger;
   readonly origins: Origins;
 }
 
 /** More would be a page by itself. */
 const WHOLE_LIST = 10_000;
+/** Pruning looks at all, so it is not done each time. */
+const PRUNE_EVERY = 100;
 /** The step of a shutdown from which on it is up to the guest. */
 export const WAITING_FOR_GUEST = 'waiting-for-guest';
 
 /** Records what callers ask for, once for each id, has it done, and tells what became of it. */
 export class OperationManager implements OperationService {
   readonly #options: OperationManagerOptions;
+  readonly #turns = new Turns();
+  #submitted = 0;
 
   constructor(options: OperationManagerOptions) {
     this.#options = options;
   }
 
-  async submit(asked: OperationRequest, signal: AbortSignal): Promise<Submission> {
-    const { book, works, controller, wake } = this.#options;
+  submit(asked: OperationRequest, signal: AbortSignal): Promise<Submission> {
+    // Of the same request twice at once the second is told what has become of the first.
+    return asked.id === undefined
+      ? this.#submit(asked, signal)
+      : this.#turns.take(asked.id, () => this.#submit(asked, signal));
+  }
+
+  /** Records an operation that has begun by itself, a migration, whatever else goes on. Recording it again changes nothing. */
+  async record(request: OperationRequest & { readonly vm: OperationVm }): Promise<void> {
+    const { book, wake } = this.#options;
+    await book.begin(newRecord(request, request.vm, undefined));
+    wake(request.vm.uid);
+  }
+
+  /**
+   * Fails with VM_BUSY if an operation goes on that something else of its VM cannot be done beside, and with OPERATION_ID_REUSED
+   * if the id is that of an operation of another kind.
+   */
+  async assertMayBegin(id: string, kind: OperationKind, vm: OperationVm): Promise<void> {
+    const { book } = this.#options;
+    const known = await book.find(id);
+    if (known !== undefined && known.kind !== kind) throw reused(known, { kind, vm });
+    assertNotBusy({ id, kind, vm }, kind, book.openOf(vm));
+  }
+
+  async #submit(asked: OperationRequest, signal: AbortSignal): Promise<Submission> {
+    const { book, works, controller, wake, cancelMigration } = this.#options;
     const work = works[asked.kind];
     const parameters = work.withoutSecrets?.(asked.parameters) ?? asked.parameters;
     const request = { ...asked, parameters };
     const known = request.id === undefined ? undefined : await book.find(request.id);
-    if (known !== undefined) return this.#known(known, request);
+    if (known !== undefined) return this.#known(known, request, asked);
     const { vm, deed, details, result } = await work.admit(asked, signal);
-    const open = this.#inTheWay(book.openOf(vm.uid));
-    // Who repeats a request without an id means what goes on already.
-    const same = open.find((other) => other.kind === request.kind && isSame(other, request));
-    if (request.id === undefined && same !== undefined) return this.#known(same, request);
-    for (const id of meetings(deed, open, 'cancel')) await this.#options.cancelMigration(id);
+    const record = newRecord(request, vm, result);
+    const open = this.#inTheWay(vm, book.openOf(vm));
+    for (const id of meetings(deed, open, 'cancel')) await cancelMigration(id);
     signal.throwIfAborted();
     // From here on it is done, whether or not the caller waits.
-    const record = newRecord(request, vm, result);
-    const begun = await book.begin(record, (all) => {
-      const others = this.#inTheWay(all);
-      assertNotBusy(record, deed, others);
-      const superseded = meetings(deed, others, 'supersede');
-      return others.filter(({ id }) => superseded.includes(id));
-    });
-    if (begun !== undefined) return this.#known(begun, request);
-    controller.keepParameters(record.id, asked.parameters);
-    if (asked.isAwaited === true) controller.keepDetails(record.id);
+    controller.expect(record.id, asked.parameters, asked.isAwaited === true);
+    try {
+      const begun = await book.begin(record, (all) => {
+        const others = this.#inTheWay(vm, all);
+        // Who repeats a request without an id means what goes on already.
+        const means = others.find((other) => other.kind === asked.kind && isSame(other, request));
+        if (asked.id === undefined && means !== undefined) return { supersedes: [], means };
+        assertNotBusy(record, deed, others);
+        const superseded = meetings(deed, others, 'supersede');
+        return { supersedes: others.filter(({ id }) => superseded.includes(id)) };
+      });
+      if (begun !== undefined) {
+        controller.forget(record.id);
+        return await this.#known(begun, request, asked);
+      }
+    } catch (error) {
+      controller.forget(record.id);
+      throw error;
+    }
     if (result === undefined) wake(vm.uid);
+    else controller.forget(record.id);
+    await this.#pruneSometimes();
     return { operation: await book.get(record.id), details };
-  }
-
-  /** Fails with VM_BUSY if an operation goes on that something else of its VM cannot be done beside. */
-  assertMayBegin(kind: Deed & OperationKind, vm: OperationVm): void {
-    assertNotBusy({ kind, vm }, kind, this.#inTheWay(this.#options.book.openOf(vm.uid)));
   }
 
   get(id: string): Promise<Operation> {
@@ -84,6 +122,8 @@ export class OperationManager implements OperationService {
 
   async list(filter: OperationFilter, page: PageRequest): Promise<Page<Operation>> {
     const { book, origins } = this.#options;
+    // What changes while the journal is read is told to whoever watches from here on.
+    const origin = origins.current();
     const last = lastKey(page.token, filter);
     const after = last === undefined ? undefined : keyFrom(last);
     const size = page.size === 0 ? WHOLE_LIST : page.size;
@@ -91,7 +131,7 @@ export class OperationManager implements OperationService {
     const items = records.slice(0, size).map((record) => book.toOperation(record));
     const end = records.length > size ? items.at(-1) : undefined;
     const nextToken = end === undefined ? '' : pageToken(keyOf(end), filter);
-    return { items, nextToken, origin: origins.current() };
+    return { items, nextToken, origin };
   }
 
   async *watch(
@@ -102,7 +142,7 @@ export class OperationManager implements OperationService {
     const { book } = this.#options;
     // A watch of one that is not there would wait for ever.
     const wanted = filter.id === undefined ? undefined : await book.get(filter.id);
-    if (wanted !== undefined && !book.remembers(wanted.id)) {
+    if (wanted !== undefined && hasEnded(wanted) && !book.remembers(wanted.id)) {
       const { origin } = wanted;
       yield { type: 'reset', origin };
       yield { type: 'added', object: wanted, origin };
@@ -118,7 +158,8 @@ export class OperationManager implements OperationService {
     const operation = await book.get(id);
     if (hasEnded(operation)) return operation;
     if (operation.kind === 'migrate') await cancelMigration(id);
-    else await controller.cancel(id, operation.kind);
+    else await controller.cancel(operation);
+    this.#options.wake(operation.vm.uid);
     return await book.get(id);
   }
 
@@ -138,20 +179,51 @@ export class OperationManager implements OperationService {
     return { operation: now, details: controller.takeDetails(id) };
   }
 
-  #inTheWay(open: readonly OperationRecord[]): readonly OperationRecord[] {
-    return open.filter(({ id, kind }) => this.#options.works[kind].isOver?.(id) !== true);
+  /** A migration is in the way from when it has begun, be it recorded here or not, until it has ended. */
+  #inTheWay(vm: OperationVm, open: readonly OperationRecord[]): readonly OperationRecord[] {
+    const { works, migrationOf } = this.#options;
+    const going = open.filter(({ id, kind }) => works[kind].isOver?.(id) !== true);
+    const id = migrationOf(vm.uid);
+    if (id === undefined || going.some((other) => other.id === id)) return going;
+    const asked = { id, kind: 'migrate', vm, parameters: {}, requestedBy: '' } as const;
+    return [...going, newRecord(asked, vm, undefined)];
   }
 
-  async #known(record: OperationRecord, request: OperationRequest): Promise<Submission> {
-    if (record.kind === request.kind && isSame(record, request)) {
-      return { operation: await this.#options.book.get(record.id), details: undefined };
+  async #known(
+    record: OperationRecord,
+    request: OperationRequest,
+    asked: OperationRequest,
+  ): Promise<Submission> {
+    const { book, controller, wake } = this.#options;
+    if (record.kind !== request.kind || !isSame(record, request)) throw reused(record, request);
+    if (!hasEnded(record)) {
+      // With what an agent that was killed could not keep.
+      controller.expect(record.id, asked.parameters, asked.isAwaited === true);
+      wake(record.vm.uid);
     }
-    throw new AgentError(
-      'OPERATION_ID_REUSED',
-      `Cannot ${request.kind} VM ${request.vm.name} as operation ${record.id}: that is the id of another request (${record.kind} VM ${record.vm.namespace}/${record.vm.name}); choose a new id`,
-      { metadata: { operationId: record.id } },
-    );
+    return { operation: await book.get(record.id), details: undefined };
   }
+
+  async #pruneSometimes(): Promise<void> {
+    this.#submitted += 1;
+    if (this.#submitted % PRUNE_EVERY !== 0) return;
+    try {
+      await this.#options.book.prune();
+    } catch (error) {
+      this.#options.log.warn({ err: error }, 'Cannot forget old operations');
+    }
+  }
+}
+
+function reused(
+  { id, kind, vm }: OperationRecord,
+  asked: Pick<OperationRequest, 'kind' | 'vm'>,
+): AgentError {
+  return new AgentError(
+    'OPERATION_ID_REUSED',
+    `Cannot ${asked.kind} VM ${asked.vm.name} as operation ${id}: that is the id of another request (${kind} VM ${vm.namespace}/${vm.name}); choose a new id`,
+    { metadata: { operationId: id } },
+  );
 }
 
 /** With a result there is nothing to do. */
@@ -174,6 +246,7 @@ function newRecord(
     state: isOver ? 'succeeded' : 'pending',
     step: '',
     result: result ?? '',
+    warnings: [],
     error: undefined,
     supersededBy: '',
   };
@@ -205,11 +278,13 @@ function meetings(
 
 /** A migration that is on its way to being cancelled is waited for by the first step. */
 function assertNotBusy(
-  { kind, vm }: Pick<OperationRecord, 'kind' | 'vm'>,
+  { id, kind, vm }: Pick<OperationRecord, 'id' | 'kind' | 'vm'>,
   deed: Deed,
   open: readonly OperationRecord[],
 ): void {
-  const other = open.find((candidate) => MEETINGS[deed][candidate.kind] === 'busy');
+  const other = open.find(
+    (candidate) => candidate.id !== id && MEETINGS[deed][candidate.kind] === 'busy',
+  );
   if (other === undefined) return;
   const cancel = other.kind === 'migrate' ? 'novactl migration cancel' : 'novactl operation cancel';
   throw new AgentError(

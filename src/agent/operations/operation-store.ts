@@ -45,6 +45,7 @@ export const CREATE_OPERATION = `
     state TEXT NOT NULL,
     step TEXT NOT NULL,
     result TEXT NOT NULL,
+    warnings_json TEXT NOT NULL,
     error_json TEXT NOT NULL,
     superseded_by TEXT NOT NULL
   ) STRICT;
@@ -54,7 +55,7 @@ export const CREATE_OPERATION = `
   INSERT INTO operation
     SELECT id, kind, vm_uid, '', '', '{}', 'unknown', started_at_ms, started_at_ms,
       coalesce(ended_at_ms, started_at_ms),
-      CASE outcome WHEN 'succeeded' THEN 'succeeded' ELSE 'failed' END, '', '',
+      CASE outcome WHEN 'succeeded' THEN 'succeeded' ELSE 'failed' END, '', '', '[]',
       CASE outcome WHEN 'succeeded' THEN '{"$undefined":true}' ELSE
         '{"reason":"INTERNAL","message":"An earlier version has not kept why","metadata":{},"violations":[]}' END, ''
     FROM operation_1 WHERE kind IN ('create', 'apply', 'start', 'shutdown', 'destroy', 'delete');
@@ -63,7 +64,7 @@ export const CREATE_OPERATION = `
 
 const FIELDS =
   `id kind vm_uid vm_namespace vm_name parameters_json requested_by requested_at_ms started_at_ms ended_at_ms state step
-  result error_json superseded_by`.split(/\s+/);
+  result warnings_json error_json superseded_by`.split(/\s+/);
 const INSERT = `INSERT INTO operation (${FIELDS.join(', ')})
   VALUES (${FIELDS.map((name) => `$${name}`).join(', ')}) ON CONFLICT (id) DO NOTHING`;
 const UPDATE = `UPDATE operation SET ${FIELDS.map((name) => `${name} = $${name}`).join(', ')} WHERE id = $id`;
@@ -170,6 +171,7 @@ function toRow(record: OperationRecord): Parameters {
     state: record.state,
     step: record.step,
     result: record.result,
+    warnings_json: toStoredJson(record.warnings),
     error_json: toStoredJson(record.error),
     superseded_by: record.supersededBy,
   };
@@ -194,6 +196,7 @@ function fromRow(row: Row): OperationRecord {
     state: String(row['state']) as OperationState,
     step: String(row['step']),
     result: String(row['result']),
+    warnings: fromStoredJson(String(row['warnings_json'])) as readonly string[],
     error: fromStoredJson(String(row['error_json'])) as OperationError | undefined,
     supersededBy: String(row['superseded_by']),
   };

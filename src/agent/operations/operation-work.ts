@@ -13,6 +13,8 @@ export type StepResult =
       readonly isDone: true;
       /** In one word, where there is more than one way to succeed. */
       readonly result?: string;
+      /** What the caller should know although it has succeeded, in sentences. */
+      readonly warnings?: readonly string[];
       /** For the caller that waits; nobody else is told. */
       readonly details?: unknown;
     }
@@ -44,8 +46,11 @@ export interface OperationWork {
   /** Whether it is over although that is not recorded yet: it is in nobody's way any more. Costs nothing. */
   isOver?(id: string): boolean;
   /**
-   * Takes a step. Has the parameters as they were given, unless the agent was killed since. Looks at what is: the agent may have been killed in any step before, this one included, which is then taken
-   * again. Aborted when the operation is cancelled or superseded.
+   * Takes a step. Has the parameters as they were given, unless the agent was killed since. Looks at what is: the agent may have
+   * been killed in any step before, this one included, which is then taken again (`startedAtMs` is set then). Aborted when
+   * an operation that can be undone is cancelled. `waitedMs` says how long the step that is waited for has been.
    */
-  step(operation: OperationRecord, signal: AbortSignal): Promise<StepResult>;
+  step(operation: OperationRecord, signal: AbortSignal, waitedMs: number): Promise<StepResult>;
+  /** Undoes what steps have done, for one that is cancelled. Left out where nothing can be taken back. */
+  undo?(operation: OperationRecord, signal: AbortSignal): Promise<void>;
 }

@@ -64,6 +64,8 @@ export interface Operation {
   readonly step: string;
   /** What came of it, in one word where there is more than one way to succeed; empty otherwise. */
   readonly result: string;
+  /** What the caller should know although it has succeeded, in sentences. */
+  readonly warnings: readonly string[];
   /** Why it failed, was cancelled or superseded. */
   readonly error: OperationError | undefined;
   /** Id of the operation that took its place; empty if none did. */

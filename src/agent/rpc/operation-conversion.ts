@@ -41,6 +41,7 @@ export function toOperation(operation: Operation): OperationMessage {
     state: STATE[operation.state],
     step: operation.step,
     result: operation.result,
+    warnings: [...operation.warnings],
     error: error && {
       reason: error.reason,
       message: error.message,

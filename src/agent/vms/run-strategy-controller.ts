@@ -50,7 +50,7 @@ export class RunStrategyController implements Controller {
     const vm = inventory.findByUid(vmUid);
     const act = vm && wantedAct(vm);
     if (vm === undefined || act === undefined || isBusy(vmUid)) return undefined;
-    const waitMs = act === 'start' ? this.#restarts.waitMs(vmUid) : 0;
+    const waitMs = act === 'noteMovedAway' ? 0 : this.#restarts.waitMs(vmUid);
     if (waitMs > 0) return { afterMs: waitMs };
     const { namespace, name } = vm.definition;
     const ref: VmRef = { namespace, name, uid: vmUid };
@@ -66,7 +66,7 @@ export class RunStrategyController implements Controller {
     } catch (error) {
       signal.throwIfAborted();
       if (isGone(error)) return undefined;
-      if (act !== 'start') throw error;
+      if (act === 'noteMovedAway') throw error;
       return { afterMs: this.#restarts.waitMs(vmUid), failure: error };
     }
   }

@@ -67,6 +67,8 @@ export class VmCreator {
       assertEpochReached(existing.definition, options.ownershipEpoch);
       if (!options.dryRun) {
         await restoreUserData(existing.definition, userData, this.#options, signal);
+        // An agent that was killed may have made the VM and not have come to this.
+        if (options.reservationId !== undefined) await reservations.useUp(options.reservationId);
       }
       return { vm: existing, warnings: [] };
     }

@@ -191,6 +191,13 @@ export class VmManager implements VmService {
     });
   }
 
+  /** Nobody waits any more for a guest that was asked to power off. */
+  stopWaiting(vmUid: string): void {
+    const { shutdowns, inventory } = this.#options;
+    shutdowns.delete(vmUid);
+    inventory.requestRefresh();
+  }
+
   destroy(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     return this.#change(ref, 'destroy', signal, async (vm) => {
       await this.#assertWhole(vm, signal);

@@ -1,13 +1,14 @@
 import { AgentError, hasReason } from '../../core/errors.ts';
 import { identityOf } from '../../core/resources/parse-virtual-machine.ts';
+import { runStrategyOf, startsAtOnce } from '../../core/resources/run-strategy.ts';
 import type { VmSpec } from '../../core/resources/virtual-machine.ts';
 import { withoutUserData } from '../../core/user-data.ts';
-import type { OperationParameters, OperationRecord } from '../operations/operation.ts';
+import type { OperationParameters, OperationRecord, OperationVm } from '../operations/operation.ts';
 import { WAITING_FOR_GUEST } from '../operations/operation-manager.ts';
 import type { Admission, OperationWork, StepResult } from '../operations/operation-work.ts';
 import type { ApplyOptions, ApplyResult, CreateResult, DeleteOptions, Vm, VmRef } from './vm.ts';
 import type { VmManager } from './vm-manager.ts';
-import { isOff } from './vm-phase.ts';
+import { isOff, wasMovedAway } from './vm-phase.ts';
 
 /** How long a guest that was asked to power off is waited for, unless the caller says. */
 const SHUTDOWN_TIMEOUT_MS = 300_000;
@@ -25,6 +26,7 @@ type Verbs = Pick<
   | 'delete'
   | 'assertCan'
   | 'assertCanDelete'
+  | 'stopWaiting'
 >;
 
 /** How what is asked of VMs is done, by kind of operation. */
@@ -64,27 +66,38 @@ function shutdownWork(vms: Verbs): OperationWork {
       const { definition } = await vms.assertCan('shutdown', vm, signal);
       return { vm: identity(definition), deed: 'shutdown' };
     },
-    async step(operation, signal): Promise<StepResult> {
-      const { vm: ref, requestedAtMs, parameters } = operation;
-      let vm = await findVm(vms, ref, signal);
-      // An agent that was killed has not kept that the guest was asked, and it may not have been.
-      if (vm !== undefined && !isOff(vm) && vm.phase !== 'stopping') {
-        vm = await vms.shutdown(ref, signal);
-      }
-      if (vm === undefined || isOff(vm)) return { isDone: true, details: vm };
+    async step({ vm: ref, step, parameters }, signal, waitedMs): Promise<StepResult> {
+      let vm = await vms.get(ref, signal);
+      if (wasMovedAway(vm)) throw movedAway(ref);
+      // Asked once by each operation, and again by the next agent: an earlier one may have been killed before it could.
+      const hasAsked = step === WAITING_FOR_GUEST && vm.phase === 'stopping';
+      if (!isOff(vm) && !hasAsked) vm = await vms.shutdown(ref, signal);
+      if (isOff(vm)) return { isDone: true, details: vm };
       const { timeoutMs = SHUTDOWN_TIMEOUT_MS } = parameters as { readonly timeoutMs?: number };
-      const leftMs = requestedAtMs + timeoutMs - Date.now();
+      const leftMs = timeoutMs - waitedMs;
       if (leftMs > 0) {
-        const again = { afterMs: Math.min(leftMs, LOOK_AGAIN_MS) };
+        const again = { afterMs: Math.min(Math.ceil(leftMs), LOOK_AGAIN_MS) };
         return { isDone: false, step: WAITING_FOR_GUEST, again };
       }
+      vms.stopWaiting(ref.uid);
       throw new AgentError(
         'GUEST_DID_NOT_STOP',
         `VM ${ref.name} was asked to power off and has not within ${timeoutMs / 1_000} s; it may still do so; look at its console log, ask again with a longer time-out, or destroy it to cut its power`,
         { metadata: { vmId: ref.uid } },
       );
     },
+    async undo({ vm }) {
+      vms.stopWaiting(vm.uid);
+    },
   };
+}
+
+function movedAway({ name, uid }: OperationVm): AgentError {
+  return new AgentError(
+    'VM_NOT_OWNED',
+    `VM ${name} was moved to another node by other means than this agent while it was being shut down; shut it down there`,
+    { metadata: { vmId: uid } },
+  );
 }
 
 function deleteWork(vms: Verbs): OperationWork {
@@ -98,10 +111,10 @@ function deleteWork(vms: Verbs): OperationWork {
       const { namespace, name, uid = '' } = ref;
       return { vm: { namespace, name, uid }, deed, result: resultWord(found) };
     },
-    async step({ vm, parameters }, signal): Promise<StepResult> {
-      await vms.delete(vm, deleteOptions(parameters), signal);
-      // Also one that an agent had deleted which was killed before it could say so.
-      return { isDone: true, result: resultWord('deleted') };
+    async step({ vm, parameters, startedAtMs }, signal): Promise<StepResult> {
+      const outcome = await vms.delete(vm, deleteOptions(parameters), signal);
+      // An agent may have deleted it that was killed before it could say so.
+      return { isDone: true, result: resultWord(startedAtMs === undefined ? outcome : 'deleted') };
     },
   };
 }
@@ -128,21 +141,46 @@ function createWork(vms: Verbs): OperationWork {
       const details = planned.vm.phase === 'pending' ? { ...planned, vm } : planned;
       return { vm: identity(planned.vm.definition), deed: 'create', details };
     },
-    async step({ vm, parameters }, signal): Promise<StepResult> {
+    async step(operation, signal): Promise<StepResult> {
+      const { vm, parameters } = operation;
       const { manifest, ...kept } = parameters as unknown as CreateParameters;
       const options = { ...kept, dryRun: false, asksNodes: namesUid(manifest) };
       const made = await vms.create(withUid(manifest, vm.uid), options, signal);
-      return { isDone: true, details: await finish(vms, made, signal) };
+      const details = await finish(vms, operation, made, signal);
+      return { isDone: true, warnings: details.warnings, details };
     },
+    undo: (operation, signal) => unmake(vms, operation, signal),
   };
 }
 
-/** Starts a VM that an agent has defined which was killed before it could start it. */
-async function finish(vms: Verbs, made: CreateResult, signal: AbortSignal): Promise<CreateResult> {
+/** Starts a VM that an agent has made for this operation which was killed before it could start it. */
+async function finish<T extends CreateResult>(
+  vms: Verbs,
+  operation: OperationRecord,
+  made: T,
+  signal: AbortSignal,
+): Promise<T> {
   const { definition, phase, reason } = made.vm;
   const neverRan = phase === 'stopped' && reason === '';
-  if (definition.intent !== 'on' || !neverRan) return made;
+  if (!isOwnWork(operation, made.vm) || definition.intent !== 'on' || !neverRan) return made;
   return { ...made, vm: await vms.start(identity(definition), signal) };
+}
+
+/** Whether the VM was made by an earlier step of this operation. */
+function isOwnWork({ startedAtMs, requestedAtMs }: OperationRecord, { definition }: Vm): boolean {
+  return startedAtMs !== undefined && definition.createdAtMs >= requestedAtMs;
+}
+
+/** Takes away what steps of a creation that is cancelled have made. */
+async function unmake(vms: Verbs, operation: OperationRecord, signal: AbortSignal): Promise<void> {
+  try {
+    const { definition } = await vms.get(operation.vm, signal);
+    // One that was there before stays.
+    if (definition.createdAtMs < operation.requestedAtMs) return;
+    await vms.delete(identity(definition), { force: true }, signal);
+  } catch (error) {
+    if (!hasReason(error, 'VM_NOT_FOUND', 'VM_UID_MISMATCH')) throw error;
+  }
 }
 
 function applyWork(vms: Verbs): OperationWork {
@@ -157,10 +195,31 @@ function applyWork(vms: Verbs): OperationWork {
     },
     async step(operation: OperationRecord, signal): Promise<StepResult> {
       const { manifest, ...options } = operation.parameters as unknown as ApplyParameters;
-      const details = await applyOnce(vms, operation, manifest, options, signal);
-      return { isDone: true, result: resultWord(details.outcome), details };
+      const applied = await applyOnce(vms, operation, manifest, options, signal);
+      const details = await resumed(vms, operation, applied, signal);
+      const { outcome, warnings } = details;
+      return { isDone: true, result: resultWord(outcome), warnings, details };
     },
   };
+}
+
+/** An agent that was killed may have made the change, or the VM, and not have come to the start. */
+async function resumed(
+  vms: Verbs,
+  operation: OperationRecord,
+  applied: ApplyResult,
+  signal: AbortSignal,
+): Promise<ApplyResult> {
+  if (operation.startedAtMs === undefined || applied.outcome !== 'unchanged') return applied;
+  if (isOwnWork(operation, applied.vm)) {
+    return { ...(await finish(vms, operation, applied, signal)), outcome: 'created' };
+  }
+  const { definition, phase, reason } = applied.vm;
+  const neverRan = phase === 'stopped' && reason === '';
+  const isGivenStart = definition.intent === 'on' && neverRan;
+  const starts = isGivenStart && startsAtOnce(runStrategyOf(definition.spec));
+  const vm = starts ? await vms.start(identity(definition), signal) : applied.vm;
+  return { ...applied, vm, outcome: 'changed' };
 }
 
 /** What an agent that was killed had changed already has another generation than the one that was asked for. */
@@ -202,15 +261,6 @@ function withoutSecrets(parameters: OperationParameters): OperationParameters {
   const { spec } = manifest;
   if (spec?.template?.spec?.userData === undefined) return parameters;
   return { ...parameters, manifest: { ...manifest, spec: withoutUserData(spec) } };
-}
-
-async function findVm(vms: Verbs, ref: VmRef, signal: AbortSignal): Promise<Vm | undefined> {
-  try {
-    return await vms.get(ref, signal);
-  } catch (error) {
-    if (hasReason(error, 'VM_NOT_FOUND', 'VM_UID_MISMATCH')) return undefined;
-    throw error;
-  }
 }
 
 /** A uid that this agent has made up is on no other node. */

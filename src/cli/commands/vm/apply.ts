@@ -82,7 +82,9 @@ A manifest (docs/reference/virtual-machine.md has every field):
         const { answer, operation } = dryRun
           ? { answer: await ask(), operation: undefined }
           : await change({ io, command, client, options }, ask);
-        for (const warning of answer.warnings) {
+        // An operation that has ended knows all of them.
+        const told = operation?.warnings ?? [];
+        for (const warning of told.length > 0 ? told : answer.warnings) {
           io.stderr.write(`Warning: VM ${vmName}: ${warning}\n`);
         }
         if (operation !== undefined && !options.wait) {

@@ -72,7 +72,9 @@ Examples:
         const { answer, operation } = dryRun
           ? { answer: await ask(), operation: undefined }
           : await change({ io, command, client, options }, ask);
-        for (const warning of answer.warnings) {
+        // An operation that has ended knows all of them.
+        const told = operation?.warnings ?? [];
+        for (const warning of told.length > 0 ? told : answer.warnings) {
           io.stderr.write(`Warning: VM ${manifest.namespace}/${manifest.name}: ${warning}\n`);
         }
         if (operation !== undefined && !options.wait) {

@@ -10,6 +10,8 @@ import { KERNEL_PATH, type TestNode, TwoNodes } from '../migration/two-nodes.ts'
 const never = new AbortController().signal;
 
 interface Story {
+  readonly name?: string;
+  readonly result?: string;
   readonly kind: OperationRequest['kind'];
   readonly parameters?: (nodes: TwoNodes) => OperationRequest['parameters'];
   /** The VM that it is about, where that is not the one that runs. */
@@ -68,6 +70,20 @@ const STORIES: readonly Story[] = [
   },
   {
     kind: 'apply',
+    name: 'an apply that creates a VM',
+    vm: { namespace: NEW.namespace, name: NEW.name, uid: NEW.uid },
+    parameters: () => ({
+      manifest: manifestOf(NEW, {}, 'Once'),
+      updateMask: undefined,
+      generation: undefined,
+    }),
+    check: async (nodes) => assert.equal(await stateOf(nodes, NEW.uid), 'running'),
+    result: 'CREATED',
+    steps: 10,
+  },
+  {
+    kind: 'apply',
+    result: 'CHANGED',
     parameters: ({ vm }) => ({
       manifest: manifestOf(vm, { memory: '32Mi' }),
       updateMask: undefined,
@@ -82,7 +98,7 @@ const STORIES: readonly Story[] = [
   },
 ];
 
-function manifestOf(vm: typeof NEW, resources: object): unknown {
+function manifestOf(vm: typeof NEW, resources: object, runStrategy = 'Always'): unknown {
   const { metadata, spec } = wantedOf(vm);
   const machine = spec.template.spec;
   const changed = {
@@ -90,7 +106,8 @@ function manifestOf(vm: typeof NEW, resources: object): unknown {
     kernel: { path: KERNEL_PATH },
     resources: { ...machine.resources, ...resources },
   };
-  return { metadata, spec: { ...spec, template: { ...spec.template, spec: changed } } };
+  const template = { ...spec.template, spec: changed };
+  return { metadata, spec: { ...spec, runStrategy, template } };
 }
 
 /** As a caller does that was told to: asks again, with the same id, whenever the agent has gone. */
@@ -134,10 +151,11 @@ async function tell(story: Story, step: number): Promise<boolean> {
         },
       );
       if (operation === undefined || !hasEnded(operation)) return false;
-      outcome = `${operation.state} ${operation.error?.message ?? ''}`;
+      outcome = `${operation.state} ${operation.result} ${operation.error?.message ?? ''}`;
       return true;
     });
-    assert.equal(outcome, 'succeeded ');
+    const { result = story.kind === 'delete' ? 'DELETED' : '' } = story;
+    assert.equal(outcome, `succeeded ${result} `);
     await story.check(nodes);
     const { agent } = source;
     await until('nothing is locked', () => agent.locks.purposeOf(uid) === undefined);
@@ -149,7 +167,7 @@ async function tell(story: Story, step: number): Promise<boolean> {
 }
 
 for (const story of STORIES) {
-  void test(`a ${story.kind} comes to its end wherever the agent is killed`, async () => {
+  void test(`${story.name ?? `a ${story.kind}`} comes to its end wherever the agent is killed`, async () => {
     for (let step = 1; ; step++) {
       if (await tell(story, step)) continue;
       assert.ok(step > story.steps, `only ${step} steps`);

@@ -14,6 +14,7 @@ export function operationRecord(id: string, patch: Partial<OperationRecord> = {}
     state: 'pending',
     step: '',
     result: '',
+    warnings: [],
     error: undefined,
     supersededBy: '',
     ...patch,

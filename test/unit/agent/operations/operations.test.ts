@@ -7,6 +7,7 @@ import {
   type OperationKind,
   type OperationParameters,
 } from '../../../../src/agent/operations/operation.ts';
+import { OperationStore } from '../../../../src/agent/operations/operation-store.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { until } from '../../../fixtures/until.ts';
 import { TwoNodes } from '../migration/two-nodes.ts';
@@ -385,4 +386,257 @@ test('who watches one that ended before the agent started is told so', async () 
     if (event.type === 'synced') break;
   }
   assert.deepEqual(seen, ['reset', 'added succeeded', 'synced']);
+});
+
+/** How often a VM was asked for something by the hypervisor's method. */
+const countOf = ({ hypervisor }: OneNode, method: string) =>
+  hypervisor.calls.filter((call) => call.startsWith(method)).length;
+
+const applying = (request: ReturnType<typeof newRequest>, change: object) => ({
+  manifest: { ...request, ...change },
+  updateMask: undefined,
+  generation: undefined,
+});
+
+test('a guest that has not listened is asked again by the next shutdown', async () => {
+  const { node, submit, ended, uid } = await withVm();
+  await using _node = node;
+  node.hypervisor.slowShutdown = true;
+  for (const asked of [1, 2]) {
+    const end = await ended(await submit('shutdown', { parameters: { timeoutMs: 1 } }));
+    assert.equal(end.error?.reason, 'GUEST_DID_NOT_STOP');
+    assert.equal(countOf(node, `shutdown ${uid}`), asked);
+  }
+});
+
+test('the time-out of a shutdown begins when the guest is asked', async () => {
+  const { node, submit, ended, operations } = await withVm();
+  await using _node = node;
+  node.hypervisor.slowShutdown = true;
+  const away = new AgentError('HYPERVISOR_UNREACHABLE', 'away');
+  node.hypervisor.fail('shutdown', away, 6);
+  const asked = await submit('shutdown', { parameters: { timeoutMs: 1_000 } });
+  await until('it is asked', async () => {
+    return (await operations.get(asked.id)).step === 'waiting-for-guest';
+  });
+  node.hypervisor.stopGuest((await operations.get(asked.id)).vm.uid, 'shutdown');
+  assert.equal((await ended(asked)).state, 'succeeded');
+});
+
+test('a shutdown of a VM that somebody moves away meanwhile has not shut it down', async () => {
+  const { node, submit, ended, uid, operations } = await withVm();
+  await using _node = node;
+  node.hypervisor.slowShutdown = true;
+  const asked = await submit('shutdown');
+  await until('it is asked', async () => {
+    return (await operations.get(asked.id)).step === 'waiting-for-guest';
+  });
+  node.hypervisor.stopGuest(uid, 'migrated');
+  const end = await ended(asked);
+  assert.deepEqual([end.state, end.error?.reason], ['failed', 'VM_NOT_OWNED']);
+});
+
+test('what was cancelled while another operation of the VM is done is not done after it', async () => {
+  const { node, submit, ended, request, stateOf, operations } = await withVm();
+  await using _node = node;
+  await ended(await submit('destroy'));
+  const goOn = node.hypervisor.block('define');
+  const defines = countOf(node, 'define');
+  const metadata = { ...request.metadata, labels: { app: 'shop' } };
+  const apply = await submit('apply', { parameters: applying(request, { metadata }) });
+  await until('it is being changed', () => countOf(node, 'define') > defines);
+  const start = await submit('start');
+  assert.equal((await operations.cancel(start.id)).state, 'cancelled');
+  goOn();
+  await ended(apply);
+  assert.equal((await ended(await submit('shutdown'))).state, 'succeeded');
+  assert.deepEqual(
+    [(await operations.get(start.id)).state, await stateOf()],
+    ['cancelled', 'stopped'],
+  );
+});
+
+test('an operation that has to wait holds up no other of its VM', async () => {
+  const { node, submit, ended, request, stateOf } = await withVm();
+  await using _node = node;
+  node.hypervisor.fail('define', new AgentError('STORAGE_FULL', 'full'), 1_000);
+  const metadata = { ...request.metadata, labels: { app: 'shop' } };
+  await submit('apply', { parameters: applying(request, { metadata }) });
+  await until('it was tried', () => countOf(node, 'define') > 2);
+  assert.equal((await ended(await submit('destroy'))).state, 'succeeded');
+  assert.equal(await stateOf(), 'stopped');
+});
+
+test('a creation that is cancelled when its VM is made takes it away again', async () => {
+  const { node, operations, vm, ended } = await withVm();
+  await using _node = node;
+  const manifest = newRequest('db');
+  const goStart = node.hypervisor.block('start');
+  const parameters = { manifest, reservationId: undefined };
+  const asked = { id: randomUUID(), kind: 'create', parameters, requestedBy: 'tester' } as const;
+  const { operation } = await operations.submit({ ...asked, vm: { ...vm, name: 'db' } }, never);
+  const start = `start ${uidOf(manifest)}`;
+  await until('it is being started', () => node.hypervisor.calls.includes(start));
+  const goList = node.hypervisor.block('list');
+  goStart();
+  await operations.cancel(operation.id);
+  goList();
+  assert.equal((await ended(operation)).state, 'cancelled');
+  assert.equal(await node.hypervisor.domains.find(uidOf(manifest), never), undefined);
+});
+
+test('a creation that is cancelled after its agent was killed takes away what that has made', async () => {
+  await using before = await OneNode.open();
+  const { journal, hypervisor } = before;
+  const manifest = newRequest('db', { runStrategy: 'Always' });
+  const parameters = { manifest, reservationId: undefined };
+  const vm = { namespace: 'test', name: 'db', uid: undefined };
+  const id = randomUUID();
+  const asked = { id, kind: 'create', vm, parameters, requestedBy: 'tester' } as const;
+  await before.agent.operations.submit(asked, never);
+  await before.create(manifest);
+  hypervisor.stopGuest(uidOf(manifest));
+  hypervisor.forgetWhyStopped();
+  await before.agent.tasks[Symbol.asyncDispose]();
+  await using node = await OneNode.open({ hypervisor, journal });
+  const { operations } = node.agent;
+  await operations.cancel(id);
+  node.agent.run();
+  await until('it has ended', async () => hasEnded(await operations.get(id)));
+  assert.equal((await operations.get(id)).state, 'cancelled');
+  assert.equal(await hypervisor.domains.find(uidOf(manifest), never), undefined);
+});
+
+test('a VM that is off is not started because its creation is repeated', async () => {
+  const { node, submit, ended, uid, stateOf, request } = await withVm();
+  await using _node = node;
+  node.hypervisor.stopGuest(uid);
+  node.hypervisor.forgetWhyStopped();
+  const parameters = { manifest: request, reservationId: undefined };
+  assert.equal((await ended(await submit('create', { parameters }))).state, 'succeeded');
+  assert.equal(await stateOf(), 'stopped');
+});
+
+test('a VM that is being created is there for whoever would delete, change or create one of its name', async () => {
+  const { node, operations, vm, ended } = await withVm();
+  await using _node = node;
+  const { metadata, spec } = newRequest('db');
+  const manifest = { metadata: { namespace: metadata.namespace, name: metadata.name }, spec };
+  const db = { ...vm, name: 'db' };
+  const goOn = node.hypervisor.block('define');
+  const ask = (kind: OperationKind, parameters: OperationParameters) =>
+    operations.submit({ id: randomUUID(), kind, vm: db, parameters, requestedBy: 'tester' }, never);
+  const { operation } = await ask('create', { manifest, reservationId: undefined });
+  await until('it is being made', () => countOf(node, 'define') > 1);
+  await assert.rejects(ask('delete', { force: true }), { reason: 'VM_BUSY' });
+  await assert.rejects(ask('create', { manifest, reservationId: undefined }), {
+    reason: 'VM_BUSY',
+  });
+  goOn();
+  assert.equal((await ended(operation)).state, 'succeeded');
+});
+
+test('the same request twice at the same moment is one operation, with an id or without', async () => {
+  const { node, operations, vm, submit } = await withVm();
+  await using _node = node;
+  const parameters = { manifest: newRequest('db'), reservationId: undefined };
+  const asked = { id: randomUUID(), kind: 'create', parameters, requestedBy: 'tester' } as const;
+  const ask = () => operations.submit({ ...asked, vm: { ...vm, name: 'db' } }, never);
+  const [first, second] = await Promise.all([ask(), ask()]);
+  assert.equal(first.operation.id, second.operation.id);
+  node.hypervisor.block('destroy');
+  const [left, right] = await Promise.all([
+    submit('destroy', { id: undefined }),
+    submit('destroy', { id: undefined }),
+  ]);
+  assert.equal(left.id, right.id);
+});
+
+test('old operations that cannot be forgotten keep no new one from being done', async (context) => {
+  const { node, operations, vm, ended } = await withVm();
+  await using _node = node;
+  const ask = (name: string) =>
+    operations.submit(
+      { id: randomUUID(), kind: 'delete', vm: { ...vm, name }, parameters: {}, requestedBy: 'x' },
+      never,
+    );
+  for (let number = 1; number < 100; number += 1) await ask('nobody');
+  context.mock.method(OperationStore.prototype, 'prune', () =>
+    Promise.reject(new AgentError('STORAGE_FULL', 'full')),
+  );
+  const parameters = { force: true };
+  const asked = { id: randomUUID(), kind: 'delete', vm, parameters, requestedBy: 'x' } as const;
+  const { operation } = await operations.submit(asked, never);
+  assert.equal((await ended(operation)).state, 'succeeded');
+});
+
+test('what a caller should know of an operation that has succeeded stands in it', async () => {
+  const { node, submit, ended, request } = await withVm();
+  await using _node = node;
+  const halted = applying(request, { spec: { ...request.spec, runStrategy: 'Halted' } });
+  await ended(await submit('apply', { parameters: halted }));
+  await until('it is off', async () => {
+    return (
+      (await node.vms.get({ namespace: 'test', name: 'web', uid: undefined }, never)).phase ===
+      'stopped'
+    );
+  });
+  node.hypervisor.fail('start', new AgentError('HYPERVISOR_FAILURE', 'no'));
+  const end = await ended(await submit('apply', { parameters: applying(request, {}) }));
+  assert.deepEqual([end.state, end.result], ['succeeded', 'CHANGED']);
+  assert.match(end.warnings.join(), /was changed but not started: no/);
+});
+
+test('a shutdown that keeps failing is asked for less and less often', async () => {
+  const { node, operations, submit, request } = await withVm();
+  await using _node = node;
+  node.hypervisor.fail('shutdown', new AgentError('HYPERVISOR_FAILURE', 'no'), 1_000);
+  const halted = applying(request, { spec: { ...request.spec, runStrategy: 'Halted' } });
+  await submit('apply', { parameters: halted });
+  const shutdowns = async () => {
+    const { items } = await operations.list(ALL, FIRST);
+    return items.filter(({ kind }) => kind === 'shutdown');
+  };
+  await until('it was asked for often', async () => (await shutdowns()).length >= 7);
+  const times = (await shutdowns()).map(({ requestedAtMs }) => requestedAtMs).toReversed();
+  // Each wait is twice the one before, from 1 ms on.
+  assert.ok((times[6] ?? 0) - (times[5] ?? 0) >= 32);
+});
+
+test('a migration that has failed is over for its operation too, whatever it has failed for', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.source.hypervisor.fail('migrate', new AgentError('HYPERVISOR_UNREACHABLE', 'away'));
+  await nodes.start();
+  const { reason } = await nodes.ended();
+  const { operations } = nodes.source.agent;
+  await until('it has ended', async () => hasEnded(await operations.get(nodes.id)));
+  const { state, error } = await operations.get(nodes.id);
+  assert.deepEqual([state, error?.reason], ['failed', reason]);
+});
+
+test('a migration is refused for the id of another operation, and for one that came while both nodes were checked', async () => {
+  using nodes = await TwoNodes.open();
+  const { operations } = nodes.source.agent;
+  const { namespace, name, uid } = nodes.vm;
+  const nobody = { namespace, name: 'nobody', uid: undefined };
+  const asked = { kind: 'delete', vm: nobody, parameters: {}, requestedBy: 'tester' } as const;
+  await operations.submit({ ...asked, id: nodes.id }, never);
+  await assert.rejects(nodes.start(), { reason: 'OPERATION_ID_REUSED' });
+  const checking = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  nodes.source.wire.onCall = async (method) => {
+    if (method !== 'check') return;
+    checking.resolve();
+    await goOn.promise;
+  };
+  nodes.source.hypervisor.slowShutdown = true;
+  const id = randomUUID();
+  const { migrations } = nodes.source.agent;
+  const request = { id, spec: nodes.spec, labels: {}, requestedBy: 'tester' };
+  const busy = assert.rejects(migrations.start(request, never), { reason: 'VM_BUSY' });
+  await checking.promise;
+  const shutdown = { kind: 'shutdown', parameters: {}, requestedBy: 'tester' } as const;
+  await operations.submit({ ...shutdown, id: randomUUID(), vm: { namespace, name, uid } }, never);
+  goOn.resolve();
+  await busy;
 });

@@ -106,7 +106,7 @@ export interface Operation {
     | undefined;
   /**
    * Who asked: the URI of the caller's certificate, "unix:root" on the node itself, or "agent" with the name of a controller,
-   * such as "agent/run-strategies".
+   * such as "agent/run-strategies". "unknown" if an agent was killed before it could record it.
    */
   requestedBy: string;
   /** When it was asked for. */
@@ -137,7 +137,14 @@ export interface Operation {
   /** Id of the operation that took its place; empty unless it is SUPERSEDED. */
   supersededBy: string;
   /** Where this report comes from and how new it is. */
-  origin: ReportOrigin | undefined;
+  origin:
+    | ReportOrigin
+    | undefined;
+  /**
+   * What the caller should know although it has succeeded, for people: what was rounded, which nodes could not be asked, that a VM
+   * was changed and could not be started.
+   */
+  warnings: string[];
 }
 
 /** Why an operation has not succeeded: as google.rpc.ErrorInfo has it. */
@@ -254,6 +261,7 @@ function createBaseOperation(): Operation {
     error: undefined,
     supersededBy: "",
     origin: undefined,
+    warnings: [],
   };
 }
 
@@ -297,6 +305,9 @@ export const Operation: MessageFns<Operation> = {
     }
     if (message.origin !== undefined) {
       ReportOrigin.encode(message.origin, writer.uint32(106).fork()).join();
+    }
+    for (const v of message.warnings) {
+      writer.uint32(114).string(v!);
     }
     return writer;
   },
@@ -418,6 +429,14 @@ export const Operation: MessageFns<Operation> = {
             message.origin = ReportOrigin.decode(reader, reader.uint32());
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.warnings.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -460,6 +479,7 @@ export const Operation: MessageFns<Operation> = {
     message.origin = (object.origin !== undefined && object.origin !== null)
       ? ReportOrigin.fromPartial(object.origin)
       : undefined;
+    message.warnings = object.warnings?.map((e) => e) || [];
     return message;
   },
 };

@@ -960,7 +960,7 @@ export interface CreateVirtualMachineResponse {
     | undefined;
   /**
    * What is accepted but is not as one may think, for people: what was rounded, what has no meaning on one node, which nodes
-   * could not be asked whether they have it.
+   * could not be asked whether they have it. With an `operation_id` only what can be told at once; the operation has all.
    */
   warnings: string[];
   /** What was begun; unset after a dry run. */
@@ -6457,7 +6457,8 @@ export const VirtualMachineServiceService = {
    * and nothing is left behind.
    * A VM that has left this node is refused with VM_NOT_OWNED unless a higher `ownership_epoch` is given. Without an epoch all
    * nodes that this one is configured to know are asked whether they have a VM of the uid given, for 2 s: VM_ALREADY_EXISTS
-   * if one has it, VM_BUSY if one is making it at the same time. Those that could not be asked stand in `warnings`.
+   * if one has it, VM_BUSY if one is making it at the same time. Those that could not be asked stand
+   * in the operation's `warnings`.
    */
   createVirtualMachine: {
     path: "/novacron.agent.v1.VirtualMachineService/CreateVirtualMachine" as const,
@@ -6569,8 +6570,8 @@ export const VirtualMachineServiceService = {
     responseDeserialize: (value: Buffer): DestroyVirtualMachineResponse => DestroyVirtualMachineResponse.decode(value),
   },
   /**
-   * Forgets a stopped VM; its disk images stay. One that is not there counts as deleted, and `outcome` says whether it ever
-   * was. VM_NOT_OWNED, with the node that owns it as `owner` in its metadata, for a VM that has left this node or is still
+   * Forgets a stopped VM; its disk images stay. One that is not there counts as deleted, and the operation's `result`
+   * says whether it ever was. VM_NOT_OWNED, with the node that owns it as `owner` in its metadata, for a VM that has left this node or is still
    * arriving: nothing was deleted.
    */
   deleteVirtualMachine: {
@@ -6606,7 +6607,8 @@ export interface VirtualMachineServiceServer extends UntypedServiceImplementatio
    * and nothing is left behind.
    * A VM that has left this node is refused with VM_NOT_OWNED unless a higher `ownership_epoch` is given. Without an epoch all
    * nodes that this one is configured to know are asked whether they have a VM of the uid given, for 2 s: VM_ALREADY_EXISTS
-   * if one has it, VM_BUSY if one is making it at the same time. Those that could not be asked stand in `warnings`.
+   * if one has it, VM_BUSY if one is making it at the same time. Those that could not be asked stand
+   * in the operation's `warnings`.
    */
   createVirtualMachine: handleUnaryCall<CreateVirtualMachineRequest, CreateVirtualMachineResponse>;
   /**
@@ -6637,8 +6639,8 @@ export interface VirtualMachineServiceServer extends UntypedServiceImplementatio
   /** Cuts the power. The guest may lose what it has not written. */
   destroyVirtualMachine: handleUnaryCall<DestroyVirtualMachineRequest, DestroyVirtualMachineResponse>;
   /**
-   * Forgets a stopped VM; its disk images stay. One that is not there counts as deleted, and `outcome` says whether it ever
-   * was. VM_NOT_OWNED, with the node that owns it as `owner` in its metadata, for a VM that has left this node or is still
+   * Forgets a stopped VM; its disk images stay. One that is not there counts as deleted, and the operation's `result`
+   * says whether it ever was. VM_NOT_OWNED, with the node that owns it as `owner` in its metadata, for a VM that has left this node or is still
    * arriving: nothing was deleted.
    */
   deleteVirtualMachine: handleUnaryCall<DeleteVirtualMachineRequest, DeleteVirtualMachineResponse>;
@@ -6655,7 +6657,8 @@ export interface VirtualMachineServiceClient extends Client {
    * and nothing is left behind.
    * A VM that has left this node is refused with VM_NOT_OWNED unless a higher `ownership_epoch` is given. Without an epoch all
    * nodes that this one is configured to know are asked whether they have a VM of the uid given, for 2 s: VM_ALREADY_EXISTS
-   * if one has it, VM_BUSY if one is making it at the same time. Those that could not be asked stand in `warnings`.
+   * if one has it, VM_BUSY if one is making it at the same time. Those that could not be asked stand
+   * in the operation's `warnings`.
    */
   createVirtualMachine(
     request: CreateVirtualMachineRequest,
@@ -6792,8 +6795,8 @@ export interface VirtualMachineServiceClient extends Client {
     callback: (error: ServiceError | null, response: DestroyVirtualMachineResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Forgets a stopped VM; its disk images stay. One that is not there counts as deleted, and `outcome` says whether it ever
-   * was. VM_NOT_OWNED, with the node that owns it as `owner` in its metadata, for a VM that has left this node or is still
+   * Forgets a stopped VM; its disk images stay. One that is not there counts as deleted, and the operation's `result`
+   * says whether it ever was. VM_NOT_OWNED, with the node that owns it as `owner` in its metadata, for a VM that has left this node or is still
    * arriving: nothing was deleted.
    */
   deleteVirtualMachine(
