@@ -98,16 +98,26 @@ export class OperationController implements Controller {
   }
 
   /**
-   * Has an operation end without another step. What can be undone is stopped and undone by its next step; of what else the
-   * hypervisor has been told nothing can be taken back: a step that is being taken ends as it does.
+   * Has an operation end without another step. What can be undone is stopped and undone; of what else the hypervisor has been
+   * told nothing can be taken back: a step that is being taken ends as it does, and the operation after it.
    */
-  async cancel({ id, kind }: Pick<OperationRecord, 'id' | 'kind'>): Promise<void> {
+  async cancel(id: string, signal: AbortSignal): Promise<void> {
+    const { book, works } = this.#options;
+    const operation = book.open(id);
+    if (operation === undefined) return;
     const underway = this.#of(id);
     // Before anything is awaited, or a step could begin meanwhile.
     underway.isCancelled = true;
-    if (this.#options.works[kind].undo !== undefined) {
-      underway.step?.abort(new Error('cancelled'));
-    } else if (underway.step === undefined) await this.#endCancelled(id);
+    if (underway.step !== undefined) {
+      if (works[operation.kind].undo !== undefined) underway.step.abort(new Error('cancelled'));
+      return;
+    }
+    try {
+      await this.#undo(operation, signal);
+    } catch (error) {
+      // Its next step undoes it.
+      if (!passes(error)) throw error;
+    }
   }
 
   async #step(operation: OperationRecord, signal: AbortSignal): Promise<Again | undefined> {

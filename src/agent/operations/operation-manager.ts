@@ -153,12 +153,12 @@ export class OperationManager implements OperationService {
     yield* book.watch((operation) => matches(operation, filter), cursor, signal);
   }
 
-  async cancel(id: string): Promise<Operation> {
+  async cancel(id: string, signal: AbortSignal): Promise<Operation> {
     const { book, controller, cancelMigration } = this.#options;
     const operation = await book.get(id);
     if (hasEnded(operation)) return operation;
     if (operation.kind === 'migrate') await cancelMigration(id);
-    else await controller.cancel(operation);
+    else await controller.cancel(id, signal);
     this.#options.wake(operation.vm.uid);
     return await book.get(id);
   }

@@ -219,11 +219,11 @@ test('a creation that is cancelled leaves nothing', async () => {
   await until('it is being started', () =>
     node.hypervisor.calls.includes(`start ${uidOf(manifest)}`),
   );
-  await operations.cancel(operation.id);
+  await operations.cancel(operation.id, never);
   const end = await ended(operation);
   assert.deepEqual([end.state, end.error?.reason], ['cancelled', 'OPERATION_CANCELLED']);
   await node.assertNothingOf(manifest);
-  assert.deepEqual(await operations.cancel(operation.id), end);
+  assert.deepEqual(await operations.cancel(operation.id, never), end);
 });
 
 test('a shutdown that is cancelled is no longer waited for', async () => {
@@ -231,7 +231,7 @@ test('a shutdown that is cancelled is no longer waited for', async () => {
   await using _node = node;
   node.hypervisor.slowShutdown = true;
   const asked = await submit('shutdown');
-  await operations.cancel(asked.id);
+  await operations.cancel(asked.id, never);
   assert.equal((await ended(asked)).state, 'cancelled');
 });
 
@@ -241,7 +241,7 @@ test('what the hypervisor has been told to do is not called cancelled', async ()
   const goOn = node.hypervisor.block('destroy');
   const asked = await submit('destroy');
   await until('it is told', () => node.hypervisor.calls.some((call) => call.startsWith('destroy')));
-  assert.equal((await operations.cancel(asked.id)).state, 'running');
+  assert.equal((await operations.cancel(asked.id, never)).state, 'running');
   goOn();
   assert.deepEqual([(await ended(asked)).state, await stateOf()], ['succeeded', 'stopped']);
 });
@@ -250,7 +250,7 @@ test('an operation that is not known is not found', async () => {
   const { node, operations } = await withVm();
   await using _node = node;
   await assert.rejects(operations.get(randomUUID()), { reason: 'OPERATION_NOT_FOUND' });
-  await assert.rejects(operations.cancel(randomUUID()), { reason: 'OPERATION_NOT_FOUND' });
+  await assert.rejects(operations.cancel(randomUUID(), never), { reason: 'OPERATION_NOT_FOUND' });
 });
 
 test('who watches is told of every change of an operation, up to its end', async () => {
@@ -330,7 +330,7 @@ test('a migration is an operation of the same id, and to cancel either cancels b
   const { operations, migrations } = nodes.source.agent;
   const operation = await operations.get(nodes.id);
   assert.deepEqual([operation.kind, operation.requestedBy], ['migrate', 'tester']);
-  await operations.cancel(nodes.id);
+  await operations.cancel(nodes.id, never);
   assert.equal((await nodes.ended()).phase, 'cancelled');
   assert.equal((await migrations.get(nodes.id)).phase, 'cancelled');
   await until('it has ended', async () => hasEnded(await operations.get(nodes.id)));
@@ -446,7 +446,7 @@ test('what was cancelled while another operation of the VM is done is not done a
   const apply = await submit('apply', { parameters: applying(request, { metadata }) });
   await until('it is being changed', () => countOf(node, 'define') > defines);
   const start = await submit('start');
-  assert.equal((await operations.cancel(start.id)).state, 'cancelled');
+  assert.equal((await operations.cancel(start.id, never)).state, 'cancelled');
   goOn();
   await ended(apply);
   assert.equal((await ended(await submit('shutdown'))).state, 'succeeded');
@@ -479,7 +479,7 @@ test('a creation that is cancelled when its VM is made takes it away again', asy
   await until('it is being started', () => node.hypervisor.calls.includes(start));
   const goList = node.hypervisor.block('list');
   goStart();
-  await operations.cancel(operation.id);
+  await operations.cancel(operation.id, never);
   goList();
   assert.equal((await ended(operation)).state, 'cancelled');
   assert.equal(await node.hypervisor.domains.find(uidOf(manifest), never), undefined);
@@ -500,7 +500,7 @@ test('a creation that is cancelled after its agent was killed takes away what th
   await before.agent.tasks[Symbol.asyncDispose]();
   await using node = await OneNode.open({ hypervisor, journal });
   const { operations } = node.agent;
-  await operations.cancel(id);
+  await operations.cancel(id, never);
   node.agent.run();
   await until('it has ended', async () => hasEnded(await operations.get(id)));
   assert.equal((await operations.get(id)).state, 'cancelled');
