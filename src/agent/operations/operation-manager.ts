@@ -75,7 +75,7 @@ export class OperationManager implements OperationService {
     const { book } = this.#options;
     const known = await book.find(id);
     if (known !== undefined && known.kind !== kind) throw reused(known, { kind, vm });
-    assertNotBusy({ id, kind, vm }, kind, book.openOf(vm));
+    assertNotBusy({ id, kind, vm }, kind, this.#inTheWay(vm, book.openOf(vm)));
   }
 
   async #submit(asked: OperationRequest, signal: AbortSignal): Promise<Submission> {

@@ -614,6 +614,24 @@ test('a migration that has failed is over for its operation too, whatever it has
   assert.deepEqual([state, error?.reason], ['failed', reason]);
 });
 
+test('a VM may be migrated again as soon as its migration has ended, and not before', async () => {
+  using nodes = await TwoNodes.open();
+  await nodes.copying();
+  const { source } = nodes;
+  const { migrations } = source.agent;
+  const id = randomUUID();
+  nodes.route(id);
+  const again = { id, spec: nodes.spec, labels: {}, requestedBy: 'tester' };
+  await assert.rejects(migrations.start(again, never), { reason: 'VM_BUSY' });
+  const finished = nodes.ended();
+  await migrations.cancel(nodes.id);
+  await finished;
+  await until('it is free', () => source.agent.locks.purposeOf(nodes.vm.uid) === undefined);
+  source.hypervisor.manualProgress = false;
+  await migrations.start(again, never);
+  assert.equal((await nodes.ended(id)).phase, 'completed');
+});
+
 test('a migration is refused for the id of another operation, and for one that came while both nodes were checked', async () => {
   using nodes = await TwoNodes.open();
   const { operations } = nodes.source.agent;
