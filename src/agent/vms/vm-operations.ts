@@ -160,10 +160,13 @@ async function finish<T extends CreateResult>(
   made: T,
   signal: AbortSignal,
 ): Promise<T> {
-  const { definition, phase, reason } = made.vm;
-  const neverRan = phase === 'stopped' && reason === '';
-  if (!isOwnWork(operation, made.vm) || definition.intent !== 'on' || !neverRan) return made;
-  return { ...made, vm: await vms.start(identity(definition), signal) };
+  if (!isOwnWork(operation, made.vm) || !awaitsStart(made.vm)) return made;
+  return { ...made, vm: await vms.start(identity(made.vm.definition), signal) };
+}
+
+/** Whether it shall be on and has not run since it was defined, as far as libvirt can tell. */
+function awaitsStart({ definition, phase, reason }: Vm): boolean {
+  return definition.intent === 'on' && phase === 'stopped' && reason === '';
 }
 
 /** Whether the VM was made by an earlier step of this operation. */
@@ -214,10 +217,8 @@ async function resumed(
   if (isOwnWork(operation, applied.vm)) {
     return { ...(await finish(vms, operation, applied, signal)), outcome: 'created' };
   }
-  const { definition, phase, reason } = applied.vm;
-  const neverRan = phase === 'stopped' && reason === '';
-  const isGivenStart = definition.intent === 'on' && neverRan;
-  const starts = isGivenStart && startsAtOnce(runStrategyOf(definition.spec));
+  const { definition } = applied.vm;
+  const starts = awaitsStart(applied.vm) && startsAtOnce(runStrategyOf(definition.spec));
   const vm = starts ? await vms.start(identity(definition), signal) : applied.vm;
   return { ...applied, vm, outcome: 'changed' };
 }

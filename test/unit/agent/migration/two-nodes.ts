@@ -30,7 +30,6 @@ import { allowUserData } from '../vms/allow-user-data.ts';
 import { Life } from './mortal.ts';
 
 export const never = new AbortController().signal;
-/** Only a failure takes as long. */
 /** Room for many VMs that move at once. */
 /** A VM that is created must have something to boot. */
 export const KERNEL_PATH = '/boot/vmlinuz';

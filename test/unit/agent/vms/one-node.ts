@@ -26,7 +26,6 @@ import { allowUserData } from './allow-user-data.ts';
 export const never = new AbortController().signal;
 export const EVERYTHING = { namespace: '', labels: ALL_LABELS };
 export const WHOLE = { size: 0, token: '' };
-/** Only a failure takes as long. */
 /** A VM must have something to boot. */
 const KERNEL_PATH = '/boot/vmlinuz';
 /** What a VM of 64 MiB takes of its node. */
