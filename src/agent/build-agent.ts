@@ -35,6 +35,7 @@ import type { OperationStore } from './operations/operation-store.ts';
 import { Reconciler } from './reconcile/reconciler.ts';
 import { ReportOriginSource } from './reports/report-origin-source.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
+import { DriftController } from './vms/drift-controller.ts';
 import { OrphanedFileController } from './vms/orphaned-file-controller.ts';
 import { Ownership } from './vms/ownership.ts';
 import { OwnershipManager } from './vms/ownership-manager.ts';
@@ -202,6 +203,7 @@ export async function buildAgent(parts: AgentParts) {
         isBusy: (vmUid) => operationBook.openOf(vmUid).length > 0,
         firstDelayMs: parts.firstRestartDelayMs,
       }),
+      new DriftController(shared),
       new OrphanedFileController(shared),
     ],
     looks: (signal) => inventory.looks(signal),

@@ -112,6 +112,15 @@ export function hypervisorNameOf({
   return `${namespace}_${name}`;
 }
 
+/** What of a VM somebody else may have changed. */
+export type DriftedPart =
+  | 'memory'
+  | 'cpu'
+  | 'boot'
+  | 'volumes'
+  // It vanishes once it stops
+  | 'persistence';
+
 export interface HypervisorVm {
   readonly uid: string;
   /** The hypervisor's own name for it. */
@@ -127,6 +136,11 @@ export interface HypervisorVm {
   readonly isRead: boolean;
   /** As it is wanted, in force at the next start; undefined when it was not made by an agent (or its metadata cannot be read). */
   readonly definition: VmDefinition | undefined;
+  /**
+   * What the next start would give it that is not as `definition` says: somebody else has changed it. Empty for a VM
+   * that is not ours or not all understood.
+   */
+  readonly drift: readonly DriftedPart[];
   /** As it was when the running VM started, where that differs; undefined otherwise. */
   readonly liveDefinition: VmDefinition | undefined;
   readonly accelerator: Accelerator;

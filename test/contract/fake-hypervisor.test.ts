@@ -10,6 +10,7 @@ testHypervisor('FakeHypervisor', async () => {
     source,
     destination,
     newDefinition: () => tinyVm(),
+    changeByHand: (uid, part) => source.changeByHand(uid, part),
     migration(definition, speed) {
       source.migrationIterations = speed === 'slow' ? 1000 : 20;
       return fakeMigration(destination, {

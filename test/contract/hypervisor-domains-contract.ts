@@ -104,6 +104,47 @@ function testDefinitions(use: UseFixture): void {
     await domains.destroy(vm.uid, never);
   });
 
+  test('what somebody else changes of a definition is told, until it is defined again', async () => {
+    const { source, newDefinition, changeByHand } = use();
+    const { domains } = source;
+    const disk = { file: { path: '/var/lib/nowhere/root.raw' } };
+    const vm = withMachine(newDefinition(), {
+      volumes: [{ name: 'root', kind: 'disk', source: disk, format: 'raw', cache: 'none' }],
+    });
+    await domains.define(vm, never);
+    assert.deepEqual((await findListed(domains, vm.uid)).drift, []);
+    changeByHand(vm.uid, 'memory');
+    await until('it is seen', async () => (await findListed(domains, vm.uid)).drift.length > 0);
+    assert.deepEqual((await findListed(domains, vm.uid)).drift, ['memory']);
+    changeByHand(vm.uid, 'volumes');
+    const drift = new Set((await domains.find(vm.uid, never))?.drift);
+    assert.deepEqual(drift, new Set(['memory', 'volumes']));
+    await domains.define(vm, never);
+    const found = await domains.find(vm.uid, never);
+    assert.deepEqual([found?.drift, found?.definition], [[], vm]);
+    await domains.undefine(vm.uid, never);
+  });
+
+  test('a running VM that somebody has undefined is told, and stays once it is defined again', async () => {
+    const { domains } = use().source;
+    const vm = await started(use());
+    assert.deepEqual((await domains.find(vm.uid, never))?.drift, []);
+    use().changeByHand(vm.uid, 'memory');
+    assert.deepEqual((await domains.find(vm.uid, never))?.drift, ['memory']);
+    use().changeByHand(vm.uid, 'persistence');
+    const { persistent, drift } = (await domains.find(vm.uid, never)) ?? {};
+    assert.equal(persistent, false);
+    assert.ok(drift?.includes('persistence'));
+    await domains.define(vm, never);
+    const found = await domains.find(vm.uid, never);
+    assert.deepEqual([found?.state, found?.persistent, found?.drift], ['running', true, []]);
+    await domains.destroy(vm.uid, never);
+    assert.deepEqual((await domains.find(vm.uid, never))?.definition, vm);
+    await domains.start(vm.uid, never);
+    assert.equal((await domains.find(vm.uid, never))?.state, 'running');
+    await domains.destroy(vm.uid, never);
+  });
+
   test('a name can be had by one VM only', async () => {
     const { domains } = use().source;
     const vm = use().newDefinition();

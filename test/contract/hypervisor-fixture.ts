@@ -8,6 +8,8 @@ import type { HypervisorMigration } from '../../src/drivers/hypervisor-jobs.ts';
 
 export type VmSize = 'small' | 'medium' | 'large';
 
+export type ChangeByHand = 'memory' | 'volumes' | 'persistence';
+
 /** Two hypervisors for the suites of their contracts. */
 export interface HypervisorFixture extends AsyncDisposable {
   readonly source: Hypervisor;
@@ -17,6 +19,8 @@ export interface HypervisorFixture extends AsyncDisposable {
    * is done to it meanwhile.
    */
   readonly newDefinition: (size?: VmSize) => VmDefinition;
+  /** What somebody does with virsh to a VM of the source. */
+  readonly changeByHand: (uid: string, part: ChangeByHand) => void;
   /** A request to migrate from source to destination. */
   readonly migration: (definition: VmDefinition, speed: 'fast' | 'slow') => HypervisorMigration;
 }

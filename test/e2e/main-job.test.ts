@@ -33,6 +33,7 @@ test('a VM is made, moves while it works, is shut down and deleted, and leaves n
     listed.map(({ metadata, status }) => [metadata.name, status.phase]),
     [[vm.name, 'Running']],
   );
+  expectNoDrift(listed);
   assert.deepEqual(await list(nodes, 'a', signal), []);
   const text = await nodes.novactl(['--node', 'a', 'vm', 'list'], signal);
   assert.doesNotMatch(text.stdout, new RegExp(vm.name));
@@ -72,7 +73,15 @@ test('a VM is made, moves while it works, is shut down and deleted, and leaves n
 
 interface ListedVm {
   readonly metadata: { readonly name: string };
-  readonly status: { readonly phase: string };
+  readonly status: { readonly phase: string; readonly conditions: readonly { type: string }[] };
+}
+
+/** Nothing of its definition may look as if somebody else had changed it, whatever libvirt makes of it. */
+function expectNoDrift([vm]: readonly ListedVm[]): void {
+  assert.deepEqual(
+    vm?.status.conditions.filter(({ type }) => type === 'Drifted'),
+    [],
+  );
 }
 
 async function list(nodes: TwoNodes, node: string, signal: AbortSignal): Promise<ListedVm[]> {

@@ -128,6 +128,7 @@ export class FakeHypervisorDomains implements HypervisorDomains {
     } else {
       refuseNewer(vm.persistent ?? vm.live, definition);
       vm.persistent = definition;
+      vm.drift = [];
       if (!isActive(vm)) vm.live = definition;
     }
     this.#world.tell(uid, 'defined');

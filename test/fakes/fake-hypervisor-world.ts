@@ -32,7 +32,7 @@ export class FakeHypervisorWorld {
   describe(vm: FakeVm): HypervisorVm {
     const seen = toHypervisorVm(vm);
     if (!this.foreign.has(seen.uid)) return seen;
-    return { ...seen, definition: undefined, liveDefinition: undefined };
+    return { ...seen, definition: undefined, drift: [], liveDefinition: undefined };
   }
 
   /** As a listing has it, which waits for nothing. */
@@ -48,6 +48,7 @@ export class FakeHypervisorWorld {
       persistent,
       isRead: false,
       definition: undefined,
+      drift: [],
       liveDefinition: undefined,
       accelerator: 'tcg',
       machineType: '',

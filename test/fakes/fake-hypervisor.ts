@@ -1,5 +1,5 @@
 import type { Hypervisor } from '../../src/drivers/hypervisor.ts';
-import type { VmFacts } from '../../src/drivers/hypervisor-domains.ts';
+import type { DriftedPart, VmFacts } from '../../src/drivers/hypervisor-domains.ts';
 import type { HypervisorEvents } from '../../src/drivers/hypervisor-events.ts';
 import type { HypervisorMigration } from '../../src/drivers/hypervisor-jobs.ts';
 import { FakeHypervisorBehaviour } from './fake-hypervisor-behaviour.ts';
@@ -94,6 +94,14 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
   stopGuest(uid: string, reason: 'shutdown' | 'crashed' | 'migrated' = 'shutdown'): void {
     const vm = this.#world.vms.get(uid);
     if (vm !== undefined) this.#world.stop(vm, reason);
+  }
+
+  /** What somebody does to a VM with virsh: changes its definition, or takes it away from under its run. */
+  changeByHand(uid: string, part: DriftedPart): void {
+    const vm = this.#world.get(uid);
+    if (part === 'persistence') vm.persistent = undefined;
+    else vm.drift = [...vm.drift, part];
+    this.#world.tell(uid, 'defined');
   }
 
   /** What a restart does to the VMs that are off: why is forgotten. */

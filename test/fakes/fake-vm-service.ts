@@ -68,6 +68,7 @@ export function makeVm(
       },
     ],
     pendingFields: [],
+    drift: [],
     accelerator: 'kvm',
     machineType: 'pc-q35-7.2',
     volumes: [{ name: 'root', target: 'vda', path: '/images/root.qcow2', format: 'qcow2' }],

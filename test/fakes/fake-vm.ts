@@ -3,6 +3,7 @@ import { formatOf, pathOf } from '../../src/core/resources/volume.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import { toDefinitionText } from '../../src/core/vm-definition-text.ts';
 import {
+  type DriftedPart,
   type HypervisorVm,
   hypervisorNameOf,
   type VmRunState,
@@ -20,6 +21,8 @@ export interface FakeVm {
   live: VmDefinition;
   /** What the next start takes; undefined for a VM that vanishes when it stops. */
   persistent: VmDefinition | undefined;
+  /** What of it somebody else has changed. */
+  drift: readonly DriftedPart[];
   state: VmRunState;
   stateReason: VmStateReason;
   cpuTimeNs: bigint;
@@ -43,6 +46,7 @@ export function newFakeVm(definition: VmDefinition): FakeVm {
   return {
     live: definition,
     persistent: definition,
+    drift: [],
     state: 'stopped',
     stateReason: 'unknown',
     cpuTimeNs: 0n,
@@ -55,8 +59,10 @@ export function isActive(vm: FakeVm): boolean {
   return vm.state !== 'stopped' && vm.state !== 'crashed';
 }
 
-export function toHypervisorVm({ live, persistent, state, stateReason }: FakeVm): HypervisorVm {
+export function toHypervisorVm(vm: FakeVm): HypervisorVm {
+  const { live, persistent, drift, state, stateReason, job } = vm;
   const definition = persistent ?? live;
+  const isLost = persistent === undefined && job?.operation !== 'migration-in';
   const isChanged = toDefinitionText(live) !== toDefinitionText(definition);
   return {
     uid: live.uid,
@@ -66,6 +72,7 @@ export function toHypervisorVm({ live, persistent, state, stateReason }: FakeVm)
     persistent: persistent !== undefined,
     isRead: true,
     definition,
+    drift: isLost ? [...drift, 'persistence'] : drift,
     liveDefinition: isChanged ? live : undefined,
     accelerator: 'tcg',
     machineType: 'pc-q35-7.2',

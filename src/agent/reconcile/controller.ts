@@ -24,6 +24,8 @@ export type Output =
   | 'operations'
   /** The power of copies that another node owns. */
   | 'power-of-stale-copies'
+  /** Definitions of VMs of this node that somebody else has changed. */
+  | 'drifted-definitions'
   /** Private files of VMs that are gone. */
   | 'orphaned-files';
 

@@ -11,7 +11,7 @@ import {
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
 import { USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
+import { type HypervisorDomains, hypervisorNameOf } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import { busy } from './busy.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
@@ -36,6 +36,8 @@ export interface VmApplierOptions {
   readonly locks: KeyLocks;
   readonly log: Logger;
 }
+
+const VOLUMES_FIELD = 'spec.template.spec.volumes';
 
 /** Makes VMs be as a manifest says: creates what is not there, changes the definition of what is. */
 export class VmApplier {
@@ -81,6 +83,7 @@ export class VmApplier {
       if (!options.dryRun) await restoreUserData(definition, userData, this.#options, signal);
       return { vm: current, warnings, outcome: 'unchanged', changes };
     }
+    assertDisksKnown(current, changes);
     if (options.dryRun) {
       const changed = changedDefinition(definition, wanted);
       const vm = { ...current, definition: { ...changed, generation: definition.generation } };
@@ -168,6 +171,20 @@ function assertChangeable(
       { metadata: { vmId } },
     );
   }
+}
+
+/** Defining a VM gives it the disks of its manifest, and with them a disk below a snapshot that virsh has taken. */
+function assertDisksKnown(
+  { definition, drift }: Vm,
+  changes: readonly Pick<FieldChange, 'field'>[],
+): void {
+  if (!drift.includes('volumes')) return;
+  if (changes.some(({ field }) => field.startsWith(VOLUMES_FIELD))) return;
+  throw new AgentError(
+    'VM_DISKS_CHANGED',
+    `Cannot change VM ${definition.name}: somebody has given it other disks than its manifest has, and the change would put those of the manifest back, which may lose data; compare with "virsh dumpxml --inactive ${hypervisorNameOf(definition)}", then merge a snapshot back with virsh blockcommit, or apply a manifest with the disks that it has`,
+    { metadata: { vmId: definition.uid } },
+  );
 }
 
 function generationMismatch(

@@ -1,6 +1,9 @@
 import { isReadOnly } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
+import { type DriftedPart, hypervisorNameOf } from '../../drivers/hypervisor-domains.ts';
+
 import type { Condition, ConditionStatus } from '../reports/report.ts';
+import { mayBePutBack } from './drift.ts';
 import type { PhaseReport, VmContext } from './vm-phase.ts';
 
 /** What the conditions of a VM are worked out from. */
@@ -9,6 +12,7 @@ export interface ConditionFacts {
   readonly state: PhaseReport;
   readonly context: VmContext;
   readonly pendingFields: readonly string[];
+  readonly drift: readonly DriftedPart[];
   /** Its definition says that another host owns it. */
   readonly isStray: boolean;
 }
@@ -22,6 +26,7 @@ export function conditionsOf(
 ): readonly Condition[] {
   const aspects = [ready(facts), specApplied(facts), liveMigratable(facts), migrating(facts)];
   if (facts.definition.newer !== undefined) aspects.push(newerSpec(facts.definition));
+  if (facts.drift.length > 0) aspects.push(drifted(facts));
   if (facts.isStray) aspects.push(strayCopy(facts.definition));
   return aspects.map(([type, status, reason, message]) => {
     const before = previous.find((candidate) => candidate.type === type);
@@ -70,6 +75,17 @@ function newerSpec({ newer }: VmDefinition): Aspect {
   const fields = newer?.unknownFields.join(', ') || 'its version';
   const message = `A newer agent has given it what this one does not know: ${fields}. It can be started, stopped and moved, not changed; upgrade this node's agent`;
   return ['NewerSpec', 'true', 'UnknownFields', message];
+}
+
+function drifted({ definition: { namespace, name }, drift }: ConditionFacts): Aspect {
+  const parts = drift.join(', ');
+  const domain = hypervisorNameOf({ namespace, name });
+  if (!mayBePutBack(drift)) {
+    const message = `Somebody has changed its definition by other means than this agent: ${parts}. It is left as it is, as its data may be in the disks that it has now; compare its manifest with "virsh dumpxml --inactive ${domain}", then merge a snapshot back with virsh blockcommit, or apply a manifest with these disks`;
+    return ['Drifted', 'true', 'DisksChanged', message];
+  }
+  const message = `Somebody has changed its definition by other means than this agent: ${parts}. It is put back to what its manifest says; change the manifest instead`;
+  return ['Drifted', 'true', 'DefinitionChanged', message];
 }
 
 function strayCopy({ owner }: VmDefinition): Aspect {

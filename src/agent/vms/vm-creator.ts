@@ -211,6 +211,7 @@ export class VmCreator {
       message: '',
       conditions: [],
       pendingFields: [],
+      drift: [],
       accelerator: undefined,
       machineType: '',
       volumes: [],

@@ -80,10 +80,11 @@ export class VmDescriber {
       liveDefinition: found.liveDefinition,
       ...state,
       conditions: conditionsOf(
-        { definition, state, context, pendingFields, isStray },
+        { definition, state, context, pendingFields, drift: found.drift, isStray },
         previous?.conditions ?? [],
       ),
       pendingFields,
+      drift: found.drift,
       accelerator: found.accelerator,
       machineType: found.machineType,
       volumes: found.volumes,
@@ -97,10 +98,10 @@ export class VmDescriber {
   /** As it was known, for as long as nobody can say what it is now. */
   describeUnknown(vm: Vm, cause: UnknownCause): Vm {
     const state = UNKNOWN[cause];
-    const { definition, pendingFields } = vm;
+    const { definition, pendingFields, drift } = vm;
     const context = this.#options.contextOf(definition.uid);
     const isStray = this.#options.isStray(definition);
-    const facts = { definition, state, context, pendingFields, isStray };
+    const facts = { definition, state, context, pendingFields, drift, isStray };
     const conditions = conditionsOf(facts, vm.conditions);
     const { migration } = context;
     return { ...vm, ...state, statistics: undefined, conditions, migration };

@@ -1,5 +1,6 @@
 import type { LabelSelector } from '../../core/label-selector.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
 import type { Accelerator } from '../../drivers/hypervisor-host.ts';
 import type { VmStatistics } from '../../drivers/hypervisor-statistics.ts';
 import type {
@@ -35,6 +36,8 @@ export interface Vm {
   readonly conditions: readonly Condition[];
   /** Fields of the spec that are in force only after the next start, as the manifest writes them. */
   readonly pendingFields: readonly string[];
+  /** What of its definition somebody else has changed. */
+  readonly drift: readonly DriftedPart[];
   readonly accelerator: Accelerator | undefined;
   readonly machineType: string;
   readonly volumes: readonly VmVolume[];

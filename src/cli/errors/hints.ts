@@ -36,6 +36,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
     'See what the guest says with novactl vm log NAME; cut its power with novactl vm destroy NAME',
   RUN_STRATEGY_HALTED:
     'Set runStrategy in its manifest to Always or Manual and apply it: novactl vm apply -f FILE',
+  VM_DISKS_CHANGED:
+    'Compare novactl vm get NAME -o yaml with what virsh dumpxml --inactive says on the node; --dry-run tells whether a manifest will do',
   VM_SPEC_NEWER:
     "Upgrade this node's agent, or change the VM on a newer node: novactl migrate NAME --to NODE",
   NOT_SUPPORTED:

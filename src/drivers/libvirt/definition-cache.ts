@@ -9,6 +9,7 @@ export type DomainDescription = Pick<
   | 'isRead'
   | 'definition'
   | 'liveDefinition'
+  | 'drift'
   | 'accelerator'
   | 'machineType'
   | 'vcpus'
@@ -24,6 +25,7 @@ export function describeDomain(xml: DomainXml): DomainDescription {
   return {
     isRead: true,
     definition: next.definition,
+    drift: next.drift,
     liveDefinition: next.definitionText === live.definitionText ? undefined : live.definition,
     accelerator,
     machineType,

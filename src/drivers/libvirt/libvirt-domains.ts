@@ -47,6 +47,7 @@ const PER_DOMAIN_TIMEOUT_MS = 1_000;
 const UNREAD: DomainDescription = {
   isRead: false,
   definition: undefined,
+  drift: [],
   liveDefinition: undefined,
   accelerator: 'tcg',
   machineType: '',
@@ -199,6 +200,7 @@ function toVm(
   isIncoming: boolean,
 ): HypervisorVm {
   const { state, reason } = toRunState(record.state, record.reason);
+  const isLost = !record.persistent && !isIncoming && description.definition !== undefined;
   return {
     uid: record.uid,
     hypervisorName: record.name,
@@ -206,5 +208,6 @@ function toVm(
     stateReason: reason,
     persistent: record.persistent,
     ...description,
+    drift: isLost ? [...description.drift, 'persistence'] : description.drift,
   };
 }

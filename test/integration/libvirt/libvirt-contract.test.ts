@@ -1,11 +1,18 @@
 import { testHypervisor } from '../../contract/hypervisor-contract.ts';
-import type { VmSize } from '../../contract/hypervisor-fixture.ts';
+import type { ChangeByHand, VmSize } from '../../contract/hypervisor-fixture.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
 import { LibvirtPair } from './libvirt-pair.ts';
 import { skipReason } from './private-libvirt.ts';
 
 /** Of memory that was never touched QEMU sends 9 bytes a page: for 16 GiB 36 s at the pace of a slow migration. */
 const MEMORY: Readonly<Record<VmSize, string>> = { small: '64Mi', medium: '2Gi', large: '16Gi' };
+
+/** virsh's words for it, before and after the uid. */
+const BY_HAND: Readonly<Record<ChangeByHand, readonly [string, ...string[]]>> = {
+  memory: ['setmem', '48M', '--config'],
+  volumes: ['detach-disk', 'vda', '--config'],
+  persistence: ['undefine'],
+};
 
 testHypervisor(
   'LibvirtHypervisor',
@@ -16,6 +23,10 @@ testHypervisor(
       destination: pair.destination,
       newDefinition: (size = 'small') =>
         tinyVm({}, { resources: { cpu: '1', memory: MEMORY[size] } }),
+      changeByHand(uid, part) {
+        const [verb, ...values] = BY_HAND[part];
+        pair.sourceNode.virsh(verb, uid, ...values);
+      },
       migration: (definition, speed) => pair.migration(definition, speed),
       [Symbol.asyncDispose]: () => pair[Symbol.asyncDispose](),
     };

@@ -1,8 +1,13 @@
 import { AgentError } from '../../../core/errors.ts';
 import type { Machine } from '../../../core/resources/machine.ts';
 import type { VmDefinition } from '../../../core/vm-definition.ts';
-import type { VmFacts } from '../../hypervisor-domains.ts';
-import { acceleratorOf, type DomainXmlOptions } from './domain-part.ts';
+import type { DriftedPart, VmFacts } from '../../hypervisor-domains.ts';
+import {
+  acceleratorOf,
+  type ChangeOptions,
+  type DomainPart,
+  type DomainXmlOptions,
+} from './domain-part.ts';
 import { DOMAIN_PARTS } from './domain-parts.ts';
 import {
   changeFacts,
@@ -14,7 +19,7 @@ import {
 } from './metadata.ts';
 import { type DomainBoot, readBoot, readMachineType } from './parts/boot-part.ts';
 import { type DomainCpu, readCpu } from './parts/cpu-part.ts';
-import { readMemoryBytes } from './parts/memory-part.ts';
+import { hasOddRam, readMemoryBytes } from './parts/memory-part.ts';
 import { type DomainVolume, readVolumes } from './parts/volumes-part.ts';
 import { XmlEditor } from './xml-editor.ts';
 import { element, type XmlNode } from './xml-node.ts';
@@ -137,6 +142,30 @@ export class DomainDocument {
     const editor = new XmlEditor(this.#source);
     for (const part of DOMAIN_PARTS) part.change(editor, this.#root, machine, options);
     return DomainDocument.parse(editor.toString());
+  }
+
+  /** The parts of which the domain does not say what its own definition wants. Empty if that is not all understood. */
+  get drift(): readonly DriftedPart[] {
+    const { definition } = this;
+    if (definition === undefined || definition.newer !== undefined) return [];
+    const machine = definition.spec.template.spec;
+    // Other QEMUs need another size: that is no change by somebody else.
+    const options = { oddRamSize: hasOddRam(this.#root) };
+    return DOMAIN_PARTS.flatMap((part) =>
+      part.drift !== undefined && this.#isChangedBy(part, machine, options) ? [part.drift] : [],
+    );
+  }
+
+  #isChangedBy(part: DomainPart, machine: Machine, options: ChangeOptions): boolean {
+    const editor = new XmlEditor(this.#source);
+    try {
+      part.change(editor, this.#root, machine, options);
+    } catch (error) {
+      // What this node cannot give is refused where it is asked for.
+      if (error instanceof AgentError) return false;
+      throw error;
+    }
+    return editor.toString() !== this.#source;
   }
 
   #addMetadata(editor: XmlEditor, node: XmlNode): void {

@@ -1,4 +1,5 @@
 import type { Machine } from '../../../core/resources/machine.ts';
+import type { DriftedPart } from '../../hypervisor-domains.ts';
 import type { XmlEditor } from './xml-editor.ts';
 import type { XmlNode } from './xml-node.ts';
 import type { XmlElement } from './xml-parser.ts';
@@ -17,6 +18,9 @@ export interface DomainXmlOptions {
   readonly emulator?: string;
 }
 
+/** What a domain that is there may need of its node. */
+export type ChangeOptions = Pick<DomainXmlOptions, 'oddRamSize'>;
+
 /** What a part adds to a domain that is made anew. */
 interface PartNodes {
   readonly attributes?: Readonly<Record<string, string>>;
@@ -29,11 +33,14 @@ interface PartNodes {
  * What a part reads of a domain, it offers as a function of its own beside this.
  */
 export interface DomainPart {
+  /** What it is called where somebody else has changed it; undefined for one that stays as it was made. */
+  readonly drift?: DriftedPart;
+
   /** For a new domain. Fails with FEATURE_NOT_SUPPORTED for what this node cannot give. */
   build(machine: Machine, options: DomainXmlOptions): PartNodes;
 
   /** Makes a domain's elements say what the machine wants. Touches only what differs; what it does not know stays. */
-  change(editor: XmlEditor, domain: XmlElement, machine: Machine, options: DomainXmlOptions): void;
+  change(editor: XmlEditor, domain: XmlElement, machine: Machine, options: ChangeOptions): void;
 
   /** When a change of a field of the machine is in force for a running domain; undefined for what is another part's. */
   effectOf(field: string): 'now' | 'next-start' | undefined;

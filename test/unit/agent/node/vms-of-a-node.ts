@@ -26,6 +26,7 @@ export function vmOf(definition: VmDefinition, phase: VmPhase, liveDefinition?: 
     message: '',
     conditions: [],
     pendingFields: [],
+    drift: [],
     accelerator: undefined,
     machineType: '',
     volumes: [],

@@ -34,6 +34,7 @@ export function sampleVm(name: string, phase: VmPhase): Vm {
           },
     migration: undefined,
     pendingFields: [],
+    drift: [],
     volumes: [],
     origin,
   };

@@ -17,6 +17,7 @@ function facts(changes: Partial<ConditionFacts> = {}): ConditionFacts {
     state: { phase: 'running', reason: 'Booted', message: '' },
     context: { migration: undefined, shutdownRequested: false },
     pendingFields: [],
+    drift: [],
     isStray: false,
     ...changes,
   };

@@ -42,6 +42,8 @@ export function readMachineType(domain: XmlElement): string {
 }
 
 export const bootPart: DomainPart = {
+  drift: 'boot',
+
   effectOf: nextStart('machineType', 'firmware', 'kernel'),
 
   build(machine, options) {

@@ -30,6 +30,8 @@ export function readCpu(domain: XmlElement): DomainCpu {
 }
 
 export const cpuPart: DomainPart = {
+  drift: 'cpu',
+
   effectOf: nextStart('resources.cpu', 'cpu'),
 
   build(machine, options) {

@@ -31,12 +31,23 @@ const UNITS: Readonly<Record<string, number>> = {
 
 /** Memory of the guest in bytes; NaN for a unit that libvirt does not have. */
 export function readMemoryBytes(domain: XmlElement): number {
-  const memory = findElement(domain, 'memory');
-  const unit = attributeOf(memory, 'unit') ?? 'KiB';
-  return Number(textOf(memory) ?? 0) * (UNITS[unit] ?? Number.NaN);
+  return readBytes(findElement(domain, 'memory'));
+}
+
+function readBytes(amount: XmlElement | undefined): number {
+  const unit = attributeOf(amount, 'unit') ?? 'KiB';
+  return Number(textOf(amount) ?? 0) * (UNITS[unit] ?? Number.NaN);
+}
+
+/** Whether the domain has a RAM block of odd size. */
+export function hasOddRam(domain: XmlElement): boolean {
+  const commandline = childrenInNamespace(domain, QEMU_NAMESPACE, 'commandline')[0];
+  return findOddRamArguments(childrenInNamespace(commandline, QEMU_NAMESPACE, 'arg')).length > 0;
 }
 
 export const memoryPart: DomainPart = {
+  drift: 'memory',
+
   effectOf: nextStart('resources.memory', 'memory'),
 
   build(machine, options) {
@@ -55,15 +66,17 @@ export const memoryPart: DomainPart = {
   change(editor, domain, machine, options) {
     const bytes = memoryBytesOf(machine);
     const kib = bytes / 1024;
-    if (readMemoryBytes(domain) !== bytes) {
-      for (const name of ['memory', 'currentMemory']) {
-        const memory = findElement(domain, name);
-        if (memory === undefined) {
-          editor.append(domain, element(name, { unit: 'KiB' }, String(kib)));
-        } else {
-          editor.setAttribute(memory, 'unit', 'KiB');
-          editor.setText(memory, String(kib));
-        }
+    // While it runs, its balloon says what it has now, which is the guest's.
+    const isLive = attributeOf(domain, 'id') !== undefined;
+    const isResized = readMemoryBytes(domain) !== bytes;
+    for (const name of isLive && !isResized ? [] : ['memory', 'currentMemory']) {
+      const memory = findElement(domain, name);
+      if (memory === undefined) {
+        // libvirt gives a domain all of its memory unless told otherwise.
+        if (name === 'memory') editor.append(domain, element(name, { unit: 'KiB' }, String(kib)));
+      } else if (readBytes(memory) !== bytes) {
+        editor.setAttribute(memory, 'unit', 'KiB');
+        editor.setText(memory, String(kib));
       }
     }
     const odd = options.oddRamSize && acceleratorOf(domain) === 'tcg';

@@ -43,6 +43,8 @@ export function readVolumes(domain: XmlElement): readonly DomainVolume[] {
 const WITHOUT_ELEMENT = /^volumes\[\d+\]\.(shared|accessMode)$/;
 
 export const volumesPart: DomainPart = {
+  drift: 'volumes',
+
   effectOf(field) {
     if (field !== 'volumes' && !field.startsWith('volumes[')) return undefined;
     return WITHOUT_ELEMENT.test(field) ? 'now' : 'next-start';

@@ -837,7 +837,10 @@ export interface VirtualMachineStatus {
   resources:
     | UsageStatus
     | undefined;
-  /** Aspects of its state. Types: "Ready", "SpecApplied", "LiveMigratable", "Migrating", "NewerSpec", "StrayCopy". */
+  /**
+   * Aspects of its state. Types: "Ready", "SpecApplied", "LiveMigratable", "Migrating", "NewerSpec", "StrayCopy",
+   * "Drifted".
+   */
   conditions: Condition[];
   /** The migration that it is part of; unset if none. */
   migration:

@@ -207,3 +207,47 @@ void test('firmware and kernel change each by itself', () => {
   assert.doesNotMatch(onlyKernel.toString(), /firmware|loader|nvram/);
   assert.equal(bios.withMachine(machine(), tcgOptions).toString(), bios.toString());
 });
+
+void test('a domain that is as its definition says has not drifted', () => {
+  fc.assert(
+    fc.property(anyDefinition, fc.boolean(), (wanted, oddRamSize) => {
+      const options = { ...tcgOptions, oddRamSize };
+      assert.deepEqual(DomainDocument.parse(buildDomainXml(wanted, options)).drift, []);
+    }),
+  );
+  for (const name of ['live-running.xml', 'kvm-inactive.xml', 'uefi-inactive.xml']) {
+    assert.deepEqual(DomainDocument.parse(read(name)).drift, [], name);
+  }
+});
+
+for (const [part, from, to] of [
+  ['memory', />(\d+)<\/memory>/, '>98304</memory>'],
+  ['cpu', />(\d+)<\/vcpu>/, '>7</vcpu>'],
+  ['boot', /<kernel>[^<]*</, '<kernel>/boot/another<'],
+  ['volumes', /file='[^']*\.qcow2'/, "file='/images/overlay.snap1'"],
+] as const) {
+  void test(`another ${to} is a drift of its ${part}`, () => {
+    const xml = read('live-running.xml');
+    assert.match(xml, from);
+    assert.deepEqual(DomainDocument.parse(xml.replace(from, to)).drift, [part]);
+  });
+}
+
+void test('what the guest has left in its balloon is no drift, what it is to begin with is', () => {
+  const [live, next] = ['live-running.xml', 'kvm-inactive.xml'].map((name) =>
+    read(name).replace(/>(\d+)<\/currentMemory>/, '>65536</currentMemory>'),
+  );
+  assert.deepEqual(DomainDocument.parse(live ?? '').drift, []);
+  assert.deepEqual(DomainDocument.parse(next ?? '').drift, ['memory']);
+});
+
+void test('what others add is no drift, nor is what is not ours or not all understood', () => {
+  const xml = read('live-running.xml');
+  const added = xml.replace('</devices>', "<hostdev mode='subsystem' type='usb'/></devices>");
+  assert.deepEqual(DomainDocument.parse(added).drift, []);
+  const changed = xml.replace(/>(\d+)<\/memory>/, '>98304</memory>');
+  const foreign = changed.replaceAll('https://novacron.io/xmlns/vm/1', 'https://example.com/other');
+  assert.deepEqual(DomainDocument.parse(foreign).drift, []);
+  const newer = changed.replace('version="1"', 'version="2"');
+  assert.deepEqual(DomainDocument.parse(newer).drift, []);
+});

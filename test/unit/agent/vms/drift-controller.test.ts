@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { hasReason } from '../../../../src/core/errors.ts';
+import { until } from '../../../fixtures/until.ts';
+import { apply, manifestOf } from './manifests.ts';
+import { never, newRequest, OneNode, refOf, uidOf } from './one-node.ts';
+
+async function withVm(options: Parameters<typeof newRequest>[1] = {}) {
+  const node = await OneNode.open();
+  const request = newRequest('web', options);
+  const { definition } = await node.create(request);
+  const uid = uidOf(request);
+  node.agent.run();
+  node.hypervisor.forgetCalls();
+  const driftOf = async () => (await node.hypervisor.domains.find(uid, never))?.drift;
+  const conditionOf = async () => {
+    const { conditions } = await node.vms.get(refOf(request), never);
+    return conditions.find(({ type }) => type === 'Drifted');
+  };
+  return { node, request, definition, uid, driftOf, conditionOf };
+}
+
+const definesOf = ({ hypervisor }: OneNode) =>
+  hypervisor.calls.filter((call) => call.startsWith('define ')).length;
+
+test('what somebody has changed of a definition is put back, and the run goes on', async () => {
+  const { node, definition, uid, driftOf, conditionOf } = await withVm();
+  await using _ = node;
+  node.hypervisor.changeByHand(uid, 'memory');
+  await until('it is put back', async () => (await driftOf())?.length === 0);
+  const found = await node.hypervisor.domains.find(uid, never);
+  assert.equal(found?.state, 'running');
+  // Not another generation: nobody has asked for another spec.
+  assert.deepEqual(found?.definition, definition);
+  await until('nothing is said of it', async () => (await conditionOf()) === undefined);
+});
+
+test('a running VM that was undefined from under its run is there when it has ended', async () => {
+  const { node, request, uid, driftOf } = await withVm();
+  await using _ = node;
+  node.hypervisor.changeByHand(uid, 'persistence');
+  await until('it is put back', async () => (await driftOf())?.length === 0);
+  node.hypervisor.stopGuest(uid);
+  await until('it is off', async () => {
+    return (await node.vms.get(refOf(request), never)).phase === 'stopped';
+  });
+});
+
+test('disks that were changed are left as they are and told', async () => {
+  const { node, uid, conditionOf, driftOf } = await withVm();
+  await using _ = node;
+  node.hypervisor.changeByHand(uid, 'volumes');
+  node.hypervisor.changeByHand(uid, 'memory');
+  await until('it is told', async () => (await conditionOf())?.reason === 'DisksChanged');
+  const { message } = (await conditionOf()) ?? {};
+  assert.match(message ?? '', /volumes, memory.*virsh dumpxml --inactive test_web/);
+  // Another VM is put back meanwhile, so this one would have been by now.
+  const other = newRequest('other');
+  await node.create(other);
+  node.hypervisor.forgetCalls();
+  node.hypervisor.changeByHand(uidOf(other), 'cpu');
+  await until('the other is put back', () => Promise.resolve(definesOf(node) > 0));
+  assert.deepEqual(
+    node.hypervisor.calls.filter((call) => call === `define ${uid}`),
+    [],
+  );
+  assert.deepEqual(await driftOf(), ['volumes', 'memory']);
+});
+
+test('a change that would put back disks which somebody has changed is refused', async () => {
+  const { node, request, uid, driftOf } = await withVm();
+  await using _ = node;
+  node.hypervisor.changeByHand(uid, 'volumes');
+  const labelled = manifestOf(request, { metadata: { labels: { tier: 'front' } } });
+  for (const dryRun of [true, false]) {
+    await assert.rejects(apply(node, labelled, { dryRun }), (error) =>
+      hasReason(error, 'VM_DISKS_CHANGED'),
+    );
+  }
+  assert.deepEqual(await driftOf(), ['volumes']);
+});
+
+test('a definition that cannot be put back is tried again, and named in the state of the controllers', async () => {
+  const { node, uid, driftOf, conditionOf } = await withVm();
+  await using _ = node;
+  node.hypervisor.fail('define', new Error('the disk is full'), 2);
+  node.hypervisor.changeByHand(uid, 'cpu');
+  await until('it is told', async () => (await conditionOf())?.reason === 'DefinitionChanged');
+  await until('it is put back at last', async () => (await driftOf())?.length === 0);
+  const state = node.agent.reconciler.states().find(({ name }) => name === 'drift');
+  assert.deepEqual([state?.retries, state?.lastError], [2, 'the disk is full']);
+});
+
+test('a copy that another node owns, or another host, is not put back', async () => {
+  for (const owner of ['released', 'stray'] as const) {
+    const { node, definition, uid, driftOf } = await withVm();
+    await using _ = node;
+    if (owner === 'released') await node.ownership.release(definition, 9, 'b');
+    else {
+      await node.ownership.restore(uid, undefined);
+      const facts = { owner: '00000000-0000-4000-8000-000000000000' };
+      await node.hypervisor.domains.setFacts(uid, facts, never);
+    }
+    node.hypervisor.changeByHand(uid, 'memory');
+    const other = newRequest('other');
+    await node.create(other);
+    node.hypervisor.changeByHand(uidOf(other), 'cpu');
+    await until('another is put back', () =>
+      Promise.resolve(
+        node.hypervisor.calls.filter((call) => call === `define ${uidOf(other)}`).length === 2,
+      ),
+    );
+    assert.deepEqual(await driftOf(), ['memory'], owner);
+  }
+});
+
+test('a VM that is being changed is put back once that has ended', async () => {
+  const { node, uid, driftOf } = await withVm();
+  await using _ = node;
+  const lock = node.locks.tryAcquire(uid, 'apply');
+  node.hypervisor.changeByHand(uid, 'memory');
+  await until('it waits', () => {
+    const state = node.agent.reconciler.states().find(({ name }) => name === 'drift');
+    return Promise.resolve(state?.waiting === 1);
+  });
+  assert.deepEqual(await driftOf(), ['memory']);
+  lock?.[Symbol.dispose]();
+  await until('it is put back', async () => (await driftOf())?.length === 0);
+});
