@@ -139,6 +139,7 @@ export async function buildAgent(parts: AgentParts) {
   const whereabouts = new Whereabouts({
     ownership,
     inventory,
+    locator,
     listMoving: () =>
       [...book.listActive('source'), ...book.listActive('destination')].map(toMovingVm),
   });

@@ -153,8 +153,9 @@ export class VmManager implements VmService {
     const { inventory, whereabouts } = this.#options;
     await inventory.refresh(signal);
     const found = inventory.findByName(ref.namespace, ref.name);
-    if (found === undefined || !isMeant(found, ref)) return this.#absence(ref, found);
+    if (found === undefined || !isMeant(found, ref)) return this.#absence(ref, found, signal);
     whereabouts.assertDeletable(found.definition, options);
+    if (wasMovedAway(found)) await whereabouts.assertNotMovedAway(found, signal);
     if (options.force) await this.#assertWhole(found, signal);
     else assertOff(found);
     return found;
@@ -221,7 +222,7 @@ export class VmManager implements VmService {
     await inventory.refresh(signal);
     const found = inventory.findByName(ref.namespace, ref.name);
     if (found === undefined || !isMeant(found, ref)) {
-      const outcome = this.#absence(ref, found);
+      const outcome = await this.#absence(ref, found, signal);
       if (ref.uid !== undefined) await this.#forget(ref.uid, signal);
       return outcome;
     }
@@ -229,6 +230,7 @@ export class VmManager implements VmService {
     using _lock = this.#lock(found, 'delete');
     // A migration that has just ended has freed the lock.
     whereabouts.assertDeletable(found.definition, options);
+    if (wasMovedAway(found)) await whereabouts.assertNotMovedAway(found, signal);
     if (!options.force) assertOff(found);
     await this.#remove(found, signal);
     log.info({ vmId: vmUid }, 'VM deleted');
@@ -237,8 +239,12 @@ export class VmManager implements VmService {
   }
 
   /** What it means to delete a VM that is not here; `namesake` has its name now. */
-  #absence(ref: VmRef, namesake: Vm | undefined): Exclude<DeleteOutcome, 'deleted'> {
-    const outcome = this.#options.whereabouts.deletionOf(ref);
+  async #absence(
+    ref: VmRef,
+    namesake: Vm | undefined,
+    signal: AbortSignal,
+  ): Promise<Exclude<DeleteOutcome, 'deleted'>> {
+    const outcome = await this.#options.whereabouts.deletionOf(ref, signal);
     // Nothing is known of the VM that is meant, so it must be this one that was mistaken for it.
     if (namesake !== undefined && outcome === 'never-here') assertUid(namesake, ref);
     return outcome;

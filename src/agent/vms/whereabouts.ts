@@ -1,8 +1,9 @@
 import { AgentError } from '../../core/errors.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { Ownership } from './ownership.ts';
-import type { DeleteOptions, DeleteOutcome, VmRef } from './vm.ts';
+import type { DeleteOptions, DeleteOutcome, Vm, VmRef } from './vm.ts';
 import type { VmInventory } from './vm-inventory.ts';
+import type { VmLocator } from './vm-locator.ts';
 
 /** A VM whose migration goes on, and the node that it comes from or goes to. */
 export interface MovingVm {
@@ -17,6 +18,7 @@ export interface WhereaboutsOptions {
   readonly ownership: Pick<Ownership, 'find' | 'findByName' | 'isStale' | 'isStray'>;
   readonly inventory: Pick<VmInventory, 'findByUid' | 'assertAbsent'>;
   readonly listMoving: () => readonly MovingVm[];
+  readonly locator: Pick<VmLocator, 'ask'>;
 }
 
 type Trace =
@@ -26,8 +28,9 @@ type Trace =
       readonly vmUid: string;
       readonly node: string;
     }
-  /** `gone`: it was here, and somebody else than the agent has removed or moved it. */
-  | { readonly kind: 'deleted' | 'gone' | 'never-here' };
+  /** It was here, and somebody else than the agent has removed or moved it. */
+  | { readonly kind: 'gone'; readonly vmUid: string }
+  | { readonly kind: 'deleted' | 'never-here' };
 
 const RETRY_AFTER_MS = 1_000;
 
@@ -45,10 +48,10 @@ export class Whereabouts {
   }
 
   /**
-   * What it means to delete a VM that is not here. Fails with VM_NOT_OWNED if it is another node's, with VM_BUSY until it
-   * is known whose it is, and with VM_UID_MISMATCH if its uid has another name here.
+   * What it means to delete a VM that is not here. Fails with VM_NOT_OWNED if it is another node's, or at one, with VM_BUSY
+   * until it is known whose it is, and with VM_UID_MISMATCH if its uid has another name here.
    */
-  deletionOf(ref: VmRef): Exclude<DeleteOutcome, 'deleted'> {
+  async deletionOf(ref: VmRef, signal: AbortSignal): Promise<Exclude<DeleteOutcome, 'deleted'>> {
     const { inventory } = this.#options;
     inventory.assertAbsent(ref);
     const other = ref.uid === undefined ? undefined : inventory.findByUid(ref.uid)?.definition;
@@ -75,9 +78,27 @@ export class Whereabouts {
         });
       case 'never-here':
         return 'never-here';
+      case 'gone':
+        await this.#assertNotElsewhere({ uid: trace.vmUid, name: ref.name }, signal);
+        return 'already-deleted';
       default:
         return 'already-deleted';
     }
+  }
+
+  /**
+   * Must be called before a VM is deleted of which libvirt says that it was migrated away by other means than the agents. Fails
+   * with VM_NOT_OWNED if a node has it, and with PEER_UNREACHABLE if one may have it that cannot be asked.
+   */
+  async assertNotMovedAway({ definition }: Vm, signal: AbortSignal): Promise<void> {
+    const { uid, name } = definition;
+    const silent = await this.#assertNotElsewhere(definition, signal);
+    if (silent === '') return;
+    throw new AgentError(
+      'PEER_UNREACHABLE',
+      `Cannot delete VM ${name}: libvirt says that it was migrated away by other means than this agent, and node ${silent} cannot be asked whether it has the VM; delete it on its new node, or try again once that node answers`,
+      { metadata: { vmId: uid }, retryAfterMs: RETRY_AFTER_MS },
+    );
   }
 
   /**
@@ -116,6 +137,26 @@ export class Whereabouts {
     );
   }
 
+  /** Returns the nodes that could not be asked, for people. */
+  async #assertNotElsewhere(
+    { uid, name }: Pick<VmDefinition, 'uid' | 'name'>,
+    signal: AbortSignal,
+  ): Promise<string> {
+    const answers = await this.#options.locator.ask(uid, signal);
+    const holder = answers.find(({ presence }) => presence === 'held')?.peer.nodeName;
+    if (holder !== undefined) {
+      throw new AgentError(
+        'VM_NOT_OWNED',
+        `Cannot delete VM ${name}: it was moved to node ${holder} by other means than this agent, and is that node's once its agent has asked for it; delete it there`,
+        { metadata: { vmId: uid, owner: holder } },
+      );
+    }
+    return answers
+      .filter(({ presence }) => presence !== 'absent')
+      .map(({ peer }) => peer.nodeName)
+      .join(', ');
+  }
+
   #trace({ namespace, name, uid }: VmRef): Trace {
     const { ownership, listMoving } = this.#options;
     const isMeant = (vm: MovingVm) =>
@@ -131,7 +172,7 @@ export class Whereabouts {
       return { kind, vmUid: moving.uid, node: moving.peerNode };
     }
     if (known === undefined) return { kind: 'never-here' };
-    return { kind: known.isDeleted ? 'deleted' : 'gone' };
+    return known.isDeleted ? { kind: 'deleted' } : { kind: 'gone', vmUid: known.uid };
   }
 }
 

@@ -33,6 +33,15 @@ async function becomesOurs({ destination, vm }: TwoNodes): Promise<void> {
   });
 }
 
+/** No run strategy is at it any more. */
+async function isNoted({ source, vm }: TwoNodes): Promise<void> {
+  await until('its source has noted it', async () => {
+    await source.agent.inventory.refresh(never);
+    const isFree = source.agent.locks.purposeOf(vm.uid) === undefined;
+    return isFree && (await source.find(vm.uid))?.definition?.intent === 'off';
+  });
+}
+
 /** The source refuses, however often it is asked. */
 async function staysStray({ source, destination, vm }: TwoNodes): Promise<void> {
   await assert.rejects(
@@ -187,4 +196,42 @@ test('a copy that was only defined and started is not asked for', async () => {
   const { agent } = destination;
   for (let looks = 0; looks < 3; looks++) await agent.inventory.refresh(never);
   assert.ok(!agent.life.steps.some((step) => step.includes('peer.')));
+});
+
+for (const keepsSource of [true, false]) {
+  const left = keepsSource ? 'defined' : 'undefined';
+  test(`a VM that was moved by hand and not asked for yet is not deleted at its source (${left} there)`, async () => {
+    using nodes = await openNodes();
+    const { source, destination, spec, vm } = nodes;
+    destination.wire.lostCalls.add('handOver');
+    await moveByHand(nodes, keepsSource);
+    if (keepsSource) await isNoted(nodes);
+    for (const uid of [undefined, vm.uid]) {
+      const ref = { ...spec.vm, uid };
+      const refused = { reason: 'VM_NOT_OWNED', metadata: { vmId: vm.uid, owner: 'b' } };
+      await assert.rejects(source.agent.vms.delete(ref, { force: true }, never), refused);
+      const asked = source.agent.vms.assertCanDelete(ref, { force: false }, never);
+      await assert.rejects(asked, refused);
+    }
+    assert.ok(source.agent.ownership.isOwner(vm.uid), 'so that it can be handed over');
+    assert.equal((await destination.find(vm.uid))?.state, 'running');
+  });
+}
+
+test('what libvirt says was migrated away is not deleted before its node can be asked', async () => {
+  using nodes = await openNodes();
+  const { source, spec, vm } = nodes;
+  source.wire.lostCalls.add('locate');
+  nodes.destination.wire.lostCalls.add('handOver');
+  await moveByHand(nodes);
+  await isNoted(nodes);
+  await assert.rejects(source.agent.vms.delete(spec.vm, { force: true }, never), {
+    reason: 'PEER_UNREACHABLE',
+    message: /node b cannot be asked/,
+  });
+  assert.ok(source.agent.ownership.isOwner(vm.uid));
+  source.wire.lostCalls.delete('locate');
+  await nodes.destination.hypervisor.domains.destroy(vm.uid, never);
+  await nodes.destination.hypervisor.domains.undefine(vm.uid, never);
+  assert.equal(await source.agent.vms.delete(spec.vm, { force: true }, never), 'deleted');
 });
