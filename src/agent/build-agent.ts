@@ -195,7 +195,7 @@ export async function buildAgent(parts: AgentParts) {
   const reconciler: Reconciler = new Reconciler({
     controllers: [
       operationController,
-      new StaleCopyController(shared),
+      new StaleCopyController({ ...shared, locator }),
       new StrayCopyController({ ...shared, locator }),
       new RunStrategyController({
         ...shared,

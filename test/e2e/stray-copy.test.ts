@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { waitUntil } from '../../lab/core/wait-until.ts';
 import type { LabNode } from '../../lab/node/lab-node.ts';
 import { TwoNodes } from './two-nodes.ts';
+
+const PATIENCE_MS = 30_000;
 
 test('a VM that has moved is owned by its new host, and a copy of its definition is not started elsewhere', async ({
   signal,
@@ -23,12 +26,26 @@ test('a VM that has moved is owned by its new host, and a copy of its definition
     reason: 'VM_NOT_OWNED',
     metadata: { vmId: vm.uid, owner: b.name },
   });
+
+  // Past the agent nothing keeps it from being started; it has the disks of the VM.
+  await a.libvirt.virsh(['start', vm.uid], signal);
+  await waitUntil(
+    'The second copy to lose its power',
+    PATIENCE_MS,
+    async () => (await stateAt(a, vm.uid, signal)) === 'shut off',
+    signal,
+  );
+  assert.equal(await stateAt(b, vm.uid, signal), 'running');
   await vms.delete({ name: vm.name }, { signal, unownedCopy: true });
 
   const there = await nodes.client('b').vms.get({ name: vm.name }, { signal });
   assert.ok(!there.status?.conditions.some(({ type }) => type === 'StrayCopy'));
   await vm.expectOnlyAt(b, 2n, signal);
 });
+
+async function stateAt(node: LabNode, uid: string, signal: AbortSignal): Promise<string> {
+  return (await node.libvirt.virsh(['domstate', uid], signal)).trim();
+}
 
 async function hostUuidOf(node: LabNode, signal: AbortSignal): Promise<string | undefined> {
   const capabilities = await node.libvirt.virsh(['capabilities'], signal);

@@ -250,14 +250,15 @@ export function fromIncomingBlocker(blocker: IncomingBlockerMessage): IncomingBl
   return { reason: isReason(reason) ? reason : 'MIGRATION_BLOCKED', message, subject };
 }
 
-export function toSighting({ presence, isOwner }: VmSighting): LocateVirtualMachineResponse {
-  return { presence: PRESENCE[presence], isOwner };
+export function toSighting({ presence, ...sighting }: VmSighting): LocateVirtualMachineResponse {
+  return { presence: PRESENCE[presence], ...sighting };
 }
 
 /** What only a newer agent knows proves nothing. */
-export function fromSighting({ presence, isOwner }: LocateVirtualMachineResponse): VmSighting {
+export function fromSighting(response: LocateVirtualMachineResponse): VmSighting {
+  const { presence, isOwner, isRunning } = response;
   const known: VmPresence | undefined = Object.hasOwn(PRESENCES, presence)
     ? PRESENCES[presence as keyof typeof PRESENCES]
     : undefined;
-  return { presence: known ?? 'unknown', isOwner };
+  return { presence: known ?? 'unknown', isOwner, isRunning };
 }

@@ -34,7 +34,8 @@ export class OwnershipManager implements OwnershipService {
     const vm = await domains.find(vmUid, signal);
     const isGiven = ownership.find(vmUid)?.left?.toNode === caller;
     const isOwner = isGiven || this.#owns(vmUid, vm);
-    return { presence: this.#presenceOf(vm, isLocked), isOwner };
+    const isRunning = vm?.state === 'running';
+    return { presence: this.#presenceOf(vm, isLocked), isOwner, isRunning };
   }
 
   async handOver(

@@ -89,6 +89,6 @@ function drifted({ definition: { namespace, name }, drift }: ConditionFacts): As
 }
 
 function strayCopy({ owner }: VmDefinition): Aspect {
-  const message = `Host ${owner} owns it by its definition. It is not started here. If virsh has migrated it here, it becomes this node's as soon as that host's agent can be asked; if it runs for another reason, shut it down, and make sure that it does not run on that host too`;
+  const message = `Host ${owner} owns it by its definition. It is not started here. If virsh has migrated it here, it becomes this node's as soon as that host's agent can be asked; if it was started here, its power is cut once that agent says that the VM runs there; shut it down before`;
   return ['StrayCopy', 'true', 'OtherOwner', message];
 }

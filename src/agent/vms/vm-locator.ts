@@ -18,6 +18,7 @@ export interface Answer {
   /** `unknown` also if it could not be asked. */
   readonly presence: VmPresence;
   readonly isOwner: boolean;
+  readonly isRunning: boolean;
 }
 
 const ASK_TIMEOUT_MS = 2_000;
@@ -43,7 +44,7 @@ export class VmLocator {
         } catch (error) {
           signal.throwIfAborted();
           log.debug({ vmId: vmUid, peer: peer.nodeName, err: error }, 'A node cannot be asked');
-          return { peer, presence: 'unknown', isOwner: false };
+          return { peer, presence: 'unknown', isOwner: false, isRunning: false };
         }
       }),
     );

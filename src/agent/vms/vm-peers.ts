@@ -10,6 +10,8 @@ export interface VmSighting {
    * who asks and may not have heard of it.
    */
   readonly isOwner: boolean;
+  /** Its guest runs there now; false also where the node's agent is too old to say so. */
+  readonly isRunning: boolean;
 }
 
 /** The agent of another node, asked about VMs. Calls fail with PEER_UNREACHABLE when it does not answer. */

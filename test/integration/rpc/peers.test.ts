@@ -133,8 +133,12 @@ test('progress and result cross over, with what is not known of them', async () 
 });
 
 test('a VM is looked for and handed over to the node that the certificate names', async () => {
-  harness.ownership.sighting = { presence: 'held', isOwner: true };
-  assert.deepEqual(await peer.locate(VM_UID, never), { presence: 'held', isOwner: true });
+  harness.ownership.sighting = { presence: 'held', isOwner: true, isRunning: true };
+  assert.deepEqual(await peer.locate(VM_UID, never), {
+    presence: 'held',
+    isOwner: true,
+    isRunning: true,
+  });
   assert.equal(await peer.handOver(VM_UID, 4, never), 5);
   assert.deepEqual(harness.ownership.calls.splice(0), [
     { method: 'locate', argument: { vmUid: VM_UID, caller: 'node-z' } },

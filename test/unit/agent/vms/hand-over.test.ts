@@ -185,7 +185,7 @@ test('another epoch, a VM that is unknown and one that was deleted are not hande
   await assert.rejects(handOver(vm.uid, 1), refused);
 });
 
-test('a copy that was only defined and started is not asked for', async () => {
+test('a copy that was only defined and started is not taken over', async () => {
   using nodes = await openNodes();
   const { source, destination, vm } = nodes;
   source.hypervisor.keepsMigrated = true;
@@ -195,7 +195,7 @@ test('a copy that was only defined and started is not asked for', async () => {
   await destination.hypervisor.domains.start(vm.uid, never);
   const { agent } = destination;
   for (let looks = 0; looks < 3; looks++) await agent.inventory.refresh(never);
-  assert.ok(!agent.life.steps.some((step) => step.includes('peer.')));
+  assert.ok(!agent.life.steps.some((step) => step.includes('peer.handOver')));
 });
 
 for (const keepsSource of [true, false]) {

@@ -3,6 +3,8 @@ import { test } from 'node:test';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import { StaleCopyController } from '../../../../src/agent/vms/stale-copy-controller.ts';
+import type { Answer } from '../../../../src/agent/vms/vm-locator.ts';
+import type { VmPeer } from '../../../../src/agent/vms/vm-peers.ts';
 import { KeyLocks } from '../../../../src/core/key-locks.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
 import type { HypervisorVm } from '../../../../src/drivers/hypervisor-domains.ts';
@@ -11,6 +13,7 @@ import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 
 const never = new AbortController().signal;
+const OTHER_HOST = '00000000-0000-4000-8000-000000000001';
 
 async function nodeWithRunningVm() {
   const hypervisor = new FakeHypervisor();
@@ -22,7 +25,9 @@ async function nodeWithRunningVm() {
   await domains.define(vm, never);
   await domains.start(vm.uid, never);
   const log = createLogger('silent');
-  const controller = new StaleCopyController({ domains, ownership, locks, log });
+  const answers: Answer[] = [];
+  const locator = { ask: async () => answers };
+  const controller = new StaleCopyController({ domains, ownership, locator, locks, log });
   const copies = {
     /** Has the controller do what it finds to be done in a listing. */
     async stop(listed: readonly HypervisorVm[]) {
@@ -34,7 +39,7 @@ async function nodeWithRunningVm() {
     },
   };
   const stateOf = async () => (await domains.find(vm.uid, never))?.state;
-  return { hypervisor, domains, ownership, locks, vm, copies, stateOf };
+  return { hypervisor, domains, ownership, locks, vm, copies, stateOf, answers };
 }
 
 test('a running copy of a VM that another node owns loses its power and keeps its definition', async () => {
@@ -81,4 +86,59 @@ test("a copy that holds pages of the other node's guest is left alone", async ()
   await copies.stop(await domains.list(never));
   const { state, stateReason } = (await domains.find(vm.uid, never)) ?? {};
   assert.deepEqual([state, stateReason], ['paused', 'postcopy-failed']);
+});
+
+const peer: VmPeer = {
+  nodeName: 'b',
+  locate: () => Promise.reject(new Error('not asked')),
+  handOver: () => Promise.reject(new Error('not asked')),
+};
+const runsThere: Answer = { peer, presence: 'held', isOwner: true, isRunning: true };
+
+/** A copy that was defined from the other host's definition, and started by hand. */
+async function nodeWithStrayCopy() {
+  const node = await nodeWithRunningVm();
+  const { hypervisor, domains, ownership, vm } = node;
+  await ownership.learnHost(hypervisor.host, never);
+  await ownership.release(vm, vm.ownershipEpoch, 'b');
+  await domains.setFacts(vm.uid, { owner: OTHER_HOST }, never);
+  return node;
+}
+
+test('a copy that was started by hand while the VM runs at its owner loses its power', async () => {
+  const { domains, copies, stateOf, answers } = await nodeWithStrayCopy();
+  answers.push(runsThere);
+  await copies.stop(await domains.list(never));
+  assert.equal(await stateOf(), 'stopped');
+});
+
+test('a copy that was started by hand runs on where it may be the only one', async () => {
+  for (const doubt of [
+    { isRunning: false },
+    { isOwner: false },
+    { presence: 'unknown', isOwner: false, isRunning: false },
+    undefined,
+  ] as const) {
+    const { domains, copies, stateOf, answers } = await nodeWithStrayCopy();
+    if (doubt !== undefined) answers.push({ ...runsThere, ...doubt });
+    await copies.stop(await domains.list(never));
+    assert.equal(await stateOf(), 'running', JSON.stringify(doubt));
+  }
+});
+
+test('a VM that was migrated here by hand is not taken for a second copy', async () => {
+  const { hypervisor, domains, ownership, copies, vm, answers } = await nodeWithRunningVm();
+  const other = new FakeHypervisor();
+  FakeHypervisor.connect(hypervisor, other);
+  await domains.destroy(vm.uid, never);
+  await domains.undefine(vm.uid, never);
+  await other.domains.define({ ...vm, owner: other.hostUuid }, never);
+  await other.domains.start(vm.uid, never);
+  await other.jobs.migrate(vm.uid, fakeMigration(hypervisor, {}), never);
+  await ownership.learnHost(hypervisor.host, never);
+  await ownership.restore(vm.uid, undefined);
+  // It may be asked before it knows that the VM has left.
+  answers.push(runsThere);
+  await copies.stop(await domains.list(never));
+  assert.equal((await domains.find(vm.uid, never))?.state, 'running');
 });

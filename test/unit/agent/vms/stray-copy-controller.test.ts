@@ -113,7 +113,7 @@ async function withMigratedCopy(handOver: VmPeer['handOver']) {
       async ask() {
         asked += 1;
         const peer = { nodeName: 'b', locate: () => assert.fail(), handOver };
-        return [{ peer, presence: 'held', isOwner: true }];
+        return [{ peer, presence: 'held', isOwner: true, isRunning: false }];
       },
     },
     onChange: () => undefined,

@@ -15,7 +15,7 @@ type Locate = VmPeer['locate'];
 
 const says =
   (sighting: Partial<VmSighting>): Locate =>
-  async () => ({ presence: 'absent', isOwner: false, ...sighting });
+  async () => ({ presence: 'absent', isOwner: false, isRunning: false, ...sighting });
 const isSilent: Locate = async () => {
   throw new AgentError('PEER_UNREACHABLE', 'It is off');
 };
@@ -88,7 +88,7 @@ test('nobody is asked about a uid that is new, an epoch that was assigned, or by
   let asked = 0;
   const locate: Locate = async () => {
     asked += 1;
-    return { presence: 'held', isOwner: true };
+    return { presence: 'held', isOwner: true, isRunning: true };
   };
   await using node = await openNode({ a: locate });
   await node.create(newRequest('one'));

@@ -293,6 +293,8 @@ export interface LocateVirtualMachineResponse {
    * the caller: it is the one to be asked for it.
    */
   isOwner: boolean;
+  /** Its guest runs there now, its processors not held. False also from an agent that is too old to say so. */
+  isRunning: boolean;
 }
 
 /** Asks for a VM to be given away. */
@@ -1719,7 +1721,7 @@ export const LocateVirtualMachineRequest: MessageFns<LocateVirtualMachineRequest
 };
 
 function createBaseLocateVirtualMachineResponse(): LocateVirtualMachineResponse {
-  return { presence: 0, isOwner: false };
+  return { presence: 0, isOwner: false, isRunning: false };
 }
 
 export const LocateVirtualMachineResponse: MessageFns<LocateVirtualMachineResponse> = {
@@ -1729,6 +1731,9 @@ export const LocateVirtualMachineResponse: MessageFns<LocateVirtualMachineRespon
     }
     if (message.isOwner !== false) {
       writer.uint32(16).bool(message.isOwner);
+    }
+    if (message.isRunning !== false) {
+      writer.uint32(24).bool(message.isRunning);
     }
     return writer;
   },
@@ -1762,6 +1767,14 @@ export const LocateVirtualMachineResponse: MessageFns<LocateVirtualMachineRespon
             message.isOwner = reader.bool();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.isRunning = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1781,6 +1794,7 @@ export const LocateVirtualMachineResponse: MessageFns<LocateVirtualMachineRespon
     const message = createBaseLocateVirtualMachineResponse();
     message.presence = object.presence ?? 0;
     message.isOwner = object.isOwner ?? false;
+    message.isRunning = object.isRunning ?? false;
     return message;
   },
 };
