@@ -36,11 +36,14 @@ import { Reconciler } from './reconcile/reconciler.ts';
 import { ReportOriginSource } from './reports/report-origin-source.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
 import { DriftController } from './vms/drift-controller.ts';
+import { Identification } from './vms/identification.ts';
+import type { IdentificationStore } from './vms/identification-store.ts';
 import { OrphanedFileController } from './vms/orphaned-file-controller.ts';
 import { Ownership } from './vms/ownership.ts';
 import { OwnershipManager } from './vms/ownership-manager.ts';
 import type { OwnershipStore } from './vms/ownership-store.ts';
 import { RunStrategyController } from './vms/run-strategy-controller.ts';
+import { ShutdownRequests } from './vms/shutdown-requests.ts';
 import { StaleCopyController } from './vms/stale-copy-controller.ts';
 import { StrayCopyController } from './vms/stray-copy-controller.ts';
 import type { MigrationSummary } from './vms/vm.ts';
@@ -48,7 +51,7 @@ import { VmApplier } from './vms/vm-applier.ts';
 import { VmCreator } from './vms/vm-creator.ts';
 import { VmInventory } from './vms/vm-inventory.ts';
 import { VmLocator } from './vms/vm-locator.ts';
-import { ShutdownRequests, VmManager } from './vms/vm-manager.ts';
+import { VmManager } from './vms/vm-manager.ts';
 import { vmOperations } from './vms/vm-operations.ts';
 import { type MovingVm, Whereabouts } from './vms/whereabouts.ts';
 
@@ -78,6 +81,7 @@ export interface AgentParts {
   readonly stores: {
     readonly migrations: MigrationStore;
     readonly ownership: OwnershipStore;
+    readonly identification: IdentificationStore;
     readonly operations: OperationStore;
     readonly nodeSpec: NodeSpecStore;
     readonly reservations: ReservationStore;
@@ -105,6 +109,7 @@ export async function buildAgent(parts: AgentParts) {
   const locks = new KeyLocks();
   const tasks = new TaskGroup(log);
   const ownership = await Ownership.load(stores.ownership);
+  const identification = await Identification.load(stores.identification, { ownership, log });
   const book = await MigrationBook.load(stores.migrations, origins);
   const shutdowns = new ShutdownRequests();
   const reservations = await ReservationBook.load(stores.reservations, log);
@@ -129,6 +134,8 @@ export async function buildAgent(parts: AgentParts) {
     }),
     isStale: (definition) => ownership.isStale(definition),
     isStray: (definition) => ownership.isStray(definition),
+    findOwned: (vmUid) => ownership.findOwned(vmUid),
+    identification,
     isLeaving: (vmUid) =>
       book.outgoingOf(vmUid) !== undefined && whereabouts.movedTo(vmUid) === undefined,
     learnHost: (signal) => ownership.learnHost(hypervisor.host, signal),
@@ -144,14 +151,17 @@ export async function buildAgent(parts: AgentParts) {
       [...book.listActive('source'), ...book.listActive('destination')].map(toMovingVm),
   });
   const listVms = () => inventory.list({ namespace: '', labels: EVERYTHING });
-  const listUnread = () => inventory.listUnread();
   const listedVms = () => (inventory.listedOnce ? listVms() : undefined);
+  const countUnidentified = () =>
+    inventory.findObstacle()?.reason === 'VmsNotListed'
+      ? undefined
+      : inventory.unread.listUnidentified().length;
   const capacity = new CapacityLedger({
     capacity: capacityOf(host),
     allocatable: allocatableOf(host, parts.reservedMemoryBytes),
     reservations,
     listVms: () => listedVms() ?? [],
-    listUnread,
+    listUnread: () => inventory.unread.list(),
   });
   const shared = {
     nodeName,
@@ -241,7 +251,7 @@ export async function buildAgent(parts: AgentParts) {
     hypervisor,
     origins,
     listVms: listedVms,
-    listUnread,
+    inventory,
     journalHealth: parts.journalHealth,
     controllers: () => reconciler.states(),
     log,
@@ -252,6 +262,7 @@ export async function buildAgent(parts: AgentParts) {
     incoming,
     node,
     inventory,
+    identification,
     book,
     ownership,
     ownershipManager,
@@ -263,6 +274,7 @@ export async function buildAgent(parts: AgentParts) {
     reservations,
     cordon,
     listedVms,
+    countUnidentified,
     operations,
     reconciler,
     /** Takes up what an earlier agent left. Call once, before anybody can ask for anything else. */
@@ -276,6 +288,7 @@ export async function buildAgent(parts: AgentParts) {
       tasks.run('node', (signal) => node.run(signal));
       tasks.run('reservations', (signal) => reservations.run(signal));
       tasks.run('reconciler', (signal) => reconciler.run(signal));
+      tasks.run('identification', (signal) => identification.follow(inventory.looks(signal)));
     },
   };
 }

@@ -26,6 +26,7 @@ import { AgentMetrics } from './telemetry/agent-metrics.ts';
 import { HttpServer } from './telemetry/http-server.ts';
 import { Heartbeat } from './telemetry/process-metrics.ts';
 import { obstacles } from './telemetry/readiness.ts';
+import { IdentificationStore } from './vms/identification-store.ts';
 import { OwnershipStore } from './vms/ownership-store.ts';
 
 /** Guests are not waited for, so an orderly end takes no longer than the calls that are under way. */
@@ -97,6 +98,7 @@ async function run(
     stores: {
       migrations: new MigrationStore(database),
       ownership: new OwnershipStore(database),
+      identification: new IdentificationStore(database),
       operations: new OperationStore(database),
       nodeSpec: new NodeSpecStore(database),
       reservations: new ReservationStore(database),
@@ -109,6 +111,7 @@ async function run(
   const metrics = new AgentMetrics({
     agentVersion,
     vms: agent.listedVms,
+    unidentifiedVms: agent.countUnidentified,
     heartbeat,
     activeMigrations: (role) => agent.book.countActive(role),
     hypervisorConnected: () => node.connected,
@@ -124,7 +127,7 @@ async function run(
     obstacles({
       journalHealth: () => journal.health(),
       hypervisorConnected: () => node.connected,
-      vmsListed: () => agent.inventory.listedOnce,
+      vmsObstacle: () => agent.inventory.findObstacle(),
       apiListening: () => apiListening,
     });
   const { nodeName, listen, httpListen, socket } = config;

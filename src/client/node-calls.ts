@@ -1,5 +1,7 @@
 import type { WatchCursor } from '../gen/novacron/agent/v1/common.ts';
 import {
+  AcceptUnidentifiedVirtualMachinesRequest,
+  type AcceptUnidentifiedVirtualMachinesResponse,
   type DeepPartial,
   GetNodeRequest,
   ListReservationsRequest,
@@ -58,6 +60,19 @@ export class NodeCalls {
     request.generation = options.generation;
     const response = await this.#connection.unary(NodeServiceService.updateNode, request, options);
     return required(response.node, 'node');
+  }
+
+  /** Has the agent go on without knowing whose some VMs are, which it returns. */
+  async acceptUnidentified(options: CallOptions): Promise<{
+    readonly node: Node;
+    readonly accepted: AcceptUnidentifiedVirtualMachinesResponse['accepted'];
+  }> {
+    const { node, accepted } = await this.#connection.unary(
+      NodeServiceService.acceptUnidentifiedVirtualMachines,
+      AcceptUnidentifiedVirtualMachinesRequest.create(),
+      options,
+    );
+    return { node: required(node, 'node'), accepted };
   }
 
   /** Keeps an amount of the node free for a VM; `id` is a UUID of the caller's choice. */

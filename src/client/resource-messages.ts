@@ -42,9 +42,11 @@ const mapping = new MessageMapping({
 });
 
 type VmDocument = z.output<typeof virtualMachine>;
+/** Without a spec: a VM whose spec nobody could read. */
+type VmReport = Omit<VmDocument, 'spec'> & { readonly spec: VmDocument['spec'] | undefined };
 
 /** The message of a VM in the form of its manifest, defaults filled in. */
-export function toVirtualMachineMessage(document: VmDocument): VirtualMachine {
+export function toVirtualMachineMessage(document: VmReport): VirtualMachine {
   // What a manifest leaves out and a message cannot, such as a text, takes the message's own default.
   return VirtualMachine.fromPartial(mapping.toMessage(virtualMachine, document) as VirtualMachine);
 }

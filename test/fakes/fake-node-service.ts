@@ -1,4 +1,5 @@
 import type {
+  AcceptResult,
   Node,
   NodeService,
   NodeSpec,
@@ -9,7 +10,7 @@ import type { Page, PageRequest, WatchCursor, WatchEvent } from '../../src/agent
 import { ReportOriginSource } from '../../src/agent/reports/report-origin-source.ts';
 import { WatchedSet } from '../../src/agent/reports/watched-set.ts';
 import { AgentError } from '../../src/core/errors.ts';
-import { NODE_BOOT, ORIGIN } from './fake-vm-service.ts';
+import { NODE_BOOT, ORIGIN, VM_UID } from './fake-vm-service.ts';
 
 export const NODE: Node = {
   name: 'node-a',
@@ -29,6 +30,7 @@ export const NODE: Node = {
   allocated: { cpu: 1_000, memory: 1024 ** 3, 'hugepages-2Mi': 0 },
   conditions: [],
   runningVms: 1,
+  unidentifiedVms: [],
   controllers: [
     {
       name: 'run-strategies',
@@ -76,6 +78,11 @@ export class FakeNodeService implements NodeService {
     const changed = { ...this.#node, spec, generation: this.#node.generation + 1 };
     this.#node = this.#nodes.put(NODE.name, changed);
     return this.#node;
+  }
+
+  async acceptUnidentified(acceptedBy: string): Promise<AcceptResult> {
+    this.calls.push({ method: 'acceptUnidentified', argument: acceptedBy });
+    return { node: this.#node, accepted: [{ hypervisorName: 'default_web', uid: VM_UID }] };
   }
 
   async reserve(request: ReserveRequest): Promise<Reservation> {

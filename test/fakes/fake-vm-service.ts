@@ -44,6 +44,7 @@ export function makeVm(
   definition: Partial<VmDefinition> = {},
 ): Vm {
   return {
+    isRead: true,
     definition: tinyVm({
       namespace: 'default',
       name,

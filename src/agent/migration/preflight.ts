@@ -6,6 +6,7 @@ import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { Ownership } from '../vms/ownership.ts';
+import { assertRead } from '../vms/unread-vms.ts';
 import type { Vm } from '../vms/vm.ts';
 import type { IncomingVm, MigrationBlocker, MigrationSpec, PeerHandshake } from './migration.ts';
 import type { Way } from './outgoing-migration.ts';
@@ -29,7 +30,10 @@ export interface PreflightReport {
   readonly way: Way | undefined;
 }
 
-/** Looks at both nodes and names everything that stands in the way at once. Changes nothing. */
+/**
+ * Looks at both nodes and names everything that stands in the way at once. Changes nothing. Fails with STATE_NOT_READY for a
+ * VM that could not be read.
+ */
 export async function preflight(
   vm: Vm,
   spec: MigrationSpec,
@@ -37,6 +41,7 @@ export async function preflight(
   signal: AbortSignal,
 ): Promise<PreflightReport> {
   const { hypervisor, nodeName } = options;
+  assertRead(vm);
   const info = await hypervisor.host.getInfo(signal);
   const found = await hypervisor.domains.find(vm.definition.uid, signal);
   const definition = found?.definition ?? vm.definition;

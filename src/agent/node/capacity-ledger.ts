@@ -23,7 +23,7 @@ export interface CapacityLedgerOptions {
   readonly reservations: ReservationBook;
   /** The VMs as last listed; none before they were. Must cost nothing. */
   readonly listVms: () => readonly Vm[];
-  /** Those that could not be read yet: they may be ours, so they count with what the hypervisor says that they have. */
+  /** Those that could not be read yet, ours or perhaps ours: they count with what the hypervisor says that they have. */
   readonly listUnread: () => readonly UnreadVm[];
 }
 
@@ -144,7 +144,8 @@ export class CapacityLedger {
   #allocated(counted: (vm: Identity) => boolean): Amounts {
     const { listVms, listUnread, reservations } = this.#options;
     const vms = listVms();
-    const on = vms.filter((vm) => !isOff(vm));
+    // Those that could not be read count with the unread ones: what they have is not in their definitions.
+    const on = vms.filter((vm) => vm.isRead && !isOff(vm));
     const uidsOn = new Set(on.map(({ definition }) => definition.uid));
     const held = [...this.#holdings.values()].filter(({ vmUid }) => !uidsOn.has(vmUid));
     const names = new Set([

@@ -1,5 +1,7 @@
 import type { JournalHealth } from '../journal/journal.ts';
 import type { Condition, ConditionStatus } from '../reports/report.ts';
+import type { VmsObstacle } from '../vms/listed-vms.ts';
+import { namesText, type UnreadVm } from '../vms/unread-vms.ts';
 import type { NodeSpec } from './node.ts';
 
 /** The connection to the hypervisor; `unknown` until the first attempt has ended. */
@@ -11,9 +13,12 @@ export interface Connection {
 
 export interface NodeState {
   readonly connection: Connection;
-  readonly vmsListed: boolean;
-  /** The hypervisor's names of VMs that could not be read since the agent started. */
-  readonly unreadVms: readonly string[];
+  /** Why nothing can be told of VMs; undefined if it can. */
+  readonly vmsObstacle: VmsObstacle | undefined;
+  /** Those that could not be read since the agent started. */
+  readonly unreadVms: readonly UnreadVm[];
+  /** Those of them that nobody knows the owner of. */
+  readonly unidentifiedVms: readonly UnreadVm[];
   readonly journal: JournalHealth;
   readonly spec: NodeSpec;
   readonly generation: number;
@@ -32,6 +37,7 @@ export function nodeConditions(
     schedulable(state),
     hypervisorConnected(state),
     storageHealthy(state),
+    vmsIdentified(state),
   ];
   return aspects.map((aspect) => {
     const before = previous.find(({ type }) => type === aspect.type);
@@ -40,24 +46,22 @@ export function nodeConditions(
   });
 }
 
-const MOST_NAMES = 5;
-
-function ready({ connection, vmsListed, unreadVms, journal }: NodeState): Aspect {
+function ready({ connection, vmsObstacle, unreadVms, journal }: NodeState): Aspect {
   const type = 'Ready';
   if (connection.state !== 'connected') {
     const message = connection.message || 'The hypervisor has not been reached yet';
     return { type, status: 'false', reason: 'HypervisorNotConnected', message };
   }
-  if (!vmsListed) {
-    const message = 'The VMs have not been listed and read since the agent started';
-    return { type, status: 'false', reason: 'VmsNotListed', message };
+  if (vmsObstacle !== undefined) {
+    const { reason, message } = vmsObstacle;
+    return { type, status: 'false', reason, message };
   }
   if (journal.reason === 'WriteFailed') {
     return { type, status: 'false', reason: 'JournalNotWritable', message: journal.message };
   }
   // The others can be worked with.
   if (unreadVms.length > 0) {
-    const message = `libvirt cannot describe ${unreadVms.length} of its VMs, which are not listed until it can: ${unreadVms.slice(0, MOST_NAMES).join(', ')}${unreadVms.length > MOST_NAMES ? ' and others' : ''}`;
+    const message = `libvirt cannot describe ${unreadVms.length} of its VMs: ${namesText(unreadVms)}; those of this node are Unknown until it can`;
     return { type, status: 'true', reason: 'VmsNotRead', message };
   }
   return { type, status: 'true', reason: 'Ready', message: '' };
@@ -84,4 +88,18 @@ function hypervisorConnected({ connection }: NodeState): Aspect {
 function storageHealthy({ journal }: NodeState): Aspect {
   const status = journal.reason === 'Healthy' ? 'true' : 'false';
   return { type: 'StorageHealthy', status, reason: journal.reason, message: journal.message };
+}
+
+/** Whether it is known of each VM whose it is. If not, that blocks nothing by itself. */
+function vmsIdentified({ vmsObstacle, unidentifiedVms }: NodeState): Aspect {
+  const type = 'VirtualMachinesIdentified';
+  if (unidentifiedVms.length > 0) {
+    const message = `libvirt cannot describe ${unidentifiedVms.length} VMs that this node is not known to own, so they are not listed: ${namesText(unidentifiedVms)}; look with "virsh dumpxml" and the uid on the node for what they wait for`;
+    return { type, status: 'false', reason: 'VmsNotRead', message };
+  }
+  if (vmsObstacle !== undefined) {
+    const { reason, message } = vmsObstacle;
+    return { type, status: 'unknown', reason, message };
+  }
+  return { type, status: 'true', reason: 'Identified', message: '' };
 }

@@ -17,13 +17,21 @@ import type {
   WatchEvent,
 } from '../reports/report.ts';
 import { WatchedSet } from '../reports/watched-set.ts';
-import type { UnreadVm } from '../vms/unread-vms.ts';
 import type { Vm, VmRef } from '../vms/vm.ts';
+import type { VmInventory } from '../vms/vm-inventory.ts';
 import { isOff } from '../vms/vm-phase.ts';
 import { amountsOf } from './amounts.ts';
 import type { CapacityLedger } from './capacity-ledger.ts';
 import type { Cordon } from './cordon.ts';
-import type { Amounts, Node, NodeService, NodeSpec, Reservation, ReserveRequest } from './node.ts';
+import type {
+  AcceptResult,
+  Amounts,
+  Node,
+  NodeService,
+  NodeSpec,
+  Reservation,
+  ReserveRequest,
+} from './node.ts';
 import { type Connection, nodeConditions } from './node-conditions.ts';
 import type { ReservationBook } from './reservation-book.ts';
 
@@ -42,8 +50,8 @@ export interface NodeManagerOptions {
   readonly origins: Origins;
   /** The VMs as last listed; undefined until they were. Must cost nothing. */
   readonly listVms: () => readonly Vm[] | undefined;
-  /** Those that could not be read since the agent started. Must cost nothing. */
-  readonly listUnread: () => readonly UnreadVm[];
+  /** Knows what cannot be told of VMs. */
+  readonly inventory: Pick<VmInventory, 'unread' | 'findObstacle' | 'acceptUnidentified'>;
   readonly journalHealth: () => JournalHealth;
   /** How what keeps VMs as they should be fares. Must cost nothing. */
   readonly controllers: () => readonly ControllerState[];
@@ -97,6 +105,11 @@ export class NodeManager implements NodeService {
   async update(change: Partial<NodeSpec>, generation: number | undefined): Promise<Node> {
     await this.#options.cordon.update(change, generation);
     return this.review();
+  }
+
+  async acceptUnidentified(acceptedBy: string): Promise<AcceptResult> {
+    const accepted = await this.#options.inventory.acceptUnidentified(acceptedBy);
+    return { node: this.review(), accepted };
   }
 
   async reserve({ id, vm, machine, ttlMs }: ReserveRequest): Promise<Reservation> {
@@ -202,8 +215,9 @@ export class NodeManager implements NodeService {
   }
 
   #describe(conditions: Node['conditions'], origin: ReportOrigin): Node {
-    const { identity, capacity, cordon, host, listVms, listUnread, journalHealth } = this.#options;
+    const { identity, capacity, cordon, host, listVms, inventory, journalHealth } = this.#options;
     const vms = listVms();
+    const unidentifiedVms = inventory.unread.listUnidentified();
     const active = vms?.filter((vm) => !isOff(vm)) ?? [];
     const connection = this.#connection;
     return {
@@ -225,8 +239,9 @@ export class NodeManager implements NodeService {
       conditions: nodeConditions(
         {
           connection,
-          vmsListed: vms !== undefined,
-          unreadVms: listUnread().map(({ hypervisorName }) => hypervisorName),
+          vmsObstacle: inventory.findObstacle(),
+          unreadVms: inventory.unread.list(),
+          unidentifiedVms,
           journal: journalHealth(),
           spec: cordon.spec,
           generation: cordon.generation,
@@ -235,6 +250,7 @@ export class NodeManager implements NodeService {
         this.#now(),
       ),
       runningVms: active.filter(({ phase }) => phase !== 'pending' && phase !== 'unknown').length,
+      unidentifiedVms,
       controllers: this.#options.controllers(),
       agentStartedAtMs: this.#startedAtMs,
       origin,

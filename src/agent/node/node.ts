@@ -9,6 +9,7 @@ import type {
   WatchCursor,
   WatchEvent,
 } from '../reports/report.ts';
+import type { UnreadVm } from '../vms/unread-vms.ts';
 import type { VmRef } from '../vms/vm.ts';
 
 /** This node as callers see it. */
@@ -35,6 +36,8 @@ export interface Node {
   readonly allocated: Amounts;
   readonly conditions: readonly Condition[];
   readonly runningVms: number;
+  /** VMs that could not be read, and that this node is not known to own; no others are told of them. */
+  readonly unidentifiedVms: readonly UnidentifiedVm[];
   /** Live figures: watchers are not told when only these change. */
   readonly controllers: readonly ControllerState[];
   readonly agentStartedAtMs: number;
@@ -79,6 +82,11 @@ export interface NodeService {
     signal: AbortSignal,
   ): Promise<Node>;
   /**
+   * Has the agent serve although it is not known whether some VMs are this node's. Repeating it changes nothing. Fails with
+   * STATE_NOT_READY while it is not known which VMs there are.
+   */
+  acceptUnidentified(acceptedBy: string, signal: AbortSignal): Promise<AcceptResult>;
+  /**
    * Fails with NODE_CAPACITY_EXCEEDED, NODE_CORDONED or RESERVATION_ALREADY_EXISTS, with VM_ALREADY_EXISTS for a VM that is here, and
    * with VM_BUSY for a name that is set aside. Repeating it changes nothing.
    */
@@ -86,6 +94,15 @@ export interface NodeService {
   /** One that is gone counts as released. */
   release(id: string, signal: AbortSignal): Promise<void>;
   listReservations(page: PageRequest, signal: AbortSignal): Promise<Page<Reservation>>;
+}
+
+/** A VM of the hypervisor that may be this node's or not. */
+export type UnidentifiedVm = Pick<UnreadVm, 'uid' | 'hypervisorName'>;
+
+export interface AcceptResult {
+  readonly node: Node;
+  /** The VMs that the agent goes on without. */
+  readonly accepted: readonly UnidentifiedVm[];
 }
 
 export interface ReserveRequest {

@@ -45,6 +45,7 @@ export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
   '/novacron.agent.v1.NodeService/GetNode': LOOKS,
   '/novacron.agent.v1.NodeService/WatchNode': LOOKS,
   '/novacron.agent.v1.NodeService/UpdateNode': CHANGES,
+  '/novacron.agent.v1.NodeService/AcceptUnidentifiedVirtualMachines': CHANGES,
   '/novacron.agent.v1.NodeService/Reserve': CHANGES,
   '/novacron.agent.v1.NodeService/Release': CHANGES,
   '/novacron.agent.v1.NodeService/ListReservations': LOOKS,

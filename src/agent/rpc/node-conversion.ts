@@ -5,9 +5,10 @@ import type {
   HypervisorStatus,
   Node as NodeMessage,
   Reservation as ReservationMessage,
+  UnidentifiedVirtualMachine,
   WatchNodeResponse,
 } from '../../gen/novacron/agent/v1/node.ts';
-import type { Amounts, Node, Reservation } from '../node/node.ts';
+import type { Amounts, Node, Reservation, UnidentifiedVm } from '../node/node.ts';
 import type { ControllerState } from '../reconcile/reconciler.ts';
 import type { WatchEvent } from '../reports/report.ts';
 import { toCondition, toEventType, toOrigin, toRef } from './common-conversion.ts';
@@ -42,6 +43,7 @@ export function toNode(node: Node): NodeMessage {
       origin: toOrigin(node.origin),
       agentStartTime: toTimestamp(node.agentStartedAtMs),
       controllers: node.controllers.map(toController),
+      unidentifiedVirtualMachines: node.unidentifiedVms.map(toUnidentified),
     },
   };
 }
@@ -52,6 +54,13 @@ export function toWatchNodeResponse(event: WatchEvent<Node>): WatchNodeResponse 
     node: 'object' in event ? toNode(event.object) : undefined,
     origin: toOrigin(event.origin),
   };
+}
+
+export function toUnidentified({
+  hypervisorName,
+  uid,
+}: UnidentifiedVm): UnidentifiedVirtualMachine {
+  return { hypervisorName, uid };
 }
 
 export function toReservation(reservation: Reservation): ReservationMessage {

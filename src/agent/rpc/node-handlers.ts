@@ -11,7 +11,7 @@ import { MAX_TTL_MS } from '../node/reservation-book.ts';
 import type { ServiceHandlers } from './bind-service.ts';
 import { fromCursor, fromPage, fromRef } from './common-conversion.ts';
 import { FieldChecks } from './field-checks.ts';
-import { toNode, toReservation, toWatchNodeResponse } from './node-conversion.ts';
+import { toNode, toReservation, toUnidentified, toWatchNodeResponse } from './node-conversion.ts';
 import { fromBoundedDuration } from './time-conversion.ts';
 import { vmFields } from './virtual-machine-conversion.ts';
 
@@ -44,6 +44,11 @@ export function nodeHandlers(node: NodeService): ServiceHandlers<NodeServiceServ
       checks.throwIfAny('INVALID_REQUEST', 'Cannot change the node');
       const change = masked(spec, (request.updateMask ?? []).map(manifestName));
       return { node: toNode(await node.update(change, generation, signal)) };
+    },
+
+    async acceptUnidentifiedVirtualMachines(_request, { caller, signal }) {
+      const { node: now, accepted } = await node.acceptUnidentified(caller.identity, signal);
+      return { node: toNode(now), accepted: accepted.map(toUnidentified) };
     },
 
     async reserve(request, context) {

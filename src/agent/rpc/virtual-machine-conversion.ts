@@ -45,7 +45,7 @@ const EFFECT = {
 } as const;
 
 export function toVirtualMachine(vm: Vm): VirtualMachine {
-  const { definition } = vm;
+  const { definition, isRead } = vm;
   return toVirtualMachineMessage({
     metadata: {
       name: definition.name,
@@ -54,10 +54,10 @@ export function toVirtualMachine(vm: Vm): VirtualMachine {
       labels: definition.labels,
       annotations: definition.annotations,
       generation: definition.generation,
-      creationTimestamp: new Date(definition.createdAtMs).toISOString(),
+      creationTimestamp: isRead ? new Date(definition.createdAtMs).toISOString() : undefined,
     },
-    // No definition has any; if one did, they would still be shown to nobody.
-    spec: withoutUserData(definition.spec),
+    // No definition has user data; if one did, they would still be shown to nobody.
+    spec: isRead ? withoutUserData(definition.spec) : undefined,
     status: toStatus(vm),
   });
 }

@@ -6,13 +6,15 @@ import { HypervisorMetrics, RpcMetrics } from './call-metrics.ts';
 import { addControllerMetrics } from './controller-metrics.ts';
 import { MigrationMetrics } from './migration-metrics.ts';
 import { addProcessMetrics, type Heartbeat } from './process-metrics.ts';
-import { addVmMetrics } from './vm-metrics.ts';
+import { addUnidentifiedVms, addVmMetrics } from './vm-metrics.ts';
 
 /** Where gauges come from at a scrape. All of it is in memory: a scrape waits for nothing and disturbs no VM. */
 export interface MetricSources {
   readonly agentVersion: string;
   /** The VMs as last listed; undefined until they were. */
   readonly vms: () => readonly Vm[] | undefined;
+  /** How many could not be read and may be this node's or not; undefined until it is known. */
+  readonly unidentifiedVms: () => number | undefined;
   readonly activeMigrations: (role: Migration['role']) => number;
   readonly hypervisorConnected: () => boolean;
   readonly controllers: () => readonly ControllerState[];
@@ -34,6 +36,7 @@ export class AgentMetrics {
       registers: [this.#registry],
     }).set({ version: sources.agentVersion }, 1);
     addVmMetrics(this.#registry, sources.vms);
+    addUnidentifiedVms(this.#registry, sources.unidentifiedVms);
     this.migrations = new MigrationMetrics(this.#registry, sources.activeMigrations);
     this.hypervisor = new HypervisorMetrics(this.#registry, sources.hypervisorConnected);
     addControllerMetrics(this.#registry, sources.controllers);

@@ -1,10 +1,12 @@
 import type { JournalHealth } from '../journal/journal.ts';
+import type { VmsObstacle } from '../vms/listed-vms.ts';
 import type { Obstacle } from './http-server.ts';
 
 export interface ReadinessSources {
   readonly journalHealth: () => JournalHealth;
   readonly hypervisorConnected: () => boolean;
-  readonly vmsListed: () => boolean;
+  /** Why nothing can be told of VMs; undefined if it can. */
+  readonly vmsObstacle: () => Pick<VmsObstacle, 'message'> | undefined;
   readonly apiListening: () => boolean;
 }
 
@@ -16,10 +18,8 @@ export function obstacles(sources: ReadinessSources): readonly Obstacle[] {
   if (!sources.hypervisorConnected()) {
     found.push({ check: 'hypervisor', message: 'The hypervisor is not connected' });
   }
-  if (!sources.vmsListed()) {
-    const message = 'The VMs have not been listed and read since the agent started';
-    found.push({ check: 'vms', message });
-  }
+  const vms = sources.vmsObstacle();
+  if (vms !== undefined) found.push({ check: 'vms', message: vms.message });
   if (!sources.apiListening()) found.push({ check: 'api', message: 'The API does not listen yet' });
   return found;
 }

@@ -44,8 +44,25 @@ export function addVmMetrics(registry: Registry, snapshot: () => readonly Vm[] |
   addUsage(registry, snapshot, {
     name: 'novacron_vm_memory_limit_bytes',
     help: 'Memory that the VM may have',
-    read: ({ definition }) => memoryBytesOf(definition.spec.template.spec),
+    read: ({ isRead, definition }) =>
+      isRead ? memoryBytesOf(definition.spec.template.spec) : undefined,
   });
+}
+
+/** Also while they keep everything from being told. */
+export function addUnidentifiedVms(registry: Registry, count: () => number | undefined): void {
+  registry.registerMetric(
+    new Gauge({
+      name: 'novacron_unidentified_vms',
+      help: 'VMs that libvirt cannot describe, so that it is not known whose they are',
+      registers: [],
+      collect() {
+        const vms = count();
+        if (vms === undefined) this.remove();
+        else this.set(vms);
+      },
+    }),
+  );
 }
 
 function addUsage(

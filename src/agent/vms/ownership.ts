@@ -49,10 +49,14 @@ export class Ownership {
     return this.#hostUuid;
   }
 
-  /** Whether this node owns a VM as far as it knows, be there a copy of it or not. */
-  isOwner(vmUid: string): boolean {
+  /** What is known of a VM that this node owns as far as it knows, be there a copy of it or not; undefined of any other. */
+  findOwned(vmUid: string): OwnershipRecord | undefined {
     const record = this.#records.get(vmUid);
-    return record !== undefined && record.left === undefined && !record.isDeleted;
+    return record?.left === undefined && record?.isDeleted === false ? record : undefined;
+  }
+
+  isOwner(vmUid: string): boolean {
+    return this.findOwned(vmUid) !== undefined;
   }
 
   /**

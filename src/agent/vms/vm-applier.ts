@@ -17,6 +17,7 @@ import { busy } from './busy.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import { restoreUserData } from './lost-user-data.ts';
 import type { Ownership } from './ownership.ts';
+import { assertRead } from './unread-vms.ts';
 import type { ApplyOptions, ApplyResult, FieldChange, Vm, VmRef } from './vm.ts';
 import type { VmCreator } from './vm-creator.ts';
 import type { VmInventory } from './vm-inventory.ts';
@@ -60,6 +61,7 @@ export class VmApplier {
       const created = await creator.create(manifest, create, signal);
       return { ...created, outcome: 'created', changes: [] };
     }
+    assertRead(current);
     assertChangeable(current, uid, options.generation);
     return this.#change(current, manifest, options, signal);
   }

@@ -8,6 +8,8 @@ import type { PhaseReport, VmContext } from './vm-phase.ts';
 
 /** What the conditions of a VM are worked out from. */
 export interface ConditionFacts {
+  /** Whether there is more to its definition than what is recorded of it. */
+  readonly isRead: boolean;
   readonly definition: VmDefinition;
   readonly state: PhaseReport;
   readonly context: VmContext;
@@ -24,7 +26,10 @@ export function conditionsOf(
   facts: ConditionFacts,
   previous: readonly Condition[],
 ): readonly Condition[] {
-  const aspects = [ready(facts), specApplied(facts), liveMigratable(facts), migrating(facts)];
+  const ofDefinition = facts.isRead
+    ? [specApplied(facts), liveMigratable(facts)]
+    : [notRead('SpecApplied', facts), notRead('LiveMigratable', facts)];
+  const aspects = [ready(facts), ...ofDefinition, migrating(facts)];
   if (facts.definition.newer !== undefined) aspects.push(newerSpec(facts.definition));
   if (facts.drift.length > 0) aspects.push(drifted(facts));
   if (facts.isStray) aspects.push(strayCopy(facts.definition));
@@ -41,6 +46,11 @@ function ready({ state }: ConditionFacts): Aspect {
   const isOn = phase === 'running' || phase === 'migrating';
   const status = phase === 'unknown' ? 'unknown' : isOn ? 'true' : 'false';
   return ['Ready', status, reason, message];
+}
+
+/** For what its definition would say. */
+function notRead(type: string, { state }: ConditionFacts): Aspect {
+  return [type, 'unknown', 'NotRead', state.message];
 }
 
 function specApplied({ pendingFields }: ConditionFacts): Aspect {

@@ -17,6 +17,7 @@ import { restoreUserData } from './lost-user-data.ts';
 import { nameKey } from './name-key.ts';
 import type { Ownership } from './ownership.ts';
 import type { OwnershipRecord } from './ownership-store.ts';
+import { assertRead } from './unread-vms.ts';
 import type { CreateOptions, CreateResult, Vm } from './vm.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import type { VmLocator } from './vm-locator.ts';
@@ -114,7 +115,8 @@ export class VmCreator {
     await this.#make(definition, userData, signal);
     if (options.reservationId !== undefined) await reservations.useUp(options.reservationId);
     await inventory.refresh(signal);
-    return { vm: inventory.findByUid(definition.uid) ?? this.#planned(definition), warnings };
+    const made = inventory.findByUid(definition.uid);
+    return { vm: made?.isRead === true ? made : this.#planned(definition), warnings };
   }
 
   async #make(
@@ -190,6 +192,7 @@ export class VmCreator {
       inventory.findByUid(definition.uid) ??
       inventory.findByName(definition.namespace, definition.name);
     if (existing === undefined) return undefined;
+    assertRead(existing);
     if (uidGiven && sameVm(existing.definition, definition)) {
       // A copy that is never run is not what was asked for.
       this.#options.ownership.assertOwned(existing.definition);
@@ -204,6 +207,7 @@ export class VmCreator {
 
   #planned(definition: VmDefinition): Vm {
     return {
+      isRead: true,
       definition,
       liveDefinition: undefined,
       phase: 'pending',

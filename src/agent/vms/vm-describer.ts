@@ -4,6 +4,7 @@ import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-d
 import type { VmStatistics } from '../../drivers/hypervisor-statistics.ts';
 import type { Origins } from '../reports/report.ts';
 import { CpuUsage } from './cpu-usage.ts';
+import type { OwnershipRecord } from './ownership-store.ts';
 import type { Vm } from './vm.ts';
 import { conditionsOf } from './vm-conditions.ts';
 import { isOn, type PhaseReport, phaseOf, type VmContext } from './vm-phase.ts';
@@ -76,11 +77,12 @@ export class VmDescriber {
     let state = isStray && !isOn(found) ? STRAY_COPY : phaseOf(found, context);
     if (this.#options.isStale(definition)) state = STALE_COPY;
     return {
+      isRead: true,
       definition,
       liveDefinition: found.liveDefinition,
       ...state,
       conditions: conditionsOf(
-        { definition, state, context, pendingFields, drift: found.drift, isStray },
+        { isRead: true, definition, state, context, pendingFields, drift: found.drift, isStray },
         previous?.conditions ?? [],
       ),
       pendingFields,
@@ -98,13 +100,34 @@ export class VmDescriber {
   /** As it was known, for as long as nobody can say what it is now. */
   describeUnknown(vm: Vm, cause: UnknownCause): Vm {
     const state = UNKNOWN[cause];
-    const { definition, pendingFields, drift } = vm;
+    const { isRead, definition, pendingFields, drift } = vm;
     const context = this.#options.contextOf(definition.uid);
     const isStray = this.#options.isStray(definition);
-    const facts = { definition, state, context, pendingFields, drift, isStray };
+    const facts = { isRead, definition, state, context, pendingFields, drift, isStray };
     const conditions = conditionsOf(facts, vm.conditions);
     const { migration } = context;
     return { ...vm, ...state, statistics: undefined, conditions, migration };
+  }
+
+  /** One that nobody could read: by what is recorded of it. */
+  describeUnread(record: OwnershipRecord, previous: Vm | undefined): Vm {
+    const { origins } = this.#options;
+    const vm: Vm = {
+      isRead: false,
+      definition: recordedDefinition(record),
+      liveDefinition: undefined,
+      ...UNKNOWN['not-read'],
+      conditions: previous?.conditions ?? [],
+      pendingFields: [],
+      drift: [],
+      accelerator: undefined,
+      machineType: '',
+      volumes: [],
+      statistics: undefined,
+      migration: undefined,
+      origin: previous?.origin ?? origins.current(),
+    };
+    return this.describeUnknown(vm, 'not-read');
   }
 
   forget(vmUid: string): void {
@@ -117,4 +140,24 @@ export class VmDescriber {
       .map(({ field }) => field)
       .filter((field) => this.#options.domains.effectOf(field) === 'next-start');
   }
+}
+
+/** Stands in for a definition that could not be read. Manual, so that nothing is done to the VM by itself. */
+function recordedDefinition(record: OwnershipRecord): VmDefinition {
+  const { namespace, name, uid, ownershipEpoch } = record;
+  return {
+    namespace,
+    name,
+    uid,
+    generation: 0,
+    labels: {},
+    annotations: {},
+    createdAtMs: 0,
+    spec: { runStrategy: 'Manual', template: { spec: { resources: { cpu: '0', memory: '0' } } } },
+    ownershipEpoch,
+    owner: '',
+    intent: 'off',
+    privateFiles: {},
+    newer: undefined,
+  };
 }

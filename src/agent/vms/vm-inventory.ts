@@ -1,35 +1,31 @@
-import { isDeepStrictEqual } from 'node:util';
 import { delay } from '../../core/delay.ts';
 import { AgentError, hasReason } from '../../core/errors.ts';
 import { matchesLabels } from '../../core/label-selector.ts';
-import type { Logger } from '../../core/logger.ts';
 import { Notifier } from '../../core/notifier.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
-import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorEvents } from '../../drivers/hypervisor-events.ts';
-import type { HypervisorStatistics, VmStatistics } from '../../drivers/hypervisor-statistics.ts';
+import type { HypervisorStatistics } from '../../drivers/hypervisor-statistics.ts';
 import type { SeenVm } from '../reconcile/controller.ts';
 import type { WatchCursor, WatchEvent } from '../reports/report.ts';
-import { WatchedSet } from '../reports/watched-set.ts';
+import {
+  ListedVms,
+  type ListedVmsOptions,
+  type VmListing,
+  type VmsObstacle,
+} from './listed-vms.ts';
 import { nameKey } from './name-key.ts';
-import { type UnreadVm, UnreadVms } from './unread-vms.ts';
+import type { UnreadVm, UnreadVms } from './unread-vms.ts';
 import type { Vm, VmFilter, VmRef } from './vm.ts';
-import { VmDescriber, type VmDescriberOptions } from './vm-describer.ts';
-import { isOn } from './vm-phase.ts';
 
-export interface VmInventoryOptions extends VmDescriberOptions {
+export interface VmInventoryOptions extends ListedVmsOptions {
   readonly domains: Pick<HypervisorDomains, 'list' | 'effectOf'>;
   readonly statistics: HypervisorStatistics;
   readonly events: HypervisorEvents;
-  /** VMs whose migration goes on, and it is not known yet whether they have left. */
-  readonly isLeaving: (vmUid: string) => boolean;
-  /** Finds out what must be known to tell these. */
+  /** Finds out what must be known to tell whose VMs are. */
   readonly learnHost: (signal: AbortSignal) => Promise<void>;
   /** How often the hypervisor is listed when it says nothing: lost events are made good after this time. */
   readonly resyncIntervalMs?: number | undefined;
-  /** How long nothing is told because VMs cannot be read. Default 10 s. */
-  readonly unreadPatienceMs?: number | undefined;
-  readonly log: Logger;
 }
 
 const RESYNC_INTERVAL_MS = 5_000;
@@ -40,24 +36,19 @@ const LIST_TIMEOUT_MS = 15_000;
 /** The VMs of this node as last listed. Events only say when to look; the listing decides. */
 export class VmInventory {
   readonly #options: VmInventoryOptions;
-  readonly #vms: WatchedSet<Vm>;
-  readonly #unread: UnreadVms;
-  readonly #describer: VmDescriber;
+  readonly #listed: ListedVms;
   /** What was listed last, ours or not. */
   #seen: readonly SeenVm[] = [];
   readonly #listings = new Notifier();
   readonly #reasonsToLook = new Notifier();
   readonly #stopListeners: ((vmUid: string) => void)[] = [];
   readonly #firstListing = Promise.withResolvers<void>();
-  #listedOnce = false;
   #current: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
 
   constructor(options: VmInventoryOptions) {
     this.#options = options;
-    this.#vms = new WatchedSet(options.origins);
-    this.#describer = new VmDescriber(options);
-    this.#unread = new UnreadVms({ patienceMs: options.unreadPatienceMs, log: options.log });
+    this.#listed = new ListedVms(options);
   }
 
   /**
@@ -65,7 +56,7 @@ export class VmInventory {
    * nothing may be reported.
    */
   get listedOnce(): boolean {
-    return this.#listedOnce;
+    return this.#listed.findObstacle() === undefined;
   }
 
   /** Returns once `listedOnce` is true. */
@@ -76,24 +67,33 @@ export class VmInventory {
   /** All VMs as last listed, sorted by namespace and name. Costs nothing. Fails with STATE_NOT_READY before the first listing. */
   list(filter: VmFilter): readonly Vm[] {
     this.assertListed();
-    return [...this.#vms.values()]
+    return [...this.#listed.values()]
       .filter((vm) => matches(vm, filter))
       .toSorted((left, right) => compareKeys(nameKey(left.definition), nameKey(right.definition)));
   }
 
-  /** VMs that are here and were never read, ours or not. Costs nothing. */
-  listUnread(): readonly UnreadVm[] {
-    return this.#unread.list();
+  /** VMs that are here and were not read since the agent started, ours or not. */
+  get unread(): Pick<UnreadVms, 'list' | 'listUnidentified'> {
+    return this.#listed.unread;
+  }
+
+  /** Has VMs told of although it is not known whose some are, and returns those; see `UnreadVms.accept`. */
+  async acceptUnidentified(acceptedBy: string): Promise<readonly UnreadVm[]> {
+    const accepted = await this.#listed.unread.accept(acceptedBy);
+    this.requestRefresh();
+    return accepted;
+  }
+
+  /** Why nothing can be told of VMs; undefined if it can. */
+  findObstacle(): VmsObstacle | undefined {
+    return this.#listed.findObstacle();
   }
 
   /** Fails with STATE_NOT_READY until `listedOnce` is true. */
   assertListed(): void {
-    if (this.#listedOnce) return;
-    throw new AgentError(
-      'STATE_NOT_READY',
-      'Cannot say anything about VMs yet: the hypervisor has not been listed, or not all of its VMs read, since the agent started; check that libvirt runs',
-      { retryAfterMs: 1_000 },
-    );
+    const obstacle = this.findObstacle();
+    if (obstacle === undefined) return;
+    throw new AgentError('STATE_NOT_READY', obstacle.message, { retryAfterMs: 1_000 });
   }
 
   /**
@@ -101,16 +101,16 @@ export class VmInventory {
    * listing, and if a VM that could not be read yet may be the one.
    */
   assertAbsent(ref: VmRef): void {
-    this.#unread.assertNotAmong(ref);
+    this.#listed.unread.assertNotAmong(ref);
     this.assertListed();
   }
 
   findByUid(uid: string): Vm | undefined {
-    return this.#vms.get(uid);
+    return this.#listed.get(uid);
   }
 
   findByName(namespace: string, name: string): Vm | undefined {
-    return [...this.#vms.values()].find(
+    return [...this.#listed.values()].find(
       (vm) => vm.definition.namespace === namespace && vm.definition.name === name,
     );
   }
@@ -157,7 +157,7 @@ export class VmInventory {
     signal: AbortSignal,
   ): AsyncGenerator<WatchEvent<Vm>, void, undefined> {
     this.assertListed();
-    yield* this.#vms.watch((vm) => matches(vm, filter), cursor, signal);
+    yield* this.#listed.watch((vm) => matches(vm, filter), cursor, signal);
   }
 
   /**
@@ -181,7 +181,7 @@ export class VmInventory {
   async #followEvents(signal: AbortSignal): Promise<void> {
     try {
       for await (const event of this.#options.events.watch(signal)) {
-        if (event.kind === 'disconnected') this.#markUnknown();
+        if (event.kind === 'disconnected') this.#listed.markUnknown();
         // It may run again by the time it is listed.
         if (event.kind === 'lifecycle' && event.event === 'stopped') this.#noteStopped(event.uid);
         if (event.kind !== 'migration-iteration') this.requestRefresh();
@@ -223,18 +223,32 @@ export class VmInventory {
   }
 
   async #load(): Promise<void> {
+    let listing: VmListing;
+    try {
+      listing = await this.#readListing();
+    } catch (error) {
+      this.#listed.markUnknown();
+      throw error;
+    }
+    for (const { uid, state, definition } of listing.domains) {
+      if (state === 'stopped' && definition !== undefined) this.#noteStopped(uid);
+    }
+    this.#seen = this.#listed.put(listing);
+    if (this.listedOnce) this.#firstListing.resolve();
+    this.#listings.notify();
+  }
+
+  async #readListing(): Promise<VmListing> {
     const { domains, statistics, learnHost } = this.#options;
     const signal = AbortSignal.timeout(LIST_TIMEOUT_MS);
-    let listed: readonly HypervisorVm[];
-    let usage: ReadonlyMap<string, VmStatistics>;
     try {
-      [listed, usage] = await Promise.all([
+      const [listed, usage] = await Promise.all([
         domains.list(signal),
         statistics.sample(signal),
         learnHost(signal),
       ]);
+      return { domains: listed, usage };
     } catch (error) {
-      this.#markUnknown();
       if (!(error instanceof DOMException)) throw error;
       throw new AgentError(
         'HYPERVISOR_TIMEOUT',
@@ -242,64 +256,6 @@ export class VmInventory {
         { cause: error, retryAfterMs: 1_000 },
       );
     }
-    const seen = new Set<string>();
-    const unread: UnreadVm[] = [];
-    for (const found of listed) {
-      const { uid, hypervisorName, definition } = found;
-      // One that is still arriving belongs to its source.
-      if (found.state === 'incoming') continue;
-      if (!found.isRead) {
-        const known = this.#vms.get(uid);
-        if (known === undefined) {
-          const memoryBytes = isOn(found) ? usage.get(uid)?.memoryActualBytes : 0;
-          unread.push({ uid, hypervisorName, memoryBytes });
-        } else {
-          seen.add(uid);
-          this.#report(uid, this.#describer.describeUnknown(known, 'not-read'));
-        }
-        continue;
-      }
-      // Others' VMs are not ours to report.
-      if (definition === undefined) continue;
-      if (found.state === 'stopped') this.#noteStopped(uid);
-      seen.add(uid);
-      const previous = this.#vms.get(uid);
-      this.#report(uid, this.#describer.describe(found, definition, usage.get(uid), previous));
-    }
-    for (const known of this.#vms.values()) {
-      const { uid } = known.definition;
-      if (seen.has(uid)) continue;
-      // Told as gone once it can be said where to.
-      if (this.#options.isLeaving(uid)) {
-        this.#report(uid, this.#describer.describeUnknown(known, 'leaving'));
-        continue;
-      }
-      this.#vms.delete(uid);
-      this.#describer.forget(uid);
-    }
-    this.#unread.put(unread);
-    if (this.#unread.mayBeLeftOut()) {
-      this.#listedOnce = true;
-      this.#firstListing.resolve();
-    }
-    this.#seen = listed.map((domain) => {
-      const { uid } = domain;
-      return { uid, domain, vm: seen.has(uid) ? this.#vms.get(uid) : undefined };
-    });
-    this.#listings.notify();
-  }
-
-  #markUnknown(): void {
-    for (const vm of this.#vms.values()) {
-      this.#report(vm.definition.uid, this.#describer.describeUnknown(vm, 'unreachable'));
-    }
-  }
-
-  /** Watchers are told of everything but figures. */
-  #report(uid: string, vm: Vm): void {
-    const before = this.#vms.get(uid);
-    if (before !== undefined && sameButFigures(before, vm)) this.#vms.replaceQuietly(uid, vm);
-    else this.#vms.put(uid, vm);
   }
 }
 
@@ -311,6 +267,8 @@ export function isHypervisorAway(error: unknown): boolean {
 function matches(vm: Vm, filter: VmFilter): boolean {
   const { namespace, labels } = vm.definition;
   if (filter.namespace !== '' && namespace !== filter.namespace) return false;
+  // Which labels one has that could not be read is not known, and left out it would be taken for absent.
+  if (!vm.isRead) return true;
   return matchesLabels(filter.labels, labels);
 }
 
@@ -318,13 +276,4 @@ function matches(vm: Vm, filter: VmFilter): boolean {
 export function compareKeys(left: string, right: string): number {
   if (left === right) return 0;
   return left < right ? -1 : 1;
-}
-
-function sameButFigures(left: Vm, right: Vm): boolean {
-  return isDeepStrictEqual(withoutFigures(left), withoutFigures(right));
-}
-
-function withoutFigures(vm: Vm): unknown {
-  const migration = vm.migration && { ...vm.migration, fractionDone: 0 };
-  return { ...vm, statistics: 0, migration };
 }

@@ -12,6 +12,8 @@ import type { Origins, Page, PageRequest, WatchCursor } from '../reports/report.
 import { busy } from './busy.ts';
 import { nameKey } from './name-key.ts';
 import type { Ownership } from './ownership.ts';
+import type { ShutdownRequests } from './shutdown-requests.ts';
+import { assertRead } from './unread-vms.ts';
 import type {
   ApplyOptions,
   ApplyResult,
@@ -50,23 +52,6 @@ export interface VmManagerOptions {
 }
 
 const STRATEGY_FIELDS: readonly string[] = ['spec.runStrategy', 'spec.running'];
-
-/** VMs whose guests were asked to power off and have not yet. */
-export class ShutdownRequests {
-  readonly #requested = new Set<string>();
-
-  has(vmUid: string): boolean {
-    return this.#requested.has(vmUid);
-  }
-
-  add(vmUid: string): void {
-    this.#requested.add(vmUid);
-  }
-
-  delete(vmUid: string): void {
-    this.#requested.delete(vmUid);
-  }
-}
 
 /** Carries out what callers want of the VMs of this node. */
 export class VmManager implements VmService {
@@ -132,6 +117,7 @@ export class VmManager implements VmService {
     const { inventory, ownership, capacity } = this.#options;
     await inventory.refresh(signal);
     const vm = this.#find(ref);
+    assertRead(vm);
     const { definition } = vm;
     if (verb === 'start') {
       ownership.assertOwned(definition);
@@ -154,6 +140,7 @@ export class VmManager implements VmService {
     await inventory.refresh(signal);
     const found = inventory.findByName(ref.namespace, ref.name);
     if (found === undefined || !isMeant(found, ref)) return this.#absence(ref, found, signal);
+    assertRead(found);
     whereabouts.assertDeletable(found.definition, options);
     if (wasMovedAway(found)) await whereabouts.assertNotMovedAway(found, signal);
     if (options.force) await this.#assertWhole(found, signal);
@@ -226,6 +213,7 @@ export class VmManager implements VmService {
       if (ref.uid !== undefined) await this.#forget(ref.uid, signal);
       return outcome;
     }
+    assertRead(found);
     const vmUid = found.definition.uid;
     using _lock = this.#lock(found, 'delete');
     // A migration that has just ended has freed the lock.
@@ -297,6 +285,7 @@ export class VmManager implements VmService {
     const { inventory } = this.#options;
     await inventory.refresh(signal);
     const vm = this.#find(ref);
+    assertRead(vm);
     using _lock = this.#lock(vm, purpose);
     await change(vm);
     this.#options.log.info({ vmId: vm.definition.uid, operation: purpose }, 'VM changed');

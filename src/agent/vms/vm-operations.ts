@@ -6,6 +6,7 @@ import { withoutUserData } from '../../core/user-data.ts';
 import type { OperationParameters, OperationRecord, OperationVm } from '../operations/operation.ts';
 import { WAITING_FOR_GUEST } from '../operations/operation-manager.ts';
 import type { Admission, OperationWork, StepResult } from '../operations/operation-work.ts';
+import { assertRead } from './unread-vms.ts';
 import type { ApplyOptions, ApplyResult, CreateResult, DeleteOptions, Vm, VmRef } from './vm.ts';
 import type { VmManager } from './vm-manager.ts';
 import { isOff, wasMovedAway } from './vm-phase.ts';
@@ -177,7 +178,9 @@ function isOwnWork({ startedAtMs, requestedAtMs }: OperationRecord, { definition
 /** Takes away what steps of a creation that is cancelled have made. */
 async function unmake(vms: Verbs, operation: OperationRecord, signal: AbortSignal): Promise<void> {
   try {
-    const { definition } = await vms.get(operation.vm, signal);
+    const vm = await vms.get(operation.vm, signal);
+    assertRead(vm);
+    const { definition } = vm;
     // One that was there before stays.
     if (definition.createdAtMs < operation.requestedAtMs) return;
     await vms.delete(identity(definition), { force: true }, signal);

@@ -12,7 +12,7 @@ import type {
   WatchEvent,
 } from '../reports/report.ts';
 
-/** Where a VM stands in its life; `unknown` means that the hypervisor cannot be asked, never that it is off. */
+/** Where a VM stands in its life; `unknown` means that the hypervisor cannot say, never that it is off. */
 export type VmPhase =
   | 'pending'
   | 'running'
@@ -25,6 +25,11 @@ export type VmPhase =
 
 /** A VM of this node: what it should be and what it is. */
 export interface Vm {
+  /**
+   * False for one that could not be read since the agent started. Of its definition only namespace, name, uid and ownership
+   * epoch are true then, by what is recorded of it: nothing may be concluded from the rest.
+   */
+  readonly isRead: boolean;
   readonly definition: VmDefinition;
   /** What it was started with; undefined where that is the same. */
   readonly liveDefinition: VmDefinition | undefined;

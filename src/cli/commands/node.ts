@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { CliIo } from '../process/cli-io.ts';
+import { addNodeAcceptUnidentifiedCommand } from './node/accept-unidentified.ts';
 import { addNodeCordonCommand } from './node/cordon.ts';
 import { addNodeGetCommand } from './node/get.ts';
 import { addNodeReleaseCommand } from './node/release.ts';
@@ -13,6 +14,7 @@ export function addNodeCommand(parent: Command, io: CliIo): Command {
   addNodeGetCommand(node, io);
   addNodeCordonCommand(node, io);
   addNodeUncordonCommand(node, io);
+  addNodeAcceptUnidentifiedCommand(node, io);
   addNodeReservationsCommand(node, io);
   addNodeReleaseCommand(node, io);
   return node;

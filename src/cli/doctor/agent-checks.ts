@@ -7,6 +7,12 @@ import { type Finding, failure, ok, skipped, warning } from './check.ts';
 
 const NO_HINT = "Look into the agent's log: journalctl -u novacron-agent, or kubectl logs";
 
+const IDENTIFIED = 'VirtualMachinesIdentified';
+const UNIDENTIFIED_HINT =
+  'Look for what libvirt waits for: virsh domjobinfo UID, journalctl -u libvirtd; novactl node get lists them with their uids';
+const ACCEPT_HINT =
+  'See what libvirt waits for: virsh dumpxml UID; if the agent shall go on without knowing these VMs: novactl node accept-unidentified';
+
 /** Asks the agent about its node. */
 export async function checkAgent(getNode: () => Promise<Node>): Promise<Finding> {
   let node: Node;
@@ -23,6 +29,7 @@ export function judgeNode({ metadata, spec, status }: Node): Finding {
   const bad = (status?.conditions ?? []).filter(
     (condition) =>
       condition.status !== ConditionStatus.CONDITION_STATUS_TRUE &&
+      condition.type !== IDENTIFIED &&
       !(isCordoned && condition.type === 'Schedulable'),
   );
   const name = `agent ${status?.agentVersion ?? ''} of node ${metadata?.name ?? ''}`;
@@ -31,9 +38,19 @@ export function judgeNode({ metadata, spec, status }: Node): Finding {
     const detail = `${name} is ready, but takes no new VMs, as it was cordoned${why}`;
     return warning(detail, 'When it shall take VMs again: novactl node uncordon');
   }
-  if (bad.length === 0) return judgeAccelerator(`${name} is ready`, status?.hypervisor);
-  const why = bad.map(({ type, message }) => `${type} does not hold: ${message || 'no message'}`);
-  return failure(`${name}: ${why.join('; ')}`, NO_HINT);
+  if (bad.length > 0) {
+    const why = bad.map(({ type, message }) => `${type} does not hold: ${message || 'no message'}`);
+    const isHeldUp = bad.some(({ reason }) => reason === 'VmsNotIdentified');
+    return failure(`${name}: ${why.join('; ')}`, isHeldUp ? ACCEPT_HINT : NO_HINT);
+  }
+  const unidentified = status?.conditions.find(
+    ({ type, status: holds }) =>
+      type === IDENTIFIED && holds === ConditionStatus.CONDITION_STATUS_FALSE,
+  );
+  if (unidentified !== undefined) {
+    return warning(`${name} is ready, but ${unidentified.message}`, UNIDENTIFIED_HINT);
+  }
+  return judgeAccelerator(`${name} is ready`, status?.hypervisor);
 }
 
 /** The agent knows better than /dev/kvm, which may open and still run no guest. */

@@ -10,10 +10,10 @@ import { enumWord } from '../output/documents.ts';
 import { formatAge } from '../output/durations.ts';
 import { formatTable } from '../output/table.ts';
 
-/** What a node has and has given away, by resource, its conditions and its controllers: tables for people. */
+/** What a node has and has given away, by resource, its conditions, its controllers, and VMs of nobody knows whom: tables for people. */
 export function nodeDetailsText({ status }: Node, nowMs: number): string {
   const { capacity = {}, allocatable = {}, allocated = {} } = status ?? {};
-  const { conditions = [], controllers = [] } = status ?? {};
+  const { conditions = [], controllers = [], unidentifiedVirtualMachines = [] } = status ?? {};
   const amounts = Object.entries(capacity).map(([resource, all]) => {
     const available = allocatable[resource] ?? '0';
     const given = allocated[resource] ?? '0';
@@ -31,6 +31,13 @@ export function nodeDetailsText({ status }: Node, nowMs: number): string {
       controllers.map(controllerRow),
     ),
   ];
+  if (unidentifiedVirtualMachines.length > 0) {
+    const rows = unidentifiedVirtualMachines.map(({ hypervisorName, uid }) => [
+      hypervisorName,
+      uid,
+    ]);
+    tables.push(formatTable(['UNIDENTIFIED VM', 'UID'], rows));
+  }
   return tables.map((table) => `\n${table}`).join('');
 }
 

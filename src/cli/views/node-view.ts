@@ -48,16 +48,21 @@ export function nodeName({ metadata }: Node): string {
   return metadata?.name ?? '';
 }
 
-/** `Ready`, or the conditions that do not hold; `Cordoned` beside it. */
+/** `Ready`, or the conditions that do not hold; beside it what is no fault of the node: `Cordoned`, `UnidentifiedVMs`. */
 function stateOf({ spec, status }: Node): string {
   if (status === undefined) return '';
   const bad = status.conditions
     .filter(({ status: holds }) => holds !== ConditionStatus.CONDITION_STATUS_TRUE)
     .map(({ type }) => type)
     // That is what a cordon says.
-    .filter((type) => spec?.cordon !== true || type !== 'Schedulable');
-  const words = bad.length === 0 ? ['Ready'] : bad.map((type) => `Not${type}`);
-  return [...words, ...(spec?.cordon === true ? ['Cordoned'] : [])].join(',');
+    .filter((type) => spec?.cordon !== true || type !== 'Schedulable')
+    // They are counted, and while they matter the node is not ready.
+    .filter((type) => type !== 'VirtualMachinesIdentified');
+  return [
+    ...(bad.length === 0 ? ['Ready'] : bad.map((type) => `Not${type}`)),
+    ...(spec?.cordon === true ? ['Cordoned'] : []),
+    ...(status.unidentifiedVirtualMachines.length > 0 ? ['UnidentifiedVMs'] : []),
+  ].join(',');
 }
 
 /** Of what VMs may have in all, such as `586Mi/15Gi`. */
@@ -103,6 +108,7 @@ function statusDocument(status: NodeStatus): Document {
     controllers: status.controllers.map((controller) =>
       withoutEmpty({ ...controller, oldestAge: durationText(controller.oldestAge) }),
     ),
+    unidentifiedVirtualMachines: status.unidentifiedVirtualMachines.map((vm) => ({ ...vm })),
     origin: originDocument(status.origin),
     agentStartTime: timestampText(status.agentStartTime),
   });

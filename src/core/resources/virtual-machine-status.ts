@@ -47,7 +47,8 @@ const origin = z.strictObject({
 /** `status` of a VM: what it is. */
 export const virtualMachineStatus = z.strictObject({
   phase: choice('VIRTUAL_MACHINE_PHASE', VM_PHASES).optional().meta({
-    description: 'Where it stands in its life. Unknown means that the hypervisor cannot be asked.',
+    description:
+      'Where it stands in its life. Unknown means that the hypervisor cannot say; the VM may be running.',
   }),
   reason: z.string().optional().meta({ description: 'Why, in one CamelCase word, for programs.' }),
   message: z.string().optional().meta({ description: 'Why, in a sentence, for people.' }),

@@ -23,6 +23,7 @@ async function open(missing: () => readonly Obstacle[] = () => [], vmCount = 3):
   const metrics = new AgentMetrics({
     agentVersion: '1.2.3',
     vms: () => vms,
+    unidentifiedVms: () => 0,
     activeMigrations: () => 0,
     hypervisorConnected: () => true,
     controllers: () => [],
@@ -79,7 +80,7 @@ test('it is alive, and ready once nothing is in the way', async () => {
   let missing: readonly Obstacle[] = obstacles({
     journalHealth: () => ({ reason: 'WriteFailed', message: 'The disk is full' }),
     hypervisorConnected: () => false,
-    vmsListed: () => false,
+    vmsObstacle: () => ({ message: 'Not listed yet' }),
     apiListening: () => false,
   });
   await using server = await open(() => missing);

@@ -10,6 +10,7 @@ import type { Peer, Peers } from '../../../../src/agent/migration/peers.ts';
 import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
 import { OperationStore } from '../../../../src/agent/operations/operation-store.ts';
+import { IdentificationStore } from '../../../../src/agent/vms/identification-store.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import type { OwnershipManager } from '../../../../src/agent/vms/ownership-manager.ts';
 import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
@@ -176,6 +177,7 @@ export class TestNode {
         migrations: life.guard('journal', this.migrationStore),
         ownership: life.guard('ownership', this.ownershipStore),
         operations: life.guard('operations', new OperationStore(this.journal.database)),
+        identification: new IdentificationStore(this.journal.database),
         nodeSpec: new NodeSpecStore(this.journal.database),
         reservations: new ReservationStore(this.journal.database),
       },

@@ -3,12 +3,14 @@ import { allocatableOf, capacityOf } from '../../../../src/agent/node/amounts.ts
 import { CapacityLedger } from '../../../../src/agent/node/capacity-ledger.ts';
 import { Cordon } from '../../../../src/agent/node/cordon.ts';
 import type { Node } from '../../../../src/agent/node/node.ts';
-import { NodeManager } from '../../../../src/agent/node/node-manager.ts';
+import { NodeManager, type NodeManagerOptions } from '../../../../src/agent/node/node-manager.ts';
 import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
 import { ReservationBook } from '../../../../src/agent/node/reservation-book.ts';
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
 import type { ControllerState } from '../../../../src/agent/reconcile/reconciler.ts';
 import { ReportOriginSource } from '../../../../src/agent/reports/report-origin-source.ts';
+import type { VmsObstacle } from '../../../../src/agent/vms/listed-vms.ts';
+import type { UnreadVm } from '../../../../src/agent/vms/unread-vms.ts';
 import type { Vm } from '../../../../src/agent/vms/vm.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
@@ -17,6 +19,7 @@ import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { GIB } from './vms-of-a-node.ts';
 
 const HOST = fakeHost({ memoryBytes: 16 * GIB });
+const NOT_LISTED: VmsObstacle = { reason: 'VmsNotListed', message: 'Not listed yet' };
 const WAIT_MS = 5_000;
 
 /** A node of 16 GiB, one of them kept for the host, whose surroundings the test changes. */
@@ -28,6 +31,14 @@ export class Surroundings implements AsyncDisposable {
   nowMs = 1_000;
   readonly manager: NodeManager;
   readonly ledger: CapacityLedger;
+  /** VMs that could not be read; those that have an owner are not `unidentified`. */
+  unread: readonly UnreadVm[] = [];
+  unidentified: readonly UnreadVm[] = [];
+  readonly #inventory: NodeManagerOptions['inventory'] = {
+    unread: { list: () => this.unread, listUnidentified: () => this.unidentified },
+    findObstacle: () => (this.vms === undefined ? NOT_LISTED : undefined),
+    acceptUnidentified: async () => this.unidentified,
+  };
   readonly #database: MemoryJournal;
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
@@ -57,7 +68,7 @@ export class Surroundings implements AsyncDisposable {
       hypervisor: this.hypervisor,
       origins: new ReportOriginSource({ nodeName: 'node-a', nodeBootId: 'boot', agentEpoch: 1 }),
       listVms: () => this.vms,
-      listUnread: () => [],
+      inventory: this.#inventory,
       journalHealth: () => this.journal,
       controllers: () => this.controllers,
       log: createLogger('silent'),

@@ -19,6 +19,7 @@ export function definitionOf(machine: Machine, changes: Partial<VmDefinition> = 
 /** A VM as the inventory has it. */
 export function vmOf(definition: VmDefinition, phase: VmPhase, liveDefinition?: VmDefinition): Vm {
   return {
+    isRead: true,
     definition,
     liveDefinition,
     phase,

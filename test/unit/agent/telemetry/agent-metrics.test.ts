@@ -13,6 +13,7 @@ async function render(
   const metrics = new AgentMetrics({
     agentVersion: '1.2.3',
     vms: () => [],
+    unidentifiedVms: () => 0,
     activeMigrations: () => 0,
     hypervisorConnected: () => true,
     controllers: () => [],
@@ -52,6 +53,7 @@ test('a VM that is gone is no longer exported, and nothing is while VMs are not 
   const metrics = new AgentMetrics({
     agentVersion: '1.2.3',
     vms: () => vms,
+    unidentifiedVms: () => 0,
     activeMigrations: () => 0,
     hypervisorConnected: () => false,
     controllers: () => [],

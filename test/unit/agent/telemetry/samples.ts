@@ -7,6 +7,7 @@ const origin = { nodeName: 'node-a', nodeBootId: 'boot', agentEpoch: 1, revision
 /** A VM with statistics while it is on. */
 export function sampleVm(name: string, phase: VmPhase): Vm {
   return {
+    isRead: true,
     definition: tinyVm(
       { namespace: 'default', name, uid: `uid-of-${name}`, createdAtMs: 0 },
       { resources: { cpu: '2', memory: '512Mi' } },

@@ -5,6 +5,7 @@ import type { Peers } from '../../../../src/agent/migration/peers.ts';
 import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
 import { OperationStore } from '../../../../src/agent/operations/operation-store.ts';
+import { IdentificationStore } from '../../../../src/agent/vms/identification-store.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { type OwnershipRecord, OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import type { CreateOptions, VmRef } from '../../../../src/agent/vms/vm.ts';
@@ -73,10 +74,14 @@ export class OneNode implements AsyncDisposable {
     log = createLogger('silent'),
     hypervisor = new FakeHypervisor(),
     journal = new MemoryJournal(),
+    /** Whether the journal has not caught up yet with what the hypervisor has. */
+    isNewJournal = false,
   } = {}): Promise<OneNode> {
     const images = new FakeImages();
     const privateFiles = new FakePrivateFiles();
     images.add(KERNEL_PATH);
+    const identification = new IdentificationStore(journal.database);
+    if (!isNewJournal) await identification.put({ isComplete: true, acceptedBy: undefined });
     const transfers = new FakeTransfers(new FakeTransferNetwork(), '/run/a');
     const agent = await buildAgent({
       nodeName: 'a',
@@ -99,6 +104,7 @@ export class OneNode implements AsyncDisposable {
         migrations: new MigrationStore(journal.database),
         ownership: new OwnershipStore(journal.database),
         operations: new OperationStore(journal.database),
+        identification,
         nodeSpec: new NodeSpecStore(journal.database),
         reservations: new ReservationStore(journal.database),
       },

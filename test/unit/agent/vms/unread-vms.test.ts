@@ -93,7 +93,7 @@ test('it is added as soon as it is read', async () => {
   await until('it is added', () => seen.length > 3);
   assert.deepEqual(seen, ['reset', 'added well', 'synced', 'added stuck']);
   assert.equal((await node.vms.get(nameOf(stuck), never)).phase, 'running');
-  assert.deepEqual(node.inventory.listUnread(), []);
+  assert.deepEqual(node.inventory.unread.list(), []);
 });
 
 test('one that was known stays as it was known, its state unknown', async () => {

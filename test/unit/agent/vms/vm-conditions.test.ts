@@ -13,6 +13,7 @@ const MIGRATION = { id: 'm-7', targetNode: 'b', startedAtMs: 1, fractionDone: 0.
 
 function facts(changes: Partial<ConditionFacts> = {}): ConditionFacts {
   return {
+    isRead: true,
     definition: tinyVm({ generation: 3 }),
     state: { phase: 'running', reason: 'Booted', message: '' },
     context: { migration: undefined, shutdownRequested: false },

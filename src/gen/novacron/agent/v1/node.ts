@@ -83,7 +83,7 @@ export interface NodeStatus {
    * never given twice; CPUs that are not dedicated are shared, and may be given more than once.
    */
   allocated: { [key: string]: string };
-  /** Aspects of its state. Types: "Ready", "Schedulable", "HypervisorConnected", "StorageHealthy". */
+  /** Aspects of its state. Types: "Ready", "Schedulable", "HypervisorConnected", "StorageHealthy", "VirtualMachinesIdentified". */
   conditions: Condition[];
   /** VMs that run here. */
   runningVirtualMachines: number;
@@ -97,6 +97,12 @@ export interface NodeStatus {
     | undefined;
   /** What brings VMs to what they should be, and keeps them so. Watchers are not told when only this changes. */
   controllers: ControllerStatus[];
+  /**
+   * VMs that libvirt has and could not describe for 10 s since the agent started, and that this node is not known to own. They
+   * are listed nowhere else. They keep nothing from being done, except while the journal is new; see
+   * AcceptUnidentifiedVirtualMachines.
+   */
+  unidentifiedVirtualMachines: UnidentifiedVirtualMachine[];
 }
 
 export interface NodeStatus_CapacityEntry {
@@ -112,6 +118,14 @@ export interface NodeStatus_AllocatableEntry {
 export interface NodeStatus_AllocatedEntry {
   key: string;
   value: string;
+}
+
+/** A VM that may be this node's, or somebody else's. */
+export interface UnidentifiedVirtualMachine {
+  /** libvirt's name for it. That of a VM of an agent is its namespace, "_" and its name. */
+  hypervisorName: string;
+  /** libvirt's UUID of it, which is the uid of a VM of an agent. */
+  uid: string;
 }
 
 /**
@@ -228,6 +242,20 @@ export interface UpdateNodeRequest {
 export interface UpdateNodeResponse {
   /** As it is now. */
   node: Node | undefined;
+}
+
+/** Asks to go on without knowing whose VMs are that cannot be read. */
+export interface AcceptUnidentifiedVirtualMachinesRequest {
+}
+
+/** What the agent goes on without. */
+export interface AcceptUnidentifiedVirtualMachinesResponse {
+  /** The node. It is ready after the next listing. */
+  node:
+    | Node
+    | undefined;
+  /** The VMs; none where the agent was not waiting for any. */
+  accepted: UnidentifiedVirtualMachine[];
 }
 
 /** An amount of the node that is kept free for a VM. */
@@ -466,6 +494,7 @@ function createBaseNodeStatus(): NodeStatus {
     origin: undefined,
     agentStartTime: undefined,
     controllers: [],
+    unidentifiedVirtualMachines: [],
   };
 }
 
@@ -512,6 +541,9 @@ export const NodeStatus: MessageFns<NodeStatus> = {
     }
     for (const v of message.controllers) {
       ControllerStatus.encode(v!, writer.uint32(122).fork()).join();
+    }
+    for (const v of message.unidentifiedVirtualMachines) {
+      UnidentifiedVirtualMachine.encode(v!, writer.uint32(130).fork()).join();
     }
     return writer;
   },
@@ -650,6 +682,14 @@ export const NodeStatus: MessageFns<NodeStatus> = {
             message.controllers.push(ControllerStatus.decode(reader, reader.uint32()));
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.unidentifiedVirtualMachines.push(UnidentifiedVirtualMachine.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -713,6 +753,8 @@ export const NodeStatus: MessageFns<NodeStatus> = {
       ? Timestamp.fromPartial(object.agentStartTime)
       : undefined;
     message.controllers = object.controllers?.map((e) => ControllerStatus.fromPartial(e)) || [];
+    message.unidentifiedVirtualMachines =
+      object.unidentifiedVirtualMachines?.map((e) => UnidentifiedVirtualMachine.fromPartial(e)) || [];
     return message;
   },
 };
@@ -914,6 +956,73 @@ export const NodeStatus_AllocatedEntry: MessageFns<NodeStatus_AllocatedEntry> = 
     const message = createBaseNodeStatus_AllocatedEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseUnidentifiedVirtualMachine(): UnidentifiedVirtualMachine {
+  return { hypervisorName: "", uid: "" };
+}
+
+export const UnidentifiedVirtualMachine: MessageFns<UnidentifiedVirtualMachine> = {
+  encode(message: UnidentifiedVirtualMachine, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.hypervisorName !== "") {
+      writer.uint32(10).string(message.hypervisorName);
+    }
+    if (message.uid !== "") {
+      writer.uint32(18).string(message.uid);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UnidentifiedVirtualMachine {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnidentifiedVirtualMachine();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.hypervisorName = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.uid = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<UnidentifiedVirtualMachine>): UnidentifiedVirtualMachine {
+    return UnidentifiedVirtualMachine.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UnidentifiedVirtualMachine>): UnidentifiedVirtualMachine {
+    const message = createBaseUnidentifiedVirtualMachine();
+    message.hypervisorName = object.hypervisorName ?? "";
+    message.uid = object.uid ?? "";
     return message;
   },
 };
@@ -1744,6 +1853,118 @@ export const UpdateNodeResponse: MessageFns<UpdateNodeResponse> = {
   },
 };
 
+function createBaseAcceptUnidentifiedVirtualMachinesRequest(): AcceptUnidentifiedVirtualMachinesRequest {
+  return {};
+}
+
+export const AcceptUnidentifiedVirtualMachinesRequest: MessageFns<AcceptUnidentifiedVirtualMachinesRequest> = {
+  encode(_: AcceptUnidentifiedVirtualMachinesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AcceptUnidentifiedVirtualMachinesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAcceptUnidentifiedVirtualMachinesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AcceptUnidentifiedVirtualMachinesRequest>): AcceptUnidentifiedVirtualMachinesRequest {
+    return AcceptUnidentifiedVirtualMachinesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<AcceptUnidentifiedVirtualMachinesRequest>): AcceptUnidentifiedVirtualMachinesRequest {
+    const message = createBaseAcceptUnidentifiedVirtualMachinesRequest();
+    return message;
+  },
+};
+
+function createBaseAcceptUnidentifiedVirtualMachinesResponse(): AcceptUnidentifiedVirtualMachinesResponse {
+  return { node: undefined, accepted: [] };
+}
+
+export const AcceptUnidentifiedVirtualMachinesResponse: MessageFns<AcceptUnidentifiedVirtualMachinesResponse> = {
+  encode(message: AcceptUnidentifiedVirtualMachinesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== undefined) {
+      Node.encode(message.node, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.accepted) {
+      UnidentifiedVirtualMachine.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AcceptUnidentifiedVirtualMachinesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAcceptUnidentifiedVirtualMachinesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = Node.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.accepted.push(UnidentifiedVirtualMachine.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AcceptUnidentifiedVirtualMachinesResponse>): AcceptUnidentifiedVirtualMachinesResponse {
+    return AcceptUnidentifiedVirtualMachinesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(
+    object: DeepPartial<AcceptUnidentifiedVirtualMachinesResponse>,
+  ): AcceptUnidentifiedVirtualMachinesResponse {
+    const message = createBaseAcceptUnidentifiedVirtualMachinesResponse();
+    message.node = (object.node !== undefined && object.node !== null) ? Node.fromPartial(object.node) : undefined;
+    message.accepted = object.accepted?.map((e) => UnidentifiedVirtualMachine.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseReservation(): Reservation {
   return { id: "", virtualMachine: undefined, amounts: {}, expireTime: undefined };
 }
@@ -2335,6 +2556,24 @@ export const NodeServiceService = {
     responseDeserialize: (value: Buffer): UpdateNodeResponse => UpdateNodeResponse.decode(value),
   },
   /**
+   * Has the agent go on without knowing whether VMs that libvirt cannot describe are this node's. It is needed only where its
+   * journal is new, as after the loss of its disk: then it tells of no VM until all are read, or this was called. It is
+   * remembered. Repeating it changes nothing. Fails with STATE_NOT_READY before the hypervisor was listed once.
+   */
+  acceptUnidentifiedVirtualMachines: {
+    path: "/novacron.agent.v1.NodeService/AcceptUnidentifiedVirtualMachines" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: AcceptUnidentifiedVirtualMachinesRequest): Buffer =>
+      Buffer.from(AcceptUnidentifiedVirtualMachinesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): AcceptUnidentifiedVirtualMachinesRequest =>
+      AcceptUnidentifiedVirtualMachinesRequest.decode(value),
+    responseSerialize: (value: AcceptUnidentifiedVirtualMachinesResponse): Buffer =>
+      Buffer.from(AcceptUnidentifiedVirtualMachinesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AcceptUnidentifiedVirtualMachinesResponse =>
+      AcceptUnidentifiedVirtualMachinesResponse.decode(value),
+  },
+  /**
    * Keeps an amount of the node free for a VM, until it is used up by CreateVirtualMachine, released, or its time is over.
    * Survives the agent. Fails with NOT_SUPPORTED for what a VM could not be given either, NODE_CAPACITY_EXCEEDED,
    * NODE_CORDONED, RESERVATION_ALREADY_EXISTS for the id of another one, VM_ALREADY_EXISTS for a VM that is
@@ -2380,6 +2619,15 @@ export interface NodeServiceServer extends UntypedServiceImplementation {
   watchNode: handleServerStreamingCall<WatchNodeRequest, WatchNodeResponse>;
   /** Changes what the node should be: whether it takes new VMs. */
   updateNode: handleUnaryCall<UpdateNodeRequest, UpdateNodeResponse>;
+  /**
+   * Has the agent go on without knowing whether VMs that libvirt cannot describe are this node's. It is needed only where its
+   * journal is new, as after the loss of its disk: then it tells of no VM until all are read, or this was called. It is
+   * remembered. Repeating it changes nothing. Fails with STATE_NOT_READY before the hypervisor was listed once.
+   */
+  acceptUnidentifiedVirtualMachines: handleUnaryCall<
+    AcceptUnidentifiedVirtualMachinesRequest,
+    AcceptUnidentifiedVirtualMachinesResponse
+  >;
   /**
    * Keeps an amount of the node free for a VM, until it is used up by CreateVirtualMachine, released, or its time is over.
    * Survives the agent. Fails with NOT_SUPPORTED for what a VM could not be given either, NODE_CAPACITY_EXCEEDED,
@@ -2432,6 +2680,26 @@ export interface NodeServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: UpdateNodeResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Has the agent go on without knowing whether VMs that libvirt cannot describe are this node's. It is needed only where its
+   * journal is new, as after the loss of its disk: then it tells of no VM until all are read, or this was called. It is
+   * remembered. Repeating it changes nothing. Fails with STATE_NOT_READY before the hypervisor was listed once.
+   */
+  acceptUnidentifiedVirtualMachines(
+    request: AcceptUnidentifiedVirtualMachinesRequest,
+    callback: (error: ServiceError | null, response: AcceptUnidentifiedVirtualMachinesResponse) => void,
+  ): ClientUnaryCall;
+  acceptUnidentifiedVirtualMachines(
+    request: AcceptUnidentifiedVirtualMachinesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: AcceptUnidentifiedVirtualMachinesResponse) => void,
+  ): ClientUnaryCall;
+  acceptUnidentifiedVirtualMachines(
+    request: AcceptUnidentifiedVirtualMachinesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: AcceptUnidentifiedVirtualMachinesResponse) => void,
   ): ClientUnaryCall;
   /**
    * Keeps an amount of the node free for a VM, until it is used up by CreateVirtualMachine, released, or its time is over.

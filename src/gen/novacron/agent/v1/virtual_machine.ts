@@ -345,7 +345,7 @@ export const VirtualMachinePhase = {
   VIRTUAL_MACHINE_PHASE_MIGRATING: 6,
   /** VIRTUAL_MACHINE_PHASE_FAILED - The guest crashed or the hypervisor gave up on it. */
   VIRTUAL_MACHINE_PHASE_FAILED: 7,
-  /** VIRTUAL_MACHINE_PHASE_UNKNOWN - The hypervisor cannot be asked: the VM may be running. Never take this for stopped. */
+  /** VIRTUAL_MACHINE_PHASE_UNKNOWN - The hypervisor cannot be asked, or cannot describe the VM, which may be running. Never take this for stopped. */
   VIRTUAL_MACHINE_PHASE_UNKNOWN: 8,
   UNRECOGNIZED: -1,
 } as const;
@@ -414,7 +414,10 @@ export interface VirtualMachine {
   metadata:
     | ObjectMeta
     | undefined;
-  /** What it should be. */
+  /**
+   * What it should be. Not set in what is told of a VM that is this node's and could not be read since the agent started
+   * (phase UNKNOWN, reason "NotRead"): of its metadata only namespace, name and uid are known then.
+   */
   spec:
     | VirtualMachineSpec
     | undefined;

@@ -1,0 +1,185 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Logger } from '../../core/logger.ts';
+import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import type { VmStatistics } from '../../drivers/hypervisor-statistics.ts';
+import type { SeenVm } from '../reconcile/controller.ts';
+import type { WatchCursor, WatchEvent } from '../reports/report.ts';
+import { WatchedSet } from '../reports/watched-set.ts';
+import type { Identification } from './identification.ts';
+import type { OwnershipRecord } from './ownership-store.ts';
+import { namesText, type UnreadVm, UnreadVms } from './unread-vms.ts';
+import type { Vm } from './vm.ts';
+import { VmDescriber, type VmDescriberOptions } from './vm-describer.ts';
+import { isOn } from './vm-phase.ts';
+
+export interface ListedVmsOptions extends VmDescriberOptions {
+  /** VMs whose migration goes on, and it is not known yet whether they have left. */
+  readonly isLeaving: (vmUid: string) => boolean;
+  /** What is recorded of a VM that this node owns; undefined of any other. */
+  readonly findOwned: (vmUid: string) => OwnershipRecord | undefined;
+  readonly identification: Pick<Identification, 'isComplete' | 'accept'>;
+  /** How long nothing is told because VMs cannot be read. Default 10 s. */
+  readonly unreadPatienceMs?: number | undefined;
+  readonly log: Logger;
+}
+
+/** What the hypervisor has at one time. */
+export interface VmListing {
+  /** Ours and others', those that are still arriving too. */
+  readonly domains: readonly HypervisorVm[];
+  readonly usage: ReadonlyMap<string, VmStatistics>;
+}
+
+/** Why nothing can be told of VMs yet. */
+export interface VmsObstacle {
+  readonly reason: 'VmsNotListed' | 'VmsNotIdentified';
+  readonly message: string;
+}
+
+const NOT_LISTED: VmsObstacle = {
+  reason: 'VmsNotListed',
+  message:
+    'Nothing can be said of VMs yet: the hypervisor has not been listed, or not all of its VMs read, since the agent started; check that libvirt runs',
+};
+
+/** What one listing after another makes known of the VMs of this node. */
+export class ListedVms {
+  readonly unread: UnreadVms;
+  readonly #options: ListedVmsOptions;
+  readonly #vms: WatchedSet<Vm>;
+  readonly #describer: VmDescriber;
+  #areTold = false;
+
+  constructor(options: ListedVmsOptions) {
+    this.#options = options;
+    this.#vms = new WatchedSet(options.origins);
+    this.#describer = new VmDescriber(options);
+    this.unread = new UnreadVms({
+      isOwner: (vmUid) => options.findOwned(vmUid) !== undefined,
+      identification: options.identification,
+      patienceMs: options.unreadPatienceMs,
+      log: options.log,
+    });
+  }
+
+  /** Why nothing of them may be told; undefined from then on when all were read, or waited for long enough. */
+  findObstacle(): VmsObstacle | undefined {
+    if (this.#areTold) return undefined;
+    if (!this.unread.isHeldUp()) return NOT_LISTED;
+    return {
+      reason: 'VmsNotIdentified',
+      message: `Nothing can be said of VMs yet: the agent's journal is new, so VMs that libvirt cannot describe may be of this node: ${namesText(this.unread.listUnidentified())}; look with "virsh dumpxml" and the uid for what they wait for, or, to go on without them, say: novactl node accept-unidentified`,
+    };
+  }
+
+  get(uid: string): Vm | undefined {
+    return this.#vms.get(uid);
+  }
+
+  values(): IterableIterator<Vm> {
+    return this.#vms.values();
+  }
+
+  watch(
+    matches: (vm: Vm) => boolean,
+    cursor: WatchCursor | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchEvent<Vm>, void, undefined> {
+    return this.#vms.watch(matches, cursor, signal);
+  }
+
+  /** Takes a listing in the place of the one before, and returns what is there, ours or not. */
+  put(listing: VmListing): readonly SeenVm[] {
+    const ours = new Set<string>();
+    for (const found of listing.domains) {
+      if (this.#take(found, listing.usage.get(found.uid))) ours.add(found.uid);
+    }
+    this.unread.put(unreadOf(listing).filter(({ uid }) => this.#vms.get(uid)?.isRead !== true));
+    if (this.unread.mayBeLeftOut()) this.#areTold = true;
+    for (const uid of this.#standInForUnread()) ours.add(uid);
+    this.#dropAllBut(ours);
+    return listing.domains.map((domain) => {
+      const { uid } = domain;
+      return { uid, domain, vm: ours.has(uid) ? this.#vms.get(uid) : undefined };
+    });
+  }
+
+  /** For when the hypervisor cannot be asked. */
+  markUnknown(): void {
+    for (const vm of this.#vms.values()) {
+      this.#report(vm.definition.uid, this.#describer.describeUnknown(vm, 'unreachable'));
+    }
+  }
+
+  /** Whether a VM of a listing is one of ours, by what it says itself or has said before. */
+  #take(found: HypervisorVm, usage: VmStatistics | undefined): boolean {
+    const { uid, definition } = found;
+    const known = this.#vms.get(uid);
+    // One that is still arriving belongs to its source.
+    if (found.state === 'incoming') return false;
+    if (!found.isRead) {
+      if (known?.isRead !== true) return false;
+      this.#report(uid, this.#describer.describeUnknown(known, 'not-read'));
+      return true;
+    }
+    // Others' VMs are not ours to report.
+    if (definition === undefined) return false;
+    this.#report(uid, this.#describer.describe(found, definition, usage, known));
+    return true;
+  }
+
+  /** Reports the unread VMs that this node owns by what is recorded of them, and returns their uids. */
+  #standInForUnread(): readonly string[] {
+    if (!this.#areTold) return [];
+    const owned = this.unread
+      .list()
+      .map(({ uid }) => this.#options.findOwned(uid))
+      .filter((record) => record !== undefined);
+    for (const record of owned) {
+      const previous = this.#vms.get(record.uid);
+      this.#report(record.uid, this.#describer.describeUnread(record, previous));
+    }
+    return owned.map(({ uid }) => uid);
+  }
+
+  #dropAllBut(uids: ReadonlySet<string>): void {
+    for (const known of this.#vms.values()) {
+      const { uid } = known.definition;
+      if (uids.has(uid)) continue;
+      // Told as gone once it can be said where to.
+      if (this.#options.isLeaving(uid)) {
+        this.#report(uid, this.#describer.describeUnknown(known, 'leaving'));
+        continue;
+      }
+      this.#vms.delete(uid);
+      this.#describer.forget(uid);
+    }
+  }
+
+  /** Watchers are told of everything but figures. */
+  #report(uid: string, vm: Vm): void {
+    const before = this.#vms.get(uid);
+    if (before !== undefined && sameButFigures(before, vm)) this.#vms.replaceQuietly(uid, vm);
+    else this.#vms.put(uid, vm);
+  }
+}
+
+/** Those of a listing that could not be read; one that is still arriving belongs to its source. */
+function unreadOf({ domains, usage }: VmListing): readonly UnreadVm[] {
+  return domains
+    .filter(({ state, isRead }) => state !== 'incoming' && !isRead)
+    .map((found) => ({
+      uid: found.uid,
+      hypervisorName: found.hypervisorName,
+      memoryBytes: isOn(found) ? usage.get(found.uid)?.memoryActualBytes : 0,
+    }));
+}
+
+function sameButFigures(left: Vm, right: Vm): boolean {
+  return isDeepStrictEqual(withoutFigures(left), withoutFigures(right));
+}
+
+function withoutFigures(vm: Vm): unknown {
+  const migration = vm.migration && { ...vm.migration, fractionDone: 0 };
+  return { ...vm, statistics: 0, migration };
+}
