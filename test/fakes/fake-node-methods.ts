@@ -46,6 +46,11 @@ export function nodeMethods(agent: FakeAgentServer) {
       return { node: agent.nodes.put('node-a', () => ({ ...before, metadata, spec: changed })) };
     }),
 
+    acceptUnidentifiedVirtualMachines: agent.answer(() => {
+      const node = find();
+      return { node, accepted: node.status?.unidentifiedVirtualMachines ?? [] };
+    }),
+
     reserve: agent.answer(({ id, virtualMachine, machine }: ReserveRequest) => {
       const { cpu = '', memory = '' } = machine?.resources ?? {};
       const reservation = Reservation.create({

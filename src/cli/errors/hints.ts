@@ -68,7 +68,7 @@ const HINTS: Readonly<Record<Reason, string>> = {
   HYPERVISOR_TIMEOUT: 'Look at the log of libvirt, which is slow or stuck: journalctl -u libvirtd',
   HYPERVISOR_FAILURE: 'Look at the logs of the agent and of libvirt (journalctl -u libvirtd)',
   STATE_NOT_READY:
-    'The agent has just started, or libvirt cannot describe the VM: try again in a moment',
+    'The agent has just started, or libvirt cannot describe the VM: try again in a moment; novactl node get says what is waited for',
   STORAGE_FULL: "Free space on the node (df -h), first of all in the agent's state directory",
   JOURNAL_FAILURE: "Check the disk of the agent's state directory (/var/lib/novacron)",
   SHUTTING_DOWN: 'The agent is restarting: try again in a moment',

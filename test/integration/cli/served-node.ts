@@ -34,7 +34,8 @@ export class ServedNode implements AsyncDisposable {
     this.#stack = stack;
   }
 
-  static async start(): Promise<ServedNode> {
+  /** `options` are those of the agent. */
+  static async start(options: Parameters<typeof OneNode.open>[0] = {}): Promise<ServedNode> {
     await using stack = new AsyncDisposableStack();
     const folder = await mkdtemp(path.join(os.tmpdir(), 'novactl-node-'));
     stack.defer(() => rm(folder, { recursive: true }));
@@ -43,7 +44,7 @@ export class ServedNode implements AsyncDisposable {
     const log = createLogger('silent');
     const certificates = stack.use(await Certificates.open(files, log));
     const peers = stack.use(new GrpcPeers({ addresses: {}, certificates }));
-    const node = stack.use(await OneNode.open({ peers }));
+    const node = stack.use(await OneNode.open({ ...options, peers }));
     const { vms, migrations, incoming, operations, ownershipManager, node: itself } = node.agent;
     node.agent.run();
     const socket = path.join(folder, 'agent.sock');

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { BadRequest } from '../../../src/gen/google/rpc/error_details.ts';
 import {
+  AcceptUnidentifiedVirtualMachinesRequest,
+  type AcceptUnidentifiedVirtualMachinesResponse,
   ListReservationsRequest,
   type ListReservationsResponse,
   type ReleaseRequest,
@@ -13,6 +15,7 @@ import {
   WatchNodeRequest,
 } from '../../../src/gen/novacron/agent/v1/node.ts';
 import { MIGRATION_ID as RESERVATION_ID } from '../../fakes/fake-migration-service.ts';
+import { VM_UID } from '../../fakes/fake-vm-service.ts';
 import { call, type Failure, failure, RpcHarness, until } from './rpc-harness.ts';
 
 let harness: RpcHarness;
@@ -77,6 +80,22 @@ test('a change of a node is refused for another generation, and for a field that
   const odd = await failure(update({ spec: {}, updateMask: ['taints'] }));
   assert.deepEqual(fieldsOf(odd), ['updateMask']);
   assert.deepEqual(fieldsOf(await failure(update({}))), ['spec']);
+});
+
+test('it is told who has the agent go on without knowing whose some VMs are', async () => {
+  const response = await call<
+    AcceptUnidentifiedVirtualMachinesRequest,
+    AcceptUnidentifiedVirtualMachinesResponse
+  >(
+    (message, callback) => local.node.acceptUnidentifiedVirtualMachines(message, callback),
+    AcceptUnidentifiedVirtualMachinesRequest.create(),
+  );
+  assert.deepEqual(harness.node.calls.at(-1), {
+    method: 'acceptUnidentified',
+    argument: 'unix:root',
+  });
+  assert.deepEqual(response.accepted, [{ hypervisorName: 'default_web', uid: VM_UID }]);
+  assert.equal(response.node?.metadata?.name, 'node-a');
 });
 
 test('what is reserved is listed with its amounts until it is released', async () => {

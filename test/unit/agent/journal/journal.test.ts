@@ -18,6 +18,7 @@ import { MigrationStore } from '../../../../src/agent/migration/migration-store.
 import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
 import { OperationStore } from '../../../../src/agent/operations/operation-store.ts';
+import { IdentificationStore } from '../../../../src/agent/vms/identification-store.ts';
 import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
 import { migrationRecord } from '../migration/migration-record.ts';
@@ -158,6 +159,33 @@ test('a journal of version 1 is brought to the newest schema with its content', 
     epoch: 43,
     previousBootId: 'boot-a',
   });
+});
+
+test('only a journal that is begun anew does not know yet whose the VMs are', async () => {
+  using directory = temporary();
+  const isComplete = async () => {
+    await using journal = await Journal.open(directory.path, options);
+    const record = await new IdentificationStore(journal.database).get();
+    await nextAgentStart(journal.database, 'boot', Date.now());
+    return record.isComplete;
+  };
+  const file = path.join(directory.path, 'journal.db');
+  {
+    using old = new DatabaseSync(file);
+    old.exec(readFileSync('test/compatibility/version-1/journal.sql', 'utf8'));
+  }
+  assert.equal(await isComplete(), true);
+  writeFileSync(file, 'garbage'.repeat(1_000));
+  assert.equal(await isComplete(), false);
+  // Another start does not complete it.
+  assert.equal(await isComplete(), false);
+  {
+    await using journal = await Journal.open(directory.path, options);
+    const record = { isComplete: true, acceptedBy: 'unix:root' };
+    await new IdentificationStore(journal.database).put(record);
+    assert.deepEqual(await new IdentificationStore(journal.database).get(), record);
+  }
+  assert.equal(await isComplete(), true);
 });
 
 test('a schema step that fails leaves the version before it', async () => {

@@ -35,7 +35,7 @@ import {
 } from '../../../../src/gen/novacron/agent/v1/virtual_machine.ts';
 import { MIGRATION_SPEC, makeMigration } from '../../../fakes/fake-migration-service.ts';
 import { NODE } from '../../../fakes/fake-node-service.ts';
-import { makeVm } from '../../../fakes/fake-vm-service.ts';
+import { makeVm, VM_UID } from '../../../fakes/fake-vm-service.ts';
 import { wrong } from './field-violations.ts';
 
 /** As a client reads it. */
@@ -85,6 +85,20 @@ test('a VM of which nothing could be read can be told', () => {
   assert.equal(readVm('web', {}, { spec }).spec?.template?.spec?.resources?.memory, '0');
 });
 
+test('a VM whose definition could not be read is told without a spec, which would be made up', () => {
+  const { metadata, spec, status } = readVm(
+    'web',
+    { isRead: false, phase: 'unknown', reason: 'NotRead' },
+    { generation: 0, labels: {} },
+  );
+  assert.equal(spec, undefined);
+  assert.deepEqual(
+    [metadata?.name, metadata?.generation, metadata?.creationTimestamp],
+    ['web', 0n, undefined],
+  );
+  assert.deepEqual([status?.reason, status?.ownershipEpoch], ['NotRead', 3n]);
+});
+
 test('changes are told as JSON, with what is not set as nothing', () => {
   const response = toApplyResponse(
     {
@@ -129,6 +143,14 @@ test('a migration can be written, whatever is odd in it', () => {
   assert.deepEqual(progress.stalled, { seconds: 0n, nanos: 500_000 });
   assert.equal(progress.channels[0]?.processedBytes, 2n);
   assert.equal(toPlan({ blockers: [], transport: 'stream', memoryBytes: 1.5 }).memoryBytes, 1n);
+});
+
+test('VMs of nobody knows whom are part of the node', () => {
+  const vm = { hypervisorName: 'default_web', uid: VM_UID, memoryBytes: undefined };
+  const { status } = Node.decode(Node.encode(toNode({ ...NODE, unidentifiedVms: [vm] })).finish());
+  assert.deepEqual(status?.unidentifiedVirtualMachines, [
+    { hypervisorName: 'default_web', uid: VM_UID },
+  ]);
 });
 
 test("a node's amounts are quantities by resource", () => {

@@ -66,6 +66,18 @@ test('a VM that is gone is no longer exported, and nothing is while VMs are not 
   assert.match(text, /^novacron_hypervisor_connected 0$/m);
 });
 
+test('VMs of nobody knows whom are counted once that is known', async () => {
+  assertHas(await render({ unidentifiedVms: () => 2 }), 'novacron_unidentified_vms 2');
+  const lines = await render({ unidentifiedVms: () => undefined });
+  assert.ok(!lines.some((line) => line.startsWith('novacron_unidentified_vms')));
+});
+
+test('what a VM may have is not made up where it could not be read', async () => {
+  const lines = await render({ vms: () => [{ ...sampleVm('web', 'unknown'), isRead: false }] });
+  assertHas(lines, 'novacron_vm_total{phase="unknown"} 1');
+  assert.ok(!lines.some((line) => line.startsWith('novacron_vm_memory_limit_bytes{')));
+});
+
 test('an ended migration of this node is counted once, with its measured downtime', async () => {
   const lines = await render(
     { activeMigrations: (role) => (role === 'source' ? 2 : 1) },

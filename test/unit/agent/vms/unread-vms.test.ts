@@ -7,7 +7,7 @@ import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { until } from '../../../fixtures/until.ts';
 import { EVERYTHING, never, newRequest, OneNode, refOf, uidOf, WHOLE } from './one-node.ts';
 
-/** An agent that has just started, on a node with two VMs, of which the first cannot be read. */
+/** An agent that has just started, on a node with two VMs that it has made neither of, of which the first cannot be read. */
 async function openWithStuck(unreadPatienceMs = 0) {
   const node = await OneNode.open({ unreadPatienceMs });
   const stuck = tinyVm({ name: 'stuck' });
@@ -122,19 +122,52 @@ test('the memory that it has is not free', async () => {
   node.assertFree();
 });
 
-test('the node says which VMs are not read', async () => {
-  const { node, letRead } = await openWithStuck();
+test('the node is ready, counts it as unidentified and says what to do, until it is read', async () => {
+  const { node, stuck, letRead } = await openWithStuck();
   await using _ = node;
   node.agent.tasks.run('node', (signal) => node.agent.node.run(signal));
-  const ready = async () =>
-    (await node.agent.node.get(never)).conditions.find(({ type }) => type === 'Ready');
+  const condition = async (wanted: string) =>
+    (await node.agent.node.get(never)).conditions.find(({ type }) => type === wanted);
+  assert.equal((await condition('VirtualMachinesIdentified'))?.status, 'unknown');
+  assert.equal(node.agent.countUnidentified(), undefined);
   await node.inventory.refresh(never);
-  await until('it is ready', async () => (await ready())?.status === 'true');
-  assert.equal((await ready())?.reason, 'VmsNotRead');
-  assert.match((await ready())?.message ?? '', /1 of its VMs.*_stuck/);
+  await until('it is ready', async () => (await condition('Ready'))?.status === 'true');
+  assert.equal((await condition('Ready'))?.reason, 'VmsNotRead');
+  assert.match((await condition('Ready'))?.message ?? '', /1 of its VMs.*_stuck/);
+  const identified = await condition('VirtualMachinesIdentified');
+  assert.deepEqual([identified?.status, identified?.reason], ['false', 'VmsNotRead']);
+  assert.match(
+    identified?.message ?? '',
+    new RegExp(`1 VMs.*_stuck \\(${stuck.uid}\\).*virsh dumpxml`),
+  );
+  assert.deepEqual(
+    (await node.agent.node.get(never)).unidentifiedVms.map(({ uid }) => uid),
+    [stuck.uid],
+  );
+  assert.equal(node.agent.countUnidentified(), 1);
   letRead();
   await node.inventory.refresh(never);
-  assert.equal((await ready())?.reason, 'Ready');
+  assert.equal((await condition('Ready'))?.reason, 'Ready');
+  assert.equal((await condition('VirtualMachinesIdentified'))?.status, 'true');
+  assert.deepEqual((await node.agent.node.get(never)).unidentifiedVms, []);
+  assert.equal(node.agent.countUnidentified(), 0);
+});
+
+test('each is waited for before it is called unidentified, also one that comes later', async () => {
+  const { node, stuck, letRead } = await openWithStuck(600_000);
+  await using _ = node;
+  await node.inventory.refresh(never);
+  assert.deepEqual(node.inventory.unread.listUnidentified(), []);
+  letRead();
+  await node.inventory.refresh(never);
+  assert.ok(node.inventory.listedOnce);
+  const later = tinyVm({ name: 'later' });
+  node.hypervisor.keepUnread(later.uid);
+  await node.hypervisor.domains.define(later, never);
+  await node.inventory.refresh(never);
+  assert.deepEqual(node.inventory.unread.listUnidentified(), []);
+  assert.equal((await node.vms.get(nameOf(stuck), never)).phase, 'running');
+  await rejectsWith('STATE_NOT_READY', node.vms.get(nameOf(later), never));
 });
 
 test('its private files are not taken for those of a VM that is gone', async () => {

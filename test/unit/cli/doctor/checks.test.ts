@@ -234,6 +234,36 @@ test('a cordon is not broken, but said', () => {
   assert.match(detail, /takes no new VMs, as it was cordoned: new memory$/);
 });
 
+test('VMs of nobody knows whom are not broken, but said', () => {
+  const node = Node.create({
+    status: {
+      conditions: [
+        { type: 'Ready', status: 1 },
+        { type: 'VirtualMachinesIdentified', status: 2, message: 'libvirt cannot describe web' },
+      ],
+    },
+  });
+  const { level, detail } = judgeNode(node);
+  assert.equal(level, 'warning');
+  assert.match(detail, /is ready, but libvirt cannot describe web$/);
+});
+
+test('an agent that waits for them is not ready, and the fix names the verb to go on', () => {
+  const reason = 'VmsNotIdentified';
+  const node = Node.create({
+    status: {
+      conditions: [
+        { type: 'Ready', status: 2, reason, message: 'the journal is new' },
+        { type: 'VirtualMachinesIdentified', status: 2, message: 'libvirt cannot describe web' },
+      ],
+    },
+  });
+  const { level, detail, fix } = judgeNode(node);
+  assert.equal(level, 'failure');
+  assert.match(detail, /Ready does not hold: the journal is new$/);
+  assert.match(fix ?? '', /novactl node accept-unidentified/);
+});
+
 test('the report has a fix below what is wrong, and the sum', () => {
   const text = doctorText([
     { name: 'KVM', level: 'ok', detail: 'fine' },

@@ -51,6 +51,25 @@ test('a cordon is no fault, and what does not hold is named', () => {
   assert.equal(cell(broken, 'STATE'), 'NotHypervisorConnected');
 });
 
+test('VMs of nobody knows whom are no fault of the node, but named', () => {
+  const node = Node.create({
+    status: {
+      conditions: [
+        { type: 'Ready', status: YES },
+        { type: 'VirtualMachinesIdentified', status: NO },
+      ],
+      unidentifiedVirtualMachines: [{ hypervisorName: 'default_web', uid: 'u-1' }],
+    },
+  });
+  assert.equal(cell(node, 'STATE'), 'Ready,UnidentifiedVMs');
+  assert.match(nodeDetailsText(node, 0), /\nUNIDENTIFIED VM +UID\ndefault_web +u-1\n$/);
+  assert.doesNotMatch(nodeDetailsText(NODE, 0), /UNIDENTIFIED/);
+  const { status } = JSON.parse(JSON.stringify(nodeView(0).document(node)));
+  assert.deepEqual(status.unidentifiedVirtualMachines, [
+    { hypervisorName: 'default_web', uid: 'u-1' },
+  ]);
+});
+
 test('every resource, condition and controller has its line', () => {
   const lines = nodeDetailsText(NODE, 0)
     .split('\n')
