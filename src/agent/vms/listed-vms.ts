@@ -130,7 +130,6 @@ export class ListedVms {
 
   /** Reports the unread VMs that this node owns by what is recorded of them, and returns their uids. */
   #standInForUnread(): readonly string[] {
-    if (!this.#areTold) return [];
     const owned = this.unread
       .list()
       .map(({ uid }) => this.#options.findOwned(uid))

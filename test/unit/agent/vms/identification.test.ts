@@ -214,6 +214,24 @@ test('VMs of others that can be read keep it from nothing', async () => {
   assert.deepEqual((await node.vms.list(EVERYTHING, WHOLE, never)).items, []);
 });
 
+test('one that comes and cannot be read while it is not complete is waited for, unless it is known to be owned', async () => {
+  const { hypervisor, web } = await lossOfDisk();
+  await using node = await OneNode.open({ hypervisor, isNewJournal: true });
+  const [domain] = (await hypervisor.domains.list(never)).filter(({ uid }) => uid === uidOf(web));
+  const { identification, ownership } = node.agent;
+  const look = [{ uid: uidOf(web), domain, vm: undefined }];
+  await identification.follow(
+    (async function* twice() {
+      yield look;
+      assert.equal(identification.isComplete, false);
+      await ownership.own(tinyVm({ uid: uidOf(web) }));
+      yield look;
+      assert.fail('it still looks');
+    })(),
+  );
+  assert.equal((await stored(node)).isComplete, true);
+});
+
 test('a disk that is full when it is complete is waited for', async () => {
   const journal = new MemoryJournal();
   const store = new IdentificationStore(journal.database);
