@@ -34,6 +34,12 @@ import { OperationManager } from './operations/operation-manager.ts';
 import type { OperationStore } from './operations/operation-store.ts';
 import { Reconciler } from './reconcile/reconciler.ts';
 import { ReportOriginSource } from './reports/report-origin-source.ts';
+import { PowerRequests } from './runs/power-requests.ts';
+import { Restarts } from './runs/restarts.ts';
+import { RunBook } from './runs/run-book.ts';
+import { RunRecordController } from './runs/run-record-controller.ts';
+import type { RunStore } from './runs/run-store.ts';
+import { RunStrategyController } from './runs/run-strategy-controller.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
 import { DriftController } from './vms/drift-controller.ts';
 import { Identification } from './vms/identification.ts';
@@ -42,13 +48,12 @@ import { OrphanedFileController } from './vms/orphaned-file-controller.ts';
 import { Ownership } from './vms/ownership.ts';
 import { OwnershipManager } from './vms/ownership-manager.ts';
 import type { OwnershipStore } from './vms/ownership-store.ts';
-import { RunStrategyController } from './vms/run-strategy-controller.ts';
-import { ShutdownRequests } from './vms/shutdown-requests.ts';
 import { StaleCopyController } from './vms/stale-copy-controller.ts';
 import { StrayCopyController } from './vms/stray-copy-controller.ts';
 import type { MigrationSummary } from './vms/vm.ts';
 import { VmApplier } from './vms/vm-applier.ts';
 import { VmCreator } from './vms/vm-creator.ts';
+import { VmDeleter } from './vms/vm-deleter.ts';
 import { VmInventory } from './vms/vm-inventory.ts';
 import { VmLocator } from './vms/vm-locator.ts';
 import { VmManager } from './vms/vm-manager.ts';
@@ -85,11 +90,16 @@ export interface AgentParts {
     readonly operations: OperationStore;
     readonly nodeSpec: NodeSpecStore;
     readonly reservations: ReservationStore;
+    readonly runs: RunStore;
   };
   readonly journalHealth: () => JournalHealth;
   readonly pace?: Pace;
   readonly resyncIntervalMs?: number;
   readonly firstRestartDelayMs?: number;
+  /** How many VMs are started at once by their run strategies. */
+  readonly startsAtOnce: number;
+  /** While this is true no run strategy starts anything. Must cost nothing. */
+  readonly isNodeGoingDown?: () => boolean;
   readonly unreadPatienceMs?: number;
   readonly log: Logger;
 }
@@ -111,7 +121,6 @@ export async function buildAgent(parts: AgentParts) {
   const ownership = await Ownership.load(stores.ownership);
   const identification = await Identification.load(stores.identification, { ownership, log });
   const book = await MigrationBook.load(stores.migrations, origins);
-  const shutdowns = new ShutdownRequests();
   const reservations = await ReservationBook.load(stores.reservations, log);
   const cordon = await Cordon.load(stores.nodeSpec);
   const { domains, events, statistics } = hypervisor;
@@ -120,9 +129,13 @@ export async function buildAgent(parts: AgentParts) {
     images: parts.images,
     minMemory: parts.minMemory,
   });
-  const operationBook = await OperationBook.load(stores.operations, origins);
-  const locator = new VmLocator({ nodeName, peers: parts.peers, log });
   const onChange = () => inventory.requestRefresh();
+  const operationBook = await OperationBook.load(stores.operations, origins, onChange);
+  const requests = new PowerRequests(operationBook);
+  const runs = await RunBook.load({ store: stores.runs, bootId: host.bootId, requests });
+  const restarts = new Restarts({ firstDelayMs: parts.firstRestartDelayMs, requests, onChange });
+  const { isNodeGoingDown = () => false } = parts;
+  const locator = new VmLocator({ nodeName, peers: parts.peers, log });
   const inventory = new VmInventory({
     domains,
     statistics,
@@ -130,8 +143,14 @@ export async function buildAgent(parts: AgentParts) {
     origins,
     contextOf: (vmUid) => ({
       migration: summaryOf(book.outgoingOf(vmUid)),
-      shutdownRequested: shutdowns.has(vmUid),
+      isShuttingDown: requests.isShuttingDown(vmUid),
+      isBusy: requests.isBusy(vmUid),
+      ignoresShutdown: requests.ignoresShutdown(vmUid),
+      run: runs.find(vmUid),
+      restart: restarts.report(vmUid),
+      isNodeGoingDown: isNodeGoingDown(),
     }),
+    runs,
     isStale: (definition) => ownership.isStale(definition),
     isStray: (definition) => ownership.isStray(definition),
     findOwned: (vmUid) => ownership.findOwned(vmUid),
@@ -162,6 +181,7 @@ export async function buildAgent(parts: AgentParts) {
     reservations,
     listVms: () => listedVms() ?? [],
     listUnread: () => inventory.unread.list(),
+    isStarting: (vmUid) => requests.isStarting(vmUid),
   });
   const shared = {
     nodeName,
@@ -189,7 +209,8 @@ export async function buildAgent(parts: AgentParts) {
   const ownershipManager = new OwnershipManager(shared);
   const creator = new VmCreator({ ...shared, locator });
   const applier = new VmApplier({ ...shared, creator });
-  const vms = new VmManager({ ...shared, creator, applier, console: parts.console, shutdowns });
+  const deleter = new VmDeleter(shared);
+  const vms = new VmManager({ ...shared, creator, applier, deleter, console: parts.console });
   const works = { ...vmOperations(vms), migrate: migrationOperation(book) };
   const operationController = new OperationController({ book: operationBook, works, log });
   const operations = new OperationManager({
@@ -204,14 +225,18 @@ export async function buildAgent(parts: AgentParts) {
   });
   const reconciler: Reconciler = new Reconciler({
     controllers: [
+      // Before whoever acts upon what was seen.
+      new RunRecordController(runs),
       operationController,
       new StaleCopyController({ ...shared, locator }),
       new StrayCopyController({ ...shared, locator }),
       new RunStrategyController({
         ...shared,
-        vms,
         operations,
-        isBusy: (vmUid) => operationBook.openOf(vmUid).length > 0,
+        requests,
+        restarts,
+        startsAtOnce: parts.startsAtOnce,
+        isNodeGoingDown,
         firstDelayMs: parts.firstRestartDelayMs,
       }),
       new DriftController(shared),

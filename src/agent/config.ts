@@ -79,6 +79,12 @@ const configSchema = z.strictObject({
       minMemory: bytesQuantity.default('512Mi'),
     })
     .prefault({}),
+  vms: z
+    .strictObject({
+      /** How many VMs are started at once by their run strategies, as after a boot. */
+      startsAtOnce: z.int().min(1).max(256).default(4),
+    })
+    .prefault({}),
   migration: z
     .strictObject({
       streamer: absolutePath.default('/usr/libexec/novacron/novacron-streamer'),

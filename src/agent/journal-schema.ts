@@ -3,6 +3,7 @@ import { ADD_RUNNING, CREATE_MIGRATION } from './migration/migration-store.ts';
 import { CREATE_NODE_SPEC } from './node/node-spec-store.ts';
 import { CREATE_RESERVATION } from './node/reservation-store.ts';
 import { CREATE_OPERATION, CREATE_OPERATION_HISTORY } from './operations/operation-store.ts';
+import { CREATE_RUN } from './runs/run-store.ts';
 import { CREATE_IDENTIFICATION } from './vms/identification-store.ts';
 import { ADD_DELETED, CREATE_OWNERSHIP } from './vms/ownership-store.ts';
 
@@ -23,4 +24,5 @@ export const JOURNAL_SCHEMA: readonly string[] = [
   CREATE_OPERATION,
   ADD_DELETED,
   CREATE_IDENTIFICATION,
+  CREATE_RUN,
 ];

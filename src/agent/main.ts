@@ -22,6 +22,7 @@ import { OperationStore } from './operations/operation-store.ts';
 import { Certificates } from './rpc/certificates.ts';
 import { GrpcPeers } from './rpc/grpc-peers.ts';
 import { RpcServer } from './rpc/rpc-server.ts';
+import { RunStore } from './runs/run-store.ts';
 import { AgentMetrics } from './telemetry/agent-metrics.ts';
 import { HttpServer } from './telemetry/http-server.ts';
 import { Heartbeat } from './telemetry/process-metrics.ts';
@@ -86,6 +87,7 @@ async function run(
     host,
     reservedMemoryBytes: config.capacity.reservedMemoryBytes,
     minMemory: config.limits.minMemory,
+    startsAtOnce: config.vms.startsAtOnce,
     accelerator,
     libvirtSocket: config.hypervisor.libvirtSocket,
     migrationDefaults: config.migration,
@@ -102,6 +104,7 @@ async function run(
       operations: new OperationStore(database),
       nodeSpec: new NodeSpecStore(database),
       reservations: new ReservationStore(database),
+      runs: new RunStore(database),
     },
     journalHealth: () => journal.health(),
     log,

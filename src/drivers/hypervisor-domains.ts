@@ -96,6 +96,11 @@ export type VmStateReason =
   | 'from-snapshot'
   | 'crashed';
 
+/** Whether something runs it, if only to receive its memory. */
+export function isOn({ state }: Pick<HypervisorVm, 'state'>): boolean {
+  return state !== 'stopped' && state !== 'crashed';
+}
+
 /**
  * Whether the guest's memory is on two nodes: it runs at the destination of a post-copy migration while pages of it are
  * at the source only. Either copy is worth nothing without the other, so neither may be destroyed.

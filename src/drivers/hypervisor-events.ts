@@ -18,6 +18,8 @@ export type HypervisorEvent =
       readonly event: LifecycleEvent;
       /** The guest was stopped, started or let go on by a migration. */
       readonly byMigration: boolean;
+      /** Of a shutdown: the host has told the hypervisor to end the guest, say by a signal, and not the guest itself. */
+      readonly byHost: boolean;
     }
   | { readonly kind: 'migration-iteration'; readonly uid: string; readonly iteration: number }
   | {

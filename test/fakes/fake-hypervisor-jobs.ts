@@ -155,7 +155,7 @@ export class FakeHypervisorJobs implements HypervisorJobs {
     const { uid } = vm.live;
     job.isSwitchingOver = true;
     this.#world.setState(vm, 'paused', 'migration');
-    this.#world.tell(uid, 'suspended', true);
+    this.#world.tell(uid, 'suspended', 'migration');
     await this.#behaviour.switchoverGate;
     const statistics = toJobStatistics(vm, job, 'completed');
     const persistent = { ...(vm.persistent ?? vm.live), ...facts };
@@ -193,13 +193,13 @@ export class FakeHypervisorJobs implements HypervisorJobs {
   #leave(uid: string, statistics: JobStatistics): void {
     if (this.#behaviour.keepsMigrated) this.#world.stop(this.#world.get(uid), 'migrated');
     else this.#world.vms.delete(uid);
-    this.#world.tell(uid, 'stopped', true);
+    this.#world.tell(uid, 'stopped', 'migration');
     this.#world.feed.publish({ kind: 'job-completed', uid, statistics });
   }
 
   #goOn(vm: FakeVm): void {
     this.#world.setState(vm, 'running', 'migration-cancelled');
-    this.#world.tell(vm.live.uid, 'resumed', true);
+    this.#world.tell(vm.live.uid, 'resumed', 'migration');
   }
 
   async #nextIteration(uid: string, cancelled: AbortSignal): Promise<void> {

@@ -18,7 +18,7 @@ export class FakeHypervisorReceiver {
     const vm: FakeVm = { ...newFakeVm(definition), persistent: undefined, job };
     this.#world.setState(vm, 'incoming', 'migration');
     this.#world.vms.set(definition.uid, vm);
-    this.#world.tell(definition.uid, 'started', true);
+    this.#world.tell(definition.uid, 'started', 'migration');
     return vm;
   }
 
@@ -27,14 +27,14 @@ export class FakeHypervisorReceiver {
     this.#keep(vm, persistent);
     vm.completedJob = statistics;
     this.#world.setState(vm, 'running', 'migrated');
-    this.#world.tell(vm.live.uid, 'resumed', true);
+    this.#world.tell(vm.live.uid, 'resumed', 'migration');
   }
 
   /** It runs here, and lacks pages that its source still has. */
   arriveWithoutPages(vm: FakeVm, persistent: VmDefinition): void {
     this.#keep(vm, persistent);
     this.#world.setState(vm, 'running', 'postcopy-failed');
-    this.#world.tell(vm.live.uid, 'resumed', true);
+    this.#world.tell(vm.live.uid, 'resumed', 'migration');
   }
 
   drop(vm: FakeVm): void {

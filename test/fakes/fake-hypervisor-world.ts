@@ -73,9 +73,10 @@ export class FakeHypervisorWorld {
     this.tell(uid, 'stopped');
   }
 
-  tell(uid: string, event: LifecycleEvent, byMigration = false): void {
+  tell(uid: string, event: LifecycleEvent, by?: 'migration' | 'host'): void {
     if (this.#behaviour.losesEvents) return;
-    this.feed.publish({ kind: 'lifecycle', uid, event, byMigration });
+    const who = { byMigration: by === 'migration', byHost: by === 'host' };
+    this.feed.publish({ kind: 'lifecycle', uid, event, ...who });
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Hypervisor } from '../../src/drivers/hypervisor.ts';
-import type { DriftedPart, VmFacts } from '../../src/drivers/hypervisor-domains.ts';
+import type { DriftedPart, VmFacts, VmStateReason } from '../../src/drivers/hypervisor-domains.ts';
 import type { HypervisorEvents } from '../../src/drivers/hypervisor-events.ts';
 import type { HypervisorMigration } from '../../src/drivers/hypervisor-jobs.ts';
 import { FakeHypervisorBehaviour } from './fake-hypervisor-behaviour.ts';
@@ -90,10 +90,17 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
     this.#world.feed.publish({ kind: 'connected' });
   }
 
-  /** The guest powers off or crashes by itself, or is moved away by somebody else than an agent. */
-  stopGuest(uid: string, reason: 'shutdown' | 'crashed' | 'migrated' = 'shutdown'): void {
+  /** A run ends by itself, or by what somebody else than an agent does; `terminated` by a signal to its process. */
+  stopGuest(uid: string, how: VmStateReason | 'terminated' = 'shutdown'): void {
     const vm = this.#world.vms.get(uid);
-    if (vm !== undefined) this.#world.stop(vm, reason);
+    if (vm === undefined) return;
+    if (how === 'terminated') this.#world.tell(uid, 'shutdown', 'host');
+    this.#world.stop(vm, how === 'terminated' ? 'shutdown' : how);
+  }
+
+  /** The host goes down and comes up again: nothing runs, and why is known to nobody. */
+  reboot(): void {
+    for (const vm of this.#world.vms.values()) this.#world.stop(vm, 'unknown');
   }
 
   /** What somebody does to a VM with virsh: changes its definition, or takes it away from under its run. */

@@ -85,6 +85,8 @@ export function makeVm(
       networkTransmitBytes: 4n,
     },
     migration: undefined,
+    run: undefined,
+    restart: undefined,
     origin: ORIGIN,
     ...changes,
   };
@@ -193,10 +195,6 @@ export class FakeVmService implements VmService {
 
   async assertCanDelete(ref: VmRef): Promise<Vm> {
     return this.assertCan('delete', ref);
-  }
-
-  stopWaiting(vmUid: string): void {
-    this.calls.push({ method: 'stopWaiting', argument: vmUid });
   }
 
   async start(ref: VmRef, signal: AbortSignal): Promise<Vm> {

@@ -25,6 +25,8 @@ export interface CapacityLedgerOptions {
   readonly listVms: () => readonly Vm[];
   /** Those that could not be read yet, ours or perhaps ours: they count with what the hypervisor says that they have. */
   readonly listUnread: () => readonly UnreadVm[];
+  /** Whether a start of a VM that is off was asked for: its memory is promised, though it is given later. Must cost nothing. */
+  readonly isStarting?: (vmUid: string) => boolean;
 }
 
 const MIB = 2 ** 20;
@@ -91,6 +93,12 @@ export class CapacityLedger {
     this.#assertEnough(holding);
   }
 
+  /** Whether a VM of this node that is off could be started now. */
+  hasRoom({ uid, namespace, name, spec }: VmDefinition): boolean {
+    const amounts = amountsOf(spec.template.spec);
+    return this.#findShortage({ vmUid: uid, namespace, name, amounts }) === undefined;
+  }
+
   release(vmUid: string): void {
     this.#holdings.delete(vmUid);
   }
@@ -115,11 +123,16 @@ export class CapacityLedger {
     );
   }
 
-  #assertEnough({ vmUid, namespace, name, amounts }: Holding): void {
+  #findShortage({ vmUid, namespace, name, amounts }: Holding) {
     const others = this.#allocated(
       (vm) => vm.uid !== vmUid && (vm.namespace !== namespace || vm.name !== name),
     );
-    const shortage = findShortage(amounts, others, this.allocatable);
+    return findShortage(amounts, others, this.allocatable);
+  }
+
+  #assertEnough(holding: Holding): void {
+    const { vmUid, name } = holding;
+    const shortage = this.#findShortage(holding);
     if (shortage === undefined) return;
     const { resource, wanted, left } = shortage;
     const asked = inMib(Math.ceil(wanted / MIB));
@@ -142,10 +155,10 @@ export class CapacityLedger {
 
   /** Of the VMs that are `counted`, each of them once: as it is, else as it is about to be, else as it is reserved. */
   #allocated(counted: (vm: Identity) => boolean): Amounts {
-    const { listVms, listUnread, reservations } = this.#options;
+    const { listVms, listUnread, reservations, isStarting = () => false } = this.#options;
     const vms = listVms();
     // Those that could not be read count with the unread ones: what they have is not in their definitions.
-    const on = vms.filter((vm) => vm.isRead && !isOff(vm));
+    const on = vms.filter((vm) => vm.isRead && (!isOff(vm) || isStarting(vm.definition.uid)));
     const uidsOn = new Set(on.map(({ definition }) => definition.uid));
     const held = [...this.#holdings.values()].filter(({ vmUid }) => !uidsOn.has(vmUid));
     const names = new Set([

@@ -7,6 +7,7 @@ import {
   type Operation,
   type OperationError,
   type OperationFilter,
+  type OperationKind,
   type OperationRecord,
   type OperationState,
   type OperationVm,
@@ -30,6 +31,10 @@ export interface Meet {
   readonly means?: OperationRecord | undefined;
 }
 
+/** Those of which the last that has ended is remembered for each VM, as it tells why the VM is on or off. */
+const POWER_KINDS = ['start', 'shutdown', 'destroy'] as const;
+type PowerKind = (typeof POWER_KINDS)[number];
+
 /** The turn of those that begin; no uid is like it. */
 const BEGINNING = 'beginning';
 /** So many of those that have ended are still told to who begins to watch. */
@@ -47,16 +52,26 @@ export class OperationBook {
   /** Between reading the operations of a VM and having written one, nobody else may change them. */
   readonly #turns = new Turns();
   readonly #ended: string[] = [];
+  /** By the VM's uid, then by kind. */
+  readonly #lastEnded = new Map<string, Map<OperationKind, OperationRecord>>();
+  readonly #onChange: () => void;
 
-  private constructor(store: OperationStore, origins: Origins) {
+  private constructor(store: OperationStore, origins: Origins, onChange: () => void) {
     this.#store = store;
     this.#origins = origins;
     this.#known = new WatchedSet(origins);
+    this.#onChange = onChange;
   }
 
-  static async load(store: OperationStore, origins: Origins): Promise<OperationBook> {
+  /** `onChange` is called whenever an operation has come to another step than its first, or ended. */
+  static async load(
+    store: OperationStore,
+    origins: Origins,
+    onChange: () => void = () => undefined,
+  ): Promise<OperationBook> {
     await store.prune(Date.now());
-    const book = new OperationBook(store, origins);
+    const book = new OperationBook(store, origins, onChange);
+    for (const record of await store.listLastEnded(POWER_KINDS)) book.#rememberEnd(record);
     for (const record of await store.listOpen()) {
       book.#open.set(record.id, record);
       book.#report(record);
@@ -104,6 +119,16 @@ export class OperationBook {
     return [...this.#open.values()].filter(
       ({ vm }) => vm.uid === uid || (typeof wanted !== 'string' && isNamesake(vm, wanted)),
     );
+  }
+
+  /** All that go on, the oldest first. Costs nothing. */
+  listOpen(): readonly OperationRecord[] {
+    return [...this.#open.values()];
+  }
+
+  /** The last of its kind that has ended of a VM which was not deleted; undefined if none is remembered. Costs nothing. */
+  lastEnded(vmUid: string, kind: PowerKind): OperationRecord | undefined {
+    return this.#lastEnded.get(vmUid)?.get(kind);
   }
 
   /** The uids of VMs of which operations go on. */
@@ -157,6 +182,8 @@ export class OperationBook {
       await this.#store.update(running);
       this.#open.set(id, running);
       this.#report(running);
+      // Whoever takes its first step looks at the VM anyway.
+      if (record.step !== '') this.#onChange();
     });
   }
 
@@ -185,9 +212,23 @@ export class OperationBook {
 
   #keepEnd(record: OperationRecord): void {
     this.#open.delete(record.id);
+    this.#rememberEnd(record);
+    this.#onChange();
     this.#report(record);
     this.#ended.push(record.id);
     for (const id of this.#ended.splice(0, this.#ended.length - REMEMBERED)) this.#known.delete(id);
+  }
+
+  #rememberEnd(record: OperationRecord): void {
+    const { kind, state, vm } = record;
+    if (kind === 'delete' && state === 'succeeded') this.#lastEnded.delete(vm.uid);
+    if (!POWER_KINDS.some((power) => power === kind)) return;
+    const ofVm = this.#lastEnded.get(vm.uid) ?? new Map<OperationKind, OperationRecord>();
+    this.#lastEnded.set(vm.uid, ofVm);
+    const before = ofVm.get(kind);
+    // One that was superseded ends before the one that has taken its place, and may be told of after it.
+    if (before === undefined || before.requestedAtMs <= record.requestedAtMs)
+      ofVm.set(kind, record);
   }
 
   #report(record: OperationRecord): void {

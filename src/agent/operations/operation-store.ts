@@ -118,6 +118,20 @@ export class OperationStore {
     return rows.map(fromRow);
   }
 
+  /** Of each VM that was not deleted the last of these kinds that have ended. */
+  async listLastEnded(kinds: readonly OperationKind[]): Promise<readonly OperationRecord[]> {
+    // SQLite takes the other columns from the row that has the maximum.
+    const rows = await this.#database.all(
+      `SELECT *, max(requested_at_ms) FROM operation AS one
+        WHERE ended_at_ms IS NOT NULL AND kind IN (SELECT value FROM json_each($kinds))
+          AND NOT EXISTS (SELECT 1 FROM operation AS other
+            WHERE other.vm_uid = one.vm_uid AND other.kind = 'delete' AND other.state = 'succeeded')
+        GROUP BY vm_uid, kind`,
+      { kinds: JSON.stringify(kinds) },
+    );
+    return rows.map(fromRow);
+  }
+
   /** The newest first, from after a key on. */
   async list(
     filter: OperationFilter,

@@ -22,6 +22,8 @@ export type Output =
   | 'ownership'
   /** What is asked for. */
   | 'operations'
+  /** What is known of how VMs have run. */
+  | 'run-records'
   /** The power of copies that another node owns. */
   | 'power-of-stale-copies'
   /** Definitions of VMs of this node that somebody else has changed. */

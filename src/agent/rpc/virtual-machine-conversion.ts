@@ -11,6 +11,7 @@ import {
   type WatchVirtualMachinesResponse,
 } from '../../gen/novacron/agent/v1/virtual_machine.ts';
 import type { Operation } from '../operations/operation.ts';
+import type { RestartReport } from '../runs/restart-report.ts';
 import type { ApplyResult, FieldChange, Vm, VmEvent, VmPhase, VmRef, VmUsage } from '../vms/vm.ts';
 import { toEventType, toOrigin } from './common-conversion.ts';
 import { toOperation } from './operation-conversion.ts';
@@ -89,8 +90,15 @@ function toStatus(vm: Vm): StatusDocument {
     machineType: vm.machineType,
     statistics: statistics && toStatistics(statistics),
     volumes: vm.volumes.map((volume) => ({ ...volume, path: volume.path ?? '' })),
+    restart: vm.restart && toRestart(vm.restart),
     origin: { ...origin },
   };
+}
+
+function toRestart({ attempts, failedStarts, nextStartMs, lastFailure }: RestartReport) {
+  const counts = { attempts, failedStarts, lastFailure };
+  if (nextStartMs === undefined) return counts;
+  return { ...counts, nextStartTime: new Date(nextStartMs).toISOString() };
 }
 
 function toUsage(usage: VmUsage): NonNullable<StatusDocument['resources']> {

@@ -15,3 +15,10 @@ export function busy(
     { metadata: { vmId: uid }, retryAfterMs: 1_000 },
   );
 }
+
+/** The lock of a VM until it is disposed. Fails with VM_BUSY. */
+export function lockVm(locks: KeyLocks, vm: VmDefinition, purpose: string): Disposable {
+  const lock = locks.tryAcquire(vm.uid, purpose);
+  if (lock !== undefined) return lock;
+  throw busy(purpose, vm, locks);
+}

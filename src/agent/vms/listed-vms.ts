@@ -1,18 +1,20 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from '../../core/logger.ts';
-import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import { type HypervisorVm, isOn } from '../../drivers/hypervisor-domains.ts';
 import type { VmStatistics } from '../../drivers/hypervisor-statistics.ts';
 import type { SeenVm } from '../reconcile/controller.ts';
 import type { WatchCursor, WatchEvent } from '../reports/report.ts';
 import { WatchedSet } from '../reports/watched-set.ts';
+import type { RunBook } from '../runs/run-book.ts';
 import type { Identification } from './identification.ts';
 import type { OwnershipRecord } from './ownership-store.ts';
 import { namesText, type UnreadVm, UnreadVms } from './unread-vms.ts';
 import type { Vm } from './vm.ts';
 import { VmDescriber, type VmDescriberOptions } from './vm-describer.ts';
-import { isOn } from './vm-phase.ts';
 
 export interface ListedVmsOptions extends VmDescriberOptions {
+  /** Is shown each VM as it is found. */
+  readonly runs: Pick<RunBook, 'observe' | 'noteTerminated' | 'keepOnly'>;
   /** VMs whose migration goes on, and it is not known yet whether they have left. */
   readonly isLeaving: (vmUid: string) => boolean;
   /** What is recorded of a VM that this node owns; undefined of any other. */
@@ -94,6 +96,7 @@ export class ListedVms {
     for (const found of listing.domains) {
       if (this.#take(found, listing.usage.get(found.uid))) ours.add(found.uid);
     }
+    this.#options.runs.keepOnly(new Set(listing.domains.map(({ uid }) => uid)));
     this.unread.put(unreadOf(listing).filter(({ uid }) => this.#vms.get(uid)?.isRead !== true));
     if (this.unread.mayBeLeftOut()) this.#areTold = true;
     for (const uid of this.#standInForUnread()) ours.add(uid);
@@ -124,6 +127,7 @@ export class ListedVms {
     }
     // Others' VMs are not ours to report.
     if (definition === undefined) return false;
+    this.#options.runs.observe(found, definition);
     this.#report(uid, this.#describer.describe(found, definition, usage, known));
     return true;
   }

@@ -3,8 +3,10 @@ import type { VmDefinition } from '../../core/vm-definition.ts';
 import { type DriftedPart, hypervisorNameOf } from '../../drivers/hypervisor-domains.ts';
 
 import type { Condition, ConditionStatus } from '../reports/report.ts';
+import { pastStartsText } from '../runs/restart-report.ts';
+import { isHeld, wantedAct } from '../runs/run-strategies.ts';
 import { mayBePutBack } from './drift.ts';
-import type { PhaseReport, VmContext } from './vm-phase.ts';
+import { isOff, type PhaseReport, timeText, type VmContext } from './vm-phase.ts';
 
 /** What the conditions of a VM are worked out from. */
 export interface ConditionFacts {
@@ -29,7 +31,7 @@ export function conditionsOf(
   const ofDefinition = facts.isRead
     ? [specApplied(facts), liveMigratable(facts)]
     : [notRead('SpecApplied', facts), notRead('LiveMigratable', facts)];
-  const aspects = [ready(facts), ...ofDefinition, migrating(facts)];
+  const aspects = [ready(facts), runStrategyFulfilled(facts), ...ofDefinition, migrating(facts)];
   if (facts.definition.newer !== undefined) aspects.push(newerSpec(facts.definition));
   if (facts.drift.length > 0) aspects.push(drifted(facts));
   if (facts.isStray) aspects.push(strayCopy(facts.definition));
@@ -41,11 +43,57 @@ export function conditionsOf(
   });
 }
 
-function ready({ state }: ConditionFacts): Aspect {
+function ready({ state, context }: ConditionFacts): Aspect {
   const { phase, reason, message } = state;
   const isOn = phase === 'running' || phase === 'migrating';
   const status = phase === 'unknown' ? 'unknown' : isOn ? 'true' : 'false';
-  return ['Ready', status, reason, message];
+  const { nextStartMs } = context.restart ?? {};
+  if (!isOff({ phase }) || nextStartMs === undefined) return ['Ready', status, reason, message];
+  return ['Ready', status, reason, `${message}; starts again at ${clockText(nextStartMs)}`];
+}
+
+/** Whether it is on or off as its run strategy says, and otherwise what that waits for. */
+function runStrategyFulfilled(facts: ConditionFacts): Aspect {
+  const { definition, state, context } = facts;
+  const type = 'RunStrategyFulfilled';
+  if (state.phase === 'unknown') return [type, 'unknown', state.reason, state.message];
+  const vm = { definition, phase: state.phase, reason: state.reason, run: context.run };
+  const act = wantedAct(vm);
+  if (act === 'start') return [type, 'false', ...whyNotStarted(context)];
+  if (act === 'shutdown') {
+    return [
+      type,
+      'false',
+      'ShuttingDown',
+      'It runs and shall not, so its guest is asked to power off',
+    ];
+  }
+  if (!isHeld(vm)) return [type, 'true', 'Fulfilled', ''];
+  const message = `Its memory is saved in a file, and is kept until somebody starts it: novactl vm start ${definition.name}`;
+  return [type, 'false', 'Saved', message];
+}
+
+function whyNotStarted({ isBusy, restart, isNodeGoingDown }: VmContext): readonly [string, string] {
+  if (isBusy) return ['Starting', 'It is being started'];
+  if (isNodeGoingDown) return ['NodeGoingDown', 'It is started when its node has booted again'];
+  if (restart?.nextStartMs === undefined) return ['Starting', 'It is about to be started'];
+  const past = pastStartsText(restart);
+  const at = clockText(restart.nextStartMs);
+  if (restart.lacksMemory) {
+    return [
+      'WaitsForMemory',
+      `Starts when there is memory for it, and is tried again at ${at}${past}`,
+    ];
+  }
+  if (restart.nextStartMs <= Date.now()) {
+    return ['WaitsForTurn', `Starts when those that are older have been started${past}`];
+  }
+  return ['WaitsToRestart', `Starts again at ${at}${past}`];
+}
+
+/** Of what is soon, as people read it. */
+function clockText(ms: number): string {
+  return timeText(ms).slice('2000-01-01T'.length);
 }
 
 /** For what its definition would say. */

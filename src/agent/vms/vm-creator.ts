@@ -221,6 +221,8 @@ export class VmCreator {
       volumes: [],
       statistics: undefined,
       migration: undefined,
+      run: undefined,
+      restart: undefined,
       origin: this.#options.origins.current(),
     };
   }

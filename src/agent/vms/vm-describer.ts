@@ -1,13 +1,17 @@
 import { fieldChanges } from '../../core/resources/field-changes.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import {
+  type HypervisorDomains,
+  type HypervisorVm,
+  isOn,
+} from '../../drivers/hypervisor-domains.ts';
 import type { VmStatistics } from '../../drivers/hypervisor-statistics.ts';
 import type { Origins } from '../reports/report.ts';
 import { CpuUsage } from './cpu-usage.ts';
 import type { OwnershipRecord } from './ownership-store.ts';
 import type { Vm } from './vm.ts';
 import { conditionsOf } from './vm-conditions.ts';
-import { isOn, type PhaseReport, phaseOf, type VmContext } from './vm-phase.ts';
+import { type PhaseReport, phaseOf, type VmContext } from './vm-phase.ts';
 
 export interface VmDescriberOptions {
   readonly domains: Pick<HypervisorDomains, 'effectOf'>;
@@ -93,6 +97,8 @@ export class VmDescriber {
       statistics:
         usage === undefined || !isOn(found) ? undefined : this.#cpuUsage.measure(found.uid, usage),
       migration: context.migration,
+      run: context.run,
+      restart: context.restart,
       origin: previous?.origin ?? this.#options.origins.current(),
     };
   }
@@ -105,8 +111,8 @@ export class VmDescriber {
     const isStray = this.#options.isStray(definition);
     const facts = { isRead, definition, state, context, pendingFields, drift, isStray };
     const conditions = conditionsOf(facts, vm.conditions);
-    const { migration } = context;
-    return { ...vm, ...state, statistics: undefined, conditions, migration };
+    const { migration, restart } = context;
+    return { ...vm, ...state, statistics: undefined, conditions, migration, restart };
   }
 
   /** One that nobody could read: by what is recorded of it. */
@@ -125,6 +131,8 @@ export class VmDescriber {
       volumes: [],
       statistics: undefined,
       migration: undefined,
+      run: undefined,
+      restart: undefined,
       origin: previous?.origin ?? origins.current(),
     };
     return this.describeUnknown(vm, 'not-read');

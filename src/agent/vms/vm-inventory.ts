@@ -41,7 +41,6 @@ export class VmInventory {
   #seen: readonly SeenVm[] = [];
   readonly #listings = new Notifier();
   readonly #reasonsToLook = new Notifier();
-  readonly #stopListeners: ((vmUid: string) => void)[] = [];
   readonly #firstListing = Promise.withResolvers<void>();
   #current: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
@@ -115,11 +114,6 @@ export class VmInventory {
     );
   }
 
-  /** Has the listener told of each VM that is seen to have stopped, perhaps more than once. */
-  onStopped(listener: (vmUid: string) => void): void {
-    this.#stopListeners.push(listener);
-  }
-
   /** Keeps the inventory fresh until aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const events = this.#followEvents(signal);
@@ -182,8 +176,8 @@ export class VmInventory {
     try {
       for await (const event of this.#options.events.watch(signal)) {
         if (event.kind === 'disconnected') this.#listed.markUnknown();
-        // It may run again by the time it is listed.
-        if (event.kind === 'lifecycle' && event.event === 'stopped') this.#noteStopped(event.uid);
+        if (event.kind === 'lifecycle' && event.byHost)
+          this.#options.runs.noteTerminated(event.uid);
         if (event.kind !== 'migration-iteration') this.requestRefresh();
       }
     } catch (error) {
@@ -211,10 +205,6 @@ export class VmInventory {
     }
   }
 
-  #noteStopped(vmUid: string): void {
-    for (const listener of this.#stopListeners) listener(vmUid);
-  }
-
   #startListing(): Promise<void> {
     const listing = this.#load();
     this.#current = listing;
@@ -229,9 +219,6 @@ export class VmInventory {
     } catch (error) {
       this.#listed.markUnknown();
       throw error;
-    }
-    for (const { uid, state, definition } of listing.domains) {
-      if (state === 'stopped' && definition !== undefined) this.#noteStopped(uid);
     }
     this.#seen = this.#listed.put(listing);
     if (this.listedOnce) this.#firstListing.resolve();

@@ -4,15 +4,15 @@ import type { Logger } from '../../core/logger.ts';
 import { runStrategyOf, startsAtOnce } from '../../core/resources/run-strategy.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { ConsoleReader } from '../../drivers/console.ts';
-import { type HypervisorDomains, isSplit } from '../../drivers/hypervisor-domains.ts';
-import type { PrivateFiles } from '../../drivers/private-files.ts';
+import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import { pageOf } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor } from '../reports/report.ts';
-import { busy } from './busy.ts';
+import { lockVm } from './busy.ts';
+import { assertMeant, isMeant } from './meant-vm.ts';
 import { nameKey } from './name-key.ts';
 import type { Ownership } from './ownership.ts';
-import type { ShutdownRequests } from './shutdown-requests.ts';
+import { assertWhole, intend } from './power-steps.ts';
 import { assertRead } from './unread-vms.ts';
 import type {
   ApplyOptions,
@@ -30,16 +30,17 @@ import type {
 } from './vm.ts';
 import type { VmApplier } from './vm-applier.ts';
 import type { VmCreator } from './vm-creator.ts';
+import type { VmDeleter } from './vm-deleter.ts';
 import { compareKeys, isHypervisorAway, type VmInventory } from './vm-inventory.ts';
-import { isOff, wasMovedAway } from './vm-phase.ts';
+import { isOff } from './vm-phase.ts';
 import type { Whereabouts } from './whereabouts.ts';
 
 export interface VmManagerOptions {
   readonly domains: HypervisorDomains;
-  readonly privateFiles: Pick<PrivateFiles, 'remove'>;
   readonly inventory: VmInventory;
   readonly creator: VmCreator;
   readonly applier: VmApplier;
+  readonly deleter: VmDeleter;
   readonly capacity: CapacityLedger;
   readonly ownership: Ownership;
   readonly whereabouts: Whereabouts;
@@ -47,7 +48,6 @@ export interface VmManagerOptions {
   readonly origins: Origins;
   /** One operation per VM, shared with migrations; the key is the VM's uid. */
   readonly locks: KeyLocks;
-  readonly shutdowns: ShutdownRequests;
   readonly log: Logger;
 }
 
@@ -59,7 +59,6 @@ export class VmManager implements VmService {
 
   constructor(options: VmManagerOptions) {
     this.#options = options;
-    options.inventory.onStopped((vmUid) => options.shutdowns.delete(vmUid));
   }
 
   create(manifest: unknown, options: CreateOptions, signal: AbortSignal): Promise<CreateResult> {
@@ -114,7 +113,7 @@ export class VmManager implements VmService {
     ref: VmRef,
     signal: AbortSignal,
   ): Promise<Vm> {
-    const { inventory, ownership, capacity } = this.#options;
+    const { domains, inventory, ownership, capacity } = this.#options;
     await inventory.refresh(signal);
     const vm = this.#find(ref);
     assertRead(vm);
@@ -126,141 +125,55 @@ export class VmManager implements VmService {
         capacity.setAside(definition, { reservationId: undefined, isOn: true })[Symbol.dispose]();
       }
     }
-    if (verb === 'destroy') await this.#assertWhole(vm, signal);
+    if (verb === 'destroy') await assertWhole(domains, definition, signal);
     return vm;
   }
 
   /** Says which VM is meant, or what it means to delete it if it is not here. Fails as `assertCan` does. */
-  async assertCanDelete(
+  assertCanDelete(
     ref: VmRef,
     options: DeleteOptions,
     signal: AbortSignal,
   ): Promise<Vm | Exclude<DeleteOutcome, 'deleted'>> {
-    const { inventory, whereabouts } = this.#options;
-    await inventory.refresh(signal);
-    const found = inventory.findByName(ref.namespace, ref.name);
-    if (found === undefined || !isMeant(found, ref)) return this.#absence(ref, found, signal);
-    assertRead(found);
-    whereabouts.assertDeletable(found.definition, options);
-    if (wasMovedAway(found)) await whereabouts.assertNotMovedAway(found, signal);
-    if (options.force) await this.#assertWhole(found, signal);
-    else assertOff(found);
-    return found;
+    return this.#options.deleter.assertCan(ref, options, signal);
   }
 
   start(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     return this.#change(ref, 'start', signal, async (vm) => {
-      const { domains, inventory, capacity, ownership, shutdowns } = this.#options;
+      const { domains, inventory, capacity, ownership } = this.#options;
       const { definition } = vm;
       ownership.assertOwned(definition);
       assertNotHalted(definition);
       using _amount = isOff(vm)
         ? capacity.setAside(definition, { reservationId: undefined, isOn: true })
         : undefined;
-      await this.#intend(definition, 'on', signal);
-      shutdowns.delete(definition.uid);
+      await intend(domains, definition, 'on', signal);
       await domains.start(definition.uid, signal);
       // The memory stays set aside until the inventory knows that the VM runs.
       await inventory.refresh(signal);
     });
   }
 
+  /** Asks the guest to power off, and does not wait for it. */
   shutdown(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     return this.#change(ref, 'shutdown', signal, async (vm) => {
-      await this.#intend(vm.definition, 'off', signal);
-      if (isOff(vm)) return;
-      this.#options.shutdowns.add(vm.definition.uid);
-      try {
-        await this.#options.domains.shutdown(vm.definition.uid, signal);
-      } catch (error) {
-        this.#options.shutdowns.delete(vm.definition.uid);
-        throw error;
-      }
+      const { domains } = this.#options;
+      await intend(domains, vm.definition, 'off', signal);
+      if (!isOff(vm)) await domains.shutdown(vm.definition.uid, signal);
     });
-  }
-
-  /** Nobody waits any more for a guest that was asked to power off. */
-  stopWaiting(vmUid: string): void {
-    const { shutdowns, inventory } = this.#options;
-    shutdowns.delete(vmUid);
-    inventory.requestRefresh();
   }
 
   destroy(ref: VmRef, signal: AbortSignal): Promise<Vm> {
-    return this.#change(ref, 'destroy', signal, async (vm) => {
-      await this.#assertWhole(vm, signal);
-      await this.#intend(vm.definition, 'off', signal);
-      await this.#options.domains.destroy(vm.definition.uid, signal);
+    return this.#change(ref, 'destroy', signal, async ({ definition }) => {
+      const { domains } = this.#options;
+      await assertWhole(domains, definition, signal);
+      await intend(domains, definition, 'off', signal);
+      await domains.destroy(definition.uid, signal);
     });
   }
 
-  /**
-   * Has no run strategy start a VM that was moved away behind the agent's back. Only libvirt knows of that, and forgets it
-   * when it restarts; the intent lasts. A VM that has come back in the meantime is left alone.
-   */
-  noteMovedAway(ref: VmRef, signal: AbortSignal): Promise<Vm> {
-    return this.#change(ref, 'note-moved-away', signal, async (vm) => {
-      if (wasMovedAway(vm)) await this.#intend(vm.definition, 'off', signal);
-    });
-  }
-
-  async delete(ref: VmRef, options: DeleteOptions, signal: AbortSignal): Promise<DeleteOutcome> {
-    const { inventory, whereabouts, log } = this.#options;
-    await inventory.refresh(signal);
-    const found = inventory.findByName(ref.namespace, ref.name);
-    if (found === undefined || !isMeant(found, ref)) {
-      const outcome = await this.#absence(ref, found, signal);
-      if (ref.uid !== undefined) await this.#forget(ref.uid, signal);
-      return outcome;
-    }
-    assertRead(found);
-    const vmUid = found.definition.uid;
-    using _lock = this.#lock(found, 'delete');
-    // A migration that has just ended has freed the lock.
-    whereabouts.assertDeletable(found.definition, options);
-    if (wasMovedAway(found)) await whereabouts.assertNotMovedAway(found, signal);
-    if (!options.force) assertOff(found);
-    await this.#remove(found, signal);
-    log.info({ vmId: vmUid }, 'VM deleted');
-    await inventory.refresh(signal);
-    return 'deleted';
-  }
-
-  /** What it means to delete a VM that is not here; `namesake` has its name now. */
-  async #absence(
-    ref: VmRef,
-    namesake: Vm | undefined,
-    signal: AbortSignal,
-  ): Promise<Exclude<DeleteOutcome, 'deleted'>> {
-    const outcome = await this.#options.whereabouts.deletionOf(ref, signal);
-    // Nothing is known of the VM that is meant, so it must be this one that was mistaken for it.
-    if (namesake !== undefined && outcome === 'never-here') assertUid(namesake, ref);
-    return outcome;
-  }
-
-  /** An agent that was killed, or somebody else, may have undefined a VM and not come to the rest. */
-  async #forget(vmUid: string, signal: AbortSignal): Promise<void> {
-    const { ownership, privateFiles, locks } = this.#options;
-    const record = ownership.find(vmUid);
-    if (record === undefined || !ownership.isOwner(vmUid)) return;
-    // One that is arriving has files already.
-    using lock = locks.tryAcquire(vmUid, 'delete');
-    if (lock === undefined) throw busy('delete', record, locks);
-    await ownership.forget({ ...record, owner: '' });
-    await privateFiles.remove(vmUid, signal);
-  }
-
-  async #remove(vm: Vm, signal: AbortSignal): Promise<void> {
-    const { domains, ownership, privateFiles, shutdowns } = this.#options;
-    const vmUid = vm.definition.uid;
-    await this.#assertWhole(vm, signal);
-    // Whatever happens in between, nothing shall start it again.
-    await this.#intend(vm.definition, 'off', signal);
-    if (!isOff(vm)) await domains.destroy(vmUid, signal);
-    await domains.undefine(vmUid, signal);
-    await ownership.forget(vm.definition);
-    shutdowns.delete(vmUid);
-    await privateFiles.remove(vmUid, signal);
+  delete(ref: VmRef, options: DeleteOptions, signal: AbortSignal): Promise<DeleteOutcome> {
+    return this.#options.deleter.delete(ref, options, signal);
   }
 
   async *readConsole(
@@ -282,44 +195,15 @@ export class VmManager implements VmService {
     signal: AbortSignal,
     change: (vm: Vm) => Promise<void>,
   ): Promise<Vm> {
-    const { inventory } = this.#options;
+    const { inventory, locks } = this.#options;
     await inventory.refresh(signal);
     const vm = this.#find(ref);
     assertRead(vm);
-    using _lock = this.#lock(vm, purpose);
+    using _lock = lockVm(locks, vm.definition, purpose);
     await change(vm);
     this.#options.log.info({ vmId: vm.definition.uid, operation: purpose }, 'VM changed');
     await inventory.refresh(signal);
     return this.#find(ref);
-  }
-
-  /** Must be called, under the VM's lock, before its power is cut: what is lost with one half is lost for the guest. */
-  async #assertWhole({ definition }: Vm, signal: AbortSignal): Promise<void> {
-    const { uid, name } = definition;
-    // One that hangs is listed all the same, and its power can be cut.
-    const listed = await this.#options.domains.list(signal);
-    const now = listed.find((candidate) => candidate.uid === uid);
-    if (now === undefined || !isSplit(now)) return;
-    throw new AgentError(
-      'MIGRATION_PAST_SWITCHOVER',
-      `Cannot cut the power of VM ${name}: its memory is on two nodes, and neither half is worth anything without the other; mend the link between the nodes and wait for the rest of its memory; if the other node is lost for good, so is the guest, and virsh destroy ends it`,
-      { metadata: { vmId: uid } },
-    );
-  }
-
-  #lock(vm: Vm, purpose: string): Disposable {
-    const { locks } = this.#options;
-    const lock = locks.tryAcquire(vm.definition.uid, purpose);
-    if (lock !== undefined) return lock;
-    throw busy(purpose, vm.definition, locks);
-  }
-
-  async #intend(
-    { uid, intent: before }: VmDefinition,
-    intent: VmDefinition['intent'],
-    signal: AbortSignal,
-  ): Promise<void> {
-    if (before !== intent) await this.#options.domains.setFacts(uid, { intent }, signal);
   }
 
   #find(ref: VmRef): Vm {
@@ -334,7 +218,7 @@ export class VmManager implements VmService {
     if (!isMeant(vm, ref) && whereabouts.movedTo(ref.uid ?? '') !== undefined) {
       throw whereabouts.notFound(ref, 'find');
     }
-    assertUid(vm, ref);
+    assertMeant(vm, ref);
     return vm;
   }
 
@@ -361,27 +245,5 @@ function assertNotHalted({ uid, name, spec }: VmDefinition): void {
     'RUN_STRATEGY_HALTED',
     `Cannot start VM ${name}: its ${spec.running === false ? 'spec.running is false' : 'spec.runStrategy is Halted'}; apply its manifest with another run strategy, such as Manual`,
     { metadata: { vmId: uid } },
-  );
-}
-
-function assertOff({ definition, phase }: Vm): void {
-  if (isOff({ phase })) return;
-  throw new AgentError(
-    'VM_RUNNING',
-    `Cannot delete VM ${definition.name}: it is ${phase}; shut it down first, or force its deletion`,
-    { metadata: { vmId: definition.uid } },
-  );
-}
-
-function isMeant(vm: Vm, ref: VmRef): boolean {
-  return ref.uid === undefined || ref.uid === vm.definition.uid;
-}
-
-function assertUid(vm: Vm, ref: VmRef): void {
-  if (isMeant(vm, ref)) return;
-  throw new AgentError(
-    'VM_UID_MISMATCH',
-    `VM ${ref.name} is another one than was meant: it has uid ${vm.definition.uid}, not ${ref.uid}`,
-    { metadata: { vmId: vm.definition.uid } },
   );
 }

@@ -27,7 +27,6 @@ type Verbs = Pick<
   | 'delete'
   | 'assertCan'
   | 'assertCanDelete'
-  | 'stopWaiting'
 >;
 
 /** How what is asked of VMs is done, by kind of operation. */
@@ -67,11 +66,13 @@ function shutdownWork(vms: Verbs): OperationWork {
       const { definition } = await vms.assertCan('shutdown', vm, signal);
       return { vm: identity(definition), deed: 'shutdown' };
     },
-    async step({ vm: ref, step, parameters }, signal, waitedMs): Promise<StepResult> {
+    async step({ vm: ref, step, parameters, startedAtMs }, signal, waitedMs): Promise<StepResult> {
       let vm = await vms.get(ref, signal);
       if (wasMovedAway(vm)) throw movedAway(ref);
+      const isWaiting = step === WAITING_FOR_GUEST;
+      if (isWaiting && runsSince(vm, startedAtMs)) return { isDone: true, details: vm };
       // Asked once by each operation, and again by the next agent: an earlier one may have been killed before it could.
-      const hasAsked = step === WAITING_FOR_GUEST && vm.phase === 'stopping';
+      const hasAsked = isWaiting && waitedMs > 0;
       if (!isOff(vm) && !hasAsked) vm = await vms.shutdown(ref, signal);
       if (isOff(vm)) return { isDone: true, details: vm };
       const { timeoutMs = SHUTDOWN_TIMEOUT_MS } = parameters as { readonly timeoutMs?: number };
@@ -80,17 +81,20 @@ function shutdownWork(vms: Verbs): OperationWork {
         const again = { afterMs: Math.min(Math.ceil(leftMs), LOOK_AGAIN_MS) };
         return { isDone: false, step: WAITING_FOR_GUEST, again };
       }
-      vms.stopWaiting(ref.uid);
       throw new AgentError(
         'GUEST_DID_NOT_STOP',
         `VM ${ref.name} was asked to power off and has not within ${timeoutMs / 1_000} s; it may still do so; look at its console log, ask again with a longer time-out, or destroy it to cut its power`,
         { metadata: { vmId: ref.uid } },
       );
     },
-    async undo({ vm }) {
-      vms.stopWaiting(vm.uid);
-    },
+    /** The guest cannot be told to stay on, but nobody waits for it any more. */
+    async undo() {},
   };
+}
+
+/** Whether it was off since then, and somebody has started it again. */
+function runsSince({ phase, run }: Vm, ms = Number.POSITIVE_INFINITY): boolean {
+  return !isOff({ phase }) && run?.isOn === true && run.sinceMs > ms;
 }
 
 function movedAway({ name, uid }: OperationVm): AgentError {
@@ -165,9 +169,11 @@ async function finish<T extends CreateResult>(
   return { ...made, vm: await vms.start(identity(made.vm.definition), signal) };
 }
 
-/** Whether it shall be on and has not run since it was defined, as far as libvirt can tell. */
-function awaitsStart({ definition, phase, reason }: Vm): boolean {
-  return definition.intent === 'on' && phase === 'stopped' && reason === '';
+/** Whether it shall be on and has not run since it was defined, as far as anybody can tell. */
+function awaitsStart({ definition, phase, run }: Vm): boolean {
+  const cause = run?.end?.cause;
+  const hasNotRun = cause === 'never-started' || cause === 'no-record';
+  return definition.intent === 'on' && phase === 'stopped' && hasNotRun;
 }
 
 /** Whether the VM was made by an earlier step of this operation. */

@@ -1,11 +1,25 @@
-import type { HypervisorVm, VmStateReason } from '../../drivers/hypervisor-domains.ts';
+import { type HypervisorVm, type VmStateReason } from '../../drivers/hypervisor-domains.ts';
+import type { RestartReport } from '../runs/restart-report.ts';
+import { endKind, type RunEndCause } from '../runs/run-ends.ts';
+import type { RunEnd, RunRecord } from '../runs/run-record.ts';
 import type { MigrationSummary, Vm, VmPhase } from './vm.ts';
 
 /** What the agent knows about a VM beside what the hypervisor says. */
 export interface VmContext {
   /** The migration that takes it away; undefined if none. */
   readonly migration: MigrationSummary | undefined;
-  readonly shutdownRequested: boolean;
+  /** Its guest was asked to power off and is waited for. */
+  readonly isShuttingDown: boolean;
+  /** Something is being done to it. */
+  readonly isBusy: boolean;
+  /** The last that was asked for is that its guest powers off, and it has not. */
+  readonly ignoresShutdown: boolean;
+  /** How it has run; undefined if nothing is known. */
+  readonly run: RunRecord | undefined;
+  /** How it fares with being started again; undefined if it is well. */
+  readonly restart: RestartReport | undefined;
+  /** No run strategy starts anything any more. */
+  readonly isNodeGoingDown: boolean;
 }
 
 export interface PhaseReport {
@@ -65,21 +79,8 @@ const WHY_PAUSED: Readonly<Partial<Record<VmStateReason, Cause>>> = {
   'guest-asleep': ['GuestAsleep', 'The guest has put itself to sleep; wake it from within'],
 };
 
-/** Why a VM is off. */
-const WHY_STOPPED: Readonly<Partial<Record<VmStateReason, Cause>>> = {
-  shutdown: ['Shutdown', ''],
-  destroyed: ['Destroyed', ''],
-  migrated: [
-    'Migrated',
-    'It was moved to another node by other means than this agent; it runs on there',
-  ],
-  saved: ['Saved', 'Its memory is saved in a file; a start goes on from there'],
-  'from-snapshot': ['FromSnapshot', ''],
-  'daemon-restarted': ['DaemonRestarted', 'libvirt lost sight of it when it restarted'],
-};
-
-const ENDED_UNEXPECTEDLY =
-  'The hypervisor process ended unexpectedly; read its log in /var/log/libvirt/qemu on the node';
+/** When these were first seen says nothing. */
+const UNDATED: readonly RunEndCause[] = ['never-started', 'no-record'];
 
 const UNKNOWN: Cause = ['', ''];
 
@@ -91,9 +92,9 @@ export function phaseOf(vm: HypervisorVm, context: VmContext): PhaseReport {
       if (context.migration !== undefined) {
         return report('migrating', ['Copying', 'Its memory is being copied to another node']);
       }
-      return context.shutdownRequested
+      return context.isShuttingDown
         ? report('stopping', ['ShutdownRequested', 'The guest was asked to power off'])
-        : report('running', WHY_RUNNING[stateReason] ?? ['Running', '']);
+        : report('running', whyRunning(vm, context));
     case 'paused':
       if (context.migration !== undefined) {
         return report('migrating', ['SwitchingOver', 'It is being handed over to another node']);
@@ -102,21 +103,13 @@ export function phaseOf(vm: HypervisorVm, context: VmContext): PhaseReport {
     case 'shutting-down':
       return report('stopping', ['ShuttingDown', 'The guest is powering off']);
     case 'crashed':
-      return report('failed', ['GuestCrashed', 'The guest crashed; read its console log']);
     case 'stopped':
-      if (stateReason === 'crashed') return report('failed', ['Crashed', ENDED_UNEXPECTEDLY]);
-      if (stateReason === 'failed') return report('failed', ['Failed', ENDED_UNEXPECTEDLY]);
-      return report('stopped', WHY_STOPPED[stateReason] ?? UNKNOWN);
+      return whyOff(vm, context.run?.end);
     case 'incoming':
       return report('migrating', ['Receiving', 'Its memory is being received from another node']);
     default:
       return report('unknown', ['HypervisorUncertain', 'The hypervisor does not know its state']);
   }
-}
-
-/** Whether a QEMU runs it. */
-export function isOn({ state }: HypervisorVm): boolean {
-  return state !== 'stopped' && state !== 'crashed';
 }
 
 /** Whether no QEMU runs it; one that is unknown may be on. */
@@ -127,6 +120,37 @@ export function isOff({ phase }: Pick<Vm, 'phase'>): boolean {
 /** Whether its run goes on elsewhere, where somebody else than an agent has taken it, say virsh. */
 export function wasMovedAway({ phase, reason, migration }: Vm): boolean {
   return phase === 'stopped' && reason === 'Migrated' && migration === undefined;
+}
+
+function whyRunning({ definition, stateReason }: HypervisorVm, context: VmContext): Cause {
+  const why = WHY_RUNNING[stateReason] ?? ['Running', ''];
+  // What it suffers from is more than who wants it.
+  if (why[1] !== '' || definition?.intent !== 'off' || context.isBusy) return why;
+  const { name } = definition;
+  // A migration brings along what was asked for on its last node.
+  if (context.ignoresShutdown || stateReason === 'migrated') {
+    return [
+      'GuestDidNotStop',
+      `It was last asked to be off, and its guest runs on; see what it says with novactl vm log ${name}, ask again, or cut its power with novactl vm destroy ${name}`,
+    ];
+  }
+  return [
+    'StartedByOther',
+    `It was started by other means than this agent, and shall be off by the last that was asked of it; say that it shall run with novactl vm start ${name}, or end it with novactl vm shutdown ${name}`,
+  ];
+}
+
+function whyOff({ hypervisorName, state }: HypervisorVm, end?: RunEnd): PhaseReport {
+  const cause = end?.cause ?? (state === 'crashed' ? 'guest-crashed' : 'no-record');
+  const { phase, reason, message } = endKind(cause);
+  const log = `/var/log/libvirt/qemu/${hypervisorName}.log`;
+  const seen = end === undefined || UNDATED.includes(cause) ? '' : ` (${timeText(end.atMs)})`;
+  return report(phase, [reason, `${message({ by: end?.by ?? '', log })}${seen}`]);
+}
+
+/** As people and programs read it, to the second. */
+export function timeText(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 }
 
 function report(phase: VmPhase, [reason, message]: Cause): PhaseReport {

@@ -11,6 +11,8 @@ import type {
   WatchCursor,
   WatchEvent,
 } from '../reports/report.ts';
+import type { RestartReport } from '../runs/restart-report.ts';
+import type { RunRecord } from '../runs/run-record.ts';
 
 /** Where a VM stands in its life; `unknown` means that the hypervisor cannot say, never that it is off. */
 export type VmPhase =
@@ -49,6 +51,10 @@ export interface Vm {
   readonly statistics: VmUsage | undefined;
   /** The migration it is part of; undefined if none. */
   readonly migration: MigrationSummary | undefined;
+  /** How it has run; undefined if nothing is known. */
+  readonly run: RunRecord | undefined;
+  /** How it fares with being started again by itself; undefined if it is well. */
+  readonly restart: RestartReport | undefined;
   readonly origin: ReportOrigin;
 }
 

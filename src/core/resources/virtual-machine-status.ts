@@ -116,6 +116,20 @@ export const virtualMachineStatus = z.strictObject({
     )
     .optional()
     .meta({ description: 'Its volumes as the hypervisor has them.' }),
+  restart: z
+    .strictObject({
+      attempts: z.int().meta({
+        description: 'Starts in a row that have not kept it on for ten minutes.',
+      }),
+      failedStarts: z.int().meta({ description: 'How many of the last of these have failed.' }),
+      nextStartTime: z
+        .string()
+        .optional()
+        .meta({ leaf: 'timestamp', description: 'When it is started again, if that is planned.' }),
+      lastFailure: z.string().optional().meta({ description: 'Why the last start failed.' }),
+    })
+    .optional()
+    .meta({ description: 'How it fares with being started again by itself.' }),
   origin: origin
     .optional()
     .meta({ description: 'Where this report comes from, and how new it is.' }),

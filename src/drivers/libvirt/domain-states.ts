@@ -86,27 +86,31 @@ export function mayBeIncoming(state: number, reason: number): boolean {
   return state === DOMAIN_PAUSED && (reason === PAUSED_MIGRATION || reason === PAUSED_STARTING_UP);
 }
 
-/** libvirt-domain.h: virDomainEventType with, for each, the detail that means a migration, if it has one. */
+/** libvirt-domain.h: virDomainEventType with, for each, the details that say who was at work, if it has any. */
 const EVENTS: readonly {
   readonly event: LifecycleEvent;
-  readonly migrated: number | undefined;
+  readonly migrated?: number;
+  readonly host?: number;
 }[] = [
-  { event: 'defined', migrated: undefined },
-  { event: 'undefined', migrated: undefined },
+  { event: 'defined' },
+  { event: 'undefined' },
   { event: 'started', migrated: 1 },
   { event: 'suspended', migrated: 1 },
   { event: 'resumed', migrated: 1 },
   { event: 'stopped', migrated: 3 },
-  { event: 'shutdown', migrated: undefined },
-  { event: 'pm-suspended', migrated: undefined },
-  { event: 'crashed', migrated: undefined },
+  { event: 'shutdown', host: 2 },
+  { event: 'pm-suspended' },
+  { event: 'crashed' },
 ];
 
-export function toLifecycleEvent(
-  type: number,
-  detail: number,
-): { readonly event: LifecycleEvent; readonly byMigration: boolean } {
-  const row = EVENTS[type];
-  if (row === undefined) return { event: 'unknown', byMigration: false };
-  return { event: row.event, byMigration: detail === row.migrated };
+/** What libvirt tells of a domain's life. */
+interface LifecycleReport {
+  readonly event: LifecycleEvent;
+  readonly byMigration: boolean;
+  readonly byHost: boolean;
+}
+
+export function toLifecycleEvent(type: number, detail: number): LifecycleReport {
+  const { event, migrated, host } = EVENTS[type] ?? { event: 'unknown' };
+  return { event, byMigration: detail === migrated, byHost: detail === host };
 }

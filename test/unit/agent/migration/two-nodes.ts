@@ -10,6 +10,7 @@ import type { Peer, Peers } from '../../../../src/agent/migration/peers.ts';
 import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
 import { OperationStore } from '../../../../src/agent/operations/operation-store.ts';
+import { RunStore } from '../../../../src/agent/runs/run-store.ts';
 import { IdentificationStore } from '../../../../src/agent/vms/identification-store.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import type { OwnershipManager } from '../../../../src/agent/vms/ownership-manager.ts';
@@ -164,6 +165,7 @@ export class TestNode {
       host: fakeHost({ memoryBytes: HOST_BYTES }),
       reservedMemoryBytes: 0,
       minMemory: '16Mi',
+      startsAtOnce: 4,
       accelerator: 'tcg',
       libvirtSocket: '/run/libvirt/libvirt-sock',
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 1_000 },
@@ -180,6 +182,7 @@ export class TestNode {
         identification: new IdentificationStore(this.journal.database),
         nodeSpec: new NodeSpecStore(this.journal.database),
         reservations: new ReservationStore(this.journal.database),
+        runs: life.guard('runs', new RunStore(this.journal.database)),
       },
       journalHealth: () => ({ reason: 'Healthy', message: '' }),
       pace: PACE,

@@ -33,6 +33,8 @@ export function vmOf(definition: VmDefinition, phase: VmPhase, liveDefinition?: 
     volumes: [],
     statistics: undefined,
     migration: undefined,
+    run: undefined,
+    restart: undefined,
     origin: { nodeName: 'node-a', nodeBootId: 'boot', agentEpoch: 1, revision: 1 },
   };
 }

@@ -83,3 +83,28 @@ test('the last so many are kept, and for so long whatever their number', async (
     'o-3',
   ]);
 });
+
+test('of each VM that was not deleted the last of each kind that has ended is found', async () => {
+  using journal = new MemoryJournal();
+  const store = new OperationStore(journal.database);
+  const put = (id: string, uid: string, patch: Parameters<typeof operationRecord>[1]) =>
+    store.insert(
+      operationRecord(id, {
+        state: 'succeeded',
+        endedAtMs: 9,
+        ...patch,
+        vm: { namespace: 'default', name: uid, uid },
+      }),
+    );
+  await put('start-1', 'one', { requestedAtMs: 1 });
+  await put('start-2', 'one', { requestedAtMs: 3, state: 'failed' });
+  await put('start-3', 'one', { requestedAtMs: 4, state: 'running', endedAtMs: undefined });
+  await put('shutdown-1', 'one', { requestedAtMs: 2, kind: 'shutdown' });
+  await put('apply-1', 'one', { requestedAtMs: 5, kind: 'apply' });
+  await put('start-4', 'two', { requestedAtMs: 6 });
+  await put('delete-2', 'two', { requestedAtMs: 7, kind: 'delete' });
+  await put('start-5', 'three', { requestedAtMs: 8 });
+  await put('delete-3', 'three', { requestedAtMs: 9, kind: 'delete', state: 'failed' });
+  const found = await store.listLastEnded(['start', 'shutdown', 'destroy']);
+  assert.deepEqual(found.map(({ id }) => id).toSorted(), ['shutdown-1', 'start-2', 'start-5']);
+});

@@ -34,6 +34,8 @@ export function sampleVm(name: string, phase: VmPhase): Vm {
             cpuUsageCores: 0.25,
           },
     migration: undefined,
+    run: undefined,
+    restart: undefined,
     pendingFields: [],
     drift: [],
     volumes: [],

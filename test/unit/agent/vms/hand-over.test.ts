@@ -33,12 +33,10 @@ async function becomesOurs({ destination, vm }: TwoNodes): Promise<void> {
   });
 }
 
-/** No run strategy is at it any more. */
 async function isNoted({ source, vm }: TwoNodes): Promise<void> {
   await until('its source has noted it', async () => {
     await source.agent.inventory.refresh(never);
-    const isFree = source.agent.locks.purposeOf(vm.uid) === undefined;
-    return isFree && (await source.find(vm.uid))?.definition?.intent === 'off';
+    return source.agent.inventory.findByUid(vm.uid)?.reason === 'Migrated';
   });
 }
 

@@ -5,6 +5,7 @@ import type { Peers } from '../../../../src/agent/migration/peers.ts';
 import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
 import { OperationStore } from '../../../../src/agent/operations/operation-store.ts';
+import { RunStore } from '../../../../src/agent/runs/run-store.ts';
 import { IdentificationStore } from '../../../../src/agent/vms/identification-store.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { type OwnershipRecord, OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
@@ -40,7 +41,7 @@ const ALONE: Peers = {
   },
 };
 
-/** An agent on a node with room for two VMs of 64 MiB, and with no other node to reach unless it is given some. */
+/** An agent on a node with room for two VMs of 64 MiB, unless told otherwise, and with no other node to reach unless it is given some. */
 export class OneNode implements AsyncDisposable {
   readonly hypervisor: FakeHypervisor;
   /** The files of the node. */
@@ -71,6 +72,10 @@ export class OneNode implements AsyncDisposable {
     resyncIntervalMs = 20,
     firstRestartDelayMs = 1,
     unreadPatienceMs = 10_000,
+    startsAtOnce = 4,
+    bootId = 'boot',
+    memoryVms = 2,
+    isNodeGoingDown = (): boolean => false,
     log = createLogger('silent'),
     hypervisor = new FakeHypervisor(),
     journal = new MemoryJournal(),
@@ -88,7 +93,7 @@ export class OneNode implements AsyncDisposable {
       agentVersion: '1.2.3',
       agentEpoch: 3,
       advertiseAddress: 'a.example:7443',
-      host: fakeHost({ memoryBytes: 2 * VM_BYTES + RESERVED_BYTES }),
+      host: fakeHost({ bootId, memoryBytes: memoryVms * VM_BYTES + RESERVED_BYTES }),
       reservedMemoryBytes: RESERVED_BYTES,
       minMemory: '64Mi',
       accelerator: 'tcg',
@@ -107,19 +112,28 @@ export class OneNode implements AsyncDisposable {
         identification,
         nodeSpec: new NodeSpecStore(journal.database),
         reservations: new ReservationStore(journal.database),
+        runs: new RunStore(journal.database),
       },
       journalHealth: () => ({ reason: 'Healthy', message: '' }),
       resyncIntervalMs,
       firstRestartDelayMs,
+      startsAtOnce,
+      isNodeGoingDown,
       unreadPatienceMs,
       log,
     });
     return new OneNode(journal, hypervisor, images, privateFiles, transfers, agent);
   }
 
-  /** What the next agent of this node finds. */
   get journal(): MemoryJournal {
     return this.#journal;
+  }
+
+  /** Ends the agent, and gives what the next one of this node finds. */
+  async leave(): Promise<Pick<OneNode, 'hypervisor' | 'journal'>> {
+    await this.agent.tasks[Symbol.asyncDispose]();
+    const { hypervisor, journal } = this;
+    return { hypervisor, journal };
   }
 
   get inventory() {

@@ -3,11 +3,13 @@ import { test } from 'node:test';
 import type { Condition, ConditionStatus } from '../../../../src/agent/reports/report.ts';
 import type { VmPhase } from '../../../../src/agent/vms/vm.ts';
 import { type ConditionFacts, conditionsOf } from '../../../../src/agent/vms/vm-conditions.ts';
+import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
 import { volume } from '../../../../src/core/resources/volume.ts';
 import type { VmDefinition } from '../../../../src/core/vm-definition.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { apply, manifestOf } from './manifests.ts';
 import { never, newRequest, OneNode, refOf } from './one-node.ts';
+import { runEnded, vmContext } from './vm-context.ts';
 
 const MIGRATION = { id: 'm-7', targetNode: 'b', startedAtMs: 1, fractionDone: 0.5 };
 
@@ -16,7 +18,7 @@ function facts(changes: Partial<ConditionFacts> = {}): ConditionFacts {
     isRead: true,
     definition: tinyVm({ generation: 3 }),
     state: { phase: 'running', reason: 'Booted', message: '' },
-    context: { migration: undefined, shutdownRequested: false },
+    context: vmContext(),
     pendingFields: [],
     drift: [],
     isStray: false,
@@ -48,8 +50,9 @@ function newerMessage(fields: string): string {
   return `A newer agent has given it what this one does not know: ${fields}. It can be started, stopped and moved, not changed; upgrade this node's agent`;
 }
 
-function allButReady(conditions: readonly Condition[]): readonly Condition[] {
-  return conditions.filter(({ type }) => type !== 'Ready');
+/** Those that have nothing to do with whether it runs. */
+function lasting(conditions: readonly Condition[]): readonly Condition[] {
+  return conditions.filter(({ type }) => type !== 'Ready' && type !== 'RunStrategyFulfilled');
 }
 
 function assertCondition(
@@ -81,6 +84,63 @@ test('a VM is ready while its guest can work, and nobody knows while the hypervi
     const state = { phase, reason: 'Why', message: 'That is why' };
     assertCondition(facts({ state }), 'Ready', [status, 'Why', 'That is why']);
   }
+});
+
+test('a VM says whether its run strategy is fulfilled, and what its start waits for', (t) => {
+  const noonMs = Date.UTC(2026, 0, 2, 12);
+  t.mock.timers.enable({ apis: ['Date'], now: noonMs });
+  const off = (runStrategy: RunStrategy, context: Parameters<typeof vmContext>[0] = {}) => {
+    const { definition } = having({ runStrategy });
+    const state = { phase: 'stopped', reason: 'GuestShutdown', message: 'Off' } as const;
+    const run = runEnded('guest-shutdown');
+    const given = { definition: { ...definition, intent: 'on' as const }, state };
+    return facts({ ...given, context: vmContext({ run, ...context }) });
+  };
+  const says = (given: ConditionFacts, ...wanted: [ConditionStatus, string, string]) =>
+    assertCondition(given, 'RunStrategyFulfilled', wanted);
+  const restart = {
+    attempts: 0,
+    failedStarts: 0,
+    nextStartMs: noonMs + 65_000,
+    lastFailure: '',
+    lacksMemory: false,
+  };
+  says(facts(), 'true', 'Fulfilled', '');
+  says(off('Once', { restart }), 'true', 'Fulfilled', '');
+  says(off('Always'), 'false', 'Starting', 'It is about to be started');
+  says(off('Always', { isBusy: true }), 'false', 'Starting', 'It is being started');
+  says(off('Always', { restart }), 'false', 'WaitsToRestart', 'Starts again at 12:01:05Z');
+  assertCondition(off('Always', { restart }), 'Ready', [
+    'false',
+    'GuestShutdown',
+    'Off; starts again at 12:01:05Z',
+  ]);
+  says(
+    off('Always', { restart: { ...restart, attempts: 2 } }),
+    'false',
+    'WaitsToRestart',
+    'Starts again at 12:01:05Z, 2 starts did not last',
+  );
+  says(
+    off('Always', { restart: { ...restart, attempts: 1, failedStarts: 1, lastFailure: 'no' } }),
+    'false',
+    'WaitsToRestart',
+    'Starts again at 12:01:05Z, 1 start failed in a row: no',
+  );
+  says(
+    off('Always', { restart: { ...restart, nextStartMs: noonMs } }),
+    'false',
+    'WaitsForTurn',
+    'Starts when those that are older have been started',
+  );
+  says(
+    off('Always', { isNodeGoingDown: true }),
+    'false',
+    'NodeGoingDown',
+    'It is started when its node has booted again',
+  );
+  const state = { phase: 'unknown', reason: 'HypervisorUnreachable', message: 'Away' } as const;
+  says({ ...off('Always'), state }, 'unknown', 'HypervisorUnreachable', 'Away');
 });
 
 test('a spec is applied unless fields of it wait for a start', () => {
@@ -121,13 +181,19 @@ test('a VM can be moved live unless it must not be or has a disk of its node', (
 
 test('a VM that a migration takes away says which', () => {
   assertCondition(facts(), 'Migrating', ['false', 'NoMigration', '']);
-  const context = { migration: MIGRATION, shutdownRequested: false };
+  const context = vmContext({ migration: MIGRATION });
   assertCondition(facts({ context }), 'Migrating', ['true', 'MigrationActive', 'Migration m-7']);
 });
 
 test('only what a newer agent has written is said to be so', () => {
   const types = conditionsOf(facts(), []).map(({ type }) => type);
-  assert.deepEqual(types, ['Ready', 'SpecApplied', 'LiveMigratable', 'Migrating']);
+  assert.deepEqual(types, [
+    'Ready',
+    'RunStrategyFulfilled',
+    'SpecApplied',
+    'LiveMigratable',
+    'Migrating',
+  ]);
   for (const [unknownFields, named] of [
     [['spec.later', 'spec.template.spec.gpus'], 'spec.later, spec.template.spec.gpus'],
     [[], 'its version'],
@@ -161,6 +227,7 @@ test('a condition keeps its time until its status changes, whatever else does', 
     third.map(({ type, lastTransitionAtMs }) => [type, lastTransitionAtMs]),
     [
       ['Ready', 3_000],
+      ['RunStrategyFulfilled', 1_000],
       ['SpecApplied', 3_000],
       ['LiveMigratable', 1_000],
       ['Migrating', 1_000],
@@ -185,7 +252,8 @@ test('while the hypervisor is away a VM is not known to be ready, and the rest s
   const away = await node.vms.get(refOf(request), never);
   const { status, reason } = pick(away.conditions, 'Ready');
   assert.deepEqual([status, reason], ['unknown', 'HypervisorUnreachable']);
-  assert.deepEqual(allButReady(away.conditions), allButReady(before.conditions));
+  assert.equal(pick(away.conditions, 'RunStrategyFulfilled').status, 'unknown');
+  assert.deepEqual(lasting(away.conditions), lasting(before.conditions));
   assert.equal(pick(away.conditions, 'SpecApplied').status, 'false');
 
   node.hypervisor.reconnect();

@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
-import { AgentError } from '../../../../src/core/errors.ts';
 import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
 import { FakeHypervisor, fakeMigration } from '../../../fakes/fake-hypervisor.ts';
-import { until } from '../../../fixtures/until.ts';
 import { EVERYTHING, never, newRequest, OneNode, refOf, uidOf, WHOLE } from './one-node.ts';
 
 async function withVm(runStrategy: RunStrategy = 'Once') {
@@ -117,39 +115,6 @@ test('nothing is said before the hypervisor was listed once', async () => {
   assert.throws(() => node.inventory.list(EVERYTHING), { reason: 'STATE_NOT_READY' });
   const first = node.vms.watch(EVERYTHING, undefined, never)[Symbol.asyncIterator]().next();
   await assert.rejects(first, { reason: 'STATE_NOT_READY' });
-});
-
-test('a VM is stopping from the request until its guest has powered off', async () => {
-  const { node, ref, uid } = await withVm();
-  await using _node = node;
-  node.hypervisor.slowShutdown = true;
-  assert.equal((await node.vms.shutdown(ref, never)).phase, 'stopping');
-  node.hypervisor.stopGuest(uid);
-  assert.equal((await node.vms.get(ref, never)).phase, 'stopped');
-});
-
-for (const losesEvents of [true, false]) {
-  test(`a VM that is started by somebody else after it was shut down is running (events lost: ${losesEvents})`, async () => {
-    const { node, ref, uid } = await withVm();
-    await using _node = node;
-    node.run();
-    node.hypervisor.slowShutdown = true;
-    node.hypervisor.losesEvents = losesEvents;
-    await node.vms.shutdown(ref, never);
-    node.hypervisor.stopGuest(uid);
-    // Without events only a listing can have seen that it was off.
-    if (losesEvents) await node.vms.get(ref, never);
-    await node.hypervisor.domains.start(uid, never);
-    await until('it is running', async () => (await node.vms.get(ref, never)).phase === 'running');
-  });
-}
-
-test('a VM that could not be asked to power off is not stopping', async () => {
-  const { node, ref } = await withVm();
-  await using _node = node;
-  node.hypervisor.fail('shutdown', new AgentError('HYPERVISOR_FAILURE', 'no ACPI'));
-  await assert.rejects(node.vms.shutdown(ref, never), { reason: 'HYPERVISOR_FAILURE' });
-  assert.equal((await node.vms.get(ref, never)).phase, 'running');
 });
 
 test('a caller who gives up does not wait for a hypervisor that hangs', async () => {

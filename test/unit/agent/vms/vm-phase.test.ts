@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { RunEndCause } from '../../../../src/agent/runs/run-ends.ts';
 import { phaseOf } from '../../../../src/agent/vms/vm-phase.ts';
 import type {
   HypervisorVm,
@@ -9,12 +10,12 @@ import type {
 import { toRunState } from '../../../../src/drivers/libvirt/domain-states.ts';
 import { newFakeVm, toHypervisorVm } from '../../../fakes/fake-vm.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
+import { runEnded, vmContext } from './vm-context.ts';
 
-const ALONE = { migration: undefined, shutdownRequested: false };
-const LEAVING = {
+const ALONE = vmContext();
+const LEAVING = vmContext({
   migration: { id: 'm', targetNode: 'b', startedAtMs: 0, fractionDone: 0 },
-  shutdownRequested: false,
-};
+});
 
 function vm(state: VmRunState, stateReason: VmStateReason = 'unknown'): HypervisorVm {
   return { ...toHypervisorVm(newFakeVm(tinyVm())), state, stateReason };
@@ -26,14 +27,16 @@ test('a VM that is leaving is migrating, whether its CPUs run or are stopped for
 });
 
 test('a running VM whose guest was asked to power off is stopping', () => {
-  const asked = { migration: undefined, shutdownRequested: true };
+  const asked = vmContext({ isShuttingDown: true });
   assert.equal(phaseOf(vm('running'), asked).phase, 'stopping');
   assert.equal(phaseOf(vm('stopped', 'shutdown'), asked).phase, 'stopped');
 });
 
 test('a VM whose hypervisor process died has failed, and one that was shut down has not', () => {
-  assert.equal(phaseOf(vm('stopped', 'crashed'), ALONE).phase, 'failed');
-  assert.equal(phaseOf(vm('stopped', 'destroyed'), ALONE).phase, 'stopped');
+  const after = (cause: RunEndCause) =>
+    phaseOf(vm('stopped'), vmContext({ run: runEnded(cause) })).phase;
+  assert.equal(after('crashed'), 'failed');
+  assert.equal(after('destroyed'), 'stopped');
 });
 
 test('a VM that was paused by a disk error says what to do', () => {
@@ -55,6 +58,42 @@ test('of a VM whose memory is on two nodes each node says so, and that it must b
     assert.deepEqual([broken.phase, broken.reason], [state, 'PostCopyFailed']);
     assert.match(broken.message, /mend the link/);
   }
+});
+
+test('why a VM is off is told from what is known of its runs, with where to look and when', () => {
+  const after = (cause: RunEndCause, by = '') =>
+    phaseOf(
+      { ...vm('stopped'), hypervisorName: 'shop_web' },
+      vmContext({ run: runEnded(cause, by) }),
+    );
+  assert.deepEqual(after('shutdown', 'unix:root'), {
+    phase: 'stopped',
+    reason: 'Shutdown',
+    message: 'Its guest powered off as unix:root wanted it to (2026-01-02T12:00:00Z)',
+  });
+  assert.match(
+    after('shutdown').message,
+    /^Its guest powered off as a caller of this agent wanted/,
+  );
+  assert.match(after('crashed').message, /\/var\/log\/libvirt\/qemu\/shop_web\.log/);
+  assert.equal(after('never-started').message, 'It has not been started yet');
+  assert.equal(phaseOf(vm('crashed'), ALONE).reason, 'GuestCrashed');
+});
+
+test('a VM that runs though the last that was asked for is that it be off says why', () => {
+  const running = (intent: 'on' | 'off', context: Parameters<typeof vmContext>[0] = {}) => {
+    const found = { ...vm('running', 'booted'), definition: tinyVm({ intent }) };
+    return phaseOf(found, vmContext(context)).reason;
+  };
+  assert.equal(running('on'), 'Booted');
+  assert.equal(running('off'), 'StartedByOther');
+  assert.equal(running('off', { ignoresShutdown: true }), 'GuestDidNotStop');
+  assert.equal(running('off', { isBusy: true }), 'Booted');
+  const arrived = { ...vm('running', 'migrated'), definition: tinyVm({ intent: 'off' }) };
+  assert.equal(phaseOf(arrived, ALONE).reason, 'GuestDidNotStop');
+  // What it suffers from comes first.
+  const split = { ...vm('running', 'postcopy-failed'), definition: tinyVm({ intent: 'off' }) };
+  assert.equal(phaseOf(split, ALONE).reason, 'PostCopyFailed');
 });
 
 test('whatever libvirt knows of a VM has a word, and a VM that stands still says why', () => {

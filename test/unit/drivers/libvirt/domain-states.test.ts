@@ -39,14 +39,27 @@ test('only a VM paused for a migration or just set up may be arriving', () => {
   assert.ok(!mayBeIncoming(1, 2));
 });
 
-test('events have words, and say whether a migration was at work', () => {
-  assert.deepEqual(toLifecycleEvent(5, 3), { event: 'stopped', byMigration: true });
-  assert.deepEqual(toLifecycleEvent(5, 1), { event: 'stopped', byMigration: false });
-  assert.deepEqual(toLifecycleEvent(3, 1), { event: 'suspended', byMigration: true });
-  assert.deepEqual(toLifecycleEvent(3, 0), { event: 'suspended', byMigration: false });
-  assert.deepEqual(toLifecycleEvent(0, 1), { event: 'defined', byMigration: false });
+/** In short: the event and who was at work. */
+function told(type: number, detail: number): string {
+  const { event, byMigration, byHost } = toLifecycleEvent(type, detail);
+  return [event, ...(byMigration ? ['by migration'] : []), ...(byHost ? ['by host'] : [])].join(
+    ' ',
+  );
+}
+
+test('events have words, and say who was at work', () => {
+  assert.equal(told(5, 3), 'stopped by migration');
+  assert.equal(told(5, 1), 'stopped');
+  assert.equal(told(3, 1), 'suspended by migration');
+  assert.equal(told(3, 0), 'suspended');
+  assert.equal(told(0, 1), 'defined');
+  // Finished; after the guest's request; after the host's.
+  assert.deepEqual(
+    [0, 1, 2].map((detail) => told(6, detail)),
+    ['shutdown', 'shutdown', 'shutdown by host'],
+  );
 });
 
 test('an event newer than this driver is unknown', () => {
-  assert.deepEqual(toLifecycleEvent(42, 1), { event: 'unknown', byMigration: false });
+  assert.equal(told(42, 1), 'unknown');
 });

@@ -828,7 +828,7 @@ export interface RollingUpdate {
 export interface VirtualMachineStatus {
   /** Where it stands in its life. */
   phase: VirtualMachinePhase;
-  /** Why, in one CamelCase word, for programs; may be empty. */
+  /** Why, in one CamelCase word, for programs; may be empty. docs/api.md has those of a VM that is off, with what to do. */
   reason: string;
   /** Why, in a sentence, for people; may be empty. */
   message: string;
@@ -841,8 +841,8 @@ export interface VirtualMachineStatus {
     | UsageStatus
     | undefined;
   /**
-   * Aspects of its state. Types: "Ready", "SpecApplied", "LiveMigratable", "Migrating", "NewerSpec", "StrayCopy",
-   * "Drifted".
+   * Aspects of its state. Types: "Ready", "RunStrategyFulfilled", "SpecApplied", "LiveMigratable", "Migrating",
+   * "NewerSpec", "StrayCopy", "Drifted".
    */
   conditions: Condition[];
   /** The migration that it is part of; unset if none. */
@@ -866,7 +866,25 @@ export interface VirtualMachineStatus {
   /** Its volumes as the hypervisor has them. */
   volumes: VolumeStatus[];
   /** Where this report comes from and how new it is. */
-  origin: ReportOrigin | undefined;
+  origin:
+    | ReportOrigin
+    | undefined;
+  /** How it fares with being started again by itself; unset if it needs not be, or has run for ten minutes since. */
+  restart: RestartStatus | undefined;
+}
+
+/** How a VM fares that its run strategy starts again. */
+export interface RestartStatus {
+  /** Starts in a row that have not kept it on for ten minutes, as counted since the agent was started. */
+  attempts: number;
+  /** How many of the last of these have failed; the others have ended early. */
+  failedStarts: number;
+  /** When it is started again, or was to be if it waits for its turn or for memory. Unset if no start is planned. */
+  nextStartTime:
+    | Timestamp
+    | undefined;
+  /** Why the last start failed; empty if it did not. */
+  lastFailure: string;
 }
 
 /** What a VM uses of what it has. */
@@ -3991,6 +4009,7 @@ function createBaseVirtualMachineStatus(): VirtualMachineStatus {
     statistics: undefined,
     volumes: [],
     origin: undefined,
+    restart: undefined,
   };
 }
 
@@ -4049,6 +4068,9 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
     }
     if (message.origin !== undefined) {
       ReportOrigin.encode(message.origin, writer.uint32(130).fork()).join();
+    }
+    if (message.restart !== undefined) {
+      RestartStatus.encode(message.restart, writer.uint32(138).fork()).join();
     }
     return writer;
   },
@@ -4194,6 +4216,14 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
             message.origin = ReportOrigin.decode(reader, reader.uint32());
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.restart = RestartStatus.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4239,6 +4269,102 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
     message.origin = (object.origin !== undefined && object.origin !== null)
       ? ReportOrigin.fromPartial(object.origin)
       : undefined;
+    message.restart = (object.restart !== undefined && object.restart !== null)
+      ? RestartStatus.fromPartial(object.restart)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRestartStatus(): RestartStatus {
+  return { attempts: 0, failedStarts: 0, nextStartTime: undefined, lastFailure: "" };
+}
+
+export const RestartStatus: MessageFns<RestartStatus> = {
+  encode(message: RestartStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.attempts !== 0) {
+      writer.uint32(8).uint32(message.attempts);
+    }
+    if (message.failedStarts !== 0) {
+      writer.uint32(16).uint32(message.failedStarts);
+    }
+    if (message.nextStartTime !== undefined) {
+      Timestamp.encode(message.nextStartTime, writer.uint32(26).fork()).join();
+    }
+    if (message.lastFailure !== "") {
+      writer.uint32(34).string(message.lastFailure);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RestartStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRestartStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.attempts = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.failedStarts = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.nextStartTime = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.lastFailure = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RestartStatus>): RestartStatus {
+    return RestartStatus.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RestartStatus>): RestartStatus {
+    const message = createBaseRestartStatus();
+    message.attempts = object.attempts ?? 0;
+    message.failedStarts = object.failedStarts ?? 0;
+    message.nextStartTime = (object.nextStartTime !== undefined && object.nextStartTime !== null)
+      ? Timestamp.fromPartial(object.nextStartTime)
+      : undefined;
+    message.lastFailure = object.lastFailure ?? "";
     return message;
   },
 };

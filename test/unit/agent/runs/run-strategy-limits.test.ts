@@ -4,6 +4,8 @@ import { AgentError } from '../../../../src/core/errors.ts';
 import { FakeHypervisor, fakeMigration } from '../../../fakes/fake-hypervisor.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { until } from '../../../fixtures/until.ts';
+import { writtenByNewer } from '../vms/manifests.ts';
+import { never, newRequest, OneNode, uidOf } from '../vms/one-node.ts';
 import {
   assertStaysOff,
   settle,
@@ -14,8 +16,6 @@ import {
   untilState,
   withVm,
 } from './controlled-node.ts';
-import { writtenByNewer } from './manifests.ts';
-import { never, newRequest, OneNode, uidOf } from './one-node.ts';
 
 test('a start that fails is repeated, each time after twice as long', async () => {
   const firstDelayMs = 5;

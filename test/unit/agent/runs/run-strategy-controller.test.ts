@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AgentError } from '../../../../src/core/errors.ts';
-import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
 import { until } from '../../../fixtures/until.ts';
+import { apply, manifestOf } from '../vms/manifests.ts';
+import { never, newRequest, OneNode, refOf, uidOf } from '../vms/one-node.ts';
 import {
   assertStaysOff,
   settle,
@@ -11,59 +12,6 @@ import {
   untilRunning,
   withVm,
 } from './controlled-node.ts';
-import { apply, manifestOf } from './manifests.ts';
-import { never, newRequest, OneNode, refOf, uidOf } from './one-node.ts';
-
-type End = 'shutdown' | 'crashed';
-
-/** What becomes of a VM that runs, by the way in which its run ends by itself. */
-const AFTERWARDS: Readonly<Record<Exclude<RunStrategy, 'Halted'>, Readonly<Record<End, string>>>> =
-  {
-    Always: { shutdown: 'is started again', crashed: 'is started again' },
-    RerunOnFailure: { shutdown: 'stays off', crashed: 'is started again' },
-    Once: { shutdown: 'stays off', crashed: 'stays off' },
-    Manual: { shutdown: 'stays off', crashed: 'stays off' },
-  };
-const STRATEGIES = Object.entries(AFTERWARDS) as [
-  keyof typeof AFTERWARDS,
-  (typeof AFTERWARDS)['Always'],
-][];
-
-for (const [runStrategy, afterwards] of STRATEGIES) {
-  for (const [end, outcome] of Object.entries(afterwards) as [End, string][]) {
-    const how = end === 'crashed' ? 'crashes' : 'is powered off by its guest';
-
-    test(`a VM of strategy ${runStrategy} that ${how} ${outcome}`, async () => {
-      const { node, ref, uid } = await withVm(runStrategy);
-      await using _node = node;
-      if (runStrategy === 'Manual') await node.vms.start(ref, never);
-      node.hypervisor.stopGuest(uid, end);
-      if (outcome === 'stays off') {
-        await assertStaysOff(node, uid);
-        return;
-      }
-      await untilRunning(node, uid);
-      const { definition } = await node.vms.get(ref, never);
-      assert.deepEqual([definition.intent, definition.generation], ['on', 1]);
-    });
-
-    test(`a VM of strategy ${runStrategy} that ${how} while no agent runs ${outcome}`, async () => {
-      await using before = await OneNode.open();
-      const { hypervisor } = before;
-      const request = newRequest('web', { runStrategy });
-      const uid = uidOf(request);
-      await before.create(request);
-      if (runStrategy === 'Manual') await before.vms.start(refOf(request), never);
-      await before[Symbol.asyncDispose]();
-      hypervisor.stopGuest(uid, end);
-
-      await using node = await OneNode.open({ hypervisor });
-      node.agent.run();
-      if (outcome === 'stays off') await assertStaysOff(node, uid);
-      else await untilRunning(node, uid);
-    });
-  }
-}
 
 for (const runStrategy of ['Always', 'RerunOnFailure', 'Once'] as const) {
   test(`a VM of strategy ${runStrategy} runs from when it is made until a caller stops it`, async () => {

@@ -1,0 +1,79 @@
+import { hasEnded, type OperationRecord } from '../operations/operation.ts';
+import type { OperationBook } from '../operations/operation-book.ts';
+import { WAITING_FOR_GUEST } from '../operations/operation-manager.ts';
+import type { RequestBehind } from './run-record.ts';
+
+/** A guest that has not powered off within so long after it was asked does so for reasons of its own. */
+const HEEDED_WITHIN_MS = 300_000;
+
+/** What was asked for of the power of VMs, and what came of it: by the journal, and so whichever agent was asked. */
+export class PowerRequests {
+  readonly #book: Pick<OperationBook, 'openOf' | 'listOpen' | 'lastEnded'>;
+
+  constructor(book: Pick<OperationBook, 'openOf' | 'listOpen' | 'lastEnded'>) {
+    this.#book = book;
+  }
+
+  /** Whether something is being done to a VM, or is about to be. */
+  isBusy(vmUid: string): boolean {
+    return this.#book.openOf(vmUid).length > 0;
+  }
+
+  /** Whether its guest was asked to power off and is waited for. */
+  isShuttingDown(vmUid: string): boolean {
+    return this.#book
+      .openOf(vmUid)
+      .some(({ kind, step }) => kind === 'shutdown' && step === WAITING_FOR_GUEST);
+  }
+
+  /** Whether it is about to be started. */
+  isStarting(vmUid: string): boolean {
+    return this.#book.openOf(vmUid).some(({ kind }) => kind === 'start');
+  }
+
+  /** How many starts of somebody go on. */
+  countStarts(requestedBy: string): number {
+    return this.#book
+      .listOpen()
+      .filter((operation) => operation.kind === 'start' && operation.requestedBy === requestedBy)
+      .length;
+  }
+
+  /** The last start that has ended; undefined if none is remembered. */
+  lastStart(vmUid: string): OperationRecord | undefined {
+    return this.#book.lastEnded(vmUid, 'start');
+  }
+
+  /** The request that has ended a run which began then, if one has. */
+  behind(
+    vmUid: string,
+    verb: 'shutdown' | 'destroy',
+    runSinceMs: number,
+  ): RequestBehind | undefined {
+    const open = this.#book.openOf(vmUid);
+    const going = open.find(({ kind, startedAtMs }) => kind === verb && startedAtMs !== undefined);
+    if (going !== undefined) return { by: going.requestedBy, isSuperseded: false };
+    const last = this.#book.lastEnded(vmUid, verb);
+    if (last === undefined || last.requestedAtMs < runSinceMs || !wasTaken(last)) return undefined;
+    const start = open.find(({ kind }) => kind === 'start') ?? this.lastStart(vmUid);
+    const isSuperseded =
+      start !== undefined &&
+      (last.supersededBy === start.id || start.requestedAtMs > last.requestedAtMs);
+    if (isSuperseded && Date.now() - (last.endedAtMs ?? 0) > HEEDED_WITHIN_MS) return undefined;
+    return { by: last.requestedBy, isSuperseded };
+  }
+
+  /** Whether the last that was asked for is that it power off, and it has not. */
+  ignoresShutdown(vmUid: string): boolean {
+    const shutdown = this.#book.lastEnded(vmUid, 'shutdown');
+    if (shutdown === undefined || shutdown.state === 'succeeded') return false;
+    const others = [this.lastStart(vmUid), this.#book.lastEnded(vmUid, 'destroy')];
+    return others.every((other) => (other?.requestedAtMs ?? 0) < shutdown.requestedAtMs);
+  }
+}
+
+/** Whether the guest or the hypervisor may have been told. */
+function wasTaken(operation: OperationRecord): boolean {
+  if (!hasEnded(operation) || operation.startedAtMs === undefined) return false;
+  return operation.state !== 'failed' || operation.error?.reason === 'GUEST_DID_NOT_STOP';
+}

@@ -1,0 +1,108 @@
+import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import type { PowerRequests } from './power-requests.ts';
+import { nextRecord, type RunRecord } from './run-record.ts';
+import type { RunStore } from './run-store.ts';
+
+export interface RunBookOptions {
+  readonly store: RunStore;
+  /** Of the boot that the host is in. */
+  readonly bootId: string;
+  readonly requests: Pick<PowerRequests, 'behind'>;
+}
+
+/** libvirt may tell of a signal a little after a listing has seen what came of it. */
+const LATE_MS = 2_000;
+
+/**
+ * How the VMs of this node have run, so far as anybody has seen. What is seen is here at once; `RunRecordController` writes it
+ * to the journal, and until it has, an agent that is killed leaves the next one to find out by itself.
+ */
+export class RunBook {
+  readonly #options: RunBookOptions;
+  readonly #startedAtMs = Date.now();
+  /** As the journal has them. */
+  readonly #written: Map<string, RunRecord>;
+  readonly #records: Map<string, RunRecord>;
+  /** VMs whose hypervisor process the host has told to end, since they came on. */
+  readonly #terminated = new Set<string>();
+
+  private constructor(options: RunBookOptions, written: readonly RunRecord[]) {
+    this.#options = options;
+    this.#written = new Map(written.map((record) => [record.uid, record]));
+    this.#records = new Map(this.#written);
+  }
+
+  static async load(options: RunBookOptions): Promise<RunBook> {
+    return new RunBook(options, await options.store.list());
+  }
+
+  /** What is known of a VM; undefined if nothing is. */
+  find(vmUid: string): RunRecord | undefined {
+    return this.#records.get(vmUid);
+  }
+
+  /** A VM of this node was listed. */
+  observe(vm: HypervisorVm, { createdAtMs }: VmDefinition): void {
+    // Nobody knows what it is.
+    if (vm.state === 'unknown') return;
+    const { uid } = vm;
+    const { bootId, requests } = this.#options;
+    const before = this.#records.get(uid);
+    const record = nextRecord(before, {
+      vm,
+      bootId,
+      nowMs: Date.now(),
+      isNew: createdAtMs >= this.#startedAtMs,
+      isTerminated: this.#terminated.has(uid),
+      requestBehind: (verb, runSinceMs) => requests.behind(uid, verb, runSinceMs),
+    });
+    if (record === before) return;
+    this.#records.set(uid, record);
+    if (record.isOn) this.#terminated.delete(uid);
+  }
+
+  /** libvirt tells that the host has made the hypervisor process of a VM end. */
+  noteTerminated(vmUid: string): void {
+    const record = this.#records.get(vmUid);
+    if (record === undefined) return;
+    if (record.isOn) this.#terminated.add(vmUid);
+    const { end } = record;
+    if (record.isOn || end?.cause !== 'guest-shutdown') return;
+    if (Date.now() - end.atMs > LATE_MS) return;
+    this.#records.set(vmUid, { ...record, end: { ...end, cause: 'terminated' } });
+  }
+
+  /** All that is on this node was listed: what is known of others is of VMs that were deleted or have left. */
+  keepOnly(vmUids: ReadonlySet<string>): void {
+    for (const uid of this.#records.keys()) {
+      if (vmUids.has(uid)) continue;
+      this.#records.delete(uid);
+      this.#terminated.delete(uid);
+    }
+  }
+
+  /** Whether the journal has something else. Costs nothing. */
+  isUnwritten(vmUid: string): boolean {
+    return this.#records.get(vmUid) !== this.#written.get(vmUid);
+  }
+
+  /** VMs of which the journal has something else. */
+  listUnwritten(): readonly string[] {
+    const uids = new Set([...this.#records.keys(), ...this.#written.keys()]);
+    return [...uids].filter((uid) => this.isUnwritten(uid));
+  }
+
+  /** Has the journal know what is known of a VM now. */
+  async write(vmUid: string): Promise<void> {
+    const { store } = this.#options;
+    const record = this.#records.get(vmUid);
+    if (record === undefined) {
+      await store.remove(vmUid);
+      this.#written.delete(vmUid);
+    } else {
+      await store.put(record);
+      this.#written.set(vmUid, record);
+    }
+  }
+}

@@ -1,0 +1,121 @@
+import { AgentError } from '../../core/errors.ts';
+import type { KeyLocks } from '../../core/key-locks.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
+import type { PrivateFiles } from '../../drivers/private-files.ts';
+import { busy, lockVm } from './busy.ts';
+import { assertMeant, isMeant } from './meant-vm.ts';
+import type { Ownership } from './ownership.ts';
+import { assertWhole, intend } from './power-steps.ts';
+import { assertRead } from './unread-vms.ts';
+import type { DeleteOptions, DeleteOutcome, Vm, VmRef } from './vm.ts';
+import type { VmInventory } from './vm-inventory.ts';
+import { isOff, wasMovedAway } from './vm-phase.ts';
+import type { Whereabouts } from './whereabouts.ts';
+
+export interface VmDeleterOptions {
+  readonly domains: Pick<HypervisorDomains, 'list' | 'setFacts' | 'destroy' | 'undefine'>;
+  readonly privateFiles: Pick<PrivateFiles, 'remove'>;
+  readonly inventory: VmInventory;
+  readonly ownership: Ownership;
+  readonly whereabouts: Whereabouts;
+  readonly locks: KeyLocks;
+  readonly log: Logger;
+}
+
+/** Deletes VMs, and says what it means to delete one that is not here. */
+export class VmDeleter {
+  readonly #options: VmDeleterOptions;
+
+  constructor(options: VmDeleterOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Says which VM is meant, or what it means to delete it if it is not here. Fails if it can be told at once that it cannot
+   * be deleted; changes nothing.
+   */
+  async assertCan(
+    ref: VmRef,
+    options: DeleteOptions,
+    signal: AbortSignal,
+  ): Promise<Vm | Exclude<DeleteOutcome, 'deleted'>> {
+    const { domains, inventory, whereabouts } = this.#options;
+    await inventory.refresh(signal);
+    const found = inventory.findByName(ref.namespace, ref.name);
+    if (found === undefined || !isMeant(found, ref)) return this.#absence(ref, found, signal);
+    assertRead(found);
+    whereabouts.assertDeletable(found.definition, options);
+    if (wasMovedAway(found)) await whereabouts.assertNotMovedAway(found, signal);
+    if (options.force) await assertWhole(domains, found.definition, signal);
+    else assertOff(found);
+    return found;
+  }
+
+  async delete(ref: VmRef, options: DeleteOptions, signal: AbortSignal): Promise<DeleteOutcome> {
+    const { inventory, whereabouts, locks, log } = this.#options;
+    await inventory.refresh(signal);
+    const found = inventory.findByName(ref.namespace, ref.name);
+    if (found === undefined || !isMeant(found, ref)) {
+      const outcome = await this.#absence(ref, found, signal);
+      if (ref.uid !== undefined) await this.#forget(ref.uid, signal);
+      return outcome;
+    }
+    assertRead(found);
+    const vmUid = found.definition.uid;
+    using _lock = lockVm(locks, found.definition, 'delete');
+    // A migration that has just ended has freed the lock.
+    whereabouts.assertDeletable(found.definition, options);
+    if (wasMovedAway(found)) await whereabouts.assertNotMovedAway(found, signal);
+    if (!options.force) assertOff(found);
+    await this.#remove(found, signal);
+    log.info({ vmId: vmUid }, 'VM deleted');
+    await inventory.refresh(signal);
+    return 'deleted';
+  }
+
+  /** What it means to delete a VM that is not here; `namesake` has its name now. */
+  async #absence(
+    ref: VmRef,
+    namesake: Vm | undefined,
+    signal: AbortSignal,
+  ): Promise<Exclude<DeleteOutcome, 'deleted'>> {
+    const outcome = await this.#options.whereabouts.deletionOf(ref, signal);
+    // Nothing is known of the VM that is meant, so it must be this one that was mistaken for it.
+    if (namesake !== undefined && outcome === 'never-here') assertMeant(namesake, ref);
+    return outcome;
+  }
+
+  /** An agent that was killed, or somebody else, may have undefined a VM and not come to the rest. */
+  async #forget(vmUid: string, signal: AbortSignal): Promise<void> {
+    const { ownership, privateFiles, locks } = this.#options;
+    const record = ownership.find(vmUid);
+    if (record === undefined || !ownership.isOwner(vmUid)) return;
+    // One that is arriving has files already.
+    using lock = locks.tryAcquire(vmUid, 'delete');
+    if (lock === undefined) throw busy('delete', record, locks);
+    await ownership.forget({ ...record, owner: '' });
+    await privateFiles.remove(vmUid, signal);
+  }
+
+  async #remove(vm: Vm, signal: AbortSignal): Promise<void> {
+    const { domains, ownership, privateFiles } = this.#options;
+    const { definition } = vm;
+    await assertWhole(domains, definition, signal);
+    // Whatever happens in between, nothing shall start it again.
+    await intend(domains, definition, 'off', signal);
+    if (!isOff(vm)) await domains.destroy(definition.uid, signal);
+    await domains.undefine(definition.uid, signal);
+    await ownership.forget(definition);
+    await privateFiles.remove(definition.uid, signal);
+  }
+}
+
+function assertOff({ definition, phase }: Vm): void {
+  if (isOff({ phase })) return;
+  throw new AgentError(
+    'VM_RUNNING',
+    `Cannot delete VM ${definition.name}: it is ${phase}; shut it down first, or force its deletion`,
+    { metadata: { vmId: definition.uid } },
+  );
+}
