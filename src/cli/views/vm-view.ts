@@ -49,6 +49,8 @@ export function vmView(options: {
     { header: 'MACHINE', wide: true, value: ({ status }) => status?.machineType ?? '' },
     { header: 'MIGRATION', wide: true, value: migration },
     { header: 'PENDING', wide: true, value: pending },
+    { header: 'REASON', wide: true, value: ({ status }) => status?.reason ?? '' },
+    { header: 'STARTS AGAIN', wide: true, value: startsAgain },
     { header: 'UID', wide: true, value: ({ metadata }) => metadata?.uid ?? '' },
     { header: 'MESSAGE', wide: true, value: ({ status }) => status?.message ?? '' },
   ];
@@ -87,6 +89,15 @@ function memoryUsed({ status }: VmDocument): string {
 function migration({ status }: VmDocument): string {
   const { id = '', targetNode = '', progress = 0 } = status?.migration ?? {};
   return id === '' ? '' : `${id} to ${targetNode}, ${progress}%`;
+}
+
+/** When, and what has come of the starts before: `12:04:05Z, 3 failed`. */
+function startsAgain({ status }: VmDocument): string {
+  const { nextStartTime, attempts = 0, failedStarts = 0 } = status?.restart ?? {};
+  const at = nextStartTime === undefined ? [] : [`${nextStartTime.slice(11, 19)}Z`];
+  const past = failedStarts > 0 ? [`${failedStarts} failed`] : [];
+  const early = attempts > failedStarts ? [`${attempts - failedStarts} ended early`] : [];
+  return [...at, ...past, ...early].join(', ');
 }
 
 /** What is in force only after the next start, by the last words of the fields. */

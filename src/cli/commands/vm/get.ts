@@ -8,7 +8,10 @@ export function addVmGetCommand(parent: Command, io: CliIo): void {
   const command = parent
     .command('get')
     .summary('one VM')
-    .description('Shows one VM. With -o yaml it is what "vm apply -f" reads.')
+    .description(
+      'Shows one VM, why it is what it is, and its conditions: RunStrategyFulfilled says what a VM that shall run waits for. ' +
+        'With -o yaml it is what "vm apply -f" reads.',
+    )
     .argument('<vm>', 'NAME or NAMESPACE/NAME');
   addNamespaceOption(command);
   addOutputOption(command);
@@ -22,10 +25,14 @@ Examples:
   );
   command.action(async (name: string, options: OutputOptions & NamespaceOptions) => {
     const { printItem } = await import('../../output/output.ts');
+    const { vmDetailsText } = await import('../../views/vm-details.ts');
     const { vmDocument, vmView } = await import('../../views/vm-view.ts');
     await withAgent(io, command, async (client, call) => {
       const vm = vmDocument(await client.vms.get(vmRef(name, options), call));
-      printItem(io, options.output, vmView({ nowMs: Date.now(), showNamespace: true }), vm);
+      const nowMs = Date.now();
+      const { output } = options;
+      printItem(io, output, vmView({ nowMs, showNamespace: true }), vm);
+      if (output === 'table' || output === 'wide') io.stdout.write(vmDetailsText(vm, nowMs));
     });
   });
 }
