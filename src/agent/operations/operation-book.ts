@@ -48,6 +48,8 @@ export class OperationBook {
   readonly #store: OperationStore;
   readonly #origins: Origins;
   readonly #open = new Map<string, OperationRecord>();
+  /** Ids of those that go on, by the uid of their VM: asked for every VM at every look. */
+  readonly #openIds = new Map<string, Set<string>>();
   readonly #known: WatchedSet<Operation>;
   /** Between reading the operations of a VM and having written one, nobody else may change them. */
   readonly #turns = new Turns();
@@ -73,7 +75,7 @@ export class OperationBook {
     const book = new OperationBook(store, origins, onChange);
     for (const record of await store.listLastEnded(POWER_KINDS)) book.#rememberEnd(record);
     for (const record of await store.listOpen()) {
-      book.#open.set(record.id, record);
+      book.#keepOpen(record);
       book.#report(record);
     }
     return book;
@@ -101,7 +103,7 @@ export class OperationBook {
         if (inserted !== undefined) return inserted;
         for (const end of ends) this.#keepEnd(end);
         if (hasEnded(record)) this.#keepEnd(record);
-        else this.#open.set(record.id, record);
+        else this.#keepOpen(record);
         this.#report(record);
         return undefined;
       }),
@@ -115,10 +117,11 @@ export class OperationBook {
 
   /** Those that go on of a VM, by its uid, or also of one that has its name; the oldest first. Costs nothing. */
   openOf(wanted: string | OperationVm): readonly OperationRecord[] {
-    const uid = typeof wanted === 'string' ? wanted : wanted.uid;
-    return [...this.#open.values()].filter(
-      ({ vm }) => vm.uid === uid || (typeof wanted !== 'string' && isNamesake(vm, wanted)),
-    );
+    if (typeof wanted !== 'string') {
+      const isMeant = ({ vm }: OperationRecord) => vm.uid === wanted.uid || isNamesake(vm, wanted);
+      return [...this.#open.values()].filter(isMeant);
+    }
+    return [...(this.#openIds.get(wanted) ?? [])].flatMap((id) => this.#open.get(id) ?? []);
   }
 
   /** All that go on, the oldest first. Costs nothing. */
@@ -133,7 +136,7 @@ export class OperationBook {
 
   /** The uids of VMs of which operations go on. */
   openVms(): readonly string[] {
-    return [...new Set([...this.#open.values()].map(({ vm }) => vm.uid))];
+    return [...this.#openIds.keys()];
   }
 
   /** One that goes on; undefined if it has ended or is not known. Costs nothing. */
@@ -210,8 +213,18 @@ export class OperationBook {
     });
   }
 
+  #keepOpen(record: OperationRecord): void {
+    const { id, vm } = record;
+    this.#open.set(id, record);
+    const ids = this.#openIds.get(vm.uid) ?? new Set();
+    this.#openIds.set(vm.uid, ids.add(id));
+  }
+
   #keepEnd(record: OperationRecord): void {
     this.#open.delete(record.id);
+    const ids = this.#openIds.get(record.vm.uid);
+    ids?.delete(record.id);
+    if (ids?.size === 0) this.#openIds.delete(record.vm.uid);
     this.#rememberEnd(record);
     this.#onChange();
     this.#report(record);

@@ -153,7 +153,7 @@ export class Restarts {
 /** What the last start, whoever asked for it, has come to; each is counted once. */
 function countOf(last: Restart | undefined, start: OperationRecord | undefined) {
   const { attempts = 0, failedStarts = 0, lastFailure = '', countedId = '' } = last ?? {};
-  if (start === undefined || start.id === countedId) {
+  if (start === undefined || start.id === countedId || isLongAgo(start)) {
     return { attempts, failedStarts, lastFailure, countedId, lacksMemory: false };
   }
   const hasFailed = start.state === 'failed';
@@ -165,4 +165,9 @@ function countOf(last: Restart | undefined, start: OperationRecord | undefined) 
     countedId: start.id,
     lacksMemory: start.error?.reason === 'NODE_CAPACITY_EXCEEDED',
   };
+}
+
+/** The VM may have run since, started by somebody else. */
+function isLongAgo({ endedAtMs = 0 }: OperationRecord): boolean {
+  return Date.now() - endedAtMs > WELL_AFTER_MS;
 }

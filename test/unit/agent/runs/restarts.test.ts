@@ -36,6 +36,7 @@ function withClock(t: TestContext) {
       start = operationRecord(randomUUID(), {
         kind: 'start',
         state,
+        endedAtMs: Date.now(),
         error: state === 'failed' ? error : undefined,
       });
     },
@@ -108,6 +109,15 @@ test('a start that failed before this agent was there counts as one', (t) => {
   restarts.plan(UID);
   const { attempts, failedStarts, lastFailure } = restarts.report(UID) ?? {};
   assert.deepEqual([attempts, failedStarts, lastFailure], [1, 1, 'no']);
+});
+
+test('a start that failed long ago is none of those in a row', (t) => {
+  const { restarts, pass, started } = withClock(t);
+  started('failed', 'no');
+  pass(700_000);
+  restarts.plan(UID);
+  const { failedStarts, lastFailure } = restarts.report(UID) ?? {};
+  assert.deepEqual([failedStarts, lastFailure], [0, '']);
 });
 
 test('what is refused for want of memory is tried soon once there is some, and not at every look', (t) => {
