@@ -127,8 +127,9 @@ function whyRunning({ definition, stateReason }: HypervisorVm, context: VmContex
   // What it suffers from is more than who wants it.
   if (why[1] !== '' || definition?.intent !== 'off' || context.isBusy) return why;
   const { name } = definition;
-  // A migration brings along what was asked for on its last node.
-  if (context.ignoresShutdown || stateReason === 'migrated') {
+  // Nobody here has seen it come on; a migration brings along what was asked for on its last node.
+  const isFoundOn = stateReason === 'migrated' || (context.run?.sinceMs ?? 0) === 0;
+  if (context.ignoresShutdown || isFoundOn) {
     return [
       'GuestDidNotStop',
       `It was last asked to be off, and its guest runs on; see what it says with novactl vm log ${name}, ask again, or cut its power with novactl vm destroy ${name}`,

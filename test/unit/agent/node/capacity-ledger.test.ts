@@ -22,6 +22,7 @@ class Books implements Disposable {
   readonly reservations: ReservationBook;
   readonly ledger: CapacityLedger;
   vms: readonly Vm[] = [];
+  starting: readonly string[] = [];
 
   private constructor(journal: MemoryJournal, reservations: ReservationBook) {
     this.#journal = journal;
@@ -33,6 +34,7 @@ class Books implements Disposable {
       reservations,
       listVms: () => this.vms,
       listUnread: () => [],
+      isStarting: (uid) => this.starting.includes(uid),
     });
   }
 
@@ -97,6 +99,18 @@ test('what is set aside counts until it is given back, and once when the VM is o
     books.vms = [];
   }
   assert.equal(books.memory, 0);
+});
+
+test('a VM whose start was asked for is promised its memory', async () => {
+  using books = await Books.open();
+  const starting = small({ name: 'first' });
+  const other = small({ name: 'other' });
+  books.vms = [vmOf(starting, 'stopped'), vmOf(other, 'stopped'), vmOf(small(), 'running')];
+  assert.ok(books.ledger.hasRoom(other));
+  books.starting = [starting.uid];
+  assert.equal(books.memory, 2 * SMALL);
+  assert.ok(!books.ledger.hasRoom(other));
+  assert.ok(books.ledger.hasRoom(starting));
 });
 
 test('a VM that is not to be on needs nothing', async () => {

@@ -29,9 +29,12 @@ async function asking(runStrategy: RunStrategy = 'Once') {
 test('a VM is stopping from when its guest is asked until it is off, also for the next agent', async () => {
   const { node: before, ref, uid, operation, isStopping } = await asking();
   const left = await before.leave();
+  left.hypervisor.forgetCalls();
   await using node = await OneNode.open(left);
   node.agent.run();
   assert.ok(await isStopping(node));
+  // The one before may have been killed as it was about to ask.
+  await until('it is asked again', () => left.hypervisor.calls.includes(`shutdown ${uid}`));
   assert.equal(await reasonOf(node, ref), 'ShutdownRequested');
   left.hypervisor.stopGuest(uid);
   assert.equal((await ended(node, operation)).state, 'succeeded');

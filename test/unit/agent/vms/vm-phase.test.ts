@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RunEndCause } from '../../../../src/agent/runs/run-ends.ts';
+import type { RunRecord } from '../../../../src/agent/runs/run-record.ts';
 import { phaseOf } from '../../../../src/agent/vms/vm-phase.ts';
 import type {
   HypervisorVm,
@@ -81,12 +82,15 @@ test('why a VM is off is told from what is known of its runs, with where to look
 });
 
 test('a VM that runs though the last that was asked for is that it be off says why', () => {
+  const on: RunRecord = { uid: 'u', bootId: 'boot', isOn: true, sinceMs: 1, end: undefined };
   const running = (intent: 'on' | 'off', context: Parameters<typeof vmContext>[0] = {}) => {
     const found = { ...vm('running', 'booted'), definition: tinyVm({ intent }) };
-    return phaseOf(found, vmContext(context)).reason;
+    return phaseOf(found, vmContext({ run: on, ...context })).reason;
   };
   assert.equal(running('on'), 'Booted');
   assert.equal(running('off'), 'StartedByOther');
+  // Who has started it nobody can know.
+  assert.equal(running('off', { run: { ...on, sinceMs: 0 } }), 'GuestDidNotStop');
   assert.equal(running('off', { ignoresShutdown: true }), 'GuestDidNotStop');
   assert.equal(running('off', { isBusy: true }), 'Booted');
   const arrived = { ...vm('running', 'migrated'), definition: tinyVm({ intent: 'off' }) };
