@@ -25,9 +25,11 @@ import { allocatableOf, capacityOf } from './node/amounts.ts';
 import { CapacityLedger } from './node/capacity-ledger.ts';
 import { Cordon } from './node/cordon.ts';
 import { NodeManager } from './node/node-manager.ts';
+import { nodeOperations } from './node/node-operations.ts';
 import type { NodeSpecStore } from './node/node-spec-store.ts';
 import { ReservationBook } from './node/reservation-book.ts';
 import type { ReservationStore } from './node/reservation-store.ts';
+import { THE_NODE } from './operations/operation.ts';
 import { OperationBook } from './operations/operation-book.ts';
 import { OperationController } from './operations/operation-controller.ts';
 import { OperationManager } from './operations/operation-manager.ts';
@@ -211,7 +213,11 @@ export async function buildAgent(parts: AgentParts) {
   const applier = new VmApplier({ ...shared, creator });
   const deleter = new VmDeleter(shared);
   const vms = new VmManager({ ...shared, creator, applier, deleter, console: parts.console });
-  const works = { ...vmOperations(vms), migrate: migrationOperation(book) };
+  const works = {
+    ...vmOperations(vms),
+    ...nodeOperations(cordon, () => node.review()),
+    migrate: migrationOperation(book),
+  };
   const operationController = new OperationController({ book: operationBook, works, log });
   const operations = new OperationManager({
     book: operationBook,
@@ -260,7 +266,7 @@ export async function buildAgent(parts: AgentParts) {
     listVms,
     accelerator,
   });
-  const node = new NodeManager({
+  const node: NodeManager = new NodeManager({
     identity: {
       name: nodeName,
       agentVersion,
@@ -314,6 +320,8 @@ export async function buildAgent(parts: AgentParts) {
       tasks.run('reservations', (signal) => reservations.run(signal));
       tasks.run('reconciler', (signal) => reconciler.run(signal));
       tasks.run('identification', (signal) => identification.follow(inventory.looks(signal)));
+      // What an earlier agent was asked of the node needs no hypervisor, which may be away.
+      reconciler.wake(operationController.name, THE_NODE.uid);
     },
   };
 }

@@ -20,10 +20,16 @@ export {
 export {
   type ControllerStatus,
   Node,
+  type NodeSpec,
   type NodeStatus,
   type Reservation,
 } from '../gen/novacron/agent/v1/node.ts';
-export { Operation, OperationKind, OperationState } from '../gen/novacron/agent/v1/operation.ts';
+export {
+  Operation,
+  OperationKind,
+  type OperationProgress,
+  OperationState,
+} from '../gen/novacron/agent/v1/operation.ts';
 export {
   ApplyOutcome,
   type ApplyVirtualMachineResponse,

@@ -12,11 +12,13 @@ import {
   type Reservation,
   ReserveRequest,
   UpdateNodeRequest,
+  type UpdateNodeResponse,
   WatchNodeRequest,
 } from '../gen/novacron/agent/v1/node.ts';
 import type { CallOptions, Connection, StreamOptions } from './connection.ts';
 import { allPages } from './pages.ts';
 import { required } from './required.ts';
+import type { ChangeOptions } from './vm-calls.ts';
 import type { WatchMessage } from './watch.ts';
 
 /** The calls of NodeService. */
@@ -48,18 +50,18 @@ export class NodeCalls {
     }
   }
 
-  /** Changes the given fields of what the node should be. */
+  /** Changes the given fields of what the node should be, at least one. */
   async update(
     change: Partial<NodeSpec>,
-    options: CallOptions & { readonly generation?: bigint | undefined },
-  ): Promise<Node> {
+    options: ChangeOptions & { readonly generation?: bigint | undefined },
+  ): Promise<UpdateNodeResponse> {
+    const { generation, operationId = '' } = options;
+    const request = UpdateNodeRequest.create({ spec: change, operationId });
     // An empty mask would mean all fields.
-    if (Object.keys(change).length === 0) return this.get(options);
-    const request = UpdateNodeRequest.create({ spec: change });
     request.updateMask = Object.keys(change);
-    request.generation = options.generation;
-    const response = await this.#connection.unary(NodeServiceService.updateNode, request, options);
-    return required(response.node, 'node');
+    if (request.updateMask.length === 0) throw new Error('Nothing of the node is to be changed');
+    request.generation = generation;
+    return await this.#connection.unary(NodeServiceService.updateNode, request, options);
   }
 
   /** Has the agent go on without knowing whose some VMs are, which it returns. */

@@ -17,6 +17,8 @@ import type { WatchMessage } from './watch.ts';
 export interface OperationListFilter {
   /** With a uid only that counts. */
   readonly virtualMachine?: VmRefInput | undefined;
+  /** Only those of VMs of this namespace; not together with a VM. */
+  readonly namespace?: string | undefined;
   /** Only those that have not ended. */
   readonly activeOnly?: boolean | undefined;
 }
@@ -46,10 +48,10 @@ export class OperationCalls {
     },
     options: CallOptions,
   ): Promise<ListOperationsResponse> {
-    const { virtualMachine, activeOnly = false, pageSize = 0, pageToken = '' } = filter;
+    const { activeOnly = false, pageSize = 0, pageToken = '' } = filter;
     return this.#connection.unary(
       OperationServiceService.listOperations,
-      ListOperationsRequest.create({ ...ref(virtualMachine), activeOnly, pageSize, pageToken }),
+      ListOperationsRequest.create({ ...chosen(filter), activeOnly, pageSize, pageToken }),
       options,
     );
   }
@@ -66,16 +68,15 @@ export class OperationCalls {
 
   /** One watch, as the agent serves it; `watchOperations` goes on after a lost connection. */
   async *watch(
-    filter: {
+    filter: Pick<OperationListFilter, 'virtualMachine' | 'namespace'> & {
       /** Only this one. */
       readonly id?: string | undefined;
-      readonly virtualMachine?: VmRefInput | undefined;
       readonly cursor?: WatchCursor | undefined;
     },
     options: StreamOptions,
   ): AsyncGenerator<WatchMessage<Operation>, void, undefined> {
-    const { id = '', virtualMachine, cursor } = filter;
-    const request = WatchOperationsRequest.create({ id, ...ref(virtualMachine) });
+    const { id = '', cursor } = filter;
+    const request = WatchOperationsRequest.create({ id, ...chosen(filter) });
     request.cursor = cursor;
     for await (const { type, operation, origin } of this.#connection.stream(
       OperationServiceService.watchOperations,
@@ -97,6 +98,6 @@ export class OperationCalls {
   }
 }
 
-function ref(virtualMachine: VmRefInput | undefined) {
-  return virtualMachine === undefined ? {} : { virtualMachine };
+function chosen({ virtualMachine, namespace = '' }: OperationListFilter) {
+  return virtualMachine === undefined ? { namespace } : { virtualMachine, namespace };
 }

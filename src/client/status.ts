@@ -1,5 +1,11 @@
 import { type ServiceError, status } from '@grpc/grpc-js';
-import { AgentError, type AgentErrorOptions, isReason, type Reason } from '../core/errors.ts';
+import {
+  AgentError,
+  type AgentErrorOptions,
+  hasReason,
+  isReason,
+  type Reason,
+} from '../core/errors.ts';
 import {
   BadRequest,
   ErrorInfo,
@@ -41,6 +47,18 @@ const STAND_IN_BY_CODE: Readonly<Partial<Record<status, Reason>>> = {
  */
 export function toAgentError(error: ServiceError, address: string): AgentError {
   return explainedByAgent(error) ?? explainedByCode(error, address);
+}
+
+/**
+ * Whether nobody knows if the agent has received, or done, what was asked for by a call that has failed like this. One that did
+ * not get as far as the agent has changed nothing.
+ */
+export function mayHaveArrived(error: unknown): boolean {
+  if (hasReason(error, 'DEADLINE_EXCEEDED', 'SHUTTING_DOWN', 'STREAM_FAILED')) return true;
+  if (!hasReason(error, 'AGENT_UNREACHABLE')) return false;
+  const { details = '' } = (error.cause ?? {}) as { readonly details?: string };
+  // grpc-js has one code for this and for a connection that is lost while it waits for the answer.
+  return !/^No connection established|^Name resolution failed/.test(details);
 }
 
 function explainedByAgent(error: ServiceError): AgentError | undefined {

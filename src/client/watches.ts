@@ -3,8 +3,8 @@ import type { Node } from '../gen/novacron/agent/v1/node.ts';
 import type { Operation } from '../gen/novacron/agent/v1/operation.ts';
 import type { VirtualMachine } from '../gen/novacron/agent/v1/virtual_machine.ts';
 import type { AgentClient } from './agent-client.ts';
+import type { OperationListFilter } from './operation-calls.ts';
 import { type ResumeOptions, resume } from './resume.ts';
-import type { VmRefInput } from './vm-calls.ts';
 import { type ResourceEvent, watchResource } from './watch.ts';
 
 export interface SelectorOptions extends ResumeOptions {
@@ -54,15 +54,15 @@ export function watchMigrations(
   );
 }
 
-/** The operations that go on and the latest that have ended; only those of a VM if one is given. */
+/** The operations that go on and the latest that have ended; only those of a VM or a namespace if one is given. */
 export function watchOperations(
   client: AgentClient,
-  options: ResumeOptions & { readonly virtualMachine?: VmRefInput | undefined },
+  options: ResumeOptions & Pick<OperationListFilter, 'virtualMachine' | 'namespace'>,
 ): AsyncGenerator<ResourceEvent<Operation>, void, undefined> {
-  const { virtualMachine } = options;
+  const { virtualMachine, namespace } = options;
   return watchResource(
     {
-      open: (cursor) => client.operations.watch({ virtualMachine, cursor }, options),
+      open: (cursor) => client.operations.watch({ virtualMachine, namespace, cursor }, options),
       keyOf: (operation) => operation.id,
       contentOf: (operation) => ({ ...operation, origin: undefined }),
     },

@@ -52,6 +52,8 @@ export class FakeAgentServer implements AsyncDisposable {
   failNext: AgentError | undefined;
   /** Calls are not answered while set. */
   hangs = false;
+  /** Unary calls so far. */
+  calls = 0;
   /** What Delete answers for a VM that is not there. */
   absence = 'NEVER_HERE';
   /** Said with every event of a VM. */
@@ -147,6 +149,7 @@ export class FakeAgentServer implements AsyncDisposable {
   /** A unary method. */
   answer<Request, Response>(work: (request: Request) => Response) {
     return (call: { readonly request: Request }, callback: sendUnaryData<Response>) => {
+      this.calls += 1;
       if (this.hangs) return;
       try {
         this.#failOnce();

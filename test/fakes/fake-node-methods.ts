@@ -11,7 +11,9 @@ import {
   type WatchNodeRequest,
   type WatchNodeResponse,
 } from '../../src/gen/novacron/agent/v1/node.ts';
+import { OperationKind } from '../../src/gen/novacron/agent/v1/operation.ts';
 import type { FakeAgentServer } from './fake-agent-server.ts';
+import { beginOperation } from './fake-operation-methods.ts';
 
 /** NodeService of a fake agent. */
 export function nodeMethods(agent: FakeAgentServer) {
@@ -33,7 +35,8 @@ export function nodeMethods(agent: FakeAgentServer) {
       ),
     ),
 
-    updateNode: agent.answer(({ spec, updateMask, generation }: UpdateNodeRequest) => {
+    updateNode: agent.answer((request: UpdateNodeRequest) => {
+      const { spec, updateMask, generation, operationId: id } = request;
       const before = find();
       const current = before.metadata?.generation ?? 0n;
       if (generation !== undefined && generation !== current) {
@@ -43,7 +46,10 @@ export function nodeMethods(agent: FakeAgentServer) {
       const chosen = Object.entries(spec ?? {}).filter(([field]) => fields.includes(field));
       const changed = NodeSpec.create({ ...before.spec, ...Object.fromEntries(chosen) });
       const metadata = before.metadata && { ...before.metadata, generation: current + 1n };
-      return { node: agent.nodes.put('node-a', () => ({ ...before, metadata, spec: changed })) };
+      const kind = OperationKind[`OPERATION_KIND_${changed.cordon ? 'CORDON' : 'UNCORDON'}`];
+      const operation = beginOperation(agent, kind, undefined, { id });
+      const node = agent.nodes.put('node-a', () => ({ ...before, metadata, spec: changed }));
+      return { node, operation };
     }),
 
     acceptUnidentifiedVirtualMachines: agent.answer(() => {

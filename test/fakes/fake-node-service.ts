@@ -66,18 +66,22 @@ export class FakeNodeService implements NodeService {
     return this.#nodes.watch(() => true, cursor, signal);
   }
 
-  async update(change: Partial<NodeSpec>, generation: number | undefined): Promise<Node> {
+  /** Together the part of Cordon that changes the node. */
+  assertGeneration(generation: number | undefined): void {
+    if (generation === undefined || generation === this.#node.generation) return;
+    throw new AgentError('GENERATION_MISMATCH', `The node has generation ${this.#node.generation}`);
+  }
+
+  has(): boolean {
+    return false;
+  }
+
+  async update(change: Partial<NodeSpec>, generation: number | undefined): Promise<void> {
     this.calls.push({ method: 'update', argument: { change, generation } });
-    if (generation !== undefined && generation !== this.#node.generation) {
-      throw new AgentError(
-        'GENERATION_MISMATCH',
-        `The node has generation ${this.#node.generation}`,
-      );
-    }
+    this.assertGeneration(generation);
     const spec = { ...this.#node.spec, ...change };
     const changed = { ...this.#node, spec, generation: this.#node.generation + 1 };
     this.#node = this.#nodes.put(NODE.name, changed);
-    return this.#node;
   }
 
   async acceptUnidentified(acceptedBy: string): Promise<AcceptResult> {

@@ -20,13 +20,14 @@ const { OPERATION_STATE_PENDING, OPERATION_STATE_RUNNING, OPERATION_STATE_SUCCEE
 export function beginOperation(
   agent: FakeAgentServer,
   kind: OperationKind,
-  virtualMachine: VirtualMachineRef,
+  virtualMachine: VirtualMachineRef | undefined,
   { id = '', result = '' } = {},
 ): Operation {
   const isDone = agent.operationSteps.length === 0;
   const key = id === '' ? `operation-${agent.operations.size + 1}` : id;
   return agent.operations.put(key, (origin) => ({
-    ...Operation.create({ id: key, kind, virtualMachine, requestedBy: 'unix:root', result }),
+    ...Operation.create({ id: key, kind, requestedBy: 'unix:root', result }),
+    virtualMachine,
     requestTime: NOW,
     state: isDone ? OPERATION_STATE_SUCCEEDED : OPERATION_STATE_PENDING,
     startTime: isDone ? NOW : undefined,
@@ -54,21 +55,21 @@ export function operationMethods(agent: FakeAgentServer) {
 
     listOperations: agent.answer((request: ListOperationsRequest) => {
       const matches = (operation: Operation) =>
-        isOf(operation, request.virtualMachine) && !(request.activeOnly && isOver(operation.state));
+        isOf(operation, request) && !(request.activeOnly && isOver(operation.state));
       const page = agent.operations.page(matches, request.pageSize, request.pageToken);
       return { ...page, operations: page.items };
     }),
 
     watchOperations: agent.stream(
       (call: ServerWritableStream<WatchOperationsRequest, WatchOperationsResponse>) => {
-        const { id, virtualMachine } = call.request;
+        const { id } = call.request;
         if (id !== '') find(id);
         agent.operations.watch(
           call,
           (operation) =>
             !agent.forgottenOperations.has(operation.id) &&
             (id === '' || operation.id === id) &&
-            isOf(operation, virtualMachine),
+            isOf(operation, call.request),
           ({ object, ...event }) => ({ ...event, operation: object }),
         );
         if (id !== '') for (const step of agent.operationSteps) move(id, step);
@@ -93,8 +94,11 @@ function isOver(state: OperationState): boolean {
   return state >= OPERATION_STATE_SUCCEEDED;
 }
 
-function isOf({ virtualMachine }: Operation, wanted: VirtualMachineRef | undefined): boolean {
-  if (wanted === undefined) return true;
+function isOf(
+  { virtualMachine }: Operation,
+  { virtualMachine: wanted, namespace }: ListOperationsRequest | WatchOperationsRequest,
+): boolean {
+  if (wanted === undefined) return namespace === '' || virtualMachine?.namespace === namespace;
   return (
     virtualMachine?.name === wanted.name &&
     virtualMachine.namespace === (wanted.namespace || 'default')

@@ -1,3 +1,4 @@
+import { nodeOperations } from '../../src/agent/node/node-operations.ts';
 import { OperationBook } from '../../src/agent/operations/operation-book.ts';
 import { OperationController } from '../../src/agent/operations/operation-controller.ts';
 import { OperationManager } from '../../src/agent/operations/operation-manager.ts';
@@ -6,6 +7,7 @@ import type { OperationWork } from '../../src/agent/operations/operation-work.ts
 import type { Origins } from '../../src/agent/reports/report.ts';
 import { vmOperations } from '../../src/agent/vms/vm-operations.ts';
 import { createLogger } from '../../src/core/logger.ts';
+import type { FakeNodeService } from './fake-node-service.ts';
 import type { FakeVmService } from './fake-vm-service.ts';
 import { MemoryJournal } from './memory-journal.ts';
 
@@ -17,14 +19,19 @@ const NO_MIGRATION: OperationWork = {
   step: () => Promise.reject(new Error('There are no migrations here')),
 };
 
-/** Real operations of VMs that are not: each is done as soon as it is asked for, without a reconciler. */
+/** Real operations of VMs and a node that are not: each is done as soon as it is asked for, without a reconciler. */
 export async function promptOperations(
   vms: FakeVmService,
+  node: FakeNodeService,
   origins: Origins,
   journal = new MemoryJournal(),
 ): Promise<OperationManager> {
   const book = await OperationBook.load(new OperationStore(journal.database), origins);
-  const works = { ...vmOperations(vms), migrate: NO_MIGRATION };
+  const works = {
+    ...vmOperations(vms),
+    ...nodeOperations(node, () => undefined),
+    migrate: NO_MIGRATION,
+  };
   const controller = new OperationController({ book, works, log: createLogger('silent') });
   return new OperationManager({
     book,

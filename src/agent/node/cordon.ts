@@ -41,19 +41,28 @@ export class Cordon {
     );
   }
 
+  /** Fails with GENERATION_MISMATCH; undefined means any. */
+  assertGeneration(generation: number | undefined): void {
+    const now = this.generation;
+    if (generation === undefined || generation === now) return;
+    throw new AgentError(
+      'GENERATION_MISMATCH',
+      `Cannot change the node: it has generation ${now}, not ${generation}; read it again and repeat the change`,
+    );
+  }
+
+  /** Whether these fields are so already. */
+  has(change: Partial<NodeSpec>): boolean {
+    return isDeepStrictEqual({ ...this.spec, ...change }, this.spec);
+  }
+
   /** Changes some fields. What is so already raises no generation. Fails with GENERATION_MISMATCH. */
   update(change: Partial<NodeSpec>, generation: number | undefined): Promise<void> {
     return this.#turns.take('node', async () => {
-      const before = this.#record;
-      if (generation !== undefined && generation !== before.generation) {
-        throw new AgentError(
-          'GENERATION_MISMATCH',
-          `Cannot change the node: it has generation ${before.generation}, not ${generation}; read it again and repeat the change`,
-        );
-      }
-      const spec = { ...before.spec, ...change };
-      if (isDeepStrictEqual(spec, before.spec)) return;
-      const record = { spec, generation: before.generation + 1 };
+      this.assertGeneration(generation);
+      if (this.has(change)) return;
+      const spec = { ...this.spec, ...change };
+      const record = { spec, generation: this.generation + 1 };
       await this.#store.put(record);
       this.#record = record;
     });

@@ -28,7 +28,6 @@ import type {
   Amounts,
   Node,
   NodeService,
-  NodeSpec,
   Reservation,
   ReserveRequest,
 } from './node.ts';
@@ -100,11 +99,6 @@ export class NodeManager implements NodeService {
   ): AsyncGenerator<WatchEvent<Node>, void, undefined> {
     this.review();
     return this.#nodes.watch(() => true, cursor, signal);
-  }
-
-  async update(change: Partial<NodeSpec>, generation: number | undefined): Promise<Node> {
-    await this.#options.cordon.update(change, generation);
-    return this.review();
   }
 
   async acceptUnidentified(acceptedBy: string): Promise<AcceptResult> {

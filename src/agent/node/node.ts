@@ -75,12 +75,6 @@ export interface NodeService {
   get(signal: AbortSignal): Promise<Node>;
   /** The node as it is, then every change that matters. */
   watch(cursor: WatchCursor | undefined, signal: AbortSignal): AsyncIterable<WatchEvent<Node>>;
-  /** Fails with GENERATION_MISMATCH. */
-  update(
-    change: Partial<NodeSpec>,
-    generation: number | undefined,
-    signal: AbortSignal,
-  ): Promise<Node>;
   /**
    * Has the agent serve although it is not known whether some VMs are this node's. Repeating it changes nothing. Fails with
    * STATE_NOT_READY while it is not known which VMs there are.

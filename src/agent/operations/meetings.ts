@@ -1,7 +1,14 @@
-import type { OperationKind } from './operation.ts';
+import {
+  isOfNode,
+  type NodeOperationKind,
+  type OperationKind,
+  type VmOperationKind,
+} from './operation.ts';
 
 /** What an operation is, as far as others are concerned. */
-export type Deed = OperationKind | 'delete-force';
+export type Deed = VmDeed | NodeOperationKind;
+
+type VmDeed = VmOperationKind | 'delete-force';
 
 /**
  * What becomes of an operation that goes on when another one of the same VM is asked for:
@@ -13,8 +20,8 @@ export type Deed = OperationKind | 'delete-force';
  */
 export type Meeting = 'together' | 'supersede' | 'cancel' | 'busy';
 
-/** By the newer one, then by the one that goes on. Shown in docs/api.md. */
-export const MEETINGS: Readonly<Record<Deed, Readonly<Record<OperationKind, Meeting>>>> = {
+/** Of VMs, by the newer one, then by the one that goes on. Shown in docs/api.md. */
+export const MEETINGS: Readonly<Record<VmDeed, Readonly<Record<VmOperationKind, Meeting>>>> = {
   create: all('busy'),
   apply: { ...all('busy'), start: 'together', shutdown: 'together', destroy: 'together' },
   start: { ...all('busy'), ...power('supersede'), apply: 'together' },
@@ -26,7 +33,18 @@ export const MEETINGS: Readonly<Record<Deed, Readonly<Record<OperationKind, Meet
   migrate: all('busy'),
 };
 
-function all(meeting: Meeting): Record<OperationKind, Meeting> {
+/** What becomes of an operation that goes on when a newer one is asked for. */
+export function meetingOf(newer: Deed, goingOn: OperationKind): Meeting {
+  // Nothing of the node meets anything of a VM, and of the node what was asked for last counts.
+  if (isOfNodeDeed(newer) || isOfNode(goingOn)) return 'supersede';
+  return MEETINGS[newer][goingOn];
+}
+
+function isOfNodeDeed(deed: Deed): deed is NodeOperationKind {
+  return deed !== 'delete-force' && isOfNode(deed);
+}
+
+function all(meeting: Meeting): Record<VmOperationKind, Meeting> {
   return {
     create: meeting,
     apply: meeting,

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { AgentError } from '../../core/errors.ts';
 import { Turns } from '../../core/turns.ts';
 import type { Origins, WatchCursor, WatchEvent } from '../reports/report.ts';
@@ -8,11 +9,12 @@ import {
   type OperationError,
   type OperationFilter,
   type OperationKind,
+  type OperationProgress,
   type OperationRecord,
   type OperationState,
   type OperationVm,
 } from './operation.ts';
-import type { OperationKey, OperationStore } from './operation-store.ts';
+import type { OperationStore } from './operation-store.ts';
 
 /** How an operation ends. */
 export interface OperationEnd {
@@ -39,6 +41,8 @@ type PowerKind = (typeof POWER_KINDS)[number];
 const BEGINNING = 'beginning';
 /** So many of those that have ended are still told to who begins to watch. */
 const REMEMBERED = 200;
+/** Between two reports of how one gets on. */
+const PROGRESS_INTERVAL_MS = 1_000;
 
 /**
  * The operations of this node. Those that go on are in memory, with the latest that have ended; each change is in the
@@ -57,6 +61,8 @@ export class OperationBook {
   /** By the VM's uid, then by kind. */
   readonly #lastEnded = new Map<string, Map<OperationKind, OperationRecord>>();
   readonly #onChange: () => void;
+  /** When watchers were last told how one gets on, by the clock that nobody sets. */
+  readonly #toldAtMs = new Map<string, number>();
 
   private constructor(store: OperationStore, origins: Origins, onChange: () => void) {
     this.#store = store;
@@ -156,7 +162,10 @@ export class OperationBook {
   /** Fails with OPERATION_NOT_FOUND. */
   async get(id: string): Promise<Operation> {
     const record = await this.find(id);
-    if (record !== undefined) return this.#known.get(id) ?? this.toOperation(record);
+    if (record !== undefined) {
+      const operation = this.#known.get(id) ?? this.#toOperation(record);
+      return { ...operation, parameters: record.parameters };
+    }
     throw new AgentError(
       'OPERATION_NOT_FOUND',
       `There is no operation ${id} on this node; those that ended long ago are forgotten`,
@@ -164,8 +173,15 @@ export class OperationBook {
     );
   }
 
-  list(filter: OperationFilter, after: OperationKey | undefined, limit: number) {
-    return this.#store.list(filter, { after, limit });
+  async list(
+    filter: OperationFilter,
+    page: { readonly after: number | undefined; readonly limit: number },
+  ): Promise<{ readonly items: readonly Operation[]; readonly next: number | undefined }> {
+    const { records, next } = await this.#store.list(filter, page);
+    const items = records.map((record) =>
+      this.#toOperation(record, this.#known.get(record.id)?.progress),
+    );
+    return { items, next };
   }
 
   watch(
@@ -177,17 +193,36 @@ export class OperationBook {
   }
 
   /** It is being done: what about it. One that has ended stays as it is. */
-  step(id: string, step: string): Promise<void> {
+  step(id: string, step: string, progress?: OperationProgress): Promise<void> {
     return this.#change(id, async (record) => {
-      if (record.state === 'running' && record.step === step) return;
-      const startedAtMs = record.startedAtMs ?? Date.now();
+      if (record.state === 'running' && record.step === step) {
+        this.tellProgress(id, progress);
+        return;
+      }
+      const startedAtMs = record.startedAtMs ?? notBefore(record.requestedAtMs);
       const running: OperationRecord = { ...record, state: 'running', step, startedAtMs };
       await this.#store.update(running);
       this.#open.set(id, running);
-      this.#report(running);
+      this.#report(running, progress);
       // Whoever takes its first step looks at the VM anyway.
       if (record.step !== '') this.#onChange();
     });
+  }
+
+  /** How far one that goes on has come, which is kept nowhere. Watchers are told about once a second. */
+  tellProgress(id: string, progress: OperationProgress | undefined): void {
+    const known = this.#known.get(id);
+    if (known === undefined || !this.#open.has(id)) return;
+    if (isDeepStrictEqual(known.progress, progress)) return;
+    const operation = { ...known, progress };
+    const nowMs = performance.now();
+    const toldAtMs = this.#toldAtMs.get(id) ?? Number.NEGATIVE_INFINITY;
+    if (nowMs - toldAtMs < PROGRESS_INTERVAL_MS && known.progress?.message === progress?.message) {
+      this.#known.replaceQuietly(id, operation);
+      return;
+    }
+    this.#toldAtMs.set(id, nowMs);
+    this.#known.putPassing(id, operation);
   }
 
   /** One that has ended stays as it is. */
@@ -199,9 +234,10 @@ export class OperationBook {
     });
   }
 
-  toOperation(record: OperationRecord): Operation {
-    const { parameters: _parameters, ...told } = record;
-    return { ...told, origin: this.#origins.current() };
+  /** As lists and watches tell it. */
+  #toOperation(record: OperationRecord, progress?: OperationProgress): Operation {
+    const { manifest: _manifest, ...parameters } = record.parameters;
+    return { ...record, parameters, progress, origin: this.#origins.current() };
   }
 
   async #change(id: string, change: (record: OperationRecord) => Promise<void>): Promise<void> {
@@ -227,6 +263,7 @@ export class OperationBook {
     if (ids?.size === 0) this.#openIds.delete(record.vm.uid);
     this.#rememberEnd(record);
     this.#onChange();
+    this.#toldAtMs.delete(record.id);
     this.#report(record);
     this.#ended.push(record.id);
     for (const id of this.#ended.splice(0, this.#ended.length - REMEMBERED)) this.#known.delete(id);
@@ -244,16 +281,21 @@ export class OperationBook {
       ofVm.set(kind, record);
   }
 
-  #report(record: OperationRecord): void {
-    this.#known.put(record.id, this.toOperation(record));
+  #report(record: OperationRecord, progress?: OperationProgress): void {
+    this.#known.put(record.id, this.#toOperation(record, progress));
   }
 }
 
 function ended(record: OperationRecord, end: OperationEnd): OperationRecord {
   const { state, result = '', warnings = [], error, supersededBy = '' } = end;
   if (hasEnded(record)) throw new Error(`Operation ${record.id} has ended already`);
-  const endedAtMs = Date.now();
+  const endedAtMs = notBefore(record.startedAtMs ?? record.requestedAtMs);
   return { ...record, state, step: '', endedAtMs, result, warnings, error, supersededBy };
+}
+
+/** Now; or then, if the clock was put back since, so that nothing ends before it has begun. */
+function notBefore(thenMs: number): number {
+  return Math.max(Date.now(), thenMs);
 }
 
 function isNamesake(left: OperationVm, right: OperationVm): boolean {

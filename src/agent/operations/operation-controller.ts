@@ -1,7 +1,13 @@
-import { hasReason } from '../../core/errors.ts';
+import { AgentError, hasReason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Again, Controller, Input, Output, SeenVm } from '../reconcile/controller.ts';
-import type { OperationKind, OperationParameters, OperationRecord } from './operation.ts';
+import {
+  type OperationKind,
+  type OperationParameters,
+  type OperationProgress,
+  type OperationRecord,
+  vmIdOf,
+} from './operation.ts';
 import type { OperationBook } from './operation-book.ts';
 import { cancelled, toOperationError } from './operation-errors.ts';
 import type { OperationWork, StepResult } from './operation-work.ts';
@@ -32,7 +38,7 @@ const PATIENCE_MS = 600_000;
 export class OperationController implements Controller {
   readonly name = 'operations';
   readonly inputs: readonly Input[] = ['operations', 'vms'];
-  readonly outputs: readonly Output[] = ['vms'];
+  readonly outputs: readonly Output[] = ['vms', 'node-spec'];
   readonly #options: OperationControllerOptions;
   readonly #underway = new Map<string, Underway>();
   /** Of operations that somebody waits for: what they came to, once they are done. */
@@ -122,11 +128,11 @@ export class OperationController implements Controller {
 
   async #step(operation: OperationRecord, signal: AbortSignal): Promise<Again | undefined> {
     const { book, works, log } = this.#options;
-    const { id, kind, vm } = operation;
+    const { id, kind } = operation;
     const work = works[kind];
     const underway = this.#of(id);
     underway.step = new AbortController();
-    const about = { operationId: id, operation: kind, vmId: vm.uid };
+    const about = { operationId: id, operation: kind, ...vmIdOf(operation) };
     const given = { ...operation, parameters: underway.parameters ?? operation.parameters };
     try {
       if (underway.isCancelled) return await this.#undo(given, signal);
@@ -146,9 +152,12 @@ export class OperationController implements Controller {
         return await this.#undo(given, signal);
       }
       underway.failingSinceMs ??= performance.now();
-      const isPatient = performance.now() - underway.failingSinceMs < PATIENCE_MS;
+      const failingMs = performance.now() - underway.failingSinceMs;
       // A migration that has ended has failed for good, whatever for.
-      if (isPatient && passes(error) && work.isOver?.(id) !== true) throw error;
+      if (failingMs < PATIENCE_MS && passes(error) && work.isOver?.(id) !== true) {
+        book.tellProgress(id, tryingAgain(error, failingMs));
+        throw error;
+      }
       const state = hasReason(error, 'MIGRATION_CANCELLED') ? 'cancelled' : 'failed';
       log.warn({ ...about, err: error }, 'Operation failed');
       await book.end(id, { state, error: toOperationError(error) });
@@ -159,22 +168,23 @@ export class OperationController implements Controller {
   }
 
   async #proceed(
-    { id, kind, vm }: OperationRecord,
+    operation: OperationRecord,
     underway: Underway,
     result: StepResult,
   ): Promise<Again | undefined> {
     const { book, log } = this.#options;
+    const { id, kind } = operation;
     if (!result.isDone) {
       if (underway.waiting?.step !== result.step) {
         underway.waiting = { step: result.step, sinceMs: performance.now() };
       }
-      await book.step(id, result.step);
+      await book.step(id, result.step, result.progress);
       return result.again;
     }
     if (this.#details.has(id)) this.#details.set(id, result.details);
     const { result: word = '', warnings = [] } = result;
     await book.end(id, { state: 'succeeded', result: word, warnings });
-    log.info({ operationId: id, operation: kind, vmId: vm.uid }, 'Operation done');
+    log.info({ operationId: id, operation: kind, ...vmIdOf(operation) }, 'Operation done');
     return undefined;
   }
 
@@ -200,6 +210,14 @@ export class OperationController implements Controller {
     this.#underway.set(id, underway);
     return underway;
   }
+}
+
+/** How one gets on of which every step fails by something that passes. */
+function tryingAgain(error: unknown, failingMs: number): OperationProgress {
+  const why = error instanceof AgentError ? error.message : 'it has taken too long';
+  const leftMs = PATIENCE_MS - failingMs;
+  const message = `Trying again: ${why}`;
+  return { fractionDone: undefined, message, waitedMs: failingMs, leftMs };
 }
 
 /** An earlier agent may have waited before, which counts for nothing: its clock may have been another. */

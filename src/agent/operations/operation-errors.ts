@@ -1,5 +1,6 @@
 import { AgentError } from '../../core/errors.ts';
-import type { Operation, OperationError } from './operation.ts';
+import { operationSuperseded } from '../../core/operation-failure.ts';
+import { type Operation, type OperationError, vmIdOf } from './operation.ts';
 
 /** A failure as it is kept. Of what is unexpected only the log has the words. */
 export function toOperationError(error: unknown): OperationError {
@@ -12,15 +13,9 @@ export function toOperationError(error: unknown): OperationError {
 }
 
 /** What a caller is told of an operation that has not succeeded. */
-export function failureOf({ id, kind, vm, state, error, supersededBy }: Operation): AgentError {
-  const metadata = { vmId: vm.uid, operationId: id };
-  if (state === 'superseded') {
-    return new AgentError(
-      'OPERATION_SUPERSEDED',
-      `Operation ${id} (${kind} VM ${vm.name}) was superseded by operation ${supersededBy}, which was asked for later`,
-      { metadata: { ...metadata, supersededBy } },
-    );
-  }
+export function failureOf(operation: Operation): AgentError {
+  const { id, state, error, supersededBy } = operation;
+  if (state === 'superseded') return operationSuperseded(id, supersededBy, vmIdOf(operation));
   if (error === undefined) throw new Error(`Operation ${id} has not failed: it is ${state}`);
   const { reason, message, violations } = error;
   return new AgentError(reason, message, {

@@ -6,7 +6,7 @@ import { Turns } from '../../core/turns.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
 import { lastKey, pageToken } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor, WatchEvent } from '../reports/report.ts';
-import { type Deed, MEETINGS, type Meeting } from './meetings.ts';
+import { type Deed, type Meeting, meetingOf } from './meetings.ts';
 import {
   hasEnded,
   type Operation,
@@ -17,6 +17,8 @@ import {
   type OperationService,
   type OperationVm,
   type Submission,
+  subjectText,
+  vmIdOf,
 } from './operation.ts';
 import type { OperationBook } from './operation-book.ts';
 import type { OperationController } from './operation-controller.ts';
@@ -40,8 +42,6 @@ export interface OperationManagerOptions {
 const WHOLE_LIST = 10_000;
 /** Pruning looks at all, so it is not done each time. */
 const PRUNE_EVERY = 100;
-/** The step of a shutdown from which on it is up to the guest. */
-export const WAITING_FOR_GUEST = 'waiting-for-guest';
 
 /** Records what callers ask for, once for each id, has it done, and tells what became of it. */
 export class OperationManager implements OperationService {
@@ -125,12 +125,10 @@ export class OperationManager implements OperationService {
     // What changes while the journal is read is told to whoever watches from here on.
     const origin = origins.current();
     const last = lastKey(page.token, filter);
-    const after = last === undefined ? undefined : keyFrom(last);
-    const size = page.size === 0 ? WHOLE_LIST : page.size;
-    const records = await book.list(filter, after, size + 1);
-    const items = records.slice(0, size).map((record) => book.toOperation(record));
-    const end = records.length > size ? items.at(-1) : undefined;
-    const nextToken = end === undefined ? '' : pageToken(keyOf(end), filter);
+    const after = last === undefined ? undefined : Number(last);
+    const limit = page.size === 0 ? WHOLE_LIST : page.size;
+    const { items, next } = await book.list(filter, { after, limit });
+    const nextToken = next === undefined ? '' : pageToken(String(next), filter);
     return { items, nextToken, origin };
   }
 
@@ -169,14 +167,20 @@ export class OperationManager implements OperationService {
     using stack = new DisposableStack();
     stack.defer(() => controller.takeDetails(id));
     let now = await book.get(id);
-    if (!isDone(now)) {
+    if (!this.#isDone(now)) {
       for await (const event of book.watch((other) => other.id === id, undefined, signal)) {
         if ('object' in event) now = event.object;
-        if (isDone(now)) break;
+        if (this.#isDone(now)) break;
       }
+      now = await book.get(id);
     }
     if (hasEnded(now) && now.state !== 'succeeded') throw failureOf(now);
     return { operation: now, details: controller.takeDetails(id) };
+  }
+
+  #isDone(operation: Operation): boolean {
+    const { answersAt } = this.#options.works[operation.kind];
+    return hasEnded(operation) || (answersAt !== undefined && operation.step === answersAt);
   }
 
   /** A migration is in the way from when it has begun, be it recorded here or not, until it has ended. */
@@ -215,13 +219,11 @@ export class OperationManager implements OperationService {
   }
 }
 
-function reused(
-  { id, kind, vm }: OperationRecord,
-  asked: Pick<OperationRequest, 'kind' | 'vm'>,
-): AgentError {
+function reused(known: OperationRecord, asked: Pick<OperationRequest, 'kind' | 'vm'>): AgentError {
+  const { id, kind } = known;
   return new AgentError(
     'OPERATION_ID_REUSED',
-    `Cannot ${asked.kind} VM ${asked.vm.name} as operation ${id}: that is the id of another request (${kind} VM ${vm.namespace}/${vm.name}); choose a new id`,
+    `Cannot ${asked.kind} ${subjectText(asked)} as operation ${id}: that is the id of another request (${kind} ${subjectText(known)}); choose a new id`,
     { metadata: { operationId: id } },
   );
 }
@@ -252,10 +254,6 @@ function newRecord(
   };
 }
 
-function isDone(operation: Operation): boolean {
-  return hasEnded(operation) || operation.step === WAITING_FOR_GUEST;
-}
-
 /** Whether a request asks for what an operation of its kind was begun for. */
 function isSame({ vm, parameters }: OperationRecord, request: OperationRequest): boolean {
   const { namespace, name, uid = vm.uid } = request.vm;
@@ -273,24 +271,25 @@ function meetings(
   open: readonly OperationRecord[],
   meeting: Meeting,
 ): readonly string[] {
-  return open.filter(({ kind }) => MEETINGS[deed][kind] === meeting).map(({ id }) => id);
+  return open.filter(({ kind }) => meetingOf(deed, kind) === meeting).map(({ id }) => id);
 }
 
 /** A migration that is on its way to being cancelled is waited for by the first step. */
 function assertNotBusy(
-  { id, kind, vm }: Pick<OperationRecord, 'id' | 'kind' | 'vm'>,
+  asked: Pick<OperationRecord, 'id' | 'kind' | 'vm'>,
   deed: Deed,
   open: readonly OperationRecord[],
 ): void {
+  const { id, kind } = asked;
   const other = open.find(
-    (candidate) => candidate.id !== id && MEETINGS[deed][candidate.kind] === 'busy',
+    (candidate) => candidate.id !== id && meetingOf(deed, candidate.kind) === 'busy',
   );
   if (other === undefined) return;
   const cancel = other.kind === 'migrate' ? 'novactl migration cancel' : 'novactl operation cancel';
   throw new AgentError(
     'VM_BUSY',
-    `Cannot ${kind} VM ${vm.name}: operation ${other.id} (${other.kind}) is in progress; wait until it has ended, or cancel it with "${cancel} ${other.id}"`,
-    { metadata: { vmId: vm.uid, operationId: other.id }, retryAfterMs: 1_000 },
+    `Cannot ${kind} ${subjectText(asked)}: operation ${other.id} (${other.kind}) is in progress; wait until it has ended, or cancel it with "${cancel} ${other.id}"`,
+    { metadata: { ...vmIdOf(asked), operationId: other.id }, retryAfterMs: 1_000 },
   );
 }
 
@@ -298,19 +297,11 @@ function matches(
   operation: Operation,
   filter: OperationFilter & { readonly id: string | undefined },
 ): boolean {
-  const { id, vmUid, vmName, activeOnly } = filter;
+  const { id, vmUid, vmName, namespace, activeOnly } = filter;
   const { vm } = operation;
   if (id !== undefined && operation.id !== id) return false;
   if (activeOnly && hasEnded(operation)) return false;
   if (vmUid !== undefined && vm.uid !== vmUid) return false;
+  if (namespace !== undefined && vm.namespace !== namespace) return false;
   return vmName === undefined || (vm.namespace === vmName.namespace && vm.name === vmName.name);
-}
-
-function keyOf({ requestedAtMs, id }: Operation): string {
-  return `${requestedAtMs}/${id}`;
-}
-
-function keyFrom(key: string) {
-  const at = key.indexOf('/');
-  return { requestedAtMs: Number(key.slice(0, at)), id: key.slice(at + 1) };
 }

@@ -74,10 +74,11 @@ const FIND = 'SELECT * FROM operation WHERE id = $id';
 const KEPT = 10_000;
 const KEPT_MS = 7 * 24 * 3_600_000;
 
-/** Where a page of a list goes on. */
-export interface OperationKey {
-  readonly requestedAtMs: number;
-  readonly id: string;
+/** A part of a list. */
+export interface OperationPage {
+  readonly records: readonly OperationRecord[];
+  /** Where the next page begins; undefined on the last one. */
+  readonly next: number | undefined;
 }
 
 /** The operations of this node, those that have ended as well: the last 10,000 or of 7 days, whichever is more. */
@@ -110,10 +111,10 @@ export class OperationStore {
     return row && fromRow(row);
   }
 
-  /** Those that have not ended, the oldest first. */
+  /** Those that have not ended, in the order in which they were recorded. */
   async listOpen(): Promise<readonly OperationRecord[]> {
     const rows = await this.#database.all(
-      'SELECT * FROM operation WHERE ended_at_ms IS NULL ORDER BY requested_at_ms, id',
+      'SELECT * FROM operation WHERE ended_at_ms IS NULL ORDER BY rowid',
     );
     return rows.map(fromRow);
   }
@@ -132,38 +133,49 @@ export class OperationStore {
     return rows.map(fromRow);
   }
 
-  /** The newest first, from after a key on. */
+  /**
+   * The newest first, from `next` of the page before on. What is newer is what was recorded later, by SQLite's own numbers
+   * of the rows: a clock may be put back.
+   */
   async list(
     filter: OperationFilter,
-    page: { readonly after: OperationKey | undefined; readonly limit: number },
-  ): Promise<readonly OperationRecord[]> {
-    const { vmUid, vmName, activeOnly } = filter;
+    page: { readonly after: number | undefined; readonly limit: number },
+  ): Promise<OperationPage> {
+    const { vmUid, vmName, namespace, activeOnly } = filter;
     const { after, limit } = page;
     const rows = await this.#database.all(
-      `SELECT * FROM operation WHERE ($vmUid IS NULL OR vm_uid = $vmUid)
-        AND ($name IS NULL OR (vm_namespace = $namespace AND vm_name = $name))
+      `SELECT rowid AS place, * FROM operation WHERE ($vmUid IS NULL OR vm_uid = $vmUid)
+        AND ($namespace IS NULL OR vm_namespace = $namespace)
+        AND ($name IS NULL OR vm_name = $name)
         AND ($activeOnly = 0 OR ended_at_ms IS NULL)
-        AND ($afterMs IS NULL OR (requested_at_ms, id) < ($afterMs, $afterId))
-        ORDER BY requested_at_ms DESC, id DESC LIMIT $limit`,
+        AND ($after IS NULL OR rowid < $after)
+        ORDER BY rowid DESC LIMIT $limit + 1`,
       {
         vmUid: vmUid ?? null,
-        namespace: vmName?.namespace ?? null,
+        namespace: vmName?.namespace ?? namespace ?? null,
         name: vmName?.name ?? null,
         activeOnly: activeOnly ? 1 : 0,
-        afterMs: after?.requestedAtMs ?? null,
-        afterId: after?.id ?? null,
+        after: after ?? null,
         limit,
       },
     );
-    return rows.map(fromRow);
+    const last = rows.length > limit ? rows[limit - 1] : undefined;
+    const next = last === undefined ? undefined : Number(last['place']);
+    return { records: rows.slice(0, limit).map(fromRow), next };
   }
 
-  /** Forgets those that ended longest ago. */
+  /**
+   * Forgets from the beginning of the history on, up to the first that has ended lately: what ended while the clock was put
+   * back seems older than it is.
+   */
   async prune(nowMs: number, keep = KEPT, keepMs = KEPT_MS): Promise<number> {
     const prune: Statement = {
-      sql: `DELETE FROM operation WHERE ended_at_ms < $beforeMs AND id IN (SELECT id FROM operation
-        WHERE ended_at_ms IS NOT NULL ORDER BY ended_at_ms DESC, id DESC LIMIT -1 OFFSET $keep)`,
-      parameters: { beforeMs: nowMs - keepMs, keep },
+      sql: `DELETE FROM operation WHERE ended_at_ms < $beforeMs
+        AND rowid < (SELECT ifnull(min(rowid), 9e18) FROM operation
+          WHERE ended_at_ms BETWEEN $beforeMs AND $nowMs)
+        AND rowid NOT IN (SELECT rowid FROM operation
+          WHERE ended_at_ms IS NOT NULL ORDER BY rowid DESC LIMIT $keep)`,
+      parameters: { beforeMs: nowMs - keepMs, nowMs, keep },
     };
     const [result] = await this.#database.transaction([prune]);
     return result?.changes ?? 0;

@@ -2,6 +2,7 @@ import type { Again } from '../reconcile/controller.ts';
 import type { Deed } from './meetings.ts';
 import type {
   OperationParameters,
+  OperationProgress,
   OperationRecord,
   OperationRequest,
   OperationVm,
@@ -22,6 +23,7 @@ export type StepResult =
       readonly isDone: false;
       /** What is waited for, in one word. */
       readonly step: string;
+      readonly progress?: OperationProgress;
       readonly again: Again;
     };
 
@@ -41,6 +43,8 @@ export interface OperationWork {
   admit(request: OperationRequest, signal: AbortSignal): Promise<Admission>;
   /** The word for what the first step does. */
   readonly firstStep: string;
+  /** The step from which on it is not the agent's, so that who waits for it without naming it is answered. Left out: its end. */
+  readonly answersAt?: string;
   /** Parameters as they may be kept, where callers may give secrets. */
   withoutSecrets?(parameters: OperationParameters): OperationParameters;
   /** Whether it is over although that is not recorded yet: it is in nobody's way any more. Costs nothing. */

@@ -8,7 +8,7 @@ import type {
 } from '../reports/report.ts';
 
 /** What can be done to a VM. */
-export type OperationKind =
+export type VmOperationKind =
   | 'create'
   | 'apply'
   | 'start'
@@ -16,6 +16,11 @@ export type OperationKind =
   | 'destroy'
   | 'delete'
   | 'migrate';
+
+/** What can be done to this node. */
+export type NodeOperationKind = 'cordon' | 'uncordon';
+
+export type OperationKind = VmOperationKind | NodeOperationKind;
 
 /**
  * ```
@@ -39,6 +44,9 @@ export interface OperationVm {
   readonly uid: string;
 }
 
+/** Stands where a VM does in the operations of the node itself. No VM's name or uid is like it. */
+export const THE_NODE: OperationVm = { namespace: '', name: '', uid: 'node' };
+
 /** An AgentError as it is kept. */
 export interface OperationError {
   readonly reason: Reason;
@@ -47,11 +55,26 @@ export interface OperationError {
   readonly violations: readonly FieldViolation[];
 }
 
+/** How far an operation has come, as it was last looked at. */
+export interface OperationProgress {
+  /** 0 to 1; undefined where nobody can tell. */
+  readonly fractionDone: number | undefined;
+  /** What is in the way, in a sentence; empty where the step says it all. */
+  readonly message: string;
+  /** How long what is waited for has been; undefined if nothing is. */
+  readonly waitedMs: number | undefined;
+  /** How much longer it is waited for at the most; undefined if there is no end to it. */
+  readonly leftMs: number | undefined;
+}
+
 /** A change that was asked for, and what became of it. Times are milliseconds since 1970. */
 export interface Operation {
   readonly id: string;
   readonly kind: OperationKind;
+  /** `THE_NODE` if it is about no VM. */
   readonly vm: OperationVm;
+  /** Lists and watches leave out its manifest. */
+  readonly parameters: OperationParameters;
   /** Who asked: the identity of the caller. */
   readonly requestedBy: string;
   readonly requestedAtMs: number;
@@ -62,6 +85,8 @@ export interface Operation {
   readonly state: OperationState;
   /** What is being done or waited for, in one word; empty before and after. */
   readonly step: string;
+  /** Undefined before and after, and where there is no more to say than the step. */
+  readonly progress: OperationProgress | undefined;
   /** What came of it, in one word where there is more than one way to succeed; empty otherwise. */
   readonly result: string;
   /** What the caller should know although it has succeeded, in sentences. */
@@ -74,12 +99,14 @@ export interface Operation {
 }
 
 /** What is asked for, in a form that can be kept and compared. It holds no secret. */
-export type OperationParameters = Readonly<Record<string, unknown>>;
+export interface OperationParameters {
+  /** All that may be large. */
+  readonly manifest?: unknown;
+  readonly [name: string]: unknown;
+}
 
 /** An operation as the journal has it. */
-export interface OperationRecord extends Omit<Operation, 'origin'> {
-  readonly parameters: OperationParameters;
-}
+export type OperationRecord = Omit<Operation, 'origin' | 'progress'>;
 
 /** What a caller asks for. */
 export interface OperationRequest {
@@ -102,6 +129,8 @@ export interface OperationFilter {
   readonly vmUid: string | undefined;
   /** A VM by its names; undefined chooses all. */
   readonly vmName: { readonly namespace: string; readonly name: string } | undefined;
+  /** Undefined chooses those of all namespaces, and of the node. */
+  readonly namespace: string | undefined;
   readonly activeOnly: boolean;
 }
 
@@ -132,10 +161,30 @@ export interface OperationService {
   ): AsyncIterable<WatchEvent<Operation>>;
   /** Ends an operation as far as that is possible; one that has ended stays as it is. */
   cancel(id: string, signal: AbortSignal): Promise<Operation>;
-  /** Returns once it has ended, or its guest was asked to power off. Fails as it has failed. */
+  /** Returns once it has ended, or has come to the step at which its kind is not waited for any more. Fails as it has failed. */
   untilDone(submission: Submission, signal: AbortSignal): Promise<Submission>;
 }
 
 export function hasEnded({ state }: Pick<Operation, 'state'>): boolean {
   return state !== 'pending' && state !== 'running';
+}
+
+export function isOfNode(kind: OperationKind): kind is NodeOperationKind {
+  return kind === 'cordon' || kind === 'uncordon';
+}
+
+/** What an operation is about, in the words of a sentence. */
+export function subjectText({
+  kind,
+  vm,
+}: Pick<Operation, 'kind'> & { readonly vm: { readonly name: string } }): string {
+  return isOfNode(kind) ? 'this node' : `VM ${vm.name}`;
+}
+
+/** Identifies the VM of an operation in an error's metadata. */
+export function vmIdOf({
+  kind,
+  vm,
+}: Pick<Operation, 'kind' | 'vm'>): Readonly<Record<string, string>> {
+  return isOfNode(kind) ? {} : { vmId: vm.uid };
 }

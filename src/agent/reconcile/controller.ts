@@ -24,6 +24,8 @@ export type Output =
   | 'operations'
   /** What is known of how VMs have run. */
   | 'run-records'
+  /** What this node should be. */
+  | 'node-spec'
   /** The power of copies that another node owns. */
   | 'power-of-stale-copies'
   /** Definitions of VMs of this node that somebody else has changed. */

@@ -7,11 +7,15 @@ import {
   NodeSpec as NodeSpecMessage,
 } from '../../gen/novacron/agent/v1/node.ts';
 import type { NodeService, NodeSpec } from '../node/node.ts';
+import { kindOf } from '../node/node-operations.ts';
 import { MAX_TTL_MS } from '../node/reservation-book.ts';
+import { type OperationService, THE_NODE } from '../operations/operation.ts';
 import type { ServiceHandlers } from './bind-service.ts';
+import { changes } from './changes.ts';
 import { fromCursor, fromPage, fromRef } from './common-conversion.ts';
 import { FieldChecks } from './field-checks.ts';
 import { toNode, toReservation, toUnidentified, toWatchNodeResponse } from './node-conversion.ts';
+import { toOperation } from './operation-conversion.ts';
 import { fromBoundedDuration } from './time-conversion.ts';
 import { vmFields } from './virtual-machine-conversion.ts';
 
@@ -20,7 +24,11 @@ const MIN_TTL_MS = 1_000;
 const MAX_REASON_BYTES = 1_024;
 const SPEC_FIELDS: readonly (keyof NodeSpec)[] = ['cordon', 'cordonReason'];
 
-export function nodeHandlers(node: NodeService): ServiceHandlers<NodeServiceService> {
+export function nodeHandlers(
+  node: NodeService,
+  operations: OperationService,
+): ServiceHandlers<NodeServiceService> {
+  const change = changes(operations);
   return {
     async getNode(_request, { signal }) {
       return { node: toNode(await node.get(signal)) };
@@ -33,7 +41,7 @@ export function nodeHandlers(node: NodeService): ServiceHandlers<NodeServiceServ
       for await (const event of node.watch(cursor, signal)) yield toWatchNodeResponse(event);
     },
 
-    async updateNode(request, { signal }) {
+    async updateNode(request, context) {
       const checks = new FieldChecks();
       const spec = checks.required('spec', request.spec) ?? NodeSpecMessage.create();
       checks.text('spec.cordonReason', spec.cordonReason, MAX_REASON_BYTES);
@@ -42,8 +50,11 @@ export function nodeHandlers(node: NodeService): ServiceHandlers<NodeServiceServ
           ? undefined
           : checks.count('generation', request.generation);
       checks.throwIfAny('INVALID_REQUEST', 'Cannot change the node');
-      const change = masked(spec, (request.updateMask ?? []).map(manifestName));
-      return { node: toNode(await node.update(change, generation, signal)) };
+      const wanted = masked(spec, (request.updateMask ?? []).map(manifestName));
+      const parameters = { spec: wanted, generation };
+      const asked = { kind: kindOf(wanted), vm: THE_NODE, parameters };
+      const { operation } = await change(asked, request.operationId, context);
+      return { node: toNode(await node.get(context.signal)), operation: toOperation(operation) };
     },
 
     async acceptUnidentifiedVirtualMachines(_request, { caller, signal }) {

@@ -1,12 +1,21 @@
 import {
   OperationKind as Kind,
   type Operation as OperationMessage,
+  type OperationProgress as OperationProgressMessage,
   OperationState as State,
   type WatchOperationsResponse,
 } from '../../gen/novacron/agent/v1/operation.ts';
-import type { Operation, OperationKind, OperationState } from '../operations/operation.ts';
+import {
+  isOfNode,
+  type Operation,
+  type OperationKind,
+  type OperationProgress,
+  type OperationState,
+} from '../operations/operation.ts';
 import type { WatchEvent } from '../reports/report.ts';
 import { toEventType, toOrigin, toRef } from './common-conversion.ts';
+import { optionalDuration } from './figure-conversion.ts';
+import { toRequest } from './operation-request.ts';
 import { toTimestamp } from './time-conversion.ts';
 
 const KIND = {
@@ -17,6 +26,8 @@ const KIND = {
   destroy: Kind.OPERATION_KIND_DESTROY,
   delete: Kind.OPERATION_KIND_DELETE,
   migrate: Kind.OPERATION_KIND_MIGRATE,
+  cordon: Kind.OPERATION_KIND_CORDON,
+  uncordon: Kind.OPERATION_KIND_UNCORDON,
 } as const satisfies Record<OperationKind, Kind>;
 
 const STATE = {
@@ -33,7 +44,9 @@ export function toOperation(operation: Operation): OperationMessage {
   return {
     id: operation.id,
     kind: KIND[operation.kind],
-    virtualMachine: toRef(operation.vm),
+    virtualMachine: isOfNode(operation.kind) ? undefined : toRef(operation.vm),
+    request: toRequest(operation),
+    progress: operation.progress && toProgress(operation.progress),
     requestedBy: operation.requestedBy,
     requestTime: toTimestamp(operation.requestedAtMs),
     startTime: startedAtMs === undefined ? undefined : toTimestamp(startedAtMs),
@@ -51,6 +64,12 @@ export function toOperation(operation: Operation): OperationMessage {
     supersededBy: operation.supersededBy,
     origin: toOrigin(operation.origin),
   };
+}
+
+function toProgress(progress: OperationProgress): OperationProgressMessage {
+  const { fractionDone, message, waitedMs, leftMs } = progress;
+  const waited = optionalDuration(waitedMs);
+  return { fractionDone, message, waited, timeLeft: optionalDuration(leftMs) };
 }
 
 export function toWatchOperationsResponse(event: WatchEvent<Operation>): WatchOperationsResponse {

@@ -9,6 +9,11 @@ import { toOperation, toWatchOperationsResponse } from './operation-conversion.t
 /** A page that the caller gives no size for. */
 const DEFAULT_PAGE_SIZE = 1_000;
 
+interface FilterMessage {
+  readonly virtualMachine: VirtualMachineRef | undefined;
+  readonly namespace: string;
+}
+
 export function operationHandlers(
   operations: OperationService,
 ): ServiceHandlers<OperationServiceService> {
@@ -23,7 +28,7 @@ export function operationHandlers(
     async listOperations(request, { signal }) {
       const checks = new FieldChecks();
       const page = fromPage(request, checks);
-      const filter = readFilter(request.virtualMachine, request.activeOnly, checks);
+      const filter = readFilter(request, request.activeOnly, checks);
       checks.throwIfAny('INVALID_REQUEST', 'Cannot list operations');
       const size = page.size === 0 ? DEFAULT_PAGE_SIZE : page.size;
       const list = await operations.list(filter, { ...page, size }, signal);
@@ -38,7 +43,7 @@ export function operationHandlers(
       const checks = new FieldChecks();
       const cursor = fromCursor(request.cursor, checks);
       const id = checks.optionalUuid('id', request.id);
-      const filter = readFilter(request.virtualMachine, false, checks);
+      const filter = readFilter(request, false, checks);
       checks.throwIfAny('INVALID_REQUEST', 'Cannot watch operations');
       for await (const event of operations.watch({ ...filter, id }, cursor, signal)) {
         yield toWatchOperationsResponse(event);
@@ -57,13 +62,17 @@ export function operationHandlers(
 
 /** A uid alone is enough: the VM may be gone, and its name another's. */
 function readFilter(
-  ref: VirtualMachineRef | undefined,
+  { virtualMachine: ref, namespace: within }: FilterMessage,
   activeOnly: boolean,
   checks: FieldChecks,
 ): OperationFilter {
-  if (ref === undefined) return { vmUid: undefined, vmName: undefined, activeOnly };
+  const all = { vmUid: undefined, vmName: undefined, namespace: undefined, activeOnly };
+  if (ref === undefined) {
+    return within === '' ? all : { ...all, namespace: checks.dnsLabel('namespace', within) };
+  }
+  if (within !== '') checks.add('namespace', 'cannot be given together with virtualMachine');
   const uid = checks.optionalUuid('virtualMachine.uid', ref.uid);
-  if (uid !== undefined) return { vmUid: uid, vmName: undefined, activeOnly };
+  if (uid !== undefined) return { ...all, vmUid: uid };
   const { namespace, name } = fromRef(ref, 'virtualMachine', checks);
-  return { vmUid: undefined, vmName: { namespace, name }, activeOnly };
+  return { ...all, vmName: { namespace, name } };
 }

@@ -96,7 +96,12 @@ export class RpcServer implements AsyncDisposable {
       operationHandlers(options.operations),
       this.#calls,
     );
-    bindService(server, NodeServiceService, nodeHandlers(options.node), this.#calls);
+    bindService(
+      server,
+      NodeServiceService,
+      nodeHandlers(options.node, options.operations),
+      this.#calls,
+    );
     bindService(
       server,
       PeerServiceService,

@@ -8,15 +8,11 @@ import type {
   VirtualMachine,
   VirtualMachineServiceService,
 } from '../../gen/novacron/agent/v1/virtual_machine.ts';
-import type {
-  Operation,
-  OperationRequest,
-  OperationService,
-  Submission,
-} from '../operations/operation.ts';
+import type { Operation, OperationService } from '../operations/operation.ts';
 import type { ApplyResult, CreateResult, Vm, VmFilter, VmRef, VmService } from '../vms/vm.ts';
 import type { ServiceHandlers } from './bind-service.ts';
 import type { CallContext } from './call-context.ts';
+import { type Asked, changes } from './changes.ts';
 import { fromCursor, fromPage, fromRef, toOrigin } from './common-conversion.ts';
 import { FieldChecks } from './field-checks.ts';
 import { toOperation } from './operation-conversion.ts';
@@ -168,24 +164,6 @@ export function virtualMachineHandlers(
         }
       }
     },
-  };
-}
-
-type Asked = Pick<OperationRequest, 'kind' | 'vm' | 'parameters'>;
-
-/** Asks for a change of a VM. A caller that names the operation follows it by that; any other waits for it here. */
-function changes(operations: OperationService) {
-  return async (asked: Asked, operationId: string, context: CallContext): Promise<Submission> => {
-    const checks = new FieldChecks();
-    const id = checks.optionalUuid('operationId', operationId);
-    checks.throwIfAny('INVALID_REQUEST', `Cannot ${asked.kind} a VM`);
-    const requestedBy = context.caller.identity;
-    const isAwaited = id === undefined;
-    const request = { ...asked, id, requestedBy, isAwaited };
-    const begun = await operations.submit(request, context.signal);
-    context.about({ operationId: begun.operation.id });
-    if (!isAwaited) return begun;
-    return await operations.untilDone(begun, context.signal);
   };
 }
 

@@ -1,6 +1,7 @@
 import { hasEnded, type OperationRecord } from '../operations/operation.ts';
 import type { OperationBook } from '../operations/operation-book.ts';
-import { WAITING_FOR_GUEST } from '../operations/operation-manager.ts';
+
+import { WAITING_FOR_GUEST } from '../vms/power-steps.ts';
 import type { RequestBehind } from './run-record.ts';
 
 /** A guest that has not powered off within so long after it was asked does so for reasons of its own. */

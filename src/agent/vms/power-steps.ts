@@ -2,6 +2,9 @@ import { AgentError } from '../../core/errors.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import { type HypervisorDomains, isSplit } from '../../drivers/hypervisor-domains.ts';
 
+/** The step of a shutdown from which on it is up to the guest. */
+export const WAITING_FOR_GUEST = 'waiting-for-guest';
+
 /** Keeps with a VM what a caller has last asked for. */
 export async function intend(
   domains: Pick<HypervisorDomains, 'setFacts'>,

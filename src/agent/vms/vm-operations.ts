@@ -4,8 +4,8 @@ import { runStrategyOf, startsAtOnce } from '../../core/resources/run-strategy.t
 import type { VmSpec } from '../../core/resources/virtual-machine.ts';
 import { withoutUserData } from '../../core/user-data.ts';
 import type { OperationParameters, OperationRecord, OperationVm } from '../operations/operation.ts';
-import { WAITING_FOR_GUEST } from '../operations/operation-manager.ts';
 import type { Admission, OperationWork, StepResult } from '../operations/operation-work.ts';
+import { WAITING_FOR_GUEST } from './power-steps.ts';
 import { assertRead } from './unread-vms.ts';
 import type { ApplyOptions, ApplyResult, CreateResult, DeleteOptions, Vm, VmRef } from './vm.ts';
 import type { VmManager } from './vm-manager.ts';
@@ -13,7 +13,7 @@ import { isOff, wasMovedAway } from './vm-phase.ts';
 
 /** How long a guest that was asked to power off is waited for, unless the caller says. */
 const SHUTDOWN_TIMEOUT_MS = 300_000;
-/** What a guest does is seen at once; this is for what nobody sees. */
+/** What a guest does is seen at once; this is for what nobody sees, and to say how long it has been. */
 const LOOK_AGAIN_MS = 5_000;
 
 type Verbs = Pick<
@@ -62,6 +62,7 @@ function verbWork(
 function shutdownWork(vms: Verbs): OperationWork {
   return {
     firstStep: 'asking-guest',
+    answersAt: WAITING_FOR_GUEST,
     async admit({ vm }, signal): Promise<Admission> {
       const { definition } = await vms.assertCan('shutdown', vm, signal);
       return { vm: identity(definition), deed: 'shutdown' };
@@ -79,7 +80,8 @@ function shutdownWork(vms: Verbs): OperationWork {
       const leftMs = timeoutMs - waitedMs;
       if (leftMs > 0) {
         const again = { afterMs: Math.min(Math.ceil(leftMs), LOOK_AGAIN_MS) };
-        return { isDone: false, step: WAITING_FOR_GUEST, again };
+        const progress = { fractionDone: undefined, message: '', waitedMs, leftMs };
+        return { isDone: false, step: WAITING_FOR_GUEST, progress, again };
       }
       throw new AgentError(
         'GUEST_DID_NOT_STOP',

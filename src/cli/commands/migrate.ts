@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import type { MigrationSpecInput } from '../../client/migration-calls.ts';
-import { hasReason } from '../../core/errors.ts';
 import {
   addConnectionOptions,
   connectionOptions,
@@ -112,14 +111,22 @@ async function migrate(
   options: MigrateOptions,
 ): Promise<void> {
   const { followMigration, goesOn } = await import('../progress/follow-migration.ts');
+  const { CONNECTION_LOST, patienceMs } = await import('../progress/wait-for-operation.ts');
+  const { repeatWhileLost } = await import('../../client/repeat-while-lost.ts');
+  const { mayHaveArrived } = await import('../../client/status.ts');
   const id = options.id ?? randomUUID();
   const spec = await specOf(name, options);
+  let wasLost = false;
+  const onLost = () => {
+    if (!wasLost) io.stderr.write(`${CONNECTION_LOST}\n`);
+    wasLost = true;
+  };
   await withAgent(io, command, async (client, call) => {
     try {
-      const migration = await client.migrations.start(id, spec, {
-        ...call,
-        labels: options.label,
-      });
+      const migration = await repeatWhileLost(
+        () => client.migrations.start(id, spec, { ...call, labels: options.label }),
+        { signal: io.signal, onLost, patienceMs: patienceMs(command) },
+      );
       if (!options.wait) {
         if (options.output === 'table') {
           io.stdout.write(`Started: ${goesOn(id, connectionOptions(command))}`);
@@ -131,7 +138,7 @@ async function migrate(
         return;
       }
     } catch (error) {
-      if (mayHaveStarted(error)) {
+      if (wasLost || error instanceof Interrupted || mayHaveArrived(error)) {
         io.stderr.write(`It may have started: ${goesOn(id, connectionOptions(command))}`);
       }
       throw error;
@@ -139,11 +146,6 @@ async function migrate(
     io.stderr.write(`Migration ${id} of VM ${name} to node ${options.to}\n`);
     await followMigration(io, command, client, id, options.output);
   });
-}
-
-/** After these nobody knows whether the agent has received the request. */
-function mayHaveStarted(error: unknown): boolean {
-  return error instanceof Interrupted || hasReason(error, 'DEADLINE_EXCEEDED');
 }
 
 async function specOf(name: string, options: MigrateOptions): Promise<MigrationSpecInput> {

@@ -3,7 +3,8 @@ import { timestampMs } from '../../client/time.ts';
 import { formatAge } from '../output/durations.ts';
 import { printable } from '../output/table.ts';
 import type { CliOutput } from '../process/cli-io.ts';
-import { operationVmName } from '../views/operation-view.ts';
+import { progressText } from '../views/operation-progress.ts';
+import { operationSubject } from '../views/operation-view.ts';
 import { TerminalLine } from './terminal-line.ts';
 
 const REDRAW_MS = 1_000;
@@ -13,6 +14,8 @@ export class OperationLine implements Disposable {
   readonly #line: TerminalLine;
   readonly #timer: NodeJS.Timeout | undefined;
   #operation: Operation | undefined;
+  /** By the clock that nobody sets. */
+  #shownAtMs = 0;
 
   constructor(output: CliOutput) {
     this.#line = new TerminalLine(output);
@@ -21,6 +24,7 @@ export class OperationLine implements Disposable {
 
   show(operation: Operation): void {
     this.#operation = operation;
+    this.#shownAtMs = performance.now();
     this.#draw();
   }
 
@@ -36,7 +40,8 @@ export class OperationLine implements Disposable {
 
   #draw(): void {
     if (this.#timer === undefined || this.#operation === undefined) return;
-    this.#line.draw(operationLineText(this.#operation, Date.now()));
+    const sinceMs = performance.now() - this.#shownAtMs;
+    this.#line.draw(operationLineText(this.#operation, Date.now(), sinceMs));
   }
 }
 
@@ -48,13 +53,21 @@ const DOING: Readonly<Record<number, string>> = {
   [OperationKind.OPERATION_KIND_DESTROY]: 'Cutting the power of',
   [OperationKind.OPERATION_KIND_DELETE]: 'Deleting',
   [OperationKind.OPERATION_KIND_MIGRATE]: 'Migrating',
+  [OperationKind.OPERATION_KIND_CORDON]: 'Cordoning',
+  [OperationKind.OPERATION_KIND_UNCORDON]: 'Uncordoning',
 };
 
-/** `Shutting down VM default/web: waiting for guest, 12s`. */
-export function operationLineText(operation: Operation, nowMs: number): string {
-  const { kind, step, requestTime } = operation;
+/** `Shutting down VM default/web: waiting for guest, 12s of 5m`; `sinceMs` ago that was how it stood. */
+export function operationLineText(operation: Operation, nowMs: number, sinceMs = 0): string {
+  const { kind, step, progress, requestTime } = operation;
   const ageMs = requestTime === undefined ? 0 : nowMs - timestampMs(requestTime);
-  const what = step === '' ? 'pending' : step.replaceAll('-', ' ');
+  const isTimed = progress?.waited !== undefined;
+  const parts = [
+    step === '' ? 'pending' : step.replaceAll('-', ' '),
+    progressText(progress, sinceMs),
+    isTimed ? '' : formatAge(ageMs),
+    progress?.message ?? '',
+  ].filter((part) => part !== '');
   const doing = DOING[kind] ?? 'Working on';
-  return printable(`${doing} VM ${operationVmName(operation)}: ${what}, ${formatAge(ageMs)}`);
+  return printable(`${doing} ${operationSubject(operation)}: ${parts.join(', ')}`);
 }

@@ -3,6 +3,7 @@ import { timestampMs } from '../../client/time.ts';
 import { API_VERSION } from '../../core/resources/virtual-machine.ts';
 import {
   type Document,
+  durationText,
   enumWord,
   originDocument,
   timestampText,
@@ -13,6 +14,8 @@ import { printItem } from '../output/output.ts';
 import type { OutputFormat } from '../output/output-format.ts';
 import type { ResourceView } from '../output/resource-view.ts';
 import type { CliIo } from '../process/cli-io.ts';
+import { progressText } from './operation-progress.ts';
+import { requestText } from './operation-request.ts';
 import type { ChangeWords } from './watch-event.ts';
 
 export function operationKindWord({ kind }: Operation): string {
@@ -23,8 +26,16 @@ export function operationStateWord({ state }: Operation): string {
   return enumWord(OperationState, 'OPERATION_STATE', state) ?? 'Unknown';
 }
 
+/** Empty if it is about the node. */
 export function operationVmName({ virtualMachine }: Operation): string {
-  return `${virtualMachine?.namespace || 'default'}/${virtualMachine?.name ?? ''}`;
+  if (virtualMachine === undefined) return '';
+  return `${virtualMachine.namespace || 'default'}/${virtualMachine.name}`;
+}
+
+/** What it is about, in the words of a sentence. */
+export function operationSubject(operation: Operation): string {
+  const name = operationVmName(operation);
+  return name === '' ? 'the node' : `VM ${name}`;
 }
 
 export function operationView(nowMs: number): ResourceView<Operation> {
@@ -33,15 +44,16 @@ export function operationView(nowMs: number): ResourceView<Operation> {
       { header: 'ID', value: ({ id }) => id },
       { header: 'KIND', value: operationKindWord },
       { header: 'VM', value: operationVmName },
+      { header: 'REQUEST', value: requestText },
       { header: 'STATE', value: operationStateWord },
-      { header: 'STEP', value: ({ step }) => step },
+      { header: 'STEP', value: stepText },
       { header: 'AGE', value: (operation) => ageOf(operation, nowMs) },
       { header: 'BY', value: ({ requestedBy }) => requestedBy },
       { header: 'ERROR', value: ({ error }) => error?.reason ?? '' },
       { header: 'TOOK', wide: true, value: took },
       { header: 'RESULT', wide: true, value: ({ result }) => result },
       { header: 'SUPERSEDED BY', wide: true, value: ({ supersededBy }) => supersededBy },
-      { header: 'MESSAGE', wide: true, value: ({ error }) => error?.message ?? '' },
+      { header: 'MESSAGE', wide: true, value: messageOf },
     ],
     document: operationDocument,
     name: ({ id }) => id,
@@ -51,7 +63,7 @@ export function operationView(nowMs: number): ResourceView<Operation> {
 export const OPERATION_CHANGE_WORDS: ChangeWords<Operation> = {
   name: ({ id }) => id,
   state: changeState,
-  message: ({ error }) => error?.message ?? '',
+  message: messageOf,
   document: operationDocument,
 };
 
@@ -67,9 +79,18 @@ function changeState(operation: Operation): string {
     operationVmName(operation),
     operationKindWord(operation),
     operationStateWord(operation),
-    operation.step,
+    stepText(operation),
   ];
   return parts.filter((part) => part !== '').join(' ');
+}
+
+/** `waiting-for-guest 12s of 5m`. */
+function stepText({ step, progress }: Operation): string {
+  return [step, progressText(progress)].filter((part) => part !== '').join(' ');
+}
+
+function messageOf({ error, progress }: Operation): string {
+  return error?.message ?? progress?.message ?? '';
 }
 
 function ageOf({ requestTime }: Operation, nowMs: number): string {
@@ -83,20 +104,29 @@ function took({ requestTime, endTime }: Operation): string {
 
 /** `kind` is that of the document. */
 export function operationDocument(operation: Operation): Document {
-  const { virtualMachine, error } = operation;
+  const { virtualMachine, error, progress } = operation;
   return withoutEmpty({
     apiVersion: API_VERSION,
     kind: 'Operation',
     id: operation.id,
     operationKind: operationKindWord(operation),
     virtualMachine: virtualMachine && withoutEmpty({ ...virtualMachine }),
+    request: operation.request,
     requestedBy: operation.requestedBy,
     requestTime: timestampText(operation.requestTime),
     startTime: timestampText(operation.startTime),
     endTime: timestampText(operation.endTime),
     state: operationStateWord(operation),
     step: operation.step,
+    progress:
+      progress &&
+      withoutEmpty({
+        ...progress,
+        waited: durationText(progress.waited),
+        timeLeft: durationText(progress.timeLeft),
+      }),
     result: operation.result,
+    warnings: operation.warnings,
     error: error && withoutEmpty({ ...error }),
     supersededBy: operation.supersededBy,
     origin: originDocument(operation.origin),

@@ -6,6 +6,7 @@ import { AgentClient } from '../../../src/client/agent-client.ts';
 import { OperationState } from '../../../src/client/api.ts';
 import { AgentError } from '../../../src/core/errors.ts';
 import { FakeCliIo } from '../../fakes/fake-cli-io.ts';
+import { until } from '../../fixtures/until.ts';
 import { MANIFEST, startLab } from './novactl-lab.ts';
 
 const ID = '6b0f3c1e-1f0a-4c52-9a58-0d5b3a8f7c11';
@@ -106,7 +107,66 @@ test('a change that is not answered may have begun, and novactl says how to find
   const words = `vm start web --operation-id ${ID} --request-timeout 50ms`;
   const { code, stderr } = await lab.novactl(words);
   assert.equal(code, 7);
-  assert.match(stderr, new RegExp(`^It may have begun: operation ${ID} goes on`));
+  assert.match(stderr, new RegExp(`^It may have begun, as operation ${ID}\\.\n`));
+  assert.match(stderr, new RegExp(`^ +Find out: +novactl operation get ${ID}$`, 'm'));
+});
+
+test('an agent that is lost while a change is asked for is asked again, as that is done once', async () => {
+  await using lab = await startLab();
+  lab.agent.put('web');
+  lab.agent.hangs = true;
+  const io = new FakeCliIo();
+  const start = lab.novactl('vm start web', { io });
+  await until('It is asked', () => lab.agent.calls > 0);
+  lab.agent.stop();
+  await until('It says so', () => io.stderr.text.includes('connecting again'));
+  lab.agent.hangs = false;
+  await lab.agent.listen(`unix:${lab.folder}/agent.sock`);
+  const { code, stdout, stderr } = await start;
+  assert.deepEqual([code, stdout], [0, 'VM default/web started (Running)\n']);
+  assert.equal(stderr, 'The connection to the agent was lost; connecting again\n');
+});
+
+for (const [words, about] of [
+  ['vm start web --operation-id', `operation get ${ID}`],
+  ['node cordon --operation-id', `operation get ${ID}`],
+  ['migrate web --to node-b --id', `migration watch ${ID}`],
+] as const) {
+  test(`${words}: an agent that is lost and stays away may have begun, which novactl says`, async () => {
+    await using lab = await startLab();
+    lab.agent.put('web');
+    lab.agent.hangs = true;
+    const command = lab.novactl(`${words} ${ID} --request-timeout 2s`);
+    await until('It is asked', () => lab.agent.calls > 0);
+    lab.agent.stop();
+    const { code, stderr } = await command;
+    assert.equal(code, 5);
+    assert.match(stderr, /^The connection to the agent was lost; connecting again\nIt may have /);
+    assert.match(stderr, new RegExp(`novactl ${about}$`, 'm'));
+    assert.match(stderr, /\(AGENT_UNREACHABLE\)\nWhat to do/);
+  });
+}
+
+test('an agent that is not there has begun nothing, and is not waited for', async () => {
+  await using lab = await startLab();
+  lab.agent.stop();
+  const { code, stderr } = await lab.novactl('vm start web');
+  assert.equal(code, 5);
+  assert.match(stderr, /^Error: Cannot reach the agent/);
+});
+
+test('an operation whose agent stays away is not waited for for ever', async () => {
+  await using lab = await startLab();
+  lab.agent.put('web');
+  lab.agent.operationSteps = [{ step: 'waiting-for-guest' }];
+  const io = new FakeCliIo({ isTTY: true });
+  const words = `vm shutdown web --operation-id ${ID} --request-timeout 300ms`;
+  const shutdown = lab.novactl(words, { io });
+  await until('The line', () => io.stderr.text.includes('waiting for guest'));
+  lab.agent.stop();
+  const { code, stderr } = await shutdown;
+  assert.equal(code, 5);
+  assert.match(stderr, new RegExp(`Stopped waiting: operation ${ID} goes on`));
 });
 
 test('delete refuses a running VM unless forced', async () => {

@@ -79,7 +79,7 @@ test('a guest that is slow is waited for, and a terminal shows it', async () => 
   const io = new FakeCliIo({ isTTY: true });
   const shutdown = served.novactl(`vm shutdown web --operation-id ${ID}`, '', { io });
   await until('The line', () => io.stderr.text.includes('waiting for guest'));
-  assert.match(io.stderr.text, /Shutting down VM default\/web: waiting for guest, \d+s/);
+  assert.match(io.stderr.text, /Shutting down VM default\/web: waiting for guest, \d+s of 5m/);
   const [vm] = served.node.inventory.list(EVERYTHING);
   served.node.hypervisor.stopGuest(vm?.definition.uid ?? '');
   assert.deepEqual((await shutdown).stdout, 'VM default/web is off (Stopped)\n');
@@ -102,6 +102,51 @@ test('--no-wait prints the id of the operation, for a command that wants it or a
   assert.match(made.stdout, /^kind: Operation$[^]*^operationKind: Create$/m);
   const deleted = await served.novactl('vm delete web --force --no-wait');
   assert.match(deleted.stdout, /^[0-9a-f-]{36}\n$/);
+});
+
+test('an operation shows what was asked for, and a list of them no more than its few words', async () => {
+  await using served = await startNode();
+  await served.novactl(`vm shutdown web --timeout 90s --no-wait --operation-id ${ID}`);
+  const { stdout: shutdown } = await served.novactl(`operation get ${ID} -o yaml`);
+  assert.match(shutdown, /^request:\n {2}timeout: 90s$/m);
+  await waitsForGuest(served, ID);
+  assert.match(
+    (await served.novactl('operation list')).stdout,
+    / default\/web +timeout=90s +Running /,
+  );
+  const labels = MANIFEST.replace('name: web', 'name: web, labels: {app: shop}');
+  await served.novactl(`vm apply --operation-id ${OTHER_ID} -f -`, labels);
+  const apply = JSON.parse((await served.novactl(`operation get ${OTHER_ID} -o json`)).stdout);
+  assert.partialDeepStrictEqual(apply.request.virtualMachine, {
+    metadata: { name: 'web', labels: { app: 'shop' } },
+    spec: { runStrategy: 'Manual' },
+  });
+  const { items } = JSON.parse((await served.novactl('operation list -o json')).stdout);
+  assert.equal(items[0].id, OTHER_ID);
+  assert.equal(items[0].request, undefined);
+});
+
+test('a cordon is an operation of the node, done once for its id', async () => {
+  await using served = await startNode();
+  const words = `node cordon --reason memory --operation-id ${ID}`;
+  const cordoned = await served.novactl(words);
+  assert.deepEqual(cordoned, { code: 0, stdout: 'Node a takes no new VMs\n', stderr: '' });
+  const begun = await served.novactl('node uncordon --no-wait');
+  assert.match(begun.stdout, /^[0-9a-f-]{36}\n$/);
+  const watched = await served.novactl(`operation watch ${begun.stdout.trim()}`);
+  assert.match(watched.stdout, /has succeeded: Uncordon of the node\n$/);
+  // Repeated after that, it is what it was: nothing more is done.
+  await served.novactl(words);
+  assert.match((await served.novactl('node get')).stdout, /^a +Ready /m);
+  const reused = await served.novactl(`node cordon --reason disks --operation-id ${ID}`);
+  assert.equal(reused.code, 4);
+  assert.match(reused.stderr, /Cannot cordon this node as operation .*\(OPERATION_ID_REUSED\)/);
+  const lines = (await served.novactl('operation list')).stdout.split('\n');
+  assert.match(
+    lines[1] ?? '',
+    / Uncordon +- +cordon=false cordonReason= +Succeeded +- .* unix:root /,
+  );
+  assert.match(lines[2] ?? '', / Cordon +- +cordon cordonReason=memory +Succeeded /);
 });
 
 test('a command that is repeated with its operation id is done once, and ends alike', async () => {
@@ -212,14 +257,16 @@ test('operations are listed, newest first, by VM, by namespace and by whether th
   await waitsForGuest(served, ID);
   const { stdout } = await served.novactl('operation list');
   const [header, newest, ...others] = stdout.trim().split('\n');
-  assert.match(header ?? '', /^ID +KIND +VM +STATE +STEP +AGE +BY +ERROR$/);
+  assert.match(header ?? '', /^ID +KIND +VM +REQUEST +STATE +STEP +AGE +BY +ERROR$/);
   assert.match(
     newest ?? '',
-    new RegExp(`^${ID} +Shutdown +default/web +Running +waiting-for-guest +\\S+ +unix:root +-$`),
+    new RegExp(
+      `^${ID} +Shutdown +default/web +- +Running +waiting-for-guest 0s of 5m +\\S+ +unix:root +-$`,
+    ),
   );
   assert.deepEqual(
-    others.map((line) => line.split(/ +/).slice(1, 4).join(' ')),
-    ['Apply shop/db Succeeded', 'Start default/web Succeeded', 'Apply default/web Succeeded'],
+    others.map((line) => line.split(/ +/).slice(1, 5).join(' ')),
+    ['Apply shop/db - Succeeded', 'Start default/web - Succeeded', 'Apply default/web - Succeeded'],
   );
   const count = async (options: string) => {
     const names = (await served.novactl(`operation ls -o name ${options}`)).stdout;
@@ -231,6 +278,8 @@ test('operations are listed, newest first, by VM, by namespace and by whether th
   assert.equal(await count('--vm db -n shop'), 1);
   assert.equal(await count('--vm db'), 0);
   assert.equal(await count('-n shop'), 1);
+  await served.novactl('node cordon');
+  assert.equal(await count('-n default'), 3);
   assert.equal((await served.novactl('operation list --vm shop/db -n default')).code, 2);
   const missing = await served.novactl(`operation get ${OTHER_ID}`);
   assert.equal(missing.code, 3);
@@ -259,7 +308,7 @@ test('without an id every change of the operations of a VM is printed', async ()
   assert.equal((await watch).code, 130);
   assert.match(
     io.stdout.text,
-    new RegExp(`modified ${ID} default/web Shutdown Running waiting-for-guest\n`),
+    new RegExp(`modified ${ID} default/web Shutdown Running waiting-for-guest 0s of 5m\n`),
   );
 });
 

@@ -14,6 +14,11 @@ import {
   type UpdateNodeResponse,
   WatchNodeRequest,
 } from '../../../src/gen/novacron/agent/v1/node.ts';
+import {
+  ListOperationsRequest,
+  type ListOperationsResponse,
+  OperationKind,
+} from '../../../src/gen/novacron/agent/v1/operation.ts';
 import { MIGRATION_ID as RESERVATION_ID } from '../../fakes/fake-migration-service.ts';
 import { VM_UID } from '../../fakes/fake-vm-service.ts';
 import { call, type Failure, failure, RpcHarness, until } from './rpc-harness.ts';
@@ -31,6 +36,12 @@ const update = (request: Parameters<typeof UpdateNodeRequest.fromPartial>[0]) =>
   call<UpdateNodeRequest, UpdateNodeResponse>(
     (message, callback) => local.node.updateNode(message, callback),
     UpdateNodeRequest.fromPartial(request),
+  );
+
+const list = (request: Parameters<typeof ListOperationsRequest.fromPartial>[0]) =>
+  call<ListOperationsRequest, ListOperationsResponse>(
+    (message, callback) => local.operations.listOperations(message, callback),
+    ListOperationsRequest.fromPartial(request),
   );
 
 const reserve = (change: Parameters<typeof ReserveRequest.fromPartial>[0] = {}) =>
@@ -72,6 +83,37 @@ test('a node is cordoned, with the names of the proto or of JSON, and its watche
   await until(() => cordons.length === 6);
   assert.deepEqual(cordons, [undefined, false, undefined, true, true, true]);
   watch.cancel();
+});
+
+test('a change of a node is an operation, done once for its id, that says what was asked for and by whom', async () => {
+  const operationId = RESERVATION_ID;
+  const asked = { spec: { cordon: false, cordonReason: '' }, operationId };
+  const { operation } = await update(asked);
+  assert.equal(operation?.id, operationId);
+  const { calls } = harness.node;
+  const count = calls.length;
+  const again = await update(asked);
+  assert.equal(calls.length, count);
+  assert.partialDeepStrictEqual(again.operation, {
+    id: operationId,
+    kind: OperationKind.OPERATION_KIND_UNCORDON,
+    virtualMachine: undefined,
+    requestedBy: 'unix:root',
+    request: { spec: { cordon: false, cordonReason: '' } },
+  });
+  const other = await failure(update({ spec: { cordon: true }, operationId }));
+  assert.equal(other.reason, 'OPERATION_ID_REUSED');
+  const odd = await failure(update({ spec: {}, operationId: 'mine' }));
+  assert.deepEqual(fieldsOf(odd), ['operationId']);
+});
+
+test('operations are chosen by namespace, or by VM, not by both', async () => {
+  await update({ spec: { cordon: false } });
+  assert.deepEqual((await list({ namespace: 'default' })).operations, []);
+  assert.ok((await list({})).operations.length > 0);
+  const both = await failure(list({ namespace: 'default', virtualMachine: { name: 'web' } }));
+  assert.deepEqual(fieldsOf(both), ['namespace']);
+  assert.deepEqual(fieldsOf(await failure(list({ namespace: 'No' }))), ['namespace']);
 });
 
 test('a change of a node is refused for another generation, and for a field that it has not', async () => {

@@ -41,7 +41,7 @@ export class RpcHarness implements AsyncDisposable {
   readonly migrations = new FakeMigrationService();
   readonly incoming = new FakeIncomingService();
   readonly ownership = new FakeOwnershipService();
-  readonly node = new FakeNodeService();
+  readonly node: FakeNodeService;
   readonly operations: OperationManager;
   readonly logLines: Record<string, unknown>[] = [];
   readonly callEnds: CallEnd[] = [];
@@ -58,10 +58,11 @@ export class RpcHarness implements AsyncDisposable {
     authority: LabCertificates,
     nodeFiles: Credentials,
     certificates: Certificates,
-    vms: FakeVmService,
+    fakes: { readonly vms: FakeVmService; readonly node: FakeNodeService },
     operations: OperationManager,
   ) {
-    this.vms = vms;
+    this.vms = fakes.vms;
+    this.node = fakes.node;
     this.operations = operations;
     this.folder = folder;
     this.authority = authority;
@@ -77,10 +78,10 @@ export class RpcHarness implements AsyncDisposable {
     const nodeFiles = await authority.issue('node', nodeNames('node-a'), never);
     const log = pino({ level: 'silent' });
     const certificates = undo.use(await Certificates.open(nodeFiles, log, CERTIFICATE_POLL_MS));
-    const vms = new FakeVmService();
+    const fakes = { vms: new FakeVmService(), node: new FakeNodeService() };
     const origins = new ReportOriginSource({ ...NODE_BOOT, agentEpoch: ORIGIN.agentEpoch });
-    const operations = await promptOperations(vms, origins);
-    const harness = new RpcHarness(folder, authority, nodeFiles, certificates, vms, operations);
+    const operations = await promptOperations(fakes.vms, fakes.node, origins);
+    const harness = new RpcHarness(folder, authority, nodeFiles, certificates, fakes, operations);
     undo.defer(() => harness.#server?.close(0));
     await harness.restart();
     harness.#owned = undo.move();

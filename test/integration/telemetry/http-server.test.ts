@@ -16,6 +16,16 @@ interface Opened extends AsyncDisposable {
   readonly url: string;
 }
 
+const CONTROLLER = {
+  name: 'operations',
+  depth: 1,
+  waiting: 2,
+  oldestAgeMs: 1_500,
+  failing: 2,
+  retries: 7,
+  lastError: 'Cannot start VM web',
+};
+
 async function open(missing: () => readonly Obstacle[] = () => [], vmCount = 3): Promise<Opened> {
   await using undo = new AsyncDisposableStack();
   const heartbeat = undo.use(new Heartbeat());
@@ -26,7 +36,7 @@ async function open(missing: () => readonly Obstacle[] = () => [], vmCount = 3):
     unidentifiedVms: () => 0,
     activeMigrations: () => 0,
     hypervisorConnected: () => true,
-    controllers: () => [],
+    controllers: () => [CONTROLLER, { ...CONTROLLER, name: 'stray-copies' }],
     heartbeat,
   });
   const server = undo.use(
@@ -57,6 +67,11 @@ test('the metrics pass promtool', async () => {
   server.metrics.rpc.callStarted('GetNode');
   server.metrics.rpc.callEnded({ method: 'GetNode', code: 0, durationMs: 1 });
   const text = await (await fetch(`${server.url}/metrics`)).text();
+  // Of what is only there with something to count, something is there.
+  for (const part of ['controller', 'grpc', 'hypervisor', 'migration', 'vm']) {
+    assert.match(text, new RegExp(`^novacron_${part}_\\w+\\{`, 'm'));
+  }
+  assert.match(text, /^novacron_controller_retries_total\{controller="stray-copies"\} 7$/m);
   const check = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' });
   assert.equal(check.error, undefined, 'promtool is missing');
   assert.deepEqual([check.status, check.stdout, check.stderr], [0, '', '']);

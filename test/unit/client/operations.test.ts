@@ -188,9 +188,9 @@ test('why an operation has not succeeded is an error with its reason', () => {
   assert.equal(superseded?.reason, 'OPERATION_SUPERSEDED');
   assert.match(superseded.message, new RegExp(OTHER_ID));
   const cancelled = { reason: 'OPERATION_CANCELLED', message: 'Somebody did' };
-  assert.match(
-    ended({ state: OPERATION_STATE_CANCELLED, error: cancelled })?.message ?? '',
-    new RegExp(`${ID} was cancelled`),
+  assert.equal(
+    ended({ state: OPERATION_STATE_CANCELLED, error: cancelled })?.message,
+    'Somebody did',
   );
   const newer = ended({ state: OPERATION_STATE_FAILED, error: { ...error, reason: 'DISK_BUSY' } });
   assert.deepEqual([newer?.reason, newer?.metadata['reason']], ['INTERNAL', 'DISK_BUSY']);

@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
-import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { addConnectionOptions } from '../../connection/agent-connection.ts';
+import { addChangeOptions, type ChangeOptions } from '../../input/change-options.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import type { CliIo } from '../../process/cli-io.ts';
 
-interface CordonOptions extends OutputOptions {
+interface CordonOptions extends OutputOptions, ChangeOptions {
   readonly reason?: string;
 }
 
@@ -16,6 +17,7 @@ export function addNodeCordonCommand(parent: Command, io: CliIo): void {
         'is refused with NODE_CORDONED. VMs that are here run on, may be started again and may be migrated away.',
     )
     .option('--reason <text>', 'why, for whoever is refused; without it an earlier reason stays');
+  addChangeOptions(command);
   addOutputOption(command);
   addConnectionOptions(command).addHelpText(
     'after',
@@ -25,12 +27,10 @@ Examples:
   novactl node uncordon
 `,
   );
-  command.action(async ({ output, reason }: CordonOptions) => {
-    const { printNodeAction } = await import('./action.ts');
-    await withAgent(io, command, async (client, call) => {
-      const why = reason === undefined ? {} : { cordonReason: reason };
-      const node = await client.node.update({ cordon: true, ...why }, call);
-      printNodeAction(io, output, node, 'takes no new VMs');
-    });
+  command.action(async (options: CordonOptions) => {
+    const { changeNode } = await import('./change-node.ts');
+    const { reason } = options;
+    const why = reason === undefined ? {} : { cordonReason: reason };
+    await changeNode(io, command, options, { cordon: true, ...why }, 'takes no new VMs');
   });
 }

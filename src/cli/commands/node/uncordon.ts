@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { addConnectionOptions } from '../../connection/agent-connection.ts';
+import { addChangeOptions, type ChangeOptions } from '../../input/change-options.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import type { CliIo } from '../../process/cli-io.ts';
 
@@ -8,6 +9,7 @@ export function addNodeUncordonCommand(parent: Command, io: CliIo): void {
     .command('uncordon')
     .summary('take new VMs again')
     .description('Makes the node take new VMs again, and forgets the reason of the cordon.');
+  addChangeOptions(command);
   addOutputOption(command);
   addConnectionOptions(command).addHelpText(
     'after',
@@ -17,11 +19,9 @@ Examples:
   novactl --node node-b node uncordon
 `,
   );
-  command.action(async ({ output }: OutputOptions) => {
-    const { printNodeAction } = await import('./action.ts');
-    await withAgent(io, command, async (client, call) => {
-      const node = await client.node.update({ cordon: false, cordonReason: '' }, call);
-      printNodeAction(io, output, node, 'takes new VMs');
-    });
+  command.action(async (options: OutputOptions & ChangeOptions) => {
+    const { changeNode } = await import('./change-node.ts');
+    const spec = { cordon: false, cordonReason: '' };
+    await changeNode(io, command, options, spec, 'takes new VMs');
   });
 }

@@ -7,7 +7,10 @@ export function addOperationGetCommand(parent: Command, io: CliIo): void {
   const command = parent
     .command('get')
     .summary('one operation')
-    .description('Shows one operation, going on or ended.')
+    .description(
+      'Shows one operation, going on or ended: what was asked for and by whom, how far it is, what came of it. As yaml or ' +
+        'json with the whole request, a manifest without its user data.',
+    )
     .argument('<operation>', 'id of the operation');
   addOutputOption(command);
   addConnectionOptions(command).addHelpText(

@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import type { Operation } from '../../../client/api.ts';
 import type { VmRefInput } from '../../../client/vm-calls.ts';
 import { type NamespaceOptions, problemOf, vmRef } from '../../input/vm-ref.ts';
 
@@ -14,15 +13,14 @@ export function addVmFilterOptions(command: Command): Command {
     .option('-n, --namespace <namespace>', 'only those of VMs of this namespace');
 }
 
-/** What the agent is asked for, and what is left of that. */
-export function vmFilter(command: Command, options: VmFilterOptions) {
+/** What the agent is asked for. */
+export function vmFilter(
+  command: Command,
+  options: VmFilterOptions,
+): { readonly virtualMachine?: VmRefInput; readonly namespace?: string | undefined } {
   const { vm, namespace } = options;
-  const problem = vm === undefined ? undefined : problemOf(vm, options);
+  if (vm === undefined) return { namespace };
+  const problem = problemOf(vm, options);
   if (problem !== undefined) command.error(`error: ${problem}`);
-  const virtualMachine: VmRefInput | undefined = vm === undefined ? undefined : vmRef(vm, options);
-  const matches = (operation: Operation): boolean =>
-    vm !== undefined ||
-    namespace === undefined ||
-    operation.virtualMachine?.namespace === namespace;
-  return { virtualMachine, matches };
+  return { virtualMachine: vmRef(vm, options) };
 }

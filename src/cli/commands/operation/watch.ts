@@ -45,7 +45,7 @@ async function watchOne(
   const { operationFailure } = await import('../../../client/operation-failure.ts');
   const { waitForOperation } = await import('../../progress/wait-for-operation.ts');
   const { printItem } = await import('../../output/output.ts');
-  const { operationKindWord, operationView, operationVmName } = await import(
+  const { operationKindWord, operationSubject, operationView } = await import(
     '../../views/operation-view.ts'
   );
   await withAgent(io, command, async (client) => {
@@ -54,7 +54,7 @@ async function watchOne(
     if (output !== 'table') printItem(io, output, operationView(Date.now()), operation);
     if (failure !== undefined) throw failure;
     if (output !== 'table') return;
-    const what = `${operationKindWord(operation)} of VM ${operationVmName(operation)}`;
+    const what = `${operationKindWord(operation)} of ${operationSubject(operation)}`;
     io.stdout.write(`Operation ${id} has succeeded: ${what}\n`);
   });
 }
@@ -64,16 +64,14 @@ async function watchAll(io: CliIo, command: Command, options: WatchOptions): Pro
   if (output !== 'table' && output !== 'json') {
     command.error('error: without an id the output is table or json');
   }
-  const { virtualMachine, matches } = vmFilter(command, options);
+  const filter = vmFilter(command, options);
   const { watchOperations } = await import('../../../client/watches.ts');
   const { printChanges } = await import('../../progress/print-changes.ts');
   const { OPERATION_CHANGE_WORDS } = await import('../../views/operation-view.ts');
   const format = output === 'json' ? 'json' : 'text';
   await withAgent(io, command, (client) =>
-    printChanges(io, format, OPERATION_CHANGE_WORDS, async function* (resume) {
-      for await (const event of watchOperations(client, { ...resume, virtualMachine })) {
-        if (event.type === 'synced' || matches(event.object)) yield event;
-      }
-    }),
+    printChanges(io, format, OPERATION_CHANGE_WORDS, (resume) =>
+      watchOperations(client, { ...resume, ...filter }),
+    ),
   );
 }

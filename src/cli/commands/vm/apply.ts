@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
 import { generationArgument } from '../../input/argument-parsers.ts';
+import { addChangeOptions, type ChangeOptions } from '../../input/change-options.ts';
 import { addManifestOptions, type ManifestOptions } from '../../input/manifest-options.ts';
 import { addNamespaceOption } from '../../input/vm-ref.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import type { CliIo } from '../../process/cli-io.ts';
-import { addChangeOptions, type ChangeOptions } from './change-options.ts';
 
 interface ApplyOptions extends OutputOptions, ManifestOptions, ChangeOptions {
   readonly dryRun?: boolean;
@@ -66,7 +66,7 @@ A manifest (docs/reference/virtual-machine.md has every field):
     }
     const { assertOneOperation, endManifestRun, runManifests } = await import('./manifest-run.ts');
     assertOneOperation(command, options, parts);
-    const { change } = await import('./change.ts');
+    const { change } = await import('../../progress/change.ts');
     const { applyDocument, applyText, readApplyResponse } = await import(
       '../../views/apply-result.ts'
     );

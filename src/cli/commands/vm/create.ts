@@ -2,13 +2,13 @@ import type { Command } from 'commander';
 import type { Operation } from '../../../client/api.ts';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
 import { ownershipEpochArgument } from '../../input/argument-parsers.ts';
+import { addChangeOptions, type ChangeOptions } from '../../input/change-options.ts';
 import { addManifestOptions, type ManifestOptions } from '../../input/manifest-options.ts';
 import { addNamespaceOption } from '../../input/vm-ref.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import type { ResourceView } from '../../output/resource-view.ts';
 import type { CliIo } from '../../process/cli-io.ts';
 import type { VmDocument } from '../../views/vm-view.ts';
-import { addChangeOptions, type ChangeOptions } from './change-options.ts';
 
 interface CreateOptions extends OutputOptions, ManifestOptions, ChangeOptions {
   readonly dryRun?: boolean;
@@ -61,7 +61,7 @@ Examples:
     }
     const { assertOneOperation, endManifestRun, runManifests } = await import('./manifest-run.ts');
     assertOneOperation(command, options, parts);
-    const { change } = await import('./change.ts');
+    const { change } = await import('../../progress/change.ts');
     const { required } = await import('../../../client/required.ts');
     const { phaseWord, vmDocument, vmName, vmView } = await import('../../views/vm-view.ts');
     await withAgent(io, command, async (client, call) => {

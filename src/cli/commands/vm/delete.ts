@@ -2,10 +2,10 @@ import type { Command } from 'commander';
 import type { VmRefInput } from '../../../client/vm-calls.ts';
 import { AgentError } from '../../../core/errors.ts';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { addChangeOptions, type ChangeOptions } from '../../input/change-options.ts';
 import { addManifestOptions, type ManifestOptions } from '../../input/manifest-options.ts';
 import { addNamespaceOption, vmRef } from '../../input/vm-ref.ts';
 import type { CliIo } from '../../process/cli-io.ts';
-import { addChangeOptions, type ChangeOptions } from './change-options.ts';
 
 interface DeleteOptions extends Partial<ManifestOptions>, ChangeOptions {
   readonly force?: boolean;
@@ -42,7 +42,7 @@ Examples:
     if ((name === undefined) === (filename.length === 0)) {
       command.error('error: name either one VM or manifests with -f');
     }
-    const { change } = await import('./change.ts');
+    const { change } = await import('../../progress/change.ts');
     const { whyNotFound } = await import('../../views/delete-result.ts');
     await withAgent(io, command, async (client, call) => {
       const deleteVm = async (ref: VmRefInput) => {

@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import { AgentError, type Reason } from '../../../core/errors.ts';
 import { errorReport } from '../../errors/error-report.ts';
+import type { ChangeOptions } from '../../input/change-options.ts';
 import type { ManifestPart } from '../../input/manifest-files.ts';
 import type { Document } from '../../output/documents.ts';
 import type { CliIo } from '../../process/cli-io.ts';
 import { Exit, exitCodeOf, Interrupted } from '../../process/exit-codes.ts';
-import type { ChangeOptions } from './change-options.ts';
 
 /** What became of one manifest: its result, or why there is none; neither if it was not tried. */
 export interface ManifestEnd<R> {

@@ -2,10 +2,10 @@ import type { Command } from 'commander';
 import type { Operation } from '../../../client/api.ts';
 import type { ChangeOptions as ChangeCall, VmCalls, VmRefInput } from '../../../client/vm-calls.ts';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { addChangeOptions, type ChangeOptions } from '../../input/change-options.ts';
 import { addNamespaceOption, type NamespaceOptions, vmRef } from '../../input/vm-ref.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import type { CliIo } from '../../process/cli-io.ts';
-import { addChangeOptions, type ChangeOptions } from './change-options.ts';
 
 export interface VmVerbOptions extends OutputOptions, NamespaceOptions, ChangeOptions {}
 
@@ -36,7 +36,7 @@ export async function runVmVerb(
   options: VmVerbOptions,
   { ask, done }: VmVerb,
 ): Promise<void> {
-  const { change } = await import('./change.ts');
+  const { change } = await import('../../progress/change.ts');
   const { printItem } = await import('../../output/output.ts');
   const { printBegun } = await import('../../views/operation-view.ts');
   const { phaseWord, vmDocument, vmName, vmView } = await import('../../views/vm-view.ts');

@@ -27,7 +27,12 @@ import { operationRecord } from '../operations/operation-record.ts';
 const options = { logger: createLogger('silent'), schema: JOURNAL_SCHEMA };
 const temporary = () => mkdtempDisposableSync(path.join(tmpdir(), 'journal-'));
 
-const EVERY_OPERATION = { vmUid: undefined, vmName: undefined, activeOnly: false };
+const EVERY_OPERATION = {
+  vmUid: undefined,
+  vmName: undefined,
+  namespace: undefined,
+  activeOnly: false,
+};
 const FIRST_PAGE = { after: undefined, limit: 10 };
 
 test('each start gets a higher epoch and learns the boot id of the one before', async () => {
@@ -133,6 +138,10 @@ test('a journal of version 1 is brought to the newest schema with its content', 
   {
     using old = new DatabaseSync(path.join(directory.path, 'journal.db'));
     old.exec(readFileSync('test/compatibility/version-1/journal.sql', 'utf8'));
+    old.exec(`INSERT INTO operation VALUES
+      ('o-3', 'u-2', 'delete', 41000, 41500, 'succeeded', ''),
+      ('o-2', 'u-1', 'shutdown', 43000, 43500, 'failed', 'VM_BUSY'),
+      ('o-4', 'u-1', 'migrate', 44000, 44500, 'succeeded', '')`);
   }
   const schema = [...JOURNAL_SCHEMA, 'ALTER TABLE migration ADD COLUMN note TEXT'];
   await using journal = await Journal.open(directory.path, { ...options, schema });
@@ -143,12 +152,20 @@ test('a journal of version 1 is brought to the newest schema with its content', 
   );
   const [owned] = await new OwnershipStore(database).list();
   assert.deepEqual([owned?.left?.toNode, owned?.isDeleted], ['node-b', false]);
-  const [operation] = await new OperationStore(database).list(EVERY_OPERATION, FIRST_PAGE);
-  // Nobody will go on with what that version was doing.
+  const operations = new OperationStore(database);
+  const { records } = await operations.list(EVERY_OPERATION, FIRST_PAGE);
+  // Nobody will go on with what that version was doing. Its migrations are in another table.
   assert.deepEqual(
-    [operation?.kind, operation?.vm.uid, operation?.state],
-    ['start', 'u-1', 'failed'],
+    records.map(({ id, kind, vm, state, endedAtMs }) => [id, kind, vm.uid, state, endedAtMs]),
+    [
+      ['o-2', 'shutdown', 'u-1', 'failed', 43_500],
+      ['o-3', 'delete', 'u-2', 'succeeded', 41_500],
+      ['o-1', 'start', 'u-1', 'failed', 42_000],
+    ],
   );
+  assert.deepEqual(await operations.listOpen(), []);
+  // An id of then is still the id of what was asked for then.
+  assert.equal((await operations.insert(operationRecord('o-2')))?.kind, 'shutdown');
   assert.deepEqual(await new NodeSpecStore(database).find(), {
     spec: { cordon: true, cordonReason: 'new disks' },
     generation: 3,

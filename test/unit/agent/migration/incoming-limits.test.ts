@@ -29,10 +29,10 @@ async function reserve(nodes: TwoNodes, uid: string | undefined): Promise<void> 
 test('a cordoned node takes no VM from another, and one from which they leave may be cordoned', async () => {
   using nodes = await TwoNodes.open();
   const cordon = { cordon: true, cordonReason: 'new disks' };
-  await nodes.source.agent.node.update(cordon, undefined);
-  await nodes.destination.agent.node.update(cordon, undefined);
+  await nodes.source.agent.cordon.update(cordon, undefined);
+  await nodes.destination.agent.cordon.update(cordon, undefined);
   assert.deepEqual(await reasonsAgainst(nodes), ['NODE_CORDONED']);
-  await nodes.destination.agent.node.update({ cordon: false }, undefined);
+  await nodes.destination.agent.cordon.update({ cordon: false }, undefined);
   assert.deepEqual(await reasonsAgainst(nodes), []);
 });
 
@@ -41,7 +41,7 @@ test('a VM does not come to a node that is cordoned while it is checked', async 
   const { agent } = nodes.destination;
   const validate = agent.validator.validateIncoming.bind(agent.validator);
   agent.validator.validateIncoming = async (...check) => {
-    await agent.node.update({ cordon: true }, undefined);
+    await agent.cordon.update({ cordon: true }, undefined);
     await validate(...check);
   };
   const request = { migrationId: nodes.id, incoming: incomingOf(nodes), transferToken: 'ab' };

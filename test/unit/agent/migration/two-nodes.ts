@@ -180,7 +180,7 @@ export class TestNode {
         ownership: life.guard('ownership', this.ownershipStore),
         operations: life.guard('operations', new OperationStore(this.journal.database)),
         identification: new IdentificationStore(this.journal.database),
-        nodeSpec: new NodeSpecStore(this.journal.database),
+        nodeSpec: life.guard('nodeSpec', new NodeSpecStore(this.journal.database)),
         reservations: new ReservationStore(this.journal.database),
         runs: life.guard('runs', new RunStore(this.journal.database)),
       },

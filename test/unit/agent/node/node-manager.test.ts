@@ -80,7 +80,8 @@ test('a cordon is told, and every condition says which generation it speaks of',
   const before = await surroundings.get();
   assert.equal(condition(before, 'Schedulable')?.status, 'true');
   surroundings.nowMs = 5_000;
-  const node = await surroundings.manager.update({ cordon: true, cordonReason: 'new disks' }, 1);
+  await surroundings.cordon.update({ cordon: true, cordonReason: 'new disks' }, 1);
+  const node = await surroundings.get();
   assert.deepEqual(node.spec, { cordon: true, cordonReason: 'new disks' });
   assert.equal(node.generation, 2);
   assert.deepEqual(condition(node, 'Schedulable'), {
@@ -92,9 +93,6 @@ test('a cordon is told, and every condition says which generation it speaks of',
     observedGeneration: 2,
   });
   assert.ok(node.conditions.every(({ observedGeneration }) => observedGeneration === 2));
-  await assert.rejects(surroundings.manager.update({ cordon: false }, 1), {
-    reason: 'GENERATION_MISMATCH',
-  });
 });
 
 test('a watch begins with the node as it is and tells of a cordon', async () => {
@@ -104,7 +102,10 @@ test('a watch begins with the node as it is and tells of a cordon', async () => 
   for await (const event of surroundings.manager.watch(undefined, surroundings.signal)) {
     const isCordoned = 'object' in event && event.object.spec.cordon;
     told.push(isCordoned ? `${event.type} cordoned` : event.type);
-    if (event.type === 'synced') await surroundings.manager.update({ cordon: true }, undefined);
+    if (event.type === 'synced') {
+      await surroundings.cordon.update({ cordon: true }, undefined);
+      surroundings.manager.review();
+    }
     if (isCordoned) break;
   }
   assert.deepEqual(told, ['reset', 'added', 'synced', 'modified cordoned']);
@@ -131,7 +132,6 @@ test('a watch ends with the reason of its signal', async () => {
 
 test('what controllers have left to do is told when asked, and to watchers only with other changes', async () => {
   await using surroundings = await Surroundings.open();
-  const { manager } = surroundings;
   const connected = await surroundings.until(({ hypervisorConnected }) => hypervisorConnected);
   const busy = {
     name: 'run-strategies',
@@ -146,7 +146,8 @@ test('what controllers have left to do is told when asked, and to watchers only 
   const node = await surroundings.get();
   assert.deepEqual(node.controllers, [busy]);
   assert.equal(node.origin.revision, connected.origin.revision);
-  const { origin, controllers } = await manager.update({ cordon: true }, undefined);
+  await surroundings.cordon.update({ cordon: true }, undefined);
+  const { origin, controllers } = await surroundings.get();
   assert.deepEqual(controllers, [busy]);
   assert.ok(origin.revision > connected.origin.revision);
 });

@@ -65,7 +65,7 @@ test('a cordoned node reserves nothing more, and still knows what it has reserve
   await using surroundings = await Surroundings.open();
   const { manager } = surroundings;
   const reservation = await manager.reserve(FOR_WEB);
-  await manager.update({ cordon: true }, undefined);
+  await surroundings.cordon.update({ cordon: true }, undefined);
   assert.deepEqual(await manager.reserve(FOR_WEB), reservation);
   await manager.release('r-1');
   await assert.rejects(manager.reserve(FOR_WEB), { reason: 'NODE_CORDONED' });

@@ -70,7 +70,7 @@ test('a cordoned node starts the VMs that are here, and takes a new one only if 
   await using node = await OneNode.open();
   const here = newRequest('here', { runStrategy: 'Manual' });
   await node.create(here);
-  await node.agent.node.update({ cordon: true, cordonReason: 'new disks' }, undefined);
+  await node.agent.cordon.update({ cordon: true, cordonReason: 'new disks' }, undefined);
   await assert.rejects(node.create(newRequest('web')), { reason: 'NODE_CORDONED' });
   const off = await node.create(newRequest('off', { runStrategy: 'Halted' }));
   assert.equal(off.phase, 'stopped');
@@ -82,10 +82,10 @@ test('a VM is not created on a node that is cordoned while it is checked, unless
   const { validator } = node.agent;
   const validate = validator.validate.bind(validator);
   validator.validate = async (...check) => {
-    await node.agent.node.update({ cordon: true }, undefined);
+    await node.agent.cordon.update({ cordon: true }, undefined);
     return await validate(...check);
   };
-  const open = () => node.agent.node.update({ cordon: false }, undefined);
+  const open = () => node.agent.cordon.update({ cordon: false }, undefined);
   const request = newRequest('web');
   await node.inventory.refresh(never);
   await assert.rejects(node.create(request), { reason: 'NODE_CORDONED' });

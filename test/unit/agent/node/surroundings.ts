@@ -30,6 +30,7 @@ export class Surroundings implements AsyncDisposable {
   controllers: readonly ControllerState[] = [];
   nowMs = 1_000;
   readonly manager: NodeManager;
+  readonly cordon: Cordon;
   readonly ledger: CapacityLedger;
   /** VMs that could not be read; those that have an owner are not `unidentified`. */
   unread: readonly UnreadVm[] = [];
@@ -45,6 +46,7 @@ export class Surroundings implements AsyncDisposable {
 
   private constructor(database: MemoryJournal, cordon: Cordon, reservations: ReservationBook) {
     this.#database = database;
+    this.cordon = cordon;
     this.ledger = new CapacityLedger({
       capacity: capacityOf(HOST),
       allocatable: allocatableOf(HOST, GIB),

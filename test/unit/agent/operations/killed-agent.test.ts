@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
-import { hasEnded, type OperationRequest } from '../../../../src/agent/operations/operation.ts';
+import {
+  hasEnded,
+  type OperationRequest,
+  THE_NODE,
+} from '../../../../src/agent/operations/operation.ts';
 import { wantedOf } from '../../../../src/agent/vms/wanted-definition.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { until } from '../../../fixtures/until.ts';
@@ -95,6 +99,16 @@ const STORIES: readonly Story[] = [
       assert.equal(definition.spec.template.spec.resources.memory, '32Mi');
     },
     steps: 8,
+  },
+  {
+    kind: 'cordon',
+    vm: { ...THE_NODE, uid: undefined },
+    parameters: () => ({ spec: { cordon: true, cordonReason: 'new disks' }, generation: 1 }),
+    check: async ({ source }) => {
+      assert.deepEqual(source.agent.cordon.spec, { cordon: true, cordonReason: 'new disks' });
+      assert.equal(source.agent.cordon.generation, 2);
+    },
+    steps: 10,
   },
 ];
 

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { THE_NODE } from '../../../../src/agent/operations/operation.ts';
 import { OperationStore } from '../../../../src/agent/operations/operation-store.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { operationRecord } from './operation-record.ts';
 
-const ALL = { vmUid: undefined, vmName: undefined, activeOnly: false };
+const ALL = { vmUid: undefined, vmName: undefined, namespace: undefined, activeOnly: false };
 const FIRST = { after: undefined, limit: 10 };
 
 const ended = (id: string, endedAtMs: number) =>
@@ -55,7 +56,7 @@ test('the newest are listed first, of one VM if that is wanted, a page at a time
   await store.insert(operationRecord('o-3', { requestedAtMs: 2 }));
   await store.insert({ ...ended('o-4', 4), requestedAtMs: 3 });
   const idsOf = async (...list: Parameters<OperationStore['list']>) =>
-    (await store.list(...list)).map(({ id }) => id);
+    (await store.list(...list)).records.map(({ id }) => id);
   assert.deepEqual(await idsOf(ALL, FIRST), ['o-4', 'o-3', 'o-2', 'o-1']);
   assert.deepEqual(await idsOf({ ...ALL, vmUid: 'u-2' }, FIRST), ['o-2']);
   assert.deepEqual(await idsOf({ ...ALL, vmName: { ...db, name: 'web' } }, FIRST), [
@@ -64,8 +65,9 @@ test('the newest are listed first, of one VM if that is wanted, a page at a time
     'o-1',
   ]);
   assert.deepEqual(await idsOf({ ...ALL, activeOnly: true }, FIRST), ['o-3', 'o-2', 'o-1']);
-  const after = { requestedAtMs: 2, id: 'o-3' };
-  assert.deepEqual(await idsOf(ALL, { after, limit: 1 }), ['o-2']);
+  const { next } = await store.list(ALL, { after: undefined, limit: 2 });
+  assert.deepEqual(await idsOf(ALL, { after: next, limit: 1 }), ['o-2']);
+  assert.equal((await store.list(ALL, { after: next, limit: 2 })).next, undefined);
 });
 
 test('the last so many are kept, and for so long whatever their number', async () => {
@@ -77,7 +79,7 @@ test('the last so many are kept, and for so long whatever their number', async (
   assert.equal(await store.prune(8, 1, 7), 0);
   // Of those that are older than 1, the last two are kept all the same.
   assert.equal(await store.prune(8, 2, 1), 1);
-  assert.deepEqual((await store.list(ALL, FIRST)).map(({ id }) => id).toSorted(), [
+  assert.deepEqual((await store.list(ALL, FIRST)).records.map(({ id }) => id).toSorted(), [
     'o-0',
     'o-2',
     'o-3',
@@ -107,4 +109,76 @@ test('of each VM that was not deleted the last of each kind that has ended is fo
   await put('delete-3', 'three', { requestedAtMs: 9, kind: 'delete', state: 'failed' });
   const found = await store.listLastEnded(['start', 'shutdown', 'destroy']);
   assert.deepEqual(found.map(({ id }) => id).toSorted(), ['shutdown-1', 'start-2', 'start-5']);
+});
+
+test('what is newer is what was recorded later, whatever the clock said', async () => {
+  using journal = new MemoryJournal();
+  const store = new OperationStore(journal.database);
+  const times = { 'o-1': 100, 'o-2': 200, 'o-3': 50, 'o-4': 60 };
+  for (const [id, requestedAtMs] of Object.entries(times)) {
+    await store.insert(operationRecord(id, { requestedAtMs }));
+  }
+  const listed: string[] = [];
+  let after: number | undefined;
+  do {
+    const page = await store.list(ALL, { after, limit: 1 });
+    listed.push(...page.records.map(({ id }) => id));
+    after = page.next;
+  } while (after !== undefined);
+  assert.deepEqual(listed, ['o-4', 'o-3', 'o-2', 'o-1']);
+  assert.deepEqual(
+    (await store.listOpen()).map(({ id }) => id),
+    ['o-1', 'o-2', 'o-3', 'o-4'],
+  );
+});
+
+test('what ended while the clock was put back is kept as long as what ended before it', async () => {
+  using journal = new MemoryJournal();
+  const store = new OperationStore(journal.database);
+  const ids = async () => (await store.list(ALL, FIRST)).records.map(({ id }) => id);
+  // One of long ago, one of late, one with the clock put back, and one with the clock put right again.
+  for (const [id, endedAtMs] of [
+    ['o-1', 10],
+    ['o-2', 100],
+    ['o-3', 1],
+    ['o-4', 101],
+  ] as const) {
+    await store.insert(ended(id, endedAtMs));
+  }
+  assert.equal(await store.prune(105, 0, 50), 1);
+  assert.deepEqual(await ids(), ['o-4', 'o-3', 'o-2']);
+  // One that ended in what the clock now says is the future is kept, and keeps nothing else.
+  await store.insert(ended('o-5', 1_000_000));
+  assert.equal(await store.prune(200, 0, 50), 3);
+  assert.deepEqual(await ids(), ['o-5']);
+});
+
+test('the last so many are those that were asked for last, whatever the clock said when they ended', async () => {
+  using journal = new MemoryJournal();
+  const store = new OperationStore(journal.database);
+  for (const [id, endedAtMs] of [
+    ['o-1', 30],
+    ['o-2', 20],
+    ['o-3', 10],
+  ] as const) {
+    await store.insert(ended(id, endedAtMs));
+  }
+  assert.equal(await store.prune(1_000, 1, 1), 2);
+  assert.deepEqual(
+    (await store.list(ALL, FIRST)).records.map(({ id }) => id),
+    ['o-3'],
+  );
+});
+
+test('those of a namespace are not those of the node', async () => {
+  using journal = new MemoryJournal();
+  const store = new OperationStore(journal.database);
+  await store.insert(operationRecord('o-1'));
+  await store.insert(operationRecord('o-2', { kind: 'cordon', vm: THE_NODE }));
+  const { records } = await store.list({ ...ALL, namespace: 'default' }, FIRST);
+  assert.deepEqual(
+    records.map(({ id }) => id),
+    ['o-1'],
+  );
+  assert.equal((await store.list({ ...ALL, namespace: 'shop' }, FIRST)).records.length, 0);
 });

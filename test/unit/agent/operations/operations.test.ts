@@ -13,7 +13,7 @@ import { until } from '../../../fixtures/until.ts';
 import { TwoNodes } from '../migration/two-nodes.ts';
 import { never, newRequest, OneNode, uidOf } from '../vms/one-node.ts';
 
-const ALL = { vmUid: undefined, vmName: undefined, activeOnly: false };
+const ALL = { vmUid: undefined, vmName: undefined, namespace: undefined, activeOnly: false };
 const FIRST = { size: 0, token: '' };
 
 /** A node with a VM that runs, and a caller of it. */
@@ -319,7 +319,11 @@ test('no secret of a manifest gets into the journal', async () => {
     { id: randomUUID(), kind: 'create', vm: asked, parameters, requestedBy: 'tester' },
     never,
   );
-  assert.equal((await ended(operation)).state, 'succeeded');
+  assert.doesNotMatch(JSON.stringify(operation), /hunter2/);
+  const end = await ended(operation);
+  assert.equal(end.state, 'succeeded');
+  assert.match(JSON.stringify(end.parameters), /"userData":"sha256:/);
+  assert.doesNotMatch(JSON.stringify(end), /hunter2/);
   assert.ok(!node.journalText().includes('hunter2'));
   assert.ok((await node.privateFiles.listVms(never)).includes(uidOf(manifest)));
 });

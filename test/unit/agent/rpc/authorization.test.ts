@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -85,4 +86,14 @@ test('peers reach PeerService and health only, and nobody else reaches PeerServi
     if (method.includes('.PeerService/')) assert.deepEqual(roles, ['peer']);
     else assert.equal(roles.includes('peer'), method.startsWith('/grpc.health.v1.'), method);
   }
+});
+
+test('every call that changes something is an operation, or docs/decisions/0014 says why it is none', () => {
+  const text = readFileSync('docs/decisions/0014-what-is-an-operation.md', 'utf8');
+  const table = text.split('\n').filter((line) => line.startsWith('|'));
+  const named = table.flatMap((line) => line.split('|')[1]?.match(/(?<=`)[A-Za-z]+(?=`)/g) ?? []);
+  const changing = Object.entries(METHOD_RULES)
+    .filter(([, { changes }]) => changes)
+    .map(([method]) => path.basename(method));
+  assert.deepEqual(named.toSorted(), changing.toSorted());
 });

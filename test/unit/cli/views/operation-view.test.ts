@@ -9,6 +9,7 @@ const FAILED = Operation.create({
   id: '6b0f3c1e-1f0a-4c52-9a58-0d5b3a8f7c11',
   kind: OperationKind.OPERATION_KIND_SHUTDOWN,
   virtualMachine: { namespace: 'default', name: 'web' },
+  request: { timeout: '60s' },
   requestedBy: 'unix:root',
   requestTime: { seconds: 100n, nanos: 0 },
   startTime: { seconds: 100n, nanos: 0 },
@@ -24,6 +25,15 @@ const WAITING = Operation.create({
   error: undefined,
 });
 
+/** How long a guest has been waited for, and how much longer it is. */
+const SLOW = Operation.create({
+  ...WAITING,
+  progress: {
+    waited: { seconds: 12n, nanos: 500_000_000 },
+    timeLeft: { seconds: 287n, nanos: 500_000_000 },
+  },
+});
+
 function row(operation: Operation): readonly string[] {
   return operationView(400_000).columns.map((column) => column.value(operation));
 }
@@ -33,6 +43,7 @@ test('a row says what was asked for, by whom, where it stands and why it failed'
     FAILED.id,
     'Shutdown',
     'default/web',
+    'timeout=60s',
     'Failed',
     '',
     '5m',
@@ -43,7 +54,46 @@ test('a row says what was asked for, by whom, where it stands and why it failed'
     '',
     'It did not',
   ]);
-  assert.deepEqual(row(WAITING).slice(3, 5), ['Running', 'waiting-for-guest']);
+  assert.deepEqual(row(WAITING).slice(4, 6), ['Running', 'waiting-for-guest']);
+});
+
+test('what is asked of the node has no VM', () => {
+  const spec = { cordon: true, cordonReason: 'new memory in every node of the third rack' };
+  const cordon = Operation.create({ kind: OperationKind.OPERATION_KIND_CORDON, request: { spec } });
+  assert.deepEqual(row(cordon).slice(1, 4), [
+    'Cordon',
+    '',
+    'cordon cordonReason=new memory in every…',
+  ]);
+  assert.equal(
+    operationLineText({ ...cordon, step: 'cordoning' }, 0),
+    'Cordoning the node: cordoning, 0s',
+  );
+});
+
+test('a manifest is told in a document alone', () => {
+  const request = {
+    virtualMachine: { metadata: { name: 'web' } },
+    generation: 3,
+    updateMask: ['a', 'b'],
+  };
+  const apply = Operation.create({ kind: OperationKind.OPERATION_KIND_APPLY, request });
+  assert.equal(row(apply)[3], 'generation=3 updateMask=a,b');
+  assert.partialDeepStrictEqual(operationView(0).document(apply), { request });
+});
+
+test('how far it has come stands beside the step, and in the document', () => {
+  const copying = Operation.create({
+    ...WAITING,
+    step: 'copying',
+    progress: { fractionDone: 0.439, message: 'Asking node-b' },
+  });
+  assert.equal(row(copying)[5], 'copying 43%');
+  assert.equal(row(copying).at(-1), 'Asking node-b');
+  assert.partialDeepStrictEqual(operationView(0).document(SLOW), {
+    progress: { waited: '12.5s', timeLeft: '287.5s' },
+  });
+  assert.equal(row(SLOW)[5], 'waiting-for-guest 12s of 5m');
 });
 
 test('a document has the words of the API, and its own kind', () => {
@@ -54,6 +104,7 @@ test('a document has the words of the API, and its own kind', () => {
     id: FAILED.id,
     operationKind: 'Shutdown',
     virtualMachine: { namespace: 'default', name: 'web' },
+    request: { timeout: '60s' },
     requestedBy: 'unix:root',
     requestTime: '1970-01-01T00:01:40.000Z',
     startTime: '1970-01-01T00:01:40.000Z',
@@ -78,6 +129,20 @@ test('a change is a line with VM, kind, state and step', () => {
 test('who waits sees what is done and for how long', () => {
   const text = operationLineText(WAITING, 112_300);
   assert.equal(text, 'Shutting down VM default/web: waiting for guest, 12s');
+  // The agent said so three seconds ago; its clock may be another.
+  assert.equal(
+    operationLineText(SLOW, 0, 3_000),
+    'Shutting down VM default/web: waiting for guest, 15s of 5m',
+  );
+  const stuck = {
+    ...SLOW,
+    step: 'asking-guest',
+    progress: SLOW.progress && { ...SLOW.progress, message: 'Trying again: libvirt is away' },
+  };
+  assert.equal(
+    operationLineText(stuck, 0),
+    'Shutting down VM default/web: asking guest, 12s of 5m, Trying again: libvirt is away',
+  );
   const pending = { ...WAITING, step: '', requestTime: undefined };
   assert.equal(operationLineText(pending, 0), 'Shutting down VM default/web: pending, 0s');
 });

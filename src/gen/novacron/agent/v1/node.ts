@@ -24,6 +24,7 @@ import { Duration } from "../../../google/protobuf/duration.ts";
 import { FieldMask } from "../../../google/protobuf/field_mask.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 import { Condition, ObjectMeta, ReportOrigin, VirtualMachineRef, WatchCursor, WatchEventType } from "./common.ts";
+import { Operation } from "./operation.ts";
 import { MachineSpec } from "./virtual_machine.ts";
 
 export const protobufPackage = "novacron.agent.v1";
@@ -235,13 +236,24 @@ export interface UpdateNodeRequest {
     | string[]
     | undefined;
   /** The generation that the node must have; fails with GENERATION_MISMATCH otherwise. */
-  generation?: bigint | undefined;
+  generation?:
+    | bigint
+    | undefined;
+  /**
+   * Id of the operation: a UUID of the caller's choice, by which the request may be repeated. With it the call answers at once,
+   * and the operation goes on; without it, when that is done.
+   */
+  operationId: string;
 }
 
 /** The node that was changed. */
 export interface UpdateNodeResponse {
   /** As it is now. */
-  node: Node | undefined;
+  node:
+    | Node
+    | undefined;
+  /** The change. */
+  operation: Operation | undefined;
 }
 
 /** Asks to go on without knowing whose VMs are that cannot be read. */
@@ -1715,7 +1727,7 @@ export const WatchNodeResponse: MessageFns<WatchNodeResponse> = {
 };
 
 function createBaseUpdateNodeRequest(): UpdateNodeRequest {
-  return { spec: undefined, updateMask: undefined, generation: undefined };
+  return { spec: undefined, updateMask: undefined, generation: undefined, operationId: "" };
 }
 
 export const UpdateNodeRequest: MessageFns<UpdateNodeRequest> = {
@@ -1731,6 +1743,9 @@ export const UpdateNodeRequest: MessageFns<UpdateNodeRequest> = {
         throw new globalThis.Error("value provided for field message.generation of type int64 too large");
       }
       writer.uint32(24).int64(message.generation);
+    }
+    if (message.operationId !== "") {
+      writer.uint32(34).string(message.operationId);
     }
     return writer;
   },
@@ -1772,6 +1787,14 @@ export const UpdateNodeRequest: MessageFns<UpdateNodeRequest> = {
             message.generation = reader.int64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.operationId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1794,18 +1817,22 @@ export const UpdateNodeRequest: MessageFns<UpdateNodeRequest> = {
     message.generation = (object.generation !== undefined && object.generation !== null)
       ? BigInt(object.generation)
       : undefined;
+    message.operationId = object.operationId ?? "";
     return message;
   },
 };
 
 function createBaseUpdateNodeResponse(): UpdateNodeResponse {
-  return { node: undefined };
+  return { node: undefined, operation: undefined };
 }
 
 export const UpdateNodeResponse: MessageFns<UpdateNodeResponse> = {
   encode(message: UpdateNodeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.node !== undefined) {
       Node.encode(message.node, writer.uint32(10).fork()).join();
+    }
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -1831,6 +1858,14 @@ export const UpdateNodeResponse: MessageFns<UpdateNodeResponse> = {
             message.node = Node.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1849,6 +1884,9 @@ export const UpdateNodeResponse: MessageFns<UpdateNodeResponse> = {
   fromPartial(object: DeepPartial<UpdateNodeResponse>): UpdateNodeResponse {
     const message = createBaseUpdateNodeResponse();
     message.node = (object.node !== undefined && object.node !== null) ? Node.fromPartial(object.node) : undefined;
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
     return message;
   },
 };
@@ -2545,7 +2583,7 @@ export const NodeServiceService = {
     responseSerialize: (value: WatchNodeResponse): Buffer => Buffer.from(WatchNodeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchNodeResponse => WatchNodeResponse.decode(value),
   },
-  /** Changes what the node should be: whether it takes new VMs. */
+  /** Changes what the node should be: whether it takes new VMs. Begins an operation, of kind CORDON or UNCORDON. */
   updateNode: {
     path: "/novacron.agent.v1.NodeService/UpdateNode" as const,
     requestStream: false as const,
@@ -2617,7 +2655,7 @@ export interface NodeServiceServer extends UntypedServiceImplementation {
   getNode: handleUnaryCall<GetNodeRequest, GetNodeResponse>;
   /** The node as it is, then every change that matters (connection, capacity, conditions); see WatchEventType. */
   watchNode: handleServerStreamingCall<WatchNodeRequest, WatchNodeResponse>;
-  /** Changes what the node should be: whether it takes new VMs. */
+  /** Changes what the node should be: whether it takes new VMs. Begins an operation, of kind CORDON or UNCORDON. */
   updateNode: handleUnaryCall<UpdateNodeRequest, UpdateNodeResponse>;
   /**
    * Has the agent go on without knowing whether VMs that libvirt cannot describe are this node's. It is needed only where its
@@ -2665,7 +2703,7 @@ export interface NodeServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<WatchNodeResponse>;
-  /** Changes what the node should be: whether it takes new VMs. */
+  /** Changes what the node should be: whether it takes new VMs. Begins an operation, of kind CORDON or UNCORDON. */
   updateNode(
     request: UpdateNodeRequest,
     callback: (error: ServiceError | null, response: UpdateNodeResponse) => void,

@@ -20,6 +20,8 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { Duration } from "../../../google/protobuf/duration.ts";
+import { Struct } from "../../../google/protobuf/struct.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 import { ReportOrigin, VirtualMachineRef, WatchCursor, WatchEventType } from "./common.ts";
 
@@ -27,13 +29,13 @@ export const protobufPackage = "novacron.agent.v1";
 
 export const protobufFileName = "novacron/agent/v1/operation.proto";
 
-/** What an operation does to its VM. */
+/** What an operation does. */
 export const OperationKind = {
   /** OPERATION_KIND_UNSPECIFIED - Never sent. */
   OPERATION_KIND_UNSPECIFIED: 0,
-  /** OPERATION_KIND_CREATE - Makes it. */
+  /** OPERATION_KIND_CREATE - Makes the VM. */
   OPERATION_KIND_CREATE: 1,
-  /** OPERATION_KIND_APPLY - Makes it be as a manifest says. */
+  /** OPERATION_KIND_APPLY - Makes the VM be as a manifest says. */
   OPERATION_KIND_APPLY: 2,
   /** OPERATION_KIND_START - Starts it. */
   OPERATION_KIND_START: 3,
@@ -45,6 +47,10 @@ export const OperationKind = {
   OPERATION_KIND_DELETE: 6,
   /** OPERATION_KIND_MIGRATE - Moves it to another node. */
   OPERATION_KIND_MIGRATE: 7,
+  /** OPERATION_KIND_CORDON - Of the node: has it take no new VMs, or says why it takes none. */
+  OPERATION_KIND_CORDON: 8,
+  /** OPERATION_KIND_UNCORDON - Of the node: has it take new VMs again. */
+  OPERATION_KIND_UNCORDON: 9,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -59,6 +65,8 @@ export namespace OperationKind {
   export type OPERATION_KIND_DESTROY = typeof OperationKind.OPERATION_KIND_DESTROY;
   export type OPERATION_KIND_DELETE = typeof OperationKind.OPERATION_KIND_DELETE;
   export type OPERATION_KIND_MIGRATE = typeof OperationKind.OPERATION_KIND_MIGRATE;
+  export type OPERATION_KIND_CORDON = typeof OperationKind.OPERATION_KIND_CORDON;
+  export type OPERATION_KIND_UNCORDON = typeof OperationKind.OPERATION_KIND_UNCORDON;
   export type UNRECOGNIZED = typeof OperationKind.UNRECOGNIZED;
 }
 
@@ -76,7 +84,7 @@ export const OperationState = {
   OPERATION_STATE_FAILED: 4,
   /** OPERATION_STATE_CANCELLED - Somebody has cancelled it. Final. */
   OPERATION_STATE_CANCELLED: 5,
-  /** OPERATION_STATE_SUPERSEDED - A newer one of the same VM has taken its place. Final. */
+  /** OPERATION_STATE_SUPERSEDED - A newer one of the same VM, or of the node, has taken its place. Final. */
   OPERATION_STATE_SUPERSEDED: 6,
   UNRECOGNIZED: -1,
 } as const;
@@ -94,13 +102,13 @@ export namespace OperationState {
   export type UNRECOGNIZED = typeof OperationState.UNRECOGNIZED;
 }
 
-/** What was asked for of a VM, and what became of it. */
+/** What was asked for of a VM or of the node, and what became of it. */
 export interface Operation {
   /** UUID (RFC 9562) in lower case, chosen by the caller or the agent. That of a migration is the migration's. */
   id: string;
   /** What is done. */
   kind: OperationKind;
-  /** The VM, with its uid. It may not be there yet, or no more. */
+  /** The VM, with its uid. It may not be there yet, or no more. Unset if it is about the node: CORDON, UNCORDON. */
   virtualMachine:
     | VirtualMachineRef
     | undefined;
@@ -145,6 +153,34 @@ export interface Operation {
    * was changed and could not be started.
    */
   warnings: string[];
+  /**
+   * What was asked for, as the request had it in proto3's JSON, without the VM and the operation id, and without what was left
+   * out: `timeout` of a SHUTDOWN, `force` and `unownedCopy` of a DELETE, `spec` of a MIGRATE (no more of it than
+   * `destination`), of a CORDON and an UNCORDON, `generation`, `updateMask`, `reservationId`, `ownershipEpoch`. The `virtualMachine`
+   * of a CREATE and an APPLY is the manifest, with the digest in place of user data. It may be large: lists and watches leave
+   * it out.
+   */
+  request:
+    | { [key: string]: any }
+    | undefined;
+  /** How far it has come, unset where there is no more to say than `step`. Watchers are told about once a second. */
+  progress: OperationProgress | undefined;
+}
+
+/** How far an operation has come, as it was last looked at. */
+export interface OperationProgress {
+  /** How much of it is done, 0 to 1. Unset where nobody can tell. */
+  fractionDone?:
+    | number
+    | undefined;
+  /** What is in the way, in a sentence; empty where `step` says it all. */
+  message: string;
+  /** How long what is waited for has been. Unset if nothing is. */
+  waited:
+    | Duration
+    | undefined;
+  /** How much longer it is waited for at the most; then the operation fails. Unset if there is no end to it. */
+  timeLeft: Duration | undefined;
 }
 
 /** Why an operation has not succeeded: as google.rpc.ErrorInfo has it. */
@@ -196,6 +232,8 @@ export interface ListOperationsRequest {
   pageSize: number;
   /** `next_page_token` of the page before; the rest of the request must be the same. Empty begins anew. */
   pageToken: string;
+  /** Only those of VMs of this namespace. Empty means all, and those of the node. Not together with `virtual_machine`. */
+  namespace: string;
 }
 
 /** Operations. */
@@ -219,7 +257,11 @@ export interface WatchOperationsRequest {
     | VirtualMachineRef
     | undefined;
   /** Where an earlier watch of the same filter ended. */
-  cursor: WatchCursor | undefined;
+  cursor:
+    | WatchCursor
+    | undefined;
+  /** Only those of VMs of this namespace, as in ListOperationsRequest. */
+  namespace: string;
 }
 
 /** One event. */
@@ -262,6 +304,8 @@ function createBaseOperation(): Operation {
     supersededBy: "",
     origin: undefined,
     warnings: [],
+    request: undefined,
+    progress: undefined,
   };
 }
 
@@ -308,6 +352,12 @@ export const Operation: MessageFns<Operation> = {
     }
     for (const v of message.warnings) {
       writer.uint32(114).string(v!);
+    }
+    if (message.request !== undefined) {
+      Struct.encode(Struct.wrap(message.request), writer.uint32(122).fork()).join();
+    }
+    if (message.progress !== undefined) {
+      OperationProgress.encode(message.progress, writer.uint32(130).fork()).join();
     }
     return writer;
   },
@@ -437,6 +487,22 @@ export const Operation: MessageFns<Operation> = {
             message.warnings.push(reader.string());
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.request = Struct.unwrap(Struct.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.progress = OperationProgress.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -480,6 +546,105 @@ export const Operation: MessageFns<Operation> = {
       ? ReportOrigin.fromPartial(object.origin)
       : undefined;
     message.warnings = object.warnings?.map((e) => e) || [];
+    message.request = object.request ?? undefined;
+    message.progress = (object.progress !== undefined && object.progress !== null)
+      ? OperationProgress.fromPartial(object.progress)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseOperationProgress(): OperationProgress {
+  return { fractionDone: undefined, message: "", waited: undefined, timeLeft: undefined };
+}
+
+export const OperationProgress: MessageFns<OperationProgress> = {
+  encode(message: OperationProgress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fractionDone !== undefined) {
+      writer.uint32(9).double(message.fractionDone);
+    }
+    if (message.message !== "") {
+      writer.uint32(18).string(message.message);
+    }
+    if (message.waited !== undefined) {
+      Duration.encode(message.waited, writer.uint32(26).fork()).join();
+    }
+    if (message.timeLeft !== undefined) {
+      Duration.encode(message.timeLeft, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OperationProgress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOperationProgress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.fractionDone = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.waited = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.timeLeft = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<OperationProgress>): OperationProgress {
+    return OperationProgress.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<OperationProgress>): OperationProgress {
+    const message = createBaseOperationProgress();
+    message.fractionDone = object.fractionDone ?? undefined;
+    message.message = object.message ?? "";
+    message.waited = (object.waited !== undefined && object.waited !== null)
+      ? Duration.fromPartial(object.waited)
+      : undefined;
+    message.timeLeft = (object.timeLeft !== undefined && object.timeLeft !== null)
+      ? Duration.fromPartial(object.timeLeft)
+      : undefined;
     return message;
   },
 };
@@ -833,7 +998,7 @@ export const GetOperationResponse: MessageFns<GetOperationResponse> = {
 };
 
 function createBaseListOperationsRequest(): ListOperationsRequest {
-  return { virtualMachine: undefined, activeOnly: false, pageSize: 0, pageToken: "" };
+  return { virtualMachine: undefined, activeOnly: false, pageSize: 0, pageToken: "", namespace: "" };
 }
 
 export const ListOperationsRequest: MessageFns<ListOperationsRequest> = {
@@ -849,6 +1014,9 @@ export const ListOperationsRequest: MessageFns<ListOperationsRequest> = {
     }
     if (message.pageToken !== "") {
       writer.uint32(34).string(message.pageToken);
+    }
+    if (message.namespace !== "") {
+      writer.uint32(42).string(message.namespace);
     }
     return writer;
   },
@@ -898,6 +1066,14 @@ export const ListOperationsRequest: MessageFns<ListOperationsRequest> = {
             message.pageToken = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -921,6 +1097,7 @@ export const ListOperationsRequest: MessageFns<ListOperationsRequest> = {
     message.activeOnly = object.activeOnly ?? false;
     message.pageSize = object.pageSize ?? 0;
     message.pageToken = object.pageToken ?? "";
+    message.namespace = object.namespace ?? "";
     return message;
   },
 };
@@ -1007,7 +1184,7 @@ export const ListOperationsResponse: MessageFns<ListOperationsResponse> = {
 };
 
 function createBaseWatchOperationsRequest(): WatchOperationsRequest {
-  return { id: "", virtualMachine: undefined, cursor: undefined };
+  return { id: "", virtualMachine: undefined, cursor: undefined, namespace: "" };
 }
 
 export const WatchOperationsRequest: MessageFns<WatchOperationsRequest> = {
@@ -1020,6 +1197,9 @@ export const WatchOperationsRequest: MessageFns<WatchOperationsRequest> = {
     }
     if (message.cursor !== undefined) {
       WatchCursor.encode(message.cursor, writer.uint32(26).fork()).join();
+    }
+    if (message.namespace !== "") {
+      writer.uint32(34).string(message.namespace);
     }
     return writer;
   },
@@ -1061,6 +1241,14 @@ export const WatchOperationsRequest: MessageFns<WatchOperationsRequest> = {
             message.cursor = WatchCursor.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1085,6 +1273,7 @@ export const WatchOperationsRequest: MessageFns<WatchOperationsRequest> = {
     message.cursor = (object.cursor !== undefined && object.cursor !== null)
       ? WatchCursor.fromPartial(object.cursor)
       : undefined;
+    message.namespace = object.namespace ?? "";
     return message;
   },
 };
@@ -1285,8 +1474,9 @@ export const CancelOperationResponse: MessageFns<CancelOperationResponse> = {
 };
 
 /**
- * Tells what was asked for of VMs, and what became of it. Every call that changes a VM begins an operation, which goes on when
- * its caller has gone and when the agent is killed. There is no call that waits for one: watch it.
+ * Tells what was asked for of VMs and of the node, and what became of it. Every call that changes a VM, or what the node should
+ * be, begins an operation, which goes on when its caller has gone and when the agent is killed. There is no call that waits for
+ * one: watch it.
  */
 export type OperationServiceService = typeof OperationServiceService;
 export const OperationServiceService = {
@@ -1301,7 +1491,7 @@ export const OperationServiceService = {
       Buffer.from(GetOperationResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetOperationResponse => GetOperationResponse.decode(value),
   },
-  /** The operations of this node, the newest first. Those that have ended are kept for 7 days, and the last 10,000 for longer. */
+  /** The operations of this node, the newest first, by when they were recorded. Those that have ended are kept for 7 days, and the last 10,000 for longer. */
   listOperations: {
     path: "/novacron.agent.v1.OperationService/ListOperations" as const,
     requestStream: false as const,
@@ -1349,7 +1539,7 @@ export const OperationServiceService = {
 export interface OperationServiceServer extends UntypedServiceImplementation {
   /** One operation. OPERATION_NOT_FOUND if this node knows none of that id. */
   getOperation: handleUnaryCall<GetOperationRequest, GetOperationResponse>;
-  /** The operations of this node, the newest first. Those that have ended are kept for 7 days, and the last 10,000 for longer. */
+  /** The operations of this node, the newest first, by when they were recorded. Those that have ended are kept for 7 days, and the last 10,000 for longer. */
   listOperations: handleUnaryCall<ListOperationsRequest, ListOperationsResponse>;
   /**
    * The operations that go on and the latest that have ended, then every change; see WatchEventType. DELETED says that one which
@@ -1381,7 +1571,7 @@ export interface OperationServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetOperationResponse) => void,
   ): ClientUnaryCall;
-  /** The operations of this node, the newest first. Those that have ended are kept for 7 days, and the last 10,000 for longer. */
+  /** The operations of this node, the newest first, by when they were recorded. Those that have ended are kept for 7 days, and the last 10,000 for longer. */
   listOperations(
     request: ListOperationsRequest,
     callback: (error: ServiceError | null, response: ListOperationsResponse) => void,
