@@ -3,6 +3,7 @@ import { JournalDatabase } from '../../src/agent/journal/journal-database.ts';
 import { JournalFile } from '../../src/agent/journal/journal-file.ts';
 import type { Parameters, Row } from '../../src/agent/journal/journal-protocol.ts';
 import { JOURNAL_SCHEMA } from '../../src/agent/journal-schema.ts';
+import { AgentError } from '../../src/core/errors.ts';
 
 /** A journal in memory, without a thread of its own. It answers later, as the real one does. */
 export class MemoryJournal implements Disposable {
@@ -10,12 +11,22 @@ export class MemoryJournal implements Disposable {
   readonly database = new JournalDatabase({
     perform: async (statements) => {
       await setImmediate();
+      if (statements.some(({ sql }) => !sql.trimStart().startsWith('SELECT'))) this.#assertRoom();
       return this.#file.perform(statements);
     },
   });
+  /** Commits that there is still room for. */
+  #room = Number.POSITIVE_INFINITY;
+  /** Commits that there was no room for. */
+  refused = 0;
 
   constructor() {
     this.#file.migrate(JOURNAL_SCHEMA);
+  }
+
+  /** Its disk is full after so many more commits, until there is room for any number of them again. */
+  setRoom(commits: number): void {
+    this.#room = commits;
   }
 
   /** What is in it now, for whoever looks on. */
@@ -29,6 +40,15 @@ export class MemoryJournal implements Disposable {
     return JSON.stringify(
       tables.map((table) => this.rows(`SELECT * FROM ${String(table['name'])}`)),
     );
+  }
+
+  #assertRoom(): void {
+    if (this.#room > 0) {
+      this.#room -= 1;
+      return;
+    }
+    this.refused += 1;
+    throw new AgentError('STORAGE_FULL', 'Cannot write the journal: the disk is full');
   }
 
   [Symbol.dispose](): void {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import {
   closeSync,
   mkdirSync,
@@ -8,35 +8,29 @@ import {
   readdirSync,
   rmSync,
   statfsSync,
-  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { Certificates } from '../../../lab/node/certificates.ts';
 import { nextAgentStart } from '../../../src/agent/journal/agent-epoch.ts';
 import { Journal } from '../../../src/agent/journal/journal.ts';
 import { JOURNAL_SCHEMA } from '../../../src/agent/journal-schema.ts';
 import { MigrationStore } from '../../../src/agent/migration/migration-store.ts';
 import { createLogger } from '../../../src/core/logger.ts';
-import { OwnedProcess } from '../../fixtures/owned-process.ts';
+import { BareAgent } from '../../fixtures/bare-agent.ts';
 import { migrationRecord } from '../../unit/agent/migration/migration-record.ts';
 
 const options = { logger: createLogger('silent'), schema: JOURNAL_SCHEMA };
-const MAIN = path.resolve('src/agent/main.ts');
 const skip = process.getuid?.() === 0 ? false : 'mounting a small tmpfs needs root';
 
 /** A folder with an agent's settings and its state directory on a disk of 1 MiB. */
 class SmallDisk implements AsyncDisposable {
   readonly state: string;
-  readonly #folder: string;
-  readonly #config: string;
+  agent!: BareAgent;
   #owned = new AsyncDisposableStack();
 
   private constructor(folder: string) {
-    this.#folder = folder;
-    this.#config = path.join(folder, 'agent.yaml');
     this.state = path.join(folder, 'state');
   }
 
@@ -47,7 +41,7 @@ class SmallDisk implements AsyncDisposable {
     mkdirSync(disk.state);
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', disk.state]);
     undo.defer(() => void execFileSync('umount', [disk.state]));
-    await disk.#configure();
+    disk.agent = await BareAgent.configure(folder, { stateDirectory: disk.state });
     disk.#owned = undo.move();
     return disk;
   }
@@ -74,35 +68,8 @@ class SmallDisk implements AsyncDisposable {
     return readdirSync(this.state).filter((name) => name !== path.basename(this.#ballast));
   }
 
-  startAgent(): OwnedProcess {
-    return new OwnedProcess(
-      spawn(process.execPath, [MAIN, '--config', this.#config], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      }),
-    );
-  }
-
   get #ballast(): string {
     return path.join(this.state, 'ballast');
-  }
-
-  async #configure(): Promise<void> {
-    const signal = new AbortController().signal;
-    const authority = await Certificates.ensure(path.join(this.#folder, 'tls'), signal);
-    const tls = await authority.issue('a', 'URI:spiffe://novacron/node/a,IP:127.0.0.1', signal);
-    const settings = {
-      nodeName: 'a',
-      listen: '127.0.0.1:0',
-      advertise: '127.0.0.1:7443',
-      httpListen: '127.0.0.1:0',
-      socket: path.join(this.#folder, 'agent.sock'),
-      stateDirectory: this.state,
-      runDirectory: path.join(this.#folder, 'run'),
-      tls,
-      // Nobody is there; an agent starts without libvirt too.
-      hypervisor: { uri: `qemu+unix:///system?socket=${this.#folder}/none`, accelerator: 'tcg' },
-    };
-    writeFileSync(this.#config, JSON.stringify(settings));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -112,7 +79,7 @@ class SmallDisk implements AsyncDisposable {
 
 /** Starts an agent that cannot: it says why and ends. */
 async function expectRefusal(disk: SmallDisk): Promise<void> {
-  await using agent = disk.startAgent();
+  await using agent = disk.agent.start();
   const said = await agent.remainingLines();
   assert.deepEqual(await agent.exited, [1, null]);
   const last = JSON.parse(said.at(-1) ?? '{}') as { msg?: string; err?: { reason?: string } };
@@ -121,10 +88,7 @@ async function expectRefusal(disk: SmallDisk): Promise<void> {
 }
 
 async function expectStart(disk: SmallDisk): Promise<void> {
-  await using agent = disk.startAgent();
-  const said: string[] = [];
-  do said.push(await agent.nextLine());
-  while (!said.at(-1)?.includes('Agent started'));
+  await using agent = await disk.agent.started();
   agent.child.kill('SIGTERM');
   assert.deepEqual(await agent.exited, [0, null]);
 }

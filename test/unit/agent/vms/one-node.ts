@@ -41,6 +41,9 @@ const ALONE: Peers = {
   },
 };
 
+/** What a node keeps over the lives of its agents. */
+export type NodeJournal = Pick<MemoryJournal, 'database' | 'text'> & Disposable;
+
 /** An agent on a node with room for two VMs of 64 MiB, unless told otherwise, and with no other node to reach unless it is given some. */
 export class OneNode implements AsyncDisposable {
   readonly hypervisor: FakeHypervisor;
@@ -49,10 +52,10 @@ export class OneNode implements AsyncDisposable {
   readonly privateFiles: FakePrivateFiles;
   readonly transfers: FakeTransfers;
   readonly agent: Agent;
-  readonly #journal: MemoryJournal;
+  readonly #journal: NodeJournal;
 
   private constructor(
-    journal: MemoryJournal,
+    journal: NodeJournal,
     hypervisor: FakeHypervisor,
     images: FakeImages,
     privateFiles: FakePrivateFiles,
@@ -78,7 +81,7 @@ export class OneNode implements AsyncDisposable {
     isNodeGoingDown = (): boolean => false,
     log = createLogger('silent'),
     hypervisor = new FakeHypervisor(),
-    journal = new MemoryJournal(),
+    journal = newJournal(),
     /** Whether the journal has not caught up yet with what the hypervisor has. */
     isNewJournal = false,
   } = {}): Promise<OneNode> {
@@ -125,7 +128,8 @@ export class OneNode implements AsyncDisposable {
     return new OneNode(journal, hypervisor, images, privateFiles, transfers, agent);
   }
 
-  get journal(): MemoryJournal {
+  /** What the next agent of this node finds. */
+  get journal(): NodeJournal {
     return this.#journal;
   }
 
@@ -213,6 +217,10 @@ export class OneNode implements AsyncDisposable {
     await this.agent.tasks[Symbol.asyncDispose]();
     this.#journal[Symbol.dispose]();
   }
+}
+
+function newJournal(): NodeJournal {
+  return new MemoryJournal();
 }
 
 /** Reads a console that says where it is. */
