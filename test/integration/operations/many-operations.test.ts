@@ -23,7 +23,7 @@ const OTHER = { namespace: 'test', name: 'other', uid: undefined };
 /** A node that keeps its journal on the disk, with ten VMs that are asked for much, and another one. */
 async function openNode(journal: Journal): Promise<OneNode> {
   const { database } = journal;
-  const kept = { database, text: () => '', [Symbol.dispose]: () => undefined };
+  const kept = { database, text: () => '', rows: () => [], [Symbol.dispose]: () => undefined };
   const node = await OneNode.open({ journal: kept });
   for (let number = 0; number < 10; number += 1) {
     await node.create(newRequest(`vm-${number}`, { runStrategy: 'Halted' }));

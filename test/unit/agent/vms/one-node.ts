@@ -42,7 +42,7 @@ const ALONE: Peers = {
 };
 
 /** What a node keeps over the lives of its agents. */
-export type NodeJournal = Pick<MemoryJournal, 'database' | 'text'> & Disposable;
+export type NodeJournal = Pick<MemoryJournal, 'database' | 'text' | 'rows'> & Disposable;
 
 /** An agent on a node with room for two VMs of 64 MiB, unless told otherwise, and with no other node to reach unless it is given some. */
 export class OneNode implements AsyncDisposable {

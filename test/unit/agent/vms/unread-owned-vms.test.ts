@@ -54,6 +54,7 @@ test('it is listed, Unknown, with what is recorded of it and nothing else', asyn
   const statuses = vm.conditions.map(({ type, status, reason }) => [type, status, reason]);
   assert.deepEqual(statuses, [
     ['Ready', 'unknown', 'NotRead'],
+    ['RunStrategyFulfilled', 'unknown', 'NotRead'],
     ['SpecApplied', 'unknown', 'NotRead'],
     ['LiveMigratable', 'unknown', 'NotRead'],
     ['Migrating', 'false', 'NoMigration'],
