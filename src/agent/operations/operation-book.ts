@@ -258,12 +258,12 @@ export class OperationBook {
 
   #keepEnd(record: OperationRecord): void {
     this.#open.delete(record.id);
+    this.#toldAtMs.delete(record.id);
     const ids = this.#openIds.get(record.vm.uid);
     ids?.delete(record.id);
     if (ids?.size === 0) this.#openIds.delete(record.vm.uid);
     this.#rememberEnd(record);
     this.#onChange();
-    this.#toldAtMs.delete(record.id);
     this.#report(record);
     this.#ended.push(record.id);
     for (const id of this.#ended.splice(0, this.#ended.length - REMEMBERED)) this.#known.delete(id);
@@ -277,8 +277,7 @@ export class OperationBook {
     this.#lastEnded.set(vm.uid, ofVm);
     const before = ofVm.get(kind);
     // One that was superseded ends before the one that has taken its place, and may be told of after it.
-    if (before === undefined || before.requestedAtMs <= record.requestedAtMs)
-      ofVm.set(kind, record);
+    if (before === undefined || before.id !== record.supersededBy) ofVm.set(kind, record);
   }
 
   #report(record: OperationRecord, progress?: OperationProgress): void {
