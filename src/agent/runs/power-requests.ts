@@ -1,6 +1,5 @@
 import { hasEnded, type OperationRecord } from '../operations/operation.ts';
 import type { OperationBook } from '../operations/operation-book.ts';
-
 import { WAITING_FOR_GUEST } from '../vms/power-steps.ts';
 import type { RequestBehind } from './run-record.ts';
 
