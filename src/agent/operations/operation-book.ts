@@ -34,8 +34,7 @@ export interface Meet {
 }
 
 /** Those of which the last that has ended is remembered for each VM, as it tells why the VM is on or off. */
-const POWER_KINDS = ['start', 'shutdown', 'destroy'] as const;
-type PowerKind = (typeof POWER_KINDS)[number];
+const POWER_KINDS: readonly OperationKind[] = ['start', 'shutdown', 'destroy'];
 
 /** The turn of those that begin; no uid is like it. */
 const BEGINNING = 'beginning';
@@ -58,7 +57,7 @@ export class OperationBook {
   /** Between reading the operations of a VM and having written one, nobody else may change them. */
   readonly #turns = new Turns();
   readonly #ended: string[] = [];
-  /** By the VM's uid, then by kind. */
+  /** By the VM's uid, then by kind, the last at the end. */
   readonly #lastEnded = new Map<string, Map<OperationKind, OperationRecord>>();
   readonly #onChange: () => void;
   /** When watchers were last told how one gets on, by the clock that nobody sets. */
@@ -135,9 +134,12 @@ export class OperationBook {
     return [...this.#open.values()];
   }
 
-  /** The last of its kind that has ended of a VM which was not deleted; undefined if none is remembered. Costs nothing. */
-  lastEnded(vmUid: string, kind: PowerKind): OperationRecord | undefined {
-    return this.#lastEnded.get(vmUid)?.get(kind);
+  /**
+   * Of the power of a VM that was not deleted the last start, shutdown and destroy that have ended, whichever came last at the
+   * end. Costs nothing.
+   */
+  lastEnded(vmUid: string): readonly OperationRecord[] {
+    return [...(this.#lastEnded.get(vmUid)?.values() ?? [])];
   }
 
   /** The uids of VMs of which operations go on. */
@@ -272,12 +274,14 @@ export class OperationBook {
   #rememberEnd(record: OperationRecord): void {
     const { kind, state, vm } = record;
     if (kind === 'delete' && state === 'succeeded') this.#lastEnded.delete(vm.uid);
-    if (!POWER_KINDS.some((power) => power === kind)) return;
+    if (!POWER_KINDS.includes(kind)) return;
     const ofVm = this.#lastEnded.get(vm.uid) ?? new Map<OperationKind, OperationRecord>();
     this.#lastEnded.set(vm.uid, ofVm);
     const before = ofVm.get(kind);
     // One that was superseded ends before the one that has taken its place, and may be told of after it.
-    if (before === undefined || before.id !== record.supersededBy) ofVm.set(kind, record);
+    if (before !== undefined && before.id === record.supersededBy) return;
+    ofVm.delete(kind);
+    ofVm.set(kind, record);
   }
 
   #report(record: OperationRecord, progress?: OperationProgress): void {

@@ -119,15 +119,15 @@ export class OperationStore {
     return rows.map(fromRow);
   }
 
-  /** Of each VM that was not deleted the last of these kinds that have ended. */
+  /** Of each VM that was not deleted the last of these kinds that have ended, in the order in which they were recorded. */
   async listLastEnded(kinds: readonly OperationKind[]): Promise<readonly OperationRecord[]> {
     // SQLite takes the other columns from the row that has the maximum: the one that was recorded last.
     const rows = await this.#database.all(
-      `SELECT *, max(rowid) FROM operation AS one
+      `SELECT *, max(rowid) AS place FROM operation AS one
         WHERE ended_at_ms IS NOT NULL AND kind IN (SELECT value FROM json_each($kinds))
           AND NOT EXISTS (SELECT 1 FROM operation AS other
             WHERE other.vm_uid = one.vm_uid AND other.kind = 'delete' AND other.state = 'succeeded')
-        GROUP BY vm_uid, kind`,
+        GROUP BY vm_uid, kind ORDER BY place`,
       { kinds: JSON.stringify(kinds) },
     );
     return rows.map(fromRow);

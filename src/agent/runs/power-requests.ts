@@ -41,7 +41,7 @@ export class PowerRequests {
 
   /** The last start that has ended; undefined if none is remembered. */
   lastStart(vmUid: string): OperationRecord | undefined {
-    return this.#book.lastEnded(vmUid, 'start');
+    return this.#book.lastEnded(vmUid).find(({ kind }) => kind === 'start');
   }
 
   /** The request that has ended a run which began then, if one has. */
@@ -53,23 +53,26 @@ export class PowerRequests {
     const open = this.#book.openOf(vmUid);
     const going = open.find(({ kind, startedAtMs }) => kind === verb && startedAtMs !== undefined);
     if (going !== undefined) return { by: going.requestedBy, isSuperseded: false };
-    const last = this.#book.lastEnded(vmUid, verb);
+    // In the order in which they came: a clock may be put back.
+    const ended = this.#book.lastEnded(vmUid);
+    const index = ended.findIndex(({ kind }) => kind === verb);
+    const last = ended[index];
     if (last === undefined || last.requestedAtMs < runSinceMs || !wasTaken(last)) return undefined;
-    const start = open.find(({ kind }) => kind === 'start') ?? this.lastStart(vmUid);
-    const isSuperseded =
-      start !== undefined &&
-      (last.supersededBy === start.id || start.requestedAtMs > last.requestedAtMs);
-    if (isSuperseded && Date.now() - (last.endedAtMs ?? 0) > HEEDED_WITHIN_MS) return undefined;
+    const isSuperseded = [...ended.slice(index), ...open].some(({ kind }) => kind === 'start');
+    if (isSuperseded && !mayStillBeHeeded(last)) return undefined;
     return { by: last.requestedBy, isSuperseded };
   }
 
   /** Whether the last that was asked for is that it power off, and it has not. */
   ignoresShutdown(vmUid: string): boolean {
-    const shutdown = this.#book.lastEnded(vmUid, 'shutdown');
-    if (shutdown === undefined || shutdown.state === 'succeeded') return false;
-    const others = [this.lastStart(vmUid), this.#book.lastEnded(vmUid, 'destroy')];
-    return others.every((other) => (other?.requestedAtMs ?? 0) < shutdown.requestedAtMs);
+    const last = this.#book.lastEnded(vmUid).at(-1);
+    return last?.kind === 'shutdown' && last.state !== 'succeeded';
   }
+}
+
+/** Whether a guest that powers off may do so because of this shutdown, though a start has come since. */
+function mayStillBeHeeded({ state, endedAtMs = 0 }: OperationRecord): boolean {
+  return state !== 'succeeded' && Date.now() - endedAtMs <= HEEDED_WITHIN_MS;
 }
 
 /** Whether the guest or the hypervisor may have been told. */

@@ -60,6 +60,8 @@ function verbWork(
 }
 
 function shutdownWork(vms: Verbs): OperationWork {
+  /** Since when the VMs have been on whose guests were asked, by their uids: a later run is another guest's. */
+  const askedRuns = new Map<string, number | undefined>();
   return {
     firstStep: 'asking-guest',
     answersAt: WAITING_FOR_GUEST,
@@ -67,14 +69,19 @@ function shutdownWork(vms: Verbs): OperationWork {
       const { definition } = await vms.assertCan('shutdown', vm, signal);
       return { vm: identity(definition), deed: 'shutdown' };
     },
-    async step({ vm: ref, step, parameters, startedAtMs }, signal, waitedMs): Promise<StepResult> {
+    async step({ vm: ref, step, parameters }, signal, waitedMs): Promise<StepResult> {
       let vm = await vms.get(ref, signal);
       if (wasMovedAway(vm)) throw movedAway(ref);
-      const isWaiting = step === WAITING_FOR_GUEST;
-      if (isWaiting && runsSince(vm, startedAtMs)) return { isDone: true, details: vm };
       // Asked once by each operation, and again by the next agent: an earlier one may have been killed before it could.
-      const hasAsked = isWaiting && waitedMs > 0;
-      if (!isOff(vm) && !hasAsked) vm = await vms.shutdown(ref, signal);
+      const hasAsked = step === WAITING_FOR_GUEST && waitedMs > 0;
+      if (hasAsked && !isOff(vm) && askedRuns.get(ref.uid) !== vm.run?.sinceMs) {
+        // It was off, and somebody has started it again.
+        return { isDone: true, details: vm };
+      }
+      if (!hasAsked) {
+        if (!isOff(vm)) vm = await vms.shutdown(ref, signal);
+        askedRuns.set(ref.uid, vm.run?.sinceMs);
+      }
       if (isOff(vm)) return { isDone: true, details: vm };
       const { timeoutMs = SHUTDOWN_TIMEOUT_MS } = parameters as { readonly timeoutMs?: number };
       const leftMs = timeoutMs - waitedMs;
@@ -92,11 +99,6 @@ function shutdownWork(vms: Verbs): OperationWork {
     /** The guest cannot be told to stay on, but nobody waits for it any more. */
     async undo() {},
   };
-}
-
-/** Whether it was off since then, and somebody has started it again. */
-function runsSince({ phase, run }: Vm, ms = Number.POSITIVE_INFINITY): boolean {
-  return !isOff({ phase }) && run?.isOn === true && run.sinceMs > ms;
 }
 
 function movedAway({ name, uid }: OperationVm): AgentError {

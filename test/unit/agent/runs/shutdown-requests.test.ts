@@ -134,3 +134,24 @@ test('a VM whose guest could not be asked to power off is not stopping', async (
   assert.equal((await ask(node, 'shutdown', ref)).state, 'failed');
   assert.equal((await node.vms.get(ref, never)).phase, 'running');
 });
+
+test('a clock that is put back while a VM runs changes nothing of what its shutdown comes to', async (t) => {
+  const now = Date.now.bind(Date);
+  const ahead = t.mock.method(Date, 'now', () => now() + 3_600_000);
+  const { node, ref, uid } = await withVm('Once');
+  await using _node = node;
+  // Seen to come on by the wrong clock.
+  await ask(node, 'destroy', ref);
+  await ask(node, 'start', ref);
+  ahead.mock.restore();
+  node.hypervisor.slowShutdown = true;
+  const operation = await ask(node, 'shutdown', ref, { timeoutMs: 1 });
+  assert.equal(operation.error?.reason, 'GUEST_DID_NOT_STOP');
+  assert.equal(await reasonOf(node, ref), 'GuestDidNotStop');
+  const waiting = await begin(node, 'shutdown', ref);
+  await settle(node);
+  assert.equal((await node.vms.get(ref, never)).phase, 'stopping');
+  node.hypervisor.stopGuest(uid);
+  assert.equal((await ended(node, waiting)).state, 'succeeded');
+  assert.equal(await reasonOf(node, ref), 'Shutdown');
+});
