@@ -51,6 +51,7 @@ async function run(
   const hypervisor = stack.use(
     new LibvirtHypervisor({
       uri: config.hypervisor.uri,
+      socket: config.hypervisor.libvirtSocket,
       callWorkers: config.hypervisor.callWorkers,
       callTimeoutMs: config.hypervisor.callTimeoutMs,
       nodeDefaults: {

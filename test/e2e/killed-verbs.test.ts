@@ -10,6 +10,7 @@ import { type Operation, OperationState } from '../../src/client/api.ts';
 import { toVirtualMachineMessage } from '../../src/client/resource-messages.ts';
 import { hasReason } from '../../src/core/errors.ts';
 import { parseVirtualMachine } from '../../src/core/resources/parse-virtual-machine.ts';
+import { signalProcess } from '../fixtures/process-signals.ts';
 import { PATIENCE_MS } from './moving-vm.ts';
 import { driverOf } from './two-nodes.ts';
 
@@ -24,6 +25,12 @@ const KILLS: Readonly<Record<string, (node: LabNode, signal: AbortSignal) => Pro
   },
   'its libvirt driver': async (node) => {
     process.kill(driverOf(node).pid, 'SIGKILL');
+  },
+  libvirtd: async (node, signal) => {
+    signalProcess(node.libvirt.findPid(), 'SIGKILL');
+    const isGone = () => node.libvirt.findPid() === undefined;
+    await waitUntil('The end of libvirtd', PATIENCE_MS, isGone, signal);
+    await node.libvirt.startLibvirtd(signal);
   },
 };
 

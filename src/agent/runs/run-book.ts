@@ -44,8 +44,8 @@ export class RunBook {
 
   /** A VM of this node was listed. */
   observe(vm: HypervisorVm, { createdAtMs }: VmDefinition): void {
-    // Nobody knows what it is.
-    if (vm.state === 'unknown') return;
+    // Nobody knows what it is; and one that is being started may come to nothing.
+    if (vm.state === 'unknown' || vm.stateReason === 'starting-up') return;
     const { uid } = vm;
     const { bootId, requests } = this.#options;
     const before = this.#records.get(uid);

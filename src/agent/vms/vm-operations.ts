@@ -5,6 +5,7 @@ import type { VmSpec } from '../../core/resources/virtual-machine.ts';
 import { withoutUserData } from '../../core/user-data.ts';
 import type { OperationParameters, OperationRecord, OperationVm } from '../operations/operation.ts';
 import type { Admission, OperationWork, StepResult } from '../operations/operation-work.ts';
+import { endKind } from '../runs/run-ends.ts';
 import { WAITING_FOR_GUEST } from './power-steps.ts';
 import { assertRead } from './unread-vms.ts';
 import type { ApplyOptions, ApplyResult, CreateResult, DeleteOptions, Vm, VmRef } from './vm.ts';
@@ -169,15 +170,24 @@ async function finish<T extends CreateResult>(
   made: T,
   signal: AbortSignal,
 ): Promise<T> {
-  if (!isOwnWork(operation, made.vm) || !awaitsStart(made.vm)) return made;
+  if (!isOwnWork(operation, made.vm) || !mayAwaitStart(made.vm)) return made;
   return { ...made, vm: await vms.start(identity(made.vm.definition), signal) };
 }
 
-/** Whether it shall be on and has not run since it was defined, as far as anybody can tell. */
-function awaitsStart({ definition, phase, run }: Vm): boolean {
-  const cause = run?.end?.cause;
-  const hasNotRun = cause === 'never-started' || cause === 'no-record';
-  return definition.intent === 'on' && phase === 'stopped' && hasNotRun;
+/** Whether it shall be on and has not run since it was defined, or since libvirt was restarted, as far as anybody can tell. */
+function awaitsStart({ definition, phase, reason, run }: Vm): boolean {
+  if (definition.intent !== 'on') return false;
+  if (phase === 'paused') return reason === 'StartingUp';
+  const cause = run?.end?.cause ?? '';
+  return phase === 'stopped' && ['never-started', 'no-record', 'daemon-restarted'].includes(cause);
+}
+
+/** The same of a VM that is new: what looks like the end of a run may be that of a start which libvirt did not survive. */
+function mayAwaitStart(vm: Vm): boolean {
+  const { definition, phase, run } = vm;
+  const isFailure = run?.end === undefined || endKind(run.end.cause).isFailure;
+  const mayHaveFailed = phase === 'unknown' || (isOff({ phase }) && isFailure);
+  return awaitsStart(vm) || (definition.intent === 'on' && mayHaveFailed);
 }
 
 /** Whether the VM was made by an earlier step of this operation. */

@@ -66,7 +66,10 @@ const WHY_PAUSED: Readonly<Partial<Record<VmStateReason, Cause>>> = {
   'shutting-down': ['ShuttingDown', 'It is being powered off'],
   snapshotting: ['Snapshotting', 'A snapshot of it is being taken'],
   crashed: ['GuestCrashed', 'The guest crashed; read its console log'],
-  'starting-up': ['StartingUp', 'It is being started'],
+  'starting-up': [
+    'StartingUp',
+    'It is being started; if it stays so, libvirtd was killed in the midst of that: remove its file from /run/libvirt/qemu on the node and restart libvirtd, which leaves guests alone',
+  ],
   postcopy: [
     'PostCopy',
     'It runs on another node, which still fetches memory from here; leave it be',

@@ -1,5 +1,6 @@
 import { AgentError } from '../../core/errors.ts';
 import type { Connection, Domain } from './connection.ts';
+import { isStartingUp } from './domain-states.ts';
 import {
   type DomainRecord,
   listRecords,
@@ -7,7 +8,7 @@ import {
   readRecord,
 } from './domain-statistics.ts';
 import { isInvalidNow, isMissingDomain } from './errors.ts';
-import { refuseIncoming } from './job-operations.ts';
+import { refuseIncoming, unlessStartIsLost } from './job-operations.ts';
 import {
   AFFECT_CONFIG,
   AFFECT_LIVE,
@@ -88,7 +89,8 @@ export function start(connection: Connection, uid: string): void {
   refuseIncoming(connection, domain);
   tryUnless(
     () => connection.check(connection.libvirt.create(domain.pointer)),
-    () => domain.isActive(),
+    // One that is still being started may come to nothing yet.
+    () => domain.isActive() && !isStartingUp(domain.readState()),
   );
 }
 
@@ -103,7 +105,8 @@ export function shutdown(connection: Connection, uid: string): void {
 export function destroy(connection: Connection, uid: string): void {
   using domain = connection.getDomain(uid);
   tryUnless(
-    () => connection.check(connection.libvirt.destroy(domain.pointer)),
+    () =>
+      unlessStartIsLost(domain, () => connection.check(connection.libvirt.destroy(domain.pointer))),
     () => !domain.isActive(),
   );
 }

@@ -86,6 +86,11 @@ export function mayBeIncoming(state: number, reason: number): boolean {
   return state === DOMAIN_PAUSED && (reason === PAUSED_MIGRATION || reason === PAUSED_STARTING_UP);
 }
 
+/** Whether the domain is being started, be it for a guest that is still elsewhere. */
+export function isStartingUp({ state, reason }: { state: number; reason: number }): boolean {
+  return state === DOMAIN_PAUSED && reason === PAUSED_STARTING_UP;
+}
+
 /** libvirt-domain.h: virDomainEventType with, for each, the details that say who was at work, if it has any. */
 const EVENTS: readonly {
   readonly event: LifecycleEvent;

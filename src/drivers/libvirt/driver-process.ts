@@ -42,7 +42,7 @@ const pool = new WorkerPool({
 let early: CallRequest[] | undefined = [];
 
 const events = new Worker(partUrl('event-worker'), {
-  workerData: { uri: settings.uri } satisfies EventWorkerSettings,
+  workerData: settings satisfies EventWorkerSettings,
 });
 events.on('message', (message: FromEventWorker) => {
   if (message.kind !== 'ready') return send(message);

@@ -11,6 +11,8 @@ import type { OperationName } from './operations.ts';
 export interface DriverSettings {
   readonly uri: string;
   readonly callWorkers: number;
+  /** Where libvirt keeps files about the domains that run, as seen from here; undefined leaves them alone. */
+  readonly stateDirectory: string | undefined;
 }
 
 export interface CallRequest {
@@ -36,7 +38,9 @@ export type CallOutcome =
 type ConnectionReport =
   | { readonly kind: 'connecting' }
   | { readonly kind: 'connected' }
-  | { readonly kind: 'unreachable'; readonly message: string };
+  | { readonly kind: 'unreachable'; readonly message: string }
+  /** libvirtd has ended while it was starting these domains, and will find them off when it is there again. */
+  | { readonly kind: 'starts-forgotten'; readonly domains: readonly string[] };
 
 /** What libvirt tells by itself. `changed` is about a domain's XML and has no event in the contract. */
 export type DomainReport =
@@ -76,9 +80,7 @@ export interface CallWorkerSettings {
   readonly lane: CallRequest['lane'];
 }
 
-export interface EventWorkerSettings {
-  readonly uri: string;
-}
+export type EventWorkerSettings = Pick<DriverSettings, 'uri' | 'stateDirectory'>;
 
 /** The file of a part that runs in a thread or process of its own: source or built, like its starter. */
 export function partUrl(name: 'driver-process' | 'call-worker' | 'event-worker'): URL {

@@ -162,6 +162,7 @@ export class DriverSupervisor implements AsyncDisposable {
     const settings: DriverSettings = {
       uri: this.#options.uri,
       callWorkers: this.#options.callWorkers,
+      stateDirectory: this.#options.stateDirectory,
     };
     const child = fork(partUrl('driver-process'), [JSON.stringify(settings)], {
       execArgv: [...MEMORY_FLAGS],
@@ -204,6 +205,12 @@ export class DriverSupervisor implements AsyncDisposable {
       case 'unreachable':
         clearTimeout(this.#connectTimer);
         this.#setConnection({ state: 'unreachable', error: new Error(message.message) });
+        break;
+      case 'starts-forgotten':
+        this.#options.logger?.warn(
+          { domains: message.domains },
+          'libvirt has ended while it was starting VMs; what it has kept of that is removed',
+        );
         break;
       case 'exhausted':
         this.#respawn(new Error(`${message.stuckWorkers} calls to libvirt hang`));

@@ -94,6 +94,11 @@ export function isInvalidNow(error: unknown): boolean {
   return error instanceof LibvirtError && error.code === CODES.OPERATION_INVALID;
 }
 
+/** Somebody else's job on the domain has not ended in the time for which libvirt waits. */
+export function isLockedOut(error: unknown): boolean {
+  return error instanceof LibvirtError && error.code === CODES.OPERATION_TIMEOUT;
+}
+
 /** libvirt will not do this to the domain as it is: it says either, depending on its version and the call. */
 export function isRefusedNow(error: unknown): boolean {
   if (isInvalidNow(error)) return true;

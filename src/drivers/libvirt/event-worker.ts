@@ -9,6 +9,7 @@ import {
   EVENT_ID_METADATA_CHANGE,
   EVENT_ID_MIGRATION_ITERATION,
 } from './libvirt-constants.ts';
+import { forgetLostStarts } from './lost-starts.ts';
 import {
   type CallbackPointer,
   createCallback,
@@ -28,7 +29,7 @@ const KEEP_ALIVE: KeepAlive = { intervalS: 2, count: 3 };
 const RETRY_DELAYS_MS = [100, 150, 250, 500, 1000, 2000] as const;
 const NEVER = -1;
 
-const { uri } = workerData as EventWorkerSettings;
+const { uri, stateDirectory } = workerData as EventWorkerSettings;
 const port = parentPort;
 if (port === null) throw new Error('This file runs in a Worker only');
 const report = (message: FromEventWorker): void => port.postMessage(message);
@@ -115,6 +116,7 @@ for (;;) {
 
 function connect(): void {
   disconnect();
+  cleanUp();
   report({ kind: 'connecting' });
   try {
     connection = Connection.open(libvirt, uri, KEEP_ALIVE);
@@ -136,8 +138,15 @@ function connect(): void {
 /** Closing must not happen inside a callback of the same connection, so the loop does it, with the next attempt. */
 function scheduleAttempt(message: string): void {
   report({ kind: 'unreachable', message });
+  // At once: the next libvirtd may be about to read what this one has left.
+  cleanUp();
   libvirt.updateTimeout(timer, RETRY_DELAYS_MS[failedAttempts] ?? RETRY_DELAYS_MS.at(-1) ?? 0);
   failedAttempts += 1;
+}
+
+function cleanUp(): void {
+  const domains = stateDirectory === undefined ? [] : forgetLostStarts(stateDirectory);
+  if (domains.length > 0) report({ kind: 'starts-forgotten', domains });
 }
 
 /** Registered callbacks hold the connection, so it is only freed once they are gone; failures change nothing. */

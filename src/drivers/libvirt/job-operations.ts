@@ -1,8 +1,8 @@
 import { AgentError } from '../../core/errors.ts';
 import type { JobStatistics } from '../hypervisor-jobs.ts';
 import type { Connection, Domain } from './connection.ts';
-import { mayBeIncoming } from './domain-states.ts';
-import { isRefusedNow } from './errors.ts';
+import { isStartingUp, mayBeIncoming } from './domain-states.ts';
+import { isLockedOut, isRefusedNow } from './errors.ts';
 import { INCOMING_JOB, toJobStatistics } from './job-statistics.ts';
 import {
   JOB_STATS_COMPLETED,
@@ -127,8 +127,25 @@ export function abortJob(connection: Connection, uid: string): void {
 export function refuseIncoming(connection: Connection, domain: Domain): void {
   const { state, reason } = domain.readState();
   if (!mayBeIncoming(state, reason)) return;
-  if (readJob(connection, domain)?.operation !== 'migration-in') return;
+  const job = unlessStartIsLost(domain, () => readJob(connection, domain));
+  if (job?.operation !== 'migration-in') return;
   throw new AgentError('VM_BUSY', 'It is arriving by a migration');
+}
+
+/**
+ * While a domain is being started its job can be asked for, and its power be cut. Where libvirt lets nobody do even that, it
+ * keeps the job of a start that it was killed in, and gives it to nobody until it begins without it.
+ */
+export function unlessStartIsLost<T>(domain: Domain, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (!isLockedOut(error) || !isStartingUp(domain.readState())) throw error;
+    throw new AgentError(
+      'HYPERVISOR_FAILURE',
+      `libvirtd was killed while it was starting it, and takes it for one that is being started ever since: remove ${domain.name}.xml from /run/libvirt/qemu on the node and restart libvirtd, which leaves guests alone; then ask again`,
+    );
+  }
 }
 
 export function setMaxDowntime(connection: Connection, uid: string, downtimeMs: number): void {

@@ -44,6 +44,7 @@ export interface NodeDefaults {
 
 /** What a listing may wait for one domain; a busy one is listed with what is known of it. */
 const PER_DOMAIN_TIMEOUT_MS = 1_000;
+const JOB_RETRY_MS = 30_000;
 const UNREAD: DomainDescription = {
   isRead: false,
   definition: undefined,
@@ -62,20 +63,26 @@ export class LibvirtDomains implements HypervisorDomains {
   readonly effectOf = effectOf;
   readonly #options: LibvirtDomainsOptions;
   #qemuVersion: number | undefined;
+  /** When it is worth asking again for the jobs of domains that did not tell. */
+  readonly #askJobAtMs = new Map<string, number>();
 
   constructor(options: LibvirtDomainsOptions) {
     this.#options = options;
   }
 
   /** For a new connection: libvirt may be another one. */
-  forgetVersion(): void {
+  forget(): void {
     this.#qemuVersion = undefined;
+    this.#askJobAtMs.clear();
   }
 
   async list(signal: AbortSignal): Promise<readonly HypervisorVm[]> {
     const { driver, cache } = this.#options;
     const records = await driver.call('list', ['state'], { action: 'list the VMs' }, signal);
     cache.keepOnly(records);
+    for (const uid of this.#askJobAtMs.keys()) {
+      if (!records.some((record) => record.uid === uid)) this.#askJobAtMs.delete(uid);
+    }
     const outdated = cache.selectOutdated(records);
     await Promise.all(outdated.map((record) => this.#refresh(record, signal)));
     return Promise.all(
@@ -182,6 +189,7 @@ export class LibvirtDomains implements HypervisorDomains {
     const { driver, calls, isLeaving } = this.#options;
     const { uid, state, reason } = record;
     if (!mayBeIncoming(state, reason) || isLeaving(uid)) return false;
+    if ((this.#askJobAtMs.get(uid) ?? 0) > performance.now()) return !record.persistent;
     const options = { action: `read ${calls.nameOf(uid)}`, uid, timeoutMs: PER_DOMAIN_TIMEOUT_MS };
     try {
       const job = await driver.call('getJob', [uid], options, signal);
@@ -189,6 +197,8 @@ export class LibvirtDomains implements HypervisorDomains {
       return job === undefined ? !record.persistent : job.operation === 'migration-in';
     } catch (error) {
       if (!hasReason(error, 'VM_NOT_FOUND', 'VM_BUSY', 'HYPERVISOR_TIMEOUT')) throw error;
+      // libvirt holds the call up for half a minute; more of them would keep whatever else is asked about the VM from it.
+      this.#askJobAtMs.set(uid, performance.now() + JOB_RETRY_MS);
       return !record.persistent;
     }
   }

@@ -1,3 +1,4 @@
+import { dirname, join } from 'node:path';
 import type { Logger } from '../../core/logger.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import type { HypervisorDomains } from '../hypervisor-domains.ts';
@@ -18,6 +19,8 @@ import { StatisticsSampler } from './statistics-sampler.ts';
 export interface LibvirtHypervisorOptions {
   /** Such as `qemu:///system`. */
   readonly uri: string;
+  /** libvirt's socket on this host, beside which it keeps files about the domains that run; they are left alone if it is undefined. */
+  readonly socket?: string;
   /** Calls in flight at the same time; default 4. A call that takes long does not count. */
   readonly callWorkers?: number;
   /** Default 10 s. Starting a VM and cutting its power may take five times as long. */
@@ -47,6 +50,7 @@ export class LibvirtHypervisor implements Hypervisor {
     const feed = new EventFeed();
     const driver = new DriverSupervisor({
       uri: options.uri,
+      stateDirectory: options.socket && join(dirname(options.socket), 'qemu'),
       callWorkers: options.callWorkers ?? 4,
       callTimeoutMs,
       logger: options.logger,
@@ -55,7 +59,7 @@ export class LibvirtHypervisor implements Hypervisor {
         // Nobody told us what changed while there was no connection, and libvirt may be another one now.
         cache.invalidateAll();
         sampler.forgetAll();
-        domains.forgetVersion();
+        domains.forget();
         feed.publish({ kind: 'connected' });
       },
       onDisconnected: (error) => feed.publish({ kind: 'disconnected', error }),

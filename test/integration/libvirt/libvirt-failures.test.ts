@@ -94,7 +94,7 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
     using heard = listen(hypervisor);
     const qemu = node.qemuPid(kept.uid);
     const stoppedQemu = node.qemuPid(stopped.uid);
-    node.killDaemon();
+    await node.killDaemon();
     await waitFor('the loss is noticed', async () => {
       const error = await hypervisor.domains.list(never).catch((thrown: unknown) => thrown);
       return hasReason(error, 'HYPERVISOR_UNREACHABLE');

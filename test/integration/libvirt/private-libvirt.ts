@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { accessSync, constants, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+} from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -132,8 +139,12 @@ export class PrivateLibvirt implements AsyncDisposable {
     return freeze(this.#daemonPid);
   }
 
-  killDaemon(): void {
+  /** Returns once libvirtd is gone. */
+  async killDaemon(): Promise<void> {
     process.kill(this.#daemonPid, 'SIGKILL');
+    // See `startDaemon`: one that is stopped would keep the daemon a zombie.
+    await this.#nsenter?.kill();
+    await waitFor('libvirtd is gone', () => !existsSync(`/proc/${this.#daemonPid}`));
   }
 
   /** A command inside the node's namespaces; returns what it prints. */

@@ -121,6 +121,19 @@ test('while the hypervisor does not know a state nothing is concluded from it', 
   assert.equal(book.find(VM.uid), before);
 });
 
+test('a start that libvirt did not survive was no run', async () => {
+  using journal = new MemoryJournal();
+  const book = await openBook(journal);
+  book.observe(seen('stopped'), VM);
+  const before = book.find(VM.uid);
+  book.observe(seen('paused', 'starting-up'), VM);
+  assert.equal(book.find(VM.uid), before);
+  book.observe(seen('stopped'), VM);
+  assert.equal(book.find(VM.uid), before);
+  book.observe(seen('stopped', 'daemon-restarted'), VM);
+  assert.equal(book.find(VM.uid)?.end?.cause, 'daemon-restarted');
+});
+
 test('a VM that runs when its node has booted again has ended once in between', async () => {
   using journal = new MemoryJournal();
   const before = await openBook(journal);
