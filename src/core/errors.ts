@@ -121,6 +121,11 @@ export function isReason(value: string): value is Reason {
   return Object.hasOwn(REASONS, value);
 }
 
+/** Whether something failed because the hypervisor cannot be asked, which passes by itself. */
+export function isHypervisorAway(error: unknown): boolean {
+  return hasReason(error, 'HYPERVISOR_UNREACHABLE', 'HYPERVISOR_TIMEOUT');
+}
+
 export function hasReason(error: unknown, ...reasons: readonly Reason[]): error is AgentError {
   return error instanceof AgentError && reasons.includes(error.reason);
 }

@@ -88,6 +88,16 @@ export class WorkQueue {
     this.#changes.notify();
   }
 
+  /** Has work that waits tried at once, if there is any: what it has failed for is over. */
+  hasten(work: Work): void {
+    const item = this.#items.get(keyOf(work));
+    if (item === undefined || item.isInWork) return;
+    const nowMs = performance.now();
+    if (item.dueAtMs > nowMs) Object.assign(item, { dueAtMs: nowMs, sinceMs: nowMs });
+    item.failures = 0;
+    this.#changes.notify();
+  }
+
   /** Forgets work that is not needed any more. What is being done ends by itself. */
   drop(work: Work): void {
     const item = this.#items.get(keyOf(work));

@@ -1,4 +1,4 @@
-import { AgentError, hasReason } from '../../core/errors.ts';
+import { AgentError, hasReason, isHypervisorAway } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Again, Controller, Input, Output, SeenVm } from '../reconcile/controller.ts';
 import {
@@ -80,7 +80,8 @@ export class OperationController implements Controller {
         failures.push(error);
       }
     }
-    if (failures.length > 0) throw failures[0];
+    // What waits for the hypervisor is tried again when that is back.
+    if (failures.length > 0) throw failures.find(isHypervisorAway) ?? failures[0];
     return Number.isFinite(afterMs) ? { afterMs } : undefined;
   }
 

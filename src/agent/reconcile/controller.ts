@@ -42,6 +42,13 @@ export interface SeenVm {
   readonly vm: Vm | undefined;
 }
 
+/** What is there, as a listing has it. */
+export interface Look {
+  readonly vms: readonly SeenVm[];
+  /** How often the hypervisor could be asked again after it could not. */
+  readonly returns: number;
+}
+
 /** What a step has left to do. */
 export interface Again {
   /** When the VM shall be looked at again although nothing has changed. */

@@ -1,12 +1,13 @@
+import { isHypervisorAway } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { TaskGroup } from '../../core/task-group.ts';
 import { type QueueState, type Work, WorkQueue } from '../../core/work-queue.ts';
-import type { Again, Controller, SeenVm } from './controller.ts';
+import type { Again, Controller, Look, SeenVm } from './controller.ts';
 
 export interface ReconcilerOptions {
   readonly controllers: readonly Controller[];
   /** What is there, again and again: after every change, and every few seconds if nothing seems to change. */
-  readonly looks: (signal: AbortSignal) => AsyncIterable<readonly SeenVm[]>;
+  readonly looks: (signal: AbortSignal) => AsyncIterable<Look>;
   readonly tasks: TaskGroup;
   readonly log: Logger;
   /** Before the first try after a failure. Default 50 ms. */
@@ -37,6 +38,9 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #queue: WorkQueue;
   readonly #failures = new Map<string, { count: number; message: string }>();
+  /** What has failed because the hypervisor could not be asked. */
+  readonly #held = new Map<string, Work>();
+  #returns = 0;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -66,14 +70,22 @@ export class Reconciler {
   async #look(signal: AbortSignal): Promise<void> {
     const { controllers, looks } = this.#options;
     let isFirst = true;
-    for await (const seen of looks(signal)) {
+    for await (const { vms, returns } of looks(signal)) {
+      if (returns !== this.#returns) this.#release(returns);
       for (const controller of controllers) {
-        for (const vm of seen) this.#consider(controller, vm);
+        for (const vm of vms) this.#consider(controller, vm);
         const work = { worker: controller.name, subject: NODE };
         if (isFirst && controller.findOthers !== undefined) this.#queue.add(work, 'unknown');
       }
       isFirst = false;
     }
+  }
+
+  /** The hypervisor is back: what waited for it, for up to the longest delay, waits no longer. */
+  #release(returns: number): void {
+    this.#returns = returns;
+    for (const work of this.#held.values()) this.#queue.hasten(work);
+    this.#held.clear();
   }
 
   #consider(controller: Controller, vm: SeenVm): void {
@@ -97,6 +109,8 @@ export class Reconciler {
     const controller = controllers.find(({ name }) => name === operation);
     if (controller === undefined) throw new Error(`There is no controller ${operation}`);
     const timeout = AbortSignal.timeout(STEP_TIMEOUT_MS);
+    const returns = this.#returns;
+    this.#held.delete(keyOf(work));
     try {
       const again = await this.#takeStep(controller, vmId, AbortSignal.any([signal, timeout]));
       if (again === undefined) this.#queue.done(work);
@@ -106,11 +120,18 @@ export class Reconciler {
       signal.throwIfAborted();
       this.#failed(work, error);
     }
+    if (returns !== this.#returns) this.#releaseLate(work);
+  }
+
+  /** It has failed for a hypervisor that has come back while it still tried. */
+  #releaseLate(work: Work): void {
+    if (this.#held.delete(keyOf(work))) this.#queue.hasten(work);
   }
 
   #failed(work: Work, error: unknown, afterMs?: number): void {
     const { worker: operation, subject: vmId } = work;
     const againInMs = this.#queue.failed(work, afterMs);
+    if (isHypervisorAway(error)) this.#held.set(keyOf(work), work);
     const { count = 0 } = this.#failures.get(operation) ?? {};
     const message = error instanceof Error ? error.message : String(error);
     this.#failures.set(operation, { count: count + 1, message });
@@ -131,6 +152,10 @@ export class Reconciler {
     }
     return undefined;
   }
+}
+
+function keyOf({ worker, subject }: Work): string {
+  return `${worker} ${subject}`;
 }
 
 /** Two that write the same would undo each other's work for ever. */

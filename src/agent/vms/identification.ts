@@ -1,6 +1,6 @@
 import type { Logger } from '../../core/logger.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
-import type { SeenVm } from '../reconcile/controller.ts';
+import type { Look } from '../reconcile/controller.ts';
 import type { IdentificationStore } from './identification-store.ts';
 import type { Ownership } from './ownership.ts';
 
@@ -48,10 +48,10 @@ export class Identification {
   }
 
   /** Completes it at the first look at which the owner of every VM is recorded. Give it to the task group. */
-  async follow(looks: AsyncIterable<readonly SeenVm[]>): Promise<void> {
+  async follow(looks: AsyncIterable<Look>): Promise<void> {
     if (this.#isComplete) return;
-    for await (const seen of looks) {
-      if (seen.every(({ domain }) => domain === undefined || this.#isIdentified(domain))) {
+    for await (const { vms } of looks) {
+      if (vms.every(({ domain }) => domain === undefined || this.#isIdentified(domain))) {
         await this.#complete();
       }
       if (this.#isComplete) return;

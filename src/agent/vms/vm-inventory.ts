@@ -1,12 +1,12 @@
 import { delay } from '../../core/delay.ts';
-import { AgentError, hasReason } from '../../core/errors.ts';
+import { AgentError } from '../../core/errors.ts';
 import { matchesLabels } from '../../core/label-selector.ts';
 import { Notifier } from '../../core/notifier.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorEvents } from '../../drivers/hypervisor-events.ts';
 import type { HypervisorStatistics } from '../../drivers/hypervisor-statistics.ts';
-import type { SeenVm } from '../reconcile/controller.ts';
+import type { Look, SeenVm } from '../reconcile/controller.ts';
 import type { WatchCursor, WatchEvent } from '../reports/report.ts';
 import {
   ListedVms,
@@ -39,6 +39,8 @@ export class VmInventory {
   readonly #listed: ListedVms;
   /** What was listed last, ours or not. */
   #seen: readonly SeenVm[] = [];
+  #isAway = false;
+  #returns = 0;
   readonly #listings = new Notifier();
   readonly #reasonsToLook = new Notifier();
   readonly #firstListing = Promise.withResolvers<void>();
@@ -158,7 +160,7 @@ export class VmInventory {
    * What is there, ours or not, after each listing, with the uids of those that have gone since the last one; the newest if
    * several have passed.
    */
-  async *looks(signal: AbortSignal): AsyncGenerator<readonly SeenVm[], void, undefined> {
+  async *looks(signal: AbortSignal): AsyncGenerator<Look, void, undefined> {
     await this.untilListed(signal);
     let before: readonly SeenVm[] = [];
     for (;;) {
@@ -166,7 +168,8 @@ export class VmInventory {
       const now = this.#seen;
       const uids = new Set(now.map(({ uid }) => uid));
       const gone = before.filter(({ uid }) => !uids.has(uid));
-      yield [...now, ...gone.map(({ uid }) => ({ uid, domain: undefined, vm: undefined }))];
+      const vms = [...now, ...gone.map(({ uid }) => ({ uid, domain: undefined, vm: undefined }))];
+      yield { vms, returns: this.#returns };
       before = now;
       await this.#listings.changed(version, signal);
     }
@@ -175,7 +178,7 @@ export class VmInventory {
   async #followEvents(signal: AbortSignal): Promise<void> {
     try {
       for await (const event of this.#options.events.watch(signal)) {
-        if (event.kind === 'disconnected') this.#listed.markUnknown();
+        if (event.kind === 'disconnected') this.#noteAway();
         if (event.kind === 'lifecycle' && event.byHost)
           this.#options.runs.noteTerminated(event.uid);
         if (event.kind !== 'migration-iteration') this.requestRefresh();
@@ -217,12 +220,19 @@ export class VmInventory {
     try {
       listing = await this.#readListing();
     } catch (error) {
-      this.#listed.markUnknown();
+      this.#noteAway();
       throw error;
     }
+    if (this.#isAway) this.#returns += 1;
+    this.#isAway = false;
     this.#seen = this.#listed.put(listing);
     if (this.listedOnce) this.#firstListing.resolve();
     this.#listings.notify();
+  }
+
+  #noteAway(): void {
+    this.#isAway = true;
+    this.#listed.markUnknown();
   }
 
   async #readListing(): Promise<VmListing> {
@@ -244,11 +254,6 @@ export class VmInventory {
       );
     }
   }
-}
-
-/** True if a refresh failed because the hypervisor cannot be asked, so that what is cached may still be told. */
-export function isHypervisorAway(error: unknown): boolean {
-  return hasReason(error, 'HYPERVISOR_UNREACHABLE', 'HYPERVISOR_TIMEOUT');
 }
 
 function matches(vm: Vm, filter: VmFilter): boolean {

@@ -1,4 +1,4 @@
-import { AgentError } from '../../core/errors.ts';
+import { AgentError, isHypervisorAway } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import { runStrategyOf, startsAtOnce } from '../../core/resources/run-strategy.ts';
@@ -31,7 +31,7 @@ import type {
 import type { VmApplier } from './vm-applier.ts';
 import type { VmCreator } from './vm-creator.ts';
 import type { VmDeleter } from './vm-deleter.ts';
-import { compareKeys, isHypervisorAway, type VmInventory } from './vm-inventory.ts';
+import { compareKeys, type VmInventory } from './vm-inventory.ts';
 import { isOff } from './vm-phase.ts';
 import type { Whereabouts } from './whereabouts.ts';
 

@@ -163,3 +163,21 @@ test('ten thousand pieces of work on a hundred subjects all get done', async () 
   for (let number = 0; number < 10_000; number += 1) queue.done(await queue.take(never));
   assert.ok(await isIdle(queue));
 });
+
+test('work that waits is hastened, and has failed no more; what is not there is not made', async () => {
+  const queue = queueOf(60_000);
+  queue.hasten(work('web'));
+  assert.ok(await isIdle(queue));
+  queue.add(work('web'), 'off');
+  await queue.take(never);
+  queue.hasten(work('web'));
+  queue.failed(work('web'));
+  assert.ok(await isIdle(queue));
+  queue.hasten(work('web'));
+  assert.equal(queue.state('starts').failing, 0);
+  assert.deepEqual(await queue.take(never), work('web'));
+  // Its purpose is what it was.
+  queue.failed(work('web'));
+  queue.add(work('web'), 'off');
+  assert.ok(await isIdle(queue));
+});

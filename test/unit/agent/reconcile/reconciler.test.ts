@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Again, Controller, SeenVm } from '../../../../src/agent/reconcile/controller.ts';
+import type { Again, Controller, Look } from '../../../../src/agent/reconcile/controller.ts';
 import { Reconciler } from '../../../../src/agent/reconcile/reconciler.ts';
+import { AgentError } from '../../../../src/core/errors.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
 import { Notifier } from '../../../../src/core/notifier.ts';
 import { TaskGroup } from '../../../../src/core/task-group.ts';
@@ -12,6 +13,9 @@ type Step = (vmUid: string, signal: AbortSignal) => Promise<Again | undefined>;
 /** Something of VMs that controllers bring from the wrong to the right. */
 class World implements AsyncDisposable {
   readonly wrong = new Map<string, string>();
+  /** Before the first try after a failure. */
+  firstDelayMs = 1;
+  #returns = 0;
   readonly #changes = new Notifier();
   readonly #tasks = new TaskGroup(createLogger('silent'));
 
@@ -19,6 +23,12 @@ class World implements AsyncDisposable {
   set(uid: string, concern: string | undefined): void {
     if (concern === undefined) this.wrong.delete(uid);
     else this.wrong.set(uid, concern);
+    this.#changes.notify();
+  }
+
+  /** The hypervisor can be asked again. */
+  return(): void {
+    this.#returns += 1;
     this.#changes.notify();
   }
 
@@ -39,7 +49,7 @@ class World implements AsyncDisposable {
       looks: (signal) => this.#looks(signal),
       tasks: this.#tasks,
       log: createLogger('silent'),
-      firstDelayMs: 1,
+      firstDelayMs: this.firstDelayMs,
     });
     this.#tasks.run('reconciler', (signal) => reconciler.run(signal));
     return reconciler;
@@ -49,10 +59,11 @@ class World implements AsyncDisposable {
     await this.#tasks[Symbol.asyncDispose]();
   }
 
-  async *#looks(signal: AbortSignal): AsyncGenerator<readonly SeenVm[]> {
+  async *#looks(signal: AbortSignal): AsyncGenerator<Look> {
     for (;;) {
       const seen = this.#changes.version;
-      yield ['web', 'db'].map((uid) => ({ uid, domain: undefined, vm: undefined }));
+      const vms = ['web', 'db'].map((uid) => ({ uid, domain: undefined, vm: undefined }));
+      yield { vms, returns: this.#returns };
       await this.#changes.changed(seen, signal);
     }
   }
@@ -205,4 +216,60 @@ test('a step is taken at once for a VM that somebody asks for, seen or not', asy
   reconciler.wake('makes', 'new');
   await until('it is made', () => steps.length > 0);
   assert.deepEqual(steps, ['new']);
+});
+
+test('what failed because the hypervisor was away is tried as soon as it is back, be it seen or not, and nothing else is', async () => {
+  await using world = new World();
+  world.firstDelayMs = 600_000;
+  const steps: string[] = [];
+  const fails = (name: string, error: unknown, again?: Again) =>
+    world.controller(name, async (uid) => {
+      steps.push(`${name} ${uid}`);
+      if (again !== undefined) return { ...again, failure: error };
+      throw error;
+    });
+  const reconciler = world.reconcile(
+    fails('is-away', new AgentError('HYPERVISOR_UNREACHABLE', 'away')),
+    fails('knows-when', new AgentError('HYPERVISOR_TIMEOUT', 'away'), { afterMs: 600_000 }),
+    fails('has-failed', new AgentError('HYPERVISOR_FAILURE', 'no')),
+  );
+  const untilSteps = (count: number) =>
+    until(`there are ${count} steps`, () => {
+      const depth = reconciler.states().reduce((sum, state) => sum + state.depth, 0);
+      return steps.length === count && depth === 0;
+    });
+  world.set('web', 'off');
+  await untilSteps(3);
+  reconciler.wake('is-away', 'new');
+  await untilSteps(4);
+  world.return();
+  await untilSteps(7);
+  assert.deepEqual(steps.slice(4).toSorted(), ['is-away new', 'is-away web', 'knows-when web']);
+  world.return();
+  await untilSteps(10);
+});
+
+test('what still tried when the hypervisor came back is tried once more at once', async () => {
+  await using world = new World();
+  world.firstDelayMs = 600_000;
+  const { promise: isBack, resolve } = Promise.withResolvers<void>();
+  let steps = 0;
+  world.reconcile(
+    world.controller('waits', async (uid) => {
+      steps += 1;
+      if (steps > 1) {
+        world.set(uid, undefined);
+        return undefined;
+      }
+      await isBack;
+      throw new AgentError('HYPERVISOR_UNREACHABLE', 'away');
+    }),
+  );
+  world.set('web', 'off');
+  await until('it tries', () => steps === 1);
+  world.return();
+  // Several looks later it is known.
+  for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);
+  resolve();
+  await until('it is right', () => world.wrong.size === 0);
 });

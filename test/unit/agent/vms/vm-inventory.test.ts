@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { WatchCursor, WatchEvent } from '../../../../src/agent/reports/report.ts';
 import type { Vm } from '../../../../src/agent/vms/vm.ts';
+import { AgentError } from '../../../../src/core/errors.ts';
 import { FakeHypervisor, fakeMigration } from '../../../fakes/fake-hypervisor.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { until } from '../../../fixtures/until.ts';
@@ -136,6 +137,34 @@ test('a lost connection is told once for each VM, and so is its return', async (
   node.hypervisor.reconnect();
   await until('it is known again', () => watcher.seen.length === 5);
   assert.equal(watcher.seen[4], 'modified web running');
+});
+
+test('whoever looks on is told how often the hypervisor has come back', async () => {
+  await using node = await OneNode.open({ resyncIntervalMs: 60_000 });
+  node.run();
+  const stop = new AbortController();
+  const looks = node.inventory.looks(stop.signal);
+  const untilReturns = async (count: number) => {
+    for await (const { returns } of {
+      [Symbol.asyncIterator]: () => ({ next: () => looks.next() }),
+    }) {
+      assert.ok(returns <= count, `there are ${returns} returns`);
+      if (returns === count) return;
+    }
+  };
+  await untilReturns(0);
+  node.hypervisor.disconnect();
+  node.hypervisor.reconnect();
+  await untilReturns(1);
+  // Nobody is told that it is away: only the listing says so.
+  node.hypervisor.fail('list', new AgentError('HYPERVISOR_TIMEOUT', 'not now'), 2);
+  await assert.rejects(node.inventory.refresh(never));
+  await assert.rejects(node.inventory.refresh(never));
+  await node.inventory.refresh(never);
+  await untilReturns(2);
+  await node.inventory.refresh(never);
+  await untilReturns(2);
+  stop.abort();
 });
 
 test('VMs of others and VMs that are still arriving are not reported', async () => {
