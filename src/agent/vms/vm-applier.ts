@@ -62,8 +62,16 @@ export class VmApplier {
       return { ...created, outcome: 'created', changes: [] };
     }
     assertRead(current);
-    assertChangeable(current, uid, options.generation);
-    return this.#change(current, manifest, options, signal);
+    // A listing may know a busy VM as it was.
+    const now = { ...current, definition: await this.#read(current.definition, signal) };
+    assertChangeable(now, uid, options.generation);
+    return this.#change(now, manifest, options, signal);
+  }
+
+  async #read(known: VmDefinition, signal: AbortSignal): Promise<VmDefinition> {
+    const now = (await this.#options.domains.find(known.uid, signal))?.definition;
+    if (now === undefined) throw generationMismatch(known, undefined);
+    return now;
   }
 
   async #change(
@@ -94,16 +102,15 @@ export class VmApplier {
     using lock = locks.tryAcquire(definition.uid, 'apply');
     if (lock === undefined) throw busy('change', definition, locks);
     // What was compared must still be what is there.
-    await inventory.refresh(signal);
-    const now = inventory.findByUid(definition.uid);
-    if (now?.definition.generation !== definition.generation) {
-      throw generationMismatch(definition, now?.definition.generation);
+    const now = await this.#read(definition, signal);
+    if (now.generation !== definition.generation) {
+      throw generationMismatch(definition, now.generation);
     }
     if (userData !== undefined) {
       await this.#options.privateFiles.put(definition.uid, USER_DATA_FILE, userData, signal);
     }
     // Whether it shall be on may have changed without a new generation.
-    await this.#define(changedDefinition(now.definition, wanted), signal);
+    await this.#define(changedDefinition(now, wanted), signal);
     await inventory.refresh(signal);
     return {
       vm: inventory.findByUid(definition.uid) ?? current,

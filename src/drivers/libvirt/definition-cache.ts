@@ -97,6 +97,8 @@ export class DefinitionCache {
 
   invalidate(uid: string): void {
     this.#versions.set(uid, (this.#versions.get(uid) ?? 0) + 1);
+    // Who has changed it could reach it.
+    this.#retryAtMs.delete(uid);
     const entry = this.#entries.get(uid);
     if (entry !== undefined) entry.stale = true;
   }
@@ -104,6 +106,7 @@ export class DefinitionCache {
   /** For when events may have been missed. */
   invalidateAll(): void {
     this.#allVersion += 1;
+    this.#retryAtMs.clear();
     for (const entry of this.#entries.values()) entry.stale = true;
   }
 

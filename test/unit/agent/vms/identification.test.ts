@@ -219,7 +219,7 @@ test('one that comes and cannot be read while it is not complete is waited for, 
   await using node = await OneNode.open({ hypervisor, isNewJournal: true });
   const [domain] = (await hypervisor.domains.list(never)).filter(({ uid }) => uid === uidOf(web));
   const { identification, ownership } = node.agent;
-  const look = [{ uid: uidOf(web), domain, vm: undefined }];
+  const look = { vms: [{ uid: uidOf(web), domain, vm: undefined }], returns: 0 };
   await identification.follow(
     (async function* twice() {
       yield look;
@@ -244,7 +244,7 @@ test('a disk that is full when it is complete is waited for', async () => {
   await identification.follow(
     (async function* look() {
       for (; looks < 10; looks += 1) {
-        yield [];
+        yield { vms: [], returns: 0 };
         if (looks === 2) journal.rows('DROP TRIGGER full');
       }
     })(),

@@ -114,3 +114,16 @@ test('of two manifests of one new VM side by side one makes it', async () => {
   );
   assert.deepEqual(new Set(outcomes), new Set(['VM_BUSY', 'created']));
 });
+
+test('a change that a listing does not know yet is not made again, nor taken for none', async () => {
+  const { node, request, uid } = await withVm();
+  await using _node = node;
+  const { domains } = node.hypervisor;
+  const listed = await domains.list(never);
+  // A VM that is busy is listed as it was known.
+  domains.list = () => Promise.resolve(listed);
+  const changed = manifestOf(request, { machine: TWO_CPUS });
+  assert.equal((await apply(node, changed)).outcome, 'changed');
+  assert.equal((await apply(node, changed)).outcome, 'unchanged');
+  assert.equal((await domains.find(uid, never))?.definition?.generation, 2);
+});

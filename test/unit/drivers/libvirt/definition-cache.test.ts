@@ -112,6 +112,15 @@ test('a VM that cannot be read is left alone for a while', async (context) => {
   assert.deepEqual(cache.selectOutdated([record]), [record]);
 });
 
+test('a VM that could not be read is read again once it was changed, or there is another connection', async () => {
+  for (const invalidate of ['invalidate', 'invalidateAll'] as const) {
+    const cache = await filled();
+    cache.postpone(vm.uid);
+    cache[invalidate](vm.uid);
+    assert.deepEqual(cache.selectOutdated([record]), [record]);
+  }
+});
+
 test('a VM that is gone is forgotten', async () => {
   const cache = await filled();
   cache.keepOnly([]);
