@@ -29,7 +29,7 @@ export interface HypervisorDomains {
   /** When a change of this field, named as the manifest writes it, is in force for a VM that runs. */
   effectOf(field: string): 'now' | 'next-start';
 
-  /** Starts a defined VM. A running one counts as started. */
+  /** Starts a defined VM. A running one counts as started; one that is still being started fails with VM_BUSY. */
   start(uid: string, signal: AbortSignal): Promise<void>;
 
   /** Asks the guest to power off (ACPI) and returns at once. A stopped VM counts as done. */

@@ -15,6 +15,19 @@ export type HypervisorMethod =
 /** How a caller comes to give up on a call that is not answered. */
 export type GivenUp = 'timed-out' | 'aborted';
 
+/** When a hypervisor dies: before it does what a call asks, in the midst of it, or before it can answer. */
+export type DeathMoment = 'before' | 'amid' | 'after';
+
+export interface Death {
+  calls: number;
+  readonly moment: DeathMoment;
+  /** Leaves what is half done, and gives the error of the call. */
+  readonly die: (method: HypervisorMethod, uid: string) => Error;
+}
+
+/** Called all the time by whoever looks on. */
+const LOOKS: readonly HypervisorMethod[] = ['list', 'sample', 'getInfo'];
+
 interface LateCalls {
   readonly givenUp: GivenUp;
   readonly effects: (() => unknown)[];
@@ -29,6 +42,7 @@ export class FakeHypervisorCalls {
   readonly #late = new Map<HypervisorMethod, LateCalls>();
   readonly #lostListeners = new Set<(error: Error) => void>();
   #connected = true;
+  #death: Death | undefined;
 
   fail(method: HypervisorMethod, error: Error, times: number): void {
     this.#failures.set(method, { error, times });
@@ -50,6 +64,11 @@ export class FakeHypervisorCalls {
       this.#late.delete(method);
       for (const effect of calls.effects.splice(0)) carryOutUnheard(effect);
     };
+  }
+
+  /** At its nth call from now on that is not a look. */
+  dieAt(death: Death): void {
+    this.#death = { ...death };
   }
 
   /** Ends all that waits. */
@@ -81,6 +100,7 @@ export class FakeHypervisorCalls {
     signal.throwIfAborted();
     if (!this.#connected) throw unreachable();
     this.#failIfAsked(method);
+    this.#dieIfAsked(method, uid, act);
     return act();
   }
 
@@ -106,6 +126,16 @@ export class FakeHypervisorCalls {
     if (givenUp === 'aborted') await untilAborted(new Promise(() => {}), signal);
     signal.throwIfAborted();
     throw new AgentError('HYPERVISOR_TIMEOUT', `Cannot ${method}: there was no answer in time`);
+  }
+
+  #dieIfAsked(method: HypervisorMethod, uid: string, act: () => unknown): void {
+    const death = this.#death;
+    if (death === undefined || LOOKS.includes(method)) return;
+    death.calls -= 1;
+    if (death.calls > 0) return;
+    this.#death = undefined;
+    if (death.moment === 'after') carryOutUnheard(act);
+    throw death.die(method, uid);
   }
 
   #failIfAsked(method: HypervisorMethod): void {

@@ -11,6 +11,7 @@ import type { FakeHypervisorCalls } from './fake-hypervisor-calls.ts';
 import {
   type FakeHypervisorWorld,
   refuseIncoming,
+  refuseStarting,
   refuseStopped,
 } from './fake-hypervisor-world.ts';
 import { type FakeVm, isActive, newFakeVm } from './fake-vm.ts';
@@ -64,6 +65,7 @@ export class FakeHypervisorDomains implements HypervisorDomains {
     return this.#calls.perform('start', uid, signal, () => {
       const vm = this.#world.get(uid);
       refuseIncoming(vm);
+      refuseStarting(vm);
       if (isActive(vm)) return;
       vm.live = vm.persistent ?? vm.live;
       vm.cpuTimeNs = 0n;

@@ -64,6 +64,17 @@ export class FakeHypervisorWorld {
     vm.stateReason = reason;
   }
 
+  /** A VM that is off is being started, and somebody has to end that. */
+  beginStart(uid: string): void {
+    const vm = this.get(uid);
+    if (!isActive(vm)) this.setState(vm, 'paused', 'starting-up');
+  }
+
+  /** What a hypervisor that begins does with starts that it was killed in: none has let a guest run. */
+  endLostStarts(): void {
+    for (const vm of this.vms.values()) if (isStarting(vm)) this.stop(vm, 'daemon-restarted');
+  }
+
   /** Ends the run of a VM; one that is not persistent is gone. */
   stop(vm: FakeVm, reason: VmStateReason): void {
     const { uid } = vm.live;
@@ -83,6 +94,14 @@ export class FakeHypervisorWorld {
 export function refuseStopped(vm: FakeVm): void {
   if (isActive(vm)) return;
   throw new AgentError('VM_NOT_RUNNING', `VM ${vm.live.uid} does not run`);
+}
+
+function isStarting({ state, stateReason }: FakeVm): boolean {
+  return state === 'paused' && stateReason === 'starting-up';
+}
+
+export function refuseStarting(vm: FakeVm): void {
+  if (isStarting(vm)) throw new AgentError('VM_BUSY', `VM ${vm.live.uid} is being started`);
 }
 
 export function refuseIncoming(vm: FakeVm): void {

@@ -1,9 +1,11 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Hypervisor } from '../../src/drivers/hypervisor.ts';
 import type { DriftedPart, VmFacts, VmStateReason } from '../../src/drivers/hypervisor-domains.ts';
 import type { HypervisorEvents } from '../../src/drivers/hypervisor-events.ts';
 import type { HypervisorMigration } from '../../src/drivers/hypervisor-jobs.ts';
 import { FakeHypervisorBehaviour } from './fake-hypervisor-behaviour.ts';
 import {
+  type DeathMoment,
   FakeHypervisorCalls,
   type GivenUp,
   type HypervisorMethod,
@@ -26,6 +28,7 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
   readonly socket: string;
   readonly #calls = new FakeHypervisorCalls();
   readonly #world = new FakeHypervisorWorld(this);
+  #diedAt: string | undefined;
   readonly #receiver = new FakeHypervisorReceiver(this.#world, this);
 
   constructor(hostname = 'fake') {
@@ -90,6 +93,35 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
     this.#world.feed.publish({ kind: 'connected' });
   }
 
+  /**
+   * Dies at the nth call from now on that is not a look, and is there again a little later. VMs go on; one that was being
+   * started is still found so, and then off.
+   */
+  dieAt(call: number, moment: DeathMoment): void {
+    const die = (method: HypervisorMethod, uid: string): Error => {
+      this.#diedAt = `${moment} ${method}`;
+      if (moment === 'amid' && method === 'start') this.#world.beginStart(uid);
+      const error = this.#calls.disconnect();
+      this.#world.feed.publish({ kind: 'disconnected', error });
+      void this.#beginAgain();
+      return error;
+    };
+    this.#calls.dieAt({ calls: call, moment, die });
+  }
+
+  /** Where it has died last, such as `amid start`. */
+  get diedAt(): string | undefined {
+    return this.#diedAt;
+  }
+
+  async #beginAgain(): Promise<void> {
+    await someTurns();
+    this.forgetWhyStopped();
+    this.reconnect();
+    await someTurns();
+    this.#world.endLostStarts();
+  }
+
   /** A run ends by itself, or by what somebody else than an agent does; `terminated` by a signal to its process. */
   stopGuest(uid: string, how: VmStateReason | 'terminated' = 'shutdown'): void {
     const vm = this.#world.vms.get(uid);
@@ -151,6 +183,10 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+async function someTurns(): Promise<void> {
+  for (let turn = 0; turn < 10; turn += 1) await nextTurn();
 }
 
 /** A request to migrate to a fake hypervisor that is known under its own socket. */

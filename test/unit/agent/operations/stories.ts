@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import {
+  hasEnded,
+  type OperationRequest,
+  THE_NODE,
+} from '../../../../src/agent/operations/operation.ts';
+import { wantedOf } from '../../../../src/agent/vms/wanted-definition.ts';
+import { isHypervisorAway } from '../../../../src/core/errors.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
+import { until } from '../../../fixtures/until.ts';
+import { KERNEL_PATH, type TestNode, TwoNodes } from '../migration/two-nodes.ts';
+
+const never = new AbortController().signal;
+
+/** Something that is asked for, and what must have come about whoever is killed meanwhile. */
+export interface Story {
+  readonly name?: string;
+  readonly result?: string;
+  readonly kind: OperationRequest['kind'];
+  readonly parameters?: (nodes: TwoNodes) => OperationRequest['parameters'];
+  /** The VM that it is about, where that is not the one that runs. */
+  readonly vm?: OperationRequest['vm'];
+  readonly prepare?: (nodes: TwoNodes) => Promise<unknown>;
+  readonly check: (nodes: TwoNodes) => Promise<void>;
+  /** Fewer steps would mean that the killing does not reach into the story. */
+  readonly steps: number;
+}
+
+const NEW = tinyVm({ namespace: 'default', name: 'new', uid: randomUUID() });
+
+const stateOf = async ({ source, vm }: TwoNodes, uid = vm.uid) => (await source.find(uid))?.state;
+
+/** One for each kind of operation. */
+export const STORIES: readonly Story[] = [
+  {
+    kind: 'start',
+    prepare: ({ source, vm }) => source.hypervisor.domains.destroy(vm.uid, never),
+    check: async (nodes) => assert.equal(await stateOf(nodes), 'running'),
+    steps: 8,
+  },
+  {
+    kind: 'shutdown',
+    check: async (nodes) => {
+      assert.equal(await stateOf(nodes), 'stopped');
+      const { definition } = (await nodes.source.find(nodes.vm.uid)) ?? {};
+      assert.equal(definition?.intent, 'off');
+    },
+    steps: 8,
+  },
+  {
+    kind: 'destroy',
+    check: async (nodes) => assert.equal(await stateOf(nodes), 'stopped'),
+    steps: 8,
+  },
+  {
+    kind: 'delete',
+    parameters: () => ({ force: true }),
+    check: async (nodes) => {
+      const { source, vm } = nodes;
+      assert.equal(await source.find(vm.uid), undefined);
+      assert.deepEqual(await source.privateFiles.listVms(never), []);
+      assert.ok((await source.ownership()).find(vm.uid)?.isDeleted);
+    },
+    steps: 10,
+  },
+  {
+    kind: 'create',
+    vm: { namespace: NEW.namespace, name: NEW.name, uid: NEW.uid },
+    parameters: () => ({ manifest: manifestOf(NEW, {}), reservationId: undefined }),
+    check: async (nodes) => {
+      assert.equal(await stateOf(nodes, NEW.uid), 'running');
+      assert.equal((await nodes.source.ownership()).find(NEW.uid)?.ownershipEpoch, 1);
+    },
+    steps: 10,
+  },
+  {
+    kind: 'apply',
+    name: 'an apply that creates a VM',
+    vm: { namespace: NEW.namespace, name: NEW.name, uid: NEW.uid },
+    parameters: () => ({
+      manifest: manifestOf(NEW, {}, 'Once'),
+      updateMask: undefined,
+      generation: undefined,
+    }),
+    check: async (nodes) => assert.equal(await stateOf(nodes, NEW.uid), 'running'),
+    result: 'CREATED',
+    steps: 10,
+  },
+  {
+    kind: 'apply',
+    result: 'CHANGED',
+    parameters: ({ vm }) => ({
+      manifest: manifestOf(vm, { memory: '32Mi' }),
+      updateMask: undefined,
+      generation: vm.generation,
+    }),
+    check: async ({ source, vm }) => {
+      const definition = (await source.find(vm.uid))?.definition;
+      assert.equal(definition?.generation, vm.generation + 1);
+      assert.equal(definition.spec.template.spec.resources.memory, '32Mi');
+    },
+    steps: 8,
+  },
+  {
+    kind: 'cordon',
+    vm: { ...THE_NODE, uid: undefined },
+    parameters: () => ({ spec: { cordon: true, cordonReason: 'new disks' }, generation: 1 }),
+    check: async ({ source }) => {
+      assert.deepEqual(source.agent.cordon.spec, { cordon: true, cordonReason: 'new disks' });
+      assert.equal(source.agent.cordon.generation, 2);
+    },
+    steps: 10,
+  },
+];
+
+function manifestOf(vm: typeof NEW, resources: object, runStrategy = 'Always'): unknown {
+  const { metadata, spec } = wantedOf(vm);
+  const machine = spec.template.spec;
+  const changed = {
+    ...machine,
+    kernel: { path: KERNEL_PATH },
+    resources: { ...machine.resources, ...resources },
+  };
+  const template = { ...spec.template, spec: changed };
+  return { metadata, spec: { ...spec, runStrategy, template } };
+}
+
+/** As a caller does that was told to: asks again, with the same id, whenever the agent or the hypervisor has gone. */
+async function ask(node: TestNode, request: OperationRequest): Promise<void> {
+  for (;;) {
+    const { agent } = node;
+    try {
+      await Promise.race([agent.operations.submit(request, never), agent.life.death]);
+      return;
+    } catch (error) {
+      if (isHypervisorAway(error) && !agent.life.killed) continue;
+      if (!agent.life.killed) throw error;
+      await until('there is another agent', () => node.agent !== agent);
+    }
+  }
+}
+
+/**
+ * Tells a story in which something is killed: `arm` sees to that once everything is prepared, and returns what tells where
+ * it was. False if the story came to its end before.
+ */
+export async function tell(
+  story: Story,
+  arm: (nodes: TwoNodes) => () => string | undefined,
+): Promise<boolean> {
+  using nodes = await TwoNodes.open();
+  const { source } = nodes;
+  await story.prepare?.(nodes);
+  const whereKilled = arm(nodes);
+  const { namespace, name, uid } = nodes.vm;
+  const id = randomUUID();
+  try {
+    await ask(source, {
+      id,
+      kind: story.kind,
+      vm: story.vm ?? { namespace, name, uid },
+      parameters: story.parameters?.(nodes) ?? {},
+      requestedBy: 'tester',
+    });
+    let outcome: string | undefined;
+    await until('the operation ends', async () => {
+      const { agent } = source;
+      const operation = await Promise.race([agent.operations.get(id), agent.life.death]).catch(
+        (error: unknown) => {
+          if (agent.life.killed) return undefined;
+          throw error;
+        },
+      );
+      if (operation === undefined || !hasEnded(operation)) return false;
+      outcome = `${operation.state} ${operation.result} ${operation.error?.message ?? ''}`;
+      return true;
+    });
+    const { result = story.kind === 'delete' ? 'DELETED' : '' } = story;
+    assert.equal(outcome, `succeeded ${result} `);
+    await story.check(nodes);
+    const { agent } = source;
+    await until('nothing is locked', () => agent.locks.purposeOf(uid) === undefined);
+    return whereKilled() !== undefined;
+  } catch (error) {
+    throw new Error(`Killed ${whereKilled() ?? 'nowhere'}`, { cause: error });
+  }
+}
