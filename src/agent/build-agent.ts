@@ -50,6 +50,8 @@ import { OrphanedFileController } from './vms/orphaned-file-controller.ts';
 import { Ownership } from './vms/ownership.ts';
 import { OwnershipManager } from './vms/ownership-manager.ts';
 import type { OwnershipStore } from './vms/ownership-store.ts';
+import { Remains } from './vms/remains.ts';
+import { RemainsController } from './vms/remains-controller.ts';
 import { StaleCopyController } from './vms/stale-copy-controller.ts';
 import { StrayCopyController } from './vms/stray-copy-controller.ts';
 import type { MigrationSummary } from './vms/vm.ts';
@@ -138,6 +140,12 @@ export async function buildAgent(parts: AgentParts) {
   const restarts = new Restarts({ firstDelayMs: parts.firstRestartDelayMs, requests, onChange });
   const { isNodeGoingDown = () => false } = parts;
   const locator = new VmLocator({ nodeName, peers: parts.peers, log });
+  const remains = new Remains({
+    domains,
+    privateFiles,
+    ownership,
+    creations: operationBook.givenUpCreations,
+  });
   const inventory = new VmInventory({
     domains,
     statistics,
@@ -157,6 +165,7 @@ export async function buildAgent(parts: AgentParts) {
     isStray: (definition) => ownership.isStray(definition),
     findOwned: (vmUid) => ownership.findOwned(vmUid),
     identification,
+    isRemains: (vm) => remains.is(vm),
     isLeaving: (vmUid) =>
       book.outgoingOf(vmUid) !== undefined && whereabouts.movedTo(vmUid) === undefined,
     learnHost: (signal) => ownership.learnHost(hypervisor.host, signal),
@@ -193,6 +202,7 @@ export async function buildAgent(parts: AgentParts) {
     domains,
     inventory,
     ownership,
+    remains,
     whereabouts,
     capacity,
     reservations,
@@ -246,6 +256,7 @@ export async function buildAgent(parts: AgentParts) {
         firstDelayMs: parts.firstRestartDelayMs,
       }),
       new DriftController(shared),
+      new RemainsController(shared),
       new OrphanedFileController(shared),
     ],
     looks: (signal) => inventory.looks(signal),

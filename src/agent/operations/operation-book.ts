@@ -3,6 +3,7 @@ import { AgentError } from '../../core/errors.ts';
 import { Turns } from '../../core/turns.ts';
 import type { Origins, WatchCursor, WatchEvent } from '../reports/report.ts';
 import { WatchedSet } from '../reports/watched-set.ts';
+import { GivenUpCreations } from './given-up-creations.ts';
 import {
   hasEnded,
   type Operation,
@@ -63,8 +64,16 @@ export class OperationBook {
   /** When watchers were last told how one gets on, by the clock that nobody sets. */
   readonly #toldAtMs = new Map<string, number>();
 
-  private constructor(store: OperationStore, origins: Origins, onChange: () => void) {
+  readonly givenUpCreations: GivenUpCreations;
+
+  private constructor(
+    store: OperationStore,
+    givenUpCreations: GivenUpCreations,
+    origins: Origins,
+    onChange: () => void,
+  ) {
     this.#store = store;
+    this.givenUpCreations = givenUpCreations;
     this.#origins = origins;
     this.#known = new WatchedSet(origins);
     this.#onChange = onChange;
@@ -77,7 +86,8 @@ export class OperationBook {
     onChange: () => void = () => undefined,
   ): Promise<OperationBook> {
     await store.prune(Date.now());
-    const book = new OperationBook(store, origins, onChange);
+    const givenUpCreations = await GivenUpCreations.load(store);
+    const book = new OperationBook(store, givenUpCreations, origins, onChange);
     for (const record of await store.listLastEnded(POWER_KINDS)) book.#rememberEnd(record);
     for (const record of await store.listOpen()) {
       book.#keepOpen(record);
@@ -107,6 +117,7 @@ export class OperationBook {
         const inserted = await this.#store.insert(record, ends);
         if (inserted !== undefined) return inserted;
         for (const end of ends) this.#keepEnd(end);
+        this.givenUpCreations.note(record);
         if (hasEnded(record)) this.#keepEnd(record);
         else this.#keepOpen(record);
         this.#report(record);
@@ -266,6 +277,7 @@ export class OperationBook {
     if (ids?.size === 0) this.#openIds.delete(record.vm.uid);
     this.#rememberEnd(record);
     this.#onChange();
+    this.givenUpCreations.note(record);
     this.#report(record);
     this.#ended.push(record.id);
     for (const id of this.#ended.splice(0, this.#ended.length - REMEMBERED)) this.#known.delete(id);

@@ -119,6 +119,19 @@ export class OperationStore {
     return rows.map(fromRow);
   }
 
+  /** The last operations of VMs, where these are creations, or may be, that have failed or were cancelled; the oldest first. */
+  async listGivenUpCreations(limit: number): Promise<readonly OperationRecord[]> {
+    const rows = await this.#database.all(
+      `SELECT * FROM operation AS one
+        WHERE kind IN ('create', 'apply') AND state IN ('failed', 'cancelled') AND NOT EXISTS
+          (SELECT 1 FROM operation AS other WHERE other.vm_uid = one.vm_uid AND other.rowid > one.rowid
+            AND NOT (other.kind IN ('create', 'apply') AND other.ended_at_ms IS NULL))
+        ORDER BY rowid DESC LIMIT $limit`,
+      { limit },
+    );
+    return rows.map(fromRow).toReversed();
+  }
+
   /** Of each VM that was not deleted the last of these kinds that have ended, in the order in which they were recorded. */
   async listLastEnded(kinds: readonly OperationKind[]): Promise<readonly OperationRecord[]> {
     // SQLite takes the other columns from the row that has the maximum: the one that was recorded last.

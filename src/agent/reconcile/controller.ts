@@ -30,6 +30,8 @@ export type Output =
   | 'power-of-stale-copies'
   /** Definitions of VMs of this node that somebody else has changed. */
   | 'drifted-definitions'
+  /** What creations have left that failed or were cancelled. */
+  | 'remains'
   /** Private files of VMs that are gone. */
   | 'orphaned-files';
 

@@ -15,6 +15,8 @@ import { VmDescriber, type VmDescriberOptions } from './vm-describer.ts';
 export interface ListedVmsOptions extends VmDescriberOptions {
   /** Is shown each VM as it is found. */
   readonly runs: Pick<RunBook, 'observe' | 'noteTerminated' | 'keepOnly'>;
+  /** What is no VM but left of one that was never made. Must cost nothing. */
+  readonly isRemains: (vm: HypervisorVm) => boolean;
   /** VMs whose migration goes on, and it is not known yet whether they have left. */
   readonly isLeaving: (vmUid: string) => boolean;
   /** What is recorded of a VM that this node owns; undefined of any other. */
@@ -119,7 +121,7 @@ export class ListedVms {
     const { uid, definition } = found;
     const known = this.#vms.get(uid);
     // One that is still arriving belongs to its source.
-    if (found.state === 'incoming') return false;
+    if (found.state === 'incoming' || this.#options.isRemains(found)) return false;
     if (!found.isRead) {
       if (known?.isRead !== true) return false;
       this.#report(uid, this.#describer.describeUnknown(known, 'not-read'));

@@ -4,11 +4,13 @@ import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { Again, Controller, Input, Output, SeenVm } from '../reconcile/controller.ts';
 import type { Ownership } from './ownership.ts';
+import type { Remains } from './remains.ts';
 import type { VmLocator } from './vm-locator.ts';
 
 export interface StrayCopyControllerOptions {
   readonly domains: Pick<HypervisorDomains, 'find' | 'setFacts'>;
   readonly ownership: Ownership;
+  readonly remains: Pick<Remains, 'is'>;
   readonly locator: Pick<VmLocator, 'ask'>;
   readonly locks: KeyLocks;
   /** Called when VMs of this node have changed. */
@@ -42,7 +44,7 @@ export class StrayCopyController implements Controller {
   concern({ uid, domain }: SeenVm): string | undefined {
     if (domain !== undefined && this.#isClaimable(domain)) return 'stray';
     this.#delaysMs.delete(uid);
-    return this.#isUnrecorded(domain?.definition) ? 'unrecorded' : undefined;
+    return domain !== undefined && this.#isUnrecorded(domain) ? 'unrecorded' : undefined;
   }
 
   async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
@@ -56,7 +58,7 @@ export class StrayCopyController implements Controller {
     if (now?.definition === undefined) return undefined;
     if (!this.#isClaimable(now)) {
       // Made or taken over by an agent that was killed before it could record it.
-      if (this.#isUnrecorded(now.definition)) await ownership.own(now.definition);
+      if (this.#isUnrecorded(now)) await ownership.own(now.definition);
       return undefined;
     }
     try {
@@ -97,8 +99,9 @@ export class StrayCopyController implements Controller {
     return isStray && isBroughtByMigration(vm);
   }
 
-  #isUnrecorded(definition: VmDefinition | undefined): definition is VmDefinition {
-    return definition !== undefined && this.#options.ownership.isUnrecorded(definition);
+  #isUnrecorded(vm: HypervisorVm): boolean {
+    const { ownership, remains } = this.#options;
+    return vm.definition !== undefined && ownership.isUnrecorded(vm.definition) && !remains.is(vm);
   }
 
   #nextDelayMs(vmUid: string): number {

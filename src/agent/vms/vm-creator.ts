@@ -17,6 +17,7 @@ import { restoreUserData } from './lost-user-data.ts';
 import { nameKey } from './name-key.ts';
 import type { Ownership } from './ownership.ts';
 import type { OwnershipRecord } from './ownership-store.ts';
+import type { Remains } from './remains.ts';
 import { assertRead } from './unread-vms.ts';
 import type { CreateOptions, CreateResult, Vm } from './vm.ts';
 import type { VmInventory } from './vm-inventory.ts';
@@ -37,6 +38,7 @@ export interface VmCreatorOptions {
   readonly locks: KeyLocks;
   readonly validator: DefinitionValidator;
   readonly locator: Pick<VmLocator, 'assertNowhere'>;
+  readonly remains: Remains;
   readonly log: Logger;
 }
 
@@ -89,7 +91,7 @@ export class VmCreator {
     using uidLock = locks.tryAcquire(definition.uid, 'create');
     if (nameLock === undefined || uidLock === undefined) throw nameBusy(definition);
     const warnings = [...(await validator.validate(wanted, signal))];
-    await this.#assertUidFree(definition, signal);
+    await this.#freeUid(definition, options.dryRun, signal);
     const namesake = ownership.findByName(definition.namespace, definition.name);
     if (namesake?.left !== undefined && namesake.uid !== definition.uid) {
       warnings.push(
@@ -176,9 +178,14 @@ export class VmCreator {
   }
 
   /** The inventory leaves out VMs that are not ours; defining over one of those would take it away from its owner. */
-  async #assertUidFree(definition: VmDefinition, signal: AbortSignal): Promise<void> {
-    const found = await this.#options.domains.find(definition.uid, signal);
+  async #freeUid(definition: VmDefinition, dryRun: boolean, signal: AbortSignal): Promise<void> {
+    const { domains, remains } = this.#options;
+    const found = await domains.find(definition.uid, signal);
     if (found === undefined) return;
+    if (found.definition !== undefined && remains.is(found)) {
+      if (!dryRun) await remains.remove(found.definition, signal);
+      return;
+    }
     throw new AgentError(
       'VM_ALREADY_EXISTS',
       `Cannot create VM ${definition.name}: the hypervisor has ${found.hypervisorName} with uid ${definition.uid}, which this agent does not manage; choose another uid`,

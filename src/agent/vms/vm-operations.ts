@@ -198,7 +198,8 @@ function isOwnWork({ startedAtMs, requestedAtMs }: OperationRecord, { definition
 /** Takes away what steps of a creation that is cancelled have made. */
 async function unmake(vms: Verbs, operation: OperationRecord, signal: AbortSignal): Promise<void> {
   try {
-    const vm = await vms.get(operation.vm, signal);
+    // By what is there now: while the hypervisor is away it is not known whether there is something to be taken away.
+    const vm = await vms.assertCan('destroy', operation.vm, signal);
     assertRead(vm);
     const { definition } = vm;
     // One that was there before stays.

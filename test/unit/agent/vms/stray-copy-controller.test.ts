@@ -108,6 +108,7 @@ async function withMigratedCopy(handOver: VmPeer['handOver']) {
   const controller = new StrayCopyController({
     domains,
     ownership,
+    remains: { is: () => false },
     locks: new KeyLocks(),
     locator: {
       async ask() {
