@@ -33,6 +33,7 @@ import { THE_NODE } from './operations/operation.ts';
 import { OperationBook } from './operations/operation-book.ts';
 import { OperationController } from './operations/operation-controller.ts';
 import { OperationManager } from './operations/operation-manager.ts';
+import { OperationSecrets } from './operations/operation-secrets.ts';
 import type { OperationStore } from './operations/operation-store.ts';
 import { Reconciler } from './reconcile/reconciler.ts';
 import { ReportOriginSource } from './reports/report-origin-source.ts';
@@ -228,15 +229,15 @@ export async function buildAgent(parts: AgentParts) {
     ...nodeOperations(cordon, () => node.review()),
     migrate: migrationOperation(book),
   };
-  const operationController = new OperationController({ book: operationBook, works, log });
+  const secrets = new OperationSecrets({ privateFiles, openIds: operationBook.openIds(), log });
+  const forOperations = { book: operationBook, works, secrets, log };
+  const operationController = new OperationController(forOperations);
   const operations = new OperationManager({
-    book: operationBook,
-    works,
+    ...forOperations,
     controller: operationController,
     wake: (vmUid) => reconciler.wake(operationController.name, vmUid),
     cancelMigration: (id) => migrations.cancel(id),
     migrationOf: (vmUid) => book.outgoingOf(vmUid)?.id,
-    log,
     origins,
   });
   const reconciler: Reconciler = new Reconciler({
@@ -257,7 +258,7 @@ export async function buildAgent(parts: AgentParts) {
       }),
       new DriftController(shared),
       new RemainsController(shared),
-      new OrphanedFileController(shared),
+      new OrphanedFileController({ ...shared, secrets }),
     ],
     looks: (signal) => inventory.looks(signal),
     tasks,

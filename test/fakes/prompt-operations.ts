@@ -2,12 +2,17 @@ import { nodeOperations } from '../../src/agent/node/node-operations.ts';
 import { OperationBook } from '../../src/agent/operations/operation-book.ts';
 import { OperationController } from '../../src/agent/operations/operation-controller.ts';
 import { OperationManager } from '../../src/agent/operations/operation-manager.ts';
+import { OperationSecrets } from '../../src/agent/operations/operation-secrets.ts';
 import { OperationStore } from '../../src/agent/operations/operation-store.ts';
 import type { OperationWork } from '../../src/agent/operations/operation-work.ts';
 import type { Origins } from '../../src/agent/reports/report.ts';
 import { vmOperations } from '../../src/agent/vms/vm-operations.ts';
 import { createLogger } from '../../src/core/logger.ts';
+
 import type { FakeNodeService } from './fake-node-service.ts';
+
+import { FakePrivateFiles } from './fake-private-files.ts';
+
 import type { FakeVmService } from './fake-vm-service.ts';
 import { MemoryJournal } from './memory-journal.ts';
 
@@ -32,15 +37,18 @@ export async function promptOperations(
     ...nodeOperations(node, () => undefined),
     migrate: NO_MIGRATION,
   };
-  const controller = new OperationController({ book, works, log: createLogger('silent') });
+  const log = createLogger('silent');
+  const secrets = new OperationSecrets({ privateFiles: new FakePrivateFiles(), openIds: [], log });
+  const controller = new OperationController({ book, works, secrets, log });
   return new OperationManager({
     book,
     works,
     controller,
+    secrets,
     wake: (vmUid) => void controller.reconcile(vmUid, never).catch(() => undefined),
     cancelMigration: () => Promise.reject(new Error('There are no migrations here')),
     migrationOf: () => undefined,
-    log: createLogger('silent'),
+    log,
     origins,
   });
 }

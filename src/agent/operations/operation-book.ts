@@ -158,6 +158,10 @@ export class OperationBook {
     return [...this.#openIds.keys()];
   }
 
+  openIds(): readonly string[] {
+    return [...this.#open.keys()];
+  }
+
   /** One that goes on; undefined if it has ended or is not known. Costs nothing. */
   open(id: string): OperationRecord | undefined {
     return this.#open.get(id);

@@ -8,13 +8,15 @@ import {
   type OperationRecord,
   vmIdOf,
 } from './operation.ts';
-import type { OperationBook } from './operation-book.ts';
+import type { OperationBook, OperationEnd } from './operation-book.ts';
 import { cancelled, toOperationError } from './operation-errors.ts';
+import type { OperationSecrets } from './operation-secrets.ts';
 import type { OperationWork, StepResult } from './operation-work.ts';
 
 export interface OperationControllerOptions {
   readonly book: OperationBook;
   readonly works: Readonly<Record<OperationKind, OperationWork>>;
+  readonly secrets: OperationSecrets;
   readonly log: Logger;
 }
 
@@ -23,7 +25,7 @@ interface Underway {
   /** Ends the step that is being taken; undefined if none is. */
   step: AbortController | undefined;
   isCancelled: boolean;
-  /** The parameters as they were given, with what must not be in the journal; undefined if an earlier agent was given them. */
+  /** As they were given, with what must not be in the journal; undefined until they are known. */
   parameters: OperationParameters | undefined;
   /** Since when every step has failed by something that passes. */
   failingSinceMs: number | undefined;
@@ -128,15 +130,16 @@ export class OperationController implements Controller {
   }
 
   async #step(operation: OperationRecord, signal: AbortSignal): Promise<Again | undefined> {
-    const { book, works, log } = this.#options;
+    const { book, works, secrets, log } = this.#options;
     const { id, kind } = operation;
     const work = works[kind];
     const underway = this.#of(id);
     underway.step = new AbortController();
     const about = { operationId: id, operation: kind, ...vmIdOf(operation) };
-    const given = { ...operation, parameters: underway.parameters ?? operation.parameters };
     try {
-      if (underway.isCancelled) return await this.#undo(given, signal);
+      if (underway.isCancelled) return await this.#undo(operation, signal);
+      underway.parameters ??= await secrets.restore(operation, work.secret, signal);
+      const given = { ...operation, parameters: underway.parameters };
       if (operation.step === '') await book.step(id, work.firstStep);
       if (book.open(id) === undefined) return undefined;
       const waitedMs = waitedFor(operation.step, underway);
@@ -144,13 +147,13 @@ export class OperationController implements Controller {
       const result = await work.step(given, both, waitedMs);
       underway.failingSinceMs = undefined;
       if (underway.isCancelled && (work.undo !== undefined || !result.isDone)) {
-        return await this.#undo(given, signal);
+        return await this.#undo(operation, signal);
       }
       return await this.#proceed(operation, underway, result);
     } catch (error) {
       if (isStopped(signal)) throw error;
       if (underway.isCancelled && (underway.step.signal.aborted || passes(error))) {
-        return await this.#undo(given, signal);
+        return await this.#undo(operation, signal);
       }
       underway.failingSinceMs ??= performance.now();
       const failingMs = performance.now() - underway.failingSinceMs;
@@ -161,7 +164,7 @@ export class OperationController implements Controller {
       }
       const state = hasReason(error, 'MIGRATION_CANCELLED') ? 'cancelled' : 'failed';
       log.warn({ ...about, err: error }, 'Operation failed');
-      await book.end(id, { state, error: toOperationError(error) });
+      await this.#end(operation, { state, error: toOperationError(error) });
       return undefined;
     } finally {
       underway.step = undefined;
@@ -184,18 +187,20 @@ export class OperationController implements Controller {
     }
     if (this.#details.has(id)) this.#details.set(id, result.details);
     const { result: word = '', warnings = [] } = result;
-    await book.end(id, { state: 'succeeded', result: word, warnings });
+    await this.#end(operation, { state: 'succeeded', result: word, warnings });
     log.info({ operationId: id, operation: kind, ...vmIdOf(operation) }, 'Operation done');
     return undefined;
   }
 
   async #undo(operation: OperationRecord, signal: AbortSignal): Promise<undefined> {
     await this.#options.works[operation.kind].undo?.(operation, signal);
-    await this.#endCancelled(operation.id);
+    await this.#end(operation, { state: 'cancelled', error: cancelled(operation.id) });
   }
 
-  async #endCancelled(id: string): Promise<undefined> {
-    await this.#options.book.end(id, { state: 'cancelled', error: cancelled(id) });
+  async #end(operation: OperationRecord, end: OperationEnd): Promise<void> {
+    const { book, works, secrets } = this.#options;
+    await book.end(operation.id, end);
+    await secrets.drop(operation, works[operation.kind].secret);
   }
 
   #of(id: string): Underway {

@@ -23,12 +23,14 @@ import {
 import type { OperationBook } from './operation-book.ts';
 import type { OperationController } from './operation-controller.ts';
 import { failureOf } from './operation-errors.ts';
+import type { OperationSecrets } from './operation-secrets.ts';
 import type { OperationWork } from './operation-work.ts';
 
 export interface OperationManagerOptions {
   readonly book: OperationBook;
   readonly works: Readonly<Record<OperationKind, OperationWork>>;
   readonly controller: OperationController;
+  readonly secrets: OperationSecrets;
   /** Has the operations of a VM seen to at once. */
   readonly wake: (vmUid: string) => void;
   readonly cancelMigration: (id: string) => Promise<unknown>;
@@ -79,9 +81,9 @@ export class OperationManager implements OperationService {
   }
 
   async #submit(asked: OperationRequest, signal: AbortSignal): Promise<Submission> {
-    const { book, works, controller, wake, cancelMigration } = this.#options;
+    const { book, works, controller, secrets, wake, cancelMigration } = this.#options;
     const work = works[asked.kind];
-    const parameters = work.withoutSecrets?.(asked.parameters) ?? asked.parameters;
+    const parameters = work.secret?.withDigest(asked.parameters) ?? asked.parameters;
     const request = { ...asked, parameters };
     const known = request.id === undefined ? undefined : await book.find(request.id);
     if (known !== undefined) return this.#known(known, request, asked);
@@ -90,6 +92,8 @@ export class OperationManager implements OperationService {
     const open = this.#inTheWay(vm, book.openOf(vm));
     for (const id of meetings(deed, open, 'cancel')) await cancelMigration(id);
     signal.throwIfAborted();
+    // Whoever is killed from here on leaves what the operation needs, or nothing that is in use.
+    await secrets.keep(record.id, work.secret, asked.parameters, signal);
     // From here on it is done, whether or not the caller waits.
     controller.expect(record.id, asked.parameters, asked.isAwaited === true);
     try {
@@ -103,11 +107,11 @@ export class OperationManager implements OperationService {
         return { supersedes: others.filter(({ id }) => superseded.includes(id)) };
       });
       if (begun !== undefined) {
-        controller.forget(record.id);
+        await this.#letGo(record);
         return await this.#known(begun, request, asked);
       }
     } catch (error) {
-      controller.forget(record.id);
+      await this.#letGo(record);
       throw error;
     }
     if (result === undefined) wake(vm.uid);
@@ -181,6 +185,13 @@ export class OperationManager implements OperationService {
   #isDone(operation: Operation): boolean {
     const { answersAt } = this.#options.works[operation.kind];
     return hasEnded(operation) || (answersAt !== undefined && operation.step === answersAt);
+  }
+
+  /** It has not begun. */
+  async #letGo(record: OperationRecord): Promise<void> {
+    const { book, works, controller, secrets } = this.#options;
+    controller.forget(record.id);
+    if (book.open(record.id) === undefined) await secrets.drop(record, works[record.kind].secret);
   }
 
   /** A migration is in the way from when it has begun, be it recorded here or not, until it has ended. */

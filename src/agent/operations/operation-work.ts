@@ -37,6 +37,18 @@ export interface Admission {
   readonly details?: unknown;
 }
 
+/** A secret among the parameters of an operation, and where it is in them. */
+export interface SecretParameter {
+  /** Undefined if there is none, or only its digest. */
+  contentOf(parameters: OperationParameters): Uint8Array | undefined;
+  /** Parameters as they may be kept. */
+  withDigest(parameters: OperationParameters): OperationParameters;
+  /** SHA-256 in hex; undefined if there is no secret. */
+  digestOf(parameters: OperationParameters): string | undefined;
+  /** As they were given. */
+  withContent(parameters: OperationParameters, content: Uint8Array): OperationParameters;
+}
+
 /** How the operations of one kind are done. */
 export interface OperationWork {
   /** Says which VM is meant. Fails if it can be told at once that the operation cannot be done; changes nothing. */
@@ -45,13 +57,13 @@ export interface OperationWork {
   readonly firstStep: string;
   /** The step from which on it is not the agent's, so that who waits for it without naming it is answered. Left out: its end. */
   readonly answersAt?: string;
-  /** Parameters as they may be kept, where callers may give secrets. */
-  withoutSecrets?(parameters: OperationParameters): OperationParameters;
+  /** What of the parameters must not get into the journal, where callers may give such. */
+  readonly secret?: SecretParameter;
   /** Whether it is over although that is not recorded yet: it is in nobody's way any more. Costs nothing. */
   isOver?(id: string): boolean;
   /**
-   * Takes a step. Has the parameters as they were given, unless the agent was killed since. Looks at what is: the agent may have
-   * been killed in any step before, this one included, which is then taken again (`startedAtMs` is set then). Aborted when
+   * Takes a step. Has the parameters as they were given. Looks at what is: the agent may have been killed in any step
+   * before, this one included, which is then taken again (`startedAtMs` is set then). Aborted when
    * an operation that can be undone is cancelled. `waitedMs` says how long the step that is waited for has been.
    */
   step(operation: OperationRecord, signal: AbortSignal, waitedMs: number): Promise<StepResult>;

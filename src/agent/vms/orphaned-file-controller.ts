@@ -2,16 +2,18 @@ import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
+import type { OperationSecrets } from '../operations/operation-secrets.ts';
 import type { Again, Controller, Input, Output } from '../reconcile/controller.ts';
 
 export interface OrphanedFileControllerOptions {
   readonly domains: Pick<HypervisorDomains, 'find'>;
   readonly privateFiles: Pick<PrivateFiles, 'listVms' | 'remove'>;
+  readonly secrets: Pick<OperationSecrets, 'unlessInUse'>;
   readonly locks: KeyLocks;
   readonly log: Logger;
 }
 
-/** Removes the private files of VMs that are gone, which an agent that was killed has left. */
+/** Removes the private files of VMs that are gone, and of operations that have ended, which an agent that was killed has left. */
 export class OrphanedFileController implements Controller {
   readonly name = 'orphaned-files';
   readonly inputs: readonly Input[] = ['domains', 'private-files'];
@@ -32,14 +34,17 @@ export class OrphanedFileController implements Controller {
   }
 
   async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
-    const { domains, privateFiles, locks, log } = this.#options;
+    const { domains, privateFiles, secrets, locks, log } = this.#options;
     // Whoever makes the VM, or has it on its way to or from here, has the lock, and sees to the files at the end.
     using lock = locks.tryAcquire(vmUid, 'removal of private files');
     if (lock === undefined) return undefined;
     // While the hypervisor is away this fails, and nothing is removed.
     if ((await domains.find(vmUid, signal)) !== undefined) return undefined;
-    await privateFiles.remove(vmUid, signal);
-    log.info({ vmId: vmUid }, 'Private files of a VM that is gone were removed');
+    // Operations have files too.
+    await secrets.unlessInUse(vmUid, async () => {
+      await privateFiles.remove(vmUid, signal);
+      log.info({ vmId: vmUid }, 'Private files of a VM that is gone were removed');
+    });
     return undefined;
   }
 }

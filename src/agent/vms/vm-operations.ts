@@ -1,13 +1,12 @@
 import { AgentError, hasReason } from '../../core/errors.ts';
 import { identityOf } from '../../core/resources/parse-virtual-machine.ts';
 import { runStrategyOf, startsAtOnce } from '../../core/resources/run-strategy.ts';
-import type { VmSpec } from '../../core/resources/virtual-machine.ts';
-import { withoutUserData } from '../../core/user-data.ts';
 import type { OperationParameters, OperationRecord, OperationVm } from '../operations/operation.ts';
 import type { Admission, OperationWork, StepResult } from '../operations/operation-work.ts';
 import { endKind } from '../runs/run-ends.ts';
 import { WAITING_FOR_GUEST } from './power-steps.ts';
 import { assertRead } from './unread-vms.ts';
+import { USER_DATA_PARAMETER } from './user-data-parameter.ts';
 import type { ApplyOptions, ApplyResult, CreateResult, DeleteOptions, Vm, VmRef } from './vm.ts';
 import type { VmManager } from './vm-manager.ts';
 import { isOff, wasMovedAway } from './vm-phase.ts';
@@ -141,7 +140,7 @@ function resultWord(outcome: string): string {
 function createWork(vms: Verbs): OperationWork {
   return {
     firstStep: 'creating',
-    withoutSecrets,
+    secret: USER_DATA_PARAMETER,
     async admit({ parameters }, signal): Promise<Admission> {
       const { manifest, ...kept } = parameters as unknown as CreateParameters;
       // The other nodes are asked once, under the lock.
@@ -213,7 +212,7 @@ async function unmake(vms: Verbs, operation: OperationRecord, signal: AbortSigna
 function applyWork(vms: Verbs): OperationWork {
   return {
     firstStep: 'changing',
-    withoutSecrets,
+    secret: USER_DATA_PARAMETER,
     async admit({ parameters }, signal): Promise<Admission> {
       const { manifest, ...options } = parameters as unknown as ApplyParameters;
       const asked = { ...options, dryRun: true, asksNodes: false };
@@ -278,14 +277,6 @@ interface CreateParameters {
 /** What is kept of a change. */
 interface ApplyParameters extends Omit<ApplyOptions, 'dryRun' | 'asksNodes'> {
   readonly manifest: unknown;
-}
-
-/** Parameters as they may be kept: of user data they have the digest. */
-function withoutSecrets(parameters: OperationParameters): OperationParameters {
-  const { manifest } = parameters as { readonly manifest: { readonly spec?: VmSpec } };
-  const { spec } = manifest;
-  if (spec?.template?.spec?.userData === undefined) return parameters;
-  return { ...parameters, manifest: { ...manifest, spec: withoutUserData(spec) } };
 }
 
 /** A uid that this agent has made up is on no other node. */

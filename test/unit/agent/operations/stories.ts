@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
+
+import { createHash, randomUUID } from 'node:crypto';
 import {
   hasEnded,
   type OperationRequest,
   THE_NODE,
 } from '../../../../src/agent/operations/operation.ts';
+
 import { wantedOf } from '../../../../src/agent/vms/wanted-definition.ts';
 import { isHypervisorAway } from '../../../../src/core/errors.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
@@ -21,6 +23,8 @@ export interface Story {
   readonly parameters?: (nodes: TwoNodes) => OperationRequest['parameters'];
   /** The VM that it is about, where that is not the one that runs. */
   readonly vm?: OperationRequest['vm'];
+  /** What the VM that runs has, and the one that is made gets. */
+  readonly userData?: string;
   readonly prepare?: (nodes: TwoNodes) => Promise<unknown>;
   readonly check: (nodes: TwoNodes) => Promise<void>;
   /** Fewer steps would mean that the killing does not reach into the story. */
@@ -28,6 +32,9 @@ export interface Story {
 }
 
 const NEW = tinyVm({ namespace: 'default', name: 'new', uid: randomUUID() });
+
+const USER_DATA = '#cloud-config\npassword: hunter2\n';
+const OTHER_USER_DATA = '#cloud-config\npassword: swordfish\n';
 
 const stateOf = async ({ source, vm }: TwoNodes, uid = vm.uid) => (await source.find(uid))?.state;
 
@@ -112,15 +119,63 @@ export const STORIES: readonly Story[] = [
     },
     steps: 10,
   },
+  {
+    kind: 'create',
+    name: 'a create with user data',
+    userData: USER_DATA,
+    vm: { namespace: NEW.namespace, name: NEW.name, uid: NEW.uid },
+    parameters: () => ({
+      manifest: manifestOf(NEW, {}, 'Always', USER_DATA),
+      reservationId: undefined,
+    }),
+    check: async (nodes) => {
+      assert.equal(await stateOf(nodes, NEW.uid), 'running');
+      await assertHasUserData(nodes, NEW.uid, USER_DATA);
+    },
+    steps: 14,
+  },
+  {
+    kind: 'apply',
+    name: 'an apply with other user data',
+    userData: USER_DATA,
+    result: 'CHANGED',
+    parameters: ({ vm }) => ({
+      manifest: manifestOf(vm, {}, 'Once', OTHER_USER_DATA),
+      updateMask: undefined,
+      generation: undefined,
+    }),
+    check: (nodes) => assertHasUserData(nodes, nodes.vm.uid, OTHER_USER_DATA),
+    steps: 12,
+  },
 ];
 
-function manifestOf(vm: typeof NEW, resources: object, runStrategy = 'Always'): unknown {
+/** A VM has its user data, and no operation has any. */
+async function assertHasUserData({ source, vm }: TwoNodes, uid: string, userData: string) {
+  const { privateFiles } = source;
+  await until('only VMs have private files', async () => {
+    const uids = await privateFiles.listVms(never);
+    return uids.every((other) => other === uid || other === vm.uid);
+  });
+  const digest = createHash('sha256').update(userData).digest('hex');
+  assert.deepEqual((await source.find(uid))?.definition?.privateFiles, { 'user-data': digest });
+  const content = await privateFiles.read(uid, 'user-data', digest, never);
+  assert.equal(Buffer.from(content).toString('utf8'), userData);
+  assert.ok(!source.journal.text().includes(userData));
+}
+
+function manifestOf(
+  vm: typeof NEW,
+  resources: object,
+  runStrategy = 'Always',
+  userData?: string,
+): unknown {
   const { metadata, spec } = wantedOf(vm);
   const machine = spec.template.spec;
   const changed = {
     ...machine,
     kernel: { path: KERNEL_PATH },
     resources: { ...machine.resources, ...resources },
+    ...(userData === undefined ? {} : { userData }),
   };
   const template = { ...spec.template, spec: changed };
   return { metadata, spec: { ...spec, runStrategy, template } };
@@ -149,7 +204,8 @@ export async function tell(
   story: Story,
   arm: (nodes: TwoNodes) => () => string | undefined,
 ): Promise<boolean> {
-  using nodes = await TwoNodes.open();
+  const { userData } = story;
+  using nodes = await TwoNodes.open({}, userData === undefined ? {} : { userData });
   const { source } = nodes;
   await story.prepare?.(nodes);
   const whereKilled = arm(nodes);

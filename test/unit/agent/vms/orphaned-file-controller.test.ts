@@ -23,7 +23,8 @@ async function nodeWithOrphan() {
   await put(vm.uid);
   await put(gone);
   const log = createLogger('silent');
-  const controller = new OrphanedFileController({ domains, privateFiles, locks, log });
+  const secrets = { unlessInUse: (_folder: string, act: () => Promise<void>) => act() };
+  const controller = new OrphanedFileController({ domains, privateFiles, secrets, locks, log });
   /** Has the controller see to all files that there are. */
   const sweep = async () => {
     for (const uid of await controller.findOthers(never)) await controller.reconcile(uid, never);
