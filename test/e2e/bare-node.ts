@@ -2,9 +2,12 @@ import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
+import { waitUntil } from '../../lab/core/wait-until.ts';
 import { Lab } from '../../lab/lab.ts';
 import { EXIT_CODES } from '../../src/cli/process/exit-codes.ts';
 import { API_VERSION } from '../../src/core/resources/virtual-machine.ts';
+import { signalProcess } from '../fixtures/process-signals.ts';
+import { PATIENCE_MS } from './moving-vm.ts';
 import { novactl } from './novactl.ts';
 
 const IMAGE = '/run/nothing.raw';
@@ -15,6 +18,7 @@ export interface VmDocument {
   readonly status: {
     readonly phase: string;
     readonly pendingFields?: readonly string[];
+    readonly pendingChanges?: readonly object[];
     readonly conditions: readonly {
       readonly type: string;
       readonly status: string;
@@ -85,6 +89,23 @@ export class BareNode implements AsyncDisposable {
   async memoryMib(domain: string, signal: AbortSignal): Promise<number> {
     const xml = await this.#lab.node('a').libvirt.virsh(['dumpxml', domain], signal);
     return Number(/<memory unit='KiB'>(\d+)</.exec(xml)?.[1]) / 1024;
+  }
+
+  async virsh(command: readonly string[], signal: AbortSignal): Promise<void> {
+    await this.#lab.node('a').libvirt.virsh(command, signal);
+  }
+
+  /** Kills libvirtd and the agent, and has new ones. */
+  async restartDaemons(signal: AbortSignal): Promise<void> {
+    const { agent, libvirt } = this.#lab.node('a');
+    await agent.kill(signal);
+    const libvirtd = libvirt.findPid();
+    assert.ok(libvirtd !== undefined);
+    signalProcess(libvirtd, 'SIGKILL');
+    await waitUntil('No libvirtd', PATIENCE_MS, () => libvirt.findPid() === undefined, signal);
+    await libvirt.startLibvirtd(signal);
+    await agent.launch({ source: false }, signal);
+    await agent.waitReady(signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { test } from 'node:test';
 import { waitUntil } from '../../lab/core/wait-until.ts';
 import { type Migration, MigrationPhase } from '../../src/client/api.ts';
@@ -16,6 +18,7 @@ test('a VM is made, moves while it works, is shut down and deleted, and leaves n
   const { a, b } = nodes;
   const vm = await nodes.bootVm(a, signal);
   assert.equal(await vm.epochAt(a, signal), 1n);
+  await wantMoreMemory(nodes, vm.name, signal);
   using seen = vm.watch();
 
   const migration = await vm.migrate(a, signal, { bytesPerSecond: BYTES_PER_SECOND });
@@ -34,6 +37,7 @@ test('a VM is made, moves while it works, is shut down and deleted, and leaves n
     [[vm.name, 'Running']],
   );
   expectNoDrift(listed);
+  assert.deepEqual(listed[0]?.status.pendingChanges, WAITING);
   assert.deepEqual(await list(nodes, 'a', signal), []);
   const text = await nodes.novactl(['--node', 'a', 'vm', 'list'], signal);
   assert.doesNotMatch(text.stdout, new RegExp(vm.name));
@@ -71,9 +75,27 @@ test('a VM is made, moves while it works, is shut down and deleted, and leaves n
   await nodes.expectNothingLeft(signal);
 });
 
+/** What waits for the next start, wherever the VM is then. */
+const WAITING = [{ field: 'spec.template.spec.resources.memory', live: '256Mi', wanted: '320Mi' }];
+
+async function wantMoreMemory(nodes: TwoNodes, name: string, signal: AbortSignal): Promise<void> {
+  const { stdout } = await nodes.novactl(['--node', 'a', 'vm', 'get', name, '-o', 'yaml'], signal);
+  const changed = path.join(nodes.lab.plan.directory, 'more-memory.yaml');
+  await writeFile(changed, stdout.replace('memory: 256Mi', 'memory: 320Mi'));
+  const { code, stderr } = await nodes.novactl(
+    ['--node', 'a', 'vm', 'apply', '-f', changed],
+    signal,
+  );
+  assert.equal(code, 0, stderr);
+}
+
 interface ListedVm {
   readonly metadata: { readonly name: string };
-  readonly status: { readonly phase: string; readonly conditions: readonly { type: string }[] };
+  readonly status: {
+    readonly phase: string;
+    readonly conditions: readonly { type: string }[];
+    readonly pendingChanges?: readonly object[];
+  };
 }
 
 /** Nothing of its definition may look as if somebody else had changed it, whatever libvirt makes of it. */

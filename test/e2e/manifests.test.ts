@@ -70,7 +70,21 @@ test('manifests are applied on a bare node through novactl', async (context) => 
     assert.deepEqual(pendingOf(changed), [MEMORY]);
     assert.deepEqual(specAppliedOf(changed), { status: 'False', reason: 'WaitsForRestart' });
     assert.equal(await bare.memoryMib('default_web', signal), 64);
+    await expectWaiting(bare, signal);
+  });
 
+  await story(
+    'a reboot by the guest changes nothing about it, nor do new daemons',
+    async (signal) => {
+      await bare.virsh(['reset', 'default_web'], signal);
+      await expectWaiting(bare, signal);
+      await bare.restartDaemons(signal);
+      await expectWaiting(bare, signal);
+      assert.equal(await bare.memoryMib('default_web', signal), 64);
+    },
+  );
+
+  await story('after the next start it is in force', async (signal) => {
     await bare.succeed(['vm', 'destroy', 'web'], signal);
     await bare.succeed(['vm', 'start', 'web'], signal);
     const restarted = await bare.get('web', signal);
@@ -103,6 +117,14 @@ test('manifests are applied on a bare node through novactl', async (context) => 
     assert.match(again.stderr, /it was deleted before/);
   });
 });
+
+/** What the VM has now and what it will have are told apart, for people and for programs. */
+async function expectWaiting(bare: BareNode, signal: AbortSignal): Promise<void> {
+  const { status } = await bare.get('web', signal);
+  assert.deepEqual(status.pendingChanges, [{ field: MEMORY, live: '64Mi', wanted: '96Mi' }]);
+  const shown = await bare.succeed(['vm', 'get', 'web'], signal);
+  assert.match(shown, /\nspec\.template\.spec\.resources\.memory +64Mi +96Mi\n/);
+}
 
 function pendingOf({ status }: VmDocument): readonly string[] {
   return status.pendingFields ?? [];

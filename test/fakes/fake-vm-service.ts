@@ -68,7 +68,7 @@ export function makeVm(
         observedGeneration: 1,
       },
     ],
-    pendingFields: [],
+    pendingChanges: [],
     drift: [],
     accelerator: 'kvm',
     machineType: 'pc-q35-7.2',

@@ -12,7 +12,16 @@ import {
 } from '../../gen/novacron/agent/v1/virtual_machine.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { RestartReport } from '../runs/restart-report.ts';
-import type { ApplyResult, FieldChange, Vm, VmEvent, VmPhase, VmRef, VmUsage } from '../vms/vm.ts';
+import type {
+  ApplyResult,
+  FieldChange,
+  PendingChange,
+  Vm,
+  VmEvent,
+  VmPhase,
+  VmRef,
+  VmUsage,
+} from '../vms/vm.ts';
 import { toEventType, toOrigin } from './common-conversion.ts';
 import { toOperation } from './operation-conversion.ts';
 
@@ -84,7 +93,8 @@ function toStatus(vm: Vm): StatusDocument {
       progress: Math.floor(migration.fractionDone * 100),
     },
     observedGeneration: definition.generation,
-    pendingFields: [...vm.pendingFields],
+    pendingFields: vm.pendingChanges.map(({ field }) => field),
+    pendingChanges: vm.pendingChanges.map(toPendingChange),
     ownershipEpoch: definition.ownershipEpoch,
     accelerator: vm.accelerator ?? '',
     machineType: vm.machineType,
@@ -162,6 +172,14 @@ export function toApplyResponse(
 
 function toFieldChange({ field, before, after, effect }: FieldChange): FieldChangeMessage {
   return { field, before: toJson(before), after: toJson(after), effect: EFFECT[effect] };
+}
+
+/** A message can carry no keys without a value. */
+function toPendingChange({ field, live, wanted }: PendingChange) {
+  const [plainLive, plainWanted] = [live, wanted].map((value): unknown =>
+    value === undefined ? undefined : JSON.parse(JSON.stringify(value)),
+  );
+  return { field, live: plainLive, wanted: plainWanted };
 }
 
 function toJson(value: unknown): string {

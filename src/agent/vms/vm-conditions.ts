@@ -6,6 +6,7 @@ import type { Condition, ConditionStatus } from '../reports/report.ts';
 import { pastStartsText } from '../runs/restart-report.ts';
 import { isHeld, wantedAct } from '../runs/run-strategies.ts';
 import { mayBePutBack } from './drift.ts';
+import type { PendingChange } from './vm.ts';
 import { isOff, type PhaseReport, timeText, type VmContext } from './vm-phase.ts';
 
 /** What the conditions of a VM are worked out from. */
@@ -15,7 +16,7 @@ export interface ConditionFacts {
   readonly definition: VmDefinition;
   readonly state: PhaseReport;
   readonly context: VmContext;
-  readonly pendingFields: readonly string[];
+  readonly pendingChanges: readonly PendingChange[];
   readonly drift: readonly DriftedPart[];
   /** Its definition says that another host owns it. */
   readonly isStray: boolean;
@@ -101,9 +102,10 @@ function notRead(type: string, { state }: ConditionFacts): Aspect {
   return [type, 'unknown', 'NotRead', state.message];
 }
 
-function specApplied({ pendingFields }: ConditionFacts): Aspect {
-  if (pendingFields.length === 0) return ['SpecApplied', 'true', 'Applied', ''];
-  const message = `In force after the next start: ${pendingFields.join(', ')}`;
+function specApplied({ pendingChanges }: ConditionFacts): Aspect {
+  if (pendingChanges.length === 0) return ['SpecApplied', 'true', 'Applied', ''];
+  const fields = pendingChanges.map(({ field }) => field);
+  const message = `In force after the next start: ${fields.join(', ')}`;
   return ['SpecApplied', 'false', 'WaitsForRestart', message];
 }
 

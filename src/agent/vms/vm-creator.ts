@@ -221,7 +221,7 @@ export class VmCreator {
       reason: 'DryRun',
       message: '',
       conditions: [],
-      pendingFields: [],
+      pendingChanges: [],
       drift: [],
       accelerator: undefined,
       machineType: '',

@@ -1,4 +1,5 @@
 import { fieldChanges } from '../../core/resources/field-changes.ts';
+import { withoutUserData } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import {
   type HypervisorDomains,
@@ -9,7 +10,7 @@ import type { VmStatistics } from '../../drivers/hypervisor-statistics.ts';
 import type { Origins } from '../reports/report.ts';
 import { CpuUsage } from './cpu-usage.ts';
 import type { OwnershipRecord } from './ownership-store.ts';
-import type { Vm } from './vm.ts';
+import type { PendingChange, Vm } from './vm.ts';
 import { conditionsOf } from './vm-conditions.ts';
 import { type PhaseReport, phaseOf, type VmContext } from './vm-phase.ts';
 
@@ -74,10 +75,10 @@ export class VmDescriber {
     const context = this.#options.contextOf(found.uid);
     const isStray = this.#options.isStray(definition);
     // Compared anew only where one of the two has been read anew.
-    const pendingFields =
+    const pendingChanges =
       previous?.definition === definition && previous.liveDefinition === found.liveDefinition
-        ? previous.pendingFields
-        : this.#pendingFields(definition, found.liveDefinition);
+        ? previous.pendingChanges
+        : this.#pendingChanges(definition, found.liveDefinition);
     let state = isStray && !isOn(found) ? STRAY_COPY : phaseOf(found, context);
     if (this.#options.isStale(definition)) state = STALE_COPY;
     return {
@@ -86,10 +87,10 @@ export class VmDescriber {
       liveDefinition: found.liveDefinition,
       ...state,
       conditions: conditionsOf(
-        { isRead: true, definition, state, context, pendingFields, drift: found.drift, isStray },
+        { isRead: true, definition, state, context, pendingChanges, drift: found.drift, isStray },
         previous?.conditions ?? [],
       ),
-      pendingFields,
+      pendingChanges,
       drift: found.drift,
       accelerator: found.accelerator,
       machineType: found.machineType,
@@ -106,10 +107,10 @@ export class VmDescriber {
   /** As it was known, for as long as nobody can say what it is now. */
   describeUnknown(vm: Vm, cause: UnknownCause): Vm {
     const state = UNKNOWN[cause];
-    const { isRead, definition, pendingFields, drift } = vm;
+    const { isRead, definition, pendingChanges, drift } = vm;
     const context = this.#options.contextOf(definition.uid);
     const isStray = this.#options.isStray(definition);
-    const facts = { isRead, definition, state, context, pendingFields, drift, isStray };
+    const facts = { isRead, definition, state, context, pendingChanges, drift, isStray };
     const conditions = conditionsOf(facts, vm.conditions);
     const { migration, restart } = context;
     return { ...vm, ...state, statistics: undefined, conditions, migration, restart };
@@ -124,7 +125,7 @@ export class VmDescriber {
       liveDefinition: undefined,
       ...UNKNOWN['not-read'],
       conditions: previous?.conditions ?? [],
-      pendingFields: [],
+      pendingChanges: [],
       drift: [],
       accelerator: undefined,
       machineType: '',
@@ -142,11 +143,13 @@ export class VmDescriber {
     this.#cpuUsage.forget(vmUid);
   }
 
-  #pendingFields(wanted: VmDefinition, live: VmDefinition | undefined): readonly string[] {
+  #pendingChanges(wanted: VmDefinition, live: VmDefinition | undefined): readonly PendingChange[] {
     if (live === undefined) return [];
-    return fieldChanges({ spec: live.spec }, { spec: wanted.spec })
-      .map(({ field }) => field)
-      .filter((field) => this.#options.domains.effectOf(field) === 'next-start');
+    // No definition has any user data; if one did, they would still be shown to nobody.
+    const specs = [live, wanted].map(({ spec }) => ({ spec: withoutUserData(spec) }));
+    return fieldChanges(specs[0], specs[1])
+      .filter(({ field }) => this.#options.domains.effectOf(field) === 'next-start')
+      .map(({ field, before, after }) => ({ field, live: before, wanted: after }));
   }
 }
 

@@ -41,8 +41,8 @@ export interface Vm {
   /** Why, in a sentence; may be empty. */
   readonly message: string;
   readonly conditions: readonly Condition[];
-  /** Fields of the spec that are in force only after the next start, as the manifest writes them. */
-  readonly pendingFields: readonly string[];
+  /** What of the spec waits for the next start. */
+  readonly pendingChanges: readonly PendingChange[];
   /** What of its definition somebody else has changed. */
   readonly drift: readonly DriftedPart[];
   readonly accelerator: Accelerator | undefined;
@@ -56,6 +56,16 @@ export interface Vm {
   /** How it fares with being started again by itself; undefined if it is well. */
   readonly restart: RestartReport | undefined;
   readonly origin: ReportOrigin;
+}
+
+/** A field of the spec that has another value now than after the next start. */
+export interface PendingChange {
+  /** As the manifest writes it. */
+  readonly field: string;
+  /** In force now; undefined where it is not set. */
+  readonly live: unknown;
+  /** In force after the next start. */
+  readonly wanted: unknown;
 }
 
 /** A volume as the hypervisor has it. */

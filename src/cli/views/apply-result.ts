@@ -7,6 +7,7 @@ import {
 import { required } from '../../client/required.ts';
 import { type Document, enumWord, withoutEmpty } from '../output/documents.ts';
 import { printable } from '../output/table.ts';
+import { valueText } from '../output/values.ts';
 import { phaseWord, type VmDocument, vmDocument, vmName } from './vm-view.ts';
 
 /** What applying one manifest did, or with a dry run would do. */
@@ -71,11 +72,6 @@ const WOULD_WORDS = {
   unchanged: 'would stay as it is',
 } as const;
 const EFFECT_WORDS = { now: 'now', 'next-start': 'at the next start' } as const;
-
-function valueText(value: unknown): string {
-  if (value === undefined) return 'not set';
-  return typeof value === 'string' && value !== '' ? value : JSON.stringify(value);
-}
 
 export function applyDocument(result: ApplyResult): Document {
   const { vm, outcome, changes, warnings } = result;

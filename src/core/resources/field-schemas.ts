@@ -7,7 +7,7 @@ export interface FieldMeta {
   /** For people; becomes the reference and the CRD's description. */
   readonly description?: string;
   /** The leaf's form in messages where its type does not tell; a generation or epoch of 0 is none. */
-  readonly leaf?: 'timestamp' | 'int64' | 'generation' | 'struct';
+  readonly leaf?: 'timestamp' | 'int64' | 'generation' | 'struct' | 'value';
   /** Start of the names of the enum's values in the API, such as `VOLUME_BUS`. */
   readonly enumPrefix?: string;
   /** Name of the oneof that an object of alternatives is in the API. */

@@ -90,6 +90,7 @@ const MAP: Converter = {
 
 const LEAVES: Readonly<Record<NonNullable<FieldMeta['leaf']>, Converter>> = {
   struct: PLAIN,
+  value: { toMessage: (value) => value, fromMessage: (message) => message },
   int64: {
     toMessage: (value) => (value === undefined ? 0n : BigInt(value as number)),
     fromMessage: (message) => (message === undefined ? undefined : Number(message)),

@@ -23,6 +23,9 @@ const count = (description: string) => z.int().meta({ leaf: 'int64', description
 const generation = (description: string) =>
   z.int().optional().meta({ leaf: 'generation', description });
 
+/** Any value that a manifest may have. */
+const value = (description: string) => z.unknown().optional().meta({ leaf: 'value', description });
+
 const condition = z.strictObject({
   type: z.string().optional().meta({ description: 'Kind of the condition.' }),
   status: choice('CONDITION_STATUS', ['True', 'False', 'Unknown']).optional().meta({
@@ -84,6 +87,16 @@ export const virtualMachineStatus = z.strictObject({
     .array(z.string())
     .optional()
     .meta({ description: 'Fields of the spec that are in force only after the next start.' }),
+  pendingChanges: z
+    .array(
+      z.strictObject({
+        field: z.string().optional().meta({ description: 'As the manifest writes it.' }),
+        live: value('In force now; not there where it is not set.'),
+        wanted: value('In force after the next start.'),
+      }),
+    )
+    .optional()
+    .meta({ description: 'What each of these is now, and after the next start.' }),
   ownershipEpoch: generation(
     'Raised at every switchover of a migration; the highest one owns the VM.',
   ),

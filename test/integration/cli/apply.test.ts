@@ -42,9 +42,25 @@ test('a change is said field by field, first as it would be, and waits for the n
   const done = await served.novactl('vm apply --generation 1 -f -', changed);
   assert.equal(done.stdout, `VM default/web changed\n${fields}`);
   assert.match((await served.novactl('vm list -o wide')).stdout, / resources\.memory /);
+  const { stdout: shown } = await served.novactl('vm get web');
+  assert.equal(
+    shown.slice(shown.indexOf('\n\n') + 2),
+    `FIELD                                 IN FORCE   AFTER THE NEXT START
+spec.template.spec.resources.memory   64Mi       80Mi
+`,
+  );
+  const { stdout: yaml } = await served.novactl('vm get web -o yaml');
+  assert.match(
+    yaml,
+    / {2}pendingChanges:\n {4}- field: spec\.template\.spec\.resources\.memory\n {6}live: 64Mi\n {6}wanted: 80Mi\n/,
+  );
+  const back = changed.replace('memory: 80Mi', 'memory: 64Mi');
+  await served.novactl('vm apply -f -', back);
+  assert.doesNotMatch((await served.novactl('vm get web')).stdout, /NEXT START/);
+  await served.novactl('vm apply -f -', changed);
   const stale = await served.novactl('vm apply --generation 1 -f -', MANIFEST);
   assert.equal(stale.code, 4);
-  assert.match(stale.stderr, /has generation 2, not 1.*\(GENERATION_MISMATCH\)/);
+  assert.match(stale.stderr, /has generation 4, not 1.*\(GENERATION_MISMATCH\)/);
 });
 
 test('what the agent cannot do is refused by field, and what has no effect is warned of', async () => {

@@ -180,6 +180,7 @@ const LEAVES = {
     minKeys: 1,
     noNullPrototype: true,
   }),
+  value: fc.oneof(TEXT, fc.constant(''), fc.boolean(), fc.nat(), fc.constant({ list: [{ a: 1 }] })),
 } as const;
 
 test('every VM survives the wire and back, field by field', () => {

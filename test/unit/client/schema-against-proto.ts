@@ -29,6 +29,7 @@ const LEAF_TYPES: Readonly<Record<string, readonly string[]>> = {
   generation: ['TYPE_INT64', 'TYPE_UINT64'],
   timestamp: ['google.protobuf.Timestamp'],
   struct: ['google.protobuf.Struct'],
+  value: ['google.protobuf.Value'],
 };
 
 /** Compares a schema with a message of the API, field by field. */

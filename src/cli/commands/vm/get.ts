@@ -9,8 +9,8 @@ export function addVmGetCommand(parent: Command, io: CliIo): void {
     .command('get')
     .summary('one VM')
     .description(
-      'Shows one VM, why it is what it is, and its conditions: RunStrategyFulfilled says what a VM that shall run waits for. ' +
-        'With -o yaml it is what "vm apply -f" reads.',
+      'Shows one VM, why it is what it is, and its conditions: RunStrategyFulfilled says what a VM that shall run waits for; ' +
+        'then by field what waits for its next start: the value in force and the one after it. With -o yaml it is what "vm apply -f" reads.',
     )
     .argument('<vm>', 'NAME or NAMESPACE/NAME');
   addNamespaceOption(command);
@@ -24,15 +24,18 @@ Examples:
 `,
   );
   command.action(async (name: string, options: OutputOptions & NamespaceOptions) => {
+    const { output } = options;
     const { printItem } = await import('../../output/output.ts');
+    const { pendingChangesText } = await import('../../views/pending-changes.ts');
     const { vmDetailsText } = await import('../../views/vm-details.ts');
     const { vmDocument, vmView } = await import('../../views/vm-view.ts');
     await withAgent(io, command, async (client, call) => {
       const vm = vmDocument(await client.vms.get(vmRef(name, options), call));
       const nowMs = Date.now();
-      const { output } = options;
       printItem(io, output, vmView({ nowMs, showNamespace: true }), vm);
-      if (output === 'table' || output === 'wide') io.stdout.write(vmDetailsText(vm, nowMs));
+      if (output === 'table' || output === 'wide') {
+        io.stdout.write(vmDetailsText(vm, nowMs) + pendingChangesText(vm));
+      }
     });
   });
 }

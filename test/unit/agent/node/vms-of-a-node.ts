@@ -26,7 +26,7 @@ export function vmOf(definition: VmDefinition, phase: VmPhase, liveDefinition?: 
     reason: '',
     message: '',
     conditions: [],
-    pendingFields: [],
+    pendingChanges: [],
     drift: [],
     accelerator: undefined,
     machineType: '',

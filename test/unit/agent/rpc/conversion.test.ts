@@ -45,7 +45,7 @@ function readVm(...made: Parameters<typeof makeVm>): VirtualMachine {
 
 test('a VM is told with its manifest, what is defined of it, and what it uses of what it has', () => {
   const vm = readVm('web', {
-    pendingFields: ['spec.template.spec.resources.memory'],
+    pendingChanges: [{ field: 'spec.template.spec.resources.memory', live: '1Gi', wanted: '2Gi' }],
     migration: { id: 'm', targetNode: 'node-b', startedAtMs: 1_000, fractionDone: 0.579 },
   });
   const { definition } = makeVm('web');
@@ -64,6 +64,27 @@ test('a VM is told with its manifest, what is defined of it, and what it uses of
   assert.equal(status.conditions?.[0]?.observedGeneration, 1);
   assert.equal(status.nodeName, 'node-a');
   assert.equal(status.statistics?.cpuTimeNs, Number.MAX_SAFE_INTEGER);
+});
+
+test('what waits for the next start is told field by field, not set apart from empty', () => {
+  const pendingChanges = [
+    { field: 'spec.template.spec.kernel.initrd', live: undefined, wanted: '/boot/initrd' },
+    { field: 'spec.template.spec.kernel.commandLine', live: 'quiet', wanted: '' },
+    {
+      field: 'spec.template.spec.volumes[1]',
+      live: { name: 'b', serial: undefined },
+      wanted: undefined,
+    },
+    { field: 'spec.template.spec.volumes[0].bootOrder', live: 1, wanted: 2 },
+  ];
+  const { status } = fromVirtualMachineMessage(readVm('web', { pendingChanges }));
+  assert.deepEqual(status?.pendingChanges, [
+    { field: 'spec.template.spec.kernel.initrd', wanted: '/boot/initrd' },
+    { field: 'spec.template.spec.kernel.commandLine', live: 'quiet', wanted: '' },
+    { field: 'spec.template.spec.volumes[1]', live: { name: 'b' } },
+    { field: 'spec.template.spec.volumes[0].bootOrder', live: 1, wanted: 2 },
+  ]);
+  assert.deepEqual(status.pendingFields?.length, 4);
 });
 
 test('user data are shown to nobody, only their digest', () => {

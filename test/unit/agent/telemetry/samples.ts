@@ -36,7 +36,7 @@ export function sampleVm(name: string, phase: VmPhase): Vm {
     migration: undefined,
     run: undefined,
     restart: undefined,
-    pendingFields: [],
+    pendingChanges: [],
     drift: [],
     volumes: [],
     origin,

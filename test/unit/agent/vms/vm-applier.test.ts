@@ -188,11 +188,11 @@ test('of a VM that is off everything changes now', async () => {
       [CPU, 'now'],
     ],
   );
-  assert.deepEqual(vm.pendingFields, []);
+  assert.deepEqual(vm.pendingChanges, []);
   assert.equal(conditionOf(vm, 'SpecApplied').status, 'true');
 });
 
-test('what waits for a start is named until then', async () => {
+test('what waits for a start is told until then, with its values', async () => {
   const { node, request, ref } = await withVm();
   await using _node = node;
   const changed = manifestOf(request, {
@@ -201,7 +201,7 @@ test('what waits for a start is named until then', async () => {
     machine: TWO_CPUS,
   });
   const { vm } = await apply(node, changed);
-  assert.deepEqual(vm.pendingFields, [CPU]);
+  assert.deepEqual(vm.pendingChanges, [{ field: CPU, live: '1', wanted: '2' }]);
   assert.equal(vm.liveDefinition?.spec.template.spec.resources.cpu, '1');
   const waits = { status: 'false', reason: 'WaitsForRestart', observedGeneration: 2 };
   assert.deepEqual(conditionOf(vm, 'SpecApplied'), waits);
@@ -209,7 +209,7 @@ test('what waits for a start is named until then', async () => {
 
   await node.vms.destroy(ref, never);
   const started = await node.vms.start(ref, never);
-  assert.deepEqual([started.pendingFields, started.liveDefinition], [[], undefined]);
+  assert.deepEqual([started.pendingChanges, started.liveDefinition], [[], undefined]);
   const applied = { status: 'true', reason: 'Applied', observedGeneration: 2 };
   assert.deepEqual(conditionOf(started, 'SpecApplied'), applied);
 });
@@ -219,8 +219,38 @@ test('what is taken back before the next start waits no longer', async () => {
   await using _node = node;
   await apply(node, manifestOf(request, { machine: TWO_CPUS }));
   const { vm } = await apply(node, request);
-  assert.deepEqual([vm.pendingFields, vm.definition.generation], [[], 3]);
+  assert.deepEqual([vm.pendingChanges, vm.definition.generation], [[], 3]);
   assert.equal(conditionOf(vm, 'SpecApplied').status, 'true');
+});
+
+test('what waits is told as the manifests write it, from the run to the last one of them', async () => {
+  await using node = await OneNode.open();
+  node.images.add('/images/data.img');
+  const request = newRequest();
+  await apply(node, request);
+  const resources = { cpu: '1500m', memory: '65536Ki' };
+  await apply(node, manifestOf(request, { machine: { resources } }));
+  const data = { name: 'data', format: 'raw', source: { file: { path: '/images/data.img' } } };
+  const last = { resources: { ...resources, cpu: '3' }, volumes: [data] };
+  const { vm } = await apply(node, manifestOf(request, { machine: last }));
+  const changes = vm.pendingChanges.map(({ field, live, wanted }) => [field, live, wanted]);
+  assert.deepEqual(changes.slice(0, 2), [
+    [CPU, '1', '3'],
+    ['spec.template.spec.resources.memory', '64Mi', '65536Ki'],
+  ]);
+  const [field, live, wanted] = changes[2] ?? [];
+  assert.deepEqual([field, live], ['spec.template.spec.volumes', undefined]);
+  assert.equal((wanted as readonly { readonly name: string }[])[0]?.name, 'data');
+});
+
+test('what waits is the same for the next agent', async () => {
+  const { node, request } = await withVm();
+  await using _node = node;
+  await apply(node, manifestOf(request, { machine: TWO_CPUS }));
+  const { journal, hypervisor } = node;
+  await using next = await OneNode.open({ journal, hypervisor });
+  const vm = await next.vms.get(refOf(request), never);
+  assert.deepEqual(vm.pendingChanges, [{ field: CPU, live: '1', wanted: '2' }]);
 });
 
 test('labels and annotations that are left out go', async () => {

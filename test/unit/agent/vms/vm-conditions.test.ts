@@ -19,7 +19,7 @@ function facts(changes: Partial<ConditionFacts> = {}): ConditionFacts {
     definition: tinyVm({ generation: 3 }),
     state: { phase: 'running', reason: 'Booted', message: '' },
     context: vmContext(),
-    pendingFields: [],
+    pendingChanges: [],
     drift: [],
     isStray: false,
     ...changes,
@@ -145,8 +145,9 @@ test('a VM says whether its run strategy is fulfilled, and what its start waits 
 
 test('a spec is applied unless fields of it wait for a start', () => {
   assertCondition(facts(), 'SpecApplied', ['true', 'Applied', '']);
-  const pendingFields = ['spec.template.spec.resources.cpu', 'spec.template.spec.kernel'];
-  assertCondition(facts({ pendingFields }), 'SpecApplied', [
+  const fields = ['spec.template.spec.resources.cpu', 'spec.template.spec.kernel'];
+  const pendingChanges = fields.map((field) => ({ field, live: 1, wanted: 2 }));
+  assertCondition(facts({ pendingChanges }), 'SpecApplied', [
     'false',
     'WaitsForRestart',
     'In force after the next start: spec.template.spec.resources.cpu, spec.template.spec.kernel',
@@ -222,7 +223,8 @@ test('a condition keeps its time until its status changes, whatever else does', 
 
   t.mock.timers.setTime(3_000);
   const failed = { phase: 'failed', reason: 'Crashed', message: '' } as const;
-  const third = conditionsOf(facts({ definition, state: failed, pendingFields: ['spec'] }), second);
+  const pendingChanges = [{ field: 'spec', live: 1, wanted: 2 }];
+  const third = conditionsOf(facts({ definition, state: failed, pendingChanges }), second);
   assert.deepEqual(
     third.map(({ type, lastTransitionAtMs }) => [type, lastTransitionAtMs]),
     [

@@ -22,7 +22,7 @@ import {
 } from "@grpc/grpc-js";
 import { Duration } from "../../../google/protobuf/duration.ts";
 import { FieldMask } from "../../../google/protobuf/field_mask.ts";
-import { Struct } from "../../../google/protobuf/struct.ts";
+import { Struct, Value } from "../../../google/protobuf/struct.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 import { Condition, ObjectMeta, ReportOrigin, VirtualMachineRef, WatchCursor, WatchEventType } from "./common.ts";
 import { Operation } from "./operation.ts";
@@ -851,7 +851,7 @@ export interface VirtualMachineStatus {
     | undefined;
   /** Generation of the spec that is defined. */
   observedGeneration: bigint;
-  /** Fields of the spec that are in force only after the next start. */
+  /** Fields of the spec that are in force only after the next start; `pending_changes` has their values. */
   pendingFields: string[];
   /** Raised at every switchover of a migration; the highest one owns the VM. */
   ownershipEpoch: bigint;
@@ -870,7 +870,11 @@ export interface VirtualMachineStatus {
     | ReportOrigin
     | undefined;
   /** How it fares with being started again by itself; unset if it needs not be, or has run for ten minutes since. */
-  restart: RestartStatus | undefined;
+  restart:
+    | RestartStatus
+    | undefined;
+  /** What waits for the next start, field by field. A reboot by the guest is no start: its hypervisor process goes on. */
+  pendingChanges: PendingChange[];
 }
 
 /** How a VM fares that its run strategy starts again. */
@@ -885,6 +889,18 @@ export interface RestartStatus {
     | undefined;
   /** Why the last start failed; empty if it did not. */
   lastFailure: string;
+}
+
+/** A field of the spec that has another value now than after the next start. */
+export interface PendingChange {
+  /** As the manifest writes it, such as "spec.template.spec.resources.memory". */
+  field: string;
+  /** In force now, as the manifest that it started with has it, such as "1Gi"; unset where that says nothing. */
+  live:
+    | any
+    | undefined;
+  /** In force after the next start; unset where the manifest says nothing any more. */
+  wanted: any | undefined;
 }
 
 /** What a VM uses of what it has. */
@@ -4010,6 +4026,7 @@ function createBaseVirtualMachineStatus(): VirtualMachineStatus {
     volumes: [],
     origin: undefined,
     restart: undefined,
+    pendingChanges: [],
   };
 }
 
@@ -4071,6 +4088,9 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
     }
     if (message.restart !== undefined) {
       RestartStatus.encode(message.restart, writer.uint32(138).fork()).join();
+    }
+    for (const v of message.pendingChanges) {
+      PendingChange.encode(v!, writer.uint32(146).fork()).join();
     }
     return writer;
   },
@@ -4224,6 +4244,14 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
             message.restart = RestartStatus.decode(reader, reader.uint32());
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.pendingChanges.push(PendingChange.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4272,6 +4300,7 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
     message.restart = (object.restart !== undefined && object.restart !== null)
       ? RestartStatus.fromPartial(object.restart)
       : undefined;
+    message.pendingChanges = object.pendingChanges?.map((e) => PendingChange.fromPartial(e)) || [];
     return message;
   },
 };
@@ -4365,6 +4394,85 @@ export const RestartStatus: MessageFns<RestartStatus> = {
       ? Timestamp.fromPartial(object.nextStartTime)
       : undefined;
     message.lastFailure = object.lastFailure ?? "";
+    return message;
+  },
+};
+
+function createBasePendingChange(): PendingChange {
+  return { field: "", live: undefined, wanted: undefined };
+}
+
+export const PendingChange: MessageFns<PendingChange> = {
+  encode(message: PendingChange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.field !== "") {
+      writer.uint32(10).string(message.field);
+    }
+    if (message.live !== undefined) {
+      Value.encode(Value.wrap(message.live), writer.uint32(18).fork()).join();
+    }
+    if (message.wanted !== undefined) {
+      Value.encode(Value.wrap(message.wanted), writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PendingChange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePendingChange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.field = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.live = Value.unwrap(Value.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.wanted = Value.unwrap(Value.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PendingChange>): PendingChange {
+    return PendingChange.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PendingChange>): PendingChange {
+    const message = createBasePendingChange();
+    message.field = object.field ?? "";
+    message.live = object.live === undefined ? undefined : object.live;
+    message.wanted = object.wanted === undefined ? undefined : object.wanted;
     return message;
   },
 };
