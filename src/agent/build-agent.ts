@@ -43,6 +43,11 @@ import { RunBook } from './runs/run-book.ts';
 import { RunRecordController } from './runs/run-record-controller.ts';
 import type { RunStore } from './runs/run-store.ts';
 import { RunStrategyController } from './runs/run-strategy-controller.ts';
+import { GuestShutdowns } from './shutdown/guest-shutdowns.ts';
+import { ShutdownController } from './shutdown/shutdown-controller.ts';
+import { ShutdownManager } from './shutdown/shutdown-manager.ts';
+import { ShutdownMark } from './shutdown/shutdown-mark.ts';
+import type { ShutdownStore } from './shutdown/shutdown-store.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
 import { DriftController } from './vms/drift-controller.ts';
 import { Identification } from './vms/identification.ts';
@@ -96,6 +101,7 @@ export interface AgentParts {
     readonly nodeSpec: NodeSpecStore;
     readonly reservations: ReservationStore;
     readonly runs: RunStore;
+    readonly shutdown: ShutdownStore;
   };
   readonly journalHealth: () => JournalHealth;
   readonly pace?: Pace;
@@ -103,9 +109,9 @@ export interface AgentParts {
   readonly firstRestartDelayMs?: number;
   /** How many VMs are started at once by their run strategies. */
   readonly startsAtOnce: number;
-  /** While this is true no run strategy starts anything. Must cost nothing. */
-  readonly isNodeGoingDown?: () => boolean;
   readonly unreadPatienceMs?: number;
+  /** The clock of the host's boot; see `ShutdownMark`. */
+  readonly bootClock?: () => number;
   readonly log: Logger;
 }
 
@@ -128,6 +134,11 @@ export async function buildAgent(parts: AgentParts) {
   const book = await MigrationBook.load(stores.migrations, origins);
   const reservations = await ReservationBook.load(stores.reservations, log);
   const cordon = await Cordon.load(stores.nodeSpec);
+  const nodeShutdown = await ShutdownMark.load({
+    store: stores.shutdown,
+    bootId: host.bootId,
+    clock: parts.bootClock,
+  });
   const { domains, events, statistics } = hypervisor;
   const validator = new DefinitionValidator({
     host: hypervisor.host,
@@ -137,9 +148,13 @@ export async function buildAgent(parts: AgentParts) {
   const onChange = () => inventory.requestRefresh();
   const operationBook = await OperationBook.load(stores.operations, origins, onChange);
   const requests = new PowerRequests(operationBook);
-  const runs = await RunBook.load({ store: stores.runs, bootId: host.bootId, requests });
+  const runs = await RunBook.load({
+    store: stores.runs,
+    bootId: host.bootId,
+    requests,
+    nodeShutdownBy: () => nodeShutdown.record?.requestedBy,
+  });
   const restarts = new Restarts({ firstDelayMs: parts.firstRestartDelayMs, requests, onChange });
-  const { isNodeGoingDown = () => false } = parts;
   const locator = new VmLocator({ nodeName, peers: parts.peers, log });
   const remains = new Remains({
     domains,
@@ -159,7 +174,7 @@ export async function buildAgent(parts: AgentParts) {
       ignoresShutdown: requests.ignoresShutdown(vmUid),
       run: runs.find(vmUid),
       restart: restarts.report(vmUid),
-      isNodeGoingDown: isNodeGoingDown(),
+      isNodeGoingDown: nodeShutdown.isGoingDown,
     }),
     runs,
     isStale: (definition) => ownership.isStale(definition),
@@ -208,6 +223,7 @@ export async function buildAgent(parts: AgentParts) {
     capacity,
     reservations,
     cordon,
+    nodeShutdown,
     validator,
     origins,
     locks,
@@ -229,6 +245,13 @@ export async function buildAgent(parts: AgentParts) {
     ...nodeOperations(cordon, () => node.review()),
     migrate: migrationOperation(book),
   };
+  const guests = new GuestShutdowns({
+    mark: nodeShutdown,
+    listVms: listedVms,
+    countArriving: () => book.listActive('destination').length,
+  });
+  const shuttingDown = { ...shared, mark: nodeShutdown, guests, onProgress: () => node.review() };
+  const shutdown = new ShutdownManager(shuttingDown);
   const secrets = new OperationSecrets({ privateFiles, openIds: operationBook.openIds(), log });
   const forOperations = { book: operationBook, works, secrets, log };
   const operationController = new OperationController(forOperations);
@@ -245,6 +268,11 @@ export async function buildAgent(parts: AgentParts) {
       // Before whoever acts upon what was seen.
       new RunRecordController(runs),
       operationController,
+      new ShutdownController({
+        ...shuttingDown,
+        cancelMigration: (id) => migrations.cancel(id),
+        turnAway: (vmUid, signal) => incoming.turnAway(vmUid, 'Its node is shut down', signal),
+      }),
       new StaleCopyController({ ...shared, locator }),
       new StrayCopyController({ ...shared, locator }),
       new RunStrategyController({
@@ -253,7 +281,7 @@ export async function buildAgent(parts: AgentParts) {
         requests,
         restarts,
         startsAtOnce: parts.startsAtOnce,
-        isNodeGoingDown,
+        isNodeGoingDown: () => nodeShutdown.isGoingDown,
         firstDelayMs: parts.firstRestartDelayMs,
       }),
       new DriftController(shared),
@@ -271,7 +299,7 @@ export async function buildAgent(parts: AgentParts) {
     vms,
     defaults: parts.migrationDefaults,
   });
-  const incoming = new IncomingManager({
+  const incoming: IncomingManager = new IncomingManager({
     ...shared,
     transferHost: hostOf(parts.advertiseAddress),
     libvirtSocket: parts.libvirtSocket,
@@ -289,6 +317,8 @@ export async function buildAgent(parts: AgentParts) {
     capacity,
     reservations,
     cordon,
+    nodeShutdown,
+    shutdown: () => guests.report(),
     accelerator,
     host,
     hypervisor,
@@ -319,6 +349,7 @@ export async function buildAgent(parts: AgentParts) {
     listedVms,
     countUnidentified,
     operations,
+    shutdown,
     reconciler,
     /** Takes up what an earlier agent left. Call once, before anybody can ask for anything else. */
     resume(): void {

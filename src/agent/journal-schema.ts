@@ -4,6 +4,7 @@ import { CREATE_NODE_SPEC } from './node/node-spec-store.ts';
 import { CREATE_RESERVATION } from './node/reservation-store.ts';
 import { CREATE_OPERATION, CREATE_OPERATION_HISTORY } from './operations/operation-store.ts';
 import { CREATE_RUN } from './runs/run-store.ts';
+import { CREATE_NODE_SHUTDOWN } from './shutdown/shutdown-store.ts';
 import { CREATE_IDENTIFICATION } from './vms/identification-store.ts';
 import { ADD_DELETED, CREATE_OWNERSHIP } from './vms/ownership-store.ts';
 
@@ -25,4 +26,5 @@ export const JOURNAL_SCHEMA: readonly string[] = [
   ADD_DELETED,
   CREATE_IDENTIFICATION,
   CREATE_RUN,
+  CREATE_NODE_SHUTDOWN,
 ];

@@ -23,6 +23,7 @@ import { Certificates } from './rpc/certificates.ts';
 import { GrpcPeers } from './rpc/grpc-peers.ts';
 import { RpcServer } from './rpc/rpc-server.ts';
 import { RunStore } from './runs/run-store.ts';
+import { ShutdownStore } from './shutdown/shutdown-store.ts';
 import { AgentMetrics } from './telemetry/agent-metrics.ts';
 import { HttpServer } from './telemetry/http-server.ts';
 import { Heartbeat } from './telemetry/process-metrics.ts';
@@ -106,6 +107,7 @@ async function run(
       nodeSpec: new NodeSpecStore(database),
       reservations: new ReservationStore(database),
       runs: new RunStore(database),
+      shutdown: new ShutdownStore(database),
     },
     journalHealth: () => journal.health(),
     log,
@@ -138,8 +140,8 @@ async function run(
   stack.use(
     await HttpServer.start({ listen: httpListen, metrics, heartbeat, obstacles: readiness, log }),
   );
-  const { vms, migrations, incoming, ownershipManager: ownership, operations } = agent;
-  const features = { vms, migrations, incoming, ownership, operations, node };
+  const { vms, migrations, incoming, ownershipManager: ownership, operations, shutdown } = agent;
+  const features = { vms, migrations, incoming, ownership, operations, node, shutdown };
   const server = stack.use(
     await RpcServer.start({
       socket,

@@ -20,9 +20,12 @@ export {
 export {
   type ControllerStatus,
   Node,
+  NodeShutdown,
   type NodeSpec,
   type NodeStatus,
   type Reservation,
+  VirtualMachineShutdown,
+  VirtualMachineShutdownState,
 } from '../gen/novacron/agent/v1/node.ts';
 export {
   Operation,

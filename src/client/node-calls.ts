@@ -1,5 +1,6 @@
 import type { WatchCursor } from '../gen/novacron/agent/v1/common.ts';
 import {
+  AbortShutdownRequest,
   AcceptUnidentifiedVirtualMachinesRequest,
   type AcceptUnidentifiedVirtualMachinesResponse,
   type DeepPartial,
@@ -7,10 +8,12 @@ import {
   ListReservationsRequest,
   type Node,
   NodeServiceService,
+  type NodeShutdown,
   type NodeSpec,
   ReleaseRequest,
   type Reservation,
   ReserveRequest,
+  ShutDownVirtualMachinesRequest,
   UpdateNodeRequest,
   type UpdateNodeResponse,
   WatchNodeRequest,
@@ -18,6 +21,7 @@ import {
 import type { CallOptions, Connection, StreamOptions } from './connection.ts';
 import { allPages } from './pages.ts';
 import { required } from './required.ts';
+import { durationMs, toDuration } from './time.ts';
 import type { ChangeOptions } from './vm-calls.ts';
 import type { WatchMessage } from './watch.ts';
 
@@ -75,6 +79,30 @@ export class NodeCalls {
       options,
     );
     return { node: required(node, 'node'), accepted };
+  }
+
+  /** Powers off the VMs as the host is about to go down; answers as soon as that has begun, with the time that guests have. */
+  async shutDownVms(
+    options: CallOptions & { readonly timeoutMs?: number | undefined; readonly dryRun?: boolean },
+  ): Promise<{ readonly shutdown: NodeShutdown; readonly leftMs: number }> {
+    const { timeoutMs, dryRun = false } = options;
+    const request = ShutDownVirtualMachinesRequest.create({ dryRun });
+    if (timeoutMs !== undefined) request.timeout = toDuration(timeoutMs);
+    const { shutDownVirtualMachines } = NodeServiceService;
+    const response = await this.#connection.unary(shutDownVirtualMachines, request, options);
+    const { shutdown, timeLeft } = response;
+    const leftMs = timeLeft === undefined ? 0 : durationMs(timeLeft);
+    return { shutdown: required(shutdown, 'shutdown'), leftMs };
+  }
+
+  /** The host stays up after all. */
+  async abortShutdown(options: CallOptions): Promise<Node> {
+    const response = await this.#connection.unary(
+      NodeServiceService.abortShutdown,
+      AbortShutdownRequest.create(),
+      options,
+    );
+    return required(response.node, 'node');
   }
 
   /** Keeps an amount of the node free for a VM; `id` is a UUID of the caller's choice. */

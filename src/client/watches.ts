@@ -1,5 +1,5 @@
 import { type Migration, MigrationPhase } from '../gen/novacron/agent/v1/migration.ts';
-import type { Node } from '../gen/novacron/agent/v1/node.ts';
+import type { Node, NodeShutdown } from '../gen/novacron/agent/v1/node.ts';
 import type { Operation } from '../gen/novacron/agent/v1/operation.ts';
 import type { VirtualMachine } from '../gen/novacron/agent/v1/virtual_machine.ts';
 import type { AgentClient } from './agent-client.ts';
@@ -82,6 +82,30 @@ export function watchNode(
     },
     options,
   );
+}
+
+/**
+ * The shutdown of a node as it was begun, then as it goes on, until no more becomes of its VMs, over restarts of the agent;
+ * undefined at last if it was called off.
+ */
+export async function* followShutdown(
+  client: AgentClient,
+  begun: NodeShutdown,
+  options: ResumeOptions,
+): AsyncGenerator<NodeShutdown | undefined, void, undefined> {
+  let isFirst = true;
+  const open = async function* (): AsyncGenerator<NodeShutdown | undefined, void, undefined> {
+    // So that an agent that is lost before it has told anything is waited for too.
+    if (isFirst) yield begun;
+    isFirst = false;
+    for await (const { object } of client.node.watch({ cursor: undefined }, options)) {
+      if (object !== undefined) yield object.status?.shutdown;
+    }
+  };
+  for await (const shutdown of resume(open, options)) {
+    yield shutdown;
+    if (shutdown === undefined || shutdown.done) return;
+  }
 }
 
 function withoutOrigin(object: { readonly status?: object | undefined }): unknown {

@@ -36,6 +36,7 @@ export const REASONS = {
   IMAGE_IN_USE: 'failed-precondition',
   NODE_CAPACITY_EXCEEDED: 'failed-precondition',
   NODE_CORDONED: 'failed-precondition',
+  NODE_SHUTTING_DOWN: 'failed-precondition',
   RESERVATION_NOT_FOUND: 'not-found',
   RESERVATION_ALREADY_EXISTS: 'already-exists',
   GENERATION_MISMATCH: 'aborted',

@@ -29,6 +29,7 @@ export const NODE: Node = {
   allocatable: { cpu: 3_500, memory: 7 * 1024 ** 3, 'hugepages-2Mi': 0 },
   allocated: { cpu: 1_000, memory: 1024 ** 3, 'hugepages-2Mi': 0 },
   conditions: [],
+  shutdown: undefined,
   runningVms: 1,
   unidentifiedVms: [],
   controllers: [

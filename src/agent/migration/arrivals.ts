@@ -103,9 +103,13 @@ export class Arrivals {
   }
 
   /** Makes sure that a VM will never run here. Fails with MIGRATION_PAST_SWITCHOVER if it has arrived. */
-  async callOff(record: MigrationRecord, signal: AbortSignal): Promise<void> {
+  async callOff(
+    record: MigrationRecord,
+    signal: AbortSignal,
+    why = 'The source called it off',
+  ): Promise<void> {
     await this.drop(record, signal);
-    await this.end(record, 'The source called it off');
+    await this.end(record, why);
     const { phase } = (await this.#options.book.find(record.id)) ?? record;
     if (phase === 'completed') throw pastSwitchover(record);
   }

@@ -5,6 +5,7 @@ import type { HypervisorInfo } from '../../drivers/hypervisor-host.ts';
 import { amountsOf } from '../node/amounts.ts';
 import type { CapacityLedger, Holding } from '../node/capacity-ledger.ts';
 import type { Cordon } from '../node/cordon.ts';
+import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import type { DefinitionValidator } from '../vms/definition-validator.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import type { Vm } from '../vms/vm.ts';
@@ -21,6 +22,7 @@ export interface IncomingCheckOptions {
   readonly accelerator: 'kvm' | 'tcg';
   readonly validator: Pick<DefinitionValidator, 'supportOf' | 'validateIncoming'>;
   readonly cordon: Pick<Cordon, 'assertNotCordoned'>;
+  readonly nodeShutdown: Pick<ShutdownMark, 'assertNotGoingDown'>;
 }
 
 /** Names everything that keeps a VM from coming to this node. Changes nothing. */
@@ -35,6 +37,9 @@ export async function checkIncoming(
   const here = await options.hypervisor.domains.find(definition.uid, signal);
   if (here !== undefined) blockers.push(alreadyThere(here.hypervisorName, 'uid'));
   else blockers.push(...nameBlockers(definition, options.listVms()));
+  await collect(blockers, () =>
+    options.nodeShutdown.assertNotGoingDown(`Cannot take VM ${definition.name}`),
+  );
   await collect(blockers, () => options.cordon.assertNotCordoned(`VM ${definition.name}`));
   for (const { field, description } of options.validator.supportOf(wantedOf(definition)).refused) {
     blockers.push({ reason: 'NOT_SUPPORTED', message: `${field} ${description}`, subject: field });
@@ -133,7 +138,7 @@ async function collect(
         error,
         ...(['INVALID_SPEC', 'IMAGE_NOT_FOUND', 'IMAGE_INVALID', 'IMAGE_IN_USE'] as const),
         ...(['NODE_CAPACITY_EXCEEDED', 'FEATURE_NOT_SUPPORTED', 'NOT_SUPPORTED'] as const),
-        ...(['NODE_CORDONED', 'VM_BUSY'] as const),
+        ...(['NODE_CORDONED', 'NODE_SHUTTING_DOWN', 'VM_BUSY'] as const),
       )
     ) {
       throw error;

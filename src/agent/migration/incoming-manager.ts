@@ -1,4 +1,4 @@
-import { AgentError } from '../../core/errors.ts';
+import { AgentError, hasReason } from '../../core/errors.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import { Arrivals, arrivalOf, holdsSource, pastSwitchover } from './arrivals.ts';
@@ -45,6 +45,18 @@ export class IncomingManager implements IncomingService {
   /** Takes up what an earlier agent left. Call once, before anything else may change a VM. */
   resumeAll(): void {
     this.#arrivals.resumeAll();
+  }
+
+  /** Has a VM that is arriving stay where it comes from; one that has arrived, or comes by no migration of agents, is left alone. */
+  async turnAway(vmUid: string, why: string, signal: AbortSignal): Promise<void> {
+    const { book } = this.#options;
+    const record = book.listActive('destination').find((active) => active.vmUid === vmUid);
+    if (record === undefined) return;
+    try {
+      await this.#arrivals.callOff(record, signal, why);
+    } catch (error) {
+      if (!hasReason(error, 'MIGRATION_PAST_SWITCHOVER')) throw error;
+    }
   }
 
   async handshake(request: HandshakeRequest, signal: AbortSignal): Promise<PeerHandshake> {

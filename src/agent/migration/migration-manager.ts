@@ -3,6 +3,7 @@ import type { TaskGroup } from '../../core/task-group.ts';
 import type { OperationManager } from '../operations/operation-manager.ts';
 import { pageOf } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor, WatchEvent } from '../reports/report.ts';
+import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import { busy } from '../vms/busy.ts';
 import type { VmService } from '../vms/vm.ts';
 import type {
@@ -23,6 +24,7 @@ export interface MigrationManagerOptions extends OutgoingOptions {
   readonly nodeName: string;
   readonly agentVersion: string;
   readonly vms: Pick<VmService, 'get'>;
+  readonly nodeShutdown: Pick<ShutdownMark, 'isGoingDown'>;
   readonly tasks: TaskGroup;
   readonly origins: Pick<Origins, 'current'>;
   readonly operations: Pick<OperationManager, 'record' | 'assertMayBegin'>;

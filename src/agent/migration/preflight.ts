@@ -5,6 +5,7 @@ import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
+import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import { assertRead } from '../vms/unread-vms.ts';
 import type { Vm } from '../vms/vm.ts';
@@ -20,6 +21,7 @@ export interface PreflightOptions {
   readonly privateFiles: Pick<PrivateFiles, 'read'>;
   readonly peers: Peers;
   readonly ownership: Pick<Ownership, 'isStale' | 'find'>;
+  readonly nodeShutdown: Pick<ShutdownMark, 'isGoingDown'>;
 }
 
 export interface PreflightReport {
@@ -64,6 +66,7 @@ export async function preflight(
     requiredFeatures: requiredFeaturesOf(definition),
   };
   const blockers = localBlockers(vm, found, spec, nodeName);
+  if (options.nodeShutdown.isGoingDown) blockers.push(goingDown(nodeName));
   const privateFiles = await readFiles(definition, options, blockers, signal);
   try {
     const peer = options.peers.find(spec.destinationNode, spec.destinationAddress);
@@ -114,6 +117,16 @@ function staleBlocker(
   return {
     reason: 'VM_NOT_OWNED',
     message: `this is a stale copy of it, with ownership epoch ${definition.ownershipEpoch}: node ${owner} owns it; migrate it from there`,
+    nodeName,
+    subject: 'spec.virtualMachine',
+  };
+}
+
+function goingDown(nodeName: string): MigrationBlocker {
+  return {
+    reason: 'NODE_SHUTTING_DOWN',
+    message:
+      'the node that it is on is being shut down and its guest was asked to power off; if the host stays up, call that off with "novactl node shutdown-vms --abort"',
     nodeName,
     subject: 'spec.virtualMachine',
   };

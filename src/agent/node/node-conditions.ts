@@ -1,5 +1,6 @@
 import type { JournalHealth } from '../journal/journal.ts';
 import type { Condition, ConditionStatus } from '../reports/report.ts';
+import { isFinal, type NodeShutdown } from '../shutdown/node-shutdown.ts';
 import type { VmsObstacle } from '../vms/listed-vms.ts';
 import { namesText, type UnreadVm } from '../vms/unread-vms.ts';
 import type { NodeSpec } from './node.ts';
@@ -22,6 +23,8 @@ export interface NodeState {
   readonly journal: JournalHealth;
   readonly spec: NodeSpec;
   readonly generation: number;
+  /** Undefined while the host is not about to go down. */
+  readonly shutdown: NodeShutdown | undefined;
 }
 
 type Aspect = Omit<Condition, 'lastTransitionAtMs' | 'observedGeneration'>;
@@ -39,6 +42,7 @@ export function nodeConditions(
     storageHealthy(state),
     vmsIdentified(state),
   ];
+  if (state.shutdown !== undefined) aspects.push(shuttingDown(state.shutdown));
   return aspects.map((aspect) => {
     const before = previous.find(({ type }) => type === aspect.type);
     const lastTransitionAtMs = before?.status === aspect.status ? before.lastTransitionAtMs : nowMs;
@@ -68,10 +72,27 @@ function ready({ connection, vmsObstacle, unreadVms, journal }: NodeState): Aspe
 }
 
 /** Whether new VMs may come. */
-function schedulable({ spec }: NodeState): Aspect {
+function schedulable({ spec, shutdown }: NodeState): Aspect {
   const type = 'Schedulable';
+  if (shutdown !== undefined) {
+    return { type, status: 'false', reason: 'ShuttingDown', message: 'It is being shut down' };
+  }
   if (!spec.cordon) return { type, status: 'true', reason: 'Open', message: '' };
   return { type, status: 'false', reason: 'Cordoned', message: spec.cordonReason };
+}
+
+/** There only while it is so. */
+function shuttingDown({ isDone, guests, deadlineMs }: NodeShutdown): Aspect {
+  const type = 'ShuttingDown';
+  const off = guests.filter(isFinal).length;
+  const count = `${off} of the ${guests.length} VMs that were on are off`;
+  if (isDone) {
+    const message = `${count}. Nothing is started until it has booted again, or the shutdown is called off`;
+    return { type, status: 'true', reason: 'Done', message };
+  }
+  const at = new Date(deadlineMs).toISOString().replace(/\.\d+Z$/, 'Z');
+  const message = `${count}. The power of the others is cut at ${at}`;
+  return { type, status: 'true', reason: 'WaitingForGuests', message };
 }
 
 function hypervisorConnected({ connection }: NodeState): Aspect {

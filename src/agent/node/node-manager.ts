@@ -17,6 +17,8 @@ import type {
   WatchEvent,
 } from '../reports/report.ts';
 import { WatchedSet } from '../reports/watched-set.ts';
+import type { NodeShutdown } from '../shutdown/node-shutdown.ts';
+import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import type { Vm, VmRef } from '../vms/vm.ts';
 import type { VmInventory } from '../vms/vm-inventory.ts';
 import { isOff } from '../vms/vm-phase.ts';
@@ -42,6 +44,9 @@ export interface NodeManagerOptions {
   readonly capacity: CapacityLedger;
   readonly reservations: ReservationBook;
   readonly cordon: Cordon;
+  readonly nodeShutdown: Pick<ShutdownMark, 'assertNotGoingDown'>;
+  /** What becomes of the VMs while the host is about to go down; undefined while it is not. Must cost nothing. */
+  readonly shutdown: () => NodeShutdown | undefined;
   /** What new VMs run on. */
   readonly accelerator: Accelerator;
   readonly host: HostFacts;
@@ -144,7 +149,7 @@ export class NodeManager implements NodeService {
   }
 
   #assertMayReserve(id: string, { namespace, name, uid }: VmRef, amounts: Amounts): void {
-    const { cordon, capacity, listVms } = this.#options;
+    const { cordon, nodeShutdown, capacity, listVms } = this.#options;
     const vms = listVms();
     // What is not known to be taken is not free.
     if (vms === undefined) {
@@ -154,6 +159,7 @@ export class NodeManager implements NodeService {
         { retryAfterMs: 1_000 },
       );
     }
+    nodeShutdown.assertNotGoingDown(`Cannot reserve for VM ${name}`);
     cordon.assertNotCordoned(`a reservation for VM ${name}`);
     const isSame = (other: VmRef): boolean =>
       other.uid === uid || (other.namespace === namespace && other.name === name);
@@ -214,6 +220,7 @@ export class NodeManager implements NodeService {
     const unidentifiedVms = inventory.unread.listUnidentified();
     const active = vms?.filter((vm) => !isOff(vm)) ?? [];
     const connection = this.#connection;
+    const shutdown = this.#options.shutdown();
     return {
       ...identity,
       uid: this.#info?.hostUuid ?? '',
@@ -239,10 +246,12 @@ export class NodeManager implements NodeService {
           journal: journalHealth(),
           spec: cordon.spec,
           generation: cordon.generation,
+          shutdown,
         },
         conditions,
         this.#now(),
       ),
+      shutdown,
       runningVms: active.filter(({ phase }) => phase !== 'pending' && phase !== 'unknown').length,
       unidentifiedVms,
       controllers: this.#options.controllers(),

@@ -9,6 +9,7 @@ import type {
   WatchCursor,
   WatchEvent,
 } from '../reports/report.ts';
+import type { NodeShutdown } from '../shutdown/node-shutdown.ts';
 import type { UnreadVm } from '../vms/unread-vms.ts';
 import type { VmRef } from '../vms/vm.ts';
 
@@ -35,6 +36,8 @@ export interface Node {
   readonly allocatable: Amounts;
   readonly allocated: Amounts;
   readonly conditions: readonly Condition[];
+  /** What becomes of the VMs while the host is about to go down; undefined while it is not. */
+  readonly shutdown: NodeShutdown | undefined;
   readonly runningVms: number;
   /** VMs that could not be read, and that this node is not known to own; no others are told of them. */
   readonly unidentifiedVms: readonly UnidentifiedVm[];
@@ -81,7 +84,7 @@ export interface NodeService {
    */
   acceptUnidentified(acceptedBy: string, signal: AbortSignal): Promise<AcceptResult>;
   /**
-   * Fails with NODE_CAPACITY_EXCEEDED, NODE_CORDONED or RESERVATION_ALREADY_EXISTS, with VM_ALREADY_EXISTS for a VM that is here, and
+   * Fails with NODE_CAPACITY_EXCEEDED, NODE_CORDONED, NODE_SHUTTING_DOWN or RESERVATION_ALREADY_EXISTS, with VM_ALREADY_EXISTS for a VM that is here, and
    * with VM_BUSY for a name that is set aside. Repeating it changes nothing.
    */
   reserve(request: ReserveRequest, signal: AbortSignal): Promise<Reservation>;

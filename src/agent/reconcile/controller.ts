@@ -11,6 +11,8 @@ export type Input =
   | 'operations'
   /** Who owns which VM, as far as this node knows. */
   | 'ownership'
+  /** Whether the host is about to go down. */
+  | 'node-shutdown'
   /** The files of VMs that are for root alone. */
   | 'private-files';
 
@@ -26,6 +28,8 @@ export type Output =
   | 'run-records'
   /** What this node should be. */
   | 'node-spec'
+  /** The power of VMs while the host is about to go down, and nothing of what is wanted of them. */
+  | 'power-at-node-shutdown'
   /** The power of copies that another node owns. */
   | 'power-of-stale-copies'
   /** Definitions of VMs of this node that somebody else has changed. */

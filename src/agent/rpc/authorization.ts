@@ -46,6 +46,8 @@ export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
   '/novacron.agent.v1.NodeService/WatchNode': LOOKS,
   '/novacron.agent.v1.NodeService/UpdateNode': CHANGES,
   '/novacron.agent.v1.NodeService/AcceptUnidentifiedVirtualMachines': CHANGES,
+  '/novacron.agent.v1.NodeService/ShutDownVirtualMachines': CHANGES,
+  '/novacron.agent.v1.NodeService/AbortShutdown': CHANGES,
   '/novacron.agent.v1.NodeService/Reserve': CHANGES,
   '/novacron.agent.v1.NodeService/Release': CHANGES,
   '/novacron.agent.v1.NodeService/ListReservations': LOOKS,

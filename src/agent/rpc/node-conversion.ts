@@ -1,19 +1,33 @@
 import { toDuration } from '../../client/time.ts';
 import { formatBytesQuantity, formatMilliCpus } from '../../core/quantity.ts';
-import type {
-  ControllerStatus,
-  HypervisorStatus,
-  Node as NodeMessage,
-  Reservation as ReservationMessage,
-  UnidentifiedVirtualMachine,
-  WatchNodeResponse,
+import {
+  type ControllerStatus,
+  type HypervisorStatus,
+  type Node as NodeMessage,
+  type NodeShutdown as NodeShutdownMessage,
+  type Reservation as ReservationMessage,
+  VirtualMachineShutdownState as State,
+  type UnidentifiedVirtualMachine,
+  type WatchNodeResponse,
 } from '../../gen/novacron/agent/v1/node.ts';
 import type { Amounts, Node, Reservation, UnidentifiedVm } from '../node/node.ts';
 import type { ControllerState } from '../reconcile/reconciler.ts';
 import type { WatchEvent } from '../reports/report.ts';
+import type { GuestState, NodeShutdown } from '../shutdown/node-shutdown.ts';
 import { toCondition, toEventType, toOrigin, toRef } from './common-conversion.ts';
 import { toUint32, toUint64 } from './count-conversion.ts';
 import { toTimestamp } from './time-conversion.ts';
+
+const GUEST_STATE = {
+  planned: State.VIRTUAL_MACHINE_SHUTDOWN_STATE_PLANNED,
+  'waiting-for-guest': State.VIRTUAL_MACHINE_SHUTDOWN_STATE_WAITING_FOR_GUEST,
+  'waiting-for-migration': State.VIRTUAL_MACHINE_SHUTDOWN_STATE_WAITING_FOR_MIGRATION,
+  'cutting-power': State.VIRTUAL_MACHINE_SHUTDOWN_STATE_CUTTING_POWER,
+  off: State.VIRTUAL_MACHINE_SHUTDOWN_STATE_OFF,
+  'power-cut': State.VIRTUAL_MACHINE_SHUTDOWN_STATE_POWER_CUT,
+  gone: State.VIRTUAL_MACHINE_SHUTDOWN_STATE_GONE,
+  failed: State.VIRTUAL_MACHINE_SHUTDOWN_STATE_FAILED,
+} as const satisfies Record<GuestState, State>;
 
 export function toNode(node: Node): NodeMessage {
   return {
@@ -44,6 +58,7 @@ export function toNode(node: Node): NodeMessage {
       agentStartTime: toTimestamp(node.agentStartedAtMs),
       controllers: node.controllers.map(toController),
       unidentifiedVirtualMachines: node.unidentifiedVms.map(toUnidentified),
+      shutdown: node.shutdown && toNodeShutdown(node.shutdown),
     },
   };
 }
@@ -69,6 +84,20 @@ export function toReservation(reservation: Reservation): ReservationMessage {
     virtualMachine: toRef(reservation.vm),
     amounts: toAmounts(reservation.amounts),
     expireTime: toTimestamp(reservation.expiresAtMs),
+  };
+}
+
+export function toNodeShutdown(shutdown: NodeShutdown): NodeShutdownMessage {
+  return {
+    requestedBy: shutdown.requestedBy,
+    startTime: toTimestamp(shutdown.startedAtMs),
+    deadline: toTimestamp(shutdown.deadlineMs),
+    done: shutdown.isDone,
+    virtualMachines: shutdown.guests.map(({ vm, state, message }) => ({
+      virtualMachine: toRef(vm),
+      state: GUEST_STATE[state],
+      message,
+    })),
   };
 }
 

@@ -1,4 +1,5 @@
 import { fromMachineMessage } from '../../client/resource-messages.ts';
+import { toDuration } from '../../client/time.ts';
 import { AgentError } from '../../core/errors.ts';
 import { manifestName } from '../../core/resources/field-mask.ts';
 import { parseMachine } from '../../core/resources/parse-machine.ts';
@@ -10,23 +11,32 @@ import type { NodeService, NodeSpec } from '../node/node.ts';
 import { kindOf } from '../node/node-operations.ts';
 import { MAX_TTL_MS } from '../node/reservation-book.ts';
 import { type OperationService, THE_NODE } from '../operations/operation.ts';
+import type { ShutdownService } from '../shutdown/node-shutdown.ts';
 import type { ServiceHandlers } from './bind-service.ts';
 import { changes } from './changes.ts';
 import { fromCursor, fromPage, fromRef } from './common-conversion.ts';
 import { FieldChecks } from './field-checks.ts';
-import { toNode, toReservation, toUnidentified, toWatchNodeResponse } from './node-conversion.ts';
+import {
+  toNode,
+  toNodeShutdown,
+  toReservation,
+  toUnidentified,
+  toWatchNodeResponse,
+} from './node-conversion.ts';
 import { toOperation } from './operation-conversion.ts';
 import { fromBoundedDuration } from './time-conversion.ts';
 import { vmFields } from './virtual-machine-conversion.ts';
 
 const DEFAULT_TTL_MS = 60_000;
 const MIN_TTL_MS = 1_000;
+const SHUTDOWN_TIMEOUT = { minMs: 1_000, maxMs: 3_600_000 } as const;
 const MAX_REASON_BYTES = 1_024;
 const SPEC_FIELDS: readonly (keyof NodeSpec)[] = ['cordon', 'cordonReason'];
 
 export function nodeHandlers(
   node: NodeService,
   operations: OperationService,
+  shutdown: ShutdownService,
 ): ServiceHandlers<NodeServiceService> {
   const change = changes(operations);
   return {
@@ -60,6 +70,22 @@ export function nodeHandlers(
     async acceptUnidentifiedVirtualMachines(_request, { caller, signal }) {
       const { node: now, accepted } = await node.acceptUnidentified(caller.identity, signal);
       return { node: toNode(now), accepted: accepted.map(toUnidentified) };
+    },
+
+    async shutDownVirtualMachines(request, context) {
+      const checks = new FieldChecks();
+      const timeoutMs = fromBoundedDuration(request.timeout, 'timeout', SHUTDOWN_TIMEOUT, checks);
+      checks.throwIfAny('INVALID_REQUEST', 'Cannot shut down the VMs of the node');
+      const { dryRun } = request;
+      const asked = { timeoutMs, dryRun, requestedBy: context.caller.identity };
+      const begun = await shutdown.shutDown(asked, context.signal);
+      const timeLeft = toDuration(Math.max(0, begun.deadlineMs - Date.now()));
+      return { shutdown: toNodeShutdown(begun), timeLeft };
+    },
+
+    async abortShutdown(_request, { signal }) {
+      await shutdown.abort(signal);
+      return { node: toNode(await node.get(signal)) };
     },
 
     async reserve(request, context) {

@@ -11,6 +11,7 @@ import { PeerServiceService } from '../../gen/novacron/peer/v1/peer.ts';
 import type { IncomingService, MigrationService } from '../migration/migration.ts';
 import type { NodeService } from '../node/node.ts';
 import type { OperationService } from '../operations/operation.ts';
+import type { ShutdownService } from '../shutdown/node-shutdown.ts';
 import type { VmService } from '../vms/vm.ts';
 import type { OwnershipService } from '../vms/vm-peers.ts';
 import { AdmittedCalls } from './admission.ts';
@@ -42,6 +43,7 @@ export interface RpcServerOptions {
   readonly incoming: IncomingService;
   readonly ownership: OwnershipService;
   readonly node: NodeService;
+  readonly shutdown: ShutdownService;
   readonly log: Logger;
   readonly observer: RpcObserver;
 }
@@ -99,7 +101,7 @@ export class RpcServer implements AsyncDisposable {
     bindService(
       server,
       NodeServiceService,
-      nodeHandlers(options.node, options.operations),
+      nodeHandlers(options.node, options.operations, options.shutdown),
       this.#calls,
     );
     bindService(

@@ -9,6 +9,8 @@ export interface RunBookOptions {
   /** Of the boot that the host is in. */
   readonly bootId: string;
   readonly requests: Pick<PowerRequests, 'behind'>;
+  /** Who has said that the host is about to go down; undefined while it is not. Must cost nothing. */
+  readonly nodeShutdownBy: () => string | undefined;
 }
 
 /** libvirt may tell of a signal a little after a listing has seen what came of it. */
@@ -47,7 +49,7 @@ export class RunBook {
     // Nobody knows what it is; and one that is being started may come to nothing.
     if (vm.state === 'unknown' || vm.stateReason === 'starting-up') return;
     const { uid } = vm;
-    const { bootId, requests } = this.#options;
+    const { bootId, requests, nodeShutdownBy } = this.#options;
     const before = this.#records.get(uid);
     const record = nextRecord(before, {
       vm,
@@ -55,6 +57,7 @@ export class RunBook {
       nowMs: Date.now(),
       isNew: createdAtMs >= this.#startedAtMs,
       isTerminated: this.#terminated.has(uid),
+      nodeShutdownBy: nodeShutdownBy(),
       requestBehind: (verb, runSinceMs) => requests.behind(uid, verb, runSinceMs),
     });
     if (record === before) return;

@@ -74,6 +74,21 @@ export const RUN_ENDS = {
     message: () =>
       'Its power was cut by other means than this agent, such as virsh destroy; ask who works on the node',
   },
+  'node-shutdown': {
+    reason: 'NodeShutdown',
+    phase: 'stopped',
+    stateReason: 'shutdown',
+    isFailure: true,
+    message: ({ by }) => `Its guest powered off as its node was shut down by ${by || 'a caller'}`,
+  },
+  'node-shutdown-power-cut': {
+    reason: 'NodeShutdownPowerCut',
+    phase: 'stopped',
+    stateReason: 'destroyed',
+    isFailure: true,
+    message: ({ by }) =>
+      `Its power was cut as its node was shut down by ${by || 'a caller'}, at the deadline: its guest did not power off in time`,
+  },
   terminated: {
     reason: 'Terminated',
     phase: 'failed',

@@ -39,6 +39,8 @@ export interface RunSighting {
   readonly isNew: boolean;
   /** libvirt told that the host has made its hypervisor process end. */
   readonly isTerminated: boolean;
+  /** Who has said that the host is about to go down; undefined while it is not. */
+  readonly nodeShutdownBy: string | undefined;
   /** The request that has ended a run which began then, if one has. */
   readonly requestBehind: (
     verb: 'shutdown' | 'destroy',
@@ -71,7 +73,7 @@ function whenOff(before: RunRecord | undefined, seen: RunSighting): RunRecord {
 
 function whyOff(
   before: RunRecord | undefined,
-  { vm, bootId, isNew, isTerminated, requestBehind }: RunSighting,
+  { vm, bootId, isNew, isTerminated, nodeShutdownBy, requestBehind }: RunSighting,
 ): Pick<RunEnd, 'cause' | 'by'> {
   const runSinceMs = before?.sinceMs ?? 0;
   if (vm.state === 'crashed') return { cause: 'guest-crashed', by: '' };
@@ -79,12 +81,18 @@ function whyOff(
     case 'shutdown': {
       if (isTerminated) return { cause: 'terminated', by: '' };
       const request = requestBehind('shutdown', runSinceMs);
+      if (request === undefined && nodeShutdownBy !== undefined) {
+        return { cause: 'node-shutdown', by: nodeShutdownBy };
+      }
       if (request === undefined) return { cause: 'guest-shutdown', by: '' };
       const { by, isSuperseded } = request;
       return { cause: isSuperseded ? 'shutdown-superseded' : 'shutdown', by };
     }
     case 'destroyed': {
       const request = requestBehind('destroy', runSinceMs);
+      if (request === undefined && nodeShutdownBy !== undefined) {
+        return { cause: 'node-shutdown-power-cut', by: nodeShutdownBy };
+      }
       if (request === undefined) return { cause: 'destroyed-by-other', by: '' };
       return { cause: 'destroyed', by: request.by };
     }

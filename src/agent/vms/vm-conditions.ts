@@ -76,7 +76,11 @@ function runStrategyFulfilled(facts: ConditionFacts): Aspect {
 
 function whyNotStarted({ isBusy, restart, isNodeGoingDown }: VmContext): readonly [string, string] {
   if (isBusy) return ['Starting', 'It is being started'];
-  if (isNodeGoingDown) return ['NodeGoingDown', 'It is started when its node has booted again'];
+  if (isNodeGoingDown)
+    return [
+      'NodeGoingDown',
+      'It is started when its node has booted again, or its shutdown is called off',
+    ];
   if (restart?.nextStartMs === undefined) return ['Starting', 'It is about to be started'];
   const past = pastStartsText(restart);
   const at = clockText(restart.nextStartMs);

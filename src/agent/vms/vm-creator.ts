@@ -12,6 +12,7 @@ import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { Cordon } from '../node/cordon.ts';
 import type { ReservationBook } from '../node/reservation-book.ts';
 import type { Origins } from '../reports/report.ts';
+import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import { restoreUserData } from './lost-user-data.ts';
 import { nameKey } from './name-key.ts';
@@ -34,6 +35,7 @@ export interface VmCreatorOptions {
   readonly capacity: CapacityLedger;
   readonly reservations: Pick<ReservationBook, 'useUp'>;
   readonly cordon: Pick<Cordon, 'assertNotCordoned'>;
+  readonly nodeShutdown: Pick<ShutdownMark, 'assertNotGoingDown'>;
   readonly origins: Origins;
   readonly locks: KeyLocks;
   readonly validator: DefinitionValidator;
@@ -59,7 +61,7 @@ export class VmCreator {
     signal: AbortSignal,
   ): Promise<CreateResult> {
     const { host, inventory, validator, locks, ownership, cordon } = this.#options;
-    const { capacity, reservations } = this.#options;
+    const { capacity, reservations, nodeShutdown } = this.#options;
     const parts = setUserDataApart(parseVirtualMachine(manifest));
     const { wanted, userData } = parts;
     await inventory.refresh(signal);
@@ -81,10 +83,12 @@ export class VmCreator {
       ...draft,
       ownershipEpoch: ownership.epochOfNew(draft, options.ownershipEpoch),
     };
-    const assertNotCordoned = (): void => {
-      if (definition.intent === 'on') cordon.assertNotCordoned(`VM ${definition.name}`);
+    const assertTaken = (): void => {
+      if (definition.intent !== 'on') return;
+      nodeShutdown.assertNotGoingDown(`Cannot create VM ${definition.name}`);
+      cordon.assertNotCordoned(`VM ${definition.name}`);
     };
-    assertNotCordoned();
+    assertTaken();
 
     // The name is locked as well, or two VMs of one name could be created side by side.
     using nameLock = locks.tryAcquire(nameKey(definition), 'create');
@@ -107,8 +111,8 @@ export class VmCreator {
     if (capacity.findHolding(definition.namespace, definition.name) !== undefined) {
       throw nameBusy(definition);
     }
-    // Whoever has been told that the node is cordoned may count what it has then.
-    assertNotCordoned();
+    // Whoever has been told that the node takes no more VMs may count what it has then.
+    assertTaken();
     using _amount = capacity.setAside(definition, {
       reservationId: options.reservationId,
       isOn: definition.intent === 'on',

@@ -8,6 +8,7 @@ import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import { pageOf } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor } from '../reports/report.ts';
+import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import { lockVm } from './busy.ts';
 import { assertMeant, isMeant } from './meant-vm.ts';
 import { nameKey } from './name-key.ts';
@@ -48,6 +49,7 @@ export interface VmManagerOptions {
   readonly origins: Origins;
   /** One operation per VM, shared with migrations; the key is the VM's uid. */
   readonly locks: KeyLocks;
+  readonly nodeShutdown: Pick<ShutdownMark, 'assertNotGoingDown'>;
   readonly log: Logger;
 }
 
@@ -113,14 +115,13 @@ export class VmManager implements VmService {
     ref: VmRef,
     signal: AbortSignal,
   ): Promise<Vm> {
-    const { domains, inventory, ownership, capacity } = this.#options;
+    const { domains, inventory, capacity } = this.#options;
     await inventory.refresh(signal);
     const vm = this.#find(ref);
     assertRead(vm);
     const { definition } = vm;
     if (verb === 'start') {
-      ownership.assertOwned(definition);
-      assertNotHalted(definition);
+      this.#assertMayStart(definition);
       if (isOff(vm)) {
         capacity.setAside(definition, { reservationId: undefined, isOn: true })[Symbol.dispose]();
       }
@@ -140,10 +141,9 @@ export class VmManager implements VmService {
 
   start(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     return this.#change(ref, 'start', signal, async (vm) => {
-      const { domains, inventory, capacity, ownership } = this.#options;
+      const { domains, inventory, capacity } = this.#options;
       const { definition } = vm;
-      ownership.assertOwned(definition);
-      assertNotHalted(definition);
+      this.#assertMayStart(definition);
       using _amount = isOff(vm)
         ? capacity.setAside(definition, { reservationId: undefined, isOn: true })
         : undefined;
@@ -204,6 +204,12 @@ export class VmManager implements VmService {
     this.#options.log.info({ vmId: vm.definition.uid, operation: purpose }, 'VM changed');
     await inventory.refresh(signal);
     return this.#find(ref);
+  }
+
+  #assertMayStart(definition: VmDefinition): void {
+    this.#options.nodeShutdown.assertNotGoingDown(`Cannot start VM ${definition.name}`);
+    this.#options.ownership.assertOwned(definition);
+    assertNotHalted(definition);
   }
 
   #find(ref: VmRef): Vm {

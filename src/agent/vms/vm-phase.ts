@@ -18,7 +18,7 @@ export interface VmContext {
   readonly run: RunRecord | undefined;
   /** How it fares with being started again; undefined if it is well. */
   readonly restart: RestartReport | undefined;
-  /** No run strategy starts anything any more. */
+  /** The host is about to go down, and all guests are asked to power off. */
   readonly isNodeGoingDown: boolean;
 }
 
@@ -85,6 +85,11 @@ const WHY_PAUSED: Readonly<Partial<Record<VmStateReason, Cause>>> = {
 /** When these were first seen says nothing. */
 const UNDATED: readonly RunEndCause[] = ['never-started', 'no-record'];
 
+const NODE_SHUTTING_DOWN: Cause = [
+  'NodeShuttingDown',
+  'Its node is being shut down: the guest was asked to power off, and its power is cut at the deadline',
+];
+
 const UNKNOWN: Cause = ['', ''];
 
 /** Where a VM stands, from what the hypervisor says and what the agent is doing to it. */
@@ -95,9 +100,11 @@ export function phaseOf(vm: HypervisorVm, context: VmContext): PhaseReport {
       if (context.migration !== undefined) {
         return report('migrating', ['Copying', 'Its memory is being copied to another node']);
       }
-      return context.isShuttingDown
-        ? report('stopping', ['ShutdownRequested', 'The guest was asked to power off'])
-        : report('running', whyRunning(vm, context));
+      if (context.isShuttingDown) {
+        return report('stopping', ['ShutdownRequested', 'The guest was asked to power off']);
+      }
+      if (context.isNodeGoingDown && isWell(vm)) return report('stopping', NODE_SHUTTING_DOWN);
+      return report('running', whyRunning(vm, context));
     case 'paused':
       if (context.migration !== undefined) {
         return report('migrating', ['SwitchingOver', 'It is being handed over to another node']);
@@ -123,6 +130,11 @@ export function isOff({ phase }: Pick<Vm, 'phase'>): boolean {
 /** Whether its run goes on elsewhere, where somebody else than an agent has taken it, say virsh. */
 export function wasMovedAway({ phase, reason, migration }: Vm): boolean {
   return phase === 'stopped' && reason === 'Migrated' && migration === undefined;
+}
+
+/** Whether there is nothing about its run that is worse than its end. */
+function isWell({ stateReason }: HypervisorVm): boolean {
+  return (WHY_RUNNING[stateReason]?.[1] ?? '') === '';
 }
 
 function whyRunning({ definition, stateReason }: HypervisorVm, context: VmContext): Cause {

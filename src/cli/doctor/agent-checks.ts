@@ -26,13 +26,18 @@ export async function checkAgent(getNode: () => Promise<Node>): Promise<Finding>
 
 export function judgeNode({ metadata, spec, status }: Node): Finding {
   const isCordoned = spec?.cordon === true;
+  const isGoingDown = status?.shutdown !== undefined;
   const bad = (status?.conditions ?? []).filter(
     (condition) =>
       condition.status !== ConditionStatus.CONDITION_STATUS_TRUE &&
       condition.type !== IDENTIFIED &&
-      !(isCordoned && condition.type === 'Schedulable'),
+      !((isCordoned || isGoingDown) && condition.type === 'Schedulable'),
   );
   const name = `agent ${status?.agentVersion ?? ''} of node ${metadata?.name ?? ''}`;
+  if (bad.length === 0 && isGoingDown) {
+    const detail = `${name} is ready, but starts nothing, as its host is to go down (${status.shutdown?.requestedBy} said so)`;
+    return warning(detail, 'If the host stays up: novactl node shutdown-vms --abort');
+  }
   if (bad.length === 0 && isCordoned) {
     const why = spec.cordonReason === '' ? '' : `: ${spec.cordonReason}`;
     const detail = `${name} is ready, but takes no new VMs, as it was cordoned${why}`;

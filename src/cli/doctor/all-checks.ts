@@ -5,6 +5,7 @@ import { parseAgentSettings, type ReadSettings } from './agent-settings.ts';
 import { checkCertificate, checkPermissions } from './certificate-checks.ts';
 import type { Check } from './check.ts';
 import { errorCode, type Host } from './host.ts';
+import { checkAutostart, checkHostShutdown } from './host-shutdown-checks.ts';
 import {
   checkHostUuid,
   checkKvm,
@@ -45,6 +46,11 @@ export async function allChecks(options: DoctorOptions): Promise<readonly Check[
     using client = await open(target);
     return await client.node.get({ signal, deadlineMs: CALL_DEADLINE_MS });
   };
+  const listVms = async (signal: AbortSignal) => {
+    using client = await open(target);
+    const call = { signal, deadlineMs: CALL_DEADLINE_MS };
+    return await Array.fromAsync(client.vms.listAll({}, call));
+  };
   const openPeer = (address: string, nodeName: string) =>
     open({ address, nodeName, tls: settings.tls });
   return [
@@ -54,6 +60,11 @@ export async function allChecks(options: DoctorOptions): Promise<readonly Check[
     { name: 'libvirt', run: (signal) => checkLibvirtVersion(host, settings, signal) },
     { name: 'QEMU', run: (signal) => checkQemu(host, settings, architecture, signal) },
     { name: 'KVM', run: () => checkKvm(host, settings) },
+    { name: 'host shutdown', run: (signal) => checkHostShutdown(host, signal) },
+    {
+      name: 'autostart',
+      run: (signal) => checkAutostart(host, settings, () => listVms(signal), signal),
+    },
     { name: 'host UUID', run: () => checkHostUuid(host) },
     { name: 'streamer', run: (signal) => checkStreamer(host, settings, signal) },
     { name: 'certificate', run: () => checkCertificate(host, settings, nowMs) },

@@ -27,6 +27,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
   NODE_CAPACITY_EXCEEDED:
     'Ask for less, stop another VM, or choose another node (novactl node get shows what is free)',
   NODE_CORDONED: 'Choose another node, or let this one take VMs again with: novactl node uncordon',
+  NODE_SHUTTING_DOWN:
+    'Choose another node, wait until this one has booted again, or, if its host stays up, run: novactl node shutdown-vms --abort',
   RESERVATION_ALREADY_EXISTS:
     'Choose another id, or end the one that is there: novactl node reservations, then novactl node release ID',
   RESERVATION_NOT_FOUND: 'It has ended: look at what there is with novactl node reservations',

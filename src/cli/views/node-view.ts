@@ -13,6 +13,7 @@ import {
 import { formatAge } from '../output/durations.ts';
 import type { ResourceView } from '../output/resource-view.ts';
 import { metadataDocument } from './metadata-document.ts';
+import { shutdownDocument } from './shutdown-view.ts';
 
 export function nodeView(nowMs: number): ResourceView<Node> {
   return {
@@ -48,19 +49,23 @@ export function nodeName({ metadata }: Node): string {
   return metadata?.name ?? '';
 }
 
-/** `Ready`, or the conditions that do not hold; beside it what is no fault of the node: `Cordoned`, `UnidentifiedVMs`. */
+/** `Ready`, or the conditions that do not hold; beside it what is no fault of the node: `Cordoned`, `ShuttingDown`, `UnidentifiedVMs`. */
 function stateOf({ spec, status }: Node): string {
   if (status === undefined) return '';
+  const closed = [
+    ...(spec?.cordon === true ? ['Cordoned'] : []),
+    ...(status.shutdown === undefined ? [] : ['ShuttingDown']),
+  ];
   const bad = status.conditions
     .filter(({ status: holds }) => holds !== ConditionStatus.CONDITION_STATUS_TRUE)
     .map(({ type }) => type)
-    // That is what a cordon says.
-    .filter((type) => spec?.cordon !== true || type !== 'Schedulable')
+    // That is what a cordon and a shutdown say.
+    .filter((type) => closed.length === 0 || type !== 'Schedulable')
     // They are counted, and while they matter the node is not ready.
     .filter((type) => type !== 'VirtualMachinesIdentified');
   return [
     ...(bad.length === 0 ? ['Ready'] : bad.map((type) => `Not${type}`)),
-    ...(spec?.cordon === true ? ['Cordoned'] : []),
+    ...closed,
     ...(status.unidentifiedVirtualMachines.length > 0 ? ['UnidentifiedVMs'] : []),
   ].join(',');
 }
@@ -109,6 +114,7 @@ function statusDocument(status: NodeStatus): Document {
       withoutEmpty({ ...controller, oldestAge: durationText(controller.oldestAge) }),
     ),
     unidentifiedVirtualMachines: status.unidentifiedVirtualMachines.map((vm) => ({ ...vm })),
+    shutdown: status.shutdown && shutdownDocument(status.shutdown),
     origin: originDocument(status.origin),
     agentStartTime: timestampText(status.agentStartTime),
   });

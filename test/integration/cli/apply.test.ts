@@ -44,7 +44,7 @@ test('a change is said field by field, first as it would be, and waits for the n
   assert.match((await served.novactl('vm list -o wide')).stdout, / resources\.memory /);
   const { stdout: shown } = await served.novactl('vm get web');
   assert.equal(
-    shown.slice(shown.indexOf('\n\n') + 2),
+    shown.slice(shown.lastIndexOf('\n\n') + 2),
     `FIELD                                 IN FORCE   AFTER THE NEXT START
 spec.template.spec.resources.memory   64Mi       80Mi
 `,

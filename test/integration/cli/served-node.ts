@@ -45,7 +45,8 @@ export class ServedNode implements AsyncDisposable {
     const certificates = stack.use(await Certificates.open(files, log));
     const peers = stack.use(new GrpcPeers({ addresses: {}, certificates }));
     const node = stack.use(await OneNode.open({ ...options, peers }));
-    const { vms, migrations, incoming, operations, ownershipManager, node: itself } = node.agent;
+    const { vms, migrations, incoming, operations, ownershipManager, shutdown } = node.agent;
+    const { node: itself } = node.agent;
     node.agent.run();
     const socket = path.join(folder, 'agent.sock');
     const server = stack.use(
@@ -59,6 +60,7 @@ export class ServedNode implements AsyncDisposable {
         operations,
         ownership: ownershipManager,
         node: itself,
+        shutdown,
         log,
         observer: { callStarted: () => undefined, callEnded: () => undefined },
       }),

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { BadRequest } from '../../../src/gen/google/rpc/error_details.ts';
 import {
+  AbortShutdownRequest,
+  type AbortShutdownResponse,
   AcceptUnidentifiedVirtualMachinesRequest,
   type AcceptUnidentifiedVirtualMachinesResponse,
   ListReservationsRequest,
@@ -10,8 +12,11 @@ import {
   type ReleaseResponse,
   ReserveRequest,
   type ReserveResponse,
+  ShutDownVirtualMachinesRequest,
+  type ShutDownVirtualMachinesResponse,
   UpdateNodeRequest,
   type UpdateNodeResponse,
+  VirtualMachineShutdownState,
   WatchNodeRequest,
 } from '../../../src/gen/novacron/agent/v1/node.ts';
 import {
@@ -53,6 +58,12 @@ const reserve = (change: Parameters<typeof ReserveRequest.fromPartial>[0] = {}) 
       machine: { resources: { cpu: '1500m', memory: '512Mi' } },
       ...change,
     }),
+  );
+
+const shutDown = (request: Parameters<typeof ShutDownVirtualMachinesRequest.fromPartial>[0]) =>
+  call<ShutDownVirtualMachinesRequest, ShutDownVirtualMachinesResponse>(
+    (message, callback) => local.node.shutDownVirtualMachines(message, callback),
+    ShutDownVirtualMachinesRequest.fromPartial(request),
   );
 
 const listReservations = (pageSize = 0) =>
@@ -198,4 +209,44 @@ test('what the agent could not give a machine is refused, not left out of its re
     'machine.cpu.dedicated',
     'machine.memory.hugepages',
   ]);
+});
+
+test('who has the VMs powered off is recorded, and told how long guests have', async () => {
+  const { shutdown, timeLeft } = await shutDown({ timeout: { seconds: 30n, nanos: 0 } });
+  assert.deepEqual(harness.shutdown.calls.at(-1)?.argument, {
+    timeoutMs: 30_000,
+    dryRun: false,
+    requestedBy: 'unix:root',
+  });
+  assert.deepEqual(
+    shutdown?.virtualMachines.map(({ virtualMachine, state }) => [virtualMachine?.name, state]),
+    [['web', VirtualMachineShutdownState.VIRTUAL_MACHINE_SHUTDOWN_STATE_WAITING_FOR_GUEST]],
+  );
+  assert.equal(shutdown.done, false);
+  const left = Number(timeLeft?.seconds);
+  assert.ok(left === 29 || left === 30, `${left} s`);
+});
+
+test('guests have a second at least and an hour at most, or what the node says', async () => {
+  await shutDown({ dryRun: true });
+  assert.deepEqual(harness.shutdown.calls.at(-1)?.argument, {
+    timeoutMs: undefined,
+    dryRun: true,
+    requestedBy: 'unix:root',
+  });
+  for (const timeout of [
+    { seconds: 0n, nanos: 1 },
+    { seconds: 3_601n, nanos: 0 },
+  ]) {
+    assert.deepEqual(fieldsOf(await failure(shutDown({ timeout }))), ['timeout']);
+  }
+});
+
+test('a shutdown is called off, and answered with the node', async () => {
+  const { node } = await call<AbortShutdownRequest, AbortShutdownResponse>(
+    (message, callback) => local.node.abortShutdown(message, callback),
+    AbortShutdownRequest.create(),
+  );
+  assert.equal(node?.metadata?.name, 'node-a');
+  assert.equal(harness.shutdown.calls.at(-1)?.method, 'abort');
 });

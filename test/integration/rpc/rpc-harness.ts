@@ -26,6 +26,7 @@ import { FakeIncomingService } from '../../fakes/fake-incoming-service.ts';
 import { FakeMigrationService } from '../../fakes/fake-migration-service.ts';
 import { FakeNodeService } from '../../fakes/fake-node-service.ts';
 import { FakeOwnershipService } from '../../fakes/fake-ownership-service.ts';
+import { FakeShutdownService } from '../../fakes/fake-shutdown-service.ts';
 import { FakeVmService, NODE_BOOT, ORIGIN } from '../../fakes/fake-vm-service.ts';
 import { promptOperations } from '../../fakes/prompt-operations.ts';
 
@@ -42,6 +43,7 @@ export class RpcHarness implements AsyncDisposable {
   readonly incoming = new FakeIncomingService();
   readonly ownership = new FakeOwnershipService();
   readonly node: FakeNodeService;
+  readonly shutdown = new FakeShutdownService();
   readonly operations: OperationManager;
   readonly logLines: Record<string, unknown>[] = [];
   readonly callEnds: CallEnd[] = [];
@@ -99,6 +101,7 @@ export class RpcHarness implements AsyncDisposable {
       incoming: this.incoming,
       ownership: this.ownership,
       node: this.node,
+      shutdown: this.shutdown,
       operations: this.operations,
       log: pino(
         { level: 'debug', base: null },

@@ -11,6 +11,7 @@ import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
 import { OperationStore } from '../../../../src/agent/operations/operation-store.ts';
 import { RunStore } from '../../../../src/agent/runs/run-store.ts';
+import { ShutdownStore } from '../../../../src/agent/shutdown/shutdown-store.ts';
 import { IdentificationStore } from '../../../../src/agent/vms/identification-store.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import type { OwnershipManager } from '../../../../src/agent/vms/ownership-manager.ts';
@@ -183,6 +184,7 @@ export class TestNode {
         nodeSpec: life.guard('nodeSpec', new NodeSpecStore(this.journal.database)),
         reservations: new ReservationStore(this.journal.database),
         runs: life.guard('runs', new RunStore(this.journal.database)),
+        shutdown: life.guard('shutdown', new ShutdownStore(this.journal.database)),
       },
       journalHealth: () => ({ reason: 'Healthy', message: '' }),
       pace: PACE,

@@ -95,6 +95,30 @@ test('a cordon is told, and every condition says which generation it speaks of',
   assert.ok(node.conditions.every(({ observedGeneration }) => observedGeneration === 2));
 });
 
+const guest = (name: string, state: 'off' | 'waiting-for-guest') =>
+  ({ vm: { namespace: 'default', name, uid: name }, state, message: '' }) as const;
+
+test('while the host is about to go down the node says so, and how far it is', async () => {
+  await using surroundings = await Surroundings.open();
+  assert.equal(condition(await surroundings.get(), 'ShuttingDown'), undefined);
+  const shutdown = {
+    requestedBy: 'unix:root',
+    startedAtMs: 0,
+    deadlineMs: 120_000,
+    isDone: false,
+    guests: [guest('a', 'off'), guest('b', 'waiting-for-guest')],
+  };
+  surroundings.shutdown = shutdown;
+  const node = await surroundings.get();
+  assert.deepEqual(node.shutdown, shutdown);
+  const told = condition(node, 'ShuttingDown');
+  assert.deepEqual([told?.status, told?.reason], ['true', 'WaitingForGuests']);
+  assert.match(told?.message ?? '', /^1 of the 2 VMs.* cut at 1970-01-01T00:02:00Z$/);
+  assert.equal(condition(node, 'Schedulable')?.reason, 'ShuttingDown');
+  surroundings.shutdown = { ...shutdown, isDone: true };
+  assert.equal(condition(await surroundings.get(), 'ShuttingDown')?.reason, 'Done');
+});
+
 test('a watch begins with the node as it is and tells of a cordon', async () => {
   await using surroundings = await Surroundings.open();
   await surroundings.until(isConnected);

@@ -9,6 +9,9 @@ import { ReservationBook } from '../../../../src/agent/node/reservation-book.ts'
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
 import type { ControllerState } from '../../../../src/agent/reconcile/reconciler.ts';
 import { ReportOriginSource } from '../../../../src/agent/reports/report-origin-source.ts';
+import type { NodeShutdown } from '../../../../src/agent/shutdown/node-shutdown.ts';
+import { ShutdownMark } from '../../../../src/agent/shutdown/shutdown-mark.ts';
+import { ShutdownStore } from '../../../../src/agent/shutdown/shutdown-store.ts';
 import type { VmsObstacle } from '../../../../src/agent/vms/listed-vms.ts';
 import type { UnreadVm } from '../../../../src/agent/vms/unread-vms.ts';
 import type { Vm } from '../../../../src/agent/vms/vm.ts';
@@ -28,6 +31,7 @@ export class Surroundings implements AsyncDisposable {
   vms: readonly Vm[] | undefined = [];
   journal: JournalHealth = { reason: 'Healthy', message: '' };
   controllers: readonly ControllerState[] = [];
+  shutdown: NodeShutdown | undefined;
   nowMs = 1_000;
   readonly manager: NodeManager;
   readonly cordon: Cordon;
@@ -40,11 +44,18 @@ export class Surroundings implements AsyncDisposable {
     findObstacle: () => (this.vms === undefined ? NOT_LISTED : undefined),
     acceptUnidentified: async () => this.unidentified,
   };
+  readonly nodeShutdown: ShutdownMark;
   readonly #database: MemoryJournal;
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
 
-  private constructor(database: MemoryJournal, cordon: Cordon, reservations: ReservationBook) {
+  private constructor(
+    database: MemoryJournal,
+    cordon: Cordon,
+    reservations: ReservationBook,
+    nodeShutdown: ShutdownMark,
+  ) {
+    this.nodeShutdown = nodeShutdown;
     this.#database = database;
     this.cordon = cordon;
     this.ledger = new CapacityLedger({
@@ -65,6 +76,8 @@ export class Surroundings implements AsyncDisposable {
       capacity: this.ledger,
       reservations,
       cordon,
+      nodeShutdown,
+      shutdown: () => this.shutdown,
       accelerator: 'tcg',
       host: HOST,
       hypervisor: this.hypervisor,
@@ -86,6 +99,7 @@ export class Surroundings implements AsyncDisposable {
       journal,
       await Cordon.load(new NodeSpecStore(journal.database)),
       await ReservationBook.load(reservations, createLogger('silent')),
+      await ShutdownMark.load({ store: new ShutdownStore(journal.database), bootId: HOST.bootId }),
     );
   }
 

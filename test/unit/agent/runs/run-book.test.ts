@@ -18,8 +18,12 @@ function seen(state: VmRunState, stateReason: VmStateReason = 'unknown') {
 }
 
 async function openBook(journal: MemoryJournal, bootId = 'boot') {
-  const requests = { behind: () => undefined };
-  return RunBook.load({ store: new RunStore(journal.database), bootId, requests });
+  return RunBook.load({
+    store: new RunStore(journal.database),
+    bootId,
+    requests: { behind: () => undefined },
+    nodeShutdownBy: () => undefined,
+  });
 }
 
 test('a run is written when it begins and when it ends, and no look in between', async (t) => {

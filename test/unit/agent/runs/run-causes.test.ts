@@ -39,6 +39,33 @@ const STORIES: readonly Story[] = [
     happens: ({ node, ref }) => ask(node, 'destroy', ref),
   },
   {
+    what: 'its node is shut down',
+    reason: 'NodeShutdown',
+    says: /^Its guest powered off as its node was shut down by tester \(20/,
+    happens: ({ node }) => shutDownNode(node, 600_000),
+  },
+  {
+    what: 'its node is shut down and its guest does not listen',
+    reason: 'NodeShutdownPowerCut',
+    says: /^Its power was cut as its node was shut down by tester, at the deadline/,
+    happens({ node }) {
+      node.hypervisor.slowShutdown = true;
+      return shutDownNode(node, 1);
+    },
+  },
+  {
+    what: 'a caller has it shut down and its node is shut down too',
+    reason: 'Shutdown',
+    says: /^Its guest powered off as tester wanted it to \(20/,
+    async happens({ node, ref, uid }) {
+      node.hypervisor.slowShutdown = true;
+      await begin(node, 'shutdown', ref);
+      await until('it was asked', () => node.hypervisor.calls.includes(`shutdown ${uid}`));
+      await shutDownNode(node, 600_000);
+      node.hypervisor.stopGuest(uid);
+    },
+  },
+  {
     what: 'somebody cuts its power with virsh',
     reason: 'DestroyedByOther',
     says: /virsh destroy/,
@@ -82,6 +109,9 @@ const STORIES: readonly Story[] = [
     strategy: 'Manual',
   },
 ];
+
+const shutDownNode = ({ agent }: OneNode, timeoutMs: number) =>
+  agent.shutdown.shutDown({ timeoutMs, dryRun: false, requestedBy: 'tester' }, never);
 
 for (const { what, reason, says, happens, strategy = 'Once' } of STORIES) {
   test(`when ${what}, its status says ${reason}, also after a restart of agent and libvirt`, async () => {
@@ -198,6 +228,7 @@ test('every state of libvirt in which a VM is off has a cause of its own', () =>
         nowMs: 2,
         isNew: false,
         isTerminated: false,
+        nodeShutdownBy: undefined,
         requestBehind: () => undefined,
       });
       assert.ok(end);

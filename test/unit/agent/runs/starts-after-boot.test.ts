@@ -99,14 +99,14 @@ test('a VM that its node has no memory for waits, says so, and is started when t
 });
 
 test('while its node is going down nothing is started, and what shall run says so', async () => {
-  let isNodeGoingDown = true;
-  const { node, request, uid } = await withVm('Always', { isNodeGoingDown: () => isNodeGoingDown });
+  const { node, request, uid } = await withVm('Always');
   await using _node = node;
-  node.hypervisor.stopGuest(uid);
+  const { shutdown } = node.agent;
+  await shutdown.shutDown({ timeoutMs: 600_000, dryRun: false, requestedBy: 'me' }, never);
   await untilReason(node, request, 'NodeGoingDown');
   await node.inventory.refresh(never);
   assert.equal(startsOf(node, uid), 1);
-  isNodeGoingDown = false;
+  await shutdown.abort(never);
   await untilRunning(node, uid);
 });
 

@@ -6,10 +6,12 @@ import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
 import { OperationStore } from '../../../../src/agent/operations/operation-store.ts';
 import { RunStore } from '../../../../src/agent/runs/run-store.ts';
+import { ShutdownStore } from '../../../../src/agent/shutdown/shutdown-store.ts';
 import { IdentificationStore } from '../../../../src/agent/vms/identification-store.ts';
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import { type OwnershipRecord, OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import type { CreateOptions, VmRef } from '../../../../src/agent/vms/vm.ts';
+import { bootClockMs } from '../../../../src/core/boot-clock.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { EVERYTHING as ALL_LABELS } from '../../../../src/core/label-selector.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
@@ -78,12 +80,12 @@ export class OneNode implements AsyncDisposable {
     startsAtOnce = 4,
     bootId = 'boot',
     memoryVms = 2,
-    isNodeGoingDown = (): boolean => false,
     log = createLogger('silent'),
     hypervisor = new FakeHypervisor(),
     journal = newJournal(),
     /** Whether the journal has not caught up yet with what the hypervisor has. */
     isNewJournal = false,
+    bootClock = bootClockMs,
   } = {}): Promise<OneNode> {
     const images = new FakeImages();
     const privateFiles = new FakePrivateFiles();
@@ -116,13 +118,14 @@ export class OneNode implements AsyncDisposable {
         nodeSpec: new NodeSpecStore(journal.database),
         reservations: new ReservationStore(journal.database),
         runs: new RunStore(journal.database),
+        shutdown: new ShutdownStore(journal.database),
       },
       journalHealth: () => ({ reason: 'Healthy', message: '' }),
       resyncIntervalMs,
       firstRestartDelayMs,
       startsAtOnce,
-      isNodeGoingDown,
       unreadPatienceMs,
+      bootClock,
       log,
     });
     return new OneNode(journal, hypervisor, images, privateFiles, transfers, agent);

@@ -137,7 +137,7 @@ test('a VM says whether its run strategy is fulfilled, and what its start waits 
     off('Always', { isNodeGoingDown: true }),
     'false',
     'NodeGoingDown',
-    'It is started when its node has booted again',
+    'It is started when its node has booted again, or its shutdown is called off',
   );
   const state = { phase: 'unknown', reason: 'HypervisorUnreachable', message: 'Away' } as const;
   says({ ...off('Always'), state }, 'unknown', 'HypervisorUnreachable', 'Away');

@@ -6,6 +6,10 @@ import { checkPermissions } from '../../../../src/cli/doctor/certificate-checks.
 import { ok, runChecks } from '../../../../src/cli/doctor/check.ts';
 import type { Host } from '../../../../src/cli/doctor/host.ts';
 import {
+  checkAutostart,
+  checkHostShutdown,
+} from '../../../../src/cli/doctor/host-shutdown-checks.ts';
+import {
   checkHostUuid,
   checkKvm,
   checkLibvirtSocket,
@@ -20,7 +24,8 @@ import {
   checkStreamer,
   judgeProcessLimits,
 } from '../../../../src/cli/doctor/system-checks.ts';
-import { Node } from '../../../../src/client/api.ts';
+import { Node, VirtualMachine } from '../../../../src/client/api.ts';
+import { AgentError } from '../../../../src/core/errors.ts';
 
 const never = new AbortController().signal;
 const { settings } = parseAgentSettings('nodeName: a\n');
@@ -273,4 +278,73 @@ test('the report has a fix below what is wrong, and the sum', () => {
     text,
     'ok    KVM    fine\nFAIL  agent  gone\n             To do: Start it\n\n1 of 2 checks failed, 0 warn\n',
   );
+});
+
+/** What systemctl says of each question, such as `is-enabled libvirt-guests.service`; else nothing, as without systemd. */
+function systemd(answers: Readonly<Record<string, string>>): Pick<Host, 'run'> {
+  return {
+    run: async (program, words) =>
+      program === 'systemctl'
+        ? { code: 1, stdout: `${answers[words.join(' ').replace('.service', '')] ?? ''}\n` }
+        : undefined,
+  };
+}
+
+test("VMs are powered off by our service when the host goes down, and not by libvirt's", async () => {
+  const ours = { 'is-enabled novacron-guests': 'enabled' };
+  const theirs = { ...ours, 'is-enabled libvirt-guests': 'enabled' };
+  const judge = (answers: Readonly<Record<string, string>>, files = {}) =>
+    checkHostShutdown(fakeHost({ ...systemd(answers), ...texts(files) }), never);
+  assert.equal((await judge({ ...ours, 'is-enabled libvirt-guests': 'masked' })).level, 'ok');
+  assert.equal((await judge(ours)).level, 'ok');
+  assert.match((await judge({})).detail, /novacron-guests\.service is not enabled/);
+  const found = await judge(theirs);
+  assert.deepEqual([found.level, /one after another/.test(found.detail)], ['warning', true]);
+  assert.match(found.fix ?? '', /mask libvirt-guests\.service\. Do not stop it/);
+  // Masked it does nothing any more, though it counts as active until the next boot.
+  const masked = { 'is-enabled libvirt-guests': 'masked', 'is-active libvirt-guests': 'active' };
+  assert.equal((await judge({ ...ours, ...masked })).level, 'ok');
+  const started = { 'is-enabled libvirt-guests': 'disabled', 'is-active libvirt-guests': 'active' };
+  assert.equal((await judge({ ...ours, ...started })).level, 'warning');
+  const settings = '#ON_BOOT=ignore\nON_BOOT=start\nON_SHUTDOWN="suspend"\n';
+  const { detail } = await judge(theirs, { '/etc/default/libvirt-guests': settings });
+  assert.match(detail, /saves the memory.*, and after the boot starts them itself/);
+  assert.equal((await checkHostShutdown(fakeHost(), never)).level, 'skipped');
+});
+
+async function unreachable(): Promise<never> {
+  throw new AgentError('AGENT_UNREACHABLE', 'It does not answer');
+}
+
+test('a VM of the agent that libvirt starts by itself is named', async () => {
+  const uid = '0b9d3c4e-1111-4222-8333-444455556666';
+  const vm = VirtualMachine.create({ metadata: { namespace: 'shop', name: 'web', uid } });
+  const judge = (stdout: string, listVms = async () => [vm]) =>
+    checkAutostart(fakeHost(prints('virsh', stdout)), settings, listVms, never);
+  const marked = await judge(`${uid}\n\n`);
+  assert.equal(marked.level, 'warning');
+  assert.match(marked.detail, /by itself at boot: shop\/web,/);
+  assert.equal((await judge('\n')).level, 'ok');
+  assert.equal((await judge('c0ffee00-0000-4000-8000-000000000001\n')).level, 'ok');
+  assert.equal((await judge(`${uid}\n`, unreachable)).level, 'skipped');
+  assert.equal(
+    (await checkAutostart(fakeHost(), settings, async () => [], never)).level,
+    'skipped',
+  );
+});
+
+test('a node that is being shut down is no fault, and the way back is named', () => {
+  const node = Node.create({
+    metadata: { name: 'a' },
+    status: {
+      shutdown: { requestedBy: 'unix:root' },
+      conditions: [
+        { type: 'Schedulable', status: 2, reason: 'ShuttingDown' },
+        { type: 'ShuttingDown', status: 1 },
+      ],
+    },
+  });
+  const { level, detail, fix } = judgeNode(node);
+  assert.deepEqual([level, /starts nothing.*unix:root/.test(detail)], ['warning', true]);
+  assert.match(fix ?? '', /shutdown-vms --abort/);
 });

@@ -60,7 +60,7 @@ test('every command that a hint names exists', async () => {
   const program = await buildWholeProgram(new FakeCliIo());
   for (const reason of Object.keys(REASONS).filter(isReason)) {
     const hint = hintFor(new AgentError(reason, '')) ?? '';
-    for (const [, words = ''] of hint.matchAll(/novactl ([a-z]+(?: [a-z]+)?)/g)) {
+    for (const [, words = ''] of hint.matchAll(/novactl ([a-z]+(?: [a-z]+(?:-[a-z]+)*)?)/g)) {
       const [group = '', verb = ''] = words.split(' ');
       const command = program.commands.find((each) => each.name() === group);
       assert.ok(command !== undefined, `${reason}: ${words}`);

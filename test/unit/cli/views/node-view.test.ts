@@ -70,6 +70,20 @@ test('VMs of nobody knows whom are no fault of the node, but named', () => {
   ]);
 });
 
+test('a node that is being shut down says so beside its state', () => {
+  const node = Node.create({
+    status: {
+      shutdown: {},
+      conditions: [
+        { type: 'Ready', status: YES },
+        { type: 'Schedulable', status: NO, reason: 'ShuttingDown' },
+        { type: 'ShuttingDown', status: YES },
+      ],
+    },
+  });
+  assert.equal(cell(node, 'STATE'), 'Ready,ShuttingDown');
+});
+
 test('every resource, condition and controller has its line', () => {
   const lines = nodeDetailsText(NODE, 0)
     .split('\n')

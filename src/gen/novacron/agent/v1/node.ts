@@ -31,6 +31,53 @@ export const protobufPackage = "novacron.agent.v1";
 
 export const protobufFileName = "novacron/agent/v1/node.proto";
 
+/** How far a VM has come on its way to being off. */
+export const VirtualMachineShutdownState = {
+  /** VIRTUAL_MACHINE_SHUTDOWN_STATE_UNSPECIFIED - Never sent. */
+  VIRTUAL_MACHINE_SHUTDOWN_STATE_UNSPECIFIED: 0,
+  /** VIRTUAL_MACHINE_SHUTDOWN_STATE_PLANNED - After a dry run: its guest would be asked to power off. */
+  VIRTUAL_MACHINE_SHUTDOWN_STATE_PLANNED: 1,
+  /** VIRTUAL_MACHINE_SHUTDOWN_STATE_WAITING_FOR_GUEST - Its guest was asked, or is about to be, and has not powered off yet. */
+  VIRTUAL_MACHINE_SHUTDOWN_STATE_WAITING_FOR_GUEST: 2,
+  /** VIRTUAL_MACHINE_SHUTDOWN_STATE_WAITING_FOR_MIGRATION - It is migrating away. */
+  VIRTUAL_MACHINE_SHUTDOWN_STATE_WAITING_FOR_MIGRATION: 3,
+  /** VIRTUAL_MACHINE_SHUTDOWN_STATE_CUTTING_POWER - The deadline is over, and its power is being cut. */
+  VIRTUAL_MACHINE_SHUTDOWN_STATE_CUTTING_POWER: 4,
+  /** VIRTUAL_MACHINE_SHUTDOWN_STATE_OFF - Its guest has powered off. */
+  VIRTUAL_MACHINE_SHUTDOWN_STATE_OFF: 5,
+  /** VIRTUAL_MACHINE_SHUTDOWN_STATE_POWER_CUT - It is off, as its power was cut. */
+  VIRTUAL_MACHINE_SHUTDOWN_STATE_POWER_CUT: 6,
+  /** VIRTUAL_MACHINE_SHUTDOWN_STATE_GONE - It is no more on this node: it has moved to another, or was deleted. */
+  VIRTUAL_MACHINE_SHUTDOWN_STATE_GONE: 7,
+  /** VIRTUAL_MACHINE_SHUTDOWN_STATE_FAILED - Its power could not be cut for 20 s. The agent tries on. */
+  VIRTUAL_MACHINE_SHUTDOWN_STATE_FAILED: 8,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type VirtualMachineShutdownState = typeof VirtualMachineShutdownState[keyof typeof VirtualMachineShutdownState];
+
+export namespace VirtualMachineShutdownState {
+  export type VIRTUAL_MACHINE_SHUTDOWN_STATE_UNSPECIFIED =
+    typeof VirtualMachineShutdownState.VIRTUAL_MACHINE_SHUTDOWN_STATE_UNSPECIFIED;
+  export type VIRTUAL_MACHINE_SHUTDOWN_STATE_PLANNED =
+    typeof VirtualMachineShutdownState.VIRTUAL_MACHINE_SHUTDOWN_STATE_PLANNED;
+  export type VIRTUAL_MACHINE_SHUTDOWN_STATE_WAITING_FOR_GUEST =
+    typeof VirtualMachineShutdownState.VIRTUAL_MACHINE_SHUTDOWN_STATE_WAITING_FOR_GUEST;
+  export type VIRTUAL_MACHINE_SHUTDOWN_STATE_WAITING_FOR_MIGRATION =
+    typeof VirtualMachineShutdownState.VIRTUAL_MACHINE_SHUTDOWN_STATE_WAITING_FOR_MIGRATION;
+  export type VIRTUAL_MACHINE_SHUTDOWN_STATE_CUTTING_POWER =
+    typeof VirtualMachineShutdownState.VIRTUAL_MACHINE_SHUTDOWN_STATE_CUTTING_POWER;
+  export type VIRTUAL_MACHINE_SHUTDOWN_STATE_OFF =
+    typeof VirtualMachineShutdownState.VIRTUAL_MACHINE_SHUTDOWN_STATE_OFF;
+  export type VIRTUAL_MACHINE_SHUTDOWN_STATE_POWER_CUT =
+    typeof VirtualMachineShutdownState.VIRTUAL_MACHINE_SHUTDOWN_STATE_POWER_CUT;
+  export type VIRTUAL_MACHINE_SHUTDOWN_STATE_GONE =
+    typeof VirtualMachineShutdownState.VIRTUAL_MACHINE_SHUTDOWN_STATE_GONE;
+  export type VIRTUAL_MACHINE_SHUTDOWN_STATE_FAILED =
+    typeof VirtualMachineShutdownState.VIRTUAL_MACHINE_SHUTDOWN_STATE_FAILED;
+  export type UNRECOGNIZED = typeof VirtualMachineShutdownState.UNRECOGNIZED;
+}
+
 /** A node that runs VMs. */
 export interface Node {
   /** Its name is the Kubernetes node's; its uid is the host's UUID. */
@@ -84,7 +131,10 @@ export interface NodeStatus {
    * never given twice; CPUs that are not dedicated are shared, and may be given more than once.
    */
   allocated: { [key: string]: string };
-  /** Aspects of its state. Types: "Ready", "Schedulable", "HypervisorConnected", "StorageHealthy", "VirtualMachinesIdentified". */
+  /**
+   * Aspects of its state. Types: "Ready", "Schedulable", "HypervisorConnected", "StorageHealthy", "VirtualMachinesIdentified";
+   * while its host is about to go down "ShuttingDown", with the reason "WaitingForGuests" or "Done".
+   */
   conditions: Condition[];
   /** VMs that run here. */
   runningVirtualMachines: number;
@@ -104,6 +154,8 @@ export interface NodeStatus {
    * AcceptUnidentifiedVirtualMachines.
    */
   unidentifiedVirtualMachines: UnidentifiedVirtualMachine[];
+  /** What becomes of its VMs while its host is about to go down; unset while it is not. */
+  shutdown: NodeShutdown | undefined;
 }
 
 export interface NodeStatus_CapacityEntry {
@@ -127,6 +179,36 @@ export interface UnidentifiedVirtualMachine {
   hypervisorName: string;
   /** libvirt's UUID of it, which is the uid of a VM of an agent. */
   uid: string;
+}
+
+/** What becomes of the VMs of a node whose host is about to go down. */
+export interface NodeShutdown {
+  /** Who has said so first. */
+  requestedBy: string;
+  /** When. */
+  startTime:
+    | Timestamp
+    | undefined;
+  /** When the power of the VMs is cut that are still on. */
+  deadline:
+    | Timestamp
+    | undefined;
+  /** No more becomes of any of them. */
+  done: boolean;
+  /** The VMs that were on when it began, or when the agent was started in the midst of it. */
+  virtualMachines: VirtualMachineShutdown[];
+}
+
+/** What becomes of one VM. */
+export interface VirtualMachineShutdown {
+  /** The VM, with its uid. */
+  virtualMachine:
+    | VirtualMachineRef
+    | undefined;
+  /** How far it is. */
+  state: VirtualMachineShutdownState;
+  /** What is in the way, or will be, for people; empty if nothing is. */
+  message: string;
 }
 
 /**
@@ -268,6 +350,36 @@ export interface AcceptUnidentifiedVirtualMachinesResponse {
     | undefined;
   /** The VMs; none where the agent was not waiting for any. */
   accepted: UnidentifiedVirtualMachine[];
+}
+
+/** Asks for the VMs to be powered off before the host goes down. */
+export interface ShutDownVirtualMachinesRequest {
+  /** How long guests have, 1 s to 1 h. Unset means 120 s, or no other deadline than before. */
+  timeout:
+    | Duration
+    | undefined;
+  /** Say what would become of the VMs, and change nothing. */
+  dryRun: boolean;
+}
+
+/** What becomes of the VMs. */
+export interface ShutDownVirtualMachinesResponse {
+  /** As it is now; WatchNode tells how it goes on. */
+  shutdown:
+    | NodeShutdown
+    | undefined;
+  /** Until the deadline, by the node's clock; 0 if it is over. */
+  timeLeft: Duration | undefined;
+}
+
+/** Asks for a shutdown to be called off. */
+export interface AbortShutdownRequest {
+}
+
+/** The host stays up. */
+export interface AbortShutdownResponse {
+  /** The node as it is now. */
+  node: Node | undefined;
 }
 
 /** An amount of the node that is kept free for a VM. */
@@ -507,6 +619,7 @@ function createBaseNodeStatus(): NodeStatus {
     agentStartTime: undefined,
     controllers: [],
     unidentifiedVirtualMachines: [],
+    shutdown: undefined,
   };
 }
 
@@ -556,6 +669,9 @@ export const NodeStatus: MessageFns<NodeStatus> = {
     }
     for (const v of message.unidentifiedVirtualMachines) {
       UnidentifiedVirtualMachine.encode(v!, writer.uint32(130).fork()).join();
+    }
+    if (message.shutdown !== undefined) {
+      NodeShutdown.encode(message.shutdown, writer.uint32(138).fork()).join();
     }
     return writer;
   },
@@ -702,6 +818,14 @@ export const NodeStatus: MessageFns<NodeStatus> = {
             message.unidentifiedVirtualMachines.push(UnidentifiedVirtualMachine.decode(reader, reader.uint32()));
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.shutdown = NodeShutdown.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -767,6 +891,9 @@ export const NodeStatus: MessageFns<NodeStatus> = {
     message.controllers = object.controllers?.map((e) => ControllerStatus.fromPartial(e)) || [];
     message.unidentifiedVirtualMachines =
       object.unidentifiedVirtualMachines?.map((e) => UnidentifiedVirtualMachine.fromPartial(e)) || [];
+    message.shutdown = (object.shutdown !== undefined && object.shutdown !== null)
+      ? NodeShutdown.fromPartial(object.shutdown)
+      : undefined;
     return message;
   },
 };
@@ -1035,6 +1162,194 @@ export const UnidentifiedVirtualMachine: MessageFns<UnidentifiedVirtualMachine> 
     const message = createBaseUnidentifiedVirtualMachine();
     message.hypervisorName = object.hypervisorName ?? "";
     message.uid = object.uid ?? "";
+    return message;
+  },
+};
+
+function createBaseNodeShutdown(): NodeShutdown {
+  return { requestedBy: "", startTime: undefined, deadline: undefined, done: false, virtualMachines: [] };
+}
+
+export const NodeShutdown: MessageFns<NodeShutdown> = {
+  encode(message: NodeShutdown, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestedBy !== "") {
+      writer.uint32(10).string(message.requestedBy);
+    }
+    if (message.startTime !== undefined) {
+      Timestamp.encode(message.startTime, writer.uint32(18).fork()).join();
+    }
+    if (message.deadline !== undefined) {
+      Timestamp.encode(message.deadline, writer.uint32(26).fork()).join();
+    }
+    if (message.done !== false) {
+      writer.uint32(32).bool(message.done);
+    }
+    for (const v of message.virtualMachines) {
+      VirtualMachineShutdown.encode(v!, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeShutdown {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeShutdown();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestedBy = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.startTime = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.deadline = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.done = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.virtualMachines.push(VirtualMachineShutdown.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<NodeShutdown>): NodeShutdown {
+    return NodeShutdown.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeShutdown>): NodeShutdown {
+    const message = createBaseNodeShutdown();
+    message.requestedBy = object.requestedBy ?? "";
+    message.startTime = (object.startTime !== undefined && object.startTime !== null)
+      ? Timestamp.fromPartial(object.startTime)
+      : undefined;
+    message.deadline = (object.deadline !== undefined && object.deadline !== null)
+      ? Timestamp.fromPartial(object.deadline)
+      : undefined;
+    message.done = object.done ?? false;
+    message.virtualMachines = object.virtualMachines?.map((e) => VirtualMachineShutdown.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseVirtualMachineShutdown(): VirtualMachineShutdown {
+  return { virtualMachine: undefined, state: 0, message: "" };
+}
+
+export const VirtualMachineShutdown: MessageFns<VirtualMachineShutdown> = {
+  encode(message: VirtualMachineShutdown, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.virtualMachine !== undefined) {
+      VirtualMachineRef.encode(message.virtualMachine, writer.uint32(10).fork()).join();
+    }
+    if (message.state !== 0) {
+      writer.uint32(16).int32(message.state);
+    }
+    if (message.message !== "") {
+      writer.uint32(26).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VirtualMachineShutdown {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVirtualMachineShutdown();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.virtualMachine = VirtualMachineRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<VirtualMachineShutdown>): VirtualMachineShutdown {
+    return VirtualMachineShutdown.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VirtualMachineShutdown>): VirtualMachineShutdown {
+    const message = createBaseVirtualMachineShutdown();
+    message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
+      ? VirtualMachineRef.fromPartial(object.virtualMachine)
+      : undefined;
+    message.state = object.state ?? 0;
+    message.message = object.message ?? "";
     return message;
   },
 };
@@ -2003,6 +2318,244 @@ export const AcceptUnidentifiedVirtualMachinesResponse: MessageFns<AcceptUnident
   },
 };
 
+function createBaseShutDownVirtualMachinesRequest(): ShutDownVirtualMachinesRequest {
+  return { timeout: undefined, dryRun: false };
+}
+
+export const ShutDownVirtualMachinesRequest: MessageFns<ShutDownVirtualMachinesRequest> = {
+  encode(message: ShutDownVirtualMachinesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.timeout !== undefined) {
+      Duration.encode(message.timeout, writer.uint32(10).fork()).join();
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(16).bool(message.dryRun);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ShutDownVirtualMachinesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseShutDownVirtualMachinesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.timeout = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ShutDownVirtualMachinesRequest>): ShutDownVirtualMachinesRequest {
+    return ShutDownVirtualMachinesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ShutDownVirtualMachinesRequest>): ShutDownVirtualMachinesRequest {
+    const message = createBaseShutDownVirtualMachinesRequest();
+    message.timeout = (object.timeout !== undefined && object.timeout !== null)
+      ? Duration.fromPartial(object.timeout)
+      : undefined;
+    message.dryRun = object.dryRun ?? false;
+    return message;
+  },
+};
+
+function createBaseShutDownVirtualMachinesResponse(): ShutDownVirtualMachinesResponse {
+  return { shutdown: undefined, timeLeft: undefined };
+}
+
+export const ShutDownVirtualMachinesResponse: MessageFns<ShutDownVirtualMachinesResponse> = {
+  encode(message: ShutDownVirtualMachinesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.shutdown !== undefined) {
+      NodeShutdown.encode(message.shutdown, writer.uint32(10).fork()).join();
+    }
+    if (message.timeLeft !== undefined) {
+      Duration.encode(message.timeLeft, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ShutDownVirtualMachinesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseShutDownVirtualMachinesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.shutdown = NodeShutdown.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.timeLeft = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ShutDownVirtualMachinesResponse>): ShutDownVirtualMachinesResponse {
+    return ShutDownVirtualMachinesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ShutDownVirtualMachinesResponse>): ShutDownVirtualMachinesResponse {
+    const message = createBaseShutDownVirtualMachinesResponse();
+    message.shutdown = (object.shutdown !== undefined && object.shutdown !== null)
+      ? NodeShutdown.fromPartial(object.shutdown)
+      : undefined;
+    message.timeLeft = (object.timeLeft !== undefined && object.timeLeft !== null)
+      ? Duration.fromPartial(object.timeLeft)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseAbortShutdownRequest(): AbortShutdownRequest {
+  return {};
+}
+
+export const AbortShutdownRequest: MessageFns<AbortShutdownRequest> = {
+  encode(_: AbortShutdownRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AbortShutdownRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAbortShutdownRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AbortShutdownRequest>): AbortShutdownRequest {
+    return AbortShutdownRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<AbortShutdownRequest>): AbortShutdownRequest {
+    const message = createBaseAbortShutdownRequest();
+    return message;
+  },
+};
+
+function createBaseAbortShutdownResponse(): AbortShutdownResponse {
+  return { node: undefined };
+}
+
+export const AbortShutdownResponse: MessageFns<AbortShutdownResponse> = {
+  encode(message: AbortShutdownResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== undefined) {
+      Node.encode(message.node, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AbortShutdownResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAbortShutdownResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = Node.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AbortShutdownResponse>): AbortShutdownResponse {
+    return AbortShutdownResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AbortShutdownResponse>): AbortShutdownResponse {
+    const message = createBaseAbortShutdownResponse();
+    message.node = (object.node !== undefined && object.node !== null) ? Node.fromPartial(object.node) : undefined;
+    return message;
+  },
+};
+
 function createBaseReservation(): Reservation {
   return { id: "", virtualMachine: undefined, amounts: {}, expireTime: undefined };
 }
@@ -2612,9 +3165,44 @@ export const NodeServiceService = {
       AcceptUnidentifiedVirtualMachinesResponse.decode(value),
   },
   /**
+   * Powers off the VMs of this node, as its host is about to go down. From when it is called, nothing is started on this node
+   * (NODE_SHUTTING_DOWN), neither by callers nor by run strategies, and no VM comes to it, until the host has booted again or
+   * AbortShutdown is called; that survives the agent. All guests are asked at once to power off, and the power of those VMs is
+   * cut that are still on at the deadline. Whether they shall run does not change by it: after the boot run strategies start
+   * what they should. A migration from here is waited for until half of the time is over and then cancelled, and a VM that is
+   * arriving stays where it comes from. Answers as soon as that is recorded; `status.shutdown` of the node tells how it goes on.
+   * Repeating it changes nothing, but for another deadline if it has a `timeout`.
+   */
+  shutDownVirtualMachines: {
+    path: "/novacron.agent.v1.NodeService/ShutDownVirtualMachines" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ShutDownVirtualMachinesRequest): Buffer =>
+      Buffer.from(ShutDownVirtualMachinesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ShutDownVirtualMachinesRequest => ShutDownVirtualMachinesRequest.decode(value),
+    responseSerialize: (value: ShutDownVirtualMachinesResponse): Buffer =>
+      Buffer.from(ShutDownVirtualMachinesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ShutDownVirtualMachinesResponse =>
+      ShutDownVirtualMachinesResponse.decode(value),
+  },
+  /**
+   * The host stays up after all: run strategies start VMs again that should run. Guests that were asked to power off still do so.
+   * If the host is not about to go down, that is fine too.
+   */
+  abortShutdown: {
+    path: "/novacron.agent.v1.NodeService/AbortShutdown" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: AbortShutdownRequest): Buffer => Buffer.from(AbortShutdownRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): AbortShutdownRequest => AbortShutdownRequest.decode(value),
+    responseSerialize: (value: AbortShutdownResponse): Buffer =>
+      Buffer.from(AbortShutdownResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AbortShutdownResponse => AbortShutdownResponse.decode(value),
+  },
+  /**
    * Keeps an amount of the node free for a VM, until it is used up by CreateVirtualMachine, released, or its time is over.
    * Survives the agent. Fails with NOT_SUPPORTED for what a VM could not be given either, NODE_CAPACITY_EXCEEDED,
-   * NODE_CORDONED, RESERVATION_ALREADY_EXISTS for the id of another one, VM_ALREADY_EXISTS for a VM that is
+   * NODE_CORDONED, NODE_SHUTTING_DOWN, RESERVATION_ALREADY_EXISTS for the id of another one, VM_ALREADY_EXISTS for a VM that is
    * here, and VM_BUSY for a name that is kept for another. A repeated request makes it last no longer.
    */
   reserve: {
@@ -2667,9 +3255,24 @@ export interface NodeServiceServer extends UntypedServiceImplementation {
     AcceptUnidentifiedVirtualMachinesResponse
   >;
   /**
+   * Powers off the VMs of this node, as its host is about to go down. From when it is called, nothing is started on this node
+   * (NODE_SHUTTING_DOWN), neither by callers nor by run strategies, and no VM comes to it, until the host has booted again or
+   * AbortShutdown is called; that survives the agent. All guests are asked at once to power off, and the power of those VMs is
+   * cut that are still on at the deadline. Whether they shall run does not change by it: after the boot run strategies start
+   * what they should. A migration from here is waited for until half of the time is over and then cancelled, and a VM that is
+   * arriving stays where it comes from. Answers as soon as that is recorded; `status.shutdown` of the node tells how it goes on.
+   * Repeating it changes nothing, but for another deadline if it has a `timeout`.
+   */
+  shutDownVirtualMachines: handleUnaryCall<ShutDownVirtualMachinesRequest, ShutDownVirtualMachinesResponse>;
+  /**
+   * The host stays up after all: run strategies start VMs again that should run. Guests that were asked to power off still do so.
+   * If the host is not about to go down, that is fine too.
+   */
+  abortShutdown: handleUnaryCall<AbortShutdownRequest, AbortShutdownResponse>;
+  /**
    * Keeps an amount of the node free for a VM, until it is used up by CreateVirtualMachine, released, or its time is over.
    * Survives the agent. Fails with NOT_SUPPORTED for what a VM could not be given either, NODE_CAPACITY_EXCEEDED,
-   * NODE_CORDONED, RESERVATION_ALREADY_EXISTS for the id of another one, VM_ALREADY_EXISTS for a VM that is
+   * NODE_CORDONED, NODE_SHUTTING_DOWN, RESERVATION_ALREADY_EXISTS for the id of another one, VM_ALREADY_EXISTS for a VM that is
    * here, and VM_BUSY for a name that is kept for another. A repeated request makes it last no longer.
    */
   reserve: handleUnaryCall<ReserveRequest, ReserveResponse>;
@@ -2740,9 +3343,52 @@ export interface NodeServiceClient extends Client {
     callback: (error: ServiceError | null, response: AcceptUnidentifiedVirtualMachinesResponse) => void,
   ): ClientUnaryCall;
   /**
+   * Powers off the VMs of this node, as its host is about to go down. From when it is called, nothing is started on this node
+   * (NODE_SHUTTING_DOWN), neither by callers nor by run strategies, and no VM comes to it, until the host has booted again or
+   * AbortShutdown is called; that survives the agent. All guests are asked at once to power off, and the power of those VMs is
+   * cut that are still on at the deadline. Whether they shall run does not change by it: after the boot run strategies start
+   * what they should. A migration from here is waited for until half of the time is over and then cancelled, and a VM that is
+   * arriving stays where it comes from. Answers as soon as that is recorded; `status.shutdown` of the node tells how it goes on.
+   * Repeating it changes nothing, but for another deadline if it has a `timeout`.
+   */
+  shutDownVirtualMachines(
+    request: ShutDownVirtualMachinesRequest,
+    callback: (error: ServiceError | null, response: ShutDownVirtualMachinesResponse) => void,
+  ): ClientUnaryCall;
+  shutDownVirtualMachines(
+    request: ShutDownVirtualMachinesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ShutDownVirtualMachinesResponse) => void,
+  ): ClientUnaryCall;
+  shutDownVirtualMachines(
+    request: ShutDownVirtualMachinesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ShutDownVirtualMachinesResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * The host stays up after all: run strategies start VMs again that should run. Guests that were asked to power off still do so.
+   * If the host is not about to go down, that is fine too.
+   */
+  abortShutdown(
+    request: AbortShutdownRequest,
+    callback: (error: ServiceError | null, response: AbortShutdownResponse) => void,
+  ): ClientUnaryCall;
+  abortShutdown(
+    request: AbortShutdownRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: AbortShutdownResponse) => void,
+  ): ClientUnaryCall;
+  abortShutdown(
+    request: AbortShutdownRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: AbortShutdownResponse) => void,
+  ): ClientUnaryCall;
+  /**
    * Keeps an amount of the node free for a VM, until it is used up by CreateVirtualMachine, released, or its time is over.
    * Survives the agent. Fails with NOT_SUPPORTED for what a VM could not be given either, NODE_CAPACITY_EXCEEDED,
-   * NODE_CORDONED, RESERVATION_ALREADY_EXISTS for the id of another one, VM_ALREADY_EXISTS for a VM that is
+   * NODE_CORDONED, NODE_SHUTTING_DOWN, RESERVATION_ALREADY_EXISTS for the id of another one, VM_ALREADY_EXISTS for a VM that is
    * here, and VM_BUSY for a name that is kept for another. A repeated request makes it last no longer.
    */
   reserve(
