@@ -1,5 +1,6 @@
+import { isHypervisorAway } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
-import { isHypervisorAway, type VmInventory } from '../vms/vm-inventory.ts';
+import type { VmInventory } from '../vms/vm-inventory.ts';
 import type { GuestShutdowns } from './guest-shutdowns.ts';
 import type { NodeShutdown, ShutdownRequest, ShutdownService } from './node-shutdown.ts';
 import { DEFAULT_TIMEOUT_MS, type ShutdownMark } from './shutdown-mark.ts';
