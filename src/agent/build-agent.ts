@@ -161,6 +161,7 @@ export async function buildAgent(parts: AgentParts) {
     privateFiles,
     ownership,
     creations: operationBook.givenUpCreations,
+    hasRun: (vmUid) => runs.hasRun(vmUid),
   });
   const inventory = new VmInventory({
     domains,
@@ -280,6 +281,7 @@ export async function buildAgent(parts: AgentParts) {
         operations,
         requests,
         restarts,
+        locator,
         startsAtOnce: parts.startsAtOnce,
         isNodeGoingDown: () => nodeShutdown.isGoingDown,
         firstDelayMs: parts.firstRestartDelayMs,

@@ -81,7 +81,13 @@ test('what cannot work is refused by name and leaves nothing behind', async (con
         client.vms.create(vmWith({ metadata: { name: 'race' } }), { signal }),
       ),
     );
-    assert.equal(many.filter(({ status }) => status === 'fulfilled').length, 1);
+    // Who asks for the same while it is being done means the same operation, and is told of the same VM.
+    const uids = many.map((made) =>
+      made.status === 'fulfilled' ? made.value.virtualMachine?.metadata?.uid : undefined,
+    );
+    assert.equal(new Set(uids.filter((made) => made !== undefined)).size, 1);
+    const all = await node.libvirt.virsh(['list', '--all', '--name'], signal);
+    assert.deepEqual(all.trim().split(/\s+/).toSorted(), ['default_race', 'default_vm']);
     await client.vms.delete({ name: 'race' }, { signal });
     await client.vms.delete({ name: 'vm' }, { signal });
     await client.vms.delete({ name: 'vm' }, { signal });

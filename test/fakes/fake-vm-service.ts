@@ -193,6 +193,10 @@ export class FakeVmService implements VmService {
     return this.#find(ref.name);
   }
 
+  findGone(): undefined {
+    return undefined;
+  }
+
   async assertCanDelete(ref: VmRef): Promise<Vm> {
     return this.assertCan('delete', ref);
   }

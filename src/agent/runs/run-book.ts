@@ -1,6 +1,7 @@
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { PowerRequests } from './power-requests.ts';
+import type { RunEndCause } from './run-ends.ts';
 import { nextRecord, type RunRecord } from './run-record.ts';
 import type { RunStore } from './run-store.ts';
 
@@ -13,6 +14,8 @@ export interface RunBookOptions {
   readonly nodeShutdownBy: () => string | undefined;
 }
 
+/** How what was never on has ended. */
+const NEVER_ON: readonly RunEndCause[] = ['never-started', 'start-failed', 'no-record'];
 /** libvirt may tell of a signal a little after a listing has seen what came of it. */
 const LATE_MS = 2_000;
 
@@ -42,6 +45,13 @@ export class RunBook {
   /** What is known of a VM; undefined if nothing is. */
   find(vmUid: string): RunRecord | undefined {
     return this.#records.get(vmUid);
+  }
+
+  /** Whether a VM has been on here, as far as anybody has seen. Costs nothing. */
+  hasRun(vmUid: string): boolean {
+    const record = this.#records.get(vmUid);
+    if (record === undefined) return false;
+    return record.isOn || (record.end !== undefined && !NEVER_ON.includes(record.end.cause));
   }
 
   /** A VM of this node was listed. */

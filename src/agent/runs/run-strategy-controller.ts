@@ -1,4 +1,4 @@
-import { hasReason } from '../../core/errors.ts';
+import { AgentError, hasReason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
@@ -6,8 +6,10 @@ import type { OperationService } from '../operations/operation.ts';
 import type { Again, Controller, Input, Output, SeenVm } from '../reconcile/controller.ts';
 import type { Vm } from '../vms/vm.ts';
 import type { VmInventory } from '../vms/vm-inventory.ts';
+import type { VmLocator } from '../vms/vm-locator.ts';
 import type { PowerRequests } from './power-requests.ts';
 import { Restarts } from './restarts.ts';
+import type { RunEndCause } from './run-ends.ts';
 import { wantedAct } from './run-strategies.ts';
 
 export interface RunStrategyControllerOptions {
@@ -17,6 +19,7 @@ export interface RunStrategyControllerOptions {
   readonly restarts: Restarts;
   readonly capacity: Pick<CapacityLedger, 'hasRoom'>;
   readonly inventory: Pick<VmInventory, 'findByUid' | 'refresh'>;
+  readonly locator: Pick<VmLocator, 'ask'>;
   /** How many starts that it has asked for may go on at once; those of callers do not count. */
   readonly startsAtOnce: number;
   /** While this is true nothing is started. Must cost nothing. */
@@ -28,6 +31,8 @@ export interface RunStrategyControllerOptions {
 
 type Act = NonNullable<ReturnType<typeof wantedAct>>;
 
+/** Ends that may have been a move to another node. */
+const UNSEEN: readonly RunEndCause[] = ['not-seen', 'node-rebooted', 'no-record'];
 /** As whom it asks. */
 const REQUESTED_BY = 'agent/run-strategies';
 /** Those that are due at about the same time, as all are after a boot, are started in their order. */
@@ -95,6 +100,7 @@ export class RunStrategyController implements Controller {
     const backOff = this.#backOffOf(act);
     const { namespace, name } = vm.definition;
     try {
+      if (act === 'start') await this.#assertNotElsewhere(vm, signal);
       log.info({ vmId: vmUid, operation: act }, 'VM is not as its run strategy says');
       const asked = { id: undefined, kind: act, vm: { namespace, name, uid: vmUid } };
       await operations.submit({ ...asked, parameters: {}, requestedBy: REQUESTED_BY }, signal);
@@ -110,6 +116,23 @@ export class RunStrategyController implements Controller {
       this.#waiting.delete(vmUid);
       this.#options.onChange();
     }
+  }
+
+  /**
+   * A VM that somebody has moved away with virsh looks like one whose end nobody saw, once libvirt has forgotten that. Who
+   * cannot be asked is taken not to have it: the node may have rebooted with all others.
+   */
+  async #assertNotElsewhere({ definition, run }: Vm, signal: AbortSignal): Promise<void> {
+    const { uid, name } = definition;
+    if (run?.end === undefined || !UNSEEN.includes(run.end.cause)) return;
+    const answers = await this.#options.locator.ask(uid, signal);
+    const holder = answers.find(({ presence }) => presence === 'held')?.peer.nodeName;
+    if (holder === undefined) return;
+    throw new AgentError(
+      'VM_NOT_OWNED',
+      `Cannot start VM ${name} by itself: node ${holder} has it too, and nobody saw how its run here has ended; make sure which copy is the VM, and delete the other`,
+      { metadata: { vmId: uid, owner: holder } },
+    );
   }
 
   #wantedAct(vm: Vm): Act | undefined {

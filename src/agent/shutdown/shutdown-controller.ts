@@ -114,8 +114,9 @@ export class ShutdownController implements Controller {
 
   /** One that hangs is listed all the same, and its power can be cut. */
   async #cut(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
-    const { domains, inventory, guests, log } = this.#options;
+    const { domains, inventory, guests, turnAway, log } = this.#options;
     const vm = inventory.findByUid(vmUid);
+    if (vm === undefined) await turnAway(vmUid, signal);
     if (vm === undefined || isOff(vm)) return undefined;
     const listed = await domains.list(signal);
     const now = listed.find(({ uid }) => uid === vmUid);

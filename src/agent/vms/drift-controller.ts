@@ -1,7 +1,11 @@
 import { AgentError } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
-import type { DriftedPart, HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
+import type {
+  DriftedPart,
+  HypervisorDomains,
+  HypervisorVm,
+} from '../../drivers/hypervisor-domains.ts';
 import type { Again, Controller, Input, Output, SeenVm } from '../reconcile/controller.ts';
 import { mayBePutBack } from './drift.ts';
 import type { Ownership } from './ownership.ts';
@@ -32,31 +36,33 @@ export class DriftController implements Controller {
     this.#options = options;
   }
 
-  concern({ uid, domain, vm }: SeenVm): string | undefined {
+  concern({ domain, vm }: SeenVm): string | undefined {
     if (domain === undefined || vm === undefined || vm.migration !== undefined) return undefined;
-    const { ownership } = this.#options;
-    const { drift, definition } = domain;
-    if (definition === undefined || !mayBePutBack(drift) || !ownership.isOwner(uid))
-      return undefined;
-    if (ownership.isStale(definition) || ownership.isStray(definition)) return undefined;
-    return drift.join(' ');
+    return this.#isOurs(domain) ? domain.drift.join(' ') : undefined;
   }
 
   async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
-    const { domains, ownership, locks, onChange, log } = this.#options;
+    const { domains, locks, onChange, log } = this.#options;
     using lock = locks.tryAcquire(vmUid, 'putting back of its definition');
     if (lock === undefined) return { afterMs: BUSY_MS };
     const now = await domains.find(vmUid, signal);
-    const definition = now?.definition;
-    if (definition === undefined || !mayBePutBack(now?.drift ?? [])) return undefined;
-    if (now?.state === 'incoming' || !ownership.isOwner(vmUid)) return undefined;
-    const drift = now?.drift;
+    if (now?.definition === undefined || !this.#isOurs(now)) return undefined;
+    const { definition, drift } = now;
     await domains.define(definition, signal);
     log.warn({ vmId: vmUid, drift }, 'A definition that somebody else had changed was put back');
     onChange();
     const after = await domains.find(vmUid, signal);
     if (after !== undefined && mayBePutBack(after.drift)) throw cannotPutBack(vmUid, after.drift);
     return undefined;
+  }
+
+  /** Whether it has drifted from what this node wants of it. */
+  #isOurs({ uid, state, drift, definition }: HypervisorVm): boolean {
+    const { ownership } = this.#options;
+    if (definition === undefined || !mayBePutBack(drift) || state === 'incoming') return false;
+    return (
+      ownership.isOwner(uid) && !ownership.isStale(definition) && !ownership.isStray(definition)
+    );
   }
 }
 

@@ -1,7 +1,11 @@
 import { AgentError } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
-import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import type {
+  HypervisorDomains,
+  HypervisorVm,
+  VmStateReason,
+} from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { Ownership } from './ownership.ts';
 import type { OwnershipService, VmPresence, VmSighting } from './vm-peers.ts';
@@ -16,6 +20,12 @@ export interface OwnershipManagerOptions {
   readonly log: Logger;
 }
 
+const ON_THE_MOVE: readonly VmStateReason[] = [
+  'migration',
+  'postcopy',
+  'postcopy-failed',
+  'starting-up',
+];
 const RETRY_AFTER_MS = 1_000;
 
 /** Answers other nodes that ask about VMs, and gives them those that have gone there behind the agents' backs. */
@@ -34,7 +44,7 @@ export class OwnershipManager implements OwnershipService {
     const vm = await domains.find(vmUid, signal);
     const isGiven = ownership.find(vmUid)?.left?.toNode === caller;
     const isOwner = isGiven || this.#owns(vmUid, vm);
-    const isRunning = vm?.state === 'running';
+    const isRunning = vm !== undefined && hasRunHere(vm);
     return { presence: this.#presenceOf(vm, isLocked), isOwner, isRunning };
   }
 
@@ -101,6 +111,12 @@ export class OwnershipManager implements OwnershipService {
       throw notOwned(vmUid, `it has ownership epoch ${epoch}, not ${ownershipEpoch}`, owner);
     }
   }
+}
+
+/** Whether its run is here, though it may stand still, and is not just leaving or about to begin. */
+function hasRunHere({ state, stateReason }: HypervisorVm): boolean {
+  if (state === 'running') return stateReason !== 'postcopy';
+  return state === 'paused' && !ON_THE_MOVE.includes(stateReason);
 }
 
 /** The word of libvirt, which forgets it when it restarts. One that was migrated and undefined at once leaves nothing. */

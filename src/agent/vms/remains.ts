@@ -10,6 +10,8 @@ export interface RemainsOptions {
   readonly privateFiles: Pick<PrivateFiles, 'remove'>;
   readonly ownership: Ownership;
   readonly creations: Pick<GivenUpCreations, 'find'>;
+  /** Whether anybody has seen a VM run, whatever the hypervisor has forgotten. Must cost nothing. */
+  readonly hasRun: (vmUid: string) => boolean;
 }
 
 /**
@@ -23,10 +25,12 @@ export class Remains {
     this.#options = options;
   }
 
-  /** Whether this is what a creation has left: made by it, and never started as far as the hypervisor can tell. Costs nothing. */
+  /** Whether this is what a creation has left: made by it, and never seen to run. Costs nothing. */
   is({ uid, state, stateReason, definition }: HypervisorVm): boolean {
     const creation = this.#options.creations.find(uid);
     if (creation === undefined || definition === undefined) return false;
+    // A start that came late has made it a VM, which is off without a reason after every reboot.
+    if (this.#options.hasRun(uid)) return false;
     const { createdAtMs } = definition;
     if (createdAtMs < creation.requestedAtMs || createdAtMs > creation.endedAtMs) return false;
     const { ownership } = this.#options;

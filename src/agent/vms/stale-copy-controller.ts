@@ -4,6 +4,7 @@ import {
   type HypervisorDomains,
   type HypervisorVm,
   isSplit,
+  type VmStateReason,
 } from '../../drivers/hypervisor-domains.ts';
 import type { Again, Controller, Input, Output, SeenVm } from '../reconcile/controller.ts';
 import type { Ownership } from './ownership.ts';
@@ -17,6 +18,12 @@ export interface StaleCopyControllerOptions {
   readonly log: Logger;
 }
 
+const BY_MIGRATION: readonly VmStateReason[] = [
+  'migrated',
+  'migration',
+  'postcopy',
+  'postcopy-failed',
+];
 /** How often the owner of a copy that somebody has started is asked whether the VM runs there. */
 const ASK_AGAIN_MS = 10_000;
 
@@ -68,7 +75,9 @@ export class StaleCopyController implements Controller {
     if (definition === undefined || (state !== 'running' && state !== 'paused')) return undefined;
     if (ownership.isStale(definition)) return 'stale';
     // One that was migrated here is the VM itself, and its owner may not know that it has left.
-    return ownership.isStray(definition) && stateReason === 'booted' ? 'second' : undefined;
+    return ownership.isStray(definition) && !BY_MIGRATION.includes(stateReason)
+      ? 'second'
+      : undefined;
   }
 
   async #runsAtOwner(vmUid: string, signal: AbortSignal): Promise<boolean> {

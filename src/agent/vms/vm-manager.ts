@@ -139,6 +139,11 @@ export class VmManager implements VmService {
     return this.#options.deleter.assertCan(ref, options, signal);
   }
 
+  /** See `Whereabouts.findGone`. */
+  findGone(ref: VmRef): string | undefined {
+    return this.#options.whereabouts.findGone(ref);
+  }
+
   start(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     return this.#change(ref, 'start', signal, async (vm) => {
       const { domains, inventory, capacity } = this.#options;

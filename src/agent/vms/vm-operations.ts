@@ -27,6 +27,7 @@ type Verbs = Pick<
   | 'delete'
   | 'assertCan'
   | 'assertCanDelete'
+  | 'findGone'
 >;
 
 /** How what is asked of VMs is done, by kind of operation. */
@@ -76,13 +77,17 @@ function shutdownWork(vms: Verbs): OperationWork {
       const hasAsked = step === WAITING_FOR_GUEST && waitedMs > 0;
       if (hasAsked && !isOff(vm) && askedRuns.get(ref.uid) !== vm.run?.sinceMs) {
         // It was off, and somebody has started it again.
+        askedRuns.delete(ref.uid);
         return { isDone: true, details: vm };
       }
       if (!hasAsked) {
         if (!isOff(vm)) vm = await vms.shutdown(ref, signal);
         askedRuns.set(ref.uid, vm.run?.sinceMs);
       }
-      if (isOff(vm)) return { isDone: true, details: vm };
+      if (isOff(vm)) {
+        askedRuns.delete(ref.uid);
+        return { isDone: true, details: vm };
+      }
       const { timeoutMs = SHUTDOWN_TIMEOUT_MS } = parameters as { readonly timeoutMs?: number };
       const leftMs = timeoutMs - waitedMs;
       if (leftMs > 0) {
@@ -90,6 +95,7 @@ function shutdownWork(vms: Verbs): OperationWork {
         const progress = { fractionDone: undefined, message: '', waitedMs, leftMs };
         return { isDone: false, step: WAITING_FOR_GUEST, progress, again };
       }
+      askedRuns.delete(ref.uid);
       throw new AgentError(
         'GUEST_DID_NOT_STOP',
         `VM ${ref.name} was asked to power off and has not within ${timeoutMs / 1_000} s; it may still do so; look at its console log, ask again with a longer time-out, or destroy it to cut its power`,
@@ -118,6 +124,9 @@ function deleteWork(vms: Verbs): OperationWork {
       const found = await vms.assertCanDelete(ref, options, signal);
       if (typeof found !== 'string') return { vm: identity(found.definition), deed };
       const { namespace, name, uid = '' } = ref;
+      const gone = vms.findGone(ref);
+      // Somebody else has taken it away, and what is kept of it is still to be forgotten.
+      if (gone !== undefined) return { vm: { namespace, name, uid: gone }, deed };
       return { vm: { namespace, name, uid }, deed, result: resultWord(found) };
     },
     async step({ vm, parameters, startedAtMs }, signal): Promise<StepResult> {

@@ -68,7 +68,7 @@ const WHY_PAUSED: Readonly<Partial<Record<VmStateReason, Cause>>> = {
   crashed: ['GuestCrashed', 'The guest crashed; read its console log'],
   'starting-up': [
     'StartingUp',
-    'It is being started; if it stays so, libvirtd was killed in the midst of that: remove its file from /run/libvirt/qemu on the node and restart libvirtd, which leaves guests alone',
+    "It is being started; if it stays so, read QEMU's log and libvirt's: a start that hangs is ended by novactl vm destroy",
   ],
   postcopy: [
     'PostCopy',

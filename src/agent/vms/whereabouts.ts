@@ -33,6 +33,7 @@ type Trace =
   | { readonly kind: 'deleted' | 'never-here' };
 
 const RETRY_AFTER_MS = 1_000;
+const GONE = 'it was here, and was removed or moved by other means than this agent';
 
 /** What this node can say of VMs that are not here. */
 export class Whereabouts {
@@ -79,7 +80,7 @@ export class Whereabouts {
       case 'never-here':
         return 'never-here';
       case 'gone':
-        await this.#assertNotElsewhere({ uid: trace.vmUid, name: ref.name }, signal);
+        await this.#assertNowhere({ uid: trace.vmUid, name: ref.name }, GONE, signal);
         return 'already-deleted';
       default:
         return 'already-deleted';
@@ -91,13 +92,30 @@ export class Whereabouts {
    * with VM_NOT_OWNED if a node has it, and with PEER_UNREACHABLE if one may have it that cannot be asked.
    */
   async assertNotMovedAway({ definition }: Vm, signal: AbortSignal): Promise<void> {
-    const { uid, name } = definition;
-    const silent = await this.#assertNotElsewhere(definition, signal);
+    await this.#assertNowhere(
+      definition,
+      'libvirt says that it was migrated away by other means than this agent',
+      signal,
+    );
+  }
+
+  /** The uid of a VM that this node owns and that somebody else has removed or moved; undefined if it is here, or forgotten. */
+  findGone(ref: VmRef): string | undefined {
+    const trace = this.#trace(ref);
+    return trace.kind === 'gone' ? trace.vmUid : undefined;
+  }
+
+  async #assertNowhere(
+    vm: Pick<VmDefinition, 'uid' | 'name'>,
+    why: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const silent = await this.#assertNotElsewhere(vm, signal);
     if (silent === '') return;
     throw new AgentError(
       'PEER_UNREACHABLE',
-      `Cannot delete VM ${name}: libvirt says that it was migrated away by other means than this agent, and node ${silent} cannot be asked whether it has the VM; delete it on its new node, or try again once that node answers`,
-      { metadata: { vmId: uid }, retryAfterMs: RETRY_AFTER_MS },
+      `Cannot delete VM ${vm.name}: ${why}, and node ${silent} cannot be asked whether it has the VM; delete it on its new node, or try again once that node answers`,
+      { metadata: { vmId: vm.uid }, retryAfterMs: RETRY_AFTER_MS },
     );
   }
 
@@ -187,7 +205,7 @@ function hereabouts(trace: Trace): string {
     case 'deleted':
       return 'it was deleted';
     case 'gone':
-      return 'it was here, and was removed or moved by other means than this agent';
+      return GONE;
     default:
       return '';
   }

@@ -1,10 +1,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Peer, Peers } from '../../../../src/agent/migration/peers.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import type { WantedVm } from '../../../../src/core/resources/parse-virtual-machine.ts';
 import { until } from '../../../fixtures/until.ts';
 import { never, newRequest, OneNode, refOf, uidOf } from '../vms/one-node.ts';
-import { ask, begin, settle, startsOf, stateOf, untilRunning, withVm } from './controlled-node.ts';
+import {
+  ask,
+  begin,
+  runOf,
+  settle,
+  startsOf,
+  stateOf,
+  untilRunning,
+  withVm,
+} from './controlled-node.ts';
 
 async function conditionOf(node: OneNode, request: WantedVm, type = 'RunStrategyFulfilled') {
   const { conditions } = await node.vms.get(refOf(request), never);
@@ -195,4 +205,29 @@ test('a Halted VM that runs does not fulfil its strategy until it is off', async
   });
   node.hypervisor.stopGuest(uid);
   await until('it is off', async () => (await conditionOf(node, request)).status === 'true');
+});
+
+test('a VM whose end nobody saw is not started while another node has it', async () => {
+  for (const presence of ['held', 'absent'] as const) {
+    const before = await OneNode.open();
+    before.agent.run();
+    const request = newRequest('web', { runStrategy: 'Always' });
+    await before.create(request);
+    await until('it is written', () => runOf(before, uidOf(request))?.['is_on'] === 1);
+    const left = await before.leave();
+    left.hypervisor.reboot();
+    const locate = async () => ({ presence, isOwner: false, isRunning: presence === 'held' });
+    const peer = { nodeName: 'b', locate } as unknown as Peer;
+    const peers: Peers = { list: () => [peer], find: () => peer };
+    await using after = await OneNode.open({ ...left, bootId: 'next', peers });
+    after.agent.run();
+    if (presence === 'absent') await untilRunning(after, uidOf(request));
+    else {
+      await until('it is said why', async () => {
+        const { restart } = await after.vms.get(refOf(request), never);
+        return restart?.lastFailure.includes('node b has it too') === true;
+      });
+      assert.equal(await stateOf(after, uidOf(request)), 'stopped');
+    }
+  }
 });

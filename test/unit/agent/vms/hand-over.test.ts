@@ -216,6 +216,17 @@ for (const keepsSource of [true, false]) {
   });
 }
 
+test('what is gone from here is not called deleted while a node that may have it cannot be asked', async () => {
+  using nodes = await openNodes();
+  const { source, destination, spec, vm } = nodes;
+  source.wire.lostCalls.add('locate');
+  destination.wire.lostCalls.add('handOver');
+  await moveByHand(nodes, false);
+  const refused = { reason: 'PEER_UNREACHABLE', message: /node b cannot be asked/ };
+  await assert.rejects(source.agent.vms.delete(spec.vm, { force: true }, never), refused);
+  assert.ok(source.agent.ownership.isOwner(vm.uid), 'so that it can be handed over');
+});
+
 test('what libvirt says was migrated away is not deleted before its node can be asked', async () => {
   using nodes = await openNodes();
   const { source, spec, vm } = nodes;

@@ -142,3 +142,12 @@ test('a VM that was migrated here by hand is not taken for a second copy', async
   await copies.stop(await domains.list(never));
   assert.equal((await domains.find(vm.uid, never))?.state, 'running');
 });
+
+test('a second copy does not escape by having been suspended and resumed', async () => {
+  const { domains, copies, stateOf, answers, vm } = await nodeWithStrayCopy();
+  await domains.suspend(vm.uid, never);
+  await domains.resume(vm.uid, never);
+  answers.push(runsThere);
+  await copies.stop(await domains.list(never));
+  assert.equal(await stateOf(), 'stopped');
+});
