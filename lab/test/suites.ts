@@ -39,6 +39,12 @@ export const FAST: Suite = {
 /** What `./dev test all` runs beyond the fast suite: whatever takes long. */
 export const NAMED_SUITES: readonly Suite[] = [
   {
+    name: 'faults',
+    about: 'what is killed, cut, starved and asked too much, on real nodes',
+    limitMinutes: 20,
+    parts: [{ folders: ['faults'], concurrency: 1, fileLimitMinutes: 5 }],
+  },
+  {
     name: 'streamer',
     about: 'the streamer under sanitizers and fuzzers',
     limitMinutes: 30,

@@ -2,6 +2,8 @@ import { parseArgs } from 'node:util';
 import { LabError } from '../core/project.ts';
 import { FAST, NAMED_SUITES, type Suite } from './suites.ts';
 
+const ALL = 'all';
+
 /** What the user asks `./dev test` for. */
 export interface TestRequest {
   readonly suites: readonly Suite[];
@@ -13,11 +15,13 @@ export interface TestRequest {
 /** Fails, saying what there is, if the words make no sense. */
 export function parseTestRequest(args: readonly string[]): TestRequest {
   const { values, positionals } = parse(args);
-  const [name = FAST.name, ...more] = positionals;
+  const paths = values.path ?? [];
+  // Who names a file need not know its suite.
+  const [name = paths.length > 0 ? ALL : FAST.name, ...more] = positionals;
   if (more.length > 0) throw new LabError('./dev test runs one suite at a time, or all of them');
   return {
     suites: chooseSuites(name),
-    paths: values.path ?? [],
+    paths,
     repeat: parseCount('--repeat', values.repeat ?? '1', 1),
     busy: parseCount('--busy', values.busy ?? '0', 0),
   };
@@ -42,7 +46,7 @@ function parse(args: readonly string[]) {
 
 function chooseSuites(name: string): readonly Suite[] {
   const all = [FAST, ...NAMED_SUITES];
-  if (name === 'all') return all;
+  if (name === ALL) return all;
   const chosen = all.filter((suite) => suite.name === name);
   if (chosen.length > 0) return chosen;
   const known = all.map((suite) => `  ${suite.name}: ${suite.about}\n`).join('');

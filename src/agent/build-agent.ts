@@ -272,7 +272,8 @@ export async function buildAgent(parts: AgentParts) {
       new ShutdownController({
         ...shuttingDown,
         cancelMigration: (id) => migrations.cancel(id),
-        turnAway: (vmUid, signal) => incoming.turnAway(vmUid, 'Its node is shut down', signal),
+        turnAway: (vmUid, signal) =>
+          incoming.turnAway(vmUid, 'This node is being shut down', signal),
       }),
       new StaleCopyController({ ...shared, locator }),
       new StrayCopyController({ ...shared, locator }),

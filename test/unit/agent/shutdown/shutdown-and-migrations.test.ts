@@ -99,7 +99,7 @@ test('a VM that is arriving stays where it comes from', async () => {
   await until('nothing is left to do', async () => {
     return (await destination.agent.node.get(never)).shutdown?.isDone === true;
   });
-  assert.equal(destination.record(nodes.id)?.message, 'Its node is shut down');
+  assert.equal(destination.record(nodes.id)?.message, 'This node is being shut down');
   assert.ok(!destination.hypervisor.calls.includes(`shutdown ${vm.uid}`));
 });
 

@@ -12,6 +12,11 @@ test('all is the fast suite and every named one', () => {
   assert.deepEqual(parseTestRequest(['all']).suites, [FAST, ...NAMED_SUITES]);
 });
 
+test('paths without a suite are looked for in all of them', () => {
+  const request = parseTestRequest(['--path', 'faults/']);
+  assert.deepEqual(request.suites, [FAST, ...NAMED_SUITES]);
+});
+
 test('a suite, paths and numbers are taken in any order', () => {
   const args = ['--repeat', '20', 'fast', '--path', 'unit/', '--busy=2', '--path', 'contract/'];
   assert.deepEqual(parseTestRequest(args), {

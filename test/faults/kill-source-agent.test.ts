@@ -3,10 +3,10 @@ import { test } from 'node:test';
 import { waitUntil } from '../../lab/core/wait-until.ts';
 import { type Migration, MigrationPhase } from '../../src/client/api.ts';
 import { durationMs } from '../../src/client/time.ts';
+import { PATIENCE_MS, SLOW, SLOW_SWITCHOVER } from '../e2e/moving-vm.ts';
+import { type Stage, storyteller } from '../e2e/stories.ts';
+import { agentPid, driverOf, TwoNodes } from '../e2e/two-nodes.ts';
 import { freeze, signalProcess } from '../fixtures/process-signals.ts';
-import { PATIENCE_MS, SLOW, SLOW_SWITCHOVER } from './moving-vm.ts';
-import { type Stage, storyteller } from './stories.ts';
-import { agentPid, driverOf, TwoNodes } from './two-nodes.ts';
 
 const SOME_BYTES = 1_000_000n;
 

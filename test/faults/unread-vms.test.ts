@@ -10,8 +10,8 @@ import type { AgentClient } from '../../src/client/agent-client.ts';
 import { VirtualMachinePhase } from '../../src/client/api.ts';
 import { toVirtualMachineMessage } from '../../src/client/resource-messages.ts';
 import { parseVirtualMachine } from '../../src/core/resources/parse-virtual-machine.ts';
-import { PATIENCE_MS } from './moving-vm.ts';
-import { novactl } from './novactl.ts';
+import { PATIENCE_MS } from '../e2e/moving-vm.ts';
+import { novactl } from '../e2e/novactl.ts';
 import { SlowLibvirt } from './slow-libvirt.ts';
 
 const IMAGE = '/run/nothing.raw';

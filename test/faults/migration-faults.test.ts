@@ -7,11 +7,11 @@ import { Certificates } from '../../lab/node/certificates.ts';
 import { MigrationPhase } from '../../src/client/api.ts';
 import { toVirtualMachineMessage } from '../../src/client/resource-messages.ts';
 import { parseVirtualMachine } from '../../src/core/resources/parse-virtual-machine.ts';
+import { streamersOf } from '../e2e/leftovers.ts';
+import { PATIENCE_MS, SLOW } from '../e2e/moving-vm.ts';
+import { type Stage, storyteller } from '../e2e/stories.ts';
+import { TwoNodes } from '../e2e/two-nodes.ts';
 import { freeze, signalProcess } from '../fixtures/process-signals.ts';
-import { streamersOf } from './leftovers.ts';
-import { PATIENCE_MS, SLOW } from './moving-vm.ts';
-import { type Stage, storyteller } from './stories.ts';
-import { TwoNodes } from './two-nodes.ts';
 
 const SOME_BYTES = 1_000_000n;
 const RECONNECT_TIMEOUT_MS = 4_000;

@@ -7,9 +7,9 @@ import { Lab } from '../../lab/lab.ts';
 import { EXIT_CODES } from '../../src/cli/process/exit-codes.ts';
 import { toVirtualMachineMessage } from '../../src/client/resource-messages.ts';
 import { parseVirtualMachine } from '../../src/core/resources/parse-virtual-machine.ts';
+import { PATIENCE_MS } from '../e2e/moving-vm.ts';
+import { novactl } from '../e2e/novactl.ts';
 import { actReboot, qemuOf } from './acted-reboot.ts';
-import { PATIENCE_MS } from './moving-vm.ts';
-import { novactl } from './novactl.ts';
 
 const IMAGE = '/run/nothing.raw';
 

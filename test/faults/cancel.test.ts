@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MigrationPhase } from '../../src/client/api.ts';
-import { type MigrationUnderTest, SLOW, SLOW_SWITCHOVER } from './moving-vm.ts';
-import { type Stage, storyteller } from './stories.ts';
-import { TwoNodes } from './two-nodes.ts';
+import { type MigrationUnderTest, SLOW, SLOW_SWITCHOVER } from '../e2e/moving-vm.ts';
+import { type Stage, storyteller } from '../e2e/stories.ts';
+import { TwoNodes } from '../e2e/two-nodes.ts';
 
 const TOO_LATE = { reason: 'MIGRATION_PAST_SWITCHOVER' };
 

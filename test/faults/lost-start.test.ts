@@ -3,12 +3,12 @@ import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { VmDefinition } from '../../../src/core/vm-definition.ts';
-import { hypervisorNameOf } from '../../../src/drivers/hypervisor-domains.ts';
-import type { LibvirtHypervisor } from '../../../src/drivers/libvirt/libvirt-hypervisor.ts';
-import { tinyVm } from '../../fixtures/tiny-vm.ts';
-import { answers, openHypervisor } from './libvirt-pair.ts';
-import { PrivateLibvirt, skipReason, waitFor } from './private-libvirt.ts';
+import type { VmDefinition } from '../../src/core/vm-definition.ts';
+import { hypervisorNameOf } from '../../src/drivers/hypervisor-domains.ts';
+import type { LibvirtHypervisor } from '../../src/drivers/libvirt/libvirt-hypervisor.ts';
+import { tinyVm } from '../fixtures/tiny-vm.ts';
+import { answers, openHypervisor } from '../integration/libvirt/libvirt-pair.ts';
+import { PrivateLibvirt, skipReason, waitFor } from '../integration/libvirt/private-libvirt.ts';
 
 const never = new AbortController().signal;
 

@@ -7,8 +7,8 @@ import { Lab } from '../../lab/lab.ts';
 import { toVirtualMachineMessage } from '../../src/client/resource-messages.ts';
 import { parseVirtualMachine } from '../../src/core/resources/parse-virtual-machine.ts';
 import type { RunStrategy } from '../../src/core/resources/virtual-machine.ts';
+import { PATIENCE_MS } from '../e2e/moving-vm.ts';
 import { actReboot, killProcess, qemuOf } from './acted-reboot.ts';
-import { PATIENCE_MS } from './moving-vm.ts';
 
 test('why VMs are off is told, and acted upon, though agent, libvirt and node go down in between', async ({
   signal,

@@ -10,9 +10,9 @@ import { type Operation, OperationState } from '../../src/client/api.ts';
 import { toVirtualMachineMessage } from '../../src/client/resource-messages.ts';
 import { hasReason } from '../../src/core/errors.ts';
 import { parseVirtualMachine } from '../../src/core/resources/parse-virtual-machine.ts';
+import { PATIENCE_MS } from '../e2e/moving-vm.ts';
+import { driverOf } from '../e2e/two-nodes.ts';
 import { signalProcess } from '../fixtures/process-signals.ts';
-import { PATIENCE_MS } from './moving-vm.ts';
-import { driverOf } from './two-nodes.ts';
 
 type Asked = Promise<{ readonly operation?: Operation | undefined }>;
 
