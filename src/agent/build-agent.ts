@@ -3,6 +3,7 @@ import { EVERYTHING } from '../core/label-selector.ts';
 import type { Logger } from '../core/logger.ts';
 import { TaskGroup } from '../core/task-group.ts';
 import type { ConsoleReader } from '../drivers/console.ts';
+import type { DiskProbe } from '../drivers/disk-probe.ts';
 import type { HostFacts } from '../drivers/host.ts';
 import type { Hypervisor } from '../drivers/hypervisor.ts';
 import type { Accelerator } from '../drivers/hypervisor-host.ts';
@@ -90,6 +91,7 @@ export interface AgentParts {
   readonly hypervisor: Hypervisor;
   readonly transfers: TransferDriver;
   readonly images: ImageInspector;
+  readonly diskProbe: DiskProbe;
   readonly privateFiles: PrivateFiles;
   readonly console: ConsoleReader;
   readonly peers: Peers;
@@ -229,6 +231,7 @@ export async function buildAgent(parts: AgentParts) {
     locks,
     transfers,
     privateFiles,
+    diskProbe: parts.diskProbe,
     book,
     tasks,
     onChange,

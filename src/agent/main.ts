@@ -3,6 +3,7 @@ import { AgentError } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import { ConsoleLogFile } from '../drivers/console-log/console-log-file.ts';
+import { ProcessDiskProbe } from '../drivers/disk-probe/process-disk-probe.ts';
 import type { Accelerator } from '../drivers/hypervisor-host.ts';
 import { QemuImgInspector } from '../drivers/images/qemu-img-inspector.ts';
 import { LibvirtHypervisor } from '../drivers/libvirt/libvirt-hypervisor.ts';
@@ -96,6 +97,7 @@ async function run(
     hypervisor,
     transfers,
     images: new QemuImgInspector(),
+    diskProbe: new ProcessDiskProbe(),
     privateFiles: new PrivateFileFolder(config.stateDirectory),
     console: new ConsoleLogFile(),
     peers,
