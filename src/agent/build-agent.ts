@@ -87,6 +87,8 @@ export interface AgentParts {
   readonly accelerator: Accelerator;
   /** libvirt's own socket, which incoming migrations are led to. */
   readonly libvirtSocket: string;
+  /** The hypervisor takes leases of disks, which other nodes heed. */
+  readonly hasDiskLeases: boolean;
   readonly migrationDefaults: OutgoingOptions['defaults'];
   readonly hypervisor: Hypervisor;
   readonly transfers: TransferDriver;
@@ -181,6 +183,7 @@ export async function buildAgent(parts: AgentParts) {
     runs,
     isStale: (definition) => ownership.isStale(definition),
     isStray: (definition) => ownership.isStray(definition),
+    hasDiskLeases: parts.hasDiskLeases,
     findOwned: (vmUid) => ownership.findOwned(vmUid),
     identification,
     isRemains: (vm) => remains.is(vm),

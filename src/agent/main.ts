@@ -6,6 +6,7 @@ import { ConsoleLogFile } from '../drivers/console-log/console-log-file.ts';
 import { ProcessDiskProbe } from '../drivers/disk-probe/process-disk-probe.ts';
 import type { Accelerator } from '../drivers/hypervisor-host.ts';
 import { QemuImgInspector } from '../drivers/images/qemu-img-inspector.ts';
+import { hasDiskLeases } from '../drivers/libvirt/disk-lease.ts';
 import { LibvirtHypervisor } from '../drivers/libvirt/libvirt-hypervisor.ts';
 import { LinuxHost } from '../drivers/linux/linux-host.ts';
 import { PrivateFileFolder } from '../drivers/private-files/private-file-folder.ts';
@@ -93,6 +94,7 @@ async function run(
     startsAtOnce: config.vms.startsAtOnce,
     accelerator,
     libvirtSocket: config.hypervisor.libvirtSocket,
+    hasDiskLeases: await hasDiskLeases(),
     migrationDefaults: config.migration,
     hypervisor,
     transfers,

@@ -194,6 +194,7 @@ export class TestNode {
       startsAtOnce: 4,
       accelerator: 'tcg',
       libvirtSocket: '/run/libvirt/libvirt-sock',
+      hasDiskLeases: false,
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 1_000 },
       hypervisor: guardHypervisor(life, this.hypervisor),
       transfers: life.guard('transfers', this.transfers, ['socketPath']),

@@ -104,6 +104,7 @@ export class OneNode implements AsyncDisposable {
       minMemory: '64Mi',
       accelerator: 'tcg',
       libvirtSocket: '/run/libvirt/libvirt-sock',
+      hasDiskLeases: false,
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 0 },
       hypervisor,
       transfers,
