@@ -5,8 +5,8 @@ import path from 'node:path';
 import { run } from '../core/run-command.ts';
 
 /** What the guest of a demo VM writes to and reads; small, so that it is soon through with it. */
-export const DEMO_DISK_SIZE = '2M';
-const BASE_BYTES = 2 * 1024 * 1024;
+export const DEMO_DISK_SIZE = '1M';
+const BASE_BYTES = 1024 * 1024;
 
 export interface DemoDisk {
   /** The overlay, which the VM is given. */

@@ -264,14 +264,15 @@ test('while the hypervisor is away a VM is not known to be ready, and the rest s
   assert.equal(pick(back.conditions, 'Ready').status, 'true');
 });
 
+const lun = (changes: object = {}) =>
+  volume.parse({
+    name: 'lun',
+    source: { block: { path: '/dev/lun' } },
+    shared: true,
+    ...changes,
+  });
+
 test('a device that several nodes can write to says whether a lock of it holds between them', () => {
-  const lun = (changes: object = {}) =>
-    volume.parse({
-      name: 'lun',
-      source: { block: { path: '/dev/lun' } },
-      shared: true,
-      ...changes,
-    });
   const given = withVolumes(lun(), disk('root', { shared: true }));
   const condition = pick(conditionsOf(given, []), 'DiskLock');
   assert.deepEqual([condition.status, condition.reason], ['false', 'None']);
