@@ -8,7 +8,7 @@ import { ensureDemoGuest } from '../lab/guest/demo-guest.ts';
 import { connectAgent, createDemoVm, findConsoleLog, watchConsole } from '../lab/guest/demo-vm.ts';
 import { chooseAccelerator } from '../lab/guest/kvm-probe.ts';
 import { Lab } from '../lab/lab.ts';
-import { checkMemory, findSwitchover, type MemoryCheck } from '../lab/migration/switchover.ts';
+import { checkMemory, findSwitchover, type GuestCheck } from '../lab/migration/switchover.ts';
 import type { LabNode } from '../lab/node/lab-node.ts';
 import { formatTable } from '../src/cli/output/table.ts';
 import { MigrationPhase } from '../src/client/api.ts';
@@ -57,7 +57,7 @@ interface Run {
   readonly wireBytes: number;
   readonly downtimeMs: number;
   readonly gapMs: number;
-  readonly memory: MemoryCheck;
+  readonly memory: GuestCheck;
 }
 
 interface Result {
@@ -192,7 +192,7 @@ async function observe(
   return { totalMs, wireBytes: after - before, downtimeMs, gapMs, memory };
 }
 
-async function memoryAfterArrival(destination: ConsoleWatcher): Promise<MemoryCheck> {
+async function memoryAfterArrival(destination: ConsoleWatcher): Promise<GuestCheck> {
   const isDecided = () => checkMemory(destination) !== 'not verified';
   await destination.waitFor('The check', VERIFY_TIMEOUT_MS, isDecided, signal).catch((error) => {
     if (!(error instanceof LabError)) throw error;

@@ -7,6 +7,7 @@ export type ConsoleLine =
       readonly bad: number;
     }
   | { readonly kind: 'verify'; readonly pass: number; readonly bad: number }
+  | { readonly kind: 'disk'; readonly pass: number; readonly diskBad: number }
   | { readonly kind: 'ready' }
   | { readonly kind: 'power-off'; readonly count: number }
   | { readonly kind: 'alarm'; readonly text: string }
@@ -14,6 +15,7 @@ export type ConsoleLine =
 
 const HEARTBEAT = /^novacron-demo count=(\d+) ms=\d+ gen=(\d+) checked=\d+ bad=(\d+)$/;
 const VERIFY = /^novacron-demo verify pass=(\d+) bad=(\d+)$/;
+const DISK = /^novacron-demo disk pass=(\d+) bad=(\d+) writes=\d+$/;
 const POWER_OFF = /^novacron-demo power-off count=(\d+)$/;
 const ALARM = /^novacron-demo (bad|cannot) |Kernel panic|Oops|BUG:|general protection/;
 
@@ -26,6 +28,8 @@ export function parseConsoleLine(text: string): ConsoleLine {
   }
   const verify = VERIFY.exec(line);
   if (verify !== null) return { kind: 'verify', pass: Number(verify[1]), bad: Number(verify[2]) };
+  const disk = DISK.exec(line);
+  if (disk !== null) return { kind: 'disk', pass: Number(disk[1]), diskBad: Number(disk[2]) };
   if (line.startsWith('novacron-demo ready')) return { kind: 'ready' };
   const powerOff = POWER_OFF.exec(line);
   if (powerOff !== null) return { kind: 'power-off', count: Number(powerOff[1]) };

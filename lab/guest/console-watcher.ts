@@ -30,10 +30,14 @@ export class ConsoleWatcher implements Disposable {
   readonly heartbeats: Heartbeat[] = [];
   /** Host times at which the guest finished checking all its memory. */
   readonly passes: number[] = [];
-  /** Panics, and pages found bad. */
+  /** Host times at which the guest finished checking all its disk. */
+  readonly diskPasses: number[] = [];
+  /** Panics, and pages and blocks found bad. */
   readonly alarms: string[] = [];
   /** The highest count of bad pages that the guest reported. */
   bad = 0;
+  /** The same of blocks of its disk. */
+  diskBad = 0;
   ready = false;
   /** The count at which the guest powered itself off. */
   powerOff: number | undefined;
@@ -116,6 +120,9 @@ export class ConsoleWatcher implements Disposable {
       this.heartbeats.push({ count: line.count, atMs, rewrites: line.rewrites });
     } else if (line.kind === 'verify') {
       this.passes.push(atMs);
+    } else if (line.kind === 'disk') {
+      this.diskPasses.push(atMs);
+      this.diskBad = Math.max(this.diskBad, line.diskBad);
     } else if (line.kind === 'alarm') {
       this.alarms.push(line.text);
     } else if (line.kind === 'ready') {

@@ -8,8 +8,17 @@ import { run } from '../core/run-command.ts';
 const SOURCE = inProject('native/guest/demo-guest.c');
 const OUTPUT = inProject('build/guest');
 
-// ACPI's power button and the device that reports it are modules in Debian's kernel.
-const MODULES = ['drivers/acpi/button.ko', 'drivers/input/evdev.ko'];
+// Modules in Debian's kernel: ACPI's power button and the device that reports it, and what a disk needs.
+const MODULES = [
+  'drivers/acpi/button.ko',
+  'drivers/input/evdev.ko',
+  'drivers/virtio/virtio.ko',
+  'drivers/virtio/virtio_ring.ko',
+  'drivers/virtio/virtio_pci_legacy_dev.ko',
+  'drivers/virtio/virtio_pci_modern_dev.ko',
+  'drivers/virtio/virtio_pci.ko',
+  'drivers/block/virtio_blk.ko',
+];
 
 /** What a VM boots to be the demo guest. */
 export interface DemoGuest {

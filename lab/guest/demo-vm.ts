@@ -6,6 +6,7 @@ import { parseVirtualMachine } from '../../src/core/resources/parse-virtual-mach
 import { LabError } from '../core/project.ts';
 import type { LabNode } from '../node/lab-node.ts';
 import { ConsoleWatcher } from './console-watcher.ts';
+import { DEMO_DISK_SIZE, type DemoDisk } from './demo-disk.ts';
 import type { DemoGuest } from './demo-guest.ts';
 
 export interface DemoVmOptions {
@@ -15,6 +16,10 @@ export interface DemoVmOptions {
   readonly parameters?: string;
   /** As a manifest writes it; 512Mi if left out. */
   readonly memory?: string;
+  /** On storage that all nodes have; the guest writes to it. None if left out. */
+  readonly disk?: DemoDisk;
+  /** The host's cache mode of the disk; none if left out. */
+  readonly cache?: 'none' | 'writeback';
 }
 
 /** The API of a node's agent, over its unix socket. */
@@ -28,13 +33,17 @@ export async function createDemoVm(
   options: DemoVmOptions,
   signal: AbortSignal,
 ): Promise<VirtualMachine> {
-  const { name, guest, parameters = '', memory = '512Mi' } = options;
+  const { name, guest, parameters = '', memory = '512Mi', disk, cache } = options;
+  const words = [guest.commandLine, parameters, disk && `demo.disk=${DEMO_DISK_SIZE}`];
   const kernel = {
     path: guest.kernelPath,
     initrd: guest.initrdPath,
-    commandLine: `${guest.commandLine} ${parameters}`.trim(),
+    commandLine: words.filter((word) => word !== undefined && word !== '').join(' '),
   };
-  const machine = { resources: { cpu: 1, memory }, kernel };
+  const source = { file: { path: disk?.path } };
+  const root = { name: 'root', format: 'qcow2', shared: true, source, cache };
+  const volumes = disk === undefined ? {} : { volumes: [root] };
+  const machine = { resources: { cpu: 1, memory }, kernel, ...volumes };
   const vm = parseVirtualMachine({
     metadata: { name },
     spec: { runStrategy: 'Once', template: { spec: machine } },

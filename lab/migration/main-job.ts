@@ -9,11 +9,12 @@ import { followMigration } from '../../src/client/watches.ts';
 import { LabError } from '../core/project.ts';
 import { step } from '../core/steps.ts';
 import type { ConsoleWatcher } from '../guest/console-watcher.ts';
+import { createDemoDisk } from '../guest/demo-disk.ts';
 import type { DemoGuest } from '../guest/demo-guest.ts';
 import { connectAgent, createDemoVm, findConsoleLog, watchConsole } from '../guest/demo-vm.ts';
 import type { Lab } from '../lab.ts';
 import type { MigrationReport } from './report.ts';
-import { checkMemory, findSwitchover } from './switchover.ts';
+import { checkDisk, checkMemory, findSwitchover } from './switchover.ts';
 
 export const DEMO_VM = 'demo';
 
@@ -28,23 +29,32 @@ export async function runMainJob(
 ): Promise<MigrationReport> {
   const [a, b] = [lab.node('a'), lab.node('b')];
   using client = await connectAgent(a);
-  const vm = await step(`Creating VM ${DEMO_VM} on node a`, () =>
-    createDemoVm(client, { name: DEMO_VM, guest }, signal),
+  const vm = await step(
+    `Creating VM ${DEMO_VM} on node a, with a disk that both nodes share`,
+    async () => {
+      const disk = await createDemoDisk(lab.plan.sharedImages, DEMO_VM, signal);
+      return createDemoVm(client, { name: DEMO_VM, guest, disk }, signal);
+    },
   );
   const log = await findConsoleLog(a, vm.metadata?.uid ?? '', signal);
   using source = watchConsole(a, log);
   using destination = watchConsole(b, log);
-  await step('Waiting until the guest has filled its memory and writes to it', () =>
-    source.waitFor('The guest', BOOT_TIMEOUT_MS, () => source.passes.length > 0, signal),
+  await step(
+    'Waiting until the guest has filled its memory, and writes to it and to its disk',
+    () => source.waitFor('The guest', BOOT_TIMEOUT_MS, () => worksOnAll(source), signal),
   );
   console.log(`Migrating VM ${DEMO_VM} from node a to node b`);
   const migration = await migrate(client, signal);
   await step(
-    'Waiting until the guest has checked all its memory on node b',
-    () => waitForMemoryCheck(destination, signal),
+    'Waiting until the guest has checked all its memory and its disk on node b',
+    () => waitForChecks(destination, signal),
     (isDecided) => (isDecided ? '' : 'it has not'),
   );
   return reportOf(migration, source, destination);
+}
+
+function worksOnAll({ passes, diskPasses }: ConsoleWatcher): boolean {
+  return passes.length > 0 && diskPasses.length > 0;
 }
 
 /** Moves the demo VM and shows how far it is. Fails if it stays where it was. */
@@ -67,12 +77,10 @@ async function migrate(client: AgentClient, signal: AbortSignal): Promise<Migrat
 }
 
 /** False if the guest says nothing either way in time. */
-async function waitForMemoryCheck(
-  destination: ConsoleWatcher,
-  signal: AbortSignal,
-): Promise<boolean> {
+async function waitForChecks(destination: ConsoleWatcher, signal: AbortSignal): Promise<boolean> {
   const isDecided = () =>
-    destination.alarms.length > 0 || checkMemory(destination) !== 'not verified';
+    destination.alarms.length > 0 ||
+    ![checkMemory(destination), checkDisk(destination)].includes('not verified');
   try {
     await destination.waitFor('The check', VERIFY_TIMEOUT_MS, isDecided, signal);
     return true;
@@ -99,5 +107,6 @@ function reportOf(
     iterations: result?.iterations,
     switchover,
     memory: checkMemory(destination),
+    disk: checkDisk(destination),
   };
 }

@@ -1,7 +1,7 @@
 import { formatDuration } from '../../src/cli/output/durations.ts';
 import { formatBytes } from '../../src/cli/output/quantities.ts';
 import { orUnknown } from '../../src/cli/views/migration-view.ts';
-import type { MemoryCheck, Switchover } from './switchover.ts';
+import type { GuestCheck, Switchover } from './switchover.ts';
 
 /** What a migration came to: what the agent says, and what the guest itself saw. */
 export interface MigrationReport {
@@ -12,12 +12,14 @@ export interface MigrationReport {
   readonly wireBytes: bigint | undefined;
   readonly iterations: number | undefined;
   readonly switchover: Switchover;
-  readonly memory: MemoryCheck;
+  readonly memory: GuestCheck;
+  readonly disk: GuestCheck;
 }
 
 export function isSuccess(report: MigrationReport): boolean {
   const { lost, duplicated } = report.switchover;
-  return report.memory === 'verified' && lost === 0 && duplicated === 0;
+  const checks = [report.memory, report.disk];
+  return checks.every((check) => check === 'verified') && lost === 0 && duplicated === 0;
 }
 
 export function formatReport(report: MigrationReport): string {
@@ -34,17 +36,21 @@ export function formatReport(report: MigrationReport): string {
     ],
     ['Bytes on the wire, encrypted', orUnknown(wireBytes, formatBytes)],
     ['Ratio', orUnknown(ratio || undefined, (known) => `${known.toFixed(2)} to 1`)],
-    ['Check by the guest after it arrived', MEMORY_WORDS[report.memory]],
+    [
+      'Check by the guest after it arrived',
+      `${describeCheck('memory', report.memory)}, ${describeCheck('disk', report.disk)}`,
+    ],
   ] as const;
   const width = Math.max(...rows.map(([name]) => name.length)) + 2;
   return rows.map(([name, value]) => `  ${name.padEnd(width)}${value}`).join('\n');
 }
 
-const MEMORY_WORDS: Readonly<Record<MemoryCheck, string>> = {
-  verified: 'memory verified, every page of it',
-  damaged: 'MEMORY DAMAGED',
-  'not verified': 'not verified: the guest has not finished checking its memory',
-};
+function describeCheck(what: string, check: GuestCheck): string {
+  if (check === 'damaged') return `${what.toUpperCase()} DAMAGED`;
+  return check === 'verified'
+    ? `${what} verified`
+    : `${what} not verified: the check has not ended`;
+}
 
 function describeCounts(switchover: Switchover): string {
   const { lastAtSource, firstAtDestination, lost, duplicated } = switchover;

@@ -34,19 +34,33 @@ export function findSwitchover(source: Console, destination: Console): Switchove
   };
 }
 
+/** What the guest's own check says of its memory or its disk. */
+export type GuestCheck = 'verified' | 'damaged' | 'not verified';
+
 /**
  * What the guest's own check says: `verified` once all memory was checked from beginning to end after the arrival and
  * found whole, `damaged` as soon as it was not.
  */
-export type MemoryCheck = 'verified' | 'damaged' | 'not verified';
-
 export function checkMemory(
   destination: Pick<ConsoleWatcher, 'passes' | 'bad' | 'alarms'>,
-): MemoryCheck {
+): GuestCheck {
   const { passes, bad, alarms } = destination;
-  if (bad > 0 || alarms.some((alarm) => alarm.startsWith('novacron-demo bad '))) return 'damaged';
+  if (bad > 0 || alarms.some((alarm) => alarm.startsWith('novacron-demo bad page'))) {
+    return 'damaged';
+  }
   // The first pass to end here began at the source.
   return passes.length >= 2 && alarms.length === 0 ? 'verified' : 'not verified';
+}
+
+/** The same of the disk: its blocks as they are on the storage now, against what the guest remembers to have written. */
+export function checkDisk(
+  destination: Pick<ConsoleWatcher, 'diskPasses' | 'diskBad' | 'alarms'>,
+): GuestCheck {
+  const { diskPasses, diskBad, alarms } = destination;
+  if (diskBad > 0 || alarms.some((alarm) => alarm.startsWith('novacron-demo bad block'))) {
+    return 'damaged';
+  }
+  return diskPasses.length >= 2 && alarms.length === 0 ? 'verified' : 'not verified';
 }
 
 /** The line during which the guest was moved is begun in one log and ended in the other. */

@@ -7,6 +7,9 @@
  * - It keeps checking all of its working memory. Each page carries its number, a generation and a checksum;
  *   the generations are kept a second time in a table elsewhere, so a page whose last write got lost (it is
  *   consistent, but old) is found as surely as a damaged one.
+ * - Where it has a disk, a second process writes to it all the time and reads it all again and again. What every block
+ *   must hold it knows from memory, so a disk that lacks the last writes is found as surely as a damaged one. The first
+ *   half is written to; the rest shows that an image behind the disk is still there.
  * - It powers off when the power button is pressed.
  *
  * Kernel command line (defaults in brackets):
@@ -15,12 +18,16 @@
  *   demo.region=SIZE [128M]         memory that is rewritten
  *   demo.fill=SIZE [64M]            memory that is written once
  *   demo.verify=N [25000]           pages checked a second
+ *   demo.disk=SIZE [0]              of /dev/vda that is written and read; 0 leaves it alone
  *
  * Output, one line each:
  *   novacron-demo count=N ms=N gen=N checked=N bad=N    heartbeat; ms is the guest's monotonic clock
  *   novacron-demo ready pages=N ms=N                    the memory is filled, rewriting and checking begin
  *   novacron-demo verify pass=N bad=N                   all pages have been checked once more
  *   novacron-demo bad page=N ...                        the first few bad pages
+ *   novacron-demo disk ready blocks=N                   the disk has been read once, writing and checking begin
+ *   novacron-demo disk pass=N bad=N writes=N            all blocks have been checked once more
+ *   novacron-demo bad block=N ...                       the first few bad blocks
  *   novacron-demo power-off count=N
  */
 #define _GNU_SOURCE
@@ -49,12 +56,19 @@ enum {
 	VOCABULARY = 2048,
 	MAX_BUTTONS = 8,
 	MAX_REPORTED = 8,
+	BLOCK_BYTES = 4096,
+	BLOCK_WORDS = BLOCK_BYTES / 8,
+	/* 50 writes and 400 reads a second, which leave the rest of the guest its time. */
+	CHECKS_PER_DISK_TICK = 8,
+	DISK_NICENESS = 5,
 };
 
 static const int64_t TICK_NS = 10 * 1000 * 1000;
 /* Filling leaves the heartbeat its time. */
 static const int64_t FILL_NS_PER_TICK = 8 * 1000 * 1000;
 static const int64_t SECOND_NS = 1000 * 1000 * 1000;
+static const int64_t DISK_TICK_NS = 20 * 1000 * 1000;
+static const int64_t DISK_PATIENCE_NS = 5LL * 1000 * 1000 * 1000;
 
 enum mode { MODE_HOT, MODE_CHURN, MODE_IDLE };
 
@@ -63,7 +77,7 @@ enum kind { KIND_ZERO, KIND_RANDOM, KIND_TEXT, KIND_RECORDS };
 
 struct settings {
 	enum mode mode;
-	uint64_t rate, region_pages, fill_pages, verify_rate;
+	uint64_t rate, region_pages, fill_pages, verify_rate, disk_blocks;
 };
 
 struct page {
@@ -290,6 +304,7 @@ static struct settings read_settings(void)
 	settings.region_pages = parse_size(parameter(line, "demo.region", "128M")) / PAGE_BYTES;
 	settings.fill_pages = parse_size(parameter(line, "demo.fill", "64M")) / PAGE_BYTES;
 	settings.verify_rate = parse_size(parameter(line, "demo.verify", "25000"));
+	settings.disk_blocks = parse_size(parameter(line, "demo.disk", "0")) / BLOCK_BYTES;
 	return settings;
 }
 
@@ -303,18 +318,26 @@ static void open_serial(void)
 	tcsetattr(serial, TCSANOW, &raw);
 }
 
-/* The button driver and its event device are modules in distribution kernels. */
-static void load_modules(void)
+/* What distribution kernels have as modules. One that is not there is built in. */
+static void load_module(const char *name)
 {
-	static const char *const MODULES[] = { "/modules/button.ko", "/modules/evdev.ko" };
-	for (int i = 0; i < 2; i++) {
-		int file = open(MODULES[i], O_RDONLY);
-		if (file < 0)
-			continue;
-		if (syscall(SYS_finit_module, file, "", 0) != 0)
-			say("novacron-demo cannot load %s: %m\n", MODULES[i]);
-		close(file);
-	}
+	char path[64];
+	snprintf(path, sizeof path, "/modules/%s.ko", name);
+	int file = open(path, O_RDONLY);
+	if (file < 0)
+		return;
+	if (syscall(SYS_finit_module, file, "", 0) != 0)
+		say("novacron-demo cannot load %s: %m\n", path);
+	close(file);
+}
+
+/* Each after those that it needs. */
+static void load_disk_modules(void)
+{
+	static const char *const MODULES[] = { "virtio_ring", "virtio", "virtio_pci_legacy_dev",
+					       "virtio_pci_modern_dev", "virtio_pci", "virtio_blk" };
+	for (size_t i = 0; i < sizeof MODULES / sizeof *MODULES; i++)
+		load_module(MODULES[i]);
 }
 
 static void open_buttons(void)
@@ -396,6 +419,76 @@ static void sleep_until(int64_t at)
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 }
 
+/* Past the guest's own cache, so that what is read is what the disk has. */
+static int open_disk(void)
+{
+	for (int64_t end = now_ns() + DISK_PATIENCE_NS; now_ns() < end; sleep_until(now_ns() + TICK_NS)) {
+		int disk = open("/dev/vda", O_RDWR | O_DIRECT);
+		if (disk >= 0)
+			return disk;
+	}
+	say("novacron-demo cannot open /dev/vda: %m\n");
+	exit(1);
+}
+
+/* The sum of a block as it is on the disk; one that cannot be read has none that is expected. */
+static uint64_t sum_block(int disk, uint64_t *buffer, uint64_t number)
+{
+	if (pread(disk, buffer, BLOCK_BYTES, (off_t)(number * BLOCK_BYTES)) != BLOCK_BYTES) {
+		say("novacron-demo bad block=%llu cannot be read: %m\n", (unsigned long long)number);
+		return 0;
+	}
+	return weigh(buffer, 0, BLOCK_WORDS) | 1;
+}
+
+static void write_block(int disk, uint64_t *buffer, uint64_t number, uint64_t *sum)
+{
+	buffer[0] = number;
+	fill_random(buffer + 1, BLOCK_WORDS - 1, next_seed());
+	if (pwrite(disk, buffer, BLOCK_BYTES, (off_t)(number * BLOCK_BYTES)) == BLOCK_BYTES)
+		*sum = weigh(buffer, 0, BLOCK_WORDS) | 1;
+	else
+		say("novacron-demo bad block=%llu cannot be written: %m\n", (unsigned long long)number);
+}
+
+/* A process of its own, as a disk may keep who waits for it longer than a heartbeat. */
+static void work_on_disk(uint64_t blocks)
+{
+	int disk = open_disk();
+	uint64_t *buffer = aligned_alloc(BLOCK_BYTES, BLOCK_BYTES), *sums = calloc(blocks, sizeof *sums);
+	if (buffer == NULL || sums == NULL || nice(DISK_NICENESS) == -1) {
+		say("novacron-demo cannot work on the disk: %m\n");
+		exit(1);
+	}
+	for (uint64_t i = 0; i < blocks; i++)
+		sums[i] = sum_block(disk, buffer, i);
+	say("novacron-demo disk ready blocks=%llu\n", (unsigned long long)blocks);
+	uint64_t at = 0, wrong = 0, writes = 0, pass = 0;
+	for (;; sleep_until(now_ns() + DISK_TICK_NS)) {
+		uint64_t number = next_random(&random_state) % (blocks / 2);
+		write_block(disk, buffer, number, &sums[number]);
+		writes++;
+		for (int i = 0; i < CHECKS_PER_DISK_TICK; i++) {
+			if (sum_block(disk, buffer, at) != sums[at] && wrong++ < MAX_REPORTED)
+				say("novacron-demo bad block=%llu is not what was written\n", (unsigned long long)at);
+			if (++at < blocks)
+				continue;
+			at = 0;
+			say("novacron-demo disk pass=%llu bad=%llu writes=%llu\n", (unsigned long long)++pass,
+			    (unsigned long long)wrong, (unsigned long long)writes);
+		}
+	}
+}
+
+static void start_on_disk(uint64_t blocks)
+{
+	if (blocks < 2)
+		return;
+	load_disk_modules();
+	if (fork() == 0)
+		work_on_disk(blocks);
+}
+
 int main(void)
 {
 	mkdir("/proc", 0755);
@@ -403,16 +496,18 @@ int main(void)
 	mount("proc", "/proc", "proc", 0, NULL);
 	mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
 	open_serial();
-	load_modules();
+	load_module("button");
+	load_module("evdev");
 	open_buttons();
 
 	struct settings settings = read_settings();
+	make_vocabulary();
+	start_on_disk(settings.disk_blocks);
 	page_count = settings.region_pages + settings.fill_pages;
 	pages = reserve(page_count * sizeof *pages);
 	/* Which pages are touched must not depend on whether the kernel found huge ones. */
 	madvise(pages, page_count * sizeof *pages, MADV_NOHUGEPAGE);
 	generations = reserve(page_count * sizeof *generations);
-	make_vocabulary();
 
 	int64_t due = now_ns();
 	for (;;) {

@@ -3,6 +3,7 @@ import { EVERYTHING } from '../core/label-selector.ts';
 import type { Logger } from '../core/logger.ts';
 import { TaskGroup } from '../core/task-group.ts';
 import type { ConsoleReader } from '../drivers/console.ts';
+import type { DiskProbe } from '../drivers/disk-probe.ts';
 import type { HostFacts } from '../drivers/host.ts';
 import type { Hypervisor } from '../drivers/hypervisor.ts';
 import type { Accelerator } from '../drivers/hypervisor-host.ts';
@@ -86,10 +87,13 @@ export interface AgentParts {
   readonly accelerator: Accelerator;
   /** libvirt's own socket, which incoming migrations are led to. */
   readonly libvirtSocket: string;
+  /** The hypervisor takes leases of disks, which other nodes heed. */
+  readonly hasDiskLeases: boolean;
   readonly migrationDefaults: OutgoingOptions['defaults'];
   readonly hypervisor: Hypervisor;
   readonly transfers: TransferDriver;
   readonly images: ImageInspector;
+  readonly diskProbe: DiskProbe;
   readonly privateFiles: PrivateFiles;
   readonly console: ConsoleReader;
   readonly peers: Peers;
@@ -180,6 +184,7 @@ export async function buildAgent(parts: AgentParts) {
     runs,
     isStale: (definition) => ownership.isStale(definition),
     isStray: (definition) => ownership.isStray(definition),
+    hasDiskLeases: parts.hasDiskLeases,
     findOwned: (vmUid) => ownership.findOwned(vmUid),
     identification,
     isRemains: (vm) => remains.is(vm),
@@ -230,6 +235,7 @@ export async function buildAgent(parts: AgentParts) {
     locks,
     transfers,
     privateFiles,
+    diskProbe: parts.diskProbe,
     book,
     tasks,
     onChange,

@@ -3,8 +3,10 @@ import { AgentError } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import { ConsoleLogFile } from '../drivers/console-log/console-log-file.ts';
+import { ProcessDiskProbe } from '../drivers/disk-probe/process-disk-probe.ts';
 import type { Accelerator } from '../drivers/hypervisor-host.ts';
 import { QemuImgInspector } from '../drivers/images/qemu-img-inspector.ts';
+import { hasDiskLeases } from '../drivers/libvirt/disk-lease.ts';
 import { LibvirtHypervisor } from '../drivers/libvirt/libvirt-hypervisor.ts';
 import { LinuxHost } from '../drivers/linux/linux-host.ts';
 import { PrivateFileFolder } from '../drivers/private-files/private-file-folder.ts';
@@ -92,10 +94,12 @@ async function run(
     startsAtOnce: config.vms.startsAtOnce,
     accelerator,
     libvirtSocket: config.hypervisor.libvirtSocket,
+    hasDiskLeases: await hasDiskLeases(),
     migrationDefaults: config.migration,
     hypervisor,
     transfers,
     images: new QemuImgInspector(),
+    diskProbe: new ProcessDiskProbe(),
     privateFiles: new PrivateFileFolder(config.stateDirectory),
     console: new ConsoleLogFile(),
     peers,

@@ -9,6 +9,7 @@ export {
 } from '../gen/novacron/agent/v1/common.ts';
 export {
   Migration,
+  MigrationImageVerdict,
   MigrationMode,
   MigrationPhase,
   type MigrationProgress,

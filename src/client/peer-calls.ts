@@ -1,6 +1,8 @@
 import {
   CheckIncomingRequest,
   type CheckIncomingResponse,
+  CompareImagesRequest,
+  type CompareImagesResponse,
   type DeepPartial,
   GetIncomingRequest,
   type GetIncomingResponse,
@@ -46,6 +48,17 @@ export class PeerCalls {
     return this.#connection.unary(
       PeerServiceService.checkIncoming,
       CheckIncomingRequest.create(request),
+      options,
+    );
+  }
+
+  compareImages(
+    request: DeepPartial<CompareImagesRequest>,
+    options: CallOptions,
+  ): Promise<CompareImagesResponse> {
+    return this.#connection.unary(
+      PeerServiceService.compareImages,
+      CompareImagesRequest.create(request),
       options,
     );
   }

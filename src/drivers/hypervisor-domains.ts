@@ -156,6 +156,8 @@ export interface HypervisorVm {
   readonly memoryBytes: number;
   /** Disks and CD-ROMs as they are now. */
   readonly volumes: readonly HypervisorVolume[];
+  /** What these disks are made of now, whatever its definition says. */
+  readonly disks: readonly HypervisorDisk[];
   /** File that the guest's first serial console is logged to; undefined if there is none. */
   readonly consoleLogPath: string | undefined;
 }
@@ -167,5 +169,25 @@ interface HypervisorVolume {
   readonly target: string;
   /** On this node; undefined for a drive without a medium and for storage that is no file or block device. */
   readonly path: string | undefined;
+  readonly format: string;
+}
+
+/** A disk or CD-ROM as the hypervisor has it open. */
+export interface HypervisorDisk {
+  /** Of the volume that it was made for; for another maker's disk its guest device. */
+  readonly name: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+  /** The host's cache mode in the hypervisor's words, such as `none`. */
+  readonly cache: string;
+  /** The image that is read and written, then those behind it. Empty for a drive without a medium. */
+  readonly images: readonly HypervisorImage[];
+}
+
+export interface HypervisorImage {
+  /** `other`: storage that is no file or block device of this node. */
+  readonly kind: 'file' | 'block' | 'other';
+  /** On this node; for other storage what tells people which it is. */
+  readonly path: string;
   readonly format: string;
 }

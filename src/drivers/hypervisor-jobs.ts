@@ -1,14 +1,18 @@
-import type { VmFacts } from './hypervisor-domains.ts';
+import type { HypervisorDisk, VmFacts } from './hypervisor-domains.ts';
 
 /** Long jobs of VMs: migrations now. A VM has one at a time. */
 export interface HypervisorJobs {
   /**
    * Live-migrates the VM to another host's hypervisor and returns when it runs there and is gone here.
    * The hypervisors finish by themselves should this process die. Aborting the signal stops only the waiting;
-   * `abortJob` stops the migration. Fails with MIGRATION_FAILED, the VM then (normally) running on here, and with
-   * FEATURE_NOT_SUPPORTED for what the hypervisor cannot do.
+   * `abortJob` stops the migration. Fails with MIGRATION_FAILED, the VM then (normally) running on here, with
+   * FEATURE_NOT_SUPPORTED for what the hypervisor cannot do, and with MIGRATION_BLOCKED if its disks are not those of
+   * the request.
    */
   migrate(uid: string, request: HypervisorMigration, signal: AbortSignal): Promise<void>;
+
+  /** What of the VM as it is now the hypervisor does not migrate, beside its disks. Asked before `migrate` would fail for it. */
+  findObstacles(uid: string, signal: AbortSignal): Promise<readonly MigrationObstacle[]>;
 
   /** The job running on the VM now; undefined when there is none. */
   getJob(uid: string, signal: AbortSignal): Promise<JobStatistics | undefined>;
@@ -32,12 +36,27 @@ export interface HypervisorMigration {
   readonly mode: 'precopy' | 'postcopy';
   /** Volumes that are copied with the memory, by name; all others are found at the destination. */
   readonly copiedVolumes: readonly string[];
+  /**
+   * The disks that the VM is known to have, as `HypervisorVm.disks`. Those that are not copied are the same at the
+   * destination, whatever the hypervisor makes of the file systems that they are on: somebody has made sure of it.
+   */
+  readonly disks: readonly HypervisorDisk[];
   readonly maxDowntimeMs: number | undefined;
   /** Bytes a second; undefined is unlimited. */
   readonly bandwidthBytesPerSecond: number | undefined;
   /** What the VM shall carry at the destination, from the moment that it runs there: its raised ownership epoch, its new owner. */
   readonly destinationFacts: Partial<VmFacts>;
 }
+
+export type MigrationObstacle =
+  /** Snapshots that the hypervisor knows of. */
+  | { readonly kind: 'snapshots'; readonly count: number }
+  /** A disk is being copied or merged; `target` is its guest device. */
+  | { readonly kind: 'block-job'; readonly target: string }
+  /** Something of this host is attached; for people. */
+  | { readonly kind: 'device'; readonly description: string }
+  /** The VM is being saved, dumped or backed up. */
+  | { readonly kind: 'job' };
 
 /** How the bytes go over. */
 type MigrationTransport =

@@ -64,6 +64,9 @@ function testDefinitions(use: UseFixture): void {
     await domains.define(vm, never);
     const found = await domains.find(vm.uid, never);
     assert.deepEqual(found?.volumes, [{ name, target: 'vda', path, format: 'qcow2' }]);
+    const [disk] = found?.disks ?? [];
+    assert.deepEqual(disk?.images[0], { kind: 'file', path, format: 'qcow2' });
+    assert.deepEqual([disk?.name, disk?.target, disk?.cache], [name, 'vda', 'none']);
     await domains.undefine(vm.uid, never);
   });
 

@@ -21,6 +21,7 @@ function testNoJob(use: UseFixture): void {
   test('a VM without a job has none to read, and stopping it counts as done', async () => {
     const { domains, jobs } = use().source;
     const vm = await started(use());
+    assert.deepEqual(await jobs.findObstacles(vm.uid, never), []);
     assert.equal(await jobs.getJob(vm.uid, never), undefined);
     assert.equal(await jobs.getCompletedJob(vm.uid, never), undefined);
     await jobs.abortJob(vm.uid, never);
@@ -34,6 +35,7 @@ function testNoJob(use: UseFixture): void {
     const vm = newDefinition();
     const { jobs } = source;
     await rejectsWith('VM_NOT_FOUND', jobs.migrate(vm.uid, migration(vm, 'fast'), never));
+    await rejectsWith('VM_NOT_FOUND', jobs.findObstacles(vm.uid, never));
     await rejectsWith('VM_NOT_FOUND', jobs.getJob(vm.uid, never));
     await rejectsWith('VM_NOT_FOUND', jobs.getCompletedJob(vm.uid, never));
     await rejectsWith('VM_NOT_FOUND', jobs.abortJob(vm.uid, never));

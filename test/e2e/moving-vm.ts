@@ -3,7 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { waitUntil } from '../../lab/core/wait-until.ts';
 import type { ConsoleWatcher } from '../../lab/guest/console-watcher.ts';
 import { watchConsole } from '../../lab/guest/demo-vm.ts';
-import { checkMemory, findSwitchover, type Switchover } from '../../lab/migration/switchover.ts';
+import {
+  checkDisk,
+  checkMemory,
+  findSwitchover,
+  type Switchover,
+} from '../../lab/migration/switchover.ts';
 import type { LabNode } from '../../lab/node/lab-node.ts';
 import type { NodeName } from '../../lab/plan/lab-plan.ts';
 import { type Migration, MigrationPhase } from '../../src/client/api.ts';
@@ -132,18 +137,18 @@ export class Sight implements Disposable {
     return node === this.#nodes.a ? this.#a : this.#b;
   }
 
-  /** The guest went over: its memory is whole, and no heartbeat was lost or made twice. */
+  /** The guest went over: its memory and disk are whole, and no heartbeat was lost or made twice. */
   async expectArrived(at: LabNode, signal: AbortSignal): Promise<Switchover> {
     const [here, there] = [this.console(at), this.console(this.#nodes.other(at))];
     await here.waitFor(
-      `A check of all memory on node ${at.name}`,
+      `A check of all memory and disk on node ${at.name}`,
       PATIENCE_MS,
-      () => here.bad > 0 || here.alarms.length > 0 || here.passes.length >= 2,
+      () => isBad(here) || (here.passes.length >= 2 && here.diskPasses.length >= 2),
       signal,
     );
     there.read();
-    assert.deepEqual({ bad: here.bad, alarms: here.alarms }, { bad: 0, alarms: [] });
-    assert.equal(checkMemory(here), 'verified');
+    assert.deepEqual(findings(here), SOUND);
+    assert.deepEqual([checkMemory(here), checkDisk(here)], ['verified', 'verified']);
     const switchover = findSwitchover(there, here);
     assert.ok(switchover !== undefined, 'the guest was not heard on both nodes');
     const { lost, duplicated } = switchover;
@@ -151,19 +156,21 @@ export class Sight implements Disposable {
     return switchover;
   }
 
-  /** The guest never ran elsewhere, lost no heartbeat, and its memory is whole by a check that began now. */
+  /** The guest never ran elsewhere, lost no heartbeat, and its memory and disk are whole by checks that began now. */
   async expectStayed(at: LabNode, signal: AbortSignal): Promise<void> {
     const [here, there] = [this.console(at), this.console(this.#nodes.other(at))];
     here.read();
-    const before = here.passes.length;
+    const [passes, diskPasses] = [here.passes.length, here.diskPasses.length];
     await here.waitFor(
-      `A check of all memory on node ${at.name}`,
+      `A check of all memory and disk on node ${at.name}`,
       PATIENCE_MS,
-      () => here.bad > 0 || here.alarms.length > 0 || here.passes.length >= before + 2,
+      () =>
+        isBad(here) ||
+        (here.passes.length >= passes + 2 && here.diskPasses.length >= diskPasses + 2),
       signal,
     );
     there.read();
-    assert.deepEqual({ bad: here.bad, alarms: here.alarms }, { bad: 0, alarms: [] });
+    assert.deepEqual(findings(here), SOUND);
     assert.deepEqual(there.heartbeats, [], 'the guest has run on the other node');
     const counts = here.heartbeats.map(({ count }) => count);
     assert.notEqual(counts.length, 0, `the guest was not heard on node ${at.name}`);
@@ -178,6 +185,16 @@ export class Sight implements Disposable {
     this.#a[Symbol.dispose]();
     this.#b[Symbol.dispose]();
   }
+}
+
+const SOUND = { bad: 0, diskBad: 0, alarms: [] };
+
+function findings({ bad, diskBad, alarms }: ConsoleWatcher) {
+  return { bad, diskBad, alarms };
+}
+
+function isBad({ bad, diskBad, alarms }: ConsoleWatcher): boolean {
+  return bad > 0 || diskBad > 0 || alarms.length > 0;
 }
 
 const { MIGRATION_PHASE_COMPLETED, MIGRATION_PHASE_FAILED, MIGRATION_PHASE_CANCELLED } =

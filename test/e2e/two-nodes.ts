@@ -5,6 +5,7 @@ import path from 'node:path';
 import { inProject } from '../../lab/core/project.ts';
 import type { CommandResult } from '../../lab/core/run-command.ts';
 import { waitUntil } from '../../lab/core/wait-until.ts';
+import { createDemoDisk } from '../../lab/guest/demo-disk.ts';
 import { type DemoGuest, ensureDemoGuest } from '../../lab/guest/demo-guest.ts';
 import { connectAgent, createDemoVm, findConsoleLog } from '../../lab/guest/demo-vm.ts';
 import { Lab } from '../../lab/lab.ts';
@@ -120,13 +121,14 @@ export class TwoNodes implements AsyncDisposable {
     return node === this.a ? this.b : this.a;
   }
 
-  /** Boots a small demo VM and waits until it has checked its memory once. */
+  /** Boots a small demo VM with a disk on the nodes' common storage, and waits until it has checked all of both once. */
   async bootVm(
     node: LabNode,
     signal: AbortSignal,
     { parameters = 'demo.rate=300', region = '32M' }: DemoVmSettings = {},
   ): Promise<DemoVm> {
     const name = `demo-${randomBytes(2).toString('hex')}`;
+    const disk = await createDemoDisk(this.lab.plan.sharedImages, name, signal);
     const created = await createDemoVm(
       this.client(node.name as NodeName),
       {
@@ -134,18 +136,20 @@ export class TwoNodes implements AsyncDisposable {
         guest: this.guest,
         parameters: `demo.region=${region} demo.fill=16M ${parameters}`.trim(),
         memory: '256Mi',
+        disk,
       },
       signal,
     );
     const uid = created.metadata?.uid ?? '';
     const vm = new DemoVm(this, { name, uid, log: await findConsoleLog(node, uid, signal) });
     using seen = vm.watch();
+    const { passes, diskPasses } = seen.console(node);
     await seen
       .console(node)
       .waitFor(
-        'The first check of memory',
+        'The first check of memory and disk',
         PATIENCE_MS,
-        () => seen.console(node).passes.length > 0,
+        () => passes.length > 0 && diskPasses.length > 0,
         signal,
       );
     return vm;

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { copyFile, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
+import { createDemoDisk } from '../../lab/guest/demo-disk.ts';
 import { ensureDemoGuest } from '../../lab/guest/demo-guest.ts';
 import {
   connectAgent,
@@ -10,7 +12,7 @@ import {
   watchConsole,
 } from '../../lab/guest/demo-vm.ts';
 import { Lab } from '../../lab/lab.ts';
-import { checkMemory } from '../../lab/migration/switchover.ts';
+import { checkDisk, checkMemory } from '../../lab/migration/switchover.ts';
 import type { LabNode } from '../../lab/node/lab-node.ts';
 import { MigrationPhase } from '../../src/client/api.ts';
 import { followMigration } from '../../src/client/watches.ts';
@@ -29,6 +31,9 @@ test('a VM migrates between nodes whose QEMU does not run as root', async ({ sig
   const kernelPath = path.join(path.dirname(a.plan.directory), 'kernel');
   await copyFile(guest.initrdPath, initrdPath);
   await copyFile(guest.kernelPath, kernelPath);
+  const images = path.join(path.dirname(a.plan.directory), 'images');
+  const disk = await createDemoDisk(images, 'demo', signal);
+  execFileSync('chown', [QEMU_USER, disk.path, disk.basePath]);
 
   using client = await connectAgent(a);
   const vm = await createDemoVm(
@@ -38,6 +43,9 @@ test('a VM migrates between nodes whose QEMU does not run as root', async ({ sig
       guest: { ...guest, kernelPath, initrdPath },
       parameters: 'demo.region=32M demo.rate=300',
       memory: '256Mi',
+      disk,
+      // The lab's folder may be in memory, which is not to be had past the cache; the VM must move all the same.
+      cache: 'writeback',
     },
     signal,
   );
@@ -45,7 +53,7 @@ test('a VM migrates between nodes whose QEMU does not run as root', async ({ sig
   const log = await findConsoleLog(a, uid, signal);
   using source = watchConsole(a, log);
   using destination = watchConsole(b, log);
-  await source.waitFor('The guest', PATIENCE_MS, () => source.passes.length > 0, signal);
+  await source.waitFor('The guest', PATIENCE_MS, () => source.diskPasses.length > 0, signal);
   assert.notEqual(await ownerOfQemu(a), 0);
 
   const id = '5f3d2c10-9a7b-4c1e-8d2f-000000000001';
@@ -62,9 +70,9 @@ test('a VM migrates between nodes whose QEMU does not run as root', async ({ sig
     last?.status?.message,
   );
   await destination.waitFor(
-    'The check of memory',
+    'The check of memory and disk',
     PATIENCE_MS,
-    () => checkMemory(destination) === 'verified',
+    () => checkMemory(destination) === 'verified' && checkDisk(destination) === 'verified',
     signal,
   );
   assert.notEqual(await ownerOfQemu(b), 0);

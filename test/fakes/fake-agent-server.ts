@@ -11,6 +11,7 @@ import type { ReportOrigin } from '../../src/gen/novacron/agent/v1/common.ts';
 import {
   type Migration,
   type MigrationBlocker,
+  type MigrationImage,
   MigrationServiceService,
 } from '../../src/gen/novacron/agent/v1/migration.ts';
 import { Node, NodeServiceService } from '../../src/gen/novacron/agent/v1/node.ts';
@@ -46,6 +47,7 @@ export class FakeAgentServer implements AsyncDisposable {
   /** Ids of operations that watches do not tell of, as they ended long ago. */
   readonly forgottenOperations = new Set<string>();
   planBlockers: MigrationBlocker[] = [];
+  planImages: MigrationImage[] = [];
   /** Told by Create and Apply. */
   warnings: string[] = [];
   /** The next call fails with it. */

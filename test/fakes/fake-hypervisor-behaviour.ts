@@ -1,3 +1,5 @@
+import type { MigrationObstacle } from '../../src/drivers/hypervisor-jobs.ts';
+
 /** How a switchover ends; all but `well` are what a link that breaks at that moment can lead to. */
 export type SwitchoverEnd =
   | 'well'
@@ -28,6 +30,8 @@ export class FakeHypervisorBehaviour {
   keepsMigrated = false;
   /** Guests take their time to power off; see `stopGuest`. */
   slowShutdown = false;
+  /** What keeps VMs from being migrated. */
+  obstacles: readonly MigrationObstacle[] = [];
   /** Events get lost. */
   losesEvents = false;
 }

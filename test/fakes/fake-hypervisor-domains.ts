@@ -69,6 +69,7 @@ export class FakeHypervisorDomains implements HypervisorDomains {
       if (isActive(vm)) return;
       vm.live = vm.persistent ?? vm.live;
       vm.cpuTimeNs = 0n;
+      refuseLocked(this.#world, vm);
       this.#world.setState(vm, 'running', 'booted');
       this.#world.tell(uid, 'started');
     });
@@ -104,6 +105,7 @@ export class FakeHypervisorDomains implements HypervisorDomains {
       refuseIncoming(vm);
       refuseStopped(vm);
       if (vm.state === 'running') return;
+      refuseLocked(this.#world, vm);
       this.#world.setState(vm, 'running', 'resumed');
       this.#world.tell(uid, 'resumed');
     });
@@ -141,6 +143,11 @@ export class FakeHypervisorDomains implements HypervisorDomains {
       ({ live }) => live.uid !== uid && live.name === name && live.namespace === namespace,
     );
   }
+}
+
+function refuseLocked(world: FakeHypervisorWorld, vm: FakeVm): void {
+  if (world.openDisks(vm)) return;
+  throw new AgentError('HYPERVISOR_FAILURE', 'Failed to get "write" lock');
 }
 
 function refuseNewer(...definitions: readonly VmDefinition[]): void {

@@ -1,16 +1,18 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { AgentError } from '../../src/core/errors.ts';
 import type { VmFacts } from '../../src/drivers/hypervisor-domains.ts';
 import type {
   HypervisorJobs,
   HypervisorMigration,
   JobStatistics,
+  MigrationObstacle,
 } from '../../src/drivers/hypervisor-jobs.ts';
 import type { FakeHypervisorBehaviour } from './fake-hypervisor-behaviour.ts';
 import type { FakeHypervisorCalls } from './fake-hypervisor-calls.ts';
 import type { FakeHypervisorReceiver } from './fake-hypervisor-receiver.ts';
 import { type FakeHypervisorWorld, refuseStopped } from './fake-hypervisor-world.ts';
-import { type FakeJob, type FakeVm, isActive, toJobStatistics } from './fake-vm.ts';
+import { disksOf, type FakeJob, type FakeVm, isActive, toJobStatistics } from './fake-vm.ts';
 
 /** Migrations from one hypervisor in memory to another. */
 export class FakeHypervisorJobs implements HypervisorJobs {
@@ -57,6 +59,13 @@ export class FakeHypervisorJobs implements HypervisorJobs {
     await this.#calls.waitFor(ended, signal);
   }
 
+  findObstacles(uid: string, signal: AbortSignal): Promise<readonly MigrationObstacle[]> {
+    return this.#calls.perform('findObstacles', uid, signal, () => {
+      this.#world.get(uid);
+      return this.#behaviour.obstacles;
+    });
+  }
+
   getJob(uid: string, signal: AbortSignal): Promise<JobStatistics | undefined> {
     return this.#calls.perform('getJob', uid, signal, () => {
       const vm = this.#world.get(uid);
@@ -98,6 +107,9 @@ export class FakeHypervisorJobs implements HypervisorJobs {
     const vm = this.#world.get(uid);
     const socket = socketOf(request);
     refuseStopped(vm);
+    if (!isDeepStrictEqual(disksOf(vm), request.disks)) {
+      throw new AgentError('MIGRATION_BLOCKED', `Cannot migrate VM ${uid}: it has other disks now`);
+    }
     const peer = this.#peers.get(socket);
     if (peer === undefined) {
       throw new AgentError('MIGRATION_FAILED', `Cannot migrate VM ${uid}: no hypervisor there`);
@@ -124,7 +136,11 @@ export class FakeHypervisorJobs implements HypervisorJobs {
       cancel: () => cancelled.abort(),
     });
     const outgoing = job('migration-out');
-    const arriving = peer.receive({ ...vm.live, ...destinationFacts }, job('migration-in'));
+    const arriving = peer.receive(
+      { ...vm.live, ...destinationFacts },
+      vm.disks,
+      job('migration-in'),
+    );
     vm.job = outgoing;
     this.#cuts.set(uid, () => cancelled.abort());
     try {
@@ -197,7 +213,9 @@ export class FakeHypervisorJobs implements HypervisorJobs {
     this.#world.feed.publish({ kind: 'job-completed', uid, statistics });
   }
 
+  /** With its disks locked by the other copy it stays as it is. */
   #goOn(vm: FakeVm): void {
+    if (!this.#world.openDisks(vm)) return;
     this.#world.setState(vm, 'running', 'migration-cancelled');
     this.#world.tell(vm.live.uid, 'resumed', 'migration');
   }

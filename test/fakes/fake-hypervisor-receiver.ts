@@ -1,4 +1,5 @@
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
+import type { HypervisorDisk } from '../../src/drivers/hypervisor-domains.ts';
 import type { JobStatistics } from '../../src/drivers/hypervisor-jobs.ts';
 import type { FakeHypervisorBehaviour } from './fake-hypervisor-behaviour.ts';
 import type { FakeHypervisorWorld } from './fake-hypervisor-world.ts';
@@ -14,8 +15,12 @@ export class FakeHypervisorReceiver {
     this.#behaviour = behaviour;
   }
 
-  receive(definition: VmDefinition, job: FakeJob): FakeVm {
-    const vm: FakeVm = { ...newFakeVm(definition), persistent: undefined, job };
+  receive(
+    definition: VmDefinition,
+    disks: readonly HypervisorDisk[] | undefined,
+    job: FakeJob,
+  ): FakeVm {
+    const vm: FakeVm = { ...newFakeVm(definition), persistent: undefined, disks, job };
     this.#world.setState(vm, 'incoming', 'migration');
     this.#world.vms.set(definition.uid, vm);
     this.#world.tell(definition.uid, 'started', 'migration');
@@ -26,6 +31,7 @@ export class FakeHypervisorReceiver {
   arrive(vm: FakeVm, persistent: VmDefinition, statistics: JobStatistics): void {
     this.#keep(vm, persistent);
     vm.completedJob = statistics;
+    if (!this.#world.openDisks(vm)) throw new Error('The disks of an arriving VM are locked');
     this.#world.setState(vm, 'running', 'migrated');
     this.#world.tell(vm.live.uid, 'resumed', 'migration');
   }
@@ -33,6 +39,7 @@ export class FakeHypervisorReceiver {
   /** It runs here, and lacks pages that its source still has. */
   arriveWithoutPages(vm: FakeVm, persistent: VmDefinition): void {
     this.#keep(vm, persistent);
+    if (!this.#world.openDisks(vm)) throw new Error('The disks of an arriving VM are locked');
     this.#world.setState(vm, 'running', 'postcopy-failed');
     this.#world.tell(vm.live.uid, 'resumed', 'migration');
   }

@@ -7,7 +7,8 @@ import type {
 import type { LifecycleEvent } from '../../src/drivers/hypervisor-events.ts';
 import { EventFeed } from '../../src/drivers/libvirt/event-feed.ts';
 import type { FakeHypervisorBehaviour } from './fake-hypervisor-behaviour.ts';
-import { type FakeVm, isActive, toHypervisorVm } from './fake-vm.ts';
+import type { FakeWriters } from './fake-storage.ts';
+import { disksOf, type FakeVm, isActive, toHypervisorVm } from './fake-vm.ts';
 
 /** The VMs of a fake hypervisor, which all its parts share, and what is told of them. */
 export class FakeHypervisorWorld {
@@ -17,6 +18,8 @@ export class FakeHypervisorWorld {
   readonly foreign = new Set<string>();
   /** VMs that do not say what they are. */
   readonly stuck = new Set<string>();
+  /** What has the disks of all nodes; undefined where nobody asks who writes to them. */
+  writers: FakeWriters | undefined;
   readonly #behaviour: FakeHypervisorBehaviour;
 
   constructor(behaviour: FakeHypervisorBehaviour) {
@@ -55,6 +58,7 @@ export class FakeHypervisorWorld {
       vcpus: 0,
       memoryBytes: 0,
       volumes: [],
+      disks: [],
       consoleLogPath: undefined,
     };
   }
@@ -62,6 +66,12 @@ export class FakeHypervisorWorld {
   setState(vm: FakeVm, state: VmRunState, reason: VmStateReason): void {
     vm.state = state;
     vm.stateReason = reason;
+    if (!mayWrite(vm)) this.writers?.close(vm.live.uid);
+  }
+
+  /** False if somebody else has its disks locked. Comes before whatever lets it run. */
+  openDisks(vm: FakeVm): boolean {
+    return this.writers?.open(vm.live.uid, disksOf(vm)) ?? true;
   }
 
   /** A VM that is off is being started, and somebody has to end that. */
@@ -89,6 +99,12 @@ export class FakeHypervisorWorld {
     const who = { byMigration: by === 'migration', byHost: by === 'host' };
     this.feed.publish({ kind: 'lifecycle', uid, event, ...who });
   }
+}
+
+/** A guest that is paused has its disks still, unless it is paused because it is somewhere else. */
+function mayWrite({ state, stateReason }: FakeVm): boolean {
+  if (state !== 'paused') return state === 'running' || state === 'shutting-down';
+  return !['migration', 'postcopy', 'postcopy-failed'].includes(stateReason);
 }
 
 export function refuseStopped(vm: FakeVm): void {

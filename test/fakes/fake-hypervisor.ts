@@ -1,6 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Hypervisor } from '../../src/drivers/hypervisor.ts';
-import type { DriftedPart, VmFacts, VmStateReason } from '../../src/drivers/hypervisor-domains.ts';
+import type {
+  DriftedPart,
+  HypervisorDisk,
+  VmFacts,
+  VmStateReason,
+} from '../../src/drivers/hypervisor-domains.ts';
 import type { HypervisorEvents } from '../../src/drivers/hypervisor-events.ts';
 import type { HypervisorMigration } from '../../src/drivers/hypervisor-jobs.ts';
 import { FakeHypervisorBehaviour } from './fake-hypervisor-behaviour.ts';
@@ -16,6 +21,7 @@ import { FakeHypervisorJobs } from './fake-hypervisor-jobs.ts';
 import { FakeHypervisorReceiver } from './fake-hypervisor-receiver.ts';
 import { FakeHypervisorStatistics } from './fake-hypervisor-statistics.ts';
 import { FakeHypervisorWorld } from './fake-hypervisor-world.ts';
+import type { FakeWriters } from './fake-storage.ts';
 
 /** A hypervisor in memory. Passes the same contracts as the real one, and does on demand what hurts. */
 export class FakeHypervisor extends FakeHypervisorBehaviour implements Hypervisor {
@@ -143,6 +149,16 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
     this.#world.tell(uid, 'defined');
   }
 
+  /** Has the VMs of this hypervisor write to storage that others may write to as well. */
+  attach(writers: FakeWriters): void {
+    this.#world.writers = writers;
+  }
+
+  /** Gives a VM other disks than its volumes say, as a snapshot by hand does. */
+  setDisks(uid: string, disks: readonly HypervisorDisk[]): void {
+    this.#world.get(uid).disks = disks;
+  }
+
   /** What a restart does to the VMs that are off: why is forgotten. */
   forgetWhyStopped(): void {
     for (const vm of this.#world.vms.values()) {
@@ -202,6 +218,7 @@ export function fakeMigration(
     },
     mode: 'precopy',
     copiedVolumes: [],
+    disks: [],
     maxDowntimeMs: undefined,
     bandwidthBytesPerSecond: undefined,
     destinationFacts,

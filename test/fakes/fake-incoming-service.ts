@@ -8,6 +8,7 @@ import type {
   MigrationProgress,
   PeerHandshake,
 } from '../../src/agent/migration/migration.ts';
+import type { ImageSighting, MarkedPlace } from '../../src/drivers/disk-probe.ts';
 
 /** A destination that takes everything, and remembers what it was asked and by which node. */
 export class FakeIncomingService implements IncomingService {
@@ -16,6 +17,7 @@ export class FakeIncomingService implements IncomingService {
   /** Thrown by every call. */
   failure: Error | undefined;
   blockers: IncomingBlocker[] = [];
+  sightings: ImageSighting[] = [];
   report: IncomingReport = {
     state: 'prepared',
     ownershipEpoch: 4,
@@ -37,6 +39,11 @@ export class FakeIncomingService implements IncomingService {
   async check(incoming: IncomingVm, caller: string): Promise<readonly IncomingBlocker[]> {
     this.#asked('check', incoming, caller);
     return this.blockers;
+  }
+
+  async compareImages(images: readonly MarkedPlace[]): Promise<readonly ImageSighting[]> {
+    this.#asked('compareImages', images, '');
+    return this.sightings;
   }
 
   async prepare(

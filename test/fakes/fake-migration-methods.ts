@@ -29,6 +29,7 @@ export function migrationMethods(agent: FakeAgentServer) {
   return {
     planMigration: agent.answer(() => ({
       blockers: agent.planBlockers,
+      images: agent.planImages,
       transport: 'stream',
       memoryBytes: 512n * 1024n ** 2n,
     })),

@@ -24,6 +24,7 @@ export const MIGRATION_SPEC: MigrationSpec = {
   maxDowntimeMs: 100,
   bandwidthBitsPerSecond: 250_000_000,
   timeoutMs: undefined,
+  trustedVolumes: [],
 };
 
 export function makeMigration(changes: Partial<Migration> = {}): Migration {
@@ -64,7 +65,7 @@ export function makeMigration(changes: Partial<Migration> = {}): Migration {
 /** Knows one migration at first, and remembers what it was asked. Lists and watches are those of the agent. */
 export class FakeMigrationService implements MigrationService {
   readonly calls: { readonly method: string; readonly argument: unknown }[] = [];
-  planned: MigrationPlan = { blockers: [], transport: 'stream', memoryBytes: 1_000 };
+  planned: MigrationPlan = { blockers: [], images: [], transport: 'stream', memoryBytes: 1_000 };
   readonly #origins = new ReportOriginSource({ ...NODE_BOOT, agentEpoch: ORIGIN.agentEpoch });
   readonly #migrations = new WatchedSet<Migration>(this.#origins);
 

@@ -1,9 +1,10 @@
 import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts.ts';
-import { formatOf, pathOf } from '../../src/core/resources/volume.ts';
+import { formatOf, isReadOnly, pathOf } from '../../src/core/resources/volume.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import { toDefinitionText } from '../../src/core/vm-definition-text.ts';
 import {
   type DriftedPart,
+  type HypervisorDisk,
   type HypervisorVm,
   hypervisorNameOf,
   type VmRunState,
@@ -23,6 +24,8 @@ export interface FakeVm {
   persistent: VmDefinition | undefined;
   /** What of it somebody else has changed. */
   drift: readonly DriftedPart[];
+  /** Where they are not simply what its volumes say. */
+  disks: readonly HypervisorDisk[] | undefined;
   state: VmRunState;
   stateReason: VmStateReason;
   cpuTimeNs: bigint;
@@ -47,6 +50,7 @@ export function newFakeVm(definition: VmDefinition): FakeVm {
     live: definition,
     persistent: definition,
     drift: [],
+    disks: undefined,
     state: 'stopped',
     stateReason: 'unknown',
     cpuTimeNs: 0n,
@@ -84,8 +88,32 @@ export function toHypervisorVm(vm: FakeVm): HypervisorVm {
       path: pathOf(volume),
       format: formatOf(volume),
     })),
+    disks: disksOf(vm),
     consoleLogPath: `/var/log/fake/${live.uid}.log`,
   };
+}
+
+export function disksOf({
+  live,
+  disks,
+}: Pick<FakeVm, 'live' | 'disks'>): readonly HypervisorDisk[] {
+  const volumes = placeVolumes(live.spec.template.spec.volumes ?? []);
+  return (
+    disks ??
+    volumes.map((volume) => ({
+      name: volume.name,
+      target: volume.target,
+      readOnly: isReadOnly(volume),
+      cache: volume.cache,
+      images: [
+        {
+          kind: volume.source?.block === undefined ? 'file' : 'block',
+          path: pathOf(volume) ?? '',
+          format: formatOf(volume),
+        },
+      ],
+    }))
+  );
 }
 
 export function toVmStatistics({ live, cpuTimeNs }: FakeVm): VmStatistics {

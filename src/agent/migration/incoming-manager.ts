@@ -1,4 +1,5 @@
 import { AgentError, hasReason } from '../../core/errors.ts';
+import type { DiskProbe, ImageSighting, MarkedPlace } from '../../drivers/disk-probe.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import { Arrivals, arrivalOf, holdsSource, pastSwitchover } from './arrivals.ts';
@@ -24,6 +25,7 @@ import { isFinal } from './states.ts';
 export interface IncomingManagerOptions extends PreparationOptions {
   readonly hypervisor: Pick<Hypervisor, 'host' | 'domains' | 'jobs'>;
   readonly agentVersion: string;
+  readonly diskProbe: Pick<DiskProbe, 'look'>;
 }
 
 const CALL_TIMEOUT_MS = 10_000;
@@ -84,6 +86,13 @@ export class IncomingManager implements IncomingService {
     signal: AbortSignal,
   ): Promise<readonly IncomingBlocker[]> {
     return checkIncoming(incoming, this.#options, signal);
+  }
+
+  compareImages(
+    images: readonly MarkedPlace[],
+    signal: AbortSignal,
+  ): Promise<readonly ImageSighting[]> {
+    return this.#options.diskProbe.look(images, signal);
   }
 
   async prepare(

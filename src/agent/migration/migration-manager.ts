@@ -6,6 +6,7 @@ import type { Origins, Page, PageRequest, WatchCursor, WatchEvent } from '../rep
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import { busy } from '../vms/busy.ts';
 import type { VmService } from '../vms/vm.ts';
+import { assertUnblocked } from './blockers.ts';
 import type {
   Migration,
   MigrationFilter,
@@ -18,10 +19,9 @@ import { isListedAfter, orderKey } from './migration-book.ts';
 import { assertSameWish, type MigrationRecord } from './migration-record.ts';
 import type { OutgoingOptions } from './outgoing-context.ts';
 import { OutgoingMigration } from './outgoing-migration.ts';
-import { assertUnblocked, preflight } from './preflight.ts';
+import { preflight } from './preflight.ts';
 
 export interface MigrationManagerOptions extends OutgoingOptions {
-  readonly nodeName: string;
   readonly agentVersion: string;
   readonly vms: Pick<VmService, 'get'>;
   readonly nodeShutdown: Pick<ShutdownMark, 'isGoingDown'>;
@@ -55,8 +55,9 @@ export class MigrationManager implements MigrationService {
 
   async plan(spec: MigrationSpec, signal: AbortSignal): Promise<MigrationPlan> {
     const vm = await this.#options.vms.get(spec.vm, signal);
-    const { blockers, memoryBytes } = await preflight(vm, spec, this.#options, signal);
-    return { blockers, transport: 'stream', memoryBytes };
+    const report = await preflight(vm, spec, this.#options, signal);
+    const { blockers, images, memoryBytes } = report;
+    return { blockers, images, transport: 'stream', memoryBytes };
   }
 
   async start(request: StartRequest, signal: AbortSignal): Promise<Migration> {
@@ -74,7 +75,7 @@ export class MigrationManager implements MigrationService {
     if (lock === undefined) throw busy('migrate', vm.definition, locks);
     using undo = new DisposableStack();
     undo.use(lock);
-    const { blockers, way } = await preflight(vm, spec, this.#options, signal);
+    const { blockers, images, way } = await preflight(vm, spec, this.#options, signal);
     assertUnblocked(blockers, vm.definition.name);
     if (way === undefined) throw new Error('A peer that is missing must be a blocker');
     // The other node may have taken its time to answer.
@@ -87,6 +88,13 @@ export class MigrationManager implements MigrationService {
     if (!begun.created) {
       assertSameWish(begun.record, spec);
       return book.get(id);
+    }
+    const trusted = images.filter(({ verdict }) => verdict === 'trusted');
+    if (trusted.length > 0) {
+      const { requestedBy } = request;
+      const paths = trusted.map(({ path }) => path);
+      const about = { migrationId: id, vmId: begun.record.vmUid, requestedBy, paths };
+      this.#options.log.warn(about, 'Images taken to be shared by the word of the caller');
     }
     undo.move();
     const handOver = { lock, way };

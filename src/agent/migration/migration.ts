@@ -1,6 +1,7 @@
 import type { Reason } from '../../core/errors.ts';
 import type { LabelSelector } from '../../core/label-selector.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { ImageSighting, MarkedPlace } from '../../drivers/disk-probe.ts';
 import type { Accelerator } from '../../drivers/hypervisor-host.ts';
 import type {
   Page,
@@ -12,6 +13,8 @@ import type {
 import type { VmRef } from '../vms/vm.ts';
 import type { MigrationPhase } from './states.ts';
 
+export type { ImageSighting, MarkedPlace };
+
 /** What a migration should do. */
 export interface MigrationSpec {
   readonly vm: VmRef;
@@ -22,6 +25,11 @@ export interface MigrationSpec {
   /** Bits a second; undefined takes the VM's migration policy, then the node's default. */
   readonly bandwidthBitsPerSecond: number | undefined;
   readonly timeoutMs: number | undefined;
+  /**
+   * Volumes that are the same on both nodes by the caller's word, where that cannot be found out. Not recorded by earlier
+   * agents.
+   */
+  readonly trustedVolumes?: readonly string[] | undefined;
 }
 
 /** One attempt to move a VM. */
@@ -89,8 +97,19 @@ export interface MigrationBlocker {
   readonly subject: string;
 }
 
+/** An image that a VM has open, and whether the other node would open the same one. */
+export interface MigrationImage {
+  /** The volume that it belongs to. */
+  readonly volume: string;
+  readonly path: string;
+  readonly verdict: 'same' | 'trusted' | 'different' | 'unknown';
+  /** What both nodes have, for people. */
+  readonly message: string;
+}
+
 export interface MigrationPlan {
   readonly blockers: readonly MigrationBlocker[];
+  readonly images: readonly MigrationImage[];
   readonly transport: 'stream';
   readonly memoryBytes: number;
 }
@@ -163,6 +182,11 @@ export interface IncomingService {
     caller: string,
     signal: AbortSignal,
   ): Promise<readonly IncomingBlocker[]>;
+  /** What this node has under the paths of images that the caller has marked, in their order. */
+  compareImages(
+    images: readonly MarkedPlace[],
+    signal: AbortSignal,
+  ): Promise<readonly ImageSighting[]>;
   prepare(
     request: {
       readonly migrationId: string;

@@ -1,6 +1,7 @@
 import { AgentError, hasReason } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
+import type { DiskProbe } from '../../drivers/disk-probe.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
@@ -15,9 +16,11 @@ import { advance } from './progress.ts';
 import { isFinal, type MigrationPhase } from './states.ts';
 
 export interface OutgoingOptions {
+  readonly nodeName: string;
   readonly hypervisor: Pick<Hypervisor, 'host' | 'domains' | 'jobs' | 'events'>;
   readonly transfers: TransferDriver;
   readonly privateFiles: Pick<PrivateFiles, 'read' | 'remove'>;
+  readonly diskProbe: Pick<DiskProbe, 'mark'>;
   readonly peers: Peers;
   readonly book: MigrationBook;
   readonly ownership: Ownership;

@@ -3,7 +3,11 @@ import { delay } from '../../core/delay.ts';
 import { AgentError } from '../../core/errors.ts';
 import { parseBitRate } from '../../core/quantity.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { HypervisorDisk } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorEvent } from '../../drivers/hypervisor-events.ts';
+import { assertUnblocked } from './blockers.ts';
+import { checkDisks } from './disk-check.ts';
+import { localDiskBlockers } from './disk-judge.ts';
 import { conclude, type Ending } from './endings.ts';
 import { figuresOf } from './figures.ts';
 import type { IncomingVm, MigrationSpec } from './migration.ts';
@@ -106,16 +110,18 @@ export class OutgoingMigration {
     // Only the first attempt begins anything.
     this.#unsent = undefined;
     if (way === undefined) return await this.#resume(peer, signal);
+    let disks: readonly HypervisorDisk[];
     try {
       const either = AbortSignal.any([signal, this.#interrupt.signal]);
       await this.#prepare(peer, way.incoming, either);
+      disks = await this.#compareDisks(peer, either);
     } catch (error) {
       // If the agent is stopping, its successor finds the phase in the journal and undoes what was done.
       signal.throwIfAborted();
       return await this.#giveUp(error, peer, signal);
     }
     await using _teller = new ProgressTeller(this.#context, peer, signal);
-    const copied = await this.#copy(way.destinationHostUuid, signal);
+    const copied = await this.#copy(way.destinationHostUuid, disks, signal);
     return copied ? 'moved' : await settle(this.#context, peer, signal);
   }
 
@@ -175,12 +181,31 @@ export class OutgoingMigration {
     signal.throwIfAborted();
   }
 
+  /**
+   * The disks as they are now, compared once more: since the migration was asked for somebody may have mounted something, or
+   * taken a snapshot.
+   */
+  async #compareDisks(peer: Peer, signal: AbortSignal): Promise<readonly HypervisorDisk[]> {
+    const { options, record } = this.#context;
+    const vm = await options.hypervisor.domains.find(record.vmUid, signal);
+    // That it has gone, or does not run any more, the hypervisor says.
+    if (vm === undefined || record.spec === undefined) return [];
+    const { blockers } = await checkDisks(vm, record.spec, peer, options, signal);
+    assertUnblocked([...localDiskBlockers(vm, options.nodeName), ...blockers], record.vmName);
+    signal.throwIfAborted();
+    return vm.disks;
+  }
+
   #service(name: string): { readonly name: string; readonly path: string } {
     return { name, path: this.#context.options.transfers.socketPath(this.id, name) };
   }
 
   /** True if the hypervisor says that the VM runs at the destination and is gone here. */
-  async #copy(owner: string, signal: AbortSignal): Promise<boolean> {
+  async #copy(
+    owner: string,
+    disks: readonly HypervisorDisk[],
+    signal: AbortSignal,
+  ): Promise<boolean> {
     const { hypervisor, transfers, defaults } = this.#context.options;
     const { vmUid, spec, ownershipEpoch } = this.#context.record;
     await this.#context.move('copying');
@@ -197,6 +222,7 @@ export class OutgoingMigration {
           },
           mode: 'precopy',
           copiedVolumes: [],
+          disks,
           maxDowntimeMs: spec?.maxDowntimeMs ?? defaults.maxDowntimeMs,
           bandwidthBytesPerSecond: undefined,
           destinationFacts: { ownershipEpoch, owner },

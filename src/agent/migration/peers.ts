@@ -1,10 +1,12 @@
 import type { VmPeer, VmPeers } from '../vms/vm-peers.ts';
 import type {
   HandshakeRequest,
+  ImageSighting,
   IncomingBlocker,
   IncomingEnd,
   IncomingReport,
   IncomingVm,
+  MarkedPlace,
   MigrationProgress,
   PeerHandshake,
 } from './migration.ts';
@@ -23,6 +25,12 @@ export interface Peers extends VmPeers {
 export interface Peer extends VmPeer {
   handshake(request: HandshakeRequest, signal: AbortSignal): Promise<PeerHandshake>;
   check(incoming: IncomingVm, signal: AbortSignal): Promise<readonly IncomingBlocker[]>;
+  /** What is there of a VM's images, in their order. Fails with PEER_INCOMPATIBLE where the peer knows no such call. */
+  compareImages(
+    vmUid: string,
+    images: readonly MarkedPlace[],
+    signal: AbortSignal,
+  ): Promise<readonly ImageSighting[]>;
   prepare(
     request: {
       readonly migrationId: string;

@@ -1,6 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
 import { memoryBytesOf, vcpusOf } from '../../core/resources/machine-amounts.ts';
-import { isReadOnly, pathOf } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
@@ -9,15 +8,23 @@ import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import { assertRead } from '../vms/unread-vms.ts';
 import type { Vm } from '../vms/vm.ts';
-import type { IncomingVm, MigrationBlocker, MigrationSpec, PeerHandshake } from './migration.ts';
+import { blockerOf } from './blockers.ts';
+import { checkDisks, type DiskCheckOptions } from './disk-check.ts';
+import { localDiskBlockers } from './disk-judge.ts';
+import type {
+  IncomingVm,
+  MigrationBlocker,
+  MigrationImage,
+  MigrationSpec,
+  PeerHandshake,
+} from './migration.ts';
 import type { Way } from './outgoing-migration.ts';
 import type { Peer, Peers } from './peers.ts';
 import { PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN, requiredFeaturesOf } from './protocol.ts';
 
-export interface PreflightOptions {
-  readonly nodeName: string;
+export interface PreflightOptions extends DiskCheckOptions {
   readonly agentVersion: string;
-  readonly hypervisor: Pick<Hypervisor, 'host' | 'domains'>;
+  readonly hypervisor: Pick<Hypervisor, 'host' | 'domains' | 'jobs'>;
   readonly privateFiles: Pick<PrivateFiles, 'read'>;
   readonly peers: Peers;
   readonly ownership: Pick<Ownership, 'isStale' | 'find'>;
@@ -26,6 +33,7 @@ export interface PreflightOptions {
 
 export interface PreflightReport {
   readonly blockers: readonly MigrationBlocker[];
+  readonly images: readonly MigrationImage[];
   /** What the guest has now. */
   readonly memoryBytes: number;
   /** Undefined if the peer could not be found or reached; a blocker says why. */
@@ -50,7 +58,8 @@ export async function preflight(
   const stale = staleBlocker(definition, options);
   // Whatever else stands in the way is of no use to know: it is not the VM.
   if (stale !== undefined) {
-    return { blockers: [stale], memoryBytes: found?.memoryBytes ?? 0, way: undefined };
+    const memoryBytes = found?.memoryBytes ?? 0;
+    return { blockers: [stale], images: [], memoryBytes, way: undefined };
   }
   // What is pending is not what moves.
   const machine = (found?.liveDefinition ?? definition).spec.template.spec;
@@ -67,6 +76,11 @@ export async function preflight(
   };
   const blockers = localBlockers(vm, found, spec, nodeName);
   if (options.nodeShutdown.isGoingDown) blockers.push(goingDown(nodeName));
+  if (found?.state === 'running') {
+    const obstacles = await hypervisor.jobs.findObstacles(found.uid, signal);
+    blockers.push(...obstacles.map((obstacle) => blockerOf(obstacle, found, nodeName)));
+  }
+  let images: readonly MigrationImage[] = [];
   const privateFiles = await readFiles(definition, options, blockers, signal);
   try {
     const peer = options.peers.find(spec.destinationNode, spec.destinationAddress);
@@ -74,9 +88,14 @@ export async function preflight(
     // To be asked whether the VM may come, it need not know what is in the files.
     const there = await peer.check(incoming, signal);
     blockers.push(...there.map((blocker) => ({ ...blocker, nodeName: spec.destinationNode })));
+    if (found?.state === 'running') {
+      const disks = await checkDisks(found, spec, peer, options, signal);
+      blockers.push(...disks.blockers);
+      images = disks.images;
+    }
     const whole = { ...incoming, privateFiles };
     const way = { incoming: whole, destinationHostUuid: hello.hostUuid };
-    return { blockers, memoryBytes: incoming.memoryBytes, way };
+    return { blockers, images, memoryBytes: incoming.memoryBytes, way };
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
     blockers.push({
@@ -85,26 +104,8 @@ export async function preflight(
       nodeName: spec.destinationNode,
       subject: 'spec.destination',
     });
-    return { blockers, memoryBytes: incoming.memoryBytes, way: undefined };
+    return { blockers, images, memoryBytes: incoming.memoryBytes, way: undefined };
   }
-}
-
-/** Throws MIGRATION_BLOCKED (or the only blocker's own reason) if anything stands in the way. */
-export function assertUnblocked(blockers: readonly MigrationBlocker[], vmName: string): void {
-  const [first] = blockers;
-  if (first === undefined) return;
-  const only = blockers.length === 1;
-  throw new AgentError(
-    only ? first.reason : 'MIGRATION_BLOCKED',
-    `Cannot migrate VM ${vmName}: ${blockers.map((blocker) => blocker.message).join('; ')}`,
-    {
-      metadata: { node: first.nodeName },
-      violations: blockers.map((blocker) => ({
-        field: blocker.subject === '' ? blocker.nodeName : blocker.subject,
-        description: blocker.message,
-      })),
-    },
-  );
 }
 
 /** A copy that another node owns by now must not reach a third one as if it were the VM. */
@@ -160,15 +161,7 @@ function localBlockers(
       'spec.migrationPolicy.allowLiveMigration',
     );
   }
-  const { template } = (found?.liveDefinition ?? vm.definition).spec;
-  for (const [index, volume] of (template.spec.volumes ?? []).entries()) {
-    if (volume.shared === true || isReadOnly(volume)) continue;
-    block(
-      'MIGRATION_BLOCKED',
-      `volume ${volume.name} (${pathOf(volume)}) is not on shared storage, and copying volumes is not supported; put it on storage that both nodes reach under this path and mark it shared`,
-      `spec.template.spec.volumes[${index}]`,
-    );
-  }
+  if (found !== undefined) blockers.push(...localDiskBlockers(found, nodeName));
   return blockers;
 }
 

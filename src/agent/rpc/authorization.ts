@@ -54,6 +54,7 @@ export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
 
   '/novacron.peer.v1.PeerService/Handshake': PEER_LOOKS,
   '/novacron.peer.v1.PeerService/CheckIncoming': PEER_LOOKS,
+  '/novacron.peer.v1.PeerService/CompareImages': PEER_LOOKS,
   '/novacron.peer.v1.PeerService/PrepareIncoming': PEER_CHANGES,
   '/novacron.peer.v1.PeerService/GetIncoming': PEER_LOOKS,
   '/novacron.peer.v1.PeerService/ReportProgress': PEER_TELLS,

@@ -4,6 +4,7 @@ import { AgentError, hasReason, type Reason } from '../../core/errors.ts';
 import type { Peer, Peers } from '../migration/peers.ts';
 import type { Certificates } from './certificates.ts';
 import { toProgress, toResult } from './figure-conversion.ts';
+import { fromImageSighting, toMarkedImage } from './image-conversion.ts';
 import {
   fromIncomingBlocker,
   fromIncomingReport,
@@ -130,6 +131,14 @@ class GrpcPeer implements Peer {
       peer.checkIncoming(request, options),
     );
     return blockers.map(fromIncomingBlocker);
+  }
+
+  async compareImages(...[vmUid, places, signal]: Parameters<Peer['compareImages']>) {
+    const request = { virtualMachineUid: vmUid, images: places.map(toMarkedImage) };
+    const { images } = await this.#call(CHECK_DEADLINE_MS, signal, ({ peer }, options) =>
+      peer.compareImages(request, options),
+    );
+    return images.map(fromImageSighting);
   }
 
   async prepare(...[request, signal]: Parameters<Peer['prepare']>) {

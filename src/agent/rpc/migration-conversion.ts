@@ -1,5 +1,6 @@
 import { formatBitRate, parseBitRate } from '../../core/quantity.ts';
 import {
+  MigrationImageVerdict,
   type Migration as MigrationMessage,
   MigrationMode,
   MigrationRole,
@@ -8,7 +9,12 @@ import {
   type PlanMigrationResponse,
   type WatchMigrationsResponse,
 } from '../../gen/novacron/agent/v1/migration.ts';
-import type { Migration, MigrationPlan, MigrationSpec } from '../migration/migration.ts';
+import type {
+  Migration,
+  MigrationImage,
+  MigrationPlan,
+  MigrationSpec,
+} from '../migration/migration.ts';
 import type { MigrationPhase } from '../migration/states.ts';
 import type { WatchEvent } from '../reports/report.ts';
 import { fromRef, toEventType, toOrigin, toRef } from './common-conversion.ts';
@@ -17,6 +23,8 @@ import type { FieldChecks } from './field-checks.ts';
 import { optionalDuration, toProgress, toResult } from './figure-conversion.ts';
 import { fromBoundedDuration, toTimestamp } from './time-conversion.ts';
 
+// A VM has far fewer volumes.
+const MAX_TRUSTED = 256;
 const MAX_DOWNTIME_MS = 60_000;
 // The longest that a timer of Node's can wait is just under 25 days.
 const MAX_TIMEOUT_MS = 24 * 24 * 3_600_000;
@@ -35,6 +43,13 @@ const ROLE = {
   source: MigrationRole.MIGRATION_ROLE_SOURCE,
   destination: MigrationRole.MIGRATION_ROLE_DESTINATION,
 } as const;
+
+const VERDICT = {
+  same: MigrationImageVerdict.MIGRATION_IMAGE_VERDICT_SAME,
+  trusted: MigrationImageVerdict.MIGRATION_IMAGE_VERDICT_TRUSTED,
+  different: MigrationImageVerdict.MIGRATION_IMAGE_VERDICT_DIFFERENT,
+  unknown: MigrationImageVerdict.MIGRATION_IMAGE_VERDICT_UNKNOWN,
+} as const satisfies Record<MigrationImage['verdict'], MigrationImageVerdict>;
 
 const MODE = {
   precopy: MigrationMode.MIGRATION_MODE_PRE_COPY,
@@ -69,7 +84,17 @@ export function fromMigrationSpec(
       { minMs: 1, maxMs: MAX_TIMEOUT_MS },
       checks,
     ),
+    trustedVolumes: fromTrustShared(spec?.trustShared ?? [], checks),
   };
+}
+
+/** Names of volumes or guest devices, each once. */
+function fromTrustShared(names: readonly string[], checks: FieldChecks): readonly string[] {
+  if (names.length > MAX_TRUSTED) checks.add('spec.trustShared', `must be at most ${MAX_TRUSTED}`);
+  for (const [index, name] of names.entries()) {
+    checks.dnsLabel(`spec.trustShared[${index}]`, name);
+  }
+  return [...new Set(names)];
 }
 
 function fromBitRate(
@@ -122,6 +147,7 @@ function toMigrationSpec(spec: MigrationSpec): MigrationSpecMessage {
           : formatBitRate(spec.bandwidthBitsPerSecond),
       timeout: optionalDuration(spec.timeoutMs),
     },
+    trustShared: [...(spec.trustedVolumes ?? [])],
   };
 }
 
@@ -136,6 +162,7 @@ export function toWatchMigrationsResponse(event: WatchEvent<Migration>): WatchMi
 export function toPlan(plan: MigrationPlan): PlanMigrationResponse {
   return {
     blockers: plan.blockers.map((blocker) => ({ ...blocker })),
+    images: plan.images.map((image) => ({ ...image, verdict: VERDICT[image.verdict] })),
     transport: plan.transport,
     memoryBytes: toUint64(plan.memoryBytes),
   };

@@ -7,6 +7,7 @@ import type { CallContext } from './call-context.ts';
 import { toUint32, toUint64 } from './count-conversion.ts';
 import { FieldChecks } from './field-checks.ts';
 import { fromProgress, fromResult } from './figure-conversion.ts';
+import { fromMarkedImages, toImageSighting } from './image-conversion.ts';
 import {
   checkContents,
   fromIncomingFields,
@@ -48,6 +49,15 @@ export function peerHandlers(
       const vm = readIncoming(request, new FieldChecks(), context);
       const blockers = await incoming.check(vm, context.caller.nodeName, context.signal);
       return { blockers: blockers.map((blocker) => ({ ...blocker })) };
+    },
+
+    async compareImages(request, context) {
+      const checks = new FieldChecks();
+      readVmUid(request, checks, context);
+      const places = fromMarkedImages(request.images, checks);
+      checks.throwIfAny('INVALID_REQUEST', 'Cannot compare images');
+      const found = await incoming.compareImages(places, context.signal);
+      return { images: found.map(toImageSighting) };
     },
 
     async prepareIncoming(request, context) {

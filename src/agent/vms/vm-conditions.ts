@@ -20,6 +20,8 @@ export interface ConditionFacts {
   readonly drift: readonly DriftedPart[];
   /** Its definition says that another host owns it. */
   readonly isStray: boolean;
+  /** The node's hypervisor takes leases of disks, which other nodes heed. */
+  readonly hasDiskLeases: boolean;
 }
 
 type Aspect = readonly [type: string, status: ConditionStatus, reason: string, message: string];
@@ -35,6 +37,8 @@ export function conditionsOf(
   const aspects = [ready(facts), runStrategyFulfilled(facts), ...ofDefinition, migrating(facts)];
   if (facts.definition.newer !== undefined) aspects.push(newerSpec(facts.definition));
   if (facts.drift.length > 0) aspects.push(drifted(facts));
+  const devices = sharedDevices(facts.definition);
+  if (devices.length > 0) aspects.push(diskLock(facts, devices));
   if (facts.isStray) aspects.push(strayCopy(facts.definition));
   return aspects.map(([type, status, reason, message]) => {
     const before = previous.find((candidate) => candidate.type === type);
@@ -127,6 +131,22 @@ function liveMigratable({ definition }: ConditionFacts): Aspect {
   const names = local.map(({ name }) => name).join(', ');
   const message = `On storage of this node alone: ${names}; put them on storage that all nodes reach and mark them shared`;
   return ['LiveMigratable', 'false', 'DiskLocal', message];
+}
+
+/** What several nodes can write to, and on which QEMU's locks do not hold between them. */
+function sharedDevices({ spec }: VmDefinition): readonly string[] {
+  return (spec.template.spec.volumes ?? [])
+    .filter((volume) => volume.source?.block !== undefined)
+    .filter((volume) => volume.shared === true && !isReadOnly(volume))
+    .map(({ name }) => name);
+}
+
+/** Whether something keeps two nodes from writing to its block devices, beside the agents themselves. */
+function diskLock({ hasDiskLeases }: ConditionFacts, devices: readonly string[]): Aspect {
+  const names = devices.join(', ');
+  if (hasDiskLeases) return ['DiskLock', 'true', 'Lease', `libvirt takes leases for ${names}`];
+  const message = `No lock of ${names} holds between nodes, only the agents' ownership: QEMU's does on one node alone. Have libvirt take leases: set lock_manager in /etc/libvirt/qemu.conf to sanlock, or to lockd with a lockspace that the nodes share, and restart libvirt, the VM and the agent`;
+  return ['DiskLock', 'false', 'None', message];
 }
 
 function migrating({ context }: ConditionFacts): Aspect {

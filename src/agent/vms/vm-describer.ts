@@ -22,6 +22,7 @@ export interface VmDescriberOptions {
   readonly isStale: (definition: VmDefinition) => boolean;
   /** Copies that say that another host owns them. */
   readonly isStray: (definition: VmDefinition) => boolean;
+  readonly hasDiskLeases: boolean;
 }
 
 const STALE_COPY: PhaseReport = {
@@ -73,6 +74,7 @@ export class VmDescriber {
     previous: Vm | undefined,
   ): Vm {
     const context = this.#options.contextOf(found.uid);
+    const { hasDiskLeases } = this.#options;
     const isStray = this.#options.isStray(definition);
     // Compared anew only where one of the two has been read anew.
     const pendingChanges =
@@ -87,7 +89,16 @@ export class VmDescriber {
       liveDefinition: found.liveDefinition,
       ...state,
       conditions: conditionsOf(
-        { isRead: true, definition, state, context, pendingChanges, drift: found.drift, isStray },
+        {
+          isRead: true,
+          definition,
+          state,
+          context,
+          pendingChanges,
+          drift: found.drift,
+          isStray,
+          hasDiskLeases,
+        },
         previous?.conditions ?? [],
       ),
       pendingChanges,
@@ -110,7 +121,9 @@ export class VmDescriber {
     const { isRead, definition, pendingChanges, drift } = vm;
     const context = this.#options.contextOf(definition.uid);
     const isStray = this.#options.isStray(definition);
-    const facts = { isRead, definition, state, context, pendingChanges, drift, isStray };
+    const { hasDiskLeases } = this.#options;
+    const more = { isStray, hasDiskLeases };
+    const facts = { isRead, definition, state, context, pendingChanges, drift, ...more };
     const conditions = conditionsOf(facts, vm.conditions);
     const { migration, restart } = context;
     return { ...vm, ...state, statistics: undefined, conditions, migration, restart };

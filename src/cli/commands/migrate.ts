@@ -12,6 +12,7 @@ import {
   hostPortArgument,
   labelArgument,
   uuidArgument,
+  volumesArgument,
 } from '../input/argument-parsers.ts';
 import { addNamespaceOption, type NamespaceOptions, vmRef } from '../input/vm-ref.ts';
 import { addOutputOption, type OutputOptions } from '../output/output-format.ts';
@@ -26,6 +27,7 @@ interface MigrateOptions extends OutputOptions, NamespaceOptions {
   readonly bandwidth?: string;
   readonly label?: Readonly<Record<string, string>>;
   readonly timeout?: number;
+  readonly trustShared?: readonly string[];
   readonly id?: string;
   readonly wait: boolean;
 }
@@ -61,6 +63,11 @@ export function addMigrateCommand(parent: Command, io: CliIo): Command {
       'cancel it if it has not switched over by then, such as 10m',
       durationArgument,
     )
+    .option(
+      '--trust-shared <volume>',
+      'take the disk of this volume for the same on both nodes where that cannot be found out; may be repeated; logged with who asks',
+      volumesArgument,
+    )
     .option('--id <uuid>', 'id of the migration; giving it again repeats nothing', uuidArgument)
     .option('--label <key=value>', 'label of the migration; may be repeated', labelArgument)
     .option('--no-wait', 'start it and do not watch');
@@ -75,6 +82,7 @@ Examples:
   novactl migrate web --to node-b --plan
   novactl migrate web --to node-b
   novactl migrate shop/web --to node-b --max-downtime 50ms --bandwidth 1Gbps --timeout 10m
+  novactl migrate web --to node-b --trust-shared data
   novactl --address unix:/run/novacron/agent.sock migrate web --to node-b --address 10.0.0.2:7443
 `,
   );
@@ -154,6 +162,7 @@ async function specOf(name: string, options: MigrateOptions): Promise<MigrationS
   return {
     virtualMachine: vmRef(name, options),
     destination: { nodeName: options.to, address: options.address ?? '' },
+    trustShared: [...(options.trustShared ?? [])],
     limits: {
       ...(bandwidth === undefined ? {} : { bandwidth }),
       ...(maxDowntime === undefined ? {} : { maxDowntime: toDuration(maxDowntime) }),

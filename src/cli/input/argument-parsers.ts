@@ -44,6 +44,17 @@ export function hostPortArgument(text: string): string {
   throw new InvalidArgumentError('It must be HOST:PORT, such as 10.0.0.2:7443 or [fd00::2]:7443.');
 }
 
+/** The name of a volume or a guest device; may be repeated. */
+export function volumesArgument(
+  name: string,
+  previous: readonly string[] | undefined,
+): readonly string[] {
+  if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name)) {
+    throw new InvalidArgumentError('It must be the name of one volume, such as data.');
+  }
+  return [...(previous ?? []), name];
+}
+
 export function labelArgument(
   text: string,
   previous: Readonly<Record<string, string>> | undefined,

@@ -1,15 +1,26 @@
-import type { PlanMigrationResponse } from '../../client/api.ts';
+import { MigrationImageVerdict, type PlanMigrationResponse } from '../../client/api.ts';
 import { AgentError, isReason } from '../../core/errors.ts';
 import { hintFor } from '../errors/hints.ts';
-import { type Document, withoutEmpty } from '../output/documents.ts';
+import { type Document, enumWord, withoutEmpty } from '../output/documents.ts';
 import { formatBytes } from '../output/quantities.ts';
 import { printable } from '../output/table.ts';
+
+const { MIGRATION_IMAGE_VERDICT_SAME, MIGRATION_IMAGE_VERDICT_TRUSTED } = MigrationImageVerdict;
+
+/** Of a migration that nothing stands in the way of. */
+const WORDS: Readonly<Record<number, string>> = {
+  [MIGRATION_IMAGE_VERDICT_SAME]: 'the same on both nodes',
+  [MIGRATION_IMAGE_VERDICT_TRUSTED]: 'taken to be the same by your word',
+};
 
 /** What stands in the way of a migration and what to do about each, for people. */
 export function planText(vm: string, node: string, plan: PlanMigrationResponse): string {
   const { blockers } = plan;
   if (blockers.length === 0) {
-    return `VM ${vm} can be migrated to node ${node}: ${formatBytes(plan.memoryBytes)} of memory, transport ${plan.transport}\n`;
+    const disks = plan.images.map(({ volume, path, verdict, message }) => {
+      return `  ${printable(`volume ${volume}, ${path}: ${WORDS[verdict] ?? 'unknown'}; ${message}`)}\n`;
+    });
+    return `VM ${vm} can be migrated to node ${node}: ${formatBytes(plan.memoryBytes)} of memory, transport ${plan.transport}\n${disks.join('')}`;
   }
   const count = blockers.length === 1 ? 'One thing stands' : `${blockers.length} things stand`;
   const items = blockers.map(({ reason, message, nodeName, subject }) => {
@@ -30,5 +41,11 @@ export function planDocument(plan: PlanMigrationResponse): Document {
     possible: plan.blockers.length === 0,
     ...withoutEmpty({ transport: plan.transport, memoryBytes: plan.memoryBytes }),
     blockers: plan.blockers.map((blocker) => withoutEmpty({ ...blocker })),
+    images: plan.images.map((image) =>
+      withoutEmpty({
+        ...image,
+        verdict: enumWord(MigrationImageVerdict, 'MIGRATION_IMAGE_VERDICT', image.verdict),
+      }),
+    ),
   };
 }

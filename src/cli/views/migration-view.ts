@@ -137,7 +137,8 @@ function migrationDocument({ id, labels, spec, status }: Migration): Document {
   });
 }
 
-function specDocument({ virtualMachine, destination, limits }: MigrationSpec): Document {
+function specDocument(spec: MigrationSpec): Document {
+  const { virtualMachine, destination, limits, trustShared } = spec;
   return withoutEmpty({
     virtualMachine: virtualMachine && withoutEmpty({ ...virtualMachine }),
     destination: destination && withoutEmpty({ ...destination }),
@@ -148,6 +149,7 @@ function specDocument({ virtualMachine, destination, limits }: MigrationSpec): D
         bandwidth: limits.bandwidth,
         timeout: durationText(limits.timeout),
       }),
+    trustShared,
   });
 }
 

@@ -15,6 +15,7 @@ export type DomainDescription = Pick<
   | 'vcpus'
   | 'memoryBytes'
   | 'volumes'
+  | 'disks'
   | 'consoleLogPath'
 >;
 
@@ -32,6 +33,7 @@ export function describeDomain(xml: DomainXml): DomainDescription {
     vcpus: live.cpu.vcpus,
     memoryBytes,
     volumes: live.volumes.map(({ name, target, path, format }) => ({ name, target, path, format })),
+    disks: live.disks,
     consoleLogPath,
   };
 }

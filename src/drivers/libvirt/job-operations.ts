@@ -5,6 +5,7 @@ import { isStartingUp, mayBeIncoming } from './domain-states.ts';
 import { isLockedOut, isRefusedNow } from './errors.ts';
 import { INCOMING_JOB, toJobStatistics } from './job-statistics.ts';
 import {
+  BLOCK_JOB_INFO_BYTES,
   JOB_STATS_COMPLETED,
   JOB_STATS_KEEP_COMPLETED,
   MIGRATE_ABORT_ON_ERROR,
@@ -16,6 +17,7 @@ import {
   MIGRATE_PEER2PEER,
   MIGRATE_PERSIST_DEST,
   MIGRATE_UNDEFINE_SOURCE,
+  MIGRATE_UNSAFE,
   XML_INACTIVE,
   XML_MIGRATABLE,
   XML_SECURE,
@@ -42,6 +44,8 @@ export interface MigrationCall {
   readonly memoryUri: string;
   readonly destinationXml: string;
   readonly persistentXml: string;
+  /** Its disks have been compared with those of the destination, so libvirt need not judge them by their file systems. */
+  readonly disksAreShared: boolean;
   readonly maxDowntimeMs: number | undefined;
   /** libvirt counts in MiB a second. */
   readonly bandwidthMibPerSecond: number | undefined;
@@ -68,8 +72,9 @@ export function migrate(connection: Connection, uid: string, call: MigrationCall
       );
     }
     if (call.maxDowntimeMs !== undefined) setDowntime(connection, domain, call.maxDowntimeMs);
+    const flags = MIGRATE_FLAGS | (call.disksAreShared ? MIGRATE_UNSAFE : 0);
     connection.check(
-      libvirt.migrate(domain.pointer, call.destinationUri, parameters[0], count[0], MIGRATE_FLAGS),
+      libvirt.migrate(domain.pointer, call.destinationUri, parameters[0], count[0], flags),
     );
   } finally {
     libvirt.freeParameters(parameters[0], count[0]);
@@ -87,6 +92,34 @@ const MIGRATE_FLAGS =
   MIGRATE_UNDEFINE_SOURCE |
   // A guest paused by an I/O error would arrive paused; better that it stays where it can be looked at.
   MIGRATE_ABORT_ON_ERROR;
+
+/** What of a domain libvirt would not migrate, as far as it is not in the XML. */
+export interface ObstacleRecord {
+  readonly liveXml: string;
+  readonly snapshots: number;
+  /** Guest devices of the disks that have a job. */
+  readonly blockJobs: readonly string[];
+  readonly hasOtherJob: boolean;
+}
+
+export function readObstacles(
+  connection: Connection,
+  uid: string,
+  targets: readonly string[],
+): ObstacleRecord {
+  using domain = connection.getDomain(uid);
+  const { libvirt } = connection;
+  const info = Buffer.alloc(BLOCK_JOB_INFO_BYTES);
+  return {
+    liveXml: domain.getXml(0),
+    snapshots: connection.check(libvirt.countSnapshots(domain.pointer, 0)),
+    // It fails for a disk that has gone meanwhile, and for a domain that is off.
+    blockJobs: targets.filter(
+      (target) => libvirt.getBlockJobInfo(domain.pointer, target, info, 0) === 1,
+    ),
+    hasOtherJob: readJob(connection, domain)?.operation === 'other',
+  };
+}
 
 /** Undefined when there is no job. */
 export function getJob(connection: Connection, uid: string): JobStatistics | undefined {

@@ -40,6 +40,7 @@ export const MIGRATE_LIVE = 1;
 export const MIGRATE_PEER2PEER = 2;
 export const MIGRATE_PERSIST_DEST = 8;
 export const MIGRATE_UNDEFINE_SOURCE = 16;
+export const MIGRATE_UNSAFE = 512;
 export const MIGRATE_ABORT_ON_ERROR = 4096;
 
 /** libvirt-domain.h: VIR_MIGRATE_PARAM_* */
@@ -47,6 +48,9 @@ export const MIGRATE_PARAM_URI = 'migrate_uri';
 export const MIGRATE_PARAM_DEST_XML = 'destination_xml';
 export const MIGRATE_PARAM_PERSIST_XML = 'persistent_xml';
 export const MIGRATE_PARAM_BANDWIDTH = 'bandwidth';
+
+/** libvirt-domain.h: size of struct _virDomainBlockJobInfo */
+export const BLOCK_JOB_INFO_BYTES = 32;
 
 /** libvirt-domain.h: virDomainGetJobStatsFlags */
 export const JOB_STATS_COMPLETED = 1;

@@ -55,6 +55,7 @@ const UNREAD: DomainDescription = {
   vcpus: 0,
   memoryBytes: 0,
   volumes: [],
+  disks: [],
   consoleLogPath: undefined,
 };
 

@@ -1,5 +1,13 @@
-import type { HypervisorJobs, HypervisorMigration, JobStatistics } from '../hypervisor-jobs.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { AgentError } from '../../core/errors.ts';
+import type {
+  HypervisorJobs,
+  HypervisorMigration,
+  JobStatistics,
+  MigrationObstacle,
+} from '../hypervisor-jobs.ts';
 import type { DefinitionCache } from './definition-cache.ts';
+import { DomainDocument } from './domain-xml/domain-document.ts';
 import type { DriverCalls } from './driver-calls.ts';
 import { toMigrationCall } from './migration-call.ts';
 
@@ -22,6 +30,14 @@ export class LibvirtJobs implements HypervisorJobs {
   async migrate(uid: string, request: HypervisorMigration, signal: AbortSignal): Promise<void> {
     const xml = await this.#calls.call('readMigratableXml', uid, [uid], 'migrate', signal);
     const call = toMigrationCall(xml, request);
+    // Read after what is sent, so that a change in between is seen: with UNSAFE libvirt would take it.
+    const { live } = await this.#calls.call('readXml', uid, [uid], 'migrate', signal);
+    if (!isDeepStrictEqual(DomainDocument.parse(live).disks, request.disks)) {
+      throw new AgentError(
+        'MIGRATION_BLOCKED',
+        `Cannot migrate ${this.#calls.nameOf(uid)}: its disks have changed since they were compared with those of the destination; start the migration again`,
+      );
+    }
     this.#outgoing.add(uid);
     try {
       await this.#calls.callLong('migrate', uid, [uid, call], 'migrate', signal);
@@ -29,6 +45,20 @@ export class LibvirtJobs implements HypervisorJobs {
       this.#outgoing.delete(uid);
       this.#cache.invalidate(uid);
     }
+  }
+
+  async findObstacles(uid: string, signal: AbortSignal): Promise<readonly MigrationObstacle[]> {
+    const { live } = await this.#calls.call('readXml', uid, [uid], 'read', signal);
+    const targets = DomainDocument.parse(live).disks.map(({ target }) => target);
+    const found = await this.#calls.call('readObstacles', uid, [uid, targets], 'read', signal);
+    const document = DomainDocument.parse(found.liveXml);
+    const copied = new Set([...document.mirrors, ...found.blockJobs]);
+    return [
+      ...(found.snapshots > 0 ? [{ kind: 'snapshots', count: found.snapshots } as const] : []),
+      ...[...copied].map((target) => ({ kind: 'block-job', target }) as const),
+      ...document.boundDevices.map((description) => ({ kind: 'device', description }) as const),
+      ...(found.hasOtherJob ? [{ kind: 'job' } as const] : []),
+    ];
   }
 
   async getJob(uid: string, signal: AbortSignal): Promise<JobStatistics | undefined> {

@@ -27,6 +27,7 @@ export function toMigrationCall(xml: MigratableXml, request: HypervisorMigration
     memoryUri: `unix://${transport.memorySocket}`,
     destinationXml: withFacts(xml.live),
     persistentXml: withFacts(xml.persistent),
+    disksAreShared: request.disks.some(({ readOnly, images }) => !readOnly && images.length > 0),
     maxDowntimeMs: request.maxDowntimeMs,
     bandwidthMibPerSecond:
       bandwidth === undefined ? undefined : Math.max(1, Math.round(bandwidth / MIB)),

@@ -226,6 +226,14 @@ export function loadLibvirt(path = 'libvirt.so.0') {
     >(
       'int virDomainGetJobStats(void *domain, _Out_ int *type, _Out_ void **params, _Out_ int *nparams, unsigned int flags)',
     ),
+    /** `info` is a virDomainBlockJobInfo. 1: there is a job; 0: there is none. */
+    getBlockJobInfo: declare<
+      (domain: DomainPointer, disk: string, info: Buffer, flags: number) => number
+    >('int virDomainGetBlockJobInfo(void *dom, const char *disk, void *info, unsigned int flags)'),
+    // libvirt-domain-snapshot.h
+    countSnapshots: declare<(domain: DomainPointer, flags: number) => number>(
+      'int virDomainSnapshotNum(void *domain, unsigned int flags)',
+    ),
     abortJob: declare<(domain: DomainPointer) => number>('int virDomainAbortJob(void *domain)'),
 
     // libvirt-common.h: typed parameters

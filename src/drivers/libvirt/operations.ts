@@ -22,6 +22,7 @@ export const OPERATIONS = {
   setMetadata: domains.setMetadata,
   readMigratableXml: jobs.readMigratableXml,
   migrate: jobs.migrate,
+  readObstacles: jobs.readObstacles,
   getJob: jobs.getJob,
   getCompletedJob: jobs.getCompletedJob,
   abortJob: jobs.abortJob,

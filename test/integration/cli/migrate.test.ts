@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Interrupted } from '../../../src/cli/process/exit-codes.ts';
-import { Migration, MigrationPhase } from '../../../src/client/api.ts';
+import { Migration, MigrationImageVerdict, MigrationPhase } from '../../../src/client/api.ts';
 import { FakeCliIo } from '../../fakes/fake-cli-io.ts';
 import { startLab } from './novactl-lab.ts';
 
 const ID = '6b0f3c1e-1f0a-4c52-9a58-0d5b3a8f7c11';
+
+const SAME = MigrationImageVerdict.MIGRATION_IMAGE_VERDICT_SAME;
 
 function step(phase: MigrationPhase, more: object = {}): Migration {
   return Migration.create({
@@ -97,12 +99,35 @@ test('--plan says what stands in the way, what to do, and whether it is possible
   const possible = await lab.novactl('migrate web --to node-b --plan');
   assert.equal(possible.code, 0);
   assert.match(possible.stdout, /can be migrated to node node-b: 512Mi of memory/);
+  lab.agent.planImages = [
+    { volume: 'root', path: '/srv/a', verdict: SAME, message: 'both nodes have raw file a' },
+  ];
+  const disks = await lab.novactl('migrate web --to node-b --plan');
+  assert.match(
+    disks.stdout,
+    /^ {2}volume root, \/srv\/a: the same on both nodes; both nodes have/m,
+  );
+  const yaml = await lab.novactl('migrate web --to node-b --plan -o yaml');
+  assert.match(yaml.stdout, /verdict: Same\n/);
   lab.agent.planBlockers = [
     { reason: 'PEER_UNREACHABLE', message: 'No answer', nodeName: 'node-b', subject: '' },
   ];
   const blocked = await lab.novactl('migrate web --to node-b --plan');
   assert.equal(blocked.code, 4);
   assert.match(blocked.stdout, /node-b: No answer \(PEER_UNREACHABLE\)\n +What to do: Check that/);
+});
+
+test('--trust-shared names volumes, each time one', async () => {
+  await using lab = await startLab();
+  lab.agent.put('web');
+  const migrate = `migrate web --to node-b --no-wait --id ${ID} --trust-shared root`;
+  assert.equal((await lab.novactl(`${migrate} --trust-shared data`)).code, 0);
+  assert.deepEqual(lab.agent.migrations.get(ID)?.spec?.trustShared, ['root', 'data']);
+  const { stdout } = await lab.novactl(`migration get ${ID} -o yaml`);
+  assert.match(stdout, /trustShared:\n +- root\n +- data/);
+  for (const wrong of ['root,data', '/srv/a', '']) {
+    assert.equal((await lab.novactl(`migrate web --to b --trust-shared=${wrong}`)).code, 2);
+  }
 });
 
 test('--no-wait answers at once, and the migration can be listed and cancelled', async () => {

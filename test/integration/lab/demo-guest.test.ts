@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { open, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { test } from 'node:test';
 import { ensureDemoGuest } from '../../../lab/guest/demo-guest.ts';
 import { watchConsole } from '../../../lab/guest/demo-vm.ts';
 import { Lab } from '../../../lab/lab.ts';
-import { checkMemory, findSwitchover } from '../../../lab/migration/switchover.ts';
+import { checkDisk, checkMemory, findSwitchover } from '../../../lab/migration/switchover.ts';
 import { CONSOLE_LOG, startDomain } from './direct-domain.ts';
 import { relay } from './relay.ts';
 
@@ -27,6 +29,26 @@ test('the guest boots, counts, checks its memory and powers off when asked', asy
 
   await node.libvirt.virsh(['shutdown', 'direct'], signal);
   await console.waitFor('Power off', 10_000, () => console.powerOff !== undefined, signal);
+});
+
+test('the guest notices when its disk is not what it has written', async ({ signal }) => {
+  const guest = await ensureDemoGuest(signal);
+  await using lab = await Lab.create({ nodes: ['a'] }, signal);
+  const image = path.join(lab.plan.sharedImages, 'disk.raw');
+  await writeFile(image, Buffer.alloc(1024 * 1024, 7));
+  using console = watchConsole(lab.node('a'), CONSOLE_LOG);
+  await startDomain(lab.node('a'), guest, signal, image);
+  const passes = () => console.diskPasses.length;
+  await console.waitFor('Checks of the disk', BOOT_TIMEOUT_MS, () => passes() >= 2, signal);
+  assert.deepEqual([console.diskBad, console.alarms], [0, []]);
+  assert.equal(checkDisk(console), 'verified');
+  // As if the image behind the disk were another one: a block of the half that is only read.
+  await using file = await open(image, 'r+');
+  await file.write(Buffer.alloc(4096, 8), 0, 4096, 1024 * 1024 - 4096);
+  await file.sync();
+  await console.waitFor('The alarm', BOOT_TIMEOUT_MS, () => console.diskBad > 0, signal);
+  assert.equal(checkDisk(console), 'damaged');
+  assert.match(console.alarms[0] ?? '', /^novacron-demo bad block=255 is not what was written/);
 });
 
 test('a live migration through relays keeps every count and all memory', async ({ signal }) => {

@@ -13,14 +13,17 @@ export async function startDomain(
   node: LabNode,
   guest: DemoGuest,
   signal: AbortSignal,
+  /** A raw image, which the guest writes to. */
+  disk?: string,
 ): Promise<void> {
-  const xml = domainXml(guest, 'demo.region=32M demo.fill=32M');
+  const work = disk === undefined ? '' : ' demo.disk=1M';
+  const xml = domainXml(guest, `demo.region=32M demo.fill=32M${work}`, disk);
   await node.run(['sh', '-c', 'cat >/run/direct.xml'], signal, { input: xml });
   await node.libvirt.virsh(['define', '/run/direct.xml'], signal);
   await node.libvirt.virsh(['start', 'direct'], signal);
 }
 
-function domainXml(guest: DemoGuest, parameters: string): string {
+function domainXml(guest: DemoGuest, parameters: string, disk: string | undefined): string {
   const memory = `memory-backend-ram,id=ram0,size=${ODD_MEMORY_KIB * 1024}`;
   const machine = ['-machine', 'memory-backend=ram0', '-m', `${ODD_MEMORY_KIB}k`];
   return `<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
@@ -36,6 +39,7 @@ function domainXml(guest: DemoGuest, parameters: string): string {
   <features><acpi/></features>
   <cpu mode='custom'><model>qemu64</model></cpu>
   <devices>
+    ${disk === undefined ? '' : diskXml(disk)}
     <serial type='pty'><log file='${CONSOLE_LOG}' append='on'/></serial>
     <memballoon model='none'/>
   </devices>
@@ -43,4 +47,9 @@ function domainXml(guest: DemoGuest, parameters: string): string {
     ${['-object', memory, ...machine].map((argument) => `<qemu:arg value='${argument}'/>`).join('\n    ')}
   </qemu:commandline>
 </domain>`;
+}
+
+function diskXml(path: string): string {
+  return `<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/>
+      <source file='${path}'/><target dev='vda' bus='virtio'/></disk>`;
 }

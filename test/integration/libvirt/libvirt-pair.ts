@@ -94,6 +94,7 @@ export class LibvirtPair implements AsyncDisposable {
       },
       mode: 'precopy',
       copiedVolumes: [],
+      disks: [],
       maxDowntimeMs: undefined,
       bandwidthBytesPerSecond: speed === 'slow' ? MIB : undefined,
       destinationFacts: { ownershipEpoch: definition.ownershipEpoch + 1, owner: randomUUID() },

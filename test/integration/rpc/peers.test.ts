@@ -66,6 +66,39 @@ test('a VM arrives at the other node as it was sent', async () => {
   assert.deepEqual(harness.incoming.calls.at(-1)?.argument, request);
 });
 
+test('images are compared, and whatever was found comes back', async () => {
+  const mark = `.novacron-probe-${'ab'.repeat(16)}`;
+  const places = [
+    { kind: 'file', path: '/srv/a.qcow2', format: 'qcow2', mark },
+    { kind: 'block', path: '/dev/vg/a', format: 'raw', mark: '' },
+  ] as const;
+  harness.incoming.sightings = [
+    { kind: 'file', name: 'a', format: 'raw', sizeBytes: undefined, fileId: undefined },
+    { kind: 'file', name: 'a', format: 'raw', sizeBytes: 5, fileId: '6969:18446744073709551615' },
+    { kind: 'block', deviceId: 'naa.1', sizeBytes: 512 },
+    { kind: 'missing' },
+    { kind: 'other' },
+    { kind: 'unknown', problem: 'it hangs' },
+  ];
+  assert.deepEqual(await peer.compareImages(VM_UID, places, never), harness.incoming.sightings);
+  assert.deepEqual(harness.incoming.calls.at(-1), { method: 'compareImages', argument: places });
+});
+
+test('a node cannot be asked whether it has files that the caller has not made', async () => {
+  const calls = harness.incoming.calls.length;
+  const place = { kind: 'file', path: '/etc/x', format: 'raw', mark: 'shadow' } as const;
+  const mark = `.novacron-probe-${'ab'.repeat(16)}`;
+  for (const [wrong, field] of [
+    [place, /images\[0\]\.mark/],
+    [{ ...place, mark: `../${mark}` }, /images\[0\]\.mark/],
+    [{ ...place, mark, path: 'etc/x' }, /images\[0\]\.path/],
+  ] as const) {
+    const asked = peer.compareImages(VM_UID, [wrong], never);
+    await assert.rejects(asked, reason('INVALID_REQUEST', field));
+  }
+  assert.equal(harness.incoming.calls.length, calls);
+});
+
 test('a file that is not what its digest says is not prepared for', async () => {
   const other = { ...incoming, privateFiles: { 'user-data': Buffer.from('other') } };
   const request = { migrationId: MIGRATION_ID, incoming: other, transferToken: 'ab'.repeat(32) };

@@ -1,7 +1,7 @@
 import { AgentError } from '../../../core/errors.ts';
 import type { Machine } from '../../../core/resources/machine.ts';
 import type { VmDefinition } from '../../../core/vm-definition.ts';
-import type { DriftedPart, VmFacts } from '../../hypervisor-domains.ts';
+import type { DriftedPart, HypervisorDisk, VmFacts } from '../../hypervisor-domains.ts';
 import {
   acceleratorOf,
   type ChangeOptions,
@@ -19,6 +19,7 @@ import {
 } from './metadata.ts';
 import { type DomainBoot, readBoot, readMachineType } from './parts/boot-part.ts';
 import { type DomainCpu, readCpu } from './parts/cpu-part.ts';
+import { readBoundDevices, readDisks, readMirrors } from './parts/disk-images.ts';
 import { hasOddRam, readMemoryBytes } from './parts/memory-part.ts';
 import { type DomainVolume, readVolumes } from './parts/volumes-part.ts';
 import { XmlEditor } from './xml-editor.ts';
@@ -71,6 +72,20 @@ export class DomainDocument {
 
   get volumes(): readonly DomainVolume[] {
     return readVolumes(this.#root);
+  }
+
+  get disks(): readonly HypervisorDisk[] {
+    return readDisks(this.#root);
+  }
+
+  /** Guest devices of disks that are being copied while they are in use. */
+  get mirrors(): readonly string[] {
+    return readMirrors(this.#root);
+  }
+
+  /** What is bound to this host, for people. */
+  get boundDevices(): readonly string[] {
+    return readBoundDevices(this.#root);
   }
 
   get accelerator(): 'kvm' | 'tcg' {

@@ -187,7 +187,7 @@ test('a guest that was stopped for the switchover is not given back on a silent 
 });
 
 test('a guest that was stopped for the switchover is not given back on a silent word, though the journal was full', async () => {
-  using nodes = await TwoNodes.open();
+  using nodes = await TwoNodes.open({}, { volumes: [] });
   const { source, id } = nodes;
   const { migrationStore } = source;
   const update = migrationStore.update.bind(migrationStore);
@@ -201,7 +201,7 @@ test('a guest that was stopped for the switchover is not given back on a silent 
   await until('it waits', async () => {
     return /Waiting for node b/.test((await source.agent.migrations.get(id)).message);
   });
-  // Somebody lets it go on by hand, so that nothing tells any more that it was stopped.
+  // Somebody lets it go on by hand, which no lock of a disk stops, so that nothing tells any more that it was stopped.
   await source.hypervisor.domains.resume(nodes.vm.uid, never);
   const { steps } = source.agent.life;
   const asked = steps.length;

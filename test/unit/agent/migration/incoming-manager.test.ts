@@ -161,7 +161,7 @@ test('a VM that has arrived cannot be called off', async () => {
 });
 
 test('a VM that is here without a record is not promised never to run', async () => {
-  using nodes = await TwoNodes.open();
+  using nodes = await TwoNodes.open({}, { volumes: [] });
   const { hypervisor } = nodes.destination;
   await hypervisor.domains.define({ ...nodes.vm, ownershipEpoch: 2 }, never);
   await hypervisor.domains.start(nodes.vm.uid, never);

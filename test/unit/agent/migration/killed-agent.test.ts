@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MigrationRecord } from '../../../../src/agent/migration/migration-record.ts';
+import type { Volume } from '../../../../src/core/resources/volume.ts';
 import { until } from '../../../fixtures/until.ts';
-import { type TestNode, TwoNodes } from './two-nodes.ts';
+import { LUN, ROOT, type TestNode, TwoNodes } from './two-nodes.ts';
 
 interface Story {
   readonly name: string;
   /** How it ends, depending on where the agent is killed. */
   readonly endings: readonly string[];
+  /** A file that both nodes have, unless said otherwise. Whatever happens, only one of them writes to it. */
+  readonly volumes?: readonly Volume[];
   readonly prepare?: (nodes: TwoNodes) => void;
   /** Repeated until it no longer copies. */
   readonly whileCopying?: (nodes: TwoNodes) => Promise<unknown>;
@@ -17,6 +20,11 @@ const STORIES: readonly Story[] = [
   {
     name: 'a migration that goes well',
     endings: ['completed', 'failed', 'never began'],
+  },
+  {
+    name: 'a migration with a device on which no lock holds between nodes',
+    endings: ['completed', 'failed', 'never began'],
+    volumes: [ROOT, LUN],
   },
   {
     name: 'a migration that is cancelled',
@@ -30,6 +38,14 @@ const STORIES: readonly Story[] = [
   {
     name: 'a switchover whose last reply is lost',
     endings: ['completed', 'failed', 'never began'],
+    prepare: ({ source }) => {
+      source.hypervisor.switchoverEnd = 'reply-lost';
+    },
+  },
+  {
+    name: 'a switchover whose last reply is lost, of a VM that no lock keeps from going on at its source',
+    endings: ['completed', 'failed', 'never began'],
+    volumes: [],
     prepare: ({ source }) => {
       source.hypervisor.switchoverEnd = 'reply-lost';
     },
@@ -49,7 +65,10 @@ async function tell(
   victim: 'source' | 'destination',
   step: number,
 ): Promise<{ readonly killed: string | undefined; readonly record: MigrationRecord | undefined }> {
-  using nodes = await TwoNodes.open({}, { userData: '#cloud-config' });
+  using nodes = await TwoNodes.open(
+    {},
+    { userData: '#cloud-config', volumes: [...(story.volumes ?? [ROOT])] },
+  );
   const { source, destination, id, vm } = nodes;
   story.prepare?.(nodes);
   const first = source.agent;

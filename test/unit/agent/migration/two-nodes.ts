@@ -18,6 +18,8 @@ import type { OwnershipManager } from '../../../../src/agent/vms/ownership-manag
 import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { createLogger, type Logger } from '../../../../src/core/logger.ts';
+import type { Machine } from '../../../../src/core/resources/machine.ts';
+import { formatOf, pathOf, type Volume } from '../../../../src/core/resources/volume.ts';
 import type { VmDefinition } from '../../../../src/core/vm-definition.ts';
 import type { Hypervisor } from '../../../../src/drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../../../src/drivers/hypervisor-domains.ts';
@@ -25,6 +27,7 @@ import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
 import { FakePrivateFiles } from '../../../fakes/fake-private-files.ts';
+import { FakeStorage } from '../../../fakes/fake-storage.ts';
 import { FakeTransferNetwork, FakeTransfers } from '../../../fakes/fake-transfers.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
@@ -36,6 +39,23 @@ export const never = new AbortController().signal;
 /** Room for many VMs that move at once. */
 /** A VM that is created must have something to boot. */
 export const KERNEL_PATH = '/boot/vmlinuz';
+/** What VMs write to unless a test says otherwise. */
+export const ROOT: Volume = {
+  name: 'root',
+  kind: 'disk',
+  cache: 'none',
+  format: 'qcow2',
+  shared: true,
+  source: { file: { path: '/srv/images/web.qcow2' } },
+};
+/** The same on a device, which QEMU's locks do not keep other hosts from. */
+export const LUN: Volume = {
+  name: 'lun',
+  kind: 'disk',
+  cache: 'none',
+  shared: true,
+  source: { block: { path: '/dev/mapper/lun0' } },
+};
 const HOST_BYTES = 16 * 1024 ** 3;
 
 const PACE: Pace = {
@@ -98,6 +118,8 @@ export class TestNode {
   readonly hypervisor: FakeHypervisor;
   readonly transfers: FakeTransfers;
   readonly privateFiles = new FakePrivateFiles();
+  readonly images = withKernel();
+  readonly storage: FakeStorage;
   readonly journal = new MemoryJournal();
   readonly migrationStore = new MigrationStore(this.journal.database);
   readonly ownershipStore = new OwnershipStore(this.journal.database);
@@ -114,9 +136,11 @@ export class TestNode {
   log: Logger = createLogger('silent');
   #epoch = 0;
 
-  constructor(name: string, network: FakeTransferNetwork) {
+  constructor(name: string, network: FakeTransferNetwork, storage: FakeStorage) {
     this.name = name;
+    this.storage = storage;
     this.hypervisor = new FakeHypervisor(name);
+    this.hypervisor.attach(storage.writersOf(name));
     this.transfers = new FakeTransfers(network, `/run/${name}`);
   }
 
@@ -147,6 +171,7 @@ export class TestNode {
     tasks.run('reconciler', (signal) => reconciler.run(signal));
     inventory.refresh(never).catch(() => undefined);
     life.death.catch(() => {
+      this.storage.dropMarksOf(this.name);
       if (this.restarts) setImmediate(() => void this.boot());
     });
   }
@@ -169,10 +194,12 @@ export class TestNode {
       startsAtOnce: 4,
       accelerator: 'tcg',
       libvirtSocket: '/run/libvirt/libvirt-sock',
+      hasDiskLeases: false,
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 1_000 },
       hypervisor: guardHypervisor(life, this.hypervisor),
       transfers: life.guard('transfers', this.transfers, ['socketPath']),
-      images: withKernel(),
+      images: this.images,
+      diskProbe: life.guard('diskProbe', this.storage.probeOf(nodeName)),
       privateFiles: life.guard('privateFiles', this.privateFiles),
       console: { read: (): AsyncIterable<Uint8Array> => never as never },
       peers: this.#peers(life),
@@ -232,6 +259,8 @@ export class TestNode {
       nodeName: this.#peer.name,
       handshake: (request, signal) => carry('handshake', (to) => to.handshake(request, signal)),
       check: (incoming, signal) => carry('check', (to) => to.check(incoming, caller, signal)),
+      compareImages: (_uid, images, signal) =>
+        carry('compareImages', (to) => to.compareImages(images, signal)),
       prepare: (request, signal) => carry('prepare', (to) => to.prepare(request, caller, signal)),
       get: (id, uid, signal) => carry('get', (to) => to.get(id, uid, caller, signal)),
       reportProgress: (id, progress) =>
@@ -259,12 +288,13 @@ export class TwoNodes implements Disposable {
   readonly source: TestNode;
   readonly destination: TestNode;
   readonly vm: VmDefinition;
+  readonly storage = new FakeStorage();
   readonly id = randomUUID();
 
   private constructor(vm: VmDefinition) {
     const network = new FakeTransferNetwork();
-    this.source = new TestNode('a', network);
-    this.destination = new TestNode('b', network);
+    this.source = new TestNode('a', network, this.storage);
+    this.destination = new TestNode('b', network, this.storage);
     this.vm = vm;
     this.source.connect(this.destination);
     this.destination.connect(this.source);
@@ -275,19 +305,28 @@ export class TwoNodes implements Disposable {
 
   static async open(
     changes: Partial<VmDefinition> = {},
-    options: { readonly userData?: string; readonly log?: Logger } = {},
+    options: {
+      readonly userData?: string;
+      readonly log?: Logger;
+      /** What its volumes are; both nodes have them on the same storage. */
+      readonly volumes?: Machine['volumes'];
+    } = {},
   ): Promise<TwoNodes> {
-    const { userData, log } = options;
+    const { userData, log, volumes = [ROOT] } = options;
     const digest = createHash('sha256')
       .update(userData ?? '')
       .digest('hex');
-    const machine = userData === undefined ? {} : { userData: `sha256:${digest}` };
+    const machine = {
+      ...(userData !== undefined && { userData: `sha256:${digest}` }),
+      volumes,
+    };
     const privateFiles = userData === undefined ? {} : { 'user-data': digest };
     const nodes = new TwoNodes(tinyVm({ name: 'web', privateFiles, ...changes }, machine));
     for (const node of [nodes.source, nodes.destination]) {
       node.log = log ?? node.log;
       node.allowsUserData = userData !== undefined;
     }
+    for (const volume of volumes) nodes.#shareVolume(volume);
     await nodes.source.boot();
     await nodes.destination.boot();
     const { hypervisor } = nodes.source;
@@ -301,6 +340,20 @@ export class TwoNodes implements Disposable {
     await nodes.source.agent.inventory.refresh(never);
     await nodes.destination.agent.inventory.refresh(never);
     return nodes;
+  }
+
+  #shareVolume(volume: Volume): void {
+    const path = pathOf(volume) ?? '';
+    const format = formatOf(volume);
+    const isBlock = volume.source?.block !== undefined;
+    for (const { images } of [this.source, this.destination]) {
+      images.add(path, { format, kind: isBlock ? 'block-device' : 'file' });
+    }
+    const name = path.split('/').at(-1) ?? '';
+    const facts = isBlock
+      ? ({ kind: 'block', deviceId: `naa.${name}`, sizeBytes: 2 ** 20 } as const)
+      : ({ kind: 'file', name, format, sizeBytes: 2 ** 20, fileId: '6969:7' } as const);
+    this.storage.put(['a', 'b'], path, { facts });
   }
 
   get spec(): MigrationSpec {
@@ -379,6 +432,8 @@ export class TwoNodes implements Disposable {
         return node.agent.capacity.findHolding(vm.namespace, vm.name) === undefined;
       });
     }
+    assert.deepEqual(this.storage.violations, []);
+    await until('no mark is left', () => this.storage.marks.size === 0);
     const completed = source.record(id)?.phase === 'completed';
     const [has, lacks] = completed ? [destination, source] : [source, destination];
     assert.equal(await lacks.find(vm.uid), undefined, `node ${lacks.name} has a copy`);

@@ -163,7 +163,10 @@ test('a migration can be written, whatever is odd in it', () => {
   assert.equal(progress.memoryRemainingBytes, 0n);
   assert.deepEqual(progress.stalled, { seconds: 0n, nanos: 500_000 });
   assert.equal(progress.channels[0]?.processedBytes, 2n);
-  assert.equal(toPlan({ blockers: [], transport: 'stream', memoryBytes: 1.5 }).memoryBytes, 1n);
+  assert.equal(
+    toPlan({ blockers: [], images: [], transport: 'stream', memoryBytes: 1.5 }).memoryBytes,
+    1n,
+  );
 });
 
 test('VMs of nobody knows whom are part of the node', () => {
@@ -264,6 +267,19 @@ test('the limits of a migration are checked', () => {
   for (const bandwidth of ['fast', '1Gi', '-1bps']) {
     assert.deepEqual(migrationWrong({ limits: { bandwidth } }), ['spec.limits.bandwidth']);
   }
+});
+
+test('what is to be trusted is named once, by names that volumes can have', () => {
+  assert.deepEqual(migrationWrong({ trustShared: ['root', 'vdb'] }), []);
+  assert.deepEqual(migrationWrong({ trustShared: ['root', '/srv/a'] }), ['spec.trustShared[1]']);
+  const many = Array.from({ length: 257 }, (_, at) => `v${at}`);
+  assert.deepEqual(migrationWrong({ trustShared: many }), ['spec.trustShared']);
+  const spec = MigrationSpec.fromPartial({
+    virtualMachine: { name: 'web' },
+    destination: { nodeName: 'node-b' },
+    trustShared: ['root', 'root'],
+  });
+  assert.deepEqual(fromMigrationSpec(spec, new FieldChecks()).trustedVolumes, ['root']);
 });
 
 const pageWrong = (pageSize: number) =>

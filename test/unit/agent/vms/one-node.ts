@@ -22,6 +22,7 @@ import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
 import { FakePrivateFiles } from '../../../fakes/fake-private-files.ts';
+import { FakeStorage } from '../../../fakes/fake-storage.ts';
 import { FakeTransferNetwork, FakeTransfers } from '../../../fakes/fake-transfers.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
@@ -103,10 +104,12 @@ export class OneNode implements AsyncDisposable {
       minMemory: '64Mi',
       accelerator: 'tcg',
       libvirtSocket: '/run/libvirt/libvirt-sock',
+      hasDiskLeases: false,
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 0 },
       hypervisor,
       transfers,
       images,
+      diskProbe: new FakeStorage().probeOf('a'),
       privateFiles,
       console: { read: readPath },
       peers,

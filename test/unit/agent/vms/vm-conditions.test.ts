@@ -22,6 +22,7 @@ function facts(changes: Partial<ConditionFacts> = {}): ConditionFacts {
     pendingChanges: [],
     drift: [],
     isStray: false,
+    hasDiskLeases: false,
     ...changes,
   };
 }
@@ -261,4 +262,31 @@ test('while the hypervisor is away a VM is not known to be ready, and the rest s
   node.hypervisor.reconnect();
   const back = await node.vms.get(refOf(request), never);
   assert.equal(pick(back.conditions, 'Ready').status, 'true');
+});
+
+const lun = (changes: object = {}) =>
+  volume.parse({
+    name: 'lun',
+    source: { block: { path: '/dev/lun' } },
+    shared: true,
+    ...changes,
+  });
+
+test('a device that several nodes can write to says whether a lock of it holds between them', () => {
+  const given = withVolumes(lun(), disk('root', { shared: true }));
+  const condition = pick(conditionsOf(given, []), 'DiskLock');
+  assert.deepEqual([condition.status, condition.reason], ['false', 'None']);
+  assert.match(condition.message, /^No lock of lun holds between nodes.*lock_manager/);
+  assertCondition({ ...given, hasDiskLeases: true }, 'DiskLock', [
+    'true',
+    'Lease',
+    'libvirt takes leases for lun',
+  ]);
+  for (const none of [[], [disk('root', { shared: true })], [lun({ readOnly: true })]] as const) {
+    const types = conditionsOf(withVolumes(...none), []).map(({ type }) => type);
+    assert.ok(!types.includes('DiskLock'));
+  }
+  assert.ok(
+    !conditionsOf(withVolumes(lun({ shared: false })), []).some(({ type }) => type === 'DiskLock'),
+  );
 });

@@ -10,6 +10,7 @@ const GOOD: MigrationReport = {
   iterations: 3,
   switchover: { gapMs: 83, lastAtSource: 530, firstAtDestination: 531, lost: 0, duplicated: 0 },
   memory: 'verified',
+  disk: 'verified',
 };
 
 test('a report says what the agent and what the guest saw', () => {
@@ -21,17 +22,20 @@ test('a report says what the agent and what the guest saw', () => {
   assert.match(report, /Bytes on the wire, encrypted +200Mi/);
   assert.match(report, /Ratio +2\.50 to 1/);
   assert.match(report, /none lost, none twice/);
-  assert.match(report, /memory verified/);
+  assert.match(report, /memory verified, disk verified$/);
   assert.equal(isSuccess(GOOD), true);
 });
 
-test('lost heartbeats and damaged memory are failures and stand out', () => {
+test('lost heartbeats, damaged memory and a damaged disk are failures and stand out', () => {
   const lost = { ...GOOD, switchover: { ...GOOD.switchover, lost: 2 } };
   assert.match(formatReport(lost), /2 LOST/);
   assert.equal(isSuccess(lost), false);
   const damaged: MigrationReport = { ...GOOD, memory: 'damaged' };
   assert.match(formatReport(damaged), /MEMORY DAMAGED/);
   assert.equal(isSuccess(damaged), false);
+  const disk: MigrationReport = { ...GOOD, disk: 'damaged' };
+  assert.match(formatReport(disk), /memory verified, DISK DAMAGED/);
+  assert.equal(isSuccess(disk), false);
 });
 
 test('memory that was not checked to the end is not called verified', () => {
@@ -39,4 +43,5 @@ test('memory that was not checked to the end is not called verified', () => {
   assert.match(formatReport(unknown), /not verified/);
   assert.doesNotMatch(formatReport(unknown), /memory verified/);
   assert.equal(isSuccess(unknown), false);
+  assert.equal(isSuccess({ ...GOOD, disk: 'not verified' }), false);
 });

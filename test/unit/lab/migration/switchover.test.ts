@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Heartbeat } from '../../../../lab/guest/console-watcher.ts';
-import { checkMemory, findSwitchover } from '../../../../lab/migration/switchover.ts';
+import { checkDisk, checkMemory, findSwitchover } from '../../../../lab/migration/switchover.ts';
 
 function heard(counts: readonly number[], startMs: number): Heartbeat[] {
   return counts.map((count, index) => ({ count, atMs: startMs + index * 10, rewrites: 0 }));
@@ -67,4 +67,13 @@ test('a bad page is damage, whether counted or only reported', () => {
 
 test('after a panic nothing is verified', () => {
   assert.equal(checkMemory({ passes: [1, 2], bad: 0, alarms: ['Oops'] }), 'not verified');
+});
+
+void test('a disk counts as checked from its second pass on, and every bad block counts', () => {
+  assert.equal(checkDisk({ diskPasses: [1], diskBad: 0, alarms: [] }), 'not verified');
+  assert.equal(checkDisk({ diskPasses: [1, 2], diskBad: 0, alarms: [] }), 'verified');
+  assert.equal(checkDisk({ diskPasses: [1, 2], diskBad: 1, alarms: [] }), 'damaged');
+  const alarms = ['novacron-demo bad block=7 is not what was written'];
+  assert.equal(checkDisk({ diskPasses: [], diskBad: 0, alarms }), 'damaged');
+  assert.notEqual(checkMemory({ passes: [1, 2], bad: 0, alarms }), 'damaged');
 });

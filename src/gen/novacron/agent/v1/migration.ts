@@ -104,6 +104,32 @@ export namespace MigrationMode {
   export type UNRECOGNIZED = typeof MigrationMode.UNRECOGNIZED;
 }
 
+/** Whether an image is the same on two nodes. */
+export const MigrationImageVerdict = {
+  /** MIGRATION_IMAGE_VERDICT_UNSPECIFIED - Never sent. */
+  MIGRATION_IMAGE_VERDICT_UNSPECIFIED: 0,
+  /** MIGRATION_IMAGE_VERDICT_SAME - It is. */
+  MIGRATION_IMAGE_VERDICT_SAME: 1,
+  /** MIGRATION_IMAGE_VERDICT_TRUSTED - It is by the caller's word. */
+  MIGRATION_IMAGE_VERDICT_TRUSTED: 2,
+  /** MIGRATION_IMAGE_VERDICT_DIFFERENT - It is not, or cannot be used there: a blocker says so too. */
+  MIGRATION_IMAGE_VERDICT_DIFFERENT: 3,
+  /** MIGRATION_IMAGE_VERDICT_UNKNOWN - That cannot be found out: a blocker says so too. */
+  MIGRATION_IMAGE_VERDICT_UNKNOWN: 4,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type MigrationImageVerdict = typeof MigrationImageVerdict[keyof typeof MigrationImageVerdict];
+
+export namespace MigrationImageVerdict {
+  export type MIGRATION_IMAGE_VERDICT_UNSPECIFIED = typeof MigrationImageVerdict.MIGRATION_IMAGE_VERDICT_UNSPECIFIED;
+  export type MIGRATION_IMAGE_VERDICT_SAME = typeof MigrationImageVerdict.MIGRATION_IMAGE_VERDICT_SAME;
+  export type MIGRATION_IMAGE_VERDICT_TRUSTED = typeof MigrationImageVerdict.MIGRATION_IMAGE_VERDICT_TRUSTED;
+  export type MIGRATION_IMAGE_VERDICT_DIFFERENT = typeof MigrationImageVerdict.MIGRATION_IMAGE_VERDICT_DIFFERENT;
+  export type MIGRATION_IMAGE_VERDICT_UNKNOWN = typeof MigrationImageVerdict.MIGRATION_IMAGE_VERDICT_UNKNOWN;
+  export type UNRECOGNIZED = typeof MigrationImageVerdict.UNRECOGNIZED;
+}
+
 /** One attempt to move a VM. */
 export interface Migration {
   /** UUID (RFC 9562) in lower case, chosen by the caller. */
@@ -136,7 +162,15 @@ export interface MigrationSpec {
     | MigrationDestination
     | undefined;
   /** Limits; unset takes the VM's migration policy, then the node's defaults. */
-  limits: MigrationLimits | undefined;
+  limits:
+    | MigrationLimits
+    | undefined;
+  /**
+   * Volumes, by name, whose images are the same storage on both nodes by the caller's word, where the agents cannot find that out
+   * by themselves; for a disk that the spec does not know its guest device. What is found to be another image is refused all the
+   * same, except one that is only read: that may be a copy. Who asked is logged.
+   */
+  trustShared: string[];
 }
 
 /** Where a VM is moved to. */
@@ -319,6 +353,20 @@ export interface PlanMigrationResponse {
   transport: string;
   /** Memory to be moved in the first pass, in bytes. */
   memoryBytes: bigint;
+  /** Every image that the VM has open now, and what was found out about it on both nodes. Empty unless it runs. */
+  images: MigrationImage[];
+}
+
+/** An image of a VM that is to be migrated. */
+export interface MigrationImage {
+  /** Name of the volume that it belongs to; for a disk that the spec does not know its guest device. */
+  volume: string;
+  /** Path on the node where the VM runs. */
+  path: string;
+  /** Whether it is the same on the other node. */
+  verdict: MigrationImageVerdict;
+  /** What each node has, for people. */
+  message: string;
 }
 
 /** Asks for a migration. */
@@ -590,7 +638,7 @@ export const Migration_LabelsEntry: MessageFns<Migration_LabelsEntry> = {
 };
 
 function createBaseMigrationSpec(): MigrationSpec {
-  return { virtualMachine: undefined, destination: undefined, limits: undefined };
+  return { virtualMachine: undefined, destination: undefined, limits: undefined, trustShared: [] };
 }
 
 export const MigrationSpec: MessageFns<MigrationSpec> = {
@@ -603,6 +651,9 @@ export const MigrationSpec: MessageFns<MigrationSpec> = {
     }
     if (message.limits !== undefined) {
       MigrationLimits.encode(message.limits, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.trustShared) {
+      writer.uint32(34).string(v!);
     }
     return writer;
   },
@@ -644,6 +695,14 @@ export const MigrationSpec: MessageFns<MigrationSpec> = {
             message.limits = MigrationLimits.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.trustShared.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -670,6 +729,7 @@ export const MigrationSpec: MessageFns<MigrationSpec> = {
     message.limits = (object.limits !== undefined && object.limits !== null)
       ? MigrationLimits.fromPartial(object.limits)
       : undefined;
+    message.trustShared = object.trustShared?.map((e) => e) || [];
     return message;
   },
 };
@@ -1763,7 +1823,7 @@ export const PlanMigrationRequest: MessageFns<PlanMigrationRequest> = {
 };
 
 function createBasePlanMigrationResponse(): PlanMigrationResponse {
-  return { blockers: [], transport: "", memoryBytes: 0n };
+  return { blockers: [], transport: "", memoryBytes: 0n, images: [] };
 }
 
 export const PlanMigrationResponse: MessageFns<PlanMigrationResponse> = {
@@ -1779,6 +1839,9 @@ export const PlanMigrationResponse: MessageFns<PlanMigrationResponse> = {
         throw new globalThis.Error("value provided for field message.memoryBytes of type uint64 too large");
       }
       writer.uint32(24).uint64(message.memoryBytes);
+    }
+    for (const v of message.images) {
+      MigrationImage.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -1820,6 +1883,14 @@ export const PlanMigrationResponse: MessageFns<PlanMigrationResponse> = {
             message.memoryBytes = reader.uint64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.images.push(MigrationImage.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1842,6 +1913,98 @@ export const PlanMigrationResponse: MessageFns<PlanMigrationResponse> = {
     message.memoryBytes = (object.memoryBytes !== undefined && object.memoryBytes !== null)
       ? BigInt(object.memoryBytes)
       : 0n;
+    message.images = object.images?.map((e) => MigrationImage.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseMigrationImage(): MigrationImage {
+  return { volume: "", path: "", verdict: 0, message: "" };
+}
+
+export const MigrationImage: MessageFns<MigrationImage> = {
+  encode(message: MigrationImage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volume !== "") {
+      writer.uint32(10).string(message.volume);
+    }
+    if (message.path !== "") {
+      writer.uint32(18).string(message.path);
+    }
+    if (message.verdict !== 0) {
+      writer.uint32(24).int32(message.verdict);
+    }
+    if (message.message !== "") {
+      writer.uint32(34).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MigrationImage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMigrationImage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volume = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.verdict = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MigrationImage>): MigrationImage {
+    return MigrationImage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MigrationImage>): MigrationImage {
+    const message = createBaseMigrationImage();
+    message.volume = object.volume ?? "";
+    message.path = object.path ?? "";
+    message.verdict = object.verdict ?? 0;
+    message.message = object.message ?? "";
     return message;
   },
 };

@@ -842,7 +842,7 @@ export interface VirtualMachineStatus {
     | undefined;
   /**
    * Aspects of its state. Types: "Ready", "RunStrategyFulfilled", "SpecApplied", "LiveMigratable", "Migrating",
-   * "NewerSpec", "StrayCopy", "Drifted".
+   * "NewerSpec", "StrayCopy", "Drifted", "DiskLock".
    */
   conditions: Condition[];
   /** The migration that it is part of; unset if none. */

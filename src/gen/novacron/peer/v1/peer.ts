@@ -25,6 +25,55 @@ export const protobufPackage = "novacron.peer.v1";
 
 export const protobufFileName = "novacron/peer/v1/peer.proto";
 
+/** What an image is. */
+export const ImageKind = {
+  /** IMAGE_KIND_UNSPECIFIED - Never sent. */
+  IMAGE_KIND_UNSPECIFIED: 0,
+  /** IMAGE_KIND_FILE - A file. */
+  IMAGE_KIND_FILE: 1,
+  /** IMAGE_KIND_BLOCK - A block device. */
+  IMAGE_KIND_BLOCK: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type ImageKind = typeof ImageKind[keyof typeof ImageKind];
+
+export namespace ImageKind {
+  export type IMAGE_KIND_UNSPECIFIED = typeof ImageKind.IMAGE_KIND_UNSPECIFIED;
+  export type IMAGE_KIND_FILE = typeof ImageKind.IMAGE_KIND_FILE;
+  export type IMAGE_KIND_BLOCK = typeof ImageKind.IMAGE_KIND_BLOCK;
+  export type UNRECOGNIZED = typeof ImageKind.UNRECOGNIZED;
+}
+
+/** What an image comes to. A value that only a newer agent knows says nothing. */
+export const ImageFinding = {
+  /** IMAGE_FINDING_UNSPECIFIED - Never sent. */
+  IMAGE_FINDING_UNSPECIFIED: 0,
+  /** IMAGE_FINDING_MISSING - Nothing is there. */
+  IMAGE_FINDING_MISSING: 1,
+  /** IMAGE_FINDING_OTHER - Something else is there: the mark is not beside it. */
+  IMAGE_FINDING_OTHER: 2,
+  /** IMAGE_FINDING_FILE - A file with the mark beside it. */
+  IMAGE_FINDING_FILE: 3,
+  /** IMAGE_FINDING_BLOCK - A block device. */
+  IMAGE_FINDING_BLOCK: 4,
+  /** IMAGE_FINDING_UNKNOWN - It could not be found out. */
+  IMAGE_FINDING_UNKNOWN: 5,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type ImageFinding = typeof ImageFinding[keyof typeof ImageFinding];
+
+export namespace ImageFinding {
+  export type IMAGE_FINDING_UNSPECIFIED = typeof ImageFinding.IMAGE_FINDING_UNSPECIFIED;
+  export type IMAGE_FINDING_MISSING = typeof ImageFinding.IMAGE_FINDING_MISSING;
+  export type IMAGE_FINDING_OTHER = typeof ImageFinding.IMAGE_FINDING_OTHER;
+  export type IMAGE_FINDING_FILE = typeof ImageFinding.IMAGE_FINDING_FILE;
+  export type IMAGE_FINDING_BLOCK = typeof ImageFinding.IMAGE_FINDING_BLOCK;
+  export type IMAGE_FINDING_UNKNOWN = typeof ImageFinding.IMAGE_FINDING_UNKNOWN;
+  export type UNRECOGNIZED = typeof ImageFinding.UNRECOGNIZED;
+}
+
 /** Where an incoming migration stands at the destination. */
 export const IncomingState = {
   /** INCOMING_STATE_UNSPECIFIED - Never sent. */
@@ -185,6 +234,55 @@ export interface IncomingBlocker {
   message: string;
   /** Field of the spec that it is about; may be empty. */
   subject: string;
+}
+
+/** Asks about the images of a VM. */
+export interface CompareImagesRequest {
+  /** UUID of the VM. */
+  virtualMachineUid: string;
+  /** Its images, at most 1024. */
+  images: MarkedImage[];
+}
+
+/** An image that the source of a migration has open. */
+export interface MarkedImage {
+  /** What it is. */
+  kind: ImageKind;
+  /** Its path, as the source's hypervisor was given it. */
+  path: string;
+  /** The format that it is opened in, such as "qcow2". */
+  format: string;
+  /**
+   * Name of the file that was made beside it, in the folder that it is in once all links are followed: ".novacron-probe-" and 32
+   * hexadecimal digits. Empty for a block device.
+   */
+  mark: string;
+}
+
+/** What is there of the images. */
+export interface CompareImagesResponse {
+  /** One for each image that was asked about, in the same order. */
+  images: ImageSighting[];
+}
+
+/** What a node finds under the path of an image. */
+export interface ImageSighting {
+  /** What it comes to. */
+  finding: ImageFinding;
+  /** FILE: name of the file, all links followed. */
+  name: string;
+  /** FILE: what its content is, if the format asked for is told by that; else that format. */
+  format: string;
+  /** FILE, BLOCK: what a guest sees of it, in bytes; unset for formats that are not known here. */
+  sizeBytes?:
+    | bigint
+    | undefined;
+  /** FILE: kind of the file system and number of the file there; empty where file systems do not keep such numbers. */
+  fileId: string;
+  /** BLOCK: what the device or its volume manager calls itself wherever it is attached. */
+  deviceId: string;
+  /** UNKNOWN: why, for people. */
+  problem: string;
 }
 
 /** Asks for a node to be made ready. */
@@ -991,6 +1089,351 @@ export const IncomingBlocker: MessageFns<IncomingBlocker> = {
     message.reason = object.reason ?? "";
     message.message = object.message ?? "";
     message.subject = object.subject ?? "";
+    return message;
+  },
+};
+
+function createBaseCompareImagesRequest(): CompareImagesRequest {
+  return { virtualMachineUid: "", images: [] };
+}
+
+export const CompareImagesRequest: MessageFns<CompareImagesRequest> = {
+  encode(message: CompareImagesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.virtualMachineUid !== "") {
+      writer.uint32(10).string(message.virtualMachineUid);
+    }
+    for (const v of message.images) {
+      MarkedImage.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CompareImagesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCompareImagesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.virtualMachineUid = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.images.push(MarkedImage.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CompareImagesRequest>): CompareImagesRequest {
+    return CompareImagesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CompareImagesRequest>): CompareImagesRequest {
+    const message = createBaseCompareImagesRequest();
+    message.virtualMachineUid = object.virtualMachineUid ?? "";
+    message.images = object.images?.map((e) => MarkedImage.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseMarkedImage(): MarkedImage {
+  return { kind: 0, path: "", format: "", mark: "" };
+}
+
+export const MarkedImage: MessageFns<MarkedImage> = {
+  encode(message: MarkedImage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== 0) {
+      writer.uint32(8).int32(message.kind);
+    }
+    if (message.path !== "") {
+      writer.uint32(18).string(message.path);
+    }
+    if (message.format !== "") {
+      writer.uint32(26).string(message.format);
+    }
+    if (message.mark !== "") {
+      writer.uint32(34).string(message.mark);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MarkedImage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMarkedImage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.format = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.mark = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MarkedImage>): MarkedImage {
+    return MarkedImage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MarkedImage>): MarkedImage {
+    const message = createBaseMarkedImage();
+    message.kind = object.kind ?? 0;
+    message.path = object.path ?? "";
+    message.format = object.format ?? "";
+    message.mark = object.mark ?? "";
+    return message;
+  },
+};
+
+function createBaseCompareImagesResponse(): CompareImagesResponse {
+  return { images: [] };
+}
+
+export const CompareImagesResponse: MessageFns<CompareImagesResponse> = {
+  encode(message: CompareImagesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.images) {
+      ImageSighting.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CompareImagesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCompareImagesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.images.push(ImageSighting.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CompareImagesResponse>): CompareImagesResponse {
+    return CompareImagesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CompareImagesResponse>): CompareImagesResponse {
+    const message = createBaseCompareImagesResponse();
+    message.images = object.images?.map((e) => ImageSighting.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseImageSighting(): ImageSighting {
+  return { finding: 0, name: "", format: "", sizeBytes: undefined, fileId: "", deviceId: "", problem: "" };
+}
+
+export const ImageSighting: MessageFns<ImageSighting> = {
+  encode(message: ImageSighting, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.finding !== 0) {
+      writer.uint32(8).int32(message.finding);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.format !== "") {
+      writer.uint32(26).string(message.format);
+    }
+    if (message.sizeBytes !== undefined) {
+      if (BigInt.asUintN(64, message.sizeBytes) !== message.sizeBytes) {
+        throw new globalThis.Error("value provided for field message.sizeBytes of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.sizeBytes);
+    }
+    if (message.fileId !== "") {
+      writer.uint32(42).string(message.fileId);
+    }
+    if (message.deviceId !== "") {
+      writer.uint32(50).string(message.deviceId);
+    }
+    if (message.problem !== "") {
+      writer.uint32(58).string(message.problem);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageSighting {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageSighting();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.finding = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.format = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.sizeBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.fileId = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.deviceId = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.problem = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ImageSighting>): ImageSighting {
+    return ImageSighting.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageSighting>): ImageSighting {
+    const message = createBaseImageSighting();
+    message.finding = object.finding ?? 0;
+    message.name = object.name ?? "";
+    message.format = object.format ?? "";
+    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null)
+      ? BigInt(object.sizeBytes)
+      : undefined;
+    message.fileId = object.fileId ?? "";
+    message.deviceId = object.deviceId ?? "";
+    message.problem = object.problem ?? "";
     return message;
   },
 };
@@ -1956,6 +2399,21 @@ export const PeerServiceService = {
     responseDeserialize: (value: Buffer): CheckIncomingResponse => CheckIncomingResponse.decode(value),
   },
   /**
+   * Looks for the images of a VM that the caller has open, to find out whether this node would open the same ones. The caller has
+   * made a file of a random name beside each; of an image without that file it is only told that something is there, so nobody
+   * learns about folders that it cannot write to. Changes nothing. Not known by version 1.
+   */
+  compareImages: {
+    path: "/novacron.peer.v1.PeerService/CompareImages" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CompareImagesRequest): Buffer => Buffer.from(CompareImagesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CompareImagesRequest => CompareImagesRequest.decode(value),
+    responseSerialize: (value: CompareImagesResponse): Buffer =>
+      Buffer.from(CompareImagesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CompareImagesResponse => CompareImagesResponse.decode(value),
+  },
+  /**
    * Makes this node ready for a VM: capacity is set aside and a transfer listens. Preparing the same
    * migration again answers with the same transfer. Undone by ReleaseIncoming, or by itself when nothing
    * comes.
@@ -2050,6 +2508,12 @@ export interface PeerServiceServer extends UntypedServiceImplementation {
   /** Says what would keep a VM from coming here. Changes nothing. */
   checkIncoming: handleUnaryCall<CheckIncomingRequest, CheckIncomingResponse>;
   /**
+   * Looks for the images of a VM that the caller has open, to find out whether this node would open the same ones. The caller has
+   * made a file of a random name beside each; of an image without that file it is only told that something is there, so nobody
+   * learns about folders that it cannot write to. Changes nothing. Not known by version 1.
+   */
+  compareImages: handleUnaryCall<CompareImagesRequest, CompareImagesResponse>;
+  /**
    * Makes this node ready for a VM: capacity is set aside and a transfer listens. Preparing the same
    * migration again answers with the same transfer. Undone by ReleaseIncoming, or by itself when nothing
    * comes.
@@ -2111,6 +2575,26 @@ export interface PeerServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CheckIncomingResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Looks for the images of a VM that the caller has open, to find out whether this node would open the same ones. The caller has
+   * made a file of a random name beside each; of an image without that file it is only told that something is there, so nobody
+   * learns about folders that it cannot write to. Changes nothing. Not known by version 1.
+   */
+  compareImages(
+    request: CompareImagesRequest,
+    callback: (error: ServiceError | null, response: CompareImagesResponse) => void,
+  ): ClientUnaryCall;
+  compareImages(
+    request: CompareImagesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CompareImagesResponse) => void,
+  ): ClientUnaryCall;
+  compareImages(
+    request: CompareImagesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CompareImagesResponse) => void,
   ): ClientUnaryCall;
   /**
    * Makes this node ready for a VM: capacity is set aside and a transfer listens. Preparing the same

@@ -1,0 +1,55 @@
+import { AgentError } from '../../core/errors.ts';
+import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import type { MigrationObstacle } from '../../drivers/hypervisor-jobs.ts';
+import type { MigrationBlocker } from './migration.ts';
+
+/** Throws MIGRATION_BLOCKED (or the only blocker's own reason) if anything stands in the way. */
+export function assertUnblocked(blockers: readonly MigrationBlocker[], vmName: string): void {
+  const [first] = blockers;
+  if (first === undefined) return;
+  const only = blockers.length === 1;
+  throw new AgentError(
+    only ? first.reason : 'MIGRATION_BLOCKED',
+    `Cannot migrate VM ${vmName}: ${blockers.map((blocker) => blocker.message).join('; ')}`,
+    {
+      metadata: { node: first.nodeName },
+      violations: blockers.map((blocker) => ({
+        field: blocker.subject === '' ? blocker.nodeName : blocker.subject,
+        description: blocker.message,
+      })),
+    },
+  );
+}
+
+/** What the hypervisor would not migrate, with what to do about it. */
+export function blockerOf(
+  obstacle: MigrationObstacle,
+  { hypervisorName: domain }: HypervisorVm,
+  nodeName: string,
+): MigrationBlocker {
+  const blocked = { reason: 'MIGRATION_BLOCKED', nodeName, subject: '' } as const;
+  switch (obstacle.kind) {
+    case 'snapshots':
+      return {
+        ...blocked,
+        message: `it has ${obstacle.count} snapshots, with which it cannot be moved; see them with "virsh snapshot-list ${domain}" and delete them, or have the hypervisor forget them with "virsh snapshot-delete ${domain} NAME --metadata"`,
+      };
+    case 'block-job':
+      return {
+        ...blocked,
+        message: `its disk ${obstacle.target} is being copied or merged; wait for that, or stop it with "virsh blockjob ${domain} ${obstacle.target} --abort"`,
+        subject: obstacle.target,
+      };
+    case 'device':
+      return {
+        ...blocked,
+        message: `it has a ${obstacle.description}, which cannot move with it; detach it with "virsh detach-device ${domain}", or shut the VM down`,
+      };
+    default:
+      return {
+        ...blocked,
+        reason: 'VM_BUSY',
+        message: `it is being saved, dumped or backed up; wait until "virsh domjobinfo ${domain}" says that nothing is under way`,
+      };
+  }
+}

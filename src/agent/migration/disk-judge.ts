@@ -1,0 +1,157 @@
+import type { Volume } from '../../core/resources/volume.ts';
+import type { ImageSighting, MarkedImage } from '../../drivers/disk-probe.ts';
+import type {
+  HypervisorDisk,
+  HypervisorImage,
+  HypervisorVm,
+} from '../../drivers/hypervisor-domains.ts';
+import { compareImages, describeImage } from './image-comparison.ts';
+import type { MigrationBlocker, MigrationImage, MigrationSpec } from './migration.ts';
+
+export interface DiskReport {
+  readonly blockers: readonly MigrationBlocker[];
+  /** Every image that the VM has open. */
+  readonly images: readonly MigrationImage[];
+}
+
+/** One image of a VM that runs. */
+export interface OpenImage {
+  readonly disk: HypervisorDisk;
+  readonly image: HypervisorImage;
+  /** 0 is what the guest writes to; those behind it are only read. */
+  readonly depth: number;
+}
+
+/** Turns findings into what stands in the way, in words. */
+export class DiskJudge {
+  readonly #blockers: MigrationBlocker[] = [];
+  readonly #images: MigrationImage[] = [];
+  readonly #vm: HypervisorVm;
+  readonly #trusted: readonly string[];
+  readonly #there: string;
+  readonly #here: string;
+
+  constructor(vm: HypervisorVm, spec: MigrationSpec, there: string, here: string) {
+    this.#vm = vm;
+    this.#trusted = spec.trustedVolumes ?? [];
+    this.#there = there;
+    this.#here = here;
+  }
+
+  report(): DiskReport {
+    return { blockers: this.#blockers, images: this.#images };
+  }
+
+  /** A name that is none of the VM's may be a slip that leaves another disk without what was meant for it. */
+  checkTrust(): void {
+    const names = this.#vm.disks.map(({ name }) => name);
+    for (const name of this.#trusted.filter((trusted) => !names.includes(trusted))) {
+      const known = names.length === 0 ? 'none' : names.join(', ');
+      this.#blockers.push({
+        reason: 'INVALID_REQUEST',
+        message: `it has no volume ${name} that could be trusted to be shared; its volumes are: ${known}`,
+        nodeName: this.#here,
+        subject: 'spec.trustShared',
+      });
+    }
+  }
+
+  /**
+   * QEMU writes out what it has cached before it hands a disk over, and the one that takes it over drops what the host has
+   * cached (block/file-posix.c, drop-cache), so all modes are safe but the one in which nothing is written out.
+   */
+  checkCache(disk: HypervisorDisk): void {
+    if (disk.cache !== 'unsafe' || disk.readOnly || disk.images.length === 0) return;
+    const text = `volume ${disk.name} has the cache mode unsafe, with which what the guest has written need not be in the storage when node ${this.#there} reads it; change it to none or writeback and restart the VM`;
+    this.#block(disk, text, this.#here);
+  }
+
+  judge(open: OpenImage, here: MarkedImage, there: ImageSighting): void {
+    const { disk, image, depth } = open;
+    const what = `volume ${disk.name}: ${depth === 0 ? '' : 'its backing image '}${image.path}`;
+    const trusted = this.#trusted.includes(disk.name);
+    const comparison = compareImages(here, there);
+    const both = `node ${this.#here} has ${describeImage(here)}, node ${this.#there} has ${describeImage(there)}`;
+    const onWord = `migrate with --trust-shared ${disk.name} (trust_shared)`;
+    switch (comparison.verdict) {
+      case 'same':
+        this.#note(open, 'same', `both nodes have ${describeImage(comparison.there)}`);
+        return;
+      case 'unknown': {
+        const node = comparison.side === 'here' ? this.#here : this.#there;
+        const text = `it cannot be found out whether it is the same on both nodes, on node ${node}: ${comparison.problem}`;
+        if (trusted) {
+          this.#note(open, 'trusted', text);
+          return;
+        }
+        this.#note(open, 'unknown', text);
+        this.#block(disk, `${what}: ${text}; if you know that it is, ${onWord}`, node);
+        return;
+      }
+      default: {
+        // What is only read may be there as a copy, for which only somebody who knows can vouch.
+        const mayBeCopy = (disk.readOnly || depth > 0) && comparison.why === 'unmarked';
+        if (mayBeCopy && trusted) {
+          this.#note(open, 'trusted', both);
+          return;
+        }
+        this.#note(open, 'different', both);
+        const copy = mayBeCopy ? `; if that is a copy with the same content, ${onWord}` : '';
+        const text = `${what} is not the same on both nodes: ${both}; ${ADVICE[comparison.why]}${copy}`;
+        this.#block(disk, text, this.#there);
+      }
+    }
+  }
+
+  #note({ disk, image }: OpenImage, verdict: MigrationImage['verdict'], message: string): void {
+    this.#images.push({ volume: disk.name, path: image.path, verdict, message });
+  }
+
+  #block(disk: HypervisorDisk, message: string, nodeName: string): void {
+    const subject = fieldOf(disk, this.#vm);
+    this.#blockers.push({ reason: 'MIGRATION_BLOCKED', message, nodeName, subject });
+  }
+}
+
+const ADVICE = {
+  missing: 'mount the same storage under this path there',
+  unmarked: 'mount the same storage under this path on both nodes',
+  attributes: 'see to it that the path leads to one and the same on both nodes',
+} as const;
+
+/** The volume of the spec that a disk was made for, or else its guest device. */
+function fieldOf(disk: HypervisorDisk, vm: HypervisorVm): string {
+  const definition = vm.liveDefinition ?? vm.definition;
+  const volumes = definition?.spec.template.spec.volumes ?? [];
+  const index = volumes.findIndex(({ name }) => name === disk.name);
+  return index < 0 ? disk.target : `spec.template.spec.volumes[${index}]`;
+}
+
+/** Disks that are not called shared. They would have to be copied, which cannot be done yet. */
+export function localDiskBlockers(vm: HypervisorVm, nodeName: string): MigrationBlocker[] {
+  return vm.disks
+    .filter((disk) => isLocal(disk, vm))
+    .map((disk) => ({
+      reason: 'MIGRATION_BLOCKED',
+      message: `volume ${disk.name} (${disk.images[0]?.path}) is not on shared storage, and copying volumes is not supported; put it on storage that both nodes reach under this path and mark it shared`,
+      nodeName,
+      subject: fieldOf(disk, vm),
+    }));
+}
+
+/** What the spec does not know nobody can have called anything, so it only has to be the same. */
+export function isLocal(disk: HypervisorDisk, vm: HypervisorVm): boolean {
+  if (disk.readOnly || disk.images.length === 0) return false;
+  const volume = findVolume(disk, vm);
+  return volume !== undefined && volume.shared !== true;
+}
+
+/** By the newest word on it: what a volume is called is in force at once. */
+function findVolume({ name }: HypervisorDisk, vm: HypervisorVm): Volume | undefined {
+  const definitions = [vm.definition, vm.liveDefinition];
+  for (const definition of definitions) {
+    const found = definition?.spec.template.spec.volumes?.find((volume) => volume.name === name);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}

@@ -1,0 +1,71 @@
+/**
+ * Finds out whether images are the same on two nodes. The one node marks the folders that its images are in, the other
+ * looks for the marks: a name that nobody can have made by chance. Each probe only looks at its own node.
+ */
+export interface DiskProbe {
+  /**
+   * Looks at images and marks their folders, each image in the order asked for. The marks are gone once the answer is
+   * disposed, and by themselves after a minute or with this process.
+   */
+  mark(images: readonly ImagePlace[], signal: AbortSignal): Promise<MarkedImages>;
+
+  /**
+   * Looks at the images that another node has marked, in the order asked for. Of a file without the mark it is only told
+   * that something is there.
+   */
+  look(images: readonly MarkedPlace[], signal: AbortSignal): Promise<readonly ImageSighting[]>;
+}
+
+/** Where an image is, and what it is opened as. Links are followed. */
+export interface ImagePlace {
+  readonly kind: 'file' | 'block';
+  readonly path: string;
+  readonly format: string;
+}
+
+/** An image that another node has looked at. */
+export interface MarkedPlace extends ImagePlace {
+  /** Name of the file that the other node has made beside it; empty for a block device. */
+  readonly mark: string;
+}
+
+export interface MarkedImages extends AsyncDisposable {
+  readonly images: readonly MarkedImage[];
+}
+
+/** What the node finds that marks. */
+export type MarkedImage = (FileFacts & { readonly mark: string }) | BlockFacts | UnknownImage;
+
+/** What the node finds that looks. */
+export type ImageSighting = FileFacts | BlockFacts | UnknownImage | OtherImage;
+
+export interface FileFacts {
+  readonly kind: 'file';
+  /** Of the file itself, not of a link to it. */
+  readonly name: string;
+  /** What it was found to be, as far as that matters to who opens it in the format given. */
+  readonly format: string;
+  /** What a guest sees, in bytes; undefined for formats that are not known here. */
+  readonly sizeBytes: number | undefined;
+  /** Kind of the file system and the file's number there; undefined where file systems do not keep such numbers. */
+  readonly fileId: string | undefined;
+}
+
+export interface BlockFacts {
+  readonly kind: 'block';
+  /** What the device or its volume manager calls itself, the same wherever it is attached. */
+  readonly deviceId: string;
+  readonly sizeBytes: number;
+}
+
+/** It could not be found out what it is. */
+export interface UnknownImage {
+  readonly kind: 'unknown';
+  /** Why, for people. */
+  readonly problem: string;
+}
+
+/** Certainly not what the other node has. */
+interface OtherImage {
+  readonly kind: 'missing' | 'other';
+}

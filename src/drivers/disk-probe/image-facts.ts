@@ -1,0 +1,120 @@
+import {
+  closeSync,
+  openSync,
+  readFileSync,
+  readSync,
+  realpathSync,
+  type Stats,
+  statfsSync,
+  statSync,
+} from 'node:fs';
+import path from 'node:path';
+import type { BlockFacts, FileFacts, ImagePlace, UnknownImage } from '../disk-probe.ts';
+import { readBlockIdentity } from './block-identity.ts';
+
+/** Where an image's file really is, and what it is. */
+export interface LocatedFile {
+  readonly folder: string;
+  readonly facts: FileFacts;
+}
+
+/** Looks at the file behind an image's path. Undefined if nothing is there. */
+export function locateFile(place: ImagePlace): LocatedFile | UnknownImage | undefined {
+  const found = realPathOf(place.path);
+  if (found === undefined) return undefined;
+  const stats = statSync(found, { bigint: true });
+  if (!stats.isFile()) return unknown('it is no plain file');
+  // Then it need not come from the folder that it is seen in.
+  if (listMountPoints().has(found)) return unknown('it is a mount of its own');
+  const { format, sizeBytes } = contentOf(found, place.format, Number(stats.size));
+  const fileId = fileIdOf(found, stats.ino);
+  return {
+    folder: path.dirname(found),
+    facts: { kind: 'file', name: path.basename(found), format, sizeBytes, fileId },
+  };
+}
+
+/** Looks at the block device behind an image's path. Undefined if nothing is there. */
+export function readBlock(place: ImagePlace): BlockFacts | UnknownImage | undefined {
+  const found = realPathOf(place.path);
+  if (found === undefined) return undefined;
+  const stats: Stats = statSync(found);
+  if (!stats.isBlockDevice()) return unknown('it is no block device');
+  const { deviceId, sizeBytes } = readBlockIdentity(found);
+  if (deviceId === undefined) {
+    return unknown('the device has neither a WWN nor a serial number, LV or RBD id');
+  }
+  return { kind: 'block', deviceId, sizeBytes };
+}
+
+export function unknown(problem: string): UnknownImage {
+  return { kind: 'unknown', problem };
+}
+
+function realPathOf(name: string): string | undefined {
+  try {
+    return realpathSync(name);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+/** In QEMU's docs/interop/qcow2.txt: "QFI\xfb", and the size of the disk at 24. */
+const QCOW2_MAGIC = 0x51_46_49_fb;
+const QCOW2_SIZE_OFFSET = 24;
+const QCOW2_START_BYTES = 32;
+
+/** What is opened raw is raw whatever its content says, which is the guest's to write. */
+function contentOf(
+  file: string,
+  format: string,
+  fileBytes: number,
+): Pick<FileFacts, 'format' | 'sizeBytes'> {
+  if (format === 'raw') return { format, sizeBytes: fileBytes };
+  if (format !== 'qcow2') return { format, sizeBytes: undefined };
+  const start = Buffer.alloc(QCOW2_START_BYTES);
+  const descriptor = openSync(file, 'r');
+  try {
+    const isWhole = readSync(descriptor, start, 0, start.length, 0) === start.length;
+    if (!isWhole || start.readUInt32BE(0) !== QCOW2_MAGIC) {
+      return { format: 'raw', sizeBytes: fileBytes };
+    }
+  } finally {
+    closeSync(descriptor);
+  }
+  return { format, sizeBytes: Number(start.readBigUInt64BE(QCOW2_SIZE_OFFSET)) };
+}
+
+/** File systems that give a file the same number on every host; linux/magic.h and those of their projects. */
+const KEEPS_NUMBERS: ReadonlySet<number> = new Set([
+  0xef53, // ext4
+  0x58465342, // XFS
+  0x9123683e, // Btrfs
+  0x2fc12fc1, // ZFS
+  0x01021994, // tmpfs
+  0x6969, // NFS
+  0x00c36400, // CephFS
+  0x7461636f, // OCFS2
+  0x01161970, // GFS2
+  0x47504653, // GPFS
+  0x0bd00bd0, // Lustre
+]);
+
+function fileIdOf(file: string, inode: bigint): string | undefined {
+  const { type } = statfsSync(file);
+  return KEEPS_NUMBERS.has(type) ? `${type.toString(16)}:${inode}` : undefined;
+}
+
+/** The fifth field is where it is mounted, blanks and backslashes in octal (proc_pid_mountinfo(5)). */
+function listMountPoints(): ReadonlySet<string> {
+  const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  return new Set(
+    lines.map((line) =>
+      (line.split(' ')[4] ?? '').replaceAll(/\\([0-7]{3})/g, (_, octal: string) =>
+        String.fromCharCode(Number.parseInt(octal, 8)),
+      ),
+    ),
+  );
+}

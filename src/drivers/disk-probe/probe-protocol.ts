@@ -1,0 +1,18 @@
+import type { ImagePlace, ImageSighting, MarkedImage, MarkedPlace } from '../disk-probe.ts';
+
+/** What the probe process is asked, as the first line of its input. Its output has a line for each image. */
+export type ProbeRequest =
+  /** The marks stay until its input ends. */
+  | { readonly verb: 'mark'; readonly images: readonly ImagePlace[] }
+  | { readonly verb: 'look'; readonly images: readonly MarkedPlace[] };
+
+export type ProbeAnswer = MarkedImage | ImageSighting;
+
+/** After this a probe process takes its marks away and ends, whatever its agent does. */
+export const MAX_MARK_MS = 60_000;
+
+/** The file of the process, source or built like its starter. */
+export function probeProcessUrl(): URL {
+  const extension = import.meta.filename.endsWith('.ts') ? 'ts' : 'js';
+  return new URL(`./probe-process.${extension}`, import.meta.url);
+}

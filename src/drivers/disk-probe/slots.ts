@@ -1,0 +1,39 @@
+import { untilAborted } from '../../core/until-aborted.ts';
+
+/** Lets so many do something at once; the others wait, in the order in which they came. */
+export class Slots {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  /** Disposing the answer makes room for the next. */
+  async take(signal: AbortSignal): Promise<AsyncDisposableStack> {
+    const slot = new AsyncDisposableStack();
+    slot.defer(() => this.#give());
+    if (this.#free > 0) {
+      this.#free -= 1;
+      return slot;
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.push(resolve);
+    try {
+      await untilAborted(promise, signal);
+    } catch (error) {
+      const at = this.#waiting.indexOf(resolve);
+      // Given up in the same turn as it was its turn.
+      if (at < 0) this.#give();
+      else this.#waiting.splice(at, 1);
+      throw error;
+    }
+    return slot;
+  }
+
+  #give(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#free += 1;
+    else next();
+  }
+}

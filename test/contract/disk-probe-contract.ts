@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { newProbeMark } from '../../src/core/probe-mark.ts';
+import type {
+  DiskProbe,
+  ImagePlace,
+  MarkedImage,
+  MarkedPlace,
+} from '../../src/drivers/disk-probe.ts';
+
+/** Two nodes with a probe each. */
+export interface DiskProbeFixture extends AsyncDisposable {
+  readonly here: DiskProbe;
+  readonly there: DiskProbe;
+  /** A file of both, of 1 MiB to a guest: where each finds it. */
+  shared(format: 'raw' | 'qcow2'): Promise<readonly [here: ImagePlace, there: ImagePlace]>;
+  /** Two files, as equal as they can be. */
+  separate(): Promise<readonly [here: ImagePlace, there: ImagePlace]>;
+  /** Marks that are there now. */
+  countMarks(): Promise<number>;
+  readonly missing: string;
+}
+
+const never = new AbortController().signal;
+
+/** What every DiskProbe promises. */
+export function testDiskProbe(name: string, make: () => Promise<DiskProbeFixture>): void {
+  void describe(name, () => {
+    for (const format of ['raw', 'qcow2'] as const) {
+      void test(`a ${format} file of both nodes is seen with its mark`, async () => {
+        await using fixture = await make();
+        const [here, there] = await fixture.shared(format);
+        await using marked = await fixture.here.mark([here], never);
+        const [image] = marked.images;
+        assert.ok(image?.kind === 'file');
+        const { mark, ...facts } = image;
+        assert.deepEqual(
+          { format: facts.format, size: facts.sizeBytes },
+          { format, size: 2 ** 20 },
+        );
+        assert.deepEqual(await fixture.there.look([{ ...there, mark }], never), [facts]);
+      });
+    }
+
+    void test('of a file without the mark it is only told that it is there', async () => {
+      await using fixture = await make();
+      const [here, there] = await fixture.separate();
+      await using marked = await fixture.here.mark([here], never);
+      const places = marksOf(marked.images, [there]);
+      assert.deepEqual(await fixture.there.look(places, never), [{ kind: 'other' }]);
+      const guessed = { ...there, mark: newProbeMark() };
+      assert.deepEqual(await fixture.there.look([guessed], never), [{ kind: 'other' }]);
+    });
+
+    void test('each image is answered for in its place', async () => {
+      await using fixture = await make();
+      const [one, other] = [await fixture.shared('raw'), await fixture.separate()];
+      const gone = { kind: 'file', path: fixture.missing, format: 'raw' } as const;
+      await using marked = await fixture.here.mark([other[0], gone, one[0]], never);
+      assert.deepEqual(
+        marked.images.map(({ kind }) => kind),
+        ['file', 'unknown', 'file'],
+      );
+      const places = marksOf(marked.images, [other[1], { ...gone }, one[1]]);
+      const found = await fixture.there.look(places, never);
+      assert.deepEqual(
+        found.map(({ kind }) => kind),
+        ['other', 'missing', 'file'],
+      );
+    });
+
+    void test('no mark is left', async () => {
+      await using fixture = await make();
+      const [here] = await fixture.shared('raw');
+      const marked = await fixture.here.mark([here, here], never);
+      assert.ok((await fixture.countMarks()) > 0);
+      await marked[Symbol.asyncDispose]();
+      await marked[Symbol.asyncDispose]();
+      assert.equal(await fixture.countMarks(), 0);
+    });
+
+    void test('fails with the reason of an aborted signal', async () => {
+      await using fixture = await make();
+      const [here] = await fixture.shared('raw');
+      const reason = new Error('enough');
+      const aborted = AbortSignal.abort(reason);
+      await assert.rejects(fixture.here.mark([here], aborted), reason);
+      await assert.rejects(
+        fixture.there.look([{ ...here, mark: newProbeMark() }], aborted),
+        reason,
+      );
+    });
+  });
+}
+
+function marksOf(
+  images: readonly MarkedImage[],
+  places: readonly ImagePlace[],
+): readonly MarkedPlace[] {
+  return places.map((place, index) => {
+    const image = images[index];
+    return { ...place, mark: image?.kind === 'file' ? image.mark : newProbeMark() };
+  });
+}

@@ -1,0 +1,28 @@
+import { FakeStorage } from '../fakes/fake-storage.ts';
+import { testDiskProbe } from './disk-probe-contract.ts';
+
+testDiskProbe('fake storage', async () => {
+  const storage = new FakeStorage();
+  const facts = { kind: 'file', name: 'a', sizeBytes: 2 ** 20, fileId: '6969:7' } as const;
+  return {
+    here: storage.probeOf('a'),
+    there: storage.probeOf('b'),
+    async shared(format) {
+      storage.put(['a', 'b'], '/srv/shared/a', { facts: { ...facts, format } });
+      const place = { kind: 'file', path: '/srv/shared/a', format } as const;
+      return [place, place];
+    },
+    async separate() {
+      for (const node of ['a', 'b']) {
+        storage.put([node], '/srv/own/a', { storage: node, facts: { ...facts, format: 'raw' } });
+      }
+      const place = { kind: 'file', path: '/srv/own/a', format: 'raw' } as const;
+      return [place, place];
+    },
+    async countMarks() {
+      return storage.marks.size;
+    },
+    missing: '/srv/none',
+    async [Symbol.asyncDispose]() {},
+  };
+});

@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  rm,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { test } from 'node:test';
+import { newProbeMark, PROBE_MARK } from '../../../src/core/probe-mark.ts';
+import { probeProcessUrl } from '../../../src/drivers/disk-probe/probe-protocol.ts';
+import { ProcessDiskProbe } from '../../../src/drivers/disk-probe/process-disk-probe.ts';
+import type { ImagePlace } from '../../../src/drivers/disk-probe.ts';
+import { testDiskProbe } from '../../contract/disk-probe-contract.ts';
+import { until } from '../../fixtures/until.ts';
+
+const never = new AbortController().signal;
+
+/** Folders for images: one that both nodes see, and one of each node. */
+class Folders implements AsyncDisposable {
+  readonly root: string;
+
+  private constructor(root: string) {
+    this.root = root;
+  }
+
+  static async make(): Promise<Folders> {
+    const root = await mkdtemp(path.join(tmpdir(), 'novacron-probe-'));
+    for (const name of ['shared', 'here', 'there']) await mkdir(path.join(root, name));
+    return new Folders(root);
+  }
+
+  at(...names: readonly string[]): string {
+    return path.join(this.root, ...names);
+  }
+
+  async image(folder: string, format: 'raw' | 'qcow2', name = 'disk'): Promise<ImagePlace> {
+    const file = this.at(folder, name);
+    await writeFile(file, format === 'raw' ? '' : qcow2Start(2 ** 20));
+    if (format === 'raw') await truncate(file, 2 ** 20);
+    return { kind: 'file', path: file, format };
+  }
+
+  async marks(folder = 'shared'): Promise<readonly string[]> {
+    return (await readdir(this.at(folder))).filter((name) => name.startsWith('.novacron-probe-'));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.root, { recursive: true });
+  }
+}
+
+/** As much of a qcow2 file as says what it is. */
+function qcow2Start(sizeBytes: number): Buffer {
+  const start = Buffer.alloc(512);
+  start.writeUInt32BE(0x51_46_49_fb, 0);
+  start.writeUInt32BE(3, 4);
+  start.writeBigUInt64BE(BigInt(sizeBytes), 24);
+  return start;
+}
+
+testDiskProbe('the probe process', async () => {
+  const folders = await Folders.make();
+  return {
+    here: new ProcessDiskProbe(),
+    there: new ProcessDiskProbe(),
+    async shared(format) {
+      const place = await folders.image('shared', format);
+      return [place, place];
+    },
+    async separate() {
+      return [await folders.image('here', 'raw'), await folders.image('there', 'raw')];
+    },
+    async countMarks() {
+      return (await folders.marks()).length;
+    },
+    missing: folders.at('shared', 'missing'),
+    [Symbol.asyncDispose]: () => folders[Symbol.asyncDispose](),
+  };
+});
+
+test('links lead to the folder that is marked, and to the name that is compared', async () => {
+  await using folders = await Folders.make();
+  const { path: target } = await folders.image('shared', 'raw');
+  await symlink(target, folders.at('here', 'link'));
+  const link = { kind: 'file', path: folders.at('here', 'link'), format: 'raw' } as const;
+  await using marked = await new ProcessDiskProbe().mark([link], never);
+  const [image] = marked.images;
+  assert.ok(image?.kind === 'file');
+  assert.deepEqual(await folders.marks('shared'), [image.mark]);
+  assert.deepEqual(await folders.marks('here'), []);
+  const [seen] = await new ProcessDiskProbe().look(
+    [{ ...link, path: target, mark: image.mark }],
+    never,
+  );
+  assert.deepEqual([image.name, seen?.kind], ['disk', 'file']);
+});
+
+test('what is opened raw is raw, whatever the guest has written to it', async () => {
+  await using folders = await Folders.make();
+  const qcow2 = await folders.image('shared', 'qcow2');
+  await using marked = await new ProcessDiskProbe().mark([{ ...qcow2, format: 'raw' }], never);
+  const [image] = marked.images;
+  assert.ok(image?.kind === 'file');
+  assert.deepEqual([image.format, image.sizeBytes], ['raw', 512]);
+});
+
+test('what is opened as qcow2 and is none is told', async () => {
+  await using folders = await Folders.make();
+  const raw = await folders.image('shared', 'raw');
+  await using marked = await new ProcessDiskProbe().mark([{ ...raw, format: 'qcow2' }], never);
+  const [image] = marked.images;
+  assert.equal(image?.kind === 'file' && image.format, 'raw');
+});
+
+test('a mark that somebody has left is taken away by the next probe, one that is new is not', async () => {
+  await using folders = await Folders.make();
+  const image = await folders.image('shared', 'raw');
+  const [left, fresh, foreign] = [newProbeMark(), newProbeMark(), '.novacron-probe-x'];
+  for (const name of [left, fresh, foreign]) await writeFile(folders.at('shared', name), '');
+  const before = new Date(Date.now() - 3_600_000);
+  for (const name of [left, foreign]) await utimes(folders.at('shared', name), before, before);
+  const marked = await new ProcessDiskProbe().mark([image], never);
+  await marked[Symbol.asyncDispose]();
+  assert.deepEqual((await folders.marks()).toSorted(), [fresh, foreign].toSorted());
+  assert.ok(PROBE_MARK.test(fresh) && !PROBE_MARK.test(foreign));
+});
+
+test('the marks of an agent that is killed go with it', async () => {
+  await using folders = await Folders.make();
+  const image = await folders.image('shared', 'raw');
+  const request = JSON.stringify({ verb: 'mark', images: [image] });
+  // The middle one stands for the agent: the probe process gets its input from nobody else.
+  const agent = spawn(process.execPath, ['--input-type=module', '--eval', AGENT], {
+    env: { ...process.env, PROBE: probeProcessUrl().pathname, REQUEST: request },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(createInterface({ input: agent.stdout }), 'line');
+  assert.equal((await folders.marks()).length, 1);
+  agent.kill('SIGKILL');
+  await until('the mark is gone', async () => (await folders.marks()).length === 0);
+});
+
+const AGENT = `
+  import { spawn } from 'node:child_process';
+  const probe = spawn(process.execPath, [process.env.PROBE]);
+  probe.stdout.pipe(process.stdout);
+  probe.stdin.write(process.env.REQUEST + '\\n');
+`;
+
+test('an image that cannot be looked at in time is unknown', async () => {
+  await using folders = await Folders.make();
+  const image = await folders.image('shared', 'raw');
+  const [found] = await new ProcessDiskProbe({ timeoutMs: 1 }).look(
+    [{ ...image, mark: newProbeMark() }],
+    never,
+  );
+  assert.deepEqual(found, { kind: 'unknown', problem: 'the storage does not answer' });
+});
+
+test('folders and files are no devices, and folders no files', async () => {
+  await using folders = await Folders.make();
+  const file = await folders.image('shared', 'raw');
+  const places = [
+    { ...file, path: folders.at('shared') },
+    { ...file, kind: 'block' as const },
+    { ...file, kind: 'block' as const, path: '/dev/null' },
+  ];
+  await using marked = await new ProcessDiskProbe().mark(places, never);
+  assert.deepEqual(
+    marked.images.map((image) => 'problem' in image && image.problem),
+    ['it is no plain file', 'it is no block device', 'it is no block device'],
+  );
+});
