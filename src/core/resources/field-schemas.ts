@@ -79,6 +79,11 @@ export function line(maxBytes: number) {
     .refine((text) => Buffer.byteLength(text) <= maxBytes, `must be at most ${maxBytes} bytes`);
 }
 
+/** Text, also where it is not quoted and YAML takes it for a number, such as the name of node `1001`. */
+export const unquotedText = z
+  .union([z.string(), z.number(), z.boolean()], 'must be text')
+  .transform(String);
+
 /** A number or text as written; always text from here on. */
 function quantity(parse: (text: string) => unknown, example: string) {
   const rule = `must be a quantity such as ${example}`;
