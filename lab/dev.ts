@@ -1,7 +1,9 @@
 import { AgentError } from '../src/core/errors.ts';
+import { guardOutput } from './core/output.ts';
 import { LabError } from './core/project.ts';
 import { VERBS } from './verbs/help.ts';
 
+const problemOfOutput = guardOutput();
 const stop = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.once(name, () => {
@@ -17,6 +19,11 @@ try {
   if (!(error instanceof LabError || error instanceof AgentError)) throw error;
   console.error(error.message);
   process.exitCode = 1;
+}
+const problem = problemOfOutput();
+if (problem !== undefined) {
+  console.error(`Cannot write the output: ${problem}`);
+  process.exitCode ||= 1;
 }
 
 async function main(): Promise<number> {

@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { addConnectionOptions } from './connection/agent-connection.ts';
 import { errorReport } from './errors/error-report.ts';
-import type { CliIo } from './process/cli-io.ts';
+import { type CliIo, outputProblem } from './process/cli-io.ts';
 import {
   EXIT_CODE_MEANINGS,
   EXIT_CODES,
@@ -85,6 +85,14 @@ ${Object.entries(EXIT_CODES)
 
 /** Runs novactl with the words after its name. Never throws. */
 export async function runCli(words: readonly string[], io: CliIo): Promise<ExitCode> {
+  const code = await runCommand(words, io);
+  const problem = outputProblem(io.stdout) ?? outputProblem(io.stderr);
+  if (problem === undefined) return code;
+  io.stderr.write(`Error: Cannot write the output: ${problem}\n`);
+  return code === EXIT_CODES.ok ? EXIT_CODES.failure : code;
+}
+
+async function runCommand(words: readonly string[], io: CliIo): Promise<ExitCode> {
   try {
     const wanted = newProgram(io).parseOptions([...words]).operands;
     const program = await buildProgram(io, wanted[0] === 'help' ? wanted[1] : wanted[0]);

@@ -15,7 +15,7 @@ import {
 } from '../input/argument-parsers.ts';
 import { addNamespaceOption, type NamespaceOptions, vmRef } from '../input/vm-ref.ts';
 import { addOutputOption, type OutputOptions } from '../output/output-format.ts';
-import type { CliIo } from '../process/cli-io.ts';
+import { type CliIo, outputProblem, writeBegun } from '../process/cli-io.ts';
 import { EXIT_CODES, Exit, Interrupted } from '../process/exit-codes.ts';
 
 interface MigrateOptions extends OutputOptions, NamespaceOptions {
@@ -129,7 +129,7 @@ async function migrate(
       );
       if (!options.wait) {
         if (options.output === 'table') {
-          io.stdout.write(`Started: ${goesOn(id, connectionOptions(command))}`);
+          writeBegun(io, `Started: ${goesOn(id, connectionOptions(command))}`);
           return;
         }
         const { printItem } = await import('../output/output.ts');
@@ -143,7 +143,11 @@ async function migrate(
       }
       throw error;
     }
-    io.stderr.write(`Migration ${id} of VM ${name} to node ${options.to}\n`);
+    const begun = `Migration ${id} of VM ${name} to node ${options.to}\n`;
+    io.stderr.write(begun);
+    if (outputProblem(io.stderr) !== undefined && options.output === 'table') {
+      io.stdout.write(begun);
+    }
     await followMigration(io, command, client, id, options.output);
   });
 }

@@ -31,6 +31,7 @@ Examples:
       const wanted = { signal, tailBytes: options.tail, follow: options.follow };
       for await (const data of client.vms.readConsole(vmRef(name, options), wanted)) {
         io.stdout.write(data);
+        if (io.stdout.fault !== undefined) return;
       }
     });
   });
