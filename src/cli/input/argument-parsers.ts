@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander';
-import { parseBitRate, parseBytes } from '../../core/quantity.ts';
+import { parseBitRate, parseBytes, similarBitRate, similarBytes } from '../../core/quantity.ts';
 import { parseDurationMs } from '../output/durations.ts';
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -13,13 +13,21 @@ export function durationArgument(text: string): number {
 export function bytesArgument(text: string): bigint {
   const bytes = parseBytes(text);
   if (bytes !== undefined) return bytes;
-  throw new InvalidArgumentError('It must be a number of bytes, such as 4096, 100M or 1.5Gi.');
+  const rule = 'It must be a number of bytes, such as 4096, 100M or 1.5Gi.';
+  throw new InvalidArgumentError(withAdvice(rule, similarBytes(text)));
 }
 
 /** The rate as written. */
 export function bitRateArgument(text: string): string {
-  if (parseBitRate(text) !== undefined) return text;
-  throw new InvalidArgumentError('It must be in bits a second, such as 1Gbps or 250Mbps.');
+  const bits = parseBitRate(text);
+  if (bits === 0) throw new InvalidArgumentError('It must be more than 0.');
+  if (bits !== undefined) return text;
+  const rule = 'It must be in bits a second, such as 1Gbps or 250Mbps.';
+  throw new InvalidArgumentError(withAdvice(rule, similarBitRate(text)));
+}
+
+function withAdvice(rule: string, meant: string | undefined): string {
+  return meant === undefined ? rule : `${rule} Did you mean ${meant}?`;
 }
 
 export function generationArgument(text: string): bigint {

@@ -1,6 +1,12 @@
 import { posix } from 'node:path';
 import { z } from 'zod';
-import { parseBitRate, parseBytes, parseMilliCpus } from '../quantity.ts';
+import {
+  parseBitRate,
+  parseBytes,
+  parseMilliCpus,
+  similarBitRate,
+  similarBytes,
+} from '../quantity.ts';
 
 /** What the schema of a field says beside its type; read by the mapping, the checks of support and the reference. */
 export interface FieldMeta {
@@ -85,19 +91,28 @@ export const unquotedText = z
   .transform(String);
 
 /** A number or text as written; always text from here on. */
-function quantity(parse: (text: string) => unknown, example: string) {
+function quantity(
+  parse: (text: string) => unknown,
+  example: string,
+  similar: (text: string) => string | undefined = () => undefined,
+) {
   const rule = `must be a quantity such as ${example}`;
   return z
     .union([z.string(), z.number().min(0)], {
       error: ({ input }) => (input === undefined ? 'is required' : rule),
     })
     .transform(String)
-    .refine((text) => parse(text) !== undefined, rule);
+    .refine((text) => parse(text) !== undefined, {
+      error: ({ input }) => {
+        const meant = similar(String(input));
+        return meant === undefined ? rule : `${rule}; did you mean ${meant}?`;
+      },
+    });
 }
 
-export const bytesQuantity = quantity(parseBytes, '512Mi or 2Gi');
+export const bytesQuantity = quantity(parseBytes, '512Mi or 2Gi', similarBytes);
 export const cpuQuantity = quantity(parseMilliCpus, '2 or 1500m');
-export const bitRate = quantity(parseBitRate, '1Gbps or 250Mbps');
+export const bitRate = quantity(parseBitRate, '1Gbps or 250Mbps', similarBitRate);
 
 export const labels = z.record(z.string(), z.string()).check((context) => {
   const entries = Object.entries(context.value);
