@@ -28,6 +28,9 @@ if (problem !== undefined) {
 
 async function main(): Promise<number> {
   const verb = VERBS.find((candidate) => candidate.name === name);
+  if (verb?.usage === '' && args.length > 0) {
+    throw new LabError(`./dev ${name} takes nothing after it, but ${args.join(' ')} is given`);
+  }
   if (verb !== undefined) return verb.run(args, stop.signal);
   const help = VERBS.find((candidate) => candidate.name === 'help');
   console.error(`There is no ./dev ${name}`);

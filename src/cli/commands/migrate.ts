@@ -11,6 +11,7 @@ import {
   durationArgument,
   hostPortArgument,
   labelArgument,
+  nodeNameArgument,
   uuidArgument,
 } from '../input/argument-parsers.ts';
 import { addNamespaceOption, type NamespaceOptions, vmRef } from '../input/vm-ref.ts';
@@ -38,7 +39,7 @@ export function addMigrateCommand(parent: Command, io: CliIo): Command {
         'Ctrl-C stops watching; the migration goes on.',
     )
     .argument('<vm>', 'NAME or NAMESPACE/NAME')
-    .requiredOption('--to <node>', 'name of the destination node');
+    .requiredOption('--to <node>', 'name of the destination node', nodeNameArgument);
   command
     .option(
       '--address <host:port>',

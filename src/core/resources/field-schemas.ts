@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import { z } from 'zod';
+import { DNS_LABEL, DNS_LABEL_RULE } from '../dns-label.ts';
 import {
   parseBitRate,
   parseBytes,
@@ -29,7 +30,6 @@ export interface FieldMeta {
 /** Linux' PATH_MAX without the closing NUL. */
 const MAX_PATH_BYTES = 4095;
 const LABEL_NAME = /^[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$/;
-const DNS_LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const DNS_SUBDOMAIN = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
 const MAX_PREFIX = 253;
 const MAX_LABELS = 64;
@@ -37,13 +37,7 @@ const MAX_ANNOTATIONS_BYTES = 256 * 1024;
 const NAME_RULE = '1 to 63 letters, digits, ".", "_" or "-" with a letter or digit at both ends';
 const KEY_RULE = `must have a key of ${NAME_RULE}, optionally after a DNS name and a slash`;
 
-/** RFC 1123. */
-export const dnsLabel = z
-  .string()
-  .regex(
-    DNS_LABEL,
-    'must be 1 to 63 lower-case letters, digits or hyphens, with a letter or digit at both ends',
-  );
+export const dnsLabel = z.string().regex(DNS_LABEL, `must be ${DNS_LABEL_RULE}`);
 
 /** RFC 9562 in lower case. libvirt refuses one of sixteen equal bytes, such as the nil UUID. */
 export const uuid = z

@@ -164,3 +164,14 @@ test('./dev tells of a full disk too, and nothing to a closed pipe', async () =>
     stderr: '',
   });
 });
+
+test('./dev refuses what it does not know instead of doing something else', async () => {
+  for (const [words, expected] of [
+    ['logs a agnet', /^There is no agnet: .\/dev logs /],
+    ['status b', /^\.\/dev status takes nothing after it, but b is given$/m],
+  ] as const) {
+    const { code, stdout, stderr } = await bash(DEV, words, '');
+    assert.deepEqual([code, stdout], [1, ''], words);
+    assert.match(stderr, expected);
+  }
+});
