@@ -50,8 +50,6 @@ export class FakeAgentServer implements AsyncDisposable {
   warnings: string[] = [];
   /** The next call fails with it. */
   failNext: AgentError | undefined;
-  /** How many calls have come. */
-  calls = 0;
   /** Calls are not answered while set. */
   hangs = false;
   /** Unary calls so far. */
@@ -165,7 +163,6 @@ export class FakeAgentServer implements AsyncDisposable {
   /** A method that answers with a stream. */
   stream<Request, Response>(work: (call: ServerWritableStream<Request, Response>) => void) {
     return (call: ServerWritableStream<Request, Response>) => {
-      this.calls += 1;
       try {
         this.#failOnce();
         work(call);
