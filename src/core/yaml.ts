@@ -20,7 +20,7 @@ const WORDS = /^[A-Za-z/](?:[^\p{C}\p{Z}]| )*$/u;
 /** Can be printed as a block. */
 const LINES = /^[A-Za-z/#](?:[^\p{C}\p{Z}]|[ \t])*\n(?:[^\p{C}\p{Z}]|[ \t\n])*$/u;
 /** Begin with a digit, and are text for every reader all the same. */
-const QUANTITY = /^\d+(?:\.\d+)?(?:[KMGTPE]i|[kMGT]?bps)$/;
+const QUANTITY = /^\d+(?:\.\d+)?(?:[KMGTPE]i|[kMGT]?bps|s)$/;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const BARE = [WORDS, LINES, QUANTITY, UUID];
 

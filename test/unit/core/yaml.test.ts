@@ -9,7 +9,7 @@ import { readYaml, readYamlDocuments, toYaml } from '../../../src/core/yaml.ts';
 const PIECES = [
   'no on off y Y n yes True NULL null ~ = << - + 1:30 190:20:30 2024-01-01 2024-01-01T10:00:00Z 1_000 0o7 017 089',
   '0x1f 0b1 1e3 1.5e3 1e+3 .5 1. -0 +1 .inf -.INF .NaN 1,000 :sym : # ! &a *a % @ ` | > " \' \\ [ }',
-  '--- ... a Z / 1Gi 5 é 中 😀 \u0000 \u001b \u007f \u0085 \u2028 \ufeff \ue000 \uffff',
+  '--- ... a Z / 1Gi 90s 5 é 中 😀 \u0000 \u001b \u007f \u0085 \u2028 \ufeff \ue000 \uffff',
 ]
   .flatMap((line) => line.split(' '))
   .concat('', ': ', ' #', '- ', '? ', ' ', '  ', '\t', '\n', '\r', '\n\n', '\u00a0', '\u2029');
@@ -85,6 +85,7 @@ test('what people read stays bare', () => {
     apiVersion: 'novacron.io/v1alpha1',
     uid: '6b0f3c1e-1f0a-4c52-9a58-0d5b3a8f7c11',
     memory: '1.5Gi',
+    timeout: '0.5s',
     cpu: '2',
     userData: '#cloud-config\nhostname: web\n',
     message: 'The guest is off, as it was asked to be',
@@ -96,6 +97,7 @@ test('what people read stays bare', () => {
     `apiVersion: novacron.io/v1alpha1
 uid: 6b0f3c1e-1f0a-4c52-9a58-0d5b3a8f7c11
 memory: 1.5Gi
+timeout: 0.5s
 cpu: "2"
 userData: |
   #cloud-config
