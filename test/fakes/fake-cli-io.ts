@@ -28,6 +28,8 @@ export class FakeCliIo implements CliIo {
   readonly env: Record<string, string | undefined> = {};
   readonly signal: AbortSignal;
   stdin = '';
+  /** What an editor does to a file; its exit code. */
+  editor: (file: string) => Promise<number> = async () => 0;
 
   constructor(
     options: {
@@ -41,6 +43,10 @@ export class FakeCliIo implements CliIo {
     this.stdout = new FakeOutput(fault === undefined ? {} : { fault });
     this.stderr = new FakeOutput({ isTTY });
     this.signal = options.signal ?? new AbortController().signal;
+  }
+
+  runEditor(_editor: string, file: string): Promise<number> {
+    return this.editor(file);
   }
 
   async readStdin(): Promise<string> {

@@ -18,6 +18,8 @@ export interface CliIo {
   /** Aborted by Ctrl-C with Interrupted. */
   readonly signal: AbortSignal;
   readStdin(): Promise<string>;
+  /** Runs an editor on the terminal, which has Ctrl-C to itself until it ends; gives its exit code. */
+  runEditor(editor: string, file: string): Promise<number>;
 }
 
 /** Why an output has no room; undefined if it has, or if nobody reads it, which is no failure. */

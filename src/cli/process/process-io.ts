@@ -1,4 +1,6 @@
+import { spawn } from 'node:child_process';
 import { writeSync } from 'node:fs';
+import os from 'node:os';
 import { text } from 'node:stream/consumers';
 import { getSystemErrorMessage } from 'node:util';
 import type { CliIo, CliOutput, OutputFault } from './cli-io.ts';
@@ -10,7 +12,14 @@ const RETRY_MS = 10;
 /** The process's own. A second Ctrl-C ends it at once. */
 export function processIo(): CliIo {
   const interrupt = new AbortController();
-  process.once('SIGINT', () => interrupt.abort(new Interrupted('Interrupted')));
+  let isEditing = false;
+  const onInterrupt = () => {
+    // It is the editor's, which gets it as well.
+    if (isEditing) return;
+    process.off('SIGINT', onInterrupt);
+    interrupt.abort(new Interrupted('Interrupted'));
+  };
+  process.on('SIGINT', onInterrupt);
   process.once('SIGTERM', () => interrupt.abort(new Interrupted('Terminated')));
   return {
     stdout: processOutput(process.stdout),
@@ -18,7 +27,26 @@ export function processIo(): CliIo {
     env: process.env,
     signal: interrupt.signal,
     readStdin: () => text(process.stdin),
+    async runEditor(editor, file) {
+      isEditing = true;
+      try {
+        return await runAttached('/bin/sh', ['-c', `${editor} "$1"`, 'sh', file]);
+      } finally {
+        isEditing = false;
+      }
+    },
   };
+}
+
+/** The exit code of a program that has our terminal; one that was killed by a signal has that of a shell. */
+async function runAttached(program: string, args: readonly string[]): Promise<number> {
+  const ended = Promise.withResolvers<number>();
+  const child = spawn(program, args, { stdio: 'inherit' });
+  child.once('error', ended.reject);
+  child.once('exit', (code, signal) => {
+    ended.resolve(code ?? 128 + os.constants.signals[signal ?? 'SIGTERM']);
+  });
+  return await ended.promise;
 }
 
 /**
