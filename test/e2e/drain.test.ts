@@ -24,8 +24,8 @@ test('a node is emptied by one command, and consoles that are followed end with 
   assert.equal(moved.code, 0, moved.stderr);
   const { items } = JSON.parse(moved.stdout) as { readonly items: readonly Moved[] };
   assert.deepEqual(
-    items.map(({ vm, outcome }) => [vm, outcome]),
-    vms.map(({ name }) => [`default/${name}`, 'moved']).toSorted(),
+    items.map(({ vm, outcome }) => `${vm} ${outcome}`),
+    vms.map(({ name }) => `default/${name} moved`).toSorted(),
   );
   for (const vm of vms) await vm.expectOnlyAt(b, 2n, signal);
   const ended = await followed;
