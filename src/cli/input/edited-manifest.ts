@@ -18,8 +18,13 @@ export interface EditableVm {
   readonly text: string;
 }
 
+/** Fails with STATE_NOT_READY for one of which nobody knows what it is. */
 export function editableVm(message: VirtualMachine): EditableVm {
   const { namespace, name, uid, generation } = required(message.metadata, 'metadata');
+  if (message.spec === undefined) {
+    const about = 'it is there, but cannot be described at the moment';
+    throw new AgentError('STATE_NOT_READY', `Cannot edit VM ${namespace}/${name}: ${about}`);
+  }
   const { apiVersion, kind, metadata, spec, status } = vmDocument(message);
   const { labels, annotations } = metadata ?? {};
   const where = status?.nodeName === undefined ? '' : ` on node ${status.nodeName}`;
