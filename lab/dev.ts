@@ -1,7 +1,9 @@
 import { AgentError } from '../src/core/errors.ts';
+import { guardOutput } from './core/output.ts';
 import { LabError } from './core/project.ts';
 import { VERBS } from './verbs/help.ts';
 
+const problemOfOutput = guardOutput();
 const stop = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.once(name, () => {
@@ -18,9 +20,17 @@ try {
   console.error(error.message);
   process.exitCode = 1;
 }
+const problem = problemOfOutput();
+if (problem !== undefined) {
+  console.error(`Cannot write the output: ${problem}`);
+  process.exitCode ||= 1;
+}
 
 async function main(): Promise<number> {
   const verb = VERBS.find((candidate) => candidate.name === name);
+  if (verb?.usage === '' && args.length > 0) {
+    throw new LabError(`./dev ${name} takes nothing after it, but ${args.join(' ')} is given`);
+  }
   if (verb !== undefined) return verb.run(args, stop.signal);
   const help = VERBS.find((candidate) => candidate.name === 'help');
   console.error(`There is no ./dev ${name}`);

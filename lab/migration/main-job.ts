@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { outputOf } from '../../src/cli/process/cli-io.ts';
 import { ProgressPrinter } from '../../src/cli/progress/progress-printer.ts';
 import type { AgentClient } from '../../src/client/agent-client.ts';
 import { type Migration, MigrationPhase } from '../../src/client/api.ts';
 import { knownFigures } from '../../src/client/known-figures.ts';
 import { durationMs } from '../../src/client/time.ts';
 import { followMigration } from '../../src/client/watches.ts';
+import { standardOutput } from '../core/output.ts';
 import { LabError } from '../core/project.ts';
 import { step } from '../core/steps.ts';
 import type { ConsoleWatcher } from '../guest/console-watcher.ts';
@@ -62,7 +62,7 @@ async function migrate(client: AgentClient, signal: AbortSignal): Promise<Migrat
   const id = randomUUID();
   const spec = { virtualMachine: { name: DEMO_VM }, destination: { nodeName: 'b' } };
   await client.migrations.start(id, spec, { signal });
-  const printer = new ProgressPrinter(outputOf(process.stdout));
+  const printer = new ProgressPrinter(standardOutput());
   let last: Migration | undefined;
   try {
     for await (const migration of followMigration(client, id, { signal })) {

@@ -16,7 +16,11 @@ export function renderReference(): string {
   return `# VirtualMachine
 
 \`apiVersion: ${API_VERSION}\`, \`kind: VirtualMachine\`. What \`novactl vm apply -f\` reads, and \`kubectl apply -f\` will
-once there is a control plane; the API has the same names. Quantities are kept as written. A key that is not here is refused.
+once there is a control plane; the API has the same names. A key that is not here is refused.
+
+A quantity is a number, with decimals or not, and then nothing, \`k\` \`M\` \`G\` \`T\` \`P\` \`E\` (1000 and its powers), \`Ki\` \`Mi\` \`Gi\` \`Ti\` \`Pi\` \`Ei\`
+(1024 and its powers), \`m\` (thousandths), or an exponent as in \`1e9\`; a rate has \`bps\` \`kbps\` \`Mbps\` \`Gbps\` or \`Tbps\`. They are kept as written.
+What the hypervisor cannot give exactly is rounded up, and a warning says so.
 
 Made from the schema in \`src/core/resources\` by \`npm run generate\`.
 

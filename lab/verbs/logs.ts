@@ -13,17 +13,23 @@ const LOGS: Readonly<Record<string, string>> = {
   console: 'var/log/libvirt/qemu/*.log*',
 };
 
+const NODES = ['a', 'b'] as const;
+const FOLLOW = ['--follow', '-f'];
+const USAGE = '[a|b] [agent|libvirtd|streamer|console] [--follow]';
+
 export const logs: Verb = {
   name: 'logs',
-  usage: '[a|b] [agent|libvirtd|streamer|console] [--follow]',
+  usage: USAGE,
   summary: 'shows the end of logs; of node a, its agent, if nothing is said',
   async run(args) {
-    const names = args.filter((argument) => !argument.startsWith('-'));
-    const node = names.find((name) => name === 'a' || name === 'b') ?? 'a';
-    const kind = names.find((name) => name in LOGS) ?? 'agent';
+    const known: readonly string[] = [...NODES, ...FOLLOW, ...Object.keys(LOGS)];
+    const unknown = args.find((word) => !known.includes(word));
+    if (unknown !== undefined) throw new LabError(`There is no ${unknown}: ./dev logs ${USAGE}`);
+    const node = NODES.find((name) => args.includes(name)) ?? 'a';
+    const kind = args.find((word) => Object.hasOwn(LOGS, word)) ?? 'agent';
     const files = await findLogs(planLab(DEFAULT_LAB, [node]).nodes[0], LOGS[kind] ?? '');
     if (files.length === 0) throw new LabError(`Node ${node} has no ${kind} log`);
-    const follow = args.includes('--follow') || args.includes('-f') ? ['--follow=name'] : [];
+    const follow = args.some((word) => FOLLOW.includes(word)) ? ['--follow=name'] : [];
     const tail = spawn('tail', ['--lines=100', ...follow, ...files], { stdio: 'inherit' });
     return new Promise((resolve) => {
       tail.on('close', (code) => {

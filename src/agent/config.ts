@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import path from 'node:path';
-import { parse } from 'yaml';
 import { z } from 'zod';
 import { AgentError } from '../core/errors.ts';
 import { LOG_LEVELS } from '../core/logger.ts';
 import { nearestKey } from '../core/nearest-key.ts';
-import { bytesQuantity } from '../core/resources/field-schemas.ts';
+import { bytesQuantity, unquotedText } from '../core/resources/field-schemas.ts';
+import { readYaml } from '../core/yaml.ts';
 
 const absolutePath = z
   .string()
@@ -29,7 +29,7 @@ const dnsLabel = z
 
 const configSchema = z.strictObject({
   /** The Kubernetes node's name; part of this node's identity `spiffe://novacron/node/NAME`. */
-  nodeName: dnsLabel,
+  nodeName: unquotedText.pipe(dnsLabel),
   /** Unix socket of the API, for root on this node only. */
   socket: absolutePath.default('/run/novacron/agent.sock'),
   /** TCP address of the API, mutual TLS 1.3. */
@@ -57,7 +57,7 @@ const configSchema = z.strictObject({
       accelerator: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
       machineType: z.string().default('q35'),
       /** Default CPU model; `auto` takes host-model with kvm and qemu64 with tcg. */
-      cpuModel: z.string().default('auto'),
+      cpuModel: unquotedText.default('auto'),
       /** Where consoles are logged; written by libvirt's virtlogd. */
       consoleDirectory: absolutePath.default('/var/log/libvirt/qemu'),
       callWorkers: z.int().min(1).max(16).default(4),
@@ -128,7 +128,7 @@ export async function loadConfig(file: string): Promise<AgentConfig> {
 export function parseConfig(text: string, file: string): AgentConfig {
   let document: unknown;
   try {
-    document = parse(text) ?? {};
+    document = readYaml(text) ?? {};
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new AgentError('INVALID_CONFIG', `${file} is no YAML: ${reason}`);

@@ -1,4 +1,4 @@
-import { processIo } from './process/cli-io.ts';
+import { processIo } from './process/process-io.ts';
 import { runCli } from './program.ts';
 
 const HANG_MS = 500;

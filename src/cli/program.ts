@@ -1,7 +1,8 @@
 import { Command, CommanderError } from 'commander';
 import { addConnectionOptions } from './connection/agent-connection.ts';
 import { errorReport } from './errors/error-report.ts';
-import type { CliIo } from './process/cli-io.ts';
+import { refuseHalfRightOptions } from './input/half-right-options.ts';
+import { type CliIo, outputProblem } from './process/cli-io.ts';
 import {
   EXIT_CODE_MEANINGS,
   EXIT_CODES,
@@ -85,8 +86,19 @@ ${Object.entries(EXIT_CODES)
 
 /** Runs novactl with the words after its name. Never throws. */
 export async function runCli(words: readonly string[], io: CliIo): Promise<ExitCode> {
+  const code = await runCommand(words, io);
+  const problem = outputProblem(io.stdout) ?? outputProblem(io.stderr);
+  if (problem === undefined) return code;
+  io.stderr.write(`Error: Cannot write the output: ${problem}\n`);
+  return code === EXIT_CODES.ok ? EXIT_CODES.failure : code;
+}
+
+async function runCommand(words: readonly string[], io: CliIo): Promise<ExitCode> {
   try {
-    const wanted = newProgram(io).parseOptions([...words]).operands;
+    // What comes after the command is its own to read.
+    const wanted = newProgram(io)
+      .passThroughOptions()
+      .parseOptions([...words]).operands;
     const program = await buildProgram(io, wanted[0] === 'help' ? wanted[1] : wanted[0]);
     await program.parseAsync(words.length === 0 ? ['--help'] : [...words], { from: 'user' });
     return EXIT_CODES.ok;
@@ -116,6 +128,7 @@ async function buildProgram(
     if (!wanted.includes(name)) program.command(name, { hidden }).summary(summary);
     else (await load())(program, io).summary(summary);
   }
+  refuseHalfRightOptions(program);
   return program;
 }
 

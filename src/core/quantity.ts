@@ -61,6 +61,29 @@ export function parseBitRate(text: string): number | undefined {
   return bits > BigInt(Number.MAX_SAFE_INTEGER) ? undefined : Number(bits);
 }
 
+/** What may be meant by a text that is no amount of bytes: `512M or 512Mi` by `512MB`. Undefined if nobody can tell. */
+export function similarBytes(text: string): string | undefined {
+  const match = /^\s*(\d+(?:[.,]\d+)?)\s*([kmgtpe]?)(i?)(?:b|bytes?)?\s*$/i.exec(text);
+  if (match === null) return undefined;
+  const [, number = '', prefix = '', binary = ''] = match;
+  const amount = number.replace(',', '.');
+  if (parseBytes(amount) === undefined) return undefined;
+  if (prefix === '') return amount;
+  const unit = prefix.toUpperCase();
+  if (binary !== '') return `${amount}${unit}i`;
+  return `${amount}${unit === 'K' ? 'k' : unit} or ${amount}${unit}i`;
+}
+
+/** What may be meant by a text that is no rate: `1Gbps` by `1 Gbit/s`. Undefined if nobody can tell. */
+export function similarBitRate(text: string): string | undefined {
+  const match = /^\s*(\d+(?:[.,]\d+)?)\s*([kmgtKMGT]?)(?:b|bit|bits)?(?:ps|\/s)?\s*$/.exec(text);
+  if (match === null) return undefined;
+  const [, number = '', prefix = ''] = match;
+  const unit = prefix.toUpperCase();
+  const rate = `${number.replace(',', '.')}${unit === 'K' ? 'k' : unit}bps`;
+  return parseBitRate(rate) === undefined ? undefined : rate;
+}
+
 /** The shortest quantity that is exactly so many bytes. */
 export function formatBytesQuantity(bytes: bigint): string {
   const suffix = BINARY_SUFFIXES.find((candidate) => bytes % suffixUnit(candidate) === 0n);

@@ -1,31 +1,52 @@
-import type { CliIo, CliOutput } from '../../src/cli/process/cli-io.ts';
+import type { CliIo, CliOutput, OutputFault } from '../../src/cli/process/cli-io.ts';
 
 /** Remembers what is written to it. */
 export class FakeOutput implements CliOutput {
   readonly isTTY: boolean;
   readonly columns = 120;
   text = '';
+  fault: OutputFault | undefined;
+  /** What becomes of it when something is written. */
+  readonly #faultToCome: OutputFault | undefined;
 
-  constructor({ isTTY = false }: { readonly isTTY?: boolean } = {}) {
+  constructor({ isTTY = false, fault }: { isTTY?: boolean; fault?: OutputFault } = {}) {
     this.isTTY = isTTY;
+    this.#faultToCome = fault;
   }
 
   write(data: string | Uint8Array): void {
+    this.fault = this.#faultToCome;
+    if (this.fault !== undefined) return;
     this.text += typeof data === 'string' ? data : Buffer.from(data).toString();
   }
 }
 
 /** A command's world without a process. */
 export class FakeCliIo implements CliIo {
-  readonly stdout = new FakeOutput();
+  readonly stdout: FakeOutput;
   readonly stderr: FakeOutput;
   readonly env: Record<string, string | undefined> = {};
   readonly signal: AbortSignal;
   stdin = '';
+  /** What an editor does to a file; its exit code. */
+  editor: (file: string) => Promise<number> = async () => 0;
 
-  constructor(options: { readonly isTTY?: boolean; readonly signal?: AbortSignal } = {}) {
-    this.stderr = new FakeOutput(options);
+  constructor(
+    options: {
+      readonly isTTY?: boolean;
+      readonly signal?: AbortSignal;
+      /** What becomes of standard output when something is written to it. */
+      readonly fault?: OutputFault;
+    } = {},
+  ) {
+    const { isTTY = false, fault } = options;
+    this.stdout = new FakeOutput(fault === undefined ? {} : { fault });
+    this.stderr = new FakeOutput({ isTTY });
     this.signal = options.signal ?? new AbortController().signal;
+  }
+
+  runEditor(_editor: string, file: string): Promise<number> {
+    return this.editor(file);
   }
 
   async readStdin(): Promise<string> {

@@ -105,6 +105,7 @@ function fromBitRate(
   if (text === undefined || text === '') return undefined;
   const bits = parseBitRate(text);
   if (bits === undefined) checks.add(field, 'must be bits a second, such as 1Gbps or 250Mbps');
+  if (bits === 0) checks.add(field, 'must be more than 0; leave it out for no limit of its own');
   return bits;
 }
 

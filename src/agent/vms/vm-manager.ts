@@ -190,7 +190,31 @@ export class VmManager implements VmService {
     const vm = this.#find(ref);
     const found = await this.#options.domains.find(vm.definition.uid, signal);
     if (found?.consoleLogPath === undefined) return;
-    yield* this.#options.console.read(found.consoleLogPath, options, signal);
+    const { tailBytes, follow } = options;
+    const over = new AbortController();
+    const stop = new AbortController();
+    const looking = follow
+      ? this.#untilOff(vm.definition.uid, AbortSignal.any([signal, stop.signal])).then(
+          () => over.abort(),
+          () => undefined,
+        )
+      : undefined;
+    try {
+      const followUntil = follow ? over.signal : undefined;
+      yield* this.#options.console.read(found.consoleLogPath, { tailBytes, followUntil }, signal);
+    } finally {
+      stop.abort();
+      await looking;
+    }
+  }
+
+  /** Resolves once no QEMU runs a VM here. */
+  async #untilOff(uid: string, signal: AbortSignal): Promise<void> {
+    const { inventory } = this.#options;
+    for await (const _look of inventory.looks(signal)) {
+      const vm = inventory.findByUid(uid);
+      if (vm === undefined || isOff(vm)) return;
+    }
   }
 
   /** Runs one change of a VM under its lock and reports the VM afterwards. */

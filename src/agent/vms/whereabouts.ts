@@ -148,9 +148,14 @@ export class Whereabouts {
     const { namespace, name } = ref;
     const trace = this.#trace(ref);
     const movedToNode = trace.kind === 'left' ? { movedToNode: trace.node } : {};
+    const byUid = this.#options.inventory.findByUid(name)?.definition;
+    const advice =
+      byUid === undefined
+        ? 'list the VMs to see what is here'
+        : `it is the uid of VM ${byUid.namespace}/${byUid.name}, which is to be named by its name`;
     return new AgentError(
       'VM_NOT_FOUND',
-      `Cannot ${what} VM ${name} in namespace ${namespace} on this node${trace.kind === 'never-here' ? '' : `: ${hereabouts(trace)}`}; list the VMs to see what is here`,
+      `Cannot ${what} VM ${name} in namespace ${namespace} on this node${trace.kind === 'never-here' ? '' : `: ${hereabouts(trace)}`}; ${advice}`,
       { metadata: { namespace, name, ...movedToNode } },
     );
   }

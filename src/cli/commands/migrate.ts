@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import type { MigrationSpecInput } from '../../client/migration-calls.ts';
+import type { VmRefInput } from '../../client/vm-calls.ts';
 import {
   addConnectionOptions,
   connectionOptions,
@@ -11,15 +12,18 @@ import {
   durationArgument,
   hostPortArgument,
   labelArgument,
+  nodeNameArgument,
   uuidArgument,
   volumesArgument,
 } from '../input/argument-parsers.ts';
+import { addSelectorOption, type SelectorOptions } from '../input/selector-option.ts';
 import { addNamespaceOption, type NamespaceOptions, vmRef } from '../input/vm-ref.ts';
 import { addOutputOption, type OutputOptions } from '../output/output-format.ts';
-import type { CliIo } from '../process/cli-io.ts';
+import { type CliIo, outputProblem, writeBegun } from '../process/cli-io.ts';
 import { EXIT_CODES, Exit, Interrupted } from '../process/exit-codes.ts';
 
-interface MigrateOptions extends OutputOptions, NamespaceOptions {
+interface MigrateOptions extends OutputOptions, NamespaceOptions, SelectorOptions {
+  readonly all?: boolean;
   readonly to: string;
   readonly address?: string;
   readonly plan?: boolean;
@@ -37,11 +41,13 @@ export function addMigrateCommand(parent: Command, io: CliIo): Command {
     .command('migrate')
     .description(
       'Moves a running VM to another node and shows how it goes. Ask the agent of the node where the VM runs.\n' +
-        'Ctrl-C stops watching; the migration goes on.',
+        'Ctrl-C stops watching; the migration goes on. With --all it moves every VM that can be moved, a few at once, ' +
+        'and says of each what became of it.',
     )
-    .argument('<vm>', 'NAME or NAMESPACE/NAME')
-    .requiredOption('--to <node>', 'name of the destination node');
+    .argument('[vm]', 'NAME or NAMESPACE/NAME')
+    .requiredOption('--to <node>', 'name of the destination node', nodeNameArgument);
   command
+    .option('--all', 'all VMs of the node, or those of -n and -l')
     .option(
       '--address <host:port>',
       "the destination's agent, if the source node's configuration does not name it",
@@ -72,6 +78,7 @@ export function addMigrateCommand(parent: Command, io: CliIo): Command {
     .option('--label <key=value>', 'label of the migration; may be repeated', labelArgument)
     .option('--no-wait', 'start it and do not watch');
   addNamespaceOption(command);
+  addSelectorOption(command, 'VMs');
   addOutputOption(command);
   addConnectionOptions(command, { address: false }).addHelpText(
     'after',
@@ -81,14 +88,31 @@ The agent to ask can be chosen with --node, or with --address before the command
 Examples:
   novactl migrate web --to node-b --plan
   novactl migrate web --to node-b
+  novactl migrate --all --to node-b --bandwidth 5Gbps
   novactl migrate shop/web --to node-b --max-downtime 50ms --bandwidth 1Gbps --timeout 10m
   novactl migrate web --to node-b --trust-shared data
   novactl --address unix:/run/novacron/agent.sock migrate web --to node-b --address 10.0.0.2:7443
 `,
   );
-  command.action(async (name: string, options: MigrateOptions) => {
-    if (options.plan === true) await plan(io, command, name, options);
-    else await migrate(io, command, name, options);
+  command.action(async (name: string | undefined, options: MigrateOptions) => {
+    const { all = false, selector, id, plan: isPlan = false } = options;
+    if ((name === undefined) !== all) command.error('error: name either one VM, or all with --all');
+    if (all && id !== undefined)
+      command.error('error: --id is that of one migration, not of --all');
+    if (!all && selector !== undefined) command.error('error: --selector chooses among --all');
+    if (name !== undefined) {
+      await (isPlan ? plan : migrate)(io, command, name, options);
+      return;
+    }
+    const limits = await limitsOf(options);
+    const spec = (virtualMachine: VmRefInput) => specOf(virtualMachine, limits, options);
+    if (isPlan) {
+      const { planAll } = await import('./migrate/plan-all.ts');
+      await planAll(io, command, options, spec);
+    } else {
+      const { migrateAll } = await import('./migrate/all.ts');
+      await migrateAll(io, command, options, spec);
+    }
   });
   return command;
 }
@@ -102,7 +126,7 @@ async function plan(
   const { planDocument, planText } = await import('../views/migration-plan.ts');
   const { printDocument } = await import('../output/output.ts');
   await withAgent(io, command, async (client, call) => {
-    const answer = await client.migrations.plan(await specOf(name, options), call);
+    const answer = await client.migrations.plan(await specOfOne(name, options), call);
     if (options.output === 'json' || options.output === 'yaml') {
       printDocument(io, options.output, planDocument(answer));
     } else {
@@ -123,7 +147,7 @@ async function migrate(
   const { repeatWhileLost } = await import('../../client/repeat-while-lost.ts');
   const { mayHaveArrived } = await import('../../client/status.ts');
   const id = options.id ?? randomUUID();
-  const spec = await specOf(name, options);
+  const spec = await specOfOne(name, options);
   let wasLost = false;
   const onLost = () => {
     if (!wasLost) io.stderr.write(`${CONNECTION_LOST}\n`);
@@ -137,7 +161,7 @@ async function migrate(
       );
       if (!options.wait) {
         if (options.output === 'table') {
-          io.stdout.write(`Started: ${goesOn(id, connectionOptions(command))}`);
+          writeBegun(io, `Started: ${goesOn(id, connectionOptions(command))}`);
           return;
         }
         const { printItem } = await import('../output/output.ts');
@@ -151,22 +175,34 @@ async function migrate(
       }
       throw error;
     }
-    io.stderr.write(`Migration ${id} of VM ${name} to node ${options.to}\n`);
+    const begun = `Migration ${id} of VM ${name} to node ${options.to}\n`;
+    io.stderr.write(begun);
+    if (outputProblem(io.stderr) !== undefined && options.output === 'table') {
+      io.stdout.write(begun);
+    }
     await followMigration(io, command, client, id, options.output);
   });
 }
 
-async function specOf(name: string, options: MigrateOptions): Promise<MigrationSpecInput> {
+async function specOfOne(name: string, options: MigrateOptions): Promise<MigrationSpecInput> {
+  return specOf(vmRef(name, options), await limitsOf(options), options);
+}
+
+function specOf(
+  virtualMachine: VmRefInput,
+  limits: MigrationSpecInput['limits'],
+  { to, address = '', trustShared = [] }: MigrateOptions,
+): MigrationSpecInput {
+  const destination = { nodeName: to, address };
+  return { virtualMachine, destination, trustShared: [...trustShared], limits };
+}
+
+async function limitsOf(options: MigrateOptions) {
   const { toDuration } = await import('../../client/time.ts');
   const { maxDowntime, bandwidth, timeout } = options;
   return {
-    virtualMachine: vmRef(name, options),
-    destination: { nodeName: options.to, address: options.address ?? '' },
-    trustShared: [...(options.trustShared ?? [])],
-    limits: {
-      ...(bandwidth === undefined ? {} : { bandwidth }),
-      ...(maxDowntime === undefined ? {} : { maxDowntime: toDuration(maxDowntime) }),
-      ...(timeout === undefined ? {} : { timeout: toDuration(timeout) }),
-    },
+    ...(bandwidth === undefined ? {} : { bandwidth }),
+    ...(maxDowntime === undefined ? {} : { maxDowntime: toDuration(maxDowntime) }),
+    ...(timeout === undefined ? {} : { timeout: toDuration(timeout) }),
   };
 }

@@ -4,6 +4,7 @@ import { addVmApplyCommand } from './vm/apply.ts';
 import { addVmCreateCommand } from './vm/create.ts';
 import { addVmDeleteCommand } from './vm/delete.ts';
 import { addVmDestroyCommand } from './vm/destroy.ts';
+import { addVmEditCommand } from './vm/edit.ts';
 import { addVmGetCommand } from './vm/get.ts';
 import { addVmListCommand } from './vm/list.ts';
 import { addVmLogCommand } from './vm/log.ts';
@@ -14,6 +15,7 @@ export function addVmCommand(parent: Command, io: CliIo): Command {
   const vm = parent.command('vm').description('Makes, runs and shows the VMs of a node.');
   addVmApplyCommand(vm, io);
   addVmCreateCommand(vm, io);
+  addVmEditCommand(vm, io);
   addVmListCommand(vm, io);
   addVmGetCommand(vm, io);
   addVmStartCommand(vm, io);

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { addConnectionOptions, withAgent } from '../connection/agent-connection.ts';
+import { namespaceArgument } from '../input/argument-parsers.ts';
 import { addSelectorOption, type SelectorOptions } from '../input/selector-option.ts';
 import type { CliIo } from '../process/cli-io.ts';
 
@@ -15,7 +16,7 @@ export function addWatchCommand(parent: Command, io: CliIo): Command {
       'Prints the VMs as they are, then every change as it happens, until Ctrl-C. A lost connection is made ' +
         'anew, and what happened meanwhile is printed. A VM whose labels no longer match is printed as deleted.',
     )
-    .option('-n, --namespace <namespace>', 'only the VMs of this namespace')
+    .option('-n, --namespace <namespace>', 'only the VMs of this namespace', namespaceArgument)
     .addOption(
       new Option('-o, --output <format>', 'how to print it; json is one object per line')
         .choices(['text', 'json'])

@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
-import { parse } from 'yaml';
 import { z } from 'zod';
 import type { AgentTarget } from '../../client/target.ts';
 import { AgentError } from '../../core/errors.ts';
+import { unquotedText } from '../../core/resources/field-schemas.ts';
 import { describeIssues, schemaMessages } from '../../core/resources/schema-issues.ts';
+import { readYaml } from '../../core/yaml.ts';
 
 const contextsSchema = z.strictObject({
   contexts: z
@@ -16,14 +17,14 @@ const contextsSchema = z.strictObject({
             /^(unix:\/.+|.+:\d{1,5})$/,
             'must be unix:/PATH or HOST:PORT, such as node-a:7443',
           ),
-        nodeName: z.string().optional(),
+        nodeName: unquotedText.optional(),
         tls: z
           .strictObject({ certificate: z.string(), key: z.string(), ca: z.string() })
           .optional(),
       }),
     )
     .default({}),
-  current: z.string().optional(),
+  current: unquotedText.optional(),
 });
 
 export type Contexts = z.infer<typeof contextsSchema>;
@@ -52,7 +53,8 @@ export async function resolveTarget(
 /** `--node` takes its context, `--address` overrides its address; else the current context, else the unix socket. */
 export function chooseTarget(choice: TargetChoice, contexts: Contexts, file: string): AgentTarget {
   const name = choice.node ?? contexts.current;
-  const context = name === undefined ? undefined : contexts.contexts[name];
+  const isThere = name !== undefined && Object.hasOwn(contexts.contexts, name);
+  const context = isThere ? contexts.contexts[name] : undefined;
   if (name !== undefined && context === undefined) {
     const known = Object.keys(contexts.contexts).join(', ') || 'none';
     throw new AgentError(
@@ -88,7 +90,7 @@ export async function readContexts(file: string | undefined): Promise<Contexts> 
 export function parseContexts(content: string, file: string): Contexts {
   let document: unknown;
   try {
-    document = parse(content) ?? {};
+    document = readYaml(content) ?? {};
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new AgentError('INVALID_CONFIG', `The contexts file ${file} is no YAML: ${why}`);

@@ -1,12 +1,13 @@
-import { parse } from 'yaml';
 import { z } from 'zod';
+import { unquotedText } from '../../core/resources/field-schemas.ts';
+import { readYaml } from '../../core/yaml.ts';
 
 /**
  * The few settings of the agent that the checks need, with the agent's defaults. The agent alone checks its
  * configuration; here everything unknown is ignored.
  */
 const settingsSchema = z.object({
-  nodeName: z.string().optional(),
+  nodeName: unquotedText.optional(),
   socket: z.string().default('/run/novacron/agent.sock'),
   stateDirectory: z.string().default('/var/lib/novacron'),
   runDirectory: z.string().default('/run/novacron'),
@@ -37,7 +38,7 @@ export function parseAgentSettings(text: string | undefined): ReadSettings {
   if (text === undefined) return { settings, problem: 'there is no such file' };
   let document: unknown;
   try {
-    document = parse(text) ?? {};
+    document = readYaml(text) ?? {};
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     return { settings, problem: `it is no YAML: ${why.split('\n')[0]}` };

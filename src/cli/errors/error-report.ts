@@ -12,8 +12,9 @@ export function errorReport(error: unknown, where?: string): string {
   const reason = error.metadata['reason'] ?? error.metadata['grpcStatus'] ?? error.reason;
   const lines = [`${start} ${printable(error.message)} (${printable(reason)})`];
   for (const { field, description } of error.violations) {
-    // The message of a single violation often is the violation.
-    if (error.message.includes(description)) continue;
+    // The message of a single violation often is the violation; that of several names the first.
+    const said = error.violations.length === 1 ? description : `${field} ${description}`;
+    if (error.message.includes(said)) continue;
     lines.push(`  ${printable(field === '' ? description : `${field}: ${description}`)}`);
   }
   const hint = hintFor(error);

@@ -1,25 +1,46 @@
 import { InvalidArgumentError } from 'commander';
-import { parseBitRate, parseBytes } from '../../core/quantity.ts';
+import { DNS_LABEL, DNS_LABEL_RULE } from '../../core/dns-label.ts';
+import { parseBitRate, parseBytes, similarBitRate, similarBytes } from '../../core/quantity.ts';
 import { parseDurationMs } from '../output/durations.ts';
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const DNS_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
+/** What a number of JavaScript, as the agent has it, still counts exactly. */
+const MAX_BYTES = 2n ** 53n - 1n;
+/** Timers take no more than 2^31 ms, and fire at once instead. */
+const MAX_DURATION_MS = 24 * 24 * 3_600_000;
 
 export function durationArgument(text: string): number {
   const ms = parseDurationMs(text);
+  if (ms !== undefined && ms > MAX_DURATION_MS) {
+    throw new InvalidArgumentError('It must be at most 24d.');
+  }
   if (ms !== undefined && ms > 0) return ms;
   throw new InvalidArgumentError('It must be a duration, such as 100ms, 30s, 5m or 1h30m.');
 }
 
 export function bytesArgument(text: string): bigint {
   const bytes = parseBytes(text);
+  if (bytes === 0n) throw new InvalidArgumentError('It must be more than 0; leave it out for all.');
+  if (bytes !== undefined && bytes > MAX_BYTES) {
+    throw new InvalidArgumentError('It must be at most 8Pi.');
+  }
   if (bytes !== undefined) return bytes;
-  throw new InvalidArgumentError('It must be a number of bytes, such as 4096, 100M or 1.5Gi.');
+  const rule = 'It must be a number of bytes, such as 4096, 100M or 1.5Gi.';
+  throw new InvalidArgumentError(withAdvice(rule, similarBytes(text)));
 }
 
 /** The rate as written. */
 export function bitRateArgument(text: string): string {
-  if (parseBitRate(text) !== undefined) return text;
-  throw new InvalidArgumentError('It must be in bits a second, such as 1Gbps or 250Mbps.');
+  const bits = parseBitRate(text);
+  if (bits === 0) throw new InvalidArgumentError('It must be more than 0.');
+  if (bits !== undefined) return text;
+  const rule = 'It must be in bits a second, such as 1Gbps or 250Mbps.';
+  throw new InvalidArgumentError(withAdvice(rule, similarBitRate(text)));
+}
+
+function withAdvice(rule: string, meant: string | undefined): string {
+  return meant === undefined ? rule : `${rule} Did you mean ${meant}?`;
 }
 
 export function generationArgument(text: string): bigint {
@@ -39,8 +60,32 @@ export function uuidArgument(text: string): string {
   );
 }
 
+export function namespaceArgument(text: string): string {
+  if (DNS_LABEL.test(text)) return text;
+  throw new InvalidArgumentError(`It must be ${DNS_LABEL_RULE}.`);
+}
+
+export function nodeNameArgument(text: string): string {
+  if (DNS_NAME.test(text)) return text;
+  throw new InvalidArgumentError('It must be the name of a node, such as node-b.');
+}
+
+/** Of the agent to talk to. */
+export function agentAddressArgument(text: string): string {
+  if (/^unix:\/./.test(text) || isHostPort(text)) return text;
+  throw new InvalidArgumentError(
+    'It must be unix:/PATH or HOST:PORT, such as node-a:7443 or [fd00::2]:7443.',
+  );
+}
+
+function isHostPort(text: string): boolean {
+  const match = /^(?:\[[0-9a-fA-F:]+\]|[^:/\s[\]]+):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[1]);
+  return port >= 1 && port <= 65_535;
+}
+
 export function hostPortArgument(text: string): string {
-  if (/^(\[[0-9a-fA-F:]+\]|[^:/]+):\d{1,5}$/.test(text)) return text;
+  if (isHostPort(text)) return text;
   throw new InvalidArgumentError('It must be HOST:PORT, such as 10.0.0.2:7443 or [fd00::2]:7443.');
 }
 
@@ -64,6 +109,9 @@ export function labelArgument(
     const [key = '', value, ...more] = pair.split('=');
     if (key === '' || value === undefined || more.length > 0) {
       throw new InvalidArgumentError('It must be KEY=VALUE, or several with commas between.');
+    }
+    if (Object.hasOwn(labels, key) && labels[key] !== value) {
+      throw new InvalidArgumentError(`It gives ${key} two values: ${labels[key]} and ${value}.`);
     }
     labels[key] = value;
   }

@@ -1,16 +1,14 @@
-import { type Document, parseAllDocuments } from 'yaml';
 import { AgentError } from '../../core/errors.ts';
+import { readYamlDocuments } from '../../core/yaml.ts';
 import type { ManifestPart } from './manifest-files.ts';
 
 /** The documents of a YAML or JSON text, each by its number where there are several. What is empty is left out. */
 export function splitDocuments(text: string, file: string): readonly ManifestPart<unknown>[] {
-  // A key that is given twice is refused by the parser.
-  const documents = parseAllDocuments(text, { uniqueKeys: true });
-  const all = Array.isArray(documents) ? documents : [];
-  const parts = all
-    .map((document, index) => {
-      const where = all.length === 1 ? file : `${file}, document ${index + 1}`;
-      return readDocument(document, where);
+  const documents = readYamlDocuments(text);
+  const parts = documents
+    .map((read, index) => {
+      const where = documents.length === 1 ? file : `${file}, document ${index + 1}`;
+      return readDocument(read, where);
     })
     // Left by a `---` at the start or the end.
     .filter((part) => 'error' in part || (part.value !== null && part.value !== undefined));
@@ -18,13 +16,10 @@ export function splitDocuments(text: string, file: string): readonly ManifestPar
   return [{ where: file, error: new AgentError('INVALID_SPEC', 'There is no manifest in it') }];
 }
 
-function readDocument(document: Document, where: string): ManifestPart<unknown> {
-  const [problem] = [...document.errors, ...document.warnings];
-  if (problem !== undefined) return { where, error: noYaml(problem) };
+function readDocument(read: () => unknown, where: string): ManifestPart<unknown> {
   try {
-    return { where, value: document.toJS() };
+    return { where, value: read() };
   } catch (error) {
-    // What unfolds its aliases to more than fits.
     return { where, error: noYaml(error) };
   }
 }

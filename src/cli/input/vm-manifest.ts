@@ -55,6 +55,16 @@ export async function readVmManifests(
   });
 }
 
+/** The one manifest that a text has. Fails with INVALID_SPEC if that is not so. */
+export function readVmManifest(text: string, file: string): VmManifest {
+  const [part, ...others] = splitDocuments(text, file);
+  if (part === undefined || others.length > 0) {
+    throw new AgentError('INVALID_SPEC', 'Cannot use the manifest: it must be one document');
+  }
+  if ('error' in part) throw part.error;
+  return identify(part.value, undefined);
+}
+
 /** What the API is asked to make of a manifest. Fails with INVALID_SPEC, naming every field that is wrong. */
 export function toVmInput({ document }: VmManifest): VmInput {
   return toVirtualMachineMessage(parseVirtualMachine(document));

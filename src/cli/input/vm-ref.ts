@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
 import type { VmRefInput } from '../../client/vm-calls.ts';
+import { DNS_LABEL, DNS_LABEL_RULE } from '../../core/dns-label.ts';
+import { namespaceArgument } from './argument-parsers.ts';
 
 export interface NamespaceOptions {
   readonly namespace?: string;
@@ -8,7 +10,7 @@ export interface NamespaceOptions {
 /** Of a command whose argument, if it has any, is a VM: one that is not clear is refused before anything is done. */
 export function addNamespaceOption(command: Command): Command {
   return command
-    .option('-n, --namespace <namespace>', 'namespace of the VM ("default")')
+    .option('-n, --namespace <namespace>', 'namespace of the VM ("default")', namespaceArgument)
     .hook('preAction', () => {
       const [name] = command.args;
       const problem = name === undefined ? undefined : problemOf(name, command.opts());
@@ -21,6 +23,9 @@ export function problemOf(name: string, { namespace }: NamespaceOptions): string
   const parts = name.split('/');
   if (parts.length > 2 || parts.includes('')) {
     return `${JSON.stringify(name)} names no VM; write NAME or NAMESPACE/NAME`;
+  }
+  if (!parts.every((part) => DNS_LABEL.test(part))) {
+    return `${JSON.stringify(name)} names no VM; a name is ${DNS_LABEL_RULE}`;
   }
   const [own, rest] = parts;
   if (rest === undefined || namespace === undefined || namespace === own) return undefined;

@@ -1,4 +1,4 @@
-import { stringify } from 'yaml';
+import { toYaml } from '../../core/yaml.ts';
 import type { CliIo } from '../process/cli-io.ts';
 import type { Document } from './documents.ts';
 import type { OutputFormat } from './output-format.ts';
@@ -6,11 +6,7 @@ import type { ResourceView } from './resource-view.ts';
 import { formatTable } from './table.ts';
 
 export function printDocument(io: CliIo, format: 'json' | 'yaml', document: Document): void {
-  // Without a limit on the width, long command lines stay on one line and can be copied.
-  const text =
-    format === 'json'
-      ? `${JSON.stringify(document, undefined, 2)}\n`
-      : stringify(document, { lineWidth: 0 });
+  const text = format === 'json' ? `${JSON.stringify(document, undefined, 2)}\n` : toYaml(document);
   io.stdout.write(text);
 }
 

@@ -1,9 +1,12 @@
-import { text } from 'node:stream/consumers';
-import { Interrupted } from './exit-codes.ts';
+/** Why an output takes nothing more: nobody reads it any longer, or it has no room. */
+export type OutputFault = 'closed' | { readonly message: string };
 
 export interface CliOutput {
   readonly isTTY: boolean;
   readonly columns: number;
+  /** Set once something could not be written. What goes on without an end need not then. */
+  readonly fault: OutputFault | undefined;
+  /** Never fails: what has been begun goes on whether or not it can be told of. */
   write(data: string | Uint8Array): void;
 }
 
@@ -15,38 +18,17 @@ export interface CliIo {
   /** Aborted by Ctrl-C with Interrupted. */
   readonly signal: AbortSignal;
   readStdin(): Promise<string>;
+  /** Runs an editor on the terminal, which has Ctrl-C to itself until it ends; gives its exit code. */
+  runEditor(editor: string, file: string): Promise<number>;
 }
 
-/** The process's own. A second Ctrl-C ends it at once. */
-export function processIo(): CliIo {
-  const interrupt = new AbortController();
-  process.once('SIGINT', () => interrupt.abort(new Interrupted('Interrupted')));
-  process.once('SIGTERM', () => interrupt.abort(new Interrupted('Terminated')));
-  // `novactl vm list | head -1` closes the pipe early, which is no failure.
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit(0);
-      throw error;
-    });
-  }
-  return {
-    stdout: outputOf(process.stdout),
-    stderr: outputOf(process.stderr),
-    env: process.env,
-    signal: interrupt.signal,
-    readStdin: () => text(process.stdin),
-  };
+/** Why an output has no room; undefined if it has, or if nobody reads it, which is no failure. */
+export function outputProblem({ fault }: CliOutput): string | undefined {
+  return fault === undefined || fault === 'closed' ? undefined : fault.message;
 }
 
-export function outputOf(stream: NodeJS.WriteStream): CliOutput {
-  return {
-    get isTTY() {
-      // Not set at all on a pipe.
-      return stream.isTTY ?? false;
-    },
-    get columns() {
-      return stream.columns ?? 80;
-    },
-    write: (data) => void stream.write(data),
-  };
+/** Prints what has begun; where standard output has no room, standard error tells of it, as nobody could find it otherwise. */
+export function writeBegun(io: CliIo, text: string): void {
+  io.stdout.write(text);
+  if (outputProblem(io.stdout) !== undefined) io.stderr.write(text);
 }

@@ -17,7 +17,7 @@ export type ExitCode = (typeof EXIT_CODES)[keyof typeof EXIT_CODES];
 
 export const EXIT_CODE_MEANINGS: Readonly<Record<keyof typeof EXIT_CODES, string>> = {
   ok: 'done',
-  failure: 'failed, or a migration or check ended badly',
+  failure: 'failed, or a migration or check ended badly, or the output could not be written',
   usage: 'wrong command line or contexts file',
   notFound: 'no such VM, migration or operation',
   refused: 'invalid request, or something stands in the way',

@@ -3,7 +3,7 @@ import type { ResourceEvent } from '../../client/watch.ts';
 import type { CliIo } from '../process/cli-io.ts';
 import { type ChangeWords, changeDocument, changeText } from '../views/watch-event.ts';
 
-/** Prints a line for each object as it is, then for every change, until Ctrl-C. */
+/** Prints a line for each object as it is, then for every change, until Ctrl-C or nobody reads it. */
 export async function printChanges<T>(
   io: CliIo,
   output: 'text' | 'json',
@@ -20,5 +20,6 @@ export async function printChanges<T>(
         ? `${JSON.stringify(changeDocument(event, words))}\n`
         : changeText(event, words, new Date()),
     );
+    if (io.stdout.fault !== undefined) return;
   }
 }

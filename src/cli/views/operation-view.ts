@@ -13,7 +13,7 @@ import { formatAge, formatDuration } from '../output/durations.ts';
 import { printItem } from '../output/output.ts';
 import type { OutputFormat } from '../output/output-format.ts';
 import type { ResourceView } from '../output/resource-view.ts';
-import type { CliIo } from '../process/cli-io.ts';
+import { type CliIo, writeBegun } from '../process/cli-io.ts';
 import { progressText } from './operation-progress.ts';
 import { requestText } from './operation-request.ts';
 import type { ChangeWords } from './watch-event.ts';
@@ -69,8 +69,8 @@ export const OPERATION_CHANGE_WORDS: ChangeWords<Operation> = {
 
 /** Says that an operation was begun which nobody waits for: by its id, or in the wanted format. */
 export function printBegun(io: CliIo, output: OutputFormat, operation: Operation): void {
-  const format = output === 'table' ? 'name' : output;
-  printItem(io, format, operationView(Date.now()), operation);
+  if (output === 'table') writeBegun(io, `${operation.id}\n`);
+  else printItem(io, output, operationView(Date.now()), operation);
 }
 
 /** `default/web Shutdown Running waiting-for-guest`. */

@@ -38,10 +38,13 @@ export function vmView(options: {
   const columns: readonly Column<VmDocument>[] = [
     { header: 'NAME', value: ({ metadata }) => metadata?.name ?? '' },
     { header: 'PHASE', value: phaseWord },
+    { header: 'REASON', value: ({ status }) => status?.reason ?? '' },
+    { header: 'NODE', value: ({ status }) => status?.nodeName ?? '' },
+    { header: 'ADDRESSES', value: ({ status }) => (status?.ipAddresses ?? []).join(',') },
     { header: 'CPUS', value: (vm) => resourcesOf(vm)?.cpu ?? '' },
     { header: 'MEMORY', value: (vm) => resourcesOf(vm)?.memory ?? '' },
+    { header: 'MIGRATABLE', value: migratable },
     { header: 'AGE', value: (vm) => ageOf(vm, options.nowMs) },
-    { header: 'NODE', value: ({ status }) => status?.nodeName ?? '' },
     { header: 'STRATEGY', wide: true, value: ({ spec }) => (spec ? runStrategyOf(spec) : '') },
     { header: 'CPU USED', wide: true, value: cpuUsed },
     { header: 'MEMORY USED', wide: true, value: memoryUsed },
@@ -49,7 +52,6 @@ export function vmView(options: {
     { header: 'MACHINE', wide: true, value: ({ status }) => status?.machineType ?? '' },
     { header: 'MIGRATION', wide: true, value: migration },
     { header: 'PENDING', wide: true, value: pending },
-    { header: 'REASON', wide: true, value: ({ status }) => status?.reason ?? '' },
     { header: 'STARTS AGAIN', wide: true, value: startsAgain },
     { header: 'UID', wide: true, value: ({ metadata }) => metadata?.uid ?? '' },
     { header: 'MESSAGE', wide: true, value: ({ status }) => status?.message ?? '' },
@@ -84,6 +86,13 @@ function cpuUsed({ status }: VmDocument): string {
 function memoryUsed({ status }: VmDocument): string {
   const bytes = status?.statistics?.memoryRssBytes;
   return bytes === undefined ? '' : formatBytes(BigInt(bytes));
+}
+
+/** `yes`, or `no` and why, such as `no (DiskLocal)`; empty where nobody can tell. */
+function migratable({ status }: VmDocument): string {
+  const condition = status?.conditions?.find(({ type }) => type === 'LiveMigratable');
+  if (condition?.status === 'True') return 'yes';
+  return condition?.status === 'False' ? `no (${condition.reason ?? ''})` : '';
 }
 
 function migration({ status }: VmDocument): string {

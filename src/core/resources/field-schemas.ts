@@ -1,6 +1,13 @@
 import { posix } from 'node:path';
 import { z } from 'zod';
-import { parseBitRate, parseBytes, parseMilliCpus } from '../quantity.ts';
+import { DNS_LABEL, DNS_LABEL_RULE } from '../dns-label.ts';
+import {
+  parseBitRate,
+  parseBytes,
+  parseMilliCpus,
+  similarBitRate,
+  similarBytes,
+} from '../quantity.ts';
 
 /** What the schema of a field says beside its type; read by the mapping, the checks of support and the reference. */
 export interface FieldMeta {
@@ -23,7 +30,6 @@ export interface FieldMeta {
 /** Linux' PATH_MAX without the closing NUL. */
 const MAX_PATH_BYTES = 4095;
 const LABEL_NAME = /^[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$/;
-const DNS_LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const DNS_SUBDOMAIN = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
 const MAX_PREFIX = 253;
 const MAX_LABELS = 64;
@@ -31,13 +37,7 @@ const MAX_ANNOTATIONS_BYTES = 256 * 1024;
 const NAME_RULE = '1 to 63 letters, digits, ".", "_" or "-" with a letter or digit at both ends';
 const KEY_RULE = `must have a key of ${NAME_RULE}, optionally after a DNS name and a slash`;
 
-/** RFC 1123. */
-export const dnsLabel = z
-  .string()
-  .regex(
-    DNS_LABEL,
-    'must be 1 to 63 lower-case letters, digits or hyphens, with a letter or digit at both ends',
-  );
+export const dnsLabel = z.string().regex(DNS_LABEL, `must be ${DNS_LABEL_RULE}`);
 
 /** RFC 9562 in lower case. libvirt refuses one of sixteen equal bytes, such as the nil UUID. */
 export const uuid = z
@@ -79,20 +79,34 @@ export function line(maxBytes: number) {
     .refine((text) => Buffer.byteLength(text) <= maxBytes, `must be at most ${maxBytes} bytes`);
 }
 
+/** Text, also where it is not quoted and YAML takes it for a number, such as the name of node `1001`. */
+export const unquotedText = z
+  .union([z.string(), z.number(), z.boolean()], 'must be text')
+  .transform(String);
+
 /** A number or text as written; always text from here on. */
-function quantity(parse: (text: string) => unknown, example: string) {
+function quantity(
+  parse: (text: string) => unknown,
+  example: string,
+  similar: (text: string) => string | undefined = () => undefined,
+) {
   const rule = `must be a quantity such as ${example}`;
   return z
     .union([z.string(), z.number().min(0)], {
       error: ({ input }) => (input === undefined ? 'is required' : rule),
     })
     .transform(String)
-    .refine((text) => parse(text) !== undefined, rule);
+    .refine((text) => parse(text) !== undefined, {
+      error: ({ input }) => {
+        const meant = similar(String(input));
+        return meant === undefined ? rule : `${rule}; did you mean ${meant}?`;
+      },
+    });
 }
 
-export const bytesQuantity = quantity(parseBytes, '512Mi or 2Gi');
+export const bytesQuantity = quantity(parseBytes, '512Mi or 2Gi', similarBytes);
 export const cpuQuantity = quantity(parseMilliCpus, '2 or 1500m');
-export const bitRate = quantity(parseBitRate, '1Gbps or 250Mbps');
+export const bitRate = quantity(parseBitRate, '1Gbps or 250Mbps', similarBitRate);
 
 export const labels = z.record(z.string(), z.string()).check((context) => {
   const entries = Object.entries(context.value);

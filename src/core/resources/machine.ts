@@ -24,7 +24,7 @@ const resources = z.strictObject({
   }),
   memory: bytesQuantity.meta({
     description:
-      'Memory, such as `8Gi`; at least what the node is configured to ask for (512Mi); rounded up to whole MiB.',
+      'Memory, such as `8Gi`; at least what the node is configured to ask for (512Mi), at most `4Pi`; rounded up to whole MiB.',
   }),
   disk: bytesQuantity.optional().meta({
     description: 'Size of the root disk: made from image, or empty without one.',

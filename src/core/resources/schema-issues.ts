@@ -3,11 +3,32 @@ import type { FieldViolation } from '../errors.ts';
 import { nearestKey } from '../nearest-key.ts';
 import { bare } from './field-schemas.ts';
 
-/** For `safeParse`: says that a key is missing, rather than that it is undefined. */
+/** For `safeParse`: says what is missing or of the wrong type in the words of YAML. */
 export const schemaMessages = {
-  error: ({ code, input }: z.core.$ZodRawIssue) =>
-    code === 'invalid_type' && input === undefined ? 'is required' : undefined,
+  error: (issue: z.core.$ZodRawIssue) =>
+    issue.code === 'invalid_type' ? typeMessage(issue.expected, issue.input) : undefined,
 } as const;
+
+function typeMessage(expected: string, input: unknown): string | undefined {
+  if (input === undefined) return 'is required';
+  const kind = KINDS[expected];
+  if (kind === undefined) return undefined;
+  const isPlain = typeof input === 'number' || typeof input === 'boolean';
+  if (expected === 'string' && isPlain) return `must be text: write it in quotes, "${input}"`;
+  return typeof input === 'string' || isPlain
+    ? `must be ${kind}, not ${JSON.stringify(input)}`
+    : `must be ${kind}`;
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  string: 'text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'an object',
+  record: 'an object',
+};
 
 /** What a strict schema refuses, one violation each, with the nearest known key for an unknown one. */
 export function describeIssues(

@@ -1,4 +1,4 @@
-import { parseMilliCpus } from '../quantity.ts';
+import { parseBitRate, parseBytes, parseMilliCpus, similarBytes } from '../quantity.ts';
 import type { Machine } from './machine.ts';
 import { busOf, pathOf, targetPrefixOf, type Volume } from './volume.ts';
 
@@ -9,11 +9,15 @@ interface SpecProblem {
 }
 
 const MAX_VCPUS = 512;
+/** What x86 can address, in 52 bits. */
+const MAX_MEMORY_BYTES = 2n ** 52n;
+const MIB = 2n ** 20n;
 
 /** What is wrong between the fields of a spec whose fields are right each by itself. */
 export function* specProblems(spec: {
   readonly running?: boolean | undefined;
   readonly runStrategy?: string | undefined;
+  readonly migrationPolicy?: { readonly bandwidth?: string | undefined } | undefined;
   readonly template: { readonly spec: Machine };
 }): Generator<SpecProblem> {
   if (spec.running !== undefined && spec.runStrategy !== undefined) {
@@ -24,6 +28,10 @@ export function* specProblems(spec: {
     const message = 'is required: name an image, a volume to boot from, or a kernel';
     yield { path: ['template', 'spec', 'image'], message };
   }
+  if (parseBitRate(spec.migrationPolicy?.bandwidth ?? '') === 0) {
+    const message = "must be more than 0; leave it out for the node's default";
+    yield { path: ['migrationPolicy', 'bandwidth'], message };
+  }
   for (const { path, message } of machineProblems(spec.template.spec)) {
     yield { path: ['template', 'spec', ...path], message };
   }
@@ -31,10 +39,20 @@ export function* specProblems(spec: {
 
 /** The same for a machine alone, which need not have anything to boot. */
 export function* machineProblems(machine: Machine): Generator<SpecProblem> {
-  const milliCpus = parseMilliCpus(machine.resources.cpu) ?? 0;
+  // What is no quantity is refused as such.
+  const milliCpus = parseMilliCpus(machine.resources.cpu) ?? 1000;
   if (milliCpus < 1000 || milliCpus > MAX_VCPUS * 1000) {
     const message = `must be from 1 to ${MAX_VCPUS}, not ${machine.resources.cpu}`;
     yield { path: ['resources', 'cpu'], message };
+  }
+  const { memory } = machine.resources;
+  const memoryBytes = parseBytes(memory) ?? 0n;
+  if (memoryBytes > MAX_MEMORY_BYTES) {
+    yield { path: ['resources', 'memory'], message: `must be at most 4Pi, not ${memory}` };
+  }
+  if (memory.endsWith('m') && memoryBytes < MIB) {
+    const message = `is ${memory}, which is thousandths of a byte; did you mean ${similarBytes(memory)}?`;
+    yield { path: ['resources', 'memory'], message };
   }
   const topology = machine.cpu?.topology;
   const vcpus = Math.ceil(milliCpus / 1000);

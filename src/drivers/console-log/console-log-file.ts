@@ -2,7 +2,7 @@ import { watch } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Notifier } from '../../core/notifier.ts';
-import type { ConsoleReader } from '../console.ts';
+import type { ConsoleReader, ConsoleReadOptions } from '../console.ts';
 
 const PIECE_BYTES = 64 * 1024;
 /** virtlogd keeps `max_backups` older files, 3 unless configured otherwise (virtlogd.conf). */
@@ -12,14 +12,14 @@ const MAX_BACKUPS = 9;
 export class ConsoleLogFile implements ConsoleReader {
   async *read(
     file: string,
-    options: { readonly tailBytes: number; readonly follow: boolean },
+    { tailBytes, followUntil }: ConsoleReadOptions,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const changes = new Notifier();
-    using _watcher = options.follow ? watchFolder(path.dirname(file), changes) : undefined;
+    using _watcher = followUntil && watchFolder(path.dirname(file), changes);
     const parts = await listParts(file);
     const total = parts.reduce((sum, part) => sum + part.size, 0);
-    let skip = options.tailBytes === 0 ? 0 : Math.max(0, total - options.tailBytes);
+    let skip = tailBytes === 0 ? 0 : Math.max(0, total - tailBytes);
     for (const part of parts.filter((candidate) => candidate.path !== file)) {
       if (skip >= part.size) {
         skip -= part.size;
@@ -29,14 +29,15 @@ export class ConsoleLogFile implements ConsoleReader {
       yield* pieces(older, skip, signal);
       skip = 0;
     }
-    yield* this.#current(file, skip, options.follow ? changes : undefined, signal);
+    const follow = followUntil && { changes, until: followUntil };
+    yield* this.#current(file, skip, follow, signal);
   }
 
-  /** Reads the current file, and with `changes` whatever is written to it and to its successors. */
+  /** Reads the current file, and with `follow` whatever is written to it and to its successors. */
   async *#current(
     file: string,
     start: number,
-    changes: Notifier | undefined,
+    follow: { readonly changes: Notifier; readonly until: AbortSignal } | undefined,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     let handle: FileHandle | undefined;
@@ -44,7 +45,8 @@ export class ConsoleLogFile implements ConsoleReader {
     try {
       for (;;) {
         signal.throwIfAborted();
-        const seen = changes?.version ?? 0;
+        const seen = follow?.changes.version ?? 0;
+        const isLast = follow === undefined || follow.until.aborted;
         handle ??= await openIfThere(file);
         if (handle !== undefined) {
           for await (const piece of pieces(handle, position, signal)) {
@@ -59,12 +61,25 @@ export class ConsoleLogFile implements ConsoleReader {
             continue;
           }
         }
-        if (changes === undefined) return;
-        await changes.changed(seen, signal);
+        if (isLast) return;
+        await changed(follow, seen, signal);
       }
     } finally {
       await handle?.close();
     }
+  }
+}
+
+/** Also where nothing more is to come. */
+async function changed(
+  { changes, until }: { readonly changes: Notifier; readonly until: AbortSignal },
+  seen: number,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await changes.changed(seen, AbortSignal.any([signal, until]));
+  } catch (error) {
+    if (signal.aborted || !until.aborted) throw error;
   }
 }
 

@@ -12,8 +12,11 @@ test('a VM is made from standard input, listed and printed', async () => {
   assert.deepEqual(made, { code: 0, stdout: 'VM default/web created (Running)\n', stderr: '' });
   const { stdout } = await lab.novactl('vm list');
   const [header, row] = stdout.split('\n');
-  assert.match(header ?? '', /^NAMESPACE +NAME +PHASE +CPUS +MEMORY +AGE +NODE$/);
-  assert.match(row ?? '', /^default +web +Running +2 +1Gi +\S+ +node-a$/);
+  assert.match(
+    header ?? '',
+    /^NAMESPACE +NAME +PHASE +REASON +NODE +ADDRESSES +CPUS +MEMORY +MIGRATABLE +AGE$/,
+  );
+  assert.match(row ?? '', /^default +web +Running +- +node-a +- +2 +1Gi +- +\S+$/);
   const within = await lab.novactl('vm list -n default');
   assert.match(within.stdout, /^NAME /);
 });

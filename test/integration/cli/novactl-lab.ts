@@ -14,11 +14,14 @@ export async function startLab() {
     agent,
     folder,
     /** Runs novactl against the agent. */
-    async novactl(words: string, given: { io?: FakeCliIo; stdin?: string } = {}) {
+    async novactl(
+      words: string | readonly string[],
+      given: { io?: FakeCliIo; stdin?: string } = {},
+    ) {
       const io = given.io ?? new FakeCliIo();
       io.env['NOVACTL_CONFIG'] = config;
       io.stdin = given.stdin ?? '';
-      const code = await runCli(words.split(' '), io);
+      const code = await runCli(typeof words === 'string' ? words.split(' ') : words, io);
       return { code, stdout: io.stdout.text, stderr: io.stderr.text };
     },
     [Symbol.asyncDispose]: () => served[Symbol.asyncDispose](),

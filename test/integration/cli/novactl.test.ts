@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { parse } from 'yaml';
 import { Interrupted } from '../../../src/cli/process/exit-codes.ts';
 import { AgentClient } from '../../../src/client/agent-client.ts';
-import { OperationState } from '../../../src/client/api.ts';
+import { OperationState, VirtualMachinePhase } from '../../../src/client/api.ts';
 import { AgentError } from '../../../src/core/errors.ts';
 import { FakeCliIo } from '../../fakes/fake-cli-io.ts';
 import { until } from '../../fixtures/until.ts';
@@ -195,6 +195,14 @@ test('the console comes byte by byte', async () => {
   await using lab = await startLab();
   const { stdout } = await lab.novactl('vm log web --tail 7');
   assert.equal(stdout, 'login: ');
+});
+
+test('a console that is followed says why it has ended', async () => {
+  await using lab = await startLab();
+  lab.agent.put('web', {}, VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_STOPPED);
+  const { code, stdout, stderr } = await lab.novactl('vm log web --follow');
+  assert.deepEqual([code, stdout], [0, 'Linux version 6.1.0\r\nlogin: ']);
+  assert.equal(stderr, 'The console of VM default/web has ended: it is Stopped now\n');
 });
 
 test('watch prints the VMs and their changes until Ctrl-C', async () => {

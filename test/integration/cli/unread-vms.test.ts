@@ -27,8 +27,8 @@ test('a VM of the node that cannot be read is shown as Unknown, and nothing can 
   await using _served = served;
   const list = await served.novactl('vm list -n test -o wide');
   assert.equal(list.code, 0, list.stderr);
-  assert.match(list.stdout, /^web +Unknown +- +- +- .*cannot describe it/m);
-  assert.match(list.stdout, /^db +Running +1 +64Mi /m);
+  assert.match(list.stdout, /^web +Unknown +NotRead +a +- +- +- .*cannot describe it/m);
+  assert.match(list.stdout, /^db +Running +Booted +a +- +1 +64Mi +yes /m);
   const document = JSON.parse((await served.novactl('vm get test/web -o json')).stdout);
   assert.deepEqual(document.metadata, { name: 'web', namespace: 'test', uid });
   assert.equal(document.spec, undefined);
@@ -37,6 +37,9 @@ test('a VM of the node that cannot be read is shown as Unknown, and nothing can 
     assert.equal(code, 5, words);
     assert.match(stderr, /could not describe since the agent started.*STATE_NOT_READY/);
   }
+  const edited = await served.novactl('vm edit test/web');
+  assert.equal(edited.code, 5);
+  assert.match(edited.stderr, /Cannot edit VM test\/web: .* cannot be described/);
   letRead();
   assert.equal((await served.novactl('vm delete test/web --force')).code, 0);
 });

@@ -50,6 +50,18 @@ test('ports of transfers must be a range', () => {
   assert.match(refusal(`${MINIMAL}\nmigration: {portMin: 50000, portMax: 49999}`), /portMax/);
 });
 
+test('a node may be named by digits, quoted or not', () => {
+  for (const name of ['1001', '"1001"', '007', '1e3']) {
+    const text = MINIMAL.replace(
+      'nodeName: a',
+      `nodeName: ${name}\npeers: {${name}: 10.0.0.2:7443}`,
+    );
+    const { nodeName, peers } = parseConfig(text, 'agent.yaml');
+    assert.equal(nodeName, name.replaceAll('"', ''));
+    assert.deepEqual(Object.keys(peers), [nodeName]);
+  }
+});
+
 test('what is no YAML is refused in words', () => {
   assert.match(refusal('{'), /agent\.yaml is no YAML/);
 });

@@ -6,6 +6,8 @@ import {
   parseBitRate,
   parseBytes,
   parseMilliCpus,
+  similarBitRate,
+  similarBytes,
 } from '../../../src/core/quantity.ts';
 
 test('bytes are read in every form that Kubernetes writes', () => {
@@ -75,4 +77,30 @@ test('the shortest exact form is written', () => {
   assert.equal(formatBytesQuantity(0n), '0');
   assert.equal(formatMilliCpus(2000), '2');
   assert.equal(formatMilliCpus(250), '250m');
+});
+
+test('what was meant by something similar is said, if that is one', () => {
+  for (const [text, meant] of [
+    ['512MB', '512M or 512Mi'],
+    ['512 Mi', '512Mi'],
+    ['512MiB', '512Mi'],
+    ['1,5gi', '1.5Gi'],
+    ['1K', '1k or 1Ki'],
+    ['4096 bytes', '4096'],
+    ['99999999999999999999', undefined],
+    ['-1Gi', undefined],
+    ['0x10', undefined],
+  ] as const) {
+    assert.equal(similarBytes(text), meant, text);
+  }
+  for (const [text, meant] of [
+    ['1G', '1Gbps'],
+    ['1gbps', '1Gbps'],
+    ['1,5 Gbit/s', '1.5Gbps'],
+    ['1000', '1000bps'],
+    // Eight times as much, or a slip of the finger.
+    ['100MB/s', undefined],
+  ] as const) {
+    assert.equal(similarBitRate(text), meant, text);
+  }
 });

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { uuidArgument } from '../../input/argument-parsers.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import type { CliIo } from '../../process/cli-io.ts';
 
@@ -10,7 +11,7 @@ export function addMigrationCancelCommand(parent: Command, io: CliIo): void {
     .description(
       'Stops a migration; the VM stays where it is. After the switchover it is too late.',
     )
-    .argument('<id>', 'id of the migration');
+    .argument('<id>', 'id of the migration', uuidArgument);
   addOutputOption(command);
   addConnectionOptions(command).addHelpText(
     'after',

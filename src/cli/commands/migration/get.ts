@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { uuidArgument } from '../../input/argument-parsers.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import type { CliIo } from '../../process/cli-io.ts';
 
@@ -8,7 +9,7 @@ export function addMigrationGetCommand(parent: Command, io: CliIo): void {
     .command('get')
     .summary('one migration')
     .description('Shows one migration, running or ended.')
-    .argument('<id>', 'id of the migration');
+    .argument('<id>', 'id of the migration', uuidArgument);
   addOutputOption(command);
   addConnectionOptions(command).addHelpText(
     'after',

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { uuidArgument } from '../../input/argument-parsers.ts';
 import { addSelectorOption, type SelectorOptions } from '../../input/selector-option.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import type { CliIo } from '../../process/cli-io.ts';
@@ -15,7 +16,7 @@ export function addMigrationWatchCommand(parent: Command, io: CliIo): void {
         'every change of the migrations from and to this node, a line each, until Ctrl-C. Ctrl-C stops watching; ' +
         'migrations go on.',
     )
-    .argument('[id]', 'id of the migration');
+    .argument('[id]', 'id of the migration', uuidArgument);
   addSelectorOption(command, 'migrations');
   addOutputOption(command);
   addConnectionOptions(command).addHelpText(

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { uuidArgument } from '../../input/argument-parsers.ts';
 import type { CliIo } from '../../process/cli-io.ts';
 
 export function addNodeReleaseCommand(parent: Command, io: CliIo): void {
@@ -7,7 +8,7 @@ export function addNodeReleaseCommand(parent: Command, io: CliIo): void {
     .command('release')
     .summary('end a reservation')
     .description('Ends a reservation of this node. One that is gone counts as released.')
-    .argument('<reservation>', 'id of the reservation');
+    .argument('<reservation>', 'id of the reservation', uuidArgument);
   addConnectionOptions(command).addHelpText(
     'after',
     `

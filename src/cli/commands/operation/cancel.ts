@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Operation } from '../../../client/api.ts';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { uuidArgument } from '../../input/argument-parsers.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import type { CliIo } from '../../process/cli-io.ts';
 
@@ -12,7 +13,7 @@ export function addOperationCancelCommand(parent: Command, io: CliIo): void {
       'Ends an operation as far as that is possible: a creation is undone, a migration stopped before its switchover, ' +
         'a guest no longer waited for (it may still power off). One that has ended stays as it is.',
     )
-    .argument('<operation>', 'id of the operation');
+    .argument('<operation>', 'id of the operation', uuidArgument);
   addOutputOption(command);
   addConnectionOptions(command).addHelpText(
     'after',

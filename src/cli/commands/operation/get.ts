@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { uuidArgument } from '../../input/argument-parsers.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import type { CliIo } from '../../process/cli-io.ts';
 
@@ -11,7 +12,7 @@ export function addOperationGetCommand(parent: Command, io: CliIo): void {
       'Shows one operation, going on or ended: what was asked for and by whom, how far it is, what came of it. As yaml or ' +
         'json with the whole request, a manifest without its user data.',
     )
-    .argument('<operation>', 'id of the operation');
+    .argument('<operation>', 'id of the operation', uuidArgument);
   addOutputOption(command);
   addConnectionOptions(command).addHelpText(
     'after',

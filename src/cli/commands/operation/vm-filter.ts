@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { VmRefInput } from '../../../client/vm-calls.ts';
+import { namespaceArgument } from '../../input/argument-parsers.ts';
 import { type NamespaceOptions, problemOf, vmRef } from '../../input/vm-ref.ts';
 
 export interface VmFilterOptions extends NamespaceOptions {
@@ -10,7 +11,11 @@ export interface VmFilterOptions extends NamespaceOptions {
 export function addVmFilterOptions(command: Command): Command {
   return command
     .option('--vm <vm>', 'only those of this VM, NAME or NAMESPACE/NAME')
-    .option('-n, --namespace <namespace>', 'only those of VMs of this namespace');
+    .option(
+      '-n, --namespace <namespace>',
+      'only those of VMs of this namespace',
+      namespaceArgument,
+    );
 }
 
 /** What the agent is asked for. */

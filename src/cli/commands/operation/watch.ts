@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { uuidArgument } from '../../input/argument-parsers.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import type { CliIo } from '../../process/cli-io.ts';
 import { addVmFilterOptions, type VmFilterOptions, vmFilter } from './vm-filter.ts';
@@ -15,7 +16,7 @@ export function addOperationWatchCommand(parent: Command, io: CliIo): void {
         'that go on, the latest that have ended, then every change, a line each, until Ctrl-C. Ctrl-C stops watching; ' +
         'operations go on.',
     )
-    .argument('[operation]', 'id of the operation');
+    .argument('[operation]', 'id of the operation', uuidArgument);
   addVmFilterOptions(command);
   addOutputOption(command);
   addConnectionOptions(command).addHelpText(

@@ -5,7 +5,7 @@ import { addChangeOptions, type ChangeOptions } from '../../input/change-options
 import { addManifestOptions, type ManifestOptions } from '../../input/manifest-options.ts';
 import { addNamespaceOption } from '../../input/vm-ref.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
-import type { CliIo } from '../../process/cli-io.ts';
+import { type CliIo, writeBegun } from '../../process/cli-io.ts';
 
 interface ApplyOptions extends OutputOptions, ManifestOptions, ChangeOptions {
   readonly dryRun?: boolean;
@@ -88,7 +88,7 @@ A manifest (docs/reference/virtual-machine.md has every field):
           io.stderr.write(`Warning: VM ${vmName}: ${warning}\n`);
         }
         if (operation !== undefined && !options.wait) {
-          if (isText) io.stdout.write(`${operation.id}\n`);
+          if (isText) writeBegun(io, `${operation.id}\n`);
           const begun = { vm: vmName, outcome: 'begun', operation: operationDocument(operation) };
           return { outcome: begun.outcome, document: begun };
         }

@@ -7,7 +7,7 @@ import { addManifestOptions, type ManifestOptions } from '../../input/manifest-o
 import { addNamespaceOption } from '../../input/vm-ref.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import type { ResourceView } from '../../output/resource-view.ts';
-import type { CliIo } from '../../process/cli-io.ts';
+import { type CliIo, writeBegun } from '../../process/cli-io.ts';
 import type { VmDocument } from '../../views/vm-view.ts';
 
 interface CreateOptions extends OutputOptions, ManifestOptions, ChangeOptions {
@@ -78,7 +78,7 @@ Examples:
           io.stderr.write(`Warning: VM ${manifest.namespace}/${manifest.name}: ${warning}\n`);
         }
         if (operation !== undefined && !options.wait) {
-          if (output === 'table') io.stdout.write(`${operation.id}\n`);
+          if (output === 'table') writeBegun(io, `${operation.id}\n`);
           return { outcome: 'begun', operation };
         }
         const message =

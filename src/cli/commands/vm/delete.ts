@@ -5,7 +5,7 @@ import { addConnectionOptions, withAgent } from '../../connection/agent-connecti
 import { addChangeOptions, type ChangeOptions } from '../../input/change-options.ts';
 import { addManifestOptions, type ManifestOptions } from '../../input/manifest-options.ts';
 import { addNamespaceOption, vmRef } from '../../input/vm-ref.ts';
-import type { CliIo } from '../../process/cli-io.ts';
+import { type CliIo, writeBegun } from '../../process/cli-io.ts';
 
 interface DeleteOptions extends Partial<ManifestOptions>, ChangeOptions {
   readonly force?: boolean;
@@ -56,7 +56,8 @@ Examples:
           io.stdout.write(`VM ${key} not found: ${why}\n`);
           return { outcome: 'not found' };
         }
-        io.stdout.write(options.wait ? `VM ${key} deleted\n` : `${operation.id}\n`);
+        if (options.wait) io.stdout.write(`VM ${key} deleted\n`);
+        else writeBegun(io, `${operation.id}\n`);
         return { outcome: options.wait ? 'deleted' : 'begun' };
       };
       if (name !== undefined) {

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { namespaceArgument } from '../../input/argument-parsers.ts';
 import { addSelectorOption, type SelectorOptions } from '../../input/selector-option.ts';
 import type { NamespaceOptions } from '../../input/vm-ref.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
@@ -13,7 +14,7 @@ export function addVmListCommand(parent: Command, io: CliIo): void {
     .alias('ls')
     .summary('the VMs of the node')
     .description('Lists the VMs that the node owns, sorted by namespace and name.')
-    .option('-n, --namespace <namespace>', 'only the VMs of this namespace');
+    .option('-n, --namespace <namespace>', 'only the VMs of this namespace', namespaceArgument);
   addSelectorOption(command, 'VMs');
   addOutputOption(command);
   addConnectionOptions(command).addHelpText(
@@ -34,7 +35,9 @@ Examples:
       const found = client.vms.listAll({ namespace, labelSelector: selector }, call);
       const vms = await Array.fromAsync(found, vmDocument);
       const view = vmView({ nowMs: Date.now(), showNamespace: options.namespace === undefined });
-      const none = selector === '' ? 'There are no VMs' : `No VM matches ${selector}`;
+      const where = namespace === '' ? '' : ` in namespace ${namespace}`;
+      const none =
+        selector === '' ? `There are no VMs${where}` : `No VM${where} matches ${selector}`;
       printList(io, options.output, view, vms, none);
     });
   });

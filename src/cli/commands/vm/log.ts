@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import type { VirtualMachine } from '../../../client/api.ts';
+import { AgentError } from '../../../core/errors.ts';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
 import { bytesArgument } from '../../input/argument-parsers.ts';
 import { addNamespaceOption, type NamespaceOptions, vmRef } from '../../input/vm-ref.ts';
@@ -16,7 +18,7 @@ export function addVmLogCommand(parent: Command, io: CliIo): void {
     .description('Prints what the guest wrote to its first serial console, byte by byte.')
     .argument('<vm>', 'NAME or NAMESPACE/NAME')
     .option('--tail <bytes>', 'only the last so many bytes, such as 4Ki', bytesArgument)
-    .option('-F, --follow', 'go on with new output until Ctrl-C');
+    .option('-F, --follow', 'go on with new output until the VM is off or gone, or Ctrl-C');
   addNamespaceOption(command);
   addConnectionOptions(command).addHelpText(
     'after',
@@ -27,11 +29,30 @@ Examples:
 `,
   );
   command.action(async (name: string, options: LogOptions) => {
-    await withAgent(io, command, async (client, { signal }) => {
-      const wanted = { signal, tailBytes: options.tail, follow: options.follow };
-      for await (const data of client.vms.readConsole(vmRef(name, options), wanted)) {
+    await withAgent(io, command, async (client, call) => {
+      const { tail: tailBytes, follow = false } = options;
+      const ref = vmRef(name, options);
+      const wanted = { signal: call.signal, tailBytes, follow };
+      for await (const data of client.vms.readConsole(ref, wanted)) {
         io.stdout.write(data);
+        if (io.stdout.fault !== undefined) return;
       }
+      if (!follow) return;
+      const end = await whyEnded(client.vms.get(ref, call));
+      io.stderr.write(
+        `The console of VM ${ref.namespace || 'default'}/${ref.name} has ended: ${end}\n`,
+      );
     });
   });
+}
+
+/** It has to do with the VM, which may have moved away. */
+async function whyEnded(asked: Promise<VirtualMachine>): Promise<string> {
+  const { phaseWord, vmDocument } = await import('../../views/vm-view.ts');
+  try {
+    return `it is ${phaseWord(vmDocument(await asked))} now`;
+  } catch (error) {
+    if (error instanceof AgentError) return error.message;
+    throw error;
+  }
 }

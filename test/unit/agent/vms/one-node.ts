@@ -18,6 +18,7 @@ import { createLogger } from '../../../../src/core/logger.ts';
 import { nodeMemoryBytesOf } from '../../../../src/core/resources/machine-amounts.ts';
 import type { WantedVm } from '../../../../src/core/resources/parse-virtual-machine.ts';
 import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
+import type { ConsoleReader } from '../../../../src/drivers/console.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
@@ -87,6 +88,7 @@ export class OneNode implements AsyncDisposable {
     /** Whether the journal has not caught up yet with what the hypervisor has. */
     isNewJournal = false,
     bootClock = bootClockMs,
+    console = newConsole(),
   } = {}): Promise<OneNode> {
     const images = new FakeImages();
     const privateFiles = new FakePrivateFiles();
@@ -111,7 +113,7 @@ export class OneNode implements AsyncDisposable {
       images,
       diskProbe: new FakeStorage().probeOf('a'),
       privateFiles,
-      console: { read: readPath },
+      console,
       peers,
       stores: {
         migrations: new MigrationStore(journal.database),
@@ -229,9 +231,13 @@ function newJournal(): NodeJournal {
   return new MemoryJournal();
 }
 
-/** Reads a console that says where it is. */
-async function* readPath(path: string): AsyncGenerator<Uint8Array> {
-  yield Buffer.from(path);
+/** A console that says where it is. */
+function newConsole(): ConsoleReader {
+  return {
+    async *read(path) {
+      yield Buffer.from(path);
+    },
+  };
 }
 
 export function newRequest(

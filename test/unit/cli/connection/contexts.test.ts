@@ -58,3 +58,19 @@ test('an address that cannot be one is refused', () => {
     message: /contexts\.a\.address: must be unix:\/PATH or HOST:PORT/,
   });
 });
+
+test('a node named by digits is text, quoted or not', () => {
+  for (const name of ['1001', '007', '1e3', '0x10', 'true', '"1001"', '1.50']) {
+    const file = `contexts: {${name}: {address: 'x:7443', nodeName: ${name}, tls: {certificate: /c, key: /k, ca: /ca}}}\ncurrent: ${name}\n`;
+    const contexts = parseContexts(file, FILE);
+    const text = name.replaceAll('"', '');
+    assert.equal(contexts.current, text);
+    assert.equal(chooseTarget({ node: text }, contexts, FILE).nodeName, text);
+  }
+});
+
+test('a context is none for what every object has', () => {
+  for (const node of ['constructor', 'toString', '__proto__']) {
+    assert.throws(() => chooseTarget({ node }, CONTEXTS, FILE), { reason: 'INVALID_CONFIG' });
+  }
+});

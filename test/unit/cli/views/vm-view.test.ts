@@ -17,11 +17,33 @@ const RESTART = {
 
 const documentOf = (changes: Partial<Vm>) => vmDocument(toVirtualMachine(makeVm('web', changes)));
 
+const valueOf = (header: string, changes: Partial<Vm>) =>
+  vmView({ nowMs: 0, showNamespace: false })
+    .columns.find((column) => column.header === header)
+    ?.value(documentOf(changes));
+
+test('the list says whether a VM can be moved, or why not', () => {
+  const condition = {
+    type: 'LiveMigratable',
+    message: '',
+    lastTransitionAtMs: 0,
+    observedGeneration: 1,
+  };
+  const said = (status: 'true' | 'false' | 'unknown', reason: string) =>
+    valueOf('MIGRATABLE', { conditions: [{ ...condition, status, reason }] });
+  assert.equal(said('true', 'Migratable'), 'yes');
+  assert.equal(said('false', 'DiskLocal'), 'no (DiskLocal)');
+  assert.equal(said('unknown', ''), '');
+  assert.equal(valueOf('MIGRATABLE', { conditions: [] }), '');
+});
+
+test('the list says why a VM is in its phase', () => {
+  assert.equal(valueOf('PHASE', { phase: 'failed', reason: 'Crashed' }), 'Failed');
+  assert.equal(valueOf('REASON', { phase: 'failed', reason: 'Crashed' }), 'Crashed');
+});
+
 function startsAgain(restart: Partial<typeof RESTART> | undefined): string | undefined {
-  const column = vmView({ nowMs: 0, showNamespace: false }).columns.find(
-    ({ header }) => header === 'STARTS AGAIN',
-  );
-  return column?.value(documentOf({ restart: restart && { ...RESTART, ...restart } }));
+  return valueOf('STARTS AGAIN', { restart: restart && { ...RESTART, ...restart } });
 }
 
 test('the wide list says when a VM is started again, and what has come of the starts before', () => {

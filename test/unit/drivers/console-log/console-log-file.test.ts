@@ -17,7 +17,7 @@ async function folder(): Promise<{ log: string } & AsyncDisposable> {
 
 async function readAll(log: string, tailBytes: number): Promise<string> {
   const pieces = await Array.fromAsync(
-    new ConsoleLogFile().read(log, { tailBytes, follow: false }, never),
+    new ConsoleLogFile().read(log, { tailBytes, followUntil: undefined }, never),
   );
   return Buffer.concat(pieces).toString();
 }
@@ -51,7 +51,7 @@ test('following goes on with new output, also in the file that follows after a r
   await assert.rejects(async () => {
     const reading = new ConsoleLogFile().read(
       place.log,
-      { tailBytes: 0, follow: true },
+      { tailBytes: 0, followUntil: never },
       controller.signal,
     );
     for await (const piece of reading) {
@@ -66,4 +66,28 @@ test('following goes on with new output, also in the file that follows after a r
     }
   }, /enough/);
   assert.equal(text, 'abcd');
+});
+
+test('following ends when it is said to, after what was written before', async () => {
+  await using place = await folder();
+  await writeFile(place.log, 'a');
+  const over = new AbortController();
+  const options = { tailBytes: 0, followUntil: over.signal };
+  let text = '';
+  for await (const piece of new ConsoleLogFile().read(place.log, options, never)) {
+    text += Buffer.from(piece).toString();
+    if (text !== 'a') continue;
+    await appendFile(place.log, 'b');
+    over.abort();
+  }
+  assert.equal(text, 'ab');
+});
+
+test('following a log that is not there ends when it is said to', async () => {
+  await using place = await folder();
+  const over = new AbortController();
+  const options = { tailBytes: 0, followUntil: over.signal };
+  const next = new ConsoleLogFile().read(place.log, options, never).next();
+  over.abort();
+  assert.deepEqual(await next, { done: true, value: undefined });
 });

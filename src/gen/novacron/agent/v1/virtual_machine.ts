@@ -1234,7 +1234,7 @@ export interface GetConsoleLogRequest {
     | undefined;
   /** Only the last so many bytes of what is kept; 0 means all that is kept. */
   tailBytes: bigint;
-  /** Go on with new output until the call is cancelled or the VM is gone. */
+  /** Go on with new output until the call is cancelled, or the VM is off or no longer on this node. */
   follow: boolean;
 }
 
