@@ -1,40 +1,5 @@
-import type { HypervisorVm } from '../hypervisor-domains.ts';
-import type { DomainXml } from './domain-operations.ts';
+import type { DomainDescription } from './domain-description.ts';
 import type { DomainRecord } from './domain-statistics.ts';
-import { DomainDocument } from './domain-xml/domain-document.ts';
-
-/** What a domain's XML says of it. */
-export type DomainDescription = Pick<
-  HypervisorVm,
-  | 'isRead'
-  | 'definition'
-  | 'liveDefinition'
-  | 'drift'
-  | 'accelerator'
-  | 'machineType'
-  | 'vcpus'
-  | 'memoryBytes'
-  | 'volumes'
-  | 'consoleLogPath'
->;
-
-export function describeDomain(xml: DomainXml): DomainDescription {
-  const live = DomainDocument.parse(xml.live);
-  const next = xml.persistent === undefined ? live : DomainDocument.parse(xml.persistent);
-  const { accelerator, machineType, memoryBytes, consoleLogPath } = live;
-  return {
-    isRead: true,
-    definition: next.definition,
-    drift: next.drift,
-    liveDefinition: next.definitionText === live.definitionText ? undefined : live.definition,
-    accelerator,
-    machineType,
-    vcpus: live.cpu.vcpus,
-    memoryBytes,
-    volumes: live.volumes.map(({ name, target, path, format }) => ({ name, target, path, format })),
-    consoleLogPath,
-  };
-}
 
 /** Should an event have been lost, a listing is wrong for at most this long plus a few listings. */
 const MAX_AGE_MS = 30_000;
@@ -80,10 +45,13 @@ export class DefinitionCache {
   }
 
   /** Reads a description and keeps it. */
-  async read(record: DomainRecord, readXml: () => Promise<DomainXml>): Promise<DomainDescription> {
+  async read(
+    record: DomainRecord,
+    describe: () => Promise<DomainDescription>,
+  ): Promise<DomainDescription> {
     const version = this.#versionOf(record.uid);
     const readAtMs = performance.now();
-    const description = describeDomain(await readXml());
+    const description = await describe();
     const { name, runId, persistent } = record;
     const stale = version !== this.#versionOf(record.uid);
     this.#entries.set(record.uid, { description, name, runId, persistent, readAtMs, stale });

@@ -69,7 +69,8 @@ export class LibvirtHypervisor implements Hypervisor {
     const jobs = new LibvirtJobs(calls, cache);
     const { nodeDefaults } = options;
     const isLeaving = jobs.isLeaving.bind(jobs);
-    const domains = new LibvirtDomains({ driver, calls, cache, nodeDefaults, isLeaving });
+    const { logger } = options;
+    const domains = new LibvirtDomains({ driver, calls, cache, nodeDefaults, isLeaving, logger });
     const sampler = new StatisticsSampler((signal) => {
       const action = 'read the statistics of the VMs';
       const timeoutMs = Math.min(SAMPLE_TIMEOUT_MS, callTimeoutMs);
