@@ -1,3 +1,4 @@
+import { parseHostPort } from '../core/host-port.ts';
 import { KeyLocks } from '../core/key-locks.ts';
 import { EVERYTHING } from '../core/label-selector.ts';
 import type { Logger } from '../core/logger.ts';
@@ -303,7 +304,7 @@ export async function buildAgent(parts: AgentParts) {
   });
   const incoming: IncomingManager = new IncomingManager({
     ...shared,
-    transferHost: hostOf(parts.advertiseAddress),
+    transferHost: parseHostPort(parts.advertiseAddress).host,
     libvirtSocket: parts.libvirtSocket,
     listVms,
     accelerator,
@@ -379,9 +380,4 @@ function summaryOf(migration: Migration | undefined): MigrationSummary | undefin
 
 function toMovingVm({ vmUid, vmNamespace, vmName, role, peerNode }: MigrationRecord): MovingVm {
   return { uid: vmUid, namespace: vmNamespace, name: vmName, role, peerNode };
-}
-
-/** The host of HOST:PORT, without the brackets of an IPv6 address. */
-export function hostOf(address: string): string {
-  return address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '');
 }

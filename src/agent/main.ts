@@ -1,5 +1,6 @@
 import { access, constants } from 'node:fs/promises';
 import { AgentError } from '../core/errors.ts';
+import { parseHostPort } from '../core/host-port.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import { ConsoleLogFile } from '../drivers/console-log/console-log-file.ts';
@@ -9,9 +10,9 @@ import { LibvirtHypervisor } from '../drivers/libvirt/libvirt-hypervisor.ts';
 import { LinuxHost } from '../drivers/linux/linux-host.ts';
 import { PrivateFileFolder } from '../drivers/private-files/private-file-folder.ts';
 import { StreamerTransfers } from '../drivers/streamer/streamer-transfers.ts';
-import { buildAgent, hostOf } from './build-agent.ts';
+import { buildAgent } from './build-agent.ts';
 import { readCommandLine } from './command-line.ts';
-import type { AgentConfig } from './config.ts';
+import { type AgentConfig, configWarnings } from './config.ts';
 import { nextAgentStart } from './journal/agent-epoch.ts';
 import { Journal } from './journal/journal.ts';
 import { JOURNAL_SCHEMA } from './journal-schema.ts';
@@ -71,7 +72,7 @@ async function run(
     binary: config.migration.streamer,
     runDirectory: config.runDirectory,
     tls: config.tls,
-    listenHost: hostOf(config.listen),
+    listenHost: parseHostPort(config.listen).host,
     portMin,
     portMax,
     lanes,
@@ -137,6 +138,7 @@ async function run(
       apiListening: () => apiListening,
     });
   const { nodeName, listen, httpListen, socket } = config;
+  for (const warning of configWarnings(config)) log.warn({ warning }, 'Look at the configuration');
   stack.use(
     await HttpServer.start({ listen: httpListen, metrics, heartbeat, obstacles: readiness, log }),
   );

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { AgentClient } from '../../client/agent-client.ts';
 import type { CallOptions } from '../../client/connection.ts';
-import { durationArgument } from '../input/argument-parsers.ts';
+import { agentAddressArgument, durationArgument } from '../input/argument-parsers.ts';
 import type { CliIo } from '../process/cli-io.ts';
 
 export interface ConnectionOptions {
@@ -25,7 +25,11 @@ export function addConnectionOptions(
     command.createOption(flags, description).helpGroup(HEADING);
   command.addOption(option('--node <name>', 'the context of this name in the contexts file'));
   if (address) {
-    command.addOption(option('--address <address>', 'unix:/PATH or HOST:PORT of the agent'));
+    command.addOption(
+      option('--address <address>', 'unix:/PATH or HOST:PORT of the agent').argParser(
+        agentAddressArgument,
+      ),
+    );
   }
   return command
     .addOption(

@@ -1,5 +1,6 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { yamlProblem } from '../../core/yaml-problem.ts';
 
 /**
  * The few settings of the agent that the checks need, with the agent's defaults. The agent alone checks its
@@ -8,6 +9,9 @@ import { z } from 'zod';
 const settingsSchema = z.object({
   nodeName: z.string().optional(),
   socket: z.string().default('/run/novacron/agent.sock'),
+  listen: z.string().optional(),
+  httpListen: z.string().optional(),
+  advertise: z.string().optional(),
   stateDirectory: z.string().default('/var/lib/novacron'),
   runDirectory: z.string().default('/run/novacron'),
   tls: z.object({ certificate: z.string(), key: z.string(), ca: z.string() }).optional(),
@@ -39,8 +43,7 @@ export function parseAgentSettings(text: string | undefined): ReadSettings {
   try {
     document = parse(text) ?? {};
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    return { settings, problem: `it is no YAML: ${why.split('\n')[0]}` };
+    return { settings, problem: `it is no YAML: ${yamlProblem(text, error)}` };
   }
   const result = settingsSchema.safeParse(document);
   if (result.success) return { settings: result.data };

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import { agentAddressProblem, hostPortProblem } from '../../core/host-port.ts';
 import { parseBitRate, parseBytes } from '../../core/quantity.ts';
 import { parseDurationMs } from '../output/durations.ts';
 
@@ -39,9 +40,19 @@ export function uuidArgument(text: string): string {
   );
 }
 
+/** Where another node is reached. */
 export function hostPortArgument(text: string): string {
-  if (/^(\[[0-9a-fA-F:]+\]|[^:/]+):\d{1,5}$/.test(text)) return text;
-  throw new InvalidArgumentError('It must be HOST:PORT, such as 10.0.0.2:7443 or [fd00::2]:7443.');
+  return unlessProblem(text, hostPortProblem(text, 'reach'));
+}
+
+/** Where the agent is: a unix socket, or HOST:PORT. */
+export function agentAddressArgument(text: string): string {
+  return unlessProblem(text, agentAddressProblem(text));
+}
+
+function unlessProblem(text: string, problem: string | undefined): string {
+  if (problem === undefined) return text;
+  throw new InvalidArgumentError(`It ${problem}.`);
 }
 
 export function labelArgument(

@@ -188,6 +188,19 @@ test('nobody there means unreachable, with what to check', async () => {
   );
 });
 
+test('an agent is reached at an address of IPv6', async () => {
+  await using elsewhere = await RpcHarness.start();
+  const files = await elsewhere.authority.issue('node-z', nodeNames('node-z'), never);
+  await elsewhere.restart(0, '[::1]');
+  using trusted = await Certificates.open(files, pino({ level: 'silent' }));
+  using known = new GrpcPeers({
+    addresses: { 'node-a': elsewhere.address },
+    certificates: trusted,
+  });
+  assert.match(elsewhere.address, /^\[::1\]:\d+$/);
+  assert.deepEqual(await known.find('node-a', undefined).check(incoming, never), []);
+});
+
 test('cancelling is answered at once with its own reason', async () => {
   await using stranger = await DeafServer.listen();
   const stop = new AbortController();

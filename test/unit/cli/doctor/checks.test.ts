@@ -17,6 +17,7 @@ import {
 } from '../../../../src/cli/doctor/hypervisor-checks.ts';
 import { doctorText } from '../../../../src/cli/doctor/report.ts';
 import {
+  checkAddresses,
   checkClock,
   checkConfiguration,
   checkKernelLimits,
@@ -103,6 +104,26 @@ test('a configuration that is missing, no YAML or without a name fails', () => {
   }
   const good = 'nodeName: a\ntls: {certificate: /c, key: /k, ca: /ca}\nunknownToUs: true\n';
   assert.equal(checkConfiguration(parseAgentSettings(good), '/etc/a.yaml').level, 'ok');
+});
+
+for (const [text, level, detail] of [
+  ['advertise: 10.0.0.1:7443', 'ok', /Listens at 0\.0\.0\.0:7443, others reach it at 10\.0\.0\.1/],
+  ['{}', 'failure', /advertise is missing/],
+  ['advertise: 0.0.0.0:7443', 'failure', /^advertise: .*wildcard/],
+  ['advertise: fd00::2:7443', 'failure', /^advertise: .*write \[fd00::2\]:7443/],
+  ['advertise: 10.0.0.1:7443\npeers: {b: "[fe80::1%eth0]:7443"}', 'failure', /^peers\.b: .*zone/],
+  ['advertise: 10.0.0.1:7443\nlisten: 10.0.0.2:7443', 'warning', /^advertise: /],
+] as const) {
+  test(`doctor knows of the addresses "${text}" what the agent's own check knows`, () => {
+    const finding = checkAddresses(parseAgentSettings(text).settings, '/etc/a.yaml');
+    assert.equal(finding.level, level);
+    assert.match(finding.detail, detail);
+  });
+}
+
+test('an address in brackets without quotes is what is wrong with the configuration', () => {
+  const { detail } = checkConfiguration(parseAgentSettings('listen: [::]:7443'), '/etc/a.yaml');
+  assert.match(detail, /must be in quotes: listen: "\[::\]:7443"/);
 });
 
 test("libvirt's socket must be there, be a socket and answer", async () => {
