@@ -86,7 +86,6 @@ export interface AgentParts {
   /** What VMs run on here. */
   readonly accelerator: Accelerator;
   /** libvirt's own socket, which incoming migrations are led to. */
-  readonly libvirtSocket: string;
   readonly migrationDefaults: OutgoingOptions['defaults'];
   readonly hypervisor: Hypervisor;
   readonly transfers: TransferDriver;
@@ -305,7 +304,6 @@ export async function buildAgent(parts: AgentParts) {
   const incoming: IncomingManager = new IncomingManager({
     ...shared,
     transferHost: parseHostPort(parts.advertiseAddress).host,
-    libvirtSocket: parts.libvirtSocket,
     listVms,
     accelerator,
   });

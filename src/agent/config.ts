@@ -3,6 +3,7 @@ import path from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { AgentError } from '../core/errors.ts';
+import { SYSTEM_URI } from '../core/libvirt-socket.ts';
 import { LOG_LEVELS } from '../core/logger.ts';
 import { nearestKey } from '../core/nearest-key.ts';
 import { type AddressFinding, defaultListen, findAddressProblems } from '../core/node-addresses.ts';
@@ -45,9 +46,9 @@ const configSchema = z.strictObject({
   }),
   hypervisor: z
     .strictObject({
-      uri: z.string().default('qemu:///system'),
-      /** libvirt's own socket on this node; incoming migrations are led to it. */
-      libvirtSocket: absolutePath.default('/run/libvirt/libvirt-sock'),
+      uri: z.string().default(SYSTEM_URI),
+      /** libvirt's own socket on this node, also for incoming migrations; `auto` takes the one that is there. */
+      libvirtSocket: z.literal('auto').or(absolutePath).default('auto'),
       /** What VMs run on; `auto` takes kvm where /dev/kvm can be opened. */
       accelerator: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
       machineType: z.string().default('q35'),

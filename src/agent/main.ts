@@ -53,7 +53,7 @@ async function run(
   const hypervisor = stack.use(
     new LibvirtHypervisor({
       uri: config.hypervisor.uri,
-      socket: config.hypervisor.libvirtSocket,
+      libvirtSocket: config.hypervisor.libvirtSocket,
       callWorkers: config.hypervisor.callWorkers,
       callTimeoutMs: config.hypervisor.callTimeoutMs,
       nodeDefaults: {
@@ -92,7 +92,6 @@ async function run(
     minMemory: config.limits.minMemory,
     startsAtOnce: config.vms.startsAtOnce,
     accelerator,
-    libvirtSocket: config.hypervisor.libvirtSocket,
     migrationDefaults: config.migration,
     hypervisor,
     transfers,

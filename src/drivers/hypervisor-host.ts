@@ -20,8 +20,15 @@ export interface HypervisorInfo {
   readonly cpuModel: string;
   /** Whom the processes of VMs run as, unless configured per VM; undefined if the hypervisor does not tell. */
   readonly processOwner: FileOwner | undefined;
+  /** Where hypervisors of other nodes are led to that send a VM here. */
+  readonly incomingSocket: IncomingSocket;
   readonly features: readonly HypervisorFeature[];
 }
+
+/** A unix socket of this node, or why there is none. */
+export type IncomingSocket =
+  | { readonly path: string; readonly problem?: undefined }
+  | { readonly problem: string };
 
 export interface FileOwner {
   readonly uid: number;

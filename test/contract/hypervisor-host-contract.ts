@@ -23,6 +23,12 @@ export function testHypervisorHost(use: UseFixture): void {
       assert.ok(info.machineTypes.includes('q35'));
     });
 
+    test('it says where VMs of other nodes come in', async () => {
+      const { incomingSocket } = await use().source.host.getInfo(never);
+      assert.equal(incomingSocket.problem, undefined);
+      assert.match('path' in incomingSocket ? incomingSocket.path : '', /^\//);
+    });
+
     test('an aborted question rejects with the reason it was aborted for', async () => {
       const { host } = use().source;
       await assertAbortable((signal) => host.getInfo(signal));

@@ -1,11 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import type { HypervisorHost, HypervisorInfo } from '../../src/drivers/hypervisor-host.ts';
+import type {
+  HypervisorHost,
+  HypervisorInfo,
+  IncomingSocket,
+} from '../../src/drivers/hypervisor-host.ts';
 import type { FakeHypervisorCalls } from './fake-hypervisor-calls.ts';
 
 /** A host that a hypervisor in memory pretends to be on. */
 export class FakeHypervisorHost implements HypervisorHost {
   readonly hostname: string;
   readonly hostUuid = randomUUID();
+  incomingSocket: IncomingSocket = { path: '/run/libvirt/libvirt-sock' };
   readonly #calls: FakeHypervisorCalls;
 
   constructor(hostname: string, calls: FakeHypervisorCalls) {
@@ -26,6 +31,7 @@ export class FakeHypervisorHost implements HypervisorHost {
       machineTypes: ['pc-q35-7.2', 'q35'],
       cpuModel: 'qemu64',
       processOwner: undefined,
+      incomingSocket: this.incomingSocket,
       features: [],
     }));
   }

@@ -96,7 +96,10 @@ function hostBlockers(
     blockers.push({ reason: 'FEATURE_NOT_SUPPORTED', message, subject });
   };
   if (incoming.sourceHostUuid === info.hostUuid) {
-    block('both nodes have the same host UUID; set another host_uuid in libvirtd.conf', '');
+    block(
+      'both nodes have the same host UUID; set another host_uuid in virtqemud.conf or libvirtd.conf',
+      '',
+    );
   }
   if (incoming.accelerator !== undefined && incoming.accelerator !== options.accelerator) {
     block(
@@ -116,6 +119,9 @@ function hostBlockers(
       'status.hypervisor.qemuVersion',
     );
   }
+  if (info.incomingSocket.problem !== undefined) {
+    block(noIncomingSocket(info.incomingSocket.problem), '');
+  }
   if (options.ownership.isStale(incoming.definition)) {
     blockers.push({
       reason: 'VM_NOT_OWNED',
@@ -124,6 +130,11 @@ function hostBlockers(
     });
   }
   return blockers;
+}
+
+/** Neither libvirt would say it: the source's only sees its connection end. */
+export function noIncomingSocket(problem: string): string {
+  return `no VM can come to this node, as libvirt's socket is not found: ${problem}`;
 }
 
 async function collect(

@@ -1,5 +1,6 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { SYSTEM_URI } from '../../core/libvirt-socket.ts';
 import { yamlProblem } from '../../core/yaml-problem.ts';
 
 /**
@@ -17,8 +18,8 @@ const settingsSchema = z.object({
   tls: z.object({ certificate: z.string(), key: z.string(), ca: z.string() }).optional(),
   hypervisor: z
     .object({
-      uri: z.string().default('qemu:///system'),
-      libvirtSocket: z.string().default('/run/libvirt/libvirt-sock'),
+      uri: z.string().default(SYSTEM_URI),
+      libvirtSocket: z.string().default('auto'),
       accelerator: z.string().default('auto'),
       consoleDirectory: z.string().default('/var/log/libvirt/qemu'),
     })

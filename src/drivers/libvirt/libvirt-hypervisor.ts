@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path';
+import { connectionUri, expectedSockets } from '../../core/libvirt-socket.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import type { HypervisorDomains } from '../hypervisor-domains.ts';
@@ -14,13 +15,17 @@ import { EventFeed } from './event-feed.ts';
 import { toHypervisorInfo } from './host-info.ts';
 import { LibvirtDomains, type NodeDefaults } from './libvirt-domains.ts';
 import { LibvirtJobs } from './libvirt-jobs.ts';
+import { findIncomingSocket } from './libvirt-socket.ts';
 import { StatisticsSampler } from './statistics-sampler.ts';
 
 export interface LibvirtHypervisorOptions {
   /** Such as `qemu:///system`. */
   readonly uri: string;
-  /** libvirt's socket on this host, beside which it keeps files about the domains that run; they are left alone if it is undefined. */
-  readonly socket?: string;
+  /**
+   * libvirt's own socket on this host, beside which it keeps files about the domains that run; `auto`, the default, takes that
+   * of the URI, else the one that is there.
+   */
+  readonly libvirtSocket?: string;
   /** Calls in flight at the same time; default 4. A call that takes long does not count. */
   readonly callWorkers?: number;
   /** Default 10 s. Starting a VM and cutting its power may take five times as long. */
@@ -46,11 +51,13 @@ export class LibvirtHypervisor implements Hypervisor {
 
   constructor(options: LibvirtHypervisorOptions) {
     const callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
+    const place = { uri: options.uri, libvirtSocket: options.libvirtSocket ?? 'auto' };
     const cache = new DefinitionCache();
     const feed = new EventFeed();
     const driver = new DriverSupervisor({
-      uri: options.uri,
-      stateDirectory: options.socket && join(dirname(options.socket), 'qemu'),
+      uri: connectionUri(place),
+      // All the sockets that may be it are in one folder.
+      stateDirectory: join(dirname(expectedSockets(place)[0] ?? ''), 'qemu'),
       callWorkers: options.callWorkers ?? 4,
       callTimeoutMs,
       logger: options.logger,
@@ -83,7 +90,8 @@ export class LibvirtHypervisor implements Hypervisor {
     this.host = {
       async getInfo(signal) {
         const action = 'read what the hypervisor can do';
-        return toHypervisorInfo(await driver.call('readHost', [], { action }, signal));
+        const record = await driver.call('readHost', [], { action }, signal);
+        return toHypervisorInfo(record, await findIncomingSocket(place));
       },
     };
     this.statistics = sampler;

@@ -36,7 +36,7 @@ describe('a start that libvirtd did not survive', { skip: skipReason() }, () => 
   }
 
   test('is forgotten before the next libvirtd reads of it, so that the VM can be started again', async () => {
-    await using hypervisor = await openHypervisor(node, { socket: node.socket });
+    await using hypervisor = await openHypervisor(node);
     const vm = tinyVm();
     const file = await killInStart(hypervisor, vm);
     await waitFor('it is forgotten', () => !existsSync(file));

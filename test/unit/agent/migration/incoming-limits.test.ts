@@ -52,6 +52,16 @@ test('a VM does not come to a node that is cordoned while it is checked', async 
   assert.equal(nodes.destination.record(nodes.id), undefined);
 });
 
+test('a VM does not come to a node on which the socket of the hypervisor is not found', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.destination.hypervisor.host.incomingSocket = { problem: 'none of /a, /b is a socket' };
+  assert.deepEqual(await reasonsAgainst(nodes), ['FEATURE_NOT_SUPPORTED']);
+  nodes.destination.hypervisor.host.incomingSocket = { path: '/b' };
+  assert.deepEqual(await reasonsAgainst(nodes), []);
+  const services = nodes.destination.transfers.requests[0]?.services ?? [];
+  assert.equal(services.find(({ name }) => name === 'libvirt')?.path, '/b');
+});
+
 test('a VM does not come in under a name that is reserved for another', async () => {
   for (const uid of [undefined, randomUUID()]) {
     using nodes = await TwoNodes.open();

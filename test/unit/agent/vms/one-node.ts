@@ -102,7 +102,6 @@ export class OneNode implements AsyncDisposable {
       reservedMemoryBytes: RESERVED_BYTES,
       minMemory: '64Mi',
       accelerator: 'tcg',
-      libvirtSocket: '/run/libvirt/libvirt-sock',
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 0 },
       hypervisor,
       transfers,

@@ -140,6 +140,63 @@ test("libvirt's socket must be there, be a socket and answer", async () => {
   }
 });
 
+/** A host with these sockets and no others. */
+function withSockets(...paths: readonly string[]): Host {
+  return fakeHost({
+    findInfo: async (path) =>
+      paths.includes(path) ? { kind: 'socket', mode: 0o700, ownerId: 0 } : undefined,
+    findText: async (path) =>
+      path === '/proc/net/unix'
+        ? paths.map((each) => `0: 00000002 0 00010000 0001 01 17 ${each}\n`).join('')
+        : undefined,
+  });
+}
+
+for (const [what, configuration, sockets, level, text] of [
+  ['virtqemud by itself', '{}', ['/run/libvirt/virtqemud-sock'], 'ok', /virtqemud-sock answers/],
+  ['libvirtd by itself', '{}', ['/run/libvirt/libvirt-sock'], 'ok', /libvirt-sock answers/],
+  [
+    'the setting for a libvirt at another socket',
+    '{}',
+    ['/run/user/0/libvirt/libvirt-sock', '/opt/libvirt/libvirt-sock'],
+    'failure',
+    /libvirt is at \/opt\/libvirt\/libvirt-sock.*Set hypervisor\.libvirtSocket: \/opt\/libvirt\/libvirt-sock/,
+  ],
+  [
+    'that the advice was followed',
+    'hypervisor: {libvirtSocket: /opt/libvirt/libvirt-sock}',
+    ['/opt/libvirt/libvirt-sock'],
+    'ok',
+    /^\/opt/,
+  ],
+  [
+    'the setting that names the wrong socket',
+    'hypervisor: {libvirtSocket: /run/libvirt/libvirt-sock}',
+    ['/run/libvirt/virtqemud-sock'],
+    'failure',
+    /hypervisor\.libvirtSocket names, is no socket, but libvirt is at \/run\/libvirt\/virtqemud-sock/,
+  ],
+  [
+    'the URI that names the wrong socket',
+    'hypervisor: {uri: "qemu+unix:///system?socket=/x/libvirt-sock"}',
+    ['/run/libvirt/libvirt-sock'],
+    'failure',
+    /\/x\/libvirt-sock, which hypervisor\.uri names.*Correct hypervisor\.uri/,
+  ],
+  ['both names where there is none', '{}', [], 'failure', /virtqemud-sock.*libvirt-sock.*Start/],
+] as const) {
+  test(`doctor finds ${what}`, async () => {
+    const own = parseAgentSettings(configuration).settings;
+    const {
+      detail,
+      fix = '',
+      ...found
+    } = await checkLibvirtSocket(withSockets(...sockets), own, never);
+    assert.equal(found.level, level);
+    assert.match(`${detail} ${fix}`, text);
+  });
+}
+
 function qemu(version: string): Pick<Host, 'run'> {
   return prints(undefined, `QEMU emulator version ${version} (Debian)\n`);
 }
