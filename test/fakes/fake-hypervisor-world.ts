@@ -17,6 +17,8 @@ export class FakeHypervisorWorld {
   readonly foreign = new Set<string>();
   /** VMs that do not say what they are. */
   readonly stuck = new Set<string>();
+  /** VMs that have variables of UEFI here. */
+  readonly variables = new Set<string>();
   readonly #behaviour: FakeHypervisorBehaviour;
 
   constructor(behaviour: FakeHypervisorBehaviour) {
@@ -57,6 +59,11 @@ export class FakeHypervisorWorld {
       volumes: [],
       consoleLogPath: undefined,
     };
+  }
+
+  /** They are made at the first start, and where the VM arrives. */
+  makeVariables({ live }: FakeVm): void {
+    if (live.spec.template.spec.firmware?.type === 'uefi') this.variables.add(live.uid);
   }
 
   setState(vm: FakeVm, state: VmRunState, reason: VmStateReason): void {

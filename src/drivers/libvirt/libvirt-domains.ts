@@ -15,9 +15,11 @@ import type { DomainXmlOptions } from './domain-xml/domain-part.ts';
 import { effectOf } from './domain-xml/domain-parts.ts';
 import { METADATA_NAMESPACE, METADATA_PREFIX } from './domain-xml/metadata.ts';
 import { losesDirtyPagesUnderTcg } from './host-info.ts';
+import type { UefiVariables } from './uefi-variables.ts';
 
 export interface LibvirtDomainsOptions extends DomainReaderOptions {
   readonly nodeDefaults: NodeDefaults;
+  readonly variables: UefiVariables;
 }
 
 /** What a VM gets where its spec leaves it to the node. */
@@ -113,15 +115,29 @@ export class LibvirtDomains implements HypervisorDomains {
   }
 
   async undefine(uid: string, signal: AbortSignal): Promise<void> {
-    await this.#options.calls.call('undefine', uid, [uid], 'undefine', signal);
+    const { calls, variables } = this.#options;
+    await calls.call('undefine', uid, [uid], 'undefine', signal);
+    // libvirt removes the file that the domain names, which is none after a change to BIOS.
+    await variables.remove(uid);
+  }
+
+  async listVariables(signal: AbortSignal): Promise<readonly string[]> {
+    signal.throwIfAborted();
+    return this.#options.variables.list();
+  }
+
+  async removeVariables(uid: string, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    await this.#options.variables.remove(uid);
   }
 
   async #xmlOptions(uid: string, signal: AbortSignal): Promise<DomainXmlOptions> {
-    const { calls, nodeDefaults } = this.#options;
+    const { calls, nodeDefaults, variables } = this.#options;
     this.#qemuVersion ??= await calls.call('readHypervisorVersion', uid, [], 'define', signal);
     return {
       ...nodeDefaults,
       consoleLogPath: join(nodeDefaults.consoleDirectory, `${uid}.log`),
+      nvramPath: variables.pathOf(uid),
       oddRamSize: losesDirtyPagesUnderTcg(this.#qemuVersion),
     };
   }

@@ -17,6 +17,7 @@ import { LibvirtDomains, type NodeDefaults } from './libvirt-domains.ts';
 import { LibvirtJobs } from './libvirt-jobs.ts';
 import { findIncomingSocket } from './libvirt-socket.ts';
 import { StatisticsSampler } from './statistics-sampler.ts';
+import { UefiVariables } from './uefi-variables.ts';
 
 export interface LibvirtHypervisorOptions {
   /** Such as `qemu:///system`. */
@@ -31,6 +32,8 @@ export interface LibvirtHypervisorOptions {
   /** Default 10 s. Starting a VM and cutting its power may take five times as long. */
   readonly callTimeoutMs?: number;
   readonly nodeDefaults: NodeDefaults;
+  /** Where this process sees the root folder of libvirt's host; default `/`. */
+  readonly root?: string;
   readonly logger?: Logger;
   /** Told of every call to libvirt, for metrics; `outcome` is `ok`, `aborted` or the reason of the failure. */
   readonly onCallEnded?: (call: string, outcome: string) => void;
@@ -72,12 +75,21 @@ export class LibvirtHypervisor implements Hypervisor {
       onDisconnected: (error) => feed.publish({ kind: 'disconnected', error }),
       onReport: (report) => publish(report, cache, sampler, feed),
     });
+    const variables = new UefiVariables(options.root ?? '/');
     const calls = new DriverCalls(driver, cache, callTimeoutMs);
-    const jobs = new LibvirtJobs(calls, cache);
+    const jobs = new LibvirtJobs(calls, cache, variables);
     const { nodeDefaults } = options;
     const isLeaving = jobs.isLeaving.bind(jobs);
     const { logger } = options;
-    const domains = new LibvirtDomains({ driver, calls, cache, nodeDefaults, isLeaving, logger });
+    const domains = new LibvirtDomains({
+      driver,
+      calls,
+      cache,
+      nodeDefaults,
+      variables,
+      isLeaving,
+      logger,
+    });
     const sampler = new StatisticsSampler((signal) => {
       const action = 'read the statistics of the VMs';
       const timeoutMs = Math.min(SAMPLE_TIMEOUT_MS, callTimeoutMs);

@@ -2,15 +2,18 @@ import type { HypervisorJobs, HypervisorMigration, JobStatistics } from '../hype
 import type { DefinitionCache } from './definition-cache.ts';
 import type { DriverCalls } from './driver-calls.ts';
 import { toMigrationCall } from './migration-call.ts';
+import type { UefiVariables } from './uefi-variables.ts';
 
 /** Migrations as jobs of libvirt. */
 export class LibvirtJobs implements HypervisorJobs {
   readonly #calls: DriverCalls;
   readonly #cache: DefinitionCache;
+  readonly #variables: UefiVariables;
   /** VMs whose migration from here this process waits for. */
   readonly #outgoing = new Set<string>();
 
-  constructor(calls: DriverCalls, cache: DefinitionCache) {
+  constructor(calls: DriverCalls, cache: DefinitionCache, variables: UefiVariables) {
+    this.#variables = variables;
     this.#calls = calls;
     this.#cache = cache;
   }
@@ -21,7 +24,7 @@ export class LibvirtJobs implements HypervisorJobs {
 
   async migrate(uid: string, request: HypervisorMigration, signal: AbortSignal): Promise<void> {
     const xml = await this.#calls.call('readMigratableXml', uid, [uid], 'migrate', signal);
-    const call = toMigrationCall(xml, request);
+    const call = toMigrationCall(xml, request, this.#variables.pathOf(uid));
     this.#outgoing.add(uid);
     try {
       await this.#calls.callLong('migrate', uid, [uid, call], 'migrate', signal);

@@ -127,6 +127,23 @@ export class DomainDocument {
     return DomainDocument.parse(editor.toString());
   }
 
+  /**
+   * Keeps the variables of UEFI in another file if libvirt has named theirs for the domain, as it did for those that earlier
+   * versions have made. Only for a domain that comes with them: any other would start without.
+   */
+  withNvramPath(path: string): DomainDocument {
+    const nvram = findElement(this.#root, 'os', 'nvram');
+    if (nvram === undefined || this.definition === undefined) return this;
+    if (!this.#nvramPath.endsWith(`/${this.name}_VARS.fd`)) return this;
+    const editor = new XmlEditor(this.#source);
+    editor.setText(nvram, path);
+    return DomainDocument.parse(editor.toString());
+  }
+
+  get #nvramPath(): string {
+    return textOf(findElement(this.#root, 'os', 'nvram')) ?? '';
+  }
+
   /** The metadata with other facts, as virDomainSetMetadata takes it; undefined if the domain is not ours. */
   metadataWithFacts(facts: Partial<VmFacts>): string | undefined {
     const [metadata] = this.#metadata();
@@ -150,7 +167,7 @@ export class DomainDocument {
     if (definition === undefined || definition.newer !== undefined) return [];
     const machine = definition.spec.template.spec;
     // Other QEMUs need another size: that is no change by somebody else.
-    const options = { oddRamSize: hasOddRam(this.#root) };
+    const options = { oddRamSize: hasOddRam(this.#root), nvramPath: this.#nvramPath };
     return DOMAIN_PARTS.flatMap((part) =>
       part.drift !== undefined && this.#isChangedBy(part, machine, options) ? [part.drift] : [],
     );

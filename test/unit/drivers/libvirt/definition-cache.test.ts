@@ -26,6 +26,7 @@ function xmlOf(generation: number): DomainXml {
       defaultMachineType: 'q35',
       defaultCpuModel: 'qemu64',
       consoleLogPath: '/tmp/console.log',
+      nvramPath: '/tmp/VARS.fd',
       oddRamSize: false,
     },
   );

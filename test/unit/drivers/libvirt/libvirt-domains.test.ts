@@ -10,10 +10,12 @@ import { DriverCalls } from '../../../../src/drivers/libvirt/driver-calls.ts';
 import type { DriverSupervisor } from '../../../../src/drivers/libvirt/driver-supervisor.ts';
 import { LibvirtDomains } from '../../../../src/drivers/libvirt/libvirt-domains.ts';
 import type { OperationName, OperationResult } from '../../../../src/drivers/libvirt/operations.ts';
+import { UefiVariables } from '../../../../src/drivers/libvirt/uefi-variables.ts';
 import { recordedLog } from '../../../fakes/recorded-log.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 
 const never = new AbortController().signal;
+const NVRAM_PATH = '/var/lib/nvram/VARS.fd';
 const NODE_DEFAULTS = {
   accelerator: 'tcg',
   defaultMachineType: 'q35',
@@ -57,7 +59,12 @@ class Libvirt implements Pick<DriverSupervisor, 'call'> {
     const vm = this.vms.find((candidate) => candidate.uid === uid);
     assert.ok(vm);
     const consoleLogPath = `/var/log/console/${uid}.log`;
-    const live = buildDomainXml(vm, { ...NODE_DEFAULTS, consoleLogPath, oddRamSize: false });
+    const live = buildDomainXml(vm, {
+      ...NODE_DEFAULTS,
+      consoleLogPath,
+      nvramPath: NVRAM_PATH,
+      oddRamSize: false,
+    });
     return this.foreign.has(uid) ? live.replace(/<metadata>.*<\/metadata>/s, '') : live;
   }
 }
@@ -183,6 +190,7 @@ test('no XML of one domain, whatever it is, keeps the others from being listed',
   const printed = buildDomainXml(vm, {
     ...NODE_DEFAULTS,
     consoleLogPath: '/var/log/console/x.log',
+    nvramPath: NVRAM_PATH,
     oddRamSize: true,
   });
   const spoilt = fc
@@ -222,6 +230,7 @@ function domainsOf(libvirt: Libvirt, cache: DefinitionCache, logger?: Logger): L
     calls: new DriverCalls(libvirt, cache, 10_000),
     cache,
     nodeDefaults: NODE_DEFAULTS,
+    variables: new UefiVariables('/nowhere'),
     isLeaving: () => false,
     logger,
   });
