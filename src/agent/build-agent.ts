@@ -85,7 +85,6 @@ export interface AgentParts {
   readonly minMemory: string;
   /** What VMs run on here. */
   readonly accelerator: Accelerator;
-  /** libvirt's own socket, which incoming migrations are led to. */
   readonly migrationDefaults: OutgoingOptions['defaults'];
   readonly hypervisor: Hypervisor;
   readonly transfers: TransferDriver;
@@ -209,6 +208,7 @@ export async function buildAgent(parts: AgentParts) {
     reservations,
     listVms: () => listedVms() ?? [],
     listUnread: () => inventory.unread.list(),
+    listForeign: () => inventory.listForeign(),
     isStarting: (vmUid) => requests.isStarting(vmUid),
   });
   const shared = {

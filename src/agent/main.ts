@@ -118,6 +118,7 @@ async function run(
     agentVersion,
     vms: agent.listedVms,
     unidentifiedVms: agent.countUnidentified,
+    memory: () => agent.capacity.memory(),
     heartbeat,
     activeMigrations: (role) => agent.book.countActive(role),
     hypervisorConnected: () => node.connected,

@@ -166,6 +166,8 @@ export interface HypervisorVm {
   /** What it has at most, whatever its definition asks for. */
   readonly vcpus: number;
   readonly memoryBytes: number;
+  /** Size of the huge pages that its memory is made of; undefined if it is not. */
+  readonly hugepages: '2Mi' | '1Gi' | undefined;
   /** Disks and CD-ROMs as they are now. */
   readonly volumes: readonly HypervisorVolume[];
   /** File that the guest's first serial console is logged to; undefined if there is none. */

@@ -56,6 +56,7 @@ export class FakeHypervisorWorld {
       machineType: '',
       vcpus: 0,
       memoryBytes: 0,
+      hugepages: undefined,
       volumes: [],
       consoleLogPath: undefined,
     };

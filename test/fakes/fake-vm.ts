@@ -78,6 +78,7 @@ export function toHypervisorVm(vm: FakeVm): HypervisorVm {
     machineType: 'pc-q35-7.2',
     vcpus: vcpusOf(live.spec.template.spec),
     memoryBytes: memoryBytesOf(live.spec.template.spec),
+    hugepages: live.spec.template.spec.memory?.hugepages,
     volumes: placeVolumes(live.spec.template.spec.volumes ?? []).map((volume) => ({
       name: volume.name,
       target: volume.target,

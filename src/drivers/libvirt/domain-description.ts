@@ -15,6 +15,7 @@ export type DomainDescription = Pick<
   | 'machineType'
   | 'vcpus'
   | 'memoryBytes'
+  | 'hugepages'
   | 'volumes'
   | 'consoleLogPath'
 >;
@@ -40,6 +41,7 @@ export function describeDomain(xml: DomainXml): DomainDescription {
     machineType,
     vcpus,
     memoryBytes,
+    hugepages: live.hugepages,
     volumes: live.volumes.map(({ name, target, path, format }) => ({ name, target, path, format })),
     consoleLogPath,
   };
@@ -63,6 +65,7 @@ export const SOMEBODY_ELSES: DomainDescription = {
   machineType: '',
   vcpus: 0,
   memoryBytes: 0,
+  hugepages: undefined,
   volumes: [],
   consoleLogPath: undefined,
 };

@@ -19,7 +19,7 @@ import {
 } from './metadata.ts';
 import { type DomainBoot, readBoot, readMachineType } from './parts/boot-part.ts';
 import { type DomainCpu, readCpu } from './parts/cpu-part.ts';
-import { hasOddRam, readMemoryBytes } from './parts/memory-part.ts';
+import { hasOddRam, readHugepages, readMemoryBytes } from './parts/memory-part.ts';
 import { type DomainVolume, readVolumes } from './parts/volumes-part.ts';
 import { XmlEditor } from './xml-editor.ts';
 import { element, type XmlNode } from './xml-node.ts';
@@ -63,6 +63,10 @@ export class DomainDocument {
 
   get memoryBytes(): number {
     return readMemoryBytes(this.#root);
+  }
+
+  get hugepages(): '2Mi' | '1Gi' | undefined {
+    return readHugepages(this.#root);
   }
 
   get boot(): DomainBoot {

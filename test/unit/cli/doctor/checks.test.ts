@@ -307,6 +307,17 @@ test('an agent whose conditions do not hold fails, one without KVM warns', () =>
   assert.match(judgeNode(tcg).detail, /QEMU before 9\.0/);
 });
 
+test('memory that is given twice is warned about, with who has it', () => {
+  const message = 'VMs have been given 40Gi of memory, more than the 22Gi that they may have';
+  const node = Node.create({
+    status: { conditions: [{ type: 'MemoryAvailable', status: 2, message }] },
+  });
+  const { level, detail, fix } = judgeNode(node);
+  assert.equal(level, 'warning');
+  assert.match(detail, /is ready, but VMs have been given 40Gi/);
+  assert.match(fix ?? '', /novactl node get/);
+});
+
 test('a cordon is not broken, but said', () => {
   const node = Node.create({
     spec: { cordon: true, cordonReason: 'new memory' },
