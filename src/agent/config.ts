@@ -60,6 +60,16 @@ const configSchema = z.strictObject({
       callTimeoutMs: z.int().min(100).max(600_000).default(10_000),
     })
     .prefault({}),
+  images: z
+    .strictObject({
+      /** Folders that VMs may have images and kernels of, and images those behind them. */
+      folders: z.array(absolutePath).default(['/var/lib/libvirt/images', '/var/lib/novacron']),
+      /** Further folders of kernels and initial RAM disks. */
+      bootFolders: z.array(absolutePath).default(['/boot']),
+      /** Patterns of block devices that VMs may have; none unless given. */
+      blockDevices: z.array(absolutePath).default([]),
+    })
+    .prefault({}),
   capacity: z
     .strictObject({
       /** Memory of this node that VMs may not have. */

@@ -1,4 +1,4 @@
-import { access, constants } from 'node:fs/promises';
+import { access, constants, realpath } from 'node:fs/promises';
 import { AgentError } from '../core/errors.ts';
 import { parseHostPort } from '../core/host-port.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
@@ -95,7 +95,9 @@ async function run(
     migrationDefaults: config.migration,
     hypervisor,
     transfers,
-    images: new QemuImgInspector(),
+    images: new QemuImgInspector({
+      places: { ...config.images, ownFiles: await ownFilesOf(config) },
+    }),
     privateFiles: new PrivateFileFolder(config.stateDirectory),
     console: new ConsoleLogFile(),
     peers,
@@ -161,6 +163,14 @@ async function run(
   log.info({ nodeName, version: agentVersion, accelerator, listen }, 'Agent started');
   // What became of the last calls of a journal that is lost, only the next start can find out.
   await untilAborted(new Promise<never>(() => {}), AbortSignal.any([stop, journal.lost]));
+}
+
+/** Files that hold secrets or what the agent knows, by the start of their real paths: no VM may have them as a disk. */
+async function ownFilesOf({ stateDirectory, runDirectory, tls }: AgentConfig): Promise<string[]> {
+  const [state, run, key] = await Promise.all(
+    [stateDirectory, runDirectory, tls.key].map((file) => realpath(file).catch(() => file)),
+  );
+  return [`${state}/journal.`, `${state}/private/`, `${run}/`, `${key}`];
 }
 
 /** KVM where the machine has it: being offered by the hypervisor does not mean that it may be opened. */

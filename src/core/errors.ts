@@ -34,6 +34,8 @@ export const REASONS = {
   IMAGE_NOT_FOUND: 'failed-precondition',
   IMAGE_INVALID: 'failed-precondition',
   IMAGE_IN_USE: 'failed-precondition',
+  IMAGE_NOT_ALLOWED: 'failed-precondition',
+  IMAGE_NOT_READABLE: 'failed-precondition',
   NODE_CAPACITY_EXCEEDED: 'failed-precondition',
   NODE_CORDONED: 'failed-precondition',
   NODE_SHUTTING_DOWN: 'failed-precondition',
