@@ -49,6 +49,7 @@ export const REASONS = {
   NOT_SUPPORTED: 'unimplemented',
   FEATURE_NOT_SUPPORTED: 'failed-precondition',
   DEVICE_IN_USE: 'failed-precondition',
+  CPU_INCOMPATIBLE: 'failed-precondition',
 
   MIGRATION_NOT_FOUND: 'not-found',
   MIGRATION_ALREADY_EXISTS: 'already-exists',

@@ -23,6 +23,7 @@ export interface ImageQuery {
   /** What it is to be. */
   readonly kind: 'file' | 'block-device';
   readonly format: 'raw' | 'qcow2';
+  readonly isReadOnly: boolean;
   /** Whom the VM's process runs as; undefined if that is not known, and then not asked. */
   readonly user: FileOwner | undefined;
 }

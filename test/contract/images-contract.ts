@@ -13,7 +13,7 @@ export interface ImagesFixture extends AsyncDisposable {
 }
 
 function queryOf(path: string, format: 'raw' | 'qcow2'): ImageQuery {
-  return { path, kind: 'file', format, user: undefined };
+  return { path, kind: 'file', format, isReadOnly: false, user: undefined };
 }
 
 const never = new AbortController().signal;

@@ -6,7 +6,7 @@ import type { WantedVm } from '../../core/resources/parse-virtual-machine.ts';
 import { summarize } from '../../core/resources/schema-issues.ts';
 import { checkSupport, type Support } from '../../core/resources/support.ts';
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
-import { formatOf, type Volume } from '../../core/resources/volume.ts';
+import { formatOf, isReadOnly, type Volume } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { FileOwner, HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { FileKind, ImageInspector, ImageProblem } from '../../drivers/images.ts';
@@ -120,7 +120,8 @@ export class DefinitionValidator {
     const pathField = `${field}.source.${file === undefined ? 'block' : 'file'}.path`;
     const wanted = file === undefined ? 'block-device' : 'file';
     const format = formatOf(volume);
-    const query = { path: place.path, kind: wanted, format, user } as const;
+    const readOnly = isReadOnly(volume);
+    const query = { path: place.path, kind: wanted, format, isReadOnly: readOnly, user } as const;
     const image = await this.#options.images.find(query, signal);
     if (image === undefined) return missing(pathField, place.path);
     if (image.problem !== undefined) return unusable(pathField, place.path, image.problem);

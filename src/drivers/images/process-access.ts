@@ -7,7 +7,7 @@ import type { ImageProblem } from '../images.ts';
 
 export interface ProcessAccessOptions {
   /** libvirt's settings for QEMU. */
-  readonly qemuConf?: string;
+  readonly qemuConf?: string | undefined;
 }
 
 /** Exit code of the script; no shell and no setpriv has it. */
@@ -19,27 +19,40 @@ for folder; do
   [ "$folder" = -- ] && break
   [ -x "$folder" ] || { printf %s "$folder"; exit ${CLOSED}; }
 done
-for file; do [ -r "$file" ] || { printf %s "$file"; exit ${CLOSED}; }; done`;
+for file; do
+  mode=-\${file%%/*}
+  file=/\${file#*/}
+  [ $mode "$file" ] || { printf %s "$file"; exit ${CLOSED}; }
+done`;
+
+export interface AccessQuery {
+  /** Real paths, an image first and then what is behind it. */
+  readonly files: readonly string[];
+  /** Whether the first of them is written to. */
+  readonly isWritten: boolean;
+  readonly user: FileOwner;
+}
 
 /**
- * Whether the process of a VM can get at files, which are real paths. libvirt makes the files its own, but not the folders that
+ * Whether the process of a VM can get at files. libvirt makes the files its own, but not the folders that
  * lead to them, and says so only when QEMU is to be started. Undefined if it can, or nobody can tell.
  */
 export async function findAccessProblem(
-  files: readonly string[],
-  user: FileOwner,
+  { files, isWritten, user }: AccessQuery,
   signal: AbortSignal,
   { qemuConf = '/etc/libvirt/qemu.conf' }: ProcessAccessOptions = {},
 ): Promise<ImageProblem | undefined> {
   if (user.uid === 0) return undefined;
   const folders = [...new Set(files.flatMap(foldersTo))];
-  const asIs = (await keepsOwners(qemuConf)) ? files : [];
+  const asIs = (await keepsOwners(qemuConf))
+    ? files.map((file, index) => `${isWritten && index === 0 ? 'w' : 'r'}${file}`)
+    : [];
   const closed = await findClosed([...folders, '--', ...asIs], user, signal);
   if (closed === undefined) return undefined;
   const name = await nameOf(user.uid);
   const text = folders.includes(closed)
     ? `QEMU, which runs as user ${name} on this node, cannot reach it: ${closed} is closed to that user; move it to a folder that is open, such as /var/lib/libvirt/images, or open that one: setfacl -m u:${name}:x ${closed}`
-    : `QEMU, which runs as user ${name} on this node, cannot read it, and libvirt's dynamic_ownership is off; open it: setfacl -m u:${name}:rw ${closed}`;
+    : `QEMU, which runs as user ${name} on this node, cannot open it, and libvirt's dynamic_ownership is off, so that libvirt does not make the file its own; open it: setfacl -m u:${name}:rw ${closed}`;
   return { reason: 'IMAGE_NOT_READABLE', text };
 }
 

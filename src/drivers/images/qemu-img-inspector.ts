@@ -15,13 +15,15 @@ import type {
 import { AllowedPlaces, type Place, type PlaceSettings } from './allowed-places.ts';
 import { type Chain, readChain } from './backing-chain.ts';
 import { findDeviceUse } from './device-use.ts';
-import { findAccessProblem } from './process-access.ts';
+import { type AccessQuery, findAccessProblem } from './process-access.ts';
 
 type Found = FileInfo & Partial<Pick<ImageInfo, 'format'>>;
 
 export interface QemuImgInspectorOptions {
   readonly places: PlaceSettings;
   readonly binary?: string;
+  /** libvirt's settings for QEMU. */
+  readonly qemuConf?: string;
   readonly timeoutMs?: number;
 }
 
@@ -32,11 +34,13 @@ const reportSchema = z.object({ format: z.string() });
 
 /** Asks first whether a VM may have what is there, and only of an image that is to be qcow2 then what it is. */
 export class QemuImgInspector implements ImageInspector {
+  readonly #options: QemuImgInspectorOptions;
   readonly #places: AllowedPlaces;
   readonly #binary: string;
   readonly #timeoutMs: number;
 
   constructor(options: QemuImgInspectorOptions) {
+    this.#options = options;
     this.#places = new AllowedPlaces(options.places);
     this.#binary = options.binary ?? 'qemu-img';
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
@@ -64,7 +68,10 @@ export class QemuImgInspector implements ImageInspector {
     if (place.real === undefined) return place.problem && { kind: 'file', problem: place.problem };
     const kind = await kindOf(place.real);
     if (kind !== 'file') return { kind, problem: invalid('it is no plain file; name one') };
-    return { kind, problem: user && (await findAccessProblem([place.real], user, signal)) };
+    return {
+      kind,
+      problem: await this.#accessProblem({ files: [place.real], isWritten: false, user }, signal),
+    };
   }
 
   async #find(query: ImageQuery, signal: AbortSignal): Promise<Found | undefined> {
@@ -88,7 +95,8 @@ export class QemuImgInspector implements ImageInspector {
     const chain =
       format === 'raw' ? { files: [real], problem: undefined } : await this.#readChain(real);
     if (chain.problem !== undefined) return { kind, problem: chain.problem };
-    const closed = user && (await findAccessProblem(chain.files, user, signal));
+    const isWritten = !query.isReadOnly;
+    const closed = await this.#accessProblem({ files: chain.files, isWritten, user }, signal);
     if (closed !== undefined) return { kind, problem: closed };
     if (format === 'raw') return { kind, format, problem: undefined };
     return { kind, ...(await this.#report(path, signal)), problem: undefined };
@@ -101,6 +109,14 @@ export class QemuImgInspector implements ImageInspector {
     const [named, other] = kind === 'file' ? [asFile, asDevice] : [asDevice, asFile];
     if (named.real !== undefined || other.real === undefined) return named;
     return (await kindOf(other.real)) === kind ? named : other;
+  }
+
+  async #accessProblem(
+    { user, ...files }: Omit<AccessQuery, 'user'> & { readonly user: FileOwner | undefined },
+    signal: AbortSignal,
+  ): Promise<ImageProblem | undefined> {
+    const { qemuConf } = this.#options;
+    return user && (await findAccessProblem({ ...files, user }, signal, { qemuConf }));
   }
 
   #readChain(real: string): Promise<Chain> {

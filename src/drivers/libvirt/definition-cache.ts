@@ -1,3 +1,4 @@
+import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { DomainDescription } from './domain-description.ts';
 import type { DomainRecord } from './domain-statistics.ts';
 
@@ -23,10 +24,23 @@ export class DefinitionCache {
   readonly #versions = new Map<string, number>();
   /** Domains whose XML could not be read, and when it is worth trying again. */
   readonly #retryAtMs = new Map<string, number>();
+  /** Of domains that were defined and not read yet. */
+  readonly #names = new Map<string, string>();
   #allVersion = 0;
 
   find(uid: string): DomainDescription | undefined {
     return this.#entries.get(uid)?.description;
+  }
+
+  /** What users call it, such as `default/web`; undefined if that is not known. */
+  findName(uid: string): string | undefined {
+    const definition = this.find(uid)?.definition;
+    return definition === undefined ? this.#names.get(uid) : nameOf(definition);
+  }
+
+  /** For errors about one that is not read yet. */
+  noteName(definition: VmDefinition): void {
+    this.#names.set(definition.uid, nameOf(definition));
   }
 
   /** The domains whose XML has to be read to list these, oldest first where it is only for their age. */
@@ -81,7 +95,7 @@ export class DefinitionCache {
   /** Forgets domains that are no longer there. */
   keepOnly(records: readonly DomainRecord[]): void {
     const uids = new Set(records.map((record) => record.uid));
-    for (const map of [this.#entries, this.#versions, this.#retryAtMs]) {
+    for (const map of [this.#entries, this.#versions, this.#retryAtMs, this.#names]) {
       for (const uid of map.keys()) if (!uids.has(uid)) map.delete(uid);
     }
   }
@@ -89,6 +103,10 @@ export class DefinitionCache {
   #versionOf(uid: string): string {
     return `${this.#allVersion}.${this.#versions.get(uid) ?? 0}`;
   }
+}
+
+function nameOf({ namespace, name }: VmDefinition): string {
+  return `${namespace}/${name}`;
 }
 
 function matches(entry: Entry, record: DomainRecord): boolean {

@@ -60,6 +60,7 @@ export class LibvirtDomains implements HypervisorDomains {
   async define(definition: VmDefinition, signal: AbortSignal): Promise<void> {
     const { calls, cache } = this.#options;
     const { uid } = definition;
+    cache.noteName(definition);
     const options = await this.#xmlOptions(uid, signal);
     const present = await calls.call('findDefinableXml', uid, [uid], 'define', signal);
     const xml =

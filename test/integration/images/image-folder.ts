@@ -59,7 +59,14 @@ export function inspectorFor(folder: Folder, places: Partial<PlaceSettings> = {}
 }
 
 export function queryOf({ path: image, ...more }: Query): ImageQuery {
-  return { path: image, kind: 'file', format: 'qcow2', user: undefined, ...more };
+  return {
+    path: image,
+    kind: 'file',
+    format: 'qcow2',
+    isReadOnly: false,
+    user: undefined,
+    ...more,
+  };
 }
 
 /** What speaks against an image of a node that has folders for images, its own and others. */

@@ -233,6 +233,26 @@ void describe('QEMU that is not root', { skip: asRoot }, () => {
     assert.equal(kernel?.problem?.reason, 'IMAGE_NOT_READABLE');
   });
 
+  void test('must be able to open a file that libvirt does not make its own, to write unless it is read-only', async () => {
+    await using folder = await Folder.make();
+    for (const name of ['', 'own']) await chmod(path.join(folder.root, name), 0o755);
+    const qemuConf = folder.foreign('qemu.conf');
+    const image = folder.create(folder.own('a'));
+    await chmod(image, 0o644);
+    const find = async (isReadOnly: boolean) => {
+      const images = inspectorFor(folder, {}, { qemuConf });
+      const found = await images.find(queryOf({ path: image, user, isReadOnly }), never);
+      return found?.problem?.text ?? '';
+    };
+    await writeFile(qemuConf, '#dynamic_ownership = 0\n');
+    assert.equal(await find(false), '');
+    await writeFile(qemuConf, 'dynamic_ownership = 0\n');
+    assert.match(await find(false), /cannot open it, .*setfacl -m u:nobody:rw .*own\/a$/);
+    assert.equal(await find(true), '');
+    await chmod(image, 0o600);
+    assert.match(await find(true), /cannot open it/);
+  });
+
   void test('whose uid has no name on this node is asked about all the same', async () => {
     await using folder = await Folder.make();
     const image = folder.create(folder.own('a'));

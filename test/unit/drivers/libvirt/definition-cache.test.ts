@@ -120,6 +120,17 @@ test('a VM that could not be read is read again once it was changed, or there is
   }
 });
 
+test('a VM that was defined and not read yet has the name that users know', async () => {
+  const cache = new DefinitionCache();
+  assert.equal(cache.findName(vm.uid), undefined);
+  cache.noteName(vm);
+  assert.equal(cache.findName(vm.uid), `${vm.namespace}/${vm.name}`);
+  await cache.read(record, async () => describeDomain(xmlOf(1)));
+  assert.equal(cache.findName(vm.uid), `${vm.namespace}/${vm.name}`);
+  cache.keepOnly([]);
+  assert.equal(cache.findName(vm.uid), undefined);
+});
+
 test('a VM that is gone is forgotten', async () => {
   const cache = await filled();
   cache.keepOnly([]);
