@@ -165,6 +165,8 @@ export interface HypervisorVm {
   readonly machineType: string;
   /** What it has at most, whatever its definition asks for. */
   readonly vcpus: number;
+  /** Its CPU as it runs, in words for another node's hypervisor alone; empty if it is off or has that of this host. */
+  readonly cpu: string;
   readonly memoryBytes: number;
   /** Size of the huge pages that its memory is made of; undefined if it is not. */
   readonly hugepages: '2Mi' | '1Gi' | undefined;

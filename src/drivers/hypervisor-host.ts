@@ -2,6 +2,16 @@
 export interface HypervisorHost {
   /** Read anew. */
   getInfo(signal: AbortSignal): Promise<HypervisorInfo>;
+
+  /**
+   * Why a VM that runs on another node cannot have its CPU here, with the features that are lacking; undefined if it can, or if the
+   * hypervisor cannot tell. `cpu` is what that node's hypervisor says of it in `HypervisorVm.cpu`.
+   */
+  findCpuProblem(
+    cpu: string,
+    accelerator: Accelerator,
+    signal: AbortSignal,
+  ): Promise<string | undefined>;
 }
 
 export interface HypervisorInfo {

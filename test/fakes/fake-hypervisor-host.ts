@@ -18,6 +18,13 @@ export class FakeHypervisorHost implements HypervisorHost {
     this.#calls = calls;
   }
 
+  /** What it lacks for every VM that comes. */
+  cpuProblem: string | undefined;
+
+  findCpuProblem(_cpu: string, _accelerator: string, signal: AbortSignal) {
+    return this.#calls.perform('findCpuProblem', '', signal, () => this.cpuProblem);
+  }
+
   getInfo(signal: AbortSignal): Promise<HypervisorInfo> {
     return this.#calls.perform('getInfo', '', signal, () => ({
       hostname: this.hostname,

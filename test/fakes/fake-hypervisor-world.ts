@@ -17,6 +17,8 @@ export class FakeHypervisorWorld {
   readonly foreign = new Set<string>();
   /** VMs that do not say what they are. */
   readonly stuck = new Set<string>();
+  /** Of VMs that somebody has renamed. */
+  readonly names = new Map<string, string>();
   /** VMs that have variables of UEFI here. */
   readonly variables = new Set<string>();
   readonly #behaviour: FakeHypervisorBehaviour;
@@ -32,7 +34,8 @@ export class FakeHypervisorWorld {
   }
 
   describe(vm: FakeVm): HypervisorVm {
-    const seen = toHypervisorVm(vm);
+    const plain = toHypervisorVm(vm);
+    const seen = { ...plain, hypervisorName: this.names.get(plain.uid) ?? plain.hypervisorName };
     if (!this.foreign.has(seen.uid)) return seen;
     return { ...seen, definition: undefined, drift: [], liveDefinition: undefined };
   }
@@ -55,6 +58,7 @@ export class FakeHypervisorWorld {
       accelerator: 'tcg',
       machineType: '',
       vcpus: 0,
+      cpu: '',
       memoryBytes: 0,
       hugepages: undefined,
       volumes: [],

@@ -14,6 +14,7 @@ export type DomainDescription = Pick<
   | 'accelerator'
   | 'machineType'
   | 'vcpus'
+  | 'cpu'
   | 'memoryBytes'
   | 'hugepages'
   | 'volumes'
@@ -40,6 +41,7 @@ export function describeDomain(xml: DomainXml): DomainDescription {
     accelerator,
     machineType,
     vcpus,
+    cpu: live.liveCpu ?? '',
     memoryBytes,
     hugepages: live.hugepages,
     volumes: live.volumes.map(({ name, target, path, format }) => ({ name, target, path, format })),
@@ -64,6 +66,7 @@ export const SOMEBODY_ELSES: DomainDescription = {
   accelerator: 'tcg',
   machineType: '',
   vcpus: 0,
+  cpu: '',
   memoryBytes: 0,
   hugepages: undefined,
   volumes: [],

@@ -88,6 +88,10 @@ export function isInvalidNow(error: unknown): boolean {
   return error instanceof LibvirtError && error.code === CODES.OPERATION_INVALID;
 }
 
+export function isIncompatibleCpu(error: unknown): boolean {
+  return error instanceof LibvirtError && error.code === CODES.CPU_INCOMPATIBLE;
+}
+
 /** Somebody else's job on the domain has not ended in the time for which libvirt waits. */
 export function isLockedOut(error: unknown): boolean {
   return error instanceof LibvirtError && error.code === CODES.OPERATION_TIMEOUT;

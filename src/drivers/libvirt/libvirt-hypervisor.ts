@@ -8,6 +8,7 @@ import type { HypervisorHost } from '../hypervisor-host.ts';
 import type { HypervisorJobs } from '../hypervisor-jobs.ts';
 import type { HypervisorStatistics } from '../hypervisor-statistics.ts';
 import { DefinitionCache } from './definition-cache.ts';
+import { isCpu } from './domain-xml/parts/cpu-part.ts';
 import { DriverCalls } from './driver-calls.ts';
 import type { DomainReport, DriverDiagnostics } from './driver-protocol.ts';
 import { DriverSupervisor } from './driver-supervisor.ts';
@@ -104,6 +105,12 @@ export class LibvirtHypervisor implements Hypervisor {
         const action = 'read what the hypervisor can do';
         const record = await driver.call('readHost', [], { action }, signal);
         return toHypervisorInfo(record, await findIncomingSocket(place));
+      },
+      async findCpuProblem(cpu, accelerator, signal) {
+        if (!isCpu(cpu)) return undefined;
+        const values = [accelerator === 'kvm' ? 'kvm' : 'qemu', cpu] as const;
+        const action = 'compare the CPU of a VM with that of the host';
+        return (await driver.call('compareCpu', [...values], { action }, signal)) || undefined;
       },
     };
     this.statistics = sampler;

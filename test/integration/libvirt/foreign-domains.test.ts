@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
 import { openHypervisor, UNHURRIED } from './libvirt-pair.ts';
@@ -59,9 +57,7 @@ describe('domains that somebody else has made', { skip: skipReason() }, () => {
       const ours = tinyVm();
       await hypervisor.domains.define(ours, never);
       const uuid = randomUUID();
-      const file = join(node.folder, `${uuid}.xml`);
-      await writeFile(file, xmlOf(uuid, foreign));
-      node.virsh('define', file);
+      await node.defineXml(xmlOf(uuid, foreign));
       const listed = await hypervisor.domains.list(never);
       const found = listed.find(({ uid }) => uid === uuid);
       assert.deepEqual([found?.isRead, found?.definition], [true, undefined]);

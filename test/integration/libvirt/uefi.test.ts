@@ -82,11 +82,9 @@ describe('UEFI', { skip: skipReason() }, () => {
     await using pair = await LibvirtPair.start();
     const vm = uefiVm();
     await pair.source.domains.define(vm, never);
-    const file = path.join(pair.sourceNode.folder, 'old.xml');
     const xml = pair.sourceNode.virsh('dumpxml', vm.uid);
     const old = xml.replace(/<nvram[^>]*>.*?<\/nvram>/, '');
-    await writeFile(file, old.replace(/<loader[^]*?<\/loader>/, ''));
-    pair.sourceNode.virsh('define', file);
+    await pair.sourceNode.defineXml(old.replace(/<loader[^]*?<\/loader>/, ''));
     await pair.source.domains.start(vm.uid, never);
     const byName = `var/lib/libvirt/qemu/nvram/${vm.namespace}_${vm.name}_VARS.fd`;
     assert.ok(existsSync(path.join(pair.sourceNode.folder, byName)));

@@ -47,6 +47,8 @@ const incoming: IncomingVm = {
   accelerator: 'kvm',
   memoryBytes: 64 * 1024 ** 2,
   vcpus: 1,
+  cpu: 'qemu64',
+  hypervisorName: 'renamed',
   privateFiles: { 'user-data': content },
   sourceHostUuid: 'host-z',
   sourceQemuVersion: '7.2.22',

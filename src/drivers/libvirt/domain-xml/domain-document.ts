@@ -18,7 +18,7 @@ import {
   readMetadata,
 } from './metadata.ts';
 import { type DomainBoot, readBoot, readMachineType } from './parts/boot-part.ts';
-import { type DomainCpu, readCpu } from './parts/cpu-part.ts';
+import { type DomainCpu, liveCpuOf, readCpu } from './parts/cpu-part.ts';
 import { hasOddRam, readHugepages, readMemoryBytes } from './parts/memory-part.ts';
 import { type DomainVolume, readVolumes } from './parts/volumes-part.ts';
 import { XmlEditor } from './xml-editor.ts';
@@ -59,6 +59,10 @@ export class DomainDocument {
 
   get cpu(): DomainCpu {
     return readCpu(this.#root);
+  }
+
+  get liveCpu(): string | undefined {
+    return liveCpuOf(this.#source, this.#root);
   }
 
   get memoryBytes(): number {
