@@ -72,6 +72,11 @@ export class Agent {
         stateDirectory,
         tls: { certificate, key, ca },
         hypervisor: { accelerator: options.accelerator },
+        // The node's own folder, that of images which both nodes see, and what is built for the demo VM.
+        images: {
+          folders: ['/run', inProject('.lab'), inProject('build'), '/var/lib/libvirt/images'],
+          blockDevices: ['/dev/loop*'],
+        },
         // Labs have guests that are smaller than anybody's real ones.
         limits: { minMemory: '16Mi' },
         migration: { streamer: inProject('build/streamer/novacron-streamer') },

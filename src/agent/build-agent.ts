@@ -1,3 +1,4 @@
+import { parseHostPort } from '../core/host-port.ts';
 import { KeyLocks } from '../core/key-locks.ts';
 import { EVERYTHING } from '../core/label-selector.ts';
 import type { Logger } from '../core/logger.ts';
@@ -85,8 +86,6 @@ export interface AgentParts {
   readonly minMemory: string;
   /** What VMs run on here. */
   readonly accelerator: Accelerator;
-  /** libvirt's own socket, which incoming migrations are led to. */
-  readonly libvirtSocket: string;
   /** The hypervisor takes leases of disks, which other nodes heed. */
   readonly hasDiskLeases: boolean;
   readonly migrationDefaults: OutgoingOptions['defaults'];
@@ -214,6 +213,7 @@ export async function buildAgent(parts: AgentParts) {
     reservations,
     listVms: () => listedVms() ?? [],
     listUnread: () => inventory.unread.list(),
+    listForeign: () => inventory.listForeign(),
     isStarting: (vmUid) => requests.isStarting(vmUid),
   });
   const shared = {
@@ -310,8 +310,7 @@ export async function buildAgent(parts: AgentParts) {
   });
   const incoming: IncomingManager = new IncomingManager({
     ...shared,
-    transferHost: hostOf(parts.advertiseAddress),
-    libvirtSocket: parts.libvirtSocket,
+    transferHost: parseHostPort(parts.advertiseAddress).host,
     listVms,
     accelerator,
   });
@@ -386,9 +385,4 @@ function summaryOf(migration: Migration | undefined): MigrationSummary | undefin
 
 function toMovingVm({ vmUid, vmNamespace, vmName, role, peerNode }: MigrationRecord): MovingVm {
   return { uid: vmUid, namespace: vmNamespace, name: vmName, role, peerNode };
-}
-
-/** The host of HOST:PORT, without the brackets of an IPv6 address. */
-export function hostOf(address: string): string {
-  return address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '');
 }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { AgentError } from '../core/errors.ts';
-import { type AgentConfig, loadConfig } from './config.ts';
+import { type AgentConfig, configWarnings, loadConfig } from './config.ts';
 
 const USAGE = `novacron-agent runs the VMs of this node.
 
@@ -46,8 +46,17 @@ export async function readCommandLine(): Promise<CommandLine> {
     return { exitCode: 0 };
   }
   try {
-    const config = await loadConfig(options.config ?? '/etc/novacron/agent.yaml');
-    return options.check === true ? { exitCode: 0 } : { config, version };
+    const file = options.config ?? '/etc/novacron/agent.yaml';
+    const config = await loadConfig(file);
+    if (options.check !== true) return { config, version };
+    for (const warning of configWarnings(config)) {
+      process.stderr.write(`Warning: ${file}: ${warning}\n`);
+    }
+    const { nodeName, listen, advertise } = config;
+    process.stdout.write(
+      `${file} is valid: node ${nodeName} listens at ${listen}, others reach it at ${advertise}\n`,
+    );
+    return { exitCode: 0 };
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
     process.stderr.write(`${error.message}\n`);

@@ -1,27 +1,23 @@
 import { readFile } from 'node:fs/promises';
-import { isIP } from 'node:net';
 import path from 'node:path';
 import { z } from 'zod';
 import { AgentError } from '../core/errors.ts';
+import { SYSTEM_URI } from '../core/libvirt-socket.ts';
 import { LOG_LEVELS } from '../core/logger.ts';
 import { nearestKey } from '../core/nearest-key.ts';
+import { type AddressFinding, defaultListen, findAddressProblems } from '../core/node-addresses.ts';
 import { bytesQuantity, unquotedText } from '../core/resources/field-schemas.ts';
 import { readYaml } from '../core/yaml.ts';
+import { QUOTE_ADDRESS, yamlProblem } from '../core/yaml-problem.ts';
 
 const absolutePath = z
   .string()
   .refine((value) => path.isAbsolute(value), 'must be an absolute path');
 
-const hostPort = z.string().refine((value) => {
-  const match = /^(.+):(\d{1,5})$/.exec(value);
-  const port = Number(match?.[2]);
-  return match !== null && port <= 65_535;
-}, 'must be HOST:PORT, such as 10.0.0.1:7443 or [fd00::1]:7443');
-
-const listenAddress = hostPort.refine((value) => {
-  const host = value.slice(0, value.lastIndexOf(':')).replace(/^\[|\]$/g, '');
-  return isIP(host) !== 0;
-}, 'must start with an IP address, such as 0.0.0.0:7443');
+/** What is wrong with one is found for all of them at once, by `findAddressProblems`. */
+const address = z.string({
+  error: ({ input }) => (Array.isArray(input) ? `${QUOTE_ADDRESS}: "[::]:7443"` : undefined),
+});
 
 const dnsLabel = z
   .string()
@@ -32,12 +28,12 @@ const configSchema = z.strictObject({
   nodeName: unquotedText.pipe(dnsLabel),
   /** Unix socket of the API, for root on this node only. */
   socket: absolutePath.default('/run/novacron/agent.sock'),
-  /** TCP address of the API, mutual TLS 1.3. */
-  listen: listenAddress.default('0.0.0.0:7443'),
+  /** TCP address of the API, mutual TLS 1.3; by default all addresses of the family of `advertise`. */
+  listen: address.optional(),
   /** Where other nodes reach this node's API, and its transfers at the same host: an IP address and a port. */
-  advertise: listenAddress,
+  advertise: address,
   /** Plain HTTP for /metrics, /healthz and /readyz. */
-  httpListen: listenAddress.default('127.0.0.1:7480'),
+  httpListen: address.default('127.0.0.1:7480'),
   /** Journal and identity; must survive a reboot. */
   stateDirectory: absolutePath.default('/var/lib/novacron'),
   /** Sockets and transfers; must be the same path on all nodes, and must not survive a reboot. */
@@ -50,9 +46,9 @@ const configSchema = z.strictObject({
   }),
   hypervisor: z
     .strictObject({
-      uri: z.string().default('qemu:///system'),
-      /** libvirt's own socket on this node; incoming migrations are led to it. */
-      libvirtSocket: absolutePath.default('/run/libvirt/libvirt-sock'),
+      uri: z.string().default(SYSTEM_URI),
+      /** libvirt's own socket on this node, also for incoming migrations; `auto` takes the one that is there. */
+      libvirtSocket: z.literal('auto').or(absolutePath).default('auto'),
       /** What VMs run on; `auto` takes kvm where /dev/kvm can be opened. */
       accelerator: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
       machineType: z.string().default('q35'),
@@ -62,6 +58,16 @@ const configSchema = z.strictObject({
       consoleDirectory: absolutePath.default('/var/log/libvirt/qemu'),
       callWorkers: z.int().min(1).max(16).default(4),
       callTimeoutMs: z.int().min(100).max(600_000).default(10_000),
+    })
+    .prefault({}),
+  images: z
+    .strictObject({
+      /** Folders that VMs may have images and kernels of, and images those behind them. */
+      folders: z.array(absolutePath).default(['/var/lib/libvirt/images', '/var/lib/novacron']),
+      /** Further folders of kernels and initial RAM disks. */
+      bootFolders: z.array(absolutePath).default(['/boot']),
+      /** Patterns of block devices that VMs may have; none unless given. */
+      blockDevices: z.array(absolutePath).default([]),
     })
     .prefault({}),
   capacity: z
@@ -106,10 +112,11 @@ const configSchema = z.strictObject({
     })
     .prefault({}),
   /** Addresses of other nodes' agents by node name: for `migrate --to NAME`, and to ask them for VMs. */
-  peers: z.record(dnsLabel, hostPort).default({}),
+  peers: z.record(dnsLabel, address).default({}),
 });
 
-export type AgentConfig = Readonly<z.infer<typeof configSchema>>;
+type ConfigFile = z.infer<typeof configSchema>;
+export type AgentConfig = Readonly<ConfigFile & { listen: string }>;
 
 /** Reads the file once, at start. Nothing else in the agent reads files or the environment for settings. */
 export async function loadConfig(file: string): Promise<AgentConfig> {
@@ -130,20 +137,35 @@ export function parseConfig(text: string, file: string): AgentConfig {
   try {
     document = readYaml(text) ?? {};
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new AgentError('INVALID_CONFIG', `${file} is no YAML: ${reason}`);
+    throw new AgentError('INVALID_CONFIG', `${file} is no YAML: ${yamlProblem(text, error)}`);
   }
   const result = configSchema.safeParse(document);
-  if (!result.success) {
-    const problems = result.error.issues.flatMap(describeIssue);
-    throw new AgentError('INVALID_CONFIG', `${file}: ${problems.join('; ')}`, {
-      violations: problems.map((problem) => ({
-        field: problem.slice(0, problem.indexOf(':')),
-        description: problem,
-      })),
-    });
-  }
-  return Object.freeze(result.data);
+  if (!result.success) throw invalid(file, result.error.issues.flatMap(describeIssue));
+  const config = {
+    ...result.data,
+    listen: result.data.listen ?? defaultListen(result.data.advertise),
+  };
+  const refused = findAddressProblems(config).filter((finding) => finding.refused);
+  if (refused.length > 0) throw invalid(file, refused.map(describeFinding));
+  return Object.freeze(config);
+}
+
+/** What may be meant as it is, and is more often a mistake. */
+export function configWarnings(config: AgentConfig): readonly string[] {
+  return findAddressProblems(config).map(describeFinding);
+}
+
+function describeFinding({ path: at, problem }: AddressFinding): string {
+  return `${at.join('.')}: ${problem}`;
+}
+
+function invalid(file: string, problems: readonly string[]): AgentError {
+  return new AgentError('INVALID_CONFIG', `${file}: ${problems.join('; ')}`, {
+    violations: problems.map((problem) => ({
+      field: problem.slice(0, problem.indexOf(':')),
+      description: problem,
+    })),
+  });
 }
 
 function describeIssue(issue: z.core.$ZodIssue): string[] {

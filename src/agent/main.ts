@@ -1,5 +1,6 @@
-import { access, constants } from 'node:fs/promises';
+import { access, constants, realpath } from 'node:fs/promises';
 import { AgentError } from '../core/errors.ts';
+import { parseHostPort } from '../core/host-port.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import { ConsoleLogFile } from '../drivers/console-log/console-log-file.ts';
@@ -11,9 +12,9 @@ import { LibvirtHypervisor } from '../drivers/libvirt/libvirt-hypervisor.ts';
 import { LinuxHost } from '../drivers/linux/linux-host.ts';
 import { PrivateFileFolder } from '../drivers/private-files/private-file-folder.ts';
 import { StreamerTransfers } from '../drivers/streamer/streamer-transfers.ts';
-import { buildAgent, hostOf } from './build-agent.ts';
+import { buildAgent } from './build-agent.ts';
 import { readCommandLine } from './command-line.ts';
-import type { AgentConfig } from './config.ts';
+import { type AgentConfig, configWarnings } from './config.ts';
 import { nextAgentStart } from './journal/agent-epoch.ts';
 import { Journal } from './journal/journal.ts';
 import { JOURNAL_SCHEMA } from './journal-schema.ts';
@@ -54,7 +55,7 @@ async function run(
   const hypervisor = stack.use(
     new LibvirtHypervisor({
       uri: config.hypervisor.uri,
-      socket: config.hypervisor.libvirtSocket,
+      libvirtSocket: config.hypervisor.libvirtSocket,
       callWorkers: config.hypervisor.callWorkers,
       callTimeoutMs: config.hypervisor.callTimeoutMs,
       nodeDefaults: {
@@ -73,7 +74,7 @@ async function run(
     binary: config.migration.streamer,
     runDirectory: config.runDirectory,
     tls: config.tls,
-    listenHost: hostOf(config.listen),
+    listenHost: parseHostPort(config.listen).host,
     portMin,
     portMax,
     lanes,
@@ -93,12 +94,13 @@ async function run(
     minMemory: config.limits.minMemory,
     startsAtOnce: config.vms.startsAtOnce,
     accelerator,
-    libvirtSocket: config.hypervisor.libvirtSocket,
     hasDiskLeases: await hasDiskLeases(),
     migrationDefaults: config.migration,
     hypervisor,
     transfers,
-    images: new QemuImgInspector(),
+    images: new QemuImgInspector({
+      places: { ...config.images, ownFiles: await ownFilesOf(config) },
+    }),
     diskProbe: new ProcessDiskProbe(),
     privateFiles: new PrivateFileFolder(config.stateDirectory),
     console: new ConsoleLogFile(),
@@ -122,6 +124,7 @@ async function run(
     agentVersion,
     vms: agent.listedVms,
     unidentifiedVms: agent.countUnidentified,
+    memory: () => agent.capacity.memory(),
     heartbeat,
     activeMigrations: (role) => agent.book.countActive(role),
     hypervisorConnected: () => node.connected,
@@ -141,6 +144,7 @@ async function run(
       apiListening: () => apiListening,
     });
   const { nodeName, listen, httpListen, socket } = config;
+  for (const warning of configWarnings(config)) log.warn({ warning }, 'Look at the configuration');
   stack.use(
     await HttpServer.start({ listen: httpListen, metrics, heartbeat, obstacles: readiness, log }),
   );
@@ -163,6 +167,14 @@ async function run(
   log.info({ nodeName, version: agentVersion, accelerator, listen }, 'Agent started');
   // What became of the last calls of a journal that is lost, only the next start can find out.
   await untilAborted(new Promise<never>(() => {}), AbortSignal.any([stop, journal.lost]));
+}
+
+/** Files that hold secrets or what the agent knows, by the start of their real paths: no VM may have them as a disk. */
+async function ownFilesOf({ stateDirectory, runDirectory, tls }: AgentConfig): Promise<string[]> {
+  const [state, run, key] = await Promise.all(
+    [stateDirectory, runDirectory, tls.key].map((file) => realpath(file).catch(() => file)),
+  );
+  return [`${state}/journal.`, `${state}/private/`, `${run}/`, `${key}`];
 }
 
 /** KVM where the machine has it: being offered by the hypervisor does not mean that it may be opened. */

@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { checkServerIdentity, createSecureContext, type PeerCertificate } from 'node:tls';
 import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
 import { AgentError } from '../core/errors.ts';
+import { hostPortProblem, parseHostPort } from '../core/host-port.ts';
 
 /** Where an agent is and how to prove who calls and who answers. */
 export interface AgentTarget {
@@ -40,7 +41,14 @@ export async function channelSettings(target: AgentTarget): Promise<ChannelSetti
       `Cannot connect to ${target.address}: a TCP address needs a client certificate, its key and the CA`,
     );
   }
-  const host = hostOf(target.address);
+  const problem = hostPortProblem(target.address, 'reach');
+  if (problem !== undefined) {
+    throw new AgentError(
+      'INVALID_CONFIG',
+      `Cannot connect to ${target.address}: the address ${problem}`,
+    );
+  }
+  const { host } = parseHostPort(target.address);
   const { nodeName } = target;
   return {
     credentials: credentials.createFromSecureContext(await secureContext(target.tls), {
@@ -96,8 +104,4 @@ async function readPem(file: string, what: string): Promise<Buffer> {
       cause: error,
     });
   }
-}
-
-function hostOf(address: string): string {
-  return address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '');
 }

@@ -34,6 +34,8 @@ export const REASONS = {
   IMAGE_NOT_FOUND: 'failed-precondition',
   IMAGE_INVALID: 'failed-precondition',
   IMAGE_IN_USE: 'failed-precondition',
+  IMAGE_NOT_ALLOWED: 'failed-precondition',
+  IMAGE_NOT_READABLE: 'failed-precondition',
   NODE_CAPACITY_EXCEEDED: 'failed-precondition',
   NODE_CORDONED: 'failed-precondition',
   NODE_SHUTTING_DOWN: 'failed-precondition',
@@ -47,6 +49,7 @@ export const REASONS = {
   NOT_SUPPORTED: 'unimplemented',
   FEATURE_NOT_SUPPORTED: 'failed-precondition',
   DEVICE_IN_USE: 'failed-precondition',
+  CPU_INCOMPATIBLE: 'failed-precondition',
 
   MIGRATION_NOT_FOUND: 'not-found',
   MIGRATION_ALREADY_EXISTS: 'already-exists',

@@ -44,8 +44,20 @@ export interface HypervisorDomains {
   /** Lets the VM's CPUs run on. A running VM counts as done; a stopped one fails with VM_NOT_RUNNING. */
   resume(uid: string, signal: AbortSignal): Promise<void>;
 
-  /** Forgets a stopped VM. One that is already gone counts as done; a running one fails with VM_RUNNING. */
+  /**
+   * Forgets a stopped VM, with its variables of UEFI. One that is already gone counts as done; a running one fails with
+   * VM_RUNNING.
+   */
   undefine(uid: string, signal: AbortSignal): Promise<void>;
+
+  /** The uids of the VMs of which this node has variables of UEFI, whether the VMs are here or not. */
+  listVariables(signal: AbortSignal): Promise<readonly string[]>;
+
+  /**
+   * Removes the variables of UEFI that a VM has left here. None are fine. Must not be called for a VM that is here or on its way
+   * here: its guest would find none at its next start.
+   */
+  removeVariables(uid: string, signal: AbortSignal): Promise<void>;
 }
 
 /** What the agent keeps with a VM beside its manifest. */
@@ -153,7 +165,11 @@ export interface HypervisorVm {
   readonly machineType: string;
   /** What it has at most, whatever its definition asks for. */
   readonly vcpus: number;
+  /** Its CPU as it runs, in words for another node's hypervisor alone; empty if it is off or has that of this host. */
+  readonly cpu: string;
   readonly memoryBytes: number;
+  /** Size of the huge pages that its memory is made of; undefined if it is not. */
+  readonly hugepages: '2Mi' | '1Gi' | undefined;
   /** Disks and CD-ROMs as they are now. */
   readonly volumes: readonly HypervisorVolume[];
   /** What these disks are made of now, whatever its definition says. */

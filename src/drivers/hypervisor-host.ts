@@ -2,6 +2,16 @@
 export interface HypervisorHost {
   /** Read anew. */
   getInfo(signal: AbortSignal): Promise<HypervisorInfo>;
+
+  /**
+   * Why a VM that runs on another node cannot have its CPU here, with the features that are lacking; undefined if it can, or if the
+   * hypervisor cannot tell. `cpu` is what that node's hypervisor says of it in `HypervisorVm.cpu`.
+   */
+  findCpuProblem(
+    cpu: string,
+    accelerator: Accelerator,
+    signal: AbortSignal,
+  ): Promise<string | undefined>;
 }
 
 export interface HypervisorInfo {
@@ -20,8 +30,15 @@ export interface HypervisorInfo {
   readonly cpuModel: string;
   /** Whom the processes of VMs run as, unless configured per VM; undefined if the hypervisor does not tell. */
   readonly processOwner: FileOwner | undefined;
+  /** Where hypervisors of other nodes are led to that send a VM here. */
+  readonly incomingSocket: IncomingSocket;
   readonly features: readonly HypervisorFeature[];
 }
+
+/** A unix socket of this node, or why there is none. */
+export type IncomingSocket =
+  | { readonly path: string; readonly problem?: undefined }
+  | { readonly problem: string };
 
 export interface FileOwner {
   readonly uid: number;

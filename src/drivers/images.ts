@@ -1,23 +1,51 @@
-/** Looks at disk images and other files that VMs are given. Changes nothing. */
+import type { Reason } from '../core/errors.ts';
+import type { FileOwner } from './hypervisor-host.ts';
+
+/** Looks at disk images and other files that VMs are to be given. Changes nothing. */
 export interface ImageInspector {
-  /** What is at an absolute path, links followed; undefined if nothing is there. */
-  findKind(path: string, signal: AbortSignal): Promise<FileKind | undefined>;
+  /** A kernel or an initial RAM disk at an absolute path, links followed; undefined if nothing is there. */
+  findBootFile(
+    path: string,
+    user: FileOwner | undefined,
+    signal: AbortSignal,
+  ): Promise<FileInfo | undefined>;
 
   /**
-   * What a disk image really is, whatever it is called; undefined if nothing is there. An image that cannot be
-   * read or that a VM must not be given is described by its `problem`, not by a failure.
+   * What a disk image really is, whatever it is called; undefined if nothing is there. One that a VM must not or cannot be
+   * given is described by its `problem`, not by a failure. The content of an image that is to be `raw` is never looked at:
+   * it is the guest's.
    */
-  find(path: string, signal: AbortSignal): Promise<ImageInfo | undefined>;
+  find(query: ImageQuery, signal: AbortSignal): Promise<ImageInfo | undefined>;
+}
+
+export interface ImageQuery {
+  readonly path: string;
+  /** What it is to be. */
+  readonly kind: 'file' | 'block-device';
+  readonly format: 'raw' | 'qcow2';
+  readonly isReadOnly: boolean;
+  /** Whom the VM's process runs as; undefined if that is not known, and then not asked. */
+  readonly user: FileOwner | undefined;
 }
 
 export type FileKind = 'file' | 'block-device' | 'other';
 
-export interface ImageInfo {
+export interface FileInfo {
   readonly kind: FileKind;
-  /** By its content: `raw`, `qcow2` or another of QEMU's names; empty if unknown. */
-  readonly format: string;
-  /** What the guest would see, in bytes; 0 if unknown. */
-  readonly virtualSizeBytes: number;
   /** Why no VM may have it, and what to do; undefined if nothing speaks against it. */
-  readonly problem: string | undefined;
+  readonly problem: ImageProblem | undefined;
+}
+
+export interface ImageInfo extends FileInfo {
+  /** By its content: `qcow2` or another of QEMU's names, empty if unknown; `raw` if it is to be that. */
+  readonly format: string;
+}
+
+export interface ImageProblem {
+  readonly reason: Extract<
+    Reason,
+    'IMAGE_INVALID' | 'IMAGE_NOT_ALLOWED' | 'IMAGE_NOT_READABLE' | 'DEVICE_IN_USE'
+  >;
+  /** A sentence that goes on after the path. */
+  readonly text: string;
 }

@@ -3,7 +3,11 @@ import { testImages } from './images-contract.ts';
 
 testImages('fake images', async () => {
   const images = new FakeImages();
-  images.add('/srv/folder', { kind: 'other', format: '', problem: 'it is a folder' });
+  images.add('/srv/folder', {
+    kind: 'other',
+    format: '',
+    problem: { reason: 'IMAGE_INVALID', text: 'it is a folder' },
+  });
   return Promise.resolve({
     images,
     create: async (format: 'raw' | 'qcow2') => {

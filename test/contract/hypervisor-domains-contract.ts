@@ -23,6 +23,38 @@ import {
 export function testHypervisorDomains(use: UseFixture): void {
   describe('domains: definitions', () => testDefinitions(use));
   describe('domains: running', () => testRunning(use));
+  describe('domains: variables of UEFI', () => testVariables(use));
+}
+
+function testVariables(use: UseFixture): void {
+  test('a VM with UEFI has variables from its first start until it is forgotten, one with BIOS has none', async () => {
+    const { domains } = use().source;
+    const bios = await started(use());
+    const vm = withMachine(use().newDefinition(), { firmware: { type: 'uefi' } });
+    await domains.define(vm, never);
+    await domains.start(vm.uid, never);
+    const owners = await domains.listVariables(never);
+    assert.deepEqual([owners.includes(vm.uid), owners.includes(bios.uid)], [true, false]);
+    for (const { uid } of [bios, vm]) {
+      await domains.destroy(uid, never);
+      await domains.undefine(uid, never);
+    }
+    assert.ok(!(await domains.listVariables(never)).includes(vm.uid));
+  });
+
+  test('variables go where the VM goes, and what it leaves can be removed', async () => {
+    const { source, destination, migration } = use();
+    const vm = withMachine(use().newDefinition(), { firmware: { type: 'uefi' } });
+    await source.domains.define(vm, never);
+    await source.domains.start(vm.uid, never);
+    await source.jobs.migrate(vm.uid, migration(vm, 'fast'), never);
+    assert.ok((await destination.domains.listVariables(never)).includes(vm.uid));
+    for (let times = 0; times < 2; times += 1) {
+      await source.domains.removeVariables(vm.uid, never);
+      assert.ok(!(await source.domains.listVariables(never)).includes(vm.uid));
+    }
+    await destination.domains.destroy(vm.uid, never);
+  });
 }
 
 function testDefinitions(use: UseFixture): void {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { assertAbortable, never, type UseFixture } from './hypervisor-fixture.ts';
+import { assertAbortable, never, started, type UseFixture } from './hypervisor-fixture.ts';
 
 /** What a hypervisor must say of its host. */
 export function testHypervisorHost(use: UseFixture): void {
@@ -21,6 +21,24 @@ export function testHypervisorHost(use: UseFixture): void {
       assert.match(info.qemuVersion, /^\d+\.\d+\.\d+$/);
       assert.ok(info.accelerators.length > 0);
       assert.ok(info.machineTypes.includes('q35'));
+    });
+
+    test('it says where VMs of other nodes come in', async () => {
+      const { incomingSocket } = await use().source.host.getInfo(never);
+      assert.equal(incomingSocket.problem, undefined);
+      assert.match('path' in incomingSocket ? incomingSocket.path : '', /^\//);
+    });
+
+    test('a CPU that it runs itself it can have, and of what means nothing to it there is nothing to say', async () => {
+      const { host, domains } = use().source;
+      const vm = await started(use());
+      const { cpu = '', accelerator = 'tcg' } = (await domains.find(vm.uid, never)) ?? {};
+      assert.notEqual(cpu, '');
+      assert.equal(await host.findCpuProblem(cpu, accelerator, never), undefined);
+      assert.equal(await host.findCpuProblem('<domain/>', accelerator, never), undefined);
+      assert.equal(await host.findCpuProblem('no XML', accelerator, never), undefined);
+      await domains.destroy(vm.uid, never);
+      assert.equal((await domains.find(vm.uid, never))?.cpu, '');
     });
 
     test('an aborted question rejects with the reason it was aborted for', async () => {

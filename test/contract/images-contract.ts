@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { ImageInspector } from '../../src/drivers/images.ts';
+import type { ImageInspector, ImageQuery } from '../../src/drivers/images.ts';
 
 export interface ImagesFixture extends AsyncDisposable {
   readonly images: ImageInspector;
-  /** Makes an image of 1 MiB and gives back its path. */
+  /** Makes an image and gives back its path. */
   create(format: 'raw' | 'qcow2'): Promise<string>;
   /** A path with nothing there. */
   readonly missing: string;
   /** A path of something that is no image, such as a folder. */
   readonly other: string;
+}
+
+function queryOf(path: string, format: 'raw' | 'qcow2'): ImageQuery {
+  return { path, kind: 'file', format, isReadOnly: false, user: undefined };
 }
 
 const never = new AbortController().signal;
@@ -22,37 +26,48 @@ export function testImages(
 ): void {
   void describe(name, { skip }, () => {
     for (const format of ['raw', 'qcow2'] as const) {
-      void test(`tells a ${format} image and its size`, async () => {
+      void test(`tells a ${format} image`, async () => {
         await using fixture = await make();
         const path = await fixture.create(format);
-        assert.deepEqual(await fixture.images.find(path, never), {
+        assert.deepEqual(await fixture.images.find(queryOf(path, format), never), {
           kind: 'file',
           format,
-          virtualSizeBytes: 2 ** 20,
           problem: undefined,
         });
-        assert.equal(await fixture.images.findKind(path, never), 'file');
+        const asKernel = await fixture.images.findBootFile(path, undefined, never);
+        assert.deepEqual([asKernel?.kind, asKernel?.problem], ['file', undefined]);
       });
     }
 
+    void test('takes an image for raw that is to be raw, whatever its guest has written', async () => {
+      await using fixture = await make();
+      const path = await fixture.create('qcow2');
+      const found = await fixture.images.find(queryOf(path, 'raw'), never);
+      assert.deepEqual([found?.format, found?.problem], ['raw', undefined]);
+    });
+
     void test('finds nothing where nothing is', async () => {
       await using fixture = await make();
-      assert.equal(await fixture.images.find(fixture.missing, never), undefined);
-      assert.equal(await fixture.images.findKind(fixture.missing, never), undefined);
+      assert.equal(await fixture.images.find(queryOf(fixture.missing, 'qcow2'), never), undefined);
+      assert.equal(await fixture.images.findBootFile(fixture.missing, undefined, never), undefined);
     });
 
     void test('has a problem with what is no image', async () => {
       await using fixture = await make();
-      assert.equal(await fixture.images.findKind(fixture.other, never), 'other');
-      assert.ok((await fixture.images.find(fixture.other, never))?.problem);
+      const { images, other } = fixture;
+      assert.ok((await images.find(queryOf(other, 'raw'), never))?.problem);
+      const asKernel = await images.findBootFile(other, undefined, never);
+      assert.equal(asKernel?.kind, 'other');
+      assert.equal(asKernel.problem?.reason, 'IMAGE_INVALID');
     });
 
     void test('fails with the reason of an aborted signal', async () => {
       await using fixture = await make();
       const reason = new Error('enough');
       const aborted = AbortSignal.abort(reason);
-      await assert.rejects(fixture.images.find(fixture.missing, aborted), reason);
-      await assert.rejects(fixture.images.findKind(fixture.missing, aborted), reason);
+      const { images, missing } = fixture;
+      await assert.rejects(images.find(queryOf(missing, 'raw'), aborted), reason);
+      await assert.rejects(images.findBootFile(missing, undefined, aborted), reason);
     });
   });
 }

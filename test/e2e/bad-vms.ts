@@ -168,6 +168,24 @@ export const BAD_VMS: readonly BadVm[] = [
     fields: [`${MACHINE}.volumes[0].source.block.path`],
   },
   {
+    what: 'an image outside of the folders for images',
+    vm: vmWith({
+      machine: { volumes: [volume('x', { source: { file: { path: '/etc/shadow' } } })] },
+    }),
+    ...UNMET,
+    reason: 'IMAGE_NOT_ALLOWED',
+    fields: [`${MACHINE}.volumes[0].source.file.path`],
+  },
+  {
+    what: 'a block device that no pattern allows',
+    vm: vmWith({
+      machine: { volumes: [volume('x', { source: { block: { path: '/dev/sda' } } })] },
+    }),
+    ...UNMET,
+    reason: 'IMAGE_NOT_ALLOWED',
+    fields: [`${MACHINE}.volumes[0].source.block.path`],
+  },
+  {
     what: 'a kernel that is not there',
     vm: vmWith({ machine: { kernel: { path: '/boot/none' } } }),
     ...UNMET,

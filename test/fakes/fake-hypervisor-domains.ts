@@ -70,6 +70,7 @@ export class FakeHypervisorDomains implements HypervisorDomains {
       vm.live = vm.persistent ?? vm.live;
       vm.cpuTimeNs = 0n;
       refuseLocked(this.#world, vm);
+      this.#world.makeVariables(vm);
       this.#world.setState(vm, 'running', 'booted');
       this.#world.tell(uid, 'started');
     });
@@ -117,7 +118,18 @@ export class FakeHypervisorDomains implements HypervisorDomains {
       if (vm === undefined) return;
       if (isActive(vm)) throw new AgentError('VM_RUNNING', `Cannot undefine VM ${uid}: it runs`);
       this.#world.vms.delete(uid);
+      this.#world.variables.delete(uid);
       this.#world.tell(uid, 'undefined');
+    });
+  }
+
+  listVariables(signal: AbortSignal): Promise<readonly string[]> {
+    return this.#calls.perform('listVariables', '', signal, () => [...this.#world.variables]);
+  }
+
+  removeVariables(uid: string, signal: AbortSignal): Promise<void> {
+    return this.#calls.perform('removeVariables', uid, signal, () => {
+      this.#world.variables.delete(uid);
     });
   }
 

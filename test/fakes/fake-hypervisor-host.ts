@@ -1,16 +1,28 @@
 import { randomUUID } from 'node:crypto';
-import type { HypervisorHost, HypervisorInfo } from '../../src/drivers/hypervisor-host.ts';
+import type {
+  HypervisorHost,
+  HypervisorInfo,
+  IncomingSocket,
+} from '../../src/drivers/hypervisor-host.ts';
 import type { FakeHypervisorCalls } from './fake-hypervisor-calls.ts';
 
 /** A host that a hypervisor in memory pretends to be on. */
 export class FakeHypervisorHost implements HypervisorHost {
   readonly hostname: string;
   readonly hostUuid = randomUUID();
+  incomingSocket: IncomingSocket = { path: '/run/libvirt/libvirt-sock' };
   readonly #calls: FakeHypervisorCalls;
 
   constructor(hostname: string, calls: FakeHypervisorCalls) {
     this.hostname = hostname;
     this.#calls = calls;
+  }
+
+  /** What it lacks for every VM that comes. */
+  cpuProblem: string | undefined;
+
+  findCpuProblem(_cpu: string, _accelerator: string, signal: AbortSignal) {
+    return this.#calls.perform('findCpuProblem', '', signal, () => this.cpuProblem);
   }
 
   getInfo(signal: AbortSignal): Promise<HypervisorInfo> {
@@ -26,6 +38,7 @@ export class FakeHypervisorHost implements HypervisorHost {
       machineTypes: ['pc-q35-7.2', 'q35'],
       cpuModel: 'qemu64',
       processOwner: undefined,
+      incomingSocket: this.incomingSocket,
       features: [],
     }));
   }

@@ -20,6 +20,10 @@ export class FakeHypervisorWorld {
   readonly stuck = new Set<string>();
   /** What has the disks of all nodes; undefined where nobody asks who writes to them. */
   writers: FakeWriters | undefined;
+  /** Of VMs that somebody has renamed. */
+  readonly names = new Map<string, string>();
+  /** VMs that have variables of UEFI here. */
+  readonly variables = new Set<string>();
   readonly #behaviour: FakeHypervisorBehaviour;
 
   constructor(behaviour: FakeHypervisorBehaviour) {
@@ -33,7 +37,8 @@ export class FakeHypervisorWorld {
   }
 
   describe(vm: FakeVm): HypervisorVm {
-    const seen = toHypervisorVm(vm);
+    const plain = toHypervisorVm(vm);
+    const seen = { ...plain, hypervisorName: this.names.get(plain.uid) ?? plain.hypervisorName };
     if (!this.foreign.has(seen.uid)) return seen;
     return { ...seen, definition: undefined, drift: [], liveDefinition: undefined };
   }
@@ -56,11 +61,18 @@ export class FakeHypervisorWorld {
       accelerator: 'tcg',
       machineType: '',
       vcpus: 0,
+      cpu: '',
       memoryBytes: 0,
+      hugepages: undefined,
       volumes: [],
       disks: [],
       consoleLogPath: undefined,
     };
+  }
+
+  /** They are made at the first start, and where the VM arrives. */
+  makeVariables({ live }: FakeVm): void {
+    if (live.spec.template.spec.firmware?.type === 'uefi') this.variables.add(live.uid);
   }
 
   setState(vm: FakeVm, state: VmRunState, reason: VmStateReason): void {

@@ -177,6 +177,16 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
     this.#world.foreign.add(uid);
   }
 
+  /** As virsh domrename does. */
+  rename(uid: string, hypervisorName: string): void {
+    this.#world.names.set(uid, hypervisorName);
+  }
+
+  /** As a VM does that was taken away by other means. */
+  leaveVariables(uid: string): void {
+    this.#world.variables.add(uid);
+  }
+
   /** Keeps a VM from being read until the returned function is called, which nobody is told of. */
   keepUnread(uid: string): () => void {
     this.#world.stuck.add(uid);

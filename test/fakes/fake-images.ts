@@ -1,20 +1,33 @@
-import type { FileKind, ImageInfo, ImageInspector } from '../../src/drivers/images.ts';
+import type {
+  FileInfo,
+  ImageInfo,
+  ImageInspector,
+  ImageProblem,
+  ImageQuery,
+} from '../../src/drivers/images.ts';
 
 /** Images that are only said to be there. */
 export class FakeImages implements ImageInspector {
   readonly #images = new Map<string, ImageInfo>();
 
   add(path: string, image: Partial<ImageInfo> = {}): void {
-    const defaults = { kind: 'file', format: 'raw', virtualSizeBytes: 2 ** 20 } as const;
-    this.#images.set(path, { ...defaults, problem: undefined, ...image });
+    this.#images.set(path, { kind: 'file', format: 'raw', problem: undefined, ...image });
   }
 
-  async findKind(path: string, signal: AbortSignal): Promise<FileKind | undefined> {
-    return (await this.find(path, signal))?.kind;
-  }
-
-  async find(path: string, signal: AbortSignal): Promise<ImageInfo | undefined> {
+  async findBootFile(
+    path: string,
+    _user: unknown,
+    signal: AbortSignal,
+  ): Promise<FileInfo | undefined> {
     signal.throwIfAborted();
-    return Promise.resolve(this.#images.get(path));
+    const found = await Promise.resolve(this.#images.get(path));
+    const notAFile: ImageProblem = { reason: 'IMAGE_INVALID', text: 'it is no plain file' };
+    return found?.kind === 'file' ? found : found && { ...found, problem: notAFile };
+  }
+
+  async find({ path, format }: ImageQuery, signal: AbortSignal): Promise<ImageInfo | undefined> {
+    signal.throwIfAborted();
+    const found = await Promise.resolve(this.#images.get(path));
+    return found && (format === 'raw' ? { ...found, format } : found);
   }
 }

@@ -31,6 +31,7 @@ export const NODE: Node = {
   conditions: [],
   shutdown: undefined,
   runningVms: 1,
+  foreign: {},
   unidentifiedVms: [],
   controllers: [
     {

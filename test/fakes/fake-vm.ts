@@ -81,7 +81,9 @@ export function toHypervisorVm(vm: FakeVm): HypervisorVm {
     accelerator: 'tcg',
     machineType: 'pc-q35-7.2',
     vcpus: vcpusOf(live.spec.template.spec),
+    cpu: isActive(vm) ? 'qemu64' : '',
     memoryBytes: memoryBytesOf(live.spec.template.spec),
+    hugepages: live.spec.template.spec.memory?.hugepages,
     volumes: placeVolumes(live.spec.template.spec.volumes ?? []).map((volume) => ({
       name: volume.name,
       target: volume.target,

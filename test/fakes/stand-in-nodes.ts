@@ -17,12 +17,13 @@ export function transfersOf(
   runDirectory: string,
   binary: string,
   tls: StreamerTls = NO_TLS,
+  listenHost = '127.0.0.1',
 ): StreamerTransfers {
   return new StreamerTransfers({
     binary,
     runDirectory,
     tls,
-    listenHost: '127.0.0.1',
+    listenHost,
     portMin: 49_152,
     portMax: 49_215,
     lanes: 2,

@@ -190,15 +190,16 @@ export class Arrivals {
 
   /** Those of a VM that has not come. What cannot be removed now is when the next agent starts. */
   async #removeFiles({ id, vmUid }: MigrationRecord, signal: AbortSignal): Promise<void> {
-    const { book, privateFiles, log } = this.#options;
+    const { book, privateFiles, hypervisor, log } = this.#options;
     try {
-      if ((await book.find(id))?.phase === 'failed')
-        await privateFiles.remove(vmUid, brief(signal));
+      if ((await book.find(id))?.phase !== 'failed') return;
+      await privateFiles.remove(vmUid, brief(signal));
+      await hypervisor.domains.removeVariables(vmUid, brief(signal));
     } catch (error) {
       signal.throwIfAborted();
       log.warn(
         { migrationId: id, err: error },
-        'Could not remove the private files of a VM that did not come',
+        'Could not remove the files of a VM that did not come',
       );
     }
   }

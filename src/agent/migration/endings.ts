@@ -123,9 +123,11 @@ async function removeTransfer(context: OutgoingContext, signal: AbortSignal): Pr
 /** Those of a VM that is not here any more. What cannot be removed now is when the next agent starts. */
 async function removeFiles(context: OutgoingContext, signal: AbortSignal): Promise<void> {
   try {
-    await context.options.privateFiles.remove(context.record.vmUid, context.brief(signal));
+    const { privateFiles, hypervisor } = context.options;
+    await privateFiles.remove(context.record.vmUid, context.brief(signal));
+    await hypervisor.domains.removeVariables(context.record.vmUid, context.brief(signal));
   } catch (error) {
     signal.throwIfAborted();
-    context.log.warn({ err: error }, 'Could not remove the private files of a VM that has left');
+    context.log.warn({ err: error }, 'Could not remove the files of a VM that has left');
   }
 }

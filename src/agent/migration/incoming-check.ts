@@ -1,6 +1,7 @@
 import { hasReason } from '../../core/errors.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
+import { hypervisorNameOf } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorInfo } from '../../drivers/hypervisor-host.ts';
 import { amountsOf } from '../node/amounts.ts';
 import type { CapacityLedger, Holding } from '../node/capacity-ledger.ts';
@@ -37,6 +38,10 @@ export async function checkIncoming(
   const here = await options.hypervisor.domains.find(definition.uid, signal);
   if (here !== undefined) blockers.push(alreadyThere(here.hypervisorName, 'uid'));
   else blockers.push(...nameBlockers(definition, options.listVms()));
+  if (!blockers.some(({ reason }) => reason === 'VM_ALREADY_EXISTS')) {
+    blockers.push(...(await hypervisorNameBlockers(incoming, options, signal)));
+  }
+  blockers.push(...(await cpuBlockers(incoming, options, signal)));
   await collect(blockers, () =>
     options.nodeShutdown.assertNotGoingDown(`Cannot take VM ${definition.name}`),
   );
@@ -63,6 +68,38 @@ export function nameBlockers(
       definition.uid !== uid && definition.namespace === namespace && definition.name === name,
   );
   return isTaken ? [alreadyThere(name, 'name')] : [];
+}
+
+/** Somebody may have renamed it there or another one here, and VMs of other makers have names too. */
+async function hypervisorNameBlockers(
+  incoming: IncomingVm,
+  { hypervisor }: IncomingCheckOptions,
+  signal: AbortSignal,
+): Promise<IncomingBlocker[]> {
+  const { definition } = incoming;
+  const hypervisorName = incoming.hypervisorName || hypervisorNameOf(definition);
+  const domains = await hypervisor.domains.list(signal);
+  const other = domains.find((domain) => domain.hypervisorName === hypervisorName);
+  if (other === undefined || other.uid === definition.uid) return [];
+  const whose =
+    other.definition === undefined
+      ? ''
+      : `, VM ${other.definition.namespace}/${other.definition.name}`;
+  const message = `libvirt calls the VM ${hypervisorName}, and has another of that name there (${other.uid}${whose}); shut one of them down and rename it with virsh domrename`;
+  return [{ reason: 'VM_ALREADY_EXISTS', message, subject: 'metadata' }];
+}
+
+async function cpuBlockers(
+  { cpu, accelerator }: IncomingVm,
+  { hypervisor, accelerator: own }: IncomingCheckOptions,
+  signal: AbortSignal,
+): Promise<IncomingBlocker[]> {
+  // Of another accelerator's CPU nothing is to be said that matters.
+  if (cpu === '' || (accelerator ?? own) !== own) return [];
+  const problem = await hypervisor.host.findCpuProblem(cpu, own, signal);
+  if (problem === undefined) return [];
+  const message = `this node cannot give the VM the CPU that it has: ${problem}; give it a model that all its nodes have and restart it`;
+  return [{ reason: 'CPU_INCOMPATIBLE', message, subject: 'spec.template.spec.cpu.model' }];
 }
 
 function alreadyThere(name: string, by: 'name' | 'uid'): IncomingBlocker {
@@ -96,7 +133,10 @@ function hostBlockers(
     blockers.push({ reason: 'FEATURE_NOT_SUPPORTED', message, subject });
   };
   if (incoming.sourceHostUuid === info.hostUuid) {
-    block('both nodes have the same host UUID; set another host_uuid in libvirtd.conf', '');
+    block(
+      'both nodes have the same host UUID; set another host_uuid in virtqemud.conf or libvirtd.conf',
+      '',
+    );
   }
   if (incoming.accelerator !== undefined && incoming.accelerator !== options.accelerator) {
     block(
@@ -116,6 +156,9 @@ function hostBlockers(
       'status.hypervisor.qemuVersion',
     );
   }
+  if (info.incomingSocket.problem !== undefined) {
+    block(noIncomingSocket(info.incomingSocket.problem), '');
+  }
   if (options.ownership.isStale(incoming.definition)) {
     blockers.push({
       reason: 'VM_NOT_OWNED',
@@ -124,6 +167,11 @@ function hostBlockers(
     });
   }
   return blockers;
+}
+
+/** Neither libvirt would say it: the source's only sees its connection end. */
+export function noIncomingSocket(problem: string): string {
+  return `no VM can come to this node, as libvirt's socket is not found: ${problem}`;
 }
 
 async function collect(
@@ -137,6 +185,7 @@ async function collect(
       !hasReason(
         error,
         ...(['INVALID_SPEC', 'IMAGE_NOT_FOUND', 'IMAGE_INVALID', 'IMAGE_IN_USE'] as const),
+        ...(['IMAGE_NOT_ALLOWED', 'IMAGE_NOT_READABLE', 'DEVICE_IN_USE'] as const),
         ...(['NODE_CAPACITY_EXCEEDED', 'FEATURE_NOT_SUPPORTED', 'NOT_SUPPORTED'] as const),
         ...(['NODE_CORDONED', 'NODE_SHUTTING_DOWN', 'VM_BUSY'] as const),
       )

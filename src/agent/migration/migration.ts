@@ -153,6 +153,10 @@ export interface IncomingVm {
   readonly accelerator: Accelerator | undefined;
   readonly memoryBytes: number;
   readonly vcpus: number;
+  /** Its CPU, in words for the destination's hypervisor alone; empty if there are none. */
+  readonly cpu: string;
+  /** What the source's hypervisor calls it: by its name, unless somebody has renamed it; empty where it does not tell. */
+  readonly hypervisorName: string;
   /** Files of the agent that come with the VM, by name; the content is empty when it is only asked whether it may come. */
   readonly privateFiles: Readonly<Record<string, Uint8Array>>;
   readonly sourceHostUuid: string;

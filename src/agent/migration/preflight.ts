@@ -2,7 +2,7 @@ import { AgentError } from '../../core/errors.ts';
 import { memoryBytesOf, vcpusOf } from '../../core/resources/machine-amounts.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
-import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import { type HypervisorVm, hypervisorNameOf } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import type { Ownership } from '../vms/ownership.ts';
@@ -69,6 +69,8 @@ export async function preflight(
     accelerator: vm.accelerator,
     memoryBytes: found?.memoryBytes ?? memoryBytesOf(machine),
     vcpus: found?.vcpus ?? vcpusOf(machine),
+    cpu: found?.cpu ?? '',
+    hypervisorName: found?.hypervisorName ?? hypervisorNameOf(definition),
     privateFiles: {},
     sourceHostUuid: info.hostUuid,
     sourceQemuVersion: info.qemuVersion,

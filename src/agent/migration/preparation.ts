@@ -8,6 +8,7 @@ import {
   holdingFor,
   type IncomingCheckOptions,
   nameBlockers,
+  noIncomingSocket,
 } from './incoming-check.ts';
 import type { IncomingBlocker, IncomingVm } from './migration.ts';
 import { type MigrationRecord, newRecord } from './migration-record.ts';
@@ -20,7 +21,6 @@ export interface PreparationOptions extends IncomingCheckOptions, ArrivalsOption
   /** The host that others connect transfers to. */
   readonly transferHost: string;
   /** libvirt's own socket, which the source's libvirt is led to. */
-  readonly libvirtSocket: string;
 }
 
 export interface PrepareRequest {
@@ -148,8 +148,11 @@ export class Preparation {
   }
 
   async #startTransfer(record: MigrationRecord, signal: AbortSignal): Promise<TransferStatus> {
-    const { hypervisor, transfers, libvirtSocket } = this.#options;
-    const { processOwner } = await hypervisor.host.getInfo(signal);
+    const { hypervisor, transfers } = this.#options;
+    const { processOwner, incomingSocket } = await hypervisor.host.getInfo(signal);
+    if (incomingSocket.problem !== undefined) {
+      throw new AgentError('FEATURE_NOT_SUPPORTED', noIncomingSocket(incomingSocket.problem));
+    }
     return transfers.start(
       {
         id: record.id,
@@ -159,7 +162,7 @@ export class Preparation {
         connect: undefined,
         bandwidthBytesPerSecond: 0,
         services: [
-          { name: LIBVIRT_SERVICE, path: libvirtSocket, priority: 'interactive' },
+          { name: LIBVIRT_SERVICE, path: incomingSocket.path, priority: 'interactive' },
           // QEMU listens here: libvirt makes it use the path that the source connects to over there.
           {
             name: MEMORY_SERVICE,

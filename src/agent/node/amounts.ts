@@ -1,4 +1,4 @@
-import { parseBytes } from '../../core/quantity.ts';
+import { formatBytesQuantity, parseBytes } from '../../core/quantity.ts';
 import type { Machine } from '../../core/resources/machine.ts';
 import { memoryBytesOf, nodeMemoryBytesOf, vcpusOf } from '../../core/resources/machine-amounts.ts';
 import type { HostFacts } from '../../drivers/host.ts';
@@ -56,4 +56,12 @@ export function findShortage(
     }
   }
   return undefined;
+}
+
+const MIB = 2 ** 20;
+
+/** For people, who ask for memory in whole MiB. */
+export function amountInMib(bytes: number, rounded: 'up' | 'down'): string {
+  const mib = rounded === 'up' ? Math.ceil(bytes / MIB) : Math.floor(bytes / MIB);
+  return formatBytesQuantity(BigInt(mib) * BigInt(MIB));
 }

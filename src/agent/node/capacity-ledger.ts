@@ -1,11 +1,11 @@
 import { AgentError } from '../../core/errors.ts';
-import { formatBytesQuantity } from '../../core/quantity.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { ForeignVm } from '../vms/foreign-vms.ts';
 import { nameKey } from '../vms/name-key.ts';
-import type { UnreadVm } from '../vms/unread-vms.ts';
+import { namesText, type UnreadVm } from '../vms/unread-vms.ts';
 import type { Vm } from '../vms/vm.ts';
 import { isOff } from '../vms/vm-phase.ts';
-import { amountsOf, findShortage, sumOf } from './amounts.ts';
+import { amountInMib, amountsOf, findShortage, sumOf } from './amounts.ts';
 import type { Amounts, Reservation } from './node.ts';
 import type { ReservationBook } from './reservation-book.ts';
 
@@ -25,11 +25,11 @@ export interface CapacityLedgerOptions {
   readonly listVms: () => readonly Vm[];
   /** Those that could not be read yet, ours or perhaps ours: they count with what the hypervisor says that they have. */
   readonly listUnread: () => readonly UnreadVm[];
+  /** Those that no agent has made and that are on. */
+  readonly listForeign: () => readonly ForeignVm[];
   /** Whether a start of a VM that is off was asked for: its memory is promised, though it is given later. Must cost nothing. */
   readonly isStarting?: (vmUid: string) => boolean;
 }
-
-const MIB = 2 ** 20;
 
 /** Fields of a manifest that ask for a resource. */
 const FIELDS: Readonly<Record<string, string>> = {
@@ -49,9 +49,27 @@ export class CapacityLedger {
     this.#options = options;
   }
 
-  /** Promised to VMs that run or may run, to those that are about to, and to reservations. */
+  /** Promised to VMs that run or may run, to those that are about to, and to reservations; and what others' VMs have. */
   allocated(): Amounts {
     return this.#allocated(() => true);
+  }
+
+  /** What the VMs have, as part of what is allocated, that no agent has made. */
+  foreign(): Amounts {
+    return sumOf(this.#foreignVms().map(amountsOfForeign));
+  }
+
+  /** In bytes, what VMs may have and what they have. */
+  memory(): {
+    readonly allocatableBytes: number;
+    readonly allocatedBytes: number;
+    readonly foreignBytes: number;
+  } {
+    return {
+      allocatableBytes: this.allocatable['memory'] ?? 0,
+      allocatedBytes: this.allocated()['memory'] ?? 0,
+      foreignBytes: this.foreign()['memory'] ?? 0,
+    };
   }
 
   /**
@@ -135,12 +153,13 @@ export class CapacityLedger {
     const shortage = this.#findShortage(holding);
     if (shortage === undefined) return;
     const { resource, wanted, left } = shortage;
-    const asked = inMib(Math.ceil(wanted / MIB));
-    const free = inMib(Math.floor(left / MIB));
-    const whole = inMib(Math.floor((this.allocatable[resource] ?? 0) / MIB));
+    const asked = amountInMib(wanted, 'up');
+    const free = amountInMib(left, 'down');
+    const whole = amountInMib(this.allocatable[resource] ?? 0, 'down');
+    const needs = resource === 'memory' ? ', with what QEMU needs for itself' : '';
     throw new AgentError(
       'NODE_CAPACITY_EXCEEDED',
-      `Cannot give VM ${name} ${asked} of ${resource}${resource === 'memory' ? ', with what QEMU needs for itself' : ''}: this node has ${free} left of ${whole}; choose another node, ask for less, or stop VMs here`,
+      `Cannot give VM ${name} ${asked} of ${resource}${needs}: this node has ${free} left of ${whole}${this.#takenByOthers(resource)}; choose another node, ask for less, or stop VMs here`,
       {
         metadata: { vmId: vmUid, resource },
         violations: [
@@ -151,6 +170,19 @@ export class CapacityLedger {
         ],
       },
     );
+  }
+
+  /** Who has the rest is to be told where it is not seen in a list of our VMs. */
+  #takenByOthers(resource: string): string {
+    const vms = this.#foreignVms().filter((vm) => (amountsOfForeign(vm)[resource] ?? 0) > 0);
+    if (vms.length === 0) return '';
+    const amount = amountInMib(this.foreign()[resource] ?? 0, 'up');
+    return `, of which VMs that were not made by an agent have ${amount} (${namesText(vms)})`;
+  }
+
+  /** What is set aside for one that is about to be ours counts for it. */
+  #foreignVms(): readonly ForeignVm[] {
+    return this.#options.listForeign().filter(({ uid }) => !this.#holdings.has(uid));
   }
 
   /** Of the VMs that are `counted`, each of them once: as it is, else as it is about to be, else as it is reserved. */
@@ -174,6 +206,7 @@ export class CapacityLedger {
       ...listUnread()
         .filter(({ uid }) => !this.#holdings.has(uid))
         .map(({ memoryBytes = 0 }) => ({ memory: memoryBytes })),
+      ...this.#foreignVms().map(amountsOfForeign),
       ...reserved.filter(({ vm }) => counted(vm)).map(({ amounts }) => amounts),
     ]);
   }
@@ -186,6 +219,8 @@ function amountsInForce({ definition, liveDefinition }: Vm): Amounts {
   return amountsOf((liveDefinition ?? definition).spec.template.spec);
 }
 
-function inMib(mib: number): string {
-  return formatBytesQuantity(BigInt(mib) * BigInt(MIB));
+/** Others' VMs are QEMU's as well, and may come to have all that they were given. */
+function amountsOfForeign({ vcpus, memoryBytes, hugepages }: ForeignVm): Amounts {
+  const resources = { cpu: String(vcpus), memory: String(memoryBytes) };
+  return amountsOf(hugepages === undefined ? { resources } : { resources, memory: { hugepages } });
 }

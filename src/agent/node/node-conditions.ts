@@ -1,8 +1,10 @@
 import type { JournalHealth } from '../journal/journal.ts';
 import type { Condition, ConditionStatus } from '../reports/report.ts';
 import { isFinal, type NodeShutdown } from '../shutdown/node-shutdown.ts';
+import type { ForeignVm } from '../vms/foreign-vms.ts';
 import type { VmsObstacle } from '../vms/listed-vms.ts';
 import { namesText, type UnreadVm } from '../vms/unread-vms.ts';
+import { amountInMib } from './amounts.ts';
 import type { NodeSpec } from './node.ts';
 
 /** The connection to the hypervisor; `unknown` until the first attempt has ended. */
@@ -20,6 +22,14 @@ export interface NodeState {
   readonly unreadVms: readonly UnreadVm[];
   /** Those of them that nobody knows the owner of. */
   readonly unidentifiedVms: readonly UnreadVm[];
+  /** Those that no agent has made. */
+  readonly foreignVms: readonly ForeignVm[];
+  readonly memory: {
+    readonly allocatableBytes: number;
+    readonly allocatedBytes: number;
+    /** Part of what is allocated. */
+    readonly foreignBytes: number;
+  };
   readonly journal: JournalHealth;
   readonly spec: NodeSpec;
   readonly generation: number;
@@ -41,6 +51,7 @@ export function nodeConditions(
     hypervisorConnected(state),
     storageHealthy(state),
     vmsIdentified(state),
+    memoryAvailable(state),
   ];
   if (state.shutdown !== undefined) aspects.push(shuttingDown(state.shutdown));
   return aspects.map((aspect) => {
@@ -123,4 +134,26 @@ function vmsIdentified({ vmsObstacle, unidentifiedVms }: NodeState): Aspect {
     return { type, status: 'unknown', reason, message };
   }
   return { type, status: 'true', reason: 'Identified', message: '' };
+}
+
+/** Whether VMs have been given no more memory than they may have: others' VMs come without asking. */
+function memoryAvailable({ vmsObstacle, memory, foreignVms }: NodeState): Aspect {
+  const type = 'MemoryAvailable';
+  if (vmsObstacle !== undefined) {
+    const { reason, message } = vmsObstacle;
+    return { type, status: 'unknown', reason, message };
+  }
+  const { allocatableBytes, allocatedBytes, foreignBytes } = memory;
+  const all = amountInMib(allocatableBytes, 'down');
+  const others = `VMs that no agent has made have ${amountInMib(foreignBytes, 'up')} of the ${all} of memory that VMs may have: ${namesText(foreignVms)}`;
+  if (allocatedBytes > allocatableBytes) {
+    const given = `VMs have been given ${amountInMib(allocatedBytes, 'up')} of memory, more than the ${all} that they may have`;
+    const why = foreignBytes > 0 ? `; ${others}` : '';
+    const message = `${given}${why}; stop some or move them away, or the kernel may kill one`;
+    return { type, status: 'false', reason: 'Overcommitted', message };
+  }
+  if (foreignBytes > 0) {
+    return { type, status: 'true', reason: 'SharedWithOthers', message: others };
+  }
+  return { type, status: 'true', reason: 'Available', message: '' };
 }

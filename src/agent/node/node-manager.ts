@@ -55,7 +55,10 @@ export interface NodeManagerOptions {
   /** The VMs as last listed; undefined until they were. Must cost nothing. */
   readonly listVms: () => readonly Vm[] | undefined;
   /** Knows what cannot be told of VMs. */
-  readonly inventory: Pick<VmInventory, 'unread' | 'findObstacle' | 'acceptUnidentified'>;
+  readonly inventory: Pick<
+    VmInventory,
+    'unread' | 'listForeign' | 'findObstacle' | 'acceptUnidentified'
+  >;
   readonly journalHealth: () => JournalHealth;
   /** How what keeps VMs as they should be fares. Must cost nothing. */
   readonly controllers: () => readonly ControllerState[];
@@ -237,12 +240,15 @@ export class NodeManager implements NodeService {
       capacity: capacity.capacity,
       allocatable: capacity.allocatable,
       allocated: capacity.allocated(),
+      foreign: capacity.foreign(),
       conditions: nodeConditions(
         {
           connection,
           vmsObstacle: inventory.findObstacle(),
           unreadVms: inventory.unread.list(),
           unidentifiedVms,
+          foreignVms: inventory.listForeign(),
+          memory: capacity.memory(),
           journal: journalHealth(),
           spec: cordon.spec,
           generation: cordon.generation,

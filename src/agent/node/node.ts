@@ -35,6 +35,8 @@ export interface Node {
   readonly capacity: Amounts;
   readonly allocatable: Amounts;
   readonly allocated: Amounts;
+  /** What of `allocated` VMs have that no agent has made. */
+  readonly foreign: Amounts;
   readonly conditions: readonly Condition[];
   /** What becomes of the VMs while the host is about to go down; undefined while it is not. */
   readonly shutdown: NodeShutdown | undefined;

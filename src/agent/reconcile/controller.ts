@@ -14,7 +14,9 @@ export type Input =
   /** Whether the host is about to go down. */
   | 'node-shutdown'
   /** The files of VMs that are for root alone. */
-  | 'private-files';
+  | 'private-files'
+  /** The variables of UEFI that this node has. */
+  | 'uefi-variables';
 
 /** What a controller changes. No two controllers change the same. */
 export type Output =
@@ -36,7 +38,7 @@ export type Output =
   | 'drifted-definitions'
   /** What creations have left that failed or were cancelled. */
   | 'remains'
-  /** Private files of VMs that are gone. */
+  /** Private files and variables of UEFI of VMs that are gone. */
   | 'orphaned-files';
 
 /** A VM, ours or not, as it was last seen. */

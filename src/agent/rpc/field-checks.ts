@@ -1,10 +1,10 @@
 import type { z } from 'zod';
 import { AgentError, type FieldViolation, type Reason } from '../../core/errors.ts';
+import { hostPortProblem } from '../../core/host-port.ts';
 import { dnsLabel, labels, uuid } from '../../core/resources/field-schemas.ts';
 import { fieldPath } from '../../core/resources/schema-issues.ts';
 
 const DNS_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
-const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]{1,253}):(\d{1,5})$/;
 
 /**
  * Collects what is wrong with a request, so that a caller is told everything at once. Each check gives the
@@ -54,8 +54,8 @@ export class FieldChecks {
   }
 
   hostPort(field: string, value: string): string {
-    const port = Number(HOST_PORT.exec(value)?.[2] ?? 0);
-    if (port < 1 || port > 65_535) this.add(field, 'must be HOST:PORT');
+    const problem = hostPortProblem(value, 'reach');
+    if (problem !== undefined) this.add(field, problem);
     return value;
   }
 

@@ -52,6 +52,7 @@ export function toNode(node: Node): NodeMessage {
       capacity: toAmounts(node.capacity),
       allocatable: toAmounts(node.allocatable),
       allocated: toAmounts(node.allocated),
+      foreign: toAmounts(node.foreign),
       conditions: node.conditions.map(toCondition),
       runningVirtualMachines: toUint32(node.runningVms),
       origin: toOrigin(node.origin),

@@ -29,6 +29,8 @@ import type { FieldChecks } from './field-checks.ts';
 import { optionalDuration } from './figure-conversion.ts';
 
 const MAX_TEXT_BYTES = 128;
+const MAX_HYPERVISOR_NAME_BYTES = 4096;
+const MAX_CPU_BYTES = 64 * 1024;
 
 const ACCELERATORS = { '': undefined, kvm: 'kvm', tcg: 'tcg' } as const;
 
@@ -116,6 +118,12 @@ export function fromIncomingFields(request: IncomingFields, checks: FieldChecks)
     accelerator: isAccelerator(accelerator) ? ACCELERATORS[accelerator] : undefined,
     memoryBytes: checks.count('incoming.memoryBytes', vm.memoryBytes),
     vcpus: vm.vcpus,
+    cpu: fromCpu(vm.cpu, checks),
+    hypervisorName: checks.text(
+      'incoming.hypervisorName',
+      vm.hypervisorName,
+      MAX_HYPERVISOR_NAME_BYTES,
+    ),
     privateFiles: fromPrivateFiles(vm.privateFiles, checks),
     sourceHostUuid: checks.text('sourceHostUuid', request.sourceHostUuid, MAX_TEXT_BYTES),
     sourceQemuVersion: checks.text('sourceQemuVersion', request.sourceQemuVersion, MAX_TEXT_BYTES),
@@ -126,6 +134,13 @@ export function fromIncomingFields(request: IncomingFields, checks: FieldChecks)
 function hasUserData({ spec, privateFiles }: VmDefinition): boolean {
   const digest = userDataDigestOf(spec);
   return digest === undefined || privateFiles[USER_DATA_FILE] === digest;
+}
+
+/** The hypervisor that it is for reads it. */
+function fromCpu(cpu: string, checks: FieldChecks): string {
+  if (Buffer.byteLength(cpu) <= MAX_CPU_BYTES) return cpu;
+  checks.add('incoming.cpu', `must have at most ${MAX_CPU_BYTES} bytes`);
+  return '';
 }
 
 /** Text that gives the same bytes again. */
@@ -198,6 +213,8 @@ function toIncomingVirtualMachine(incoming: IncomingVm): IncomingVirtualMachine 
     accelerator,
     memoryBytes: toUint64(memoryBytes),
     vcpus,
+    cpu: incoming.cpu,
+    hypervisorName: incoming.hypervisorName,
     privateFiles: Object.entries(definition.privateFiles).map(([name, sha256]) => ({
       name,
       sha256,

@@ -2,6 +2,7 @@ import type net from 'node:net';
 import type tls from 'node:tls';
 import { Server } from '@grpc/grpc-js';
 import { AgentError } from '../../core/errors.ts';
+import { parseHostPort } from '../../core/host-port.ts';
 import type { Logger } from '../../core/logger.ts';
 import { MigrationServiceService } from '../../gen/novacron/agent/v1/migration.ts';
 import { NodeServiceService } from '../../gen/novacron/agent/v1/node.ts';
@@ -26,7 +27,7 @@ import { nodeHandlers } from './node-handlers.ts';
 import { operationHandlers } from './operation-handlers.ts';
 import { peerHandlers } from './peer-handlers.ts';
 import type { RpcObserver } from './rpc-observer.ts';
-import { listenTls, parseListenAddress } from './tls-listener.ts';
+import { listenTls } from './tls-listener.ts';
 import { MAX_RESPONSE_BYTES } from './unary.ts';
 import { listenUnix } from './unix-listener.ts';
 import { virtualMachineHandlers } from './virtual-machine-handlers.ts';
@@ -169,7 +170,7 @@ export class RpcServer implements AsyncDisposable {
       }),
     );
     const tcp: tls.Server = await listenTls(
-      parseListenAddress(listen),
+      parseHostPort(listen),
       certificates,
       log,
       (connection, caller) => this.#remote.serve(connection, caller),

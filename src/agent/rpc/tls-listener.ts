@@ -1,6 +1,7 @@
 import type net from 'node:net';
 import tls from 'node:tls';
 import { AgentError } from '../../core/errors.ts';
+import { formatHostPort, type HostPort } from '../../core/host-port.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Certificates } from './certificates.ts';
 import { type Caller, identifyCertificate } from './identity.ts';
@@ -10,27 +11,12 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 const KEEPALIVE_MS = 30_000;
 const LOG_INTERVAL_MS = 10_000;
 
-/** Where to listen; port 0 takes a free one. */
-export interface ListenAddress {
-  readonly host: string;
-  readonly port: number;
-}
-
-/** Reads HOST:PORT, where an IPv6 host stands in brackets. */
-export function parseListenAddress(text: string): ListenAddress {
-  const colon = text.lastIndexOf(':');
-  return {
-    host: text.slice(0, colon).replace(/^\[|\]$/g, ''),
-    port: Number(text.slice(colon + 1)),
-  };
-}
-
 /**
  * Listens for mutual TLS 1.3: a client without a certificate of our CA does not get past the handshake.
  * `onSocket` is given who is at the other end, or why its certificate does not say.
  */
 export async function listenTls(
-  address: ListenAddress,
+  address: HostPort,
   certificates: Certificates,
   log: Logger,
   onSocket: (socket: tls.TLSSocket, caller: Caller | AgentError) => void,
@@ -77,15 +63,15 @@ function identify(socket: tls.TLSSocket): Caller | AgentError {
   return new AgentError('UNAUTHENTICATED', 'The client certificate cannot be read');
 }
 
-async function listen(server: tls.Server, { host, port }: ListenAddress): Promise<void> {
+async function listen(server: tls.Server, address: HostPort): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('listening', resolve).once('error', reject);
-  server.listen({ host, port });
+  server.listen({ host: address.host, port: address.port });
   try {
     await promise;
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'error';
-    throw new AgentError('INVALID_CONFIG', `Cannot listen on ${host}:${port}: ${code}`, {
+    throw new AgentError('INVALID_CONFIG', `Cannot listen on ${formatHostPort(address)}: ${code}`, {
       cause: error,
     });
   }

@@ -107,11 +107,12 @@ export const RUN_ENDS = {
   },
   'start-failed': {
     reason: 'StartFailed',
-    phase: 'failed',
+    // It is off as it was before.
+    phase: 'stopped',
     stateReason: 'failed',
     isFailure: true,
     message: ({ log }) =>
-      `The hypervisor could not start it; the operation has the error, and ${log} on the node may have more`,
+      `It is off: libvirt could not start it the last time that was asked for; the operation has the error, and ${log} on the node may have more`,
   },
   'guest-crashed': {
     reason: 'GuestCrashed',

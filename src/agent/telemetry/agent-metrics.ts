@@ -5,6 +5,7 @@ import type { Vm } from '../vms/vm.ts';
 import { HypervisorMetrics, RpcMetrics } from './call-metrics.ts';
 import { addControllerMetrics } from './controller-metrics.ts';
 import { MigrationMetrics } from './migration-metrics.ts';
+import { addNodeMemory, type NodeMemory } from './node-metrics.ts';
 import { addProcessMetrics, type Heartbeat } from './process-metrics.ts';
 import { addUnidentifiedVms, addVmMetrics } from './vm-metrics.ts';
 
@@ -15,6 +16,8 @@ export interface MetricSources {
   readonly vms: () => readonly Vm[] | undefined;
   /** How many could not be read and may be this node's or not; undefined until it is known. */
   readonly unidentifiedVms: () => number | undefined;
+  /** Memory of this node in bytes: what VMs may have, what they have been given, and what of that others' VMs have. */
+  readonly memory: () => NodeMemory;
   readonly activeMigrations: (role: Migration['role']) => number;
   readonly hypervisorConnected: () => boolean;
   readonly controllers: () => readonly ControllerState[];
@@ -37,6 +40,7 @@ export class AgentMetrics {
     }).set({ version: sources.agentVersion }, 1);
     addVmMetrics(this.#registry, sources.vms);
     addUnidentifiedVms(this.#registry, sources.unidentifiedVms);
+    addNodeMemory(this.#registry, sources.memory);
     this.migrations = new MigrationMetrics(this.#registry, sources.activeMigrations);
     this.hypervisor = new HypervisorMetrics(this.#registry, sources.hypervisorConnected);
     addControllerMetrics(this.#registry, sources.controllers);

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { parseHostPort } from '../../core/host-port.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { AgentMetrics } from './agent-metrics.ts';
 import type { Heartbeat } from './process-metrics.ts';
@@ -62,9 +63,8 @@ export class HttpServer implements AsyncDisposable {
   /** Listens; fails with the system's error if the address is taken. */
   static async start(options: HttpServerOptions): Promise<HttpServer> {
     const http = new HttpServer(options);
-    const separator = options.listen.lastIndexOf(':');
-    const host = options.listen.slice(0, separator).replace(/^\[|\]$/g, '');
-    http.#server.listen(Number(options.listen.slice(separator + 1)), host);
+    const { host, port } = parseHostPort(options.listen);
+    http.#server.listen(port, host);
     await once(http.#server, 'listening');
     return http;
   }

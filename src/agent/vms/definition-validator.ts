@@ -6,10 +6,10 @@ import type { WantedVm } from '../../core/resources/parse-virtual-machine.ts';
 import { summarize } from '../../core/resources/schema-issues.ts';
 import { checkSupport, type Support } from '../../core/resources/support.ts';
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
-import { formatOf, type Volume } from '../../core/resources/volume.ts';
+import { formatOf, isReadOnly, type Volume } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
-import type { FileKind, ImageInspector } from '../../drivers/images.ts';
+import type { FileOwner, HypervisorHost } from '../../drivers/hypervisor-host.ts';
+import type { FileKind, ImageInspector, ImageProblem } from '../../drivers/images.ts';
 
 export interface DefinitionValidatorOptions {
   readonly host: Pick<HypervisorHost, 'getInfo'>;
@@ -37,8 +37,8 @@ export class DefinitionValidator {
   }
 
   /**
-   * Fails with INVALID_SPEC, NOT_SUPPORTED, FEATURE_NOT_SUPPORTED, IMAGE_NOT_FOUND or IMAGE_INVALID, naming every field
-   * that is wrong. Files are looked at only if the rest is right. Returns what is accepted but is not as one may
+   * Fails with INVALID_SPEC, NOT_SUPPORTED, FEATURE_NOT_SUPPORTED or what is wrong with a file (IMAGE_NOT_FOUND, IMAGE_INVALID,
+   * IMAGE_NOT_ALLOWED, IMAGE_NOT_READABLE, DEVICE_IN_USE), naming every field that is wrong. Files are looked at only if the rest is right. Returns what is accepted but is not as one may
    * think, in sentences.
    */
   async validate({ metadata, spec }: WantedVm, signal: AbortSignal): Promise<readonly string[]> {
@@ -91,56 +91,68 @@ export class DefinitionValidator {
     return [{ field: `${MACHINE}.machineType`, description, reason: 'FEATURE_NOT_SUPPORTED' }];
   }
 
-  async #fileViolations(machine: Machine, signal: AbortSignal): Promise<SpecViolation[]> {
-    const checks = (machine.volumes ?? []).map((volume, index) =>
-      this.#checkVolume(volume, `${MACHINE}.volumes[${index}]`, signal),
+  async #fileViolations(
+    { volumes = [], kernel }: Machine,
+    signal: AbortSignal,
+  ): Promise<SpecViolation[]> {
+    if (volumes.length === 0 && kernel === undefined) return [];
+    const { processOwner: user } = await this.#options.host.getInfo(signal);
+    const checks = volumes.map((volume, index) =>
+      this.#checkVolume({ volume, field: `${MACHINE}.volumes[${index}]`, user }, signal),
     );
-    const { kernel } = machine;
-    if (kernel !== undefined) {
-      checks.push(this.#checkFile(kernel.path, `${MACHINE}.kernel.path`, signal));
-      if (kernel.initrd !== undefined) {
-        checks.push(this.#checkFile(kernel.initrd, `${MACHINE}.kernel.initrd`, signal));
-      }
+    for (const [name, path] of [
+      ['path', kernel?.path],
+      ['initrd', kernel?.initrd],
+    ] as const) {
+      if (path === undefined) continue;
+      checks.push(this.#checkBootFile({ path, field: `${MACHINE}.kernel.${name}`, user }, signal));
     }
     return (await Promise.all(checks)).filter((violation) => violation !== undefined);
   }
 
   async #checkVolume(
-    volume: Volume,
-    field: string,
+    { volume, field, user }: { readonly volume: Volume } & Asked,
     signal: AbortSignal,
   ): Promise<SpecViolation | undefined> {
     const { file, block } = volume.source ?? {};
     const place = file ?? block;
     if (place === undefined) return undefined;
     const pathField = `${field}.source.${file === undefined ? 'block' : 'file'}.path`;
-    const image = await this.#options.images.find(place.path, signal);
+    const wanted = file === undefined ? 'block-device' : 'file';
+    const format = formatOf(volume);
+    const readOnly = isReadOnly(volume);
+    const query = { path: place.path, kind: wanted, format, isReadOnly: readOnly, user } as const;
+    const image = await this.#options.images.find(query, signal);
     if (image === undefined) return missing(pathField, place.path);
-    if (image.problem !== undefined) {
-      const description = `is ${place.path}, which cannot be used: ${image.problem}`;
-      return { field: pathField, description, reason: 'IMAGE_INVALID' };
-    }
-    const kind = kindProblem(image.kind, file === undefined ? 'block-device' : 'file');
+    if (image.problem !== undefined) return unusable(pathField, place.path, image.problem);
+    const kind = kindProblem(image.kind, wanted);
     if (kind !== undefined) {
       const description = `is ${place.path}, which ${kind}`;
       return { field: pathField, description, reason: 'IMAGE_INVALID' };
     }
-    const format = formatOf(volume);
     if (image.format === format) return undefined;
     const description = `is ${format}, but ${place.path} is ${image.format}; correct the format or convert it with: qemu-img convert -O ${format}`;
     return { field: `${field}.format`, description, reason: 'IMAGE_INVALID' };
   }
 
-  async #checkFile(
-    path: string,
-    field: string,
+  async #checkBootFile(
+    { path, field, user }: { readonly path: string } & Asked,
     signal: AbortSignal,
   ): Promise<SpecViolation | undefined> {
-    const kind = await this.#options.images.findKind(path, signal);
-    if (kind === undefined) return missing(field, path);
-    if (kind === 'file') return undefined;
-    return { field, description: `is ${path}, which is no plain file`, reason: 'IMAGE_INVALID' };
+    const found = await this.#options.images.findBootFile(path, user, signal);
+    if (found === undefined) return missing(field, path);
+    return found.problem && unusable(field, path, found.problem);
   }
+}
+
+/** The field that a file is asked about for, and whom QEMU runs as. */
+interface Asked {
+  readonly field: string;
+  readonly user: FileOwner | undefined;
+}
+
+function unusable(field: string, path: string, { reason, text }: ImageProblem): SpecViolation {
+  return { field, description: `is ${path}, which cannot be used: ${text}`, reason };
 }
 
 function kindProblem(found: FileKind, wanted: 'file' | 'block-device'): string | undefined {

@@ -6,6 +6,7 @@ import type { SeenVm } from '../reconcile/controller.ts';
 import type { WatchCursor, WatchEvent } from '../reports/report.ts';
 import { WatchedSet } from '../reports/watched-set.ts';
 import type { RunBook } from '../runs/run-book.ts';
+import { type ForeignVm, foreignOf } from './foreign-vms.ts';
 import type { Identification } from './identification.ts';
 import type { OwnershipRecord } from './ownership-store.ts';
 import { namesText, type UnreadVm, UnreadVms } from './unread-vms.ts';
@@ -52,6 +53,7 @@ export class ListedVms {
   readonly #options: ListedVmsOptions;
   readonly #vms: WatchedSet<Vm>;
   readonly #describer: VmDescriber;
+  #foreign: readonly ForeignVm[] = [];
   #areTold = false;
 
   constructor(options: ListedVmsOptions) {
@@ -76,6 +78,11 @@ export class ListedVms {
     };
   }
 
+  /** Those that no agent has made and that are on. */
+  get foreign(): readonly ForeignVm[] {
+    return this.#foreign;
+  }
+
   get(uid: string): Vm | undefined {
     return this.#vms.get(uid);
   }
@@ -98,6 +105,7 @@ export class ListedVms {
     for (const found of listing.domains) {
       if (this.#take(found, listing.usage.get(found.uid))) ours.add(found.uid);
     }
+    this.#foreign = foreignOf(listing.domains, listing.usage);
     this.#options.runs.keepOnly(new Set(listing.domains.map(({ uid }) => uid)));
     this.unread.put(unreadOf(listing).filter(({ uid }) => this.#vms.get(uid)?.isRead !== true));
     if (this.unread.mayBeLeftOut()) this.#areTold = true;

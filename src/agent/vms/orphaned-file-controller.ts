@@ -6,17 +6,20 @@ import type { OperationSecrets } from '../operations/operation-secrets.ts';
 import type { Again, Controller, Input, Output } from '../reconcile/controller.ts';
 
 export interface OrphanedFileControllerOptions {
-  readonly domains: Pick<HypervisorDomains, 'find'>;
+  readonly domains: Pick<HypervisorDomains, 'find' | 'listVariables' | 'removeVariables'>;
   readonly privateFiles: Pick<PrivateFiles, 'listVms' | 'remove'>;
   readonly secrets: Pick<OperationSecrets, 'unlessInUse'>;
   readonly locks: KeyLocks;
   readonly log: Logger;
 }
 
-/** Removes the private files of VMs that are gone, and of operations that have ended, which an agent that was killed has left. */
+/**
+ * Removes the private files and the variables of UEFI of VMs that are gone, and of operations that have ended, which an agent that
+ * was killed has left.
+ */
 export class OrphanedFileController implements Controller {
   readonly name = 'orphaned-files';
-  readonly inputs: readonly Input[] = ['domains', 'private-files'];
+  readonly inputs: readonly Input[] = ['domains', 'private-files', 'uefi-variables'];
   readonly outputs: readonly Output[] = ['orphaned-files'];
   readonly #options: OrphanedFileControllerOptions;
 
@@ -29,21 +32,27 @@ export class OrphanedFileController implements Controller {
     return undefined;
   }
 
-  findOthers(signal: AbortSignal): Promise<readonly string[]> {
-    return this.#options.privateFiles.listVms(signal);
+  async findOthers(signal: AbortSignal): Promise<readonly string[]> {
+    const { domains, privateFiles } = this.#options;
+    const owners = [
+      ...(await privateFiles.listVms(signal)),
+      ...(await domains.listVariables(signal)),
+    ];
+    return [...new Set(owners)];
   }
 
   async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
     const { domains, privateFiles, secrets, locks, log } = this.#options;
     // Whoever makes the VM, or has it on its way to or from here, has the lock, and sees to the files at the end.
-    using lock = locks.tryAcquire(vmUid, 'removal of private files');
+    using lock = locks.tryAcquire(vmUid, 'removal of files');
     if (lock === undefined) return undefined;
     // While the hypervisor is away this fails, and nothing is removed.
     if ((await domains.find(vmUid, signal)) !== undefined) return undefined;
+    await domains.removeVariables(vmUid, signal);
     // Operations have files too.
     await secrets.unlessInUse(vmUid, async () => {
       await privateFiles.remove(vmUid, signal);
-      log.info({ vmId: vmUid }, 'Private files of a VM that is gone were removed');
+      log.info({ vmId: vmUid }, 'Files of a VM that is gone were removed');
     });
     return undefined;
   }

@@ -8,6 +8,7 @@ import type { HypervisorEvents } from '../../drivers/hypervisor-events.ts';
 import type { HypervisorStatistics } from '../../drivers/hypervisor-statistics.ts';
 import type { Look, SeenVm } from '../reconcile/controller.ts';
 import type { WatchCursor, WatchEvent } from '../reports/report.ts';
+import type { ForeignVm } from './foreign-vms.ts';
 import {
   ListedVms,
   type ListedVmsOptions,
@@ -71,6 +72,11 @@ export class VmInventory {
     return [...this.#listed.values()]
       .filter((vm) => matches(vm, filter))
       .toSorted((left, right) => compareKeys(nameKey(left.definition), nameKey(right.definition)));
+  }
+
+  /** VMs of this node that no agent has made and that are on, as last listed. */
+  listForeign(): readonly ForeignVm[] {
+    return this.#listed.foreign;
   }
 
   /** VMs that are here and were not read since the agent started, ours or not. */

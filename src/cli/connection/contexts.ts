@@ -2,21 +2,21 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import type { AgentTarget } from '../../client/target.ts';
 import { AgentError } from '../../core/errors.ts';
+import { agentAddressProblem } from '../../core/host-port.ts';
 import { unquotedText } from '../../core/resources/field-schemas.ts';
 import { describeIssues, schemaMessages } from '../../core/resources/schema-issues.ts';
 import { readYaml } from '../../core/yaml.ts';
+import { yamlProblem } from '../../core/yaml-problem.ts';
 
 const contextsSchema = z.strictObject({
   contexts: z
     .record(
       z.string(),
       z.strictObject({
-        address: z
-          .string()
-          .regex(
-            /^(unix:\/.+|.+:\d{1,5})$/,
-            'must be unix:/PATH or HOST:PORT, such as node-a:7443',
-          ),
+        address: z.string().superRefine((text, context) => {
+          const problem = agentAddressProblem(text);
+          if (problem !== undefined) context.addIssue(problem);
+        }),
         nodeName: unquotedText.optional(),
         tls: z
           .strictObject({ certificate: z.string(), key: z.string(), ca: z.string() })
@@ -92,7 +92,7 @@ export function parseContexts(content: string, file: string): Contexts {
   try {
     document = readYaml(content) ?? {};
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = yamlProblem(content, error);
     throw new AgentError('INVALID_CONFIG', `The contexts file ${file} is no YAML: ${why}`);
   }
   const result = contextsSchema.safeParse(document, schemaMessages);

@@ -10,6 +10,9 @@ const NO_HINT = "Look into the agent's log: journalctl -u novacron-agent, or kub
 const IDENTIFIED = 'VirtualMachinesIdentified';
 const UNIDENTIFIED_HINT =
   'Look for what libvirt waits for: virsh domjobinfo UID, journalctl -u libvirtd; novactl node get lists them with their uids';
+const MEMORY = 'MemoryAvailable';
+const MEMORY_HINT =
+  'novactl node get shows who has it; stop VMs or migrate them, and those that no agent has made with virsh';
 const ACCEPT_HINT =
   'See what libvirt waits for: virsh dumpxml UID; if the agent shall go on without knowing these VMs: novactl node accept-unidentified';
 
@@ -31,6 +34,7 @@ export function judgeNode({ metadata, spec, status }: Node): Finding {
     (condition) =>
       condition.status !== ConditionStatus.CONDITION_STATUS_TRUE &&
       condition.type !== IDENTIFIED &&
+      condition.type !== MEMORY &&
       !((isCordoned || isGoingDown) && condition.type === 'Schedulable'),
   );
   const name = `agent ${status?.agentVersion ?? ''} of node ${metadata?.name ?? ''}`;
@@ -54,6 +58,13 @@ export function judgeNode({ metadata, spec, status }: Node): Finding {
   );
   if (unidentified !== undefined) {
     return warning(`${name} is ready, but ${unidentified.message}`, UNIDENTIFIED_HINT);
+  }
+  const overcommitted = status?.conditions.find(
+    ({ type, status: holds }) =>
+      type === MEMORY && holds === ConditionStatus.CONDITION_STATUS_FALSE,
+  );
+  if (overcommitted !== undefined) {
+    return warning(`${name} is ready, but ${overcommitted.message}`, MEMORY_HINT);
   }
   return judgeAccelerator(`${name} is ready`, status?.hypervisor);
 }

@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import { SYSTEM_URI } from '../../core/libvirt-socket.ts';
 import { unquotedText } from '../../core/resources/field-schemas.ts';
 import { readYaml } from '../../core/yaml.ts';
+import { yamlProblem } from '../../core/yaml-problem.ts';
 
 /**
  * The few settings of the agent that the checks need, with the agent's defaults. The agent alone checks its
@@ -9,13 +11,16 @@ import { readYaml } from '../../core/yaml.ts';
 const settingsSchema = z.object({
   nodeName: unquotedText.optional(),
   socket: z.string().default('/run/novacron/agent.sock'),
+  listen: z.string().optional(),
+  httpListen: z.string().optional(),
+  advertise: z.string().optional(),
   stateDirectory: z.string().default('/var/lib/novacron'),
   runDirectory: z.string().default('/run/novacron'),
   tls: z.object({ certificate: z.string(), key: z.string(), ca: z.string() }).optional(),
   hypervisor: z
     .object({
-      uri: z.string().default('qemu:///system'),
-      libvirtSocket: z.string().default('/run/libvirt/libvirt-sock'),
+      uri: z.string().default(SYSTEM_URI),
+      libvirtSocket: z.string().default('auto'),
       accelerator: z.string().default('auto'),
       consoleDirectory: z.string().default('/var/log/libvirt/qemu'),
     })
@@ -40,8 +45,7 @@ export function parseAgentSettings(text: string | undefined): ReadSettings {
   try {
     document = readYaml(text) ?? {};
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    return { settings, problem: `it is no YAML: ${why.split('\n')[0]}` };
+    return { settings, problem: `it is no YAML: ${yamlProblem(text, error)}` };
   }
   const result = settingsSchema.safeParse(document);
   if (result.success) return { settings: result.data };

@@ -3,7 +3,7 @@ import type { AgentTarget } from '../../client/target.ts';
 import { checkAgent, checkPeers } from './agent-checks.ts';
 import { parseAgentSettings, type ReadSettings } from './agent-settings.ts';
 import { checkCertificate, checkPermissions } from './certificate-checks.ts';
-import type { Check } from './check.ts';
+import { type Check, skipped } from './check.ts';
 import { errorCode, type Host } from './host.ts';
 import { checkAutostart, checkHostShutdown } from './host-shutdown-checks.ts';
 import {
@@ -14,6 +14,7 @@ import {
   checkQemu,
 } from './hypervisor-checks.ts';
 import {
+  checkAddresses,
   checkClock,
   checkConfiguration,
   checkKernelLimits,
@@ -55,6 +56,13 @@ export async function allChecks(options: DoctorOptions): Promise<readonly Check[
     open({ address, nodeName, tls: settings.tls });
   return [
     { name: 'configuration', run: async () => checkConfiguration(read, agentConfig) },
+    {
+      name: 'addresses',
+      run: async () =>
+        read.problem === undefined
+          ? checkAddresses(settings, agentConfig)
+          : skipped('The configuration cannot be read'),
+    },
     { name: 'agent', run: (signal) => checkAgent(() => getNode(signal)) },
     { name: 'libvirt socket', run: (signal) => checkLibvirtSocket(host, settings, signal) },
     { name: 'libvirt', run: (signal) => checkLibvirtVersion(host, settings, signal) },

@@ -1,26 +1,66 @@
+import {
+  connectionUri,
+  expectedSockets,
+  LIBVIRT_SOCKETS,
+  libvirtSocketsIn,
+  SYSTEM_URI,
+} from '../../core/libvirt-socket.ts';
 import type { AgentSettings } from './agent-settings.ts';
 import { type Finding, failure, ok, skipped, warning } from './check.ts';
 import { errorCode, type Host } from './host.ts';
+
+const START =
+  'Start libvirt: systemctl enable --now virtqemud.socket (or libvirtd.socket, where there is no virtqemud)';
 
 export async function checkLibvirtSocket(
   host: Host,
   { hypervisor }: AgentSettings,
   signal: AbortSignal,
 ): Promise<Finding> {
-  const { libvirtSocket } = hypervisor;
-  const info = await host.findInfo(libvirtSocket);
-  const start = 'Start libvirt: systemctl enable --now libvirtd.socket (or virtqemud.socket)';
-  if (info === undefined) return failure(`${libvirtSocket} does not exist`, start);
-  if (info.kind !== 'socket') {
-    return failure(`${libvirtSocket} is no socket`, `Remove it, then: ${start}`);
-  }
+  const expected = expectedSockets(hypervisor);
+  const socket = await firstSocket(host, expected);
+  if (socket === undefined) return missingSocket(host, expected, hypervisor);
   try {
-    await host.connectUnix(libvirtSocket, signal);
+    await host.connectUnix(socket, signal);
   } catch (error) {
     signal.throwIfAborted();
-    return failure(`${libvirtSocket} cannot be opened (${errorCode(error)})`, start);
+    return failure(`${socket} cannot be opened (${errorCode(error)})`, START);
   }
-  return ok(`${libvirtSocket} answers`);
+  return ok(`${socket} answers`);
+}
+
+async function missingSocket(
+  host: Host,
+  expected: readonly string[],
+  { libvirtSocket, uri }: AgentSettings['hypervisor'],
+): Promise<Finding> {
+  const others = [
+    ...LIBVIRT_SOCKETS,
+    ...libvirtSocketsIn((await host.findText('/proc/net/unix')) ?? ''),
+  ].filter((path) => !expected.includes(path));
+  const elsewhere = await firstSocket(host, others);
+  const named = libvirtSocket === 'auto' ? 'hypervisor.uri' : 'hypervisor.libvirtSocket';
+  const missing =
+    expected.length === 1
+      ? `${expected[0]}, which ${named} names, is no socket`
+      : `None of ${expected.join(', ')} is a socket`;
+  if (elsewhere === undefined) {
+    const other = 'Where it has its socket elsewhere, set hypervisor.libvirtSocket to that';
+    return failure(missing, `${START}. ${other}`);
+  }
+  const setting =
+    libvirtSocket === 'auto' && uri !== SYSTEM_URI
+      ? `Correct hypervisor.uri, or leave it out and set hypervisor.libvirtSocket: ${elsewhere}`
+      : `Set hypervisor.libvirtSocket: ${elsewhere}`;
+  return failure(
+    `${missing}, but libvirt is at ${elsewhere}`,
+    `${setting}, then: systemctl restart novacron-agent`,
+  );
+}
+
+async function firstSocket(host: Host, paths: readonly string[]): Promise<string | undefined> {
+  for (const path of paths) if ((await host.findInfo(path))?.kind === 'socket') return path;
+  return undefined;
 }
 
 export async function checkLibvirtVersion(
@@ -28,13 +68,14 @@ export async function checkLibvirtVersion(
   { hypervisor }: AgentSettings,
   signal: AbortSignal,
 ): Promise<Finding> {
-  const result = await host.run('virsh', ['-c', hypervisor.uri, 'version', '--daemon'], signal);
+  const uri = connectionUri(hypervisor);
+  const result = await host.run('virsh', ['-c', uri, 'version', '--daemon'], signal);
   if (result === undefined) return skipped('virsh is not installed');
   const version = /Running against daemon: (\S+)/.exec(result.stdout)?.[1];
   if (result.code !== 0 || version === undefined) {
     return failure(
-      `libvirt does not answer at ${hypervisor.uri}`,
-      `Look at its log (journalctl -u libvirtd) and try: virsh -c ${hypervisor.uri} version`,
+      `libvirt does not answer at ${uri}`,
+      `Look at its log (journalctl -u virtqemud -u libvirtd) and try: virsh -c '${uri}' version`,
     );
   }
   return ok(`libvirt ${version}`);

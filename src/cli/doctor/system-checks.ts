@@ -1,3 +1,4 @@
+import { defaultListen, findAddressProblems } from '../../core/node-addresses.ts';
 import { formatBytes } from '../output/quantities.ts';
 import type { AgentSettings, ReadSettings } from './agent-settings.ts';
 import { type Finding, failure, ok, warning } from './check.ts';
@@ -9,6 +10,18 @@ export function checkConfiguration({ problem, settings }: ReadSettings, file: st
   if (settings.nodeName === undefined) return failure(`${file}: nodeName is missing`, fix);
   if (settings.tls === undefined) return failure(`${file}: tls is missing`, fix);
   return ok(`${file} of node ${settings.nodeName}`);
+}
+
+/** By the agent's own rules. */
+export function checkAddresses(settings: AgentSettings, file: string): Finding {
+  const { listen, advertise } = settings;
+  const found = findAddressProblems(settings);
+  const text = found.map(({ path, problem }) => `${path.join('.')}: ${problem}`).join('; ');
+  const fix = `Correct it in ${file}, then: systemctl restart novacron-agent`;
+  if (found.some(({ refused }) => refused)) return failure(text, fix);
+  if (found.length > 0) return warning(text, `Should it be a mistake: ${fix}`);
+  if (advertise === undefined) return failure('advertise is missing', fix);
+  return ok(`Listens at ${listen ?? defaultListen(advertise)}, others reach it at ${advertise}`);
 }
 
 export async function checkClock(host: Host, signal: AbortSignal): Promise<Finding> {

@@ -24,6 +24,10 @@ const HINTS: Readonly<Record<Reason, string>> = {
     "Put the image on the node under the path of the spec, or correct the disk's path",
   IMAGE_INVALID: 'Check the image on the node with qemu-img check, and the format in the spec',
   IMAGE_IN_USE: 'Stop the VM or the program that has the image open (on the node: fuser -v PATH)',
+  IMAGE_NOT_ALLOWED:
+    "Move it to a folder that the node has for images, or have the node's administrator add its folder to images.folders (kernels: images.bootFolders; block devices: images.blockDevices) in the agent's configuration",
+  IMAGE_NOT_READABLE:
+    'Move the image to /var/lib/libvirt/images, or open the folder that is named to the user of QEMU',
   NODE_CAPACITY_EXCEEDED:
     'Ask for less, stop another VM, or choose another node (novactl node get shows what is free)',
   NODE_CORDONED: 'Choose another node, or let this one take VMs again with: novactl node uncordon',
@@ -46,6 +50,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
     'Leave out what is named above; novactl vm apply -f FILE --dry-run says whether the rest will do',
   FEATURE_NOT_SUPPORTED: 'See what the node supports with: novactl node get -o wide',
   DEVICE_IN_USE: 'Detach the device from its owner first, or choose another',
+  CPU_INCOMPATIBLE:
+    'Give the VM a CPU model that all its nodes have (spec.template.spec.cpu.model) and restart it; novactl node get -o yaml names the CPU of a node',
   MIGRATION_NOT_FOUND: 'List what this node knows with: novactl migration list',
   MIGRATION_ALREADY_EXISTS: 'Leave out --id to get a new one; an attempt is never repeated',
   MIGRATION_BLOCKED:

@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import { DNS_LABEL, DNS_LABEL_RULE } from '../../core/dns-label.ts';
+import { agentAddressProblem, hostPortProblem } from '../../core/host-port.ts';
 import { parseBitRate, parseBytes, similarBitRate, similarBytes } from '../../core/quantity.ts';
 import { parseDurationMs } from '../output/durations.ts';
 
@@ -70,23 +71,19 @@ export function nodeNameArgument(text: string): string {
   throw new InvalidArgumentError('It must be the name of a node, such as node-b.');
 }
 
-/** Of the agent to talk to. */
-export function agentAddressArgument(text: string): string {
-  if (/^unix:\/./.test(text) || isHostPort(text)) return text;
-  throw new InvalidArgumentError(
-    'It must be unix:/PATH or HOST:PORT, such as node-a:7443 or [fd00::2]:7443.',
-  );
-}
-
-function isHostPort(text: string): boolean {
-  const match = /^(?:\[[0-9a-fA-F:]+\]|[^:/\s[\]]+):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[1]);
-  return port >= 1 && port <= 65_535;
-}
-
+/** Where another node is reached. */
 export function hostPortArgument(text: string): string {
-  if (isHostPort(text)) return text;
-  throw new InvalidArgumentError('It must be HOST:PORT, such as 10.0.0.2:7443 or [fd00::2]:7443.');
+  return unlessProblem(text, hostPortProblem(text, 'reach'));
+}
+
+/** Where the agent is: a unix socket, or HOST:PORT. */
+export function agentAddressArgument(text: string): string {
+  return unlessProblem(text, agentAddressProblem(text));
+}
+
+function unlessProblem(text: string, problem: string | undefined): string {
+  if (problem === undefined) return text;
+  throw new InvalidArgumentError(`It ${problem}.`);
 }
 
 /** The name of a volume or a guest device; may be repeated. */

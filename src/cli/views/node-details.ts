@@ -12,16 +12,17 @@ import { formatTable } from '../output/table.ts';
 
 /** What a node has and has given away, by resource, its conditions, its controllers, and VMs of nobody knows whom: tables for people. */
 export function nodeDetailsText({ status }: Node, nowMs: number): string {
-  const { capacity = {}, allocatable = {}, allocated = {} } = status ?? {};
+  const { capacity = {}, allocatable = {}, allocated = {}, foreign = {} } = status ?? {};
   const { conditions = [], controllers = [], unidentifiedVirtualMachines = [] } = status ?? {};
   const amounts = Object.entries(capacity).map(([resource, all]) => {
     const available = allocatable[resource] ?? '0';
     const given = allocated[resource] ?? '0';
-    const texts = [all, available, given].map((amount) => amountText(resource, amount));
+    const others = foreign[resource] ?? '0';
+    const texts = [all, available, given, others].map((amount) => amountText(resource, amount));
     return [resource, ...texts, freeText(resource, available, given)];
   });
   const tables = [
-    formatTable(['RESOURCE', 'CAPACITY', 'ALLOCATABLE', 'ALLOCATED', 'FREE'], amounts),
+    formatTable(['RESOURCE', 'CAPACITY', 'ALLOCATABLE', 'ALLOCATED', 'FOREIGN', 'FREE'], amounts),
     formatTable(
       ['CONDITION', 'STATUS', 'SINCE', 'REASON', 'MESSAGE'],
       conditions.map((condition) => conditionRow(condition, nowMs)),

@@ -49,7 +49,10 @@ export function nodeName({ metadata }: Node): string {
   return metadata?.name ?? '';
 }
 
-/** `Ready`, or the conditions that do not hold; beside it what is no fault of the node: `Cordoned`, `ShuttingDown`, `UnidentifiedVMs`. */
+/**
+ * `Ready`, or the conditions that do not hold; beside it what is no fault of the node: `Cordoned`, `ShuttingDown`, `Overcommitted`,
+ * `UnidentifiedVMs`.
+ */
 function stateOf({ spec, status }: Node): string {
   if (status === undefined) return '';
   const closed = [
@@ -61,11 +64,16 @@ function stateOf({ spec, status }: Node): string {
     .map(({ type }) => type)
     // That is what a cordon and a shutdown say.
     .filter((type) => closed.length === 0 || type !== 'Schedulable')
-    // They are counted, and while they matter the node is not ready.
-    .filter((type) => type !== 'VirtualMachinesIdentified');
+    // They are counted, and while they matter the node is not ready; and this is said in another word.
+    .filter((type) => type !== 'VirtualMachinesIdentified' && type !== 'MemoryAvailable');
+  const isOvercommitted = status.conditions.some(
+    ({ type, status: holds }) =>
+      type === 'MemoryAvailable' && holds === ConditionStatus.CONDITION_STATUS_FALSE,
+  );
   return [
     ...(bad.length === 0 ? ['Ready'] : bad.map((type) => `Not${type}`)),
     ...closed,
+    ...(isOvercommitted ? ['Overcommitted'] : []),
     ...(status.unidentifiedVirtualMachines.length > 0 ? ['UnidentifiedVMs'] : []),
   ].join(',');
 }

@@ -5,11 +5,19 @@ import { imageSource } from './image-source.ts';
 const volumeSource = z
   .strictObject({
     file: z
-      .strictObject({ path: absolutePath.meta({ description: 'Absolute path; it must exist.' }) })
+      .strictObject({
+        path: absolutePath.meta({
+          description: "Absolute path in one of the node's folders for images; it must exist.",
+        }),
+      })
       .optional()
       .meta({ description: 'A file of the node.' }),
     block: z
-      .strictObject({ path: absolutePath.meta({ description: 'Absolute path; it must exist.' }) })
+      .strictObject({
+        path: absolutePath.meta({
+          description: 'Absolute path of one that the node lets VMs have; it must exist.',
+        }),
+      })
       .optional()
       .meta({ description: 'A block device of the node, given to QEMU as a device.' }),
     volume: z

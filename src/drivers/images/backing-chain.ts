@@ -1,52 +1,71 @@
 import { open, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { isQcow2, MAX_HEADER_BYTES, readQcow2Header } from './qcow2-header.ts';
+import type { ImageProblem } from '../images.ts';
+import { isQcow2, MAX_HEADER_BYTES, type Qcow2Header, readQcow2Header } from './qcow2-header.ts';
 
 /** libvirt gives up on longer chains than this. */
 const MAX_LINKS = 200;
 
-/*
- * Whoever writes an image chooses the names of the files that QEMU opens along with it: an uploaded qcow2 that
- * names /etc/shadow as its backing file would show it to the guest. So a chain may only lead to where the image
- * itself lies, or to a place that the node's administrator has opened, and never to a format that is guessed.
- */
+/** An image with those behind it, as far as they may be followed. */
+export interface Chain {
+  /** Real paths, the image first. */
+  readonly files: readonly string[];
+  readonly problem: ImageProblem | undefined;
+}
 
-/** What speaks against an image and those behind it; undefined if nothing. Nothing is opened before it is allowed. */
-export async function findChainProblem(
-  image: string,
-  allowedFolders: readonly string[],
-): Promise<string | undefined> {
-  let current = await realpath(image);
-  const folders = await Promise.all(allowedFolders.map(realpathOrSame));
-  folders.push(path.dirname(current));
-  for (let links = 0; links < MAX_LINKS; links++) {
+type Judge = (real: string) => Promise<ImageProblem | undefined>;
+
+/**
+ * Whoever writes an image chooses the names of the files that QEMU opens along with it: an uploaded qcow2 that names /etc/shadow as
+ * its backing file would show it to the guest. So each is asked about before it is opened, and a format is never guessed. `image`
+ * is a real path, and qcow2 if it is anything that leads on.
+ */
+export async function readChain(image: string, judge: Judge): Promise<Chain> {
+  const files = [image];
+  const end = (problem?: ImageProblem): Chain => ({ files, problem });
+  const broken = (text: string): Chain => end({ reason: 'IMAGE_INVALID', text });
+  for (let current = image; files.length <= MAX_LINKS; ) {
     const start = await readStart(current);
-    if (!isQcow2(start)) return undefined;
+    if (!isQcow2(start)) return end();
     const header = readQcow2Header(start);
-    if (header === undefined) return `${current} has a broken qcow2 header; restore it from a copy`;
-    if (header.corrupt) {
-      return `${current} is marked corrupt; repair it with: qemu-img check -r all ${current}`;
+    if (header === undefined) {
+      return broken(`${current} has a broken qcow2 header; restore it from a copy`);
     }
-    if (header.encrypted) return `${current} is encrypted, which is not supported; decrypt it`;
-    if (header.hasDataFile) {
-      return `${current} keeps its data in another file, which is refused; convert it with: qemu-img convert -O qcow2`;
-    }
-    if (header.backingFile === undefined) return undefined;
+    const own = problemOf(current, header);
+    if (own !== undefined) return broken(own);
+    if (header.backingFile === undefined) return end();
     const next = await resolveLink(current, header.backingFile);
     if (next === undefined) {
-      return `its backing file ${header.backingFile} does not exist or is not a plain file; rebase it with: qemu-img rebase`;
+      return broken(
+        `its backing file ${header.backingFile} does not exist or is not a plain file; rebase it with: qemu-img rebase`,
+      );
     }
-    if (!folders.some((folder) => isInside(folder, next))) {
-      return `its backing file ${next} lies outside ${path.dirname(image)}, where it could be any file of the node; move it there or rebase the image`;
+    const refused = await judge(next);
+    if (refused !== undefined) {
+      return end({ ...refused, text: `of its backing file ${next}: ${refused.text}` });
     }
     if (header.backingFormat !== 'qcow2' && header.backingFormat !== 'raw') {
-      return `${current} does not say whether its backing file is raw or qcow2; set it with: qemu-img rebase -u -F FORMAT`;
+      return broken(
+        `${current} does not say whether its backing file is raw or qcow2; set it with: qemu-img rebase -u -F FORMAT`,
+      );
     }
+    files.push(next);
     // What is declared raw is opened raw, so whatever its content says leads nowhere.
-    if (header.backingFormat === 'raw') return undefined;
+    if (header.backingFormat === 'raw') return end();
     current = next;
   }
-  return `it has more than ${MAX_LINKS} backing files; flatten it with: qemu-img convert`;
+  return broken(`it has more than ${MAX_LINKS} backing files; flatten it with: qemu-img convert`);
+}
+
+function problemOf(file: string, header: Qcow2Header): string | undefined {
+  if (header.corrupt) {
+    return `${file} is marked corrupt; repair it with: qemu-img check -r all ${file}`;
+  }
+  if (header.encrypted) return `${file} is encrypted, which is not supported; decrypt it`;
+  if (header.hasDataFile) {
+    return `${file} keeps its data in another file, which is refused; convert it with: qemu-img convert -O qcow2`;
+  }
+  return undefined;
 }
 
 /** The real path that a backing file's name leads to; undefined for a name that is no existing plain file. */
@@ -59,14 +78,6 @@ async function resolveLink(image: string, name: string): Promise<string | undefi
   } catch {
     return undefined;
   }
-}
-
-function isInside(folder: string, file: string): boolean {
-  return file.startsWith(folder.endsWith('/') ? folder : `${folder}/`);
-}
-
-async function realpathOrSame(folder: string): Promise<string> {
-  return realpath(folder).catch(() => folder);
 }
 
 async function readStart(file: string): Promise<Buffer> {

@@ -3,69 +3,131 @@ import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import { AgentError } from '../../core/errors.ts';
-import type { FileKind, ImageInfo, ImageInspector } from '../images.ts';
-import { findChainProblem } from './backing-chain.ts';
+import type { FileOwner } from '../hypervisor-host.ts';
+import type {
+  FileInfo,
+  FileKind,
+  ImageInfo,
+  ImageInspector,
+  ImageProblem,
+  ImageQuery,
+} from '../images.ts';
+import { AllowedPlaces, type Place, type PlaceSettings } from './allowed-places.ts';
+import { type Chain, readChain } from './backing-chain.ts';
+import { findDeviceUse } from './device-use.ts';
+import { type AccessQuery, findAccessProblem } from './process-access.ts';
+
+type Found = FileInfo & Partial<Pick<ImageInfo, 'format'>>;
 
 export interface QemuImgInspectorOptions {
+  readonly places: PlaceSettings;
   readonly binary?: string;
-  /** Folders whose images may stand behind any image, such as one of golden images. */
-  readonly backingFolders?: readonly string[];
+  /** libvirt's settings for QEMU. */
+  readonly qemuConf?: string;
   readonly timeoutMs?: number;
 }
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 const MAX_OUTPUT_BYTES = 4 * 1024 * 1024;
 
-const reportSchema = z.object({ format: z.string(), 'virtual-size': z.number() });
+const reportSchema = z.object({ format: z.string() });
 
-/** Tells an image's format with qemu-img, after its header has been found to lead nowhere that it should not. */
+/** Asks first whether a VM may have what is there, and only of an image that is to be qcow2 then what it is. */
 export class QemuImgInspector implements ImageInspector {
+  readonly #options: QemuImgInspectorOptions;
+  readonly #places: AllowedPlaces;
   readonly #binary: string;
-  readonly #backingFolders: readonly string[];
   readonly #timeoutMs: number;
 
-  constructor(options: QemuImgInspectorOptions = {}) {
+  constructor(options: QemuImgInspectorOptions) {
+    this.#options = options;
+    this.#places = new AllowedPlaces(options.places);
     this.#binary = options.binary ?? 'qemu-img';
-    this.#backingFolders = options.backingFolders ?? [];
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   }
 
-  async findKind(path: string, signal: AbortSignal): Promise<FileKind | undefined> {
-    return this.#inTime((deadline) => findKind(path, deadline), signal);
+  async findBootFile(
+    path: string,
+    user: FileOwner | undefined,
+    signal: AbortSignal,
+  ): Promise<FileInfo | undefined> {
+    return this.#inTime((deadline) => this.#findBootFile(path, user, deadline), signal);
   }
 
-  async find(path: string, signal: AbortSignal): Promise<ImageInfo | undefined> {
-    return this.#inTime((deadline) => this.#find(path, deadline), signal).catch(
-      (error: unknown) => {
-        if (!isTimeout(error) || signal.aborted) throw error;
-        const problem = 'it could not be read in time; look at the storage behind it';
-        return { kind: 'other', format: '', virtualSizeBytes: 0, problem } as const;
-      },
-    );
+  async find(query: ImageQuery, signal: AbortSignal): Promise<ImageInfo | undefined> {
+    const found = await this.#inTime((deadline) => this.#find(query, deadline), signal);
+    return found && { format: '', ...found };
   }
 
-  async #find(path: string, signal: AbortSignal): Promise<ImageInfo | undefined> {
-    const kind = await findKind(path, signal);
-    if (kind === undefined) return undefined;
-    const unknown = { kind, format: '', virtualSizeBytes: 0 };
+  async #findBootFile(
+    path: string,
+    user: FileOwner | undefined,
+    signal: AbortSignal,
+  ): Promise<FileInfo | undefined> {
+    const place = await this.#places.findFile(path, 'boot');
+    if (place.real === undefined) return place.problem && { kind: 'file', problem: place.problem };
+    const kind = await kindOf(place.real);
+    if (kind !== 'file') return { kind, problem: invalid('it is no plain file; name one') };
+    return {
+      kind,
+      problem: await this.#accessProblem({ files: [place.real], isWritten: false, user }, signal),
+    };
+  }
+
+  async #find(query: ImageQuery, signal: AbortSignal): Promise<Found | undefined> {
+    const { path, format, user } = query;
+    const place = await this.#locate(query);
+    if (place.real === undefined) {
+      return place.problem && { kind: query.kind, problem: place.problem };
+    }
+    const { real } = place;
+    const kind = await kindOf(real);
     if (kind === 'other') {
-      return { ...unknown, problem: 'it is neither a file nor a block device; name an image' };
+      return { kind, problem: invalid('it is neither a file nor a block device; name an image') };
     }
-    try {
-      const problem = await findChainProblem(path, this.#backingFolders);
-      if (problem !== undefined) return { ...unknown, problem };
-      const { format, 'virtual-size': virtualSizeBytes } = await this.#report(path, signal);
-      return { kind, format, virtualSizeBytes, problem: undefined };
-    } catch (error) {
-      signal.throwIfAborted();
-      if (isAbsence(error)) return undefined;
-      if (error instanceof AgentError) throw error;
-      return { ...unknown, problem: `it cannot be read: ${firstLine(error)}` };
+    // Whoever asked says what is wrong with that.
+    if (kind !== query.kind) return { kind, problem: undefined };
+    const use = kind === 'block-device' ? await findDeviceUse(real) : undefined;
+    if (use !== undefined) {
+      const text = `${use}; choose a device that this node does not use itself`;
+      return { kind, problem: { reason: 'DEVICE_IN_USE', text } };
     }
+    const chain =
+      format === 'raw' ? { files: [real], problem: undefined } : await this.#readChain(real);
+    if (chain.problem !== undefined) return { kind, problem: chain.problem };
+    const isWritten = !query.isReadOnly;
+    const closed = await this.#accessProblem({ files: chain.files, isWritten, user }, signal);
+    if (closed !== undefined) return { kind, problem: closed };
+    if (format === 'raw') return { kind, format, problem: undefined };
+    return { kind, ...(await this.#report(path, signal)), problem: undefined };
+  }
+
+  /** As it is said to be. What is allowed as the other kind, and is that, is found so that it can be told to be named as it is. */
+  async #locate({ path, kind }: ImageQuery): Promise<Place> {
+    const asFile = await this.#places.findFile(path, 'disk');
+    const asDevice = await this.#places.findDevice(path);
+    const [named, other] = kind === 'file' ? [asFile, asDevice] : [asDevice, asFile];
+    if (named.real !== undefined || other.real === undefined) return named;
+    return (await kindOf(other.real)) === kind ? named : other;
+  }
+
+  async #accessProblem(
+    { user, ...files }: Omit<AccessQuery, 'user'> & { readonly user: FileOwner | undefined },
+    signal: AbortSignal,
+  ): Promise<ImageProblem | undefined> {
+    const { qemuConf } = this.#options;
+    return user && (await findAccessProblem({ ...files, user }, signal, { qemuConf }));
+  }
+
+  #readChain(real: string): Promise<Chain> {
+    return readChain(real, (next) => this.#places.findBackingProblem(next));
   }
 
   /** A file on hung storage keeps its system call for ever; this only stops waiting for it. */
-  async #inTime<T>(work: (deadline: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
+  async #inTime(
+    work: (deadline: AbortSignal) => Promise<Found | undefined>,
+    signal: AbortSignal,
+  ): Promise<Found | undefined> {
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(this.#timeoutMs)]);
     deadline.throwIfAborted();
     const aborted = Promise.withResolvers<never>();
@@ -73,6 +135,14 @@ export class QemuImgInspector implements ImageInspector {
     deadline.addEventListener('abort', abort, { once: true });
     try {
       return await Promise.race([work(deadline), aborted.promise]);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (isAbsence(error)) return undefined;
+      if (error instanceof AgentError) throw error;
+      const text = isTimeout(error)
+        ? 'it could not be read in time; look at the storage behind it'
+        : `it cannot be read: ${firstLine(error)}`;
+      return { kind: 'other', problem: invalid(text) };
     } finally {
       deadline.removeEventListener('abort', abort);
     }
@@ -99,16 +169,14 @@ export class QemuImgInspector implements ImageInspector {
   }
 }
 
-async function findKind(path: string, signal: AbortSignal): Promise<FileKind | undefined> {
-  signal.throwIfAborted();
-  try {
-    const found = await stat(path);
-    if (found.isFile()) return 'file';
-    return found.isBlockDevice() ? 'block-device' : 'other';
-  } catch (error) {
-    if (isAbsence(error)) return undefined;
-    throw error;
-  }
+async function kindOf(real: string): Promise<FileKind> {
+  const found = await stat(real);
+  if (found.isFile()) return 'file';
+  return found.isBlockDevice() ? 'block-device' : 'other';
+}
+
+function invalid(text: string): ImageProblem {
+  return { reason: 'IMAGE_INVALID', text };
 }
 
 function isTimeout(error: unknown): boolean {

@@ -1,42 +1,6 @@
-import type { HypervisorVm } from '../hypervisor-domains.ts';
-import type { DomainXml } from './domain-operations.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { DomainDescription } from './domain-description.ts';
 import type { DomainRecord } from './domain-statistics.ts';
-import { DomainDocument } from './domain-xml/domain-document.ts';
-
-/** What a domain's XML says of it. */
-export type DomainDescription = Pick<
-  HypervisorVm,
-  | 'isRead'
-  | 'definition'
-  | 'liveDefinition'
-  | 'drift'
-  | 'accelerator'
-  | 'machineType'
-  | 'vcpus'
-  | 'memoryBytes'
-  | 'volumes'
-  | 'disks'
-  | 'consoleLogPath'
->;
-
-export function describeDomain(xml: DomainXml): DomainDescription {
-  const live = DomainDocument.parse(xml.live);
-  const next = xml.persistent === undefined ? live : DomainDocument.parse(xml.persistent);
-  const { accelerator, machineType, memoryBytes, consoleLogPath } = live;
-  return {
-    isRead: true,
-    definition: next.definition,
-    drift: next.drift,
-    liveDefinition: next.definitionText === live.definitionText ? undefined : live.definition,
-    accelerator,
-    machineType,
-    vcpus: live.cpu.vcpus,
-    memoryBytes,
-    volumes: live.volumes.map(({ name, target, path, format }) => ({ name, target, path, format })),
-    disks: live.disks,
-    consoleLogPath,
-  };
-}
 
 /** Should an event have been lost, a listing is wrong for at most this long plus a few listings. */
 const MAX_AGE_MS = 30_000;
@@ -60,10 +24,23 @@ export class DefinitionCache {
   readonly #versions = new Map<string, number>();
   /** Domains whose XML could not be read, and when it is worth trying again. */
   readonly #retryAtMs = new Map<string, number>();
+  /** Of domains that were defined and not read yet. */
+  readonly #names = new Map<string, string>();
   #allVersion = 0;
 
   find(uid: string): DomainDescription | undefined {
     return this.#entries.get(uid)?.description;
+  }
+
+  /** What users call it, such as `default/web`; undefined if that is not known. */
+  findName(uid: string): string | undefined {
+    const definition = this.find(uid)?.definition;
+    return definition === undefined ? this.#names.get(uid) : nameOf(definition);
+  }
+
+  /** For errors about one that is not read yet. */
+  noteName(definition: VmDefinition): void {
+    this.#names.set(definition.uid, nameOf(definition));
   }
 
   /** The domains whose XML has to be read to list these, oldest first where it is only for their age. */
@@ -82,10 +59,13 @@ export class DefinitionCache {
   }
 
   /** Reads a description and keeps it. */
-  async read(record: DomainRecord, readXml: () => Promise<DomainXml>): Promise<DomainDescription> {
+  async read(
+    record: DomainRecord,
+    describe: () => Promise<DomainDescription>,
+  ): Promise<DomainDescription> {
     const version = this.#versionOf(record.uid);
     const readAtMs = performance.now();
-    const description = describeDomain(await readXml());
+    const description = await describe();
     const { name, runId, persistent } = record;
     const stale = version !== this.#versionOf(record.uid);
     this.#entries.set(record.uid, { description, name, runId, persistent, readAtMs, stale });
@@ -115,7 +95,7 @@ export class DefinitionCache {
   /** Forgets domains that are no longer there. */
   keepOnly(records: readonly DomainRecord[]): void {
     const uids = new Set(records.map((record) => record.uid));
-    for (const map of [this.#entries, this.#versions, this.#retryAtMs]) {
+    for (const map of [this.#entries, this.#versions, this.#retryAtMs, this.#names]) {
       for (const uid of map.keys()) if (!uids.has(uid)) map.delete(uid);
     }
   }
@@ -123,6 +103,10 @@ export class DefinitionCache {
   #versionOf(uid: string): string {
     return `${this.#allVersion}.${this.#versions.get(uid) ?? 0}`;
   }
+}
+
+function nameOf({ namespace, name }: VmDefinition): string {
+  return `${namespace}/${name}`;
 }
 
 function matches(entry: Entry, record: DomainRecord): boolean {

@@ -49,7 +49,6 @@ export class DriverCalls {
   }
 
   nameOf(uid: string): string {
-    const definition = this.#cache.find(uid)?.definition;
-    return definition ? `VM ${definition.namespace}/${definition.name}` : `VM ${uid}`;
+    return `VM ${this.#cache.findName(uid) ?? uid}`;
   }
 }

@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import { AgentError, type AgentErrorOptions, type Reason } from '../../core/errors.ts';
+import { findRefusal } from './refusals.ts';
 
 /** virterror.h: the virErrorNumber values that mean something to the agent. */
 const CODES = {
@@ -48,6 +49,7 @@ const REASON_OF_CODE: Readonly<Record<number, Reason>> = {
   [CODES.ARGUMENT_UNSUPPORTED]: 'FEATURE_NOT_SUPPORTED',
   [CODES.OPERATION_UNSUPPORTED]: 'FEATURE_NOT_SUPPORTED',
   [CODES.RESOURCE_BUSY]: 'VM_BUSY',
+  [CODES.CPU_INCOMPATIBLE]: 'CPU_INCOMPATIBLE',
   [CODES.XML_INVALID_SCHEMA]: 'INVALID_SPEC',
 };
 
@@ -59,17 +61,9 @@ const REASON_WHILE_MIGRATING: Readonly<Record<number, Reason>> = {
   [CODES.ARGUMENT_UNSUPPORTED]: 'FEATURE_NOT_SUPPORTED',
   [CODES.OPERATION_UNSUPPORTED]: 'MIGRATION_BLOCKED',
   [CODES.MIGRATE_UNSAFE]: 'MIGRATION_BLOCKED',
-  [CODES.CPU_INCOMPATIBLE]: 'PEER_INCOMPATIBLE',
+  [CODES.CPU_INCOMPATIBLE]: 'CPU_INCOMPATIBLE',
   [CODES.OPERATION_ABORTED]: 'MIGRATION_FAILED',
 };
-
-/**
- * Only libvirt's words tell this from its other failed operations. Found at the start of the VM by older versions,
- * when it is defined by newer ones.
- */
-const NO_FIRMWARE = /^operation failed: Unable to find .*firmware/i;
-const FIRMWARE_ADVICE =
-  'install a UEFI image for QEMU on this node (Debian: apt-get install ovmf), or boot the VM with BIOS';
 
 /** A failed libvirt call, with libvirt's own numbers. Thrown in a Worker and sent on as a plain object. */
 export class LibvirtError extends Error {
@@ -92,6 +86,10 @@ export function isMissingDomain(error: unknown): boolean {
 /** The domain is not in a state in which this can be done: not running, already running, no job. */
 export function isInvalidNow(error: unknown): boolean {
   return error instanceof LibvirtError && error.code === CODES.OPERATION_INVALID;
+}
+
+export function isIncompatibleCpu(error: unknown): boolean {
+  return error instanceof LibvirtError && error.code === CODES.CPU_INCOMPATIBLE;
 }
 
 /** Somebody else's job on the domain has not ended in the time for which libvirt waits. */
@@ -119,6 +117,8 @@ export type OperationFailure =
   | { readonly kind: 'refused'; readonly reason: Reason; readonly message: string }
   | { readonly kind: 'unexpected'; readonly message: string; readonly stack: string };
 
+type LibvirtFailure = Extract<OperationFailure, { kind: 'libvirt' }>;
+
 export function describeFailure(error: unknown, connectionAlive: boolean): OperationFailure {
   if (error instanceof LibvirtError) {
     const { code, errno, message } = error;
@@ -145,10 +145,7 @@ export function toAgentError(failure: OperationFailure, call: FailedCall): Agent
   const text = `Cannot ${call.action}: ${failure.message}`;
   switch (failure.kind) {
     case 'libvirt':
-      if (lacksFirmware(failure, call.operation)) {
-        return new AgentError('FEATURE_NOT_SUPPORTED', `${text}; ${FIRMWARE_ADVICE}`, options);
-      }
-      return new AgentError(reasonOf(failure, call.operation), text, options);
+      return libvirtError(failure, text, { ...options, operation: call.operation });
     case 'refused':
       return new AgentError(failure.reason, text, options);
     default:
@@ -156,27 +153,29 @@ export function toAgentError(failure: OperationFailure, call: FailedCall): Agent
   }
 }
 
-function reasonOf(
-  failure: Extract<OperationFailure, { kind: 'libvirt' }>,
-  operation: string,
-): Reason {
+function libvirtError(
+  failure: LibvirtFailure,
+  text: string,
+  { operation, ...options }: AgentErrorOptions & { readonly operation: string },
+): AgentError {
+  const refusal = failure.connectionAlive ? findRefusal(failure.message, operation) : undefined;
+  if (refusal !== undefined) {
+    return new AgentError(refusal.reason, `${text}; ${refusal.advice}`, options);
+  }
+  return new AgentError(reasonOf(failure, operation), text, options);
+}
+
+function reasonOf(failure: LibvirtFailure, operation: string): Reason {
   if (!failure.connectionAlive) return 'HYPERVISOR_UNREACHABLE';
   if (operation === 'migrate') return REASON_WHILE_MIGRATING[failure.code] ?? 'MIGRATION_FAILED';
   if (operation === 'start') return reasonOfStart(failure.code, failure.errno);
   return REASON_OF_CODE[failure.code] ?? 'HYPERVISOR_FAILURE';
 }
 
-function lacksFirmware(
-  { code, message }: Extract<OperationFailure, { kind: 'libvirt' }>,
-  operation: string,
-): boolean {
-  if (operation !== 'define' && operation !== 'start') return false;
-  return code === CODES.OPERATION_FAILED && NO_FIRMWARE.test(message);
-}
-
 function reasonOfStart(code: number, errno: number): Reason {
   // libvirt opens the images before it starts QEMU.
   if (code === CODES.SYSTEM_ERROR && errno === constants.errno.ENOENT) return 'IMAGE_NOT_FOUND';
+  if (code === CODES.SYSTEM_ERROR && errno === constants.errno.EACCES) return 'IMAGE_NOT_READABLE';
   // "Already running" is handled where it appears; what is left is a domain in a state of its own.
   if (code === CODES.OPERATION_INVALID) return 'VM_BUSY';
   return REASON_OF_CODE[code] ?? 'HYPERVISOR_FAILURE';

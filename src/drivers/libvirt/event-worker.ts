@@ -9,6 +9,7 @@ import {
   EVENT_ID_METADATA_CHANGE,
   EVENT_ID_MIGRATION_ITERATION,
 } from './libvirt-constants.ts';
+import { describeMissingSocket } from './libvirt-socket.ts';
 import { forgetLostStarts } from './lost-starts.ts';
 import {
   type CallbackPointer,
@@ -131,7 +132,9 @@ function connect(): void {
     failedAttempts = 0;
     report({ kind: 'connected' });
   } catch (error) {
-    scheduleAttempt(error instanceof Error ? error.message : String(error));
+    const why = error instanceof Error ? error.message : String(error);
+    const socket = describeMissingSocket({ uri, libvirtSocket: 'auto' });
+    scheduleAttempt(socket === '' ? why : `${why}; ${socket}`);
   }
 }
 

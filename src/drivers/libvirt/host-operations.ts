@@ -1,5 +1,7 @@
 import type { HypervisorFeature } from '../hypervisor-host.ts';
 import type { Connection } from './connection.ts';
+import { isIncompatibleCpu } from './errors.ts';
+import { COMPARE_CPU_FAIL_INCOMPATIBLE } from './libvirt-constants.ts';
 import { OPTIONAL_SYMBOLS, type Out } from './native.ts';
 
 export interface HostRecord {
@@ -36,6 +38,25 @@ export function readHost(connection: Connection): HostRecord {
       return { name, available: detail === '', detail };
     }),
   };
+}
+
+/**
+ * Why QEMU on this host cannot give a guest a CPU, with the features that it lacks; empty if it can, or if libvirt cannot tell. `xml`
+ * is the CPU of a running domain.
+ */
+export function compareCpu(connection: Connection, virtType: 'kvm' | 'qemu', xml: string): string {
+  const { libvirt, pointer } = connection;
+  const flags = COMPARE_CPU_FAIL_INCOMPATIBLE;
+  try {
+    connection.check(
+      libvirt.compareHypervisorCpu(pointer, null, 'x86_64', null, virtType, xml, flags),
+    );
+    return '';
+  } catch (error) {
+    if (isIncompatibleCpu(error)) return (error as Error).message;
+    if (connection.isAlive) return '';
+    throw error;
+  }
 }
 
 /** What QEMU's version is; asked before a domain is built. */

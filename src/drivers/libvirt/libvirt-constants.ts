@@ -12,6 +12,8 @@ export const DEFINE_VALIDATE = 1;
 export const UNDEFINE_MANAGED_SAVE = 1;
 export const UNDEFINE_SNAPSHOTS_METADATA = 2;
 export const UNDEFINE_NVRAM = 4;
+/** libvirt-host.h: virConnectCompareCPUFlags */
+export const COMPARE_CPU_FAIL_INCOMPATIBLE = 1;
 export const UNDEFINE_CHECKPOINTS_METADATA = 16;
 
 /** libvirt-domain.h: virDomainModificationImpact */

@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path';
+import { connectionUri, expectedSockets } from '../../core/libvirt-socket.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import type { HypervisorDomains } from '../hypervisor-domains.ts';
@@ -7,6 +8,7 @@ import type { HypervisorHost } from '../hypervisor-host.ts';
 import type { HypervisorJobs } from '../hypervisor-jobs.ts';
 import type { HypervisorStatistics } from '../hypervisor-statistics.ts';
 import { DefinitionCache } from './definition-cache.ts';
+import { isCpu } from './domain-xml/parts/cpu-part.ts';
 import { DriverCalls } from './driver-calls.ts';
 import type { DomainReport, DriverDiagnostics } from './driver-protocol.ts';
 import { DriverSupervisor } from './driver-supervisor.ts';
@@ -14,18 +16,25 @@ import { EventFeed } from './event-feed.ts';
 import { toHypervisorInfo } from './host-info.ts';
 import { LibvirtDomains, type NodeDefaults } from './libvirt-domains.ts';
 import { LibvirtJobs } from './libvirt-jobs.ts';
+import { findIncomingSocket } from './libvirt-socket.ts';
 import { StatisticsSampler } from './statistics-sampler.ts';
+import { UefiVariables } from './uefi-variables.ts';
 
 export interface LibvirtHypervisorOptions {
   /** Such as `qemu:///system`. */
   readonly uri: string;
-  /** libvirt's socket on this host, beside which it keeps files about the domains that run; they are left alone if it is undefined. */
-  readonly socket?: string;
+  /**
+   * libvirt's own socket on this host, beside which it keeps files about the domains that run; `auto`, the default, takes that
+   * of the URI, else the one that is there.
+   */
+  readonly libvirtSocket?: string;
   /** Calls in flight at the same time; default 4. A call that takes long does not count. */
   readonly callWorkers?: number;
   /** Default 10 s. Starting a VM and cutting its power may take five times as long. */
   readonly callTimeoutMs?: number;
   readonly nodeDefaults: NodeDefaults;
+  /** Where this process sees the root folder of libvirt's host; default `/`. */
+  readonly root?: string;
   readonly logger?: Logger;
   /** Told of every call to libvirt, for metrics; `outcome` is `ok`, `aborted` or the reason of the failure. */
   readonly onCallEnded?: (call: string, outcome: string) => void;
@@ -46,11 +55,13 @@ export class LibvirtHypervisor implements Hypervisor {
 
   constructor(options: LibvirtHypervisorOptions) {
     const callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
+    const place = { uri: options.uri, libvirtSocket: options.libvirtSocket ?? 'auto' };
     const cache = new DefinitionCache();
     const feed = new EventFeed();
     const driver = new DriverSupervisor({
-      uri: options.uri,
-      stateDirectory: options.socket && join(dirname(options.socket), 'qemu'),
+      uri: connectionUri(place),
+      // All the sockets that may be it are in one folder.
+      stateDirectory: join(dirname(expectedSockets(place)[0] ?? ''), 'qemu'),
       callWorkers: options.callWorkers ?? 4,
       callTimeoutMs,
       logger: options.logger,
@@ -65,11 +76,21 @@ export class LibvirtHypervisor implements Hypervisor {
       onDisconnected: (error) => feed.publish({ kind: 'disconnected', error }),
       onReport: (report) => publish(report, cache, sampler, feed),
     });
+    const variables = new UefiVariables(options.root ?? '/');
     const calls = new DriverCalls(driver, cache, callTimeoutMs);
-    const jobs = new LibvirtJobs(calls, cache);
+    const jobs = new LibvirtJobs(calls, cache, variables);
     const { nodeDefaults } = options;
     const isLeaving = jobs.isLeaving.bind(jobs);
-    const domains = new LibvirtDomains({ driver, calls, cache, nodeDefaults, isLeaving });
+    const { logger } = options;
+    const domains = new LibvirtDomains({
+      driver,
+      calls,
+      cache,
+      nodeDefaults,
+      variables,
+      isLeaving,
+      logger,
+    });
     const sampler = new StatisticsSampler((signal) => {
       const action = 'read the statistics of the VMs';
       const timeoutMs = Math.min(SAMPLE_TIMEOUT_MS, callTimeoutMs);
@@ -82,7 +103,14 @@ export class LibvirtHypervisor implements Hypervisor {
     this.host = {
       async getInfo(signal) {
         const action = 'read what the hypervisor can do';
-        return toHypervisorInfo(await driver.call('readHost', [], { action }, signal));
+        const record = await driver.call('readHost', [], { action }, signal);
+        return toHypervisorInfo(record, await findIncomingSocket(place));
+      },
+      async findCpuProblem(cpu, accelerator, signal) {
+        if (!isCpu(cpu)) return undefined;
+        const values = [accelerator === 'kvm' ? 'kvm' : 'qemu', cpu] as const;
+        const action = 'compare the CPU of a VM with that of the host';
+        return (await driver.call('compareCpu', [...values], { action }, signal)) || undefined;
       },
     };
     this.statistics = sampler;

@@ -10,15 +10,18 @@ import type { DefinitionCache } from './definition-cache.ts';
 import { DomainDocument } from './domain-xml/domain-document.ts';
 import type { DriverCalls } from './driver-calls.ts';
 import { toMigrationCall } from './migration-call.ts';
+import type { UefiVariables } from './uefi-variables.ts';
 
 /** Migrations as jobs of libvirt. */
 export class LibvirtJobs implements HypervisorJobs {
   readonly #calls: DriverCalls;
   readonly #cache: DefinitionCache;
+  readonly #variables: UefiVariables;
   /** VMs whose migration from here this process waits for. */
   readonly #outgoing = new Set<string>();
 
-  constructor(calls: DriverCalls, cache: DefinitionCache) {
+  constructor(calls: DriverCalls, cache: DefinitionCache, variables: UefiVariables) {
+    this.#variables = variables;
     this.#calls = calls;
     this.#cache = cache;
   }
@@ -29,7 +32,7 @@ export class LibvirtJobs implements HypervisorJobs {
 
   async migrate(uid: string, request: HypervisorMigration, signal: AbortSignal): Promise<void> {
     const xml = await this.#calls.call('readMigratableXml', uid, [uid], 'migrate', signal);
-    const call = toMigrationCall(xml, request);
+    const call = toMigrationCall(xml, request, this.#variables.pathOf(uid));
     // Read after what is sent, so that a change in between is seen: with UNSAFE libvirt would take it.
     const { live } = await this.#calls.call('readXml', uid, [uid], 'migrate', signal);
     if (!isDeepStrictEqual(DomainDocument.parse(live).disks, request.disks)) {

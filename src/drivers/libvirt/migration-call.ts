@@ -6,11 +6,15 @@ import type { MigratableXml, MigrationCall } from './job-operations.ts';
 const MIB = 1024 * 1024;
 
 /**
- * The destination gets the domain as it is with nothing but our facts replaced: libvirt refuses other changes of
- * what the guest sees, and the raised ownership epoch comes into force in the same act as the VM. Fails with
- * FEATURE_NOT_SUPPORTED for what cannot be done yet.
+ * The destination gets the domain as it is with nothing but our facts replaced, and the place of UEFI's variables, which
+ * come with the VM: libvirt refuses other changes of what the guest sees, and the raised ownership epoch comes into force in the
+ * same act as the VM. Fails with FEATURE_NOT_SUPPORTED for what cannot be done yet.
  */
-export function toMigrationCall(xml: MigratableXml, request: HypervisorMigration): MigrationCall {
+export function toMigrationCall(
+  xml: MigratableXml,
+  request: HypervisorMigration,
+  nvramPath: string,
+): MigrationCall {
   const { transport, mode, copiedVolumes, destinationFacts } = request;
   if (transport.kind !== 'stream') {
     throw notSupported(`the transport ${transport.kind} is not there yet; use stream`);
@@ -19,14 +23,14 @@ export function toMigrationCall(xml: MigratableXml, request: HypervisorMigration
   if (copiedVolumes.length > 0) {
     throw notSupported(`volumes cannot be copied yet, and ${copiedVolumes.join(', ')} would be`);
   }
-  const withFacts = (source: string): string =>
-    DomainDocument.parse(source).withFacts(destinationFacts).toString();
+  const forDestination = (source: string): string =>
+    DomainDocument.parse(source).withFacts(destinationFacts).withNvramPath(nvramPath).toString();
   const { bandwidthBytesPerSecond: bandwidth } = request;
   return {
     destinationUri: `qemu+unix:///system?socket=${encodeURIComponent(transport.destinationSocket)}`,
     memoryUri: `unix://${transport.memorySocket}`,
-    destinationXml: withFacts(xml.live),
-    persistentXml: withFacts(xml.persistent),
+    destinationXml: forDestination(xml.live),
+    persistentXml: forDestination(xml.persistent),
     disksAreShared: request.disks.some(({ readOnly, images }) => !readOnly && images.length > 0),
     maxDowntimeMs: request.maxDowntimeMs,
     bandwidthMibPerSecond:

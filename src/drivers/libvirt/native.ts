@@ -115,6 +115,19 @@ export function loadLibvirt(path = 'libvirt.so.0') {
     getCapabilities: declare<(connection: ConnectPointer) => string | null>(
       'OwnedString virConnectGetCapabilities(void *conn)',
     ),
+    compareHypervisorCpu: declare<
+      (
+        connection: ConnectPointer,
+        emulator: string | null,
+        architecture: string,
+        machine: string | null,
+        virtType: string,
+        xml: string,
+        flags: number,
+      ) => number
+    >(
+      'int virConnectCompareHypervisorCPU(void *conn, const char *emulator, const char *arch, const char *machine, const char *virttype, const char *xmlCPU, unsigned int flags)',
+    ),
     getHypervisorVersion: declare<(connection: ConnectPointer, version: Out<number>) => number>(
       'int virConnectGetVersion(void *conn, _Out_ unsigned long *hvVer)',
     ),

@@ -8,6 +8,7 @@ export const OPERATIONS = {
   probe: host.probe,
   readHost: host.readHost,
   readHypervisorVersion: host.readHypervisorVersion,
+  compareCpu: host.compareCpu,
   list: domains.list,
   find: domains.find,
   readXml: domains.readXml,

@@ -42,6 +42,8 @@ function incoming(requiredFeatures: readonly string[] = []): IncomingVm {
     accelerator: 'tcg',
     memoryBytes: 64 * 1024 ** 2,
     vcpus: 1,
+    cpu: 'qemu64',
+    hypervisorName: 'renamed',
     privateFiles: {},
     sourceHostUuid: 'host-a',
     sourceQemuVersion: '7.2.22',

@@ -31,6 +31,7 @@ export async function openHypervisor(
         defaultCpuModel: 'qemu64',
         consoleDirectory: node.consoleDirectory,
       },
+      root: node.folder,
       ...options,
     }),
   );

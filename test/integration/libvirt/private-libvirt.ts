@@ -159,6 +159,13 @@ export class PrivateLibvirt implements AsyncDisposable {
     return this.run('virsh', '-c', 'qemu:///system', ...values).trim();
   }
 
+  /** Defines a domain as somebody does with virsh. */
+  async defineXml(xml: string): Promise<void> {
+    const file = join(this.folder, 'domain.xml');
+    await writeFile(file, xml);
+    this.virsh('define', file);
+  }
+
   /** The process of a running VM, as seen from here. */
   qemuPid(uid: string): number {
     for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {

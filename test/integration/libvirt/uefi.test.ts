@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { hasReason } from '../../../src/core/errors.ts';
@@ -8,7 +8,7 @@ import type { Machine } from '../../../src/core/resources/machine.ts';
 import type { VmDefinition } from '../../../src/core/vm-definition.ts';
 import type { LibvirtHypervisor } from '../../../src/drivers/libvirt/libvirt-hypervisor.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
-import { openHypervisor } from './libvirt-pair.ts';
+import { LibvirtPair, openHypervisor } from './libvirt-pair.ts';
 import { PrivateLibvirt, skipReason } from './private-libvirt.ts';
 
 const never = new AbortController().signal;
@@ -31,11 +31,7 @@ describe('UEFI', { skip: skipReason() }, () => {
     await hypervisor.domains.start(vm.uid, never);
     assert.match(node.virsh('dumpxml', vm.uid), /<loader [^>]*type='pflash'/);
     assert.deepEqual((await hypervisor.domains.find(vm.uid, never))?.definition, vm);
-    const variables = path.join(
-      node.folder,
-      `var/lib/libvirt/qemu/nvram/${vm.namespace}_${vm.name}_VARS.fd`,
-    );
-    assert.ok(existsSync(variables));
+    assert.ok(existsSync(variablesOf(node, vm.uid)));
     await hypervisor.domains.destroy(vm.uid, never);
 
     const changed = { ...vm, generation: 2, spec: tinyVm().spec };
@@ -44,6 +40,7 @@ describe('UEFI', { skip: skipReason() }, () => {
     assert.doesNotMatch(node.virsh('dumpxml', vm.uid), /<loader|<nvram|<os firmware/);
     await hypervisor.domains.destroy(vm.uid, never);
     await hypervisor.domains.undefine(vm.uid, never);
+    assert.ok(!existsSync(variablesOf(node, vm.uid)));
   });
 
   test('a kernel is given to it directly beside it', async () => {
@@ -62,14 +59,49 @@ describe('UEFI', { skip: skipReason() }, () => {
     await hypervisor.domains.undefine(vm.uid, never);
   });
 
-  test('deleting a VM removes its UEFI variables', async () => {
+  test('a VM never starts with the variables of a namesake', async () => {
+    const first = uefiVm();
+    await hypervisor.domains.define(first, never);
+    await hypervisor.domains.start(first.uid, never);
+    await hypervisor.domains.destroy(first.uid, never);
+    const fresh = await readFile(variablesOf(node, first.uid));
+    await writeFile(variablesOf(node, first.uid), spoilt(fresh));
+    // As other tools, or a migration, leave the file behind.
+    node.virsh('undefine', '--keep-nvram', first.uid);
+    const { name, namespace } = first;
+    const second = { ...uefiVm(), name, namespace };
+    await hypervisor.domains.define(second, never);
+    await hypervisor.domains.start(second.uid, never);
+    assert.ok(node.virsh('dumpxml', second.uid).includes(`/${second.uid}_VARS.fd</nvram>`));
+    assert.notDeepEqual(await readFile(variablesOf(node, second.uid)), spoilt(fresh));
+    await hypervisor.domains.destroy(second.uid, never);
+    await hypervisor.domains.undefine(second.uid, never);
+  });
+
+  test('a VM of an earlier version keeps its variables where they are until it moves, and takes them along', async () => {
+    await using pair = await LibvirtPair.start();
     const vm = uefiVm();
-    await hypervisor.domains.define(vm, never);
-    await hypervisor.domains.start(vm.uid, never);
-    await hypervisor.domains.destroy(vm.uid, never);
-    await hypervisor.domains.undefine(vm.uid, never);
-    const folder = path.join(node.folder, 'var/lib/libvirt/qemu/nvram');
-    assert.equal(existsSync(path.join(folder, `${vm.namespace}_${vm.name}_VARS.fd`)), false);
+    await pair.source.domains.define(vm, never);
+    const xml = pair.sourceNode.virsh('dumpxml', vm.uid);
+    const old = xml.replace(/<nvram[^>]*>.*?<\/nvram>/, '');
+    await pair.sourceNode.defineXml(old.replace(/<loader[^]*?<\/loader>/, ''));
+    await pair.source.domains.start(vm.uid, never);
+    const byName = `var/lib/libvirt/qemu/nvram/${vm.namespace}_${vm.name}_VARS.fd`;
+    assert.ok(existsSync(path.join(pair.sourceNode.folder, byName)));
+    await pair.source.domains.destroy(vm.uid, never);
+    const marked = await mark(path.join(pair.sourceNode.folder, byName));
+
+    await pair.source.domains.define({ ...vm, generation: 2 }, never);
+    await pair.source.domains.start(vm.uid, never);
+    assert.ok(pair.sourceNode.virsh('dumpxml', vm.uid).includes(`/${path.basename(byName)}<`));
+
+    await pair.source.jobs.migrate(vm.uid, pair.migration(vm, 'fast'), never);
+    const arrived = await readFile(variablesOf(pair.destinationNode, vm.uid));
+    assert.equal(arrived.indexOf(MARK), marked);
+    assert.ok(!existsSync(path.join(pair.destinationNode.folder, byName)));
+    await pair.destination.domains.destroy(vm.uid, never);
+    await pair.destination.domains.start(vm.uid, never);
+    assert.equal((await readFile(variablesOf(pair.destinationNode, vm.uid))).indexOf(MARK), marked);
   });
 
   test('a node without a UEFI image says what it lacks', async () => {
@@ -88,6 +120,25 @@ describe('UEFI', { skip: skipReason() }, () => {
     await hypervisor.domains.undefine(vm.uid, never);
   });
 });
+
+const MARK = Buffer.from('this one has been here before');
+
+function variablesOf(node: PrivateLibvirt, uid: string): string {
+  return path.join(node.folder, `var/lib/libvirt/qemu/nvram/${uid}_VARS.fd`);
+}
+
+/** Writes something into the last bytes, which the firmware leaves alone; returns where. */
+async function mark(file: string): Promise<number> {
+  const content = await readFile(file);
+  const at = content.length - MARK.length;
+  MARK.copy(content, at);
+  await writeFile(file, content);
+  return at;
+}
+
+function spoilt(content: Buffer): Buffer {
+  return Buffer.concat([content.subarray(0, content.length - MARK.length), MARK]);
+}
 
 function uefiVm(machine: Partial<Machine> = {}): VmDefinition {
   return tinyVm({}, { firmware: { type: 'uefi' }, ...machine });

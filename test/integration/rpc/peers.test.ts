@@ -47,6 +47,8 @@ const incoming: IncomingVm = {
   accelerator: 'kvm',
   memoryBytes: 64 * 1024 ** 2,
   vcpus: 1,
+  cpu: 'qemu64',
+  hypervisorName: 'renamed',
   privateFiles: { 'user-data': content },
   sourceHostUuid: 'host-z',
   sourceQemuVersion: '7.2.22',
@@ -219,6 +221,19 @@ test('nobody there means unreachable, with what to check', async () => {
     peers.find('node-d', '127.0.0.1:1').get(MIGRATION_ID, VM_UID, never),
     reason('PEER_UNREACHABLE', /node-d.*check that it runs/),
   );
+});
+
+test('an agent is reached at an address of IPv6', async () => {
+  await using elsewhere = await RpcHarness.start();
+  const files = await elsewhere.authority.issue('node-z', nodeNames('node-z'), never);
+  await elsewhere.restart(0, '[::1]');
+  using trusted = await Certificates.open(files, pino({ level: 'silent' }));
+  using known = new GrpcPeers({
+    addresses: { 'node-a': elsewhere.address },
+    certificates: trusted,
+  });
+  assert.match(elsewhere.address, /^\[::1\]:\d+$/);
+  assert.deepEqual(await known.find('node-a', undefined).check(incoming, never), []);
 });
 
 test('cancelling is answered at once with its own reason', async () => {

@@ -52,6 +52,7 @@ export class RpcHarness implements AsyncDisposable {
   readonly nodeFiles: Credentials;
   readonly certificates: Certificates;
   #server: RpcServer | undefined;
+  #host = '';
   /** Everything to let go of, in the order in which it came. */
   #owned = new AsyncDisposableStack();
 
@@ -90,11 +91,13 @@ export class RpcHarness implements AsyncDisposable {
     return harness;
   }
 
-  async restart(port = 0): Promise<void> {
+  /** `host` as it stands in an address: one of IPv6 in brackets. */
+  async restart(port = 0, host = '127.0.0.1'): Promise<void> {
     await this.#server?.close(0);
+    this.#host = host;
     this.#server = await RpcServer.start({
       socket: this.socket,
-      listen: `127.0.0.1:${port}`,
+      listen: `${host}:${port}`,
       certificates: this.certificates,
       vms: this.vms,
       migrations: this.migrations,
@@ -121,7 +124,7 @@ export class RpcHarness implements AsyncDisposable {
   }
 
   get address(): string {
-    return `127.0.0.1:${this.server.port}`;
+    return `${this.#host}:${this.server.port}`;
   }
 
   /** Credentials of our CA with the URIs given. */

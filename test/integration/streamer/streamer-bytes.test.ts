@@ -31,10 +31,21 @@ async function exchange(socket: Socket, bytes: Buffer): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-test('bytes go both ways between unix sockets of two nodes, whole and counted, and nothing is left', {
-  skip: missing,
-}, async () => {
-  await using nodes = await openStreamerNodes();
+for (const [family, host] of [
+  ['IPv4', '127.0.0.1'],
+  ['IPv6', '::1'],
+] as const) {
+  test(
+    `bytes go both ways between unix sockets of two nodes over ${family}, whole and counted, and nothing is left`,
+    {
+      skip: missing,
+    },
+    () => goBothWays(host),
+  );
+}
+
+async function goBothWays(host: string): Promise<void> {
+  await using nodes = await openStreamerNodes(host);
   const { source, destination } = nodes;
   const id = randomUUID();
   const token = randomBytes(32).toString('hex');
@@ -67,7 +78,7 @@ test('bytes go both ways between unix sockets of two nodes, whole and counted, a
       ...base,
       role: 'source',
       peerName: nodes.destinationName,
-      connect: { host: '127.0.0.1', port: listenPort },
+      connect: { host, port: listenPort },
       services: [{ ...service, path: source.socketPath(id, 'bulk') }],
     },
     signal,
@@ -93,7 +104,7 @@ test('bytes go both ways between unix sockets of two nodes, whole and counted, a
     assert.equal(existsSync(directory), false);
     assert.deepEqual(readdirSync(path.dirname(directory)), []);
   }
-});
+}
 
 test('a real transfer outlives a kill -9 of the process group that started it', {
   skip: missing,

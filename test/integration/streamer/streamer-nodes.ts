@@ -21,7 +21,7 @@ export interface StreamerNodes extends TransferNodes {
 }
 
 /** Two nodes on this host with certificates of one authority, running the real program. */
-export async function openStreamerNodes(): Promise<StreamerNodes> {
+export async function openStreamerNodes(listenHost?: string): Promise<StreamerNodes> {
   const signal = AbortSignal.timeout(60_000);
   await using owned = new AsyncDisposableStack();
   const folder = await mkdtemp(path.join(tmpdir(), 'streamers-'));
@@ -32,7 +32,7 @@ export async function openStreamerNodes(): Promise<StreamerNodes> {
   const destinationTls = await issue('b');
   const destinationDirectory = path.join(folder, 'b');
   const source = transfersOf(path.join(folder, 'a'), BINARY, await issue('a'));
-  const destination = transfersOf(destinationDirectory, BINARY, destinationTls);
+  const destination = transfersOf(destinationDirectory, BINARY, destinationTls, listenHost);
   owned.defer(async () => {
     const limit = AbortSignal.timeout(60_000);
     for (const node of [source, destination]) {

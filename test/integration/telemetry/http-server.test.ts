@@ -34,6 +34,7 @@ async function open(missing: () => readonly Obstacle[] = () => [], vmCount = 3):
     agentVersion: '1.2.3',
     vms: () => vms,
     unidentifiedVms: () => 0,
+    memory: () => ({ allocatableBytes: 0, allocatedBytes: 0, foreignBytes: 0 }),
     activeMigrations: () => 0,
     hypervisorConnected: () => true,
     controllers: () => [CONTROLLER, { ...CONTROLLER, name: 'stray-copies' }],

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseConfig } from '../../../src/agent/config.ts';
+import { parse } from 'yaml';
+import { configWarnings, parseConfig } from '../../../src/agent/config.ts';
 import { AgentError } from '../../../src/core/errors.ts';
 
 const MINIMAL = `
@@ -65,6 +66,98 @@ test('a node may be named by digits, quoted or not', () => {
 test('what is no YAML is refused in words', () => {
   assert.match(refusal('{'), /agent\.yaml is no YAML/);
 });
+
+/** The minimal configuration with these keys in the place of its own. */
+function withKeys(keys: Readonly<Record<string, unknown>>): string {
+  return JSON.stringify({ ...(parse(MINIMAL) as object), ...keys });
+}
+
+for (const [key, value, why] of [
+  ['advertise', '0.0.0.0:7443', /is a wildcard address/],
+  ['advertise', '[::]:7443', /is a wildcard address/],
+  ['advertise', '[0:0::0]:7443', /is a wildcard address/],
+  ['advertise', '10.0.0.1:0', /has port 0/],
+  ['advertise', '10.0.0.1:70000', /port above 65535/],
+  ['advertise', '224.0.0.1:7443', /is a multicast address/],
+  ['advertise', '[ff02::1]:7443', /is a multicast address/],
+  ['advertise', '255.255.255.255:7443', /is a broadcast address/],
+  ['advertise', '127.0.0.1:7443', /is a loopback address/],
+  ['advertise', '[fe80::1%eth0]:7443', /has a zone \(%eth0\)/],
+  ['advertise', '[fe80::1]:7443', /is a link-local address/],
+  ['advertise', 'fd00::2:7443', /without brackets; write \[fd00::2\]:7443/],
+  ['advertise', 'fd00::2', /write \[fd00::2\]:7443|HOST:PORT/],
+  ['advertise', 'node-a.example:7443', /must have an IP address, not a name/],
+  ['advertise', '10.0.0.300:7443', /must be HOST:PORT/],
+  ['advertise', '[10.0.0.1]:7443', /brackets, which are for IPv6; write 10\.0\.0\.1:7443/],
+  ['listen', '224.0.0.1:7443', /is a multicast address/],
+  ['listen', '255.255.255.255:7443', /is a broadcast address/],
+  ['listen', '[fe80::1%eth0]:7443', /has a zone/],
+  ['listen', '127.0.0.1:7443', /nobody reaches this node at 10\.0\.0\.1:7443/],
+  ['listen', ['::'], /must be in quotes/],
+  ['httpListen', '[ff02::1]:7480', /is a multicast address/],
+] as const) {
+  test(`${key}: ${String(value)} is refused by its key`, () => {
+    const message = refusal(withKeys({ [key]: value }));
+    assert.ok(message.startsWith(`agent.yaml: ${key}: `), message);
+    assert.match(message, why);
+  });
+}
+
+for (const [address, why] of [
+  ['0.0.0.0:7443', /is a wildcard address/],
+  ['fd00::2:7443', /write \[fd00::2\]:7443/],
+  ['[fe80::1%eth0]:7443', /has a zone/],
+  ['10.0.0.2:0', /has port 0/],
+  ['unix:/run/x:1', /must be HOST:PORT/],
+] as const) {
+  test(`a peer at ${address} is refused by its name`, () => {
+    const message = refusal(withKeys({ peers: { a: '10.0.0.1:7443', b: address } }));
+    assert.ok(message.startsWith('agent.yaml: peers.b: '), message);
+    assert.match(message, why);
+  });
+}
+
+test('a node of IPv6 listens at IPv6 by default, and may not listen at IPv4 only', () => {
+  const config = parseConfig(withKeys({ advertise: '[fd00::1]:7443' }), 'agent.yaml');
+  assert.equal(config.listen, '[::]:7443');
+  assert.deepEqual(configWarnings(config), []);
+  const ipv4Only = withKeys({ advertise: '[fd00::1]:7443', listen: '0.0.0.0:7443' });
+  assert.match(refusal(ipv4Only), /listen: .*listen at "\[::\]:7443"/);
+});
+
+test('an address in brackets that is not in quotes is told to be put in them', () => {
+  assert.match(
+    refusal(`${MINIMAL}listen: [::]:7443\n`),
+    /is no YAML: .*must be in quotes: listen: "\[::\]:7443"$/,
+  );
+  assert.match(
+    refusal(`${MINIMAL}peers: {b: [fd00::2]:7443}\n`),
+    /must be in quotes: b: "\[fd00::2\]:7443"$/,
+  );
+});
+
+for (const [what, keys, warning] of [
+  ['an address at which it does not listen', { listen: '10.0.0.2:7443' }, /^advertise: /],
+  ['another port than it listens at', { listen: '0.0.0.0:7444' }, /^advertise: .*another port/],
+  ['a peer on itself', { peers: { b: '127.0.0.1:7443' } }, /^peers\.b: .*this node itself/],
+] as const) {
+  test(`${what} is taken with a warning`, () => {
+    const warnings = configWarnings(parseConfig(withKeys(keys), 'agent.yaml'));
+    assert.equal(warnings.length, 1, warnings.join());
+    assert.match(warnings[0] ?? '', warning);
+  });
+}
+
+for (const keys of [
+  { listen: '127.0.0.1:7443', advertise: '127.0.0.1:7443' },
+  { listen: '[fd00:0::1]:7443', advertise: '[fd00::1]:7443' },
+  { listen: '[::]:7443' },
+  { peers: { b: 'node-b.example:7443', c: '[fd00::3]:7443' } },
+]) {
+  test(`${JSON.stringify(keys)} is taken without a warning`, () => {
+    assert.deepEqual(configWarnings(parseConfig(withKeys(keys), 'agent.yaml')), []);
+  });
+}
 
 test('the configuration cannot be changed afterwards', () => {
   assert.equal(Object.isFrozen(parseConfig(MINIMAL, 'agent.yaml')), true);

@@ -10,7 +10,7 @@ const config = parseConfig(
 
 function keysOf(value: object, prefix: string): string[] {
   return Object.entries(value).flatMap(([key, inner]) =>
-    typeof inner === 'object' && inner !== null && key !== 'peers'
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner) && key !== 'peers'
       ? keysOf(inner as object, `${prefix}${key}.`)
       : [`${prefix}${key}`],
   );

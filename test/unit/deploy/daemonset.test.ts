@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
-import { parseConfig } from '../../../src/agent/config.ts';
+import { configWarnings, parseConfig } from '../../../src/agent/config.ts';
 
 interface Manifest {
   readonly kind: string;
@@ -22,6 +25,7 @@ interface PodSpec {
   readonly hostPID: boolean;
   readonly hostNetwork: boolean;
   readonly tolerations: readonly object[];
+  readonly initContainers: readonly { readonly command: readonly string[] }[];
   readonly containers: readonly Container[];
   readonly volumes: readonly {
     readonly name: string;
@@ -52,14 +56,32 @@ function podSpec(): PodSpec {
   return spec;
 }
 
-test('the configuration that is rolled out is one that the agent accepts', () => {
-  const filled = (find('ConfigMap').data?.['agent.yaml'] ?? '')
-    .replaceAll('$(NODE_NAME)', 'node-1')
-    .replaceAll('$(NODE_IP)', '10.0.0.1');
-  const config = parseConfig(filled, 'agent.yaml');
-  assert.equal(config.nodeName, 'node-1');
-  assert.equal(config.advertise, '10.0.0.1:7443');
-});
+for (const [family, nodeIp, advertise, listen] of [
+  ['IPv4', '10.0.0.1', '10.0.0.1:7443', '0.0.0.0:7443'],
+  ['IPv6', 'fd00::1', '[fd00::1]:7443', '[::]:7443'],
+] as const) {
+  test(`the configuration that is rolled out to a node of ${family} is one that the agent accepts`, () => {
+    const folder = mkdtempSync(join(tmpdir(), 'novacron-daemonset-'));
+    try {
+      writeFileSync(join(folder, 'template.yaml'), find('ConfigMap').data?.['agent.yaml'] ?? '');
+      const [shell, option, script = ''] = podSpec().initContainers[0]?.command ?? [];
+      assert.deepEqual([shell, option], ['/bin/sh', '-ec']);
+      const here = script
+        .replace('/config-template/agent.yaml', join(folder, 'template.yaml'))
+        .replace('/etc/novacron/config/agent.yaml', join(folder, 'agent.yaml'));
+      const env = { ...process.env, NODE_NAME: 'node-1', NODE_IP: nodeIp };
+      execFileSync('/bin/sh', ['-ec', here], { env });
+      const config = parseConfig(readFileSync(join(folder, 'agent.yaml'), 'utf8'), 'agent.yaml');
+      assert.deepEqual(
+        [config.nodeName, config.advertise, config.listen],
+        ['node-1', advertise, listen],
+      );
+      assert.deepEqual(configWarnings(config), []);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+}
 
 test('every mount has a volume, and the paths that other nodes and later pods rely on are those of the host', () => {
   const { containers, volumes } = podSpec();

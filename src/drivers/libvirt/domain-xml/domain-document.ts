@@ -18,9 +18,9 @@ import {
   readMetadata,
 } from './metadata.ts';
 import { type DomainBoot, readBoot, readMachineType } from './parts/boot-part.ts';
-import { type DomainCpu, readCpu } from './parts/cpu-part.ts';
+import { type DomainCpu, liveCpuOf, readCpu } from './parts/cpu-part.ts';
 import { readBoundDevices, readDisks, readMirrors } from './parts/disk-images.ts';
-import { hasOddRam, readMemoryBytes } from './parts/memory-part.ts';
+import { hasOddRam, readHugepages, readMemoryBytes } from './parts/memory-part.ts';
 import { type DomainVolume, readVolumes } from './parts/volumes-part.ts';
 import { XmlEditor } from './xml-editor.ts';
 import { element, type XmlNode } from './xml-node.ts';
@@ -62,8 +62,16 @@ export class DomainDocument {
     return readCpu(this.#root);
   }
 
+  get liveCpu(): string | undefined {
+    return liveCpuOf(this.#source, this.#root);
+  }
+
   get memoryBytes(): number {
     return readMemoryBytes(this.#root);
+  }
+
+  get hugepages(): '2Mi' | '1Gi' | undefined {
+    return readHugepages(this.#root);
   }
 
   get boot(): DomainBoot {
@@ -142,6 +150,23 @@ export class DomainDocument {
     return DomainDocument.parse(editor.toString());
   }
 
+  /**
+   * Keeps the variables of UEFI in another file if libvirt has named theirs for the domain, as it did for those that earlier
+   * versions have made. Only for a domain that comes with them: any other would start without.
+   */
+  withNvramPath(path: string): DomainDocument {
+    const nvram = findElement(this.#root, 'os', 'nvram');
+    if (nvram === undefined || this.definition === undefined) return this;
+    if (!this.#nvramPath.endsWith(`/${this.name}_VARS.fd`)) return this;
+    const editor = new XmlEditor(this.#source);
+    editor.setText(nvram, path);
+    return DomainDocument.parse(editor.toString());
+  }
+
+  get #nvramPath(): string {
+    return textOf(findElement(this.#root, 'os', 'nvram')) ?? '';
+  }
+
   /** The metadata with other facts, as virDomainSetMetadata takes it; undefined if the domain is not ours. */
   metadataWithFacts(facts: Partial<VmFacts>): string | undefined {
     const [metadata] = this.#metadata();
@@ -165,7 +190,7 @@ export class DomainDocument {
     if (definition === undefined || definition.newer !== undefined) return [];
     const machine = definition.spec.template.spec;
     // Other QEMUs need another size: that is no change by somebody else.
-    const options = { oddRamSize: hasOddRam(this.#root) };
+    const options = { oddRamSize: hasOddRam(this.#root), nvramPath: this.#nvramPath };
     return DOMAIN_PARTS.flatMap((part) =>
       part.drift !== undefined && this.#isChangedBy(part, machine, options) ? [part.drift] : [],
     );

@@ -12,6 +12,8 @@ export interface DomainXmlOptions {
   readonly defaultCpuModel: string;
   /** File that the first serial console is logged to. */
   readonly consoleLogPath: string;
+  /** File that the variables of UEFI are kept in. */
+  readonly nvramPath: string;
   /** Needed under TCG with QEMU before 9.0, which otherwise loses dirty pages in a migration. */
   readonly oddRamSize: boolean;
   /** QEMU's path; undefined leaves the choice to libvirt. */
@@ -19,7 +21,7 @@ export interface DomainXmlOptions {
 }
 
 /** What a domain that is there may need of its node. */
-export type ChangeOptions = Pick<DomainXmlOptions, 'oddRamSize'>;
+export type ChangeOptions = Pick<DomainXmlOptions, 'oddRamSize' | 'nvramPath'>;
 
 /** What a part adds to a domain that is made anew. */
 interface PartNodes {

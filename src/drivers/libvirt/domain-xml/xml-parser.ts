@@ -59,7 +59,8 @@ const NAME = /[A-Za-z_:\u00c0-\uffff][\w:.\-\u00b7-\uffff]*/y;
 const SPACE = /[ \t\r\n]*/y;
 // oxlint-disable-next-line no-control-regex
 const ILLEGAL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/;
-const REFERENCE = /&(?:(lt|gt|amp|quot|apos)|#(\d{1,7})|#x([0-9A-Fa-f]{1,6}));|&/g;
+const REFERENCE =
+  /&(?:(lt|gt|amp|quot|apos)|#(\d{1,7})|#x([0-9A-Fa-f]{1,6}));|&[A-Za-z_][\w.-]*;|&/g;
 const NAMED: Readonly<Record<string, string>> = {
   lt: '<',
   gt: '>',
@@ -70,7 +71,10 @@ const NAMED: Readonly<Record<string, string>> = {
 
 type Open = { -readonly [K in keyof XmlElement]: XmlElement[K] } & { children: XmlChild[] };
 
-/** Reads one document and returns its root. Refuses DOCTYPE, unknown entities and anything beyond its limits. */
+/**
+ * Reads one document and returns its root. Refuses DOCTYPE and anything beyond its limits. A reference to an entity that XML
+ * does not have stays as it is written: libvirt keeps those of somebody's metadata, and not the DOCTYPE that declared them.
+ */
 export function parseXml(source: string): XmlElement {
   return new Parser(source).parse();
 }
@@ -212,10 +216,11 @@ class Parser {
 
   #decode(raw: string): string {
     if (!raw.includes('&')) return raw;
-    return raw.replaceAll(REFERENCE, (_all, name?: string, decimal?: string, hex?: string) => {
+    return raw.replaceAll(REFERENCE, (all, name?: string, decimal?: string, hex?: string) => {
       if (name !== undefined) return NAMED[name] ?? '';
+      if (decimal === undefined && hex === undefined && all !== '&') return all;
       const code = Number.parseInt(decimal ?? hex ?? '', decimal === undefined ? 16 : 10);
-      if (Number.isNaN(code) || code > 0x10ffff) this.#fail('it has an unknown entity');
+      if (Number.isNaN(code) || code > 0x10ffff) this.#fail('a reference is malformed');
       const character = String.fromCodePoint(code);
       if (ILLEGAL.test(character) || !character.isWellFormed())
         this.#fail('it has an illegal character');

@@ -52,6 +52,63 @@ test('a VM does not come to a node that is cordoned while it is checked', async 
   assert.equal(nodes.destination.record(nodes.id), undefined);
 });
 
+test('a VM does not come to a node on which the socket of the hypervisor is not found', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.destination.hypervisor.host.incomingSocket = { problem: 'none of /a, /b is a socket' };
+  assert.deepEqual(await reasonsAgainst(nodes), ['FEATURE_NOT_SUPPORTED']);
+  nodes.destination.hypervisor.host.incomingSocket = { path: '/b' };
+  assert.deepEqual(await reasonsAgainst(nodes), []);
+  const services = nodes.destination.transfers.requests[0]?.services ?? [];
+  assert.equal(services.find(({ name }) => name === 'libvirt')?.path, '/b');
+});
+
+test('a VM that was renamed by hand does not come where the hypervisor has another of that name', async () => {
+  using nodes = await TwoNodes.open();
+  const { domains } = nodes.destination.hypervisor;
+  const other = tinyVm({ name: 'sched' });
+  await domains.define(other, never);
+  const incoming = incomingOf(nodes, { hypervisorName: 'test_sched' });
+  const check = () => nodes.destination.agent.incoming.check(incoming, 'a', never);
+  const [blocker, ...more] = await check();
+  assert.deepEqual([blocker?.reason, more], ['VM_ALREADY_EXISTS', []]);
+  assert.match(
+    blocker?.message ?? '',
+    new RegExp(`test_sched.*${other.uid}.*VM test/sched.*domrename`),
+  );
+  // Whoever has made it.
+  nodes.destination.hypervisor.addForeign(other.uid);
+  assert.match((await check())[0]?.message ?? '', new RegExp(`\\(${other.uid}\\); shut one`));
+  await domains.undefine(other.uid, never);
+  assert.deepEqual(await check(), []);
+});
+
+test('a plan names the real name of a VM that was renamed by hand', async () => {
+  using nodes = await TwoNodes.open();
+  const other = tinyVm({ name: 'sched' });
+  await nodes.destination.hypervisor.domains.define(other, never);
+  nodes.source.hypervisor.rename(nodes.vm.uid, 'test_sched');
+  const { blockers } = await nodes.source.agent.migrations.plan(nodes.spec, never);
+  assert.deepEqual(
+    blockers.map(({ reason, nodeName }) => [reason, nodeName]),
+    [['VM_ALREADY_EXISTS', 'b']],
+  );
+});
+
+test('a VM whose CPU the destination does not have is not taken, and the features are named', async () => {
+  using nodes = await TwoNodes.open();
+  const { host } = nodes.destination.hypervisor;
+  host.cpuProblem = 'Host CPU does not provide required features: avx512f';
+  const { blockers } = await nodes.source.agent.migrations.plan(nodes.spec, never);
+  assert.deepEqual(
+    blockers.map(({ reason, subject }) => [reason, subject]),
+    [['CPU_INCOMPATIBLE', 'spec.template.spec.cpu.model']],
+  );
+  assert.match(blockers[0]?.message ?? '', /avx512f; give it a model that all its nodes have/);
+  // One that says nothing of its CPU, as an older agent's, is not asked about.
+  const silent = incomingOf(nodes, { cpu: '' });
+  assert.deepEqual(await nodes.destination.agent.incoming.check(silent, 'a', never), []);
+});
+
 test('a VM does not come in under a name that is reserved for another', async () => {
   for (const uid of [undefined, randomUUID()]) {
     using nodes = await TwoNodes.open();

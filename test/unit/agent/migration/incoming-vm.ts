@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingVm } from '../../../../src/agent/migration/migration.ts';
+import { hypervisorNameOf } from '../../../../src/drivers/hypervisor-domains.ts';
 import type { TwoNodes } from './two-nodes.ts';
 
 /** The VM of two nodes as its source tells the destination of it. */
@@ -13,6 +14,8 @@ export function incomingOf(
     accelerator: 'tcg',
     memoryBytes: 64 * 1024 ** 2,
     vcpus: 1,
+    cpu: '',
+    hypervisorName: hypervisorNameOf(vm),
     privateFiles: {},
     requiredFeatures: [],
     sourceHostUuid: randomUUID(),

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { IncomingVm } from '../../../../src/agent/migration/migration.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { recordedLog } from '../../../fakes/recorded-log.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { until } from '../../../fixtures/until.ts';
 import { never, type TestNode, TwoNodes } from './two-nodes.ts';
 
@@ -47,6 +48,35 @@ test('the private files of a VM go with it, and are gone where it was', async ()
   await nodes.assertRunsOn(destination);
   assert.equal(await contentOn(destination, nodes), USER_DATA);
   assert.ok(!(await hasFiles(source)));
+});
+
+const withUefi = () => TwoNodes.open(tinyVm({ name: 'web' }, { firmware: { type: 'uefi' } }));
+
+test('of the UEFI variables of a VM that has moved nothing stays where it was', async () => {
+  using nodes = await withUefi();
+  const { source, destination, vm } = nodes;
+  assert.deepEqual(await source.hypervisor.domains.listVariables(never), [vm.uid]);
+  await nodes.start();
+  assert.equal((await nodes.ended()).phase, 'completed');
+  assert.deepEqual(await source.hypervisor.domains.listVariables(never), []);
+  assert.deepEqual(await destination.hypervisor.domains.listVariables(never), [vm.uid]);
+});
+
+test('of the UEFI variables of a VM that did not come nothing stays', async () => {
+  using nodes = await withUefi();
+  const { source, destination, vm } = nodes;
+  source.hypervisor.manualProgress = true;
+  await nodes.start();
+  await until('it is received', async () =>
+    (await destination.hypervisor.domains.listVariables(never)).includes(vm.uid),
+  );
+  await source.agent.migrations.cancel(nodes.id);
+  assert.equal((await nodes.ended()).phase, 'cancelled');
+  await until(
+    'they are removed',
+    async () => (await destination.hypervisor.domains.listVariables(never)).length === 0,
+  );
+  assert.deepEqual(await source.hypervisor.domains.listVariables(never), [vm.uid]);
 });
 
 test('a check sends no contents, and needs a node that knows of them', async () => {

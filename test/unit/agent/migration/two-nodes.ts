@@ -193,7 +193,6 @@ export class TestNode {
       minMemory: '16Mi',
       startsAtOnce: 4,
       accelerator: 'tcg',
-      libvirtSocket: '/run/libvirt/libvirt-sock',
       hasDiskLeases: false,
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 1_000 },
       hypervisor: guardHypervisor(life, this.hypervisor),

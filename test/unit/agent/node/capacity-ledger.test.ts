@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { amountsOf } from '../../../../src/agent/node/amounts.ts';
 import { CapacityLedger, type Holding } from '../../../../src/agent/node/capacity-ledger.ts';
 import { ReservationBook } from '../../../../src/agent/node/reservation-book.ts';
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
+import type { ForeignVm } from '../../../../src/agent/vms/foreign-vms.ts';
 import type { Vm } from '../../../../src/agent/vms/vm.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
 import type { VmDefinition } from '../../../../src/core/vm-definition.ts';
@@ -22,6 +24,7 @@ class Books implements Disposable {
   readonly reservations: ReservationBook;
   readonly ledger: CapacityLedger;
   vms: readonly Vm[] = [];
+  foreign: readonly ForeignVm[] = [];
   starting: readonly string[] = [];
 
   private constructor(journal: MemoryJournal, reservations: ReservationBook) {
@@ -34,6 +37,7 @@ class Books implements Disposable {
       reservations,
       listVms: () => this.vms,
       listUnread: () => [],
+      listForeign: () => this.foreign,
       isStarting: (uid) => this.starting.includes(uid),
     });
   }
@@ -246,5 +250,41 @@ test('a reservation that was not forgotten in time keeps nothing from its VM, no
   books.vms = [vmOf(definition, 'stopped')];
   assert.equal(books.memory, 0);
   using _amount = books.ledger.setAside(definition, ON);
+  assert.equal(books.memory, SMALL);
+});
+
+function foreign(memoryBytes: number, hugepages?: '2Mi'): ForeignVm {
+  const uid = randomUUID();
+  return { uid, hypervisorName: 'theirs', vcpus: 1, memoryBytes, hugepages };
+}
+
+test('VMs that no agent has made count with what QEMU needs for itself, and are told apart', async () => {
+  using books = await Books.open();
+  books.vms = [vmOf(small(), 'running')];
+  books.foreign = [foreign(64 * MIB)];
+  assert.deepEqual(books.ledger.allocated(), { cpu: 2_000, memory: 2 * SMALL });
+  assert.deepEqual(books.ledger.foreign(), { cpu: 1_000, memory: SMALL });
+});
+
+test('a VM for which they leave no room is refused, and they are named', async () => {
+  using books = await Books.open();
+  const vm = small();
+  books.ledger.assertRoom(holdingFor(vm));
+  books.foreign = [foreign(100 * MIB)];
+  assert.throws(() => books.ledger.assertRoom(holdingFor(vm)), {
+    ...exceeded,
+    message: /VMs that were not made by an agent have .*Mi \(theirs \([0-9a-f-]{36}\)\)/,
+  });
+  // They have none of what they are not made of.
+  books.foreign = [foreign(64 * MIB, '2Mi')];
+  books.ledger.assertRoom(holdingFor(vm));
+  assert.equal(books.ledger.foreign()['hugepages-2Mi'], 64 * MIB);
+});
+
+test('a VM that arrives counts as what was set aside for it, whatever it looks like meanwhile', async () => {
+  using books = await Books.open();
+  const vm = small();
+  books.ledger.hold(holdingFor(vm));
+  books.foreign = [{ ...foreign(64 * MIB), uid: vm.uid }];
   assert.equal(books.memory, SMALL);
 });

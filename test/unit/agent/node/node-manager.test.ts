@@ -175,3 +175,23 @@ test('what controllers have left to do is told when asked, and to watchers only 
   assert.deepEqual(controllers, [busy]);
   assert.ok(origin.revision > connected.origin.revision);
 });
+
+test('memory that others have taken is told, and more than there is is a fault of the node', async () => {
+  await using surroundings = await Surroundings.open();
+  const memory = async () => condition(await surroundings.get(), 'MemoryAvailable');
+  assert.equal((await memory())?.reason, 'Available');
+  const theirs = { uid: 'u-1', hypervisorName: 'theirs', vcpus: 1, hugepages: undefined };
+  surroundings.foreign = [{ ...theirs, memoryBytes: 10 * GIB }];
+  const shared = await memory();
+  assert.deepEqual([shared?.status, shared?.reason], ['true', 'SharedWithOthers']);
+  assert.match(
+    shared?.message ?? '',
+    /^VMs that no agent has made have 10\S*i of .*theirs \(u-1\)$/,
+  );
+  surroundings.foreign = [{ ...theirs, memoryBytes: 20 * GIB }];
+  const over = await memory();
+  assert.deepEqual([over?.status, over?.reason], ['false', 'Overcommitted']);
+  assert.match(over?.message ?? '', /theirs \(u-1\).*stop some or move them away/);
+  surroundings.vms = undefined;
+  assert.equal((await memory())?.status, 'unknown');
+});

@@ -12,6 +12,7 @@ import { ReportOriginSource } from '../../../../src/agent/reports/report-origin-
 import type { NodeShutdown } from '../../../../src/agent/shutdown/node-shutdown.ts';
 import { ShutdownMark } from '../../../../src/agent/shutdown/shutdown-mark.ts';
 import { ShutdownStore } from '../../../../src/agent/shutdown/shutdown-store.ts';
+import type { ForeignVm } from '../../../../src/agent/vms/foreign-vms.ts';
 import type { VmsObstacle } from '../../../../src/agent/vms/listed-vms.ts';
 import type { UnreadVm } from '../../../../src/agent/vms/unread-vms.ts';
 import type { Vm } from '../../../../src/agent/vms/vm.ts';
@@ -39,8 +40,10 @@ export class Surroundings implements AsyncDisposable {
   /** VMs that could not be read; those that have an owner are not `unidentified`. */
   unread: readonly UnreadVm[] = [];
   unidentified: readonly UnreadVm[] = [];
+  foreign: readonly ForeignVm[] = [];
   readonly #inventory: NodeManagerOptions['inventory'] = {
     unread: { list: () => this.unread, listUnidentified: () => this.unidentified },
+    listForeign: () => this.foreign,
     findObstacle: () => (this.vms === undefined ? NOT_LISTED : undefined),
     acceptUnidentified: async () => this.unidentified,
   };
@@ -64,6 +67,7 @@ export class Surroundings implements AsyncDisposable {
       reservations,
       listVms: () => this.vms ?? [],
       listUnread: () => [],
+      listForeign: () => this.foreign,
     });
     this.manager = new NodeManager({
       identity: {

@@ -248,9 +248,11 @@ test('the limits of a migration are checked', () => {
   assert.deepEqual(migrationWrong({}), []);
   assert.deepEqual(migrationWrong({ virtualMachine: undefined }), ['spec.virtualMachine']);
   assert.deepEqual(migrationWrong({ destination: undefined }), ['spec.destination']);
-  assert.deepEqual(migrationWrong({ destination: { nodeName: 'b', address: 'b' } }), [
-    'spec.destination.address',
-  ]);
+  for (const address of ['b', '0.0.0.0:7443', 'fd00::2:7443', '[fe80::1%eth0]:7443', 'b:0']) {
+    assert.deepEqual(migrationWrong({ destination: { nodeName: 'b', address } }), [
+      'spec.destination.address',
+    ]);
+  }
   for (const maxDowntime of [
     { seconds: 0n, nanos: 0 },
     { seconds: 61n, nanos: 0 },

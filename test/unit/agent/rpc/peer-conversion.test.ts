@@ -38,6 +38,8 @@ const incoming: IncomingVm = {
   accelerator: undefined,
   memoryBytes: 64 * MIB,
   vcpus: 1,
+  cpu: 'qemu64',
+  hypervisorName: 'renamed',
   privateFiles: { 'user-data': content },
   sourceHostUuid: SOURCE,
   sourceQemuVersion: '7.2.22',

@@ -210,7 +210,7 @@ test('a start that fails is told as that, and not as the end before it', async (
   assert.equal(await reasonOf(node, ref), 'NeverStarted');
   node.hypervisor.stopGuest(uid, 'failed');
   const { phase, reason } = await node.vms.get(ref, never);
-  assert.deepEqual([phase, reason], ['failed', 'StartFailed']);
+  assert.deepEqual([phase, reason], ['stopped', 'StartFailed']);
 });
 
 test('every state of libvirt in which a VM is off has a cause of its own', () => {

@@ -5,6 +5,8 @@ import { AgentMetrics, type MetricSources } from '../../../../src/agent/telemetr
 import { Heartbeat } from '../../../../src/agent/telemetry/process-metrics.ts';
 import { sampleMigration, sampleVm } from './samples.ts';
 
+const MEMORY = { allocatableBytes: 300, allocatedBytes: 200, foreignBytes: 100 };
+
 async function render(
   sources: Partial<MetricSources>,
   use: (metrics: AgentMetrics) => void = () => {},
@@ -14,6 +16,7 @@ async function render(
     agentVersion: '1.2.3',
     vms: () => [],
     unidentifiedVms: () => 0,
+    memory: () => MEMORY,
     activeMigrations: () => 0,
     hypervisorConnected: () => true,
     controllers: () => [],
@@ -54,6 +57,7 @@ test('a VM that is gone is no longer exported, and nothing is while VMs are not 
     agentVersion: '1.2.3',
     vms: () => vms,
     unidentifiedVms: () => 0,
+    memory: () => MEMORY,
     activeMigrations: () => 0,
     hypervisorConnected: () => false,
     controllers: () => [],
@@ -64,6 +68,15 @@ test('a VM that is gone is no longer exported, and nothing is while VMs are not 
   const text = await metrics.render();
   assert.doesNotMatch(text, /name="web"|phase="/);
   assert.match(text, /^novacron_hypervisor_connected 0$/m);
+});
+
+test("the node's memory is told, with what others' VMs have of it", async () => {
+  assertHas(
+    await render({}),
+    'novacron_node_memory_allocatable_bytes 300',
+    'novacron_node_memory_allocated_bytes 200',
+    'novacron_node_memory_foreign_bytes 100',
+  );
 });
 
 test('VMs of nobody knows whom are counted once that is known', async () => {

@@ -22,8 +22,16 @@ function newValidator() {
   const images = new FakeImages();
   images.add('/boot/vmlinuz');
   images.add('/images/root.img');
+  images.add('/images/other.img');
   images.add('/images/root.qcow2', { format: 'qcow2' });
-  images.add('/images', { kind: 'other', format: '', problem: 'it is neither; name an image' });
+  images.add('/images', {
+    kind: 'other',
+    format: '',
+    problem: { reason: 'IMAGE_INVALID', text: 'it is neither; name an image' },
+  });
+  images.add('/images/closed.img', {
+    problem: { reason: 'IMAGE_NOT_READABLE', text: '/images is closed' },
+  });
   images.add('/dev/vg/root', { kind: 'block-device' });
   const { host } = new FakeHypervisor();
   return new DefinitionValidator({ host, images, minMemory: '64Mi' });
@@ -77,10 +85,10 @@ const REFUSALS: readonly Refusal[] = [
   },
   {
     what: 'a volume of another format than its file',
-    vm: withSource({ file: { path: '/images/root.qcow2' } }),
+    vm: withSource({ file: { path: '/images/other.img' } }, { format: 'qcow2' }),
     reason: 'IMAGE_INVALID',
     field: `${DATA}.format`,
-    says: /is raw, but \/images\/root\.qcow2 is qcow2; .*qemu-img convert -O raw/,
+    says: /is qcow2, but \/images\/other\.img is raw; .*qemu-img convert -O qcow2/,
   },
   {
     what: 'a volume that is a directory',
@@ -88,6 +96,13 @@ const REFUSALS: readonly Refusal[] = [
     reason: 'IMAGE_INVALID',
     field: `${DATA}.source.file.path`,
     says: /\/images, which cannot be used: it is neither; name an image/,
+  },
+  {
+    what: 'a volume that the node may not give',
+    vm: withSource({ file: { path: '/images/closed.img' } }),
+    reason: 'IMAGE_NOT_READABLE',
+    field: `${DATA}.source.file.path`,
+    says: /\/images\/closed\.img, which cannot be used: \/images is closed/,
   },
   {
     what: 'a block device that is named as a file',
@@ -115,7 +130,7 @@ const REFUSALS: readonly Refusal[] = [
     vm: wanted({ kernel: { path: '/images' } }),
     reason: 'IMAGE_INVALID',
     field: `${MACHINE}.kernel.path`,
-    says: /\/images, which is no plain file/,
+    says: /\/images, which cannot be used: it is no plain file/,
   },
   {
     what: 'an initial RAM disk that is missing',

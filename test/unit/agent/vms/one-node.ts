@@ -105,7 +105,6 @@ export class OneNode implements AsyncDisposable {
       reservedMemoryBytes: RESERVED_BYTES,
       minMemory: '64Mi',
       accelerator: 'tcg',
-      libvirtSocket: '/run/libvirt/libvirt-sock',
       hasDiskLeases: false,
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 0 },
       hypervisor,

@@ -39,6 +39,18 @@ test('files of a VM that is gone are removed, those of one that is here stay', a
   assert.deepEqual(await owners(), [vm.uid]);
 });
 
+test('UEFI variables of a VM that is gone are removed, those of one that is here stay', async () => {
+  const { domains, hypervisor, sweep } = await nodeWithOrphan();
+  const vm = tinyVm({}, { firmware: { type: 'uefi' } });
+  await domains.define(vm, never);
+  await domains.start(vm.uid, never);
+  const gone = randomUUID();
+  hypervisor.leaveVariables(gone);
+  assert.deepEqual(await domains.listVariables(never), [vm.uid, gone]);
+  await sweep();
+  assert.deepEqual(await domains.listVariables(never), [vm.uid]);
+});
+
 test('files of a VM that is not ours any more, but here, stay', async () => {
   const { hypervisor, vm, sweep, owners } = await nodeWithOrphan();
   hypervisor.addForeign(vm.uid);

@@ -17,6 +17,7 @@ import {
 } from '../../../../src/cli/doctor/hypervisor-checks.ts';
 import { doctorText } from '../../../../src/cli/doctor/report.ts';
 import {
+  checkAddresses,
   checkClock,
   checkConfiguration,
   checkKernelLimits,
@@ -105,6 +106,26 @@ test('a configuration that is missing, no YAML or without a name fails', () => {
   assert.equal(checkConfiguration(parseAgentSettings(good), '/etc/a.yaml').level, 'ok');
 });
 
+for (const [text, level, detail] of [
+  ['advertise: 10.0.0.1:7443', 'ok', /Listens at 0\.0\.0\.0:7443, others reach it at 10\.0\.0\.1/],
+  ['{}', 'failure', /advertise is missing/],
+  ['advertise: 0.0.0.0:7443', 'failure', /^advertise: .*wildcard/],
+  ['advertise: fd00::2:7443', 'failure', /^advertise: .*write \[fd00::2\]:7443/],
+  ['advertise: 10.0.0.1:7443\npeers: {b: "[fe80::1%eth0]:7443"}', 'failure', /^peers\.b: .*zone/],
+  ['advertise: 10.0.0.1:7443\nlisten: 10.0.0.2:7443', 'warning', /^advertise: /],
+] as const) {
+  test(`doctor knows of the addresses "${text}" what the agent's own check knows`, () => {
+    const finding = checkAddresses(parseAgentSettings(text).settings, '/etc/a.yaml');
+    assert.equal(finding.level, level);
+    assert.match(finding.detail, detail);
+  });
+}
+
+test('an address in brackets without quotes is what is wrong with the configuration', () => {
+  const { detail } = checkConfiguration(parseAgentSettings('listen: [::]:7443'), '/etc/a.yaml');
+  assert.match(detail, /must be in quotes: listen: "\[::\]:7443"/);
+});
+
 test("libvirt's socket must be there, be a socket and answer", async () => {
   const socket = isA('socket');
   const file = isA('file');
@@ -118,6 +139,63 @@ test("libvirt's socket must be there, be a socket and answer", async () => {
     assert.equal((await checkLibvirtSocket(fakeHost(given), settings, never)).level, level);
   }
 });
+
+/** A host with these sockets and no others. */
+function withSockets(...paths: readonly string[]): Host {
+  return fakeHost({
+    findInfo: async (path) =>
+      paths.includes(path) ? { kind: 'socket', mode: 0o700, ownerId: 0 } : undefined,
+    findText: async (path) =>
+      path === '/proc/net/unix'
+        ? paths.map((each) => `0: 00000002 0 00010000 0001 01 17 ${each}\n`).join('')
+        : undefined,
+  });
+}
+
+for (const [what, configuration, sockets, level, text] of [
+  ['virtqemud by itself', '{}', ['/run/libvirt/virtqemud-sock'], 'ok', /virtqemud-sock answers/],
+  ['libvirtd by itself', '{}', ['/run/libvirt/libvirt-sock'], 'ok', /libvirt-sock answers/],
+  [
+    'the setting for a libvirt at another socket',
+    '{}',
+    ['/run/user/0/libvirt/libvirt-sock', '/opt/libvirt/libvirt-sock'],
+    'failure',
+    /libvirt is at \/opt\/libvirt\/libvirt-sock.*Set hypervisor\.libvirtSocket: \/opt\/libvirt\/libvirt-sock/,
+  ],
+  [
+    'that the advice was followed',
+    'hypervisor: {libvirtSocket: /opt/libvirt/libvirt-sock}',
+    ['/opt/libvirt/libvirt-sock'],
+    'ok',
+    /^\/opt/,
+  ],
+  [
+    'the setting that names the wrong socket',
+    'hypervisor: {libvirtSocket: /run/libvirt/libvirt-sock}',
+    ['/run/libvirt/virtqemud-sock'],
+    'failure',
+    /hypervisor\.libvirtSocket names, is no socket, but libvirt is at \/run\/libvirt\/virtqemud-sock/,
+  ],
+  [
+    'the URI that names the wrong socket',
+    'hypervisor: {uri: "qemu+unix:///system?socket=/x/libvirt-sock"}',
+    ['/run/libvirt/libvirt-sock'],
+    'failure',
+    /\/x\/libvirt-sock, which hypervisor\.uri names.*Correct hypervisor\.uri/,
+  ],
+  ['both names where there is none', '{}', [], 'failure', /virtqemud-sock.*libvirt-sock.*Start/],
+] as const) {
+  test(`doctor finds ${what}`, async () => {
+    const own = parseAgentSettings(configuration).settings;
+    const {
+      detail,
+      fix = '',
+      ...found
+    } = await checkLibvirtSocket(withSockets(...sockets), own, never);
+    assert.equal(found.level, level);
+    assert.match(`${detail} ${fix}`, text);
+  });
+}
 
 function qemu(version: string): Pick<Host, 'run'> {
   return prints(undefined, `QEMU emulator version ${version} (Debian)\n`);
@@ -227,6 +305,17 @@ test('an agent whose conditions do not hold fails, one without KVM warns', () =>
   assert.equal(judgeNode(ready).level, 'ok');
   assert.match(judgeNode(broken).detail, /HypervisorConnected does not hold: libvirt is gone/);
   assert.match(judgeNode(tcg).detail, /QEMU before 9\.0/);
+});
+
+test('memory that is given twice is warned about, with who has it', () => {
+  const message = 'VMs have been given 40Gi of memory, more than the 22Gi that they may have';
+  const node = Node.create({
+    status: { conditions: [{ type: 'MemoryAvailable', status: 2, message }] },
+  });
+  const { level, detail, fix } = judgeNode(node);
+  assert.equal(level, 'warning');
+  assert.match(detail, /is ready, but VMs have been given 40Gi/);
+  assert.match(fix ?? '', /novactl node get/);
 });
 
 test('a cordon is not broken, but said', () => {

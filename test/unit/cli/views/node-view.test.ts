@@ -13,6 +13,7 @@ const NODE = Node.create({
     capacity: { cpu: '8', memory: '16Gi', 'hugepages-2Mi': '0' },
     allocatable: { cpu: '8', memory: '15Gi', 'hugepages-2Mi': '0' },
     allocated: { cpu: '2', memory: '586Mi' },
+    foreign: { cpu: '1', memory: '128Mi' },
     conditions: [
       { type: 'Ready', status: YES, reason: 'Ready' },
       { type: 'Schedulable', status: NO, reason: 'Cordoned', message: 'new memory' },
@@ -84,13 +85,32 @@ test('a node that is being shut down says so beside its state', () => {
   assert.equal(cell(node, 'STATE'), 'Ready,ShuttingDown');
 });
 
+test('a node that has given more memory than it has is ready, and says so', () => {
+  const node = Node.create({
+    status: {
+      conditions: [
+        { type: 'Ready', status: YES },
+        { type: 'MemoryAvailable', status: NO },
+      ],
+    },
+  });
+  assert.equal(cell(node, 'STATE'), 'Ready,Overcommitted');
+});
+
 test('every resource, condition and controller has its line', () => {
   const lines = nodeDetailsText(NODE, 0)
     .split('\n')
     .map((line) => line.split(/ {2,}/));
-  assert.deepEqual(lines[1], ['RESOURCE', 'CAPACITY', 'ALLOCATABLE', 'ALLOCATED', 'FREE']);
-  assert.deepEqual(lines[3], ['memory', '16Gi', '15Gi', '586Mi', '14.4Gi']);
-  assert.deepEqual(lines[4], ['hugepages-2Mi', '0B', '0B', '0B', '0B']);
+  assert.deepEqual(lines[1], [
+    'RESOURCE',
+    'CAPACITY',
+    'ALLOCATABLE',
+    'ALLOCATED',
+    'FOREIGN',
+    'FREE',
+  ]);
+  assert.deepEqual(lines[3], ['memory', '16Gi', '15Gi', '586Mi', '128Mi', '14.4Gi']);
+  assert.deepEqual(lines[4], ['hugepages-2Mi', '0B', '0B', '0B', '0B', '0B']);
   assert.deepEqual(lines.at(-6), ['Schedulable', 'False', '-', 'Cordoned', 'new memory']);
   assert.deepEqual(lines.at(-3), ['stale-copies', '0', '-', '0', '0', '0', '-']);
   const failing = ['run-strategies', '1', '1m30s', '2', '2', '7', 'Cannot start VM web'];

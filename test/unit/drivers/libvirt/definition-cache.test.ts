@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  DefinitionCache,
-  describeDomain,
-} from '../../../../src/drivers/libvirt/definition-cache.ts';
+import { DefinitionCache } from '../../../../src/drivers/libvirt/definition-cache.ts';
+import { describeDomain } from '../../../../src/drivers/libvirt/domain-description.ts';
 import type { DomainXml } from '../../../../src/drivers/libvirt/domain-operations.ts';
 import type { DomainRecord } from '../../../../src/drivers/libvirt/domain-statistics.ts';
 import { buildDomainXml } from '../../../../src/drivers/libvirt/domain-xml/build-domain-xml.ts';
@@ -28,6 +26,7 @@ function xmlOf(generation: number): DomainXml {
       defaultMachineType: 'q35',
       defaultCpuModel: 'qemu64',
       consoleLogPath: '/tmp/console.log',
+      nvramPath: '/tmp/VARS.fd',
       oddRamSize: false,
     },
   );
@@ -36,7 +35,7 @@ function xmlOf(generation: number): DomainXml {
 
 async function filled(): Promise<DefinitionCache> {
   const cache = new DefinitionCache();
-  await cache.read(record, async () => xmlOf(1));
+  await cache.read(record, async () => describeDomain(xmlOf(1)));
   return cache;
 }
 
@@ -87,7 +86,7 @@ test('what changed while it was read is read again', async () => {
   const cache = new DefinitionCache();
   await cache.read(record, async () => {
     cache.invalidate(vm.uid);
-    return xmlOf(1);
+    return describeDomain(xmlOf(1));
   });
   assert.deepEqual(cache.selectOutdated([record]), [record]);
 });
@@ -95,7 +94,7 @@ test('what changed while it was read is read again', async () => {
 test('should an event be lost, age makes a few at a time outdated', async (context) => {
   const cache = new DefinitionCache();
   const records = Array.from({ length: 40 }, (_, index) => ({ ...record, uid: String(index) }));
-  for (const each of records) await cache.read(each, async () => xmlOf(1));
+  for (const each of records) await cache.read(each, async () => describeDomain(xmlOf(1)));
   assert.deepEqual(cache.selectOutdated(records), []);
   const nowMs = performance.now();
   context.mock.method(performance, 'now', () => nowMs + 31_000);
@@ -119,6 +118,17 @@ test('a VM that could not be read is read again once it was changed, or there is
     cache[invalidate](vm.uid);
     assert.deepEqual(cache.selectOutdated([record]), [record]);
   }
+});
+
+test('a VM that was defined and not read yet has the name that users know', async () => {
+  const cache = new DefinitionCache();
+  assert.equal(cache.findName(vm.uid), undefined);
+  cache.noteName(vm);
+  assert.equal(cache.findName(vm.uid), `${vm.namespace}/${vm.name}`);
+  await cache.read(record, async () => describeDomain(xmlOf(1)));
+  assert.equal(cache.findName(vm.uid), `${vm.namespace}/${vm.name}`);
+  cache.keepOnly([]);
+  assert.equal(cache.findName(vm.uid), undefined);
 });
 
 test('a VM that is gone is forgotten', async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { hintFor } from '../../../../src/cli/errors/hints.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import {
   describeFailure,
@@ -41,14 +42,15 @@ test('what the destination says is a failure of the migration, not of the hyperv
   assert.equal(reasonOf(38, 'migrate'), 'MIGRATION_FAILED');
   assert.equal(reasonOf(5, 'migrate'), 'MIGRATION_FAILED');
   assert.equal(reasonOf(78, 'migrate'), 'MIGRATION_FAILED');
-  assert.equal(reasonOf(91, 'migrate'), 'PEER_INCOMPATIBLE');
+  assert.equal(reasonOf(91, 'migrate'), 'CPU_INCOMPATIBLE');
   assert.equal(reasonOf(81, 'migrate'), 'MIGRATION_BLOCKED');
   assert.equal(reasonOf(42, 'migrate'), 'VM_NOT_FOUND');
 });
 
 test('a VM whose image is missing does not start for that reason', () => {
   assert.equal(reasonOf(38, 'start', { errno: 2 }), 'IMAGE_NOT_FOUND');
-  assert.equal(reasonOf(38, 'start', { errno: 13 }), 'HYPERVISOR_FAILURE');
+  assert.equal(reasonOf(38, 'start', { errno: 13 }), 'IMAGE_NOT_READABLE');
+  assert.equal(reasonOf(38, 'start', { errno: 5 }), 'HYPERVISOR_FAILURE');
 });
 
 // As libvirt 9.0 and 11.3 say it.
@@ -86,3 +88,83 @@ test('what the driver refuses keeps its reason, and a bug is a failure', () => {
   const bug = describeFailure(new TypeError('oops'), true);
   assert.equal(toAgentError(bug, call).reason, 'HYPERVISOR_FAILURE');
 });
+
+const SAID: readonly {
+  readonly code: number;
+  readonly words: string;
+  readonly reason: string;
+  readonly advice: RegExp;
+}[] = [
+  {
+    code: 38,
+    words:
+      "Cannot access storage file '/root/vm/web.qcow2' (as uid:64055, gid:64055): Permission denied",
+    reason: 'IMAGE_NOT_READABLE',
+    advice: /as the user that it runs as on WHERE.*setfacl -m u:64055:x/,
+  },
+  {
+    code: 38,
+    words:
+      "Cannot access backing file '/srv/base.qcow2' of storage file '/srv/web.qcow2' (as uid:107, gid:107): Permission denied",
+    reason: 'IMAGE_NOT_READABLE',
+    advice: /setfacl -m u:107:x/,
+  },
+  {
+    code: 1,
+    words:
+      "internal error: process exited while connecting to monitor: qemu-system-x86_64: -blockdev …: Could not open '/srv/web.raw': Permission denied",
+    reason: 'IMAGE_NOT_READABLE',
+    advice: /may not open it/,
+  },
+  {
+    code: 1,
+    words:
+      "internal error: qemu unexpectedly closed the monitor: Could not open '/srv/web.raw': No such file or directory",
+    reason: 'IMAGE_NOT_FOUND',
+    advice: /put it there, on WHERE/,
+  },
+  {
+    code: 1,
+    words:
+      'internal error: process exited while connecting to monitor: Failed to get "write" lock\nIs another process using the image [/srv/x.qcow2]?',
+    reason: 'IMAGE_IN_USE',
+    advice: /fuser -v/,
+  },
+  {
+    code: 9,
+    words:
+      "operation failed: guest CPU doesn't match specification: missing features: pcid,erms,invpcid",
+    reason: 'CPU_INCOMPATIBLE',
+    advice: /the CPU of WHERE lacks .*spec\.template\.spec\.cpu\.model/,
+  },
+  {
+    code: 91,
+    words:
+      'the CPU is incompatible with host CPU: Host CPU does not provide required features: avx512f',
+    reason: 'CPU_INCOMPATIBLE',
+    advice: /the CPU of WHERE lacks/,
+  },
+  {
+    code: 67,
+    words:
+      'unsupported configuration: guest and host CPU are not compatible: Host CPU does not provide required features: svm',
+    reason: 'CPU_INCOMPATIBLE',
+    advice: /the CPU of WHERE lacks/,
+  },
+];
+
+for (const { code, words, reason, advice } of SAID) {
+  for (const [operation, where] of [
+    ['start', 'this node'],
+    ['migrate', 'the destination'],
+  ] as const) {
+    test(`${operation} that fails with "${words.slice(0, 60)}…" (${code}) is ${reason}, with all that libvirt says`, () => {
+      const failure = describeFailure(new LibvirtError(code, words), true);
+      const error = toAgentError(failure, { ...call, operation });
+      assert.equal(error.reason, reason);
+      assert.ok(error.message.startsWith(`Cannot start VM a/b: ${words}; `), error.message);
+      assert.match(error.message, new RegExp(advice.source.replace('WHERE', where)));
+      assert.doesNotMatch(`${error.message} ${hintFor(error)}`, /version|[Uu]pgrade/);
+    });
+  }
+}

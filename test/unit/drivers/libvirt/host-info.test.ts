@@ -17,7 +17,7 @@ const CAPABILITIES = `<capabilities>
 </capabilities>`;
 
 test('the capabilities of the host’s own architecture count', () => {
-  const info = toHypervisorInfo({
+  const record = {
     hostname: 'node',
     uri: 'qemu:///system',
     capabilitiesXml: CAPABILITIES,
@@ -25,7 +25,8 @@ test('the capabilities of the host’s own architecture count', () => {
     daemonVersion: 11_003_001,
     hypervisorVersion: 7_002_022,
     features: [],
-  });
+  };
+  const info = toHypervisorInfo(record, { path: '/run/libvirt/libvirt-sock' });
   assert.deepEqual(info, {
     hostname: 'node',
     hostUuid: '5f1c',
@@ -38,6 +39,7 @@ test('the capabilities of the host’s own architecture count', () => {
     machineTypes: ['q35', 'pc-q35-7.2'],
     cpuModel: 'EPYC',
     processOwner: { uid: 64055, gid: 107 },
+    incomingSocket: { path: '/run/libvirt/libvirt-sock' },
     features: [],
   });
 });

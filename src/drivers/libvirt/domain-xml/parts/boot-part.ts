@@ -55,14 +55,14 @@ export const bootPart: DomainPart = {
           'os',
           { firmware: firmwareAttribute(boot) },
           element('type', { arch: 'x86_64', machine: type }, 'hvm'),
-          ...firmwareNodes(boot),
+          ...firmwareNodes(boot, options.nvramPath),
           ...kernelNodes(boot),
         ),
       ],
     };
   },
 
-  change(editor, domain, machine) {
+  change(editor, domain, machine, { nvramPath }) {
     const os = findElement(domain, 'os');
     if (os === undefined) return;
     changeMachineType(editor, domain, machine);
@@ -73,7 +73,7 @@ export const bootPart: DomainPart = {
     const before = readBoot(domain);
     const wanted = bootOf(machine);
     if (before.firmware !== wanted.firmware) {
-      replaceChildren(editor, os, FIRMWARE_ELEMENTS, firmwareNodes(wanted));
+      replaceChildren(editor, os, FIRMWARE_ELEMENTS, firmwareNodes(wanted, nvramPath));
       const attribute = firmwareAttribute(wanted);
       if (attribute === undefined) editor.removeAttribute(os, 'firmware');
       else editor.setAttribute(os, 'firmware', attribute);
@@ -104,10 +104,14 @@ function firmwareAttribute({ firmware }: DomainBoot): 'efi' | undefined {
   return firmware === 'uefi' ? 'efi' : undefined;
 }
 
-function firmwareNodes({ firmware }: DomainBoot): readonly XmlNode[] {
+function firmwareNodes({ firmware }: DomainBoot, nvramPath: string): readonly XmlNode[] {
   if (firmware === 'bios') return [];
-  // Left open, libvirt takes the host's first image, which may or may not enforce secure boot.
-  return [element('firmware', {}, element('feature', { enabled: 'no', name: 'secure-boot' }))];
+  return [
+    // Left open, libvirt takes the host's first image, which may or may not enforce secure boot.
+    element('firmware', {}, element('feature', { enabled: 'no', name: 'secure-boot' })),
+    // Left open, libvirt names the file for the domain, and a namesake would start with what is left of another's.
+    element('nvram', {}, nvramPath),
+  ];
 }
 
 function kernelNodes({ kernel }: DomainBoot): readonly XmlNode[] {

@@ -9,7 +9,7 @@ import {
 } from '../domain-part.ts';
 import type { XmlEditor } from '../xml-editor.ts';
 import { element, type XmlNode } from '../xml-node.ts';
-import type { XmlElement } from '../xml-parser.ts';
+import { parseXml, type XmlElement } from '../xml-parser.ts';
 import { attributeOf, childrenOf, findElement, textOf } from '../xml-query.ts';
 
 export interface DomainCpu {
@@ -27,6 +27,26 @@ export function readCpu(domain: XmlElement): DomainCpu {
     vcpus: Number(textOf(findElement(domain, 'vcpu')) ?? 1),
     model: named ? textOf(findElement(cpu, 'model'))?.trim() : mode,
   };
+}
+
+/**
+ * What a running domain's CPU really is, byte for byte, for another host's libvirt to compare; undefined where it is the host's own,
+ * which says nothing elsewhere.
+ */
+export function liveCpuOf(source: string, domain: XmlElement): string | undefined {
+  const cpu = findElement(domain, 'cpu');
+  const isLive = attributeOf(domain, 'id') !== undefined;
+  if (cpu === undefined || !isLive || attributeOf(cpu, 'mode') !== 'custom') return undefined;
+  return source.slice(cpu.start, cpu.end);
+}
+
+/** Whether a text from elsewhere is the description of a CPU and nothing else. */
+export function isCpu(text: string): boolean {
+  try {
+    return parseXml(text).name === 'cpu';
+  } catch {
+    return false;
+  }
 }
 
 export const cpuPart: DomainPart = {

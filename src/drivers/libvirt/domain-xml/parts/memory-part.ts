@@ -39,6 +39,15 @@ function readBytes(amount: XmlElement | undefined): number {
   return Number(textOf(amount) ?? 0) * (UNITS[unit] ?? Number.NaN);
 }
 
+/** Of which size a domain of somebody else has them; one that names none has the host's usual ones. */
+export function readHugepages(domain: XmlElement): '2Mi' | '1Gi' | undefined {
+  const hugepages = findElement(domain, 'memoryBacking', 'hugepages');
+  if (hugepages === undefined) return undefined;
+  const page = findElement(hugepages, 'page');
+  const size = Number(attributeOf(page, 'size')) * (UNITS[attributeOf(page, 'unit') ?? 'KiB'] ?? 0);
+  return size === UNITS['GiB'] ? '1Gi' : '2Mi';
+}
+
 /** Whether the domain has a RAM block of odd size. */
 export function hasOddRam(domain: XmlElement): boolean {
   const commandline = childrenInNamespace(domain, QEMU_NAMESPACE, 'commandline')[0];

@@ -128,12 +128,16 @@ export interface NodeStatus {
   /**
    * What VMs that run or may run, and reservations, have been given. A VM's memory is that of its guest and what QEMU needs for
    * itself: 64Mi, and 8Mi for each virtual CPU, and 1/256 of the guest's memory. Memory, huge pages and devices are
-   * never given twice; CPUs that are not dedicated are shared, and may be given more than once.
+   * never given twice; CPUs that are not dedicated are shared, and may be given more than once. VMs that no agent has made, as by
+   * virsh, count too: see foreign.
    */
   allocated: { [key: string]: string };
+  /** What of allocated VMs have that no agent has made and that run here. They are left alone, and not listed. */
+  foreign: { [key: string]: string };
   /**
-   * Aspects of its state. Types: "Ready", "Schedulable", "HypervisorConnected", "StorageHealthy", "VirtualMachinesIdentified";
-   * while its host is about to go down "ShuttingDown", with the reason "WaitingForGuests" or "Done".
+   * Aspects of its state. Types: "Ready", "Schedulable", "HypervisorConnected", "StorageHealthy", "VirtualMachinesIdentified",
+   * "MemoryAvailable" (False while VMs have been given more memory than they may have, which VMs that no agent has made can bring
+   * about); while its host is about to go down "ShuttingDown", with the reason "WaitingForGuests" or "Done".
    */
   conditions: Condition[];
   /** VMs that run here. */
@@ -169,6 +173,11 @@ export interface NodeStatus_AllocatableEntry {
 }
 
 export interface NodeStatus_AllocatedEntry {
+  key: string;
+  value: string;
+}
+
+export interface NodeStatus_ForeignEntry {
   key: string;
   value: string;
 }
@@ -613,6 +622,7 @@ function createBaseNodeStatus(): NodeStatus {
     capacity: {},
     allocatable: {},
     allocated: {},
+    foreign: {},
     conditions: [],
     runningVirtualMachines: 0,
     origin: undefined,
@@ -651,6 +661,9 @@ export const NodeStatus: MessageFns<NodeStatus> = {
     });
     globalThis.Object.entries(message.allocated).forEach(([key, value]: [string, string]) => {
       NodeStatus_AllocatedEntry.encode({ key: key as any, value }, writer.uint32(114).fork()).join();
+    });
+    globalThis.Object.entries(message.foreign).forEach(([key, value]: [string, string]) => {
+      NodeStatus_ForeignEntry.encode({ key: key as any, value }, writer.uint32(146).fork()).join();
     });
     for (const v of message.conditions) {
       Condition.encode(v!, writer.uint32(74).fork()).join();
@@ -770,6 +783,17 @@ export const NodeStatus: MessageFns<NodeStatus> = {
             }
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            const entry18 = NodeStatus_ForeignEntry.decode(reader, reader.uint32());
+            if (entry18.value !== undefined) {
+              message.foreign[entry18.key] = entry18.value;
+            }
+            continue;
+          }
           case 9: {
             if (tag !== 74) {
               break;
@@ -872,6 +896,15 @@ export const NodeStatus: MessageFns<NodeStatus> = {
       {},
     );
     message.allocated = (globalThis.Object.entries(object.allocated ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.foreign = (globalThis.Object.entries(object.foreign ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
           acc[key] = globalThis.String(value);
@@ -1093,6 +1126,73 @@ export const NodeStatus_AllocatedEntry: MessageFns<NodeStatus_AllocatedEntry> = 
   },
   fromPartial(object: DeepPartial<NodeStatus_AllocatedEntry>): NodeStatus_AllocatedEntry {
     const message = createBaseNodeStatus_AllocatedEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseNodeStatus_ForeignEntry(): NodeStatus_ForeignEntry {
+  return { key: "", value: "" };
+}
+
+export const NodeStatus_ForeignEntry: MessageFns<NodeStatus_ForeignEntry> = {
+  encode(message: NodeStatus_ForeignEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeStatus_ForeignEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeStatus_ForeignEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<NodeStatus_ForeignEntry>): NodeStatus_ForeignEntry {
+    return NodeStatus_ForeignEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeStatus_ForeignEntry>): NodeStatus_ForeignEntry {
+    const message = createBaseNodeStatus_ForeignEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
     return message;

@@ -194,6 +194,10 @@ export interface IncomingVirtualMachine {
   vcpus: number;
   /** Files that belong to the VM and must come with it, such as its user data; at most 2. Needs the feature "private-files". */
   privateFiles: PrivateFile[];
+  /** What the source's hypervisor calls it, such as "default_web"; another if somebody has renamed it by hand. Empty from version 1. */
+  hypervisorName: string;
+  /** Its CPU as it runs, as the source's hypervisor describes it to another one, at most 64 KiB; empty if it says nothing. */
+  cpu: string;
 }
 
 /** A file that only the agents may read. */
@@ -615,6 +619,8 @@ function createBaseIncomingVirtualMachine(): IncomingVirtualMachine {
     memoryBytes: 0n,
     vcpus: 0,
     privateFiles: [],
+    hypervisorName: "",
+    cpu: "",
   };
 }
 
@@ -655,6 +661,12 @@ export const IncomingVirtualMachine: MessageFns<IncomingVirtualMachine> = {
     }
     for (const v of message.privateFiles) {
       PrivateFile.encode(v!, writer.uint32(82).fork()).join();
+    }
+    if (message.hypervisorName !== "") {
+      writer.uint32(90).string(message.hypervisorName);
+    }
+    if (message.cpu !== "") {
+      writer.uint32(98).string(message.cpu);
     }
     return writer;
   },
@@ -752,6 +764,22 @@ export const IncomingVirtualMachine: MessageFns<IncomingVirtualMachine> = {
             message.privateFiles.push(PrivateFile.decode(reader, reader.uint32()));
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.hypervisorName = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.cpu = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -783,6 +811,8 @@ export const IncomingVirtualMachine: MessageFns<IncomingVirtualMachine> = {
       : 0n;
     message.vcpus = object.vcpus ?? 0;
     message.privateFiles = object.privateFiles?.map((e) => PrivateFile.fromPartial(e)) || [];
+    message.hypervisorName = object.hypervisorName ?? "";
+    message.cpu = object.cpu ?? "";
     return message;
   },
 };

@@ -251,3 +251,16 @@ void test('what others add is no drift, nor is what is not ours or not all under
   const newer = changed.replace('version="1"', 'version="2"');
   assert.deepEqual(DomainDocument.parse(newer).drift, []);
 });
+
+function hugepagesOf(backing: string): string | undefined {
+  return DomainDocument.parse(`<domain><memoryBacking>${backing}</memoryBacking></domain>`)
+    .hugepages;
+}
+
+test('huge pages of a domain of somebody else are read by their size', () => {
+  assert.equal(hugepagesOf('<locked/>'), undefined);
+  assert.equal(hugepagesOf('<hugepages/>'), '2Mi');
+  assert.equal(hugepagesOf("<hugepages><page size='2048' unit='KiB'/></hugepages>"), '2Mi');
+  assert.equal(hugepagesOf("<hugepages><page size='1048576'/></hugepages>"), '1Gi');
+  assert.equal(hugepagesOf("<hugepages><page size='1' unit='G'/></hugepages>"), '1Gi');
+});

@@ -1,0 +1,80 @@
+import { AgentError } from '../../core/errors.ts';
+import type { HypervisorVm } from '../hypervisor-domains.ts';
+import type { DomainXml } from './domain-operations.ts';
+import { DomainDocument } from './domain-xml/domain-document.ts';
+import { METADATA_NAMESPACE } from './domain-xml/metadata.ts';
+
+/** What a domain's XML says of it. */
+export type DomainDescription = Pick<
+  HypervisorVm,
+  | 'isRead'
+  | 'definition'
+  | 'liveDefinition'
+  | 'drift'
+  | 'accelerator'
+  | 'machineType'
+  | 'vcpus'
+  | 'cpu'
+  | 'memoryBytes'
+  | 'hugepages'
+  | 'volumes'
+  | 'disks'
+  | 'consoleLogPath'
+>;
+
+/** Fails if the XML cannot be read, or means what no domain of ours can. */
+export function describeDomain(xml: DomainXml): DomainDescription {
+  const live = DomainDocument.parse(xml.live);
+  const next = xml.persistent === undefined ? live : DomainDocument.parse(xml.persistent);
+  const { accelerator, machineType, memoryBytes, consoleLogPath } = live;
+  const { vcpus } = live.cpu;
+  if (!Number.isFinite(memoryBytes) || !Number.isFinite(vcpus)) {
+    throw new AgentError(
+      'HYPERVISOR_FAILURE',
+      "Cannot read the domain's XML: its memory or its number of CPUs is no number",
+    );
+  }
+  return {
+    isRead: true,
+    definition: next.definition,
+    drift: next.drift,
+    liveDefinition: next.definitionText === live.definitionText ? undefined : live.definition,
+    accelerator,
+    machineType,
+    vcpus,
+    cpu: live.liveCpu ?? '',
+    memoryBytes,
+    hugepages: live.hugepages,
+    volumes: live.volumes.map(({ name, target, path, format }) => ({ name, target, path, format })),
+    disks: live.disks,
+    consoleLogPath,
+  };
+}
+
+/**
+ * Whether a domain whose XML cannot be read may be one of ours all the same. Whoever made it, libvirt prints the namespace of
+ * our metadata as it is.
+ */
+export function mayBeOurs(xml: DomainXml): boolean {
+  return [xml.live, xml.persistent].some((text) => text?.includes(METADATA_NAMESPACE) === true);
+}
+
+/** Of a domain of which nothing is known but that somebody else has made it. */
+export const SOMEBODY_ELSES: DomainDescription = {
+  isRead: true,
+  definition: undefined,
+  drift: [],
+  liveDefinition: undefined,
+  accelerator: 'tcg',
+  machineType: '',
+  vcpus: 0,
+  cpu: '',
+  memoryBytes: 0,
+  hugepages: undefined,
+  volumes: [],
+  disks: [],
+  consoleLogPath: undefined,
+};
+
+/** Of a domain that could not be read. */
+export const UNREAD: DomainDescription = { ...SOMEBODY_ELSES, isRead: false };

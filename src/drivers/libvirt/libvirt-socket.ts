@@ -1,0 +1,44 @@
+import { readFileSync, statSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { expectedSockets, type LibvirtPlace, libvirtSocketsIn } from '../../core/libvirt-socket.ts';
+import type { IncomingSocket } from '../hypervisor-host.ts';
+
+const ALL_SOCKETS = '/proc/net/unix';
+
+/** The socket that other hypervisors are led to, as it is now: a daemon may have been replaced by another. */
+export async function findIncomingSocket(place: LibvirtPlace): Promise<IncomingSocket> {
+  const expected = expectedSockets(place);
+  for (const path of expected) {
+    const found = await stat(path).catch(() => undefined);
+    if (found?.isSocket() === true) return { path };
+  }
+  const others = libvirtSocketsIn(await readFile(ALL_SOCKETS, 'utf8').catch(() => ''));
+  return { problem: problemOf(expected, others) };
+}
+
+/** Why there may be no connection; empty if the socket is there. Blocks, so only for a thread that may. */
+export function describeMissingSocket(place: LibvirtPlace): string {
+  const expected = expectedSockets(place);
+  if (expected.some((path) => statSync(path, { throwIfNoEntry: false })?.isSocket() === true)) {
+    return '';
+  }
+  let sockets = '';
+  try {
+    sockets = readFileSync(ALL_SOCKETS, 'utf8');
+  } catch {
+    // Then nothing more can be said.
+  }
+  const others = libvirtSocketsIn(sockets).filter((path) => !expected.includes(path));
+  return others.length === 0 ? '' : problemOf(expected, others);
+}
+
+function problemOf(expected: readonly string[], others: readonly string[]): string {
+  const missing =
+    expected.length === 1
+      ? `${expected[0]} is no socket`
+      : `none of ${expected.join(', ')} is a socket`;
+  const elsewhere = others.find((path) => !expected.includes(path));
+  return elsewhere === undefined
+    ? `${missing}; start libvirt, or set hypervisor.libvirtSocket`
+    : `${missing}, but libvirt listens at ${elsewhere}; set hypervisor.libvirtSocket: ${elsewhere}`;
+}

@@ -1,0 +1,68 @@
+import type { Reason } from '../../core/errors.ts';
+
+/** Why libvirt would not start or move a domain, where only its words tell that from its other failures, or those of QEMU. */
+interface Refusal {
+  readonly words: RegExp;
+  readonly reason: Reason;
+  /** What to do; `match` is that of the words. */
+  readonly advice: (match: RegExpExecArray, where: string) => string;
+}
+
+/** Both name the file and the reason of the system; libvirt also the user, as which it has tried. */
+function cannotOpen(why: string): RegExp {
+  return new RegExp(
+    `(?:Cannot access (?:storage|backing) file '.*' \\(as uid:(\\d+), gid:\\d+\\)|Cannot access (?:storage|backing) file '.*'|[Cc]ould not open (?:kernel file )?'?.*'?): ${why}`,
+  );
+}
+
+/** In the words of libvirt 9 to 11 and QEMU 7 to 10. */
+const REFUSALS: readonly Refusal[] = [
+  {
+    // Found at the start of the domain by older versions, when it is defined by newer ones.
+    words: /^operation failed: Unable to find .*firmware/i,
+    reason: 'FEATURE_NOT_SUPPORTED',
+    advice: () =>
+      'install a UEFI image for QEMU on this node (Debian: apt-get install ovmf), or boot the VM with BIOS',
+  },
+  {
+    words: cannotOpen('Permission denied'),
+    reason: 'IMAGE_NOT_READABLE',
+    advice: ([, uid = 'USER'], where) =>
+      `QEMU may not open it as the user that it runs as on ${where}: move it to a folder that this user may enter, such as /var/lib/libvirt/images, or open the folders that lead to it: setfacl -m u:${uid}:x FOLDER`,
+  },
+  {
+    words: cannotOpen('No such file or directory'),
+    reason: 'IMAGE_NOT_FOUND',
+    advice: (_match, where) => `put it there, on ${where}, or correct the path`,
+  },
+  {
+    words: /Failed to get (?:shared )?"[a-z ]+" lock|Is another process using the image/,
+    reason: 'IMAGE_IN_USE',
+    advice: (_match, where) =>
+      `stop what uses it on ${where} (fuser -v FILE), or use another image`,
+  },
+  {
+    words:
+      /guest CPU doesn't match specification|CPU is incompatible with host CPU|guest and host CPU are not compatible|[Hh]ost CPU does not provide required features/,
+    reason: 'CPU_INCOMPATIBLE',
+    advice: cpuAdvice,
+  },
+];
+
+function cpuAdvice(_match: unknown, where: string): string {
+  return `the CPU of ${where} lacks what the VM has been given: give it a model that all nodes have (spec.template.spec.cpu.model), restart it and try again, or choose another node`;
+}
+
+/** Undefined for words that are not known. */
+export function findRefusal(
+  message: string,
+  operation: string,
+): { readonly reason: Reason; readonly advice: string } | undefined {
+  if (operation !== 'define' && operation !== 'start' && operation !== 'migrate') return undefined;
+  const where = operation === 'migrate' ? 'the destination' : 'this node';
+  for (const { words, reason, advice } of REFUSALS) {
+    const match = words.exec(message);
+    if (match !== null) return { reason, advice: advice(match, where) };
+  }
+  return undefined;
+}

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { hasReason } from '../../../src/core/errors.ts';
+import type { LibvirtHypervisor } from '../../../src/drivers/libvirt/libvirt-hypervisor.ts';
+import { tinyVm } from '../../fixtures/tiny-vm.ts';
+import { openHypervisor, UNHURRIED } from './libvirt-pair.ts';
+import { PrivateLibvirt, skipReason } from './private-libvirt.ts';
+
+const never = new AbortController().signal;
+
+describe("a guest's CPU", { skip: skipReason() }, () => {
+  let node: PrivateLibvirt;
+  let hypervisor: LibvirtHypervisor;
+  const stack = new AsyncDisposableStack();
+  before(async () => {
+    node = stack.use(await PrivateLibvirt.start());
+    hypervisor = stack.use(await openHypervisor(node, UNHURRIED));
+  });
+  after(() => stack.disposeAsync());
+
+  test('of another host is compared with what QEMU has here, and the features that are lacking are named', async () => {
+    const vm = tinyVm();
+    await hypervisor.domains.define(vm, never);
+    await hypervisor.domains.start(vm.uid, never);
+    const own = (await hypervisor.domains.find(vm.uid, never))?.cpu ?? '';
+    assert.match(own, /^<cpu [^]*<\/cpu>$/);
+    assert.equal(await hypervisor.host.findCpuProblem(own, 'tcg', never), undefined);
+    // No QEMU emulates it without KVM.
+    const feature = "<feature policy='require' name='avx512f'/>";
+    const foreign = own.replace('</cpu>', `${feature}</cpu>`);
+    const problem = await hypervisor.host.findCpuProblem(foreign, 'tcg', never);
+    assert.match(problem ?? '', /required features: avx512f$/);
+    await hypervisor.domains.destroy(vm.uid, never);
+    await hypervisor.domains.undefine(vm.uid, never);
+  });
+
+  test('that QEMU does not have keeps the VM from starting, for that reason and no other', async () => {
+    const vm = tinyVm();
+    await hypervisor.domains.define(vm, never);
+    // A model is what it can be; a feature that is asked for must be.
+    const xml = node.virsh('dumpxml', vm.uid);
+    const feature = "<feature policy='require' name='avx512f'/></cpu>";
+    await node.defineXml(
+      xml
+        .replace(
+          "<cpu mode='custom' match='exact' check='none'>",
+          "<cpu mode='custom' match='exact' check='full'>",
+        )
+        .replace('</cpu>', feature),
+    );
+    await assert.rejects(hypervisor.domains.start(vm.uid, never), (error: Error) => {
+      assert.ok(hasReason(error, 'CPU_INCOMPATIBLE'), String(error));
+      assert.match(error.message, /avx512f.*spec\.template\.spec\.cpu\.model/);
+      assert.ok(error.message.includes(`${vm.namespace}/${vm.name}`), error.message);
+      return true;
+    });
+    await hypervisor.domains.undefine(vm.uid, never);
+  });
+});

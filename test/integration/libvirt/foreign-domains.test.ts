@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, describe, test } from 'node:test';
+import { tinyVm } from '../../fixtures/tiny-vm.ts';
+import { openHypervisor, UNHURRIED } from './libvirt-pair.ts';
+import { PrivateLibvirt, skipReason } from './private-libvirt.ts';
+
+const never = new AbortController().signal;
+
+interface Foreign {
+  readonly name?: string;
+  readonly doctype?: string;
+  readonly metadata?: string;
+  readonly devices?: string;
+  readonly more?: string;
+}
+
+const FOREIGN: Readonly<Record<string, Foreign>> = {
+  'a name with all that a name may have': { name: `a "quoted" &amp; 'odd' 虚拟机 🐧` },
+  'an entity of its own in its metadata': {
+    doctype: '<!DOCTYPE domain [<!ENTITY who "somebody">]>',
+    metadata: '<x:owner xmlns:x="urn:x" of="&who;">&who;</x:owner>',
+  },
+  'comments, CDATA and 1 MB of text in its metadata': {
+    metadata: `<x:a xmlns:x="urn:x"><!-- c --><![CDATA[<&]]>${'text '.repeat(200_000)}</x:a>`,
+  },
+  'drives of every kind': {
+    devices: `
+      <disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>
+      <disk type='network' device='disk'>
+        <source protocol='nbd' name='x'><host name='nowhere.invalid' port='10809'/></source>
+        <target dev='vda' bus='virtio'/>
+      </disk>
+      <disk type='volume' device='disk'>
+        <source pool='nowhere' volume='x'/><target dev='vdb' bus='virtio'/>
+      </disk>`,
+  },
+  'no devices': {},
+  'much that only QEMU understands': {
+    more: `<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>${"<qemu:arg value='-no-such'/>".repeat(300)}</qemu:commandline>`,
+  },
+  'metadata with the name of ours and another namespace': {
+    metadata: `<novacron:vm xmlns:novacron='urn:other' uid='1' name='x' namespace='y'>{}</novacron:vm>`,
+  },
+};
+
+describe('domains that somebody else has made', { skip: skipReason() }, () => {
+  let node: PrivateLibvirt;
+  before(async () => {
+    node = await PrivateLibvirt.start();
+  });
+  after(() => node[Symbol.asyncDispose]());
+
+  for (const [what, foreign] of Object.entries(FOREIGN)) {
+    test(`with ${what} are listed as somebody else's, and ours as ours`, async () => {
+      await using hypervisor = await openHypervisor(node, UNHURRIED);
+      const ours = tinyVm();
+      await hypervisor.domains.define(ours, never);
+      const uuid = randomUUID();
+      await node.defineXml(xmlOf(uuid, foreign));
+      const listed = await hypervisor.domains.list(never);
+      const found = listed.find(({ uid }) => uid === uuid);
+      assert.deepEqual([found?.isRead, found?.definition], [true, undefined]);
+      assert.equal(listed.find(({ uid }) => uid === ours.uid)?.definition?.uid, ours.uid);
+    });
+  }
+});
+
+function xmlOf(uuid: string, foreign: Foreign): string {
+  const { name = uuid, doctype = '', metadata = '', devices, more = '' } = foreign;
+  return `${doctype}
+    <domain type='qemu'>
+      <name>${name}</name>
+      <uuid>${uuid}</uuid>
+      <metadata>${metadata}</metadata>
+      <memory unit='MiB'>32</memory>
+      <os><type arch='x86_64' machine='q35'>hvm</type></os>
+      ${devices === undefined ? '' : `<devices>${devices}</devices>`}
+      ${more}
+    </domain>`;
+}
