@@ -27,7 +27,10 @@ test('a VM that has moved is owned by its new host, and a copy of its definition
     metadata: { vmId: vm.uid, owner: b.name },
   });
 
-  // Past the agent nothing keeps it from being started; it has the disks of the VM.
+  // Past the agent QEMU's lock of the disk holds, while the file system has locks between nodes.
+  await assert.rejects(a.libvirt.virsh(['start', vm.uid], signal), /Failed to get "write" lock/);
+  await a.run(['tee', '/run/copy.xml'], signal, { input: xml.replace(/<disk [^]*<\/disk>/, '') });
+  await a.libvirt.virsh(['define', '/run/copy.xml'], signal);
   await a.libvirt.virsh(['start', vm.uid], signal);
   await waitUntil(
     'The second copy to lose its power',

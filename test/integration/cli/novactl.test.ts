@@ -229,7 +229,7 @@ test('node get shows the node', async () => {
   await using lab = await startLab();
   assert.match(
     (await lab.novactl('node get')).stdout,
-    /^node-a +Ready +0 +1\/8 +586Mi\/15Gi +kvm[^]*^memory +16Gi +15Gi +586Mi +14\.4Gi$/m,
+    /^node-a +Ready +0 +1\/8 +586Mi\/15Gi +kvm[^]*^memory +16Gi +15Gi +586Mi +0B +14\.4Gi$/m,
   );
   const node = JSON.parse((await lab.novactl('node get -o json')).stdout);
   assert.equal(node.status.conditions[0].status, 'True');
