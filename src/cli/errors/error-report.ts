@@ -14,7 +14,8 @@ export function errorReport(error: unknown, where?: string): string {
   for (const { field, description } of error.violations) {
     // The message of a single violation often is the violation; that of several names the first.
     const said = error.violations.length === 1 ? description : `${field} ${description}`;
-    if (error.message.includes(said)) continue;
+    // What does not fit into the details of an error has been cut.
+    if (error.message.includes(said.replace(/…$/, ''))) continue;
     lines.push(`  ${printable(field === '' ? description : `${field}: ${description}`)}`);
   }
   const hint = hintFor(error);

@@ -32,6 +32,17 @@ test('violations that the message does not tell are listed', () => {
   assert.match(text, /^Try again after 2s$/m);
 });
 
+test('a violation that was cut is not told again', () => {
+  const error = new AgentError(
+    'MIGRATION_BLOCKED',
+    'Cannot migrate VM web: volume root is not there',
+    {
+      violations: [{ field: 'spec.volumes[0]', description: 'volume root is n…' }],
+    },
+  );
+  assert.doesNotMatch(errorReport(error), /spec\.volumes/);
+});
+
 test('an unreachable agent is told from an unreachable peer', () => {
   assert.match(
     hintFor(new AgentError('AGENT_UNREACHABLE', '')) ?? '',
