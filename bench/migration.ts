@@ -74,7 +74,7 @@ const { signal } = stop;
 await buildAgent(signal);
 await buildStreamer(signal);
 const guest = await ensureDemoGuest(signal);
-const { accelerator } = await chooseAccelerator(guest, signal);
+const { accelerator } = await chooseAccelerator(signal);
 await using lab = await Lab.create({ nodes: ['a', 'b'] }, signal);
 const [a, b] = [lab.node('a'), lab.node('b')];
 await lab.certificates(signal);

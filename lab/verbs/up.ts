@@ -31,7 +31,7 @@ export const up: Verb = {
     const guest = await ensureDemoGuest(signal);
     const { accelerator } = await step(
       'Finding out what VMs run on here',
-      () => chooseAccelerator(guest, signal),
+      () => chooseAccelerator(signal),
       (choice) => `${choice.accelerator.toUpperCase()}, because ${choice.reason}`,
     );
     const lab = await step('Making nodes a and b, each with its own libvirt', () =>

@@ -7,7 +7,6 @@ import type { ConsoleReader } from '../drivers/console.ts';
 import type { DiskProbe } from '../drivers/disk-probe.ts';
 import type { HostFacts } from '../drivers/host.ts';
 import type { Hypervisor } from '../drivers/hypervisor.ts';
-import type { Accelerator } from '../drivers/hypervisor-host.ts';
 import type { ImageInspector } from '../drivers/images.ts';
 import type { PrivateFiles } from '../drivers/private-files.ts';
 import type { TransferDriver } from '../drivers/transfers.ts';
@@ -26,6 +25,7 @@ import { PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN } from './migration/protocol.ts';
 import { allocatableOf, capacityOf } from './node/amounts.ts';
 import { CapacityLedger } from './node/capacity-ledger.ts';
 import { Cordon } from './node/cordon.ts';
+import type { NodeAccelerator } from './node/node-accelerator.ts';
 import { NodeManager } from './node/node-manager.ts';
 import { nodeOperations } from './node/node-operations.ts';
 import type { NodeSpecStore } from './node/node-spec-store.ts';
@@ -85,7 +85,7 @@ export interface AgentParts {
   /** The least memory that a VM may have, as a quantity. */
   readonly minMemory: string;
   /** What VMs run on here. */
-  readonly accelerator: Accelerator;
+  readonly accelerator: NodeAccelerator;
   /** The hypervisor takes leases of disks, which other nodes heed. */
   readonly hasDiskLeases: boolean;
   readonly migrationDefaults: OutgoingOptions['defaults'];
@@ -243,7 +243,7 @@ export async function buildAgent(parts: AgentParts) {
     log,
   };
   const ownershipManager = new OwnershipManager(shared);
-  const creator = new VmCreator({ ...shared, locator });
+  const creator = new VmCreator({ ...shared, locator, accelerator });
   const applier = new VmApplier({ ...shared, creator });
   const deleter = new VmDeleter(shared);
   const vms = new VmManager({ ...shared, creator, applier, deleter, console: parts.console });
@@ -368,6 +368,7 @@ export async function buildAgent(parts: AgentParts) {
     run(): void {
       tasks.run('inventory', (signal) => inventory.run(signal));
       tasks.run('node', (signal) => node.run(signal));
+      tasks.run('accelerator', (signal) => accelerator.run(signal));
       tasks.run('reservations', (signal) => reservations.run(signal));
       tasks.run('reconciler', (signal) => reconciler.run(signal));
       tasks.run('identification', (signal) => identification.follow(inventory.looks(signal)));

@@ -1,13 +1,16 @@
-import { access, constants, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
+import path from 'node:path';
 import { AgentError } from '../core/errors.ts';
 import { parseHostPort } from '../core/host-port.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import { untilAborted } from '../core/until-aborted.ts';
+import { QemuBootProbe } from '../drivers/boot-probe/qemu-boot-probe.ts';
 import { ConsoleLogFile } from '../drivers/console-log/console-log-file.ts';
 import { ProcessDiskProbe } from '../drivers/disk-probe/process-disk-probe.ts';
 import type { Accelerator } from '../drivers/hypervisor-host.ts';
 import { QemuImgInspector } from '../drivers/images/qemu-img-inspector.ts';
 import { hasDiskLeases } from '../drivers/libvirt/disk-lease.ts';
+import type { NodeDefaults } from '../drivers/libvirt/libvirt-domains.ts';
 import { LibvirtHypervisor } from '../drivers/libvirt/libvirt-hypervisor.ts';
 import { LinuxHost } from '../drivers/linux/linux-host.ts';
 import { PrivateFileFolder } from '../drivers/private-files/private-file-folder.ts';
@@ -19,6 +22,7 @@ import { nextAgentStart } from './journal/agent-epoch.ts';
 import { Journal } from './journal/journal.ts';
 import { JOURNAL_SCHEMA } from './journal-schema.ts';
 import { MigrationStore } from './migration/migration-store.ts';
+import { NodeAccelerator } from './node/node-accelerator.ts';
 import { NodeSpecStore } from './node/node-spec-store.ts';
 import { ReservationStore } from './node/reservation-store.ts';
 import { OperationStore } from './operations/operation-store.ts';
@@ -51,19 +55,20 @@ async function run(
   );
   const { database } = journal;
   const host = await new LinuxHost().readFacts(stop);
-  const accelerator = await chooseAccelerator(config);
+  const { accelerator: wanted } = config.hypervisor;
+  const probe = new QemuBootProbe({
+    file: path.join(config.stateDirectory, 'kvm-boots.json'),
+    bootId: host.bootId,
+    kernelRelease: host.kernelRelease,
+  });
+  const accelerator = new NodeAccelerator({ wanted, probe, log });
   const hypervisor = stack.use(
     new LibvirtHypervisor({
       uri: config.hypervisor.uri,
       libvirtSocket: config.hypervisor.libvirtSocket,
       callWorkers: config.hypervisor.callWorkers,
       callTimeoutMs: config.hypervisor.callTimeoutMs,
-      nodeDefaults: {
-        accelerator,
-        defaultMachineType: config.hypervisor.machineType,
-        defaultCpuModel: defaultCpuModel(config, accelerator),
-        consoleDirectory: config.hypervisor.consoleDirectory,
-      },
+      nodeDefaults: () => nodeDefaults(config, accelerator.current),
       logger: log,
       // Nothing is called before the tasks start, which is after `metrics` is there.
       onCallEnded: (call, outcome) => metrics.hypervisor.callEnded(call, outcome),
@@ -164,7 +169,8 @@ async function run(
   tasks.run('readiness', async (signal) => {
     for await (const _ of node.watch(undefined, signal)) server.setReady(readiness().length === 0);
   });
-  log.info({ nodeName, version: agentVersion, accelerator, listen }, 'Agent started');
+  const started = { nodeName, version: agentVersion, accelerator: accelerator.current, listen };
+  log.info(started, 'Agent started');
   // What became of the last calls of a journal that is lost, only the next start can find out.
   await untilAborted(new Promise<never>(() => {}), AbortSignal.any([stop, journal.lost]));
 }
@@ -177,20 +183,12 @@ async function ownFilesOf({ stateDirectory, runDirectory, tls }: AgentConfig): P
   return [`${state}/journal.`, `${state}/private/`, `${run}/`, `${key}`];
 }
 
-/** KVM where the machine has it: being offered by the hypervisor does not mean that it may be opened. */
-async function chooseAccelerator(config: AgentConfig): Promise<Accelerator> {
-  if (config.hypervisor.accelerator !== 'auto') return config.hypervisor.accelerator;
-  try {
-    await access('/dev/kvm', constants.R_OK | constants.W_OK);
-    return 'kvm';
-  } catch {
-    return 'tcg';
-  }
-}
-
-function defaultCpuModel(config: AgentConfig, accelerator: Accelerator): string {
-  if (config.hypervisor.cpuModel !== 'auto') return config.hypervisor.cpuModel;
-  return accelerator === 'kvm' ? 'host-model' : 'qemu64';
+/** Nothing is made anew before the accelerator is known, and what is there keeps its own. */
+function nodeDefaults({ hypervisor }: AgentConfig, accelerator: Accelerator = 'tcg'): NodeDefaults {
+  const { machineType, cpuModel, consoleDirectory } = hypervisor;
+  const ofAccelerator = accelerator === 'kvm' ? 'host-model' : 'qemu64';
+  const defaultCpuModel = cpuModel === 'auto' ? ofAccelerator : cpuModel;
+  return { accelerator, defaultMachineType: machineType, defaultCpuModel, consoleDirectory };
 }
 
 async function main(): Promise<number> {

@@ -6,6 +6,7 @@ import type { HypervisorInfo } from '../../drivers/hypervisor-host.ts';
 import { amountsOf } from '../node/amounts.ts';
 import type { CapacityLedger, Holding } from '../node/capacity-ledger.ts';
 import type { Cordon } from '../node/cordon.ts';
+import type { NodeAccelerator } from '../node/node-accelerator.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import type { DefinitionValidator } from '../vms/definition-validator.ts';
 import type { Ownership } from '../vms/ownership.ts';
@@ -19,8 +20,8 @@ export interface IncomingCheckOptions {
   readonly capacity: CapacityLedger;
   readonly ownership: Ownership;
   readonly listVms: () => readonly Vm[];
-  /** What VMs run on here. */
-  readonly accelerator: 'kvm' | 'tcg';
+  /** Knows what VMs run on here. */
+  readonly accelerator: Pick<NodeAccelerator, 'assertKnown' | 'state'>;
   readonly validator: Pick<DefinitionValidator, 'supportOf' | 'validateIncoming'>;
   readonly cordon: Pick<Cordon, 'assertNotCordoned'>;
   readonly nodeShutdown: Pick<ShutdownMark, 'assertNotGoingDown'>;
@@ -45,6 +46,9 @@ export async function checkIncoming(
   await collect(blockers, () =>
     options.nodeShutdown.assertNotGoingDown(`Cannot take VM ${definition.name}`),
   );
+  await collect(blockers, () => {
+    options.accelerator.assertKnown(`Cannot take VM ${definition.name}`);
+  });
   await collect(blockers, () => options.cordon.assertNotCordoned(`VM ${definition.name}`));
   for (const { field, description } of options.validator.supportOf(wantedOf(definition)).refused) {
     blockers.push({ reason: 'NOT_SUPPORTED', message: `${field} ${description}`, subject: field });
@@ -91,11 +95,12 @@ async function hypervisorNameBlockers(
 
 async function cpuBlockers(
   { cpu, accelerator }: IncomingVm,
-  { hypervisor, accelerator: own }: IncomingCheckOptions,
+  { hypervisor, accelerator: { state } }: IncomingCheckOptions,
   signal: AbortSignal,
 ): Promise<IncomingBlocker[]> {
+  const own = state.accelerator;
   // Of another accelerator's CPU nothing is to be said that matters.
-  if (cpu === '' || (accelerator ?? own) !== own) return [];
+  if (cpu === '' || own === undefined || (accelerator ?? own) !== own) return [];
   const problem = await hypervisor.host.findCpuProblem(cpu, own, signal);
   if (problem === undefined) return [];
   const message = `this node cannot give the VM the CPU that it has: ${problem}; give it a model that all its nodes have and restart it`;
@@ -138,9 +143,13 @@ function hostBlockers(
       '',
     );
   }
-  if (incoming.accelerator !== undefined && incoming.accelerator !== options.accelerator) {
+  const { accelerator: own, finding } = options.accelerator.state;
+  if (own === 'kvm' && finding?.boots === false) {
+    block(`no guest boots with KVM on this node: ${finding.why}`, '');
+  }
+  if (own !== undefined && incoming.accelerator !== undefined && incoming.accelerator !== own) {
     block(
-      `the VM runs on ${incoming.accelerator} and this node on ${options.accelerator}; they cannot exchange VMs`,
+      `the VM runs on ${incoming.accelerator} and this node on ${own}; they cannot exchange VMs`,
       'status.accelerator',
     );
   }
@@ -187,7 +196,7 @@ async function collect(
         ...(['INVALID_SPEC', 'IMAGE_NOT_FOUND', 'IMAGE_INVALID', 'IMAGE_IN_USE'] as const),
         ...(['IMAGE_NOT_ALLOWED', 'IMAGE_NOT_READABLE', 'DEVICE_IN_USE'] as const),
         ...(['NODE_CAPACITY_EXCEEDED', 'FEATURE_NOT_SUPPORTED', 'NOT_SUPPORTED'] as const),
-        ...(['NODE_CORDONED', 'NODE_SHUTTING_DOWN', 'VM_BUSY'] as const),
+        ...(['NODE_CORDONED', 'NODE_SHUTTING_DOWN', 'VM_BUSY', 'STATE_NOT_READY'] as const),
       )
     ) {
       throw error;

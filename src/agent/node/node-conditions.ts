@@ -6,6 +6,7 @@ import type { VmsObstacle } from '../vms/listed-vms.ts';
 import { namesText, type UnreadVm } from '../vms/unread-vms.ts';
 import { amountInMib } from './amounts.ts';
 import type { NodeSpec } from './node.ts';
+import type { AcceleratorState } from './node-accelerator.ts';
 
 /** The connection to the hypervisor; `unknown` until the first attempt has ended. */
 export interface Connection {
@@ -30,6 +31,7 @@ export interface NodeState {
     /** Part of what is allocated. */
     readonly foreignBytes: number;
   };
+  readonly accelerator: AcceleratorState;
   readonly journal: JournalHealth;
   readonly spec: NodeSpec;
   readonly generation: number;
@@ -52,6 +54,7 @@ export function nodeConditions(
     storageHealthy(state),
     vmsIdentified(state),
     memoryAvailable(state),
+    acceleratorAvailable(state),
   ];
   if (state.shutdown !== undefined) aspects.push(shuttingDown(state.shutdown));
   return aspects.map((aspect) => {
@@ -156,4 +159,21 @@ function memoryAvailable({ vmsObstacle, memory, foreignVms }: NodeState): Aspect
     return { type, status: 'true', reason: 'SharedWithOthers', message: others };
   }
   return { type, status: 'true', reason: 'Available', message: '' };
+}
+
+/** Whether VMs run on what they should. */
+function acceleratorAvailable({ accelerator: { wanted, finding } }: NodeState): Aspect {
+  const type = 'AcceleratorAvailable';
+  if (wanted === 'tcg') return { type, status: 'true', reason: 'TcgConfigured', message: '' };
+  if (finding === undefined) {
+    const message = 'It is being found out whether guests boot with KVM; new VMs wait for that';
+    return { type, status: 'unknown', reason: 'Probing', message };
+  }
+  if (finding.boots) return { type, status: 'true', reason: 'KvmBoots', message: '' };
+  const cause = `No guest boots with KVM here: ${finding.why}`;
+  const effect =
+    wanted === 'kvm'
+      ? 'VMs cannot start; repair KVM (nested virtualization of this machine, kernel, firmware), or set hypervisor.accelerator to tcg'
+      : 'new VMs are emulated (TCG) and slow; repair KVM (nested virtualization of this machine, kernel, firmware), or set hypervisor.accelerator to tcg if that is meant';
+  return { type, status: 'false', reason: 'KvmBootsNothing', message: `${cause}; ${effect}` };
 }

@@ -4,7 +4,7 @@ import { AgentError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { HostFacts } from '../../drivers/host.ts';
 import type { HypervisorEvents } from '../../drivers/hypervisor-events.ts';
-import type { Accelerator, HypervisorHost, HypervisorInfo } from '../../drivers/hypervisor-host.ts';
+import type { HypervisorHost, HypervisorInfo } from '../../drivers/hypervisor-host.ts';
 import type { JournalHealth } from '../journal/journal.ts';
 import type { ControllerState } from '../reconcile/reconciler.ts';
 import { pageOf } from '../reports/paging.ts';
@@ -33,6 +33,7 @@ import type {
   Reservation,
   ReserveRequest,
 } from './node.ts';
+import type { NodeAccelerator } from './node-accelerator.ts';
 import { type Connection, nodeConditions } from './node-conditions.ts';
 import type { ReservationBook } from './reservation-book.ts';
 
@@ -47,8 +48,8 @@ export interface NodeManagerOptions {
   readonly nodeShutdown: Pick<ShutdownMark, 'assertNotGoingDown'>;
   /** What becomes of the VMs while the host is about to go down; undefined while it is not. Must cost nothing. */
   readonly shutdown: () => NodeShutdown | undefined;
-  /** What new VMs run on. */
-  readonly accelerator: Accelerator;
+  /** Knows what new VMs run on. */
+  readonly accelerator: Pick<NodeAccelerator, 'state'>;
   readonly host: HostFacts;
   readonly hypervisor: { readonly host: HypervisorHost; readonly events: HypervisorEvents };
   readonly origins: Origins;
@@ -224,6 +225,7 @@ export class NodeManager implements NodeService {
     const active = vms?.filter((vm) => !isOff(vm)) ?? [];
     const connection = this.#connection;
     const shutdown = this.#options.shutdown();
+    const accelerator = this.#options.accelerator.state;
     return {
       ...identity,
       uid: this.#info?.hostUuid ?? '',
@@ -231,7 +233,7 @@ export class NodeManager implements NodeService {
       generation: cordon.generation,
       hypervisorConnected: connection.state === 'connected',
       hypervisor: this.#info,
-      accelerator: this.#options.accelerator,
+      accelerator: accelerator.accelerator,
       operatingSystem: {
         prettyName: host.operatingSystem,
         kernelRelease: host.kernelRelease,
@@ -249,6 +251,7 @@ export class NodeManager implements NodeService {
           unidentifiedVms,
           foreignVms: inventory.listForeign(),
           memory: capacity.memory(),
+          accelerator,
           journal: journalHealth(),
           spec: cordon.spec,
           generation: cordon.generation,

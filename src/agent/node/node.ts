@@ -25,8 +25,8 @@ export interface Node {
   readonly hypervisorConnected: boolean;
   /** As last read; undefined until the hypervisor was reached once. */
   readonly hypervisor: HypervisorInfo | undefined;
-  /** What new VMs run on. */
-  readonly accelerator: 'kvm' | 'tcg';
+  /** What new VMs run on; undefined until that is known. */
+  readonly accelerator: 'kvm' | 'tcg' | undefined;
   readonly operatingSystem: OperatingSystem;
   readonly spec: NodeSpec;
   /** Of `spec`; starts at 1. */

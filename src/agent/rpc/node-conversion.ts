@@ -120,7 +120,7 @@ function toHypervisor({ hypervisor, hypervisorConnected, accelerator }: Node): H
     uri: hypervisor?.uri ?? '',
     libvirtVersion: hypervisor?.libvirtVersion ?? '',
     qemuVersion: hypervisor?.qemuVersion ?? '',
-    accelerator,
+    accelerator: accelerator ?? '',
     architecture: hypervisor?.architecture ?? '',
     cpuModel: hypervisor?.cpuModel ?? '',
     machineTypes: [...(hypervisor?.machineTypes ?? [])],

@@ -10,6 +10,7 @@ import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { Cordon } from '../node/cordon.ts';
+import type { NodeAccelerator } from '../node/node-accelerator.ts';
 import type { ReservationBook } from '../node/reservation-book.ts';
 import type { Origins } from '../reports/report.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
@@ -32,6 +33,7 @@ export interface VmCreatorOptions {
   readonly privateFiles: Pick<PrivateFiles, 'put' | 'read' | 'remove'>;
   readonly inventory: VmInventory;
   readonly ownership: Ownership;
+  readonly accelerator: Pick<NodeAccelerator, 'assertKnown'>;
   readonly capacity: CapacityLedger;
   readonly reservations: Pick<ReservationBook, 'useUp'>;
   readonly cordon: Pick<Cordon, 'assertNotCordoned'>;
@@ -118,6 +120,8 @@ export class VmCreator {
       isOn: definition.intent === 'on',
     });
     if (options.dryRun) return { vm: this.#planned(definition), warnings };
+    // Its operation waits until it is.
+    this.#options.accelerator.assertKnown(`Cannot create VM ${definition.name}`);
     await this.#make(definition, userData, signal);
     if (options.reservationId !== undefined) await reservations.useUp(options.reservationId);
     await inventory.refresh(signal);

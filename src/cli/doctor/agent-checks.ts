@@ -13,6 +13,9 @@ const UNIDENTIFIED_HINT =
 const MEMORY = 'MemoryAvailable';
 const MEMORY_HINT =
   'novactl node get shows who has it; stop VMs or migrate them, and those that no agent has made with virsh';
+const ACCELERATOR_HINT =
+  "Switch on (nested) virtualization for this machine and look at the kernel's log: dmesg | grep -i kvm; if emulation is meant, set hypervisor.accelerator to tcg";
+const ACCELERATOR = 'AcceleratorAvailable';
 const ACCEPT_HINT =
   'See what libvirt waits for: virsh dumpxml UID; if the agent shall go on without knowing these VMs: novactl node accept-unidentified';
 
@@ -35,6 +38,7 @@ export function judgeNode({ metadata, spec, status }: Node): Finding {
       condition.status !== ConditionStatus.CONDITION_STATUS_TRUE &&
       condition.type !== IDENTIFIED &&
       condition.type !== MEMORY &&
+      condition.type !== ACCELERATOR &&
       !((isCordoned || isGoingDown) && condition.type === 'Schedulable'),
   );
   const name = `agent ${status?.agentVersion ?? ''} of node ${metadata?.name ?? ''}`;
@@ -66,6 +70,12 @@ export function judgeNode({ metadata, spec, status }: Node): Finding {
   if (overcommitted !== undefined) {
     return warning(`${name} is ready, but ${overcommitted.message}`, MEMORY_HINT);
   }
+  const noKvm = status?.conditions.find(
+    ({ type, status: holds }) =>
+      type === ACCELERATOR && holds === ConditionStatus.CONDITION_STATUS_FALSE,
+  );
+  if (noKvm !== undefined)
+    return warning(`${name} is ready, but ${noKvm.message}`, ACCELERATOR_HINT);
   return judgeAccelerator(`${name} is ready`, status?.hypervisor);
 }
 

@@ -134,7 +134,7 @@ export async function checkKvm(host: Host, { hypervisor }: AgentSettings): Promi
       'In a container give it the device and the right to use it; on a host run doctor as root',
     );
   }
-  return ok('/dev/kvm can be opened');
+  return ok('/dev/kvm can be opened; whether a guest boots with it, the agent finds out');
 }
 
 async function canUseKvm(host: Host): Promise<boolean> {

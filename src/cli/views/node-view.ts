@@ -49,9 +49,16 @@ export function nodeName({ metadata }: Node): string {
   return metadata?.name ?? '';
 }
 
+/** VMs that cannot be identified are counted, and while they matter the node is not ready; the others have words of their own. */
+const SAID_OTHERWISE: ReadonlySet<string> = new Set([
+  'VirtualMachinesIdentified',
+  'MemoryAvailable',
+  'AcceleratorAvailable',
+]);
+
 /**
  * `Ready`, or the conditions that do not hold; beside it what is no fault of the node: `Cordoned`, `ShuttingDown`, `Overcommitted`,
- * `UnidentifiedVMs`.
+ * `NoKvm`, `UnidentifiedVMs`.
  */
 function stateOf({ spec, status }: Node): string {
   if (status === undefined) return '';
@@ -64,16 +71,17 @@ function stateOf({ spec, status }: Node): string {
     .map(({ type }) => type)
     // That is what a cordon and a shutdown say.
     .filter((type) => closed.length === 0 || type !== 'Schedulable')
-    // They are counted, and while they matter the node is not ready; and this is said in another word.
-    .filter((type) => type !== 'VirtualMachinesIdentified' && type !== 'MemoryAvailable');
-  const isOvercommitted = status.conditions.some(
-    ({ type, status: holds }) =>
-      type === 'MemoryAvailable' && holds === ConditionStatus.CONDITION_STATUS_FALSE,
-  );
+    .filter((type) => !SAID_OTHERWISE.has(type));
+  const isFalse = (aspect: string): boolean =>
+    status.conditions.some(
+      ({ type, status: holds }) =>
+        type === aspect && holds === ConditionStatus.CONDITION_STATUS_FALSE,
+    );
   return [
     ...(bad.length === 0 ? ['Ready'] : bad.map((type) => `Not${type}`)),
     ...closed,
-    ...(isOvercommitted ? ['Overcommitted'] : []),
+    ...(isFalse('MemoryAvailable') ? ['Overcommitted'] : []),
+    ...(isFalse('AcceleratorAvailable') ? ['NoKvm'] : []),
     ...(status.unidentifiedVirtualMachines.length > 0 ? ['UnidentifiedVMs'] : []),
   ].join(',');
 }

@@ -18,7 +18,8 @@ import { losesDirtyPagesUnderTcg } from './host-info.ts';
 import type { UefiVariables } from './uefi-variables.ts';
 
 export interface LibvirtDomainsOptions extends DomainReaderOptions {
-  readonly nodeDefaults: NodeDefaults;
+  /** Asked anew for each definition. */
+  readonly nodeDefaults: () => NodeDefaults;
   readonly variables: UefiVariables;
 }
 
@@ -133,7 +134,8 @@ export class LibvirtDomains implements HypervisorDomains {
   }
 
   async #xmlOptions(uid: string, signal: AbortSignal): Promise<DomainXmlOptions> {
-    const { calls, nodeDefaults, variables } = this.#options;
+    const { calls, variables } = this.#options;
+    const nodeDefaults = this.#options.nodeDefaults();
     this.#qemuVersion ??= await calls.call('readHypervisorVersion', uid, [], 'define', signal);
     return {
       ...nodeDefaults,

@@ -32,7 +32,8 @@ export interface LibvirtHypervisorOptions {
   readonly callWorkers?: number;
   /** Default 10 s. Starting a VM and cutting its power may take five times as long. */
   readonly callTimeoutMs?: number;
-  readonly nodeDefaults: NodeDefaults;
+  /** Asked anew for each definition. */
+  readonly nodeDefaults: () => NodeDefaults;
   /** Where this process sees the root folder of libvirt's host; default `/`. */
   readonly root?: string;
   readonly logger?: Logger;

@@ -8,12 +8,12 @@ const never = new AbortController().signal;
 const hypervisor = new LibvirtHypervisor({
   uri: process.argv[2] ?? '',
   callTimeoutMs: 60_000,
-  nodeDefaults: {
+  nodeDefaults: () => ({
     accelerator: 'tcg',
     defaultMachineType: 'q35',
     defaultCpuModel: 'qemu64',
     consoleDirectory: '/tmp',
-  },
+  }),
 });
 await waitFor('it is connected', () => answers(hypervisor));
 process.stdout.write('connected\n');

@@ -25,12 +25,12 @@ export async function openHypervisor(
   const hypervisor = undo.use(
     new LibvirtHypervisor({
       uri: node.uri,
-      nodeDefaults: {
+      nodeDefaults: () => ({
         accelerator: 'tcg',
         defaultMachineType: 'q35',
         defaultCpuModel: 'qemu64',
         consoleDirectory: node.consoleDirectory,
-      },
+      }),
       root: node.folder,
       ...options,
     }),

@@ -23,6 +23,7 @@ import { formatOf, pathOf, type Volume } from '../../../../src/core/resources/vo
 import type { VmDefinition } from '../../../../src/core/vm-definition.ts';
 import type { Hypervisor } from '../../../../src/drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../../../src/drivers/hypervisor-domains.ts';
+import { TCG } from '../../../fakes/fake-boot-probe.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
@@ -192,7 +193,7 @@ export class TestNode {
       reservedMemoryBytes: 0,
       minMemory: '16Mi',
       startsAtOnce: 4,
-      accelerator: 'tcg',
+      accelerator: TCG,
       hasDiskLeases: false,
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 1_000 },
       hypervisor: guardHypervisor(life, this.hypervisor),

@@ -3,6 +3,7 @@ import { allocatableOf, capacityOf } from '../../../../src/agent/node/amounts.ts
 import { CapacityLedger } from '../../../../src/agent/node/capacity-ledger.ts';
 import { Cordon } from '../../../../src/agent/node/cordon.ts';
 import type { Node } from '../../../../src/agent/node/node.ts';
+import type { AcceleratorState } from '../../../../src/agent/node/node-accelerator.ts';
 import { NodeManager, type NodeManagerOptions } from '../../../../src/agent/node/node-manager.ts';
 import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
 import { ReservationBook } from '../../../../src/agent/node/reservation-book.ts';
@@ -17,6 +18,7 @@ import type { VmsObstacle } from '../../../../src/agent/vms/listed-vms.ts';
 import type { UnreadVm } from '../../../../src/agent/vms/unread-vms.ts';
 import type { Vm } from '../../../../src/agent/vms/vm.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
+import { TCG } from '../../../fakes/fake-boot-probe.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
@@ -33,6 +35,7 @@ export class Surroundings implements AsyncDisposable {
   journal: JournalHealth = { reason: 'Healthy', message: '' };
   controllers: readonly ControllerState[] = [];
   shutdown: NodeShutdown | undefined;
+  accelerator: AcceleratorState = TCG.state;
   nowMs = 1_000;
   readonly manager: NodeManager;
   readonly cordon: Cordon;
@@ -69,6 +72,7 @@ export class Surroundings implements AsyncDisposable {
       listUnread: () => [],
       listForeign: () => this.foreign,
     });
+    const accelerator = (): AcceleratorState => this.accelerator;
     this.manager = new NodeManager({
       identity: {
         name: 'node-a',
@@ -82,7 +86,11 @@ export class Surroundings implements AsyncDisposable {
       cordon,
       nodeShutdown,
       shutdown: () => this.shutdown,
-      accelerator: 'tcg',
+      accelerator: {
+        get state() {
+          return accelerator();
+        },
+      },
       host: HOST,
       hypervisor: this.hypervisor,
       origins: new ReportOriginSource({ nodeName: 'node-a', nodeBootId: 'boot', agentEpoch: 1 }),

@@ -19,6 +19,7 @@ import { nodeMemoryBytesOf } from '../../../../src/core/resources/machine-amount
 import type { WantedVm } from '../../../../src/core/resources/parse-virtual-machine.ts';
 import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
 import type { ConsoleReader } from '../../../../src/drivers/console.ts';
+import { TCG } from '../../../fakes/fake-boot-probe.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
@@ -82,6 +83,7 @@ export class OneNode implements AsyncDisposable {
     startsAtOnce = 4,
     bootId = 'boot',
     memoryVms = 2,
+    accelerator = TCG,
     log = createLogger('silent'),
     hypervisor = new FakeHypervisor(),
     journal = newJournal(),
@@ -104,7 +106,7 @@ export class OneNode implements AsyncDisposable {
       host: fakeHost({ bootId, memoryBytes: memoryVms * VM_BYTES + RESERVED_BYTES }),
       reservedMemoryBytes: RESERVED_BYTES,
       minMemory: '64Mi',
-      accelerator: 'tcg',
+      accelerator,
       hasDiskLeases: false,
       migrationDefaults: { maxDowntimeMs: 300, bandwidthBytesPerSecond: 0 },
       hypervisor,

@@ -229,7 +229,7 @@ function domainsOf(libvirt: Libvirt, cache: DefinitionCache, logger?: Logger): L
     driver: libvirt,
     calls: new DriverCalls(libvirt, cache, 10_000),
     cache,
-    nodeDefaults: NODE_DEFAULTS,
+    nodeDefaults: () => NODE_DEFAULTS,
     variables: new UefiVariables('/nowhere'),
     isLeaving: () => false,
     logger,

@@ -137,7 +137,7 @@ export interface NodeStatus {
   /**
    * Aspects of its state. Types: "Ready", "Schedulable", "HypervisorConnected", "StorageHealthy", "VirtualMachinesIdentified",
    * "MemoryAvailable" (False while VMs have been given more memory than they may have, which VMs that no agent has made can bring
-   * about); while its host is about to go down "ShuttingDown", with the reason "WaitingForGuests" or "Done".
+   * about), "AcceleratorAvailable" (False while no guest boots with KVM and TCG is not configured); while its host is about to go down "ShuttingDown", with the reason "WaitingForGuests" or "Done".
    */
   conditions: Condition[];
   /** VMs that run here. */
@@ -253,7 +253,7 @@ export interface HypervisorStatus {
   libvirtVersion: string;
   /** Version of QEMU, such as "7.2.22". */
   qemuVersion: string;
-  /** What new VMs run on: "kvm" or "tcg". */
+  /** What new VMs run on: "kvm" or "tcg"; empty until it is known whether a guest boots with KVM. */
   accelerator: string;
   /** Processor architecture, such as "x86_64". */
   architecture: string;
