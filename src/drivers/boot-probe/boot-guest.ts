@@ -19,6 +19,8 @@ const STAGE = /^boot-probe: (.+)\r?\n/gm;
 const BOOTED = 'booted';
 /** The line of a fault names its vector: Intel SDM volume 3, table 6-1. */
 const FAULT = /^fault ([0-9a-f]{2})$/;
+/** An instruction that KVM would have to emulate and cannot, for one. */
+const BROKEN = /^KVM internal error.*\n/m;
 /** What is said by QEMU may be long. */
 const MAX_OUTPUT = 16_384;
 const END_TIMEOUT_MS = 2_000;
@@ -57,6 +59,8 @@ async function boot(
     });
     child.stderr.on('data', (chunk: Buffer) => {
       complaint = `${complaint}${chunk.toString()}`.slice(0, MAX_OUTPUT);
+      // QEMU stops the guest then, and stays.
+      if (BROKEN.test(complaint)) resolve(firstLine(complaint));
     });
     child.once('error', (error) => resolve(`it cannot be tried: ${error.message}`));
     child.once('close', (code) => resolve(firstLine(complaint) || `QEMU has ended with ${code}`));

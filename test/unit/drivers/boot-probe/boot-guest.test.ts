@@ -32,7 +32,10 @@ test('why none boots is told with how far it came', async ({ signal }) => {
     [`${say('protected mode')}\nexit 3`, /came as far as "protected mode": QEMU has ended with 3$/],
     ['echo "error: failed to set MSR 0x10a" >&2; exit 1', /said nothing: error: failed to set MSR/],
     [say('long mode', 'fault 0d'), /came as far as "long mode": then took fault 0x0d$/],
-    [say('long mode', 'booted', 'fault 08'), /came as far as "booted": then took fault 0x08$/],
+    [
+      `${say('registers')}\necho 'KVM internal error. Suberror: 1' >&2\nexec sleep 1000`,
+      /came as far as "registers": KVM internal error\. Suberror: 1$/,
+    ],
     ['head -c 1000000 /dev/zero; exit 2', /said nothing: QEMU has ended with 2$/],
   ] as const) {
     const { boots, why: told } = await bootWith(script, signal);
