@@ -318,6 +318,21 @@ test('memory that is given twice is warned about, with who has it', () => {
   assert.match(fix ?? '', /novactl node get/);
 });
 
+test('a host whose KVM boots no guest is warned about, with what is found', () => {
+  const message = 'No guest boots with KVM here: a guest of ours said nothing within 10 s';
+  const { level, detail, fix } = judgeNode(
+    Node.create({
+      status: {
+        conditions: [{ type: 'AcceleratorAvailable', status: 2, message }],
+        hypervisor: { accelerator: 'tcg', qemuVersion: '7.2.22' },
+      },
+    }),
+  );
+  assert.equal(level, 'warning');
+  assert.match(detail, /is ready\. No guest boots with KVM here: a guest of ours said nothing/);
+  assert.match(fix ?? '', /hypervisor\.accelerator to tcg/);
+});
+
 test('a cordon is not broken, but said', () => {
   const node = Node.create({
     spec: { cordon: true, cordonReason: 'new memory' },
