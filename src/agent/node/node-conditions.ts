@@ -170,7 +170,7 @@ function acceleratorAvailable({ accelerator: { wanted, finding } }: NodeState): 
     return { type, status: 'unknown', reason: 'Probing', message };
   }
   if (finding.boots) return { type, status: 'true', reason: 'KvmBoots', message: '' };
-  const cause = `No guest boots with KVM here: ${finding.why}`;
+  const cause = `KVM boots no guest here: ${finding.why}`;
   const effect =
     wanted === 'kvm'
       ? 'VMs cannot start; repair KVM (nested virtualization of this machine, kernel, firmware), or set hypervisor.accelerator to tcg'

@@ -319,7 +319,7 @@ test('memory that is given twice is warned about, with who has it', () => {
 });
 
 test('a host whose KVM boots no guest is warned about, with what is found', () => {
-  const message = 'No guest boots with KVM here: a guest of ours said nothing within 10 s';
+  const message = 'KVM boots no guest here: a guest of ours said nothing within 10 s';
   const { level, detail, fix } = judgeNode(
     Node.create({
       status: {
@@ -329,7 +329,7 @@ test('a host whose KVM boots no guest is warned about, with what is found', () =
     }),
   );
   assert.equal(level, 'warning');
-  assert.match(detail, /is ready\. No guest boots with KVM here: a guest of ours said nothing/);
+  assert.match(detail, /is ready, but KVM boots no guest here: a guest of ours said nothing/);
   assert.match(fix ?? '', /hypervisor\.accelerator to tcg/);
 });
 
