@@ -24,6 +24,8 @@ const DEFAULT_DEADLINE_MS = 30_000;
 const CHANNEL_OPTIONS = {
   // An http_proxy in the environment is not meant for the nodes of a cluster.
   'grpc.enable_http_proxy': 0,
+  // What the DNS says of a name is its address, and never how calls are made.
+  'grpc.service_config_disable_resolution': 1,
   // Channels to the same agent with other credentials must not share a connection.
   'grpc.use_local_subchannel_pool': 1,
   'grpc.initial_reconnect_backoff_ms': 100,

@@ -8,7 +8,7 @@ export interface HostPort {
 }
 
 /** What is not the address of one host that others can reach. */
-type HostKind = 'wildcard' | 'loopback' | 'multicast' | 'broadcast' | 'link-local';
+type HostKind = 'wildcard' | 'loopback' | 'multicast' | 'broadcast' | 'link-local' | 'metadata';
 
 /** `listen`: port 0 takes a free one, and a wildcard takes all addresses. `reach`: where others send something to. */
 export type HostPortUse = 'listen' | 'reach';
@@ -23,6 +23,8 @@ const KINDS: ReadonlyMap<HostKind, BlockList> = new Map([
   ['loopback', networks('127.0.0.0/8', '::1/128')],
   ['multicast', networks('224.0.0.0/4', 'ff00::/8')],
   ['broadcast', networks('255.255.255.255/32')],
+  // Those of AWS, Azure, Google, OpenStack and others.
+  ['metadata', networks('169.254.169.254/32', 'fd00:ec2::254/128')],
   // Those of IPv4 need no zone.
   ['link-local', networks('fe80::/10')],
 ]);
@@ -40,6 +42,7 @@ const REFUSED: Readonly<Record<HostPortUse, Partial<Readonly<Record<HostKind, st
     broadcast: 'is a broadcast address, not that of one host',
     'link-local':
       'is a link-local address, which works only with a zone, and a zone means something on one host only; give another address',
+    metadata: 'is where clouds tell a machine about itself, its secrets included, and no node',
   },
 };
 

@@ -14,6 +14,14 @@ export function withLogFields<T>(fields: LogFields, work: () => T): T {
   return context.run({ ...context.getStore(), ...fields }, work);
 }
 
+/**
+ * Where it is written who has changed something or was refused it: beside the other lines, whatever level these have, `silent`
+ * included.
+ */
+export function auditLog(log: Logger): Logger {
+  return log.child({ audit: true }, { level: 'info' });
+}
+
 /** JSON lines on stdout, with the fields of `withLogFields` in each. */
 export function createLogger(level: LogLevel): Logger {
   return pino({

@@ -1,4 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
+import { auditLog } from '../../core/logger.ts';
 import type { TaskGroup } from '../../core/task-group.ts';
 import type { OperationManager } from '../operations/operation-manager.ts';
 import { pageOf } from '../reports/paging.ts';
@@ -94,7 +95,10 @@ export class MigrationManager implements MigrationService {
       const { requestedBy } = request;
       const paths = trusted.map(({ path }) => path);
       const about = { migrationId: id, vmId: begun.record.vmUid, requestedBy, paths };
-      this.#options.log.warn(about, 'Images taken to be shared by the word of the caller');
+      auditLog(this.#options.log).warn(
+        about,
+        'Images taken to be shared by the word of the caller',
+      );
     }
     undo.move();
     const handOver = { lock, way };

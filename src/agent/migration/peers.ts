@@ -19,6 +19,16 @@ export interface Peers extends VmPeers {
    * PEER_UNREACHABLE.
    */
   find(nodeName: string, address: string | undefined): Peer;
+
+  /**
+   * The same for as long as `work` takes, by a connection of its own if the address is not configured: whatever is only asked
+   * about takes nothing from migrations under way. Fails with PEER_UNREACHABLE while too many others are asked.
+   */
+  visit<T>(
+    nodeName: string,
+    address: string | undefined,
+    work: (peer: Peer) => Promise<T>,
+  ): Promise<T>;
 }
 
 /** The agent of another node. Calls fail with PEER_UNREACHABLE when it does not answer. */

@@ -85,19 +85,22 @@ export async function preflight(
   let images: readonly MigrationImage[] = [];
   const privateFiles = await readFiles(definition, options, blockers, signal);
   try {
-    const peer = options.peers.find(spec.destinationNode, spec.destinationAddress);
-    const hello = await shakeHands(peer, info.hostUuid, options, incoming.requiredFeatures, signal);
-    // To be asked whether the VM may come, it need not know what is in the files.
-    const there = await peer.check(incoming, signal);
-    blockers.push(...there.map((blocker) => ({ ...blocker, nodeName: spec.destinationNode })));
-    if (found?.state === 'running') {
-      const disks = await checkDisks(found, spec, peer, options, signal);
-      blockers.push(...disks.blockers);
-      images = disks.images;
-    }
-    const whole = { ...incoming, privateFiles };
-    const way = { incoming: whole, destinationHostUuid: hello.hostUuid };
-    return { blockers, images, memoryBytes: incoming.memoryBytes, way };
+    const { destinationNode, destinationAddress } = spec;
+    return await options.peers.visit(destinationNode, destinationAddress, async (peer) => {
+      const { requiredFeatures } = incoming;
+      const hello = await shakeHands(peer, info.hostUuid, options, requiredFeatures, signal);
+      // To be asked whether the VM may come, it need not know what is in the files.
+      const there = await peer.check(incoming, signal);
+      blockers.push(...there.map((blocker) => ({ ...blocker, nodeName: destinationNode })));
+      if (found?.state === 'running') {
+        const disks = await checkDisks(found, spec, peer, options, signal);
+        blockers.push(...disks.blockers);
+        images = disks.images;
+      }
+      const whole = { ...incoming, privateFiles };
+      const way = { incoming: whole, destinationHostUuid: hello.hostUuid };
+      return { blockers, images, memoryBytes: incoming.memoryBytes, way };
+    });
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
     blockers.push({

@@ -7,8 +7,8 @@ import {
   type ServerInterceptor,
 } from '@grpc/grpc-js';
 import { AgentError } from '../../core/errors.ts';
-import type { Logger } from '../../core/logger.ts';
-import { authorize } from './authorization.ts';
+import { auditLog, type Logger } from '../../core/logger.ts';
+import { authorize, isRefusal } from './authorization.ts';
 import { expiredError, hasExpired, onExpiry } from './certificate-expiry.ts';
 import type { Caller } from './identity.ts';
 import type { RpcObserver } from './rpc-observer.ts';
@@ -67,6 +67,12 @@ export function admission(gate: Gate, dependencies: AdmissionDependencies): Serv
     let code: Code | undefined;
     let forgetExpiry: (() => void) | undefined;
     const end = (status: RpcStatus) => call.sendStatus(status);
+    const refuse = (error: unknown): void => {
+      const status = toStatus(error, never, requestId);
+      const fields = { requestId, method, ...whoIs(gate), outcome: status.reason, err: error };
+      (isRefusal(error) ? auditLog(log) : log).warn(fields, 'Call refused');
+      end(status);
+    };
     const call = new ServerInterceptingCall(nextCall, {
       start: (next) => {
         next({
@@ -77,8 +83,7 @@ export function admission(gate: Gate, dependencies: AdmissionDependencies): Serv
               caller = admit(gate, method);
               admitted.add(metadata, { caller, requestId });
             } catch (error) {
-              log.warn({ requestId, method, err: error }, 'Call refused');
-              end(toStatus(error, never, requestId));
+              refuse(error);
               return;
             }
             if (responseStream) {
@@ -96,7 +101,7 @@ export function admission(gate: Gate, dependencies: AdmissionDependencies): Serv
             gate.openStreams.delete(end);
             observer.callEnded({
               method,
-              role: gate.caller instanceof AgentError ? 'none' : gate.caller.role,
+              role: whoIs(gate).role,
               code:
                 code ??
                 (hasPassed(nextCall.getDeadline()) ? Code.DEADLINE_EXCEEDED : Code.CANCELLED),
@@ -112,6 +117,14 @@ export function admission(gate: Gate, dependencies: AdmissionDependencies): Serv
     });
     return call;
   };
+}
+
+function whoIs({ caller }: Gate): {
+  readonly role: Caller['role'] | 'none';
+  readonly caller: string;
+} {
+  if (caller instanceof AgentError) return { role: 'none', caller: '' };
+  return { role: caller.role, caller: caller.identity };
 }
 
 function admit({ caller, closing }: Gate, method: string): Caller {

@@ -1,4 +1,4 @@
-import { AgentError } from '../../core/errors.ts';
+import { AgentError, hasReason } from '../../core/errors.ts';
 import type { Caller, Role } from './identity.ts';
 
 interface MethodRule {
@@ -16,6 +16,8 @@ const PEER_CHANGES: MethodRule = { roles: ['peer'], changes: true };
 // Figures that come once a second are no change that the audit log should have.
 const PEER_TELLS = PEER_LOOKS;
 const ANYONE: MethodRule = { roles: ['controller', 'operator', 'viewer', 'peer'], changes: false };
+
+const MAY_NAME_ADDRESSES: readonly Role[] = ['controller', 'operator'];
 
 /** Who may call what. A method that is not listed is refused. */
 export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
@@ -73,10 +75,36 @@ export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
 export function authorize(method: string, caller: Caller): void {
   const rule = Object.hasOwn(METHOD_RULES, method) ? METHOD_RULES[method] : undefined;
   if (rule?.roles.includes(caller.role) === true) return;
-  throw new AgentError(
+  const need = rule === undefined ? '' : `; that needs the role ${rule.roles.join(' or ')}`;
+  throw denied(caller, `call ${method}${need}`, { method });
+}
+
+/**
+ * Fails with PERMISSION_DENIED unless the caller may have the agent connect to an address of its choice: whoever only looks may
+ * learn of the nodes that are configured, and not have others found, or knocked at, from inside the cluster.
+ */
+export function authorizeAddress(caller: Caller): void {
+  if (MAY_NAME_ADDRESSES.includes(caller.role)) return;
+  throw denied(
+    caller,
+    `give the address of a node; that needs the role ${MAY_NAME_ADDRESSES.join(' or ')}. Leave it out for a node of the configuration's "peers"`,
+  );
+}
+
+/** Whether the caller was not let do it, whoever it is. */
+export function isRefusal(error: unknown): boolean {
+  return hasReason(error, 'PERMISSION_DENIED', 'UNAUTHENTICATED');
+}
+
+function denied(
+  { identity, role }: Caller,
+  what: string,
+  metadata: Readonly<Record<string, string>> = {},
+): AgentError {
+  return new AgentError(
     'PERMISSION_DENIED',
-    `${caller.identity} has the role ${caller.role}, which may not call ${method}`,
-    { metadata: { method, role: caller.role } },
+    `${identity} has the role ${role}, which may not ${what}`,
+    { metadata: { ...metadata, role } },
   );
 }
 

@@ -1,10 +1,10 @@
 import { status as Code } from '@grpc/grpc-js';
-import type { Logger } from '../../core/logger.ts';
-import { changesSomething } from './authorization.ts';
+import { auditLog, type Logger } from '../../core/logger.ts';
+import { changesSomething, isRefusal } from './authorization.ts';
 import type { OpenCall } from './call-context.ts';
 import { toStatus } from './status.ts';
 
-/** Writes down how a call ended: each once at debug or louder, and each change in the audit log. */
+/** Writes down how a call ended: each once at debug or louder, and each change and each refusal in the audit log. */
 export function logCall(
   log: Logger,
   method: string,
@@ -20,12 +20,9 @@ export function logCall(
     ...call.subject,
     durationMs: call.durationMs,
   };
-  if (changesSomething(method)) {
-    log.info(
-      { audit: true, role: call.caller.role, ...fields, outcome: status?.reason ?? 'OK' },
-      'Change requested',
-    );
-  }
+  const audited = { role: call.caller.role, ...fields, outcome: status?.reason ?? 'OK' };
+  if (changesSomething(method)) auditLog(log).info(audited, 'Change requested');
+  else if (isRefusal(outcome?.error)) auditLog(log).warn(audited, 'Call refused');
   if (status === undefined) log.debug(fields, 'Call answered');
   else log[levelOf(status.code)]({ ...fields, err: outcome?.error }, 'Call failed');
 }

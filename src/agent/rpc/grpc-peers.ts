@@ -1,30 +1,15 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { AgentClient } from '../../client/agent-client.ts';
-import { AgentError, hasReason, type Reason } from '../../core/errors.ts';
+import { AgentError } from '../../core/errors.ts';
 import type { Peer, Peers } from '../migration/peers.ts';
 import type { Certificates } from './certificates.ts';
-import { toProgress, toResult } from './figure-conversion.ts';
-import { fromImageSighting, toMarkedImage } from './image-conversion.ts';
-import {
-  fromIncomingBlocker,
-  fromIncomingReport,
-  fromSighting,
-  OUTCOME,
-  toIncomingFields,
-} from './peer-conversion.ts';
-
-const QUICK_DEADLINE_MS = 10_000;
-const CHECK_DEADLINE_MS = 30_000;
-const HAND_OVER_DEADLINE_MS = 15_000;
-const PREPARE_DEADLINE_MS = 60_000;
+import { GrpcPeer } from './grpc-peer.ts';
 
 // A peer that restarts is back within a second or two; all its calls may be repeated.
 const RETRY_WINDOW_MS = 2_000;
-const RETRY_INTERVAL_MS = 200;
 
-const MAX_PEERS = 256;
-
-const NO_ANSWER: readonly Reason[] = ['AGENT_UNREACHABLE', 'DEADLINE_EXCEEDED'];
+/** Those of the configuration come on top. */
+const MAX_KEPT = 256;
+/** Each has a connection and takes half a minute at most. */
+const MAX_VISITS = 16;
 
 export interface GrpcPeersOptions {
   /** HOST:PORT by node name. */
@@ -39,39 +24,53 @@ export class GrpcPeers implements Peers, Disposable {
   readonly #addresses: Readonly<Record<string, string>>;
   readonly #certificates: Certificates;
   readonly #retryWindowMs: number;
-  readonly #peers = new Map<string, GrpcPeer>();
+  /** Those that are kept, the one that was used last at the end. */
+  readonly #kept = new Map<string, GrpcPeer>();
+  readonly #maxKept: number;
+  readonly #visited = new Set<GrpcPeer>();
   readonly #stopWatching: () => void;
 
   constructor({ addresses, certificates, retryWindowMs = RETRY_WINDOW_MS }: GrpcPeersOptions) {
     this.#addresses = addresses;
     this.#retryWindowMs = retryWindowMs;
     this.#certificates = certificates;
+    this.#maxKept = MAX_KEPT + Object.keys(addresses).length;
     // A connection made with the old certificate would be refused once that expires.
     this.#stopWatching = certificates.onChange(() => this.#disconnect());
   }
 
   find(nodeName: string, address: string | undefined): Peer {
-    const configured = Object.hasOwn(this.#addresses, nodeName)
-      ? this.#addresses[nodeName]
-      : undefined;
-    const target = address ?? configured;
-    if (target === undefined) {
+    const target = this.#addressOf(nodeName, address);
+    const key = `${nodeName}\n${target}`;
+    const peer = this.#kept.get(key) ?? this.#newPeer(nodeName, target);
+    this.#kept.delete(key);
+    this.#kept.set(key, peer);
+    this.#forgetIdle();
+    return peer;
+  }
+
+  async visit<T>(
+    nodeName: string,
+    address: string | undefined,
+    work: (peer: Peer) => Promise<T>,
+  ): Promise<T> {
+    const target = this.#addressOf(nodeName, address);
+    if (target === this.#configuredAddress(nodeName)) return work(this.find(nodeName, target));
+    if (this.#visited.size >= MAX_VISITS) {
       throw new AgentError(
-        'PEER_UNKNOWN',
-        `Cannot find node ${nodeName}: the request gives no address and the configuration's "peers" has none`,
-        { metadata: { nodeName } },
+        'PEER_UNREACHABLE',
+        `Cannot ask node ${nodeName} now: ${MAX_VISITS} other addresses are being tried; try again, or give it an address in the configuration's "peers"`,
+        { metadata: { nodeName }, retryAfterMs: 1_000 },
       );
     }
-    const key = `${nodeName}\n${target}`;
-    const known = this.#peers.get(key);
-    if (known !== undefined) return known;
-    this.#forgetOldest();
-    const peer = new GrpcPeer(nodeName, target, {
-      certificates: this.#certificates,
-      retryWindowMs: this.#retryWindowMs,
-    });
-    this.#peers.set(key, peer);
-    return peer;
+    const peer = this.#newPeer(nodeName, target);
+    this.#visited.add(peer);
+    try {
+      return await work(peer);
+    } finally {
+      this.#visited.delete(peer);
+      peer.disconnect();
+    }
   }
 
   list(): readonly Peer[] {
@@ -81,191 +80,38 @@ export class GrpcPeers implements Peers, Disposable {
   [Symbol.dispose](): void {
     this.#stopWatching();
     this.#disconnect();
-    this.#peers.clear();
+    this.#kept.clear();
   }
 
-  /** Addresses come with requests, so there may be any number of them. */
-  #forgetOldest(): void {
-    const [oldest] = this.#peers;
-    if (this.#peers.size < MAX_PEERS || oldest === undefined) return;
-    const [key, peer] = oldest;
-    this.#peers.delete(key);
-    peer.disconnect();
+  #addressOf(nodeName: string, address: string | undefined): string {
+    const target = address ?? this.#configuredAddress(nodeName);
+    if (target !== undefined) return target;
+    throw new AgentError(
+      'PEER_UNKNOWN',
+      `Cannot find node ${nodeName}: the request gives no address and the configuration's "peers" has none`,
+      { metadata: { nodeName } },
+    );
+  }
+
+  #configuredAddress(nodeName: string): string | undefined {
+    return Object.hasOwn(this.#addresses, nodeName) ? this.#addresses[nodeName] : undefined;
+  }
+
+  #newPeer(nodeName: string, address: string): GrpcPeer {
+    const certificates = this.#certificates;
+    return new GrpcPeer(nodeName, address, { certificates, retryWindowMs: this.#retryWindowMs });
+  }
+
+  /** Addresses come with requests, so there may be any number of them. None that is being spoken to is forgotten. */
+  #forgetIdle(): void {
+    const idle = [...this.#kept].filter(([, peer]) => peer.isIdle);
+    for (const [key, peer] of idle.slice(0, Math.max(0, this.#kept.size - this.#maxKept))) {
+      this.#kept.delete(key);
+      peer.disconnect();
+    }
   }
 
   #disconnect(): void {
-    for (const peer of this.#peers.values()) peer.disconnect();
-  }
-}
-
-class GrpcPeer implements Peer {
-  readonly nodeName: string;
-  readonly #address: string;
-  readonly #certificates: Certificates;
-  readonly #retryWindowMs: number;
-  #client: Promise<AgentClient> | undefined;
-
-  constructor(
-    nodeName: string,
-    address: string,
-    {
-      certificates,
-      retryWindowMs,
-    }: { readonly certificates: Certificates; readonly retryWindowMs: number },
-  ) {
-    this.nodeName = nodeName;
-    this.#address = address;
-    this.#certificates = certificates;
-    this.#retryWindowMs = retryWindowMs;
-  }
-
-  async handshake(...[request, signal]: Parameters<Peer['handshake']>) {
-    return await this.#call(QUICK_DEADLINE_MS, signal, ({ peer }, options) =>
-      peer.handshake({ ...request, requiredFeatures: [...request.requiredFeatures] }, options),
-    );
-  }
-
-  async check(...[incoming, signal]: Parameters<Peer['check']>) {
-    const request = toIncomingFields(incoming);
-    const { blockers } = await this.#call(CHECK_DEADLINE_MS, signal, ({ peer }, options) =>
-      peer.checkIncoming(request, options),
-    );
-    return blockers.map(fromIncomingBlocker);
-  }
-
-  async compareImages(...[vmUid, places, signal]: Parameters<Peer['compareImages']>) {
-    const request = { virtualMachineUid: vmUid, images: places.map(toMarkedImage) };
-    const { images } = await this.#call(CHECK_DEADLINE_MS, signal, ({ peer }, options) =>
-      peer.compareImages(request, options),
-    );
-    return images.map(fromImageSighting);
-  }
-
-  async prepare(...[request, signal]: Parameters<Peer['prepare']>) {
-    const { migrationId, incoming, transferToken } = request;
-    const message = { migrationId, transferToken, ...toIncomingFields(incoming) };
-    const answer = await this.#call(PREPARE_DEADLINE_MS, signal, ({ peer }, options) =>
-      peer.prepareIncoming(message, options),
-    );
-    return { host: answer.transferHost, port: answer.transferPort };
-  }
-
-  async get(...[migrationId, vmUid, signal]: Parameters<Peer['get']>) {
-    const request = { migrationId, virtualMachineUid: vmUid };
-    return fromIncomingReport(
-      await this.#call(QUICK_DEADLINE_MS, signal, ({ peer }, options) =>
-        peer.getIncoming(request, options),
-      ),
-    );
-  }
-
-  async reportProgress(...[migrationId, progress, signal]: Parameters<Peer['reportProgress']>) {
-    const request = { migrationId, progress: toProgress(progress) };
-    await this.#call(QUICK_DEADLINE_MS, signal, ({ peer }, options) =>
-      peer.reportProgress(request, options),
-    );
-  }
-
-  async release(...[migrationId, vmUid, end, signal]: Parameters<Peer['release']>) {
-    const outcome = OUTCOME[end.outcome];
-    const result = end.outcome === 'commit' && end.result ? toResult(end.result) : undefined;
-    const request = { migrationId, virtualMachineUid: vmUid, outcome, result };
-    const { wireBytes } = await this.#call(CHECK_DEADLINE_MS, signal, ({ peer }, options) =>
-      peer.releaseIncoming(request, options),
-    );
-    // By its comment in the proto.
-    return { wireBytes: wireBytes === 0n ? undefined : Number(wireBytes) };
-  }
-
-  async locate(...[vmUid, signal]: Parameters<Peer['locate']>) {
-    return fromSighting(
-      await this.#call(QUICK_DEADLINE_MS, signal, ({ peer }, options) =>
-        peer.locateVirtualMachine({ virtualMachineUid: vmUid }, options),
-      ),
-    );
-  }
-
-  async handOver(...[vmUid, ownershipEpoch, signal]: Parameters<Peer['handOver']>) {
-    const request = { virtualMachineUid: vmUid, ownershipEpoch: BigInt(ownershipEpoch) };
-    const answer = await this.#call(HAND_OVER_DEADLINE_MS, signal, ({ peer }, options) =>
-      peer.handOverVirtualMachine(request, options),
-    );
-    return Number(answer.ownershipEpoch);
-  }
-
-  /** Calls still running fail with PEER_UNREACHABLE; the next one connects anew. */
-  disconnect(): void {
-    const client = this.#client;
-    this.#client = undefined;
-    void client?.then(
-      (open) => open[Symbol.dispose](),
-      () => undefined,
-    );
-  }
-
-  async #call<Answer>(
-    deadlineMs: number,
-    signal: AbortSignal,
-    work: (
-      client: AgentClient,
-      options: { readonly signal: AbortSignal; readonly deadlineMs: number },
-    ) => Promise<Answer>,
-  ): Promise<Answer> {
-    const startedAt = performance.now();
-    while (true) {
-      const elapsedMs = performance.now() - startedAt;
-      try {
-        return await work(await this.#connected(), { signal, deadlineMs: deadlineMs - elapsedMs });
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!hasReason(error, 'AGENT_UNREACHABLE') || elapsedMs > this.#retryWindowMs)
-          throw this.#explain(error);
-      }
-      await delay(RETRY_INTERVAL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
-    }
-  }
-
-  #connected(): Promise<AgentClient> {
-    if (this.#client !== undefined) return this.#client;
-    const client = AgentClient.open({
-      address: this.#address,
-      nodeName: this.nodeName,
-      tls: this.#certificates.files,
-    });
-    this.#client = client;
-    // Files that cannot be read now may be readable at the next call.
-    client.catch(() => {
-      if (this.#client === client) this.#client = undefined;
-    });
-    return client;
-  }
-
-  /** What the peer's agent said is passed on under its name; everything else means that it was not reached. */
-  #explain(error: unknown): unknown {
-    if (!(error instanceof AgentError)) return error;
-    const { metadata, message, violations, retryAfterMs } = error;
-    const options = {
-      cause: error,
-      metadata: { ...metadata, nodeName: this.nodeName },
-      violations,
-      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-    };
-    const status = metadata['grpcStatus'];
-    if (status === 'UNIMPLEMENTED') {
-      return new AgentError(
-        'PEER_INCOMPATIBLE',
-        `Node ${this.nodeName} does not know this call: its agent is of another version`,
-        options,
-      );
-    }
-    const isAnswer = status === undefined && !NO_ANSWER.includes(error.reason);
-    if (isAnswer) {
-      return new AgentError(error.reason, `Node ${this.nodeName}: ${message}`, options);
-    }
-    return new AgentError(
-      'PEER_UNREACHABLE',
-      `Cannot reach the agent of node ${this.nodeName}: ${message}; check that it runs, that the address is right, and that its certificate and ours come from the same CA and name the right nodes`,
-      options,
-    );
+    for (const peer of [...this.#kept.values(), ...this.#visited]) peer.disconnect();
   }
 }

@@ -4,6 +4,7 @@ import type {
   MigrationSpec as MigrationSpecMessage,
 } from '../../gen/novacron/agent/v1/migration.ts';
 import type { MigrationService, MigrationSpec } from '../migration/migration.ts';
+import { authorizeAddress } from './authorization.ts';
 import type { ServiceHandlers } from './bind-service.ts';
 import type { CallContext } from './call-context.ts';
 import { fromCursor, fromPage, toOrigin } from './common-conversion.ts';
@@ -92,6 +93,12 @@ function readSpec(
 ): MigrationSpec {
   const spec = fromMigrationSpec(message, checks);
   checks.throwIfAny('INVALID_REQUEST', 'Cannot migrate');
-  context.about({ ...vmFields(spec.vm), peer: spec.destinationNode });
+  const { trustedVolumes = [] } = spec;
+  const trusted = trustedVolumes.length > 0 ? { trustShared: trustedVolumes.join(',') } : {};
+  context.about({ ...vmFields(spec.vm), peer: spec.destinationNode, ...trusted });
+  if (spec.destinationAddress !== undefined) {
+    context.about({ address: spec.destinationAddress });
+    authorizeAddress(context.caller);
+  }
   return spec;
 }

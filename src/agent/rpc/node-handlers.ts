@@ -61,14 +61,17 @@ export function nodeHandlers(
           : checks.count('generation', request.generation);
       checks.throwIfAny('INVALID_REQUEST', 'Cannot change the node');
       const wanted = masked(spec, (request.updateMask ?? []).map(manifestName));
+      context.about({ change: JSON.stringify(wanted) });
       const parameters = { spec: wanted, generation };
       const asked = { kind: kindOf(wanted), vm: THE_NODE, parameters };
       const { operation } = await change(asked, request.operationId, context);
       return { node: toNode(await node.get(context.signal)), operation: toOperation(operation) };
     },
 
-    async acceptUnidentifiedVirtualMachines(_request, { caller, signal }) {
+    async acceptUnidentifiedVirtualMachines(_request, context) {
+      const { caller, signal } = context;
       const { node: now, accepted } = await node.acceptUnidentified(caller.identity, signal);
+      context.about({ accepted: accepted.map(({ hypervisorName }) => hypervisorName).join(',') });
       return { node: toNode(now), accepted: accepted.map(toUnidentified) };
     },
 
@@ -77,6 +80,7 @@ export function nodeHandlers(
       const timeoutMs = fromBoundedDuration(request.timeout, 'timeout', SHUTDOWN_TIMEOUT, checks);
       checks.throwIfAny('INVALID_REQUEST', 'Cannot shut down the VMs of the node');
       const { dryRun } = request;
+      context.about({ ...(timeoutMs && { timeoutMs }), ...(dryRun && { dryRun: 1 }) });
       const asked = { timeoutMs, dryRun, requestedBy: context.caller.identity };
       const begun = await shutdown.shutDown(asked, context.signal);
       const timeLeft = toDuration(Math.max(0, begun.deadlineMs - Date.now()));

@@ -147,6 +147,7 @@ export function virtualMachineHandlers(
 
     async deleteVirtualMachine({ ref, force, unownedCopy, operationId }, context) {
       const vm = readRef(ref, context);
+      context.about({ ...(force && { force: 1 }), ...(unownedCopy && { unownedCopy: 1 }) });
       const asked = { kind: 'delete', vm, parameters: { force, unownedCopy } } as const;
       const { operation } = await change(asked, operationId, context);
       return { operation: toOperation(operation) };

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { AgentError } from '../../core/errors.ts';
-import type { Logger } from '../../core/logger.ts';
+import { auditLog, type Logger } from '../../core/logger.ts';
 import { hypervisorNameOf } from '../../drivers/hypervisor-domains.ts';
 import type { Identification } from './identification.ts';
 import type { Vm, VmRef } from './vm.ts';
@@ -85,7 +85,7 @@ export class UnreadVms {
     const accepted = this.#unowned();
     if (accepted.length === 0) return [];
     await identification.accept(acceptedBy);
-    log.warn(
+    auditLog(log).warn(
       { acceptedBy, unidentified: namesOf(accepted) },
       'The agent goes on without knowing whether these VMs are of this node',
     );

@@ -15,6 +15,7 @@ import { ReportOriginSource } from '../../../src/agent/reports/report-origin-sou
 import { Certificates } from '../../../src/agent/rpc/certificates.ts';
 import type { RpcObserver } from '../../../src/agent/rpc/rpc-observer.ts';
 import { RpcServer } from '../../../src/agent/rpc/rpc-server.ts';
+import type { LogLevel } from '../../../src/core/logger.ts';
 import { ErrorInfo } from '../../../src/gen/google/rpc/error_details.ts';
 import { Status } from '../../../src/gen/google/rpc/status.ts';
 import { MigrationServiceClient } from '../../../src/gen/novacron/agent/v1/migration.ts';
@@ -53,6 +54,7 @@ export class RpcHarness implements AsyncDisposable {
   readonly certificates: Certificates;
   #server: RpcServer | undefined;
   #host = '';
+  readonly #logLevel: LogLevel;
   /** Everything to let go of, in the order in which it came. */
   #owned = new AsyncDisposableStack();
 
@@ -63,17 +65,19 @@ export class RpcHarness implements AsyncDisposable {
     certificates: Certificates,
     fakes: { readonly vms: FakeVmService; readonly node: FakeNodeService },
     operations: OperationManager,
+    logLevel: LogLevel,
   ) {
     this.vms = fakes.vms;
     this.node = fakes.node;
     this.operations = operations;
+    this.#logLevel = logLevel;
     this.folder = folder;
     this.authority = authority;
     this.nodeFiles = nodeFiles;
     this.certificates = certificates;
   }
 
-  static async start(): Promise<RpcHarness> {
+  static async start(logLevel: LogLevel = 'debug'): Promise<RpcHarness> {
     await using undo = new AsyncDisposableStack();
     const folder = await mkdtemp(path.join(tmpdir(), 'nc-rpc-'));
     undo.defer(() => rm(folder, { recursive: true, force: true }));
@@ -84,7 +88,7 @@ export class RpcHarness implements AsyncDisposable {
     const fakes = { vms: new FakeVmService(), node: new FakeNodeService() };
     const origins = new ReportOriginSource({ ...NODE_BOOT, agentEpoch: ORIGIN.agentEpoch });
     const operations = await promptOperations(fakes.vms, fakes.node, origins);
-    const harness = new RpcHarness(folder, authority, nodeFiles, certificates, fakes, operations);
+    const harness = new RpcHarness(folder, authority, nodeFiles, certificates, fakes, operations, logLevel);
     undo.defer(() => harness.#server?.close(0));
     await harness.restart();
     harness.#owned = undo.move();
@@ -107,7 +111,7 @@ export class RpcHarness implements AsyncDisposable {
       shutdown: this.shutdown,
       operations: this.operations,
       log: pino(
-        { level: 'debug', base: null },
+        { level: this.#logLevel, base: null },
         { write: (line: string) => this.logLines.push(JSON.parse(line)) },
       ),
       observer: { callStarted: () => undefined, callEnded: (end) => this.callEnds.push(end) },

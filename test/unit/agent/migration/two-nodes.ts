@@ -230,14 +230,16 @@ export class TestNode {
   }
 
   #peers(life: Life): Peers {
+    const find: Peers['find'] = (nodeName) => {
+      if (nodeName !== this.#peer.name) {
+        throw new AgentError('PEER_UNKNOWN', `There is no node ${nodeName}`);
+      }
+      return life.guard('peer', this.#newPeer());
+    };
     return {
       list: () => [life.guard('peer', this.#newPeer())],
-      find: (nodeName, _address) => {
-        if (nodeName !== this.#peer.name) {
-          throw new AgentError('PEER_UNKNOWN', `There is no node ${nodeName}`);
-        }
-        return life.guard('peer', this.#newPeer());
-      },
+      find,
+      visit: async (nodeName, address, work) => work(find(nodeName, address)),
     };
   }
 

@@ -218,7 +218,11 @@ test('a VM whose end nobody saw is not started while another node has it', async
     left.hypervisor.reboot();
     const locate = async () => ({ presence, isOwner: false, isRunning: presence === 'held' });
     const peer = { nodeName: 'b', locate } as unknown as Peer;
-    const peers: Peers = { list: () => [peer], find: () => peer };
+    const peers: Peers = {
+      list: () => [peer],
+      find: () => peer,
+      visit: (_nodeName, _address, work) => work(peer),
+    };
     await using after = await OneNode.open({ ...left, bootId: 'next', peers });
     after.agent.run();
     if (presence === 'absent') await untilRunning(after, uidOf(request));

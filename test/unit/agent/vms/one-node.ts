@@ -44,6 +44,9 @@ const ALONE: Peers = {
   find(nodeName) {
     throw new AgentError('PEER_UNKNOWN', `There is no node ${nodeName}`);
   },
+  async visit(nodeName, address, work) {
+    return work(this.find(nodeName, address));
+  },
 };
 
 /** What a node keeps over the lives of its agents. */

@@ -35,7 +35,8 @@ function peersThat(locate: Readonly<Record<string, Locate>>): Peers {
         handOver: () => Promise.reject(new Error('Nobody asks for that')),
       }),
     );
-  return { list, find: () => assert.fail('Nobody is looked for by name') };
+  const nobody = () => assert.fail('Nobody is looked for by name');
+  return { list, find: nobody, visit: nobody };
 }
 
 async function turns(count: number): Promise<void> {
