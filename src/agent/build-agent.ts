@@ -10,7 +10,6 @@ import type { Hypervisor } from '../drivers/hypervisor.ts';
 import type { ImageInspector } from '../drivers/images.ts';
 import type { PrivateFiles } from '../drivers/private-files.ts';
 import type { TransferDriver } from '../drivers/transfers.ts';
-import type { JournalHealth } from './journal/journal.ts';
 import { IncomingManager } from './migration/incoming-manager.ts';
 import type { Migration } from './migration/migration.ts';
 import { MigrationBook } from './migration/migration-book.ts';
@@ -31,6 +30,7 @@ import { nodeOperations } from './node/node-operations.ts';
 import type { NodeSpecStore } from './node/node-spec-store.ts';
 import { ReservationBook } from './node/reservation-book.ts';
 import type { ReservationStore } from './node/reservation-store.ts';
+import type { StorageReport } from './node/storage-health.ts';
 import { THE_NODE } from './operations/operation.ts';
 import { OperationBook } from './operations/operation-book.ts';
 import { OperationController } from './operations/operation-controller.ts';
@@ -106,7 +106,7 @@ export interface AgentParts {
     readonly runs: RunStore;
     readonly shutdown: ShutdownStore;
   };
-  readonly journalHealth: () => JournalHealth;
+  readonly storageHealth: () => StorageReport;
   readonly pace?: Pace;
   readonly resyncIntervalMs?: number;
   readonly firstRestartDelayMs?: number;
@@ -333,7 +333,7 @@ export async function buildAgent(parts: AgentParts) {
     origins,
     listVms: listedVms,
     inventory,
-    journalHealth: parts.journalHealth,
+    storageHealth: parts.storageHealth,
     controllers: () => reconciler.states(),
     log,
   });

@@ -12,6 +12,7 @@ import { QemuImgInspector } from '../drivers/images/qemu-img-inspector.ts';
 import { hasDiskLeases } from '../drivers/libvirt/disk-lease.ts';
 import type { NodeDefaults } from '../drivers/libvirt/libvirt-domains.ts';
 import { LibvirtHypervisor } from '../drivers/libvirt/libvirt-hypervisor.ts';
+import { FolderProbe } from '../drivers/linux/folder-probe.ts';
 import { LinuxHost } from '../drivers/linux/linux-host.ts';
 import { PrivateFileFolder } from '../drivers/private-files/private-file-folder.ts';
 import { StreamerTransfers } from '../drivers/streamer/streamer-transfers.ts';
@@ -25,6 +26,7 @@ import { MigrationStore } from './migration/migration-store.ts';
 import { NodeAccelerator } from './node/node-accelerator.ts';
 import { NodeSpecStore } from './node/node-spec-store.ts';
 import { ReservationStore } from './node/reservation-store.ts';
+import { StorageHealth } from './node/storage-health.ts';
 import { OperationStore } from './operations/operation-store.ts';
 import { Certificates } from './rpc/certificates.ts';
 import { GrpcPeers } from './rpc/grpc-peers.ts';
@@ -54,6 +56,8 @@ async function run(
     await Journal.open(config.stateDirectory, { schema: JOURNAL_SCHEMA, logger: log }),
   );
   const { database } = journal;
+  const disk = new FolderProbe(config.stateDirectory);
+  const storage = new StorageHealth({ probe: disk, journal, log });
   const host = await new LinuxHost().readFacts(stop);
   const { accelerator: wanted } = config.hypervisor;
   const probe = new QemuBootProbe({
@@ -120,7 +124,7 @@ async function run(
       runs: new RunStore(database),
       shutdown: new ShutdownStore(database),
     },
-    journalHealth: () => journal.health(),
+    storageHealth: () => storage.report(),
     log,
   });
   const { node, tasks } = agent;
@@ -130,6 +134,8 @@ async function run(
     vms: agent.listedVms,
     unidentifiedVms: agent.countUnidentified,
     memory: () => agent.capacity.memory(),
+    nodeConditions: () => node.review().conditions,
+    storageAvailableBytes: () => storage.availableBytes(),
     heartbeat,
     activeMigrations: (role) => agent.book.countActive(role),
     hypervisorConnected: () => node.connected,
@@ -143,7 +149,7 @@ async function run(
   let apiListening = false;
   const readiness = () =>
     obstacles({
-      journalHealth: () => journal.health(),
+      storageHealth: () => storage.report(),
       hypervisorConnected: () => node.connected,
       vmsObstacle: () => agent.inventory.findObstacle(),
       apiListening: () => apiListening,
@@ -166,6 +172,7 @@ async function run(
     }),
   );
   apiListening = true;
+  tasks.run('storage', (signal) => storage.run(signal));
   tasks.run('readiness', async (signal) => {
     for await (const _ of node.watch(undefined, signal)) server.setReady(readiness().length === 0);
   });

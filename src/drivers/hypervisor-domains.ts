@@ -45,19 +45,19 @@ export interface HypervisorDomains {
   resume(uid: string, signal: AbortSignal): Promise<void>;
 
   /**
-   * Forgets a stopped VM, with its variables of UEFI. One that is already gone counts as done; a running one fails with
+   * Forgets a stopped VM, with its variables of UEFI and its console log. One that is already gone counts as done; a running one fails with
    * VM_RUNNING.
    */
   undefine(uid: string, signal: AbortSignal): Promise<void>;
 
-  /** The uids of the VMs of which this node has variables of UEFI, whether the VMs are here or not. */
-  listVariables(signal: AbortSignal): Promise<readonly string[]>;
+  /** The uids of the VMs of which this node has variables of UEFI or a console log, whether the VMs are here or not. */
+  listFiles(signal: AbortSignal): Promise<readonly string[]>;
 
   /**
-   * Removes the variables of UEFI that a VM has left here. None are fine. Must not be called for a VM that is here or on its way
-   * here: its guest would find none at its next start.
+   * Removes the variables of UEFI and the console log that a VM has left here. None are fine. Must not be called for a VM that is
+   * here or on its way here: its guest would find no variables at its next start.
    */
-  removeVariables(uid: string, signal: AbortSignal): Promise<void>;
+  removeFiles(uid: string, signal: AbortSignal): Promise<void>;
 }
 
 /** What the agent keeps with a VM beside its manifest. */

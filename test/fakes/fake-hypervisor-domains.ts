@@ -70,7 +70,7 @@ export class FakeHypervisorDomains implements HypervisorDomains {
       vm.live = vm.persistent ?? vm.live;
       vm.cpuTimeNs = 0n;
       refuseLocked(this.#world, vm);
-      this.#world.makeVariables(vm);
+      this.#world.makeFiles(vm);
       this.#world.setState(vm, 'running', 'booted');
       this.#world.tell(uid, 'started');
     });
@@ -118,18 +118,18 @@ export class FakeHypervisorDomains implements HypervisorDomains {
       if (vm === undefined) return;
       if (isActive(vm)) throw new AgentError('VM_RUNNING', `Cannot undefine VM ${uid}: it runs`);
       this.#world.vms.delete(uid);
-      this.#world.variables.delete(uid);
+      this.#world.files.delete(uid);
       this.#world.tell(uid, 'undefined');
     });
   }
 
-  listVariables(signal: AbortSignal): Promise<readonly string[]> {
-    return this.#calls.perform('listVariables', '', signal, () => [...this.#world.variables]);
+  listFiles(signal: AbortSignal): Promise<readonly string[]> {
+    return this.#calls.perform('listFiles', '', signal, () => [...this.#world.files]);
   }
 
-  removeVariables(uid: string, signal: AbortSignal): Promise<void> {
-    return this.#calls.perform('removeVariables', uid, signal, () => {
-      this.#world.variables.delete(uid);
+  removeFiles(uid: string, signal: AbortSignal): Promise<void> {
+    return this.#calls.perform('removeFiles', uid, signal, () => {
+      this.#world.files.delete(uid);
     });
   }
 

@@ -23,7 +23,7 @@ export class FakeHypervisorReceiver {
     const vm: FakeVm = { ...newFakeVm(definition), persistent: undefined, disks, job };
     this.#world.setState(vm, 'incoming', 'migration');
     this.#world.vms.set(definition.uid, vm);
-    this.#world.makeVariables(vm);
+    this.#world.makeFiles(vm);
     this.#world.tell(definition.uid, 'started', 'migration');
     return vm;
   }

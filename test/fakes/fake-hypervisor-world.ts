@@ -22,8 +22,8 @@ export class FakeHypervisorWorld {
   writers: FakeWriters | undefined;
   /** Of VMs that somebody has renamed. */
   readonly names = new Map<string, string>();
-  /** VMs that have variables of UEFI here. */
-  readonly variables = new Set<string>();
+  /** VMs that have a console log here, or variables of UEFI. */
+  readonly files = new Set<string>();
   readonly #behaviour: FakeHypervisorBehaviour;
 
   constructor(behaviour: FakeHypervisorBehaviour) {
@@ -70,9 +70,9 @@ export class FakeHypervisorWorld {
     };
   }
 
-  /** They are made at the first start, and where the VM arrives. */
-  makeVariables({ live }: FakeVm): void {
-    if (live.spec.template.spec.firmware?.type === 'uefi') this.variables.add(live.uid);
+  /** A console log, and variables of UEFI, are made at the first start, and where the VM arrives. */
+  makeFiles({ live }: FakeVm): void {
+    this.files.add(live.uid);
   }
 
   setState(vm: FakeVm, state: VmRunState, reason: VmStateReason): void {

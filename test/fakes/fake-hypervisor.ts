@@ -183,8 +183,8 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
   }
 
   /** As a VM does that was taken away by other means. */
-  leaveVariables(uid: string): void {
-    this.#world.variables.add(uid);
+  leaveFiles(uid: string): void {
+    this.#world.files.add(uid);
   }
 
   /** Keeps a VM from being read until the returned function is called, which nobody is told of. */

@@ -107,7 +107,9 @@ export class FakeVmService implements VmService {
   deaf = false;
   /** What watches yield, in place of what there is. */
   events: (() => AsyncIterable<VmEvent>) | undefined;
-  console: () => Iterable<Uint8Array> = () => [Buffer.from('login: ')];
+  console: (signal: AbortSignal) => Iterable<Uint8Array> | AsyncIterable<Uint8Array> = () => [
+    Buffer.from('login: '),
+  ];
   #origins = new ReportOriginSource({ ...NODE_BOOT, agentEpoch: ORIGIN.agentEpoch });
   #vms = new WatchedSet<Vm>(this.#origins);
 
@@ -227,7 +229,7 @@ export class FakeVmService implements VmService {
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     await this.#asked('readConsole', { ref, options }, signal);
-    yield* this.console();
+    yield* this.console(signal);
   }
 
   #find(name: string): Vm {

@@ -14,6 +14,7 @@ export interface StatementRunner {
 export class JournalDatabase {
   readonly #runner: StatementRunner;
   #failure: AgentError | undefined;
+  #failures = 0;
 
   constructor(runner: StatementRunner) {
     this.#runner = runner;
@@ -22,6 +23,11 @@ export class JournalDatabase {
   /** Why the last write failed; undefined once one has worked again. */
   get failure(): AgentError | undefined {
     return this.#failure;
+  }
+
+  /** How many calls have failed so far for the disk's sake, whatever worked since. */
+  get failures(): number {
+    return this.#failures;
   }
 
   async get(sql: string, parameters?: Parameters): Promise<Row | undefined> {
@@ -52,7 +58,10 @@ export class JournalDatabase {
       return await this.#runner.perform(statements);
     } catch (error) {
       // What passes by itself, such as somebody's lock on the file, is no fault of the journal.
-      if (error instanceof AgentError && error.retryAfterMs === undefined) this.#failure = error;
+      if (error instanceof AgentError && error.retryAfterMs === undefined) {
+        this.#failure = error;
+        this.#failures += 1;
+      }
       throw error;
     }
   }

@@ -28,11 +28,13 @@ export class Journal implements AsyncDisposable {
   readonly database: JournalDatabase;
   readonly #thread: JournalThread;
   readonly #movedTo: string | undefined;
+  readonly #version: number;
 
-  private constructor(thread: JournalThread, movedTo: string | undefined) {
+  private constructor(thread: JournalThread, movedTo: string | undefined, version: number) {
     this.database = new JournalDatabase(thread);
     this.#thread = thread;
     this.#movedTo = movedTo;
+    this.#version = version;
   }
 
   /** Opens the journal of a state directory, for this process alone; see `openJournalFile`. */
@@ -42,12 +44,22 @@ export class Journal implements AsyncDisposable {
     if (replaced !== undefined) {
       logger.error({ directory, ...replaced }, 'Journal is damaged and begun anew');
     }
-    return new Journal(thread, replaced?.movedTo);
+    return new Journal(thread, replaced?.movedTo, schema.length);
   }
 
   /** Aborted when the journal can no longer be used in this process, and what the last calls did is not known. */
   get lost(): AbortSignal {
     return this.#thread.lost;
+  }
+
+  /** How many calls have failed so far for the disk's sake, whatever worked since. */
+  get failures(): number {
+    return this.database.failures;
+  }
+
+  /** Writes what is there already, to find out whether it can. */
+  async tryWrite(): Promise<void> {
+    await this.database.run(`PRAGMA user_version = ${this.#version}`);
   }
 
   /** How the journal is, from memory. */

@@ -194,7 +194,7 @@ export class Arrivals {
     try {
       if ((await book.find(id))?.phase !== 'failed') return;
       await privateFiles.remove(vmUid, brief(signal));
-      await hypervisor.domains.removeVariables(vmUid, brief(signal));
+      await hypervisor.domains.removeFiles(vmUid, brief(signal));
     } catch (error) {
       signal.throwIfAborted();
       log.warn(

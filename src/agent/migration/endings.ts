@@ -125,7 +125,7 @@ async function removeFiles(context: OutgoingContext, signal: AbortSignal): Promi
   try {
     const { privateFiles, hypervisor } = context.options;
     await privateFiles.remove(context.record.vmUid, context.brief(signal));
-    await hypervisor.domains.removeVariables(context.record.vmUid, context.brief(signal));
+    await hypervisor.domains.removeFiles(context.record.vmUid, context.brief(signal));
   } catch (error) {
     signal.throwIfAborted();
     context.log.warn({ err: error }, 'Could not remove the files of a VM that has left');

@@ -1,12 +1,13 @@
-import type { JournalHealth } from '../journal/journal.ts';
 import type { Condition, ConditionStatus } from '../reports/report.ts';
 import { isFinal, type NodeShutdown } from '../shutdown/node-shutdown.ts';
+import { type DownVm, downText } from '../vms/down-vms.ts';
 import type { ForeignVm } from '../vms/foreign-vms.ts';
 import type { VmsObstacle } from '../vms/listed-vms.ts';
 import { namesText, type UnreadVm } from '../vms/unread-vms.ts';
 import { amountInMib } from './amounts.ts';
 import type { NodeSpec } from './node.ts';
 import type { AcceleratorState } from './node-accelerator.ts';
+import { isBroken, type StorageReport } from './storage-health.ts';
 
 /** The connection to the hypervisor; `unknown` until the first attempt has ended. */
 export interface Connection {
@@ -25,6 +26,8 @@ export interface NodeState {
   readonly unidentifiedVms: readonly UnreadVm[];
   /** Those that no agent has made. */
   readonly foreignVms: readonly ForeignVm[];
+  /** Those that should run and do not. */
+  readonly downVms: readonly DownVm[];
   readonly memory: {
     readonly allocatableBytes: number;
     readonly allocatedBytes: number;
@@ -32,7 +35,7 @@ export interface NodeState {
     readonly foreignBytes: number;
   };
   readonly accelerator: AcceleratorState;
-  readonly journal: JournalHealth;
+  readonly storage: StorageReport;
   readonly spec: NodeSpec;
   readonly generation: number;
   /** Undefined while the host is not about to go down. */
@@ -55,6 +58,7 @@ export function nodeConditions(
     vmsIdentified(state),
     memoryAvailable(state),
     acceleratorAvailable(state),
+    vmsRunning(state),
   ];
   if (state.shutdown !== undefined) aspects.push(shuttingDown(state.shutdown));
   return aspects.map((aspect) => {
@@ -64,7 +68,7 @@ export function nodeConditions(
   });
 }
 
-function ready({ connection, vmsObstacle, unreadVms, journal }: NodeState): Aspect {
+function ready({ connection, vmsObstacle, unreadVms, storage }: NodeState): Aspect {
   const type = 'Ready';
   if (connection.state !== 'connected') {
     const message = connection.message || 'The hypervisor has not been reached yet';
@@ -74,8 +78,8 @@ function ready({ connection, vmsObstacle, unreadVms, journal }: NodeState): Aspe
     const { reason, message } = vmsObstacle;
     return { type, status: 'false', reason, message };
   }
-  if (journal.reason === 'WriteFailed') {
-    return { type, status: 'false', reason: 'JournalNotWritable', message: journal.message };
+  if (isBroken(storage)) {
+    return { type, status: 'false', reason: 'JournalNotWritable', message: storage.message };
   }
   // The others can be worked with.
   if (unreadVms.length > 0) {
@@ -120,9 +124,9 @@ function hypervisorConnected({ connection }: NodeState): Aspect {
   return { type, ...byState[connection.state], message };
 }
 
-function storageHealthy({ journal }: NodeState): Aspect {
-  const status = journal.reason === 'Healthy' ? 'true' : 'false';
-  return { type: 'StorageHealthy', status, reason: journal.reason, message: journal.message };
+function storageHealthy({ storage: { reason, message } }: NodeState): Aspect {
+  const status = reason === 'Healthy' ? 'true' : 'false';
+  return { type: 'StorageHealthy', status, reason, message };
 }
 
 /** Whether it is known of each VM whose it is. If not, that blocks nothing by itself. */
@@ -176,4 +180,18 @@ function acceleratorAvailable({ accelerator: { wanted, finding } }: NodeState): 
       ? 'VMs cannot start; repair KVM (nested virtualization of this machine, kernel, firmware), or set hypervisor.accelerator to tcg'
       : 'new VMs are emulated (TCG) and slow; repair KVM (nested virtualization of this machine, kernel, firmware), or set hypervisor.accelerator to tcg if that is meant';
   return { type, status: 'false', reason: 'KvmBootsNothing', message: `${cause}; ${effect}` };
+}
+
+/** Whether all VMs run that should. */
+function vmsRunning({ vmsObstacle, downVms }: NodeState): Aspect {
+  const type = 'VirtualMachinesRunning';
+  if (vmsObstacle !== undefined) {
+    const { reason, message } = vmsObstacle;
+    return { type, status: 'unknown', reason, message };
+  }
+  if (downVms.length === 0) return { type, status: 'true', reason: 'AllRun', message: '' };
+  const count =
+    downVms.length === 1 ? '1 VM that should run does' : `${downVms.length} VMs that should run do`;
+  const message = `${count} not: ${downText(downVms)}; novactl vm get NAME -o yaml says what each waits for`;
+  return { type, status: 'false', reason: 'SomeDoNot', message };
 }

@@ -5,7 +5,6 @@ import type { Logger } from '../../core/logger.ts';
 import type { HostFacts } from '../../drivers/host.ts';
 import type { HypervisorEvents } from '../../drivers/hypervisor-events.ts';
 import type { HypervisorHost, HypervisorInfo } from '../../drivers/hypervisor-host.ts';
-import type { JournalHealth } from '../journal/journal.ts';
 import type { ControllerState } from '../reconcile/reconciler.ts';
 import { pageOf } from '../reports/paging.ts';
 import type {
@@ -19,6 +18,7 @@ import type {
 import { WatchedSet } from '../reports/watched-set.ts';
 import type { NodeShutdown } from '../shutdown/node-shutdown.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
+import { listDown } from '../vms/down-vms.ts';
 import type { Vm, VmRef } from '../vms/vm.ts';
 import type { VmInventory } from '../vms/vm-inventory.ts';
 import { isOff } from '../vms/vm-phase.ts';
@@ -36,6 +36,7 @@ import type {
 import type { NodeAccelerator } from './node-accelerator.ts';
 import { type Connection, nodeConditions } from './node-conditions.ts';
 import type { ReservationBook } from './reservation-book.ts';
+import type { StorageReport } from './storage-health.ts';
 
 export interface NodeManagerOptions {
   readonly identity: Pick<
@@ -60,7 +61,7 @@ export interface NodeManagerOptions {
     VmInventory,
     'unread' | 'listForeign' | 'findObstacle' | 'acceptUnidentified'
   >;
-  readonly journalHealth: () => JournalHealth;
+  readonly storageHealth: () => StorageReport;
   /** How what keeps VMs as they should be fares. Must cost nothing. */
   readonly controllers: () => readonly ControllerState[];
   readonly log: Logger;
@@ -219,7 +220,7 @@ export class NodeManager implements NodeService {
   }
 
   #describe(conditions: Node['conditions'], origin: ReportOrigin): Node {
-    const { identity, capacity, cordon, host, listVms, inventory, journalHealth } = this.#options;
+    const { identity, capacity, cordon, host, listVms, inventory, storageHealth } = this.#options;
     const vms = listVms();
     const unidentifiedVms = inventory.unread.listUnidentified();
     const active = vms?.filter((vm) => !isOff(vm)) ?? [];
@@ -250,9 +251,10 @@ export class NodeManager implements NodeService {
           unreadVms: inventory.unread.list(),
           unidentifiedVms,
           foreignVms: inventory.listForeign(),
+          downVms: listDown(vms ?? []),
           memory: capacity.memory(),
           accelerator,
-          journal: journalHealth(),
+          storage: storageHealth(),
           spec: cordon.spec,
           generation: cordon.generation,
           shutdown,

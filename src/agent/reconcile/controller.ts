@@ -16,7 +16,7 @@ export type Input =
   /** The files of VMs that are for root alone. */
   | 'private-files'
   /** The variables of UEFI that this node has. */
-  | 'uefi-variables';
+  | 'hypervisor-files';
 
 /** What a controller changes. No two controllers change the same. */
 export type Output =

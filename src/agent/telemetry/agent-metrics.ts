@@ -1,11 +1,19 @@
 import { Gauge, Registry } from 'prom-client';
 import type { Migration } from '../migration/migration.ts';
 import type { ControllerState } from '../reconcile/reconciler.ts';
+import type { Condition } from '../reports/report.ts';
+import { listDown } from '../vms/down-vms.ts';
 import type { Vm } from '../vms/vm.ts';
 import { HypervisorMetrics, RpcMetrics } from './call-metrics.ts';
 import { addControllerMetrics } from './controller-metrics.ts';
 import { MigrationMetrics } from './migration-metrics.ts';
-import { addNodeMemory, type NodeMemory } from './node-metrics.ts';
+import {
+  addDownVms,
+  addNodeConditions,
+  addNodeMemory,
+  addStorage,
+  type NodeMemory,
+} from './node-metrics.ts';
 import { addProcessMetrics, type Heartbeat } from './process-metrics.ts';
 import { addUnidentifiedVms, addVmMetrics } from './vm-metrics.ts';
 
@@ -18,6 +26,9 @@ export interface MetricSources {
   readonly unidentifiedVms: () => number | undefined;
   /** Memory of this node in bytes: what VMs may have, what they have been given, and what of that others' VMs have. */
   readonly memory: () => NodeMemory;
+  readonly nodeConditions: () => readonly Condition[];
+  /** What is free where the agent keeps what it knows; undefined while that is not known. */
+  readonly storageAvailableBytes: () => number | undefined;
   readonly activeMigrations: (role: Migration['role']) => number;
   readonly hypervisorConnected: () => boolean;
   readonly controllers: () => readonly ControllerState[];
@@ -41,6 +52,12 @@ export class AgentMetrics {
     addVmMetrics(this.#registry, sources.vms);
     addUnidentifiedVms(this.#registry, sources.unidentifiedVms);
     addNodeMemory(this.#registry, sources.memory);
+    addNodeConditions(this.#registry, sources.nodeConditions);
+    addStorage(this.#registry, sources.storageAvailableBytes);
+    addDownVms(this.#registry, () => {
+      const vms = sources.vms();
+      return vms && listDown(vms);
+    });
     this.migrations = new MigrationMetrics(this.#registry, sources.activeMigrations);
     this.hypervisor = new HypervisorMetrics(this.#registry, sources.hypervisorConnected);
     addControllerMetrics(this.#registry, sources.controllers);

@@ -1,4 +1,6 @@
 import { Gauge, type Registry } from 'prom-client';
+import type { Condition } from '../reports/report.ts';
+import type { DownVm } from '../vms/down-vms.ts';
 
 export interface NodeMemory {
   readonly allocatableBytes: number;
@@ -42,4 +44,57 @@ export function addNodeMemory(registry: Registry, read: () => NodeMemory): void 
       }),
     );
   }
+}
+
+const STATUSES: readonly Condition['status'][] = ['true', 'false', 'unknown'];
+
+/** Each condition of the node, as `novactl node get` shows them. */
+export function addNodeConditions(registry: Registry, read: () => readonly Condition[]): void {
+  registry.registerMetric(
+    new Gauge({
+      name: 'novacron_node_condition',
+      help: 'Conditions of the node; 1 for the status that each has',
+      labelNames: ['condition', 'status'],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const { type: condition, status } of read()) {
+          for (const other of STATUSES)
+            this.set({ condition, status: other }, other === status ? 1 : 0);
+        }
+      },
+    }),
+  );
+}
+
+/** What is free on the disk of the state directory. */
+export function addStorage(registry: Registry, read: () => number | undefined): void {
+  registry.registerMetric(
+    new Gauge({
+      name: 'novacron_node_storage_available_bytes',
+      help: 'What is free on the file system of the state directory',
+      registers: [],
+      collect() {
+        const bytes = read();
+        if (bytes === undefined) this.remove();
+        else this.set(bytes);
+      },
+    }),
+  );
+}
+
+/** While VMs are not known, nothing is exported of them. */
+export function addDownVms(registry: Registry, list: () => readonly DownVm[] | undefined): void {
+  registry.registerMetric(
+    new Gauge({
+      name: 'novacron_vms_down',
+      help: 'VMs that should run and do not, by what they wait for',
+      labelNames: ['reason'],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const { reason } of list() ?? []) this.inc({ reason });
+      },
+    }),
+  );
 }

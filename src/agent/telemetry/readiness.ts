@@ -1,9 +1,9 @@
-import type { JournalHealth } from '../journal/journal.ts';
+import { isBroken, type StorageReport } from '../node/storage-health.ts';
 import type { VmsObstacle } from '../vms/listed-vms.ts';
 import type { Obstacle } from './http-server.ts';
 
 export interface ReadinessSources {
-  readonly journalHealth: () => JournalHealth;
+  readonly storageHealth: () => StorageReport;
   readonly hypervisorConnected: () => boolean;
   /** Why nothing can be told of VMs; undefined if it can. */
   readonly vmsObstacle: () => Pick<VmsObstacle, 'message'> | undefined;
@@ -13,8 +13,8 @@ export interface ReadinessSources {
 /** What keeps the agent from serving its API. */
 export function obstacles(sources: ReadinessSources): readonly Obstacle[] {
   const found: Obstacle[] = [];
-  const journal = sources.journalHealth();
-  if (journal.reason === 'WriteFailed') found.push({ check: 'journal', message: journal.message });
+  const storage = sources.storageHealth();
+  if (isBroken(storage)) found.push({ check: 'journal', message: storage.message });
   if (!sources.hypervisorConnected()) {
     found.push({ check: 'hypervisor', message: 'The hypervisor is not connected' });
   }

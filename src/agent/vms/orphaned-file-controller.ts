@@ -6,7 +6,7 @@ import type { OperationSecrets } from '../operations/operation-secrets.ts';
 import type { Again, Controller, Input, Output } from '../reconcile/controller.ts';
 
 export interface OrphanedFileControllerOptions {
-  readonly domains: Pick<HypervisorDomains, 'find' | 'listVariables' | 'removeVariables'>;
+  readonly domains: Pick<HypervisorDomains, 'find' | 'listFiles' | 'removeFiles'>;
   readonly privateFiles: Pick<PrivateFiles, 'listVms' | 'remove'>;
   readonly secrets: Pick<OperationSecrets, 'unlessInUse'>;
   readonly locks: KeyLocks;
@@ -14,12 +14,12 @@ export interface OrphanedFileControllerOptions {
 }
 
 /**
- * Removes the private files and the variables of UEFI of VMs that are gone, and of operations that have ended, which an agent that
- * was killed has left.
+ * Removes the private files, the variables of UEFI and the console logs of VMs that are gone, and of operations that have ended,
+ * which an agent that was killed has left.
  */
 export class OrphanedFileController implements Controller {
   readonly name = 'orphaned-files';
-  readonly inputs: readonly Input[] = ['domains', 'private-files', 'uefi-variables'];
+  readonly inputs: readonly Input[] = ['domains', 'private-files', 'hypervisor-files'];
   readonly outputs: readonly Output[] = ['orphaned-files'];
   readonly #options: OrphanedFileControllerOptions;
 
@@ -34,10 +34,7 @@ export class OrphanedFileController implements Controller {
 
   async findOthers(signal: AbortSignal): Promise<readonly string[]> {
     const { domains, privateFiles } = this.#options;
-    const owners = [
-      ...(await privateFiles.listVms(signal)),
-      ...(await domains.listVariables(signal)),
-    ];
+    const owners = [...(await privateFiles.listVms(signal)), ...(await domains.listFiles(signal))];
     return [...new Set(owners)];
   }
 
@@ -48,7 +45,7 @@ export class OrphanedFileController implements Controller {
     if (lock === undefined) return undefined;
     // While the hypervisor is away this fails, and nothing is removed.
     if ((await domains.find(vmUid, signal)) !== undefined) return undefined;
-    await domains.removeVariables(vmUid, signal);
+    await domains.removeFiles(vmUid, signal);
     // Operations have files too.
     await secrets.unlessInUse(vmUid, async () => {
       await privateFiles.remove(vmUid, signal);

@@ -42,7 +42,7 @@ Examples:
     const { allChecks } = await import('../doctor/all-checks.ts');
     const { runChecks } = await import('../doctor/check.ts');
     const { thisHost } = await import('../doctor/host.ts');
-    const { doctorText } = await import('../doctor/report.ts');
+    const { doctorText, inOrder } = await import('../doctor/report.ts');
     const choice = connectionOptions(command);
     const chosen = choice.address !== undefined || choice.node !== undefined;
     const checks = await allChecks({
@@ -54,7 +54,7 @@ Examples:
       nowMs: Date.now(),
       checkTimeoutMs: options.checkTimeout,
     });
-    const results = await runChecks(checks, options.checkTimeout, io.signal);
+    const results = inOrder(await runChecks(checks, options.checkTimeout, io.signal));
     const failed = results.some(({ level }) => level === 'failure');
     io.stdout.write(
       options.output === 'json'

@@ -1,5 +1,5 @@
 import type { AgentClient } from '../../client/agent-client.ts';
-import { ConditionStatus, type Node } from '../../client/api.ts';
+import { type Condition, ConditionStatus, type Node } from '../../client/api.ts';
 import { AgentError } from '../../core/errors.ts';
 import { hintFor } from '../errors/hints.ts';
 import type { AgentSettings } from './agent-settings.ts';
@@ -7,15 +7,27 @@ import { type Finding, failure, ok, skipped, warning } from './check.ts';
 
 const NO_HINT = "Look into the agent's log: journalctl -u novacron-agent, or kubectl logs";
 
-const IDENTIFIED = 'VirtualMachinesIdentified';
-const UNIDENTIFIED_HINT =
-  'Look for what libvirt waits for: virsh domjobinfo UID, journalctl -u libvirtd; novactl node get lists them with their uids';
-const MEMORY = 'MemoryAvailable';
-const MEMORY_HINT =
-  'novactl node get shows who has it; stop VMs or migrate them, and those that no agent has made with virsh';
-const ACCELERATOR_HINT =
-  "Switch on (nested) virtualization for this machine and look at the kernel's log: dmesg | grep -i kvm; if emulation is meant, set hypervisor.accelerator to tcg";
-const ACCELERATOR = 'AcceleratorAvailable';
+/** Conditions that may be False on a node that works all the same, and what to do then. */
+const ADVISORY: Readonly<Record<string, string>> = {
+  VirtualMachinesIdentified:
+    'Look for what libvirt waits for: virsh domjobinfo UID, journalctl -u libvirtd; novactl node get lists them with their uids',
+  MemoryAvailable:
+    'novactl node get shows who has it; stop VMs or migrate them, and those that no agent has made with virsh',
+  AcceleratorAvailable:
+    "Switch on (nested) virtualization for this machine and look at the kernel's log: dmesg | grep -i kvm; if emulation is meant, set hypervisor.accelerator to tcg",
+  VirtualMachinesRunning: 'See what each waits for: novactl vm list -o wide',
+};
+
+/** What else doctor looks at that would tell why a condition does not hold. */
+const CAUSES: Readonly<Record<string, readonly string[]>> = {
+  HypervisorConnected: ['libvirt socket', 'libvirt'],
+  StorageHealthy: ['disk space'],
+};
+const HINTS: Readonly<Record<string, string>> = {
+  HypervisorConnected: 'Look at libvirt on that node: systemctl status virtqemud libvirtd',
+  StorageHealthy:
+    'Look at the disk of its state directory: df -h, dmesg; leave alone what the agent has there, which is all it knows of its VMs',
+};
 const ACCEPT_HINT =
   'See what libvirt waits for: virsh dumpxml UID; if the agent shall go on without knowing these VMs: novactl node accept-unidentified';
 
@@ -36,9 +48,7 @@ export function judgeNode({ metadata, spec, status }: Node): Finding {
   const bad = (status?.conditions ?? []).filter(
     (condition) =>
       condition.status !== ConditionStatus.CONDITION_STATUS_TRUE &&
-      condition.type !== IDENTIFIED &&
-      condition.type !== MEMORY &&
-      condition.type !== ACCELERATOR &&
+      ADVISORY[condition.type] === undefined &&
       !((isCordoned || isGoingDown) && condition.type === 'Schedulable'),
   );
   const name = `agent ${status?.agentVersion ?? ''} of node ${metadata?.name ?? ''}`;
@@ -51,32 +61,34 @@ export function judgeNode({ metadata, spec, status }: Node): Finding {
     const detail = `${name} is ready, but takes no new VMs, as it was cordoned${why}`;
     return warning(detail, 'When it shall take VMs again: novactl node uncordon');
   }
-  if (bad.length > 0) {
-    const why = bad.map(({ type, message }) => `${type} does not hold: ${message || 'no message'}`);
-    const isHeldUp = bad.some(({ reason }) => reason === 'VmsNotIdentified');
-    return failure(`${name}: ${why.join('; ')}`, isHeldUp ? ACCEPT_HINT : NO_HINT);
-  }
-  const unidentified = status?.conditions.find(
+  if (bad.length > 0) return judgeBad(name, bad);
+  const advised = (status?.conditions ?? []).filter(
     ({ type, status: holds }) =>
-      type === IDENTIFIED && holds === ConditionStatus.CONDITION_STATUS_FALSE,
+      ADVISORY[type] !== undefined && holds === ConditionStatus.CONDITION_STATUS_FALSE,
   );
-  if (unidentified !== undefined) {
-    return warning(`${name} is ready, but ${unidentified.message}`, UNIDENTIFIED_HINT);
+  const [first] = advised;
+  if (first !== undefined) {
+    const what = advised.map(({ message }) => message).join('; ');
+    return warning(`${name} is ready, but ${what}`, ADVISORY[first.type] ?? NO_HINT);
   }
-  const overcommitted = status?.conditions.find(
-    ({ type, status: holds }) =>
-      type === MEMORY && holds === ConditionStatus.CONDITION_STATUS_FALSE,
-  );
-  if (overcommitted !== undefined) {
-    return warning(`${name} is ready, but ${overcommitted.message}`, MEMORY_HINT);
-  }
-  const noKvm = status?.conditions.find(
-    ({ type, status: holds }) =>
-      type === ACCELERATOR && holds === ConditionStatus.CONDITION_STATUS_FALSE,
-  );
-  if (noKvm !== undefined)
-    return warning(`${name} is ready, but ${noKvm.message}`, ACCELERATOR_HINT);
   return judgeAccelerator(`${name} is ready`, status?.hypervisor);
+}
+
+/** The causes: being ready follows from the other conditions, and says again what they say. */
+function judgeBad(name: string, bad: readonly Condition[]): Finding {
+  const others = bad.filter(({ type }) => type !== 'Ready');
+  const causes = others.length > 0 ? others : bad;
+  const why = causes.map(({ type, message }) => `${message || 'no message'} (${type})`);
+  const isHeldUp = bad.some(({ reason }) => reason === 'VmsNotIdentified');
+  const [cause] = causes;
+  const hint = isHeldUp ? ACCEPT_HINT : (HINTS[cause?.type ?? ''] ?? NO_HINT);
+  return {
+    ...failure(`${name} is not ready: ${why.join('; ')}`, hint),
+    follows: {
+      from: causes.flatMap(({ type }) => CAUSES[type] ?? []),
+      detail: `${name} is not ready: ${causes.map(({ type }) => type).join(', ')}`,
+    },
+  };
 }
 
 /** The agent knows better than /dev/kvm, which may open and still run no guest. */

@@ -3,6 +3,8 @@ export interface Finding {
   readonly level: 'ok' | 'warning' | 'failure' | 'skipped';
   readonly detail: string;
   readonly fix?: string;
+  /** What to say instead where one of these checks has failed and tells why. */
+  readonly follows?: { readonly from: readonly string[]; readonly detail: string };
 }
 
 export interface Check {

@@ -47,6 +47,8 @@ export interface SpaceNeed {
   readonly path: string;
   readonly failBelowBytes: number;
   readonly warnBelowBytes: number;
+  /** What is there must not be removed to make room. */
+  readonly keep: boolean;
 }
 
 export function spaceNeeds({
@@ -55,23 +57,28 @@ export function spaceNeeds({
   hypervisor,
 }: AgentSettings): readonly SpaceNeed[] {
   return [
-    { path: stateDirectory, failBelowBytes: 64 * MIB, warnBelowBytes: 1024 * MIB },
+    { path: stateDirectory, failBelowBytes: 64 * MIB, warnBelowBytes: 1024 * MIB, keep: true },
     // A tmpfs that holds sockets and small files only.
-    { path: runDirectory, failBelowBytes: MIB, warnBelowBytes: 16 * MIB },
-    { path: hypervisor.consoleDirectory, failBelowBytes: 64 * MIB, warnBelowBytes: 1024 * MIB },
+    { path: runDirectory, failBelowBytes: MIB, warnBelowBytes: 16 * MIB, keep: true },
+    {
+      path: hypervisor.consoleDirectory,
+      failBelowBytes: 64 * MIB,
+      warnBelowBytes: 1024 * MIB,
+      keep: false,
+    },
   ];
 }
 
 export async function checkSpace(host: Host, needs: readonly SpaceNeed[]): Promise<Finding> {
   const found: string[] = [];
   const low: string[] = [];
-  for (const { path, failBelowBytes, warnBelowBytes } of needs) {
+  for (const { path, failBelowBytes, warnBelowBytes, keep } of needs) {
     try {
       const { freeBytes, freeInodes } = await host.space(path);
       const free = `${path} has ${formatBytes(BigInt(freeBytes))} free`;
       if (freeBytes < failBelowBytes || freeInodes < MIN_INODES) {
         const files = freeInodes < MIN_INODES ? ` and room for ${freeInodes} files` : '';
-        return failure(`${free}${files}`, `Free space there: du -xsh ${path}/*`);
+        return failure(`${free}${files}`, makeRoom(path, keep));
       }
       (freeBytes < warnBelowBytes ? low : found).push(free);
     } catch (error) {
@@ -81,6 +88,12 @@ export async function checkSpace(host: Host, needs: readonly SpaceNeed[]): Promi
   }
   if (low.length > 0) return warning(low.join('; '), 'Free space there before it runs out');
   return ok(found.join('; '));
+}
+
+function makeRoom(path: string, keep: boolean): string {
+  const where = `Make room on its file system, which "df -h ${path}" names`;
+  if (!keep) return `${where}: logs of VMs that are gone can be removed`;
+  return `${where}, but leave alone what the agent has in ${path}: without it, it knows nothing of its VMs and migrations`;
 }
 
 interface LimitNeed {

@@ -1,4 +1,4 @@
-import { ConditionStatus, type Node, type NodeStatus } from '../../client/api.ts';
+import { type Condition, ConditionStatus, type Node, type NodeStatus } from '../../client/api.ts';
 import { timestampMs } from '../../client/time.ts';
 import { API_VERSION } from '../../core/resources/virtual-machine.ts';
 import { amountText } from '../output/amounts.ts';
@@ -20,7 +20,7 @@ export function nodeView(nowMs: number): ResourceView<Node> {
     columns: [
       { header: 'NAME', value: nodeName },
       { header: 'STATE', value: stateOf },
-      { header: 'VMS', value: ({ status }) => String(status?.runningVirtualMachines ?? 0) },
+      { header: 'VMS', value: runningVms },
       { header: 'CPUS', value: ({ status }) => allocated(status, 'cpu') },
       { header: 'MEMORY', value: ({ status }) => allocated(status, 'memory') },
       { header: 'ACCELERATOR', value: ({ status }) => status?.hypervisor?.accelerator ?? '' },
@@ -49,16 +49,31 @@ export function nodeName({ metadata }: Node): string {
   return metadata?.name ?? '';
 }
 
-/** VMs that cannot be identified are counted, and while they matter the node is not ready; the others have words of their own. */
-const SAID_OTHERWISE: ReadonlySet<string> = new Set([
-  'VirtualMachinesIdentified',
-  'MemoryAvailable',
-  'AcceleratorAvailable',
-]);
+/** How many run; while VMs cannot be asked after, that is not 0. */
+function runningVms({ status }: Node): string {
+  const isUnknown = status?.conditions.some(
+    ({ type, status: holds }) =>
+      (type === 'HypervisorConnected' && holds !== ConditionStatus.CONDITION_STATUS_TRUE) ||
+      (type === 'VirtualMachinesRunning' && holds === ConditionStatus.CONDITION_STATUS_UNKNOWN),
+  );
+  return isUnknown === true ? 'unknown' : String(status?.runningVirtualMachines ?? 0);
+}
+
+function isFalse({ type, status }: Condition, wanted: string): boolean {
+  return type === wanted && status === ConditionStatus.CONDITION_STATUS_FALSE;
+}
+
+/** What a node is while a condition is False that does not keep it from working. */
+const WORDS: Readonly<Record<string, string>> = {
+  MemoryAvailable: 'Overcommitted',
+  AcceleratorAvailable: 'NoKvm',
+  VirtualMachinesRunning: 'VMsDown',
+};
 
 /**
  * `Ready`, or the conditions that do not hold; beside it what is no fault of the node: `Cordoned`, `ShuttingDown`, `Overcommitted`,
- * `NoKvm`, `UnidentifiedVMs`.
+ * `NoKvm`,
+ * `VMsDown`, `UnidentifiedVMs`.
  */
 function stateOf({ spec, status }: Node): string {
   if (status === undefined) return '';
@@ -71,17 +86,15 @@ function stateOf({ spec, status }: Node): string {
     .map(({ type }) => type)
     // That is what a cordon and a shutdown say.
     .filter((type) => closed.length === 0 || type !== 'Schedulable')
-    .filter((type) => !SAID_OTHERWISE.has(type));
-  const isFalse = (aspect: string): boolean =>
-    status.conditions.some(
-      ({ type, status: holds }) =>
-        type === aspect && holds === ConditionStatus.CONDITION_STATUS_FALSE,
-    );
+    // They are counted, and while they matter the node is not ready; and these are said in other words.
+    .filter((type) => type !== 'VirtualMachinesIdentified' && WORDS[type] === undefined);
+  const said = Object.entries(WORDS)
+    .filter(([type]) => status.conditions.some((condition) => isFalse(condition, type)))
+    .map(([, word]) => word);
   return [
     ...(bad.length === 0 ? ['Ready'] : bad.map((type) => `Not${type}`)),
     ...closed,
-    ...(isFalse('MemoryAvailable') ? ['Overcommitted'] : []),
-    ...(isFalse('AcceleratorAvailable') ? ['NoKvm'] : []),
+    ...said,
     ...(status.unidentifiedVirtualMachines.length > 0 ? ['UnidentifiedVMs'] : []),
   ].join(',');
 }

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { AgentError } from '../../core/errors.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import {
@@ -8,6 +7,7 @@ import {
   type VmFacts,
 } from '../hypervisor-domains.ts';
 import type { Accelerator } from '../hypervisor-host.ts';
+import type { ConsoleLogs } from './console-logs.ts';
 import { DomainReader, type DomainReaderOptions } from './domain-reader.ts';
 import { buildDomainXml } from './domain-xml/build-domain-xml.ts';
 import { DomainDocument } from './domain-xml/domain-document.ts';
@@ -21,6 +21,7 @@ export interface LibvirtDomainsOptions extends DomainReaderOptions {
   /** Asked anew for each definition. */
   readonly nodeDefaults: () => NodeDefaults;
   readonly variables: UefiVariables;
+  readonly consoles: ConsoleLogs;
 }
 
 /** What a VM gets where its spec leaves it to the node. */
@@ -117,29 +118,35 @@ export class LibvirtDomains implements HypervisorDomains {
   }
 
   async undefine(uid: string, signal: AbortSignal): Promise<void> {
-    const { calls, variables } = this.#options;
+    const { calls } = this.#options;
     await calls.call('undefine', uid, [uid], 'undefine', signal);
     // libvirt removes the file that the domain names, which is none after a change to BIOS.
-    await variables.remove(uid);
+    await this.#removeFiles(uid);
   }
 
-  async listVariables(signal: AbortSignal): Promise<readonly string[]> {
+  async listFiles(signal: AbortSignal): Promise<readonly string[]> {
     signal.throwIfAborted();
-    return this.#options.variables.list();
+    const { variables, consoles } = this.#options;
+    return [...new Set([...(await variables.list()), ...(await consoles.list())])];
   }
 
-  async removeVariables(uid: string, signal: AbortSignal): Promise<void> {
+  async removeFiles(uid: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
+    await this.#removeFiles(uid);
+  }
+
+  async #removeFiles(uid: string): Promise<void> {
     await this.#options.variables.remove(uid);
+    await this.#options.consoles.remove(uid);
   }
 
   async #xmlOptions(uid: string, signal: AbortSignal): Promise<DomainXmlOptions> {
-    const { calls, variables } = this.#options;
+    const { calls, variables, consoles } = this.#options;
     const nodeDefaults = this.#options.nodeDefaults();
     this.#qemuVersion ??= await calls.call('readHypervisorVersion', uid, [], 'define', signal);
     return {
       ...nodeDefaults,
-      consoleLogPath: join(nodeDefaults.consoleDirectory, `${uid}.log`),
+      consoleLogPath: consoles.pathOf(uid),
       nvramPath: variables.pathOf(uid),
       oddRamSize: losesDirtyPagesUnderTcg(this.#qemuVersion),
     };

@@ -7,6 +7,7 @@ import type { HypervisorEvents } from '../hypervisor-events.ts';
 import type { HypervisorHost } from '../hypervisor-host.ts';
 import type { HypervisorJobs } from '../hypervisor-jobs.ts';
 import type { HypervisorStatistics } from '../hypervisor-statistics.ts';
+import { ConsoleLogs } from './console-logs.ts';
 import { DefinitionCache } from './definition-cache.ts';
 import { isCpu } from './domain-xml/parts/cpu-part.ts';
 import { DriverCalls } from './driver-calls.ts';
@@ -77,10 +78,11 @@ export class LibvirtHypervisor implements Hypervisor {
       onDisconnected: (error) => feed.publish({ kind: 'disconnected', error }),
       onReport: (report) => publish(report, cache, sampler, feed),
     });
+    const { nodeDefaults } = options;
     const variables = new UefiVariables(options.root ?? '/');
+    const consoles = new ConsoleLogs(nodeDefaults().consoleDirectory);
     const calls = new DriverCalls(driver, cache, callTimeoutMs);
     const jobs = new LibvirtJobs(calls, cache, variables);
-    const { nodeDefaults } = options;
     const isLeaving = jobs.isLeaving.bind(jobs);
     const { logger } = options;
     const domains = new LibvirtDomains({
@@ -89,6 +91,7 @@ export class LibvirtHypervisor implements Hypervisor {
       cache,
       nodeDefaults,
       variables,
+      consoles,
       isLeaving,
       logger,
     });

@@ -119,10 +119,11 @@ const CHANGES: Readonly<Record<string, Change>> = {
   ),
 };
 
+const same = (message: Buffer) => message;
+
 /** Calls a method and gives why it failed; undefined if it begins to answer. */
 async function attempt(client: Client, method: string, request: Uint8Array = Buffer.of()) {
   const { promise, resolve } = Promise.withResolvers<Failure | undefined>();
-  const same = (message: Buffer) => message;
   const options = { deadline: Date.now() + 60_000 };
   // A stream call reads unary answers as well as streams.
   const attempted = client.makeServerStreamRequest(
@@ -221,14 +222,12 @@ test('whoever is nobody stands in the log at every level', async () => {
   });
 });
 
+const plan = (where: object) =>
+  change(migrations.PlanMigrationRequest, { spec: { virtualMachine: ref, destination: where } }, {})
+    .request;
+
 test('a viewer plans to nodes that are configured, and has no address connected to', async () => {
   const method = '/novacron.agent.v1.MigrationService/PlanMigration';
-  const plan = (where: object) =>
-    change(
-      migrations.PlanMigrationRequest,
-      { spec: { virtualMachine: ref, destination: where } },
-      {},
-    ).request;
   const viewer = await harness.asRole('viewer');
   const configured = { nodeName: 'node-b' };
   assert.equal(await attempt(viewer.raw, method, plan(configured)), undefined);

@@ -12,7 +12,7 @@ import { MIGRATION_ID } from '../../fakes/fake-migration-service.ts';
 import { VM_UID } from '../../fakes/fake-vm-service.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
 import { DeafServer } from './deaf-server.ts';
-import { never, nodeNames, RpcHarness } from './rpc-harness.ts';
+import { never, nodeNames, RpcHarness, until } from './rpc-harness.ts';
 
 const stack = new AsyncDisposableStack();
 let harness: RpcHarness;
@@ -244,6 +244,54 @@ test('cancelling is answered at once with its own reason', async () => {
   const why = new Error('enough');
   stop.abort(why);
   await assert.rejects(pending, (error) => error === why);
+});
+
+/** Where nobody answers. */
+const nobody = (at: number) => `10.255.${at >> 8}.${at & 255}:7443`;
+
+test('whatever is planned with takes no connection from migrations under way', async () => {
+  using crowded = new GrpcPeers({ addresses: { 'node-a': harness.address }, certificates });
+  await using stranger = await DeafServer.listen();
+  const stop = new AbortController();
+  const moving = crowded.find('node-x', stranger.address).get(MIGRATION_ID, VM_UID, stop.signal);
+  await stranger.called;
+  // As many addresses as one likes.
+  for (let at = 0; at < 1_000; at++) {
+    await crowded.visit(`made-up-${at}`, nobody(at), async () => undefined);
+    crowded.find(`made-up-${at}`, nobody(at));
+  }
+  const open = Promise.withResolvers<void>();
+  const visits = Array.from({ length: 16 }, (_, at) =>
+    crowded.visit('made-up', nobody(at), () => open.promise),
+  );
+  await assert.rejects(
+    crowded.visit('made-up', nobody(16), async () => undefined),
+    reason('PEER_UNREACHABLE', /16 other addresses are being tried; try again/),
+  );
+  // Those of the configuration are asked all the same.
+  const known = await crowded.visit('node-a', undefined, (one) => one.check(incoming, never));
+  assert.deepEqual(known, []);
+  open.resolve();
+  await Promise.all(visits);
+  await crowded.visit('made-up', nobody(16), async () => undefined);
+
+  const still = Symbol('under way');
+  assert.equal(await Promise.race([moving, Promise.resolve(still)]), still);
+  const why = new Error('enough');
+  stop.abort(why);
+  await assert.rejects(moving, (error) => error === why);
+});
+
+test('what was only asked about is let go of at once', async () => {
+  await using elsewhere = await RpcHarness.start();
+  const files = await elsewhere.authority.issue('node-z', nodeNames('node-z'), never);
+  using trusted = await Certificates.open(files, pino({ level: 'silent' }));
+  using curious = new GrpcPeers({ addresses: {}, certificates: trusted });
+  await curious.visit('node-a', elsewhere.address, async (one) => {
+    await one.check(incoming, never);
+    assert.equal(elsewhere.server.connections, 1);
+  });
+  await until(() => elsewhere.server.connections === 0);
 });
 
 test('a peer that restarts is found again within the call', async () => {

@@ -88,7 +88,15 @@ export class RpcHarness implements AsyncDisposable {
     const fakes = { vms: new FakeVmService(), node: new FakeNodeService() };
     const origins = new ReportOriginSource({ ...NODE_BOOT, agentEpoch: ORIGIN.agentEpoch });
     const operations = await promptOperations(fakes.vms, fakes.node, origins);
-    const harness = new RpcHarness(folder, authority, nodeFiles, certificates, fakes, operations, logLevel);
+    const harness = new RpcHarness(
+      folder,
+      authority,
+      nodeFiles,
+      certificates,
+      fakes,
+      operations,
+      logLevel,
+    );
     undo.defer(() => harness.#server?.close(0));
     await harness.restart();
     harness.#owned = undo.move();

@@ -17,6 +17,14 @@ import {
 import { Certificates } from '../../../src/agent/rpc/certificates.ts';
 import { listenTls } from '../../../src/agent/rpc/tls-listener.ts';
 import { hasReason } from '../../../src/core/errors.ts';
+import { MigrationServiceService } from '../../../src/gen/novacron/agent/v1/migration.ts';
+import { NodeServiceService } from '../../../src/gen/novacron/agent/v1/node.ts';
+import { OperationServiceService } from '../../../src/gen/novacron/agent/v1/operation.ts';
+import {
+  GetConsoleLogRequest,
+  VirtualMachineServiceService,
+} from '../../../src/gen/novacron/agent/v1/virtual_machine.ts';
+import { PeerServiceService } from '../../../src/gen/novacron/peer/v1/peer.ts';
 import {
   call,
   type Failure,
@@ -107,22 +115,70 @@ test('an expired certificate is refused', async () => {
   assert.equal((await failure(getNode(expired))).code, Code.UNAVAILABLE);
 });
 
-test('a certificate that expires ends its open streams and lets no call in any more', async () => {
-  // On a busy machine a short life may be over before the stream is there.
+const same = (bytes: Buffer) => bytes;
+
+/** Every call that is answered with a stream for as long as the caller likes. */
+const STREAMS = [
+  [VirtualMachineServiceService.watchVirtualMachines.path, Buffer.of()],
+  [
+    VirtualMachineServiceService.getConsoleLog.path,
+    GetConsoleLogRequest.encode(
+      GetConsoleLogRequest.fromPartial({ ref: { name: 'web' }, follow: true }),
+    ).finish(),
+  ],
+  [MigrationServiceService.watchMigrations.path, Buffer.of()],
+  [OperationServiceService.watchOperations.path, Buffer.of()],
+  [NodeServiceService.watchNode.path, Buffer.of()],
+  ['/grpc.health.v1.Health/Watch', Buffer.of()],
+] as const;
+
+test('a certificate that expires ends all of its open streams and lets no call in any more', async () => {
+  const streaming = [
+    VirtualMachineServiceService,
+    MigrationServiceService,
+    OperationServiceService,
+    NodeServiceService,
+    PeerServiceService,
+  ].flatMap((service) => Object.values(service).filter(({ responseStream }) => responseStream));
+  // One more is that of health.
+  assert.equal(STREAMS.length, streaming.length + 1);
+  harness.vms.console = async function* (signal) {
+    yield Buffer.from('login: ');
+    await once(signal, 'abort');
+  };
+  // On a busy machine a short life may be over before the streams are there.
   for (let seconds = 2; ; seconds *= 2) {
     const files = await issueShortLived(harness.folder, `short-${seconds}`, seconds);
-    const { node } = harness.clients(files);
-    const watch = node.watchNode({ cursor: undefined });
-    const ended = new Promise<Failure>((resolve) =>
-      watch.on('error', (error: ServiceError) => resolve(readFailure(error))),
+    const { raw } = harness.clients(files);
+    const streams = STREAMS.map(([method, request]) => {
+      const stream = raw.makeServerStreamRequest(method, same, same, Buffer.from(request));
+      const ended = new Promise<Failure>((resolve) =>
+        stream.on('error', (error: ServiceError) => resolve(readFailure(error))),
+      );
+      const begun = once(stream, 'data').catch(() => undefined);
+      stream.resume();
+      return { method, begun, ended };
+    });
+    const first = await Promise.all(
+      streams.map(({ begun, ended }) => Promise.race([begun, ended])),
     );
-    const first = await Promise.race([once(watch, 'data').catch(() => undefined), ended]);
-    if (!Array.isArray(first)) continue;
-    const { reason, message } = await ended;
-    assert.equal(reason, 'UNAUTHENTICATED');
-    assert.match(message, /certificate of spiffe:\/\/novacron\/role\/viewer has expired/);
-    const next = await failure(call((request, callback) => node.getNode(request, callback), {}));
-    assert.equal(next.reason, 'UNAUTHENTICATED');
+    if (!first.every((data) => Array.isArray(data))) continue;
+    for (const { method, ended } of streams) {
+      const { reason, message } = await ended;
+      assert.equal(reason, 'UNAUTHENTICATED', method);
+      assert.match(
+        message,
+        /certificate of spiffe:\/\/novacron\/role\/operator has expired/,
+        method,
+      );
+    }
+    const { path: getNode } = NodeServiceService.getNode;
+    const next = new Promise<Failure>((resolve) =>
+      raw.makeUnaryRequest(getNode, same, same, Buffer.of(), (error) =>
+        resolve(readFailure(error ?? {})),
+      ),
+    );
+    assert.equal((await next).reason, 'UNAUTHENTICATED');
     await until(() => harness.server.runningCalls === 0);
     return;
   }

@@ -35,6 +35,8 @@ async function open(missing: () => readonly Obstacle[] = () => [], vmCount = 3):
     vms: () => vms,
     unidentifiedVms: () => 0,
     memory: () => ({ allocatableBytes: 0, allocatedBytes: 0, foreignBytes: 0 }),
+    nodeConditions: () => [],
+    storageAvailableBytes: () => undefined,
     activeMigrations: () => 0,
     hypervisorConnected: () => true,
     controllers: () => [CONTROLLER, { ...CONTROLLER, name: 'stray-copies' }],
@@ -94,7 +96,7 @@ test('a scrape with 100 VMs takes less than 50 ms of a processor', async () => {
 
 test('it is alive, and ready once nothing is in the way', async () => {
   let missing: readonly Obstacle[] = obstacles({
-    journalHealth: () => ({ reason: 'WriteFailed', message: 'The disk is full' }),
+    storageHealth: () => ({ reason: 'WriteFailed', message: 'The disk is full' }),
     hypervisorConnected: () => false,
     vmsObstacle: () => ({ message: 'Not listed yet' }),
     apiListening: () => false,

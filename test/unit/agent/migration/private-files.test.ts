@@ -55,11 +55,11 @@ const withUefi = () => TwoNodes.open(tinyVm({ name: 'web' }, { firmware: { type:
 test('of the UEFI variables of a VM that has moved nothing stays where it was', async () => {
   using nodes = await withUefi();
   const { source, destination, vm } = nodes;
-  assert.deepEqual(await source.hypervisor.domains.listVariables(never), [vm.uid]);
+  assert.deepEqual(await source.hypervisor.domains.listFiles(never), [vm.uid]);
   await nodes.start();
   assert.equal((await nodes.ended()).phase, 'completed');
-  assert.deepEqual(await source.hypervisor.domains.listVariables(never), []);
-  assert.deepEqual(await destination.hypervisor.domains.listVariables(never), [vm.uid]);
+  assert.deepEqual(await source.hypervisor.domains.listFiles(never), []);
+  assert.deepEqual(await destination.hypervisor.domains.listFiles(never), [vm.uid]);
 });
 
 test('of the UEFI variables of a VM that did not come nothing stays', async () => {
@@ -68,15 +68,15 @@ test('of the UEFI variables of a VM that did not come nothing stays', async () =
   source.hypervisor.manualProgress = true;
   await nodes.start();
   await until('it is received', async () =>
-    (await destination.hypervisor.domains.listVariables(never)).includes(vm.uid),
+    (await destination.hypervisor.domains.listFiles(never)).includes(vm.uid),
   );
   await source.agent.migrations.cancel(nodes.id);
   assert.equal((await nodes.ended()).phase, 'cancelled');
   await until(
     'they are removed',
-    async () => (await destination.hypervisor.domains.listVariables(never)).length === 0,
+    async () => (await destination.hypervisor.domains.listFiles(never)).length === 0,
   );
-  assert.deepEqual(await source.hypervisor.domains.listVariables(never), [vm.uid]);
+  assert.deepEqual(await source.hypervisor.domains.listFiles(never), [vm.uid]);
 });
 
 test('a check sends no contents, and needs a node that knows of them', async () => {

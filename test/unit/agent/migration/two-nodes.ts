@@ -213,7 +213,7 @@ export class TestNode {
         runs: life.guard('runs', new RunStore(this.journal.database)),
         shutdown: life.guard('shutdown', new ShutdownStore(this.journal.database)),
       },
-      journalHealth: () => ({ reason: 'Healthy', message: '' }),
+      storageHealth: () => ({ reason: 'Healthy', message: '' }),
       pace: PACE,
       log: this.log,
     });

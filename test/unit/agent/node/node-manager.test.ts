@@ -66,11 +66,11 @@ test('it says what it has, what VMs may have, and what they have been given', as
 test('a full disk makes it not ready, a replaced journal only unhealthy', async () => {
   await using surroundings = await Surroundings.open();
   await surroundings.until(isConnected);
-  surroundings.journal = { reason: 'JournalReplaced', message: 'It was damaged' };
+  surroundings.storage = { reason: 'JournalReplaced', message: 'It was damaged' };
   const replaced = await surroundings.get();
   assert.equal(condition(replaced, 'Ready')?.status, 'true');
   assert.equal(condition(replaced, 'StorageHealthy')?.status, 'false');
-  surroundings.journal = { reason: 'WriteFailed', message: 'The disk is full' };
+  surroundings.storage = { reason: 'WriteFailed', message: 'The disk is full' };
   const full = await surroundings.get();
   assert.equal(condition(full, 'Ready')?.message, 'The disk is full');
 });

@@ -1,4 +1,3 @@
-import type { JournalHealth } from '../../../../src/agent/journal/journal.ts';
 import { allocatableOf, capacityOf } from '../../../../src/agent/node/amounts.ts';
 import { CapacityLedger } from '../../../../src/agent/node/capacity-ledger.ts';
 import { Cordon } from '../../../../src/agent/node/cordon.ts';
@@ -8,6 +7,7 @@ import { NodeManager, type NodeManagerOptions } from '../../../../src/agent/node
 import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
 import { ReservationBook } from '../../../../src/agent/node/reservation-book.ts';
 import { ReservationStore } from '../../../../src/agent/node/reservation-store.ts';
+import type { StorageReport } from '../../../../src/agent/node/storage-health.ts';
 import type { ControllerState } from '../../../../src/agent/reconcile/reconciler.ts';
 import { ReportOriginSource } from '../../../../src/agent/reports/report-origin-source.ts';
 import type { NodeShutdown } from '../../../../src/agent/shutdown/node-shutdown.ts';
@@ -32,7 +32,7 @@ const WAIT_MS = 5_000;
 export class Surroundings implements AsyncDisposable {
   readonly hypervisor = new FakeHypervisor('node-a');
   vms: readonly Vm[] | undefined = [];
-  journal: JournalHealth = { reason: 'Healthy', message: '' };
+  storage: StorageReport = { reason: 'Healthy', message: '' };
   controllers: readonly ControllerState[] = [];
   shutdown: NodeShutdown | undefined;
   accelerator: AcceleratorState = TCG.state;
@@ -96,7 +96,7 @@ export class Surroundings implements AsyncDisposable {
       origins: new ReportOriginSource({ nodeName: 'node-a', nodeBootId: 'boot', agentEpoch: 1 }),
       listVms: () => this.vms,
       inventory: this.#inventory,
-      journalHealth: () => this.journal,
+      storageHealth: () => this.storage,
       controllers: () => this.controllers,
       log: createLogger('silent'),
       now: () => this.nowMs,

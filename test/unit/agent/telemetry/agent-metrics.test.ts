@@ -17,6 +17,8 @@ async function render(
     vms: () => [],
     unidentifiedVms: () => 0,
     memory: () => MEMORY,
+    nodeConditions: () => [],
+    storageAvailableBytes: () => undefined,
     activeMigrations: () => 0,
     hypervisorConnected: () => true,
     controllers: () => [],
@@ -58,6 +60,8 @@ test('a VM that is gone is no longer exported, and nothing is while VMs are not 
     vms: () => vms,
     unidentifiedVms: () => 0,
     memory: () => MEMORY,
+    nodeConditions: () => [],
+    storageAvailableBytes: () => undefined,
     activeMigrations: () => 0,
     hypervisorConnected: () => false,
     controllers: () => [],
@@ -178,5 +182,29 @@ test('what is left to be done is exported for each controller', async () => {
     'novacron_controller_oldest_age_seconds{controller="run-strategies"} 1.5',
     'novacron_controller_failing_vms{controller="run-strategies"} 2',
     'novacron_controller_retries_total{controller="run-strategies"} 7',
+  );
+});
+
+test('what a node says of itself is exported: its conditions, its disk, the VMs that should run and do not', async () => {
+  const condition = {
+    type: 'StorageHealthy',
+    status: 'false',
+    reason: 'Full',
+    message: '',
+    lastTransitionAtMs: 0,
+    observedGeneration: 1,
+  } as const;
+  const waits = { ...condition, type: 'RunStrategyFulfilled', reason: 'WaitsForMemory' };
+  const vm = { ...sampleVm('web', 'stopped'), conditions: [waits] };
+  assertHas(
+    await render({
+      vms: () => [vm, sampleVm('db', 'stopped')],
+      nodeConditions: () => [condition],
+      storageAvailableBytes: () => 0,
+    }),
+    'novacron_node_condition{condition="StorageHealthy",status="false"} 1',
+    'novacron_node_condition{condition="StorageHealthy",status="true"} 0',
+    'novacron_node_storage_available_bytes 0',
+    'novacron_vms_down{reason="WaitsForMemory"} 1',
   );
 });

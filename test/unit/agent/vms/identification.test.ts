@@ -70,7 +70,7 @@ test('an agent whose journal is new tells of no VM until all are read, and says 
     });
   }
   const [obstacle] = obstacles({
-    journalHealth: () => ({ reason: 'Healthy', message: '' }),
+    storageHealth: () => ({ reason: 'Healthy', message: '' }),
     hypervisorConnected: () => true,
     vmsObstacle: () => node.inventory.findObstacle(),
     apiListening: () => true,

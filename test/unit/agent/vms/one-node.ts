@@ -129,7 +129,7 @@ export class OneNode implements AsyncDisposable {
         runs: new RunStore(journal.database),
         shutdown: new ShutdownStore(journal.database),
       },
-      journalHealth: () => ({ reason: 'Healthy', message: '' }),
+      storageHealth: () => ({ reason: 'Healthy', message: '' }),
       resyncIntervalMs,
       firstRestartDelayMs,
       startsAtOnce,

@@ -45,10 +45,10 @@ test('UEFI variables of a VM that is gone are removed, those of one that is here
   await domains.define(vm, never);
   await domains.start(vm.uid, never);
   const gone = randomUUID();
-  hypervisor.leaveVariables(gone);
-  assert.deepEqual(await domains.listVariables(never), [vm.uid, gone]);
+  hypervisor.leaveFiles(gone);
+  assert.deepEqual(await domains.listFiles(never), [vm.uid, gone]);
   await sweep();
-  assert.deepEqual(await domains.listVariables(never), [vm.uid]);
+  assert.deepEqual(await domains.listFiles(never), [vm.uid]);
 });
 
 test('files of a VM that is not ours any more, but here, stay', async () => {

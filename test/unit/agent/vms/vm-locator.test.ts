@@ -25,6 +25,8 @@ const isOld: Locate = async () => {
 };
 const hangs: Locate = () => new Promise<never>(() => {});
 
+const nobody = () => assert.fail('Nobody is looked for by name');
+
 /** Other nodes, by what they do when they are asked for a VM. */
 function peersThat(locate: Readonly<Record<string, Locate>>): Peers {
   const list = () =>
@@ -35,7 +37,6 @@ function peersThat(locate: Readonly<Record<string, Locate>>): Peers {
         handOver: () => Promise.reject(new Error('Nobody asks for that')),
       }),
     );
-  const nobody = () => assert.fail('Nobody is looked for by name');
   return { list, find: nobody, visit: nobody };
 }
 

@@ -15,7 +15,7 @@ import {
   checkLibvirtSocket,
   checkQemu,
 } from '../../../../src/cli/doctor/hypervisor-checks.ts';
-import { doctorText } from '../../../../src/cli/doctor/report.ts';
+import { doctorText, inOrder } from '../../../../src/cli/doctor/report.ts';
 import {
   checkAddresses,
   checkClock,
@@ -250,10 +250,13 @@ test('a clock is synchronised when any of three says so', async () => {
 });
 
 test('a full disk fails, a filling one warns, a missing directory fails', async () => {
-  const needs = [{ path: '/x', failBelowBytes: 100, warnBelowBytes: 1000 }];
+  const needs = [{ path: '/x', failBelowBytes: 100, warnBelowBytes: 1000, keep: true }];
   const space = (freeBytes: number, freeInodes = 1e6) =>
     fakeHost({ space: async () => ({ freeBytes, freeInodes }) });
-  assert.equal((await checkSpace(space(50), needs)).level, 'failure');
+  const full = await checkSpace(space(50), needs);
+  assert.equal(full.level, 'failure');
+  assert.match(full.fix ?? '', /^Make room on its file system, .* leave alone what the agent has/);
+  assert.doesNotMatch(full.fix ?? '', /\bdu\b|\brm\b/);
   assert.equal((await checkSpace(space(5000, 3), needs)).level, 'failure');
   assert.equal((await checkSpace(space(500), needs)).level, 'warning');
   assert.equal((await checkSpace(space(5000), needs)).level, 'ok');
@@ -303,7 +306,7 @@ test('an agent whose conditions do not hold fails, one without KVM warns', () =>
     status: { hypervisor: { accelerator: 'tcg', qemuVersion: '7.2.22' } },
   });
   assert.equal(judgeNode(ready).level, 'ok');
-  assert.match(judgeNode(broken).detail, /HypervisorConnected does not hold: libvirt is gone/);
+  assert.match(judgeNode(broken).detail, / is not ready: libvirt is gone \(HypervisorConnected\)$/);
   assert.match(judgeNode(tcg).detail, /QEMU before 9\.0/);
 });
 
@@ -369,7 +372,7 @@ test('an agent that waits for them is not ready, and the fix names the verb to g
   });
   const { level, detail, fix } = judgeNode(node);
   assert.equal(level, 'failure');
-  assert.match(detail, /Ready does not hold: the journal is new$/);
+  assert.match(detail, /is not ready: the journal is new \(Ready\)$/);
   assert.match(fix ?? '', /novactl node accept-unidentified/);
 });
 
@@ -382,6 +385,55 @@ test('the report has a fix below what is wrong, and the sum', () => {
     text,
     'ok    KVM    fine\nFAIL  agent  gone\n             To do: Start it\n\n1 of 2 checks failed, 0 warn\n',
   );
+});
+
+test('the cause comes first, and what follows from it does not say it again', () => {
+  const message = 'libvirt has no socket';
+  const node = Node.create({
+    metadata: { name: 'a' },
+    status: {
+      conditions: [
+        { type: 'Ready', status: 2, reason: 'HypervisorNotConnected', message },
+        { type: 'HypervisorConnected', status: 2, message },
+        { type: 'MemoryAvailable', status: 3, message: 'not listed' },
+      ],
+    },
+  });
+  const agent = { name: 'agent', ...judgeNode(node) };
+  assert.equal(agent.detail.split(message).length, 2);
+  const socket = {
+    name: 'libvirt socket',
+    level: 'failure',
+    detail: message,
+    fix: 'Start',
+  } as const;
+  const well = { name: 'configuration', level: 'ok', detail: 'fine' } as const;
+  const warned = { name: 'KVM', level: 'warning', detail: 'slow', fix: 'Give it' } as const;
+  const text = doctorText(inOrder([well, agent, warned, socket]));
+  const [first = ''] = text.split('\n');
+  assert.match(first, /^FAIL {2}libvirt socket +libvirt has no socket$/);
+  assert.equal(text.split(message).length, 2, text);
+  assert.match(text, /^FAIL {2}agent +agent {2}of node a is not ready: HypervisorConnected$/m);
+  assert.match(text, /To do: See libvirt socket above/);
+  assert.ok(text.indexOf('KVM') < text.indexOf('configuration'));
+  // Without the checks that tell why, as of another node, the agent tells.
+  assert.match(doctorText(inOrder([well, agent])), /^FAIL {2}agent .*libvirt has no socket/);
+});
+
+test('what does not keep a node from working is warned about, all of it', () => {
+  const down = '2 VMs that should run do not: shop/db (WaitsForMemory), default/web (IoError)';
+  const node = Node.create({
+    status: {
+      conditions: [
+        { type: 'Ready', status: 1 },
+        { type: 'MemoryAvailable', status: 2, message: 'given twice' },
+        { type: 'VirtualMachinesRunning', status: 2, message: down },
+      ],
+    },
+  });
+  const { level, detail } = judgeNode(node);
+  assert.equal(level, 'warning');
+  assert.ok(detail.endsWith(`is ready, but given twice; ${down}`), detail);
 });
 
 /** What systemctl says of each question, such as `is-enabled libvirt-guests.service`; else nothing, as without systemd. */

@@ -123,3 +123,30 @@ test('the cordon and its reason are part of the document', () => {
     cordonReason: 'new memory',
   });
 });
+
+test('VMs that cannot be asked after are not counted as none', () => {
+  const node = Node.fromPartial({
+    status: {
+      runningVirtualMachines: 0,
+      conditions: [
+        { type: 'HypervisorConnected', status: ConditionStatus.CONDITION_STATUS_FALSE },
+        { type: 'VirtualMachinesRunning', status: ConditionStatus.CONDITION_STATUS_UNKNOWN },
+      ],
+    },
+  });
+  assert.equal(cell(node, 'VMS'), 'unknown');
+  assert.equal(cell(node, 'STATE'), 'NotHypervisorConnected');
+});
+
+test('a node whose VMs should run and do not says so, and is ready', () => {
+  const node = Node.fromPartial({
+    status: {
+      runningVirtualMachines: 3,
+      conditions: [
+        { type: 'VirtualMachinesRunning', status: ConditionStatus.CONDITION_STATUS_FALSE },
+      ],
+    },
+  });
+  assert.equal(cell(node, 'VMS'), '3');
+  assert.equal(cell(node, 'STATE'), 'Ready,VMsDown');
+});

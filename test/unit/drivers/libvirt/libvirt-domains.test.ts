@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { AgentError } from '../../../../src/core/errors.ts';
 import type { Logger } from '../../../../src/core/logger.ts';
+import { ConsoleLogs } from '../../../../src/drivers/libvirt/console-logs.ts';
 import { DefinitionCache } from '../../../../src/drivers/libvirt/definition-cache.ts';
 import type { DomainRecord } from '../../../../src/drivers/libvirt/domain-statistics.ts';
 import { buildDomainXml } from '../../../../src/drivers/libvirt/domain-xml/build-domain-xml.ts';
@@ -58,7 +59,7 @@ class Libvirt implements Pick<DriverSupervisor, 'call'> {
     if (xml !== undefined) return xml;
     const vm = this.vms.find((candidate) => candidate.uid === uid);
     assert.ok(vm);
-    const consoleLogPath = `/var/log/console/${uid}.log`;
+    const consoleLogPath = `/var/log/console/${uid}-console.log`;
     const live = buildDomainXml(vm, {
       ...NODE_DEFAULTS,
       consoleLogPath,
@@ -231,6 +232,7 @@ function domainsOf(libvirt: Libvirt, cache: DefinitionCache, logger?: Logger): L
     cache,
     nodeDefaults: () => NODE_DEFAULTS,
     variables: new UefiVariables('/nowhere'),
+    consoles: new ConsoleLogs(NODE_DEFAULTS.consoleDirectory),
     isLeaving: () => false,
     logger,
   });

@@ -177,7 +177,10 @@ export interface MigrationSpec {
 export interface MigrationDestination {
   /** Name of the node; its agent's certificate must carry this name. Required. */
   nodeName: string;
-  /** The agent's HOST:PORT. May be empty if the source node's configuration names the peer. */
+  /**
+   * The agent's HOST:PORT. May be empty if the source node's configuration names the peer. Only a controller or an operator may
+   * give it.
+   */
   address: string;
 }
 
