@@ -3,7 +3,7 @@ import type { CliIo, CliOutput, OutputFault } from '../../src/cli/process/cli-io
 /** Remembers what is written to it. */
 export class FakeOutput implements CliOutput {
   readonly isTTY: boolean;
-  readonly columns = 120;
+  columns = 120;
   text = '';
   fault: OutputFault | undefined;
   /** What becomes of it when something is written. */

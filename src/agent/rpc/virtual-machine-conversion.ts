@@ -101,8 +101,15 @@ function toStatus(vm: Vm): StatusDocument {
     statistics: statistics && toStatistics(statistics),
     volumes: vm.volumes.map((volume) => ({ ...volume, path: volume.path ?? '' })),
     restart: vm.restart && toRestart(vm.restart),
+    ...runningSince(vm),
     origin: { ...origin },
   };
+}
+
+/** Of a run that was there when the VM was first seen nobody knows when it began. */
+function runningSince({ phase, run }: Vm): Pick<StatusDocument, 'runningSince'> {
+  if (run?.isOn !== true || run.sinceMs === 0 || phase === 'unknown') return {};
+  return { runningSince: new Date(run.sinceMs).toISOString() };
 }
 
 function toRestart({ attempts, failedStarts, nextStartMs, lastFailure }: RestartReport) {

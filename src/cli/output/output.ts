@@ -2,8 +2,8 @@ import { toYaml } from '../../core/yaml.ts';
 import type { CliIo } from '../process/cli-io.ts';
 import type { Document } from './documents.ts';
 import type { OutputFormat } from './output-format.ts';
-import type { ResourceView } from './resource-view.ts';
-import { formatTable } from './table.ts';
+import type { Column, ResourceView } from './resource-view.ts';
+import { formatTable, tableWidth } from './table.ts';
 
 export function printDocument(io: CliIo, format: 'json' | 'yaml', document: Document): void {
   const text = format === 'json' ? `${JSON.stringify(document, undefined, 2)}\n` : toYaml(document);
@@ -18,7 +18,7 @@ export function printItem<T>(
   item: T,
 ): void {
   if (format === 'json' || format === 'yaml') printDocument(io, format, view.document(item));
-  else io.stdout.write(lines(format, view, [item]));
+  else io.stdout.write(lines(io, format, view, [item]));
 }
 
 /** Prints a list; `none` goes to stderr if a person reads and there is nothing. */
@@ -32,14 +32,36 @@ export function printList<T>(
   if (format === 'json' || format === 'yaml') {
     printDocument(io, format, { items: items.map((item) => view.document(item)) });
   } else if (items.length === 0 && format !== 'name') io.stderr.write(`${none}\n`);
-  else io.stdout.write(lines(format, view, items));
+  else io.stdout.write(lines(io, format, view, items));
 }
 
-function lines<T>(format: OutputFormat, view: ResourceView<T>, items: readonly T[]): string {
+function lines<T>(
+  { stdout }: CliIo,
+  format: OutputFormat,
+  view: ResourceView<T>,
+  items: readonly T[],
+): string {
   if (format === 'name') return items.map((item) => `${view.name(item)}\n`).join('');
-  const columns = view.columns.filter((column) => format === 'wide' || column.wide !== true);
-  return formatTable(
-    columns.map((column) => column.header),
-    items.map((item) => columns.map((column) => column.value(item))),
-  );
+  if (format === 'wide') return tableOf(view.columns, items);
+  let columns = view.columns.filter((column) => column.wide !== true);
+  // Programs get all of them, whatever the terminal is that they run in.
+  while (stdout.isTTY && widthOf(columns, items) > stdout.columns) {
+    const spare = Math.max(...columns.map((column) => column.spare ?? 0));
+    if (spare === 0) break;
+    columns = columns.filter((column) => column.spare !== spare);
+  }
+  return tableOf(columns, items);
+}
+
+function tableOf<T>(columns: readonly Column<T>[], items: readonly T[]): string {
+  return formatTable(...cellsOf(columns, items));
+}
+
+function widthOf<T>(columns: readonly Column<T>[], items: readonly T[]): number {
+  return tableWidth(...cellsOf(columns, items));
+}
+
+function cellsOf<T>(columns: readonly Column<T>[], items: readonly T[]) {
+  const headers = columns.map((column) => column.header);
+  return [headers, items.map((item) => columns.map((column) => column.value(item)))] as const;
 }

@@ -12,5 +12,7 @@ export interface Column<T> {
   readonly header: string;
   /** Shown with `-o wide` only. */
   readonly wide?: boolean;
+  /** Left out of a table that is wider than the terminal; the highest goes first. Others stay. */
+  readonly spare?: number;
   value(item: T): string;
 }

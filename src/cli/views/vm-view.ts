@@ -40,11 +40,12 @@ export function vmView(options: {
     { header: 'PHASE', value: phaseWord },
     { header: 'REASON', value: ({ status }) => status?.reason ?? '' },
     { header: 'NODE', value: ({ status }) => status?.nodeName ?? '' },
-    { header: 'ADDRESSES', value: ({ status }) => (status?.ipAddresses ?? []).join(',') },
-    { header: 'CPUS', value: (vm) => resourcesOf(vm)?.cpu ?? '' },
-    { header: 'MEMORY', value: (vm) => resourcesOf(vm)?.memory ?? '' },
+    { header: 'ADDRESSES', spare: 2, value: ({ status }) => (status?.ipAddresses ?? []).join(',') },
+    { header: 'CPUS', spare: 4, value: (vm) => resourcesOf(vm)?.cpu ?? '' },
+    { header: 'MEMORY', spare: 3, value: (vm) => resourcesOf(vm)?.memory ?? '' },
     { header: 'MIGRATABLE', value: migratable },
-    { header: 'AGE', value: (vm) => ageOf(vm, options.nowMs) },
+    { header: 'UPTIME', spare: 1, value: (vm) => uptimeOf(vm, options.nowMs) },
+    { header: 'AGE', spare: 5, value: (vm) => ageOf(vm, options.nowMs) },
     { header: 'STRATEGY', wide: true, value: ({ spec }) => (spec ? runStrategyOf(spec) : '') },
     { header: 'CPU USED', wide: true, value: cpuUsed },
     { header: 'MEMORY USED', wide: true, value: memoryUsed },
@@ -77,6 +78,12 @@ function resourcesOf({ spec }: VmDocument) {
 function ageOf({ metadata }: VmDocument, nowMs: number): string {
   const made = metadata?.creationTimestamp;
   return made === undefined ? '' : formatAge(nowMs - Date.parse(made));
+}
+
+/** Empty while it is off, and where nobody knows since when it is on. */
+function uptimeOf({ status }: VmDocument, nowMs: number): string {
+  const since = status?.runningSince;
+  return since === undefined ? '' : formatAge(nowMs - Date.parse(since));
 }
 
 function cpuUsed({ status }: VmDocument): string {

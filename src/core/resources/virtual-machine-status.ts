@@ -129,6 +129,11 @@ export const virtualMachineStatus = z.strictObject({
     )
     .optional()
     .meta({ description: 'Its volumes as the hypervisor has them.' }),
+  runningSince: z.string().optional().meta({
+    leaf: 'timestamp',
+    description:
+      'Since when it has been on here; not there while it is off, or if it was on when it was first seen.',
+  }),
   restart: z
     .strictObject({
       attempts: z.int().meta({

@@ -14,9 +14,9 @@ test('a VM is made from standard input, listed and printed', async () => {
   const [header, row] = stdout.split('\n');
   assert.match(
     header ?? '',
-    /^NAMESPACE +NAME +PHASE +REASON +NODE +ADDRESSES +CPUS +MEMORY +MIGRATABLE +AGE$/,
+    /^NAMESPACE +NAME +PHASE +REASON +NODE +ADDRESSES +CPUS +MEMORY +MIGRATABLE +UPTIME +AGE$/,
   );
-  assert.match(row ?? '', /^default +web +Running +- +node-a +- +2 +1Gi +- +\S+$/);
+  assert.match(row ?? '', /^default +web +Running +- +node-a +- +2 +1Gi +- +- +\S+$/);
   const within = await lab.novactl('vm list -n default');
   assert.match(within.stdout, /^NAME /);
 });

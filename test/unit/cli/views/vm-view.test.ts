@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toVirtualMachine } from '../../../../src/agent/rpc/virtual-machine-conversion.ts';
 import type { Vm } from '../../../../src/agent/vms/vm.ts';
+import { printList } from '../../../../src/cli/output/output.ts';
+import type { OutputFormat } from '../../../../src/cli/output/output-format.ts';
 import { vmDetailsText } from '../../../../src/cli/views/vm-details.ts';
 import { vmDocument, vmView } from '../../../../src/cli/views/vm-view.ts';
+import { FakeCliIo, FakeOutput } from '../../../fakes/fake-cli-io.ts';
 import { makeVm } from '../../../fakes/fake-vm-service.ts';
 
 const NOON_MS = Date.UTC(2026, 0, 2, 12);
@@ -84,4 +87,53 @@ test('what is told of restarts is part of the document', () => {
     nextStartTime: '2026-01-02T12:00:00.000Z',
     lastFailure: 'no',
   });
+});
+
+const RUN = { uid: '', bootId: '', isOn: true, sinceMs: NOON_MS, end: undefined };
+
+const uptime = (changes: Partial<Vm>) =>
+  vmView({ nowMs: NOON_MS + 250_000, showNamespace: false })
+    .columns.find(({ header }) => header === 'UPTIME')
+    ?.value(documentOf(changes));
+
+test('the list says for how long a VM has been on, where that is known', () => {
+  assert.equal(uptime({ phase: 'running', run: RUN }), '4m10s');
+  assert.equal(uptime({ phase: 'paused', run: RUN }), '4m10s');
+  assert.equal(uptime({ phase: 'running', run: { ...RUN, sinceMs: 0 } }), '');
+  assert.equal(uptime({ phase: 'stopped', run: { ...RUN, isOn: false } }), '');
+  assert.equal(uptime({ phase: 'unknown', run: RUN }), '');
+  assert.equal(uptime({ phase: 'running', run: undefined }), '');
+});
+
+/** The list of one VM as a person sees it, or a program. */
+function listed(name: string, format: OutputFormat, columns: number | undefined): string {
+  const stdout = new FakeOutput({ isTTY: columns !== undefined });
+  stdout.columns = columns ?? 80;
+  const io = Object.assign(new FakeCliIo(), { stdout });
+  const vm = vmDocument(toVirtualMachine(makeVm(name, { phase: 'running', run: RUN })));
+  printList(io, format, vmView({ nowMs: NOON_MS, showNamespace: true }), [vm], 'none');
+  return stdout.text;
+}
+
+const headersOf = (text: string) => (text.split('\n')[0] ?? '').split(/ {3,}/);
+const longest = (text: string) => Math.max(...text.split('\n').map((line) => line.length));
+
+test('a list fits the terminal, with the name and what is wrong to the last; programs get all of it', () => {
+  const all = headersOf(listed('web', 'table', undefined));
+  assert.deepEqual(all.slice(0, 5), ['NAMESPACE', 'NAME', 'PHASE', 'REASON', 'NODE']);
+  assert.ok(['ADDRESSES', 'MIGRATABLE', 'UPTIME', 'AGE'].every((header) => all.includes(header)));
+  assert.deepEqual(headersOf(listed('web', 'table', 200)), all);
+
+  const narrow = listed('web', 'table', 80);
+  assert.ok(longest(narrow) <= 80, narrow);
+  for (const header of ['NAME', 'PHASE', 'REASON', 'NODE', 'MIGRATABLE']) {
+    assert.ok(headersOf(narrow).includes(header), header);
+  }
+  // A name is never cut, as it is what commands take.
+  const long = 'a'.repeat(63);
+  assert.match(listed(long, 'table', 80), new RegExp(`^default {3,}${long} `, 'm'));
+  const wide = headersOf(listed('web', 'wide', 80));
+  assert.ok(all.every((header) => wide.includes(header)) && wide.includes('UID'));
+  assert.equal(listed(long, 'name', 80), `default/${long}\n`);
+  assert.match(listed('web', 'yaml', 80), /runningSince: "?2026-01-02T12:00:00/);
 });

@@ -875,6 +875,11 @@ export interface VirtualMachineStatus {
     | undefined;
   /** What waits for the next start, field by field. A reboot by the guest is no start: its hypervisor process goes on. */
   pendingChanges: PendingChange[];
+  /**
+   * Since when it has been on here; one that has moved here was on before. Unset while it is off or unknown, and if it was on already
+   * when this node first saw it.
+   */
+  runningSince: Timestamp | undefined;
 }
 
 /** How a VM fares that its run strategy starts again. */
@@ -4027,6 +4032,7 @@ function createBaseVirtualMachineStatus(): VirtualMachineStatus {
     origin: undefined,
     restart: undefined,
     pendingChanges: [],
+    runningSince: undefined,
   };
 }
 
@@ -4091,6 +4097,9 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
     }
     for (const v of message.pendingChanges) {
       PendingChange.encode(v!, writer.uint32(146).fork()).join();
+    }
+    if (message.runningSince !== undefined) {
+      Timestamp.encode(message.runningSince, writer.uint32(162).fork()).join();
     }
     return writer;
   },
@@ -4252,6 +4261,14 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
             message.pendingChanges.push(PendingChange.decode(reader, reader.uint32()));
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.runningSince = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4301,6 +4318,9 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
       ? RestartStatus.fromPartial(object.restart)
       : undefined;
     message.pendingChanges = object.pendingChanges?.map((e) => PendingChange.fromPartial(e)) || [];
+    message.runningSince = (object.runningSince !== undefined && object.runningSince !== null)
+      ? Timestamp.fromPartial(object.runningSince)
+      : undefined;
     return message;
   },
 };
