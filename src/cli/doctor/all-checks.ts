@@ -4,6 +4,7 @@ import { checkAgent, checkPeers } from './agent-checks.ts';
 import { parseAgentSettings, type ReadSettings } from './agent-settings.ts';
 import { checkCertificate, checkPermissions } from './certificate-checks.ts';
 import { type Check, skipped } from './check.ts';
+import { checkConsoleLogs } from './console-checks.ts';
 import { errorCode, type Host } from './host.ts';
 import { checkAutostart, checkHostShutdown } from './host-shutdown-checks.ts';
 import {
@@ -68,6 +69,7 @@ export async function allChecks(options: DoctorOptions): Promise<readonly Check[
     { name: 'libvirt', run: (signal) => checkLibvirtVersion(host, settings, signal) },
     { name: 'QEMU', run: (signal) => checkQemu(host, settings, architecture, signal) },
     { name: 'KVM', run: () => checkKvm(host, settings) },
+    { name: 'console logs', run: () => checkConsoleLogs(host) },
     { name: 'host shutdown', run: (signal) => checkHostShutdown(host, signal) },
     {
       name: 'autostart',

@@ -4,6 +4,7 @@ import { judgeNode } from '../../../../src/cli/doctor/agent-checks.ts';
 import { parseAgentSettings } from '../../../../src/cli/doctor/agent-settings.ts';
 import { checkPermissions } from '../../../../src/cli/doctor/certificate-checks.ts';
 import { ok, runChecks } from '../../../../src/cli/doctor/check.ts';
+import { checkConsoleLogs } from '../../../../src/cli/doctor/console-checks.ts';
 import type { Host } from '../../../../src/cli/doctor/host.ts';
 import {
   checkAutostart,
@@ -503,4 +504,24 @@ test('a node that is being shut down is no fault, and the way back is named', ()
   const { level, detail, fix } = judgeNode(node);
   assert.deepEqual([level, /starts nothing.*unix:root/.test(detail)], ['warning', true]);
   assert.match(fix ?? '', /shutdown-vms --abort/);
+});
+
+test('console logs that grow without end are warned about', async () => {
+  const judge = (files: Readonly<Record<string, string>>) =>
+    checkConsoleLogs(fakeHost(texts(files)));
+  assert.match((await judge({})).detail, /^virtlogd keeps 2\.0 MiB of each console, and 3 parts/);
+  const conf = '/etc/libvirt/virtlogd.conf';
+  const small = await judge({ [conf]: '#max_size = 0\nmax_size = 1048576\nmax_backups = 1\n' });
+  assert.deepEqual([small.level, /1\.0 MiB.* 1 parts/.test(small.detail)], ['ok', true]);
+  for (const files of [
+    { [conf]: 'max_size = 0\n' },
+    { [conf]: 'max_backups = 40\n' },
+    { '/etc/libvirt/qemu.conf': 'stdio_handler = "file"\n' },
+  ]) {
+    assert.equal((await judge(files)).level, 'warning', JSON.stringify(files));
+  }
+  assert.equal(
+    (await judge({ '/etc/libvirt/qemu.conf': '#stdio_handler = "file"\n' })).level,
+    'ok',
+  );
 });
