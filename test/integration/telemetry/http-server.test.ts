@@ -63,6 +63,13 @@ async function open(missing: () => readonly Obstacle[] = () => [], vmCount = 3):
   };
 }
 
+test('the alerts pass promtool', () => {
+  const check = spawnSync('promtool', ['check', 'rules', 'deploy/prometheus/alerts.yaml'], {
+    encoding: 'utf8',
+  });
+  assert.equal(check.status, 0, check.stdout + check.stderr);
+});
+
 test('the metrics pass promtool', async () => {
   await using server = await open();
   server.metrics.migrations.ended(sampleMigration({}));

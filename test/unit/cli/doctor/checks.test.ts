@@ -506,9 +506,9 @@ test('a node that is being shut down is no fault, and the way back is named', ()
   assert.match(fix ?? '', /shutdown-vms --abort/);
 });
 
+const judge = (files: Readonly<Record<string, string>>) => checkConsoleLogs(fakeHost(texts(files)));
+
 test('console logs that grow without end are warned about', async () => {
-  const judge = (files: Readonly<Record<string, string>>) =>
-    checkConsoleLogs(fakeHost(texts(files)));
   assert.match((await judge({})).detail, /^virtlogd keeps 2\.0 MiB of each console, and 3 parts/);
   const conf = '/etc/libvirt/virtlogd.conf';
   const small = await judge({ [conf]: '#max_size = 0\nmax_size = 1048576\nmax_backups = 1\n' });
