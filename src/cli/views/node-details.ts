@@ -21,12 +21,16 @@ export function nodeDetailsText({ status }: Node, nowMs: number): string {
     const texts = [all, available, given, others].map((amount) => amountText(resource, amount));
     return [resource, ...texts, freeText(resource, available, given)];
   });
+  const resources = formatTable(
+    ['RESOURCE', 'CAPACITY', 'ALLOCATABLE', 'ALLOCATED', 'FOREIGN', 'FREE'],
+    amounts,
+  );
+  const aspects = formatTable(
+    ['CONDITION', 'STATUS', 'SINCE', 'REASON', 'MESSAGE'],
+    told(conditions).map((condition) => conditionRow(condition, nowMs)),
+  );
   const tables = [
-    formatTable(['RESOURCE', 'CAPACITY', 'ALLOCATABLE', 'ALLOCATED', 'FOREIGN', 'FREE'], amounts),
-    formatTable(
-      ['CONDITION', 'STATUS', 'SINCE', 'REASON', 'MESSAGE'],
-      conditions.map((condition) => conditionRow(condition, nowMs)),
-    ),
+    ...(conditions.every(holds) ? [resources, aspects] : [aspects, resources]),
     formatTable(
       ['CONTROLLER', 'DUE', 'OLDEST', 'WAITING', 'FAILING', 'RETRIES', 'LAST ERROR'],
       controllers.map(controllerRow),
@@ -40,6 +44,28 @@ export function nodeDetailsText({ status }: Node, nowMs: number): string {
     tables.push(formatTable(['UNIDENTIFIED VM', 'UID'], rows));
   }
   return tables.map((table) => `\n${table}`).join('');
+}
+
+function holds({ status }: Condition): boolean {
+  return status === ConditionStatus.CONDITION_STATUS_TRUE;
+}
+
+/** What is wrong first, its cause before what follows from it, which names the cause instead of telling it again. */
+function told(conditions: readonly Condition[]): readonly Condition[] {
+  const ordered = conditions.toSorted((one, other) => rank(one) - rank(other));
+  return ordered.map((condition, index) => {
+    const { message } = condition;
+    const before = ordered.slice(0, index).find((earlier) => earlier.message === message);
+    if (message === '' || before === undefined) return condition;
+    return { ...condition, message: `See ${before.type}` };
+  });
+}
+
+function rank(condition: Condition): number {
+  if (holds(condition)) return 3;
+  if (condition.status !== ConditionStatus.CONDITION_STATUS_FALSE) return 2;
+  // It follows from the others.
+  return condition.type === 'Ready' ? 1 : 0;
 }
 
 function controllerRow(controller: ControllerStatus): readonly string[] {

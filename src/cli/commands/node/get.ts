@@ -9,7 +9,7 @@ export function addNodeGetCommand(parent: Command, io: CliIo): void {
     .summary('the node and its hypervisor')
     .description(
       'Shows the node: its state and its hypervisor; then by resource what it has, what VMs may have of it in all ' +
-        'and what they have been given; then its conditions; then the controllers of its agent, which keep VMs as they should be: ' +
+        'and what they have been given; then its conditions (before these, if one does not hold, what is wrong first); then the controllers of its agent, which keep VMs as they should be: ' +
         'the VMs for which a step is due, how long the oldest has been so, how many wait for their next step, and how many for another try ' +
         'because the last one has failed; then, if there are any, the VMs that libvirt cannot describe and that are not known to be of this node. CPUs are shared, and may be given more than once. With -o yaml amounts are exact.',
     );

@@ -101,7 +101,8 @@ test('every resource, condition and controller has its line', () => {
   const lines = nodeDetailsText(NODE, 0)
     .split('\n')
     .map((line) => line.split(/ {2,}/));
-  assert.deepEqual(lines[1], [
+  const lineOf = (first: string) => lines.find(([word]) => word === first);
+  assert.deepEqual(lineOf('RESOURCE'), [
     'RESOURCE',
     'CAPACITY',
     'ALLOCATABLE',
@@ -109,12 +110,47 @@ test('every resource, condition and controller has its line', () => {
     'FOREIGN',
     'FREE',
   ]);
-  assert.deepEqual(lines[3], ['memory', '16Gi', '15Gi', '586Mi', '128Mi', '14.4Gi']);
-  assert.deepEqual(lines[4], ['hugepages-2Mi', '0B', '0B', '0B', '0B', '0B']);
-  assert.deepEqual(lines.at(-6), ['Schedulable', 'False', '-', 'Cordoned', 'new memory']);
-  assert.deepEqual(lines.at(-3), ['stale-copies', '0', '-', '0', '0', '0', '-']);
+  assert.deepEqual(lineOf('memory'), ['memory', '16Gi', '15Gi', '586Mi', '128Mi', '14.4Gi']);
+  assert.deepEqual(lineOf('hugepages-2Mi'), ['hugepages-2Mi', '0B', '0B', '0B', '0B', '0B']);
+  assert.deepEqual(lineOf('Schedulable'), ['Schedulable', 'False', '-', 'Cordoned', 'new memory']);
+  assert.deepEqual(lineOf('stale-copies'), ['stale-copies', '0', '-', '0', '0', '0', '-']);
   const failing = ['run-strategies', '1', '1m30s', '2', '2', '7', 'Cannot start VM web'];
-  assert.deepEqual(lines.at(-2), failing);
+  assert.deepEqual(lineOf('run-strategies'), failing);
+});
+
+test('what is wrong with a node comes first, its cause before what follows, and each is said once', () => {
+  const message = 'libvirt listens elsewhere; set hypervisor.libvirtSocket';
+  const obstacle = 'Nothing can be said of VMs yet';
+  const { CONDITION_STATUS_UNKNOWN: UNKNOWN } = ConditionStatus;
+  const node = Node.create({
+    status: {
+      capacity: { cpu: '8' },
+      conditions: [
+        { type: 'Ready', status: NO, reason: 'HypervisorNotConnected', message },
+        { type: 'Schedulable', status: YES, reason: 'Open' },
+        { type: 'HypervisorConnected', status: NO, reason: 'Disconnected', message },
+        { type: 'VirtualMachinesIdentified', status: UNKNOWN, reason: 'X', message: obstacle },
+        { type: 'VirtualMachinesRunning', status: UNKNOWN, reason: 'X', message: obstacle },
+      ],
+    },
+  });
+  const text = nodeDetailsText(node, 0);
+  const lines = text.split('\n').map((line) => line.split(/ {2,}/));
+  assert.deepEqual(
+    lines.slice(1, 7).map(([first]) => first),
+    [
+      'CONDITION',
+      'HypervisorConnected',
+      'Ready',
+      'VirtualMachinesIdentified',
+      'VirtualMachinesRunning',
+      'Schedulable',
+    ],
+  );
+  assert.equal(text.split(message).length, 2, text);
+  assert.equal(text.split(obstacle).length, 2, text);
+  assert.equal(lines[3]?.at(-1), 'See HypervisorConnected');
+  assert.ok(text.indexOf('RESOURCE') > text.indexOf('CONDITION'));
 });
 
 test('the cordon and its reason are part of the document', () => {
