@@ -50,7 +50,7 @@ export class DefinitionValidator {
       ...(await this.#machineTypeViolations(machine, signal)),
     ];
     if (violations.length === 0) violations.push(...(await this.#fileViolations(machine, signal)));
-    throwIfAny(metadata.name, violations);
+    throwIfAny(notAccepted(metadata.name), violations);
     return [
       ...roundingNotes(machine),
       ...notApplicable.map(({ field, description }) => `${field} ${description}`),
@@ -67,12 +67,23 @@ export class DefinitionValidator {
    * about what nodes may think differently of.
    */
   async validateIncoming({ name, spec }: VmDefinition, signal: AbortSignal): Promise<void> {
-    const machine = spec.template.spec;
-    const violations = [
+    throwIfAny(notAccepted(name), await this.#nodeViolations(spec.template.spec, signal));
+  }
+
+  /**
+   * Says no to a VM that has been accepted and cannot start as this node is now: it may use a device itself by now, have other
+   * folders for images or another QEMU. Fails as `validateIncoming` does.
+   */
+  async validateStart({ name, spec }: VmDefinition, signal: AbortSignal): Promise<void> {
+    const violations = await this.#nodeViolations(spec.template.spec, signal);
+    throwIfAny(`Cannot start VM ${name}`, violations);
+  }
+
+  async #nodeViolations(machine: Machine, signal: AbortSignal): Promise<SpecViolation[]> {
+    return [
       ...(await this.#machineTypeViolations(machine, signal)),
       ...(await this.#fileViolations(machine, signal)),
     ];
-    throwIfAny(name, violations);
   }
 
   #memoryViolations(machine: Machine): SpecViolation[] {
@@ -168,7 +179,7 @@ function missing(field: string, path: string): SpecViolation {
 }
 
 /** One error for all violations, with the reason of the weightiest. */
-function throwIfAny(name: string, violations: readonly SpecViolation[]): void {
+function throwIfAny(what: string, violations: readonly SpecViolation[]): void {
   const weight = ({ reason }: SpecViolation): number => {
     const at = WEIGHTS.indexOf(reason);
     return at < 0 ? WEIGHTS.length : at;
@@ -176,9 +187,11 @@ function throwIfAny(name: string, violations: readonly SpecViolation[]): void {
   const weighed = violations.toSorted((left, right) => weight(left) - weight(right));
   const [first] = weighed;
   if (first === undefined) return;
-  throw new AgentError(
-    first.reason,
-    `Cannot accept VM ${JSON.stringify(name)}: ${summarize(weighed)}`,
-    { violations: violations.map(({ field, description }) => ({ field, description })) },
-  );
+  throw new AgentError(first.reason, `${what}: ${summarize(weighed)}`, {
+    violations: violations.map(({ field, description }) => ({ field, description })),
+  });
+}
+
+function notAccepted(name: string): string {
+  return `Cannot accept VM ${JSON.stringify(name)}`;
 }

@@ -10,6 +10,7 @@ import { pageOf } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor } from '../reports/report.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import { lockVm } from './busy.ts';
+import type { DefinitionValidator } from './definition-validator.ts';
 import { assertMeant, isMeant } from './meant-vm.ts';
 import { nameKey } from './name-key.ts';
 import type { Ownership } from './ownership.ts';
@@ -42,6 +43,7 @@ export interface VmManagerOptions {
   readonly creator: VmCreator;
   readonly applier: VmApplier;
   readonly deleter: VmDeleter;
+  readonly validator: Pick<DefinitionValidator, 'validateStart'>;
   readonly capacity: CapacityLedger;
   readonly ownership: Ownership;
   readonly whereabouts: Whereabouts;
@@ -115,7 +117,7 @@ export class VmManager implements VmService {
     ref: VmRef,
     signal: AbortSignal,
   ): Promise<Vm> {
-    const { domains, inventory, capacity } = this.#options;
+    const { domains, inventory, capacity, validator } = this.#options;
     await inventory.refresh(signal);
     const vm = this.#find(ref);
     assertRead(vm);
@@ -123,6 +125,7 @@ export class VmManager implements VmService {
     if (verb === 'start') {
       this.#assertMayStart(definition);
       if (isOff(vm)) {
+        await validator.validateStart(definition, signal);
         capacity.setAside(definition, { reservationId: undefined, isOn: true })[Symbol.dispose]();
       }
     }
@@ -146,9 +149,11 @@ export class VmManager implements VmService {
 
   start(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     return this.#change(ref, 'start', signal, async (vm) => {
-      const { domains, inventory, capacity } = this.#options;
+      const { domains, inventory, capacity, validator } = this.#options;
       const { definition } = vm;
       this.#assertMayStart(definition);
+      // It may have waited since it was admitted.
+      if (isOff(vm)) await validator.validateStart(definition, signal);
       using _amount = isOff(vm)
         ? capacity.setAside(definition, { reservationId: undefined, isOn: true })
         : undefined;

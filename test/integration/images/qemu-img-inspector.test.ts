@@ -160,6 +160,15 @@ void describe('a file', { skip }, () => {
     const refused = await problemOf(folder, raw(there));
     assert.match(refused, /^IMAGE_NOT_ALLOWED: it is outside the folders of this node for images/);
     assert.equal(await problemOf(folder, raw(folder.foreign('missing'))), refused);
+    // Nor is it to be found out by a link, of a file or a folder, that is there for other reasons.
+    await symlink(folder.foreign(''), folder.own('iso'));
+    for (const name of ['there', 'missing']) {
+      await symlink(folder.foreign(name), folder.own(`to-${name}`));
+      for (const link of [`to-${name}`, `iso/${name}`, `iso/../foreign/${name}`]) {
+        const leads = await problemOf(folder, raw(path.join(folder.root, 'own', '/') + link));
+        assert.ok(leads.includes(`${folder.foreign(name)}, outside the folders`), leads);
+      }
+    }
     const missing = queryOf(raw(folder.own('missing')));
     assert.equal(await inspectorFor(folder).find(missing, never), undefined);
     assert.equal(await problemOf(folder, raw('/etc/shadow')), refused);
