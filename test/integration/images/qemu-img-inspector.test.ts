@@ -61,6 +61,21 @@ void describe('an image', { skip }, () => {
     }
   });
 
+  void test('that names a file outside is answered for alike, whether that is there or not', async () => {
+    await using folder = await Folder.make();
+    const problems: string[] = [];
+    await folder.raw(folder.foreign('there'));
+    for (const name of ['there', 'gone!']) {
+      const top = folder.create(folder.own('top'), '-u', '-b', folder.foreign(name), '-F', 'raw');
+      problems.push((await problemOf(folder, top)).replace(name, 'NAME'));
+    }
+    assert.match(
+      problems[0] ?? '',
+      /^IMAGE_NOT_ALLOWED: of its backing file .*NAME: it is outside/,
+    );
+    assert.equal(problems[1], problems[0]);
+  });
+
   void test('may not lead out by the second link of its chain', async () => {
     await using folder = await Folder.make();
     const secret = await folder.raw(folder.foreign('secret'));
@@ -77,7 +92,9 @@ void describe('an image', { skip }, () => {
     void test(`may not name ${name} as its backing file`, async () => {
       await using folder = await Folder.make();
       const top = folder.create(folder.own('top'), '-u', '-b', name, '-F', 'raw');
-      assert.match(await problemOf(folder, top), /is not a plain file/);
+      const refused = await problemOf(folder, top);
+      assert.match(refused, /^IMAGE_INVALID: .*which is refused: it has to be the path of a file/);
+      assert.match(refused, /qemu-img rebase -u -b PATH -F FORMAT .*own\/top$/);
     });
   }
 

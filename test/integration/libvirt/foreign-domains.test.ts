@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
+import { hypervisorNameOf } from '../../../src/drivers/hypervisor-domains.ts';
 import type { LibvirtHypervisor } from '../../../src/drivers/libvirt/libvirt-hypervisor.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
 import { openHypervisor, UNHURRIED } from './libvirt-pair.ts';
@@ -83,6 +84,18 @@ describe('domains that somebody else has made', { skip: skipReason() }, () => {
       assert.equal(listed.find(({ uid }) => uid === ours.uid)?.definition?.uid, ours.uid);
     });
   }
+
+  test('that has the name of one of ours that was renamed keeps nobody from changing ours, which keeps its new name', async () => {
+    const ours = tinyVm();
+    await hypervisor.domains.define(ours, never);
+    const name = hypervisorNameOf(ours);
+    node.virsh('domrename', ours.uid, `${name}-old`);
+    await node.defineXml(xmlOf(randomUUID(), { name }));
+    const changed = { ...ours, generation: 2, labels: { app: 'shop' } };
+    await hypervisor.domains.define(changed, never);
+    const found = await hypervisor.domains.find(ours.uid, never);
+    assert.deepEqual([found?.definition, found?.hypervisorName], [changed, `${name}-old`]);
+  });
 });
 
 function xmlOf(uuid: string, foreign: Foreign): string {
