@@ -8,6 +8,7 @@ import { checkSupport, type Support } from '../../core/resources/support.ts';
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
 import { formatOf, isReadOnly, type Volume } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
 import type { FileOwner, HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { FileKind, ImageInspector, ImageProblem } from '../../drivers/images.ts';
 
@@ -57,6 +58,17 @@ export class DefinitionValidator {
     ];
   }
 
+  /** Fails as `validate` does if a VM that is here cannot be started with its files as they are now. */
+  async assertStartable(
+    { name, spec }: VmDefinition,
+    drift: readonly DriftedPart[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    // What it would be started with is not what its spec has.
+    if (drift.includes('volumes')) return;
+    throwIfAny(`Cannot start VM ${name}`, await this.#fileViolations(spec.template.spec, signal));
+  }
+
   /** What of a VM this agent cannot carry out. Agents of other versions may have accepted it, so it is asked there too. */
   supportOf({ metadata, spec }: WantedVm): Support {
     return checkSupport(virtualMachine, { metadata, spec });
@@ -67,23 +79,12 @@ export class DefinitionValidator {
    * about what nodes may think differently of.
    */
   async validateIncoming({ name, spec }: VmDefinition, signal: AbortSignal): Promise<void> {
-    throwIfAny(notAccepted(name), await this.#nodeViolations(spec.template.spec, signal));
-  }
-
-  /**
-   * Says no to a VM that has been accepted and cannot start as this node is now: it may use a device itself by now, have other
-   * folders for images or another QEMU. Fails as `validateIncoming` does.
-   */
-  async validateStart({ name, spec }: VmDefinition, signal: AbortSignal): Promise<void> {
-    const violations = await this.#nodeViolations(spec.template.spec, signal);
-    throwIfAny(`Cannot start VM ${name}`, violations);
-  }
-
-  async #nodeViolations(machine: Machine, signal: AbortSignal): Promise<SpecViolation[]> {
-    return [
+    const machine = spec.template.spec;
+    const violations = [
       ...(await this.#machineTypeViolations(machine, signal)),
       ...(await this.#fileViolations(machine, signal)),
     ];
+    throwIfAny(notAccepted(name), violations);
   }
 
   #memoryViolations(machine: Machine): SpecViolation[] {

@@ -43,7 +43,6 @@ export interface VmManagerOptions {
   readonly creator: VmCreator;
   readonly applier: VmApplier;
   readonly deleter: VmDeleter;
-  readonly validator: Pick<DefinitionValidator, 'validateStart'>;
   readonly capacity: CapacityLedger;
   readonly ownership: Ownership;
   readonly whereabouts: Whereabouts;
@@ -52,6 +51,7 @@ export interface VmManagerOptions {
   /** One operation per VM, shared with migrations; the key is the VM's uid. */
   readonly locks: KeyLocks;
   readonly nodeShutdown: Pick<ShutdownMark, 'assertNotGoingDown'>;
+  readonly validator: Pick<DefinitionValidator, 'assertStartable'>;
   readonly log: Logger;
 }
 
@@ -125,7 +125,7 @@ export class VmManager implements VmService {
     if (verb === 'start') {
       this.#assertMayStart(definition);
       if (isOff(vm)) {
-        await validator.validateStart(definition, signal);
+        await validator.assertStartable(definition, vm.drift, signal);
         capacity.setAside(definition, { reservationId: undefined, isOn: true })[Symbol.dispose]();
       }
     }
@@ -152,8 +152,7 @@ export class VmManager implements VmService {
       const { domains, inventory, capacity, validator } = this.#options;
       const { definition } = vm;
       this.#assertMayStart(definition);
-      // It may have waited since it was admitted.
-      if (isOff(vm)) await validator.validateStart(definition, signal);
+      if (isOff(vm)) await validator.assertStartable(definition, vm.drift, signal);
       using _amount = isOff(vm)
         ? capacity.setAside(definition, { reservationId: undefined, isOn: true })
         : undefined;
