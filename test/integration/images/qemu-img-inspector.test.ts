@@ -137,16 +137,30 @@ void describe('an image', { skip }, () => {
   void test('of another kind is told by its name', async () => {
     await using folder = await Folder.make();
     const image = folder.own('a');
-    execFileSync('qemu-img', ['create', '-q', '-f', 'vmdk', image, '1M']);
-    assert.equal(
-      (await inspectorFor(folder).find(queryOf({ path: image }), never))?.format,
-      'vmdk',
+    const formatNow = async () =>
+      (await inspectorFor(folder).find(queryOf({ path: image }), never))?.format;
+    for (const format of ['vmdk', 'vdi', 'vhdx', 'vpc', 'qed', 'qcow', 'raw']) {
+      execFileSync('qemu-img', ['create', '-q', '-f', format, image, '1M']);
+      assert.equal(await formatNow(), format);
+    }
+  });
+
+  void test('of parts in other files is told without looking at those', async () => {
+    await using folder = await Folder.make();
+    // Whoever could have it opened would learn whether these are there, and be stuck at a pipe.
+    const parts = [`RW 2048 FLAT "${folder.foreign('none')}" 0`, `RW 1 FLAT "/proc/self/mem" 0`];
+    const header = ['# Disk DescriptorFile', 'version=1', 'CID=1', 'parentCID=ffffffff'];
+    await writeFile(
+      folder.own('a'),
+      [...header, 'createType="monolithicFlat"', ...parts].join('\n'),
     );
+    const found = await inspectorFor(folder).find(queryOf({ path: folder.own('a') }), never);
+    assert.deepEqual([found?.format, found?.problem], ['vmdk', undefined]);
   });
 
   void test('cannot be looked at without qemu-img, which is not the image’s fault', async () => {
     await using folder = await Folder.make();
-    const path = await folder.raw(folder.own('a'));
+    const path = folder.create(folder.own('a'));
     const images = inspectorFor(folder, {}, { binary: '/nonexistent/qemu-img' });
     const reason = 'FEATURE_NOT_SUPPORTED';
     await assert.rejects(images.find(queryOf({ path }), never), { reason });
@@ -157,7 +171,7 @@ void describe('an image', { skip }, () => {
 
   void test('on storage that hangs has a problem in time', async () => {
     await using folder = await Folder.make();
-    const image = await folder.raw(folder.own('a'));
+    const image = folder.create(folder.own('a'));
     const binary = folder.own('hang');
     await writeFile(binary, '#!/bin/sh\nexec sleep 60\n', { mode: 0o755 });
     const images = inspectorFor(folder, {}, { binary, timeoutMs: 200 });
