@@ -8,7 +8,7 @@ const IF_THE_GUESTS =
   '; if that is what its guest has put there, release it (vgchange -an, mdadm --stop) and keep this node from looking at it, by devices/global_filter in lvm.conf';
 
 /** Whoever asks the same at the same time claims it too, for less than a moment. */
-const CLAIMS = 3;
+const CLAIMS = 8;
 const BETWEEN_CLAIMS_MS = 50;
 
 export interface DeviceUseOptions {
@@ -101,7 +101,8 @@ async function isClaimed(device: string, claims = CLAIMS): Promise<boolean> {
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EBUSY')) return false;
     if (claims <= 1) return true;
-    await delay(BETWEEN_CLAIMS_MS);
+    // Not all of them again at the same time.
+    await delay(Math.random() * BETWEEN_CLAIMS_MS);
     return await isClaimed(device, claims - 1);
   }
 }
