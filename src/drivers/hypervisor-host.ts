@@ -12,6 +12,12 @@ export interface HypervisorHost {
     accelerator: Accelerator,
     signal: AbortSignal,
   ): Promise<string | undefined>;
+
+  /**
+   * Why no VM of this node can be given a CPU of a model, `host-model` and `host-passthrough` among them; undefined if one can, or
+   * if the hypervisor cannot tell.
+   */
+  findModelProblem(model: string, signal: AbortSignal): Promise<string | undefined>;
 }
 
 export interface HypervisorInfo {

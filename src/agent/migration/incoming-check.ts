@@ -82,7 +82,7 @@ async function hypervisorNameBlockers(
 ): Promise<IncomingBlocker[]> {
   const { definition } = incoming;
   const hypervisorName = incoming.hypervisorName || hypervisorNameOf(definition);
-  const other = await findHypervisorNamesake(domains, hypervisorName, definition, signal);
+  const other = findHypervisorNamesake(await domains.list(signal), hypervisorName, definition);
   if (other === undefined) return [];
   const message = `libvirt calls the VM ${hypervisorName}, and has another of that name there (${other}); shut one of them down and rename it with virsh domrename`;
   return [{ reason: 'VM_ALREADY_EXISTS', message, subject: 'metadata' }];

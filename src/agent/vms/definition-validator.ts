@@ -13,7 +13,7 @@ import type { FileOwner, HypervisorHost } from '../../drivers/hypervisor-host.ts
 import type { FileKind, ImageInspector, ImageProblem } from '../../drivers/images.ts';
 
 export interface DefinitionValidatorOptions {
-  readonly host: Pick<HypervisorHost, 'getInfo'>;
+  readonly host: Pick<HypervisorHost, 'getInfo' | 'findModelProblem'>;
   readonly images: ImageInspector;
   /** The least memory that a VM may have, as a quantity. */
   readonly minMemory: string;
@@ -25,7 +25,12 @@ interface SpecViolation extends FieldViolation {
 }
 
 /** Why a VM is refused, the weightiest first: what is wrong in itself comes before what this node lacks. */
-const WEIGHTS: readonly Reason[] = ['INVALID_SPEC', 'NOT_SUPPORTED', 'FEATURE_NOT_SUPPORTED'];
+const WEIGHTS: readonly Reason[] = [
+  'INVALID_SPEC',
+  'NOT_SUPPORTED',
+  'FEATURE_NOT_SUPPORTED',
+  'CPU_INCOMPATIBLE',
+];
 
 const MACHINE = 'spec.template.spec';
 
@@ -38,7 +43,7 @@ export class DefinitionValidator {
   }
 
   /**
-   * Fails with INVALID_SPEC, NOT_SUPPORTED, FEATURE_NOT_SUPPORTED or what is wrong with a file (IMAGE_NOT_FOUND, IMAGE_INVALID,
+   * Fails with INVALID_SPEC, NOT_SUPPORTED, FEATURE_NOT_SUPPORTED, CPU_INCOMPATIBLE or what is wrong with a file (IMAGE_NOT_FOUND, IMAGE_INVALID,
    * IMAGE_NOT_ALLOWED, IMAGE_NOT_READABLE, DEVICE_IN_USE), naming every field that is wrong. Files are looked at only if the rest is right. Returns what is accepted but is not as one may
    * think, in sentences.
    */
@@ -49,6 +54,7 @@ export class DefinitionValidator {
       ...this.#memoryViolations(machine),
       ...refused.map((violation) => ({ ...violation, reason: 'NOT_SUPPORTED' as const })),
       ...(await this.#machineTypeViolations(machine, signal)),
+      ...(await this.#cpuViolations(machine, signal)),
     ];
     if (violations.length === 0) violations.push(...(await this.#fileViolations(machine, signal)));
     throwIfAny(notAccepted(metadata.name), violations);
@@ -101,6 +107,14 @@ export class DefinitionValidator {
     if (machineTypes.includes(machineType)) return [];
     const description = `is ${machineType}, which QEMU ${qemuVersion} of this node does not have; leave it out or choose another node`;
     return [{ field: `${MACHINE}.machineType`, description, reason: 'FEATURE_NOT_SUPPORTED' }];
+  }
+
+  async #cpuViolations({ cpu }: Machine, signal: AbortSignal): Promise<SpecViolation[]> {
+    if (cpu?.model === undefined) return [];
+    const problem = await this.#options.host.findModelProblem(cpu.model, signal);
+    if (problem === undefined) return [];
+    const description = `is ${cpu.model}, which this node cannot give a VM: ${problem}; choose another model (virsh cpu-models x86_64 lists those that libvirt knows) or another node, or leave it out`;
+    return [{ field: `${MACHINE}.cpu.model`, description, reason: 'CPU_INCOMPATIBLE' }];
   }
 
   async #fileViolations(

@@ -1,14 +1,15 @@
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 
-/** Somebody may have renamed a VM here or elsewhere, and VMs of other makers have names too. */
-export async function findHypervisorNamesake(
-  domains: Pick<HypervisorDomains, 'list'>,
+/**
+ * Another VM by the name that the hypervisor has or would have for this one, for people. Somebody may have renamed a VM here or
+ * elsewhere, and VMs of other makers have names too.
+ */
+export function findHypervisorNamesake(
+  listed: readonly HypervisorVm[],
   hypervisorName: string,
   { uid }: Pick<VmDefinition, 'uid'>,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  const listed = await domains.list(signal);
+): string | undefined {
   const other = listed.find((vm) => vm.hypervisorName === hypervisorName);
   return other === undefined || other.uid === uid ? undefined : describe(other);
 }

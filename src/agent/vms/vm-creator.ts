@@ -210,7 +210,7 @@ export class VmCreator {
   async #assertNameFree(definition: VmDefinition, signal: AbortSignal): Promise<void> {
     const { domains } = this.#options;
     const hypervisorName = hypervisorNameOf(definition);
-    const other = await findHypervisorNamesake(domains, hypervisorName, definition, signal);
+    const other = findHypervisorNamesake(await domains.list(signal), hypervisorName, definition);
     if (other === undefined) return;
     throw new AgentError(
       'VM_ALREADY_EXISTS',

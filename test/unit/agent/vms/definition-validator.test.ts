@@ -84,6 +84,13 @@ const REFUSALS: readonly Refusal[] = [
     says: /\/dev\/vg\/none, which does not exist on this node/,
   },
   {
+    what: 'a CPU model that the node cannot give',
+    vm: wanted({ cpu: { model: 'no-such-cpu' } }),
+    reason: 'CPU_INCOMPATIBLE',
+    field: `${MACHINE}.cpu.model`,
+    says: /is no-such-cpu, .*Unknown CPU model no-such-cpu; choose another model/,
+  },
+  {
     what: 'a volume of another format than its file',
     vm: withSource({ file: { path: '/images/other.img' } }, { format: 'qcow2' }),
     reason: 'IMAGE_INVALID',
