@@ -14,10 +14,14 @@ export interface HypervisorHost {
   ): Promise<string | undefined>;
 
   /**
-   * Why no VM of this node can be given a CPU of a model, `host-model` and `host-passthrough` among them; undefined if one can, or
-   * if the hypervisor cannot tell.
+   * Why no VM can be given a CPU of a model here, `host-model` and `host-passthrough` among them; undefined if one can, or if the
+   * hypervisor cannot tell.
    */
-  findModelProblem(model: string, signal: AbortSignal): Promise<string | undefined>;
+  findModelProblem(
+    model: string,
+    accelerator: Accelerator,
+    signal: AbortSignal,
+  ): Promise<string | undefined>;
 }
 
 export interface HypervisorInfo {

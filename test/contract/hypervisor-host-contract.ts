@@ -43,8 +43,8 @@ export function testHypervisorHost(use: UseFixture): void {
 
     test('a CPU model that there is nowhere is told, and one that everybody has is not', async () => {
       const { host } = use().source;
-      assert.match((await host.findModelProblem('no-such-cpu', never)) ?? '', /no-such-cpu/);
-      assert.equal(await host.findModelProblem('qemu64', never), undefined);
+      assert.match((await host.findModelProblem('no-such-cpu', 'tcg', never)) ?? '', /no-such-cpu/);
+      assert.equal(await host.findModelProblem('qemu64', 'tcg', never), undefined);
     });
 
     test('an aborted question rejects with the reason it was aborted for', async () => {

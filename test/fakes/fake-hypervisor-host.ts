@@ -26,7 +26,11 @@ export class FakeHypervisorHost implements HypervisorHost {
   }
 
   /** Knows all models but those that say so by their name. */
-  findModelProblem(model: string, signal: AbortSignal): Promise<string | undefined> {
+  findModelProblem(
+    model: string,
+    _accelerator: string,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
     return this.#calls.perform('findModelProblem', '', signal, () =>
       model.startsWith('no-such') ? `Unknown CPU model ${model}` : undefined,
     );

@@ -11,10 +11,13 @@ import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
 import type { FileOwner, HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { FileKind, ImageInspector, ImageProblem } from '../../drivers/images.ts';
+import type { NodeAccelerator } from '../node/node-accelerator.ts';
 
 export interface DefinitionValidatorOptions {
   readonly host: Pick<HypervisorHost, 'getInfo' | 'findModelProblem'>;
   readonly images: ImageInspector;
+  /** What new VMs run on. */
+  readonly accelerator: Pick<NodeAccelerator, 'current'>;
   /** The least memory that a VM may have, as a quantity. */
   readonly minMemory: string;
 }
@@ -110,8 +113,10 @@ export class DefinitionValidator {
   }
 
   async #cpuViolations({ cpu }: Machine, signal: AbortSignal): Promise<SpecViolation[]> {
-    if (cpu?.model === undefined) return [];
-    const problem = await this.#options.host.findModelProblem(cpu.model, signal);
+    // Not known yet, it says nothing of a model.
+    const accelerator = this.#options.accelerator.current;
+    if (cpu?.model === undefined || accelerator === undefined) return [];
+    const problem = await this.#options.host.findModelProblem(cpu.model, accelerator, signal);
     if (problem === undefined) return [];
     const description = `is ${cpu.model}, which this node cannot give a VM: ${problem}; choose another model (virsh cpu-models x86_64 lists those that libvirt knows) or another node, or leave it out`;
     return [{ field: `${MACHINE}.cpu.model`, description, reason: 'CPU_INCOMPATIBLE' }];

@@ -113,8 +113,7 @@ export class LibvirtHypervisor implements Hypervisor {
         const action = 'compare the CPU of a VM with that of the host';
         return (await driver.call('compareCpu', [...values], { action }, signal)) || undefined;
       },
-      async findModelProblem(model, signal) {
-        const { accelerator } = nodeDefaults;
+      async findModelProblem(model, accelerator, signal) {
         const cpu = findCpuXml(model, accelerator);
         if (cpu === undefined) return undefined;
         if ('problem' in cpu) return cpu.problem;
