@@ -146,6 +146,7 @@ export async function buildAgent(parts: AgentParts) {
   const validator = new DefinitionValidator({
     host: hypervisor.host,
     images: parts.images,
+    accelerator,
     minMemory: parts.minMemory,
   });
   const onChange = () => inventory.requestRefresh();

@@ -1,4 +1,3 @@
-import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { AgentError } from '../core/errors.ts';
 import { parseHostPort } from '../core/host-port.ts';
@@ -6,8 +5,8 @@ import { createLogger, type Logger } from '../core/logger.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import { QemuBootProbe } from '../drivers/boot-probe/qemu-boot-probe.ts';
 import { ConsoleLogFile } from '../drivers/console-log/console-log-file.ts';
-import { ProcessDiskProbe } from '../drivers/disk-probe/process-disk-probe.ts';
 import type { Accelerator } from '../drivers/hypervisor-host.ts';
+import { ProcessDiskProbe } from '../drivers/images/disk-probe/process-disk-probe.ts';
 import { QemuImgInspector } from '../drivers/images/qemu-img-inspector.ts';
 import { hasDiskLeases } from '../drivers/libvirt/disk-lease.ts';
 import type { NodeDefaults } from '../drivers/libvirt/libvirt-domains.ts';
@@ -91,6 +90,8 @@ async function run(
     reconnectTimeoutMs,
     logger: log,
   });
+  // What VMs may have is what other nodes may be told of, and where anything is made beside it.
+  const places = { ...config.images, ownFiles: ownFilesOf(config) };
   const certificates = stack.use(await Certificates.open(config.tls, log));
   const peers = stack.use(new GrpcPeers({ addresses: config.peers, certificates }));
   const agent = await buildAgent({
@@ -107,10 +108,8 @@ async function run(
     migrationDefaults: config.migration,
     hypervisor,
     transfers,
-    images: new QemuImgInspector({
-      places: { ...config.images, ownFiles: await ownFilesOf(config) },
-    }),
-    diskProbe: new ProcessDiskProbe(),
+    images: new QemuImgInspector({ places }),
+    diskProbe: new ProcessDiskProbe({ places }),
     privateFiles: new PrivateFileFolder(config.stateDirectory),
     console: new ConsoleLogFile(),
     peers,
@@ -182,12 +181,9 @@ async function run(
   await untilAborted(new Promise<never>(() => {}), AbortSignal.any([stop, journal.lost]));
 }
 
-/** Files that hold secrets or what the agent knows, by the start of their real paths: no VM may have them as a disk. */
-async function ownFilesOf({ stateDirectory, runDirectory, tls }: AgentConfig): Promise<string[]> {
-  const [state, run, key] = await Promise.all(
-    [stateDirectory, runDirectory, tls.key].map((file) => realpath(file).catch(() => file)),
-  );
-  return [`${state}/journal.`, `${state}/private/`, `${run}/`, `${key}`];
+/** Files that hold secrets or what the agent knows, by the start of their paths: no VM may have them as a disk. */
+function ownFilesOf({ stateDirectory, runDirectory, tls }: AgentConfig): readonly string[] {
+  return [`${stateDirectory}/journal.`, `${stateDirectory}/private/`, `${runDirectory}/`, tls.key];
 }
 
 /** Nothing is made anew before the accelerator is known, and what is there keeps its own. */

@@ -1,17 +1,18 @@
 /**
  * Finds out whether images are the same on two nodes. The one node marks the folders that its images are in, the other
- * looks for the marks: a name that nobody can have made by chance. Each probe only looks at its own node.
+ * looks for the marks: a name that nobody can have made by chance. Each probe only looks at its own node, and only at what
+ * VMs may be given there.
  */
 export interface DiskProbe {
   /**
    * Looks at images and marks their folders, each image in the order asked for. The marks are gone once the answer is
-   * disposed, and by themselves after a minute or with this process.
+   * disposed, and by themselves after a minute or with this process. What VMs may not be given is unknown, and no mark is made there.
    */
   mark(images: readonly ImagePlace[], signal: AbortSignal): Promise<MarkedImages>;
 
   /**
    * Looks at the images that another node has marked, in the order asked for. Of a file without the mark it is only told
-   * that something is there.
+   * that something is there; of what VMs may not be given not even that.
    */
   look(images: readonly MarkedPlace[], signal: AbortSignal): Promise<readonly ImageSighting[]>;
 }
@@ -37,7 +38,13 @@ export interface MarkedImages extends AsyncDisposable {
 export type MarkedImage = (FileFacts & { readonly mark: string }) | BlockFacts | UnknownImage;
 
 /** What the node finds that looks. */
-export type ImageSighting = FileFacts | BlockFacts | UnknownImage | OtherImage;
+export type ImageSighting =
+  | FileFacts
+  | BlockFacts
+  | UnknownImage
+  | MissingImage
+  | OtherImage
+  | RefusedImage;
 
 export interface FileFacts {
   readonly kind: 'file';
@@ -65,7 +72,19 @@ export interface UnknownImage {
   readonly problem: string;
 }
 
-/** Certainly not what the other node has. */
+/** Certainly not what the other node has: nothing is there. */
+interface MissingImage {
+  readonly kind: 'missing';
+}
+
+/** Nor is this: the mark is not beside it. */
 interface OtherImage {
-  readonly kind: 'missing' | 'other';
+  readonly kind: 'other';
+}
+
+/** No VM may be given what is under this path, whether anything is. */
+interface RefusedImage {
+  readonly kind: 'refused';
+  /** Why, and what to do, for people. */
+  readonly problem: string;
 }

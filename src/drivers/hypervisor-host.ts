@@ -12,6 +12,16 @@ export interface HypervisorHost {
     accelerator: Accelerator,
     signal: AbortSignal,
   ): Promise<string | undefined>;
+
+  /**
+   * Why no VM can be given a CPU of a model here, `host-model` and `host-passthrough` among them; undefined if one can, or if the
+   * hypervisor cannot tell.
+   */
+  findModelProblem(
+    model: string,
+    accelerator: Accelerator,
+    signal: AbortSignal,
+  ): Promise<string | undefined>;
 }
 
 export interface HypervisorInfo {

@@ -19,6 +19,15 @@ export interface DiskProbeFixture extends AsyncDisposable {
   /** Marks that are there now. */
   countMarks(): Promise<number>;
   readonly missing: string;
+  /** What VMs of neither node may have. */
+  outside(): Promise<Outside>;
+}
+
+interface Outside {
+  readonly there: readonly ImagePlace[];
+  /** Each like one that is there. */
+  readonly missing: readonly ImagePlace[];
+  readonly countMarks: () => Promise<number>;
 }
 
 const never = new AbortController().signal;
@@ -69,6 +78,23 @@ export function testDiskProbe(name: string, make: () => Promise<DiskProbeFixture
       );
     });
 
+    void test('what VMs may not have is not marked, and nobody is told whether it is there', async () => {
+      await using fixture = await make();
+      const { there, missing, countMarks } = await fixture.outside();
+      await using marked = await fixture.here.mark([...there, ...missing], never);
+      assert.ok(marked.images.every(({ kind }) => kind === 'unknown'));
+      assert.equal(await countMarks(), 0);
+      const found = await fixture.there.look(marksOf([], [...there, ...missing]), never);
+      const kinds = new Set(found.map(({ kind }) => kind));
+      assert.deepEqual([...kinds], ['refused']);
+      const problems = (from: number, count: number) =>
+        found.slice(from, count).map((one) => 'problem' in one && sameName(one.problem));
+      assert.deepEqual(
+        problems(0, there.length),
+        problems(there.length, there.length + missing.length),
+      );
+    });
+
     void test('no mark is left', async () => {
       await using fixture = await make();
       const [here] = await fixture.shared('raw');
@@ -101,4 +127,9 @@ function marksOf(
     const image = images[index];
     return { ...place, mark: image?.kind === 'file' ? image.mark : newProbeMark() };
   });
+}
+
+/** A link is told by what it leads to, which the test's own are named for. */
+function sameName(problem: string): string {
+  return problem.replace(/\/(missing|disk),/, '/NAME,');
 }

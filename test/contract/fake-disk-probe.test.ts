@@ -23,6 +23,17 @@ testDiskProbe('fake storage', async () => {
       return storage.marks.size;
     },
     missing: '/srv/none',
+    async outside() {
+      const [there, missing] = ['/etc/shadow', '/etc/none'].map((path) => {
+        storage.put(['a', 'b'], path, { refusedOn: ['a', 'b'] });
+        return [{ kind: 'file', path, format: 'raw' } as const];
+      });
+      return {
+        there: there ?? [],
+        missing: missing ?? [],
+        countMarks: async () => storage.marks.size,
+      };
+    },
     async [Symbol.asyncDispose]() {},
   };
 });

@@ -41,6 +41,12 @@ export function testHypervisorHost(use: UseFixture): void {
       assert.equal((await domains.find(vm.uid, never))?.cpu, '');
     });
 
+    test('a CPU model that there is nowhere is told, and one that everybody has is not', async () => {
+      const { host } = use().source;
+      assert.match((await host.findModelProblem('no-such-cpu', 'tcg', never)) ?? '', /no-such-cpu/);
+      assert.equal(await host.findModelProblem('qemu64', 'tcg', never), undefined);
+    });
+
     test('an aborted question rejects with the reason it was aborted for', async () => {
       const { host } = use().source;
       await assertAbortable((signal) => host.getInfo(signal));

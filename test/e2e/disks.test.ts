@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { toVirtualMachineMessage } from '../../src/client/resource-messages.ts';
@@ -59,7 +58,9 @@ test('a disk moves where both nodes have it, whatever libvirt thinks of its file
   });
 
   await context.test('a device without a name needs somebody who knows', async ({ signal }) => {
-    await writeFile(at('loop.img'), Buffer.alloc(1024 * 1024));
+    // A raw disk is the guest's: it may write the header of a qcow2 image that names a file of the node, and nothing follows it.
+    const header = ['create', '-q', '-f', 'qcow2', '-u', '-F', 'raw', '-b', '/etc/shadow'];
+    execFileSync('qemu-img', [...header, at('loop.img'), '1M']);
     const device = execFileSync('losetup', ['-f', '--show', at('loop.img')], { encoding: 'utf8' });
     await using stack = new AsyncDisposableStack();
     stack.defer(() => {
@@ -73,6 +74,8 @@ test('a disk moves where both nodes have it, whatever libvirt thinks of its file
     await expectRefused('loop', /neither a WWN nor a serial number.*--trust-shared root/, signal);
     const moved = await ctl('migrate loop --to b --trust-shared root', signal);
     assert.equal(moved.code, 0, moved.stderr);
+    assert.equal((await ctl('--node b vm destroy loop', signal)).code, 0);
+    assert.equal((await ctl('--node b vm start loop', signal)).code, 0);
     const log = await a.run(['cat', a.agent.logPath], signal);
     const [audited] = log.split('\n').filter((line) => line.includes('by the word of the caller'));
     const { requestedBy, paths } = JSON.parse(audited ?? '{}') as Record<string, unknown>;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { copyFile, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -14,16 +15,30 @@ import {
 import { Lab } from '../../lab/lab.ts';
 import { checkDisk, checkMemory } from '../../lab/migration/switchover.ts';
 import type { LabNode } from '../../lab/node/lab-node.ts';
-import { MigrationPhase } from '../../src/client/api.ts';
+import { MigrationPhase, VirtualMachinePhase } from '../../src/client/api.ts';
+import { toVirtualMachineMessage } from '../../src/client/resource-messages.ts';
 import { followMigration } from '../../src/client/watches.ts';
+import { AgentError } from '../../src/core/errors.ts';
+import { parseVirtualMachine } from '../../src/core/resources/parse-virtual-machine.ts';
 
 // As Debian's package has it. QEMU then may make its socket only where it was given a folder.
 const QEMU_USER = 'libvirt-qemu';
 const PATIENCE_MS = 60_000;
+// Each node's own; as root, whoever runs the agent, sees all of it.
+const FOLDER = '/run/vm';
+const IMAGE = `${FOLDER}/web.raw`;
 
-test('a VM migrates between nodes whose QEMU does not run as root', async ({ signal }) => {
-  await using lab = await Lab.create({ nodes: ['a', 'b'], qemuUser: QEMU_USER }, signal);
-  await lab.startAgents({ accelerator: 'tcg' }, signal);
+test('nodes whose QEMU does not run as root', async (context) => {
+  await using lab = await Lab.create({ nodes: ['a', 'b'], qemuUser: QEMU_USER }, context.signal);
+  await lab.startAgents({ accelerator: 'tcg' }, context.signal);
+  await context.test(
+    'name an image that its user cannot reach, before and at the deed',
+    ({ signal }) => expectClosed(lab, signal),
+  );
+  await context.test('exchange VMs', ({ signal }) => expectMoves(lab, signal));
+});
+
+async function expectMoves(lab: Lab, signal: AbortSignal): Promise<void> {
   const [a, b] = [lab.node('a'), lab.node('b')];
   const guest = await ensureDemoGuest(signal);
   // The checkout may lie where only root can read; the lab's own folder does not.
@@ -56,13 +71,8 @@ test('a VM migrates between nodes whose QEMU does not run as root', async ({ sig
   await source.waitFor('The guest', PATIENCE_MS, () => source.diskPasses.length > 0, signal);
   assert.notEqual(await ownerOfQemu(a), 0);
 
-  const id = '5f3d2c10-9a7b-4c1e-8d2f-000000000001';
-  const destinationNode = { nodeName: 'b' };
-  await client.migrations.start(
-    id,
-    { virtualMachine: { name: 'demo' }, destination: destinationNode },
-    { signal },
-  );
+  const id = randomUUID();
+  await client.migrations.start(id, toB('demo'), { signal });
   const [last] = (await Array.fromAsync(followMigration(client, id, { signal }))).slice(-1);
   assert.equal(
     last?.status?.phase,
@@ -76,7 +86,68 @@ test('a VM migrates between nodes whose QEMU does not run as root', async ({ sig
     signal,
   );
   assert.notEqual(await ownerOfQemu(b), 0);
-});
+}
+
+/** The VMs that it makes are gone afterwards. */
+async function expectClosed(lab: Lab, signal: AbortSignal): Promise<void> {
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  for (const node of lab.nodes) {
+    await node.run(['mkdir', FOLDER], signal);
+    await node.run(['truncate', '--size=1M', IMAGE], signal);
+    await node.run(['chown', QEMU_USER, IMAGE], signal);
+  }
+  using client = await connectAgent(a);
+  await client.vms.create(vm('web'), { signal });
+
+  await a.run(['chmod', '700', FOLDER], signal);
+  const before = await refusalOf(client.vms.create(vm('other'), { signal, dryRun: true }));
+  assert.equal(before.reason, 'IMAGE_NOT_READABLE');
+  assert.match(before.message, /runs as user libvirt-qemu .*: \/run\/vm is closed to that user/);
+
+  const atTheDeed = await refusalOf(client.vms.start({ name: 'web' }, { signal }));
+  assert.equal(atTheDeed.reason, 'IMAGE_NOT_READABLE');
+  assert.match(atTheDeed.message, /^Cannot start VM web: .*\/run\/vm is closed to that user/);
+  const { status } = await client.vms.get({ name: 'web' }, { signal });
+  assert.equal(status?.phase, VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_STOPPED);
+  assert.equal(status.reason, 'NeverStarted');
+
+  await a.run(['chmod', '755', FOLDER], signal);
+  await client.vms.start({ name: 'web' }, { signal });
+  // Closed where it is to go to.
+  await b.run(['chmod', '700', FOLDER], signal);
+  const blockers = (await client.migrations.plan(toB('web'), { signal })).blockers;
+  const closed = blockers.find(({ reason }) => reason === 'IMAGE_NOT_READABLE');
+  assert.match(closed?.message ?? JSON.stringify(blockers), /\/run\/vm is closed to that user/);
+  const moved = await refusalOf(client.migrations.start(randomUUID(), toB('web'), { signal }));
+  assert.ok(closed !== undefined && moved.message.includes(closed.message), moved.message);
+  await client.vms.delete({ name: 'web' }, { signal, force: true });
+}
+
+function vm(name: string) {
+  const volume = {
+    name: 'root',
+    format: 'raw',
+    source: { file: { path: IMAGE } },
+    cache: 'writeback',
+    shared: true,
+  };
+  const machine = { resources: { cpu: '1', memory: '64Mi' }, volumes: [volume] };
+  const spec = { runStrategy: 'Manual', template: { spec: machine } };
+  return toVirtualMachineMessage(parseVirtualMachine({ metadata: { name }, spec }));
+}
+
+async function refusalOf(attempt: Promise<unknown>): Promise<AgentError> {
+  const error: unknown = await attempt.then(
+    () => assert.fail('It was done'),
+    (thrown: unknown) => thrown,
+  );
+  assert.ok(error instanceof AgentError, String(error));
+  return error;
+}
+
+function toB(name: string) {
+  return { virtualMachine: { name }, destination: { nodeName: 'b' } };
+}
 
 /** Whom the node's only QEMU runs as. */
 async function ownerOfQemu(node: LabNode): Promise<number> {

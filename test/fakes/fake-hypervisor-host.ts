@@ -25,6 +25,17 @@ export class FakeHypervisorHost implements HypervisorHost {
     return this.#calls.perform('findCpuProblem', '', signal, () => this.cpuProblem);
   }
 
+  /** Knows all models but those that say so by their name. */
+  findModelProblem(
+    model: string,
+    _accelerator: string,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    return this.#calls.perform('findModelProblem', '', signal, () =>
+      model.startsWith('no-such') ? `Unknown CPU model ${model}` : undefined,
+    );
+  }
+
   getInfo(signal: AbortSignal): Promise<HypervisorInfo> {
     return this.#calls.perform('getInfo', '', signal, () => ({
       hostname: this.hostname,

@@ -20,6 +20,8 @@ export interface FakeImage {
   readonly facts: FileFacts | BlockFacts | UnknownImage;
   /** Nodes on which nobody can make a file beside it. */
   readonly readOnlyOn?: readonly string[];
+  /** Nodes whose VMs may not have it. */
+  readonly refusedOn?: readonly string[];
   /** Number of the device that it is on, by which nothing may be decided. */
   readonly device: number;
 }
@@ -112,6 +114,8 @@ export class FakeWriters {
   }
 }
 
+const OUTSIDE = 'it is outside the folders of this node for images';
+
 class FakeDiskProbe implements DiskProbe {
   readonly #storage: FakeStorage;
   readonly #node: string;
@@ -127,6 +131,8 @@ class FakeDiskProbe implements DiskProbe {
     const made: string[] = [];
     const found = images.map((place): MarkedImage => {
       const image = this.#storage.find(this.#node, place.path);
+      if (image?.refusedOn?.includes(this.#node) === true)
+        return { kind: 'unknown', problem: OUTSIDE };
       if (image === undefined) return { kind: 'unknown', problem: 'it does not exist' };
       if (image.facts.kind !== 'file') return image.facts;
       if (image.readOnlyOn?.includes(this.#node) === true) {
@@ -152,6 +158,8 @@ class FakeDiskProbe implements DiskProbe {
     signal.throwIfAborted();
     return images.map((place): ImageSighting => {
       const image = this.#storage.find(this.#node, place.path);
+      if (image?.refusedOn?.includes(this.#node) === true)
+        return { kind: 'refused', problem: OUTSIDE };
       if (image === undefined) return { kind: 'missing' };
       if (image.facts.kind !== 'file') return image.facts;
       return this.#storage.marks.has(`${image.storage}/${place.mark}`)

@@ -1,4 +1,5 @@
 import { hasReason } from '../../core/errors.ts';
+import { newProbeMark } from '../../core/probe-mark.ts';
 import type {
   DiskProbe,
   ImagePlace,
@@ -69,7 +70,7 @@ function placeOf({ kind, path, format }: HypervisorImage): ImagePlace | undefine
   return kind === 'other' ? undefined : { kind, path, format };
 }
 
-/** What the other node has. Only what could be looked at here is asked about. */
+/** What the other node has. Also asked of what could not be looked at here, as it may not be for its VMs. */
 async function lookThere(
   vmUid: string,
   open: readonly OpenImage[],
@@ -79,8 +80,9 @@ async function lookThere(
 ): Promise<readonly ImageSighting[]> {
   const asked = open.map(({ image }, index): MarkedPlace | undefined => {
     const [place, here] = [placeOf(image), marked[index]];
-    if (place === undefined || here === undefined || here.kind === 'unknown') return undefined;
-    return { ...place, mark: here.kind === 'file' ? here.mark : '' };
+    if (place === undefined || here === undefined) return undefined;
+    if (place.kind === 'block') return { ...place, mark: '' };
+    return { ...place, mark: here.kind === 'file' ? here.mark : newProbeMark() };
   });
   const places = asked.filter((place) => place !== undefined);
   const answers = [...(await ask(vmUid, places, peer, signal))];

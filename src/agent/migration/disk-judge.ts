@@ -77,6 +77,13 @@ export class DiskJudge {
       case 'same':
         this.#note(open, 'same', `both nodes have ${describeImage(comparison.there)}`);
         return;
+      case 'refused': {
+        const text = `cannot be used on node ${this.#there}: ${comparison.problem}`;
+        this.#note(open, 'unknown', text);
+        // No word of whoever asks opens what the node keeps from its VMs.
+        this.#block(disk, `${what} ${text}`, this.#there, 'IMAGE_NOT_ALLOWED');
+        return;
+      }
       case 'unknown': {
         const node = comparison.side === 'here' ? this.#here : this.#there;
         const text = `it cannot be found out whether it is the same on both nodes, on node ${node}: ${comparison.problem}`;
@@ -107,9 +114,14 @@ export class DiskJudge {
     this.#images.push({ volume: disk.name, path: image.path, verdict, message });
   }
 
-  #block(disk: HypervisorDisk, message: string, nodeName: string): void {
+  #block(
+    disk: HypervisorDisk,
+    message: string,
+    nodeName: string,
+    reason: MigrationBlocker['reason'] = 'MIGRATION_BLOCKED',
+  ): void {
     const subject = fieldOf(disk, this.#vm);
-    this.#blockers.push({ reason: 'MIGRATION_BLOCKED', message, nodeName, subject });
+    this.#blockers.push({ reason, message, nodeName, subject });
   }
 }
 

@@ -9,6 +9,8 @@ import type {
 export type Comparison =
   | { readonly verdict: 'same'; readonly there: FileFacts | BlockFacts }
   | { readonly verdict: 'different'; readonly why: 'missing' | 'unmarked' | 'attributes' }
+  /** Not to be opened there, whatever it is. */
+  | { readonly verdict: 'refused'; readonly problem: string }
   /** `side` is the node on which it could not be found out. */
   | { readonly verdict: 'unknown'; readonly side: 'here' | 'there'; readonly problem: string };
 
@@ -17,10 +19,10 @@ export type Comparison =
  * equal is what a link or a mount could make another file of in the same folder. Device numbers say nothing between hosts.
  */
 export function compareImages(here: MarkedImage, there: ImageSighting): Comparison {
+  if (there.kind === 'refused') return { verdict: 'refused', problem: there.problem };
+  if (there.kind === 'missing') return { verdict: 'different', why: 'missing' };
   if (here.kind === 'unknown') return { verdict: 'unknown', side: 'here', problem: here.problem };
   switch (there.kind) {
-    case 'missing':
-      return { verdict: 'different', why: 'missing' };
     case 'other':
       return { verdict: 'different', why: 'unmarked' };
     case 'unknown':
@@ -60,6 +62,7 @@ export function describeImage(image: MarkedImage | ImageSighting): string {
     case 'other':
       return 'another file, without the mark';
     case 'unknown':
+    case 'refused':
       return `unknown: ${image.problem}`;
     case 'block':
       return `block device ${image.deviceId}, ${image.sizeBytes} bytes`;

@@ -9,6 +9,7 @@ import type { Cordon } from '../node/cordon.ts';
 import type { NodeAccelerator } from '../node/node-accelerator.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import type { DefinitionValidator } from '../vms/definition-validator.ts';
+import { findHypervisorNamesake } from '../vms/hypervisor-namesake.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import type { Vm } from '../vms/vm.ts';
 import { wantedOf } from '../vms/wanted-definition.ts';
@@ -74,22 +75,16 @@ export function nameBlockers(
   return isTaken ? [alreadyThere(name, 'name')] : [];
 }
 
-/** Somebody may have renamed it there or another one here, and VMs of other makers have names too. */
 async function hypervisorNameBlockers(
   incoming: IncomingVm,
-  { hypervisor }: IncomingCheckOptions,
+  { hypervisor: { domains } }: IncomingCheckOptions,
   signal: AbortSignal,
 ): Promise<IncomingBlocker[]> {
   const { definition } = incoming;
   const hypervisorName = incoming.hypervisorName || hypervisorNameOf(definition);
-  const domains = await hypervisor.domains.list(signal);
-  const other = domains.find((domain) => domain.hypervisorName === hypervisorName);
-  if (other === undefined || other.uid === definition.uid) return [];
-  const whose =
-    other.definition === undefined
-      ? ''
-      : `, VM ${other.definition.namespace}/${other.definition.name}`;
-  const message = `libvirt calls the VM ${hypervisorName}, and has another of that name there (${other.uid}${whose}); shut one of them down and rename it with virsh domrename`;
+  const other = findHypervisorNamesake(await domains.list(signal), hypervisorName, definition);
+  if (other === undefined) return [];
+  const message = `libvirt calls the VM ${hypervisorName}, and has another of that name there (${other}); shut one of them down and rename it with virsh domrename`;
   return [{ reason: 'VM_ALREADY_EXISTS', message, subject: 'metadata' }];
 }
 

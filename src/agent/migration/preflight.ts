@@ -12,6 +12,7 @@ import { blockerOf } from './blockers.ts';
 import { checkDisks, type DiskCheckOptions } from './disk-check.ts';
 import { localDiskBlockers } from './disk-judge.ts';
 import type {
+  IncomingBlocker,
   IncomingVm,
   MigrationBlocker,
   MigrationImage,
@@ -94,7 +95,7 @@ export async function preflight(
       blockers.push(...there.map((blocker) => ({ ...blocker, nodeName: destinationNode })));
       if (found?.state === 'running') {
         const disks = await checkDisks(found, spec, peer, options, signal);
-        blockers.push(...disks.blockers);
+        blockers.push(...disks.blockers.filter((blocker) => !isSaid(blocker, there)));
         images = disks.images;
       }
       const whole = { ...incoming, privateFiles };
@@ -126,6 +127,16 @@ function staleBlocker(
     nodeName,
     subject: 'spec.virtualMachine',
   };
+}
+
+/** Of what VMs of the destination may not have it has said so already, where the spec names it. */
+function isSaid({ reason, subject }: MigrationBlocker, there: readonly IncomingBlocker[]): boolean {
+  if (reason !== 'IMAGE_NOT_ALLOWED') return false;
+  return there.some(
+    (said) =>
+      ['IMAGE_NOT_ALLOWED', 'DEVICE_IN_USE'].includes(said.reason) &&
+      said.subject.startsWith(`${subject}.`),
+  );
 }
 
 function goingDown(nodeName: string): MigrationBlocker {

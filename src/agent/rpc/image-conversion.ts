@@ -28,6 +28,7 @@ const FINDING = {
   file: ImageFinding.IMAGE_FINDING_FILE,
   block: ImageFinding.IMAGE_FINDING_BLOCK,
   unknown: ImageFinding.IMAGE_FINDING_UNKNOWN,
+  refused: ImageFinding.IMAGE_FINDING_REFUSED,
 } as const satisfies Record<ImageSighting['kind'], ImageFinding>;
 
 export function toMarkedImage({ kind, path, format, mark }: MarkedPlace): MarkedImageMessage {
@@ -98,6 +99,8 @@ export function fromImageSighting(message: SightingMessage): ImageSighting {
       return { kind: 'file', name, format, sizeBytes, fileId: fileId === '' ? undefined : fileId };
     case ImageFinding.IMAGE_FINDING_BLOCK:
       return { kind: 'block', deviceId, sizeBytes: sizeBytes ?? 0 };
+    case ImageFinding.IMAGE_FINDING_REFUSED:
+      return { kind: 'refused', problem };
     default:
       return { kind: 'unknown', problem: problem === '' ? 'its agent does not say' : problem };
   }

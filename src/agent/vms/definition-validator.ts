@@ -8,12 +8,16 @@ import { checkSupport, type Support } from '../../core/resources/support.ts';
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
 import { formatOf, isReadOnly, type Volume } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
 import type { FileOwner, HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { FileKind, ImageInspector, ImageProblem } from '../../drivers/images.ts';
+import type { NodeAccelerator } from '../node/node-accelerator.ts';
 
 export interface DefinitionValidatorOptions {
-  readonly host: Pick<HypervisorHost, 'getInfo'>;
+  readonly host: Pick<HypervisorHost, 'getInfo' | 'findModelProblem'>;
   readonly images: ImageInspector;
+  /** What new VMs run on. */
+  readonly accelerator: Pick<NodeAccelerator, 'current'>;
   /** The least memory that a VM may have, as a quantity. */
   readonly minMemory: string;
 }
@@ -24,7 +28,12 @@ interface SpecViolation extends FieldViolation {
 }
 
 /** Why a VM is refused, the weightiest first: what is wrong in itself comes before what this node lacks. */
-const WEIGHTS: readonly Reason[] = ['INVALID_SPEC', 'NOT_SUPPORTED', 'FEATURE_NOT_SUPPORTED'];
+const WEIGHTS: readonly Reason[] = [
+  'INVALID_SPEC',
+  'NOT_SUPPORTED',
+  'FEATURE_NOT_SUPPORTED',
+  'CPU_INCOMPATIBLE',
+];
 
 const MACHINE = 'spec.template.spec';
 
@@ -37,7 +46,7 @@ export class DefinitionValidator {
   }
 
   /**
-   * Fails with INVALID_SPEC, NOT_SUPPORTED, FEATURE_NOT_SUPPORTED or what is wrong with a file (IMAGE_NOT_FOUND, IMAGE_INVALID,
+   * Fails with INVALID_SPEC, NOT_SUPPORTED, FEATURE_NOT_SUPPORTED, CPU_INCOMPATIBLE or what is wrong with a file (IMAGE_NOT_FOUND, IMAGE_INVALID,
    * IMAGE_NOT_ALLOWED, IMAGE_NOT_READABLE, DEVICE_IN_USE), naming every field that is wrong. Files are looked at only if the rest is right. Returns what is accepted but is not as one may
    * think, in sentences.
    */
@@ -48,13 +57,25 @@ export class DefinitionValidator {
       ...this.#memoryViolations(machine),
       ...refused.map((violation) => ({ ...violation, reason: 'NOT_SUPPORTED' as const })),
       ...(await this.#machineTypeViolations(machine, signal)),
+      ...(await this.#cpuViolations(machine, signal)),
     ];
     if (violations.length === 0) violations.push(...(await this.#fileViolations(machine, signal)));
-    throwIfAny(metadata.name, violations);
+    throwIfAny(notAccepted(metadata.name), violations);
     return [
       ...roundingNotes(machine),
       ...notApplicable.map(({ field, description }) => `${field} ${description}`),
     ];
+  }
+
+  /** Fails as `validate` does if a VM that is here cannot be started with its files as they are now. */
+  async assertStartable(
+    { name, spec }: VmDefinition,
+    drift: readonly DriftedPart[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    // What it would be started with is not what its spec has.
+    if (drift.includes('volumes')) return;
+    throwIfAny(`Cannot start VM ${name}`, await this.#fileViolations(spec.template.spec, signal));
   }
 
   /** What of a VM this agent cannot carry out. Agents of other versions may have accepted it, so it is asked there too. */
@@ -72,7 +93,7 @@ export class DefinitionValidator {
       ...(await this.#machineTypeViolations(machine, signal)),
       ...(await this.#fileViolations(machine, signal)),
     ];
-    throwIfAny(name, violations);
+    throwIfAny(notAccepted(name), violations);
   }
 
   #memoryViolations(machine: Machine): SpecViolation[] {
@@ -89,6 +110,16 @@ export class DefinitionValidator {
     if (machineTypes.includes(machineType)) return [];
     const description = `is ${machineType}, which QEMU ${qemuVersion} of this node does not have; leave it out or choose another node`;
     return [{ field: `${MACHINE}.machineType`, description, reason: 'FEATURE_NOT_SUPPORTED' }];
+  }
+
+  async #cpuViolations({ cpu }: Machine, signal: AbortSignal): Promise<SpecViolation[]> {
+    // Not known yet, it says nothing of a model.
+    const accelerator = this.#options.accelerator.current;
+    if (cpu?.model === undefined || accelerator === undefined) return [];
+    const problem = await this.#options.host.findModelProblem(cpu.model, accelerator, signal);
+    if (problem === undefined) return [];
+    const description = `is ${cpu.model}, which this node cannot give a VM: ${problem}; choose another model (virsh cpu-models x86_64 lists those that libvirt knows) or another node, or leave it out`;
+    return [{ field: `${MACHINE}.cpu.model`, description, reason: 'CPU_INCOMPATIBLE' }];
   }
 
   async #fileViolations(
@@ -168,7 +199,7 @@ function missing(field: string, path: string): SpecViolation {
 }
 
 /** One error for all violations, with the reason of the weightiest. */
-function throwIfAny(name: string, violations: readonly SpecViolation[]): void {
+function throwIfAny(what: string, violations: readonly SpecViolation[]): void {
   const weight = ({ reason }: SpecViolation): number => {
     const at = WEIGHTS.indexOf(reason);
     return at < 0 ? WEIGHTS.length : at;
@@ -176,9 +207,11 @@ function throwIfAny(name: string, violations: readonly SpecViolation[]): void {
   const weighed = violations.toSorted((left, right) => weight(left) - weight(right));
   const [first] = weighed;
   if (first === undefined) return;
-  throw new AgentError(
-    first.reason,
-    `Cannot accept VM ${JSON.stringify(name)}: ${summarize(weighed)}`,
-    { violations: violations.map(({ field, description }) => ({ field, description })) },
-  );
+  throw new AgentError(first.reason, `${what}: ${summarize(weighed)}`, {
+    violations: violations.map(({ field, description }) => ({ field, description })),
+  });
+}
+
+function notAccepted(name: string): string {
+  return `Cannot accept VM ${JSON.stringify(name)}`;
 }

@@ -11,7 +11,7 @@ import {
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
 import { USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import { type HypervisorDomains, hypervisorNameOf } from '../../drivers/hypervisor-domains.ts';
+import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import { busy } from './busy.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
@@ -191,7 +191,7 @@ function assertDisksKnown(
   if (changes.some(({ field }) => field.startsWith(VOLUMES_FIELD))) return;
   throw new AgentError(
     'VM_DISKS_CHANGED',
-    `Cannot change VM ${definition.name}: somebody has given it other disks than its manifest has, and the change would put those of the manifest back, which may lose data; compare with "virsh dumpxml --inactive ${hypervisorNameOf(definition)}", then merge a snapshot back with virsh blockcommit, or apply a manifest with the disks that it has`,
+    `Cannot change VM ${definition.name}: somebody has given it other disks than its manifest has, and the change would put those of the manifest back, which may lose data; compare with "virsh dumpxml --inactive ${definition.uid}", then merge a snapshot back with virsh blockcommit, or apply a manifest with the disks that it has`,
     { metadata: { vmId: definition.uid } },
   );
 }

@@ -1,6 +1,6 @@
 import { isReadOnly } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import { type DriftedPart, hypervisorNameOf } from '../../drivers/hypervisor-domains.ts';
+import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
 
 import type { Condition, ConditionStatus } from '../reports/report.ts';
 import { pastStartsText } from '../runs/restart-report.ts';
@@ -161,11 +161,10 @@ function newerSpec({ newer }: VmDefinition): Aspect {
   return ['NewerSpec', 'true', 'UnknownFields', message];
 }
 
-function drifted({ definition: { namespace, name }, drift }: ConditionFacts): Aspect {
+function drifted({ definition: { uid }, drift }: ConditionFacts): Aspect {
   const parts = drift.join(', ');
-  const domain = hypervisorNameOf({ namespace, name });
   if (!mayBePutBack(drift)) {
-    const message = `Somebody has changed its definition by other means than this agent: ${parts}. It is left as it is, as its data may be in the disks that it has now; compare its manifest with "virsh dumpxml --inactive ${domain}", then merge a snapshot back with virsh blockcommit, or apply a manifest with these disks`;
+    const message = `Somebody has changed its definition by other means than this agent: ${parts}. It is left as it is, as its data may be in the disks that it has now; compare its manifest with "virsh dumpxml --inactive ${uid}", then merge a snapshot back with virsh blockcommit, or apply a manifest with these disks`;
     return ['Drifted', 'true', 'DisksChanged', message];
   }
   const message = `Somebody has changed its definition by other means than this agent: ${parts}. It is put back to what its manifest says; change the manifest instead`;

@@ -5,7 +5,7 @@ import type { Logger } from '../../core/logger.ts';
 import { parseVirtualMachine } from '../../core/resources/parse-virtual-machine.ts';
 import { USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
+import { type HypervisorDomains, hypervisorNameOf } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
@@ -15,6 +15,7 @@ import type { ReservationBook } from '../node/reservation-book.ts';
 import type { Origins } from '../reports/report.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
+import { findHypervisorNamesake } from './hypervisor-namesake.ts';
 import { restoreUserData } from './lost-user-data.ts';
 import { nameKey } from './name-key.ts';
 import type { Ownership } from './ownership.ts';
@@ -29,7 +30,10 @@ import { assertUserDataKnown, setUserDataApart, type WantedParts } from './wante
 
 export interface VmCreatorOptions {
   readonly host: Pick<HypervisorHost, 'getInfo'>;
-  readonly domains: Pick<HypervisorDomains, 'define' | 'start' | 'find' | 'destroy' | 'undefine'>;
+  readonly domains: Pick<
+    HypervisorDomains,
+    'define' | 'start' | 'find' | 'list' | 'destroy' | 'undefine'
+  >;
   readonly privateFiles: Pick<PrivateFiles, 'put' | 'read' | 'remove'>;
   readonly inventory: VmInventory;
   readonly ownership: Ownership;
@@ -98,6 +102,7 @@ export class VmCreator {
     if (nameLock === undefined || uidLock === undefined) throw nameBusy(definition);
     const warnings = [...(await validator.validate(wanted, signal))];
     await this.#freeUid(definition, options.dryRun, signal);
+    await this.#assertNameFree(definition, signal);
     const namesake = ownership.findByName(definition.namespace, definition.name);
     if (namesake?.left !== undefined && namesake.uid !== definition.uid) {
       warnings.push(
@@ -198,6 +203,19 @@ export class VmCreator {
       'VM_ALREADY_EXISTS',
       `Cannot create VM ${definition.name}: the hypervisor has ${found.hypervisorName} with uid ${definition.uid}, which this agent does not manage; choose another uid`,
       { metadata: { vmId: definition.uid } },
+    );
+  }
+
+  /** What is ours by that name is found before; this is what the hypervisor calls so. */
+  async #assertNameFree(definition: VmDefinition, signal: AbortSignal): Promise<void> {
+    const { domains } = this.#options;
+    const hypervisorName = hypervisorNameOf(definition);
+    const other = findHypervisorNamesake(await domains.list(signal), hypervisorName, definition);
+    if (other === undefined) return;
+    throw new AgentError(
+      'VM_ALREADY_EXISTS',
+      `Cannot create VM ${definition.name}: libvirt has another by the name ${hypervisorName} that this one would get (${other}); choose another name, or shut that one down and rename it with virsh domrename`,
+      { metadata: { name: definition.name } },
     );
   }
 

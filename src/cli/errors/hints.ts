@@ -22,7 +22,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
   VM_UID_MISMATCH: 'Another VM has this name now: look at it with novactl vm get NAME -o yaml',
   IMAGE_NOT_FOUND:
     "Put the image on the node under the path of the spec, or correct the disk's path",
-  IMAGE_INVALID: 'Check the image on the node with qemu-img check, and the format in the spec',
+  IMAGE_INVALID:
+    'Correct the image or its volume in the spec as is said above; qemu-img info and qemu-img check tell more',
   IMAGE_IN_USE: 'Stop the VM or the program that has the image open (on the node: fuser -v PATH)',
   IMAGE_NOT_ALLOWED:
     "Move it to a folder that the node has for images, or have the node's administrator add its folder to images.folders (kernels: images.bootFolders; block devices: images.blockDevices) in the agent's configuration",

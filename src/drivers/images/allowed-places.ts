@@ -1,6 +1,6 @@
-import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import type { ImageProblem } from '../images.ts';
+import { whereItLeads } from './where-it-leads.ts';
 
 /** What the node's administrator lets VMs have. */
 export interface PlaceSettings {
@@ -10,7 +10,7 @@ export interface PlaceSettings {
   readonly bootFolders: readonly string[];
   /** Patterns of paths of block devices, such as `/dev/vg/*`. */
   readonly blockDevices: readonly string[];
-  /** How the paths of files begin that are the agent's own, wherever they lie. */
+  /** How the paths of files begin that are the agent's own, wherever they lie; a folder ends with a slash. */
   readonly ownFiles: readonly string[];
 }
 
@@ -35,28 +35,22 @@ export class AllowedPlaces {
   /** Says the same of a file that is not allowed and of one that is not there, so that nobody can find out by asking. */
   async findFile(file: string, use: Use): Promise<Place> {
     const folders = await this.#foldersFor(use);
-    const real = await realpathOf(file);
-    if (real === undefined) {
-      const named = path.resolve(file);
-      const problem = folders.some((folder) => isInside(folder, named))
-        ? undefined
-        : this.#outside(use);
-      return { real, problem };
-    }
-    const problem = this.#problemOf(real, file, folders, use);
-    return problem === undefined ? { real } : { real: undefined, problem };
+    const { at, exists } = await whereItLeads(file);
+    const problem = await this.#problemOf(at, file, folders, use);
+    return exists && problem === undefined ? { real: at } : { real: undefined, problem };
   }
 
   /** A file behind an image, by its real path. */
   async findBackingProblem(real: string): Promise<ImageProblem | undefined> {
     const folders = await this.#foldersFor('disk');
-    return this.#problemOf(real, real, folders, 'disk');
+    return await this.#problemOf(real, real, folders, 'disk');
   }
 
   /** By the name that it is given, which the patterns are about, or by that of what it leads to. */
   async findDevice(device: string): Promise<Place> {
     const { blockDevices } = this.#settings;
-    const real = await realpathOf(device);
+    const { at, exists } = await whereItLeads(device);
+    const real = exists ? at : undefined;
     const names = [path.resolve(device), ...(real === undefined ? [] : [real])];
     const isAllowed = names.some((name) =>
       blockDevices.some((pattern) => path.posix.matchesGlob(name, pattern)),
@@ -67,13 +61,15 @@ export class AllowedPlaces {
     return { real: undefined, problem: { reason: 'IMAGE_NOT_ALLOWED', text } };
   }
 
-  #problemOf(
+  async #problemOf(
     real: string,
     named: string,
     folders: readonly string[],
     use: Use,
-  ): ImageProblem | undefined {
-    if (this.#settings.ownFiles.some((start) => real.startsWith(start))) {
+  ): Promise<ImageProblem | undefined> {
+    // Not found once and kept: a key is renewed by a link that leads elsewhere.
+    const own = await Promise.all(this.#settings.ownFiles.map(startOf));
+    if (own.some((start) => real.startsWith(start))) {
       const text = "it is one of the agent's own files; choose another";
       return { reason: 'IMAGE_NOT_ALLOWED', text };
     }
@@ -95,11 +91,8 @@ export class AllowedPlaces {
   async #foldersFor(use: Use): Promise<readonly string[]> {
     const { folders, bootFolders } = this.#settings;
     const all = use === 'boot' ? [...folders, ...bootFolders] : folders;
-    const real = await Promise.all(all.map(realpathOf));
-    return [
-      ...all.map((folder) => path.resolve(folder)),
-      ...real.filter((each) => each !== undefined),
-    ];
+    const real = await Promise.all(all.map((folder) => whereItLeads(folder)));
+    return [...all.map((folder) => path.resolve(folder)), ...real.map(({ at }) => at)];
   }
 }
 
@@ -107,13 +100,8 @@ function isInside(folder: string, file: string): boolean {
   return file.startsWith(folder.endsWith('/') ? folder : `${folder}/`);
 }
 
-/** Undefined for what is not there. */
-async function realpathOf(file: string): Promise<string | undefined> {
-  try {
-    return await realpath(file);
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    throw error;
-  }
+/** How the real paths begin. */
+async function startOf(own: string): Promise<string> {
+  const { at } = await whereItLeads(own);
+  return own.endsWith('/') ? `${at}/` : at;
 }

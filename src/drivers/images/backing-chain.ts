@@ -1,7 +1,8 @@
-import { open, realpath, stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { ImageProblem } from '../images.ts';
 import { isQcow2, MAX_HEADER_BYTES, type Qcow2Header, readQcow2Header } from './qcow2-header.ts';
+import { type Lead, whereItLeads } from './where-it-leads.ts';
 
 /** libvirt gives up on longer chains than this. */
 const MAX_LINKS = 200;
@@ -34,15 +35,22 @@ export async function readChain(image: string, judge: Judge): Promise<Chain> {
     const own = problemOf(current, header);
     if (own !== undefined) return broken(own);
     if (header.backingFile === undefined) return end();
-    const next = await resolveLink(current, header.backingFile);
-    if (next === undefined) {
+    const lead = await followLink(current, header.backingFile);
+    if (lead === undefined) {
       return broken(
-        `its backing file ${header.backingFile} does not exist or is not a plain file; rebase it with: qemu-img rebase`,
+        `${current} names its backing file as ${header.backingFile}, which is refused: it has to be the path of a file; set that with: qemu-img rebase -u -b PATH -F FORMAT ${current}`,
       );
     }
+    const next = lead.at;
     const refused = await judge(next);
+    // Before anything is said of whether it is there.
     if (refused !== undefined) {
       return end({ ...refused, text: `of its backing file ${next}: ${refused.text}` });
+    }
+    if (!lead.exists || !(await stat(next)).isFile()) {
+      return broken(
+        `its backing file ${next} does not exist or is no plain file; put it there, or rebase the image with: qemu-img rebase -u -b PATH -F FORMAT ${current}`,
+      );
     }
     if (header.backingFormat !== 'qcow2' && header.backingFormat !== 'raw') {
       return broken(
@@ -68,16 +76,11 @@ function problemOf(file: string, header: Qcow2Header): string | undefined {
   return undefined;
 }
 
-/** The real path that a backing file's name leads to; undefined for a name that is no existing plain file. */
-async function resolveLink(image: string, name: string): Promise<string | undefined> {
+/** Where a backing file's name leads to; undefined for a name that is no path. */
+async function followLink(image: string, name: string): Promise<Lead | undefined> {
   // `json:{…}`, `nbd://…`, `file:…`: QEMU takes what stands before a colon in the first part as a protocol.
   if (/^[^/]*:/.test(name) || name.includes('\0')) return undefined;
-  try {
-    const target = await realpath(path.resolve(path.dirname(image), name));
-    return (await stat(target)).isFile() ? target : undefined;
-  } catch {
-    return undefined;
-  }
+  return await whereItLeads(path.isAbsolute(name) ? name : `${path.dirname(image)}/${name}`);
 }
 
 async function readStart(file: string): Promise<Buffer> {

@@ -1,6 +1,15 @@
 import { constants } from 'node:fs';
 import { open, readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** Linux looks for volume groups and the like on every disk that it sees. */
+const IF_THE_GUESTS =
+  '; if that is what its guest has put there, release it (vgchange -an, mdadm --stop) and keep this node from looking at it, by devices/global_filter in lvm.conf';
+
+/** Whoever asks the same at the same time claims it too, for less than a moment. */
+const CLAIMS = 8;
+const BETWEEN_CLAIMS_MS = 50;
 
 export interface DeviceUseOptions {
   readonly proc?: string;
@@ -23,7 +32,8 @@ export async function findDeviceUse(
   if (await isSwap(ids, proc)) return 'it is used for swap';
   for (const each of ids) {
     const holders = await namesIn(path.join(sys, 'dev/block', each, 'holders'));
-    if (holders.length > 0) return `it is held by ${holders.join(', ')} (LVM, RAID, encryption)`;
+    if (holders.length > 0)
+      return `it is held by ${holders.join(', ')} (LVM, RAID, encryption)${IF_THE_GUESTS}`;
   }
   return (await isClaimed(device)) ? 'the kernel or another program has it for itself' : undefined;
 }
@@ -83,13 +93,17 @@ async function isSwap(ids: readonly string[], proc: string): Promise<boolean> {
 }
 
 /** Whoever mounts a device, or makes it part of another, claims it; QEMU does not. Covers what sysfs does not show, such as ZFS. */
-async function isClaimed(device: string): Promise<boolean> {
+async function isClaimed(device: string, claims = CLAIMS): Promise<boolean> {
   try {
     const { O_RDONLY, O_EXCL, O_NONBLOCK } = constants;
     await using _claim = await open(device, O_RDONLY | O_EXCL | O_NONBLOCK);
     return false;
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EBUSY';
+    if (!(error instanceof Error && 'code' in error && error.code === 'EBUSY')) return false;
+    if (claims <= 1) return true;
+    // Not all of them again at the same time.
+    await delay(Math.random() * BETWEEN_CLAIMS_MS);
+    return await isClaimed(device, claims - 1);
   }
 }
 

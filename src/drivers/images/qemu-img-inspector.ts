@@ -15,6 +15,7 @@ import type {
 import { AllowedPlaces, type Place, type PlaceSettings } from './allowed-places.ts';
 import { type Chain, readChain } from './backing-chain.ts';
 import { findDeviceUse } from './device-use.ts';
+import { readFormat } from './image-format.ts';
 import { type AccessQuery, findAccessProblem } from './process-access.ts';
 
 type Found = FileInfo & Partial<Pick<ImageInfo, 'format'>>;
@@ -148,9 +149,14 @@ export class QemuImgInspector implements ImageInspector {
     }
   }
 
-  /** Without --backing-chain qemu-img opens this one file. `-U` reads it although a VM has it in use. */
+  /**
+   * Without --backing-chain, and of a format that it need not guess, qemu-img opens this one file. `-U` reads it although a VM has
+   * it in use.
+   */
   async #report(path: string, signal: AbortSignal): Promise<z.infer<typeof reportSchema>> {
-    const args = ['info', '--output=json', '-U', '--', path];
+    const format = await readFormat(path);
+    if (format !== 'qcow2') return { format };
+    const args = ['info', '-f', 'qcow2', '--output=json', '-U', '--', path];
     try {
       const { stdout } = await promisify(execFile)(this.#binary, args, {
         signal,

@@ -74,10 +74,16 @@ function readBoth(domain: Domain): DomainXml {
   return { live, persistent: apart ? domain.getXml(XML_INACTIVE) : undefined };
 }
 
-export function define(connection: Connection, uid: string, name: string, xml: string): void {
-  using namesake = connection.findDomainByName(name);
+/** `name` is that of a domain that is not there yet; one that is keeps the name that somebody has given it. */
+export function define(
+  connection: Connection,
+  uid: string,
+  name: string | undefined,
+  xml: string,
+): void {
+  using namesake = name === undefined ? undefined : connection.findDomainByName(name);
   if (namesake !== undefined && namesake.uid !== uid) {
-    throw new AgentError('VM_ALREADY_EXISTS', `VM ${namesake.uid} has the same name`);
+    throw new AgentError('VM_ALREADY_EXISTS', `libvirt has ${namesake.uid} by the name ${name}`);
   }
   const { libvirt } = connection;
   const pointer = libvirt.define(connection.pointer, xml, DEFINE_VALIDATE);

@@ -92,6 +92,11 @@ export function isIncompatibleCpu(error: unknown): boolean {
   return error instanceof LibvirtError && error.code === CODES.CPU_INCOMPATIBLE;
 }
 
+/** A model that libvirt does not know is an internal error to it. */
+export function isUnknownCpuModel(error: unknown): boolean {
+  return error instanceof LibvirtError && error.message.includes('Unknown CPU model');
+}
+
 /** Somebody else's job on the domain has not ended in the time for which libvirt waits. */
 export function isLockedOut(error: unknown): boolean {
   return error instanceof LibvirtError && error.code === CODES.OPERATION_TIMEOUT;

@@ -1,6 +1,6 @@
 import type { HypervisorFeature } from '../hypervisor-host.ts';
 import type { Connection } from './connection.ts';
-import { isIncompatibleCpu } from './errors.ts';
+import { isIncompatibleCpu, isUnknownCpuModel } from './errors.ts';
 import { COMPARE_CPU_FAIL_INCOMPATIBLE } from './libvirt-constants.ts';
 import { OPTIONAL_SYMBOLS, type Out } from './native.ts';
 
@@ -45,6 +45,29 @@ export function readHost(connection: Connection): HostRecord {
  * is the CPU of a running domain.
  */
 export function compareCpu(connection: Connection, virtType: 'kvm' | 'qemu', xml: string): string {
+  return problemOf(connection, virtType, xml, isIncompatibleCpu);
+}
+
+/** Why it cannot give a guest a CPU of a model. What QEMU emulates, it may leave out features of. */
+export function compareModel(
+  connection: Connection,
+  virtType: 'kvm' | 'qemu',
+  xml: string,
+): string {
+  return problemOf(
+    connection,
+    virtType,
+    xml,
+    (error) => isUnknownCpuModel(error) || (virtType === 'kvm' && isIncompatibleCpu(error)),
+  );
+}
+
+function problemOf(
+  connection: Connection,
+  virtType: 'kvm' | 'qemu',
+  xml: string,
+  isProblem: (error: unknown) => boolean,
+): string {
   const { libvirt, pointer } = connection;
   const flags = COMPARE_CPU_FAIL_INCOMPATIBLE;
   try {
@@ -53,7 +76,7 @@ export function compareCpu(connection: Connection, virtType: 'kvm' | 'qemu', xml
     );
     return '';
   } catch (error) {
-    if (isIncompatibleCpu(error)) return (error as Error).message;
+    if (isProblem(error)) return (error as Error).message;
     if (connection.isAlive) return '';
     throw error;
   }

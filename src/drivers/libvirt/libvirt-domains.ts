@@ -72,8 +72,8 @@ export class LibvirtDomains implements HypervisorDomains {
             .withMachine(definition.spec.template.spec, options)
             .withDefinition(definition)
             .toString();
-    const values = [uid, hypervisorNameOf(definition), xml] as const;
-    await calls.call('define', uid, [...values], 'define', signal);
+    const name = present === undefined ? hypervisorNameOf(definition) : undefined;
+    await calls.call('define', uid, [uid, name, xml], 'define', signal);
     cache.invalidate(uid);
   }
 

@@ -9,7 +9,7 @@ import type { HypervisorJobs } from '../hypervisor-jobs.ts';
 import type { HypervisorStatistics } from '../hypervisor-statistics.ts';
 import { ConsoleLogs } from './console-logs.ts';
 import { DefinitionCache } from './definition-cache.ts';
-import { isCpu } from './domain-xml/parts/cpu-part.ts';
+import { findCpuXml, isCpu } from './domain-xml/parts/cpu-part.ts';
 import { DriverCalls } from './driver-calls.ts';
 import type { DomainReport, DriverDiagnostics } from './driver-protocol.ts';
 import { DriverSupervisor } from './driver-supervisor.ts';
@@ -115,6 +115,14 @@ export class LibvirtHypervisor implements Hypervisor {
         const values = [accelerator === 'kvm' ? 'kvm' : 'qemu', cpu] as const;
         const action = 'compare the CPU of a VM with that of the host';
         return (await driver.call('compareCpu', [...values], { action }, signal)) || undefined;
+      },
+      async findModelProblem(model, accelerator, signal) {
+        const cpu = findCpuXml(model, accelerator);
+        if (cpu === undefined) return undefined;
+        if ('problem' in cpu) return cpu.problem;
+        const values = [accelerator === 'kvm' ? 'kvm' : 'qemu', cpu.xml] as const;
+        const action = 'ask whether there is a CPU model';
+        return (await driver.call('compareModel', [...values], { action }, signal)) || undefined;
       },
     };
     this.statistics = sampler;

@@ -9,6 +9,7 @@ export const OPERATIONS = {
   readHost: host.readHost,
   readHypervisorVersion: host.readHypervisorVersion,
   compareCpu: host.compareCpu,
+  compareModel: host.compareModel,
   list: domains.list,
   find: domains.find,
   readXml: domains.readXml,

@@ -47,6 +47,12 @@ const REFUSALS: readonly Refusal[] = [
     reason: 'CPU_INCOMPATIBLE',
     advice: cpuAdvice,
   },
+  {
+    words: /Unknown CPU model/,
+    reason: 'CPU_INCOMPATIBLE',
+    advice: (_match, where) =>
+      `libvirt of ${where} does not know it: choose another (spec.template.spec.cpu.model; virsh cpu-models x86_64 lists them), or leave it out`,
+  },
 ];
 
 function cpuAdvice(_match: unknown, where: string): string {

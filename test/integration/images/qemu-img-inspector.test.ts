@@ -61,6 +61,21 @@ void describe('an image', { skip }, () => {
     }
   });
 
+  void test('that names a file outside is answered for alike, whether that is there or not', async () => {
+    await using folder = await Folder.make();
+    const problems: string[] = [];
+    await folder.raw(folder.foreign('there'));
+    for (const name of ['there', 'gone!']) {
+      const top = folder.create(folder.own('top'), '-u', '-b', folder.foreign(name), '-F', 'raw');
+      problems.push((await problemOf(folder, top)).replace(name, 'NAME'));
+    }
+    assert.match(
+      problems[0] ?? '',
+      /^IMAGE_NOT_ALLOWED: of its backing file .*NAME: it is outside/,
+    );
+    assert.equal(problems[1], problems[0]);
+  });
+
   void test('may not lead out by the second link of its chain', async () => {
     await using folder = await Folder.make();
     const secret = await folder.raw(folder.foreign('secret'));
@@ -77,7 +92,9 @@ void describe('an image', { skip }, () => {
     void test(`may not name ${name} as its backing file`, async () => {
       await using folder = await Folder.make();
       const top = folder.create(folder.own('top'), '-u', '-b', name, '-F', 'raw');
-      assert.match(await problemOf(folder, top), /is not a plain file/);
+      const refused = await problemOf(folder, top);
+      assert.match(refused, /^IMAGE_INVALID: .*which is refused: it has to be the path of a file/);
+      assert.match(refused, /qemu-img rebase -u -b PATH -F FORMAT .*own\/top$/);
     });
   }
 
@@ -120,16 +137,30 @@ void describe('an image', { skip }, () => {
   void test('of another kind is told by its name', async () => {
     await using folder = await Folder.make();
     const image = folder.own('a');
-    execFileSync('qemu-img', ['create', '-q', '-f', 'vmdk', image, '1M']);
-    assert.equal(
-      (await inspectorFor(folder).find(queryOf({ path: image }), never))?.format,
-      'vmdk',
+    const formatNow = async () =>
+      (await inspectorFor(folder).find(queryOf({ path: image }), never))?.format;
+    for (const format of ['vmdk', 'vdi', 'vhdx', 'vpc', 'qed', 'qcow', 'raw']) {
+      execFileSync('qemu-img', ['create', '-q', '-f', format, image, '1M']);
+      assert.equal(await formatNow(), format);
+    }
+  });
+
+  void test('of parts in other files is told without looking at those', async () => {
+    await using folder = await Folder.make();
+    // Whoever could have it opened would learn whether these are there, and be stuck at a pipe.
+    const parts = [`RW 2048 FLAT "${folder.foreign('none')}" 0`, `RW 1 FLAT "/proc/self/mem" 0`];
+    const header = ['# Disk DescriptorFile', 'version=1', 'CID=1', 'parentCID=ffffffff'];
+    await writeFile(
+      folder.own('a'),
+      [...header, 'createType="monolithicFlat"', ...parts].join('\n'),
     );
+    const found = await inspectorFor(folder).find(queryOf({ path: folder.own('a') }), never);
+    assert.deepEqual([found?.format, found?.problem], ['vmdk', undefined]);
   });
 
   void test('cannot be looked at without qemu-img, which is not the image’s fault', async () => {
     await using folder = await Folder.make();
-    const path = await folder.raw(folder.own('a'));
+    const path = folder.create(folder.own('a'));
     const images = inspectorFor(folder, {}, { binary: '/nonexistent/qemu-img' });
     const reason = 'FEATURE_NOT_SUPPORTED';
     await assert.rejects(images.find(queryOf({ path }), never), { reason });
@@ -140,7 +171,7 @@ void describe('an image', { skip }, () => {
 
   void test('on storage that hangs has a problem in time', async () => {
     await using folder = await Folder.make();
-    const image = await folder.raw(folder.own('a'));
+    const image = folder.create(folder.own('a'));
     const binary = folder.own('hang');
     await writeFile(binary, '#!/bin/sh\nexec sleep 60\n', { mode: 0o755 });
     const images = inspectorFor(folder, {}, { binary, timeoutMs: 200 });
@@ -160,6 +191,15 @@ void describe('a file', { skip }, () => {
     const refused = await problemOf(folder, raw(there));
     assert.match(refused, /^IMAGE_NOT_ALLOWED: it is outside the folders of this node for images/);
     assert.equal(await problemOf(folder, raw(folder.foreign('missing'))), refused);
+    // Nor is it to be found out by a link, of a file or a folder, that is there for other reasons.
+    await symlink(folder.foreign(''), folder.own('iso'));
+    for (const name of ['there', 'missing']) {
+      await symlink(folder.foreign(name), folder.own(`to-${name}`));
+      for (const link of [`to-${name}`, `iso/${name}`, `iso/../foreign/${name}`]) {
+        const leads = await problemOf(folder, raw(path.join(folder.root, 'own', '/') + link));
+        assert.ok(leads.includes(`${folder.foreign(name)}, outside the folders`), leads);
+      }
+    }
     const missing = queryOf(raw(folder.own('missing')));
     assert.equal(await inspectorFor(folder).find(missing, never), undefined);
     assert.equal(await problemOf(folder, raw('/etc/shadow')), refused);

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
+import { hypervisorNameOf } from '../../../src/drivers/hypervisor-domains.ts';
+import type { LibvirtHypervisor } from '../../../src/drivers/libvirt/libvirt-hypervisor.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
 import { openHypervisor, UNHURRIED } from './libvirt-pair.ts';
 import { PrivateLibvirt, skipReason } from './private-libvirt.ts';
@@ -35,6 +37,22 @@ const FOREIGN: Readonly<Record<string, Foreign>> = {
         <source pool='nowhere' volume='x'/><target dev='vdb' bus='virtio'/>
       </disk>`,
   },
+  'devices that other programs serve': {
+    more: `
+      <memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>`,
+    devices: `
+      <disk type='vhostuser' device='disk'>
+        <driver name='qemu' type='raw'/>
+        <source type='unix' path='/run/nowhere.sock'/><target dev='vda' bus='virtio'/>
+      </disk>
+      <controller type='usb' model='qemu-xhci'/>
+      <redirdev bus='usb' type='tcp'>
+        <source mode='connect' host='nowhere.invalid' service='4000'/><protocol type='raw'/>
+      </redirdev>
+      <interface type='vhostuser'>
+        <source type='unix' path='/run/nowhere2.sock' mode='client'/><model type='virtio'/>
+      </interface>`,
+  },
   'no devices': {},
   'much that only QEMU understands': {
     more: `<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>${"<qemu:arg value='-no-such'/>".repeat(300)}</qemu:commandline>`,
@@ -46,14 +64,16 @@ const FOREIGN: Readonly<Record<string, Foreign>> = {
 
 describe('domains that somebody else has made', { skip: skipReason() }, () => {
   let node: PrivateLibvirt;
+  let hypervisor: LibvirtHypervisor;
+  const stack = new AsyncDisposableStack();
   before(async () => {
-    node = await PrivateLibvirt.start();
+    node = stack.use(await PrivateLibvirt.start());
+    hypervisor = stack.use(await openHypervisor(node, UNHURRIED));
   });
-  after(() => node[Symbol.asyncDispose]());
+  after(() => stack.disposeAsync());
 
   for (const [what, foreign] of Object.entries(FOREIGN)) {
     test(`with ${what} are listed as somebody else's, and ours as ours`, async () => {
-      await using hypervisor = await openHypervisor(node, UNHURRIED);
       const ours = tinyVm();
       await hypervisor.domains.define(ours, never);
       const uuid = randomUUID();
@@ -64,6 +84,18 @@ describe('domains that somebody else has made', { skip: skipReason() }, () => {
       assert.equal(listed.find(({ uid }) => uid === ours.uid)?.definition?.uid, ours.uid);
     });
   }
+
+  test('that has the name of one of ours that was renamed keeps nobody from changing ours, which keeps its new name', async () => {
+    const ours = tinyVm();
+    await hypervisor.domains.define(ours, never);
+    const name = hypervisorNameOf(ours);
+    node.virsh('domrename', ours.uid, `${name}-old`);
+    await node.defineXml(xmlOf(randomUUID(), { name }));
+    const changed = { ...ours, generation: 2, labels: { app: 'shop' } };
+    await hypervisor.domains.define(changed, never);
+    const found = await hypervisor.domains.find(ours.uid, never);
+    assert.deepEqual([found?.definition, found?.hypervisorName], [changed, `${name}-old`]);
+  });
 });
 
 function xmlOf(uuid: string, foreign: Foreign): string {

@@ -81,6 +81,7 @@ test('images are compared, and whatever was found comes back', async () => {
     { kind: 'missing' },
     { kind: 'other' },
     { kind: 'unknown', problem: 'it hangs' },
+    { kind: 'refused', problem: 'it is outside' },
   ];
   assert.deepEqual(await peer.compareImages(VM_UID, places, never), harness.incoming.sightings);
   assert.deepEqual(harness.incoming.calls.at(-1), { method: 'compareImages', argument: places });

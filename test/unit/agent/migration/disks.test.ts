@@ -174,6 +174,50 @@ test('what cannot be found out is refused, and taken on the word of who asks', a
   await assertMoves(nodes, TRUST_ROOT);
 });
 
+test('what the other node keeps from its VMs is refused also to somebody who trusts in it', async () => {
+  using nodes = await TwoNodes.open();
+  const words =
+    /^volume root: \/srv\/images\/web\.qcow2 cannot be used on node b: it is outside the folders/;
+  nodes.storage.put(['b'], PATH, { refusedOn: ['b'], facts: FACTS });
+  const { reason, nodeName } = await assertRefused(nodes, words, TRUST_ROOT);
+  assert.deepEqual({ reason, nodeName }, { reason: 'IMAGE_NOT_ALLOWED', nodeName: 'b' });
+  // Nor does it help that it cannot be compared.
+  nodes.storage.put(['a'], PATH, { facts: FACTS, readOnlyOn: ['a'] });
+  await assertRefused(nodes, words, TRUST_ROOT);
+});
+
+test('what the other node says of the spec is not said once more of the disk', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.storage.put(['b'], PATH, { refusedOn: ['b'], facts: FACTS });
+  const field = 'spec.template.spec.volumes[0].source.file.path';
+  nodes.destination.invalid = new AgentError('IMAGE_NOT_ALLOWED', `${field} is outside`, {
+    violations: [{ field, description: 'is outside' }],
+  });
+  assert.deepEqual(
+    (await blockersOf(nodes)).map(({ subject }) => subject),
+    [field],
+  );
+});
+
+test('beside what the own node keeps from its VMs nothing is made, and who knows may trust in it', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.storage.put(['a'], PATH, { refusedOn: ['a'], facts: FACTS });
+  await assertRefused(
+    nodes,
+    /cannot be found out whether it is the same on both nodes, on node a: it is outside the folders/,
+  );
+  await assertMoves(nodes, TRUST_ROOT);
+});
+
+test('a device that the other node does not let VMs have stays where it is', async () => {
+  using nodes = await TwoNodes.open({}, { volumes: [LUN] });
+  const facts = { kind: 'block', deviceId: 'naa.lun0', sizeBytes: 2 ** 20 } as const;
+  nodes.storage.put(['b'], '/dev/mapper/lun0', { refusedOn: ['b'], facts });
+  await assertRefused(nodes, /\/dev\/mapper\/lun0 cannot be used on node b/, {
+    trustedVolumes: ['lun'],
+  });
+});
+
 test('an agent that is too old to compare images is no proof of anything', async () => {
   using nodes = await TwoNodes.open();
   nodes.source.wire.onCall = (method) => {

@@ -109,6 +109,20 @@ test('a VM whose CPU the destination does not have is not taken, and the feature
   assert.deepEqual(await nodes.destination.agent.incoming.check(silent, 'a', never), []);
 });
 
+test('a VM does not come where VMs of somebody else have the memory, which the plan names', async () => {
+  using nodes = await TwoNodes.open();
+  const { hypervisor, agent } = nodes.destination;
+  const resources = { cpu: '1', memory: '16200Mi' };
+  const theirs = tinyVm({ name: 'theirs' }, { resources });
+  await hypervisor.domains.define(theirs, never);
+  await hypervisor.domains.start(theirs.uid, never);
+  hypervisor.addForeign(theirs.uid);
+  await agent.inventory.refresh(never);
+  assert.deepEqual(await reasonsAgainst(nodes), ['NODE_CAPACITY_EXCEEDED']);
+  const { blockers } = await nodes.source.agent.migrations.plan(nodes.spec, never);
+  assert.match(blockers[0]?.message ?? '', /VMs that were not made by an agent have .*test_theirs/);
+});
+
 test('a VM does not come in under a name that is reserved for another', async () => {
   for (const uid of [undefined, randomUUID()]) {
     using nodes = await TwoNodes.open();

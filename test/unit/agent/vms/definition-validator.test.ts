@@ -6,6 +6,7 @@ import {
   parseVirtualMachine,
   type WantedVm,
 } from '../../../../src/core/resources/parse-virtual-machine.ts';
+import { TCG } from '../../../fakes/fake-boot-probe.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
@@ -34,7 +35,7 @@ function newValidator() {
   });
   images.add('/dev/vg/root', { kind: 'block-device' });
   const { host } = new FakeHypervisor();
-  return new DefinitionValidator({ host, images, minMemory: '64Mi' });
+  return new DefinitionValidator({ host, images, accelerator: TCG, minMemory: '64Mi' });
 }
 
 /** A VM of one good volume, with other fields of the machine and the spec. */
@@ -82,6 +83,13 @@ const REFUSALS: readonly Refusal[] = [
     reason: 'IMAGE_NOT_FOUND',
     field: `${DATA}.source.block.path`,
     says: /\/dev\/vg\/none, which does not exist on this node/,
+  },
+  {
+    what: 'a CPU model that the node cannot give',
+    vm: wanted({ cpu: { model: 'no-such-cpu' } }),
+    reason: 'CPU_INCOMPATIBLE',
+    field: `${MACHINE}.cpu.model`,
+    says: /is no-such-cpu, .*Unknown CPU model no-such-cpu; choose another model/,
   },
   {
     what: 'a volume of another format than its file',

@@ -53,7 +53,8 @@ test('disks that were changed are left as they are and told', async () => {
   node.hypervisor.changeByHand(uid, 'memory');
   await until('it is told', async () => (await conditionOf())?.reason === 'DisksChanged');
   const { message } = (await conditionOf()) ?? {};
-  assert.match(message ?? '', /volumes, memory.*virsh dumpxml --inactive test_web/);
+  // By its uid, as somebody may have renamed it too.
+  assert.match(message ?? '', new RegExp(`volumes, memory.*virsh dumpxml --inactive ${uid}`));
   // Another VM is put back meanwhile, so this one would have been by now.
   const other = newRequest('other');
   await node.create(other);

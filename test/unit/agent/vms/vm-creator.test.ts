@@ -216,9 +216,25 @@ test('a VM of a name that the hypervisor has given to another is refused, and th
   await node.hypervisor.domains.define(foreign, never);
   node.hypervisor.addForeign(foreign.uid);
   const request = newRequest();
-  await assert.rejects(node.create(request), { reason: 'VM_ALREADY_EXISTS' });
+  for (const dryRun of [true, false]) {
+    await assert.rejects(node.create(request, { dryRun }), {
+      reason: 'VM_ALREADY_EXISTS',
+      message: new RegExp(`name test_web that .*\\(${foreign.uid}\\); choose another name`),
+    });
+  }
   await node.assertNothingOf(request);
   assert.notEqual(await node.hypervisor.domains.find(foreign.uid, never), undefined);
+});
+
+test('a VM is not made over another of ours that somebody has renamed', async () => {
+  await using node = await OneNode.open();
+  const renamed = newRequest('web');
+  await node.create(renamed);
+  node.hypervisor.rename(uidOf(renamed), 'test_shop');
+  const exists = { reason: 'VM_ALREADY_EXISTS', message: /test_shop that .*VM test\/web\)/ };
+  await assert.rejects(node.create(newRequest('shop'), { dryRun: true }), exists);
+  const again = await node.create(renamed);
+  assert.equal(again.definition.name, 'web');
 });
 
 test('a dry run makes nothing', async () => {

@@ -71,6 +71,31 @@ test('a copy of a VM that has moved elsewhere is not started, says so and can be
   assert.equal((await node.findOwner(uid))?.left?.toNode, 'b');
 });
 
+test('a VM with a file that the node may not give it any more is not started, beforehand and at the deed, and stays as it is', async () => {
+  await using node = await OneNode.open();
+  const problem = { reason: 'IMAGE_NOT_ALLOWED', text: 'it is outside' } as const;
+  const request = newRequest('web', { runStrategy: 'Manual' });
+  const before = await node.create(request);
+  node.images.add('/boot/vmlinuz', { problem });
+  const refusal = {
+    reason: 'IMAGE_NOT_ALLOWED',
+    message: /^Cannot start VM web: .*kernel\.path is \/boot\/vmlinuz, which .*it is outside/,
+  };
+  await assert.rejects(node.vms.assertCan('start', refOf(request), never), refusal);
+  await assert.rejects(node.vms.start(refOf(request), never), refusal);
+  const { phase, reason, definition } = await node.vms.get(refOf(request), never);
+  assert.deepEqual(
+    { phase, reason, definition },
+    { phase: before.phase, reason: before.reason, definition: before.definition },
+  );
+  assert.ok(!node.hypervisor.calls.some((call) => call.startsWith('start')));
+  node.images.add('/boot/vmlinuz');
+  assert.equal((await node.vms.start(refOf(request), never)).phase, 'running');
+  // Of one that runs nothing is to be said.
+  node.images.add('/boot/vmlinuz', { problem });
+  assert.equal((await node.vms.start(refOf(request), never)).phase, 'running');
+});
+
 test('a VM whose memory is on two nodes is destroyed on neither, by force neither', async () => {
   const { node, ref, uid } = await withVm('Manual');
   await using _node = node;

@@ -138,6 +138,12 @@ const SAID: readonly {
     advice: /the CPU of WHERE lacks .*spec\.template\.spec\.cpu\.model/,
   },
   {
+    code: 1,
+    words: 'internal error: Unknown CPU model EPYC-Genoa',
+    reason: 'CPU_INCOMPATIBLE',
+    advice: /libvirt of WHERE does not know it.*cpu-models/,
+  },
+  {
     code: 91,
     words:
       'the CPU is incompatible with host CPU: Host CPU does not provide required features: avx512f',

@@ -8,7 +8,7 @@ import {
   nextStart,
 } from '../domain-part.ts';
 import type { XmlEditor } from '../xml-editor.ts';
-import { element, type XmlNode } from '../xml-node.ts';
+import { element, renderXml, type XmlNode } from '../xml-node.ts';
 import { parseXml, type XmlElement } from '../xml-parser.ts';
 import { attributeOf, childrenOf, findElement, textOf } from '../xml-query.ts';
 
@@ -148,6 +148,20 @@ function changeModel(
   else if (model !== undefined) editor.append(cpu, model);
 }
 
+const NEEDS_KVM = 'this node runs VMs without KVM; name a model such as qemu64';
+
+/** A CPU of a model as libvirt can be asked about it; undefined where there is nothing to ask. */
+export function findCpuXml(
+  model: string,
+  accelerator: DomainXmlOptions['accelerator'],
+): { readonly xml: string } | { readonly problem: string } | undefined {
+  if (model === 'host-passthrough' || model === 'host-model') {
+    return accelerator === 'tcg' ? { problem: NEEDS_KVM } : undefined;
+  }
+  const parts = modelParts(model, accelerator);
+  return { xml: renderXml(element('cpu', parts.attributes, parts.model)) };
+}
+
 /** The attributes of <cpu> and its <model>, which only a named model has. */
 function modelParts(
   model: string,
@@ -158,10 +172,7 @@ function modelParts(
     return { attributes: { mode: 'custom', match: 'exact' }, model: named };
   }
   if (accelerator === 'tcg') {
-    throw new AgentError(
-      'FEATURE_NOT_SUPPORTED',
-      `Cannot use the CPU model ${model}: this node runs VMs without KVM; name a model such as qemu64`,
-    );
+    throw new AgentError('CPU_INCOMPATIBLE', `Cannot use the CPU model ${model}: ${NEEDS_KVM}`);
   }
   const migratable = model === 'host-passthrough' ? { migratable: 'on' } : {};
   return { attributes: { mode: model, ...migratable }, model: undefined };

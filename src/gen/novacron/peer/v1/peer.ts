@@ -59,6 +59,8 @@ export const ImageFinding = {
   IMAGE_FINDING_BLOCK: 4,
   /** IMAGE_FINDING_UNKNOWN - It could not be found out. */
   IMAGE_FINDING_UNKNOWN: 5,
+  /** IMAGE_FINDING_REFUSED - VMs may not be given what is under this path, whether anything is. */
+  IMAGE_FINDING_REFUSED: 6,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -71,6 +73,7 @@ export namespace ImageFinding {
   export type IMAGE_FINDING_FILE = typeof ImageFinding.IMAGE_FINDING_FILE;
   export type IMAGE_FINDING_BLOCK = typeof ImageFinding.IMAGE_FINDING_BLOCK;
   export type IMAGE_FINDING_UNKNOWN = typeof ImageFinding.IMAGE_FINDING_UNKNOWN;
+  export type IMAGE_FINDING_REFUSED = typeof ImageFinding.IMAGE_FINDING_REFUSED;
   export type UNRECOGNIZED = typeof ImageFinding.UNRECOGNIZED;
 }
 
@@ -258,7 +261,7 @@ export interface MarkedImage {
   format: string;
   /**
    * Name of the file that was made beside it, in the folder that it is in once all links are followed: ".novacron-probe-" and 32
-   * hexadecimal digits. Empty for a block device.
+   * hexadecimal digits; where none could be made, a name that nobody has. Empty for a block device.
    */
   mark: string;
 }
@@ -285,7 +288,7 @@ export interface ImageSighting {
   fileId: string;
   /** BLOCK: what the device or its volume manager calls itself wherever it is attached. */
   deviceId: string;
-  /** UNKNOWN: why, for people. */
+  /** UNKNOWN, REFUSED: why, for people. */
   problem: string;
 }
 

@@ -165,7 +165,7 @@ void test('quantities are rounded up to what libvirt can give', () => {
 
 void test('the host CPU is refused without KVM', () => {
   const from = definition({}, { cpu: { model: 'host-passthrough' } });
-  assert.throws(() => buildDomainXml(from, tcgOptions), { reason: 'FEATURE_NOT_SUPPORTED' });
+  assert.throws(() => buildDomainXml(from, tcgOptions), { reason: 'CPU_INCOMPATIBLE' });
 });
 
 void test('the odd RAM size is for TCG only and no multiple of 256 KiB', () => {

@@ -16,9 +16,10 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { newProbeMark, PROBE_MARK } from '../../../src/core/probe-mark.ts';
-import { probeProcessUrl } from '../../../src/drivers/disk-probe/probe-protocol.ts';
-import { ProcessDiskProbe } from '../../../src/drivers/disk-probe/process-disk-probe.ts';
 import type { ImagePlace } from '../../../src/drivers/disk-probe.ts';
+import type { PlaceSettings } from '../../../src/drivers/images/allowed-places.ts';
+import { probeProcessUrl } from '../../../src/drivers/images/disk-probe/probe-protocol.ts';
+import { ProcessDiskProbe } from '../../../src/drivers/images/disk-probe/process-disk-probe.ts';
 import { testDiskProbe } from '../../contract/disk-probe-contract.ts';
 import { until } from '../../fixtures/until.ts';
 
@@ -34,7 +35,7 @@ class Folders implements AsyncDisposable {
 
   static async make(): Promise<Folders> {
     const root = await mkdtemp(path.join(tmpdir(), 'novacron-probe-'));
-    for (const name of ['shared', 'here', 'there']) await mkdir(path.join(root, name));
+    for (const name of ['shared', 'here', 'there', 'outside']) await mkdir(path.join(root, name));
     return new Folders(root);
   }
 
@@ -47,6 +48,18 @@ class Folders implements AsyncDisposable {
     await writeFile(file, format === 'raw' ? '' : qcow2Start(2 ** 20));
     if (format === 'raw') await truncate(file, 2 ** 20);
     return { kind: 'file', path: file, format };
+  }
+
+  /** Of a node whose VMs may have all that is in these folders but `outside`. */
+  probe(timeoutMs?: number): ProcessDiskProbe {
+    const { places } = this;
+    return new ProcessDiskProbe({ places, ...(timeoutMs !== undefined && { timeoutMs }) });
+  }
+
+  get places(): PlaceSettings {
+    const folders = ['shared', 'here', 'there'].map((name) => this.at(name));
+    const blockDevices = ['/dev/null', this.at('shared', '*')];
+    return { folders, bootFolders: [], blockDevices, ownFiles: [] };
   }
 
   async marks(folder = 'shared'): Promise<readonly string[]> {
@@ -70,8 +83,8 @@ function qcow2Start(sizeBytes: number): Buffer {
 testDiskProbe('the probe process', async () => {
   const folders = await Folders.make();
   return {
-    here: new ProcessDiskProbe(),
-    there: new ProcessDiskProbe(),
+    here: folders.probe(),
+    there: folders.probe(),
     async shared(format) {
       const place = await folders.image('shared', format);
       return [place, place];
@@ -83,6 +96,22 @@ testDiskProbe('the probe process', async () => {
       return (await folders.marks()).length;
     },
     missing: folders.at('shared', 'missing'),
+    async outside() {
+      await symlink(folders.at('outside', 'missing'), folders.at('shared', 'dangling'));
+      await symlink(folders.at('outside', 'disk'), folders.at('shared', 'link'));
+      const file = { kind: 'file', format: 'raw' } as const;
+      const block = { kind: 'block', path: '/dev/zero', format: 'raw' } as const;
+      const links = ['link', 'dangling'].map((name) => folders.at('shared', name));
+      return {
+        there: [await folders.image('outside', 'raw'), { ...file, path: links[0] ?? '' }, block],
+        missing: [
+          { ...file, path: folders.at('outside', 'missing') },
+          { ...file, path: links[1] ?? '' },
+          { ...block, path: '/dev/none' },
+        ],
+        countMarks: async () => (await folders.marks('outside')).length,
+      };
+    },
     [Symbol.asyncDispose]: () => folders[Symbol.asyncDispose](),
   };
 });
@@ -92,22 +121,19 @@ test('links lead to the folder that is marked, and to the name that is compared'
   const { path: target } = await folders.image('shared', 'raw');
   await symlink(target, folders.at('here', 'link'));
   const link = { kind: 'file', path: folders.at('here', 'link'), format: 'raw' } as const;
-  await using marked = await new ProcessDiskProbe().mark([link], never);
+  await using marked = await folders.probe().mark([link], never);
   const [image] = marked.images;
   assert.ok(image?.kind === 'file');
   assert.deepEqual(await folders.marks('shared'), [image.mark]);
   assert.deepEqual(await folders.marks('here'), []);
-  const [seen] = await new ProcessDiskProbe().look(
-    [{ ...link, path: target, mark: image.mark }],
-    never,
-  );
+  const [seen] = await folders.probe().look([{ ...link, path: target, mark: image.mark }], never);
   assert.deepEqual([image.name, seen?.kind], ['disk', 'file']);
 });
 
 test('what is opened raw is raw, whatever the guest has written to it', async () => {
   await using folders = await Folders.make();
   const qcow2 = await folders.image('shared', 'qcow2');
-  await using marked = await new ProcessDiskProbe().mark([{ ...qcow2, format: 'raw' }], never);
+  await using marked = await folders.probe().mark([{ ...qcow2, format: 'raw' }], never);
   const [image] = marked.images;
   assert.ok(image?.kind === 'file');
   assert.deepEqual([image.format, image.sizeBytes], ['raw', 512]);
@@ -116,7 +142,7 @@ test('what is opened raw is raw, whatever the guest has written to it', async ()
 test('what is opened as qcow2 and is none is told', async () => {
   await using folders = await Folders.make();
   const raw = await folders.image('shared', 'raw');
-  await using marked = await new ProcessDiskProbe().mark([{ ...raw, format: 'qcow2' }], never);
+  await using marked = await folders.probe().mark([{ ...raw, format: 'qcow2' }], never);
   const [image] = marked.images;
   assert.equal(image?.kind === 'file' && image.format, 'raw');
 });
@@ -128,7 +154,7 @@ test('a mark that somebody has left is taken away by the next probe, one that is
   for (const name of [left, fresh, foreign]) await writeFile(folders.at('shared', name), '');
   const before = new Date(Date.now() - 3_600_000);
   for (const name of [left, foreign]) await utimes(folders.at('shared', name), before, before);
-  const marked = await new ProcessDiskProbe().mark([image], never);
+  const marked = await folders.probe().mark([image], never);
   await marked[Symbol.asyncDispose]();
   assert.deepEqual((await folders.marks()).toSorted(), [fresh, foreign].toSorted());
   assert.ok(PROBE_MARK.test(fresh) && !PROBE_MARK.test(foreign));
@@ -137,7 +163,7 @@ test('a mark that somebody has left is taken away by the next probe, one that is
 test('the marks of an agent that is killed go with it', async () => {
   await using folders = await Folders.make();
   const image = await folders.image('shared', 'raw');
-  const request = JSON.stringify({ verb: 'mark', images: [image] });
+  const request = JSON.stringify({ verb: 'mark', images: [image], places: folders.places });
   // The middle one stands for the agent: the probe process gets its input from nobody else.
   const agent = spawn(process.execPath, ['--input-type=module', '--eval', AGENT], {
     env: { ...process.env, PROBE: probeProcessUrl().pathname, REQUEST: request },
@@ -159,22 +185,20 @@ const AGENT = `
 test('an image that cannot be looked at in time is unknown', async () => {
   await using folders = await Folders.make();
   const image = await folders.image('shared', 'raw');
-  const [found] = await new ProcessDiskProbe({ timeoutMs: 1 }).look(
-    [{ ...image, mark: newProbeMark() }],
-    never,
-  );
+  const [found] = await folders.probe(1).look([{ ...image, mark: newProbeMark() }], never);
   assert.deepEqual(found, { kind: 'unknown', problem: 'the storage does not answer' });
 });
 
 test('folders and files are no devices, and folders no files', async () => {
   await using folders = await Folders.make();
   const file = await folders.image('shared', 'raw');
+  await mkdir(folders.at('shared', 'folder'));
   const places = [
-    { ...file, path: folders.at('shared') },
+    { ...file, path: folders.at('shared', 'folder') },
     { ...file, kind: 'block' as const },
     { ...file, kind: 'block' as const, path: '/dev/null' },
   ];
-  await using marked = await new ProcessDiskProbe().mark(places, never);
+  await using marked = await folders.probe().mark(places, never);
   assert.deepEqual(
     marked.images.map((image) => 'problem' in image && image.problem),
     ['it is no plain file', 'it is no block device', 'it is no block device'],

@@ -1,4 +1,4 @@
-import { untilAborted } from '../../core/until-aborted.ts';
+import { untilAborted } from '../../../core/until-aborted.ts';
 
 /** Lets so many do something at once; the others wait, in the order in which they came. */
 export class Slots {

@@ -3,13 +3,12 @@ import {
   openSync,
   readFileSync,
   readSync,
-  realpathSync,
   type Stats,
   statfsSync,
   statSync,
 } from 'node:fs';
 import path from 'node:path';
-import type { BlockFacts, FileFacts, ImagePlace, UnknownImage } from '../disk-probe.ts';
+import type { BlockFacts, FileFacts, UnknownImage } from '../../disk-probe.ts';
 import { readBlockIdentity } from './block-identity.ts';
 
 /** Where an image's file really is, and what it is. */
@@ -18,15 +17,13 @@ export interface LocatedFile {
   readonly facts: FileFacts;
 }
 
-/** Looks at the file behind an image's path. Undefined if nothing is there. */
-export function locateFile(place: ImagePlace): LocatedFile | UnknownImage | undefined {
-  const found = realPathOf(place.path);
-  if (found === undefined) return undefined;
+/** Looks at the file at a real path. */
+export function locateFile(found: string, opened: string): LocatedFile | UnknownImage {
   const stats = statSync(found, { bigint: true });
   if (!stats.isFile()) return unknown('it is no plain file');
   // Then it need not come from the folder that it is seen in.
   if (listMountPoints().has(found)) return unknown('it is a mount of its own');
-  const { format, sizeBytes } = contentOf(found, place.format, Number(stats.size));
+  const { format, sizeBytes } = contentOf(found, opened, Number(stats.size));
   const fileId = fileIdOf(found, stats.ino);
   return {
     folder: path.dirname(found),
@@ -34,10 +31,8 @@ export function locateFile(place: ImagePlace): LocatedFile | UnknownImage | unde
   };
 }
 
-/** Looks at the block device behind an image's path. Undefined if nothing is there. */
-export function readBlock(place: ImagePlace): BlockFacts | UnknownImage | undefined {
-  const found = realPathOf(place.path);
-  if (found === undefined) return undefined;
+/** Looks at the block device at a real path. */
+export function readBlock(found: string): BlockFacts | UnknownImage {
   const stats: Stats = statSync(found);
   if (!stats.isBlockDevice()) return unknown('it is no block device');
   const { deviceId, sizeBytes } = readBlockIdentity(found);
@@ -49,16 +44,6 @@ export function readBlock(place: ImagePlace): BlockFacts | UnknownImage | undefi
 
 export function unknown(problem: string): UnknownImage {
   return { kind: 'unknown', problem };
-}
-
-function realPathOf(name: string): string | undefined {
-  try {
-    return realpathSync(name);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    throw error;
-  }
 }
 
 /** In QEMU's docs/interop/qcow2.txt: "QFI\xfb", and the size of the disk at 24. */

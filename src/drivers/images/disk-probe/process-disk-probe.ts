@@ -1,7 +1,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { untilAborted } from '../../core/until-aborted.ts';
+import { untilAborted } from '../../../core/until-aborted.ts';
 import type {
   DiskProbe,
   ImagePlace,
@@ -9,8 +9,9 @@ import type {
   MarkedImage,
   MarkedImages,
   MarkedPlace,
-} from '../disk-probe.ts';
-import { type ProbeRequest, probeProcessUrl } from './probe-protocol.ts';
+} from '../../disk-probe.ts';
+import type { PlaceSettings } from '../allowed-places.ts';
+import { type ProbeRequest, type ProbeVerb, probeProcessUrl } from './probe-protocol.ts';
 import { Slots } from './slots.ts';
 
 /** Processes at once for each of the two verbs; each takes some 40 MiB while it runs. */
@@ -22,19 +23,21 @@ const MEMORY_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=64'];
 
 /** Looks at images in a process of its own each time, so that storage that has gone away keeps nobody else. */
 export class ProcessDiskProbe implements DiskProbe {
+  readonly #places: PlaceSettings;
   readonly #timeoutMs: number;
   // Of its own for each: who marks waits for another node to look, which may be marking for this one.
   readonly #marking = new Slots(MAX_PROCESSES);
   readonly #looking = new Slots(MAX_PROCESSES);
 
-  constructor(options: { readonly timeoutMs?: number } = {}) {
+  constructor(options: { readonly places: PlaceSettings; readonly timeoutMs?: number }) {
+    this.#places = options.places;
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   }
 
   async mark(images: readonly ImagePlace[], signal: AbortSignal): Promise<MarkedImages> {
     if (images.length === 0) return { images: [], async [Symbol.asyncDispose]() {} };
     await using slot = await this.#marking.take(signal);
-    const process = new ProbeProcess({ verb: 'mark', images });
+    const process = this.#start({ verb: 'mark', images });
     const found = await process.answers(this.#timeoutMs, signal);
     const kept = slot.move();
     kept.defer(() => process.end());
@@ -50,10 +53,14 @@ export class ProcessDiskProbe implements DiskProbe {
   ): Promise<readonly ImageSighting[]> {
     if (images.length === 0) return [];
     await using _slot = await this.#looking.take(signal);
-    const process = new ProbeProcess({ verb: 'look', images });
+    const process = this.#start({ verb: 'look', images });
     const found = await process.answers(this.#timeoutMs, signal);
     await process.end();
     return found as readonly ImageSighting[];
+  }
+
+  #start(verb: ProbeVerb): ProbeProcess {
+    return new ProbeProcess({ ...verb, places: this.#places });
   }
 }
 

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readdirSync, statSync, unlinkSync } from 'node:fs';
 import path from 'node:path';
-import { newProbeMark, PROBE_MARK } from '../../core/probe-mark.ts';
+import { newProbeMark, PROBE_MARK } from '../../../core/probe-mark.ts';
 import { MAX_MARK_MS } from './probe-protocol.ts';
 
 /** Nobody waits for an older mark any more: whoever made it was killed. */

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { identityOf } from '../../../../src/drivers/disk-probe/block-identity.ts';
+import { identityOf } from '../../../../../src/drivers/images/disk-probe/block-identity.ts';
 
 /** Folders of block devices as sysfs has them: files by device. */
 type Devices = Readonly<Record<string, Readonly<Record<string, string>>>>;

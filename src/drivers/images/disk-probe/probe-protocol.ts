@@ -1,7 +1,13 @@
-import type { ImagePlace, ImageSighting, MarkedImage, MarkedPlace } from '../disk-probe.ts';
+import type { ImagePlace, ImageSighting, MarkedImage, MarkedPlace } from '../../disk-probe.ts';
+import type { PlaceSettings } from '../allowed-places.ts';
 
 /** What the probe process is asked, as the first line of its input. Its output has a line for each image. */
-export type ProbeRequest =
+export type ProbeRequest = ProbeVerb & {
+  /** Elsewhere nothing is looked at, and nothing made. */
+  readonly places: PlaceSettings;
+};
+
+export type ProbeVerb =
   /** The marks stay until its input ends. */
   | { readonly verb: 'mark'; readonly images: readonly ImagePlace[] }
   | { readonly verb: 'look'; readonly images: readonly MarkedPlace[] };
