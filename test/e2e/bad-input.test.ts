@@ -56,7 +56,7 @@ test('what cannot work is refused by name and leaves nothing behind', async (con
     const machine = { kernel: { path: IMAGE, initrd: guest.initrdPath } };
     const vm = vmWith({ machine, runStrategy: 'Once' });
     const error = await failure(client.vms.create(vm, { signal }));
-    assert.equal(error.reason, 'HYPERVISOR_FAILURE', error.message);
+    assert.equal(error.reason, 'HYPERVISOR_REFUSED', error.message);
     await expectNothing();
   });
 

@@ -112,7 +112,7 @@ export class FakeHypervisorJobs implements HypervisorJobs {
     }
     const peer = this.#peers.get(socket);
     if (peer === undefined) {
-      throw new AgentError('MIGRATION_FAILED', `Cannot migrate VM ${uid}: no hypervisor there`);
+      throw new AgentError('HYPERVISOR_REFUSED', `Cannot migrate VM ${uid}: no hypervisor there`);
     }
     const ended = this.#run(vm, peer, request);
     // Whoever waits for it hears of a failure; it may be that nobody does.
@@ -203,7 +203,7 @@ export class FakeHypervisorJobs implements HypervisorJobs {
           this.#leave(uid, statistics);
         });
     }
-    throw new AgentError('MIGRATION_FAILED', `Cannot migrate VM ${uid}: the link broke`);
+    throw new AgentError('HYPERVISOR_REFUSED', `Cannot migrate VM ${uid}: the link broke`);
   }
 
   #leave(uid: string, statistics: JobStatistics): void {

@@ -36,6 +36,8 @@ const UNKNOWN_CALLER = 'unknown';
 export class MigrationManager implements MigrationService {
   readonly #options: MigrationManagerOptions;
   readonly #running = new Map<string, OutgoingMigration>();
+  /** Those that are asked for and not in the book yet. */
+  readonly #starting = new Map<string, Promise<unknown>>();
 
   constructor(options: MigrationManagerOptions) {
     this.#options = options;
@@ -61,6 +63,17 @@ export class MigrationManager implements MigrationService {
   }
 
   async start(request: StartRequest, signal: AbortSignal): Promise<Migration> {
+    const { id } = request;
+    const start = this.#start(request, signal);
+    this.#starting.set(id, start);
+    try {
+      return await start;
+    } finally {
+      if (this.#starting.get(id) === start) this.#starting.delete(id);
+    }
+  }
+
+  async #start(request: StartRequest, signal: AbortSignal): Promise<Migration> {
     const { id, spec, labels } = request;
     const { book, locks, operations } = this.#options;
     const known = await book.find(id);
@@ -144,6 +157,8 @@ export class MigrationManager implements MigrationService {
 
   async cancel(id: string): Promise<Migration> {
     const { book } = this.#options;
+    // One that overtakes the start waits for it.
+    await this.#starting.get(id)?.catch(() => undefined);
     const { role, sourceNode } = book.get(id);
     if (role === 'destination') {
       throw new AgentError(
@@ -161,6 +176,12 @@ export class MigrationManager implements MigrationService {
       case 'cancelled':
       case 'failed':
         return migration;
+      case 'completed':
+        throw new AgentError(
+          'MIGRATION_PAST_SWITCHOVER',
+          `Cannot cancel migration ${id}: it has completed, and the VM is on node ${migration.destinationNode}; migrate it back instead`,
+          { metadata: { migrationId: id, phase: migration.phase } },
+        );
       default:
         throw new AgentError(
           'MIGRATION_PAST_SWITCHOVER',

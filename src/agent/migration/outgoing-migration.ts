@@ -276,6 +276,7 @@ export class OutgoingMigration {
     // The event of the switchover may be among those that are lost now.
     if (event.kind === 'disconnected') context.mayHaveSwitchedOver = true;
     if (!('uid' in event) || event.uid !== context.record.vmUid) return;
+    if (event.kind === 'migration-iteration') context.hasCopied = true;
     if (event.kind === 'job-completed' && event.statistics.downtimeMs !== undefined) {
       context.noteFigures(figuresOf(event.statistics));
     }

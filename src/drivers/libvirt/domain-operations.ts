@@ -77,7 +77,10 @@ function readBoth(domain: Domain): DomainXml {
 export function define(connection: Connection, uid: string, name: string, xml: string): void {
   using namesake = connection.findDomainByName(name);
   if (namesake !== undefined && namesake.uid !== uid) {
-    throw new AgentError('VM_ALREADY_EXISTS', `VM ${namesake.uid} has the same name`);
+    throw new AgentError(
+      'VM_ALREADY_EXISTS',
+      `libvirt has another domain ${name}; rename that one with virsh domrename, or choose another name`,
+    );
   }
   const { libvirt } = connection;
   const pointer = libvirt.define(connection.pointer, xml, DEFINE_VALIDATE);
