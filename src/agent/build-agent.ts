@@ -147,6 +147,10 @@ export async function buildAgent(parts: AgentParts) {
     host: hypervisor.host,
     images: parts.images,
     minMemory: parts.minMemory,
+    nameOf: (vmUid) => {
+      const known = inventory.findByUid(vmUid)?.definition;
+      return known && `${known.namespace}/${known.name}`;
+    },
   });
   const onChange = () => inventory.requestRefresh();
   const operationBook = await OperationBook.load(stores.operations, origins, onChange);

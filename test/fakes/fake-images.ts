@@ -11,7 +11,12 @@ export class FakeImages implements ImageInspector {
   readonly #images = new Map<string, ImageInfo>();
 
   add(path: string, image: Partial<ImageInfo> = {}): void {
-    this.#images.set(path, { kind: 'file', format: 'raw', problem: undefined, ...image });
+    const free = { fileId: path, holders: [] };
+    this.#images.set(path, { kind: 'file', format: 'raw', problem: undefined, ...free, ...image });
+  }
+
+  remove(path: string): void {
+    this.#images.delete(path);
   }
 
   async findBootFile(

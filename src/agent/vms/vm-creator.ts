@@ -96,7 +96,9 @@ export class VmCreator {
     using nameLock = locks.tryAcquire(nameKey(definition), 'create');
     using uidLock = locks.tryAcquire(definition.uid, 'create');
     if (nameLock === undefined || uidLock === undefined) throw nameBusy(definition);
-    const warnings = [...(await validator.validate(wanted, signal))];
+    const warnings = [
+      ...(await validator.validate(wanted, { isStarted: draft.intent === 'on' }, signal)),
+    ];
     await this.#freeUid(definition, options.dryRun, signal);
     const namesake = ownership.findByName(definition.namespace, definition.name);
     if (namesake?.left !== undefined && namesake.uid !== definition.uid) {

@@ -10,6 +10,7 @@ import { pageOf } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor } from '../reports/report.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import { lockVm } from './busy.ts';
+import type { DefinitionValidator } from './definition-validator.ts';
 import { assertMeant, isMeant } from './meant-vm.ts';
 import { nameKey } from './name-key.ts';
 import type { Ownership } from './ownership.ts';
@@ -50,6 +51,7 @@ export interface VmManagerOptions {
   /** One operation per VM, shared with migrations; the key is the VM's uid. */
   readonly locks: KeyLocks;
   readonly nodeShutdown: Pick<ShutdownMark, 'assertNotGoingDown'>;
+  readonly validator: Pick<DefinitionValidator, 'assertStartable'>;
   readonly log: Logger;
 }
 
@@ -115,7 +117,7 @@ export class VmManager implements VmService {
     ref: VmRef,
     signal: AbortSignal,
   ): Promise<Vm> {
-    const { domains, inventory, capacity } = this.#options;
+    const { domains, inventory, capacity, validator } = this.#options;
     await inventory.refresh(signal);
     const vm = this.#find(ref);
     assertRead(vm);
@@ -123,6 +125,7 @@ export class VmManager implements VmService {
     if (verb === 'start') {
       this.#assertMayStart(definition);
       if (isOff(vm)) {
+        await validator.assertStartable(definition, vm.drift, signal);
         capacity.setAside(definition, { reservationId: undefined, isOn: true })[Symbol.dispose]();
       }
     }
@@ -146,9 +149,10 @@ export class VmManager implements VmService {
 
   start(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     return this.#change(ref, 'start', signal, async (vm) => {
-      const { domains, inventory, capacity } = this.#options;
+      const { domains, inventory, capacity, validator } = this.#options;
       const { definition } = vm;
       this.#assertMayStart(definition);
+      if (isOff(vm)) await validator.assertStartable(definition, vm.drift, signal);
       using _amount = isOff(vm)
         ? capacity.setAside(definition, { reservationId: undefined, isOn: true })
         : undefined;
