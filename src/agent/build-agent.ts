@@ -189,6 +189,7 @@ export async function buildAgent(parts: AgentParts) {
     isStray: (definition) => ownership.isStray(definition),
     hasDiskLeases: parts.hasDiskLeases,
     findOwned: (vmUid) => ownership.findOwned(vmUid),
+    listOwned: () => ownership.listOwned(),
     identification,
     isRemains: (vm) => remains.is(vm),
     isLeaving: (vmUid) =>

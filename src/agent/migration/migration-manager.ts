@@ -5,6 +5,7 @@ import { pageOf } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor, WatchEvent } from '../reports/report.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import { busy } from '../vms/busy.ts';
+import { nameOfRef, naming } from '../vms/deed-words.ts';
 import type { VmService } from '../vms/vm.ts';
 import { assertUnblocked } from './blockers.ts';
 import type {
@@ -55,7 +56,11 @@ export class MigrationManager implements MigrationService {
     }
   }
 
-  async plan(spec: MigrationSpec, signal: AbortSignal): Promise<MigrationPlan> {
+  plan(spec: MigrationSpec, signal: AbortSignal): Promise<MigrationPlan> {
+    return naming(`migrate ${nameOfRef(spec.vm)}`, this.#plan(spec, signal));
+  }
+
+  async #plan(spec: MigrationSpec, signal: AbortSignal): Promise<MigrationPlan> {
     const vm = await this.#options.vms.get(spec.vm, signal);
     const report = await preflight(vm, spec, this.#options, signal);
     const { blockers, images, memoryBytes } = report;
@@ -67,7 +72,7 @@ export class MigrationManager implements MigrationService {
     const start = this.#start(request, signal);
     this.#starting.set(id, start);
     try {
-      return await start;
+      return await naming(`migrate ${nameOfRef(request.spec.vm)}`, start);
     } finally {
       if (this.#starting.get(id) === start) this.#starting.delete(id);
     }

@@ -6,16 +6,28 @@ import type { WantedVm } from '../../core/resources/parse-virtual-machine.ts';
 import { summarize } from '../../core/resources/schema-issues.ts';
 import { checkSupport, type Support } from '../../core/resources/support.ts';
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
+import { formatOf, isReadOnly, type Volume } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
+import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
+import type { ImageHolder, ImageInspector } from '../../drivers/images.ts';
 import {
-  FileValidator,
-  type FileValidatorOptions,
+  type Asked,
+  type Asker,
+  type Look,
   MACHINE,
+  missing,
   type SpecViolation,
-} from './file-validator.ts';
+  sameFiles,
+  unusable,
+  violationOf,
+} from './file-violations.ts';
 
-export interface DefinitionValidatorOptions extends FileValidatorOptions {
+export interface DefinitionValidatorOptions {
+  readonly host: Pick<HypervisorHost, 'getInfo'>;
+  readonly images: ImageInspector;
+  /** What users call a VM of this node, such as `default/web`; undefined if it is none. */
+  readonly nameOf: (vmUid: string) => string | undefined;
   /** The least memory that a VM may have, as a quantity. */
   readonly minMemory: string;
 }
@@ -26,11 +38,9 @@ const WEIGHTS: readonly Reason[] = ['INVALID_SPEC', 'NOT_SUPPORTED', 'FEATURE_NO
 /** Says no to a VM that cannot work on this node before anything is made of it. */
 export class DefinitionValidator {
   readonly #options: DefinitionValidatorOptions;
-  readonly #files: FileValidator;
 
   constructor(options: DefinitionValidatorOptions) {
     this.#options = options;
-    this.#files = new FileValidator(options);
   }
 
   /**
@@ -53,7 +63,7 @@ export class DefinitionValidator {
     ];
     const asker = { vmUid: metadata.uid, isArriving: false };
     const ofFiles =
-      violations.length === 0 ? await this.#files.findViolations(machine, asker, signal) : [];
+      violations.length === 0 ? await this.#fileViolations(machine, asker, signal) : [];
     const [inUse, others] = [ofFiles.filter(isInUse), ofFiles.filter((one) => !isInUse(one))];
     throwIfAny(`accept VM ${JSON.stringify(metadata.name)}`, [
       ...violations,
@@ -76,7 +86,7 @@ export class DefinitionValidator {
     // What it would be started with is not what its spec has.
     if (drift.includes('volumes')) return;
     const asker = { vmUid: uid, isArriving: false };
-    const violations = await this.#files.findViolations(spec.template.spec, asker, signal);
+    const violations = await this.#fileViolations(spec.template.spec, asker, signal);
     throwIfAny(`start VM ${name}`, violations);
   }
 
@@ -94,7 +104,7 @@ export class DefinitionValidator {
     const asker = { vmUid: uid, isArriving: true };
     const violations = [
       ...(await this.#machineTypeViolations(machine, signal)),
-      ...(await this.#files.findViolations(machine, asker, signal)),
+      ...(await this.#fileViolations(machine, asker, signal)),
     ];
     throwIfAny(`take VM ${name}`, violations);
   }
@@ -113,6 +123,78 @@ export class DefinitionValidator {
     if (machineTypes.includes(machineType)) return [];
     const description = `is ${machineType}, which QEMU ${qemuVersion} of this node does not have; leave it out or choose another node`;
     return [{ field: `${MACHINE}.machineType`, description, reason: 'FEATURE_NOT_SUPPORTED' }];
+  }
+
+  /** Everything that keeps a VM from using its files here, by field. */
+  async #fileViolations(
+    { volumes = [], kernel }: Machine,
+    asker: Asker,
+    signal: AbortSignal,
+  ): Promise<SpecViolation[]> {
+    if (volumes.length === 0 && kernel === undefined) return [];
+    const { processOwner: user } = await this.#options.host.getInfo(signal);
+    const boot = (['path', 'initrd'] as const).flatMap((name) => {
+      const [path, field] = [kernel?.[name], `${MACHINE}.kernel.${name}`];
+      return path === undefined ? [] : [this.#checkBootFile({ path, field, user }, signal)];
+    });
+    const looks = await Promise.all(
+      volumes.map((volume, index) =>
+        this.#look({ volume, field: `${MACHINE}.volumes[${index}]`, user }, signal),
+      ),
+    );
+    const found = looks.filter((look) => look !== undefined);
+    return [
+      ...found.flatMap(({ violation }) => violation ?? []),
+      ...sameFiles(found),
+      ...found.flatMap((look) => this.#inUse(look, asker) ?? []),
+      ...(await Promise.all(boot)).filter((violation) => violation !== undefined),
+    ];
+  }
+
+  async #look(
+    { volume, field, user }: { readonly volume: Volume } & Asked,
+    signal: AbortSignal,
+  ): Promise<Look | undefined> {
+    const { file, block } = volume.source ?? {};
+    const place = file ?? block;
+    if (place === undefined) return undefined;
+    const { path } = place;
+    const pathField = `${field}.source.${file === undefined ? 'block' : 'file'}.path`;
+    const kind = file === undefined ? 'block-device' : 'file';
+    const format = formatOf(volume);
+    const query = { path, kind, format, isReadOnly: isReadOnly(volume), user } as const;
+    const image = await this.#options.images.find(query, signal);
+    const asked = { field, pathField, path, format, kind } as const;
+    return { ...asked, image, violation: violationOf(asked, image) };
+  }
+
+  #inUse({ image, pathField: field, path }: Look, asker: Asker): SpecViolation | undefined {
+    const inTheWay = (image?.holders ?? []).filter(
+      ({ pid, vmUid }) =>
+        (vmUid === undefined || vmUid !== asker.vmUid) && (pid !== undefined || !asker.isArriving),
+    );
+    if (inTheWay.length === 0) return undefined;
+    const who = inTheWay.map((holder) => this.#nameOf(holder)).join(' and ');
+    const isVm = inTheWay.every(({ vmUid }) => vmUid !== undefined);
+    const end = isVm ? 'shut that down' : 'end that (see fuser -v on the node)';
+    const description = `is ${path}, which ${who} has open; ${end}, or use another image`;
+    return { field, description, reason: 'IMAGE_IN_USE' };
+  }
+
+  #nameOf({ pid, program, vmUid, vmName }: ImageHolder): string {
+    if (pid === undefined) return 'somebody';
+    const name = vmUid && this.#options.nameOf(vmUid);
+    if (name !== undefined && name !== '') return `VM ${name}`;
+    return vmName === '' ? `${program} (pid ${pid})` : `the domain ${vmName} (pid ${pid})`;
+  }
+
+  async #checkBootFile(
+    { path, field, user }: { readonly path: string } & Asked,
+    signal: AbortSignal,
+  ): Promise<SpecViolation | undefined> {
+    const found = await this.#options.images.findBootFile(path, user, signal);
+    if (found === undefined) return missing(field, path);
+    return found.problem && unusable(field, path, found.problem);
   }
 }
 

@@ -20,7 +20,7 @@ export function nodeView(nowMs: number): ResourceView<Node> {
     columns: [
       { header: 'NAME', value: nodeName },
       { header: 'STATE', value: stateOf },
-      { header: 'VMS', value: ({ status }) => String(status?.runningVirtualMachines ?? 0) },
+      { header: 'VMS', value: runningVms },
       { header: 'CPUS', value: ({ status }) => allocated(status, 'cpu') },
       { header: 'MEMORY', value: ({ status }) => allocated(status, 'memory') },
       { header: 'ACCELERATOR', value: ({ status }) => status?.hypervisor?.accelerator ?? '' },
@@ -134,4 +134,12 @@ function statusDocument(status: NodeStatus): Document {
     origin: originDocument(status.origin),
     agentStartTime: timestampText(status.agentStartTime),
   });
+}
+
+/** While the hypervisor cannot be asked, nobody knows how many run. */
+function runningVms({ status }: Node): string {
+  const connected = status?.conditions.find(({ type }) => type === 'HypervisorConnected');
+  const isKnown =
+    connected === undefined || connected.status === ConditionStatus.CONDITION_STATUS_TRUE;
+  return isKnown ? String(status?.runningVirtualMachines ?? 0) : '?';
 }
