@@ -16,6 +16,9 @@ export interface ImageInspector {
    * it is the guest's.
    */
   find(query: ImageQuery, signal: AbortSignal): Promise<ImageInfo | undefined>;
+
+  /** Those of the paths that lead to nothing. Waits for storage that hangs, which costs the agent nothing else. */
+  listMissing(paths: readonly string[], signal: AbortSignal): Promise<readonly string[]>;
 }
 
 export interface ImageQuery {

@@ -55,6 +55,14 @@ export function testImages(
       assert.equal(await fixture.images.findBootFile(fixture.missing, undefined, never), undefined);
     });
 
+    void test('lists which of many paths lead to nothing', async () => {
+      await using fixture = await make();
+      const { images, missing } = fixture;
+      const there = await fixture.create('raw');
+      assert.deepEqual(await images.listMissing([there, missing, there], never), [missing]);
+      assert.deepEqual(await images.listMissing([], never), []);
+    });
+
     void test('has a problem with what is no image', async () => {
       await using fixture = await make();
       const { images, other } = fixture;

@@ -35,4 +35,9 @@ export class FakeImages implements ImageInspector {
     const found = await Promise.resolve(this.#images.get(path));
     return found && (format === 'raw' ? { ...found, format } : found);
   }
+
+  async listMissing(paths: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
+    signal.throwIfAborted();
+    return await Promise.resolve(paths.filter((path) => !this.#images.has(path)));
+  }
 }

@@ -17,6 +17,7 @@ import { assertMeant, isMeant } from './meant-vm.ts';
 import { nameKey } from './name-key.ts';
 import type { Ownership } from './ownership.ts';
 import { assertWhole, intend } from './power-steps.ts';
+import type { Startability } from './startability.ts';
 import { assertRead } from './unread-vms.ts';
 import type {
   ApplyOptions,
@@ -54,6 +55,7 @@ export interface VmManagerOptions {
   readonly locks: KeyLocks;
   readonly nodeShutdown: Pick<ShutdownMark, 'assertNotGoingDown'>;
   readonly validator: Pick<DefinitionValidator, 'assertStartable'>;
+  readonly startability: Pick<Startability, 'noting'>;
   readonly log: Logger;
 }
 
@@ -133,7 +135,7 @@ export class VmManager implements VmService {
     ref: VmRef,
     signal: AbortSignal,
   ): Promise<Vm> {
-    const { domains, inventory, capacity, validator } = this.#options;
+    const { domains, inventory, capacity, validator, startability } = this.#options;
     await inventory.refresh(signal);
     const vm = this.#find(ref);
     assertRead(vm);
@@ -141,7 +143,8 @@ export class VmManager implements VmService {
     if (verb === 'start') {
       this.#assertMayStart(definition);
       if (isOff(vm)) {
-        await validator.assertStartable(definition, vm.drift, signal);
+        const looking = validator.assertStartable(definition, vm.drift, signal);
+        await startability.noting(definition.uid, looking);
         capacity.setAside(definition, { reservationId: undefined, isOn: true })[Symbol.dispose]();
       }
     }
@@ -169,12 +172,16 @@ export class VmManager implements VmService {
       const { domains, inventory, capacity, validator } = this.#options;
       const { definition } = vm;
       this.#assertMayStart(definition);
-      if (isOff(vm)) await validator.assertStartable(definition, vm.drift, signal);
+      const { startability } = this.#options;
+      if (isOff(vm)) {
+        const looking = validator.assertStartable(definition, vm.drift, signal);
+        await startability.noting(definition.uid, looking);
+      }
       using _amount = isOff(vm)
         ? capacity.setAside(definition, { reservationId: undefined, isOn: true })
         : undefined;
       await intend(domains, definition, 'on', signal);
-      await domains.start(definition.uid, signal);
+      await startability.noting(definition.uid, domains.start(definition.uid, signal));
       // The memory stays set aside until the inventory knows that the VM runs.
       await inventory.refresh(signal);
     });

@@ -16,6 +16,7 @@ import { AllowedPlaces, type Place, type PlaceSettings } from './allowed-places.
 import { type Chain, readChain } from './backing-chain.ts';
 import { findDeviceUse } from './device-use.ts';
 import { findDeviceHolders, findHolders } from './image-holders.ts';
+import { listMissing } from './missing-files.ts';
 import { type AccessQuery, findAccessProblem } from './process-access.ts';
 
 type Found = FileInfo & Partial<ImageInfo>;
@@ -58,6 +59,10 @@ export class QemuImgInspector implements ImageInspector {
   async find(query: ImageQuery, signal: AbortSignal): Promise<ImageInfo | undefined> {
     const found = await this.#inTime((deadline) => this.#find(query, deadline), signal);
     return found && { format: '', fileId: undefined, holders: [], ...found };
+  }
+
+  listMissing(paths: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
+    return listMissing(paths, signal);
   }
 
   async #findBootFile(

@@ -842,7 +842,7 @@ export interface VirtualMachineStatus {
     | undefined;
   /**
    * Aspects of its state. Types: "Ready", "RunStrategyFulfilled", "SpecApplied", "LiveMigratable", "Migrating",
-   * "NewerSpec", "StrayCopy", "Drifted", "DiskLock".
+   * "NewerSpec", "StrayCopy", "Drifted", "DiskLock", "Startable".
    */
   conditions: Condition[];
   /** The migration that it is part of; unset if none. */
