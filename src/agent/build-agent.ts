@@ -61,6 +61,7 @@ import type { OwnershipStore } from './vms/ownership-store.ts';
 import { Remains } from './vms/remains.ts';
 import { RemainsController } from './vms/remains-controller.ts';
 import { StaleCopyController } from './vms/stale-copy-controller.ts';
+import { Startability } from './vms/startability.ts';
 import { StrayCopyController } from './vms/stray-copy-controller.ts';
 import type { MigrationSummary } from './vms/vm.ts';
 import { VmApplier } from './vms/vm-applier.ts';
@@ -110,6 +111,8 @@ export interface AgentParts {
   readonly pace?: Pace;
   readonly resyncIntervalMs?: number;
   readonly firstRestartDelayMs?: number;
+  /** How often the files of VMs that are off are looked for. */
+  readonly lookIntervalMs?: number | undefined;
   /** How many VMs are started at once by their run strategies. */
   readonly startsAtOnce: number;
   readonly unreadPatienceMs?: number;
@@ -148,6 +151,10 @@ export async function buildAgent(parts: AgentParts) {
     images: parts.images,
     accelerator,
     minMemory: parts.minMemory,
+    nameOf: (vmUid) => {
+      const known = inventory.findByUid(vmUid)?.definition;
+      return known && `${known.namespace}/${known.name}`;
+    },
   });
   const onChange = () => inventory.requestRefresh();
   const operationBook = await OperationBook.load(stores.operations, origins, onChange);
@@ -159,6 +166,13 @@ export async function buildAgent(parts: AgentParts) {
     nodeShutdownBy: () => nodeShutdown.record?.requestedBy,
   });
   const restarts = new Restarts({ firstDelayMs: parts.firstRestartDelayMs, requests, onChange });
+  const startability: Startability = new Startability({
+    images: parts.images,
+    listVms: () => listedVms(),
+    onChange,
+    lookIntervalMs: parts.lookIntervalMs,
+    log,
+  });
   const locator = new VmLocator({ nodeName, peers: parts.peers, log });
   const remains = new Remains({
     domains,
@@ -180,12 +194,14 @@ export async function buildAgent(parts: AgentParts) {
       run: runs.find(vmUid),
       restart: restarts.report(vmUid),
       isNodeGoingDown: nodeShutdown.isGoingDown,
+      startProblem: startability.find(vmUid, requests.lastStart(vmUid)),
     }),
     runs,
     isStale: (definition) => ownership.isStale(definition),
     isStray: (definition) => ownership.isStray(definition),
     hasDiskLeases: parts.hasDiskLeases,
     findOwned: (vmUid) => ownership.findOwned(vmUid),
+    listOwned: () => ownership.listOwned(),
     identification,
     isRemains: (vm) => remains.is(vm),
     isLeaving: (vmUid) =>
@@ -232,6 +248,7 @@ export async function buildAgent(parts: AgentParts) {
     cordon,
     nodeShutdown,
     validator,
+    startability,
     origins,
     locks,
     transfers,
@@ -370,6 +387,7 @@ export async function buildAgent(parts: AgentParts) {
       tasks.run('inventory', (signal) => inventory.run(signal));
       tasks.run('node', (signal) => node.run(signal));
       tasks.run('accelerator', (signal) => accelerator.run(signal));
+      tasks.run('startability', (signal) => startability.run(signal));
       tasks.run('reservations', (signal) => reservations.run(signal));
       tasks.run('reconciler', (signal) => reconciler.run(signal));
       tasks.run('identification', (signal) => identification.follow(inventory.looks(signal)));

@@ -144,11 +144,15 @@ export class VmCalls {
     }
   }
 
-  start(ref: VmRefInput, options: ChangeOptions): Promise<StartVirtualMachineResponse> {
-    const { operationId = '' } = options;
+  /** A dry run only says whether it could be started. */
+  start(
+    ref: VmRefInput,
+    options: ChangeOptions & { readonly dryRun?: boolean | undefined },
+  ): Promise<StartVirtualMachineResponse> {
+    const { operationId = '', dryRun = false } = options;
     return this.#connection.unary(
       VirtualMachineServiceService.startVirtualMachine,
-      StartVirtualMachineRequest.create({ ref, operationId }),
+      StartVirtualMachineRequest.create({ ref, operationId, dryRun }),
       options,
     );
   }

@@ -70,6 +70,7 @@ export const REASONS = {
 
   HYPERVISOR_UNREACHABLE: 'unavailable',
   HYPERVISOR_TIMEOUT: 'unavailable',
+  HYPERVISOR_REFUSED: 'failed-precondition',
   HYPERVISOR_FAILURE: 'internal',
   STATE_NOT_READY: 'unavailable',
   STORAGE_FULL: 'resource-exhausted',

@@ -16,6 +16,9 @@ export interface ImageInspector {
    * it is the guest's.
    */
   find(query: ImageQuery, signal: AbortSignal): Promise<ImageInfo | undefined>;
+
+  /** Those of the paths that lead to nothing. Waits for storage that hangs, which costs the agent nothing else. */
+  listMissing(paths: readonly string[], signal: AbortSignal): Promise<readonly string[]>;
 }
 
 export interface ImageQuery {
@@ -39,6 +42,21 @@ export interface FileInfo {
 export interface ImageInfo extends FileInfo {
   /** By its content: `qcow2` or another of QEMU's names, empty if unknown; `raw` if it is to be that. */
   readonly format: string;
+  /** The same for all paths that lead to one image, and for no other image of the node; undefined if that is not known. */
+  readonly fileId: string | undefined;
+  /** Who has it open, or something behind it, in a way in which no VM could open it as is asked. */
+  readonly holders: readonly ImageHolder[];
+}
+
+/** A process that has an image open. */
+export interface ImageHolder {
+  /** Undefined if it is none of those that this node can see. */
+  readonly pid: number | undefined;
+  /** Its name, such as `qemu-nbd`. */
+  readonly program: string;
+  /** Of a QEMU the uid of its VM, whoever has made that, and what the hypervisor calls it. */
+  readonly vmUid: string | undefined;
+  readonly vmName: string;
 }
 
 export interface ImageProblem {

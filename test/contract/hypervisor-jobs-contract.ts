@@ -179,7 +179,7 @@ function testMigrations(use: UseFixture): void {
       destinationSocket: '/nowhere/socket',
     } as const;
     const migrating = source.jobs.migrate(vm.uid, { ...request, transport }, never);
-    await rejectsWith('MIGRATION_FAILED', migrating);
+    await rejectsWith('HYPERVISOR_REFUSED', migrating);
     assert.equal((await source.domains.find(vm.uid, never))?.state, 'running');
     await source.domains.destroy(vm.uid, never);
   });

@@ -29,11 +29,14 @@ export function testImages(
       void test(`tells a ${format} image`, async () => {
         await using fixture = await make();
         const path = await fixture.create(format);
-        assert.deepEqual(await fixture.images.find(queryOf(path, format), never), {
-          kind: 'file',
-          format,
-          problem: undefined,
-        });
+        const { fileId, ...found } =
+          (await fixture.images.find(queryOf(path, format), never)) ?? {};
+        assert.deepEqual(found, { kind: 'file', format, problem: undefined, holders: [] });
+        assert.ok(fileId);
+        const second = format === 'raw' ? 'qcow2' : 'raw';
+        const query = queryOf(await fixture.create(second), second);
+        const other = await fixture.images.find(query, never);
+        assert.notEqual(other?.fileId, fileId);
         const asKernel = await fixture.images.findBootFile(path, undefined, never);
         assert.deepEqual([asKernel?.kind, asKernel?.problem], ['file', undefined]);
       });
@@ -50,6 +53,14 @@ export function testImages(
       await using fixture = await make();
       assert.equal(await fixture.images.find(queryOf(fixture.missing, 'qcow2'), never), undefined);
       assert.equal(await fixture.images.findBootFile(fixture.missing, undefined, never), undefined);
+    });
+
+    void test('lists which of many paths lead to nothing', async () => {
+      await using fixture = await make();
+      const { images, missing } = fixture;
+      const there = await fixture.create('raw');
+      assert.deepEqual(await images.listMissing([there, missing, there], never), [missing]);
+      assert.deepEqual(await images.listMissing([], never), []);
     });
 
     void test('has a problem with what is no image', async () => {

@@ -56,7 +56,7 @@ test('what cannot work is refused by name and leaves nothing behind', async (con
     const machine = { kernel: { path: IMAGE, initrd: guest.initrdPath } };
     const vm = vmWith({ machine, runStrategy: 'Once' });
     const error = await failure(client.vms.create(vm, { signal }));
-    assert.equal(error.reason, 'HYPERVISOR_FAILURE', error.message);
+    assert.equal(error.reason, 'HYPERVISOR_REFUSED', error.message);
     await expectNothing();
   });
 
@@ -109,6 +109,49 @@ test('what cannot work is refused by name and leaves nothing behind', async (con
     await expectNothing();
   });
 
+  await context.test('an image that another VM has open, by whatever path', async () => {
+    const [soft, hard] = ['/run/soft.raw', '/run/hard.raw'];
+    await node.run(['ln', '-s', IMAGE, soft], signal);
+    await node.run(['ln', IMAGE, hard], signal);
+    const onImage = (name: string, path: string, more = {}) =>
+      vmWith({ metadata: { name }, machine: { volumes: [diskAt(path)] }, ...more });
+    const one = { name: 'one' };
+    await client.vms.create(onImage('one', IMAGE, { runStrategy: 'Once' }), { signal });
+    const { warnings } = await client.vms.create(onImage('late', soft), { signal });
+    assert.match(warnings.join(), /which VM default\/one has open; .* before it is started/);
+    for (const path of [IMAGE, soft, hard]) {
+      const two = onImage('two', path, { runStrategy: 'Once' });
+      const planned = await failure(client.vms.create(two, { signal, dryRun: true }));
+      const made = await failure(client.vms.create(two, { signal }));
+      assert.deepEqual([planned.reason, planned.message], [made.reason, made.message]);
+      assert.equal(made.reason, 'IMAGE_IN_USE');
+      assert.match(made.message, /which VM default\/one has open; shut that down/);
+    }
+    const late = { name: 'late' };
+    const planned = await failure(client.vms.start(late, { signal, dryRun: true }));
+    const started = await failure(client.vms.start(late, { signal }));
+    assert.deepEqual([planned.reason, planned.message], [started.reason, started.message]);
+    assert.equal(started.reason, 'IMAGE_IN_USE');
+    const { status } = await client.vms.get(late, { signal });
+    const startable = status?.conditions.find(({ type }) => type === 'Startable');
+    assert.deepEqual([startable?.reason, startable?.message], ['ImageInUse', started.message]);
+    // What it has open itself is not in its way.
+    await client.vms.apply(onImage('one', IMAGE, { runStrategy: 'Manual' }), { signal });
+    await client.vms.destroy(one, { signal });
+    await client.vms.start(late, { signal, dryRun: true });
+    await client.vms.start(late, { signal });
+    for (const ref of [one, late]) await client.vms.delete(ref, { signal, force: true });
+    const twice = [diskAt(IMAGE), { ...diskAt(hard), name: 'again' }];
+    const spec = vmWith({ machine: { volumes: twice } });
+    for (const dryRun of [true, false]) {
+      assert.equal(
+        (await failure(client.vms.create(spec, { signal, dryRun }))).reason,
+        'INVALID_SPEC',
+      );
+    }
+    await expectNothing();
+  });
+
   await context.test('calls that name nothing that is there', async () => {
     const missing = { name: 'none' };
     const spec = { virtualMachine: missing, destination: { nodeName: 'b' } };
@@ -124,6 +167,10 @@ test('what cannot work is refused by name and leaves nothing behind', async (con
     for (const [call, reason] of calls) assert.equal((await failure(call())).reason, reason);
   });
 });
+
+function diskAt(path: string) {
+  return { name: 'root', format: 'raw', source: { file: { path } } };
+}
 
 async function failure(call: Promise<unknown>): Promise<AgentError> {
   const outcome = await call.then(

@@ -159,7 +159,7 @@ export class FakeHypervisorDomains implements HypervisorDomains {
 
 function refuseLocked(world: FakeHypervisorWorld, vm: FakeVm): void {
   if (world.openDisks(vm)) return;
-  throw new AgentError('HYPERVISOR_FAILURE', 'Failed to get "write" lock');
+  throw new AgentError('IMAGE_IN_USE', 'Failed to get "write" lock');
 }
 
 function refuseNewer(...definitions: readonly VmDefinition[]): void {

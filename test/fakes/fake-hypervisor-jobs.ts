@@ -108,11 +108,17 @@ export class FakeHypervisorJobs implements HypervisorJobs {
     const socket = socketOf(request);
     refuseStopped(vm);
     if (!isDeepStrictEqual(disksOf(vm), request.disks)) {
-      throw new AgentError('MIGRATION_BLOCKED', `Cannot migrate VM ${uid}: it has other disks now`);
+      throw new AgentError(
+        'MIGRATION_BLOCKED',
+        `Cannot migrate VM ${vm.live.name}: it has other disks now`,
+      );
     }
     const peer = this.#peers.get(socket);
     if (peer === undefined) {
-      throw new AgentError('MIGRATION_FAILED', `Cannot migrate VM ${uid}: no hypervisor there`);
+      throw new AgentError(
+        'HYPERVISOR_REFUSED',
+        `Cannot migrate VM ${vm.live.name}: no hypervisor there`,
+      );
     }
     const ended = this.#run(vm, peer, request);
     // Whoever waits for it hears of a failure; it may be that nobody does.
@@ -148,7 +154,10 @@ export class FakeHypervisorJobs implements HypervisorJobs {
         await this.#nextIteration(uid, cancelled.signal);
         if (cancelled.signal.aborted || !isActive(vm) || !isActive(arriving)) {
           peer.drop(arriving);
-          throw new AgentError('MIGRATION_FAILED', `Cannot migrate VM ${uid}: it was stopped`);
+          throw new AgentError(
+            'MIGRATION_FAILED',
+            `Cannot migrate VM ${vm.live.name}: it was stopped`,
+          );
         }
         outgoing.iteration += 1;
         const { iteration } = outgoing;
@@ -203,7 +212,7 @@ export class FakeHypervisorJobs implements HypervisorJobs {
           this.#leave(uid, statistics);
         });
     }
-    throw new AgentError('MIGRATION_FAILED', `Cannot migrate VM ${uid}: the link broke`);
+    throw new AgentError('HYPERVISOR_REFUSED', `Cannot migrate VM ${vm.live.name}: the link broke`);
   }
 
   #leave(uid: string, statistics: JobStatistics): void {

@@ -11,7 +11,12 @@ export class FakeImages implements ImageInspector {
   readonly #images = new Map<string, ImageInfo>();
 
   add(path: string, image: Partial<ImageInfo> = {}): void {
-    this.#images.set(path, { kind: 'file', format: 'raw', problem: undefined, ...image });
+    const free = { fileId: path, holders: [] };
+    this.#images.set(path, { kind: 'file', format: 'raw', problem: undefined, ...free, ...image });
+  }
+
+  remove(path: string): void {
+    this.#images.delete(path);
   }
 
   async findBootFile(
@@ -29,5 +34,10 @@ export class FakeImages implements ImageInspector {
     signal.throwIfAborted();
     const found = await Promise.resolve(this.#images.get(path));
     return found && (format === 'raw' ? { ...found, format } : found);
+  }
+
+  async listMissing(paths: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
+    signal.throwIfAborted();
+    return await Promise.resolve(paths.filter((path) => !this.#images.has(path)));
   }
 }

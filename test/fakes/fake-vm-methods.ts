@@ -7,6 +7,7 @@ import {
   type ApplyVirtualMachineRequest,
   type CreateVirtualMachineRequest,
   type DeleteVirtualMachineRequest,
+  type DestroyVirtualMachineRequest,
   type GetConsoleLogRequest,
   type GetConsoleLogResponse,
   type GetVirtualMachineRequest,
@@ -60,7 +61,7 @@ export function vmMethods(agent: FakeAgentServer) {
     const ref = { namespace: namespace || 'default', name, uid };
     return beginOperation(agent, kind, ref, { ...given, id: given.operationId });
   };
-  const move = (request: StartVirtualMachineRequest, kind: OperationKind) => {
+  const move = (request: Omit<StartVirtualMachineRequest, 'dryRun'>, kind: OperationKind) => {
     const phase =
       kind === OPERATION_KIND_START ? VIRTUAL_MACHINE_PHASE_RUNNING : VIRTUAL_MACHINE_PHASE_STOPPED;
     const virtualMachine = put(find(request), phase);
@@ -138,7 +139,7 @@ export function vmMethods(agent: FakeAgentServer) {
       return move(request, OPERATION_KIND_SHUTDOWN);
     }),
 
-    destroyVirtualMachine: agent.answer((request: StartVirtualMachineRequest) =>
+    destroyVirtualMachine: agent.answer((request: DestroyVirtualMachineRequest) =>
       move(request, OPERATION_KIND_DESTROY),
     ),
 

@@ -17,6 +17,7 @@ export class MemoryJournal implements Disposable {
   });
   /** Commits that there is still room for. */
   #room = Number.POSITIVE_INFINITY;
+  #reason: 'STORAGE_FULL' | 'JOURNAL_FAILURE' = 'STORAGE_FULL';
   /** Commits that there was no room for. */
   refused = 0;
 
@@ -25,8 +26,9 @@ export class MemoryJournal implements Disposable {
   }
 
   /** Its disk is full after so many more commits, until there is room for any number of them again. */
-  setRoom(commits: number): void {
+  setRoom(commits: number, reason: 'STORAGE_FULL' | 'JOURNAL_FAILURE' = 'STORAGE_FULL'): void {
     this.#room = commits;
+    this.#reason = reason;
   }
 
   /** What is in it now, for whoever looks on. */
@@ -48,7 +50,7 @@ export class MemoryJournal implements Disposable {
       return;
     }
     this.refused += 1;
-    throw new AgentError('STORAGE_FULL', 'Cannot write the journal: the disk is full');
+    throw new AgentError(this.#reason, 'Cannot write the journal: the disk is full');
   }
 
   [Symbol.dispose](): void {

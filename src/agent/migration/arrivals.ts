@@ -4,12 +4,14 @@ import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { TaskGroup } from '../../core/task-group.ts';
 import { Turns } from '../../core/turns.ts';
+import { untilAborted } from '../../core/until-aborted.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import { type HypervisorVm, isSplit } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { Ownership } from '../vms/ownership.ts';
+import type { EarlyEnd } from './early-end.ts';
 import { readFigures, resultOf } from './figures.ts';
 import { holdingFor } from './incoming-check.ts';
 import type { MigrationResult } from './migration.ts';
@@ -34,6 +36,12 @@ export interface ArrivalsOptions {
 }
 
 const CALL_TIMEOUT_MS = 10_000;
+/** By an agent that does not say why. */
+const CALLED_OFF: EarlyEnd = {
+  phase: 'failed',
+  reason: 'MIGRATION_FAILED',
+  message: 'The source called it off',
+};
 
 /** Follows VMs that come to this node until each has arrived or will not come. */
 export class Arrivals {
@@ -41,6 +49,8 @@ export class Arrivals {
   readonly #pace: Pace;
   /** That a VM has arrived and that it will not come are each recorded whole, so that only one of them is. */
   readonly #turns = new Turns();
+  /** Resolved once nothing is held any more for those that are followed. */
+  readonly #followed = new Map<string, Promise<void>>();
 
   constructor(options: ArrivalsOptions) {
     this.#options = options;
@@ -64,6 +74,8 @@ export class Arrivals {
   /** Watches an incoming VM until it has arrived or will not come; then frees its lock and what is held for it. */
   follow(record: MigrationRecord, lock: Disposable): void {
     const { capacity, tasks } = this.#options;
+    const free = Promise.withResolvers<void>();
+    this.#followed.set(record.id, free.promise);
     tasks.run('incoming migration', async (signal) => {
       try {
         while (!(await this.#hasEnded(record, signal))) await delay(this.#pace.lookMs, signal);
@@ -72,6 +84,8 @@ export class Arrivals {
       } finally {
         capacity.release(record.vmUid);
         lock[Symbol.dispose]();
+        this.#followed.delete(record.id);
+        free.resolve();
       }
       await this.#removeTransfer(record.id, signal);
     });
@@ -106,20 +120,23 @@ export class Arrivals {
   async callOff(
     record: MigrationRecord,
     signal: AbortSignal,
-    why = 'The source called it off',
+    why: EarlyEnd = CALLED_OFF,
   ): Promise<void> {
     await this.drop(record, signal);
     await this.end(record, why);
+    // Whoever is told that it is over may begin anew.
+    await untilAborted(this.#followed.get(record.id) ?? Promise.resolve(), signal);
     const { phase } = (await this.#options.book.find(record.id)) ?? record;
     if (phase === 'completed') throw pastSwitchover(record);
   }
 
   /** Records that the VM does not come. Repeating it is fine. */
-  end({ id, peerNode }: MigrationRecord, message: string): Promise<void> {
+  end({ id, peerNode }: MigrationRecord, why: EarlyEnd): Promise<void> {
     const { book, onChange, log } = this.#options;
     return this.#turns.take(id, async () => {
       if (book.active(id) === undefined) return;
-      await book.move(id, 'failed', { reason: 'MIGRATION_FAILED', message });
+      const { phase, reason, message } = why;
+      await book.move(id, phase, { reason, message });
       onChange();
       log.info({ migrationId: id, peer: peerNode, reason: message }, 'VM did not come');
     });
@@ -175,7 +192,7 @@ export class Arrivals {
     if (isAlive(transfer) || vm?.state === 'stopped') return;
     await this.drop(record, signal);
     const why = transfer?.failureMessage || 'The transfer ended before the VM had arrived';
-    await this.end(record, why);
+    await this.end(record, { phase: 'failed', reason: 'MIGRATION_FAILED', message: why });
   }
 
   async #noteReceiving({ id }: MigrationRecord): Promise<void> {
@@ -192,7 +209,8 @@ export class Arrivals {
   async #removeFiles({ id, vmUid }: MigrationRecord, signal: AbortSignal): Promise<void> {
     const { book, privateFiles, hypervisor, log } = this.#options;
     try {
-      if ((await book.find(id))?.phase !== 'failed') return;
+      const { phase } = (await book.find(id)) ?? {};
+      if (phase !== 'failed' && phase !== 'cancelled') return;
       await privateFiles.remove(vmUid, brief(signal));
       await hypervisor.domains.removeFiles(vmUid, brief(signal));
     } catch (error) {

@@ -1,5 +1,5 @@
 import { delay } from '../../core/delay.ts';
-import type { Reason } from '../../core/errors.ts';
+import { causeOf, lossOf } from './early-end.ts';
 import type { MigrationResult } from './migration.ts';
 import type { OutgoingContext } from './outgoing-context.ts';
 import type { Peer } from './peers.ts';
@@ -70,45 +70,6 @@ async function commitPeer(
     }
   }
   return context.result();
-}
-
-interface EarlyEnd {
-  readonly phase: 'failed' | 'cancelled';
-  readonly reason: Reason;
-  readonly message: string;
-}
-
-/** Why the VM stays here. */
-function causeOf(context: OutgoingContext): EarlyEnd {
-  if (context.cancelRequested) {
-    return {
-      phase: 'cancelled',
-      reason: 'MIGRATION_CANCELLED',
-      message: 'Cancelled by a caller; the VM stays on this node',
-    };
-  }
-  if (context.timedOut) {
-    return {
-      phase: 'failed',
-      reason: 'MIGRATION_TIMEOUT',
-      message: 'It had not switched over in the time allowed; the VM stays on this node',
-    };
-  }
-  return {
-    phase: 'failed',
-    reason: context.failure?.reason ?? 'MIGRATION_FAILED',
-    message:
-      context.failure?.message ??
-      'The migration ended while the agent was away; the VM stays on this node',
-  };
-}
-
-function lossOf({ record }: OutgoingContext): EarlyEnd {
-  return {
-    phase: 'failed',
-    reason: 'VM_NOT_FOUND',
-    message: `The VM is neither on this node nor on ${record.peerNode}: it was stopped or removed while it migrated`,
-  };
 }
 
 async function removeTransfer(context: OutgoingContext, signal: AbortSignal): Promise<void> {

@@ -3,6 +3,7 @@ import type { DiskProbe, ImageSighting, MarkedPlace } from '../../drivers/disk-p
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import { Arrivals, arrivalOf, holdsSource, pastSwitchover } from './arrivals.ts';
+import type { EarlyEnd } from './early-end.ts';
 import { readFigures } from './figures.ts';
 import { checkIncoming } from './incoming-check.ts';
 import type {
@@ -30,6 +31,12 @@ export interface IncomingManagerOptions extends PreparationOptions {
 
 const CALL_TIMEOUT_MS = 10_000;
 
+const NOT_WANTED = {
+  phase: 'failed',
+  reason: 'MIGRATION_CANCELLED',
+  message: 'Not wanted',
+} as const;
+
 const NOT_HERE = { ownershipEpoch: 0, holdsSource: false, figures: undefined } as const;
 
 /** Answers the nodes that VMs come from, with the truth about their VMs here. */
@@ -55,7 +62,8 @@ export class IncomingManager implements IncomingService {
     const record = book.listActive('destination').find((active) => active.vmUid === vmUid);
     if (record === undefined) return;
     try {
-      await this.#arrivals.callOff(record, signal, why);
+      const end = { phase: 'failed', reason: 'MIGRATION_FAILED', message: why } as const;
+      await this.#arrivals.callOff(record, signal, end);
     } catch (error) {
       if (!hasReason(error, 'MIGRATION_PAST_SWITCHOVER')) throw error;
     }
@@ -155,7 +163,7 @@ export class IncomingManager implements IncomingService {
     const transfer = await transfers.find(migrationId, signal);
     const wireBytes = transfer && transfer.wireBytesReceived + transfer.wireBytesSent;
     if (end.outcome === 'abort') {
-      await this.#abort(migrationId, vmUid, caller, signal);
+      await this.#abort({ migrationId, vmUid, end: endOf(end) }, caller, signal);
       return { wireBytes };
     }
     if (record !== undefined && !isFinal(record.phase)) {
@@ -174,19 +182,15 @@ export class IncomingManager implements IncomingService {
   }
 
   /** Makes sure that the VM of this migration will never run here. Fails with MIGRATION_PAST_SWITCHOVER if it does. */
-  async #abort(
-    migrationId: string,
-    vmUid: string,
-    caller: string,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #abort(asked: Aborting, caller: string, signal: AbortSignal): Promise<void> {
+    const { migrationId, vmUid, end } = asked;
     const record = await this.#recordOf(migrationId, caller);
     if (record === undefined) {
       await this.#assertNotHere(migrationId, vmUid, signal);
       // Nothing was prepared. A record keeps a late request to prepare from being honoured.
-      const begun = await this.#options.book.begin(tombstone(migrationId, vmUid, caller));
+      const begun = await this.#options.book.begin(tombstone(asked, caller));
       // Unless it was prepared in the meantime, so that there is something to call off.
-      if (!begun.created) await this.#abort(migrationId, vmUid, caller, signal);
+      if (!begun.created) await this.#abort(asked, caller, signal);
       return;
     }
     switch (record.phase) {
@@ -197,7 +201,7 @@ export class IncomingManager implements IncomingService {
       case 'completed':
         throw pastSwitchover(record);
       default:
-        await this.#arrivals.callOff(record, signal);
+        await this.#arrivals.callOff(record, signal, end);
     }
   }
 
@@ -230,8 +234,22 @@ export class IncomingManager implements IncomingService {
   }
 }
 
+interface Aborting {
+  readonly migrationId: string;
+  readonly vmUid: string;
+  /** Undefined if the source does not say. */
+  readonly end: EarlyEnd | undefined;
+}
+
+function endOf({ reason, message }: Extract<IncomingEnd, { outcome: 'abort' }>) {
+  if (reason === undefined || message === undefined) return undefined;
+  const phase = reason === 'MIGRATION_CANCELLED' ? 'cancelled' : 'failed';
+  return { phase, reason, message } as const;
+}
+
 /** The record of a migration that was called off before anything was prepared for it. */
-function tombstone(id: string, vmUid: string, peerNode: string): MigrationRecord {
+function tombstone({ migrationId: id, vmUid, end }: Aborting, peerNode: string): MigrationRecord {
+  const { phase, reason, message } = end ?? NOT_WANTED;
   const record = newRecord({
     id,
     role: 'destination',
@@ -248,12 +266,6 @@ function tombstone(id: string, vmUid: string, peerNode: string): MigrationRecord
     running: undefined,
   });
   const { startedAtMs } = record;
-  return {
-    ...record,
-    phase: 'failed',
-    phases: [{ phase: 'failed', startedAtMs }],
-    endedAtMs: startedAtMs,
-    reason: 'MIGRATION_CANCELLED',
-    message: 'Not wanted',
-  };
+  const phases = [{ phase, startedAtMs }];
+  return { ...record, phase, phases, endedAtMs: startedAtMs, reason, message };
 }

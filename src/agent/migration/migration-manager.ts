@@ -6,6 +6,7 @@ import { pageOf } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor, WatchEvent } from '../reports/report.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import { busy } from '../vms/busy.ts';
+import { nameOfRef, naming } from '../vms/deed-words.ts';
 import type { VmService } from '../vms/vm.ts';
 import { assertUnblocked } from './blockers.ts';
 import type {
@@ -37,6 +38,8 @@ const UNKNOWN_CALLER = 'unknown';
 export class MigrationManager implements MigrationService {
   readonly #options: MigrationManagerOptions;
   readonly #running = new Map<string, OutgoingMigration>();
+  /** Those that are asked for and not in the book yet. */
+  readonly #starting = new Map<string, Promise<unknown>>();
 
   constructor(options: MigrationManagerOptions) {
     this.#options = options;
@@ -54,7 +57,11 @@ export class MigrationManager implements MigrationService {
     }
   }
 
-  async plan(spec: MigrationSpec, signal: AbortSignal): Promise<MigrationPlan> {
+  plan(spec: MigrationSpec, signal: AbortSignal): Promise<MigrationPlan> {
+    return naming(`migrate ${nameOfRef(spec.vm)}`, this.#plan(spec, signal));
+  }
+
+  async #plan(spec: MigrationSpec, signal: AbortSignal): Promise<MigrationPlan> {
     const vm = await this.#options.vms.get(spec.vm, signal);
     const report = await preflight(vm, spec, this.#options, signal);
     const { blockers, images, memoryBytes } = report;
@@ -62,6 +69,17 @@ export class MigrationManager implements MigrationService {
   }
 
   async start(request: StartRequest, signal: AbortSignal): Promise<Migration> {
+    const { id } = request;
+    const start = this.#start(request, signal);
+    this.#starting.set(id, start);
+    try {
+      return await naming(`migrate ${nameOfRef(request.spec.vm)}`, start);
+    } finally {
+      if (this.#starting.get(id) === start) this.#starting.delete(id);
+    }
+  }
+
+  async #start(request: StartRequest, signal: AbortSignal): Promise<Migration> {
     const { id, spec, labels } = request;
     const { book, locks, operations } = this.#options;
     const known = await book.find(id);
@@ -148,6 +166,8 @@ export class MigrationManager implements MigrationService {
 
   async cancel(id: string): Promise<Migration> {
     const { book } = this.#options;
+    // One that overtakes the start waits for it.
+    await this.#starting.get(id)?.catch(() => undefined);
     const { role, sourceNode } = book.get(id);
     if (role === 'destination') {
       throw new AgentError(
@@ -165,6 +185,12 @@ export class MigrationManager implements MigrationService {
       case 'cancelled':
       case 'failed':
         return migration;
+      case 'completed':
+        throw new AgentError(
+          'MIGRATION_PAST_SWITCHOVER',
+          `Cannot cancel migration ${id}: it has completed, and the VM is on node ${migration.destinationNode}; migrate it back instead`,
+          { metadata: { migrationId: id, phase: migration.phase } },
+        );
       default:
         throw new AgentError(
           'MIGRATION_PAST_SWITCHOVER',

@@ -176,7 +176,8 @@ export type IncomingState = 'absent' | 'prepared' | 'receiving' | 'arrived' | 'u
 /** How an incoming migration ends; with what it came to, as far as its source knows. */
 export type IncomingEnd =
   | { readonly outcome: 'commit'; readonly result: MigrationResult | undefined }
-  | { readonly outcome: 'abort' };
+  /** Why, as its source reports it; not told by older agents. */
+  | { readonly outcome: 'abort'; readonly reason?: Reason; readonly message?: string };
 
 /** What agents ask of each other. `caller` is the node that the caller's certificate names. */
 export interface IncomingService {

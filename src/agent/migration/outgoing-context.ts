@@ -3,6 +3,7 @@ import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { DiskProbe } from '../../drivers/disk-probe.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
+import type { VmStateReason } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
 import type { Ownership } from '../vms/ownership.ts';
@@ -46,6 +47,10 @@ export class OutgoingContext {
   timedOut = false;
   /** The guest may have been stopped for the switchover, and so may run at the destination. */
   mayHaveSwitchedOver = false;
+  /** Memory of the guest was seen on its way. */
+  hasCopied = false;
+  /** Why the VM is off here, in the hypervisor's words, once it was found to be: it went off while it moved. */
+  offReason: VmStateReason | undefined;
   /** When the hypervisor said that the VM runs at the destination; undefined unless somebody was there to hear it. */
   endSeenAtMs: number | undefined;
   #figures: ArrivalFigures | undefined;
@@ -72,8 +77,11 @@ export class OutgoingContext {
 
   /** Of a broken transfer the hypervisor only sees sockets that close, so the transfer explains it. */
   get failure(): AgentError | undefined {
-    const explained = this.#failure !== undefined && this.#failure.reason !== 'MIGRATION_FAILED';
-    return explained ? this.#failure : (this.#brokenTransfer ?? this.#failure);
+    const failure = this.#failure;
+    if (!hasReason(failure, 'MIGRATION_FAILED', 'HYPERVISOR_REFUSED')) {
+      return failure ?? this.#brokenTransfer;
+    }
+    return this.#brokenTransfer ?? (this.hasCopied ? brokenOff(failure) : failure);
   }
 
   get figures(): ArrivalFigures | undefined {
@@ -132,6 +140,7 @@ export class OutgoingContext {
       hypervisor.jobs.getJob(uid, signal),
       transfers.find(this.id, signal),
     ]);
+    if (job !== undefined && job.memoryTotalBytes > 0n) this.hasCopied = true;
     this.noteTransfer(transfer);
     book.setProgress(this.id, advance(book.progressOf(this.id), job, transfer));
   }
@@ -140,7 +149,7 @@ export class OutgoingContext {
     if (transfer?.state !== 'failed' && transfer?.state !== 'lost') return;
     this.#brokenTransfer ??= new AgentError(
       'STREAM_FAILED',
-      `The transfer to node ${this.#record.peerNode} broke: ${transfer.failureMessage}; the VM stays on this node`,
+      `The transfer to node ${this.#record.peerNode} broke: ${transfer.failureMessage}; the VM stays on node ${this.options.nodeName}`,
     );
   }
 
@@ -175,4 +184,9 @@ export class OutgoingContext {
       this.log.debug({ err: error }, 'The hypervisor does not stop the migration');
     }
   }
+}
+
+/** What the hypervisor had begun it has not refused. */
+function brokenOff({ message, metadata, cause }: AgentError): AgentError {
+  return new AgentError('MIGRATION_FAILED', message, { metadata, cause });
 }

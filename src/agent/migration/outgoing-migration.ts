@@ -14,6 +14,7 @@ import type { IncomingVm, MigrationSpec } from './migration.ts';
 import { type MigrationRecord, newRecord } from './migration-record.ts';
 import { OutgoingContext, type OutgoingOptions } from './outgoing-context.ts';
 import type { Peer } from './peers.ts';
+import { switchingOver } from './progress.ts';
 import { ProgressTeller } from './progress-teller.ts';
 import { LIBVIRT_SERVICE, MEMORY_SERVICE, nodeIdentity } from './protocol.ts';
 import { callOff, settle } from './settlement.ts';
@@ -264,7 +265,9 @@ export class OutgoingMigration {
   }
 
   async #recordSwitchover(): Promise<void> {
+    const { book } = this.#context.options;
     try {
+      book.setProgress(this.id, switchingOver(book.progressOf(this.id)));
       await this.#context.move('switching-over');
     } catch (error) {
       this.#context.log.warn({ err: error }, 'Could not record what a migration has come to');
@@ -276,6 +279,7 @@ export class OutgoingMigration {
     // The event of the switchover may be among those that are lost now.
     if (event.kind === 'disconnected') context.mayHaveSwitchedOver = true;
     if (!('uid' in event) || event.uid !== context.record.vmUid) return;
+    if (event.kind === 'migration-iteration') context.hasCopied = true;
     if (event.kind === 'job-completed' && event.statistics.downtimeMs !== undefined) {
       context.noteFigures(figuresOf(event.statistics));
     }

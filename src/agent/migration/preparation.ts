@@ -138,7 +138,11 @@ export class Preparation {
     try {
       // The caller's signal may be the reason for it.
       await this.#options.transfers.remove(record.id, AbortSignal.timeout(UNDO_TIMEOUT_MS));
-      await this.#arrivals.end(record, 'It could not be prepared');
+      await this.#arrivals.end(record, {
+        phase: 'failed',
+        reason: 'MIGRATION_FAILED',
+        message: 'It could not be prepared',
+      });
     } catch (error) {
       this.#options.log.warn(
         { migrationId: record.id, err: error },

@@ -55,6 +55,11 @@ export function advance(
   };
 }
 
+/** Progress once the guest is stopped for its switchover, as the copy of a small one may have ended before anybody looked. */
+export function switchingOver(before: MigrationProgress): MigrationProgress {
+  return { ...before, fractionDone: larger(before.fractionDone, SHARE_BEFORE_SWITCHOVER) };
+}
+
 /** Progress as the source tells it to the destination, which counts by itself what is on the wire. */
 export function adopt(before: MigrationProgress, told: MigrationProgress): MigrationProgress {
   return {

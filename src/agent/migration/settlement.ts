@@ -1,5 +1,6 @@
 import { delay } from '../../core/delay.ts';
 import { hasReason } from '../../core/errors.ts';
+import { causeOf } from './early-end.ts';
 import type { Ending } from './endings.ts';
 import { judge, type LocalView, localView, type PeerView } from './outcome.ts';
 import type { OutgoingContext } from './outgoing-context.ts';
@@ -57,7 +58,9 @@ async function viewLocal(context: OutgoingContext, signal: AbortSignal): Promise
     const vm = await hypervisor.domains.find(uid, context.brief(signal));
     // libvirt says so of a guest that it had stopped for the switchover; the event of it may have been lost.
     if (vm?.stateReason === 'migration-cancelled') context.mayHaveSwitchedOver = true;
-    return localView(vm, job);
+    const view = localView(vm, job);
+    context.offReason = view === 'stopped' ? vm?.stateReason : undefined;
+    return view;
   } catch (error) {
     signal.throwIfAborted();
     context.log.debug({ err: error }, 'Cannot look at the VM here');
@@ -99,8 +102,10 @@ export async function callOff(
   signal: AbortSignal,
 ): Promise<boolean> {
   const patient = AbortSignal.any([signal, AbortSignal.timeout(ABORT_TIMEOUT_MS)]);
+  const { reason, message } = causeOf(context);
+  const end = { outcome: 'abort', reason, message } as const;
   try {
-    await peer.release(context.id, context.record.vmUid, { outcome: 'abort' }, patient);
+    await peer.release(context.id, context.record.vmUid, end, patient);
     return true;
   } catch (error) {
     signal.throwIfAborted();

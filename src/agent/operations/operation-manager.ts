@@ -120,6 +120,18 @@ export class OperationManager implements OperationService {
     return { operation: await book.get(record.id), details };
   }
 
+  async plan(
+    asked: Pick<OperationRequest, 'kind' | 'vm' | 'parameters'>,
+    signal: AbortSignal,
+  ): Promise<OperationVm> {
+    const { book, works } = this.#options;
+    const request = { ...asked, id: undefined, requestedBy: '' };
+    const { vm, deed } = await works[asked.kind].admit(request, signal);
+    const others = this.#inTheWay(vm, book.openOf(vm));
+    assertNotBusy({ id: '', kind: asked.kind, vm }, deed, others);
+    return vm;
+  }
+
   get(id: string): Promise<Operation> {
     return this.#options.book.get(id);
   }

@@ -149,6 +149,11 @@ export interface OperationService {
    * with whatever can be told at once to be wrong.
    */
   submit(request: OperationRequest, signal: AbortSignal): Promise<Submission>;
+  /** Fails as `submit` would where that can be told at once, and says which VM is meant. Changes nothing. */
+  plan(
+    asked: Pick<OperationRequest, 'kind' | 'vm' | 'parameters'>,
+    signal: AbortSignal,
+  ): Promise<OperationVm>;
   /** Fails with OPERATION_NOT_FOUND. */
   get(id: string, signal: AbortSignal): Promise<Operation>;
   /** The newest first. */

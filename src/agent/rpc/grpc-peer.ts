@@ -105,7 +105,8 @@ export class GrpcPeer implements Peer {
   async release(...[migrationId, vmUid, end, signal]: Parameters<Peer['release']>) {
     const outcome = OUTCOME[end.outcome];
     const result = end.outcome === 'commit' && end.result ? toResult(end.result) : undefined;
-    const request = { migrationId, virtualMachineUid: vmUid, outcome, result };
+    const { reason = '', message = '' } = end.outcome === 'abort' ? end : {};
+    const request = { migrationId, virtualMachineUid: vmUid, outcome, result, reason, message };
     const { wireBytes } = await this.#call(CHECK_DEADLINE_MS, signal, ({ peer }, options) =>
       peer.releaseIncoming(request, options),
     );

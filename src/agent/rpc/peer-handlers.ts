@@ -1,4 +1,8 @@
-import type { PeerServiceService } from '../../gen/novacron/peer/v1/peer.ts';
+import { isReason } from '../../core/errors.ts';
+import type {
+  PeerServiceService,
+  ReleaseIncomingRequest,
+} from '../../gen/novacron/peer/v1/peer.ts';
 import type { IncomingService, IncomingVm } from '../migration/migration.ts';
 import { assertFeatures } from '../migration/protocol.ts';
 import type { OwnershipService } from '../vms/vm-peers.ts';
@@ -105,7 +109,7 @@ export function peerHandlers(
       const { migrationId, vmUid } = readIds(request, checks, context);
       const { caller, signal } = context;
       const result = request.result && fromResult(request.result);
-      const end = outcome === 'commit' ? { outcome, result } : { outcome };
+      const end = outcome === 'commit' ? { outcome, result } : { outcome, ...whyOf(request) };
       const released = await incoming.release(migrationId, vmUid, end, caller.nodeName, signal);
       return { wireBytes: toUint64(released.wireBytes ?? 0) };
     },
@@ -163,4 +167,10 @@ function readIds(
   checks.throwIfAny('INVALID_REQUEST', 'Cannot tell which migration is meant');
   context.about({ migrationId, vmId: vmUid, peer: context.caller.nodeName });
   return { migrationId, vmUid };
+}
+
+/** Of a newer agent the reason may be unknown here, and its sentence still says it. */
+function whyOf({ reason, message }: ReleaseIncomingRequest) {
+  if (reason === '') return {};
+  return { reason: isReason(reason) ? reason : ('MIGRATION_FAILED' as const), message };
 }

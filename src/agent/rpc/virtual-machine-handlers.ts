@@ -130,8 +130,13 @@ export function virtualMachineHandlers(
       }
     },
 
-    startVirtualMachine: ({ ref, operationId }, context) =>
-      power({ kind: 'start', vm: readRef(ref, context), parameters: {} }, operationId, context),
+    async startVirtualMachine({ ref, operationId, dryRun }, context) {
+      const asked = { kind: 'start', vm: readRef(ref, context), parameters: {} } as const;
+      if (!dryRun) return await power(asked, operationId, context);
+      context.about({ dryRun: 1 });
+      const vm = await vms.get(await operations.plan(asked, context.signal), context.signal);
+      return { virtualMachine: toVirtualMachine(vm), operation: undefined };
+    },
 
     shutdownVirtualMachine(request, context) {
       const checks = new FieldChecks();

@@ -120,7 +120,7 @@ export class ShutdownController implements Controller {
     if (vm === undefined || isOff(vm)) return undefined;
     const listed = await domains.list(signal);
     const now = listed.find(({ uid }) => uid === vmUid);
-    if (now !== undefined && isSplit(now)) throw splitInTwo(vmUid);
+    if (now !== undefined && isSplit(now)) throw splitInTwo(vm);
     if (vm.migration !== undefined) {
       await this.#options.cancelMigration(vm.migration.id).catch(unlessTooLate);
       throw stillMigrating(vm);
@@ -144,10 +144,10 @@ function unlessTooLate(error: unknown): void {
   if (!hasReason(error, 'MIGRATION_PAST_SWITCHOVER', 'MIGRATION_NOT_FOUND')) throw error;
 }
 
-function splitInTwo(vmUid: string): AgentError {
+function splitInTwo({ definition: { name } }: Vm): AgentError {
   return new AgentError(
     'MIGRATION_PAST_SWITCHOVER',
-    `Cannot cut the power of VM ${vmUid}: its memory is on two nodes, and without the half that is here its guest is lost on the other node too`,
+    `Cannot cut the power of VM ${name}: its memory is on two nodes, and without the half that is here its guest is lost on the other node too`,
   );
 }
 

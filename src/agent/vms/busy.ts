@@ -9,9 +9,12 @@ export function busy(
   locks: KeyLocks,
 ): AgentError {
   const other = locks.purposeOf(uid) ?? 'another operation';
+  const end = other.startsWith('migration ')
+    ? `try again when it has ended, or cancel it on the node that the VM leaves: novactl migration cancel ${other.slice('migration '.length)}`
+    : 'try again when it has ended';
   return new AgentError(
     'VM_BUSY',
-    `Cannot ${purpose} VM ${name}: ${other} is in progress; try again when it has ended`,
+    `Cannot ${purpose} VM ${name}: ${other} is in progress; ${end}`,
     { metadata: { vmId: uid }, retryAfterMs: 1_000 },
   );
 }

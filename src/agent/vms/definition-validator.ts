@@ -1,4 +1,4 @@
-import { AgentError, type FieldViolation, type Reason } from '../../core/errors.ts';
+import { AgentError, type Reason } from '../../core/errors.ts';
 import { parseBytes } from '../../core/quantity.ts';
 import type { Machine } from '../../core/resources/machine.ts';
 import { memoryBytesOf, roundingNotes } from '../../core/resources/machine-amounts.ts';
@@ -9,22 +9,30 @@ import { virtualMachine } from '../../core/resources/virtual-machine.ts';
 import { formatOf, isReadOnly, type Volume } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
-import type { FileOwner, HypervisorHost } from '../../drivers/hypervisor-host.ts';
-import type { FileKind, ImageInspector, ImageProblem } from '../../drivers/images.ts';
+import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
+import type { ImageHolder, ImageInspector } from '../../drivers/images.ts';
 import type { NodeAccelerator } from '../node/node-accelerator.ts';
+import {
+  type Asked,
+  type Asker,
+  type Look,
+  MACHINE,
+  missing,
+  type SpecViolation,
+  sameFiles,
+  unusable,
+  violationOf,
+} from './file-violations.ts';
 
 export interface DefinitionValidatorOptions {
   readonly host: Pick<HypervisorHost, 'getInfo' | 'findModelProblem'>;
   readonly images: ImageInspector;
   /** What new VMs run on. */
   readonly accelerator: Pick<NodeAccelerator, 'current'>;
+  /** What users call a VM of this node, such as `default/web`; undefined if it is none. */
+  readonly nameOf: (vmUid: string) => string | undefined;
   /** The least memory that a VM may have, as a quantity. */
   readonly minMemory: string;
-}
-
-/** A violation and the reason that it alone would fail with. */
-interface SpecViolation extends FieldViolation {
-  readonly reason: Reason;
 }
 
 /** Why a VM is refused, the weightiest first: what is wrong in itself comes before what this node lacks. */
@@ -35,8 +43,6 @@ const WEIGHTS: readonly Reason[] = [
   'CPU_INCOMPATIBLE',
 ];
 
-const MACHINE = 'spec.template.spec';
-
 /** Says no to a VM that cannot work on this node before anything is made of it. */
 export class DefinitionValidator {
   readonly #options: DefinitionValidatorOptions;
@@ -46,11 +52,16 @@ export class DefinitionValidator {
   }
 
   /**
-   * Fails with INVALID_SPEC, NOT_SUPPORTED, FEATURE_NOT_SUPPORTED, CPU_INCOMPATIBLE or what is wrong with a file (IMAGE_NOT_FOUND, IMAGE_INVALID,
-   * IMAGE_NOT_ALLOWED, IMAGE_NOT_READABLE, DEVICE_IN_USE), naming every field that is wrong. Files are looked at only if the rest is right. Returns what is accepted but is not as one may
-   * think, in sentences.
+   * Fails with INVALID_SPEC, NOT_SUPPORTED, FEATURE_NOT_SUPPORTED, CPU_INCOMPATIBLE or what is wrong with a file
+   * (IMAGE_NOT_FOUND, IMAGE_INVALID, IMAGE_IN_USE, IMAGE_NOT_ALLOWED, IMAGE_NOT_READABLE, DEVICE_IN_USE), naming every field
+   * that is wrong. Files are looked at only if the rest is right. Returns what is accepted but is not as one may think, in
+   * sentences. That others use its images now is such a thing for a VM that is not started at once.
    */
-  async validate({ metadata, spec }: WantedVm, signal: AbortSignal): Promise<readonly string[]> {
+  async validate(
+    { metadata, spec }: WantedVm,
+    { isStarted }: { readonly isStarted: boolean },
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
     const machine = spec.template.spec;
     const { refused, notApplicable } = this.supportOf({ metadata, spec });
     const violations: SpecViolation[] = [
@@ -59,23 +70,33 @@ export class DefinitionValidator {
       ...(await this.#machineTypeViolations(machine, signal)),
       ...(await this.#cpuViolations(machine, signal)),
     ];
-    if (violations.length === 0) violations.push(...(await this.#fileViolations(machine, signal)));
-    throwIfAny(notAccepted(metadata.name), violations);
+    const asker = { vmUid: metadata.uid, isArriving: false };
+    const ofFiles =
+      violations.length === 0 ? await this.#fileViolations(machine, asker, signal) : [];
+    const [inUse, others] = [ofFiles.filter(isInUse), ofFiles.filter((one) => !isInUse(one))];
+    throwIfAny(`accept VM ${JSON.stringify(metadata.name)}`, [
+      ...violations,
+      ...others,
+      ...(isStarted ? inUse : []),
+    ]);
     return [
       ...roundingNotes(machine),
       ...notApplicable.map(({ field, description }) => `${field} ${description}`),
+      ...inUse.map(({ field, description }) => `${field} ${description} before it is started`),
     ];
   }
 
   /** Fails as `validate` does if a VM that is here cannot be started with its files as they are now. */
   async assertStartable(
-    { name, spec }: VmDefinition,
+    { uid, name, spec }: VmDefinition,
     drift: readonly DriftedPart[],
     signal: AbortSignal,
   ): Promise<void> {
     // What it would be started with is not what its spec has.
     if (drift.includes('volumes')) return;
-    throwIfAny(`Cannot start VM ${name}`, await this.#fileViolations(spec.template.spec, signal));
+    const asker = { vmUid: uid, isArriving: false };
+    const violations = await this.#fileViolations(spec.template.spec, asker, signal);
+    throwIfAny(`start VM ${name}`, violations);
   }
 
   /** What of a VM this agent cannot carry out. Agents of other versions may have accepted it, so it is asked there too. */
@@ -87,13 +108,14 @@ export class DefinitionValidator {
    * Says no to a VM that another node has accepted and that could not work here. Fails as `validate` does, but with no word
    * about what nodes may think differently of.
    */
-  async validateIncoming({ name, spec }: VmDefinition, signal: AbortSignal): Promise<void> {
+  async validateIncoming({ uid, name, spec }: VmDefinition, signal: AbortSignal): Promise<void> {
     const machine = spec.template.spec;
+    const asker = { vmUid: uid, isArriving: true };
     const violations = [
       ...(await this.#machineTypeViolations(machine, signal)),
-      ...(await this.#fileViolations(machine, signal)),
+      ...(await this.#fileViolations(machine, asker, signal)),
     ];
-    throwIfAny(notAccepted(name), violations);
+    throwIfAny(`take VM ${name}`, violations);
   }
 
   #memoryViolations(machine: Machine): SpecViolation[] {
@@ -122,48 +144,67 @@ export class DefinitionValidator {
     return [{ field: `${MACHINE}.cpu.model`, description, reason: 'CPU_INCOMPATIBLE' }];
   }
 
+  /** Everything that keeps a VM from using its files here, by field. */
   async #fileViolations(
     { volumes = [], kernel }: Machine,
+    asker: Asker,
     signal: AbortSignal,
   ): Promise<SpecViolation[]> {
     if (volumes.length === 0 && kernel === undefined) return [];
     const { processOwner: user } = await this.#options.host.getInfo(signal);
-    const checks = volumes.map((volume, index) =>
-      this.#checkVolume({ volume, field: `${MACHINE}.volumes[${index}]`, user }, signal),
+    const boot = (['path', 'initrd'] as const).flatMap((name) => {
+      const [path, field] = [kernel?.[name], `${MACHINE}.kernel.${name}`];
+      return path === undefined ? [] : [this.#checkBootFile({ path, field, user }, signal)];
+    });
+    const looks = await Promise.all(
+      volumes.map((volume, index) =>
+        this.#look({ volume, field: `${MACHINE}.volumes[${index}]`, user }, signal),
+      ),
     );
-    for (const [name, path] of [
-      ['path', kernel?.path],
-      ['initrd', kernel?.initrd],
-    ] as const) {
-      if (path === undefined) continue;
-      checks.push(this.#checkBootFile({ path, field: `${MACHINE}.kernel.${name}`, user }, signal));
-    }
-    return (await Promise.all(checks)).filter((violation) => violation !== undefined);
+    const found = looks.filter((look) => look !== undefined);
+    return [
+      ...found.flatMap(({ violation }) => violation ?? []),
+      ...sameFiles(found),
+      ...found.flatMap((look) => this.#inUse(look, asker) ?? []),
+      ...(await Promise.all(boot)).filter((violation) => violation !== undefined),
+    ];
   }
 
-  async #checkVolume(
+  async #look(
     { volume, field, user }: { readonly volume: Volume } & Asked,
     signal: AbortSignal,
-  ): Promise<SpecViolation | undefined> {
+  ): Promise<Look | undefined> {
     const { file, block } = volume.source ?? {};
     const place = file ?? block;
     if (place === undefined) return undefined;
+    const { path } = place;
     const pathField = `${field}.source.${file === undefined ? 'block' : 'file'}.path`;
-    const wanted = file === undefined ? 'block-device' : 'file';
+    const kind = file === undefined ? 'block-device' : 'file';
     const format = formatOf(volume);
-    const readOnly = isReadOnly(volume);
-    const query = { path: place.path, kind: wanted, format, isReadOnly: readOnly, user } as const;
+    const query = { path, kind, format, isReadOnly: isReadOnly(volume), user } as const;
     const image = await this.#options.images.find(query, signal);
-    if (image === undefined) return missing(pathField, place.path);
-    if (image.problem !== undefined) return unusable(pathField, place.path, image.problem);
-    const kind = kindProblem(image.kind, wanted);
-    if (kind !== undefined) {
-      const description = `is ${place.path}, which ${kind}`;
-      return { field: pathField, description, reason: 'IMAGE_INVALID' };
-    }
-    if (image.format === format) return undefined;
-    const description = `is ${format}, but ${place.path} is ${image.format}; correct the format or convert it with: qemu-img convert -O ${format}`;
-    return { field: `${field}.format`, description, reason: 'IMAGE_INVALID' };
+    const asked = { field, pathField, path, format, kind } as const;
+    return { ...asked, image, violation: violationOf(asked, image) };
+  }
+
+  #inUse({ image, pathField: field, path }: Look, asker: Asker): SpecViolation | undefined {
+    const inTheWay = (image?.holders ?? []).filter(
+      ({ pid, vmUid }) =>
+        (vmUid === undefined || vmUid !== asker.vmUid) && (pid !== undefined || !asker.isArriving),
+    );
+    if (inTheWay.length === 0) return undefined;
+    const who = inTheWay.map((holder) => this.#nameOf(holder)).join(' and ');
+    const isVm = inTheWay.every(({ vmUid }) => vmUid !== undefined);
+    const end = isVm ? 'shut that down' : 'end that (see fuser -v on the node)';
+    const description = `is ${path}, which ${who} has open; ${end}, or use another image`;
+    return { field, description, reason: 'IMAGE_IN_USE' };
+  }
+
+  #nameOf({ pid, program, vmUid, vmName }: ImageHolder): string {
+    if (pid === undefined) return 'somebody';
+    const name = vmUid && this.#options.nameOf(vmUid);
+    if (name !== undefined && name !== '') return `VM ${name}`;
+    return vmName === '' ? `${program} (pid ${pid})` : `the domain ${vmName} (pid ${pid})`;
   }
 
   async #checkBootFile(
@@ -176,42 +217,21 @@ export class DefinitionValidator {
   }
 }
 
-/** The field that a file is asked about for, and whom QEMU runs as. */
-interface Asked {
-  readonly field: string;
-  readonly user: FileOwner | undefined;
+function isInUse({ reason }: SpecViolation): boolean {
+  return reason === 'IMAGE_IN_USE';
 }
 
-function unusable(field: string, path: string, { reason, text }: ImageProblem): SpecViolation {
-  return { field, description: `is ${path}, which cannot be used: ${text}`, reason };
-}
-
-function kindProblem(found: FileKind, wanted: 'file' | 'block-device'): string | undefined {
-  if (found === wanted) return undefined;
-  return wanted === 'file'
-    ? 'is a block device; name it as source.block'
-    : 'is no block device; name it as source.file';
-}
-
-function missing(field: string, path: string): SpecViolation {
-  const description = `is ${path}, which does not exist on this node; put the file there or correct the path`;
-  return { field, description, reason: 'IMAGE_NOT_FOUND' };
+function weight({ reason }: SpecViolation): number {
+  const at = WEIGHTS.indexOf(reason);
+  return at < 0 ? WEIGHTS.length : at;
 }
 
 /** One error for all violations, with the reason of the weightiest. */
 function throwIfAny(what: string, violations: readonly SpecViolation[]): void {
-  const weight = ({ reason }: SpecViolation): number => {
-    const at = WEIGHTS.indexOf(reason);
-    return at < 0 ? WEIGHTS.length : at;
-  };
   const weighed = violations.toSorted((left, right) => weight(left) - weight(right));
   const [first] = weighed;
   if (first === undefined) return;
-  throw new AgentError(first.reason, `${what}: ${summarize(weighed)}`, {
+  throw new AgentError(first.reason, `Cannot ${what}: ${summarize(weighed)}`, {
     violations: violations.map(({ field, description }) => ({ field, description })),
   });
-}
-
-function notAccepted(name: string): string {
-  return `Cannot accept VM ${JSON.stringify(name)}`;
 }

@@ -69,7 +69,7 @@ export class DriftController implements Controller {
 function cannotPutBack(vmUid: string, drift: readonly DriftedPart[]): AgentError {
   return new AgentError(
     'HYPERVISOR_FAILURE',
-    `Cannot put back the definition of VM ${vmUid}: libvirt keeps other values than its manifest has (${drift.join(', ')}); compare them with "virsh dumpxml --inactive ${vmUid}"`,
+    `Cannot put back the definition of the VM: libvirt keeps other values than its manifest has (${drift.join(', ')}); compare them with "virsh dumpxml --inactive ${vmUid}"`,
     { metadata: { vmId: vmUid } },
   );
 }

@@ -22,6 +22,8 @@ export interface ListedVmsOptions extends VmDescriberOptions {
   readonly isLeaving: (vmUid: string) => boolean;
   /** What is recorded of a VM that this node owns; undefined of any other. */
   readonly findOwned: (vmUid: string) => OwnershipRecord | undefined;
+  /** All of those. */
+  readonly listOwned: () => readonly OwnershipRecord[];
   readonly identification: Pick<Identification, 'isComplete' | 'accept'>;
   /** How long nothing is told because VMs cannot be read. Default 10 s. */
   readonly unreadPatienceMs?: number | undefined;
@@ -122,6 +124,20 @@ export class ListedVms {
     for (const vm of this.#vms.values()) {
       this.#report(vm.definition.uid, this.#describer.describeUnknown(vm, 'unreachable'));
     }
+  }
+
+  /**
+   * By what is recorded of them, the VMs of an agent that has not been able to ask the hypervisor since it started. Undefined
+   * where the record has none, or may not have all, and once VMs are told.
+   */
+  recorded(): readonly Vm[] | undefined {
+    const { identification, listOwned } = this.#options;
+    if (this.#areTold || !identification.isComplete) return undefined;
+    const vms = listOwned().map((record) => {
+      const vm = this.#describer.describeUnread(record, undefined);
+      return this.#describer.describeUnknown(vm, 'unreachable');
+    });
+    return vms.length === 0 ? undefined : vms;
   }
 
   /** Whether a VM of a listing is one of ours, by what it says itself or has said before. */

@@ -58,7 +58,7 @@ export class OwnershipManager implements OwnershipService {
     await ownership.learnHost(host, signal);
     using lock = locks.tryAcquire(vmUid, `handing over to node ${caller}`);
     if (lock === undefined) {
-      throw new AgentError('VM_BUSY', `${locks.purposeOf(vmUid)} of VM ${vmUid} is in progress`, {
+      throw new AgentError('VM_BUSY', `${locks.purposeOf(vmUid)} of the VM is in progress`, {
         metadata: { vmId: vmUid },
         retryAfterMs: RETRY_AFTER_MS,
       });
@@ -124,13 +124,13 @@ function assertMovedAway(vmUid: string, vm: HypervisorVm | undefined): void {
   if (vm === undefined || (vm.state === 'stopped' && vm.stateReason === 'migrated')) return;
   throw new AgentError(
     vm.state === 'stopped' ? 'MIGRATION_BLOCKED' : 'VM_RUNNING',
-    `Cannot hand over VM ${vmUid}: it is ${vm.state} (${vm.stateReason}), and was not migrated away; make sure which copy is the VM, and remove the other`,
+    `Cannot hand over VM ${vm.definition?.name ?? vm.hypervisorName}: it is ${vm.state} (${vm.stateReason}), and was not migrated away; make sure which copy is the VM, and remove the other`,
     { metadata: { vmId: vmUid } },
   );
 }
 
 function notOwned(vmUid: string, why: string, owner: string | undefined): AgentError {
-  return new AgentError('VM_NOT_OWNED', `Cannot hand over VM ${vmUid}: ${why}`, {
+  return new AgentError('VM_NOT_OWNED', `Cannot hand the VM over: ${why}`, {
     metadata: { vmId: vmUid, ...(owner === undefined ? {} : { owner }) },
   });
 }

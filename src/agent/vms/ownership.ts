@@ -55,6 +55,13 @@ export class Ownership {
     return record?.left === undefined && record?.isDeleted === false ? record : undefined;
   }
 
+  /** All VMs that this node owns as far as it knows. */
+  listOwned(): readonly OwnershipRecord[] {
+    return [...this.#records.keys()]
+      .map((uid) => this.findOwned(uid))
+      .filter((one) => one !== undefined);
+  }
+
   isOwner(vmUid: string): boolean {
     return this.findOwned(vmUid) !== undefined;
   }

@@ -86,7 +86,8 @@ export class VmApplier {
     const { wanted, userData } = parts;
     assertUserDataKnown(parts, definition.privateFiles);
     const changes = this.#changes(current, wanted);
-    const warnings = await validator.validate(wanted, signal);
+    const known = { ...wanted, metadata: { ...wanted.metadata, uid: definition.uid } };
+    const warnings = await validator.validate(known, { isStarted: false }, signal);
     // Also where nothing would change: what is here is not the VM.
     ownership.assertOwned(definition);
     if (changes.length === 0) {

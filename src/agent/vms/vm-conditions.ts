@@ -7,7 +7,13 @@ import { pastStartsText } from '../runs/restart-report.ts';
 import { isHeld, wantedAct } from '../runs/run-strategies.ts';
 import { mayBePutBack } from './drift.ts';
 import type { PendingChange } from './vm.ts';
-import { isOff, type PhaseReport, timeText, type VmContext } from './vm-phase.ts';
+import {
+  isOff,
+  type PhaseReport,
+  type StartProblem,
+  timeText,
+  type VmContext,
+} from './vm-phase.ts';
 
 /** What the conditions of a VM are worked out from. */
 export interface ConditionFacts {
@@ -39,6 +45,8 @@ export function conditionsOf(
   if (facts.drift.length > 0) aspects.push(drifted(facts));
   const devices = sharedDevices(facts.definition);
   if (devices.length > 0) aspects.push(diskLock(facts, devices));
+  const { startProblem } = facts.context;
+  if (startProblem !== undefined && isOff(facts.state)) aspects.push(notStartable(startProblem));
   if (facts.isStray) aspects.push(strayCopy(facts.definition));
   return aspects.map(([type, status, reason, message]) => {
     const before = previous.find((candidate) => candidate.type === type);
@@ -115,6 +123,13 @@ function specApplied({ pendingChanges }: ConditionFacts): Aspect {
   const fields = pendingChanges.map(({ field }) => field);
   const message = `In force after the next start: ${fields.join(', ')}`;
   return ['SpecApplied', 'false', 'WaitsForRestart', message];
+}
+
+/** What a start would be refused for; reasons of conditions are written like `ImageNotFound`. */
+function notStartable({ reason, message }: StartProblem): Aspect {
+  const words = reason.toLowerCase().split('_');
+  const word = words.map((each) => `${each.charAt(0).toUpperCase()}${each.slice(1)}`).join('');
+  return ['Startable', 'false', word, message];
 }
 
 /** What keeps the VM from being moved live to any node at all. */

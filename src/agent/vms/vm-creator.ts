@@ -100,7 +100,9 @@ export class VmCreator {
     using nameLock = locks.tryAcquire(nameKey(definition), 'create');
     using uidLock = locks.tryAcquire(definition.uid, 'create');
     if (nameLock === undefined || uidLock === undefined) throw nameBusy(definition);
-    const warnings = [...(await validator.validate(wanted, signal))];
+    const warnings = [
+      ...(await validator.validate(wanted, { isStarted: draft.intent === 'on' }, signal)),
+    ];
     await this.#freeUid(definition, options.dryRun, signal);
     await this.#assertNameFree(definition, signal);
     const namesake = ownership.findByName(definition.namespace, definition.name);
@@ -201,7 +203,7 @@ export class VmCreator {
     }
     throw new AgentError(
       'VM_ALREADY_EXISTS',
-      `Cannot create VM ${definition.name}: the hypervisor has ${found.hypervisorName} with uid ${definition.uid}, which this agent does not manage; choose another uid`,
+      `Cannot create VM ${definition.name}: the hypervisor has ${found.hypervisorName} with that uid, which this agent does not manage; choose another uid`,
       { metadata: { vmId: definition.uid } },
     );
   }
@@ -295,9 +297,9 @@ function sameVm(existing: VmDefinition, wanted: VmDefinition): boolean {
 /** Why the VM that is there is not the one that is wanted. */
 function difference(existing: VmDefinition, wanted: VmDefinition): string {
   if (nameKey(existing) !== nameKey(wanted)) {
-    return `its uid ${existing.uid} belongs to VM ${nameKey(existing)}; leave the uid out or choose another`;
+    return `its uid belongs to VM ${nameKey(existing)}; leave the uid out or choose another`;
   }
   return existing.uid === wanted.uid
     ? 'it exists with other labels or annotations or another spec; apply the manifest to change it'
-    : `namespace ${existing.namespace} has a VM of that name with uid ${existing.uid}; delete it first or choose another name`;
+    : `namespace ${existing.namespace} has another VM of that name; delete it first or choose another name`;
 }

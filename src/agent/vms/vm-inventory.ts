@@ -69,9 +69,18 @@ export class VmInventory {
   /** All VMs as last listed, sorted by namespace and name. Costs nothing. Fails with STATE_NOT_READY before the first listing. */
   list(filter: VmFilter): readonly Vm[] {
     this.assertListed();
-    return [...this.#listed.values()]
-      .filter((vm) => matches(vm, filter))
-      .toSorted((left, right) => compareKeys(nameKey(left.definition), nameKey(right.definition)));
+    return select([...this.#listed.values()], filter);
+  }
+
+  /** Whether something can be told of VMs, be it only which there are. */
+  get isKnown(): boolean {
+    return this.listedOnce || this.#listed.recorded() !== undefined;
+  }
+
+  /** As `list`, but while the hypervisor has not been listed yet those that are recorded, unknown. */
+  listKnown(filter: VmFilter): readonly Vm[] {
+    const recorded = this.#isAway ? this.#listed.recorded() : undefined;
+    return recorded === undefined ? this.list(filter) : select(recorded, filter);
   }
 
   /** VMs of this node that no agent has made and that are on, as last listed. */
@@ -260,6 +269,12 @@ export class VmInventory {
       );
     }
   }
+}
+
+function select(vms: readonly Vm[], filter: VmFilter): readonly Vm[] {
+  return vms
+    .filter((vm) => matches(vm, filter))
+    .toSorted((left, right) => compareKeys(nameKey(left.definition), nameKey(right.definition)));
 }
 
 function matches(vm: Vm, filter: VmFilter): boolean {

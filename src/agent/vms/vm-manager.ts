@@ -1,5 +1,6 @@
 import { AgentError, isHypervisorAway } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
+import { EVERYTHING } from '../../core/label-selector.ts';
 import type { Logger } from '../../core/logger.ts';
 import { runStrategyOf, startsAtOnce } from '../../core/resources/run-strategy.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
@@ -10,11 +11,13 @@ import { pageOf } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor } from '../reports/report.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import { lockVm } from './busy.ts';
+import { nameIn, nameOfRef, naming } from './deed-words.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import { assertMeant, isMeant } from './meant-vm.ts';
 import { nameKey } from './name-key.ts';
 import type { Ownership } from './ownership.ts';
 import { assertWhole, intend } from './power-steps.ts';
+import type { Startability } from './startability.ts';
 import { assertRead } from './unread-vms.ts';
 import type {
   ApplyOptions,
@@ -52,8 +55,11 @@ export interface VmManagerOptions {
   readonly locks: KeyLocks;
   readonly nodeShutdown: Pick<ShutdownMark, 'assertNotGoingDown'>;
   readonly validator: Pick<DefinitionValidator, 'assertStartable'>;
+  readonly startability: Pick<Startability, 'noting'>;
   readonly log: Logger;
 }
+
+const WORDS = { start: 'start', shutdown: 'shut down', destroy: 'cut the power of' } as const;
 
 const STRATEGY_FIELDS: readonly string[] = ['spec.runStrategy', 'spec.running'];
 
@@ -66,11 +72,13 @@ export class VmManager implements VmService {
   }
 
   create(manifest: unknown, options: CreateOptions, signal: AbortSignal): Promise<CreateResult> {
-    return this.#options.creator.create(manifest, options, signal);
+    const making = this.#options.creator.create(manifest, options, signal);
+    return naming(`create ${nameIn(manifest)}`, making);
   }
 
   async apply(manifest: unknown, options: ApplyOptions, signal: AbortSignal): Promise<ApplyResult> {
-    const result = await this.#options.applier.apply(manifest, options, signal);
+    const applying = this.#options.applier.apply(manifest, options, signal);
+    const result = await naming(`apply ${nameIn(manifest)}`, applying);
     if (options.dryRun || !isGivenStart(result)) return result;
     const { namespace, name, uid } = result.vm.definition;
     try {
@@ -85,13 +93,19 @@ export class VmManager implements VmService {
 
   async get(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     await this.#refreshIfReachable(signal);
-    return this.#find(ref);
+    const { inventory } = this.#options;
+    if (inventory.listedOnce) return this.#find(ref);
+    const { namespace } = ref;
+    const known = inventory.listKnown({ namespace, labels: EVERYTHING });
+    return (
+      known.find((vm) => vm.definition.name === ref.name && isMeant(vm, ref)) ?? this.#find(ref)
+    );
   }
 
   async list(filter: VmFilter, page: PageRequest, signal: AbortSignal): Promise<Page<Vm>> {
     await this.#refreshIfReachable(signal);
     const origin = this.#options.origins.current();
-    return pageOf(this.#options.inventory.list(filter), page, {
+    return pageOf(this.#options.inventory.listKnown(filter), page, {
       keyOf: ({ definition }) => nameKey(definition),
       isAfter: (key, other) => compareKeys(key, other) > 0,
       filter,
@@ -112,12 +126,16 @@ export class VmManager implements VmService {
   }
 
   /** Says which VM is meant, and fails if it can be told at once that something cannot be done to it. Changes nothing. */
-  async assertCan(
+  assertCan(verb: 'start' | 'shutdown' | 'destroy', ref: VmRef, signal: AbortSignal): Promise<Vm> {
+    return naming(`${WORDS[verb]} ${nameOfRef(ref)}`, this.#assertCan(verb, ref, signal));
+  }
+
+  async #assertCan(
     verb: 'start' | 'shutdown' | 'destroy',
     ref: VmRef,
     signal: AbortSignal,
   ): Promise<Vm> {
-    const { domains, inventory, capacity, validator } = this.#options;
+    const { domains, inventory, capacity, validator, startability } = this.#options;
     await inventory.refresh(signal);
     const vm = this.#find(ref);
     assertRead(vm);
@@ -125,7 +143,8 @@ export class VmManager implements VmService {
     if (verb === 'start') {
       this.#assertMayStart(definition);
       if (isOff(vm)) {
-        await validator.assertStartable(definition, vm.drift, signal);
+        const looking = validator.assertStartable(definition, vm.drift, signal);
+        await startability.noting(definition.uid, looking);
         capacity.setAside(definition, { reservationId: undefined, isOn: true })[Symbol.dispose]();
       }
     }
@@ -139,7 +158,8 @@ export class VmManager implements VmService {
     options: DeleteOptions,
     signal: AbortSignal,
   ): Promise<Vm | Exclude<DeleteOutcome, 'deleted'>> {
-    return this.#options.deleter.assertCan(ref, options, signal);
+    const asking = this.#options.deleter.assertCan(ref, options, signal);
+    return naming(`delete ${nameOfRef(ref)}`, asking);
   }
 
   /** See `Whereabouts.findGone`. */
@@ -152,12 +172,16 @@ export class VmManager implements VmService {
       const { domains, inventory, capacity, validator } = this.#options;
       const { definition } = vm;
       this.#assertMayStart(definition);
-      if (isOff(vm)) await validator.assertStartable(definition, vm.drift, signal);
+      const { startability } = this.#options;
+      if (isOff(vm)) {
+        const looking = validator.assertStartable(definition, vm.drift, signal);
+        await startability.noting(definition.uid, looking);
+      }
       using _amount = isOff(vm)
         ? capacity.setAside(definition, { reservationId: undefined, isOn: true })
         : undefined;
       await intend(domains, definition, 'on', signal);
-      await domains.start(definition.uid, signal);
+      await startability.noting(definition.uid, domains.start(definition.uid, signal));
       // The memory stays set aside until the inventory knows that the VM runs.
       await inventory.refresh(signal);
     });
@@ -182,7 +206,8 @@ export class VmManager implements VmService {
   }
 
   delete(ref: VmRef, options: DeleteOptions, signal: AbortSignal): Promise<DeleteOutcome> {
-    return this.#options.deleter.delete(ref, options, signal);
+    const deleting = this.#options.deleter.delete(ref, options, signal);
+    return naming(`delete ${nameOfRef(ref)}`, deleting);
   }
 
   async *readConsole(
@@ -192,7 +217,8 @@ export class VmManager implements VmService {
   ): AsyncGenerator<Uint8Array, void, undefined> {
     await this.#refreshIfReachable(signal);
     const vm = this.#find(ref);
-    const found = await this.#options.domains.find(vm.definition.uid, signal);
+    const finding = this.#options.domains.find(vm.definition.uid, signal);
+    const found = await naming(`read the console log of ${nameOfRef(ref)}`, finding);
     if (found?.consoleLogPath === undefined) return;
     const { tailBytes, follow } = options;
     const over = new AbortController();
@@ -222,7 +248,17 @@ export class VmManager implements VmService {
   }
 
   /** Runs one change of a VM under its lock and reports the VM afterwards. */
-  async #change(
+  #change(
+    ref: VmRef,
+    purpose: keyof typeof WORDS,
+    signal: AbortSignal,
+    change: (vm: Vm) => Promise<void>,
+  ): Promise<Vm> {
+    const changing = this.#changeLocked(ref, purpose, signal, change);
+    return naming(`${WORDS[purpose]} ${nameOfRef(ref)}`, changing);
+  }
+
+  async #changeLocked(
     ref: VmRef,
     purpose: string,
     signal: AbortSignal,
@@ -266,7 +302,7 @@ export class VmManager implements VmService {
     try {
       await this.#options.inventory.refresh(signal);
     } catch (error) {
-      if (!isHypervisorAway(error) || !this.#options.inventory.listedOnce) throw error;
+      if (!isHypervisorAway(error) || !this.#options.inventory.isKnown) throw error;
     }
   }
 }

@@ -1,8 +1,15 @@
+import type { Reason } from '../../core/errors.ts';
 import { type HypervisorVm, type VmStateReason } from '../../drivers/hypervisor-domains.ts';
 import type { RestartReport } from '../runs/restart-report.ts';
 import { endKind, type RunEndCause } from '../runs/run-ends.ts';
 import type { RunEnd, RunRecord } from '../runs/run-record.ts';
 import type { MigrationSummary, Vm, VmPhase } from './vm.ts';
+
+/** Why a VM that is off could not be started. */
+export interface StartProblem {
+  readonly reason: Reason;
+  readonly message: string;
+}
 
 /** What the agent knows about a VM beside what the hypervisor says. */
 export interface VmContext {
@@ -20,6 +27,8 @@ export interface VmContext {
   readonly restart: RestartReport | undefined;
   /** The host is about to go down, and all guests are asked to power off. */
   readonly isNodeGoingDown: boolean;
+  /** Why it could not be started if it is off; undefined if nothing is known to be in the way. */
+  readonly startProblem: StartProblem | undefined;
 }
 
 export interface PhaseReport {

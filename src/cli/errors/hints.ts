@@ -75,6 +75,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
   STREAM_FAILED: 'Check the link between the nodes, then try again',
   HYPERVISOR_UNREACHABLE: 'Check libvirt on the node: systemctl status libvirtd virtqemud',
   HYPERVISOR_TIMEOUT: 'Look at the log of libvirt, which is slow or stuck: journalctl -u libvirtd',
+  HYPERVISOR_REFUSED:
+    "Nothing has changed: mend what libvirt's sentence says and ask again; more may be in its log on the node (journalctl -u libvirtd)",
   HYPERVISOR_FAILURE: 'Look at the logs of the agent and of libvirt (journalctl -u libvirtd)',
   STATE_NOT_READY:
     'The agent has just started, or libvirt cannot describe the VM: try again in a moment; novactl node get says what is waited for',

@@ -16,9 +16,11 @@ import { AllowedPlaces, type Place, type PlaceSettings } from './allowed-places.
 import { type Chain, readChain } from './backing-chain.ts';
 import { findDeviceUse } from './device-use.ts';
 import { readFormat } from './image-format.ts';
+import { findDeviceHolders, findHolders } from './image-holders.ts';
+import { listMissing } from './missing-files.ts';
 import { type AccessQuery, findAccessProblem } from './process-access.ts';
 
-type Found = FileInfo & Partial<Pick<ImageInfo, 'format'>>;
+type Found = FileInfo & Partial<ImageInfo>;
 
 export interface QemuImgInspectorOptions {
   readonly places: PlaceSettings;
@@ -57,7 +59,11 @@ export class QemuImgInspector implements ImageInspector {
 
   async find(query: ImageQuery, signal: AbortSignal): Promise<ImageInfo | undefined> {
     const found = await this.#inTime((deadline) => this.#find(query, deadline), signal);
-    return found && { format: '', ...found };
+    return found && { format: '', fileId: undefined, holders: [], ...found };
+  }
+
+  listMissing(paths: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
+    return listMissing(paths, signal);
   }
 
   async #findBootFile(
@@ -88,9 +94,9 @@ export class QemuImgInspector implements ImageInspector {
     }
     // Whoever asked says what is wrong with that.
     if (kind !== query.kind) return { kind, problem: undefined };
-    const use = kind === 'block-device' ? await findDeviceUse(real) : undefined;
-    if (use !== undefined) {
-      const text = `${use}; choose a device that this node does not use itself`;
+    const deviceUse = kind === 'block-device' ? await findDeviceUse(real) : undefined;
+    if (deviceUse !== undefined) {
+      const text = `${deviceUse}; choose a device that this node does not use itself`;
       return { kind, problem: { reason: 'DEVICE_IN_USE', text } };
     }
     const chain =
@@ -99,8 +105,18 @@ export class QemuImgInspector implements ImageInspector {
     const isWritten = !query.isReadOnly;
     const closed = await this.#accessProblem({ files: chain.files, isWritten, user }, signal);
     if (closed !== undefined) return { kind, problem: closed };
-    if (format === 'raw') return { kind, format, problem: undefined };
-    return { kind, ...(await this.#report(path, signal)), problem: undefined };
+    const asked = chain.files.map((file, depth) => ({
+      path: file,
+      isWritten: isWritten && depth === 0,
+    }));
+    const [first] = asked;
+    const holders =
+      kind === 'block-device' && first !== undefined
+        ? await findDeviceHolders(first, signal)
+        : await findHolders(asked, signal);
+    const use = { fileId: await idOf(real), holders, problem: undefined };
+    if (format === 'raw') return { kind, format, ...use };
+    return { kind, ...(await this.#report(path, signal)), ...use };
   }
 
   /** As it is said to be. What is allowed as the other kind, and is that, is found so that it can be told to be named as it is. */
@@ -173,6 +189,11 @@ export class QemuImgInspector implements ImageInspector {
       );
     }
   }
+}
+
+async function idOf(real: string): Promise<string> {
+  const { dev, ino, rdev } = await stat(real);
+  return rdev === 0 ? `${dev}/${ino}` : `device ${rdev}`;
 }
 
 async function kindOf(real: string): Promise<FileKind> {

@@ -25,7 +25,7 @@ export class DefinitionCache {
   /** Domains whose XML could not be read, and when it is worth trying again. */
   readonly #retryAtMs = new Map<string, number>();
   /** Of domains that were defined and not read yet. */
-  readonly #names = new Map<string, string>();
+  readonly #names = new Map<string, { readonly name: string; readonly atMs: number }>();
   #allVersion = 0;
 
   find(uid: string): DomainDescription | undefined {
@@ -35,12 +35,12 @@ export class DefinitionCache {
   /** What users call it, such as `default/web`; undefined if that is not known. */
   findName(uid: string): string | undefined {
     const definition = this.find(uid)?.definition;
-    return definition === undefined ? this.#names.get(uid) : nameOf(definition);
+    return definition === undefined ? this.#names.get(uid)?.name : nameOf(definition);
   }
 
   /** For errors about one that is not read yet. */
   noteName(definition: VmDefinition): void {
-    this.#names.set(definition.uid, nameOf(definition));
+    this.#names.set(definition.uid, { name: nameOf(definition), atMs: performance.now() });
   }
 
   /** The domains whose XML has to be read to list these, oldest first where it is only for their age. */
@@ -95,8 +95,13 @@ export class DefinitionCache {
   /** Forgets domains that are no longer there. */
   keepOnly(records: readonly DomainRecord[]): void {
     const uids = new Set(records.map((record) => record.uid));
-    for (const map of [this.#entries, this.#versions, this.#retryAtMs, this.#names]) {
+    for (const map of [this.#entries, this.#versions, this.#retryAtMs]) {
       for (const uid of map.keys()) if (!uids.has(uid)) map.delete(uid);
+    }
+    // One that is about to be defined is not there yet.
+    const oldestMs = performance.now() - MAX_AGE_MS;
+    for (const [uid, { atMs }] of this.#names) {
+      if (!uids.has(uid) && atMs < oldestMs) this.#names.delete(uid);
     }
   }
 

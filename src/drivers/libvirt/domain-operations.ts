@@ -83,7 +83,10 @@ export function define(
 ): void {
   using namesake = name === undefined ? undefined : connection.findDomainByName(name);
   if (namesake !== undefined && namesake.uid !== uid) {
-    throw new AgentError('VM_ALREADY_EXISTS', `libvirt has ${namesake.uid} by the name ${name}`);
+    throw new AgentError(
+      'VM_ALREADY_EXISTS',
+      `libvirt has another domain ${name}; rename that one with virsh domrename, or choose another name`,
+    );
   }
   const { libvirt } = connection;
   const pointer = libvirt.define(connection.pointer, xml, DEFINE_VALIDATE);

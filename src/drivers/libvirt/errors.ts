@@ -21,7 +21,6 @@ const CODES = {
   ARGUMENT_UNSUPPORTED: 74,
   OPERATION_ABORTED: 78,
   AUTH_CANCELLED: 79,
-  MIGRATE_UNSAFE: 81,
   OPERATION_UNSUPPORTED: 84,
   RESOURCE_BUSY: 87,
   CPU_INCOMPATIBLE: 91,
@@ -29,19 +28,24 @@ const CODES = {
   AUTH_UNAVAILABLE: 94,
 } as const;
 
-const REASON_OF_CODE: Readonly<Record<number, Reason>> = {
-  [CODES.NO_SUPPORT]: 'FEATURE_NOT_SUPPORTED',
+/** What the agent cannot do anything without, whatever is asked for. */
+const REASON_WITHOUT_LIBVIRT: Readonly<Record<number, Reason>> = {
+  // libvirt refuses the agent itself here, not the agent's caller, so it is not PERMISSION_DENIED.
+  [CODES.AUTH_FAILED]: 'HYPERVISOR_UNREACHABLE',
+  [CODES.AUTH_CANCELLED]: 'HYPERVISOR_UNREACHABLE',
+  [CODES.AUTH_UNAVAILABLE]: 'HYPERVISOR_UNREACHABLE',
   [CODES.NO_CONNECT]: 'HYPERVISOR_UNREACHABLE',
   [CODES.INVALID_CONN]: 'HYPERVISOR_UNREACHABLE',
+};
+
+const REASON_OF_CODE: Readonly<Record<number, Reason>> = {
+  ...REASON_WITHOUT_LIBVIRT,
+  [CODES.NO_SUPPORT]: 'FEATURE_NOT_SUPPORTED',
   [CODES.INVALID_ARG]: 'INVALID_SPEC',
   [CODES.OS_TYPE]: 'INVALID_SPEC',
   [CODES.XML_ERROR]: 'INVALID_SPEC',
   [CODES.XML_DETAIL]: 'INVALID_SPEC',
   [CODES.NO_DOMAIN]: 'VM_NOT_FOUND',
-  // libvirt refuses the agent itself here, not the agent's caller, so it is not PERMISSION_DENIED.
-  [CODES.AUTH_FAILED]: 'HYPERVISOR_UNREACHABLE',
-  [CODES.AUTH_CANCELLED]: 'HYPERVISOR_UNREACHABLE',
-  [CODES.AUTH_UNAVAILABLE]: 'HYPERVISOR_UNREACHABLE',
   [CODES.OPERATION_INVALID]: 'VM_NOT_RUNNING',
   [CODES.CONFIG_UNSUPPORTED]: 'INVALID_SPEC',
   // libvirt waits 30 s for the domain's job lock ("cannot acquire state change lock").
@@ -53,16 +57,27 @@ const REASON_OF_CODE: Readonly<Record<number, Reason>> = {
   [CODES.XML_INVALID_SCHEMA]: 'INVALID_SPEC',
 };
 
-/** While migrating, a failure that the general table does not know, or means otherwise, is the migration's. */
-const REASON_WHILE_MIGRATING: Readonly<Record<number, Reason>> = {
+const REASON_OF_BUSY_DOMAIN: Readonly<Record<number, Reason>> = {
   [CODES.NO_DOMAIN]: 'VM_NOT_FOUND',
   [CODES.OPERATION_TIMEOUT]: 'VM_BUSY',
   [CODES.RESOURCE_BUSY]: 'VM_BUSY',
-  [CODES.ARGUMENT_UNSUPPORTED]: 'FEATURE_NOT_SUPPORTED',
-  [CODES.OPERATION_UNSUPPORTED]: 'MIGRATION_BLOCKED',
-  [CODES.MIGRATE_UNSAFE]: 'MIGRATION_BLOCKED',
   [CODES.CPU_INCOMPATIBLE]: 'CPU_INCOMPATIBLE',
-  [CODES.OPERATION_ABORTED]: 'MIGRATION_FAILED',
+};
+
+/**
+ * What makes, starts and moves VMs has a closed list of reasons. Whatever else libvirt says to it is its refusal, in its own
+ * words: the agents' own checks have found nothing, so no reason of theirs would lead to it.
+ */
+const REASONS_OF_DEEDS: Readonly<Record<string, Readonly<Record<number, Reason>>>> = {
+  define: { ...REASON_WITHOUT_LIBVIRT, ...REASON_OF_BUSY_DOMAIN },
+  // "Already running" is handled where it appears; what is left is a domain in a state of its own.
+  start: {
+    ...REASON_WITHOUT_LIBVIRT,
+    ...REASON_OF_BUSY_DOMAIN,
+    [CODES.OPERATION_INVALID]: 'VM_BUSY',
+  },
+  // A connection that fails now is that to the destination.
+  migrate: { ...REASON_OF_BUSY_DOMAIN, [CODES.OPERATION_ABORTED]: 'MIGRATION_FAILED' },
 };
 
 /** A failed libvirt call, with libvirt's own numbers. Thrown in a Worker and sent on as a plain object. */
@@ -172,18 +187,20 @@ function libvirtError(
 
 function reasonOf(failure: LibvirtFailure, operation: string): Reason {
   if (!failure.connectionAlive) return 'HYPERVISOR_UNREACHABLE';
-  if (operation === 'migrate') return REASON_WHILE_MIGRATING[failure.code] ?? 'MIGRATION_FAILED';
-  if (operation === 'start') return reasonOfStart(failure.code, failure.errno);
-  return REASON_OF_CODE[failure.code] ?? 'HYPERVISOR_FAILURE';
+  const ofDeed = REASONS_OF_DEEDS[operation];
+  if (ofDeed === undefined) return REASON_OF_CODE[failure.code] ?? 'HYPERVISOR_FAILURE';
+  if (operation === 'start') {
+    const ofImage = reasonOfImage(failure);
+    if (ofImage !== undefined) return ofImage;
+  }
+  return ofDeed[failure.code] ?? 'HYPERVISOR_REFUSED';
 }
 
-function reasonOfStart(code: number, errno: number): Reason {
-  // libvirt opens the images before it starts QEMU.
-  if (code === CODES.SYSTEM_ERROR && errno === constants.errno.ENOENT) return 'IMAGE_NOT_FOUND';
-  if (code === CODES.SYSTEM_ERROR && errno === constants.errno.EACCES) return 'IMAGE_NOT_READABLE';
-  // "Already running" is handled where it appears; what is left is a domain in a state of its own.
-  if (code === CODES.OPERATION_INVALID) return 'VM_BUSY';
-  return REASON_OF_CODE[code] ?? 'HYPERVISOR_FAILURE';
+/** libvirt opens the images before it starts QEMU. */
+function reasonOfImage({ code, errno }: LibvirtFailure): Reason | undefined {
+  if (code !== CODES.SYSTEM_ERROR) return undefined;
+  if (errno === constants.errno.ENOENT) return 'IMAGE_NOT_FOUND';
+  return errno === constants.errno.EACCES ? 'IMAGE_NOT_READABLE' : undefined;
 }
 
 function causeOf(failure: OperationFailure): Error {

@@ -88,7 +88,7 @@ export class LibvirtDomains implements HypervisorDomains {
     if (live === undefined && persistent === undefined) {
       throw new AgentError(
         'VM_NOT_FOUND',
-        `Cannot change what is kept with VM ${uid}: the domain is not one of an agent`,
+        `Cannot change what is kept with ${calls.nameOf(uid)}: the domain is not one of an agent`,
         { metadata: { vmId: uid } },
       );
     }

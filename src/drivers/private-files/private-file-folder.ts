@@ -49,7 +49,7 @@ export class PrivateFileFolder implements PrivateFiles {
     if (content !== undefined && digestOf(content) === digest) return content;
     throw new AgentError(
       'JOURNAL_FAILURE',
-      `Cannot read ${name} of VM ${vmUid}: ${file} is ${content === undefined ? 'missing' : 'damaged'}; check the disk, then apply the VM's manifest with what is to be in it`,
+      `Cannot read ${name} of the VM: ${file} is ${content === undefined ? 'missing' : 'damaged'}; check the disk, then apply the VM's manifest with what is to be in it`,
       { metadata: { vmId: vmUid } },
     );
   }

@@ -161,7 +161,7 @@ test('what is wrong is said with what is right', async () => {
     ['vm create -f - --ownership-epoch -1', /It must be a number from 1/],
     ['migration cancel web', /It must be a UUID in lower case/],
     ['operation get 6B0F3C1E-1F0A-4C52-9A58-0D5B3A8F7C11', /It must be a UUID in lower case/],
-    ['vm start web --dry-run', /unknown option '--dry-run'/],
+    ['vm destroy web --dry-run', /unknown option '--dry-run'/],
     ['vm strat web', /unknown command 'strat'\n\(Did you mean start\?\)/],
     ['node get node-b', /too many arguments for 'get'/],
   ] as const) {

@@ -17,7 +17,7 @@ testImages(
     return {
       images: inspectorFor(folder),
       create: async (format) =>
-        format === 'raw' ? folder.raw(folder.own('a')) : folder.create(folder.own('a')),
+        format === 'raw' ? folder.raw(folder.own('a')) : folder.create(folder.own('b')),
       missing: folder.own('missing'),
       other: folder.own('sub'),
       [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),

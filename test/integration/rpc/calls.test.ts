@@ -132,7 +132,7 @@ test('a cancelled call aborts the handler', async () => {
 });
 
 test('every change is in the audit log: who, what and with which outcome', async () => {
-  await call((r, cb) => local.vms.startVirtualMachine(r, cb), web);
+  await call((r, cb) => local.vms.startVirtualMachine(r, cb), { ...web, dryRun: false });
   harness.vms.failure = new AgentError('VM_BUSY', 'Busy');
   await failure(call((r, cb) => local.vms.destroyVirtualMachine(r, cb), web));
   await call((r, cb) => local.migrations.cancelMigration(r, cb), { id: MIGRATION_ID });

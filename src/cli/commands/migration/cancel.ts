@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { type Migration, MigrationPhase } from '../../../client/api.ts';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
 import { uuidArgument } from '../../input/argument-parsers.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
@@ -25,12 +26,24 @@ Examples:
     const { migrationPhaseWord, migrationView } = await import('../../views/migration-view.ts');
     await withAgent(io, command, async (client, call) => {
       const migration = await client.migrations.cancel(id, call);
-      const phase = migrationPhaseWord(migration.status?.phase ?? 0);
       if (options.output === 'table') {
-        io.stdout.write(`Migration ${id} is being cancelled (${phase})\n`);
+        io.stdout.write(`Migration ${id} ${lineOf(migration, migrationPhaseWord)}\n`);
       } else {
         printItem(io, options.output, migrationView(Date.now()), migration);
       }
     });
   });
+}
+
+/** Asking again is fine, but nothing comes of it once it has ended. */
+function lineOf({ status }: Migration, wordOf: (phase: MigrationPhase) => string): string {
+  const { phase = MigrationPhase.MIGRATION_PHASE_UNSPECIFIED, message = '' } = status ?? {};
+  switch (phase) {
+    case MigrationPhase.MIGRATION_PHASE_CANCELLED:
+      return 'was cancelled before, and has ended';
+    case MigrationPhase.MIGRATION_PHASE_FAILED:
+      return `has failed before, so nothing was cancelled: ${message}`;
+    default:
+      return `is being cancelled (${wordOf(phase)})`;
+  }
 }

@@ -244,14 +244,40 @@ test('a VM that vanishes from both nodes is lost', async () => {
   assert.equal(await destination.find(vm.uid), undefined);
 });
 
-test('a guest that powers off while it is copied stays here, stopped', async () => {
+for (const [how, words] of [
+  ['shutdown', /^It was shut down while it moved; it is off, on node a\..*vm start web$/],
+  ['destroyed', /^Its power was cut while it moved; it is off/],
+  ['crashed', /^Its QEMU ended unexpectedly while it moved; it is off/],
+] as const) {
+  test(`a guest that goes off while it is copied (${how}) stays here, off, and both nodes say so`, async () => {
+    using nodes = await TwoNodes.open();
+    await nodes.copying();
+    nodes.source.hypervisor.stopGuest(nodes.vm.uid, how);
+    nodes.source.hypervisor.advance(nodes.vm.uid);
+    const { phase, reason, message } = await nodes.ended();
+    assert.deepEqual([phase, reason], ['failed', 'VM_NOT_RUNNING']);
+    assert.match(message, words);
+    await nodes.assertSound();
+    assert.equal((await nodes.source.find(nodes.vm.uid))?.state, 'stopped');
+    const there = nodes.destination.record(nodes.id);
+    assert.deepEqual([there?.reason, there?.message], [reason, message]);
+  });
+}
+
+test('what the hypervisor will not begin it has refused, and what breaks on the way has failed', async () => {
+  const refusal = new AgentError('HYPERVISOR_REFUSED', 'unsupported configuration: no');
   using nodes = await TwoNodes.open();
-  await nodes.copying();
-  nodes.source.hypervisor.stopGuest(nodes.vm.uid);
-  nodes.source.hypervisor.advance(nodes.vm.uid);
-  assert.equal((await nodes.ended()).phase, 'failed');
-  await nodes.assertSound();
-  assert.equal((await nodes.source.find(nodes.vm.uid))?.state, 'stopped');
+  nodes.source.hypervisor.fail('migrate', refusal);
+  await nodes.start();
+  const { reason, message } = await nodes.ended();
+  assert.deepEqual([reason, message], [refusal.reason, refusal.message]);
+  await nodes.assertRunsOn(nodes.source);
+
+  using later = await TwoNodes.open();
+  later.source.hypervisor.switchoverEnd = 'held';
+  await later.start();
+  assert.equal((await later.ended()).reason, 'MIGRATION_FAILED');
+  await later.assertRunsOn(later.source);
 });
 
 for (const phase of ['copying', 'switching-over', 'cleaning-up', 'completed', 'failed'] as const) {

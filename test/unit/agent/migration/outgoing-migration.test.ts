@@ -95,6 +95,34 @@ test('a cancelled copy leaves the VM where it was, and cancelling again changes 
   assert.equal((await migrations.cancel(nodes.id)).phase, 'cancelled');
 });
 
+test('a cancelled migration is so on both nodes, and the destination is free once the source says it is over', async () => {
+  using nodes = await TwoNodes.open();
+  await nodes.copying();
+  await nodes.source.agent.migrations.cancel(nodes.id);
+  const { phase, message } = await nodes.ended();
+  const there = nodes.destination.record(nodes.id);
+  assert.deepEqual([there?.phase, there?.reason], [phase, 'MIGRATION_CANCELLED']);
+  assert.deepEqual([phase, there?.message], ['cancelled', message]);
+  assert.match(message, /stays on node a$/);
+  nodes.source.hypervisor.manualProgress = false;
+  const again = { id: randomUUID(), spec: nodes.spec, labels: {}, requestedBy: 'test' };
+  nodes.route(again.id);
+  await nodes.source.agent.migrations.start(again, never);
+  await until('it has ended', async () => {
+    return (await nodes.source.agent.migrations.get(again.id)).endedAtMs !== undefined;
+  });
+  const second = await nodes.source.agent.migrations.get(again.id);
+  assert.deepEqual([second.phase, second.message], ['completed', '']);
+});
+
+test('a cancel that overtakes the start waits for it', async () => {
+  using nodes = await TwoNodes.open();
+  const starting = nodes.start();
+  await nodes.source.agent.migrations.cancel(nodes.id);
+  await starting;
+  assert.equal((await nodes.ended()).phase, 'cancelled');
+});
+
 test('a migration that is cancelled while it is prepared never begins to copy', async () => {
   using nodes = await TwoNodes.open();
   const { promise: gate, resolve: open } = Promise.withResolvers<void>();

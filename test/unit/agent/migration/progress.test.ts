@@ -6,6 +6,7 @@ import {
   halt,
   loseSight,
   NO_PROGRESS,
+  switchingOver,
 } from '../../../../src/agent/migration/progress.ts';
 import type { JobStatistics } from '../../../../src/drivers/hypervisor-jobs.ts';
 import type { TransferStatus } from '../../../../src/drivers/transfers.ts';
@@ -146,4 +147,10 @@ test('a migration that has failed goes on at no rate', () => {
   const { memoryBytesPerSecond, estimatedMsLeft, fractionDone } = halt(half);
   assert.deepEqual([memoryBytesPerSecond, estimatedMsLeft], [0n, undefined]);
   assert.equal(fractionDone, half.fractionDone);
+});
+
+test('a guest that is stopped for its switchover is nearly there, though nobody has seen it being copied', () => {
+  const fractionDone = switchingOver(NO_PROGRESS).fractionDone ?? 0;
+  assert.ok(fractionDone > 0.9 && fractionDone < 1);
+  assert.equal(switchingOver({ ...NO_PROGRESS, fractionDone: 0.995 }).fractionDone, 0.995);
 });

@@ -396,9 +396,9 @@ export class TwoNodes implements Disposable {
   }
 
   /** Starts the migration, and leaves it in the middle of its copy; `advance` of the source's hypervisor goes on. */
-  async copying(): Promise<void> {
+  async copying(changes: Partial<MigrationSpec> = {}): Promise<void> {
     this.source.hypervisor.manualProgress = true;
-    await this.start();
+    await this.start(changes);
     await until('the VM is on its way', async () => {
       return (await this.destination.find(this.vm.uid))?.state === 'incoming';
     });

@@ -55,7 +55,9 @@ test('an operation that has to wait for what is away says for what, and until wh
   const { operations } = node.agent;
   await until('it says so', async () => {
     const { progress } = await operations.get(asked.id);
-    return progress?.message === 'Trying again: libvirt is away';
+    return (
+      progress?.message === 'Trying again: Cannot cut the power of VM test/web: libvirt is away'
+    );
   });
   const { progress } = await operations.get(asked.id);
   assert.equal(Math.round((progress?.waitedMs ?? 0) + (progress?.leftMs ?? 0)), 600_000);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { DefinitionValidator } from '../../../../src/agent/vms/definition-validator.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
@@ -6,6 +7,7 @@ import {
   parseVirtualMachine,
   type WantedVm,
 } from '../../../../src/core/resources/parse-virtual-machine.ts';
+import type { ImageHolder } from '../../../../src/drivers/images.ts';
 import { TCG } from '../../../fakes/fake-boot-probe.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
@@ -35,7 +37,8 @@ function newValidator() {
   });
   images.add('/dev/vg/root', { kind: 'block-device' });
   const { host } = new FakeHypervisor();
-  return new DefinitionValidator({ host, images, accelerator: TCG, minMemory: '64Mi' });
+  const nameOf = () => undefined;
+  return new DefinitionValidator({ host, images, accelerator: TCG, minMemory: '64Mi', nameOf });
 }
 
 /** A VM of one good volume, with other fields of the machine and the spec. */
@@ -165,7 +168,7 @@ const REFUSALS: readonly Refusal[] = [
 
 for (const { what, vm, reason, field, says } of REFUSALS) {
   test(`${what} is refused by the name of its field`, async () => {
-    const error = await refusalOf(newValidator().validate(vm, never));
+    const error = await refusalOf(newValidator().validate(vm, { isStarted: true }, never));
     assert.equal(error.reason, reason);
     assert.deepEqual(fieldsOf(error), [field]);
     assert.match(error.violations[0]?.description ?? '', says);
@@ -203,7 +206,7 @@ const NOT_YET: Readonly<Record<string, WantedVm>> = {
 
 for (const [field, vm] of Object.entries(NOT_YET)) {
   test(`${field} is not supported yet`, async () => {
-    const error = await refusalOf(newValidator().validate(vm, never));
+    const error = await refusalOf(newValidator().validate(vm, { isStarted: true }, never));
     assert.equal(error.reason, 'NOT_SUPPORTED');
     assert.deepEqual(fieldsOf(error), [field]);
     assert.match(error.violations[0]?.description ?? '', /^is not supported: .+; .+/);
@@ -216,7 +219,7 @@ test('all that is wrong is said at once, the weightiest first', async () => {
     machineType: 'pc-q35-99.0',
     networks: [{ name: 'lan' }],
   });
-  const error = await refusalOf(newValidator().validate(vm, never));
+  const error = await refusalOf(newValidator().validate(vm, { isStarted: true }, never));
   assert.equal(error.reason, 'INVALID_SPEC');
   assert.deepEqual(fieldsOf(error), [
     `${MACHINE}.resources.memory`,
@@ -230,7 +233,7 @@ test('all that is wrong is said at once, the weightiest first', async () => {
 
 test('what is not supported outweighs what this node alone lacks', async () => {
   const vm = wanted({ machineType: 'pc-q35-99.0', networks: [{ name: 'lan' }] });
-  const error = await refusalOf(newValidator().validate(vm, never));
+  const error = await refusalOf(newValidator().validate(vm, { isStarted: true }, never));
   assert.equal(error.reason, 'NOT_SUPPORTED');
   assert.match(error.message, / \(and 1 more problem\)$/);
 });
@@ -251,11 +254,13 @@ const BROKEN_FIELDS = [
 ];
 
 test('all files that are wrong are said at once, if all the rest is right', async () => {
-  const error = await refusalOf(newValidator().validate(wanted(BROKEN), never));
+  const error = await refusalOf(
+    newValidator().validate(wanted(BROKEN), { isStarted: true }, never),
+  );
   assert.equal(error.reason, 'IMAGE_INVALID');
   assert.deepEqual(fieldsOf(error), BROKEN_FIELDS);
   const vm = wanted({ ...BROKEN, machineType: 'pc-q35-99.0' });
-  const other = await refusalOf(newValidator().validate(vm, never));
+  const other = await refusalOf(newValidator().validate(vm, { isStarted: true }, never));
   assert.deepEqual(fieldsOf(other), [`${MACHINE}.machineType`]);
 });
 
@@ -263,13 +268,13 @@ test('a VM that is right is accepted, with a word on what is not as one may thin
   const validator = newValidator();
   const block = { name: 'data', source: { block: { path: '/dev/vg/root' } } };
   const right = { volumes: [ROOT, block], machineType: 'q35', kernel: { path: '/boot/vmlinuz' } };
-  assert.deepEqual(await validator.validate(wanted(right), never), []);
+  assert.deepEqual(await validator.validate(wanted(right), { isStarted: true }, never), []);
   const odd = wanted({
     resources: { cpu: '1500m', memory: '70000000' },
     volumes: [{ ...ROOT, accessMode: 'ReadWriteOnce' }],
     nodeSelector: { disk: 'ssd' },
   });
-  assert.deepEqual(await validator.validate(odd, never), [
+  assert.deepEqual(await validator.validate(odd, { isStarted: true }, never), [
     `${MACHINE}.resources.cpu 1500m is rounded up to 2 virtual CPUs`,
     `${MACHINE}.resources.memory 70000000 is rounded up to 67Mi`,
     `${MACHINE}.volumes[0].accessMode is kept and has no effect: access modes are for volumes that a cluster provides`,
@@ -287,4 +292,82 @@ test('of a VM that arrives only what this node must have is asked, all at once',
   const error = await refusalOf(validator.validateIncoming(arriving, never));
   assert.equal(error.reason, 'FEATURE_NOT_SUPPORTED');
   assert.deepEqual(fieldsOf(error), [`${MACHINE}.machineType`, ...BROKEN_FIELDS]);
+});
+
+const HOLDER = { pid: 12, program: 'qemu-nbd', vmUid: undefined, vmName: '' };
+const OTHER_UID = '0b1f8a52-6d39-4e7e-9f5e-2f0d2c3b4a59';
+
+const nameOf = (vmUid: string) => (vmUid === OTHER_UID ? 'shop/db' : undefined);
+/** What is wrong, without what could not be done for it. */
+const said = (message: string) => message.slice(message.indexOf(': '));
+
+/** A validator on whose node somebody has the image of the VM open. */
+function heldBy(...holders: readonly ImageHolder[]) {
+  const images = new FakeImages();
+  images.add('/images/root.img', { holders });
+  const { host } = new FakeHypervisor();
+  return new DefinitionValidator({ host, images, accelerator: TCG, minMemory: '64Mi', nameOf });
+}
+
+for (const [what, holder, says] of [
+  [
+    'a program',
+    HOLDER,
+    /which qemu-nbd \(pid 12\) has open; end that \(see fuser -v on the node\)/,
+  ],
+  ['a VM', { ...HOLDER, vmUid: OTHER_UID }, /which VM shop\/db has open; shut that down, or use/],
+  [
+    "another's domain",
+    { ...HOLDER, vmUid: randomUUID(), vmName: 'old' },
+    /which the domain old \(pid 12\) has open/,
+  ],
+  ['who cannot be seen', { ...HOLDER, pid: undefined }, /which somebody has open/],
+] as const) {
+  test(`a VM is not started on an image that ${what} has open`, async () => {
+    const validator = heldBy(holder);
+    const vm = wanted({});
+    const error = await refusalOf(validator.validate(vm, { isStarted: true }, never));
+    assert.equal(error.reason, 'IMAGE_IN_USE');
+    assert.match(error.message, says);
+    assert.deepEqual(fieldsOf(error), [`${MACHINE}.volumes[0].source.file.path`]);
+    const again = await refusalOf(validator.assertStartable(tinyVm({ spec: vm.spec }), [], never));
+    assert.equal(again.reason, 'IMAGE_IN_USE');
+    assert.equal(said(again.message), said(error.message));
+    const warnings = await validator.validate(vm, { isStarted: false }, never);
+    assert.match(warnings.join(), /has open; .* before it is started/);
+  });
+}
+
+test('what a VM has open itself is not in its way, nor is its source where it arrives', async () => {
+  const vm = tinyVm({ spec: wanted({}).spec });
+  const own = heldBy({ ...HOLDER, vmUid: vm.uid });
+  await own.assertStartable(vm, [], never);
+  await own.validateIncoming(vm, never);
+  await heldBy({ ...HOLDER, pid: undefined }).validateIncoming(vm, never);
+  const error = await refusalOf(heldBy(HOLDER).validateIncoming(vm, never));
+  assert.match(error.message, /^Cannot take VM .* which qemu-nbd/);
+  assert.equal(error.reason, 'IMAGE_IN_USE');
+});
+
+test('two volumes that lead to one image by different paths are an error of the spec', async () => {
+  const images = new FakeImages();
+  images.add('/images/root.img');
+  images.add('/images/link.img', { fileId: '/images/root.img' });
+  const { host } = new FakeHypervisor();
+  const validator = new DefinitionValidator({
+    host,
+    images,
+    accelerator: TCG,
+    minMemory: '64Mi',
+    nameOf: () => undefined,
+  });
+  const vm = withSource({ file: { path: '/images/link.img' } });
+  const error = await refusalOf(validator.validate(vm, { isStarted: true }, never));
+  assert.equal(error.reason, 'INVALID_SPEC');
+  assert.deepEqual(fieldsOf(error), [`${DATA}.source.file.path`]);
+  assert.match(error.message, /leads to the same image as spec\.template\.spec\.volumes\[0\]/);
+});
+
+test('of a VM whose disks somebody has changed the files of its spec are not looked at', async () => {
+  await heldBy(HOLDER).assertStartable(tinyVm({ spec: wanted({}).spec }), ['volumes'], never);
 });

@@ -12,6 +12,7 @@ export function vmContext(changes: Partial<VmContext> = {}): VmContext {
     run: undefined,
     restart: undefined,
     isNodeGoingDown: false,
+    startProblem: undefined,
     ...changes,
   };
 }

@@ -191,7 +191,7 @@ test('a uid that another VM has is refused with that VM, by apply too', async ()
   const other = withUid(newRequest('shop'), uidOf(request));
   const taken = {
     reason: 'VM_ALREADY_EXISTS',
-    message: `Cannot create VM shop: its uid ${uidOf(request)} belongs to VM test/web; leave the uid out or choose another`,
+    message: `Cannot create VM shop: its uid belongs to VM test/web; leave the uid out or choose another`,
   };
   await assert.rejects(node.create(other), taken);
   const options = { dryRun: false, updateMask: undefined, generation: undefined };

@@ -142,6 +142,29 @@ test('nothing is said before the hypervisor was listed once', async () => {
   await assert.rejects(first, { reason: 'STATE_NOT_READY' });
 });
 
+test('VMs are unknown while the hypervisor has been away since the agent started, and not absent', async () => {
+  const { node } = await withVm();
+  const { hypervisor, journal } = await node.leave();
+  hypervisor.disconnect();
+  await using next = await OneNode.open({ hypervisor, journal });
+  const { items } = await next.vms.list(EVERYTHING, WHOLE, never);
+  const told = items.map(({ definition, phase, reason }) => [definition.name, phase, reason]);
+  assert.deepEqual(told, [['web', 'unknown', 'HypervisorUnreachable']]);
+  const vm = await next.vms.get({ namespace: 'test', name: 'web', uid: undefined }, never);
+  assert.equal(vm.phase, 'unknown');
+  const start = next.vms.start({ namespace: 'test', name: 'web', uid: undefined }, never);
+  await assert.rejects(start, {
+    reason: 'HYPERVISOR_UNREACHABLE',
+    message: /^Cannot start VM test\/web: /,
+  });
+  hypervisor.reconnect();
+  const { items: seen } = await next.vms.list(EVERYTHING, WHOLE, never);
+  assert.deepEqual(
+    seen.map(({ phase }) => phase),
+    ['running'],
+  );
+});
+
 test('a caller who gives up does not wait for a hypervisor that hangs', async () => {
   const { node } = await withVm();
   await using _node = node;

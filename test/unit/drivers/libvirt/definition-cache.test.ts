@@ -127,6 +127,16 @@ test('a VM that was defined and not read yet has the name that users know', asyn
   assert.equal(cache.findName(vm.uid), `${vm.namespace}/${vm.name}`);
   await cache.read(record, async () => describeDomain(xmlOf(1)));
   assert.equal(cache.findName(vm.uid), `${vm.namespace}/${vm.name}`);
+});
+
+test('a listing before a VM is defined does not take its name away, and one long after does', (context) => {
+  const cache = new DefinitionCache();
+  let nowMs = 0;
+  context.mock.method(performance, 'now', () => nowMs);
+  cache.noteName(vm);
+  cache.keepOnly([]);
+  assert.equal(cache.findName(vm.uid), `${vm.namespace}/${vm.name}`);
+  nowMs = 60_000;
   cache.keepOnly([]);
   assert.equal(cache.findName(vm.uid), undefined);
 });

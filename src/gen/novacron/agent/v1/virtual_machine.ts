@@ -842,7 +842,7 @@ export interface VirtualMachineStatus {
     | undefined;
   /**
    * Aspects of its state. Types: "Ready", "RunStrategyFulfilled", "SpecApplied", "LiveMigratable", "Migrating",
-   * "NewerSpec", "StrayCopy", "Drifted", "DiskLock".
+   * "NewerSpec", "StrayCopy", "Drifted", "DiskLock", "Startable".
    */
   conditions: Condition[];
   /** The migration that it is part of; unset if none. */
@@ -1140,6 +1140,11 @@ export interface StartVirtualMachineRequest {
    * as what is asked for is recorded; without it, only when that is done.
    */
   operationId: string;
+  /**
+   * Only says whether the VM could be started now: fails as the start would, with the same words, and changes nothing. Answers
+   * without an operation.
+   */
+  dryRun: boolean;
 }
 
 /** The VM that was started. */
@@ -5975,7 +5980,7 @@ export const WatchVirtualMachinesResponse: MessageFns<WatchVirtualMachinesRespon
 };
 
 function createBaseStartVirtualMachineRequest(): StartVirtualMachineRequest {
-  return { ref: undefined, operationId: "" };
+  return { ref: undefined, operationId: "", dryRun: false };
 }
 
 export const StartVirtualMachineRequest: MessageFns<StartVirtualMachineRequest> = {
@@ -5985,6 +5990,9 @@ export const StartVirtualMachineRequest: MessageFns<StartVirtualMachineRequest> 
     }
     if (message.operationId !== "") {
       writer.uint32(18).string(message.operationId);
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(24).bool(message.dryRun);
     }
     return writer;
   },
@@ -6018,6 +6026,14 @@ export const StartVirtualMachineRequest: MessageFns<StartVirtualMachineRequest> 
             message.operationId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6039,6 +6055,7 @@ export const StartVirtualMachineRequest: MessageFns<StartVirtualMachineRequest> 
       ? VirtualMachineRef.fromPartial(object.ref)
       : undefined;
     message.operationId = object.operationId ?? "";
+    message.dryRun = object.dryRun ?? false;
     return message;
   },
 };

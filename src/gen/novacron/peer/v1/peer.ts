@@ -374,7 +374,16 @@ export interface ReleaseIncomingRequest {
    * With COMMIT: what it came to, as the source knows it. What it does not know, or all where version 1 does not tell it, is
    * what the destination's own hypervisor and transfer know.
    */
-  result: MigrationResult | undefined;
+  result:
+    | MigrationResult
+    | undefined;
+  /**
+   * With ABORT: why, a word of docs/errors.md. MIGRATION_CANCELLED if a caller wanted it, and the migration is then cancelled on
+   * both nodes. Empty where version 1 does not tell it.
+   */
+  reason: string;
+  /** With ABORT: the sentence that the source reports. */
+  message: string;
 }
 
 /** The incoming migration was ended. */
@@ -1991,7 +2000,7 @@ export const ReportProgressResponse: MessageFns<ReportProgressResponse> = {
 };
 
 function createBaseReleaseIncomingRequest(): ReleaseIncomingRequest {
-  return { migrationId: "", virtualMachineUid: "", outcome: 0, result: undefined };
+  return { migrationId: "", virtualMachineUid: "", outcome: 0, result: undefined, reason: "", message: "" };
 }
 
 export const ReleaseIncomingRequest: MessageFns<ReleaseIncomingRequest> = {
@@ -2007,6 +2016,12 @@ export const ReleaseIncomingRequest: MessageFns<ReleaseIncomingRequest> = {
     }
     if (message.result !== undefined) {
       MigrationResult.encode(message.result, writer.uint32(34).fork()).join();
+    }
+    if (message.reason !== "") {
+      writer.uint32(42).string(message.reason);
+    }
+    if (message.message !== "") {
+      writer.uint32(50).string(message.message);
     }
     return writer;
   },
@@ -2056,6 +2071,22 @@ export const ReleaseIncomingRequest: MessageFns<ReleaseIncomingRequest> = {
             message.result = MigrationResult.decode(reader, reader.uint32());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2079,6 +2110,8 @@ export const ReleaseIncomingRequest: MessageFns<ReleaseIncomingRequest> = {
     message.result = (object.result !== undefined && object.result !== null)
       ? MigrationResult.fromPartial(object.result)
       : undefined;
+    message.reason = object.reason ?? "";
+    message.message = object.message ?? "";
     return message;
   },
 };

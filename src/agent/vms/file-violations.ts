@@ -1,0 +1,84 @@
+import type { FieldViolation, Reason } from '../../core/errors.ts';
+import type { FileOwner } from '../../drivers/hypervisor-host.ts';
+import type { FileKind, ImageInfo, ImageProblem } from '../../drivers/images.ts';
+
+/** A violation and the reason that it alone would fail with. */
+export interface SpecViolation extends FieldViolation {
+  readonly reason: Reason;
+}
+
+/** Whose files they are to be. */
+export interface Asker {
+  /** What this VM itself has open is not in its way. Undefined for one that is not there yet. */
+  readonly vmUid: string | undefined;
+  /** It comes from another node, which has the same images open until it is here: who cannot be seen may be that one. */
+  readonly isArriving: boolean;
+}
+
+export const MACHINE = 'spec.template.spec';
+
+/** The field that a file is asked about for, and whom QEMU runs as. */
+export interface Asked {
+  readonly field: string;
+  readonly user: FileOwner | undefined;
+}
+
+export interface AskedVolume {
+  readonly field: string;
+  readonly pathField: string;
+  readonly path: string;
+  readonly format: string;
+  readonly kind: 'file' | 'block-device';
+}
+
+export interface Look extends AskedVolume {
+  readonly image: ImageInfo | undefined;
+  readonly violation: SpecViolation | undefined;
+}
+
+export function violationOf(
+  asked: AskedVolume,
+  image: ImageInfo | undefined,
+): SpecViolation | undefined {
+  const { field, pathField, path, format } = asked;
+  if (image === undefined) return missing(pathField, path);
+  if (image.problem !== undefined) return unusable(pathField, path, image.problem);
+  const kind = kindProblem(image.kind, asked.kind);
+  if (kind !== undefined) {
+    return { field: pathField, description: `is ${path}, which ${kind}`, reason: 'IMAGE_INVALID' };
+  }
+  if (image.format === format) return undefined;
+  const description = `is ${format}, but ${path} is ${image.format}; correct the format or convert it with: qemu-img convert -O ${format}`;
+  return { field: `${field}.format`, description, reason: 'IMAGE_INVALID' };
+}
+
+/** Links that lead to one image: by its path alone a manifest does not show it. */
+export function sameFiles(looks: readonly Look[]): readonly SpecViolation[] {
+  return looks.flatMap(({ image, pathField: field, path }, index) => {
+    const id = image?.fileId;
+    const first = looks.slice(0, index).find((other) => other.image?.fileId === id);
+    if (id === undefined || first === undefined) return [];
+    const description = `is ${path}, which leads to the same image as ${first.pathField}; each volume needs its own`;
+    return [{ field, description, reason: 'INVALID_SPEC' }];
+  });
+}
+
+export function unusable(
+  field: string,
+  path: string,
+  { reason, text }: ImageProblem,
+): SpecViolation {
+  return { field, description: `is ${path}, which cannot be used: ${text}`, reason };
+}
+
+function kindProblem(found: FileKind, wanted: 'file' | 'block-device'): string | undefined {
+  if (found === wanted) return undefined;
+  return wanted === 'file'
+    ? 'is a block device; name it as source.block'
+    : 'is no block device; name it as source.file';
+}
+
+export function missing(field: string, path: string): SpecViolation {
+  const description = `is ${path}, which does not exist on this node; put the file there or correct the path`;
+  return { field, description, reason: 'IMAGE_NOT_FOUND' };
+}

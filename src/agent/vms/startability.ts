@@ -1,0 +1,140 @@
+import { delay } from '../../core/delay.ts';
+import { hasReason, type Reason } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
+import { pathOf } from '../../core/resources/volume.ts';
+import type { ImageInspector } from '../../drivers/images.ts';
+import type { Vm } from './vm.ts';
+import { isOff, type StartProblem } from './vm-phase.ts';
+
+export interface StartabilityOptions {
+  readonly images: Pick<ImageInspector, 'listMissing'>;
+  /** The VMs as last listed; undefined until they were. Must cost nothing. */
+  readonly listVms: () => readonly Vm[] | undefined;
+  readonly onChange: () => void;
+  readonly lookIntervalMs?: number | undefined;
+  readonly log: Logger;
+}
+
+const LOOK_INTERVAL_MS = 30_000;
+
+/** What stays so until somebody mends it; the rest passes by itself. */
+const LASTING = [
+  'IMAGE_NOT_FOUND',
+  'IMAGE_INVALID',
+  'IMAGE_IN_USE',
+  'IMAGE_NOT_ALLOWED',
+  'IMAGE_NOT_READABLE',
+  'DEVICE_IN_USE',
+  'CPU_INCOMPATIBLE',
+  'FEATURE_NOT_SUPPORTED',
+  'HYPERVISOR_REFUSED',
+] as const satisfies readonly Reason[];
+
+/**
+ * What keeps VMs from being started, for whoever comes next: what the last attempt has found, and of those that are off whether
+ * all their files are there.
+ */
+export class Startability {
+  readonly #options: StartabilityOptions;
+  /** What the last attempt by this agent has found; undefined if that was nothing. */
+  readonly #found = new Map<string, StartProblem | undefined>();
+  #missing: ReadonlyMap<string, StartProblem> = new Map();
+
+  constructor(options: StartabilityOptions) {
+    this.#options = options;
+  }
+
+  /** `lastStart` is the last one that has ended, of whichever agent. Costs nothing. */
+  find(vmUid: string, lastStart: EndedStart | undefined): StartProblem | undefined {
+    const missing = this.#missing.get(vmUid);
+    if (missing !== undefined) return missing;
+    return this.#found.has(vmUid) ? this.#found.get(vmUid) : failureOf(lastStart);
+  }
+
+  /** Takes note of what an attempt has come to, a dry run too. */
+  async noting<T>(vmUid: string, attempt: Promise<T>): Promise<T> {
+    try {
+      const result = await attempt;
+      this.#note(vmUid, undefined);
+      return result;
+    } catch (error) {
+      if (hasReason(error, ...LASTING)) {
+        const { reason, message } = error;
+        this.#note(vmUid, { reason, message });
+      }
+      throw error;
+    }
+  }
+
+  /** Looks for the files of VMs that are off, until aborted. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { lookIntervalMs = LOOK_INTERVAL_MS, log } = this.#options;
+    for (;;) {
+      await this.#look(signal).catch((error: unknown) => {
+        signal.throwIfAborted();
+        log.debug({ err: error }, 'Cannot look for the files of VMs');
+      });
+      await delay(lookIntervalMs, signal);
+    }
+  }
+
+  #note(vmUid: string, problem: StartProblem | undefined): void {
+    const isNew = !this.#found.has(vmUid) || this.#found.get(vmUid)?.message !== problem?.message;
+    this.#found.set(vmUid, problem);
+    if (isNew) this.#options.onChange();
+  }
+
+  /** One at a time, however long it takes. */
+  async #look(signal: AbortSignal): Promise<void> {
+    const { images, listVms, onChange } = this.#options;
+    const vms = listVms();
+    if (vms === undefined) return;
+    const off = vms.filter((vm) => vm.isRead && isOff(vm) && !vm.drift.includes('volumes'));
+    const paths = [...new Set(off.flatMap(filesOf))];
+    const gone = new Set(await images.listMissing(paths, signal));
+    const missing = new Map<string, StartProblem>();
+    for (const vm of off) {
+      const lost = filesOf(vm).filter((path) => gone.has(path));
+      if (lost.length > 0) missing.set(vm.definition.uid, lossOf(vm, lost));
+      // What an attempt has found missing has been put back.
+      else if (this.#found.get(vm.definition.uid)?.reason === 'IMAGE_NOT_FOUND') {
+        this.#note(vm.definition.uid, undefined);
+      }
+    }
+    this.#forgetAllBut(vms);
+    const before = [...this.#missing.values()].map(({ message }) => message).join();
+    this.#missing = missing;
+    if ([...missing.values()].map(({ message }) => message).join() !== before) onChange();
+  }
+
+  #forgetAllBut(vms: readonly Vm[]): void {
+    const uids = new Set(vms.map(({ definition }) => definition.uid));
+    for (const uid of this.#found.keys()) if (!uids.has(uid)) this.#found.delete(uid);
+  }
+}
+
+function filesOf({ definition }: Vm): readonly string[] {
+  const { volumes = [], kernel } = definition.spec.template.spec;
+  return [...volumes.map(pathOf), kernel?.path, kernel?.initrd].filter(
+    (path) => path !== undefined,
+  );
+}
+
+function lossOf({ definition: { name } }: Vm, lost: readonly string[]): StartProblem {
+  const files = lost.join(' and ');
+  const message = `Cannot start VM ${name}: ${files} ${lost.length === 1 ? 'does' : 'do'} not exist on this node; put the file there or correct the path`;
+  return { reason: 'IMAGE_NOT_FOUND', message };
+}
+
+interface EndedStart {
+  readonly state: string;
+  readonly error: StartProblem | undefined;
+}
+
+/** Undefined if it went well, or passes by itself. Whether files are there is looked at anew. */
+function failureOf(start: EndedStart | undefined): StartProblem | undefined {
+  if (start?.state !== 'failed' || start.error === undefined) return undefined;
+  const { reason, message } = start.error;
+  const isLasting = LASTING.some((lasting) => lasting === reason);
+  return isLasting && reason !== 'IMAGE_NOT_FOUND' ? { reason, message } : undefined;
+}
