@@ -246,7 +246,7 @@ export async function buildAgent(parts: AgentParts) {
   const creator = new VmCreator({ ...shared, locator, accelerator });
   const applier = new VmApplier({ ...shared, creator });
   const deleter = new VmDeleter(shared);
-  const vms = new VmManager({ ...shared, creator, applier, deleter, console: parts.console });
+  const vms = new VmManager({ ...shared, runs, creator, applier, deleter, console: parts.console });
   const works = {
     ...vmOperations(vms),
     ...nodeOperations(cordon, () => node.review()),

@@ -41,8 +41,17 @@ export interface HypervisorDomains {
   /** Stops the VM's CPUs. A suspended VM counts as done; a stopped one fails with VM_NOT_RUNNING. */
   suspend(uid: string, signal: AbortSignal): Promise<void>;
 
-  /** Lets the VM's CPUs run on. A running VM counts as done; a stopped one fails with VM_NOT_RUNNING. */
+  /** Lets the VM's CPUs run on, waking a guest that is asleep. A running VM counts as done; a stopped one fails with VM_NOT_RUNNING. */
   resume(uid: string, signal: AbortSignal): Promise<void>;
+
+  /** Resets the VM's hardware; a paused one stays paused. A stopped one fails with VM_NOT_RUNNING. */
+  reset(uid: string, signal: AbortSignal): Promise<void>;
+
+  /**
+   * Asks the guest to reboot (ACPI) and returns at once; the event `rebooted` says that it has. One that is paused or stopped
+   * fails with VM_NOT_RUNNING.
+   */
+  reboot(uid: string, signal: AbortSignal): Promise<void>;
 
   /**
    * Forgets a stopped VM, with its variables of UEFI. One that is already gone counts as done; a running one fails with

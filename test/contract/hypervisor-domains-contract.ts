@@ -9,11 +9,13 @@ import {
   type HypervisorVm,
   hypervisorNameOf,
 } from '../../src/drivers/hypervisor-domains.ts';
+import type { HypervisorEvent } from '../../src/drivers/hypervisor-events.ts';
 import {
   assertAbortable,
   never,
   rejectsWith,
   started,
+  TIMEOUT_MS,
   type UseFixture,
   until,
   writtenByNewerAgent,
@@ -293,6 +295,31 @@ function testRunning(use: UseFixture): void {
     await rejectsWith('VM_NOT_RUNNING', domains.resume(vm.uid, never));
   });
 
+  test('a reset VM runs on as it did, and a paused one stays paused', async () => {
+    const { domains, events } = use().source;
+    const vm = await started(use());
+    const seen = nextReboot(events.watch(AbortSignal.timeout(TIMEOUT_MS)), vm.uid);
+    await domains.reset(vm.uid, never);
+    await seen;
+    assert.equal((await domains.find(vm.uid, never))?.state, 'running');
+    await domains.suspend(vm.uid, never);
+    await domains.reset(vm.uid, never);
+    const paused = await domains.find(vm.uid, never);
+    assert.deepEqual([paused?.state, paused?.stateReason], ['paused', 'user']);
+    await domains.destroy(vm.uid, never);
+  });
+
+  test('only the guest of a VM that goes on can be asked to reboot', async () => {
+    const { domains } = use().source;
+    const vm = await started(use());
+    await domains.reboot(vm.uid, never);
+    await domains.suspend(vm.uid, never);
+    await rejectsWith('VM_NOT_RUNNING', domains.reboot(vm.uid, never));
+    await domains.destroy(vm.uid, never);
+    await rejectsWith('VM_NOT_RUNNING', domains.reboot(vm.uid, never));
+    await rejectsWith('VM_NOT_RUNNING', domains.reset(vm.uid, never));
+  });
+
   test('stopping a stopped VM counts as done', async () => {
     const { domains } = use().source;
     const vm = await started(use());
@@ -323,6 +350,8 @@ function testRunning(use: UseFixture): void {
     await rejectsWith('VM_NOT_FOUND', domains.destroy(uid, never));
     await rejectsWith('VM_NOT_FOUND', domains.suspend(uid, never));
     await rejectsWith('VM_NOT_FOUND', domains.resume(uid, never));
+    await rejectsWith('VM_NOT_FOUND', domains.reset(uid, never));
+    await rejectsWith('VM_NOT_FOUND', domains.reboot(uid, never));
     await rejectsWith('VM_NOT_FOUND', domains.setFacts(uid, { ownershipEpoch: 2 }, never));
   });
 
@@ -330,6 +359,13 @@ function testRunning(use: UseFixture): void {
     const { domains } = use().source;
     await assertAbortable((signal) => domains.list(signal));
   });
+}
+
+async function nextReboot(events: AsyncIterable<HypervisorEvent>, vmUid: string): Promise<void> {
+  for await (const event of events) {
+    if (event.kind === 'lifecycle' && event.uid === vmUid && event.event === 'rebooted') return;
+  }
+  assert.fail('The event never came');
 }
 
 function withMachine(vm: VmDefinition, changes: Partial<Machine>): VmDefinition {

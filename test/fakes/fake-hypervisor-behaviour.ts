@@ -30,6 +30,8 @@ export class FakeHypervisorBehaviour {
   keepsMigrated = false;
   /** Guests take their time to power off; see `stopGuest`. */
   slowShutdown = false;
+  /** What has paused a VM pauses it again as soon as it goes on. */
+  stopsAgain = false;
   /** What keeps VMs from being migrated. */
   obstacles: readonly MigrationObstacle[] = [];
   /** Events get lost. */

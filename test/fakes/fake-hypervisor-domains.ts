@@ -107,8 +107,30 @@ export class FakeHypervisorDomains implements HypervisorDomains {
       refuseStopped(vm);
       if (vm.state === 'running') return;
       refuseLocked(this.#world, vm);
-      this.#world.setState(vm, 'running', 'resumed');
+      const { stateReason } = vm;
+      const reason = stateReason === 'guest-asleep' ? 'woken' : 'resumed';
+      this.#world.setState(vm, 'running', reason);
       this.#world.tell(uid, 'resumed');
+      if (!this.#behaviour.stopsAgain) return;
+      this.#world.setState(vm, 'paused', stateReason);
+      this.#world.tell(uid, 'suspended');
+    });
+  }
+
+  reset(uid: string, signal: AbortSignal): Promise<void> {
+    return this.#calls.perform('reset', uid, signal, () => {
+      const vm = this.#world.get(uid);
+      refuseIncoming(vm);
+      refuseStopped(vm);
+      this.#world.tell(uid, 'rebooted');
+    });
+  }
+
+  reboot(uid: string, signal: AbortSignal): Promise<void> {
+    return this.#calls.perform('reboot', uid, signal, () => {
+      const vm = this.#world.get(uid);
+      if (vm.state !== 'running') throw new AgentError('VM_NOT_RUNNING', `${uid} does not run`);
+      if (!this.#behaviour.slowShutdown) this.#world.tell(uid, 'rebooted');
     });
   }
 

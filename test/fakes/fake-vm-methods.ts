@@ -11,6 +11,7 @@ import {
   type GetConsoleLogResponse,
   type GetVirtualMachineRequest,
   type ListVirtualMachinesRequest,
+  type RestartVirtualMachineRequest,
   RunStrategy,
   type ShutdownVirtualMachineRequest,
   type StartVirtualMachineRequest,
@@ -23,15 +24,25 @@ import type { FakeAgentServer } from './fake-agent-server.ts';
 import { beginOperation } from './fake-operation-methods.ts';
 import { matchesSelector } from './fake-resources.ts';
 
-const { VIRTUAL_MACHINE_PHASE_RUNNING, VIRTUAL_MACHINE_PHASE_STOPPED } = VirtualMachinePhase;
+const {
+  VIRTUAL_MACHINE_PHASE_PAUSED,
+  VIRTUAL_MACHINE_PHASE_RUNNING,
+  VIRTUAL_MACHINE_PHASE_STOPPED,
+} = VirtualMachinePhase;
 const {
   OPERATION_KIND_APPLY,
   OPERATION_KIND_CREATE,
   OPERATION_KIND_DELETE,
   OPERATION_KIND_DESTROY,
+  OPERATION_KIND_REBOOT,
+  OPERATION_KIND_RESET,
+  OPERATION_KIND_RESTART,
+  OPERATION_KIND_RESUME,
   OPERATION_KIND_SHUTDOWN,
   OPERATION_KIND_START,
+  OPERATION_KIND_SUSPEND,
 } = OperationKind;
+const OFF_AFTER: readonly OperationKind[] = [OPERATION_KIND_SHUTDOWN, OPERATION_KIND_DESTROY];
 /** What an operation says of how a VM was applied. */
 const RESULTS: Readonly<Record<number, string>> = {
   [ApplyOutcome.APPLY_OUTCOME_CREATED]: 'CREATED',
@@ -60,11 +71,9 @@ export function vmMethods(agent: FakeAgentServer) {
     const ref = { namespace: namespace || 'default', name, uid };
     return beginOperation(agent, kind, ref, { ...given, id: given.operationId });
   };
-  const move = (request: StartVirtualMachineRequest, kind: OperationKind) => {
-    const phase =
-      kind === OPERATION_KIND_START ? VIRTUAL_MACHINE_PHASE_RUNNING : VIRTUAL_MACHINE_PHASE_STOPPED;
-    const virtualMachine = put(find(request), phase);
-    return { virtualMachine, operation: begin(kind, virtualMachine, request) };
+  const move = (request: StartVirtualMachineRequest, kind: OperationKind, result = '') => {
+    const virtualMachine = put(find(request), phaseAfter(kind));
+    return { virtualMachine, operation: begin(kind, virtualMachine, { ...request, result }) };
   };
 
   return {
@@ -142,6 +151,27 @@ export function vmMethods(agent: FakeAgentServer) {
       move(request, OPERATION_KIND_DESTROY),
     ),
 
+    suspendVirtualMachine: agent.answer((request: StartVirtualMachineRequest) =>
+      move(request, OPERATION_KIND_SUSPEND),
+    ),
+
+    resumeVirtualMachine: agent.answer((request: StartVirtualMachineRequest) =>
+      move(request, OPERATION_KIND_RESUME),
+    ),
+
+    resetVirtualMachine: agent.answer((request: StartVirtualMachineRequest) =>
+      move(request, OPERATION_KIND_RESET),
+    ),
+
+    rebootVirtualMachine: agent.answer((request: StartVirtualMachineRequest) =>
+      move(request, OPERATION_KIND_REBOOT, 'REBOOTED'),
+    ),
+
+    restartVirtualMachine: agent.answer((request: RestartVirtualMachineRequest) => {
+      const isOff = find(request).status?.phase === VIRTUAL_MACHINE_PHASE_STOPPED;
+      return move(request, OPERATION_KIND_RESTART, isOff ? 'STARTED' : 'RESTARTED');
+    }),
+
     deleteVirtualMachine: agent.answer((request: DeleteVirtualMachineRequest) => {
       const { ref, force } = request;
       const namespace = ref?.namespace || 'default';
@@ -165,6 +195,13 @@ export function vmMethods(agent: FakeAgentServer) {
       },
     ),
   };
+}
+
+function phaseAfter(kind: OperationKind): VirtualMachinePhase {
+  if (OFF_AFTER.includes(kind)) return VIRTUAL_MACHINE_PHASE_STOPPED;
+  return kind === OPERATION_KIND_SUSPEND
+    ? VIRTUAL_MACHINE_PHASE_PAUSED
+    : VIRTUAL_MACHINE_PHASE_RUNNING;
 }
 
 function firstPhaseOf({ spec }: VirtualMachine): VirtualMachinePhase {

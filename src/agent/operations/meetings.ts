@@ -23,13 +23,26 @@ export type Meeting = 'together' | 'supersede' | 'cancel' | 'busy';
 /** Of VMs, by the newer one, then by the one that goes on. Shown in docs/api.md. */
 export const MEETINGS: Readonly<Record<VmDeed, Readonly<Record<VmOperationKind, Meeting>>>> = {
   create: all('busy'),
-  apply: { ...all('busy'), start: 'together', shutdown: 'together', destroy: 'together' },
-  start: { ...all('busy'), ...power('supersede'), apply: 'together' },
-  shutdown: { ...all('busy'), ...power('supersede'), apply: 'together' },
+  apply: { ...all('busy'), ...power('together'), ...pauses('together') },
+  start: { ...ofPower(), apply: 'together' },
+  shutdown: { ...ofPower(), apply: 'together' },
+  restart: { ...ofPower(), apply: 'together' },
+  reset: { ...ofPower(), destroy: 'busy', apply: 'together' },
+  reboot: { ...ofPower(), destroy: 'busy', apply: 'together' },
+  // A guest that stands still would be waited for in vain.
+  suspend: { ...all('busy'), ...pauses('supersede'), apply: 'together' },
+  // A guest that is paused while it is waited for can power off only once it goes on.
+  resume: {
+    ...all('busy'),
+    ...pauses('supersede'),
+    shutdown: 'together',
+    restart: 'together',
+    apply: 'together',
+  },
   // Whoever cuts the power means it: a migration that can still be stopped makes way.
-  destroy: { ...all('busy'), ...power('supersede'), apply: 'together', migrate: 'cancel' },
+  destroy: { ...ofPower(), apply: 'together', migrate: 'cancel' },
   delete: all('busy'),
-  'delete-force': { ...all('busy'), ...power('supersede'), migrate: 'cancel' },
+  'delete-force': { ...ofPower(), migrate: 'cancel' },
   migrate: all('busy'),
 };
 
@@ -51,11 +64,25 @@ function all(meeting: Meeting): Record<VmOperationKind, Meeting> {
     start: meeting,
     shutdown: meeting,
     destroy: meeting,
+    suspend: meeting,
+    resume: meeting,
+    reset: meeting,
+    reboot: meeting,
+    restart: meeting,
     delete: meeting,
     migrate: meeting,
   };
 }
 
+/** What comes last of all that is wanted of a VM's power counts. */
+function ofPower() {
+  return { ...all('busy'), ...power('supersede'), ...pauses('supersede') };
+}
+
 function power(meeting: Meeting) {
-  return { start: meeting, shutdown: meeting, destroy: meeting };
+  return { start: meeting, shutdown: meeting, destroy: meeting, restart: meeting };
+}
+
+function pauses(meeting: Meeting) {
+  return { suspend: meeting, resume: meeting, reset: meeting, reboot: meeting };
 }

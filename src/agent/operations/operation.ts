@@ -14,6 +14,11 @@ export type VmOperationKind =
   | 'start'
   | 'shutdown'
   | 'destroy'
+  | 'suspend'
+  | 'resume'
+  | 'reset'
+  | 'reboot'
+  | 'restart'
   | 'delete'
   | 'migrate';
 

@@ -116,6 +116,14 @@ export class LibvirtDomains implements HypervisorDomains {
     await this.#options.calls.call('resume', uid, [uid], 'resume', signal);
   }
 
+  async reset(uid: string, signal: AbortSignal): Promise<void> {
+    await this.#options.calls.call('reset', uid, [uid], 'reset', signal);
+  }
+
+  async reboot(uid: string, signal: AbortSignal): Promise<void> {
+    await this.#options.calls.call('reboot', uid, [uid], 'reboot', signal);
+  }
+
   async undefine(uid: string, signal: AbortSignal): Promise<void> {
     const { calls, variables } = this.#options;
     await calls.call('undefine', uid, [uid], 'undefine', signal);

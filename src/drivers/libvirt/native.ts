@@ -200,6 +200,15 @@ export function loadLibvirt(path = 'libvirt.so.0') {
     destroy: declare<(domain: DomainPointer) => number>('int virDomainDestroy(void *domain)'),
     suspend: declare<(domain: DomainPointer) => number>('int virDomainSuspend(void *domain)'),
     resume: declare<(domain: DomainPointer) => number>('int virDomainResume(void *domain)'),
+    wake: declare<(domain: DomainPointer, flags: number) => number>(
+      'int virDomainPMWakeup(void *domain, unsigned int flags)',
+    ),
+    reset: declare<(domain: DomainPointer, flags: number) => number>(
+      'int virDomainReset(void *domain, unsigned int flags)',
+    ),
+    reboot: declare<(domain: DomainPointer, flags: number) => number>(
+      'int virDomainReboot(void *domain, unsigned int flags)',
+    ),
     setMetadata: declare<
       (
         domain: DomainPointer,

@@ -19,6 +19,8 @@ export const OPERATIONS = {
   destroy: domains.destroy,
   suspend: domains.suspend,
   resume: domains.resume,
+  reset: domains.reset,
+  reboot: domains.reboot,
   undefine: domains.undefine,
   setMetadata: domains.setMetadata,
   readMigratableXml: jobs.readMigratableXml,

@@ -7,7 +7,8 @@ export function addVmStartCommand(parent: Command, io: CliIo): void {
     .command('start')
     .summary('start a stopped VM')
     .description(
-      'Starts a stopped VM and waits until it runs. One that runs already counts as started.',
+      'Starts a stopped VM and waits until it runs. One that runs already counts as started; one that is paused ' +
+        'is let go on with: novactl vm resume.',
     );
   addVmVerbOptions(command).addHelpText(
     'after',

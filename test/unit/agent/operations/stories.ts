@@ -61,6 +61,37 @@ export const STORIES: readonly Story[] = [
     steps: 8,
   },
   {
+    kind: 'suspend',
+    check: async (nodes) => assert.equal(await stateOf(nodes), 'paused'),
+    steps: 6,
+  },
+  {
+    kind: 'resume',
+    prepare: ({ source, vm }) => source.hypervisor.domains.suspend(vm.uid, never),
+    check: async (nodes) => assert.equal(await stateOf(nodes), 'running'),
+    steps: 6,
+  },
+  {
+    kind: 'reset',
+    check: async ({ source, vm }) => {
+      assert.ok(source.hypervisor.calls.includes(`reset ${vm.uid}`));
+      assert.equal((await source.find(vm.uid))?.state, 'running');
+    },
+    steps: 6,
+  },
+  {
+    kind: 'restart',
+    result: 'RESTARTED',
+    check: async (nodes) => {
+      const { source, vm } = nodes;
+      assert.equal(await stateOf(nodes), 'running');
+      const stops = source.hypervisor.calls.filter((call) => call === `shutdown ${vm.uid}`);
+      assert.ok(stops.length > 0);
+      assert.equal((await source.find(vm.uid))?.definition?.intent, 'on');
+    },
+    steps: 10,
+  },
+  {
     kind: 'delete',
     parameters: () => ({ force: true }),
     check: async (nodes) => {
