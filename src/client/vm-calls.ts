@@ -9,8 +9,12 @@ import {
   type DeleteVirtualMachineResponse,
   DestroyVirtualMachineRequest,
   type DestroyVirtualMachineResponse,
+  EjectMediumRequest,
+  type EjectMediumResponse,
   GetConsoleLogRequest,
   GetVirtualMachineRequest,
+  InsertMediumRequest,
+  type InsertMediumResponse,
   ListVirtualMachinesRequest,
   type ListVirtualMachinesResponse,
   RebootVirtualMachineRequest,
@@ -248,6 +252,38 @@ export class VmCalls {
     return this.#connection.unary(
       VirtualMachineServiceService.restartVirtualMachine,
       RestartVirtualMachineRequest.create({ ref, force, operationId, ...timeout }),
+      options,
+    );
+  }
+
+  /** Takes out what is in a drive. */
+  eject(
+    ref: VmRefInput,
+    volume: string,
+    options: ChangeOptions & {
+      /** Also if the guest holds the drive shut. */
+      readonly force?: boolean | undefined;
+    },
+  ): Promise<EjectMediumResponse> {
+    const { force = false, operationId = '' } = options;
+    return this.#connection.unary(
+      VirtualMachineServiceService.ejectMedium,
+      EjectMediumRequest.create({ ref, volume, force, operationId }),
+      options,
+    );
+  }
+
+  /** Puts an image of the node into an empty drive. */
+  insert(
+    ref: VmRefInput,
+    volume: string,
+    path: string,
+    options: ChangeOptions,
+  ): Promise<InsertMediumResponse> {
+    const { operationId = '' } = options;
+    return this.#connection.unary(
+      VirtualMachineServiceService.insertMedium,
+      InsertMediumRequest.create({ ref, volume, path, operationId }),
       options,
     );
   }

@@ -26,6 +26,17 @@ export interface HypervisorDomains {
    */
   setFacts(uid: string, facts: Partial<VmFacts>, signal: AbortSignal): Promise<void>;
 
+  /**
+   * Has the VM be as the definition says, of which only what is in the drive of this volume is new, and exchanges that at once if
+   * the VM is on. Fails with DEVICE_IN_USE if the guest holds the drive shut, unless it is forced.
+   */
+  changeMedium(
+    definition: VmDefinition,
+    volumeName: string,
+    options: { readonly isForced: boolean },
+    signal: AbortSignal,
+  ): Promise<void>;
+
   /** When a change of this field, named as the manifest writes it, is in force for a VM that runs. */
   effectOf(field: string): 'now' | 'next-start';
 

@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import type { Machine } from '../../src/core/resources/machine.ts';
 import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
+import { type Medium, withMedium } from '../../src/core/vm-medium.ts';
 import {
   type HypervisorDomains,
   type HypervisorVm,
@@ -102,6 +103,47 @@ function testDefinitions(use: UseFixture): void {
     assert.deepEqual(disk?.images[0], { kind: 'file', path, format: 'qcow2' });
     assert.deepEqual([disk?.name, disk?.target, disk?.cache], [name, 'vda', 'none']);
     await domains.undefine(vm.uid, never);
+  });
+
+  test('what is in a drive is exchanged at once, stays so, and is no change by somebody else', async () => {
+    const { domains } = use().source;
+    const iso = use().mediumPath;
+    const volumes: Machine['volumes'] = [
+      { name: 'setup', kind: 'cdrom', format: 'raw', cache: 'none' },
+    ];
+    const vm = withMachine(use().newDefinition(), { volumes });
+    await domains.define(vm, never);
+    await domains.start(vm.uid, never);
+    const changeTo = async (medium: Medium, generation: number) => {
+      const changed = { ...withMedium(vm, 'setup', medium), generation };
+      for (let times = 0; times < 2; times += 1) {
+        await domains.changeMedium(changed, 'setup', { isForced: false }, never);
+      }
+      const found = await domains.find(vm.uid, never);
+      assert.deepEqual([found?.definition, found?.liveDefinition], [changed, undefined]);
+      assert.deepEqual(found?.drift, []);
+      return found?.volumes[0]?.path;
+    };
+    assert.equal(await changeTo({ file: { path: iso } }, 2), iso);
+    assert.equal((await domains.find(vm.uid, never))?.disks[0]?.images[0]?.path, iso);
+    assert.equal(await changeTo(undefined, 3), undefined);
+    assert.deepEqual((await domains.find(vm.uid, never))?.disks[0]?.images, []);
+    await domains.destroy(vm.uid, never);
+    assert.equal(await changeTo({ file: { path: iso } }, 4), iso);
+    await domains.undefine(vm.uid, never);
+  });
+
+  test('a drive that the running VM does not have yet is not filled', async () => {
+    const { domains } = use().source;
+    const vm = await started(use());
+    const volumes: Machine['volumes'] = [
+      { name: 'setup', kind: 'cdrom', format: 'raw', cache: 'none' },
+    ];
+    const changed = withMachine(vm, { volumes });
+    await domains.define(changed, never);
+    const work = domains.changeMedium(changed, 'setup', { isForced: false }, never);
+    await rejectsWith('DEVICE_IN_USE', work);
+    await domains.destroy(vm.uid, never);
   });
 
   test('defining a stopped VM again changes it at once', async () => {

@@ -32,6 +32,8 @@ export class FakeHypervisorBehaviour {
   slowShutdown = false;
   /** What has paused a VM pauses it again as soon as it goes on. */
   stopsAgain = false;
+  /** Guests hold their drives shut. */
+  locksTrays = false;
   /** What keeps VMs from being migrated. */
   obstacles: readonly MigrationObstacle[] = [];
   /** Events get lost. */

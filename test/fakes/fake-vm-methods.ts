@@ -7,9 +7,11 @@ import {
   type ApplyVirtualMachineRequest,
   type CreateVirtualMachineRequest,
   type DeleteVirtualMachineRequest,
+  type EjectMediumRequest,
   type GetConsoleLogRequest,
   type GetConsoleLogResponse,
   type GetVirtualMachineRequest,
+  type InsertMediumRequest,
   type ListVirtualMachinesRequest,
   type RestartVirtualMachineRequest,
   RunStrategy,
@@ -34,6 +36,8 @@ const {
   OPERATION_KIND_CREATE,
   OPERATION_KIND_DELETE,
   OPERATION_KIND_DESTROY,
+  OPERATION_KIND_EJECT,
+  OPERATION_KIND_INSERT,
   OPERATION_KIND_REBOOT,
   OPERATION_KIND_RESET,
   OPERATION_KIND_RESTART,
@@ -170,6 +174,24 @@ export function vmMethods(agent: FakeAgentServer) {
     restartVirtualMachine: agent.answer((request: RestartVirtualMachineRequest) => {
       const isOff = find(request).status?.phase === VIRTUAL_MACHINE_PHASE_STOPPED;
       return move(request, OPERATION_KIND_RESTART, isOff ? 'STARTED' : 'RESTARTED');
+    }),
+
+    ejectMedium: agent.answer((request: EjectMediumRequest) => {
+      const virtualMachine = find(request);
+      const operation = begin(OPERATION_KIND_EJECT, virtualMachine, {
+        ...request,
+        result: 'EJECTED',
+      });
+      return { virtualMachine, operation };
+    }),
+
+    insertMedium: agent.answer((request: InsertMediumRequest) => {
+      const virtualMachine = find(request);
+      const operation = begin(OPERATION_KIND_INSERT, virtualMachine, {
+        ...request,
+        result: 'INSERTED',
+      });
+      return { virtualMachine, operation };
     }),
 
     deleteVirtualMachine: agent.answer((request: DeleteVirtualMachineRequest) => {

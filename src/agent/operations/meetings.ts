@@ -24,23 +24,25 @@ export type Meeting = 'together' | 'supersede' | 'cancel' | 'busy';
 export const MEETINGS: Readonly<Record<VmDeed, Readonly<Record<VmOperationKind, Meeting>>>> = {
   create: all('busy'),
   apply: { ...all('busy'), ...power('together'), ...pauses('together') },
-  start: { ...ofPower(), apply: 'together' },
-  shutdown: { ...ofPower(), apply: 'together' },
-  restart: { ...ofPower(), apply: 'together' },
-  reset: { ...ofPower(), destroy: 'busy', apply: 'together' },
-  reboot: { ...ofPower(), destroy: 'busy', apply: 'together' },
+  eject: { ...all('busy'), ...power('together'), ...pauses('together') },
+  insert: { ...all('busy'), ...power('together'), ...pauses('together') },
+  start: { ...ofPower(), ...changes('together') },
+  shutdown: { ...ofPower(), ...changes('together') },
+  restart: { ...ofPower(), ...changes('together') },
+  reset: { ...ofPower(), destroy: 'busy', ...changes('together') },
+  reboot: { ...ofPower(), destroy: 'busy', ...changes('together') },
   // A guest that stands still would be waited for in vain.
-  suspend: { ...all('busy'), ...pauses('supersede'), apply: 'together' },
+  suspend: { ...all('busy'), ...pauses('supersede'), ...changes('together') },
   // A guest that is paused while it is waited for can power off only once it goes on.
   resume: {
     ...all('busy'),
     ...pauses('supersede'),
     shutdown: 'together',
     restart: 'together',
-    apply: 'together',
+    ...changes('together'),
   },
   // Whoever cuts the power means it: a migration that can still be stopped makes way.
-  destroy: { ...ofPower(), apply: 'together', migrate: 'cancel' },
+  destroy: { ...ofPower(), ...changes('together'), migrate: 'cancel' },
   delete: all('busy'),
   'delete-force': { ...ofPower(), migrate: 'cancel' },
   migrate: all('busy'),
@@ -69,6 +71,8 @@ function all(meeting: Meeting): Record<VmOperationKind, Meeting> {
     reset: meeting,
     reboot: meeting,
     restart: meeting,
+    eject: meeting,
+    insert: meeting,
     delete: meeting,
     migrate: meeting,
   };
@@ -81,6 +85,11 @@ function ofPower() {
 
 function power(meeting: Meeting) {
   return { start: meeting, shutdown: meeting, destroy: meeting, restart: meeting };
+}
+
+/** What a VM is made of. */
+function changes(meeting: Meeting) {
+  return { apply: meeting, eject: meeting, insert: meeting };
 }
 
 function pauses(meeting: Meeting) {

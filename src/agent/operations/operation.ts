@@ -19,6 +19,8 @@ export type VmOperationKind =
   | 'reset'
   | 'reboot'
   | 'restart'
+  | 'eject'
+  | 'insert'
   | 'delete'
   | 'migrate';
 

@@ -32,6 +32,8 @@ export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
   '/novacron.agent.v1.VirtualMachineService/ResetVirtualMachine': CHANGES,
   '/novacron.agent.v1.VirtualMachineService/RebootVirtualMachine': CHANGES,
   '/novacron.agent.v1.VirtualMachineService/RestartVirtualMachine': CHANGES,
+  '/novacron.agent.v1.VirtualMachineService/EjectMedium': CHANGES,
+  '/novacron.agent.v1.VirtualMachineService/InsertMedium': CHANGES,
   '/novacron.agent.v1.VirtualMachineService/DeleteVirtualMachine': CHANGES,
   '/novacron.agent.v1.VirtualMachineService/GetConsoleLog': READS_SECRETS,
 

@@ -29,6 +29,8 @@ const KIND = {
   reset: Kind.OPERATION_KIND_RESET,
   reboot: Kind.OPERATION_KIND_REBOOT,
   restart: Kind.OPERATION_KIND_RESTART,
+  eject: Kind.OPERATION_KIND_EJECT,
+  insert: Kind.OPERATION_KIND_INSERT,
   delete: Kind.OPERATION_KIND_DELETE,
   migrate: Kind.OPERATION_KIND_MIGRATE,
   cordon: Kind.OPERATION_KIND_CORDON,

@@ -164,6 +164,18 @@ export function virtualMachineHandlers(
       return power(asked, operationId, context);
     },
 
+    ejectMedium({ ref, volume, force, operationId }, context) {
+      const parameters = { volume: readVolume(volume), force };
+      const asked = { kind: 'eject', vm: readRef(ref, context), parameters } as const;
+      return power(asked, operationId, context);
+    },
+
+    insertMedium({ ref, volume, path, operationId }, context) {
+      const parameters = { volume: readVolume(volume), path };
+      const asked = { kind: 'insert', vm: readRef(ref, context), parameters } as const;
+      return power(asked, operationId, context);
+    },
+
     async deleteVirtualMachine({ ref, force, unownedCopy, operationId }, context) {
       const vm = readRef(ref, context);
       const asked = { kind: 'delete', vm, parameters: { force, unownedCopy } } as const;
@@ -184,6 +196,13 @@ export function virtualMachineHandlers(
       }
     },
   };
+}
+
+function readVolume(volume: string): string {
+  const checks = new FieldChecks();
+  const name = checks.dnsLabel('volume', volume);
+  checks.throwIfAny('INVALID_REQUEST', 'Cannot tell which volume is meant');
+  return name;
 }
 
 /** How long a guest is waited for. */

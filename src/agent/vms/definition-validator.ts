@@ -123,7 +123,7 @@ export class DefinitionValidator {
     const readOnly = isReadOnly(volume);
     const query = { path: place.path, kind: wanted, format, isReadOnly: readOnly, user } as const;
     const image = await this.#options.images.find(query, signal);
-    if (image === undefined) return missing(pathField, place.path);
+    if (image === undefined) return missing(pathField, place.path, volume);
     if (image.problem !== undefined) return unusable(pathField, place.path, image.problem);
     const kind = kindProblem(image.kind, wanted);
     if (kind !== undefined) {
@@ -162,8 +162,10 @@ function kindProblem(found: FileKind, wanted: 'file' | 'block-device'): string |
     : 'is no block device; name it as source.file';
 }
 
-function missing(field: string, path: string): SpecViolation {
-  const description = `is ${path}, which does not exist on this node; put the file there or correct the path`;
+function missing(field: string, path: string, volume?: Volume): SpecViolation {
+  const out =
+    volume?.kind === 'cdrom' ? `, or take it out: novactl vm eject VM ${volume.name}` : '';
+  const description = `is ${path}, which does not exist on this node; put the file there or correct the path${out}`;
   return { field, description, reason: 'IMAGE_NOT_FOUND' };
 }
 

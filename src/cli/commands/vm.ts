@@ -5,7 +5,9 @@ import { addVmCreateCommand } from './vm/create.ts';
 import { addVmDeleteCommand } from './vm/delete.ts';
 import { addVmDestroyCommand } from './vm/destroy.ts';
 import { addVmEditCommand } from './vm/edit.ts';
+import { addVmEjectCommand } from './vm/eject.ts';
 import { addVmGetCommand } from './vm/get.ts';
+import { addVmInsertCommand } from './vm/insert.ts';
 import { addVmListCommand } from './vm/list.ts';
 import { addVmLogCommand } from './vm/log.ts';
 import { addVmRebootCommand } from './vm/reboot.ts';
@@ -31,6 +33,8 @@ export function addVmCommand(parent: Command, io: CliIo): Command {
   addVmResetCommand(vm, io);
   addVmSuspendCommand(vm, io);
   addVmResumeCommand(vm, io);
+  addVmEjectCommand(vm, io);
+  addVmInsertCommand(vm, io);
   addVmDeleteCommand(vm, io);
   addVmLogCommand(vm, io);
   return vm;

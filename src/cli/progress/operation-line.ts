@@ -56,6 +56,8 @@ const DOING: Readonly<Record<number, string>> = {
   [OperationKind.OPERATION_KIND_RESET]: 'Resetting',
   [OperationKind.OPERATION_KIND_REBOOT]: 'Rebooting',
   [OperationKind.OPERATION_KIND_RESTART]: 'Restarting',
+  [OperationKind.OPERATION_KIND_EJECT]: 'Ejecting a medium of',
+  [OperationKind.OPERATION_KIND_INSERT]: 'Inserting a medium into',
   [OperationKind.OPERATION_KIND_DELETE]: 'Deleting',
   [OperationKind.OPERATION_KIND_MIGRATE]: 'Migrating',
   [OperationKind.OPERATION_KIND_CORDON]: 'Cordoning',

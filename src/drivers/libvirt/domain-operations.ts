@@ -13,6 +13,7 @@ import {
   AFFECT_CONFIG,
   AFFECT_LIVE,
   DEFINE_VALIDATE,
+  DEVICE_MODIFY_FORCE,
   DOMAIN_PM_SUSPENDED,
   DOMAIN_RUNNING,
   METADATA_ELEMENT,
@@ -178,6 +179,22 @@ export function setMetadata(connection: Connection, uid: string, element: Metada
   // The persistent one first: should the second fail, the next start knows at least.
   if (persistent !== undefined && domain.isPersistent()) set(persistent, AFFECT_CONFIG);
   if (live !== undefined && domain.isActive()) set(live, AFFECT_LIVE);
+}
+
+/** What is off has its drives from its definition. */
+export function changeMedium(
+  connection: Connection,
+  uid: string,
+  drive: string,
+  metadata: MetadataElement,
+  isForced: boolean,
+): void {
+  using domain = connection.getDomain(uid);
+  if (!domain.isActive()) return;
+  refuseIncoming(connection, domain);
+  const flags = AFFECT_LIVE | (isForced ? DEVICE_MODIFY_FORCE : 0);
+  connection.check(connection.libvirt.updateDevice(domain.pointer, drive, flags));
+  setMetadata(connection, uid, metadata);
 }
 
 /** Does it; should libvirt say that this cannot be done now, asks whether it is so already. */

@@ -20,6 +20,9 @@ export const UNDEFINE_CHECKPOINTS_METADATA = 16;
 export const AFFECT_LIVE = 1;
 export const AFFECT_CONFIG = 2;
 
+/** libvirt-domain.h: virDomainDeviceModifyFlags, beside those of virDomainModificationImpact */
+export const DEVICE_MODIFY_FORCE = 4;
+
 /** libvirt-domain.h: virDomainRebootFlagValues */
 export const REBOOT_ACPI_POWER_BUTTON = 1;
 

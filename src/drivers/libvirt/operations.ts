@@ -21,6 +21,7 @@ export const OPERATIONS = {
   resume: domains.resume,
   reset: domains.reset,
   reboot: domains.reboot,
+  changeMedium: domains.changeMedium,
   undefine: domains.undefine,
   setMetadata: domains.setMetadata,
   readMigratableXml: jobs.readMigratableXml,

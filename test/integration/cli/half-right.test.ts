@@ -34,6 +34,8 @@ const VALUES: Readonly<Record<string, readonly [string, string]>> = {
   '--trust-shared': ['data', 'data'],
   '--vm': ['web', 'db'],
   id: [ID, OTHER_ID],
+  path: ['/a.iso', '/b.iso'],
+  volume: ['setup', 'tools'],
   operation: [ID, OTHER_ID],
   reservation: [ID, OTHER_ID],
   vm: ['web', 'db'],

@@ -286,6 +286,8 @@ test('each verb says what it came to, and what the VM is then', async () => {
     ['reset web', 'reset (Running)'],
     ['reboot web --timeout 1m', 'rebooted (Running)'],
     ['restart web --timeout 1m --force', 'restarted (Running)'],
+    ['eject web setup --force', 'has nothing in setup any more (Running)'],
+    ['insert web setup /a.iso', 'has /a.iso in setup (Running)'],
     ['destroy web', 'cut off (Stopped)'],
     ['restart web', 'was off and has been started (Running)'],
   ] as const) {

@@ -1326,6 +1326,63 @@ export interface DestroyVirtualMachineResponse {
   operation: Operation | undefined;
 }
 
+/** Asks for a drive to be emptied. */
+export interface EjectMediumRequest {
+  /** Of which VM. */
+  ref:
+    | VirtualMachineRef
+    | undefined;
+  /**
+   * UUID of the caller's choice: repeating the request with it answers with the same operation. With it the call answers as soon
+   * as what is asked for is recorded; without it, only when that is done.
+   */
+  operationId: string;
+  /** Name of the volume, which must be of kind CDROM. */
+  volume: string;
+  /** Also if the guest holds the drive shut; without it that is refused with DEVICE_IN_USE. */
+  force: boolean;
+}
+
+/** The VM whose drive is empty. */
+export interface EjectMediumResponse {
+  /** As it is now. */
+  virtualMachine:
+    | VirtualMachine
+    | undefined;
+  /** What was begun. */
+  operation: Operation | undefined;
+}
+
+/** Asks for a drive to be filled. */
+export interface InsertMediumRequest {
+  /** Of which VM. */
+  ref:
+    | VirtualMachineRef
+    | undefined;
+  /**
+   * UUID of the caller's choice: repeating the request with it answers with the same operation. With it the call answers as soon
+   * as what is asked for is recorded; without it, only when that is done.
+   */
+  operationId: string;
+  /** Name of the volume, which must be of kind CDROM. */
+  volume: string;
+  /**
+   * Absolute path of the image in one of the node's folders for images, or of a block device (/dev/...) that it lets VMs have. It is
+   * read as it is.
+   */
+  path: string;
+}
+
+/** The VM whose drive is filled. */
+export interface InsertMediumResponse {
+  /** As it is now. */
+  virtualMachine:
+    | VirtualMachine
+    | undefined;
+  /** What was begun. */
+  operation: Operation | undefined;
+}
+
 /** Asks for a VM to be forgotten. */
 export interface DeleteVirtualMachineRequest {
   /** Which one. */
@@ -7254,6 +7311,334 @@ export const DestroyVirtualMachineResponse: MessageFns<DestroyVirtualMachineResp
   },
 };
 
+function createBaseEjectMediumRequest(): EjectMediumRequest {
+  return { ref: undefined, operationId: "", volume: "", force: false };
+}
+
+export const EjectMediumRequest: MessageFns<EjectMediumRequest> = {
+  encode(message: EjectMediumRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ref !== undefined) {
+      VirtualMachineRef.encode(message.ref, writer.uint32(10).fork()).join();
+    }
+    if (message.operationId !== "") {
+      writer.uint32(18).string(message.operationId);
+    }
+    if (message.volume !== "") {
+      writer.uint32(26).string(message.volume);
+    }
+    if (message.force !== false) {
+      writer.uint32(32).bool(message.force);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EjectMediumRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEjectMediumRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ref = VirtualMachineRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operationId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.volume = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<EjectMediumRequest>): EjectMediumRequest {
+    return EjectMediumRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EjectMediumRequest>): EjectMediumRequest {
+    const message = createBaseEjectMediumRequest();
+    message.ref = (object.ref !== undefined && object.ref !== null)
+      ? VirtualMachineRef.fromPartial(object.ref)
+      : undefined;
+    message.operationId = object.operationId ?? "";
+    message.volume = object.volume ?? "";
+    message.force = object.force ?? false;
+    return message;
+  },
+};
+
+function createBaseEjectMediumResponse(): EjectMediumResponse {
+  return { virtualMachine: undefined, operation: undefined };
+}
+
+export const EjectMediumResponse: MessageFns<EjectMediumResponse> = {
+  encode(message: EjectMediumResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.virtualMachine !== undefined) {
+      VirtualMachine.encode(message.virtualMachine, writer.uint32(10).fork()).join();
+    }
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EjectMediumResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEjectMediumResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.virtualMachine = VirtualMachine.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<EjectMediumResponse>): EjectMediumResponse {
+    return EjectMediumResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EjectMediumResponse>): EjectMediumResponse {
+    const message = createBaseEjectMediumResponse();
+    message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
+      ? VirtualMachine.fromPartial(object.virtualMachine)
+      : undefined;
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseInsertMediumRequest(): InsertMediumRequest {
+  return { ref: undefined, operationId: "", volume: "", path: "" };
+}
+
+export const InsertMediumRequest: MessageFns<InsertMediumRequest> = {
+  encode(message: InsertMediumRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ref !== undefined) {
+      VirtualMachineRef.encode(message.ref, writer.uint32(10).fork()).join();
+    }
+    if (message.operationId !== "") {
+      writer.uint32(18).string(message.operationId);
+    }
+    if (message.volume !== "") {
+      writer.uint32(26).string(message.volume);
+    }
+    if (message.path !== "") {
+      writer.uint32(34).string(message.path);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InsertMediumRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInsertMediumRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ref = VirtualMachineRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operationId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.volume = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<InsertMediumRequest>): InsertMediumRequest {
+    return InsertMediumRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InsertMediumRequest>): InsertMediumRequest {
+    const message = createBaseInsertMediumRequest();
+    message.ref = (object.ref !== undefined && object.ref !== null)
+      ? VirtualMachineRef.fromPartial(object.ref)
+      : undefined;
+    message.operationId = object.operationId ?? "";
+    message.volume = object.volume ?? "";
+    message.path = object.path ?? "";
+    return message;
+  },
+};
+
+function createBaseInsertMediumResponse(): InsertMediumResponse {
+  return { virtualMachine: undefined, operation: undefined };
+}
+
+export const InsertMediumResponse: MessageFns<InsertMediumResponse> = {
+  encode(message: InsertMediumResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.virtualMachine !== undefined) {
+      VirtualMachine.encode(message.virtualMachine, writer.uint32(10).fork()).join();
+    }
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InsertMediumResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInsertMediumResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.virtualMachine = VirtualMachine.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<InsertMediumResponse>): InsertMediumResponse {
+    return InsertMediumResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InsertMediumResponse>): InsertMediumResponse {
+    const message = createBaseInsertMediumResponse();
+    message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
+      ? VirtualMachine.fromPartial(object.virtualMachine)
+      : undefined;
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
 function createBaseDeleteVirtualMachineRequest(): DeleteVirtualMachineRequest {
   return { ref: undefined, force: false, operationId: "", unownedCopy: false };
 }
@@ -7742,6 +8127,30 @@ export const VirtualMachineServiceService = {
     responseDeserialize: (value: Buffer): DestroyVirtualMachineResponse => DestroyVirtualMachineResponse.decode(value),
   },
   /**
+   * Takes out what is in a drive (a volume of kind CDROM), now and for the next start: the spec has no `source` for it then. An empty
+   * drive counts as done.
+   */
+  ejectMedium: {
+    path: "/novacron.agent.v1.VirtualMachineService/EjectMedium" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: EjectMediumRequest): Buffer => Buffer.from(EjectMediumRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): EjectMediumRequest => EjectMediumRequest.decode(value),
+    responseSerialize: (value: EjectMediumResponse): Buffer => Buffer.from(EjectMediumResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): EjectMediumResponse => EjectMediumResponse.decode(value),
+  },
+  /** Puts an image into an empty drive, now and for the next start: the spec has it as `source` then. */
+  insertMedium: {
+    path: "/novacron.agent.v1.VirtualMachineService/InsertMedium" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: InsertMediumRequest): Buffer => Buffer.from(InsertMediumRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): InsertMediumRequest => InsertMediumRequest.decode(value),
+    responseSerialize: (value: InsertMediumResponse): Buffer =>
+      Buffer.from(InsertMediumResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): InsertMediumResponse => InsertMediumResponse.decode(value),
+  },
+  /**
    * Forgets a stopped VM; its disk images stay. One that is not there counts as deleted, and the operation's `result`
    * says whether it ever was. VM_NOT_OWNED, with the node that owns it as `owner` in its metadata, for a VM that has left this node or is still
    * arriving: nothing was deleted.
@@ -7826,6 +8235,13 @@ export interface VirtualMachineServiceServer extends UntypedServiceImplementatio
   restartVirtualMachine: handleUnaryCall<RestartVirtualMachineRequest, RestartVirtualMachineResponse>;
   /** Cuts the power. The guest may lose what it has not written. */
   destroyVirtualMachine: handleUnaryCall<DestroyVirtualMachineRequest, DestroyVirtualMachineResponse>;
+  /**
+   * Takes out what is in a drive (a volume of kind CDROM), now and for the next start: the spec has no `source` for it then. An empty
+   * drive counts as done.
+   */
+  ejectMedium: handleUnaryCall<EjectMediumRequest, EjectMediumResponse>;
+  /** Puts an image into an empty drive, now and for the next start: the spec has it as `source` then. */
+  insertMedium: handleUnaryCall<InsertMediumRequest, InsertMediumResponse>;
   /**
    * Forgets a stopped VM; its disk images stay. One that is not there counts as deleted, and the operation's `result`
    * says whether it ever was. VM_NOT_OWNED, with the node that owns it as `owner` in its metadata, for a VM that has left this node or is still
@@ -8067,6 +8483,41 @@ export interface VirtualMachineServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DestroyVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Takes out what is in a drive (a volume of kind CDROM), now and for the next start: the spec has no `source` for it then. An empty
+   * drive counts as done.
+   */
+  ejectMedium(
+    request: EjectMediumRequest,
+    callback: (error: ServiceError | null, response: EjectMediumResponse) => void,
+  ): ClientUnaryCall;
+  ejectMedium(
+    request: EjectMediumRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: EjectMediumResponse) => void,
+  ): ClientUnaryCall;
+  ejectMedium(
+    request: EjectMediumRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: EjectMediumResponse) => void,
+  ): ClientUnaryCall;
+  /** Puts an image into an empty drive, now and for the next start: the spec has it as `source` then. */
+  insertMedium(
+    request: InsertMediumRequest,
+    callback: (error: ServiceError | null, response: InsertMediumResponse) => void,
+  ): ClientUnaryCall;
+  insertMedium(
+    request: InsertMediumRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: InsertMediumResponse) => void,
+  ): ClientUnaryCall;
+  insertMedium(
+    request: InsertMediumRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: InsertMediumResponse) => void,
   ): ClientUnaryCall;
   /**
    * Forgets a stopped VM; its disk images stay. One that is not there counts as deleted, and the operation's `result`
