@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { volumeArgument } from '../../input/argument-parsers.ts';
 import type { CliIo } from '../../process/cli-io.ts';
 import { addVmVerbOptions, runVmVerb, type VmVerbOptions } from './verb.ts';
 
@@ -15,7 +16,7 @@ export function addVmEjectCommand(parent: Command, io: CliIo): void {
         'it then. An empty drive counts as done.',
     );
   addVmVerbOptions(command)
-    .argument('<volume>', 'name of the volume')
+    .argument('<volume>', 'name of the volume', volumeArgument)
     .option('--force', 'also if the guest holds the drive shut')
     .addHelpText(
       'after',

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { nodePathArgument, volumeArgument } from '../../input/argument-parsers.ts';
 import type { CliIo } from '../../process/cli-io.ts';
 import { addVmVerbOptions, runVmVerb, type VmVerbOptions } from './verb.ts';
 
@@ -11,8 +12,12 @@ export function addVmInsertCommand(parent: Command, io: CliIo): void {
         'has it as source then.',
     );
   addVmVerbOptions(command)
-    .argument('<volume>', 'name of the volume')
-    .argument('<path>', 'of the image, on the node, in one of its folders for images')
+    .argument('<volume>', 'name of the volume', volumeArgument)
+    .argument(
+      '<path>',
+      'of the image, on the node, in one of its folders for images',
+      nodePathArgument,
+    )
     .addHelpText(
       'after',
       `
