@@ -14,6 +14,10 @@ export class FakeImages implements ImageInspector {
     this.#images.set(path, { kind: 'file', format: 'raw', problem: undefined, ...image });
   }
 
+  remove(path: string): void {
+    this.#images.delete(path);
+  }
+
   async findBootFile(
     path: string,
     _user: unknown,

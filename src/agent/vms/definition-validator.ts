@@ -10,6 +10,7 @@ import { formatOf, isReadOnly, type Volume } from '../../core/resources/volume.t
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { FileOwner, HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { FileKind, ImageInspector, ImageProblem } from '../../drivers/images.ts';
+import { commandNameOf } from './vm-words.ts';
 
 export interface DefinitionValidatorOptions {
   readonly host: Pick<HypervisorHost, 'getInfo'>;
@@ -49,7 +50,8 @@ export class DefinitionValidator {
       ...refused.map((violation) => ({ ...violation, reason: 'NOT_SUPPORTED' as const })),
       ...(await this.#machineTypeViolations(machine, signal)),
     ];
-    if (violations.length === 0) violations.push(...(await this.#fileViolations(machine, signal)));
+    if (violations.length === 0)
+      violations.push(...(await this.#fileViolations(machine, undefined, signal)));
     throwIfAny(metadata.name, violations);
     return [
       ...roundingNotes(machine),
@@ -66,11 +68,12 @@ export class DefinitionValidator {
    * Says no to a VM that another node has accepted and that could not work here. Fails as `validate` does, but with no word
    * about what nodes may think differently of.
    */
-  async validateIncoming({ name, spec }: VmDefinition, signal: AbortSignal): Promise<void> {
+  async validateIncoming(definition: VmDefinition, signal: AbortSignal): Promise<void> {
+    const { name, spec } = definition;
     const machine = spec.template.spec;
     const violations = [
       ...(await this.#machineTypeViolations(machine, signal)),
-      ...(await this.#fileViolations(machine, signal)),
+      ...(await this.#fileViolations(machine, commandNameOf(definition), signal)),
     ];
     throwIfAny(name, violations);
   }
@@ -93,12 +96,13 @@ export class DefinitionValidator {
 
   async #fileViolations(
     { volumes = [], kernel }: Machine,
+    incoming: string | undefined,
     signal: AbortSignal,
   ): Promise<SpecViolation[]> {
     if (volumes.length === 0 && kernel === undefined) return [];
     const { processOwner: user } = await this.#options.host.getInfo(signal);
     const checks = volumes.map((volume, index) =>
-      this.#checkVolume({ volume, field: `${MACHINE}.volumes[${index}]`, user }, signal),
+      this.#checkVolume({ volume, incoming, field: `${MACHINE}.volumes[${index}]`, user }, signal),
     );
     for (const [name, path] of [
       ['path', kernel?.path],
@@ -111,7 +115,7 @@ export class DefinitionValidator {
   }
 
   async #checkVolume(
-    { volume, field, user }: { readonly volume: Volume } & Asked,
+    { volume, incoming, field, user }: AskedVolume,
     signal: AbortSignal,
   ): Promise<SpecViolation | undefined> {
     const { file, block } = volume.source ?? {};
@@ -123,7 +127,7 @@ export class DefinitionValidator {
     const readOnly = isReadOnly(volume);
     const query = { path: place.path, kind: wanted, format, isReadOnly: readOnly, user } as const;
     const image = await this.#options.images.find(query, signal);
-    if (image === undefined) return missing(pathField, place.path, volume);
+    if (image === undefined) return missing(pathField, place.path, wayWithout(volume, incoming));
     if (image.problem !== undefined) return unusable(pathField, place.path, image.problem);
     const kind = kindProblem(image.kind, wanted);
     if (kind !== undefined) {
@@ -151,6 +155,19 @@ interface Asked {
   readonly user: FileOwner | undefined;
 }
 
+/** Of a volume, with the command name of a VM that is on its way here; undefined for one that is not. */
+interface AskedVolume extends Asked {
+  readonly volume: Volume;
+  readonly incoming: string | undefined;
+}
+
+/** How to do without what is in a drive. */
+function wayWithout({ kind, name }: Volume, incoming: string | undefined): string {
+  if (kind !== 'cdrom') return '';
+  if (incoming === undefined) return ', or leave its source out for an empty drive';
+  return `, or take it out with novactl vm eject ${incoming} ${name}`;
+}
+
 function unusable(field: string, path: string, { reason, text }: ImageProblem): SpecViolation {
   return { field, description: `is ${path}, which cannot be used: ${text}`, reason };
 }
@@ -162,10 +179,8 @@ function kindProblem(found: FileKind, wanted: 'file' | 'block-device'): string |
     : 'is no block device; name it as source.file';
 }
 
-function missing(field: string, path: string, volume?: Volume): SpecViolation {
-  const out =
-    volume?.kind === 'cdrom' ? `, or take it out: novactl vm eject VM ${volume.name}` : '';
-  const description = `is ${path}, which does not exist on this node; put the file there or correct the path${out}`;
+function missing(field: string, path: string, without = ''): SpecViolation {
+  const description = `is ${path}, which does not exist on this node; put the file there or correct the path${without}`;
   return { field, description, reason: 'IMAGE_NOT_FOUND' };
 }
 
