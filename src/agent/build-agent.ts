@@ -54,6 +54,7 @@ import { DefinitionValidator } from './vms/definition-validator.ts';
 import { DriftController } from './vms/drift-controller.ts';
 import { Identification } from './vms/identification.ts';
 import type { IdentificationStore } from './vms/identification-store.ts';
+import { mediaOperations } from './vms/media-operations.ts';
 import { OrphanedFileController } from './vms/orphaned-file-controller.ts';
 import { Ownership } from './vms/ownership.ts';
 import { OwnershipManager } from './vms/ownership-manager.ts';
@@ -70,6 +71,7 @@ import { VmDeleter } from './vms/vm-deleter.ts';
 import { VmInventory } from './vms/vm-inventory.ts';
 import { VmLocator } from './vms/vm-locator.ts';
 import { VmManager } from './vms/vm-manager.ts';
+import { VmMedia } from './vms/vm-media.ts';
 import { vmOperations } from './vms/vm-operations.ts';
 import { type MovingVm, Whereabouts } from './vms/whereabouts.ts';
 
@@ -264,9 +266,10 @@ export async function buildAgent(parts: AgentParts) {
   const creator = new VmCreator({ ...shared, locator, accelerator });
   const applier = new VmApplier({ ...shared, creator });
   const deleter = new VmDeleter(shared);
-  const vms = new VmManager({ ...shared, creator, applier, deleter, console: parts.console });
+  const vms = new VmManager({ ...shared, runs, creator, applier, deleter, console: parts.console });
   const works = {
     ...vmOperations(vms),
+    ...mediaOperations(new VmMedia({ ...shared, vms })),
     ...nodeOperations(cordon, () => node.review()),
     migrate: migrationOperation(book),
   };

@@ -9,14 +9,28 @@ import {
   type DeleteVirtualMachineResponse,
   DestroyVirtualMachineRequest,
   type DestroyVirtualMachineResponse,
+  EjectMediumRequest,
+  type EjectMediumResponse,
   GetConsoleLogRequest,
   GetVirtualMachineRequest,
+  InsertMediumRequest,
+  type InsertMediumResponse,
   ListVirtualMachinesRequest,
   type ListVirtualMachinesResponse,
+  RebootVirtualMachineRequest,
+  type RebootVirtualMachineResponse,
+  ResetVirtualMachineRequest,
+  type ResetVirtualMachineResponse,
+  RestartVirtualMachineRequest,
+  type RestartVirtualMachineResponse,
+  ResumeVirtualMachineRequest,
+  type ResumeVirtualMachineResponse,
   ShutdownVirtualMachineRequest,
   type ShutdownVirtualMachineResponse,
   StartVirtualMachineRequest,
   type StartVirtualMachineResponse,
+  SuspendVirtualMachineRequest,
+  type SuspendVirtualMachineResponse,
   type VirtualMachine,
   VirtualMachineServiceService,
   WatchVirtualMachinesRequest,
@@ -180,6 +194,100 @@ export class VmCalls {
     return this.#connection.unary(
       VirtualMachineServiceService.destroyVirtualMachine,
       DestroyVirtualMachineRequest.create({ ref, operationId }),
+      options,
+    );
+  }
+
+  /** Stops its processors. */
+  suspend(ref: VmRefInput, options: ChangeOptions): Promise<SuspendVirtualMachineResponse> {
+    const { operationId = '' } = options;
+    return this.#connection.unary(
+      VirtualMachineServiceService.suspendVirtualMachine,
+      SuspendVirtualMachineRequest.create({ ref, operationId }),
+      options,
+    );
+  }
+
+  /** Lets it go on, whatever has paused it. */
+  resume(ref: VmRefInput, options: ChangeOptions): Promise<ResumeVirtualMachineResponse> {
+    const { operationId = '' } = options;
+    return this.#connection.unary(
+      VirtualMachineServiceService.resumeVirtualMachine,
+      ResumeVirtualMachineRequest.create({ ref, operationId }),
+      options,
+    );
+  }
+
+  /** Resets its hardware. */
+  reset(ref: VmRefInput, options: ChangeOptions): Promise<ResetVirtualMachineResponse> {
+    const { operationId = '' } = options;
+    return this.#connection.unary(
+      VirtualMachineServiceService.resetVirtualMachine,
+      ResetVirtualMachineRequest.create({ ref, operationId }),
+      options,
+    );
+  }
+
+  /** Asks the guest to reboot; the operation ends when it has. */
+  reboot(
+    ref: VmRefInput,
+    options: ChangeOptions & { readonly timeoutMs?: number | undefined },
+  ): Promise<RebootVirtualMachineResponse> {
+    const { timeoutMs, operationId = '' } = options;
+    const timeout = timeoutMs === undefined ? {} : { timeout: toDuration(timeoutMs) };
+    return this.#connection.unary(
+      VirtualMachineServiceService.rebootVirtualMachine,
+      RebootVirtualMachineRequest.create({ ref, operationId, ...timeout }),
+      options,
+    );
+  }
+
+  /** Has the guest power off, then starts it. */
+  restart(
+    ref: VmRefInput,
+    options: ChangeOptions & {
+      readonly timeoutMs?: number | undefined;
+      /** Cuts its power if it has not powered off in time. */
+      readonly force?: boolean | undefined;
+    },
+  ): Promise<RestartVirtualMachineResponse> {
+    const { timeoutMs, force = false, operationId = '' } = options;
+    const timeout = timeoutMs === undefined ? {} : { timeout: toDuration(timeoutMs) };
+    return this.#connection.unary(
+      VirtualMachineServiceService.restartVirtualMachine,
+      RestartVirtualMachineRequest.create({ ref, force, operationId, ...timeout }),
+      options,
+    );
+  }
+
+  /** Takes out what is in a drive. */
+  eject(
+    ref: VmRefInput,
+    volume: string,
+    options: ChangeOptions & {
+      /** Also if the guest holds the drive shut. */
+      readonly force?: boolean | undefined;
+    },
+  ): Promise<EjectMediumResponse> {
+    const { force = false, operationId = '' } = options;
+    return this.#connection.unary(
+      VirtualMachineServiceService.ejectMedium,
+      EjectMediumRequest.create({ ref, volume, force, operationId }),
+      options,
+    );
+  }
+
+  /** Puts an image of the node into an empty drive. */
+  insert(
+    ref: VmRefInput,
+    volume: string,
+    path: string,
+    options: ChangeOptions,
+  ): Promise<InsertMediumResponse> {
+    const { operationId = '' } = options;
+    return this.#connection.unary(
+      VirtualMachineServiceService.insertMedium,
+      InsertMediumRequest.create({ ref, volume, path, operationId }),
       options,
     );
   }

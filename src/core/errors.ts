@@ -29,6 +29,7 @@ export const REASONS = {
   VM_BUSY: 'aborted',
   VM_NOT_RUNNING: 'failed-precondition',
   VM_RUNNING: 'failed-precondition',
+  VM_PAUSED: 'failed-precondition',
   VM_NOT_OWNED: 'failed-precondition',
   VM_UID_MISMATCH: 'failed-precondition',
   IMAGE_NOT_FOUND: 'failed-precondition',

@@ -26,6 +26,17 @@ export interface HypervisorDomains {
    */
   setFacts(uid: string, facts: Partial<VmFacts>, signal: AbortSignal): Promise<void>;
 
+  /**
+   * Has the VM be as the definition says, of which only what is in the drive of this volume is new, and exchanges that at once if
+   * the VM is on. Fails with DEVICE_IN_USE if the guest holds the drive shut, unless it is forced.
+   */
+  changeMedium(
+    definition: VmDefinition,
+    volumeName: string,
+    options: { readonly isForced: boolean },
+    signal: AbortSignal,
+  ): Promise<void>;
+
   /** When a change of this field, named as the manifest writes it, is in force for a VM that runs. */
   effectOf(field: string): 'now' | 'next-start';
 
@@ -41,8 +52,17 @@ export interface HypervisorDomains {
   /** Stops the VM's CPUs. A suspended VM counts as done; a stopped one fails with VM_NOT_RUNNING. */
   suspend(uid: string, signal: AbortSignal): Promise<void>;
 
-  /** Lets the VM's CPUs run on. A running VM counts as done; a stopped one fails with VM_NOT_RUNNING. */
+  /** Lets the VM's CPUs run on, waking a guest that is asleep. A running VM counts as done; a stopped one fails with VM_NOT_RUNNING. */
   resume(uid: string, signal: AbortSignal): Promise<void>;
+
+  /** Resets the VM's hardware; a paused one stays paused. A stopped one fails with VM_NOT_RUNNING. */
+  reset(uid: string, signal: AbortSignal): Promise<void>;
+
+  /**
+   * Asks the guest to reboot (ACPI) and returns at once; the event `rebooted` says that it has. One that is paused or stopped
+   * fails with VM_NOT_RUNNING.
+   */
+  reboot(uid: string, signal: AbortSignal): Promise<void>;
 
   /**
    * Forgets a stopped VM, with its variables of UEFI and its console log. One that is already gone counts as done; a running one fails with

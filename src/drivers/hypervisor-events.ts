@@ -38,5 +38,7 @@ export type LifecycleEvent =
   | 'stopped'
   | 'shutdown'
   | 'pm-suspended'
+  // The guest begins anew, and its VM has not gone off
+  | 'rebooted'
   | 'crashed'
   | 'unknown';

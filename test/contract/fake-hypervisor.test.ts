@@ -10,6 +10,7 @@ testHypervisor('FakeHypervisor', async () => {
     source,
     destination,
     newDefinition: () => tinyVm(),
+    mediumPath: '/images/setup.iso',
     changeByHand: (uid, part) => source.changeByHand(uid, part),
     migration(definition, speed) {
       source.migrationIterations = speed === 'slow' ? 1000 : 20;

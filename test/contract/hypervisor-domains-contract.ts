@@ -4,16 +4,19 @@ import { describe, test } from 'node:test';
 import type { Machine } from '../../src/core/resources/machine.ts';
 import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
+import { type Medium, withMedium } from '../../src/core/vm-medium.ts';
 import {
   type HypervisorDomains,
   type HypervisorVm,
   hypervisorNameOf,
 } from '../../src/drivers/hypervisor-domains.ts';
+import type { HypervisorEvent } from '../../src/drivers/hypervisor-events.ts';
 import {
   assertAbortable,
   never,
   rejectsWith,
   started,
+  TIMEOUT_MS,
   type UseFixture,
   until,
   writtenByNewerAgent,
@@ -102,6 +105,47 @@ function testDefinitions(use: UseFixture): void {
     assert.deepEqual(disk?.images[0], { kind: 'file', path, format: 'qcow2' });
     assert.deepEqual([disk?.name, disk?.target, disk?.cache], [name, 'vda', 'none']);
     await domains.undefine(vm.uid, never);
+  });
+
+  test('what is in a drive is exchanged at once, stays so, and is no change by somebody else', async () => {
+    const { domains } = use().source;
+    const iso = use().mediumPath;
+    const volumes: Machine['volumes'] = [
+      { name: 'setup', kind: 'cdrom', format: 'raw', cache: 'none' },
+    ];
+    const vm = withMachine(use().newDefinition(), { volumes });
+    await domains.define(vm, never);
+    await domains.start(vm.uid, never);
+    const changeTo = async (medium: Medium, generation: number) => {
+      const changed = { ...withMedium(vm, 'setup', medium), generation };
+      for (let times = 0; times < 2; times += 1) {
+        await domains.changeMedium(changed, 'setup', { isForced: false }, never);
+      }
+      const found = await domains.find(vm.uid, never);
+      assert.deepEqual([found?.definition, found?.liveDefinition], [changed, undefined]);
+      assert.deepEqual(found?.drift, []);
+      return found?.volumes[0]?.path;
+    };
+    assert.equal(await changeTo({ file: { path: iso } }, 2), iso);
+    assert.equal((await domains.find(vm.uid, never))?.disks[0]?.images[0]?.path, iso);
+    assert.equal(await changeTo(undefined, 3), undefined);
+    assert.deepEqual((await domains.find(vm.uid, never))?.disks[0]?.images, []);
+    await domains.destroy(vm.uid, never);
+    assert.equal(await changeTo({ file: { path: iso } }, 4), iso);
+    await domains.undefine(vm.uid, never);
+  });
+
+  test('a drive that the running VM does not have yet is not filled', async () => {
+    const { domains } = use().source;
+    const vm = await started(use());
+    const volumes: Machine['volumes'] = [
+      { name: 'setup', kind: 'cdrom', format: 'raw', cache: 'none' },
+    ];
+    const changed = withMachine(vm, { volumes });
+    await domains.define(changed, never);
+    const work = domains.changeMedium(changed, 'setup', { isForced: false }, never);
+    await rejectsWith('DEVICE_IN_USE', work);
+    await domains.destroy(vm.uid, never);
   });
 
   test('defining a stopped VM again changes it at once', async () => {
@@ -295,6 +339,31 @@ function testRunning(use: UseFixture): void {
     await rejectsWith('VM_NOT_RUNNING', domains.resume(vm.uid, never));
   });
 
+  test('a reset VM runs on as it did, and a paused one stays paused', async () => {
+    const { domains, events } = use().source;
+    const vm = await started(use());
+    const seen = nextReboot(events.watch(AbortSignal.timeout(TIMEOUT_MS)), vm.uid);
+    await domains.reset(vm.uid, never);
+    await seen;
+    assert.equal((await domains.find(vm.uid, never))?.state, 'running');
+    await domains.suspend(vm.uid, never);
+    await domains.reset(vm.uid, never);
+    const paused = await domains.find(vm.uid, never);
+    assert.deepEqual([paused?.state, paused?.stateReason], ['paused', 'user']);
+    await domains.destroy(vm.uid, never);
+  });
+
+  test('only the guest of a VM that goes on can be asked to reboot', async () => {
+    const { domains } = use().source;
+    const vm = await started(use());
+    await domains.reboot(vm.uid, never);
+    await domains.suspend(vm.uid, never);
+    await rejectsWith('VM_NOT_RUNNING', domains.reboot(vm.uid, never));
+    await domains.destroy(vm.uid, never);
+    await rejectsWith('VM_NOT_RUNNING', domains.reboot(vm.uid, never));
+    await rejectsWith('VM_NOT_RUNNING', domains.reset(vm.uid, never));
+  });
+
   test('stopping a stopped VM counts as done', async () => {
     const { domains } = use().source;
     const vm = await started(use());
@@ -325,6 +394,8 @@ function testRunning(use: UseFixture): void {
     await rejectsWith('VM_NOT_FOUND', domains.destroy(uid, never));
     await rejectsWith('VM_NOT_FOUND', domains.suspend(uid, never));
     await rejectsWith('VM_NOT_FOUND', domains.resume(uid, never));
+    await rejectsWith('VM_NOT_FOUND', domains.reset(uid, never));
+    await rejectsWith('VM_NOT_FOUND', domains.reboot(uid, never));
     await rejectsWith('VM_NOT_FOUND', domains.setFacts(uid, { ownershipEpoch: 2 }, never));
   });
 
@@ -332,6 +403,13 @@ function testRunning(use: UseFixture): void {
     const { domains } = use().source;
     await assertAbortable((signal) => domains.list(signal));
   });
+}
+
+async function nextReboot(events: AsyncIterable<HypervisorEvent>, vmUid: string): Promise<void> {
+  for await (const event of events) {
+    if (event.kind === 'lifecycle' && event.uid === vmUid && event.event === 'rebooted') return;
+  }
+  assert.fail('The event never came');
 }
 
 function withMachine(vm: VmDefinition, changes: Partial<Machine>): VmDefinition {

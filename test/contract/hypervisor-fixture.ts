@@ -19,6 +19,8 @@ export interface HypervisorFixture extends AsyncDisposable {
    * is done to it meanwhile.
    */
   readonly newDefinition: (size?: VmSize) => VmDefinition;
+  /** Of an image that a drive can have. */
+  readonly mediumPath: string;
   /** What somebody does with virsh to a VM of the source. */
   readonly changeByHand: (uid: string, part: ChangeByHand) => void;
   /** A request to migrate from source to destination. */

@@ -30,6 +30,10 @@ export class FakeHypervisorBehaviour {
   keepsMigrated = false;
   /** Guests take their time to power off; see `stopGuest`. */
   slowShutdown = false;
+  /** What has paused a VM pauses it again as soon as it goes on. */
+  stopsAgain = false;
+  /** Guests hold their drives shut. */
+  locksTrays = false;
   /** What keeps VMs from being migrated. */
   obstacles: readonly MigrationObstacle[] = [];
   /** Events get lost. */

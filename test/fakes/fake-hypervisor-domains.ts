@@ -1,5 +1,7 @@
+import { isDeepStrictEqual } from 'node:util';
 import { AgentError } from '../../src/core/errors.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
+import { withMedium } from '../../src/core/vm-medium.ts';
 import type {
   HypervisorDomains,
   HypervisorVm,
@@ -50,6 +52,30 @@ export class FakeHypervisorDomains implements HypervisorDomains {
 
   define(definition: VmDefinition, signal: AbortSignal): Promise<void> {
     return this.#calls.perform('define', definition.uid, signal, () => this.#define(definition));
+  }
+
+  changeMedium(
+    definition: VmDefinition,
+    volumeName: string,
+    { isForced }: { readonly isForced: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { uid } = definition;
+    return this.#calls.perform('changeMedium', uid, signal, () => {
+      const vm = this.#world.get(uid);
+      if (isActive(vm)) {
+        refuseWithoutDrive(vm, volumeName);
+        refuseIncoming(vm);
+        if (this.#behaviour.locksTrays && !isForced) {
+          throw new AgentError('DEVICE_IN_USE', `The guest holds ${volumeName} shut`);
+        }
+        const { volumes } = definition.spec.template.spec;
+        const source = volumes?.find(({ name }) => name === volumeName)?.source;
+        const changed = withMedium(vm.live, volumeName, source);
+        vm.live = isDeepStrictEqual(changed.spec, definition.spec) ? definition : changed;
+      }
+      this.#define(definition);
+    });
   }
 
   setFacts(uid: string, facts: Partial<VmFacts>, signal: AbortSignal): Promise<void> {
@@ -107,8 +133,30 @@ export class FakeHypervisorDomains implements HypervisorDomains {
       refuseStopped(vm);
       if (vm.state === 'running') return;
       refuseLocked(this.#world, vm);
-      this.#world.setState(vm, 'running', 'resumed');
+      const { stateReason } = vm;
+      const reason = stateReason === 'guest-asleep' ? 'woken' : 'resumed';
+      this.#world.setState(vm, 'running', reason);
       this.#world.tell(uid, 'resumed');
+      if (!this.#behaviour.stopsAgain) return;
+      this.#world.setState(vm, 'paused', stateReason);
+      this.#world.tell(uid, 'suspended');
+    });
+  }
+
+  reset(uid: string, signal: AbortSignal): Promise<void> {
+    return this.#calls.perform('reset', uid, signal, () => {
+      const vm = this.#world.get(uid);
+      refuseIncoming(vm);
+      refuseStopped(vm);
+      this.#world.tell(uid, 'rebooted');
+    });
+  }
+
+  reboot(uid: string, signal: AbortSignal): Promise<void> {
+    return this.#calls.perform('reboot', uid, signal, () => {
+      const vm = this.#world.get(uid);
+      if (vm.state !== 'running') throw new AgentError('VM_NOT_RUNNING', `${uid} does not run`);
+      if (!this.#behaviour.slowShutdown) this.#world.tell(uid, 'rebooted');
     });
   }
 
@@ -155,6 +203,12 @@ export class FakeHypervisorDomains implements HypervisorDomains {
       ({ live }) => live.uid !== uid && live.name === name && live.namespace === namespace,
     );
   }
+}
+
+function refuseWithoutDrive({ live }: FakeVm, volumeName: string): void {
+  const volumes = live.spec.template.spec.volumes ?? [];
+  if (volumes.some(({ name }) => name === volumeName)) return;
+  throw new AgentError('DEVICE_IN_USE', `The running VM has no drive ${volumeName}`);
 }
 
 function refuseLocked(world: FakeHypervisorWorld, vm: FakeVm): void {

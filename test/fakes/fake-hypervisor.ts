@@ -4,6 +4,7 @@ import type {
   DriftedPart,
   HypervisorDisk,
   VmFacts,
+  VmRunState,
   VmStateReason,
 } from '../../src/drivers/hypervisor-domains.ts';
 import type { HypervisorEvents } from '../../src/drivers/hypervisor-events.ts';
@@ -134,6 +135,17 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
     if (vm === undefined) return;
     if (how === 'terminated') this.#world.tell(uid, 'shutdown', 'host');
     this.#world.stop(vm, how === 'terminated' ? 'shutdown' : how);
+  }
+
+  /** Something pauses a VM, or has it be in another state. */
+  setState(uid: string, state: VmRunState, reason: VmStateReason): void {
+    this.#world.setState(this.#world.get(uid), state, reason);
+    this.#world.tell(uid, 'suspended');
+  }
+
+  /** A guest that was asked to reboot does. */
+  rebootGuest(uid: string): void {
+    this.#world.tell(uid, 'rebooted');
   }
 
   /** The host goes down and comes up again: nothing runs, and why is known to nobody. */

@@ -50,6 +50,10 @@ export class FakeStorage {
     }
   }
 
+  remove(node: string, path: string): void {
+    this.#images.delete(`${node}:${path}`);
+  }
+
   find(node: string, path: string): FakeImage | undefined {
     return this.#images.get(`${node}:${path}`);
   }

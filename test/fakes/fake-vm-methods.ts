@@ -8,10 +8,13 @@ import {
   type CreateVirtualMachineRequest,
   type DeleteVirtualMachineRequest,
   type DestroyVirtualMachineRequest,
+  type EjectMediumRequest,
   type GetConsoleLogRequest,
   type GetConsoleLogResponse,
   type GetVirtualMachineRequest,
+  type InsertMediumRequest,
   type ListVirtualMachinesRequest,
+  type RestartVirtualMachineRequest,
   RunStrategy,
   type ShutdownVirtualMachineRequest,
   type StartVirtualMachineRequest,
@@ -24,15 +27,27 @@ import type { FakeAgentServer } from './fake-agent-server.ts';
 import { beginOperation } from './fake-operation-methods.ts';
 import { matchesSelector } from './fake-resources.ts';
 
-const { VIRTUAL_MACHINE_PHASE_RUNNING, VIRTUAL_MACHINE_PHASE_STOPPED } = VirtualMachinePhase;
+const {
+  VIRTUAL_MACHINE_PHASE_PAUSED,
+  VIRTUAL_MACHINE_PHASE_RUNNING,
+  VIRTUAL_MACHINE_PHASE_STOPPED,
+} = VirtualMachinePhase;
 const {
   OPERATION_KIND_APPLY,
   OPERATION_KIND_CREATE,
   OPERATION_KIND_DELETE,
   OPERATION_KIND_DESTROY,
+  OPERATION_KIND_EJECT,
+  OPERATION_KIND_INSERT,
+  OPERATION_KIND_REBOOT,
+  OPERATION_KIND_RESET,
+  OPERATION_KIND_RESTART,
+  OPERATION_KIND_RESUME,
   OPERATION_KIND_SHUTDOWN,
   OPERATION_KIND_START,
+  OPERATION_KIND_SUSPEND,
 } = OperationKind;
+const OFF_AFTER: readonly OperationKind[] = [OPERATION_KIND_SHUTDOWN, OPERATION_KIND_DESTROY];
 /** What an operation says of how a VM was applied. */
 const RESULTS: Readonly<Record<number, string>> = {
   [ApplyOutcome.APPLY_OUTCOME_CREATED]: 'CREATED',
@@ -61,11 +76,13 @@ export function vmMethods(agent: FakeAgentServer) {
     const ref = { namespace: namespace || 'default', name, uid };
     return beginOperation(agent, kind, ref, { ...given, id: given.operationId });
   };
-  const move = (request: Omit<StartVirtualMachineRequest, 'dryRun'>, kind: OperationKind) => {
-    const phase =
-      kind === OPERATION_KIND_START ? VIRTUAL_MACHINE_PHASE_RUNNING : VIRTUAL_MACHINE_PHASE_STOPPED;
-    const virtualMachine = put(find(request), phase);
-    return { virtualMachine, operation: begin(kind, virtualMachine, request) };
+  const move = (
+    request: Omit<StartVirtualMachineRequest, 'dryRun'>,
+    kind: OperationKind,
+    result = '',
+  ) => {
+    const virtualMachine = put(find(request), phaseAfter(kind));
+    return { virtualMachine, operation: begin(kind, virtualMachine, { ...request, result }) };
   };
 
   return {
@@ -143,6 +160,45 @@ export function vmMethods(agent: FakeAgentServer) {
       move(request, OPERATION_KIND_DESTROY),
     ),
 
+    suspendVirtualMachine: agent.answer((request: StartVirtualMachineRequest) =>
+      move(request, OPERATION_KIND_SUSPEND),
+    ),
+
+    resumeVirtualMachine: agent.answer((request: StartVirtualMachineRequest) =>
+      move(request, OPERATION_KIND_RESUME),
+    ),
+
+    resetVirtualMachine: agent.answer((request: StartVirtualMachineRequest) =>
+      move(request, OPERATION_KIND_RESET),
+    ),
+
+    rebootVirtualMachine: agent.answer((request: StartVirtualMachineRequest) =>
+      move(request, OPERATION_KIND_REBOOT, 'REBOOTED'),
+    ),
+
+    restartVirtualMachine: agent.answer((request: RestartVirtualMachineRequest) => {
+      const isOff = find(request).status?.phase === VIRTUAL_MACHINE_PHASE_STOPPED;
+      return move(request, OPERATION_KIND_RESTART, isOff ? 'STARTED' : 'RESTARTED');
+    }),
+
+    ejectMedium: agent.answer((request: EjectMediumRequest) => {
+      const virtualMachine = find(request);
+      const operation = begin(OPERATION_KIND_EJECT, virtualMachine, {
+        ...request,
+        result: 'EJECTED',
+      });
+      return { virtualMachine, operation };
+    }),
+
+    insertMedium: agent.answer((request: InsertMediumRequest) => {
+      const virtualMachine = find(request);
+      const operation = begin(OPERATION_KIND_INSERT, virtualMachine, {
+        ...request,
+        result: 'INSERTED',
+      });
+      return { virtualMachine, operation };
+    }),
+
     deleteVirtualMachine: agent.answer((request: DeleteVirtualMachineRequest) => {
       const { ref, force } = request;
       const namespace = ref?.namespace || 'default';
@@ -166,6 +222,13 @@ export function vmMethods(agent: FakeAgentServer) {
       },
     ),
   };
+}
+
+function phaseAfter(kind: OperationKind): VirtualMachinePhase {
+  if (OFF_AFTER.includes(kind)) return VIRTUAL_MACHINE_PHASE_STOPPED;
+  return kind === OPERATION_KIND_SUSPEND
+    ? VIRTUAL_MACHINE_PHASE_PAUSED
+    : VIRTUAL_MACHINE_PHASE_RUNNING;
 }
 
 function firstPhaseOf({ spec }: VirtualMachine): VirtualMachinePhase {

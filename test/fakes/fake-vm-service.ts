@@ -110,6 +110,7 @@ export class FakeVmService implements VmService {
   console: (signal: AbortSignal) => Iterable<Uint8Array> | AsyncIterable<Uint8Array> = () => [
     Buffer.from('login: '),
   ];
+  #reboots = 0;
   #origins = new ReportOriginSource({ ...NODE_BOOT, agentEpoch: ORIGIN.agentEpoch });
   #vms = new WatchedSet<Vm>(this.#origins);
 
@@ -215,6 +216,36 @@ export class FakeVmService implements VmService {
 
   async destroy(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     await this.#asked('destroy', ref, signal);
+    return makeVm(ref.name, { phase: 'stopped' });
+  }
+
+  async suspend(ref: VmRef, signal: AbortSignal): Promise<Vm> {
+    await this.#asked('suspend', ref, signal);
+    return makeVm(ref.name, { phase: 'paused' });
+  }
+
+  async resume(ref: VmRef, signal: AbortSignal): Promise<Vm> {
+    await this.#asked('resume', ref, signal);
+    return makeVm(ref.name);
+  }
+
+  async reset(ref: VmRef, signal: AbortSignal): Promise<Vm> {
+    await this.#asked('reset', ref, signal);
+    return makeVm(ref.name);
+  }
+
+  async reboot(ref: VmRef, signal: AbortSignal): Promise<Vm> {
+    await this.#asked('reboot', ref, signal);
+    this.#reboots += 1;
+    return makeVm(ref.name);
+  }
+
+  rebootsOf(): number {
+    return this.#reboots;
+  }
+
+  async stopToRestart(ref: VmRef, how: 'ask' | 'cut', signal: AbortSignal): Promise<Vm> {
+    await this.#asked('stopToRestart', { ref, how }, signal);
     return makeVm(ref.name, { phase: 'stopped' });
   }
 

@@ -1,5 +1,5 @@
 import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts.ts';
-import { formatOf, isReadOnly, pathOf } from '../../src/core/resources/volume.ts';
+import { formatOf, isReadOnly, pathOf, type Volume } from '../../src/core/resources/volume.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import { toDefinitionText } from '../../src/core/vm-definition-text.ts';
 import {
@@ -107,15 +107,16 @@ export function disksOf({
       target: volume.target,
       readOnly: isReadOnly(volume),
       cache: volume.cache,
-      images: [
-        {
-          kind: volume.source?.block === undefined ? 'file' : 'block',
-          path: pathOf(volume) ?? '',
-          format: formatOf(volume),
-        },
-      ],
+      images: imagesOf(volume),
     }))
   );
+}
+
+function imagesOf(volume: Volume): HypervisorDisk['images'] {
+  const path = pathOf(volume);
+  if (path === undefined) return [];
+  const kind = volume.source?.block === undefined ? 'file' : 'block';
+  return [{ kind, path, format: formatOf(volume) }];
 }
 
 export function toVmStatistics({ live, cpuTimeNs }: FakeVm): VmStatistics {

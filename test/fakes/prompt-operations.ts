@@ -6,6 +6,8 @@ import { OperationSecrets } from '../../src/agent/operations/operation-secrets.t
 import { OperationStore } from '../../src/agent/operations/operation-store.ts';
 import type { OperationWork } from '../../src/agent/operations/operation-work.ts';
 import type { Origins } from '../../src/agent/reports/report.ts';
+import { mediaOperations } from '../../src/agent/vms/media-operations.ts';
+import type { VmRef } from '../../src/agent/vms/vm.ts';
 import { vmOperations } from '../../src/agent/vms/vm-operations.ts';
 import { createLogger } from '../../src/core/logger.ts';
 
@@ -31,9 +33,17 @@ export async function promptOperations(
   origins: Origins,
   journal = new MemoryJournal(),
 ): Promise<OperationManager> {
+  const media = {
+    plan: async (ref: VmRef) => {
+      const vm = await vms.assertCan('eject', ref);
+      return { vm, definition: vm.definition, isDone: false };
+    },
+    change: async () => true,
+  };
   const book = await OperationBook.load(new OperationStore(journal.database), origins);
   const works = {
     ...vmOperations(vms),
+    ...mediaOperations(media),
     ...nodeOperations(node, () => undefined),
     migrate: NO_MIGRATION,
   };

@@ -5,6 +5,7 @@ import type {
   HypervisorImage,
   HypervisorVm,
 } from '../../drivers/hypervisor-domains.ts';
+import { commandNameOf } from '../vms/vm-words.ts';
 import { compareImages, describeImage } from './image-comparison.ts';
 import type { MigrationBlocker, MigrationImage, MigrationSpec } from './migration.ts';
 
@@ -103,8 +104,12 @@ export class DiskJudge {
           return;
         }
         this.#note(open, 'different', both);
+        const isDrive = findVolume(disk, this.#vm)?.kind === 'cdrom';
+        const eject = isDrive
+          ? `; or take it out with novactl vm eject ${nameOf(this.#vm)} ${disk.name}`
+          : '';
         const copy = mayBeCopy ? `; if that is a copy with the same content, ${onWord}` : '';
-        const text = `${what} is not the same on both nodes: ${both}; ${ADVICE[comparison.why]}${copy}`;
+        const text = `${what} is not the same on both nodes: ${both}; ${ADVICE[comparison.why]}${copy}${eject}`;
         this.#block(disk, text, this.#there);
       }
     }
@@ -123,6 +128,10 @@ export class DiskJudge {
     const subject = fieldOf(disk, this.#vm);
     this.#blockers.push({ reason, message, nodeName, subject });
   }
+}
+
+function nameOf({ definition, hypervisorName }: HypervisorVm): string {
+  return definition === undefined ? hypervisorName : commandNameOf(definition);
 }
 
 const ADVICE = {

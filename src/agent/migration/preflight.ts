@@ -8,6 +8,7 @@ import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import { assertRead } from '../vms/unread-vms.ts';
 import type { Vm } from '../vms/vm.ts';
+import { commandNameOf } from '../vms/vm-words.ts';
 import { blockerOf } from './blockers.ts';
 import { checkDisks, type DiskCheckOptions } from './disk-check.ts';
 import { localDiskBlockers } from './disk-judge.ts';
@@ -162,10 +163,17 @@ function localBlockers(
   if (spec.destinationNode === nodeName) {
     block('MIGRATION_BLOCKED', 'the VM is on that node already', 'spec.destination.nodeName');
   }
-  if (found?.state !== 'running') {
+  if (found?.state === 'paused' && vm.phase === 'paused') {
+    const { definition, reason, message } = vm;
+    block(
+      'VM_PAUSED',
+      `VM ${definition.name} is paused (${reason}), and only one that goes on can be live-migrated. ${message}`,
+      'spec.virtualMachine',
+    );
+  } else if (found?.state !== 'running') {
     block(
       'VM_NOT_RUNNING',
-      `VM ${vm.definition.name} is ${found?.state ?? 'gone'}; only a running VM can be live-migrated: start it, or resume it`,
+      `VM ${vm.definition.name} is ${found?.state ?? 'gone'}; only a running VM can be live-migrated: start it with novactl vm start ${commandNameOf(vm.definition)}`,
       'spec.virtualMachine',
     );
   }

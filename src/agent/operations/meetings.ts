@@ -23,13 +23,28 @@ export type Meeting = 'together' | 'supersede' | 'cancel' | 'busy';
 /** Of VMs, by the newer one, then by the one that goes on. Shown in docs/api.md. */
 export const MEETINGS: Readonly<Record<VmDeed, Readonly<Record<VmOperationKind, Meeting>>>> = {
   create: all('busy'),
-  apply: { ...all('busy'), start: 'together', shutdown: 'together', destroy: 'together' },
-  start: { ...all('busy'), ...power('supersede'), apply: 'together' },
-  shutdown: { ...all('busy'), ...power('supersede'), apply: 'together' },
+  apply: { ...all('busy'), ...power('together'), ...pauses('together') },
+  eject: { ...all('busy'), ...power('together'), ...pauses('together') },
+  insert: { ...all('busy'), ...power('together'), ...pauses('together') },
+  start: { ...ofPower(), ...changes('together') },
+  shutdown: { ...ofPower(), ...changes('together') },
+  restart: { ...ofPower(), ...changes('together') },
+  reset: { ...ofPower(), destroy: 'busy', ...changes('together') },
+  reboot: { ...ofPower(), destroy: 'busy', ...changes('together') },
+  // A guest that stands still would be waited for in vain.
+  suspend: { ...all('busy'), ...pauses('supersede'), ...changes('together') },
+  // A guest that is paused while it is waited for can power off only once it goes on.
+  resume: {
+    ...all('busy'),
+    ...pauses('supersede'),
+    shutdown: 'together',
+    restart: 'together',
+    ...changes('together'),
+  },
   // Whoever cuts the power means it: a migration that can still be stopped makes way.
-  destroy: { ...all('busy'), ...power('supersede'), apply: 'together', migrate: 'cancel' },
+  destroy: { ...ofPower(), ...changes('together'), migrate: 'cancel' },
   delete: all('busy'),
-  'delete-force': { ...all('busy'), ...power('supersede'), migrate: 'cancel' },
+  'delete-force': { ...ofPower(), migrate: 'cancel' },
   migrate: all('busy'),
 };
 
@@ -51,11 +66,32 @@ function all(meeting: Meeting): Record<VmOperationKind, Meeting> {
     start: meeting,
     shutdown: meeting,
     destroy: meeting,
+    suspend: meeting,
+    resume: meeting,
+    reset: meeting,
+    reboot: meeting,
+    restart: meeting,
+    eject: meeting,
+    insert: meeting,
     delete: meeting,
     migrate: meeting,
   };
 }
 
+/** What comes last of all that is wanted of a VM's power counts. */
+function ofPower() {
+  return { ...all('busy'), ...power('supersede'), ...pauses('supersede') };
+}
+
 function power(meeting: Meeting) {
-  return { start: meeting, shutdown: meeting, destroy: meeting };
+  return { start: meeting, shutdown: meeting, destroy: meeting, restart: meeting };
+}
+
+/** What a VM is made of. */
+function changes(meeting: Meeting) {
+  return { apply: meeting, eject: meeting, insert: meeting };
+}
+
+function pauses(meeting: Meeting) {
+  return { suspend: meeting, resume: meeting, reset: meeting, reboot: meeting };
 }

@@ -35,7 +35,14 @@ export interface Meet {
 }
 
 /** Those of which the last that has ended is remembered for each VM, as it tells why the VM is on or off. */
-const POWER_KINDS: readonly OperationKind[] = ['start', 'shutdown', 'destroy'];
+const POWER_KINDS: readonly OperationKind[] = [
+  'start',
+  'shutdown',
+  'destroy',
+  'reset',
+  'reboot',
+  'restart',
+];
 
 /** The turn of those that begin; no uid is like it. */
 const BEGINNING = 'beginning';

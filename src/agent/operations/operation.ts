@@ -14,6 +14,13 @@ export type VmOperationKind =
   | 'start'
   | 'shutdown'
   | 'destroy'
+  | 'suspend'
+  | 'resume'
+  | 'reset'
+  | 'reboot'
+  | 'restart'
+  | 'eject'
+  | 'insert'
   | 'delete'
   | 'migrate';
 

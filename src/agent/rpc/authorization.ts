@@ -29,6 +29,13 @@ export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
   '/novacron.agent.v1.VirtualMachineService/StartVirtualMachine': CHANGES,
   '/novacron.agent.v1.VirtualMachineService/ShutdownVirtualMachine': CHANGES,
   '/novacron.agent.v1.VirtualMachineService/DestroyVirtualMachine': CHANGES,
+  '/novacron.agent.v1.VirtualMachineService/SuspendVirtualMachine': CHANGES,
+  '/novacron.agent.v1.VirtualMachineService/ResumeVirtualMachine': CHANGES,
+  '/novacron.agent.v1.VirtualMachineService/ResetVirtualMachine': CHANGES,
+  '/novacron.agent.v1.VirtualMachineService/RebootVirtualMachine': CHANGES,
+  '/novacron.agent.v1.VirtualMachineService/RestartVirtualMachine': CHANGES,
+  '/novacron.agent.v1.VirtualMachineService/EjectMedium': CHANGES,
+  '/novacron.agent.v1.VirtualMachineService/InsertMedium': CHANGES,
   '/novacron.agent.v1.VirtualMachineService/DeleteVirtualMachine': CHANGES,
   '/novacron.agent.v1.VirtualMachineService/GetConsoleLog': READS_SECRETS,
 

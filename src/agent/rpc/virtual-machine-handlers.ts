@@ -3,6 +3,7 @@ import { hasReason } from '../../core/errors.ts';
 import { parseLabelSelector } from '../../core/label-selector.ts';
 import { identityOf } from '../../core/resources/parse-virtual-machine.ts';
 import { MAX_OWNERSHIP_EPOCH } from '../../core/vm-definition.ts';
+import type { Duration } from '../../gen/google/protobuf/duration.ts';
 import type { VirtualMachineRef } from '../../gen/novacron/agent/v1/common.ts';
 import type {
   VirtualMachine,
@@ -139,16 +140,46 @@ export function virtualMachineHandlers(
     },
 
     shutdownVirtualMachine(request, context) {
-      const checks = new FieldChecks();
-      const timeoutMs = fromBoundedDuration(request.timeout, 'timeout', SHUTDOWN_TIMEOUT, checks);
-      checks.throwIfAny('INVALID_REQUEST', 'Cannot shut a VM down');
+      const parameters = readTimeout(request.timeout, 'Cannot shut a VM down');
       const vm = readRef(request.ref, context);
-      const parameters = timeoutMs === undefined ? {} : { timeoutMs };
       return power({ kind: 'shutdown', vm, parameters }, request.operationId, context);
     },
 
     destroyVirtualMachine: ({ ref, operationId }, context) =>
       power({ kind: 'destroy', vm: readRef(ref, context), parameters: {} }, operationId, context),
+
+    suspendVirtualMachine: ({ ref, operationId }, context) =>
+      power({ kind: 'suspend', vm: readRef(ref, context), parameters: {} }, operationId, context),
+
+    resumeVirtualMachine: ({ ref, operationId }, context) =>
+      power({ kind: 'resume', vm: readRef(ref, context), parameters: {} }, operationId, context),
+
+    resetVirtualMachine: ({ ref, operationId }, context) =>
+      power({ kind: 'reset', vm: readRef(ref, context), parameters: {} }, operationId, context),
+
+    rebootVirtualMachine({ ref, timeout, operationId }, context) {
+      const parameters = readTimeout(timeout, 'Cannot reboot a VM');
+      const asked = { kind: 'reboot', vm: readRef(ref, context), parameters } as const;
+      return power(asked, operationId, context);
+    },
+
+    restartVirtualMachine({ ref, timeout, force, operationId }, context) {
+      const parameters = { ...readTimeout(timeout, 'Cannot restart a VM'), force };
+      const asked = { kind: 'restart', vm: readRef(ref, context), parameters } as const;
+      return power(asked, operationId, context);
+    },
+
+    ejectMedium({ ref, volume, force, operationId }, context) {
+      const parameters = { volume: readVolume(volume), force };
+      const asked = { kind: 'eject', vm: readRef(ref, context), parameters } as const;
+      return power(asked, operationId, context);
+    },
+
+    insertMedium({ ref, volume, path, operationId }, context) {
+      const parameters = { volume: readVolume(volume), path };
+      const asked = { kind: 'insert', vm: readRef(ref, context), parameters } as const;
+      return power(asked, operationId, context);
+    },
 
     async deleteVirtualMachine({ ref, force, unownedCopy, operationId }, context) {
       const vm = readRef(ref, context);
@@ -171,6 +202,21 @@ export function virtualMachineHandlers(
       }
     },
   };
+}
+
+function readVolume(volume: string): string {
+  const checks = new FieldChecks();
+  const name = checks.dnsLabel('volume', volume);
+  checks.throwIfAny('INVALID_REQUEST', 'Cannot tell which volume is meant');
+  return name;
+}
+
+/** How long a guest is waited for. */
+function readTimeout(timeout: Duration | undefined, what: string): { readonly timeoutMs?: number } {
+  const checks = new FieldChecks();
+  const timeoutMs = fromBoundedDuration(timeout, 'timeout', SHUTDOWN_TIMEOUT, checks);
+  checks.throwIfAny('INVALID_REQUEST', what);
+  return timeoutMs === undefined ? {} : { timeoutMs };
 }
 
 /** As far as a definition can hold it. */

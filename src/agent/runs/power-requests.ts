@@ -1,8 +1,12 @@
-import { hasEnded, type OperationRecord } from '../operations/operation.ts';
+import { hasEnded, type OperationKind, type OperationRecord } from '../operations/operation.ts';
 import type { OperationBook } from '../operations/operation-book.ts';
 import { WAITING_FOR_GUEST } from '../vms/power-steps.ts';
 import type { RequestBehind } from './run-record.ts';
 
+/** What has a guest asked to power off. */
+const POWER_OFFS: readonly OperationKind[] = ['shutdown', 'restart'];
+/** What asks for a VM that runs, whatever was asked for before. */
+const ONS: readonly OperationKind[] = ['start', 'restart', 'reset', 'reboot'];
 /** A guest that has not powered off within so long after it was asked does so for reasons of its own. */
 const HEEDED_WITHIN_MS = 300_000;
 
@@ -23,7 +27,7 @@ export class PowerRequests {
   isShuttingDown(vmUid: string): boolean {
     return this.#book
       .openOf(vmUid)
-      .some(({ kind, step }) => kind === 'shutdown' && step === WAITING_FOR_GUEST);
+      .some(({ kind, step }) => POWER_OFFS.includes(kind) && step === WAITING_FOR_GUEST);
   }
 
   /** Whether it is about to be started. */
@@ -51,14 +55,18 @@ export class PowerRequests {
     runSinceMs: number,
   ): RequestBehind | undefined {
     const open = this.#book.openOf(vmUid);
-    const going = open.find(({ kind, startedAtMs }) => kind === verb && startedAtMs !== undefined);
+    const going = open.find(
+      ({ kind, startedAtMs }) => (kind === verb || kind === 'restart') && startedAtMs !== undefined,
+    );
     if (going !== undefined) return { by: going.requestedBy, isSuperseded: false };
     // In the order in which they came: a clock may be put back.
     const ended = this.#book.lastEnded(vmUid);
-    const index = ended.findIndex(({ kind }) => kind === verb);
+    const kinds = verb === 'shutdown' ? POWER_OFFS : [verb];
+    const index = ended.findLastIndex(({ kind }) => kinds.includes(kind));
     const last = ended[index];
     if (last === undefined || last.requestedAtMs < runSinceMs || !wasTaken(last)) return undefined;
-    const isSuperseded = [...ended.slice(index), ...open].some(({ kind }) => kind === 'start');
+    // A restart that was given up has asked for a start all the same.
+    const isSuperseded = [...ended.slice(index), ...open].some(({ kind }) => ONS.includes(kind));
     if (isSuperseded && !mayStillBeHeeded(last)) return undefined;
     return { by: last.requestedBy, isSuperseded };
   }

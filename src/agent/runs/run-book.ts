@@ -31,6 +31,7 @@ export class RunBook {
   readonly #records: Map<string, RunRecord>;
   /** VMs whose hypervisor process the host has told to end, since they came on. */
   readonly #terminated = new Set<string>();
+  readonly #reboots = new Map<string, number>();
 
   private constructor(options: RunBookOptions, written: readonly RunRecord[]) {
     this.#options = options;
@@ -86,6 +87,16 @@ export class RunBook {
     this.#records.set(vmUid, { ...record, end: { ...end, cause: 'terminated' } });
   }
 
+  /** The guest has begun anew without its VM having gone off. */
+  noteRebooted(vmUid: string): void {
+    this.#reboots.set(vmUid, this.rebootsOf(vmUid) + 1);
+  }
+
+  /** How often the guest of a VM has begun anew while this agent looked. */
+  rebootsOf(vmUid: string): number {
+    return this.#reboots.get(vmUid) ?? 0;
+  }
+
   /** All that is on this node was listed: what is known of others is of VMs that were deleted or have left. */
   keepOnly(vmUids: ReadonlySet<string>): void {
     for (const uid of this.#records.keys()) {
@@ -93,6 +104,7 @@ export class RunBook {
       this.#records.delete(uid);
       this.#terminated.delete(uid);
     }
+    for (const uid of this.#reboots.keys()) if (!vmUids.has(uid)) this.#reboots.delete(uid);
   }
 
   /** Whether the journal has something else. Costs nothing. */

@@ -133,7 +133,7 @@ function obstacleOf({ phase, message, migration }: Vm): string {
     return `It is on its way to node ${migration.targetNode}, which is waited for until half of the time is over, and then cancelled`;
   }
   if (phase !== 'paused') return '';
-  return 'It is paused, so its guest cannot power off: resume it with virsh, or its power is cut at the deadline';
+  return `It is paused, so its guest cannot power off, and its power is cut at the deadline. ${message}`;
 }
 
 function identityOf({ definition: { namespace, name, uid } }: Vm): GuestShutdown['vm'] {

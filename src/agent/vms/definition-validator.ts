@@ -22,7 +22,9 @@ import {
   sameFiles,
   unusable,
   violationOf,
+  wayWithout,
 } from './file-violations.ts';
+import { commandNameOf } from './vm-words.ts';
 
 export interface DefinitionValidatorOptions {
   readonly host: Pick<HypervisorHost, 'getInfo' | 'findModelProblem'>;
@@ -70,7 +72,7 @@ export class DefinitionValidator {
       ...(await this.#machineTypeViolations(machine, signal)),
       ...(await this.#cpuViolations(machine, signal)),
     ];
-    const asker = { vmUid: metadata.uid, isArriving: false };
+    const asker = { vmUid: metadata.uid, arrivesAs: undefined };
     const ofFiles =
       violations.length === 0 ? await this.#fileViolations(machine, asker, signal) : [];
     const [inUse, others] = [ofFiles.filter(isInUse), ofFiles.filter((one) => !isInUse(one))];
@@ -94,7 +96,7 @@ export class DefinitionValidator {
   ): Promise<void> {
     // What it would be started with is not what its spec has.
     if (drift.includes('volumes')) return;
-    const asker = { vmUid: uid, isArriving: false };
+    const asker = { vmUid: uid, arrivesAs: undefined };
     const violations = await this.#fileViolations(spec.template.spec, asker, signal);
     throwIfAny(`start VM ${name}`, violations);
   }
@@ -108,9 +110,10 @@ export class DefinitionValidator {
    * Says no to a VM that another node has accepted and that could not work here. Fails as `validate` does, but with no word
    * about what nodes may think differently of.
    */
-  async validateIncoming({ uid, name, spec }: VmDefinition, signal: AbortSignal): Promise<void> {
+  async validateIncoming(definition: VmDefinition, signal: AbortSignal): Promise<void> {
+    const { uid, name, spec } = definition;
     const machine = spec.template.spec;
-    const asker = { vmUid: uid, isArriving: true };
+    const asker = { vmUid: uid, arrivesAs: commandNameOf(definition) };
     const violations = [
       ...(await this.#machineTypeViolations(machine, signal)),
       ...(await this.#fileViolations(machine, asker, signal)),
@@ -158,7 +161,7 @@ export class DefinitionValidator {
     });
     const looks = await Promise.all(
       volumes.map((volume, index) =>
-        this.#look({ volume, field: `${MACHINE}.volumes[${index}]`, user }, signal),
+        this.#look({ volume, asker, field: `${MACHINE}.volumes[${index}]`, user }, signal),
       ),
     );
     const found = looks.filter((look) => look !== undefined);
@@ -171,7 +174,7 @@ export class DefinitionValidator {
   }
 
   async #look(
-    { volume, field, user }: { readonly volume: Volume } & Asked,
+    { volume, asker, field, user }: { readonly volume: Volume; readonly asker: Asker } & Asked,
     signal: AbortSignal,
   ): Promise<Look | undefined> {
     const { file, block } = volume.source ?? {};
@@ -183,14 +186,16 @@ export class DefinitionValidator {
     const format = formatOf(volume);
     const query = { path, kind, format, isReadOnly: isReadOnly(volume), user } as const;
     const image = await this.#options.images.find(query, signal);
-    const asked = { field, pathField, path, format, kind } as const;
+    const without = wayWithout(volume, asker);
+    const asked = { field, pathField, path, format, kind, without } as const;
     return { ...asked, image, violation: violationOf(asked, image) };
   }
 
   #inUse({ image, pathField: field, path }: Look, asker: Asker): SpecViolation | undefined {
     const inTheWay = (image?.holders ?? []).filter(
       ({ pid, vmUid }) =>
-        (vmUid === undefined || vmUid !== asker.vmUid) && (pid !== undefined || !asker.isArriving),
+        (vmUid === undefined || vmUid !== asker.vmUid) &&
+        (pid !== undefined || asker.arrivesAs === undefined),
     );
     if (inTheWay.length === 0) return undefined;
     const who = inTheWay.map((holder) => this.#nameOf(holder)).join(' and ');

@@ -1,4 +1,5 @@
 import type { FieldViolation, Reason } from '../../core/errors.ts';
+import type { Volume } from '../../core/resources/volume.ts';
 import type { FileOwner } from '../../drivers/hypervisor-host.ts';
 import type { FileKind, ImageInfo, ImageProblem } from '../../drivers/images.ts';
 
@@ -11,8 +12,11 @@ export interface SpecViolation extends FieldViolation {
 export interface Asker {
   /** What this VM itself has open is not in its way. Undefined for one that is not there yet. */
   readonly vmUid: string | undefined;
-  /** It comes from another node, which has the same images open until it is here: who cannot be seen may be that one. */
-  readonly isArriving: boolean;
+  /**
+   * What commands call it, if it comes from another node. That has the same images open until it is here: who cannot be seen may
+   * be that one.
+   */
+  readonly arrivesAs: string | undefined;
 }
 
 export const MACHINE = 'spec.template.spec';
@@ -29,6 +33,8 @@ export interface AskedVolume {
   readonly path: string;
   readonly format: string;
   readonly kind: 'file' | 'block-device';
+  /** How to do without it, to be said after what else can be done; may be empty. */
+  readonly without: string;
 }
 
 export interface Look extends AskedVolume {
@@ -40,8 +46,8 @@ export function violationOf(
   asked: AskedVolume,
   image: ImageInfo | undefined,
 ): SpecViolation | undefined {
-  const { field, pathField, path, format } = asked;
-  if (image === undefined) return missing(pathField, path);
+  const { field, pathField, path, format, without } = asked;
+  if (image === undefined) return missing(pathField, path, without);
   if (image.problem !== undefined) return unusable(pathField, path, image.problem);
   const kind = kindProblem(image.kind, asked.kind);
   if (kind !== undefined) {
@@ -78,7 +84,14 @@ function kindProblem(found: FileKind, wanted: 'file' | 'block-device'): string |
     : 'is no block device; name it as source.file';
 }
 
-export function missing(field: string, path: string): SpecViolation {
-  const description = `is ${path}, which does not exist on this node; put the file there or correct the path`;
+/** How to do without what is in a drive. */
+export function wayWithout({ kind, name }: Volume, { arrivesAs }: Asker): string {
+  if (kind !== 'cdrom') return '';
+  if (arrivesAs === undefined) return ', or leave its source out for an empty drive';
+  return `, or take it out with novactl vm eject ${arrivesAs} ${name}`;
+}
+
+export function missing(field: string, path: string, without = ''): SpecViolation {
+  const description = `is ${path}, which does not exist on this node; put the file there or correct the path${without}`;
   return { field, description, reason: 'IMAGE_NOT_FOUND' };
 }

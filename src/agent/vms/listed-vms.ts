@@ -15,7 +15,7 @@ import { VmDescriber, type VmDescriberOptions } from './vm-describer.ts';
 
 export interface ListedVmsOptions extends VmDescriberOptions {
   /** Is shown each VM as it is found. */
-  readonly runs: Pick<RunBook, 'observe' | 'noteTerminated' | 'keepOnly'>;
+  readonly runs: Pick<RunBook, 'observe' | 'noteTerminated' | 'noteRebooted' | 'keepOnly'>;
   /** What is no VM but left of one that was never made. Must cost nothing. */
   readonly isRemains: (vm: HypervisorVm) => boolean;
   /** VMs whose migration goes on, and it is not known yet whether they have left. */

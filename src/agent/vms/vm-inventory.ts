@@ -4,7 +4,7 @@ import { matchesLabels } from '../../core/label-selector.ts';
 import { Notifier } from '../../core/notifier.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
-import type { HypervisorEvents } from '../../drivers/hypervisor-events.ts';
+import type { HypervisorEvent, HypervisorEvents } from '../../drivers/hypervisor-events.ts';
 import type { HypervisorStatistics } from '../../drivers/hypervisor-statistics.ts';
 import type { Look, SeenVm } from '../reconcile/controller.ts';
 import type { WatchCursor, WatchEvent } from '../reports/report.ts';
@@ -194,13 +194,19 @@ export class VmInventory {
     try {
       for await (const event of this.#options.events.watch(signal)) {
         if (event.kind === 'disconnected') this.#noteAway();
-        if (event.kind === 'lifecycle' && event.byHost)
-          this.#options.runs.noteTerminated(event.uid);
+        if (event.kind === 'lifecycle') this.#note(event);
         if (event.kind !== 'migration-iteration') this.requestRefresh();
       }
     } catch (error) {
       if (!signal.aborted) throw error;
     }
+  }
+
+  /** What no listing tells. */
+  #note({ uid, event, byHost }: Extract<HypervisorEvent, { kind: 'lifecycle' }>): void {
+    const { runs } = this.#options;
+    if (byHost) runs.noteTerminated(uid);
+    if (event === 'rebooted') runs.noteRebooted(uid);
   }
 
   async #awaitReasonToLook(seen: number, signal: AbortSignal): Promise<void> {

@@ -9,6 +9,7 @@ import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import { pageOf } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor } from '../reports/report.ts';
+import type { RunBook } from '../runs/run-book.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import { lockVm } from './busy.ts';
 import { nameIn, nameOfRef, naming } from './deed-words.ts';
@@ -37,6 +38,7 @@ import type { VmApplier } from './vm-applier.ts';
 import type { VmCreator } from './vm-creator.ts';
 import type { VmDeleter } from './vm-deleter.ts';
 import { compareKeys, type VmInventory } from './vm-inventory.ts';
+import { assertNotHeld, assertNotPaused, assertOn } from './vm-pauses.ts';
 import { isOff } from './vm-phase.ts';
 import type { Whereabouts } from './whereabouts.ts';
 
@@ -49,6 +51,7 @@ export interface VmManagerOptions {
   readonly capacity: CapacityLedger;
   readonly ownership: Ownership;
   readonly whereabouts: Whereabouts;
+  readonly runs: Pick<RunBook, 'rebootsOf'>;
   readonly console: ConsoleReader;
   readonly origins: Origins;
   /** One operation per VM, shared with migrations; the key is the VM's uid. */
@@ -59,8 +62,24 @@ export interface VmManagerOptions {
   readonly log: Logger;
 }
 
-const WORDS = { start: 'start', shutdown: 'shut down', destroy: 'cut the power of' } as const;
+/** What is asked of a VM's power, in words. */
+const WORDS = {
+  start: 'start',
+  shutdown: 'shut down',
+  destroy: 'cut the power of',
+  suspend: 'suspend',
+  resume: 'resume',
+  reset: 'reset',
+  reboot: 'reboot',
+  restart: 'restart',
+} as const;
 
+type PowerVerb = keyof typeof WORDS;
+
+/** What a VM cannot do that is paused. */
+const OF_THE_AWAKE: readonly PowerVerb[] = ['start', 'shutdown', 'reboot', 'restart'];
+/** What a VM cannot do that is off. */
+const OF_THOSE_ON: readonly PowerVerb[] = ['suspend', 'resume', 'reset', 'reboot'];
 const STRATEGY_FIELDS: readonly string[] = ['spec.runStrategy', 'spec.running'];
 
 /** Carries out what callers want of the VMs of this node. */
@@ -126,21 +145,28 @@ export class VmManager implements VmService {
   }
 
   /** Says which VM is meant, and fails if it can be told at once that something cannot be done to it. Changes nothing. */
-  assertCan(verb: 'start' | 'shutdown' | 'destroy', ref: VmRef, signal: AbortSignal): Promise<Vm> {
-    return naming(`${WORDS[verb]} ${nameOfRef(ref)}`, this.#assertCan(verb, ref, signal));
+  assertCan(
+    verb: PowerVerb,
+    ref: VmRef,
+    signal: AbortSignal,
+    options: { readonly isForced?: boolean } = {},
+  ): Promise<Vm> {
+    const asserting = this.#assertCan(verb, ref, signal, options);
+    return naming(`${WORDS[verb]} ${nameOfRef(ref)}`, asserting);
   }
 
   async #assertCan(
-    verb: 'start' | 'shutdown' | 'destroy',
+    verb: PowerVerb,
     ref: VmRef,
     signal: AbortSignal,
+    { isForced = false }: { readonly isForced?: boolean },
   ): Promise<Vm> {
     const { domains, inventory, capacity, validator, startability } = this.#options;
     await inventory.refresh(signal);
     const vm = this.#find(ref);
     assertRead(vm);
     const { definition } = vm;
-    if (verb === 'start') {
+    if (verb === 'start' || verb === 'restart') {
       this.#assertMayStart(definition);
       if (isOff(vm)) {
         const looking = validator.assertStartable(definition, vm.drift, signal);
@@ -148,7 +174,11 @@ export class VmManager implements VmService {
         capacity.setAside(definition, { reservationId: undefined, isOn: true })[Symbol.dispose]();
       }
     }
-    if (verb === 'destroy') await assertWhole(domains, definition, signal);
+    if (verb === 'destroy' || (verb === 'restart' && isForced)) {
+      await assertWhole(domains, definition, signal);
+    }
+    if (OF_THE_AWAKE.includes(verb) && !isForced) assertNotPaused(vm, verb);
+    if (OF_THOSE_ON.includes(verb)) this.#assertMayPause(vm, verb);
     return vm;
   }
 
@@ -173,6 +203,7 @@ export class VmManager implements VmService {
       const { definition } = vm;
       this.#assertMayStart(definition);
       const { startability } = this.#options;
+      assertNotPaused(vm, 'start');
       if (isOff(vm)) {
         const looking = validator.assertStartable(definition, vm.drift, signal);
         await startability.noting(definition.uid, looking);
@@ -191,6 +222,7 @@ export class VmManager implements VmService {
   shutdown(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     return this.#change(ref, 'shutdown', signal, async (vm) => {
       const { domains } = this.#options;
+      assertNotPaused(vm, 'shutdown');
       await intend(domains, vm.definition, 'off', signal);
       if (!isOff(vm)) await domains.shutdown(vm.definition.uid, signal);
     });
@@ -203,6 +235,59 @@ export class VmManager implements VmService {
       await intend(domains, definition, 'off', signal);
       await domains.destroy(definition.uid, signal);
     });
+  }
+
+  /** Has a VM go off that is started again then, which is what it keeps as wanted: asks its guest, or cuts its power. */
+  stopToRestart(ref: VmRef, how: 'ask' | 'cut', signal: AbortSignal): Promise<Vm> {
+    return this.#change(ref, 'restart', signal, async (vm) => {
+      const { domains } = this.#options;
+      const { definition } = vm;
+      if (how === 'ask') assertNotPaused(vm, 'restart');
+      else await assertWhole(domains, definition, signal);
+      await intend(domains, definition, 'on', signal);
+      if (how === 'cut') await domains.destroy(definition.uid, signal);
+      else if (!isOff(vm)) await domains.shutdown(definition.uid, signal);
+    });
+  }
+
+  suspend(ref: VmRef, signal: AbortSignal): Promise<Vm> {
+    return this.#change(ref, 'suspend', signal, async (vm) => {
+      this.#assertMayPause(vm, 'suspend');
+      if (vm.phase !== 'paused') await this.#options.domains.suspend(vm.definition.uid, signal);
+    });
+  }
+
+  /** Lets a VM go on that is paused. What is wanted of its power stays. */
+  resume(ref: VmRef, signal: AbortSignal): Promise<Vm> {
+    return this.#change(ref, 'resume', signal, async (vm) => {
+      this.#assertMayPause(vm, 'resume');
+      await this.#options.domains.resume(vm.definition.uid, signal);
+    });
+  }
+
+  reset(ref: VmRef, signal: AbortSignal): Promise<Vm> {
+    return this.#change(ref, 'reset', signal, async (vm) => {
+      const { domains } = this.#options;
+      this.#assertMayPause(vm, 'reset');
+      await intend(domains, vm.definition, 'on', signal);
+      await domains.reset(vm.definition.uid, signal);
+    });
+  }
+
+  /** Asks the guest to reboot, and does not wait for it. */
+  reboot(ref: VmRef, signal: AbortSignal): Promise<Vm> {
+    return this.#change(ref, 'reboot', signal, async (vm) => {
+      const { domains } = this.#options;
+      assertNotPaused(vm, 'reboot');
+      this.#assertMayPause(vm, 'reboot');
+      await intend(domains, vm.definition, 'on', signal);
+      await domains.reboot(vm.definition.uid, signal);
+    });
+  }
+
+  /** See `RunBook.rebootsOf`. */
+  rebootsOf(vmUid: string): number {
+    return this.#options.runs.rebootsOf(vmUid);
   }
 
   delete(ref: VmRef, options: DeleteOptions, signal: AbortSignal): Promise<DeleteOutcome> {
@@ -279,6 +364,13 @@ export class VmManager implements VmService {
     this.#options.nodeShutdown.assertNotGoingDown(`Cannot start VM ${definition.name}`);
     this.#options.ownership.assertOwned(definition);
     assertNotHalted(definition);
+  }
+
+  /** Of what only a VM can do that is on, that is here, and that nothing holds still. */
+  #assertMayPause(vm: Vm, purpose: string): void {
+    this.#options.ownership.assertOwned(vm.definition);
+    assertOn(vm, purpose);
+    assertNotHeld(vm, purpose);
   }
 
   #find(ref: VmRef): Vm {

@@ -1,118 +1,27 @@
-import { AgentError, hasReason } from '../../core/errors.ts';
+import { hasReason } from '../../core/errors.ts';
 import { identityOf } from '../../core/resources/parse-virtual-machine.ts';
 import { runStrategyOf, startsAtOnce } from '../../core/resources/run-strategy.ts';
-import type { OperationParameters, OperationRecord, OperationVm } from '../operations/operation.ts';
+import type { OperationParameters, OperationRecord } from '../operations/operation.ts';
 import type { Admission, OperationWork, StepResult } from '../operations/operation-work.ts';
 import { endKind } from '../runs/run-ends.ts';
-import { WAITING_FOR_GUEST } from './power-steps.ts';
+import { type PowerVerbs, powerOperations } from './power-operations.ts';
 import { assertRead } from './unread-vms.ts';
 import { USER_DATA_PARAMETER } from './user-data-parameter.ts';
-import type { ApplyOptions, ApplyResult, CreateResult, DeleteOptions, Vm, VmRef } from './vm.ts';
+import type { ApplyOptions, ApplyResult, CreateResult, DeleteOptions, Vm } from './vm.ts';
 import type { VmManager } from './vm-manager.ts';
-import { isOff, wasMovedAway } from './vm-phase.ts';
+import { isOff } from './vm-phase.ts';
 
-/** How long a guest that was asked to power off is waited for, unless the caller says. */
-const SHUTDOWN_TIMEOUT_MS = 300_000;
-/** What a guest does is seen at once; this is for what nobody sees, and to say how long it has been. */
-const LOOK_AGAIN_MS = 5_000;
-
-type Verbs = Pick<
-  VmManager,
-  | 'get'
-  | 'create'
-  | 'apply'
-  | 'start'
-  | 'shutdown'
-  | 'destroy'
-  | 'delete'
-  | 'assertCan'
-  | 'assertCanDelete'
-  | 'findGone'
->;
+type Verbs = PowerVerbs &
+  Pick<VmManager, 'create' | 'apply' | 'delete' | 'assertCanDelete' | 'findGone'>;
 
 /** How what is asked of VMs is done, by kind of operation. */
 export function vmOperations(vms: Verbs) {
   return {
     create: createWork(vms),
     apply: applyWork(vms),
-    start: verbWork(vms, 'start', 'starting', (ref, signal) => vms.start(ref, signal)),
-    shutdown: shutdownWork(vms),
-    destroy: verbWork(vms, 'destroy', 'cutting-power', (ref, signal) => vms.destroy(ref, signal)),
+    ...powerOperations(vms),
     delete: deleteWork(vms),
   } satisfies Record<string, OperationWork>;
-}
-
-function verbWork(
-  vms: Verbs,
-  verb: 'start' | 'destroy',
-  firstStep: string,
-  take: (ref: VmRef, signal: AbortSignal) => Promise<Vm>,
-): OperationWork {
-  return {
-    firstStep,
-    async admit({ vm }, signal): Promise<Admission> {
-      const { definition } = await vms.assertCan(verb, vm, signal);
-      return { vm: identity(definition), deed: verb };
-    },
-    async step({ vm }, signal): Promise<StepResult> {
-      return { isDone: true, details: await take(vm, signal) };
-    },
-  };
-}
-
-function shutdownWork(vms: Verbs): OperationWork {
-  /** Since when the VMs have been on whose guests were asked, by their uids: a later run is another guest's. */
-  const askedRuns = new Map<string, number | undefined>();
-  return {
-    firstStep: 'asking-guest',
-    answersAt: WAITING_FOR_GUEST,
-    async admit({ vm }, signal): Promise<Admission> {
-      const { definition } = await vms.assertCan('shutdown', vm, signal);
-      return { vm: identity(definition), deed: 'shutdown' };
-    },
-    async step({ vm: ref, step, parameters }, signal, waitedMs): Promise<StepResult> {
-      let vm = await vms.get(ref, signal);
-      if (wasMovedAway(vm)) throw movedAway(ref);
-      // Asked once by each operation, and again by the next agent: an earlier one may have been killed before it could.
-      const hasAsked = step === WAITING_FOR_GUEST && waitedMs > 0;
-      if (hasAsked && !isOff(vm) && askedRuns.get(ref.uid) !== vm.run?.sinceMs) {
-        // It was off, and somebody has started it again.
-        askedRuns.delete(ref.uid);
-        return { isDone: true, details: vm };
-      }
-      if (!hasAsked) {
-        if (!isOff(vm)) vm = await vms.shutdown(ref, signal);
-        askedRuns.set(ref.uid, vm.run?.sinceMs);
-      }
-      if (isOff(vm)) {
-        askedRuns.delete(ref.uid);
-        return { isDone: true, details: vm };
-      }
-      const { timeoutMs = SHUTDOWN_TIMEOUT_MS } = parameters as { readonly timeoutMs?: number };
-      const leftMs = timeoutMs - waitedMs;
-      if (leftMs > 0) {
-        const again = { afterMs: Math.min(Math.ceil(leftMs), LOOK_AGAIN_MS) };
-        const progress = { fractionDone: undefined, message: '', waitedMs, leftMs };
-        return { isDone: false, step: WAITING_FOR_GUEST, progress, again };
-      }
-      askedRuns.delete(ref.uid);
-      throw new AgentError(
-        'GUEST_DID_NOT_STOP',
-        `VM ${ref.name} was asked to power off and has not within ${timeoutMs / 1_000} s; it may still do so; look at its console log, ask again with a longer time-out, or destroy it to cut its power`,
-        { metadata: { vmId: ref.uid } },
-      );
-    },
-    /** The guest cannot be told to stay on, but nobody waits for it any more. */
-    async undo() {},
-  };
-}
-
-function movedAway({ name, uid }: OperationVm): AgentError {
-  return new AgentError(
-    'VM_NOT_OWNED',
-    `VM ${name} was moved to another node by other means than this agent while it was being shut down; shut it down there`,
-    { metadata: { vmId: uid } },
-  );
 }
 
 function deleteWork(vms: Verbs): OperationWork {

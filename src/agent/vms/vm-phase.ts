@@ -4,6 +4,8 @@ import type { RestartReport } from '../runs/restart-report.ts';
 import { endKind, type RunEndCause } from '../runs/run-ends.ts';
 import type { RunEnd, RunRecord } from '../runs/run-record.ts';
 import type { MigrationSummary, Vm, VmPhase } from './vm.ts';
+import { pauseOf } from './vm-pauses.ts';
+import { commandNameOf } from './vm-words.ts';
 
 /** Why a VM that is off could not be started. */
 export interface StartProblem {
@@ -60,37 +62,6 @@ const WHY_RUNNING: Readonly<Partial<Record<VmStateReason, Cause>>> = {
   ],
 };
 
-/** Why a VM stands still, and what to do about it. */
-const WHY_PAUSED: Readonly<Partial<Record<VmStateReason, Cause>>> = {
-  user: ['Suspended', 'Somebody has suspended it'],
-  migration: ['Migration', 'It is stopped for the switchover of a migration'],
-  saving: ['Saving', 'Its memory is being saved to a file'],
-  dumping: ['Dumping', 'Its memory is being dumped to a file'],
-  'io-error': [
-    'IoError',
-    'It was paused by a disk error; make room or repair the storage, then resume it',
-  ],
-  watchdog: ['Watchdog', "The guest's watchdog has stopped it; read its console log"],
-  'from-snapshot': ['FromSnapshot', 'It was reverted to a snapshot and not started yet'],
-  'shutting-down': ['ShuttingDown', 'It is being powered off'],
-  snapshotting: ['Snapshotting', 'A snapshot of it is being taken'],
-  crashed: ['GuestCrashed', 'The guest crashed; read its console log'],
-  'starting-up': [
-    'StartingUp',
-    "It is being started; if it stays so, read QEMU's log and libvirt's: a start that hangs is ended by novactl vm destroy",
-  ],
-  postcopy: [
-    'PostCopy',
-    'It runs on another node, which still fetches memory from here; leave it be',
-  ],
-  'postcopy-failed': [
-    'PostCopyFailed',
-    'The link over which another node fetches its memory is lost; mend the link between the nodes',
-  ],
-  'api-error': ['ApiError', "The hypervisor failed at something; read libvirt's log"],
-  'guest-asleep': ['GuestAsleep', 'The guest has put itself to sleep; wake it from within'],
-};
-
 /** When these were first seen says nothing. */
 const UNDATED: readonly RunEndCause[] = ['never-started', 'no-record'];
 
@@ -99,11 +70,8 @@ const NODE_SHUTTING_DOWN: Cause = [
   'Its node is being shut down: the guest was asked to power off, and its power is cut at the deadline',
 ];
 
-const UNKNOWN: Cause = ['', ''];
-
 /** Where a VM stands, from what the hypervisor says and what the agent is doing to it. */
 export function phaseOf(vm: HypervisorVm, context: VmContext): PhaseReport {
-  const { stateReason } = vm;
   switch (vm.state) {
     case 'running':
       if (context.migration !== undefined) {
@@ -118,7 +86,7 @@ export function phaseOf(vm: HypervisorVm, context: VmContext): PhaseReport {
       if (context.migration !== undefined) {
         return report('migrating', ['SwitchingOver', 'It is being handed over to another node']);
       }
-      return report('paused', WHY_PAUSED[stateReason] ?? UNKNOWN);
+      return report('paused', whyPaused(vm));
     case 'shutting-down':
       return report('stopping', ['ShuttingDown', 'The guest is powering off']);
     case 'crashed':
@@ -146,11 +114,16 @@ function isWell({ stateReason }: HypervisorVm): boolean {
   return (WHY_RUNNING[stateReason]?.[1] ?? '') === '';
 }
 
+function whyPaused({ definition, hypervisorName, stateReason }: HypervisorVm): Cause {
+  const { reason, message } = pauseOf(stateReason);
+  return [reason, message(definition === undefined ? hypervisorName : commandNameOf(definition))];
+}
+
 function whyRunning({ definition, stateReason }: HypervisorVm, context: VmContext): Cause {
   const why = WHY_RUNNING[stateReason] ?? ['Running', ''];
   // What it suffers from is more than who wants it.
   if (why[1] !== '' || definition?.intent !== 'off' || context.isBusy) return why;
-  const { name } = definition;
+  const name = commandNameOf(definition);
   // Nobody here has seen it come on; a migration brings along what was asked for on its last node.
   const isFoundOn = stateReason === 'migrated' || (context.run?.sinceMs ?? 0) === 0;
   if (context.ignoresShutdown || isFoundOn) {

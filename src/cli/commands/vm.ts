@@ -5,11 +5,18 @@ import { addVmCreateCommand } from './vm/create.ts';
 import { addVmDeleteCommand } from './vm/delete.ts';
 import { addVmDestroyCommand } from './vm/destroy.ts';
 import { addVmEditCommand } from './vm/edit.ts';
+import { addVmEjectCommand } from './vm/eject.ts';
 import { addVmGetCommand } from './vm/get.ts';
+import { addVmInsertCommand } from './vm/insert.ts';
 import { addVmListCommand } from './vm/list.ts';
 import { addVmLogCommand } from './vm/log.ts';
+import { addVmRebootCommand } from './vm/reboot.ts';
+import { addVmResetCommand } from './vm/reset.ts';
+import { addVmRestartCommand } from './vm/restart.ts';
+import { addVmResumeCommand } from './vm/resume.ts';
 import { addVmShutdownCommand } from './vm/shutdown.ts';
 import { addVmStartCommand } from './vm/start.ts';
+import { addVmSuspendCommand } from './vm/suspend.ts';
 
 export function addVmCommand(parent: Command, io: CliIo): Command {
   const vm = parent.command('vm').description('Makes, runs and shows the VMs of a node.');
@@ -21,6 +28,13 @@ export function addVmCommand(parent: Command, io: CliIo): Command {
   addVmStartCommand(vm, io);
   addVmShutdownCommand(vm, io);
   addVmDestroyCommand(vm, io);
+  addVmRestartCommand(vm, io);
+  addVmRebootCommand(vm, io);
+  addVmResetCommand(vm, io);
+  addVmSuspendCommand(vm, io);
+  addVmResumeCommand(vm, io);
+  addVmEjectCommand(vm, io);
+  addVmInsertCommand(vm, io);
   addVmDeleteCommand(vm, io);
   addVmLogCommand(vm, io);
   return vm;

@@ -15,6 +15,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
     'Change the VM that is there with novactl vm apply -f FILE, or choose another name or uid',
   VM_BUSY: 'Wait for the operation that runs on this VM, then try again',
   VM_NOT_RUNNING: 'Start the VM first: novactl vm start NAME',
+  VM_PAUSED:
+    'Let it go on with novactl vm resume NAME, or cut its power with novactl vm destroy NAME',
   VM_RUNNING: 'Stop the VM first: novactl vm shutdown NAME, or use --force',
   VM_NOT_OWNED:
     'Another node owns this VM: go there; novactl migration list shows where it went. What it has left here goes with: ' +
@@ -40,7 +42,7 @@ const HINTS: Readonly<Record<Reason, string>> = {
   GENERATION_MISMATCH:
     'Somebody changed it meanwhile: look with novactl vm get NAME -o yaml, then repeat the change on that',
   GUEST_DID_NOT_STOP:
-    'See what the guest says with novactl vm log NAME; cut its power with novactl vm destroy NAME',
+    'See what the guest says with novactl vm log NAME; start it over with novactl vm reset NAME, or cut its power with novactl vm destroy NAME',
   RUN_STRATEGY_HALTED:
     'Set runStrategy in its manifest to Always or Manual and apply it: novactl vm apply -f FILE',
   VM_DISKS_CHANGED:
@@ -50,7 +52,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
   NOT_SUPPORTED:
     'Leave out what is named above; novactl vm apply -f FILE --dry-run says whether the rest will do',
   FEATURE_NOT_SUPPORTED: 'See what the node supports with: novactl node get -o wide',
-  DEVICE_IN_USE: 'Detach the device from its owner first, or choose another',
+  DEVICE_IN_USE:
+    'Release the device where it is used, or choose another; of a drive: novactl vm eject NAME VOLUME --force',
   CPU_INCOMPATIBLE:
     'Give the VM a CPU model that all its nodes have (spec.template.spec.cpu.model) and restart it; novactl node get -o yaml names the CPU of a node',
   MIGRATION_NOT_FOUND: 'List what this node knows with: novactl migration list',

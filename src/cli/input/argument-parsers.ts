@@ -54,6 +54,19 @@ export function ownershipEpochArgument(text: string): bigint {
   throw new InvalidArgumentError('It must be a number from 1 to 999999999999999.');
 }
 
+export function volumeArgument(text: string): string {
+  if (DNS_LABEL.test(text)) return text;
+  throw new InvalidArgumentError(`It must be the name of a volume: ${DNS_LABEL_RULE}.`);
+}
+
+/** Of a file of the node, which need not be this machine. */
+export function nodePathArgument(text: string): string {
+  if (/^\/[^\0\n]*[^\0\n/]$/.test(text)) return text;
+  throw new InvalidArgumentError(
+    'It must be an absolute path on the node, such as /var/lib/libvirt/images/debian.iso.',
+  );
+}
+
 export function uuidArgument(text: string): string {
   if (UUID.test(text)) return text;
   throw new InvalidArgumentError(

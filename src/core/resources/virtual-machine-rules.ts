@@ -90,7 +90,8 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
 
 function* volumeProblems(volume: Volume, earlier: readonly Volume[]): Generator<SpecProblem> {
   const { source, format, size, target, kind, readOnly, cache, io } = volume;
-  if (source === undefined && size === undefined) {
+  // A drive may be empty.
+  if (source === undefined && size === undefined && kind !== 'cdrom') {
     yield { path: ['source'], message: 'is required, or a size to make it anew' };
   }
   if (source?.file !== undefined && format === undefined) {

@@ -56,7 +56,7 @@ export const volume = z.strictObject({
     }),
   source: volumeSource.optional().meta({
     description:
-      'What is behind it, one of file, block, volume and image. Without it, it is made anew from size.',
+      'What is behind it, one of file, block, volume and image. Without it a disk is made anew from size, and the drive of a cdrom is empty.',
   }),
   kind: choice('VOLUME_KIND', ['disk', 'cdrom']).default('disk').meta({
     description: 'What the guest sees.',

@@ -13,8 +13,11 @@ import {
   AFFECT_CONFIG,
   AFFECT_LIVE,
   DEFINE_VALIDATE,
+  DEVICE_MODIFY_FORCE,
+  DOMAIN_PM_SUSPENDED,
   DOMAIN_RUNNING,
   METADATA_ELEMENT,
+  REBOOT_ACPI_POWER_BUTTON,
   UNDEFINE_CHECKPOINTS_METADATA,
   UNDEFINE_MANAGED_SAVE,
   UNDEFINE_NVRAM,
@@ -128,10 +131,28 @@ export function suspend(connection: Connection, uid: string): void {
 export function resume(connection: Connection, uid: string): void {
   using domain = connection.getDomain(uid);
   refuseIncoming(connection, domain);
+  const { libvirt } = connection;
+  const isAsleep = domain.readState().state === DOMAIN_PM_SUSPENDED;
   tryUnless(
-    () => connection.check(connection.libvirt.resume(domain.pointer)),
+    () =>
+      connection.check(isAsleep ? libvirt.wake(domain.pointer, 0) : libvirt.resume(domain.pointer)),
     () => domain.readState().state === DOMAIN_RUNNING,
   );
+}
+
+export function reset(connection: Connection, uid: string): void {
+  using domain = connection.getDomain(uid);
+  refuseIncoming(connection, domain);
+  connection.check(connection.libvirt.reset(domain.pointer, 0));
+}
+
+export function reboot(connection: Connection, uid: string): void {
+  using domain = connection.getDomain(uid);
+  // libvirt would press the button of a guest that cannot see it, and say nothing.
+  if (domain.readState().state !== DOMAIN_RUNNING) {
+    throw new AgentError('VM_NOT_RUNNING', 'It does not run');
+  }
+  connection.check(connection.libvirt.reboot(domain.pointer, REBOOT_ACPI_POWER_BUTTON));
 }
 
 export function undefine(connection: Connection, uid: string): void {
@@ -167,6 +188,22 @@ export function setMetadata(connection: Connection, uid: string, element: Metada
   // The persistent one first: should the second fail, the next start knows at least.
   if (persistent !== undefined && domain.isPersistent()) set(persistent, AFFECT_CONFIG);
   if (live !== undefined && domain.isActive()) set(live, AFFECT_LIVE);
+}
+
+/** What is off has its drives from its definition. */
+export function changeMedium(
+  connection: Connection,
+  uid: string,
+  drive: string,
+  metadata: MetadataElement,
+  isForced: boolean,
+): void {
+  using domain = connection.getDomain(uid);
+  if (!domain.isActive()) return;
+  refuseIncoming(connection, domain);
+  const flags = AFFECT_LIVE | (isForced ? DEVICE_MODIFY_FORCE : 0);
+  connection.check(connection.libvirt.updateDevice(domain.pointer, drive, flags));
+  setMetadata(connection, uid, metadata);
 }
 
 /** Does it; should libvirt say that this cannot be done now, asks whether it is so already. */

@@ -8,6 +8,7 @@ import {
   EVENT_ID_LIFECYCLE,
   EVENT_ID_METADATA_CHANGE,
   EVENT_ID_MIGRATION_ITERATION,
+  EVENT_ID_REBOOT,
 } from './libvirt-constants.ts';
 import { describeMissingSocket } from './libvirt-socket.ts';
 import { forgetLostStarts } from './lost-starts.ts';
@@ -55,6 +56,16 @@ const onDomainEvent = new Map<number, CallbackPointer>([
         const event = toLifecycleEvent(type, detail);
         report({ kind: 'event', event: { kind: 'lifecycle', uid: uidOf(domain), ...event } });
         return 0;
+      },
+    ),
+  ],
+  [
+    EVENT_ID_REBOOT,
+    createCallback(
+      'void Reboot(void *conn, void *dom, void *opaque)',
+      (_connection: unknown, domain: DomainPointer) => {
+        const event = { event: 'rebooted', byMigration: false, byHost: false } as const;
+        report({ kind: 'event', event: { kind: 'lifecycle', uid: uidOf(domain), ...event } });
       },
     ),
   ],

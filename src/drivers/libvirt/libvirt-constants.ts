@@ -20,6 +20,12 @@ export const UNDEFINE_CHECKPOINTS_METADATA = 16;
 export const AFFECT_LIVE = 1;
 export const AFFECT_CONFIG = 2;
 
+/** libvirt-domain.h: virDomainDeviceModifyFlags, beside those of virDomainModificationImpact */
+export const DEVICE_MODIFY_FORCE = 4;
+
+/** libvirt-domain.h: virDomainRebootFlagValues */
+export const REBOOT_ACPI_POWER_BUTTON = 1;
+
 /** libvirt-domain.h: virDomainMetadataType */
 export const METADATA_ELEMENT = 2;
 
@@ -60,6 +66,7 @@ export const JOB_STATS_KEEP_COMPLETED = 2;
 
 /** libvirt-domain.h: virDomainEventID */
 export const EVENT_ID_LIFECYCLE = 0;
+export const EVENT_ID_REBOOT = 1;
 export const EVENT_ID_MIGRATION_ITERATION = 20;
 export const EVENT_ID_JOB_COMPLETED = 21;
 export const EVENT_ID_METADATA_CHANGE = 23;
@@ -67,6 +74,7 @@ export const EVENT_ID_METADATA_CHANGE = 23;
 /** libvirt-domain.h: virDomainState */
 export const DOMAIN_RUNNING = 1;
 export const DOMAIN_PAUSED = 3;
+export const DOMAIN_PM_SUSPENDED = 7;
 
 /** libvirt-domain.h: virDomainPausedReason */
 export const PAUSED_MIGRATION = 2;

@@ -1,5 +1,7 @@
+import { isDeepStrictEqual } from 'node:util';
 import { AgentError } from '../../core/errors.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
+import { withMedium } from '../../core/vm-medium.ts';
 import {
   type HypervisorDomains,
   type HypervisorVm,
@@ -16,6 +18,8 @@ import { effectOf } from './domain-xml/domain-parts.ts';
 import { METADATA_NAMESPACE, METADATA_PREFIX } from './domain-xml/metadata.ts';
 import { losesDirtyPagesUnderTcg } from './host-info.ts';
 import type { UefiVariables } from './uefi-variables.ts';
+
+const METADATA = { prefix: METADATA_PREFIX, namespace: METADATA_NAMESPACE } as const;
 
 export interface LibvirtDomainsOptions extends DomainReaderOptions {
   /** Asked anew for each definition. */
@@ -77,6 +81,37 @@ export class LibvirtDomains implements HypervisorDomains {
     cache.invalidate(uid);
   }
 
+  async changeMedium(
+    definition: VmDefinition,
+    volumeName: string,
+    { isForced }: { readonly isForced: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { calls, cache } = this.#options;
+    const { uid, name } = definition;
+    const volume = definition.spec.template.spec.volumes?.find((one) => one.name === volumeName);
+    const xml = await calls.call('readXml', uid, [uid], 'read', signal);
+    const live = DomainDocument.parse(xml.live);
+    const { definition: before } = live;
+    const drive = volume && live.driveWith(volume);
+    if (volume === undefined || drive === undefined || before === undefined) {
+      throw new AgentError(
+        'DEVICE_IN_USE',
+        `Cannot change what is in ${volumeName} of VM ${name}: the running VM has no such drive; it has from its next start on what its manifest says`,
+        { metadata: { vmId: uid } },
+      );
+    }
+    const changed = withMedium(before, volumeName, volume.source);
+    // With nothing else waiting for the next start, what runs is what is wanted.
+    const isAll = isDeepStrictEqual(changed.spec, definition.spec);
+    const metadata = live.withDefinition(isAll ? definition : changed).metadataWithFacts({});
+    const element = { live: metadata, persistent: undefined, ...METADATA };
+    const values = [uid, drive, element, isForced] as const;
+    await calls.call('changeMedium', uid, [...values], 'change the medium of', signal);
+    cache.invalidate(uid);
+    await this.define(definition, signal);
+  }
+
   async setFacts(uid: string, facts: Partial<VmFacts>, signal: AbortSignal): Promise<void> {
     const { calls, cache } = this.#options;
     const xml = await calls.call('readXml', uid, [uid], 'read', signal);
@@ -92,7 +127,7 @@ export class LibvirtDomains implements HypervisorDomains {
         { metadata: { vmId: uid } },
       );
     }
-    const element = { live, persistent, prefix: METADATA_PREFIX, namespace: METADATA_NAMESPACE };
+    const element = { live, persistent, ...METADATA };
     await calls.call('setMetadata', uid, [uid, element], 'change what is kept with', signal);
     cache.invalidate(uid);
   }
@@ -115,6 +150,14 @@ export class LibvirtDomains implements HypervisorDomains {
 
   async resume(uid: string, signal: AbortSignal): Promise<void> {
     await this.#options.calls.call('resume', uid, [uid], 'resume', signal);
+  }
+
+  async reset(uid: string, signal: AbortSignal): Promise<void> {
+    await this.#options.calls.call('reset', uid, [uid], 'reset', signal);
+  }
+
+  async reboot(uid: string, signal: AbortSignal): Promise<void> {
+    await this.#options.calls.call('reboot', uid, [uid], 'reboot', signal);
   }
 
   async undefine(uid: string, signal: AbortSignal): Promise<void> {

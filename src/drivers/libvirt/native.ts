@@ -200,6 +200,18 @@ export function loadLibvirt(path = 'libvirt.so.0') {
     destroy: declare<(domain: DomainPointer) => number>('int virDomainDestroy(void *domain)'),
     suspend: declare<(domain: DomainPointer) => number>('int virDomainSuspend(void *domain)'),
     resume: declare<(domain: DomainPointer) => number>('int virDomainResume(void *domain)'),
+    updateDevice: declare<(domain: DomainPointer, xml: string, flags: number) => number>(
+      'int virDomainUpdateDeviceFlags(void *domain, const char *xml, unsigned int flags)',
+    ),
+    wake: declare<(domain: DomainPointer, flags: number) => number>(
+      'int virDomainPMWakeup(void *domain, unsigned int flags)',
+    ),
+    reset: declare<(domain: DomainPointer, flags: number) => number>(
+      'int virDomainReset(void *domain, unsigned int flags)',
+    ),
+    reboot: declare<(domain: DomainPointer, flags: number) => number>(
+      'int virDomainReboot(void *domain, unsigned int flags)',
+    ),
     setMetadata: declare<
       (
         domain: DomainPointer,

@@ -42,6 +42,12 @@ const REFUSALS: readonly Refusal[] = [
       `stop what uses it on ${where} (fuser -v FILE), or use another image`,
   },
   {
+    words: /[Tt]ray (?:of device .* )?is (?:not open|locked)|[Dd]evice .* is locked/,
+    reason: 'DEVICE_IN_USE',
+    advice: () =>
+      'the guest holds the drive shut: have it let go of it (umount, eject), or take the medium out by force: novactl vm eject NAME VOLUME --force',
+  },
+  {
     words:
       /guest CPU doesn't match specification|CPU is incompatible with host CPU|guest and host CPU are not compatible|[Hh]ost CPU does not provide required features/,
     reason: 'CPU_INCOMPATIBLE',

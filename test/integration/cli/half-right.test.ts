@@ -34,6 +34,8 @@ const VALUES: Readonly<Record<string, readonly [string, string]>> = {
   '--trust-shared': ['data', 'data'],
   '--vm': ['web', 'db'],
   id: [ID, OTHER_ID],
+  path: ['/a.iso', '/b.iso'],
+  volume: ['setup', 'tools'],
   operation: [ID, OTHER_ID],
   reservation: [ID, OTHER_ID],
   vm: ['web', 'db'],
@@ -95,10 +97,10 @@ function* halfRight({ command, words }: Leaf, all: ReadonlySet<string>) {
   for (const { long = '' } of command.options.filter((option) => !takesValue(option))) {
     yield [[...words, `${long}=false`], /unknown option/] as const;
   }
-  for (const [index, argument] of command.registeredArguments.entries()) {
+  for (const argument of command.registeredArguments) {
     if (!argument.required) continue;
     const at = words.indexOf(valuesOf(argument)[0]);
-    assert.ok(at >= 0 && index === 0);
+    assert.ok(at >= 0);
     yield [words.toSpliced(at, 1), /missing required argument/] as const;
     for (const wrong of ['', 'Web', 'a/b/c', 'web ', '../web', 'web\n', '*']) {
       yield [words.with(at, wrong), /./] as const;

@@ -276,3 +276,22 @@ test('reservations are listed and released', async () => {
   assert.equal((await lab.novactl(`node release ${ID}`)).code, 0);
   assert.equal((await lab.novactl('node reservations')).stderr, 'There are no reservations\n');
 });
+
+test('each verb says what it came to, and what the VM is then', async () => {
+  await using lab = await startLab();
+  lab.agent.put('web', {});
+  for (const [command, said] of [
+    ['suspend web', 'suspended (Paused)'],
+    ['resume web', 'resumed (Running)'],
+    ['reset web', 'reset (Running)'],
+    ['reboot web --timeout 1m', 'rebooted (Running)'],
+    ['restart web --timeout 1m --force', 'restarted (Running)'],
+    ['eject web setup --force', 'has nothing in setup any more (Running)'],
+    ['insert web setup /a.iso', 'has /a.iso in setup (Running)'],
+    ['destroy web', 'cut off (Stopped)'],
+    ['restart web', 'was off and has been started (Running)'],
+  ] as const) {
+    const { code, stdout } = await lab.novactl(`vm ${command}`);
+    assert.deepEqual([code, stdout], [0, `VM default/web ${said}\n`]);
+  }
+});

@@ -1,3 +1,6 @@
+import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { testHypervisor } from '../../contract/hypervisor-contract.ts';
 import type { ChangeByHand, VmSize } from '../../contract/hypervisor-fixture.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
@@ -18,17 +21,24 @@ testHypervisor(
   'LibvirtHypervisor',
   async () => {
     const pair = await LibvirtPair.start();
+    const folder = mkdtempDisposableSync(path.join(tmpdir(), 'media-'));
+    const mediumPath = path.join(folder.path, 'setup.iso');
+    writeFileSync(mediumPath, Buffer.alloc(1024 * 1024));
     return {
       source: pair.source,
       destination: pair.destination,
       newDefinition: (size = 'small') =>
         tinyVm({}, { resources: { cpu: '1', memory: MEMORY[size] } }),
+      mediumPath,
       changeByHand(uid, part) {
         const [verb, ...values] = BY_HAND[part];
         pair.sourceNode.virsh(verb, uid, ...values);
       },
       migration: (definition, speed) => pair.migration(definition, speed),
-      [Symbol.asyncDispose]: () => pair[Symbol.asyncDispose](),
+      async [Symbol.asyncDispose]() {
+        await pair[Symbol.asyncDispose]();
+        folder[Symbol.dispose]();
+      },
     };
   },
   skipReason(),

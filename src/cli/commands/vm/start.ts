@@ -10,7 +10,8 @@ export function addVmStartCommand(parent: Command, io: CliIo): void {
     .command('start')
     .summary('start a stopped VM')
     .description(
-      'Starts a stopped VM and waits until it runs. One that runs already counts as started.',
+      'Starts a stopped VM and waits until it runs. One that runs already counts as started; one that is paused ' +
+        'is let go on with: novactl vm resume.',
     );
   command.option('--dry-run', 'only say whether it could be started, and what stands in the way');
   addVmVerbOptions(command).addHelpText(

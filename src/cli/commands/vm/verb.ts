@@ -24,8 +24,8 @@ interface VmVerb {
     ref: VmRefInput,
     call: ChangeCall,
   ) => Promise<{ readonly operation?: Operation | undefined }>;
-  /** What is said of the VM then. */
-  readonly done: string;
+  /** What is said of the VM then; by the operation's result where there is more than one way to succeed. */
+  readonly done: string | Readonly<Record<string, string>>;
 }
 
 /** Does something to one VM, and says so: in a sentence, or by the VM in the wanted format. */
@@ -38,7 +38,7 @@ export async function runVmVerb(
 ): Promise<void> {
   const { change } = await import('../../progress/change.ts');
   const { printItem } = await import('../../output/output.ts');
-  const { printBegun } = await import('../../views/operation-view.ts');
+  const { operationVmName, printBegun } = await import('../../views/operation-view.ts');
   const { phaseWord, vmDocument, vmName, vmView } = await import('../../views/vm-view.ts');
   await withAgent(io, command, async (client, call) => {
     const ref = vmRef(name, options);
@@ -49,9 +49,13 @@ export async function runVmVerb(
       printBegun(io, options.output, operation);
       return;
     }
+    for (const warning of operation.warnings) {
+      io.stderr.write(`Warning: VM ${operationVmName(operation)}: ${warning}\n`);
+    }
     const vm = vmDocument(await client.vms.get(operation.virtualMachine ?? ref, call));
+    const said = typeof done === 'string' ? done : (done[operation.result] ?? '');
     if (options.output === 'table') {
-      io.stdout.write(`VM ${vmName(vm)} ${done} (${phaseWord(vm)})\n`);
+      io.stdout.write(`VM ${vmName(vm)} ${said} (${phaseWord(vm)})\n`);
     } else {
       printItem(io, options.output, vmView({ nowMs: Date.now(), showNamespace: true }), vm);
     }

@@ -1,5 +1,6 @@
 import { AgentError } from '../../../core/errors.ts';
 import type { Machine } from '../../../core/resources/machine.ts';
+import type { Volume } from '../../../core/resources/volume.ts';
 import type { VmDefinition } from '../../../core/vm-definition.ts';
 import type { DriftedPart, HypervisorDisk, VmFacts } from '../../hypervisor-domains.ts';
 import {
@@ -21,7 +22,7 @@ import { type DomainBoot, readBoot, readMachineType } from './parts/boot-part.ts
 import { type DomainCpu, liveCpuOf, readCpu } from './parts/cpu-part.ts';
 import { readBoundDevices, readDisks, readMirrors } from './parts/disk-images.ts';
 import { hasOddRam, readHugepages, readMemoryBytes } from './parts/memory-part.ts';
-import { type DomainVolume, readVolumes } from './parts/volumes-part.ts';
+import { changeMedium, type DomainVolume, findDrive, readVolumes } from './parts/volumes-part.ts';
 import { XmlEditor } from './xml-editor.ts';
 import { element, type XmlNode } from './xml-node.ts';
 import { parseXml, type XmlElement } from './xml-parser.ts';
@@ -139,6 +140,15 @@ export class DomainDocument {
     if (old === undefined) this.#addMetadata(editor, metadataNode(definition));
     else changeMetadata(editor, old, definition);
     return DomainDocument.parse(editor.toString());
+  }
+
+  /** The drive of a volume with what that has as its source, as virDomainUpdateDeviceFlags takes it; undefined if there is none. */
+  driveWith(volume: Volume): string | undefined {
+    const editor = new XmlEditor(this.#source);
+    if (changeMedium(editor, this.#root, volume) === undefined) return undefined;
+    const changed = DomainDocument.parse(editor.toString());
+    const drive = findDrive(changed.#root, volume.name);
+    return drive && changed.#source.slice(drive.start, drive.end);
   }
 
   /** Carries the same definition with other facts. A domain that is not ours stays as it is. */

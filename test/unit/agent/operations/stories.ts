@@ -9,9 +9,10 @@ import {
 
 import { wantedOf } from '../../../../src/agent/vms/wanted-definition.ts';
 import { isHypervisorAway } from '../../../../src/core/errors.ts';
+import type { Machine } from '../../../../src/core/resources/machine.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { until } from '../../../fixtures/until.ts';
-import { KERNEL_PATH, type TestNode, TwoNodes } from '../migration/two-nodes.ts';
+import { KERNEL_PATH, ROOT, type TestNode, TwoNodes } from '../migration/two-nodes.ts';
 
 const never = new AbortController().signal;
 
@@ -25,6 +26,8 @@ export interface Story {
   readonly vm?: OperationRequest['vm'];
   /** What the VM that runs has, and the one that is made gets. */
   readonly userData?: string;
+  /** Left out: a disk. */
+  readonly volumes?: Machine['volumes'];
   readonly prepare?: (nodes: TwoNodes) => Promise<unknown>;
   readonly check: (nodes: TwoNodes) => Promise<void>;
   /** Fewer steps would mean that the killing does not reach into the story. */
@@ -32,6 +35,14 @@ export interface Story {
 }
 
 const NEW = tinyVm({ namespace: 'default', name: 'new', uid: randomUUID() });
+
+const DRIVE = {
+  name: 'setup',
+  kind: 'cdrom',
+  format: 'raw',
+  cache: 'none',
+  source: { file: { path: '/srv/images/setup.iso' } },
+} as const;
 
 const USER_DATA = '#cloud-config\npassword: hunter2\n';
 const OTHER_USER_DATA = '#cloud-config\npassword: swordfish\n';
@@ -59,6 +70,52 @@ export const STORIES: readonly Story[] = [
     kind: 'destroy',
     check: async (nodes) => assert.equal(await stateOf(nodes), 'stopped'),
     steps: 8,
+  },
+  {
+    kind: 'suspend',
+    check: async (nodes) => assert.equal(await stateOf(nodes), 'paused'),
+    steps: 6,
+  },
+  {
+    kind: 'resume',
+    prepare: ({ source, vm }) => source.hypervisor.domains.suspend(vm.uid, never),
+    check: async (nodes) => assert.equal(await stateOf(nodes), 'running'),
+    steps: 6,
+  },
+  {
+    kind: 'reset',
+    check: async ({ source, vm }) => {
+      assert.ok(source.hypervisor.calls.includes(`reset ${vm.uid}`));
+      assert.equal((await source.find(vm.uid))?.state, 'running');
+    },
+    steps: 6,
+  },
+  {
+    kind: 'restart',
+    result: 'RESTARTED',
+    check: async (nodes) => {
+      const { source, vm } = nodes;
+      assert.equal(await stateOf(nodes), 'running');
+      const stops = source.hypervisor.calls.filter((call) => call === `shutdown ${vm.uid}`);
+      assert.ok(stops.length > 0);
+      assert.equal((await source.find(vm.uid))?.definition?.intent, 'on');
+    },
+    steps: 10,
+  },
+  {
+    kind: 'eject',
+    volumes: [ROOT, DRIVE],
+    parameters: () => ({ volume: DRIVE.name }),
+    result: 'EJECTED',
+    check: async ({ source, vm }) => {
+      const { volumes, definition, liveDefinition } = (await source.find(vm.uid)) ?? {};
+      assert.deepEqual(
+        volumes?.map(({ path }) => path),
+        [ROOT.source?.file?.path, undefined],
+      );
+      assert.deepEqual([definition?.generation, liveDefinition], [vm.generation + 1, undefined]);
+    },
+    steps: 6,
   },
   {
     kind: 'delete',
@@ -204,8 +261,11 @@ export async function tell(
   story: Story,
   arm: (nodes: TwoNodes) => () => string | undefined,
 ): Promise<boolean> {
-  const { userData } = story;
-  using nodes = await TwoNodes.open({}, userData === undefined ? {} : { userData });
+  const { userData, volumes } = story;
+  using nodes = await TwoNodes.open(
+    {},
+    { ...(userData === undefined ? {} : { userData }), ...(volumes && { volumes }) },
+  );
   const { source } = nodes;
   await story.prepare?.(nodes);
   const whereKilled = arm(nodes);

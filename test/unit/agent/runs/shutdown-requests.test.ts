@@ -73,7 +73,7 @@ test('a guest that does not power off in time runs on, which its VM says, also t
   assert.equal(operation.error?.reason, 'GUEST_DID_NOT_STOP');
   const seen = async (node: OneNode) => {
     const { phase, reason, message } = await node.vms.get(ref, never);
-    assert.match(message, /novactl vm log web.*novactl vm destroy web/);
+    assert.match(message, /novactl vm log test\/web.*novactl vm destroy test\/web/);
     return [phase, reason];
   };
   assert.deepEqual(await seen(before), ['running', 'GuestDidNotStop']);
@@ -100,7 +100,7 @@ test('a VM that somebody else starts says so until a caller wants it too', async
   await node.hypervisor.domains.start(uid, never);
   const { phase, reason, message } = await node.vms.get(ref, never);
   assert.deepEqual([phase, reason], ['running', 'StartedByOther']);
-  assert.match(message, /novactl vm start web/);
+  assert.match(message, /novactl vm start test\/web/);
   await ask(node, 'start', ref);
   assert.equal(await reasonOf(node, ref), 'Booted');
 });

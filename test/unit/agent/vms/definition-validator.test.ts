@@ -37,8 +37,13 @@ function newValidator() {
   });
   images.add('/dev/vg/root', { kind: 'block-device' });
   const { host } = new FakeHypervisor();
-  const nameOf = () => undefined;
-  return new DefinitionValidator({ host, images, accelerator: TCG, minMemory: '64Mi', nameOf });
+  return new DefinitionValidator({
+    host,
+    images,
+    accelerator: TCG,
+    minMemory: '64Mi',
+    nameOf: () => undefined,
+  });
 }
 
 /** A VM of one good volume, with other fields of the machine and the spec. */

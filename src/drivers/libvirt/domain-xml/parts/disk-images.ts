@@ -26,12 +26,20 @@ function imagesOf(disk: XmlElement | undefined, format: string): readonly Hyperv
     const source = findElement(at, 'source');
     // A drive without a medium; at the end of a chain an empty element.
     if (source === undefined) return images;
-    images.push(imageOf(attributeOf(at, 'type') ?? 'file', source, imageFormat));
+    const type = attributeOf(at, 'type') ?? 'file';
+    if (isNothing(type, source)) return images;
+    images.push(imageOf(type, source, imageFormat));
   }
   // Without the end of the chain there may be more of it, but not behind a raw image.
   const last = images.at(-1);
   if (last === undefined || last.format === 'raw') return images;
   return [...images, { kind: 'other', path: `what is behind ${last.path}`, format: '' }];
+}
+
+/** Of a drive that was emptied while the VM ran, libvirt keeps the number of its source. */
+function isNothing(type: string, source: XmlElement): boolean {
+  if (type === 'file') return (attributeOf(source, 'file') ?? '') === '';
+  return type === 'block' && (attributeOf(source, 'dev') ?? '') === '';
 }
 
 function imageOf(type: string, source: XmlElement, format: string): HypervisorImage {

@@ -94,8 +94,10 @@ export function driverAttributes(volume: Volume): Readonly<Record<string, string
   };
 }
 
-export function sourceNode(volume: Volume): XmlNode {
+/** Undefined for an empty drive. */
+export function sourceNode(volume: Volume): XmlNode | undefined {
   const path = pathOf(volume);
+  if (path === undefined) return undefined;
   return volume.source?.block === undefined
     ? element('source', { file: path })
     : element('source', { dev: path });

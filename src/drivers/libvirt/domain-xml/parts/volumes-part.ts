@@ -1,4 +1,4 @@
-import { busOf, isReadOnly, pathOf } from '../../../../core/resources/volume.ts';
+import { busOf, isReadOnly, pathOf, type Volume } from '../../../../core/resources/volume.ts';
 import type { DomainPart } from '../domain-part.ts';
 import type { XmlEditor } from '../xml-editor.ts';
 import { element, type XmlNode } from '../xml-node.ts';
@@ -87,6 +87,25 @@ export const volumesPart: DomainPart = {
   },
 };
 
+/** Puts what a volume has as its source into its drive, and leaves all else of that; undefined if the domain has no such drive. */
+export function changeMedium(
+  editor: XmlEditor,
+  domain: XmlElement,
+  volume: Volume,
+): XmlElement | undefined {
+  const disk = findDrive(domain, volume.name);
+  if (disk !== undefined) changeSource(editor, disk, readVolume(disk), volume);
+  return disk;
+}
+
+/** The disk that was made for a volume. */
+export function findDrive(domain: XmlElement, volumeName: string): XmlElement | undefined {
+  return diskElements(domain).find((disk) => {
+    const { isOurs, name } = readVolume(disk);
+    return isOurs && name === volumeName;
+  });
+}
+
 function diskElements(domain: XmlElement): readonly XmlElement[] {
   return childrenOf(findElement(domain, 'devices'), 'disk');
 }
@@ -154,16 +173,19 @@ function changeSource(
   editor: XmlEditor,
   disk: XmlElement,
   old: DomainVolume,
-  volume: PlacedVolume,
+  volume: Volume,
 ): void {
   const isBlock = volume.source?.block !== undefined;
   if (old.path === pathOf(volume) && old.isBlock === isBlock) return;
   // Options of the old source, such as a backing chain or encryption, are about another image.
   for (const stale of childrenOf(disk, 'backingStore')) editor.remove(stale);
   editor.setAttribute(disk, 'type', isBlock ? 'block' : 'file');
-  const source = findElement(disk, 'source');
-  if (source === undefined) editor.append(disk, sourceNode(volume));
-  else editor.replace(source, sourceNode(volume));
+  const present = findElement(disk, 'source');
+  const source = sourceNode(volume);
+  if (source === undefined) {
+    if (present !== undefined) editor.remove(present);
+  } else if (present === undefined) editor.append(disk, source);
+  else editor.replace(present, source);
 }
 
 function changeBootOrder(

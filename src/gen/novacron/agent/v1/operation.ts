@@ -51,6 +51,20 @@ export const OperationKind = {
   OPERATION_KIND_CORDON: 8,
   /** OPERATION_KIND_UNCORDON - Of the node: has it take new VMs again. */
   OPERATION_KIND_UNCORDON: 9,
+  /** OPERATION_KIND_SUSPEND - Stops its processors. */
+  OPERATION_KIND_SUSPEND: 10,
+  /** OPERATION_KIND_RESUME - Lets it go on. */
+  OPERATION_KIND_RESUME: 11,
+  /** OPERATION_KIND_RESET - Resets its hardware. */
+  OPERATION_KIND_RESET: 12,
+  /** OPERATION_KIND_REBOOT - Asks its guest to reboot, and waits until it has. */
+  OPERATION_KIND_REBOOT: 13,
+  /** OPERATION_KIND_RESTART - Has its guest power off, then starts it. */
+  OPERATION_KIND_RESTART: 14,
+  /** OPERATION_KIND_EJECT - Takes out what is in one of its drives. */
+  OPERATION_KIND_EJECT: 15,
+  /** OPERATION_KIND_INSERT - Puts an image into one of its drives. */
+  OPERATION_KIND_INSERT: 16,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -67,6 +81,13 @@ export namespace OperationKind {
   export type OPERATION_KIND_MIGRATE = typeof OperationKind.OPERATION_KIND_MIGRATE;
   export type OPERATION_KIND_CORDON = typeof OperationKind.OPERATION_KIND_CORDON;
   export type OPERATION_KIND_UNCORDON = typeof OperationKind.OPERATION_KIND_UNCORDON;
+  export type OPERATION_KIND_SUSPEND = typeof OperationKind.OPERATION_KIND_SUSPEND;
+  export type OPERATION_KIND_RESUME = typeof OperationKind.OPERATION_KIND_RESUME;
+  export type OPERATION_KIND_RESET = typeof OperationKind.OPERATION_KIND_RESET;
+  export type OPERATION_KIND_REBOOT = typeof OperationKind.OPERATION_KIND_REBOOT;
+  export type OPERATION_KIND_RESTART = typeof OperationKind.OPERATION_KIND_RESTART;
+  export type OPERATION_KIND_EJECT = typeof OperationKind.OPERATION_KIND_EJECT;
+  export type OPERATION_KIND_INSERT = typeof OperationKind.OPERATION_KIND_INSERT;
   export type UNRECOGNIZED = typeof OperationKind.UNRECOGNIZED;
 }
 
@@ -135,7 +156,9 @@ export interface Operation {
   step: string;
   /**
    * What came of it, where there is more than one way to succeed: of an APPLY "CREATED", "CHANGED" or "UNCHANGED"; of a DELETE
-   * "DELETED", "ALREADY_DELETED" (known for 7 days, and of the last 10,000 VMs) or "NEVER_HERE".
+   * "DELETED", "ALREADY_DELETED" (known for 7 days, and of the last 10,000 VMs) or "NEVER_HERE"; of a RESTART "RESTARTED", or
+   * "STARTED" if the VM was off; of an EJECT
+   * "EJECTED" or "ALREADY_EMPTY"; of an INSERT "INSERTED" or "ALREADY_INSERTED"; of a REBOOT "REBOOTED", or "ASKED" if an agent was killed meanwhile and nobody saw it.
    */
   result: string;
   /** Why it has not succeeded; unset unless it is FAILED or CANCELLED. */
@@ -155,7 +178,7 @@ export interface Operation {
   warnings: string[];
   /**
    * What was asked for, as the request had it in proto3's JSON, without the VM and the operation id, and without what was left
-   * out: `timeout` of a SHUTDOWN, `force` and `unownedCopy` of a DELETE, `spec` of a MIGRATE (no more of it than
+   * out: `timeout` of a SHUTDOWN, a REBOOT and a RESTART, `force` of a RESTART, `volume`, `path` and `force` of an EJECT and an INSERT, `force` and `unownedCopy` of a DELETE, `spec` of a MIGRATE (no more of it than
    * `destination`), of a CORDON and an UNCORDON, `generation`, `updateMask`, `reservationId`, `ownershipEpoch`. The `virtualMachine`
    * of a CREATE and an APPLY is the manifest, with the digest in place of user data. It may be large: lists and watches leave
    * it out.

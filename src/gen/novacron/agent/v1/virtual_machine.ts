@@ -1187,6 +1187,132 @@ export interface ShutdownVirtualMachineResponse {
   operation: Operation | undefined;
 }
 
+/** Asks for a VM to be suspended. */
+export interface SuspendVirtualMachineRequest {
+  /** Which one. */
+  ref:
+    | VirtualMachineRef
+    | undefined;
+  /**
+   * UUID of the caller's choice: repeating the request with it answers with the same operation. With it the call answers as soon
+   * as what is asked for is recorded; without it, only when that is done.
+   */
+  operationId: string;
+}
+
+/** The VM that was suspended. */
+export interface SuspendVirtualMachineResponse {
+  /** As it is now. */
+  virtualMachine:
+    | VirtualMachine
+    | undefined;
+  /** What was begun. */
+  operation: Operation | undefined;
+}
+
+/** Asks for a VM to be resumed. */
+export interface ResumeVirtualMachineRequest {
+  /** Which one. */
+  ref:
+    | VirtualMachineRef
+    | undefined;
+  /**
+   * UUID of the caller's choice: repeating the request with it answers with the same operation. With it the call answers as soon
+   * as what is asked for is recorded; without it, only when that is done.
+   */
+  operationId: string;
+}
+
+/** The VM that was resumed. */
+export interface ResumeVirtualMachineResponse {
+  /** As it is now. */
+  virtualMachine:
+    | VirtualMachine
+    | undefined;
+  /** What was begun. */
+  operation: Operation | undefined;
+}
+
+/** Asks for a VM to be reset. */
+export interface ResetVirtualMachineRequest {
+  /** Which one. */
+  ref:
+    | VirtualMachineRef
+    | undefined;
+  /**
+   * UUID of the caller's choice: repeating the request with it answers with the same operation. With it the call answers as soon
+   * as what is asked for is recorded; without it, only when that is done.
+   */
+  operationId: string;
+}
+
+/** The VM that was reset. */
+export interface ResetVirtualMachineResponse {
+  /** As it is now. */
+  virtualMachine:
+    | VirtualMachine
+    | undefined;
+  /** What was begun. */
+  operation: Operation | undefined;
+}
+
+/** Asks for a VM to be rebooted by its guest. */
+export interface RebootVirtualMachineRequest {
+  /** Which one. */
+  ref:
+    | VirtualMachineRef
+    | undefined;
+  /**
+   * UUID of the caller's choice: repeating the request with it answers with the same operation. With it the call answers as soon
+   * as what is asked for is recorded; without it, only when that is done.
+   */
+  operationId: string;
+  /**
+   * How long the guest is waited for, 1 s to 24 h; then the operation fails with GUEST_DID_NOT_STOP, and the guest may still reboot.
+   * Unset means 5 minutes.
+   */
+  timeout: Duration | undefined;
+}
+
+/** The VM that was asked to reboot. */
+export interface RebootVirtualMachineResponse {
+  /** As it is now. */
+  virtualMachine:
+    | VirtualMachine
+    | undefined;
+  /** What was begun. */
+  operation: Operation | undefined;
+}
+
+/** Asks for a VM to be restarted. */
+export interface RestartVirtualMachineRequest {
+  /** Which one. */
+  ref:
+    | VirtualMachineRef
+    | undefined;
+  /**
+   * UUID of the caller's choice: repeating the request with it answers with the same operation. With it the call answers as soon
+   * as what is asked for is recorded; without it, only when that is done.
+   */
+  operationId: string;
+  /** How long the guest is waited for, 1 s to 24 h; then the operation fails with GUEST_DID_NOT_STOP. Unset means 5 minutes. */
+  timeout:
+    | Duration
+    | undefined;
+  /** Cut its power if the guest has not powered off in time, and at once if it is paused and cannot. */
+  force: boolean;
+}
+
+/** The VM that was restarted. */
+export interface RestartVirtualMachineResponse {
+  /** As it is now. */
+  virtualMachine:
+    | VirtualMachine
+    | undefined;
+  /** What was begun. */
+  operation: Operation | undefined;
+}
+
 /** Asks for a VM's power to be cut. */
 export interface DestroyVirtualMachineRequest {
   /** Which one. */
@@ -1202,6 +1328,63 @@ export interface DestroyVirtualMachineRequest {
 
 /** The VM whose power was cut. */
 export interface DestroyVirtualMachineResponse {
+  /** As it is now. */
+  virtualMachine:
+    | VirtualMachine
+    | undefined;
+  /** What was begun. */
+  operation: Operation | undefined;
+}
+
+/** Asks for a drive to be emptied. */
+export interface EjectMediumRequest {
+  /** Of which VM. */
+  ref:
+    | VirtualMachineRef
+    | undefined;
+  /**
+   * UUID of the caller's choice: repeating the request with it answers with the same operation. With it the call answers as soon
+   * as what is asked for is recorded; without it, only when that is done.
+   */
+  operationId: string;
+  /** Name of the volume, which must be of kind CDROM. */
+  volume: string;
+  /** Also if the guest holds the drive shut; without it that is refused with DEVICE_IN_USE. */
+  force: boolean;
+}
+
+/** The VM whose drive is empty. */
+export interface EjectMediumResponse {
+  /** As it is now. */
+  virtualMachine:
+    | VirtualMachine
+    | undefined;
+  /** What was begun. */
+  operation: Operation | undefined;
+}
+
+/** Asks for a drive to be filled. */
+export interface InsertMediumRequest {
+  /** Of which VM. */
+  ref:
+    | VirtualMachineRef
+    | undefined;
+  /**
+   * UUID of the caller's choice: repeating the request with it answers with the same operation. With it the call answers as soon
+   * as what is asked for is recorded; without it, only when that is done.
+   */
+  operationId: string;
+  /** Name of the volume, which must be of kind CDROM. */
+  volume: string;
+  /**
+   * Absolute path of the image in one of the node's folders for images, or of a block device (/dev/...) that it lets VMs have. It is
+   * read as it is.
+   */
+  path: string;
+}
+
+/** The VM whose drive is filled. */
+export interface InsertMediumResponse {
   /** As it is now. */
   virtualMachine:
     | VirtualMachine
@@ -6285,6 +6468,746 @@ export const ShutdownVirtualMachineResponse: MessageFns<ShutdownVirtualMachineRe
   },
 };
 
+function createBaseSuspendVirtualMachineRequest(): SuspendVirtualMachineRequest {
+  return { ref: undefined, operationId: "" };
+}
+
+export const SuspendVirtualMachineRequest: MessageFns<SuspendVirtualMachineRequest> = {
+  encode(message: SuspendVirtualMachineRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ref !== undefined) {
+      VirtualMachineRef.encode(message.ref, writer.uint32(10).fork()).join();
+    }
+    if (message.operationId !== "") {
+      writer.uint32(18).string(message.operationId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SuspendVirtualMachineRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSuspendVirtualMachineRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ref = VirtualMachineRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operationId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SuspendVirtualMachineRequest>): SuspendVirtualMachineRequest {
+    return SuspendVirtualMachineRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SuspendVirtualMachineRequest>): SuspendVirtualMachineRequest {
+    const message = createBaseSuspendVirtualMachineRequest();
+    message.ref = (object.ref !== undefined && object.ref !== null)
+      ? VirtualMachineRef.fromPartial(object.ref)
+      : undefined;
+    message.operationId = object.operationId ?? "";
+    return message;
+  },
+};
+
+function createBaseSuspendVirtualMachineResponse(): SuspendVirtualMachineResponse {
+  return { virtualMachine: undefined, operation: undefined };
+}
+
+export const SuspendVirtualMachineResponse: MessageFns<SuspendVirtualMachineResponse> = {
+  encode(message: SuspendVirtualMachineResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.virtualMachine !== undefined) {
+      VirtualMachine.encode(message.virtualMachine, writer.uint32(10).fork()).join();
+    }
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SuspendVirtualMachineResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSuspendVirtualMachineResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.virtualMachine = VirtualMachine.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SuspendVirtualMachineResponse>): SuspendVirtualMachineResponse {
+    return SuspendVirtualMachineResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SuspendVirtualMachineResponse>): SuspendVirtualMachineResponse {
+    const message = createBaseSuspendVirtualMachineResponse();
+    message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
+      ? VirtualMachine.fromPartial(object.virtualMachine)
+      : undefined;
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseResumeVirtualMachineRequest(): ResumeVirtualMachineRequest {
+  return { ref: undefined, operationId: "" };
+}
+
+export const ResumeVirtualMachineRequest: MessageFns<ResumeVirtualMachineRequest> = {
+  encode(message: ResumeVirtualMachineRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ref !== undefined) {
+      VirtualMachineRef.encode(message.ref, writer.uint32(10).fork()).join();
+    }
+    if (message.operationId !== "") {
+      writer.uint32(18).string(message.operationId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResumeVirtualMachineRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResumeVirtualMachineRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ref = VirtualMachineRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operationId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ResumeVirtualMachineRequest>): ResumeVirtualMachineRequest {
+    return ResumeVirtualMachineRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResumeVirtualMachineRequest>): ResumeVirtualMachineRequest {
+    const message = createBaseResumeVirtualMachineRequest();
+    message.ref = (object.ref !== undefined && object.ref !== null)
+      ? VirtualMachineRef.fromPartial(object.ref)
+      : undefined;
+    message.operationId = object.operationId ?? "";
+    return message;
+  },
+};
+
+function createBaseResumeVirtualMachineResponse(): ResumeVirtualMachineResponse {
+  return { virtualMachine: undefined, operation: undefined };
+}
+
+export const ResumeVirtualMachineResponse: MessageFns<ResumeVirtualMachineResponse> = {
+  encode(message: ResumeVirtualMachineResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.virtualMachine !== undefined) {
+      VirtualMachine.encode(message.virtualMachine, writer.uint32(10).fork()).join();
+    }
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResumeVirtualMachineResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResumeVirtualMachineResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.virtualMachine = VirtualMachine.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ResumeVirtualMachineResponse>): ResumeVirtualMachineResponse {
+    return ResumeVirtualMachineResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResumeVirtualMachineResponse>): ResumeVirtualMachineResponse {
+    const message = createBaseResumeVirtualMachineResponse();
+    message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
+      ? VirtualMachine.fromPartial(object.virtualMachine)
+      : undefined;
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseResetVirtualMachineRequest(): ResetVirtualMachineRequest {
+  return { ref: undefined, operationId: "" };
+}
+
+export const ResetVirtualMachineRequest: MessageFns<ResetVirtualMachineRequest> = {
+  encode(message: ResetVirtualMachineRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ref !== undefined) {
+      VirtualMachineRef.encode(message.ref, writer.uint32(10).fork()).join();
+    }
+    if (message.operationId !== "") {
+      writer.uint32(18).string(message.operationId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResetVirtualMachineRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResetVirtualMachineRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ref = VirtualMachineRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operationId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ResetVirtualMachineRequest>): ResetVirtualMachineRequest {
+    return ResetVirtualMachineRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResetVirtualMachineRequest>): ResetVirtualMachineRequest {
+    const message = createBaseResetVirtualMachineRequest();
+    message.ref = (object.ref !== undefined && object.ref !== null)
+      ? VirtualMachineRef.fromPartial(object.ref)
+      : undefined;
+    message.operationId = object.operationId ?? "";
+    return message;
+  },
+};
+
+function createBaseResetVirtualMachineResponse(): ResetVirtualMachineResponse {
+  return { virtualMachine: undefined, operation: undefined };
+}
+
+export const ResetVirtualMachineResponse: MessageFns<ResetVirtualMachineResponse> = {
+  encode(message: ResetVirtualMachineResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.virtualMachine !== undefined) {
+      VirtualMachine.encode(message.virtualMachine, writer.uint32(10).fork()).join();
+    }
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResetVirtualMachineResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResetVirtualMachineResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.virtualMachine = VirtualMachine.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ResetVirtualMachineResponse>): ResetVirtualMachineResponse {
+    return ResetVirtualMachineResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResetVirtualMachineResponse>): ResetVirtualMachineResponse {
+    const message = createBaseResetVirtualMachineResponse();
+    message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
+      ? VirtualMachine.fromPartial(object.virtualMachine)
+      : undefined;
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRebootVirtualMachineRequest(): RebootVirtualMachineRequest {
+  return { ref: undefined, operationId: "", timeout: undefined };
+}
+
+export const RebootVirtualMachineRequest: MessageFns<RebootVirtualMachineRequest> = {
+  encode(message: RebootVirtualMachineRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ref !== undefined) {
+      VirtualMachineRef.encode(message.ref, writer.uint32(10).fork()).join();
+    }
+    if (message.operationId !== "") {
+      writer.uint32(18).string(message.operationId);
+    }
+    if (message.timeout !== undefined) {
+      Duration.encode(message.timeout, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RebootVirtualMachineRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRebootVirtualMachineRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ref = VirtualMachineRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operationId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.timeout = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RebootVirtualMachineRequest>): RebootVirtualMachineRequest {
+    return RebootVirtualMachineRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RebootVirtualMachineRequest>): RebootVirtualMachineRequest {
+    const message = createBaseRebootVirtualMachineRequest();
+    message.ref = (object.ref !== undefined && object.ref !== null)
+      ? VirtualMachineRef.fromPartial(object.ref)
+      : undefined;
+    message.operationId = object.operationId ?? "";
+    message.timeout = (object.timeout !== undefined && object.timeout !== null)
+      ? Duration.fromPartial(object.timeout)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRebootVirtualMachineResponse(): RebootVirtualMachineResponse {
+  return { virtualMachine: undefined, operation: undefined };
+}
+
+export const RebootVirtualMachineResponse: MessageFns<RebootVirtualMachineResponse> = {
+  encode(message: RebootVirtualMachineResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.virtualMachine !== undefined) {
+      VirtualMachine.encode(message.virtualMachine, writer.uint32(10).fork()).join();
+    }
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RebootVirtualMachineResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRebootVirtualMachineResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.virtualMachine = VirtualMachine.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RebootVirtualMachineResponse>): RebootVirtualMachineResponse {
+    return RebootVirtualMachineResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RebootVirtualMachineResponse>): RebootVirtualMachineResponse {
+    const message = createBaseRebootVirtualMachineResponse();
+    message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
+      ? VirtualMachine.fromPartial(object.virtualMachine)
+      : undefined;
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRestartVirtualMachineRequest(): RestartVirtualMachineRequest {
+  return { ref: undefined, operationId: "", timeout: undefined, force: false };
+}
+
+export const RestartVirtualMachineRequest: MessageFns<RestartVirtualMachineRequest> = {
+  encode(message: RestartVirtualMachineRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ref !== undefined) {
+      VirtualMachineRef.encode(message.ref, writer.uint32(10).fork()).join();
+    }
+    if (message.operationId !== "") {
+      writer.uint32(18).string(message.operationId);
+    }
+    if (message.timeout !== undefined) {
+      Duration.encode(message.timeout, writer.uint32(26).fork()).join();
+    }
+    if (message.force !== false) {
+      writer.uint32(32).bool(message.force);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RestartVirtualMachineRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRestartVirtualMachineRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ref = VirtualMachineRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operationId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.timeout = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RestartVirtualMachineRequest>): RestartVirtualMachineRequest {
+    return RestartVirtualMachineRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RestartVirtualMachineRequest>): RestartVirtualMachineRequest {
+    const message = createBaseRestartVirtualMachineRequest();
+    message.ref = (object.ref !== undefined && object.ref !== null)
+      ? VirtualMachineRef.fromPartial(object.ref)
+      : undefined;
+    message.operationId = object.operationId ?? "";
+    message.timeout = (object.timeout !== undefined && object.timeout !== null)
+      ? Duration.fromPartial(object.timeout)
+      : undefined;
+    message.force = object.force ?? false;
+    return message;
+  },
+};
+
+function createBaseRestartVirtualMachineResponse(): RestartVirtualMachineResponse {
+  return { virtualMachine: undefined, operation: undefined };
+}
+
+export const RestartVirtualMachineResponse: MessageFns<RestartVirtualMachineResponse> = {
+  encode(message: RestartVirtualMachineResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.virtualMachine !== undefined) {
+      VirtualMachine.encode(message.virtualMachine, writer.uint32(10).fork()).join();
+    }
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RestartVirtualMachineResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRestartVirtualMachineResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.virtualMachine = VirtualMachine.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RestartVirtualMachineResponse>): RestartVirtualMachineResponse {
+    return RestartVirtualMachineResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RestartVirtualMachineResponse>): RestartVirtualMachineResponse {
+    const message = createBaseRestartVirtualMachineResponse();
+    message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
+      ? VirtualMachine.fromPartial(object.virtualMachine)
+      : undefined;
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
 function createBaseDestroyVirtualMachineRequest(): DestroyVirtualMachineRequest {
   return { ref: undefined, operationId: "" };
 }
@@ -6415,6 +7338,334 @@ export const DestroyVirtualMachineResponse: MessageFns<DestroyVirtualMachineResp
   },
   fromPartial(object: DeepPartial<DestroyVirtualMachineResponse>): DestroyVirtualMachineResponse {
     const message = createBaseDestroyVirtualMachineResponse();
+    message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
+      ? VirtualMachine.fromPartial(object.virtualMachine)
+      : undefined;
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseEjectMediumRequest(): EjectMediumRequest {
+  return { ref: undefined, operationId: "", volume: "", force: false };
+}
+
+export const EjectMediumRequest: MessageFns<EjectMediumRequest> = {
+  encode(message: EjectMediumRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ref !== undefined) {
+      VirtualMachineRef.encode(message.ref, writer.uint32(10).fork()).join();
+    }
+    if (message.operationId !== "") {
+      writer.uint32(18).string(message.operationId);
+    }
+    if (message.volume !== "") {
+      writer.uint32(26).string(message.volume);
+    }
+    if (message.force !== false) {
+      writer.uint32(32).bool(message.force);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EjectMediumRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEjectMediumRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ref = VirtualMachineRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operationId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.volume = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<EjectMediumRequest>): EjectMediumRequest {
+    return EjectMediumRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EjectMediumRequest>): EjectMediumRequest {
+    const message = createBaseEjectMediumRequest();
+    message.ref = (object.ref !== undefined && object.ref !== null)
+      ? VirtualMachineRef.fromPartial(object.ref)
+      : undefined;
+    message.operationId = object.operationId ?? "";
+    message.volume = object.volume ?? "";
+    message.force = object.force ?? false;
+    return message;
+  },
+};
+
+function createBaseEjectMediumResponse(): EjectMediumResponse {
+  return { virtualMachine: undefined, operation: undefined };
+}
+
+export const EjectMediumResponse: MessageFns<EjectMediumResponse> = {
+  encode(message: EjectMediumResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.virtualMachine !== undefined) {
+      VirtualMachine.encode(message.virtualMachine, writer.uint32(10).fork()).join();
+    }
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EjectMediumResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEjectMediumResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.virtualMachine = VirtualMachine.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<EjectMediumResponse>): EjectMediumResponse {
+    return EjectMediumResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EjectMediumResponse>): EjectMediumResponse {
+    const message = createBaseEjectMediumResponse();
+    message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
+      ? VirtualMachine.fromPartial(object.virtualMachine)
+      : undefined;
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseInsertMediumRequest(): InsertMediumRequest {
+  return { ref: undefined, operationId: "", volume: "", path: "" };
+}
+
+export const InsertMediumRequest: MessageFns<InsertMediumRequest> = {
+  encode(message: InsertMediumRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ref !== undefined) {
+      VirtualMachineRef.encode(message.ref, writer.uint32(10).fork()).join();
+    }
+    if (message.operationId !== "") {
+      writer.uint32(18).string(message.operationId);
+    }
+    if (message.volume !== "") {
+      writer.uint32(26).string(message.volume);
+    }
+    if (message.path !== "") {
+      writer.uint32(34).string(message.path);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InsertMediumRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInsertMediumRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ref = VirtualMachineRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operationId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.volume = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<InsertMediumRequest>): InsertMediumRequest {
+    return InsertMediumRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InsertMediumRequest>): InsertMediumRequest {
+    const message = createBaseInsertMediumRequest();
+    message.ref = (object.ref !== undefined && object.ref !== null)
+      ? VirtualMachineRef.fromPartial(object.ref)
+      : undefined;
+    message.operationId = object.operationId ?? "";
+    message.volume = object.volume ?? "";
+    message.path = object.path ?? "";
+    return message;
+  },
+};
+
+function createBaseInsertMediumResponse(): InsertMediumResponse {
+  return { virtualMachine: undefined, operation: undefined };
+}
+
+export const InsertMediumResponse: MessageFns<InsertMediumResponse> = {
+  encode(message: InsertMediumResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.virtualMachine !== undefined) {
+      VirtualMachine.encode(message.virtualMachine, writer.uint32(10).fork()).join();
+    }
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InsertMediumResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInsertMediumResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.virtualMachine = VirtualMachine.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<InsertMediumResponse>): InsertMediumResponse {
+    return InsertMediumResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InsertMediumResponse>): InsertMediumResponse {
+    const message = createBaseInsertMediumResponse();
     message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
       ? VirtualMachine.fromPartial(object.virtualMachine)
       : undefined;
@@ -6834,6 +8085,72 @@ export const VirtualMachineServiceService = {
     responseDeserialize: (value: Buffer): ShutdownVirtualMachineResponse =>
       ShutdownVirtualMachineResponse.decode(value),
   },
+  /** Stops a VM's processors; its memory and devices stay as they are. One that is suspended counts as done. */
+  suspendVirtualMachine: {
+    path: "/novacron.agent.v1.VirtualMachineService/SuspendVirtualMachine" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SuspendVirtualMachineRequest): Buffer =>
+      Buffer.from(SuspendVirtualMachineRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SuspendVirtualMachineRequest => SuspendVirtualMachineRequest.decode(value),
+    responseSerialize: (value: SuspendVirtualMachineResponse): Buffer =>
+      Buffer.from(SuspendVirtualMachineResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SuspendVirtualMachineResponse => SuspendVirtualMachineResponse.decode(value),
+  },
+  /**
+   * Lets a VM go on that is paused, whatever has paused it. One that runs counts as done. One that stops again at once has not been
+   * resumed: the operation fails with VM_PAUSED.
+   */
+  resumeVirtualMachine: {
+    path: "/novacron.agent.v1.VirtualMachineService/ResumeVirtualMachine" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ResumeVirtualMachineRequest): Buffer =>
+      Buffer.from(ResumeVirtualMachineRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ResumeVirtualMachineRequest => ResumeVirtualMachineRequest.decode(value),
+    responseSerialize: (value: ResumeVirtualMachineResponse): Buffer =>
+      Buffer.from(ResumeVirtualMachineResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ResumeVirtualMachineResponse => ResumeVirtualMachineResponse.decode(value),
+  },
+  /** Resets a VM's hardware, as a button on its case would: the guest may lose what it has not written. One that is paused stays so. */
+  resetVirtualMachine: {
+    path: "/novacron.agent.v1.VirtualMachineService/ResetVirtualMachine" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ResetVirtualMachineRequest): Buffer =>
+      Buffer.from(ResetVirtualMachineRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ResetVirtualMachineRequest => ResetVirtualMachineRequest.decode(value),
+    responseSerialize: (value: ResetVirtualMachineResponse): Buffer =>
+      Buffer.from(ResetVirtualMachineResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ResetVirtualMachineResponse => ResetVirtualMachineResponse.decode(value),
+  },
+  /** Asks the guest to reboot (ACPI); the operation ends when it has. */
+  rebootVirtualMachine: {
+    path: "/novacron.agent.v1.VirtualMachineService/RebootVirtualMachine" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RebootVirtualMachineRequest): Buffer =>
+      Buffer.from(RebootVirtualMachineRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RebootVirtualMachineRequest => RebootVirtualMachineRequest.decode(value),
+    responseSerialize: (value: RebootVirtualMachineResponse): Buffer =>
+      Buffer.from(RebootVirtualMachineResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RebootVirtualMachineResponse => RebootVirtualMachineResponse.decode(value),
+  },
+  /**
+   * Asks the guest to power off, waits until it has and starts the VM again, with what of its spec waits for the next start. One
+   * that is off is only started.
+   */
+  restartVirtualMachine: {
+    path: "/novacron.agent.v1.VirtualMachineService/RestartVirtualMachine" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RestartVirtualMachineRequest): Buffer =>
+      Buffer.from(RestartVirtualMachineRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RestartVirtualMachineRequest => RestartVirtualMachineRequest.decode(value),
+    responseSerialize: (value: RestartVirtualMachineResponse): Buffer =>
+      Buffer.from(RestartVirtualMachineResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RestartVirtualMachineResponse => RestartVirtualMachineResponse.decode(value),
+  },
   /** Cuts the power. The guest may lose what it has not written. */
   destroyVirtualMachine: {
     path: "/novacron.agent.v1.VirtualMachineService/DestroyVirtualMachine" as const,
@@ -6845,6 +8162,30 @@ export const VirtualMachineServiceService = {
     responseSerialize: (value: DestroyVirtualMachineResponse): Buffer =>
       Buffer.from(DestroyVirtualMachineResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DestroyVirtualMachineResponse => DestroyVirtualMachineResponse.decode(value),
+  },
+  /**
+   * Takes out what is in a drive (a volume of kind CDROM), now and for the next start: the spec has no `source` for it then. An empty
+   * drive counts as done.
+   */
+  ejectMedium: {
+    path: "/novacron.agent.v1.VirtualMachineService/EjectMedium" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: EjectMediumRequest): Buffer => Buffer.from(EjectMediumRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): EjectMediumRequest => EjectMediumRequest.decode(value),
+    responseSerialize: (value: EjectMediumResponse): Buffer => Buffer.from(EjectMediumResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): EjectMediumResponse => EjectMediumResponse.decode(value),
+  },
+  /** Puts an image into an empty drive, now and for the next start: the spec has it as `source` then. */
+  insertMedium: {
+    path: "/novacron.agent.v1.VirtualMachineService/InsertMedium" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: InsertMediumRequest): Buffer => Buffer.from(InsertMediumRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): InsertMediumRequest => InsertMediumRequest.decode(value),
+    responseSerialize: (value: InsertMediumResponse): Buffer =>
+      Buffer.from(InsertMediumResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): InsertMediumResponse => InsertMediumResponse.decode(value),
   },
   /**
    * Forgets a stopped VM; its disk images stay. One that is not there counts as deleted, and the operation's `result`
@@ -6913,8 +8254,31 @@ export interface VirtualMachineServiceServer extends UntypedServiceImplementatio
    * when the VM is off, or as failed with GUEST_DID_NOT_STOP.
    */
   shutdownVirtualMachine: handleUnaryCall<ShutdownVirtualMachineRequest, ShutdownVirtualMachineResponse>;
+  /** Stops a VM's processors; its memory and devices stay as they are. One that is suspended counts as done. */
+  suspendVirtualMachine: handleUnaryCall<SuspendVirtualMachineRequest, SuspendVirtualMachineResponse>;
+  /**
+   * Lets a VM go on that is paused, whatever has paused it. One that runs counts as done. One that stops again at once has not been
+   * resumed: the operation fails with VM_PAUSED.
+   */
+  resumeVirtualMachine: handleUnaryCall<ResumeVirtualMachineRequest, ResumeVirtualMachineResponse>;
+  /** Resets a VM's hardware, as a button on its case would: the guest may lose what it has not written. One that is paused stays so. */
+  resetVirtualMachine: handleUnaryCall<ResetVirtualMachineRequest, ResetVirtualMachineResponse>;
+  /** Asks the guest to reboot (ACPI); the operation ends when it has. */
+  rebootVirtualMachine: handleUnaryCall<RebootVirtualMachineRequest, RebootVirtualMachineResponse>;
+  /**
+   * Asks the guest to power off, waits until it has and starts the VM again, with what of its spec waits for the next start. One
+   * that is off is only started.
+   */
+  restartVirtualMachine: handleUnaryCall<RestartVirtualMachineRequest, RestartVirtualMachineResponse>;
   /** Cuts the power. The guest may lose what it has not written. */
   destroyVirtualMachine: handleUnaryCall<DestroyVirtualMachineRequest, DestroyVirtualMachineResponse>;
+  /**
+   * Takes out what is in a drive (a volume of kind CDROM), now and for the next start: the spec has no `source` for it then. An empty
+   * drive counts as done.
+   */
+  ejectMedium: handleUnaryCall<EjectMediumRequest, EjectMediumResponse>;
+  /** Puts an image into an empty drive, now and for the next start: the spec has it as `source` then. */
+  insertMedium: handleUnaryCall<InsertMediumRequest, InsertMediumResponse>;
   /**
    * Forgets a stopped VM; its disk images stay. One that is not there counts as deleted, and the operation's `result`
    * says whether it ever was. VM_NOT_OWNED, with the node that owns it as `owner` in its metadata, for a VM that has left this node or is still
@@ -7055,6 +8419,92 @@ export interface VirtualMachineServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ShutdownVirtualMachineResponse) => void,
   ): ClientUnaryCall;
+  /** Stops a VM's processors; its memory and devices stay as they are. One that is suspended counts as done. */
+  suspendVirtualMachine(
+    request: SuspendVirtualMachineRequest,
+    callback: (error: ServiceError | null, response: SuspendVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  suspendVirtualMachine(
+    request: SuspendVirtualMachineRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: SuspendVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  suspendVirtualMachine(
+    request: SuspendVirtualMachineRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SuspendVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Lets a VM go on that is paused, whatever has paused it. One that runs counts as done. One that stops again at once has not been
+   * resumed: the operation fails with VM_PAUSED.
+   */
+  resumeVirtualMachine(
+    request: ResumeVirtualMachineRequest,
+    callback: (error: ServiceError | null, response: ResumeVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  resumeVirtualMachine(
+    request: ResumeVirtualMachineRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ResumeVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  resumeVirtualMachine(
+    request: ResumeVirtualMachineRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ResumeVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  /** Resets a VM's hardware, as a button on its case would: the guest may lose what it has not written. One that is paused stays so. */
+  resetVirtualMachine(
+    request: ResetVirtualMachineRequest,
+    callback: (error: ServiceError | null, response: ResetVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  resetVirtualMachine(
+    request: ResetVirtualMachineRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ResetVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  resetVirtualMachine(
+    request: ResetVirtualMachineRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ResetVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  /** Asks the guest to reboot (ACPI); the operation ends when it has. */
+  rebootVirtualMachine(
+    request: RebootVirtualMachineRequest,
+    callback: (error: ServiceError | null, response: RebootVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  rebootVirtualMachine(
+    request: RebootVirtualMachineRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RebootVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  rebootVirtualMachine(
+    request: RebootVirtualMachineRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RebootVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Asks the guest to power off, waits until it has and starts the VM again, with what of its spec waits for the next start. One
+   * that is off is only started.
+   */
+  restartVirtualMachine(
+    request: RestartVirtualMachineRequest,
+    callback: (error: ServiceError | null, response: RestartVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  restartVirtualMachine(
+    request: RestartVirtualMachineRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RestartVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  restartVirtualMachine(
+    request: RestartVirtualMachineRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RestartVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
   /** Cuts the power. The guest may lose what it has not written. */
   destroyVirtualMachine(
     request: DestroyVirtualMachineRequest,
@@ -7070,6 +8520,41 @@ export interface VirtualMachineServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DestroyVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Takes out what is in a drive (a volume of kind CDROM), now and for the next start: the spec has no `source` for it then. An empty
+   * drive counts as done.
+   */
+  ejectMedium(
+    request: EjectMediumRequest,
+    callback: (error: ServiceError | null, response: EjectMediumResponse) => void,
+  ): ClientUnaryCall;
+  ejectMedium(
+    request: EjectMediumRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: EjectMediumResponse) => void,
+  ): ClientUnaryCall;
+  ejectMedium(
+    request: EjectMediumRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: EjectMediumResponse) => void,
+  ): ClientUnaryCall;
+  /** Puts an image into an empty drive, now and for the next start: the spec has it as `source` then. */
+  insertMedium(
+    request: InsertMediumRequest,
+    callback: (error: ServiceError | null, response: InsertMediumResponse) => void,
+  ): ClientUnaryCall;
+  insertMedium(
+    request: InsertMediumRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: InsertMediumResponse) => void,
+  ): ClientUnaryCall;
+  insertMedium(
+    request: InsertMediumRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: InsertMediumResponse) => void,
   ): ClientUnaryCall;
   /**
    * Forgets a stopped VM; its disk images stay. One that is not there counts as deleted, and the operation's `result`

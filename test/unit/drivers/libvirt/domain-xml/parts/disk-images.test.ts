@@ -94,3 +94,11 @@ test('disks that are copied, and what is bound to the host, are found', () => {
     'shared memory ring',
   ]);
 });
+
+test('a drive that was emptied while its VM ran has nothing in it', () => {
+  const { disks } = domain(
+    `<disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source index='2'/>
+     <target dev='sda' bus='sata' tray='open'/><readonly/></disk>`,
+  );
+  assert.deepEqual(disks[0]?.images, []);
+});

@@ -1,0 +1,262 @@
+import { AgentError } from '../../core/errors.ts';
+import type { OperationRecord } from '../operations/operation.ts';
+import type { Admission, OperationWork, StepResult } from '../operations/operation-work.ts';
+import {
+  GuestPowerOffs,
+  guestDidNot,
+  type PowerOff,
+  timeoutOf,
+  waitingForGuest,
+} from './guest-power-off.ts';
+import { WAITING_FOR_GUEST } from './power-steps.ts';
+import type { Vm, VmRef } from './vm.ts';
+import type { VmManager } from './vm-manager.ts';
+import { mayStopAgain } from './vm-pauses.ts';
+import { isOff } from './vm-phase.ts';
+import { commandNameOf } from './vm-words.ts';
+
+export type PowerVerbs = Pick<
+  VmManager,
+  | 'get'
+  | 'start'
+  | 'shutdown'
+  | 'destroy'
+  | 'suspend'
+  | 'resume'
+  | 'reset'
+  | 'reboot'
+  | 'stopToRestart'
+  | 'rebootsOf'
+  | 'assertCan'
+>;
+
+type PowerVerb = Parameters<PowerVerbs['assertCan']>[0];
+
+/** What has paused a VM, such as a full disk, pauses it again within this time if it is still so. */
+const RELAPSE_MS = 1_000;
+/** Nothing but a look tells an operation that a guest has rebooted. */
+const LOOK_FOR_REBOOT_MS = 500;
+const SEEING_IT_RUN = 'seeing-it-run';
+/** The VM was off from the beginning. */
+const STARTING = 'starting';
+const STARTING_AGAIN = 'starting-again';
+
+/** How what is asked of the power of VMs is done, by kind of operation. */
+export function powerOperations(vms: PowerVerbs) {
+  return {
+    start: verbWork(vms, 'start', 'starting'),
+    shutdown: shutdownWork(vms),
+    destroy: verbWork(vms, 'destroy', 'cutting-power'),
+    suspend: verbWork(vms, 'suspend', 'suspending'),
+    resume: resumeWork(vms),
+    reset: resetWork(vms),
+    reboot: rebootWork(vms),
+    restart: restartWork(vms),
+  } satisfies Record<string, OperationWork>;
+}
+
+function admits(vms: PowerVerbs, verb: PowerVerb): OperationWork['admit'] {
+  return async ({ vm, parameters }, signal): Promise<Admission> => {
+    const isForced = parameters['force'] === true;
+    const { definition } = await vms.assertCan(verb, vm, signal, { isForced });
+    const { namespace, name, uid } = definition;
+    return { vm: { namespace, name, uid }, deed: verb };
+  };
+}
+
+function verbWork(
+  vms: PowerVerbs,
+  verb: 'start' | 'destroy' | 'suspend',
+  firstStep: string,
+): OperationWork {
+  return {
+    firstStep,
+    admit: admits(vms, verb),
+    async step({ vm }, signal): Promise<StepResult> {
+      return { isDone: true, details: await vms[verb](vm, signal) };
+    },
+  };
+}
+
+function shutdownWork(vms: PowerVerbs): OperationWork {
+  const powerOffs = new GuestPowerOffs({
+    get: (ref, signal) => vms.get(ref, signal),
+    ask: (ref, signal) => vms.shutdown(ref, signal),
+  });
+  return {
+    firstStep: 'asking-guest',
+    answersAt: WAITING_FOR_GUEST,
+    admit: admits(vms, 'shutdown'),
+    async step(operation, signal, waitedMs): Promise<StepResult> {
+      const seen = await powerOffs.look(operation, signal, waitedMs);
+      if (seen.kind === 'waiting') return seen.result;
+      if (seen.kind !== 'late') return { isDone: true, details: seen.vm };
+      throw guestDidNot(
+        operation,
+        'power off',
+        'look at its console log, ask again with a longer time-out, or destroy it to cut its power',
+      );
+    },
+    /** The guest cannot be told to stay on, but nobody waits for it any more. */
+    async undo() {},
+  };
+}
+
+function resumeWork(vms: PowerVerbs): OperationWork {
+  return {
+    firstStep: 'resuming',
+    admit: admits(vms, 'resume'),
+    async step({ vm: ref, step }, signal, waitedMs): Promise<StepResult> {
+      const before = await vms.get(ref, signal);
+      if (step === SEEING_IT_RUN && waitedMs > 0) {
+        if (before.phase === 'paused') throw stoppedAgain(before);
+        if (waitedMs >= RELAPSE_MS) return { isDone: true, details: before };
+        return seeingItRun(RELAPSE_MS - waitedMs);
+      }
+      const vm = await vms.resume(ref, signal);
+      return mayStopAgain(before) ? seeingItRun(RELAPSE_MS) : { isDone: true, details: vm };
+    },
+  };
+}
+
+function seeingItRun(leftMs: number): StepResult {
+  return { isDone: false, step: SEEING_IT_RUN, again: { afterMs: Math.ceil(leftMs) } };
+}
+
+function stoppedAgain({ definition, reason, message }: Vm): AgentError {
+  return new AgentError(
+    'VM_PAUSED',
+    `VM ${definition.name} was let go on and has stopped again at once (${reason}). ${message}`,
+    { metadata: { vmId: definition.uid } },
+  );
+}
+
+function resetWork(vms: PowerVerbs): OperationWork {
+  return {
+    firstStep: 'resetting',
+    admit: admits(vms, 'reset'),
+    async step({ vm: ref }, signal): Promise<StepResult> {
+      const vm = await vms.reset(ref, signal);
+      if (vm.phase !== 'paused') return { isDone: true, details: vm };
+      const command = `novactl vm resume ${commandNameOf(vm.definition)}`;
+      const warning = `it is still paused (${vm.reason}); let it begin with ${command}`;
+      return { isDone: true, details: vm, warnings: [warning] };
+    },
+  };
+}
+
+function rebootWork(vms: PowerVerbs): OperationWork {
+  /** How often the guests had rebooted when they were asked, by the operations. */
+  const rebootsBefore = new Map<string, number>();
+  return {
+    firstStep: 'asking-guest',
+    admit: admits(vms, 'reboot'),
+    async step(operation, signal, waitedMs): Promise<StepResult> {
+      const { id, vm: ref, step } = operation;
+      let vm = await vms.get(ref, signal);
+      if (step === WAITING_FOR_GUEST && !rebootsBefore.has(id)) return askedOnly(vm);
+      if (isOff(vm)) {
+        rebootsBefore.delete(id);
+        throw wentOff(vm);
+      }
+      const before = rebootsBefore.get(id) ?? vms.rebootsOf(ref.uid);
+      if (!rebootsBefore.has(id)) {
+        vm = await vms.reboot(ref, signal);
+        rebootsBefore.set(id, before);
+      }
+      if (vms.rebootsOf(ref.uid) > before) {
+        rebootsBefore.delete(id);
+        return { isDone: true, result: 'REBOOTED', details: vm };
+      }
+      const leftMs = timeoutOf(operation) - waitedMs;
+      if (leftMs > 0) return waitingForGuest(waitedMs, leftMs, LOOK_FOR_REBOOT_MS);
+      rebootsBefore.delete(id);
+      const name = commandNameOf(vm.definition);
+      throw guestDidNot(
+        operation,
+        'reboot',
+        `see what it says with novactl vm log ${name}, or start it over with novactl vm reset ${name}`,
+      );
+    },
+    /** The guest may still reboot, but nobody waits for it any more. */
+    async undo({ id }) {
+      rebootsBefore.delete(id);
+    },
+  };
+}
+
+/** An agent was killed after it had asked the guest; what the guest has done since nobody has seen. */
+function askedOnly(vm: Vm): StepResult {
+  const name = commandNameOf(vm.definition);
+  const warning = `an agent was restarted while it waited for the guest, and nobody saw whether that has rebooted; look with novactl vm log ${name}`;
+  return { isDone: true, result: 'ASKED', warnings: [warning], details: vm };
+}
+
+function wentOff({ definition, message }: Vm): AgentError {
+  return new AgentError(
+    'VM_NOT_RUNNING',
+    `VM ${definition.name} was asked to reboot and went off. ${message}`,
+    { metadata: { vmId: definition.uid } },
+  );
+}
+
+function restartWork(vms: PowerVerbs): OperationWork {
+  const powerOffs = new GuestPowerOffs({
+    get: (ref, signal) => vms.get(ref, signal),
+    ask: (ref, signal) => vms.stopToRestart(ref, 'ask', signal),
+  });
+  const stop = async (
+    operation: OperationRecord,
+    signal: AbortSignal,
+    waitedMs: number,
+  ): Promise<PowerOff> => {
+    const { vm: ref, parameters } = operation;
+    const isForced = parameters['force'] === true;
+    const { phase } = await vms.get(ref, signal);
+    // Its guest cannot hear.
+    const isCut = isForced && phase === 'paused';
+    if (!isCut) {
+      const seen = await powerOffs.look(operation, signal, waitedMs);
+      if (!isForced || seen.kind !== 'late') return seen;
+    }
+    return { kind: 'off', vm: await vms.stopToRestart(ref, 'cut', signal) };
+  };
+  return {
+    firstStep: 'asking-guest',
+    admit: admits(vms, 'restart'),
+    async step(operation, signal, waitedMs): Promise<StepResult> {
+      const { vm: ref, step, startedAtMs } = operation;
+      if (step === STARTING || step === STARTING_AGAIN) {
+        return await startStopped(vms, ref, step, signal);
+      }
+      const isFresh = step !== WAITING_FOR_GUEST && startedAtMs === undefined;
+      const wasOff = isFresh && isOff(await vms.get(ref, signal));
+      const seen = await stop(operation, signal, waitedMs);
+      if (seen.kind === 'waiting') return seen.result;
+      if (seen.kind === 'on-again') {
+        return { isDone: true, result: 'RESTARTED', details: seen.vm };
+      }
+      if (seen.kind === 'off') {
+        const next = wasOff ? STARTING : STARTING_AGAIN;
+        return { isDone: false, step: next, again: { afterMs: 0 } };
+      }
+      throw guestDidNot(
+        operation,
+        'power off',
+        `it is then started again; ask again with a longer time-out, or with --force to have its power cut if it does not`,
+      );
+    },
+    /** Nobody waits for the guest any more; should it power off, it is started again. */
+    async undo() {},
+  };
+}
+
+async function startStopped(
+  vms: PowerVerbs,
+  ref: VmRef,
+  step: string,
+  signal: AbortSignal,
+): Promise<StepResult> {
+  const details = await vms.start(ref, signal);
+  return { isDone: true, result: step === STARTING ? 'STARTED' : 'RESTARTED', details };
+}
