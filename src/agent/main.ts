@@ -42,6 +42,9 @@ import { OwnershipStore } from './vms/ownership-store.ts';
 /** Guests are not waited for, so an orderly end takes no longer than the calls that are under way. */
 const SHUTDOWN_TIMEOUT_MS = 15_000;
 
+/** What was found out about KVM, in the state directory. */
+const KVM_FINDING = 'kvm-boots.json';
+
 /** Builds the agent and runs it until `stop` is aborted. */
 async function run(
   config: AgentConfig,
@@ -60,7 +63,7 @@ async function run(
   const host = await new LinuxHost().readFacts(stop);
   const { accelerator: wanted } = config.hypervisor;
   const probe = new QemuBootProbe({
-    file: path.join(config.stateDirectory, 'kvm-boots.json'),
+    file: path.join(config.stateDirectory, KVM_FINDING),
     bootId: host.bootId,
     kernelRelease: host.kernelRelease,
   });
@@ -183,7 +186,8 @@ async function run(
 
 /** Files that hold secrets or what the agent knows, by the start of their paths: no VM may have them as a disk. */
 function ownFilesOf({ stateDirectory, runDirectory, tls }: AgentConfig): readonly string[] {
-  return [`${stateDirectory}/journal.`, `${stateDirectory}/private/`, `${runDirectory}/`, tls.key];
+  const state = ['journal.', KVM_FINDING, 'private/'].map((name) => `${stateDirectory}/${name}`);
+  return [...state, `${runDirectory}/`, tls.key];
 }
 
 /** Nothing is made anew before the accelerator is known, and what is there keeps its own. */

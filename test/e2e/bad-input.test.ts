@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { readdirSync } from 'node:fs';
+import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { ensureDemoGuest } from '../../lab/guest/demo-guest.ts';
@@ -50,6 +52,24 @@ test('what cannot work is refused by name and leaves nothing behind', async (con
       await expectNothing();
     });
   }
+
+  await context.test("a file of the agent's own", async () => {
+    // Which lie in a folder for images, as they do where nothing is configured.
+    const state = `${node.plan.directory}/state`;
+    const files = readdirSync(state, { withFileTypes: true, recursive: true }).filter((entry) =>
+      entry.isFile(),
+    );
+    assert.notEqual(files.length, 0);
+    for (const { parentPath, name } of files) {
+      const source = { file: { path: path.join(parentPath, name) } };
+      const volumes = [{ name: 'root', format: 'raw', source }];
+      const error = await failure(
+        client.vms.create(vmWith({ machine: { volumes } }), { signal, dryRun: true }),
+      );
+      assert.equal(error.reason, 'IMAGE_NOT_ALLOWED', error.message);
+      assert.match(error.message, /it is one of the agent's own files/);
+    }
+  });
 
   await context.test('a VM that libvirt itself cannot start', async () => {
     // Linux takes no kernel that is no kernel; QEMU notices only when it starts.
