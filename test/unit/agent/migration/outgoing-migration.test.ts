@@ -243,7 +243,7 @@ test('a plan names everything that stands in the way at once and changes nothing
   const { blockers } = await source.agent.migrations.plan(nodes.spec, never);
   assert.deepEqual(
     blockers.map(({ reason, nodeName }) => `${reason} ${nodeName}`),
-    ['VM_NOT_RUNNING a', 'VM_ALREADY_EXISTS b', 'IMAGE_NOT_FOUND b', 'NODE_CAPACITY_EXCEEDED b'],
+    ['VM_PAUSED a', 'VM_ALREADY_EXISTS b', 'IMAGE_NOT_FOUND b', 'NODE_CAPACITY_EXCEEDED b'],
   );
   assert.deepEqual(source.records(), []);
   assert.deepEqual(destination.records(), []);
