@@ -39,6 +39,7 @@ test('a VM whose disk is full says so, leads on by our own verbs, and has lost n
         cache: 'writeback',
         source: { file: { path: `${FOLDER}/web.raw` } },
       },
+      { name: 'setup', kind: 'cdrom' },
     ],
   };
   const manifest = {
@@ -88,6 +89,16 @@ test('a VM whose disk is full says so, leads on by our own verbs, and has lost n
   const goesOn = () => console.diskPasses.length >= checks + 2;
   await console.waitFor('Checks of the disk', PATIENCE_MS, goesOn, signal);
   assert.deepEqual([console.diskBad, console.bad, console.alarms], [0, 0, []]);
+
+  const iso = '/run/setup.iso';
+  await node.run(['truncate', '--size=1M', iso], signal);
+  const inserted = await succeed('vm', 'insert', 'web', 'setup', iso);
+  assert.equal(inserted, `VM default/web has ${iso} in setup (Running)\n`);
+  await refuse(/that is a disk.*its drives are: setup/, 'vm', 'eject', 'web', 'root');
+  const ejected = await succeed('vm', 'eject', 'web', 'setup');
+  assert.equal(ejected, 'VM default/web has nothing in setup any more (Running)\n');
+  assert.deepEqual((await statusOf())?.pendingChanges, []);
+  await refuse(/IMAGE_NOT_FOUND/, 'vm', 'insert', 'web', 'setup', '/run/none.iso');
 
   // The same guest, which hears its button: its run goes on.
   assert.equal(await succeed('vm', 'reboot', 'web'), 'VM default/web rebooted (Running)\n');

@@ -53,7 +53,7 @@ const HINTS: Readonly<Record<Reason, string>> = {
     'Leave out what is named above; novactl vm apply -f FILE --dry-run says whether the rest will do',
   FEATURE_NOT_SUPPORTED: 'See what the node supports with: novactl node get -o wide',
   DEVICE_IN_USE:
-    'Release the device where it is used, or choose another; of a drive: novactl vm eject NAME VOLUME --force',
+    'Release the device where it is used, or choose another; empty a drive with novactl vm eject NAME VOLUME (--force if its guest holds it shut)',
   CPU_INCOMPATIBLE:
     'Give the VM a CPU model that all its nodes have (spec.template.spec.cpu.model) and restart it; novactl node get -o yaml names the CPU of a node',
   MIGRATION_NOT_FOUND: 'List what this node knows with: novactl migration list',
