@@ -86,7 +86,7 @@ function judgeBad(name: string, bad: readonly Condition[]): Finding {
     ...failure(`${name} is not ready: ${why.join('; ')}`, hint),
     follows: {
       from: causes.flatMap(({ type }) => CAUSES[type] ?? []),
-      detail: `${name} is not ready: ${causes.map(({ type }) => type).join(', ')}`,
+      detail: `${name} is not ready: ${causes.map(({ type }) => type).join(' and ')} ${causes.length === 1 ? 'does' : 'do'} not hold`,
     },
   };
 }

@@ -73,10 +73,13 @@ export async function checkLibvirtVersion(
   if (result === undefined) return skipped('virsh is not installed');
   const version = /Running against daemon: (\S+)/.exec(result.stdout)?.[1];
   if (result.code !== 0 || version === undefined) {
-    return failure(
-      `libvirt does not answer at ${uri}`,
-      `Look at its log (journalctl -u virtqemud -u libvirtd) and try: virsh -c '${uri}' version`,
-    );
+    return {
+      ...failure(
+        `libvirt does not answer at ${uri}`,
+        `Look at its log (journalctl -u virtqemud -u libvirtd) and try: virsh -c '${uri}' version`,
+      ),
+      follows: { from: ['libvirt socket'], detail: 'libvirt cannot be asked for its version' },
+    };
   }
   return ok(`libvirt ${version}`);
 }

@@ -83,7 +83,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
   HYPERVISOR_FAILURE: 'Look at the logs of the agent and of libvirt (journalctl -u libvirtd)',
   STATE_NOT_READY:
     'The agent has just started, or libvirt cannot describe the VM: try again in a moment; novactl node get says what is waited for',
-  STORAGE_FULL: "Free space on the node (df -h), first of all in the agent's state directory",
+  STORAGE_FULL:
+    "Make room on the file system of the agent's state directory (df -h), and leave alone what the agent has there",
   JOURNAL_FAILURE: "Check the disk of the agent's state directory (/var/lib/novacron)",
   SHUTTING_DOWN: 'The agent is restarting: try again in a moment',
   WATCH_EXPIRED: 'Start watching again',

@@ -21,6 +21,10 @@ export function nodeDetailsText({ status }: Node, nowMs: number): string {
     const texts = [all, available, given, others].map((amount) => amountText(resource, amount));
     return [resource, ...texts, freeText(resource, available, given)];
   });
+  // A cordon is no fault.
+  const isWell = conditions.every(
+    (condition) => condition.type === 'Schedulable' || holds(condition),
+  );
   const resources = formatTable(
     ['RESOURCE', 'CAPACITY', 'ALLOCATABLE', 'ALLOCATED', 'FOREIGN', 'FREE'],
     amounts,
@@ -30,7 +34,7 @@ export function nodeDetailsText({ status }: Node, nowMs: number): string {
     told(conditions).map((condition) => conditionRow(condition, nowMs)),
   );
   const tables = [
-    ...(conditions.every(holds) ? [resources, aspects] : [aspects, resources]),
+    ...(isWell ? [resources, aspects] : [aspects, resources]),
     formatTable(
       ['CONTROLLER', 'DUE', 'OLDEST', 'WAITING', 'FAILING', 'RETRIES', 'LAST ERROR'],
       controllers.map(controllerRow),
@@ -43,7 +47,10 @@ export function nodeDetailsText({ status }: Node, nowMs: number): string {
     ]);
     tables.push(formatTable(['UNIDENTIFIED VM', 'UID'], rows));
   }
-  return tables.map((table) => `\n${table}`).join('');
+  const advice = isWell
+    ? ''
+    : '\nWhat to do: run novactl doctor on the node, which looks for causes and says how to mend them\n';
+  return tables.map((table) => `\n${table}`).join('') + advice;
 }
 
 function holds({ status }: Condition): boolean {

@@ -414,7 +414,10 @@ test('the cause comes first, and what follows from it does not say it again', ()
   const [first = ''] = text.split('\n');
   assert.match(first, /^FAIL {2}libvirt socket +libvirt has no socket$/);
   assert.equal(text.split(message).length, 2, text);
-  assert.match(text, /^FAIL {2}agent +agent {2}of node a is not ready: HypervisorConnected$/m);
+  assert.match(
+    text,
+    /^FAIL {2}agent +agent {2}of node a is not ready: HypervisorConnected does not hold$/m,
+  );
   assert.match(text, /To do: See libvirt socket above/);
   assert.ok(text.indexOf('KVM') < text.indexOf('configuration'));
   // Without the checks that tell why, as of another node, the agent tells.

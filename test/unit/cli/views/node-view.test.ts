@@ -63,7 +63,7 @@ test('VMs of nobody knows whom are no fault of the node, but named', () => {
     },
   });
   assert.equal(cell(node, 'STATE'), 'Ready,UnidentifiedVMs');
-  assert.match(nodeDetailsText(node, 0), /\nUNIDENTIFIED VM +UID\ndefault_web +u-1\n$/);
+  assert.match(nodeDetailsText(node, 0), /\nUNIDENTIFIED VM +UID\ndefault_web +u-1\n\nWhat to do/);
   assert.doesNotMatch(nodeDetailsText(NODE, 0), /UNIDENTIFIED/);
   const { status } = JSON.parse(JSON.stringify(nodeView(0).document(node)));
   assert.deepEqual(status.unidentifiedVirtualMachines, [
@@ -151,6 +151,7 @@ test('what is wrong with a node comes first, its cause before what follows, and 
   assert.equal(text.split(obstacle).length, 2, text);
   assert.equal(lines[3]?.at(-1), 'See HypervisorConnected');
   assert.ok(text.indexOf('RESOURCE') > text.indexOf('CONDITION'));
+  assert.match(text, /\nWhat to do: run novactl doctor on the node/);
 });
 
 test('the cordon and its reason are part of the document', () => {
