@@ -81,12 +81,14 @@ function judgeBad(name: string, bad: readonly Condition[]): Finding {
   const why = causes.map(({ type, message }) => `${message || 'no message'} (${type})`);
   const isHeldUp = bad.some(({ reason }) => reason === 'VmsNotIdentified');
   const [cause] = causes;
+  const what = `${name} is ${others.length < bad.length ? 'not ready' : 'not well'}`;
+  const verb = causes.length === 1 ? 'does' : 'do';
   const hint = isHeldUp ? ACCEPT_HINT : (HINTS[cause?.type ?? ''] ?? NO_HINT);
   return {
-    ...failure(`${name} is not ready: ${why.join('; ')}`, hint),
+    ...failure(`${what}: ${why.join('; ')}`, hint),
     follows: {
       from: causes.flatMap(({ type }) => CAUSES[type] ?? []),
-      detail: `${name} is not ready: ${causes.map(({ type }) => type).join(' and ')} ${causes.length === 1 ? 'does' : 'do'} not hold`,
+      detail: `${what}: ${causes.map(({ type }) => type).join(' and ')} ${verb} not hold`,
     },
   };
 }

@@ -307,7 +307,7 @@ test('an agent whose conditions do not hold fails, one without KVM warns', () =>
     status: { hypervisor: { accelerator: 'tcg', qemuVersion: '7.2.22' } },
   });
   assert.equal(judgeNode(ready).level, 'ok');
-  assert.match(judgeNode(broken).detail, / is not ready: libvirt is gone \(HypervisorConnected\)$/);
+  assert.match(judgeNode(broken).detail, / is not well: libvirt is gone \(HypervisorConnected\)$/);
   assert.match(judgeNode(tcg).detail, /QEMU before 9\.0/);
 });
 
