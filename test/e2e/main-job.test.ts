@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { waitUntil } from '../../lab/core/wait-until.ts';
+import type { LabNode } from '../../lab/node/lab-node.ts';
 import { type Migration, MigrationPhase } from '../../src/client/api.ts';
 import { durationMs, timestampMs } from '../../src/client/time.ts';
 import { followMigration } from '../../src/client/watches.ts';
@@ -19,6 +20,8 @@ test('a VM is made, moves while it works, is shut down and deleted, and leaves n
   const vm = await nodes.bootVm(a, signal);
   assert.equal(await vm.epochAt(a, signal), 1n);
   await wantMoreMemory(nodes, vm.name, signal);
+  // Guests may write secrets to it.
+  assert.deepEqual(await consolesOf(a), [`${vm.uid}-console.log 600`]);
   using seen = vm.watch();
 
   const migration = await vm.migrate(a, signal, { bytesPerSecond: BYTES_PER_SECOND });
@@ -42,7 +45,8 @@ test('a VM is made, moves while it works, is shut down and deleted, and leaves n
   const text = await nodes.novactl(['--node', 'a', 'vm', 'list'], signal);
   assert.doesNotMatch(text.stdout, new RegExp(vm.name));
 
-  // The console's log goes on where the VM is now.
+  // The console's log goes on where the VM is now, and nothing of it stays where it was.
+  assert.deepEqual(await consolesOf(a), []);
   const log = await nodes.novactl(['--node', 'b', 'vm', 'log', vm.name], signal);
   assert.equal(log.code, 0, log.stderr);
   assert.match(log.stdout, /novacron-demo count=\d+/);
@@ -71,9 +75,18 @@ test('a VM is made, moves while it works, is shut down and deleted, and leaves n
   assert.equal(deleted.code, 0, deleted.stderr);
   for (const node of nodes.lab.nodes) {
     assert.equal(await node.libvirt.virsh(['list', '--all', '--name'], signal), '');
+    assert.deepEqual(await consolesOf(node), []);
   }
   await nodes.expectNothingLeft(signal);
 });
+
+/** The logs of consoles that a node has, with their modes. */
+async function consolesOf(node: LabNode): Promise<readonly string[]> {
+  const folder = node.outside('var/log/libvirt/qemu');
+  const names = (await readdir(folder)).filter((name) => name.includes('-console.log'));
+  const modes = names.map(async (name) => (await stat(path.join(folder, name))).mode & 0o777);
+  return (await Promise.all(modes)).map((mode, at) => `${names[at]} ${mode.toString(8)}`);
+}
 
 /** What waits for the next start, wherever the VM is then. */
 const WAITING = [{ field: 'spec.template.spec.resources.memory', live: '256Mi', wanted: '320Mi' }];
