@@ -161,10 +161,19 @@ export class LibvirtDomains implements HypervisorDomains {
   }
 
   async undefine(uid: string, signal: AbortSignal): Promise<void> {
-    const { calls } = this.#options;
+    const { calls, variables, consoles, logger } = this.#options;
     await calls.call('undefine', uid, [uid], 'undefine', signal);
     // libvirt removes the file that the domain names, which is none after a change to BIOS.
-    await this.#removeFiles(uid);
+    await variables.remove(uid);
+    try {
+      await consoles.remove(uid);
+    } catch (error) {
+      // The VM is gone; the agent looks for such files when it starts again.
+      logger?.warn(
+        { vmId: uid, err: error },
+        'Could not remove the console log of a VM that is gone',
+      );
+    }
   }
 
   async listFiles(signal: AbortSignal): Promise<readonly string[]> {
@@ -175,10 +184,6 @@ export class LibvirtDomains implements HypervisorDomains {
 
   async removeFiles(uid: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    await this.#removeFiles(uid);
-  }
-
-  async #removeFiles(uid: string): Promise<void> {
     await this.#options.variables.remove(uid);
     await this.#options.consoles.remove(uid);
   }
