@@ -16,6 +16,8 @@ export interface AgentTarget {
   readonly nodeName?: string | undefined;
   /** Required for HOST:PORT. */
   readonly tls?: TlsFiles | undefined;
+  /** Told of each connection when the certificate expires that the node with this name has shown. */
+  readonly onIdentified?: ((expiresAtMs: number) => void) | undefined;
 }
 
 /** Paths of PEM files. */
@@ -49,13 +51,15 @@ export async function channelSettings(target: AgentTarget): Promise<ChannelSetti
     );
   }
   const { host } = parseHostPort(target.address);
-  const { nodeName } = target;
+  const { nodeName, onIdentified } = target;
   return {
     credentials: credentials.createFromSecureContext(await secureContext(target.tls), {
-      checkServerIdentity: (_name, certificate) =>
-        nodeName === undefined
-          ? checkServerIdentity(host, certificate)
-          : checkNodeIdentity(nodeName, certificate),
+      checkServerIdentity: (_name, certificate) => {
+        if (nodeName === undefined) return checkServerIdentity(host, certificate);
+        const problem = checkNodeIdentity(nodeName, certificate);
+        if (problem === undefined) onIdentified?.(Date.parse(certificate.valid_to));
+        return problem;
+      },
     }),
     // An IP address must not be sent as the TLS server name (RFC 6066).
     options: {

@@ -35,6 +35,8 @@ export class GrpcPeer implements Peer {
   readonly #retryWindowMs: number;
   #client: Promise<AgentClient> | undefined;
   #running = 0;
+  /** When the certificate expires that the other agent has shown: its connection may outlive it. */
+  #expiresAtMs = Number.POSITIVE_INFINITY;
 
   constructor(
     nodeName: string,
@@ -173,11 +175,17 @@ export class GrpcPeer implements Peer {
   }
 
   #connected(): Promise<AgentClient> {
+    // Whoever has a new certificate shows it now.
+    if (Date.now() >= this.#expiresAtMs) this.disconnect();
     if (this.#client !== undefined) return this.#client;
+    this.#expiresAtMs = Number.POSITIVE_INFINITY;
     const client = AgentClient.open({
       address: this.#address,
       nodeName: this.nodeName,
       tls: this.#certificates.files,
+      onIdentified: (expiresAtMs) => {
+        this.#expiresAtMs = expiresAtMs;
+      },
     });
     this.#client = client;
     // Files that cannot be read now may be readable at the next call.

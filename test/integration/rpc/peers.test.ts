@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { copyFile } from 'node:fs/promises';
 import { after, before, beforeEach, test } from 'node:test';
 import { pino } from 'pino';
+import type { Credentials } from '../../../lab/node/certificates.ts';
 import type { IncomingVm } from '../../../src/agent/migration/migration.ts';
 import type { Peer } from '../../../src/agent/migration/peers.ts';
 import { NO_PROGRESS } from '../../../src/agent/migration/progress.ts';
@@ -13,6 +15,7 @@ import { VM_UID } from '../../fakes/fake-vm-service.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
 import { DeafServer } from './deaf-server.ts';
 import { never, nodeNames, RpcHarness, until } from './rpc-harness.ts';
+import { issueShortLived } from './short-lived-certificate.ts';
 
 const stack = new AsyncDisposableStack();
 let harness: RpcHarness;
@@ -314,10 +317,47 @@ test('a peer that restarts is found again within the call', async () => {
   assert.equal((await pending).state, 'prepared');
 });
 
+test('an agent is not spoken to once its certificate has expired, by no connection of before', async () => {
+  await using elsewhere = await RpcHarness.start();
+  const files = await elsewhere.authority.issue('node-z', nodeNames('node-z'), never);
+  using trusted = await Certificates.open(files, pino({ level: 'silent' }));
+  const addresses = { 'node-a': elsewhere.address };
+  using known = new GrpcPeers({ addresses, certificates: trusted, retryWindowMs: 0 });
+  const show = async ({ certificate, key }: Credentials) => {
+    await copyFile(certificate, elsewhere.nodeFiles.certificate);
+    await copyFile(key, elsewhere.nodeFiles.key);
+    await elsewhere.certificates.refresh();
+  };
+  const other = known.find('node-a', undefined);
+  // On a busy machine a short life may be over before the connection is there.
+  for (let seconds = 2; ; seconds *= 2) {
+    const name = `short-${seconds}`;
+    await show(await issueShortLived(elsewhere.folder, name, seconds, nodeNames('node-a')));
+    const first = await other.check(incoming, never).catch((error: unknown) => error);
+    if (!Array.isArray(first)) continue;
+    await until(async () => {
+      const asked = elsewhere.incoming.calls.length;
+      const failed = await other.check(incoming, never).catch((error: unknown) => error);
+      if (Array.isArray(failed)) return false;
+      assert.ok(hasReason(failed, 'PEER_UNREACHABLE'), String(failed));
+      assert.match(failed.message, /expired/);
+      assert.equal(elsewhere.incoming.calls.length, asked);
+      return true;
+    });
+    break;
+  }
+  await show(await elsewhere.authority.issue('renewed', nodeNames('node-a'), never));
+  await until(() =>
+    other.check(incoming, never).then(
+      () => true,
+      () => false,
+    ),
+  );
+});
+
 test('after a change of our certificate the next call connects anew', async () => {
   await peer.get(MIGRATION_ID, VM_UID, never);
   const renewed = await harness.authority.issue('node-z-renewed', nodeNames('node-z'), never);
-  const { copyFile } = await import('node:fs/promises');
   await copyFile(renewed.certificate, certificates.files.certificate);
   await copyFile(renewed.key, certificates.files.key);
   await certificates.refresh();

@@ -6,11 +6,12 @@ import type { Credentials } from '../../../lab/node/certificates.ts';
 
 const openssl = (args: readonly string[]) => promisify(execFile)('openssl', args);
 
-/** An operator's certificate of the authority in `folder`/ca that expires in seconds, which only `openssl ca` can make. */
+/** A certificate, of an operator unless other names are given, of the authority in `folder`/ca that expires in seconds, which only `openssl ca` can make. */
 export async function issueShortLived(
   folder: string,
   name: string,
   seconds: number,
+  names = 'URI:spiffe://novacron/role/operator',
 ): Promise<Credentials> {
   const at = path.join(folder, name);
   await mkdir(at);
@@ -23,7 +24,7 @@ export async function issueShortLived(
       `[short]\ndatabase = ${file('index.txt')}\nnew_certs_dir = ${at}\nrand_serial = yes`,
       'default_md = sha256\npolicy = any\nx509_extensions = names',
       '[any]\ncommonName = supplied',
-      '[names]\nsubjectAltName = URI:spiffe://novacron/role/operator\nextendedKeyUsage = clientAuth\n',
+      `[names]\nsubjectAltName = ${names}\nextendedKeyUsage = clientAuth, serverAuth\n`,
     ].join('\n'),
   );
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
