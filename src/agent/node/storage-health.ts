@@ -1,5 +1,6 @@
 import { delay } from '../../core/delay.ts';
 import type { Logger } from '../../core/logger.ts';
+import { untilAborted } from '../../core/until-aborted.ts';
 import type { StorageProbe, StorageState } from '../../drivers/storage-probe.ts';
 import type { Journal, JournalHealth } from '../journal/journal.ts';
 
@@ -70,7 +71,8 @@ export class StorageHealth {
   /** Looks until aborted. Give it to the task group. */
   async run(signal: AbortSignal): Promise<void> {
     for (;;) {
-      await this.look();
+      // A disk that hangs is not waited for when the agent ends.
+      await untilAborted(this.look(), signal);
       await delay(this.#options.intervalMs ?? INTERVAL_MS, signal);
     }
   }

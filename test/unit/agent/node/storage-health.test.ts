@@ -112,3 +112,13 @@ test('a journal that was begun anew stays told', async () => {
   disk.journalHealth = { reason: 'JournalReplaced', message: 'It was damaged' };
   assert.deepEqual(disk.storage.report(), disk.journalHealth);
 });
+
+test('a disk that does not answer does not keep the agent from ending', async () => {
+  const disk = new Disk();
+  disk.isStuck = true;
+  const stop = new AbortController();
+  const running = disk.storage.run(stop.signal);
+  const why = new Error('enough');
+  stop.abort(why);
+  await assert.rejects(running, (error) => error === why);
+});
