@@ -8,7 +8,7 @@ import { QemuBootProbe } from '../drivers/boot-probe/qemu-boot-probe.ts';
 import { ConsoleLogFile } from '../drivers/console-log/console-log-file.ts';
 import { ProcessDiskProbe } from '../drivers/disk-probe/process-disk-probe.ts';
 import type { Accelerator } from '../drivers/hypervisor-host.ts';
-import { QemuImgInspector } from '../drivers/images/qemu-img-inspector.ts';
+import { ProcessImageInspector } from '../drivers/images/process-image-inspector.ts';
 import { hasDiskLeases } from '../drivers/libvirt/disk-lease.ts';
 import type { NodeDefaults } from '../drivers/libvirt/libvirt-domains.ts';
 import { LibvirtHypervisor } from '../drivers/libvirt/libvirt-hypervisor.ts';
@@ -18,7 +18,7 @@ import { StreamerTransfers } from '../drivers/streamer/streamer-transfers.ts';
 import { buildAgent } from './build-agent.ts';
 import { readCommandLine } from './command-line.ts';
 import { type AgentConfig, configWarnings } from './config.ts';
-import { nextAgentStart } from './journal/agent-epoch.ts';
+import { beginAgentStart, recordAgentStart } from './journal/agent-epoch.ts';
 import { Journal } from './journal/journal.ts';
 import { JOURNAL_SCHEMA } from './journal-schema.ts';
 import { MigrationStore } from './migration/migration-store.ts';
@@ -51,7 +51,11 @@ async function run(
   // Disposed from the last to the first, so each part may rely on those before it until its own end.
   await using stack = new AsyncDisposableStack();
   const journal = stack.use(
-    await Journal.open(config.stateDirectory, { schema: JOURNAL_SCHEMA, logger: log }),
+    await Journal.open(config.stateDirectory, {
+      schema: JOURNAL_SCHEMA,
+      standInDirectory: config.runDirectory,
+      logger: log,
+    }),
   );
   const { database } = journal;
   const host = await new LinuxHost().readFacts(stop);
@@ -89,10 +93,16 @@ async function run(
   });
   const certificates = stack.use(await Certificates.open(config.tls, log));
   const peers = stack.use(new GrpcPeers({ addresses: config.peers, certificates }));
+  const images = stack.use(
+    new ProcessImageInspector({
+      places: { ...config.images, ownFiles: await ownFilesOf(config) },
+    }),
+  );
+  const start = await beginAgentStart(database, host.bootId, stop);
   const agent = await buildAgent({
     nodeName: config.nodeName,
     agentVersion,
-    agentEpoch: (await nextAgentStart(database, host.bootId, Date.now())).epoch,
+    agentEpoch: start.epoch,
     advertiseAddress: config.advertise,
     host,
     reservedMemoryBytes: config.capacity.reservedMemoryBytes,
@@ -103,9 +113,7 @@ async function run(
     migrationDefaults: config.migration,
     hypervisor,
     transfers,
-    images: new QemuImgInspector({
-      places: { ...config.images, ownFiles: await ownFilesOf(config) },
-    }),
+    images,
     diskProbe: new ProcessDiskProbe(),
     privateFiles: new PrivateFileFolder(config.stateDirectory),
     console: new ConsoleLogFile(),
@@ -139,6 +147,10 @@ async function run(
   stack.use(tasks);
   agent.resume();
   agent.run();
+  if (!start.isRecorded) {
+    const unrecorded = { epoch: start.epoch, bootId: host.bootId, log };
+    tasks.run('agent-epoch', (signal) => recordAgentStart(database, unrecorded, signal));
+  }
 
   let apiListening = false;
   const readiness = () =>

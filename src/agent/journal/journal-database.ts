@@ -15,8 +15,10 @@ export class JournalDatabase {
   readonly #runner: StatementRunner;
   #failure: AgentError | undefined;
 
-  constructor(runner: StatementRunner) {
+  /** `failure` says why nothing can be written yet. */
+  constructor(runner: StatementRunner, failure?: AgentError) {
     this.#runner = runner;
+    this.#failure = failure;
   }
 
   /** Why the last write failed; undefined once one has worked again. */

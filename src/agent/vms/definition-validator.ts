@@ -38,7 +38,7 @@ export class DefinitionValidator {
 
   /**
    * Fails with INVALID_SPEC, NOT_SUPPORTED, FEATURE_NOT_SUPPORTED or what is wrong with a file (IMAGE_NOT_FOUND, IMAGE_INVALID,
-   * IMAGE_NOT_ALLOWED, IMAGE_NOT_READABLE, DEVICE_IN_USE), naming every field that is wrong. Files are looked at only if the rest is right. Returns what is accepted but is not as one may
+   * IMAGE_NOT_ALLOWED, IMAGE_NOT_READABLE, IMAGE_UNREACHABLE, DEVICE_IN_USE), naming every field that is wrong. Files are looked at only if the rest is right. Returns what is accepted but is not as one may
    * think, in sentences.
    */
   async validate({ metadata, spec }: WantedVm, signal: AbortSignal): Promise<readonly string[]> {
