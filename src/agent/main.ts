@@ -7,7 +7,7 @@ import { QemuBootProbe } from '../drivers/boot-probe/qemu-boot-probe.ts';
 import { ConsoleLogFile } from '../drivers/console-log/console-log-file.ts';
 import type { Accelerator } from '../drivers/hypervisor-host.ts';
 import { ProcessDiskProbe } from '../drivers/images/disk-probe/process-disk-probe.ts';
-import { QemuImgInspector } from '../drivers/images/qemu-img-inspector.ts';
+import { ProcessImageInspector } from '../drivers/images/process-image-inspector.ts';
 import { hasDiskLeases } from '../drivers/libvirt/disk-lease.ts';
 import type { NodeDefaults } from '../drivers/libvirt/libvirt-domains.ts';
 import { LibvirtHypervisor } from '../drivers/libvirt/libvirt-hypervisor.ts';
@@ -18,7 +18,7 @@ import { StreamerTransfers } from '../drivers/streamer/streamer-transfers.ts';
 import { buildAgent } from './build-agent.ts';
 import { readCommandLine } from './command-line.ts';
 import { type AgentConfig, configWarnings } from './config.ts';
-import { nextAgentStart } from './journal/agent-epoch.ts';
+import { beginAgentStart, recordAgentStart } from './journal/agent-epoch.ts';
 import { Journal } from './journal/journal.ts';
 import { JOURNAL_SCHEMA } from './journal-schema.ts';
 import { MigrationStore } from './migration/migration-store.ts';
@@ -55,7 +55,11 @@ async function run(
   // Disposed from the last to the first, so each part may rely on those before it until its own end.
   await using stack = new AsyncDisposableStack();
   const journal = stack.use(
-    await Journal.open(config.stateDirectory, { schema: JOURNAL_SCHEMA, logger: log }),
+    await Journal.open(config.stateDirectory, {
+      schema: JOURNAL_SCHEMA,
+      standInDirectory: config.runDirectory,
+      logger: log,
+    }),
   );
   const { database } = journal;
   const disk = new FolderProbe(config.stateDirectory);
@@ -97,10 +101,12 @@ async function run(
   const places = { ...config.images, ownFiles: ownFilesOf(config) };
   const certificates = stack.use(await Certificates.open(config.tls, log));
   const peers = stack.use(new GrpcPeers({ addresses: config.peers, certificates }));
+  const images = stack.use(new ProcessImageInspector({ places }));
+  const start = await beginAgentStart(database, host.bootId, stop);
   const agent = await buildAgent({
     nodeName: config.nodeName,
     agentVersion,
-    agentEpoch: (await nextAgentStart(database, host.bootId, Date.now())).epoch,
+    agentEpoch: start.epoch,
     advertiseAddress: config.advertise,
     host,
     reservedMemoryBytes: config.capacity.reservedMemoryBytes,
@@ -111,7 +117,7 @@ async function run(
     migrationDefaults: config.migration,
     hypervisor,
     transfers,
-    images: new QemuImgInspector({ places }),
+    images,
     diskProbe: new ProcessDiskProbe({ places }),
     privateFiles: new PrivateFileFolder(config.stateDirectory),
     console: new ConsoleLogFile(),
@@ -147,6 +153,10 @@ async function run(
   stack.use(tasks);
   agent.resume();
   agent.run();
+  if (!start.isRecorded) {
+    const unrecorded = { epoch: start.epoch, bootId: host.bootId, log };
+    tasks.run('agent-epoch', (signal) => recordAgentStart(database, unrecorded, signal));
+  }
 
   let apiListening = false;
   const readiness = () =>

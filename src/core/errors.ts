@@ -37,6 +37,7 @@ export const REASONS = {
   IMAGE_IN_USE: 'failed-precondition',
   IMAGE_NOT_ALLOWED: 'failed-precondition',
   IMAGE_NOT_READABLE: 'failed-precondition',
+  IMAGE_UNREACHABLE: 'unavailable',
   NODE_CAPACITY_EXCEEDED: 'failed-precondition',
   NODE_CORDONED: 'failed-precondition',
   NODE_SHUTTING_DOWN: 'failed-precondition',

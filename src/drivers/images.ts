@@ -62,7 +62,11 @@ export interface ImageHolder {
 export interface ImageProblem {
   readonly reason: Extract<
     Reason,
-    'IMAGE_INVALID' | 'IMAGE_NOT_ALLOWED' | 'IMAGE_NOT_READABLE' | 'DEVICE_IN_USE'
+    | 'IMAGE_INVALID'
+    | 'IMAGE_NOT_ALLOWED'
+    | 'IMAGE_NOT_READABLE'
+    | 'IMAGE_UNREACHABLE'
+    | 'DEVICE_IN_USE'
   >;
   /** A sentence that goes on after the path. */
   readonly text: string;

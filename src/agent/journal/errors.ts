@@ -2,8 +2,10 @@ import { AgentError } from '../../core/errors.ts';
 
 // Result codes of SQLite, https://www.sqlite.org/rescode.html; extended codes carry the primary in the low byte.
 const BUSY = 5;
+const READ_ONLY = 8;
 const CORRUPT = 11;
 const FULL = 13;
+const CANNOT_OPEN = 14;
 const NOT_A_DATABASE = 26;
 // The shared-memory file of the WAL could not grow, which happens when the disk is full.
 const IOERR_SHMSIZE = 10 | (19 << 8);
@@ -26,14 +28,44 @@ export function isLocked(error: unknown): boolean {
   return primaryCode(error) === BUSY;
 }
 
+function isFull(error: unknown): boolean {
+  return (
+    primaryCode(error) === FULL ||
+    resultCode(error) === IOERR_SHMSIZE ||
+    ['ENOSPC', 'EDQUOT'].includes(codeOf(error))
+  );
+}
+
+function isReadOnly(error: unknown): boolean {
+  return primaryCode(error) === READ_ONLY || codeOf(error) === 'EROFS';
+}
+
+function codeOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : '';
+}
+
+/** Whether the file may be well and only the disk does not take anything now. SQLite cannot open what it cannot make files beside. */
+export function isUnwritable(error: unknown): boolean {
+  if (error instanceof AgentError) return isUnwritable(error.cause);
+  return isFull(error) || isReadOnly(error) || primaryCode(error) === CANNOT_OPEN;
+}
+
 /** What a caller may know about a failure of SQLite: STORAGE_FULL or JOURNAL_FAILURE. */
 export function journalError(error: unknown, file: string): AgentError {
   if (error instanceof AgentError) return error;
   const text = error instanceof Error ? error.message : String(error);
-  if (primaryCode(error) === FULL || resultCode(error) === IOERR_SHMSIZE) {
+  if (isFull(error)) {
     return new AgentError('STORAGE_FULL', `Cannot write the journal ${file}: the disk is full`, {
       cause: error,
     });
+  }
+  if (isReadOnly(error)) {
+    return new AgentError(
+      'JOURNAL_FAILURE',
+      `Cannot write the journal ${file}: its file system is read-only; look why with dmesg, and make it writable: mount -o remount,rw`,
+      { cause: error },
+    );
   }
   return new AgentError('JOURNAL_FAILURE', `Cannot use the journal ${file}: ${text}`, {
     cause: error,

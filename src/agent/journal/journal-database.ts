@@ -16,8 +16,10 @@ export class JournalDatabase {
   #failure: AgentError | undefined;
   #failures = 0;
 
-  constructor(runner: StatementRunner) {
+  /** `failure` says why nothing can be written yet. */
+  constructor(runner: StatementRunner, failure?: AgentError) {
     this.#runner = runner;
+    this.#failure = failure;
   }
 
   /** Why the last write failed; undefined once one has worked again. */

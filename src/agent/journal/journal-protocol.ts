@@ -21,6 +21,8 @@ export interface StatementResult {
 /** Given to the thread when it starts. */
 export interface JournalSettings {
   readonly directory: string;
+  /** Where a copy is kept while nothing can be written there; lost with the boot. */
+  readonly standInDirectory: string;
   readonly schema: readonly string[];
   /** The time, for the name of a damaged journal. */
   readonly nowMs: number;
@@ -41,7 +43,12 @@ export interface ReplacedJournal {
 }
 
 export type FromJournalThread =
-  | { readonly kind: 'opened'; readonly replaced: ReplacedJournal | undefined }
+  | {
+      readonly kind: 'opened';
+      readonly replaced: ReplacedJournal | undefined;
+      /** Why nothing can be written yet. */
+      readonly failure: JournalFailure | undefined;
+    }
   | { readonly kind: 'refused'; readonly failure: JournalFailure }
   | { readonly kind: 'results'; readonly id: number; readonly results: readonly StatementResult[] }
   | { readonly kind: 'failure'; readonly id: number; readonly failure: JournalFailure };

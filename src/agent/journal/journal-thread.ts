@@ -22,10 +22,17 @@ interface Waiting {
   readonly sinceMs: number;
 }
 
+/** How the journal was found. */
+interface Opening {
+  readonly replaced: ReplacedJournal | undefined;
+  /** Why nothing can be written yet; undefined if it can. */
+  readonly failure: AgentError | undefined;
+}
+
 /** The agent's end of the thread that has the journal. */
 export class JournalThread implements StatementRunner, AsyncDisposable {
   readonly #worker: Worker;
-  readonly #opened = Promise.withResolvers<ReplacedJournal | undefined>();
+  readonly #opened = Promise.withResolvers<Opening>();
   /** In the order of the calls, which is the order of the answers. */
   readonly #waiting = new Map<number, Waiting>();
   readonly #lost = new AbortController();
@@ -42,10 +49,10 @@ export class JournalThread implements StatementRunner, AsyncDisposable {
   /** Fails as `openJournalFile` does. */
   static async open(
     settings: JournalSettings,
-  ): Promise<{ readonly thread: JournalThread; readonly replaced: ReplacedJournal | undefined }> {
+  ): Promise<{ readonly thread: JournalThread } & Opening> {
     const thread = new JournalThread(settings);
     try {
-      return { thread, replaced: await thread.#opened.promise };
+      return { thread, ...(await thread.#opened.promise) };
     } catch (error) {
       await thread[Symbol.asyncDispose]();
       throw error;
@@ -95,7 +102,10 @@ export class JournalThread implements StatementRunner, AsyncDisposable {
   #hear(message: FromJournalThread): void {
     switch (message.kind) {
       case 'opened':
-        this.#opened.resolve(message.replaced);
+        this.#opened.resolve({
+          replaced: message.replaced,
+          failure: message.failure && fromFailure(message.failure),
+        });
         break;
       case 'refused':
         this.#opened.reject(fromFailure(message.failure));

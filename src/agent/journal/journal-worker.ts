@@ -36,7 +36,8 @@ function serve(agent: MessagePort): void {
       agent.close();
     }
   });
-  tell(agent, { kind: 'opened', replaced: journal.replaced });
+  const { replaced, failure } = journal;
+  tell(agent, { kind: 'opened', replaced, failure: failure && toFailure(failure) });
 }
 
 function perform(

@@ -1,3 +1,4 @@
+import type { AgentError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { JournalDatabase } from './journal-database.ts';
 import { JournalThread } from './journal-thread.ts';
@@ -13,6 +14,8 @@ export interface JournalOptions {
   readonly logger: Logger;
   /** The schema's steps: step n leads from version n-1 to n. */
   readonly schema: readonly string[];
+  /** Where a copy is kept while nothing can be written; its own directory unless given. */
+  readonly standInDirectory?: string;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -30,8 +33,13 @@ export class Journal implements AsyncDisposable {
   readonly #movedTo: string | undefined;
   readonly #version: number;
 
-  private constructor(thread: JournalThread, movedTo: string | undefined, version: number) {
-    this.database = new JournalDatabase(thread);
+  private constructor(
+    thread: JournalThread,
+    movedTo: string | undefined,
+    version: number,
+    failure: AgentError | undefined,
+  ) {
+    this.database = new JournalDatabase(thread, failure);
     this.#thread = thread;
     this.#movedTo = movedTo;
     this.#version = version;
@@ -39,12 +47,20 @@ export class Journal implements AsyncDisposable {
 
   /** Opens the journal of a state directory, for this process alone; see `openJournalFile`. */
   static async open(directory: string, options: JournalOptions): Promise<Journal> {
-    const { logger, schema, now = Date.now } = options;
-    const { thread, replaced } = await JournalThread.open({ directory, schema, nowMs: now() });
+    const { logger, schema, standInDirectory = directory, now = Date.now } = options;
+    const { thread, replaced, failure } = await JournalThread.open({
+      directory,
+      standInDirectory,
+      schema,
+      nowMs: now(),
+    });
+    if (failure !== undefined) {
+      logger.error({ directory, err: failure }, 'Journal cannot be written; going on without');
+    }
     if (replaced !== undefined) {
       logger.error({ directory, ...replaced }, 'Journal is damaged and begun anew');
     }
-    return new Journal(thread, replaced?.movedTo, schema.length);
+    return new Journal(thread, replaced?.movedTo, schema.length, failure);
   }
 
   /** Aborted when the journal can no longer be used in this process, and what the last calls did is not known. */

@@ -1,39 +1,85 @@
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, renameSync } from 'node:fs';
 import path from 'node:path';
-import { isDamage, journalError } from './errors.ts';
+import type { AgentError } from '../../core/errors.ts';
+import { isDamage, isUnwritable, journalError } from './errors.ts';
 import { JournalFile } from './journal-file.ts';
 import type { JournalSettings, ReplacedJournal } from './journal-protocol.ts';
+import { StandInJournal } from './stand-in-journal.ts';
 import { StateLock } from './state-lock.ts';
 
 export interface OpenJournalFile extends Disposable {
-  readonly file: JournalFile;
+  readonly file: Pick<JournalFile, 'perform'>;
   readonly replaced: ReplacedJournal | undefined;
+  /** Why nothing can be written yet; undefined if it can. */
+  readonly failure: AgentError | undefined;
 }
 
 /**
  * Opens `journal.db` in a directory, making both if missing, for this process alone. A damaged file is moved
- * aside and a new one begun, because libvirt still knows the VMs and the agent must be able to run. Fails with
+ * aside and a new one begun, because libvirt still knows the VMs and the agent must be able to run; for the same reason one
+ * that cannot be written, on a full disk or a read-only file system, is stood in for until it can. Fails with
  * JOURNAL_FAILURE if another agent uses the directory or a newer one has written the file.
  */
 export function openJournalFile(settings: JournalSettings): OpenJournalFile {
   const file = journalPath(settings.directory);
-  const lockFile = path.join(settings.directory, 'journal.lock');
+  using undo = new DisposableStack();
+  let lock: StateLock | undefined;
   try {
-    mkdirSync(settings.directory, { recursive: true, mode: 0o700 });
-    ensurePrivateFile(lockFile);
-    using stack = new DisposableStack();
-    stack.use(new StateLock(lockFile));
-    const damage = findDamage(file);
-    const replaced =
-      damage === '' ? undefined : { movedTo: moveAside(file, settings.nowMs), damage };
-    ensurePrivateFile(file);
-    const journal = stack.use(new JournalFile(file));
-    journal.migrate(settings.schema);
-    const opened = stack.move();
-    return { file: journal, replaced, [Symbol.dispose]: () => opened.dispose() };
+    lock = undo.use(lockState(settings.directory));
+    const opened = openWritable(file, settings, lock);
+    undo.move();
+    return opened;
   } catch (error) {
-    throw journalError(error, file);
+    const failure = journalError(error, file);
+    if (!isUnwritable(error)) throw failure;
+    const held = lock ?? undo.use(lockState(settings.standInDirectory));
+    const open = (): OpenJournalFile => {
+      try {
+        return openWritable(file, settings, lock ?? lockState(settings.directory));
+      } catch (reason) {
+        throw journalError(reason, file);
+      }
+    };
+    const journal = new StandInJournal(file, settings, { failure, open });
+    undo.move();
+    return {
+      file: journal,
+      replaced: undefined,
+      failure,
+      [Symbol.dispose]: () => {
+        journal[Symbol.dispose]();
+        held[Symbol.dispose]();
+      },
+    };
   }
+}
+
+/** Keeps every other agent from the directory. */
+function lockState(directory: string): StateLock {
+  const lockFile = path.join(directory, 'journal.lock');
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  ensurePrivateFile(lockFile);
+  return new StateLock(lockFile);
+}
+
+/** Takes over the lock, unless it fails. */
+function openWritable(file: string, settings: JournalSettings, lock: StateLock): OpenJournalFile {
+  using stack = new DisposableStack();
+  const damage = findDamage(file);
+  const replaced = damage === '' ? undefined : { movedTo: moveAside(file, settings.nowMs), damage };
+  ensurePrivateFile(file);
+  const journal = stack.use(new JournalFile(file));
+  journal.migrate(settings.schema);
+  const opened = stack.move();
+  return {
+    file: journal,
+    replaced,
+    failure: undefined,
+    [Symbol.dispose]: () => {
+      opened.dispose();
+      lock[Symbol.dispose]();
+    },
+  };
 }
 
 export function journalPath(directory: string): string {

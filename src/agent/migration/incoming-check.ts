@@ -189,7 +189,12 @@ async function collect(
       !hasReason(
         error,
         ...(['INVALID_SPEC', 'IMAGE_NOT_FOUND', 'IMAGE_INVALID', 'IMAGE_IN_USE'] as const),
-        ...(['IMAGE_NOT_ALLOWED', 'IMAGE_NOT_READABLE', 'DEVICE_IN_USE'] as const),
+        ...([
+          'IMAGE_NOT_ALLOWED',
+          'IMAGE_NOT_READABLE',
+          'IMAGE_UNREACHABLE',
+          'DEVICE_IN_USE',
+        ] as const),
         ...(['NODE_CAPACITY_EXCEEDED', 'FEATURE_NOT_SUPPORTED', 'NOT_SUPPORTED'] as const),
         ...(['NODE_CORDONED', 'NODE_SHUTTING_DOWN', 'VM_BUSY', 'STATE_NOT_READY'] as const),
       )

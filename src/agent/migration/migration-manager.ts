@@ -1,5 +1,6 @@
 import { AgentError } from '../../core/errors.ts';
 import { auditLog } from '../../core/logger.ts';
+import { Slots } from '../../core/slots.ts';
 import type { TaskGroup } from '../../core/task-group.ts';
 import type { OperationManager } from '../operations/operation-manager.ts';
 import { pageOf } from '../reports/paging.ts';
@@ -23,7 +24,7 @@ import type { OutgoingOptions } from './outgoing-context.ts';
 import { OutgoingMigration } from './outgoing-migration.ts';
 import { preflight } from './preflight.ts';
 
-export interface MigrationManagerOptions extends OutgoingOptions {
+export interface MigrationManagerOptions extends Omit<OutgoingOptions, 'turns'> {
   readonly agentVersion: string;
   readonly vms: Pick<VmService, 'get'>;
   readonly nodeShutdown: Pick<ShutdownMark, 'isGoingDown'>;
@@ -33,16 +34,18 @@ export interface MigrationManagerOptions extends OutgoingOptions {
 }
 
 const UNKNOWN_CALLER = 'unknown';
+/** Each keeps one of libvirtd's threads to its end, of which there are 20 unless configured otherwise (max_workers); the rest answer everybody else. */
+const SENT_AT_ONCE = 12;
 
 /** Moves VMs away from this node, and tells about all its migrations. */
 export class MigrationManager implements MigrationService {
-  readonly #options: MigrationManagerOptions;
+  readonly #options: MigrationManagerOptions & OutgoingOptions;
   readonly #running = new Map<string, OutgoingMigration>();
   /** Those that are asked for and not in the book yet. */
   readonly #starting = new Map<string, Promise<unknown>>();
 
   constructor(options: MigrationManagerOptions) {
-    this.#options = options;
+    this.#options = { ...options, turns: new Slots(SENT_AT_ONCE) };
     options.book.onEnded(({ id }) => this.#running.delete(id));
   }
 

@@ -1,6 +1,7 @@
 import { AgentError, hasReason } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
+import type { Slots } from '../../core/slots.ts';
 import type { DiskProbe } from '../../drivers/disk-probe.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { VmStateReason } from '../../drivers/hypervisor-domains.ts';
@@ -33,6 +34,8 @@ export interface OutgoingOptions {
   /** Called when VMs of this node have changed. */
   readonly onChange: () => void;
   readonly pace?: Pace | undefined;
+  /** Who may have the hypervisor send a VM. */
+  readonly turns: Slots;
   readonly log: Logger;
 }
 
@@ -102,6 +105,18 @@ export class OutgoingContext {
     this.#record = await this.options.book.move(this.id, phase, patch);
     this.log.debug({ phase }, 'Migration moved on');
     if (!isFinal(phase)) this.options.onChange();
+  }
+
+  /** Waits until few enough others are under way, and says so meanwhile. Disposing the answer lets the next one go on. */
+  async takeTurn(signal: AbortSignal): Promise<AsyncDisposable> {
+    const { turns, book } = this.options;
+    if (turns.free === 0) {
+      const message = `Waiting for its turn: this node sends ${turns.count} VMs at once, and ${turns.waiting + turns.count} others are before it`;
+      book.note(this.id, message);
+    }
+    const turn = await turns.take(signal);
+    book.note(this.id, '');
+    return turn;
   }
 
   /** Records that the destination owns the VM from now on. */

@@ -111,9 +111,12 @@ export class OutgoingMigration {
     // Only the first attempt begins anything.
     this.#unsent = undefined;
     if (way === undefined) return await this.#resume(peer, signal);
+    await using turn = new AsyncDisposableStack();
     let disks: readonly HypervisorDisk[];
     try {
       const either = AbortSignal.any([signal, this.#interrupt.signal]);
+      // Before anything is set aside at the destination.
+      turn.use(await this.#context.takeTurn(either));
       await this.#prepare(peer, way.incoming, either);
       disks = await this.#compareDisks(peer, either);
     } catch (error) {

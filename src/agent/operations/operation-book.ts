@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { AgentError } from '../../core/errors.ts';
 import { Turns } from '../../core/turns.ts';
+import { tidy } from '../journal/tidy.ts';
 import type { Origins, WatchCursor, WatchEvent } from '../reports/report.ts';
 import { WatchedSet } from '../reports/watched-set.ts';
 import { GivenUpCreations } from './given-up-creations.ts';
@@ -92,7 +93,7 @@ export class OperationBook {
     origins: Origins,
     onChange: () => void = () => undefined,
   ): Promise<OperationBook> {
-    await store.prune(Date.now());
+    await tidy(() => store.prune(Date.now()));
     const givenUpCreations = await GivenUpCreations.load(store);
     const book = new OperationBook(store, givenUpCreations, origins, onChange);
     for (const record of await store.listLastEnded(POWER_KINDS)) book.#rememberEnd(record);

@@ -55,9 +55,9 @@ export class DefinitionValidator {
 
   /**
    * Fails with INVALID_SPEC, NOT_SUPPORTED, FEATURE_NOT_SUPPORTED, CPU_INCOMPATIBLE or what is wrong with a file
-   * (IMAGE_NOT_FOUND, IMAGE_INVALID, IMAGE_IN_USE, IMAGE_NOT_ALLOWED, IMAGE_NOT_READABLE, DEVICE_IN_USE), naming every field
-   * that is wrong. Files are looked at only if the rest is right. Returns what is accepted but is not as one may think, in
-   * sentences. That others use its images now is such a thing for a VM that is not started at once.
+   * (IMAGE_NOT_FOUND, IMAGE_INVALID, IMAGE_IN_USE, IMAGE_NOT_ALLOWED, IMAGE_NOT_READABLE, IMAGE_UNREACHABLE, DEVICE_IN_USE),
+   * naming every field that is wrong. Files are looked at only if the rest is right. Returns what is accepted but is not as one
+   * may think, in sentences. That others use its images now is such a thing for a VM that is not started at once.
    */
   async validate(
     { metadata, spec }: WantedVm,

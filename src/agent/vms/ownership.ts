@@ -1,6 +1,7 @@
 import { AgentError } from '../../core/errors.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
+import { tidy } from '../journal/tidy.ts';
 import type { OwnershipRecord, OwnershipStore } from './ownership-store.ts';
 
 /** What of a definition says whose it is. */
@@ -23,7 +24,7 @@ export class Ownership {
   }
 
   static async load(store: OwnershipStore): Promise<Ownership> {
-    await store.prune();
+    await tidy(() => store.prune());
     return new Ownership(store, await store.list());
   }
 

@@ -31,6 +31,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
     "Move it to a folder that the node has for images, or have the node's administrator add its folder to images.folders (kernels: images.bootFolders; block devices: images.blockDevices) in the agent's configuration",
   IMAGE_NOT_READABLE:
     'Move the image to /var/lib/libvirt/images, or open the folder that is named to the user of QEMU',
+  IMAGE_UNREACHABLE:
+    'Bring back the storage that is named (on the node: findmnt, and its server), then try again; or name another image',
   NODE_CAPACITY_EXCEEDED:
     'Ask for less, stop another VM, or choose another node (novactl node get shows what is free)',
   NODE_CORDONED: 'Choose another node, or let this one take VMs again with: novactl node uncordon',

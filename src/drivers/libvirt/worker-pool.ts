@@ -122,13 +122,10 @@ export class WorkerPool {
   }
 
   #addIfAllowed(): Member | undefined {
-    if (this.#members.size >= MAX_WORKERS) return undefined;
-    const slowSince = performance.now() - SLOW_CALL_MS;
-    let quick = 0;
-    for (const { request, lane, startedAtMs } of this.#members) {
-      if (lane !== 'long' && request !== undefined && startedAtMs > slowSince) quick += 1;
-    }
-    return quick < this.#options.size ? this.#add('pool') : undefined;
+    const slowSinceMs = performance.now() - SLOW_CALL_MS;
+    return hasRoom([...this.#members], this.#options.size, slowSinceMs)
+      ? this.#add('pool')
+      : undefined;
   }
 
   #retryWhenSlow(): void {
@@ -217,6 +214,25 @@ export class WorkerPool {
       post(member.worker, { kind: 'diagnose', id });
     });
   }
+}
+
+/** A Worker of a pool, as far as it matters for the others. */
+export interface Busyness {
+  readonly lane: CallRequest['lane'];
+  readonly request: unknown;
+  readonly startedAtMs: number;
+}
+
+/**
+ * Whether another Worker may be added for a call that waits: so many may have begun one lately. Those of long calls do not
+ * count, or as many migrations would leave none for anything else.
+ */
+export function hasRoom(members: readonly Busyness[], size: number, slowSinceMs: number): boolean {
+  const others = members.filter(({ lane }) => lane !== 'long');
+  const quick = others.filter(
+    ({ request, startedAtMs }) => request !== undefined && startedAtMs > slowSinceMs,
+  );
+  return others.length < MAX_WORKERS && quick.length < size;
 }
 
 function post(worker: Worker, message: ToCallWorker): void {

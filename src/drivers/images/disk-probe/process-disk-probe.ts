@@ -1,6 +1,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { Slots } from '../../../core/slots.ts';
 import { untilAborted } from '../../../core/until-aborted.ts';
 import type {
   DiskProbe,
@@ -12,12 +13,15 @@ import type {
 } from '../../disk-probe.ts';
 import type { PlaceSettings } from '../allowed-places.ts';
 import { type ProbeRequest, type ProbeVerb, probeProcessUrl } from './probe-protocol.ts';
-import { Slots } from './slots.ts';
 
 /** Processes at once for each of the two verbs; each takes some 40 MiB while it runs. */
 const MAX_PROCESSES = 4;
 const DEFAULT_TIMEOUT_MS = 10_000;
 const END_TIMEOUT_MS = 5_000;
+/** A killed process ends at once, unless the kernel keeps it for storage that has gone away. */
+const KILL_TIMEOUT_MS = 1_000;
+/** Of those no more are started then. */
+const MAX_HANGING = 8;
 /** It reads a few files and ends. */
 const MEMORY_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=64'];
 
@@ -28,6 +32,8 @@ export class ProcessDiskProbe implements DiskProbe {
   // Of its own for each: who marks waits for another node to look, which may be marking for this one.
   readonly #marking = new Slots(MAX_PROCESSES);
   readonly #looking = new Slots(MAX_PROCESSES);
+  /** Processes that do not end although they were killed. */
+  readonly #hanging = new Set<ProbeProcess>();
 
   constructor(options: { readonly places: PlaceSettings; readonly timeoutMs?: number }) {
     this.#places = options.places;
@@ -37,6 +43,9 @@ export class ProcessDiskProbe implements DiskProbe {
   async mark(images: readonly ImagePlace[], signal: AbortSignal): Promise<MarkedImages> {
     if (images.length === 0) return { images: [], async [Symbol.asyncDispose]() {} };
     await using slot = await this.#marking.take(signal);
+    if (this.#hanging.size >= MAX_HANGING) {
+      return { images: images.map(() => NO_ANSWER), async [Symbol.asyncDispose]() {} };
+    }
     const process = this.#start({ verb: 'mark', images });
     const found = await process.answers(this.#timeoutMs, signal);
     const kept = slot.move();
@@ -53,6 +62,7 @@ export class ProcessDiskProbe implements DiskProbe {
   ): Promise<readonly ImageSighting[]> {
     if (images.length === 0) return [];
     await using _slot = await this.#looking.take(signal);
+    if (this.#hanging.size >= MAX_HANGING) return images.map(() => NO_ANSWER);
     const process = this.#start({ verb: 'look', images });
     const found = await process.answers(this.#timeoutMs, signal);
     await process.end();
@@ -60,7 +70,7 @@ export class ProcessDiskProbe implements DiskProbe {
   }
 
   #start(verb: ProbeVerb): ProbeProcess {
-    return new ProbeProcess({ ...verb, places: this.#places });
+    return new ProbeProcess({ ...verb, places: this.#places }, this.#hanging);
   }
 }
 
@@ -82,9 +92,11 @@ class ProbeProcess {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #request: ProbeRequest;
   readonly #exited: Promise<unknown>;
+  readonly #hanging: Set<ProbeProcess>;
 
-  constructor(request: ProbeRequest) {
+  constructor(request: ProbeRequest, hanging: Set<ProbeProcess>) {
     this.#request = request;
+    this.#hanging = hanging;
     this.#child = spawn(process.execPath, [...MEMORY_FLAGS, probeProcessUrl().pathname], {
       stdio: 'pipe',
     });
@@ -119,11 +131,22 @@ class ProbeProcess {
     return this.#request.images.map((_, index) => answers[index] ?? NO_ANSWER);
   }
 
-  /** Its marks are gone when this resolves, unless their storage has gone away. */
+  /** Its marks are gone when this resolves, unless their storage has gone away; then it may still be there. */
   async end(): Promise<void> {
     this.#child.stdin.end();
-    const late = setTimeout(() => this.#child.kill('SIGKILL'), END_TIMEOUT_MS);
-    await this.#exited;
-    clearTimeout(late);
+    if (await this.#exitsWithin(END_TIMEOUT_MS)) return;
+    this.#child.kill('SIGKILL');
+    if (await this.#exitsWithin(KILL_TIMEOUT_MS)) return;
+    this.#hanging.add(this);
+    void this.#exited.then(() => this.#hanging.delete(this));
+  }
+
+  async #exitsWithin(timeoutMs: number): Promise<boolean> {
+    try {
+      await untilAborted(this.#exited, AbortSignal.timeout(timeoutMs));
+      return true;
+    } catch {
+      return false;
+    }
   }
 }

@@ -6,7 +6,8 @@ import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { until } from '../../../fixtures/until.ts';
 import { never, TwoNodes } from './two-nodes.ts';
 
-const COUNT = 40;
+/** As many as a node sends at once. */
+const AT_ONCE = 12;
 
 interface Moving {
   readonly id: string;
@@ -14,9 +15,9 @@ interface Moving {
 }
 
 /** VMs that run on the source, with a migration for each that is yet to be started. */
-async function manyVms(nodes: TwoNodes): Promise<readonly Moving[]> {
+async function manyVms(nodes: TwoNodes, count: number): Promise<readonly Moving[]> {
   const { hypervisor, agent } = nodes.source;
-  const moving = Array.from({ length: COUNT }, (_, index) => ({
+  const moving = Array.from({ length: count }, (_, index) => ({
     id: randomUUID(),
     vm: tinyVm({ name: `web-${index}` }),
   }));
@@ -73,34 +74,50 @@ async function assertMoved(nodes: TwoNodes, moving: readonly Moving[]): Promise<
   }
 }
 
-test('40 VMs that move at once all arrive, none waits for another, and nothing is left', async () => {
+test('of 20 VMs that are to move at once the last wait for their turn and say so, all arrive, and nothing is left', async () => {
   using nodes = await TwoNodes.open();
   const { source, destination } = nodes;
-  const moving = await manyVms(nodes);
+  const moving = await manyVms(nodes, 20);
   const { promise, resolve: goOn } = Promise.withResolvers<void>();
   source.hypervisor.switchoverGate = promise;
   await startAll(nodes, moving);
-  // If any had to wait for another to end, it would not come so far.
-  await until('all of them switch over', () =>
-    moving.every(({ id }) => source.record(id)?.phase === 'switching-over'),
-  );
+  const isAhead = ({ id }: Moving): boolean => source.record(id)?.phase === 'switching-over';
+  await until('as many as may switch over', () => moving.filter(isAhead).length === AT_ONCE);
   const { capacity } = destination.agent;
-  for (const { vm } of moving) {
-    assert.ok(capacity.findHolding(vm.namespace, vm.name), `no memory is kept for ${vm.name}`);
+  for (const one of moving) {
+    const { namespace, name } = one.vm;
+    const holds = capacity.findHolding(namespace, name) !== undefined;
+    assert.equal(holds, isAhead(one), `memory that is kept for ${name}`);
+    const { message } = await source.agent.migrations.get(one.id);
+    assert.equal(
+      /^Waiting for its turn: this node sends 12 VMs at once, and \d+ others/.test(message),
+      !isAhead(one),
+      message,
+    );
   }
+  const waiting = moving.filter((one) => !isAhead(one));
+  // One that waits can be called off like any other.
+  const [last] = waiting;
+  assert.ok(last);
+  await source.agent.migrations.cancel(last.id);
+  await until('it has been called off', () => source.record(last.id)?.phase === 'cancelled');
+  assert.equal((await source.find(last.vm.uid))?.state, 'running');
   goOn();
   await until('all of them have ended', () =>
     moving.every(({ id }) => source.record(id)?.endedAtMs !== undefined),
   );
-  await assertMoved(nodes, moving);
+  await assertMoved(
+    nodes,
+    moving.filter((one) => one !== last),
+  );
   // Who did not ask to move has not.
   assert.equal((await source.find(nodes.vm.uid))?.state, 'running');
 });
 
-test('of 40 VMs that move at once, those that fail stay and hold up none of the others', async () => {
+test('of VMs that move at once, those that fail stay and hold up none of the others', async () => {
   using nodes = await TwoNodes.open();
   const { source, destination } = nodes;
-  const moving = await manyVms(nodes);
+  const moving = await manyVms(nodes, AT_ONCE);
   source.hypervisor.manualProgress = true;
   await startAll(nodes, moving);
   await until('all of them copy', async () => {

@@ -1,12 +1,24 @@
-import { untilAborted } from '../../../core/until-aborted.ts';
+import { untilAborted } from './until-aborted.ts';
 
 /** Lets so many do something at once; the others wait, in the order in which they came. */
 export class Slots {
+  readonly count: number;
   #free: number;
   readonly #waiting: (() => void)[] = [];
 
   constructor(count: number) {
+    this.count = count;
     this.#free = count;
+  }
+
+  /** How many can begin now without waiting. */
+  get free(): number {
+    return this.#free;
+  }
+
+  /** How many wait. */
+  get waiting(): number {
+    return this.#waiting.length;
   }
 
   /** Disposing the answer makes room for the next. */

@@ -1,0 +1,42 @@
+import { createInterface } from 'node:readline';
+import { AgentError } from '../../core/errors.ts';
+import type { ImageAnswer, ImageProcessSettings, ImageQuestion } from './image-protocol.ts';
+import { QemuImgInspector } from './qemu-img-inspector.ts';
+
+/*
+ * A process of its own, because a file on storage that has gone away keeps whoever looks at it for ever: of the agent
+ * it would keep one of the few threads that all of its files go through.
+ */
+
+const settings = JSON.parse(process.argv[2] ?? '{}') as ImageProcessSettings;
+const inspector = new QemuImgInspector(settings);
+/** Its starter kills it before. */
+const NEVER = new AbortController().signal;
+
+async function answerTo(question: ImageQuestion): Promise<ImageAnswer> {
+  try {
+    const found =
+      question.verb === 'find'
+        ? await inspector.find(question.query, NEVER)
+        : await inspector.findBootFile(question.path, question.user, NEVER);
+    return { found };
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error;
+    return { failure: { reason: error.reason, message: error.message } };
+  }
+}
+
+/** By a signal: an orderly end would wait for a thread that hangs. */
+function end(): void {
+  process.kill(process.pid, 'SIGKILL');
+}
+
+process.stdout.on('error', end);
+createInterface({ input: process.stdin })
+  .on('line', (line) => {
+    void answerTo(JSON.parse(line) as ImageQuestion).then((answer) => {
+      process.stdout.write(`${JSON.stringify(answer)}\n`);
+    });
+  })
+  // Whoever asked has gone.
+  .on('close', end);
