@@ -20,6 +20,7 @@ const OF_FILES = [
   'IMAGE_IN_USE',
   'IMAGE_NOT_ALLOWED',
   'IMAGE_NOT_READABLE',
+  'IMAGE_UNREACHABLE',
   'DEVICE_IN_USE',
 ] as const satisfies readonly Reason[];
 
@@ -40,6 +41,7 @@ export const DEED_REASONS = {
       'INVALID_SPEC',
       'NOT_SUPPORTED',
       'FEATURE_NOT_SUPPORTED',
+      'CPU_INCOMPATIBLE',
       ...OF_FILES,
       'VM_ALREADY_EXISTS',
       'VM_NOT_OWNED',
@@ -51,7 +53,7 @@ export const DEED_REASONS = {
       'STATE_NOT_READY',
       ...OF_HYPERVISOR,
     ],
-    found: ['CPU_INCOMPATIBLE', ...ONLY_FOUND, 'OPERATION_CANCELLED'],
+    found: [...ONLY_FOUND, 'OPERATION_CANCELLED'],
   },
   start: {
     foretold: [
@@ -60,6 +62,7 @@ export const DEED_REASONS = {
       'VM_NOT_OWNED',
       'VM_BUSY',
       'RUN_STRATEGY_HALTED',
+      'VM_PAUSED',
       ...OF_FILES,
       'INVALID_SPEC',
       'NODE_CAPACITY_EXCEEDED',
@@ -81,6 +84,7 @@ export const DEED_REASONS = {
       'VM_NOT_FOUND',
       'VM_UID_MISMATCH',
       'VM_NOT_RUNNING',
+      'VM_PAUSED',
       'VM_NOT_OWNED',
       'VM_ALREADY_EXISTS',
       'VM_BUSY',

@@ -134,7 +134,7 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
         call: (uid: string) => hypervisor.domains.define({ ...stopped, uid }, never),
       },
       {
-        reason: 'INVALID_SPEC',
+        reason: 'HYPERVISOR_REFUSED',
         call: () => hypervisor.domains.define(invalid, never),
       },
     ] as const;

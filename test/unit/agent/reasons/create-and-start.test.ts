@@ -99,6 +99,7 @@ const OF_FILES: Scenarios<Attempt> = {
   IMAGE_IN_USE: disk({ holders: [HOLDER] }),
   IMAGE_NOT_ALLOWED: unusable('IMAGE_NOT_ALLOWED'),
   IMAGE_NOT_READABLE: unusable('IMAGE_NOT_READABLE'),
+  IMAGE_UNREACHABLE: unusable('IMAGE_UNREACHABLE'),
   DEVICE_IN_USE: unusable('DEVICE_IN_USE'),
 };
 
@@ -107,7 +108,6 @@ const OF_THE_NODE = (method: 'define' | 'start'): Scenarios<Attempt> => ({
   HYPERVISOR_FAILURE: failing(method, 'HYPERVISOR_FAILURE'),
   STORAGE_FULL: withoutRoom('STORAGE_FULL'),
   JOURNAL_FAILURE: withoutRoom('JOURNAL_FAILURE'),
-  CPU_INCOMPATIBLE: failing('start', 'CPU_INCOMPATIBLE'),
   OPERATION_CANCELLED: (attempt) => {
     const goOn = attempt.node.hypervisor.block(method);
     attempt.meanwhile = async (id) => {
@@ -137,6 +137,9 @@ const CREATE = {
     },
     FEATURE_NOT_SUPPORTED: (attempt) => {
       attempt.request = withMachine(attempt.request, { machineType: 'pc-q35-99.0' });
+    },
+    CPU_INCOMPATIBLE: (attempt) => {
+      attempt.request = withMachine(attempt.request, { cpu: { model: 'no-such-model' } });
     },
     VM_ALREADY_EXISTS: async ({ node, request: { metadata, spec } }) => {
       await node.create({ metadata: { ...metadata, uid: randomUUID() }, spec });
@@ -192,6 +195,11 @@ const START = {
       const options = { dryRun: false, updateMask: undefined, generation: undefined };
       await node.vms.apply(halted, options, never);
     },
+    VM_PAUSED: async ({ node: { hypervisor, inventory }, request }) => {
+      await hypervisor.domains.start(uidOf(request), never);
+      await hypervisor.domains.suspend(uidOf(request), never);
+      await inventory.refresh(never);
+    },
     NODE_CAPACITY_EXCEEDED: fill,
     NODE_SHUTTING_DOWN: goDown,
     STATE_NOT_READY: darken,
@@ -199,6 +207,7 @@ const START = {
   },
   found: {
     ...OF_THE_NODE('start'),
+    CPU_INCOMPATIBLE: failing('start', 'CPU_INCOMPATIBLE'),
     FEATURE_NOT_SUPPORTED: failing('start', 'FEATURE_NOT_SUPPORTED'),
     // One that waits for the hypervisor; what libvirt is doing already is done.
     OPERATION_CANCELLED: (attempt) => {

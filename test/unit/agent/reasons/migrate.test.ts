@@ -53,7 +53,8 @@ const SCENARIOS = {
     VM_UID_MISMATCH: (attempt) => {
       attempt.spec = { vm: { namespace: 'test', name: 'web', uid: randomUUID() } };
     },
-    VM_NOT_RUNNING: ({ nodes }) => nodes.source.hypervisor.domains.suspend(nodes.vm.uid, never),
+    VM_NOT_RUNNING: ({ nodes }) => nodes.source.hypervisor.domains.destroy(nodes.vm.uid, never),
+    VM_PAUSED: ({ nodes }) => nodes.source.hypervisor.domains.suspend(nodes.vm.uid, never),
     VM_NOT_OWNED: ({ nodes: { source, vm } }) => source.agent.ownership.release(vm, 4, 'c'),
     VM_ALREADY_EXISTS: async ({ nodes: { destination, vm } }) => {
       await destination.hypervisor.domains.define({ ...vm, uid: randomUUID() }, never);
@@ -79,6 +80,7 @@ const SCENARIOS = {
     }),
     IMAGE_NOT_ALLOWED: unusable('IMAGE_NOT_ALLOWED'),
     IMAGE_NOT_READABLE: unusable('IMAGE_NOT_READABLE'),
+    IMAGE_UNREACHABLE: unusable('IMAGE_UNREACHABLE'),
     DEVICE_IN_USE: unusable('DEVICE_IN_USE'),
     INVALID_SPEC: refused('INVALID_SPEC'),
     NODE_CAPACITY_EXCEEDED: ({ nodes: { destination } }) => {
@@ -159,7 +161,8 @@ const SCENARIOS = {
 
 /** What becomes of the VM by what keeps it from moving, and not by the attempt. */
 const STATES: Readonly<Partial<Record<Reason, string>>> = {
-  VM_NOT_RUNNING: 'paused',
+  VM_NOT_RUNNING: 'stopped',
+  VM_PAUSED: 'paused',
   // A copy that another node owns is not run.
   VM_NOT_OWNED: 'stopped',
 };
