@@ -104,12 +104,20 @@ async function expectClosed(lab: Lab, signal: AbortSignal): Promise<void> {
   assert.equal(before.reason, 'IMAGE_NOT_READABLE');
   assert.match(before.message, /runs as user libvirt-qemu .*: \/run\/vm is closed to that user/);
 
+  const planned = await refusalOf(client.vms.start({ name: 'web' }, { signal, dryRun: true }));
   const atTheDeed = await refusalOf(client.vms.start({ name: 'web' }, { signal }));
+  assert.equal(planned.message, atTheDeed.message);
   assert.equal(atTheDeed.reason, 'IMAGE_NOT_READABLE');
   assert.match(atTheDeed.message, /^Cannot start VM web: .*\/run\/vm is closed to that user/);
   const { status } = await client.vms.get({ name: 'web' }, { signal });
   assert.equal(status?.phase, VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_STOPPED);
+  // libvirt was not even asked; whoever comes next sees why it would not start.
   assert.equal(status.reason, 'NeverStarted');
+  const startable = status.conditions.find(({ type }) => type === 'Startable');
+  assert.deepEqual(
+    [startable?.reason, startable?.message],
+    ['ImageNotReadable', atTheDeed.message],
+  );
 
   await a.run(['chmod', '755', FOLDER], signal);
   await client.vms.start({ name: 'web' }, { signal });
