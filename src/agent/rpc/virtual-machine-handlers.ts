@@ -165,18 +165,21 @@ export function virtualMachineHandlers(
 
     restartVirtualMachine({ ref, timeout, force, operationId }, context) {
       const parameters = { ...readTimeout(timeout, 'Cannot restart a VM'), force };
+      if (force) context.about({ force: 1 });
       const asked = { kind: 'restart', vm: readRef(ref, context), parameters } as const;
       return power(asked, operationId, context);
     },
 
     ejectMedium({ ref, volume, force, operationId }, context) {
       const parameters = { volume: readVolume(volume), force };
+      context.about({ volume, ...(force && { force: 1 }) });
       const asked = { kind: 'eject', vm: readRef(ref, context), parameters } as const;
       return power(asked, operationId, context);
     },
 
     insertMedium({ ref, volume, path, operationId }, context) {
       const parameters = { volume: readVolume(volume), path };
+      context.about({ volume, path });
       const asked = { kind: 'insert', vm: readRef(ref, context), parameters } as const;
       return power(asked, operationId, context);
     },

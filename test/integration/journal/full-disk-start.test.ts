@@ -27,7 +27,7 @@ import { migrationRecord } from '../../unit/agent/migration/migration-record.ts'
 const options = { logger: createLogger('silent'), schema: JOURNAL_SCHEMA };
 const skip = process.getuid?.() === 0 ? false : 'mounting a small tmpfs needs root';
 
-/** A folder with an agent's settings and its state directory on a disk of 1 MiB. */
+/** A folder with an agent's settings and its state directory on a disk of 4 MiB. */
 class SmallDisk implements AsyncDisposable {
   readonly state: string;
   agent!: BareAgent;
@@ -44,7 +44,7 @@ class SmallDisk implements AsyncDisposable {
     const { path: folder } = undo.use(mkdtempDisposableSync(path.join(tmpdir(), 'full-disk-')));
     const disk = new SmallDisk(folder, `127.0.0.1:${await freePort()}`);
     mkdirSync(disk.state);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', disk.state]);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', disk.state]);
     undo.defer(() => void execFileSync('umount', [disk.state]));
     disk.agent = await BareAgent.configure(folder, {
       stateDirectory: disk.state,
@@ -103,7 +103,8 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-const CANNOT_WRITE = /Cannot write the journal .*: (the disk is full|its file system is read-only)/;
+const CANNOT_WRITE =
+  /is full: nothing that is asked for|mounted read-only: nothing|Cannot write the journal/;
 
 /** Starts an agent that cannot write: it serves and says so, and that it can as soon as it can again. */
 async function expectDegraded(disk: SmallDisk, mend: () => void): Promise<void> {

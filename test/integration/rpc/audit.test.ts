@@ -47,6 +47,8 @@ function change<Message>(
   return { request: type.encode(type.fromPartial(fields as never)).finish(), what };
 }
 
+const OPERATION_ID = '3d3d9f60-6d1b-4b5e-9a7e-0c7f5e7f3b11';
+
 /** One for each call that changes something. */
 const CHANGES: Readonly<Record<string, Change>> = {
   CreateVirtualMachine: change(
@@ -62,6 +64,22 @@ const CHANGES: Readonly<Record<string, Change>> = {
   StartVirtualMachine: change(vms.StartVirtualMachineRequest, { ref }, vm),
   ShutdownVirtualMachine: change(vms.ShutdownVirtualMachineRequest, { ref }, vm),
   DestroyVirtualMachine: change(vms.DestroyVirtualMachineRequest, { ref }, vm),
+  SuspendVirtualMachine: change(vms.SuspendVirtualMachineRequest, { ref }, vm),
+  ResumeVirtualMachine: change(vms.ResumeVirtualMachineRequest, { ref }, vm),
+  ResetVirtualMachine: change(vms.ResetVirtualMachineRequest, { ref }, vm),
+  RebootVirtualMachine: change(vms.RebootVirtualMachineRequest, { ref }, vm),
+  RestartVirtualMachine: change(
+    vms.RestartVirtualMachineRequest,
+    // Its guest never goes off, so that it is not waited for.
+    { ref, force: true, operationId: OPERATION_ID },
+    { ...vm, force: 1, operationId: OPERATION_ID },
+  ),
+  EjectMedium: change(vms.EjectMediumRequest, { ref, volume: 'cd' }, { ...vm, volume: 'cd' }),
+  InsertMedium: change(
+    vms.InsertMediumRequest,
+    { ref, volume: 'cd', path: '/var/lib/libvirt/images/a.iso' },
+    { ...vm, volume: 'cd', path: '/var/lib/libvirt/images/a.iso' },
+  ),
   DeleteVirtualMachine: change(
     vms.DeleteVirtualMachineRequest,
     { ref, force: true },
