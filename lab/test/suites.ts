@@ -45,6 +45,13 @@ export const NAMED_SUITES: readonly Suite[] = [
     parts: [{ folders: ['faults'], concurrency: 1, fileLimitMinutes: 5 }],
   },
   {
+    name: 'hosts',
+    about:
+      'hosts as people have them: other daemons, users and addresses, newer agents, what was done by hand',
+    limitMinutes: 10,
+    parts: [{ folders: ['hosts'], concurrency: 1, fileLimitMinutes: 5 }],
+  },
+  {
     name: 'streamer',
     about: 'the streamer under sanitizers and fuzzers',
     limitMinutes: 30,

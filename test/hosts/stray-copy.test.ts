@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { waitUntil } from '../../lab/core/wait-until.ts';
 import type { LabNode } from '../../lab/node/lab-node.ts';
-import { TwoNodes } from './two-nodes.ts';
+import { TwoNodes } from '../e2e/two-nodes.ts';
 
 const PATIENCE_MS = 30_000;
 

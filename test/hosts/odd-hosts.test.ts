@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { rename } from 'node:fs/promises';
 import { test } from 'node:test';
-import { TwoNodes } from './two-nodes.ts';
+import { TwoNodes } from '../e2e/two-nodes.ts';
 
 const ADDRESSES = { a: 'fd00:4e6f::1', b: 'fd00:4e6f::2' } as const;
 

@@ -7,9 +7,9 @@ import { ConditionStatus, type VirtualMachine, VirtualMachinePhase } from '../..
 import { toVirtualMachineMessage } from '../../src/client/resource-messages.ts';
 import { parseVirtualMachine } from '../../src/core/resources/parse-virtual-machine.ts';
 import { METADATA_NAMESPACE } from '../../src/drivers/libvirt/domain-xml/metadata.ts';
+import { type DemoVm, PATIENCE_MS } from '../e2e/moving-vm.ts';
+import { TwoNodes } from '../e2e/two-nodes.ts';
 import { manifest } from '../fixtures/manifests.ts';
-import { type DemoVm, PATIENCE_MS } from './moving-vm.ts';
-import { TwoNodes } from './two-nodes.ts';
 
 const UNKNOWN_FIELD = 'spec.template.spec.clock';
 const UNKNOWN_VALUE = 'spec.updateStrategy.type';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { waitUntil } from '../../lab/core/wait-until.ts';
+import { PATIENCE_MS } from '../e2e/moving-vm.ts';
+import { TwoNodes } from '../e2e/two-nodes.ts';
 import { relay } from '../integration/lab/relay.ts';
-import { PATIENCE_MS } from './moving-vm.ts';
-import { TwoNodes } from './two-nodes.ts';
 
 /** As somebody does who knows virsh and not us; the definition stays at the source, off. */
 const MIGRATE = ['migrate', '--live', '--p2p', '--persistent', '--unsafe'];
