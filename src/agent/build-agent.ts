@@ -1,64 +1,44 @@
 import { parseHostPort } from '../core/host-port.ts';
 import { KeyLocks } from '../core/key-locks.ts';
 import { EVERYTHING } from '../core/label-selector.ts';
-import type { Logger } from '../core/logger.ts';
 import { TaskGroup } from '../core/task-group.ts';
-import type { ConsoleReader } from '../drivers/console.ts';
-import type { DiskProbe } from '../drivers/disk-probe.ts';
-import type { HostFacts } from '../drivers/host.ts';
-import type { Hypervisor } from '../drivers/hypervisor.ts';
-import type { ImageInspector } from '../drivers/images.ts';
-import type { PrivateFiles } from '../drivers/private-files.ts';
-import type { TransferDriver } from '../drivers/transfers.ts';
+import type { AgentParts } from './agent-parts.ts';
 import { IncomingManager } from './migration/incoming-manager.ts';
 import type { Migration } from './migration/migration.ts';
 import { MigrationBook } from './migration/migration-book.ts';
 import { MigrationManager } from './migration/migration-manager.ts';
 import { migrationOperation } from './migration/migration-operation.ts';
 import type { MigrationRecord } from './migration/migration-record.ts';
-import type { MigrationStore } from './migration/migration-store.ts';
-import type { OutgoingOptions } from './migration/outgoing-context.ts';
-import type { Pace } from './migration/pace.ts';
-import type { Peers } from './migration/peers.ts';
 import { PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN } from './migration/protocol.ts';
 import { allocatableOf, capacityOf } from './node/amounts.ts';
 import { CapacityLedger } from './node/capacity-ledger.ts';
 import { Cordon } from './node/cordon.ts';
-import type { NodeAccelerator } from './node/node-accelerator.ts';
 import { NodeManager } from './node/node-manager.ts';
 import { nodeOperations } from './node/node-operations.ts';
-import type { NodeSpecStore } from './node/node-spec-store.ts';
 import { ReservationBook } from './node/reservation-book.ts';
-import type { ReservationStore } from './node/reservation-store.ts';
-import type { StorageReport } from './node/storage-health.ts';
 import { THE_NODE } from './operations/operation.ts';
 import { OperationBook } from './operations/operation-book.ts';
 import { OperationController } from './operations/operation-controller.ts';
 import { OperationManager } from './operations/operation-manager.ts';
 import { OperationSecrets } from './operations/operation-secrets.ts';
-import type { OperationStore } from './operations/operation-store.ts';
 import { Reconciler } from './reconcile/reconciler.ts';
 import { ReportOriginSource } from './reports/report-origin-source.ts';
 import { PowerRequests } from './runs/power-requests.ts';
 import { Restarts } from './runs/restarts.ts';
 import { RunBook } from './runs/run-book.ts';
 import { RunRecordController } from './runs/run-record-controller.ts';
-import type { RunStore } from './runs/run-store.ts';
 import { RunStrategyController } from './runs/run-strategy-controller.ts';
 import { GuestShutdowns } from './shutdown/guest-shutdowns.ts';
 import { ShutdownController } from './shutdown/shutdown-controller.ts';
 import { ShutdownManager } from './shutdown/shutdown-manager.ts';
 import { ShutdownMark } from './shutdown/shutdown-mark.ts';
-import type { ShutdownStore } from './shutdown/shutdown-store.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
 import { DriftController } from './vms/drift-controller.ts';
 import { Identification } from './vms/identification.ts';
-import type { IdentificationStore } from './vms/identification-store.ts';
 import { mediaOperations } from './vms/media-operations.ts';
 import { OrphanedFileController } from './vms/orphaned-file-controller.ts';
 import { Ownership } from './vms/ownership.ts';
 import { OwnershipManager } from './vms/ownership-manager.ts';
-import type { OwnershipStore } from './vms/ownership-store.ts';
 import { Remains } from './vms/remains.ts';
 import { RemainsController } from './vms/remains-controller.ts';
 import { StaleCopyController } from './vms/stale-copy-controller.ts';
@@ -74,54 +54,6 @@ import { VmManager } from './vms/vm-manager.ts';
 import { VmMedia } from './vms/vm-media.ts';
 import { vmOperations } from './vms/vm-operations.ts';
 import { type MovingVm, Whereabouts } from './vms/whereabouts.ts';
-
-/** What an agent is made of: the drivers that reach out, the stores that remember, and what it is to know. */
-export interface AgentParts {
-  readonly nodeName: string;
-  readonly agentVersion: string;
-  readonly agentEpoch: number;
-  /** HOST:PORT where other nodes reach this one, its transfers at the same host. */
-  readonly advertiseAddress: string;
-  readonly host: HostFacts;
-  /** Memory of the host that VMs may not have. */
-  readonly reservedMemoryBytes: number;
-  /** The least memory that a VM may have, as a quantity. */
-  readonly minMemory: string;
-  /** What VMs run on here. */
-  readonly accelerator: NodeAccelerator;
-  /** The hypervisor takes leases of disks, which other nodes heed. */
-  readonly hasDiskLeases: boolean;
-  readonly migrationDefaults: OutgoingOptions['defaults'];
-  readonly hypervisor: Hypervisor;
-  readonly transfers: TransferDriver;
-  readonly images: ImageInspector;
-  readonly diskProbe: DiskProbe;
-  readonly privateFiles: PrivateFiles;
-  readonly console: ConsoleReader;
-  readonly peers: Peers;
-  readonly stores: {
-    readonly migrations: MigrationStore;
-    readonly ownership: OwnershipStore;
-    readonly identification: IdentificationStore;
-    readonly operations: OperationStore;
-    readonly nodeSpec: NodeSpecStore;
-    readonly reservations: ReservationStore;
-    readonly runs: RunStore;
-    readonly shutdown: ShutdownStore;
-  };
-  readonly storageHealth: () => StorageReport;
-  readonly pace?: Pace;
-  readonly resyncIntervalMs?: number;
-  readonly firstRestartDelayMs?: number;
-  /** How often the files of VMs that are off are looked for. */
-  readonly lookIntervalMs?: number | undefined;
-  /** How many VMs are started at once by their run strategies. */
-  readonly startsAtOnce: number;
-  readonly unreadPatienceMs?: number;
-  /** The clock of the host's boot; see `ShutdownMark`. */
-  readonly bootClock?: () => number;
-  readonly log: Logger;
-}
 
 /** The features of an agent, put together. Nothing runs yet. */
 export type Agent = Awaited<ReturnType<typeof buildAgent>>;

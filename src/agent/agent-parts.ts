@@ -1,0 +1,69 @@
+import type { Logger } from '../core/logger.ts';
+import type { ConsoleReader } from '../drivers/console.ts';
+import type { DiskProbe } from '../drivers/disk-probe.ts';
+import type { HostFacts } from '../drivers/host.ts';
+import type { Hypervisor } from '../drivers/hypervisor.ts';
+import type { ImageInspector } from '../drivers/images.ts';
+import type { PrivateFiles } from '../drivers/private-files.ts';
+import type { TransferDriver } from '../drivers/transfers.ts';
+import type { MigrationStore } from './migration/migration-store.ts';
+import type { OutgoingOptions } from './migration/outgoing-context.ts';
+import type { Pace } from './migration/pace.ts';
+import type { Peers } from './migration/peers.ts';
+import type { NodeAccelerator } from './node/node-accelerator.ts';
+import type { NodeSpecStore } from './node/node-spec-store.ts';
+import type { ReservationStore } from './node/reservation-store.ts';
+import type { StorageReport } from './node/storage-health.ts';
+import type { OperationStore } from './operations/operation-store.ts';
+import type { RunStore } from './runs/run-store.ts';
+import type { ShutdownStore } from './shutdown/shutdown-store.ts';
+import type { IdentificationStore } from './vms/identification-store.ts';
+import type { OwnershipStore } from './vms/ownership-store.ts';
+
+/** What an agent is made of: the drivers that reach out, the stores that remember, and what it is to know. */
+export interface AgentParts {
+  readonly nodeName: string;
+  readonly agentVersion: string;
+  readonly agentEpoch: number;
+  /** HOST:PORT where other nodes reach this one, its transfers at the same host. */
+  readonly advertiseAddress: string;
+  readonly host: HostFacts;
+  /** Memory of the host that VMs may not have. */
+  readonly reservedMemoryBytes: number;
+  /** The least memory that a VM may have, as a quantity. */
+  readonly minMemory: string;
+  /** What VMs run on here. */
+  readonly accelerator: NodeAccelerator;
+  /** The hypervisor takes leases of disks, which other nodes heed. */
+  readonly hasDiskLeases: boolean;
+  readonly migrationDefaults: OutgoingOptions['defaults'];
+  readonly hypervisor: Hypervisor;
+  readonly transfers: TransferDriver;
+  readonly images: ImageInspector;
+  readonly diskProbe: DiskProbe;
+  readonly privateFiles: PrivateFiles;
+  readonly console: ConsoleReader;
+  readonly peers: Peers;
+  readonly stores: {
+    readonly migrations: MigrationStore;
+    readonly ownership: OwnershipStore;
+    readonly identification: IdentificationStore;
+    readonly operations: OperationStore;
+    readonly nodeSpec: NodeSpecStore;
+    readonly reservations: ReservationStore;
+    readonly runs: RunStore;
+    readonly shutdown: ShutdownStore;
+  };
+  readonly storageHealth: () => StorageReport;
+  readonly pace?: Pace;
+  readonly resyncIntervalMs?: number;
+  readonly firstRestartDelayMs?: number;
+  /** How often the files of VMs that are off are looked for. */
+  readonly lookIntervalMs?: number | undefined;
+  /** How many VMs are started at once by their run strategies. */
+  readonly startsAtOnce: number;
+  readonly unreadPatienceMs?: number;
+  /** The clock of the host's boot; see `ShutdownMark`. */
+  readonly bootClock?: () => number;
+  readonly log: Logger;
+}
