@@ -61,7 +61,7 @@ const HINTS: Readonly<Record<Reason, string>> = {
   MIGRATION_NOT_FOUND: 'List what this node knows with: novactl migration list',
   MIGRATION_ALREADY_EXISTS: 'Leave out --id to get a new one; an attempt is never repeated',
   MIGRATION_BLOCKED:
-    'See everything that stands in the way with: novactl migrate VM --to NODE --plan',
+    'Do what is said above, then see whether anything is left with: novactl migrate VM --to NODE --plan',
   MIGRATION_PAST_SWITCHOVER: 'It can no longer be stopped: wait for it and migrate the VM back',
   MIGRATION_FAILED: 'The VM stays at the source; the logs of both agents have more under its id',
   MIGRATION_CANCELLED: 'The VM stays at the source; start another migration when you are ready',

@@ -32,7 +32,9 @@ export function planText(vm: string, node: string, plan: PlanMigrationResponse):
   return `VM ${vm} cannot be migrated to node ${node}. ${count} in the way:\n${items.join('')}`;
 }
 
+/** A blocker says the way on by itself; the hint to look at the plan would lead back to it. */
 function hintOf(reason: string): string | undefined {
+  if (reason === 'MIGRATION_BLOCKED') return undefined;
   return isReason(reason) ? hintFor(new AgentError(reason, '')) : undefined;
 }
 

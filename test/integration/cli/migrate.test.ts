@@ -115,6 +115,13 @@ test('--plan says what stands in the way, what to do, and whether it is possible
   const blocked = await lab.novactl('migrate web --to node-b --plan');
   assert.equal(blocked.code, 4);
   assert.match(blocked.stdout, /node-b: No answer \(PEER_UNREACHABLE\)\n +What to do: Check that/);
+
+  // It says the way on by itself, and the plan that its hint names is this one.
+  lab.agent.planBlockers = [
+    { reason: 'MIGRATION_BLOCKED', message: 'Delete it', nodeName: 'a', subject: '' },
+  ];
+  const { stdout } = await lab.novactl('migrate web --to node-b --plan');
+  assert.match(stdout, /a: Delete it \(MIGRATION_BLOCKED\)\n$/);
 });
 
 test('--trust-shared names volumes, each time one', async () => {
