@@ -125,7 +125,7 @@ test('what breaks on the way ends a migration truthfully, or not at all', async 
     const { signal, epoch } = stage;
     const state = `${a.plan.directory}/state`;
     await a.agent.stop(signal);
-    await a.run(['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', state], signal);
+    await a.run(['mount', '-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', state], signal);
     await nodes.relaunch(a, signal);
     await a.tryRun(['sh', '-c', `cat /dev/zero >${state}/fill`], signal);
     await assert.rejects(vm.migrate(a, signal), { reason: 'STORAGE_FULL' });
@@ -139,7 +139,7 @@ test('what breaks on the way ends a migration truthfully, or not at all', async 
     const migration = await vm.migrate(a, signal);
     await migration.expectCompleted(signal);
     await expectMoved(stage);
-    assert.equal((await a.agent.httpGet('/readyz', signal)).status, 200);
+    await a.agent.waitReady(signal);
     await a.agent.stop(signal);
     await a.run(['umount', state], signal);
   });

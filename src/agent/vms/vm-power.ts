@@ -94,7 +94,7 @@ export class VmPower {
     if (verb === 'destroy' || (verb === 'restart' && isForced)) {
       await assertWhole(domains, definition, signal);
     }
-    if (OF_THE_AWAKE.includes(verb) && !isForced) assertNotPaused(vm, verb);
+    if (OF_THE_AWAKE.includes(verb) && !isForced) assertNotPaused(vm, WORDS[verb]);
     if (OF_THOSE_ON.includes(verb)) this.#assertMayPause(vm, verb);
     return vm;
   }
@@ -124,7 +124,7 @@ export class VmPower {
   shutdown(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     return this.#change(ref, 'shutdown', signal, async (vm) => {
       const { domains } = this.#options;
-      assertNotPaused(vm, 'shutdown');
+      assertNotPaused(vm, WORDS.shutdown);
       await intend(domains, vm.definition, 'off', signal);
       if (!isOff(vm)) await domains.shutdown(vm.definition.uid, signal);
     });

@@ -21,7 +21,7 @@ export interface CallRequest {
   readonly values: readonly unknown[];
   /** The VM it is about; the calls of one VM may occupy a few Workers only. */
   readonly uid: string | undefined;
-  /** `long` and `fresh` get a Worker and connection of their own; a long one ends with its call. */
+  /** `long` and `fresh` get a Worker and connection of their own, which end with the call. */
   readonly lane: 'pool' | 'fresh' | 'long';
 }
 

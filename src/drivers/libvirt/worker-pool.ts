@@ -171,7 +171,7 @@ export class WorkerPool {
     member.request = undefined;
     member.stuck = false;
     this.#options.onOutcome(outcome);
-    if (member.lane === 'long') {
+    if (member.lane !== 'pool') {
       this.#close(member);
     } else {
       member.idleTimer = setTimeout(() => this.#closeIfSpare(member), IDLE_WORKER_MS);
