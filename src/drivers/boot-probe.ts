@@ -2,7 +2,7 @@
 export interface BootProbe {
   /**
    * Boots a guest of a few KB, unless it is known from before. Takes less than a second where guests boot and some ten seconds
-   * where they hang. Fails only if aborted.
+   * where they hang. Fails if aborted, or if it cannot be tried, as on a full disk.
    */
   find(signal: AbortSignal): Promise<BootFinding>;
 }

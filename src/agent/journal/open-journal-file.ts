@@ -35,7 +35,8 @@ export function openJournalFile(settings: JournalSettings): OpenJournalFile {
     const held = lock ?? undo.use(lockState(settings.standInDirectory));
     const open = (): OpenJournalFile => {
       try {
-        return openWritable(file, settings, lock ?? lockState(settings.directory));
+        lock ??= lockState(settings.directory);
+        return openWritable(file, settings, lock);
       } catch (reason) {
         throw journalError(reason, file);
       }
@@ -49,6 +50,7 @@ export function openJournalFile(settings: JournalSettings): OpenJournalFile {
       [Symbol.dispose]: () => {
         journal[Symbol.dispose]();
         held[Symbol.dispose]();
+        lock?.[Symbol.dispose]();
       },
     };
   }

@@ -1,6 +1,7 @@
-import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { AgentError } from '../../core/errors.ts';
+import type { AgentError } from '../../core/errors.ts';
+import { isDamage } from './errors.ts';
 import { JournalFile } from './journal-file.ts';
 import type { JournalSettings, Statement, StatementResult } from './journal-protocol.ts';
 
@@ -64,7 +65,7 @@ export interface StandInOptions {
 function openCopy(file: string, { standInDirectory, schema }: JournalSettings): JournalFile {
   const folder = path.join(standInDirectory, 'journal-copy');
   rmSync(folder, { recursive: true, force: true });
-  if (existsSync(file)) {
+  if (isThere(file)) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const copy = path.join(folder, 'journal.db');
     // What was written last may only be in the log beside it.
@@ -79,6 +80,11 @@ function openCopy(file: string, { standInDirectory, schema }: JournalSettings): 
   return empty;
 }
 
+/** Fails where that cannot be told. */
+function isThere(file: string): boolean {
+  return statSync(file, { throwIfNoEntry: false }) !== undefined;
+}
+
 /** Undefined for one that is damaged. */
 function tryCopy(copy: string, schema: readonly string[]): JournalFile | undefined {
   using stack = new DisposableStack();
@@ -89,8 +95,8 @@ function tryCopy(copy: string, schema: readonly string[]): JournalFile | undefin
     stack.move();
     return journal;
   } catch (error) {
-    // A newer agent's is no damage.
-    if (error instanceof AgentError && error.metadata['version'] !== undefined) throw error;
+    // What is no damage passes, or is a newer agent's: with an empty journal it would be forgotten who owns which VM.
+    if (!isDamage(error)) throw error;
     return undefined;
   }
 }

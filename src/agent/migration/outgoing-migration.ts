@@ -126,6 +126,8 @@ export class OutgoingMigration {
     }
     await using _teller = new ProgressTeller(this.#context, peer, signal);
     const copied = await this.#copy(way.destinationHostUuid, disks, signal);
+    // A destination that is gone is waited for as long as it takes, and the others not for that.
+    await turn.disposeAsync();
     return copied ? 'moved' : await settle(this.#context, peer, signal);
   }
 

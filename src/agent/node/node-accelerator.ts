@@ -20,11 +20,14 @@ export interface NodeAcceleratorOptions {
   readonly probe: BootProbe;
   /** Pause before another try where no guest boots. */
   readonly tryAgainMs?: number;
+  /** Pause before another try where it could not be tried. */
+  readonly retryMs?: number;
   readonly log: Logger;
 }
 
 /** The machine may have been busy, or somebody may have made KVM work since. */
 const DEFAULT_TRY_AGAIN_MS = 3_600_000;
+const DEFAULT_RETRY_MS = 5_000;
 
 /** What VMs of this node run on. */
 export class NodeAccelerator {
@@ -60,11 +63,11 @@ export class NodeAccelerator {
 
   /** Finds it out, again and again where no guest boots, until aborted. Give it to the task group. */
   async run(signal: AbortSignal): Promise<void> {
-    const { wanted, probe, tryAgainMs = DEFAULT_TRY_AGAIN_MS, log } = this.#options;
+    const { wanted, tryAgainMs = DEFAULT_TRY_AGAIN_MS, log } = this.#options;
     if (wanted === 'tcg') return;
     for (;;) {
       const before = this.#finding;
-      const finding = await probe.find(signal);
+      const finding = await this.#find(signal);
       this.#finding = finding;
       if (before?.boots !== finding.boots || before.why !== finding.why) {
         const { boots, why } = finding;
@@ -73,6 +76,20 @@ export class NodeAccelerator {
       }
       if (finding.boots) return;
       await delay(tryAgainMs, signal);
+    }
+  }
+
+  /** As on a full disk it may fail; new VMs wait, and nothing else. */
+  async #find(signal: AbortSignal): Promise<BootFinding> {
+    const { probe, retryMs = DEFAULT_RETRY_MS, log } = this.#options;
+    for (;;) {
+      try {
+        return await probe.find(signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        log.warn({ err: error }, 'Cannot find out whether guests boot with KVM; trying again');
+        await delay(retryMs, signal);
+      }
     }
   }
 }

@@ -32,7 +32,7 @@ export class PowerRequests {
 
   /** Whether it is about to be started. */
   isStarting(vmUid: string): boolean {
-    return this.#book.openOf(vmUid).some(({ kind }) => kind === 'start');
+    return this.#book.openOf(vmUid).some(({ kind }) => kind === 'start' || kind === 'restart');
   }
 
   /** How many starts of somebody go on. */

@@ -131,18 +131,32 @@ function stoppedAgain({ definition, reason, message }: Vm): AgentError {
   );
 }
 
+/** More than can wait for a disk at a time. */
+const KEPT_RESETS = 1_000;
+
 function resetWork(vms: PowerVerbs): OperationWork {
+  /** Done, and not on record yet as the disk is full: a guest must not be reset again for that. */
+  const done = new Map<string, StepResult>();
   return {
     firstStep: 'resetting',
     admit: admits(vms, 'reset'),
-    async step({ vm: ref }, signal): Promise<StepResult> {
-      const vm = await vms.reset(ref, signal);
-      if (vm.phase !== 'paused') return { isDone: true, details: vm };
-      const command = `novactl vm resume ${commandNameOf(vm.definition)}`;
-      const warning = `it is still paused (${vm.reason}); let it begin with ${command}`;
-      return { isDone: true, details: vm, warnings: [warning] };
+    async step({ id, vm: ref }, signal): Promise<StepResult> {
+      const earlier = done.get(id);
+      if (earlier !== undefined) return earlier;
+      const result = asReset(await vms.reset(ref, signal));
+      done.set(id, result);
+      const [oldest] = done.keys();
+      if (done.size > KEPT_RESETS && oldest !== undefined) done.delete(oldest);
+      return result;
     },
   };
+}
+
+function asReset(vm: Vm): StepResult {
+  if (vm.phase !== 'paused') return { isDone: true, details: vm };
+  const command = `novactl vm resume ${commandNameOf(vm.definition)}`;
+  const warning = `it is still paused (${vm.reason}); let it begin with ${command}`;
+  return { isDone: true, details: vm, warnings: [warning] };
 }
 
 function rebootWork(vms: PowerVerbs): OperationWork {

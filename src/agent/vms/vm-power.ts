@@ -91,6 +91,12 @@ export class VmPower {
         capacity.setAside(definition, { reservationId: undefined, isOn: true })[Symbol.dispose]();
       }
     }
+    if (verb === 'restart' && !isOff(vm)) {
+      // What holds it may be its last copy's way to another node: that must not begin anew here.
+      assertNotHeld(vm, verb);
+      // Once it is off it is too late to find out.
+      await validator.assertStartable(definition, vm.drift, signal);
+    }
     if (verb === 'destroy' || (verb === 'restart' && isForced)) {
       await assertWhole(domains, definition, signal);
     }
@@ -113,6 +119,8 @@ export class VmPower {
       using _amount = isOff(vm)
         ? capacity.setAside(definition, { reservationId: undefined, isOn: true })
         : undefined;
+      // Looking at files may have taken long.
+      this.#assertMayStart(definition);
       await intend(domains, definition, 'on', signal);
       await startability.noting(definition.uid, domains.start(definition.uid, signal));
       // The memory stays set aside until the inventory knows that the VM runs.
@@ -144,6 +152,7 @@ export class VmPower {
     return this.#change(ref, 'restart', signal, async (vm) => {
       const { domains } = this.#options;
       const { definition } = vm;
+      if (!isOff(vm)) assertNotHeld(vm, 'restart');
       if (how === 'ask') assertNotPaused(vm, 'restart');
       else await assertWhole(domains, definition, signal);
       await intend(domains, definition, 'on', signal);

@@ -1,7 +1,11 @@
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { delay } from '../../core/delay.ts';
 import type { ImageHolder } from '../images.ts';
 import { type AskedImage, isInTheWay, locksInTheWay, parseLocks } from './file-locks.ts';
+
+const LOOKS = 4;
+const LOOK_AGAIN_MS = 250;
 
 /** Somebody has it, and none of the processes that this one can see. */
 const UNSEEN: ImageHolder = { pid: undefined, program: '', vmUid: undefined, vmName: '' };
@@ -17,16 +21,30 @@ export async function findHolders(
 }
 
 async function holdersOf(image: AskedImage, signal: AbortSignal): Promise<readonly ImageHolder[]> {
-  const locks = await locksInTheWay(image);
-  if (locks.length === 0) return [];
+  for (let looks = 1; ; looks += 1) {
+    const locks = await locksInTheWay(image);
+    if (locks.length === 0) return [];
+    const holders = await lookForHolders(image, locks, signal);
+    // One that ends meanwhile is found by nobody, or has no name any more.
+    const isSure = holders.length > 0 && holders.every(({ program }) => program !== '');
+    if (isSure) return holders;
+    if (looks === LOOKS) return holders.length === 0 ? [UNSEEN] : holders;
+    await delay(LOOK_AGAIN_MS, signal);
+  }
+}
+
+async function lookForHolders(
+  image: AskedImage,
+  locks: Awaited<ReturnType<typeof locksInTheWay>>,
+  signal: AbortSignal,
+): Promise<readonly ImageHolder[]> {
   const isOneOf = ({ device, inode }: { readonly device: string; readonly inode: string }) =>
     locks.some((lock) => lock.device === device && lock.inode === inode);
-  const holders = await findProcesses(signal, async (pid, fd) => {
+  return await findProcesses(signal, async (pid, fd) => {
     const facts = await readFile(`/proc/${pid}/fdinfo/${fd}`, 'utf8');
     const own = parseLocks(facts.replaceAll(/^lock:\s*/gm, ''));
     return own.some((lock) => isOneOf(lock) && isInTheWay(lock, image.isWritten));
   });
-  return holders.length === 0 ? [UNSEEN] : holders;
 }
 
 /**

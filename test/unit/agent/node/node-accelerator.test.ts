@@ -21,7 +21,10 @@ function accelerated(
   ...findings: readonly (BootFinding | Promise<BootFinding>)[]
 ) {
   const probe = new FakeBootProbe(...findings);
-  return { accelerator: new NodeAccelerator({ wanted, probe, tryAgainMs: 1, log }), probe };
+  return {
+    accelerator: new NodeAccelerator({ wanted, probe, tryAgainMs: 1, retryMs: 1, log }),
+    probe,
+  };
 }
 
 test('KVM is taken where a guest boots with it, and what is configured otherwise', async () => {
@@ -46,6 +49,14 @@ test('KVM is taken where a guest boots with it, and what is configured otherwise
 
 test('where no guest boots it is tried again, and KVM that works by then is taken', async () => {
   const { accelerator, probe } = accelerated('auto', NO, YES);
+  await accelerator.run(never);
+  assert.deepEqual([accelerator.current, probe.tries], ['kvm', 2]);
+});
+
+test('what could not be tried, as on a full disk, is tried again', async () => {
+  const failed = Promise.reject<BootFinding>(new Error('ENOSPC'));
+  failed.catch(() => undefined);
+  const { accelerator, probe } = accelerated('auto', failed, YES);
   await accelerator.run(never);
   assert.deepEqual([accelerator.current, probe.tries], ['kvm', 2]);
 });

@@ -55,6 +55,15 @@ const STORIES: readonly Story[] = [
     commits: 3,
   },
   {
+    name: 'a reset',
+    asked: () => ({ kind: 'reset' }),
+    check: async ({ node }) => {
+      const resets = node.hypervisor.calls.filter((call) => call.startsWith('reset '));
+      assert.equal(resets.length, 1);
+    },
+    commits: 2,
+  },
+  {
     name: 'a deletion',
     asked: () => ({ kind: 'delete', parameters: { force: true } }),
     check: ({ node, web }) => node.assertNothingOf(web),

@@ -87,6 +87,8 @@ describe('suspend and resume', () => {
       for (const kind of ['resume', 'reset', 'suspend'] as const) {
         await refused('VM_BUSY', begin(node, kind, ref), /Cannot \w+ VM web now/);
       }
+      // Begun anew here, it could run twice.
+      await refused('VM_BUSY', begin(node, 'restart', ref, FORCE), /Cannot restart VM web now/);
       assert.equal(await stateOf(node, uid), 'paused');
     });
   }
