@@ -36,6 +36,7 @@ import { DefinitionValidator } from './vms/definition-validator.ts';
 import { DriftController } from './vms/drift-controller.ts';
 import { Identification } from './vms/identification.ts';
 import { mediaOperations } from './vms/media-operations.ts';
+import { nameKey } from './vms/name-key.ts';
 import { OrphanedFileController } from './vms/orphaned-file-controller.ts';
 import { Ownership } from './vms/ownership.ts';
 import { OwnershipManager } from './vms/ownership-manager.ts';
@@ -87,7 +88,7 @@ export async function buildAgent(parts: AgentParts) {
     minMemory: parts.minMemory,
     nameOf: (vmUid) => {
       const known = inventory.findByUid(vmUid)?.definition;
-      return known && `${known.namespace}/${known.name}`;
+      return known && nameKey(known);
     },
   });
   const onChange = () => inventory.requestRefresh();

@@ -1,5 +1,6 @@
 import type { SQLInputValue, SQLOutputValue } from 'node:sqlite';
 import { AgentError, type Reason } from '../../core/errors.ts';
+import { siblingModule } from '../../core/sibling-module.ts';
 
 /* agent ⇄ the thread that has the journal. Both ends are of the same version: the agent starts its own thread. */
 
@@ -73,6 +74,5 @@ export function fromFailure({ reason, message, metadata, retryAfterMs }: Journal
 
 /** The thread's file: source or built, like its starter. */
 export function threadUrl(): URL {
-  const extension = import.meta.filename.endsWith('.ts') ? 'ts' : 'js';
-  return new URL(`./journal-worker.${extension}`, import.meta.url);
+  return siblingModule(import.meta, 'journal-worker');
 }

@@ -136,20 +136,18 @@ function vmsIdentified({ vmsObstacle, unidentifiedVms }: NodeState): Aspect {
     const message = `libvirt cannot describe ${unidentifiedVms.length} VMs that this node is not known to own, so they are not listed: ${namesText(unidentifiedVms)}; look with "virsh dumpxml" and the uid on the node for what they wait for`;
     return { type, status: 'false', reason: 'VmsNotRead', message };
   }
-  if (vmsObstacle !== undefined) {
-    const { reason, message } = vmsObstacle;
-    return { type, status: 'unknown', reason, message };
-  }
+  if (vmsObstacle !== undefined) return unknownFor(type, vmsObstacle);
   return { type, status: 'true', reason: 'Identified', message: '' };
+}
+
+function unknownFor(type: string, { reason, message }: VmsObstacle): Aspect {
+  return { type, status: 'unknown', reason, message };
 }
 
 /** Whether VMs have been given no more memory than they may have: others' VMs come without asking. */
 function memoryAvailable({ vmsObstacle, memory, foreignVms }: NodeState): Aspect {
   const type = 'MemoryAvailable';
-  if (vmsObstacle !== undefined) {
-    const { reason, message } = vmsObstacle;
-    return { type, status: 'unknown', reason, message };
-  }
+  if (vmsObstacle !== undefined) return unknownFor(type, vmsObstacle);
   const { allocatableBytes, allocatedBytes, foreignBytes } = memory;
   const all = amountInMib(allocatableBytes, 'down');
   const others = `VMs that no agent has made have ${amountInMib(foreignBytes, 'up')} of the ${all} of memory that VMs may have: ${namesText(foreignVms)}`;
@@ -174,21 +172,17 @@ function acceleratorAvailable({ accelerator: { wanted, finding } }: NodeState): 
     return { type, status: 'unknown', reason: 'Probing', message };
   }
   if (finding.boots) return { type, status: 'true', reason: 'KvmBoots', message: '' };
-  const cause = `KVM boots no guest here: ${finding.why}`;
-  const effect =
-    wanted === 'kvm'
-      ? 'VMs cannot start; repair KVM (nested virtualization of this machine, kernel, firmware), or set hypervisor.accelerator to tcg'
-      : 'new VMs are emulated (TCG) and slow; repair KVM (nested virtualization of this machine, kernel, firmware), or set hypervisor.accelerator to tcg if that is meant';
-  return { type, status: 'false', reason: 'KvmBootsNothing', message: `${cause}; ${effect}` };
+  const isWanted = wanted === 'kvm';
+  const effect = isWanted ? 'VMs cannot start' : 'new VMs are emulated (TCG) and slow';
+  const advice = `repair KVM (nested virtualization of this machine, kernel, firmware), or set hypervisor.accelerator to tcg${isWanted ? '' : ' if that is meant'}`;
+  const message = `KVM boots no guest here: ${finding.why}; ${effect}; ${advice}`;
+  return { type, status: 'false', reason: 'KvmBootsNothing', message };
 }
 
 /** Whether all VMs run that should. */
 function vmsRunning({ vmsObstacle, downVms }: NodeState): Aspect {
   const type = 'VirtualMachinesRunning';
-  if (vmsObstacle !== undefined) {
-    const { reason, message } = vmsObstacle;
-    return { type, status: 'unknown', reason, message };
-  }
+  if (vmsObstacle !== undefined) return unknownFor(type, vmsObstacle);
   if (downVms.length === 0) return { type, status: 'true', reason: 'AllRun', message: '' };
   const count =
     downVms.length === 1 ? '1 VM that should run does' : `${downVms.length} VMs that should run do`;

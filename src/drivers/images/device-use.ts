@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { open, readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { formatDeviceNumber } from './device-number.ts';
 
 /** Linux looks for volume groups and the like on every disk that it sees. */
 const IF_THE_GUESTS =
@@ -41,11 +42,8 @@ export async function findDeviceUse(
 /** MAJOR:MINOR of what a path leads to; undefined if that is no block device. */
 async function idOf(file: string): Promise<string | undefined> {
   try {
-    const found = await stat(file);
-    if (!found.isBlockDevice()) return undefined;
-    const { rdev } = found;
-    // As glibc's gnu_dev_major and gnu_dev_minor; the upper halves of both are not in use.
-    return `${(rdev >>> 8) & 0xfff}:${(rdev & 0xff) | ((rdev >>> 12) & 0xfff00)}`;
+    const found = await stat(file, { bigint: true });
+    return found.isBlockDevice() ? formatDeviceNumber(found.rdev) : undefined;
   } catch {
     return undefined;
   }

@@ -1,4 +1,5 @@
 import type { Reason } from '../../core/errors.ts';
+import { siblingModule } from '../../core/sibling-module.ts';
 import type { FileOwner } from '../hypervisor-host.ts';
 import type { FileInfo, ImageInfo, ImageQuery } from '../images.ts';
 import type { QemuImgInspectorOptions } from './qemu-img-inspector.ts';
@@ -19,6 +20,5 @@ export type ImageAnswer =
 
 /** The file of the process, source or built like its starter. */
 export function imageProcessUrl(): URL {
-  const extension = import.meta.filename.endsWith('.ts') ? 'ts' : 'js';
-  return new URL(`./image-process.${extension}`, import.meta.url);
+  return siblingModule(import.meta, 'image-process');
 }

@@ -1,3 +1,4 @@
+import { siblingModule } from '../../core/sibling-module.ts';
 import type { HypervisorEvent } from '../hypervisor-events.ts';
 import type { OperationFailure } from './errors.ts';
 import type { OperationName } from './operations.ts';
@@ -84,6 +85,5 @@ export type EventWorkerSettings = Pick<DriverSettings, 'uri' | 'stateDirectory'>
 
 /** The file of a part that runs in a thread or process of its own: source or built, like its starter. */
 export function partUrl(name: 'driver-process' | 'call-worker' | 'event-worker'): URL {
-  const extension = import.meta.filename.endsWith('.ts') ? 'ts' : 'js';
-  return new URL(`./${name}.${extension}`, import.meta.url);
+  return siblingModule(import.meta, name);
 }

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { formatDeviceNumber } from '../device-number.ts';
 
 const SECTOR_BYTES = 512;
 /** Device mapper stacks are a few levels deep. */
@@ -18,7 +19,7 @@ export interface BlockIdentity {
 /** What sysfs says of the device behind a path, links followed. */
 export function readBlockIdentity(device: string, sysfs = '/sys'): BlockIdentity {
   const { rdev } = statSync(device, { bigint: true });
-  const folder = realpathSync(path.join(sysfs, 'dev/block', numbersOf(rdev)));
+  const folder = realpathSync(path.join(sysfs, 'dev/block', formatDeviceNumber(rdev)));
   return identityOf(folder);
 }
 
@@ -80,11 +81,4 @@ function read(folder: string, name: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** MAJOR:MINOR, as glibc's gnu_dev_major and gnu_dev_minor take them out of one number. */
-function numbersOf(device: bigint): string {
-  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n);
-  const minor = (device & 0xffn) | ((device >> 12n) & 0xffffff00n);
-  return `${major}:${minor}`;
 }

@@ -1,14 +1,7 @@
-import {
-  closeSync,
-  openSync,
-  readFileSync,
-  readSync,
-  type Stats,
-  statfsSync,
-  statSync,
-} from 'node:fs';
+import { closeSync, openSync, readSync, type Stats, statfsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { BlockFacts, FileFacts, UnknownImage } from '../../disk-probe.ts';
+import { listMountPoints } from '../mount-points.ts';
 import { readBlockIdentity } from './block-identity.ts';
 
 /** Where an image's file really is, and what it is. */
@@ -90,16 +83,4 @@ const KEEPS_NUMBERS: ReadonlySet<number> = new Set([
 function fileIdOf(file: string, inode: bigint): string | undefined {
   const { type } = statfsSync(file);
   return KEEPS_NUMBERS.has(type) ? `${type.toString(16)}:${inode}` : undefined;
-}
-
-/** The fifth field is where it is mounted, blanks and backslashes in octal (proc_pid_mountinfo(5)). */
-function listMountPoints(): ReadonlySet<string> {
-  const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
-  return new Set(
-    lines.map((line) =>
-      (line.split(' ')[4] ?? '').replaceAll(/\\([0-7]{3})/g, (_, octal: string) =>
-        String.fromCharCode(Number.parseInt(octal, 8)),
-      ),
-    ),
-  );
 }

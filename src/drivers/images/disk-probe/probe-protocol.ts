@@ -1,3 +1,4 @@
+import { siblingModule } from '../../../core/sibling-module.ts';
 import type { ImagePlace, ImageSighting, MarkedImage, MarkedPlace } from '../../disk-probe.ts';
 import type { PlaceSettings } from '../allowed-places.ts';
 
@@ -19,6 +20,5 @@ export const MAX_MARK_MS = 60_000;
 
 /** The file of the process, source or built like its starter. */
 export function probeProcessUrl(): URL {
-  const extension = import.meta.filename.endsWith('.ts') ? 'ts' : 'js';
-  return new URL(`./probe-process.${extension}`, import.meta.url);
+  return siblingModule(import.meta, 'probe-process');
 }
