@@ -49,7 +49,7 @@ const configSchema = z.strictObject({
       uri: z.string().default(SYSTEM_URI),
       /** libvirt's own socket on this node, also for incoming migrations; `auto` takes the one that is there. */
       libvirtSocket: z.literal('auto').or(absolutePath).default('auto'),
-      /** What VMs run on; `auto` takes kvm where /dev/kvm can be opened. */
+      /** What VMs run on; `auto` takes kvm where a guest really boots with it. */
       accelerator: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
       machineType: z.string().default('q35'),
       /** Default CPU model; `auto` takes host-model with kvm and qemu64 with tcg. */

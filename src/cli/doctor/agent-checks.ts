@@ -139,5 +139,7 @@ export async function checkPeers(
 
 function unreachable(error: unknown): Finding {
   if (!(error instanceof AgentError)) throw error;
-  return failure(error.message, hintFor(error) ?? NO_HINT);
+  // That doctor should be run, whoever reads this has done.
+  const hint = hintFor(error)?.replace(/\. Then: novactl doctor$/, '');
+  return failure(error.message, hint ?? NO_HINT);
 }

@@ -5,19 +5,22 @@ const HINTS: Readonly<Record<Reason, string>> = {
   INVALID_REQUEST: 'Correct the values named above; see --help of the command',
   INVALID_SPEC:
     'Correct the fields named above; novactl vm apply -f FILE --dry-run checks without changing anything',
-  INVALID_CONFIG: 'Correct the file named above; docs/novactl.md shows the format of contexts',
+  INVALID_CONFIG:
+    'Correct the file named above; docs/novactl.md shows the format of contexts, docs/configuration.md that of the agent',
   PERMISSION_DENIED:
     'Run it as root on the node, or use a context whose certificate has the role operator',
   UNAUTHENTICATED: "Use a certificate signed by the cluster's CA (tls in the contexts file)",
   VM_NOT_FOUND:
     'List the VMs of this node with: novactl vm list; it may be on another node (delete takes --ignore-not-found)',
   VM_ALREADY_EXISTS:
-    'Change the VM that is there with novactl vm apply -f FILE, or choose another name or uid',
-  VM_BUSY: 'Wait for the operation that runs on this VM, then try again',
+    'Change the VM that is there with novactl vm apply -f FILE, or choose another name or uid; what is in the way at a destination has to be removed or renamed there',
+  VM_BUSY:
+    'Do what is said above, or wait and try again; what is under way shows: novactl operation list --active',
   VM_NOT_RUNNING: 'Start the VM first: novactl vm start NAME',
   VM_PAUSED:
-    'Let it go on with novactl vm resume NAME, or cut its power with novactl vm destroy NAME',
-  VM_RUNNING: 'Stop the VM first: novactl vm shutdown NAME, or use --force',
+    'If nothing else is said above, let it go on with novactl vm resume NAME, or cut its power with novactl vm destroy NAME',
+  VM_RUNNING:
+    'Stop the VM first: novactl vm shutdown NAME, or novactl vm destroy NAME if it is paused; or use --force',
   VM_NOT_OWNED:
     'Another node owns this VM: go there; novactl migration list shows where it went. What it has left here goes with: ' +
     'novactl vm delete NAME --unowned-copy',
@@ -25,12 +28,12 @@ const HINTS: Readonly<Record<Reason, string>> = {
   IMAGE_NOT_FOUND:
     "Put the image on the node under the path of the spec, or correct the disk's path",
   IMAGE_INVALID:
-    'Correct the image or its volume in the spec as is said above; qemu-img info and qemu-img check tell more',
+    'Correct the image or its volume in the spec as is said above; of a damaged qcow2 image qemu-img check PATH tells more',
   IMAGE_IN_USE: 'Stop the VM or the program that has the image open (on the node: fuser -v PATH)',
   IMAGE_NOT_ALLOWED:
     "Move it to a folder that the node has for images, or have the node's administrator add its folder to images.folders (kernels: images.bootFolders; block devices: images.blockDevices) in the agent's configuration",
   IMAGE_NOT_READABLE:
-    'Move the image to /var/lib/libvirt/images, or open the folder that is named to the user of QEMU',
+    'Open what is named above to the user of QEMU, or move the image to one of images.folders that this user can reach',
   IMAGE_UNREACHABLE:
     'Bring back the storage that is named (on the node: findmnt, and its server), then try again; or name another image',
   NODE_CAPACITY_EXCEEDED:
@@ -44,9 +47,9 @@ const HINTS: Readonly<Record<Reason, string>> = {
   GENERATION_MISMATCH:
     'Somebody changed it meanwhile: look with novactl vm get NAME -o yaml, then repeat the change on that',
   GUEST_DID_NOT_STOP:
-    'See what the guest says with novactl vm log NAME; start it over with novactl vm reset NAME, or cut its power with novactl vm destroy NAME',
+    'See what the guest says with novactl vm log NAME; ask again with a longer --timeout, cut its power with novactl vm destroy NAME, or have it begin anew with novactl vm reset NAME',
   RUN_STRATEGY_HALTED:
-    'Set runStrategy in its manifest to Always or Manual and apply it: novactl vm apply -f FILE',
+    'Give it a runStrategy, such as Always or Manual, in the place of Halted or of running: false: novactl vm edit NAME',
   VM_DISKS_CHANGED:
     'Compare novactl vm get NAME -o yaml with what virsh dumpxml --inactive says on the node; --dry-run tells whether a manifest will do',
   VM_SPEC_NEWER:
@@ -72,19 +75,22 @@ const HINTS: Readonly<Record<Reason, string>> = {
     'Leave out --operation-id to get a new one, or look with: novactl operation get ID',
   OPERATION_CANCELLED:
     'Look at the VM with novactl vm get NAME, and repeat what you wanted if it is still needed',
-  OPERATION_SUPERSEDED: 'Look at the newer operation with: novactl operation get ID',
+  OPERATION_SUPERSEDED: 'Look at the newer operation, named above, with: novactl operation get ID',
   PEER_UNKNOWN: 'Give --address HOST:PORT, or name the node under peers in the agent configuration',
   PEER_UNREACHABLE:
     "Check that the other node's agent runs and that its port (7443) is open from this node",
-  PEER_INCOMPATIBLE: 'Upgrade the older of the two agents (novactl node get shows the versions)',
+  PEER_INCOMPATIBLE:
+    'Upgrade the older of the two agents (novactl version shows that of the agent asked; --node chooses it)',
   STREAM_FAILED: 'Check the link between the nodes, then try again',
   HYPERVISOR_UNREACHABLE: 'Check libvirt on the node: systemctl status libvirtd virtqemud',
-  HYPERVISOR_TIMEOUT: 'Look at the log of libvirt, which is slow or stuck: journalctl -u libvirtd',
+  HYPERVISOR_TIMEOUT:
+    'Look at the log of libvirt, which is slow or stuck: journalctl -u libvirtd -u virtqemud',
   HYPERVISOR_REFUSED:
-    "Nothing has changed: mend what libvirt's sentence says and ask again; more may be in its log on the node (journalctl -u libvirtd)",
-  HYPERVISOR_FAILURE: 'Look at the logs of the agent and of libvirt (journalctl -u libvirtd)',
+    "Nothing has changed: mend what libvirt's sentence says and ask again; more may be in its log on the node (journalctl -u libvirtd -u virtqemud)",
+  HYPERVISOR_FAILURE:
+    'Look at the logs of the agent and of libvirt (journalctl -u libvirtd -u virtqemud)',
   STATE_NOT_READY:
-    'The agent has just started, or libvirt cannot describe the VM: try again in a moment; novactl node get says what is waited for',
+    'The agent has just started, finds out whether KVM works, or libvirt cannot describe the VM: try again in a moment; novactl node get says what is waited for',
   STORAGE_FULL:
     "Make room on the file system of the agent's state directory (df -h), and leave alone what the agent has there",
   JOURNAL_FAILURE: "Check the disk of the agent's state directory (/var/lib/novacron)",
@@ -102,7 +108,13 @@ const HINTS: Readonly<Record<Reason, string>> = {
 /** Undefined for a reason of a newer agent, and where the reason is only a stand-in for a gRPC status. */
 export function hintFor(error: AgentError): string | undefined {
   const status = error.metadata['grpcStatus'];
-  if (status === undefined) return HINTS[error.reason];
+  if (status === undefined) return of(error.metadata['node'], HINTS[error.reason]);
   if (status !== 'UNIMPLEMENTED') return undefined;
   return "Upgrade the node's agent (novactl version shows both versions)";
+}
+
+/** What is said of a node is to be done on that one, and not on the one that was asked. */
+function of(node: string | undefined, hint: string): string {
+  if (node === undefined) return hint;
+  return hint.replaceAll('novactl node ', `novactl --node ${node} node `);
 }

@@ -25,7 +25,7 @@ export function planText(vm: string, node: string, plan: PlanMigrationResponse):
   const count = blockers.length === 1 ? 'One thing stands' : `${blockers.length} things stand`;
   const items = blockers.map(({ reason, message, nodeName, subject }) => {
     const about = subject === '' ? '' : ` [${subject}]`;
-    const hint = hintOf(reason);
+    const hint = hintOf(reason, nodeName);
     const advice = hint === undefined ? '' : `\n    What to do: ${hint}`;
     return `  ${printable(`${nodeName}: ${message} (${reason})${about}`)}${advice}\n`;
   });
@@ -33,9 +33,9 @@ export function planText(vm: string, node: string, plan: PlanMigrationResponse):
 }
 
 /** A blocker says the way on by itself; the hint to look at the plan would lead back to it. */
-function hintOf(reason: string): string | undefined {
+function hintOf(reason: string, node: string): string | undefined {
   if (reason === 'MIGRATION_BLOCKED') return undefined;
-  return isReason(reason) ? hintFor(new AgentError(reason, '')) : undefined;
+  return isReason(reason) ? hintFor(new AgentError(reason, '', { metadata: { node } })) : undefined;
 }
 
 export function planDocument(plan: PlanMigrationResponse): Document {

@@ -116,6 +116,13 @@ test('--plan says what stands in the way, what to do, and whether it is possible
   assert.equal(blocked.code, 4);
   assert.match(blocked.stdout, /node-b: No answer \(PEER_UNREACHABLE\)\n +What to do: Check that/);
 
+  // What is to be done is to be done there.
+  lab.agent.planBlockers = [
+    { reason: 'NODE_CORDONED', message: 'It is cordoned', nodeName: 'node-b', subject: '' },
+  ];
+  const cordoned = await lab.novactl('migrate web --to node-b --plan');
+  assert.match(cordoned.stdout, /take VMs again with: novactl --node node-b node uncordon\n/);
+
   // It says the way on by itself, and the plan that its hint names is this one.
   lab.agent.planBlockers = [
     { reason: 'MIGRATION_BLOCKED', message: 'Delete it', nodeName: 'a', subject: '' },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { judgeNode } from '../../../../src/cli/doctor/agent-checks.ts';
+import { checkAgent, judgeNode } from '../../../../src/cli/doctor/agent-checks.ts';
 import { parseAgentSettings } from '../../../../src/cli/doctor/agent-settings.ts';
 import { checkPermissions } from '../../../../src/cli/doctor/certificate-checks.ts';
 import { ok, runChecks } from '../../../../src/cli/doctor/check.ts';
@@ -309,6 +309,13 @@ test('an agent whose conditions do not hold fails, one without KVM warns', () =>
   assert.equal(judgeNode(ready).level, 'ok');
   assert.match(judgeNode(broken).detail, / is not well: libvirt is gone \(HypervisorConnected\)$/);
   assert.match(judgeNode(tcg).detail, /QEMU before 9\.0/);
+});
+
+test('doctor does not send people to doctor', async () => {
+  const gone = new AgentError('AGENT_UNREACHABLE', 'Nobody listens there');
+  const { fix } = await checkAgent(() => Promise.reject(gone));
+  assert.match(fix ?? '', /systemctl status novacron-agent/);
+  assert.doesNotMatch(fix ?? '', /doctor/);
 });
 
 test('memory that is given twice is warned about, with who has it', () => {

@@ -43,6 +43,11 @@ test('a violation that was cut is not told again', () => {
   assert.doesNotMatch(errorReport(error), /spec\.volumes/);
 });
 
+test('what is said of another node is to be done there', () => {
+  const error = new AgentError('NODE_CORDONED', '', { metadata: { node: 'b' } });
+  assert.match(hintFor(error) ?? '', /novactl --node b node uncordon$/);
+});
+
 test('an unreachable agent is told from an unreachable peer', () => {
   assert.match(
     hintFor(new AgentError('AGENT_UNREACHABLE', '')) ?? '',
