@@ -9,6 +9,7 @@ import { MigrationBook } from './migration/migration-book.ts';
 import { MigrationManager } from './migration/migration-manager.ts';
 import { migrationOperation } from './migration/migration-operation.ts';
 import type { MigrationRecord } from './migration/migration-record.ts';
+import { PACE } from './migration/pace.ts';
 import { PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN } from './migration/protocol.ts';
 import { allocatableOf, capacityOf } from './node/amounts.ts';
 import { CapacityLedger } from './node/capacity-ledger.ts';
@@ -45,6 +46,7 @@ import { RemainsController } from './vms/remains-controller.ts';
 import { StaleCopyController } from './vms/stale-copy-controller.ts';
 import { Startability } from './vms/startability.ts';
 import { StrayCopyController } from './vms/stray-copy-controller.ts';
+import { UnconfirmedController } from './vms/unconfirmed-controller.ts';
 import type { MigrationSummary } from './vms/vm.ts';
 import { VmApplier } from './vms/vm-applier.ts';
 import { VmCreator } from './vms/vm-creator.ts';
@@ -237,6 +239,11 @@ export async function buildAgent(parts: AgentParts) {
       }),
       new StaleCopyController({ ...shared, locator }),
       new StrayCopyController({ ...shared, locator }),
+      new UnconfirmedController({
+        ...shared,
+        peers: parts.peers,
+        askAgainMs: (parts.pace ?? PACE).lookMaxMs,
+      }),
       new RunStrategyController({
         ...shared,
         operations,
@@ -261,9 +268,11 @@ export async function buildAgent(parts: AgentParts) {
     operations,
     vms,
     defaults: parts.migrationDefaults,
+    settleIncoming: (record, saidBy, signal) => incoming.settle(record, saidBy, signal),
   });
   const incoming: IncomingManager = new IncomingManager({
     ...shared,
+    peers: parts.peers,
     transferHost: parseHostPort(parts.advertiseAddress).host,
     listVms,
     accelerator,
@@ -335,8 +344,15 @@ export async function buildAgent(parts: AgentParts) {
 
 function summaryOf(migration: Migration | undefined): MigrationSummary | undefined {
   if (migration === undefined) return undefined;
-  const { id, destinationNode, startedAtMs, progress } = migration;
-  return { id, targetNode: destinationNode, startedAtMs, fractionDone: progress.fractionDone ?? 0 };
+  const { id, destinationNode, startedAtMs, progress, phase, message } = migration;
+  return {
+    id,
+    targetNode: destinationNode,
+    startedAtMs,
+    fractionDone: progress.fractionDone ?? 0,
+    waitsFor: message,
+    isQueued: phase === 'preparing',
+  };
 }
 
 function toMovingVm({ vmUid, vmNamespace, vmName, role, peerNode }: MigrationRecord): MovingVm {

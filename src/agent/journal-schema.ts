@@ -1,12 +1,17 @@
 import { CREATE_AGENT_START } from './journal/agent-epoch.ts';
-import { ADD_RUNNING, CREATE_MIGRATION } from './migration/migration-store.ts';
+import {
+  ADD_OTHER_NODE_OFF,
+  ADD_RUNNING,
+  ADD_TURN,
+  CREATE_MIGRATION,
+} from './migration/migration-store.ts';
 import { CREATE_NODE_SPEC } from './node/node-spec-store.ts';
 import { CREATE_RESERVATION } from './node/reservation-store.ts';
 import { CREATE_OPERATION, CREATE_OPERATION_HISTORY } from './operations/operation-store.ts';
 import { CREATE_RUN } from './runs/run-store.ts';
 import { CREATE_NODE_SHUTDOWN } from './shutdown/shutdown-store.ts';
 import { CREATE_IDENTIFICATION } from './vms/identification-store.ts';
-import { ADD_DELETED, CREATE_OWNERSHIP } from './vms/ownership-store.ts';
+import { ADD_DELETED, ADD_UNCONFIRMED, CREATE_OWNERSHIP } from './vms/ownership-store.ts';
 
 /**
  * The journal's schema, as steps: step n leads from version n-1 to n and is made of the stores' own pieces. A step
@@ -27,4 +32,5 @@ export const JOURNAL_SCHEMA: readonly string[] = [
   CREATE_IDENTIFICATION,
   CREATE_RUN,
   CREATE_NODE_SHUTDOWN,
+  [ADD_OTHER_NODE_OFF, ADD_TURN, ADD_UNCONFIRMED].join(''),
 ];

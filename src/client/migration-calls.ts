@@ -10,6 +10,7 @@ import {
   type MigrationSpec,
   PlanMigrationRequest,
   type PlanMigrationResponse,
+  SettleMigrationRequest,
   StartMigrationRequest,
   WatchMigrationsRequest,
 } from '../gen/novacron/agent/v1/migration.ts';
@@ -107,6 +108,16 @@ export class MigrationCalls {
     const response = await this.#connection.unary(
       MigrationServiceService.cancelMigration,
       CancelMigrationRequest.create({ id }),
+      options,
+    );
+    return required(response.migration, 'migration');
+  }
+
+  /** By the caller's word that the other node is off for good. Fails with MIGRATION_NOT_WAITING where nobody waits for it. */
+  async settle(id: string, offNode: string, options: CallOptions): Promise<Migration> {
+    const response = await this.#connection.unary(
+      MigrationServiceService.settleMigration,
+      SettleMigrationRequest.create({ id, offNode }),
       options,
     );
     return required(response.migration, 'migration');

@@ -57,6 +57,7 @@ export const REASONS = {
   MIGRATION_ALREADY_EXISTS: 'already-exists',
   MIGRATION_BLOCKED: 'failed-precondition',
   MIGRATION_PAST_SWITCHOVER: 'failed-precondition',
+  MIGRATION_NOT_WAITING: 'failed-precondition',
   MIGRATION_FAILED: 'internal',
   MIGRATION_CANCELLED: 'aborted',
   MIGRATION_TIMEOUT: 'deadline-exceeded',

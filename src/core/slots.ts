@@ -13,7 +13,7 @@ export class Slots {
 
   /** How many can begin now without waiting. */
   get free(): number {
-    return this.#free;
+    return Math.max(0, this.#free);
   }
 
   /** How many wait. */
@@ -43,9 +43,20 @@ export class Slots {
     return slot;
   }
 
+  /** For what has begun already: takes one without waiting, though it be one too many. The others wait until it has ended. */
+  occupy(): AsyncDisposableStack {
+    const slot = new AsyncDisposableStack();
+    slot.defer(() => this.#give());
+    this.#free -= 1;
+    return slot;
+  }
+
   #give(): void {
+    this.#free += 1;
+    if (this.#free <= 0) return;
     const next = this.#waiting.shift();
-    if (next === undefined) this.#free += 1;
-    else next();
+    if (next === undefined) return;
+    this.#free -= 1;
+    next();
   }
 }

@@ -4,6 +4,7 @@ import type {
   MigrationPlan,
   MigrationService,
   MigrationSpec,
+  SettleRequest,
   StartRequest,
 } from '../../src/agent/migration/migration.ts';
 import { isFinal } from '../../src/agent/migration/states.ts';
@@ -121,6 +122,11 @@ export class FakeMigrationService implements MigrationService {
   async cancel(id: string): Promise<Migration> {
     this.calls.push({ method: 'cancel', argument: id });
     return makeMigration({ id, phase: 'cancelled' });
+  }
+
+  async settle(request: SettleRequest): Promise<Migration> {
+    this.calls.push({ method: 'settle', argument: request });
+    return makeMigration({ id: request.id, phase: 'failed', reason: 'MIGRATION_FAILED' });
   }
 
   #find(id: string): Migration {

@@ -11,12 +11,15 @@ import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { Ownership } from '../vms/ownership.ts';
+import { wordOfOrigin } from '../vms/unconfirmed-controller.ts';
+import type { VmPeers } from '../vms/vm-peers.ts';
 import type { EarlyEnd } from './early-end.ts';
 import { readFigures, resultOf } from './figures.ts';
 import { holdingFor } from './incoming-check.ts';
 import type { MigrationResult } from './migration.ts';
 import type { MigrationBook } from './migration-book.ts';
-import type { MigrationRecord } from './migration-record.ts';
+import type { MigrationRecord, OtherNodeOff } from './migration-record.ts';
+import { settleCommand } from './off-word.ts';
 import { PACE, type Pace } from './pace.ts';
 import { advance, complete, loseSight } from './progress.ts';
 
@@ -29,6 +32,7 @@ export interface ArrivalsOptions {
   readonly ownership: Ownership;
   readonly locks: KeyLocks;
   readonly tasks: TaskGroup;
+  readonly peers: VmPeers;
   /** Called when VMs of this node have changed. */
   readonly onChange: () => void;
   readonly pace?: Pace | undefined;
@@ -97,11 +101,16 @@ export class Arrivals {
     return this.#turns.take(id, async () => {
       const record = book.active(id);
       if (record === undefined) return;
-      const { definition, ownershipEpoch, phase } = record;
-      if (definition !== undefined) await ownership.own({ ...definition, ownershipEpoch });
+      const { definition, ownershipEpoch, phase, otherNodeOff, peerNode } = record;
+      const unconfirmed =
+        otherNodeOff === undefined ? { fromNode: peerNode, migrationId: id } : undefined;
+      if (definition !== undefined) {
+        await ownership.own({ ...definition, ownershipEpoch }, unconfirmed);
+      }
       if (phase === 'preparing') await book.move(id, 'copying');
       await book.move(id, 'cleaning-up');
-      await book.move(id, 'completed', { result: await this.#resultOf(record, signal) });
+      const result = await this.#resultOf(record, signal);
+      await book.move(id, 'completed', { result, message: offMessage(record) });
       onChange();
       log.info({ migrationId: id, vmId: record.vmUid, peer: record.peerNode }, 'VM arrived');
     });
@@ -122,6 +131,9 @@ export class Arrivals {
     signal: AbortSignal,
     why: EarlyEnd = CALLED_OFF,
   ): Promise<void> {
+    const { otherNodeOff } = this.#options.book.active(record.id) ?? record;
+    // By the word that its source is off for good it is this node's.
+    if (otherNodeOff !== undefined) throw pastSwitchover(record);
     await this.drop(record, signal);
     await this.end(record, why);
     // Whoever is told that it is over may begin anew.
@@ -180,19 +192,78 @@ export class Arrivals {
       hypervisor.domains.find(record.vmUid, brief(signal)),
       transfers.find(record.id, signal),
     ]);
-    const phase = book.active(record.id)?.phase;
+    const { phase, otherNodeOff } = book.active(record.id) ?? {};
     if (phase === undefined) return;
+    if (otherNodeOff !== undefined) return await this.#takeOver(record, otherNodeOff, vm, signal);
     book.setProgress(record.id, advance(book.progressOf(record.id), undefined, transfer));
     // Its source is needed until the last page is here.
-    if (holdsSource(vm)) return;
+    if (holdsSource(vm)) return await this.#waitForSource(record, transfer, vm, signal);
     const arrival = arrivalOf(vm, record.ownershipEpoch);
     if (arrival === 'arrived' || phase === 'cleaning-up') return this.noteArrival(record, signal);
     if (arrival === 'receiving' && phase === 'preparing') await this.#noteReceiving(record);
     // What has stopped here may be all that is left of the VM: only its source may have it dropped.
-    if (isAlive(transfer) || vm?.state === 'stopped') return;
+    if (isAlive(transfer)) return;
+    if (vm?.state === 'stopped') return await this.#waitForSource(record, transfer, vm, signal);
     await this.drop(record, signal);
     const why = transfer?.failureMessage || 'The transfer ended before the VM had arrived';
     await this.end(record, { phase: 'failed', reason: 'MIGRATION_FAILED', message: why });
+  }
+
+  /** Only its source can say what is to become of it, unless that is off for good. */
+  async #waitForSource(
+    record: MigrationRecord,
+    transfer: TransferStatus | undefined,
+    vm: HypervisorVm | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { book, locks, peers, ownership, hypervisor, transfers, onChange, log } = this.#options;
+    const { id, vmUid, vmNamespace: namespace, vmName: name, peerNode, ownershipEpoch } = record;
+    if (isAlive(transfer)) return;
+    const what = holdsSource(vm) ? 'for the rest of its memory from' : 'for the word of';
+    const message = `Waiting ${what} node ${peerNode}, where it came from; if that node is off for good, its memory is lost, and its disks are not: ${settleCommand(id, peerNode)}`;
+    if (book.get(id).message !== message) {
+      book.note(id, message);
+      locks.advise(vmUid, message);
+      onChange();
+    }
+    const peer = peers.list().find(({ nodeName }) => nodeName === peerNode);
+    const sighting = await peer?.locate(vmUid, brief(signal)).catch(() => undefined);
+    if (sighting === undefined || wordOfOrigin(sighting, ownershipEpoch) !== 'took-back') {
+      return await delay(this.#pace.lookMaxMs, signal);
+    }
+    log.error(
+      { migrationId: id, vmId: vmUid, peer: peerNode },
+      'The source was told that this node is off for good, and has the VM; what is here of it is removed',
+    );
+    await ownership.release({ uid: vmUid, namespace, name }, sighting.ownershipEpoch, peerNode);
+    await transfers.remove(id, signal);
+    await hypervisor.domains.destroy(vmUid, brief(signal));
+    await hypervisor.domains.undefine(vmUid, brief(signal));
+    const why = `Node ${peerNode} was told that this node is off for good, and has taken the VM back`;
+    await this.end(record, { phase: 'failed', reason: 'MIGRATION_FAILED', message: why });
+  }
+
+  /** By somebody's word its source is off for good: what is left here is the VM. */
+  async #takeOver(
+    record: MigrationRecord,
+    off: OtherNodeOff,
+    vm: HypervisorVm | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { book, hypervisor, transfers } = this.#options;
+    const epoch = vm?.definition?.ownershipEpoch ?? 0;
+    if (vm === undefined || !vm.persistent || epoch < record.ownershipEpoch) {
+      await transfers.remove(record.id, signal);
+      if (vm !== undefined) await hypervisor.domains.destroy(vm.uid, brief(signal));
+      const message = `Node ${record.peerNode} is off for good by the word of ${off.saidBy}, and nothing of the VM had come that could run`;
+      return await this.end(record, { phase: 'failed', reason: 'MIGRATION_FAILED', message });
+    }
+    if (holdsSource(vm)) {
+      await book.noteOtherNodeOff(record.id, { ...off, memoryLost: true });
+      await hypervisor.domains.destroy(vm.uid, brief(signal));
+      return;
+    }
+    await this.noteArrival(record, signal);
   }
 
   async #noteReceiving({ id }: MigrationRecord): Promise<void> {
@@ -241,6 +312,12 @@ export class Arrivals {
     const left = (await transfers.list(signal)).filter(({ id }) => book.active(id) === undefined);
     await Promise.all(left.map(({ id }) => this.#removeTransfer(id, signal)));
   }
+}
+
+/** Said of one that has come without its memory; empty otherwise. */
+function offMessage({ otherNodeOff, peerNode, vmName }: MigrationRecord): string {
+  if (otherNodeOff === undefined) return '';
+  return `Memory of it was lost with node ${peerNode}, which is off for good by the word of ${otherNodeOff.saidBy}; it is off, here, with its disks as they were. To have it run again: novactl vm start ${vmName}`;
 }
 
 export type Arrival = 'absent' | 'receiving' | 'arrived';

@@ -13,7 +13,21 @@ export interface EarlyEnd {
 /** Why the VM stays where it is. */
 export function causeOf(context: OutgoingContext): EarlyEnd {
   const { nodeName } = context.options;
-  const { offReason, failure, record } = context;
+  const { offReason, failure, record, otherNodeOff } = context;
+  if (otherNodeOff?.memoryLost === true) {
+    return {
+      phase: 'failed',
+      reason: 'VM_NOT_RUNNING',
+      message: `Memory of it was lost with node ${record.peerNode}, which is off for good by the word of ${otherNodeOff.saidBy}; it is off, on node ${nodeName}, with its disks as they were. To have it run again: novactl vm start ${record.vmName}`,
+    };
+  }
+  if (otherNodeOff !== undefined && offReason === undefined) {
+    return {
+      phase: 'failed',
+      reason: 'MIGRATION_FAILED',
+      message: `Node ${record.peerNode} is off for good by the word of ${otherNodeOff.saidBy}; the VM stays on node ${nodeName}, and whatever that node has of it is not the VM any more`,
+    };
+  }
   if (context.cancelRequested) {
     return {
       phase: 'cancelled',

@@ -1,8 +1,9 @@
 import { AgentError, hasReason } from '../../core/errors.ts';
+import { auditLog } from '../../core/logger.ts';
 import type { DiskProbe, ImageSighting, MarkedPlace } from '../../drivers/disk-probe.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
-import { Arrivals, arrivalOf, holdsSource, pastSwitchover } from './arrivals.ts';
+import { Arrivals, arrivalOf, holdsSource, isAlive, pastSwitchover } from './arrivals.ts';
 import type { EarlyEnd } from './early-end.ts';
 import { readFigures } from './figures.ts';
 import { checkIncoming } from './incoming-check.ts';
@@ -17,6 +18,7 @@ import type {
   PeerHandshake,
 } from './migration.ts';
 import { type MigrationRecord, newRecord } from './migration-record.ts';
+import { notWaiting } from './off-word.ts';
 import { PACE } from './pace.ts';
 import { Preparation, type PreparationOptions, type PrepareRequest } from './preparation.ts';
 import { adopt } from './progress.ts';
@@ -177,8 +179,58 @@ export class IncomingManager implements IncomingService {
     }
     if (end.result !== undefined) await book.addResult(migrationId, end.result);
     const { phase } = (await book.find(migrationId)) ?? {};
+    await this.#confirm(migrationId, vmUid);
     if (phase === 'completed') await transfers.remove(migrationId, signal);
     return { wireBytes };
+  }
+
+  /**
+   * By somebody's word that the source is off for good: what is here is the VM, whatever was not heard of it. Fails with
+   * MIGRATION_NOT_WAITING unless the source is waited for.
+   */
+  async settle(record: MigrationRecord, saidBy: string, signal: AbortSignal): Promise<void> {
+    const { book, hypervisor, transfers, ownership, log } = this.#options;
+    const { id, vmUid, peerNode, phase } = record;
+    const isUnconfirmed = ownership.unconfirmed(vmUid)?.migrationId === id;
+    const said = { saidBy, atMs: Date.now(), memoryLost: false };
+    if (record.otherNodeOff === undefined) {
+      const why = `it has ended (${phase})`;
+      if (isFinal(phase) && !isUnconfirmed) throw notWaiting(id, why);
+      await this.#assertSilent(record, signal);
+      if (!isFinal(phase)) {
+        const [vm, transfer] = await Promise.all([
+          hypervisor.domains.find(vmUid, this.#brief(signal)),
+          transfers.find(id, signal),
+        ]);
+        const isLeft = holdsSource(vm) || vm?.state === 'stopped';
+        if (!isLeft || isAlive(transfer)) {
+          throw notWaiting(id, 'it goes on; what does not come any more ends by itself');
+        }
+      }
+      await book.noteOtherNodeOff(id, said);
+      const about = { migrationId: id, vmId: vmUid, peer: peerNode, requestedBy: saidBy };
+      auditLog(log).warn(about, 'A node is off for good by the word of the caller');
+    }
+    await this.#confirm(id, vmUid);
+  }
+
+  /** The node that a VM came from has given it up. */
+  async #confirm(migrationId: string, vmUid: string): Promise<void> {
+    const { ownership } = this.#options;
+    if (ownership.unconfirmed(vmUid)?.migrationId === migrationId) await ownership.confirm(vmUid);
+  }
+
+  /** Whoever answers says by itself what has become of the VM there. */
+  async #assertSilent({ id, vmUid, peerNode }: MigrationRecord, signal: AbortSignal): Promise<void> {
+    const peer = this.#options.peers.list().find(({ nodeName }) => nodeName === peerNode);
+    try {
+      await peer?.locate(vmUid, this.#brief(signal));
+      if (peer === undefined) return;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof AgentError) || hasReason(error, 'PEER_UNREACHABLE')) return;
+    }
+    throw notWaiting(id, `node ${peerNode} answers, and says by itself what has become of the VM`);
   }
 
   /** Makes sure that the VM of this migration will never run here. Fails with MIGRATION_PAST_SWITCHOVER if it does. */

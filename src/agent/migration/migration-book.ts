@@ -11,7 +11,7 @@ import type {
   MigrationProgress,
   MigrationResult,
 } from './migration.ts';
-import type { MigrationRecord, MigrationSummary } from './migration-record.ts';
+import type { MigrationRecord, MigrationSummary, OtherNodeOff } from './migration-record.ts';
 import { KEPT_MIGRATIONS, type MigrationStore } from './migration-store.ts';
 import { halt, loseSight, NO_PROGRESS } from './progress.ts';
 import { toMigration } from './reported-migration.ts';
@@ -181,6 +181,30 @@ export class MigrationBook {
         this.#active.set(id, cancelled);
       }
       return this.get(id);
+    });
+  }
+
+  /** Records that a migration is one of those that are sent at once. Nothing is begun before that. */
+  noteTurn(id: string): Promise<MigrationRecord> {
+    return this.#turns.take(id, async () => {
+      const record = this.#active.get(id) ?? (await this.#store.get(id));
+      const noted = { ...record, turnAtMs: Date.now() };
+      await this.#store.update(noted);
+      this.#active.set(id, noted);
+      return noted;
+    });
+  }
+
+  /** Records that the other node is off for good, of a migration that has ended as well. What was said first stays. */
+  noteOtherNodeOff(id: string, said: OtherNodeOff): Promise<void> {
+    return this.#turns.take(id, async () => {
+      const record = this.#active.get(id) ?? (await this.#store.get(id));
+      const { otherNodeOff: before = said } = record;
+      const memoryLost = before.memoryLost || said.memoryLost;
+      if (record.otherNodeOff !== undefined && memoryLost === before.memoryLost) return;
+      const noted = { ...record, otherNodeOff: { ...before, memoryLost } };
+      await this.#store.update(noted);
+      if (this.#active.has(id)) this.#active.set(id, noted);
     });
   }
 

@@ -16,21 +16,29 @@ import type {
   MigrationPlan,
   MigrationService,
   MigrationSpec,
+  SettleRequest,
   StartRequest,
 } from './migration.ts';
 import { isListedAfter, orderKey } from './migration-book.ts';
 import { assertSameWish, type MigrationRecord } from './migration-record.ts';
-import type { OutgoingOptions } from './outgoing-context.ts';
+import { notWaiting } from './off-word.ts';
+import type { OutgoingOptions, Way } from './outgoing-context.ts';
 import { OutgoingMigration } from './outgoing-migration.ts';
 import { preflight } from './preflight.ts';
 
-export interface MigrationManagerOptions extends Omit<OutgoingOptions, 'turns'> {
+export interface MigrationManagerOptions extends Omit<OutgoingOptions, 'turns' | 'findWay'> {
   readonly agentVersion: string;
   readonly vms: Pick<VmService, 'get'>;
   readonly nodeShutdown: Pick<ShutdownMark, 'isGoingDown'>;
   readonly tasks: TaskGroup;
   readonly origins: Pick<Origins, 'current'>;
   readonly operations: Pick<OperationManager, 'record' | 'assertMayBegin'>;
+  /** Settles one that has brought, or was to bring, a VM here; see `IncomingManager`. */
+  readonly settleIncoming: (
+    record: MigrationRecord,
+    saidBy: string,
+    signal: AbortSignal,
+  ) => Promise<void>;
 }
 
 const UNKNOWN_CALLER = 'unknown';
@@ -45,16 +53,21 @@ export class MigrationManager implements MigrationService {
   readonly #starting = new Map<string, Promise<unknown>>();
 
   constructor(options: MigrationManagerOptions) {
-    this.#options = { ...options, turns: new Slots(SENT_AT_ONCE) };
+    const findWay: OutgoingOptions['findWay'] = this.#findWay.bind(this);
+    this.#options = { ...options, turns: new Slots(SENT_AT_ONCE), findWay };
     options.book.onEnded(({ id }) => this.#running.delete(id));
   }
 
   /** Takes up what an earlier agent left. Call once, before anything else may change a VM. */
   resumeAll(): void {
     const { tasks } = this.#options;
-    for (const record of this.#options.book.listActive('source')) {
+    const left = this.#options.book.listActive('source').map((record) => {
       const lock = this.#lock(record.vmUid, record.id);
-      this.#run(new OutgoingMigration(record, { lock, way: undefined }, this.#options));
+      return { record, migration: new OutgoingMigration(record, { lock, way: undefined }, this.#options) };
+    });
+    // Once all are there, since those that have had their turn count before any other takes one.
+    for (const { record, migration } of left) {
+      this.#run(migration);
       // It may have been killed before it could.
       tasks.run('operation', () => this.#recordOperation(record, UNKNOWN_CALLER));
     }
@@ -201,6 +214,44 @@ export class MigrationManager implements MigrationService {
           { metadata: { migrationId: id, phase: migration.phase } },
         );
     }
+  }
+
+  /**
+   * By the caller's word that the other node is off for good: what is here is the VM, and it may run. Fails with
+   * MIGRATION_NOT_WAITING unless the migration waits for that node.
+   */
+  async settle({ id, offNode, saidBy }: SettleRequest, signal: AbortSignal): Promise<Migration> {
+    const { book, settleIncoming } = this.#options;
+    const { role, sourceNode, destinationNode, phase } = book.get(id);
+    const other = role === 'source' ? destinationNode : sourceNode;
+    if (offNode !== other) {
+      const description = `must be ${other}, the other node of the migration, and only if it is off for good`;
+      throw new AgentError(
+        'INVALID_REQUEST',
+        `Cannot settle migration ${id}: the node that is off ${description}`,
+        { metadata: { migrationId: id }, violations: [{ field: 'offNode', description }] },
+      );
+    }
+    const record = await book.find(id);
+    if (record === undefined) return book.get(id);
+    if (role === 'destination') await settleIncoming(record, saidBy, signal);
+    // Once it was said, it is done.
+    else if (record.otherNodeOff === undefined) {
+      const running = this.#running.get(id);
+      if (running === undefined) throw notWaiting(id, `it has ended (${phase})`);
+      await running.settle(saidBy, signal);
+    }
+    return book.get(id);
+  }
+
+  /** Of a migration that was asked for when another agent was here, and has not begun. Fails as a start would. */
+  async #findWay({ spec, vmUid, vmName }: MigrationRecord, signal: AbortSignal): Promise<Way> {
+    if (spec === undefined) throw new Error('A source has recorded what was asked for');
+    const vm = await this.#options.vms.get({ ...spec.vm, uid: vmUid }, signal);
+    const { blockers, way } = await preflight(vm, spec, this.#options, signal);
+    assertUnblocked(blockers, vmName);
+    if (way === undefined) throw new Error('A peer that is missing must be a blocker');
+    return way;
   }
 
   #run(migration: OutgoingMigration): void {

@@ -33,6 +33,18 @@ export interface MigrationRecord {
   readonly definition: VmDefinition | undefined;
   /** Destination: what the VM has where it runs, which is not what its definition has pending. Version 1 did not record it. */
   readonly running: { readonly memoryBytes: number; readonly vcpus: number } | undefined;
+  /** That its other node is off for good, so that what is here is the VM; undefined unless somebody has said so. */
+  readonly otherNodeOff: OtherNodeOff | undefined;
+  /** Source: since when it is one of those that are sent at once; until then nothing is begun, here or there. */
+  readonly turnAtMs: number | undefined;
+}
+
+export interface OtherNodeOff {
+  /** By whose word: the identity of a caller. */
+  readonly saidBy: string;
+  readonly atMs: number;
+  /** With the other node went memory of the guest, so that its run is over. */
+  readonly memoryLost: boolean;
 }
 
 /** What a list needs of a record. */
@@ -69,6 +81,8 @@ export function newRecord(
     phases: [{ phase: 'preparing', startedAtMs: nowMs }],
     progress: undefined,
     result: undefined,
+    otherNodeOff: undefined,
+    turnAtMs: undefined,
   };
 }
 

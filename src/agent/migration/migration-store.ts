@@ -38,10 +38,20 @@ export const ADD_RUNNING = `
   ALTER TABLE migration ADD COLUMN running_json TEXT NOT NULL DEFAULT '{"$undefined":true}';
 `;
 
+/** Nobody could say so before. */
+export const ADD_OTHER_NODE_OFF = `
+  ALTER TABLE migration ADD COLUMN other_node_off_json TEXT NOT NULL DEFAULT '{"$undefined":true}';
+`;
+
+/** Of earlier ones it is not known when their turn came, so that those that were being prepared wait for it anew. */
+export const ADD_TURN = `
+  ALTER TABLE migration ADD COLUMN turn_at_ms INTEGER;
+`;
+
 const FIELDS =
   `id role vm_uid vm_namespace vm_name peer_node peer_address phase cancel_requested reason message
   started_at_ms ended_at_ms transfer_token ownership_epoch spec_json labels_json phases_json progress_json result_json
-  definition_json running_json`.split(/\s+/);
+  definition_json running_json other_node_off_json turn_at_ms`.split(/\s+/);
 const SUMMARY_FIELDS = FIELDS.filter((name) => name !== 'definition_json');
 const INSERT = `INSERT INTO migration (${FIELDS.join(', ')})
   VALUES (${FIELDS.map((name) => `$${name}`).join(', ')}) ON CONFLICT (id) DO NOTHING`;
@@ -137,6 +147,8 @@ function toRow(record: MigrationRecord): Parameters {
     result_json: toStoredJson(record.result),
     definition_json: toStoredJson(record.definition),
     running_json: toStoredJson(record.running),
+    other_node_off_json: toStoredJson(record.otherNodeOff),
+    turn_at_ms: record.turnAtMs ?? null,
   };
 }
 
@@ -177,6 +189,8 @@ function toSummary(row: Row): MigrationSummary {
     transferToken: String(row['transfer_token']),
     ownershipEpoch: Number(row['ownership_epoch']),
     running: json(row, 'running_json') as MigrationRecord['running'],
+    otherNodeOff: json(row, 'other_node_off_json') as MigrationRecord['otherNodeOff'],
+    turnAtMs: row['turn_at_ms'] === null ? undefined : Number(row['turn_at_ms']),
   };
 }
 

@@ -127,6 +127,16 @@ export interface MigrationService {
     signal: AbortSignal,
   ): AsyncIterable<WatchEvent<Migration>>;
   cancel(id: string, signal: AbortSignal): Promise<Migration>;
+  /** By the caller's word that the other node is off for good; repeating it is fine. */
+  settle(request: SettleRequest, signal: AbortSignal): Promise<Migration>;
+}
+
+export interface SettleRequest {
+  readonly id: string;
+  /** The node that is off: the other one of the migration. */
+  readonly offNode: string;
+  /** The identity of the caller. */
+  readonly saidBy: string;
 }
 
 export interface StartRequest {

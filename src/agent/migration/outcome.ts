@@ -72,6 +72,8 @@ export function localView(
   job: JobStatistics | undefined,
 ): Exclude<LocalView, 'unreachable'> {
   if (vm === undefined) return 'absent';
+  // libvirt keeps the job of one whose link is lost.
+  if (vm.stateReason === 'postcopy-failed') return 'holds-pages';
   if (job?.operation === 'migration-out' && (job.kind === 'bounded' || job.kind === 'unbounded')) {
     return 'migrating';
   }

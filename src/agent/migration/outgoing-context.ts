@@ -9,13 +9,20 @@ import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import { resultOf, totalMsOf, withKnown } from './figures.ts';
-import type { ArrivalFigures, MigrationResult } from './migration.ts';
+import type { ArrivalFigures, IncomingVm, MigrationResult } from './migration.ts';
 import type { MigrationBook, MovePatch } from './migration-book.ts';
-import type { MigrationRecord } from './migration-record.ts';
+import type { MigrationRecord, OtherNodeOff } from './migration-record.ts';
+import type { OffWord } from './off-word.ts';
 import { PACE, type Pace } from './pace.ts';
 import type { Peers } from './peers.ts';
 import { advance } from './progress.ts';
 import { isFinal, type MigrationPhase } from './states.ts';
+
+/** What the preflight has found to be in order. */
+export interface Way {
+  readonly incoming: IncomingVm;
+  readonly destinationHostUuid: string;
+}
 
 export interface OutgoingOptions {
   readonly nodeName: string;
@@ -36,6 +43,8 @@ export interface OutgoingOptions {
   readonly pace?: Pace | undefined;
   /** Who may have the hypervisor send a VM. */
   readonly turns: Slots;
+  /** What is to be sent of a VM as it is now, where nothing stands in the way. */
+  readonly findWay: (record: MigrationRecord, signal: AbortSignal) => Promise<Way>;
   readonly log: Logger;
 }
 
@@ -52,12 +61,17 @@ export class OutgoingContext {
   mayHaveSwitchedOver = false;
   /** Memory of the guest was seen on its way. */
   hasCopied = false;
+  /** Somebody's word that the other node is off for good, until it was weighed. */
+  offWord: OffWord | undefined;
+  /** Its job has ended or was lost sight of, and both nodes are looked at for where the VM is. */
+  isSettling = false;
   /** Why the VM is off here, in the hypervisor's words, once it was found to be: it went off while it moved. */
   offReason: VmStateReason | undefined;
   /** When the hypervisor said that the VM runs at the destination; undefined unless somebody was there to hear it. */
   endSeenAtMs: number | undefined;
   #figures: ArrivalFigures | undefined;
   #lastTransfer: TransferStatus | undefined;
+  #turn: AsyncDisposable | undefined;
   #record: MigrationRecord;
   #failure: AgentError | undefined;
   #brokenTransfer: AgentError | undefined;
@@ -107,16 +121,45 @@ export class OutgoingContext {
     if (!isFinal(phase)) this.options.onChange();
   }
 
-  /** Waits until few enough others are under way, and says so meanwhile. Disposing the answer lets the next one go on. */
-  async takeTurn(signal: AbortSignal): Promise<AsyncDisposable> {
+  /** Waits until few enough others are under way, and says so meanwhile. `endTurn` lets the next one go on. */
+  async takeTurn(signal: AbortSignal): Promise<void> {
     const { turns, book } = this.options;
     if (turns.free === 0) {
       const message = `Waiting for its turn: this node sends ${turns.count} VMs at once, and ${turns.waiting + turns.count} others are before it`;
       book.note(this.id, message);
     }
-    const turn = await turns.take(signal);
+    this.#turn = await turns.take(signal);
     book.note(this.id, '');
-    return turn;
+  }
+
+  /** Says what is waited for, to whoever looks at the migration or the VM, or wants something of the VM. */
+  noteWaiting(message: string): void {
+    const { book, locks, onChange } = this.options;
+    if (book.get(this.id).message === message) return;
+    book.note(this.id, message);
+    locks.advise(this.#record.vmUid, message);
+    onChange();
+  }
+
+  /** It has had its turn, from an earlier agent. */
+  resumeTurn(): void {
+    this.#turn ??= this.options.turns.occupy();
+  }
+
+  /** Nothing of it is sent any more. Repeating it is fine. */
+  async endTurn(): Promise<void> {
+    const turn = this.#turn;
+    this.#turn = undefined;
+    await turn?.[Symbol.asyncDispose]();
+  }
+
+  async recordTurn(): Promise<void> {
+    this.#record = await this.options.book.noteTurn(this.id);
+  }
+
+  /** What was said of the other node; undefined unless somebody has said that it is off for good. */
+  get otherNodeOff(): OtherNodeOff | undefined {
+    return this.options.book.active(this.id)?.otherNodeOff;
   }
 
   /** Records that the destination owns the VM from now on. */

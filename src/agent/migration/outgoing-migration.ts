@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { delay } from '../../core/delay.ts';
-import { AgentError } from '../../core/errors.ts';
+import { AgentError, hasReason, isHypervisorAway } from '../../core/errors.ts';
 import { parseBitRate } from '../../core/quantity.ts';
+import { untilAborted } from '../../core/until-aborted.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDisk } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorEvent } from '../../drivers/hypervisor-events.ts';
@@ -12,19 +13,14 @@ import { conclude, type Ending } from './endings.ts';
 import { figuresOf } from './figures.ts';
 import type { IncomingVm, MigrationSpec } from './migration.ts';
 import { type MigrationRecord, newRecord } from './migration-record.ts';
-import { OutgoingContext, type OutgoingOptions } from './outgoing-context.ts';
-import type { Peer } from './peers.ts';
+import { notWaiting } from './off-word.ts';
+import { OutgoingContext, type OutgoingOptions, type Way } from './outgoing-context.ts';
+import { type Peer, silentPeer } from './peers.ts';
 import { switchingOver } from './progress.ts';
 import { ProgressTeller } from './progress-teller.ts';
 import { LIBVIRT_SERVICE, MEMORY_SERVICE, nodeIdentity } from './protocol.ts';
 import { callOff, settle } from './settlement.ts';
 import { isCancellable } from './states.ts';
-
-/** What the preflight has found to be in order. */
-export interface Way {
-  readonly incoming: IncomingVm;
-  readonly destinationHostUuid: string;
-}
 
 /** Node's timers fire at once when given more. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -40,8 +36,9 @@ export class OutgoingMigration {
   readonly #lock: Disposable;
   /** The record of the switchover, once that has been seen. */
   #switchover: Promise<void> | undefined;
-  /** What is to be sent by a migration that has not begun yet. */
-  #unsent: Way | undefined;
+  /** What is to be sent, where this agent was asked for it; what an earlier one was asked for is looked at anew. */
+  #way: Way | undefined;
+  #timer: NodeJS.Timeout | undefined;
 
   /** Takes over the VM's lock. Begins on its way to the destination, or else goes on from the record's phase. */
   constructor(
@@ -51,8 +48,11 @@ export class OutgoingMigration {
   ) {
     this.id = record.id;
     this.#lock = parts.lock;
-    this.#unsent = parts.way;
+    this.#way = parts.way;
     this.#context = new OutgoingContext(record, options);
+    // Before any of those that wait for theirs can take it.
+    if (hasBegun(record)) this.#context.resumeTurn();
+    if (record.cancelRequested) this.cancel();
   }
 
   /** The journal's record of a migration that is about to begin. */
@@ -86,13 +86,37 @@ export class OutgoingMigration {
   }
 
   /**
+   * By somebody's word that the destination is off for good. Resolves once that is recorded; fails with MIGRATION_NOT_WAITING
+   * unless this migration waits for the destination.
+   */
+  async settle(saidBy: string, signal: AbortSignal): Promise<void> {
+    const { record, isSettling } = this.#context;
+    if (!isSettling) {
+      throw notWaiting(this.id, `it is ${record.phase} and goes on; call it off if it shall not`);
+    }
+    if (this.#context.offWord !== undefined) {
+      throw notWaiting(this.id, 'somebody else says the same just now; look at it again');
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const word = { saidBy, accept: resolve, refuse: reject };
+    this.#context.offWord = word;
+    try {
+      await untilAborted(promise, signal);
+    } finally {
+      if (this.#context.offWord === word) this.#context.offWord = undefined;
+    }
+  }
+
+  /**
    * To the end, and then frees the VM. A migration is never left half way: whatever breaks (say, a full disk), it is
    * taken up again.
    */
   async carryThrough(signal: AbortSignal): Promise<void> {
     using _lock = this.#lock;
-    using _timer = this.#startTimer();
+    using _timer = { [Symbol.dispose]: () => clearTimeout(this.#timer) };
+    await using _turn = { [Symbol.asyncDispose]: () => this.#context.endTurn() };
     const { pace, log } = this.#context;
+    if (hasBegun(this.#context.record)) this.#startTimer();
     for (let pauseMs = pace.retryMs; ; pauseMs = Math.min(2 * pauseMs, pace.retryMaxMs)) {
       try {
         const peer = this.#findPeer();
@@ -107,28 +131,47 @@ export class OutgoingMigration {
   }
 
   async #reachEnd(peer: Peer, signal: AbortSignal): Promise<Ending> {
-    const way = this.#unsent;
+    const context = this.#context;
     // Only the first attempt begins anything.
-    this.#unsent = undefined;
-    if (way === undefined) return await this.#resume(peer, signal);
-    await using turn = new AsyncDisposableStack();
+    if (hasBegun(context.record)) return await this.#resume(peer, signal);
+    let way: Way;
     let disks: readonly HypervisorDisk[];
     try {
       const either = AbortSignal.any([signal, this.#interrupt.signal]);
       // Before anything is set aside at the destination.
-      turn.use(await this.#context.takeTurn(either));
+      await context.takeTurn(either);
+      way = this.#way ?? (await this.#findWay(either));
+      either.throwIfAborted();
+      await context.recordTurn();
+      this.#startTimer();
       await this.#prepare(peer, way.incoming, either);
       disks = await this.#compareDisks(peer, either);
     } catch (error) {
-      // If the agent is stopping, its successor finds the phase in the journal and undoes what was done.
+      // If the agent is stopping, its successor finds in the journal what was begun.
       signal.throwIfAborted();
+      await context.endTurn();
+      if (!hasBegun(context.record) && hasReason(error, 'STORAGE_FULL', 'JOURNAL_FAILURE')) throw error;
       return await this.#giveUp(error, peer, signal);
     }
-    await using _teller = new ProgressTeller(this.#context, peer, signal);
+    await using _teller = new ProgressTeller(context, peer, signal);
     const copied = await this.#copy(way.destinationHostUuid, disks, signal);
     // A destination that is gone is waited for as long as it takes, and the others not for that.
-    await turn.disposeAsync();
-    return copied ? 'moved' : await settle(this.#context, peer, signal);
+    await context.endTurn();
+    return copied ? 'moved' : await settle(context, peer, signal);
+  }
+
+  /** As it is now: an agent that has just started must first hear from its hypervisor. */
+  async #findWay(signal: AbortSignal): Promise<Way> {
+    const { options, record, pace } = this.#context;
+    for (let pauseMs = pace.retryMs; ; pauseMs = Math.min(2 * pauseMs, pace.retryMaxMs)) {
+      try {
+        return await options.findWay(record, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!isHypervisorAway(error) && !hasReason(error, 'STATE_NOT_READY')) throw error;
+        await delay(pauseMs, signal);
+      }
+    }
   }
 
   /** Goes on with what an earlier agent, or an earlier attempt, began. */
@@ -155,9 +198,15 @@ export class OutgoingMigration {
     return 'stayed';
   }
 
+  /** One that nobody knows the address of any more is waited for as one that does not answer. */
   #findPeer(): Peer {
     const { record, options } = this.#context;
-    return options.peers.find(record.peerNode, record.peerAddress);
+    try {
+      return options.peers.find(record.peerNode, record.peerAddress);
+    } catch (error) {
+      if (!hasReason(error, 'PEER_UNKNOWN')) throw error;
+      return silentPeer(record.peerNode, error);
+    }
   }
 
   async #prepare(peer: Peer, incoming: IncomingVm, signal: AbortSignal): Promise<void> {
@@ -295,20 +344,26 @@ export class OutgoingMigration {
     if (context.record.phase === 'copying') this.#switchover ??= this.#recordSwitchover();
   }
 
-  #startTimer(): Disposable {
-    const { spec, startedAtMs } = this.#context.record;
-    if (spec?.timeoutMs === undefined) return { [Symbol.dispose]: () => undefined };
-    const timer = setTimeout(
+  /** The time that it may take does not run while it waits for its turn. */
+  #startTimer(): void {
+    const { spec, startedAtMs, turnAtMs = startedAtMs } = this.#context.record;
+    if (spec?.timeoutMs === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(
       () => {
         const { phase } = this.#context.record;
         if (this.#switchover !== undefined || !isCancellable(phase)) return;
         this.#context.timedOut = true;
         this.#interrupt.abort(new AgentError('MIGRATION_TIMEOUT', 'The migration took too long'));
       },
-      Math.min(Math.max(0, startedAtMs + spec.timeoutMs - Date.now()), MAX_TIMER_MS),
+      Math.min(Math.max(0, turnAtMs + spec.timeoutMs - Date.now()), MAX_TIMER_MS),
     );
-    return { [Symbol.dispose]: () => clearTimeout(timer) };
   }
+}
+
+/** Whether its turn had come, so that there may be something of it at the destination. */
+function hasBegun({ phase, turnAtMs }: MigrationRecord): boolean {
+  return phase !== 'preparing' || turnAtMs !== undefined;
 }
 
 /** What the caller asked for, else what the VM's policy says; undefined leaves it to the node. */

@@ -1,3 +1,4 @@
+import type { AgentError } from '../../core/errors.ts';
 import type { VmPeer, VmPeers } from '../vms/vm-peers.ts';
 import type {
   HandshakeRequest,
@@ -62,4 +63,21 @@ export interface Peer extends VmPeer {
     end: IncomingEnd,
     signal: AbortSignal,
   ): Promise<{ readonly wireBytes: number | undefined }>;
+}
+
+/** Stands for a node that cannot be reached, for a reason that is known. */
+export function silentPeer(nodeName: string, why: AgentError): Peer {
+  const refuse = (): Promise<never> => Promise.reject(why);
+  return {
+    nodeName,
+    handshake: refuse,
+    check: refuse,
+    compareImages: refuse,
+    prepare: refuse,
+    get: refuse,
+    reportProgress: refuse,
+    release: refuse,
+    locate: refuse,
+    handOver: refuse,
+  };
 }

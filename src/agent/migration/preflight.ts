@@ -5,7 +5,7 @@ import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import { type HypervisorVm, hypervisorNameOf } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
-import type { Ownership } from '../vms/ownership.ts';
+import { type Ownership, whyUnconfirmed } from '../vms/ownership.ts';
 import { assertRead } from '../vms/unread-vms.ts';
 import type { Vm } from '../vms/vm.ts';
 import { commandNameOf } from '../vms/vm-words.ts';
@@ -20,7 +20,7 @@ import type {
   MigrationSpec,
   PeerHandshake,
 } from './migration.ts';
-import type { Way } from './outgoing-migration.ts';
+import type { Way } from './outgoing-context.ts';
 import type { Peer, Peers } from './peers.ts';
 import { PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN, requiredFeaturesOf } from './protocol.ts';
 
@@ -29,7 +29,7 @@ export interface PreflightOptions extends DiskCheckOptions {
   readonly hypervisor: Pick<Hypervisor, 'host' | 'domains' | 'jobs'>;
   readonly privateFiles: Pick<PrivateFiles, 'read'>;
   readonly peers: Peers;
-  readonly ownership: Pick<Ownership, 'isStale' | 'find'>;
+  readonly ownership: Pick<Ownership, 'isStale' | 'find' | 'unconfirmed'>;
   readonly nodeShutdown: Pick<ShutdownMark, 'isGoingDown'>;
 }
 
@@ -80,6 +80,11 @@ export async function preflight(
   };
   const blockers = localBlockers(vm, found, spec, nodeName);
   if (options.nodeShutdown.isGoingDown) blockers.push(goingDown(nodeName));
+  const unconfirmed = options.ownership.unconfirmed(definition.uid);
+  if (unconfirmed !== undefined) {
+    const message = whyUnconfirmed(unconfirmed);
+    blockers.push({ reason: 'VM_BUSY', message, nodeName, subject: 'spec.virtualMachine' });
+  }
   if (found?.state === 'running') {
     const obstacles = await hypervisor.jobs.findObstacles(found.uid, signal);
     blockers.push(...obstacles.map((obstacle) => blockerOf(obstacle, found, nodeName)));

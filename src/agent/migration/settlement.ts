@@ -1,10 +1,13 @@
 import { delay } from '../../core/delay.ts';
-import { hasReason } from '../../core/errors.ts';
+import { AgentError, hasReason } from '../../core/errors.ts';
+import { auditLog } from '../../core/logger.ts';
 import { causeOf } from './early-end.ts';
 import type { Ending } from './endings.ts';
-import { judge, type LocalView, localView, type PeerView } from './outcome.ts';
+import { notWaiting, settleCommand } from './off-word.ts';
+import { judge, type LocalView, localView, type PeerView, type Verdict } from './outcome.ts';
 import type { OutgoingContext } from './outgoing-context.ts';
 import type { Peer } from './peers.ts';
+import { TakingBack } from './taking-back.ts';
 
 /** Letting go takes the destination a while: its libvirt has to drop the VM first. */
 const ABORT_TIMEOUT_MS = 30_000;
@@ -21,9 +24,20 @@ export async function settle(
   signal: AbortSignal,
 ): Promise<Ending> {
   const { lookMs, lookMaxMs } = context.pace;
+  context.isSettling = true;
+  const takingBack = new TakingBack(context);
   let looksLost = 0;
   for (let pause = lookMs; ; pause = Math.min(pause * 1.2, lookMaxMs)) {
+    // Only told from here, so that no look is older than the word.
+    const isOtherOff = context.otherNodeOff !== undefined;
     const local = await viewLocal(context, signal);
+    if (local !== 'migrating' && local !== 'unreachable') await context.endTurn();
+    if (isOtherOff) {
+      const ending = await takingBack.step(local, signal);
+      if (ending !== undefined) return ending;
+      await delay(pause, signal);
+      continue;
+    }
     if (local === 'migrating') {
       pause = lookMs;
       await context.look(signal).catch(() => signal.throwIfAborted());
@@ -33,6 +47,7 @@ export async function settle(
         ? 'unknown'
         : await viewPeer(context, peer, local, signal);
     const verdict = judge(local, there, context.mayHaveSwitchedOver);
+    if (await weighWord(context, verdict, there)) continue;
     looksLost = verdict === 'lost' ? looksLost + 1 : 0;
     if (verdict === 'moved' || verdict === 'stayed') return verdict;
     if (verdict === 'remove-local') await removeLocal(context, signal);
@@ -47,6 +62,38 @@ export async function settle(
     if (verdict === 'wait' && local !== 'migrating') noteWaiting(context, local, there);
     await delay(pause, signal);
   }
+}
+
+/** True once somebody's word that the destination is off for good is recorded: it counts only where nothing else is known. */
+async function weighWord(
+  context: OutgoingContext,
+  verdict: Verdict,
+  there: PeerView,
+): Promise<boolean> {
+  const { id, offWord: word, options, record } = context;
+  if (word === undefined) return false;
+  context.offWord = undefined;
+  if (verdict !== 'wait' || there !== 'unreachable') {
+    const why =
+      there === 'unreachable' || verdict !== 'wait'
+        ? 'it is about to end by itself'
+        : `what it waits for is another thing: ${options.book.get(id).message}`;
+    word.refuse(notWaiting(id, why));
+    return false;
+  }
+  const { saidBy } = word;
+  try {
+    await options.book.noteOtherNodeOff(id, { saidBy, atMs: Date.now(), memoryLost: false });
+  } catch (error) {
+    word.refuse(
+      error instanceof AgentError ? error : notWaiting(id, 'the word could not be recorded'),
+    );
+    throw error;
+  }
+  const about = { migrationId: id, vmId: record.vmUid, peer: record.peerNode, requestedBy: saidBy };
+  auditLog(options.log).warn(about, 'A node is off for good by the word of the caller');
+  word.accept();
+  return true;
 }
 
 async function viewLocal(context: OutgoingContext, signal: AbortSignal): Promise<LocalView> {
@@ -137,12 +184,16 @@ async function removeLocal(context: OutgoingContext, signal: AbortSignal): Promi
 
 function noteWaiting(context: OutgoingContext, local: LocalView, there: PeerView): void {
   const { peerNode } = context.record;
-  let message = `Waiting for the hypervisor of node ${peerNode}`;
+  const settling = settleCommand(context.id, peerNode);
+  let message = `Waiting for the hypervisor of node ${peerNode}, which its agent cannot ask; look at libvirt there`;
   if (local === 'unreachable') message = 'Waiting for the hypervisor of this node to answer';
   else if (local === 'holds-pages' || there === 'holds-source') {
     message = `Waiting for the rest of its memory to reach node ${peerNode}, where it runs; mend the link between the nodes, and stop neither copy`;
+    if (there === 'unreachable') {
+      message += `; if that node is off for good, the run of the VM is lost, and its disks are not: ${settling}`;
+    }
   } else if (there === 'unreachable') {
-    message = `Waiting for node ${peerNode} to say whether the VM runs there`;
+    message = `Waiting for node ${peerNode} to say whether the VM runs there; if that node is off for good: ${settling}`;
   }
-  context.options.book.note(context.id, message);
+  context.noteWaiting(message);
 }

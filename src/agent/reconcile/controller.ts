@@ -34,6 +34,8 @@ export type Output =
   | 'power-at-node-shutdown'
   /** The power of copies that another node owns. */
   | 'power-of-stale-copies'
+  /** Whether the nodes that VMs have come from have given them up. */
+  | 'confirmed-arrivals'
   /** Definitions of VMs of this node that somebody else has changed. */
   | 'drifted-definitions'
   /** What creations have left that failed or were cancelled. */

@@ -45,6 +45,7 @@ export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
   '/novacron.agent.v1.MigrationService/ListMigrations': LOOKS,
   '/novacron.agent.v1.MigrationService/WatchMigrations': LOOKS,
   '/novacron.agent.v1.MigrationService/CancelMigration': CHANGES,
+  '/novacron.agent.v1.MigrationService/SettleMigration': CHANGES,
 
   '/novacron.agent.v1.OperationService/GetOperation': LOOKS,
   '/novacron.agent.v1.OperationService/ListOperations': LOOKS,

@@ -75,6 +75,19 @@ export function migrationHandlers(
       const id = readId(request.id, context);
       return { migration: toMigration(await migrations.cancel(id, context.signal)) };
     },
+
+    async settleMigration(request, context) {
+      const checks = new FieldChecks();
+      const id = checks.uuid('id', request.id);
+      const offNode = checks.dnsName('offNode', request.offNode);
+      context.about({ migrationId: id, peer: offNode });
+      checks.throwIfAny(
+        'INVALID_REQUEST',
+        'Cannot settle a migration unless the caller says which node is off for good',
+      );
+      const request_ = { id, offNode, saidBy: context.caller.identity };
+      return { migration: toMigration(await migrations.settle(request_, context.signal)) };
+    },
   };
 }
 

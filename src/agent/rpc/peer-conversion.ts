@@ -267,15 +267,21 @@ export function fromIncomingBlocker(blocker: IncomingBlockerMessage): IncomingBl
   return { reason: isReason(reason) ? reason : 'MIGRATION_BLOCKED', message, subject };
 }
 
-export function toSighting({ presence, ...sighting }: VmSighting): LocateVirtualMachineResponse {
-  return { presence: PRESENCE[presence], ...sighting };
+export function toSighting(sighting: VmSighting): LocateVirtualMachineResponse {
+  const { presence, ownershipEpoch } = sighting;
+  return { ...sighting, presence: PRESENCE[presence], ownershipEpoch: toUint64(ownershipEpoch) };
 }
 
 /** What only a newer agent knows proves nothing. */
 export function fromSighting(response: LocateVirtualMachineResponse): VmSighting {
-  const { presence, isOwner, isRunning } = response;
+  const { presence, isOwner, isRunning, ownershipEpoch } = response;
   const known: VmPresence | undefined = Object.hasOwn(PRESENCES, presence)
     ? PRESENCES[presence as keyof typeof PRESENCES]
     : undefined;
-  return { presence: known ?? 'unknown', isOwner, isRunning };
+  return {
+    presence: known ?? 'unknown',
+    isOwner,
+    isRunning,
+    ownershipEpoch: Number(ownershipEpoch),
+  };
 }

@@ -9,12 +9,14 @@ export function busy(
   locks: KeyLocks,
 ): AgentError {
   const other = locks.purposeOf(uid) ?? 'another operation';
-  const end = other.startsWith('migration ')
+  const advice = locks.adviceOf(uid);
+  const usual = other.startsWith('migration ')
     ? `try again when it has ended, or cancel it on the node that the VM leaves: novactl migration cancel ${other.slice('migration '.length)}`
     : 'try again when it has ended';
+  const end = advice === undefined ? `; ${usual}` : `. ${advice}`;
   return new AgentError(
     'VM_BUSY',
-    `Cannot ${purpose} VM ${name}: ${other} is in progress; ${end}`,
+    `Cannot ${purpose} VM ${name}: ${other} is in progress${end}`,
     { metadata: { vmId: uid }, retryAfterMs: 1_000 },
   );
 }

@@ -45,7 +45,9 @@ export class OwnershipManager implements OwnershipService {
     const isGiven = ownership.find(vmUid)?.left?.toNode === caller;
     const isOwner = isGiven || this.#owns(vmUid, vm);
     const isRunning = vm !== undefined && hasRunHere(vm);
-    return { presence: this.#presenceOf(vm, isLocked), isOwner, isRunning };
+    const recorded = ownership.find(vmUid)?.ownershipEpoch ?? 0;
+    const ownershipEpoch = Math.max(vm?.definition?.ownershipEpoch ?? 0, recorded);
+    return { presence: this.#presenceOf(vm, isLocked), isOwner, isRunning, ownershipEpoch };
   }
 
   async handOver(

@@ -20,6 +20,12 @@ export const ADD_DELETED = `
   ALTER TABLE ownership ADD COLUMN is_deleted INTEGER NOT NULL DEFAULT 0 CHECK (is_deleted IN (0, 1));
 `;
 
+/** Of VMs that came earlier nothing is waited for. */
+export const ADD_UNCONFIRMED = `
+  ALTER TABLE ownership ADD COLUMN unconfirmed_node TEXT;
+  ALTER TABLE ownership ADD COLUMN unconfirmed_migration TEXT;
+`;
+
 /** The highest ownership epoch that this node has seen of a VM, and what became of the VM. */
 export interface OwnershipRecord {
   readonly uid: string;
@@ -33,15 +39,20 @@ export interface OwnershipRecord {
   readonly left: { readonly epoch: number; readonly toNode: string } | undefined;
   /** It was deleted here. Kept for a while, for whoever asks. */
   readonly isDeleted: boolean;
+  /** Set until the node that the VM came from has said that it has given the VM up: it may have been told to take it back. */
+  readonly unconfirmed?: { readonly fromNode: string; readonly migrationId: string } | undefined;
 }
 
 const PUT = `INSERT INTO ownership
-    (vm_uid, vm_namespace, vm_name, epoch, left_epoch, left_to_node, is_deleted, updated_at_ms)
-  VALUES ($uid, $namespace, $name, $epoch, $leftEpoch, $leftToNode, $isDeleted, $nowMs)
+    (vm_uid, vm_namespace, vm_name, epoch, left_epoch, left_to_node, is_deleted, updated_at_ms,
+    unconfirmed_node, unconfirmed_migration)
+  VALUES ($uid, $namespace, $name, $epoch, $leftEpoch, $leftToNode, $isDeleted, $nowMs,
+    $unconfirmedNode, $unconfirmedMigration)
   ON CONFLICT (vm_uid) DO UPDATE SET vm_namespace = excluded.vm_namespace,
     vm_name = excluded.vm_name, epoch = excluded.epoch, left_epoch = excluded.left_epoch,
     left_to_node = excluded.left_to_node, is_deleted = excluded.is_deleted,
-    updated_at_ms = excluded.updated_at_ms
+    updated_at_ms = excluded.updated_at_ms, unconfirmed_node = excluded.unconfirmed_node,
+    unconfirmed_migration = excluded.unconfirmed_migration
   WHERE excluded.epoch >= ownership.epoch OR ownership.is_deleted = 1`;
 
 const PRUNE = `DELETE FROM ownership WHERE is_deleted = 1 AND (updated_at_ms < $oldestMs OR vm_uid IN
@@ -108,6 +119,8 @@ export class OwnershipStore {
       leftToNode: record.left?.toNode ?? null,
       isDeleted: record.isDeleted ? 1 : 0,
       nowMs: this.#now(),
+      unconfirmedNode: record.unconfirmed?.fromNode ?? null,
+      unconfirmedMigration: record.unconfirmed?.migrationId ?? null,
     };
   }
 }
@@ -123,5 +136,11 @@ function fromRow(row: Row): OwnershipRecord {
         ? undefined
         : { epoch: Number(row['left_epoch']), toNode: String(row['left_to_node']) },
     isDeleted: row['is_deleted'] === 1,
+    ...(row['unconfirmed_node'] !== null && {
+      unconfirmed: {
+        fromNode: String(row['unconfirmed_node']),
+        migrationId: String(row['unconfirmed_migration']),
+      },
+    }),
   };
 }

@@ -88,8 +88,11 @@ export class Ownership {
     );
   }
 
-  /** This node owns the VM since the definition's epoch. */
-  async own(definition: VmDefinition): Promise<void> {
+  /** This node owns the VM since the definition's epoch; `unconfirmed` unless the node before is known to have given it up. */
+  async own(
+    definition: Pick<VmDefinition, 'uid' | 'namespace' | 'name' | 'ownershipEpoch'>,
+    unconfirmed?: OwnershipRecord['unconfirmed'],
+  ): Promise<void> {
     await this.#put({
       uid: definition.uid,
       namespace: definition.namespace,
@@ -97,7 +100,19 @@ export class Ownership {
       ownershipEpoch: definition.ownershipEpoch,
       left: undefined,
       isDeleted: false,
+      ...(unconfirmed !== undefined && { unconfirmed }),
     });
+  }
+
+  /** What is waited for before a VM that came here may be started or moved on; undefined if nothing is. */
+  unconfirmed(vmUid: string): OwnershipRecord['unconfirmed'] {
+    return this.findOwned(vmUid)?.unconfirmed;
+  }
+
+  /** The node that a VM came from has given it up, or is off for good. Repeating it is fine. */
+  async confirm(vmUid: string): Promise<void> {
+    const owned = this.findOwned(vmUid);
+    if (owned?.unconfirmed !== undefined) await this.own(owned);
   }
 
   /** Another node owns the VM since `epoch`. */
@@ -175,6 +190,16 @@ export class Ownership {
     );
   }
 
+  /** Must be called before a VM is started that is off: the node that it came from may have taken it back. Fails with VM_BUSY. */
+  assertConfirmed({ uid, name }: Pick<VmDefinition, 'uid' | 'name'>): void {
+    const unconfirmed = this.unconfirmed(uid);
+    if (unconfirmed === undefined) return;
+    throw new AgentError('VM_BUSY', `Cannot start VM ${name}: ${whyUnconfirmed(unconfirmed)}`, {
+      metadata: { vmId: uid },
+      retryAfterMs: 1_000,
+    });
+  }
+
   #stray({ uid, name, owner }: VmDefinition): AgentError {
     return new AgentError(
       'VM_NOT_OWNED',
@@ -188,4 +213,12 @@ export class Ownership {
     this.#records.delete(record.uid);
     this.#records.set(record.uid, record);
   }
+}
+
+/** What is waited for, and what to do where that would be for ever. */
+export function whyUnconfirmed({
+  fromNode,
+  migrationId,
+}: NonNullable<OwnershipRecord['unconfirmed']>): string {
+  return `node ${fromNode}, where it came from, has not said yet that it has given it up, and is asked again and again; if that node is off for good: novactl migration settle ${migrationId} --node-is-off ${fromNode}`;
 }

@@ -55,8 +55,9 @@ export class StaleCopyController implements Controller {
     // What was seen may be older than a return of the VM to this node.
     const now = await domains.find(vmUid, signal);
     const kind = now && this.#kindOf(now);
-    // The copy that the other node runs still needs one that it is split with.
-    if (now === undefined || kind === undefined || isSplit(now)) return undefined;
+    // The copy that the other node runs still needs one that it is split with, which stands still.
+    if (now === undefined || kind === undefined) return undefined;
+    if (isSplit(now) && now.state !== 'running') return undefined;
     if (kind === 'second' && !(await this.#runsAtOwner(vmUid, signal))) {
       return { afterMs: ASK_AGAIN_MS };
     }

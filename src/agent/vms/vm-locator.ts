@@ -2,7 +2,7 @@ import { AgentError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import type { VmPeer, VmPeers, VmPresence } from './vm-peers.ts';
+import type { VmPeer, VmPeers, VmPresence, VmSighting } from './vm-peers.ts';
 
 export interface VmLocatorOptions {
   readonly nodeName: string;
@@ -13,12 +13,10 @@ export interface VmLocatorOptions {
 }
 
 /** What one node has said of a VM. */
-export interface Answer {
+export interface Answer extends Pick<VmSighting, 'isOwner' | 'isRunning'> {
   readonly peer: VmPeer;
   /** `unknown` also if it could not be asked. */
   readonly presence: VmPresence;
-  readonly isOwner: boolean;
-  readonly isRunning: boolean;
 }
 
 const ASK_TIMEOUT_MS = 2_000;

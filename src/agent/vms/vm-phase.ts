@@ -75,7 +75,8 @@ export function phaseOf(vm: HypervisorVm, context: VmContext): PhaseReport {
   switch (vm.state) {
     case 'running':
       if (context.migration !== undefined) {
-        return report('migrating', ['Copying', 'Its memory is being copied to another node']);
+        const copying = ['Copying', 'Its memory is being copied to another node'] as const;
+        return report('migrating', waitOf(context.migration) ?? copying);
       }
       if (context.isShuttingDown) {
         return report('stopping', ['ShutdownRequested', 'The guest was asked to power off']);
@@ -84,7 +85,8 @@ export function phaseOf(vm: HypervisorVm, context: VmContext): PhaseReport {
       return report('running', whyRunning(vm, context));
     case 'paused':
       if (context.migration !== undefined) {
-        return report('migrating', ['SwitchingOver', 'It is being handed over to another node']);
+        const switching = ['SwitchingOver', 'It is being handed over to another node'] as const;
+        return report('migrating', waitOf(context.migration) ?? switching);
       }
       return report('paused', whyPaused(vm));
     case 'shutting-down':
@@ -112,6 +114,12 @@ export function wasMovedAway({ phase, reason, migration }: Vm): boolean {
 /** Whether there is nothing about its run that is worse than its end. */
 function isWell({ stateReason }: HypervisorVm): boolean {
   return (WHY_RUNNING[stateReason]?.[1] ?? '') === '';
+}
+
+/** What its migration waits for; undefined while that goes on. */
+function waitOf({ waitsFor, isQueued }: MigrationSummary): Cause | undefined {
+  if (waitsFor === '') return undefined;
+  return [isQueued ? 'WaitingForTurn' : 'WaitingForNode', waitsFor];
 }
 
 function whyPaused({ definition, hypervisorName, stateReason }: HypervisorVm): Cause {

@@ -78,7 +78,7 @@ export class VmPower {
     signal: AbortSignal,
     { isForced = false }: { readonly isForced?: boolean },
   ): Promise<Vm> {
-    const { domains, inventory, capacity, validator, startability } = this.#options;
+    const { domains, inventory, capacity, ownership, validator, startability } = this.#options;
     await inventory.refresh(signal);
     const vm = findVm(ref, this.#options);
     assertRead(vm);
@@ -86,6 +86,7 @@ export class VmPower {
     if (verb === 'start' || verb === 'restart') {
       this.#assertMayStart(definition);
       if (isOff(vm)) {
+        ownership.assertConfirmed(definition);
         const looking = validator.assertStartable(definition, vm.drift, signal);
         await startability.noting(definition.uid, looking);
         capacity.setAside(definition, { reservationId: undefined, isOn: true })[Symbol.dispose]();
@@ -110,9 +111,10 @@ export class VmPower {
       const { domains, inventory, capacity, validator } = this.#options;
       const { definition } = vm;
       this.#assertMayStart(definition);
-      const { startability } = this.#options;
+      const { ownership, startability } = this.#options;
       assertNotPaused(vm, 'start');
       if (isOff(vm)) {
+        ownership.assertConfirmed(definition);
         const looking = validator.assertStartable(definition, vm.drift, signal);
         await startability.noting(definition.uid, looking);
       }

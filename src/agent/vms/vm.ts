@@ -84,6 +84,10 @@ export interface MigrationSummary {
   readonly startedAtMs: number;
   /** 0 to 1. */
   readonly fractionDone: number;
+  /** What it waits for; empty while it goes on. */
+  readonly waitsFor: string;
+  /** It waits for its turn, and nothing of it has begun. */
+  readonly isQueued: boolean;
 }
 
 export interface VmUsage extends VmStatistics {

@@ -66,6 +66,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
   MIGRATION_BLOCKED:
     'Do what is said above, then see whether anything is left with: novactl migrate VM --to NODE --plan',
   MIGRATION_PAST_SWITCHOVER: 'It can no longer be stopped: wait for it and migrate the VM back',
+  MIGRATION_NOT_WAITING:
+    'Nothing was changed: see what it waits for with novactl migration get ID; a node that answers ends it by itself',
   MIGRATION_FAILED: 'The VM stays at the source; the logs of both agents have more under its id',
   MIGRATION_CANCELLED: 'The VM stays at the source; start another migration when you are ready',
   MIGRATION_TIMEOUT:

@@ -31,6 +31,8 @@ export function migrationRecord(id: string, patch: Partial<MigrationRecord> = {}
     ownershipEpoch: 2,
     definition: undefined,
     running: undefined,
+    otherNodeOff: undefined,
+    turnAtMs: undefined,
     ...patch,
   };
 }

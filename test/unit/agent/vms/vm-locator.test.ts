@@ -15,7 +15,7 @@ type Locate = VmPeer['locate'];
 
 const says =
   (sighting: Partial<VmSighting>): Locate =>
-  async () => ({ presence: 'absent', isOwner: false, isRunning: false, ...sighting });
+  async () => ({ presence: 'absent', isOwner: false, isRunning: false, ownershipEpoch: 0, ...sighting });
 const isSilent: Locate = async () => {
   throw new AgentError('PEER_UNREACHABLE', 'It is off');
 };
@@ -90,7 +90,7 @@ test('nobody is asked about a uid that is new, an epoch that was assigned, or by
   let asked = 0;
   const locate: Locate = async () => {
     asked += 1;
-    return { presence: 'held', isOwner: true, isRunning: true };
+    return { presence: 'held', isOwner: true, isRunning: true, ownershipEpoch: 1 };
   };
   await using node = await openNode({ a: locate });
   await node.create(newRequest('one'));

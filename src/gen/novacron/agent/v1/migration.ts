@@ -467,6 +467,23 @@ export interface CancelMigrationResponse {
   migration: Migration | undefined;
 }
 
+/** Says that the other node of a migration is off for good. */
+export interface SettleMigrationRequest {
+  /** Its id. */
+  id: string;
+  /**
+   * Name of the node that is off for good, and must be that of the other node of the migration. Required: that is the word by
+   * which the VM is taken as this node's own.
+   */
+  offNode: string;
+}
+
+/** The migration that was settled. */
+export interface SettleMigrationResponse {
+  /** As it is now; it may still be on its way to its end. */
+  migration: Migration | undefined;
+}
+
 function createBaseMigration(): Migration {
   return { id: "", spec: undefined, status: undefined, labels: {} };
 }
@@ -2800,6 +2817,130 @@ export const CancelMigrationResponse: MessageFns<CancelMigrationResponse> = {
   },
 };
 
+function createBaseSettleMigrationRequest(): SettleMigrationRequest {
+  return { id: "", offNode: "" };
+}
+
+export const SettleMigrationRequest: MessageFns<SettleMigrationRequest> = {
+  encode(message: SettleMigrationRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.offNode !== "") {
+      writer.uint32(18).string(message.offNode);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SettleMigrationRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSettleMigrationRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.offNode = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SettleMigrationRequest>): SettleMigrationRequest {
+    return SettleMigrationRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SettleMigrationRequest>): SettleMigrationRequest {
+    const message = createBaseSettleMigrationRequest();
+    message.id = object.id ?? "";
+    message.offNode = object.offNode ?? "";
+    return message;
+  },
+};
+
+function createBaseSettleMigrationResponse(): SettleMigrationResponse {
+  return { migration: undefined };
+}
+
+export const SettleMigrationResponse: MessageFns<SettleMigrationResponse> = {
+  encode(message: SettleMigrationResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.migration !== undefined) {
+      Migration.encode(message.migration, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SettleMigrationResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSettleMigrationResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.migration = Migration.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SettleMigrationResponse>): SettleMigrationResponse {
+    return SettleMigrationResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SettleMigrationResponse>): SettleMigrationResponse {
+    const message = createBaseSettleMigrationResponse();
+    message.migration = (object.migration !== undefined && object.migration !== null)
+      ? Migration.fromPartial(object.migration)
+      : undefined;
+    return message;
+  },
+};
+
 /** Moves running VMs from this node to another. All calls go to the node where the VM runs. */
 export type MigrationServiceService = typeof MigrationServiceService;
 export const MigrationServiceService = {
@@ -2883,6 +3024,24 @@ export const MigrationServiceService = {
       Buffer.from(CancelMigrationResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CancelMigrationResponse => CancelMigrationResponse.decode(value),
   },
+  /**
+   * Has a migration end that waits for the other node, by the caller's word that this node is off for good: that nothing of
+   * the VM runs there, nor ever will. Asked of the node that is left, source or destination. The agent takes the VM as its
+   * own, with an ownership epoch that the other node cannot have, and from then on nothing that the other node may still have
+   * is the VM. Where the word is wrong, two copies write to the same disks. Fails with MIGRATION_NOT_WAITING if the migration
+   * does not wait for the other node, which includes that the other node answers: then it ends by itself. Repeating it is fine.
+   */
+  settleMigration: {
+    path: "/novacron.agent.v1.MigrationService/SettleMigration" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SettleMigrationRequest): Buffer =>
+      Buffer.from(SettleMigrationRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SettleMigrationRequest => SettleMigrationRequest.decode(value),
+    responseSerialize: (value: SettleMigrationResponse): Buffer =>
+      Buffer.from(SettleMigrationResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SettleMigrationResponse => SettleMigrationResponse.decode(value),
+  },
 } as const;
 
 export interface MigrationServiceServer extends UntypedServiceImplementation {
@@ -2908,6 +3067,14 @@ export interface MigrationServiceServer extends UntypedServiceImplementation {
    * A migration that was cancelled already counts as cancelled.
    */
   cancelMigration: handleUnaryCall<CancelMigrationRequest, CancelMigrationResponse>;
+  /**
+   * Has a migration end that waits for the other node, by the caller's word that this node is off for good: that nothing of
+   * the VM runs there, nor ever will. Asked of the node that is left, source or destination. The agent takes the VM as its
+   * own, with an ownership epoch that the other node cannot have, and from then on nothing that the other node may still have
+   * is the VM. Where the word is wrong, two copies write to the same disks. Fails with MIGRATION_NOT_WAITING if the migration
+   * does not wait for the other node, which includes that the other node answers: then it ends by itself. Repeating it is fine.
+   */
+  settleMigration: handleUnaryCall<SettleMigrationRequest, SettleMigrationResponse>;
 }
 
 export interface MigrationServiceClient extends Client {
@@ -3010,6 +3177,28 @@ export interface MigrationServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CancelMigrationResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Has a migration end that waits for the other node, by the caller's word that this node is off for good: that nothing of
+   * the VM runs there, nor ever will. Asked of the node that is left, source or destination. The agent takes the VM as its
+   * own, with an ownership epoch that the other node cannot have, and from then on nothing that the other node may still have
+   * is the VM. Where the word is wrong, two copies write to the same disks. Fails with MIGRATION_NOT_WAITING if the migration
+   * does not wait for the other node, which includes that the other node answers: then it ends by itself. Repeating it is fine.
+   */
+  settleMigration(
+    request: SettleMigrationRequest,
+    callback: (error: ServiceError | null, response: SettleMigrationResponse) => void,
+  ): ClientUnaryCall;
+  settleMigration(
+    request: SettleMigrationRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: SettleMigrationResponse) => void,
+  ): ClientUnaryCall;
+  settleMigration(
+    request: SettleMigrationRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SettleMigrationResponse) => void,
   ): ClientUnaryCall;
 }
 

@@ -409,6 +409,11 @@ export interface LocateVirtualMachineResponse {
   isOwner: boolean;
   /** Its guest runs there now, its processors not held. False also from an agent that is too old to say so. */
   isRunning: boolean;
+  /**
+   * The highest ownership epoch that this node knows the VM to have, or to have had; 0 if it knows none, or its agent is too old
+   * to say. A copy that has a lower one is not the VM.
+   */
+  ownershipEpoch: bigint;
 }
 
 /** Asks for a VM to be given away. */
@@ -2230,7 +2235,7 @@ export const LocateVirtualMachineRequest: MessageFns<LocateVirtualMachineRequest
 };
 
 function createBaseLocateVirtualMachineResponse(): LocateVirtualMachineResponse {
-  return { presence: 0, isOwner: false, isRunning: false };
+  return { presence: 0, isOwner: false, isRunning: false, ownershipEpoch: 0n };
 }
 
 export const LocateVirtualMachineResponse: MessageFns<LocateVirtualMachineResponse> = {
@@ -2243,6 +2248,12 @@ export const LocateVirtualMachineResponse: MessageFns<LocateVirtualMachineRespon
     }
     if (message.isRunning !== false) {
       writer.uint32(24).bool(message.isRunning);
+    }
+    if (message.ownershipEpoch !== 0n) {
+      if (BigInt.asUintN(64, message.ownershipEpoch) !== message.ownershipEpoch) {
+        throw new globalThis.Error("value provided for field message.ownershipEpoch of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.ownershipEpoch);
     }
     return writer;
   },
@@ -2284,6 +2295,14 @@ export const LocateVirtualMachineResponse: MessageFns<LocateVirtualMachineRespon
             message.isRunning = reader.bool();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.ownershipEpoch = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2304,6 +2323,9 @@ export const LocateVirtualMachineResponse: MessageFns<LocateVirtualMachineRespon
     message.presence = object.presence ?? 0;
     message.isOwner = object.isOwner ?? false;
     message.isRunning = object.isRunning ?? false;
+    message.ownershipEpoch = (object.ownershipEpoch !== undefined && object.ownershipEpoch !== null)
+      ? BigInt(object.ownershipEpoch)
+      : 0n;
     return message;
   },
 };

@@ -1,0 +1,79 @@
+import type { Ending } from './endings.ts';
+import type { LocalView } from './outcome.ts';
+import type { OutgoingContext } from './outgoing-context.ts';
+
+/** How often in a row a VM must not be here before that is believed. */
+const ABSENT_LOOKS = 8;
+
+/**
+ * One step towards the end of a migration whose destination is off for good, by somebody's word: what is here is the VM. The
+ * destination is not asked any more, since it would be answered for what it no longer has. Undefined until it is done.
+ */
+export class TakingBack {
+  readonly #context: OutgoingContext;
+  #absentLooks = 0;
+
+  constructor(context: OutgoingContext) {
+    this.#context = context;
+  }
+
+  /** Each step may be taken again, by the next agent too. */
+  async step(local: LocalView, signal: AbortSignal): Promise<Ending | undefined> {
+    const { hypervisor, transfers } = this.#context.options;
+    const uid = this.#context.record.vmUid;
+    this.#absentLooks = local === 'absent' ? this.#absentLooks + 1 : 0;
+    switch (local) {
+      case 'unreachable':
+        return undefined;
+      case 'migrating':
+        await transfers.remove(this.#context.id, this.#context.brief(signal));
+        return undefined;
+      case 'holds-pages':
+        await this.#noteMemoryLost();
+        this.#context.log.warn('Half of a VM is left, and its power is cut');
+        // Whose it is cannot be changed before: libvirt does nothing else to a half.
+        await hypervisor.domains.destroy(uid, this.#context.brief(signal));
+        return undefined;
+      case 'absent':
+        if (this.#absentLooks < ABSENT_LOOKS) return undefined;
+        return await this.#defineAgain(signal);
+      default:
+        // So that nothing of this migration reaches the destination any more.
+        await transfers.remove(this.#context.id, this.#context.brief(signal));
+        await this.#claim(signal);
+        if (local === 'held') {
+          this.#context.log.warn('A VM was held by a switchover that is not waited for any more');
+          await hypervisor.domains.resume(uid, this.#context.brief(signal));
+        }
+        return 'stayed';
+    }
+  }
+
+  /** It had left, and its disks are where they were: what is known of it is defined again, off. */
+  async #defineAgain(signal: AbortSignal): Promise<Ending | undefined> {
+    const { options, record, log } = this.#context;
+    const { definition } = record;
+    if (definition === undefined) return 'lost';
+    await this.#noteMemoryLost();
+    log.warn('A VM had left for a node that is off for good; it is defined here again');
+    await options.hypervisor.domains.define(definition, this.#context.brief(signal));
+    return undefined;
+  }
+
+  /** From here on no copy that the destination may have is the VM. */
+  async #claim(signal: AbortSignal): Promise<void> {
+    const { options, record } = this.#context;
+    const { vmUid: uid, vmNamespace: namespace, vmName: name } = record;
+    // The destination has one more than the source had, and cannot have moved the VM on.
+    const ownershipEpoch = record.ownershipEpoch + 1;
+    await options.ownership.own({ uid, namespace, name, ownershipEpoch });
+    const brief = this.#context.brief(signal);
+    await options.hypervisor.domains.setFacts(uid, { ownershipEpoch }, brief);
+  }
+
+  async #noteMemoryLost(): Promise<void> {
+    const { options, id, otherNodeOff } = this.#context;
+    if (otherNodeOff === undefined || otherNodeOff.memoryLost) return;
+    await options.book.noteOtherNodeOff(id, { ...otherNodeOff, memoryLost: true });
+  }
+}
