@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import type { MigrationSpec } from '../../../../src/agent/migration/migration.ts';
 import type { VmDefinition } from '../../../../src/core/vm-definition.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { until } from '../../../fixtures/until.ts';
@@ -31,13 +32,17 @@ async function manyVms(nodes: TwoNodes, count: number): Promise<readonly Moving[
   return moving;
 }
 
-function startAll(nodes: TwoNodes, moving: readonly Moving[]): Promise<unknown> {
+function startAll(
+  nodes: TwoNodes,
+  moving: readonly Moving[],
+  changes: Partial<MigrationSpec> = {},
+): Promise<unknown> {
   return Promise.all(
     moving.map(({ id, vm: { namespace, name } }) =>
       nodes.source.agent.migrations.start(
         {
           id,
-          spec: { ...nodes.spec, vm: { namespace, name, uid: undefined } },
+          spec: { ...nodes.spec, ...changes, vm: { namespace, name, uid: undefined } },
           labels: {},
           requestedBy: 'tester',
         },
@@ -147,4 +152,97 @@ test('of VMs that move at once, those that fail stay and hold up none of the oth
     return well.every(({ id }) => source.record(id)?.endedAtMs !== undefined);
   });
   await assertMoved(nodes, well);
+});
+
+test('those that wait for their turn when the agent is killed wait on, behind those that are under way, and move then', async () => {
+  using nodes = await TwoNodes.open();
+  const { source, destination } = nodes;
+  const moving = await manyVms(nodes, 16);
+  const { promise, resolve: goOn } = Promise.withResolvers<void>();
+  source.hypervisor.switchoverGate = promise;
+  await startAll(nodes, moving);
+  const isAhead = ({ id }: Moving): boolean => source.record(id)?.phase === 'switching-over';
+  await until('as many as may switch over', () => moving.filter(isAhead).length === AT_ONCE);
+  const [cancelled, ...waiting] = moving.filter((one) => !isAhead(one));
+  assert.ok(cancelled);
+  for (const round of [1, 2]) {
+    source.agent.life.kill();
+    await until('the agent is back', () => !source.agent.life.killed);
+    for (const { id } of waiting) {
+      await until(`it waits again (${round})`, async () => {
+        return /^Waiting for its turn/.test((await source.agent.migrations.get(id)).message);
+      });
+      assert.equal(source.record(id)?.phase, 'preparing');
+      assert.equal(destination.record(id), undefined, 'nothing is begun there');
+    }
+  }
+  await source.agent.migrations.cancel(cancelled.id);
+  await until('it is called off', () => source.record(cancelled.id)?.phase === 'cancelled');
+  // The guest of one goes off meanwhile: that is found once its turn has come.
+  const [off, ...well] = waiting;
+  assert.ok(off);
+  source.hypervisor.stopGuest(off.vm.uid, 'shutdown');
+  goOn();
+  await until('all have ended', () =>
+    moving.every(({ id }) => source.record(id)?.endedAtMs !== undefined),
+  );
+  assert.equal(source.record(off.id)?.reason, 'VM_NOT_RUNNING');
+  await assertMoved(nodes, [...moving.filter((one) => !waiting.includes(one) && one !== cancelled), ...well]);
+});
+
+test('the time that a migration may take does not run while it waits for its turn, in this life of the agent or the next', async () => {
+  using nodes = await TwoNodes.open();
+  const { source } = nodes;
+  const [last, ...others] = (await manyVms(nodes, AT_ONCE + 1)).toReversed();
+  assert.ok(last);
+  const { promise, resolve: goOn } = Promise.withResolvers<void>();
+  source.hypervisor.switchoverGate = promise;
+  await startAll(nodes, others);
+  await until('no turn is free', () =>
+    others.every(({ id }) => source.record(id)?.phase === 'switching-over'),
+  );
+  // Would be over before it had begun.
+  await startAll(nodes, [last], { timeoutMs: 1 });
+  const isLate = () => Date.now() > (source.record(last.id)?.startedAtMs ?? Infinity) + 50;
+  await until('its time would be over', isLate);
+  source.agent.life.kill();
+  await until('the agent is back', () => !source.agent.life.killed);
+  await until('it waits again', async () => {
+    return /^Waiting for its turn/.test((await source.agent.migrations.get(last.id)).message);
+  });
+  assert.equal(source.record(last.id)?.endedAtMs, undefined);
+  source.hypervisor.manualProgress = true;
+  goOn();
+  await until('it has ended', () => source.record(last.id)?.endedAtMs !== undefined);
+  const { reason, turnAtMs = 0, endedAtMs = 0, startedAtMs = 0 } = source.record(last.id) ?? {};
+  assert.equal(reason, 'MIGRATION_TIMEOUT');
+  assert.ok(turnAtMs > startedAtMs + 50 && endedAtMs >= turnAtMs);
+});
+
+test('copies that an earlier agent has begun count as under way', async () => {
+  using nodes = await TwoNodes.open();
+  const { source, destination } = nodes;
+  const moving = await manyVms(nodes, AT_ONCE + 1);
+  const [late] = moving.slice(AT_ONCE);
+  assert.ok(late);
+  const early = moving.slice(0, AT_ONCE);
+  const { promise, resolve: goOn } = Promise.withResolvers<void>();
+  source.hypervisor.switchoverGate = promise;
+  await startAll(nodes, early);
+  await until('they are under way', () =>
+    early.every(({ id }) => source.record(id)?.phase === 'switching-over'),
+  );
+  source.agent.life.kill();
+  await until('the agent is back', () => !source.agent.life.killed);
+  await source.agent.inventory.refresh(never);
+  await startAll(nodes, [late]);
+  await until('it waits', async () => {
+    return /^Waiting for its turn/.test((await source.agent.migrations.get(late.id)).message);
+  });
+  assert.equal(destination.record(late.id), undefined);
+  goOn();
+  await until('all have ended', () =>
+    moving.every(({ id }) => source.record(id)?.endedAtMs !== undefined),
+  );
+  await assertMoved(nodes, moving);
 });

@@ -134,6 +134,8 @@ export class TestNode {
   #peer!: TestNode;
   /** Brings the agent back as soon as it has been killed. */
   restarts = true;
+  /** Its agents are not configured with the address of the other node. */
+  forgetsPeers = false;
   log: Logger = createLogger('silent');
   #epoch = 0;
 
@@ -231,7 +233,7 @@ export class TestNode {
 
   #peers(life: Life): Peers {
     const find: Peers['find'] = (nodeName) => {
-      if (nodeName !== this.#peer.name) {
+      if (nodeName !== this.#peer.name || this.forgetsPeers) {
         throw new AgentError('PEER_UNKNOWN', `There is no node ${nodeName}`);
       }
       return life.guard('peer', this.#newPeer());
