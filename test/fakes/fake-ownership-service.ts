@@ -3,7 +3,12 @@ import type { OwnershipService, VmSighting } from '../../src/agent/vms/vm-peers.
 /** A node that says what it is told to, and remembers what it was asked and by which node. */
 export class FakeOwnershipService implements OwnershipService {
   readonly calls: { readonly method: string; readonly argument: unknown }[] = [];
-  sighting: VmSighting = { presence: 'absent', isOwner: false, isRunning: false, ownershipEpoch: 0 };
+  sighting: VmSighting = {
+    presence: 'absent',
+    isOwner: false,
+    isRunning: false,
+    ownershipEpoch: 0,
+  };
   /** Thrown by every call. */
   failure: Error | undefined;
 

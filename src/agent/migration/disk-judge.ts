@@ -9,8 +9,13 @@ import { commandNameOf } from '../vms/vm-words.ts';
 import { compareImages, describeImage } from './image-comparison.ts';
 import type { MigrationBlocker, MigrationImage, MigrationSpec } from './migration.ts';
 
+export interface DiskBlocker extends MigrationBlocker {
+  /** The path under which the other node has nothing; undefined if that is not what stands in the way. */
+  readonly lacks: string | undefined;
+}
+
 export interface DiskReport {
-  readonly blockers: readonly MigrationBlocker[];
+  readonly blockers: readonly DiskBlocker[];
   /** Every image that the VM has open. */
   readonly images: readonly MigrationImage[];
 }
@@ -25,7 +30,7 @@ export interface OpenImage {
 
 /** Turns findings into what stands in the way, in words. */
 export class DiskJudge {
-  readonly #blockers: MigrationBlocker[] = [];
+  readonly #blockers: DiskBlocker[] = [];
   readonly #images: MigrationImage[] = [];
   readonly #vm: HypervisorVm;
   readonly #trusted: readonly string[];
@@ -53,6 +58,7 @@ export class DiskJudge {
         message: `it has no volume ${name} that could be trusted to be shared; its volumes are: ${known}`,
         nodeName: this.#here,
         subject: 'spec.trustShared',
+        lacks: undefined,
       });
     }
   }
@@ -110,7 +116,8 @@ export class DiskJudge {
           : '';
         const copy = mayBeCopy ? `; if that is a copy with the same content, ${onWord}` : '';
         const text = `${what} is not the same on both nodes: ${both}; ${ADVICE[comparison.why]}${copy}${eject}`;
-        this.#block(disk, text, this.#there);
+        const lacks = comparison.why === 'missing' ? image.path : undefined;
+        this.#block(disk, text, this.#there, 'MIGRATION_BLOCKED', lacks);
       }
     }
   }
@@ -124,9 +131,10 @@ export class DiskJudge {
     message: string,
     nodeName: string,
     reason: MigrationBlocker['reason'] = 'MIGRATION_BLOCKED',
+    lacks?: string,
   ): void {
     const subject = fieldOf(disk, this.#vm);
-    this.#blockers.push({ reason, message, nodeName, subject });
+    this.#blockers.push({ reason, message, nodeName, subject, lacks });
   }
 }
 

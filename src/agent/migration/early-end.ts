@@ -75,6 +75,6 @@ export function lossOf({ record, options }: OutgoingContext): EarlyEnd {
   return {
     phase: 'failed',
     reason: 'VM_NOT_FOUND',
-    message: `The VM is neither on node ${options.nodeName} nor on ${record.peerNode}: it was stopped or removed while it migrated`,
+    message: `The VM is neither on node ${options.nodeName} nor on ${record.peerNode}: it was stopped or removed while it migrated; make it anew from its manifest: novactl vm apply -f FILE`,
   };
 }

@@ -164,9 +164,10 @@ function hostBlockers(
     block(noIncomingSocket(info.incomingSocket.problem), '');
   }
   if (options.ownership.isStale(incoming.definition)) {
+    const left = options.ownership.find(incoming.definition.uid)?.left;
     blockers.push({
       reason: 'VM_NOT_OWNED',
-      message: `the VM at ownership epoch ${incoming.definition.ownershipEpoch} is an older copy of one that has been here`,
+      message: `the VM at ownership epoch ${incoming.definition.ownershipEpoch} is an older copy of one that has been here, and that node ${left?.toNode} owns since epoch ${left?.epoch}; use it there, and do not start this copy`,
       subject: 'status.ownershipEpoch',
     });
   }

@@ -221,7 +221,10 @@ export class IncomingManager implements IncomingService {
   }
 
   /** Whoever answers says by itself what has become of the VM there. */
-  async #assertSilent({ id, vmUid, peerNode }: MigrationRecord, signal: AbortSignal): Promise<void> {
+  async #assertSilent(
+    { id, vmUid, peerNode }: MigrationRecord,
+    signal: AbortSignal,
+  ): Promise<void> {
     const peer = this.#options.peers.list().find(({ nodeName }) => nodeName === peerNode);
     try {
       await peer?.locate(vmUid, this.#brief(signal));

@@ -63,7 +63,10 @@ export class MigrationManager implements MigrationService {
     const { tasks } = this.#options;
     const left = this.#options.book.listActive('source').map((record) => {
       const lock = this.#lock(record.vmUid, record.id);
-      return { record, migration: new OutgoingMigration(record, { lock, way: undefined }, this.#options) };
+      return {
+        record,
+        migration: new OutgoingMigration(record, { lock, way: undefined }, this.#options),
+      };
     });
     // Once all are there, since those that have had their turn count before any other takes one.
     for (const { record, migration } of left) {
@@ -210,7 +213,7 @@ export class MigrationManager implements MigrationService {
       default:
         throw new AgentError(
           'MIGRATION_PAST_SWITCHOVER',
-          `Cannot cancel migration ${id}: it is ${migration.phase}, and the VM may run on node ${migration.destinationNode} already; migrate it back instead`,
+          `Cannot cancel migration ${id}: it is ${migration.phase}, and the VM may run on node ${migration.destinationNode} already; ${migration.message || 'migrate it back instead'}`,
           { metadata: { migrationId: id, phase: migration.phase } },
         );
     }

@@ -150,7 +150,8 @@ export class OutgoingMigration {
       // If the agent is stopping, its successor finds in the journal what was begun.
       signal.throwIfAborted();
       await context.endTurn();
-      if (!hasBegun(context.record) && hasReason(error, 'STORAGE_FULL', 'JOURNAL_FAILURE')) throw error;
+      if (!hasBegun(context.record) && hasReason(error, 'STORAGE_FULL', 'JOURNAL_FAILURE'))
+        throw error;
       return await this.#giveUp(error, peer, signal);
     }
     await using _teller = new ProgressTeller(context, peer, signal);

@@ -11,7 +11,7 @@ import type { Vm } from '../vms/vm.ts';
 import { commandNameOf } from '../vms/vm-words.ts';
 import { blockerOf } from './blockers.ts';
 import { checkDisks, type DiskCheckOptions } from './disk-check.ts';
-import { localDiskBlockers } from './disk-judge.ts';
+import { type DiskBlocker, localDiskBlockers } from './disk-judge.ts';
 import type {
   IncomingBlocker,
   IncomingVm,
@@ -101,7 +101,8 @@ export async function preflight(
       blockers.push(...there.map((blocker) => ({ ...blocker, nodeName: destinationNode })));
       if (found?.state === 'running') {
         const disks = await checkDisks(found, spec, peer, options, signal);
-        blockers.push(...disks.blockers.filter((blocker) => !isSaid(blocker, there)));
+        const unsaid = disks.blockers.filter((blocker) => !isSaid(blocker, there));
+        blockers.push(...unsaid.map(({ lacks: _, ...blocker }) => blocker));
         images = disks.images;
       }
       const whole = { ...incoming, privateFiles };
@@ -135,8 +136,17 @@ function staleBlocker(
   };
 }
 
-/** Of what VMs of the destination may not have it has said so already, where the spec names it. */
-function isSaid({ reason, subject }: MigrationBlocker, there: readonly IncomingBlocker[]): boolean {
+/** Of what its VMs may not have, and of what it does not have, the destination has said so already, where the spec names it. */
+function isSaid(
+  { reason, subject, lacks }: DiskBlocker,
+  there: readonly IncomingBlocker[],
+): boolean {
+  if (lacks !== undefined) {
+    // One that is said for several images names the field of the first alone.
+    return there.some(
+      (said) => said.reason === 'IMAGE_NOT_FOUND' && said.message.includes(`is ${lacks}, `),
+    );
+  }
   if (reason !== 'IMAGE_NOT_ALLOWED') return false;
   return there.some(
     (said) =>

@@ -14,11 +14,10 @@ export function busy(
     ? `try again when it has ended, or cancel it on the node that the VM leaves: novactl migration cancel ${other.slice('migration '.length)}`
     : 'try again when it has ended';
   const end = advice === undefined ? `; ${usual}` : `. ${advice}`;
-  return new AgentError(
-    'VM_BUSY',
-    `Cannot ${purpose} VM ${name}: ${other} is in progress${end}`,
-    { metadata: { vmId: uid }, retryAfterMs: 1_000 },
-  );
+  return new AgentError('VM_BUSY', `Cannot ${purpose} VM ${name}: ${other} is in progress${end}`, {
+    metadata: { vmId: uid },
+    retryAfterMs: 1_000,
+  });
 }
 
 /** The lock of a VM until it is disposed. Fails with VM_BUSY. */

@@ -187,7 +187,8 @@ export class DefinitionValidator {
     const query = { path, kind, format, isReadOnly: isReadOnly(volume), user } as const;
     const image = await this.#options.images.find(query, signal);
     const without = wayWithout(volume, asker);
-    const asked = { field, pathField, path, format, kind, without } as const;
+    const isArriving = asker.arrivesAs !== undefined;
+    const asked = { field, pathField, path, format, kind, without, isArriving } as const;
     return { ...asked, image, violation: violationOf(asked, image) };
   }
 

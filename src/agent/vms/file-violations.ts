@@ -35,6 +35,8 @@ export interface AskedVolume {
   readonly kind: 'file' | 'block-device';
   /** How to do without it, to be said after what else can be done; may be empty. */
   readonly without: string;
+  /** The VM comes from another node, which has it: what is to be here is that very one. */
+  readonly isArriving: boolean;
 }
 
 export interface Look extends AskedVolume {
@@ -46,8 +48,8 @@ export function violationOf(
   asked: AskedVolume,
   image: ImageInfo | undefined,
 ): SpecViolation | undefined {
-  const { field, pathField, path, format, without } = asked;
-  if (image === undefined) return missing(pathField, path, without);
+  const { field, pathField, path, format } = asked;
+  if (image === undefined) return missing(pathField, path, asked);
   if (image.problem !== undefined) return unusable(pathField, path, image.problem);
   const kind = kindProblem(image.kind, asked.kind);
   if (kind !== undefined) {
@@ -91,7 +93,17 @@ export function wayWithout({ kind, name }: Volume, { arrivesAs }: Asker): string
   return `, or take it out with novactl vm eject ${arrivesAs} ${name}`;
 }
 
-export function missing(field: string, path: string, without = ''): SpecViolation {
-  const description = `is ${path}, which does not exist on this node; put the file there or correct the path${without}`;
+/** Where any file with the same content will do. */
+const COPIED = { without: '', isArriving: false } as const;
+
+export function missing(
+  field: string,
+  path: string,
+  { without, isArriving }: Pick<AskedVolume, 'without' | 'isArriving'> = COPIED,
+): SpecViolation {
+  const mend = isArriving
+    ? 'mount the storage that it is on under the same path here'
+    : 'put the file there or correct the path';
+  const description = `is ${path}, which does not exist on this node; ${mend}${without}`;
   return { field, description, reason: 'IMAGE_NOT_FOUND' };
 }

@@ -27,7 +27,7 @@ export async function assertWhole(
   if (now === undefined || !isSplit(now)) return;
   throw new AgentError(
     'MIGRATION_PAST_SWITCHOVER',
-    `Cannot cut the power of VM ${name}: its memory is on two nodes, and neither half is worth anything without the other; mend the link between the nodes and wait for the rest of its memory; if the other node is lost for good, so is the guest, and virsh destroy ends it`,
+    `Cannot cut the power of VM ${name}: its memory is on two nodes, and neither half is worth anything without the other; mend the link between the nodes and wait for the rest of its memory; if the other node is off for good, the run of the VM is lost, and its disks are not: novactl migration settle ID --node-is-off NODE (novactl migration list has both) powers it off, so that it can be started again`,
     { metadata: { vmId: uid } },
   );
 }

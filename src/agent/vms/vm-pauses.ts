@@ -99,7 +99,7 @@ export const PAUSES: Readonly<Partial<Record<VmStateReason, Pause>>> = {
     reason: 'PostCopyFailed',
     mayResume: false,
     message: () =>
-      'The link over which another node fetches its memory is lost; mend the link between the nodes',
+      'The link over which another node fetches its memory is lost; mend the link between the nodes; if that node is off for good: novactl migration settle ID --node-is-off NODE (novactl migration list has both)',
   },
   'api-error': {
     reason: 'ApiError',

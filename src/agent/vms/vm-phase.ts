@@ -58,7 +58,7 @@ const WHY_RUNNING: Readonly<Partial<Record<VmStateReason, Cause>>> = {
   ],
   'postcopy-failed': [
     'PostCopyFailed',
-    'It runs here, but the link to the rest of its memory is lost; mend the link between the nodes',
+    'It runs here, but the link to the rest of its memory is lost; mend the link between the nodes; if that node is off for good: novactl migration settle ID --node-is-off NODE (novactl migration list has both)',
   ],
 };
 

@@ -65,7 +65,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
   MIGRATION_ALREADY_EXISTS: 'Leave out --id to get a new one; an attempt is never repeated',
   MIGRATION_BLOCKED:
     'Do what is said above, then see whether anything is left with: novactl migrate VM --to NODE --plan',
-  MIGRATION_PAST_SWITCHOVER: 'It can no longer be stopped: wait for it and migrate the VM back',
+  MIGRATION_PAST_SWITCHOVER:
+    'It can no longer be stopped: wait for it and migrate the VM back; one that waits for a node that is off for good ends with novactl migration settle',
   MIGRATION_NOT_WAITING:
     'Nothing was changed: see what it waits for with novactl migration get ID; a node that answers ends it by itself',
   MIGRATION_FAILED: 'The VM stays at the source; the logs of both agents have more under its id',
@@ -107,10 +108,29 @@ const HINTS: Readonly<Record<Reason, string>> = {
   INTERNAL: "Look into the agent's log: journalctl -u novacron-agent, or kubectl logs",
 };
 
+/** Of what stands in the way of a migration, or has ended one, where it is not what the same word means of a VM that is here. */
+const OF_MIGRATIONS: Readonly<Partial<Record<Reason, string>>> = {
+  INVALID_SPEC:
+    'That node refuses the VM as it is: correct the fields named above with novactl vm edit NAME and restart it, or choose another node',
+  NOT_SUPPORTED:
+    'The agent of that node cannot carry out what is named: upgrade it, choose another node, or leave it out with novactl vm edit NAME and restart the VM',
+  VM_NOT_OWNED:
+    'What is here is not the VM: go to the node that is named above as its owner; the copy here goes with novactl vm delete NAME, with --unowned-copy where its agent knows that it is one',
+  VM_NOT_FOUND:
+    'Look for it with novactl vm list on both nodes; one that is on neither is made anew from its manifest: novactl vm apply -f FILE',
+  IMAGE_NOT_FOUND:
+    'Mount the storage that the image is on under the same path on that node; of a file that is only read a copy will do, with --trust-shared VOLUME',
+};
+
 /** Undefined for a reason of a newer agent, and where the reason is only a stand-in for a gRPC status. */
 export function hintFor(error: AgentError): string | undefined {
   const status = error.metadata['grpcStatus'];
-  if (status === undefined) return of(error.metadata['node'], HINTS[error.reason]);
+  const { node, migrationId } = error.metadata;
+  if (status === undefined) {
+    const isOfMigration = node !== undefined || migrationId !== undefined;
+    const ofMigration = isOfMigration ? OF_MIGRATIONS[error.reason] : undefined;
+    return of(node, ofMigration ?? HINTS[error.reason]);
+  }
   if (status !== 'UNIMPLEMENTED') return undefined;
   return "Upgrade the node's agent (novactl version shows both versions)";
 }

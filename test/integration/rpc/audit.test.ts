@@ -101,6 +101,11 @@ const CHANGES: Readonly<Record<string, Change>> = {
     { id: MIGRATION_ID },
     { migrationId: MIGRATION_ID },
   ),
+  SettleMigration: change(
+    migrations.SettleMigrationRequest,
+    { id: MIGRATION_ID, offNode: 'node-b' },
+    { migrationId: MIGRATION_ID, peer: 'node-b' },
+  ),
   CancelOperation: change(
     operations.CancelOperationRequest,
     { id: MIGRATION_ID },

@@ -172,7 +172,12 @@ test('progress and result cross over, with what is not known of them', async () 
 });
 
 test('a VM is looked for and handed over to the node that the certificate names', async () => {
-  harness.ownership.sighting = { presence: 'held', isOwner: true, isRunning: true, ownershipEpoch: 7 };
+  harness.ownership.sighting = {
+    presence: 'held',
+    isOwner: true,
+    isRunning: true,
+    ownershipEpoch: 7,
+  };
   assert.deepEqual(await peer.locate(VM_UID, never), {
     presence: 'held',
     isOwner: true,

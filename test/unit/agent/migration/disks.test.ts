@@ -20,6 +20,15 @@ const FACTS: FileFacts = {
   sizeBytes: 2 ** 20,
   fileId: '6969:7',
 };
+const SECOND_PATH = '/srv/images/data.qcow2';
+const SECOND: Volume = {
+  name: 'data',
+  kind: 'disk',
+  cache: 'none',
+  format: 'qcow2',
+  shared: true,
+  source: { file: { path: SECOND_PATH } },
+};
 const TRUST_ROOT = { trustedVolumes: ['root'] };
 
 async function blockersOf(
@@ -196,6 +205,33 @@ test('what the other node says of the spec is not said once more of the disk', a
   assert.deepEqual(
     (await blockersOf(nodes)).map(({ subject }) => subject),
     [field],
+  );
+});
+
+test('an image that is missing there is said once, with what mends it for a VM that runs', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.destination.images.remove(PATH);
+  nodes.storage.remove('b', PATH);
+  const { reason, subject, nodeName } = await assertRefused(
+    nodes,
+    /does not exist on this node; mount the storage that it is on under the same path here$/,
+  );
+  assert.deepEqual([reason, nodeName], ['IMAGE_NOT_FOUND', 'b']);
+  assert.equal(subject, 'spec.template.spec.volumes[0].source.file.path');
+});
+
+test('one that is there by its path and not the same is told beside one that is missing', async () => {
+  using nodes = await TwoNodes.open({}, { volumes: [ROOT, SECOND] });
+  const { destination, storage } = nodes;
+  destination.images.remove(PATH);
+  storage.remove('b', PATH);
+  storage.put(['b'], SECOND_PATH, { storage: 'disk of b' });
+  assert.deepEqual(
+    (await blockersOf(nodes)).map(({ reason, subject }) => `${reason} ${subject}`),
+    [
+      'IMAGE_NOT_FOUND spec.template.spec.volumes[0].source.file.path',
+      'MIGRATION_BLOCKED spec.template.spec.volumes[1]',
+    ],
   );
 });
 

@@ -187,7 +187,10 @@ test('those that wait for their turn when the agent is killed wait on, behind th
     moving.every(({ id }) => source.record(id)?.endedAtMs !== undefined),
   );
   assert.equal(source.record(off.id)?.reason, 'VM_NOT_RUNNING');
-  await assertMoved(nodes, [...moving.filter((one) => !waiting.includes(one) && one !== cancelled), ...well]);
+  await assertMoved(nodes, [
+    ...moving.filter((one) => !waiting.includes(one) && one !== cancelled),
+    ...well,
+  ]);
 });
 
 test('the time that a migration may take does not run while it waits for its turn, in this life of the agent or the next', async () => {

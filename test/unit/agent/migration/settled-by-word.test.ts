@@ -265,7 +265,9 @@ test('what has arrived and was never confirmed is neither started nor moved on b
   const ref = { namespace: vm.namespace, name: vm.name, uid: undefined };
   const spec = { ...nodes.spec, destinationNode: 'a' };
   const { blockers } = await destination.agent.migrations.plan(spec, never);
-  assert.ok(blockers.some(({ reason, message }) => reason === 'VM_BUSY' && /--node-is-off a/.test(message)));
+  assert.ok(
+    blockers.some(({ reason, message }) => reason === 'VM_BUSY' && /--node-is-off a/.test(message)),
+  );
   await destination.hypervisor.domains.destroy(vm.uid, never);
   await destination.agent.inventory.refresh(never);
   await assert.rejects(destination.agent.vms.start(ref, never), { reason: 'VM_BUSY' });

@@ -46,7 +46,14 @@ function readVm(...made: Parameters<typeof makeVm>): VirtualMachine {
 test('a VM is told with its manifest, what is defined of it, and what it uses of what it has', () => {
   const vm = readVm('web', {
     pendingChanges: [{ field: 'spec.template.spec.resources.memory', live: '1Gi', wanted: '2Gi' }],
-    migration: { id: 'm', targetNode: 'node-b', startedAtMs: 1_000, fractionDone: 0.579, waitsFor: '', isQueued: false },
+    migration: {
+      id: 'm',
+      targetNode: 'node-b',
+      startedAtMs: 1_000,
+      fractionDone: 0.579,
+      waitsFor: '',
+      isQueued: false,
+    },
   });
   const { definition } = makeVm('web');
   const { metadata, spec, status } = fromVirtualMachineMessage(vm);

@@ -11,7 +11,14 @@ import { apply, manifestOf } from './manifests.ts';
 import { never, newRequest, OneNode, refOf } from './one-node.ts';
 import { runEnded, vmContext } from './vm-context.ts';
 
-const MIGRATION = { id: 'm-7', targetNode: 'b', startedAtMs: 1, fractionDone: 0.5, waitsFor: '', isQueued: false };
+const MIGRATION = {
+  id: 'm-7',
+  targetNode: 'b',
+  startedAtMs: 1,
+  fractionDone: 0.5,
+  waitsFor: '',
+  isQueued: false,
+};
 
 function facts(changes: Partial<ConditionFacts> = {}): ConditionFacts {
   return {

@@ -15,7 +15,13 @@ type Locate = VmPeer['locate'];
 
 const says =
   (sighting: Partial<VmSighting>): Locate =>
-  async () => ({ presence: 'absent', isOwner: false, isRunning: false, ownershipEpoch: 0, ...sighting });
+  async () => ({
+    presence: 'absent',
+    isOwner: false,
+    isRunning: false,
+    ownershipEpoch: 0,
+    ...sighting,
+  });
 const isSilent: Locate = async () => {
   throw new AgentError('PEER_UNREACHABLE', 'It is off');
 };

@@ -15,7 +15,14 @@ import { runEnded, vmContext } from './vm-context.ts';
 
 const ALONE = vmContext();
 const LEAVING = vmContext({
-  migration: { id: 'm', targetNode: 'b', startedAtMs: 0, fractionDone: 0, waitsFor: '', isQueued: false },
+  migration: {
+    id: 'm',
+    targetNode: 'b',
+    startedAtMs: 0,
+    fractionDone: 0,
+    waitsFor: '',
+    isQueued: false,
+  },
 });
 
 function vm(state: VmRunState, stateReason: VmStateReason = 'unknown'): HypervisorVm {

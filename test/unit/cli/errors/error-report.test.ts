@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { errorReport } from '../../../../src/cli/errors/error-report.ts';
 import { hintFor } from '../../../../src/cli/errors/hints.ts';
 import { buildWholeProgram } from '../../../../src/cli/program.ts';
-import { AgentError, isReason, REASONS } from '../../../../src/core/errors.ts';
+import { AgentError, isReason, REASONS, type Reason } from '../../../../src/core/errors.ts';
 import { FakeCliIo } from '../../../fakes/fake-cli-io.ts';
 
 test('every reason has a hint of one line without a full stop', () => {
@@ -46,6 +46,20 @@ test('a violation that was cut is not told again', () => {
 test('what is said of another node is to be done there', () => {
   const error = new AgentError('NODE_CORDONED', '', { metadata: { node: 'b' } });
   assert.match(hintFor(error) ?? '', /novactl --node b node uncordon$/);
+});
+
+test('of what stands in the way of a migration, the hint is about the nodes of the migration, and not about making a VM', () => {
+  const ofBlocker = (reason: Reason) =>
+    hintFor(new AgentError(reason, '', { metadata: { node: 'node-b' } })) ?? '';
+  assert.match(ofBlocker('INVALID_SPEC'), /That node refuses.*vm edit NAME.*choose another node/);
+  assert.match(ofBlocker('NOT_SUPPORTED'), /upgrade it, choose another node/);
+  assert.match(ofBlocker('VM_NOT_OWNED'), /go to the node that is named above as its owner/);
+  assert.match(ofBlocker('IMAGE_NOT_FOUND'), /Mount the storage.*on that node/);
+  const lost = new AgentError('VM_NOT_FOUND', '', { metadata: { migrationId: 'm' } });
+  assert.match(hintFor(lost) ?? '', /on both nodes.*vm apply -f FILE/);
+  for (const reason of ['INVALID_SPEC', 'NOT_SUPPORTED'] as const) {
+    assert.doesNotMatch(ofBlocker(reason), /dry-run/);
+  }
 });
 
 test('an unreachable agent is told from an unreachable peer', () => {
