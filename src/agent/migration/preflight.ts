@@ -102,7 +102,7 @@ export async function preflight(
       if (found?.state === 'running') {
         const disks = await checkDisks(found, spec, peer, options, signal);
         const unsaid = disks.blockers.filter((blocker) => !isSaid(blocker, there));
-        blockers.push(...unsaid.map(({ lacks: _, ...blocker }) => blocker));
+        blockers.push(...unsaid.map(withoutFinding));
         images = disks.images;
       }
       const whole = { ...incoming, privateFiles };
@@ -134,6 +134,10 @@ function staleBlocker(
     nodeName,
     subject: 'spec.virtualMachine',
   };
+}
+
+function withoutFinding({ reason, message, nodeName, subject }: DiskBlocker): MigrationBlocker {
+  return { reason, message, nodeName, subject };
 }
 
 /** Of what its VMs may not have, and of what it does not have, the destination has said so already, where the spec names it. */

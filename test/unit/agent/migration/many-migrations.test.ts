@@ -170,7 +170,7 @@ test('those that wait for their turn when the agent is killed wait on, behind th
     await until('the agent is back', () => !source.agent.life.killed);
     for (const { id } of waiting) {
       await until(`it waits again (${round})`, async () => {
-        return /^Waiting for its turn/.test((await source.agent.migrations.get(id)).message);
+        return (await source.agent.migrations.get(id)).message.startsWith('Waiting for its turn');
       });
       assert.equal(source.record(id)?.phase, 'preparing');
       assert.equal(destination.record(id), undefined, 'nothing is begun there');
@@ -211,7 +211,7 @@ test('the time that a migration may take does not run while it waits for its tur
   source.agent.life.kill();
   await until('the agent is back', () => !source.agent.life.killed);
   await until('it waits again', async () => {
-    return /^Waiting for its turn/.test((await source.agent.migrations.get(last.id)).message);
+    return (await source.agent.migrations.get(last.id)).message.startsWith('Waiting for its turn');
   });
   assert.equal(source.record(last.id)?.endedAtMs, undefined);
   source.hypervisor.manualProgress = true;
@@ -240,7 +240,7 @@ test('copies that an earlier agent has begun count as under way', async () => {
   await source.agent.inventory.refresh(never);
   await startAll(nodes, [late]);
   await until('it waits', async () => {
-    return /^Waiting for its turn/.test((await source.agent.migrations.get(late.id)).message);
+    return (await source.agent.migrations.get(late.id)).message.startsWith('Waiting for its turn');
   });
   assert.equal(destination.record(late.id), undefined);
   goOn();

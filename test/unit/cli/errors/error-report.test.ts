@@ -6,6 +6,9 @@ import { buildWholeProgram } from '../../../../src/cli/program.ts';
 import { AgentError, isReason, REASONS, type Reason } from '../../../../src/core/errors.ts';
 import { FakeCliIo } from '../../../fakes/fake-cli-io.ts';
 
+const ofBlocker = (reason: Reason) =>
+  hintFor(new AgentError(reason, '', { metadata: { node: 'node-b' } })) ?? '';
+
 test('every reason has a hint of one line without a full stop', () => {
   for (const reason of Object.keys(REASONS).filter(isReason)) {
     const hint = hintFor(new AgentError(reason, '')) ?? '';
@@ -49,8 +52,6 @@ test('what is said of another node is to be done there', () => {
 });
 
 test('of what stands in the way of a migration, the hint is about the nodes of the migration, and not about making a VM', () => {
-  const ofBlocker = (reason: Reason) =>
-    hintFor(new AgentError(reason, '', { metadata: { node: 'node-b' } })) ?? '';
   assert.match(ofBlocker('INVALID_SPEC'), /That node refuses.*vm edit NAME.*choose another node/);
   assert.match(ofBlocker('NOT_SUPPORTED'), /upgrade it, choose another node/);
   assert.match(ofBlocker('VM_NOT_OWNED'), /go to the node that is named above as its owner/);
