@@ -1,6 +1,6 @@
 /** One holder per key. Nobody queues: who comes second is told so. */
 export class KeyLocks {
-  readonly #holders = new Map<string, { readonly purpose: string; advice?: string }>();
+  readonly #holders = new Map<string, { readonly purpose: string; advice?: string | undefined }>();
 
   /** Takes the lock for `purpose`; undefined if somebody has it. Disposing twice is fine. */
   tryAcquire(key: string, purpose: string): Disposable | undefined {
@@ -20,8 +20,8 @@ export class KeyLocks {
     return this.#holders.get(key)?.purpose;
   }
 
-  /** For the holder: what whoever comes second is told to do, until the lock is free. */
-  advise(key: string, advice: string): void {
+  /** For the holder: what whoever comes second is told to do, until the lock is free or it says otherwise. */
+  advise(key: string, advice: string | undefined): void {
     const holder = this.#holders.get(key);
     if (holder !== undefined) holder.advice = advice;
   }

@@ -6,6 +6,7 @@ import {
   Migration,
   MigrationPhase,
   MigrationRole,
+  type SettleMigrationRequest,
   type StartMigrationRequest,
   type WatchMigrationsRequest,
   type WatchMigrationsResponse,
@@ -83,6 +84,17 @@ export function migrationMethods(agent: FakeAgentServer) {
       const phase = MigrationPhase.MIGRATION_PHASE_CANCELLED;
       const { status } = Migration.create({ ...find(id), status: { ...find(id).status, phase } });
       return { migration: move(id, status) };
+    }),
+
+    settleMigration: agent.answer(({ id, offNode }: SettleMigrationRequest) => {
+      const { status } = find(id);
+      if (status?.destinationNode !== offNode) {
+        throw new AgentError('INVALID_REQUEST', `Its other node is ${status?.destinationNode}`);
+      }
+      const phase = MigrationPhase.MIGRATION_PHASE_FAILED;
+      const endTime = { seconds: 1_700_000_100n, nanos: 0 };
+      const message = `Node ${offNode} is off for good by the word of operator`;
+      return { migration: move(id, { ...status, phase, endTime, message }) };
     }),
   };
 }

@@ -18,16 +18,6 @@ test('what waits for a node that is gone for good is settled by an operator', as
 
   const settle = ({ id }: MigrationUnderTest, signal: AbortSignal) =>
     nodes.novactl(['migration', 'settle', id, '--node-is-off', 'b'], signal);
-  const waits = (migration: MigrationUnderTest, signal: AbortSignal) =>
-    waitUntil(
-      'The migration to say what can be done',
-      PATIENCE_MS,
-      async () => {
-        const { status } = await migration.get(signal);
-        return status?.message.includes(`settle ${migration.id} --node-is-off b`) === true;
-      },
-      signal,
-    );
   const reportedReason = async (signal: AbortSignal): Promise<string | undefined> => {
     const { status } = await nodes.client('a').vms.get({ name: vm.name }, { signal });
     return status?.reason;
@@ -123,6 +113,19 @@ async function cutPowerOf(node: LabNode, signal: AbortSignal): Promise<void> {
       const left = dying();
       for (const { pid } of left) signalProcess(pid, 'SIGKILL');
       return left.length === 0;
+    },
+    signal,
+  );
+}
+
+/** Until it says what can be done. */
+async function waits(migration: MigrationUnderTest, signal: AbortSignal): Promise<void> {
+  await waitUntil(
+    'The migration to say what can be done',
+    PATIENCE_MS,
+    async () => {
+      const { status } = await migration.get(signal);
+      return status?.message.includes(`settle ${migration.id} --node-is-off b`) === true;
     },
     signal,
   );

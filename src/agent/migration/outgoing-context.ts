@@ -117,6 +117,7 @@ export class OutgoingContext {
   /** The phase is in the journal when this resolves. */
   async move(phase: MigrationPhase, patch?: MovePatch): Promise<void> {
     this.#record = await this.options.book.move(this.id, phase, patch);
+    this.options.locks.advise(this.#record.vmUid, undefined);
     this.log.debug({ phase }, 'Migration moved on');
     if (!isFinal(phase)) this.options.onChange();
   }

@@ -115,6 +115,9 @@ export class OutgoingMigration {
     using _lock = this.#lock;
     using _timer = { [Symbol.dispose]: () => clearTimeout(this.#timer) };
     await using _turn = { [Symbol.asyncDispose]: () => this.#context.endTurn() };
+    using _word = {
+      [Symbol.dispose]: () => this.#context.offWord?.refuse(notWaiting(this.id, 'it has ended')),
+    };
     const { pace, log } = this.#context;
     if (hasBegun(this.#context.record)) this.#startTimer();
     for (let pauseMs = pace.retryMs; ; pauseMs = Math.min(2 * pauseMs, pace.retryMaxMs)) {

@@ -1,3 +1,4 @@
+import { AgentError } from '../../core/errors.ts';
 import type { Ending } from './endings.ts';
 import type { LocalView } from './outcome.ts';
 import type { OutgoingContext } from './outgoing-context.ts';
@@ -41,11 +42,24 @@ export class TakingBack {
         // So that nothing of this migration reaches the destination any more.
         await transfers.remove(this.#context.id, this.#context.brief(signal));
         await this.#claim(signal);
-        if (local === 'held') {
-          this.#context.log.warn('A VM was held by a switchover that is not waited for any more');
-          await hypervisor.domains.resume(uid, this.#context.brief(signal));
-        }
+        if (local === 'held') return await this.#letGoOn(signal);
         return 'stayed';
+    }
+  }
+
+  async #letGoOn(signal: AbortSignal): Promise<Ending | undefined> {
+    const { options, record, log } = this.#context;
+    log.warn('A VM was held by a switchover that is not waited for any more; it runs on here');
+    try {
+      await options.hypervisor.domains.resume(record.vmUid, this.#context.brief(signal));
+      return 'stayed';
+    } catch (error) {
+      // Where locks hold between nodes, a copy that is not off after all keeps its disks.
+      if (!(error instanceof AgentError)) throw error;
+      this.#context.noteWaiting(
+        `It is held still, as it cannot go on here: ${error.message}. Make sure that node ${record.peerNode} is off; it is tried again and again`,
+      );
+      return undefined;
     }
   }
 

@@ -85,8 +85,8 @@ export function migrationHandlers(
         'INVALID_REQUEST',
         'Cannot settle a migration unless the caller says which node is off for good',
       );
-      const request_ = { id, offNode, saidBy: context.caller.identity };
-      return { migration: toMigration(await migrations.settle(request_, context.signal)) };
+      const said = { id, offNode, saidBy: context.caller.identity };
+      return { migration: toMigration(await migrations.settle(said, context.signal)) };
     },
   };
 }

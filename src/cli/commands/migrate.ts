@@ -66,7 +66,7 @@ export function addMigrateCommand(parent: Command, io: CliIo): Command {
     )
     .option(
       '--timeout <duration>',
-      'cancel it if it has not switched over by then, such as 10m',
+      'cancel it if it has not switched over by then, such as 10m; while it waits for its turn that does not count',
       durationArgument,
     )
     .option(

@@ -155,6 +155,22 @@ test('--no-wait answers at once, and the migration can be listed and cancelled',
   assert.equal((await lab.novactl(`migration watch ${ID}`)).code, 1);
 });
 
+test('a migration is settled only by the name of the node that is off, and it is said what that risks', async () => {
+  await using lab = await startLab();
+  lab.agent.put('web');
+  await lab.novactl(`migrate web --to node-b --no-wait --id ${ID}`);
+  const silent = await lab.novactl(`migration settle ${ID}`);
+  assert.equal(silent.code, 2);
+  assert.match(silent.stderr, /--node-is-off NODE.*runs twice, and both copies write to the same/);
+  const wrong = await lab.novactl(`migration settle ${ID} --node-is-off node-c`);
+  assert.match(wrong.stderr, /Its other node is node-b \(INVALID_REQUEST\)/);
+  const { code, stdout } = await lab.novactl(`migration settle ${ID} --node-is-off node-b`);
+  assert.equal(code, 0);
+  assert.match(stdout, /has been settled without node node-b: Node node-b is off for good/);
+  const json = await lab.novactl(`migration settle ${ID} --node-is-off node-b -o json`);
+  assert.equal(JSON.parse(json.stdout).status.phase, 'Failed');
+});
+
 test('without an id every change of the chosen migrations is printed', async () => {
   await using lab = await startLab();
   lab.agent.put('web');

@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
-import { uuidArgument } from '../../input/argument-parsers.ts';
+import { nodeNameArgument, uuidArgument } from '../../input/argument-parsers.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import type { CliIo } from '../../process/cli-io.ts';
 
 interface SettleOptions extends OutputOptions {
-  readonly nodeIsOff: string;
+  readonly nodeIsOff?: string;
 }
 
 export function addMigrationSettleCommand(parent: Command, io: CliIo): void {
@@ -19,9 +19,10 @@ export function addMigrationSettleCommand(parent: Command, io: CliIo): void {
         'the same disks. While the other node answers this is refused, as the migration then ends by itself.',
     )
     .argument('<id>', 'id of the migration', uuidArgument)
-    .requiredOption(
+    .option(
       '--node-is-off <node>',
-      'name of the other node, by which you vouch that it is off for good',
+      'name of the other node, by which you vouch that it is off for good (required)',
+      nodeNameArgument,
     );
   addOutputOption(command);
   addConnectionOptions(command).addHelpText(
@@ -33,10 +34,11 @@ Examples:
 `,
   );
   command.action(async (id: string, { output, nodeIsOff }: SettleOptions) => {
+    const offNode = nodeIsOff ?? refuseSilence(command);
     const { printItem } = await import('../../output/output.ts');
     const { migrationView } = await import('../../views/migration-view.ts');
     await withAgent(io, command, async (client, call) => {
-      const migration = await client.migrations.settle(id, nodeIsOff, call);
+      const migration = await client.migrations.settle(id, offNode, call);
       if (output !== 'table') {
         printItem(io, output, migrationView(Date.now()), migration);
         return;
@@ -44,9 +46,15 @@ Examples:
       const { endTime, message = '' } = migration.status ?? {};
       const outcome =
         endTime === undefined
-          ? `is being settled without node ${nodeIsOff}: see novactl migration watch ${id}`
-          : `has been settled without node ${nodeIsOff}${message === '' ? '' : `: ${message}`}`;
+          ? `is being settled without node ${offNode}: see novactl migration watch ${id}`
+          : `has been settled without node ${offNode}${message === '' ? '' : `: ${message}`}`;
       io.stdout.write(`Migration ${id} ${outcome}\n`);
     });
   });
+}
+
+function refuseSilence(command: Command): never {
+  return command.error(
+    'error: say which node is off for good with --node-is-off NODE, once its power is cut and it cannot come on again: if it can, the VM runs twice, and both copies write to the same disks',
+  );
 }

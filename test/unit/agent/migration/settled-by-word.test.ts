@@ -124,6 +124,24 @@ test('a copy at the destination that was not off after all loses its power once 
   assert.equal((await nodes.source.find(vm.uid))?.state, 'running');
 });
 
+test('a copy that is not off after all, and has the disks locked, keeps the VM from going on here until it is off', async () => {
+  using nodes = await waiting('reply-lost-held');
+  const { source, destination, vm, id } = nodes;
+  await settle(nodes);
+  await until('it says why', async () => {
+    const { message } = await source.agent.migrations.get(id);
+    return /It is held still.*Make sure that node b is off/.test(message);
+  });
+  part(nodes, false);
+  await until('the other one is off', async () => {
+    await destination.agent.inventory.refresh(never);
+    return (await destination.find(vm.uid))?.state === 'stopped';
+  });
+  assert.equal((await nodes.ended()).reason, 'MIGRATION_FAILED');
+  assert.equal((await source.find(vm.uid))?.state, 'running');
+  assert.deepEqual(nodes.storage.violations, []);
+});
+
 test('a destination that comes back does not start what it has before it knows whose it is', async () => {
   using nodes = await waiting('reply-lost-held', []);
   const { destination, vm } = nodes;

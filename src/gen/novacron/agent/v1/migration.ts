@@ -197,7 +197,10 @@ export interface MigrationLimits {
   bandwidth?:
     | string
     | undefined;
-  /** The migration is cancelled if it has not switched over after this time. Unset means never. */
+  /**
+   * The migration is cancelled if it has not switched over after this time, not counting the time for which it waits until fewer
+   * others are sent at once. Unset means never.
+   */
   timeout: Duration | undefined;
 }
 
@@ -2958,7 +2961,7 @@ export const MigrationServiceService = {
   /**
    * Starts a migration and answers at once; watch it to see it end. Starting the same id again with the same
    * VM and destination answers with the migration that is there. A migration is tried once: another attempt
-   * is another migration. Its operation has the same id, and ends as it does.
+   * is another migration. A node sends so many VMs at once; those that wait for their turn say so, also after the agent was restarted. Its operation has the same id, and ends as it does.
    */
   startMigration: {
     path: "/novacron.agent.v1.MigrationService/StartMigration" as const,
@@ -3050,7 +3053,7 @@ export interface MigrationServiceServer extends UntypedServiceImplementation {
   /**
    * Starts a migration and answers at once; watch it to see it end. Starting the same id again with the same
    * VM and destination answers with the migration that is there. A migration is tried once: another attempt
-   * is another migration. Its operation has the same id, and ends as it does.
+   * is another migration. A node sends so many VMs at once; those that wait for their turn say so, also after the agent was restarted. Its operation has the same id, and ends as it does.
    */
   startMigration: handleUnaryCall<StartMigrationRequest, StartMigrationResponse>;
   /** One migration, running or ended. MIGRATION_NOT_FOUND if this node knows none of that id. */
@@ -3097,7 +3100,7 @@ export interface MigrationServiceClient extends Client {
   /**
    * Starts a migration and answers at once; watch it to see it end. Starting the same id again with the same
    * VM and destination answers with the migration that is there. A migration is tried once: another attempt
-   * is another migration. Its operation has the same id, and ends as it does.
+   * is another migration. A node sends so many VMs at once; those that wait for their turn say so, also after the agent was restarted. Its operation has the same id, and ends as it does.
    */
   startMigration(
     request: StartMigrationRequest,
