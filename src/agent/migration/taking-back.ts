@@ -49,11 +49,12 @@ export class TakingBack {
 
   async #letGoOn(signal: AbortSignal): Promise<Ending | undefined> {
     const { options, record, log } = this.#context;
-    log.warn('A VM was held by a switchover that is not waited for any more; it runs on here');
     try {
       await options.hypervisor.domains.resume(record.vmUid, this.#context.brief(signal));
+      log.warn('A VM was held by a switchover that is not waited for any more; it runs on here');
       return 'stayed';
     } catch (error) {
+      signal.throwIfAborted();
       // Where locks hold between nodes, a copy that is not off after all keeps its disks.
       if (!(error instanceof AgentError)) throw error;
       this.#context.noteWaiting(

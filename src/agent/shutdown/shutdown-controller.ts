@@ -147,7 +147,7 @@ function unlessTooLate(error: unknown): void {
 function splitInTwo({ definition: { name } }: Vm): AgentError {
   return new AgentError(
     'MIGRATION_PAST_SWITCHOVER',
-    `Cannot cut the power of VM ${name}: its memory is on two nodes, and without the half that is here its guest is lost on the other node too`,
+    `Cannot cut the power of VM ${name}: its memory is on two nodes, and without the half that is here its guest is lost on the other node too; if that node is off for good: novactl migration settle ID --node-is-off NODE (novactl migration list has both)`,
   );
 }
 

@@ -7,7 +7,7 @@ import type {
   VmStateReason,
 } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
-import type { Ownership } from './ownership.ts';
+import { type Ownership, whyUnconfirmed } from './ownership.ts';
 import type { OwnershipService, VmPresence, VmSighting } from './vm-peers.ts';
 
 export interface OwnershipManagerOptions {
@@ -68,6 +68,8 @@ export class OwnershipManager implements OwnershipService {
     const left = ownership.find(vmUid)?.left;
     // The answer may have been lost.
     if (left?.toNode === caller && left.epoch === epoch) return epoch;
+    const unconfirmed = ownership.unconfirmed(vmUid);
+    if (unconfirmed !== undefined) throw notYetOurs(vmUid, whyUnconfirmed(unconfirmed));
     const vm = await domains.find(vmUid, signal);
     this.#assertOwned(vmUid, ownershipEpoch, vm);
     assertMovedAway(vmUid, vm);
@@ -129,6 +131,14 @@ function assertMovedAway(vmUid: string, vm: HypervisorVm | undefined): void {
     `Cannot hand over VM ${vm.definition?.name ?? vm.hypervisorName}: it is ${vm.state} (${vm.stateReason}), and was not migrated away; make sure which copy is the VM, and remove the other`,
     { metadata: { vmId: vmUid } },
   );
+}
+
+/** A node that was told to take it back counts on nobody else having a higher epoch. */
+function notYetOurs(vmUid: string, why: string): AgentError {
+  return new AgentError('VM_BUSY', `Cannot hand the VM over: ${why}`, {
+    metadata: { vmId: vmUid },
+    retryAfterMs: RETRY_AFTER_MS,
+  });
 }
 
 function notOwned(vmUid: string, why: string, owner: string | undefined): AgentError {

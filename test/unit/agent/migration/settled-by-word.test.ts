@@ -286,6 +286,11 @@ test('what has arrived and was never confirmed is neither started nor moved on b
   assert.ok(
     blockers.some(({ reason, message }) => reason === 'VM_BUSY' && /--node-is-off a/.test(message)),
   );
+  const given = { vmUid: vm.uid, ownershipEpoch: vm.ownershipEpoch + 1 };
+  await assert.rejects(destination.agent.ownershipManager.handOver(given, 'c', never), {
+    reason: 'VM_BUSY',
+    message: /node a, where it came from, has not said yet/,
+  });
   await destination.hypervisor.domains.destroy(vm.uid, never);
   await destination.agent.inventory.refresh(never);
   await assert.rejects(destination.agent.vms.start(ref, never), { reason: 'VM_BUSY' });
