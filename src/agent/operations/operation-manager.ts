@@ -99,9 +99,8 @@ export class OperationManager implements OperationService {
     try {
       const begun = await book.begin(record, (all) => {
         const others = this.#inTheWay(vm, all);
-        // Who repeats a request without an id means what goes on already.
-        const means = others.find((other) => other.kind === asked.kind && isSame(other, request));
-        if (asked.id === undefined && means !== undefined) return { supersedes: [], means };
+        const means = asked.id === undefined ? meantBy(request, others) : undefined;
+        if (means !== undefined) return { supersedes: [], means };
         assertNotBusy(record, deed, others);
         const superseded = meetings(deed, others, 'supersede');
         return { supersedes: others.filter(({ id }) => superseded.includes(id)) };
@@ -130,6 +129,15 @@ export class OperationManager implements OperationService {
     const others = this.#inTheWay(vm, book.openOf(vm));
     assertNotBusy({ id: '', kind: asked.kind, vm }, deed, others);
     return vm;
+  }
+
+  assertNotInTheWay(asked: Pick<OperationRequest, 'kind' | 'vm' | 'parameters'>, vm: OperationVm) {
+    const { book, works } = this.#options;
+    const { kind } = asked;
+    const parameters = works[kind].secret?.withDigest(asked.parameters) ?? asked.parameters;
+    const others = this.#inTheWay(vm, book.openOf(vm));
+    if (meantBy({ ...asked, parameters }, others) !== undefined) return;
+    assertNotBusy({ id: '', kind, vm }, kind, others);
   }
 
   get(id: string): Promise<Operation> {
@@ -277,8 +285,19 @@ function newRecord(
   };
 }
 
+/** Who repeats a request without an id means what goes on already. */
+function meantBy(
+  request: Pick<OperationRequest, 'kind' | 'vm' | 'parameters'>,
+  others: readonly OperationRecord[],
+): OperationRecord | undefined {
+  return others.find((other) => other.kind === request.kind && isSame(other, request));
+}
+
 /** Whether a request asks for what an operation of its kind was begun for. */
-function isSame({ vm, parameters }: OperationRecord, request: OperationRequest): boolean {
+function isSame(
+  { vm, parameters }: OperationRecord,
+  request: Pick<OperationRequest, 'vm' | 'parameters'>,
+): boolean {
   const { namespace, name, uid = vm.uid } = request.vm;
   return (
     vm.namespace === namespace &&
