@@ -32,6 +32,7 @@ import { GuestShutdowns } from './shutdown/guest-shutdowns.ts';
 import { ShutdownController } from './shutdown/shutdown-controller.ts';
 import { ShutdownManager } from './shutdown/shutdown-manager.ts';
 import { ShutdownMark } from './shutdown/shutdown-mark.ts';
+import { Creations } from './vms/creations.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
 import { DriftController } from './vms/drift-controller.ts';
 import { Identification } from './vms/identification.ts';
@@ -92,7 +93,13 @@ export async function buildAgent(parts: AgentParts) {
     },
   });
   const onChange = () => inventory.requestRefresh();
-  const operationBook = await OperationBook.load(stores.operations, origins, onChange);
+  const operationBook = await OperationBook.load(stores.operations, origins, (record) => {
+    creations.note(record);
+    inventory.reviewCreations();
+    // Nothing has happened yet to what one that has only begun is about.
+    if (record.state !== 'pending') onChange();
+  });
+  const creations = new Creations(operationBook.listOpen());
   const requests = new PowerRequests(operationBook);
   const runs = await RunBook.load({
     store: stores.runs,
@@ -139,6 +146,7 @@ export async function buildAgent(parts: AgentParts) {
     listOwned: () => ownership.listOwned(),
     identification,
     isRemains: (vm) => remains.is(vm),
+    creations,
     isLeaving: (vmUid) =>
       book.outgoingOf(vmUid) !== undefined && whereabouts.movedTo(vmUid) === undefined,
     learnHost: (signal) => ownership.learnHost(hypervisor.host, signal),

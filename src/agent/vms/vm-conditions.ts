@@ -5,6 +5,7 @@ import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
 import type { Condition, ConditionStatus } from '../reports/report.ts';
 import { pastStartsText } from '../runs/restart-report.ts';
 import { isHeld, wantedAct } from '../runs/run-strategies.ts';
+import { type DiskDifference, differenceText } from './disk-difference.ts';
 import { mayBePutBack } from './drift.ts';
 import type { PendingChange } from './vm.ts';
 import {
@@ -24,6 +25,7 @@ export interface ConditionFacts {
   readonly context: VmContext;
   readonly pendingChanges: readonly PendingChange[];
   readonly drift: readonly DriftedPart[];
+  readonly diskDifference?: DiskDifference | undefined;
   /** Its definition says that another host owns it. */
   readonly isStray: boolean;
   /** The node's hypervisor takes leases of disks, which other nodes heed. */
@@ -43,6 +45,7 @@ export function conditionsOf(
   const aspects = [ready(facts), runStrategyFulfilled(facts), ...ofDefinition, migrating(facts)];
   if (facts.definition.newer !== undefined) aspects.push(newerSpec(facts.definition));
   if (facts.drift.length > 0) aspects.push(drifted(facts));
+  else if (facts.diskDifference !== undefined) aspects.push(otherDisks(facts.diskDifference));
   const devices = sharedDevices(facts.definition);
   if (devices.length > 0) aspects.push(diskLock(facts, devices));
   const { startProblem } = facts.context;
@@ -70,6 +73,7 @@ function runStrategyFulfilled(facts: ConditionFacts): Aspect {
   const { definition, state, context } = facts;
   const type = 'RunStrategyFulfilled';
   if (state.phase === 'unknown') return [type, 'unknown', state.reason, state.message];
+  if (state.phase === 'pending') return [type, 'false', state.reason, state.message];
   const vm = { definition, phase: state.phase, reason: state.reason, run: context.run };
   const act = wantedAct(vm);
   if (act === 'start') return [type, 'false', ...whyNotStarted(context)];
@@ -176,14 +180,21 @@ function newerSpec({ newer }: VmDefinition): Aspect {
   return ['NewerSpec', 'true', 'UnknownFields', message];
 }
 
-function drifted({ definition: { uid }, drift }: ConditionFacts): Aspect {
-  const parts = drift.join(', ');
+function drifted({ definition: { uid }, drift, diskDifference }: ConditionFacts): Aspect {
+  const disks = diskDifference === undefined ? '' : ` (${differenceText(diskDifference)})`;
+  const parts = `${drift.join(', ')}${disks}`;
   if (!mayBePutBack(drift)) {
     const message = `Somebody has changed its definition by other means than this agent: ${parts}. It is left as it is, as its data may be in the disks that it has now; compare its manifest with "virsh dumpxml --inactive ${uid}", then merge a snapshot back with virsh blockcommit, or apply a manifest with these disks`;
     return ['Drifted', 'true', 'DisksChanged', message];
   }
   const message = `Somebody has changed its definition by other means than this agent: ${parts}. It is put back to what its manifest says; change the manifest instead`;
   return ['Drifted', 'true', 'DefinitionChanged', message];
+}
+
+/** What it has at its next start is what its manifest says, unless virsh has changed that as well. */
+function otherDisks(difference: DiskDifference): Aspect {
+  const message = `It has other disks than its spec, by other means than this agent: ${differenceText(difference)}. They are left as they are; take that back with virsh, or have the spec say it, before the VM is migrated`;
+  return ['Drifted', 'true', 'OtherDisks', message];
 }
 
 function strayCopy({ owner }: VmDefinition): Aspect {

@@ -331,7 +331,7 @@ export namespace UpdateStrategyType {
 export const VirtualMachinePhase = {
   /** VIRTUAL_MACHINE_PHASE_UNSPECIFIED - Never sent. */
   VIRTUAL_MACHINE_PHASE_UNSPECIFIED: 0,
-  /** VIRTUAL_MACHINE_PHASE_PENDING - Being made. */
+  /** VIRTUAL_MACHINE_PHASE_PENDING - Being made, and not there yet. */
   VIRTUAL_MACHINE_PHASE_PENDING: 1,
   /** VIRTUAL_MACHINE_PHASE_RUNNING - Its processors run (the guest may still be booting). */
   VIRTUAL_MACHINE_PHASE_RUNNING: 2,
