@@ -34,6 +34,7 @@ import { ShutdownManager } from './shutdown/shutdown-manager.ts';
 import { ShutdownMark } from './shutdown/shutdown-mark.ts';
 import { Creations } from './vms/creations.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
+import { DeviceIdentities } from './vms/device-identities.ts';
 import { DriftController } from './vms/drift-controller.ts';
 import { Identification } from './vms/identification.ts';
 import { mediaOperations } from './vms/media-operations.ts';
@@ -115,6 +116,12 @@ export async function buildAgent(parts: AgentParts) {
     lookIntervalMs: parts.lookIntervalMs,
     log,
   });
+  const deviceIdentities: DeviceIdentities = new DeviceIdentities({
+    diskProbe: parts.diskProbe,
+    looks: (signal) => inventory.looks(signal),
+    onChange,
+    log,
+  });
   const locator = new VmLocator({ nodeName, peers: parts.peers, log });
   const remains = new Remains({
     domains,
@@ -142,6 +149,7 @@ export async function buildAgent(parts: AgentParts) {
     isStale: (definition) => ownership.isStale(definition),
     isStray: (definition) => ownership.isStray(definition),
     hasDiskLeases: parts.hasDiskLeases,
+    deviceProblemOf: (path) => deviceIdentities.problemOf(path),
     findOwned: (vmUid) => ownership.findOwned(vmUid),
     listOwned: () => ownership.listOwned(),
     identification,
@@ -332,6 +340,7 @@ export async function buildAgent(parts: AgentParts) {
       tasks.run('node', (signal) => node.run(signal));
       tasks.run('accelerator', (signal) => accelerator.run(signal));
       tasks.run('startability', (signal) => startability.run(signal));
+      tasks.run('device-identities', (signal) => deviceIdentities.run(signal));
       tasks.run('reservations', (signal) => reservations.run(signal));
       tasks.run('reconciler', (signal) => reconciler.run(signal));
       tasks.run('identification', (signal) => identification.follow(inventory.looks(signal)));

@@ -24,6 +24,8 @@ export interface VmDescriberOptions {
   /** Copies that say that another host owns them. */
   readonly isStray: (definition: VmDefinition) => boolean;
   readonly hasDiskLeases: boolean;
+  /** See `DeviceIdentities.problemOf`. */
+  readonly deviceProblemOf: (path: string) => string;
 }
 
 const STALE_COPY: PhaseReport = {
@@ -95,7 +97,7 @@ export class VmDescriber {
     previous: Vm | undefined,
   ): Vm {
     const context = this.#options.contextOf(found.uid);
-    const { hasDiskLeases } = this.#options;
+    const { hasDiskLeases, deviceProblemOf } = this.#options;
     const isStray = this.#options.isStray(definition);
     // Compared anew only where one of the two has been read anew.
     const pendingChanges =
@@ -121,6 +123,7 @@ export class VmDescriber {
           diskDifference: difference,
           isStray,
           hasDiskLeases,
+          deviceProblemOf,
         },
         previous?.conditions ?? [],
       ),
@@ -187,10 +190,10 @@ export class VmDescriber {
   /** Of a VM in another state than it was last told to be in. */
   #conditions(vm: Vm, state: PhaseReport): Vm['conditions'] {
     const { isRead, definition, pendingChanges, drift, diskDifference } = vm;
-    const { hasDiskLeases, contextOf } = this.#options;
+    const { hasDiskLeases, deviceProblemOf, contextOf } = this.#options;
     const context = contextOf(definition.uid);
     const isStray = this.#options.isStray(definition);
-    const more = { isStray, hasDiskLeases, diskDifference };
+    const more = { isStray, hasDiskLeases, deviceProblemOf, diskDifference };
     const facts = { isRead, definition, state, context, pendingChanges, drift, ...more };
     return conditionsOf(facts, vm.conditions);
   }
