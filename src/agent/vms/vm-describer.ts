@@ -137,6 +137,7 @@ export class VmDescriber {
         usage === undefined || !isOn(found) ? undefined : this.#cpuUsage.measure(found.uid, usage),
       migration: context.migration,
       run: context.run,
+      runningSinceMs: runningSince(found, context),
       restart: context.restart,
       origin: previous?.origin ?? this.#options.origins.current(),
     };
@@ -206,6 +207,12 @@ export class VmDescriber {
       .filter(({ field }) => this.#options.domains.effectOf(field) === 'next-start')
       .map(({ field, before, after }) => ({ field, live: before, wanted: after }));
   }
+}
+
+/** As the run itself has it, or else since when it has been seen on here. */
+function runningSince({ runningSinceMs, state }: HypervisorVm, { run }: VmContext) {
+  if (!isOn({ state })) return undefined;
+  return runningSinceMs ?? (run?.isOn === true && run.sinceMs > 0 ? run.sinceMs : undefined);
 }
 
 /** Stands in for a definition that could not be read. Manual, so that nothing is done to the VM by itself. */

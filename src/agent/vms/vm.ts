@@ -56,6 +56,8 @@ export interface Vm {
   readonly migration: MigrationSummary | undefined;
   /** How it has run; undefined if nothing is known. */
   readonly run: RunRecord | undefined;
+  /** When its run began, on whichever node, in milliseconds since 1970; undefined if it is off or nobody knows. */
+  readonly runningSinceMs?: number | undefined;
   /** How it fares with being started again by itself; undefined if it is well. */
   readonly restart: RestartReport | undefined;
   readonly origin: ReportOrigin;
