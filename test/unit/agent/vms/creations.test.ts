@@ -70,7 +70,11 @@ for (const asked of [creation, application]) {
     assert.partialDeepStrictEqual(ready, { status: 'false', reason: 'Creating' });
     // Nobody here counts it, nor does anything to it.
     assert.deepEqual(node.inventory.list(EVERYTHING), []);
-    await assert.rejects(ask(node, { kind: 'start' }), { reason: 'VM_NOT_FOUND' });
+    for (const kind of ['start', 'destroy', 'delete'] as const) {
+      await assert.rejects(ask(node, { kind }), { reason: 'VM_BUSY' }, kind);
+    }
+    const other = { namespace: 'test', name: 'web', uid: randomUUID() };
+    await assert.rejects(ask(node, { kind: 'start', vm: other }), { reason: 'VM_NOT_FOUND' });
     goOn();
     await watch.until('modified web running Booted');
     assert.deepEqual(await list(), ['web running Booted']);
