@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { readdirSync } from 'node:fs';
 import { truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -11,7 +10,8 @@ import { toVirtualMachineMessage } from '../../src/client/resource-messages.ts';
 import type { VmCalls } from '../../src/client/vm-calls.ts';
 import { parseVirtualMachine } from '../../src/core/resources/parse-virtual-machine.ts';
 import { PATIENCE_MS } from '../e2e/moving-vm.ts';
-import { agentPid, driverOf, TwoNodes } from '../e2e/two-nodes.ts';
+import { TwoNodes } from '../e2e/two-nodes.ts';
+import { assertNoMoreFiles, countOpenFiles } from './open-files.ts';
 
 /** More than libvirtd has threads. */
 const MANY = 24;
@@ -25,10 +25,8 @@ const RUNNING = VirtualMachinePhase.VIRTUAL_MACHINE_PHASE_RUNNING;
 const DISK_BYTES = 1024 ** 2;
 /** A VM that has never touched its memory is sent within a second by any limit that is not as low. */
 const BARELY = '16Kbps';
-/** Idle Workers and processes are kept for a while. Fewer than one for each migration. */
+/** Fewer than one for each migration. */
 const SPARE_FILES = 20;
-/** What libvirtd has open for each VM: its monitor and its process. */
-const FILES_PER_VM = 2;
 
 const { MIGRATION_PHASE_PREPARING, MIGRATION_PHASE_COPYING } = MigrationPhase;
 const { MIGRATION_PHASE_CANCELLED, MIGRATION_PHASE_COMPLETED } = MigrationPhase;
@@ -67,7 +65,7 @@ test('while more VMs are to move at once than libvirtd has threads everything el
     },
     signal,
   );
-  const before = await openFiles(nodes, signal);
+  const before = await countOpenFiles(nodes, signal);
 
   const migrateAll = async (bandwidth: string): Promise<readonly string[]> =>
     Promise.all(
@@ -125,7 +123,7 @@ test('while more VMs are to move at once than libvirtd has threads everything el
   assert.deepEqual(await running(a, signal), others);
   assert.deepEqual(await running(b, signal), moving.toSorted());
   assert.equal((await there.vms.list({}, { signal })).virtualMachines.length, MANY);
-  await expectFilesClosed(nodes, before, signal);
+  assertNoMoreFiles(before, await countOpenFiles(nodes, signal), SPARE_FILES);
 });
 
 /** Asks libvirt for something in most of its ways. */
@@ -149,33 +147,4 @@ async function running(node: LabNode, signal: AbortSignal): Promise<readonly str
     .map((name) => name.trim().replace(/^default_/, ''))
     .filter((name) => name !== '')
     .toSorted();
-}
-
-/** What those hold open that have to do with every migration, but for what they need for the VMs that are there. */
-async function openFiles({ lab }: TwoNodes, signal: AbortSignal): Promise<OpenFiles> {
-  const count = (pid: number | undefined): number => readdirSync(`/proc/${pid}/fd`).length;
-  const found: [string, number][] = [];
-  for (const node of lab.nodes) {
-    const vms = await running(node, signal);
-    found.push(
-      [`agent ${node.name}`, count(agentPid(node))],
-      [`driver ${node.name}`, count(driverOf(node).pid)],
-      [`libvirtd ${node.name}`, count(node.libvirt.findPid()) - FILES_PER_VM * vms.length],
-    );
-  }
-  return new Map(found);
-}
-
-type OpenFiles = ReadonlyMap<string, number>;
-
-async function expectFilesClosed(
-  nodes: TwoNodes,
-  before: OpenFiles,
-  signal: AbortSignal,
-): Promise<void> {
-  const after = await openFiles(nodes, signal);
-  for (const [who, count] of after) {
-    const was = before.get(who) ?? 0;
-    assert.ok(count <= was + SPARE_FILES, `${who} has ${count} files open, and had ${was}`);
-  }
 }
