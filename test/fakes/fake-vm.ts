@@ -26,6 +26,8 @@ export interface FakeVm {
   drift: readonly DriftedPart[];
   /** Where they are not simply what its volumes say. */
   disks: readonly HypervisorDisk[] | undefined;
+  /** As its run has it. */
+  runningSinceMs: number | undefined;
   state: VmRunState;
   stateReason: VmStateReason;
   cpuTimeNs: bigint;
@@ -51,6 +53,7 @@ export function newFakeVm(definition: VmDefinition): FakeVm {
     persistent: definition,
     drift: [],
     disks: undefined,
+    runningSinceMs: undefined,
     state: 'stopped',
     stateReason: 'unknown',
     cpuTimeNs: 0n,
@@ -78,6 +81,7 @@ export function toHypervisorVm(vm: FakeVm): HypervisorVm {
     definition,
     drift: isLost ? [...drift, 'persistence'] : drift,
     liveDefinition: isChanged ? live : undefined,
+    runningSinceMs: isActive(vm) ? vm.runningSinceMs : undefined,
     accelerator: 'tcg',
     machineType: 'pc-q35-7.2',
     vcpus: vcpusOf(live.spec.template.spec),
