@@ -1,4 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
+import { Slots } from '../../core/slots.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
 import type { FileOwner } from '../hypervisor-host.ts';
 import type { FileInfo, ImageInfo, ImageInspector, ImageQuery } from '../images.ts';
@@ -21,6 +22,8 @@ export interface ProcessImageInspectorOptions extends ImageProcessSettings {
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 const MAX_HANGING = 8;
+/** More at once would only take each other's time, until storage that is well counts as gone. */
+const MAX_AT_ONE_PLACE = 4;
 /** Kept for the next question; each takes some 40 MiB. */
 const KEEP_MS = 10_000;
 
@@ -34,6 +37,8 @@ export class ProcessImageInspector implements ImageInspector, Disposable {
   readonly #idle: ImageProcess[] = [];
   /** Of what they were asked about. */
   readonly #hanging: HangingProcesses;
+  /** Where somebody asks or waits to. */
+  readonly #queues = new Map<string, Queue>();
   #keepTimer: NodeJS.Timeout | undefined;
 
   constructor(options: ProcessImageInspectorOptions) {
@@ -69,8 +74,29 @@ export class ProcessImageInspector implements ImageInspector, Disposable {
     signal: AbortSignal,
   ): Promise<FileInfo | ImageInfo | undefined> {
     signal.throwIfAborted();
-    const { timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
     const place = placeOf(path);
+    const queue = this.#queues.get(place) ?? new Queue();
+    this.#queues.set(place, queue);
+    try {
+      await using _slot = await queue.slots.take(AbortSignal.any([signal, queue.silence.signal]));
+      return await this.#askAt(place, queue, question, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error !== SILENT) throw error;
+      return unreachable(place);
+    } finally {
+      const isIdle = queue.slots.free === MAX_AT_ONE_PLACE;
+      if (isIdle && this.#queues.get(place) === queue) this.#queues.delete(place);
+    }
+  }
+
+  async #askAt(
+    place: string,
+    queue: Queue,
+    question: ImageQuestion,
+    signal: AbortSignal,
+  ): Promise<FileInfo | ImageInfo | undefined> {
+    const { timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
     if (this.#hanging.isAt(place) || this.#hanging.areTooMany) return unreachable(place);
     const process = this.#takeIdle() ?? new ImageProcess(this.#options);
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
@@ -80,8 +106,9 @@ export class ProcessImageInspector implements ImageInspector, Disposable {
     } catch (error) {
       this.#end(process, place);
       signal.throwIfAborted();
-      if (deadline.aborted) return unreachable(place);
-      throw error;
+      if (!deadline.aborted) throw error;
+      queue.tellAll();
+      return unreachable(place);
     }
     this.#keep(process);
     if ('failure' in answer) {
@@ -107,6 +134,21 @@ export class ProcessImageInspector implements ImageInspector, Disposable {
     clearTimeout(this.#keepTimer);
     this.#keepTimer = setTimeout(() => this[Symbol.dispose](), KEEP_MS);
     this.#keepTimer.unref();
+  }
+}
+
+/** Why nobody is asked any more who waited for storage to be asked. */
+const SILENT = new Error('The storage has not answered somebody else');
+
+/** Those who ask for what is at one place. */
+class Queue {
+  readonly slots = new Slots(MAX_AT_ONE_PLACE);
+  silence = new AbortController();
+
+  /** The others need not find out one after another. */
+  tellAll(): void {
+    this.silence.abort(SILENT);
+    this.silence = new AbortController();
   }
 }
 
