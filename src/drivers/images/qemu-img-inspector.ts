@@ -19,6 +19,7 @@ import { readFormat } from './image-format.ts';
 import { findDeviceHolders, findHolders } from './image-holders.ts';
 import { listMissing } from './missing-files.ts';
 import { type AccessQuery, findAccessProblem } from './process-access.ts';
+import { findWriteProblem } from './write-access.ts';
 
 type Found = FileInfo & Partial<ImageInfo>;
 
@@ -105,6 +106,8 @@ export class QemuImgInspector implements ImageInspector {
     const isWritten = !query.isReadOnly;
     const closed = await this.#accessProblem({ files: chain.files, isWritten, user }, signal);
     if (closed !== undefined) return { kind, problem: closed };
+    const unwritable = isWritten ? await findWriteProblem(real) : undefined;
+    if (unwritable !== undefined) return { kind, problem: unwritable };
     const asked = chain.files.map((file, depth) => ({
       path: file,
       isWritten: isWritten && depth === 0,

@@ -51,6 +51,40 @@ void describe('an image', { skip }, () => {
     assert.match(nearly, /outside/);
   });
 
+  void test('that is to be written to may not lie on a file system that is mounted read-only', async () => {
+    await using folder = await Folder.make();
+    for (const format of ['raw', 'qcow2'] as const) {
+      const image = folder.own(format);
+      await (format === 'raw' ? folder.raw(image) : folder.create(image));
+      const own = folder.own('');
+      execFileSync('mount', ['--bind', own, own]);
+      try {
+        execFileSync('mount', ['-o', 'remount,bind,ro', own]);
+        assert.match(
+          await problemOf(folder, { path: image, format }),
+          /^IMAGE_NOT_READABLE: it is to be written to, and its file system is mounted read-only .* readOnly: true/,
+        );
+        assert.equal(await problemOf(folder, { path: image, format, isReadOnly: true }), '');
+      } finally {
+        execFileSync('umount', [own]);
+      }
+      assert.equal(await problemOf(folder, { path: image, format }), '');
+    }
+  });
+
+  void test('that is to be written to may not be immutable', async (t) => {
+    await using folder = await Folder.make();
+    const image = await folder.raw(folder.own('raw'));
+    const set = spawnSync('chattr', ['+i', image]);
+    if (set.status !== 0) return t.skip('needs a file system with immutable files');
+    try {
+      const problem = await problemOf(folder, { path: image, format: 'raw' });
+      assert.match(problem, /^IMAGE_NOT_READABLE: .*immutable; .*chattr -i/);
+    } finally {
+      execFileSync('chattr', ['-i', image]);
+    }
+  });
+
   void test('may not get out of its folder by a link or by ..', async () => {
     await using folder = await Folder.make();
     const secret = await folder.raw(folder.foreign('secret'));
