@@ -123,7 +123,7 @@ export class DiskJudge {
   #toSave({ disk, depth }: OpenImage): string {
     if (disk.readOnly) return 'put that file back under the path';
     const which = depth === 0 ? 'it alone has what the guest has written' : 'the disk needs it';
-    return `${which}, so save the disk before the VM ends: virsh blockcopy ${this.#vm.hypervisorName} ${disk.target} FILE --transient-job --wait --finish`;
+    return `${which}, so have it go on with a copy before it ends: virsh blockcopy ${this.#vm.hypervisorName} ${disk.target} FILE --transient-job --wait --pivot; then apply its manifest with FILE`;
   }
 
   #note({ disk, image }: OpenImage, verdict: MigrationImage['verdict'], message: string): void {
