@@ -77,6 +77,11 @@ test('a VM moves with a disk that both nodes have on the same storage', async ()
   await assertMoves(nodes);
 });
 
+test('a VM that is to go where it is is told that and nothing else', async () => {
+  using nodes = await TwoNodes.open();
+  await assertRefused(nodes, /^the VM is on that node already$/, { destinationNode: 'a' });
+});
+
 test('two files that are equal in path, size, format, number and device are told apart', async () => {
   using nodes = await TwoNodes.open();
   nodes.storage.put(['a'], PATH, { storage: 'disk of a', facts: FACTS, device: 42 });
