@@ -7,6 +7,7 @@ import { unquotedText } from '../../core/resources/field-schemas.ts';
 import { describeIssues, schemaMessages } from '../../core/resources/schema-issues.ts';
 import { readYaml } from '../../core/yaml.ts';
 import { yamlProblem } from '../../core/yaml-problem.ts';
+import { whyUnreadable } from '../errors/file-words.ts';
 
 const contextsSchema = z.strictObject({
   contexts: z
@@ -79,7 +80,8 @@ export async function readContexts(file: string | undefined): Promise<Contexts> 
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'error';
     if (file === undefined && code === 'ENOENT') return { contexts: {} };
     const named = file ?? DEFAULT_CONTEXTS_FILE;
-    throw new AgentError('INVALID_CONFIG', `Cannot read the contexts file ${named} (${code})`, {
+    const why = whyUnreadable(error);
+    throw new AgentError('INVALID_CONFIG', `Cannot read the contexts file ${named}: ${why}`, {
       cause: error,
     });
   }

@@ -86,13 +86,13 @@ test('a mistyped command is answered with the one that was meant', async () => {
 test('a contexts file that is not there ends with 2', async () => {
   const { code, stderr } = await run('--config', '/nowhere.yaml', 'vm', 'list');
   assert.equal(code, 2);
-  assert.match(stderr, /Cannot read the contexts file \/nowhere\.yaml \(ENOENT\)/);
+  assert.match(stderr, /Cannot read the contexts file \/nowhere\.yaml: it does not exist/);
 });
 
 test('a manifest that is not there ends with 4', async () => {
   const { code, stderr } = await run('vm', 'create', '-f', '/nowhere.yaml');
   assert.equal(code, 4);
-  assert.match(stderr, /Cannot read \/nowhere\.yaml \(ENOENT\)/);
+  assert.match(stderr, /Cannot read \/nowhere\.yaml: it does not exist/);
 });
 
 test('no words at all print the help', async () => {
