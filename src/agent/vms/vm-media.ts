@@ -9,6 +9,7 @@ import { type Medium, withMedium } from '../../core/vm-medium.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import { lockVm } from './busy.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
+import { disksChanged, hasOtherDisks } from './disks-changed.ts';
 import type { Ownership } from './ownership.ts';
 import { assertRead } from './unread-vms.ts';
 import type { Vm, VmRef } from './vm.ts';
@@ -76,9 +77,11 @@ export class VmMedia {
       const isStarted = !isOff(vm);
       await validator.validate(wantedOf(changed), { isStarted }, signal);
     }
+    const isDone = now.every((drive) => pathOf(drive) === path);
+    if (!isDone && found !== undefined && hasOtherDisks(found)) throw disksChanged(current);
     const isSame = isDeepStrictEqual(pathOf(now[0] ?? {}), path);
     const definition = isSame ? current : { ...changed, generation: current.generation + 1 };
-    return { vm, definition, isDone: now.every((drive) => pathOf(drive) === path) };
+    return { vm, definition, isDone };
   }
 
   /** Does it; false if it was so already. */
