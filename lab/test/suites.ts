@@ -52,6 +52,12 @@ export const NAMED_SUITES: readonly Suite[] = [
     parts: [{ folders: ['hosts'], concurrency: 1, fileLimitMinutes: 5 }],
   },
   {
+    name: 'clients',
+    about: 'clients that are not ours, built for it',
+    limitMinutes: 10,
+    parts: [{ folders: ['clients'], concurrency: 1, fileLimitMinutes: 10 }],
+  },
+  {
     name: 'streamer',
     about: 'the streamer under sanitizers and fuzzers',
     limitMinutes: 30,

@@ -61,6 +61,7 @@ export const REASONS = {
   MIGRATION_CANCELLED: 'aborted',
   MIGRATION_TIMEOUT: 'deadline-exceeded',
   OPERATION_NOT_FOUND: 'not-found',
+  SERVICE_NOT_FOUND: 'not-found',
   OPERATION_ID_REUSED: 'already-exists',
   OPERATION_CANCELLED: 'aborted',
   OPERATION_SUPERSEDED: 'aborted',

@@ -120,29 +120,6 @@ test('what breaks on the way ends a migration truthfully, or not at all', async 
     await migration.expectFailed('HYPERVISOR_UNREACHABLE', signal);
     await expectStayed(stage);
   });
-
-  await story("a full disk at a's journal refuses a migration and nothing else", async (stage) => {
-    const { signal, epoch } = stage;
-    const state = `${a.plan.directory}/state`;
-    await a.agent.stop(signal);
-    await a.run(['mount', '-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', state], signal);
-    await nodes.relaunch(a, signal);
-    await a.tryRun(['sh', '-c', `cat /dev/zero >${state}/fill`], signal);
-    await assert.rejects(vm.migrate(a, signal), { reason: 'STORAGE_FULL' });
-    await vm.expectOnlyAt(a, epoch, signal);
-    const { status, body } = await a.agent.httpGet('/readyz', signal);
-    assert.equal(status, 503);
-    assert.match(body, /journal/);
-    await expectStayed(stage);
-
-    await a.run(['rm', `${state}/fill`], signal);
-    const migration = await vm.migrate(a, signal);
-    await migration.expectCompleted(signal);
-    await expectMoved(stage);
-    await a.agent.waitReady(signal);
-    await a.agent.stop(signal);
-    await a.run(['umount', state], signal);
-  });
 });
 
 test('what stands in the way is said before anything moves', async (context) => {

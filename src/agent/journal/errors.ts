@@ -36,7 +36,8 @@ function isFull(error: unknown): boolean {
   );
 }
 
-function isReadOnly(error: unknown): boolean {
+export function isReadOnly(error: unknown): boolean {
+  if (error instanceof AgentError) return isReadOnly(error.cause);
   return primaryCode(error) === READ_ONLY || codeOf(error) === 'EROFS';
 }
 

@@ -1,9 +1,20 @@
 import { AgentError } from '../../core/errors.ts';
-import type { Parameters, Row, Statement, StatementResult } from './journal-protocol.ts';
+import type {
+  Parameters,
+  PerformOptions,
+  Row,
+  Statement,
+  StatementResult,
+} from './journal-protocol.ts';
 
 /** Carries out statements, all of them or none, in the order of the calls. */
 export interface StatementRunner {
-  perform(statements: readonly Statement[]): Promise<readonly StatementResult[]>;
+  /** Why what begins something is refused, as far as the last call has told; undefined if it is not. */
+  readonly shortage?: AgentError | undefined;
+  perform(
+    statements: readonly Statement[],
+    options?: PerformOptions,
+  ): Promise<readonly StatementResult[]>;
 }
 
 /**
@@ -22,7 +33,7 @@ export class JournalDatabase {
     this.#failure = failure;
   }
 
-  /** Why the last write failed; undefined once one has worked again. */
+  /** Why the last write failed, or what begins something would; undefined once one has worked again. */
   get failure(): AgentError | undefined {
     return this.#failure;
   }
@@ -49,15 +60,24 @@ export class JournalDatabase {
   }
 
   /** All of the statements or none; returns what came of each. */
-  async transaction(statements: readonly Statement[]): Promise<readonly StatementResult[]> {
-    const results = await this.#perform(statements);
-    this.#failure = undefined;
+  async transaction(
+    statements: readonly Statement[],
+    options: PerformOptions = {},
+  ): Promise<readonly StatementResult[]> {
+    const results = await this.#perform(statements, options);
+    const { shortage } = this.#runner;
+    // What made do with the reserve has met a full disk all the same.
+    if (shortage !== undefined && this.#failure === undefined) this.#failures += 1;
+    this.#failure = shortage;
     return results;
   }
 
-  async #perform(statements: readonly Statement[]): Promise<readonly StatementResult[]> {
+  async #perform(
+    statements: readonly Statement[],
+    options: PerformOptions = {},
+  ): Promise<readonly StatementResult[]> {
     try {
-      return await this.#runner.perform(statements);
+      return await this.#runner.perform(statements, options);
     } catch (error) {
       // What passes by itself, such as somebody's lock on the file, is no fault of the journal.
       if (error instanceof AgentError && error.retryAfterMs === undefined) {

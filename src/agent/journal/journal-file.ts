@@ -59,6 +59,15 @@ export class JournalFile implements Disposable {
     return statements.length === 1 ? this.#call(work) : this.#transaction(work);
   }
 
+  /** Writes to the file what is only in the log beside it, as far as that can be done, so that the log's room is used again. */
+  checkpoint(): void {
+    try {
+      this.#database.exec('PRAGMA wal_checkpoint(PASSIVE)');
+    } catch {
+      // It is tried for the sake of the next write, which fails then, and says why.
+    }
+  }
+
   [Symbol.dispose](): void {
     this.#statements.clear();
     if (this.#database.isOpen) this.#database.close();

@@ -19,6 +19,11 @@ export interface StatementResult {
   readonly changes: number;
 }
 
+export interface PerformOptions {
+  /** Something that can as well be refused, which is why it may not use what a full disk has in reserve. */
+  readonly begins?: boolean;
+}
+
 /** Given to the thread when it starts. */
 export interface JournalSettings {
   readonly directory: string;
@@ -34,6 +39,7 @@ export type ToJournalThread =
       readonly kind: 'perform';
       readonly id: number;
       readonly statements: readonly Statement[];
+      readonly options: PerformOptions;
     }
   | { readonly kind: 'close' };
 
@@ -51,7 +57,13 @@ export type FromJournalThread =
       readonly failure: JournalFailure | undefined;
     }
   | { readonly kind: 'refused'; readonly failure: JournalFailure }
-  | { readonly kind: 'results'; readonly id: number; readonly results: readonly StatementResult[] }
+  | {
+      readonly kind: 'results';
+      readonly id: number;
+      readonly results: readonly StatementResult[];
+      /** Why nothing is to be begun. */
+      readonly shortage: JournalFailure | undefined;
+    }
   | { readonly kind: 'failure'; readonly id: number; readonly failure: JournalFailure };
 
 /** An AgentError as it travels between threads. */

@@ -6,6 +6,7 @@ import {
   type FromJournalThread,
   fromFailure,
   type JournalSettings,
+  type PerformOptions,
   type ReplacedJournal,
   type Statement,
   type StatementResult,
@@ -37,6 +38,7 @@ export class JournalThread implements StatementRunner, AsyncDisposable {
   readonly #waiting = new Map<number, Waiting>();
   readonly #lost = new AbortController();
   #lastId = 0;
+  #shortage: AgentError | undefined;
   #closed: Promise<unknown> | undefined;
 
   private constructor(settings: JournalSettings) {
@@ -70,14 +72,21 @@ export class JournalThread implements StatementRunner, AsyncDisposable {
     return oldest?.sinceMs;
   }
 
-  async perform(statements: readonly Statement[]): Promise<readonly StatementResult[]> {
+  get shortage(): AgentError | undefined {
+    return this.#shortage;
+  }
+
+  async perform(
+    statements: readonly Statement[],
+    options: PerformOptions = {},
+  ): Promise<readonly StatementResult[]> {
     if (this.#closed !== undefined) throw new AgentError('SHUTTING_DOWN', 'The journal is closed');
     this.#lost.signal.throwIfAborted();
     this.#lastId += 1;
     const id = this.#lastId;
     const { promise, resolve, reject } = Promise.withResolvers<readonly StatementResult[]>();
     this.#waiting.set(id, { resolve, reject, sinceMs: performance.now() });
-    this.#tell({ kind: 'perform', id, statements });
+    this.#tell({ kind: 'perform', id, statements, options });
     return promise;
   }
 
@@ -111,6 +120,7 @@ export class JournalThread implements StatementRunner, AsyncDisposable {
         this.#opened.reject(fromFailure(message.failure));
         break;
       case 'results':
+        this.#shortage = message.shortage && fromFailure(message.shortage);
         this.#take(message.id)?.resolve(message.results);
         break;
       default:

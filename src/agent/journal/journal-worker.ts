@@ -3,7 +3,6 @@ import { journalError } from './errors.ts';
 import {
   type FromJournalThread,
   type JournalSettings,
-  type Statement,
   type ToJournalThread,
   toFailure,
 } from './journal-protocol.ts';
@@ -30,7 +29,7 @@ function serve(agent: MessagePort): void {
   }
   agent.on('message', (message: ToJournalThread) => {
     if (message.kind === 'perform') {
-      tell(agent, perform(journal, message.id, message.statements));
+      tell(agent, perform(journal, message));
     } else {
       journal[Symbol.dispose]();
       agent.close();
@@ -42,11 +41,11 @@ function serve(agent: MessagePort): void {
 
 function perform(
   { file }: OpenJournalFile,
-  id: number,
-  statements: readonly Statement[],
+  { id, statements, options }: Extract<ToJournalThread, { kind: 'perform' }>,
 ): FromJournalThread {
   try {
-    return { kind: 'results', id, results: file.perform(statements) };
+    const results = file.perform(statements, options);
+    return { kind: 'results', id, results, shortage: file.shortage && toFailure(file.shortage) };
   } catch (error) {
     return { kind: 'failure', id, failure: failureOf(error) };
   }

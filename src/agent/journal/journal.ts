@@ -55,7 +55,10 @@ export class Journal implements AsyncDisposable {
       nowMs: now(),
     });
     if (failure !== undefined) {
-      logger.error({ directory, err: failure }, 'Journal cannot be written; going on without');
+      logger.error(
+        { directory, err: failure },
+        'Journal cannot be written as it should; going on all the same',
+      );
     }
     if (replaced !== undefined) {
       logger.error({ directory, ...replaced }, 'Journal is damaged and begun anew');
@@ -73,9 +76,10 @@ export class Journal implements AsyncDisposable {
     return this.database.failures;
   }
 
-  /** Writes what is there already, to find out whether it can. */
+  /** Writes what is there already, to find out whether something can be begun. */
   async tryWrite(): Promise<void> {
-    await this.database.run(`PRAGMA user_version = ${this.#version}`);
+    const sql = `PRAGMA user_version = ${this.#version}`;
+    await this.database.transaction([{ sql }], { begins: true });
   }
 
   /** How the journal is, from memory. */

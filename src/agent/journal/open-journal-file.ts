@@ -1,16 +1,18 @@
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, renameSync } from 'node:fs';
 import path from 'node:path';
 import type { AgentError } from '../../core/errors.ts';
-import { isDamage, isUnwritable, journalError } from './errors.ts';
+import { isDamage, isReadOnly, isUnwritable, journalError } from './errors.ts';
 import { JournalFile } from './journal-file.ts';
 import type { JournalSettings, ReplacedJournal } from './journal-protocol.ts';
+import { Reserve } from './reserve.ts';
+import { ReservedJournal } from './reserved-journal.ts';
 import { StandInJournal } from './stand-in-journal.ts';
 import { StateLock } from './state-lock.ts';
 
 export interface OpenJournalFile extends Disposable {
-  readonly file: Pick<JournalFile, 'perform'>;
+  readonly file: Pick<ReservedJournal, 'perform' | 'shortage'>;
   readonly replaced: ReplacedJournal | undefined;
-  /** Why nothing can be written yet; undefined if it can. */
+  /** Why nothing can be written yet, or nothing is to be begun; undefined if it can. */
   readonly failure: AgentError | undefined;
 }
 
@@ -60,28 +62,53 @@ export function openJournalFile(settings: JournalSettings): OpenJournalFile {
 function lockState(directory: string): StateLock {
   const lockFile = path.join(directory, 'journal.lock');
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  ensurePrivateFile(lockFile);
-  return new StateLock(lockFile);
+  return withRoom(reserveOf(directory), () => {
+    ensurePrivateFile(lockFile);
+    return new StateLock(lockFile);
+  });
+}
+
+function reserveOf(directory: string): Reserve {
+  return new Reserve(path.join(directory, 'journal.reserve'));
 }
 
 /** Takes over the lock, unless it fails. */
 function openWritable(file: string, settings: JournalSettings, lock: StateLock): OpenJournalFile {
   using stack = new DisposableStack();
-  const damage = findDamage(file);
+  const reserve = reserveOf(settings.directory);
+  const damage = withRoom(reserve, () => findDamage(file));
   const replaced = damage === '' ? undefined : { movedTo: moveAside(file, settings.nowMs), damage };
   ensurePrivateFile(file);
-  const journal = stack.use(new JournalFile(file));
-  journal.migrate(settings.schema);
+  const opening = stack.use(withRoom(reserve, () => openMigrated(file, settings.schema)));
+  const journal = stack.use(new ReservedJournal(opening, reserve, file));
   const opened = stack.move();
   return {
     file: journal,
     replaced,
-    failure: undefined,
+    failure: journal.shortage,
     [Symbol.dispose]: () => {
       opened.dispose();
       lock[Symbol.dispose]();
     },
   };
+}
+
+/** Does it again if there was no room for it, and a reserve that can be given up. */
+function withRoom<T>(reserve: Reserve, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!isUnwritable(error) || isReadOnly(error) || !reserve.giveUp()) throw error;
+    return work();
+  }
+}
+
+function openMigrated(file: string, schema: readonly string[]): JournalFile {
+  using stack = new DisposableStack();
+  const journal = stack.use(new JournalFile(file));
+  journal.migrate(schema);
+  stack.move();
+  return journal;
 }
 
 export function journalPath(directory: string): string {

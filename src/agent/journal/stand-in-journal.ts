@@ -3,7 +3,13 @@ import path from 'node:path';
 import type { AgentError } from '../../core/errors.ts';
 import { isDamage } from './errors.ts';
 import { JournalFile } from './journal-file.ts';
-import type { JournalSettings, Statement, StatementResult } from './journal-protocol.ts';
+import type {
+  JournalSettings,
+  PerformOptions,
+  Statement,
+  StatementResult,
+} from './journal-protocol.ts';
+import type { ReservedJournal } from './reserved-journal.ts';
 
 /** How often a write looks whether the journal can be written by now. */
 const TRY_AGAIN_MS = 1_000;
@@ -29,11 +35,19 @@ export class StandInJournal implements Disposable {
   }
 
   /** As `JournalFile` does, or fails as opening the journal does. */
-  perform(statements: readonly Statement[]): readonly StatementResult[] {
+  perform(
+    statements: readonly Statement[],
+    options: PerformOptions = {},
+  ): readonly StatementResult[] {
     if (this.#opened === undefined && !statements.every(({ sql }) => READS.test(sql))) {
       this.#tryToOpen();
     }
-    return (this.#opened?.file ?? this.#copy).perform(statements);
+    return this.#opened?.file.perform(statements, options) ?? this.#copy.perform(statements);
+  }
+
+  /** Why nothing is to be begun. */
+  get shortage(): AgentError | undefined {
+    return this.#opened === undefined ? this.#failure : this.#opened.file.shortage;
   }
 
   #tryToOpen(): void {
@@ -52,7 +66,7 @@ export class StandInJournal implements Disposable {
 
 /** The journal itself, once it is open. */
 interface OpenFile extends Disposable {
-  readonly file: Pick<JournalFile, 'perform'>;
+  readonly file: Pick<ReservedJournal, 'perform' | 'shortage'>;
 }
 
 export interface StandInOptions {

@@ -68,7 +68,9 @@ export class MigrationStore {
   async insert(
     record: MigrationRecord,
   ): Promise<{ readonly record: MigrationRecord; readonly created: boolean }> {
-    const created = (await this.#database.run(INSERT, toRow(record))) > 0;
+    const insert = { sql: INSERT, parameters: toRow(record) };
+    const [inserted] = await this.#database.transaction([insert], { begins: true });
+    const created = inserted?.changes !== 0;
     return { record: created ? record : await this.get(record.id), created };
   }
 

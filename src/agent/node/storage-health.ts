@@ -112,7 +112,7 @@ function explain(
     case 'full':
       return {
         reason: 'Full',
-        message: `The disk of ${directory} is full: ${effect}. Make room on that file system (df -h ${directory}), but not by removing what the agent has there`,
+        message: `The disk of ${directory} is full: what is new cannot be recorded, so creations, changes and migrations are refused; VMs and what has begun go on. Make room on that file system (df -h ${directory}), but not by removing what the agent has there`,
       };
     case 'read-only':
       return {

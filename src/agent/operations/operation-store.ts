@@ -70,6 +70,9 @@ const INSERT = `INSERT INTO operation (${FIELDS.join(', ')})
 const UPDATE = `UPDATE operation SET ${FIELDS.map((name) => `${name} = $${name}`).join(', ')} WHERE id = $id`;
 const FIND = 'SELECT * FROM operation WHERE id = $id';
 
+/** Those that need more room than their own record, and are refused on a full disk. */
+const GROWING: readonly OperationKind[] = ['create', 'apply', 'insert', 'migrate'];
+
 /** How many that have ended are kept at least, and for how long at least. */
 const KEPT = 10_000;
 const KEPT_MS = 7 * 24 * 3_600_000;
@@ -94,11 +97,17 @@ export class OperationStore {
     record: OperationRecord,
     others: readonly OperationRecord[] = [],
   ): Promise<OperationRecord | undefined> {
-    const [inserted] = await this.#database.transaction([
-      { sql: INSERT, parameters: toRow(record) },
-      // Each only if the statement before it has changed something, the first of which is the new one.
-      ...others.map((other) => ({ sql: `${UPDATE} AND changes() > 0`, parameters: toRow(other) })),
-    ]);
+    const [inserted] = await this.#database.transaction(
+      [
+        { sql: INSERT, parameters: toRow(record) },
+        // Each only if the statement before it has changed something, the first of which is the new one.
+        ...others.map((other) => ({
+          sql: `${UPDATE} AND changes() > 0`,
+          parameters: toRow(other),
+        })),
+      ],
+      { begins: GROWING.includes(record.kind) },
+    );
     return inserted?.changes === 0 ? await this.find(record.id) : undefined;
   }
 

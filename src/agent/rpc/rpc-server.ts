@@ -4,6 +4,7 @@ import { Server } from '@grpc/grpc-js';
 import { AgentError } from '../../core/errors.ts';
 import { parseHostPort } from '../../core/host-port.ts';
 import type { Logger } from '../../core/logger.ts';
+import { HealthService } from '../../gen/grpc/health/v1/health.ts';
 import { MigrationServiceService } from '../../gen/novacron/agent/v1/migration.ts';
 import { NodeServiceService } from '../../gen/novacron/agent/v1/node.ts';
 import { OperationServiceService } from '../../gen/novacron/agent/v1/operation.ts';
@@ -20,12 +21,13 @@ import { bindService } from './bind-service.ts';
 import { Calls } from './calls.ts';
 import type { CertificateChange, Certificates } from './certificates.ts';
 import { Connections } from './connections.ts';
-import { addReflection, Health } from './health-and-reflection.ts';
+import { Health } from './health.ts';
 import { LOCAL_CALLER } from './identity.ts';
 import { migrationHandlers } from './migration-handlers.ts';
 import { nodeHandlers } from './node-handlers.ts';
 import { operationHandlers } from './operation-handlers.ts';
 import { peerHandlers } from './peer-handlers.ts';
+import { addReflection } from './reflection.ts';
 import type { RpcObserver } from './rpc-observer.ts';
 import { listenTls } from './tls-listener.ts';
 import { MAX_RESPONSE_BYTES } from './unary.ts';
@@ -70,7 +72,7 @@ const CANCEL_GRACE_MS = 1_000;
 /** The agent's API on a unix socket (root of this node) and on TCP (mutual TLS 1.3). */
 export class RpcServer implements AsyncDisposable {
   readonly #calls: Calls;
-  readonly #health: Health;
+  readonly #health = new Health();
   readonly #local: Connections;
   readonly #remote: Connections;
   readonly #listeners: net.Server[] = [];
@@ -111,7 +113,7 @@ export class RpcServer implements AsyncDisposable {
       peerHandlers(options.incoming, options.ownership),
       this.#calls,
     );
-    this.#health = new Health(server);
+    bindService(server, HealthService, this.#health.handlers(), this.#calls);
     addReflection(server);
 
     const { log, observer } = options;

@@ -70,6 +70,7 @@ const HINTS: Readonly<Record<Reason, string>> = {
   MIGRATION_CANCELLED: 'The VM stays at the source; start another migration when you are ready',
   MIGRATION_TIMEOUT:
     'Give it more time or bandwidth (--timeout, --bandwidth), or a longer pause (--max-downtime)',
+  SERVICE_NOT_FOUND: 'Ask for a service that the message names',
   OPERATION_NOT_FOUND: 'List what this node knows with: novactl operation list',
   OPERATION_ID_REUSED:
     'Leave out --operation-id to get a new one, or look with: novactl operation get ID',

@@ -104,7 +104,7 @@ async function freePort(): Promise<number> {
 }
 
 const CANNOT_WRITE =
-  /is full: nothing that is asked for|mounted read-only: nothing|Cannot write the journal/;
+  /is full: what is new cannot be recorded|mounted read-only: nothing|Cannot write the journal/;
 
 /** Starts an agent that cannot write: it serves and says so, and that it can as soon as it can again. */
 async function expectDegraded(disk: SmallDisk, mend: () => void): Promise<void> {
@@ -187,3 +187,22 @@ for (const [what, breakIt, mend] of [
     await assertKept(disk, epoch);
   });
 }
+
+test('on a full disk an agent that starts records how what had begun ends', { skip }, async () => {
+  await using disk = await SmallDisk.make();
+  {
+    await using journal = await Journal.open(disk.state, options);
+    await new MigrationStore(journal.database).insert(migrationRecord('begun'));
+  }
+  disk.fill();
+  await using journal = await Journal.open(disk.state, options);
+  assert.equal(journal.health().reason, 'WriteFailed');
+  const migrations = new MigrationStore(journal.database);
+  await migrations.update(migrationRecord('begun', { phase: 'completed', endedAtMs: Date.now() }));
+  await nextAgentStart(journal.database, 'boot', Date.now());
+  await assert.rejects(migrations.insert(migrationRecord('new')), { reason: 'STORAGE_FULL' });
+  disk.makeRoom();
+  await journal.tryWrite();
+  assert.equal(journal.health().reason, 'Healthy');
+  assert.equal((await migrations.find('begun'))?.phase, 'completed');
+});

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempDisposableSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempDisposableSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -70,11 +70,11 @@ test('a full disk fails with STORAGE_FULL, loses nothing and is over once there 
   skip: process.getuid?.() === 0 ? false : 'mounting a small tmpfs needs root',
 }, async () => {
   using directory = temporary();
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', directory.path]);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', directory.path]);
   try {
     const ballast = path.join(directory.path, 'ballast');
-    writeFileSync(ballast, Buffer.alloc(400_000));
     await using journal = await Journal.open(directory.path, options);
+    writeFileSync(ballast, Buffer.alloc(4_000_000));
     const migrations = new MigrationStore(journal.database);
     let written = 0;
     const fill = async () => {
@@ -85,10 +85,21 @@ test('a full disk fails with STORAGE_FULL, loses nothing and is over once there 
     await assert.rejects(fill, { reason: 'STORAGE_FULL' });
     assert.equal(journal.health().reason, 'WriteFailed');
     assert.equal((await migrations.list({ activeOnly: true, limit: 10_000 })).length, written);
+    // What has begun goes on and ends, however often it is recorded.
+    for (let round = 0; round < 20; round += 1) {
+      for (let index = 0; index < written; index += 1) {
+        const message = `${round % 10}`.repeat(2_000);
+        await migrations.update(migrationRecord(`m-${index}`, { message }));
+      }
+    }
+    assert.ok(written > 20, `only ${written} were written`);
+    assert.equal(journal.health().reason, 'WriteFailed');
+    await assert.rejects(migrations.insert(migrationRecord('late')), { reason: 'STORAGE_FULL' });
     rmSync(ballast);
     await migrations.insert(migrationRecord('after'));
     assert.equal(journal.health().reason, 'Healthy');
-    assert.equal((await migrations.find('m-0'))?.id, 'm-0');
+    assert.equal((await migrations.find('m-0'))?.message, '9'.repeat(2_000));
+    assert.equal(statSync(path.join(directory.path, 'journal.reserve')).size, 1024 ** 2);
   } finally {
     execFileSync('umount', [directory.path]);
   }
