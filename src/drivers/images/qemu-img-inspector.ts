@@ -60,7 +60,7 @@ export class QemuImgInspector implements ImageInspector {
 
   async find(query: ImageQuery, signal: AbortSignal): Promise<ImageInfo | undefined> {
     const found = await this.#inTime((deadline) => this.#find(query, deadline), signal);
-    return found && { format: '', fileId: undefined, holders: [], ...found };
+    return found && { format: '', fileId: undefined, behind: [], holders: [], ...found };
   }
 
   listMissing(paths: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
@@ -117,7 +117,8 @@ export class QemuImgInspector implements ImageInspector {
       kind === 'block-device' && first !== undefined
         ? await findDeviceHolders(first, signal)
         : await findHolders(asked, signal);
-    const use = { fileId: await idOf(real), holders, problem: undefined };
+    const [fileId, ...behind] = await Promise.all(chain.files.map(idOf));
+    const use = { fileId, behind, holders, problem: undefined };
     if (format === 'raw') return { kind, format, ...use };
     return { kind, ...(await this.#report(path, signal)), ...use };
   }

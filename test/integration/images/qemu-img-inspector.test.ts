@@ -33,6 +33,12 @@ void describe('an image', { skip }, () => {
     const middle = folder.create(folder.own('middle'), '-b', 'base', '-F', 'raw');
     const top = folder.create(folder.own('top'), '-b', middle, '-F', 'qcow2');
     assert.equal(await problemOf(folder, top), '');
+    const [found, under] = await Promise.all(
+      [queryOf({ path: top }), queryOf({ path: base, format: 'raw' })].map((query) =>
+        inspectorFor(folder).find(query, never),
+      ),
+    );
+    assert.deepEqual([found?.behind.length, found?.behind.at(-1)], [2, under?.fileId]);
     await rm(base);
     assert.match(await problemOf(folder, top), /does not exist/);
   });
