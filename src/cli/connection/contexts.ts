@@ -2,12 +2,12 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import type { AgentTarget } from '../../client/target.ts';
 import { AgentError } from '../../core/errors.ts';
+import { whyUnreadable } from '../../core/file-words.ts';
 import { agentAddressProblem } from '../../core/host-port.ts';
 import { unquotedText } from '../../core/resources/field-schemas.ts';
 import { describeIssues, schemaMessages } from '../../core/resources/schema-issues.ts';
 import { readYaml } from '../../core/yaml.ts';
 import { yamlProblem } from '../../core/yaml-problem.ts';
-import { whyUnreadable } from '../errors/file-words.ts';
 
 const contextsSchema = z.strictObject({
   contexts: z

@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { AgentError } from '../../core/errors.ts';
-import { whyUnreadable } from '../errors/file-words.ts';
+import { whyUnreadable } from '../../core/file-words.ts';
 import type { CliIo } from '../process/cli-io.ts';
 import type { ManifestOptions } from './manifest-options.ts';
 
