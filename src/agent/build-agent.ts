@@ -32,7 +32,9 @@ import { GuestShutdowns } from './shutdown/guest-shutdowns.ts';
 import { ShutdownController } from './shutdown/shutdown-controller.ts';
 import { ShutdownManager } from './shutdown/shutdown-manager.ts';
 import { ShutdownMark } from './shutdown/shutdown-mark.ts';
+import { Creations } from './vms/creations.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
+import { DeviceIdentities } from './vms/device-identities.ts';
 import { DriftController } from './vms/drift-controller.ts';
 import { Identification } from './vms/identification.ts';
 import { mediaOperations } from './vms/media-operations.ts';
@@ -92,7 +94,13 @@ export async function buildAgent(parts: AgentParts) {
     },
   });
   const onChange = () => inventory.requestRefresh();
-  const operationBook = await OperationBook.load(stores.operations, origins, onChange);
+  const operationBook = await OperationBook.load(stores.operations, origins, (record) => {
+    creations.note(record);
+    inventory.reviewCreations();
+    // Nothing has happened yet to what one that has only begun is about.
+    if (record.state !== 'pending') onChange();
+  });
+  const creations = new Creations(operationBook.listOpen());
   const requests = new PowerRequests(operationBook);
   const runs = await RunBook.load({
     store: stores.runs,
@@ -106,6 +114,12 @@ export async function buildAgent(parts: AgentParts) {
     listVms: () => listedVms(),
     onChange,
     lookIntervalMs: parts.lookIntervalMs,
+    log,
+  });
+  const deviceIdentities: DeviceIdentities = new DeviceIdentities({
+    diskProbe: parts.diskProbe,
+    looks: (signal) => inventory.looks(signal),
+    onChange,
     log,
   });
   const locator = new VmLocator({ nodeName, peers: parts.peers, log });
@@ -135,10 +149,12 @@ export async function buildAgent(parts: AgentParts) {
     isStale: (definition) => ownership.isStale(definition),
     isStray: (definition) => ownership.isStray(definition),
     hasDiskLeases: parts.hasDiskLeases,
+    deviceProblemOf: (path) => deviceIdentities.problemOf(path),
     findOwned: (vmUid) => ownership.findOwned(vmUid),
     listOwned: () => ownership.listOwned(),
     identification,
     isRemains: (vm) => remains.is(vm),
+    creations,
     isLeaving: (vmUid) =>
       book.outgoingOf(vmUid) !== undefined && whereabouts.movedTo(vmUid) === undefined,
     learnHost: (signal) => ownership.learnHost(hypervisor.host, signal),
@@ -324,6 +340,7 @@ export async function buildAgent(parts: AgentParts) {
       tasks.run('node', (signal) => node.run(signal));
       tasks.run('accelerator', (signal) => accelerator.run(signal));
       tasks.run('startability', (signal) => startability.run(signal));
+      tasks.run('device-identities', (signal) => deviceIdentities.run(signal));
       tasks.run('reservations', (signal) => reservations.run(signal));
       tasks.run('reconciler', (signal) => reconciler.run(signal));
       tasks.run('identification', (signal) => identification.follow(inventory.looks(signal)));

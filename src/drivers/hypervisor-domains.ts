@@ -40,7 +40,10 @@ export interface HypervisorDomains {
   /** When a change of this field, named as the manifest writes it, is in force for a VM that runs. */
   effectOf(field: string): 'now' | 'next-start';
 
-  /** Starts a defined VM. A running one counts as started; one that is still being started fails with VM_BUSY. */
+  /**
+   * Starts a defined VM, and notes with its run when that was. A running one counts as started; one that is still being started
+   * fails with VM_BUSY.
+   */
   start(uid: string, signal: AbortSignal): Promise<void>;
 
   /** Asks the guest to power off (ACPI) and returns at once. A stopped VM counts as done. */
@@ -180,6 +183,11 @@ export interface HypervisorVm {
   readonly drift: readonly DriftedPart[];
   /** As it was when the running VM started, where that differs; undefined otherwise. */
   readonly liveDefinition: VmDefinition | undefined;
+  /**
+   * When its run began, on whichever node, in milliseconds since 1970 by that node's clock; undefined if it is off, was started by
+   * other means than `start`, or that is not known.
+   */
+  readonly runningSinceMs?: number | undefined;
   readonly accelerator: Accelerator;
   /** The machine type it really has, such as `pc-q35-7.2`; empty if unknown. */
   readonly machineType: string;

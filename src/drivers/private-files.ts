@@ -10,6 +10,14 @@ export interface PrivateFiles {
    */
   put(vmUid: string, name: string, content: Uint8Array, signal: AbortSignal): Promise<string>;
 
+  /** Undefined if the file is not there; otherwise as `read`. */
+  find(
+    vmUid: string,
+    name: string,
+    digest: string,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined>;
+
   /** Fails with JOURNAL_FAILURE if the file is not there or is no longer what it was. */
   read(vmUid: string, name: string, digest: string, signal: AbortSignal): Promise<Uint8Array>;
 

@@ -233,6 +233,28 @@ function testDefinitions(use: UseFixture): void {
     await rejectsWith('VM_ALREADY_EXISTS', domains.define({ ...vm, uid: randomUUID() }, never));
   });
 
+  test('a run says when it has begun, until it ends, whatever is changed meanwhile', async () => {
+    const { domains } = use().source;
+    const beforeMs = Date.now();
+    const vm = await started(use());
+    const since = async () => (await domains.find(vm.uid, never))?.runningSinceMs;
+    const startedMs = (await since()) ?? 0;
+    assert.ok(startedMs >= beforeMs && startedMs <= Date.now(), String(startedMs));
+    await domains.start(vm.uid, never);
+    await domains.setFacts(vm.uid, { ownershipEpoch: 2 }, never);
+    await domains.define({ ...vm, generation: 2, ownershipEpoch: 2 }, never);
+    assert.equal(await since(), startedMs);
+    // What is defined again from its run does not keep it for the next one.
+    use().changeByHand(vm.uid, 'persistence');
+    await domains.define({ ...vm, generation: 2, ownershipEpoch: 2 }, never);
+    await domains.destroy(vm.uid, never);
+    assert.equal(await since(), undefined);
+    const againMs = Date.now();
+    await domains.start(vm.uid, never);
+    assert.ok(((await since()) ?? 0) >= againMs);
+    await domains.destroy(vm.uid, never);
+  });
+
   test('changed facts are seen at once, and the rest stays, now and after the run', async () => {
     const { domains } = use().source;
     const vm = await started(use());

@@ -73,11 +73,14 @@ function testMigrations(use: UseFixture): void {
     const { source, destination, migration } = use();
     const vm = await started(use());
     const request = migration(vm, 'fast');
+    const before = await source.domains.find(vm.uid, never);
+    assert.ok(before?.runningSinceMs);
     const completed = nextCompletion(source.events.watch(AbortSignal.timeout(TIMEOUT_MS)), vm.uid);
     await source.jobs.migrate(vm.uid, request, never);
     const found = await destination.domains.find(vm.uid, never);
     assert.deepEqual([found?.state, found?.stateReason], ['running', 'migrated']);
     assert.equal(found?.persistent, true);
+    assert.equal(found?.runningSinceMs, before.runningSinceMs);
     assert.deepEqual(found?.definition, { ...vm, ...request.destinationFacts });
     assert.equal(await source.domains.find(vm.uid, never), undefined);
     const job = await destination.jobs.getCompletedJob(vm.uid, never);

@@ -41,6 +41,7 @@ export function testPrivateFiles(name: string, make: () => Promise<PrivateFilesF
       const other = await files.put(vm, NAME, OTHER, never);
       assert.ok(CONTENT.equals(await files.read(vm, NAME, digest, never)));
       assert.ok(OTHER.equals(await files.read(vm, NAME, other, never)));
+      assert.ok(OTHER.equals((await files.find(vm, NAME, other, never)) ?? Buffer.of()));
       assert.deepEqual(await files.listVms(never), [vm]);
     });
 
@@ -54,6 +55,8 @@ export function testPrivateFiles(name: string, make: () => Promise<PrivateFilesF
         files.read(randomUUID(), NAME, digest, never),
       ];
       for (const read of reads) await assert.rejects(read, { reason: 'JOURNAL_FAILURE' });
+      assert.equal(await files.find(vm, NAME, digestOf(OTHER), never), undefined);
+      assert.equal(await files.find(randomUUID(), NAME, digest, never), undefined);
     });
 
     void test('what is damaged is not given out, and mended by putting it away again', async () => {
@@ -61,6 +64,7 @@ export function testPrivateFiles(name: string, make: () => Promise<PrivateFilesF
       const { files } = fixture;
       const digest = await files.put(vm, NAME, CONTENT, never);
       await fixture.damage(vm, NAME, digest);
+      await assert.rejects(files.find(vm, NAME, digest, never), { reason: 'JOURNAL_FAILURE' });
       await assert.rejects(files.read(vm, NAME, digest, never), { reason: 'JOURNAL_FAILURE' });
       await files.put(vm, NAME, CONTENT, never);
       assert.ok(CONTENT.equals(await files.read(vm, NAME, digest, never)));

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { toVirtualMachineMessage } from '../../src/client/resource-messages.ts';
 import { parseVirtualMachine } from '../../src/core/resources/parse-virtual-machine.ts';
+import { until } from '../fixtures/until.ts';
 import { novactl } from './novactl.ts';
 import { storyteller } from './stories.ts';
 import { TwoNodes } from './two-nodes.ts';
@@ -32,6 +33,11 @@ test('a disk moves where both nodes have it, whatever libvirt thinks of its file
     assert.match((await ctl('vm list', signal)).stdout, new RegExp(`${name} +Running`));
     await nodes.expectNothingLeft(signal);
     expectNoMarks(shared, a.outside(PRIVATE), b.outside(PRIVATE));
+  };
+
+  const runningSince = async (node: 'a' | 'b', name: string, signal: AbortSignal) => {
+    const { status } = await nodes.client(node).vms.get({ name }, { signal });
+    return status?.runningSince ?? assert.fail(`VM ${name} does not say since when it is on`);
   };
 
   /** A VM that runs firmware, with one disk. */
@@ -71,9 +77,18 @@ test('a disk moves where both nodes have it, whatever libvirt thinks of its file
     await start('loop', { source: { block: { path: device.trim() } } }, signal);
     const yaml = await ctl('vm get loop -o yaml', signal);
     assert.match(yaml.stdout, /type: DiskLock\n +status: "?False"?\n +reason: None/);
+    // As the plan says it.
+    const isTold = async () =>
+      /type: LiveMigratable\n +status: "?False"?\n +reason: DiskNotIdentified/.test(
+        (await ctl('vm get loop -o yaml', signal)).stdout,
+      );
+    await until('the device is looked at', isTold);
+    const since = await runningSince('a', 'loop', signal);
     await expectRefused('loop', /neither a WWN nor a serial number.*--trust-shared root/, signal);
     const moved = await ctl('migrate loop --to b --trust-shared root', signal);
     assert.equal(moved.code, 0, moved.stderr);
+    // A guest has been on for as long as before, wherever it has moved.
+    assert.deepEqual(await runningSince('b', 'loop', signal), since);
     assert.equal((await ctl('--node b vm destroy loop', signal)).code, 0);
     assert.equal((await ctl('--node b vm start loop', signal)).code, 0);
     const log = await a.run(['cat', a.agent.logPath], signal);

@@ -95,6 +95,7 @@ export class FakeHypervisorDomains implements HypervisorDomains {
       if (isActive(vm)) return;
       vm.live = vm.persistent ?? vm.live;
       vm.cpuTimeNs = 0n;
+      vm.runningSinceMs = Date.now();
       refuseLocked(this.#world, vm);
       this.#world.makeFiles(vm);
       this.#world.setState(vm, 'running', 'booted');

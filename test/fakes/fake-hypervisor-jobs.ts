@@ -147,6 +147,7 @@ export class FakeHypervisorJobs implements HypervisorJobs {
       vm.disks,
       job('migration-in'),
     );
+    arriving.runningSinceMs = vm.runningSinceMs;
     vm.job = outgoing;
     this.#cuts.set(uid, () => cancelled.abort());
     try {

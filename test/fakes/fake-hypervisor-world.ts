@@ -102,6 +102,7 @@ export class FakeHypervisorWorld {
   stop(vm: FakeVm, reason: VmStateReason): void {
     const { uid } = vm.live;
     this.setState(vm, 'stopped', reason);
+    vm.runningSinceMs = undefined;
     if (vm.persistent === undefined) this.vms.delete(uid);
     else vm.live = vm.persistent;
     this.tell(uid, 'stopped');

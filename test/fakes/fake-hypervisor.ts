@@ -178,6 +178,11 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
     this.#world.get(uid).disks = disks;
   }
 
+  /** What a VM's run does not say that was started by other means. */
+  forgetStart(uid: string): void {
+    this.#world.get(uid).runningSinceMs = undefined;
+  }
+
   /** What a restart does to the VMs that are off: why is forgotten. */
   forgetWhyStopped(): void {
     for (const vm of this.#world.vms.values()) {

@@ -23,16 +23,27 @@ export class FakePrivateFiles implements PrivateFiles {
     return Promise.resolve(digest);
   }
 
+  async find(
+    vmUid: string,
+    name: string,
+    digest: string,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    signal.throwIfAborted();
+    const key = keyOf(vmUid, name, digest);
+    const content = this.#files.get(vmUid)?.get(key);
+    if (content === undefined || digestOf(content) === digest) return Promise.resolve(content);
+    throw new AgentError('JOURNAL_FAILURE', `Cannot read ${name} of VM ${vmUid}: it is damaged`);
+  }
+
   async read(
     vmUid: string,
     name: string,
     digest: string,
     signal: AbortSignal,
   ): Promise<Uint8Array> {
-    signal.throwIfAborted();
-    const key = keyOf(vmUid, name, digest);
-    const content = this.#files.get(vmUid)?.get(key);
-    if (content !== undefined && digestOf(content) === digest) return Promise.resolve(content);
+    const content = await this.find(vmUid, name, digest, signal);
+    if (content !== undefined) return content;
     throw new AgentError('JOURNAL_FAILURE', `Cannot read ${name} of VM ${vmUid}`);
   }
 

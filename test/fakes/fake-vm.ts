@@ -28,6 +28,8 @@ export interface FakeVm {
   isDriftListed: boolean;
   /** Where they are not simply what its volumes say. */
   disks: readonly HypervisorDisk[] | undefined;
+  /** As its run has it. */
+  runningSinceMs: number | undefined;
   state: VmRunState;
   stateReason: VmStateReason;
   cpuTimeNs: bigint;
@@ -54,6 +56,7 @@ export function newFakeVm(definition: VmDefinition): FakeVm {
     drift: [],
     isDriftListed: true,
     disks: undefined,
+    runningSinceMs: undefined,
     state: 'stopped',
     stateReason: 'unknown',
     cpuTimeNs: 0n,
@@ -81,6 +84,7 @@ export function toHypervisorVm(vm: FakeVm): HypervisorVm {
     definition,
     drift: isLost ? [...drift, 'persistence'] : drift,
     liveDefinition: isChanged ? live : undefined,
+    runningSinceMs: isActive(vm) ? vm.runningSinceMs : undefined,
     accelerator: 'tcg',
     machineType: 'pc-q35-7.2',
     vcpus: vcpusOf(live.spec.template.spec),

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { waitUntil } from '../../lab/core/wait-until.ts';
 import { MigrationPhase } from '../../src/client/api.ts';
-import { type MigrationUnderTest, SLOW, SLOW_SWITCHOVER } from '../e2e/moving-vm.ts';
+import { streamersOf } from '../e2e/leftovers.ts';
+import { type MigrationUnderTest, PATIENCE_MS, SLOW, SLOW_SWITCHOVER } from '../e2e/moving-vm.ts';
 import { type Stage, storyteller } from '../e2e/stories.ts';
 import { TwoNodes } from '../e2e/two-nodes.ts';
+import { freeze } from '../fixtures/process-signals.ts';
 
 const TOO_LATE = { reason: 'MIGRATION_PAST_SWITCHOVER' };
 
@@ -26,6 +29,22 @@ test('a migration is stopped when that is possible, and refused when not', async
     await using _hold = await nodes.holdStreamers(b);
     const migration = await vm.migrate(a, signal);
     await migration.cancel(signal);
+    await expectCancelled(stage, migration);
+  });
+
+  await story("while node b's libvirt hangs as it is asked to take the VM", async (stage) => {
+    const { signal } = stage;
+    const hold = await nodes.holdStreamers(a);
+    const migration = await vm.migrate(a, signal);
+    await waitUntil('Node b to wait', PATIENCE_MS, () => streamersOf(b).length > 0, signal);
+    {
+      using _stuck = freeze(b.libvirt.findPid());
+      await hold[Symbol.asyncDispose]();
+      await migration.reach(MigrationPhase.MIGRATION_PHASE_COPYING, signal);
+      await migration.cancel(signal);
+      const { status } = await migration.end(signal);
+      assert.equal(status?.phase, MigrationPhase.MIGRATION_PHASE_CANCELLED, status?.message);
+    }
     await expectCancelled(stage, migration);
   });
 

@@ -56,6 +56,7 @@ export class OutgoingContext {
   offReason: VmStateReason | undefined;
   /** When the hypervisor said that the VM runs at the destination; undefined unless somebody was there to hear it. */
   endSeenAtMs: number | undefined;
+  #stoppingSinceMs: number | undefined;
   #figures: ArrivalFigures | undefined;
   #lastTransfer: TransferStatus | undefined;
   #record: MigrationRecord;
@@ -150,7 +151,7 @@ export class OutgoingContext {
   async look(signal: AbortSignal): Promise<void> {
     const { hypervisor, transfers, book } = this.options;
     const uid = this.#record.vmUid;
-    if (this.mustStop) await this.#abortJob(signal);
+    if (this.mustStop) await this.#stop(signal);
     const [job, transfer] = await Promise.all([
       hypervisor.jobs.getJob(uid, signal),
       transfers.find(this.id, signal),
@@ -191,13 +192,21 @@ export class OutgoingContext {
     return AbortSignal.any([signal, AbortSignal.timeout(CALL_TIMEOUT_MS)]);
   }
 
-  async #abortJob(signal: AbortSignal): Promise<void> {
+  async #stop(signal: AbortSignal): Promise<void> {
+    this.#stoppingSinceMs ??= performance.now();
     try {
       await this.options.hypervisor.jobs.abortJob(this.#record.vmUid, this.brief(signal));
     } catch (error) {
       signal.throwIfAborted();
       this.log.debug({ err: error }, 'The hypervisor does not stop the migration');
     }
+    const isPatient = performance.now() - this.#stoppingSinceMs < this.pace.stopTimeoutMs;
+    if (isPatient || this.hasCopied || this.mayHaveSwitchedOver) return;
+    // libvirt asks the other one without a deadline before it begins, and hears of no end meanwhile, unless the way is cut.
+    this.log.warn(
+      'The hypervisor does not stop a migration that has not begun; its transfer is ended',
+    );
+    await this.options.transfers.remove(this.id, this.brief(signal));
   }
 }
 

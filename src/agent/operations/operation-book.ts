@@ -68,7 +68,7 @@ export class OperationBook {
   readonly #ended: string[] = [];
   /** By the VM's uid, then by kind, the last at the end. */
   readonly #lastEnded = new Map<string, Map<OperationKind, OperationRecord>>();
-  readonly #onChange: () => void;
+  readonly #onChange: (record: OperationRecord) => void;
   /** When watchers were last told how one gets on, by the clock that nobody sets. */
   readonly #toldAtMs = new Map<string, number>();
 
@@ -78,7 +78,7 @@ export class OperationBook {
     store: OperationStore,
     givenUpCreations: GivenUpCreations,
     origins: Origins,
-    onChange: () => void,
+    onChange: (record: OperationRecord) => void,
   ) {
     this.#store = store;
     this.givenUpCreations = givenUpCreations;
@@ -87,11 +87,11 @@ export class OperationBook {
     this.#onChange = onChange;
   }
 
-  /** `onChange` is called whenever an operation has come to another step than its first, or ended. */
+  /** `onChange` is called whenever an operation has begun, come to another step than its first, or ended. */
   static async load(
     store: OperationStore,
     origins: Origins,
-    onChange: () => void = () => undefined,
+    onChange: (record: OperationRecord) => void = () => undefined,
   ): Promise<OperationBook> {
     await tidy(() => store.prune(Date.now()));
     const givenUpCreations = await GivenUpCreations.load(store);
@@ -126,8 +126,12 @@ export class OperationBook {
         if (inserted !== undefined) return inserted;
         for (const end of ends) this.#keepEnd(end);
         this.givenUpCreations.note(record);
-        if (hasEnded(record)) this.#keepEnd(record);
-        else this.#keepOpen(record);
+        if (hasEnded(record)) {
+          this.#keepEnd(record);
+        } else {
+          this.#keepOpen(record);
+          this.#onChange(record);
+        }
         this.#report(record);
         return undefined;
       }),
@@ -230,7 +234,7 @@ export class OperationBook {
       this.#open.set(id, running);
       this.#report(running, progress);
       // Whoever takes its first step looks at the VM anyway.
-      if (record.step !== '') this.#onChange();
+      if (record.step !== '') this.#onChange(running);
     });
   }
 
@@ -288,7 +292,7 @@ export class OperationBook {
     ids?.delete(record.id);
     if (ids?.size === 0) this.#openIds.delete(record.vm.uid);
     this.#rememberEnd(record);
-    this.#onChange();
+    this.#onChange(record);
     this.givenUpCreations.note(record);
     this.#report(record);
     this.#ended.push(record.id);

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { AgentError } from '../../core/errors.ts';
+import { AgentError, hasReason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { Turns } from '../../core/turns.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
@@ -24,7 +24,7 @@ import type { OperationBook } from './operation-book.ts';
 import type { OperationController } from './operation-controller.ts';
 import { failureOf } from './operation-errors.ts';
 import type { OperationSecrets } from './operation-secrets.ts';
-import type { OperationWork } from './operation-work.ts';
+import type { Admission, OperationWork } from './operation-work.ts';
 
 export interface OperationManagerOptions {
   readonly book: OperationBook;
@@ -87,7 +87,7 @@ export class OperationManager implements OperationService {
     const request = { ...asked, parameters };
     const known = request.id === undefined ? undefined : await book.find(request.id);
     if (known !== undefined) return this.#known(known, request, asked);
-    const { vm, deed, details, result } = await work.admit(asked, signal);
+    const { vm, deed, details, result } = await this.#admit(asked, signal);
     const record = newRecord(request, vm, result);
     const open = this.#inTheWay(vm, book.openOf(vm));
     for (const id of meetings(deed, open, 'cancel')) await cancelMigration(id);
@@ -99,9 +99,8 @@ export class OperationManager implements OperationService {
     try {
       const begun = await book.begin(record, (all) => {
         const others = this.#inTheWay(vm, all);
-        // Who repeats a request without an id means what goes on already.
-        const means = others.find((other) => other.kind === asked.kind && isSame(other, request));
-        if (asked.id === undefined && means !== undefined) return { supersedes: [], means };
+        const means = asked.id === undefined ? meantBy(request, others) : undefined;
+        if (means !== undefined) return { supersedes: [], means };
         assertNotBusy(record, deed, others);
         const superseded = meetings(deed, others, 'supersede');
         return { supersedes: others.filter(({ id }) => superseded.includes(id)) };
@@ -124,12 +123,21 @@ export class OperationManager implements OperationService {
     asked: Pick<OperationRequest, 'kind' | 'vm' | 'parameters'>,
     signal: AbortSignal,
   ): Promise<OperationVm> {
-    const { book, works } = this.#options;
+    const { book } = this.#options;
     const request = { ...asked, id: undefined, requestedBy: '' };
-    const { vm, deed } = await works[asked.kind].admit(request, signal);
+    const { vm, deed } = await this.#admit(request, signal);
     const others = this.#inTheWay(vm, book.openOf(vm));
     assertNotBusy({ id: '', kind: asked.kind, vm }, deed, others);
     return vm;
+  }
+
+  assertNotInTheWay(asked: Pick<OperationRequest, 'kind' | 'vm' | 'parameters'>, vm: OperationVm) {
+    const { book, works } = this.#options;
+    const { kind } = asked;
+    const parameters = works[kind].secret?.withDigest(asked.parameters) ?? asked.parameters;
+    const others = this.#inTheWay(vm, book.openOf(vm));
+    if (meantBy({ ...asked, parameters }, others) !== undefined) return;
+    assertNotBusy({ id: '', kind, vm }, kind, others);
   }
 
   get(id: string): Promise<Operation> {
@@ -192,6 +200,24 @@ export class OperationManager implements OperationService {
     }
     if (hasEnded(now) && now.state !== 'succeeded') throw failureOf(now);
     return { operation: now, details: controller.takeDetails(id) };
+  }
+
+  async #admit(asked: OperationRequest, signal: AbortSignal): Promise<Admission> {
+    const { book, works } = this.#options;
+    try {
+      return await works[asked.kind].admit(asked, signal);
+    } catch (error) {
+      if (!hasReason(error, 'VM_NOT_FOUND')) throw error;
+      // Lists tell of one that is being made, so it is not said to be nowhere.
+      const { namespace, name, uid = '' } = asked.vm;
+      const vm = { namespace, name, uid };
+      const making = book.openOf(vm).filter(({ kind }) => kind === 'create' || kind === 'apply');
+      const [first] = making;
+      if (first !== undefined && (uid === '' || uid === first.vm.uid)) {
+        throw busy({ kind: asked.kind, vm: first.vm }, first);
+      }
+      throw error;
+    }
   }
 
   #isDone(operation: Operation): boolean {
@@ -277,8 +303,19 @@ function newRecord(
   };
 }
 
+/** Who repeats a request without an id means what goes on already. */
+function meantBy(
+  request: Pick<OperationRequest, 'kind' | 'vm' | 'parameters'>,
+  others: readonly OperationRecord[],
+): OperationRecord | undefined {
+  return others.find((other) => other.kind === request.kind && isSame(other, request));
+}
+
 /** Whether a request asks for what an operation of its kind was begun for. */
-function isSame({ vm, parameters }: OperationRecord, request: OperationRequest): boolean {
+function isSame(
+  { vm, parameters }: OperationRecord,
+  request: Pick<OperationRequest, 'vm' | 'parameters'>,
+): boolean {
   const { namespace, name, uid = vm.uid } = request.vm;
   return (
     vm.namespace === namespace &&
@@ -311,13 +348,17 @@ function assertNotBusy(
   deed: Deed,
   open: readonly OperationRecord[],
 ): void {
-  const { id, kind } = asked;
+  const { id } = asked;
   const other = open.find(
     (candidate) => candidate.id !== id && meetingOf(deed, candidate.kind) === 'busy',
   );
-  if (other === undefined) return;
+  if (other !== undefined) throw busy(asked, other);
+}
+
+function busy(asked: Pick<OperationRecord, 'kind' | 'vm'>, other: OperationRecord): AgentError {
+  const { kind } = asked;
   const cancel = other.kind === 'migrate' ? 'novactl migration cancel' : 'novactl operation cancel';
-  throw new AgentError(
+  return new AgentError(
     'VM_BUSY',
     `Cannot ${WORDS[kind] ?? kind} ${subjectText(asked)}: operation ${other.id} (${other.kind}) is in progress; wait until it has ended, or cancel it with "${cancel} ${other.id}"`,
     { metadata: { ...vmIdOf(asked), operationId: other.id }, retryAfterMs: 1_000 },

@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
-import { hasReason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { OperationParameters, OperationRecord } from './operation.ts';
 import type { SecretParameter } from './operation-work.ts';
 
 export interface OperationSecretsOptions {
-  readonly privateFiles: Pick<PrivateFiles, 'put' | 'read' | 'remove'>;
+  readonly privateFiles: Pick<PrivateFiles, 'put' | 'find' | 'remove'>;
   /** Ids of operations that go on from before. */
   readonly openIds: readonly string[];
   readonly log: Logger;
@@ -51,7 +50,7 @@ export class OperationSecrets {
     }
   }
 
-  /** The parameters of an operation with its secret, as far as that is here. */
+  /** The parameters of an operation with its secret, as far as that is here. Fails with JOURNAL_FAILURE if it cannot be read. */
   async restore(
     { id, parameters }: Pick<OperationRecord, 'id' | 'parameters'>,
     secret: SecretParameter | undefined,
@@ -59,14 +58,9 @@ export class OperationSecrets {
   ): Promise<OperationParameters> {
     const digest = secret?.digestOf(parameters);
     if (secret === undefined || digest === undefined) return parameters;
-    try {
-      const content = await this.#options.privateFiles.read(folderOf(id), FILE, digest, signal);
-      return secret.withContent(parameters, content);
-    } catch (error) {
-      // The digest may have been all that was given.
-      if (hasReason(error, 'JOURNAL_FAILURE')) return parameters;
-      throw error;
-    }
+    const content = await this.#options.privateFiles.find(folderOf(id), FILE, digest, signal);
+    // The digest may have been all that was given.
+    return content === undefined ? parameters : secret.withContent(parameters, content);
   }
 
   /** An operation has ended, or has not begun. What cannot be removed the next agent removes. */

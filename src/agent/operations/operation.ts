@@ -161,6 +161,11 @@ export interface OperationService {
     asked: Pick<OperationRequest, 'kind' | 'vm' | 'parameters'>,
     signal: AbortSignal,
   ): Promise<OperationVm>;
+  /** Of a request that could be done: fails with VM_BUSY where `submit` would as another operation of this VM is in the way. */
+  assertNotInTheWay(
+    asked: Pick<OperationRequest, 'kind' | 'vm' | 'parameters'>,
+    vm: OperationVm,
+  ): void;
   /** Fails with OPERATION_NOT_FOUND. */
   get(id: string, signal: AbortSignal): Promise<Operation>;
   /** The newest first. */

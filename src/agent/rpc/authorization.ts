@@ -5,12 +5,18 @@ interface MethodRule {
   readonly roles: readonly Role[];
   /** Calls that change something are written to the audit log. */
   readonly changes: boolean;
+  /** So are those that tell what is the guest's own. */
+  readonly readsSecrets?: true;
 }
 
 const LOOKS: MethodRule = { roles: ['controller', 'operator', 'viewer'], changes: false };
 const CHANGES: MethodRule = { roles: ['controller', 'operator'], changes: true };
 // A console may show passwords and keys, so looking is not enough.
-const READS_SECRETS: MethodRule = { roles: ['controller', 'operator'], changes: false };
+const READS_SECRETS: MethodRule = {
+  roles: ['controller', 'operator'],
+  changes: false,
+  readsSecrets: true,
+};
 const PEER_LOOKS: MethodRule = { roles: ['peer'], changes: false };
 const PEER_CHANGES: MethodRule = { roles: ['peer'], changes: true };
 // Figures that come once a second are no change that the audit log should have.
@@ -117,4 +123,8 @@ function denied(
 
 export function changesSomething(method: string): boolean {
   return METHOD_RULES[method]?.changes === true;
+}
+
+export function readsSecrets(method: string): boolean {
+  return METHOD_RULES[method]?.readsSecrets === true;
 }

@@ -28,6 +28,8 @@ export class OpenCall implements CallContext, Disposable {
   readonly requestId: string;
   readonly startedAt = performance.now();
   subject: LogFields = {};
+  /** It stands in the audit log already. */
+  isAudited = false;
   readonly #call: EndableCall;
   readonly #abort = new AbortController();
   readonly #timer: NodeJS.Timeout | undefined;

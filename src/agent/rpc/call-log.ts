@@ -1,10 +1,16 @@
 import { status as Code } from '@grpc/grpc-js';
 import { auditLog, type Logger } from '../../core/logger.ts';
-import { changesSomething, isRefusal } from './authorization.ts';
+import { changesSomething, isRefusal, readsSecrets } from './authorization.ts';
 import type { OpenCall } from './call-context.ts';
 import { toStatus } from './status.ts';
 
-/** Writes down how a call ended: each once at debug or louder, and each change and each refusal in the audit log. */
+const OK = 'OK';
+const SECRETS_READ = 'Secrets read';
+
+/**
+ * Writes down how a call ended: each once at debug or louder, and each change, each refusal and each look at secrets in the audit
+ * log.
+ */
 export function logCall(
   log: Logger,
   method: string,
@@ -20,11 +26,22 @@ export function logCall(
     ...call.subject,
     durationMs: call.durationMs,
   };
-  const audited = { role: call.caller.role, ...fields, outcome: status?.reason ?? 'OK' };
+  const audited = { role: call.caller.role, ...fields, outcome: status?.reason ?? OK };
   if (changesSomething(method)) auditLog(log).info(audited, 'Change requested');
   else if (isRefusal(outcome?.error)) auditLog(log).warn(audited, 'Call refused');
+  else if (readsSecrets(method) && !call.isAudited) auditLog(log).info(audited, SECRETS_READ);
   if (status === undefined) log.debug(fields, 'Call answered');
   else log[levelOf(status.code)]({ ...fields, err: outcome?.error }, 'Call failed');
+}
+
+/** Writes down that a call begins to answer with secrets: one that is followed may go on for days. */
+export function logFirstAnswer(log: Logger, method: string, call: OpenCall): void {
+  if (!readsSecrets(method) || call.isAudited) return;
+  const { requestId, caller, subject, durationMs } = call;
+  const { identity, role } = caller;
+  const fields = { role, requestId, method, caller: identity, ...subject, durationMs, outcome: OK };
+  auditLog(log).info(fields, SECRETS_READ);
+  call.isAudited = true;
 }
 
 function levelOf(code: Code): 'debug' | 'info' | 'warn' | 'error' {

@@ -4,7 +4,7 @@ import { withLogFields } from '../../core/logger.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
 import { BoundedQueue } from './bounded-queue.ts';
 import { type CallContext, OpenCall } from './call-context.ts';
-import { logCall } from './call-log.ts';
+import { logCall, logFirstAnswer } from './call-log.ts';
 import type { Calls } from './calls.ts';
 import { toStatus } from './status.ts';
 import { type RpcMethod, readRequest, writeResponse } from './unary.ts';
@@ -42,8 +42,8 @@ export function serverStream<Request, Response>(
     const { requestId, signal } = open;
     const work = withLogFields({ requestId }, async () => {
       const messages = handler(readRequest(method, call.request), open);
-      if (whenBehind === 'wait') await sendAll(encode(messages), call, signal);
-      else await sendLive(encode(messages), call, signal);
+      if (whenBehind === 'wait') await sendAll(encode(messages, open), call, signal);
+      else await sendLive(encode(messages, open), call, signal);
     });
     try {
       using _ = open;
@@ -58,8 +58,11 @@ export function serverStream<Request, Response>(
     );
   }
 
-  async function* encode(messages: AsyncIterable<Response>): AsyncIterable<Buffer> {
-    for await (const message of messages) yield writeResponse(method, message);
+  async function* encode(messages: AsyncIterable<Response>, open: OpenCall): AsyncIterable<Buffer> {
+    for await (const message of messages) {
+      logFirstAnswer(calls.log, method.path, open);
+      yield writeResponse(method, message);
+    }
   }
 }
 

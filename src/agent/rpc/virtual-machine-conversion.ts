@@ -106,10 +106,9 @@ function toStatus(vm: Vm): StatusDocument {
   };
 }
 
-/** Of a run that was there when the VM was first seen nobody knows when it began. */
-function runningSince({ phase, run }: Vm): Pick<StatusDocument, 'runningSince'> {
-  if (run?.isOn !== true || run.sinceMs === 0 || phase === 'unknown') return {};
-  return { runningSince: new Date(run.sinceMs).toISOString() };
+function runningSince({ phase, runningSinceMs }: Vm): Pick<StatusDocument, 'runningSince'> {
+  if (runningSinceMs === undefined || phase === 'unknown') return {};
+  return { runningSince: new Date(runningSinceMs).toISOString() };
 }
 
 function toRestart({ attempts, failedStarts, nextStartMs, lastFailure }: RestartReport) {

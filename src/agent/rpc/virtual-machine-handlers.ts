@@ -55,19 +55,18 @@ export function virtualMachineHandlers(
       const manifest = readManifest(request.virtualMachine, dryRun, context);
       const reservationId = request.reservationId || undefined;
       const options = { reservationId, ownershipEpoch };
+      const parameters = { manifest, ...options };
+      const asked = { kind: 'create', vm: identityOf(manifest), parameters } as const;
       if (dryRun) {
         const { vm, warnings } = await vms.create(manifest, { ...options, dryRun }, context.signal);
+        operations.assertNotInTheWay(asked, vm.definition);
         return {
           virtualMachine: toVirtualMachine(vm),
           warnings: [...warnings],
           operation: undefined,
         };
       }
-      const { operation, details } = await change(
-        { kind: 'create', vm: identityOf(manifest), parameters: { manifest, ...options } },
-        operationId,
-        context,
-      );
+      const { operation, details } = await change(asked, operationId, context);
       const made = details as CreateResult | undefined;
       const vm = made?.vm ?? (await find(operation, context));
       return {

@@ -16,7 +16,7 @@ export interface RunRecord {
   /** Boot of the host in which the VM was last seen to come on or to go off. */
   readonly bootId: string;
   readonly isOn: boolean;
-  /** Since when it is on or off, in milliseconds since 1970; 0 if it was so when it was first seen. */
+  /** Since when it is on or off here, in milliseconds since 1970; 0 if it was so when it was first seen, and had not just arrived. */
   readonly sinceMs: number;
   /** How its last run has ended, or why there was none; undefined if it has been on for as long as it is known. */
   readonly end: RunEnd | undefined;
@@ -55,7 +55,8 @@ export function nextRecord(before: RunRecord | undefined, seen: RunSighting): Ru
   if (before?.isOn === true && before.bootId === bootId) return before;
   const missed: RunEnd | undefined =
     before?.isOn === true ? { cause: 'node-rebooted', by: '', atMs: nowMs } : before?.end;
-  const sinceMs = before === undefined ? 0 : nowMs;
+  const isFound = before === undefined && vm.stateReason !== 'migrated';
+  const sinceMs = isFound ? 0 : nowMs;
   return { uid: vm.uid, bootId, isOn: true, sinceMs, end: missed };
 }
 

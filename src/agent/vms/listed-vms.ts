@@ -6,6 +6,7 @@ import type { SeenVm } from '../reconcile/controller.ts';
 import type { WatchCursor, WatchEvent } from '../reports/report.ts';
 import { WatchedSet } from '../reports/watched-set.ts';
 import type { RunBook } from '../runs/run-book.ts';
+import type { Creations } from './creations.ts';
 import { type ForeignVm, foreignOf } from './foreign-vms.ts';
 import type { Identification } from './identification.ts';
 import type { OwnershipRecord } from './ownership-store.ts';
@@ -18,6 +19,7 @@ export interface ListedVmsOptions extends VmDescriberOptions {
   readonly runs: Pick<RunBook, 'observe' | 'noteTerminated' | 'noteRebooted' | 'keepOnly'>;
   /** What is no VM but left of one that was never made. Must cost nothing. */
   readonly isRemains: (vm: HypervisorVm) => boolean;
+  readonly creations: Pick<Creations, 'list' | 'failureOf'>;
   /** VMs whose migration goes on, and it is not known yet whether they have left. */
   readonly isLeaving: (vmUid: string) => boolean;
   /** What is recorded of a VM that this node owns; undefined of any other. */
@@ -55,6 +57,10 @@ export class ListedVms {
   readonly #options: ListedVmsOptions;
   readonly #vms: WatchedSet<Vm>;
   readonly #describer: VmDescriber;
+  /** Of those that are being made and are not there yet: they are told of, and nobody here acts upon them. */
+  readonly #coming = new Set<string>();
+  /** Those that have come since, until their creations have ended. */
+  readonly #made = new Set<string>();
   #foreign: readonly ForeignVm[] = [];
   #areTold = false;
 
@@ -85,12 +91,18 @@ export class ListedVms {
     return this.#foreign;
   }
 
+  /** Without those that are being made and are not there yet, as `values`. */
   get(uid: string): Vm | undefined {
-    return this.#vms.get(uid);
+    return this.#coming.has(uid) ? undefined : this.#vms.get(uid);
   }
 
-  values(): IterableIterator<Vm> {
-    return this.#vms.values();
+  *values(): IterableIterator<Vm> {
+    for (const vm of this.#vms.values()) if (!this.#coming.has(vm.definition.uid)) yield vm;
+  }
+
+  /** Those that are being made and are not there yet. */
+  coming(): readonly Vm[] {
+    return [...this.#coming].flatMap((uid) => this.#vms.get(uid) ?? []);
   }
 
   watch(
@@ -109,19 +121,25 @@ export class ListedVms {
     }
     this.#foreign = foreignOf(listing.domains, listing.usage);
     this.#options.runs.keepOnly(new Set(listing.domains.map(({ uid }) => uid)));
-    this.unread.put(unreadOf(listing).filter(({ uid }) => this.#vms.get(uid)?.isRead !== true));
+    this.unread.put(unreadOf(listing).filter(({ uid }) => this.get(uid)?.isRead !== true));
     if (this.unread.mayBeLeftOut()) this.#areTold = true;
     for (const uid of this.#standInForUnread()) ours.add(uid);
     this.#dropAllBut(ours);
+    this.#reviewCreations(true);
     return listing.domains.map((domain) => {
       const { uid } = domain;
-      return { uid, domain, vm: ours.has(uid) ? this.#vms.get(uid) : undefined };
+      return { uid, domain, vm: ours.has(uid) ? this.get(uid) : undefined };
     });
+  }
+
+  /** A creation has begun or ended. */
+  reviewCreations(): void {
+    this.#reviewCreations(false);
   }
 
   /** For when the hypervisor cannot be asked. */
   markUnknown(): void {
-    for (const vm of this.#vms.values()) {
+    for (const vm of this.values()) {
       this.#report(vm.definition.uid, this.#describer.describeUnknown(vm, 'unreachable'));
     }
   }
@@ -143,7 +161,7 @@ export class ListedVms {
   /** Whether a VM of a listing is one of ours, by what it says itself or has said before. */
   #take(found: HypervisorVm, usage: VmStatistics | undefined): boolean {
     const { uid, definition } = found;
-    const known = this.#vms.get(uid);
+    const known = this.get(uid);
     // One that is still arriving belongs to its source.
     if (found.state === 'incoming' || this.#options.isRemains(found)) return false;
     if (!found.isRead) {
@@ -165,28 +183,73 @@ export class ListedVms {
       .map(({ uid }) => this.#options.findOwned(uid))
       .filter((record) => record !== undefined);
     for (const record of owned) {
-      const previous = this.#vms.get(record.uid);
+      const previous = this.get(record.uid);
       this.#report(record.uid, this.#describer.describeUnread(record, previous));
     }
     return owned.map(({ uid }) => uid);
   }
 
   #dropAllBut(uids: ReadonlySet<string>): void {
-    for (const known of this.#vms.values()) {
+    const beingMade = new Set(Array.from(this.#options.creations.list(), ({ uid }) => uid));
+    for (const known of this.values()) {
       const { uid } = known.definition;
       if (uids.has(uid)) continue;
+      // It is taken back, or made anew; what comes of that its creation tells.
+      if (beingMade.has(uid)) {
+        this.#report(uid, this.#describer.describeComing(known.definition, known));
+        this.#coming.add(uid);
+        continue;
+      }
       // Told as gone once it can be said where to.
       if (this.#options.isLeaving(uid)) {
         this.#report(uid, this.#describer.describeUnknown(known, 'leaving'));
         continue;
       }
-      this.#vms.delete(uid);
-      this.#describer.forget(uid);
+      this.#drop(known);
     }
+    for (const uid of this.#made) {
+      // One that has failed is soon gone.
+      const isUndone = this.#options.creations.failureOf(uid) !== undefined;
+      if (!beingMade.has(uid) && !isUndone) this.#made.delete(uid);
+    }
+  }
+
+  /** Tells of those that are being made from when that was accepted until they are there, or it has come to nothing. */
+  #reviewCreations(isListed: boolean): void {
+    if (!this.#areTold) return;
+    const beingMade = new Map(
+      Array.from(this.#options.creations.list(), (definition) => [definition.uid, definition]),
+    );
+    for (const vm of this.coming()) {
+      const { uid } = vm.definition;
+      if (beingMade.has(uid)) continue;
+      // Of one that was made the next listing tells.
+      if (isListed || this.#options.creations.failureOf(uid) !== undefined) this.#drop(vm);
+    }
+    const unread = new Set(this.unread.list().map(({ uid }) => uid));
+    for (const [uid, definition] of beingMade) {
+      if (this.#vms.get(uid) !== undefined || unread.has(uid)) continue;
+      this.#coming.add(uid);
+      this.#vms.put(uid, this.#describer.describeComing(definition, undefined));
+    }
+  }
+
+  /** It is gone; of one whose creation has come to nothing the last that is told says why. */
+  #drop(vm: Vm): void {
+    const { uid } = vm.definition;
+    const wasBeingMade = this.#coming.delete(uid) || this.#made.has(uid);
+    const failure = wasBeingMade ? this.#options.creations.failureOf(uid) : undefined;
+    if (failure !== undefined) {
+      this.#vms.replaceQuietly(uid, this.#describer.describeNotMade(vm, failure));
+    }
+    this.#made.delete(uid);
+    this.#vms.delete(uid);
+    this.#describer.forget(uid);
   }
 
   /** Watchers are told of everything but figures. */
   #report(uid: string, vm: Vm): void {
+    if (this.#coming.delete(uid)) this.#made.add(uid);
     const before = this.#vms.get(uid);
     if (before !== undefined && sameButFigures(before, vm)) this.#vms.replaceQuietly(uid, vm);
     else this.#vms.put(uid, vm);

@@ -5,6 +5,8 @@ import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
 import type { Condition, ConditionStatus } from '../reports/report.ts';
 import { pastStartsText } from '../runs/restart-report.ts';
 import { isHeld, wantedAct } from '../runs/run-strategies.ts';
+import { type SharedDevice, sharedDevices } from './device-identities.ts';
+import { type DiskDifference, differenceText } from './disk-difference.ts';
 import { mayBePutBack } from './drift.ts';
 import type { PendingChange } from './vm.ts';
 import {
@@ -24,10 +26,13 @@ export interface ConditionFacts {
   readonly context: VmContext;
   readonly pendingChanges: readonly PendingChange[];
   readonly drift: readonly DriftedPart[];
+  readonly diskDifference?: DiskDifference | undefined;
   /** Its definition says that another host owns it. */
   readonly isStray: boolean;
   /** The node's hypervisor takes leases of disks, which other nodes heed. */
   readonly hasDiskLeases: boolean;
+  /** See `DeviceIdentities.problemOf`. */
+  readonly deviceProblemOf?: ((path: string) => string) | undefined;
 }
 
 type Aspect = readonly [type: string, status: ConditionStatus, reason: string, message: string];
@@ -43,7 +48,8 @@ export function conditionsOf(
   const aspects = [ready(facts), runStrategyFulfilled(facts), ...ofDefinition, migrating(facts)];
   if (facts.definition.newer !== undefined) aspects.push(newerSpec(facts.definition));
   if (facts.drift.length > 0) aspects.push(drifted(facts));
-  const devices = sharedDevices(facts.definition);
+  else if (facts.diskDifference !== undefined) aspects.push(otherDisks(facts.diskDifference));
+  const devices = sharedDevices(facts.definition).map(({ name }) => name);
   if (devices.length > 0) aspects.push(diskLock(facts, devices));
   const { startProblem } = facts.context;
   if (startProblem !== undefined && isOff(facts.state)) aspects.push(notStartable(startProblem));
@@ -70,6 +76,7 @@ function runStrategyFulfilled(facts: ConditionFacts): Aspect {
   const { definition, state, context } = facts;
   const type = 'RunStrategyFulfilled';
   if (state.phase === 'unknown') return [type, 'unknown', state.reason, state.message];
+  if (state.phase === 'pending') return [type, 'false', state.reason, state.message];
   const vm = { definition, phase: state.phase, reason: state.reason, run: context.run };
   const act = wantedAct(vm);
   if (act === 'start') return [type, 'false', ...whyNotStarted(context)];
@@ -133,7 +140,7 @@ function notStartable({ reason, message }: StartProblem): Aspect {
 }
 
 /** What keeps the VM from being moved live to any node at all. */
-function liveMigratable({ definition }: ConditionFacts): Aspect {
+function liveMigratable({ definition, deviceProblemOf = () => '' }: ConditionFacts): Aspect {
   const { migrationPolicy, template } = definition.spec;
   if (migrationPolicy?.allowLiveMigration === false) {
     const message = 'spec.migrationPolicy.allowLiveMigration is false';
@@ -142,18 +149,26 @@ function liveMigratable({ definition }: ConditionFacts): Aspect {
   const local = (template.spec.volumes ?? []).filter(
     (volume) => volume.shared !== true && !isReadOnly(volume),
   );
-  if (local.length === 0) return ['LiveMigratable', 'true', 'Migratable', ''];
+  if (local.length === 0) {
+    const unclear = sharedDevices(definition).filter(({ path }) => deviceProblemOf(path) !== '');
+    return unclear.length === 0
+      ? ['LiveMigratable', 'true', 'Migratable', '']
+      : notIdentified(unclear, deviceProblemOf);
+  }
   const names = local.map(({ name }) => name).join(', ');
   const message = `On storage of this node alone: ${names}; put them on storage that all nodes reach and mark them shared`;
   return ['LiveMigratable', 'false', 'DiskLocal', message];
 }
 
-/** What several nodes can write to, and on which QEMU's locks do not hold between them. */
-function sharedDevices({ spec }: VmDefinition): readonly string[] {
-  return (spec.template.spec.volumes ?? [])
-    .filter((volume) => volume.source?.block !== undefined)
-    .filter((volume) => volume.shared === true && !isReadOnly(volume))
-    .map(({ name }) => name);
+/** Only whoever knows that both nodes have the same device can have the VM moved. */
+function notIdentified(
+  devices: readonly SharedDevice[],
+  problemOf: (path: string) => string,
+): Aspect {
+  const what = devices.map(({ name, path }) => `${name} (${path}: ${problemOf(path)})`).join(', ');
+  const trust = devices.map(({ name }) => `--trust-shared ${name}`).join(' ');
+  const message = `Another node cannot tell whether it has the same device: ${what}; if you know that it has, migrate with ${trust}`;
+  return ['LiveMigratable', 'false', 'DiskNotIdentified', message];
 }
 
 /** Whether something keeps two nodes from writing to its block devices, beside the agents themselves. */
@@ -176,14 +191,21 @@ function newerSpec({ newer }: VmDefinition): Aspect {
   return ['NewerSpec', 'true', 'UnknownFields', message];
 }
 
-function drifted({ definition: { uid }, drift }: ConditionFacts): Aspect {
-  const parts = drift.join(', ');
+function drifted({ definition: { uid }, drift, diskDifference }: ConditionFacts): Aspect {
+  const disks = diskDifference === undefined ? '' : ` (${differenceText(diskDifference)})`;
+  const parts = `${drift.join(', ')}${disks}`;
   if (!mayBePutBack(drift)) {
     const message = `Somebody has changed its definition by other means than this agent: ${parts}. It is left as it is, as its data may be in the disks that it has now; compare its manifest with "virsh dumpxml --inactive ${uid}", then merge a snapshot back with virsh blockcommit, or apply a manifest with these disks`;
     return ['Drifted', 'true', 'DisksChanged', message];
   }
   const message = `Somebody has changed its definition by other means than this agent: ${parts}. It is put back to what its manifest says; change the manifest instead`;
   return ['Drifted', 'true', 'DefinitionChanged', message];
+}
+
+/** What it has at its next start is what its manifest says, unless virsh has changed that as well. */
+function otherDisks(difference: DiskDifference): Aspect {
+  const message = `It has other disks than its spec, by other means than this agent: ${differenceText(difference)}. They are left as they are; take that back with virsh, or have the spec say it, before the VM is migrated`;
+  return ['Drifted', 'true', 'OtherDisks', message];
 }
 
 function strayCopy({ owner }: VmDefinition): Aspect {

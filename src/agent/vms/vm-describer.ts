@@ -9,6 +9,7 @@ import {
 import type { VmStatistics } from '../../drivers/hypervisor-statistics.ts';
 import type { Origins } from '../reports/report.ts';
 import { CpuUsage } from './cpu-usage.ts';
+import { diskDifference } from './disk-difference.ts';
 import type { OwnershipRecord } from './ownership-store.ts';
 import type { PendingChange, Vm } from './vm.ts';
 import { conditionsOf } from './vm-conditions.ts';
@@ -23,6 +24,8 @@ export interface VmDescriberOptions {
   /** Copies that say that another host owns them. */
   readonly isStray: (definition: VmDefinition) => boolean;
   readonly hasDiskLeases: boolean;
+  /** See `DeviceIdentities.problemOf`. */
+  readonly deviceProblemOf: (path: string) => string;
 }
 
 const STALE_COPY: PhaseReport = {
@@ -36,6 +39,26 @@ const STRAY_COPY: PhaseReport = {
   message:
     'Its definition says that another host owns it, so it is not started here; use the copy there, or delete this one',
 };
+
+const CREATING: PhaseReport = {
+  phase: 'pending',
+  reason: 'Creating',
+  message: 'It is being made',
+};
+
+/** What nobody knows of a VM that no hypervisor has described. */
+const EMPTY = {
+  liveDefinition: undefined,
+  pendingChanges: [],
+  drift: [],
+  accelerator: undefined,
+  machineType: '',
+  volumes: [],
+  statistics: undefined,
+  migration: undefined,
+  run: undefined,
+  restart: undefined,
+} as const;
 
 /** Why it cannot be said what a VM is now. */
 export type UnknownCause = 'unreachable' | 'not-read' | 'leaving';
@@ -74,13 +97,14 @@ export class VmDescriber {
     previous: Vm | undefined,
   ): Vm {
     const context = this.#options.contextOf(found.uid);
-    const { hasDiskLeases } = this.#options;
+    const { hasDiskLeases, deviceProblemOf } = this.#options;
     const isStray = this.#options.isStray(definition);
     // Compared anew only where one of the two has been read anew.
     const pendingChanges =
       previous?.definition === definition && previous.liveDefinition === found.liveDefinition
         ? previous.pendingChanges
         : this.#pendingChanges(definition, found.liveDefinition);
+    const difference = diskDifference(found, definition);
     let state = isStray && !isOn(found) ? STRAY_COPY : phaseOf(found, context);
     if (this.#options.isStale(definition)) state = STALE_COPY;
     return {
@@ -96,13 +120,16 @@ export class VmDescriber {
           context,
           pendingChanges,
           drift: found.drift,
+          diskDifference: difference,
           isStray,
           hasDiskLeases,
+          deviceProblemOf,
         },
         previous?.conditions ?? [],
       ),
       pendingChanges,
       drift: found.drift,
+      diskDifference: difference,
       accelerator: found.accelerator,
       machineType: found.machineType,
       volumes: found.volumes,
@@ -110,6 +137,7 @@ export class VmDescriber {
         usage === undefined || !isOn(found) ? undefined : this.#cpuUsage.measure(found.uid, usage),
       migration: context.migration,
       run: context.run,
+      runningSinceMs: runningSince(found, context),
       restart: context.restart,
       origin: previous?.origin ?? this.#options.origins.current(),
     };
@@ -118,14 +146,8 @@ export class VmDescriber {
   /** As it was known, for as long as nobody can say what it is now. */
   describeUnknown(vm: Vm, cause: UnknownCause): Vm {
     const state = UNKNOWN[cause];
-    const { isRead, definition, pendingChanges, drift } = vm;
-    const context = this.#options.contextOf(definition.uid);
-    const isStray = this.#options.isStray(definition);
-    const { hasDiskLeases } = this.#options;
-    const more = { isStray, hasDiskLeases };
-    const facts = { isRead, definition, state, context, pendingChanges, drift, ...more };
-    const conditions = conditionsOf(facts, vm.conditions);
-    const { migration, restart } = context;
+    const conditions = this.#conditions(vm, state);
+    const { migration, restart } = this.#options.contextOf(vm.definition.uid);
     return { ...vm, ...state, statistics: undefined, conditions, migration, restart };
   }
 
@@ -133,27 +155,48 @@ export class VmDescriber {
   describeUnread(record: OwnershipRecord, previous: Vm | undefined): Vm {
     const { origins } = this.#options;
     const vm: Vm = {
+      ...EMPTY,
       isRead: false,
       definition: recordedDefinition(record),
-      liveDefinition: undefined,
       ...UNKNOWN['not-read'],
       conditions: previous?.conditions ?? [],
-      pendingChanges: [],
-      drift: [],
-      accelerator: undefined,
-      machineType: '',
-      volumes: [],
-      statistics: undefined,
-      migration: undefined,
-      run: undefined,
-      restart: undefined,
       origin: previous?.origin ?? origins.current(),
     };
     return this.describeUnknown(vm, 'not-read');
   }
 
+  /** One that is being made and is not there yet. */
+  describeComing(definition: VmDefinition, previous: Vm | undefined): Vm {
+    const { origins } = this.#options;
+    const vm: Vm = {
+      ...EMPTY,
+      isRead: true,
+      definition,
+      ...CREATING,
+      conditions: previous?.conditions ?? [],
+      origin: previous?.origin ?? origins.current(),
+    };
+    return { ...vm, conditions: this.#conditions(vm, CREATING) };
+  }
+
+  /** One whose creation has come to nothing. */
+  describeNotMade(vm: Vm, why: PhaseReport): Vm {
+    return { ...vm, ...why, statistics: undefined, conditions: this.#conditions(vm, why) };
+  }
+
   forget(vmUid: string): void {
     this.#cpuUsage.forget(vmUid);
+  }
+
+  /** Of a VM in another state than it was last told to be in. */
+  #conditions(vm: Vm, state: PhaseReport): Vm['conditions'] {
+    const { isRead, definition, pendingChanges, drift, diskDifference } = vm;
+    const { hasDiskLeases, deviceProblemOf, contextOf } = this.#options;
+    const context = contextOf(definition.uid);
+    const isStray = this.#options.isStray(definition);
+    const more = { isStray, hasDiskLeases, deviceProblemOf, diskDifference };
+    const facts = { isRead, definition, state, context, pendingChanges, drift, ...more };
+    return conditionsOf(facts, vm.conditions);
   }
 
   #pendingChanges(wanted: VmDefinition, live: VmDefinition | undefined): readonly PendingChange[] {
@@ -164,6 +207,12 @@ export class VmDescriber {
       .filter(({ field }) => this.#options.domains.effectOf(field) === 'next-start')
       .map(({ field, before, after }) => ({ field, live: before, wanted: after }));
   }
+}
+
+/** As the run itself has it, or else since when it has been seen on here. */
+function runningSince({ runningSinceMs, state }: HypervisorVm, { run }: VmContext) {
+  if (!isOn({ state })) return undefined;
+  return runningSinceMs ?? (run?.isOn === true && run.sinceMs > 0 ? run.sinceMs : undefined);
 }
 
 /** Stands in for a definition that could not be read. Manual, so that nothing is done to the VM by itself. */

@@ -15,6 +15,7 @@ import {
   type VmListing,
   type VmsObstacle,
 } from './listed-vms.ts';
+import { isMeant } from './meant-vm.ts';
 import { nameKey } from './name-key.ts';
 import type { UnreadVm, UnreadVms } from './unread-vms.ts';
 import type { Vm, VmFilter, VmRef } from './vm.ts';
@@ -77,10 +78,25 @@ export class VmInventory {
     return this.listedOnce || this.#listed.recorded() !== undefined;
   }
 
-  /** As `list`, but while the hypervisor has not been listed yet those that are recorded, unknown. */
+  /** As `list`, with those that are being made; while the hypervisor has not been listed yet those that are recorded, unknown. */
   listKnown(filter: VmFilter): readonly Vm[] {
     const recorded = this.#isAway ? this.#listed.recorded() : undefined;
-    return recorded === undefined ? this.list(filter) : select(recorded, filter);
+    if (recorded !== undefined) return select(recorded, filter);
+    this.assertListed();
+    return select([...this.#listed.values(), ...this.#listed.coming()], filter);
+  }
+
+  /** One that is being made and is not there yet: it can be told of, and nothing be done to it. */
+  findComing(ref: VmRef): Vm | undefined {
+    if (this.findByName(ref.namespace, ref.name) !== undefined) return undefined;
+    return this.#listed
+      .coming()
+      .find((vm) => nameKey(vm.definition) === nameKey(ref) && isMeant(vm, ref));
+  }
+
+  /** A creation has begun or ended, which no listing tells. */
+  reviewCreations(): void {
+    this.#listed.reviewCreations();
   }
 
   /** VMs of this node that no agent has made and that are on, as last listed. */

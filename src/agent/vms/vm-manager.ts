@@ -74,7 +74,7 @@ export class VmManager implements VmService {
   async get(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     await this.#refreshIfReachable(signal);
     const { inventory } = this.#options;
-    if (inventory.listedOnce) return findVm(ref, this.#options);
+    if (inventory.listedOnce) return inventory.findComing(ref) ?? findVm(ref, this.#options);
     const { namespace } = ref;
     const known = inventory.listKnown({ namespace, labels: EVERYTHING });
     return (

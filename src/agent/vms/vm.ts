@@ -13,6 +13,7 @@ import type {
 } from '../reports/report.ts';
 import type { RestartReport } from '../runs/restart-report.ts';
 import type { RunRecord } from '../runs/run-record.ts';
+import type { DiskDifference } from './disk-difference.ts';
 
 /** Where a VM stands in its life; `unknown` means that the hypervisor cannot say, never that it is off. */
 export type VmPhase =
@@ -45,6 +46,8 @@ export interface Vm {
   readonly pendingChanges: readonly PendingChange[];
   /** What of its definition somebody else has changed. */
   readonly drift: readonly DriftedPart[];
+  /** How its disks differ from what it was started with, by somebody else's doing; undefined if they do not. */
+  readonly diskDifference?: DiskDifference | undefined;
   readonly accelerator: Accelerator | undefined;
   readonly machineType: string;
   readonly volumes: readonly VmVolume[];
@@ -53,6 +56,8 @@ export interface Vm {
   readonly migration: MigrationSummary | undefined;
   /** How it has run; undefined if nothing is known. */
   readonly run: RunRecord | undefined;
+  /** When its run began, on whichever node, in milliseconds since 1970; undefined if it is off or nobody knows. */
+  readonly runningSinceMs?: number | undefined;
   /** How it fares with being started again by itself; undefined if it is well. */
   readonly restart: RestartReport | undefined;
   readonly origin: ReportOrigin;

@@ -27,8 +27,11 @@ export interface Move {
   readonly why?: string;
 }
 
-/** Why nobody tries to move a VM; one that is off stands in nobody's way. */
-export function whyItStays(vm: VmDocument): string | undefined {
+/** Why nobody tries to move a VM; one that is off stands in nobody's way. Whoever trusts some volumes may mean one of its. */
+export function whyItStays(
+  vm: VmDocument,
+  { trustShared = [] }: { readonly trustShared?: readonly string[] | undefined } = {},
+): string | undefined {
   const condition = vm.status?.conditions?.find(({ type }) => type === 'LiveMigratable');
   switch (phaseWord(vm)) {
     case 'Stopped':
@@ -41,6 +44,7 @@ export function whyItStays(vm: VmDocument): string | undefined {
     case 'Unknown':
       return 'nobody knows whether it runs';
     default:
+      if (condition?.reason === 'DiskNotIdentified' && trustShared.length > 0) return undefined;
       return condition?.status === 'False'
         ? `${condition.reason}: ${condition.message}`
         : undefined;

@@ -132,7 +132,7 @@ export const virtualMachineStatus = z.strictObject({
   runningSince: z.string().optional().meta({
     leaf: 'timestamp',
     description:
-      'Since when it has been on here; not there while it is off, or if it was on when it was first seen.',
+      'Since when its guest has been on, on whichever node, by the clock of the node that has started it; of one that was started by other means than an agent, since it was seen to come on here. Not there while it is off or unknown.',
   }),
   restart: z
     .strictObject({

@@ -1,9 +1,9 @@
 import { open } from 'node:fs/promises';
+import { isQcow2, QCOW_MAGIC } from './qcow2-header.ts';
 
 /** Where a format has its name in a file, for those that people bring along. */
 const NAMES: readonly (readonly [format: string, offset: number, name: string])[] = [
-  ['qcow', 0, 'QFI\u{fb}\0\0\0\u{1}'],
-  ['qcow2', 0, 'QFI\u{fb}'],
+  ['qcow', 0, `${QCOW_MAGIC}\0\0\0\u{1}`],
   ['qed', 0, 'QED\0'],
   ['vmdk', 0, 'KDMV'],
   ['vmdk', 0, 'COWD'],
@@ -24,6 +24,7 @@ export async function readFormat(file: string): Promise<string> {
   await using handle = await open(file, 'r');
   const start = Buffer.alloc(START_BYTES);
   await handle.read(start, 0, start.length, 0);
+  if (isQcow2(start)) return 'qcow2';
   const text = start.toString('latin1');
   return NAMES.find(([, offset, name]) => text.startsWith(name, offset))?.[0] ?? 'raw';
 }

@@ -1,6 +1,5 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { createInterface, type Interface } from 'node:readline';
 import { AgentError } from '../../core/errors.ts';
+import { Slots } from '../../core/slots.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
 import type { FileOwner } from '../hypervisor-host.ts';
 import type { FileInfo, ImageInfo, ImageInspector, ImageQuery } from '../images.ts';
@@ -12,6 +11,7 @@ import {
 } from './image-protocol.ts';
 import { listMissing } from './missing-files.ts';
 import { placeOf } from './mount-points.ts';
+import { HangingProcesses, StorageProcess } from './storage-process.ts';
 
 export interface ProcessImageInspectorOptions extends ImageProcessSettings {
   /** How long storage is waited for. Default 10 s. */
@@ -22,10 +22,10 @@ export interface ProcessImageInspectorOptions extends ImageProcessSettings {
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 const MAX_HANGING = 8;
+/** More at once would only take each other's time, until storage that is well counts as gone. */
+const MAX_AT_ONE_PLACE = 4;
 /** Kept for the next question; each takes some 40 MiB. */
 const KEEP_MS = 10_000;
-/** It reads a few files. */
-const MEMORY_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=64'];
 
 /**
  * Looks at images in processes of its own, so that storage that has gone away keeps nobody but who asks for what is on it. A
@@ -35,12 +35,15 @@ const MEMORY_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=64'];
 export class ProcessImageInspector implements ImageInspector, Disposable {
   readonly #options: ProcessImageInspectorOptions;
   readonly #idle: ImageProcess[] = [];
-  /** Processes that were told to end, by what they were asked about. */
-  readonly #hanging = new Map<ImageProcess, string>();
+  /** Of what they were asked about. */
+  readonly #hanging: HangingProcesses;
+  /** Where somebody asks or waits to. */
+  readonly #queues = new Map<string, Queue>();
   #keepTimer: NodeJS.Timeout | undefined;
 
   constructor(options: ProcessImageInspectorOptions) {
     this.#options = options;
+    this.#hanging = new HangingProcesses(options.maxHanging ?? MAX_HANGING);
   }
 
   async find(query: ImageQuery, signal: AbortSignal): Promise<ImageInfo | undefined> {
@@ -71,10 +74,30 @@ export class ProcessImageInspector implements ImageInspector, Disposable {
     signal: AbortSignal,
   ): Promise<FileInfo | ImageInfo | undefined> {
     signal.throwIfAborted();
-    const { timeoutMs = DEFAULT_TIMEOUT_MS, maxHanging = MAX_HANGING } = this.#options;
     const place = placeOf(path);
-    const hangs = [...this.#hanging.values()].includes(place);
-    if (hangs || this.#hanging.size >= maxHanging) return unreachable(place);
+    const queue = this.#queues.get(place) ?? new Queue();
+    this.#queues.set(place, queue);
+    try {
+      await using _slot = await queue.slots.take(AbortSignal.any([signal, queue.silence.signal]));
+      return await this.#askAt(place, queue, question, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error !== SILENT) throw error;
+      return unreachable(place);
+    } finally {
+      const isIdle = queue.slots.free === MAX_AT_ONE_PLACE;
+      if (isIdle && this.#queues.get(place) === queue) this.#queues.delete(place);
+    }
+  }
+
+  async #askAt(
+    place: string,
+    queue: Queue,
+    question: ImageQuestion,
+    signal: AbortSignal,
+  ): Promise<FileInfo | ImageInfo | undefined> {
+    const { timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
+    if (this.#hanging.isAt(place) || this.#hanging.areTooMany) return unreachable(place);
     const process = this.#takeIdle() ?? new ImageProcess(this.#options);
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
     let answer: ImageAnswer;
@@ -83,8 +106,9 @@ export class ProcessImageInspector implements ImageInspector, Disposable {
     } catch (error) {
       this.#end(process, place);
       signal.throwIfAborted();
-      if (deadline.aborted) return unreachable(place);
-      throw error;
+      if (!deadline.aborted) throw error;
+      queue.tellAll();
+      return unreachable(place);
     }
     this.#keep(process);
     if ('failure' in answer) {
@@ -96,13 +120,12 @@ export class ProcessImageInspector implements ImageInspector, Disposable {
   #takeIdle(): ImageProcess | undefined {
     for (;;) {
       const last = this.#idle.pop();
-      if (last?.hasExited !== true) return last;
+      if (last?.process.hasExited !== true) return last;
     }
   }
 
   #end(process: ImageProcess, place: string): void {
-    this.#hanging.set(process, place);
-    void process.exited.then(() => this.#hanging.delete(process));
+    this.#hanging.add(process.process, place);
     process.kill();
   }
 
@@ -114,16 +137,28 @@ export class ProcessImageInspector implements ImageInspector, Disposable {
   }
 }
 
+/** Why nobody is asked any more who waited for storage to be asked. */
+const SILENT = new Error('The storage has not answered somebody else');
+
+/** Those who ask for what is at one place. */
+class Queue {
+  readonly slots = new Slots(MAX_AT_ONE_PLACE);
+  silence = new AbortController();
+
+  /** The others need not find out one after another. */
+  tellAll(): void {
+    this.silence.abort(SILENT);
+    this.silence = new AbortController();
+  }
+}
+
 function unreachable(place: string): FileInfo {
   const text = `its storage does not answer (${place}); look at what is mounted there and at its server, then try again`;
   return { kind: 'other', problem: { reason: 'IMAGE_UNREACHABLE', text } };
 }
 
 class ImageProcess {
-  readonly exited: Promise<void>;
-  hasExited = false;
-  readonly #child: ChildProcessWithoutNullStreams;
-  readonly #lines: Interface;
+  readonly process: StorageProcess;
   #answer = Promise.withResolvers<ImageAnswer>();
 
   constructor({ places, binary, qemuConf }: ProcessImageInspectorOptions) {
@@ -134,51 +169,25 @@ class ImageProcess {
       ...(qemuConf === undefined ? {} : { qemuConf }),
       timeoutMs: 2 ** 31 - 1,
     };
-    const file = imageProcessUrl().pathname;
-    // A group of its own, as what it starts hangs with it.
-    this.#child = spawn(process.execPath, [...MEMORY_FLAGS, file, JSON.stringify(settings)], {
-      stdio: 'pipe',
-      detached: true,
+    this.process = new StorageProcess({
+      program: imageProcessUrl(),
+      arguments: [JSON.stringify(settings)],
+      onLine: (line) => this.#answer.resolve(JSON.parse(line) as ImageAnswer),
+      onEnd: (error) => this.#answer.reject(error),
     });
-    const exited = Promise.withResolvers<void>();
-    this.exited = exited.promise;
-    let complaint = '';
-    this.#child.stderr.on('data', (chunk: Buffer) => {
-      complaint = (complaint + chunk.toString()).slice(-4096);
-    });
-    this.#child.stdin.on('error', () => undefined);
-    this.#child.on('error', (error) => {
-      this.#answer.reject(error);
-      exited.resolve();
-    });
-    this.#child.on('exit', () => {
-      this.hasExited = true;
-      this.#answer.reject(new Error(`The process that looks at images has ended: ${complaint}`));
-      exited.resolve();
-    });
-    this.#lines = createInterface({ input: this.#child.stdout });
-    this.#lines.on('line', (line) => this.#answer.resolve(JSON.parse(line) as ImageAnswer));
-    // One that waits for the next question keeps nobody from ending.
-    this.#child.unref();
+    this.#answer.promise.catch(() => undefined);
+    // One that waits for the next question.
+    this.process.unref();
   }
 
   async ask(question: ImageQuestion): Promise<ImageAnswer> {
     this.#answer = Promise.withResolvers();
-    this.#child.stdin.write(`${JSON.stringify(question)}\n`);
+    this.process.tell(question);
     return this.#answer.promise;
   }
 
   kill(): void {
-    const { pid } = this.#child;
     this.#answer.promise.catch(() => undefined);
-    if (pid === undefined) return;
-    try {
-      process.kill(-pid, 'SIGKILL');
-    } catch {
-      // It has ended by itself.
-    }
-    this.#child.stdout.destroy();
-    this.#child.stderr.destroy();
-    this.#child.stdin.destroy();
+    this.process.kill();
   }
 }

@@ -1,7 +1,7 @@
 /*
  * The start of a qcow2 file, big-endian (QEMU's docs/interop/qcow2.txt):
  *
- *   0 magic "QFI\xfb"   4 version   8 backing name offset (8)   16 backing name length   32 encryption
+ *   0 magic "QFI\xfb"   4 version   8 backing name offset (8)   16 backing name length   24 size (8)   32 encryption
  *   72 incompatible features (8, version 3)   100 header length (version 3)
  *   then extensions up to the backing name: type (4), length (4), data padded to 8
  */
@@ -20,7 +20,10 @@ export interface Qcow2Header {
 /** The largest part of a file that a header may take: one cluster of the largest size. */
 export const MAX_HEADER_BYTES = 2 * 1024 * 1024;
 
-const MAGIC = 0x51_46_49_fb;
+/** How every qcow file begins, whichever version. */
+export const QCOW_MAGIC = 'QFI\u{fb}';
+const MAGIC = Buffer.from(QCOW_MAGIC, 'latin1').readUInt32BE();
+const SIZE_OFFSET = 24;
 const BACKING_FORMAT = 0xe2_79_2a_ca;
 const DATA_FILE = 0x44_41_54_41;
 const CORRUPT_BIT = 2;
@@ -30,6 +33,12 @@ const MAX_BACKING_NAME = 1023;
 
 export function isQcow2(start: Buffer): boolean {
   return start.length >= 8 && start.readUInt32BE(0) === MAGIC && start.readUInt32BE(4) >= 2;
+}
+
+/** What the guest sees, in bytes; undefined for what is no qcow2, or is cut off. */
+export function qcow2SizeBytes(start: Buffer): number | undefined {
+  if (!isQcow2(start) || start.length < SIZE_OFFSET + 8) return undefined;
+  return Number(start.readBigUInt64BE(SIZE_OFFSET));
 }
 
 /** Undefined for a header that is cut off or breaks QEMU's limits. `start` is a hostile file's first bytes. */

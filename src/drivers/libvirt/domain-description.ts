@@ -10,6 +10,7 @@ export type DomainDescription = Pick<
   | 'isRead'
   | 'definition'
   | 'liveDefinition'
+  | 'runningSinceMs'
   | 'drift'
   | 'accelerator'
   | 'machineType'
@@ -39,6 +40,7 @@ export function describeDomain(xml: DomainXml): DomainDescription {
     definition: next.definition,
     drift: next.drift,
     liveDefinition: next.definitionText === live.definitionText ? undefined : live.definition,
+    runningSinceMs: live.runningSinceMs,
     accelerator,
     machineType,
     vcpus,
@@ -65,6 +67,7 @@ export const SOMEBODY_ELSES: DomainDescription = {
   definition: undefined,
   drift: [],
   liveDefinition: undefined,
+  runningSinceMs: undefined,
   accelerator: 'tcg',
   machineType: '',
   vcpus: 0,

@@ -1,6 +1,6 @@
 import { AgentError, hasReason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
-import type { HypervisorVm } from '../hypervisor-domains.ts';
+import { type HypervisorVm, isOn } from '../hypervisor-domains.ts';
 import type { DefinitionCache } from './definition-cache.ts';
 import {
   type DomainDescription,
@@ -168,6 +168,7 @@ function toVm(
     stateReason: reason,
     persistent: record.persistent,
     ...description,
+    runningSinceMs: isOn({ state }) ? description.runningSinceMs : undefined,
     drift: isLost ? [...description.drift, 'persistence'] : description.drift,
   };
 }

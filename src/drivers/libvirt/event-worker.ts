@@ -4,6 +4,8 @@ import { toLifecycleEvent } from './domain-states.ts';
 import type { EventWorkerSettings, FromEventWorker } from './driver-protocol.ts';
 import { COMPLETED_JOB_TYPE, toJobStatistics } from './job-statistics.ts';
 import {
+  EVENT_ID_DEVICE_ADDED,
+  EVENT_ID_DEVICE_REMOVED,
   EVENT_ID_JOB_COMPLETED,
   EVENT_ID_LIFECYCLE,
   EVENT_ID_METADATA_CHANGE,
@@ -46,6 +48,12 @@ let failedAttempts = 0;
 // The callbacks are called inside runEventLoop, so in this thread.
 const onClose = createCallback('void ConnectionClosed(void *conn, int reason, void *opaque)', () =>
   scheduleAttempt('the connection was closed'),
+);
+const onDeviceEvent = createCallback(
+  'void DeviceChange(void *conn, void *dom, const char *alias, void *opaque)',
+  (_connection: unknown, domain: DomainPointer) => {
+    report({ kind: 'changed', uid: uidOf(domain) });
+  },
 );
 const onDomainEvent = new Map<number, CallbackPointer>([
   [
@@ -95,6 +103,8 @@ const onDomainEvent = new Map<number, CallbackPointer>([
       },
     ),
   ],
+  [EVENT_ID_DEVICE_ADDED, onDeviceEvent],
+  [EVENT_ID_DEVICE_REMOVED, onDeviceEvent],
   [
     EVENT_ID_METADATA_CHANGE,
     createCallback(

@@ -75,6 +75,8 @@ export class LibvirtDomains implements HypervisorDomains {
         : DomainDocument.parse(present)
             .withMachine(definition.spec.template.spec, options)
             .withDefinition(definition)
+            // Of a VM that somebody has undefined from under its run.
+            .withRunningSince(undefined)
             .toString();
     const name = present === undefined ? hypervisorNameOf(definition) : undefined;
     await calls.call('define', uid, [uid, name, xml], 'define', signal);
@@ -134,6 +136,25 @@ export class LibvirtDomains implements HypervisorDomains {
 
   async start(uid: string, signal: AbortSignal): Promise<void> {
     await this.#options.calls.call('start', uid, [uid], 'start', signal);
+    await this.#noteStart(uid, Date.now(), signal);
+  }
+
+  /** A VM is started whether or not that can be noted. */
+  async #noteStart(uid: string, nowMs: number, signal: AbortSignal): Promise<void> {
+    const { calls, cache, logger } = this.#options;
+    try {
+      const xml = await calls.call('readXml', uid, [uid], 'read', signal);
+      const live = DomainDocument.parse(xml.live);
+      // It has been on for longer.
+      if (live.runningSinceMs !== undefined) return;
+      const metadata = live.withRunningSince(nowMs).metadataWithFacts({});
+      if (metadata === undefined) return;
+      const element = { live: metadata, persistent: undefined, ...METADATA };
+      await calls.call('setMetadata', uid, [uid, element], 'change what is kept with', signal);
+      cache.invalidate(uid);
+    } catch (error) {
+      logger?.debug({ vmId: uid, err: error }, 'Cannot note when a VM was started');
+    }
   }
 
   async shutdown(uid: string, signal: AbortSignal): Promise<void> {

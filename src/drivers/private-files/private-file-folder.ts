@@ -37,21 +37,29 @@ export class PrivateFileFolder implements PrivateFiles {
     return digest;
   }
 
+  async find(
+    vmUid: string,
+    name: string,
+    digest: string,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    signal.throwIfAborted();
+    const file = path.join(this.#folder(vmUid), fileName(name, digest));
+    const content = await this.#attempt(() => readFile(file).catch(unlessMissing));
+    if (content === undefined || digestOf(content) === digest) return content;
+    throw unreadable(vmUid, name, `${file} is damaged`);
+  }
+
   async read(
     vmUid: string,
     name: string,
     digest: string,
     signal: AbortSignal,
   ): Promise<Uint8Array> {
-    signal.throwIfAborted();
+    const content = await this.find(vmUid, name, digest, signal);
+    if (content !== undefined) return content;
     const file = path.join(this.#folder(vmUid), fileName(name, digest));
-    const content = await this.#attempt(() => readFile(file).catch(unlessMissing));
-    if (content !== undefined && digestOf(content) === digest) return content;
-    throw new AgentError(
-      'JOURNAL_FAILURE',
-      `Cannot read ${name} of the VM: ${file} is ${content === undefined ? 'missing' : 'damaged'}; check the disk, then apply the VM's manifest with what is to be in it`,
-      { metadata: { vmId: vmUid } },
-    );
+    throw unreadable(vmUid, name, `${file} is missing`);
   }
 
   async keepOnly(
@@ -96,6 +104,14 @@ export class PrivateFileFolder implements PrivateFiles {
       throw privateFileError(error, this.#root);
     }
   }
+}
+
+function unreadable(vmId: string, name: string, why: string): AgentError {
+  return new AgentError(
+    'JOURNAL_FAILURE',
+    `Cannot read ${name} of the VM: ${why}; check the disk, then apply the VM's manifest with what is to be in it`,
+    { metadata: { vmId } },
+  );
 }
 
 function fileName(name: string, digest: string): string {

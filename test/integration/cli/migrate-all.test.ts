@@ -32,23 +32,29 @@ function steps(...phases: readonly MigrationPhase[]): Migration[] {
 
 type Lab = Awaited<ReturnType<typeof startLab>>;
 
-/** VM local runs and cannot be moved, and off is off. */
-function putOthers({ agent }: Lab): void {
-  const local = agent.put('local');
+/** A VM that runs and cannot be moved live. */
+function putUnmovable({ agent }: Lab, name: string, reason: string, message: string): void {
+  const vm = agent.put(name);
   const conditions = [
     {
       type: 'LiveMigratable',
       status: ConditionStatus.CONDITION_STATUS_FALSE,
-      reason: 'DiskLocal',
-      message: 'On storage of this node alone: root',
+      reason,
+      message,
       observedGeneration: 1n,
       lastTransitionTime: undefined,
     },
   ];
-  agent.vms.put('default/local', () => ({
-    ...local,
-    status: local.status && { ...local.status, conditions },
+  agent.vms.put(`default/${name}`, () => ({
+    ...vm,
+    status: vm.status && { ...vm.status, conditions },
   }));
+}
+
+/** VM local runs and cannot be moved, and off is off. */
+function putOthers(lab: Lab): void {
+  const { agent } = lab;
+  putUnmovable(lab, 'local', 'DiskLocal', 'On storage of this node alone: root');
   agent.put('off', {}, VIRTUAL_MACHINE_PHASE_STOPPED);
 }
 
@@ -57,6 +63,20 @@ const cells = (text: string) =>
     .trim()
     .split('\n')
     .map((line) => line.split(/ {2,}/));
+
+test('one with a device that nobody can tell stays, unless some volumes are trusted', async () => {
+  for (const [trust, outcome] of [
+    ['', 'stays'],
+    [' --trust-shared data', 'moved'],
+  ] as const) {
+    await using lab = await startLab();
+    lab.agent.migrationSteps = steps(MigrationPhase.MIGRATION_PHASE_COMPLETED);
+    putUnmovable(lab, 'loop', 'DiskNotIdentified', 'Another node cannot tell: data');
+    const { stdout } = await lab.novactl(`${ALL}${trust}`);
+    const [, row] = cells(stdout);
+    assert.deepEqual(row?.slice(0, 2), ['default/loop', outcome]);
+  }
+});
 
 test('every VM that can be moved is, and what became of each is told', async () => {
   await using lab = await startLab();

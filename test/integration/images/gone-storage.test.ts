@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { ProcessImageInspector } from '../../../src/drivers/images/process-image-inspector.ts';
 import { HangingMount } from '../../fixtures/hanging-mount.ts';
 import { until } from '../../fixtures/until.ts';
@@ -81,4 +82,42 @@ test('who gives up leaves no process behind, and asking again and again starts n
     assert.equal(found?.problem?.reason, 'IMAGE_UNREACHABLE');
   }
   await until('all of them have ended', () => children() === 0);
+});
+
+test('of many who ask at once none is told that storage does not answer, nor are more than a few processes started', {
+  skip,
+}, async () => {
+  await using folder = await Folder.make();
+  const image = folder.create(folder.own('well'));
+  using images = open(folder, 10_000);
+  let most = 0;
+  const over = new AbortController();
+  const counting = (async () => {
+    for (; !over.signal.aborted; await setImmediate()) most = Math.max(most, children());
+  })();
+  const asked = Array.from({ length: 40 }, () => images.find(queryOf({ path: image }), never));
+  for (const found of await Promise.all(asked)) assert.equal(found?.problem, undefined);
+  over.abort();
+  await counting;
+  assert.ok(most <= 4, `${most} processes at once`);
+});
+
+test('who waits for others to have looked at the same storage is told with them that it is gone', {
+  skip,
+}, async () => {
+  await using folder = await Folder.make();
+  await using gone = await HangingMount.at(folder.own('gone'));
+  using images = open(folder, 2_000);
+  const asked = Array.from({ length: 12 }, (_, index) =>
+    images.find(queryOf({ path: `${gone.folder}/disk-${index}` }), never),
+  );
+  let most = 0;
+  const looked = until('they look', () => {
+    most = Math.max(most, children());
+    return most > 0;
+  });
+  const found = await Promise.all(asked);
+  await looked;
+  for (const one of found) assert.equal(one?.problem?.reason, 'IMAGE_UNREACHABLE');
+  assert.ok(most <= 4, `${most} processes at once`);
 });

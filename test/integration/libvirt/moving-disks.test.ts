@@ -3,10 +3,12 @@ import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { hasReason } from '../../../src/core/errors.ts';
 import type { Volume } from '../../../src/core/resources/volume.ts';
 import type { VmDefinition } from '../../../src/core/vm-definition.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
+import { until } from '../../fixtures/until.ts';
 import { LibvirtPair } from './libvirt-pair.ts';
 import { skipReason } from './private-libvirt.ts';
 
@@ -83,6 +85,21 @@ describe('disks that move', { skip: skipReason() }, () => {
       hasReason(error, 'MIGRATION_BLOCKED'),
     );
     assert.equal((await pair.source.domains.find(vm.uid, never))?.state, 'running');
+    await pair.source.domains.destroy(vm.uid, never);
+  });
+
+  test('a disk that was attached by hand while the VM runs is seen by itself', async () => {
+    const vm = await startVm('attached');
+    const { virsh } = { virsh: pair.sourceNode.virsh.bind(pair.sourceNode) };
+    const listed = async () => {
+      const found = await pair.source.domains.list(never);
+      return found.find(({ uid }) => uid === vm.uid)?.disks.map(({ name }) => name);
+    };
+    assert.deepEqual(await listed(), ['root']);
+    qemuImg('create', '-fraw', at('attached.more'), '1M');
+    virsh('attach-disk', vm.uid, at('attached.more'), 'vdb', '--subdriver', 'raw', '--live');
+    // Long before it would be looked at again by itself.
+    await until('it is seen', async () => isDeepStrictEqual(await listed(), ['root', 'vdb']));
     await pair.source.domains.destroy(vm.uid, never);
   });
 

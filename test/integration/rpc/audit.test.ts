@@ -3,6 +3,7 @@ import path from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { type Client, status as Code, type ServiceError } from '@grpc/grpc-js';
 import { METHOD_RULES } from '../../../src/agent/rpc/authorization.ts';
+import { AgentError } from '../../../src/core/errors.ts';
 import * as migrations from '../../../src/gen/novacron/agent/v1/migration.ts';
 import * as nodes from '../../../src/gen/novacron/agent/v1/node.ts';
 import * as operations from '../../../src/gen/novacron/agent/v1/operation.ts';
@@ -167,6 +168,11 @@ async function audited(): Promise<Readonly<Record<string, unknown>>> {
   return line;
 }
 
+/** One for each call that reads what is a guest's own. */
+const READS: typeof CHANGES = {
+  GetConsoleLog: change(vms.GetConsoleLogRequest, { ref, follow: true }, vm),
+};
+
 const changing = Object.entries(METHOD_RULES).filter(([, { changes }]) => changes);
 
 test('there is a request for each call that changes something', () => {
@@ -201,6 +207,40 @@ test('who has changed what, when and with which outcome stands in the log at eve
     // So that `what` is not what a request has that was not even read.
     if (method !== '/novacron.peer.v1.PeerService/PrepareIncoming') {
       assert.notEqual(failed?.reason, 'INVALID_REQUEST', `${method}: ${failed?.message}`);
+    }
+  }
+});
+
+test('who has read the secrets of which guest stands in the log at every level, once and from the first byte on', async () => {
+  const reading = Object.keys(METHOD_RULES).filter((method) => path.basename(method) in READS);
+  assert.deepEqual(
+    reading,
+    Object.entries(METHOD_RULES)
+      .filter(([, { roles, changes }]) => !changes && !roles.includes('viewer'))
+      .filter(([, { roles }]) => !roles.includes('peer'))
+      .map(([method]) => method),
+  );
+  const { raw } = await harness.asRole('operator');
+  for (const method of reading) {
+    const { request, what } = READS[path.basename(method)] ?? assert.fail(method);
+    for (const [failure, outcome] of [
+      [undefined, 'OK'],
+      [new AgentError('VM_NOT_FOUND', 'No such VM'), 'VM_NOT_FOUND'],
+    ] as const) {
+      harness.vms.console = () => {
+        if (failure !== undefined) throw failure;
+        return [Buffer.from('login: '), Buffer.from('Password: ')];
+      };
+      await attempt(raw, method, request);
+      assert.partialDeepStrictEqual(await audited(), {
+        audit: true,
+        msg: 'Secrets read',
+        method,
+        role: 'operator',
+        caller: 'spiffe://novacron/role/operator',
+        outcome,
+        ...what,
+      });
     }
   }
 });

@@ -42,8 +42,9 @@ test('a certificate that cannot be read is named', async () => {
 });
 
 function unavailable(details: string, address: string): string {
-  const error = { code: status.UNAVAILABLE, details, metadata: new Metadata() };
-  return toAgentError(Object.assign(new Error(details), error) as ServiceError, address).message;
+  const parts = { code: status.UNAVAILABLE, details, metadata: new Metadata() };
+  const error: ServiceError = Object.assign(new Error(details), parts);
+  return toAgentError(error, address).message;
 }
 
 test('why an agent cannot be reached has nothing of the words of the gRPC library', () => {

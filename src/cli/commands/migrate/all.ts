@@ -28,6 +28,7 @@ import { type VmDocument, vmDocument, vmName } from '../../views/vm-view.ts';
 
 export interface MigrateAllOptions extends OutputOptions, NamespaceOptions, SelectorOptions {
   readonly to: string;
+  readonly trustShared?: readonly string[];
   readonly label?: Readonly<Record<string, string>>;
   readonly wait: boolean;
 }
@@ -109,7 +110,7 @@ class Mover {
   /** Never fails: what happens is what became of the VM. */
   async move(vm: VmDocument): Promise<Move> {
     const { io, options } = this.#options;
-    const why = whyItStays(vm);
+    const why = whyItStays(vm, options);
     if (why !== undefined) return { vm, outcome: 'stays', why };
     if (this.#isOver || io.signal.aborted) return { vm, outcome: 'not-tried' };
     const migrationId = randomUUID();

@@ -24,7 +24,7 @@ export async function planAll(
   await withAgent(io, command, async (client, call) => {
     for (const vm of await listVms(client, call, options)) {
       const name = vmName(vm);
-      const why = whyItStays(vm);
+      const why = whyItStays(vm, options);
       if (why !== undefined) {
         const move: Move = { vm, outcome: 'stays', why };
         isFree &&= isOffMove(move);

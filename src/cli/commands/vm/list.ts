@@ -15,7 +15,7 @@ export function addVmListCommand(parent: Command, io: CliIo): void {
     .summary('the VMs of the node')
     .description(
       'Lists the VMs that the node owns, sorted by namespace and name: their phases and why they are in them, addresses where known, ' +
-        'whether they can be moved live or why not, and for how long each has been on at this node. On a terminal that is too ' +
+        'whether they can be moved live or why not, and for how long each guest has been on, on whichever node (UPTIME). On a terminal that is too ' +
         'narrow for all that AGE, CPUS, MEMORY, ADDRESSES and UPTIME are left out, in this order, as far as it must be; -o wide has everything.',
     )
     .option('-n, --namespace <namespace>', 'only the VMs of this namespace', namespaceArgument);

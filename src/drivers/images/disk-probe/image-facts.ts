@@ -2,6 +2,7 @@ import { closeSync, openSync, readSync, type Stats, statfsSync, statSync } from 
 import path from 'node:path';
 import type { BlockFacts, FileFacts, UnknownImage } from '../../disk-probe.ts';
 import { listMountPoints } from '../mount-points.ts';
+import { qcow2SizeBytes } from '../qcow2-header.ts';
 import { readBlockIdentity } from './block-identity.ts';
 
 /** Where an image's file really is, and what it is. */
@@ -39,9 +40,7 @@ export function unknown(problem: string): UnknownImage {
   return { kind: 'unknown', problem };
 }
 
-/** In QEMU's docs/interop/qcow2.txt: "QFI\xfb", and the size of the disk at 24. */
-const QCOW2_MAGIC = 0x51_46_49_fb;
-const QCOW2_SIZE_OFFSET = 24;
+/** It has the size of the disk. */
 const QCOW2_START_BYTES = 32;
 
 /** What is opened raw is raw whatever its content says, which is the guest's to write. */
@@ -55,14 +54,13 @@ function contentOf(
   const start = Buffer.alloc(QCOW2_START_BYTES);
   const descriptor = openSync(file, 'r');
   try {
-    const isWhole = readSync(descriptor, start, 0, start.length, 0) === start.length;
-    if (!isWhole || start.readUInt32BE(0) !== QCOW2_MAGIC) {
-      return { format: 'raw', sizeBytes: fileBytes };
-    }
+    const sizeBytes = qcow2SizeBytes(start.subarray(0, readSync(descriptor, start)));
+    return sizeBytes === undefined
+      ? { format: 'raw', sizeBytes: fileBytes }
+      : { format, sizeBytes };
   } finally {
     closeSync(descriptor);
   }
-  return { format, sizeBytes: Number(start.readBigUInt64BE(QCOW2_SIZE_OFFSET)) };
 }
 
 /** File systems that give a file the same number on every host; linux/magic.h and those of their projects. */

@@ -1,6 +1,3 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { Slots } from '../../../core/slots.ts';
 import { untilAborted } from '../../../core/until-aborted.ts';
 import type {
@@ -12,6 +9,7 @@ import type {
   OpenPlace,
 } from '../../disk-probe.ts';
 import type { PlaceSettings } from '../allowed-places.ts';
+import { HangingProcesses, StorageProcess } from '../storage-process.ts';
 import { type ProbeRequest, type ProbeVerb, probeProcessUrl } from './probe-protocol.ts';
 
 /** Processes at once for each of the two verbs; each takes some 40 MiB while it runs. */
@@ -22,8 +20,6 @@ const END_TIMEOUT_MS = 5_000;
 const KILL_TIMEOUT_MS = 1_000;
 /** Of those no more are started then. */
 const MAX_HANGING = 8;
-/** It reads a few files and ends. */
-const MEMORY_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=64'];
 
 /** Looks at images in a process of its own each time, so that storage that has gone away keeps nobody else. */
 export class ProcessDiskProbe implements DiskProbe {
@@ -33,7 +29,7 @@ export class ProcessDiskProbe implements DiskProbe {
   readonly #marking = new Slots(MAX_PROCESSES);
   readonly #looking = new Slots(MAX_PROCESSES);
   /** Processes that do not end although they were killed. */
-  readonly #hanging = new Set<ProbeProcess>();
+  readonly #hanging = new HangingProcesses(MAX_HANGING);
 
   constructor(options: { readonly places: PlaceSettings; readonly timeoutMs?: number }) {
     this.#places = options.places;
@@ -43,7 +39,7 @@ export class ProcessDiskProbe implements DiskProbe {
   async mark(images: readonly OpenPlace[], signal: AbortSignal): Promise<MarkedImages> {
     if (images.length === 0) return { images: [], async [Symbol.asyncDispose]() {} };
     await using slot = await this.#marking.take(signal);
-    if (this.#hanging.size >= MAX_HANGING) {
+    if (this.#hanging.areTooMany) {
       return { images: images.map(() => NO_ANSWER), async [Symbol.asyncDispose]() {} };
     }
     const process = this.#start({ verb: 'mark', images });
@@ -62,7 +58,7 @@ export class ProcessDiskProbe implements DiskProbe {
   ): Promise<readonly ImageSighting[]> {
     if (images.length === 0) return [];
     await using _slot = await this.#looking.take(signal);
-    if (this.#hanging.size >= MAX_HANGING) return images.map(() => NO_ANSWER);
+    if (this.#hanging.areTooMany) return images.map(() => NO_ANSWER);
     const process = this.#start({ verb: 'look', images });
     const found = await process.answers(this.#timeoutMs, signal);
     await process.end();
@@ -89,61 +85,55 @@ function read(line: string): unknown {
 }
 
 class ProbeProcess {
-  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #process: StorageProcess;
   readonly #request: ProbeRequest;
-  readonly #exited: Promise<unknown>;
-  readonly #hanging: Set<ProbeProcess>;
+  readonly #hanging: HangingProcesses;
+  readonly #answers: unknown[] = [];
+  readonly #isOver = Promise.withResolvers<void>();
 
-  constructor(request: ProbeRequest, hanging: Set<ProbeProcess>) {
+  constructor(request: ProbeRequest, hanging: HangingProcesses) {
     this.#request = request;
     this.#hanging = hanging;
-    this.#child = spawn(process.execPath, [...MEMORY_FLAGS, probeProcessUrl().pathname], {
-      stdio: 'pipe',
+    this.#process = new StorageProcess({
+      program: probeProcessUrl(),
+      onLine: (line) => {
+        this.#answers.push(read(line));
+        if (this.#answers.length === request.images.length) this.#isOver.resolve();
+      },
+      onEnd: () => this.#isOver.resolve(),
     });
-    // One that cannot be started, or dies before it has read, has no answers.
-    this.#child.stdin.on('error', () => undefined);
-    this.#exited = once(this.#child, 'exit').catch(() => undefined);
-    this.#child.stderr.resume();
-    this.#child.stdin.write(`${JSON.stringify(request)}\n`);
+    this.#process.tell(request);
   }
 
   /** An answer for each image; those that did not come in time are unknown. */
   async answers(timeoutMs: number, signal: AbortSignal): Promise<readonly unknown[]> {
-    const { length } = this.#request.images;
-    const answers: unknown[] = [];
-    const { promise: isOver, resolve: end } = Promise.withResolvers<void>();
-    createInterface({ input: this.#child.stdout })
-      .on('line', (line) => {
-        answers.push(read(line));
-        if (answers.length === length) end();
-      })
-      .on('close', end);
-    const late = setTimeout(end, timeoutMs);
+    const { images } = this.#request;
+    const late = setTimeout(() => this.#isOver.resolve(), timeoutMs);
     try {
-      await untilAborted(isOver, signal);
+      await untilAborted(this.#isOver.promise, signal);
     } catch (error) {
       void this.end();
       throw error;
     } finally {
       clearTimeout(late);
     }
-    if (answers.length < length) void this.end();
-    return this.#request.images.map((_, index) => answers[index] ?? NO_ANSWER);
+    const answers = [...this.#answers];
+    if (answers.length < images.length) void this.end();
+    return images.map((_, index) => answers[index] ?? NO_ANSWER);
   }
 
   /** Its marks are gone when this resolves, unless their storage has gone away; then it may still be there. */
   async end(): Promise<void> {
-    this.#child.stdin.end();
+    this.#process.endInput();
     if (await this.#exitsWithin(END_TIMEOUT_MS)) return;
-    this.#child.kill('SIGKILL');
+    this.#process.kill();
     if (await this.#exitsWithin(KILL_TIMEOUT_MS)) return;
-    this.#hanging.add(this);
-    void this.#exited.then(() => this.#hanging.delete(this));
+    this.#hanging.add(this.#process, '');
   }
 
   async #exitsWithin(timeoutMs: number): Promise<boolean> {
     try {
-      await untilAborted(this.#exited, AbortSignal.timeout(timeoutMs));
+      await untilAborted(this.#process.exited, AbortSignal.timeout(timeoutMs));
       return true;
     } catch {
       return false;

@@ -13,10 +13,12 @@ import { DOMAIN_PARTS } from './domain-parts.ts';
 import {
   changeFacts,
   changeMetadata,
+  changeRunningSince,
   METADATA_NAMESPACE,
   metadataArgument,
   metadataNode,
   readMetadata,
+  readRunningSince,
 } from './metadata.ts';
 import { type DomainBoot, readBoot, readMachineType } from './parts/boot-part.ts';
 import { type DomainCpu, liveCpuOf, readCpu } from './parts/cpu-part.ts';
@@ -175,6 +177,21 @@ export class DomainDocument {
 
   get #nvramPath(): string {
     return textOf(findElement(this.#root, 'os', 'nvram')) ?? '';
+  }
+
+  /** When the run of this live definition began, whichever node it began on, in milliseconds since 1970; undefined if nobody has noted it. */
+  get runningSinceMs(): number | undefined {
+    const [metadata] = this.#metadata();
+    return metadata && readRunningSince(metadata);
+  }
+
+  /** Notes when the run of this live definition began; undefined takes that out, as what is started anew has another. */
+  withRunningSince(ms: number | undefined): DomainDocument {
+    const [metadata] = this.#metadata();
+    if (metadata === undefined) return this;
+    const editor = new XmlEditor(this.#source);
+    changeRunningSince(editor, metadata, ms);
+    return DomainDocument.parse(editor.toString());
   }
 
   /** The metadata with other facts, as virDomainSetMetadata takes it; undefined if the domain is not ours. */

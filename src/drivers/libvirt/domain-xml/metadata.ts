@@ -43,6 +43,19 @@ export function changeFacts(editor: XmlEditor, of: XmlElement, facts: Partial<Vm
   }
 }
 
+/** Only in the live definition: no later start has it, and a migration brings it along. */
+const RUNNING_SINCE = 'runningSince';
+
+/** When the run began that an element tells of, in milliseconds since 1970; undefined if it does not say. */
+export function readRunningSince(from: XmlElement): number | undefined {
+  return readCount(attributeOf(from, RUNNING_SINCE)) || undefined;
+}
+
+export function changeRunningSince(editor: XmlEditor, of: XmlElement, ms: number | undefined) {
+  if (ms === undefined) editor.removeAttribute(of, RUNNING_SINCE);
+  else editor.setAttribute(of, RUNNING_SINCE, String(ms));
+}
+
 /**
  * An element with other facts for virDomainSetMetadata, which puts namespace and prefix on by itself from its `uri` and
  * `key` arguments (METADATA_NAMESPACE, METADATA_PREFIX) and fails when the element has them already.

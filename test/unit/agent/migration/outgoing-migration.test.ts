@@ -95,6 +95,23 @@ test('a cancelled copy leaves the VM where it was, and cancelling again changes 
   assert.equal((await migrations.cancel(nodes.id)).phase, 'cancelled');
 });
 
+test('a migration that is cancelled while the hypervisor waits for the other one to answer has its way there cut', async () => {
+  using nodes = await TwoNodes.open();
+  const { hypervisor, transfers } = nodes.source;
+  const answer = hypervisor.block('migrate');
+  await nodes.start();
+  await until('it copies', () => nodes.source.record(nodes.id)?.phase === 'copying');
+  await nodes.source.agent.migrations.cancel(nodes.id);
+  await until('its transfer has ended', async () => {
+    return (await transfers.find(nodes.id, never)) === undefined;
+  });
+  hypervisor.fail('migrate', new AgentError('HYPERVISOR_REFUSED', 'The connection was closed'));
+  answer();
+  const record = await nodes.ended();
+  assert.deepEqual([record.phase, record.reason], ['cancelled', 'MIGRATION_CANCELLED']);
+  await nodes.assertRunsOn(nodes.source);
+});
+
 test('a cancelled migration is so on both nodes, and the destination is free once the source says it is over', async () => {
   using nodes = await TwoNodes.open();
   await nodes.copying();

@@ -65,6 +65,7 @@ const PACE: Pace = {
   lookMaxMs: 3,
   retryMs: 1,
   retryMaxMs: 4,
+  stopTimeoutMs: 5,
   dropTimeoutMs: 5,
   lastWordsMs: 100,
 };

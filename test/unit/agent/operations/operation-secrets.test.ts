@@ -94,6 +94,18 @@ test('one that begins while its unused files are removed has its own', async () 
   assert.deepEqual(await folders(), [folder]);
 });
 
+test('what is there and cannot be read is not taken for what was never given', async () => {
+  const id = randomUUID();
+  const { secrets, privateFiles, folders } = withSecrets();
+  const given = parametersWith(TEXT);
+  const parameters = PARAMETER.withDigest(given);
+  await secrets.keep(id, PARAMETER, given, never);
+  const [folder = ''] = await folders();
+  privateFiles.damage(folder, 'secret', PARAMETER.digestOf(given) ?? '');
+  const restoring = secrets.restore({ id, parameters }, PARAMETER, never);
+  await assert.rejects(restoring, { reason: 'JOURNAL_FAILURE' });
+});
+
 test('what cannot be kept is not begun', async () => {
   const { secrets, privateFiles } = withSecrets();
   privateFiles.failure = new AgentError('STORAGE_FULL', 'full');

@@ -8,13 +8,22 @@ import {
   type OperationParameters,
 } from '../../../../src/agent/operations/operation.ts';
 import { OperationStore } from '../../../../src/agent/operations/operation-store.ts';
+import type { CallContext } from '../../../../src/agent/rpc/call-context.ts';
+import { LOCAL_CALLER } from '../../../../src/agent/rpc/identity.ts';
+import { toVirtualMachine } from '../../../../src/agent/rpc/virtual-machine-conversion.ts';
+import { virtualMachineHandlers } from '../../../../src/agent/rpc/virtual-machine-handlers.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
+import { VirtualMachine } from '../../../../src/gen/novacron/agent/v1/virtual_machine.ts';
 import { until } from '../../../fixtures/until.ts';
 import { TwoNodes } from '../migration/two-nodes.ts';
 import { never, newRequest, OneNode, uidOf } from '../vms/one-node.ts';
 
 const ALL = { vmUid: undefined, vmName: undefined, namespace: undefined, activeOnly: false };
 const FIRST = { size: 0, token: '' };
+
+function newContext(): CallContext {
+  return { caller: LOCAL_CALLER, requestId: 'r-1', signal: never, about() {} };
+}
 
 /** A node with a VM that runs, and a caller of it. */
 async function withVm(options: Parameters<typeof OneNode.open>[0] = {}) {
@@ -105,6 +114,34 @@ test('what can be told at once to be wrong is refused and leaves no operation', 
   const request = { id: undefined, kind: 'start', vm, parameters: {}, requestedBy: 'x' } as const;
   await assert.rejects(operations.submit(request, never), { reason: 'VM_NOT_FOUND' });
   assert.deepEqual((await operations.list(ALL, FIRST)).items, []);
+});
+
+test('a trial of a creation says that another operation is in its way, as the creation itself does', async () => {
+  await using node = await OneNode.open();
+  node.agent.run();
+  // Between two attempts nothing is locked.
+  node.hypervisor.fail('define', new AgentError('STORAGE_FULL', 'Cannot create VM: full'), 1_000);
+  const { createVirtualMachine } = virtualMachineHandlers(node.vms, node.agent.operations);
+  const planned = toVirtualMachine(await node.create(newRequest(), { dryRun: true }));
+  const create = (labels: Record<string, string>, dryRun: boolean, operationId = '') => {
+    const metadata = { namespace: 'test', name: 'web', labels };
+    const virtualMachine = VirtualMachine.fromPartial({ ...planned, metadata });
+    const request = { virtualMachine, dryRun, reservationId: '', operationId };
+    return createVirtualMachine(request, newContext());
+  };
+  const { operation } = await create({}, false, randomUUID());
+  await until('it was tried', async () =>
+    node.hypervisor.calls.some((call) => call.startsWith('define')),
+  );
+  for (const dryRun of [true, false]) {
+    await assert.rejects(create({ its: 'another' }, dryRun), (error: AgentError) => {
+      assert.equal(error.reason, 'VM_BUSY');
+      assert.equal(error.metadata['operationId'], operation?.id);
+      return true;
+    });
+  }
+  // Who repeats it means it.
+  assert.ok((await create({}, true)).virtualMachine);
 });
 
 test('an operation that fails says why, and the caller who waits is told the same', async () => {
@@ -466,7 +503,9 @@ test('an operation that has to wait holds up no other of its VM', async () => {
   node.hypervisor.fail('define', new AgentError('STORAGE_FULL', 'full'), 1_000);
   const metadata = { ...request.metadata, labels: { app: 'shop' } };
   await submit('apply', { parameters: applying(request, { metadata }) });
-  await until('it was tried', () => countOf(node, 'define') > 2);
+  await until('it was tried', async () =>
+    node.hypervisor.calls.some((call) => call.startsWith('define')),
+  );
   assert.equal((await ended(await submit('destroy'))).state, 'succeeded');
   assert.equal(await stateOf(), 'stopped');
 });

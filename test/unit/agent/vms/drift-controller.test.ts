@@ -77,6 +77,43 @@ test('disks that were changed are left as they are and told', async () => {
   assert.deepEqual(await driftOf(), ['volumes', 'memory']);
 });
 
+test('disks that were attached or detached while it runs are named, and left as they are', async () => {
+  const node = await OneNode.open();
+  await using _ = node;
+  for (const name of ['root', 'data']) node.images.add(`/srv/images/${name}.raw`);
+  const request = newRequest('web', { runStrategy: 'Manual' });
+  const volumes = ['root', 'data'].map((name) => ({
+    name,
+    kind: 'disk' as const,
+    format: 'raw' as const,
+    source: { file: { path: `/srv/images/${name}.raw` } },
+  }));
+  const machine = { ...request.spec.template.spec, volumes };
+  const manifest = { ...request, spec: { ...request.spec, template: { spec: machine } } };
+  await node.create(manifest as never);
+  await node.vms.start(refOf(request), never);
+  node.agent.run();
+  const driftedOf = async () => {
+    const { conditions } = await node.vms.get(refOf(request), never);
+    return conditions.find(({ type }) => type === 'Drifted');
+  };
+  assert.equal(await driftedOf(), undefined);
+  const uid = uidOf(request);
+  const [root] = (await node.hypervisor.domains.find(uid, never))?.disks ?? [];
+  assert.ok(root);
+  const image = { kind: 'file', path: '/tmp/usb.img', format: 'raw' } as const;
+  const usb = { name: 'vdb', target: 'vdb', readOnly: false, cache: 'none', images: [image] };
+  node.hypervisor.setDisks(uid, [root, usb]);
+  node.hypervisor.forgetCalls();
+  assert.partialDeepStrictEqual(await driftedOf(), { status: 'true', reason: 'OtherDisks' });
+  const { message } = (await driftedOf()) ?? {};
+  assert.match(message ?? '', /attached: vdb \(\/tmp\/usb\.img\); detached: data\./);
+  assert.equal(definesOf(node), 0);
+  node.hypervisor.changeByHand(uid, 'volumes');
+  await until('both are told', async () => (await driftedOf())?.reason === 'DisksChanged');
+  assert.match((await driftedOf())?.message ?? '', /volumes \(attached: vdb .*detached: data\)/);
+});
+
 test('of a disk that somebody has changed only what the manifest says anew is taken', async () => {
   await using node = await OneNode.open();
   const plain = newRequest('web');

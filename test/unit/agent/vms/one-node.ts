@@ -95,6 +95,7 @@ export class OneNode implements AsyncDisposable {
     isNewJournal = false,
     bootClock = bootClockMs,
     console = newConsole(),
+    storage = new FakeStorage(),
   } = {}): Promise<OneNode> {
     const images = new FakeImages();
     const privateFiles = new FakePrivateFiles();
@@ -116,7 +117,7 @@ export class OneNode implements AsyncDisposable {
       hypervisor,
       transfers,
       images,
-      diskProbe: new FakeStorage().probeOf('a'),
+      diskProbe: storage.probeOf('a'),
       privateFiles,
       console,
       peers,

@@ -331,7 +331,7 @@ export namespace UpdateStrategyType {
 export const VirtualMachinePhase = {
   /** VIRTUAL_MACHINE_PHASE_UNSPECIFIED - Never sent. */
   VIRTUAL_MACHINE_PHASE_UNSPECIFIED: 0,
-  /** VIRTUAL_MACHINE_PHASE_PENDING - Being made. */
+  /** VIRTUAL_MACHINE_PHASE_PENDING - Being made, and not there yet. */
   VIRTUAL_MACHINE_PHASE_PENDING: 1,
   /** VIRTUAL_MACHINE_PHASE_RUNNING - Its processors run (the guest may still be booting). */
   VIRTUAL_MACHINE_PHASE_RUNNING: 2,
@@ -876,8 +876,9 @@ export interface VirtualMachineStatus {
   /** What waits for the next start, field by field. A reboot by the guest is no start: its hypervisor process goes on. */
   pendingChanges: PendingChange[];
   /**
-   * Since when it has been on here; one that has moved here was on before. Unset while it is off or unknown, and if it was on already
-   * when this node first saw it.
+   * Since when its guest has been on, on whichever node, by the clock of the node that has started it. Of one that was started by other
+   * means than an agent, since this node has seen it come on or arrive. Unset while it is off or unknown, and if such a one was on
+   * already when this node first saw it.
    */
   runningSince: Timestamp | undefined;
 }

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FakeStorage } from '../../../fakes/fake-storage.ts';
+import { until } from '../../../fixtures/until.ts';
+import { never, newRequest, OneNode, refOf } from './one-node.ts';
+
+const UNNAMED = 'the device has neither a WWN nor a serial number, LV or RBD id';
+
+function facts(deviceId: string | undefined) {
+  return deviceId === undefined
+    ? ({ kind: 'unknown', problem: UNNAMED } as const)
+    : ({ kind: 'block', deviceId, sizeBytes: 2 ** 20 } as const);
+}
+
+test('a VM on a shared device without a name of its own cannot be moved without a word, and says so', async () => {
+  const storage = new FakeStorage();
+  storage.put(['a'], '/dev/loop0', { facts: facts(undefined) });
+  storage.put(['a'], '/dev/mapper/lun', { facts: facts('naa.6001') });
+  await using node = await OneNode.open({ storage });
+  node.agent.run();
+  for (const [name, path] of [
+    ['web', '/dev/loop0'],
+    ['db', '/dev/mapper/lun'],
+  ] as const) {
+    node.images.add(path, { kind: 'block-device' });
+    const { metadata, spec } = newRequest(name);
+    const data = { name: 'data', format: 'raw', shared: true, source: { block: { path } } };
+    const machine = { ...spec.template.spec, volumes: [data] };
+    const { runStrategy } = spec;
+    await node.create({ metadata, spec: { runStrategy, template: { spec: machine } } } as never);
+  }
+  const conditionOf = async (name: string) => {
+    const { conditions } = await node.vms.get(refOf(newRequest(name)), never);
+    return conditions.find(({ type }) => type === 'LiveMigratable');
+  };
+  await until('it is told', async () => (await conditionOf('web'))?.status === 'false');
+  assert.partialDeepStrictEqual(await conditionOf('web'), {
+    reason: 'DiskNotIdentified',
+    message: `Another node cannot tell whether it has the same device: data (/dev/loop0: ${UNNAMED}); if you know that it has, migrate with --trust-shared data`,
+  });
+  assert.partialDeepStrictEqual(await conditionOf('db'), { status: 'true', reason: 'Migratable' });
+});
