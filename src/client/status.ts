@@ -128,7 +128,7 @@ function explainedByCode(error: ServiceError, address: string): AgentError {
           )
         : new AgentError(
             reason,
-            `Cannot reach the agent at ${address}: ${whyUnreachable(error.details)}`,
+            `Cannot reach the agent at ${address}: ${whyUnreachable(error.details, address)}`,
             options,
           );
     case status.DEADLINE_EXCEEDED:
@@ -160,20 +160,26 @@ function nameOf({ code }: ServiceError): string {
   return status[code] ?? String(code);
 }
 
+const LOST = 'the connection was lost';
 const SOCKET_ERRORS: readonly (readonly [RegExp, string])[] = [
   [/\bENOENT\b/, 'the socket does not exist'],
   [/\bECONNREFUSED\b/, 'nothing listens there'],
   [/\bENOTFOUND\b|\bEAI_AGAIN\b|Name resolution failed/, 'the host name is not known'],
   [/\bEHOSTUNREACH\b|\bENETUNREACH\b/, 'there is no route to it'],
   [/\bETIMEDOUT\b/, 'it does not answer'],
-  [/\bECONNRESET\b|socket hang up|Connection dropped/, 'the connection was lost'],
+  [/\bECONNRESET\b|socket hang up|Connection dropped/, LOST],
   [/self.signed|unable to verify|unable to get/i, 'its certificate is not signed by our CA'],
   [/certificate has expired/i, 'its certificate has expired'],
   [/alert/i, 'it refused our certificate'],
 ];
 
-function whyUnreachable(details: string): string {
-  const known = SOCKET_ERRORS.find(([pattern]) => pattern.test(details));
-  if (known !== undefined) return known[1];
-  return details.replace(/^.*?Last error: (Error: )?/, '') || 'no connection';
+/** In TLS 1.3 an agent refuses a certificate only once the connection stands, and often nothing is left of its word for it. */
+const REFUSED_TOO = '; an agent that does not accept our certificate ends it like that too';
+
+function whyUnreachable(details: string, address: string): string {
+  const known = SOCKET_ERRORS.find(([pattern]) => pattern.test(details))?.[1];
+  if (known === LOST && !address.startsWith('unix:')) return `${known}${REFUSED_TOO}`;
+  if (known !== undefined) return known;
+  const own = details.replace(/^.*?Last error: (Error: )?/, '');
+  return own.replace(/\.? Resolution note: *$/, '') || 'no connection';
 }

@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { checkServerIdentity, createSecureContext, type PeerCertificate } from 'node:tls';
 import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
 import { AgentError } from '../core/errors.ts';
+import { whyUnreadable } from '../core/file-words.ts';
 import { hostPortProblem, parseHostPort } from '../core/host-port.ts';
 
 /** Where an agent is and how to prove who calls and who answers. */
@@ -103,8 +104,8 @@ async function readPem(file: string, what: string): Promise<Buffer> {
   try {
     return await readFile(file);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'error';
-    throw new AgentError('INVALID_CONFIG', `Cannot read the ${what} ${file} (${code})`, {
+    const why = whyUnreadable(error);
+    throw new AgentError('INVALID_CONFIG', `Cannot read the ${what} ${file}: ${why}`, {
       cause: error,
     });
   }

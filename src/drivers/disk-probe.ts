@@ -8,7 +8,7 @@ export interface DiskProbe {
    * Looks at images and marks their folders, each image in the order asked for. The marks are gone once the answer is
    * disposed, and by themselves after a minute or with this process. What VMs may not be given is unknown, and no mark is made there.
    */
-  mark(images: readonly ImagePlace[], signal: AbortSignal): Promise<MarkedImages>;
+  mark(images: readonly OpenPlace[], signal: AbortSignal): Promise<MarkedImages>;
 
   /**
    * Looks at the images that another node has marked, in the order asked for. Of a file without the mark it is only told
@@ -24,6 +24,11 @@ export interface ImagePlace {
   readonly format: string;
 }
 
+export interface OpenPlace extends ImagePlace {
+  /** VM of this node that has it open, which what is found there now is compared with. */
+  readonly vmUid?: string;
+}
+
 /** An image that another node has looked at. */
 export interface MarkedPlace extends ImagePlace {
   /** Name of the file that the other node has made beside it; empty for a block device. */
@@ -35,7 +40,11 @@ export interface MarkedImages extends AsyncDisposable {
 }
 
 /** What the node finds that marks. */
-export type MarkedImage = (FileFacts & { readonly mark: string }) | BlockFacts | UnknownImage;
+export type MarkedImage =
+  | (FileFacts & { readonly mark: string })
+  | BlockFacts
+  | UnknownImage
+  | ReplacedImage;
 
 /** What the node finds that looks. */
 export type ImageSighting =
@@ -70,6 +79,11 @@ export interface UnknownImage {
   readonly kind: 'unknown';
   /** Why, for people. */
   readonly problem: string;
+}
+
+/** Certainly not what the VM has open: another file is there by now, or none. */
+interface ReplacedImage {
+  readonly kind: 'replaced';
 }
 
 /** Certainly not what the other node has: nothing is there. */

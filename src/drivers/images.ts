@@ -44,6 +44,8 @@ export interface ImageInfo extends FileInfo {
   readonly format: string;
   /** The same for all paths that lead to one image, and for no other image of the node; undefined if that is not known. */
   readonly fileId: string | undefined;
+  /** Likewise of the images behind it. */
+  readonly behind: readonly string[];
   /** Who has it open, or something behind it, in a way in which no VM could open it as is asked. */
   readonly holders: readonly ImageHolder[];
 }

@@ -6,6 +6,7 @@ import type {
   ImagePlace,
   MarkedImage,
   MarkedPlace,
+  OpenPlace,
 } from '../../src/drivers/disk-probe.ts';
 
 /** Two nodes with a probe each. */
@@ -16,11 +17,19 @@ export interface DiskProbeFixture extends AsyncDisposable {
   shared(format: 'raw' | 'qcow2'): Promise<readonly [here: ImagePlace, there: ImagePlace]>;
   /** Two files, as equal as they can be. */
   separate(): Promise<readonly [here: ImagePlace, there: ImagePlace]>;
+  /** A file of both nodes that a VM of `here` has open. */
+  opened(): Promise<Opened>;
   /** Marks that are there now. */
   countMarks(): Promise<number>;
   readonly missing: string;
   /** What VMs of neither node may have. */
   outside(): Promise<Outside>;
+}
+
+interface Opened {
+  readonly place: OpenPlace;
+  /** Puts another file under its path, or none. */
+  readonly replace: (by: 'another' | 'nothing') => Promise<void>;
 }
 
 interface Outside {
@@ -30,6 +39,7 @@ interface Outside {
   readonly countMarks: () => Promise<number>;
 }
 
+const NOBODY = '3f0c3a8e-6d7b-4c55-9a3e-0f5f0d1f7a11';
 const never = new AbortController().signal;
 
 /** What every DiskProbe promises. */
@@ -50,6 +60,25 @@ export function testDiskProbe(name: string, make: () => Promise<DiskProbeFixture
         assert.deepEqual(await fixture.there.look([{ ...there, mark }], never), [facts]);
       });
     }
+
+    for (const by of ['another', 'nothing'] as const) {
+      void test(`a file is told from the one that its VM has open, with ${by} in its place`, async () => {
+        await using fixture = await make();
+        const { place, replace } = await fixture.opened();
+        await using before = await fixture.here.mark([place], never);
+        assert.equal(before.images[0]?.kind, 'file');
+        await replace(by);
+        await using after = await fixture.here.mark([place], never);
+        assert.deepEqual(after.images, [{ kind: 'replaced' }]);
+      });
+    }
+
+    void test('of a VM that nobody can see the file under the path is told', async () => {
+      await using fixture = await make();
+      const [here] = await fixture.shared('raw');
+      await using marked = await fixture.here.mark([{ ...here, vmUid: NOBODY }], never);
+      assert.equal(marked.images[0]?.kind, 'file');
+    });
 
     void test('of a file without the mark it is only told that it is there', async () => {
       await using fixture = await make();

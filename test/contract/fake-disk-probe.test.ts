@@ -19,6 +19,17 @@ testDiskProbe('fake storage', async () => {
       const place = { kind: 'file', path: '/srv/own/a', format: 'raw' } as const;
       return [place, place];
     },
+    async opened() {
+      storage.put(['a', 'b'], '/srv/shared/a');
+      const place = { kind: 'file', path: '/srv/shared/a', format: 'raw', vmUid: 'web' } as const;
+      return {
+        place,
+        replace: async (by) => {
+          if (by === 'nothing') storage.remove('a', place.path);
+          storage.replaced.add(`a:${place.path}`);
+        },
+      };
+    },
     async countMarks() {
       return storage.marks.size;
     },

@@ -31,7 +31,13 @@ export function testImages(
         const path = await fixture.create(format);
         const { fileId, ...found } =
           (await fixture.images.find(queryOf(path, format), never)) ?? {};
-        assert.deepEqual(found, { kind: 'file', format, problem: undefined, holders: [] });
+        assert.deepEqual(found, {
+          kind: 'file',
+          format,
+          problem: undefined,
+          behind: [],
+          holders: [],
+        });
         assert.ok(fileId);
         const second = format === 'raw' ? 'qcow2' : 'raw';
         const query = queryOf(await fixture.create(second), second);

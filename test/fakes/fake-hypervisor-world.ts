@@ -45,7 +45,8 @@ export class FakeHypervisorWorld {
 
   /** As a listing has it, which waits for nothing. */
   list(vm: FakeVm): HypervisorVm {
-    const seen = this.describe(vm);
+    const described = this.describe(vm);
+    const seen = vm.isDriftListed ? described : { ...described, drift: [] };
     if (!this.stuck.has(seen.uid)) return seen;
     const { uid, hypervisorName, state, stateReason, persistent } = seen;
     return {

@@ -161,6 +161,13 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
     this.#world.tell(uid, 'defined');
   }
 
+  /** As `virsh snapshot-create-as` gives it another disk: only who looks at the VM itself sees it, and nobody is told. */
+  changeUnseen(uid: string, part: DriftedPart): void {
+    const vm = this.#world.get(uid);
+    vm.drift = [...vm.drift, part];
+    vm.isDriftListed = false;
+  }
+
   /** Has the VMs of this hypervisor write to storage that others may write to as well. */
   attach(writers: FakeWriters): void {
     this.#world.writers = writers;

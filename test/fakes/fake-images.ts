@@ -11,7 +11,7 @@ export class FakeImages implements ImageInspector {
   readonly #images = new Map<string, ImageInfo>();
 
   add(path: string, image: Partial<ImageInfo> = {}): void {
-    const free = { fileId: path, holders: [] };
+    const free = { fileId: path, behind: [], holders: [] };
     this.#images.set(path, { kind: 'file', format: 'raw', problem: undefined, ...free, ...image });
   }
 

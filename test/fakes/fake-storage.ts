@@ -3,11 +3,11 @@ import type {
   BlockFacts,
   DiskProbe,
   FileFacts,
-  ImagePlace,
   ImageSighting,
   MarkedImage,
   MarkedImages,
   MarkedPlace,
+  OpenPlace,
   UnknownImage,
 } from '../../src/drivers/disk-probe.ts';
 import type { HypervisorDisk } from '../../src/drivers/hypervisor-domains.ts';
@@ -32,6 +32,8 @@ export class FakeStorage {
   readonly marks = new Map<string, string>();
   /** Two nodes that wrote to one image at the same time. */
   readonly violations: string[] = [];
+  /** `node:path` of what the VMs that have it open there have opened as another file. */
+  readonly replaced = new Set<string>();
   readonly #images = new Map<string, FakeImage>();
   readonly #writers = new Map<string, string>();
 
@@ -129,7 +131,7 @@ class FakeDiskProbe implements DiskProbe {
     this.#node = node;
   }
 
-  async mark(images: readonly ImagePlace[], signal: AbortSignal): Promise<MarkedImages> {
+  async mark(images: readonly OpenPlace[], signal: AbortSignal): Promise<MarkedImages> {
     signal.throwIfAborted();
     const { marks } = this.#storage;
     const made: string[] = [];
@@ -137,6 +139,10 @@ class FakeDiskProbe implements DiskProbe {
       const image = this.#storage.find(this.#node, place.path);
       if (image?.refusedOn?.includes(this.#node) === true)
         return { kind: 'unknown', problem: OUTSIDE };
+      const isHeld = place.vmUid !== undefined;
+      if (isHeld && this.#storage.replaced.has(`${this.#node}:${place.path}`)) {
+        return { kind: 'replaced' };
+      }
       if (image === undefined) return { kind: 'unknown', problem: 'it does not exist' };
       if (image.facts.kind !== 'file') return image.facts;
       if (image.readOnlyOn?.includes(this.#node) === true) {

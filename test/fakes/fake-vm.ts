@@ -24,6 +24,8 @@ export interface FakeVm {
   persistent: VmDefinition | undefined;
   /** What of it somebody else has changed. */
   drift: readonly DriftedPart[];
+  /** Of some changes nobody is told, and listings find them only in time. */
+  isDriftListed: boolean;
   /** Where they are not simply what its volumes say. */
   disks: readonly HypervisorDisk[] | undefined;
   /** As its run has it. */
@@ -52,6 +54,7 @@ export function newFakeVm(definition: VmDefinition): FakeVm {
     live: definition,
     persistent: definition,
     drift: [],
+    isDriftListed: true,
     disks: undefined,
     runningSinceMs: undefined,
     state: 'stopped',

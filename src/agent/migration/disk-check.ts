@@ -37,7 +37,7 @@ export async function checkDisks(
   judge.checkTrust();
   for (const disk of shared) judge.checkCache(disk);
   if (open.length === 0) return judge.report();
-  await using marked = await markAll(open, options.diskProbe, signal);
+  await using marked = await markAll(vm.uid, open, options.diskProbe, signal);
   const sightings = await lookThere(vm.uid, open, marked.images, peer, signal);
   for (const [index, one] of open.entries()) {
     judge.judge(one, marked.images[index] ?? NOT_LOOKED_AT, sightings[index] ?? NOT_LOOKED_AT);
@@ -52,11 +52,15 @@ const TOO_OLD = {
 } as const;
 
 async function markAll(
+  vmUid: string,
   open: readonly OpenImage[],
   probe: Pick<DiskProbe, 'mark'>,
   signal: AbortSignal,
 ): Promise<AsyncDisposable & { readonly images: readonly MarkedImage[] }> {
-  const places = open.flatMap(({ image }) => placeOf(image) ?? []);
+  const places = open.flatMap(({ image }) => {
+    const place = placeOf(image);
+    return place === undefined ? [] : { ...place, vmUid };
+  });
   const marked = await probe.mark(places, signal);
   const found = [...marked.images];
   const images = open.map(({ image }): MarkedImage => {

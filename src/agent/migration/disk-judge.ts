@@ -78,7 +78,10 @@ export class DiskJudge {
     const what = `volume ${disk.name}: ${depth === 0 ? '' : 'its backing image '}${image.path}`;
     const trusted = this.#trusted.includes(disk.name);
     const comparison = compareImages(here, there);
-    const both = `node ${this.#here} has ${describeImage(here)}, node ${this.#there} has ${describeImage(there)}`;
+    const own = `node ${this.#here} has ${describeImage(here)}`;
+    // Whatever is there, it is not what the VM has open.
+    const isReplaced = here.kind === 'replaced';
+    const both = isReplaced ? own : `${own}, node ${this.#there} has ${describeImage(there)}`;
     const onWord = `migrate with --trust-shared ${disk.name} (trust_shared)`;
     switch (comparison.verdict) {
       case 'same':
@@ -115,11 +118,20 @@ export class DiskJudge {
           ? `; or take it out with novactl vm eject ${nameOf(this.#vm)} ${disk.name}`
           : '';
         const copy = mayBeCopy ? `; if that is a copy with the same content, ${onWord}` : '';
-        const text = `${what} is not the same on both nodes: ${both}; ${ADVICE[comparison.why]}${copy}${eject}`;
+        const advice = comparison.why === 'replaced' ? this.#toSave(open) : ADVICE[comparison.why];
+        const text = `${what} is not the same on both nodes: ${both}; ${advice}${copy}${eject}`;
         const lacks = comparison.why === 'missing' ? image.path : undefined;
-        this.#block(disk, text, this.#there, 'MIGRATION_BLOCKED', lacks);
+        const node = isReplaced ? this.#here : this.#there;
+        this.#block(disk, text, node, 'MIGRATION_BLOCKED', lacks);
       }
     }
+  }
+
+  /** What to do about a file that nobody but QEMU has any more. */
+  #toSave({ disk, depth }: OpenImage): string {
+    if (disk.readOnly) return 'put that file back under the path';
+    const which = depth === 0 ? 'it alone has what the guest has written' : 'the disk needs it';
+    return `${which}, so have it go on with a copy before it ends: virsh blockcopy ${this.#vm.hypervisorName} ${disk.target} FILE --transient-job --wait --pivot; then apply its manifest with FILE`;
   }
 
   #note({ disk, image }: OpenImage, verdict: MigrationImage['verdict'], message: string): void {

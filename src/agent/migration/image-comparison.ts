@@ -8,7 +8,11 @@ import type {
 /** What became of comparing an image of one node with what another has under the same path. */
 export type Comparison =
   | { readonly verdict: 'same'; readonly there: FileFacts | BlockFacts }
-  | { readonly verdict: 'different'; readonly why: 'missing' | 'unmarked' | 'attributes' }
+  | {
+      readonly verdict: 'different';
+      /** `replaced`: what is here is not what the VM has open. */
+      readonly why: 'replaced' | 'missing' | 'unmarked' | 'attributes';
+    }
   /** Not to be opened there, whatever it is. */
   | { readonly verdict: 'refused'; readonly problem: string }
   /** `side` is the node on which it could not be found out. */
@@ -20,6 +24,7 @@ export type Comparison =
  */
 export function compareImages(here: MarkedImage, there: ImageSighting): Comparison {
   if (there.kind === 'refused') return { verdict: 'refused', problem: there.problem };
+  if (here.kind === 'replaced') return { verdict: 'different', why: 'replaced' };
   if (there.kind === 'missing') return { verdict: 'different', why: 'missing' };
   if (here.kind === 'unknown') return { verdict: 'unknown', side: 'here', problem: here.problem };
   switch (there.kind) {
@@ -61,6 +66,8 @@ export function describeImage(image: MarkedImage | ImageSighting): string {
       return 'nothing';
     case 'other':
       return 'another file, without the mark';
+    case 'replaced':
+      return 'not the file that the VM has open, which was deleted or replaced while it runs';
     case 'unknown':
     case 'refused':
       return `unknown: ${image.problem}`;

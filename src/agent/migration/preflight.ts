@@ -57,11 +57,11 @@ export async function preflight(
   const info = await hypervisor.host.getInfo(signal);
   const found = await hypervisor.domains.find(vm.definition.uid, signal);
   const definition = found?.definition ?? vm.definition;
-  const stale = staleBlocker(definition, options);
-  // Whatever else stands in the way is of no use to know: it is not the VM.
-  if (stale !== undefined) {
+  const only = staleBlocker(definition, options) ?? sameNodeBlocker(spec, nodeName);
+  // Whatever else stands in the way is of no use to know: it is not the VM, or it need not go anywhere.
+  if (only !== undefined) {
     const memoryBytes = found?.memoryBytes ?? 0;
-    return { blockers: [stale], images: [], memoryBytes, way: undefined };
+    return { blockers: [only], images: [], memoryBytes, way: undefined };
   }
   // What is pending is not what moves.
   const machine = (found?.liveDefinition ?? definition).spec.template.spec;
@@ -78,7 +78,7 @@ export async function preflight(
     sourceQemuVersion: info.qemuVersion,
     requiredFeatures: requiredFeaturesOf(definition),
   };
-  const blockers = localBlockers(vm, found, spec, nodeName);
+  const blockers = localBlockers(vm, found, nodeName);
   if (options.nodeShutdown.isGoingDown) blockers.push(goingDown(nodeName));
   const unconfirmed = options.ownership.unconfirmed(definition.uid);
   if (unconfirmed !== undefined) {
@@ -136,6 +136,19 @@ function staleBlocker(
   };
 }
 
+function sameNodeBlocker(
+  { destinationNode }: MigrationSpec,
+  nodeName: string,
+): MigrationBlocker | undefined {
+  if (destinationNode !== nodeName) return undefined;
+  return {
+    reason: 'MIGRATION_BLOCKED',
+    message: 'the VM is on that node already',
+    nodeName,
+    subject: 'spec.destination.nodeName',
+  };
+}
+
 function withoutFinding({ reason, message, nodeName, subject }: DiskBlocker): MigrationBlocker {
   return { reason, message, nodeName, subject };
 }
@@ -172,16 +185,12 @@ function goingDown(nodeName: string): MigrationBlocker {
 function localBlockers(
   vm: Vm,
   found: HypervisorVm | undefined,
-  spec: MigrationSpec,
   nodeName: string,
 ): MigrationBlocker[] {
   const blockers: MigrationBlocker[] = [];
   const block = (reason: MigrationBlocker['reason'], message: string, subject: string): void => {
     blockers.push({ reason, message, nodeName, subject });
   };
-  if (spec.destinationNode === nodeName) {
-    block('MIGRATION_BLOCKED', 'the VM is on that node already', 'spec.destination.nodeName');
-  }
   if (found?.state === 'paused' && vm.phase === 'paused') {
     const { definition, reason, message } = vm;
     block(

@@ -334,6 +334,14 @@ function meetings(
   return open.filter(({ kind }) => meetingOf(deed, kind) === meeting).map(({ id }) => id);
 }
 
+/** Of those that are no words that go before a VM. */
+const WORDS: Partial<Record<OperationKind, string>> = {
+  shutdown: 'shut down',
+  destroy: 'cut the power of',
+  eject: 'eject a medium of',
+  insert: 'insert a medium into',
+};
+
 /** A migration that is on its way to being cancelled is waited for by the first step. */
 function assertNotBusy(
   asked: Pick<OperationRecord, 'id' | 'kind' | 'vm'>,
@@ -352,7 +360,7 @@ function busy(asked: Pick<OperationRecord, 'kind' | 'vm'>, other: OperationRecor
   const cancel = other.kind === 'migrate' ? 'novactl migration cancel' : 'novactl operation cancel';
   return new AgentError(
     'VM_BUSY',
-    `Cannot ${kind} ${subjectText(asked)}: operation ${other.id} (${other.kind}) is in progress; wait until it has ended, or cancel it with "${cancel} ${other.id}"`,
+    `Cannot ${WORDS[kind] ?? kind} ${subjectText(asked)}: operation ${other.id} (${other.kind}) is in progress; wait until it has ended, or cancel it with "${cancel} ${other.id}"`,
     { metadata: { ...vmIdOf(asked), operationId: other.id }, retryAfterMs: 1_000 },
   );
 }

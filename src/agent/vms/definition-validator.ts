@@ -23,6 +23,7 @@ import {
   unusable,
   violationOf,
   wayWithout,
+  writtenBases,
 } from './file-violations.ts';
 import { commandNameOf } from './vm-words.ts';
 
@@ -168,6 +169,7 @@ export class DefinitionValidator {
     return [
       ...found.flatMap(({ violation }) => violation ?? []),
       ...sameFiles(found),
+      ...writtenBases(found),
       ...found.flatMap((look) => this.#inUse(look, asker) ?? []),
       ...(await Promise.all(boot)).filter((violation) => violation !== undefined),
     ];
@@ -184,11 +186,11 @@ export class DefinitionValidator {
     const pathField = `${field}.source.${file === undefined ? 'block' : 'file'}.path`;
     const kind = file === undefined ? 'block-device' : 'file';
     const format = formatOf(volume);
-    const query = { path, kind, format, isReadOnly: isReadOnly(volume), user } as const;
-    const image = await this.#options.images.find(query, signal);
+    const plain = { path, format, kind, isReadOnly: isReadOnly(volume) } as const;
+    const image = await this.#options.images.find({ ...plain, user }, signal);
     const without = wayWithout(volume, asker);
     const isArriving = asker.arrivesAs !== undefined;
-    const asked = { field, pathField, path, format, kind, without, isArriving } as const;
+    const asked = { ...plain, field, pathField, without, isArriving } as const;
     return { ...asked, image, violation: violationOf(asked, image) };
   }
 

@@ -33,6 +33,7 @@ export interface AskedVolume {
   readonly path: string;
   readonly format: string;
   readonly kind: 'file' | 'block-device';
+  readonly isReadOnly: boolean;
   /** How to do without it, to be said after what else can be done; may be empty. */
   readonly without: string;
   /** The VM comes from another node, which has it: what is to be here is that very one. */
@@ -56,7 +57,9 @@ export function violationOf(
     return { field: pathField, description: `is ${path}, which ${kind}`, reason: 'IMAGE_INVALID' };
   }
   if (image.format === format) return undefined;
-  const description = `is ${format}, but ${path} is ${image.format}; correct the format or convert it with: qemu-img convert -O ${format}`;
+  const isUsable = image.format === 'raw' || image.format === 'qcow2';
+  const other = isUsable ? 'correct the format or ' : '';
+  const description = `is ${format}, but ${path} is ${image.format}; ${other}convert it with: qemu-img convert -O ${format}`;
   return { field: `${field}.format`, description, reason: 'IMAGE_INVALID' };
 }
 
@@ -67,6 +70,17 @@ export function sameFiles(looks: readonly Look[]): readonly SpecViolation[] {
     const first = looks.slice(0, index).find((other) => other.image?.fileId === id);
     if (id === undefined || first === undefined) return [];
     const description = `is ${path}, which leads to the same image as ${first.pathField}; each volume needs its own`;
+    return [{ field, description, reason: 'INVALID_SPEC' }];
+  });
+}
+
+/** What another disk of the VM stands on nobody may write to, the VM itself neither: QEMU would not open both. */
+export function writtenBases(looks: readonly Look[]): readonly SpecViolation[] {
+  return looks.flatMap(({ image, pathField: field, path, isReadOnly }) => {
+    const id = image?.fileId;
+    const upon = looks.find((other) => id !== undefined && other.image?.behind.includes(id));
+    if (isReadOnly || upon === undefined) return [];
+    const description = `is ${path}, on which the image of ${upon.pathField} stands, so nobody may write to it; leave one of them out, or say readOnly: true of this one`;
     return [{ field, description, reason: 'INVALID_SPEC' }];
   });
 }

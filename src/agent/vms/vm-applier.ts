@@ -11,10 +11,11 @@ import {
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
 import { USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
+import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import { busy } from './busy.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
+import { disksChanged, putsDisksBack } from './disks-changed.ts';
 import { restoreUserData } from './lost-user-data.ts';
 import type { Ownership } from './ownership.ts';
 import { assertRead } from './unread-vms.ts';
@@ -40,6 +41,9 @@ export interface VmApplierOptions {
 
 const VOLUMES_FIELD = 'spec.template.spec.volumes';
 
+/** What a look at the VM itself says. */
+type Found = Pick<HypervisorVm, 'drift' | 'disks'> & Pick<Vm, 'definition'>;
+
 /** Makes VMs be as a manifest says: creates what is not there, changes the definition of what is. */
 export class VmApplier {
   readonly #options: VmApplierOptions;
@@ -63,19 +67,22 @@ export class VmApplier {
     }
     assertRead(current);
     // A listing may know a busy VM as it was.
-    const now = { ...current, definition: await this.#read(current.definition, signal) };
+    const found = await this.#read(current.definition, signal);
+    const now = { ...current, definition: found.definition, drift: found.drift };
     assertChangeable(now, uid, options.generation);
-    return this.#change(now, manifest, options, signal);
+    return this.#change(now, found, manifest, options, signal);
   }
 
-  async #read(known: VmDefinition, signal: AbortSignal): Promise<VmDefinition> {
-    const now = (await this.#options.domains.find(known.uid, signal))?.definition;
-    if (now === undefined) throw generationMismatch(known, undefined);
-    return now;
+  async #read(known: VmDefinition, signal: AbortSignal): Promise<Found> {
+    const found = await this.#options.domains.find(known.uid, signal);
+    if (found?.definition === undefined) throw generationMismatch(known, undefined);
+    const { definition, drift, disks } = found;
+    return { definition, drift, disks };
   }
 
   async #change(
     current: Vm,
+    found: Found,
     manifest: unknown,
     options: ApplyOptions,
     signal: AbortSignal,
@@ -94,7 +101,7 @@ export class VmApplier {
       if (!options.dryRun) await restoreUserData(definition, userData, this.#options, signal);
       return { vm: current, warnings, outcome: 'unchanged', changes };
     }
-    assertDisksKnown(current, changes);
+    assertDisksKnown(found, wanted, changes);
     if (options.dryRun) {
       const changed = changedDefinition(definition, wanted);
       const vm = { ...current, definition: { ...changed, generation: definition.generation } };
@@ -103,10 +110,12 @@ export class VmApplier {
     using lock = locks.tryAcquire(definition.uid, 'apply');
     if (lock === undefined) throw busy('change', definition, locks);
     // What was compared must still be what is there.
-    const now = await this.#read(definition, signal);
+    const again = await this.#read(definition, signal);
+    const { definition: now } = again;
     if (now.generation !== definition.generation) {
       throw generationMismatch(definition, now.generation);
     }
+    assertDisksKnown(again, wanted, changes);
     if (userData !== undefined) {
       await this.#options.privateFiles.put(definition.uid, USER_DATA_FILE, userData, signal);
     }
@@ -183,18 +192,16 @@ function assertChangeable(
   }
 }
 
-/** Defining a VM gives it the disks of its manifest, and with them a disk below a snapshot that virsh has taken. */
 function assertDisksKnown(
-  { definition, drift }: Vm,
+  found: Found,
+  wanted: WantedVm,
   changes: readonly Pick<FieldChange, 'field'>[],
 ): void {
-  if (!drift.includes('volumes')) return;
-  if (changes.some(({ field }) => field.startsWith(VOLUMES_FIELD))) return;
-  throw new AgentError(
-    'VM_DISKS_CHANGED',
-    `Cannot change VM ${definition.name}: somebody has given it other disks than its manifest has, and the change would put those of the manifest back, which may lose data; compare with "virsh dumpxml --inactive ${definition.uid}", then merge a snapshot back with virsh blockcommit, or apply a manifest with the disks that it has`,
-    { metadata: { vmId: definition.uid } },
-  );
+  if (!found.drift.includes('volumes')) return;
+  const volumes = wanted.spec.template.spec.volumes ?? [];
+  const isOfDisks = changes.some(({ field }) => field.startsWith(VOLUMES_FIELD));
+  if (isOfDisks && !putsDisksBack(found, volumes)) return;
+  throw disksChanged(found.definition);
 }
 
 function generationMismatch(

@@ -48,7 +48,8 @@ export class VmDeleter {
     whereabouts.assertDeletable(found.definition, options);
     if (wasMovedAway(found)) await whereabouts.assertNotMovedAway(found, signal);
     if (options.force) await assertWhole(domains, found.definition, signal);
-    else assertOff(found);
+    // What moves it is in the way of its shutdown too, so whoever looks at operations next says that.
+    else if (found.phase !== 'migrating') assertOff(found);
     return found;
   }
 

@@ -9,6 +9,7 @@ import { type Medium, withMedium } from '../../core/vm-medium.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import { lockVm } from './busy.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
+import { disksChanged, hasOtherDisks } from './disks-changed.ts';
 import type { Ownership } from './ownership.ts';
 import { assertRead } from './unread-vms.ts';
 import type { Vm, VmRef } from './vm.ts';
@@ -68,7 +69,10 @@ export class VmMedia {
       driveOf(definition, change, current),
     );
     const { path } = change;
-    const other = now.map(pathOf).find((there) => there !== undefined && there !== path);
+    // Somebody may have changed it by other means, of which no manifest tells.
+    const inside = found?.disks.find(({ name }) => name === change.volume)?.images[0]?.path;
+    const paths = [...now.map(pathOf), inside];
+    const other = paths.find((there) => there !== undefined && there !== path);
     if (path !== undefined && other !== undefined) throw isFull(current, change, other);
     const changed = withMedium(current, change.volume, mediumOf(path));
     if (path !== undefined) {
@@ -76,9 +80,12 @@ export class VmMedia {
       const isStarted = !isOff(vm);
       await validator.validate(wantedOf(changed), { isStarted }, signal);
     }
+    const isEmptied = path === undefined && inside !== undefined;
+    const isDone = !isEmptied && now.every((drive) => pathOf(drive) === path);
+    if (!isDone && found !== undefined && hasOtherDisks(found)) throw disksChanged(current);
     const isSame = isDeepStrictEqual(pathOf(now[0] ?? {}), path);
     const definition = isSame ? current : { ...changed, generation: current.generation + 1 };
-    return { vm, definition, isDone: now.every((drive) => pathOf(drive) === path) };
+    return { vm, definition, isDone };
   }
 
   /** Does it; false if it was so already. */

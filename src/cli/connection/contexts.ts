@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import type { AgentTarget } from '../../client/target.ts';
 import { AgentError } from '../../core/errors.ts';
+import { whyUnreadable } from '../../core/file-words.ts';
 import { agentAddressProblem } from '../../core/host-port.ts';
 import { unquotedText } from '../../core/resources/field-schemas.ts';
 import { describeIssues, schemaMessages } from '../../core/resources/schema-issues.ts';
@@ -79,7 +80,8 @@ export async function readContexts(file: string | undefined): Promise<Contexts> 
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'error';
     if (file === undefined && code === 'ENOENT') return { contexts: {} };
     const named = file ?? DEFAULT_CONTEXTS_FILE;
-    throw new AgentError('INVALID_CONFIG', `Cannot read the contexts file ${named} (${code})`, {
+    const why = whyUnreadable(error);
+    throw new AgentError('INVALID_CONFIG', `Cannot read the contexts file ${named}: ${why}`, {
       cause: error,
     });
   }

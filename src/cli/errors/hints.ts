@@ -33,7 +33,7 @@ const HINTS: Readonly<Record<Reason, string>> = {
   IMAGE_NOT_ALLOWED:
     "Move it to a folder that the node has for images, or have the node's administrator add its folder to images.folders (kernels: images.bootFolders; block devices: images.blockDevices) in the agent's configuration",
   IMAGE_NOT_READABLE:
-    'Open what is named above to the user of QEMU, or move the image to one of images.folders that this user can reach',
+    "Open what is named above to the user of QEMU, or mount it for writing; or move the image to one of images.folders where QEMU's user can read and write it",
   IMAGE_UNREACHABLE:
     'Bring back the storage that is named (on the node: findmnt, and its server), then try again; or name another image',
   NODE_CAPACITY_EXCEEDED:

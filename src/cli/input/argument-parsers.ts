@@ -33,11 +33,14 @@ export function bytesArgument(text: string): bigint {
 
 /** The rate as written. */
 export function bitRateArgument(text: string): string {
+  const similar = similarBitRate(text);
   const bits = parseBitRate(text);
-  if (bits === 0) throw new InvalidArgumentError('It must be more than 0.');
+  if (parseBitRate(similar ?? text) === 0) {
+    throw new InvalidArgumentError("It must be more than 0; leave it out for the node's default.");
+  }
   if (bits !== undefined) return text;
   const rule = 'It must be in bits a second, such as 1Gbps or 250Mbps.';
-  throw new InvalidArgumentError(withAdvice(rule, similarBitRate(text)));
+  throw new InvalidArgumentError(withAdvice(rule, similar));
 }
 
 function withAdvice(rule: string, meant: string | undefined): string {

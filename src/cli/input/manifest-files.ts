@@ -1,6 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { AgentError } from '../../core/errors.ts';
+import { whyUnreadable } from '../../core/file-words.ts';
 import type { CliIo } from '../process/cli-io.ts';
 import type { ManifestOptions } from './manifest-options.ts';
 
@@ -54,8 +55,10 @@ async function readable<T>(where: string, read: () => Promise<T>): Promise<Manif
     return { where, value: await read() };
   } catch (cause) {
     if (cause instanceof AgentError) return { where, error: cause };
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'error';
-    const message = `Cannot read ${where} (${code})`;
+    const why = /^https?:/.test(where)
+      ? 'an address is not fetched; do that with curl or the like, and give what it prints as -f -'
+      : whyUnreadable(cause);
+    const message = `Cannot read ${where}: ${why}`;
     return { where, error: new AgentError('INVALID_REQUEST', message, { cause }) };
   }
 }

@@ -48,7 +48,7 @@ export class ProcessImageInspector implements ImageInspector, Disposable {
 
   async find(query: ImageQuery, signal: AbortSignal): Promise<ImageInfo | undefined> {
     const found = await this.#ask(query.path, { verb: 'find', query }, signal);
-    return found && { format: '', fileId: undefined, holders: [], ...found };
+    return found && { format: '', fileId: undefined, behind: [], holders: [], ...found };
   }
 
   findBootFile(

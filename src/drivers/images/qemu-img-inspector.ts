@@ -19,6 +19,7 @@ import { readFormat } from './image-format.ts';
 import { findDeviceHolders, findHolders } from './image-holders.ts';
 import { listMissing } from './missing-files.ts';
 import { type AccessQuery, findAccessProblem } from './process-access.ts';
+import { findWriteProblem } from './write-access.ts';
 
 type Found = FileInfo & Partial<ImageInfo>;
 
@@ -59,7 +60,7 @@ export class QemuImgInspector implements ImageInspector {
 
   async find(query: ImageQuery, signal: AbortSignal): Promise<ImageInfo | undefined> {
     const found = await this.#inTime((deadline) => this.#find(query, deadline), signal);
-    return found && { format: '', fileId: undefined, holders: [], ...found };
+    return found && { format: '', fileId: undefined, behind: [], holders: [], ...found };
   }
 
   listMissing(paths: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
@@ -105,6 +106,8 @@ export class QemuImgInspector implements ImageInspector {
     const isWritten = !query.isReadOnly;
     const closed = await this.#accessProblem({ files: chain.files, isWritten, user }, signal);
     if (closed !== undefined) return { kind, problem: closed };
+    const unwritable = isWritten ? await findWriteProblem(real) : undefined;
+    if (unwritable !== undefined) return { kind, problem: unwritable };
     const asked = chain.files.map((file, depth) => ({
       path: file,
       isWritten: isWritten && depth === 0,
@@ -114,7 +117,8 @@ export class QemuImgInspector implements ImageInspector {
       kind === 'block-device' && first !== undefined
         ? await findDeviceHolders(first, signal)
         : await findHolders(asked, signal);
-    const use = { fileId: await idOf(real), holders, problem: undefined };
+    const [fileId, ...behind] = await Promise.all(chain.files.map(idOf));
+    const use = { fileId, behind, holders, problem: undefined };
     if (format === 'raw') return { kind, format, ...use };
     return { kind, ...(await this.#report(path, signal)), ...use };
   }

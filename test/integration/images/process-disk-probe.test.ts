@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import {
   mkdir,
@@ -82,6 +83,7 @@ function qcow2Start(sizeBytes: number): Buffer {
 
 testDiskProbe('the probe process', async () => {
   const folders = await Folders.make();
+  const processes: ChildProcess[] = [];
   return {
     here: folders.probe(),
     there: folders.probe(),
@@ -91,6 +93,18 @@ testDiskProbe('the probe process', async () => {
     },
     async separate() {
       return [await folders.image('here', 'raw'), await folders.image('there', 'raw')];
+    },
+    async opened() {
+      const place = await folders.image('shared', 'raw');
+      const vmUid = randomUUID();
+      processes.push(await openAsQemu(place.path, vmUid));
+      return {
+        place: { ...place, vmUid },
+        replace: async (by) => {
+          await rm(place.path);
+          if (by === 'another') await folders.image('shared', 'raw');
+        },
+      };
     },
     async countMarks() {
       return (await folders.marks()).length;
@@ -112,9 +126,21 @@ testDiskProbe('the probe process', async () => {
         countMarks: async () => (await folders.marks('outside')).length,
       };
     },
-    [Symbol.asyncDispose]: () => folders[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      for (const each of processes) each.kill();
+      await folders[Symbol.asyncDispose]();
+    },
   };
 });
+
+/** A process that has a file open and calls itself by its VM, as libvirt has QEMU do. */
+async function openAsQemu(file: string, vmUid: string): Promise<ChildProcess> {
+  const script = 'exec 3<>"$1"; echo open; read -r word';
+  const args = ['-c', script, 'sh', file, '-uuid', vmUid];
+  const qemu = spawn('/bin/sh', args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  await once(qemu.stdout, 'data');
+  return qemu;
+}
 
 test('links lead to the folder that is marked, and to the name that is compared', async () => {
   await using folders = await Folders.make();

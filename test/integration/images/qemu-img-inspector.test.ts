@@ -33,6 +33,12 @@ void describe('an image', { skip }, () => {
     const middle = folder.create(folder.own('middle'), '-b', 'base', '-F', 'raw');
     const top = folder.create(folder.own('top'), '-b', middle, '-F', 'qcow2');
     assert.equal(await problemOf(folder, top), '');
+    const [found, under] = await Promise.all(
+      [queryOf({ path: top }), queryOf({ path: base, format: 'raw' })].map((query) =>
+        inspectorFor(folder).find(query, never),
+      ),
+    );
+    assert.deepEqual([found?.behind.length, found?.behind.at(-1)], [2, under?.fileId]);
     await rm(base);
     assert.match(await problemOf(folder, top), /does not exist/);
   });
@@ -49,6 +55,40 @@ void describe('an image', { skip }, () => {
     assert.equal(await problemOf(folder, top, { folders: [own, foreign] }), '');
     const nearly = await problemOf(folder, top, { folders: [own, foreign.slice(0, -1)] });
     assert.match(nearly, /outside/);
+  });
+
+  void test('that is to be written to may not lie on a file system that is mounted read-only', async () => {
+    await using folder = await Folder.make();
+    for (const format of ['raw', 'qcow2'] as const) {
+      const image = folder.own(format);
+      await (format === 'raw' ? folder.raw(image) : folder.create(image));
+      const own = folder.own('');
+      execFileSync('mount', ['--bind', own, own]);
+      try {
+        execFileSync('mount', ['-o', 'remount,bind,ro', own]);
+        assert.match(
+          await problemOf(folder, { path: image, format }),
+          /^IMAGE_NOT_READABLE: it is to be written to, and its file system is mounted read-only .* readOnly: true/,
+        );
+        assert.equal(await problemOf(folder, { path: image, format, isReadOnly: true }), '');
+      } finally {
+        execFileSync('umount', [own]);
+      }
+      assert.equal(await problemOf(folder, { path: image, format }), '');
+    }
+  });
+
+  void test('that is to be written to may not be immutable', async (t) => {
+    await using folder = await Folder.make();
+    const image = await folder.raw(folder.own('raw'));
+    const set = spawnSync('chattr', ['+i', image]);
+    if (set.status !== 0) return t.skip('needs a file system with immutable files');
+    try {
+      const problem = await problemOf(folder, { path: image, format: 'raw' });
+      assert.match(problem, /^IMAGE_NOT_READABLE: .*immutable; .*chattr -i/);
+    } finally {
+      execFileSync('chattr', ['-i', image]);
+    }
   });
 
   void test('may not get out of its folder by a link or by ..', async () => {

@@ -83,16 +83,24 @@ test('a mistyped command is answered with the one that was meant', async () => {
   assert.match((await run('vm', 'lst')).stderr, /Did you mean one of list, ls\?/);
 });
 
+test('a rate of 0 is answered with what is possible, however it is written', async () => {
+  for (const rate of ['0', '0bps', '0 Gbit/s']) {
+    const { code, stderr } = await run('migrate', 'web', '--to', 'b', '--bandwidth', rate);
+    assert.equal(code, 2);
+    assert.match(stderr, /must be more than 0; leave it out/);
+  }
+});
+
 test('a contexts file that is not there ends with 2', async () => {
   const { code, stderr } = await run('--config', '/nowhere.yaml', 'vm', 'list');
   assert.equal(code, 2);
-  assert.match(stderr, /Cannot read the contexts file \/nowhere\.yaml \(ENOENT\)/);
+  assert.match(stderr, /Cannot read the contexts file \/nowhere\.yaml: it does not exist/);
 });
 
 test('a manifest that is not there ends with 4', async () => {
   const { code, stderr } = await run('vm', 'create', '-f', '/nowhere.yaml');
   assert.equal(code, 4);
-  assert.match(stderr, /Cannot read \/nowhere\.yaml \(ENOENT\)/);
+  assert.match(stderr, /Cannot read \/nowhere\.yaml: it does not exist/);
 });
 
 test('no words at all print the help', async () => {

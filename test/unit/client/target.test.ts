@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { toAgentError } from '../../../src/client/status.ts';
 import { channelSettings, checkNodeIdentity } from '../../../src/client/target.ts';
 
 test('a certificate of the wanted node is accepted', () => {
@@ -35,6 +37,30 @@ test('a certificate that cannot be read is named', async () => {
   const tls = { certificate: '/nowhere/c.pem', key: '/nowhere/k.pem', ca: '/nowhere/ca.pem' };
   await assert.rejects(channelSettings({ address: '10.0.0.1:7443', tls }), {
     reason: 'INVALID_CONFIG',
-    message: /\/nowhere\/.*ENOENT/,
+    message: /\/nowhere\/.*: it does not exist$/,
   });
+});
+
+function unavailable(details: string, address: string): string {
+  const parts = { code: status.UNAVAILABLE, details, metadata: new Metadata() };
+  const error: ServiceError = Object.assign(new Error(details), parts);
+  return toAgentError(error, address).message;
+}
+
+test('why an agent cannot be reached has nothing of the words of the gRPC library', () => {
+  const details =
+    'No connection established. Last error: Error: its certificate is not that of node a. Resolution note: ';
+  assert.match(
+    unavailable(details, '10.0.0.1:7443'),
+    /7443: its certificate is not that of node a$/,
+  );
+});
+
+test('a connection that is lost may be one whose certificate was not accepted, but at no socket', () => {
+  const lost = 'No connection established. Last error: read ECONNRESET. Resolution note: ';
+  assert.match(
+    unavailable(lost, '10.0.0.1:7443'),
+    /was lost; an agent that does not accept our cert/,
+  );
+  assert.match(unavailable(lost, 'unix:/run/agent.sock'), /was lost$/);
 });

@@ -1,11 +1,18 @@
 import { statSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import type { ImagePlace, ImageSighting, MarkedImage, MarkedPlace } from '../../disk-probe.ts';
+import type {
+  ImagePlace,
+  ImageSighting,
+  MarkedImage,
+  MarkedPlace,
+  OpenPlace,
+} from '../../disk-probe.ts';
 import { AllowedPlaces, type Place } from '../allowed-places.ts';
 import { findDeviceUse } from '../device-use.ts';
 import { FolderMarks } from './folder-marks.ts';
 import { locateFile, readBlock, unknown } from './image-facts.ts';
+import { isOpenedBy } from './open-files.ts';
 import { MAX_MARK_MS, type ProbeAnswer, type ProbeRequest } from './probe-protocol.ts';
 
 /*
@@ -16,9 +23,13 @@ import { MAX_MARK_MS, type ProbeAnswer, type ProbeRequest } from './probe-protoc
 
 const marks = new FolderMarks();
 
-async function mark(place: ImagePlace, places: AllowedPlaces): Promise<MarkedImage> {
+async function mark(place: OpenPlace, places: AllowedPlaces): Promise<MarkedImage> {
   const { real, problem } = await locate(place, places);
   if (problem !== undefined) return unknown(problem);
+  const { kind, vmUid } = place;
+  if (kind === 'file' && vmUid !== undefined && (await isOpenedBy(vmUid, real)) === false) {
+    return { kind: 'replaced' };
+  }
   if (real === undefined) return unknown('it does not exist');
   if (place.kind === 'block') return readBlock(real);
   const located = locateFile(real, place.format);

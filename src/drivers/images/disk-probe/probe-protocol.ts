@@ -1,5 +1,5 @@
 import { siblingModule } from '../../../core/sibling-module.ts';
-import type { ImagePlace, ImageSighting, MarkedImage, MarkedPlace } from '../../disk-probe.ts';
+import type { ImageSighting, MarkedImage, MarkedPlace, OpenPlace } from '../../disk-probe.ts';
 import type { PlaceSettings } from '../allowed-places.ts';
 
 /** What the probe process is asked, as the first line of its input. Its output has a line for each image. */
@@ -10,7 +10,7 @@ export type ProbeRequest = ProbeVerb & {
 
 export type ProbeVerb =
   /** The marks stay until its input ends. */
-  | { readonly verb: 'mark'; readonly images: readonly ImagePlace[] }
+  | { readonly verb: 'mark'; readonly images: readonly OpenPlace[] }
   | { readonly verb: 'look'; readonly images: readonly MarkedPlace[] };
 
 export type ProbeAnswer = MarkedImage | ImageSighting;

@@ -2,11 +2,11 @@ import { Slots } from '../../../core/slots.ts';
 import { untilAborted } from '../../../core/until-aborted.ts';
 import type {
   DiskProbe,
-  ImagePlace,
   ImageSighting,
   MarkedImage,
   MarkedImages,
   MarkedPlace,
+  OpenPlace,
 } from '../../disk-probe.ts';
 import type { PlaceSettings } from '../allowed-places.ts';
 import { HangingProcesses, StorageProcess } from '../storage-process.ts';
@@ -36,7 +36,7 @@ export class ProcessDiskProbe implements DiskProbe {
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   }
 
-  async mark(images: readonly ImagePlace[], signal: AbortSignal): Promise<MarkedImages> {
+  async mark(images: readonly OpenPlace[], signal: AbortSignal): Promise<MarkedImages> {
     if (images.length === 0) return { images: [], async [Symbol.asyncDispose]() {} };
     await using slot = await this.#marking.take(signal);
     if (this.#hanging.areTooMany) {

@@ -86,6 +86,11 @@ test('a VM moves with a disk that both nodes have on the same storage', async ()
   await assertMoves(nodes);
 });
 
+test('a VM that is to go where it is is told that and nothing else', async () => {
+  using nodes = await TwoNodes.open();
+  await assertRefused(nodes, /^the VM is on that node already$/, { destinationNode: 'a' });
+});
+
 test('two files that are equal in path, size, format, number and device are told apart', async () => {
   using nodes = await TwoNodes.open();
   nodes.storage.put(['a'], PATH, { storage: 'disk of a', facts: FACTS, device: 42 });
@@ -98,6 +103,26 @@ test('two files that are equal in path, size, format, number and device are told
     { reason, subject, nodeName },
     { reason: 'MIGRATION_BLOCKED', subject: 'spec.template.spec.volumes[0]', nodeName: 'b' },
   );
+});
+
+test('an image that was replaced while its VM runs is not taken for the one that it has open', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.storage.replaced.add(`a:${PATH}`);
+  const { nodeName } = await assertRefused(
+    nodes,
+    /^volume root: \/srv\/images\/web\.qcow2 is not the same .*: node a has not the file that the VM has open, .*virsh blockcopy test_web vda/,
+    TRUST_ROOT,
+  );
+  assert.equal(nodeName, 'a');
+});
+
+test('one that was deleted while its VM runs is not to be put there anew', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.storage.replaced.add(`a:${PATH}`);
+  for (const node of ['a', 'b']) nodes.storage.remove(node, PATH);
+  const blockers = await blockersOf(nodes);
+  assert.ok(blockers.some(({ message }) => message.includes('virsh blockcopy test_web vda')));
+  assert.ok(blockers.every(({ message }) => !message.includes('mount the same storage')));
 });
 
 test('what is certainly another image is refused also to somebody who trusts in it', async () => {

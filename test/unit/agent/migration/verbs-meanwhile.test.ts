@@ -40,6 +40,8 @@ test('while a VM is copied no verb touches it, and the migration is named', asyn
   await nodes.copying();
   for (const kind of KINDS) await assertBusy(nodes, kind);
   await assertBusy(nodes, 'eject', { volume: 'setup' });
+  await assertBusy(nodes, 'delete');
+  await assert.rejects(ask(nodes, 'shutdown'), /^AgentError: Cannot shut down VM web: /);
   assert.deepEqual(await volumesOf(nodes), [ROOT.source?.file?.path, DRIVE.source?.file?.path]);
   assert.equal((await nodes.source.find(nodes.vm.uid))?.state, 'running');
 });

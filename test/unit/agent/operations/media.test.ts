@@ -48,6 +48,36 @@ async function refused(reason: Reason, work: Promise<unknown>, words: RegExp): P
   });
 }
 
+test('what somebody has put into a drive by other means is taken out, and in the way of another', async () => {
+  const { node, ref, uid } = await withDrive();
+  await using _node = node;
+  const [drive, root] = (await node.hypervisor.domains.find(uid, never))?.disks ?? [];
+  assert.ok(drive !== undefined && root !== undefined);
+  const byHand = { kind: 'file', path: OTHER_ISO, format: 'raw' } as const;
+  node.hypervisor.setDisks(uid, [{ ...drive, images: [byHand] }, root]);
+  const insert = { volume: 'setup', path: ISO };
+  await refused('DEVICE_IN_USE', ask(node, 'insert', ref, insert), /tools\.iso is in it/);
+  assert.equal((await ask(node, 'eject', ref, { volume: 'setup' })).result, 'EJECTED');
+});
+
+test('no medium is changed where that would put back a disk which somebody has changed', async () => {
+  const { node, ref, uid, inDrive } = await withDrive(ISO);
+  await using _node = node;
+  const [drive, root] = (await node.hypervisor.domains.find(uid, never))?.disks ?? [];
+  assert.ok(drive !== undefined && root !== undefined);
+  node.hypervisor.changeUnseen(uid, 'volumes');
+  // Of the drive alone nothing can be lost.
+  const other = { kind: 'file', path: OTHER_ISO, format: 'raw' } as const;
+  node.hypervisor.setDisks(uid, [{ ...drive, images: [other] }, root]);
+  assert.equal((await ask(node, 'eject', ref, { volume: 'setup' })).result, 'EJECTED');
+  const overlay = { kind: 'file', path: '/images/root.s1', format: 'qcow2' } as const;
+  node.hypervisor.setDisks(uid, [drive, { ...root, images: [overlay, ...root.images] }]);
+  node.hypervisor.changeUnseen(uid, 'volumes');
+  const insert = { volume: 'setup', path: ISO };
+  await refused('VM_DISKS_CHANGED', ask(node, 'insert', ref, insert), /virsh blockcommit/);
+  assert.deepEqual(await inDrive(), [undefined, undefined]);
+});
+
 test('a medium is taken out of a VM that runs, which its manifest says then, and put back', async () => {
   const { node, ref, inDrive } = await withDrive(ISO);
   await using _node = node;

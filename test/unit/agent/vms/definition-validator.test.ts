@@ -24,7 +24,9 @@ const ROOT = { name: 'root', format: 'raw', source: { file: { path: '/images/roo
 function newValidator() {
   const images = new FakeImages();
   images.add('/boot/vmlinuz');
-  images.add('/images/root.img');
+  images.add('/images/root.img', { behind: ['/images/base.img'] });
+  images.add('/images/base.img');
+  images.add('/images/other.vmdk', { format: 'vmdk' });
   images.add('/images/other.img');
   images.add('/images/root.qcow2', { format: 'qcow2' });
   images.add('/images', {
@@ -105,6 +107,20 @@ const REFUSALS: readonly Refusal[] = [
     reason: 'IMAGE_INVALID',
     field: `${DATA}.format`,
     says: /is qcow2, but \/images\/other\.img is raw; .*qemu-img convert -O qcow2/,
+  },
+  {
+    what: 'a volume of a format that no VM can be given',
+    vm: withSource({ file: { path: '/images/other.vmdk' } }, { format: 'qcow2' }),
+    reason: 'IMAGE_INVALID',
+    field: `${DATA}.format`,
+    says: /is qcow2, but \/images\/other\.vmdk is vmdk; convert it with: qemu-img convert -O qcow2/,
+  },
+  {
+    what: 'a volume that another of the VM stands on',
+    vm: withSource({ file: { path: '/images/base.img' } }),
+    reason: 'INVALID_SPEC',
+    field: `${DATA}.source.file.path`,
+    says: /is \/images\/base\.img, on which the image of spec\.template\.spec\.volumes\[0\]\.source\.file\.path stands/,
   },
   {
     what: 'a volume that is a directory',
@@ -371,6 +387,11 @@ test('two volumes that lead to one image by different paths are an error of the 
   assert.equal(error.reason, 'INVALID_SPEC');
   assert.deepEqual(fieldsOf(error), [`${DATA}.source.file.path`]);
   assert.match(error.message, /leads to the same image as spec\.template\.spec\.volumes\[0\]/);
+});
+
+test('what another disk stands on may be read by the VM too', async () => {
+  const vm = withSource({ file: { path: '/images/base.img' } }, { readOnly: true });
+  assert.deepEqual(await newValidator().validate(vm, { isStarted: true }, never), []);
 });
 
 test('of a VM whose disks somebody has changed the files of its spec are not looked at', async () => {

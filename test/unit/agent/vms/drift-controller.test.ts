@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hasReason } from '../../../../src/core/errors.ts';
+import { pathOf, type Volume } from '../../../../src/core/resources/volume.ts';
 import { until } from '../../../fixtures/until.ts';
 import { apply, manifestOf } from './manifests.ts';
 import { never, newRequest, OneNode, refOf, uidOf } from './one-node.ts';
+
+const ROOT: Volume = {
+  name: 'root',
+  kind: 'disk',
+  format: 'raw',
+  cache: 'none',
+  source: { file: { path: '/images/root.raw' } },
+};
 
 async function withVm(options: Parameters<typeof newRequest>[1] = {}) {
   const node = await OneNode.open();
@@ -105,18 +114,48 @@ test('disks that were attached or detached while it runs are named, and left as 
   assert.match((await driftedOf())?.message ?? '', /volumes \(attached: vdb .*detached: data\)/);
 });
 
-test('a change that would put back disks which somebody has changed is refused', async () => {
-  const { node, request, uid, driftOf } = await withVm();
-  await using _ = node;
-  node.hypervisor.changeByHand(uid, 'volumes');
-  const labelled = manifestOf(request, { metadata: { labels: { tier: 'front' } } });
-  for (const dryRun of [true, false]) {
-    await assert.rejects(apply(node, labelled, { dryRun }), (error) =>
-      hasReason(error, 'VM_DISKS_CHANGED'),
-    );
-  }
-  assert.deepEqual(await driftOf(), ['volumes']);
+test('of a disk that somebody has changed only what the manifest says anew is taken', async () => {
+  await using node = await OneNode.open();
+  const plain = newRequest('web');
+  const withRoot = (changes: Partial<Volume>) => {
+    const volumes = [{ ...ROOT, ...changes }];
+    const { template } = plain.spec;
+    const spec = { ...plain.spec, template: { ...template, spec: { ...template.spec, volumes } } };
+    return { ...plain, spec };
+  };
+  const overlay = { kind: 'file', path: '/images/root.s1', format: 'qcow2' } as const;
+  node.images.add(pathOf(ROOT) ?? '', { format: 'raw' });
+  node.images.add(overlay.path, { format: 'qcow2' });
+  await node.create(withRoot({}));
+  const uid = uidOf(plain);
+  const [root] = (await node.hypervisor.domains.find(uid, never))?.disks ?? [];
+  assert.ok(root !== undefined);
+  node.hypervisor.setDisks(uid, [{ ...root, images: [overlay, ...root.images] }]);
+  node.hypervisor.changeUnseen(uid, 'volumes');
+  await assert.rejects(apply(node, withRoot({ shared: true })), (error) =>
+    hasReason(error, 'VM_DISKS_CHANGED'),
+  );
+  const source = { file: { path: overlay.path } };
+  const { outcome } = await apply(node, withRoot({ format: 'qcow2', source }));
+  assert.equal(outcome, 'changed');
 });
+
+for (const isSeen of [true, false]) {
+  const seen = isSeen ? '' : ', also where no listing knows yet';
+  test(`a change that would put back disks which somebody has changed is refused${seen}`, async () => {
+    const { node, request, uid, driftOf } = await withVm();
+    await using _ = node;
+    if (isSeen) node.hypervisor.changeByHand(uid, 'volumes');
+    else node.hypervisor.changeUnseen(uid, 'volumes');
+    const labelled = manifestOf(request, { metadata: { labels: { tier: 'front' } } });
+    for (const dryRun of [true, false]) {
+      await assert.rejects(apply(node, labelled, { dryRun }), (error) =>
+        hasReason(error, 'VM_DISKS_CHANGED'),
+      );
+    }
+    assert.deepEqual(await driftOf(), ['volumes']);
+  });
+}
 
 test('a definition that cannot be put back is tried again, and named in the state of the controllers', async () => {
   const { node, uid, driftOf, conditionOf } = await withVm();

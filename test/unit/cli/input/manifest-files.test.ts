@@ -35,8 +35,14 @@ test('a file that cannot be read does not keep others from being read', async ()
   await using made = await folderWith(FILES);
   const [missing, found] = await read(['/nowhere.yaml', `${made.folder}/a.yaml`]);
   assert.ok(missing !== undefined && 'error' in missing);
-  assert.equal(missing.error.message, 'Cannot read /nowhere.yaml (ENOENT)');
+  assert.equal(missing.error.message, 'Cannot read /nowhere.yaml: it does not exist');
   assert.deepEqual(found, { where: `${made.folder}/a.yaml`, value: 'A' });
+});
+
+test('an address is not taken for a file that is missing', async () => {
+  const [part] = await read(['https://example.com/web.yaml']);
+  assert.ok(part !== undefined && 'error' in part);
+  assert.match(part.error.message, /web\.yaml: an address is not fetched; .* -f -$/);
 });
 
 test('a folder without a manifest says so, and that -R looks further', async () => {
