@@ -13,6 +13,7 @@ import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import { wordOfOrigin } from '../vms/unconfirmed-controller.ts';
 import type { VmPeers } from '../vms/vm-peers.ts';
+import { commandNameOf } from '../vms/vm-words.ts';
 import type { EarlyEnd } from './early-end.ts';
 import { readFigures, resultOf } from './figures.ts';
 import { holdingFor } from './incoming-check.ts';
@@ -315,9 +316,10 @@ export class Arrivals {
 }
 
 /** Said of one that has come without its memory; empty otherwise. */
-function offMessage({ otherNodeOff, peerNode, vmName }: MigrationRecord): string {
+function offMessage({ otherNodeOff, peerNode, vmNamespace, vmName }: MigrationRecord): string {
   if (otherNodeOff === undefined) return '';
-  return `Memory of it was lost with node ${peerNode}, which is off for good by the word of ${otherNodeOff.saidBy}; it is off, here, with its disks as they were. To have it run again: novactl vm start ${vmName}`;
+  const commandName = commandNameOf({ namespace: vmNamespace, name: vmName });
+  return `Memory of it was lost with node ${peerNode}, which is off for good by the word of ${otherNodeOff.saidBy}; it is off, here, with its disks as they were. To have it run again: novactl vm start ${commandName}`;
 }
 
 export type Arrival = 'absent' | 'receiving' | 'arrived';

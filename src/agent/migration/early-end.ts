@@ -1,5 +1,6 @@
 import type { Reason } from '../../core/errors.ts';
 import type { VmStateReason } from '../../drivers/hypervisor-domains.ts';
+import { commandNameOf } from '../vms/vm-words.ts';
 import type { OutgoingContext } from './outgoing-context.ts';
 
 /** How a migration has ended that has not brought the VM to its destination. */
@@ -14,11 +15,12 @@ export interface EarlyEnd {
 export function causeOf(context: OutgoingContext): EarlyEnd {
   const { nodeName } = context.options;
   const { offReason, failure, record, otherNodeOff } = context;
+  const commandName = commandNameOf({ namespace: record.vmNamespace, name: record.vmName });
   if (otherNodeOff?.memoryLost === true) {
     return {
       phase: 'failed',
       reason: 'VM_NOT_RUNNING',
-      message: `Memory of it was lost with node ${record.peerNode}, which is off for good by the word of ${otherNodeOff.saidBy}; it is off, on node ${nodeName}, with its disks as they were. To have it run again: novactl vm start ${record.vmName}`,
+      message: `Memory of it was lost with node ${record.peerNode}, which is off for good by the word of ${otherNodeOff.saidBy}; it is off, on node ${nodeName}, with its disks as they were. To have it run again: novactl vm start ${commandName}`,
     };
   }
   if (otherNodeOff !== undefined && offReason === undefined) {
@@ -39,7 +41,7 @@ export function causeOf(context: OutgoingContext): EarlyEnd {
     return {
       phase: 'failed',
       reason: 'VM_NOT_RUNNING',
-      message: `${wayOff(offReason)} while it moved; it is off, on node ${nodeName}. To have it run there again: novactl vm start ${record.vmName}`,
+      message: `${wayOff(offReason)} while it moved; it is off, on node ${nodeName}. To have it run there again: novactl vm start ${commandName}`,
     };
   }
   if (context.timedOut) {

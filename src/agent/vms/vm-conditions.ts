@@ -16,6 +16,7 @@ import {
   timeText,
   type VmContext,
 } from './vm-phase.ts';
+import { commandNameOf } from './vm-words.ts';
 
 /** What the conditions of a VM are worked out from. */
 export interface ConditionFacts {
@@ -89,7 +90,7 @@ function runStrategyFulfilled(facts: ConditionFacts): Aspect {
     ];
   }
   if (!isHeld(vm)) return [type, 'true', 'Fulfilled', ''];
-  const message = `Its memory is saved in a file, and is kept until somebody starts it: novactl vm start ${definition.name}`;
+  const message = `Its memory is saved in a file, and is kept until somebody starts it: novactl vm start ${commandNameOf(definition)}`;
   return [type, 'false', 'Saved', message];
 }
 

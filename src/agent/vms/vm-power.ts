@@ -96,6 +96,7 @@ export class VmPower {
       // What holds it may be its last copy's way to another node: that must not begin anew here.
       assertNotHeld(vm, verb);
       // Once it is off it is too late to find out.
+      ownership.assertConfirmed(definition);
       await validator.assertStartable(definition, vm.drift, signal);
     }
     if (verb === 'destroy' || (verb === 'restart' && isForced)) {
@@ -152,9 +153,12 @@ export class VmPower {
   /** Has a VM go off that is started again then, which is what it keeps as wanted: asks its guest, or cuts its power. */
   stopToRestart(ref: VmRef, how: 'ask' | 'cut', signal: AbortSignal): Promise<Vm> {
     return this.#change(ref, 'restart', signal, async (vm) => {
-      const { domains } = this.#options;
+      const { domains, ownership } = this.#options;
       const { definition } = vm;
-      if (!isOff(vm)) assertNotHeld(vm, 'restart');
+      if (!isOff(vm)) {
+        assertNotHeld(vm, 'restart');
+        ownership.assertConfirmed(definition);
+      }
       if (how === 'ask') assertNotPaused(vm, 'restart');
       else await assertWhole(domains, definition, signal);
       await intend(domains, definition, 'on', signal);

@@ -4,6 +4,7 @@ import type { Ownership } from './ownership.ts';
 import type { DeleteOptions, DeleteOutcome, Vm, VmRef } from './vm.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import type { VmLocator } from './vm-locator.ts';
+import { commandNameOf } from './vm-words.ts';
 
 /** A VM whose migration goes on, and the node that it comes from or goes to. */
 export interface MovingVm {
@@ -138,7 +139,7 @@ export class Whereabouts {
     if (unownedCopy || !isUnowned || owner === undefined) return;
     throw new AgentError(
       'VM_NOT_OWNED',
-      `Cannot delete VM ${name}: it has moved to node ${owner}, which owns it; delete it there. To remove only the copy that is left here, set unowned_copy (novactl vm delete ${name} --unowned-copy)`,
+      `Cannot delete VM ${name}: it has moved to node ${owner}, which owns it; delete it there. To remove only the copy that is left here, set unowned_copy (novactl vm delete ${commandNameOf(definition)} --unowned-copy)`,
       { metadata: { vmId: uid, owner } },
     );
   }

@@ -245,7 +245,7 @@ test('a VM that vanishes from both nodes is lost', async () => {
 });
 
 for (const [how, words] of [
-  ['shutdown', /^It was shut down while it moved; it is off, on node a\..*vm start web$/],
+  ['shutdown', /^It was shut down while it moved; it is off, on node a\..*vm start test\/web$/],
   ['destroyed', /^Its power was cut while it moved; it is off/],
   ['crashed', /^Its QEMU ended unexpectedly while it moved; it is off/],
 ] as const) {

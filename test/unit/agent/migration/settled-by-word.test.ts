@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { until } from '../../../fixtures/until.ts';
 import { never, ROOT, TwoNodes } from './two-nodes.ts';
@@ -175,7 +176,7 @@ test('half of a guest whose other half is gone for good is powered off, and the 
   await settle(nodes);
   const { phase, reason, message } = await nodes.ended();
   assert.deepEqual([phase, reason], ['failed', 'VM_NOT_RUNNING']);
-  assert.match(message, /Memory of it was lost with node b.*vm start web$/);
+  assert.match(message, /Memory of it was lost with node b.*vm start test\/web$/);
   assert.equal((await source.find(vm.uid))?.state, 'stopped');
   await assertOursAgain(nodes);
   part(nodes, false);
@@ -258,7 +259,10 @@ test('half of a guest whose source is gone for good is powered off at the destin
   await settleThere(nodes);
   await until('it has ended', () => destination.record(id)?.endedAtMs !== undefined);
   assert.equal(destination.record(id)?.phase, 'completed');
-  assert.match(destination.record(id)?.message ?? '', /Memory of it was lost with node a/);
+  assert.match(
+    destination.record(id)?.message ?? '',
+    /Memory of it was lost with node a.*vm start test\/web$/,
+  );
   assert.equal((await destination.find(vm.uid))?.state, 'stopped');
   assert.equal((await settleThere(nodes)).phase, 'completed');
   const ref = { namespace: vm.namespace, name: vm.name, uid: undefined };
@@ -297,6 +301,37 @@ test('what has arrived and was never confirmed is neither started nor moved on b
   await settleThere(nodes);
   await settleThere(nodes);
   await destination.agent.vms.start(ref, never);
+  assert.equal((await destination.find(vm.uid))?.state, 'running');
+});
+
+test('what was never confirmed is not powered off to be restarted, as it could not be started again', async () => {
+  using nodes = await waiting('reply-lost-held');
+  const { source, destination, vm, id } = nodes;
+  await until('it has arrived', () => destination.record(id)?.phase === 'completed');
+  source.restarts = false;
+  source.agent.life.kill();
+  const { operations, locks, inventory } = destination.agent;
+  await until('it is free', () => locks.purposeOf(vm.uid) === undefined);
+  await inventory.refresh(never);
+  const ref = { namespace: vm.namespace, name: vm.name, uid: undefined };
+  for (const isForced of [false, true]) {
+    const restart = {
+      id: randomUUID(),
+      kind: 'restart',
+      vm: ref,
+      parameters: { isForced },
+    } as const;
+    await assert.rejects(operations.submit({ ...restart, requestedBy: 'tester' }, never), {
+      reason: 'VM_BUSY',
+      message: new RegExp(`novactl migration settle ${id} --node-is-off a`),
+    });
+  }
+  assert.equal((await destination.find(vm.uid))?.state, 'running');
+  for (const how of ['ask', 'cut'] as const) {
+    await assert.rejects(destination.agent.vms.stopToRestart(ref, how, never), {
+      reason: 'VM_BUSY',
+    });
+  }
   assert.equal((await destination.find(vm.uid))?.state, 'running');
 });
 

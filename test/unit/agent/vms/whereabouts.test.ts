@@ -113,7 +113,7 @@ for (const kind of ['stale', 'stray'] as const) {
     await assert.rejects(node.vms.delete(ref, FORCE, never), {
       reason: 'VM_NOT_OWNED',
       metadata: { vmId: vm.uid, owner: 'b' },
-      message: /delete it there.*--unowned-copy/,
+      message: /delete it there.*novactl vm delete test\/\S+ --unowned-copy/,
     });
     assert.notEqual(await node.hypervisor.domains.find(vm.uid, never), undefined);
     assert.equal(await node.vms.delete(ref, UNOWNED_COPY, never), 'deleted');
