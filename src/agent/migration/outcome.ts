@@ -53,7 +53,8 @@ export type Verdict =
  * pages that it has not fetched yet.
  *
  * With the destination silent, `stayed` needs that the guest was never stopped for the switchover: until then it
- * cannot have started over there.
+ * cannot have started over there. Of one that is off after nobody has looked for a while that is not known, so it counts as
+ * stopped for it.
  */
 export function judge(local: LocalView, peer: PeerView, switchedOver: boolean): Verdict {
   if (local === 'unreachable' || local === 'migrating' || local === 'holds-pages') return 'wait';

@@ -59,6 +59,8 @@ export class OutgoingContext {
   timedOut = false;
   /** The guest may have been stopped for the switchover, and so may run at the destination. */
   mayHaveSwitchedOver = false;
+  /** Nobody looked for a while, so that the guest may have been stopped for the switchover unseen. */
+  wasUnwatched = false;
   /** Memory of the guest was seen on its way. */
   hasCopied = false;
   /** Somebody's word that the other node is off for good, until it was weighed. */

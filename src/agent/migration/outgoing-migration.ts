@@ -188,8 +188,9 @@ export class OutgoingMigration {
       return await this.#giveUp(new AgentError('MIGRATION_FAILED', message), peer, signal);
     }
     if (phase === 'cleaning-up') return 'moved';
-    // Nobody was looking for a while. A guest that was stopped for a switchover meanwhile and runs here again says so
-    // by its state's reason, which settling looks at.
+    // A guest that was stopped for a switchover meanwhile and runs here again says so by its state's reason, which settling
+    // looks at.
+    context.wasUnwatched = true;
     if (phase === 'switching-over') context.mayHaveSwitchedOver = true;
     await using _teller = new ProgressTeller(context, peer, signal);
     return await settle(context, peer, signal);

@@ -106,6 +106,8 @@ async function viewLocal(context: OutgoingContext, signal: AbortSignal): Promise
     // libvirt says so of a guest that it had stopped for the switchover; the event of it may have been lost.
     if (vm?.stateReason === 'migration-cancelled') context.mayHaveSwitchedOver = true;
     const view = localView(vm, job);
+    // What is off does not say whether it was held when it went off, as when its host lost power.
+    if (view === 'stopped' && context.wasUnwatched) context.mayHaveSwitchedOver = true;
     context.offReason = view === 'stopped' ? vm?.stateReason : undefined;
     return view;
   } catch (error) {

@@ -46,6 +46,31 @@ async function assertOursAgain({ source, vm }: Nodes): Promise<void> {
   await until('it is free', () => source.agent.locks.purposeOf(vm.uid) === undefined);
 }
 
+/** The agent of the source ends while the VM is copied, and nobody looks for a while. */
+async function killedWhileCopying(nodes: Nodes): Promise<void> {
+  const { source } = nodes;
+  source.hypervisor.switchoverEnd = 'reply-lost-held';
+  await nodes.copying();
+  source.restarts = false;
+  source.agent.life.kill();
+}
+
+/** The host of the source loses power, and is there again before its network is. */
+async function rebootAlone(nodes: Nodes): Promise<void> {
+  const { source, destination, id } = nodes;
+  part(nodes);
+  source.transfers.fail(id, 'off');
+  destination.transfers.fail(id, 'off');
+  source.hypervisor.reboot();
+  await source.boot();
+}
+
+async function startsHere({ source, vm }: Nodes): Promise<void> {
+  await until('it is free', () => source.agent.locks.purposeOf(vm.uid) === undefined);
+  await source.agent.vms.start({ ...vm, uid: undefined }, never);
+  assert.equal((await source.find(vm.uid))?.state, 'running');
+}
+
 test('a guest that is held for a destination that is off for good runs on here, by the word of an operator', async () => {
   using nodes = await waiting('held');
   await settle(nodes);
@@ -214,6 +239,45 @@ test('a node that nobody knows the address of any more is waited for, and can be
   await settle(nodes);
   assert.equal((await nodes.ended()).phase, 'failed');
   await assertOursAgain(nodes);
+});
+
+test('a host that lost power in a switchover that its journal had not heard of waits for the destination', async () => {
+  // With no locks of disks that would keep it from a second start.
+  using nodes = await TwoNodes.open({}, { volumes: [] });
+  const { source, destination, vm, id } = nodes;
+  await killedWhileCopying(nodes);
+  source.hypervisor.manualProgress = false;
+  source.hypervisor.advance(vm.uid);
+  await until('it runs there', async () => (await destination.find(vm.uid))?.state === 'running');
+  assert.equal(source.record(id)?.phase, 'copying');
+  await rebootAlone(nodes);
+  await waits(nodes);
+  assert.equal((await source.find(vm.uid))?.state, 'stopped');
+  part(nodes, false);
+  assert.equal((await nodes.ended()).phase, 'completed');
+  await nodes.assertRunsOn(destination);
+});
+
+test('a host that lost power before the switchover has its VM back as soon as the destination answers', async () => {
+  using nodes = await TwoNodes.open();
+  await killedWhileCopying(nodes);
+  await rebootAlone(nodes);
+  await waits(nodes);
+  part(nodes, false);
+  assert.equal((await nodes.ended()).reason, 'VM_NOT_RUNNING');
+  await nodes.assertSound();
+  await startsHere(nodes);
+});
+
+test('a host that lost power before the switchover has its VM back by the word that the destination is off for good', async () => {
+  using nodes = await TwoNodes.open();
+  await killedWhileCopying(nodes);
+  await rebootAlone(nodes);
+  await waits(nodes);
+  await settle(nodes);
+  assert.equal((await nodes.ended()).reason, 'VM_NOT_RUNNING');
+  await assertOursAgain(nodes);
+  await startsHere(nodes);
 });
 
 for (const switchoverEnd of ['held', 'pages-left', 'reply-lost'] as const) {
