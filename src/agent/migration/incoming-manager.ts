@@ -140,7 +140,11 @@ export class IncomingManager implements IncomingService {
     }
     if (vm !== undefined) return { ...NOT_HERE, state: 'receiving', ownershipEpoch };
     const prepared = record !== undefined && !isFinal(record.phase);
-    return { ...NOT_HERE, state: prepared ? 'prepared' : 'absent' };
+    if (prepared) return { ...NOT_HERE, state: 'prepared' };
+    // It may have been here so long ago that the record is forgotten, and then this is not. One that was deleted begins anew.
+    const known = record === undefined ? this.#options.ownership.find(vmUid) : undefined;
+    const knownEpoch = known?.isDeleted === false ? known.ownershipEpoch : 0;
+    return { ...NOT_HERE, state: 'absent', ownershipEpoch: knownEpoch };
   }
 
   async reportProgress(

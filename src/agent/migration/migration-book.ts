@@ -12,7 +12,7 @@ import type {
   MigrationResult,
 } from './migration.ts';
 import type { MigrationRecord, MigrationSummary, OtherNodeOff } from './migration-record.ts';
-import { KEPT_MIGRATIONS, type MigrationStore } from './migration-store.ts';
+import type { MigrationStore } from './migration-store.ts';
 import { halt, loseSight, NO_PROGRESS } from './progress.ts';
 import { toMigration } from './reported-migration.ts';
 import { canMove, isCancellable, isFinal, type MigrationPhase } from './states.ts';
@@ -43,7 +43,7 @@ export class MigrationBook {
   }
 
   static async load(store: MigrationStore, origins: Origins): Promise<MigrationBook> {
-    const known = await store.list({ activeOnly: false, limit: KEPT_MIGRATIONS });
+    const known = await store.list({ activeOnly: false });
     const book = new MigrationBook(store, origins);
     // The oldest first, as they have come about.
     for (const summary of known.toReversed()) {
@@ -145,7 +145,7 @@ export class MigrationBook {
         progress: progress(),
         endedAtMs: isFinal(phase) ? nowMs : undefined,
       };
-      await this.#store.update(moved);
+      await this.#update(moved);
       this.#active.set(id, moved);
       const latest = { ...toMigration(moved, this.#origins.current()), progress: progress() };
       const migration = this.#migrations.put(id, latest);
@@ -165,7 +165,7 @@ export class MigrationBook {
       const result = withKnown(record.result, told);
       if (isDeepStrictEqual(result, record.result)) return;
       const completed = { ...record, result };
-      await this.#store.update(completed);
+      await this.#update(completed);
       this.#migrations.put(id, toMigration(completed, this.#origins.current()));
     });
   }
@@ -177,7 +177,7 @@ export class MigrationBook {
       if (record === undefined || !isCancellable(record.phase)) return this.get(id);
       if (!record.cancelRequested) {
         const cancelled = { ...record, cancelRequested: true };
-        await this.#store.update(cancelled);
+        await this.#update(cancelled);
         this.#active.set(id, cancelled);
       }
       return this.get(id);
@@ -189,7 +189,7 @@ export class MigrationBook {
     return this.#turns.take(id, async () => {
       const record = this.#active.get(id) ?? (await this.#store.get(id));
       const noted = { ...record, turnAtMs: Date.now() };
-      await this.#store.update(noted);
+      await this.#update(noted);
       this.#active.set(id, noted);
       return noted;
     });
@@ -203,7 +203,7 @@ export class MigrationBook {
       const memoryLost = before.memoryLost || said.memoryLost;
       if (record.otherNodeOff !== undefined && memoryLost === before.memoryLost) return;
       const noted = { ...record, otherNodeOff: { ...before, memoryLost } };
-      await this.#store.update(noted);
+      await this.#update(noted);
       if (this.#active.has(id)) this.#active.set(id, noted);
     });
   }
@@ -228,6 +228,11 @@ export class MigrationBook {
     return this.#migrations.get(id)?.progress ?? NO_PROGRESS;
   }
 
+  /** What the store forgets for it is forgotten here too. */
+  async #update(record: MigrationRecord): Promise<void> {
+    for (const id of await this.#store.update(record)) this.#migrations.delete(id);
+  }
+
   #add(record: MigrationRecord): void {
     if (!isFinal(record.phase)) this.#active.set(record.id, record);
     this.#report(record);
@@ -235,20 +240,11 @@ export class MigrationBook {
 
   #report(summary: MigrationSummary): void {
     this.#migrations.put(summary.id, toMigration(summary, this.#origins.current()));
-    this.#forgetOldest();
   }
 
   #end(migration: Migration): void {
     this.#active.delete(migration.id);
     for (const listener of this.#endListeners) listener(migration);
-  }
-
-  /** As the store does. */
-  #forgetOldest(): void {
-    const excess = this.#migrations.size - KEPT_MIGRATIONS;
-    if (excess <= 0) return;
-    const ended = [...this.#migrations.values()].filter(({ phase }) => isFinal(phase));
-    for (const { id } of ended.slice(0, excess)) this.#migrations.delete(id);
   }
 }
 

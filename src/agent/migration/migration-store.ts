@@ -58,10 +58,12 @@ const INSERT = `INSERT INTO migration (${FIELDS.join(', ')})
 const UPDATE = `UPDATE migration SET ${FIELDS.map((name) => `${name} = $${name}`).join(', ')}
   WHERE id = $id`;
 
-/** Forgets the oldest that have ended. */
+/** Forgets the oldest that have ended, but none that ownership names: whoever waits for the source's word settles that one. */
 const PRUNE = `DELETE FROM migration WHERE id IN (SELECT id FROM migration WHERE ended_at_ms IS NOT NULL
-  ORDER BY ended_at_ms DESC, rowid DESC LIMIT -1 OFFSET $keep)`;
-/** How many are kept in all. */
+    ORDER BY ended_at_ms DESC, rowid DESC LIMIT -1 OFFSET $keep)
+  AND id NOT IN (SELECT unconfirmed_migration FROM ownership WHERE unconfirmed_migration IS NOT NULL)
+  RETURNING id`;
+/** How many are kept, beside those that are waited for. */
 export const KEPT_MIGRATIONS = 1_000;
 
 /** The migrations of this node, outgoing and incoming, also the latest that have ended. */
@@ -84,13 +86,17 @@ export class MigrationStore {
     return { record: created ? record : await this.get(record.id), created };
   }
 
-  /** Replaces a record. Whether a phase may follow another is for the caller to know. Fails as `get` does. */
-  async update(record: MigrationRecord): Promise<void> {
+  /**
+   * Replaces a record, and returns the ids of those that it has made forgotten. Whether a phase may follow another is for
+   * the caller to know. Fails as `get` does.
+   */
+  async update(record: MigrationRecord): Promise<readonly string[]> {
     const update = { sql: UPDATE, parameters: toRow(record) };
     const prune = { sql: PRUNE, parameters: { keep: this.#keep } };
     const ends = record.endedAtMs !== undefined;
-    const [updated] = await this.#database.transaction(ends ? [update, prune] : [update]);
+    const [updated, pruned] = await this.#database.transaction(ends ? [update, prune] : [update]);
     if (updated?.changes === 0) throw notFound(record.id);
+    return pruned?.rows.map(({ id }) => String(id)) ?? [];
   }
 
   async find(id: string): Promise<MigrationRecord | undefined> {
@@ -108,12 +114,13 @@ export class MigrationStore {
   /** The newest first, without definitions: each may have a quarter of a MiB. */
   async list(filter: {
     readonly activeOnly: boolean;
-    readonly limit: number;
+    /** All of them by default. */
+    readonly limit?: number;
   }): Promise<readonly MigrationSummary[]> {
     const rows = await this.#database.all(
       `SELECT ${SUMMARY_FIELDS.join(', ')} FROM migration WHERE NOT $activeOnly OR ended_at_ms IS NULL
         ORDER BY started_at_ms DESC, rowid DESC LIMIT $limit`,
-      { activeOnly: filter.activeOnly ? 1 : 0, limit: filter.limit },
+      { activeOnly: filter.activeOnly ? 1 : 0, limit: filter.limit ?? -1 },
     );
     return rows.map(toSummary);
   }

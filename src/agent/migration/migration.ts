@@ -246,7 +246,7 @@ export interface PeerHandshake {
 
 export interface IncomingReport {
   readonly state: IncomingState;
-  /** 0 if the VM is not here. */
+  /** Of the VM here; of one that is absent, and whose migration is not known, the one that is. 0 if none is. */
   readonly ownershipEpoch: number;
   /** The VM runs here, but fetches memory from the source still. */
   readonly holdsSource: boolean;

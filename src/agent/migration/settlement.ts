@@ -132,8 +132,12 @@ async function viewPeer(
     const { state, ownershipEpoch, holdsSource } = report;
     context.noteFigures(report.figures);
     if (holdsSource) return 'holds-source';
+    // It was there, so long ago that this migration is forgotten.
+    const hasLeft = state === 'absent' && ownershipEpoch >= context.record.ownershipEpoch;
     // It was there and is gone again. That is no ground to cut the power of what runs here.
-    if (state === 'arrived' && ownershipEpoch === 0 && local === 'running') return 'unknown';
+    const isGone = hasLeft || (state === 'arrived' && ownershipEpoch === 0);
+    if (isGone && local === 'running') return 'unknown';
+    if (hasLeft) return 'arrived';
     // A copy that is older than this migration is not what it has brought there, and no ground to remove ours.
     const isOlder = ownershipEpoch > 0 && ownershipEpoch < context.record.ownershipEpoch;
     return state === 'arrived' && isOlder ? 'unknown' : state;

@@ -193,7 +193,7 @@ test('a guest that was stopped for the switchover is not given back on a silent 
   const update = migrationStore.update.bind(migrationStore);
   migrationStore.update = async (record) => {
     if (record.phase === 'switching-over') throw new AgentError('STORAGE_FULL', 'full');
-    await update(record);
+    return await update(record);
   };
   source.hypervisor.switchoverEnd = 'reply-lost-held';
   source.wire.lostCalls.add('get').add('release');
@@ -292,7 +292,7 @@ for (const phase of ['copying', 'switching-over', 'cleaning-up', 'completed', 'f
       if (record.phase === phase && refusals-- > 0) {
         throw new AgentError('STORAGE_FULL', 'The disk is full');
       }
-      await update(record);
+      return await update(record);
     };
     await nodes.start();
     const record = await nodes.ended();

@@ -126,7 +126,7 @@ test('a journal that is full for a while loses no count of the transfer', async 
   migrationStore.update = async (record) => {
     if (record.phase === 'completed' && refusals-- > 0)
       throw new AgentError('STORAGE_FULL', 'full');
-    await update(record);
+    return await update(record);
   };
   await nodes.copying();
   source.transfers.patch(id, { wireBytesSent: 700, reconnects: 2 });

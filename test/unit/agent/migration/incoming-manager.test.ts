@@ -124,7 +124,7 @@ test('a preparation that fails with a full journal is cleaned up once there is r
   let refusals = 4;
   migrationStore.update = async (record) => {
     if (refusals-- > 0) throw new AgentError('STORAGE_FULL', 'full');
-    await update(record);
+    return await update(record);
   };
   await assert.rejects(prepare(nodes), { reason: 'STREAM_FAILED' });
   await nodes.assertSound();

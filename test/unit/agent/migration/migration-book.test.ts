@@ -169,7 +169,7 @@ test('a phase that takes its time to be recorded takes back no progress', async 
   const update = store.update.bind(store);
   store.update = async (record) => {
     book.setProgress('m-1', { ...NO_PROGRESS, iteration: 2 });
-    await update(record);
+    return await update(record);
   };
   await book.move('m-1', 'copying');
   assert.equal(book.get('m-1').progress.iteration, 2);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MigrationStore } from '../../../../src/agent/migration/migration-store.ts';
+import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { migrationRecord } from './migration-record.ts';
@@ -96,4 +97,23 @@ test('a list leaves out the definitions, which may be large', async () => {
   await store.insert({ ...summary, definition });
   assert.deepEqual(await store.list(EVERYTHING), [summary]);
   assert.deepEqual((await store.get('m-1')).definition, definition);
+});
+
+test('a migration that a VM waits for the end of is not forgotten before that', async () => {
+  using journal = new MemoryJournal();
+  const store = new MigrationStore(journal.database, 1);
+  const owners = new OwnershipStore(journal.database);
+  const { vmUid: uid, vmNamespace: namespace, vmName: name } = migrationRecord('m-1');
+  const owned = { uid, namespace, name, ownershipEpoch: 2, left: undefined, isDeleted: false };
+  await owners.put({ ...owned, unconfirmed: { fromNode: 'a', migrationId: 'm-1' } });
+  const end = async (at: number): Promise<readonly string[]> => {
+    const record = migrationRecord(`m-${at}`, { startedAtMs: at });
+    await store.insert(record);
+    return await store.update({ ...record, phase: 'completed', endedAtMs: at });
+  };
+  assert.deepEqual(await end(1), []);
+  assert.deepEqual(await end(2), []);
+  assert.deepEqual(await end(3), ['m-2']);
+  await owners.put(owned);
+  assert.deepEqual(new Set(await end(4)), new Set(['m-1', 'm-3']));
 });

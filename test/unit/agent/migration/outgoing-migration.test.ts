@@ -178,7 +178,7 @@ test('a cancel that comes while the switchover is recorded is refused', async ()
         reason: 'MIGRATION_PAST_SWITCHOVER',
       });
     }
-    await update(record);
+    return await update(record);
   };
   await nodes.start();
   const record = await nodes.ended();

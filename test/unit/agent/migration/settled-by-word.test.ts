@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import { KEPT_MIGRATIONS } from '../../../../src/agent/migration/migration-store.ts';
 import { until } from '../../../fixtures/until.ts';
+import { migrationRecord } from './migration-record.ts';
 import { never, ROOT, TwoNodes } from './two-nodes.ts';
 
 type Nodes = TwoNodes;
@@ -366,6 +368,58 @@ test('what has arrived and was never confirmed is neither started nor moved on b
   await settleThere(nodes);
   await destination.agent.vms.start(ref, never);
   assert.equal((await destination.find(vm.uid))?.state, 'running');
+});
+
+/** As many later migrations as a node keeps. */
+async function forgetsMigrations({ destination: { agent } }: Nodes): Promise<void> {
+  for (let count = 0; count < KEPT_MIGRATIONS; count++) {
+    const id = randomUUID();
+    await agent.book.begin(migrationRecord(id, { startedAtMs: Date.now() }));
+    await agent.book.move(id, 'failed');
+  }
+}
+
+test('what was never confirmed can be settled however many migrations there were since', async () => {
+  using nodes = await waiting('reply-lost-held');
+  const { source, destination, vm, id } = nodes;
+  await until('it has arrived', () => destination.record(id)?.phase === 'completed');
+  source.restarts = false;
+  source.agent.life.kill();
+  await destination.hypervisor.domains.destroy(vm.uid, never);
+  await forgetsMigrations(nodes);
+  assert.equal((await destination.agent.migrations.get(id)).phase, 'completed');
+  destination.restarts = false;
+  destination.agent.life.kill();
+  await destination.boot();
+  await destination.agent.inventory.refresh(never);
+  const ref = { namespace: vm.namespace, name: vm.name, uid: undefined };
+  await until('it is free', () => destination.agent.locks.purposeOf(vm.uid) === undefined);
+  await assert.rejects(destination.agent.vms.start(ref, never), { reason: 'VM_BUSY' });
+  await settleThere(nodes);
+  await destination.agent.vms.start(ref, never);
+  assert.equal((await destination.find(vm.uid))?.state, 'running');
+});
+
+test('a source that comes back is not told that a VM never came that has moved on long ago', async () => {
+  using nodes = await waiting('reply-lost-held', []);
+  const { source, destination, vm, id } = nodes;
+  await until('it has arrived', () => destination.record(id)?.phase === 'completed');
+  source.restarts = false;
+  source.agent.life.kill();
+  source.hypervisor.reboot();
+  await settleThere(nodes);
+  // Another node has it now, and nothing is left of it here but that.
+  await destination.agent.ownership.release(vm, vm.ownershipEpoch + 2, 'c');
+  await destination.hypervisor.domains.destroy(vm.uid, never);
+  await destination.hypervisor.domains.undefine(vm.uid, never);
+  await destination.agent.inventory.refresh(never);
+  await forgetsMigrations(nodes);
+  assert.equal(destination.record(id), undefined);
+  part(nodes, false);
+  await source.boot();
+  assert.equal((await nodes.ended()).phase, 'completed');
+  assert.equal(await source.find(vm.uid), undefined);
+  assert.equal((await source.ownership()).isOwner(vm.uid), false);
 });
 
 test('what was never confirmed is not powered off to be restarted, as it could not be started again', async () => {

@@ -330,7 +330,7 @@ export interface GetIncomingRequest {
 export interface GetIncomingResponse {
   /** Where it stands there. */
   state: IncomingState;
-  /** Ownership epoch of the VM there; 0 if it is not there. */
+  /** Ownership epoch of the VM there; if it is not there and the migration not known, the highest that the node knows; 0 if none. */
   ownershipEpoch: bigint;
   /** The guest's pause as the destination's hypervisor counts it; unset if not known. */
   downtime:
