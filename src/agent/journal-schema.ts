@@ -1,5 +1,6 @@
 import { CREATE_AGENT_START } from './journal/agent-epoch.ts';
 import {
+  ADD_BLUEPRINT,
   ADD_OTHER_NODE_OFF,
   ADD_RUNNING,
   ADD_TURN,
@@ -33,4 +34,5 @@ export const JOURNAL_SCHEMA: readonly string[] = [
   CREATE_RUN,
   CREATE_NODE_SHUTDOWN,
   [ADD_OTHER_NODE_OFF, ADD_TURN, ADD_UNCONFIRMED].join(''),
+  ADD_BLUEPRINT,
 ];

@@ -21,6 +21,18 @@ export interface HypervisorDomains {
   define(definition: VmDefinition, signal: AbortSignal): Promise<void>;
 
   /**
+   * What the VM's next start takes, whoever has changed it, in words for `defineAgain` of this hypervisor alone; undefined if
+   * there is no VM with this uid. It may hold secrets.
+   */
+  readBlueprint(uid: string, signal: AbortSignal): Promise<string | undefined>;
+
+  /**
+   * Makes a VM known again, stopped, that has gone from here, as it was when its blueprint was read: what somebody else had
+   * changed of it is changed then as well. Repeating it is fine. Fails with VM_ALREADY_EXISTS if another VM has the name.
+   */
+  defineAgain(uid: string, blueprint: string, signal: AbortSignal): Promise<void>;
+
+  /**
    * Changes what the agent itself keeps with the VM, at once, and nothing else: the manifest stays byte for byte. Fails
    * with VM_NOT_FOUND if there is no VM of an agent with this uid.
    */

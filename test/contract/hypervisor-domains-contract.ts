@@ -206,6 +206,36 @@ function testDefinitions(use: UseFixture): void {
     await domains.undefine(vm.uid, never);
   });
 
+  test('a VM that has gone is defined again as it was, with what somebody else had changed', async () => {
+    const { source, newDefinition, changeByHand } = use();
+    const { domains } = source;
+    const disk = { file: { path: '/var/lib/nowhere/root.raw' } };
+    const vm = withMachine(newDefinition(), {
+      volumes: [{ name: 'root', kind: 'disk', source: disk, format: 'raw', cache: 'none' }],
+    });
+    assert.equal(await domains.readBlueprint(vm.uid, never), undefined);
+    await domains.define(vm, never);
+    changeByHand(vm.uid, 'volumes');
+    const before = await domains.find(vm.uid, never);
+    assert.deepEqual(before?.drift, ['volumes']);
+    const blueprint = await domains.readBlueprint(vm.uid, never);
+    assert.ok(blueprint);
+    await domains.undefine(vm.uid, never);
+    for (let times = 0; times < 2; times += 1) {
+      await domains.defineAgain(vm.uid, blueprint, never);
+      const after = await domains.find(vm.uid, never);
+      assert.deepEqual(
+        [after?.state, after?.definition, after?.drift, after?.disks],
+        ['stopped', vm, ['volumes'], before.disks],
+      );
+    }
+    await domains.undefine(vm.uid, never);
+    const namesake = { ...newDefinition(), namespace: vm.namespace, name: vm.name };
+    await domains.define(namesake, never);
+    await rejectsWith('VM_ALREADY_EXISTS', domains.defineAgain(vm.uid, blueprint, never));
+    await domains.undefine(namesake.uid, never);
+  });
+
   test('a running VM that somebody has undefined is told, and stays once it is defined again', async () => {
     const { domains } = use().source;
     const vm = await started(use());

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { fromStoredJson, toStoredJson } from '../../src/agent/journal/stored-json.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import { withMedium } from '../../src/core/vm-medium.ts';
@@ -17,6 +18,10 @@ import {
   refuseStopped,
 } from './fake-hypervisor-world.ts';
 import { type FakeVm, isActive, newFakeVm } from './fake-vm.ts';
+
+interface Blueprint extends Pick<FakeVm, 'drift' | 'disks'> {
+  readonly definition: VmDefinition;
+}
 
 /** VMs in memory. */
 export class FakeHypervisorDomains implements HypervisorDomains {
@@ -52,6 +57,23 @@ export class FakeHypervisorDomains implements HypervisorDomains {
 
   define(definition: VmDefinition, signal: AbortSignal): Promise<void> {
     return this.#calls.perform('define', definition.uid, signal, () => this.#define(definition));
+  }
+
+  readBlueprint(uid: string, signal: AbortSignal): Promise<string | undefined> {
+    return this.#calls.perform('readBlueprint', uid, signal, () => {
+      const vm = this.#world.vms.get(uid);
+      if (vm === undefined) return undefined;
+      const { live, persistent = live, drift, disks } = vm;
+      return toStoredJson({ definition: persistent, drift, disks });
+    });
+  }
+
+  defineAgain(uid: string, blueprint: string, signal: AbortSignal): Promise<void> {
+    return this.#calls.perform('defineAgain', uid, signal, () => {
+      const { definition, drift, disks } = fromStoredJson(blueprint) as Blueprint;
+      this.#define(definition);
+      Object.assign(this.#world.get(uid), { drift, disks });
+    });
   }
 
   changeMedium(

@@ -19,7 +19,7 @@ import { canMove, isCancellable, isFinal, type MigrationPhase } from './states.t
 
 /** What a move may record beside the phase. */
 export type MovePatch = Partial<
-  Pick<MigrationRecord, 'reason' | 'message' | 'result' | 'ownershipEpoch'>
+  Pick<MigrationRecord, 'reason' | 'message' | 'result' | 'ownershipEpoch' | 'blueprint'>
 >;
 
 /**
@@ -144,6 +144,7 @@ export class MigrationBook {
         phases: [...record.phases, { phase, startedAtMs: nowMs }],
         progress: progress(),
         endedAtMs: isFinal(phase) ? nowMs : undefined,
+        ...(isFinal(phase) && { blueprint: undefined }),
       };
       await this.#update(moved);
       this.#active.set(id, moved);

@@ -37,6 +37,11 @@ export interface MigrationRecord {
   readonly otherNodeOff: OtherNodeOff | undefined;
   /** Source: since when it is one of those that are sent at once; until then nothing is begun, here or there. */
   readonly turnAtMs: number | undefined;
+  /**
+   * Source: what the hypervisor has the VM from, once it is copied and until the migration has ended; undefined of what earlier
+   * versions have begun. Never log it.
+   */
+  readonly blueprint: string | undefined;
 }
 
 export interface OtherNodeOff {
@@ -48,7 +53,7 @@ export interface OtherNodeOff {
 }
 
 /** What a list needs of a record. */
-export type MigrationSummary = Omit<MigrationRecord, 'definition'>;
+export type MigrationSummary = Omit<MigrationRecord, 'definition' | 'blueprint'>;
 
 /** A new record in its first phase. */
 export function newRecord(
@@ -83,6 +88,7 @@ export function newRecord(
     result: undefined,
     otherNodeOff: undefined,
     turnAtMs: undefined,
+    blueprint: undefined,
   };
 }
 

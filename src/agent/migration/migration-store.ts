@@ -48,11 +48,16 @@ export const ADD_TURN = `
   ALTER TABLE migration ADD COLUMN turn_at_ms INTEGER;
 `;
 
+/** Only what is copied needs it, and of what was copied before it is not known. */
+export const ADD_BLUEPRINT = `
+  ALTER TABLE migration ADD COLUMN blueprint TEXT;
+`;
+
 const FIELDS =
   `id role vm_uid vm_namespace vm_name peer_node peer_address phase cancel_requested reason message
   started_at_ms ended_at_ms transfer_token ownership_epoch spec_json labels_json phases_json progress_json result_json
-  definition_json running_json other_node_off_json turn_at_ms`.split(/\s+/);
-const SUMMARY_FIELDS = FIELDS.filter((name) => name !== 'definition_json');
+  definition_json running_json other_node_off_json turn_at_ms blueprint`.split(/\s+/);
+const SUMMARY_FIELDS = FIELDS.filter((name) => name !== 'definition_json' && name !== 'blueprint');
 const INSERT = `INSERT INTO migration (${FIELDS.join(', ')})
   VALUES (${FIELDS.map((name) => `$${name}`).join(', ')}) ON CONFLICT (id) DO NOTHING`;
 const UPDATE = `UPDATE migration SET ${FIELDS.map((name) => `${name} = $${name}`).join(', ')}
@@ -111,7 +116,7 @@ export class MigrationStore {
     return record;
   }
 
-  /** The newest first, without definitions: each may have a quarter of a MiB. */
+  /** The newest first, without definitions and blueprints: each may have a quarter of a MiB. */
   async list(filter: {
     readonly activeOnly: boolean;
     /** All of them by default. */
@@ -158,12 +163,14 @@ function toRow(record: MigrationRecord): Parameters {
     running_json: toStoredJson(record.running),
     other_node_off_json: toStoredJson(record.otherNodeOff),
     turn_at_ms: record.turnAtMs ?? null,
+    blueprint: record.blueprint ?? null,
   };
 }
 
 export function toRecord(row: Row): MigrationRecord {
   const definition = json(row, 'definition_json') as MigrationRecord['definition'];
-  return { ...toSummary(row), definition };
+  const blueprint = row['blueprint'] === null ? undefined : String(row['blueprint']);
+  return { ...toSummary(row), definition, blueprint };
 }
 
 /** The database's checks and this class being its only writer vouch for what the columns hold. */

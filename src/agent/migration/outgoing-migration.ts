@@ -139,6 +139,7 @@ export class OutgoingMigration {
     if (hasBegun(context.record)) return await this.#resume(peer, signal);
     let way: Way;
     let disks: readonly HypervisorDisk[];
+    let blueprint: string | undefined;
     try {
       const either = AbortSignal.any([signal, this.#interrupt.signal]);
       // Before anything is set aside at the destination.
@@ -149,6 +150,8 @@ export class OutgoingMigration {
       this.#startTimer();
       await this.#prepare(peer, way.incoming, either);
       disks = await this.#compareDisks(peer, either);
+      const { options, record } = context;
+      blueprint = await options.hypervisor.domains.readBlueprint(record.vmUid, either);
     } catch (error) {
       // If the agent is stopping, its successor finds in the journal what was begun.
       signal.throwIfAborted();
@@ -158,6 +161,7 @@ export class OutgoingMigration {
       return await this.#giveUp(error, peer, signal);
     }
     await using _teller = new ProgressTeller(context, peer, signal);
+    await context.move('copying', { blueprint });
     const copied = await this.#copy(way.destinationHostUuid, disks, signal);
     // A destination that is gone is waited for as long as it takes, and the others not for that.
     await context.endTurn();
@@ -268,7 +272,6 @@ export class OutgoingMigration {
   ): Promise<boolean> {
     const { hypervisor, transfers, defaults } = this.#context.options;
     const { vmUid, spec, ownershipEpoch } = this.#context.record;
-    await this.#context.move('copying');
     const done = new AbortController();
     const looking = this.#look(AbortSignal.any([signal, done.signal]));
     try {

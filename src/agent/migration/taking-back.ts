@@ -64,14 +64,20 @@ export class TakingBack {
     }
   }
 
-  /** It had left, and its disks are where they were: what is known of it is defined again, off. */
+  /**
+   * It had left, and its disks are where they were: it is defined again, off, as it was. Its manifest alone would give it a disk
+   * below a snapshot that somebody had taken, and the newest data would be lost.
+   */
   async #defineAgain(signal: AbortSignal): Promise<Ending | undefined> {
     const { options, record, log } = this.#context;
-    const { definition } = record;
-    if (definition === undefined) return 'lost';
+    const { vmUid, definition, blueprint } = record;
+    if (definition === undefined && blueprint === undefined) return 'lost';
     await this.#noteMemoryLost();
     log.warn('A VM had left for a node that is off for good; it is defined here again');
-    await options.hypervisor.domains.define(definition, this.#context.brief(signal));
+    const { domains } = options.hypervisor;
+    const brief = this.#context.brief(signal);
+    if (blueprint !== undefined) await domains.defineAgain(vmUid, blueprint, brief);
+    else if (definition !== undefined) await domains.define(definition, brief);
     return undefined;
   }
 

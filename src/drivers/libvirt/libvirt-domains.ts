@@ -83,6 +83,19 @@ export class LibvirtDomains implements HypervisorDomains {
     cache.invalidate(uid);
   }
 
+  readBlueprint(uid: string, signal: AbortSignal): Promise<string | undefined> {
+    return this.#options.calls.call('findDefinableXml', uid, [uid], 'read', signal);
+  }
+
+  async defineAgain(uid: string, blueprint: string, signal: AbortSignal): Promise<void> {
+    const { calls, cache } = this.#options;
+    const document = DomainDocument.parse(blueprint).withRunningSince(undefined);
+    const { definition, name } = document;
+    if (definition !== undefined) cache.noteName(definition);
+    await calls.call('define', uid, [uid, name, document.toString()], 'define', signal);
+    cache.invalidate(uid);
+  }
+
   async changeMedium(
     definition: VmDefinition,
     volumeName: string,

@@ -33,6 +33,7 @@ export function migrationRecord(id: string, patch: Partial<MigrationRecord> = {}
     running: undefined,
     otherNodeOff: undefined,
     turnAtMs: undefined,
+    blueprint: undefined,
     ...patch,
   };
 }

@@ -93,10 +93,12 @@ test('a migration that ends makes room by the oldest that have, never by an acti
 test('a list leaves out the definitions, which may be large', async () => {
   using journal = new MemoryJournal();
   const store = new MigrationStore(journal.database);
-  const { definition, ...summary } = migrationRecord('m-1', { definition: tinyVm() });
-  await store.insert({ ...summary, definition });
+  const record = migrationRecord('m-1', { definition: tinyVm(), blueprint: '<domain/>' });
+  const { definition, blueprint, ...summary } = record;
+  await store.insert(record);
   assert.deepEqual(await store.list(EVERYTHING), [summary]);
-  assert.deepEqual((await store.get('m-1')).definition, definition);
+  const got = await store.get('m-1');
+  assert.deepEqual([got.definition, got.blueprint], [definition, blueprint]);
 });
 
 test('a migration that a VM waits for the end of is not forgotten before that', async () => {

@@ -230,6 +230,35 @@ test('a VM that had left for a node that is off for good is here again, off', as
   await assertOursAgain(nodes);
 });
 
+test('a VM that had left with a snapshot that somebody had taken is here again with that, and not with the disk below it', async () => {
+  using nodes = await TwoNodes.open();
+  const { source, storage, vm } = nodes;
+  const path = '/srv/images/web.s1';
+  const images = [{ kind: 'file', path, format: 'qcow2' }] as const;
+  const disk = { name: 'root', target: 'vda', readOnly: false, cache: 'none', images };
+  source.hypervisor.setDisks(vm.uid, [disk]);
+  source.hypervisor.changeUnseen(vm.uid, 'volumes');
+  const facts = { kind: 'file', name: 'web.s1', format: 'qcow2', sizeBytes: 2 ** 20 } as const;
+  storage.put(['a', 'b'], path, { facts: { ...facts, fileId: '6969:8' } });
+  const goOn = await nodes.switchingOver();
+  assert.notEqual(source.record(nodes.id)?.blueprint, undefined);
+  source.restarts = false;
+  source.agent.life.kill();
+  goOn();
+  await until('it has left', async () => (await source.find(vm.uid)) === undefined);
+  part(nodes);
+  await source.boot();
+  await waits(nodes);
+  await settle(nodes);
+  assert.equal((await nodes.ended()).reason, 'VM_NOT_RUNNING');
+  await assertOursAgain(nodes);
+  const found = await source.hypervisor.domains.find(vm.uid, never);
+  assert.deepEqual([found?.state, found?.disks, found?.drift], ['stopped', [disk], ['volumes']]);
+  assert.equal(source.record(nodes.id)?.blueprint, undefined);
+  const { definition } = found ?? {};
+  assert.deepEqual(definition?.spec, vm.spec);
+});
+
 test('a node that nobody knows the address of any more is waited for, and can be done without', async () => {
   using nodes = await waiting('held');
   const { source } = nodes;
