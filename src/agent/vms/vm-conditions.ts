@@ -7,6 +7,7 @@ import { pastStartsText } from '../runs/restart-report.ts';
 import { isHeld, wantedAct } from '../runs/run-strategies.ts';
 import { type SharedDevice, sharedDevices } from './device-identities.ts';
 import { type DiskDifference, differenceText } from './disk-difference.ts';
+import { HOW_TO_MERGE } from './disks-changed.ts';
 import { mayBePutBack } from './drift.ts';
 import { howToMend, isDamaged, newerFieldsText } from './known-spec.ts';
 import type { PendingChange } from './vm.ts';
@@ -209,7 +210,7 @@ function drifted({ definition: { uid }, drift, diskDifference }: ConditionFacts)
   const disks = diskDifference === undefined ? '' : ` (${differenceText(diskDifference)})`;
   const parts = `${drift.join(', ')}${disks}`;
   if (!mayBePutBack(drift)) {
-    const message = `Somebody has changed its definition by other means than this agent: ${parts}. It is left as it is, as its data may be in the disks that it has now; compare its manifest with "virsh dumpxml --inactive ${uid}", then merge a snapshot back with virsh blockcommit, or apply a manifest with these disks`;
+    const message = `Somebody has changed its definition by other means than this agent: ${parts}. It is left as it is, as its data may be in the disks that it has now; compare its manifest with "virsh dumpxml --inactive ${uid}", then ${HOW_TO_MERGE}, or apply a manifest with these disks`;
     return ['Drifted', 'true', 'DisksChanged', message];
   }
   const message = `Somebody has changed its definition by other means than this agent: ${parts}. It is put back to what its manifest says; change the manifest instead`;
