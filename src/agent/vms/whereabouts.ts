@@ -16,7 +16,7 @@ export interface MovingVm {
 }
 
 export interface WhereaboutsOptions {
-  readonly ownership: Pick<Ownership, 'find' | 'findByName' | 'isStale' | 'isStray'>;
+  readonly ownership: Pick<Ownership, 'find' | 'findByName' | 'isUnowned'>;
   readonly inventory: Pick<VmInventory, 'findByUid' | 'assertAbsent'>;
   readonly listMoving: () => readonly MovingVm[];
   readonly locator: Pick<VmLocator, 'ask'>;
@@ -127,7 +127,7 @@ export class Whereabouts {
   assertDeletable(definition: VmDefinition, { unownedCopy = false }: DeleteOptions): void {
     const { ownership } = this.#options;
     const { uid, name } = definition;
-    const isUnowned = ownership.isStale(definition) || ownership.isStray(definition);
+    const isUnowned = ownership.isUnowned(definition);
     if (unownedCopy && !isUnowned) {
       throw new AgentError(
         'INVALID_REQUEST',
