@@ -2,7 +2,7 @@ import { AgentError } from '../../core/errors.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import { tidy } from '../journal/tidy.ts';
-import type { OwnershipRecord, OwnershipStore } from './ownership-store.ts';
+import type { OwnershipRecord, OwnershipStore, Unconfirmed } from './ownership-store.ts';
 
 /** What of a definition says whose it is. */
 type OwnedCopy = Pick<VmDefinition, 'uid' | 'namespace' | 'name' | 'ownershipEpoch' | 'owner'>;
@@ -106,10 +106,31 @@ export class Ownership {
 
   /** What is waited for before a VM that came here may be started or moved on; undefined if nothing is. */
   unconfirmed(vmUid: string): OwnershipRecord['unconfirmed'] {
+    const unconfirmed = this.unheardOf(vmUid);
+    return unconfirmed?.isSettled === true ? undefined : unconfirmed;
+  }
+
+  /** Whose word has not been heard, also if somebody has said that it is not to be waited for. */
+  unheardOf(vmUid: string): OwnershipRecord['unconfirmed'] {
     return this.findOwned(vmUid)?.unconfirmed;
   }
 
-  /** The node that a VM came from has given it up, or is off for good. Repeating it is fine. */
+  /** By somebody's word the node that a VM came from is off for good. It is asked on, as the word may be wrong. Repeating it is fine. */
+  async settle(vmUid: string): Promise<void> {
+    const owned = this.findOwned(vmUid);
+    if (owned?.unconfirmed === undefined || owned.unconfirmed.isSettled === true) return;
+    await this.own(owned, { ...owned.unconfirmed, isSettled: true });
+  }
+
+  /** The node that a VM came from answers, and knows nothing of it. */
+  noteForgotten(vmUid: string): void {
+    const owned = this.findOwned(vmUid);
+    if (owned?.unconfirmed === undefined) return;
+    // In its place: nothing has become newer.
+    this.#records.set(vmUid, { ...owned, unconfirmed: { ...owned.unconfirmed, isForgotten: true } });
+  }
+
+  /** The node that a VM came from has given it up. Repeating it is fine. */
   async confirm(vmUid: string): Promise<void> {
     const owned = this.findOwned(vmUid);
     if (owned?.unconfirmed !== undefined) await this.own(owned);
@@ -219,6 +240,10 @@ export class Ownership {
 export function whyUnconfirmed({
   fromNode,
   migrationId,
-}: NonNullable<OwnershipRecord['unconfirmed']>): string {
+  isForgotten,
+}: Unconfirmed): string {
+  if (isForgotten === true) {
+    return `node ${fromNode}, where it came from, answers, and knows nothing of it any more: it may have taken the VM back, and deleted it or moved it on since. Make sure that no other node has the VM, and that it was not deleted; then: novactl migration settle ${migrationId} --node-is-off ${fromNode}`;
+  }
   return `node ${fromNode}, where it came from, has not said yet that it has given it up, and is asked again and again; if that node is off for good: novactl migration settle ${migrationId} --node-is-off ${fromNode}`;
 }
