@@ -164,3 +164,48 @@ test('of two nodes that were each told that the other is off, one goes on once t
   });
   await assertOnlyRunsOn(source, [destination], vm.uid);
 });
+
+test('a source that knows nothing of the VM any more has not given it up; whoever makes sure of that may say so', async () => {
+  using nodes = await waiting();
+  const { source, destination, vm } = nodes;
+  await destination.powerOff();
+  await settle(nodes);
+  assert.equal((await nodes.ended()).reason, 'MIGRATION_FAILED');
+  const ref = { namespace: vm.namespace, name: vm.name, uid: undefined };
+  await source.agent.inventory.refresh(never);
+  await source.agent.vms.delete(ref, { force: true }, never);
+  // Later than deleted VMs are remembered.
+  await source.agent.ownership.restore(vm.uid, undefined);
+  part(nodes, false);
+  await boot(destination);
+  const starting = () =>
+    destination.agent.vms.start(ref, never).then(
+      () => assert.fail('It was started'),
+      (error: Error) => error.message,
+    );
+  await until('it says why', async () => /knows nothing of it any more/.test(await starting()));
+  assert.equal((await destination.find(vm.uid))?.state, 'stopped');
+  await settleThere(nodes);
+  await destination.agent.vms.start(ref, never);
+  assert.equal((await destination.find(vm.uid))?.state, 'running');
+});
+
+test('a source that answers and does not say what has become of the VM is no silent one, and what to do about it is said', async () => {
+  using nodes = await waiting();
+  const { source, destination, vm, id } = nodes;
+  await source.powerOff();
+  await source.boot();
+  part(nodes, false);
+  destination.wire.onCall = (method) => {
+    if (method === 'locate') {
+      throw new AgentError('PERMISSION_DENIED', 'Nodes are not let in here');
+    }
+  };
+  source.wire.unreachable = true;
+  await assert.rejects(settleThere(nodes), {
+    reason: 'MIGRATION_NOT_WAITING',
+    message: /Nodes are not let in here.*take a out of `peers`/,
+  });
+  assert.notEqual((await destination.ownership()).unconfirmed(vm.uid), undefined);
+  assert.equal(destination.record(id)?.otherNodeOff, undefined);
+});
