@@ -10,7 +10,7 @@ import { type HypervisorVm, isSplit } from '../../drivers/hypervisor-domains.ts'
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
-import { findBeyond } from '../vms/moved-on.ts';
+import { findTaker } from '../vms/moved-on.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import type { VmLocator } from '../vms/vm-locator.ts';
 import type { EarlyEnd } from './early-end.ts';
@@ -227,7 +227,7 @@ export class Arrivals {
       onChange();
     }
     // The source may have moved it on since, and be gone.
-    const beyond = findBeyond(await locator.ask(vmUid, signal), ownershipEpoch);
+    const beyond = findTaker(await locator.ask(vmUid, signal), peerNode, ownershipEpoch);
     if (beyond === undefined) return await delay(this.#pace.lookMaxMs, signal);
     log.error(
       { migrationId: id, vmId: vmUid, peer: beyond.nodeName },

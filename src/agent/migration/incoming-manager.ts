@@ -3,7 +3,7 @@ import { auditLog } from '../../core/logger.ts';
 import type { DiskProbe, ImageSighting, MarkedPlace } from '../../drivers/disk-probe.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
-import { findBeyond, findRival, silentOf, whyNotSilent } from '../vms/moved-on.ts';
+import { findBeyond, silentOf, whyNotOurs, whyNotSilent } from '../vms/moved-on.ts';
 import { Arrivals, arrivalOf, holdsSource, isAlive, pastSwitchover } from './arrivals.ts';
 import type { EarlyEnd } from './early-end.ts';
 import { readFigures } from './figures.ts';
@@ -19,7 +19,7 @@ import type {
   PeerHandshake,
 } from './migration.ts';
 import { type MigrationRecord, newRecord } from './migration-record.ts';
-import { notWaiting, ownedTwice } from './off-word.ts';
+import { notWaiting } from './off-word.ts';
 import type { Peers } from './peers.ts';
 import { PACE } from './pace.ts';
 import { Preparation, type PreparationOptions, type PrepareRequest } from './preparation.ts';
@@ -251,11 +251,11 @@ export class IncomingManager implements IncomingService {
       const { nodeName, ownershipEpoch: since } = beyond;
       throw notWaiting(
         id,
-        `node ${nodeName} has the VM since epoch ${since}, or knows who has; what is here is not the VM any more`,
+        `node ${nodeName} has the VM since epoch ${since}; what is here is not the VM any more`,
       );
     }
-    const rival = findRival(answers, ownershipEpoch);
-    if (rival !== undefined) throw notWaiting(id, ownedTwice(rival));
+    const why = whyNotOurs(answers, ownershipEpoch);
+    if (why !== undefined) throw notWaiting(id, why);
     return silentOf(answers);
   }
 

@@ -17,11 +17,6 @@ export function notWaiting(id: string, why: string): AgentError {
   });
 }
 
-/** Why nobody's word counts while a third node owns the VM too. */
-export function ownedTwice(node: string): string {
-  return `node ${node} says that it owns the VM too; make sure which copy is the VM, delete the other one, and say it again`;
-}
-
 /** What whoever waits for a node can do that is off for good. */
 export function settleCommand(id: string, offNode: string): string {
   return `novactl migration settle ${id} --node-is-off ${offNode}`;

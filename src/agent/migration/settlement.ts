@@ -1,10 +1,10 @@
 import { delay } from '../../core/delay.ts';
 import { AgentError, hasReason } from '../../core/errors.ts';
 import { auditLog } from '../../core/logger.ts';
-import { findBeyond, findRival, silentOf } from '../vms/moved-on.ts';
+import { findBeyond, silentOf, whyNotOurs } from '../vms/moved-on.ts';
 import { causeOf } from './early-end.ts';
 import type { Ending } from './endings.ts';
-import { notWaiting, ownedTwice, settleCommand } from './off-word.ts';
+import { notWaiting, settleCommand } from './off-word.ts';
 import { judge, type LocalView, localView, type PeerView, type Verdict } from './outcome.ts';
 import type { OutgoingContext } from './outgoing-context.ts';
 import type { Peer } from './peers.ts';
@@ -138,11 +138,13 @@ async function askOthers(
     log.warn({ peer: nodeName }, 'A VM has moved on from its destination; it is given up here');
     await ownership.release({ uid, namespace, name }, ownershipEpoch, nodeName);
     onChange();
-    const why = `node ${nodeName} has the VM since epoch ${ownershipEpoch}, or knows who has; what is left of it here is removed`;
-    throw notWaiting(id, why);
+    throw notWaiting(
+      id,
+      `node ${nodeName} has the VM since epoch ${ownershipEpoch}; what is left of it here is removed`,
+    );
   }
-  const rival = findRival(answers, ownEpoch);
-  if (rival !== undefined) throw notWaiting(id, ownedTwice(rival));
+  const why = whyNotOurs(answers, ownEpoch);
+  if (why !== undefined) throw notWaiting(id, why);
   return silentOf(answers);
 }
 

@@ -35,6 +35,7 @@ export const ADD_SETTLED = `
 /** What is not known of where a VM came from. */
 export interface Unconfirmed {
   readonly fromNode: string;
+  /** Empty of a copy whose record was lost: then `fromNode` are those nodes that may have the VM by now. */
   readonly migrationId: string;
   /** Somebody has said that the node is off for good: the VM may be started and moved on, until that node says otherwise. */
   readonly isSettled?: boolean;

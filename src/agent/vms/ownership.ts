@@ -194,7 +194,7 @@ export class Ownership {
   }
 
   /** Whether a copy says that this host owns it with an epoch that is not recorded here. */
-  isUnrecorded({ uid, owner, ownershipEpoch }: VmDefinition): boolean {
+  isUnrecorded({ uid, owner, ownershipEpoch }: OwnedCopy): boolean {
     if (owner === '' || owner !== this.#hostUuid) return false;
     return (this.#records.get(uid)?.ownershipEpoch ?? 0) < ownershipEpoch;
   }
@@ -211,12 +211,21 @@ export class Ownership {
     );
   }
 
+  /** Why a VM may be neither started nor moved on yet, for people: another node may have it. Undefined if it may. */
+  doubtOf(definition: OwnedCopy): string | undefined {
+    const unconfirmed = this.unconfirmed(definition.uid);
+    if (unconfirmed !== undefined) return whyUnconfirmed(unconfirmed);
+    return this.isUnrecorded(definition) && hasMoved(definition)
+      ? 'it is not recorded here, and the other nodes are asked whether they have it; try again'
+      : undefined;
+  }
+
   /** Must be called before a VM is started that is off: the node that it came from may have taken it back. Fails with VM_BUSY. */
-  assertConfirmed({ uid, name }: Pick<VmDefinition, 'uid' | 'name'>): void {
-    const unconfirmed = this.unconfirmed(uid);
-    if (unconfirmed === undefined) return;
-    throw new AgentError('VM_BUSY', `Cannot start VM ${name}: ${whyUnconfirmed(unconfirmed)}`, {
-      metadata: { vmId: uid },
+  assertConfirmed(definition: OwnedCopy): void {
+    const why = this.doubtOf(definition);
+    if (why === undefined) return;
+    throw new AgentError('VM_BUSY', `Cannot start VM ${definition.name}: ${why}`, {
+      metadata: { vmId: definition.uid },
       retryAfterMs: 1_000,
     });
   }
@@ -236,12 +245,20 @@ export class Ownership {
   }
 }
 
+/** Whether a VM has been on more than one node, as far as its epoch tells: nobody can have taken back what never moved. */
+export function hasMoved({ ownershipEpoch }: Pick<VmDefinition, 'ownershipEpoch'>): boolean {
+  return ownershipEpoch > 1;
+}
+
 /** What is waited for, and what to do where that would be for ever. */
 export function whyUnconfirmed({
   fromNode,
   migrationId,
   isForgotten,
 }: Unconfirmed): string {
+  if (migrationId === '') {
+    return `its record on this node was lost, and another node may have the VM by now: ${fromNode} has not said that it does not, and is asked again and again. If it has, delete the copy here; a node that is off for good is taken out of \`peers\` in the configuration of this node's agent, which is then restarted`;
+  }
   if (isForgotten === true) {
     return `node ${fromNode}, where it came from, answers, and knows nothing of it any more: it may have taken the VM back, and deleted it or moved it on since. Make sure that no other node has the VM, and that it was not deleted; then: novactl migration settle ${migrationId} --node-is-off ${fromNode}`;
   }

@@ -1,10 +1,10 @@
 import type { Logger } from '../../core/logger.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Again, Controller, Input, Output, SeenVm } from '../reconcile/controller.ts';
-import { findBeyond, type Holder, wordOfOrigin } from './moved-on.ts';
+import { doubtedBy, findBeyond, findTaker, type Holder, wordOfOrigin } from './moved-on.ts';
 import type { Ownership } from './ownership.ts';
 import type { OwnershipRecord } from './ownership-store.ts';
-import type { VmLocator } from './vm-locator.ts';
+import type { Answer, VmLocator } from './vm-locator.ts';
 
 export interface UnconfirmedControllerOptions {
   readonly ownership: Ownership;
@@ -46,12 +46,16 @@ export class UnconfirmedController implements Controller {
     const answers = await locator.ask(vmUid, signal);
     const owned = ownership.findOwned(vmUid);
     if (owned?.unconfirmed === undefined) return undefined;
-    const { fromNode, isSettled } = owned.unconfirmed;
+    const { fromNode, migrationId, isSettled } = owned.unconfirmed;
     const again = { afterMs: isSettled === true ? SETTLED_FACTOR * askAgainMs : askAgainMs };
-    const beyond = findBeyond(answers, owned.ownershipEpoch);
-    if (beyond !== undefined) {
-      return (await this.#giveUp(owned, beyond)) ? undefined : { afterMs: askAgainMs };
+    const isLost = migrationId === '';
+    const taker = isLost
+      ? findBeyond(answers, owned.ownershipEpoch)
+      : findTaker(answers, fromNode, owned.ownershipEpoch);
+    if (taker !== undefined) {
+      return (await this.#giveUp(owned, taker)) ? undefined : { afterMs: askAgainMs };
     }
+    if (isLost) return await this.#review(owned, answers);
     // Where it cannot be asked it may still say so by itself.
     const origin = answers.find(({ peer }) => peer.nodeName === fromNode);
     if (origin === undefined || origin.presence === 'unknown') return again;
@@ -67,6 +71,21 @@ export class UnconfirmedController implements Controller {
     }
   }
 
+  /** Of one whose record was lost every node may have it. */
+  async #review(owned: OwnershipRecord, answers: readonly Answer[]): Promise<Again | undefined> {
+    const { ownership, askAgainMs } = this.#options;
+    const doubted = doubtedBy(answers, owned.ownershipEpoch);
+    if (doubted.length === 0) {
+      await ownership.confirm(owned.uid);
+      return undefined;
+    }
+    const fromNode = doubted.join(', ');
+    if (fromNode !== owned.unconfirmed?.fromNode) {
+      await ownership.own(owned, { fromNode, migrationId: '' });
+    }
+    return { afterMs: askAgainMs };
+  }
+
   /** False while something else is done with the VM: what moves it on raises its epoch too. */
   async #giveUp(owned: OwnershipRecord, { nodeName, ownershipEpoch }: Holder): Promise<boolean> {
     const { ownership, locks, onChange, log } = this.#options;
@@ -74,7 +93,7 @@ export class UnconfirmedController implements Controller {
     if (lock === undefined) return false;
     log.error(
       { vmId: owned.uid, peer: nodeName },
-      'A VM was taken back by the node that it came from, which was told that this one is off for good; the copy here is not the VM any more',
+      'Another node has a VM since, having been told that this one is off for good; the copy here is not the VM any more',
     );
     await ownership.release(owned, ownershipEpoch, nodeName);
     onChange();

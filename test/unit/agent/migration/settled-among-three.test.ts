@@ -209,3 +209,86 @@ test('a source that answers and does not say what has become of the VM is no sil
   assert.notEqual((await destination.ownership()).unconfirmed(vm.uid), undefined);
   assert.equal(destination.record(id)?.otherNodeOff, undefined);
 });
+
+const startOf = async ({ agent }: TestNode, { namespace, name }: Nodes['vm']) => {
+  await agent.vms.start({ namespace, name, uid: undefined }, never);
+};
+
+test('a destination that has lost its records asks who has the VM before it starts it, and goes on asking', async () => {
+  using nodes = await waiting();
+  const { source, destination, vm } = nodes;
+  await destination.powerOff();
+  await settle(nodes);
+  assert.equal((await nodes.ended()).reason, 'MIGRATION_FAILED');
+  await destination.ownershipStore.restore(vm.uid, undefined);
+  await destination.boot();
+  await assert.rejects(startOf(destination, vm), { reason: 'VM_BUSY' });
+  await until('it says why', () =>
+    startOf(destination, vm).then(
+      () => assert.fail('It was started'),
+      ({ message }: Error) => /record .* was lost.* a has not said.*`peers`/.test(message),
+    ),
+  );
+  const { blockers } = await destination.agent.migrations.plan(
+    { ...nodes.spec, destinationNode: 'a' },
+    never,
+  );
+  assert.ok(blockers.some(({ message }) => /was lost/.test(message)));
+  assert.equal((await destination.find(vm.uid))?.state, 'stopped');
+  part(nodes, false);
+  await until('it knows', async () => !(await destination.ownership()).isOwner(vm.uid));
+  await assert.rejects(startOf(destination, vm), { reason: 'VM_NOT_OWNED' });
+  await assertOnlyRunsOn(source, [destination], vm.uid);
+});
+
+test('a node that has lost its records, and knows of no other node, starts its VMs', async () => {
+  using nodes = await waiting();
+  const { source, destination, vm } = nodes;
+  await source.powerOff();
+  await destination.powerOff();
+  await destination.ownershipStore.restore(vm.uid, undefined);
+  await destination.boot();
+  await until('it says why', () =>
+    startOf(destination, vm).then(
+      () => assert.fail('It was started'),
+      ({ message }: Error) => /record .* was lost/.test(message),
+    ),
+  );
+  // As the message says.
+  destination.agent.life.kill();
+  destination.connect();
+  await boot(destination);
+  await until('it is recorded', async () => {
+    return (await destination.ownership()).unconfirmed(vm.uid) === undefined;
+  });
+  await startOf(destination, vm);
+  assert.equal((await destination.find(vm.uid))?.state, 'running');
+});
+
+test('a VM that has never moved is started without its record, whoever is silent', async () => {
+  using nodes = await TwoNodes.open({}, { volumes: [] });
+  const { source, destination, vm } = nodes;
+  const owner = source.hypervisor.hostUuid;
+  await source.hypervisor.domains.setFacts(vm.uid, { owner }, never);
+  await destination.powerOff();
+  await source.powerOff();
+  await source.ownershipStore.restore(vm.uid, undefined);
+  await boot(source);
+  await until('it is recorded', async () => (await source.ownership()).isOwner(vm.uid));
+  await startOf(source, vm);
+});
+
+test('a third node that remembers an earlier VM of the uid takes nothing from anybody, and keeps a word from being believed', async () => {
+  using nodes = await waiting();
+  const { source, destination, vm } = nodes;
+  const third = await nodes.addThird();
+  await third.agent.ownership.own({ ...vm, ownershipEpoch: 9 });
+  await third.agent.ownership.forget({ ...vm, ownershipEpoch: 9 });
+  await assert.rejects(settle(nodes), { message: /node c has known the VM with epoch 9.*`peers`/ });
+  await assert.rejects(settleThere(nodes), { message: /node c has known the VM with epoch 9/ });
+  assert.equal((await source.ownership()).isOwner(vm.uid), true);
+  part(nodes, false);
+  assert.equal((await nodes.ended()).phase, 'completed');
+  assert.equal((await destination.ownership()).isOwner(vm.uid), true);
+  await assertOnlyRunsOn(destination, [source], vm.uid);
+});
