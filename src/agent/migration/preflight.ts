@@ -29,7 +29,7 @@ export interface PreflightOptions extends DiskCheckOptions {
   readonly hypervisor: Pick<Hypervisor, 'host' | 'domains' | 'jobs'>;
   readonly privateFiles: Pick<PrivateFiles, 'read'>;
   readonly peers: Peers;
-  readonly ownership: Pick<Ownership, 'isStale' | 'find' | 'doubtOf'>;
+  readonly ownership: Pick<Ownership, 'isStale' | 'find' | 'doubtOf' | 'isSettled'>;
   readonly nodeShutdown: Pick<ShutdownMark, 'isGoingDown'>;
 }
 
@@ -66,7 +66,10 @@ export async function preflight(
   // What is pending is not what moves.
   const machine = (found?.liveDefinition ?? definition).spec.template.spec;
   const incoming: IncomingVm = {
-    definition,
+    // By the same word the other node may have raised its epoch by one, and moved the VM on too: no two may have the same.
+    definition: options.ownership.isSettled(definition.uid)
+      ? { ...definition, ownershipEpoch: definition.ownershipEpoch + 1 }
+      : definition,
     machineType: vm.machineType,
     accelerator: vm.accelerator,
     memoryBytes: found?.memoryBytes ?? memoryBytesOf(machine),

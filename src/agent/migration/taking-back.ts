@@ -79,9 +79,11 @@ export class TakingBack {
   async #claim(signal: AbortSignal): Promise<void> {
     const { options, record } = this.#context;
     const { vmUid: uid, vmNamespace: namespace, vmName: name } = record;
-    // The destination has one more than the source had, and cannot have moved the VM on.
+    // The destination has one more than the source had.
     const ownershipEpoch = record.ownershipEpoch + 1;
-    await options.ownership.own({ uid, namespace, name, ownershipEpoch });
+    // Asked on, as the word may be wrong: by another one the destination may have moved the VM on.
+    const heard = { fromNode: record.peerNode, migrationId: record.id, isSettled: true };
+    await options.ownership.own({ uid, namespace, name, ownershipEpoch }, heard);
     const brief = this.#context.brief(signal);
     await options.hypervisor.domains.setFacts(uid, { ownershipEpoch }, brief);
   }

@@ -15,7 +15,7 @@ export interface Holder {
  */
 export function findBeyond(answers: readonly Answer[], ownEpoch: number): Holder | undefined {
   return highest(
-    answers.filter(({ isOwner, presence }) => isOwner && presence !== 'coming'),
+    answers.filter(({ isOwner }) => isOwner),
     ownEpoch,
   );
 }
@@ -33,6 +33,7 @@ export function findTrace(answers: readonly Answer[], ownEpoch: number): Holder 
 
 function highest(answers: readonly Answer[], ownEpoch: number): Holder | undefined {
   return answers
+    .filter(({ presence }) => presence !== 'coming')
     .map(({ peer, ownershipEpoch = 0 }) => ({ nodeName: peer.nodeName, ownershipEpoch }))
     .filter(({ ownershipEpoch }) => ownershipEpoch > ownEpoch)
     .sort((left, right) => right.ownershipEpoch - left.ownershipEpoch)[0];

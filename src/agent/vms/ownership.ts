@@ -115,6 +115,11 @@ export class Ownership {
     return this.findOwned(vmUid)?.unconfirmed;
   }
 
+  /** Whether a VM is this node's by somebody's word only, which the other node has not borne out. */
+  isSettled(vmUid: string): boolean {
+    return this.unheardOf(vmUid)?.isSettled === true;
+  }
+
   /** By somebody's word the node that a VM came from is off for good. It is asked on, as the word may be wrong. Repeating it is fine. */
   async settle(vmUid: string): Promise<void> {
     const owned = this.findOwned(vmUid);

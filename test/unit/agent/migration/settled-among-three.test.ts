@@ -72,7 +72,7 @@ test('a VM that has moved on from a destination that is off for good is not take
   await waits(nodes);
   await assert.rejects(settle(nodes), {
     reason: 'MIGRATION_NOT_WAITING',
-    message: /node c has the VM since epoch 3/,
+    message: /node c has the VM since epoch 4/,
   });
   assert.equal((await nodes.ended()).phase, 'completed');
   await assertOnlyRunsOn(third, [source], vm.uid);
@@ -102,7 +102,7 @@ test('a VM that its source has taken back and moved on is lost to a destination 
   destination.parted.delete('c');
   await assert.rejects(settleThere(nodes), {
     reason: 'MIGRATION_NOT_WAITING',
-    message: /node c has the VM since epoch 4|does not wait|has ended/,
+    message: /node c has the VM since epoch 5|does not wait|has ended/,
   });
   await until('it knows', async () => !(await destination.ownership()).isOwner(vm.uid));
   await assert.rejects(destination.agent.vms.start(ref, never), { reason: 'VM_NOT_OWNED' });
@@ -291,4 +291,40 @@ test('a third node that remembers an earlier VM of the uid takes nothing from an
   assert.equal((await nodes.ended()).phase, 'completed');
   assert.equal((await destination.ownership()).isOwner(vm.uid), true);
   await assertOnlyRunsOn(destination, [source], vm.uid);
+});
+
+test('of two nodes that were each told that the other is off, one may have moved the VM on, and that copy goes on alone', async () => {
+  using nodes = await waiting();
+  const { source, destination, vm } = nodes;
+  const third = await nodes.addThird();
+  source.parted.add('c');
+  third.parted.add('a');
+  await settleThere(nodes);
+  await nodes.move(destination, third);
+  await settle(nodes);
+  assert.equal((await nodes.ended()).reason, 'MIGRATION_FAILED');
+  assert.equal((await source.find(vm.uid))?.state, 'running');
+  part(nodes, false);
+  source.parted.delete('c');
+  await until('the power of the older copy is cut', async () => {
+    await source.agent.inventory.refresh(never);
+    return (await source.find(vm.uid))?.state === 'stopped';
+  });
+  await assertOnlyRunsOn(third, [source, destination], vm.uid);
+});
+
+test('what was taken back by a word is confirmed once the other node is back, and has heard of it', async () => {
+  using nodes = await waiting();
+  const { source, destination, vm } = nodes;
+  await destination.powerOff();
+  await settle(nodes);
+  assert.equal((await nodes.ended()).reason, 'MIGRATION_FAILED');
+  assert.notEqual((await source.ownership()).unheardOf(vm.uid), undefined);
+  part(nodes, false);
+  await boot(destination);
+  await until('it is', async () => {
+    await source.agent.inventory.refresh(never);
+    return (await source.ownership()).unheardOf(vm.uid) === undefined;
+  });
+  await assertOnlyRunsOn(source, [destination], vm.uid);
 });
