@@ -20,8 +20,8 @@ import type {
 } from './migration.ts';
 import { type MigrationRecord, newRecord } from './migration-record.ts';
 import { notWaiting } from './off-word.ts';
-import type { Peers } from './peers.ts';
 import { PACE } from './pace.ts';
+import type { Peers } from './peers.ts';
 import { Preparation, type PreparationOptions, type PrepareRequest } from './preparation.ts';
 import { adopt } from './progress.ts';
 import { assertFeatures, PEER_FEATURES, PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN } from './protocol.ts';

@@ -24,7 +24,7 @@ export function findBeyond(answers: readonly Answer[], ownEpoch: number): Holder
  * Who has known the VM with an epoch higher than `ownEpoch`, and has it no more: it went on from there, or was deleted. That may
  * have been an earlier VM of its uid, so it is a ground for a question only.
  */
-export function findTrace(answers: readonly Answer[], ownEpoch: number): Holder | undefined {
+function findTrace(answers: readonly Answer[], ownEpoch: number): Holder | undefined {
   return highest(
     answers.filter(({ isOwner }) => !isOwner),
     ownEpoch,
@@ -36,7 +36,7 @@ function highest(answers: readonly Answer[], ownEpoch: number): Holder | undefin
     .filter(({ presence }) => presence !== 'coming')
     .map(({ peer, ownershipEpoch = 0 }) => ({ nodeName: peer.nodeName, ownershipEpoch }))
     .filter(({ ownershipEpoch }) => ownershipEpoch > ownEpoch)
-    .sort((left, right) => right.ownershipEpoch - left.ownershipEpoch)[0];
+    .toSorted((left, right) => right.ownershipEpoch - left.ownershipEpoch)[0];
 }
 
 /**

@@ -132,7 +132,10 @@ export class Ownership {
     const owned = this.findOwned(vmUid);
     if (owned?.unconfirmed === undefined) return;
     // In its place: nothing has become newer.
-    this.#records.set(vmUid, { ...owned, unconfirmed: { ...owned.unconfirmed, isForgotten: true } });
+    this.#records.set(vmUid, {
+      ...owned,
+      unconfirmed: { ...owned.unconfirmed, isForgotten: true },
+    });
   }
 
   /** The node that a VM came from has given it up. Repeating it is fine. */
@@ -256,11 +259,7 @@ export function hasMoved({ ownershipEpoch }: Pick<VmDefinition, 'ownershipEpoch'
 }
 
 /** What is waited for, and what to do where that would be for ever. */
-export function whyUnconfirmed({
-  fromNode,
-  migrationId,
-  isForgotten,
-}: Unconfirmed): string {
+export function whyUnconfirmed({ fromNode, migrationId, isForgotten }: Unconfirmed): string {
   if (migrationId === '') {
     return `its record on this node was lost, and another node may have the VM by now: ${fromNode} has not said that it does not, and is asked again and again. If it has, delete the copy here; a node that is off for good is taken out of \`peers\` in the configuration of this node's agent, which is then restarted`;
   }

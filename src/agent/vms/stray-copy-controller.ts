@@ -81,7 +81,10 @@ export class StrayCopyController implements Controller {
     const beyond = findBeyond(answers, ownershipEpoch);
     if (beyond !== undefined) {
       const about = { vmId, peer: beyond.nodeName };
-      log.error(about, 'A copy without a record is not the VM any more: another node owns it since');
+      log.error(
+        about,
+        'A copy without a record is not the VM any more: another node owns it since',
+      );
       await ownership.release(definition, beyond.ownershipEpoch, beyond.nodeName);
       onChange();
       return;

@@ -1,5 +1,5 @@
-import type { Logger } from '../../core/logger.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
+import type { Logger } from '../../core/logger.ts';
 import type { Again, Controller, Input, Output, SeenVm } from '../reconcile/controller.ts';
 import { doubtedBy, findBeyond, findTaker, type Holder, wordOfOrigin } from './moved-on.ts';
 import type { Ownership } from './ownership.ts';
