@@ -7,16 +7,12 @@ import { run } from '../core/run-command.ts';
 const STREAMER_BUILD = inProject('build/streamer');
 const STAMP = inProject('build/lab/dist-stamp');
 
-/** Compiles the agent and novactl to dist/, unless their sources are as they were. */
+/** Builds the agent and novactl in dist/, unless their sources are as they were. */
 export async function buildAgent(signal: AbortSignal): Promise<void> {
   const sources = await fingerprintSources();
   const built = await readFile(STAMP, 'utf8').catch(() => '');
   if (built === sources && existsSync(inProject('dist'))) return;
-  await run(
-    [inProject('node_modules/.bin/tsc'), '-p', 'tsconfig.build.json'],
-    { cwd: inProject() },
-    signal,
-  );
+  await run([process.execPath, inProject('lab/builds/bundle.ts')], { cwd: inProject() }, signal);
   await mkdir(inProject('build/lab'), { recursive: true });
   await writeFile(STAMP, sources);
 }
@@ -33,7 +29,7 @@ export async function buildStreamer(signal: AbortSignal): Promise<void> {
 async function fingerprintSources(): Promise<string> {
   const hash = createHash('sha256');
   const files = await Array.fromAsync(
-    glob(['src/**/*.ts', 'tsconfig*.json', 'package-lock.json'], { cwd: inProject() }),
+    glob(['src/**/*.ts', 'lab/builds/bundle.ts', 'package-lock.json'], { cwd: inProject() }),
   );
   for (const file of files.toSorted()) {
     const { mtimeMs, size } = await stat(inProject(file));

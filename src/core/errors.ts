@@ -47,6 +47,7 @@ export const REASONS = {
   GUEST_DID_NOT_STOP: 'deadline-exceeded',
   RUN_STRATEGY_HALTED: 'failed-precondition',
   VM_SPEC_NEWER: 'failed-precondition',
+  VM_SPEC_DAMAGED: 'failed-precondition',
   VM_DISKS_CHANGED: 'failed-precondition',
   NOT_SUPPORTED: 'unimplemented',
   FEATURE_NOT_SUPPORTED: 'failed-precondition',

@@ -52,9 +52,12 @@ export function toDefinitionText(definition: VmDefinition): string {
  */
 export function readDefinitionText(text: string, facts: DefinitionFacts): VmDefinition {
   const { isNewerVersion, ...own } = facts;
-  const { known, unknownFields } = readManifest(text);
+  const document = parseObject(text);
+  const { known, unknownFields } = readManifest(document ?? {});
   const { metadata, spec } = known;
   const isNewer = isNewerVersion || unknownFields.length > 0;
+  // A newer version may keep it in another form.
+  const damage = document === undefined && !isNewerVersion ? { isDamaged: true as const } : {};
   return {
     ...own,
     generation: metadata.generation ?? 1,
@@ -62,7 +65,7 @@ export function readDefinitionText(text: string, facts: DefinitionFacts): VmDefi
     annotations: metadata.annotations ?? {},
     createdAtMs: Date.parse(metadata.creationTimestamp ?? '') || 0,
     spec: unknownFields.includes('spec.running') ? { ...spec, runStrategy: 'Manual' } : spec,
-    newer: isNewer ? { manifest: text, unknownFields } : undefined,
+    newer: isNewer ? { manifest: text, unknownFields, ...damage } : undefined,
   };
 }
 
@@ -75,8 +78,10 @@ const NOTHING_KNOWN = {
   },
 } as const;
 
-function readManifest(text: string): KnownPart<z.output<typeof storedVirtualMachine>> {
-  const { apiVersion, kind, ...content } = parseObject(text);
+function readManifest(
+  document: Readonly<Record<string, unknown>>,
+): KnownPart<z.output<typeof storedVirtualMachine>> {
+  const { apiVersion, kind, ...content } = document;
   const part = knownPart(content, storedVirtualMachine, NOTHING_KNOWN);
   const known = part?.known ?? storedVirtualMachine.parse(NOTHING_KNOWN);
   const unknownFields = [
@@ -87,12 +92,12 @@ function readManifest(text: string): KnownPart<z.output<typeof storedVirtualMach
   return { known, unknownFields };
 }
 
-/** Empty for a text that is no object of JSON. */
-function parseObject(text: string): Readonly<Record<string, unknown>> {
+/** Undefined for a text that is no object of JSON. */
+function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
   try {
     const parsed: unknown = JSON.parse(text);
-    return typeof parsed === 'object' && parsed !== null ? { ...parsed } : {};
+    return typeof parsed === 'object' && parsed !== null ? { ...parsed } : undefined;
   } catch {
-    return {};
+    return undefined;
   }
 }

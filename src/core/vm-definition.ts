@@ -24,7 +24,7 @@ export interface VmDefinition {
   readonly intent: 'on' | 'off';
   /** Files of the agent that belong to the VM, by name, with the SHA-256 of their content. They never stand in the domain. */
   readonly privateFiles: Readonly<Record<string, string>>;
-  /** Set if a newer agent has written the definition: it is kept as it is, byte for byte, and cannot be edited here. */
+  /** Set if this agent does not understand all of the manifest: it is kept as it is, byte for byte, and cannot be edited here. */
   readonly newer: NewerDefinition | undefined;
 }
 
@@ -33,4 +33,6 @@ interface NewerDefinition {
   readonly manifest: string;
   /** What this agent does not know, named as in the manifest. */
   readonly unknownFields: readonly string[];
+  /** No agent can have written it like this: it is no JSON. Absent where a newer one may have. */
+  readonly isDamaged?: true;
 }

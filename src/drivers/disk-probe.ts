@@ -79,6 +79,8 @@ export interface UnknownImage {
   readonly kind: 'unknown';
   /** Why, for people. */
   readonly problem: string;
+  /** A device that is there and has nothing by which another node could know it. */
+  readonly isNameless?: true;
 }
 
 /** Certainly not what the VM has open: another file is there by now, or none. */

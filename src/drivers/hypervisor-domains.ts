@@ -9,6 +9,9 @@ export interface HypervisorDomains {
    */
   list(signal: AbortSignal): Promise<readonly HypervisorVm[]>;
 
+  /** Has the next listing read this VM anew, whether or not an event has told that it was changed. One that is not there is fine. */
+  expire(uid: string): void;
+
   /** One VM, read anew, or undefined if there is none with this uid. Fails rather than have it unread. */
   find(uid: string, signal: AbortSignal): Promise<HypervisorVm | undefined>;
 

@@ -12,8 +12,8 @@ export interface ImageInspector {
 
   /**
    * What a disk image really is, whatever it is called; undefined if nothing is there. One that a VM must not or cannot be
-   * given is described by its `problem`, not by a failure. The content of an image that is to be `raw` is never looked at:
-   * it is the guest's.
+   * given is described by its `problem`, not by a failure. The content of an image that is to be `raw` is the guest's, and
+   * never decides anything; it is looked at only for `content`.
    */
   find(query: ImageQuery, signal: AbortSignal): Promise<ImageInfo | undefined>;
 
@@ -27,6 +27,8 @@ export interface ImageQuery {
   readonly kind: 'file' | 'block-device';
   readonly format: 'raw' | 'qcow2';
   readonly isReadOnly: boolean;
+  /** Whether `content` is wanted. */
+  readonly tellsContent?: boolean;
   /** Whom the VM's process runs as; undefined if that is not known, and then not asked. */
   readonly user: FileOwner | undefined;
 }
@@ -42,6 +44,8 @@ export interface FileInfo {
 export interface ImageInfo extends FileInfo {
   /** By its content: `qcow2` or another of QEMU's names, empty if unknown; `raw` if it is to be that. */
   readonly format: string;
+  /** What one that is to be `raw` has in it, by QEMU's names; absent unless that was asked for and could be read. */
+  readonly content?: string;
   /** The same for all paths that lead to one image, and for no other image of the node; undefined if that is not known. */
   readonly fileId: string | undefined;
   /** Likewise of the images behind it. */

@@ -53,6 +53,19 @@ export function testImages(
       const path = await fixture.create('qcow2');
       const found = await fixture.images.find(queryOf(path, 'raw'), never);
       assert.deepEqual([found?.format, found?.problem], ['raw', undefined]);
+      assert.equal(found?.content, undefined);
+    });
+
+    void test('tells what is in an image that is to be raw only to whoever asks', async () => {
+      await using fixture = await make();
+      for (const content of ['raw', 'qcow2'] as const) {
+        const query = queryOf(await fixture.create(content), 'raw');
+        const found = await fixture.images.find({ ...query, tellsContent: true }, never);
+        assert.deepEqual(
+          [found?.format, found?.problem, found?.content],
+          ['raw', undefined, content],
+        );
+      }
     });
 
     void test('finds nothing where nothing is', async () => {

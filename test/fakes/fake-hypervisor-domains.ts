@@ -42,6 +42,11 @@ export class FakeHypervisorDomains implements HypervisorDomains {
     );
   }
 
+  expire(uid: string): void {
+    const vm = this.#world.vms.get(uid);
+    if (vm !== undefined) vm.isDriftListed = true;
+  }
+
   find(uid: string, signal: AbortSignal): Promise<HypervisorVm | undefined> {
     return this.#calls.perform('find', uid, signal, () => {
       const vm = this.#world.vms.get(uid);

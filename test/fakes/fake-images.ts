@@ -30,10 +30,14 @@ export class FakeImages implements ImageInspector {
     return found?.kind === 'file' ? found : found && { ...found, problem: notAFile };
   }
 
-  async find({ path, format }: ImageQuery, signal: AbortSignal): Promise<ImageInfo | undefined> {
+  async find(
+    { path, format, tellsContent }: ImageQuery,
+    signal: AbortSignal,
+  ): Promise<ImageInfo | undefined> {
     signal.throwIfAborted();
     const found = await Promise.resolve(this.#images.get(path));
-    return found && (format === 'raw' ? { ...found, format } : found);
+    if (found === undefined || format !== 'raw') return found;
+    return { ...found, format, ...(tellsContent === true ? { content: found.format } : {}) };
   }
 
   async listMissing(paths: readonly string[], signal: AbortSignal): Promise<readonly string[]> {

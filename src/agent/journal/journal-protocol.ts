@@ -86,5 +86,5 @@ export function fromFailure({ reason, message, metadata, retryAfterMs }: Journal
 
 /** The thread's file: source or built, like its starter. */
 export function threadUrl(): URL {
-  return siblingModule(import.meta, 'journal-worker');
+  return siblingModule(import.meta.url, 'journal-worker');
 }

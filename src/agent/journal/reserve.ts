@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';
+import path from 'node:path';
 
 /** What the ends of everything that may be under way need, some KiB each, many times over. */
 const RESERVE_BYTES = 1024 ** 2;
@@ -28,6 +29,7 @@ export class Reserve {
   /** Makes it unless it is there. Fails as the file system does, and then leaves nothing. */
   makeWhole(): void {
     if (this.#isWhole) return;
+    assertRoom(path.dirname(this.#file));
     const descriptor = openSync(this.#file, 'w', 0o600);
     try {
       // A file system that compresses would keep no room for zeros.
@@ -39,6 +41,13 @@ export class Reserve {
       if (!this.#isWhole) rmSync(this.#file, { force: true });
     }
   }
+}
+
+/** Others of this file system, which guests may be, shall not meet a full disk for this. */
+function assertRoom(folder: string): void {
+  const { bfree, bsize } = statfsSync(folder);
+  if (bfree * bsize >= 2 * RESERVE_BYTES) return;
+  throw Object.assign(new Error('There is less than 2 MiB'), { code: 'ENOSPC' });
 }
 
 /** The system writes as much as there is room for. */

@@ -12,6 +12,8 @@ import type { MigrationBlocker, MigrationImage, MigrationSpec } from './migratio
 export interface DiskBlocker extends MigrationBlocker {
   /** The path under which the other node has nothing; undefined if that is not what stands in the way. */
   readonly lacks: string | undefined;
+  /** The path under which this node has no longer what the VM has open; undefined if that is not what stands in the way. */
+  readonly lost: string | undefined;
 }
 
 export interface DiskReport {
@@ -59,6 +61,7 @@ export class DiskJudge {
         nodeName: this.#here,
         subject: 'spec.trustShared',
         lacks: undefined,
+        lost: undefined,
       });
     }
   }
@@ -121,8 +124,9 @@ export class DiskJudge {
         const advice = comparison.why === 'replaced' ? this.#toSave(open) : ADVICE[comparison.why];
         const text = `${what} is not the same on both nodes: ${both}; ${advice}${copy}${eject}`;
         const lacks = comparison.why === 'missing' ? image.path : undefined;
+        const lost = isReplaced ? image.path : undefined;
         const node = isReplaced ? this.#here : this.#there;
-        this.#block(disk, text, node, 'MIGRATION_BLOCKED', lacks);
+        this.#block(disk, text, node, 'MIGRATION_BLOCKED', { lacks, lost });
       }
     }
   }
@@ -143,10 +147,10 @@ export class DiskJudge {
     message: string,
     nodeName: string,
     reason: MigrationBlocker['reason'] = 'MIGRATION_BLOCKED',
-    lacks?: string,
+    { lacks, lost }: Partial<Pick<DiskBlocker, 'lacks' | 'lost'>> = {},
   ): void {
     const subject = fieldOf(disk, this.#vm);
-    this.#blockers.push({ reason, message, nodeName, subject, lacks });
+    this.#blockers.push({ reason, message, nodeName, subject, lacks, lost });
   }
 }
 

@@ -10,7 +10,7 @@ import type { NodeAccelerator } from '../node/node-accelerator.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import type { DefinitionValidator } from '../vms/definition-validator.ts';
 import { findHypervisorNamesake } from '../vms/hypervisor-namesake.ts';
-import type { Ownership } from '../vms/ownership.ts';
+import { howToDeleteCopy, type Ownership } from '../vms/ownership.ts';
 import type { Vm } from '../vms/vm.ts';
 import { wantedOf } from '../vms/wanted-definition.ts';
 import type { IncomingBlocker, IncomingVm } from './migration.ts';
@@ -38,8 +38,9 @@ export async function checkIncoming(
   const blockers = hostBlockers(incoming, info, options);
   const { definition } = incoming;
   const here = await options.hypervisor.domains.find(definition.uid, signal);
-  if (here !== undefined) blockers.push(alreadyThere(here.hypervisorName, 'uid'));
-  else blockers.push(...nameBlockers(definition, options.listVms()));
+  if (here !== undefined)
+    blockers.push(alreadyThere('uid', here.hypervisorName, here.definition, options));
+  else blockers.push(...nameBlockers(definition, options));
   if (!blockers.some(({ reason }) => reason === 'VM_ALREADY_EXISTS')) {
     blockers.push(...(await hypervisorNameBlockers(incoming, options, signal)));
   }
@@ -65,14 +66,14 @@ export async function checkIncoming(
 /** Costs nothing, so that it can be asked again once nobody else can take the name. */
 export function nameBlockers(
   { uid, namespace, name }: VmDefinition,
-  vms: readonly Vm[],
+  options: Pick<IncomingCheckOptions, 'listVms' | 'ownership'>,
 ): IncomingBlocker[] {
   // The list is a little old: a VM that has just left may still be in it.
-  const isTaken = vms.some(
-    ({ definition }) =>
-      definition.uid !== uid && definition.namespace === namespace && definition.name === name,
-  );
-  return isTaken ? [alreadyThere(name, 'name')] : [];
+  const other = options
+    .listVms()
+    .map(({ definition }) => definition)
+    .find((one) => one.uid !== uid && one.namespace === namespace && one.name === name);
+  return other === undefined ? [] : [alreadyThere('name', name, other, options)];
 }
 
 async function hypervisorNameBlockers(
@@ -102,12 +103,17 @@ async function cpuBlockers(
   return [{ reason: 'CPU_INCOMPATIBLE', message, subject: 'spec.template.spec.cpu.model' }];
 }
 
-function alreadyThere(name: string, by: 'name' | 'uid'): IncomingBlocker {
-  return {
-    reason: 'VM_ALREADY_EXISTS',
-    message: `there is a VM ${name} with that ${by} already; remove it there first`,
-    subject: 'metadata',
-  };
+function alreadyThere(
+  by: 'name' | 'uid',
+  name: string,
+  definition: VmDefinition | undefined,
+  { ownership }: Pick<IncomingCheckOptions, 'ownership'>,
+): IncomingBlocker {
+  const message =
+    definition !== undefined && ownership.isUnowned(definition)
+      ? `there is a copy of a VM ${name} with that ${by}, which that node does not own; on that node, ${howToDeleteCopy(definition)} first`
+      : `there is a VM ${name} with that ${by} already; remove it there first`;
+  return { reason: 'VM_ALREADY_EXISTS', message, subject: 'metadata' };
 }
 
 /** What an incoming VM needs here: what it has where it runs, if that is known, and not what its definition has pending. */

@@ -79,7 +79,9 @@ export class MigrationStore {
     record: MigrationRecord,
   ): Promise<{ readonly record: MigrationRecord; readonly created: boolean }> {
     const insert = { sql: INSERT, parameters: toRow(record) };
-    const [inserted] = await this.#database.transaction([insert], { begins: true });
+    // One that has ended already is the promise that it will never begin.
+    const begins = record.endedAtMs === undefined;
+    const [inserted] = await this.#database.transaction([insert], { begins });
     const created = inserted?.changes !== 0;
     return { record: created ? record : await this.get(record.id), created };
   }

@@ -100,9 +100,12 @@ export async function preflight(
       const hello = await shakeHands(peer, info.hostUuid, options, requiredFeatures, signal);
       // To be asked whether the VM may come, it need not know what is in the files.
       const there = await peer.check(incoming, signal);
-      blockers.push(...there.map((blocker) => ({ ...blocker, nodeName: destinationNode })));
+      const toldOfThere = there.map((blocker) => ({ ...blocker, nodeName: destinationNode }));
+      blockers.push(...toldOfThere);
       if (found?.state === 'running') {
         const disks = await checkDisks(found, spec, peer, options, signal);
+        const misleading = toldOfThere.filter((blocker) => isOfLost(blocker, disks.blockers));
+        for (const one of misleading) blockers.splice(blockers.indexOf(one), 1);
         const unsaid = disks.blockers.filter((blocker) => !isSaid(blocker, there));
         blockers.push(...unsaid.map(withoutFinding));
         images = disks.images;
@@ -171,6 +174,17 @@ function isSaid(
     (said) =>
       ['IMAGE_NOT_ALLOWED', 'DEVICE_IN_USE'].includes(said.reason) &&
       said.subject.startsWith(`${subject}.`),
+  );
+}
+
+/** What this node has lost under a VM that runs, nobody can put there either. */
+function isOfLost({ reason, message }: IncomingBlocker, disks: readonly DiskBlocker[]): boolean {
+  const lost = disks.flatMap(({ lost: path }) => path ?? []);
+  const more = Number(/\(and (\d+) more problems?\)$/.exec(message)?.[1] ?? 0);
+  return (
+    reason === 'IMAGE_NOT_FOUND' &&
+    lost.some((path) => message.includes(`is ${path}, `)) &&
+    more < lost.length
   );
 }
 

@@ -85,14 +85,14 @@ export class Preparation {
     caller: string,
     signal: AbortSignal,
   ): Promise<{ readonly record: MigrationRecord; readonly lock: Disposable }> {
-    const { book, locks, capacity, cordon, nodeShutdown, listVms, nodeName } = this.#options;
+    const { book, locks, capacity, cordon, nodeShutdown, nodeName } = this.#options;
     const { migrationId, incoming } = request;
     const { definition, memoryBytes, vcpus } = incoming;
     const running = { memoryBytes, vcpus };
     assertNone(await checkIncoming(incoming, this.#options, signal));
     // Nothing waits until the VM is locked and has its room, so nobody can come in between. The journal says which of
     // two requests with one id was the first. What may have changed while the rest was checked is asked again.
-    assertNone(nameBlockers(definition, listVms()));
+    assertNone(nameBlockers(definition, this.#options));
     nodeShutdown.assertNotGoingDown(`Cannot take VM ${definition.name}`);
     cordon.assertNotCordoned(`VM ${definition.name}`);
     using undo = new DisposableStack();

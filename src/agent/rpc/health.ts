@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { once, setMaxListeners } from 'node:events';
 import { AgentError } from '../../core/errors.ts';
 import {
   HealthCheckResponse,
@@ -24,6 +24,11 @@ const SERVICES = [
 export class Health {
   #status: ServingStatus = ServingStatus.NOT_SERVING;
   readonly #changes = new EventTarget();
+
+  constructor() {
+    // One for each watcher, of whom there may be many.
+    setMaxListeners(0, this.#changes);
+  }
 
   setReady(ready: boolean): void {
     const status = ready ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;

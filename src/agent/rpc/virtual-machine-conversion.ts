@@ -12,6 +12,7 @@ import {
 } from '../../gen/novacron/agent/v1/virtual_machine.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { RestartReport } from '../runs/restart-report.ts';
+import { isDamaged } from '../vms/known-spec.ts';
 import type {
   ApplyResult,
   FieldChange,
@@ -55,7 +56,9 @@ const EFFECT = {
 } as const;
 
 export function toVirtualMachine(vm: Vm): VirtualMachine {
-  const { definition, isRead } = vm;
+  const { definition } = vm;
+  // What stands in for a manifest that cannot be read is nobody's wish.
+  const isRead = vm.isRead && !isDamaged(definition);
   return toVirtualMachineMessage({
     metadata: {
       name: definition.name,

@@ -20,6 +20,7 @@ import {
   missing,
   type SpecViolation,
   sameFiles,
+  unlikelyRaw,
   unusable,
   violationOf,
   wayWithout,
@@ -45,6 +46,15 @@ const WEIGHTS: readonly Reason[] = [
   'FEATURE_NOT_SUPPORTED',
   'CPU_INCOMPATIBLE',
 ];
+
+/** What a look at the files of a VM has found. */
+interface FilesReport {
+  readonly violations: readonly SpecViolation[];
+  /** What of their contents is not as one may think, in sentences. */
+  readonly contents: readonly string[];
+}
+
+const NO_FILES: FilesReport = { violations: [], contents: [] };
 
 /** Says no to a VM that cannot work on this node before anything is made of it. */
 export class DefinitionValidator {
@@ -73,9 +83,9 @@ export class DefinitionValidator {
       ...(await this.#machineTypeViolations(machine, signal)),
       ...(await this.#cpuViolations(machine, signal)),
     ];
-    const asker = { vmUid: metadata.uid, arrivesAs: undefined };
-    const ofFiles =
-      violations.length === 0 ? await this.#fileViolations(machine, asker, signal) : [];
+    const asker = { vmUid: metadata.uid, arrivesAs: undefined, isNew: true };
+    const { violations: ofFiles, contents } =
+      violations.length === 0 ? await this.#lookAtFiles(machine, asker, signal) : NO_FILES;
     const [inUse, others] = [ofFiles.filter(isInUse), ofFiles.filter((one) => !isInUse(one))];
     throwIfAny(`accept VM ${JSON.stringify(metadata.name)}`, [
       ...violations,
@@ -86,6 +96,7 @@ export class DefinitionValidator {
       ...roundingNotes(machine),
       ...notApplicable.map(({ field, description }) => `${field} ${description}`),
       ...inUse.map(({ field, description }) => `${field} ${description} before it is started`),
+      ...contents,
     ];
   }
 
@@ -148,13 +159,21 @@ export class DefinitionValidator {
     return [{ field: `${MACHINE}.cpu.model`, description, reason: 'CPU_INCOMPATIBLE' }];
   }
 
-  /** Everything that keeps a VM from using its files here, by field. */
   async #fileViolations(
+    machine: Machine,
+    asker: Asker,
+    signal: AbortSignal,
+  ): Promise<readonly SpecViolation[]> {
+    return (await this.#lookAtFiles(machine, asker, signal)).violations;
+  }
+
+  /** Everything that keeps a VM from using its files here, by field, and what is in them that does not. */
+  async #lookAtFiles(
     { volumes = [], kernel }: Machine,
     asker: Asker,
     signal: AbortSignal,
-  ): Promise<SpecViolation[]> {
-    if (volumes.length === 0 && kernel === undefined) return [];
+  ): Promise<FilesReport> {
+    if (volumes.length === 0 && kernel === undefined) return NO_FILES;
     const { processOwner: user } = await this.#options.host.getInfo(signal);
     const boot = (['path', 'initrd'] as const).flatMap((name) => {
       const [path, field] = [kernel?.[name], `${MACHINE}.kernel.${name}`];
@@ -166,13 +185,14 @@ export class DefinitionValidator {
       ),
     );
     const found = looks.filter((look) => look !== undefined);
-    return [
+    const violations = [
       ...found.flatMap(({ violation }) => violation ?? []),
       ...sameFiles(found),
       ...writtenBases(found),
       ...found.flatMap((look) => this.#inUse(look, asker) ?? []),
       ...(await Promise.all(boot)).filter((violation) => violation !== undefined),
     ];
+    return { violations, contents: found.flatMap((look) => unlikelyRaw(look) ?? []) };
   }
 
   async #look(
@@ -187,7 +207,9 @@ export class DefinitionValidator {
     const kind = file === undefined ? 'block-device' : 'file';
     const format = formatOf(volume);
     const plain = { path, format, kind, isReadOnly: isReadOnly(volume) } as const;
-    const image = await this.#options.images.find({ ...plain, user }, signal);
+    // What a guest writes to its disk must never matter, so only whoever gives it the disk is told.
+    const tellsContent = asker.isNew === true;
+    const image = await this.#options.images.find({ ...plain, user, tellsContent }, signal);
     const without = wayWithout(volume, asker);
     const isArriving = asker.arrivesAs !== undefined;
     const asked = { ...plain, field, pathField, without, isArriving } as const;

@@ -5,7 +5,7 @@ import type { DiskProbe } from '../../drivers/disk-probe.ts';
 import type { Look } from '../reconcile/controller.ts';
 
 export interface DeviceIdentitiesOptions {
-  readonly diskProbe: Pick<DiskProbe, 'look'>;
+  readonly diskProbe: Pick<DiskProbe, 'mark'>;
   readonly looks: (signal: AbortSignal) => AsyncIterable<Look>;
   readonly onChange: () => void;
   readonly log: Logger;
@@ -61,13 +61,15 @@ export class DeviceIdentities {
       return found === undefined || nowMs - found.atMs > MAX_AGE_MS;
     });
     if (paths.length === 0) return;
-    const places = paths.map((path) => ({ kind: 'block', path, format: 'raw', mark: '' }) as const);
-    const seen = await diskProbe.look(places, signal);
+    const places = paths.map((path) => ({ kind: 'block', path, format: 'raw' }) as const);
+    // As the source of a migration does, for which it does not matter what else is made of the device here.
+    await using marked = await diskProbe.mark(places, signal);
     let isNew = false;
     for (const [index, path] of paths.entries()) {
-      const sighting = seen[index];
-      const isUnclear = sighting?.kind === 'unknown' || sighting?.kind === 'refused';
-      const problem = isUnclear ? sighting.problem : '';
+      const image = marked.images[index];
+      // Whatever else keeps it from being looked at may be over by then.
+      const isNameless = image?.kind === 'unknown' && image.isNameless === true;
+      const problem = isNameless ? image.problem : '';
       isNew ||= this.problemOf(path) !== problem;
       this.#found.set(path, { problem, atMs: nowMs });
     }

@@ -8,10 +8,14 @@ import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
  * nobody of that, and a listing finds it only in time: what is asked here has to come from a look at the VM itself.
  */
 
+/** Without a base libvirt merges the whole chain into its lowest image, which may be one that other VMs stand on. */
+export const HOW_TO_MERGE =
+  'merge a snapshot back with "virsh blockcommit VM DISK --active --pivot --base IMAGE", where IMAGE is the one of the manifest, and never without --base';
+
 export function disksChanged({ name, uid }: Pick<VmDefinition, 'name' | 'uid'>): AgentError {
   return new AgentError(
     'VM_DISKS_CHANGED',
-    `Cannot change VM ${name}: somebody has given it other disks than its manifest has, and the change would put those of the manifest back, which may lose data; compare with "virsh dumpxml --inactive ${uid}", then merge a snapshot back with virsh blockcommit, or apply a manifest with the disks that it has`,
+    `Cannot change VM ${name}: somebody has given it other disks than its manifest has, and the change would put those of the manifest back, which may lose data; compare with "virsh dumpxml --inactive ${uid}", then ${HOW_TO_MERGE}, or apply a manifest with the disks that it has`,
     { metadata: { vmId: uid } },
   );
 }

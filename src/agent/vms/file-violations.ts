@@ -17,6 +17,8 @@ export interface Asker {
    * be that one.
    */
   readonly arrivesAs: string | undefined;
+  /** It is being given them. */
+  readonly isNew?: boolean;
 }
 
 export const MACHINE = 'spec.template.spec';
@@ -61,6 +63,22 @@ export function violationOf(
   const other = isUsable ? 'correct the format or ' : '';
   const description = `is ${format}, but ${path} is ${image.format}; ${other}convert it with: qemu-img convert -O ${format}`;
   return { field: `${field}.format`, description, reason: 'IMAGE_INVALID' };
+}
+
+/** A guest that encrypts a whole disk leaves `luks`, and no image. */
+const AS_THEY_ARE: readonly string[] = ['raw', 'luks'];
+
+/** That a raw disk has another image in it, in a sentence. It may be meant so: its bytes are the guest's. */
+export function unlikelyRaw({ field, path, image, violation }: Look): string | undefined {
+  const content = image?.content;
+  if (content === undefined || AS_THEY_ARE.includes(content) || violation !== undefined) {
+    return undefined;
+  }
+  const way =
+    content === 'qcow2'
+      ? 'say format: qcow2'
+      : `convert it with: qemu-img convert -f ${content} -O qcow2`;
+  return `${field}.format is raw, but ${path} is a ${content} image by its first bytes: the guest would have the bytes of that image as its disk, not what is in it; if it was made as one, ${way}`;
 }
 
 /** Links that lead to one image: by its path alone a manifest does not show it. */

@@ -3,6 +3,7 @@ import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import { tidy } from '../journal/tidy.ts';
 import type { OwnershipRecord, OwnershipStore, Unconfirmed } from './ownership-store.ts';
+import { commandNameOf } from './vm-words.ts';
 
 /** What of a definition says whose it is. */
 type OwnedCopy = Pick<VmDefinition, 'uid' | 'namespace' | 'name' | 'ownershipEpoch' | 'owner'>;
@@ -201,6 +202,11 @@ export class Ownership {
     return !(this.isOwner(uid) && (record?.ownershipEpoch ?? -1) >= ownershipEpoch);
   }
 
+  /** Whether a copy that is here is not this node's, be it stale or stray. */
+  isUnowned(definition: VmDefinition): boolean {
+    return this.isStale(definition) || this.isStray(definition);
+  }
+
   /** Whether a copy says that this host owns it with an epoch that is not recorded here. */
   isUnrecorded({ uid, owner, ownershipEpoch }: OwnedCopy): boolean {
     if (owner === '' || owner !== this.#hostUuid) return false;
@@ -214,7 +220,7 @@ export class Ownership {
     const left = this.#records.get(definition.uid)?.left;
     throw new AgentError(
       'VM_NOT_OWNED',
-      `Cannot run VM ${definition.name} here: node ${left?.toNode} owns it since epoch ${left?.epoch}, this copy has epoch ${definition.ownershipEpoch}; use the VM there, and delete this copy as an unowned one`,
+      `Cannot run VM ${definition.name} here: node ${left?.toNode} owns it since epoch ${left?.epoch}, this copy has epoch ${definition.ownershipEpoch}; use the VM there, and ${howToDeleteCopy(definition)}`,
       { metadata: { vmId: definition.uid, owner: left?.toNode ?? '' } },
     );
   }
@@ -256,6 +262,11 @@ export class Ownership {
 /** Whether a VM has been on more than one node, as far as its epoch tells: nobody can have taken back what never moved. */
 export function hasMoved({ ownershipEpoch }: Pick<VmDefinition, 'ownershipEpoch'>): boolean {
   return ownershipEpoch > 1;
+}
+
+/** How to be rid of a copy that this node does not own, to go on after a comma or a semicolon. */
+export function howToDeleteCopy(definition: Pick<VmDefinition, 'namespace' | 'name'>): string {
+  return `delete this copy with novactl vm delete ${commandNameOf(definition)} --unowned-copy`;
 }
 
 /** What is waited for, and what to do where that would be for ever. */

@@ -16,6 +16,7 @@ import type { PrivateFiles } from '../../drivers/private-files.ts';
 import { busy } from './busy.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import { disksChanged, putsDisksBack } from './disks-changed.ts';
+import { assertSpecKnown } from './known-spec.ts';
 import { restoreUserData } from './lost-user-data.ts';
 import type { Ownership } from './ownership.ts';
 import { assertRead } from './unread-vms.ts';
@@ -183,13 +184,7 @@ function assertChangeable(
   if (generation !== undefined && generation !== definition.generation) {
     throw generationMismatch(definition, definition.generation, generation);
   }
-  if (definition.newer !== undefined) {
-    throw new AgentError(
-      'VM_SPEC_NEWER',
-      `Cannot change VM ${name}: a newer agent has given it ${definition.newer.unknownFields.join(', ')}, which this one does not know; upgrade this node's agent, or move the VM to a node with a newer one`,
-      { metadata: { vmId } },
-    );
-  }
+  assertSpecKnown(definition);
 }
 
 function assertDisksKnown(

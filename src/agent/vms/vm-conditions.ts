@@ -7,7 +7,9 @@ import { pastStartsText } from '../runs/restart-report.ts';
 import { isHeld, wantedAct } from '../runs/run-strategies.ts';
 import { type SharedDevice, sharedDevices } from './device-identities.ts';
 import { type DiskDifference, differenceText } from './disk-difference.ts';
+import { HOW_TO_MERGE } from './disks-changed.ts';
 import { mayBePutBack } from './drift.ts';
+import { howToMend, isDamaged, newerFieldsText } from './known-spec.ts';
 import type { PendingChange } from './vm.ts';
 import {
   isOff,
@@ -22,6 +24,8 @@ export interface ConditionFacts {
   /** Whether there is more to its definition than what is recorded of it. */
   readonly isRead: boolean;
   readonly definition: VmDefinition;
+  /** What it was started with, if that is another. */
+  readonly liveDefinition?: VmDefinition | undefined;
   readonly state: PhaseReport;
   readonly context: VmContext;
   readonly pendingChanges: readonly PendingChange[];
@@ -42,11 +46,13 @@ export function conditionsOf(
   facts: ConditionFacts,
   previous: readonly Condition[],
 ): readonly Condition[] {
-  const ofDefinition = facts.isRead
+  const isKnown = facts.isRead && !isDamaged(facts.definition);
+  const ofDefinition = isKnown
     ? [specApplied(facts), liveMigratable(facts)]
     : [notRead('SpecApplied', facts), notRead('LiveMigratable', facts)];
   const aspects = [ready(facts), runStrategyFulfilled(facts), ...ofDefinition, migrating(facts)];
-  if (facts.definition.newer !== undefined) aspects.push(newerSpec(facts.definition));
+  const notKnown = findNotUnderstood(facts);
+  if (notKnown !== undefined) aspects.push(notUnderstood(notKnown));
   if (facts.drift.length > 0) aspects.push(drifted(facts));
   else if (facts.diskDifference !== undefined) aspects.push(otherDisks(facts.diskDifference));
   const devices = sharedDevices(facts.definition).map(({ name }) => name);
@@ -121,8 +127,8 @@ function clockText(ms: number): string {
 }
 
 /** For what its definition would say. */
-function notRead(type: string, { state }: ConditionFacts): Aspect {
-  return [type, 'unknown', 'NotRead', state.message];
+function notRead(type: string, { isRead, state }: ConditionFacts): Aspect {
+  return [type, 'unknown', 'NotRead', isRead ? 'Its manifest cannot be read' : state.message];
 }
 
 function specApplied({ pendingChanges }: ConditionFacts): Aspect {
@@ -185,9 +191,18 @@ function migrating({ context }: ConditionFacts): Aspect {
   return ['Migrating', 'true', 'MigrationActive', `Migration ${migration.id}`];
 }
 
-function newerSpec({ newer }: VmDefinition): Aspect {
-  const fields = newer?.unknownFields.join(', ') || 'its version';
-  const message = `A newer agent has given it what this one does not know: ${fields}. It can be started, stopped and moved, not changed; upgrade this node's agent`;
+function findNotUnderstood({ definition, liveDefinition: live }: ConditionFacts) {
+  if (definition.newer !== undefined) return definition;
+  // What is damaged in the run alone is whole again at the next start.
+  return live?.newer === undefined || isDamaged(live) ? undefined : live;
+}
+
+function notUnderstood(definition: VmDefinition): Aspect {
+  if (isDamaged(definition)) {
+    const message = `The manifest that libvirt keeps with it is damaged and cannot be read. It can be started, stopped and moved, not changed; ${howToMend(definition)}`;
+    return ['DamagedSpec', 'true', 'CannotBeRead', message];
+  }
+  const message = `A newer agent has given it what this one does not know: ${newerFieldsText(definition)}. It can be started, stopped and moved, not changed; upgrade this node's agent`;
   return ['NewerSpec', 'true', 'UnknownFields', message];
 }
 
@@ -195,7 +210,7 @@ function drifted({ definition: { uid }, drift, diskDifference }: ConditionFacts)
   const disks = diskDifference === undefined ? '' : ` (${differenceText(diskDifference)})`;
   const parts = `${drift.join(', ')}${disks}`;
   if (!mayBePutBack(drift)) {
-    const message = `Somebody has changed its definition by other means than this agent: ${parts}. It is left as it is, as its data may be in the disks that it has now; compare its manifest with "virsh dumpxml --inactive ${uid}", then merge a snapshot back with virsh blockcommit, or apply a manifest with these disks`;
+    const message = `Somebody has changed its definition by other means than this agent: ${parts}. It is left as it is, as its data may be in the disks that it has now; compare its manifest with "virsh dumpxml --inactive ${uid}", then ${HOW_TO_MERGE}, or apply a manifest with these disks`;
     return ['Drifted', 'true', 'DisksChanged', message];
   }
   const message = `Somebody has changed its definition by other means than this agent: ${parts}. It is put back to what its manifest says; change the manifest instead`;

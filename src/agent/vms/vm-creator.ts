@@ -16,9 +16,10 @@ import type { Origins } from '../reports/report.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import { findHypervisorNamesake } from './hypervisor-namesake.ts';
+import { howToMend, isDamaged } from './known-spec.ts';
 import { restoreUserData } from './lost-user-data.ts';
 import { nameKey } from './name-key.ts';
-import type { Ownership } from './ownership.ts';
+import { howToDeleteCopy, type Ownership } from './ownership.ts';
 import type { OwnershipRecord } from './ownership-store.ts';
 import type { Remains } from './remains.ts';
 import { assertRead } from './unread-vms.ts';
@@ -222,7 +223,7 @@ export class VmCreator {
   }
 
   #findExisting(definition: VmDefinition, uidGiven: boolean): Vm | undefined {
-    const { inventory } = this.#options;
+    const { inventory, ownership } = this.#options;
     const existing =
       inventory.findByUid(definition.uid) ??
       inventory.findByName(definition.namespace, definition.name);
@@ -230,14 +231,16 @@ export class VmCreator {
     assertRead(existing);
     if (uidGiven && sameVm(existing.definition, definition)) {
       // A copy that is never run is not what was asked for.
-      this.#options.ownership.assertOwned(existing.definition);
+      ownership.assertOwned(existing.definition);
       return existing;
     }
-    throw new AgentError(
-      'VM_ALREADY_EXISTS',
-      `Cannot create VM ${definition.name}: ${difference(existing.definition, definition)}`,
-      { metadata: { vmId: existing.definition.uid } },
-    );
+    const isUnowned = ownership.isUnowned(existing.definition);
+    // Neither can it be changed here, nor is the VM that it is a copy of to be made a second time.
+    if (existing.definition.uid === definition.uid) ownership.assertOwned(existing.definition);
+    const why = difference(existing.definition, definition, isUnowned);
+    throw new AgentError('VM_ALREADY_EXISTS', `Cannot create VM ${definition.name}: ${why}`, {
+      metadata: { vmId: existing.definition.uid },
+    });
   }
 
   #planned(definition: VmDefinition): Vm {
@@ -295,11 +298,17 @@ function sameVm(existing: VmDefinition, wanted: VmDefinition): boolean {
 }
 
 /** Why the VM that is there is not the one that is wanted. */
-function difference(existing: VmDefinition, wanted: VmDefinition): string {
+function difference(existing: VmDefinition, wanted: VmDefinition, isUnowned: boolean): string {
   if (nameKey(existing) !== nameKey(wanted)) {
     return `its uid belongs to VM ${nameKey(existing)}; leave the uid out or choose another`;
   }
-  return existing.uid === wanted.uid
-    ? 'it exists with other labels or annotations or another spec; apply the manifest to change it'
+  if (existing.uid === wanted.uid) {
+    if (isDamaged(existing)) {
+      return `it exists, and its manifest is damaged and cannot be read; ${howToMend(existing)}`;
+    }
+    return 'it exists with other labels or annotations or another spec; apply the manifest to change it';
+  }
+  return isUnowned
+    ? `namespace ${existing.namespace} has a copy of another VM of that name, which this node does not own; ${howToDeleteCopy(existing)} first or choose another name`
     : `namespace ${existing.namespace} has another VM of that name; delete it first or choose another name`;
 }

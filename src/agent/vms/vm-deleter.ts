@@ -10,7 +10,8 @@ import { assertWhole, intend } from './power-steps.ts';
 import { assertRead } from './unread-vms.ts';
 import type { DeleteOptions, DeleteOutcome, Vm, VmRef } from './vm.ts';
 import type { VmInventory } from './vm-inventory.ts';
-import { isOff, wasMovedAway } from './vm-phase.ts';
+import { isOff, isSaved, wasMovedAway } from './vm-phase.ts';
+import { commandNameOf } from './vm-words.ts';
 import type { Whereabouts } from './whereabouts.ts';
 
 export interface VmDeleterOptions {
@@ -49,7 +50,7 @@ export class VmDeleter {
     if (wasMovedAway(found)) await whereabouts.assertNotMovedAway(found, signal);
     if (options.force) await assertWhole(domains, found.definition, signal);
     // What moves it is in the way of its shutdown too, so whoever looks at operations next says that.
-    else if (found.phase !== 'migrating') assertOff(found);
+    else if (found.phase !== 'migrating') assertNothingLost(found);
     return found;
   }
 
@@ -68,7 +69,7 @@ export class VmDeleter {
     // A migration that has just ended has freed the lock.
     whereabouts.assertDeletable(found.definition, options);
     if (wasMovedAway(found)) await whereabouts.assertNotMovedAway(found, signal);
-    if (!options.force) assertOff(found);
+    if (!options.force) assertNothingLost(found);
     await this.#remove(found, signal);
     log.info({ vmId: vmUid }, 'VM deleted');
     await inventory.refresh(signal);
@@ -112,11 +113,16 @@ export class VmDeleter {
   }
 }
 
-function assertOff({ definition, phase }: Vm): void {
-  if (isOff({ phase })) return;
+/** What a guest has in memory goes with the VM, be it on or saved. */
+function assertNothingLost(vm: Vm): void {
+  const { definition, phase } = vm;
+  if (isOff(vm) && !isSaved(vm)) return;
+  const why = isSaved(vm)
+    ? `its memory is saved in a file, and what its guest had not written to its disks would be lost; start it with novactl vm start ${commandNameOf(definition)}, which goes on from there, and shut it down`
+    : `it is ${phase}; shut it down first`;
   throw new AgentError(
     'VM_RUNNING',
-    `Cannot delete VM ${definition.name}: it is ${phase}; shut it down first, or force its deletion`,
+    `Cannot delete VM ${definition.name}: ${why}, or force its deletion`,
     { metadata: { vmId: definition.uid } },
   );
 }

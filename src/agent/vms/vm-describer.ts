@@ -1,5 +1,3 @@
-import { fieldChanges } from '../../core/resources/field-changes.ts';
-import { withoutUserData } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import {
   type HypervisorDomains,
@@ -11,7 +9,8 @@ import type { Origins } from '../reports/report.ts';
 import { CpuUsage } from './cpu-usage.ts';
 import { diskDifference } from './disk-difference.ts';
 import type { OwnershipRecord } from './ownership-store.ts';
-import type { PendingChange, Vm } from './vm.ts';
+import { PendingChanges } from './pending-changes.ts';
+import type { Vm } from './vm.ts';
 import { conditionsOf } from './vm-conditions.ts';
 import { type PhaseReport, phaseOf, type VmContext } from './vm-phase.ts';
 
@@ -84,10 +83,12 @@ const UNKNOWN: Readonly<Record<UnknownCause, PhaseReport>> = {
 /** Says what a VM is, from what the hypervisor and the agent know of it and from what was said before. */
 export class VmDescriber {
   readonly #options: VmDescriberOptions;
+  readonly #pendingChanges: PendingChanges;
   readonly #cpuUsage = new CpuUsage();
 
   constructor(options: VmDescriberOptions) {
     this.#options = options;
+    this.#pendingChanges = new PendingChanges(options.domains);
   }
 
   describe(
@@ -99,11 +100,7 @@ export class VmDescriber {
     const context = this.#options.contextOf(found.uid);
     const { hasDiskLeases, deviceProblemOf } = this.#options;
     const isStray = this.#options.isStray(definition);
-    // Compared anew only where one of the two has been read anew.
-    const pendingChanges =
-      previous?.definition === definition && previous.liveDefinition === found.liveDefinition
-        ? previous.pendingChanges
-        : this.#pendingChanges(definition, found.liveDefinition);
+    const pendingChanges = this.#pendingChanges.of(definition, found);
     const difference = diskDifference(found, definition);
     let state = isStray && !isOn(found) ? STRAY_COPY : phaseOf(found, context);
     if (this.#options.isStale(definition)) state = STALE_COPY;
@@ -116,6 +113,7 @@ export class VmDescriber {
         {
           isRead: true,
           definition,
+          liveDefinition: found.liveDefinition,
           state,
           context,
           pendingChanges,
@@ -190,22 +188,13 @@ export class VmDescriber {
 
   /** Of a VM in another state than it was last told to be in. */
   #conditions(vm: Vm, state: PhaseReport): Vm['conditions'] {
-    const { isRead, definition, pendingChanges, drift, diskDifference } = vm;
+    const { isRead, definition, liveDefinition, pendingChanges, drift, diskDifference } = vm;
     const { hasDiskLeases, deviceProblemOf, contextOf } = this.#options;
     const context = contextOf(definition.uid);
     const isStray = this.#options.isStray(definition);
-    const more = { isStray, hasDiskLeases, deviceProblemOf, diskDifference };
+    const more = { liveDefinition, isStray, hasDiskLeases, deviceProblemOf, diskDifference };
     const facts = { isRead, definition, state, context, pendingChanges, drift, ...more };
     return conditionsOf(facts, vm.conditions);
-  }
-
-  #pendingChanges(wanted: VmDefinition, live: VmDefinition | undefined): readonly PendingChange[] {
-    if (live === undefined) return [];
-    // No definition has any user data; if one did, they would still be shown to nobody.
-    const specs = [live, wanted].map(({ spec }) => ({ spec: withoutUserData(spec) }));
-    return fieldChanges(specs[0], specs[1])
-      .filter(({ field }) => this.#options.domains.effectOf(field) === 'next-start')
-      .map(({ field, before, after }) => ({ field, live: before, wanted: after }));
   }
 }
 

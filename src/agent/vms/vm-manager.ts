@@ -72,8 +72,11 @@ export class VmManager implements VmService {
   }
 
   async get(ref: VmRef, signal: AbortSignal): Promise<Vm> {
+    const { inventory, domains } = this.#options;
+    // libvirt tells nobody of a snapshot that virsh takes, and whoever looks at one VM wants it as it is.
+    const before = inventory.findByName(ref.namespace, ref.name);
+    if (before !== undefined) domains.expire(before.definition.uid);
     await this.#refreshIfReachable(signal);
-    const { inventory } = this.#options;
     if (inventory.listedOnce) return inventory.findComing(ref) ?? findVm(ref, this.#options);
     const { namespace } = ref;
     const known = inventory.listKnown({ namespace, labels: EVERYTHING });

@@ -10,6 +10,7 @@ import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import { lockVm } from './busy.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import { disksChanged, hasOtherDisks } from './disks-changed.ts';
+import { assertSpecKnown } from './known-spec.ts';
 import type { Ownership } from './ownership.ts';
 import { assertRead } from './unread-vms.ts';
 import type { Vm, VmRef } from './vm.ts';
@@ -64,7 +65,7 @@ export class VmMedia {
     const found = await domains.find(vm.definition.uid, signal);
     const current = found?.definition ?? vm.definition;
     ownership.assertOwned(current);
-    assertNotNewer(current);
+    assertSpecKnown(current);
     const now = [current, found?.liveDefinition ?? current].map((definition) =>
       driveOf(definition, change, current),
     );
@@ -135,14 +136,5 @@ function isFull(definition: VmDefinition, { volume }: MediumChange, path: string
     'DEVICE_IN_USE',
     `Cannot insert into ${volume} of VM ${definition.name}: ${path} is in it; take that out first with novactl vm eject ${commandNameOf(definition)} ${volume}`,
     { metadata: { vmId: definition.uid } },
-  );
-}
-
-function assertNotNewer({ name, uid, newer }: VmDefinition): void {
-  if (newer === undefined) return;
-  throw new AgentError(
-    'VM_SPEC_NEWER',
-    `Cannot change VM ${name}: a newer agent has given it ${newer.unknownFields.join(', ')}, which this one does not know; upgrade this node's agent, or move the VM to a node with a newer one`,
-    { metadata: { vmId: uid } },
   );
 }

@@ -106,6 +106,11 @@ export function isOff({ phase }: Pick<Vm, 'phase'>): boolean {
   return phase === 'stopped' || phase === 'failed';
 }
 
+/** Whether it is off and its guest's memory is in a file, from which its next start goes on. */
+export function isSaved({ phase, reason }: Pick<Vm, 'phase' | 'reason'>): boolean {
+  return phase === 'stopped' && reason === 'Saved';
+}
+
 /** Whether its run goes on elsewhere, where somebody else than an agent has taken it, say virsh. */
 export function wasMovedAway({ phase, reason, migration }: Vm): boolean {
   return phase === 'stopped' && reason === 'Migrated' && migration === undefined;

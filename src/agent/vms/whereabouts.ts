@@ -4,6 +4,7 @@ import type { Ownership } from './ownership.ts';
 import type { DeleteOptions, DeleteOutcome, Vm, VmRef } from './vm.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import type { VmLocator } from './vm-locator.ts';
+import { commandNameOf } from './vm-words.ts';
 
 /** A VM whose migration goes on, and the node that it comes from or goes to. */
 export interface MovingVm {
@@ -15,7 +16,7 @@ export interface MovingVm {
 }
 
 export interface WhereaboutsOptions {
-  readonly ownership: Pick<Ownership, 'find' | 'findByName' | 'isStale' | 'isStray'>;
+  readonly ownership: Pick<Ownership, 'find' | 'findByName' | 'isUnowned'>;
   readonly inventory: Pick<VmInventory, 'findByUid' | 'assertAbsent'>;
   readonly listMoving: () => readonly MovingVm[];
   readonly locator: Pick<VmLocator, 'ask'>;
@@ -126,7 +127,7 @@ export class Whereabouts {
   assertDeletable(definition: VmDefinition, { unownedCopy = false }: DeleteOptions): void {
     const { ownership } = this.#options;
     const { uid, name } = definition;
-    const isUnowned = ownership.isStale(definition) || ownership.isStray(definition);
+    const isUnowned = ownership.isUnowned(definition);
     if (unownedCopy && !isUnowned) {
       throw new AgentError(
         'INVALID_REQUEST',
@@ -138,7 +139,7 @@ export class Whereabouts {
     if (unownedCopy || !isUnowned || owner === undefined) return;
     throw new AgentError(
       'VM_NOT_OWNED',
-      `Cannot delete VM ${name}: it has moved to node ${owner}, which owns it; delete it there. To remove only the copy that is left here, set unowned_copy (novactl vm delete ${name} --unowned-copy)`,
+      `Cannot delete VM ${name}: it has moved to node ${owner}, which owns it; delete it there. To remove only the copy that is left here, set unowned_copy (novactl vm delete ${commandNameOf(definition)} --unowned-copy)`,
       { metadata: { vmId: uid, owner } },
     );
   }

@@ -20,7 +20,7 @@ const HINTS: Readonly<Record<Reason, string>> = {
   VM_PAUSED:
     'If nothing else is said above, let it go on with novactl vm resume NAME, or cut its power with novactl vm destroy NAME',
   VM_RUNNING:
-    'Stop the VM first: novactl vm shutdown NAME, or novactl vm destroy NAME if it is paused; or use --force',
+    'Stop the VM first: novactl vm shutdown NAME, or novactl vm destroy NAME if it is paused; one whose memory is saved is to be started before that; or use --force',
   VM_NOT_OWNED:
     'Another node owns this VM: go there; novactl migration list shows where it went. What it has left here goes with: ' +
     'novactl vm delete NAME --unowned-copy',
@@ -54,6 +54,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
     'Compare novactl vm get NAME -o yaml with what virsh dumpxml --inactive says on the node; --dry-run tells whether a manifest will do',
   VM_SPEC_NEWER:
     "Upgrade this node's agent, or change the VM on a newer node: novactl migrate NAME --to NODE",
+  VM_SPEC_DAMAGED:
+    'Look at what is there with virsh dumpxml on the node; its disks are named there, and stay when it is deleted',
   NOT_SUPPORTED:
     'Leave out what is named above; novactl vm apply -f FILE --dry-run says whether the rest will do',
   FEATURE_NOT_SUPPORTED: 'See what the node supports with: novactl node get -o wide',

@@ -20,5 +20,5 @@ export type ImageAnswer =
 
 /** The file of the process, source or built like its starter. */
 export function imageProcessUrl(): URL {
-  return siblingModule(import.meta, 'image-process');
+  return siblingModule(import.meta.url, 'image-process');
 }

@@ -119,7 +119,10 @@ export class QemuImgInspector implements ImageInspector {
         : await findHolders(asked, signal);
     const [fileId, ...behind] = await Promise.all(chain.files.map(idOf));
     const use = { fileId, behind, holders, problem: undefined };
-    if (format === 'raw') return { kind, format, ...use };
+    if (format === 'raw') {
+      const content = query.tellsContent === true ? await readContent(real) : {};
+      return { kind, format, ...content, ...use };
+    }
     return { kind, ...(await this.#report(path, signal)), ...use };
   }
 
@@ -192,6 +195,15 @@ export class QemuImgInspector implements ImageInspector {
         { cause: error },
       );
     }
+  }
+}
+
+/** Nothing depends on it, so nothing fails for it. */
+async function readContent(real: string): Promise<Pick<ImageInfo, 'content'>> {
+  try {
+    return { content: await readFormat(real) };
+  } catch {
+    return {};
   }
 }
 

@@ -85,6 +85,12 @@ export class DefinitionCache {
     if (entry !== undefined) entry.stale = true;
   }
 
+  /** Has it read by the next listing, unless it could not be just now. For what no event tells. */
+  expire(uid: string): void {
+    const entry = this.#entries.get(uid);
+    if (entry !== undefined) entry.stale = true;
+  }
+
   /** For when events may have been missed. */
   invalidateAll(): void {
     this.#allVersion += 1;

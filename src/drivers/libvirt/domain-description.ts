@@ -39,7 +39,7 @@ export function describeDomain(xml: DomainXml): DomainDescription {
     isRead: true,
     definition: next.definition,
     drift: next.drift,
-    liveDefinition: next.definitionText === live.definitionText ? undefined : live.definition,
+    liveDefinition: next.hasDefinitionOf(live) ? undefined : live.definition,
     runningSinceMs: live.runningSinceMs,
     accelerator,
     machineType,

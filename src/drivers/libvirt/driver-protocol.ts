@@ -85,5 +85,5 @@ export type EventWorkerSettings = Pick<DriverSettings, 'uri' | 'stateDirectory'>
 
 /** The file of a part that runs in a thread or process of its own: source or built, like its starter. */
 export function partUrl(name: 'driver-process' | 'call-worker' | 'event-worker'): URL {
-  return siblingModule(import.meta, name);
+  return siblingModule(import.meta.url, name);
 }

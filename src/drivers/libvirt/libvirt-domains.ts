@@ -59,6 +59,10 @@ export class LibvirtDomains implements HypervisorDomains {
     return this.#reader.list(signal);
   }
 
+  expire(uid: string): void {
+    this.#options.cache.expire(uid);
+  }
+
   find(uid: string, signal: AbortSignal): Promise<HypervisorVm | undefined> {
     return this.#reader.find(uid, signal);
   }

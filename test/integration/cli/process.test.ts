@@ -103,7 +103,7 @@ test('an older Node is told in a sentence, without parsing the rest', async () =
     await import('${MAIN}');`;
   const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script]);
   assert.equal(status, 2);
-  assert.match(String(stderr), /^novactl needs Node\.js 24 or newer; [^\n]*\n$/);
+  assert.match(String(stderr), /^novactl needs Node\.js 24\.12 or newer; [^\n]*\n$/);
 });
 
 /** Resolves once the child has written so to stderr. */

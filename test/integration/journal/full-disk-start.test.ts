@@ -201,6 +201,9 @@ test('on a full disk an agent that starts records how what had begun ends', { sk
   await migrations.update(migrationRecord('begun', { phase: 'completed', endedAtMs: Date.now() }));
   await nextAgentStart(journal.database, 'boot', Date.now());
   await assert.rejects(migrations.insert(migrationRecord('new')), { reason: 'STORAGE_FULL' });
+  // That one will never begin is promised all the same: another node waits for it, maybe with a guest that is held.
+  const end = { phase: 'cancelled', endedAtMs: Date.now() } as const;
+  await migrations.insert(migrationRecord('never', end));
   disk.makeRoom();
   await journal.tryWrite();
   assert.equal(journal.health().reason, 'Healthy');

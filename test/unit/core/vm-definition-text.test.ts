@@ -180,6 +180,19 @@ void test('a definition of a higher version counts as newer though all of it is 
   assert.deepEqual(found, { ...definition(), newer: { manifest: text, unknownFields: [] } });
 });
 
+void test('a text that was cut short is damaged, unless a newer agent may have another form', () => {
+  const text = toDefinitionText(definition()).slice(0, -7);
+  for (const isNewerVersion of [false, true]) {
+    const { newer } = readDefinitionText(text, { ...factsOf(definition()), isNewerVersion });
+    assert.equal(newer?.manifest, text);
+    assert.equal(newer.isDamaged, isNewerVersion ? undefined : true);
+  }
+  const other = readChanged((manifest) => {
+    delete manifest.spec;
+  });
+  assert.equal(other.newer?.isDamaged, undefined, 'it is JSON');
+});
+
 void test('any text at all keeps its VM, byte for byte', () => {
   const anyText = fc.oneof(
     fc.string({ unit: 'binary' }),

@@ -23,7 +23,7 @@ export function addVmDeleteCommand(parent: Command, io: CliIo): void {
     )
     .argument('[vm]', 'NAME or NAMESPACE/NAME');
   addManifestOptions(command, { isRequired: false })
-    .option('--force', 'cut the power first if it runs')
+    .option('--force', 'cut the power first if it runs, and give up its memory if that is saved')
     .option('--ignore-not-found', 'a VM that is not there counts as deleted')
     .option('--unowned-copy', 'only what is left here of a VM that another node owns');
   addChangeOptions(command);

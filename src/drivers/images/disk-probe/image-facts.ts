@@ -31,7 +31,8 @@ export function readBlock(found: string): BlockFacts | UnknownImage {
   if (!stats.isBlockDevice()) return unknown('it is no block device');
   const { deviceId, sizeBytes } = readBlockIdentity(found);
   if (deviceId === undefined) {
-    return unknown('the device has neither a WWN nor a serial number, LV or RBD id');
+    const problem = 'the device has neither a WWN nor a serial number, LV or RBD id';
+    return { kind: 'unknown', problem, isNameless: true };
   }
   return { kind: 'block', deviceId, sizeBytes };
 }

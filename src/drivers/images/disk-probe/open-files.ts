@@ -1,5 +1,8 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 
+/** Of the VMs that were asked for, as long as this process lives: it looks at one VM and ends. */
+const known = new Map<string, Promise<ReadonlySet<string>>>();
+
 /**
  * Whether the QEMU of a VM has the file open that is found under a real path, undefined if nothing is. A path says nothing of
  * that: a file that was deleted or replaced goes on as it was for whoever has it open. Undefined if nobody can tell.
@@ -8,7 +11,9 @@ export async function isOpenedBy(
   vmUid: string,
   real: string | undefined,
 ): Promise<boolean | undefined> {
-  const opened = await filesOf(vmUid);
+  const found = known.get(vmUid) ?? filesOf(vmUid);
+  known.set(vmUid, found);
+  const opened = await found;
   if (opened.size === 0) return undefined;
   return real !== undefined && opened.has(await numberOf(real));
 }

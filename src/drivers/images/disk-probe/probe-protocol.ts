@@ -20,5 +20,5 @@ export const MAX_MARK_MS = 60_000;
 
 /** The file of the process, source or built like its starter. */
 export function probeProcessUrl(): URL {
-  return siblingModule(import.meta, 'probe-process');
+  return siblingModule(import.meta.url, 'probe-process');
 }

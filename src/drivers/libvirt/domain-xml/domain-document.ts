@@ -124,6 +124,12 @@ export class DomainDocument {
     return textOf(this.#metadata()[0]);
   }
 
+  /** Whether another holds the same manifest, and in the same version. */
+  hasDefinitionOf(other: DomainDocument): boolean {
+    const [own, theirs] = [this, other].map((one) => attributeOf(one.#metadata()[0], 'version'));
+    return this.definitionText === other.definitionText && own === theirs;
+  }
+
   /**
    * Carries another definition; attributes that this agent does not know stay. Fails with VM_SPEC_NEWER if either is one
    * of which it does not know all: what it does not know would be lost.

@@ -120,9 +120,20 @@ test('one that was deleted while its VM runs is not to be put there anew', async
   using nodes = await TwoNodes.open();
   nodes.storage.replaced.add(`a:${PATH}`);
   for (const node of ['a', 'b']) nodes.storage.remove(node, PATH);
+  // What the destination would have put there is not what the VM has.
+  nodes.destination.images.remove(PATH);
+  const { nodeName } = await assertRefused(nodes, /virsh blockcopy test_web vda/);
+  assert.equal(nodeName, 'a');
+});
+
+test('beside an image that was deleted under its VM, another that is missing there is told', async () => {
+  using nodes = await TwoNodes.open({}, { volumes: [ROOT, SECOND] });
+  nodes.storage.replaced.add(`a:${PATH}`);
+  nodes.storage.remove('b', SECOND_PATH);
+  for (const path of [PATH, SECOND_PATH]) nodes.destination.images.remove(path);
   const blockers = await blockersOf(nodes);
   assert.ok(blockers.some(({ message }) => message.includes('virsh blockcopy test_web vda')));
-  assert.ok(blockers.every(({ message }) => !message.includes('mount the same storage')));
+  assert.ok(blockers.some(({ reason }) => reason === 'IMAGE_NOT_FOUND'));
 });
 
 test('what is certainly another image is refused also to somebody who trusts in it', async () => {

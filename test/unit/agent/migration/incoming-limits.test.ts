@@ -82,6 +82,26 @@ test('a VM that was renamed by hand does not come where the hypervisor has anoth
   assert.deepEqual(await check(), []);
 });
 
+for (const by of ['uid', 'name'] as const) {
+  test(`a VM does not come where a stale copy has its ${by}, and how to be rid of that is said`, async () => {
+    using nodes = await TwoNodes.open();
+    const { agent, hypervisor } = nodes.destination;
+    const { uid, name } = nodes.vm;
+    const copy = tinyVm({ name, ...(by === 'uid' ? { uid } : {}), ownershipEpoch: 1 });
+    await hypervisor.domains.define(copy, never);
+    await agent.ownership.release(copy, 2, 'a');
+    await agent.inventory.refresh(never);
+    const incoming = incomingOf(nodes);
+    const [blocker] = await agent.incoming.check(
+      { ...incoming, definition: { ...incoming.definition, ownershipEpoch: 3 } },
+      'a',
+      never,
+    );
+    assert.equal(blocker?.reason, 'VM_ALREADY_EXISTS');
+    assert.match(blocker.message, /novactl vm delete test\/web --unowned-copy first$/);
+  });
+}
+
 test('a plan names the real name of a VM that was renamed by hand', async () => {
   using nodes = await TwoNodes.open();
   const other = tinyVm({ name: 'sched' });

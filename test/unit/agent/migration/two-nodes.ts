@@ -101,7 +101,7 @@ function guardHypervisor(life: Life, hypervisor: FakeHypervisor): Hypervisor {
   const { host, domains, statistics, jobs, events } = hypervisor;
   return {
     host: life.guard('host', host),
-    domains: life.guard('domains', domains, ['list', 'effectOf']),
+    domains: life.guard('domains', domains, ['list', 'effectOf', 'expire']),
     statistics,
     jobs: life.guard('jobs', jobs),
     events,

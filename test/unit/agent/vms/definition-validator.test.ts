@@ -28,6 +28,7 @@ function newValidator() {
   images.add('/images/base.img');
   images.add('/images/other.vmdk', { format: 'vmdk' });
   images.add('/images/other.img');
+  images.add('/images/vault.img', { format: 'luks' });
   images.add('/images/root.qcow2', { format: 'qcow2' });
   images.add('/images', {
     kind: 'other',
@@ -396,4 +397,30 @@ test('what another disk stands on may be read by the VM too', async () => {
 
 test('of a VM whose disks somebody has changed the files of its spec are not looked at', async () => {
   await heldBy(HOLDER).assertStartable(tinyVm({ spec: wanted({}).spec }), ['volumes'], never);
+});
+
+for (const [path, way] of [
+  ['/images/root.qcow2', 'say format: qcow2'],
+  ['/images/other.vmdk', 'convert it with: qemu-img convert -f vmdk -O qcow2'],
+] as const) {
+  test(`whoever gives a VM ${path} as a raw disk is told what that is, and nobody else`, async () => {
+    const validator = newValidator();
+    const vm = withSource({ file: { path } });
+    const [warning, ...others] = await validator.validate(vm, { isStarted: true }, never);
+    assert.deepEqual(others, []);
+    const format = path.split('.')[1];
+    assert.equal(
+      warning,
+      `${DATA}.format is raw, but ${path} is a ${format} image by its first bytes: the guest would have the bytes of that image as its disk, not what is in it; if it was made as one, ${way}`,
+    );
+    // A guest may write to its disk what it likes.
+    const definition = tinyVm({ spec: vm.spec });
+    await validator.assertStartable(definition, [], never);
+    await validator.validateIncoming(definition, never);
+  });
+}
+
+test('nothing is said of a raw disk that its guest has encrypted whole', async () => {
+  const vm = withSource({ file: { path: '/images/vault.img' } });
+  assert.deepEqual(await newValidator().validate(vm, { isStarted: true }, never), []);
 });

@@ -8,7 +8,7 @@ const UNNAMED = 'the device has neither a WWN nor a serial number, LV or RBD id'
 
 function facts(deviceId: string | undefined) {
   return deviceId === undefined
-    ? ({ kind: 'unknown', problem: UNNAMED } as const)
+    ? ({ kind: 'unknown', problem: UNNAMED, isNameless: true } as const)
     : ({ kind: 'block', deviceId, sizeBytes: 2 ** 20 } as const);
 }
 
@@ -16,16 +16,22 @@ test('a VM on a shared device without a name of its own cannot be moved without 
   const storage = new FakeStorage();
   storage.put(['a'], '/dev/loop0', { facts: facts(undefined) });
   storage.put(['a'], '/dev/mapper/lun', { facts: facts('naa.6001') });
+  const silent = { kind: 'unknown', problem: 'the storage does not answer' } as const;
+  storage.put(['a'], '/dev/mapper/silent', { facts: silent });
   await using node = await OneNode.open({ storage });
   node.agent.run();
-  for (const [name, path] of [
+  for (const [name, ...paths] of [
     ['web', '/dev/loop0'],
-    ['db', '/dev/mapper/lun'],
+    // What does not answer now says nothing of what it is.
+    ['db', '/dev/mapper/lun', '/dev/mapper/silent'],
   ] as const) {
-    node.images.add(path, { kind: 'block-device' });
+    const volumes = paths.map((path, index) => {
+      node.images.add(path, { kind: 'block-device' });
+      const disk = { name: index === 0 ? 'data' : 'cache', format: 'raw', shared: true };
+      return { ...disk, source: { block: { path } } };
+    });
     const { metadata, spec } = newRequest(name);
-    const data = { name: 'data', format: 'raw', shared: true, source: { block: { path } } };
-    const machine = { ...spec.template.spec, volumes: [data] };
+    const machine = { ...spec.template.spec, volumes };
     const { runStrategy } = spec;
     await node.create({ metadata, spec: { runStrategy, template: { spec: machine } } } as never);
   }

@@ -136,8 +136,10 @@ test('of a disk that somebody has changed only what the manifest says anew is ta
     hasReason(error, 'VM_DISKS_CHANGED'),
   );
   const source = { file: { path: overlay.path } };
-  const { outcome } = await apply(node, withRoot({ format: 'qcow2', source }));
+  const { outcome, vm } = await apply(node, withRoot({ format: 'qcow2', source }));
   assert.equal(outcome, 'changed');
+  // It has that already.
+  assert.deepEqual(vm.pendingChanges, []);
 });
 
 for (const isSeen of [true, false]) {
@@ -203,4 +205,12 @@ test('a VM that is being changed is put back once that has ended', async () => {
   assert.deepEqual(await driftOf(), ['memory']);
   lock?.[Symbol.dispose]();
   await until('it is put back', async () => (await driftOf())?.length === 0);
+});
+
+test('whoever looks at one VM is told of disks that were changed without a word', async () => {
+  const { node, request, uid } = await withVm();
+  await using _ = node;
+  node.hypervisor.changeUnseen(uid, 'volumes');
+  const { conditions } = await node.vms.get(refOf(request), never);
+  assert.equal(conditions.find(({ type }) => type === 'Drifted')?.reason, 'DisksChanged');
 });

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { toVirtualMachine } from '../../../../src/agent/rpc/virtual-machine-conversion.ts';
 import type { Vm } from '../../../../src/agent/vms/vm.ts';
 import { fromVirtualMachineMessage } from '../../../../src/client/resource-messages.ts';
+import { readDefinitionText, toDefinitionText } from '../../../../src/core/vm-definition-text.ts';
 import { VirtualMachine } from '../../../../src/gen/novacron/agent/v1/virtual_machine.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { apply, manifestOf, writtenByNewer } from './manifests.ts';
@@ -290,6 +291,42 @@ test('a manifest that this node cannot carry out changes nothing', async () => {
   });
   const { definition } = await node.vms.get(ref, never);
   assert.deepEqual([definition.generation, definition.spec], [1, request.spec]);
+});
+
+test('the way on that is told of a VM whose manifest is damaged works', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest('web', { runStrategy: 'Manual' });
+  const { uid } = request.metadata;
+  const whole = tinyVm({ name: 'web', uid: uid ?? '', intent: 'off' }, request.spec.template.spec);
+  const text = toDefinitionText(whole).slice(0, -9);
+  const definition = readDefinitionText(text, { ...whole, isNewerVersion: false });
+  await node.hypervisor.domains.define(definition, never);
+  const ref = { namespace: definition.namespace, name: 'web', uid: undefined };
+  const damaged = { reason: 'VM_SPEC_DAMAGED', message: /novactl vm delete test\/web and create/ };
+  await assert.rejects(apply(node, manifestOf(request, { machine: TWO_CPUS })), damaged);
+  const exists = { reason: 'VM_ALREADY_EXISTS', message: damaged.message };
+  await assert.rejects(node.create(request), exists);
+  const vm = await node.vms.start(ref, never);
+  assert.deepEqual([vm.phase, vm.pendingChanges], ['running', []]);
+  const { metadata, spec } = toVirtualMachine(vm);
+  assert.deepEqual([metadata?.creationTimestamp, spec], [undefined, undefined]);
+
+  await node.vms.shutdown(ref, never);
+  await node.vms.delete(ref, { force: false }, never);
+  const made = await node.create(request);
+  assert.deepEqual([made.definition.newer, made.definition.spec], [undefined, request.spec]);
+});
+
+test('a change of a VM of a higher version is refused with words', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest('web');
+  const whole = tinyVm({ name: 'web', uid: uidOf(request) }, request.spec.template.spec);
+  const facts = { ...whole, isNewerVersion: true };
+  await node.hypervisor.domains.define(readDefinitionText(toDefinitionText(whole), facts), never);
+  await assert.rejects(apply(node, manifestOf(request, { machine: TWO_CPUS })), {
+    reason: 'VM_SPEC_NEWER',
+    message: /has given it its version, which/,
+  });
 });
 
 test('a VM that a newer agent has written is listed, started and stopped, not changed', async () => {

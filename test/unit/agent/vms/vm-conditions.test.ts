@@ -216,6 +216,32 @@ test('only what a newer agent has written is said to be so', () => {
   }
 });
 
+test('what only a running VM has from a newer agent is said too', () => {
+  const liveDefinition = tinyVm({ newer: { manifest: '{}', unknownFields: [] } });
+  assertCondition({ ...facts(), liveDefinition }, 'NewerSpec', [
+    'true',
+    'UnknownFields',
+    newerMessage('its version'),
+  ]);
+  const newer = { manifest: '{', unknownFields: [], isDamaged: true } as const;
+  const types = conditionsOf({ ...facts(), liveDefinition: tinyVm({ newer }) }, []);
+  assert.ok(!types.some(({ type }) => ['NewerSpec', 'DamagedSpec'].includes(type)));
+});
+
+test('a manifest that is damaged is said to be, and nothing of what stands in for it', () => {
+  const newer = { manifest: '{', unknownFields: ['spec'], isDamaged: true } as const;
+  const damaged = facts({ definition: tinyVm({ name: 'web', generation: 3, newer }) });
+  assertCondition(damaged, 'DamagedSpec', [
+    'true',
+    'CannotBeRead',
+    'The manifest that libvirt keeps with it is damaged and cannot be read. It can be started, stopped and moved, not changed; shut it down, delete it with novactl vm delete test/web and create it anew from a manifest; its disks stay',
+  ]);
+  for (const type of ['SpecApplied', 'LiveMigratable']) {
+    assertCondition(damaged, type, ['unknown', 'NotRead', 'Its manifest cannot be read']);
+  }
+  assert.ok(!conditionsOf(damaged, []).some(({ type }) => type === 'NewerSpec'));
+});
+
 test('a condition keeps its time until its status changes, whatever else does', (t) => {
   t.mock.timers.enable({ apis: ['Date'], now: 1_000 });
   const first = conditionsOf(facts(), []);

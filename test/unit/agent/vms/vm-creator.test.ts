@@ -198,6 +198,38 @@ test('a uid that another VM has is refused with that VM, by apply too', async ()
   await assert.rejects(node.vms.apply(other, options, never), taken);
 });
 
+for (const kind of ['stale', 'stray'] as const) {
+  test(`a name that only a ${kind} copy has is free after the command that the refusal names`, async () => {
+    await using node = await OneNode.open();
+    const request = newRequest();
+    const owner = kind === 'stray' ? randomUUID() : node.hypervisor.hostUuid;
+    const copy = tinyVm({ name: 'web', owner, ownershipEpoch: 1 });
+    if (kind === 'stale') await node.ownership.release(copy, 2, 'b');
+    await node.hypervisor.domains.define(copy, never);
+    await assert.rejects(node.create(request), {
+      reason: 'VM_ALREADY_EXISTS',
+      message:
+        /which this node does not own; delete this copy with novactl vm delete test\/web --unowned-copy first/,
+    });
+    const unownedCopy = { force: false, unownedCopy: true };
+    await node.vms.delete(refOf(request), unownedCopy, never);
+    assert.equal((await node.create(request)).phase, 'running');
+  });
+}
+
+test('a VM of which only a stale copy is here is not made over that, nor to be changed there', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest('web', { runStrategy: 'Manual' });
+  await node.create(request);
+  await node.ownership.release({ ...refOf(request), uid: uidOf(request) }, 2, 'b');
+  const other = withMachine(request, { resources: { cpu: '2', memory: '64Mi' } });
+  await assert.rejects(node.create(other), {
+    reason: 'VM_NOT_OWNED',
+    message:
+      /node b owns it .*use the VM there, and delete this copy with novactl vm delete test\/web --unowned-copy/,
+  });
+});
+
 test('a VM of that uid that is not ours is left alone', async () => {
   await using node = await OneNode.open();
   const foreign = tinyVm({ name: 'theirs' });

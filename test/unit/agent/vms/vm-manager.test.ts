@@ -34,6 +34,25 @@ test('a running VM is deleted by force only, and deleting repeats', async () => 
   await node.assertNothingOf(request);
 });
 
+test('a VM whose memory is saved is deleted by force only, and what would be lost is said', async () => {
+  const { node, ref, uid, request } = await withVm('Manual');
+  await using _node = node;
+  await node.vms.start(ref, never);
+  node.hypervisor.stopGuest(uid, 'saved');
+  assert.equal((await node.vms.get(ref, never)).reason, 'Saved');
+  const refusal = {
+    reason: 'VM_RUNNING',
+    message:
+      /memory is saved .*would be lost; start it with novactl vm start test\/web, .*or force/,
+  };
+  const gently = { force: false };
+  await assert.rejects(node.vms.assertCanDelete(ref, gently, never), refusal);
+  await assert.rejects(node.vms.delete(ref, gently, never), refusal);
+  assert.notEqual(await node.hypervisor.domains.find(uid, never), undefined);
+  assert.equal(await node.vms.delete(ref, { force: true }, never), 'deleted');
+  await node.assertNothingOf(request);
+});
+
 test('a VM of another uid than was meant is not touched', async () => {
   const { node, ref, uid } = await withVm();
   await using _node = node;

@@ -146,3 +146,22 @@ test('a VM that is gone is forgotten', async () => {
   cache.keepOnly([]);
   assert.equal(cache.find(vm.uid), undefined);
 });
+
+test('one that is doubted is read by the next listing, unless it could not be just now', async () => {
+  const cache = await filled();
+  cache.expire(vm.uid);
+  assert.deepEqual(cache.selectOutdated([record]), [record]);
+  cache.postpone(vm.uid);
+  cache.expire(vm.uid);
+  assert.deepEqual(cache.selectOutdated([record]), []);
+  assert.equal(cache.find(vm.uid)?.definition?.generation, 1);
+});
+
+test('a running VM whose live definition alone is of a higher version is known as that too', () => {
+  const { live } = xmlOf(1);
+  const newer = live.replace(/version=(["'])1\1/, 'version="2"');
+  assert.notEqual(newer, live);
+  const { definition, liveDefinition } = describeDomain({ live: newer, persistent: live });
+  assert.equal(definition?.newer, undefined);
+  assert.deepEqual(liveDefinition?.newer?.unknownFields, []);
+});

@@ -842,7 +842,7 @@ export interface VirtualMachineStatus {
     | undefined;
   /**
    * Aspects of its state. Types: "Ready", "RunStrategyFulfilled", "SpecApplied", "LiveMigratable", "Migrating",
-   * "NewerSpec", "StrayCopy", "Drifted", "DiskLock", "Startable".
+   * "NewerSpec", "DamagedSpec", "StrayCopy", "Drifted", "DiskLock", "Startable".
    */
   conditions: Condition[];
   /** The migration that it is part of; unset if none. */
@@ -1400,7 +1400,7 @@ export interface DeleteVirtualMachineRequest {
   ref:
     | VirtualMachineRef
     | undefined;
-  /** Cut its power first if it runs; without it a running VM is refused with VM_RUNNING. */
+  /** Cut its power first if it runs, and give up its memory if that is saved; without it such a VM is refused with VM_RUNNING. */
   force: boolean;
   /**
    * UUID of the caller's choice: repeating the request with it answers with the same operation. With it the call answers as soon

@@ -1,0 +1,61 @@
+import { chmod, glob, readFile, rm, writeFile } from 'node:fs/promises';
+import { type BuildOptions, build } from 'esbuild';
+import { inProject } from '../core/project.ts';
+
+/** What runs as a process or a thread of its own, each beside whoever starts it. */
+const AGENT = {
+  main: 'src/agent/main.ts',
+  daemon: 'src/agent/daemon.ts',
+  'journal-worker': 'src/agent/journal/journal-worker.ts',
+  'driver-process': 'src/drivers/libvirt/driver-process.ts',
+  'call-worker': 'src/drivers/libvirt/call-worker.ts',
+  'event-worker': 'src/drivers/libvirt/event-worker.ts',
+  'probe-process': 'src/drivers/images/disk-probe/probe-process.ts',
+  'image-process': 'src/drivers/images/image-process.ts',
+};
+const NOVACTL = { main: 'src/cli/main.ts', novactl: 'src/cli/novactl.ts' };
+
+const OPTIONS: BuildOptions = {
+  absWorkingDir: inProject(),
+  bundle: true,
+  platform: 'node',
+  // Not ES modules, which have all that a part of Node offers made when it is first imported.
+  format: 'cjs',
+  target: 'node24',
+  define: { 'import.meta.url': 'importMetaUrl' },
+  banner: { js: "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;" },
+  // Has a native part, which it looks for beside itself.
+  external: ['koffi'],
+  // What stays of names and lines is for whoever reads a stack trace at night.
+  minifySyntax: true,
+  legalComments: 'none',
+  sourcemap: true,
+  sourcesContent: false,
+  logLevel: 'warning',
+};
+
+/**
+ * Builds the agent and novactl into dist/: a file for each program, thread and process, with the packages that it uses. To
+ * read hundreds of files is most of what starting them would cost, and to keep each apart some of their memory.
+ */
+export async function bundle(): Promise<void> {
+  const dist = inProject('dist');
+  await rm(dist, { recursive: true, force: true });
+  await build({ ...OPTIONS, entryPoints: AGENT, outdir: 'dist/agent' });
+  await build({ ...OPTIONS, entryPoints: NOVACTL, outdir: 'dist/cli' });
+  for await (const file of glob(`${dist}/*/*.js`)) await makeAscii(file);
+  await writeFile(`${dist}/package.json`, '{ "type": "commonjs" }\n');
+  for (const program of ['agent/main.js', 'cli/main.js']) await chmod(`${dist}/${program}`, 0o755);
+}
+
+/** With a single letter beyond Latin-1, as esbuild leaves in comments and regular expressions, V8 keeps twice as much of the text. */
+async function makeAscii(file: string): Promise<void> {
+  const text = await readFile(file, 'utf8');
+  await writeFile(file, text.replaceAll(/[^\0-\x7f]/g, escaped));
+}
+
+function escaped(letter: string): string {
+  return `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}
+
+if (import.meta.main) await bundle();

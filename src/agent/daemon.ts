@@ -1,0 +1,237 @@
+import path from 'node:path';
+import { AgentError } from '../core/errors.ts';
+import { parseHostPort } from '../core/host-port.ts';
+import { createLogger, type Logger } from '../core/logger.ts';
+import { untilAborted } from '../core/until-aborted.ts';
+import { QemuBootProbe } from '../drivers/boot-probe/qemu-boot-probe.ts';
+import { ConsoleLogFile } from '../drivers/console-log/console-log-file.ts';
+import type { Accelerator } from '../drivers/hypervisor-host.ts';
+import { ProcessDiskProbe } from '../drivers/images/disk-probe/process-disk-probe.ts';
+import { ProcessImageInspector } from '../drivers/images/process-image-inspector.ts';
+import { hasDiskLeases } from '../drivers/libvirt/disk-lease.ts';
+import type { NodeDefaults } from '../drivers/libvirt/libvirt-domains.ts';
+import { LibvirtHypervisor } from '../drivers/libvirt/libvirt-hypervisor.ts';
+import { FolderProbe } from '../drivers/linux/folder-probe.ts';
+import { LinuxHost } from '../drivers/linux/linux-host.ts';
+import { PrivateFileFolder } from '../drivers/private-files/private-file-folder.ts';
+import { StreamerTransfers } from '../drivers/streamer/streamer-transfers.ts';
+import { buildAgent } from './build-agent.ts';
+import { readCommandLine } from './command-line.ts';
+import { type AgentConfig, configWarnings } from './config.ts';
+import { beginAgentStart, recordAgentStart } from './journal/agent-epoch.ts';
+import { Journal } from './journal/journal.ts';
+import { JOURNAL_SCHEMA } from './journal-schema.ts';
+import { MigrationStore } from './migration/migration-store.ts';
+import { NodeAccelerator } from './node/node-accelerator.ts';
+import { NodeSpecStore } from './node/node-spec-store.ts';
+import { ReservationStore } from './node/reservation-store.ts';
+import { StorageHealth } from './node/storage-health.ts';
+import { OperationStore } from './operations/operation-store.ts';
+import { Certificates } from './rpc/certificates.ts';
+import { GrpcPeers } from './rpc/grpc-peers.ts';
+import { RpcServer } from './rpc/rpc-server.ts';
+import { RunStore } from './runs/run-store.ts';
+import { ShutdownStore } from './shutdown/shutdown-store.ts';
+import { AgentMetrics } from './telemetry/agent-metrics.ts';
+import { HttpServer } from './telemetry/http-server.ts';
+import { Heartbeat } from './telemetry/process-metrics.ts';
+import { obstacles } from './telemetry/readiness.ts';
+import { IdentificationStore } from './vms/identification-store.ts';
+import { OwnershipStore } from './vms/ownership-store.ts';
+
+/** Guests are not waited for, so an orderly end takes no longer than the calls that are under way. */
+const SHUTDOWN_TIMEOUT_MS = 15_000;
+
+/** What was found out about KVM, in the state directory. */
+const KVM_FINDING = 'kvm-boots.json';
+
+/** Builds the agent and runs it until `stop` is aborted. */
+async function run(
+  config: AgentConfig,
+  agentVersion: string,
+  log: Logger,
+  stop: AbortSignal,
+): Promise<void> {
+  // Disposed from the last to the first, so each part may rely on those before it until its own end.
+  await using stack = new AsyncDisposableStack();
+  const journal = stack.use(
+    await Journal.open(config.stateDirectory, {
+      schema: JOURNAL_SCHEMA,
+      standInDirectory: config.runDirectory,
+      logger: log,
+    }),
+  );
+  const { database } = journal;
+  const disk = new FolderProbe(config.stateDirectory);
+  const storage = new StorageHealth({ probe: disk, journal, log });
+  const host = await new LinuxHost().readFacts(stop);
+  const { accelerator: wanted } = config.hypervisor;
+  const probe = new QemuBootProbe({
+    file: path.join(config.stateDirectory, KVM_FINDING),
+    bootId: host.bootId,
+    kernelRelease: host.kernelRelease,
+  });
+  const accelerator = new NodeAccelerator({ wanted, probe, log });
+  const hypervisor = stack.use(
+    new LibvirtHypervisor({
+      uri: config.hypervisor.uri,
+      libvirtSocket: config.hypervisor.libvirtSocket,
+      callWorkers: config.hypervisor.callWorkers,
+      callTimeoutMs: config.hypervisor.callTimeoutMs,
+      nodeDefaults: () => nodeDefaults(config, accelerator.current),
+      logger: log,
+      // Nothing is called before the tasks start, which is after `metrics` is there.
+      onCallEnded: (call, outcome) => metrics.hypervisor.callEnded(call, outcome),
+    }),
+  );
+  const { portMin, portMax, lanes, compression, reconnectTimeoutMs } = config.migration;
+  const transfers = new StreamerTransfers({
+    binary: config.migration.streamer,
+    runDirectory: config.runDirectory,
+    tls: config.tls,
+    listenHost: parseHostPort(config.listen).host,
+    portMin,
+    portMax,
+    lanes,
+    compression,
+    reconnectTimeoutMs,
+    logger: log,
+  });
+  // What VMs may have is what other nodes may be told of, and where anything is made beside it.
+  const places = { ...config.images, ownFiles: ownFilesOf(config) };
+  const certificates = stack.use(await Certificates.open(config.tls, log));
+  const peers = stack.use(new GrpcPeers({ addresses: config.peers, certificates }));
+  const images = stack.use(new ProcessImageInspector({ places }));
+  const start = await beginAgentStart(database, host.bootId, stop);
+  const agent = await buildAgent({
+    nodeName: config.nodeName,
+    agentVersion,
+    agentEpoch: start.epoch,
+    advertiseAddress: config.advertise,
+    host,
+    reservedMemoryBytes: config.capacity.reservedMemoryBytes,
+    minMemory: config.limits.minMemory,
+    startsAtOnce: config.vms.startsAtOnce,
+    accelerator,
+    hasDiskLeases: await hasDiskLeases(),
+    migrationDefaults: config.migration,
+    hypervisor,
+    transfers,
+    images,
+    diskProbe: new ProcessDiskProbe({ places }),
+    privateFiles: new PrivateFileFolder(config.stateDirectory),
+    console: new ConsoleLogFile(),
+    peers,
+    stores: {
+      migrations: new MigrationStore(database),
+      ownership: new OwnershipStore(database),
+      identification: new IdentificationStore(database),
+      operations: new OperationStore(database),
+      nodeSpec: new NodeSpecStore(database),
+      reservations: new ReservationStore(database),
+      runs: new RunStore(database),
+      shutdown: new ShutdownStore(database),
+    },
+    storageHealth: () => storage.report(),
+    log,
+  });
+  const { node, tasks } = agent;
+  const heartbeat = stack.use(new Heartbeat());
+  const metrics = new AgentMetrics({
+    agentVersion,
+    vms: agent.listedVms,
+    unidentifiedVms: agent.countUnidentified,
+    memory: () => agent.capacity.memory(),
+    nodeConditions: () => node.review().conditions,
+    storageAvailableBytes: () => storage.availableBytes(),
+    heartbeat,
+    activeMigrations: (role) => agent.book.countActive(role),
+    hypervisorConnected: () => node.connected,
+    controllers: () => agent.reconciler.states(),
+  });
+  agent.book.onEnded((migration) => metrics.migrations.ended(migration));
+  stack.use(tasks);
+  agent.resume();
+  agent.run();
+  if (!start.isRecorded) {
+    const unrecorded = { epoch: start.epoch, bootId: host.bootId, log };
+    tasks.run('agent-epoch', (signal) => recordAgentStart(database, unrecorded, signal));
+  }
+
+  let apiListening = false;
+  const readiness = () =>
+    obstacles({
+      storageHealth: () => storage.report(),
+      hypervisorConnected: () => node.connected,
+      vmsObstacle: () => agent.inventory.findObstacle(),
+      apiListening: () => apiListening,
+    });
+  const { nodeName, listen, httpListen, socket } = config;
+  for (const warning of configWarnings(config)) log.warn({ warning }, 'Look at the configuration');
+  stack.use(
+    await HttpServer.start({ listen: httpListen, metrics, heartbeat, obstacles: readiness, log }),
+  );
+  const { vms, migrations, incoming, ownershipManager: ownership, operations, shutdown } = agent;
+  const features = { vms, migrations, incoming, ownership, operations, node, shutdown };
+  const server = stack.use(
+    await RpcServer.start({
+      socket,
+      listen,
+      certificates,
+      ...features,
+      log,
+      observer: metrics.rpc,
+    }),
+  );
+  apiListening = true;
+  tasks.run('storage', (signal) => storage.run(signal));
+  tasks.run('readiness', async (signal) => {
+    for await (const _ of node.watch(undefined, signal)) server.setReady(readiness().length === 0);
+  });
+  const started = { nodeName, version: agentVersion, accelerator: accelerator.current, listen };
+  log.info(started, 'Agent started');
+  // What became of the last calls of a journal that is lost, only the next start can find out.
+  await untilAborted(new Promise<never>(() => {}), AbortSignal.any([stop, journal.lost]));
+}
+
+/** Files that hold secrets or what the agent knows, by the start of their paths: no VM may have them as a disk. */
+function ownFilesOf({ stateDirectory, runDirectory, tls }: AgentConfig): readonly string[] {
+  const state = ['journal.', KVM_FINDING, 'private/'].map((name) => `${stateDirectory}/${name}`);
+  return [...state, `${runDirectory}/`, tls.key];
+}
+
+/** Nothing is made anew before the accelerator is known, and what is there keeps its own. */
+function nodeDefaults({ hypervisor }: AgentConfig, accelerator: Accelerator = 'tcg'): NodeDefaults {
+  const { machineType, cpuModel, consoleDirectory } = hypervisor;
+  const ofAccelerator = accelerator === 'kvm' ? 'host-model' : 'qemu64';
+  const defaultCpuModel = cpuModel === 'auto' ? ofAccelerator : cpuModel;
+  return { accelerator, defaultMachineType: machineType, defaultCpuModel, consoleDirectory };
+}
+
+async function main(): Promise<number> {
+  const command = await readCommandLine();
+  if ('exitCode' in command) return command.exitCode;
+  const log = createLogger(command.config.logLevel);
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(name, () => {
+      log.info('Agent stopping; VMs and migrations go on');
+      stop.abort(new AgentError('SHUTTING_DOWN', 'The agent is shutting down'));
+      setTimeout(() => {
+        log.error('Could not end in good order in time');
+        process.exit(1);
+      }, SHUTDOWN_TIMEOUT_MS).unref();
+    });
+  }
+  try {
+    await run(command.config, command.version, log, stop.signal);
+    return 0;
+  } catch (error) {
+    if (stop.signal.aborted && error === stop.signal.reason) return 0;
+    log.fatal({ err: error }, 'Agent cannot go on');
+    return 1;
+  }
+}
+
+// Exits although a connection may linger: everything that matters has been ended in order by now.
+void main().then((code) => process.exit(code));
