@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AgentError } from '../../../../src/core/errors.ts';
 import type { Logger } from '../../../../src/core/logger.ts';
+import type { Volume } from '../../../../src/core/resources/volume.ts';
 import { recordedLog } from '../../../fakes/recorded-log.ts';
 import { until } from '../../../fixtures/until.ts';
-import { never, type TestNode, TwoNodes } from './two-nodes.ts';
+import { never, ROOT, type TestNode, TwoNodes } from './two-nodes.ts';
 
 type Nodes = TwoNodes;
 
@@ -34,7 +35,9 @@ const arrived = ({ destination, id }: Nodes) =>
   until('it has arrived', () => destination.record(id)?.phase === 'completed');
 
 /** A VM that has arrived at b, of which a has not heard: it waits. */
-async function waiting(options: { readonly log?: Logger } = {}): Promise<Nodes> {
+async function waiting(
+  options: { readonly log?: Logger; readonly volumes?: Volume[] } = {},
+): Promise<Nodes> {
   const nodes = await TwoNodes.open({}, { volumes: [], ...options });
   nodes.source.hypervisor.switchoverEnd = 'reply-lost-held';
   const goOn = await nodes.switchingOver();
@@ -327,4 +330,22 @@ test('what was taken back by a word is confirmed once the other node is back, an
     return (await source.ownership()).unheardOf(vm.uid) === undefined;
   });
   await assertOnlyRunsOn(source, [destination], vm.uid);
+});
+
+test('a guest that was taken back and is kept still by a copy elsewhere is given up once that is heard of', async () => {
+  using nodes = await waiting({ volumes: [ROOT] });
+  const { source, destination, vm, id } = nodes;
+  const third = await nodes.addThird([ROOT]);
+  await settleThere(nodes);
+  await nodes.move(destination, third);
+  await destination.powerOff();
+  source.parted.add('c');
+  await settle(nodes);
+  await until('it says why', async () => {
+    return (await source.agent.migrations.get(id)).message.startsWith('It is held still');
+  });
+  source.parted.delete('c');
+  assert.equal((await nodes.ended()).phase, 'completed');
+  await assertOnlyRunsOn(third, [source, destination], vm.uid);
+  assert.deepEqual(nodes.storage.violations, []);
 });

@@ -346,7 +346,7 @@ export class TwoNodes implements Disposable {
       node.log = log ?? node.log;
       node.allowsUserData = userData !== undefined;
     }
-    for (const volume of volumes) nodes.#shareVolume(volume);
+    for (const volume of volumes) nodes.#shareVolume(volume, [nodes.source, nodes.destination]);
     await nodes.source.boot();
     await nodes.destination.boot();
     const { hypervisor } = nodes.source;
@@ -362,25 +362,27 @@ export class TwoNodes implements Disposable {
     return nodes;
   }
 
-  #shareVolume(volume: Volume): void {
+  #shareVolume(volume: Volume, among: readonly TestNode[]): void {
     const path = pathOf(volume) ?? '';
     const format = formatOf(volume);
     const isBlock = volume.source?.block !== undefined;
-    for (const { images } of [this.source, this.destination]) {
+    for (const { images } of among) {
       images.add(path, { format, kind: isBlock ? 'block-device' : 'file' });
     }
     const name = path.split('/').at(-1) ?? '';
     const facts = isBlock
       ? ({ kind: 'block', deviceId: `naa.${name}`, sizeBytes: 2 ** 20 } as const)
       : ({ kind: 'file', name, format, sizeBytes: 2 ** 20, fileId: '6969:7' } as const);
-    this.storage.put(['a', 'b'], path, { facts });
+    const names = among.map(({ name: node }) => node);
+    this.storage.put(names, path, { facts });
   }
 
   /** Adds a node `c` that the two know, and that knows them. */
-  async addThird(): Promise<TestNode> {
+  async addThird(volumes: readonly Volume[] = []): Promise<TestNode> {
     const { source, destination } = this;
     const third = new TestNode('c', this.#network, this.storage);
     this.#third = third;
+    for (const volume of volumes) this.#shareVolume(volume, [third]);
     source.connect(destination, third);
     destination.connect(source, third);
     third.connect(source, destination);
