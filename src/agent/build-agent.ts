@@ -196,6 +196,7 @@ export async function buildAgent(parts: AgentParts) {
     ownership,
     remains,
     whereabouts,
+    locator,
     capacity,
     reservations,
     cordon,
@@ -214,7 +215,7 @@ export async function buildAgent(parts: AgentParts) {
     log,
   };
   const ownershipManager = new OwnershipManager(shared);
-  const creator = new VmCreator({ ...shared, locator, accelerator });
+  const creator = new VmCreator({ ...shared, accelerator });
   const applier = new VmApplier({ ...shared, creator });
   const deleter = new VmDeleter(shared);
   const vms = new VmManager({ ...shared, runs, creator, applier, deleter, console: parts.console });
@@ -253,11 +254,10 @@ export async function buildAgent(parts: AgentParts) {
         turnAway: (vmUid, signal) =>
           incoming.turnAway(vmUid, 'This node is being shut down', signal),
       }),
-      new StaleCopyController({ ...shared, locator }),
-      new StrayCopyController({ ...shared, locator }),
+      new StaleCopyController(shared),
+      new StrayCopyController(shared),
       new UnconfirmedController({
         ...shared,
-        peers: parts.peers,
         askAgainMs: (parts.pace ?? PACE).lookMaxMs,
       }),
       new RunStrategyController({
@@ -265,7 +265,6 @@ export async function buildAgent(parts: AgentParts) {
         operations,
         requests,
         restarts,
-        locator,
         startsAtOnce: parts.startsAtOnce,
         isNodeGoingDown: () => nodeShutdown.isGoingDown,
         firstDelayMs: parts.firstRestartDelayMs,

@@ -12,7 +12,12 @@ import { CREATE_OPERATION, CREATE_OPERATION_HISTORY } from './operations/operati
 import { CREATE_RUN } from './runs/run-store.ts';
 import { CREATE_NODE_SHUTDOWN } from './shutdown/shutdown-store.ts';
 import { CREATE_IDENTIFICATION } from './vms/identification-store.ts';
-import { ADD_DELETED, ADD_UNCONFIRMED, CREATE_OWNERSHIP } from './vms/ownership-store.ts';
+import {
+  ADD_DELETED,
+  ADD_SETTLED,
+  ADD_UNCONFIRMED,
+  CREATE_OWNERSHIP,
+} from './vms/ownership-store.ts';
 
 /**
  * The journal's schema, as steps: step n leads from version n-1 to n and is made of the stores' own pieces. A step
@@ -34,5 +39,6 @@ export const JOURNAL_SCHEMA: readonly string[] = [
   CREATE_RUN,
   CREATE_NODE_SHUTDOWN,
   [ADD_OTHER_NODE_OFF, ADD_TURN, ADD_UNCONFIRMED].join(''),
+  ADD_SETTLED,
   ADD_BLUEPRINT,
 ];

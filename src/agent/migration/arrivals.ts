@@ -10,9 +10,9 @@ import { type HypervisorVm, isSplit } from '../../drivers/hypervisor-domains.ts'
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
+import { findTaker } from '../vms/moved-on.ts';
 import type { Ownership } from '../vms/ownership.ts';
-import { wordOfOrigin } from '../vms/unconfirmed-controller.ts';
-import type { VmPeers } from '../vms/vm-peers.ts';
+import type { VmLocator } from '../vms/vm-locator.ts';
 import { commandNameOf } from '../vms/vm-words.ts';
 import type { EarlyEnd } from './early-end.ts';
 import { readFigures, resultOf } from './figures.ts';
@@ -33,7 +33,7 @@ export interface ArrivalsOptions {
   readonly ownership: Ownership;
   readonly locks: KeyLocks;
   readonly tasks: TaskGroup;
-  readonly peers: VmPeers;
+  readonly locator: Pick<VmLocator, 'ask'>;
   /** Called when VMs of this node have changed. */
   readonly onChange: () => void;
   readonly pace?: Pace | undefined;
@@ -103,8 +103,8 @@ export class Arrivals {
       const record = book.active(id);
       if (record === undefined) return;
       const { definition, ownershipEpoch, phase, otherNodeOff, peerNode } = record;
-      const unconfirmed =
-        otherNodeOff === undefined ? { fromNode: peerNode, migrationId: id } : undefined;
+      const isSettled = otherNodeOff !== undefined;
+      const unconfirmed = { fromNode: peerNode, migrationId: id, isSettled };
       if (definition !== undefined) {
         await ownership.own({ ...definition, ownershipEpoch }, unconfirmed);
       }
@@ -217,7 +217,7 @@ export class Arrivals {
     vm: HypervisorVm | undefined,
     signal: AbortSignal,
   ): Promise<void> {
-    const { book, locks, peers, ownership, hypervisor, transfers, onChange, log } = this.#options;
+    const { book, locks, locator, ownership, hypervisor, transfers, onChange, log } = this.#options;
     const { id, vmUid, vmNamespace: namespace, vmName: name, peerNode, ownershipEpoch } = record;
     if (isAlive(transfer)) return;
     const what = holdsSource(vm) ? 'for the rest of its memory from' : 'for the word of';
@@ -227,16 +227,15 @@ export class Arrivals {
       locks.advise(vmUid, message);
       onChange();
     }
-    const peer = peers.list().find(({ nodeName }) => nodeName === peerNode);
-    const sighting = await peer?.locate(vmUid, brief(signal)).catch(() => undefined);
-    if (sighting === undefined || wordOfOrigin(sighting, ownershipEpoch) !== 'took-back') {
-      return await delay(this.#pace.lookMaxMs, signal);
-    }
+    // The source may have moved it on since, and be gone.
+    const beyond = findTaker(await locator.ask(vmUid, signal), peerNode, ownershipEpoch);
+    if (beyond === undefined) return await delay(this.#pace.lookMaxMs, signal);
     log.error(
-      { migrationId: id, vmId: vmUid, peer: peerNode },
+      { migrationId: id, vmId: vmUid, peer: beyond.nodeName },
       'The source was told that this node is off for good, and has the VM; what is here of it is removed',
     );
-    await ownership.release({ uid: vmUid, namespace, name }, sighting.ownershipEpoch, peerNode);
+    const vmToRelease = { uid: vmUid, namespace, name };
+    await ownership.release(vmToRelease, beyond.ownershipEpoch, beyond.nodeName);
     await transfers.remove(id, signal);
     await hypervisor.domains.destroy(vmUid, brief(signal));
     await hypervisor.domains.undefine(vmUid, brief(signal));

@@ -3,6 +3,7 @@ import { auditLog } from '../../core/logger.ts';
 import type { DiskProbe, ImageSighting, MarkedPlace } from '../../drivers/disk-probe.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import { findBeyond, silentOf, whyNotOurs, whyNotSilent } from '../vms/moved-on.ts';
 import { Arrivals, arrivalOf, holdsSource, isAlive, pastSwitchover } from './arrivals.ts';
 import type { EarlyEnd } from './early-end.ts';
 import { readFigures } from './figures.ts';
@@ -20,6 +21,7 @@ import type {
 import { type MigrationRecord, newRecord } from './migration-record.ts';
 import { notWaiting } from './off-word.ts';
 import { PACE } from './pace.ts';
+import type { Peers } from './peers.ts';
 import { Preparation, type PreparationOptions, type PrepareRequest } from './preparation.ts';
 import { adopt } from './progress.ts';
 import { assertFeatures, PEER_FEATURES, PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN } from './protocol.ts';
@@ -28,10 +30,13 @@ import { isFinal } from './states.ts';
 export interface IncomingManagerOptions extends PreparationOptions {
   readonly hypervisor: Pick<Hypervisor, 'host' | 'domains' | 'jobs'>;
   readonly agentVersion: string;
+  readonly peers: Pick<Peers, 'list'>;
   readonly diskProbe: Pick<DiskProbe, 'look'>;
 }
 
 const CALL_TIMEOUT_MS = 10_000;
+/** How long all other nodes may take to say whether the VM has got to one of them. */
+const ASK_OTHERS_MS = 5_000;
 
 const NOT_WANTED = {
   phase: 'failed',
@@ -193,51 +198,69 @@ export class IncomingManager implements IncomingService {
    * MIGRATION_NOT_WAITING unless the source is waited for.
    */
   async settle(record: MigrationRecord, saidBy: string, signal: AbortSignal): Promise<void> {
-    const { book, hypervisor, transfers, ownership, log } = this.#options;
-    const { id, vmUid, peerNode, phase } = record;
+    const { book, ownership, log } = this.#options;
+    const { id, vmUid, peerNode, phase, otherNodeOff } = record;
     const isUnconfirmed = ownership.unconfirmed(vmUid)?.migrationId === id;
-    const said = { saidBy, atMs: Date.now(), memoryLost: false };
-    if (record.otherNodeOff === undefined) {
-      const why = `it has ended (${phase})`;
-      if (isFinal(phase) && !isUnconfirmed) throw notWaiting(id, why);
+    // An agent that was killed may have recorded the word, and not what follows from it.
+    if (otherNodeOff === undefined || isUnconfirmed) {
+      if (isFinal(phase) && !isUnconfirmed) throw notWaiting(id, `it has ended (${phase})`);
       await this.#assertSilent(record, signal);
-      if (!isFinal(phase)) {
-        const [vm, transfer] = await Promise.all([
-          hypervisor.domains.find(vmUid, this.#brief(signal)),
-          transfers.find(id, signal),
-        ]);
-        const isLeft = holdsSource(vm) || vm?.state === 'stopped';
-        if (!isLeft || isAlive(transfer)) {
-          throw notWaiting(id, 'it goes on; what does not come any more ends by itself');
-        }
-      }
-      await book.noteOtherNodeOff(id, said);
-      const about = { migrationId: id, vmId: vmUid, peer: peerNode, requestedBy: saidBy };
+      const unasked = await this.#askOthers(record, signal);
+      if (!isFinal(phase)) await this.#assertLeft(record, signal);
+      await book.noteOtherNodeOff(id, { saidBy, atMs: Date.now(), memoryLost: false });
+      const about = { migrationId: id, vmId: vmUid, peer: peerNode, requestedBy: saidBy, unasked };
       auditLog(log).warn(about, 'A node is off for good by the word of the caller');
     }
-    await this.#confirm(id, vmUid);
+    if (isUnconfirmed) await ownership.settle(vmUid);
+  }
+
+  async #assertLeft({ id, vmUid }: MigrationRecord, signal: AbortSignal): Promise<void> {
+    const { hypervisor, transfers } = this.#options;
+    const [vm, transfer] = await Promise.all([
+      hypervisor.domains.find(vmUid, this.#brief(signal)),
+      transfers.find(id, signal),
+    ]);
+    const isLeft = holdsSource(vm) || vm?.state === 'stopped';
+    if (isLeft && !isAlive(transfer)) return;
+    throw notWaiting(id, 'it goes on; what does not come any more ends by itself');
   }
 
   /** The node that a VM came from has given it up. */
   async #confirm(migrationId: string, vmUid: string): Promise<void> {
     const { ownership } = this.#options;
-    if (ownership.unconfirmed(vmUid)?.migrationId === migrationId) await ownership.confirm(vmUid);
+    if (ownership.unheardOf(vmUid)?.migrationId === migrationId) await ownership.confirm(vmUid);
   }
 
   /** Whoever answers says by itself what has become of the VM there. */
-  async #assertSilent(
-    { id, vmUid, peerNode }: MigrationRecord,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #assertSilent(record: MigrationRecord, signal: AbortSignal): Promise<void> {
+    const { id, vmUid: uid, peerNode, ownershipEpoch } = record;
     const peer = this.#options.peers.list().find(({ nodeName }) => nodeName === peerNode);
-    try {
-      await peer?.locate(vmUid, this.#brief(signal));
-      if (peer === undefined) return;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!(error instanceof AgentError) || hasReason(error, 'PEER_UNREACHABLE')) return;
+    if (peer === undefined) return;
+    const why = await whyNotSilent(peer, { uid, ownershipEpoch }, signal, this.#brief(signal));
+    if (why !== undefined) throw notWaiting(id, why);
+  }
+
+  /**
+   * The source may have taken the VM back, and moved it on before it was lost. Returns who does not answer. What another node
+   * has is given up by the controller that asks them all.
+   */
+  async #askOthers(
+    { id, vmUid, peerNode, ownershipEpoch }: MigrationRecord,
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    const asked = await this.#options.locator.ask(vmUid, signal, ASK_OTHERS_MS);
+    const answers = asked.filter(({ peer }) => peer.nodeName !== peerNode);
+    const beyond = findBeyond(answers, ownershipEpoch);
+    if (beyond !== undefined) {
+      const { nodeName, ownershipEpoch: since } = beyond;
+      throw notWaiting(
+        id,
+        `node ${nodeName} has the VM since epoch ${since}; what is here is not the VM any more`,
+      );
     }
-    throw notWaiting(id, `node ${peerNode} answers, and says by itself what has become of the VM`);
+    const why = whyNotOurs(answers, ownershipEpoch);
+    if (why !== undefined) throw notWaiting(id, why);
+    return silentOf(answers);
   }
 
   /** Makes sure that the VM of this migration will never run here. Fails with MIGRATION_PAST_SWITCHOVER if it does. */

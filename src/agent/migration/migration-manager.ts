@@ -248,13 +248,16 @@ export class MigrationManager implements MigrationService {
   }
 
   /** Of a migration that was asked for when another agent was here, and has not begun. Fails as a start would. */
-  async #findWay({ spec, vmUid, vmName }: MigrationRecord, signal: AbortSignal): Promise<Way> {
+  async #findWay(record: MigrationRecord, signal: AbortSignal): Promise<Way> {
+    const { spec, vmUid, vmName, ownershipEpoch } = record;
     if (spec === undefined) throw new Error('A source has recorded what was asked for');
     const vm = await this.#options.vms.get({ ...spec.vm, uid: vmUid }, signal);
     const { blockers, way } = await preflight(vm, spec, this.#options, signal);
     assertUnblocked(blockers, vmName);
     if (way === undefined) throw new Error('A peer that is missing must be a blocker');
-    return way;
+    // What a word has made of it may have been borne out since; both nodes must go by the epoch that was recorded.
+    const definition = { ...way.incoming.definition, ownershipEpoch: ownershipEpoch - 1 };
+    return { ...way, incoming: { ...way.incoming, definition } };
   }
 
   #run(migration: OutgoingMigration): void {

@@ -8,6 +8,7 @@ import type { VmStateReason } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { TransferDriver, TransferStatus } from '../../drivers/transfers.ts';
 import type { Ownership } from '../vms/ownership.ts';
+import type { VmLocator } from '../vms/vm-locator.ts';
 import { resultOf, totalMsOf, withKnown } from './figures.ts';
 import type { ArrivalFigures, IncomingVm, MigrationResult } from './migration.ts';
 import type { MigrationBook, MovePatch } from './migration-book.ts';
@@ -33,6 +34,7 @@ export interface OutgoingOptions {
   readonly peers: Peers;
   readonly book: MigrationBook;
   readonly ownership: Ownership;
+  readonly locator: Pick<VmLocator, 'ask'>;
   readonly locks: KeyLocks;
   readonly defaults: {
     readonly maxDowntimeMs: number;
@@ -164,6 +166,13 @@ export class OutgoingContext {
   /** What was said of the other node; undefined unless somebody has said that it is off for good. */
   get otherNodeOff(): OtherNodeOff | undefined {
     return this.options.book.active(this.id)?.otherNodeOff;
+  }
+
+  /** The node that this one has given the VM up to, or has heard to have it since; what is left here is not the VM. */
+  get givenUpTo(): string | undefined {
+    const { vmUid, ownershipEpoch } = this.#record;
+    const left = this.options.ownership.find(vmUid)?.left;
+    return left !== undefined && left.epoch >= ownershipEpoch ? left.toNode : undefined;
   }
 
   /** Records that the destination owns the VM from now on. */

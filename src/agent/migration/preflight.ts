@@ -5,7 +5,7 @@ import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import { type HypervisorVm, hypervisorNameOf } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
-import { type Ownership, whyUnconfirmed } from '../vms/ownership.ts';
+import type { Ownership } from '../vms/ownership.ts';
 import { assertRead } from '../vms/unread-vms.ts';
 import type { Vm } from '../vms/vm.ts';
 import { commandNameOf } from '../vms/vm-words.ts';
@@ -29,7 +29,7 @@ export interface PreflightOptions extends DiskCheckOptions {
   readonly hypervisor: Pick<Hypervisor, 'host' | 'domains' | 'jobs'>;
   readonly privateFiles: Pick<PrivateFiles, 'read'>;
   readonly peers: Peers;
-  readonly ownership: Pick<Ownership, 'isStale' | 'find' | 'unconfirmed'>;
+  readonly ownership: Pick<Ownership, 'isStale' | 'find' | 'doubtOf' | 'isSettled'>;
   readonly nodeShutdown: Pick<ShutdownMark, 'isGoingDown'>;
 }
 
@@ -66,7 +66,10 @@ export async function preflight(
   // What is pending is not what moves.
   const machine = (found?.liveDefinition ?? definition).spec.template.spec;
   const incoming: IncomingVm = {
-    definition,
+    // By the same word the other node may have raised its epoch by one, and moved the VM on too: no two may have the same.
+    definition: options.ownership.isSettled(definition.uid)
+      ? { ...definition, ownershipEpoch: definition.ownershipEpoch + 1 }
+      : definition,
     machineType: vm.machineType,
     accelerator: vm.accelerator,
     memoryBytes: found?.memoryBytes ?? memoryBytesOf(machine),
@@ -80,9 +83,8 @@ export async function preflight(
   };
   const blockers = localBlockers(vm, found, nodeName);
   if (options.nodeShutdown.isGoingDown) blockers.push(goingDown(nodeName));
-  const unconfirmed = options.ownership.unconfirmed(definition.uid);
-  if (unconfirmed !== undefined) {
-    const message = whyUnconfirmed(unconfirmed);
+  const message = options.ownership.doubtOf(definition);
+  if (message !== undefined) {
     blockers.push({ reason: 'VM_BUSY', message, nodeName, subject: 'spec.virtualMachine' });
   }
   if (found?.state === 'running') {

@@ -1,6 +1,7 @@
 import { delay } from '../../core/delay.ts';
 import { AgentError, hasReason } from '../../core/errors.ts';
 import { auditLog } from '../../core/logger.ts';
+import { findBeyond, silentOf, whyNotOurs } from '../vms/moved-on.ts';
 import { causeOf } from './early-end.ts';
 import type { Ending } from './endings.ts';
 import { notWaiting, settleCommand } from './off-word.ts';
@@ -13,6 +14,8 @@ import { TakingBack } from './taking-back.ts';
 const ABORT_TIMEOUT_MS = 30_000;
 /** How often in a row a VM must be on neither node before that is believed. */
 const LOST_LOOKS = 8;
+/** How long all other nodes may take to say whether the VM has got to one of them: longer than where less depends on it. */
+const ASK_OTHERS_MS = 5_000;
 
 /**
  * Finds out where the VM of a migration is whose job has ended, or whose end was not seen, and sees to it that it is
@@ -29,7 +32,7 @@ export async function settle(
   let looksLost = 0;
   for (let pause = lookMs; ; pause = Math.min(pause * 1.2, lookMaxMs)) {
     // Only told from here, so that no look is older than the word.
-    const isOtherOff = context.otherNodeOff !== undefined;
+    const isOtherOff = context.otherNodeOff !== undefined && context.givenUpTo === undefined;
     const local = await viewLocal(context, signal);
     if (local !== 'migrating' && local !== 'unreachable') await context.endTurn();
     if (isOtherOff) {
@@ -47,7 +50,7 @@ export async function settle(
         ? 'unknown'
         : await viewPeer(context, peer, local, signal);
     const verdict = judge(local, there, context.mayHaveSwitchedOver);
-    if (await weighWord(context, verdict, there)) continue;
+    if (await weighWord(context, verdict, there, signal)) continue;
     looksLost = verdict === 'lost' ? looksLost + 1 : 0;
     if (verdict === 'moved' || verdict === 'stayed') return verdict;
     if (verdict === 'remove-local') await removeLocal(context, signal);
@@ -64,15 +67,24 @@ export async function settle(
   }
 }
 
-/** True once somebody's word that the destination is off for good is recorded: it counts only where nothing else is known. */
+/**
+ * Takes somebody's word that the destination is off for good: it counts only where nothing else is known. True if there is
+ * more to be known then.
+ */
 async function weighWord(
   context: OutgoingContext,
   verdict: Verdict,
   there: PeerView,
+  signal: AbortSignal,
 ): Promise<boolean> {
-  const { id, offWord: word, options, record } = context;
+  const { id, offWord: word, options, record, givenUpTo } = context;
   if (word === undefined) return false;
   context.offWord = undefined;
+  if (givenUpTo !== undefined) {
+    const why = `the VM was given up to node ${givenUpTo}, and what is left of it here is removed as soon as the hypervisor does it`;
+    word.refuse(notWaiting(id, why));
+    return false;
+  }
   if (verdict !== 'wait' || there !== 'unreachable') {
     const why =
       there === 'unreachable' || verdict !== 'wait'
@@ -82,6 +94,14 @@ async function weighWord(
     return false;
   }
   const { saidBy } = word;
+  let unasked: readonly string[];
+  try {
+    unasked = await askOthers(context, signal);
+  } catch (error) {
+    word.refuse(error instanceof AgentError ? error : notWaiting(id, 'the agent stops'));
+    if (error instanceof AgentError) return context.givenUpTo !== undefined;
+    throw error;
+  }
   try {
     await options.book.noteOtherNodeOff(id, { saidBy, atMs: Date.now(), memoryLost: false });
   } catch (error) {
@@ -90,10 +110,42 @@ async function weighWord(
     );
     throw error;
   }
-  const about = { migrationId: id, vmId: record.vmUid, peer: record.peerNode, requestedBy: saidBy };
+  const { vmUid: vmId, peerNode } = record;
+  const about = { migrationId: id, vmId, peer: peerNode, requestedBy: saidBy, unasked };
   auditLog(options.log).warn(about, 'A node is off for good by the word of the caller');
   word.accept();
   return true;
+}
+
+/**
+ * Nobody has the VM but the two nodes, as far as can be heard: the destination may have moved it on before it was lost. Returns
+ * who does not answer; fails with MIGRATION_NOT_WAITING if another node has it, to which it is then given up.
+ */
+async function askOthers(
+  { id, options, record, log }: OutgoingContext,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const { locator, ownership, onChange } = options;
+  const { vmUid: uid, vmNamespace: namespace, vmName: name, peerNode } = record;
+  const answers = (await locator.ask(uid, signal, ASK_OTHERS_MS)).filter(
+    ({ peer }) => peer.nodeName !== peerNode,
+  );
+  // What the VM had here. The destination has one more, and whoever has it from there at least two.
+  const ownEpoch = record.ownershipEpoch - 1;
+  const beyond = findBeyond(answers, ownEpoch);
+  if (beyond !== undefined) {
+    const { nodeName, ownershipEpoch } = beyond;
+    log.warn({ peer: nodeName }, 'A VM has moved on from its destination; it is given up here');
+    await ownership.release({ uid, namespace, name }, ownershipEpoch, nodeName);
+    onChange();
+    throw notWaiting(
+      id,
+      `node ${nodeName} has the VM since epoch ${ownershipEpoch}; what is left of it here is removed`,
+    );
+  }
+  const why = whyNotOurs(answers, ownEpoch);
+  if (why !== undefined) throw notWaiting(id, why);
+  return silentOf(answers);
 }
 
 async function viewLocal(context: OutgoingContext, signal: AbortSignal): Promise<LocalView> {
@@ -127,6 +179,8 @@ async function viewPeer(
   local: LocalView,
   signal: AbortSignal,
 ): Promise<PeerView> {
+  // It was asked before, and its answer is recorded: whatever it says now, the VM is not this node's.
+  if (context.givenUpTo !== undefined) return 'arrived';
   try {
     const report = await peer.get(context.id, context.record.vmUid, context.brief(signal));
     const { state, ownershipEpoch, holdsSource } = report;
@@ -184,6 +238,11 @@ async function removeLocal(context: OutgoingContext, signal: AbortSignal): Promi
     context.log.error(
       { err: error },
       'Could not remove a copy that another node owns; trying again',
+    );
+    const { peerNode } = context.record;
+    const why = error instanceof AgentError ? error.message : 'the log of the agent has why';
+    context.noteWaiting(
+      `It is on node ${context.givenUpTo ?? peerNode}, and its copy here is not removed by the hypervisor of this node (${why}); that is tried again and again`,
     );
   }
 }

@@ -1,4 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
+import { findBeyond } from '../vms/moved-on.ts';
 import type { Ending } from './endings.ts';
 import type { LocalView } from './outcome.ts';
 import type { OutgoingContext } from './outgoing-context.ts';
@@ -57,11 +58,31 @@ export class TakingBack {
       signal.throwIfAborted();
       // Where locks hold between nodes, a copy that is not off after all keeps its disks.
       if (!(error instanceof AgentError)) throw error;
+      if (await this.#isElsewhere(signal)) return undefined;
       this.#context.noteWaiting(
         `It is held still, as it cannot go on here: ${error.message}. Make sure that node ${record.peerNode} is off; it is tried again and again`,
       );
       return undefined;
     }
+  }
+
+  /** Whether a node has the VM that did not answer before the word counted. Then it is given up here. */
+  async #isElsewhere(signal: AbortSignal): Promise<boolean> {
+    const { options, record, log } = this.#context;
+    const { vmUid: uid, vmNamespace: namespace, vmName: name, ownershipEpoch } = record;
+    const answers = await options.locator.ask(uid, signal);
+    const beyond = findBeyond(answers, ownershipEpoch + 1);
+    if (beyond === undefined) return false;
+    log.warn(
+      { peer: beyond.nodeName },
+      'Another node has a VM that was taken back; it is given up',
+    );
+    await options.ownership.release(
+      { uid, namespace, name },
+      beyond.ownershipEpoch,
+      beyond.nodeName,
+    );
+    return true;
   }
 
   /**
@@ -85,9 +106,11 @@ export class TakingBack {
   async #claim(signal: AbortSignal): Promise<void> {
     const { options, record } = this.#context;
     const { vmUid: uid, vmNamespace: namespace, vmName: name } = record;
-    // The destination has one more than the source had, and cannot have moved the VM on.
+    // The destination has one more than the source had.
     const ownershipEpoch = record.ownershipEpoch + 1;
-    await options.ownership.own({ uid, namespace, name, ownershipEpoch });
+    // Asked on, as the word may be wrong: by another one the destination may have moved the VM on.
+    const heard = { fromNode: record.peerNode, migrationId: record.id, isSettled: true };
+    await options.ownership.own({ uid, namespace, name, ownershipEpoch }, heard);
     const brief = this.#context.brief(signal);
     await options.hypervisor.domains.setFacts(uid, { ownershipEpoch }, brief);
   }

@@ -269,7 +269,11 @@ export function fromIncomingBlocker(blocker: IncomingBlockerMessage): IncomingBl
 
 export function toSighting(sighting: VmSighting): LocateVirtualMachineResponse {
   const { presence, ownershipEpoch } = sighting;
-  return { ...sighting, presence: PRESENCE[presence], ownershipEpoch: toUint64(ownershipEpoch) };
+  return {
+    ...sighting,
+    presence: PRESENCE[presence],
+    ownershipEpoch: ownershipEpoch === undefined ? undefined : toUint64(ownershipEpoch),
+  };
 }
 
 /** What only a newer agent knows proves nothing. */
@@ -282,6 +286,6 @@ export function fromSighting(response: LocateVirtualMachineResponse): VmSighting
     presence: known ?? 'unknown',
     isOwner,
     isRunning,
-    ownershipEpoch: Number(ownershipEpoch),
+    ownershipEpoch: ownershipEpoch === undefined ? undefined : Number(ownershipEpoch),
   };
 }

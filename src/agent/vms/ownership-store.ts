@@ -26,6 +26,23 @@ export const ADD_UNCONFIRMED = `
   ALTER TABLE ownership ADD COLUMN unconfirmed_migration TEXT;
 `;
 
+/** Whoever was confirmed by somebody's word before does not ask any more. */
+export const ADD_SETTLED = `
+  ALTER TABLE ownership ADD COLUMN unconfirmed_settled INTEGER NOT NULL DEFAULT 0
+    CHECK (unconfirmed_settled IN (0, 1));
+`;
+
+/** What is not known of where a VM came from. */
+export interface Unconfirmed {
+  readonly fromNode: string;
+  /** Empty of a copy whose record was lost: then `fromNode` are those nodes that may have the VM by now. */
+  readonly migrationId: string;
+  /** Somebody has said that the node is off for good: the VM may be started and moved on, until that node says otherwise. */
+  readonly isSettled?: boolean;
+  /** That node answers, and knows nothing of the VM. Not recorded, as it is heard again. */
+  readonly isForgotten?: boolean;
+}
+
 /** The highest ownership epoch that this node has seen of a VM, and what became of the VM. */
 export interface OwnershipRecord {
   readonly uid: string;
@@ -40,19 +57,20 @@ export interface OwnershipRecord {
   /** It was deleted here. Kept for a while, for whoever asks. */
   readonly isDeleted: boolean;
   /** Set until the node that the VM came from has said that it has given the VM up: it may have been told to take it back. */
-  readonly unconfirmed?: { readonly fromNode: string; readonly migrationId: string } | undefined;
+  readonly unconfirmed?: Unconfirmed | undefined;
 }
 
 const PUT = `INSERT INTO ownership
     (vm_uid, vm_namespace, vm_name, epoch, left_epoch, left_to_node, is_deleted, updated_at_ms,
-    unconfirmed_node, unconfirmed_migration)
+    unconfirmed_node, unconfirmed_migration, unconfirmed_settled)
   VALUES ($uid, $namespace, $name, $epoch, $leftEpoch, $leftToNode, $isDeleted, $nowMs,
-    $unconfirmedNode, $unconfirmedMigration)
+    $unconfirmedNode, $unconfirmedMigration, $unconfirmedSettled)
   ON CONFLICT (vm_uid) DO UPDATE SET vm_namespace = excluded.vm_namespace,
     vm_name = excluded.vm_name, epoch = excluded.epoch, left_epoch = excluded.left_epoch,
     left_to_node = excluded.left_to_node, is_deleted = excluded.is_deleted,
     updated_at_ms = excluded.updated_at_ms, unconfirmed_node = excluded.unconfirmed_node,
-    unconfirmed_migration = excluded.unconfirmed_migration
+    unconfirmed_migration = excluded.unconfirmed_migration,
+    unconfirmed_settled = excluded.unconfirmed_settled
   WHERE excluded.epoch >= ownership.epoch OR ownership.is_deleted = 1`;
 
 const PRUNE = `DELETE FROM ownership WHERE is_deleted = 1 AND (updated_at_ms < $oldestMs OR vm_uid IN
@@ -121,6 +139,7 @@ export class OwnershipStore {
       nowMs: this.#now(),
       unconfirmedNode: record.unconfirmed?.fromNode ?? null,
       unconfirmedMigration: record.unconfirmed?.migrationId ?? null,
+      unconfirmedSettled: record.unconfirmed?.isSettled === true ? 1 : 0,
     };
   }
 }
@@ -140,6 +159,7 @@ function fromRow(row: Row): OwnershipRecord {
       unconfirmed: {
         fromNode: String(row['unconfirmed_node']),
         migrationId: String(row['unconfirmed_migration']),
+        ...(row['unconfirmed_settled'] === 1 && { isSettled: true }),
       },
     }),
   };

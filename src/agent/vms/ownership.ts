@@ -2,7 +2,7 @@ import { AgentError } from '../../core/errors.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import { tidy } from '../journal/tidy.ts';
-import type { OwnershipRecord, OwnershipStore } from './ownership-store.ts';
+import type { OwnershipRecord, OwnershipStore, Unconfirmed } from './ownership-store.ts';
 import { commandNameOf } from './vm-words.ts';
 
 /** What of a definition says whose it is. */
@@ -107,10 +107,39 @@ export class Ownership {
 
   /** What is waited for before a VM that came here may be started or moved on; undefined if nothing is. */
   unconfirmed(vmUid: string): OwnershipRecord['unconfirmed'] {
+    const unconfirmed = this.unheardOf(vmUid);
+    return unconfirmed?.isSettled === true ? undefined : unconfirmed;
+  }
+
+  /** Whose word has not been heard, also if somebody has said that it is not to be waited for. */
+  unheardOf(vmUid: string): OwnershipRecord['unconfirmed'] {
     return this.findOwned(vmUid)?.unconfirmed;
   }
 
-  /** The node that a VM came from has given it up, or is off for good. Repeating it is fine. */
+  /** Whether a VM is this node's by somebody's word only, which the other node has not borne out. */
+  isSettled(vmUid: string): boolean {
+    return this.unheardOf(vmUid)?.isSettled === true;
+  }
+
+  /** By somebody's word the node that a VM came from is off for good. It is asked on, as the word may be wrong. Repeating it is fine. */
+  async settle(vmUid: string): Promise<void> {
+    const owned = this.findOwned(vmUid);
+    if (owned?.unconfirmed === undefined || owned.unconfirmed.isSettled === true) return;
+    await this.own(owned, { ...owned.unconfirmed, isSettled: true });
+  }
+
+  /** The node that a VM came from answers, and knows nothing of it. */
+  noteForgotten(vmUid: string): void {
+    const owned = this.findOwned(vmUid);
+    if (owned?.unconfirmed === undefined) return;
+    // In its place: nothing has become newer.
+    this.#records.set(vmUid, {
+      ...owned,
+      unconfirmed: { ...owned.unconfirmed, isForgotten: true },
+    });
+  }
+
+  /** The node that a VM came from has given it up. Repeating it is fine. */
   async confirm(vmUid: string): Promise<void> {
     const owned = this.findOwned(vmUid);
     if (owned?.unconfirmed !== undefined) await this.own(owned);
@@ -179,7 +208,7 @@ export class Ownership {
   }
 
   /** Whether a copy says that this host owns it with an epoch that is not recorded here. */
-  isUnrecorded({ uid, owner, ownershipEpoch }: VmDefinition): boolean {
+  isUnrecorded({ uid, owner, ownershipEpoch }: OwnedCopy): boolean {
     if (owner === '' || owner !== this.#hostUuid) return false;
     return (this.#records.get(uid)?.ownershipEpoch ?? 0) < ownershipEpoch;
   }
@@ -196,12 +225,21 @@ export class Ownership {
     );
   }
 
+  /** Why a VM may be neither started nor moved on yet, for people: another node may have it. Undefined if it may. */
+  doubtOf(definition: OwnedCopy): string | undefined {
+    const unconfirmed = this.unconfirmed(definition.uid);
+    if (unconfirmed !== undefined) return whyUnconfirmed(unconfirmed);
+    return this.isUnrecorded(definition) && hasMoved(definition)
+      ? 'it is not recorded here, and the other nodes are asked whether they have it; try again'
+      : undefined;
+  }
+
   /** Must be called before a VM is started that is off: the node that it came from may have taken it back. Fails with VM_BUSY. */
-  assertConfirmed({ uid, name }: Pick<VmDefinition, 'uid' | 'name'>): void {
-    const unconfirmed = this.unconfirmed(uid);
-    if (unconfirmed === undefined) return;
-    throw new AgentError('VM_BUSY', `Cannot start VM ${name}: ${whyUnconfirmed(unconfirmed)}`, {
-      metadata: { vmId: uid },
+  assertConfirmed(definition: OwnedCopy): void {
+    const why = this.doubtOf(definition);
+    if (why === undefined) return;
+    throw new AgentError('VM_BUSY', `Cannot start VM ${definition.name}: ${why}`, {
+      metadata: { vmId: definition.uid },
       retryAfterMs: 1_000,
     });
   }
@@ -221,15 +259,23 @@ export class Ownership {
   }
 }
 
+/** Whether a VM has been on more than one node, as far as its epoch tells: nobody can have taken back what never moved. */
+export function hasMoved({ ownershipEpoch }: Pick<VmDefinition, 'ownershipEpoch'>): boolean {
+  return ownershipEpoch > 1;
+}
+
 /** How to be rid of a copy that this node does not own, to go on after a comma or a semicolon. */
 export function howToDeleteCopy(definition: Pick<VmDefinition, 'namespace' | 'name'>): string {
   return `delete this copy with novactl vm delete ${commandNameOf(definition)} --unowned-copy`;
 }
 
 /** What is waited for, and what to do where that would be for ever. */
-export function whyUnconfirmed({
-  fromNode,
-  migrationId,
-}: NonNullable<OwnershipRecord['unconfirmed']>): string {
+export function whyUnconfirmed({ fromNode, migrationId, isForgotten }: Unconfirmed): string {
+  if (migrationId === '') {
+    return `its record on this node was lost, and another node may have the VM by now: ${fromNode} has not said that it does not, and is asked again and again. If it has, delete the copy here; a node that is off for good is taken out of \`peers\` in the configuration of this node's agent, which is then restarted`;
+  }
+  if (isForgotten === true) {
+    return `node ${fromNode}, where it came from, answers, and knows nothing of it any more: it may have taken the VM back, and deleted it or moved it on since. Make sure that no other node has the VM, and that it was not deleted; then: novactl migration settle ${migrationId} --node-is-off ${fromNode}`;
+  }
   return `node ${fromNode}, where it came from, has not said yet that it has given it up, and is asked again and again; if that node is off for good: novactl migration settle ${migrationId} --node-is-off ${fromNode}`;
 }

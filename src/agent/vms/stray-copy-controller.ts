@@ -3,7 +3,8 @@ import type { Logger } from '../../core/logger.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { Again, Controller, Input, Output, SeenVm } from '../reconcile/controller.ts';
-import type { Ownership } from './ownership.ts';
+import { doubtedBy, findBeyond } from './moved-on.ts';
+import { hasMoved, type Ownership } from './ownership.ts';
 import type { Remains } from './remains.ts';
 import type { VmLocator } from './vm-locator.ts';
 
@@ -48,7 +49,7 @@ export class StrayCopyController implements Controller {
   }
 
   async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
-    const { domains, ownership, locks } = this.#options;
+    const { domains, locks } = this.#options;
     // Whoever is at it, such as a migration that brings it, sees to it.
     using lock = locks.tryAcquire(vmUid, 'taking over of a stray copy');
     if (lock === undefined) return undefined;
@@ -57,8 +58,7 @@ export class StrayCopyController implements Controller {
     const now = await domains.find(vmUid, bounded);
     if (now?.definition === undefined) return undefined;
     if (!this.#isClaimable(now)) {
-      // Made or taken over by an agent that was killed before it could record it.
-      if (this.#isUnrecorded(now)) await ownership.own(now.definition);
+      if (this.#isUnrecorded(now)) await this.#record(now.definition, bounded);
       return undefined;
     }
     try {
@@ -68,6 +68,37 @@ export class StrayCopyController implements Controller {
       return { afterMs: this.#nextDelayMs(vmUid), failure };
     }
     return { afterMs: this.#nextDelayMs(vmUid) };
+  }
+
+  /**
+   * Made or taken over by an agent that was killed before it could record it, or the record was lost: then the VM may have moved
+   * on, or have been taken back, since. One that has never moved is waited with for nobody.
+   */
+  async #record(definition: VmDefinition, signal: AbortSignal): Promise<void> {
+    const { ownership, locator, onChange, log } = this.#options;
+    const { uid: vmId, ownershipEpoch } = definition;
+    const answers = await locator.ask(vmId, signal);
+    const beyond = findBeyond(answers, ownershipEpoch);
+    if (beyond !== undefined) {
+      const about = { vmId, peer: beyond.nodeName };
+      log.error(
+        about,
+        'A copy without a record is not the VM any more: another node owns it since',
+      );
+      await ownership.release(definition, beyond.ownershipEpoch, beyond.nodeName);
+      onChange();
+      return;
+    }
+    const doubted = hasMoved(definition) ? doubtedBy(answers, ownershipEpoch) : [];
+    if (doubted.length === 0) {
+      await ownership.own(definition);
+      return;
+    }
+    const fromNode = doubted.join(', ');
+    log.warn({ vmId, peer: fromNode }, 'A VM without a record may be on another node by now');
+    // Recorded, so that it is known to be this node's as far as that can be known.
+    await ownership.own(definition, { fromNode, migrationId: '' });
+    onChange();
   }
 
   /** False if nobody who can be reached owns it; it stays what it is. */

@@ -1,11 +1,15 @@
+import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Again, Controller, Input, Output, SeenVm } from '../reconcile/controller.ts';
+import { doubtedBy, findBeyond, findTaker, type Holder, wordOfOrigin } from './moved-on.ts';
 import type { Ownership } from './ownership.ts';
-import type { VmPeers, VmSighting } from './vm-peers.ts';
+import type { OwnershipRecord } from './ownership-store.ts';
+import type { Answer, VmLocator } from './vm-locator.ts';
 
 export interface UnconfirmedControllerOptions {
   readonly ownership: Ownership;
-  readonly peers: VmPeers;
+  readonly locator: Pick<VmLocator, 'ask'>;
+  readonly locks: KeyLocks;
   /** Called when VMs of this node have changed. */
   readonly onChange: () => void;
   /** Before a node is asked again. */
@@ -13,11 +17,13 @@ export interface UnconfirmedControllerOptions {
   readonly log: Logger;
 }
 
-const CALL_TIMEOUT_MS = 10_000;
+/** By how much longer a node is left alone of which somebody has said that it is off for good. */
+const SETTLED_FACTOR = 10;
 
 /**
  * Asks the nodes that VMs have come from whether they have given them up, where that was not heard: somebody may have said
- * there that this node is off for good, and then the VM is theirs again, and what is here must not run.
+ * there that this node is off for good, and then the VM is theirs again, or whose they have made it since, and what is here
+ * must not run. All other nodes are asked too, as the one that it came from may be gone by now.
  */
 export class UnconfirmedController implements Controller {
   readonly name = 'unconfirmed-arrivals';
@@ -30,52 +36,67 @@ export class UnconfirmedController implements Controller {
   }
 
   concern({ uid }: SeenVm): string | undefined {
-    return this.#options.ownership.unconfirmed(uid) && 'unconfirmed';
+    const unheard = this.#options.ownership.unheardOf(uid);
+    return unheard && (unheard.isSettled === true ? 'settled' : 'unconfirmed');
   }
 
   async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
-    const { ownership, peers, askAgainMs: afterMs, onChange, log } = this.#options;
-    const fromNode = ownership.unconfirmed(vmUid)?.fromNode;
-    if (fromNode === undefined) return undefined;
-    const peer = peers.list().find(({ nodeName }) => nodeName === fromNode);
-    // Where it cannot be asked it may still say so by itself.
-    if (peer === undefined) return { afterMs };
-    let sighting: VmSighting;
-    try {
-      const brief = AbortSignal.any([signal, AbortSignal.timeout(CALL_TIMEOUT_MS)]);
-      sighting = await peer.locate(vmUid, brief);
-    } catch (error) {
-      signal.throwIfAborted();
-      log.debug({ vmId: vmUid, peer: fromNode, err: error }, 'A node cannot be asked');
-      return { afterMs };
-    }
+    const { ownership, locator, askAgainMs } = this.#options;
+    if (ownership.unheardOf(vmUid) === undefined) return undefined;
+    const answers = await locator.ask(vmUid, signal);
     const owned = ownership.findOwned(vmUid);
     if (owned?.unconfirmed === undefined) return undefined;
-    switch (wordOfOrigin(sighting, owned.ownershipEpoch)) {
+    const { fromNode, migrationId, isSettled } = owned.unconfirmed;
+    const again = { afterMs: isSettled === true ? SETTLED_FACTOR * askAgainMs : askAgainMs };
+    const isLost = migrationId === '';
+    const taker = isLost
+      ? findBeyond(answers, owned.ownershipEpoch)
+      : findTaker(answers, fromNode, owned.ownershipEpoch);
+    if (taker !== undefined) {
+      return (await this.#giveUp(owned, taker)) ? undefined : { afterMs: askAgainMs };
+    }
+    if (isLost) return await this.#review(owned, answers);
+    // Where it cannot be asked it may still say so by itself.
+    const origin = answers.find(({ peer }) => peer.nodeName === fromNode);
+    if (origin === undefined || origin.presence === 'unknown') return again;
+    switch (wordOfOrigin(origin, owned.ownershipEpoch)) {
       case 'gave-up':
         await ownership.confirm(vmUid);
         return undefined;
-      case 'took-back':
-        log.error(
-          { vmId: vmUid, peer: fromNode },
-          'The node that a VM came from was told that this one is off for good; the copy here is not the VM any more',
-        );
-        await ownership.release(owned, sighting.ownershipEpoch, fromNode);
-        onChange();
-        return undefined;
+      case 'forgotten':
+        ownership.noteForgotten(vmUid);
+        return again;
       default:
-        return { afterMs };
+        return again;
     }
   }
-}
 
-/** What the node that a VM came from makes of it, where the copy here has an epoch. */
-export function wordOfOrigin(
-  { ownershipEpoch, isOwner, presence }: VmSighting,
-  ownEpoch: number,
-): 'gave-up' | 'took-back' | 'undecided' {
-  if (ownershipEpoch > ownEpoch) return 'took-back';
-  if (ownershipEpoch === ownEpoch) return 'gave-up';
-  // An agent that does not tell its epoch takes nothing back.
-  return ownershipEpoch === 0 && !isOwner && presence === 'absent' ? 'gave-up' : 'undecided';
+  /** Of one whose record was lost every node may have it. */
+  async #review(owned: OwnershipRecord, answers: readonly Answer[]): Promise<Again | undefined> {
+    const { ownership, askAgainMs } = this.#options;
+    const doubted = doubtedBy(answers, owned.ownershipEpoch);
+    if (doubted.length === 0) {
+      await ownership.confirm(owned.uid);
+      return undefined;
+    }
+    const fromNode = doubted.join(', ');
+    if (fromNode !== owned.unconfirmed?.fromNode) {
+      await ownership.own(owned, { fromNode, migrationId: '' });
+    }
+    return { afterMs: askAgainMs };
+  }
+
+  /** False while something else is done with the VM: what moves it on raises its epoch too. */
+  async #giveUp(owned: OwnershipRecord, { nodeName, ownershipEpoch }: Holder): Promise<boolean> {
+    const { ownership, locks, onChange, log } = this.#options;
+    using lock = locks.tryAcquire(owned.uid, 'giving up what another node has');
+    if (lock === undefined) return false;
+    log.error(
+      { vmId: owned.uid, peer: nodeName },
+      'Another node has a VM since, having been told that this one is off for good; the copy here is not the VM any more',
+    );
+    await ownership.release(owned, ownershipEpoch, nodeName);
+    onChange();
+    return true;
+  }
 }

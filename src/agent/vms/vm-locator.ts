@@ -17,6 +17,8 @@ export interface Answer extends Pick<VmSighting, 'isOwner' | 'isRunning'> {
   readonly peer: VmPeer;
   /** `unknown` also if it could not be asked. */
   readonly presence: VmPresence;
+  /** Undefined also if it could not be asked. */
+  readonly ownershipEpoch?: number | undefined;
 }
 
 const ASK_TIMEOUT_MS = 2_000;
@@ -31,8 +33,12 @@ export class VmLocator {
   }
 
   /** Asks all nodes at once; one that does not answer holds up none of the others. */
-  async ask(vmUid: string, signal: AbortSignal): Promise<readonly Answer[]> {
-    const { nodeName, peers, askTimeoutMs = ASK_TIMEOUT_MS, log } = this.#options;
+  async ask(
+    vmUid: string,
+    signal: AbortSignal,
+    askTimeoutMs = this.#options.askTimeoutMs ?? ASK_TIMEOUT_MS,
+  ): Promise<readonly Answer[]> {
+    const { nodeName, peers, log } = this.#options;
     const brief = AbortSignal.any([signal, AbortSignal.timeout(askTimeoutMs)]);
     const others = peers.list().filter((peer) => peer.nodeName !== nodeName);
     return Promise.all(

@@ -12,8 +12,8 @@ export interface VmSighting {
   readonly isOwner: boolean;
   /** Its guest runs there now; false also where the node's agent is too old to say so. */
   readonly isRunning: boolean;
-  /** The highest ownership epoch that the node knows the VM to have had; 0 if none, or its agent is too old to say. */
-  readonly ownershipEpoch: number;
+  /** The highest ownership epoch that the node knows the VM to have had; 0 if none, undefined if its agent is too old to say. */
+  readonly ownershipEpoch: number | undefined;
 }
 
 /** The agent of another node, asked about VMs. Calls fail with PEER_UNREACHABLE when it does not answer. */

@@ -132,7 +132,9 @@ export class TestNode {
   agent!: TestAgent;
   /** Calls from here to the other node. */
   readonly wire = new Wire();
-  #peer!: TestNode;
+  #peers: readonly TestNode[] = [];
+  /** Nodes that are not heard from here; whoever else is. */
+  readonly parted = new Set<string>();
   /** Brings the agent back as soon as it has been killed. */
   restarts = true;
   /** Its agents are not configured with the address of the other node. */
@@ -162,8 +164,8 @@ export class TestNode {
     return Ownership.load(this.ownershipStore);
   }
 
-  connect(peer: TestNode): void {
-    this.#peer = peer;
+  connect(...peers: readonly TestNode[]): void {
+    this.#peers = peers;
   }
 
   /** Starts an agent on what the one before has left. */
@@ -178,6 +180,15 @@ export class TestNode {
       this.storage.dropMarksOf(this.name);
       if (this.restarts) setImmediate(() => void this.boot());
     });
+  }
+
+  /** Without power, until `boot`: what ran here does not any more. */
+  async powerOff(): Promise<void> {
+    this.restarts = false;
+    this.agent.life.kill();
+    for (const { uid, state } of await this.hypervisor.domains.list(never)) {
+      if (state !== 'stopped') await this.hypervisor.domains.destroy(uid, never);
+    }
   }
 
   async find(uid: string): Promise<HypervisorVm | undefined> {
@@ -205,7 +216,7 @@ export class TestNode {
       diskProbe: life.guard('diskProbe', this.storage.probeOf(nodeName)),
       privateFiles: life.guard('privateFiles', this.privateFiles),
       console: { read: (): AsyncIterable<Uint8Array> => never as never },
-      peers: this.#peers(life),
+      peers: this.#newPeers(life),
       stores: {
         migrations: life.guard('journal', this.migrationStore),
         ownership: life.guard('ownership', this.ownershipStore),
@@ -232,27 +243,29 @@ export class TestNode {
     return { life, ...agent };
   }
 
-  #peers(life: Life): Peers {
+  #newPeers(life: Life): Peers {
     const find: Peers['find'] = (nodeName) => {
-      if (nodeName !== this.#peer.name || this.forgetsPeers) {
+      const node = this.#peers.find(({ name }) => name === nodeName);
+      if (node === undefined || this.forgetsPeers) {
         throw new AgentError('PEER_UNKNOWN', `There is no node ${nodeName}`);
       }
-      return life.guard('peer', this.#newPeer());
+      return life.guard('peer', this.#newPeer(node));
     };
     return {
-      list: () => [life.guard('peer', this.#newPeer())],
+      list: () => this.#peers.map((node) => life.guard('peer', this.#newPeer(node))),
       find,
       visit: async (nodeName, address, work) => work(find(nodeName, address)),
     };
   }
 
-  #newPeer(): Peer {
+  #newPeer(node: TestNode): Peer {
     const carry = <T>(
       method: PeerMethod,
       call: (service: IncomingManager, ownership: OwnershipManager) => Promise<T>,
     ): Promise<T> =>
       this.wire.carry(method, async () => {
-        const { life, incoming, ownershipManager } = this.#peer.agent;
+        if (this.parted.has(node.name)) throw unreachable();
+        const { life, incoming, ownershipManager } = node.agent;
         if (life.killed) throw unreachable();
         return await Promise.race([
           call(incoming, ownershipManager),
@@ -261,7 +274,7 @@ export class TestNode {
       });
     const caller = this.name;
     return {
-      nodeName: this.#peer.name,
+      nodeName: node.name,
       handshake: (request, signal) => carry('handshake', (to) => to.handshake(request, signal)),
       check: (incoming, signal) => carry('check', (to) => to.check(incoming, caller, signal)),
       compareImages: (_uid, images, signal) =>
@@ -295,9 +308,11 @@ export class TwoNodes implements Disposable {
   readonly vm: VmDefinition;
   readonly storage = new FakeStorage();
   readonly id = randomUUID();
+  readonly #network = new FakeTransferNetwork();
+  #third: TestNode | undefined;
 
   private constructor(vm: VmDefinition) {
-    const network = new FakeTransferNetwork();
+    const network = this.#network;
     this.source = new TestNode('a', network, this.storage);
     this.destination = new TestNode('b', network, this.storage);
     this.vm = vm;
@@ -331,7 +346,7 @@ export class TwoNodes implements Disposable {
       node.log = log ?? node.log;
       node.allowsUserData = userData !== undefined;
     }
-    for (const volume of volumes) nodes.#shareVolume(volume);
+    for (const volume of volumes) nodes.#shareVolume(volume, [nodes.source, nodes.destination]);
     await nodes.source.boot();
     await nodes.destination.boot();
     const { hypervisor } = nodes.source;
@@ -347,18 +362,43 @@ export class TwoNodes implements Disposable {
     return nodes;
   }
 
-  #shareVolume(volume: Volume): void {
+  #shareVolume(volume: Volume, among: readonly TestNode[]): void {
     const path = pathOf(volume) ?? '';
     const format = formatOf(volume);
     const isBlock = volume.source?.block !== undefined;
-    for (const { images } of [this.source, this.destination]) {
+    for (const { images } of among) {
       images.add(path, { format, kind: isBlock ? 'block-device' : 'file' });
     }
     const name = path.split('/').at(-1) ?? '';
     const facts = isBlock
       ? ({ kind: 'block', deviceId: `naa.${name}`, sizeBytes: 2 ** 20 } as const)
       : ({ kind: 'file', name, format, sizeBytes: 2 ** 20, fileId: '6969:7' } as const);
-    this.storage.put(['a', 'b'], path, { facts });
+    const names = among.map(({ name: node }) => node);
+    this.storage.put(names, path, { facts });
+  }
+
+  /** Adds a node `c` that the two know, and that knows them. */
+  async addThird(volumes: readonly Volume[] = []): Promise<TestNode> {
+    const { source, destination } = this;
+    const third = new TestNode('c', this.#network, this.storage);
+    this.#third = third;
+    for (const volume of volumes) this.#shareVolume(volume, [third]);
+    source.connect(destination, third);
+    destination.connect(source, third);
+    third.connect(source, destination);
+    await third.boot();
+    await third.agent.inventory.refresh(never);
+    return third;
+  }
+
+  /** Migrates the VM once more, to its end. */
+  async move(from: TestNode, to: TestNode): Promise<void> {
+    const id = randomUUID();
+    from.hypervisor.addPeer(from.transfers.socketPath(id, 'libvirt'), to.hypervisor);
+    const spec = { ...this.spec, destinationNode: to.name };
+    await from.agent.migrations.start({ id, spec, labels: {}, requestedBy: 'tester' }, never);
+    await until('it has moved on', () => from.record(id)?.endedAtMs !== undefined);
+    assert.equal(from.record(id)?.phase, 'completed');
   }
 
   get spec(): MigrationSpec {
@@ -471,7 +511,8 @@ export class TwoNodes implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const node of [this.source, this.destination]) {
+    for (const node of [this.source, this.destination, this.#third]) {
+      if (node === undefined) continue;
       node.restarts = false;
       node.agent.life.kill();
     }

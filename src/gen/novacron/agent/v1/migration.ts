@@ -3032,7 +3032,8 @@ export const MigrationServiceService = {
    * the VM runs there, nor ever will. Asked of the node that is left, source or destination. The agent takes the VM as its
    * own, with an ownership epoch that the other node cannot have, and from then on nothing that the other node may still have
    * is the VM. Where the word is wrong, two copies write to the same disks. Fails with MIGRATION_NOT_WAITING if the migration
-   * does not wait for the other node, which includes that the other node answers: then it ends by itself. Repeating it is fine.
+   * does not wait for the other node, which includes that the other node answers: then it ends by itself; and if one of the nodes
+   * that this one knows says that it has the VM by now. Nodes that do not answer are named in the audit log. Repeating it is fine.
    */
   settleMigration: {
     path: "/novacron.agent.v1.MigrationService/SettleMigration" as const,
@@ -3075,7 +3076,8 @@ export interface MigrationServiceServer extends UntypedServiceImplementation {
    * the VM runs there, nor ever will. Asked of the node that is left, source or destination. The agent takes the VM as its
    * own, with an ownership epoch that the other node cannot have, and from then on nothing that the other node may still have
    * is the VM. Where the word is wrong, two copies write to the same disks. Fails with MIGRATION_NOT_WAITING if the migration
-   * does not wait for the other node, which includes that the other node answers: then it ends by itself. Repeating it is fine.
+   * does not wait for the other node, which includes that the other node answers: then it ends by itself; and if one of the nodes
+   * that this one knows says that it has the VM by now. Nodes that do not answer are named in the audit log. Repeating it is fine.
    */
   settleMigration: handleUnaryCall<SettleMigrationRequest, SettleMigrationResponse>;
 }
@@ -3186,7 +3188,8 @@ export interface MigrationServiceClient extends Client {
    * the VM runs there, nor ever will. Asked of the node that is left, source or destination. The agent takes the VM as its
    * own, with an ownership epoch that the other node cannot have, and from then on nothing that the other node may still have
    * is the VM. Where the word is wrong, two copies write to the same disks. Fails with MIGRATION_NOT_WAITING if the migration
-   * does not wait for the other node, which includes that the other node answers: then it ends by itself. Repeating it is fine.
+   * does not wait for the other node, which includes that the other node answers: then it ends by itself; and if one of the nodes
+   * that this one knows says that it has the VM by now. Nodes that do not answer are named in the audit log. Repeating it is fine.
    */
   settleMigration(
     request: SettleMigrationRequest,

@@ -410,10 +410,10 @@ export interface LocateVirtualMachineResponse {
   /** Its guest runs there now, its processors not held. False also from an agent that is too old to say so. */
   isRunning: boolean;
   /**
-   * The highest ownership epoch that this node knows the VM to have, or to have had; 0 if it knows none, or its agent is too old
-   * to say. A copy that has a lower one is not the VM.
+   * The highest ownership epoch that this node knows the VM to have, or to have had; 0 if it knows none, unset if its agent is
+   * too old to say. A copy that has a lower one is not the VM.
    */
-  ownershipEpoch: bigint;
+  ownershipEpoch?: bigint | undefined;
 }
 
 /** Asks for a VM to be given away. */
@@ -2235,7 +2235,7 @@ export const LocateVirtualMachineRequest: MessageFns<LocateVirtualMachineRequest
 };
 
 function createBaseLocateVirtualMachineResponse(): LocateVirtualMachineResponse {
-  return { presence: 0, isOwner: false, isRunning: false, ownershipEpoch: 0n };
+  return { presence: 0, isOwner: false, isRunning: false, ownershipEpoch: undefined };
 }
 
 export const LocateVirtualMachineResponse: MessageFns<LocateVirtualMachineResponse> = {
@@ -2249,7 +2249,7 @@ export const LocateVirtualMachineResponse: MessageFns<LocateVirtualMachineRespon
     if (message.isRunning !== false) {
       writer.uint32(24).bool(message.isRunning);
     }
-    if (message.ownershipEpoch !== 0n) {
+    if (message.ownershipEpoch !== undefined) {
       if (BigInt.asUintN(64, message.ownershipEpoch) !== message.ownershipEpoch) {
         throw new globalThis.Error("value provided for field message.ownershipEpoch of type uint64 too large");
       }
@@ -2325,7 +2325,7 @@ export const LocateVirtualMachineResponse: MessageFns<LocateVirtualMachineRespon
     message.isRunning = object.isRunning ?? false;
     message.ownershipEpoch = (object.ownershipEpoch !== undefined && object.ownershipEpoch !== null)
       ? BigInt(object.ownershipEpoch)
-      : 0n;
+      : undefined;
     return message;
   },
 };
