@@ -192,7 +192,7 @@ test('a saved VM of strategy Always says that it waits for somebody', async () =
   node.hypervisor.stopGuest(uid, 'saved');
   await untilReason(node, request, 'Saved');
   await settle(node);
-  assert.match((await conditionOf(node, request)).message ?? '', /novactl vm start web/);
+  assert.match((await conditionOf(node, request)).message ?? '', /novactl vm start test\/web/);
 });
 
 test('a Halted VM that runs does not fulfil its strategy until it is off', async () => {
