@@ -22,7 +22,10 @@ export class JournalFile implements Disposable {
       timeout: BUSY_TIMEOUT_MS,
     });
     try {
-      this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
+      // What a migration keeps of a VM while it goes on may have a password in it.
+      this.#database.exec(
+        'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON',
+      );
     } catch (error) {
       this.#database.close();
       throw error;

@@ -10,14 +10,16 @@ export interface Holder {
 }
 
 /**
- * Who owns the VM with an epoch higher than `ownEpoch`: what has that one, or a lower one, is not the VM any more. A VM that is
- * only on its way to a node is not there yet, whatever epoch it will have.
+ * Who has the VM, and owns it with an epoch higher than `ownEpoch`: what has that one, or a lower one, is not the VM any more.
+ * A VM that is only on its way to a node is not there yet, whatever epoch it will have; and who has given one of its uid away
+ * says so for ever.
  */
 export function findBeyond(answers: readonly Answer[], ownEpoch: number): Holder | undefined {
-  return highest(
-    answers.filter(({ isOwner }) => isOwner),
-    ownEpoch,
-  );
+  return highest(answers.filter(holds), ownEpoch);
+}
+
+function holds({ isOwner, presence }: Answer): boolean {
+  return isOwner && presence === 'held';
 }
 
 /**
@@ -26,7 +28,7 @@ export function findBeyond(answers: readonly Answer[], ownEpoch: number): Holder
  */
 function findTrace(answers: readonly Answer[], ownEpoch: number): Holder | undefined {
   return highest(
-    answers.filter(({ isOwner }) => !isOwner),
+    answers.filter((answer) => !holds(answer)),
     ownEpoch,
   );
 }
@@ -44,9 +46,8 @@ function highest(answers: readonly Answer[], ownEpoch: number): Holder | undefin
  * What another node owns since is told apart, by `findBeyond`.
  */
 export function whyNotOurs(answers: readonly Answer[], ownEpoch: number): string | undefined {
-  const rival = answers.find(
-    ({ isOwner, ownershipEpoch = 0 }) => isOwner && ownershipEpoch <= ownEpoch,
-  )?.peer.nodeName;
+  const rival = answers.find((answer) => holds(answer) && (answer.ownershipEpoch ?? 0) <= ownEpoch)
+    ?.peer.nodeName;
   if (rival !== undefined) {
     return `node ${rival} says that it owns the VM too; make sure which copy is the VM, delete the other one, and say it again`;
   }
@@ -64,9 +65,12 @@ export function silentOf(answers: readonly Answer[]): readonly string[] {
 /** Who may have a VM of which a copy is here with an epoch: who has not said that it does not, and who knows it with no lower one. */
 export function doubtedBy(answers: readonly Answer[], ownEpoch: number): readonly string[] {
   return answers
-    .filter(({ presence, isOwner, ownershipEpoch = 0 }) => {
+    .filter((answer) => {
+      const { presence, ownershipEpoch } = answer;
+      // Of one that has it and does not tell its epoch it may be the newer one.
+      if (presence === 'held' && ownershipEpoch === undefined) return true;
       if (presence === 'unknown' || presence === 'coming') return true;
-      return isOwner ? ownershipEpoch >= ownEpoch : ownershipEpoch > ownEpoch;
+      return (ownershipEpoch ?? 0) > ownEpoch || (holds(answer) && ownershipEpoch === ownEpoch);
     })
     .map(({ peer }) => peer.nodeName);
 }
@@ -76,12 +80,12 @@ export function wordOfOrigin(
   { ownershipEpoch, isOwner, presence }: Pick<Answer, 'ownershipEpoch' | 'isOwner' | 'presence'>,
   ownEpoch: number,
 ): 'gave-up' | 'took-back' | 'forgotten' | 'undecided' {
-  const isNowhere = !isOwner && presence === 'absent';
-  // An agent that does not tell its epoch takes nothing back.
-  if (ownershipEpoch === undefined) return isNowhere ? 'gave-up' : 'undecided';
+  // An agent that does not tell its epoch takes nothing back, and says that it owns what it has given to who asks.
+  if (ownershipEpoch === undefined) return presence === 'absent' ? 'gave-up' : 'undecided';
   if (ownershipEpoch > ownEpoch) return 'took-back';
   if (ownershipEpoch === ownEpoch) return 'gave-up';
   // Who has given it up remembers that for ever. This one may have taken it back, and deleted it or moved it on since.
+  const isNowhere = !isOwner && presence === 'absent';
   return ownershipEpoch === 0 && isNowhere ? 'forgotten' : 'undecided';
 }
 

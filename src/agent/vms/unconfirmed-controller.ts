@@ -17,8 +17,9 @@ export interface UnconfirmedControllerOptions {
   readonly log: Logger;
 }
 
-/** By how much longer a node is left alone of which somebody has said that it is off for good. */
-const SETTLED_FACTOR = 10;
+/** How much rarer nodes are asked in the end that do not settle it, and one of which somebody has said that it is off for good. */
+const MAX_FACTOR = 30;
+const MAX_SETTLED_FACTOR = 150;
 
 /**
  * Asks the nodes that VMs have come from whether they have given them up, where that was not heard: somebody may have said
@@ -30,6 +31,8 @@ export class UnconfirmedController implements Controller {
   readonly inputs: readonly Input[] = ['ownership'];
   readonly outputs: readonly Output[] = ['confirmed-arrivals'];
   readonly #options: UnconfirmedControllerOptions;
+  /** By uid, of those that have been asked about; each migration begins anew. */
+  readonly #delays = new Map<string, { readonly migrationId: string; readonly delayMs: number }>();
 
   constructor(options: UnconfirmedControllerOptions) {
     this.#options = options;
@@ -41,49 +44,63 @@ export class UnconfirmedController implements Controller {
   }
 
   async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
-    const { ownership, locator, askAgainMs } = this.#options;
-    if (ownership.unheardOf(vmUid) === undefined) return undefined;
+    const isDone = (await this.#ask(vmUid, signal)) === 'done';
+    if (isDone) this.#delays.delete(vmUid);
+    return isDone ? undefined : { afterMs: this.#nextDelayMs(vmUid) };
+  }
+
+  #nextDelayMs(vmUid: string): number {
+    const { ownership, askAgainMs } = this.#options;
+    const { isSettled = false, migrationId = '' } = ownership.unheardOf(vmUid) ?? {};
+    const last = this.#delays.get(vmUid);
+    const maxMs = (isSettled ? MAX_SETTLED_FACTOR : MAX_FACTOR) * askAgainMs;
+    const delayMs =
+      last?.migrationId === migrationId ? Math.min(2 * last.delayMs, maxMs) : askAgainMs;
+    this.#delays.set(vmUid, { migrationId, delayMs });
+    return delayMs;
+  }
+
+  async #ask(vmUid: string, signal: AbortSignal): Promise<'done' | 'again'> {
+    const { ownership, locator } = this.#options;
+    if (ownership.unheardOf(vmUid) === undefined) return 'done';
     const answers = await locator.ask(vmUid, signal);
     const owned = ownership.findOwned(vmUid);
-    if (owned?.unconfirmed === undefined) return undefined;
-    const { fromNode, migrationId, isSettled } = owned.unconfirmed;
-    const again = { afterMs: isSettled === true ? SETTLED_FACTOR * askAgainMs : askAgainMs };
+    if (owned?.unconfirmed === undefined) return 'done';
+    const { fromNode, migrationId } = owned.unconfirmed;
     const isLost = migrationId === '';
     const taker = isLost
       ? findBeyond(answers, owned.ownershipEpoch)
       : findTaker(answers, fromNode, owned.ownershipEpoch);
-    if (taker !== undefined) {
-      return (await this.#giveUp(owned, taker)) ? undefined : { afterMs: askAgainMs };
-    }
+    if (taker !== undefined) return (await this.#giveUp(owned, taker)) ? 'done' : 'again';
     if (isLost) return await this.#review(owned, answers);
     // Where it cannot be asked it may still say so by itself.
     const origin = answers.find(({ peer }) => peer.nodeName === fromNode);
-    if (origin === undefined || origin.presence === 'unknown') return again;
+    if (origin === undefined || origin.presence === 'unknown') return 'again';
     switch (wordOfOrigin(origin, owned.ownershipEpoch)) {
       case 'gave-up':
         await ownership.confirm(vmUid);
-        return undefined;
+        return 'done';
       case 'forgotten':
         ownership.noteForgotten(vmUid);
-        return again;
+        return 'again';
       default:
-        return again;
+        return 'again';
     }
   }
 
   /** Of one whose record was lost every node may have it. */
-  async #review(owned: OwnershipRecord, answers: readonly Answer[]): Promise<Again | undefined> {
-    const { ownership, askAgainMs } = this.#options;
+  async #review(owned: OwnershipRecord, answers: readonly Answer[]): Promise<'done' | 'again'> {
+    const { ownership } = this.#options;
     const doubted = doubtedBy(answers, owned.ownershipEpoch);
     if (doubted.length === 0) {
       await ownership.confirm(owned.uid);
-      return undefined;
+      return 'done';
     }
     const fromNode = doubted.join(', ');
     if (fromNode !== owned.unconfirmed?.fromNode) {
       await ownership.own(owned, { fromNode, migrationId: '' });
     }
-    return { afterMs: askAgainMs };
+    return 'again';
   }
 
   /** False while something else is done with the VM: what moves it on raises its epoch too. */

@@ -35,10 +35,16 @@ const arrived = ({ destination, id }: Nodes) =>
   until('it has arrived', () => destination.record(id)?.phase === 'completed');
 
 /** A VM that has arrived at b, of which a has not heard: it waits. */
-async function waiting(
-  options: { readonly log?: Logger; readonly volumes?: Volume[] } = {},
-): Promise<Nodes> {
+async function waiting({
+  before,
+  ...options
+}: {
+  readonly log?: Logger;
+  readonly volumes?: Volume[];
+  readonly before?: (nodes: Nodes) => Promise<void>;
+} = {}): Promise<Nodes> {
   const nodes = await TwoNodes.open({}, { volumes: [], ...options });
+  await before?.(nodes);
   nodes.source.hypervisor.switchoverEnd = 'reply-lost-held';
   const goOn = await nodes.switchingOver();
   part(nodes);
@@ -281,18 +287,87 @@ test('a VM that has never moved is started without its record, whoever is silent
   await startOf(source, vm);
 });
 
-test('a third node that remembers an earlier VM of the uid takes nothing from anybody, and keeps a word from being believed', async () => {
-  using nodes = await waiting();
+for (const [what, remember] of [
+  [
+    '',
+    ({ agent }: TestNode, { vm }: Nodes) => agent.ownership.forget({ ...vm, ownershipEpoch: 9 }),
+  ],
+  [
+    ' that it gave to the source',
+    ({ agent }: TestNode, { vm }: Nodes) => agent.ownership.release(vm, 9, 'a'),
+  ],
+  [
+    ' that it gave to the destination',
+    ({ agent }: TestNode, { vm }: Nodes) => agent.ownership.release(vm, 9, 'b'),
+  ],
+] as const) {
+  test(`a third node that remembers an earlier VM of the uid${what} takes nothing from anybody, and keeps a word from being believed`, async () => {
+    using nodes = await waiting();
+    const { source, destination, vm } = nodes;
+    const third = await nodes.addThird();
+    await third.agent.ownership.own({ ...vm, ownershipEpoch: 9 });
+    await remember(third, nodes);
+    const known = /node c has known the VM with epoch 9.*`peers`/;
+    await assert.rejects(settle(nodes), { message: known });
+    await assert.rejects(settleThere(nodes), { message: known });
+    assert.equal((await source.ownership()).isOwner(vm.uid), true);
+    part(nodes, false);
+    assert.equal((await nodes.ended()).phase, 'completed');
+    assert.equal((await destination.ownership()).isOwner(vm.uid), true);
+    await assertOnlyRunsOn(destination, [source], vm.uid);
+  });
+}
+
+/** The VM goes from one node to the next, and is at the last in the end. */
+async function travel(nodes: Nodes, ...way: readonly TestNode[]): Promise<void> {
+  for (const [index, to] of way.slice(1).entries()) {
+    const from = way[index];
+    assert.ok(from !== undefined);
+    await nodes.move(from, to);
+    await until('it is confirmed', async () => {
+      await to.agent.inventory.refresh(never);
+      return (await to.ownership()).unconfirmed(nodes.vm.uid) === undefined;
+    });
+  }
+}
+
+test('a node that once gave the VM to its source is no rival of it', async () => {
+  using nodes = await waiting({
+    before: async (two) => travel(two, two.source, await two.addThird(), two.source),
+  });
+  await nodes.destination.powerOff();
+  await settle(nodes);
+  assert.equal((await nodes.ended()).reason, 'MIGRATION_FAILED');
+  await assertOnlyRunsOn(nodes.source, [nodes.destination], nodes.vm.uid);
+});
+
+test('a node that once gave the VM to its destination is no rival of it', async () => {
+  using nodes = await waiting({
+    before: async (two) => {
+      const { source, destination } = two;
+      await travel(two, source, await two.addThird(), destination, source);
+    },
+  });
   const { source, destination, vm } = nodes;
-  const third = await nodes.addThird();
-  await third.agent.ownership.own({ ...vm, ownershipEpoch: 9 });
-  await third.agent.ownership.forget({ ...vm, ownershipEpoch: 9 });
-  await assert.rejects(settle(nodes), { message: /node c has known the VM with epoch 9.*`peers`/ });
-  await assert.rejects(settleThere(nodes), { message: /node c has known the VM with epoch 9/ });
-  assert.equal((await source.ownership()).isOwner(vm.uid), true);
-  part(nodes, false);
-  assert.equal((await nodes.ended()).phase, 'completed');
-  assert.equal((await destination.ownership()).isOwner(vm.uid), true);
+  await source.powerOff();
+  await settleThere(nodes);
+  assert.equal((await destination.ownership()).isSettled(vm.uid), true);
+  await assertOnlyRunsOn(destination, [source], vm.uid);
+});
+
+test('a node that has lost its records starts what others have given it, and know they have', async () => {
+  using nodes = await TwoNodes.open({}, { volumes: [] });
+  const { source, destination, vm } = nodes;
+  await travel(nodes, source, destination);
+  await destination.powerOff();
+  await destination.ownershipStore.restore(vm.uid, undefined);
+  await boot(destination);
+  await until('it is started', () =>
+    startOf(destination, vm).then(
+      () => true,
+      () => false,
+    ),
+  );
   await assertOnlyRunsOn(destination, [source], vm.uid);
 });
 
