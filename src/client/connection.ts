@@ -21,6 +21,9 @@ export interface RpcMethod<Request, Response> {
 
 const DEFAULT_DEADLINE_MS = 30_000;
 
+/** How long at the most an agent that is back is taken for one that is not there. */
+export const MAX_RECONNECT_MS = 1_000;
+
 const CHANNEL_OPTIONS = {
   // An http_proxy in the environment is not meant for the nodes of a cluster.
   'grpc.enable_http_proxy': 0,
@@ -29,7 +32,7 @@ const CHANNEL_OPTIONS = {
   // Channels to the same agent with other credentials must not share a connection.
   'grpc.use_local_subchannel_pool': 1,
   'grpc.initial_reconnect_backoff_ms': 100,
-  'grpc.max_reconnect_backoff_ms': 5_000,
+  'grpc.max_reconnect_backoff_ms': MAX_RECONNECT_MS,
   // A watch on a node that lost its power would otherwise wait for ever.
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 5_000,

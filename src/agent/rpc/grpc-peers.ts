@@ -1,10 +1,12 @@
+import { MAX_RECONNECT_MS } from '../../client/connection.ts';
 import { AgentError } from '../../core/errors.ts';
 import type { Peer, Peers } from '../migration/peers.ts';
 import type { Certificates } from './certificates.ts';
 import { GrpcPeer } from './grpc-peer.ts';
 
-// A peer that restarts is back within a second or two; all its calls may be repeated.
-const RETRY_WINDOW_MS = 2_000;
+// A peer that restarts is back within a second or two, and one that was away for long must be found as soon as it is back; all
+// its calls may be repeated.
+const RETRY_WINDOW_MS = 2 * MAX_RECONNECT_MS;
 
 /** Those of the configuration come on top. */
 const MAX_KEPT = 256;
