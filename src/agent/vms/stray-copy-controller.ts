@@ -3,6 +3,7 @@ import type { Logger } from '../../core/logger.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { Again, Controller, Input, Output, SeenVm } from '../reconcile/controller.ts';
+import { GrowingDelays } from '../reconcile/growing-delays.ts';
 import { doubtedBy, findBeyond } from './moved-on.ts';
 import { hasMoved, type Ownership } from './ownership.ts';
 import type { Remains } from './remains.ts';
@@ -36,7 +37,7 @@ export class StrayCopyController implements Controller {
   readonly outputs: readonly Output[] = ['ownership'];
   readonly #options: StrayCopyControllerOptions;
   /** How long each VM's owner is left alone after it was last asked. */
-  readonly #delaysMs = new Map<string, number>();
+  readonly #delays = new GrowingDelays();
 
   constructor(options: StrayCopyControllerOptions) {
     this.#options = options;
@@ -44,7 +45,7 @@ export class StrayCopyController implements Controller {
 
   concern({ uid, domain }: SeenVm): string | undefined {
     if (domain !== undefined && this.#isClaimable(domain)) return 'stray';
-    this.#delaysMs.delete(uid);
+    this.#delays.forget(uid);
     return domain !== undefined && this.#isUnrecorded(domain) ? 'unrecorded' : undefined;
   }
 
@@ -136,11 +137,8 @@ export class StrayCopyController implements Controller {
   }
 
   #nextDelayMs(vmUid: string): number {
-    const before = this.#delaysMs.get(vmUid);
-    const first = this.#options.firstDelayMs ?? FIRST_DELAY_MS;
-    const delayMs = before === undefined ? first : Math.min(2 * before, MAX_DELAY_MS);
-    this.#delaysMs.set(vmUid, delayMs);
-    return delayMs;
+    const firstMs = this.#options.firstDelayMs ?? FIRST_DELAY_MS;
+    return this.#delays.next(vmUid, firstMs, MAX_DELAY_MS);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Again, Controller, Input, Output, SeenVm } from '../reconcile/controller.ts';
+import { GrowingDelays } from '../reconcile/growing-delays.ts';
 import { doubtedBy, findBeyond, findTaker, type Holder, wordOfOrigin } from './moved-on.ts';
 import type { Ownership } from './ownership.ts';
 import type { OwnershipRecord } from './ownership-store.ts';
@@ -31,8 +32,7 @@ export class UnconfirmedController implements Controller {
   readonly inputs: readonly Input[] = ['ownership'];
   readonly outputs: readonly Output[] = ['confirmed-arrivals'];
   readonly #options: UnconfirmedControllerOptions;
-  /** By uid, of those that have been asked about; each migration begins anew. */
-  readonly #delays = new Map<string, { readonly migrationId: string; readonly delayMs: number }>();
+  readonly #delays = new GrowingDelays();
 
   constructor(options: UnconfirmedControllerOptions) {
     this.#options = options;
@@ -40,24 +40,15 @@ export class UnconfirmedController implements Controller {
 
   concern({ uid }: SeenVm): string | undefined {
     const unheard = this.#options.ownership.unheardOf(uid);
+    if (unheard === undefined) this.#delays.forget(uid);
     return unheard && (unheard.isSettled === true ? 'settled' : 'unconfirmed');
   }
 
   async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
-    const isDone = (await this.#ask(vmUid, signal)) === 'done';
-    if (isDone) this.#delays.delete(vmUid);
-    return isDone ? undefined : { afterMs: this.#nextDelayMs(vmUid) };
-  }
-
-  #nextDelayMs(vmUid: string): number {
+    if ((await this.#ask(vmUid, signal)) === 'done') return undefined;
     const { ownership, askAgainMs } = this.#options;
-    const { isSettled = false, migrationId = '' } = ownership.unheardOf(vmUid) ?? {};
-    const last = this.#delays.get(vmUid);
-    const maxMs = (isSettled ? MAX_SETTLED_FACTOR : MAX_FACTOR) * askAgainMs;
-    const delayMs =
-      last?.migrationId === migrationId ? Math.min(2 * last.delayMs, maxMs) : askAgainMs;
-    this.#delays.set(vmUid, { migrationId, delayMs });
-    return delayMs;
+    const factor = ownership.isSettled(vmUid) ? MAX_SETTLED_FACTOR : MAX_FACTOR;
+    return { afterMs: this.#delays.next(vmUid, askAgainMs, factor * askAgainMs) };
   }
 
   async #ask(vmUid: string, signal: AbortSignal): Promise<'done' | 'again'> {
