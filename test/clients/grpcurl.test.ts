@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { buildGoTool, GRPCURL } from '../../lab/builds/go-tools.ts';
 import { type CommandResult, run, tryRun } from '../../lab/core/run-command.ts';
+import { SERVED_SERVICES } from '../fixtures/served-services.ts';
 import { never, RpcHarness } from '../integration/rpc/rpc-harness.ts';
 
 /* grpcurl without a proto file, as people use it who have just installed the agent. */
@@ -45,16 +46,7 @@ async function fail(words: readonly string[], options: readonly string[]): Promi
 
 test('it lists all services', async () => {
   for (const answer of await ask(['list'])) {
-    assert.deepEqual(answer.trim().split('\n'), [
-      'grpc.health.v1.Health',
-      'grpc.reflection.v1.ServerReflection',
-      'grpc.reflection.v1alpha.ServerReflection',
-      'novacron.agent.v1.MigrationService',
-      'novacron.agent.v1.NodeService',
-      'novacron.agent.v1.OperationService',
-      VMS,
-      'novacron.peer.v1.PeerService',
-    ]);
+    assert.deepEqual(answer.trim().split('\n'), SERVED_SERVICES);
   }
 });
 

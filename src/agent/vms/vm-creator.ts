@@ -24,6 +24,7 @@ import type { OwnershipRecord } from './ownership-store.ts';
 import type { Remains } from './remains.ts';
 import { assertRead } from './unread-vms.ts';
 import type { CreateOptions, CreateResult, Vm } from './vm.ts';
+import { UNDESCRIBED } from './vm-describer.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import type { VmLocator } from './vm-locator.ts';
 import { newDefinition } from './wanted-definition.ts';
@@ -245,22 +246,13 @@ export class VmCreator {
 
   #planned(definition: VmDefinition): Vm {
     return {
+      ...UNDESCRIBED,
       isRead: true,
       definition,
-      liveDefinition: undefined,
       phase: 'pending',
       reason: 'DryRun',
       message: '',
       conditions: [],
-      pendingChanges: [],
-      drift: [],
-      accelerator: undefined,
-      machineType: '',
-      volumes: [],
-      statistics: undefined,
-      migration: undefined,
-      run: undefined,
-      restart: undefined,
       origin: this.#options.origins.current(),
     };
   }

@@ -46,7 +46,7 @@ const CREATING: PhaseReport = {
 };
 
 /** What nobody knows of a VM that no hypervisor has described. */
-const EMPTY = {
+export const UNDESCRIBED = {
   liveDefinition: undefined,
   pendingChanges: [],
   drift: [],
@@ -153,7 +153,7 @@ export class VmDescriber {
   describeUnread(record: OwnershipRecord, previous: Vm | undefined): Vm {
     const { origins } = this.#options;
     const vm: Vm = {
-      ...EMPTY,
+      ...UNDESCRIBED,
       isRead: false,
       definition: recordedDefinition(record),
       ...UNKNOWN['not-read'],
@@ -167,7 +167,7 @@ export class VmDescriber {
   describeComing(definition: VmDefinition, previous: Vm | undefined): Vm {
     const { origins } = this.#options;
     const vm: Vm = {
-      ...EMPTY,
+      ...UNDESCRIBED,
       isRead: true,
       definition,
       ...CREATING,

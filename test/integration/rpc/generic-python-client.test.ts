@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { installPythonClients } from '../../../lab/builds/python-clients.ts';
 import { inProject } from '../../../lab/core/project.ts';
 import { run } from '../../../lab/core/run-command.ts';
+import { SERVED_SERVICES } from '../../fixtures/served-services.ts';
 import { RpcHarness } from './rpc-harness.ts';
 
 /*
@@ -17,16 +18,7 @@ async function learn(args: readonly string[], signal: AbortSignal): Promise<any>
 }
 
 function check(learned: any): void {
-  assert.deepEqual(learned.services, [
-    'grpc.health.v1.Health',
-    'grpc.reflection.v1.ServerReflection',
-    'grpc.reflection.v1alpha.ServerReflection',
-    'novacron.agent.v1.MigrationService',
-    'novacron.agent.v1.NodeService',
-    'novacron.agent.v1.OperationService',
-    'novacron.agent.v1.VirtualMachineService',
-    'novacron.peer.v1.PeerService',
-  ]);
+  assert.deepEqual(learned.services, SERVED_SERVICES);
   assert.ok(learned.methods.includes('CreateVirtualMachine'));
   assert.deepEqual(learned.vms, ['web']);
   assert.equal(learned.failure.code, 'NOT_FOUND');

@@ -18,6 +18,7 @@ import {
   ServerReflectionService,
 } from '../../../src/gen/grpc/reflection/v1/reflection.ts';
 import { ServerReflectionService as Alpha } from '../../../src/gen/grpc/reflection/v1alpha/reflection.ts';
+import { SERVED_SERVICES } from '../../fixtures/served-services.ts';
 import { RpcHarness } from './rpc-harness.ts';
 
 let harness: RpcHarness;
@@ -140,16 +141,7 @@ for (const { path } of [ServerReflectionService, Alpha].map((one) => one.serverR
     assert.ok(list.$case === 'listServicesResponse');
     assert.deepEqual(
       list.value.service.map(({ name }) => name),
-      [
-        'grpc.health.v1.Health',
-        'grpc.reflection.v1.ServerReflection',
-        'grpc.reflection.v1alpha.ServerReflection',
-        'novacron.agent.v1.MigrationService',
-        'novacron.agent.v1.NodeService',
-        'novacron.agent.v1.OperationService',
-        'novacron.agent.v1.VirtualMachineService',
-        'novacron.peer.v1.PeerService',
-      ],
+      SERVED_SERVICES,
     );
     for (const symbol of [
       ...list.value.service.map(({ name }) => name),
