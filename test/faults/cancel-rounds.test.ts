@@ -10,7 +10,7 @@ import { delay } from '../../src/core/delay.ts';
 import { hasReason } from '../../src/core/errors.ts';
 import { type DemoVm, MigrationUnderTest, SLOW } from '../e2e/moving-vm.ts';
 import { TwoNodes } from '../e2e/two-nodes.ts';
-import { assertNoMoreFiles, countOpenFiles, type OpenFiles } from './open-files.ts';
+import { countOpenFiles, expectNoMoreFiles, type OpenFiles } from './open-files.ts';
 
 const ROUNDS = 40;
 /** Every so many a migration goes at full speed, and may be over before it is called back. */
@@ -158,5 +158,5 @@ async function filesIn(node: LabNode, folder: string): Promise<readonly string[]
 async function expectNoMore(nodes: TwoNodes, before: Traces, signal: AbortSignal): Promise<void> {
   const after = await traces(nodes, signal);
   assert.deepEqual(after.things, before.things);
-  assertNoMoreFiles(before.openFiles, after.openFiles, SPARE_FILES);
+  await expectNoMoreFiles(nodes, before.openFiles, SPARE_FILES, signal);
 }

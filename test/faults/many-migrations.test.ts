@@ -11,7 +11,7 @@ import type { VmCalls } from '../../src/client/vm-calls.ts';
 import { parseVirtualMachine } from '../../src/core/resources/parse-virtual-machine.ts';
 import { PATIENCE_MS } from '../e2e/moving-vm.ts';
 import { TwoNodes } from '../e2e/two-nodes.ts';
-import { assertNoMoreFiles, countOpenFiles } from './open-files.ts';
+import { countOpenFiles, expectNoMoreFiles } from './open-files.ts';
 
 /** More than libvirtd has threads. */
 const MANY = 24;
@@ -123,7 +123,7 @@ test('while more VMs are to move at once than libvirtd has threads everything el
   assert.deepEqual(await running(a, signal), others);
   assert.deepEqual(await running(b, signal), moving.toSorted());
   assert.equal((await there.vms.list({}, { signal })).virtualMachines.length, MANY);
-  assertNoMoreFiles(before, await countOpenFiles(nodes, signal), SPARE_FILES);
+  await expectNoMoreFiles(nodes, before, SPARE_FILES, signal);
 });
 
 /** Asks libvirt for something in most of its ways. */

@@ -143,22 +143,18 @@ async function migrate(
   options: MigrateOptions,
 ): Promise<void> {
   const { followMigration, goesOn } = await import('../progress/follow-migration.ts');
-  const { CONNECTION_LOST, patienceMs } = await import('../progress/wait-for-operation.ts');
-  const { repeatWhileLost } = await import('../../client/repeat-while-lost.ts');
+  const { repeatCall } = await import('../progress/repeat-call.ts');
   const { mayHaveArrived } = await import('../../client/status.ts');
   const id = options.id ?? randomUUID();
   const spec = await specOfOne(name, options);
   let wasLost = false;
   const onLost = () => {
-    if (!wasLost) io.stderr.write(`${CONNECTION_LOST}\n`);
     wasLost = true;
   };
   await withAgent(io, command, async (client, call) => {
     try {
-      const migration = await repeatWhileLost(
-        () => client.migrations.start(id, spec, { ...call, labels: options.label }),
-        { signal: io.signal, onLost, patienceMs: patienceMs(command) },
-      );
+      const ask = () => client.migrations.start(id, spec, { ...call, labels: options.label });
+      const migration = await repeatCall(io, command, ask, onLost);
       if (!options.wait) {
         if (options.output === 'table') {
           writeBegun(io, `Started: ${goesOn(id, connectionOptions(command))}`);

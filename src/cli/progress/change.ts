@@ -3,18 +3,13 @@ import type { Command } from 'commander';
 import type { AgentClient } from '../../client/agent-client.ts';
 import type { Operation } from '../../client/api.ts';
 import { operationFailure } from '../../client/operation-failure.ts';
-import { repeatWhileLost } from '../../client/repeat-while-lost.ts';
 import { required } from '../../client/required.ts';
 import { mayHaveArrived } from '../../client/status.ts';
 import type { ChangeOptions } from '../input/change-options.ts';
 import type { CliIo } from '../process/cli-io.ts';
 import { Interrupted } from '../process/exit-codes.ts';
-import {
-  CONNECTION_LOST,
-  mayHaveBegun,
-  patienceMs,
-  waitForOperation,
-} from './wait-for-operation.ts';
+import { repeatCall } from './repeat-call.ts';
+import { mayHaveBegun, waitForOperation } from './wait-for-operation.ts';
 
 interface Answer {
   readonly operation?: Operation | undefined;
@@ -53,12 +48,10 @@ async function askWhileLost<A>(
 ): Promise<A> {
   let wasLost = false;
   const onLost = () => {
-    if (!wasLost) io.stderr.write(`${CONNECTION_LOST}\n`);
     wasLost = true;
   };
   try {
-    const options = { signal: io.signal, onLost, patienceMs: patienceMs(command) };
-    return await repeatWhileLost(() => ask(id), options);
+    return await repeatCall(io, command, () => ask(id), onLost);
   } catch (error) {
     const about = mayHaveBegun(id, command);
     if (error instanceof Interrupted) throw new Interrupted(about);

@@ -84,6 +84,20 @@ test('a change whose agent is killed while it is asked for is done by the next o
   );
 });
 
+test('the shutdown of the VMs that is asked for while its agent is killed is asked of the next one', async () => {
+  await using scene = await startScene();
+  const io = new FakeCliIo();
+  const shutdown = scene.novactl('node shutdown-vms --timeout 30s --no-wait', io);
+  await until('the agent is asked', () => scene.isCalled('NodeService/ShutDownVirtualMachines'));
+  await scene.agent.kill();
+  await scene.unlock();
+  await until('novactl has seen it', () => io.stderr.text.includes('connecting again'));
+  await using _next = await scene.bare.started();
+  const { code, stderr } = await shutdown;
+  assert.equal(code, 0, stderr);
+  assert.match((await scene.novactl('node get')).stdout, /ShuttingDown/);
+});
+
 test('a novactl whose agent is killed for good says that the change may have begun', async () => {
   await using scene = await startScene();
   const words = `node cordon --operation-id ${ID} --request-timeout 4s`;

@@ -127,6 +127,24 @@ test('an agent that is lost while a change is asked for is asked again, as that 
   assert.equal(stderr, 'The connection to the agent was lost; connecting again\n');
 });
 
+for (const words of ['migration cancel', 'operation cancel']) {
+  test(`${words}: an agent that is lost while it is asked is asked again`, async () => {
+    await using lab = await startLab();
+    lab.agent.hangs = true;
+    const io = new FakeCliIo();
+    const cancel = lab.novactl(`${words} ${ID}`, { io });
+    await until('It is asked', () => lab.agent.calls > 0);
+    lab.agent.stop();
+    await until('It says so', () => io.stderr.text.includes('connecting again'));
+    lab.agent.hangs = false;
+    await lab.agent.listen(`unix:${lab.folder}/agent.sock`);
+    const { code, stderr } = await cancel;
+    // The fake agent knows of none.
+    assert.equal(code, 3, stderr);
+    assert.match(stderr, /NOT_FOUND/);
+  });
+}
+
 for (const [words, about] of [
   ['vm start web --operation-id', `operation get ${ID}`],
   ['node cordon --operation-id', `operation get ${ID}`],

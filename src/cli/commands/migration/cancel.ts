@@ -24,8 +24,9 @@ Examples:
   command.action(async (id: string, options: OutputOptions) => {
     const { printItem } = await import('../../output/output.ts');
     const { migrationPhaseWord, migrationView } = await import('../../views/migration-view.ts');
+    const { repeatCall } = await import('../../progress/repeat-call.ts');
     await withAgent(io, command, async (client, call) => {
-      const migration = await client.migrations.cancel(id, call);
+      const migration = await repeatCall(io, command, () => client.migrations.cancel(id, call));
       if (options.output === 'table') {
         io.stdout.write(`Migration ${id} ${lineOf(migration, migrationPhaseWord)}\n`);
       } else {

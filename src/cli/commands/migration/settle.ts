@@ -37,8 +37,10 @@ Examples:
     const offNode = nodeIsOff ?? refuseSilence(command);
     const { printItem } = await import('../../output/output.ts');
     const { migrationView } = await import('../../views/migration-view.ts');
+    const { repeatCall } = await import('../../progress/repeat-call.ts');
     await withAgent(io, command, async (client, call) => {
-      const migration = await client.migrations.settle(id, offNode, call);
+      const settle = () => client.migrations.settle(id, offNode, call);
+      const migration = await repeatCall(io, command, settle);
       if (output !== 'table') {
         printItem(io, output, migrationView(Date.now()), migration);
         return;

@@ -6,6 +6,9 @@ import { addOutputOption, type OutputOptions } from '../../output/output-format.
 import type { CliIo } from '../../process/cli-io.ts';
 import { EXIT_CODES, Exit } from '../../process/exit-codes.ts';
 
+/** The agent takes no less. */
+const MIN_TIMEOUT_MS = 1_000;
+
 interface ShutdownVmsOptions extends OutputOptions {
   /** In milliseconds. */
   readonly timeout?: number;
@@ -51,8 +54,9 @@ Examples:
 
 async function abort(io: CliIo, command: Command, { output }: ShutdownVmsOptions): Promise<void> {
   const { printNodeAction } = await import('./action.ts');
+  const { repeatCall } = await import('../../progress/repeat-call.ts');
   await withAgent(io, command, async (client, call) => {
-    const node = await client.node.abortShutdown(call);
+    const node = await repeatCall(io, command, () => client.node.abortShutdown(call));
     printNodeAction(io, output, node, 'is not being shut down; VMs may be started');
   });
 }
@@ -60,9 +64,13 @@ async function abort(io: CliIo, command: Command, { output }: ShutdownVmsOptions
 async function shutDown(io: CliIo, command: Command, options: ShutdownVmsOptions): Promise<void> {
   const { goesOn, waitForShutdown } = await import('../../progress/wait-for-shutdown.ts');
   const { hasFailed } = await import('../../views/shutdown-view.ts');
-  const { output, timeout: timeoutMs, dryRun = false, wait } = options;
+  const { repeatCall } = await import('../../progress/repeat-call.ts');
+  const { output, dryRun = false, wait } = options;
+  const timeoutMs = remaining(options.timeout);
   await withAgent(io, command, async (client, call) => {
-    const begun = await client.node.shutDownVms({ ...call, timeoutMs, dryRun });
+    const begun = await repeatCall(io, command, () =>
+      client.node.shutDownVms({ ...call, timeoutMs: timeoutMs(), dryRun }),
+    );
     if (dryRun || !wait) {
       await print(io, output, begun.shutdown, dryRun ? 'No VM is on' : 'No VM was on');
       if (!dryRun && !begun.shutdown.done) io.stderr.write(`${goesOn(command)}\n`);
@@ -76,6 +84,19 @@ async function shutDown(io: CliIo, command: Command, options: ShutdownVmsOptions
     await print(io, output, ended, 'No VM was on');
     if (ended.virtualMachines.some(hasFailed)) throw new Exit(EXIT_CODES.failure);
   });
+}
+
+/** What is left of a time that begins now. */
+function remaining(timeoutMs: number | undefined): () => number | undefined {
+  const sinceMs = performance.now();
+  let isFirst = true;
+  return () => {
+    if (timeoutMs === undefined || isFirst) {
+      isFirst = false;
+      return timeoutMs;
+    }
+    return Math.max(MIN_TIMEOUT_MS, timeoutMs - (performance.now() - sinceMs));
+  };
 }
 
 async function print(

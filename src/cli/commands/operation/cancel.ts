@@ -25,8 +25,9 @@ Examples:
   command.action(async (id: string, options: OutputOptions) => {
     const { printItem } = await import('../../output/output.ts');
     const { operationStateWord, operationView } = await import('../../views/operation-view.ts');
+    const { repeatCall } = await import('../../progress/repeat-call.ts');
     await withAgent(io, command, async (client, call) => {
-      const operation = await client.operations.cancel(id, call);
+      const operation = await repeatCall(io, command, () => client.operations.cancel(id, call));
       if (options.output === 'table') {
         const state = operationStateWord(operation);
         io.stdout.write(`Operation ${id} ${outcome(operation, state)}\n`);
