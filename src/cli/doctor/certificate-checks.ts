@@ -1,4 +1,5 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import path from 'node:path';
 import type { AgentSettings } from './agent-settings.ts';
 import { type Finding, failure, ok, skipped, warning } from './check.ts';
 import type { Host } from './host.ts';
@@ -8,10 +9,10 @@ const DAY_MS = 86_400_000;
 
 export async function checkCertificate(
   host: Host,
-  { tls, nodeName }: AgentSettings,
+  { advertise, tls, nodeName }: AgentSettings,
   nowMs: number,
 ): Promise<Finding> {
-  if (tls === undefined) return skipped('The configuration names no certificate');
+  if (advertise === undefined) return skipped('The node is alone and needs none');
   const [certificate, key, ca] = await Promise.all(
     [tls.certificate, tls.key, tls.ca].map((file) => host.findText(file)),
   );
@@ -19,9 +20,12 @@ export async function checkCertificate(
     [tls.certificate, certificate],
     [tls.key, key],
     [tls.ca, ca],
-  ]) {
+  ] as const) {
     if (text === undefined) {
-      return failure(`${file} does not exist`, 'Issue the certificate again, or correct tls');
+      return failure(
+        `${file} does not exist`,
+        `Issue it: novactl pki issue node ${nodeName} --out ${path.dirname(file)} (docs/install.md); or correct tls`,
+      );
     }
   }
   return judgeCertificate({ certificate, key, ca, nodeName, nowMs });
@@ -102,14 +106,12 @@ export async function checkPermissions(
   host: Host,
   { tls, socket }: AgentSettings,
 ): Promise<Finding> {
-  if (tls !== undefined) {
-    const key = await host.findInfo(tls.key);
-    if (key !== undefined && (key.mode & 0o077) !== 0) {
-      return failure(
-        `${tls.key} can be read by others (mode ${key.mode.toString(8)})`,
-        `chmod 600 ${tls.key}`,
-      );
-    }
+  const key = await host.findInfo(tls.key);
+  if (key !== undefined && (key.mode & 0o077) !== 0) {
+    return failure(
+      `${tls.key} can be read by others (mode ${key.mode.toString(8)})`,
+      `chmod 600 ${tls.key}`,
+    );
   }
   const info = await host.findInfo(socket);
   if (info !== undefined && (info.mode & 0o007) !== 0) {

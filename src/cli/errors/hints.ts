@@ -82,7 +82,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
   OPERATION_CANCELLED:
     'Look at the VM with novactl vm get NAME, and repeat what you wanted if it is still needed',
   OPERATION_SUPERSEDED: 'Look at the newer operation, named above, with: novactl operation get ID',
-  PEER_UNKNOWN: 'Give --address HOST:PORT, or name the node under peers in the agent configuration',
+  PEER_UNKNOWN:
+    "Give --address HOST:PORT, or name the node under peers in the agent's configuration; a node that is alone needs an address and a certificate first (docs/install.md)",
   PEER_UNREACHABLE:
     "Check that the other node's agent runs and that its port (7443) is open from this node",
   PEER_INCOMPATIBLE:
