@@ -16,6 +16,14 @@ import { run, tryRun } from '../core/run-command.ts';
 import { findLibraries, PACKAGE_NAME, renderControl } from './control.ts';
 import { LINKED, layOut } from './installed-tree.ts';
 
+export interface PackageOptions {
+  readonly version?: string | undefined;
+  /** Whether it is left uncompressed, for whoever throws it away again. */
+  readonly isQuick?: boolean | undefined;
+  /** Where the file is to lie; `build/package` if not given. */
+  readonly folder?: string | undefined;
+}
+
 export interface DebianPackage {
   readonly file: string;
   readonly version: string;
@@ -32,7 +40,7 @@ const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64' };
  * version is that of package.json unless another is given, as tests of upgrades do.
  */
 export async function buildDebianPackage(
-  { version }: { readonly version?: string | undefined },
+  { version, isQuick = false, folder: target = FOLDER }: PackageOptions,
   signal: AbortSignal,
 ): Promise<DebianPackage> {
   const chosen = version ?? (await sourceVersion());
@@ -57,10 +65,11 @@ export async function buildDebianPackage(
     await copyFile(inProject('deploy/debian', script), file);
     await chmod(file, 0o755);
   }
-  const file = path.join(FOLDER, `${PACKAGE_NAME}_${chosen}_${architecture}.deb`);
+  const file = path.join(target, `${PACKAGE_NAME}_${chosen}_${architecture}.deb`);
   const env = { ...process.env, SOURCE_DATE_EPOCH: await sourceDate(signal) };
   // Ten times as fast as xz to pack and to unpack, for a third more; Debian 12's dpkg knows it.
-  const pack = ['dpkg-deb', '--root-owner-group', '-Zzstd', '-z9', '--build', root, file];
+  const packing = isQuick ? ['-Znone'] : ['-Zzstd', '-z9'];
+  const pack = ['dpkg-deb', '--root-owner-group', ...packing, '--build', root, file];
   await run(pack, { env }, signal);
   return { file, version: chosen, bytes: (await stat(file)).size };
 }
