@@ -3,7 +3,8 @@ import { parseArgs } from 'node:util';
 import { AgentError } from '../core/errors.ts';
 import { type AgentConfig, configWarnings, loadConfig } from './config.ts';
 
-const USAGE = `novacron-agent runs the VMs of this node.
+/** What --help says; the manual page has it too. */
+export const USAGE = `novacron-agent runs the VMs of this node.
 
 Usage: novacron-agent [--config FILE]
 

@@ -115,7 +115,7 @@ test('removal says how to go on; purging keeps what VMs and other nodes may need
   const said = await host.run('dpkg --no-triggers --remove novacron-agent', never);
   assert.match(said, /The VMs of this node run on/);
   assert.match(said, /virsh list --all/);
-  assert.equal(await host.run('cat /etc/novacron/agent.yaml | wc -l', never), '14\n');
+  assert.equal(await host.run('cat /etc/novacron/agent.yaml | wc -l', never), '12\n');
   const purged = await host.run('dpkg --no-triggers --purge novacron-agent', never);
   assert.match(purged, /^Kept, .*: \/etc\/novacron \/var\/lib\/novacron$/m);
   assert.equal(
