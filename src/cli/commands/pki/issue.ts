@@ -73,10 +73,10 @@ function problemOf(holder: Holder, name: string, { address }: IssueOptions): str
     return `"${name}" cannot be the name of a node: small letters, digits, "-" and ".", such as node-1`;
   }
   if (holder !== 'node' && !CLIENT_NAME.test(name)) {
-    return `"${name}" cannot be the name of a ${holder}: up to 64 letters, digits, "-", ".", "_" and "@", such as jane`;
+    return `"${name}" cannot be the name of ${holder === 'operator' ? 'an' : 'a'} ${holder}: up to 64 letters, digits, "-", ".", "_" and "@", such as jane`;
   }
   if (holder !== 'node' && address.length > 0) {
-    return `--address is for nodes, which others connect to; nobody connects to a ${holder}`;
+    return '--address is for nodes, which others connect to';
   }
   return undefined;
 }
