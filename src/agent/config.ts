@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
 import { AgentError } from '../core/errors.ts';
+import { whyUnreadable } from '../core/file-words.ts';
 import { SYSTEM_URI } from '../core/libvirt-socket.ts';
 import { LOG_LEVELS } from '../core/logger.ts';
 import { nearestKey } from '../core/nearest-key.ts';
@@ -135,9 +136,13 @@ export async function loadConfig(file: string): Promise<AgentConfig> {
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
-    throw new AgentError('INVALID_CONFIG', `Cannot read the configuration ${file}`, {
-      cause: error,
-    });
+    throw new AgentError(
+      'INVALID_CONFIG',
+      `Cannot read the configuration ${file}: ${whyUnreadable(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
   return parseConfig(text, file);
 }

@@ -14,7 +14,7 @@ const settingsSchema = z.object({
   nodeName: unquotedText.prefault(() => hostname().toLowerCase()),
   socket: z.string().default('/run/novacron/agent.sock'),
   listen: z.string().optional(),
-  httpListen: z.string().optional(),
+  httpListen: z.string().default('127.0.0.1:7480'),
   advertise: z.string().optional(),
   stateDirectory: z.string().default('/var/lib/novacron'),
   runDirectory: z.string().default('/run/novacron'),
@@ -34,7 +34,11 @@ const settingsSchema = z.object({
     })
     .prefault({}),
   migration: z
-    .object({ streamer: z.string().default('/usr/libexec/novacron/novacron-streamer') })
+    .object({
+      streamer: z.string().default('/usr/libexec/novacron/novacron-streamer'),
+      portMin: z.number().default(49_152),
+      portMax: z.number().default(49_215),
+    })
     .prefault({}),
   peers: z.record(z.string(), z.string()).default({}),
 });
@@ -48,7 +52,11 @@ export type ReadSettings =
 
 export function parseAgentSettings(text: string | undefined): ReadSettings {
   const settings = settingsSchema.parse({});
-  if (text === undefined) return { settings, problem: 'there is no such file' };
+  if (text === undefined)
+    return {
+      settings,
+      problem: 'there is no such file; an empty one will do for a node that is alone',
+    };
   let document: unknown;
   try {
     document = readYaml(text) ?? {};

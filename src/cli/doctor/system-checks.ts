@@ -163,7 +163,8 @@ export async function checkStreamer(
   signal: AbortSignal,
 ): Promise<Finding> {
   const { streamer } = migration;
-  const fix = 'Install the novacron-streamer of the same release, or correct migration.streamer';
+  const fix =
+    'Install the package novacron-agent again (apt-get install --reinstall), which has it, or correct migration.streamer; ./dev build makes it from source, in build/streamer';
   if ((await host.findInfo(streamer)) === undefined) {
     return failure(`${streamer} does not exist, so no VM can migrate`, fix);
   }

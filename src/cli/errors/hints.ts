@@ -105,7 +105,7 @@ const HINTS: Readonly<Record<Reason, string>> = {
   WATCH_EXPIRED: 'Start watching again',
   AGENT_UNREACHABLE:
     'Is the agent running? On the node: systemctl status novacron-agent; in Kubernetes: ' +
-    'kubectl -n novacron get pods -o wide. Then: novactl doctor',
+    'kubectl -n novacron-system get pods -o wide. Then: novactl doctor',
   DEADLINE_EXCEEDED:
     'Nothing is known about the outcome: look again before repeating; --request-timeout waits longer',
   RESPONSE_TOO_LARGE: 'Ask for less at a time: one namespace with -n, or one label with -l',

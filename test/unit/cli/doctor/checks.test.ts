@@ -465,7 +465,11 @@ test("VMs are powered off by our service when the host goes down, and not by lib
     checkHostShutdown(fakeHost({ ...systemd(answers), ...texts(files) }), never);
   assert.equal((await judge({ ...ours, 'is-enabled libvirt-guests': 'masked' })).level, 'ok');
   assert.equal((await judge(ours)).level, 'ok');
-  assert.match((await judge({})).detail, /novacron-guests\.service is not enabled/);
+  const absent = await judge({});
+  assert.match(absent.detail, /novacron-guests\.service is not enabled/);
+  assert.match(absent.fix ?? '', /package novacron-agent/);
+  const { fix } = await judge({ 'is-enabled novacron-guests': 'disabled' });
+  assert.equal(fix, 'systemctl enable --now novacron-guests.service');
   const found = await judge(theirs);
   assert.deepEqual([found.level, /one after another/.test(found.detail)], ['warning', true]);
   assert.match(found.fix ?? '', /mask libvirt-guests\.service\. Do not stop it/);
