@@ -8,7 +8,7 @@ import { makeCertificate } from './openssl.ts';
 import { PkiError } from './pki-error.ts';
 import { makePrivateFolder } from './private-folder.ts';
 
-export type Role = 'controller' | 'operator' | 'viewer';
+type Role = 'controller' | 'operator' | 'viewer';
 export type Holder = 'node' | Role;
 
 export interface IssueRequest {
