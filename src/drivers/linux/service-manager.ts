@@ -11,7 +11,8 @@ const TIMEOUT_MS = 10_000;
 export async function tellReady(socket: string | undefined, log: Logger): Promise<void> {
   if (socket === undefined) return;
   try {
-    await promisify(execFile)('systemd-notify', ['--ready'], { timeout: TIMEOUT_MS });
+    const env = { ...process.env, NOTIFY_SOCKET: socket };
+    await promisify(execFile)('systemd-notify', ['--ready'], { env, timeout: TIMEOUT_MS });
   } catch (error) {
     log.warn({ err: error }, 'Cannot tell systemd that the agent has started');
   }
