@@ -4,6 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { COMPLETION_SCRIPTS } from '../../src/cli/completion/scripts.ts';
 import { inProject } from '../core/project.ts';
 import { run } from '../core/run-command.ts';
+import { MEMORY_FLAGS } from '../node/agent.ts';
 import { renderManPages } from './man-pages.ts';
 
 const HOME = 'usr/lib/novacron';
@@ -12,9 +13,6 @@ const NODE = `${HOME}/bin/node`;
 const STREAMER = 'usr/libexec/novacron/novacron-streamer';
 const KOFFI = 'node_modules/koffi';
 const KOFFI_NATIVE = 'node_modules/@koromix/koffi-linux-x64';
-
-/** A daemon gains nothing from room for young objects, which V8 would take on a large host. */
-const MEMORY_FLAGS = '--max-semi-space-size=1 --max-old-space-size=256';
 
 /** Programs and libraries in the tree that are linked to libraries of the system. */
 export const LINKED = [NODE, STREAMER, `${HOME}/${KOFFI_NATIVE}/linux_x64/koffi.node`];
@@ -41,7 +39,7 @@ export async function layOut(root: string, version: string, signal: AbortSignal)
   await tree.copy(inProject('build/streamer/novacron-streamer'), STREAMER, 0o755);
   for (const program of [NODE, STREAMER]) await run(['strip', tree.at(program)], {}, signal);
   await tree.write('usr/bin/novactl', wrapper(`/${HOME}/dist/cli/main.js`), 0o755);
-  const agent = wrapper(`${MEMORY_FLAGS} /${HOME}/dist/agent/main.js`);
+  const agent = wrapper(`${MEMORY_FLAGS.join(' ')} /${HOME}/dist/agent/main.js`);
   await tree.write('usr/sbin/novacron-agent', agent, 0o755);
   for (const [from, to] of Object.entries(COPIED)) await tree.copy(from, to);
   await addCompletion(tree);

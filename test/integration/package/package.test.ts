@@ -103,6 +103,17 @@ test('an upgrade and a downgrade leave the configuration as it is, or away', asy
   assert.equal(await host.run('ls /etc/novacron', never), '');
 });
 
+test('an agent over the journal of a newer one says what to do, and leaves the journal alone', async () => {
+  await using host = await installed(older);
+  const journal = '/var/lib/novacron/journal.db';
+  const makeNewer = `new (require('node:sqlite').DatabaseSync)('${journal}').exec('PRAGMA user_version = 99')`;
+  await host.run(`mkdir -p /var/lib/novacron; /usr/lib/novacron/bin/node -e "${makeNewer}"`, never);
+  const { code, stdout } = await host.tryRun(['novacron-agent'], AbortSignal.timeout(60_000));
+  assert.equal(code, 1);
+  assert.match(stdout, /"level":"fatal".*a newer agent has written it: install that agent again/);
+  assert.match(await host.run(`ls ${journal}*`, never), /^\S+journal\.db\n$/);
+});
+
 test('both units start with the host from the first installation on', async () => {
   await using host = await installed(older);
   const wants = await host.run('ls /etc/systemd/system/multi-user.target.wants', never);
