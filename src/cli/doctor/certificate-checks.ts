@@ -36,10 +36,10 @@ export function judgeCertificate(given: {
   readonly certificate: string | undefined;
   readonly key: string | undefined;
   readonly ca: string | undefined;
-  readonly nodeName: string | undefined;
+  readonly nodeName: string;
   readonly nowMs: number;
 }): Finding {
-  const again = 'Issue the certificate again from the cluster CA';
+  const again = `Issue it again, where the CA is: novactl pki issue node ${given.nodeName} --address ADDRESS --out DIR; then have its files in the place of these`;
   let certificate: X509Certificate;
   let authorities: X509Certificate[];
   try {
@@ -65,12 +65,12 @@ export function judgeCertificate(given: {
     );
   }
   if (given.nowMs > to) return failure(`The certificate expired on ${certificate.validTo}`, again);
-  const identity = `URI:spiffe://novacron/node/${given.nodeName ?? ''}`;
+  const identity = `URI:spiffe://novacron/node/${given.nodeName}`;
   const names = certificate.subjectAltName?.split(', ') ?? [];
-  if (given.nodeName !== undefined && !names.includes(identity)) {
+  if (!names.includes(identity)) {
     return failure(
       `The certificate does not name this node: it has ${names.join(', ') || 'no names'}`,
-      `Issue it with the subject alternative name ${identity}`,
+      `${again}. It must have the subject alternative name ${identity}`,
     );
   }
   const days = Math.floor((to - given.nowMs) / DAY_MS);

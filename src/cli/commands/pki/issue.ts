@@ -1,5 +1,7 @@
+import { isIP } from 'node:net';
 import path from 'node:path';
 import { Argument, type Command, InvalidArgumentError } from 'commander';
+import { formatHostPort } from '../../../core/host-port.ts';
 import { dnsNameOrAddressArgument } from '../../input/argument-parsers.ts';
 import { DEFAULT_AUTHORITY } from '../../pki/authority.ts';
 import type { Holder, IssuedFiles, IssueRequest } from '../../pki/issue.ts';
@@ -98,7 +100,9 @@ function summary({ holder, name }: IssueRequest, files: IssuedFiles): string {
 function nextStep(request: IssueRequest, files: IssuedFiles): string {
   if (request.holder !== 'node') return contextsText(request, files);
   if (request.folder === AGENT_FOLDER) {
-    return `The agent of this node looks for them there. Next: give it an address (advertise in /etc/novacron/agent.yaml), then
+    const host = request.addresses.find((address) => isIP(address) !== 0) ?? 'ADDRESS';
+    return `The agent of this node looks for them there. Next, unless it has that address already:
+  echo 'advertise: "${formatHostPort({ host, port: 7443 })}"' >>/etc/novacron/agent.yaml
   systemctl restart novacron-agent
 `;
   }
