@@ -16,6 +16,10 @@ const build = async (version: string) =>
 const older = await build('1.0.0');
 const newer = await build('1.1.0');
 
+/** For tests that change nothing in it. */
+const host = await installed(older);
+after(() => host[Symbol.asyncDispose]());
+
 async function field(name: string): Promise<string> {
   return (await run(['dpkg-deb', '--field', older, name], {}, never)).trim();
 }
@@ -68,7 +72,6 @@ test('the same source makes the same package', async () => {
 });
 
 test('its programs run on the Node that comes with them, whatever the machine has', async () => {
-  await using host = await installed(older);
   const bare = { PATH: '/nowhere' };
   const version = await host.tryRun(['/usr/bin/novactl', 'version', '--client'], never, bare);
   assert.equal(version.stdout, 'novactl 1.0.0\n');
@@ -78,8 +81,12 @@ test('its programs run on the Node that comes with them, whatever the machine ha
   assert.equal((await host.tryRun([streamer, '--version'], never, bare)).code, 0);
 });
 
+test('both units start with the host from the first installation on', async () => {
+  const wants = await host.run('ls /etc/systemd/system/multi-user.target.wants', never);
+  assert.match(wants, /novacron-agent\.service\nnovacron-guests\.service/);
+});
+
 test('the agent starts as it was installed, and its driver reaches for libvirt', async () => {
-  await using host = await installed(older);
   const said = await host.run(
     `novacron-agent >/tmp/log & agent=$!
      trap 'kill $agent; wait $agent' EXIT
@@ -92,48 +99,45 @@ test('the agent starts as it was installed, and its driver reaches for libvirt',
 });
 
 test('an upgrade and a downgrade leave the configuration as it is, or away', async () => {
-  await using host = await installed(older);
-  await host.run('echo logLevel: debug >>/etc/novacron/agent.yaml', never);
-  await install(host, newer);
-  assert.match(await host.run('tail -n 1 /etc/novacron/agent.yaml', never), /logLevel: debug/);
-  assert.equal(await host.run('novactl version --client', never), 'novactl 1.1.0\n');
-  await host.run('rm /etc/novacron/agent.yaml', never);
-  await install(host, older);
-  assert.equal(await host.run('novactl version --client', never), 'novactl 1.0.0\n');
-  assert.equal(await host.run('ls /etc/novacron', never), '');
+  await using changed = await installed(older);
+  await changed.run('echo logLevel: debug >>/etc/novacron/agent.yaml', never);
+  await install(changed, newer);
+  assert.match(await changed.run('tail -n 1 /etc/novacron/agent.yaml', never), /logLevel: debug/);
+  assert.equal(await changed.run('novactl version --client', never), 'novactl 1.1.0\n');
+  await changed.run('rm /etc/novacron/agent.yaml', never);
+  await install(changed, older);
+  assert.equal(await changed.run('novactl version --client', never), 'novactl 1.0.0\n');
+  assert.equal(await changed.run('ls /etc/novacron', never), '');
 });
 
 test('an agent over the journal of a newer one says what to do, and leaves the journal alone', async () => {
-  await using host = await installed(older);
+  await using changed = await installed(older);
   const journal = '/var/lib/novacron/journal.db';
   const makeNewer = `new (require('node:sqlite').DatabaseSync)('${journal}').exec('PRAGMA user_version = 99')`;
-  await host.run(`mkdir -p /var/lib/novacron; /usr/lib/novacron/bin/node -e "${makeNewer}"`, never);
-  const { code, stdout } = await host.tryRun(['novacron-agent'], AbortSignal.timeout(60_000));
+  await changed.run(
+    `mkdir -p /var/lib/novacron; /usr/lib/novacron/bin/node -e "${makeNewer}"`,
+    never,
+  );
+  const { code, stdout } = await changed.tryRun(['novacron-agent'], AbortSignal.timeout(60_000));
   assert.equal(code, 1);
   assert.match(stdout, /"level":"fatal".*a newer agent has written it: install that agent again/);
-  assert.match(await host.run(`ls ${journal}*`, never), /^\S+journal\.db\n$/);
-});
-
-test('both units start with the host from the first installation on', async () => {
-  await using host = await installed(older);
-  const wants = await host.run('ls /etc/systemd/system/multi-user.target.wants', never);
-  assert.match(wants, /novacron-agent\.service\nnovacron-guests\.service/);
+  assert.match(await changed.run(`ls ${journal}*`, never), /^\S+journal\.db\n$/);
 });
 
 test('removal says how to go on; purging keeps what VMs and other nodes may need', async () => {
-  await using host = await installed(older);
-  await host.run('novactl pki init; mkdir -p /var/lib/novacron/private', never);
-  const said = await host.run('dpkg --no-triggers --remove novacron-agent', never);
+  await using changed = await installed(older);
+  await changed.run('novactl pki init; mkdir -p /var/lib/novacron/private', never);
+  const said = await changed.run('dpkg --no-triggers --remove novacron-agent', never);
   assert.match(said, /The VMs of this node run on/);
   assert.match(said, /virsh list --all/);
-  assert.equal(await host.run('cat /etc/novacron/agent.yaml | wc -l', never), '12\n');
-  const purged = await host.run('dpkg --no-triggers --purge novacron-agent', never);
+  assert.equal(await changed.run('cat /etc/novacron/agent.yaml | wc -l', never), '12\n');
+  const purged = await changed.run('dpkg --no-triggers --purge novacron-agent', never);
   assert.match(purged, /^Kept, .*: \/etc\/novacron \/var\/lib\/novacron$/m);
   assert.equal(
-    await host.run('ls /etc/novacron /etc/novacron/ca /var/lib/novacron', never),
+    await changed.run('ls /etc/novacron /etc/novacron/ca /var/lib/novacron', never),
     '/etc/novacron:\nca\n\n/etc/novacron/ca:\nca.crt\nca.key\n\n/var/lib/novacron:\nprivate\n',
   );
-  const left = await host.run(
+  const left = await changed.run(
     'find /usr /etc /lib/systemd -name "*novac*" ! -path "/etc/novacron*" ! -path "/usr/*/dpkg/*"',
     never,
   );
