@@ -1,4 +1,6 @@
+import { execFile } from 'node:child_process';
 import { chmod, glob, readFile, rm, writeFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { type BuildOptions, build } from 'esbuild';
 import { inProject } from '../core/project.ts';
 
@@ -8,8 +10,6 @@ const AGENT = {
   daemon: 'src/agent/daemon.ts',
   'journal-worker': 'src/agent/journal/journal-worker.ts',
   'driver-process': 'src/drivers/libvirt/driver-process.ts',
-  'call-worker': 'src/drivers/libvirt/call-worker.ts',
-  'event-worker': 'src/drivers/libvirt/event-worker.ts',
   'probe-process': 'src/drivers/images/disk-probe/probe-process.ts',
   'image-process': 'src/drivers/images/image-process.ts',
 };
@@ -43,9 +43,32 @@ export async function bundle(): Promise<void> {
   await rm(dist, { recursive: true, force: true });
   await build({ ...OPTIONS, entryPoints: AGENT, outdir: 'dist/agent' });
   await build({ ...OPTIONS, entryPoints: NOVACTL, outdir: 'dist/cli' });
+  await compile('native/call-threads/call-threads.c', 'dist/agent/call-threads.so');
   for await (const file of glob(`${dist}/*/*.js`)) await makeAscii(file);
   await writeFile(`${dist}/package.json`, '{ "type": "commonjs" }\n');
   for (const program of ['agent/main.js', 'cli/main.js']) await chmod(`${dist}/${program}`, 0o755);
+}
+
+/** By the C compiler of the machine. It becomes a part of the process that loads it. */
+async function compile(source: string, library: string): Promise<void> {
+  const flags = [
+    '-std=gnu11',
+    '-O2',
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-fPIC',
+    '-shared',
+    '-pthread',
+  ];
+  const args = [...flags, '-o', inProject(library), inProject(source)];
+  try {
+    await promisify(execFile)(process.env['CC'] ?? 'cc', args);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT') throw error;
+    throw new Error(`Needs a C compiler (Debian: apt-get install gcc libc6-dev): ${message}`);
+  }
 }
 
 /** With a single letter beyond Latin-1, as esbuild leaves in comments and regular expressions, V8 keeps twice as much of the text. */
