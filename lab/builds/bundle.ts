@@ -65,9 +65,10 @@ async function compile(source: string, library: string): Promise<void> {
   try {
     await promisify(execFile)(process.env['CC'] ?? 'cc', args);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== 'ENOENT') throw error;
-    throw new Error(`Needs a C compiler (Debian: apt-get install gcc libc6-dev): ${message}`);
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    throw new Error(`Needs a C compiler (Debian: apt-get install gcc libc6-dev)`, {
+      cause: error,
+    });
   }
 }
 

@@ -21,7 +21,7 @@ export interface Prototype {
 }
 
 /** More than any function takes that is called here. */
-export const MAX_ARGUMENTS = 8;
+const MAX_ARGUMENTS = 8;
 
 const WORD_BYTES = 8;
 const HEAD_WORDS = 2;

@@ -87,6 +87,7 @@ export class CallThreads {
   readonly #end = this.#library.func('void call_threads_end(void *thread)');
   readonly #take = this.#library.func('void *call_threads_take()');
   readonly #release = this.#library.func('void call_threads_release(void *record)');
+  readonly #wakes: Socket;
   readonly #waiting = new Map<number, (result: NativeResult) => void>();
   #lastId = 0;
 
@@ -99,12 +100,13 @@ export class CallThreads {
     const fd = open(resetLastError, getLastError, getUuid, runEventLoop) as number;
     if (fd < 0) throw new Error('Cannot open a pipe');
     // A pipe is read by Node's event loop itself, by none of its threads.
-    new Socket({ fd, readable: true, writable: false }).on('data', () => this.#takeAll());
+    this.#wakes = new Socket({ fd, readable: true, writable: false });
+    this.#wakes.on('data', () => this.#takeAll()).unref();
   }
 
   /** The address of what is to be registered for an event. */
   handler(name: EventHandlerName): bigint {
-    return this.#library.symbol(`call_threads_${name}`) as unknown as bigint;
+    return this.#library.symbol(`call_threads_${name}`);
   }
 
   runEvents(): void {
@@ -130,6 +132,8 @@ export class CallThreads {
       this.#waiting.delete(id);
       throw new Error('Cannot hand a call to its thread');
     }
+    // The process lives on for calls, not for events.
+    this.#wakes.ref();
     return promise;
   }
 
@@ -155,6 +159,7 @@ export class CallThreads {
       case 'call': {
         const resolve = this.#waiting.get(id);
         this.#waiting.delete(id);
+        if (this.#waiting.size === 0) this.#wakes.unref();
         const word = record.readBigUInt64LE(RECORD.result);
         resolve?.({ word, error: errorOf(record), call: body });
         break;

@@ -162,7 +162,7 @@ export class Domain implements Disposable {
 }
 
 /** The error of the call that has just been made in the thread of `libvirt`. */
-export function lastError(libvirt: Libvirt): LibvirtError {
+function lastError(libvirt: Libvirt): LibvirtError {
   const error = libvirt.lastError();
   if (error === undefined) return new LibvirtError(0, 'libvirt gave no reason');
   return new LibvirtError(error.code, error.message || 'libvirt gave no reason', error.number);

@@ -48,7 +48,7 @@ export function loadLibvirt(path = 'libvirt.so.0') {
   for (const [feature, symbol] of Object.entries(OPTIONAL_SYMBOLS)) {
     if (!hasSymbol(library, symbol)) missing.set(feature, `libvirt has no ${symbol}`);
   }
-  const addressOf = (symbol: string): bigint => library.symbol(symbol) as unknown as bigint;
+  const addressOf = (symbol: string): bigint => library.symbol(symbol);
   // The type is ours to say: koffi knows prototypes only at run time.
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters
   const atOnce = <T>(prototype: string): T => library.func(prototype) as unknown as T;
