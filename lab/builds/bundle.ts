@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { chmod, glob, readFile, rm, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { type BuildOptions, build } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { inProject } from '../core/project.ts';
 
 /** What runs as a process or a thread of its own, each beside whoever starts it. */
@@ -15,6 +15,16 @@ const AGENT = {
 };
 const NOVACTL = { main: 'src/cli/main.ts', novactl: 'src/cli/novactl.ts' };
 
+/** zod's messages in all languages but English: a quarter of a megabyte that nobody reads. */
+const ENGLISH_ONLY: Plugin = {
+  name: 'english-only',
+  setup({ onLoad }) {
+    onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({
+      contents: "export { default as en } from './en.js';",
+    }));
+  },
+};
+
 const OPTIONS: BuildOptions = {
   absWorkingDir: inProject(),
   bundle: true,
@@ -26,6 +36,7 @@ const OPTIONS: BuildOptions = {
   banner: { js: "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;" },
   // Has a native part, which it looks for beside itself.
   external: ['koffi'],
+  plugins: [ENGLISH_ONLY],
   // What stays of names and lines is for whoever reads a stack trace at night.
   minifySyntax: true,
   legalComments: 'none',
@@ -44,6 +55,7 @@ export async function bundle(): Promise<void> {
   await build({ ...OPTIONS, entryPoints: AGENT, outdir: 'dist/agent' });
   await build({ ...OPTIONS, entryPoints: NOVACTL, outdir: 'dist/cli' });
   await compile('native/call-threads/call-threads.c', 'dist/agent/call-threads.so');
+  await compile('native/memory/memory.c', 'dist/agent/memory.node');
   for await (const file of glob(`${dist}/*/*.js`)) await makeAscii(file);
   await writeFile(`${dist}/package.json`, '{ "type": "commonjs" }\n');
   for (const program of ['agent/main.js', 'cli/main.js']) await chmod(`${dist}/${program}`, 0o755);

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { AgentError } from '../core/errors.ts';
 import { parseHostPort } from '../core/host-port.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
+import { giveBackMemory } from '../core/native-memory.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import { QemuBootProbe } from '../drivers/boot-probe/qemu-boot-probe.ts';
 import { ConsoleLogFile } from '../drivers/console-log/console-log-file.ts';
@@ -52,6 +53,7 @@ async function run(
   log: Logger,
   stop: AbortSignal,
 ): Promise<void> {
+  giveBackMemory();
   // Disposed from the last to the first, so each part may rely on those before it until its own end.
   await using stack = new AsyncDisposableStack();
   const journal = stack.use(

@@ -1,4 +1,5 @@
 import { readdirSync } from 'node:fs';
+import { giveBackMemory } from '../../core/native-memory.ts';
 import { CallThreads } from './call-threads.ts';
 import type { DriverDiagnostics, DriverSettings, FromDriver, ToDriver } from './driver-protocol.ts';
 import { EventConnection } from './event-connection.ts';
@@ -25,6 +26,7 @@ const send = (message: FromDriver): void => {
   if (process.connected) process.send?.(message);
 };
 
+giveBackMemory();
 const library = loadLibvirt();
 // Nothing works without the event loop: the agent starts the process again.
 if (library.initialize() < 0 || library.registerEventLoop() < 0) {
