@@ -66,7 +66,8 @@ async function run(
   const { database } = journal;
   const disk = new FolderProbe(config.stateDirectory);
   const storage = new StorageHealth({ probe: disk, journal, log });
-  const host = await new LinuxHost().readFacts(stop);
+  const linux = new LinuxHost();
+  const host = await linux.readFacts(stop);
   const { accelerator: wanted } = config.hypervisor;
   const probe = new QemuBootProbe({
     file: path.join(config.stateDirectory, KVM_FINDING),
@@ -187,6 +188,7 @@ async function run(
   );
   apiListening = true;
   tasks.run('storage', (signal) => storage.run(signal));
+  tasks.run('operating-system', () => linux.readOperatingSystem());
   tasks.run('readiness', async (signal) => {
     for await (const _ of node.watch(undefined, signal)) server.setReady(readiness().length === 0);
   });
