@@ -9,7 +9,6 @@ import type { Machine } from '../../../src/core/resources/machine.ts';
 import { buildDomainXml } from '../../../src/drivers/libvirt/domain-xml/build-domain-xml.ts';
 import { DomainDocument } from '../../../src/drivers/libvirt/domain-xml/domain-document.ts';
 import type { DomainXmlOptions } from '../../../src/drivers/libvirt/domain-xml/domain-part.ts';
-import {} from '../../../src/drivers/libvirt/domain-xml/metadata.ts';
 import {
   METADATA_NAMESPACE,
   METADATA_PREFIX,
