@@ -50,9 +50,16 @@ test('each thread has the error of its own calls, however many fail at once', as
       const thread = threads.start();
       const { libvirt, pointer } = await openTestDriver(thread);
       for (let round = 0; round < 20; round += 1) {
-        const uri = `none-${index}-${round}:///system`;
-        assert.equal(await libvirt.open(uri), null);
-        assert.ok(libvirt.lastError()?.message.includes(uri), libvirt.lastError()?.message);
+        const type = `none-${index}-${round}`;
+        assert.equal(
+          await libvirt.define(
+            pointer,
+            `<domain type="test"><name>a</name><memory unit="${type}">1</memory><os><type>hvm</type></os></domain>`,
+            0,
+          ),
+          null,
+        );
+        assert.ok(libvirt.lastError()?.message.includes(type), libvirt.lastError()?.message);
         const domain = await libvirt.lookupByName(pointer, 'test');
         assert.ok(domain);
         assert.equal(libvirt.lastError(), undefined);
