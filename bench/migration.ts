@@ -14,6 +14,7 @@ import { formatTable } from '../src/cli/output/table.ts';
 import { MigrationPhase } from '../src/client/api.ts';
 import { durationMs } from '../src/client/time.ts';
 import { followMigration } from '../src/client/watches.ts';
+import { interruption } from './measure/interruption.ts';
 import {
   allowNativeTls,
   migrateNatively,
@@ -67,9 +68,7 @@ interface Result {
   readonly failures: readonly string[];
 }
 
-const stop = new AbortController();
-process.once('SIGINT', () => stop.abort(new Error('Interrupted')));
-const { signal } = stop;
+const signal = interruption();
 
 await buildAgent(signal);
 await buildStreamer(signal);

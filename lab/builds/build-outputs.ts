@@ -29,7 +29,17 @@ export async function buildStreamer(signal: AbortSignal): Promise<void> {
 async function fingerprintSources(): Promise<string> {
   const hash = createHash('sha256');
   const files = await Array.fromAsync(
-    glob(['src/**/*.ts', 'lab/builds/bundle.ts', 'package-lock.json'], { cwd: inProject() }),
+    glob(
+      [
+        'src/**/*.ts',
+        'lab/builds/bundle.ts',
+        'native/{call-threads,memory}/*.c',
+        'package-lock.json',
+      ],
+      {
+        cwd: inProject(),
+      },
+    ),
   );
   for (const file of files.toSorted()) {
     const { mtimeMs, size } = await stat(inProject(file));

@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { chmod, glob, readFile, rm, writeFile } from 'node:fs/promises';
-import { type BuildOptions, build } from 'esbuild';
+import { promisify } from 'node:util';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { inProject } from '../core/project.ts';
 
 /** What runs as a process or a thread of its own, each beside whoever starts it. */
@@ -8,12 +10,20 @@ const AGENT = {
   daemon: 'src/agent/daemon.ts',
   'journal-worker': 'src/agent/journal/journal-worker.ts',
   'driver-process': 'src/drivers/libvirt/driver-process.ts',
-  'call-worker': 'src/drivers/libvirt/call-worker.ts',
-  'event-worker': 'src/drivers/libvirt/event-worker.ts',
   'probe-process': 'src/drivers/images/disk-probe/probe-process.ts',
   'image-process': 'src/drivers/images/image-process.ts',
 };
 const NOVACTL = { main: 'src/cli/main.ts', novactl: 'src/cli/novactl.ts' };
+
+/** zod's messages in all languages but English: a quarter of a megabyte that nobody reads. */
+const ENGLISH_ONLY: Plugin = {
+  name: 'english-only',
+  setup({ onLoad }) {
+    onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({
+      contents: "export { default as en } from './en.js';",
+    }));
+  },
+};
 
 const OPTIONS: BuildOptions = {
   absWorkingDir: inProject(),
@@ -26,6 +36,7 @@ const OPTIONS: BuildOptions = {
   banner: { js: "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;" },
   // Has a native part, which it looks for beside itself.
   external: ['koffi'],
+  plugins: [ENGLISH_ONLY],
   // What stays of names and lines is for whoever reads a stack trace at night.
   minifySyntax: true,
   legalComments: 'none',
@@ -43,9 +54,34 @@ export async function bundle(): Promise<void> {
   await rm(dist, { recursive: true, force: true });
   await build({ ...OPTIONS, entryPoints: AGENT, outdir: 'dist/agent' });
   await build({ ...OPTIONS, entryPoints: NOVACTL, outdir: 'dist/cli' });
+  await compile('native/call-threads/call-threads.c', 'dist/agent/call-threads.so');
+  await compile('native/memory/memory.c', 'dist/agent/memory.node');
   for await (const file of glob(`${dist}/*/*.js`)) await makeAscii(file);
   await writeFile(`${dist}/package.json`, '{ "type": "commonjs" }\n');
   for (const program of ['agent/main.js', 'cli/main.js']) await chmod(`${dist}/${program}`, 0o755);
+}
+
+/** By the C compiler of the machine. It becomes a part of the process that loads it. */
+async function compile(source: string, library: string): Promise<void> {
+  const flags = [
+    '-std=gnu11',
+    '-O2',
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-fPIC',
+    '-shared',
+    '-pthread',
+  ];
+  const args = [...flags, '-o', inProject(library), inProject(source)];
+  try {
+    await promisify(execFile)(process.env['CC'] ?? 'cc', args);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    throw new Error(`Needs a C compiler (Debian: apt-get install gcc libc6-dev)`, {
+      cause: error,
+    });
+  }
 }
 
 /** With a single letter beyond Latin-1, as esbuild leaves in comments and regular expressions, V8 keeps twice as much of the text. */

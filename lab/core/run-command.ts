@@ -68,14 +68,20 @@ export async function run(
   throw new LabError(`${command.join(' ')} failed with ${result.code}:\n${said}`);
 }
 
+export interface AttachedOptions extends Omit<RunOptions, 'input'> {
+  /** Is told the program's pid as soon as it runs. */
+  readonly onStarted?: (pid: number) => void;
+}
+
 /** Runs a program on this terminal and gives its exit code. Aborting asks it to end. */
 export async function runAttached(
   command: readonly string[],
-  options: Omit<RunOptions, 'input'>,
+  options: AttachedOptions,
   signal: AbortSignal,
 ): Promise<number> {
   const [program = '', ...rest] = command;
   const child = spawn(program, rest, { cwd: options.cwd, env: options.env, stdio: 'inherit' });
+  if (child.pid !== undefined) options.onStarted?.(child.pid);
   const stop = (): void => {
     child.kill('SIGTERM');
   };

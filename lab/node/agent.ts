@@ -8,7 +8,7 @@ import { type LabProcess, readProcess } from '../plan/lab-processes.ts';
 import type { Credentials } from './certificates.ts';
 import type { LabMachine } from './lab-machine.ts';
 
-const AGENT_PORT = 7443;
+export const AGENT_PORT = 7443;
 /** As the image starts it: a daemon gains nothing from room for young objects, which V8 would take on a large host. */
 export const MEMORY_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=256'];
 const HTTP_PORT = 7480;
@@ -21,6 +21,8 @@ export interface AgentOptions {
   readonly accelerator: 'auto' | 'kvm' | 'tcg';
   /** Runs src/ as it is instead of dist/; slower to start, nothing to build. */
   readonly source?: boolean;
+  /** What runs its program; this process's Node unless given. */
+  readonly runner?: readonly string[];
   /** Settings of agent.yaml that replace those of the lab, top-level section by section. */
   readonly settings?: Readonly<Record<string, unknown>>;
 }
@@ -54,7 +56,8 @@ export class Agent {
   /** Writes agent.yaml, starts the agent and waits until it is ready. */
   async start(options: AgentOptions, signal: AbortSignal): Promise<void> {
     await this.configure(options);
-    await this.launch({ source: options.source === true }, signal);
+    const { source = false, runner } = options;
+    await this.launch({ source, ...(runner && { runner }) }, signal);
     await this.waitReady(signal);
   }
 
@@ -87,12 +90,16 @@ export class Agent {
   }
 
   /** Starts the agent with the settings that are there, and does not wait for it. */
-  async launch(options: { readonly source: boolean }, signal: AbortSignal): Promise<void> {
+  async launch(
+    options: { readonly source: boolean; readonly runner?: readonly string[] },
+    signal: AbortSignal,
+  ): Promise<void> {
     if (this.find() !== undefined) throw new LabError(`Agent ${this.#machine.name} runs already`);
     const main = inProject(options.source ? 'src/agent/main.ts' : 'dist/agent/main.js');
+    const runner = options.runner ?? [process.execPath];
     await this.#machine.startDaemon(
       'agent',
-      [process.execPath, ...MEMORY_FLAGS, main, '--config', this.configPath],
+      [...runner, ...MEMORY_FLAGS, main, '--config', this.configPath],
       {},
       signal,
     );

@@ -2,6 +2,7 @@ import { glob } from 'node:fs/promises';
 import path from 'node:path';
 import { inProject, LabError } from '../core/project.ts';
 import { runAttached } from '../core/run-command.ts';
+import { removeLabsOf } from '../remove-lab.ts';
 import type { Verb } from './verb.ts';
 
 export const bench: Verb = {
@@ -18,6 +19,16 @@ export const bench: Verb = {
     if (!names.includes(name)) {
       throw new LabError(`There is no bench/${name}.ts; there are: ${names.join(', ')}`);
     }
-    return runAttached([process.execPath, inProject('bench', `${name}.ts`), ...args], {}, signal);
+    let pid: number | undefined;
+    const onStarted = (started: number): void => {
+      pid = started;
+    };
+    const command = [process.execPath, inProject('bench', `${name}.ts`), ...args];
+    try {
+      return await runAttached(command, { onStarted }, signal);
+    } finally {
+      // It removes its lab itself, unless it was killed.
+      if (pid !== undefined) await removeLabsOf(pid);
+    }
   },
 };

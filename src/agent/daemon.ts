@@ -2,6 +2,7 @@ import path from 'node:path';
 import { AgentError } from '../core/errors.ts';
 import { parseHostPort } from '../core/host-port.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
+import { giveBackMemory } from '../core/native-memory.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import { QemuBootProbe } from '../drivers/boot-probe/qemu-boot-probe.ts';
 import { ConsoleLogFile } from '../drivers/console-log/console-log-file.ts';
@@ -54,6 +55,7 @@ async function run(
   log: Logger,
   stop: AbortSignal,
 ): Promise<void> {
+  giveBackMemory();
   // Disposed from the last to the first, so each part may rely on those before it until its own end.
   await using stack = new AsyncDisposableStack();
   const journal = stack.use(
@@ -66,7 +68,8 @@ async function run(
   const { database } = journal;
   const disk = new FolderProbe(config.stateDirectory);
   const storage = new StorageHealth({ probe: disk, journal, log });
-  const host = await new LinuxHost().readFacts(stop);
+  const linux = new LinuxHost();
+  const host = await linux.readFacts(stop);
   const { accelerator: wanted } = config.hypervisor;
   const probe = new QemuBootProbe({
     file: path.join(config.stateDirectory, KVM_FINDING),
@@ -189,6 +192,7 @@ async function run(
   );
   apiListening = true;
   tasks.run('storage', (signal) => storage.run(signal));
+  tasks.run('operating-system', () => linux.readOperatingSystem());
   tasks.run('readiness', async (signal) => {
     for await (const _ of node.watch(undefined, signal)) server.setReady(readiness().length === 0);
   });

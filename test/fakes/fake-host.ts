@@ -8,7 +8,7 @@ export function fakeHost(changes: Partial<HostFacts> = {}): HostFacts {
     memoryBytes: 1024 ** 3,
     hugepages: {},
     hostname: 'fake',
-    operatingSystem: 'Fake Linux 1',
+    operatingSystem: () => 'Fake Linux 1',
     kernelRelease: '1.0.0',
     ...changes,
   };

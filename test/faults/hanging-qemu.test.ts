@@ -11,7 +11,7 @@ const never = new AbortController().signal;
 /** As many as resyncs and people ask for in an hour, faster. */
 const ROUNDS = 40;
 /** Two calls of a VM at a time, and what lists and samples at the same time. */
-const MAX_WORKERS = 8;
+const MAX_THREADS = 8;
 
 describe('a VM whose QEMU hangs, as in storage that has gone away', { skip: skipReason() }, () => {
   let node: PrivateLibvirt;
@@ -47,8 +47,8 @@ describe('a VM whose QEMU hangs, as in storage that has gone away', { skip: skip
       await assert.rejects(domains.suspend(hung.uid, never), (error) =>
         hasReason(error, 'HYPERVISOR_TIMEOUT'),
       );
-      const { workers, pid } = await hypervisor.diagnose(never);
-      assert.ok(workers <= MAX_WORKERS, `${workers} Workers`);
+      const { threads, pid } = await hypervisor.diagnose(never);
+      assert.ok(threads <= MAX_THREADS, `${threads} threads`);
       await domains.suspend(well.uid, never);
       await domains.resume(well.uid, never);
       const another = await start('another');
@@ -57,7 +57,7 @@ describe('a VM whose QEMU hangs, as in storage that has gone away', { skip: skip
       assert.equal((await hypervisor.diagnose(never)).pid, pid);
     }
     await waitFor('no call hangs', async () => {
-      return (await hypervisor.diagnose(never)).stuckWorkers === 0;
+      return (await hypervisor.diagnose(never)).stuckThreads === 0;
     });
     await domains.destroy(hung.uid, never);
   });

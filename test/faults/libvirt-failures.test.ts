@@ -75,7 +75,7 @@ describe('the libvirt driver, when things break', { skip: skipReason() }, () => 
       await hypervisor.domains.list(never);
     }
     await waitFor('the stuck Workers return', async () => {
-      return (await hypervisor.diagnose(never)).stuckWorkers === 0;
+      return (await hypervisor.diagnose(never)).stuckThreads === 0;
     });
     assert.equal((await hypervisor.diagnose(never)).pid, pid, 'the process was replaced');
     await hypervisor.domains.destroy(vm.uid, never);

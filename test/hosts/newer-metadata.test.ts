@@ -6,7 +6,7 @@ import type { NodeName } from '../../lab/plan/lab-plan.ts';
 import { ConditionStatus, type VirtualMachine, VirtualMachinePhase } from '../../src/client/api.ts';
 import { toVirtualMachineMessage } from '../../src/client/resource-messages.ts';
 import { parseVirtualMachine } from '../../src/core/resources/parse-virtual-machine.ts';
-import { METADATA_NAMESPACE } from '../../src/drivers/libvirt/domain-xml/metadata.ts';
+import { METADATA_NAMESPACE } from '../../src/drivers/libvirt/domain-xml/metadata-namespace.ts';
 import { type DemoVm, PATIENCE_MS } from '../e2e/moving-vm.ts';
 import { TwoNodes } from '../e2e/two-nodes.ts';
 import { manifest } from '../fixtures/manifests.ts';

@@ -236,7 +236,7 @@ export class NodeManager implements NodeService {
       hypervisor: this.#info,
       accelerator: accelerator.accelerator,
       operatingSystem: {
-        prettyName: host.operatingSystem,
+        prettyName: host.operatingSystem(),
         kernelRelease: host.kernelRelease,
         hostname: host.hostname,
       },

@@ -1,4 +1,5 @@
 import { AgentError, isHypervisorAway } from '../../core/errors.ts';
+import { EventLoopTurns } from '../../core/event-loop-turns.ts';
 import { EVERYTHING } from '../../core/label-selector.ts';
 import { runStrategyOf, startsAtOnce } from '../../core/resources/run-strategy.ts';
 import type { ConsoleReader } from '../../drivers/console.ts';
@@ -45,6 +46,7 @@ const STRATEGY_FIELDS: readonly string[] = ['spec.runStrategy', 'spec.running'];
 export class VmManager implements VmService {
   readonly #options: VmManagerOptions;
   readonly #power: VmPower;
+  readonly #turns = new EventLoopTurns();
 
   constructor(options: VmManagerOptions) {
     this.#options = options;
@@ -215,6 +217,8 @@ export class VmManager implements VmService {
     } catch (error) {
       if (!isHypervisorAway(error) || !this.#options.inventory.isKnown) throw error;
     }
+    // All who wait for one listing are answered after it, and others must not wait for all of them.
+    await this.#turns.next();
   }
 }
 

@@ -24,8 +24,8 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 const MAX_HANGING = 8;
 /** More at once would only take each other's time, until storage that is well counts as gone. */
 const MAX_AT_ONE_PLACE = 4;
-/** Kept for the next question; each takes some 40 MiB. */
-const KEEP_MS = 10_000;
+/** Kept for the next question; each takes some 40 MiB, and is there again in a tenth of a second. */
+const KEEP_MS = 2_000;
 
 /**
  * Looks at images in processes of its own, so that storage that has gone away keeps nobody but who asks for what is on it. A

@@ -1,14 +1,15 @@
+import type { Out } from './c-call.ts';
 import { isMissingDomain, LibvirtError } from './errors.ts';
 import { UUID_STRING_BUFFER_BYTES } from './libvirt-constants.ts';
-import type { ConnectPointer, DomainPointer, Libvirt, Out } from './native.ts';
+import type { ConnectPointer, DomainPointer, Libvirt } from './native.ts';
 
 export interface KeepAlive {
   readonly intervalS: number;
   readonly count: number;
 }
 
-/** A libvirt connection with the domains looked up through it. Used by the Worker that opened it only. */
-export class Connection implements Disposable {
+/** A libvirt connection with the domains looked up through it. Used in the thread that opened it only, one call after the other. */
+export class Connection {
   readonly libvirt: Libvirt;
   #pointer: ConnectPointer | undefined;
   #openDomains = 0;
@@ -19,15 +20,14 @@ export class Connection implements Disposable {
     this.#pointer = pointer;
   }
 
-  static open(libvirt: Libvirt, uri: string, keepAlive: KeepAlive): Connection {
-    libvirt.resetLastError();
-    const pointer = libvirt.open(uri);
+  static async open(libvirt: Libvirt, uri: string, keepAlive: KeepAlive): Promise<Connection> {
+    const pointer = await libvirt.open(uri);
     if (pointer === null) throw lastError(libvirt);
     const connection = new Connection(libvirt, pointer);
     // 1 means that the other side cannot do it (as with test:///default), which is no failure.
-    if (libvirt.setKeepAlive(pointer, keepAlive.intervalS, keepAlive.count) < 0) {
+    if ((await libvirt.setKeepAlive(pointer, keepAlive.intervalS, keepAlive.count)) < 0) {
       const error = lastError(libvirt);
-      connection[Symbol.dispose]();
+      await connection.close();
       throw error;
     }
     return connection;
@@ -49,29 +49,32 @@ export class Connection implements Disposable {
   }
 
   /** Throws libvirt's error if the result of a call says that it failed. */
-  check(result: number): number {
+  async check(call: Promise<number>): Promise<number> {
+    const result = await call;
     if (result < 0) throw lastError(this.libvirt);
     return result;
   }
 
-  checkPointer<T>(result: T | null): T {
+  async checkPointer<T>(call: Promise<T | null>): Promise<T> {
+    const result = await call;
     if (result === null) throw lastError(this.libvirt);
     return result;
   }
 
-  getDomain(uid: string): Domain {
-    return this.adopt(this.checkPointer(this.libvirt.lookupByUuid(this.pointer, uid)));
+  async getDomain(uid: string): Promise<Domain> {
+    return this.adopt(await this.checkPointer(this.libvirt.lookupByUuid(this.pointer, uid)));
   }
 
-  findDomain(uid: string): Domain | undefined {
+  findDomain(uid: string): Promise<Domain | undefined> {
     return this.#find(this.libvirt.lookupByUuid(this.pointer, uid));
   }
 
-  findDomainByName(name: string): Domain | undefined {
+  findDomainByName(name: string): Promise<Domain | undefined> {
     return this.#find(this.libvirt.lookupByName(this.pointer, name));
   }
 
-  #find(pointer: DomainPointer | null): Domain | undefined {
+  async #find(call: Promise<DomainPointer | null>): Promise<Domain | undefined> {
+    const pointer = await call;
     if (pointer !== null) return this.adopt(pointer);
     const error = lastError(this.libvirt);
     if (isMissingDomain(error)) return undefined;
@@ -87,14 +90,17 @@ export class Connection implements Disposable {
   }
 
   uuidOf(domain: DomainPointer): string {
-    this.check(this.libvirt.getUuid(domain, this.#uuidBuffer));
+    if (this.libvirt.getUuid(domain, this.#uuidBuffer) < 0) {
+      throw new LibvirtError(0, 'libvirt does not give the UUID of a domain');
+    }
     return this.#uuidBuffer.toString('latin1', 0, UUID_STRING_BUFFER_BYTES - 1);
   }
 
-  [Symbol.dispose](): void {
-    if (this.#pointer === undefined) return;
-    this.libvirt.close(this.#pointer);
+  /** Tells the daemon, so it may block. */
+  async close(): Promise<void> {
+    const pointer = this.#pointer;
     this.#pointer = undefined;
+    if (pointer !== undefined) await this.libvirt.close(pointer);
   }
 }
 
@@ -123,23 +129,26 @@ export class Domain implements Disposable {
     return this.#connection.libvirt.getName(this.pointer);
   }
 
-  isActive(): boolean {
-    return this.#connection.check(this.#connection.libvirt.isActive(this.pointer)) === 1;
+  async isActive(): Promise<boolean> {
+    const { libvirt } = this.#connection;
+    return (await this.#connection.check(libvirt.isActive(this.pointer))) === 1;
   }
 
   /** virDomainState and its reason. */
-  readState(): { readonly state: number; readonly reason: number } {
+  async readState(): Promise<{ readonly state: number; readonly reason: number }> {
     const state: Out<number> = [null];
     const reason: Out<number> = [null];
-    this.#connection.check(this.#connection.libvirt.getState(this.pointer, state, reason, 0));
+    const { libvirt } = this.#connection;
+    await this.#connection.check(libvirt.getState(this.pointer, state, reason, 0));
     return { state: state[0] ?? 0, reason: reason[0] ?? 0 };
   }
 
-  isPersistent(): boolean {
-    return this.#connection.check(this.#connection.libvirt.isPersistent(this.pointer)) === 1;
+  async isPersistent(): Promise<boolean> {
+    const { libvirt } = this.#connection;
+    return (await this.#connection.check(libvirt.isPersistent(this.pointer))) === 1;
   }
 
-  getXml(flags: number): string {
+  getXml(flags: number): Promise<string> {
     const { libvirt } = this.#connection;
     return this.#connection.checkPointer(libvirt.getXml(this.pointer, flags));
   }
@@ -152,9 +161,9 @@ export class Domain implements Disposable {
   }
 }
 
-/** The error of the call that this thread has just made. */
-export function lastError(libvirt: Libvirt): LibvirtError {
+/** The error of the call that has just been made in the thread of `libvirt`. */
+function lastError(libvirt: Libvirt): LibvirtError {
   const error = libvirt.lastError();
   if (error === undefined) return new LibvirtError(0, 'libvirt gave no reason');
-  return new LibvirtError(error.code, error.message ?? 'libvirt gave no reason', error.int1);
+  return new LibvirtError(error.code, error.message || 'libvirt gave no reason', error.number);
 }

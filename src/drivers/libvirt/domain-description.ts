@@ -2,7 +2,7 @@ import { AgentError } from '../../core/errors.ts';
 import type { HypervisorVm } from '../hypervisor-domains.ts';
 import type { DomainXml } from './domain-operations.ts';
 import { DomainDocument } from './domain-xml/domain-document.ts';
-import { METADATA_NAMESPACE } from './domain-xml/metadata.ts';
+import { METADATA_NAMESPACE } from './domain-xml/metadata-namespace.ts';
 
 /** What a domain's XML says of it. */
 export type DomainDescription = Pick<

@@ -27,12 +27,12 @@ import {
 } from './libvirt-constants.ts';
 
 /*
- * What a call Worker can do. Each takes the Worker's connection and plain values, blocks, and returns plain values
- * or throws; it leaves no handle behind.
+ * What a call thread can do. Each takes the thread's connection and plain values, and comes to plain values or throws; it leaves
+ * no handle behind.
  */
 
-export function list(connection: Connection, detail: RecordDetail): DomainRecord[] {
-  return listRecords(connection, detail);
+export async function list(connection: Connection, detail: RecordDetail): Promise<DomainRecord[]> {
+  return await listRecords(connection, detail);
 }
 
 /** What a domain is now, and what it will be at its next start where that is kept apart. */
@@ -42,27 +42,31 @@ export interface DomainXml {
   readonly persistent: string | undefined;
 }
 
-export function readXml(connection: Connection, uid: string): DomainXml {
-  using domain = connection.getDomain(uid);
-  return readBoth(domain);
+export async function readXml(connection: Connection, uid: string): Promise<DomainXml> {
+  using domain = await connection.getDomain(uid);
+  return await readBoth(domain);
 }
 
 /** What the next start takes, with its secrets, so that it can be defined again; undefined if there is no such domain. */
-export function findDefinableXml(connection: Connection, uid: string): string | undefined {
-  using domain = connection.findDomain(uid);
-  if (domain === undefined) return undefined;
-  return domain.getXml(domain.isPersistent() ? XML_INACTIVE | XML_SECURE : XML_SECURE);
-}
-
-export function find(
+export async function findDefinableXml(
   connection: Connection,
   uid: string,
-): { record: DomainRecord; xml: DomainXml } | undefined {
-  using domain = connection.findDomain(uid);
+): Promise<string | undefined> {
+  using domain = await connection.findDomain(uid);
+  if (domain === undefined) return undefined;
+  const isPersistent = await domain.isPersistent();
+  return await domain.getXml(isPersistent ? XML_INACTIVE | XML_SECURE : XML_SECURE);
+}
+
+export async function find(
+  connection: Connection,
+  uid: string,
+): Promise<{ record: DomainRecord; xml: DomainXml } | undefined> {
+  using domain = await connection.findDomain(uid);
   if (domain === undefined) return undefined;
   try {
-    const xml = readBoth(domain);
-    const record = readRecord(connection, domain, 'state');
+    const xml = await readBoth(domain);
+    const record = await readRecord(connection, domain, 'state');
     return record && { record, xml };
   } catch (error) {
     // It vanished between two of the calls, as at the end of a migration.
@@ -71,20 +75,20 @@ export function find(
   }
 }
 
-function readBoth(domain: Domain): DomainXml {
-  const live = domain.getXml(0);
-  const apart = domain.isActive() && domain.isPersistent();
-  return { live, persistent: apart ? domain.getXml(XML_INACTIVE) : undefined };
+async function readBoth(domain: Domain): Promise<DomainXml> {
+  const live = await domain.getXml(0);
+  const apart = (await domain.isActive()) && (await domain.isPersistent());
+  return { live, persistent: apart ? await domain.getXml(XML_INACTIVE) : undefined };
 }
 
 /** `name` is that of a domain that is not there yet; one that is keeps the name that somebody has given it. */
-export function define(
+export async function define(
   connection: Connection,
   uid: string,
   name: string | undefined,
   xml: string,
-): void {
-  using namesake = name === undefined ? undefined : connection.findDomainByName(name);
+): Promise<void> {
+  using namesake = name === undefined ? undefined : await connection.findDomainByName(name);
   if (namesake !== undefined && namesake.uid !== uid) {
     throw new AgentError(
       'VM_ALREADY_EXISTS',
@@ -92,80 +96,80 @@ export function define(
     );
   }
   const { libvirt } = connection;
-  const pointer = libvirt.define(connection.pointer, xml, DEFINE_VALIDATE);
-  connection.adopt(connection.checkPointer(pointer))[Symbol.dispose]();
+  const defined = libvirt.define(connection.pointer, xml, DEFINE_VALIDATE);
+  connection.adopt(await connection.checkPointer(defined))[Symbol.dispose]();
 }
 
-export function start(connection: Connection, uid: string): void {
-  using domain = connection.getDomain(uid);
-  refuseIncoming(connection, domain);
-  tryUnless(
+export async function start(connection: Connection, uid: string): Promise<void> {
+  using domain = await connection.getDomain(uid);
+  await refuseIncoming(connection, domain);
+  await tryUnless(
     () => connection.check(connection.libvirt.create(domain.pointer)),
     // One that is still being started may come to nothing yet.
-    () => domain.isActive() && !isStartingUp(domain.readState()),
+    async () => (await domain.isActive()) && !isStartingUp(await domain.readState()),
   );
 }
 
-export function shutdown(connection: Connection, uid: string): void {
-  using domain = connection.getDomain(uid);
-  tryUnless(
+export async function shutdown(connection: Connection, uid: string): Promise<void> {
+  using domain = await connection.getDomain(uid);
+  await tryUnless(
     () => connection.check(connection.libvirt.shutdown(domain.pointer)),
-    () => !domain.isActive(),
+    async () => !(await domain.isActive()),
   );
 }
 
-export function destroy(connection: Connection, uid: string): void {
-  using domain = connection.getDomain(uid);
-  tryUnless(
+export async function destroy(connection: Connection, uid: string): Promise<void> {
+  using domain = await connection.getDomain(uid);
+  await tryUnless(
     () =>
       unlessStartIsLost(domain, () => connection.check(connection.libvirt.destroy(domain.pointer))),
-    () => !domain.isActive(),
+    async () => !(await domain.isActive()),
   );
 }
 
-export function suspend(connection: Connection, uid: string): void {
-  using domain = connection.getDomain(uid);
-  connection.check(connection.libvirt.suspend(domain.pointer));
+export async function suspend(connection: Connection, uid: string): Promise<void> {
+  using domain = await connection.getDomain(uid);
+  await connection.check(connection.libvirt.suspend(domain.pointer));
 }
 
-export function resume(connection: Connection, uid: string): void {
-  using domain = connection.getDomain(uid);
-  refuseIncoming(connection, domain);
+export async function resume(connection: Connection, uid: string): Promise<void> {
+  using domain = await connection.getDomain(uid);
+  await refuseIncoming(connection, domain);
   const { libvirt } = connection;
-  const isAsleep = domain.readState().state === DOMAIN_PM_SUSPENDED;
-  tryUnless(
+  const isAsleep = (await domain.readState()).state === DOMAIN_PM_SUSPENDED;
+  await tryUnless(
     () =>
       connection.check(isAsleep ? libvirt.wake(domain.pointer, 0) : libvirt.resume(domain.pointer)),
-    () => domain.readState().state === DOMAIN_RUNNING,
+    async () => (await domain.readState()).state === DOMAIN_RUNNING,
   );
 }
 
-export function reset(connection: Connection, uid: string): void {
-  using domain = connection.getDomain(uid);
-  refuseIncoming(connection, domain);
-  connection.check(connection.libvirt.reset(domain.pointer, 0));
+export async function reset(connection: Connection, uid: string): Promise<void> {
+  using domain = await connection.getDomain(uid);
+  await refuseIncoming(connection, domain);
+  await connection.check(connection.libvirt.reset(domain.pointer, 0));
 }
 
-export function reboot(connection: Connection, uid: string): void {
-  using domain = connection.getDomain(uid);
+export async function reboot(connection: Connection, uid: string): Promise<void> {
+  using domain = await connection.getDomain(uid);
   // libvirt would press the button of a guest that cannot see it, and say nothing.
-  if (domain.readState().state !== DOMAIN_RUNNING) {
+  if ((await domain.readState()).state !== DOMAIN_RUNNING) {
     throw new AgentError('VM_NOT_RUNNING', 'It does not run');
   }
-  connection.check(connection.libvirt.reboot(domain.pointer, REBOOT_ACPI_POWER_BUTTON));
+  await connection.check(connection.libvirt.reboot(domain.pointer, REBOOT_ACPI_POWER_BUTTON));
 }
 
-export function undefine(connection: Connection, uid: string): void {
-  using domain = connection.findDomain(uid);
+export async function undefine(connection: Connection, uid: string): Promise<void> {
+  using domain = await connection.findDomain(uid);
   if (domain === undefined) return;
   // libvirt would make a running domain transient: gone from the listing as soon as it stops.
-  if (domain.isActive()) throw new AgentError('VM_RUNNING', 'It is running; stop it first');
+  if (await domain.isActive()) throw new AgentError('VM_RUNNING', 'It is running; stop it first');
   const flags =
     UNDEFINE_MANAGED_SAVE |
     UNDEFINE_SNAPSHOTS_METADATA |
     UNDEFINE_NVRAM |
     UNDEFINE_CHECKPOINTS_METADATA;
-  connection.check(connection.libvirt.undefine(domain.pointer, flags));
+  await connection.check(connection.libvirt.undefine(domain.pointer, flags));
 }
 
 export interface MetadataElement {
@@ -176,41 +180,49 @@ export interface MetadataElement {
   readonly namespace: string;
 }
 
-export function setMetadata(connection: Connection, uid: string, element: MetadataElement): void {
-  using domain = connection.getDomain(uid);
+export async function setMetadata(
+  connection: Connection,
+  uid: string,
+  element: MetadataElement,
+): Promise<void> {
+  using domain = await connection.getDomain(uid);
   const { live, persistent, prefix, namespace } = element;
-  const set = (xml: string, flags: number): void => {
+  const set = async (xml: string, flags: number): Promise<void> => {
     const { libvirt } = connection;
-    connection.check(
+    await connection.check(
       libvirt.setMetadata(domain.pointer, METADATA_ELEMENT, xml, prefix, namespace, flags),
     );
   };
   // The persistent one first: should the second fail, the next start knows at least.
-  if (persistent !== undefined && domain.isPersistent()) set(persistent, AFFECT_CONFIG);
-  if (live !== undefined && domain.isActive()) set(live, AFFECT_LIVE);
+  if (persistent !== undefined && (await domain.isPersistent()))
+    await set(persistent, AFFECT_CONFIG);
+  if (live !== undefined && (await domain.isActive())) await set(live, AFFECT_LIVE);
 }
 
 /** What is off has its drives from its definition. */
-export function changeMedium(
+export async function changeMedium(
   connection: Connection,
   uid: string,
   drive: string,
   metadata: MetadataElement,
   isForced: boolean,
-): void {
-  using domain = connection.getDomain(uid);
-  if (!domain.isActive()) return;
-  refuseIncoming(connection, domain);
+): Promise<void> {
+  using domain = await connection.getDomain(uid);
+  if (!(await domain.isActive())) return;
+  await refuseIncoming(connection, domain);
   const flags = AFFECT_LIVE | (isForced ? DEVICE_MODIFY_FORCE : 0);
-  connection.check(connection.libvirt.updateDevice(domain.pointer, drive, flags));
-  setMetadata(connection, uid, metadata);
+  await connection.check(connection.libvirt.updateDevice(domain.pointer, drive, flags));
+  await setMetadata(connection, uid, metadata);
 }
 
 /** Does it; should libvirt say that this cannot be done now, asks whether it is so already. */
-function tryUnless(attempt: () => void, isDone: () => boolean): void {
+async function tryUnless(
+  attempt: () => Promise<unknown>,
+  isDone: () => Promise<boolean>,
+): Promise<void> {
   try {
-    attempt();
+    await attempt();
   } catch (error) {
-    if (!isInvalidNow(error) || !isDone()) throw error;
+    if (!isInvalidNow(error) || !(await isDone())) throw error;
   }
 }

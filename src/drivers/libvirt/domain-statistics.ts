@@ -1,4 +1,6 @@
 import type { VmStatistics } from '../hypervisor-statistics.ts';
+import type { Out } from './c-call.ts';
+import { copyMemory, freeMemory } from './c-memory.ts';
 import type { Connection, Domain } from './connection.ts';
 import {
   LIST_TRANSIENT,
@@ -10,14 +12,11 @@ import {
   STATS_STATE,
   STATS_VCPU,
 } from './libvirt-constants.ts';
-import {
-  copyMemory,
-  type DomainListPointer,
-  type DomainPointer,
-  freeMemory,
-  type Out,
-  type StatsListPointer,
-  type TypedParametersPointer,
+import type {
+  DomainListPointer,
+  DomainPointer,
+  StatsListPointer,
+  TypedParametersPointer,
 } from './native.ts';
 import { bigintOf, numberOf, type Parameters, readParameters } from './typed-parameters.ts';
 
@@ -51,25 +50,28 @@ export interface DomainRecord {
 }
 
 /** All domains with statistics, in three round trips whatever their number. */
-export function listRecords(connection: Connection, detail: RecordDetail): DomainRecord[] {
-  const transient = listTransientUids(connection);
+export async function listRecords(
+  connection: Connection,
+  detail: RecordDetail,
+): Promise<DomainRecord[]> {
+  const transient = await listTransientUids(connection);
   const list: Out<StatsListPointer> = [null];
-  const count = connection.check(
+  const count = await connection.check(
     connection.libvirt.getAllStats(connection.pointer, STATS_OF_DETAIL[detail], list, STATS_NOWAIT),
   );
   return readRecords(connection, list, count, (uid) => !transient.has(uid));
 }
 
 /** One domain's record; undefined if it has just vanished. */
-export function readRecord(
+export async function readRecord(
   connection: Connection,
   domain: Domain,
   detail: RecordDetail,
-): DomainRecord | undefined {
-  const persistent = domain.isPersistent();
+): Promise<DomainRecord | undefined> {
+  const persistent = await domain.isPersistent();
   const list: Out<StatsListPointer> = [null];
   const domains = new BigUint64Array([domain.pointer, 0n]);
-  const count = connection.check(
+  const count = await connection.check(
     connection.libvirt.getStats(domains, STATS_OF_DETAIL[detail], list, STATS_NOWAIT),
   );
   return readRecords(connection, list, count, () => persistent)[0];
@@ -146,10 +148,12 @@ function sumOf(parameters: Parameters, group: string, figure: string): bigint {
 }
 
 /** The records themselves do not say which domains vanish when they stop. */
-function listTransientUids(connection: Connection): ReadonlySet<string> {
+async function listTransientUids(connection: Connection): Promise<ReadonlySet<string>> {
   const { libvirt } = connection;
   const list: Out<DomainListPointer> = [null];
-  const count = connection.check(libvirt.listAllDomains(connection.pointer, list, LIST_TRANSIENT));
+  const count = await connection.check(
+    libvirt.listAllDomains(connection.pointer, list, LIST_TRANSIENT),
+  );
   const uids = new Set<string>();
   const [pointer] = list;
   if (pointer === null) return uids;

@@ -1,26 +1,21 @@
 import { readdirSync } from 'node:fs';
-import { Worker } from 'node:worker_threads';
-import {
-  type CallRequest,
-  type DriverDiagnostics,
-  type DriverSettings,
-  type EventWorkerSettings,
-  type FromDriver,
-  type FromEventWorker,
-  partUrl,
-  type ToDriver,
-} from './driver-protocol.ts';
-import { WorkerPool } from './worker-pool.ts';
+import { giveBackMemory } from '../../core/native-memory.ts';
+import { CallThreads } from './call-threads.ts';
+import type { DriverDiagnostics, DriverSettings, FromDriver, ToDriver } from './driver-protocol.ts';
+import { EventConnection } from './event-connection.ts';
+import { loadLibvirt } from './native.ts';
+import { ThreadClient } from './thread-client.ts';
+import { ThreadPool } from './thread-pool.ts';
 
 /*
- * The process that libvirt's library lives in. Its main thread passes messages and never blocks; the agent may kill
- * it at any time.
+ * The process that libvirt's library lives in. JavaScript passes messages here and never blocks: what does, happens in threads
+ * of C. The agent may kill it at any time.
  */
 
 const settings = JSON.parse(process.argv[2] ?? '{}') as DriverSettings;
 process.title = 'novacron-libvirt';
 
-// Without an agent there is nothing to do. Exiting would wait for Workers that are blocked in libvirt.
+// Without an agent there is nothing to do. Exiting would wait for what is blocked in libvirt.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 if (!process.connected) process.kill(process.pid, 'SIGKILL');
 // A signal for the whole process group, such as Ctrl-C, is for the agent: it ends us when it is done with us.
@@ -31,52 +26,62 @@ const send = (message: FromDriver): void => {
   if (process.connected) process.send?.(message);
 };
 
-const pool = new WorkerPool({
-  uri: settings.uri,
+giveBackMemory();
+const library = loadLibvirt();
+// Nothing works without the event loop: the agent starts the process again.
+if (library.initialize() < 0 || library.registerEventLoop() < 0) {
+  throw new Error('libvirt does not begin');
+}
+const threads = new CallThreads({
+  resetLastError: library.addressOf('virResetLastError'),
+  getLastError: library.addressOf('virGetLastError'),
+  getUuid: library.addressOf('virDomainGetUUIDString'),
+  runEventLoop: library.addressOf('virEventRunDefaultImpl'),
+  onEvent: (event) => events.receive(event),
+  onLoopFailed: (message) => {
+    process.stderr.write(`libvirt's event loop has ended: ${message}\n`, () =>
+      process.kill(process.pid, 'SIGKILL'),
+    );
+  },
+});
+// Keepalive of all connections depends on it.
+threads.runEvents();
+
+const { uri, stateDirectory } = settings;
+const pool = new ThreadPool({
+  start: (lane) => new ThreadClient({ library, thread: threads.start(), uri, lane }),
   size: settings.callWorkers,
   onOutcome: send,
-  onExhausted: (stuckWorkers) => send({ kind: 'exhausted', stuckWorkers }),
+  onExhausted: (stuckThreads) => send({ kind: 'exhausted', stuckThreads }),
 });
-
-/** Calls that came before libvirt's event loop was there. */
-let early: CallRequest[] | undefined = [];
-
-const events = new Worker(partUrl('event-worker'), {
-  workerData: settings satisfies EventWorkerSettings,
-});
-events.on('message', (message: FromEventWorker) => {
-  if (message.kind !== 'ready') return send(message);
-  for (const request of early ?? []) pool.submit(request);
-  early = undefined;
-});
-// Nothing works without the event loop: the agent starts the process again.
-events.on('error', (error) => {
-  process.stderr.write(`${error.stack ?? error.message}\n`, () =>
-    process.kill(process.pid, 'SIGKILL'),
-  );
+const events = new EventConnection({
+  library,
+  thread: threads.start(),
+  handler: (name) => threads.handler(name),
+  uri,
+  stateDirectory,
+  report: send,
 });
 
 process.on('message', (message: ToDriver) => {
   switch (message.kind) {
     case 'call':
-      if (early === undefined) pool.submit(message);
-      else early.push(message);
+      pool.submit(message);
       break;
     case 'forget':
-      early = early?.filter((request) => request.id !== message.id);
       pool.forget(message.id);
       break;
     default:
-      void diagnose().then((value) => send({ kind: 'result', id: message.id, value }));
+      send({ kind: 'result', id: message.id, value: diagnose() });
   }
 });
 
-async function diagnose(): Promise<DriverDiagnostics> {
+function diagnose(): DriverDiagnostics {
   return {
-    ...(await pool.diagnose()),
+    ...pool.diagnose(),
     pid: process.pid,
-    workers: pool.workers,
-    stuckWorkers: pool.stuckWorkers,
+    threads: pool.threads,
+    stuckThreads: pool.stuckThreads,
     openFiles: readdirSync('/proc/self/fd').length,
     rssBytes: process.memoryUsage.rss(),
   };

@@ -4,8 +4,7 @@ import type { OperationFailure } from './errors.ts';
 import type { OperationName } from './operations.ts';
 
 /*
- * agent ⇄ driver process (IPC) and driver process ⇄ Workers (messages). Both ends are of the same version: the
- * agent starts its own driver process.
+ * agent ⇄ driver process (IPC). Both ends are of the same version: the agent starts its own driver process.
  */
 
 /** Given to the driver process as its only argument, as JSON. */
@@ -20,9 +19,9 @@ export interface CallRequest {
   readonly id: number;
   readonly operation: OperationName;
   readonly values: readonly unknown[];
-  /** The VM it is about; the calls of one VM may occupy a few Workers only. */
+  /** The VM it is about; the calls of one VM may occupy a few threads only. */
   readonly uid: string | undefined;
-  /** `long` and `fresh` get a Worker and connection of their own, which end with the call. */
+  /** `long` and `fresh` get a thread and connection of their own, which end with the call. */
   readonly lane: 'pool' | 'fresh' | 'long';
 }
 
@@ -36,7 +35,7 @@ export type CallOutcome =
   | { readonly kind: 'result'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'failure'; readonly id: number; readonly failure: OperationFailure };
 
-type ConnectionReport =
+export type ConnectionReport =
   | { readonly kind: 'connecting' }
   | { readonly kind: 'connected' }
   | { readonly kind: 'unreachable'; readonly message: string }
@@ -52,38 +51,23 @@ export type FromDriver =
   | CallOutcome
   | ConnectionReport
   | DomainReport
-  /** So many Workers are stuck in calls that nobody waits for that the process should be replaced. */
-  | { readonly kind: 'exhausted'; readonly stuckWorkers: number };
+  /** So many threads are stuck in calls that nobody waits for that the process should be replaced. */
+  | { readonly kind: 'exhausted'; readonly stuckThreads: number };
 
-export interface WorkerDiagnostics {
+export interface ThreadDiagnostics {
   readonly openConnections: number;
   readonly openDomains: number;
 }
 
-export interface DriverDiagnostics extends WorkerDiagnostics {
+export interface DriverDiagnostics extends ThreadDiagnostics {
   readonly pid: number;
-  readonly workers: number;
-  readonly stuckWorkers: number;
+  readonly threads: number;
+  readonly stuckThreads: number;
   readonly openFiles: number;
   readonly rssBytes: number;
 }
 
-export type ToCallWorker =
-  | ({ readonly kind: 'call' } & CallRequest)
-  | { readonly kind: 'diagnose'; readonly id: number }
-  | { readonly kind: 'close' };
-
-/** Sent by the event Worker once the event loop is there, before which no connection may be opened. */
-export type FromEventWorker = { readonly kind: 'ready' } | ConnectionReport | DomainReport;
-
-export interface CallWorkerSettings {
-  readonly uri: string;
-  readonly lane: CallRequest['lane'];
-}
-
-export type EventWorkerSettings = Pick<DriverSettings, 'uri' | 'stateDirectory'>;
-
-/** The file of a part that runs in a thread or process of its own: source or built, like its starter. */
-export function partUrl(name: 'driver-process' | 'call-worker' | 'event-worker'): URL {
-  return siblingModule(import.meta.url, name);
+/** The file of the driver process: source or built, like its starter. */
+export function driverProcessUrl(): URL {
+  return siblingModule(import.meta.url, 'driver-process');
 }

@@ -7,8 +7,8 @@ import {
   type DomainReport,
   type DriverDiagnostics,
   type DriverSettings,
+  driverProcessUrl,
   type FromDriver,
-  partUrl,
   type ToDriver,
 } from './driver-protocol.ts';
 import { toAgentError } from './errors.ts';
@@ -43,7 +43,7 @@ const CALL_WAITS_FOR_CONNECTION_MS = 2_000;
 const PROBE_TIMEOUT_MS = CONNECT_TIMEOUT_MS;
 const RESPAWN_DELAYS_MS = [0, 100, 250, 500, 1000, 2000] as const;
 
-/** The process has a thread for each call in flight and keeps no data. */
+/** It keeps no data. */
 const MEMORY_FLAGS = ['--max-semi-space-size=1', '--v8-pool-size=1'] as const;
 
 /**
@@ -164,7 +164,7 @@ export class DriverSupervisor implements AsyncDisposable {
       callWorkers: this.#options.callWorkers,
       stateDirectory: this.#options.stateDirectory,
     };
-    const child = fork(partUrl('driver-process'), [JSON.stringify(settings)], {
+    const child = fork(driverProcessUrl(), [JSON.stringify(settings)], {
       execArgv: [...MEMORY_FLAGS],
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
@@ -213,7 +213,7 @@ export class DriverSupervisor implements AsyncDisposable {
         );
         break;
       case 'exhausted':
-        this.#respawn(new Error(`${message.stuckWorkers} calls to libvirt hang`));
+        this.#respawn(new Error(`${message.stuckThreads} calls to libvirt hang`));
         break;
       default:
         this.#options.onReport(message);

@@ -1,8 +1,9 @@
 import type { HypervisorFeature } from '../hypervisor-host.ts';
+import type { Out } from './c-call.ts';
 import type { Connection } from './connection.ts';
 import { isIncompatibleCpu, isUnknownCpuModel } from './errors.ts';
 import { COMPARE_CPU_FAIL_INCOMPATIBLE } from './libvirt-constants.ts';
-import { OPTIONAL_SYMBOLS, type Out } from './native.ts';
+import { OPTIONAL_SYMBOLS } from './native.ts';
 
 export interface HostRecord {
   readonly hostname: string;
@@ -15,24 +16,24 @@ export interface HostRecord {
 }
 
 /** Asks libvirtd the cheapest question there is. */
-export function probe(connection: Connection): void {
-  connection.check(connection.libvirt.getLibraryVersion(connection.pointer, [null]));
+export async function probe(connection: Connection): Promise<void> {
+  await connection.check(connection.libvirt.getLibraryVersion(connection.pointer, [null]));
 }
 
-export function readHost(connection: Connection): HostRecord {
+export async function readHost(connection: Connection): Promise<HostRecord> {
   const { libvirt, pointer } = connection;
-  const read = (call: (version: Out<number>) => number): number => {
+  const read = async (call: (version: Out<number>) => Promise<number>): Promise<number> => {
     const version: Out<number> = [null];
-    connection.check(call(version));
+    await connection.check(call(version));
     return version[0] ?? 0;
   };
   return {
-    hostname: connection.checkPointer(libvirt.getHostname(pointer)),
-    uri: connection.checkPointer(libvirt.getUri(pointer)),
-    capabilitiesXml: connection.checkPointer(libvirt.getCapabilities(pointer)),
-    libraryVersion: read((version) => libvirt.getVersion(version, null, null)),
-    daemonVersion: read((version) => libvirt.getLibraryVersion(pointer, version)),
-    hypervisorVersion: read((version) => libvirt.getHypervisorVersion(pointer, version)),
+    hostname: await connection.checkPointer(libvirt.getHostname(pointer)),
+    uri: await connection.checkPointer(libvirt.getUri(pointer)),
+    capabilitiesXml: await connection.checkPointer(libvirt.getCapabilities(pointer)),
+    libraryVersion: await read(async (version) => libvirt.getVersion(version, null, null)),
+    daemonVersion: await read((version) => libvirt.getLibraryVersion(pointer, version)),
+    hypervisorVersion: await read((version) => libvirt.getHypervisorVersion(pointer, version)),
     features: Object.keys(OPTIONAL_SYMBOLS).map((name) => {
       const detail = libvirt.missing.get(name) ?? '';
       return { name, available: detail === '', detail };
@@ -44,17 +45,21 @@ export function readHost(connection: Connection): HostRecord {
  * Why QEMU on this host cannot give a guest a CPU, with the features that it lacks; empty if it can, or if libvirt cannot tell. `xml`
  * is the CPU of a running domain.
  */
-export function compareCpu(connection: Connection, virtType: 'kvm' | 'qemu', xml: string): string {
-  return problemOf(connection, virtType, xml, isIncompatibleCpu);
-}
-
-/** Why it cannot give a guest a CPU of a model. What QEMU emulates, it may leave out features of. */
-export function compareModel(
+export async function compareCpu(
   connection: Connection,
   virtType: 'kvm' | 'qemu',
   xml: string,
-): string {
-  return problemOf(
+): Promise<string> {
+  return await problemOf(connection, virtType, xml, isIncompatibleCpu);
+}
+
+/** Why it cannot give a guest a CPU of a model. What QEMU emulates, it may leave out features of. */
+export async function compareModel(
+  connection: Connection,
+  virtType: 'kvm' | 'qemu',
+  xml: string,
+): Promise<string> {
+  return await problemOf(
     connection,
     virtType,
     xml,
@@ -62,16 +67,16 @@ export function compareModel(
   );
 }
 
-function problemOf(
+async function problemOf(
   connection: Connection,
   virtType: 'kvm' | 'qemu',
   xml: string,
   isProblem: (error: unknown) => boolean,
-): string {
+): Promise<string> {
   const { libvirt, pointer } = connection;
   const flags = COMPARE_CPU_FAIL_INCOMPATIBLE;
   try {
-    connection.check(
+    await connection.check(
       libvirt.compareHypervisorCpu(pointer, null, 'x86_64', null, virtType, xml, flags),
     );
     return '';
@@ -83,8 +88,8 @@ function problemOf(
 }
 
 /** What QEMU's version is; asked before a domain is built. */
-export function readHypervisorVersion(connection: Connection): number {
+export async function readHypervisorVersion(connection: Connection): Promise<number> {
   const version: Out<number> = [null];
-  connection.check(connection.libvirt.getHypervisorVersion(connection.pointer, version));
+  await connection.check(connection.libvirt.getHypervisorVersion(connection.pointer, version));
   return version[0] ?? 0;
 }

@@ -1,5 +1,6 @@
 import { AgentError } from '../../core/errors.ts';
 import type { JobStatistics } from '../hypervisor-jobs.ts';
+import type { Out } from './c-call.ts';
 import type { Connection, Domain } from './connection.ts';
 import { isStartingUp, mayBeIncoming } from './domain-states.ts';
 import { isLockedOut, isRefusedNow } from './errors.ts';
@@ -22,7 +23,7 @@ import {
   XML_MIGRATABLE,
   XML_SECURE,
 } from './libvirt-constants.ts';
-import type { Out, TypedParametersPointer } from './native.ts';
+import type { TypedParametersPointer } from './native.ts';
 import { readParameters } from './typed-parameters.ts';
 
 /** The domain as the destination must be given it: as it runs, and as it is to start the next time. */
@@ -31,12 +32,18 @@ export interface MigratableXml {
   readonly persistent: string;
 }
 
-export function readMigratableXml(connection: Connection, uid: string): MigratableXml {
-  using domain = connection.getDomain(uid);
+export async function readMigratableXml(
+  connection: Connection,
+  uid: string,
+): Promise<MigratableXml> {
+  using domain = await connection.getDomain(uid);
   // SECURE keeps what libvirt hides otherwise: a definition without its secrets would not start again.
   const flags = XML_MIGRATABLE | XML_SECURE;
-  const live = domain.getXml(flags);
-  return { live, persistent: domain.isPersistent() ? domain.getXml(flags | XML_INACTIVE) : live };
+  const live = await domain.getXml(flags);
+  return {
+    live,
+    persistent: (await domain.isPersistent()) ? await domain.getXml(flags | XML_INACTIVE) : live,
+  };
 }
 
 export interface MigrationCall {
@@ -52,28 +59,32 @@ export interface MigrationCall {
 }
 
 /** Blocks until the migration has ended. The two libvirtds go on by themselves if this process dies. */
-export function migrate(connection: Connection, uid: string, call: MigrationCall): void {
-  using domain = connection.getDomain(uid);
-  if (!domain.isActive()) throw new AgentError('VM_NOT_RUNNING', 'It does not run');
+export async function migrate(
+  connection: Connection,
+  uid: string,
+  call: MigrationCall,
+): Promise<void> {
+  using domain = await connection.getDomain(uid);
+  if (!(await domain.isActive())) throw new AgentError('VM_NOT_RUNNING', 'It does not run');
   const { libvirt } = connection;
   const parameters: Out<TypedParametersPointer> = [null];
   const count: [number] = [0];
   const capacity: [number] = [0];
-  const addString = (name: string, value: string) =>
-    connection.check(libvirt.addString(parameters, count, capacity, name, value));
+  const addString = (name: string, value: string): void =>
+    checkAdded(libvirt.addString(parameters, count, capacity, name, value));
   try {
     addString(MIGRATE_PARAM_URI, call.memoryUri);
     addString(MIGRATE_PARAM_DEST_XML, call.destinationXml);
     addString(MIGRATE_PARAM_PERSIST_XML, call.persistentXml);
     if (call.bandwidthMibPerSecond !== undefined) {
       const bandwidth = BigInt(call.bandwidthMibPerSecond);
-      connection.check(
+      checkAdded(
         libvirt.addUnsignedLong(parameters, count, capacity, MIGRATE_PARAM_BANDWIDTH, bandwidth),
       );
     }
-    if (call.maxDowntimeMs !== undefined) setDowntime(connection, domain, call.maxDowntimeMs);
+    if (call.maxDowntimeMs !== undefined) await setDowntime(connection, domain, call.maxDowntimeMs);
     const flags = MIGRATE_FLAGS | (call.disksAreShared ? MIGRATE_UNSAFE : 0);
-    connection.check(
+    await connection.check(
       libvirt.migrate(domain.pointer, call.destinationUri, parameters[0], count[0], flags),
     );
   } finally {
@@ -102,53 +113,67 @@ export interface ObstacleRecord {
   readonly hasOtherJob: boolean;
 }
 
-export function readObstacles(
+export async function readObstacles(
   connection: Connection,
   uid: string,
   targets: readonly string[],
-): ObstacleRecord {
-  using domain = connection.getDomain(uid);
+): Promise<ObstacleRecord> {
+  using domain = await connection.getDomain(uid);
   const { libvirt } = connection;
   const info = Buffer.alloc(BLOCK_JOB_INFO_BYTES);
+  const blockJobs: string[] = [];
+  // It fails for a disk that has gone meanwhile, and for a domain that is off.
+  for (const target of targets) {
+    if ((await libvirt.getBlockJobInfo(domain.pointer, target, info, 0)) === 1) {
+      blockJobs.push(target);
+    }
+  }
   return {
-    liveXml: domain.getXml(0),
-    snapshots: connection.check(libvirt.countSnapshots(domain.pointer, 0)),
-    // It fails for a disk that has gone meanwhile, and for a domain that is off.
-    blockJobs: targets.filter(
-      (target) => libvirt.getBlockJobInfo(domain.pointer, target, info, 0) === 1,
-    ),
-    hasOtherJob: readJob(connection, domain)?.operation === 'other',
+    liveXml: await domain.getXml(0),
+    snapshots: await connection.check(libvirt.countSnapshots(domain.pointer, 0)),
+    blockJobs,
+    hasOtherJob: (await readJob(connection, domain))?.operation === 'other',
   };
 }
 
 /** Undefined when there is no job. */
-export function getJob(connection: Connection, uid: string): JobStatistics | undefined {
-  using domain = connection.getDomain(uid);
-  return readJob(connection, domain);
+export async function getJob(
+  connection: Connection,
+  uid: string,
+): Promise<JobStatistics | undefined> {
+  using domain = await connection.getDomain(uid);
+  return await readJob(connection, domain);
 }
 
-export function getCompletedJob(connection: Connection, uid: string): JobStatistics | undefined {
-  using domain = connection.getDomain(uid);
+export async function getCompletedJob(
+  connection: Connection,
+  uid: string,
+): Promise<JobStatistics | undefined> {
+  using domain = await connection.getDomain(uid);
   try {
-    return readJobStatistics(connection, domain, JOB_STATS_COMPLETED | JOB_STATS_KEEP_COMPLETED);
+    return await readJobStatistics(
+      connection,
+      domain,
+      JOB_STATS_COMPLETED | JOB_STATS_KEEP_COMPLETED,
+    );
   } catch (error) {
     if (isRefusedNow(error)) return undefined;
     throw error;
   }
 }
 
-export function abortJob(connection: Connection, uid: string): void {
-  using domain = connection.getDomain(uid);
+export async function abortJob(connection: Connection, uid: string): Promise<void> {
+  using domain = await connection.getDomain(uid);
   // libvirt would wait for an incoming migration to end and then say that there is no job.
-  if (readJob(connection, domain)?.operation === 'migration-in') {
+  if ((await readJob(connection, domain))?.operation === 'migration-in') {
     throw new AgentError('VM_BUSY', 'A migration can only be stopped at its source');
   }
   try {
-    connection.check(connection.libvirt.abortJob(domain.pointer));
+    await connection.check(connection.libvirt.abortJob(domain.pointer));
   } catch (error) {
     if (!isRefusedNow(error)) throw error;
     // libvirt says the same of "there is no job" and of a post-copy migration.
-    if (readJob(connection, domain) === undefined) return;
+    if ((await readJob(connection, domain)) === undefined) return;
     throw new AgentError('MIGRATION_PAST_SWITCHOVER', 'The destination already runs the guest');
   }
 }
@@ -157,10 +182,10 @@ export function abortJob(connection: Connection, uid: string): void {
  * Only the end of the migration may let the guest run here. libvirt would wait for that end and then do as told;
  * better not to have asked.
  */
-export function refuseIncoming(connection: Connection, domain: Domain): void {
-  const { state, reason } = domain.readState();
+export async function refuseIncoming(connection: Connection, domain: Domain): Promise<void> {
+  const { state, reason } = await domain.readState();
   if (!mayBeIncoming(state, reason)) return;
-  const job = unlessStartIsLost(domain, () => readJob(connection, domain));
+  const job = await unlessStartIsLost(domain, () => readJob(connection, domain));
   if (job?.operation !== 'migration-in') return;
   throw new AgentError('VM_BUSY', 'It is arriving by a migration');
 }
@@ -169,11 +194,11 @@ export function refuseIncoming(connection: Connection, domain: Domain): void {
  * While a domain is being started its job can be asked for, and its power be cut. Where libvirt lets nobody do even that, it
  * keeps the job of a start that it was killed in, and gives it to nobody until it begins without it.
  */
-export function unlessStartIsLost<T>(domain: Domain, act: () => T): T {
+export async function unlessStartIsLost<T>(domain: Domain, act: () => Promise<T>): Promise<T> {
   try {
-    return act();
+    return await act();
   } catch (error) {
-    if (!isLockedOut(error) || !isStartingUp(domain.readState())) throw error;
+    if (!isLockedOut(error) || !isStartingUp(await domain.readState())) throw error;
     throw new AgentError(
       'HYPERVISOR_FAILURE',
       `libvirtd was killed while it was starting it, and takes it for one that is being started ever since: remove ${domain.name}.xml from /run/libvirt/qemu on the node and restart libvirtd, which leaves guests alone; then ask again`,
@@ -181,41 +206,54 @@ export function unlessStartIsLost<T>(domain: Domain, act: () => T): T {
   }
 }
 
-export function setMaxDowntime(connection: Connection, uid: string, downtimeMs: number): void {
-  using domain = connection.getDomain(uid);
-  setDowntime(connection, domain, downtimeMs);
+export async function setMaxDowntime(
+  connection: Connection,
+  uid: string,
+  downtimeMs: number,
+): Promise<void> {
+  using domain = await connection.getDomain(uid);
+  await setDowntime(connection, domain, downtimeMs);
 }
 
-function setDowntime(connection: Connection, domain: Domain, downtimeMs: number): void {
-  connection.check(
+async function setDowntime(
+  connection: Connection,
+  domain: Domain,
+  downtimeMs: number,
+): Promise<void> {
+  await connection.check(
     connection.libvirt.setMaxDowntime(domain.pointer, BigInt(Math.max(1, downtimeMs)), 0),
   );
 }
 
-function readJob(connection: Connection, domain: Domain): JobStatistics | undefined {
+async function readJob(connection: Connection, domain: Domain): Promise<JobStatistics | undefined> {
   try {
-    return readJobStatistics(connection, domain, 0);
+    return await readJobStatistics(connection, domain, 0);
   } catch (error) {
     // Asked about an incoming migration, libvirt answers that only the source has figures.
-    if (isRefusedNow(error)) return domain.isActive() ? INCOMING_JOB : undefined;
+    if (isRefusedNow(error)) return (await domain.isActive()) ? INCOMING_JOB : undefined;
     throw error;
   }
 }
 
-function readJobStatistics(
+async function readJobStatistics(
   connection: Connection,
   domain: Domain,
   flags: number,
-): JobStatistics | undefined {
+): Promise<JobStatistics | undefined> {
   const { libvirt } = connection;
   const type: Out<number> = [null];
   const pointer: Out<TypedParametersPointer> = [null];
   const count: Out<number> = [null];
-  connection.check(libvirt.getJobStats(domain.pointer, type, pointer, count, flags));
+  await connection.check(libvirt.getJobStats(domain.pointer, type, pointer, count, flags));
   try {
     const statistics = toJobStatistics(type[0] ?? 0, readParameters(pointer[0], count[0] ?? 0));
     return statistics.kind === 'none' ? undefined : statistics;
   } finally {
     libvirt.freeParameters(pointer[0], count[0] ?? 0);
   }
+}
+
+/** It fails for want of memory only. */
+function checkAdded(result: number): void {
+  if (result < 0) throw new Error('libvirt does not take a parameter of the migration');
 }

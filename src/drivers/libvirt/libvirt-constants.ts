@@ -72,6 +72,8 @@ export const EVENT_ID_DEVICE_ADDED = 19;
 export const EVENT_ID_MIGRATION_ITERATION = 20;
 export const EVENT_ID_JOB_COMPLETED = 21;
 export const EVENT_ID_METADATA_CHANGE = 23;
+/** None of libvirt's: call-threads.c gives it to the end of a connection. */
+export const EVENT_ID_CLOSED = 1000;
 
 /** libvirt-domain.h: virDomainState */
 export const DOMAIN_RUNNING = 1;

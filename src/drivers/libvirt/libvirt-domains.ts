@@ -15,7 +15,7 @@ import { buildDomainXml } from './domain-xml/build-domain-xml.ts';
 import { DomainDocument } from './domain-xml/domain-document.ts';
 import type { DomainXmlOptions } from './domain-xml/domain-part.ts';
 import { effectOf } from './domain-xml/domain-parts.ts';
-import { METADATA_NAMESPACE, METADATA_PREFIX } from './domain-xml/metadata.ts';
+import { METADATA_NAMESPACE, METADATA_PREFIX } from './domain-xml/metadata-namespace.ts';
 import { losesDirtyPagesUnderTcg } from './host-info.ts';
 import type { UefiVariables } from './uefi-variables.ts';
 

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { METADATA_NAMESPACE } from './domain-xml/metadata.ts';
+import { METADATA_NAMESPACE } from './domain-xml/metadata-namespace.ts';
 
 /*
  * libvirt writes a status file of a domain before it starts its QEMU, without a pid at first. When it is killed right then, the

@@ -3,7 +3,7 @@ import * as domains from './domain-operations.ts';
 import * as host from './host-operations.ts';
 import * as jobs from './job-operations.ts';
 
-/** Everything that can be asked of a call Worker. */
+/** Everything that can be asked of a call thread. */
 export const OPERATIONS = {
   probe: host.probe,
   readHost: host.readHost,
@@ -37,8 +37,8 @@ export const OPERATIONS = {
 type Operations = typeof OPERATIONS;
 export type OperationName = keyof Operations;
 
-/** An operation's arguments without the connection, which the Worker has. */
+/** An operation's arguments without the connection, which the thread has. */
 export type OperationArguments<Name extends OperationName> =
   Parameters<Operations[Name]> extends [Connection, ...infer Rest] ? Rest : never;
 
-export type OperationResult<Name extends OperationName> = ReturnType<Operations[Name]>;
+export type OperationResult<Name extends OperationName> = Awaited<ReturnType<Operations[Name]>>;

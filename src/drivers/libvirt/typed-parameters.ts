@@ -1,4 +1,5 @@
-import { copyMemory, type TypedParametersPointer } from './native.ts';
+import { copyMemory } from './c-memory.ts';
+import type { TypedParametersPointer } from './native.ts';
 
 // libvirt-common.h: struct _virTypedParameter { char field[80]; int type; union value; }, padded to 96 bytes.
 const PARAMETER_BYTES = 96;

@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import systeminformation from 'systeminformation';
 import { AgentError } from '../../core/errors.ts';
 import type { Host, HostFacts } from '../host.ts';
 
@@ -20,6 +19,7 @@ export class LinuxHost implements Host {
   readonly #proc: string;
   readonly #hugepages: string;
   readonly #describe: () => Promise<string>;
+  #operatingSystem = '';
 
   constructor(options: LinuxHostOptions = {}) {
     this.#proc = options.proc ?? '/proc';
@@ -29,16 +29,14 @@ export class LinuxHost implements Host {
 
   async readFacts(signal: AbortSignal): Promise<HostFacts> {
     signal.throwIfAborted();
-    const [bootId, hostname, kernelRelease, stat, meminfo, hugepages, operatingSystem] =
-      await Promise.all([
-        this.#read('sys/kernel/random/boot_id'),
-        this.#read('sys/kernel/hostname'),
-        this.#read('sys/kernel/osrelease'),
-        this.#read('stat'),
-        this.#read('meminfo'),
-        this.#readHugepages(),
-        this.#describe(),
-      ]);
+    const [bootId, hostname, kernelRelease, stat, meminfo, hugepages] = await Promise.all([
+      this.#read('sys/kernel/random/boot_id'),
+      this.#read('sys/kernel/hostname'),
+      this.#read('sys/kernel/osrelease'),
+      this.#read('stat'),
+      this.#read('meminfo'),
+      this.#readHugepages(),
+    ]);
     signal.throwIfAborted();
     const cpus = stat.match(/^cpu\d+ /gm)?.length ?? 0;
     const memoryKib = Number(/^MemTotal:\s+(\d+) kB$/m.exec(meminfo)?.[1] ?? 0);
@@ -54,9 +52,13 @@ export class LinuxHost implements Host {
       memoryBytes: memoryKib * 1024,
       hugepages,
       hostname,
-      operatingSystem,
+      operatingSystem: () => this.#operatingSystem,
       kernelRelease,
     };
+  }
+
+  async readOperatingSystem(): Promise<void> {
+    this.#operatingSystem = await this.#describe();
   }
 
   async #readHugepages(): Promise<Record<string, number>> {
@@ -76,6 +78,7 @@ export class LinuxHost implements Host {
 }
 
 async function describeDistribution(): Promise<string> {
+  const { default: systeminformation } = await import('systeminformation');
   const { distro, release, codename } = await systeminformation.osInfo();
   return [distro, release, codename && `(${codename})`].filter(Boolean).join(' ');
 }

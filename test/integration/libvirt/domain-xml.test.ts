@@ -12,7 +12,7 @@ import type { DomainXmlOptions } from '../../../src/drivers/libvirt/domain-xml/d
 import {
   METADATA_NAMESPACE,
   METADATA_PREFIX,
-} from '../../../src/drivers/libvirt/domain-xml/metadata.ts';
+} from '../../../src/drivers/libvirt/domain-xml/metadata-namespace.ts';
 import {
   anyDefinition,
   anyMachine,

@@ -14,12 +14,12 @@ import {
   changeFacts,
   changeMetadata,
   changeRunningSince,
-  METADATA_NAMESPACE,
   metadataArgument,
   metadataNode,
   readMetadata,
   readRunningSince,
 } from './metadata.ts';
+import { METADATA_NAMESPACE } from './metadata-namespace.ts';
 import { type DomainBoot, readBoot, readMachineType } from './parts/boot-part.ts';
 import { type DomainCpu, liveCpuOf, readCpu } from './parts/cpu-part.ts';
 import { readBoundDevices, readDisks, readMirrors } from './parts/disk-images.ts';

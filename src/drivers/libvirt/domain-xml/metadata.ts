@@ -5,13 +5,11 @@ import {
   toDefinitionText,
 } from '../../../core/vm-definition-text.ts';
 import type { VmFacts } from '../../hypervisor-domains.ts';
+import { METADATA_NAMESPACE, METADATA_PREFIX } from './metadata-namespace.ts';
 import { XmlEditor } from './xml-editor.ts';
 import { element, type XmlNode } from './xml-node.ts';
 import { parseXml, type XmlElement } from './xml-parser.ts';
 import { attributeOf, textOf } from './xml-query.ts';
-
-export const METADATA_NAMESPACE = 'https://novacron.io/xmlns/vm/1';
-export const METADATA_PREFIX = 'novacron';
 
 /** Raised when an agent that does not know a change must not take the manifest for complete; new fields do not raise it. */
 const VERSION = 1;

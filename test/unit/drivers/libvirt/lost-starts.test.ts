@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { METADATA_NAMESPACE } from '../../../../src/drivers/libvirt/domain-xml/metadata.ts';
+import { METADATA_NAMESPACE } from '../../../../src/drivers/libvirt/domain-xml/metadata-namespace.ts';
 import { forgetLostStarts } from '../../../../src/drivers/libvirt/lost-starts.ts';
 
 const LIBVIRTD_PID = 4711;

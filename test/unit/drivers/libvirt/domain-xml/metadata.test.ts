@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { withoutUserData } from '../../../../../src/core/user-data.ts';
 import { buildDomainXml } from '../../../../../src/drivers/libvirt/domain-xml/build-domain-xml.ts';
 import { DomainDocument } from '../../../../../src/drivers/libvirt/domain-xml/domain-document.ts';
-import { METADATA_NAMESPACE } from '../../../../../src/drivers/libvirt/domain-xml/metadata.ts';
+import { METADATA_NAMESPACE } from '../../../../../src/drivers/libvirt/domain-xml/metadata-namespace.ts';
 import {
   parseXml,
   type XmlElement,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Busyness, hasRoom } from '../../../../src/drivers/libvirt/worker-pool.ts';
+import { type Busyness, hasRoom } from '../../../../src/drivers/libvirt/thread-pool.ts';
 
 const NOW_MS = 10_000;
 
@@ -8,7 +8,7 @@ function busy(lane: Busyness['lane'], count: number, startedAtMs = 0): readonly 
   return Array.from({ length: count }, () => ({ lane, request: {}, startedAtMs }));
 }
 
-test('40 long calls leave as many Workers for everything else as none', () => {
+test('40 long calls leave as many threads for everything else as none', () => {
   const long = busy('long', 40);
   assert.ok(hasRoom(long, 4, NOW_MS));
   assert.ok(hasRoom([...long, ...busy('pool', 3, NOW_MS + 1)], 4, NOW_MS));

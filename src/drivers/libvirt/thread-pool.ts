@@ -1,32 +1,26 @@
-import { Worker } from 'node:worker_threads';
-import {
-  type CallOutcome,
-  type CallRequest,
-  type CallWorkerSettings,
-  partUrl,
-  type ToCallWorker,
-  type WorkerDiagnostics,
-} from './driver-protocol.ts';
+import type { CallOutcome, CallRequest, ThreadDiagnostics } from './driver-protocol.ts';
+import { ThreadClient } from './thread-client.ts';
 
-export interface WorkerPoolOptions {
-  readonly uri: string;
-  /** Workers that may make calls at the same time, not counting those whose call takes long. */
+export interface ThreadPoolOptions {
+  /** Makes a thread and who uses it. */
+  readonly start: (lane: CallRequest['lane']) => ThreadClient;
+  /** Threads that may make calls at the same time, not counting those whose call takes long. */
   readonly size: number;
   readonly onOutcome: (outcome: CallOutcome) => void;
-  /** Too many Workers are stuck in calls that nobody waits for. */
-  readonly onExhausted: (stuckWorkers: number) => void;
+  /** Too many threads are stuck in calls that nobody waits for. */
+  readonly onExhausted: (stuckThreads: number) => void;
 }
 
-/** A call that takes longer no longer counts: another Worker stands in, so that slow VMs do not slow down others. */
+/** A call that takes longer no longer counts: another thread stands in, so that slow VMs do not slow down others. */
 const SLOW_CALL_MS = 300;
 /** libvirt lets one job at a time work on a domain; a second call may still be needed to stop the first. */
 const CALLS_PER_VM = 2;
-const MAX_STUCK_WORKERS = 16;
-const MAX_WORKERS = 40;
-const IDLE_WORKER_MS = 60_000;
+const MAX_STUCK_THREADS = 16;
+const MAX_THREADS = 40;
+const IDLE_THREAD_MS = 60_000;
 
 interface Member {
-  readonly worker: Worker;
+  readonly client: ThreadClient;
   readonly lane: CallRequest['lane'];
   request: CallRequest | undefined;
   startedAtMs: number;
@@ -35,24 +29,22 @@ interface Member {
   idleTimer: NodeJS.Timeout | undefined;
 }
 
-/** Hands calls to Workers. A thread of this pool may block for ever without stopping the others. */
-export class WorkerPool {
-  readonly #options: WorkerPoolOptions;
+/** Hands calls to threads. One of this pool may block for ever without stopping the others. */
+export class ThreadPool {
+  readonly #options: ThreadPoolOptions;
   readonly #members = new Set<Member>();
   readonly #waiting: CallRequest[] = [];
-  readonly #diagnoses = new Map<number, (diagnostics: WorkerDiagnostics) => void>();
-  #lastDiagnosis = 0;
   #slowTimer: NodeJS.Timeout | undefined;
 
-  constructor(options: WorkerPoolOptions) {
+  constructor(options: ThreadPoolOptions) {
     this.#options = options;
   }
 
-  get workers(): number {
+  get threads(): number {
     return this.#members.size;
   }
 
-  get stuckWorkers(): number {
+  get stuckThreads(): number {
     return [...this.#members].filter((member) => member.stuck).length;
   }
 
@@ -65,28 +57,24 @@ export class WorkerPool {
     }
   }
 
-  /** Nobody waits for this call: it is not begun, or its Worker counts as stuck until it returns. */
+  /** Nobody waits for this call: it is not begun, or its thread counts as stuck until it returns. */
   forget(id: number): void {
     const index = this.#waiting.findIndex((request) => request.id === id);
     if (index >= 0) this.#waiting.splice(index, 1);
     for (const member of this.#members) {
       if (member.request?.id === id && member.lane !== 'long') member.stuck = true;
     }
-    const { stuckWorkers } = this;
-    if (stuckWorkers > MAX_STUCK_WORKERS) this.#options.onExhausted(stuckWorkers);
+    const { stuckThreads } = this;
+    if (stuckThreads > MAX_STUCK_THREADS) this.#options.onExhausted(stuckThreads);
     this.#dispatch();
   }
 
-  /** Handles open in all Workers that are free to answer. */
-  async diagnose(): Promise<WorkerDiagnostics> {
-    const answers = await Promise.all(
-      [...this.#members]
-        .filter((member) => member.request === undefined)
-        .map((member) => this.#diagnoseMember(member)),
-    );
+  /** Handles open in all threads that make no call. */
+  diagnose(): ThreadDiagnostics {
+    const idle = [...this.#members].filter(({ request }) => request === undefined);
     return {
-      openConnections: answers.reduce((sum, answer) => sum + answer.openConnections, 0),
-      openDomains: answers.reduce((sum, answer) => sum + answer.openDomains, 0),
+      openConnections: idle.reduce((sum, { client }) => sum + client.openConnections, 0),
+      openDomains: idle.reduce((sum, { client }) => sum + client.openDomains, 0),
     };
   }
 
@@ -137,10 +125,8 @@ export class WorkerPool {
   }
 
   #add(lane: CallRequest['lane']): Member {
-    const settings: CallWorkerSettings = { uri: this.#options.uri, lane };
-    const worker = new Worker(partUrl('call-worker'), { workerData: settings });
     const member: Member = {
-      worker,
+      client: this.#options.start(lane),
       lane,
       request: undefined,
       startedAtMs: 0,
@@ -148,9 +134,6 @@ export class WorkerPool {
       idleTimer: undefined,
     };
     this.#members.add(member);
-    worker.on('message', (outcome: CallOutcome) => this.#finish(member, outcome));
-    worker.on('error', (error) => this.#lose(member, error));
-    worker.on('exit', () => this.#lose(member, new Error('The Worker ended')));
     return member;
   }
 
@@ -158,23 +141,17 @@ export class WorkerPool {
     clearTimeout(member.idleTimer);
     member.request = request;
     member.startedAtMs = performance.now();
-    post(member.worker, { kind: 'call', ...request });
+    void member.client.perform(request).then((outcome) => this.#finish(member, outcome));
   }
 
   #finish(member: Member, outcome: CallOutcome): void {
-    const diagnosis = this.#diagnoses.get(outcome.id);
-    if (diagnosis !== undefined && outcome.kind === 'result') {
-      this.#diagnoses.delete(outcome.id);
-      diagnosis(outcome.value as WorkerDiagnostics);
-      return;
-    }
     member.request = undefined;
     member.stuck = false;
     this.#options.onOutcome(outcome);
     if (member.lane !== 'pool') {
       this.#close(member);
     } else {
-      member.idleTimer = setTimeout(() => this.#closeIfSpare(member), IDLE_WORKER_MS);
+      member.idleTimer = setTimeout(() => this.#closeIfSpare(member), IDLE_THREAD_MS);
     }
     this.#dispatch();
   }
@@ -186,37 +163,11 @@ export class WorkerPool {
   #close(member: Member): void {
     this.#members.delete(member);
     clearTimeout(member.idleTimer);
-    post(member.worker, { kind: 'close' });
-  }
-
-  /** A Worker that ends by itself has a bug; its call fails, and the next call gets a new Worker. */
-  #lose(member: Member, error: Error): void {
-    this.#members.delete(member);
-    clearTimeout(member.idleTimer);
-    const { request } = member;
-    if (request === undefined) return;
-    member.request = undefined;
-    const failure = {
-      kind: 'unexpected',
-      message: error.message,
-      stack: error.stack ?? '',
-    } as const;
-    this.#options.onOutcome({ kind: 'failure', id: request.id, failure });
-    this.#dispatch();
-  }
-
-  #diagnoseMember(member: Member): Promise<WorkerDiagnostics> {
-    return new Promise((resolve) => {
-      // Negative, so that they are never a call's.
-      this.#lastDiagnosis -= 1;
-      const id = this.#lastDiagnosis;
-      this.#diagnoses.set(id, resolve);
-      post(member.worker, { kind: 'diagnose', id });
-    });
+    void member.client.close();
   }
 }
 
-/** A Worker of a pool, as far as it matters for the others. */
+/** A thread of a pool, as far as it matters for the others. */
 export interface Busyness {
   readonly lane: CallRequest['lane'];
   readonly request: unknown;
@@ -224,7 +175,7 @@ export interface Busyness {
 }
 
 /**
- * Whether another Worker may be added for a call that waits: so many may have begun one lately. Those of long calls do not
+ * Whether another thread may be added for a call that waits: so many may have begun one lately. Those of long calls do not
  * count, or as many migrations would leave none for anything else.
  */
 export function hasRoom(members: readonly Busyness[], size: number, slowSinceMs: number): boolean {
@@ -232,10 +183,5 @@ export function hasRoom(members: readonly Busyness[], size: number, slowSinceMs:
   const quick = others.filter(
     ({ request, startedAtMs }) => request !== undefined && startedAtMs > slowSinceMs,
   );
-  return others.length < MAX_WORKERS && quick.length < size;
-}
-
-function post(worker: Worker, message: ToCallWorker): void {
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a Worker, no window
-  worker.postMessage(message);
+  return others.length < MAX_THREADS && quick.length < size;
 }
