@@ -1,122 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import path from 'node:path';
-import { z } from 'zod';
+import { type AgentConfig, parseConfig } from '../core/agent-config.ts';
 import { AgentError } from '../core/errors.ts';
-import { SYSTEM_URI } from '../core/libvirt-socket.ts';
-import { LOG_LEVELS } from '../core/logger.ts';
-import { nearestKey } from '../core/nearest-key.ts';
-import { type AddressFinding, defaultListen, findAddressProblems } from '../core/node-addresses.ts';
-import { bytesQuantity, unquotedText } from '../core/resources/field-schemas.ts';
-import { readYaml } from '../core/yaml.ts';
-import { QUOTE_ADDRESS, yamlProblem } from '../core/yaml-problem.ts';
-
-const absolutePath = z
-  .string()
-  .refine((value) => path.isAbsolute(value), 'must be an absolute path');
-
-/** What is wrong with one is found for all of them at once, by `findAddressProblems`. */
-const address = z.string({
-  error: ({ input }) => (Array.isArray(input) ? `${QUOTE_ADDRESS}: "[::]:7443"` : undefined),
-});
-
-const dnsLabel = z
-  .string()
-  .regex(/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/, 'must be a DNS name, such as node-1');
-
-const configSchema = z.strictObject({
-  /** The Kubernetes node's name; part of this node's identity `spiffe://novacron/node/NAME`. */
-  nodeName: unquotedText.pipe(dnsLabel),
-  /** Unix socket of the API, for root on this node only. */
-  socket: absolutePath.default('/run/novacron/agent.sock'),
-  /** TCP address of the API, mutual TLS 1.3; by default all addresses of the family of `advertise`. */
-  listen: address.optional(),
-  /** Where other nodes reach this node's API, and its transfers at the same host: an IP address and a port. */
-  advertise: address,
-  /** Plain HTTP for /metrics, /healthz and /readyz. */
-  httpListen: address.default('127.0.0.1:7480'),
-  /** Journal and identity; must survive a reboot. */
-  stateDirectory: absolutePath.default('/var/lib/novacron'),
-  /** Sockets and transfers; must be the same path on all nodes, and must not survive a reboot. */
-  runDirectory: absolutePath.default('/run/novacron'),
-  logLevel: z.enum(LOG_LEVELS).default('info'),
-  tls: z.strictObject({
-    certificate: absolutePath,
-    key: absolutePath,
-    ca: absolutePath,
-  }),
-  hypervisor: z
-    .strictObject({
-      uri: z.string().default(SYSTEM_URI),
-      /** libvirt's own socket on this node, also for incoming migrations; `auto` takes the one that is there. */
-      libvirtSocket: z.literal('auto').or(absolutePath).default('auto'),
-      /** What VMs run on; `auto` takes kvm where a guest really boots with it. */
-      accelerator: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
-      machineType: z.string().default('q35'),
-      /** Default CPU model; `auto` takes host-model with kvm and qemu64 with tcg. */
-      cpuModel: unquotedText.default('auto'),
-      /** Where consoles are logged; written by libvirt's virtlogd. */
-      consoleDirectory: absolutePath.default('/var/log/libvirt/qemu'),
-      callWorkers: z.int().min(1).max(16).default(4),
-      callTimeoutMs: z.int().min(100).max(600_000).default(10_000),
-    })
-    .prefault({}),
-  images: z
-    .strictObject({
-      /** Folders that VMs may have images and kernels of, and images those behind them. */
-      folders: z.array(absolutePath).default(['/var/lib/libvirt/images', '/var/lib/novacron']),
-      /** Further folders of kernels and initial RAM disks. */
-      bootFolders: z.array(absolutePath).default(['/boot']),
-      /** Patterns of block devices that VMs may have; none unless given. */
-      blockDevices: z.array(absolutePath).default([]),
-    })
-    .prefault({}),
-  capacity: z
-    .strictObject({
-      /** Memory of this node that VMs may not have. */
-      reservedMemoryBytes: z
-        .int()
-        .min(0)
-        .default(1024 ** 3),
-    })
-    .prefault({}),
-  limits: z
-    .strictObject({
-      /** The least memory that a new VM may have, as a quantity. */
-      minMemory: bytesQuantity.default('512Mi'),
-    })
-    .prefault({}),
-  vms: z
-    .strictObject({
-      /** How many VMs are started at once by their run strategies, as after a boot. */
-      startsAtOnce: z.int().min(1).max(256).default(4),
-    })
-    .prefault({}),
-  migration: z
-    .strictObject({
-      streamer: absolutePath.default('/usr/libexec/novacron/novacron-streamer'),
-      /** Ports on which incoming transfers listen. */
-      portMin: z.int().min(1024).max(65_535).default(49_152),
-      portMax: z.int().min(1024).max(65_535).default(49_215),
-      /** TLS connections of one transfer. */
-      lanes: z.int().min(1).max(16).default(2),
-      compression: z.enum(['auto', 'off']).default('auto'),
-      /** All bytes of one migration together; 0 is unlimited. */
-      bandwidthBytesPerSecond: z.int().min(0).default(0),
-      maxDowntimeMs: z.int().min(1).max(60_000).default(100),
-      /** How long a transfer waits for a lost link. */
-      reconnectTimeoutMs: z.int().min(1_000).max(3_600_000).default(60_000),
-    })
-    .refine((value) => value.portMin <= value.portMax, {
-      message: 'must not be below portMin',
-      path: ['portMax'],
-    })
-    .prefault({}),
-  /** Addresses of other nodes' agents by node name: for `migrate --to NAME`, and to ask them for VMs. */
-  peers: z.record(dnsLabel, address).default({}),
-});
-
-type ConfigFile = z.infer<typeof configSchema>;
-export type AgentConfig = Readonly<ConfigFile & { listen: string }>;
+import { whyUnreadable } from '../core/file-words.ts';
 
 /** Reads the file once, at start. Nothing else in the agent reads files or the environment for settings. */
 export async function loadConfig(file: string): Promise<AgentConfig> {
@@ -124,73 +9,12 @@ export async function loadConfig(file: string): Promise<AgentConfig> {
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
-    throw new AgentError('INVALID_CONFIG', `Cannot read the configuration ${file}`, {
-      cause: error,
-    });
+    const wayOn = 'docs/configuration.md has one to begin with; --config names another file';
+    throw new AgentError(
+      'INVALID_CONFIG',
+      `Cannot read the configuration ${file}: ${whyUnreadable(error)}; ${wayOn}`,
+      { cause: error },
+    );
   }
   return parseConfig(text, file);
-}
-
-/** Checks a configuration text; `file` is only named in messages. Fails with INVALID_CONFIG. */
-export function parseConfig(text: string, file: string): AgentConfig {
-  let document: unknown;
-  try {
-    document = readYaml(text) ?? {};
-  } catch (error) {
-    throw new AgentError('INVALID_CONFIG', `${file} is no YAML: ${yamlProblem(text, error)}`);
-  }
-  const result = configSchema.safeParse(document);
-  if (!result.success) throw invalid(file, result.error.issues.flatMap(describeIssue));
-  const config = {
-    ...result.data,
-    listen: result.data.listen ?? defaultListen(result.data.advertise),
-  };
-  const refused = findAddressProblems(config).filter((finding) => finding.refused);
-  if (refused.length > 0) throw invalid(file, refused.map(describeFinding));
-  return Object.freeze(config);
-}
-
-/** What may be meant as it is, and is more often a mistake. */
-export function configWarnings(config: AgentConfig): readonly string[] {
-  return findAddressProblems(config).map(describeFinding);
-}
-
-function describeFinding({ path: at, problem }: AddressFinding): string {
-  return `${at.join('.')}: ${problem}`;
-}
-
-function invalid(file: string, problems: readonly string[]): AgentError {
-  return new AgentError('INVALID_CONFIG', `${file}: ${problems.join('; ')}`, {
-    violations: problems.map((problem) => ({
-      field: problem.slice(0, problem.indexOf(':')),
-      description: problem,
-    })),
-  });
-}
-
-function describeIssue(issue: z.core.$ZodIssue): string[] {
-  const at = issue.path.join('.');
-  if (issue.code !== 'unrecognized_keys') return [`${at || '(top level)'}: ${issue.message}`];
-  return issue.keys.map((key) => {
-    const where = at === '' ? key : `${at}.${key}`;
-    const near = nearestKey(key, knownKeys(issue.path));
-    return near === undefined
-      ? `${where}: unknown key`
-      : `${where}: unknown key; did you mean ${at === '' ? near : `${at}.${near}`}?`;
-  });
-}
-
-/** The keys that the schema has at a path. */
-function knownKeys(at: readonly PropertyKey[]): string[] {
-  let schema: unknown = configSchema;
-  for (const key of at) schema = shapeOf(schema)[String(key)];
-  return Object.keys(shapeOf(schema));
-}
-
-function shapeOf(schema: unknown): Readonly<Record<string, unknown>> {
-  let current = schema;
-  // Defaults and prefaults wrap the object that has the keys.
-  while (current instanceof z.ZodPrefault || current instanceof z.ZodDefault)
-    current = current.unwrap();
-  return current instanceof z.ZodObject ? current.shape : {};
 }

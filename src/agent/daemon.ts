@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { type AgentConfig, configWarnings } from '../core/agent-config.ts';
 import { AgentError } from '../core/errors.ts';
 import { parseHostPort } from '../core/host-port.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
@@ -17,7 +18,6 @@ import { PrivateFileFolder } from '../drivers/private-files/private-file-folder.
 import { StreamerTransfers } from '../drivers/streamer/streamer-transfers.ts';
 import { buildAgent } from './build-agent.ts';
 import { readCommandLine } from './command-line.ts';
-import { type AgentConfig, configWarnings } from './config.ts';
 import { beginAgentStart, recordAgentStart } from './journal/agent-epoch.ts';
 import { Journal } from './journal/journal.ts';
 import { JOURNAL_SCHEMA } from './journal-schema.ts';

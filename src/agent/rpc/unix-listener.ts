@@ -2,11 +2,10 @@ import { lstat, mkdir, unlink } from 'node:fs/promises';
 import net from 'node:net';
 import path from 'node:path';
 import { AgentError } from '../../core/errors.ts';
+import { SOCKET_PATH_LIMIT, socketPathExcess } from '../../core/socket-path.ts';
 
 const MAX_CONNECTIONS = 256;
 const PROBE_TIMEOUT_MS = 2_000;
-// sun_path of sockaddr_un has 108 bytes, one of them for the end.
-const MAX_PATH_BYTES = 107;
 const ONLY_OWNER = 0o177;
 
 /**
@@ -17,10 +16,10 @@ export async function listenUnix(
   socketPath: string,
   onSocket: (socket: net.Socket) => void,
 ): Promise<net.Server> {
-  if (Buffer.byteLength(socketPath) > MAX_PATH_BYTES) {
+  if (socketPathExcess(socketPath) > 0) {
     throw new AgentError(
       'INVALID_CONFIG',
-      `Cannot listen on ${socketPath}: a socket's path has at most ${MAX_PATH_BYTES} bytes`,
+      `Cannot listen on ${socketPath}: a socket's path has at most ${SOCKET_PATH_LIMIT} bytes`,
     );
   }
   await mkdir(path.dirname(socketPath), { recursive: true, mode: 0o755 });

@@ -1,11 +1,12 @@
 import type { AgentClient } from '../../client/agent-client.ts';
 import type { AgentTarget } from '../../client/target.ts';
+import { whyUnreadable } from '../../core/file-words.ts';
 import { checkAgent, checkPeers } from './agent-checks.ts';
 import { parseAgentSettings, type ReadSettings } from './agent-settings.ts';
 import { checkCertificate, checkPermissions } from './certificate-checks.ts';
 import { type Check, skipped } from './check.ts';
 import { checkConsoleLogs } from './console-checks.ts';
-import { errorCode, type Host } from './host.ts';
+import type { Host } from './host.ts';
 import { checkAutostart, checkHostShutdown } from './host-shutdown-checks.ts';
 import {
   checkHostUuid,
@@ -90,12 +91,15 @@ export async function allChecks(options: DoctorOptions): Promise<readonly Check[
 /** The defaults and a problem if the file cannot be read, or not in time. */
 async function readSettings(host: Host, file: string, timeoutMs: number): Promise<ReadSettings> {
   const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error('a timeout')), timeoutMs);
+  const timer = setTimeout(
+    () => late.reject(Object.assign(new Error(), { code: 'its file system does not answer' })),
+    timeoutMs,
+  );
   try {
     return parseAgentSettings(await Promise.race([host.findText(file), late.promise]));
   } catch (error) {
     const { settings } = parseAgentSettings(undefined);
-    return { settings, problem: `it cannot be read (${errorCode(error)})` };
+    return { settings, problem: `it cannot be read: ${whyUnreadable(error)}` };
   } finally {
     clearTimeout(timer);
   }

@@ -1,14 +1,14 @@
 import { defaultListen, findAddressProblems } from '../../core/node-addresses.ts';
 import { formatBytes } from '../output/quantities.ts';
 import type { AgentSettings, ReadSettings } from './agent-settings.ts';
-import { type Finding, failure, ok, warning } from './check.ts';
+import { type Finding, failure, ok, skipped, warning } from './check.ts';
 import { errorCode, type Host } from './host.ts';
 
-export function checkConfiguration({ problem, settings }: ReadSettings, file: string): Finding {
+/** By the agent's own rules. */
+export function checkConfiguration(read: ReadSettings, file: string): Finding {
+  const { settings, faults = [], problem = faults.join('; ') } = read;
   const fix = `Correct ${file}, then: systemctl restart novacron-agent (--agent-config names another file)`;
-  if (problem !== undefined) return failure(`${file}: ${problem}`, fix);
-  if (settings.nodeName === undefined) return failure(`${file}: nodeName is missing`, fix);
-  if (settings.tls === undefined) return failure(`${file}: tls is missing`, fix);
+  if (problem !== '') return failure(`${file}: ${problem}`, fix);
   return ok(`${file} of node ${settings.nodeName}`);
 }
 
@@ -20,7 +20,7 @@ export function checkAddresses(settings: AgentSettings, file: string): Finding {
   const fix = `Correct it in ${file}, then: systemctl restart novacron-agent`;
   if (found.some(({ refused }) => refused)) return failure(text, fix);
   if (found.length > 0) return warning(text, `Should it be a mistake: ${fix}`);
-  if (advertise === undefined) return failure('advertise is missing', fix);
+  if (advertise === undefined) return skipped('The configuration has no advertise');
   return ok(`Listens at ${listen ?? defaultListen(advertise)}, others reach it at ${advertise}`);
 }
 

@@ -15,7 +15,7 @@ import { ReportOriginSource } from '../../../src/agent/reports/report-origin-sou
 import { Certificates } from '../../../src/agent/rpc/certificates.ts';
 import type { RpcObserver } from '../../../src/agent/rpc/rpc-observer.ts';
 import { RpcServer } from '../../../src/agent/rpc/rpc-server.ts';
-import type { LogLevel } from '../../../src/core/logger.ts';
+import type { LogLevel } from '../../../src/core/log-level.ts';
 import { ErrorInfo } from '../../../src/gen/google/rpc/error_details.ts';
 import { Status } from '../../../src/gen/google/rpc/status.ts';
 import { MigrationServiceClient } from '../../../src/gen/novacron/agent/v1/migration.ts';

@@ -103,13 +103,27 @@ test('a configuration that is missing, no YAML or without a name fails', () => {
       text,
     );
   }
-  const good = 'nodeName: a\ntls: {certificate: /c, key: /k, ca: /ca}\nunknownToUs: true\n';
+  const good = 'nodeName: a\nadvertise: 10.0.0.1:7443\ntls: {certificate: /c, key: /k, ca: /ca}\n';
   assert.equal(checkConfiguration(parseAgentSettings(good), '/etc/a.yaml').level, 'ok');
 });
 
+for (const [line, detail] of [
+  ['unknownToUs: true', /unknownToUs: unknown key/],
+  ['hypervisor: {accelerator: fpga}', /hypervisor\.accelerator: must be auto, kvm or tcg/],
+  ['hypervisor: {uri: "qemu:///session"}', /hypervisor\.uri: .* of one user only/],
+  ['migration: {lanes: many}', /migration\.lanes: must be a number/],
+] as const) {
+  test(`doctor fails a configuration with "${line}", as the agent does not start with it`, () => {
+    const text = `nodeName: a\nadvertise: 10.0.0.1:7443\ntls: {certificate: /c, key: /k, ca: /ca}\n${line}`;
+    const { level, detail: found } = checkConfiguration(parseAgentSettings(text), '/etc/a.yaml');
+    assert.equal(level, 'failure');
+    assert.match(found, detail);
+  });
+}
+
 for (const [text, level, detail] of [
   ['advertise: 10.0.0.1:7443', 'ok', /Listens at 0\.0\.0\.0:7443, others reach it at 10\.0\.0\.1/],
-  ['{}', 'failure', /advertise is missing/],
+  ['{}', 'skipped', /has no advertise/],
   ['advertise: 0.0.0.0:7443', 'failure', /^advertise: .*wildcard/],
   ['advertise: fd00::2:7443', 'failure', /^advertise: .*write \[fd00::2\]:7443/],
   ['advertise: 10.0.0.1:7443\npeers: {b: "[fe80::1%eth0]:7443"}', 'failure', /^peers\.b: .*zone/],
