@@ -99,7 +99,9 @@ async function run(
   });
   // What VMs may have is what other nodes may be told of, and where anything is made beside it.
   const places = { ...config.images, ownFiles: ownFilesOf(config) };
-  const certificates = stack.use(await Certificates.open(config.tls, log));
+  const certificates = stack.use(
+    await Certificates.open(config.tls, log, { nodeName: config.nodeName }),
+  );
   const peers = stack.use(new GrpcPeers({ addresses: config.peers, certificates }));
   const images = stack.use(new ProcessImageInspector({ places }));
   const start = await beginAgentStart(database, host.bootId, stop);

@@ -84,7 +84,9 @@ export class RpcHarness implements AsyncDisposable {
     const authority = await LabCertificates.ensure(path.join(folder, 'ca'), never);
     const nodeFiles = await authority.issue('node', nodeNames('node-a'), never);
     const log = pino({ level: 'silent' });
-    const certificates = undo.use(await Certificates.open(nodeFiles, log, CERTIFICATE_POLL_MS));
+    const certificates = undo.use(
+      await Certificates.open(nodeFiles, log, { intervalMs: CERTIFICATE_POLL_MS }),
+    );
     const fakes = { vms: new FakeVmService(), node: new FakeNodeService() };
     const origins = new ReportOriginSource({ ...NODE_BOOT, agentEpoch: ORIGIN.agentEpoch });
     const operations = await promptOperations(fakes.vms, fakes.node, origins);
