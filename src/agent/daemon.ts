@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { type AgentConfig, configWarnings } from '../core/agent-config.ts';
+import type { AgentConfig } from '../core/agent-config.ts';
 import { AgentError } from '../core/errors.ts';
 import { parseHostPort } from '../core/host-port.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
@@ -16,6 +16,7 @@ import { FolderProbe } from '../drivers/linux/folder-probe.ts';
 import { LinuxHost } from '../drivers/linux/linux-host.ts';
 import { PrivateFileFolder } from '../drivers/private-files/private-file-folder.ts';
 import { StreamerTransfers } from '../drivers/streamer/streamer-transfers.ts';
+import { forgetEnd, recordEnd } from './agent-end.ts';
 import { buildAgent } from './build-agent.ts';
 import { readCommandLine } from './command-line.ts';
 import { beginAgentStart, recordAgentStart } from './journal/agent-epoch.ts';
@@ -32,6 +33,7 @@ import { GrpcPeers } from './rpc/grpc-peers.ts';
 import { RpcServer } from './rpc/rpc-server.ts';
 import { RunStore } from './runs/run-store.ts';
 import { ShutdownStore } from './shutdown/shutdown-store.ts';
+import { startWarnings } from './start-warnings.ts';
 import { AgentMetrics } from './telemetry/agent-metrics.ts';
 import { HttpServer } from './telemetry/http-server.ts';
 import { Heartbeat } from './telemetry/process-metrics.ts';
@@ -41,6 +43,8 @@ import { OwnershipStore } from './vms/ownership-store.ts';
 
 /** Guests are not waited for, so an orderly end takes no longer than the calls that are under way. */
 const SHUTDOWN_TIMEOUT_MS = 15_000;
+
+const CANNOT_GO_ON = 'Agent cannot go on';
 
 /** What was found out about KVM, in the state directory. */
 const KVM_FINDING = 'kvm-boots.json';
@@ -52,6 +56,9 @@ async function run(
   log: Logger,
   stop: AbortSignal,
 ): Promise<void> {
+  for (const warning of await startWarnings(config)) {
+    log.warn({ warning }, 'Look at the configuration');
+  }
   // Disposed from the last to the first, so each part may rely on those before it until its own end.
   await using stack = new AsyncDisposableStack();
   const journal = stack.use(
@@ -169,7 +176,6 @@ async function run(
       apiListening: () => apiListening,
     });
   const { nodeName, listen, httpListen, socket } = config;
-  for (const warning of configWarnings(config)) log.warn({ warning }, 'Look at the configuration');
   stack.use(
     await HttpServer.start({ listen: httpListen, metrics, heartbeat, obstacles: readiness, log }),
   );
@@ -190,6 +196,7 @@ async function run(
   tasks.run('readiness', async (signal) => {
     for await (const _ of node.watch(undefined, signal)) server.setReady(readiness().length === 0);
   });
+  await forgetEnd(config.runDirectory);
   const started = { nodeName, version: agentVersion, accelerator: accelerator.current, listen };
   log.info(started, 'Agent started');
   // What became of the last calls of a journal that is lost, only the next start can find out.
@@ -225,12 +232,20 @@ async function main(): Promise<number> {
       }, SHUTDOWN_TIMEOUT_MS).unref();
     });
   }
+  const { config, version } = command;
   try {
-    await run(command.config, command.version, log, stop.signal);
+    await run(config, version, log, stop.signal);
     return 0;
   } catch (error) {
-    if (stop.signal.aborted && error === stop.signal.reason) return 0;
-    log.fatal({ err: error }, 'Agent cannot go on');
+    if (stop.signal.aborted && error === stop.signal.reason) {
+      await forgetEnd(config.runDirectory);
+      return 0;
+    }
+    const problem = error instanceof Error ? error.message : String(error);
+    // What we have words for, nobody needs the stack of.
+    const known = error instanceof AgentError && error.reason !== 'INTERNAL';
+    log.fatal({ problem, ...(known ? { reason: error.reason } : { err: error }) }, CANNOT_GO_ON);
+    await recordEnd(config.runDirectory, problem);
     return 1;
   }
 }
