@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { type AgentConfig, configWarnings } from '../core/agent-config.ts';
 import { AgentError } from '../core/errors.ts';
-import { loadConfig } from './config.ts';
+import { loadConfig } from './load-config.ts';
 
 const USAGE = `novacron-agent runs the VMs of this node.
 

@@ -2,6 +2,7 @@ import path from 'node:path';
 import type { AgentConfig } from '../core/agent-config.ts';
 import { AgentError } from '../core/errors.ts';
 import { parseHostPort } from '../core/host-port.ts';
+import { KVM_FINDING_FILE } from '../core/kvm-finding.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import { QemuBootProbe } from '../drivers/boot-probe/qemu-boot-probe.ts';
@@ -46,9 +47,6 @@ const SHUTDOWN_TIMEOUT_MS = 15_000;
 
 const CANNOT_GO_ON = 'Agent cannot go on';
 
-/** What was found out about KVM, in the state directory. */
-const KVM_FINDING = 'kvm-boots.json';
-
 /** Builds the agent and runs it until `stop` is aborted. */
 async function run(
   config: AgentConfig,
@@ -74,7 +72,7 @@ async function run(
   const host = await new LinuxHost().readFacts(stop);
   const { accelerator: wanted } = config.hypervisor;
   const probe = new QemuBootProbe({
-    file: path.join(config.stateDirectory, KVM_FINDING),
+    file: path.join(config.stateDirectory, KVM_FINDING_FILE),
     bootId: host.bootId,
     kernelRelease: host.kernelRelease,
   });
@@ -205,7 +203,9 @@ async function run(
 
 /** Files that hold secrets or what the agent knows, by the start of their paths: no VM may have them as a disk. */
 function ownFilesOf({ stateDirectory, runDirectory, tls }: AgentConfig): readonly string[] {
-  const state = ['journal.', KVM_FINDING, 'private/'].map((name) => `${stateDirectory}/${name}`);
+  const state = ['journal.', KVM_FINDING_FILE, 'private/'].map(
+    (name) => `${stateDirectory}/${name}`,
+  );
   return [...state, `${runDirectory}/`, tls.key];
 }
 

@@ -1,5 +1,6 @@
 import type { AgentClient } from '../../client/agent-client.ts';
 import type { AgentTarget } from '../../client/target.ts';
+import { agentEndFile, parseAgentEnd } from '../../core/agent-end.ts';
 import { whyUnreadable } from '../../core/file-words.ts';
 import { checkAgent, checkPeers } from './agent-checks.ts';
 import { parseAgentSettings, type ReadSettings } from './agent-settings.ts';
@@ -15,10 +16,12 @@ import {
   checkLibvirtVersion,
   checkQemu,
 } from './hypervisor-checks.ts';
+import { checkOtherHypervisors } from './other-hypervisors.ts';
 import {
   checkAddresses,
   checkClock,
   checkConfiguration,
+  checkFolders,
   checkKernelLimits,
   checkProcessLimits,
   checkSpace,
@@ -54,6 +57,8 @@ export async function allChecks(options: DoctorOptions): Promise<readonly Check[
     const call = { signal, deadlineMs: CALL_DEADLINE_MS };
     return await Array.fromAsync(client.vms.listAll({}, call));
   };
+  const findEnd = async () =>
+    parseAgentEnd(await host.findText(agentEndFile(settings.runDirectory)));
   const openPeer = (address: string, nodeName: string) =>
     open({ address, nodeName, tls: settings.tls });
   return [
@@ -62,14 +67,18 @@ export async function allChecks(options: DoctorOptions): Promise<readonly Check[
       name: 'addresses',
       run: async () =>
         read.problem === undefined
-          ? checkAddresses(settings, agentConfig)
+          ? checkAddresses(settings, agentConfig, host.localAddresses())
           : skipped('The configuration cannot be read'),
     },
-    { name: 'agent', run: (signal) => checkAgent(() => getNode(signal)) },
+    { name: 'agent', run: (signal) => checkAgent(() => getNode(signal), findEnd) },
     { name: 'libvirt socket', run: (signal) => checkLibvirtSocket(host, settings, signal) },
     { name: 'libvirt', run: (signal) => checkLibvirtVersion(host, settings, signal) },
     { name: 'QEMU', run: (signal) => checkQemu(host, settings, architecture, signal) },
     { name: 'KVM', run: () => checkKvm(host, settings) },
+    {
+      name: 'other hypervisors',
+      run: (signal) => checkOtherHypervisors(host, settings, signal),
+    },
     { name: 'console logs', run: () => checkConsoleLogs(host) },
     { name: 'host shutdown', run: (signal) => checkHostShutdown(host, signal) },
     {
@@ -82,6 +91,7 @@ export async function allChecks(options: DoctorOptions): Promise<readonly Check[
     { name: 'permissions', run: () => checkPermissions(host, settings) },
     { name: 'peers', run: (signal) => checkPeers(settings, openPeer, signal) },
     { name: 'clock', run: (signal) => checkClock(host, signal) },
+    { name: 'folders', run: () => checkFolders(host, settings) },
     { name: 'disk space', run: () => checkSpace(host, spaceNeeds(settings)) },
     { name: 'kernel limits', run: () => checkKernelLimits(host) },
     { name: 'process limits', run: () => checkProcessLimits(host) },

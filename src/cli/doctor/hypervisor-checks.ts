@@ -1,3 +1,6 @@
+import path from 'node:path';
+import type { z } from 'zod';
+import { KVM_FINDING_FILE, kvmFindingSchema } from '../../core/kvm-finding.ts';
 import {
   connectionUri,
   expectedSockets,
@@ -44,6 +47,12 @@ async function missingSocket(
     expected.length === 1
       ? `${expected[0]}, which ${named} names, is no socket`
       : `None of ${expected.join(', ')} is a socket`;
+  if (elsewhere === undefined && !(await isInstalled(host))) {
+    return failure(
+      `${missing}, and libvirt is not installed here: there is neither ${DAEMONS.join(' nor ')}`,
+      'Install it (Debian: apt install libvirt-daemon-system; Fedora and the like: dnf install libvirt-daemon-kvm); in a container, mount /run/libvirt of the host',
+    );
+  }
   if (elsewhere === undefined) {
     const other = 'Where it has its socket elsewhere, set hypervisor.libvirtSocket to that';
     return failure(missing, `${START}. ${other}`);
@@ -56,6 +65,13 @@ async function missingSocket(
     `${missing}, but libvirt is at ${elsewhere}`,
     `${setting}, then: systemctl restart novacron-agent`,
   );
+}
+
+const DAEMONS = ['/usr/sbin/virtqemud', '/usr/sbin/libvirtd'] as const;
+
+async function isInstalled(host: Host): Promise<boolean> {
+  const found = await Promise.all(DAEMONS.map((file) => host.findInfo(file)));
+  return found.some((each) => each !== undefined);
 }
 
 async function firstSocket(host: Host, paths: readonly string[]): Promise<string | undefined> {
@@ -78,7 +94,10 @@ export async function checkLibvirtVersion(
         `libvirt does not answer at ${uri}`,
         `Look at its log (journalctl -u virtqemud -u libvirtd) and try: virsh -c '${uri}' version`,
       ),
-      follows: { from: ['libvirt socket'], detail: 'libvirt cannot be asked for its version' },
+      follows: {
+        from: ['libvirt socket', 'other hypervisors'],
+        detail: 'libvirt cannot be asked for its version',
+      },
     };
   }
   return ok(`libvirt ${version}`);
@@ -120,7 +139,10 @@ export async function checkQemu(
   );
 }
 
-export async function checkKvm(host: Host, { hypervisor }: AgentSettings): Promise<Finding> {
+export async function checkKvm(
+  host: Host,
+  { hypervisor, stateDirectory }: AgentSettings,
+): Promise<Finding> {
   if (hypervisor.accelerator === 'tcg') return skipped('The agent is configured for tcg');
   const bad = hypervisor.accelerator === 'kvm' ? failure : warning;
   if ((await host.findInfo('/dev/kvm')) === undefined) {
@@ -137,7 +159,31 @@ export async function checkKvm(host: Host, { hypervisor }: AgentSettings): Promi
       'In a container give it the device and the right to use it; on a host run doctor as root',
     );
   }
-  return ok('/dev/kvm can be opened; whether a guest boots with it, the agent finds out');
+  const tried = await findBoot(host, stateDirectory);
+  if (tried === undefined) {
+    return ok('/dev/kvm can be opened; whether a guest boots with it, the agent finds out');
+  }
+  if (tried.boots)
+    return ok('Guests boot with it, as the agent has found out since the host booted');
+  return bad(
+    `/dev/kvm can be opened, and no guest boots with it: ${tried.why}`,
+    "Switch on nested virtualization for this machine and look at the kernel's log: dmesg | grep -i kvm; if emulation is meant, set hypervisor.accelerator to tcg",
+  );
+}
+
+/** What the agent has found, unless that was before the host booted. */
+async function findBoot(
+  host: Host,
+  stateDirectory: string,
+): Promise<z.infer<typeof kvmFindingSchema> | undefined> {
+  const text = await host.findText(path.join(stateDirectory, KVM_FINDING_FILE));
+  const bootId = await host.findText('/proc/sys/kernel/random/boot_id');
+  try {
+    const found = kvmFindingSchema.parse(JSON.parse(text ?? ''));
+    return found.key.split('\n')[0] === bootId?.trim() ? found : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function canUseKvm(host: Host): Promise<boolean> {

@@ -1,4 +1,8 @@
-import { defaultListen, findAddressProblems } from '../../core/node-addresses.ts';
+import {
+  defaultListen,
+  findAddressProblems,
+  findForeignAddresses,
+} from '../../core/node-addresses.ts';
 import { formatBytes } from '../output/quantities.ts';
 import type { AgentSettings, ReadSettings } from './agent-settings.ts';
 import { type Finding, failure, ok, skipped, warning } from './check.ts';
@@ -13,12 +17,18 @@ export function checkConfiguration(read: ReadSettings, file: string): Finding {
 }
 
 /** By the agent's own rules. */
-export function checkAddresses(settings: AgentSettings, file: string): Finding {
+export function checkAddresses(
+  settings: AgentSettings,
+  file: string,
+  local: readonly string[],
+): Finding {
   const { listen, advertise } = settings;
-  const found = findAddressProblems(settings);
+  const problems = findAddressProblems(settings);
+  const isRefused = problems.some(({ refused }) => refused);
+  const found = isRefused ? problems : [...problems, ...findForeignAddresses(settings, local)];
   const text = found.map(({ path, problem }) => `${path.join('.')}: ${problem}`).join('; ');
   const fix = `Correct it in ${file}, then: systemctl restart novacron-agent`;
-  if (found.some(({ refused }) => refused)) return failure(text, fix);
+  if (isRefused) return failure(text, fix);
   if (found.length > 0) return warning(text, `Should it be a mistake: ${fix}`);
   if (advertise === undefined) return skipped('The configuration has no advertise');
   return ok(`Listens at ${listen ?? defaultListen(advertise)}, others reach it at ${advertise}`);
@@ -37,6 +47,28 @@ export async function checkClock(host: Host, signal: AbortSignal): Promise<Findi
     'Nothing says that the clock is synchronised; certificates and logs need it',
     'Run an NTP client: timedatectl set-ntp true, or install chrony',
   );
+}
+
+/** Where the agent keeps what it must not forget, and what goes with the boot. */
+export async function checkFolders(
+  host: Host,
+  { stateDirectory, runDirectory }: AgentSettings,
+): Promise<Finding> {
+  if (host.userId() !== 0) return skipped('Only root can tell whether the agent can write there');
+  for (const [folder, loss] of [
+    [stateDirectory, 'nothing that is asked for can be recorded'],
+    [runDirectory, 'no VM can migrate'],
+  ] as const) {
+    const problem = await host.folderProblem(folder);
+    if (problem === undefined) continue;
+    const [why = '', ...wayOn] = problem.split('; ');
+    return failure(`${folder} ${why}: ${loss}`, capitalized(wayOn.join('; ')));
+  }
+  return ok(`${stateDirectory} and ${runDirectory} can be written`);
+}
+
+function capitalized(sentence: string): string {
+  return sentence.charAt(0).toUpperCase() + sentence.slice(1);
 }
 
 const MIB = 1024 ** 2;

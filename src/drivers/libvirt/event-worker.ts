@@ -31,6 +31,7 @@ import { readParameters } from './typed-parameters.ts';
 
 const KEEP_ALIVE: KeepAlive = { intervalS: 2, count: 3 };
 const RETRY_DELAYS_MS = [100, 150, 250, 500, 1000, 2000] as const;
+const LOAD_AGAIN_MS = 2_000;
 const NEVER = -1;
 
 const { uri, stateDirectory } = workerData as EventWorkerSettings;
@@ -38,7 +39,7 @@ const port = parentPort;
 if (port === null) throw new Error('This file runs in a Worker only');
 const report = (message: FromEventWorker): void => port.postMessage(message);
 
-const libvirt = loadLibvirt();
+const libvirt = untilLoaded();
 if (libvirt.initialize() < 0 || libvirt.registerEventLoop() < 0) throw lastError(libvirt);
 
 let connection: Connection | undefined;
@@ -134,6 +135,24 @@ for (;;) {
     connect();
   }
   if (libvirt.runEventLoop() < 0) throw lastError(libvirt);
+}
+
+/** Blocks this thread, which has nothing else to do, until the library is there: somebody may be about to install it. */
+function untilLoaded(): ReturnType<typeof loadLibvirt> {
+  const pause = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  for (;;) {
+    try {
+      return loadLibvirt();
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      const advice = 'install it, 9.0 or newer: apt install libvirt0, or dnf install libvirt-libs';
+      report({
+        kind: 'unreachable',
+        message: `libvirt's library cannot be used: ${why}; ${advice}`,
+      });
+      Atomics.wait(pause, 0, 0, LOAD_AGAIN_MS);
+    }
+  }
 }
 
 function connect(): void {

@@ -28,24 +28,10 @@ import {
 } from '../../../../src/cli/doctor/system-checks.ts';
 import { Node, VirtualMachine } from '../../../../src/client/api.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
+import { fakeHost } from './fake-host.ts';
 
 const never = new AbortController().signal;
 const { settings } = parseAgentSettings('nodeName: a\n');
-
-/** A machine on which nothing is there but what is given. */
-function fakeHost(given: Partial<Host> = {}): Host {
-  return {
-    findText: async () => undefined,
-    findInfo: async () => undefined,
-    openReadWrite: async () => undefined,
-    isExecutable: async () => true,
-    space: async () => ({ freeBytes: 2 ** 40, freeInodes: 1e6 }),
-    connectUnix: async () => undefined,
-    run: async () => undefined,
-    userId: () => 0,
-    ...given,
-  };
-}
 
 function texts(files: Readonly<Record<string, string>>): Pick<Host, 'findText'> {
   return { findText: async (path) => files[path] };
@@ -74,7 +60,7 @@ test('a check that hangs fails on its own and holds up no other', async () => {
       { name: 'quick', run: async () => ok('fine') },
       { name: 'broken', run: () => refuse('EIO') },
     ],
-    20,
+    { timeoutMs: 20, isRoot: true },
     never,
   );
   assert.deepEqual(
@@ -90,7 +76,7 @@ test('a check that hangs fails on its own and holds up no other', async () => {
 test('Ctrl-C ends the checks', async () => {
   const abort = new AbortController();
   const checks = [{ name: 'hangs', run: () => new Promise<never>(() => undefined) }];
-  const running = runChecks(checks, 60_000, abort.signal);
+  const running = runChecks(checks, { timeoutMs: 60_000, isRoot: true }, abort.signal);
   abort.abort(new Error('enough'));
   await assert.rejects(running, /enough/);
 });
@@ -128,9 +114,14 @@ for (const [text, level, detail] of [
   ['advertise: fd00::2:7443', 'failure', /^advertise: .*write \[fd00::2\]:7443/],
   ['advertise: 10.0.0.1:7443\npeers: {b: "[fe80::1%eth0]:7443"}', 'failure', /^peers\.b: .*zone/],
   ['advertise: 10.0.0.1:7443\nlisten: 10.0.0.2:7443', 'warning', /^advertise: /],
+  [
+    'advertise: 10.0.0.9:7443',
+    'warning',
+    /^advertise: 10\.0\.0\.9:7443 is none of the addresses of this machine \(10\.0\.0\.1\)/,
+  ],
 ] as const) {
   test(`doctor knows of the addresses "${text}" what the agent's own check knows`, () => {
-    const finding = checkAddresses(parseAgentSettings(text).settings, '/etc/a.yaml');
+    const finding = checkAddresses(parseAgentSettings(text).settings, '/etc/a.yaml', ['10.0.0.1']);
     assert.equal(finding.level, level);
     assert.match(finding.detail, detail);
   });
@@ -198,7 +189,7 @@ for (const [what, configuration, sockets, level, text] of [
     'failure',
     /\/x\/libvirt-sock, which hypervisor\.uri names.*Correct hypervisor\.uri/,
   ],
-  ['both names where there is none', '{}', [], 'failure', /virtqemud-sock.*libvirt-sock.*Start/],
+  ['both names where there is none', '{}', [], 'failure', /virtqemud-sock.*libvirt-sock.*Install/],
 ] as const) {
   test(`doctor finds ${what}`, async () => {
     const own = parseAgentSettings(configuration).settings;
@@ -327,7 +318,10 @@ test('an agent whose conditions do not hold fails, one without KVM warns', () =>
 
 test('doctor does not send people to doctor', async () => {
   const gone = new AgentError('AGENT_UNREACHABLE', 'Nobody listens there');
-  const { fix } = await checkAgent(() => Promise.reject(gone));
+  const { fix } = await checkAgent(
+    () => Promise.reject(gone),
+    async () => undefined,
+  );
   assert.match(fix ?? '', /systemctl status novacron-agent/);
   assert.doesNotMatch(fix ?? '', /doctor/);
 });
