@@ -40,7 +40,7 @@ export async function checkPermissions(
     }
   }
   const info = await host.findInfo(socket);
-  if (info !== undefined && (info.mode & 0o007) !== 0) {
+  if (info?.kind === 'socket' && (info.mode & 0o007) !== 0) {
     return failure(
       `Every user can open ${socket} (mode ${info.mode.toString(8)})`,
       `chmod 600 ${socket}`,

@@ -114,7 +114,7 @@ export async function checkSpace(host: Host, needs: readonly SpaceNeed[]): Promi
       }
       (freeBytes < warnBelowBytes ? low : found).push(free);
     } catch (error) {
-      const fix = `mkdir -p ${path}; the agent makes its own directories when it starts`;
+      const fix = `Look at its file system: findmnt -T ${path}, and dmesg`;
       return failure(`${path} cannot be looked at (${errorCode(error)})`, fix);
     }
   }

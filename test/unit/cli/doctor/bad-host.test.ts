@@ -50,7 +50,8 @@ const qemu = (pid: number, name: string, uid: string | undefined, cgroup = '0::/
   ownerId: 64055,
   words: [
     '/usr/bin/qemu-system-x86_64',
-    ...['-name', `guest=${name},debug-threads=on`],
+    '-name',
+    `guest=${name},debug-threads=on`,
     ...(uid === undefined ? [] : ['-uuid', uid]),
   ],
   cgroup,
@@ -131,14 +132,14 @@ test('a folder that cannot be written is named with what is lost and the way on'
   assert.equal((await checkFolders(fakeHost(), settings)).level, 'ok');
 });
 
+async function findNoName(address: string): Promise<never> {
+  throw new AgentError('PEER_UNREACHABLE', `Cannot reach ${address}: the host name is not known`);
+}
+
 test('a peer whose name nothing resolves is told apart from one that is silent', async () => {
   const text =
     'nodeName: a\ntls: {certificate: /c, key: /k, ca: /ca}\npeers: {b: "nowhere.invalid:7443"}';
-  const open = (address: string) =>
-    Promise.reject(
-      new AgentError('PEER_UNREACHABLE', `Cannot reach ${address}: the host name is not known`),
-    );
-  const finding = await checkPeers(parseAgentSettings(text).settings, open, never);
+  const finding = await checkPeers(parseAgentSettings(text).settings, findNoName, never);
   assert.match(finding.fix ?? '', /^Write IP addresses under peers, or have the names resolved/);
 });
 

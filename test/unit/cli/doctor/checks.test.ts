@@ -255,10 +255,12 @@ test('a clock is synchronised when any of three says so', async () => {
   assert.equal((await checkClock(fakeHost(prints('timedatectl', 'no\n')), never)).level, 'warning');
 });
 
-test('a full disk fails, a filling one warns, a missing directory fails', async () => {
+function space(freeBytes: number, freeInodes = 1e6): Host {
+  return fakeHost({ space: async () => ({ freeBytes, freeInodes }) });
+}
+
+test('a full disk fails, a filling one warns, one that cannot be read fails', async () => {
   const needs = [{ path: '/x', failBelowBytes: 100, warnBelowBytes: 1000, keep: true }];
-  const space = (freeBytes: number, freeInodes = 1e6) =>
-    fakeHost({ space: async () => ({ freeBytes, freeInodes }) });
   const full = await checkSpace(space(50), needs);
   assert.equal(full.level, 'failure');
   assert.match(full.fix ?? '', /^Make room on its file system, .* leave alone what the agent has/);
@@ -266,8 +268,8 @@ test('a full disk fails, a filling one warns, a missing directory fails', async 
   assert.equal((await checkSpace(space(5000, 3), needs)).level, 'failure');
   assert.equal((await checkSpace(space(500), needs)).level, 'warning');
   assert.equal((await checkSpace(space(5000), needs)).level, 'ok');
-  const missing = fakeHost({ space: () => refuse('ENOENT') });
-  assert.match((await checkSpace(missing, needs)).fix ?? '', /mkdir -p \/x/);
+  const broken = fakeHost({ space: () => refuse('EIO') });
+  assert.match((await checkSpace(broken, needs)).fix ?? '', /findmnt -T \/x/);
 });
 
 test('low settings of the kernel are named', async () => {
