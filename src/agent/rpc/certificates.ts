@@ -89,7 +89,8 @@ export class Certificates implements Disposable {
     try {
       next = await read(this.files);
     } catch (error) {
-      if (!this.#complained) this.#log.warn({ err: error }, 'Changed certificates cannot be used');
+      const problem = error instanceof Error ? error.message : String(error);
+      if (!this.#complained) this.#log.warn({ problem }, 'Changed certificates cannot be used');
       this.#complained = true;
       return;
     }

@@ -58,7 +58,7 @@ export async function allChecks(options: DoctorOptions): Promise<readonly Check[
     return await Array.fromAsync(client.vms.listAll({}, call));
   };
   const findEnd = async () =>
-    parseAgentEnd(await host.findText(agentEndFile(settings.runDirectory)));
+    parseAgentEnd(await host.findText(agentEndFile(settings.runDirectory)).catch(() => undefined));
   const openPeer = (address: string, nodeName: string) =>
     open({ address, nodeName, tls: settings.tls });
   return [

@@ -14,6 +14,8 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { inProject } from '../../../lab/core/project.ts';
+import { tryRun } from '../../../lab/core/run-command.ts';
 import { Certificates } from '../../../lab/node/certificates.ts';
 import { Journal } from '../../../src/agent/journal/journal.ts';
 import { JOURNAL_SCHEMA } from '../../../src/agent/journal-schema.ts';
@@ -24,6 +26,7 @@ import { BareAgent } from '../../fixtures/bare-agent.ts';
 /* What an agent says when what it is given is bad, and whether it goes on. */
 
 const never = new AbortController().signal;
+const NOVACTL = inProject('dist/cli/main.js');
 const asRoot = process.getuid?.() === 0 ? false : 'mounting needs root';
 
 /** An agent's settings in a folder of its own. */
@@ -124,6 +127,14 @@ test('a key that others can read is a warning', async () => {
   assert.match(await bad.says(), /"warn".*can be read by others \(mode 644\); chmod 600 /);
 });
 
+/** What doctor finds by one of its checks. */
+async function doctorSays(agent: BareAgent, check: string): Promise<string> {
+  const words = ['doctor', '--agent-config', agent.file, '-o', 'json'];
+  const { stdout } = await tryRun([process.execPath, NOVACTL, ...words], {}, never);
+  const { checks } = JSON.parse(stdout) as { checks: { name: string; detail: string }[] };
+  return checks.find(({ name }) => name === check)?.detail ?? '';
+}
+
 test('certificate files that are missing or do not belong together are named, and forgotten once mended', async () => {
   await using bad = await Bad.make();
   const { tls, authority } = bad.agent;
@@ -135,7 +146,10 @@ test('certificate files that are missing or do not belong together are named, an
     /^The key .* is not that of the certificate .*novactl pki issue/,
   );
   writeFileSync(tls.key, '');
-  assert.match(await bad.refusal(), /a\.key is empty/);
+  const problem = await bad.refusal();
+  assert.match(problem, /a\.key is empty/);
+  assert.ok((await doctorSays(bad.agent, 'agent')).endsWith(problem));
+  assert.match(await doctorSays(bad.agent, 'certificate'), /a\.key is empty/);
   writeFileSync(tls.key, good);
   await bad.says();
   assert.equal(existsSync(bad.end), false);
