@@ -41,6 +41,7 @@ export interface DoctorOptions {
 }
 
 const CALL_DEADLINE_MS = 3_000;
+const IN_TIME = 'it does not answer in time';
 
 /** Everything that doctor looks at, in the order in which it is printed. */
 export async function allChecks(options: DoctorOptions): Promise<readonly Check[]> {
@@ -101,15 +102,13 @@ export async function allChecks(options: DoctorOptions): Promise<readonly Check[
 /** The defaults and a problem if the file cannot be read, or not in time. */
 async function readSettings(host: Host, file: string, timeoutMs: number): Promise<ReadSettings> {
   const late = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () => late.reject(Object.assign(new Error(), { code: 'its file system does not answer' })),
-    timeoutMs,
-  );
+  const timer = setTimeout(() => late.reject(new Error(IN_TIME)), timeoutMs);
   try {
     return parseAgentSettings(await Promise.race([host.findText(file), late.promise]));
   } catch (error) {
     const { settings } = parseAgentSettings(undefined);
-    return { settings, problem: `it cannot be read: ${whyUnreadable(error)}` };
+    const isLate = error instanceof Error && error.message === IN_TIME;
+    return { settings, problem: `it cannot be read: ${isLate ? IN_TIME : whyUnreadable(error)}` };
   } finally {
     clearTimeout(timer);
   }
