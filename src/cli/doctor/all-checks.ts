@@ -86,7 +86,7 @@ export async function allChecks(options: DoctorOptions): Promise<readonly Check[
       name: 'autostart',
       run: (signal) => checkAutostart(host, settings, () => listVms(signal), signal),
     },
-    { name: 'host UUID', run: () => checkHostUuid(host) },
+    { name: 'host UUID', run: (signal) => checkHostUuid(host, settings, signal) },
     { name: 'streamer', run: (signal) => checkStreamer(host, settings, signal) },
     { name: 'certificate', run: () => checkCertificate(host, settings, nowMs) },
     { name: 'permissions', run: () => checkPermissions(host, settings) },

@@ -203,21 +203,47 @@ const WORTHLESS_UUIDS = [
   'ffffffff-ffff-ffff-ffff-ffffffffffff',
 ];
 
-/** libvirt takes the host's UUID from its configuration, else from the firmware. */
-export async function checkHostUuid(host: Host): Promise<Finding> {
-  const fix =
-    'Set host_uuid = "…" (from uuidgen, another on every node) in /etc/libvirt/libvirtd.conf or virtqemud.conf, then restart libvirt';
-  for (const file of ['/etc/libvirt/virtqemud.conf', '/etc/libvirt/libvirtd.conf']) {
-    const text = (await host.findText(file)) ?? '';
-    const set = /^\s*host_uuid\s*=\s*["']([^"']*)["']/m.exec(text)?.[1]?.toLowerCase();
-    if (set === undefined) continue;
-    return isUsable(set) ? ok(`${set}, from ${file}`) : failure(`${file} has ${set}`, fix);
+const UUID_FILES = ['/etc/libvirt/virtqemud.conf', '/etc/libvirt/libvirtd.conf'] as const;
+const NEW_UUID =
+  'Set host_uuid = "…" (from uuidgen, another on every node) in /etc/libvirt/libvirtd.conf or virtqemud.conf, then restart libvirt';
+
+/** libvirt takes the host's UUID from the configuration of the daemon that runs, else from the firmware. */
+export async function checkHostUuid(
+  host: Host,
+  { hypervisor }: AgentSettings,
+  signal: AbortSignal,
+): Promise<Finding> {
+  const words = ['-c', connectionUri(hypervisor), 'capabilities'];
+  const answer = await host.run('virsh', words, signal);
+  const inUse = /<host>\s*<uuid>([^<]+)/.exec(answer?.stdout ?? '')?.[1]?.toLowerCase();
+  const configured = await findConfiguredUuid(host);
+  if (inUse !== undefined && configured !== undefined && inUse !== configured.uuid) {
+    return warning(
+      `libvirt has ${inUse}, and ${configured.file} has ${configured.uuid}: with that VMs of this host would count as another's`,
+      `If this host has VMs: set host_uuid = "${inUse}" there and for each daemon of libvirt. If it has none: restart libvirt; a daemon reads its own file only`,
+    );
+  }
+  if (inUse !== undefined && !isUsable(inUse)) return failure(`libvirt has ${inUse}`, NEW_UUID);
+  if (configured !== undefined) {
+    const { file, uuid } = configured;
+    return isUsable(uuid) ? ok(`${uuid}, from ${file}`) : failure(`${file} has ${uuid}`, NEW_UUID);
   }
   const firmware = (await host.findText('/sys/class/dmi/id/product_uuid'))?.trim().toLowerCase();
   if (firmware !== undefined && isUsable(firmware)) return ok(`${firmware}, from the firmware`);
   const detail =
     firmware === undefined ? 'The firmware has no UUID' : `The firmware has ${firmware}`;
-  return failure(`${detail}, and libvirt's configuration sets none`, fix);
+  return failure(`${detail}, and libvirt's configuration sets none`, NEW_UUID);
+}
+
+async function findConfiguredUuid(
+  host: Host,
+): Promise<{ readonly file: string; readonly uuid: string } | undefined> {
+  for (const file of UUID_FILES) {
+    const text = (await host.findText(file)) ?? '';
+    const uuid = /^\s*host_uuid\s*=\s*["']([^"']*)["']/m.exec(text)?.[1]?.toLowerCase();
+    if (uuid !== undefined) return { file, uuid };
+  }
+  return undefined;
 }
 
 function isUsable(uuid: string): boolean {

@@ -3,7 +3,12 @@ import { test } from 'node:test';
 import { checkAgent, checkPeers } from '../../../../src/cli/doctor/agent-checks.ts';
 import { parseAgentSettings } from '../../../../src/cli/doctor/agent-settings.ts';
 import { runChecks } from '../../../../src/cli/doctor/check.ts';
-import { checkKvm, checkLibvirtSocket } from '../../../../src/cli/doctor/hypervisor-checks.ts';
+import type { Host } from '../../../../src/cli/doctor/host.ts';
+import {
+  checkHostUuid,
+  checkKvm,
+  checkLibvirtSocket,
+} from '../../../../src/cli/doctor/hypervisor-checks.ts';
 import { checkOtherHypervisors } from '../../../../src/cli/doctor/other-hypervisors.ts';
 import { checkFolders } from '../../../../src/cli/doctor/system-checks.ts';
 import { parseAgentEnd } from '../../../../src/core/agent-end.ts';
@@ -78,6 +83,30 @@ for (const [what, processes, socket, level] of [
     if (level === 'failure') assert.match(finding.fix ?? '', /disable --now virtqemud\.socket/);
   });
 }
+
+/** A host whose libvirt has one UUID, and its configuration another or none. */
+function withUuids(inUse: string, configured: string | undefined): Host {
+  const stdout = `<capabilities>\n\n  <host>\n    <uuid>${inUse}</uuid>\n`;
+  const text = configured && `host_uuid = "${configured}"\n`;
+  return fakeHost({
+    run: async () => ({ code: 0, stdout }),
+    findText: async (path) => (path === '/etc/libvirt/libvirtd.conf' ? text : undefined),
+  });
+}
+
+test('a host UUID that a restart of libvirt, or its other daemon, would change is warned about', async () => {
+  const other = '33333333-3333-4333-8333-333333333333';
+  const changed = await checkHostUuid(withUuids(MINE, other), settings, never);
+  assert.equal(changed.level, 'warning');
+  assert.match(changed.fix ?? '', new RegExp(`set host_uuid = "${MINE}" there`));
+  assert.equal((await checkHostUuid(withUuids(MINE, MINE), settings, never)).level, 'ok');
+  const worthless = await checkHostUuid(
+    withUuids('03000200-0400-0500-0006-000700080009', undefined),
+    settings,
+    never,
+  );
+  assert.equal(worthless.level, 'failure');
+});
 
 test("VMs that are not of the agent's libvirt are named, as their memory counts as free", async () => {
   const theirs = [

@@ -236,7 +236,7 @@ test("the host's UUID comes from libvirt or the firmware and must be worth somet
     [{ [libvirt]: `#host_uuid = "x"\nhost_uuid = "${uuid}"\n` }, 'ok'],
     [{ [libvirt]: 'host_uuid = "nonsense"\n', [firmware]: uuid }, 'failure'],
   ] as const) {
-    const finding = await checkHostUuid(fakeHost(texts(files)));
+    const finding = await checkHostUuid(fakeHost(texts(files)), settings, never);
     assert.equal(finding.level, level, JSON.stringify(files));
   }
 });
