@@ -1,10 +1,16 @@
+import { hostname } from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
 import { AgentError } from './errors.ts';
 import { libvirtUriProblem, SYSTEM_URI } from './libvirt-socket.ts';
 import { LOG_LEVELS } from './log-level.ts';
 import { nearestKey } from './nearest-key.ts';
-import { type AddressFinding, defaultListen, findAddressProblems } from './node-addresses.ts';
+import {
+  type AddressFinding,
+  defaultListen,
+  findAddressProblems,
+  halfAloneProblem,
+} from './node-addresses.ts';
 import { bytesQuantity, unquotedText } from './resources/field-schemas.ts';
 import { runDirectoryExcess, SOCKET_PATH_LIMIT, socketPathExcess } from './socket-path.ts';
 import { readYaml } from './yaml.ts';
@@ -44,13 +50,16 @@ const dnsLabel = z
 
 const configSchema = z.strictObject({
   /** The Kubernetes node's name; part of this node's identity `spiffe://novacron/node/NAME`. */
-  nodeName: unquotedText.pipe(dnsLabel),
+  nodeName: unquotedText.pipe(dnsLabel).prefault(() => hostname().toLowerCase()),
   /** Unix socket of the API, for root on this node only. */
   socket: socketPath.default('/run/novacron/agent.sock'),
   /** TCP address of the API, mutual TLS 1.3; by default all addresses of the family of `advertise`. */
   listen: address.optional(),
-  /** Where other nodes reach this node's API, and its transfers at the same host: an IP address and a port. */
-  advertise: address,
+  /**
+   * Where other nodes reach this node's API, and its transfers at the same host: an IP address and a port. Without, this node is
+   * alone, and its API on its unix socket only.
+   */
+  advertise: address.optional(),
   /** Plain HTTP for /metrics, /healthz and /readyz. */
   httpListen: address.default('127.0.0.1:7480'),
   /** Journal and identity; must survive a reboot. */
@@ -58,11 +67,13 @@ const configSchema = z.strictObject({
   /** Sockets and transfers; must be the same path on all nodes, and must not survive a reboot. */
   runDirectory: runFolder.default('/run/novacron'),
   logLevel: z.enum(LOG_LEVELS).default('info'),
-  tls: z.strictObject({
-    certificate: absolutePath,
-    key: absolutePath,
-    ca: absolutePath,
-  }),
+  tls: z
+    .strictObject({
+      certificate: absolutePath.default('/etc/novacron/pki/tls.crt'),
+      key: absolutePath.default('/etc/novacron/pki/tls.key'),
+      ca: absolutePath.default('/etc/novacron/pki/ca.crt'),
+    })
+    .prefault({}),
   hypervisor: z
     .strictObject({
       uri: libvirtUri.default(SYSTEM_URI),
@@ -135,7 +146,7 @@ const configSchema = z.strictObject({
 });
 
 type ConfigFile = z.infer<typeof configSchema>;
-export type AgentConfig = Readonly<ConfigFile & { listen: string }>;
+export type AgentConfig = Readonly<ConfigFile>;
 
 /** Checks a configuration text; `file` is only named in messages. Fails with INVALID_CONFIG. */
 export function parseConfig(text: string, file: string): AgentConfig {
@@ -147,10 +158,11 @@ export function parseConfig(text: string, file: string): AgentConfig {
   }
   const result = configSchema.safeParse(document, { error: words });
   if (!result.success) throw invalid(file, describeIssues(result.error));
-  const config = {
-    ...result.data,
-    listen: result.data.listen ?? defaultListen(result.data.advertise),
-  };
+  const { advertise } = result.data;
+  const problem = halfAloneProblem(document);
+  if (problem !== undefined) throw invalid(file, [problem]);
+  const listen = result.data.listen ?? (advertise && defaultListen(advertise));
+  const config = { ...result.data, listen };
   const refused = findAddressProblems(config).filter((finding) => finding.refused);
   if (refused.length > 0) throw invalid(file, refused.map(describeFinding));
   return Object.freeze(config);

@@ -17,6 +17,7 @@ import {
   checkQemu,
 } from './hypervisor-checks.ts';
 import { checkOtherHypervisors } from './other-hypervisors.ts';
+import { listPorts } from './port-checks.ts';
 import {
   checkAddresses,
   checkClock,
@@ -71,6 +72,7 @@ export async function allChecks(options: DoctorOptions): Promise<readonly Check[
           ? checkAddresses(settings, agentConfig, host.localAddresses())
           : skipped('The configuration cannot be read'),
     },
+    { name: 'ports', run: async () => listPorts(settings) },
     { name: 'agent', run: (signal) => checkAgent(() => getNode(signal), findEnd) },
     { name: 'libvirt socket', run: (signal) => checkLibvirtSocket(host, settings, signal) },
     { name: 'libvirt', run: (signal) => checkLibvirtVersion(host, settings, signal) },

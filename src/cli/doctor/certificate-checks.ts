@@ -5,17 +5,17 @@ import type { Host } from './host.ts';
 
 export async function checkCertificate(
   host: Host,
-  { tls, nodeName }: AgentSettings,
+  { advertise, tls, nodeName }: AgentSettings,
   nowMs: number,
 ): Promise<Finding> {
-  if (tls === undefined) return skipped('The configuration names no certificate');
+  if (advertise === undefined) return skipped('The node is alone and needs none');
   const files = [tls.certificate, tls.key, tls.ca] as const;
   const [certificate, key, ca] = await Promise.all(files.map((file) => host.findText(file)));
   if (certificate === undefined || key === undefined || ca === undefined) {
     const missing = files.filter((_, index) => [certificate, key, ca][index] === undefined);
     return failure(
       `${missing.join(' and ')} ${missing.length === 1 ? 'does' : 'do'} not exist`,
-      `Issue it where the CA is: novactl pki issue node ${nodeName ?? 'NAME'} --out DIR, and copy the files here; or correct tls`,
+      `Issue it where the CA is: novactl pki issue node ${nodeName} --out DIR, and copy the files here; or correct tls (docs/install.md)`,
     );
   }
   const judged = judgeNodeCertificate({ certificate, key, ca, files: tls, nodeName }, nowMs);
@@ -30,14 +30,12 @@ export async function checkPermissions(
   host: Host,
   { tls, socket }: AgentSettings,
 ): Promise<Finding> {
-  if (tls !== undefined) {
-    const key = await host.findInfo(tls.key);
-    if (key !== undefined && (key.mode & 0o077) !== 0) {
-      return failure(
-        `${tls.key} can be read by others (mode ${key.mode.toString(8)})`,
-        `chmod 600 ${tls.key}`,
-      );
-    }
+  const key = await host.findInfo(tls.key);
+  if (key !== undefined && (key.mode & 0o077) !== 0) {
+    return failure(
+      `${tls.key} can be read by others (mode ${key.mode.toString(8)})`,
+      `chmod 600 ${tls.key}`,
+    );
   }
   const info = await host.findInfo(socket);
   if (info?.kind === 'socket' && (info.mode & 0o007) !== 0) {

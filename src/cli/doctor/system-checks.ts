@@ -30,7 +30,8 @@ export function checkAddresses(
   const fix = `Correct it in ${file}, then: systemctl restart novacron-agent`;
   if (isRefused) return failure(text, fix);
   if (found.length > 0) return warning(text, `Should it be a mistake: ${fix}`);
-  if (advertise === undefined) return skipped('The configuration has no advertise');
+  if (advertise === undefined)
+    return ok(`The node is alone: its API is at ${settings.socket} only`);
   return ok(`Listens at ${listen ?? defaultListen(advertise)}, others reach it at ${advertise}`);
 }
 
@@ -196,7 +197,8 @@ export async function checkStreamer(
   signal: AbortSignal,
 ): Promise<Finding> {
   const { streamer } = migration;
-  const fix = 'Install the novacron-streamer of the same release, or correct migration.streamer';
+  const fix =
+    'Install the package novacron-agent again (apt-get install --reinstall), which has it, or correct migration.streamer; ./dev build makes it from source, in build/streamer';
   if ((await host.findInfo(streamer)) === undefined) {
     return failure(`${streamer} does not exist, so no VM can migrate`, fix);
   }
