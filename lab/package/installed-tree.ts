@@ -15,7 +15,13 @@ const KOFFI = 'node_modules/koffi';
 const KOFFI_NATIVE = 'node_modules/@koromix/koffi-linux-x64';
 
 /** Programs and libraries in the tree that are linked to libraries of the system. */
-export const LINKED = [NODE, STREAMER, `${HOME}/${KOFFI_NATIVE}/linux_x64/koffi.node`];
+export const LINKED = [
+  NODE,
+  STREAMER,
+  `${HOME}/${KOFFI_NATIVE}/linux_x64/koffi.node`,
+  `${HOME}/dist/agent/call-threads.so`,
+  `${HOME}/dist/agent/memory.node`,
+];
 
 const COPIED: Readonly<Record<string, string>> = {
   [inProject('deploy/systemd/novacron-agent.service')]:
@@ -51,7 +57,7 @@ export async function layOut(root: string, version: string, signal: AbortSignal)
 
 async function addBuild(tree: Tree): Promise<void> {
   await tree.copy(inProject('dist/package.json'), `${HOME}/dist/package.json`);
-  for await (const file of glob('dist/*/*.js', { cwd: inProject() })) {
+  for await (const file of glob('dist/*/*.{js,so,node}', { cwd: inProject() })) {
     await tree.copy(inProject(file), `${HOME}/${file}`, file.endsWith('/main.js') ? 0o755 : 0o644);
   }
 }

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { type AgentConfig, configWarnings } from '../core/agent-config.ts';
 import { AgentError } from '../core/errors.ts';
-import { type AgentConfig, configWarnings, loadConfig } from './config.ts';
+import { loadConfig } from './load-config.ts';
 
 /** What --help says; the manual page has it too. */
 export const USAGE = `novacron-agent runs the VMs of this node.

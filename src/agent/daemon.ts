@@ -1,6 +1,8 @@
 import path from 'node:path';
+import type { AgentConfig } from '../core/agent-config.ts';
 import { AgentError } from '../core/errors.ts';
 import { parseHostPort } from '../core/host-port.ts';
+import { KVM_FINDING_FILE } from '../core/kvm-finding.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import { giveBackMemory } from '../core/native-memory.ts';
 import { untilAborted } from '../core/until-aborted.ts';
@@ -17,9 +19,9 @@ import { LinuxHost } from '../drivers/linux/linux-host.ts';
 import { tellReady } from '../drivers/linux/service-manager.ts';
 import { PrivateFileFolder } from '../drivers/private-files/private-file-folder.ts';
 import { StreamerTransfers } from '../drivers/streamer/streamer-transfers.ts';
+import { forgetEnd, recordEnd } from './agent-end.ts';
 import { buildAgent } from './build-agent.ts';
 import { readCommandLine } from './command-line.ts';
-import { type AgentConfig, configWarnings } from './config.ts';
 import { beginAgentStart, recordAgentStart } from './journal/agent-epoch.ts';
 import { Journal } from './journal/journal.ts';
 import { JOURNAL_SCHEMA } from './journal-schema.ts';
@@ -35,6 +37,7 @@ import { NoPeers } from './rpc/no-peers.ts';
 import { type NetworkOptions, RpcServer } from './rpc/rpc-server.ts';
 import { RunStore } from './runs/run-store.ts';
 import { ShutdownStore } from './shutdown/shutdown-store.ts';
+import { startWarnings } from './start-warnings.ts';
 import { AgentMetrics } from './telemetry/agent-metrics.ts';
 import { HttpServer } from './telemetry/http-server.ts';
 import { Heartbeat } from './telemetry/process-metrics.ts';
@@ -45,8 +48,7 @@ import { OwnershipStore } from './vms/ownership-store.ts';
 /** Guests are not waited for, so an orderly end takes no longer than the calls that are under way. */
 const SHUTDOWN_TIMEOUT_MS = 15_000;
 
-/** What was found out about KVM, in the state directory. */
-const KVM_FINDING = 'kvm-boots.json';
+const CANNOT_GO_ON = 'Agent cannot go on';
 
 /** Builds the agent and runs it until `stop` is aborted. */
 async function run(
@@ -56,6 +58,9 @@ async function run(
   stop: AbortSignal,
 ): Promise<void> {
   giveBackMemory();
+  for (const warning of await startWarnings(config)) {
+    log.warn({ warning }, 'Look at the configuration');
+  }
   // Disposed from the last to the first, so each part may rely on those before it until its own end.
   await using stack = new AsyncDisposableStack();
   const journal = stack.use(
@@ -72,7 +77,7 @@ async function run(
   const host = await linux.readFacts(stop);
   const { accelerator: wanted } = config.hypervisor;
   const probe = new QemuBootProbe({
-    file: path.join(config.stateDirectory, KVM_FINDING),
+    file: path.join(config.stateDirectory, KVM_FINDING_FILE),
     bootId: host.bootId,
     kernelRelease: host.kernelRelease,
   });
@@ -175,7 +180,6 @@ async function run(
       apiListening: () => apiListening,
     });
   const { nodeName, listen, httpListen, socket } = config;
-  for (const warning of configWarnings(config)) log.warn({ warning }, 'Look at the configuration');
   stack.use(
     await HttpServer.start({ listen: httpListen, metrics, heartbeat, obstacles: readiness, log }),
   );
@@ -196,6 +200,7 @@ async function run(
   tasks.run('readiness', async (signal) => {
     for await (const _ of node.watch(undefined, signal)) server.setReady(readiness().length === 0);
   });
+  await forgetEnd(config.runDirectory);
   const started = { nodeName, version: agentVersion, accelerator: accelerator.current, listen };
   log.info(started, 'Agent started');
   await tellReady(process.env['NOTIFY_SOCKET'], log);
@@ -205,17 +210,19 @@ async function run(
 
 /** Undefined where the node is alone. */
 async function openNetwork(
-  { listen, tls }: AgentConfig,
+  { nodeName, listen, tls }: AgentConfig,
   log: Logger,
   stack: AsyncDisposableStack,
 ): Promise<NetworkOptions | undefined> {
   if (listen === undefined) return undefined;
-  return { listen, certificates: stack.use(await Certificates.open(tls, log)) };
+  return { listen, certificates: stack.use(await Certificates.open(tls, log, { nodeName })) };
 }
 
 /** Files that hold secrets or what the agent knows, by the start of their paths: no VM may have them as a disk. */
 function ownFilesOf({ stateDirectory, runDirectory, tls }: AgentConfig): readonly string[] {
-  const state = ['journal.', KVM_FINDING, 'private/'].map((name) => `${stateDirectory}/${name}`);
+  const state = ['journal.', KVM_FINDING_FILE, 'private/'].map(
+    (name) => `${stateDirectory}/${name}`,
+  );
   return [...state, `${runDirectory}/`, tls.key];
 }
 
@@ -242,12 +249,20 @@ async function main(): Promise<number> {
       }, SHUTDOWN_TIMEOUT_MS).unref();
     });
   }
+  const { config, version } = command;
   try {
-    await run(command.config, command.version, log, stop.signal);
+    await run(config, version, log, stop.signal);
     return 0;
   } catch (error) {
-    if (stop.signal.aborted && error === stop.signal.reason) return 0;
-    log.fatal({ err: error }, 'Agent cannot go on');
+    if (stop.signal.aborted && error === stop.signal.reason) {
+      await forgetEnd(config.runDirectory);
+      return 0;
+    }
+    const problem = error instanceof Error ? error.message : String(error);
+    // What we have words for, nobody needs the stack of.
+    const known = error instanceof AgentError && error.reason !== 'INTERNAL';
+    log.fatal({ problem, ...(known ? { reason: error.reason } : { err: error }) }, CANNOT_GO_ON);
+    await recordEnd(config.runDirectory, problem);
     return 1;
   }
 }

@@ -23,6 +23,23 @@ export function connectionUri({ uri, libvirtSocket }: LibvirtPlace): string {
   return `qemu+unix:///system?socket=${encodeURIComponent(libvirtSocket).replaceAll('%2F', '/')}`;
 }
 
+/**
+ * Why a URI cannot be that of this host's libvirt, a sentence that goes on after the URI's key; undefined if it can. The agent on
+ * another host's libvirt would be a second one there, and on that of one user nobody's VMs are found.
+ */
+export function libvirtUriProblem(uri: string): string | undefined {
+  const wayOn = `leave it out, or name the socket of this host's: qemu+unix:///system?socket=/run/libvirt/libvirt-sock`;
+  const parsed = URL.parse(uri);
+  if (parsed === null) return `${uri} is no URI of libvirt; ${wayOn}`;
+  const { protocol, host, pathname } = parsed;
+  if (!/^qemu(\+|:)/.test(protocol)) return `${uri} is not that of QEMU; ${wayOn}`;
+  if (host !== '' || !['qemu:', 'qemu+unix:'].includes(protocol)) {
+    return `${uri} leads to the libvirt of another host, whose own agent has its VMs; ${wayOn}`;
+  }
+  if (pathname === '/session') return `${uri} is the libvirt of one user only; ${wayOn}`;
+  return pathname === '/system' ? undefined : `${uri} is not the libvirt of the system; ${wayOn}`;
+}
+
 /** The sockets of which the first that is there counts. */
 export function expectedSockets({ uri, libvirtSocket }: LibvirtPlace): readonly string[] {
   if (libvirtSocket !== 'auto') return [libvirtSocket];

@@ -1,11 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { type Logger, pino } from 'pino';
+import type { LogLevel } from './log-level.ts';
 
 export type { Logger };
 export type LogFields = Readonly<Record<string, string | number>>;
-
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 const context = new AsyncLocalStorage<LogFields>();
 

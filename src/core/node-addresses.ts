@@ -52,6 +52,32 @@ export function findAddressProblems(addresses: NodeAddresses): readonly AddressF
   return alone.length > 0 ? alone : findMismatches(addresses);
 }
 
+/**
+ * The addresses that this machine, which has `local`, does not have. It can be told to take foreign ones (ip_nonlocal_bind), and
+ * something before it may lead to it, so that is not refused.
+ */
+export function findForeignAddresses(
+  { listen, httpListen, advertise }: Partial<NodeAddresses>,
+  local: readonly string[],
+): readonly AddressFinding[] {
+  const own = new Set(local.map(canonical));
+  const others = local.filter((address) => kindOfHost(address) === undefined);
+  const has = others.length === 0 ? 'only loopback ones' : others.join(', ');
+  const isForeign = (text: string): boolean => {
+    const { host } = parseHostPort(text);
+    return isIP(host) !== 0 && kindOfHost(host) === undefined && !own.has(canonical(host));
+  };
+  return Object.entries({ listen, httpListen, advertise }).flatMap(([key, text]) => {
+    if (text === undefined || !isForeign(text)) return [];
+    const effect =
+      key === 'advertise'
+        ? 'so other nodes reach this one only if something between them leads there'
+        : 'so the agent cannot listen there';
+    const problem = `${text} is none of the addresses of this machine (${has}), ${effect}`;
+    return [{ path: [key], problem, refused: false }];
+  });
+}
+
 function ipProblem(
   key: string,
   text: string | undefined,

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { siblingModule } from './sibling-module.ts';
@@ -13,7 +14,15 @@ export function startProgram(name: string, url: string, module: string): void {
     return;
   }
   process.stderr.write(
-    `${name} needs Node.js 24.12 or newer; ${process.execPath} is ${process.version}\n`,
+    `${name} needs Node.js 24.12 or newer; ${process.execPath} is ${process.version}; ${wayOn(url)}\n`,
   );
   process.exitCode = 2;
+}
+
+/** A checkout has the right one among its packages. */
+function wayOn(url: string): string {
+  const own = fileURLToPath(new URL(`../../node_modules/node-linux-${process.arch}/bin`, url));
+  return existsSync(own)
+    ? `there is one here: PATH=${own}:$PATH`
+    : 'get one from https://nodejs.org, and put it first in PATH';
 }

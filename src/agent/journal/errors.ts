@@ -1,4 +1,6 @@
+import path from 'node:path';
 import { AgentError } from '../../core/errors.ts';
+import { folderProblem } from '../../core/file-words.ts';
 
 // Result codes of SQLite, https://www.sqlite.org/rescode.html; extended codes carry the primary in the low byte.
 const BUSY = 5;
@@ -61,10 +63,12 @@ export function journalError(error: unknown, file: string): AgentError {
       cause: error,
     });
   }
-  if (isReadOnly(error)) {
+  const folder = path.dirname(file);
+  const problem = folderProblem(folder);
+  if (problem !== undefined) {
     return new AgentError(
       'JOURNAL_FAILURE',
-      `Cannot write the journal ${file}: its file system is read-only; look why with dmesg, and make it writable: mount -o remount,rw`,
+      `Cannot write the journal ${file}: ${folder} ${problem}`,
       { cause: error },
     );
   }

@@ -56,7 +56,7 @@ export class Journal implements AsyncDisposable {
     });
     if (failure !== undefined) {
       logger.error(
-        { directory, err: failure },
+        { directory, problem: failure.message },
         'Journal cannot be written as it should; going on all the same',
       );
     }

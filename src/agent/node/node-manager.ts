@@ -203,7 +203,12 @@ export class NodeManager implements NodeService {
 
   async #readInfo(signal: AbortSignal): Promise<void> {
     try {
-      this.#info = await this.#options.hypervisor.host.getInfo(signal);
+      const info = await this.#options.hypervisor.host.getInfo(signal);
+      this.#info = info;
+      if (!this.connected) {
+        const { uri, hostUuid, libvirtVersion } = info;
+        this.#options.log.info({ uri, hostUuid, libvirtVersion }, 'Hypervisor is connected');
+      }
       this.#connection = { state: 'connected', message: '' };
       this.review();
     } catch (error) {
@@ -214,7 +219,9 @@ export class NodeManager implements NodeService {
 
   #disconnected(error: unknown): void {
     const message = error instanceof Error ? error.message : String(error);
-    if (this.connected) this.#options.log.warn({ err: error }, 'Hypervisor is not connected');
+    if (this.#connection.state !== 'disconnected') {
+      this.#options.log.warn({ problem: message }, 'Hypervisor is not connected');
+    }
     this.#connection = { state: 'disconnected', message };
     this.review();
   }

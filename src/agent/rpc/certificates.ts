@@ -2,7 +2,9 @@ import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { AgentError } from '../../core/errors.ts';
+import { whyUnreadable } from '../../core/file-words.ts';
 import type { Logger } from '../../core/logger.ts';
+import { judgeNodeCertificate } from '../../core/node-certificate.ts';
 
 /** Paths of PEM files. */
 export interface CertificateFiles {
@@ -21,6 +23,12 @@ export interface CertificateChange {
   readonly caChanged: boolean;
 }
 
+export interface CertificateOptions {
+  /** Whom the certificate has to name; anybody unless given. */
+  readonly nodeName?: string;
+  readonly intervalMs?: number;
+}
+
 // The files are compared by content: Kubernetes swaps a symlink two levels up, which file watches miss.
 const POLL_INTERVAL_MS = 10_000;
 
@@ -30,28 +38,36 @@ export class Certificates implements Disposable {
   readonly #log: Logger;
   readonly #listeners = new Set<(change: CertificateChange) => void>();
   readonly #timer: NodeJS.Timeout;
+  readonly #nodeName: string | undefined;
   #current: CertificateSet;
   #complained = false;
+  /** What others hold against it, as it was last said in the log. */
+  #problem = '';
 
   private constructor(
     files: CertificateFiles,
     current: CertificateSet,
     log: Logger,
-    intervalMs: number,
+    { nodeName, intervalMs = POLL_INTERVAL_MS }: CertificateOptions,
   ) {
     this.files = files;
     this.#current = current;
     this.#log = log;
+    this.#nodeName = nodeName;
     this.#timer = setInterval(() => void this.refresh(), intervalMs).unref();
+    this.#lookAt(current);
   }
 
-  /** Fails with INVALID_CONFIG if the files cannot be used. */
+  /**
+   * Fails with INVALID_CONFIG if the files cannot be used. If only others refuse them, as they do once they have expired, that is
+   * said in the log: whoever is on the node needs no certificate, and VMs run on.
+   */
   static async open(
     files: CertificateFiles,
     log: Logger,
-    intervalMs: number = POLL_INTERVAL_MS,
+    options: CertificateOptions = {},
   ): Promise<Certificates> {
-    return new Certificates(files, await read(files), log, intervalMs);
+    return new Certificates(files, await read(files), log, options);
   }
 
   get current(): CertificateSet {
@@ -73,17 +89,33 @@ export class Certificates implements Disposable {
     try {
       next = await read(this.files);
     } catch (error) {
-      if (!this.#complained) this.#log.warn({ err: error }, 'Changed certificates cannot be used');
+      const problem = error instanceof Error ? error.message : String(error);
+      if (!this.#complained) this.#log.warn({ problem }, 'Changed certificates cannot be used');
       this.#complained = true;
       return;
     }
     this.#complained = false;
+    this.#lookAt(next);
     const previous = this.#current;
     const caChanged = !next.ca.equals(previous.ca);
     if (!caChanged && next.cert.equals(previous.cert) && next.key.equals(previous.key)) return;
     this.#current = next;
     this.#log.info({ caChanged, notAfter: notAfter(next.cert) }, 'Certificates replaced');
     for (const listener of this.#listeners) listener({ caChanged });
+  }
+
+  #lookAt(set: CertificateSet): void {
+    const judged = judge(set, this.files, this.#nodeName);
+    const { problem } = 'problem' in judged ? judged : { problem: '' };
+    // The days that are left change daily.
+    const kind = 'kind' in judged ? judged.kind : '';
+    const said = kind === 'ending' ? kind : problem;
+    if (said === this.#problem) return;
+    this.#problem = said;
+    if (!('problem' in judged)) return;
+    const { toDo } = judged;
+    if (kind === 'ending') this.#log.warn({ problem, toDo }, 'Certificate expires soon');
+    else this.#log.error({ problem, toDo }, 'Other nodes and clients refuse the certificate');
   }
 
   [Symbol.dispose](): void {
@@ -93,16 +125,18 @@ export class Certificates implements Disposable {
 }
 
 async function read(files: CertificateFiles): Promise<CertificateSet> {
+  const [cert, key, ca] = await Promise.all([
+    readPem(files.certificate, 'certificate'),
+    readPem(files.key, 'key'),
+    readPem(files.ca, 'ca'),
+  ]);
+  const set = { cert, key, ca };
+  const judged = judge(set, files, undefined);
+  if ('kind' in judged && judged.kind === 'unusable') {
+    throw new AgentError('INVALID_CONFIG', `${judged.problem}. ${judged.toDo}`);
+  }
   try {
-    const [cert, key, ca] = await Promise.all([
-      readFile(files.certificate),
-      readFile(files.key),
-      readFile(files.ca),
-    ]);
-    // Refuses a key of another certificate; the CA file would pass without any certificate in it.
-    createSecureContext({ cert, key, ca });
-    notAfter(ca);
-    return { cert, key, ca };
+    createSecureContext(set);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new AgentError(
@@ -111,6 +145,24 @@ async function read(files: CertificateFiles): Promise<CertificateSet> {
       { cause: error },
     );
   }
+  return set;
+}
+
+async function readPem(file: string, key: keyof CertificateFiles): Promise<Buffer> {
+  try {
+    return await readFile(file);
+  } catch (error) {
+    throw new AgentError(
+      'INVALID_CONFIG',
+      `Cannot read ${file}, which tls.${key} names: ${whyUnreadable(error)}; issue it where the CA is: novactl pki issue node NAME --out DIR, or correct tls.${key}`,
+      { cause: error },
+    );
+  }
+}
+
+function judge({ cert, key, ca }: CertificateSet, files: CertificateFiles, nodeName?: string) {
+  const texts = { certificate: cert.toString(), key: key.toString(), ca: ca.toString() };
+  return judgeNodeCertificate({ ...texts, files, nodeName }, Date.now());
 }
 
 function notAfter(pem: Buffer): string {

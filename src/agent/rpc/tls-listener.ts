@@ -1,7 +1,8 @@
 import type net from 'node:net';
 import tls from 'node:tls';
 import { AgentError } from '../../core/errors.ts';
-import { formatHostPort, type HostPort } from '../../core/host-port.ts';
+import type { HostPort } from '../../core/host-port.ts';
+import { cannotListen } from '../../core/listen-words.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Certificates } from './certificates.ts';
 import { type Caller, identifyCertificate } from './identity.ts';
@@ -70,10 +71,7 @@ async function listen(server: tls.Server, address: HostPort): Promise<void> {
   try {
     await promise;
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'error';
-    throw new AgentError('INVALID_CONFIG', `Cannot listen on ${formatHostPort(address)}: ${code}`, {
-      cause: error,
-    });
+    throw cannotListen('listen', address, error);
   }
   // Running out of descriptors must not end the agent; accepting goes on by itself.
   server.on('error', () => undefined);

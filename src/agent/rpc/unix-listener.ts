@@ -2,11 +2,11 @@ import { lstat, mkdir, unlink } from 'node:fs/promises';
 import net from 'node:net';
 import path from 'node:path';
 import { AgentError } from '../../core/errors.ts';
+import { codeOf, folderProblem } from '../../core/file-words.ts';
+import { SOCKET_PATH_LIMIT, socketPathExcess } from '../../core/socket-path.ts';
 
 const MAX_CONNECTIONS = 256;
 const PROBE_TIMEOUT_MS = 2_000;
-// sun_path of sockaddr_un has 108 bytes, one of them for the end.
-const MAX_PATH_BYTES = 107;
 const ONLY_OWNER = 0o177;
 
 /**
@@ -17,13 +17,18 @@ export async function listenUnix(
   socketPath: string,
   onSocket: (socket: net.Socket) => void,
 ): Promise<net.Server> {
-  if (Buffer.byteLength(socketPath) > MAX_PATH_BYTES) {
+  if (socketPathExcess(socketPath) > 0) {
     throw new AgentError(
       'INVALID_CONFIG',
-      `Cannot listen on ${socketPath}: a socket's path has at most ${MAX_PATH_BYTES} bytes`,
+      `Cannot listen on ${socketPath}: a socket's path has at most ${SOCKET_PATH_LIMIT} bytes`,
     );
   }
-  await mkdir(path.dirname(socketPath), { recursive: true, mode: 0o755 });
+  const folder = path.dirname(socketPath);
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o755 });
+  } catch (error) {
+    throw cannotListen(socketPath, `${folder} ${folderProblem(folder) ?? codeOf(error)}`, error);
+  }
   await removeStale(socketPath);
 
   const server = net.createServer(onSocket);
@@ -41,9 +46,7 @@ export async function listenUnix(
   try {
     await listening;
   } catch (error) {
-    throw new AgentError('INVALID_CONFIG', `Cannot listen on ${socketPath}: ${codeOf(error)}`, {
-      cause: error,
-    });
+    throw cannotListen(socketPath, `${folder} ${folderProblem(folder) ?? codeOf(error)}`, error);
   }
   // Running out of descriptors must not end the agent; accepting goes on by itself.
   server.on('error', () => undefined);
@@ -59,13 +62,12 @@ async function removeStale(socketPath: string): Promise<void> {
     throw error;
   }
   if (!found.isSocket()) {
-    throw new AgentError('INVALID_CONFIG', `Cannot listen on ${socketPath}: it is not a socket`);
+    throw cannotListen(socketPath, 'it is not a socket; move it away, or correct socket');
   }
   if (await isAnswered(socketPath)) {
-    throw new AgentError(
-      'INVALID_CONFIG',
-      `Cannot listen on ${socketPath}: another process answers there; is an agent running already?`,
-    );
+    const wayOn = `see which with: ss -xlp src ${socketPath}; end it first, or give this one a socket of its own`;
+    const why = `another process answers there, maybe an agent that runs already; ${wayOn}`;
+    throw cannotListen(socketPath, why);
   }
   try {
     await unlink(socketPath);
@@ -88,6 +90,6 @@ async function isAnswered(socketPath: string): Promise<boolean> {
   }
 }
 
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+function cannotListen(socketPath: string, why: string, cause?: unknown): AgentError {
+  return new AgentError('INVALID_CONFIG', `Cannot listen on ${socketPath}: ${why}`, { cause });
 }

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { parseHostPort } from '../../core/host-port.ts';
+import { cannotListen } from '../../core/listen-words.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { AgentMetrics } from './agent-metrics.ts';
 import type { Heartbeat } from './process-metrics.ts';
@@ -60,12 +61,16 @@ export class HttpServer implements AsyncDisposable {
     this.#server.setTimeout(2 * REQUEST_TIMEOUT_MS, (socket) => socket.destroy());
   }
 
-  /** Listens; fails with the system's error if the address is taken. */
+  /** Listens; fails with INVALID_CONFIG if it cannot, as where the address is taken. */
   static async start(options: HttpServerOptions): Promise<HttpServer> {
     const http = new HttpServer(options);
-    const { host, port } = parseHostPort(options.listen);
-    http.#server.listen(port, host);
-    await once(http.#server, 'listening');
+    const address = parseHostPort(options.listen);
+    http.#server.listen(address.port, address.host);
+    try {
+      await once(http.#server, 'listening');
+    } catch (error) {
+      throw cannotListen('httpListen', address, error);
+    }
     return http;
   }
 

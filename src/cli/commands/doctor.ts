@@ -54,7 +54,8 @@ Examples:
       nowMs: Date.now(),
       checkTimeoutMs: options.checkTimeout,
     });
-    const results = inOrder(await runChecks(checks, options.checkTimeout, io.signal));
+    const running = { timeoutMs: options.checkTimeout, isRoot: thisHost.userId() === 0 };
+    const results = inOrder(await runChecks(checks, running, io.signal));
     const failed = results.some(({ level }) => level === 'failure');
     io.stdout.write(
       options.output === 'json'

@@ -1,6 +1,7 @@
 import type { AgentClient } from '../../client/agent-client.ts';
 import { type Condition, ConditionStatus, type Node } from '../../client/api.ts';
-import { AgentError } from '../../core/errors.ts';
+import type { AgentEnd } from '../../core/agent-end.ts';
+import { AgentError, hasReason } from '../../core/errors.ts';
 import { hintFor } from '../errors/hints.ts';
 import type { AgentSettings } from './agent-settings.ts';
 import { type Finding, failure, ok, skipped, warning } from './check.ts';
@@ -18,6 +19,9 @@ const ADVISORY: Readonly<Record<string, string>> = {
   VirtualMachinesRunning: 'See what each waits for: novactl vm list -o wide',
 };
 
+/** As the client words it. */
+const UNKNOWN_NAME = 'the host name is not known';
+
 /** What else doctor looks at that would tell why a condition does not hold. */
 const CAUSES: Readonly<Record<string, readonly string[]>> = {
   HypervisorConnected: ['libvirt socket', 'libvirt'],
@@ -31,13 +35,17 @@ const HINTS: Readonly<Record<string, string>> = {
 const ACCEPT_HINT =
   'See what libvirt waits for: virsh dumpxml UID; if the agent shall go on without knowing these VMs: novactl node accept-unidentified';
 
-/** Asks the agent about its node. */
-export async function checkAgent(getNode: () => Promise<Node>): Promise<Finding> {
+/** Asks the agent about its node; of one that is not there, what it has said when it ended. */
+export async function checkAgent(
+  getNode: () => Promise<Node>,
+  findEnd: () => Promise<AgentEnd | undefined>,
+): Promise<Finding> {
   let node: Node;
   try {
     node = await getNode();
   } catch (error) {
-    return unreachable(error);
+    const end = hasReason(error, 'AGENT_UNREACHABLE') ? await findEnd() : undefined;
+    return end === undefined ? unreachable(error) : ended(end);
   }
   return judgeNode(node);
 }
@@ -130,9 +138,20 @@ export async function checkPeers(
   );
   const bad = problems.filter((problem) => problem !== undefined);
   if (bad.length === 0) return ok(`All ${others.length} peers answer`);
+  const names = bad.some((problem) => problem.endsWith(UNKNOWN_NAME))
+    ? 'Write IP addresses under peers, or have the names resolved (getent hosts NAME tells). '
+    : '';
   return warning(
     bad.join('; '),
-    "Check that those agents run, that their port is open from here, and that both nodes' certificates are of one CA",
+    names +
+      "Check that those agents run, that their port is open from here, and that both nodes' certificates are of one CA",
+  );
+}
+
+function ended({ at, problem }: AgentEnd): Finding {
+  return failure(
+    `The agent ended at ${at}, as it could not go on: ${problem}`,
+    'Do what is said there, then: systemctl restart novacron-agent',
   );
 }
 

@@ -1,15 +1,13 @@
 import { hostname } from 'node:os';
 import { z } from 'zod';
+import { configFaults } from '../../core/agent-config.ts';
 import { SYSTEM_URI } from '../../core/libvirt-socket.ts';
 import { halfAloneProblem } from '../../core/node-addresses.ts';
 import { unquotedText } from '../../core/resources/field-schemas.ts';
 import { readYaml } from '../../core/yaml.ts';
 import { yamlProblem } from '../../core/yaml-problem.ts';
 
-/**
- * The few settings of the agent that the checks need, with the agent's defaults. The agent alone checks its
- * configuration; here everything unknown is ignored.
- */
+/** The few settings of the agent that the checks need, with the agent's defaults, also of a file that the agent would refuse. */
 const settingsSchema = z.object({
   nodeName: unquotedText.prefault(() => hostname().toLowerCase()),
   socket: z.string().default('/run/novacron/agent.sock'),
@@ -45,10 +43,14 @@ const settingsSchema = z.object({
 
 export type AgentSettings = z.infer<typeof settingsSchema>;
 
-export type ReadSettings =
-  | { readonly settings: AgentSettings; readonly problem?: undefined }
-  /** The defaults, and why the file could not be used. */
-  | { readonly settings: AgentSettings; readonly problem: string };
+export interface ReadSettings {
+  /** The defaults where the file could not be used. */
+  readonly settings: AgentSettings;
+  /** Why it could not; undefined if it could. */
+  readonly problem?: string;
+  /** For what the agent refuses it. */
+  readonly faults?: readonly string[];
+}
 
 export function parseAgentSettings(text: string | undefined): ReadSettings {
   const settings = settingsSchema.parse({});
@@ -64,10 +66,8 @@ export function parseAgentSettings(text: string | undefined): ReadSettings {
     return { settings, problem: `it is no YAML: ${yamlProblem(text, error)}` };
   }
   const result = settingsSchema.safeParse(document);
-  if (result.success) {
-    const problem = halfAloneProblem(document);
-    return problem === undefined ? { settings: result.data } : { settings: result.data, problem };
-  }
-  const issues = result.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
-  return { settings, problem: issues.join('; ') };
+  const half = result.success ? halfAloneProblem(document) : undefined;
+  const faults = [...configFaults(document), ...(half === undefined ? [] : [half])];
+  if (result.success) return { settings: result.data, faults };
+  return { settings, problem: faults.join('; ') };
 }

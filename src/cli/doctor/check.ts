@@ -1,3 +1,5 @@
+import { codeOf } from '../../core/file-words.ts';
+
 /** What a check found; `fix` says what to do unless all is well. */
 export interface Finding {
   readonly level: 'ok' | 'warning' | 'failure' | 'skipped';
@@ -32,20 +34,27 @@ export function skipped(detail: string): Finding {
   return { level: 'skipped', detail };
 }
 
+interface RunOptions {
+  /** How long each may take. */
+  readonly timeoutMs: number;
+  /** Whether doctor may look at everything. */
+  readonly isRoot: boolean;
+}
+
 /** Runs all checks at once. One that hangs or throws is a finding of its own and holds up no other. */
 export function runChecks(
   checks: readonly Check[],
-  timeoutMs: number,
+  options: RunOptions,
   signal: AbortSignal,
 ): Promise<readonly CheckResult[]> {
   return Promise.all(
-    checks.map(async ({ name, run }) => ({ name, ...(await runCheck(run, timeoutMs, signal)) })),
+    checks.map(async ({ name, run }) => ({ name, ...(await runCheck(run, options, signal)) })),
   );
 }
 
 async function runCheck(
   run: Check['run'],
-  timeoutMs: number,
+  { timeoutMs, isRoot }: RunOptions,
   signal: AbortSignal,
 ): Promise<Finding> {
   const ended = Promise.withResolvers<Finding>();
@@ -63,6 +72,10 @@ async function runCheck(
   signal.addEventListener('abort', interrupt, { once: true });
   try {
     const finding = run(AbortSignal.any([signal, stop.signal])).catch((error: unknown) => {
+      if (codeOf(error) === 'EACCES' && !isRoot) {
+        const what = error instanceof Error && 'path' in error ? ` ${String(error.path)}` : ' it';
+        return skipped(`Only root may look at${what}: run doctor with sudo`);
+      }
       const why = error instanceof Error ? error.message : String(error);
       return failure(`The check itself failed: ${why}`, 'Look into the message above');
     });

@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
-import { access, open, readFile, stat, statfs } from 'node:fs/promises';
+import { access, open, readdir, readFile, stat, statfs } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { folderProblem, nearestThere } from '../../core/file-words.ts';
 
 interface FileInfo {
   readonly kind: 'file' | 'directory' | 'socket' | 'device' | 'other';
@@ -23,15 +25,28 @@ export interface Host {
   findInfo(path: string): Promise<FileInfo | undefined>;
   openReadWrite(path: string): Promise<void>;
   isExecutable(path: string): Promise<boolean>;
+  /** Of where a folder is or will be. */
   space(path: string): Promise<{ readonly freeBytes: number; readonly freeInodes: number }>;
   connectUnix(path: string, signal: AbortSignal): Promise<void>;
-  /** Undefined if there is no such program. */
+  /** Undefined if there is no such program, or none for this user. */
   run(
     program: string,
     words: readonly string[],
     signal: AbortSignal,
   ): Promise<CommandResult | undefined>;
   userId(): number;
+  /** Why nothing can be written in a folder, or made where it is to be, and the way on; undefined if it can. */
+  folderProblem(path: string): Promise<string | undefined>;
+  /** The addresses of its interfaces. */
+  localAddresses(): readonly string[];
+  listProcesses(): Promise<readonly Process[]>;
+}
+
+interface Process {
+  readonly pid: number;
+  readonly ownerId: number;
+  readonly words: readonly string[];
+  readonly cgroup: string;
 }
 
 export const thisHost: Host = {
@@ -54,7 +69,7 @@ export const thisHost: Host = {
     }
   },
   space: async (path) => {
-    const { bavail, bsize, ffree, files } = await statfs(path);
+    const { bavail, bsize, ffree, files } = await statfs(nearestThere(path));
     // Some file systems have no table of inodes and say 0.
     return { freeBytes: bavail * bsize, freeInodes: files === 0 ? Infinity : ffree };
   },
@@ -68,14 +83,39 @@ export const thisHost: Host = {
     const { promise, resolve, reject } = Promise.withResolvers<CommandResult | undefined>();
     execFile(program, words, { signal, timeout: 5_000 }, (error, stdout) => {
       if (error === null) resolve({ code: 0, stdout });
-      else if (error.code === 'ENOENT') resolve(undefined);
+      else if (error.code === 'ENOENT' || error.code === 'EACCES') resolve(undefined);
       else if (typeof error.code === 'number') resolve({ code: error.code, stdout });
       else reject(error);
     });
     return promise;
   },
   userId: () => process.getuid?.() ?? 0,
+  folderProblem: async (path) => folderProblem(path),
+  localAddresses: () =>
+    Object.values(networkInterfaces()).flatMap(
+      (found) => found?.map(({ address }) => address) ?? [],
+    ),
+  listProcesses: async () => {
+    const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+    const found = await Promise.all(pids.map((pid) => findProcess(Number(pid))));
+    return found.filter((each) => each !== undefined);
+  },
 };
+
+/** Undefined for one that has ended meanwhile, or is not to be looked at. */
+async function findProcess(pid: number): Promise<Process | undefined> {
+  const folder = `/proc/${pid}`;
+  try {
+    const [{ uid }, words, cgroup] = await Promise.all([
+      stat(folder),
+      readFile(`${folder}/cmdline`, 'utf8'),
+      readFile(`${folder}/cgroup`, 'utf8'),
+    ]);
+    return { pid, ownerId: uid, words: words.split('\0').slice(0, -1), cgroup };
+  } catch {
+    return undefined;
+  }
+}
 
 function kindOf(found: Awaited<ReturnType<typeof stat>>): FileInfo['kind'] {
   if (found.isFile()) return 'file';

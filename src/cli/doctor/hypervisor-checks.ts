@@ -1,3 +1,6 @@
+import path from 'node:path';
+import type { z } from 'zod';
+import { KVM_FINDING_FILE, kvmFindingSchema } from '../../core/kvm-finding.ts';
 import {
   connectionUri,
   expectedSockets,
@@ -44,6 +47,12 @@ async function missingSocket(
     expected.length === 1
       ? `${expected[0]}, which ${named} names, is no socket`
       : `None of ${expected.join(', ')} is a socket`;
+  if (elsewhere === undefined && !(await isInstalled(host))) {
+    return failure(
+      `${missing}, and libvirt is not installed here: there is neither ${DAEMONS.join(' nor ')}`,
+      'Install it (Debian: apt install libvirt-daemon-system; Fedora and the like: dnf install libvirt-daemon-kvm); in a container, mount /run/libvirt of the host',
+    );
+  }
   if (elsewhere === undefined) {
     const other = 'Where it has its socket elsewhere, set hypervisor.libvirtSocket to that';
     return failure(missing, `${START}. ${other}`);
@@ -56,6 +65,13 @@ async function missingSocket(
     `${missing}, but libvirt is at ${elsewhere}`,
     `${setting}, then: systemctl restart novacron-agent`,
   );
+}
+
+const DAEMONS = ['/usr/sbin/virtqemud', '/usr/sbin/libvirtd'] as const;
+
+async function isInstalled(host: Host): Promise<boolean> {
+  const found = await Promise.all(DAEMONS.map((file) => host.findInfo(file)));
+  return found.some((each) => each !== undefined);
 }
 
 async function firstSocket(host: Host, paths: readonly string[]): Promise<string | undefined> {
@@ -78,7 +94,10 @@ export async function checkLibvirtVersion(
         `libvirt does not answer at ${uri}`,
         `Look at its log (journalctl -u virtqemud -u libvirtd) and try: virsh -c '${uri}' version`,
       ),
-      follows: { from: ['libvirt socket'], detail: 'libvirt cannot be asked for its version' },
+      follows: {
+        from: ['libvirt socket', 'other hypervisors'],
+        detail: 'libvirt cannot be asked for its version',
+      },
     };
   }
   return ok(`libvirt ${version}`);
@@ -120,7 +139,10 @@ export async function checkQemu(
   );
 }
 
-export async function checkKvm(host: Host, { hypervisor }: AgentSettings): Promise<Finding> {
+export async function checkKvm(
+  host: Host,
+  { hypervisor, stateDirectory }: AgentSettings,
+): Promise<Finding> {
   if (hypervisor.accelerator === 'tcg') return skipped('The agent is configured for tcg');
   const bad = hypervisor.accelerator === 'kvm' ? failure : warning;
   if ((await host.findInfo('/dev/kvm')) === undefined) {
@@ -137,7 +159,31 @@ export async function checkKvm(host: Host, { hypervisor }: AgentSettings): Promi
       'In a container give it the device and the right to use it; on a host run doctor as root',
     );
   }
-  return ok('/dev/kvm can be opened; whether a guest boots with it, the agent finds out');
+  const tried = await findBoot(host, stateDirectory);
+  if (tried === undefined) {
+    return ok('/dev/kvm can be opened; whether a guest boots with it, the agent finds out');
+  }
+  if (tried.boots)
+    return ok('Guests boot with it, as the agent has found out since the host booted');
+  return bad(
+    `/dev/kvm can be opened, and no guest boots with it: ${tried.why}`,
+    "Switch on nested virtualization for this machine and look at the kernel's log: dmesg | grep -i kvm; if emulation is meant, set hypervisor.accelerator to tcg",
+  );
+}
+
+/** What the agent has found, unless that was before the host booted. */
+async function findBoot(
+  host: Host,
+  stateDirectory: string,
+): Promise<z.infer<typeof kvmFindingSchema> | undefined> {
+  const text = await host.findText(path.join(stateDirectory, KVM_FINDING_FILE));
+  const bootId = await host.findText('/proc/sys/kernel/random/boot_id');
+  try {
+    const found = kvmFindingSchema.parse(JSON.parse(text ?? ''));
+    return found.key.split('\n')[0] === bootId?.trim() ? found : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function canUseKvm(host: Host): Promise<boolean> {
@@ -157,21 +203,47 @@ const WORTHLESS_UUIDS = [
   'ffffffff-ffff-ffff-ffff-ffffffffffff',
 ];
 
-/** libvirt takes the host's UUID from its configuration, else from the firmware. */
-export async function checkHostUuid(host: Host): Promise<Finding> {
-  const fix =
-    'Set host_uuid = "…" (from uuidgen, another on every node) in /etc/libvirt/libvirtd.conf or virtqemud.conf, then restart libvirt';
-  for (const file of ['/etc/libvirt/virtqemud.conf', '/etc/libvirt/libvirtd.conf']) {
-    const text = (await host.findText(file)) ?? '';
-    const set = /^\s*host_uuid\s*=\s*["']([^"']*)["']/m.exec(text)?.[1]?.toLowerCase();
-    if (set === undefined) continue;
-    return isUsable(set) ? ok(`${set}, from ${file}`) : failure(`${file} has ${set}`, fix);
+const UUID_FILES = ['/etc/libvirt/virtqemud.conf', '/etc/libvirt/libvirtd.conf'] as const;
+const NEW_UUID =
+  'Set host_uuid = "…" (from uuidgen, another on every node) in /etc/libvirt/libvirtd.conf or virtqemud.conf, then restart libvirt';
+
+/** libvirt takes the host's UUID from the configuration of the daemon that runs, else from the firmware. */
+export async function checkHostUuid(
+  host: Host,
+  { hypervisor }: AgentSettings,
+  signal: AbortSignal,
+): Promise<Finding> {
+  const words = ['-c', connectionUri(hypervisor), 'capabilities'];
+  const answer = await host.run('virsh', words, signal);
+  const inUse = /<host>\s*<uuid>([^<]+)/.exec(answer?.stdout ?? '')?.[1]?.toLowerCase();
+  const configured = await findConfiguredUuid(host);
+  if (inUse !== undefined && configured !== undefined && inUse !== configured.uuid) {
+    return warning(
+      `libvirt has ${inUse}, and ${configured.file} has ${configured.uuid}: with that VMs of this host would count as another's`,
+      `If this host has VMs: set host_uuid = "${inUse}" there and for each daemon of libvirt. If it has none: restart libvirt; a daemon reads its own file only`,
+    );
+  }
+  if (inUse !== undefined && !isUsable(inUse)) return failure(`libvirt has ${inUse}`, NEW_UUID);
+  if (configured !== undefined) {
+    const { file, uuid } = configured;
+    return isUsable(uuid) ? ok(`${uuid}, from ${file}`) : failure(`${file} has ${uuid}`, NEW_UUID);
   }
   const firmware = (await host.findText('/sys/class/dmi/id/product_uuid'))?.trim().toLowerCase();
   if (firmware !== undefined && isUsable(firmware)) return ok(`${firmware}, from the firmware`);
   const detail =
     firmware === undefined ? 'The firmware has no UUID' : `The firmware has ${firmware}`;
-  return failure(`${detail}, and libvirt's configuration sets none`, fix);
+  return failure(`${detail}, and libvirt's configuration sets none`, NEW_UUID);
+}
+
+async function findConfiguredUuid(
+  host: Host,
+): Promise<{ readonly file: string; readonly uuid: string } | undefined> {
+  for (const file of UUID_FILES) {
+    const text = (await host.findText(file)) ?? '';
+    const uuid = /^\s*host_uuid\s*=\s*["']([^"']*)["']/m.exec(text)?.[1]?.toLowerCase();
+    if (uuid !== undefined) return { file, uuid };
+  }
+  return undefined;
 }
 
 function isUsable(uuid: string): boolean {

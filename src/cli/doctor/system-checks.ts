@@ -1,22 +1,34 @@
-import { defaultListen, findAddressProblems } from '../../core/node-addresses.ts';
+import {
+  defaultListen,
+  findAddressProblems,
+  findForeignAddresses,
+} from '../../core/node-addresses.ts';
 import { formatBytes } from '../output/quantities.ts';
 import type { AgentSettings, ReadSettings } from './agent-settings.ts';
-import { type Finding, failure, ok, warning } from './check.ts';
+import { type Finding, failure, ok, skipped, warning } from './check.ts';
 import { errorCode, type Host } from './host.ts';
 
-export function checkConfiguration({ problem, settings }: ReadSettings, file: string): Finding {
+/** By the agent's own rules. */
+export function checkConfiguration(read: ReadSettings, file: string): Finding {
+  const { settings, faults = [], problem = faults.join('; ') } = read;
   const fix = `Correct ${file}, then: systemctl restart novacron-agent (--agent-config names another file)`;
-  if (problem !== undefined) return failure(`${file}: ${problem}`, fix);
+  if (problem !== '') return failure(`${file}: ${problem}`, fix);
   return ok(`${file} of node ${settings.nodeName}`);
 }
 
 /** By the agent's own rules. */
-export function checkAddresses(settings: AgentSettings, file: string): Finding {
+export function checkAddresses(
+  settings: AgentSettings,
+  file: string,
+  local: readonly string[],
+): Finding {
   const { listen, advertise } = settings;
-  const found = findAddressProblems(settings);
+  const problems = findAddressProblems(settings);
+  const isRefused = problems.some(({ refused }) => refused);
+  const found = isRefused ? problems : [...problems, ...findForeignAddresses(settings, local)];
   const text = found.map(({ path, problem }) => `${path.join('.')}: ${problem}`).join('; ');
   const fix = `Correct it in ${file}, then: systemctl restart novacron-agent`;
-  if (found.some(({ refused }) => refused)) return failure(text, fix);
+  if (isRefused) return failure(text, fix);
   if (found.length > 0) return warning(text, `Should it be a mistake: ${fix}`);
   if (advertise === undefined)
     return ok(`The node is alone: its API is at ${settings.socket} only`);
@@ -36,6 +48,28 @@ export async function checkClock(host: Host, signal: AbortSignal): Promise<Findi
     'Nothing says that the clock is synchronised; certificates and logs need it',
     'Run an NTP client: timedatectl set-ntp true, or install chrony',
   );
+}
+
+/** Where the agent keeps what it must not forget, and what goes with the boot. */
+export async function checkFolders(
+  host: Host,
+  { stateDirectory, runDirectory }: AgentSettings,
+): Promise<Finding> {
+  if (host.userId() !== 0) return skipped('Only root can tell whether the agent can write there');
+  for (const [folder, loss] of [
+    [stateDirectory, 'nothing that is asked for can be recorded'],
+    [runDirectory, 'no VM can migrate'],
+  ] as const) {
+    const problem = await host.folderProblem(folder);
+    if (problem === undefined) continue;
+    const [why = '', ...wayOn] = problem.split('; ');
+    return failure(`${folder} ${why}: ${loss}`, capitalized(wayOn.join('; ')));
+  }
+  return ok(`${stateDirectory} and ${runDirectory} can be written`);
+}
+
+function capitalized(sentence: string): string {
+  return sentence.charAt(0).toUpperCase() + sentence.slice(1);
 }
 
 const MIB = 1024 ** 2;
@@ -81,7 +115,7 @@ export async function checkSpace(host: Host, needs: readonly SpaceNeed[]): Promi
       }
       (freeBytes < warnBelowBytes ? low : found).push(free);
     } catch (error) {
-      const fix = `mkdir -p ${path}; the agent makes its own directories when it starts`;
+      const fix = `Look at its file system: findmnt -T ${path}, and dmesg`;
       return failure(`${path} cannot be looked at (${errorCode(error)})`, fix);
     }
   }

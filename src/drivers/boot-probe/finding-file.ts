@@ -1,16 +1,9 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
-import { z } from 'zod';
+import { kvmFindingSchema } from '../../core/kvm-finding.ts';
 import type { BootFinding } from '../boot-probe.ts';
 
 /** A busy machine may have kept a guest from booting in time, so that none does is not taken for granted for long. */
 const DOUBT_MS = 3_600_000;
-
-const schema = z.object({
-  key: z.string(),
-  foundAtMs: z.number(),
-  boots: z.boolean(),
-  why: z.string(),
-});
 
 /** The last finding; what cannot be read or written is found out again. */
 export class FindingFile {
@@ -25,7 +18,7 @@ export class FindingFile {
   /** An earlier finding of the same host, if it still holds. */
   async recall(key: string): Promise<BootFinding | undefined> {
     const text = await readFile(this.#file, 'utf8').catch(() => '');
-    const kept = schema.safeParse(parseJson(text)).data;
+    const kept = kvmFindingSchema.safeParse(parseJson(text)).data;
     if (kept === undefined || kept.key !== key) return undefined;
     const ageMs = this.#now() - kept.foundAtMs;
     const holds = kept.boots || (ageMs >= 0 && ageMs < DOUBT_MS);

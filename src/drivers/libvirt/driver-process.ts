@@ -3,7 +3,7 @@ import { giveBackMemory } from '../../core/native-memory.ts';
 import { CallThreads } from './call-threads.ts';
 import type { DriverDiagnostics, DriverSettings, FromDriver, ToDriver } from './driver-protocol.ts';
 import { EventConnection } from './event-connection.ts';
-import { loadLibvirt } from './native.ts';
+import { type LibvirtLibrary, loadLibvirt } from './native.ts';
 import { ThreadClient } from './thread-client.ts';
 import { ThreadPool } from './thread-pool.ts';
 
@@ -11,6 +11,8 @@ import { ThreadPool } from './thread-pool.ts';
  * The process that libvirt's library lives in. JavaScript passes messages here and never blocks: what does, happens in threads
  * of C. The agent may kill it at any time.
  */
+
+const LOAD_AGAIN_MS = 2_000;
 
 const settings = JSON.parse(process.argv[2] ?? '{}') as DriverSettings;
 process.title = 'novacron-libvirt';
@@ -27,56 +29,73 @@ const send = (message: FromDriver): void => {
 };
 
 giveBackMemory();
-const library = loadLibvirt();
-// Nothing works without the event loop: the agent starts the process again.
-if (library.initialize() < 0 || library.registerEventLoop() < 0) {
-  throw new Error('libvirt does not begin');
-}
-const threads = new CallThreads({
-  resetLastError: library.addressOf('virResetLastError'),
-  getLastError: library.addressOf('virGetLastError'),
-  getUuid: library.addressOf('virDomainGetUUIDString'),
-  runEventLoop: library.addressOf('virEventRunDefaultImpl'),
-  onEvent: (event) => events.receive(event),
-  onLoopFailed: (message) => {
-    process.stderr.write(`libvirt's event loop has ended: ${message}\n`, () =>
-      process.kill(process.pid, 'SIGKILL'),
-    );
-  },
-});
-// Keepalive of all connections depends on it.
-threads.runEvents();
+begin();
 
-const { uri, stateDirectory } = settings;
-const pool = new ThreadPool({
-  start: (lane) => new ThreadClient({ library, thread: threads.start(), uri, lane }),
-  size: settings.callWorkers,
-  onOutcome: send,
-  onExhausted: (stuckThreads) => send({ kind: 'exhausted', stuckThreads }),
-});
-const events = new EventConnection({
-  library,
-  thread: threads.start(),
-  handler: (name) => threads.handler(name),
-  uri,
-  stateDirectory,
-  report: send,
-});
-
-process.on('message', (message: ToDriver) => {
-  switch (message.kind) {
-    case 'call':
-      pool.submit(message);
-      break;
-    case 'forget':
-      pool.forget(message.id);
-      break;
-    default:
-      send({ kind: 'result', id: message.id, value: diagnose() });
+/** Tries again until libvirt's library is there: somebody may be about to install it. Nothing is asked before that. */
+function begin(): void {
+  let library: LibvirtLibrary;
+  try {
+    library = loadLibvirt();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const advice = 'install it, 9.0 or newer: apt install libvirt0, or dnf install libvirt-libs';
+    const message = `libvirt's library cannot be used: ${why}; ${advice}`;
+    send({ kind: 'unreachable', message });
+    setTimeout(begin, LOAD_AGAIN_MS);
+    return;
   }
-});
+  // Nothing works without the event loop: the agent starts the process again.
+  if (library.initialize() < 0 || library.registerEventLoop() < 0) {
+    throw new Error('libvirt does not begin');
+  }
+  serve(library);
+}
 
-function diagnose(): DriverDiagnostics {
+function serve(library: LibvirtLibrary): void {
+  const threads = new CallThreads({
+    resetLastError: library.addressOf('virResetLastError'),
+    getLastError: library.addressOf('virGetLastError'),
+    getUuid: library.addressOf('virDomainGetUUIDString'),
+    runEventLoop: library.addressOf('virEventRunDefaultImpl'),
+    onEvent: (event) => events.receive(event),
+    onLoopFailed: (message) => {
+      process.stderr.write(`libvirt's event loop has ended: ${message}\n`, () =>
+        process.kill(process.pid, 'SIGKILL'),
+      );
+    },
+  });
+  // Keepalive of all connections depends on it.
+  threads.runEvents();
+  const { uri, stateDirectory } = settings;
+  const pool = new ThreadPool({
+    start: (lane) => new ThreadClient({ library, thread: threads.start(), uri, lane }),
+    size: settings.callWorkers,
+    onOutcome: send,
+    onExhausted: (stuckThreads) => send({ kind: 'exhausted', stuckThreads }),
+  });
+  const events = new EventConnection({
+    library,
+    thread: threads.start(),
+    handler: (name) => threads.handler(name),
+    uri,
+    stateDirectory,
+    report: send,
+  });
+  process.on('message', (message: ToDriver) => {
+    switch (message.kind) {
+      case 'call':
+        pool.submit(message);
+        break;
+      case 'forget':
+        pool.forget(message.id);
+        break;
+      default:
+        send({ kind: 'result', id: message.id, value: diagnose(pool) });
+    }
+  });
+}
+
+function diagnose(pool: ThreadPool): DriverDiagnostics {
   return {
     ...pool.diagnose(),
     pid: process.pid,

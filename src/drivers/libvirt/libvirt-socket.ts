@@ -12,24 +12,28 @@ export async function findIncomingSocket(place: LibvirtPlace): Promise<IncomingS
     const found = await stat(path).catch(() => undefined);
     if (found?.isSocket() === true) return { path };
   }
-  const others = libvirtSocketsIn(await readFile(ALL_SOCKETS, 'utf8').catch(() => ''));
+  const all = libvirtSocketsIn(await readFile(ALL_SOCKETS, 'utf8').catch(() => ''));
+  const found = await Promise.all(all.map((path) => stat(path).catch(() => undefined)));
+  const others = all.filter((_, index) => found[index]?.isSocket() === true);
   return { problem: problemOf(expected, others) };
 }
 
 /** Why there may be no connection; empty if the socket is there. Blocks, so only for a thread that may. */
 export function describeMissingSocket(place: LibvirtPlace): string {
   const expected = expectedSockets(place);
-  if (expected.some((path) => statSync(path, { throwIfNoEntry: false })?.isSocket() === true)) {
-    return '';
-  }
+  if (expected.some(isSocket)) return '';
   let sockets = '';
   try {
     sockets = readFileSync(ALL_SOCKETS, 'utf8');
   } catch {
     // Then nothing more can be said.
   }
-  const others = libvirtSocketsIn(sockets).filter((path) => !expected.includes(path));
-  return others.length === 0 ? '' : problemOf(expected, others);
+  return problemOf(expected, libvirtSocketsIn(sockets).filter(isSocket));
+}
+
+/** Sockets in the root folders of containers, such as KubeVirt's, are told of too, and not to be reached here. */
+function isSocket(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isSocket() === true;
 }
 
 function problemOf(expected: readonly string[], others: readonly string[]): string {
@@ -39,6 +43,6 @@ function problemOf(expected: readonly string[], others: readonly string[]): stri
       : `none of ${expected.join(', ')} is a socket`;
   const elsewhere = others.find((path) => !expected.includes(path));
   return elsewhere === undefined
-    ? `${missing}; start libvirt, or set hypervisor.libvirtSocket`
+    ? `${missing}; install libvirt or start it (systemctl enable --now virtqemud.socket, or libvirtd.socket), or set hypervisor.libvirtSocket`
     : `${missing}, but libvirt listens at ${elsewhere}; set hypervisor.libvirtSocket: ${elsewhere}`;
 }

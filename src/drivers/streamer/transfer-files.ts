@@ -1,10 +1,12 @@
 import path from 'node:path';
 import { AgentError } from '../../core/errors.ts';
+import {
+  runDirectoryExcess,
+  SOCKET_PATH_LIMIT,
+  socketPathExcess,
+  transfersFolder,
+} from '../../core/socket-path.ts';
 
-// sockaddr_un holds 108 bytes, the last one being 0.
-const SOCKET_PATH_LIMIT = 107;
-const ID_LENGTH = 36;
-const LONGEST_SOCKET = 'libvirt/socket';
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const SERVICE = /^[a-z][a-z0-9-]*$/;
 
@@ -14,10 +16,9 @@ export class TransferFiles {
 
   /** Fails with INVALID_CONFIG if the path is too long for a socket to lie below it. */
   constructor(runDirectory: string) {
-    this.root = path.join(runDirectory, 'transfers');
-    const length = Buffer.byteLength(this.root) + 1 + ID_LENGTH + 1 + LONGEST_SOCKET.length;
-    if (length > SOCKET_PATH_LIMIT) {
-      const excess = length - SOCKET_PATH_LIMIT;
+    this.root = transfersFolder(runDirectory);
+    const excess = runDirectoryExcess(runDirectory);
+    if (excess > 0) {
       throw new AgentError(
         'INVALID_CONFIG',
         `The run directory ${runDirectory} is too long: sockets of transfers may have ${SOCKET_PATH_LIMIT} bytes in their path; shorten it by ${excess}`,
@@ -56,7 +57,7 @@ export class TransferFiles {
   /** A service's socket lies in a folder of its own, which may belong to whoever makes the socket. */
   service(id: string, service: string): string {
     const file = path.join(this.directory(id), service, 'socket');
-    if (!SERVICE.test(service) || Buffer.byteLength(file) > SOCKET_PATH_LIMIT) {
+    if (!SERVICE.test(service) || socketPathExcess(file) > 0) {
       throw new AgentError('INVALID_REQUEST', `A transfer cannot have a service ${service}`);
     }
     return file;

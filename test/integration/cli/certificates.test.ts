@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { ServerCredentials } from '@grpc/grpc-js';
+import { run } from '../../../lab/core/run-command.ts';
 import { Certificates, type Credentials } from '../../../lab/node/certificates.ts';
-import { judgeCertificate } from '../../../src/cli/doctor/certificate-checks.ts';
 import { AgentClient } from '../../../src/client/agent-client.ts';
+import { judgeNodeCertificate } from '../../../src/core/node-certificate.ts';
 import { FakeAgentServer } from '../../fakes/fake-agent-server.ts';
 
 const never = new AbortController().signal;
@@ -69,31 +70,91 @@ test('a server or a client of another authority is refused', async () => {
   await assert.rejects(intruder.node.get({ signal: never }), { kind: 'unavailable' });
 });
 
-async function judge(files: Credentials, change: { nodeName?: string; inDays?: number } = {}) {
-  return judgeCertificate({
-    certificate: await readFile(files.certificate, 'utf8'),
-    key: await readFile(files.key, 'utf8'),
-    ca: await readFile(files.ca, 'utf8'),
-    nodeName: change.nodeName ?? 'node-a',
-    nowMs: Date.now() + (change.inDays ?? 0) * 86_400_000,
-  });
+interface Judged {
+  readonly nodeName?: string;
+  readonly inDays?: number;
 }
 
-test('doctor judges certificates', async () => {
+/** What doctor and the agent's log say, in a line; the days that are left where nothing is wrong. */
+async function judge(files: Credentials, { nodeName = 'node-a', inDays = 0 }: Judged = {}) {
+  const [certificate, key, ca] = await Promise.all(
+    [files.certificate, files.key, files.ca].map((file) => readFile(file, 'utf8')),
+  );
+  assert.ok(certificate !== undefined && key !== undefined && ca !== undefined);
+  const nowMs = Date.now() + inDays * 86_400_000;
+  const judged = judgeNodeCertificate({ certificate, key, ca, files, nodeName }, nowMs);
+  if ('daysLeft' in judged) return `${judged.daysLeft} days`;
+  return `${judged.kind}: ${judged.problem}. ${judged.toDo}`;
+}
+
+test("a node's certificate is judged in words that name the file and the way on", async () => {
   await using made = await makeFolder();
   const others = await Certificates.ensure(path.join(made.folder, 'others'), never);
   const good = await made.certificates.issue('good', NODE_A, never);
   const foreign = await others.issue('foreign', NODE_A, never);
   const expired = await made.certificates.expired('expired', NODE_A, never);
-  assert.equal((await judge(good)).level, 'ok');
-  assert.match((await judge(good, { inDays: 350 })).detail, /expires in 1\d days/);
-  assert.match((await judge(good, { inDays: 400 })).detail, /expired on/);
-  assert.match((await judge(expired)).detail, /expired on/);
-  assert.match((await judge(good, { nodeName: 'node-b' })).detail, /does not name this node/);
-  assert.match(
-    (await judge({ ...good, ca: foreign.ca })).detail,
-    /not signed by the configured CA/,
+  const role = await made.certificates.client('viewer', never);
+  const both = await made.certificates.issue(
+    'both',
+    `${NODE_A},URI:spiffe://novacron/node/b`,
+    never,
   );
-  assert.match((await judge({ ...good, key: foreign.key })).detail, /key is not that of/);
-  assert.match((await judge({ ...good, ca: good.key })).detail, /not signed|cannot be read/);
+  const empty = path.join(made.folder, 'empty.pem');
+  await writeFile(empty, '');
+  const locked = path.join(made.folder, 'locked.key');
+  await run(
+    ['openssl', 'ec', '-in', good.key, '-aes256', '-passout', 'pass:x', '-out', locked],
+    {},
+    never,
+  );
+
+  const issue = /novactl pki issue node node-a --out DIR/;
+  assert.match(await judge(good), /^36\d days$/);
+  assert.match(await judge(good, { inDays: 350 }), /^ending: .*good\.pem expires in 1\d days/);
+  for (const [said, expected] of [
+    [await judge(expired), /^refused: .*expired\.pem expired on 20.*Z\./],
+    [
+      await judge({ ...good, ca: foreign.ca }),
+      /^refused: .*not signed by the configured CA .*, but by CN=NovaCron lab/,
+    ],
+    [
+      await judge(role),
+      /^refused: .*does not name this node, node-a: it has URI:spiffe:\/\/novacron\/role\/viewer\./,
+    ],
+    [await judge(both), /^refused: .*it has URI:spiffe:\/\/novacron\/node\/node-a, URI:.*b\./],
+    [
+      await judge({ ...good, key: foreign.key }),
+      /^unusable: The key .*foreign\.key is not that of the certificate .*good\.pem/,
+    ],
+    [
+      await judge({ ...good, certificate: good.key }),
+      /^unusable: .*good\.key is a key where a certificate should be/,
+    ],
+    [await judge({ ...good, certificate: empty }), /^unusable: .*empty\.pem is empty/],
+    [
+      await judge({ ...good, key: good.certificate }),
+      /^unusable: .*good\.pem has no private key in it/,
+    ],
+    [
+      await judge({ ...good, key: locked }),
+      /^unusable: .*locked\.key is protected by a passphrase/,
+    ],
+  ] as const) {
+    assert.match(said, expected);
+    assert.match(said, issue);
+  }
+  assert.match(
+    await judge({ ...good, ca: empty }),
+    /^unusable: .*empty\.pem is empty\. Copy the certificate of the CA/,
+  );
+  assert.match(
+    await judge(good, { inDays: -2 }),
+    /^refused: .*valid only from .* the clock of this node says .*Check the clock/,
+  );
+  // The lab's authority lives as long as what it issues.
+  assert.match(
+    await judge(good, { inDays: 400 }),
+    /^refused: The certificate .*good\.pem expired on/,
+  );
+  assert.match(await judge(good, { nodeName: 'node-b' }), /does not name this node, node-b/);
 });

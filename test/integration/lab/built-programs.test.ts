@@ -30,7 +30,9 @@ for (const { name, file, version } of PROGRAMS) {
     assert.equal(code, 2);
     assert.match(
       stderr,
-      new RegExp(`^${name} needs Node.js 24.12 or newer; ${process.execPath} is `),
+      new RegExp(
+        `^${name} needs Node.js 24.12 or newer; ${process.execPath} is .*; there is one here: PATH=${inProject('node_modules')}/node-linux-${process.arch}/bin:`,
+      ),
     );
   });
 }

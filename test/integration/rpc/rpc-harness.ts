@@ -15,7 +15,7 @@ import { ReportOriginSource } from '../../../src/agent/reports/report-origin-sou
 import { Certificates } from '../../../src/agent/rpc/certificates.ts';
 import type { RpcObserver } from '../../../src/agent/rpc/rpc-observer.ts';
 import { RpcServer } from '../../../src/agent/rpc/rpc-server.ts';
-import type { LogLevel } from '../../../src/core/logger.ts';
+import type { LogLevel } from '../../../src/core/log-level.ts';
 import { ErrorInfo } from '../../../src/gen/google/rpc/error_details.ts';
 import { Status } from '../../../src/gen/google/rpc/status.ts';
 import { MigrationServiceClient } from '../../../src/gen/novacron/agent/v1/migration.ts';
@@ -84,7 +84,9 @@ export class RpcHarness implements AsyncDisposable {
     const authority = await LabCertificates.ensure(path.join(folder, 'ca'), never);
     const nodeFiles = await authority.issue('node', nodeNames('node-a'), never);
     const log = pino({ level: 'silent' });
-    const certificates = undo.use(await Certificates.open(nodeFiles, log, CERTIFICATE_POLL_MS));
+    const certificates = undo.use(
+      await Certificates.open(nodeFiles, log, { intervalMs: CERTIFICATE_POLL_MS }),
+    );
     const fakes = { vms: new FakeVmService(), node: new FakeNodeService() };
     const origins = new ReportOriginSource({ ...NODE_BOOT, agentEpoch: ORIGIN.agentEpoch });
     const operations = await promptOperations(fakes.vms, fakes.node, origins);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { copyFile } from 'node:fs/promises';
+import { copyFile, mkdir } from 'node:fs/promises';
 import http2 from 'node:http2';
 import net from 'node:net';
 import path from 'node:path';
@@ -279,6 +279,36 @@ test('a port that is taken and files that cannot be used are told in words', asy
       hasReason(error, 'INVALID_CONFIG'),
     );
   }
+});
+
+test('what others hold against a certificate is said once, when it comes to be so', async () => {
+  const { folder, nodeFiles } = harness;
+  const authority = await LabCertificates.ensure(path.join(folder, 'own-ca'), never);
+  const good = await authority.issue('good', 'URI:spiffe://novacron/node/a', never);
+  const bad = await authority.expired('bad', 'URI:spiffe://novacron/node/a', never);
+  const at = path.join(folder, 'watched');
+  await mkdir(at);
+  const files = { certificate: path.join(at, 'crt'), key: path.join(at, 'key'), ca: good.ca };
+  const take = async ({ certificate, key }: typeof nodeFiles) => {
+    await copyFile(certificate, files.certificate);
+    await copyFile(key, files.key);
+  };
+  const lines: string[] = [];
+  const log = pino({}, { write: (line: string) => void lines.push(line) });
+  await take(good);
+  using certificates = await Certificates.open(files, log, { nodeName: 'a' });
+  assert.equal(lines.length, 0);
+  await take(bad);
+  await certificates.refresh();
+  await certificates.refresh();
+  const complaints = () => lines.filter((line) => line.includes('refuse the certificate'));
+  assert.equal(complaints().length, 1);
+  assert.match(complaints()[0] ?? '', /watched\/crt expired on .*novactl pki issue node a/);
+  await take(good);
+  await certificates.refresh();
+  await take(bad);
+  await certificates.refresh();
+  assert.equal(complaints().length, 2);
 });
 
 test('a request of more than 4 MiB is refused, compressed or not', async () => {

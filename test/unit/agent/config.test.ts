@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { test } from 'node:test';
 import { parse } from 'yaml';
-import { configWarnings, parseConfig } from '../../../src/agent/config.ts';
+import { configWarnings, parseConfig } from '../../../src/core/agent-config.ts';
 import { AgentError } from '../../../src/core/errors.ts';
 
 const MINIMAL = `
@@ -47,6 +47,41 @@ test('a missing or wrong value is refused with its path', () => {
   assert.match(refusal(`${MINIMAL}\nlisten: localhost`), /listen: .*HOST:PORT/);
   assert.match(refusal(`${MINIMAL}\nmigration: {lanes: 99}`), /migration\.lanes: /);
   assert.match(refusal(`${MINIMAL}\nsocket: run/agent.sock`), /socket: must be an absolute path/);
+});
+
+for (const [uri, why] of [
+  ['qemu:///session', /libvirt of one user only/],
+  ['qemu+ssh://other/system', /of another host/],
+  ['qemu://other/system', /of another host/],
+  ['test:///default', /not that of QEMU/],
+  ['lxc:///', /not that of QEMU/],
+  ['nonsense', /no URI of libvirt/],
+] as const) {
+  test(`the libvirt of ${uri} is not taken for that of this host, and the way on is named`, () => {
+    const said = refusal(`${MINIMAL}\nhypervisor: {uri: "${uri}"}`);
+    assert.match(said, /hypervisor\.uri: /);
+    assert.match(said, why);
+    assert.match(said, /leave it out, or name the socket of this host's/);
+  });
+}
+
+test('a path that is too long for a socket is refused before anything is made', () => {
+  const folder = `/${'x'.repeat(100)}`;
+  assert.match(
+    refusal(`${MINIMAL}\nsocket: ${folder}/agent.sock`),
+    /^agent\.yaml: socket: .* shorten it by 5$/,
+  );
+  assert.match(refusal(`${MINIMAL}\nrunDirectory: ${folder}`), /runDirectory: .*shorten it by/);
+});
+
+test('what is wrong with a value is said in the words of whoever writes it', () => {
+  assert.match(refusal('migration: {lanes: }'), /migration\.lanes: is missing$/);
+  assert.match(
+    refusal(`${MINIMAL}\nhypervisor: {accelerator: fpga}`),
+    /hypervisor\.accelerator: must be auto, kvm or tcg$/,
+  );
+  assert.match(refusal(`${MINIMAL}\nmigration: {lanes: two}`), /lanes: must be a number$/);
+  assert.match(refusal(`${MINIMAL}\nimages: {folders: /x}`), /images\.folders: must be a list$/);
 });
 
 test('a node that says nothing of others has the name of its host, and is alone', () => {

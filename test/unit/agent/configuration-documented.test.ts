@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { parseConfig } from '../../../src/agent/config.ts';
+import { parseConfig } from '../../../src/core/agent-config.ts';
 
 const config = parseConfig(
   'nodeName: a\nadvertise: 10.0.0.1:7443\ntls: {certificate: /c, key: /k, ca: /a}',

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
-import { configWarnings, parseConfig } from '../../../src/agent/config.ts';
+import { configWarnings, parseConfig } from '../../../src/core/agent-config.ts';
 
 interface Manifest {
   readonly kind: string;

@@ -127,7 +127,8 @@ test('a journal of a newer agent is refused and left alone', async () => {
   }
   await assert.rejects(Journal.open(directory.path, options), {
     reason: 'JOURNAL_FAILURE',
-    message: /has version 99, but this agent knows versions up to/,
+    message:
+      /newer agent \(version 99; this one knows versions up to \d+\): install that agent again/,
   });
   using newer = new DatabaseSync(file);
   assert.equal(newer.prepare('PRAGMA user_version').get()?.['user_version'], 99);

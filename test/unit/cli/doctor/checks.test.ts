@@ -28,24 +28,10 @@ import {
 } from '../../../../src/cli/doctor/system-checks.ts';
 import { Node, VirtualMachine } from '../../../../src/client/api.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
+import { fakeHost } from './fake-host.ts';
 
 const never = new AbortController().signal;
 const { settings } = parseAgentSettings('nodeName: a\n');
-
-/** A machine on which nothing is there but what is given. */
-function fakeHost(given: Partial<Host> = {}): Host {
-  return {
-    findText: async () => undefined,
-    findInfo: async () => undefined,
-    openReadWrite: async () => undefined,
-    isExecutable: async () => true,
-    space: async () => ({ freeBytes: 2 ** 40, freeInodes: 1e6 }),
-    connectUnix: async () => undefined,
-    run: async () => undefined,
-    userId: () => 0,
-    ...given,
-  };
-}
 
 function texts(files: Readonly<Record<string, string>>): Pick<Host, 'findText'> {
   return { findText: async (path) => files[path] };
@@ -74,7 +60,7 @@ test('a check that hangs fails on its own and holds up no other', async () => {
       { name: 'quick', run: async () => ok('fine') },
       { name: 'broken', run: () => refuse('EIO') },
     ],
-    20,
+    { timeoutMs: 20, isRoot: true },
     never,
   );
   assert.deepEqual(
@@ -90,7 +76,7 @@ test('a check that hangs fails on its own and holds up no other', async () => {
 test('Ctrl-C ends the checks', async () => {
   const abort = new AbortController();
   const checks = [{ name: 'hangs', run: () => new Promise<never>(() => undefined) }];
-  const running = runChecks(checks, 60_000, abort.signal);
+  const running = runChecks(checks, { timeoutMs: 60_000, isRoot: true }, abort.signal);
   abort.abort(new Error('enough'));
   await assert.rejects(running, /enough/);
 });
@@ -103,10 +89,24 @@ test('a configuration that is missing, no YAML or only half meant for others fai
       text,
     );
   }
-  for (const good of ['{}', 'nodeName: a\nadvertise: 10.0.0.1:7443\nunknownToUs: true\n']) {
+  for (const good of ['{}', 'nodeName: a\nadvertise: 10.0.0.1:7443\n']) {
     assert.equal(checkConfiguration(parseAgentSettings(good), '/etc/a.yaml').level, 'ok');
   }
 });
+
+for (const [line, detail] of [
+  ['unknownToUs: true', /unknownToUs: unknown key/],
+  ['hypervisor: {accelerator: fpga}', /hypervisor\.accelerator: must be auto, kvm or tcg/],
+  ['hypervisor: {uri: "qemu:///session"}', /hypervisor\.uri: .* of one user only/],
+  ['migration: {lanes: many}', /migration\.lanes: must be a number/],
+] as const) {
+  test(`doctor fails a configuration with "${line}", as the agent does not start with it`, () => {
+    const text = `nodeName: a\nadvertise: 10.0.0.1:7443\ntls: {certificate: /c, key: /k, ca: /ca}\n${line}`;
+    const { level, detail: found } = checkConfiguration(parseAgentSettings(text), '/etc/a.yaml');
+    assert.equal(level, 'failure');
+    assert.match(found, detail);
+  });
+}
 
 for (const [text, level, detail] of [
   ['advertise: 10.0.0.1:7443', 'ok', /Listens at 0\.0\.0\.0:7443, others reach it at 10\.0\.0\.1/],
@@ -115,9 +115,14 @@ for (const [text, level, detail] of [
   ['advertise: fd00::2:7443', 'failure', /^advertise: .*write \[fd00::2\]:7443/],
   ['advertise: 10.0.0.1:7443\npeers: {b: "[fe80::1%eth0]:7443"}', 'failure', /^peers\.b: .*zone/],
   ['advertise: 10.0.0.1:7443\nlisten: 10.0.0.2:7443', 'warning', /^advertise: /],
+  [
+    'advertise: 10.0.0.9:7443',
+    'warning',
+    /^advertise: 10\.0\.0\.9:7443 is none of the addresses of this machine \(10\.0\.0\.1\)/,
+  ],
 ] as const) {
   test(`doctor knows of the addresses "${text}" what the agent's own check knows`, () => {
-    const finding = checkAddresses(parseAgentSettings(text).settings, '/etc/a.yaml');
+    const finding = checkAddresses(parseAgentSettings(text).settings, '/etc/a.yaml', ['10.0.0.1']);
     assert.equal(finding.level, level);
     assert.match(finding.detail, detail);
   });
@@ -185,7 +190,7 @@ for (const [what, configuration, sockets, level, text] of [
     'failure',
     /\/x\/libvirt-sock, which hypervisor\.uri names.*Correct hypervisor\.uri/,
   ],
-  ['both names where there is none', '{}', [], 'failure', /virtqemud-sock.*libvirt-sock.*Start/],
+  ['both names where there is none', '{}', [], 'failure', /virtqemud-sock.*libvirt-sock.*Install/],
 ] as const) {
   test(`doctor finds ${what}`, async () => {
     const own = parseAgentSettings(configuration).settings;
@@ -232,7 +237,7 @@ test("the host's UUID comes from libvirt or the firmware and must be worth somet
     [{ [libvirt]: `#host_uuid = "x"\nhost_uuid = "${uuid}"\n` }, 'ok'],
     [{ [libvirt]: 'host_uuid = "nonsense"\n', [firmware]: uuid }, 'failure'],
   ] as const) {
-    const finding = await checkHostUuid(fakeHost(texts(files)));
+    const finding = await checkHostUuid(fakeHost(texts(files)), settings, never);
     assert.equal(finding.level, level, JSON.stringify(files));
   }
 });
@@ -251,10 +256,12 @@ test('a clock is synchronised when any of three says so', async () => {
   assert.equal((await checkClock(fakeHost(prints('timedatectl', 'no\n')), never)).level, 'warning');
 });
 
-test('a full disk fails, a filling one warns, a missing directory fails', async () => {
+function space(freeBytes: number, freeInodes = 1e6): Host {
+  return fakeHost({ space: async () => ({ freeBytes, freeInodes }) });
+}
+
+test('a full disk fails, a filling one warns, one that cannot be read fails', async () => {
   const needs = [{ path: '/x', failBelowBytes: 100, warnBelowBytes: 1000, keep: true }];
-  const space = (freeBytes: number, freeInodes = 1e6) =>
-    fakeHost({ space: async () => ({ freeBytes, freeInodes }) });
   const full = await checkSpace(space(50), needs);
   assert.equal(full.level, 'failure');
   assert.match(full.fix ?? '', /^Make room on its file system, .* leave alone what the agent has/);
@@ -262,8 +269,8 @@ test('a full disk fails, a filling one warns, a missing directory fails', async 
   assert.equal((await checkSpace(space(5000, 3), needs)).level, 'failure');
   assert.equal((await checkSpace(space(500), needs)).level, 'warning');
   assert.equal((await checkSpace(space(5000), needs)).level, 'ok');
-  const missing = fakeHost({ space: () => refuse('ENOENT') });
-  assert.match((await checkSpace(missing, needs)).fix ?? '', /mkdir -p \/x/);
+  const broken = fakeHost({ space: () => refuse('EIO') });
+  assert.match((await checkSpace(broken, needs)).fix ?? '', /findmnt -T \/x/);
 });
 
 test('low settings of the kernel are named', async () => {
@@ -314,7 +321,10 @@ test('an agent whose conditions do not hold fails, one without KVM warns', () =>
 
 test('doctor does not send people to doctor', async () => {
   const gone = new AgentError('AGENT_UNREACHABLE', 'Nobody listens there');
-  const { fix } = await checkAgent(() => Promise.reject(gone));
+  const { fix } = await checkAgent(
+    () => Promise.reject(gone),
+    async () => undefined,
+  );
   assert.match(fix ?? '', /systemctl status novacron-agent/);
   assert.doesNotMatch(fix ?? '', /doctor/);
 });

@@ -1,25 +1,43 @@
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
-import { AgentError } from '../core/errors.ts';
-import { whyUnreadable } from '../core/file-words.ts';
-import { SYSTEM_URI } from '../core/libvirt-socket.ts';
-import { LOG_LEVELS } from '../core/logger.ts';
-import { nearestKey } from '../core/nearest-key.ts';
+import { AgentError } from './errors.ts';
+import { libvirtUriProblem, SYSTEM_URI } from './libvirt-socket.ts';
+import { LOG_LEVELS } from './log-level.ts';
+import { nearestKey } from './nearest-key.ts';
 import {
   type AddressFinding,
   defaultListen,
   findAddressProblems,
   halfAloneProblem,
-} from '../core/node-addresses.ts';
-import { bytesQuantity, unquotedText } from '../core/resources/field-schemas.ts';
-import { readYaml } from '../core/yaml.ts';
-import { QUOTE_ADDRESS, yamlProblem } from '../core/yaml-problem.ts';
+} from './node-addresses.ts';
+import { bytesQuantity, unquotedText } from './resources/field-schemas.ts';
+import { runDirectoryExcess, SOCKET_PATH_LIMIT, socketPathExcess } from './socket-path.ts';
+import { readYaml } from './yaml.ts';
+import { QUOTE_ADDRESS, yamlProblem } from './yaml-problem.ts';
 
 const absolutePath = z
   .string()
   .refine((value) => path.isAbsolute(value), 'must be an absolute path');
+
+const socketPath = absolutePath.superRefine((value, context) => {
+  const excess = socketPathExcess(value);
+  if (excess > 0) context.addIssue(tooLong("a socket's path has", excess));
+});
+
+const runFolder = absolutePath.superRefine((value, context) => {
+  const excess = runDirectoryExcess(value);
+  if (excess > 0) context.addIssue(tooLong('sockets of transfers below it have', excess));
+});
+
+function tooLong(what: string, excess: number): string {
+  return `is too long, as ${what} at most ${SOCKET_PATH_LIMIT} bytes; shorten it by ${excess}`;
+}
+
+const libvirtUri = z.string().superRefine((value, context) => {
+  const problem = libvirtUriProblem(value);
+  if (problem !== undefined) context.addIssue(problem);
+});
 
 /** What is wrong with one is found for all of them at once, by `findAddressProblems`. */
 const address = z.string({
@@ -34,7 +52,7 @@ const configSchema = z.strictObject({
   /** The Kubernetes node's name; part of this node's identity `spiffe://novacron/node/NAME`. */
   nodeName: unquotedText.pipe(dnsLabel).prefault(() => hostname().toLowerCase()),
   /** Unix socket of the API, for root on this node only. */
-  socket: absolutePath.default('/run/novacron/agent.sock'),
+  socket: socketPath.default('/run/novacron/agent.sock'),
   /** TCP address of the API, mutual TLS 1.3; by default all addresses of the family of `advertise`. */
   listen: address.optional(),
   /**
@@ -47,7 +65,7 @@ const configSchema = z.strictObject({
   /** Journal and identity; must survive a reboot. */
   stateDirectory: absolutePath.default('/var/lib/novacron'),
   /** Sockets and transfers; must be the same path on all nodes, and must not survive a reboot. */
-  runDirectory: absolutePath.default('/run/novacron'),
+  runDirectory: runFolder.default('/run/novacron'),
   logLevel: z.enum(LOG_LEVELS).default('info'),
   tls: z
     .strictObject({
@@ -58,7 +76,7 @@ const configSchema = z.strictObject({
     .prefault({}),
   hypervisor: z
     .strictObject({
-      uri: z.string().default(SYSTEM_URI),
+      uri: libvirtUri.default(SYSTEM_URI),
       /** libvirt's own socket on this node, also for incoming migrations; `auto` takes the one that is there. */
       libvirtSocket: z.literal('auto').or(absolutePath).default('auto'),
       /** What VMs run on; `auto` takes kvm where a guest really boots with it. */
@@ -130,23 +148,6 @@ const configSchema = z.strictObject({
 type ConfigFile = z.infer<typeof configSchema>;
 export type AgentConfig = Readonly<ConfigFile>;
 
-/** Reads the file once, at start. Nothing else in the agent reads files or the environment for settings. */
-export async function loadConfig(file: string): Promise<AgentConfig> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    throw new AgentError(
-      'INVALID_CONFIG',
-      `Cannot read the configuration ${file}: ${whyUnreadable(error)}`,
-      {
-        cause: error,
-      },
-    );
-  }
-  return parseConfig(text, file);
-}
-
 /** Checks a configuration text; `file` is only named in messages. Fails with INVALID_CONFIG. */
 export function parseConfig(text: string, file: string): AgentConfig {
   let document: unknown;
@@ -155,8 +156,8 @@ export function parseConfig(text: string, file: string): AgentConfig {
   } catch (error) {
     throw new AgentError('INVALID_CONFIG', `${file} is no YAML: ${yamlProblem(text, error)}`);
   }
-  const result = configSchema.safeParse(document);
-  if (!result.success) throw invalid(file, result.error.issues.flatMap(describeIssue));
+  const result = configSchema.safeParse(document, { error: words });
+  if (!result.success) throw invalid(file, describeIssues(result.error));
   const { advertise } = result.data;
   const problem = halfAloneProblem(document);
   if (problem !== undefined) throw invalid(file, [problem]);
@@ -165,6 +166,12 @@ export function parseConfig(text: string, file: string): AgentConfig {
   const refused = findAddressProblems(config).filter((finding) => finding.refused);
   if (refused.length > 0) throw invalid(file, refused.map(describeFinding));
   return Object.freeze(config);
+}
+
+/** What is wrong with a document's keys and values, each by itself; addresses are looked at by `findAddressProblems`. */
+export function configFaults(document: unknown): readonly string[] {
+  const result = configSchema.safeParse(document, { error: words });
+  return result.success ? [] : describeIssues(result.error);
 }
 
 /** What may be meant as it is, and is more often a mistake. */
@@ -183,6 +190,35 @@ function invalid(file: string, problems: readonly string[]): AgentError {
       description: problem,
     })),
   });
+}
+
+/** In the user's words, where the schema's own are those of programmers. */
+function words(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code === 'invalid_type') {
+    return issue.input === undefined || issue.input === null
+      ? 'is missing'
+      : `must be ${KINDS[issue.expected] ?? issue.expected}`;
+  }
+  if (issue.code === 'invalid_value') return `must be ${orList(issue.values.map(String))}`;
+  return undefined;
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  string: 'text; numbers and the like need quotes',
+  number: 'a number',
+  int: 'a whole number',
+  array: 'a list',
+  object: 'a group of keys, indented below it',
+  record: 'a group of keys, indented below it',
+};
+
+function orList(values: readonly string[]): string {
+  const last = values.at(-1) ?? '';
+  return values.length === 1 ? last : `${values.slice(0, -1).join(', ')} or ${last}`;
+}
+
+function describeIssues({ issues }: z.ZodError): readonly string[] {
+  return issues.flatMap(describeIssue);
 }
 
 function describeIssue(issue: z.core.$ZodIssue): string[] {
