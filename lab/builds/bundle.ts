@@ -18,8 +18,8 @@ const NOVACTL = { main: 'src/cli/main.ts', novactl: 'src/cli/novactl.ts' };
 /** zod's messages in all languages but English: a quarter of a megabyte that nobody reads. */
 const ENGLISH_ONLY: Plugin = {
   name: 'english-only',
-  setup({ onLoad }) {
-    onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({
+  setup(build) {
+    build.onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({
       contents: "export { default as en } from './en.js';",
     }));
   },
@@ -34,8 +34,8 @@ const OPTIONS: BuildOptions = {
   target: 'node24',
   define: { 'import.meta.url': 'importMetaUrl' },
   banner: { js: "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;" },
-  // Has a native part, which it looks for beside itself.
-  external: ['koffi'],
+  // The first has a native part, which it looks for beside itself; the second only channelz and ORCA would load, which nobody asks for.
+  external: ['koffi', '@grpc/proto-loader'],
   plugins: [ENGLISH_ONLY],
   // What stays of names and lines is for whoever reads a stack trace at night.
   minifySyntax: true,
