@@ -6,13 +6,14 @@ import { BoundedQueue } from './bounded-queue.ts';
 import { type CallContext, OpenCall } from './call-context.ts';
 import { logCall, logFirstAnswer } from './call-log.ts';
 import type { Calls } from './calls.ts';
+import type { Encoded } from './encoded.ts';
 import { toStatus } from './status.ts';
 import { type RpcMethod, readRequest, writeResponse } from './unary.ts';
 
 export type StreamHandler<Request, Response> = (
   request: Request,
   context: CallContext,
-) => AsyncIterable<Response>;
+) => AsyncIterable<Response | Encoded>;
 
 /**
  * What happens to a caller that reads slower than there is to send: `expire` ends its stream with
@@ -58,7 +59,10 @@ export function serverStream<Request, Response>(
     );
   }
 
-  async function* encode(messages: AsyncIterable<Response>, open: OpenCall): AsyncIterable<Buffer> {
+  async function* encode(
+    messages: AsyncIterable<Response | Encoded>,
+    open: OpenCall,
+  ): AsyncIterable<Buffer> {
     for await (const message of messages) {
       logFirstAnswer(calls.log, method.path, open);
       yield writeResponse(method, message);

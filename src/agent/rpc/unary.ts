@@ -5,13 +5,12 @@ import { untilAborted } from '../../core/until-aborted.ts';
 import { type CallContext, OpenCall } from './call-context.ts';
 import { logCall } from './call-log.ts';
 import type { Calls } from './calls.ts';
+import { Encoded } from './encoded.ts';
+import { MAX_RESPONSE_BYTES } from './message-limits.ts';
 import { toStatus } from './status.ts';
 
 /** For calls whose caller has set no deadline. */
 const DEFAULT_TIMEOUT_MS = 60_000;
-
-/** More than 1,000 VMs with long annotations. Clients take no more than this either. */
-export const MAX_RESPONSE_BYTES = 64 * 1024 ** 2;
 
 /** One method of a generated service. */
 export interface RpcMethod<Request, Response> {
@@ -23,7 +22,7 @@ export interface RpcMethod<Request, Response> {
 export type UnaryHandler<Request, Response> = (
   request: Request,
   context: CallContext,
-) => Promise<Response>;
+) => Promise<Response | Encoded>;
 
 /**
  * Leads calls of the gRPC library to a handler. Bytes go in and out, so that a message that cannot be read or
@@ -78,9 +77,12 @@ export function readRequest<Request>(method: RpcMethod<Request, never>, bytes: B
 /** The gRPC library would refuse to send a larger one without saying so in our words. */
 export function writeResponse<Request, Response>(
   method: RpcMethod<Request, Response>,
-  response: Response,
+  response: Response | Encoded,
 ): Buffer {
-  const bytes = method.responseSerialize(response);
+  const bytes =
+    response instanceof Encoded
+      ? Buffer.from(response.bytes.buffer, response.bytes.byteOffset, response.bytes.length)
+      : method.responseSerialize(response);
   if (bytes.length <= MAX_RESPONSE_BYTES) return bytes;
   throw new AgentError(
     'RESPONSE_TOO_LARGE',

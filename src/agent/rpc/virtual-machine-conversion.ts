@@ -8,7 +8,6 @@ import {
   type FieldChange as FieldChangeMessage,
   ApplyOutcome as Outcome,
   type VirtualMachine,
-  type WatchVirtualMachinesResponse,
 } from '../../gen/novacron/agent/v1/virtual_machine.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { RestartReport } from '../runs/restart-report.ts';
@@ -18,12 +17,10 @@ import type {
   FieldChange,
   PendingChange,
   Vm,
-  VmEvent,
   VmPhase,
   VmRef,
   VmUsage,
 } from '../vms/vm.ts';
-import { toEventType, toOrigin } from './common-conversion.ts';
 import { toOperation } from './operation-conversion.ts';
 
 type VmDocument = Parameters<typeof toVirtualMachineMessage>[0];
@@ -149,15 +146,6 @@ function toStatistics(usage: VmUsage): NonNullable<StatusDocument['statistics']>
     diskWriteBytes: Number(usage.diskWriteBytes),
     networkReceiveBytes: Number(usage.networkReceiveBytes),
     networkTransmitBytes: Number(usage.networkTransmitBytes),
-  };
-}
-
-export function toWatchResponse(event: VmEvent): WatchVirtualMachinesResponse {
-  return {
-    type: toEventType(event.type),
-    virtualMachine: 'object' in event ? toVirtualMachine(event.object) : undefined,
-    origin: toOrigin(event.origin),
-    movedToNode: event.movedToNode ?? '',
   };
 }
 

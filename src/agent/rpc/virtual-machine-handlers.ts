@@ -14,26 +14,20 @@ import type { ApplyResult, CreateResult, Vm, VmFilter, VmRef, VmService } from '
 import type { ServiceHandlers } from './bind-service.ts';
 import type { CallContext } from './call-context.ts';
 import { type Asked, changes } from './changes.ts';
-import { fromCursor, fromPage, fromRef, toOrigin } from './common-conversion.ts';
+import { fromCursor, fromPage, fromRef } from './common-conversion.ts';
+import { EncodedVms } from './encoded-vms.ts';
 import { FieldChecks } from './field-checks.ts';
 import { toOperation } from './operation-conversion.ts';
 import { fromBoundedDuration } from './time-conversion.ts';
-import {
-  toApplyResponse,
-  toVirtualMachine,
-  toWatchResponse,
-  vmFields,
-} from './virtual-machine-conversion.ts';
+import { toApplyResponse, toVirtualMachine, vmFields } from './virtual-machine-conversion.ts';
 
 // The API's limit of GetConsoleLogResponse.data.
 const MAX_CONSOLE_CHUNK_BYTES = 64 * 1024;
 const SHUTDOWN_TIMEOUT = { minMs: 1_000, maxMs: 24 * 3_600_000 };
 
-export function virtualMachineHandlers(
-  vms: VmService,
-  operations: OperationService,
-): ServiceHandlers<VirtualMachineServiceService> {
+export function virtualMachineHandlers(vms: VmService, operations: OperationService) {
   const change = changes(operations);
+  const encoded = new EncodedVms();
   /** Of an operation that was asked for before, the VM may not be there yet, or no more. */
   const find = async ({ vm }: Operation, { signal }: CallContext): Promise<Vm | undefined> => {
     try {
@@ -108,25 +102,21 @@ export function virtualMachineHandlers(
 
     async getVirtualMachine({ ref }, context) {
       const vm = await vms.get(readRef(ref, context), context.signal);
-      return { virtualMachine: toVirtualMachine(vm) };
+      return encoded.get(vm);
     },
 
     async listVirtualMachines(request, { signal }) {
       const checks = new FieldChecks();
       const page = fromPage(request, checks);
       const list = await vms.list(readFilter(request, checks), page, signal);
-      return {
-        virtualMachines: list.items.map(toVirtualMachine),
-        origin: toOrigin(list.origin),
-        nextPageToken: list.nextToken,
-      };
+      return encoded.list(list);
     },
 
     async *watchVirtualMachines(request, { signal }) {
       const checks = new FieldChecks();
       const cursor = fromCursor(request.cursor, checks);
       for await (const event of vms.watch(readFilter(request, checks), cursor, signal)) {
-        yield toWatchResponse(event);
+        yield encoded.event(event);
       }
     },
 
@@ -203,7 +193,7 @@ export function virtualMachineHandlers(
         }
       }
     },
-  };
+  } satisfies ServiceHandlers<VirtualMachineServiceService>;
 }
 
 function readVolume(volume: string): string {

@@ -247,10 +247,11 @@ export class ListedVms {
     this.#describer.forget(uid);
   }
 
-  /** Watchers are told of everything but figures. */
+  /** Watchers are told of everything but figures. One of which nothing has changed stays the same object. */
   #report(uid: string, vm: Vm): void {
     if (this.#coming.delete(uid)) this.#made.add(uid);
     const before = this.#vms.get(uid);
+    if (isDeepStrictEqual(before, vm)) return;
     if (before !== undefined && sameButFigures(before, vm)) this.#vms.replaceQuietly(uid, vm);
     else this.#vms.put(uid, vm);
   }

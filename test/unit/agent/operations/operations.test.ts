@@ -130,8 +130,9 @@ test('a trial of a creation says that another operation is in its way, as the cr
     return createVirtualMachine(request, newContext());
   };
   const { operation } = await create({}, false, randomUUID());
+  // Long enough between two attempts for all that follows.
   await until('it was tried', async () =>
-    node.hypervisor.calls.some((call) => call.startsWith('define')),
+    node.agent.reconciler.states().some(({ retries }) => retries > 3),
   );
   for (const dryRun of [true, false]) {
     await assert.rejects(create({ its: 'another' }, dryRun), (error: AgentError) => {

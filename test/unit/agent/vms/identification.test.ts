@@ -56,13 +56,13 @@ const conditionOf = async ({ agent }: OneNode, wanted: string) =>
 test('an agent whose journal is new tells of no VM until all are read, and says why and what to do', async () => {
   const { node, web, db } = await withNewJournal();
   await using _node = node;
-  for (const refused of [
-    node.vms.list(EVERYTHING, WHOLE, never),
-    node.vms.get(refOf(db), never),
-    node.vms.start(refOf(db), never),
-    node.create(newRequest('new')),
+  for (const ask of [
+    () => node.vms.list(EVERYTHING, WHOLE, never),
+    () => node.vms.get(refOf(db), never),
+    () => node.vms.start(refOf(db), never),
+    () => node.create(newRequest('new')),
   ]) {
-    await assert.rejects(refused, {
+    await assert.rejects(ask(), {
       reason: 'STATE_NOT_READY',
       message: new RegExp(
         `journal is new.*_web \\(${uidOf(web)}\\).*novactl node accept-unidentified`,

@@ -126,6 +126,16 @@ test('figures that change are no change', async () => {
   await watcher.sees('reset', 'added web running', 'synced', 'modified web stopped');
 });
 
+test('a VM of which nothing has changed stays the same object, so that it need not be told anew', async () => {
+  await using node = await OneNode.open();
+  await node.create(newRequest('off', { runStrategy: 'Halted' }));
+  const list = async () => (await node.vms.list(EVERYTHING, WHOLE, never)).items;
+  const [before] = await list();
+  const [after] = await list();
+  assert.ok(before !== undefined);
+  assert.equal(after, before);
+});
+
 test('a lost connection is told once for each VM, and so is its return', async () => {
   await using node = await OneNode.open();
   await node.create(newRequest());

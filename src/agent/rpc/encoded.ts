@@ -1,0 +1,8 @@
+/** A response as it travels, for what is encoded once and answered often. */
+export class Encoded {
+  readonly bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+}
