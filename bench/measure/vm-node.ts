@@ -2,14 +2,17 @@ import { copyFile, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { connectAgent } from '../../lab/guest/demo-vm.ts';
 import { Lab } from '../../lab/lab.ts';
+import type { Credentials } from '../../lab/node/certificates.ts';
 import type { LabNode } from '../../lab/node/lab-node.ts';
 import type { AgentClient } from '../../src/client/agent-client.ts';
+import type { VirtualMachine } from '../../src/client/api.ts';
 import { toVirtualMachineMessage } from '../../src/client/resource-messages.ts';
 import { parseVirtualMachine } from '../../src/core/resources/parse-virtual-machine.ts';
 import { type AgentProcess, agentProcesses } from './process-costs.ts';
 
 // With what QEMU needs for itself each running VM counts 88Mi of the node's memory, so ten take 880Mi of it.
 const MEMORY = '16Mi';
+const MADE_AT_ONCE = 8;
 const IMAGE = '/run/nothing.raw';
 /** Its firmware finds nothing to boot, and then idles. All VMs may read the same empty CD-ROM. */
 const IDLE_MACHINE = {
@@ -63,14 +66,25 @@ export class VmNode implements AsyncDisposable {
   /** Defines VMs until there are so many. The first `running` of all are started. */
   async makeVms(upTo: number, running: number, signal: AbortSignal): Promise<void> {
     const { virtualMachines: there } = await this.client.vms.list({}, { signal });
-    for (let number = there.length; number < upTo; number += 1) {
-      const runStrategy = number < running ? 'Once' : 'Manual';
-      const vm = parseVirtualMachine({
-        metadata: { name: `vm-${number}`, labels: { bench: 'vms' } },
-        spec: { runStrategy, template: { spec: IDLE_MACHINE } },
-      });
-      await this.client.vms.create(toVirtualMachineMessage(vm), { signal });
-    }
+    let next = there.length;
+    const makeOne = async (): Promise<void> => {
+      while (next < upTo) {
+        const number = next++;
+        const vm = idleVm(`vm-${number}`, number < running ? 'Once' : 'Manual', {});
+        await this.client.vms.create(vm, { signal });
+      }
+    };
+    await Promise.all(Array.from({ length: MADE_AT_ONCE }, makeOne));
+  }
+
+  /** Changes a VM that does not run. */
+  async annotate(name: string, word: string, signal: AbortSignal): Promise<void> {
+    await this.client.vms.apply(idleVm(name, 'Manual', { word }), { signal });
+  }
+
+  /** Of a controller, for calls over TLS. */
+  async clientFiles(signal: AbortSignal): Promise<Credentials> {
+    return (await this.#lab.certificates(signal)).client('controller', signal);
   }
 
   /** Makes VMs and deletes them, lists them meanwhile: an agent that has done so before grows by what VMs cost alone. */
@@ -96,4 +110,14 @@ export class VmNode implements AsyncDisposable {
     this.client[Symbol.dispose]();
     await this.#lab[Symbol.asyncDispose]();
   }
+}
+
+function idleVm(
+  name: string,
+  runStrategy: 'Once' | 'Manual',
+  annotations: Readonly<Record<string, string>>,
+): VirtualMachine {
+  const metadata = { name, labels: { bench: 'vms' }, annotations };
+  const spec = { runStrategy, template: { spec: IDLE_MACHINE } };
+  return toVirtualMachineMessage(parseVirtualMachine({ metadata, spec }));
 }

@@ -8,7 +8,7 @@ import { type LabProcess, readProcess } from '../plan/lab-processes.ts';
 import type { Credentials } from './certificates.ts';
 import type { LabMachine } from './lab-machine.ts';
 
-const AGENT_PORT = 7443;
+export const AGENT_PORT = 7443;
 /** As the image starts it: a daemon gains nothing from room for young objects, which V8 would take on a large host. */
 const MEMORY_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=256'];
 const HTTP_PORT = 7480;
