@@ -10,7 +10,7 @@ import type { LabMachine } from './lab-machine.ts';
 
 export const AGENT_PORT = 7443;
 /** As the image starts it: a daemon gains nothing from room for young objects, which V8 would take on a large host. */
-const MEMORY_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=256'];
+export const MEMORY_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=256'];
 const HTTP_PORT = 7480;
 const READY_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 20_000;

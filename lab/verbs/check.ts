@@ -113,7 +113,12 @@ async function checkLayers(signal: AbortSignal): Promise<CommandResult> {
 }
 
 async function checkShell(signal: AbortSignal): Promise<CommandResult> {
-  const patterns = ['{lab,native,deploy,test,bench}/**/*.sh', 'dev', '.ci/run'];
+  const patterns = [
+    '{lab,native,deploy,test,bench}/**/*.sh',
+    'deploy/debian/p{ostinst,ostrm,rerm}',
+    'dev',
+    '.ci/run',
+  ];
   const scripts = await Array.fromAsync(glob(patterns, { cwd: inProject() }));
   return tryRun(['shellcheck', ...scripts.toSorted()], { cwd: inProject() }, signal);
 }

@@ -4,6 +4,7 @@ import { check } from './check.ts';
 import { ctl } from './ctl.ts';
 import { down } from './down.ts';
 import { logs } from './logs.ts';
+import { packageVerb } from './package.ts';
 import { status } from './status.ts';
 import { test } from './test.ts';
 import { up } from './up.ts';
@@ -33,5 +34,6 @@ export const VERBS: readonly Verb[] = [
   check,
   test,
   bench,
+  packageVerb,
   help,
 ];

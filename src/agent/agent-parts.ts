@@ -26,7 +26,8 @@ export interface AgentParts {
   readonly agentVersion: string;
   readonly agentEpoch: number;
   /** HOST:PORT where other nodes reach this one, its transfers at the same host. */
-  readonly advertiseAddress: string;
+  /** Undefined where the node is alone. */
+  readonly advertiseAddress: string | undefined;
   readonly host: HostFacts;
   /** Memory of the host that VMs may not have. */
   readonly reservedMemoryBytes: number;

@@ -288,7 +288,8 @@ export async function buildAgent(parts: AgentParts) {
   const incoming: IncomingManager = new IncomingManager({
     ...shared,
     peers: parts.peers,
-    transferHost: parseHostPort(parts.advertiseAddress).host,
+    // Nobody asks a node that is alone for a transfer.
+    transferHost: parseHostPort(parts.advertiseAddress ?? '').host,
     listVms,
     accelerator,
   });
@@ -298,7 +299,7 @@ export async function buildAgent(parts: AgentParts) {
       agentVersion,
       peerProtocolMin: PEER_PROTOCOL_MIN,
       peerProtocolMax: PEER_PROTOCOL_MAX,
-      advertiseAddress: parts.advertiseAddress,
+      advertiseAddress: parts.advertiseAddress ?? '',
     },
     capacity,
     reservations,

@@ -3,7 +3,8 @@ import { parseArgs } from 'node:util';
 import { AgentError } from '../core/errors.ts';
 import { type AgentConfig, configWarnings, loadConfig } from './config.ts';
 
-const USAGE = `novacron-agent runs the VMs of this node.
+/** What --help says; the manual page has it too. */
+export const USAGE = `novacron-agent runs the VMs of this node.
 
 Usage: novacron-agent [--config FILE]
 
@@ -52,16 +53,18 @@ export async function readCommandLine(): Promise<CommandLine> {
     for (const warning of configWarnings(config)) {
       process.stderr.write(`Warning: ${file}: ${warning}\n`);
     }
-    const { nodeName, listen, advertise } = config;
-    process.stdout.write(
-      `${file} is valid: node ${nodeName} listens at ${listen}, others reach it at ${advertise}\n`,
-    );
+    process.stdout.write(`${file} is valid: node ${config.nodeName} ${reachedAt(config)}\n`);
     return { exitCode: 0 };
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
     process.stderr.write(`${error.message}\n`);
     return { exitCode: 2 };
   }
+}
+
+function reachedAt({ listen, advertise, socket }: AgentConfig): string {
+  if (advertise === undefined) return `is alone, its API at ${socket} only`;
+  return `listens at ${listen}, others reach it at ${advertise}`;
 }
 
 async function readVersion(): Promise<string> {

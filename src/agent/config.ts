@@ -1,11 +1,18 @@
 import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
 import { AgentError } from '../core/errors.ts';
+import { whyUnreadable } from '../core/file-words.ts';
 import { SYSTEM_URI } from '../core/libvirt-socket.ts';
 import { LOG_LEVELS } from '../core/logger.ts';
 import { nearestKey } from '../core/nearest-key.ts';
-import { type AddressFinding, defaultListen, findAddressProblems } from '../core/node-addresses.ts';
+import {
+  type AddressFinding,
+  defaultListen,
+  findAddressProblems,
+  halfAloneProblem,
+} from '../core/node-addresses.ts';
 import { bytesQuantity, unquotedText } from '../core/resources/field-schemas.ts';
 import { readYaml } from '../core/yaml.ts';
 import { QUOTE_ADDRESS, yamlProblem } from '../core/yaml-problem.ts';
@@ -25,13 +32,16 @@ const dnsLabel = z
 
 const configSchema = z.strictObject({
   /** The Kubernetes node's name; part of this node's identity `spiffe://novacron/node/NAME`. */
-  nodeName: unquotedText.pipe(dnsLabel),
+  nodeName: unquotedText.pipe(dnsLabel).prefault(() => hostname().toLowerCase()),
   /** Unix socket of the API, for root on this node only. */
   socket: absolutePath.default('/run/novacron/agent.sock'),
   /** TCP address of the API, mutual TLS 1.3; by default all addresses of the family of `advertise`. */
   listen: address.optional(),
-  /** Where other nodes reach this node's API, and its transfers at the same host: an IP address and a port. */
-  advertise: address,
+  /**
+   * Where other nodes reach this node's API, and its transfers at the same host: an IP address and a port. Without, this node is
+   * alone, and its API on its unix socket only.
+   */
+  advertise: address.optional(),
   /** Plain HTTP for /metrics, /healthz and /readyz. */
   httpListen: address.default('127.0.0.1:7480'),
   /** Journal and identity; must survive a reboot. */
@@ -39,11 +49,13 @@ const configSchema = z.strictObject({
   /** Sockets and transfers; must be the same path on all nodes, and must not survive a reboot. */
   runDirectory: absolutePath.default('/run/novacron'),
   logLevel: z.enum(LOG_LEVELS).default('info'),
-  tls: z.strictObject({
-    certificate: absolutePath,
-    key: absolutePath,
-    ca: absolutePath,
-  }),
+  tls: z
+    .strictObject({
+      certificate: absolutePath.default('/etc/novacron/pki/tls.crt'),
+      key: absolutePath.default('/etc/novacron/pki/tls.key'),
+      ca: absolutePath.default('/etc/novacron/pki/ca.crt'),
+    })
+    .prefault({}),
   hypervisor: z
     .strictObject({
       uri: z.string().default(SYSTEM_URI),
@@ -116,7 +128,7 @@ const configSchema = z.strictObject({
 });
 
 type ConfigFile = z.infer<typeof configSchema>;
-export type AgentConfig = Readonly<ConfigFile & { listen: string }>;
+export type AgentConfig = Readonly<ConfigFile>;
 
 /** Reads the file once, at start. Nothing else in the agent reads files or the environment for settings. */
 export async function loadConfig(file: string): Promise<AgentConfig> {
@@ -124,9 +136,13 @@ export async function loadConfig(file: string): Promise<AgentConfig> {
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
-    throw new AgentError('INVALID_CONFIG', `Cannot read the configuration ${file}`, {
-      cause: error,
-    });
+    throw new AgentError(
+      'INVALID_CONFIG',
+      `Cannot read the configuration ${file}: ${whyUnreadable(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
   return parseConfig(text, file);
 }
@@ -141,10 +157,11 @@ export function parseConfig(text: string, file: string): AgentConfig {
   }
   const result = configSchema.safeParse(document);
   if (!result.success) throw invalid(file, result.error.issues.flatMap(describeIssue));
-  const config = {
-    ...result.data,
-    listen: result.data.listen ?? defaultListen(result.data.advertise),
-  };
+  const { advertise } = result.data;
+  const problem = halfAloneProblem(document);
+  if (problem !== undefined) throw invalid(file, [problem]);
+  const listen = result.data.listen ?? (advertise && defaultListen(advertise));
+  const config = { ...result.data, listen };
   const refused = findAddressProblems(config).filter((finding) => finding.refused);
   if (refused.length > 0) throw invalid(file, refused.map(describeFinding));
   return Object.freeze(config);

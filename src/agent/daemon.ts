@@ -13,6 +13,7 @@ import type { NodeDefaults } from '../drivers/libvirt/libvirt-domains.ts';
 import { LibvirtHypervisor } from '../drivers/libvirt/libvirt-hypervisor.ts';
 import { FolderProbe } from '../drivers/linux/folder-probe.ts';
 import { LinuxHost } from '../drivers/linux/linux-host.ts';
+import { tellReady } from '../drivers/linux/service-manager.ts';
 import { PrivateFileFolder } from '../drivers/private-files/private-file-folder.ts';
 import { StreamerTransfers } from '../drivers/streamer/streamer-transfers.ts';
 import { buildAgent } from './build-agent.ts';
@@ -29,7 +30,8 @@ import { StorageHealth } from './node/storage-health.ts';
 import { OperationStore } from './operations/operation-store.ts';
 import { Certificates } from './rpc/certificates.ts';
 import { GrpcPeers } from './rpc/grpc-peers.ts';
-import { RpcServer } from './rpc/rpc-server.ts';
+import { NoPeers } from './rpc/no-peers.ts';
+import { type NetworkOptions, RpcServer } from './rpc/rpc-server.ts';
 import { RunStore } from './runs/run-store.ts';
 import { ShutdownStore } from './shutdown/shutdown-store.ts';
 import { AgentMetrics } from './telemetry/agent-metrics.ts';
@@ -89,7 +91,7 @@ async function run(
     binary: config.migration.streamer,
     runDirectory: config.runDirectory,
     tls: config.tls,
-    listenHost: parseHostPort(config.listen).host,
+    listenHost: parseHostPort(config.listen ?? '').host,
     portMin,
     portMax,
     lanes,
@@ -99,8 +101,11 @@ async function run(
   });
   // What VMs may have is what other nodes may be told of, and where anything is made beside it.
   const places = { ...config.images, ownFiles: ownFilesOf(config) };
-  const certificates = stack.use(await Certificates.open(config.tls, log));
-  const peers = stack.use(new GrpcPeers({ addresses: config.peers, certificates }));
+  const network = await openNetwork(config, log, stack);
+  const peers =
+    network === undefined
+      ? new NoPeers()
+      : stack.use(new GrpcPeers({ addresses: config.peers, certificates: network.certificates }));
   const images = stack.use(new ProcessImageInspector({ places }));
   const start = await beginAgentStart(database, host.bootId, stop);
   const agent = await buildAgent({
@@ -176,8 +181,7 @@ async function run(
   const server = stack.use(
     await RpcServer.start({
       socket,
-      listen,
-      certificates,
+      network,
       ...features,
       log,
       observer: metrics.rpc,
@@ -190,8 +194,19 @@ async function run(
   });
   const started = { nodeName, version: agentVersion, accelerator: accelerator.current, listen };
   log.info(started, 'Agent started');
+  await tellReady(process.env['NOTIFY_SOCKET'], log);
   // What became of the last calls of a journal that is lost, only the next start can find out.
   await untilAborted(new Promise<never>(() => {}), AbortSignal.any([stop, journal.lost]));
+}
+
+/** Undefined where the node is alone. */
+async function openNetwork(
+  { listen, tls }: AgentConfig,
+  log: Logger,
+  stack: AsyncDisposableStack,
+): Promise<NetworkOptions | undefined> {
+  if (listen === undefined) return undefined;
+  return { listen, certificates: stack.use(await Certificates.open(tls, log)) };
 }
 
 /** Files that hold secrets or what the agent knows, by the start of their paths: no VM may have them as a disk. */

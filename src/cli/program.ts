@@ -46,6 +46,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'print every change of the VMs as it happens',
     load: async () => (await import('./commands/watch.ts')).addWatchCommand,
   },
+  pki: {
+    summary: 'make certificates for nodes and for those who call their agents',
+    load: async () => (await import('./commands/pki.ts')).addPkiCommand,
+  },
   doctor: {
     summary: 'check this machine for what the agent needs',
     load: async () => (await import('./commands/doctor.ts')).addDoctorCommand,

@@ -1,5 +1,6 @@
 import { isIP, isIPv6 } from 'node:net';
 import { hostPortProblem, kindOfHost, parseHostPort } from './host-port.ts';
+import { isRecord } from './is-record.ts';
 
 /** The addresses that a node's configuration has. */
 export interface NodeAddresses {
@@ -23,6 +24,17 @@ export interface AddressFinding {
 export function defaultListen(advertise: string | undefined): string {
   const isV6 = advertise !== undefined && isIPv6(parseHostPort(advertise).host);
   return isV6 ? '[::]:7443' : '0.0.0.0:7443';
+}
+
+/** What a node that is alone has no use for. */
+const FOR_OTHERS = ['listen', 'tls', 'peers'] as const;
+
+/** Of a node that was meant for others, and that nobody would reach; undefined if there is nothing wrong. */
+export function halfAloneProblem(configuration: unknown): string | undefined {
+  if (!isRecord(configuration) || configuration['advertise'] != null) return undefined;
+  const given = FOR_OTHERS.filter((key) => configuration[key] !== undefined).join(' and ');
+  if (given === '') return undefined;
+  return `advertise: missing, and without it ${given} would mean nothing; give IP:PORT at which other nodes reach this one, or leave out ${given} for a node that is alone`;
 }
 
 /** Everything that is wrong with them, each by itself and with each other. */

@@ -46,7 +46,7 @@ export class JournalFile implements Disposable {
     if (version > steps.length) {
       throw new AgentError(
         'JOURNAL_FAILURE',
-        `The journal ${this.#file} has version ${version}, but this agent knows versions up to ${steps.length}: install the newer agent again, or move the file away`,
+        `The journal ${this.#file} has version ${version}, but this agent knows versions up to ${steps.length}, as a newer agent has written it: install that agent again (VMs run on meanwhile), and leave the file where it is, as it says which VMs this node owns`,
         { metadata: { version: String(version) } },
       );
     }

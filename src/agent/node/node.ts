@@ -21,6 +21,7 @@ export interface Node {
   readonly agentVersion: string;
   readonly peerProtocolMin: number;
   readonly peerProtocolMax: number;
+  /** Empty where the node is alone. */
   readonly advertiseAddress: string;
   readonly hypervisorConnected: boolean;
   /** As last read; undefined until the hypervisor was reached once. */

@@ -34,12 +34,17 @@ import { listenTls } from './tls-listener.ts';
 import { listenUnix } from './unix-listener.ts';
 import { virtualMachineHandlers } from './virtual-machine-handlers.ts';
 
-export interface RpcServerOptions {
-  /** Path of the unix socket. */
-  readonly socket: string;
+export interface NetworkOptions {
   /** HOST:PORT for mutual TLS. */
   readonly listen: string;
   readonly certificates: Certificates;
+}
+
+export interface RpcServerOptions {
+  /** Path of the unix socket. */
+  readonly socket: string;
+  /** For other nodes and clients elsewhere; undefined where the node is alone. */
+  readonly network: NetworkOptions | undefined;
   readonly vms: VmService;
   readonly migrations: MigrationService;
   readonly operations: OperationService;
@@ -66,7 +71,7 @@ const SHUTDOWN_GRACE_MS = 5_000;
 const REPLACED_CA_GRACE_MS = 30_000;
 const CANCEL_GRACE_MS = 1_000;
 
-/** The agent's API on a unix socket (root of this node) and on TCP (mutual TLS 1.3). */
+/** The agent's API on a unix socket (root of this node) and, unless the node is alone, on TCP (mutual TLS 1.3). */
 export class RpcServer implements AsyncDisposable {
   readonly #calls: Calls;
   readonly #health = new Health();
@@ -161,13 +166,15 @@ export class RpcServer implements AsyncDisposable {
     await this.close();
   }
 
-  async #listen({ socket, listen, certificates, log }: RpcServerOptions): Promise<void> {
+  async #listen({ socket, network, log }: RpcServerOptions): Promise<void> {
     this.#listeners.push(
       await listenUnix(socket, (connection) => {
         connection.on('error', () => undefined);
         this.#local.serve(connection, LOCAL_CALLER);
       }),
     );
+    if (network === undefined) return;
+    const { listen, certificates } = network;
     const tcp: tls.Server = await listenTls(
       parseHostPort(listen),
       certificates,

@@ -25,7 +25,13 @@ const NAMES_OF_ARGUMENTS: Readonly<Record<string, NameKind>> = {
   operation: 'operation',
   reservation: 'reservation',
 };
-const FILE_OPTIONS: readonly string[] = ['--filename', '--config', '--agent-config'];
+const FILE_OPTIONS: readonly string[] = [
+  '--filename',
+  '--config',
+  '--agent-config',
+  '--dir',
+  '--out',
+];
 
 /** What may stand where the last of the words is being typed; read off the command tree. */
 export function completeWords(program: Command, words: readonly string[]): Completion {

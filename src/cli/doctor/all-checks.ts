@@ -14,6 +14,7 @@ import {
   checkLibvirtVersion,
   checkQemu,
 } from './hypervisor-checks.ts';
+import { listPorts } from './port-checks.ts';
 import {
   checkAddresses,
   checkClock,
@@ -64,6 +65,7 @@ export async function allChecks(options: DoctorOptions): Promise<readonly Check[
           ? checkAddresses(settings, agentConfig)
           : skipped('The configuration cannot be read'),
     },
+    { name: 'ports', run: async () => listPorts(settings) },
     { name: 'agent', run: (signal) => checkAgent(() => getNode(signal)) },
     { name: 'libvirt socket', run: (signal) => checkLibvirtSocket(host, settings, signal) },
     { name: 'libvirt', run: (signal) => checkLibvirtVersion(host, settings, signal) },

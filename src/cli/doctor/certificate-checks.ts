@@ -1,4 +1,5 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import path from 'node:path';
 import type { AgentSettings } from './agent-settings.ts';
 import { type Finding, failure, ok, skipped, warning } from './check.ts';
 import type { Host } from './host.ts';
@@ -8,10 +9,10 @@ const DAY_MS = 86_400_000;
 
 export async function checkCertificate(
   host: Host,
-  { tls, nodeName }: AgentSettings,
+  { advertise, tls, nodeName }: AgentSettings,
   nowMs: number,
 ): Promise<Finding> {
-  if (tls === undefined) return skipped('The configuration names no certificate');
+  if (advertise === undefined) return skipped('The node is alone and needs none');
   const [certificate, key, ca] = await Promise.all(
     [tls.certificate, tls.key, tls.ca].map((file) => host.findText(file)),
   );
@@ -19,9 +20,12 @@ export async function checkCertificate(
     [tls.certificate, certificate],
     [tls.key, key],
     [tls.ca, ca],
-  ]) {
+  ] as const) {
     if (text === undefined) {
-      return failure(`${file} does not exist`, 'Issue the certificate again, or correct tls');
+      return failure(
+        `${file} does not exist`,
+        `Issue it: novactl pki issue node ${nodeName} --out ${path.dirname(file)} (docs/install.md); or correct tls`,
+      );
     }
   }
   return judgeCertificate({ certificate, key, ca, nodeName, nowMs });
@@ -32,10 +36,10 @@ export function judgeCertificate(given: {
   readonly certificate: string | undefined;
   readonly key: string | undefined;
   readonly ca: string | undefined;
-  readonly nodeName: string | undefined;
+  readonly nodeName: string;
   readonly nowMs: number;
 }): Finding {
-  const again = 'Issue the certificate again from the cluster CA';
+  const again = `Issue it again, where the CA is: novactl pki issue node ${given.nodeName} --address ADDRESS --out DIR; then have its files in the place of these`;
   let certificate: X509Certificate;
   let authorities: X509Certificate[];
   try {
@@ -61,12 +65,12 @@ export function judgeCertificate(given: {
     );
   }
   if (given.nowMs > to) return failure(`The certificate expired on ${certificate.validTo}`, again);
-  const identity = `URI:spiffe://novacron/node/${given.nodeName ?? ''}`;
+  const identity = `URI:spiffe://novacron/node/${given.nodeName}`;
   const names = certificate.subjectAltName?.split(', ') ?? [];
-  if (given.nodeName !== undefined && !names.includes(identity)) {
+  if (!names.includes(identity)) {
     return failure(
       `The certificate does not name this node: it has ${names.join(', ') || 'no names'}`,
-      `Issue it with the subject alternative name ${identity}`,
+      `${again}. It must have the subject alternative name ${identity}`,
     );
   }
   const days = Math.floor((to - given.nowMs) / DAY_MS);
@@ -102,14 +106,12 @@ export async function checkPermissions(
   host: Host,
   { tls, socket }: AgentSettings,
 ): Promise<Finding> {
-  if (tls !== undefined) {
-    const key = await host.findInfo(tls.key);
-    if (key !== undefined && (key.mode & 0o077) !== 0) {
-      return failure(
-        `${tls.key} can be read by others (mode ${key.mode.toString(8)})`,
-        `chmod 600 ${tls.key}`,
-      );
-    }
+  const key = await host.findInfo(tls.key);
+  if (key !== undefined && (key.mode & 0o077) !== 0) {
+    return failure(
+      `${tls.key} can be read by others (mode ${key.mode.toString(8)})`,
+      `chmod 600 ${tls.key}`,
+    );
   }
   const info = await host.findInfo(socket);
   if (info !== undefined && (info.mode & 0o007) !== 0) {

@@ -6,6 +6,7 @@ import type { Host } from './host.ts';
 
 const THEIRS = 'libvirt-guests.service';
 const OURS = 'novacron-guests.service';
+const GET_OURS = `Have the unit there, which the package novacron-agent brings and enables (without it: docs/host-shutdown.md), then: systemctl enable --now ${OURS}`;
 /** Debian's and the Red Hat family's. */
 const SETTINGS = ['/etc/default/libvirt-guests', '/etc/sysconfig/libvirt-guests'] as const;
 
@@ -22,10 +23,11 @@ export async function checkHostShutdown(host: Host, signal: AbortSignal): Promis
       `systemctl mask ${THEIRS}. Do not stop it: that powers off every VM (docs/host-shutdown.md)`,
     );
   }
-  if ((await ask('is-enabled', OURS)) !== 'enabled') {
+  const state = (await ask('is-enabled', OURS)) ?? '';
+  if (state !== 'enabled') {
     return warning(
       `${OURS} is not enabled: nobody asks guests to power off when the host goes down, and their power is cut`,
-      `Copy deploy/systemd/${OURS} to /etc/systemd/system, then: systemctl enable --now ${OURS}`,
+      state === 'disabled' ? `systemctl enable --now ${OURS}` : GET_OURS,
     );
   }
   return ok(`${OURS} powers off the VMs`);

@@ -7,8 +7,6 @@ import { errorCode, type Host } from './host.ts';
 export function checkConfiguration({ problem, settings }: ReadSettings, file: string): Finding {
   const fix = `Correct ${file}, then: systemctl restart novacron-agent (--agent-config names another file)`;
   if (problem !== undefined) return failure(`${file}: ${problem}`, fix);
-  if (settings.nodeName === undefined) return failure(`${file}: nodeName is missing`, fix);
-  if (settings.tls === undefined) return failure(`${file}: tls is missing`, fix);
   return ok(`${file} of node ${settings.nodeName}`);
 }
 
@@ -20,7 +18,8 @@ export function checkAddresses(settings: AgentSettings, file: string): Finding {
   const fix = `Correct it in ${file}, then: systemctl restart novacron-agent`;
   if (found.some(({ refused }) => refused)) return failure(text, fix);
   if (found.length > 0) return warning(text, `Should it be a mistake: ${fix}`);
-  if (advertise === undefined) return failure('advertise is missing', fix);
+  if (advertise === undefined)
+    return ok(`The node is alone: its API is at ${settings.socket} only`);
   return ok(`Listens at ${listen ?? defaultListen(advertise)}, others reach it at ${advertise}`);
 }
 
@@ -164,7 +163,8 @@ export async function checkStreamer(
   signal: AbortSignal,
 ): Promise<Finding> {
   const { streamer } = migration;
-  const fix = 'Install the novacron-streamer of the same release, or correct migration.streamer';
+  const fix =
+    'Install the package novacron-agent again (apt-get install --reinstall), which has it, or correct migration.streamer; ./dev build makes it from source, in build/streamer';
   if ((await host.findInfo(streamer)) === undefined) {
     return failure(`${streamer} does not exist, so no VM can migrate`, fix);
   }

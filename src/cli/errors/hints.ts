@@ -82,7 +82,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
   OPERATION_CANCELLED:
     'Look at the VM with novactl vm get NAME, and repeat what you wanted if it is still needed',
   OPERATION_SUPERSEDED: 'Look at the newer operation, named above, with: novactl operation get ID',
-  PEER_UNKNOWN: 'Give --address HOST:PORT, or name the node under peers in the agent configuration',
+  PEER_UNKNOWN:
+    "Give --address HOST:PORT, or name the node under peers in the agent's configuration; a node that is alone needs an address and a certificate first (docs/install.md)",
   PEER_UNREACHABLE:
     "Check that the other node's agent runs and that its port (7443) is open from this node",
   PEER_INCOMPATIBLE:
@@ -104,7 +105,7 @@ const HINTS: Readonly<Record<Reason, string>> = {
   WATCH_EXPIRED: 'Start watching again',
   AGENT_UNREACHABLE:
     'Is the agent running? On the node: systemctl status novacron-agent; in Kubernetes: ' +
-    'kubectl -n novacron get pods -o wide. Then: novactl doctor',
+    'kubectl -n novacron-system get pods -o wide. Then: novactl doctor',
   DEADLINE_EXCEEDED:
     'Nothing is known about the outcome: look again before repeating; --request-timeout waits longer',
   RESPONSE_TOO_LARGE: 'Ask for less at a time: one namespace with -n, or one label with -l',

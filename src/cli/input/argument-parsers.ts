@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { InvalidArgumentError } from 'commander';
 import { DNS_LABEL, DNS_LABEL_RULE } from '../../core/dns-label.ts';
 import { agentAddressProblem, hostPortProblem } from '../../core/host-port.ts';
@@ -129,4 +130,10 @@ export function labelArgument(
     labels[key] = value;
   }
   return labels;
+}
+
+/** By what others may call a node, as a certificate has it. */
+export function dnsNameOrAddressArgument(text: string): string {
+  if (isIP(text) !== 0 || DNS_NAME.test(text)) return text;
+  throw new InvalidArgumentError('It must be an IP address or a host name, without a port.');
 }

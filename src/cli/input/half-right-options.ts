@@ -15,10 +15,11 @@ export function refuseHalfRightOptions(command: Command): void {
 }
 
 function watchOption(command: Command, option: Option): void {
+  const repeats = REPEATABLE.includes(option.name()) || Array.isArray(option.defaultValue);
   let given: string | undefined;
   command.on(`option:${option.name()}`, (value: string) => {
     if (value === '') command.error(`error: option '${option.flags}' needs a value; it is empty`);
-    if (given !== undefined && given !== value && !REPEATABLE.includes(option.name())) {
+    if (given !== undefined && given !== value && !repeats) {
       command.error(`error: option '${option.flags}' is given twice: ${given} and ${value}`);
     }
     given = value;

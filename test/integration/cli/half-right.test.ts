@@ -16,6 +16,8 @@ const VALUES: Readonly<Record<string, readonly [string, string]>> = {
   '--bandwidth': ['1Gbps', '2Gbps'],
   '--check-timeout': ['1s', '2s'],
   '--config': ['/a.yaml', '/b.yaml'],
+  '--days': ['30', '60'],
+  '--dir': ['/nowhere/ca', '/nowhere/other-ca'],
   '--filename': ['-', '-'],
   '--generation': ['1', '2'],
   '--id': [ID, OTHER_ID],
@@ -26,6 +28,7 @@ const VALUES: Readonly<Record<string, readonly [string, string]>> = {
   '--node-is-off': ['node-b', 'node-c'],
   '--operation-id': [ID, OTHER_ID],
   '--ownership-epoch': ['1', '2'],
+  '--out': ['/nowhere/a', '/nowhere/b'],
   '--reason': ['memory', 'disk'],
   '--request-timeout': ['1s', '2s'],
   '--selector': ['app=web', 'app=db'],
@@ -35,6 +38,7 @@ const VALUES: Readonly<Record<string, readonly [string, string]>> = {
   '--trust-shared': ['data', 'data'],
   '--vm': ['web', 'db'],
   id: [ID, OTHER_ID],
+  name: ['node-a', 'node-b'],
   path: ['/a.iso', '/b.iso'],
   volume: ['setup', 'tools'],
   operation: [ID, OTHER_ID],
@@ -91,7 +95,8 @@ function* halfRight({ command, words }: Leaf, all: ReadonlySet<string>) {
     yield [[...words, long, ''], /./] as const;
     yield [[...words, `${long}=`], /./] as const;
     yield [[...words, long], /argument missing/] as const;
-    if (first === second) continue;
+    // Each time that it is given adds to it.
+    if (first === second || Array.isArray(option.defaultValue)) continue;
     const base = option.mandatory ? words : [...words, long, first];
     yield [[...base, long, second], /is given twice|two values/] as const;
   }

@@ -52,8 +52,7 @@ export class ServedNode implements AsyncDisposable {
     const server = stack.use(
       await RpcServer.start({
         socket,
-        listen: '127.0.0.1:0',
-        certificates,
+        network: { listen: '127.0.0.1:0', certificates },
         vms,
         migrations,
         incoming,

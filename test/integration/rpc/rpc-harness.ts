@@ -109,8 +109,7 @@ export class RpcHarness implements AsyncDisposable {
     this.#host = host;
     this.#server = await RpcServer.start({
       socket: this.socket,
-      listen: `${host}:${port}`,
-      certificates: this.certificates,
+      network: { listen: `${host}:${port}`, certificates: this.certificates },
       vms: this.vms,
       migrations: this.migrations,
       incoming: this.incoming,

@@ -7,11 +7,13 @@ import { test } from 'node:test';
 
 const MAIN = resolve('src/agent/main.ts');
 
-function check(configuration: string) {
+const NAMED = 'nodeName: a\ntls: {certificate: /c, key: /k, ca: /a}';
+
+function check(configuration: string, before = NAMED) {
   const folder = mkdtempSync(join(tmpdir(), 'novacron-check-'));
   try {
     const file = join(folder, 'agent.yaml');
-    writeFileSync(file, `nodeName: a\ntls: {certificate: /c, key: /k, ca: /a}\n${configuration}\n`);
+    writeFileSync(file, `${before}\n${configuration}\n`);
     const words = [MAIN, '--config', file, '--check'];
     const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8' });
     const short = (text: string) => text.replaceAll(file, 'FILE');
@@ -27,6 +29,14 @@ test('--check says in one line that all is well', () => {
     stdout: 'FILE is valid: node a listens at 0.0.0.0:7443, others reach it at 10.0.0.1:7443\n',
     stderr: '',
   });
+});
+
+test('--check says that a node is alone', () => {
+  const { status, stdout } = check('socket: /run/a.sock', 'nodeName: a');
+  assert.deepEqual(
+    [status, stdout],
+    [0, 'FILE is valid: node a is alone, its API at /run/a.sock only\n'],
+  );
 });
 
 test('--check warns of what may be a mistake, and takes it', () => {

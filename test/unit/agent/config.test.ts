@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { test } from 'node:test';
 import { parse } from 'yaml';
 import { configWarnings, parseConfig } from '../../../src/agent/config.ts';
@@ -41,10 +43,45 @@ test('an unknown key is refused with its path and the nearest known key', () => 
 });
 
 test('a missing or wrong value is refused with its path', () => {
-  assert.match(refusal('nodeName: a'), /advertise: /);
+  assert.match(refusal('advertise: localhost'), /advertise: .*HOST:PORT/);
   assert.match(refusal(`${MINIMAL}\nlisten: localhost`), /listen: .*HOST:PORT/);
   assert.match(refusal(`${MINIMAL}\nmigration: {lanes: 99}`), /migration\.lanes: /);
   assert.match(refusal(`${MINIMAL}\nsocket: run/agent.sock`), /socket: must be an absolute path/);
+});
+
+test('a node that says nothing of others has the name of its host, and is alone', () => {
+  const config = parseConfig('', 'agent.yaml');
+  assert.equal(config.nodeName, hostname().toLowerCase());
+  assert.deepEqual([config.advertise, config.listen], [undefined, undefined]);
+});
+
+test('a node that others shall reach has its certificate in the usual place', () => {
+  const { tls, listen } = parseConfig('advertise: 10.0.0.1:7443', 'agent.yaml');
+  assert.equal(listen, '0.0.0.0:7443');
+  assert.deepEqual(tls, {
+    certificate: '/etc/novacron/pki/tls.crt',
+    key: '/etc/novacron/pki/tls.key',
+    ca: '/etc/novacron/pki/ca.crt',
+  });
+});
+
+for (const key of ['listen: 10.0.0.1:7443', 'tls: {ca: /ca}', 'peers: {b: 10.0.0.2:7443}']) {
+  test(`"${key}" without the address for others is no node that is alone, but a mistake`, () => {
+    const name = key.split(':')[0];
+    const expected = new RegExp(`^agent\\.yaml: advertise: missing, and without it ${name} would`);
+    assert.match(refusal(key), expected);
+  });
+}
+
+test('the configuration that comes with the package runs as it is', () => {
+  const text = readFileSync('deploy/agent.yaml', 'utf8');
+  assert.deepEqual(parseConfig(text, 'agent.yaml'), parseConfig('', 'agent.yaml'));
+});
+
+test('what the configuration of the package shows in comments is right, too', () => {
+  const text = readFileSync('deploy/agent.yaml', 'utf8');
+  const shown = text.replaceAll(/^# ((?: {2})?[\w-]+:.*)$/gm, '$1');
+  assert.equal(parseConfig(shown, 'agent.yaml').peers['node-2'], '10.0.0.2:7443');
 });
 
 test('ports of transfers must be a range', () => {

@@ -95,21 +95,22 @@ test('Ctrl-C ends the checks', async () => {
   await assert.rejects(running, /enough/);
 });
 
-test('a configuration that is missing, no YAML or without a name fails', () => {
-  for (const text of [undefined, 'a: [', '{}', 'nodeName: a', 'peers: 3']) {
+test('a configuration that is missing, no YAML or only half meant for others fails', () => {
+  for (const text of [undefined, 'a: [', 'listen: 10.0.0.1:7443', 'peers: {}', 'peers: 3']) {
     assert.equal(
       checkConfiguration(parseAgentSettings(text), '/etc/a.yaml').level,
       'failure',
       text,
     );
   }
-  const good = 'nodeName: a\ntls: {certificate: /c, key: /k, ca: /ca}\nunknownToUs: true\n';
-  assert.equal(checkConfiguration(parseAgentSettings(good), '/etc/a.yaml').level, 'ok');
+  for (const good of ['{}', 'nodeName: a\nadvertise: 10.0.0.1:7443\nunknownToUs: true\n']) {
+    assert.equal(checkConfiguration(parseAgentSettings(good), '/etc/a.yaml').level, 'ok');
+  }
 });
 
 for (const [text, level, detail] of [
   ['advertise: 10.0.0.1:7443', 'ok', /Listens at 0\.0\.0\.0:7443, others reach it at 10\.0\.0\.1/],
-  ['{}', 'failure', /advertise is missing/],
+  ['{}', 'ok', /alone: its API is at \/run\/novacron\/agent\.sock only/],
   ['advertise: 0.0.0.0:7443', 'failure', /^advertise: .*wildcard/],
   ['advertise: fd00::2:7443', 'failure', /^advertise: .*write \[fd00::2\]:7443/],
   ['advertise: 10.0.0.1:7443\npeers: {b: "[fe80::1%eth0]:7443"}', 'failure', /^peers\.b: .*zone/],
@@ -464,7 +465,11 @@ test("VMs are powered off by our service when the host goes down, and not by lib
     checkHostShutdown(fakeHost({ ...systemd(answers), ...texts(files) }), never);
   assert.equal((await judge({ ...ours, 'is-enabled libvirt-guests': 'masked' })).level, 'ok');
   assert.equal((await judge(ours)).level, 'ok');
-  assert.match((await judge({})).detail, /novacron-guests\.service is not enabled/);
+  const absent = await judge({});
+  assert.match(absent.detail, /novacron-guests\.service is not enabled/);
+  assert.match(absent.fix ?? '', /package novacron-agent/);
+  const { fix } = await judge({ 'is-enabled novacron-guests': 'disabled' });
+  assert.equal(fix, 'systemctl enable --now novacron-guests.service');
   const found = await judge(theirs);
   assert.deepEqual([found.level, /one after another/.test(found.detail)], ['warning', true]);
   assert.match(found.fix ?? '', /mask libvirt-guests\.service\. Do not stop it/);

@@ -111,7 +111,7 @@ export interface NodeStatus {
   peerProtocolMin: number;
   /** Highest version of the peer protocol. */
   peerProtocolMax: number;
-  /** Where other nodes reach this agent, as HOST:PORT. */
+  /** Where other nodes reach this agent, as HOST:PORT; empty where the node is alone, so that none does. */
   advertiseAddress: string;
   /** The hypervisor. */
   hypervisor:
