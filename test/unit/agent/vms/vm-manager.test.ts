@@ -28,13 +28,13 @@ test('starting, shutting down and cutting off repeat without harm', async () => 
 test('between the answers to those who have waited for one listing others get their turn', async () => {
   const { node } = await withVm();
   await using _node = node;
-  let answered = 0;
-  const lists = Array.from({ length: 100 }, async () => {
+  const answered: number[] = [];
+  const lists = Array.from({ length: 100 }, async (_, number) => {
     await node.vms.list(EVERYTHING, WHOLE, never);
-    answered += 1;
+    answered.push(number);
   });
-  while (answered === 0) await new Promise(setImmediate);
-  assert.ok(answered < lists.length, 'All were answered in one turn');
+  while (answered.length === 0) await new Promise(setImmediate);
+  assert.ok(answered.length < lists.length, 'All were answered in one turn');
   await Promise.all(lists);
 });
 
