@@ -1,8 +1,11 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { buildAgent } from '../lab/builds/build-outputs.ts';
 import { inProject } from '../lab/core/project.ts';
-import { run } from '../lab/core/run-command.ts';
 import { AGENT_PORT } from '../lab/node/agent.ts';
 import { interruption } from './measure/interruption.ts';
 import { cpuSeconds, pssMib, sum } from './measure/process-costs.ts';
@@ -96,7 +99,6 @@ async function measure(stage: Stage) {
   const peak = new AbortController();
   const both = AbortSignal.any([signal, peak.signal]);
   const watching = Promise.all([watchMemory(both), changeVms(both)]);
-  const cpu = sum(node.processes().map(cpuSeconds));
   const share = (whole: number | undefined) =>
     whole === undefined ? {} : { callsPerSecond: whole / PROCESSES };
   const order = {
@@ -108,18 +110,17 @@ async function measure(stage: Stage) {
     vms: VMS,
   };
   const callers = Array.from({ length: PROCESSES }, () => client('callers', order));
-  // Once the connections are there.
-  await sleep(3_000, undefined, { signal });
-  const prober = client('health-prober', { target, seconds: SECONDS - 4 });
-  const said = (await Promise.all(callers)).map(
-    (text) => JSON.parse(text.split('\n')[1] ?? '') as CallersReport,
-  );
-  const { times, failures } = JSON.parse(await prober) as { times: number[]; failures: number };
-  const cpuPercent = ((sum(node.processes().map(cpuSeconds)) - cpu) / SECONDS) * 100;
+  for (const { begun } of callers) await begun;
+  const cpu = agentCpu();
+  const prober = client('health-prober', { target, seconds: SECONDS - 1 });
+  const { times, failures } = JSON.parse(await prober.said) as HealthReport;
+  const cpuPercent = ((agentCpu() - cpu) / (SECONDS - 1)) * 100;
+  const said = await Promise.all(callers.map((each) => each.said));
+  const reports = said.map((text) => JSON.parse(text) as CallersReport);
   peak.abort();
   const [peakMiB] = await watching;
   const codes: Record<string, number> = {};
-  for (const report of said) {
+  for (const report of reports) {
     for (const [code, count] of Object.entries(report.codes))
       codes[code] = (codes[code] ?? 0) + count;
   }
@@ -130,8 +131,8 @@ async function measure(stage: Stage) {
       .join(', '),
     healthMs: spreadOf(times),
     healthFailures: failures,
-    listMs: spreadOf(said.flatMap(({ listMs }) => listMs)),
-    watchMessages: sum(said.map(({ messages }) => messages)),
+    listMs: spreadOf(reports.flatMap(({ listMs }) => listMs)),
+    watchMessages: sum(reports.map(({ messages }) => messages)),
     peakMiB,
     cpuPercent,
   };
@@ -143,12 +144,40 @@ interface CallersReport {
   readonly messages: number;
 }
 
+interface HealthReport {
+  readonly times: readonly number[];
+  readonly failures: number;
+}
+
+interface Client {
+  /** Once it is connected. */
+  readonly begun: Promise<unknown>;
+  /** Its last line, once it has ended. */
+  readonly said: Promise<string>;
+}
+
 /** In the node's network. Before all others, so that what is measured is the agent and not the turn of the client. */
-function client(name: string, order: object): Promise<string> {
-  const enter = ['nsenter', `--target=${node.machine.initPid}`, '--net'];
+function client(name: string, order: object): Client {
+  const enter = ['--target=' + node.machine.initPid, '--net'];
   const nice = name === 'health-prober' ? ['nice', '-n', '-10'] : [];
-  const program = [process.execPath, inProject('bench/clients', `${name}.ts`)];
-  return run([...enter, ...nice, ...program, JSON.stringify(order)], {}, signal);
+  const words = [process.execPath, inProject('bench/clients', `${name}.ts`), JSON.stringify(order)];
+  const child = spawn('nsenter', [...enter, ...nice, ...words], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    signal,
+  });
+  const failed = once(child, 'error').then(([error]) => Promise.reject(error as Error));
+  return {
+    begun: Promise.race([once(child.stdout, 'data'), failed]),
+    said: Promise.race([lastLine(child.stdout), failed]),
+  };
+}
+
+async function lastLine(output: Readable): Promise<string> {
+  return (await text(output)).trimEnd().split('\n').at(-1) ?? '';
+}
+
+function agentCpu(): number {
+  return sum(node.processes().map(cpuSeconds));
 }
 
 function memory(): number {
@@ -166,7 +195,8 @@ async function watchMemory(until: AbortSignal): Promise<number> {
 
 async function changeVms(until: AbortSignal): Promise<void> {
   for (let count = 0; !until.aborted; count += 1) {
-    await node.annotate(`vm-${VMS - 1}`, String(count), signal);
+    // One that is not answered in time is load too.
+    await node.annotate(`vm-${VMS - 1}`, String(count), signal).catch(() => undefined);
     await sleep(CHANGE_EVERY_MS, undefined, { signal: until }).catch(() => undefined);
   }
 }

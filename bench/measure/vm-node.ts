@@ -12,6 +12,7 @@ import { type AgentProcess, agentProcesses } from './process-costs.ts';
 
 // With what QEMU needs for itself each running VM counts 88Mi of the node's memory, so ten take 880Mi of it.
 const MEMORY = '16Mi';
+const MADE_AT_ONCE = 8;
 const IMAGE = '/run/nothing.raw';
 /** Its firmware finds nothing to boot, and then idles. All VMs may read the same empty CD-ROM. */
 const IDLE_MACHINE = {
@@ -65,10 +66,15 @@ export class VmNode implements AsyncDisposable {
   /** Defines VMs until there are so many. The first `running` of all are started. */
   async makeVms(upTo: number, running: number, signal: AbortSignal): Promise<void> {
     const { virtualMachines: there } = await this.client.vms.list({}, { signal });
-    for (let number = there.length; number < upTo; number += 1) {
-      const vm = idleVm(`vm-${number}`, number < running ? 'Once' : 'Manual', {});
-      await this.client.vms.create(vm, { signal });
-    }
+    let next = there.length;
+    const makeOne = async (): Promise<void> => {
+      while (next < upTo) {
+        const number = next++;
+        const vm = idleVm(`vm-${number}`, number < running ? 'Once' : 'Manual', {});
+        await this.client.vms.create(vm, { signal });
+      }
+    };
+    await Promise.all(Array.from({ length: MADE_AT_ONCE }, makeOne));
   }
 
   /** Changes a VM that does not run. */

@@ -30,6 +30,19 @@ export async function buildGoTool(tool: GoTool, signal: AbortSignal): Promise<st
   return program;
 }
 
+/** Runs a program that calls `go`, and what `./dev` has installed, in a folder. */
+export async function runWithGo(
+  command: readonly string[],
+  { folder, environment }: { readonly folder: string; readonly environment: NodeJS.ProcessEnv },
+  signal: AbortSignal,
+): Promise<void> {
+  const go = await findGo(signal);
+  const programs = [path.dirname(go.program), inProject('node_modules/.bin'), process.env['PATH']];
+  const PATH = programs.filter((entry) => entry !== '.').join(path.delimiter);
+  const env = { ...process.env, ...go.env, ...environment, PATH };
+  await run(command, { cwd: folder, env }, signal);
+}
+
 interface Go {
   readonly program: string;
   readonly env: NodeJS.ProcessEnv;

@@ -86,6 +86,7 @@ export const REASONS = {
   AGENT_UNREACHABLE: 'unavailable',
   DEADLINE_EXCEEDED: 'deadline-exceeded',
   RESPONSE_TOO_LARGE: 'resource-exhausted',
+  ANSWERS_UNREAD: 'resource-exhausted',
   INTERNAL: 'internal',
 } as const satisfies Record<string, ErrorKind>;
 

@@ -11,6 +11,7 @@ import { auditLog, type Logger } from '../../core/logger.ts';
 import { authorize, isRefusal } from './authorization.ts';
 import { expiredError, hasExpired, onExpiry } from './certificate-expiry.ts';
 import type { Caller } from './identity.ts';
+import { MAX_UNREAD_BYTES } from './message-limits.ts';
 import type { RpcObserver } from './rpc-observer.ts';
 import { type RpcStatus, toStatus } from './status.ts';
 
@@ -44,6 +45,8 @@ export interface Gate {
   readonly closing: AgentError | undefined;
   /** Streams that must be ended before the connection can close in peace. */
   readonly openStreams: Set<(status: RpcStatus) => void>;
+  /** Of answers that have not left for the other end. What waits for a watch is bounded by its queue. */
+  unreadBytes: number;
 }
 
 export interface AdmissionDependencies {
@@ -66,12 +69,18 @@ export function admission(gate: Gate, dependencies: AdmissionDependencies): Serv
     const requestId = randomUUID();
     let code: Code | undefined;
     let forgetExpiry: (() => void) | undefined;
+    let answerBytes = 0;
     const end = (status: RpcStatus) => call.sendStatus(status);
-    const refuse = (error: unknown): void => {
+    const refuse = (error: unknown, send = end): void => {
       const status = toStatus(error, never, requestId);
       const fields = { requestId, method, ...whoIs(gate), outcome: status.reason, err: error };
       (isRefusal(error) ? auditLog(log) : log).warn(fields, 'Call refused');
-      end(status);
+      send(status);
+    };
+    /** Past the gate, which has a status wait for the message before it: that will not be sent. */
+    const endInstead = (status: RpcStatus): void => {
+      code = status.code;
+      nextCall.sendStatus(status);
     };
     const call = new ServerInterceptingCall(nextCall, {
       start: (next) => {
@@ -98,6 +107,7 @@ export function admission(gate: Gate, dependencies: AdmissionDependencies): Serv
           // Comes at the end of every call, however it ended.
           onCancel: () => {
             forgetExpiry?.();
+            gate.unreadBytes -= answerBytes;
             gate.openStreams.delete(end);
             observer.callEnded({
               method,
@@ -110,6 +120,17 @@ export function admission(gate: Gate, dependencies: AdmissionDependencies): Serv
           },
         });
       },
+      sendMessage: (message: Buffer, next) => {
+        if (!responseStream) {
+          if (gate.unreadBytes + message.length > MAX_UNREAD_BYTES) {
+            refuse(unreadError(), endInstead);
+            return;
+          }
+          answerBytes = message.length;
+          gate.unreadBytes += answerBytes;
+        }
+        next(message);
+      },
       sendStatus: (status, next) => {
         code ??= status.code ?? Code.UNKNOWN;
         next(status);
@@ -117,6 +138,14 @@ export function admission(gate: Gate, dependencies: AdmissionDependencies): Serv
     });
     return call;
   };
+}
+
+function unreadError(): AgentError {
+  return new AgentError(
+    'ANSWERS_UNREAD',
+    `Cannot answer: ${MAX_UNREAD_BYTES / 1024 ** 2} MiB of answers wait for this connection to take them; read them first, or ask for less at a time`,
+    { retryAfterMs: 1_000 },
+  );
 }
 
 function whoIs({ caller }: Gate): {

@@ -61,6 +61,7 @@ class Connection implements Gate {
   readonly caller: Caller | AgentError;
   readonly openStreams = new Set<(status: RpcStatus) => void>();
   closing: AgentError | undefined;
+  unreadBytes = 0;
   readonly #socket: Duplex;
   readonly #injector: ConnectionInjector;
 

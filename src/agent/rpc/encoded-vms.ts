@@ -1,4 +1,4 @@
-import { BinaryWriter } from '@bufbuild/protobuf/wire';
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import {
   GetVirtualMachineResponse,
   ListVirtualMachinesResponse,
@@ -13,7 +13,6 @@ import { toVirtualMachine } from './virtual-machine-conversion.ts';
 
 /** The numbers of the field `virtual_machine(s)` in the responses. */
 const FIELD = { get: 1, list: 1, watch: 2 } as const;
-const LENGTH_DELIMITED = 2;
 
 /**
  * What is told of VMs, as it travels. A VM is encoded once for as long as nothing of it changes, as many ask for the same: most of
@@ -54,6 +53,6 @@ export class EncodedVms {
       bytes = VirtualMachine.encode(toVirtualMachine(vm)).finish();
       this.#bytes.set(vm, bytes);
     }
-    return writer.tag(field, LENGTH_DELIMITED).bytes(bytes);
+    return writer.tag(field, WireType.LengthDelimited).bytes(bytes);
   }
 }

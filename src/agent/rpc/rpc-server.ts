@@ -23,6 +23,7 @@ import type { CertificateChange, Certificates } from './certificates.ts';
 import { Connections } from './connections.ts';
 import { Health } from './health.ts';
 import { LOCAL_CALLER } from './identity.ts';
+import { MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES } from './message-limits.ts';
 import { migrationHandlers } from './migration-handlers.ts';
 import { nodeHandlers } from './node-handlers.ts';
 import { operationHandlers } from './operation-handlers.ts';
@@ -30,7 +31,6 @@ import { peerHandlers } from './peer-handlers.ts';
 import { addReflection } from './reflection.ts';
 import type { RpcObserver } from './rpc-observer.ts';
 import { listenTls } from './tls-listener.ts';
-import { MAX_RESPONSE_BYTES } from './unary.ts';
 import { listenUnix } from './unix-listener.ts';
 import { virtualMachineHandlers } from './virtual-machine-handlers.ts';
 
@@ -55,9 +55,6 @@ export interface RpcServerOptions {
   readonly log: Logger;
   readonly observer: RpcObserver;
 }
-
-// Enough for any request; answers may be larger (a list of VMs with long annotations).
-const MAX_REQUEST_BYTES = 4 * 1024 ** 2;
 
 const SERVER_OPTIONS = {
   'grpc.max_receive_message_length': MAX_REQUEST_BYTES,

@@ -6,13 +6,11 @@ import { type CallContext, OpenCall } from './call-context.ts';
 import { logCall } from './call-log.ts';
 import type { Calls } from './calls.ts';
 import { Encoded } from './encoded.ts';
+import { MAX_RESPONSE_BYTES } from './message-limits.ts';
 import { toStatus } from './status.ts';
 
 /** For calls whose caller has set no deadline. */
 const DEFAULT_TIMEOUT_MS = 60_000;
-
-/** More than 1,000 VMs with long annotations. Clients take no more than this either. */
-export const MAX_RESPONSE_BYTES = 64 * 1024 ** 2;
 
 /** One method of a generated service. */
 export interface RpcMethod<Request, Response> {

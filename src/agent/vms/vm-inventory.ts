@@ -21,7 +21,7 @@ import type { UnreadVm, UnreadVms } from './unread-vms.ts';
 import type { Vm, VmFilter, VmRef } from './vm.ts';
 
 export interface VmInventoryOptions extends ListedVmsOptions {
-  readonly domains: Pick<HypervisorDomains, 'list' | 'effectOf'>;
+  readonly domains: Pick<HypervisorDomains, 'list' | 'expire' | 'effectOf'>;
   readonly statistics: HypervisorStatistics;
   readonly events: HypervisorEvents;
   /** Finds out what must be known to tell whose VMs are. */
@@ -34,6 +34,8 @@ const RESYNC_INTERVAL_MS = 5_000;
 /** Events come in bursts; one listing answers those that came within this time. */
 const SETTLE_MS = 20;
 const LIST_TIMEOUT_MS = 15_000;
+/** To read a VM anew costs a hundred times what it costs to list it: more who ask at once have the next listings wait for it. */
+const ANEW_IN_ONE_LISTING = 4;
 
 /** The VMs of this node as last listed. Events only say when to look; the listing decides. */
 export class VmInventory {
@@ -48,6 +50,8 @@ export class VmInventory {
   readonly #firstListing = Promise.withResolvers<void>();
   #current: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
+  /** VMs that listings to come shall read anew. */
+  readonly #anew = new Set<string>();
 
   constructor(options: VmInventoryOptions) {
     this.#options = options;
@@ -177,6 +181,15 @@ export class VmInventory {
     await untilAborted(this.#next, signal);
   }
 
+  /**
+   * The same for somebody who looks at one VM: it is read anew, as of some changes libvirt tells nobody. Where many are looked at
+   * at once, a listing soon afterwards does so.
+   */
+  async refreshWith(uid: string | undefined, signal: AbortSignal): Promise<void> {
+    if (uid !== undefined) this.#anew.add(uid);
+    await this.refresh(signal);
+  }
+
   /** Fails with STATE_NOT_READY before the first listing. */
   async *watch(
     filter: VmFilter,
@@ -246,6 +259,10 @@ export class VmInventory {
   }
 
   #startListing(): Promise<void> {
+    for (const uid of this.#anew.values().take(ANEW_IN_ONE_LISTING)) {
+      this.#anew.delete(uid);
+      this.#options.domains.expire(uid);
+    }
     const listing = this.#load();
     this.#current = listing;
     this.#next = undefined;

@@ -74,11 +74,10 @@ export class VmManager implements VmService {
   }
 
   async get(ref: VmRef, signal: AbortSignal): Promise<Vm> {
-    const { inventory, domains } = this.#options;
+    const { inventory } = this.#options;
     // libvirt tells nobody of a snapshot that virsh takes, and whoever looks at one VM wants it as it is.
     const before = inventory.findByName(ref.namespace, ref.name);
-    if (before !== undefined) domains.expire(before.definition.uid);
-    await this.#refreshIfReachable(signal);
+    await this.#refreshIfReachable(signal, before?.definition.uid);
     if (inventory.listedOnce) return inventory.findComing(ref) ?? findVm(ref, this.#options);
     const { namespace } = ref;
     const known = inventory.listKnown({ namespace, labels: EVERYTHING });
@@ -211,9 +210,9 @@ export class VmManager implements VmService {
   }
 
   /** While the hypervisor is away, readers get what was known, marked as unknown. */
-  async #refreshIfReachable(signal: AbortSignal): Promise<void> {
+  async #refreshIfReachable(signal: AbortSignal, anew?: string): Promise<void> {
     try {
-      await this.#options.inventory.refresh(signal);
+      await this.#options.inventory.refreshWith(anew, signal);
     } catch (error) {
       if (!isHypervisorAway(error) || !this.#options.inventory.isKnown) throw error;
     }

@@ -109,6 +109,7 @@ const HINTS: Readonly<Record<Reason, string>> = {
   DEADLINE_EXCEEDED:
     'Nothing is known about the outcome: look again before repeating; --request-timeout waits longer',
   RESPONSE_TOO_LARGE: 'Ask for less at a time: one namespace with -n, or one label with -l',
+  ANSWERS_UNREAD: 'Try again in a moment',
   INTERNAL: "Look into the agent's log: journalctl -u novacron-agent, or kubectl logs",
 };
 

@@ -121,13 +121,13 @@ test('a trial of a creation says that another operation is in its way, as the cr
   node.agent.run();
   // Between two attempts nothing is locked.
   node.hypervisor.fail('define', new AgentError('STORAGE_FULL', 'Cannot create VM: full'), 1_000);
-  const { createVirtualMachine } = virtualMachineHandlers(node.vms, node.agent.operations);
+  const handlers = virtualMachineHandlers(node.vms, node.agent.operations);
   const planned = toVirtualMachine(await node.create(newRequest(), { dryRun: true }));
   const create = (labels: Record<string, string>, dryRun: boolean, operationId = '') => {
     const metadata = { namespace: 'test', name: 'web', labels };
     const virtualMachine = VirtualMachine.fromPartial({ ...planned, metadata });
     const request = { virtualMachine, dryRun, reservationId: '', operationId };
-    return createVirtualMachine(request, newContext());
+    return handlers.createVirtualMachine(request, newContext());
   };
   const { operation } = await create({}, false, randomUUID());
   // Long enough between two attempts for all that follows.

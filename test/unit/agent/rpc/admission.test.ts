@@ -36,7 +36,7 @@ function open(gate: Partial<Gate>, responseStream: boolean) {
     getDeadline: () => Number.POSITIVE_INFINITY,
   } as unknown as ServerInterceptingCallInterface;
   const interceptor = admission(
-    { caller: LOCAL_CALLER, closing: undefined, openStreams: new Set(), ...gate },
+    { caller: LOCAL_CALLER, closing: undefined, openStreams: new Set(), unreadBytes: 0, ...gate },
     {
       admitted,
       observer: { callStarted: () => undefined, callEnded: ({ role }) => roles.push(role) },

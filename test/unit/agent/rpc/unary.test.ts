@@ -6,7 +6,8 @@ import { pino } from 'pino';
 import { AdmittedCalls } from '../../../../src/agent/rpc/admission.ts';
 import { Calls } from '../../../../src/agent/rpc/calls.ts';
 import { LOCAL_CALLER } from '../../../../src/agent/rpc/identity.ts';
-import { MAX_RESPONSE_BYTES, type UnaryHandler, unary } from '../../../../src/agent/rpc/unary.ts';
+import { MAX_RESPONSE_BYTES } from '../../../../src/agent/rpc/message-limits.ts';
+import { type UnaryHandler, unary } from '../../../../src/agent/rpc/unary.ts';
 
 const METHOD = {
   path: '/novacron.agent.v1.VirtualMachineService/StartVirtualMachine',

@@ -25,6 +25,19 @@ test('starting, shutting down and cutting off repeat without harm', async () => 
   assert.deepEqual(intents, ['off', 'off', 'on', 'on', 'off', 'off']);
 });
 
+test('between the answers to those who have waited for one listing others get their turn', async () => {
+  const { node } = await withVm();
+  await using _node = node;
+  const answered: number[] = [];
+  const lists = Array.from({ length: 100 }, async (_, number) => {
+    await node.vms.list(EVERYTHING, WHOLE, never);
+    answered.push(number);
+  });
+  while (answered.length === 0) await new Promise(setImmediate);
+  assert.ok(answered.length < lists.length, 'All were answered in one turn');
+  await Promise.all(lists);
+});
+
 test('a running VM is deleted by force only, and deleting repeats', async () => {
   const { node, ref, request } = await withVm();
   await using _node = node;
