@@ -79,6 +79,13 @@ export function walkInstallPage(
       assert.equal(await novice.findQemu(signal), qemu);
       assert.notEqual((await machine.tryRun('novactl version', signal)).code, 0);
     });
+
+    test('installed again it goes on where it was', async ({ signal }) => {
+      await novice.type(page.find('', 'A node'), NEWER, signal);
+      await expectSameVm(NEWER, signal);
+      await machine.run('novactl vm delete first --force', signal);
+      assert.doesNotMatch(await machine.run('virsh list --all', signal), /default_first/);
+    });
   });
 }
 
