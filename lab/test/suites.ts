@@ -58,6 +58,12 @@ export const NAMED_SUITES: readonly Suite[] = [
     parts: [{ folders: ['clients'], concurrency: 1, fileLimitMinutes: 10 }],
   },
   {
+    name: 'guests',
+    about: 'a whole Debian as a machine of its own, and what is done in it',
+    limitMinutes: 20,
+    parts: [{ folders: ['guests'], concurrency: 1, fileLimitMinutes: 20 }],
+  },
+  {
     name: 'streamer',
     about: 'the streamer under sanitizers and fuzzers',
     limitMinutes: 30,
