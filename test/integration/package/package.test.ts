@@ -120,7 +120,7 @@ test('an agent over the journal of a newer one says what to do, and leaves the j
   );
   const { code, stdout } = await changed.tryRun(['novacron-agent'], AbortSignal.timeout(60_000));
   assert.equal(code, 1);
-  assert.match(stdout, /"level":"fatal".*a newer agent has written it: install that agent again/);
+  assert.match(stdout, /"level":"fatal".*by a newer agent .*: install that agent again/);
   assert.match(await changed.run(`ls ${journal}*`, never), /^\S+journal\.db\n$/);
 });
 
