@@ -226,7 +226,9 @@ export class TwoNodes implements AsyncDisposable {
         );
       } catch (error) {
         signal.throwIfAborted();
-        assert.deepEqual(left, [], `node ${node.name}: ${String(error)}`);
+        const log =
+          node.agent.find() === undefined ? `; its agent has ended:\n${node.logTail('agent')}` : '';
+        assert.deepEqual(left, [], `node ${node.name}: ${String(error)}${log}`);
       }
     }
   }

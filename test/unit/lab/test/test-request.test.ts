@@ -8,13 +8,19 @@ test('without words the fast suite runs once', () => {
   assert.deepEqual(parseTestRequest([]), { suites: [FAST], paths: [], repeat: 1, busy: 0 });
 });
 
-test('all is the fast suite and every named one', () => {
-  assert.deepEqual(parseTestRequest(['all']).suites, [FAST, ...NAMED_SUITES]);
+const ALL = [FAST, ...NAMED_SUITES.filter(({ isApart = false }) => !isApart)];
+
+test('all is the fast suite and every named one that does not want the machine for itself', () => {
+  assert.deepEqual(parseTestRequest(['all']).suites, ALL);
+  assert.deepEqual(
+    NAMED_SUITES.filter((suite) => !ALL.includes(suite)).map(({ name }) => name),
+    ['guests'],
+  );
 });
 
 test('paths without a suite are looked for in all of them', () => {
   const request = parseTestRequest(['--path', 'faults/']);
-  assert.deepEqual(request.suites, [FAST, ...NAMED_SUITES]);
+  assert.deepEqual(request.suites, ALL);
 });
 
 test('a suite, paths and numbers are taken in any order', () => {
