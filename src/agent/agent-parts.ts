@@ -25,8 +25,7 @@ export interface AgentParts {
   readonly nodeName: string;
   readonly agentVersion: string;
   readonly agentEpoch: number;
-  /** HOST:PORT where other nodes reach this one, its transfers at the same host. */
-  /** Undefined where the node is alone. */
+  /** HOST:PORT where other nodes reach this one, its transfers at the same host; undefined where the node is alone. */
   readonly advertiseAddress: string | undefined;
   readonly host: HostFacts;
   /** Memory of the host that VMs may not have. */

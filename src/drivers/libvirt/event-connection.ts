@@ -115,7 +115,7 @@ export class EventConnection {
       report({ kind: 'connected' });
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      const socket = describeMissingSocket({ uri, libvirtSocket: 'auto' });
+      const socket = await describeMissingSocket({ uri, libvirtSocket: 'auto' });
       this.#retryLater(socket === '' ? why : `${why}; ${socket}`);
     } finally {
       this.#isConnecting = false;

@@ -1,4 +1,3 @@
-import { readFileSync, statSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { expectedSockets, type LibvirtPlace, libvirtSocketsIn } from '../../core/libvirt-socket.ts';
 import type { IncomingSocket } from '../hypervisor-host.ts';
@@ -12,28 +11,17 @@ export async function findIncomingSocket(place: LibvirtPlace): Promise<IncomingS
     const found = await stat(path).catch(() => undefined);
     if (found?.isSocket() === true) return { path };
   }
+  // Sockets in the root folders of containers, such as KubeVirt's, are told of too, and not to be reached here.
   const all = libvirtSocketsIn(await readFile(ALL_SOCKETS, 'utf8').catch(() => ''));
   const found = await Promise.all(all.map((path) => stat(path).catch(() => undefined)));
   const others = all.filter((_, index) => found[index]?.isSocket() === true);
   return { problem: problemOf(expected, others) };
 }
 
-/** Why there may be no connection; empty if the socket is there. Blocks, so only for a thread that may. */
-export function describeMissingSocket(place: LibvirtPlace): string {
-  const expected = expectedSockets(place);
-  if (expected.some(isSocket)) return '';
-  let sockets = '';
-  try {
-    sockets = readFileSync(ALL_SOCKETS, 'utf8');
-  } catch {
-    // Then nothing more can be said.
-  }
-  return problemOf(expected, libvirtSocketsIn(sockets).filter(isSocket));
-}
-
-/** Sockets in the root folders of containers, such as KubeVirt's, are told of too, and not to be reached here. */
-function isSocket(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isSocket() === true;
+/** Why there may be no connection; empty if the socket is there. */
+export async function describeMissingSocket(place: LibvirtPlace): Promise<string> {
+  const found = await findIncomingSocket(place);
+  return found.problem ?? '';
 }
 
 function problemOf(expected: readonly string[], others: readonly string[]): string {

@@ -51,9 +51,12 @@ test('a socket that is there is found, and one that is not is told with where li
     writeFileSync(missing, '');
     assert.ok((await find(missing)).problem);
     const uri = `qemu+unix:///system?socket=${missing}`;
-    assert.match(describeMissingSocket({ uri, libvirtSocket: 'auto' }), /libvirt listens at /);
+    assert.match(
+      await describeMissingSocket({ uri, libvirtSocket: 'auto' }),
+      /libvirt listens at /,
+    );
     const right = `qemu+unix:///system?socket=${there}`;
-    assert.equal(describeMissingSocket({ uri: right, libvirtSocket: 'auto' }), '');
+    assert.equal(await describeMissingSocket({ uri: right, libvirtSocket: 'auto' }), '');
   } finally {
     server.close();
     rmSync(folder, { recursive: true });
