@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
+import { DNS_NAME } from './dns-name.ts';
 import { AgentError } from './errors.ts';
 import { libvirtUriProblem, SYSTEM_URI } from './libvirt-socket.ts';
 import { LOG_LEVELS } from './log-level.ts';
@@ -44,9 +45,7 @@ const address = z.string({
   error: ({ input }) => (Array.isArray(input) ? `${QUOTE_ADDRESS}: "[::]:7443"` : undefined),
 });
 
-const dnsLabel = z
-  .string()
-  .regex(/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/, 'must be a DNS name, such as node-1');
+const dnsLabel = z.string().regex(DNS_NAME, 'must be a DNS name, such as node-1');
 
 const configSchema = z.strictObject({
   /** The Kubernetes node's name; part of this node's identity `spiffe://novacron/node/NAME`. */

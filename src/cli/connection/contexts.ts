@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import type { AgentTarget } from '../../client/target.ts';
 import { AgentError } from '../../core/errors.ts';
-import { whyUnreadable } from '../../core/file-words.ts';
+import { codeOf, whyUnreadable } from '../../core/file-words.ts';
 import { agentAddressProblem } from '../../core/host-port.ts';
 import { unquotedText } from '../../core/resources/field-schemas.ts';
 import { describeIssues, schemaMessages } from '../../core/resources/schema-issues.ts';
@@ -77,7 +77,7 @@ export async function readContexts(file: string | undefined): Promise<Contexts> 
   try {
     content = await readFile(file ?? DEFAULT_CONTEXTS_FILE, 'utf8');
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'error';
+    const code = codeOf(error);
     if (file === undefined && code === 'ENOENT') return { contexts: {} };
     const named = file ?? DEFAULT_CONTEXTS_FILE;
     const why = whyUnreadable(error);

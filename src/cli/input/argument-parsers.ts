@@ -1,12 +1,12 @@
 import { isIP } from 'node:net';
 import { InvalidArgumentError } from 'commander';
 import { DNS_LABEL, DNS_LABEL_RULE } from '../../core/dns-label.ts';
+import { DNS_NAME } from '../../core/dns-name.ts';
 import { agentAddressProblem, hostPortProblem } from '../../core/host-port.ts';
 import { parseBitRate, parseBytes, similarBitRate, similarBytes } from '../../core/quantity.ts';
 import { parseDurationMs } from '../output/durations.ts';
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-const DNS_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 /** What a number of JavaScript, as the agent has it, still counts exactly. */
 const MAX_BYTES = 2n ** 53n - 1n;
 /** Timers take no more than 2^31 ms, and fire at once instead. */

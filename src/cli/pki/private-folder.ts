@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import { access, mkdir } from 'node:fs/promises';
+import { codeOf } from '../../core/file-words.ts';
 import { PkiError } from './pki-error.ts';
 
 /** For its owner only, as all that holds keys. One that is there keeps its mode. */
@@ -8,7 +9,7 @@ export async function makePrivateFolder(folder: string): Promise<void> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await access(folder, constants.W_OK);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'error';
+    const code = codeOf(error);
     throw new PkiError(
       `Cannot write to the folder ${folder} (${code})`,
       'Name one that can be written, or run it as root',

@@ -1,6 +1,7 @@
 import { readdir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AgentError } from '../../core/errors.ts';
+import { codeOf } from '../../core/file-words.ts';
 
 const UID = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}';
 
@@ -82,8 +83,4 @@ export class UidFiles {
 async function isLocal(directory: string): Promise<boolean> {
   const { type } = await statfs(directory);
   return LOCAL_FILE_SYSTEMS.includes(type);
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'error';
 }

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import path from 'node:path';
 import { Argument, type Command, InvalidArgumentError } from 'commander';
+import { DNS_NAME } from '../../../core/dns-name.ts';
 import { formatHostPort } from '../../../core/host-port.ts';
 import { dnsNameOrAddressArgument } from '../../input/argument-parsers.ts';
 import { DEFAULT_AUTHORITY } from '../../pki/authority.ts';
@@ -19,7 +20,6 @@ const HOLDERS: readonly Holder[] = ['node', 'controller', 'operator', 'viewer'];
 /** What most who check certificates still take. */
 const DEFAULT_DAYS = 825;
 const MAX_DAYS = 3650;
-const NODE_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 const CLIENT_NAME = /^[A-Za-z0-9]([-A-Za-z0-9._@]{0,62}[A-Za-z0-9])?$/;
 /** Where the agent looks unless its configuration says otherwise. */
 const AGENT_FOLDER = '/etc/novacron/pki';
@@ -71,7 +71,7 @@ Examples:
 }
 
 function problemOf(holder: Holder, name: string, { address }: IssueOptions): string | undefined {
-  if (holder === 'node' && !NODE_NAME.test(name)) {
+  if (holder === 'node' && !DNS_NAME.test(name)) {
     return `"${name}" cannot be the name of a node: small letters, digits, "-" and ".", such as node-1`;
   }
   if (holder !== 'node' && !CLIENT_NAME.test(name)) {
