@@ -10,6 +10,7 @@ import type { MigrationStore } from './migration/migration-store.ts';
 import type { OutgoingOptions } from './migration/outgoing-context.ts';
 import type { Pace } from './migration/pace.ts';
 import type { Peers } from './migration/peers.ts';
+import type { CertificateReport } from './node/certificate-report.ts';
 import type { NodeAccelerator } from './node/node-accelerator.ts';
 import type { NodeSpecStore } from './node/node-spec-store.ts';
 import type { ReservationStore } from './node/reservation-store.ts';
@@ -55,6 +56,8 @@ export interface AgentParts {
     readonly shutdown: ShutdownStore;
   };
   readonly storageHealth: () => StorageReport;
+  /** How others take the node's certificate; undefined where it has none, being alone. */
+  readonly certificate?: (() => CertificateReport | undefined) | undefined;
   readonly pace?: Pace;
   readonly resyncIntervalMs?: number;
   readonly firstRestartDelayMs?: number;

@@ -313,6 +313,7 @@ export async function buildAgent(parts: AgentParts) {
     listVms: listedVms,
     inventory,
     storageHealth: parts.storageHealth,
+    certificate: parts.certificate ?? (() => undefined),
     controllers: () => reconciler.states(),
     log,
   });

@@ -146,6 +146,7 @@ async function run(
       shutdown: new ShutdownStore(database),
     },
     storageHealth: () => storage.report(),
+    certificate: () => network?.certificates.report(),
     log,
   });
   const { node, tasks } = agent;
@@ -157,6 +158,7 @@ async function run(
     memory: () => agent.capacity.memory(),
     nodeConditions: () => node.review().conditions,
     storageAvailableBytes: () => storage.availableBytes(),
+    certificateExpiresAtMs: () => network?.certificates.report().expiresAtMs,
     heartbeat,
     activeMigrations: (role) => agent.book.countActive(role),
     hypervisorConnected: () => node.connected,

@@ -5,6 +5,7 @@ import type { ForeignVm } from '../vms/foreign-vms.ts';
 import type { VmsObstacle } from '../vms/listed-vms.ts';
 import { namesText, type UnreadVm } from '../vms/unread-vms.ts';
 import { amountInMib } from './amounts.ts';
+import type { CertificateReport } from './certificate-report.ts';
 import type { NodeSpec } from './node.ts';
 import type { AcceleratorState } from './node-accelerator.ts';
 import { isBroken, type StorageReport } from './storage-health.ts';
@@ -36,6 +37,8 @@ export interface NodeState {
   };
   readonly accelerator: AcceleratorState;
   readonly storage: StorageReport;
+  /** Undefined where the node is alone, and needs none. */
+  readonly certificate: CertificateReport | undefined;
   readonly spec: NodeSpec;
   readonly generation: number;
   /** Undefined while the host is not about to go down. */
@@ -55,6 +58,7 @@ export function nodeConditions(
     schedulable(state),
     hypervisorConnected(state),
     storageHealthy(state),
+    certificateValid(state),
     vmsIdentified(state),
     memoryAvailable(state),
     acceleratorAvailable(state),
@@ -127,6 +131,14 @@ function hypervisorConnected({ connection }: NodeState): Aspect {
 function storageHealthy({ storage: { reason, message } }: NodeState): Aspect {
   const status = reason === 'Healthy' ? 'true' : 'false';
   return { type: 'StorageHealthy', status, reason, message };
+}
+
+/** Whether others take the node for what it is. Whoever is on the node needs no certificate. */
+function certificateValid({ certificate }: NodeState): Aspect {
+  const type = 'CertificateValid';
+  if (certificate === undefined) return { type, status: 'true', reason: 'NotNeeded', message: '' };
+  const { reason, message } = certificate;
+  return { type, status: reason === 'Refused' ? 'false' : 'true', reason, message };
 }
 
 /** Whether it is known of each VM whose it is. If not, that blocks nothing by itself. */

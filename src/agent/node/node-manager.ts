@@ -24,6 +24,7 @@ import type { VmInventory } from '../vms/vm-inventory.ts';
 import { isOff } from '../vms/vm-phase.ts';
 import { amountsOf } from './amounts.ts';
 import type { CapacityLedger } from './capacity-ledger.ts';
+import type { CertificateReport } from './certificate-report.ts';
 import type { Cordon } from './cordon.ts';
 import type {
   AcceptResult,
@@ -62,6 +63,8 @@ export interface NodeManagerOptions {
     'unread' | 'listForeign' | 'findObstacle' | 'acceptUnidentified'
   >;
   readonly storageHealth: () => StorageReport;
+  /** Undefined where the node is alone. Must cost nothing. */
+  readonly certificate: () => CertificateReport | undefined;
   /** How what keeps VMs as they should be fares. Must cost nothing. */
   readonly controllers: () => readonly ControllerState[];
   readonly log: Logger;
@@ -227,7 +230,8 @@ export class NodeManager implements NodeService {
   }
 
   #describe(conditions: Node['conditions'], origin: ReportOrigin): Node {
-    const { identity, capacity, cordon, host, listVms, inventory, storageHealth } = this.#options;
+    const { identity, capacity, cordon, host, listVms, inventory, storageHealth, certificate } =
+      this.#options;
     const vms = listVms();
     const unidentifiedVms = inventory.unread.listUnidentified();
     const active = vms?.filter((vm) => !isOff(vm)) ?? [];
@@ -262,6 +266,7 @@ export class NodeManager implements NodeService {
           memory: capacity.memory(),
           accelerator,
           storage: storageHealth(),
+          certificate: certificate(),
           spec: cordon.spec,
           generation: cordon.generation,
           shutdown,

@@ -5,6 +5,7 @@ import { AgentError } from '../../core/errors.ts';
 import { whyUnreadable } from '../../core/file-words.ts';
 import type { Logger } from '../../core/logger.ts';
 import { judgeNodeCertificate } from '../../core/node-certificate.ts';
+import type { CertificateReport } from '../node/certificate-report.ts';
 
 /** Paths of PEM files. */
 export interface CertificateFiles {
@@ -43,6 +44,7 @@ export class Certificates implements Disposable {
   #complained = false;
   /** What others hold against it, as it was last said in the log. */
   #problem = '';
+  #report: CertificateReport;
 
   private constructor(
     files: CertificateFiles,
@@ -55,7 +57,7 @@ export class Certificates implements Disposable {
     this.#log = log;
     this.#nodeName = nodeName;
     this.#timer = setInterval(() => void this.refresh(), intervalMs).unref();
-    this.#lookAt(current);
+    this.#report = this.#lookAt(current);
   }
 
   /**
@@ -72,6 +74,11 @@ export class Certificates implements Disposable {
 
   get current(): CertificateSet {
     return this.#current;
+  }
+
+  /** As it was when the files were last looked at. */
+  report(): CertificateReport {
+    return this.#report;
   }
 
   /** Calls the listener after each change until it is removed with the function given back. */
@@ -95,7 +102,7 @@ export class Certificates implements Disposable {
       return;
     }
     this.#complained = false;
-    this.#lookAt(next);
+    this.#report = this.#lookAt(next);
     const previous = this.#current;
     const caChanged = !next.ca.equals(previous.ca);
     if (!caChanged && next.cert.equals(previous.cert) && next.key.equals(previous.key)) return;
@@ -104,18 +111,24 @@ export class Certificates implements Disposable {
     for (const listener of this.#listeners) listener({ caChanged });
   }
 
-  #lookAt(set: CertificateSet): void {
+  #lookAt(set: CertificateSet): CertificateReport {
     const judged = judge(set, this.files, this.#nodeName);
-    const { problem } = 'problem' in judged ? judged : { problem: '' };
+    const expiresAtMs = new X509Certificate(set.cert).validToDate.getTime();
+    if (!('problem' in judged)) {
+      this.#problem = '';
+      return { reason: 'Valid', message: '', expiresAtMs };
+    }
+    const { kind, problem, toDo } = judged;
+    const isEnding = kind === 'ending';
     // The days that are left change daily.
-    const kind = 'kind' in judged ? judged.kind : '';
-    const said = kind === 'ending' ? kind : problem;
-    if (said === this.#problem) return;
+    const said = isEnding ? kind : problem;
+    if (said !== this.#problem) {
+      if (isEnding) this.#log.warn({ problem, toDo }, 'Certificate expires soon');
+      else this.#log.error({ problem, toDo }, 'Other nodes and clients refuse the certificate');
+    }
     this.#problem = said;
-    if (!('problem' in judged)) return;
-    const { toDo } = judged;
-    if (kind === 'ending') this.#log.warn({ problem, toDo }, 'Certificate expires soon');
-    else this.#log.error({ problem, toDo }, 'Other nodes and clients refuse the certificate');
+    const reason = isEnding ? 'ExpiresSoon' : 'Refused';
+    return { reason, message: `${problem}. ${toDo}`, expiresAtMs };
   }
 
   [Symbol.dispose](): void {

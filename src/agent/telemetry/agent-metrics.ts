@@ -8,6 +8,7 @@ import { HypervisorMetrics, RpcMetrics } from './call-metrics.ts';
 import { addControllerMetrics } from './controller-metrics.ts';
 import { MigrationMetrics } from './migration-metrics.ts';
 import {
+  addCertificate,
   addDownVms,
   addNodeConditions,
   addNodeMemory,
@@ -29,6 +30,8 @@ export interface MetricSources {
   readonly nodeConditions: () => readonly Condition[];
   /** What is free where the agent keeps what it knows; undefined while that is not known. */
   readonly storageAvailableBytes: () => number | undefined;
+  /** Milliseconds since 1970; undefined where the node has no certificate. */
+  readonly certificateExpiresAtMs: () => number | undefined;
   readonly activeMigrations: (role: Migration['role']) => number;
   readonly hypervisorConnected: () => boolean;
   readonly controllers: () => readonly ControllerState[];
@@ -54,6 +57,7 @@ export class AgentMetrics {
     addNodeMemory(this.#registry, sources.memory);
     addNodeConditions(this.#registry, sources.nodeConditions);
     addStorage(this.#registry, sources.storageAvailableBytes);
+    addCertificate(this.#registry, sources.certificateExpiresAtMs);
     addDownVms(this.#registry, () => {
       const vms = sources.vms();
       return vms && listDown(vms);

@@ -83,6 +83,24 @@ export function addStorage(registry: Registry, read: () => number | undefined): 
   );
 }
 
+export function addCertificate(
+  registry: Registry,
+  readExpiresAtMs: () => number | undefined,
+): void {
+  registry.registerMetric(
+    new Gauge({
+      name: 'novacron_node_certificate_expiry_timestamp_seconds',
+      help: "When the node's certificate expires, in seconds since 1970; none where the node is alone",
+      registers: [],
+      collect() {
+        const expiresAtMs = readExpiresAtMs();
+        if (expiresAtMs === undefined) this.remove();
+        else this.set(expiresAtMs / 1_000);
+      },
+    }),
+  );
+}
+
 /** While VMs are not known, nothing is exported of them. */
 export function addDownVms(registry: Registry, list: () => readonly DownVm[] | undefined): void {
   registry.registerMetric(

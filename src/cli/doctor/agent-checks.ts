@@ -16,6 +16,7 @@ const ADVISORY: Readonly<Record<string, string>> = {
     'novactl node get shows who has it; stop VMs or migrate them, and those that no agent has made with virsh',
   AcceleratorAvailable:
     "Switch on (nested) virtualization for this machine and look at the kernel's log: dmesg | grep -i kvm; if emulation is meant, set hypervisor.accelerator to tcg",
+  CertificateValid: 'Nobody but who is on this node reaches it until then: novactl node get',
   VirtualMachinesRunning: 'See what each waits for: novactl vm list -o wide',
 };
 

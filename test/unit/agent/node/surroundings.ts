@@ -1,5 +1,6 @@
 import { allocatableOf, capacityOf } from '../../../../src/agent/node/amounts.ts';
 import { CapacityLedger } from '../../../../src/agent/node/capacity-ledger.ts';
+import type { CertificateReport } from '../../../../src/agent/node/certificate-report.ts';
 import { Cordon } from '../../../../src/agent/node/cordon.ts';
 import type { Node } from '../../../../src/agent/node/node.ts';
 import type { AcceleratorState } from '../../../../src/agent/node/node-accelerator.ts';
@@ -33,6 +34,7 @@ export class Surroundings implements AsyncDisposable {
   readonly hypervisor = new FakeHypervisor('node-a');
   vms: readonly Vm[] | undefined = [];
   storage: StorageReport = { reason: 'Healthy', message: '' };
+  certificate: CertificateReport | undefined;
   controllers: readonly ControllerState[] = [];
   shutdown: NodeShutdown | undefined;
   accelerator: AcceleratorState = TCG.state;
@@ -97,6 +99,7 @@ export class Surroundings implements AsyncDisposable {
       listVms: () => this.vms,
       inventory: this.#inventory,
       storageHealth: () => this.storage,
+      certificate: () => this.certificate,
       controllers: () => this.controllers,
       log: createLogger('silent'),
       now: () => this.nowMs,

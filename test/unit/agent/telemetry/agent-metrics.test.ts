@@ -19,6 +19,7 @@ async function render(
     memory: () => MEMORY,
     nodeConditions: () => [],
     storageAvailableBytes: () => undefined,
+    certificateExpiresAtMs: () => undefined,
     activeMigrations: () => 0,
     hypervisorConnected: () => true,
     controllers: () => [],
@@ -62,6 +63,7 @@ test('a VM that is gone is no longer exported, and nothing is while VMs are not 
     memory: () => MEMORY,
     nodeConditions: () => [],
     storageAvailableBytes: () => undefined,
+    certificateExpiresAtMs: () => undefined,
     activeMigrations: () => 0,
     hypervisorConnected: () => false,
     controllers: () => [],
@@ -201,10 +203,12 @@ test('what a node says of itself is exported: its conditions, its disk, the VMs 
       vms: () => [vm, sampleVm('db', 'stopped')],
       nodeConditions: () => [condition],
       storageAvailableBytes: () => 0,
+      certificateExpiresAtMs: () => 1_500,
     }),
     'novacron_node_condition{condition="StorageHealthy",status="false"} 1',
     'novacron_node_condition{condition="StorageHealthy",status="true"} 0',
     'novacron_node_storage_available_bytes 0',
+    'novacron_node_certificate_expiry_timestamp_seconds 1.5',
     'novacron_vms_down{reason="WaitsForMemory"} 1',
   );
 });

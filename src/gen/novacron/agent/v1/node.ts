@@ -139,8 +139,9 @@ export interface NodeStatus {
    * "MemoryAvailable" (False while VMs have been given more memory than they may have, which VMs that no agent has made can bring
    * about), "AcceleratorAvailable" (False while no guest boots with KVM and TCG is not configured), "VirtualMachinesRunning" (False
    * while VMs that should run do not, with their names and what they wait for); "StorageHealthy" is False with the reason "Full",
-   * "ReadOnly", "NotAnswering" or "WriteFailed" while nothing can be recorded, and with "JournalReplaced" after it was damaged; while
-   * its host is about to go down "ShuttingDown", with the reason "WaitingForGuests" or "Done".
+   * "ReadOnly", "NotAnswering" or "WriteFailed" while nothing can be recorded, and with "JournalReplaced" after it was damaged;
+   * "CertificateValid" (False with the reason "Refused" while others refuse the node's certificate); while its host is about to
+   * go down "ShuttingDown", with the reason "WaitingForGuests" or "Done".
    */
   conditions: Condition[];
   /** VMs that run here; 0 while that is not known, as without a connection to the hypervisor. */
