@@ -11,7 +11,7 @@ interface DoctorCommandOptions {
   readonly output: 'text' | 'json';
 }
 
-const DEFAULT_CHECK_TIMEOUT_MS = 5_000;
+const DEFAULT_CHECK_TIMEOUT_MS = 10_000;
 
 export function addDoctorCommand(parent: Command, io: CliIo): Command {
   const command = parent
@@ -23,7 +23,7 @@ export function addDoctorCommand(parent: Command, io: CliIo): Command {
     .option('--agent-config <file>', "the agent's configuration", '/etc/novacron/agent.yaml')
     .option(
       '--check-timeout <duration>',
-      'how long one check may take (5s)',
+      'how long checks are waited for after the last that has ended (10s)',
       durationArgument,
       DEFAULT_CHECK_TIMEOUT_MS,
     )

@@ -1,4 +1,5 @@
 import { codeOf } from '../../core/file-words.ts';
+import { Patience } from './patience.ts';
 
 /** What a check found; `fix` says what to do unless all is well. */
 export interface Finding {
@@ -35,39 +36,48 @@ export function skipped(detail: string): Finding {
 }
 
 interface RunOptions {
-  /** How long each may take. */
+  /** How long those that go on are waited for after the last that has ended. */
   readonly timeoutMs: number;
   /** Whether doctor may look at everything. */
   readonly isRoot: boolean;
 }
 
-/** Runs all checks at once. One that hangs or throws is a finding of its own and holds up no other. */
-export function runChecks(
+/**
+ * Runs all checks at once. One that hangs or throws is a finding of its own and holds up no other. On a slow machine each takes long,
+ * but one after another ends.
+ */
+export async function runChecks(
   checks: readonly Check[],
-  options: RunOptions,
+  { timeoutMs, isRoot }: RunOptions,
   signal: AbortSignal,
 ): Promise<readonly CheckResult[]> {
-  return Promise.all(
-    checks.map(async ({ name, run }) => ({ name, ...(await runCheck(run, options, signal)) })),
+  using patience = new Patience(timeoutMs);
+  return await Promise.all(
+    checks.map(async ({ name, run }) => {
+      const finding = await runCheck(run, { patience, isRoot }, signal);
+      patience.renew();
+      return { name, ...finding };
+    }),
   );
 }
 
 async function runCheck(
   run: Check['run'],
-  { timeoutMs, isRoot }: RunOptions,
+  { patience, isRoot }: { readonly patience: Patience; readonly isRoot: boolean },
   signal: AbortSignal,
 ): Promise<Finding> {
   const ended = Promise.withResolvers<Finding>();
   const stop = new AbortController();
-  const timer = setTimeout(() => {
+  const giveUp = () => {
     ended.resolve(
       failure(
-        `No answer within ${timeoutMs / 1000}s`,
+        `No answer within ${patience.ms / 1000}s`,
         'Something hangs: see what with "ps -eo pid,stat,wchan,args" and "dmesg"',
       ),
     );
     stop.abort(new DOMException('The check took too long', 'TimeoutError'));
-  }, timeoutMs);
+  };
+  patience.ended.addEventListener('abort', giveUp, { once: true });
   const interrupt = () => ended.reject(signal.reason);
   signal.addEventListener('abort', interrupt, { once: true });
   try {
@@ -81,7 +91,7 @@ async function runCheck(
     });
     return await Promise.race([finding, ended.promise]);
   } finally {
-    clearTimeout(timer);
+    patience.ended.removeEventListener('abort', giveUp);
     signal.removeEventListener('abort', interrupt);
   }
 }

@@ -27,6 +27,7 @@ import {
   judgeProcessLimits,
 } from '../../../../src/cli/doctor/system-checks.ts';
 import { Node, VirtualMachine } from '../../../../src/client/api.ts';
+import { delay } from '../../../../src/core/delay.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { fakeHost } from './fake-host.ts';
 
@@ -71,6 +72,17 @@ test('a check that hangs fails on its own and holds up no other', async () => {
       ['broken', 'failure'],
     ],
   );
+});
+
+test('on a slow machine checks are waited for as long as one after another ends', async () => {
+  const stepMs = 40;
+  const slow = (step: number) => ({
+    name: `${step}`,
+    run: () => delay(step * stepMs, never).then(() => ok('')),
+  });
+  const checks = Array.from({ length: 12 }, (_, index) => slow(index + 1));
+  const results = await runChecks(checks, { timeoutMs: 8 * stepMs, isRoot: true }, never);
+  assert.deepEqual(new Set(results.map(({ level }) => level)), new Set(['ok']));
 });
 
 test('Ctrl-C ends the checks', async () => {
