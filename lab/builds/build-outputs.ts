@@ -32,7 +32,7 @@ async function fingerprintSources(): Promise<string> {
     glob(
       [
         'src/**/*.ts',
-        'lab/builds/bundle.ts',
+        'lab/builds/{bundle,write-code}.ts',
         'native/{call-threads,memory}/*.c',
         'package-lock.json',
       ],

@@ -57,7 +57,7 @@ export async function layOut(root: string, version: string, signal: AbortSignal)
 
 async function addBuild(tree: Tree): Promise<void> {
   await tree.copy(inProject('dist/package.json'), `${HOME}/dist/package.json`);
-  for await (const file of glob('dist/*/*.{js,so,node}', { cwd: inProject() })) {
+  for await (const file of glob('dist/*/*.{js,js.code,so,node}', { cwd: inProject() })) {
     await tree.copy(inProject(file), `${HOME}/${file}`, file.endsWith('/main.js') ? 0o755 : 0o644);
   }
 }

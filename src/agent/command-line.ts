@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { type AgentConfig, configWarnings } from '../core/agent-config.ts';
 import { AgentError } from '../core/errors.ts';
+import { COMMAND_OPTIONS } from './command-options.ts';
 import { loadConfig } from './load-config.ts';
 
 /** What --help says; the manual page has it too. */
@@ -27,14 +28,7 @@ export async function readCommandLine(): Promise<CommandLine> {
   const version = await readVersion();
   let options: { config?: string; check?: boolean; version?: boolean; help?: boolean };
   try {
-    ({ values: options } = parseArgs({
-      options: {
-        config: { type: 'string' },
-        check: { type: 'boolean' },
-        version: { type: 'boolean' },
-        help: { type: 'boolean' },
-      },
-    }));
+    ({ values: options } = parseArgs({ options: COMMAND_OPTIONS }));
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
     return { exitCode: 2 };

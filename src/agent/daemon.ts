@@ -1,10 +1,11 @@
+import type { ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import type { AgentConfig } from '../core/agent-config.ts';
 import { AgentError } from '../core/errors.ts';
 import { parseHostPort } from '../core/host-port.ts';
 import { KVM_FINDING_FILE } from '../core/kvm-finding.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
-import { giveBackMemory } from '../core/native-memory.ts';
+import { keepMemorySmall } from '../core/memory-keeper.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import { QemuBootProbe } from '../drivers/boot-probe/qemu-boot-probe.ts';
 import { ConsoleLogFile } from '../drivers/console-log/console-log-file.ts';
@@ -54,10 +55,11 @@ const CANNOT_GO_ON = 'Agent cannot go on';
 async function run(
   config: AgentConfig,
   agentVersion: string,
+  launchedDriver: ChildProcess | undefined,
   log: Logger,
   stop: AbortSignal,
 ): Promise<void> {
-  giveBackMemory();
+  keepMemorySmall();
   for (const warning of await startWarnings(config)) {
     log.warn({ warning }, 'Look at the configuration');
   }
@@ -90,6 +92,7 @@ async function run(
       callTimeoutMs: config.hypervisor.callTimeoutMs,
       nodeDefaults: () => nodeDefaults(config, accelerator.current),
       logger: log,
+      launchedDriver,
       // Nothing is called before the tasks start, which is after `metrics` is there.
       onCallEnded: (call, outcome) => metrics.hypervisor.callEnded(call, outcome),
     }),
@@ -236,7 +239,7 @@ function nodeDefaults({ hypervisor }: AgentConfig, accelerator: Accelerator = 't
   return { accelerator, defaultMachineType: machineType, defaultCpuModel, consoleDirectory };
 }
 
-async function main(): Promise<number> {
+async function main(launchedDriver: ChildProcess | undefined): Promise<number> {
   const command = await readCommandLine();
   if ('exitCode' in command) return command.exitCode;
   const log = createLogger(command.config.logLevel);
@@ -253,7 +256,7 @@ async function main(): Promise<number> {
   }
   const { config, version } = command;
   try {
-    await run(config, version, log, stop.signal);
+    await run(config, version, launchedDriver, log, stop.signal);
     return 0;
   } catch (error) {
     if (stop.signal.aborted && error === stop.signal.reason) {
@@ -269,5 +272,8 @@ async function main(): Promise<number> {
   }
 }
 
-// Exits although a connection may linger: everything that matters has been ended in order by now.
-void main().then((code) => process.exit(code));
+/** Runs the agent until it is told to end. `launchedDriver` ends with this process. */
+export function start(launchedDriver: ChildProcess | undefined): void {
+  // Exits although a connection may linger: everything that matters has been ended in order by now.
+  void main(launchedDriver).then((code) => process.exit(code));
+}

@@ -1,4 +1,12 @@
 #!/usr/bin/env node
 import { startProgram } from '../core/start-program.ts';
+import { launchDriver } from '../drivers/libvirt/driver-launch.ts';
+import { isQuestion } from './command-options.ts';
 
-startProgram('novacron-agent', import.meta.url, 'daemon');
+startProgram({
+  name: 'novacron-agent',
+  url: import.meta.url,
+  module: 'daemon',
+  // To come up takes it as long as it takes the agent.
+  prepare: () => (isQuestion(process.argv.slice(2)) ? undefined : launchDriver()),
+});

@@ -1,4 +1,9 @@
 #!/usr/bin/env node
 import { startProgram } from '../core/start-program.ts';
 
-startProgram('novactl', import.meta.url, 'novactl');
+startProgram({
+  name: 'novactl',
+  url: import.meta.url,
+  module: 'novactl',
+  prepare: () => undefined,
+});

@@ -3,12 +3,10 @@ import { runCli } from './program.ts';
 
 const HANG_MS = 500;
 
-async function main(): Promise<void> {
+export async function start(): Promise<void> {
   const exitCode = await runCli(process.argv.slice(2), processIo());
   process.exitCode = exitCode;
   // doctor may have met a file system that hangs. A thread that waits for one keeps the process alive, even after
   // process.exit(); only becoming another program ends it. Does nothing where all is done.
   setTimeout(() => process.execve?.('/bin/sh', ['sh', '-c', `exit ${exitCode}`]), HANG_MS).unref();
 }
-
-void main();

@@ -1,22 +1,65 @@
 import { createRequire } from 'node:module';
+import { type EventLoopUtilization, performance } from 'node:perf_hooks';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { nativeFile } from './sibling-module.ts';
 
 /** What starting has taken is no longer used by then. */
-const FIRST_MS = 3_000;
-const INTERVAL_MS = 60_000;
+const LOOK_MS = 3_000;
+/** Pages that are used come back at once, about 10 MiB of them. */
+const GROWTH_BYTES = 16 * 1024 ** 2;
+/** However little it has grown. */
+const LONGEST_MS = 60_000;
+const HEAP_GROWTH_BYTES = 6 * 1024 ** 2;
+/** Share of the time between two looks. To collect takes 0.1 s, in which nobody is answered. */
+const IDLE_UTILIZATION = 0.1;
+
+type CollectGarbage = (options: {
+  readonly type: 'major';
+  readonly execution: 'sync';
+  readonly flavor: 'last-resort';
+}) => void;
 
 /** Built from native/memory. */
 const LIBRARY = nativeFile(import.meta.url, 'memory.node', '../../dist/agent');
 
 /**
- * Gives memory of this process back to the system soon after its start and then once a minute: what the C library keeps of what was
- * freed, and pages of programs that were needed once, above all to start. Takes a few milliseconds each time. To be called
- * before the process has many threads.
+ * Gives memory of this process back to the system when it has grown: what the C library keeps of what was freed, and pages of programs
+ * that were needed once, above all to start, which takes a few milliseconds; and garbage that V8 would leave until there is more of
+ * it, when nobody asks anything. To be called before the process has many threads.
  */
-export function giveBackMemory(): void {
+export function keepMemorySmall(): void {
   const giveBack = createRequire(import.meta.url)(LIBRARY) as () => void;
-  setTimeout(() => {
+  let smallest = 0;
+  let smallestHeap = getHeapStatistics().total_heap_size;
+  let givenAtMs = performance.now();
+  let before = performance.eventLoopUtilization();
+  const look = (): void => {
+    const now = performance.eventLoopUtilization();
+    const isIdle = isIdleBetween(before, now);
+    before = now;
+    const isGrown = process.memoryUsage.rss() > smallest + GROWTH_BYTES;
+    const hasGarbage = getHeapStatistics().total_heap_size > smallestHeap + HEAP_GROWTH_BYTES;
+    const collects = isIdle && hasGarbage;
+    if (collects) {
+      collectGarbage();
+      smallestHeap = getHeapStatistics().total_heap_size;
+    }
+    if (!collects && !isGrown && performance.now() < givenAtMs + LONGEST_MS) return;
     giveBack();
-    setInterval(giveBack, INTERVAL_MS).unref();
-  }, FIRST_MS).unref();
+    smallest = process.memoryUsage.rss();
+    givenAtMs = performance.now();
+  };
+  setInterval(look, LOOK_MS).unref();
+}
+
+function isIdleBetween(before: EventLoopUtilization, now: EventLoopUtilization): boolean {
+  return performance.eventLoopUtilization(now, before).utilization < IDLE_UTILIZATION;
+}
+
+/** All of it, and moves what is left together: a collection that V8 makes by itself leaves the heap as large as it was. */
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as CollectGarbage;
+  collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
 }

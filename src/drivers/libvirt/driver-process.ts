@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { giveBackMemory } from '../../core/native-memory.ts';
+import { keepMemorySmall } from '../../core/memory-keeper.ts';
 import { CallThreads } from './call-threads.ts';
 import type { DriverDiagnostics, DriverSettings, FromDriver, ToDriver } from './driver-protocol.ts';
 import { EventConnection } from './event-connection.ts';
@@ -14,7 +14,6 @@ import { ThreadPool } from './thread-pool.ts';
 
 const LOAD_AGAIN_MS = 2_000;
 
-const settings = JSON.parse(process.argv[2] ?? '{}') as DriverSettings;
 process.title = 'novacron-libvirt';
 
 // Without an agent there is nothing to do. Exiting would wait for what is blocked in libvirt.
@@ -28,30 +27,37 @@ const send = (message: FromDriver): void => {
   if (process.connected) process.send?.(message);
 };
 
-giveBackMemory();
-begin();
+keepMemorySmall();
+// At once, as it takes longer than the agent takes to have settings.
+const first = tryToLoad();
+process.once('message', (message: ToDriver) => {
+  if (message.kind === 'begin') begin(message.settings, first);
+});
 
 /** Tries again until libvirt's library is there: somebody may be about to install it. Nothing is asked before that. */
-function begin(): void {
+function begin(settings: DriverSettings, loaded: LibvirtLibrary | Error): void {
+  if (!(loaded instanceof Error)) return serve(loaded, settings);
+  const advice = 'install it, 9.0 or newer: apt install libvirt0, or dnf install libvirt-libs';
+  const message = `libvirt's library cannot be used: ${loaded.message}; ${advice}`;
+  send({ kind: 'unreachable', message });
+  setTimeout(() => begin(settings, tryToLoad()), LOAD_AGAIN_MS);
+}
+
+function tryToLoad(): LibvirtLibrary | Error {
   let library: LibvirtLibrary;
   try {
     library = loadLibvirt();
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    const advice = 'install it, 9.0 or newer: apt install libvirt0, or dnf install libvirt-libs';
-    const message = `libvirt's library cannot be used: ${why}; ${advice}`;
-    send({ kind: 'unreachable', message });
-    setTimeout(begin, LOAD_AGAIN_MS);
-    return;
+    return error instanceof Error ? error : new Error(String(error));
   }
   // Nothing works without the event loop: the agent starts the process again.
   if (library.initialize() < 0 || library.registerEventLoop() < 0) {
     throw new Error('libvirt does not begin');
   }
-  serve(library);
+  return library;
 }
 
-function serve(library: LibvirtLibrary): void {
+function serve(library: LibvirtLibrary, settings: DriverSettings): void {
   const threads = new CallThreads({
     resetLastError: library.addressOf('virResetLastError'),
     getLastError: library.addressOf('virGetLastError'),
@@ -89,8 +95,11 @@ function serve(library: LibvirtLibrary): void {
       case 'forget':
         pool.forget(message.id);
         break;
-      default:
+      case 'diagnose':
         send({ kind: 'result', id: message.id, value: diagnose(pool) });
+        break;
+      default:
+        throw new Error('The driver process has its settings already');
     }
   });
 }

@@ -1,4 +1,3 @@
-import { siblingModule } from '../../core/sibling-module.ts';
 import type { HypervisorEvent } from '../hypervisor-events.ts';
 import type { OperationFailure } from './errors.ts';
 import type { OperationName } from './operations.ts';
@@ -7,7 +6,6 @@ import type { OperationName } from './operations.ts';
  * agent ⇄ driver process (IPC). Both ends are of the same version: the agent starts its own driver process.
  */
 
-/** Given to the driver process as its only argument, as JSON. */
 export interface DriverSettings {
   readonly uri: string;
   readonly callWorkers: number;
@@ -26,6 +24,8 @@ export interface CallRequest {
 }
 
 export type ToDriver =
+  /** The first message; nothing is said or done before it comes. */
+  | { readonly kind: 'begin'; readonly settings: DriverSettings }
   | ({ readonly kind: 'call' } & CallRequest)
   /** Nobody waits for this call any more. */
   | { readonly kind: 'forget'; readonly id: number }
@@ -65,9 +65,4 @@ export interface DriverDiagnostics extends ThreadDiagnostics {
   readonly stuckThreads: number;
   readonly openFiles: number;
   readonly rssBytes: number;
-}
-
-/** The file of the driver process: source or built, like its starter. */
-export function driverProcessUrl(): URL {
-  return siblingModule(import.meta.url, 'driver-process');
 }

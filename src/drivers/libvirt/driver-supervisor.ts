@@ -1,13 +1,13 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { AgentError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { ConnectionGate, type ConnectionState } from './connection-gate.ts';
+import { launchDriver } from './driver-launch.ts';
 import {
   type CallRequest,
   type DomainReport,
   type DriverDiagnostics,
   type DriverSettings,
-  driverProcessUrl,
   type FromDriver,
   type ToDriver,
 } from './driver-protocol.ts';
@@ -16,6 +16,8 @@ import type { OperationArguments, OperationName, OperationResult } from './opera
 import { PendingCalls } from './pending-calls.ts';
 
 export interface DriverSupervisorOptions extends DriverSettings {
+  /** A driver process that was launched before; one is launched if none is given. */
+  readonly launched: ChildProcess | undefined;
   readonly callTimeoutMs: number;
   readonly logger: Logger | undefined;
   readonly onConnected: () => void;
@@ -43,9 +45,6 @@ const CALL_WAITS_FOR_CONNECTION_MS = 2_000;
 const PROBE_TIMEOUT_MS = CONNECT_TIMEOUT_MS;
 const RESPAWN_DELAYS_MS = [0, 100, 250, 500, 1000, 2000] as const;
 
-/** It keeps no data. */
-const MEMORY_FLAGS = ['--max-semi-space-size=1', '--v8-pool-size=1'] as const;
-
 /**
  * Keeps one driver process running and gives each call a deadline. One hung call fails alone; if libvirt as a whole
  * does not answer, the process is killed and replaced, which is the only way to end threads that hang in it.
@@ -65,7 +64,7 @@ export class DriverSupervisor implements AsyncDisposable {
 
   constructor(options: DriverSupervisorOptions) {
     this.#options = options;
-    this.#spawn();
+    this.#take(options.launched?.connected === true ? options.launched : launchDriver());
   }
 
   get pid(): number | undefined {
@@ -157,18 +156,7 @@ export class DriverSupervisor implements AsyncDisposable {
     await ended;
   }
 
-  #spawn(): void {
-    if (this.#closed) return;
-    const settings: DriverSettings = {
-      uri: this.#options.uri,
-      callWorkers: this.#options.callWorkers,
-      stateDirectory: this.#options.stateDirectory,
-    };
-    const child = fork(driverProcessUrl(), [JSON.stringify(settings)], {
-      execArgv: [...MEMORY_FLAGS],
-      serialization: 'advanced',
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    });
+  #take(child: ChildProcess): void {
     this.#child = child;
     this.#watch(START_TIMEOUT_MS, 'its start');
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
@@ -184,6 +172,8 @@ export class DriverSupervisor implements AsyncDisposable {
     child.on('exit', (code, by) =>
       onEnd(new Error(`The libvirt driver process ended (${by ?? `exit status ${code}`})`)),
     );
+    const { uri, callWorkers, stateDirectory } = this.#options;
+    this.#send({ kind: 'begin', settings: { uri, callWorkers, stateDirectory } });
   }
 
   #receive(message: FromDriver): void {
@@ -268,7 +258,7 @@ export class DriverSupervisor implements AsyncDisposable {
     this.#fruitlessSpawns += 1;
     this.#options.logger?.warn({ err: cause }, 'The libvirt driver process is replaced');
     clearTimeout(this.#spawnTimer);
-    this.#spawnTimer = setTimeout(() => this.#spawn(), delayMs);
+    this.#spawnTimer = setTimeout(() => this.#take(launchDriver()), delayMs);
   }
 
   /** Kills the process and fails everything that waits for it. */

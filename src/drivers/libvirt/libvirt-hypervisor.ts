@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { connectionUri, expectedSockets } from '../../core/libvirt-socket.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -38,6 +39,8 @@ export interface LibvirtHypervisorOptions {
   /** Where this process sees the root folder of libvirt's host; default `/`. */
   readonly root?: string;
   readonly logger?: Logger;
+  /** A driver process that was launched before this was loaded. */
+  readonly launchedDriver?: ChildProcess | undefined;
   /** Told of every call to libvirt, for metrics; `outcome` is `ok`, `aborted` or the reason of the failure. */
   readonly onCallEnded?: (call: string, outcome: string) => void;
 }
@@ -61,6 +64,7 @@ export class LibvirtHypervisor implements Hypervisor {
     const cache = new DefinitionCache();
     const feed = new EventFeed();
     const driver = new DriverSupervisor({
+      launched: options.launchedDriver,
       uri: connectionUri(place),
       // All the sockets that may be it are in one folder.
       stateDirectory: join(dirname(expectedSockets(place)[0] ?? ''), 'qemu'),

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { hasReason } from '../../../src/core/errors.ts';
+import { launchDriver } from '../../../src/drivers/libvirt/driver-launch.ts';
 import { OwnedProcess } from '../../fixtures/owned-process.ts';
 import { freeze } from '../../fixtures/process-signals.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
@@ -34,6 +36,20 @@ describe('the libvirt driver process', { skip: skipReason() }, () => {
     await waitFor('the next one is connected', () => answers(hypervisor));
     assert.deepEqual(await hypervisor.domains.list(never), []);
     assert.notEqual((await hypervisor.diagnose(never)).pid, pid);
+  });
+
+  test('launched before there is anybody to use it, it is used once there is', async () => {
+    const launchedDriver = launchDriver();
+    await using hypervisor = await openHypervisor(node, { launchedDriver });
+    assert.equal((await hypervisor.diagnose(never)).pid, launchedDriver.pid);
+  });
+
+  test('launched and ended before there is anybody to use it, it is replaced', async () => {
+    const launchedDriver = launchDriver();
+    launchedDriver.kill('SIGKILL');
+    await once(launchedDriver, 'exit');
+    await using hypervisor = await openHypervisor(node, { launchedDriver });
+    assert.notEqual((await hypervisor.diagnose(never)).pid, launchedDriver.pid);
   });
 
   test('ends with the agent, also when its Workers hang in libvirt', async () => {
