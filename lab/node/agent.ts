@@ -9,8 +9,15 @@ import type { Credentials } from './certificates.ts';
 import type { LabMachine } from './lab-machine.ts';
 
 export const AGENT_PORT = 7443;
-/** As the image starts it: a daemon gains nothing from room for young objects, which V8 would take on a large host. */
-export const MEMORY_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=256'];
+/**
+ * As the image starts it. V8 would take room for young objects, and threads to collect them, by the size of the host; less than 4 MiB
+ * makes objects old that are needed no longer.
+ */
+export const MEMORY_FLAGS = [
+  '--max-semi-space-size=4',
+  '--max-old-space-size=256',
+  '--v8-pool-size=1',
+];
 const HTTP_PORT = 7480;
 const READY_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 20_000;

@@ -3,6 +3,7 @@ import path from 'node:path';
 import type { AgentConfig } from '../core/agent-config.ts';
 import { AgentError } from '../core/errors.ts';
 import { parseHostPort } from '../core/host-port.ts';
+import { interpretSchemas } from '../core/interpret-schemas.ts';
 import { KVM_FINDING_FILE } from '../core/kvm-finding.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import { keepMemorySmall } from '../core/memory-keeper.ts';
@@ -201,7 +202,11 @@ async function run(
   );
   apiListening = true;
   tasks.run('storage', (signal) => storage.run(signal));
-  tasks.run('operating-system', () => linux.readOperatingSystem());
+  // It runs commands, which would hold up what everybody waits for.
+  tasks.run('operating-system', async (signal) => {
+    await agent.inventory.untilListed(signal);
+    await linux.readOperatingSystem();
+  });
   tasks.run('readiness', async (signal) => {
     for await (const _ of node.watch(undefined, signal)) server.setReady(readiness().length === 0);
   });
@@ -274,6 +279,7 @@ async function main(launchedDriver: ChildProcess | undefined): Promise<number> {
 
 /** Runs the agent until it is told to end. `launchedDriver` ends with this process. */
 export function start(launchedDriver: ChildProcess | undefined): void {
+  interpretSchemas();
   // Exits although a connection may linger: everything that matters has been ended in order by now.
   void main(launchedDriver).then((code) => process.exit(code));
 }

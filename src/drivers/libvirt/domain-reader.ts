@@ -80,8 +80,10 @@ export class DomainReader {
     // Without the uid, as hung calls about the VM must not keep it from being listed.
     const options = { action: `read ${calls.nameOf(uid)}`, timeoutMs: PER_DOMAIN_TIMEOUT_MS };
     try {
-      await cache.read(record, async () =>
-        this.#describe(record, await driver.call('readXml', [uid], options, signal)),
+      await cache.read(
+        record,
+        () => driver.call('readXml', [uid], options, signal),
+        (xml) => this.#describe(record, xml),
       );
     } catch (error) {
       signal.throwIfAborted();

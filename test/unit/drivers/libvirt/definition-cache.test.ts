@@ -35,7 +35,7 @@ function xmlOf(generation: number): DomainXml {
 
 async function filled(): Promise<DefinitionCache> {
   const cache = new DefinitionCache();
-  await cache.read(record, async () => describeDomain(xmlOf(1)));
+  await cache.read(record, async () => xmlOf(1), describeDomain);
   return cache;
 }
 
@@ -84,17 +84,36 @@ test('a lost connection makes all outdated', async () => {
 
 test('what changed while it was read is read again', async () => {
   const cache = new DefinitionCache();
-  await cache.read(record, async () => {
+  const readXml = async () => {
     cache.invalidate(vm.uid);
-    return describeDomain(xmlOf(1));
-  });
+    return xmlOf(1);
+  };
+  await cache.read(record, readXml, describeDomain);
   assert.deepEqual(cache.selectOutdated([record]), [record]);
+});
+
+test('XML that is as it was is not described again', async () => {
+  const cache = await filled();
+  const before = cache.find(vm.uid);
+  let described = 0;
+  const describe = (xml: DomainXml) => {
+    described += 1;
+    return describeDomain(xml);
+  };
+  await cache.read(record, async () => xmlOf(1), describe);
+  assert.equal(described, 0);
+  assert.equal(cache.find(vm.uid), before);
+  const { live } = xmlOf(1);
+  for (const xml of [xmlOf(2), { live, persistent: live }, { live, persistent: xmlOf(2).live }]) {
+    await cache.read(record, async () => xml, describe);
+  }
+  assert.equal(described, 3);
 });
 
 test('should an event be lost, age makes a few at a time outdated', async (context) => {
   const cache = new DefinitionCache();
   const records = Array.from({ length: 40 }, (_, index) => ({ ...record, uid: String(index) }));
-  for (const each of records) await cache.read(each, async () => describeDomain(xmlOf(1)));
+  for (const each of records) await cache.read(each, async () => xmlOf(1), describeDomain);
   assert.deepEqual(cache.selectOutdated(records), []);
   const nowMs = performance.now();
   context.mock.method(performance, 'now', () => nowMs + 31_000);
@@ -125,7 +144,7 @@ test('a VM that was defined and not read yet has the name that users know', asyn
   assert.equal(cache.findName(vm.uid), undefined);
   cache.noteName(vm);
   assert.equal(cache.findName(vm.uid), `${vm.namespace}/${vm.name}`);
-  await cache.read(record, async () => describeDomain(xmlOf(1)));
+  await cache.read(record, async () => xmlOf(1), describeDomain);
   assert.equal(cache.findName(vm.uid), `${vm.namespace}/${vm.name}`);
 });
 
