@@ -14,6 +14,7 @@ export const AGENT_PORT = 7443;
  * makes objects old that are needed no longer.
  */
 export const MEMORY_FLAGS = [
+  '--min-semi-space-size=4',
   '--max-semi-space-size=4',
   '--max-old-space-size=256',
   '--v8-pool-size=1',

@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import path from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import type { AgentConfig } from '../core/agent-config.ts';
 import { AgentError } from '../core/errors.ts';
 import { parseHostPort } from '../core/host-port.ts';
@@ -52,11 +53,17 @@ const SHUTDOWN_TIMEOUT_MS = 15_000;
 
 const CANNOT_GO_ON = 'Agent cannot go on';
 
+/** What comes up while this is loaded. */
+interface Launched {
+  readonly driver?: ChildProcess;
+  readonly journal?: Worker;
+}
+
 /** Builds the agent and runs it until `stop` is aborted. */
 async function run(
   config: AgentConfig,
   agentVersion: string,
-  launchedDriver: ChildProcess | undefined,
+  launched: Launched,
   log: Logger,
   stop: AbortSignal,
 ): Promise<void> {
@@ -70,6 +77,7 @@ async function run(
     await Journal.open(config.stateDirectory, {
       schema: JOURNAL_SCHEMA,
       standInDirectory: config.runDirectory,
+      launched: launched.journal,
       logger: log,
     }),
   );
@@ -93,7 +101,7 @@ async function run(
       callTimeoutMs: config.hypervisor.callTimeoutMs,
       nodeDefaults: () => nodeDefaults(config, accelerator.current),
       logger: log,
-      launchedDriver,
+      launchedDriver: launched.driver,
       // Nothing is called before the tasks start, which is after `metrics` is there.
       onCallEnded: (call, outcome) => metrics.hypervisor.callEnded(call, outcome),
     }),
@@ -244,7 +252,7 @@ function nodeDefaults({ hypervisor }: AgentConfig, accelerator: Accelerator = 't
   return { accelerator, defaultMachineType: machineType, defaultCpuModel, consoleDirectory };
 }
 
-async function main(launchedDriver: ChildProcess | undefined): Promise<number> {
+async function main(launched: Launched): Promise<number> {
   const command = await readCommandLine();
   if ('exitCode' in command) return command.exitCode;
   const log = createLogger(command.config.logLevel);
@@ -261,7 +269,7 @@ async function main(launchedDriver: ChildProcess | undefined): Promise<number> {
   }
   const { config, version } = command;
   try {
-    await run(config, version, launchedDriver, log, stop.signal);
+    await run(config, version, launched, log, stop.signal);
     return 0;
   } catch (error) {
     if (stop.signal.aborted && error === stop.signal.reason) {
@@ -277,9 +285,9 @@ async function main(launchedDriver: ChildProcess | undefined): Promise<number> {
   }
 }
 
-/** Runs the agent until it is told to end. `launchedDriver` ends with this process. */
-export function start(launchedDriver: ChildProcess | undefined): void {
+/** Runs the agent until it is told to end. What is launched already ends with this process. */
+export function start(launched: Launched): void {
   interpretSchemas();
   // Exits although a connection may linger: everything that matters has been ended in order by now.
-  void main(launchedDriver).then((code) => process.exit(code));
+  void main(launched).then((code) => process.exit(code));
 }

@@ -1,6 +1,5 @@
 import type { SQLInputValue, SQLOutputValue } from 'node:sqlite';
 import { AgentError, type Reason } from '../../core/errors.ts';
-import { siblingModule } from '../../core/sibling-module.ts';
 
 /* agent ⇄ the thread that has the journal. Both ends are of the same version: the agent starts its own thread. */
 
@@ -24,7 +23,6 @@ export interface PerformOptions {
   readonly begins?: boolean;
 }
 
-/** Given to the thread when it starts. */
 export interface JournalSettings {
   readonly directory: string;
   /** Where a copy is kept while nothing can be written there; lost with the boot. */
@@ -35,6 +33,8 @@ export interface JournalSettings {
 }
 
 export type ToJournalThread =
+  /** The first message. */
+  | { readonly kind: 'open'; readonly settings: JournalSettings }
   | {
       readonly kind: 'perform';
       readonly id: number;
@@ -82,9 +82,4 @@ export function toFailure(error: AgentError): JournalFailure {
 export function fromFailure({ reason, message, metadata, retryAfterMs }: JournalFailure) {
   const options = retryAfterMs === undefined ? { metadata } : { metadata, retryAfterMs };
   return new AgentError(reason, message, options);
-}
-
-/** The thread's file: source or built, like its starter. */
-export function threadUrl(): URL {
-  return siblingModule(import.meta.url, 'journal-worker');
 }

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { AgentError } from '../../core/errors.ts';
 import type { StatementRunner } from './journal-database.ts';
 import {
@@ -11,11 +11,7 @@ import {
   type Statement,
   type StatementResult,
   type ToJournalThread,
-  threadUrl,
 } from './journal-protocol.ts';
-
-/** The longest answer is a list of 1,000 migrations, some 5 MiB. The limits do not make an idle thread smaller. */
-const LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 2, stackSizeMb: 1 };
 
 interface Waiting {
   readonly resolve: (results: readonly StatementResult[]) => void;
@@ -41,18 +37,22 @@ export class JournalThread implements StatementRunner, AsyncDisposable {
   #shortage: AgentError | undefined;
   #closed: Promise<unknown> | undefined;
 
-  private constructor(settings: JournalSettings) {
-    this.#worker = new Worker(threadUrl(), { workerData: settings, resourceLimits: LIMITS });
+  private constructor(settings: JournalSettings, worker: Worker) {
+    this.#worker = worker;
+    worker.ref();
     this.#worker.on('message', (message: FromJournalThread) => this.#hear(message));
     this.#worker.on('error', (error) => this.#lose(error));
     this.#worker.on('exit', () => this.#lose(undefined));
+    if (worker.threadId === -1) this.#lose(undefined);
+    else this.#tell({ kind: 'open', settings });
   }
 
-  /** Fails as `openJournalFile` does. */
+  /** In `worker`, which nothing was asked of before. Fails as `openJournalFile` does. */
   static async open(
     settings: JournalSettings,
+    worker: Worker,
   ): Promise<{ readonly thread: JournalThread } & Opening> {
-    const thread = new JournalThread(settings);
+    const thread = new JournalThread(settings, worker);
     try {
       return { thread, ...(await thread.#opened.promise) };
     } catch (error) {

@@ -1,4 +1,4 @@
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort } from 'node:worker_threads';
 import { journalError } from './errors.ts';
 import {
   type FromJournalThread,
@@ -13,23 +13,24 @@ import { journalPath, type OpenJournalFile, openJournalFile } from './open-journ
  * is not on the thread that everything else waits for. Requests are carried out one by one, as they come.
  */
 
-const settings = workerData as JournalSettings;
 const port = parentPort;
 if (port === null) throw new Error('This file runs in a Worker only');
-serve(port);
+port.once('message', (message: ToJournalThread) => {
+  if (message.kind === 'open') serve(port, message.settings);
+});
 
-function serve(agent: MessagePort): void {
+function serve(agent: MessagePort, settings: JournalSettings): void {
   let journal: OpenJournalFile;
   try {
     journal = openJournalFile(settings);
   } catch (error) {
-    tell(agent, { kind: 'refused', failure: failureOf(error) });
+    tell(agent, { kind: 'refused', failure: failureOf(error, settings) });
     agent.close();
     return;
   }
   agent.on('message', (message: ToJournalThread) => {
     if (message.kind === 'perform') {
-      tell(agent, perform(journal, message));
+      tell(agent, perform(journal, message, settings));
     } else {
       journal[Symbol.dispose]();
       agent.close();
@@ -42,16 +43,17 @@ function serve(agent: MessagePort): void {
 function perform(
   { file }: OpenJournalFile,
   { id, statements, options }: Extract<ToJournalThread, { kind: 'perform' }>,
+  settings: JournalSettings,
 ): FromJournalThread {
   try {
     const results = file.perform(statements, options);
     return { kind: 'results', id, results, shortage: file.shortage && toFailure(file.shortage) };
   } catch (error) {
-    return { kind: 'failure', id, failure: failureOf(error) };
+    return { kind: 'failure', id, failure: failureOf(error, settings) };
   }
 }
 
-function failureOf(error: unknown) {
+function failureOf(error: unknown, settings: JournalSettings) {
   return toFailure(journalError(error, journalPath(settings.directory)));
 }
 

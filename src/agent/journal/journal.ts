@@ -1,7 +1,9 @@
+import type { Worker } from 'node:worker_threads';
 import type { AgentError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { JournalDatabase } from './journal-database.ts';
 import { JournalThread } from './journal-thread.ts';
+import { launchJournal } from './launch-journal.ts';
 
 export interface JournalHealth {
   /** `Healthy`; `JournalReplaced`: it was damaged and begun anew; `WriteFailed`: what happens now is not recorded. */
@@ -16,6 +18,8 @@ export interface JournalOptions {
   readonly schema: readonly string[];
   /** Where a copy is kept while nothing can be written; its own directory unless given. */
   readonly standInDirectory?: string;
+  /** A thread that was launched before for the journal; one is launched if none is given. */
+  readonly launched?: Worker | undefined;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -48,12 +52,10 @@ export class Journal implements AsyncDisposable {
   /** Opens the journal of a state directory, for this process alone; see `openJournalFile`. */
   static async open(directory: string, options: JournalOptions): Promise<Journal> {
     const { logger, schema, standInDirectory = directory, now = Date.now } = options;
-    const { thread, replaced, failure } = await JournalThread.open({
-      directory,
-      standInDirectory,
-      schema,
-      nowMs: now(),
-    });
+    const { thread, replaced, failure } = await JournalThread.open(
+      { directory, standInDirectory, schema, nowMs: now() },
+      options.launched ?? launchJournal(),
+    );
     if (failure !== undefined) {
       logger.error(
         { directory, problem: failure.message },

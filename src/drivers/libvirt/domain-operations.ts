@@ -77,8 +77,14 @@ export async function find(
 
 async function readBoth(domain: Domain): Promise<DomainXml> {
   const live = await domain.getXml(0);
-  const apart = (await domain.isActive()) && (await domain.isPersistent());
+  // Asked as well, libvirt would tell how it is a little later.
+  const apart = isActiveXml(live) && (await domain.isPersistent());
   return { live, persistent: apart ? await domain.getXml(XML_INACTIVE) : undefined };
+}
+
+/** Only what is active has an id. */
+function isActiveXml(xml: string): boolean {
+  return /^\s*<domain\s[^>]*\bid=/.test(xml);
 }
 
 /** `name` is that of a domain that is not there yet; one that is keeps the name that somebody has given it. */
