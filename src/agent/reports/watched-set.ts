@@ -22,6 +22,7 @@ export class WatchedSet<T extends Reported> {
   readonly #origins: Origins;
   readonly #log: EventLog<Change<T>>;
   readonly #objects = new Map<string, T>();
+  #edits = 0;
 
   constructor(origins: Origins) {
     this.#origins = origins;
@@ -30,6 +31,11 @@ export class WatchedSet<T extends Reported> {
 
   get size(): number {
     return this.#objects.size;
+  }
+
+  /** Counts what was put, replaced or taken away, whether anybody is told of it or not. */
+  get edits(): number {
+    return this.#edits;
   }
 
   get(key: string): T | undefined {
@@ -57,6 +63,7 @@ export class WatchedSet<T extends Reported> {
 
   /** Replaces what nobody is told of, such as live figures, of an object that is there. */
   replaceQuietly(key: string, object: T): void {
+    this.#edits += 1;
     this.#objects.set(key, object);
   }
 
@@ -66,6 +73,7 @@ export class WatchedSet<T extends Reported> {
     if (before === undefined) return;
     const origin = this.#origins.next();
     this.#objects.delete(key);
+    this.#edits += 1;
     const change = { before, after: undefined, origin, isPassing: false };
     this.#log.append(origin.revision, key, change);
   }
@@ -106,6 +114,7 @@ export class WatchedSet<T extends Reported> {
   #set(key: string, after: T, isPassing: boolean): T {
     const before = this.#objects.get(key);
     this.#objects.set(key, after);
+    this.#edits += 1;
     const change: Change<T> = { before, after, origin: after.origin, isPassing };
     const { revision } = after.origin;
     if (isPassing) {

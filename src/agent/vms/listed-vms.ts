@@ -9,6 +9,7 @@ import type { RunBook } from '../runs/run-book.ts';
 import type { Creations } from './creations.ts';
 import { type ForeignVm, foreignOf } from './foreign-vms.ts';
 import type { Identification } from './identification.ts';
+import { compareKeys, nameKey } from './name-key.ts';
 import type { OwnershipRecord } from './ownership-store.ts';
 import { namesText, type UnreadVm, UnreadVms } from './unread-vms.ts';
 import type { Vm } from './vm.ts';
@@ -63,6 +64,7 @@ export class ListedVms {
   readonly #made = new Set<string>();
   #foreign: readonly ForeignVm[] = [];
   #areTold = false;
+  #sorted: { readonly of: string; readonly vms: readonly Vm[] } = { of: '', vms: [] };
 
   constructor(options: ListedVmsOptions) {
     this.#options = options;
@@ -98,6 +100,13 @@ export class ListedVms {
 
   *values(): IterableIterator<Vm> {
     for (const vm of this.#vms.values()) if (!this.#coming.has(vm.definition.uid)) yield vm;
+  }
+
+  /** As `values`, by namespace and name. */
+  sorted(): readonly Vm[] {
+    const of = `${this.#vms.edits}.${this.#coming.size}`;
+    if (this.#sorted.of !== of) this.#sorted = { of, vms: [...this.values()].toSorted(byName) };
+    return this.#sorted.vms;
   }
 
   /** Those that are being made and are not there yet. */
@@ -255,6 +264,10 @@ export class ListedVms {
     if (before !== undefined && sameButFigures(before, vm)) this.#vms.replaceQuietly(uid, vm);
     else this.#vms.put(uid, vm);
   }
+}
+
+export function byName(left: Vm, right: Vm): number {
+  return compareKeys(nameKey(left.definition), nameKey(right.definition));
 }
 
 /** Those of a listing that could not be read; one that is still arriving belongs to its source. */

@@ -4,3 +4,9 @@ import type { VmDefinition } from '../../core/vm-definition.ts';
 export function nameKey({ namespace, name }: Pick<VmDefinition, 'namespace' | 'name'>): string {
   return `${namespace}/${name}`;
 }
+
+/** The order of name keys in a list: by code unit, as a slash sorts before everything that a name may hold but a hyphen. */
+export function compareKeys(left: string, right: string): number {
+  if (left === right) return 0;
+  return left < right ? -1 : 1;
+}

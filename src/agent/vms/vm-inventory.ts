@@ -10,6 +10,7 @@ import type { Look, SeenVm } from '../reconcile/controller.ts';
 import type { WatchCursor, WatchEvent } from '../reports/report.ts';
 import type { ForeignVm } from './foreign-vms.ts';
 import {
+  byName,
   ListedVms,
   type ListedVmsOptions,
   type VmListing,
@@ -30,7 +31,7 @@ export interface VmInventoryOptions extends ListedVmsOptions {
   readonly resyncIntervalMs?: number | undefined;
 }
 
-const RESYNC_INTERVAL_MS = 5_000;
+const RESYNC_INTERVAL_MS = 10_000;
 /** Events come in bursts; one listing answers those that came within this time. */
 const SETTLE_MS = 20;
 const LIST_TIMEOUT_MS = 15_000;
@@ -74,7 +75,7 @@ export class VmInventory {
   /** All VMs as last listed, sorted by namespace and name. Costs nothing. Fails with STATE_NOT_READY before the first listing. */
   list(filter: VmFilter): readonly Vm[] {
     this.assertListed();
-    return select([...this.#listed.values()], filter);
+    return select(this.#listed.sorted(), filter);
   }
 
   /** Whether something can be told of VMs, be it only which there are. */
@@ -85,9 +86,11 @@ export class VmInventory {
   /** As `list`, with those that are being made; while the hypervisor has not been listed yet those that are recorded, unknown. */
   listKnown(filter: VmFilter): readonly Vm[] {
     const recorded = this.#isAway ? this.#listed.recorded() : undefined;
-    if (recorded !== undefined) return select(recorded, filter);
+    if (recorded !== undefined) return select(recorded.toSorted(byName), filter);
     this.assertListed();
-    return select([...this.#listed.values(), ...this.#listed.coming()], filter);
+    const coming = this.#listed.coming();
+    if (coming.length === 0) return this.list(filter);
+    return select([...this.#listed.sorted(), ...coming].toSorted(byName), filter);
   }
 
   /** One that is being made and is not there yet: it can be told of, and nothing be done to it. */
@@ -311,9 +314,7 @@ export class VmInventory {
 }
 
 function select(vms: readonly Vm[], filter: VmFilter): readonly Vm[] {
-  return vms
-    .filter((vm) => matches(vm, filter))
-    .toSorted((left, right) => compareKeys(nameKey(left.definition), nameKey(right.definition)));
+  return vms.filter((vm) => matches(vm, filter));
 }
 
 function matches(vm: Vm, filter: VmFilter): boolean {
@@ -322,10 +323,4 @@ function matches(vm: Vm, filter: VmFilter): boolean {
   // Which labels one has that could not be read is not known, and left out it would be taken for absent.
   if (!vm.isRead) return true;
   return matchesLabels(filter.labels, labels);
-}
-
-/** The order of name keys in a list: by code unit, as a slash sorts before everything that a name may hold but a hyphen. */
-export function compareKeys(left: string, right: string): number {
-  if (left === right) return 0;
-  return left < right ? -1 : 1;
 }

@@ -9,7 +9,7 @@ import type { RunBook } from '../runs/run-book.ts';
 import { nameIn, nameOfRef, naming } from './deed-words.ts';
 import { findVm } from './find-vm.ts';
 import { isMeant } from './meant-vm.ts';
-import { nameKey } from './name-key.ts';
+import { compareKeys, nameKey } from './name-key.ts';
 import type {
   ApplyOptions,
   ApplyResult,
@@ -27,7 +27,6 @@ import type {
 import type { VmApplier } from './vm-applier.ts';
 import type { VmCreator } from './vm-creator.ts';
 import type { VmDeleter } from './vm-deleter.ts';
-import { compareKeys } from './vm-inventory.ts';
 import { isOff } from './vm-phase.ts';
 import { VmPower, type VmPowerOptions } from './vm-power.ts';
 
