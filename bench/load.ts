@@ -35,18 +35,21 @@ const PSS_EVERY_MS = 500;
 const CHANGE_EVERY_MS = 250;
 
 interface Stage {
+  readonly kind: 'control-plane' | 'gets' | 'refused';
   readonly callers: number;
   readonly connections: number;
   /** Undefined for as fast as they are answered. */
   readonly callsPerSecond?: number;
 }
 
-/** What a control plane asks: of a thousand that list or get, each every five seconds. */
+/** What a control plane asks: of a thousand that list or get, each every five seconds. Then what a VM costs, and what a refusal. */
 const STAGES: readonly Stage[] = [
-  { callers: 400, connections: 200, callsPerSecond: 80 },
-  { callers: 1_000, connections: 200, callsPerSecond: 200 },
-  { callers: 400, connections: 200 },
-  { callers: 1_000, connections: 200 },
+  { kind: 'control-plane', callers: 400, connections: 200, callsPerSecond: 80 },
+  { kind: 'control-plane', callers: 1_000, connections: 200, callsPerSecond: 200 },
+  { kind: 'control-plane', callers: 400, connections: 200 },
+  { kind: 'control-plane', callers: 1_000, connections: 200 },
+  { kind: 'gets', callers: 100, connections: 50 },
+  { kind: 'refused', callers: 100, connections: 50 },
 ];
 
 const signal = interruption();
@@ -84,11 +87,13 @@ if (options.json) {
     results.flatMap((result) => [
       { what: nameOf(result), value: `${result.answered.toFixed(0)} calls/s`, note: result.codes },
       { what: '  health', ...spreadText(result.healthMs) },
-      { what: '  list', ...spreadText(result.listMs) },
+      ...(result.kind === 'control-plane'
+        ? [{ what: '  list', ...spreadText(result.listMs) }]
+        : []),
       {
         what: '  agent',
         value: `${result.peakMiB.toFixed(0)} MiB at most`,
-        note: `${result.cpuPercent.toFixed(0)} % of a core`,
+        note: `${result.cpuPercent.toFixed(0)} % of a core, ${result.cpuMsPerCall.toFixed(2)} ms for a call`,
       },
     ]),
   );
@@ -103,6 +108,7 @@ async function measure(stage: Stage) {
     whole === undefined ? {} : { callsPerSecond: whole / PROCESSES };
   const order = {
     target,
+    kind: stage.kind,
     callers: stage.callers / PROCESSES,
     connections: stage.connections / PROCESSES,
     seconds: SECONDS,
@@ -124,8 +130,10 @@ async function measure(stage: Stage) {
     for (const [code, count] of Object.entries(report.codes))
       codes[code] = (codes[code] ?? 0) + count;
   }
+  const answered = sum(Object.values(codes)) / SECONDS;
   return {
-    answered: sum(Object.values(codes)) / SECONDS,
+    answered,
+    cpuMsPerCall: (cpuPercent * 10) / answered,
     codes: Object.entries(codes)
       .map(([code, count]) => `${count} with status ${code}`)
       .join(', '),
@@ -201,9 +209,10 @@ async function changeVms(until: AbortSignal): Promise<void> {
   }
 }
 
-function nameOf({ callers, connections, callsPerSecond }: Stage): string {
+function nameOf({ kind, callers, connections, callsPerSecond }: Stage): string {
   const rate = callsPerSecond === undefined ? 'as fast as answered' : `${callsPerSecond} calls/s`;
-  return `${callers} callers, ${connections} connections, ${rate}`;
+  const what = kind === 'control-plane' ? '' : `${kind}, `;
+  return `${what}${callers} callers, ${connections} connections, ${rate}`;
 }
 
 function spreadText({ median, p99, max }: Spread) {

@@ -8,12 +8,13 @@ import {
 import { callRaw, openClients, type RawCall, type Target, watchRaw } from '../measure/raw-calls.ts';
 
 /*
- * Many callers of one agent in one process. A quarter of them watch; of the rest each third lists and the others get one VM, each
- * the next as soon as it is answered or, with a rate, at times of its own whether or not those before it are answered.
+ * Many callers of one agent in one process. Of `control-plane` a quarter watch; of the rest each third lists and the others get one VM.
+ * Each asks the next as soon as it is answered or, with a rate, at times of its own whether or not those before it are answered.
  */
 
 interface Order {
   readonly target: Target;
+  readonly kind: 'control-plane' | 'gets' | 'refused';
   readonly callers: number;
   readonly connections: number;
   readonly seconds: number;
@@ -22,7 +23,7 @@ interface Order {
   readonly vms: number;
 }
 
-const { target, callers, connections, seconds, callsPerSecond, vms } = JSON.parse(
+const { target, kind, callers, connections, seconds, callsPerSecond, vms } = JSON.parse(
   process.argv[2] ?? '',
 ) as Order;
 
@@ -39,25 +40,36 @@ const watch: RawCall = {
     WatchVirtualMachinesRequest.encode(WatchVirtualMachinesRequest.create()).finish(),
   ),
 };
-const gets = Array.from({ length: vms }, (_, number): RawCall => {
-  const request = GetVirtualMachineRequest.create({
-    ref: { name: `vm-${number}`, namespace: 'default' },
-  });
-  return {
+const getRequest = (name: string): Buffer => {
+  const request = GetVirtualMachineRequest.create({ ref: { name, namespace: 'default' } });
+  return Buffer.from(GetVirtualMachineRequest.encode(request).finish());
+};
+const gets = Array.from(
+  { length: vms },
+  (_, number): RawCall => ({
     path: `${VMS}/GetVirtualMachine`,
-    request: Buffer.from(GetVirtualMachineRequest.encode(request).finish()),
-  };
-});
+    request: getRequest(`vm-${number}`),
+  }),
+);
 const health: RawCall = {
   path: '/grpc.health.v1.Health/Check',
   request: Buffer.from(HealthCheckRequest.encode({ service: '' }).finish()),
 };
 
+/** What no method takes, or no caller may. */
+const refused: readonly RawCall[] = [
+  { path: `${VMS}/NoSuchMethod`, request: Buffer.alloc(0) },
+  { path: `${VMS}/GetVirtualMachine`, request: Buffer.from([0x0a, 0xff, 0xff]) },
+  { path: `${VMS}/GetVirtualMachine`, request: getRequest('') },
+  { path: `${VMS}/GetVirtualMachine`, request: getRequest('Not A Name') },
+  { path: '/novacron.peer.v1.PeerService/PrepareIncoming', request: Buffer.alloc(0) },
+];
+
 const clients = openClients(target, connections);
 const clientOf = (caller: number) => clients[caller % clients.length] as (typeof clients)[number];
 await Promise.all(clients.map((client) => callRaw(client, health)));
 
-const watchers = Math.floor(callers / 4);
+const watchers = kind === 'control-plane' ? Math.floor(callers / 4) : 0;
 const askers = Array.from({ length: callers - watchers }, (_, index) => watchers + index);
 const codes: Record<number, number> = {};
 const listMs: number[] = [];
@@ -73,8 +85,9 @@ let nth = 0;
 
 async function ask(caller: number): Promise<void> {
   nth += 1;
-  const isList = caller % 3 === 0;
-  const call = isList ? list : (gets[nth % gets.length] as RawCall);
+  const isList = kind === 'control-plane' && caller % 3 === 0;
+  const singles = kind === 'refused' ? refused : gets;
+  const call = isList ? list : (singles[nth % singles.length] as RawCall);
   const before = performance.now();
   const code = await callRaw(clientOf(caller), call);
   codes[code] = (codes[code] ?? 0) + 1;

@@ -15,6 +15,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'drivers/*': ['core', 'drivers'],
   agent: ['core', 'drivers', 'client'],
   'agent/rpc': ['core', 'gen', 'agent', 'client'],
+  'agent/main.ts': ['core', 'drivers/*', 'agent'],
   'agent/daemon.ts': ['core', 'client', 'drivers', 'drivers/*', 'agent', 'agent/rpc'],
   client: ['core', 'gen'],
   cli: ['core', 'client'],

@@ -128,7 +128,7 @@ async function plan(
   await withAgent(io, command, async (client, call) => {
     const answer = await client.migrations.plan(await specOfOne(name, options), call);
     if (options.output === 'json' || options.output === 'yaml') {
-      printDocument(io, options.output, planDocument(answer));
+      await printDocument(io, options.output, planDocument(answer));
     } else {
       io.stdout.write(planText(name, options.to, answer));
     }
@@ -162,7 +162,7 @@ async function migrate(
         }
         const { printItem } = await import('../output/output.ts');
         const { migrationView } = await import('../views/migration-view.ts');
-        printItem(io, options.output, migrationView(Date.now()), migration);
+        await printItem(io, options.output, migrationView(Date.now()), migration);
         return;
       }
     } catch (error) {

@@ -1,36 +1,43 @@
-import { toYaml } from '../../core/yaml.ts';
 import type { CliIo } from '../process/cli-io.ts';
 import type { Document } from './documents.ts';
 import type { OutputFormat } from './output-format.ts';
 import type { Column, ResourceView } from './resource-view.ts';
 import { formatTable, tableWidth } from './table.ts';
 
-export function printDocument(io: CliIo, format: 'json' | 'yaml', document: Document): void {
-  const text = format === 'json' ? `${JSON.stringify(document, undefined, 2)}\n` : toYaml(document);
-  io.stdout.write(text);
+export async function printDocument(
+  io: CliIo,
+  format: 'json' | 'yaml',
+  document: Document,
+): Promise<void> {
+  if (format === 'json') {
+    io.stdout.write(`${JSON.stringify(document, undefined, 2)}\n`);
+    return;
+  }
+  const { toYaml } = await import('../../core/yaml.ts');
+  io.stdout.write(toYaml(document));
 }
 
 /** Prints one object. */
-export function printItem<T>(
+export async function printItem<T>(
   io: CliIo,
   format: OutputFormat,
   view: ResourceView<T>,
   item: T,
-): void {
-  if (format === 'json' || format === 'yaml') printDocument(io, format, view.document(item));
+): Promise<void> {
+  if (format === 'json' || format === 'yaml') await printDocument(io, format, view.document(item));
   else io.stdout.write(lines(io, format, view, [item]));
 }
 
 /** Prints a list; `none` goes to stderr if a person reads and there is nothing. */
-export function printList<T>(
+export async function printList<T>(
   io: CliIo,
   format: OutputFormat,
   view: ResourceView<T>,
   items: readonly T[],
   none: string,
-): void {
+): Promise<void> {
   if (format === 'json' || format === 'yaml') {
-    printDocument(io, format, { items: items.map((item) => view.document(item)) });
+    await printDocument(io, format, { items: items.map((item) => view.document(item)) });
   } else if (items.length === 0 && format !== 'name') io.stderr.write(`${none}\n`);
   else io.stdout.write(lines(io, format, view, items));
 }

@@ -45,7 +45,7 @@ export async function followMigration(
     throw new AgentError('STREAM_FAILED', `The agent said nothing about migration ${id}`);
   }
   if (output === 'table') io.stdout.write(`${resultText(latest)}\n`);
-  else printItem(io, output, migrationView(Date.now()), latest);
+  else await printItem(io, output, migrationView(Date.now()), latest);
   if (latest.status?.phase !== MigrationPhase.MIGRATION_PHASE_COMPLETED) {
     throw new Exit(EXIT_CODES.failure);
   }

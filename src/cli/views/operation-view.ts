@@ -68,9 +68,13 @@ export const OPERATION_CHANGE_WORDS: ChangeWords<Operation> = {
 };
 
 /** Says that an operation was begun which nobody waits for: by its id, or in the wanted format. */
-export function printBegun(io: CliIo, output: OutputFormat, operation: Operation): void {
+export async function printBegun(
+  io: CliIo,
+  output: OutputFormat,
+  operation: Operation,
+): Promise<void> {
   if (output === 'table') writeBegun(io, `${operation.id}\n`);
-  else printItem(io, output, operationView(Date.now()), operation);
+  else await printItem(io, output, operationView(Date.now()), operation);
 }
 
 /** `default/web Shutdown Running waiting-for-guest`. */

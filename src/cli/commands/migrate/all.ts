@@ -54,7 +54,7 @@ export async function migrateAll(
     await Promise.all(workers);
   });
   moves.sort((left, right) => (vmName(left.vm) < vmName(right.vm) ? -1 : 1));
-  printList(io, options.output, moveView(Date.now()), moves, 'There are no VMs to move');
+  await printList(io, options.output, moveView(Date.now()), moves, 'There are no VMs to move');
   if (moves.some(({ outcome }) => outcome === 'goes-on' || outcome === 'may-go-on')) {
     const chosen = connectionWords(connectionOptions(command));
     io.stderr.write(`What was begun goes on: novactl migration list${chosen}\n`);

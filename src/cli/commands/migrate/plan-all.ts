@@ -39,7 +39,7 @@ export async function planAll(
     }
   });
   if (options.output === 'json' || options.output === 'yaml') {
-    printDocument(io, options.output, { items });
+    await printDocument(io, options.output, { items });
   } else if (items.length === 0) io.stderr.write('There are no VMs to move\n');
   if (!isFree) throw new Exit(EXIT_CODES.refused);
 }

@@ -30,7 +30,7 @@ Examples:
       if (options.output === 'table') {
         io.stdout.write(`Migration ${id} ${lineOf(migration, migrationPhaseWord)}\n`);
       } else {
-        printItem(io, options.output, migrationView(Date.now()), migration);
+        await printItem(io, options.output, migrationView(Date.now()), migration);
       }
     });
   });

@@ -22,7 +22,7 @@ Examples:
     const { printItem } = await import('../../output/output.ts');
     const { migrationView } = await import('../../views/migration-view.ts');
     await withAgent(io, command, async (client, call) => {
-      printItem(
+      await printItem(
         io,
         options.output,
         migrationView(Date.now()),

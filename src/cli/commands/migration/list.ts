@@ -33,7 +33,7 @@ Examples:
       const found = client.migrations.listAll({ activeOnly, labelSelector }, call);
       const migrations = await Array.fromAsync(found);
       const view = migrationView(Date.now());
-      printList(io, options.output, view, migrations, 'There are no migrations');
+      await printList(io, options.output, view, migrations, 'There are no migrations');
     });
   });
 }

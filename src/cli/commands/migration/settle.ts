@@ -42,7 +42,7 @@ Examples:
       const settle = () => client.migrations.settle(id, offNode, call);
       const migration = await repeatCall(io, command, settle);
       if (output !== 'table') {
-        printItem(io, output, migrationView(Date.now()), migration);
+        await printItem(io, output, migrationView(Date.now()), migration);
         return;
       }
       const { endTime, message = '' } = migration.status ?? {};

@@ -30,7 +30,7 @@ Examples:
         names.length === 0
           ? 'waits for no unidentified VMs'
           : `goes on without knowing whose these VMs are: ${names.join(', ')}`;
-      printNodeAction(io, output, node, done);
+      await printNodeAction(io, output, node, done);
     });
   });
 }

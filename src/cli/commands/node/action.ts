@@ -5,7 +5,12 @@ import type { CliIo } from '../../process/cli-io.ts';
 import { nodeName, nodeView } from '../../views/node-view.ts';
 
 /** Says what was done to the node: a sentence, or the node in the wanted format. */
-export function printNodeAction(io: CliIo, output: OutputFormat, node: Node, done: string): void {
+export async function printNodeAction(
+  io: CliIo,
+  output: OutputFormat,
+  node: Node,
+  done: string,
+): Promise<void> {
   if (output === 'table') io.stdout.write(`Node ${nodeName(node)} ${done}\n`);
-  else printItem(io, output, nodeView(Date.now()), node);
+  else await printItem(io, output, nodeView(Date.now()), node);
 }

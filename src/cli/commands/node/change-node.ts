@@ -22,9 +22,9 @@ export async function changeNode(
       client.node.update(spec, { ...call, operationId }),
     );
     if (!options.wait) {
-      printBegun(io, output, operation);
+      await printBegun(io, output, operation);
       return;
     }
-    printNodeAction(io, output, await client.node.get(call), done);
+    await printNodeAction(io, output, await client.node.get(call), done);
   });
 }

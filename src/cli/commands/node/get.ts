@@ -30,7 +30,7 @@ Examples:
     await withAgent(io, command, async (client, call) => {
       const node = await client.node.get(call);
       const nowMs = Date.now();
-      printItem(io, output, nodeView(nowMs), node);
+      await printItem(io, output, nodeView(nowMs), node);
       if (output === 'table' || output === 'wide') io.stdout.write(nodeDetailsText(node, nowMs));
     });
   });

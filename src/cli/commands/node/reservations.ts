@@ -26,7 +26,7 @@ Examples:
     await withAgent(io, command, async (client, call) => {
       const reservations = await client.node.listReservations(call);
       const view = reservationView(Date.now());
-      printList(io, output, view, reservations, 'There are no reservations');
+      await printList(io, output, view, reservations, 'There are no reservations');
     });
   });
 }

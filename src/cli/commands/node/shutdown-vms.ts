@@ -57,7 +57,7 @@ async function abort(io: CliIo, command: Command, { output }: ShutdownVmsOptions
   const { repeatCall } = await import('../../progress/repeat-call.ts');
   await withAgent(io, command, async (client, call) => {
     const node = await repeatCall(io, command, () => client.node.abortShutdown(call));
-    printNodeAction(io, output, node, 'is not being shut down; VMs may be started');
+    await printNodeAction(io, output, node, 'is not being shut down; VMs may be started');
   });
 }
 
@@ -111,7 +111,7 @@ async function print(
   );
   const { virtualMachines } = shutdown;
   if (output === 'json' || output === 'yaml') {
-    printDocument(io, output, shutdownDocument(shutdown));
+    await printDocument(io, output, shutdownDocument(shutdown));
   } else if (output === 'name') {
     io.stdout.write(virtualMachines.map((guest) => `${guestName(guest)}\n`).join(''));
   } else if (virtualMachines.length === 0) io.stderr.write(`${none}\n`);

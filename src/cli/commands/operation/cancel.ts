@@ -32,7 +32,7 @@ Examples:
         const state = operationStateWord(operation);
         io.stdout.write(`Operation ${id} ${outcome(operation, state)}\n`);
       } else {
-        printItem(io, options.output, operationView(Date.now()), operation);
+        await printItem(io, options.output, operationView(Date.now()), operation);
       }
     });
   });

@@ -26,7 +26,7 @@ Examples:
     const { operationView } = await import('../../views/operation-view.ts');
     await withAgent(io, command, async (client, call) => {
       const operation = await client.operations.get(id, call);
-      printItem(io, options.output, operationView(Date.now()), operation);
+      await printItem(io, options.output, operationView(Date.now()), operation);
     });
   });
 }

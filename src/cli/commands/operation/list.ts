@@ -39,7 +39,7 @@ Examples:
       const found = client.operations.listAll({ ...filter, activeOnly }, call);
       const operations = await Array.fromAsync(found);
       const view = operationView(Date.now());
-      printList(io, options.output, view, operations, 'There are no operations');
+      await printList(io, options.output, view, operations, 'There are no operations');
     });
   });
 }

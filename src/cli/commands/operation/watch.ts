@@ -52,7 +52,7 @@ async function watchOne(
   await withAgent(io, command, async (client) => {
     const operation = await waitForOperation(io, command, client, { id });
     const failure = operationFailure(operation);
-    if (output !== 'table') printItem(io, output, operationView(Date.now()), operation);
+    if (output !== 'table') await printItem(io, output, operationView(Date.now()), operation);
     if (failure !== undefined) throw failure;
     if (output !== 'table') return;
     const what = `${operationKindWord(operation)} of ${operationSubject(operation)}`;

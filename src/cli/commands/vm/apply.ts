@@ -109,7 +109,7 @@ A manifest (docs/reference/virtual-machine.md has every field):
             ? undoneDocument(end)
             : { where: end.where, ...end.result.document },
         );
-        printDocument(io, output, { items });
+        await printDocument(io, output, { items });
       }
       endManifestRun(io, ends, { dryRun });
     });

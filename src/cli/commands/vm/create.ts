@@ -95,20 +95,20 @@ Examples:
       if (output !== 'table') {
         const { printItem, printList } = await import('../../output/output.ts');
         const { operationView } = await import('../../views/operation-view.ts');
-        const print = <T>(view: ResourceView<T>, items: readonly T[]) => {
+        const print = async <T>(view: ResourceView<T>, items: readonly T[]) => {
           const [first] = items;
-          if (ends.length === 1 && first !== undefined) printItem(io, output, view, first);
-          else printList(io, output, view, items, 'No VM was created');
+          if (ends.length === 1 && first !== undefined) await printItem(io, output, view, first);
+          else await printList(io, output, view, items, 'No VM was created');
         };
         const results = ends.flatMap(({ result }) => result ?? []);
         if (dryRun || options.wait) {
           const view = vmView({ nowMs: Date.now(), showNamespace: true });
-          print(
+          await print(
             view,
             results.flatMap(({ vm }) => vm ?? []),
           );
         } else {
-          print(
+          await print(
             operationView(Date.now()),
             results.flatMap(({ operation }) => operation ?? []),
           );

@@ -32,7 +32,7 @@ Examples:
     await withAgent(io, command, async (client, call) => {
       const vm = vmDocument(await client.vms.get(vmRef(name, options), call));
       const nowMs = Date.now();
-      printItem(io, output, vmView({ nowMs, showNamespace: true }), vm);
+      await printItem(io, output, vmView({ nowMs, showNamespace: true }), vm);
       if (output === 'table' || output === 'wide') {
         io.stdout.write(vmDetailsText(vm, nowMs) + pendingChangesText(vm));
       }

@@ -42,7 +42,7 @@ Examples:
       const where = namespace === '' ? '' : ` in namespace ${namespace}`;
       const none =
         selector === '' ? `There are no VMs${where}` : `No VM${where} matches ${selector}`;
-      printList(io, options.output, view, vms, none);
+      await printList(io, options.output, view, vms, none);
     });
   });
 }

@@ -46,7 +46,7 @@ export async function runVmVerb(
       ask(client.vms, ref, { ...call, operationId }),
     );
     if (!options.wait) {
-      printBegun(io, options.output, operation);
+      await printBegun(io, options.output, operation);
       return;
     }
     for (const warning of operation.warnings) {
@@ -57,7 +57,7 @@ export async function runVmVerb(
     if (options.output === 'table') {
       io.stdout.write(`VM ${vmName(vm)} ${said} (${phaseWord(vm)})\n`);
     } else {
-      printItem(io, options.output, vmView({ nowMs: Date.now(), showNamespace: true }), vm);
+      await printItem(io, options.output, vmView({ nowMs: Date.now(), showNamespace: true }), vm);
     }
   });
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { chooseTarget, parseContexts } from '../../../../src/cli/connection/contexts.ts';
+import { chooseTarget } from '../../../../src/cli/connection/contexts.ts';
+import { parseContexts } from '../../../../src/cli/connection/contexts-file.ts';
 
 const TLS = { certificate: '/c', key: '/k', ca: '/ca' };
 const CONTEXTS = parseContexts(

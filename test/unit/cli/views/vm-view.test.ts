@@ -103,36 +103,40 @@ test('the list says for how long a VM has been on, where that is known', () => {
 });
 
 /** The list of one VM as a person sees it, or a program. */
-function listed(name: string, format: OutputFormat, columns: number | undefined): string {
+async function listed(
+  name: string,
+  format: OutputFormat,
+  columns: number | undefined,
+): Promise<string> {
   const stdout = new FakeOutput({ isTTY: columns !== undefined });
   stdout.columns = columns ?? 80;
   const io = Object.assign(new FakeCliIo(), { stdout });
   const vm = vmDocument(
     toVirtualMachine(makeVm(name, { phase: 'running', runningSinceMs: NOON_MS })),
   );
-  printList(io, format, vmView({ nowMs: NOON_MS, showNamespace: true }), [vm], 'none');
+  await printList(io, format, vmView({ nowMs: NOON_MS, showNamespace: true }), [vm], 'none');
   return stdout.text;
 }
 
 const headersOf = (text: string) => (text.split('\n')[0] ?? '').split(/ {3,}/);
 const longest = (text: string) => Math.max(...text.split('\n').map((line) => line.length));
 
-test('a list fits the terminal, with the name and what is wrong to the last; programs get all of it', () => {
-  const all = headersOf(listed('web', 'table', undefined));
+test('a list fits the terminal, with the name and what is wrong to the last; programs get all of it', async () => {
+  const all = headersOf(await listed('web', 'table', undefined));
   assert.deepEqual(all.slice(0, 5), ['NAMESPACE', 'NAME', 'PHASE', 'REASON', 'NODE']);
   assert.ok(['ADDRESSES', 'MIGRATABLE', 'UPTIME', 'AGE'].every((header) => all.includes(header)));
-  assert.deepEqual(headersOf(listed('web', 'table', 200)), all);
+  assert.deepEqual(headersOf(await listed('web', 'table', 200)), all);
 
-  const narrow = listed('web', 'table', 80);
+  const narrow = await listed('web', 'table', 80);
   assert.ok(longest(narrow) <= 80, narrow);
   for (const header of ['NAME', 'PHASE', 'REASON', 'NODE', 'MIGRATABLE']) {
     assert.ok(headersOf(narrow).includes(header), header);
   }
   // A name is never cut, as it is what commands take.
   const long = 'a'.repeat(63);
-  assert.match(listed(long, 'table', 80), new RegExp(`^default {3,}${long} `, 'm'));
-  const wide = headersOf(listed('web', 'wide', 80));
+  assert.match(await listed(long, 'table', 80), new RegExp(`^default {3,}${long} `, 'm'));
+  const wide = headersOf(await listed('web', 'wide', 80));
   assert.ok(all.every((header) => wide.includes(header)) && wide.includes('UID'));
-  assert.equal(listed(long, 'name', 80), `default/${long}\n`);
-  assert.match(listed('web', 'yaml', 80), /runningSince: "?2026-01-02T12:00:00/);
+  assert.equal(await listed(long, 'name', 80), `default/${long}\n`);
+  assert.match(await listed('web', 'yaml', 80), /runningSince: "?2026-01-02T12:00:00/);
 });
