@@ -18,6 +18,7 @@ import { PendingCalls } from './pending-calls.ts';
 export interface DriverSupervisorOptions extends DriverSettings {
   /** A driver process that was launched before; one is launched if none is given. */
   readonly launched: ChildProcess | undefined;
+  readonly launch?: () => ChildProcess;
   readonly callTimeoutMs: number;
   readonly logger: Logger | undefined;
   readonly onConnected: () => void;
@@ -38,8 +39,10 @@ export interface CallOptions {
 
 /** Longest that the process may take to come up: on a busy node that is no reason to start it again and again. */
 const START_TIMEOUT_MS = 30_000;
-/** Longest that opening libvirt may take before the process is replaced, and that a call waits for it. */
+/** Longest that opening libvirt may take before the process is replaced. */
 const CONNECT_TIMEOUT_MS = 5_000;
+/** How often that doubles while replacing it has helped nothing: a node may just be slow. */
+const MOST_DOUBLINGS = 3;
 const CALL_WAITS_FOR_CONNECTION_MS = 2_000;
 /** A probe opens libvirt anew. */
 const PROBE_TIMEOUT_MS = CONNECT_TIMEOUT_MS;
@@ -58,13 +61,14 @@ export class DriverSupervisor implements AsyncDisposable {
   #announced = false;
   #connectTimer: NodeJS.Timeout | undefined;
   #spawnTimer: NodeJS.Timeout | undefined;
+  /** Since a call has come to something. */
   #fruitlessSpawns = 0;
   #probing = false;
   #closed = false;
 
   constructor(options: DriverSupervisorOptions) {
     this.#options = options;
-    this.#take(options.launched?.connected === true ? options.launched : launchDriver());
+    this.#take(options.launched?.connected === true ? options.launched : this.#launch());
   }
 
   get pid(): number | undefined {
@@ -156,6 +160,15 @@ export class DriverSupervisor implements AsyncDisposable {
     await ended;
   }
 
+  #launch(): ChildProcess {
+    return (this.#options.launch ?? launchDriver)();
+  }
+
+  #patienceMs(ms: number): number {
+    const doublings = Math.min(Math.max(0, this.#fruitlessSpawns - 1), MOST_DOUBLINGS);
+    return ms * 2 ** doublings;
+  }
+
   #take(child: ChildProcess): void {
     this.#child = child;
     this.#watch(START_TIMEOUT_MS, 'its start');
@@ -179,17 +192,17 @@ export class DriverSupervisor implements AsyncDisposable {
   #receive(message: FromDriver): void {
     switch (message.kind) {
       case 'result':
+        this.#fruitlessSpawns = 0;
         this.#pending.resolve(message.id, message.value);
         break;
       case 'failure':
         this.#pending.fail(message.id, message.failure);
         break;
       case 'connecting':
-        this.#watch(CONNECT_TIMEOUT_MS, 'libvirt');
+        this.#watch(this.#patienceMs(CONNECT_TIMEOUT_MS), 'libvirt');
         break;
       case 'connected':
         clearTimeout(this.#connectTimer);
-        this.#fruitlessSpawns = 0;
         this.#setConnection({ state: 'connected' });
         break;
       case 'unreachable':
@@ -224,10 +237,11 @@ export class DriverSupervisor implements AsyncDisposable {
     this.#probing = true;
     const child = this.#child;
     try {
-      const silent = new Error(`libvirt did not answer a probe within ${PROBE_TIMEOUT_MS} ms`);
+      const timeoutMs = this.#patienceMs(PROBE_TIMEOUT_MS);
+      const silent = new Error(`libvirt did not answer a probe within ${timeoutMs} ms`);
       await this.#pending.add(
         {
-          timeoutMs: PROBE_TIMEOUT_MS,
+          timeoutMs,
           toError: () => silent,
           onTimeout: () => silent,
           onLost: () => silent,
@@ -258,7 +272,7 @@ export class DriverSupervisor implements AsyncDisposable {
     this.#fruitlessSpawns += 1;
     this.#options.logger?.warn({ err: cause }, 'The libvirt driver process is replaced');
     clearTimeout(this.#spawnTimer);
-    this.#spawnTimer = setTimeout(() => this.#take(launchDriver()), delayMs);
+    this.#spawnTimer = setTimeout(() => this.#take(this.#launch()), delayMs);
   }
 
   /** Kills the process and fails everything that waits for it. */
