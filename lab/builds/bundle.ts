@@ -67,13 +67,17 @@ export async function bundle(): Promise<void> {
   for (const program of ['agent/main.js', 'cli/main.js']) await chmod(`${dist}/${program}`, 0o755);
   await writeCode('agent/daemon.js');
   // As for what people wait for most: it finds no agent, and has loaded by then what it would have asked one with.
-  await writeCode('cli/novactl.js', '--address', `unix:${dist}/none`, 'vm', 'list');
+  const contexts = `${dist}/none.yaml`;
+  await writeFile(contexts, '');
+  const words = ['--config', contexts, '--address', `unix:${dist}/none`, 'vm', 'list'];
+  await writeCode('cli/novactl.js', ...words);
+  await rm(contexts);
 }
 
-/** Words: those that the program is started with. */
+/** Words: those that the program is started with. Whoever builds it, the same comes of it. */
 async function writeCode(program: string, ...words: readonly string[]): Promise<void> {
   const args = [SAME_SEED, WRITE_CODE, `${inProject('dist')}/${program}`, ...words];
-  await promisify(execFile)(process.execPath, args);
+  await promisify(execFile)(process.execPath, args, { env: {} });
 }
 
 /** By the C compiler of the machine. It becomes a part of the process that loads it. */

@@ -1,16 +1,26 @@
-import { writeFile } from 'node:fs/promises';
-import { codeFile, loadProgram } from '../../src/core/program-code.ts';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import {
+  codeFile,
+  compileProgram,
+  readSource,
+  runProgram,
+  sealCode,
+} from '../../src/core/program-code.ts';
 
 /*
  * Loads a program and writes what V8 has compiled for that beside it. With words for the program it is started with them first: then what
- * those load is among it.
+ * those load is among it. The same bytes wherever the program lies: V8 keeps the name that it is given.
  */
 
 const [program = '', ...words] = process.argv.slice(2);
-const loaded = loadProgram(program);
+const source = readSource(program);
+const script = compileProgram(source, path.basename(program));
+const exports = runProgram(script, program);
 if (words.length > 0) {
   process.argv.splice(1, Infinity, program, ...words);
-  await (loaded.exports as { start: (prepared: undefined) => Promise<void> }).start(undefined);
+  await (exports as { start: (prepared: undefined) => Promise<void> }).start(undefined);
 }
-await writeFile(codeFile(program), loaded.createCode());
+// At once: novactl has itself replaced by a shell when it is done.
+writeFileSync(codeFile(program), sealCode(source, script.createCachedData()));
 process.exit(0);

@@ -18,8 +18,6 @@ export interface Suite {
   /** How long all of it may take on two cores, once built, before `./dev test` complains. */
   readonly limitMinutes: number;
   readonly parts: readonly (FilesPart | ProgramPart)[];
-  /** Only run when asked for by its name: it wants the whole machine for itself. */
-  readonly isApart?: boolean;
 }
 
 const STREAMER_TESTS = 'native/streamer/run-tests.sh';
@@ -63,7 +61,6 @@ export const NAMED_SUITES: readonly Suite[] = [
     name: 'guests',
     about: 'a whole Debian as a machine of its own, and what is done in it',
     limitMinutes: 20,
-    isApart: true,
     parts: [{ folders: ['guests'], concurrency: 1, fileLimitMinutes: 20 }],
   },
   {

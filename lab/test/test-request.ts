@@ -46,17 +46,13 @@ function parse(args: readonly string[]) {
 
 function chooseSuites(name: string): readonly Suite[] {
   const all = [FAST, ...NAMED_SUITES];
-  if (name === ALL) return all.filter(({ isApart = false }) => !isApart);
+  if (name === ALL) return all;
   const chosen = all.filter((suite) => suite.name === name);
   if (chosen.length > 0) return chosen;
   const known = all.map((suite) => `  ${suite.name}: ${suite.about}\n`).join('');
   throw new LabError(
-    `There is no suite ${name}. There are\n${known}  all: these, but for those that want the machine for themselves (${apart(all)})\n--path ${name} runs the tests with that in their path`,
+    `There is no suite ${name}. There are\n${known}  all: these\n--path ${name} runs the tests with that in their path`,
   );
-}
-
-function apart(suites: readonly Suite[]): string {
-  return suites.flatMap(({ name, isApart = false }) => (isApart ? [name] : [])).join(', ');
 }
 
 function parseCount(option: string, text: string, least: number): number {

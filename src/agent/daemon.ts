@@ -1,10 +1,13 @@
+// Before all that makes schemas.
+import '../core/interpret-schemas.ts';
+
 import type { ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import type { AgentConfig } from '../core/agent-config.ts';
+import { delay } from '../core/delay.ts';
 import { AgentError } from '../core/errors.ts';
 import { parseHostPort } from '../core/host-port.ts';
-import { interpretSchemas } from '../core/interpret-schemas.ts';
 import { KVM_FINDING_FILE } from '../core/kvm-finding.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import { keepMemorySmall } from '../core/memory-keeper.ts';
@@ -50,6 +53,9 @@ import { OwnershipStore } from './vms/ownership-store.ts';
 
 /** Guests are not waited for, so an orderly end takes no longer than the calls that are under way. */
 const SHUTDOWN_TIMEOUT_MS = 15_000;
+
+/** Without libvirt there is nothing to wait for. */
+const LISTING_PATIENCE_MS = 5_000;
 
 const CANNOT_GO_ON = 'Agent cannot go on';
 
@@ -170,7 +176,7 @@ async function run(
     memory: () => agent.capacity.memory(),
     nodeConditions: () => node.review().conditions,
     storageAvailableBytes: () => storage.availableBytes(),
-    certificateExpiresAtMs: () => network?.certificates.report().expiresAtMs,
+    certificate: () => network?.certificates.report(),
     heartbeat,
     activeMigrations: (role) => agent.book.countActive(role),
     hypervisorConnected: () => node.connected,
@@ -212,7 +218,8 @@ async function run(
   tasks.run('storage', (signal) => storage.run(signal));
   // It runs commands, which would hold up what everybody waits for.
   tasks.run('operating-system', async (signal) => {
-    await agent.inventory.untilListed(signal);
+    const listed = agent.inventory.untilListed(signal);
+    await Promise.race([listed, delay(LISTING_PATIENCE_MS, signal)]);
     await linux.readOperatingSystem();
   });
   tasks.run('readiness', async (signal) => {
@@ -287,7 +294,6 @@ async function main(launched: Launched): Promise<number> {
 
 /** Runs the agent until it is told to end. What is launched already ends with this process. */
 export function start(launched: Launched): void {
-  interpretSchemas();
   // Exits although a connection may linger: everything that matters has been ended in order by now.
   void main(launched).then((code) => process.exit(code));
 }

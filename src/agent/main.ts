@@ -9,6 +9,14 @@ startProgram({
   url: import.meta.url,
   module: 'daemon',
   // To come up takes them as long as it takes the agent.
-  prepare: () =>
-    isQuestion(process.argv.slice(2)) ? {} : { driver: launchDriver(), journal: launchJournal() },
+  prepare: () => (isQuestion(process.argv.slice(2)) ? {} : launch()),
 });
+
+/** What cannot be launched now the agent launches itself, and has words for it. */
+function launch() {
+  try {
+    return { driver: launchDriver(), journal: launchJournal() };
+  } catch {
+    return {};
+  }
+}

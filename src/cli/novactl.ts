@@ -1,11 +1,12 @@
-import { interpretSchemas } from '../core/interpret-schemas.ts';
+// Before all that makes schemas.
+import '../core/interpret-schemas.ts';
+
 import { processIo } from './process/process-io.ts';
 import { runCli } from './program.ts';
 
 const HANG_MS = 500;
 
 export async function start(): Promise<void> {
-  interpretSchemas();
   const exitCode = await runCli(process.argv.slice(2), processIo());
   process.exitCode = exitCode;
   // doctor may have met a file system that hangs. A thread that waits for one keeps the process alive, even after

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
-import { getHeapStatistics, setFlagsFromString } from 'node:v8';
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { nativeFile } from './sibling-module.ts';
 
@@ -30,24 +30,24 @@ const LIBRARY = nativeFile(import.meta.url, 'memory.node', '../../dist/agent');
  */
 export function keepMemorySmall(): void {
   const giveBack = createRequire(import.meta.url)(LIBRARY) as () => void;
-  let smallest = 0;
-  let smallestHeap = getHeapStatistics().total_heap_size;
+  let givenBackAt = 0;
+  let collectedAt = oldHeapBytes();
   let givenAtMs = performance.now();
   let before = performance.eventLoopUtilization();
   const look = (): void => {
     const now = performance.eventLoopUtilization();
     const isIdle = isIdleBetween(before, now);
     before = now;
-    const isGrown = process.memoryUsage.rss() > smallest + GROWTH_BYTES;
-    const hasGarbage = getHeapStatistics().total_heap_size > smallestHeap + HEAP_GROWTH_BYTES;
+    const isGrown = process.memoryUsage.rss() > givenBackAt + GROWTH_BYTES;
+    const hasGarbage = oldHeapBytes() > collectedAt + HEAP_GROWTH_BYTES;
     const collects = isIdle && hasGarbage;
     if (collects) {
       collectGarbage();
-      smallestHeap = getHeapStatistics().total_heap_size;
+      collectedAt = oldHeapBytes();
     }
     if (!collects && !isGrown && performance.now() < givenAtMs + LONGEST_MS) return;
     giveBack();
-    smallest = process.memoryUsage.rss();
+    givenBackAt = process.memoryUsage.rss();
     givenAtMs = performance.now();
   };
   setInterval(look, LOOK_MS).unref();
@@ -55,6 +55,12 @@ export function keepMemorySmall(): void {
 
 function isIdleBetween(before: EventLoopUtilization, now: EventLoopUtilization): boolean {
   return performance.eventLoopUtilization(now, before).utilization < IDLE_UTILIZATION;
+}
+
+/** Without the room for young objects, which V8 makes larger and smaller all the time. */
+function oldHeapBytes(): number {
+  const old = getHeapSpaceStatistics().filter(({ space_name: name }) => !name.startsWith('new_'));
+  return old.reduce((sum, { space_size: bytes }) => sum + bytes, 0);
 }
 
 /** All of it, and moves what is left together: a collection that V8 makes by itself leaves the heap as large as it was. */

@@ -1,16 +1,18 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createRequire, Module } from 'node:module';
 import path from 'node:path';
 import { constants, Script } from 'node:vm';
+import { crc32 } from 'node:zlib';
 
 /** A program that is built into one file of CommonJS. */
 export interface LoadedProgram {
   readonly exports: unknown;
-  /** Whether there was code beside it, made by this V8. */
+  /** Whether there was code beside it that is of this source and this V8. */
   readonly hadCode: boolean;
-  /** What V8 has compiled of it by now, for the next who loads it. */
-  createCode(): Buffer;
 }
+
+/** Before the code: the checksums of the source and of the code itself, as V8 looks only for its version and the source's length. */
+const HEADER_BYTES = 8;
 
 /** Where what V8 has compiled of a program is, beside it. */
 export function codeFile(program: string): string {
@@ -19,23 +21,54 @@ export function codeFile(program: string): string {
 
 /**
  * Loads a program, and runs what it does at its beginning. With its code beside it V8 has nothing to parse: half of the time and 9 MiB
- * for the agent. Code of another V8 is left alone: V8 looks for its version in it, and for the length of the source.
+ * for the agent. Code of another source, of another V8 or damaged is left alone.
  */
 export function loadProgram(file: string): LoadedProgram {
-  const code = codeFile(file);
-  // All letters of what is built are of one byte.
-  const source = Module.wrap(readFileSync(file, 'latin1'));
-  const script = new Script(source, {
-    filename: file,
-    cachedData: existsSync(code) ? readFileSync(code) : undefined,
+  const source = readSource(file);
+  const script = compileProgram(source, file, readCode(source, codeFile(file)));
+  const hadCode = script.cachedDataRejected === false;
+  return { exports: runProgram(script, file), hadCode };
+}
+
+/** The file's text, whose letters are all of one byte where it is built. */
+export function readSource(file: string): string {
+  return Module.wrap(readFileSync(file, 'latin1'));
+}
+
+/** `name` is what stack traces call it. */
+export function compileProgram(source: string, name: string, code?: Buffer): Script {
+  return new Script(source, {
+    filename: name,
+    cachedData: code,
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
+}
+
+export function runProgram(script: Script, file: string): unknown {
   const run = script.runInThisContext() as (...values: readonly unknown[]) => void;
   const module = { exports: {} };
   run(module.exports, createRequire(file), module, file, path.dirname(file));
-  return {
-    exports: module.exports,
-    hadCode: script.cachedDataRejected === false,
-    createCode: () => script.createCachedData(),
-  };
+  return module.exports;
+}
+
+/** What `loadProgram` takes for the source's code. */
+export function sealCode(source: string, code: Buffer): Buffer {
+  const header = Buffer.alloc(HEADER_BYTES);
+  header.writeUInt32LE(crc32(source), 0);
+  header.writeUInt32LE(crc32(code), 4);
+  return Buffer.concat([header, code]);
+}
+
+function readCode(source: string, file: string): Buffer | undefined {
+  let sealed: Buffer;
+  try {
+    sealed = readFileSync(file);
+  } catch {
+    return undefined;
+  }
+  if (sealed.length <= HEADER_BYTES) return undefined;
+  const code = sealed.subarray(HEADER_BYTES);
+  const isWhole =
+    sealed.readUInt32LE(0) === crc32(source) && sealed.readUInt32LE(4) === crc32(code);
+  return isWhole ? code : undefined;
 }

@@ -43,8 +43,7 @@ export class JournalThread implements StatementRunner, AsyncDisposable {
     this.#worker.on('message', (message: FromJournalThread) => this.#hear(message));
     this.#worker.on('error', (error) => this.#lose(error));
     this.#worker.on('exit', () => this.#lose(undefined));
-    if (worker.threadId === -1) this.#lose(undefined);
-    else this.#tell({ kind: 'open', settings });
+    this.#tell({ kind: 'open', settings });
   }
 
   /** In `worker`, which nothing was asked of before. Fails as `openJournalFile` does. */

@@ -3,7 +3,7 @@ import type { AgentError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { JournalDatabase } from './journal-database.ts';
 import { JournalThread } from './journal-thread.ts';
-import { launchJournal } from './launch-journal.ts';
+import { hasEnded, launchJournal } from './launch-journal.ts';
 
 export interface JournalHealth {
   /** `Healthy`; `JournalReplaced`: it was damaged and begun anew; `WriteFailed`: what happens now is not recorded. */
@@ -18,7 +18,7 @@ export interface JournalOptions {
   readonly schema: readonly string[];
   /** Where a copy is kept while nothing can be written; its own directory unless given. */
   readonly standInDirectory?: string;
-  /** A thread that was launched before for the journal; one is launched if none is given. */
+  /** A thread that was launched before for the journal; one is launched if none is given, or that has ended. */
   readonly launched?: Worker | undefined;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
@@ -54,7 +54,9 @@ export class Journal implements AsyncDisposable {
     const { logger, schema, standInDirectory = directory, now = Date.now } = options;
     const { thread, replaced, failure } = await JournalThread.open(
       { directory, standInDirectory, schema, nowMs: now() },
-      options.launched ?? launchJournal(),
+      options.launched === undefined || hasEnded(options.launched)
+        ? launchJournal()
+        : options.launched,
     );
     if (failure !== undefined) {
       logger.error(

@@ -18,3 +18,7 @@ export function launchJournal(): Worker {
   worker.on('error', () => {});
   return worker;
 }
+
+export function hasEnded(worker: Worker): boolean {
+  return worker.threadId === -1;
+}

@@ -7,17 +7,8 @@ import type { Amounts } from './node.ts';
 /** CPUs that nobody has to himself are shared, and only reported; of everything else nothing is given twice. */
 const SHARED: readonly string[] = ['cpu'];
 
-/** What machines take is asked for again and again. */
-const KNOWN = new WeakMap<Machine, Amounts>();
-
 /** What a machine takes of its node. */
 export function amountsOf(machine: Machine): Amounts {
-  const amounts = KNOWN.get(machine) ?? reckon(machine);
-  KNOWN.set(machine, amounts);
-  return amounts;
-}
-
-function reckon(machine: Machine): Amounts {
   const cpu = vcpusOf(machine) * 1000;
   const memory = nodeMemoryBytesOf(machine);
   const pages = machine.memory?.hugepages;

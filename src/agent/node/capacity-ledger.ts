@@ -1,4 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
+import type { Machine } from '../../core/resources/machine.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { ForeignVm } from '../vms/foreign-vms.ts';
 import { nameKey } from '../vms/name-key.ts';
@@ -42,6 +43,8 @@ export class CapacityLedger {
   readonly allocatable: Amounts;
   readonly #options: CapacityLedgerOptions;
   readonly #holdings = new Map<string, Holding>();
+  /** What machines take that are listed again and again; none of them is ever changed, only replaced. */
+  readonly #known = new WeakMap<Machine, Amounts>();
 
   constructor(options: CapacityLedgerOptions) {
     this.capacity = options.capacity;
@@ -199,7 +202,7 @@ export class CapacityLedger {
     ]);
     const reserved = reservations.list().filter(({ vm }) => !names.has(nameKey(vm)));
     return sumOf([
-      ...on.filter(({ definition }) => counted(definition)).map(amountsInForce),
+      ...on.filter(({ definition }) => counted(definition)).map((vm) => this.#amountsInForce(vm)),
       ...held
         .filter(({ vmUid, namespace, name }) => counted({ uid: vmUid, namespace, name }))
         .map(({ amounts }) => amounts),
@@ -210,14 +213,17 @@ export class CapacityLedger {
       ...reserved.filter(({ vm }) => counted(vm)).map(({ amounts }) => amounts),
     ]);
   }
+
+  /** What a VM was started with, whatever it shall have at its next start. */
+  #amountsInForce({ definition, liveDefinition }: Vm): Amounts {
+    const machine = (liveDefinition ?? definition).spec.template.spec;
+    const amounts = this.#known.get(machine) ?? amountsOf(machine);
+    this.#known.set(machine, amounts);
+    return amounts;
+  }
 }
 
 type Identity = Reservation['vm'];
-
-/** What a VM was started with, whatever it shall have at its next start. */
-function amountsInForce({ definition, liveDefinition }: Vm): Amounts {
-  return amountsOf((liveDefinition ?? definition).spec.template.spec);
-}
 
 /** Others' VMs are QEMU's as well, and may come to have all that they were given. */
 function amountsOfForeign({ vcpus, memoryBytes, hugepages }: ForeignVm): Amounts {

@@ -6,4 +6,6 @@ export interface CertificateReport {
   readonly message: string;
   /** Milliseconds since 1970. */
   readonly expiresAtMs: number;
+  /** From when it is valid until it expires. */
+  readonly lifetimeMs: number;
 }

@@ -76,7 +76,7 @@ export class Certificates implements Disposable {
     return this.#current;
   }
 
-  /** As it was when the files were last looked at. */
+  /** Of those in use, a few seconds ago. */
   report(): CertificateReport {
     return this.#report;
   }
@@ -99,6 +99,8 @@ export class Certificates implements Disposable {
       const problem = error instanceof Error ? error.message : String(error);
       if (!this.#complained) this.#log.warn({ problem }, 'Changed certificates cannot be used');
       this.#complained = true;
+      // Those in use may end meanwhile.
+      this.#report = this.#lookAt(this.#current);
       return;
     }
     this.#complained = false;
@@ -113,10 +115,12 @@ export class Certificates implements Disposable {
 
   #lookAt(set: CertificateSet): CertificateReport {
     const judged = judge(set, this.files, this.#nodeName);
-    const expiresAtMs = new X509Certificate(set.cert).validToDate.getTime();
+    const { validFromDate, validToDate } = new X509Certificate(set.cert);
+    const expiresAtMs = validToDate.getTime();
+    const lifetimeMs = expiresAtMs - validFromDate.getTime();
     if (!('problem' in judged)) {
       this.#problem = '';
-      return { reason: 'Valid', message: '', expiresAtMs };
+      return { reason: 'Valid', message: '', expiresAtMs, lifetimeMs };
     }
     const { kind, problem, toDo } = judged;
     const isEnding = kind === 'ending';
@@ -128,7 +132,7 @@ export class Certificates implements Disposable {
     }
     this.#problem = said;
     const reason = isEnding ? 'ExpiresSoon' : 'Refused';
-    return { reason, message: `${problem}. ${toDo}`, expiresAtMs };
+    return { reason, message: `${problem}. ${toDo}`, expiresAtMs, lifetimeMs };
   }
 
   [Symbol.dispose](): void {

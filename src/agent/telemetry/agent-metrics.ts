@@ -1,5 +1,6 @@
 import { Gauge, Registry } from 'prom-client';
 import type { Migration } from '../migration/migration.ts';
+import type { CertificateReport } from '../node/certificate-report.ts';
 import type { ControllerState } from '../reconcile/reconciler.ts';
 import type { Condition } from '../reports/report.ts';
 import { listDown } from '../vms/down-vms.ts';
@@ -30,8 +31,8 @@ export interface MetricSources {
   readonly nodeConditions: () => readonly Condition[];
   /** What is free where the agent keeps what it knows; undefined while that is not known. */
   readonly storageAvailableBytes: () => number | undefined;
-  /** Milliseconds since 1970; undefined where the node has no certificate. */
-  readonly certificateExpiresAtMs: () => number | undefined;
+  /** Undefined where the node has no certificate. */
+  readonly certificate: () => CertificateReport | undefined;
   readonly activeMigrations: (role: Migration['role']) => number;
   readonly hypervisorConnected: () => boolean;
   readonly controllers: () => readonly ControllerState[];
@@ -57,7 +58,7 @@ export class AgentMetrics {
     addNodeMemory(this.#registry, sources.memory);
     addNodeConditions(this.#registry, sources.nodeConditions);
     addStorage(this.#registry, sources.storageAvailableBytes);
-    addCertificate(this.#registry, sources.certificateExpiresAtMs);
+    addCertificate(this.#registry, sources.certificate);
     addDownVms(this.#registry, () => {
       const vms = sources.vms();
       return vms && listDown(vms);

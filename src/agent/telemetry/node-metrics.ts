@@ -1,4 +1,5 @@
 import { Gauge, type Registry } from 'prom-client';
+import type { CertificateReport } from '../node/certificate-report.ts';
 import type { Condition } from '../reports/report.ts';
 import type { DownVm } from '../vms/down-vms.ts';
 
@@ -83,22 +84,41 @@ export function addStorage(registry: Registry, read: () => number | undefined): 
   );
 }
 
+const CERTIFICATE_TIMES: readonly {
+  readonly figure: 'expiresAtMs' | 'lifetimeMs';
+  readonly name: string;
+  readonly help: string;
+}[] = [
+  {
+    figure: 'expiresAtMs',
+    name: 'novacron_node_certificate_expiry_timestamp_seconds',
+    help: "When the node's certificate expires, in seconds since 1970; none where the node is alone",
+  },
+  {
+    figure: 'lifetimeMs',
+    name: 'novacron_node_certificate_lifetime_seconds',
+    help: "How long the node's certificate is valid in all; none where the node is alone",
+  },
+];
+
 export function addCertificate(
   registry: Registry,
-  readExpiresAtMs: () => number | undefined,
+  read: () => CertificateReport | undefined,
 ): void {
-  registry.registerMetric(
-    new Gauge({
-      name: 'novacron_node_certificate_expiry_timestamp_seconds',
-      help: "When the node's certificate expires, in seconds since 1970; none where the node is alone",
-      registers: [],
-      collect() {
-        const expiresAtMs = readExpiresAtMs();
-        if (expiresAtMs === undefined) this.remove();
-        else this.set(expiresAtMs / 1_000);
-      },
-    }),
-  );
+  for (const { figure, name, help } of CERTIFICATE_TIMES) {
+    registry.registerMetric(
+      new Gauge({
+        name,
+        help,
+        registers: [],
+        collect() {
+          const report = read();
+          if (report === undefined) this.remove();
+          else this.set(report[figure] / 1_000);
+        },
+      }),
+    );
+  }
 }
 
 /** While VMs are not known, nothing is exported of them. */

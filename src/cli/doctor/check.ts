@@ -71,7 +71,7 @@ async function runCheck(
   const giveUp = () => {
     ended.resolve(
       failure(
-        `No answer within ${patience.ms / 1000}s`,
+        `Still no answer ${patience.ms / 1000}s after the last that came`,
         'Something hangs: see what with "ps -eo pid,stat,wchan,args" and "dmesg"',
       ),
     );

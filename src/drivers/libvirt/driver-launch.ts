@@ -15,7 +15,13 @@ export function launchDriver(): ChildProcess {
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
-  // Whoever takes it sees that it is not connected.
+  // Whoever takes it sees that it does not run.
   child.on('error', () => {});
   return child;
+}
+
+/** Whether a process that was launched before can be used: one that could not be spawned has a channel all the same. */
+export function isUsable(child: ChildProcess): boolean {
+  const { pid, connected, exitCode, signalCode } = child;
+  return pid !== undefined && connected && exitCode === null && signalCode === null;
 }

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { AgentError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { ConnectionGate, type ConnectionState } from './connection-gate.ts';
-import { launchDriver } from './driver-launch.ts';
+import { isUsable, launchDriver } from './driver-launch.ts';
 import {
   type CallRequest,
   type DomainReport,
@@ -61,14 +61,15 @@ export class DriverSupervisor implements AsyncDisposable {
   #announced = false;
   #connectTimer: NodeJS.Timeout | undefined;
   #spawnTimer: NodeJS.Timeout | undefined;
-  /** Since a call has come to something. */
+  /** Since libvirt has answered a call. */
   #fruitlessSpawns = 0;
   #probing = false;
   #closed = false;
 
   constructor(options: DriverSupervisorOptions) {
     this.#options = options;
-    this.#take(options.launched?.connected === true ? options.launched : this.#launch());
+    const { launched } = options;
+    this.#take(launched !== undefined && isUsable(launched) ? launched : this.#launch());
   }
 
   get pid(): number | undefined {
@@ -111,7 +112,11 @@ export class DriverSupervisor implements AsyncDisposable {
       {
         timeoutMs:
           lane === 'long' ? undefined : Math.max(1, timeoutMs - (performance.now() - startedAtMs)),
-        toError: (failure) => toAgentError(failure, { operation, action, metadata }),
+        toError: (failure) => {
+          const error = toAgentError(failure, { operation, action, metadata });
+          if (error.reason !== 'HYPERVISOR_UNREACHABLE') this.#fruitlessSpawns = 0;
+          return error;
+        },
         onTimeout: (id) => {
           this.#send({ kind: 'forget', id });
           void this.#probe();
@@ -126,6 +131,7 @@ export class DriverSupervisor implements AsyncDisposable {
       (id) => this.#send({ kind: 'call', id, operation, values, uid, lane }),
       signal,
     );
+    this.#fruitlessSpawns = 0;
     return value as OperationResult<Name>;
   }
 
@@ -192,7 +198,6 @@ export class DriverSupervisor implements AsyncDisposable {
   #receive(message: FromDriver): void {
     switch (message.kind) {
       case 'result':
-        this.#fruitlessSpawns = 0;
         this.#pending.resolve(message.id, message.value);
         break;
       case 'failure':

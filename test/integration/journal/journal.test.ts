@@ -6,6 +6,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Journal } from '../../../src/agent/journal/journal.ts';
+import { launchJournal } from '../../../src/agent/journal/launch-journal.ts';
 import { JOURNAL_SCHEMA } from '../../../src/agent/journal-schema.ts';
 import { MigrationStore } from '../../../src/agent/migration/migration-store.ts';
 import { createLogger } from '../../../src/core/logger.ts';
@@ -64,6 +65,19 @@ test('a second process is refused while the first lives, and a killed one leaves
   await writer.kill();
   await using journal = await Journal.open(directory.path, options);
   assert.equal(journal.health().reason, 'Healthy');
+});
+
+test('a thread that was launched before is used, unless it has ended', async () => {
+  using directory = temporary();
+  const launched = launchJournal();
+  {
+    await using journal = await Journal.open(directory.path, { ...options, launched });
+    await journal.tryWrite();
+    assert.notEqual(launched.threadId, -1);
+  }
+  assert.equal(launched.threadId, -1, 'it ends with the journal');
+  await using journal = await Journal.open(directory.path, { ...options, launched });
+  await journal.tryWrite();
 });
 
 test('a full disk fails with STORAGE_FULL, loses nothing and is over once there is room', {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { copyFile, mkdir } from 'node:fs/promises';
 import http2 from 'node:http2';
 import net from 'node:net';
@@ -298,9 +298,9 @@ test('what others hold against a certificate is said once, when it comes to be s
   await take(good);
   using certificates = await Certificates.open(files, log, { nodeName: 'a' });
   assert.equal(lines.length, 0);
-  const { expiresAtMs } = certificates.report();
-  assert.deepEqual(certificates.report(), { reason: 'Valid', message: '', expiresAtMs });
-  assert.ok(expiresAtMs > Date.now());
+  const { expiresAtMs, lifetimeMs, ...valid } = certificates.report();
+  assert.deepEqual(valid, { reason: 'Valid', message: '' });
+  assert.ok(expiresAtMs > Date.now() && lifetimeMs > 0);
   await take(bad);
   await certificates.refresh();
   await certificates.refresh();
@@ -316,6 +316,21 @@ test('what others hold against a certificate is said once, when it comes to be s
   await take(bad);
   await certificates.refresh();
   assert.equal(complaints().length, 2);
+});
+
+test('a certificate that ends while its files are half replaced is told', async () => {
+  const { folder } = harness;
+  const names = 'URI:spiffe://novacron/node/a';
+  const short = await issueShortLived(folder, 'short-node', 2, names);
+  using certificates = await Certificates.open(short, pino({ level: 'silent' }), { nodeName: 'a' });
+  assert.notEqual(certificates.report().reason, 'Refused');
+  // As one that is being written.
+  writeFileSync(short.key, '');
+  await until(async () => {
+    await certificates.refresh();
+    return certificates.report().reason === 'Refused';
+  });
+  assert.match(certificates.report().message, /certificate\.pem expired on /);
 });
 
 test('a request of more than 4 MiB is refused, compressed or not', async () => {

@@ -37,7 +37,7 @@ async function open(missing: () => readonly Obstacle[] = () => [], vmCount = 3):
     memory: () => ({ allocatableBytes: 0, allocatedBytes: 0, foreignBytes: 0 }),
     nodeConditions: () => [],
     storageAvailableBytes: () => undefined,
-    certificateExpiresAtMs: () => undefined,
+    certificate: () => undefined,
     activeMigrations: () => 0,
     hypervisorConnected: () => true,
     controllers: () => [CONTROLLER, { ...CONTROLLER, name: 'stray-copies' }],

@@ -75,14 +75,16 @@ test('a full disk makes it not ready, a replaced journal only unhealthy', async 
   assert.equal(condition(full, 'Ready')?.message, 'The disk is full');
 });
 
+const TIMES = { expiresAtMs: 0, lifetimeMs: 0 };
+
 test('a certificate that others refuse is told, and keeps nobody on the node from using it', async () => {
   await using surroundings = await Surroundings.open();
   await surroundings.until(isConnected);
   assert.equal(condition(await surroundings.get(), 'CertificateValid')?.reason, 'NotNeeded');
-  surroundings.certificate = { reason: 'ExpiresSoon', message: 'In 3 days', expiresAtMs: 0 };
+  surroundings.certificate = { reason: 'ExpiresSoon', message: 'In 3 days', ...TIMES };
   const soon = condition(await surroundings.get(), 'CertificateValid');
   assert.deepEqual([soon?.status, soon?.message], ['true', 'In 3 days']);
-  surroundings.certificate = { reason: 'Refused', message: 'It expired', expiresAtMs: 0 };
+  surroundings.certificate = { reason: 'Refused', message: 'It expired', ...TIMES };
   const refused = await surroundings.get();
   assert.equal(condition(refused, 'CertificateValid')?.status, 'false');
   assert.equal(condition(refused, 'CertificateValid')?.message, 'It expired');

@@ -112,12 +112,12 @@ test('XML that is as it was is not described again', async () => {
 
 test('should an event be lost, age makes a few at a time outdated', async (context) => {
   const cache = new DefinitionCache();
-  const records = Array.from({ length: 40 }, (_, index) => ({ ...record, uid: String(index) }));
+  const records = Array.from({ length: 60 }, (_, index) => ({ ...record, uid: String(index) }));
   for (const each of records) await cache.read(each, async () => xmlOf(1), describeDomain);
   assert.deepEqual(cache.selectOutdated(records), []);
   const nowMs = performance.now();
   context.mock.method(performance, 'now', () => nowMs + 31_000);
-  assert.equal(cache.selectOutdated(records).length, 16);
+  assert.equal(cache.selectOutdated(records).length, 32);
 });
 
 test('a VM that cannot be read is left alone for a while', async (context) => {

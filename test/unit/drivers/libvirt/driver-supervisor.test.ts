@@ -9,7 +9,10 @@ const never = new AbortController().signal;
 
 /** A driver process that says what the test wants it to. */
 class FakeDriver extends EventEmitter {
-  readonly connected = true;
+  connected = true;
+  pid: number | undefined = 1;
+  exitCode: number | null = null;
+  readonly signalCode = null;
   readonly told: ToDriver[] = [];
   isKilled = false;
 
@@ -41,7 +44,7 @@ class Supervised implements AsyncDisposable {
   readonly drivers: FakeDriver[] = [];
   readonly supervisor: DriverSupervisor;
 
-  constructor(context: TestContext) {
+  constructor(context: TestContext, launched?: FakeDriver) {
     context.mock.timers.enable({ apis: ['setTimeout'] });
     this.supervisor = new DriverSupervisor({
       uri: 'qemu:///system',
@@ -49,7 +52,7 @@ class Supervised implements AsyncDisposable {
       stateDirectory: undefined,
       callTimeoutMs: 10_000,
       logger: undefined,
-      launched: undefined,
+      launched: launched as unknown as ChildProcess | undefined,
       launch: () => {
         const driver = new FakeDriver();
         this.drivers.push(driver);
@@ -107,4 +110,25 @@ test('once a call has come to something, libvirt is expected to be as quick as e
   driver.say({ kind: 'connecting' });
   timers.tick(5_000);
   assert.equal(driver.isKilled, true);
+});
+
+test('a driver that was launched before is taken, unless it could not be spawned or has ended', async (context) => {
+  const launched = new FakeDriver();
+  await using taking = new Supervised(context, launched);
+  assert.equal(taking.drivers.length, 0);
+  assert.equal(launched.told[0]?.kind, 'begin');
+  context.mock.timers.reset();
+  const states: readonly Partial<FakeDriver>[] = [
+    { pid: undefined },
+    { connected: false },
+    { exitCode: 1 },
+  ];
+  for (const state of states) {
+    const bad: FakeDriver = new FakeDriver();
+    Object.assign(bad, state);
+    await using supervised = new Supervised(context, bad);
+    assert.equal(supervised.drivers.length, 1);
+    assert.deepEqual(bad.told, []);
+    context.mock.timers.reset();
+  }
 });

@@ -8,14 +8,10 @@ test('without words the fast suite runs once', () => {
   assert.deepEqual(parseTestRequest([]), { suites: [FAST], paths: [], repeat: 1, busy: 0 });
 });
 
-const ALL = [FAST, ...NAMED_SUITES.filter(({ isApart = false }) => !isApart)];
+const ALL = [FAST, ...NAMED_SUITES];
 
-test('all is the fast suite and every named one that does not want the machine for itself', () => {
+test('all is the fast suite and every named one', () => {
   assert.deepEqual(parseTestRequest(['all']).suites, ALL);
-  assert.deepEqual(
-    NAMED_SUITES.filter((suite) => !ALL.includes(suite)).map(({ name }) => name),
-    ['guests'],
-  );
 });
 
 test('paths without a suite are looked for in all of them', () => {
