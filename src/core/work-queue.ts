@@ -100,6 +100,8 @@ export class WorkQueue {
 
   /** Forgets work that is not needed any more. What is being done ends by itself. */
   drop(work: Work): void {
+    // Where all is well this is asked for each subject, again and again.
+    if (this.#items.size === 0) return;
     const item = this.#items.get(keyOf(work));
     if (item?.isInWork === true) item.isStale = false;
     else this.#items.delete(keyOf(work));

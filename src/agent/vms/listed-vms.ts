@@ -260,7 +260,7 @@ export class ListedVms {
   #report(uid: string, vm: Vm): void {
     if (this.#coming.delete(uid)) this.#made.add(uid);
     const before = this.#vms.get(uid);
-    if (isDeepStrictEqual(before, vm)) return;
+    if (before !== undefined && areEqual(before, vm)) return;
     if (before !== undefined && sameButFigures(before, vm)) this.#vms.replaceQuietly(uid, vm);
     else this.#vms.put(uid, vm);
   }
@@ -282,10 +282,21 @@ function unreadOf({ domains, usage }: VmListing): readonly UnreadVm[] {
 }
 
 function sameButFigures(left: Vm, right: Vm): boolean {
-  return isDeepStrictEqual(withoutFigures(left), withoutFigures(right));
+  return areEqual(withoutFigures(left), withoutFigures(right));
 }
 
-function withoutFigures(vm: Vm): unknown {
+/** Part by part, as most parts of a VM that has not changed are the same objects. */
+function areEqual<T extends object>(left: T, right: T): boolean {
+  const names = Object.keys(left) as (keyof T)[];
+  if (names.length !== Object.keys(right).length) return false;
+  return names.every((name) =>
+    left[name] === right[name]
+      ? Object.hasOwn(right, name)
+      : isDeepStrictEqual(left[name], right[name]),
+  );
+}
+
+function withoutFigures(vm: Vm): object {
   const migration = vm.migration && { ...vm.migration, fractionDone: 0 };
   return { ...vm, statistics: 0, migration };
 }

@@ -42,7 +42,7 @@ export interface ConditionFacts {
 
 type Aspect = readonly [type: string, status: ConditionStatus, reason: string, message: string];
 
-/** The conditions of a VM; a condition whose status did not change keeps its transition time. */
+/** The conditions of a VM; a condition whose status did not change keeps its transition time. Those before if none has changed. */
 export function conditionsOf(
   facts: ConditionFacts,
   previous: readonly Condition[],
@@ -61,12 +61,27 @@ export function conditionsOf(
   const { startProblem } = facts.context;
   if (startProblem !== undefined && isOff(facts.state)) aspects.push(notStartable(startProblem));
   if (facts.isStray) aspects.push(strayCopy(facts.definition));
-  return aspects.map(([type, status, reason, message]) => {
+  const conditions = aspects.map(([type, status, reason, message]) => {
     const before = previous.find((candidate) => candidate.type === type);
     const lastTransitionAtMs = before?.status === status ? before.lastTransitionAtMs : Date.now();
     const observedGeneration = facts.definition.generation;
     return { type, status, reason, message, lastTransitionAtMs, observedGeneration };
   });
+  const isSame =
+    conditions.length === previous.length &&
+    conditions.every((condition, index) => isSameCondition(condition, previous[index]));
+  return isSame ? previous : conditions;
+}
+
+function isSameCondition(left: Condition, right: Condition | undefined): boolean {
+  return (
+    left.type === right?.type &&
+    left.status === right.status &&
+    left.reason === right.reason &&
+    left.message === right.message &&
+    left.lastTransitionAtMs === right.lastTransitionAtMs &&
+    left.observedGeneration === right.observedGeneration
+  );
 }
 
 function ready({ state, context }: ConditionFacts): Aspect {
