@@ -64,6 +64,7 @@ const never = new AbortController().signal;
  */
 export function admission(gate: Gate, dependencies: AdmissionDependencies): ServerInterceptor {
   const { admitted, observer, log } = dependencies;
+  const audit = auditLog(log);
   return ({ path: method, responseStream }, nextCall) => {
     const startedAt = performance.now();
     const requestId = randomUUID();
@@ -73,8 +74,9 @@ export function admission(gate: Gate, dependencies: AdmissionDependencies): Serv
     const end = (status: RpcStatus) => call.sendStatus(status);
     const refuse = (error: unknown, send = end): void => {
       const status = toStatus(error, never, requestId);
-      const fields = { requestId, method, ...whoIs(gate), outcome: status.reason, err: error };
-      (isRefusal(error) ? auditLog(log) : log).warn(fields, 'Call refused');
+      const { reason: outcome, details: problem } = status;
+      const fields = { requestId, method, ...whoIs(gate), outcome, problem };
+      (isRefusal(error) ? audit : log).warn(fields, 'Call refused');
       send(status);
     };
     /** Past the gate, which has a status wait for the message before it: that will not be sent. */

@@ -1,7 +1,7 @@
 import { status as Code } from '@grpc/grpc-js';
-import { auditLog, type Logger } from '../../core/logger.ts';
 import { changesSomething, isRefusal, readsSecrets } from './authorization.ts';
 import type { OpenCall } from './call-context.ts';
+import type { Calls } from './calls.ts';
 import { toStatus } from './status.ts';
 
 const OK = 'OK';
@@ -12,7 +12,7 @@ const SECRETS_READ = 'Secrets read';
  * log.
  */
 export function logCall(
-  log: Logger,
+  { log, audit, mistakes }: Calls,
   method: string,
   call: OpenCall,
   outcome: { readonly error: unknown } | undefined,
@@ -27,20 +27,27 @@ export function logCall(
     durationMs: call.durationMs,
   };
   const audited = { role: call.caller.role, ...fields, outcome: status?.reason ?? OK };
-  if (changesSomething(method)) auditLog(log).info(audited, 'Change requested');
-  else if (isRefusal(outcome?.error)) auditLog(log).warn(audited, 'Call refused');
-  else if (readsSecrets(method) && !call.isAudited) auditLog(log).info(audited, SECRETS_READ);
-  if (status === undefined) log.debug(fields, 'Call answered');
-  else log[levelOf(status.code)]({ ...fields, err: outcome?.error }, 'Call failed');
+  if (changesSomething(method)) audit.info(audited, 'Change requested');
+  else if (isRefusal(outcome?.error)) audit.warn(audited, 'Call refused');
+  else if (readsSecrets(method) && !call.isAudited) audit.info(audited, SECRETS_READ);
+  if (status === undefined) {
+    log.debug(fields, 'Call answered');
+    return;
+  }
+  const level = levelOf(status.code);
+  // Nobody needs the stack of somebody else's mistake.
+  if (level === 'info') {
+    mistakes.write({ ...fields, outcome: status.reason, problem: status.details });
+  } else log[level]({ ...fields, err: outcome?.error }, 'Call failed');
 }
 
 /** Writes down that a call begins to answer with secrets: one that is followed may go on for days. */
-export function logFirstAnswer(log: Logger, method: string, call: OpenCall): void {
+export function logFirstAnswer({ audit }: Calls, method: string, call: OpenCall): void {
   if (!readsSecrets(method) || call.isAudited) return;
   const { requestId, caller, subject, durationMs } = call;
   const { identity, role } = caller;
   const fields = { role, requestId, method, caller: identity, ...subject, durationMs, outcome: OK };
-  auditLog(log).info(fields, SECRETS_READ);
+  audit.info(fields, SECRETS_READ);
   call.isAudited = true;
 }
 

@@ -54,8 +54,8 @@ export function serverStream<Request, Response>(
       call.emit('error', toStatus(error, signal, requestId));
     }
     await work.then(
-      () => logCall(calls.log, method.path, open, undefined),
-      (error: unknown) => logCall(calls.log, method.path, open, { error }),
+      () => logCall(calls, method.path, open, undefined),
+      (error: unknown) => logCall(calls, method.path, open, { error }),
     );
   }
 
@@ -64,7 +64,7 @@ export function serverStream<Request, Response>(
     open: OpenCall,
   ): AsyncIterable<Buffer> {
     for await (const message of messages) {
-      logFirstAnswer(calls.log, method.path, open);
+      logFirstAnswer(calls, method.path, open);
       yield writeResponse(method, message);
     }
   }

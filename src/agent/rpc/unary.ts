@@ -58,8 +58,8 @@ export function unary<Request, Response>(
     }
     // What is logged is what came of it, even if the caller did not wait for that.
     await work.then(
-      () => logCall(calls.log, method.path, open, undefined),
-      (error: unknown) => logCall(calls.log, method.path, open, { error }),
+      () => logCall(calls, method.path, open, undefined),
+      (error: unknown) => logCall(calls, method.path, open, { error }),
     );
   }
 }
