@@ -16,7 +16,7 @@ Usage: novacron-agent [--config FILE]
   --help          print this and end
 
 Signals: SIGTERM and SIGINT end it in good order; VMs and migrations go on without it.
-Exit codes: 0 ended as asked, 1 failed, 2 wrong arguments or configuration.
+Exit codes: 0 ended as asked, 1 failed, 2 wrong arguments or configuration, or the journal of a newer agent.
 `;
 
 /** What the command line comes to: a start, or the exit code of an agent that has said all there was to say. */

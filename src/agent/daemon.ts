@@ -29,6 +29,7 @@ import { forgetEnd, recordEnd } from './agent-end.ts';
 import { buildAgent } from './build-agent.ts';
 import { readCommandLine } from './command-line.ts';
 import { beginAgentStart, recordAgentStart } from './journal/agent-epoch.ts';
+import { isNewerJournal } from './journal/errors.ts';
 import { Journal } from './journal/journal.ts';
 import { JOURNAL_SCHEMA } from './journal-schema.ts';
 import { MigrationStore } from './migration/migration-store.ts';
@@ -58,6 +59,9 @@ const SHUTDOWN_TIMEOUT_MS = 15_000;
 const LISTING_PATIENCE_MS = 5_000;
 
 const CANNOT_GO_ON = 'Agent cannot go on';
+
+/** The exit code that the service manager takes for the last word: to start again would come to the same. */
+const DOES_NOT_MEND = 2;
 
 /** What comes up while this is loaded. */
 interface Launched {
@@ -288,7 +292,7 @@ async function main(launched: Launched): Promise<number> {
     const known = error instanceof AgentError && error.reason !== 'INTERNAL';
     log.fatal({ problem, ...(known ? { reason: error.reason } : { err: error }) }, CANNOT_GO_ON);
     await recordEnd(config.runDirectory, problem);
-    return 1;
+    return isNewerJournal(error) ? DOES_NOT_MEND : 1;
   }
 }
 

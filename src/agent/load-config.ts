@@ -9,7 +9,8 @@ export async function loadConfig(file: string): Promise<AgentConfig> {
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
-    const wayOn = 'docs/configuration.md has one to begin with; --config names another file';
+    const wayOn =
+      'the package has one to begin with, /usr/share/novacron/agent.yaml, and docs/configuration.md says what may be in it; --config names another file';
     throw new AgentError(
       'INVALID_CONFIG',
       `Cannot read the configuration ${file}: ${whyUnreadable(error)}; ${wayOn}`,

@@ -11,6 +11,8 @@ import { Novice } from './novice.ts';
 import { ServedFolder } from './served-folder.ts';
 
 const [OLDER, NEWER] = ['1.0.0', '1.1.0'];
+/** The folder that has them both. */
+const BOTH = 'both';
 
 const never = new AbortController().signal;
 const page = await readInstallPage();
@@ -38,19 +40,19 @@ export function walkInstallPage(
     after(() => resources.disposeAsync());
 
     test('its commands make a node of a bare Debian', async ({ signal }) => {
-      await novice.type(page.find('', 'A node'), OLDER, signal);
+      await novice.type(page.find('', 'A node'), { folder: OLDER }, signal);
       await novice.expectHealthyNode(signal);
     });
 
     test('and have others reach it, with certificates of its own CA', async ({ signal }) => {
-      await novice.type(page.find('', 'Reached by others'), OLDER, signal);
+      await novice.type(page.find('', 'Reached by others'), { folder: OLDER }, signal);
       await novice.expectHealthyNode(signal);
       const listening = await machine.run('ss --listening --tcp --numeric', signal);
       assert.match(listening, /:7443 /);
     });
 
     test('its first VM runs', async ({ signal }) => {
-      await novice.type(page.find('', 'The first VM'), OLDER, signal);
+      await novice.type(page.find('', 'The first VM'), { folder: OLDER }, signal);
       await novice.expectRunningVm(signal);
       qemu = await novice.findQemu(signal);
     });
@@ -63,17 +65,17 @@ export function walkInstallPage(
     };
 
     test('VMs run on through an upgrade', async ({ signal }) => {
-      await novice.type(page.find('upgrade'), NEWER, signal);
+      await novice.type(page.find('upgrade'), { folder: BOTH, version: NEWER }, signal);
       await expectSameVm(NEWER, signal);
     });
 
     test('and through a downgrade', async ({ signal }) => {
-      await novice.type(page.find('downgrade'), OLDER, signal);
+      await novice.type(page.find('downgrade'), { folder: BOTH, version: OLDER }, signal);
       await expectSameVm(OLDER, signal);
     });
 
     test('removal leaves VMs running and defined, and says how to go on', async ({ signal }) => {
-      const said = await novice.type(page.find('removal'), OLDER, signal);
+      const said = await novice.type(page.find('removal'), { folder: OLDER }, signal);
       assert.match(said, /virsh list --all/);
       assert.match(await machine.run('virsh list --all', signal), / default_first +running/);
       assert.equal(await novice.findQemu(signal), qemu);
@@ -81,7 +83,7 @@ export function walkInstallPage(
     });
 
     test('installed again it goes on where it was', async ({ signal }) => {
-      await novice.type(page.find('', 'A node'), NEWER, signal);
+      await novice.type(page.find('', 'A node'), { folder: NEWER }, signal);
       await expectSameVm(NEWER, signal);
       await machine.run('novactl vm delete first --force', signal);
       assert.doesNotMatch(await machine.run('virsh list --all', signal), /default_first/);
@@ -89,7 +91,7 @@ export function walkInstallPage(
   });
 }
 
-/** Puts our package into a folder of the machine. */
+/** Puts our package into a folder of the machine by itself, and into one with the others. */
 async function bring(
   version: string,
   machine: GuestMachine,
@@ -99,5 +101,6 @@ async function bring(
   const { file } = await buildDebianPackage({ version, folder }, never);
   const name = path.basename(file);
   const fetch = `/usr/lib/apt/apt-helper download-file ${served.url}/${name} ${name}`;
-  await machine.run(`mkdir /root/${version}; cd /root/${version}; ${fetch}`, never);
+  const link = `mkdir -p /root/${BOTH}; ln ${name} /root/${BOTH}/`;
+  await machine.run(`mkdir /root/${version}; cd /root/${version}; ${fetch}; ${link}`, never);
 }

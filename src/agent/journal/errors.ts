@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { AgentError } from '../../core/errors.ts';
+import { AgentError, hasReason } from '../../core/errors.ts';
 import { folderProblem } from '../../core/file-words.ts';
 
 // Result codes of SQLite, https://www.sqlite.org/rescode.html; extended codes carry the primary in the low byte.
@@ -19,6 +19,11 @@ function resultCode(error: unknown): number | undefined {
 
 function primaryCode(error: unknown): number {
   return (resultCode(error) ?? 0) & 0xff;
+}
+
+/** Whether a newer agent has written the file: until that one is installed again this one cannot start. */
+export function isNewerJournal(error: unknown): boolean {
+  return hasReason(error, 'JOURNAL_FAILURE') && error.metadata['version'] !== undefined;
 }
 
 /** Whether the file's content is damaged, which a new attempt cannot mend. */

@@ -1,6 +1,8 @@
 import type { AgentClient } from '../../client/agent-client.ts';
 import { type Condition, ConditionStatus, type Node } from '../../client/api.ts';
+import { timestampMs } from '../../client/time.ts';
 import type { AgentEnd } from '../../core/agent-end.ts';
+import { delay } from '../../core/delay.ts';
 import { AgentError, hasReason } from '../../core/errors.ts';
 import { hintFor } from '../errors/hints.ts';
 import type { AgentSettings } from './agent-settings.ts';
@@ -36,19 +38,35 @@ const HINTS: Readonly<Record<string, string>> = {
 const ACCEPT_HINT =
   'See what libvirt waits for: virsh dumpxml UID; if the agent shall go on without knowing these VMs: novactl node accept-unidentified';
 
-/** Asks the agent about its node; of one that is not there, what it has said when it ended. */
+/** An agent that has just started still connects to libvirt, and reads its VMs. */
+const STARTING_MS = 30_000;
+const LONGEST_WAIT_MS = 6_000;
+const ASK_AGAIN_MS = 500;
+
+/** Asks the agent about its node, again while it is just starting; of one that is not there, what it has said when it ended. */
 export async function checkAgent(
   getNode: () => Promise<Node>,
   findEnd: () => Promise<AgentEnd | undefined>,
+  signal: AbortSignal,
 ): Promise<Finding> {
-  let node: Node;
-  try {
-    node = await getNode();
-  } catch (error) {
-    const end = hasReason(error, 'AGENT_UNREACHABLE') ? await findEnd() : undefined;
-    return end === undefined ? unreachable(error) : ended(end);
+  const end = performance.now() + LONGEST_WAIT_MS;
+  for (;;) {
+    let node: Node;
+    try {
+      node = await getNode();
+    } catch (error) {
+      const said = hasReason(error, 'AGENT_UNREACHABLE') ? await findEnd() : undefined;
+      return said === undefined ? unreachable(error) : ended(said);
+    }
+    const finding = judgeNode(node);
+    if (finding.level !== 'failure' || !isStarting(node) || performance.now() > end) return finding;
+    await delay(ASK_AGAIN_MS, signal);
   }
-  return judgeNode(node);
+}
+
+function isStarting({ status }: Node): boolean {
+  const { agentStartTime: started } = status ?? {};
+  return started !== undefined && Math.abs(Date.now() - timestampMs(started)) < STARTING_MS;
 }
 
 export function judgeNode({ metadata, spec, status }: Node): Finding {

@@ -73,7 +73,7 @@ export async function allChecks(options: DoctorOptions): Promise<readonly Check[
           : skipped('The configuration cannot be read'),
     },
     { name: 'ports', run: async () => listPorts(settings) },
-    { name: 'agent', run: (signal) => checkAgent(() => getNode(signal), findEnd) },
+    { name: 'agent', run: (signal) => checkAgent(() => getNode(signal), findEnd, signal) },
     { name: 'libvirt socket', run: (signal) => checkLibvirtSocket(host, settings, signal) },
     { name: 'libvirt', run: (signal) => checkLibvirtVersion(host, settings, signal) },
     { name: 'QEMU', run: (signal) => checkQemu(host, settings, architecture, signal) },

@@ -205,7 +205,7 @@ const WORTHLESS_UUIDS = [
 
 const UUID_FILES = ['/etc/libvirt/virtqemud.conf', '/etc/libvirt/libvirtd.conf'] as const;
 const NEW_UUID =
-  'Set host_uuid = "…" (from uuidgen, another on every node) in /etc/libvirt/libvirtd.conf or virtqemud.conf, then restart libvirt';
+  'Set host_uuid = "…" (from /proc/sys/kernel/random/uuid, another on every node) in /etc/libvirt/libvirtd.conf or virtqemud.conf, then restart libvirt';
 
 /** libvirt takes the host's UUID from the configuration of the daemon that runs, else from the firmware. */
 export async function checkHostUuid(

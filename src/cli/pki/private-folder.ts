@@ -10,10 +10,10 @@ export async function makePrivateFolder(folder: string): Promise<void> {
     await access(folder, constants.W_OK);
   } catch (error) {
     const code = codeOf(error);
-    throw new PkiError(
-      `Cannot write to the folder ${folder} (${code})`,
-      'Name one that can be written, or run it as root',
-      { cause: error },
-    );
+    const fix =
+      code === 'EROFS'
+        ? 'Its file system is mounted read-only: name another folder, or make it writable with mount -o remount,rw'
+        : 'Name one that can be written, or run it as root';
+    throw new PkiError(`Cannot write to the folder ${folder} (${code})`, fix, { cause: error });
   }
 }

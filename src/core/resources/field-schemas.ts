@@ -46,7 +46,7 @@ export const uuid = z
     (text) =>
       /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text) &&
       new Set(text.replaceAll('-', '')).size > 1,
-    'must be a lower-case UUID with more than one digit in it, such as uuidgen prints',
+    'must be a lower-case UUID with more than one digit in it, such as /proc/sys/kernel/random/uuid has',
   );
 
 /** A path on the node that means one file and no other. */

@@ -65,10 +65,10 @@ class Bad implements AsyncDisposable {
   }
 
   /** Starts one that must not go on; gives the problem that it names, which it also leaves for doctor. */
-  async refusal(): Promise<string> {
+  async refusal(exitCode = 1): Promise<string> {
     await using agent = this.agent.start();
     const lines = await agent.remainingLines();
-    assert.deepEqual(await agent.exited, [1, null]);
+    assert.deepEqual(await agent.exited, [exitCode, null]);
     const last = JSON.parse(lines.at(-1) ?? '') as Record<string, string>;
     assert.equal(last['msg'], 'Agent cannot go on');
     assert.equal(last['err'], undefined, 'it is said in words');
@@ -207,7 +207,7 @@ test('the journal of a newer agent is left as it is, and how to go on is said', 
   const said = new RegExp(
     `written by a newer agent \\(version ${newer.length}; this one knows versions up to ${newer.length - 1}\\): install that agent again \\(VMs run on meanwhile\\)`,
   );
-  assert.match(await bad.refusal(), said);
+  assert.match(await bad.refusal(2), said);
   await leaveJournal(bad.state, newer);
 });
 

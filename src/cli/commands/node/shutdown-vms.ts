@@ -26,7 +26,7 @@ export function addNodeShutdownVmsCommand(parent: Command, io: CliIo): void {
         'power of those that are on at the deadline. Nothing is started on the node any more until its host has booted again, or ' +
         '--abort. Which VMs shall run does not change by it: after the boot run strategies start them. Migrations from the node ' +
         'have half of the time. Given again it shows how it goes on. Ctrl-C stops looking; the shutdown goes on. ' +
-        'deploy/systemd/novacron-guests.service calls it.',
+        'The unit novacron-guests.service calls it.',
     )
     .option(
       '--timeout <duration>',

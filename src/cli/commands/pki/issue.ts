@@ -53,7 +53,9 @@ Examples:
   novactl pki issue operator jane --out jane
 `,
     );
-  command.action(async (holder: Holder, name: string, options: IssueOptions) => {
+  command.action(async (holder: Holder, given: string, options: IssueOptions) => {
+    // As the agent takes the name of its host.
+    const name = holder === 'node' ? given.toLowerCase() : given;
     const problem = problemOf(holder, name, options);
     if (problem !== undefined) command.error(`error: ${problem}`);
     const { issueCertificate } = await import('../../pki/issue.ts');

@@ -26,6 +26,7 @@ test('of an agent that is not there doctor says what it said when it ended', asy
   const { level, detail } = await checkAgent(
     () => Promise.reject(gone),
     async () => parseAgentEnd(text),
+    never,
   );
   assert.equal(level, 'failure');
   assert.match(detail, /ended at 2026-01-02T03:04:05Z, .*: Cannot listen on 0\.0\.0\.0:7443$/);

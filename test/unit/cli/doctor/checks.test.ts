@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { toTimestamp } from '../../../../src/agent/rpc/time-conversion.ts';
 import { checkAgent, judgeNode } from '../../../../src/cli/doctor/agent-checks.ts';
 import { parseAgentSettings } from '../../../../src/cli/doctor/agent-settings.ts';
 import { checkPermissions } from '../../../../src/cli/doctor/certificate-checks.ts';
@@ -331,11 +332,29 @@ test('an agent whose conditions do not hold fails, one without KVM warns', () =>
   assert.match(judgeNode(tcg).detail, /QEMU before 9\.0/);
 });
 
+test('an agent that has just started is asked until it has found libvirt; one that has run for long is not', async () => {
+  const of = (agoMs: number, status: 1 | 2) =>
+    Node.create({
+      status: {
+        agentStartTime: toTimestamp(Date.now() - agoMs),
+        conditions: [{ type: 'HypervisorConnected', status, message: 'not yet' }],
+      },
+    });
+  let asked = 0;
+  const findEnd = async () => undefined;
+  const fresh = async () => of(1_000, (asked += 1) < 3 ? 2 : 1);
+  assert.notEqual((await checkAgent(fresh, findEnd, never)).level, 'failure');
+  assert.equal(asked, 3);
+  const old = async () => of(60_000, 2);
+  assert.equal((await checkAgent(old, findEnd, never)).level, 'failure');
+});
+
 test('doctor does not send people to doctor', async () => {
   const gone = new AgentError('AGENT_UNREACHABLE', 'Nobody listens there');
   const { fix } = await checkAgent(
     () => Promise.reject(gone),
     async () => undefined,
+    never,
   );
   assert.match(fix ?? '', /systemctl status novacron-agent/);
   assert.doesNotMatch(fix ?? '', /doctor/);
