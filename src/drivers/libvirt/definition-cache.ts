@@ -5,7 +5,7 @@ import type { DomainXml } from './domain-operations.ts';
 import type { DomainRecord } from './domain-statistics.ts';
 
 /** Should an event have been lost, a listing is wrong for at most this long plus a few listings. */
-const MAX_AGE_MS = 30_000;
+const MAX_AGE_MS = 60_000;
 const RETRY_DELAY_MS = 5_000;
 const MAX_AGED_READS_PER_LISTING = 32;
 
