@@ -13,6 +13,7 @@ import type { LabNode } from '../../lab/node/lab-node.ts';
 import type { NodeName } from '../../lab/plan/lab-plan.ts';
 import { type Migration, MigrationPhase } from '../../src/client/api.ts';
 import { toDuration } from '../../src/client/time.ts';
+import { hasReason } from '../../src/core/errors.ts';
 import { callStreamer } from '../../src/drivers/streamer/streamer-control.ts';
 import type { TwoNodes } from './two-nodes.ts';
 
@@ -74,6 +75,31 @@ export class DemoVm {
     const client = this.#nodes.client(from.name as NodeName);
     await client.migrations.start(id, this.spec(to, options), { signal });
     return new MigrationUnderTest(this.#nodes, from, id);
+  }
+
+  /** As `migrate`, once nothing else is done to it: an agent whose journal is new finds out first who owns it. */
+  async migrateOnceFree(
+    from: LabNode,
+    signal: AbortSignal,
+    options: MigrateOptions = {},
+  ): Promise<MigrationUnderTest> {
+    let migration: MigrationUnderTest | undefined;
+    await waitUntil(
+      `VM ${this.name} may migrate`,
+      PATIENCE_MS,
+      async () => {
+        try {
+          migration = await this.migrate(from, signal, options);
+          return true;
+        } catch (error) {
+          if (hasReason(error, 'VM_BUSY')) return false;
+          throw error;
+        }
+      },
+      signal,
+    );
+    assert.ok(migration);
+    return migration;
   }
 
   /** Moves it and waits until it has arrived, for tests that begin where another ended. */

@@ -49,7 +49,7 @@ test('on full disks nothing begins, and what has begun ends', async (context) =>
       });
       await nodes.relaunch(node, signal);
     }
-    const migration = await vm.migrate(a, signal, SLOW);
+    const migration = await vm.migrateOnceFree(a, signal, SLOW);
     await migration.reachBytes(SOME_BYTES, signal);
     for (const { node, state } of disks) {
       await node.agent.kill(signal);
