@@ -35,6 +35,7 @@ import { JOURNAL_SCHEMA } from './journal-schema.ts';
 import { MigrationStore } from './migration/migration-store.ts';
 import { NodeAccelerator } from './node/node-accelerator.ts';
 import { NodeSpecStore } from './node/node-spec-store.ts';
+import { warnOfUnknownPeers } from './node/peer-names.ts';
 import { ReservationStore } from './node/reservation-store.ts';
 import { StorageHealth } from './node/storage-health.ts';
 import { OperationStore } from './operations/operation-store.ts';
@@ -226,6 +227,7 @@ async function run(
     await Promise.race([listed, delay(LISTING_PATIENCE_MS, signal)]);
     await linux.readOperatingSystem();
   });
+  tasks.run('peer-names', () => warnOfUnknownPeers(config.peers, log));
   tasks.run('readiness', async (signal) => {
     for await (const _ of node.watch(undefined, signal)) server.setReady(readiness().length === 0);
   });

@@ -3,6 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { type AgentConfig, configWarnings } from '../core/agent-config.ts';
 import { folderProblem } from '../core/file-words.ts';
 import { findForeignAddresses } from '../core/node-addresses.ts';
+import { findSecondLibvirt } from './node/second-libvirt.ts';
 
 /** What is odd about the configuration on this host and no reason not to start: each a sentence with the way on. */
 export async function startWarnings(config: AgentConfig): Promise<readonly string[]> {
@@ -15,6 +16,7 @@ export async function startWarnings(config: AgentConfig): Promise<readonly strin
     ...(await openKey(config.tls.key)),
     ...closedRunDirectory(config.runDirectory),
     ...otherUser(),
+    ...(await secondLibvirt(config)),
   ];
 }
 
@@ -23,6 +25,11 @@ async function openKey(key: string): Promise<readonly string[]> {
   if (found === undefined || (found.mode & 0o077) === 0) return [];
   const mode = (found.mode & 0o777).toString(8);
   return [`tls.key: ${key} can be read by others (mode ${mode}); chmod 600 ${key}`];
+}
+
+async function secondLibvirt({ hypervisor }: AgentConfig): Promise<readonly string[]> {
+  const found = await findSecondLibvirt(hypervisor);
+  return found === undefined ? [] : [found];
 }
 
 function closedRunDirectory(folder: string): readonly string[] {

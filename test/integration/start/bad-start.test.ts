@@ -248,6 +248,14 @@ test("without libvirt's library the agent starts, and says what to install", {
   assert.doesNotMatch(said, /driver process/);
 });
 
+test('a peer whose name nothing resolves is warned of', async () => {
+  await using bad = await Bad.make({ peers: { b: 'nowhere.invalid:7443' } });
+  await using agent = bad.agent.start();
+  let line = '';
+  while (!line.includes('Nothing here resolves')) line = await agent.nextLine();
+  assert.match(line, /"peer":"b","address":"nowhere\.invalid:7443"/);
+});
+
 test('a configuration that is read-only, on a host whose name nothing resolves, is no obstacle', {
   skip: asRoot,
 }, async () => {
