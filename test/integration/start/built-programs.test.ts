@@ -58,14 +58,14 @@ test('code of another source, though as long, damaged code, or none is done with
   assert.equal(loads(), true);
 });
 
-test('the same code is made again, in another folder and of another environment', async () => {
+test('the same code is made again, in another folder', async () => {
   using folder = mkdtempDisposableSync(path.join(tmpdir(), 'code-'));
   const program = copyNovactl(folder.path);
   const command = [process.execPath, '--random-seed=1', inProject('lab/builds/write-code.ts')];
   const contexts = path.join(folder.path, 'none.yaml');
   writeFileSync(contexts, '');
   const words = ['--config', contexts, '--address', `unix:${folder.path}/none`, 'vm', 'list'];
-  await run([...command, program, ...words], {}, never);
+  await run([...command, program, ...words], { env: {} }, never);
   assert.ok(readFileSync(codeFile(program)).equals(readFileSync(codeFile(NOVACTL))));
 });
 
