@@ -19,7 +19,7 @@ test('on full disks nothing begins, and what has begun ends', async (context) =>
     await a.run(['mount', '-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', state], signal);
     await nodes.relaunch(a, signal);
     await a.tryRun(['sh', '-c', `cat /dev/zero >${state}/fill`], signal);
-    await assert.rejects(vm.migrate(a, signal), { reason: 'STORAGE_FULL' });
+    await assert.rejects(vm.migrateOnceFree(a, signal), { reason: 'STORAGE_FULL' });
     await vm.expectOnlyAt(a, epoch, signal);
     const { status, body } = await a.agent.httpGet('/readyz', signal);
     assert.equal(status, 503);

@@ -119,7 +119,7 @@ test('an agent over the journal of a newer one says what to do, and leaves the j
     never,
   );
   const { code, stdout } = await changed.tryRun(['novacron-agent'], AbortSignal.timeout(60_000));
-  assert.equal(code, 1);
+  assert.equal(code, 2);
   assert.match(stdout, /"level":"fatal".*by a newer agent .*: install that agent again/);
   assert.match(await changed.run(`ls ${journal}*`, never), /^\S+journal\.db\n$/);
 });

@@ -155,7 +155,7 @@ test('a listing before a VM is defined does not take its name away, and one long
   cache.noteName(vm);
   cache.keepOnly([]);
   assert.equal(cache.findName(vm.uid), `${vm.namespace}/${vm.name}`);
-  nowMs = 60_000;
+  nowMs = 61_000;
   cache.keepOnly([]);
   assert.equal(cache.findName(vm.uid), undefined);
 });
