@@ -53,9 +53,7 @@ Examples:
   novactl pki issue operator jane --out jane
 `,
     );
-  command.action(async (holder: Holder, given: string, options: IssueOptions) => {
-    // As the agent takes the name of its host.
-    const name = holder === 'node' ? given.toLowerCase() : given;
+  command.action(async (holder: Holder, name: string, options: IssueOptions) => {
     const problem = problemOf(holder, name, options);
     if (problem !== undefined) command.error(`error: ${problem}`);
     const { issueCertificate } = await import('../../pki/issue.ts');

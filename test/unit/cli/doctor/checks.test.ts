@@ -332,21 +332,23 @@ test('an agent whose conditions do not hold fails, one without KVM warns', () =>
   assert.match(judgeNode(tcg).detail, /QEMU before 9\.0/);
 });
 
+/** Of an agent that started so long ago. */
+const nodeOf = (agoMs: number, status: 1 | 2) =>
+  Node.create({
+    status: {
+      agentStartTime: toTimestamp(Date.now() - agoMs),
+      conditions: [{ type: 'HypervisorConnected', status, message: 'not yet' }],
+    },
+  });
+const findNoEnd = async () => undefined;
+
 test('an agent that has just started is asked until it has found libvirt; one that has run for long is not', async () => {
-  const of = (agoMs: number, status: 1 | 2) =>
-    Node.create({
-      status: {
-        agentStartTime: toTimestamp(Date.now() - agoMs),
-        conditions: [{ type: 'HypervisorConnected', status, message: 'not yet' }],
-      },
-    });
   let asked = 0;
-  const findEnd = async () => undefined;
-  const fresh = async () => of(1_000, (asked += 1) < 3 ? 2 : 1);
-  assert.notEqual((await checkAgent(fresh, findEnd, never)).level, 'failure');
+  const fresh = async () => nodeOf(1_000, (asked += 1) < 3 ? 2 : 1);
+  assert.notEqual((await checkAgent(fresh, findNoEnd, never)).level, 'failure');
   assert.equal(asked, 3);
-  const old = async () => of(60_000, 2);
-  assert.equal((await checkAgent(old, findEnd, never)).level, 'failure');
+  const old = async () => nodeOf(60_000, 2);
+  assert.equal((await checkAgent(old, findNoEnd, never)).level, 'failure');
 });
 
 test('doctor does not send people to doctor', async () => {
