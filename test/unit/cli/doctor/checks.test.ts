@@ -347,8 +347,8 @@ test('an agent that has just started is asked until it has found libvirt; one th
   const fresh = async () => nodeOf(1_000, (asked += 1) < 3 ? 2 : 1);
   assert.notEqual((await checkAgent(fresh, findNoEnd, never)).level, 'failure');
   assert.equal(asked, 3);
-  const old = async () => nodeOf(60_000, 2);
-  assert.equal((await checkAgent(old, findNoEnd, never)).level, 'failure');
+  const old = nodeOf(60_000, 2);
+  assert.equal((await checkAgent(async () => old, findNoEnd, never)).level, 'failure');
 });
 
 test('doctor does not send people to doctor', async () => {
