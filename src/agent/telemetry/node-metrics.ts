@@ -31,20 +31,29 @@ const FIGURES: readonly {
   },
 ];
 
+/** What is not known is not exported. */
+function addGauge(
+  registry: Registry,
+  { name, help }: { readonly name: string; readonly help: string },
+  read: () => number | undefined,
+): void {
+  registry.registerMetric(
+    new Gauge({
+      name,
+      help,
+      registers: [],
+      collect() {
+        const value = read();
+        if (value === undefined) this.remove();
+        else this.set(value);
+      },
+    }),
+  );
+}
+
 /** What the node's memory has been given to, as the agent reckons it. */
 export function addNodeMemory(registry: Registry, read: () => NodeMemory): void {
-  for (const { figure, name, help } of FIGURES) {
-    registry.registerMetric(
-      new Gauge({
-        name,
-        help,
-        registers: [],
-        collect() {
-          this.set(read()[figure]);
-        },
-      }),
-    );
-  }
+  for (const { figure, ...gauge } of FIGURES) addGauge(registry, gauge, () => read()[figure]);
 }
 
 const STATUSES: readonly Condition['status'][] = ['true', 'false', 'unknown'];
@@ -70,18 +79,9 @@ export function addNodeConditions(registry: Registry, read: () => readonly Condi
 
 /** What is free on the disk of the state directory. */
 export function addStorage(registry: Registry, read: () => number | undefined): void {
-  registry.registerMetric(
-    new Gauge({
-      name: 'novacron_node_storage_available_bytes',
-      help: 'What is free on the file system of the state directory',
-      registers: [],
-      collect() {
-        const bytes = read();
-        if (bytes === undefined) this.remove();
-        else this.set(bytes);
-      },
-    }),
-  );
+  const name = 'novacron_node_storage_available_bytes';
+  const help = 'What is free on the file system of the state directory';
+  addGauge(registry, { name, help }, read);
 }
 
 const CERTIFICATE_TIMES: readonly {
@@ -105,19 +105,11 @@ export function addCertificate(
   registry: Registry,
   read: () => CertificateReport | undefined,
 ): void {
-  for (const { figure, name, help } of CERTIFICATE_TIMES) {
-    registry.registerMetric(
-      new Gauge({
-        name,
-        help,
-        registers: [],
-        collect() {
-          const report = read();
-          if (report === undefined) this.remove();
-          else this.set(report[figure] / 1_000);
-        },
-      }),
-    );
+  for (const { figure, ...gauge } of CERTIFICATE_TIMES) {
+    addGauge(registry, gauge, () => {
+      const report = read();
+      return report && report[figure] / 1_000;
+    });
   }
 }
 
