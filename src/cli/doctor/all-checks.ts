@@ -73,7 +73,12 @@ export async function allChecks(options: DoctorOptions): Promise<readonly Check[
           : skipped('The configuration cannot be read'),
     },
     { name: 'ports', run: async () => listPorts(settings) },
-    { name: 'agent', run: (signal) => checkAgent(() => getNode(signal), findEnd, signal) },
+    {
+      name: 'agent',
+      // Not for as long as what hangs is waited for.
+      run: (signal) =>
+        checkAgent(() => getNode(signal), findEnd, options.checkTimeoutMs / 2, signal),
+    },
     { name: 'libvirt socket', run: (signal) => checkLibvirtSocket(host, settings, signal) },
     { name: 'libvirt', run: (signal) => checkLibvirtVersion(host, settings, signal) },
     { name: 'QEMU', run: (signal) => checkQemu(host, settings, architecture, signal) },

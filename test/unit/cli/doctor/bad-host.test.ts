@@ -26,6 +26,7 @@ test('of an agent that is not there doctor says what it said when it ended', asy
   const { level, detail } = await checkAgent(
     () => Promise.reject(gone),
     async () => parseAgentEnd(text),
+    0,
     never,
   );
   assert.equal(level, 'failure');

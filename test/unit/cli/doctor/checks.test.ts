@@ -345,10 +345,13 @@ const findNoEnd = async () => undefined;
 test('an agent that has just started is asked until it has found libvirt; one that has run for long is not', async () => {
   let asked = 0;
   const fresh = async () => nodeOf(1_000, (asked += 1) < 3 ? 2 : 1);
-  assert.notEqual((await checkAgent(fresh, findNoEnd, never)).level, 'failure');
+  assert.notEqual((await checkAgent(fresh, findNoEnd, 6_000, never)).level, 'failure');
   assert.equal(asked, 3);
+  // Not for longer than it may be waited for.
+  const starting = nodeOf(1_000, 2);
+  assert.equal((await checkAgent(async () => starting, findNoEnd, 0, never)).level, 'failure');
   const old = nodeOf(60_000, 2);
-  assert.equal((await checkAgent(async () => old, findNoEnd, never)).level, 'failure');
+  assert.equal((await checkAgent(async () => old, findNoEnd, 6_000, never)).level, 'failure');
 });
 
 test('doctor does not send people to doctor', async () => {
@@ -356,6 +359,7 @@ test('doctor does not send people to doctor', async () => {
   const { fix } = await checkAgent(
     () => Promise.reject(gone),
     async () => undefined,
+    0,
     never,
   );
   assert.match(fix ?? '', /systemctl status novacron-agent/);
