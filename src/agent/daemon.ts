@@ -227,7 +227,7 @@ async function run(
     await Promise.race([listed, delay(LISTING_PATIENCE_MS, signal)]);
     await linux.readOperatingSystem();
   });
-  tasks.run('peer-names', () => warnOfUnknownPeers(config.peers, log));
+  tasks.run('peer-names', (signal) => warnOfUnknownPeers(config.peers, log, signal));
   tasks.run('readiness', async (signal) => {
     for await (const _ of node.watch(undefined, signal)) server.setReady(readiness().length === 0);
   });

@@ -39,9 +39,25 @@ test('peers whose names nothing resolves are warned of; addresses are not looked
   await warnOfUnknownPeers(
     { b: 'nowhere:7443', c: 'there:7443', d: '10.0.0.1:7443', e: '[fd00::1]:7443' },
     { warn: (fields: unknown) => void lines.push(fields) },
+    new AbortController().signal,
     resolve,
   );
   assert.deepEqual(asked, ['nowhere', 'there']);
   const toDo = 'look with getent hosts nowhere; correct peers.b, or name its IP address there';
   assert.deepEqual(lines, [{ peer: 'b', address: 'nowhere:7443', toDo }]);
+});
+
+test('a name server that never answers holds up no end of the agent, and one look at a time', async () => {
+  const stop = new AbortController();
+  let asked = 0;
+  const resolve = () => {
+    asked += 1;
+    return new Promise<never>(() => {});
+  };
+  const log = { warn: () => assert.fail('nothing is known of it') };
+  const peers = { b: 'one:7443', c: 'two:7443' };
+  const looking = warnOfUnknownPeers(peers, log, stop.signal, resolve);
+  stop.abort(new Error('enough'));
+  await assert.rejects(looking, /enough/);
+  assert.equal(asked, 1);
 });
