@@ -1,18 +1,57 @@
-/** One holder per key. Nobody queues: who comes second is told so. */
-export class KeyLocks {
-  readonly #holders = new Map<string, { readonly purpose: string; advice?: string | undefined }>();
+import { untilAborted } from './until-aborted.ts';
 
-  /** Takes the lock for `purpose`; undefined if somebody has it. Disposing twice is fine. */
-  tryAcquire(key: string, purpose: string): Disposable | undefined {
+/** What a `brief` holder is waited for at most: it may wait for something that is slow today. */
+const PATIENCE_MS = 2_000;
+
+interface Holder {
+  readonly purpose: string;
+  advice?: string | undefined;
+  /** Of a brief holder: when it has gone. */
+  readonly gone: PromiseWithResolvers<void> | undefined;
+}
+
+/** One holder per key. Nobody queues but behind a brief holder: who comes second is told so. */
+export class KeyLocks {
+  readonly #holders = new Map<string, Holder>();
+
+  /**
+   * Takes the lock for `purpose`; undefined if somebody has it. Disposing twice is fine. `isBrief` is for who looks after things
+   * by itself, so that nobody who asks for something is refused for that.
+   */
+  tryAcquire(key: string, purpose: string, options?: { isBrief: boolean }): Disposable | undefined {
     if (this.#holders.has(key)) return undefined;
-    this.#holders.set(key, { purpose });
+    const gone = options?.isBrief === true ? Promise.withResolvers<void>() : undefined;
+    this.#holders.set(key, { purpose, gone });
     let held = true;
     return {
       [Symbol.dispose]: () => {
         if (held) this.#holders.delete(key);
         held = false;
+        gone?.resolve();
       },
     };
+  }
+
+  /** As `tryAcquire`, but waits up to two seconds for brief holders. */
+  async acquire(
+    key: string,
+    purpose: string,
+    signal: AbortSignal,
+  ): Promise<Disposable | undefined> {
+    await this.untilNotBrief(key, signal);
+    return this.tryAcquire(key, purpose);
+  }
+
+  /** Waits up to two seconds until no brief holder has the lock; whoever takes it without a wait after that comes next. */
+  async untilNotBrief(key: string, signal: AbortSignal): Promise<void> {
+    const gone = () => this.#holders.get(key)?.gone?.promise;
+    if (gone() === undefined) return;
+    const enough = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]);
+    try {
+      for (let next = gone(); next !== undefined; next = gone()) await untilAborted(next, enough);
+    } catch {
+      signal.throwIfAborted();
+    }
   }
 
   /** What the holder said it is doing; undefined if nobody holds the lock. */

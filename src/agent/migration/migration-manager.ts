@@ -6,7 +6,7 @@ import type { OperationManager } from '../operations/operation-manager.ts';
 import { pageOf } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor, WatchEvent } from '../reports/report.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
-import { busy } from '../vms/busy.ts';
+import { lockVm } from '../vms/busy.ts';
 import { nameOfRef, naming } from '../vms/deed-words.ts';
 import type { VmService } from '../vms/vm.ts';
 import { assertUnblocked } from './blockers.ts';
@@ -109,10 +109,8 @@ export class MigrationManager implements MigrationService {
     const vm = await this.#options.vms.get(spec.vm, signal);
     // Locked before it is looked at, so that what is sent is what it is: nobody changes it in between.
     await operations.assertMayBegin(id, 'migrate', vm.definition);
-    const lock = locks.tryAcquire(vm.definition.uid, `migration ${id}`);
-    if (lock === undefined) throw busy('migrate', vm.definition, locks);
     using undo = new DisposableStack();
-    undo.use(lock);
+    const lock = undo.use(await lockVm(locks, vm.definition, 'migrate', signal, `migration ${id}`));
     const { blockers, images, way } = await preflight(vm, spec, this.#options, signal);
     assertUnblocked(blockers, vm.definition.name);
     if (way === undefined) throw new Error('A peer that is missing must be a blocker');

@@ -3,7 +3,7 @@ import type { KeyLocks } from '../../core/key-locks.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 
 /** What is said to somebody who comes while another operation of the VM is in progress. */
-export function busy(
+function busy(
   purpose: string,
   { name, uid }: Pick<VmDefinition, 'name' | 'uid'>,
   locks: KeyLocks,
@@ -20,9 +20,15 @@ export function busy(
   });
 }
 
-/** The lock of a VM until it is disposed. Fails with VM_BUSY. */
-export function lockVm(locks: KeyLocks, vm: VmDefinition, purpose: string): Disposable {
-  const lock = locks.tryAcquire(vm.uid, purpose);
+/** The lock of a VM until it is disposed, for `lockAs` if that is not what is said of it. Fails with VM_BUSY. */
+export async function lockVm(
+  locks: KeyLocks,
+  vm: Pick<VmDefinition, 'name' | 'uid'>,
+  purpose: string,
+  signal: AbortSignal,
+  lockAs = purpose,
+): Promise<Disposable> {
+  const lock = await locks.acquire(vm.uid, lockAs, signal);
   if (lock !== undefined) return lock;
   throw busy(purpose, vm, locks);
 }

@@ -4,7 +4,7 @@ import { USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
-import { busy } from './busy.ts';
+import { lockVm } from './busy.ts';
 import type { WantedParts } from './wanted-user-data.ts';
 
 interface Parts {
@@ -30,8 +30,7 @@ export async function restoreUserData(
     await privateFiles.read(uid, USER_DATA_FILE, digest, signal);
   } catch (error) {
     if (!hasReason(error, 'JOURNAL_FAILURE')) throw error;
-    using lock = locks.tryAcquire(uid, 'restoring its user data');
-    if (lock === undefined) throw busy('restore the user data of', definition, locks);
+    using _lock = await lockVm(locks, definition, 'restore the user data of', signal);
     // Files of a VM that has gone meanwhile would stay for ever.
     if ((await domains.find(uid, signal)) === undefined) return;
     await privateFiles.put(uid, USER_DATA_FILE, userData, signal);

@@ -58,7 +58,7 @@ export class OwnershipManager implements OwnershipService {
     const { host, domains, ownership, locks, onChange, log } = this.#options;
     const epoch = ownershipEpoch + 1;
     await ownership.learnHost(host, signal);
-    using lock = locks.tryAcquire(vmUid, `handing over to node ${caller}`);
+    using lock = await locks.acquire(vmUid, `handing over to node ${caller}`, signal);
     if (lock === undefined) {
       throw new AgentError('VM_BUSY', `${locks.purposeOf(vmUid)} of the VM is in progress`, {
         metadata: { vmId: vmUid },

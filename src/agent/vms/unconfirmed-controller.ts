@@ -97,7 +97,8 @@ export class UnconfirmedController implements Controller {
   /** False while something else is done with the VM: what moves it on raises its epoch too. */
   async #giveUp(owned: OwnershipRecord, { nodeName, ownershipEpoch }: Holder): Promise<boolean> {
     const { ownership, locks, onChange, log } = this.#options;
-    using lock = locks.tryAcquire(owned.uid, 'giving up what another node has');
+    const purpose = 'giving up what another node has';
+    using lock = locks.tryAcquire(owned.uid, purpose, { isBrief: true });
     if (lock === undefined) return false;
     log.error(
       { vmId: owned.uid, peer: nodeName },

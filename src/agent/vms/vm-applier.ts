@@ -13,7 +13,7 @@ import { USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
-import { busy } from './busy.ts';
+import { lockVm } from './busy.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import { disksChanged, putsDisksBack } from './disks-changed.ts';
 import { assertSpecKnown } from './known-spec.ts';
@@ -108,8 +108,7 @@ export class VmApplier {
       const vm = { ...current, definition: { ...changed, generation: definition.generation } };
       return { vm, warnings, outcome: 'changed', changes };
     }
-    using lock = locks.tryAcquire(definition.uid, 'apply');
-    if (lock === undefined) throw busy('change', definition, locks);
+    using _lock = await lockVm(locks, definition, 'change', signal, 'apply');
     // What was compared must still be what is there.
     const again = await this.#read(definition, signal);
     const { definition: now } = again;

@@ -3,7 +3,7 @@ import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
-import { busy, lockVm } from './busy.ts';
+import { lockVm } from './busy.ts';
 import { assertMeant, isMeant } from './meant-vm.ts';
 import type { Ownership } from './ownership.ts';
 import { assertWhole, intend } from './power-steps.ts';
@@ -65,7 +65,7 @@ export class VmDeleter {
     }
     assertRead(found);
     const vmUid = found.definition.uid;
-    using _lock = lockVm(locks, found.definition, 'delete');
+    using _lock = await lockVm(locks, found.definition, 'delete', signal);
     // A migration that has just ended has freed the lock.
     whereabouts.assertDeletable(found.definition, options);
     if (wasMovedAway(found)) await whereabouts.assertNotMovedAway(found, signal);
@@ -94,8 +94,7 @@ export class VmDeleter {
     const record = ownership.find(vmUid);
     if (record === undefined || !ownership.isOwner(vmUid)) return;
     // One that is arriving has files already.
-    using lock = locks.tryAcquire(vmUid, 'delete');
-    if (lock === undefined) throw busy('delete', record, locks);
+    using _lock = await lockVm(locks, record, 'delete', signal);
     await ownership.forget({ ...record, owner: '' });
     await privateFiles.remove(vmUid, signal);
   }

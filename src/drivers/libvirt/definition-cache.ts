@@ -4,7 +4,7 @@ import type { DomainDescription } from './domain-description.ts';
 import type { DomainXml } from './domain-operations.ts';
 import type { DomainRecord } from './domain-statistics.ts';
 
-/** Should an event have been lost, a listing is wrong for at most this long plus a few listings. */
+/** Of what no event tells, such as `virsh setmem --config`, a listing is wrong for at most this long plus a few listings. */
 const MAX_AGE_MS = 60_000;
 const RETRY_DELAY_MS = 5_000;
 const MAX_AGED_READS_PER_LISTING = 32;
@@ -19,6 +19,16 @@ interface Entry {
   readonly readAtMs: number;
   /** Invalidated since; still better than nothing for a domain whose XML cannot be read now. */
   stale: boolean;
+}
+
+export interface ReadDomain {
+  readonly record: DomainRecord;
+  readonly xml: DomainXml;
+}
+
+interface DescribedDomain {
+  readonly record: DomainRecord;
+  readonly description: DomainDescription;
 }
 
 /** The descriptions of all domains, so that a listing need not read every domain's XML again. */
@@ -63,25 +73,30 @@ export class DefinitionCache {
   }
 
   /**
-   * Reads a domain's XML and keeps the description that follows from it alone. To read XML costs a hundred times what it costs to see
-   * that it is the same as before.
+   * Reads a domain and keeps the description that follows from its XML alone. To read XML costs a hundred times what it costs to
+   * see that it is the same as before.
    */
   async read(
-    record: DomainRecord,
-    readXml: () => Promise<DomainXml>,
-    describe: (xml: DomainXml) => DomainDescription,
-  ): Promise<DomainDescription> {
-    const version = this.#versionOf(record.uid);
+    uid: string,
+    read: () => Promise<ReadDomain | undefined>,
+    describe: (domain: ReadDomain) => DomainDescription,
+  ): Promise<DescribedDomain | undefined> {
+    const version = this.#versionOf(uid);
     const readAtMs = performance.now();
-    const xml = await readXml();
+    const domain = await read();
+    if (domain === undefined) return undefined;
+    const { record, xml } = domain;
     const digest = digestOf(xml);
-    const before = this.#entries.get(record.uid);
-    const description = before?.digest === digest ? before.description : describe(xml);
-    const { name, runId, persistent } = record;
-    const stale = version !== this.#versionOf(record.uid);
-    const entry = { description, digest, name, runId, persistent, readAtMs, stale };
-    this.#entries.set(record.uid, entry);
-    return description;
+    const before = this.#entries.get(uid);
+    const description = before?.digest === digest ? before.description : describe(domain);
+    // Who began to read later knows better.
+    if (before === undefined || before.readAtMs <= readAtMs) {
+      const { name, runId, persistent } = record;
+      const stale = version !== this.#versionOf(uid);
+      const entry = { description, digest, name, runId, persistent, readAtMs, stale };
+      this.#entries.set(uid, entry);
+    }
+    return { record, description };
   }
 
   /** Leaves a domain that could not be read as it is for some time: it shall not hold up every listing. */

@@ -1,7 +1,7 @@
 import { AgentError, hasReason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { type HypervisorVm, isOn } from '../hypervisor-domains.ts';
-import type { DefinitionCache } from './definition-cache.ts';
+import type { DefinitionCache, ReadDomain } from './definition-cache.ts';
 import {
   type DomainDescription,
   describeDomain,
@@ -9,7 +9,6 @@ import {
   SOMEBODY_ELSES,
   UNREAD,
 } from './domain-description.ts';
-import type { DomainXml } from './domain-operations.ts';
 import { mayBeIncoming, toRunState } from './domain-states.ts';
 import type { DomainRecord } from './domain-statistics.ts';
 import type { DriverCalls } from './driver-calls.ts';
@@ -59,10 +58,15 @@ export class DomainReader {
   }
 
   async find(uid: string, signal: AbortSignal): Promise<HypervisorVm | undefined> {
-    const found = await this.#options.calls.call('find', uid, [uid], 'read', signal);
+    const { calls, cache } = this.#options;
+    const found = await cache.read(
+      uid,
+      () => calls.call('find', uid, [uid], 'read', signal),
+      (domain) => this.#describe(domain),
+    );
     if (found === undefined) return undefined;
-    const { record, xml } = found;
-    return toVm(record, this.#describe(record, xml), await this.#isIncoming(record, signal));
+    const { record, description } = found;
+    return toVm(record, description, await this.#isIncoming(record, signal));
   }
 
   #keepOnly(records: readonly DomainRecord[]): void {
@@ -81,9 +85,9 @@ export class DomainReader {
     const options = { action: `read ${calls.nameOf(uid)}`, timeoutMs: PER_DOMAIN_TIMEOUT_MS };
     try {
       await cache.read(
-        record,
-        () => driver.call('readXml', [uid], options, signal),
-        (xml) => this.#describe(record, xml),
+        uid,
+        async () => ({ record, xml: await driver.call('readXml', [uid], options, signal) }),
+        (domain) => this.#describe(domain),
       );
     } catch (error) {
       signal.throwIfAborted();
@@ -94,7 +98,7 @@ export class DomainReader {
   }
 
   /** Fails if the XML of what may be a VM of ours cannot be read. */
-  #describe(record: DomainRecord, xml: DomainXml): DomainDescription {
+  #describe({ record, xml }: ReadDomain): DomainDescription {
     try {
       return describeDomain(xml);
     } catch (error) {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
-import { AgentError, hasReason } from '../../../../src/core/errors.ts';
+import { AgentError } from '../../../../src/core/errors.ts';
 import { until } from '../../../fixtures/until.ts';
 import { apply, manifestOf } from '../vms/manifests.ts';
 import { never, newRequest, OneNode, refOf, uidOf } from '../vms/one-node.ts';
@@ -131,19 +130,7 @@ for (const runStrategy of ['Once', 'RerunOnFailure'] as const) {
       metadata: { labels: { tier: 'db' } },
       spec: { runStrategy },
     });
-    const { vm: after } = await onceFree(() => apply(node, again));
+    const { vm: after } = await apply(node, again);
     assert.equal(after.phase, 'stopped');
   });
-}
-
-/** Once no controller looks at the VM any more. */
-async function onceFree<T>(deed: () => Promise<T>): Promise<T> {
-  for (;;) {
-    try {
-      return await deed();
-    } catch (error) {
-      if (!hasReason(error, 'VM_BUSY')) throw error;
-      await setImmediate();
-    }
-  }
 }

@@ -44,6 +44,17 @@ test('what somebody has changed of a definition is put back, and the run goes on
   await until('nothing is said of it', async () => (await conditionOf()) === undefined);
 });
 
+test('who asks for something while it is put back is not refused for that', async () => {
+  const { node, request, uid } = await withVm();
+  await using _ = node;
+  const goOn = node.hypervisor.block('define');
+  node.hypervisor.changeByHand(uid, 'memory');
+  await until('it is being put back', async () => node.locks.purposeOf(uid) !== undefined);
+  const suspended = node.vms.suspend(refOf(request), never);
+  goOn();
+  assert.equal((await suspended).phase, 'paused');
+});
+
 test('a running VM that was undefined from under its run is there when it has ended', async () => {
   const { node, request, uid, driftOf } = await withVm();
   await using _ = node;

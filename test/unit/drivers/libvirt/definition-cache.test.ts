@@ -35,8 +35,18 @@ function xmlOf(generation: number): DomainXml {
 
 async function filled(): Promise<DefinitionCache> {
   const cache = new DefinitionCache();
-  await cache.read(record, async () => xmlOf(1), describeDomain);
+  await read(cache, record, async () => xmlOf(1));
   return cache;
+}
+
+async function read(
+  cache: DefinitionCache,
+  domain: DomainRecord,
+  readXml: () => Promise<DomainXml>,
+  describe = describeDomain,
+) {
+  const readDomain = async () => ({ record: domain, xml: await readXml() });
+  return cache.read(domain.uid, readDomain, ({ xml }) => describe(xml));
 }
 
 test('what was read is not read again', async () => {
@@ -88,7 +98,7 @@ test('what changed while it was read is read again', async () => {
     cache.invalidate(vm.uid);
     return xmlOf(1);
   };
-  await cache.read(record, readXml, describeDomain);
+  await read(cache, record, readXml);
   assert.deepEqual(cache.selectOutdated([record]), [record]);
 });
 
@@ -100,20 +110,30 @@ test('XML that is as it was is not described again', async () => {
     described += 1;
     return describeDomain(xml);
   };
-  await cache.read(record, async () => xmlOf(1), describe);
+  await read(cache, record, async () => xmlOf(1), describe);
   assert.equal(described, 0);
   assert.equal(cache.find(vm.uid), before);
   const { live } = xmlOf(1);
   for (const xml of [xmlOf(2), { live, persistent: live }, { live, persistent: xmlOf(2).live }]) {
-    await cache.read(record, async () => xml, describe);
+    await read(cache, record, async () => xml, describe);
   }
   assert.equal(described, 3);
+});
+
+test('who began to read earlier and ends later does not take away what is newer', async () => {
+  const cache = new DefinitionCache();
+  const slow = Promise.withResolvers<DomainXml>();
+  const earlier = read(cache, record, () => slow.promise);
+  await read(cache, record, async () => xmlOf(2));
+  slow.resolve(xmlOf(1));
+  assert.equal((await earlier)?.description.definition?.generation, 1);
+  assert.equal(cache.find(vm.uid)?.definition?.generation, 2);
 });
 
 test('should an event be lost, age makes a few at a time outdated', async (context) => {
   const cache = new DefinitionCache();
   const records = Array.from({ length: 60 }, (_, index) => ({ ...record, uid: String(index) }));
-  for (const each of records) await cache.read(each, async () => xmlOf(1), describeDomain);
+  for (const each of records) await read(cache, each, async () => xmlOf(1));
   assert.deepEqual(cache.selectOutdated(records), []);
   const nowMs = performance.now();
   context.mock.method(performance, 'now', () => nowMs + 61_000);
@@ -144,7 +164,7 @@ test('a VM that was defined and not read yet has the name that users know', asyn
   assert.equal(cache.findName(vm.uid), undefined);
   cache.noteName(vm);
   assert.equal(cache.findName(vm.uid), `${vm.namespace}/${vm.name}`);
-  await cache.read(record, async () => xmlOf(1), describeDomain);
+  await read(cache, record, async () => xmlOf(1));
   assert.equal(cache.findName(vm.uid), `${vm.namespace}/${vm.name}`);
 });
 
