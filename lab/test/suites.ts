@@ -36,6 +36,16 @@ export const FAST: Suite = {
   ],
 };
 
+/** What only who names it runs: too long for what it finds. */
+export const RARE_SUITES: readonly Suite[] = [
+  {
+    name: 'releases',
+    about: 'as guests, on the releases of Debian that this machine does not have',
+    limitMinutes: 30,
+    parts: [{ folders: ['releases'], concurrency: 1, fileLimitMinutes: 30 }],
+  },
+];
+
 /** What `./dev test all` runs beyond the fast suite: whatever takes long. */
 export const NAMED_SUITES: readonly Suite[] = [
   {

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { LabError } from '../core/project.ts';
-import { FAST, NAMED_SUITES, type Suite } from './suites.ts';
+import { FAST, NAMED_SUITES, RARE_SUITES, type Suite } from './suites.ts';
 
 const ALL = 'all';
 
@@ -47,11 +47,12 @@ function parse(args: readonly string[]) {
 function chooseSuites(name: string): readonly Suite[] {
   const all = [FAST, ...NAMED_SUITES];
   if (name === ALL) return all;
-  const chosen = all.filter((suite) => suite.name === name);
+  const chosen = [...all, ...RARE_SUITES].filter((suite) => suite.name === name);
   if (chosen.length > 0) return chosen;
-  const known = all.map((suite) => `  ${suite.name}: ${suite.about}\n`).join('');
+  const describe = ({ name: each, about }: Suite): string => `  ${each}: ${about}\n`;
+  const [known, rare] = [all, RARE_SUITES].map((suites) => suites.map(describe).join(''));
   throw new LabError(
-    `There is no suite ${name}. There are\n${known}  all: these\n--path ${name} runs the tests with that in their path`,
+    `There is no suite ${name}. There are\n${known}  all: these\nand by its name alone\n${rare}--path ${name} runs the tests with that in their path`,
   );
 }
 

@@ -1,6 +1,6 @@
 import { RunLog } from '../test/run-log.ts';
 import { runRounds } from '../test/run-rounds.ts';
-import { FAST, NAMED_SUITES } from '../test/suites.ts';
+import { FAST, NAMED_SUITES, RARE_SUITES } from '../test/suites.ts';
 import { parseTestRequest, type TestRequest } from '../test/test-request.ts';
 import { countFailed, countPassed, type SuiteRun } from '../test/test-result.ts';
 import { describeOverruns, summarize } from '../test/test-summary.ts';
@@ -8,11 +8,11 @@ import { buildAll } from './build.ts';
 import { runChecks } from './check.ts';
 import type { Verb } from './verb.ts';
 
-const SUITES = NAMED_SUITES.map((suite) => suite.name).join('|');
+const SUITES = [...NAMED_SUITES, ...RARE_SUITES].map((suite) => suite.name).join('|');
 
 export const test: Verb = {
   name: 'test',
-  usage: `[${SUITES}|all] [--path TEXT] [--repeat N] [--busy N]`,
+  usage: `[all|${SUITES}] [--path TEXT] [--repeat N] [--busy N]`,
   summary: 'checks and the fast suite, a named suite or all; N times, beside N busy processes',
   async run(args, signal) {
     const request = parseTestRequest(args);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LabError } from '../../../../lab/core/project.ts';
-import { FAST, NAMED_SUITES } from '../../../../lab/test/suites.ts';
+import { FAST, NAMED_SUITES, RARE_SUITES } from '../../../../lab/test/suites.ts';
 import { parseTestRequest } from '../../../../lab/test/test-request.ts';
 
 test('without words the fast suite runs once', () => {
@@ -12,6 +12,13 @@ const ALL = [FAST, ...NAMED_SUITES];
 
 test('all is the fast suite and every named one', () => {
   assert.deepEqual(parseTestRequest(['all']).suites, ALL);
+});
+
+test('what is run by its name alone is no part of all', () => {
+  for (const suite of RARE_SUITES) {
+    assert.deepEqual(parseTestRequest([suite.name]).suites, [suite]);
+    assert.ok(!ALL.includes(suite));
+  }
 });
 
 test('paths without a suite are looked for in all of them', () => {
