@@ -24,6 +24,7 @@ export async function runTestFile(
     const [outputPath, recordsPath] = [path.join(folder, 'output'), path.join(folder, 'records')];
     const command = [
       process.execPath,
+      `--import=${inProject('lab/test/compile-cache.ts')}`,
       `--test-timeout=${Math.ceil(limitMs * TEST_SHARE)}`,
       '--test-reporter=spec',
       '--test-reporter-destination=stdout',
