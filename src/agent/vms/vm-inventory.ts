@@ -32,6 +32,8 @@ export interface VmInventoryOptions extends ListedVmsOptions {
 }
 
 const RESYNC_INTERVAL_MS = 10_000;
+/** Who only lists VMs is not told of an older listing than this; whoever lists them all the time does not list the hypervisor so often. */
+const FRESH_MS = 1_000;
 /** Events come in bursts; one listing answers those that came within this time. */
 const SETTLE_MS = 20;
 const LIST_TIMEOUT_MS = 15_000;
@@ -45,6 +47,9 @@ export class VmInventory {
   /** What was listed last, ours or not. */
   #seen: readonly SeenVm[] = [];
   #isAway = false;
+  /** When the last listing began, and what had been told by then. */
+  #seenFrom = { atMs: Number.NEGATIVE_INFINITY, version: 0 };
+  #hearsEvents = false;
   #returns = 0;
   readonly #listings = new Notifier();
   readonly #reasonsToLook = new Notifier();
@@ -185,11 +190,21 @@ export class VmInventory {
   }
 
   /**
-   * The same for somebody who looks at one VM: it is read anew, as of some changes libvirt tells nobody. Where many are looked at
+   * For whoever only looks at all VMs: lists the hypervisor if it has told of anything since the last listing, or that is older
+   * than a second.
+   */
+  async refreshIfStale(signal: AbortSignal): Promise<void> {
+    const { atMs, version } = this.#seenFrom;
+    const isFresh = performance.now() - atMs < FRESH_MS && version === this.#reasonsToLook.version;
+    if (!this.#hearsEvents || this.#isAway || !isFresh) await this.refresh(signal);
+  }
+
+  /**
+   * The same as `refresh` for somebody who looks at one VM: it is read anew, as of some changes libvirt tells nobody. Where many are looked at
    * at once, a listing soon afterwards does so.
    */
-  async refreshWith(uid: string | undefined, signal: AbortSignal): Promise<void> {
-    if (uid !== undefined) this.#anew.add(uid);
+  async refreshWith(uid: string, signal: AbortSignal): Promise<void> {
+    this.#anew.add(uid);
     await this.refresh(signal);
   }
 
@@ -223,6 +238,7 @@ export class VmInventory {
   }
 
   async #followEvents(signal: AbortSignal): Promise<void> {
+    this.#hearsEvents = true;
     try {
       for await (const event of this.#options.events.watch(signal)) {
         if (event.kind === 'disconnected') this.#noteAway();
@@ -231,6 +247,8 @@ export class VmInventory {
       }
     } catch (error) {
       if (!signal.aborted) throw error;
+    } finally {
+      this.#hearsEvents = false;
     }
   }
 
@@ -273,6 +291,7 @@ export class VmInventory {
   }
 
   async #load(): Promise<void> {
+    const seenFrom = { atMs: performance.now(), version: this.#reasonsToLook.version };
     let listing: VmListing;
     try {
       listing = await this.#readListing();
@@ -282,6 +301,7 @@ export class VmInventory {
     }
     if (this.#isAway) this.#returns += 1;
     this.#isAway = false;
+    this.#seenFrom = seenFrom;
     this.#seen = this.#listed.put(listing);
     if (this.listedOnce) this.#firstListing.resolve();
     this.#listings.notify();

@@ -76,7 +76,11 @@ export class VmManager implements VmService {
     const { inventory } = this.#options;
     // libvirt tells nobody of a snapshot that virsh takes, and whoever looks at one VM wants it as it is.
     const before = inventory.findByName(ref.namespace, ref.name);
-    await this.#refreshIfReachable(signal, before?.definition.uid);
+    const looking =
+      before === undefined
+        ? inventory.refresh(signal)
+        : inventory.refreshWith(before.definition.uid, signal);
+    await this.#ifReachable(looking);
     if (inventory.listedOnce) return inventory.findComing(ref) ?? findVm(ref, this.#options);
     const { namespace } = ref;
     const known = inventory.listKnown({ namespace, labels: EVERYTHING });
@@ -87,7 +91,7 @@ export class VmManager implements VmService {
   }
 
   async list(filter: VmFilter, page: PageRequest, signal: AbortSignal): Promise<Page<Vm>> {
-    await this.#refreshIfReachable(signal);
+    await this.#ifReachable(this.#options.inventory.refreshIfStale(signal));
     const origin = this.#options.origins.current();
     return pageOf(this.#options.inventory.listKnown(filter), page, {
       keyOf: ({ definition }) => nameKey(definition),
@@ -176,7 +180,7 @@ export class VmManager implements VmService {
     options: ConsoleOptions,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    await this.#refreshIfReachable(signal);
+    await this.#ifReachable(this.#options.inventory.refresh(signal));
     const vm = findVm(ref, this.#options);
     const finding = this.#options.domains.find(vm.definition.uid, signal);
     const found = await naming(`read the console log of ${nameOfRef(ref)}`, finding);
@@ -209,9 +213,9 @@ export class VmManager implements VmService {
   }
 
   /** While the hypervisor is away, readers get what was known, marked as unknown. */
-  async #refreshIfReachable(signal: AbortSignal, anew?: string): Promise<void> {
+  async #ifReachable(looking: Promise<void>): Promise<void> {
     try {
-      await this.#options.inventory.refreshWith(anew, signal);
+      await looking;
     } catch (error) {
       if (!isHypervisorAway(error) || !this.#options.inventory.isKnown) throw error;
     }

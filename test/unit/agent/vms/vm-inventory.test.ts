@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import type { WatchCursor, WatchEvent } from '../../../../src/agent/reports/report.ts';
 import type { Vm } from '../../../../src/agent/vms/vm.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
@@ -206,4 +207,61 @@ test('the CPU usage is that between two listings', async (context) => {
   nowMs += 1_000;
   const { statistics } = await node.vms.get(refOf(web), never);
   assert.equal(statistics?.cpuUsageCores, 1.5);
+});
+
+const listsOf = ({ hypervisor }: OneNode) =>
+  hypervisor.calls.filter((call) => call === 'list').length;
+
+test('lists that come one after another have the hypervisor listed once', async () => {
+  await using node = await OneNode.open();
+  node.agent.run();
+  await node.create(newRequest());
+  await node.inventory.untilListed(never);
+  await until('it is at rest', async () => {
+    node.hypervisor.forgetCalls();
+    for (let times = 0; times < 5; times += 1) await node.vms.list(EVERYTHING, WHOLE, never);
+    return listsOf(node) === 0;
+  });
+});
+
+test('a list after something was told has it, and so has one while nothing is heard', async () => {
+  await using node = await OneNode.open();
+  const web = newRequest('web', { runStrategy: 'Once' });
+  await node.create(web);
+  const phaseListed = async () => (await node.vms.list(EVERYTHING, WHOLE, never)).items[0]?.phase;
+  assert.equal(await phaseListed(), 'running');
+  // Nobody hears of it yet.
+  node.hypervisor.stopGuest(uidOf(web), 'crashed');
+  assert.equal(await phaseListed(), 'failed');
+  node.agent.run();
+  await node.vms.start(refOf(web), never);
+  assert.equal(await phaseListed(), 'running');
+  node.hypervisor.stopGuest(uidOf(web), 'crashed');
+  // An event takes its way.
+  await setImmediate();
+  assert.equal(await phaseListed(), 'failed');
+});
+
+test('a list is at most a second old, should an event be lost', async (context) => {
+  await using node = await OneNode.open();
+  node.agent.run();
+  const web = newRequest();
+  await node.create(web);
+  await node.vms.list(EVERYTHING, WHOLE, never);
+  node.hypervisor.changeUnseen(uidOf(web), 'memory');
+  const nowMs = performance.now();
+  context.mock.method(performance, 'now', () => nowMs + 1_001);
+  node.hypervisor.forgetCalls();
+  await node.vms.list(EVERYTHING, WHOLE, never);
+  assert.equal(listsOf(node), 1);
+});
+
+test('a list while the hypervisor is away says so at once', async () => {
+  await using node = await OneNode.open();
+  node.agent.run();
+  await node.create(newRequest());
+  await node.vms.list(EVERYTHING, WHOLE, never);
+  node.hypervisor.disconnect();
+  const { items } = await node.vms.list(EVERYTHING, WHOLE, never);
+  assert.equal(items[0]?.phase, 'unknown');
 });

@@ -8031,7 +8031,10 @@ export const VirtualMachineServiceService = {
       Buffer.from(GetVirtualMachineResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetVirtualMachineResponse => GetVirtualMachineResponse.decode(value),
   },
-  /** The VMs of this node that the agent manages, with live statistics. */
+  /**
+   * The VMs of this node that the agent manages, with live statistics: as they are, or as they were at most a second ago if
+   * nothing has told the agent of a change since. GetVirtualMachine always looks.
+   */
   listVirtualMachines: {
     path: "/novacron.agent.v1.VirtualMachineService/ListVirtualMachines" as const,
     requestStream: false as const,
@@ -8241,7 +8244,10 @@ export interface VirtualMachineServiceServer extends UntypedServiceImplementatio
    * names the node that it has gone to.
    */
   getVirtualMachine: handleUnaryCall<GetVirtualMachineRequest, GetVirtualMachineResponse>;
-  /** The VMs of this node that the agent manages, with live statistics. */
+  /**
+   * The VMs of this node that the agent manages, with live statistics: as they are, or as they were at most a second ago if
+   * nothing has told the agent of a change since. GetVirtualMachine always looks.
+   */
   listVirtualMachines: handleUnaryCall<ListVirtualMachinesRequest, ListVirtualMachinesResponse>;
   /**
    * The VMs as they are, then every change; see WatchEventType. Ends with WATCH_EXPIRED when the watcher falls too far
@@ -8356,7 +8362,10 @@ export interface VirtualMachineServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetVirtualMachineResponse) => void,
   ): ClientUnaryCall;
-  /** The VMs of this node that the agent manages, with live statistics. */
+  /**
+   * The VMs of this node that the agent manages, with live statistics: as they are, or as they were at most a second ago if
+   * nothing has told the agent of a change since. GetVirtualMachine always looks.
+   */
   listVirtualMachines(
     request: ListVirtualMachinesRequest,
     callback: (error: ServiceError | null, response: ListVirtualMachinesResponse) => void,
