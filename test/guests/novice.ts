@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import type { GuestMachine } from '../../lab/guest/distribution/guest-machine.ts';
 import type { ShellBlock } from './install-page.ts';
 
-/** An emulated CPU unpacks. */
-const TIMEOUT_MS = 480_000;
+/** An emulated CPU unpacks a hundred packages. */
+const TIMEOUT_MS = 800_000;
 const VM = 'first';
 
 /** Somebody who does on a machine what docs/install.md says, and looks what has come of it. */

@@ -34,7 +34,7 @@ cat >"$root/etc/cloud/cloud.cfg.d/50-seeds.cfg" <<'END'
 datasource_list: [NoCloud, None]
 ssh_pwauth: false
 locale: false
-cloud_init_modules: [seed_random, bootcmd, write-files, resizefs, set_hostname, update_etc_hosts, users-groups, ssh]
+cloud_init_modules: [seed_random, bootcmd, write-files, resizefs, set_hostname, update_etc_hosts, users-groups]
 cloud_config_modules: [set-passwords, runcmd]
 cloud_final_modules: [scripts-per-boot, scripts-per-instance, scripts-user, final-message]
 END
@@ -47,3 +47,5 @@ COMPRESSLEVEL=1
 END
 printf '%s\n' virtio_pci virtio_blk virtio_scsi sd_mod ext4 >>"$root/etc/initramfs-tools/modules"
 chroot "$root" update-initramfs -u
+# It is booted with what lies beside its disk; whatever is installed in it need not make another.
+sed -i 's/^update_initramfs=.*/update_initramfs=no/' "$root/etc/initramfs-tools/update-initramfs.conf"
