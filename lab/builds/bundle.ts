@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { chmod, glob, readFile, rm, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
@@ -12,6 +13,7 @@ const AGENT = {
   'driver-process': 'src/drivers/libvirt/driver-process.ts',
   'probe-process': 'src/drivers/images/disk-probe/probe-process.ts',
   'image-process': 'src/drivers/images/image-process.ts',
+  distribution: 'src/drivers/linux/distribution.ts',
 };
 const NOVACTL = { main: 'src/cli/main.ts', novactl: 'src/cli/novactl.ts' };
 
@@ -58,8 +60,9 @@ const OPTIONS: BuildOptions = {
 export async function bundle(): Promise<void> {
   const dist = inProject('dist');
   await rm(dist, { recursive: true, force: true });
-  await build({ ...OPTIONS, entryPoints: AGENT, outdir: 'dist/agent' });
-  await build({ ...OPTIONS, entryPoints: NOVACTL, outdir: 'dist/cli' });
+  const define = { ...OPTIONS.define, BUILD_ID: JSON.stringify(await sourceDigest()) };
+  await build({ ...OPTIONS, define, entryPoints: AGENT, outdir: 'dist/agent' });
+  await build({ ...OPTIONS, define, entryPoints: NOVACTL, outdir: 'dist/cli' });
   await compile('native/call-threads/call-threads.c', 'dist/agent/call-threads.so');
   await compile('native/memory/memory.c', 'dist/agent/memory.node');
   for await (const file of glob(`${dist}/*/*.js`)) await makeAscii(file);
@@ -72,6 +75,16 @@ export async function bundle(): Promise<void> {
   const words = ['--config', contexts, '--address', `unix:${dist}/none`, 'vm', 'list'];
   await writeCode('cli/novactl.js', ...words);
   await rm(contexts);
+}
+
+/** Of all that programs are made of. */
+async function sourceDigest(): Promise<string> {
+  const files = await Array.fromAsync(glob('src/**/*.ts', { cwd: inProject() }));
+  const digest = createHash('sha256');
+  for (const file of [...files.toSorted(), 'package-lock.json']) {
+    digest.update(`${file}\n`).update(await readFile(inProject(file)));
+  }
+  return digest.digest('hex').slice(0, 16);
 }
 
 /** Words: those that the program is started with. Whoever builds it, the same comes of it. */

@@ -1,11 +1,11 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import {
   codeFile,
   compileProgram,
-  readSource,
   runProgram,
   sealCode,
+  toSource,
 } from '../../src/core/program-code.ts';
 
 /*
@@ -14,13 +14,13 @@ import {
  */
 
 const [program = '', ...words] = process.argv.slice(2);
-const source = readSource(program);
-const script = compileProgram(source, path.basename(program));
+const bytes = readFileSync(program);
+const script = compileProgram(toSource(bytes), path.basename(program));
 const exports = runProgram(script, program);
 if (words.length > 0) {
   process.argv.splice(1, Infinity, program, ...words);
   await (exports as { start: (prepared: undefined) => Promise<void> }).start(undefined);
 }
 // At once: novactl has itself replaced by a shell when it is done.
-writeFileSync(codeFile(program), sealCode(source, script.createCachedData()));
+writeFileSync(codeFile(program), sealCode(bytes, script.createCachedData()));
 process.exit(0);

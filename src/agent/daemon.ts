@@ -5,6 +5,7 @@ import type { ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import type { AgentConfig } from '../core/agent-config.ts';
+import { buildId } from '../core/build-id.ts';
 import { delay } from '../core/delay.ts';
 import { AgentError } from '../core/errors.ts';
 import { parseHostPort } from '../core/host-port.ts';
@@ -17,6 +18,7 @@ import { ConsoleLogFile } from '../drivers/console-log/console-log-file.ts';
 import type { Accelerator } from '../drivers/hypervisor-host.ts';
 import { ProcessDiskProbe } from '../drivers/images/disk-probe/process-disk-probe.ts';
 import { ProcessImageInspector } from '../drivers/images/process-image-inspector.ts';
+import { DescriptionFile } from '../drivers/libvirt/description-file.ts';
 import { hasDiskLeases } from '../drivers/libvirt/disk-lease.ts';
 import type { NodeDefaults } from '../drivers/libvirt/libvirt-domains.ts';
 import { LibvirtHypervisor } from '../drivers/libvirt/libvirt-hypervisor.ts';
@@ -113,6 +115,10 @@ async function run(
       nodeDefaults: () => nodeDefaults(config, accelerator.current),
       logger: log,
       launchedDriver: launched.driver,
+      descriptions:
+        buildId === undefined
+          ? undefined
+          : DescriptionFile.open(`${config.runDirectory}/domains`, buildId),
       // Nothing is called before the tasks start, which is after `metrics` is there.
       onCallEnded: (call, outcome) => metrics.hypervisor.callEnded(call, outcome),
     }),

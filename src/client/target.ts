@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
-import { isIP } from 'node:net';
 import { checkServerIdentity, createSecureContext, type PeerCertificate } from 'node:tls';
 import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
 import { AgentError } from '../core/errors.ts';
 import { whyUnreadable } from '../core/file-words.ts';
 import { hostPortProblem, parseHostPort } from '../core/host-port.ts';
+import { ipVersionOf } from '../core/ip-address.ts';
 
 /** Where an agent is and how to prove who calls and who answers. */
 export interface AgentTarget {
@@ -64,7 +64,8 @@ export async function channelSettings(target: AgentTarget): Promise<ChannelSetti
     }),
     // An IP address must not be sent as the TLS server name (RFC 6066).
     options: {
-      'grpc.ssl_target_name_override': nodeName ?? (isIP(host) === 0 ? host : 'novacron-agent'),
+      'grpc.ssl_target_name_override':
+        nodeName ?? (ipVersionOf(host) === 0 ? host : 'novacron-agent'),
     },
   };
 }

@@ -1,4 +1,5 @@
-import { BlockList, isIP, isIPv6 } from 'node:net';
+import { BlockList } from 'node:net';
+import { ipVersionOf, isIpv6 } from './ip-address.ts';
 
 /** Where something listens, or is reached. */
 export interface HostPort {
@@ -60,23 +61,23 @@ export function formatHostPort({ host, port }: HostPort): string {
 /** What is wrong with HOST:PORT, as a sentence that goes on after its name; undefined if nothing is. */
 export function hostPortProblem(text: string, use: HostPortUse): string | undefined {
   const match = SHAPE.exec(text);
-  if (match === null) return isIPv6(text) ? `has no port; write [${text}]:7443` : MUST_BE;
+  if (match === null) return isIpv6(text) ? `has no port; write [${text}]:7443` : MUST_BE;
   const [, inBrackets, plain = ''] = match;
   const { host, port } = parseHostPort(text);
   if (host.includes('%')) {
     return `has a zone (${host.slice(host.indexOf('%'))}), which means something on one host only; give an address that needs none`;
   }
   if (plain.includes(':')) {
-    return isIPv6(plain)
+    return isIpv6(plain)
       ? `has an IPv6 address without brackets; write [${plain}]:${port}`
       : MUST_BE;
   }
-  if (inBrackets !== undefined && !isIPv6(inBrackets)) {
-    return isIP(inBrackets) === 4
+  if (inBrackets !== undefined && !isIpv6(inBrackets)) {
+    return ipVersionOf(inBrackets) === 4
       ? `has brackets, which are for IPv6; write ${inBrackets}:${port}`
       : `has no IPv6 address in its brackets`;
   }
-  if (isIP(host) === 0 && !isHostName(host)) return MUST_BE;
+  if (ipVersionOf(host) === 0 && !isHostName(host)) return MUST_BE;
   if (port > 65_535) return 'has a port above 65535';
   if (port === 0 && use === 'reach') return 'has port 0, at which nothing can be reached';
   const kind = kindOfHost(host);
@@ -92,7 +93,7 @@ export function agentAddressProblem(text: string): string | undefined {
 /** Undefined for the address of one host, and for a name that has to be looked up. */
 export function kindOfHost(host: string): HostKind | undefined {
   if (host.toLowerCase() === 'localhost') return 'loopback';
-  const version = isIP(host);
+  const version = ipVersionOf(host);
   if (version === 0) return undefined;
   for (const [kind, addresses] of KINDS) {
     if (addresses.check(host, version === 6 ? 'ipv6' : 'ipv4')) return kind;
@@ -109,7 +110,7 @@ function networks(...all: readonly string[]): BlockList {
   const list = new BlockList();
   for (const network of all) {
     const [address = '', prefix] = network.split('/');
-    list.addSubnet(address, Number(prefix), isIPv6(address) ? 'ipv6' : 'ipv4');
+    list.addSubnet(address, Number(prefix), isIpv6(address) ? 'ipv6' : 'ipv4');
   }
   return list;
 }

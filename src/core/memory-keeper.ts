@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
-import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { getHeapSpaceStatistics } from 'node:v8';
+import { collectAllGarbage } from './collect-garbage.ts';
 import { nativeFile } from './sibling-module.ts';
 
 /** What starting has taken is no longer used by then. */
@@ -13,12 +13,6 @@ const LONGEST_MS = 60_000;
 const HEAP_GROWTH_BYTES = 6 * 1024 ** 2;
 /** Share of the time between two looks. To collect takes 0.1 s, in which nobody is answered. */
 const IDLE_UTILIZATION = 0.1;
-
-type CollectGarbage = (options: {
-  readonly type: 'major';
-  readonly execution: 'sync';
-  readonly flavor: 'last-resort';
-}) => void;
 
 /** Built from native/memory. */
 const LIBRARY = nativeFile(import.meta.url, 'memory.node', '../../dist/agent');
@@ -42,7 +36,7 @@ export function keepMemorySmall(): void {
     const hasGarbage = oldHeapBytes() > collectedAt + HEAP_GROWTH_BYTES;
     const collects = isIdle && hasGarbage;
     if (collects) {
-      collectGarbage();
+      collectAllGarbage();
       collectedAt = oldHeapBytes();
     }
     if (!collects && !isGrown && performance.now() < givenAtMs + LONGEST_MS) return;
@@ -61,11 +55,4 @@ function isIdleBetween(before: EventLoopUtilization, now: EventLoopUtilization):
 function oldHeapBytes(): number {
   const old = getHeapSpaceStatistics().filter(({ space_name: name }) => !name.startsWith('new_'));
   return old.reduce((sum, { space_size: bytes }) => sum + bytes, 0);
-}
-
-/** All of it, and moves what is left together: a collection that V8 makes by itself leaves the heap as large as it was. */
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc') as CollectGarbage;
-  collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
 }

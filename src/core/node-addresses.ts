@@ -1,5 +1,5 @@
-import { isIP, isIPv6 } from 'node:net';
 import { hostPortProblem, kindOfHost, parseHostPort } from './host-port.ts';
+import { ipVersionOf, isIpv6 } from './ip-address.ts';
 import { isRecord } from './is-record.ts';
 
 /** The addresses that a node's configuration has. */
@@ -22,7 +22,7 @@ export interface AddressFinding {
 
 /** All addresses of the family that others reach this node at. */
 export function defaultListen(advertise: string | undefined): string {
-  const isV6 = advertise !== undefined && isIPv6(parseHostPort(advertise).host);
+  const isV6 = advertise !== undefined && isIpv6(parseHostPort(advertise).host);
   return isV6 ? '[::]:7443' : '0.0.0.0:7443';
 }
 
@@ -65,7 +65,7 @@ export function findForeignAddresses(
   const has = others.length === 0 ? 'only loopback ones' : others.join(', ');
   const isForeign = (text: string): boolean => {
     const { host } = parseHostPort(text);
-    return isIP(host) !== 0 && kindOfHost(host) === undefined && !own.has(canonical(host));
+    return ipVersionOf(host) !== 0 && kindOfHost(host) === undefined && !own.has(canonical(host));
   };
   return Object.entries({ listen, httpListen, advertise }).flatMap(([key, text]) => {
     if (text === undefined || !isForeign(text)) return [];
@@ -86,7 +86,7 @@ function ipProblem(
   if (text === undefined) return [];
   const problem =
     hostPortProblem(text, use) ??
-    (isIP(parseHostPort(text).host) === 0
+    (ipVersionOf(parseHostPort(text).host) === 0
       ? 'must have an IP address, not a name, such as 10.0.0.1:7443'
       : undefined);
   return problem === undefined ? [] : [refusal([key], text, problem)];
@@ -122,7 +122,7 @@ function mismatchOf(listen: string, advertise: string): readonly AddressFinding[
     return [refusal(['listen'], listen, problem)];
   }
   const listensAtAll = kindOfHost(at.host) === 'wildcard';
-  if (listensAtAll && !isIPv6(at.host) && isIPv6(told.host)) {
+  if (listensAtAll && !isIpv6(at.host) && isIpv6(told.host)) {
     const problem = `takes IPv4 only, so nobody reaches this node at ${advertise}, which it advertises; listen at "[::]:${at.port}", which takes both`;
     return [refusal(['listen'], listen, problem)];
   }
@@ -143,7 +143,7 @@ function isSameHost(one: string, other: string): boolean {
 
 /** IPv6 addresses can be written in many ways. */
 function canonical(host: string): string {
-  return isIPv6(host) ? new URL(`http://[${host}]`).hostname : host;
+  return isIpv6(host) ? new URL(`http://[${host}]`).hostname : host;
 }
 
 function refusal(path: readonly string[], text: string, problem: string): AddressFinding {

@@ -24,15 +24,16 @@ export function codeFile(program: string): string {
  * for the agent. Code of another source, of another V8 or damaged is left alone.
  */
 export function loadProgram(file: string): LoadedProgram {
-  const source = readSource(file);
-  const script = compileProgram(source, file, readCode(source, codeFile(file)));
+  const bytes = readFileSync(file);
+  const code = readCode(bytes, codeFile(file));
+  const script = compileProgram(toSource(bytes), file, code);
   const hadCode = script.cachedDataRejected === false;
   return { exports: runProgram(script, file), hadCode };
 }
 
-/** The file's text, whose letters are all of one byte where it is built. */
-export function readSource(file: string): string {
-  return Module.wrap(readFileSync(file, 'latin1'));
+/** What is compiled of a program's file, whose letters are all of one byte where it is built. */
+export function toSource(program: Buffer): string {
+  return Module.wrap(program.toString('latin1'));
 }
 
 /** `name` is what stack traces call it. */
@@ -51,15 +52,15 @@ export function runProgram(script: Script, file: string): unknown {
   return module.exports;
 }
 
-/** What `loadProgram` takes for the source's code. */
-export function sealCode(source: string, code: Buffer): Buffer {
+/** What `loadProgram` takes for the program's code. */
+export function sealCode(program: Buffer, code: Buffer): Buffer {
   const header = Buffer.alloc(HEADER_BYTES);
-  header.writeUInt32LE(crc32(source), 0);
+  header.writeUInt32LE(crc32(program), 0);
   header.writeUInt32LE(crc32(code), 4);
   return Buffer.concat([header, code]);
 }
 
-function readCode(source: string, file: string): Buffer | undefined {
+function readCode(program: Buffer, file: string): Buffer | undefined {
   let sealed: Buffer;
   try {
     sealed = readFileSync(file);
@@ -69,6 +70,6 @@ function readCode(source: string, file: string): Buffer | undefined {
   if (sealed.length <= HEADER_BYTES) return undefined;
   const code = sealed.subarray(HEADER_BYTES);
   const isWhole =
-    sealed.readUInt32LE(0) === crc32(source) && sealed.readUInt32LE(4) === crc32(code);
+    sealed.readUInt32LE(0) === crc32(program) && sealed.readUInt32LE(4) === crc32(code);
   return isWhole ? code : undefined;
 }

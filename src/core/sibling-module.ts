@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 
-/** A module beside the one whose `import.meta.url` is given, for a thread or a process of its own: source or built, like its starter. */
+/** A module beside the one whose `import.meta.url` is given, that is built apart, as a thread, a process or what is loaded later: source or built, like who names it. */
 export function siblingModule(url: string, name: string): URL {
   return new URL(`./${name}${url.endsWith('.ts') ? '.ts' : '.js'}`, url);
 }

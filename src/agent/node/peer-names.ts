@@ -1,6 +1,6 @@
 import { lookup as lookUp } from 'node:dns/promises';
-import { isIP } from 'node:net';
 import { parseHostPort } from '../../core/host-port.ts';
+import { ipVersionOf } from '../../core/ip-address.ts';
 import type { Logger } from '../../core/logger.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
 
@@ -17,7 +17,7 @@ export async function warnOfUnknownPeers(
 ): Promise<void> {
   for (const [peer, address] of Object.entries(peers)) {
     const { host } = parseHostPort(address);
-    if (isIP(host) !== 0) continue;
+    if (ipVersionOf(host) !== 0) continue;
     try {
       await untilAborted(resolve(host), signal);
     } catch {

@@ -1,8 +1,8 @@
-import { isIP } from 'node:net';
 import { InvalidArgumentError } from 'commander';
 import { DNS_LABEL, DNS_LABEL_RULE } from '../../core/dns-label.ts';
 import { DNS_NAME } from '../../core/dns-name.ts';
 import { agentAddressProblem, hostPortProblem } from '../../core/host-port.ts';
+import { ipVersionOf } from '../../core/ip-address.ts';
 import { parseBitRate, parseBytes, similarBitRate, similarBytes } from '../../core/quantity.ts';
 import { parseDurationMs } from '../output/durations.ts';
 
@@ -134,6 +134,6 @@ export function labelArgument(
 
 /** By what others may call a node, as a certificate has it. */
 export function dnsNameOrAddressArgument(text: string): string {
-  if (isIP(text) !== 0 || DNS_NAME.test(text)) return text;
+  if (ipVersionOf(text) !== 0 || DNS_NAME.test(text)) return text;
   throw new InvalidArgumentError('It must be an IP address or a host name, without a port.');
 }

@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, copyFile, mkdtempDisposable, readFile, rename } from 'node:fs/promises';
-import { isIP } from 'node:net';
 import path from 'node:path';
+import { ipVersionOf } from '../../core/ip-address.ts';
 import { authorityFiles, readAuthority } from './authority.ts';
 import { makeCertificate } from './openssl.ts';
 import { PkiError } from './pki-error.ts';
@@ -84,7 +84,7 @@ function extensionsOf({ holder, name, addresses }: IssueRequest): Readonly<Recor
     ? `URI:spiffe://novacron/node/${name}`
     : `URI:spiffe://novacron/role/${holder}`;
   const names = new Set(isNode ? [name, ...addresses] : []);
-  const others = [...names].map((each) => `${isIP(each) === 0 ? 'DNS' : 'IP'}:${each}`);
+  const others = [...names].map((each) => `${ipVersionOf(each) === 0 ? 'DNS' : 'IP'}:${each}`);
   return {
     basicConstraints: 'critical,CA:FALSE',
     keyUsage: 'critical,digitalSignature',

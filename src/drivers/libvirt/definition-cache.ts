@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { DescriptionFile } from './description-file.ts';
 import type { DomainDescription } from './domain-description.ts';
 import type { DomainXml } from './domain-operations.ts';
 import type { DomainRecord } from './domain-statistics.ts';
@@ -41,6 +42,24 @@ export class DefinitionCache {
   /** Of domains that were defined and not read yet. */
   readonly #names = new Map<string, { readonly name: string; readonly atMs: number }>();
   #allVersion = 0;
+  readonly #remembered: Pick<DescriptionFile, 'take'> | undefined;
+  #described = 0;
+
+  /** `remembered` has descriptions from before. */
+  constructor(remembered?: Pick<DescriptionFile, 'take'>) {
+    this.#remembered = remembered;
+  }
+
+  /** Grows as domains are described. */
+  get described(): number {
+    return this.#described;
+  }
+
+  /** Of domains of ours, by the digest of their XML. */
+  descriptions(): Map<string, DomainDescription> {
+    const ours = [...this.#entries.values()].filter(({ description }) => isOurs(description));
+    return new Map(ours.map(({ digest, description }) => [digest, description]));
+  }
 
   find(uid: string): DomainDescription | undefined {
     return this.#entries.get(uid)?.description;
@@ -88,7 +107,10 @@ export class DefinitionCache {
     const { record, xml } = domain;
     const digest = digestOf(xml);
     const before = this.#entries.get(uid);
-    const description = before?.digest === digest ? before.description : describe(domain);
+    const description =
+      before?.digest === digest
+        ? before.description
+        : (this.#remembered?.take(digest) ?? this.#describe(domain, describe));
     // Who began to read later knows better.
     if (before === undefined || before.readAtMs <= readAtMs) {
       const { name, runId, persistent } = record;
@@ -138,9 +160,22 @@ export class DefinitionCache {
     }
   }
 
+  #describe(
+    domain: ReadDomain,
+    describe: (domain: ReadDomain) => DomainDescription,
+  ): DomainDescription {
+    const description = describe(domain);
+    if (isOurs(description)) this.#described += 1;
+    return description;
+  }
+
   #versionOf(uid: string): string {
     return `${this.#allVersion}.${this.#versions.get(uid) ?? 0}`;
   }
+}
+
+function isOurs({ definition }: DomainDescription): boolean {
+  return definition !== undefined;
 }
 
 function digestOf({ live, persistent }: DomainXml): string {

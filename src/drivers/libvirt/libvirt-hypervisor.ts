@@ -10,6 +10,8 @@ import type { HypervisorJobs } from '../hypervisor-jobs.ts';
 import type { HypervisorStatistics } from '../hypervisor-statistics.ts';
 import { ConsoleLogs } from './console-logs.ts';
 import { DefinitionCache } from './definition-cache.ts';
+import type { DescriptionFile } from './description-file.ts';
+import { DescriptionKeeper } from './description-keeper.ts';
 import { findCpuXml, isCpu } from './domain-xml/parts/cpu-part.ts';
 import { DriverCalls } from './driver-calls.ts';
 import type { DomainReport, DriverDiagnostics } from './driver-protocol.ts';
@@ -39,6 +41,8 @@ export interface LibvirtHypervisorOptions {
   /** Where this process sees the root folder of libvirt's host; default `/`. */
   readonly root?: string;
   readonly logger?: Logger;
+  /** Keeps what is known of domains for the next agent of this build. */
+  readonly descriptions?: DescriptionFile | undefined;
   /** A driver process that was launched before this was loaded. */
   readonly launchedDriver?: ChildProcess | undefined;
   /** Told of every call to libvirt, for metrics; `outcome` is `ok`, `aborted` or the reason of the failure. */
@@ -57,11 +61,12 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly jobs: HypervisorJobs;
   readonly events: HypervisorEvents;
   readonly #driver: DriverSupervisor;
+  readonly #keeper: DescriptionKeeper | undefined;
 
   constructor(options: LibvirtHypervisorOptions) {
     const callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
     const place = { uri: options.uri, libvirtSocket: options.libvirtSocket ?? 'auto' };
-    const cache = new DefinitionCache();
+    const cache = new DefinitionCache(options.descriptions);
     const feed = new EventFeed();
     const driver = new DriverSupervisor({
       launched: options.launchedDriver,
@@ -105,6 +110,8 @@ export class LibvirtHypervisor implements Hypervisor {
       return driver.call('list', ['statistics'], { action, timeoutMs }, signal);
     });
     this.#driver = driver;
+    this.#keeper =
+      options.descriptions && new DescriptionKeeper(cache, options.descriptions, options.logger);
     this.jobs = jobs;
     this.domains = domains;
     this.events = feed;
@@ -139,6 +146,7 @@ export class LibvirtHypervisor implements Hypervisor {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#driver[Symbol.asyncDispose]();
+    await this.#keeper?.[Symbol.asyncDispose]();
   }
 }
 

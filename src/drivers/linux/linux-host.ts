@@ -1,6 +1,9 @@
 import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { AgentError } from '../../core/errors.ts';
+import { siblingModule } from '../../core/sibling-module.ts';
 import type { Host, HostFacts } from '../host.ts';
 
 export interface LinuxHostOptions {
@@ -8,6 +11,8 @@ export interface LinuxHostOptions {
   readonly hugepages?: string;
   readonly describe?: () => Promise<string>;
 }
+
+type Describes = typeof import('./distribution.ts');
 
 const HUGE_PAGE_KIB = [
   ['2Mi', 2048],
@@ -77,8 +82,9 @@ export class LinuxHost implements Host {
   }
 }
 
+/** By a package of half a megabyte, which is loaded once the agent is at work. */
 async function describeDistribution(): Promise<string> {
-  const { default: systeminformation } = await import('systeminformation');
-  const { distro, release, codename } = await systeminformation.osInfo();
-  return [distro, release, codename && `(${codename})`].filter(Boolean).join(' ');
+  const load = createRequire(import.meta.url);
+  const module = load(fileURLToPath(siblingModule(import.meta.url, 'distribution'))) as Describes;
+  return module.describeDistribution();
 }

@@ -1,8 +1,8 @@
-import { isIP } from 'node:net';
 import path from 'node:path';
 import { Argument, type Command, InvalidArgumentError } from 'commander';
 import { DNS_NAME } from '../../../core/dns-name.ts';
 import { formatHostPort } from '../../../core/host-port.ts';
+import { ipVersionOf } from '../../../core/ip-address.ts';
 import { dnsNameOrAddressArgument } from '../../input/argument-parsers.ts';
 import { DEFAULT_AUTHORITY } from '../../pki/authority.ts';
 import type { Holder, IssuedFiles, IssueRequest } from '../../pki/issue.ts';
@@ -100,7 +100,7 @@ function summary({ holder, name }: IssueRequest, files: IssuedFiles): string {
 function nextStep(request: IssueRequest, files: IssuedFiles): string {
   if (request.holder !== 'node') return contextsText(request, files);
   if (request.folder === AGENT_FOLDER) {
-    const host = request.addresses.find((address) => isIP(address) !== 0) ?? 'ADDRESS';
+    const host = request.addresses.find((address) => ipVersionOf(address) !== 0) ?? 'ADDRESS';
     return `The agent of this node looks for them there. Next, unless it has that address already:
   echo 'advertise: "${formatHostPort({ host, port: 7443 })}"' >>/etc/novacron/agent.yaml
   systemctl restart novacron-agent

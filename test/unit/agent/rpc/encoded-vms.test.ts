@@ -62,3 +62,32 @@ test('a VM is converted once, whoever asks for it and however', () => {
   assert.ok(first instanceof Encoded);
   assert.equal(conversions, before);
 });
+
+test('a list of what has not changed since the last one is not put together again', () => {
+  const encoded = new EncodedVms();
+  const page = { items: [web, db], nextToken: '', origin: ORIGIN };
+  const first = encoded.list(page);
+  assert.equal(encoded.list({ ...page, items: [web, db], origin: { ...ORIGIN } }), first);
+  const others = [
+    { ...page, items: [web] },
+    { ...page, items: [db, web] },
+    { ...page, items: [web, makeVm('db')] },
+    { ...page, nextToken: 'more' },
+    { ...page, origin: { ...ORIGIN, revision: ORIGIN.revision + 1 } },
+  ];
+  for (const other of others) {
+    const list = encoded.list(other);
+    assert.notEqual(list, first);
+    assert.deepEqual(list.bytes, new EncodedVms().list(other).bytes);
+  }
+});
+
+test('lists of many are right however much is collected in between', () => {
+  const encoded = new EncodedVms();
+  const items = Array.from({ length: 500 }, (_, at) => makeVm(`vm-${at}`));
+  for (let round = 0; round < 20; round += 1) {
+    const page = { items, nextToken: String(round), origin: ORIGIN };
+    const { virtualMachines } = ListVirtualMachinesResponse.decode(encoded.list(page).bytes);
+    assert.equal(virtualMachines.length, 500);
+  }
+});

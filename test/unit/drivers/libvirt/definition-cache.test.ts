@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DefinitionCache } from '../../../../src/drivers/libvirt/definition-cache.ts';
-import { describeDomain } from '../../../../src/drivers/libvirt/domain-description.ts';
+import {
+  describeDomain,
+  SOMEBODY_ELSES,
+} from '../../../../src/drivers/libvirt/domain-description.ts';
 import type { DomainXml } from '../../../../src/drivers/libvirt/domain-operations.ts';
 import type { DomainRecord } from '../../../../src/drivers/libvirt/domain-statistics.ts';
 import { buildDomainXml } from '../../../../src/drivers/libvirt/domain-xml/build-domain-xml.ts';
@@ -118,6 +121,36 @@ test('XML that is as it was is not described again', async () => {
     await read(cache, record, async () => xml, describe);
   }
   assert.equal(described, 3);
+});
+
+test('what was remembered of the same XML is not described again, nor counted', async () => {
+  const before = await filled();
+  const remembered = before.descriptions();
+  const take = (digest: string) => remembered.get(digest);
+  const cache = new DefinitionCache({ take });
+  let described = 0;
+  const describe = (xml: DomainXml) => {
+    described += 1;
+    return describeDomain(xml);
+  };
+  await read(cache, record, async () => xmlOf(1), describe);
+  assert.deepEqual(cache.find(vm.uid), before.find(vm.uid));
+  assert.deepEqual([described, cache.described], [0, 0]);
+  await read(cache, record, async () => xmlOf(2), describe);
+  assert.deepEqual([described, cache.described], [1, 1]);
+  assert.equal(cache.find(vm.uid)?.definition?.generation, 2);
+});
+
+test('what somebody else has made is not remembered', async () => {
+  const cache = await filled();
+  await read(
+    cache,
+    { ...record, uid: 'theirs' },
+    async () => xmlOf(1),
+    () => SOMEBODY_ELSES,
+  );
+  assert.equal(cache.descriptions().size, 1);
+  assert.equal(cache.described, 1);
 });
 
 test('who began to read earlier and ends later does not take away what is newer', async () => {
