@@ -49,11 +49,14 @@ function chooseSuites(name: string): readonly Suite[] {
   if (name === ALL) return all;
   const chosen = [...all, ...RARE_SUITES].filter((suite) => suite.name === name);
   if (chosen.length > 0) return chosen;
-  const describe = ({ name: each, about }: Suite): string => `  ${each}: ${about}\n`;
-  const [known, rare] = [all, RARE_SUITES].map((suites) => suites.map(describe).join(''));
+  const [known, rare] = [all, RARE_SUITES].map(describe);
   throw new LabError(
     `There is no suite ${name}. There are\n${known}  all: these\nand by its name alone\n${rare}--path ${name} runs the tests with that in their path`,
   );
+}
+
+function describe(suites: readonly Suite[]): string {
+  return suites.map(({ name, about }) => `  ${name}: ${about}\n`).join('');
 }
 
 function parseCount(option: string, text: string, least: number): number {

@@ -110,7 +110,7 @@ function networks(...all: readonly string[]): BlockList {
   const list = new BlockList();
   for (const network of all) {
     const [address = '', prefix] = network.split('/');
-    list.addSubnet(address, Number(prefix), isIpv6(address) ? 'ipv6' : 'ipv4');
+    list.addSubnet(address, Number(prefix), address.includes(':') ? 'ipv6' : 'ipv4');
   }
   return list;
 }
