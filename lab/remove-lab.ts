@@ -36,7 +36,13 @@ export async function removeLab(name: string): Promise<void> {
 
 /** Names of all labs on this machine, whole or not. */
 export async function listLabs(): Promise<string[]> {
-  return existsSync(LABS_DIRECTORY) ? readdir(LABS_DIRECTORY) : [];
+  try {
+    return await readdir(LABS_DIRECTORY);
+  } catch (error) {
+    // The last lab takes the folder with it.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
 }
 
 /** Removes the labs that a process has made and can no longer remove, because it was killed. */

@@ -42,8 +42,8 @@ export const RARE_SUITES: readonly Suite[] = [
   {
     name: 'releases',
     about: 'as guests, on the releases of Debian that this machine does not have',
-    limitMinutes: 30,
-    parts: [{ folders: ['releases'], concurrency: 1, fileLimitMinutes: 30 }],
+    limitMinutes: 45,
+    parts: [{ folders: ['releases'], concurrency: 1, fileLimitMinutes: 45 }],
   },
 ];
 

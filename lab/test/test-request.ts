@@ -16,11 +16,10 @@ export interface TestRequest {
 export function parseTestRequest(args: readonly string[]): TestRequest {
   const { values, positionals } = parse(args);
   const paths = values.path ?? [];
-  // Who names a file need not know its suite.
-  const [name = paths.length > 0 ? ALL : FAST.name, ...more] = positionals;
+  const [name, ...more] = positionals;
   if (more.length > 0) throw new LabError('./dev test runs one suite at a time, or all of them');
   return {
-    suites: chooseSuites(name),
+    suites: name === undefined ? suitesFor(paths) : chooseSuites(name),
     paths,
     repeat: parseCount('--repeat', values.repeat ?? '1', 1),
     busy: parseCount('--busy', values.busy ?? '0', 0),
@@ -42,6 +41,11 @@ function parse(args: readonly string[]) {
     if (error instanceof TypeError) throw new LabError(error.message);
     throw error;
   }
+}
+
+/** Who names a file need not know its suite. */
+function suitesFor(paths: readonly string[]): readonly Suite[] {
+  return paths.length > 0 ? [FAST, ...NAMED_SUITES, ...RARE_SUITES] : [FAST];
 }
 
 function chooseSuites(name: string): readonly Suite[] {

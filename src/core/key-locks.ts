@@ -1,26 +1,30 @@
 import { untilAborted } from './until-aborted.ts';
 
-/** What a `brief` holder is waited for at most: it may wait for something that is slow today. */
+/** What a holder that acts by itself is waited for at most: most only look, but some ask other nodes. */
 const PATIENCE_MS = 2_000;
 
 interface Holder {
   readonly purpose: string;
   advice?: string | undefined;
-  /** Of a brief holder: when it has gone. */
+  /** Of one that acts by itself: when it has gone. */
   readonly gone: PromiseWithResolvers<void> | undefined;
 }
 
-/** One holder per key. Nobody queues but behind a brief holder: who comes second is told so. */
+/** One holder per key. Nobody queues but behind one that acts by itself, and that for two seconds: who comes second is told so. */
 export class KeyLocks {
   readonly #holders = new Map<string, Holder>();
 
   /**
-   * Takes the lock for `purpose`; undefined if somebody has it. Disposing twice is fine. `isBrief` is for who looks after things
-   * by itself, so that nobody who asks for something is refused for that.
+   * Takes the lock for `purpose`; undefined if somebody has it. Disposing twice is fine. `isByItself` is for what nobody has asked
+   * for, so that nobody who asks for something is refused for that.
    */
-  tryAcquire(key: string, purpose: string, options?: { isBrief: boolean }): Disposable | undefined {
+  tryAcquire(
+    key: string,
+    purpose: string,
+    options?: { isByItself: boolean },
+  ): Disposable | undefined {
     if (this.#holders.has(key)) return undefined;
-    const gone = options?.isBrief === true ? Promise.withResolvers<void>() : undefined;
+    const gone = options?.isByItself === true ? Promise.withResolvers<void>() : undefined;
     this.#holders.set(key, { purpose, gone });
     let held = true;
     return {
@@ -32,18 +36,18 @@ export class KeyLocks {
     };
   }
 
-  /** As `tryAcquire`, but waits up to two seconds for brief holders. */
+  /** As `tryAcquire`, but waits up to two seconds for holders that act by themselves. */
   async acquire(
     key: string,
     purpose: string,
     signal: AbortSignal,
   ): Promise<Disposable | undefined> {
-    await this.untilNotBrief(key, signal);
+    await this.untilNotByItself(key, signal);
     return this.tryAcquire(key, purpose);
   }
 
-  /** Waits up to two seconds until no brief holder has the lock; whoever takes it without a wait after that comes next. */
-  async untilNotBrief(key: string, signal: AbortSignal): Promise<void> {
+  /** Waits up to two seconds until nobody who acts by itself has the lock; whoever takes it without a wait after that comes next. */
+  async untilNotByItself(key: string, signal: AbortSignal): Promise<void> {
     const gone = () => this.#holders.get(key)?.gone?.promise;
     if (gone() === undefined) return;
     const enough = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]);

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
 import { getHeapSpaceStatistics } from 'node:v8';
-import { collectAllGarbage } from './collect-garbage.ts';
+import { GarbageCollector } from './garbage-collector.ts';
 import { nativeFile } from './sibling-module.ts';
 
 /** What starting has taken is no longer used by then. */
@@ -24,6 +24,7 @@ const LIBRARY = nativeFile(import.meta.url, 'memory.node', '../../dist/agent');
  */
 export function keepMemorySmall(): void {
   const giveBack = createRequire(import.meta.url)(LIBRARY) as () => void;
+  const garbage = new GarbageCollector();
   let givenBackAt = 0;
   let collectedAt = oldHeapBytes();
   let givenAtMs = performance.now();
@@ -36,7 +37,7 @@ export function keepMemorySmall(): void {
     const hasGarbage = oldHeapBytes() > collectedAt + HEAP_GROWTH_BYTES;
     const collects = isIdle && hasGarbage;
     if (collects) {
-      collectAllGarbage();
+      garbage.collectAll();
       collectedAt = oldHeapBytes();
     }
     if (!collects && !isGrown && performance.now() < givenAtMs + LONGEST_MS) return;

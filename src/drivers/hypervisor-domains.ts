@@ -9,6 +9,9 @@ export interface HypervisorDomains {
    */
   list(signal: AbortSignal): Promise<readonly HypervisorVm[]>;
 
+  /** Grows with whatever is told of a VM or of all of them, be it no event, and with `expire`: a listing from before may be outdated. */
+  readonly told: number;
+
   /** Has the next listing read this VM anew, whether or not an event has told that it was changed. One that is not there is fine. */
   expire(uid: string): void;
 

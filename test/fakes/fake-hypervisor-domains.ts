@@ -47,7 +47,12 @@ export class FakeHypervisorDomains implements HypervisorDomains {
     );
   }
 
+  get told(): number {
+    return this.#world.told;
+  }
+
   expire(uid: string): void {
+    this.#world.told += 1;
     const vm = this.#world.vms.get(uid);
     if (vm !== undefined) vm.isDriftListed = true;
   }

@@ -14,6 +14,8 @@ import { disksOf, type FakeVm, isActive, toHypervisorVm } from './fake-vm.ts';
 export class FakeHypervisorWorld {
   readonly vms = new Map<string, FakeVm>();
   readonly feed = new EventFeed();
+  /** How often something was told or doubted. */
+  told = 0;
   /** VMs whose definition is not one of ours. */
   readonly foreign = new Set<string>();
   /** VMs that do not say what they are. */
@@ -110,6 +112,7 @@ export class FakeHypervisorWorld {
 
   tell(uid: string, event: LifecycleEvent, by?: 'migration' | 'host'): void {
     if (this.#behaviour.losesEvents) return;
+    this.told += 1;
     const who = { byMigration: by === 'migration', byHost: by === 'host' };
     this.feed.publish({ kind: 'lifecycle', uid, event, ...who });
   }

@@ -3,7 +3,7 @@ import type { GuestMachine } from '../../lab/guest/distribution/guest-machine.ts
 import type { ShellBlock } from './install-page.ts';
 
 /** An emulated CPU unpacks a hundred packages. */
-const TIMEOUT_MS = 800_000;
+const TIMEOUT_MS = 580_000;
 const VM = 'first';
 
 /** Somebody who does on a machine what docs/install.md says, and looks what has come of it. */

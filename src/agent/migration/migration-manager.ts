@@ -110,7 +110,9 @@ export class MigrationManager implements MigrationService {
     // Locked before it is looked at, so that what is sent is what it is: nobody changes it in between.
     await operations.assertMayBegin(id, 'migrate', vm.definition);
     using undo = new DisposableStack();
-    const lock = undo.use(await lockVm(locks, vm.definition, 'migrate', signal, `migration ${id}`));
+    const lock = undo.use(
+      await lockVm(locks, vm.definition, { verb: 'migrate', purpose: `migration ${id}` }, signal),
+    );
     const { blockers, images, way } = await preflight(vm, spec, this.#options, signal);
     assertUnblocked(blockers, vm.definition.name);
     if (way === undefined) throw new Error('A peer that is missing must be a blocker');

@@ -90,7 +90,7 @@ export class Preparation {
     const { definition, memoryBytes, vcpus } = incoming;
     const running = { memoryBytes, vcpus };
     assertNone(await checkIncoming(incoming, this.#options, signal));
-    await locks.untilNotBrief(definition.uid, signal);
+    await locks.untilNotByItself(definition.uid, signal);
     // Nothing waits until the VM is locked and has its room, so nobody can come in between. The journal says which of
     // two requests with one id was the first. What may have changed while the rest was checked is asked again.
     assertNone(nameBlockers(definition, this.#options));

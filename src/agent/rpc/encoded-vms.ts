@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import { collectYoungGarbage } from '../../core/collect-garbage.ts';
+import { GarbageCollector } from '../../core/garbage-collector.ts';
 import {
   GetVirtualMachineResponse,
   ListVirtualMachinesResponse,
@@ -21,6 +21,8 @@ const FIELD = { get: 1, list: 1, watch: 2 } as const;
  * look through all that there is to find them, at 30 ms.
  */
 const COLLECT_BYTES = 2 * 1024 ** 2;
+/** Those who list often are told of another second by then; nobody else shall have the agent keep it. */
+const KEPT_MS = 2_000;
 
 /**
  * What is told of VMs, as it travels. A VM is encoded once for as long as nothing of it changes, as many ask for the same: most of
@@ -28,8 +30,14 @@ const COLLECT_BYTES = 2 * 1024 ** 2;
  */
 export class EncodedVms {
   readonly #bytes = new WeakMap<Vm, Uint8Array>();
+  readonly #garbage: Pick<GarbageCollector, 'collectYoung'>;
   #last: { readonly page: Page<Vm>; readonly answer: Encoded } | undefined;
+  #forgetting: NodeJS.Timeout | undefined;
   #listedBytes = 0;
+
+  constructor(garbage: Pick<GarbageCollector, 'collectYoung'> = new GarbageCollector()) {
+    this.#garbage = garbage;
+  }
 
   get(vm: Vm): Encoded {
     const writer = this.#put(new BinaryWriter(), FIELD.get, vm);
@@ -40,12 +48,16 @@ export class EncodedVms {
   list(page: Page<Vm>): Encoded {
     if (this.#last === undefined || !isSamePage(this.#last.page, page)) {
       this.#last = { page, answer: this.#encodeList(page) };
+      clearTimeout(this.#forgetting);
+      this.#forgetting = setTimeout(() => {
+        this.#last = undefined;
+      }, KEPT_MS).unref();
     }
     const { answer } = this.#last;
     this.#listedBytes += answer.bytes.length;
     if (this.#listedBytes > COLLECT_BYTES) {
       this.#listedBytes = 0;
-      collectYoungGarbage();
+      this.#garbage.collectYoung();
     }
     return answer;
   }

@@ -20,15 +20,15 @@ function busy(
   });
 }
 
-/** The lock of a VM until it is disposed, for `lockAs` if that is not what is said of it. Fails with VM_BUSY. */
+/** The lock of a VM until it is disposed. Fails with VM_BUSY. */
 export async function lockVm(
   locks: KeyLocks,
   vm: Pick<VmDefinition, 'name' | 'uid'>,
-  purpose: string,
+  /** What whoever wants to do it cannot, as in "Cannot migrate", and what others are told is in progress. */
+  { verb, purpose = verb }: { readonly verb: string; readonly purpose?: string },
   signal: AbortSignal,
-  lockAs = purpose,
 ): Promise<Disposable> {
-  const lock = await locks.acquire(vm.uid, lockAs, signal);
+  const lock = await locks.acquire(vm.uid, purpose, signal);
   if (lock !== undefined) return lock;
-  throw busy(purpose, vm, locks);
+  throw busy(verb, vm, locks);
 }

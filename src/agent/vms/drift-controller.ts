@@ -43,7 +43,7 @@ export class DriftController implements Controller {
 
   async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
     const { domains, locks, onChange, log } = this.#options;
-    using lock = locks.tryAcquire(vmUid, 'putting back of its definition', { isBrief: true });
+    using lock = locks.tryAcquire(vmUid, 'putting back of its definition', { isByItself: true });
     if (lock === undefined) return { afterMs: BUSY_MS };
     const now = await domains.find(vmUid, signal);
     if (now?.definition === undefined || !this.#isOurs(now)) return undefined;

@@ -30,7 +30,12 @@ export async function restoreUserData(
     await privateFiles.read(uid, USER_DATA_FILE, digest, signal);
   } catch (error) {
     if (!hasReason(error, 'JOURNAL_FAILURE')) throw error;
-    using _lock = await lockVm(locks, definition, 'restore the user data of', signal);
+    using _lock = await lockVm(
+      locks,
+      definition,
+      { verb: 'restore the user data of', purpose: 'restoring its user data' },
+      signal,
+    );
     // Files of a VM that has gone meanwhile would stay for ever.
     if ((await domains.find(uid, signal)) === undefined) return;
     await privateFiles.put(uid, USER_DATA_FILE, userData, signal);

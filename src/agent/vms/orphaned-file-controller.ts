@@ -41,7 +41,7 @@ export class OrphanedFileController implements Controller {
   async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
     const { domains, privateFiles, secrets, locks, log } = this.#options;
     // Whoever makes the VM, or has it on its way to or from here, has the lock, and sees to the files at the end.
-    using lock = locks.tryAcquire(vmUid, 'removal of files', { isBrief: true });
+    using lock = locks.tryAcquire(vmUid, 'removal of files', { isByItself: true });
     if (lock === undefined) return undefined;
     // While the hypervisor is away this fails, and nothing is removed.
     if ((await domains.find(vmUid, signal)) !== undefined) return undefined;

@@ -29,7 +29,9 @@ export class RemainsController implements Controller {
   async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
     const { domains, remains, locks, log } = this.#options;
     // Whoever creates the VM again takes them away first.
-    using lock = locks.tryAcquire(vmUid, 'removal of what a creation has left', { isBrief: true });
+    using lock = locks.tryAcquire(vmUid, 'removal of what a creation has left', {
+      isByItself: true,
+    });
     if (lock === undefined) return undefined;
     const now = await domains.find(vmUid, signal);
     if (now?.definition === undefined || !remains.is(now)) return undefined;

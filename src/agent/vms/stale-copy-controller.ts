@@ -50,7 +50,7 @@ export class StaleCopyController implements Controller {
   async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
     const { domains, locks, log } = this.#options;
     // A migration that is about to settle removes the copy itself.
-    using lock = locks.tryAcquire(vmUid, 'removal of a stale copy', { isBrief: true });
+    using lock = locks.tryAcquire(vmUid, 'removal of a stale copy', { isByItself: true });
     if (lock === undefined) return undefined;
     // What was seen may be older than a return of the VM to this node.
     const now = await domains.find(vmUid, signal);

@@ -52,7 +52,7 @@ export class StrayCopyController implements Controller {
   async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
     const { domains, locks } = this.#options;
     // Whoever is at it, such as a migration that brings it, sees to it.
-    using lock = locks.tryAcquire(vmUid, 'the search for its owner', { isBrief: true });
+    using lock = locks.tryAcquire(vmUid, 'the search for its owner', { isByItself: true });
     if (lock === undefined) return undefined;
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(CALL_TIMEOUT_MS)]);
     // What was seen may be older than whatever has become of it.

@@ -98,7 +98,7 @@ export class UnconfirmedController implements Controller {
   async #giveUp(owned: OwnershipRecord, { nodeName, ownershipEpoch }: Holder): Promise<boolean> {
     const { ownership, locks, onChange, log } = this.#options;
     const purpose = 'giving up what another node has';
-    using lock = locks.tryAcquire(owned.uid, purpose, { isBrief: true });
+    using lock = locks.tryAcquire(owned.uid, purpose, { isByItself: true });
     if (lock === undefined) return false;
     log.error(
       { vmId: owned.uid, peer: nodeName },

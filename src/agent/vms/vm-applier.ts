@@ -108,7 +108,7 @@ export class VmApplier {
       const vm = { ...current, definition: { ...changed, generation: definition.generation } };
       return { vm, warnings, outcome: 'changed', changes };
     }
-    using _lock = await lockVm(locks, definition, 'change', signal, 'apply');
+    using _lock = await lockVm(locks, definition, { verb: 'change', purpose: 'apply' }, signal);
     // What was compared must still be what is there.
     const again = await this.#read(definition, signal);
     const { definition: now } = again;

@@ -98,7 +98,7 @@ export class VmCreator {
     };
     assertTaken();
 
-    await locks.untilNotBrief(definition.uid, signal);
+    await locks.untilNotByItself(definition.uid, signal);
     // The name is locked as well, or two VMs of one name could be created side by side.
     using nameLock = locks.tryAcquire(nameKey(definition), 'create');
     using uidLock = locks.tryAcquire(definition.uid, 'create');

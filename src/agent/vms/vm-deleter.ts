@@ -65,7 +65,7 @@ export class VmDeleter {
     }
     assertRead(found);
     const vmUid = found.definition.uid;
-    using _lock = await lockVm(locks, found.definition, 'delete', signal);
+    using _lock = await lockVm(locks, found.definition, { verb: 'delete' }, signal);
     // A migration that has just ended has freed the lock.
     whereabouts.assertDeletable(found.definition, options);
     if (wasMovedAway(found)) await whereabouts.assertNotMovedAway(found, signal);
@@ -94,7 +94,7 @@ export class VmDeleter {
     const record = ownership.find(vmUid);
     if (record === undefined || !ownership.isOwner(vmUid)) return;
     // One that is arriving has files already.
-    using _lock = await lockVm(locks, record, 'delete', signal);
+    using _lock = await lockVm(locks, record, { verb: 'delete' }, signal);
     await ownership.forget({ ...record, owner: '' });
     await privateFiles.remove(vmUid, signal);
   }

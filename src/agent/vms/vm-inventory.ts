@@ -22,7 +22,7 @@ import type { UnreadVm, UnreadVms } from './unread-vms.ts';
 import type { Vm, VmFilter, VmRef } from './vm.ts';
 
 export interface VmInventoryOptions extends ListedVmsOptions {
-  readonly domains: Pick<HypervisorDomains, 'list' | 'expire' | 'effectOf'>;
+  readonly domains: Pick<HypervisorDomains, 'list' | 'told' | 'expire' | 'effectOf'>;
   readonly statistics: HypervisorStatistics;
   readonly events: HypervisorEvents;
   /** Finds out what must be known to tell whose VMs are. */
@@ -48,7 +48,7 @@ export class VmInventory {
   #seen: readonly SeenVm[] = [];
   #isAway = false;
   /** When the last listing began, and what had been told by then. */
-  #seenFrom = { atMs: Number.NEGATIVE_INFINITY, version: 0 };
+  #seenFrom = { atMs: Number.NEGATIVE_INFINITY, version: 0, told: 0 };
   #hearsEvents = false;
   #returns = 0;
   readonly #listings = new Notifier();
@@ -194,9 +194,7 @@ export class VmInventory {
    * than a second.
    */
   async refreshIfStale(signal: AbortSignal): Promise<void> {
-    const { atMs, version } = this.#seenFrom;
-    const isFresh = performance.now() - atMs < FRESH_MS && version === this.#reasonsToLook.version;
-    if (!this.#hearsEvents || this.#isAway || !isFresh) await this.refresh(signal);
+    if (!this.#hearsEvents || this.#isAway || !this.#isFresh()) await this.refresh(signal);
   }
 
   /**
@@ -235,6 +233,15 @@ export class VmInventory {
       before = now;
       await this.#listings.changed(version, signal);
     }
+  }
+
+  #isFresh(): boolean {
+    const { atMs, version, told } = this.#seenFrom;
+    return (
+      performance.now() - atMs < FRESH_MS &&
+      version === this.#reasonsToLook.version &&
+      told === this.#options.domains.told
+    );
   }
 
   async #followEvents(signal: AbortSignal): Promise<void> {
@@ -291,7 +298,8 @@ export class VmInventory {
   }
 
   async #load(): Promise<void> {
-    const seenFrom = { atMs: performance.now(), version: this.#reasonsToLook.version };
+    const { version } = this.#reasonsToLook;
+    const seenFrom = { atMs: performance.now(), version, told: this.#options.domains.told };
     let listing: VmListing;
     try {
       listing = await this.#readListing();

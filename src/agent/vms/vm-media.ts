@@ -95,7 +95,7 @@ export class VmMedia {
     const { volume, isForced, path } = change;
     const verb = path === undefined ? 'eject' : 'insert';
     const { definition: meant } = await this.#options.vms.get(ref, signal);
-    using _lock = await lockVm(locks, meant, verb, signal);
+    using _lock = await lockVm(locks, meant, { verb }, signal);
     // What was looked at must still be what is there.
     const { definition, isDone } = await this.plan(ref, change, signal);
     if (isDone) return false;

@@ -223,7 +223,7 @@ export class VmPower {
     await inventory.refresh(signal);
     const vm = findVm(ref, this.#options);
     assertRead(vm);
-    using _lock = await lockVm(locks, vm.definition, purpose, signal);
+    using _lock = await lockVm(locks, vm.definition, { verb: purpose }, signal);
     await change(vm);
     this.#options.log.info({ vmId: vm.definition.uid, operation: purpose }, 'VM changed');
     await inventory.refresh(signal);

@@ -42,17 +42,23 @@ export class DefinitionCache {
   /** Of domains that were defined and not read yet. */
   readonly #names = new Map<string, { readonly name: string; readonly atMs: number }>();
   #allVersion = 0;
+  #told = 0;
   readonly #remembered: Pick<DescriptionFile, 'take'> | undefined;
-  #described = 0;
+  #changes = 0;
 
   /** `remembered` has descriptions from before. */
   constructor(remembered?: Pick<DescriptionFile, 'take'>) {
     this.#remembered = remembered;
   }
 
-  /** Grows as domains are described. */
-  get described(): number {
-    return this.#described;
+  /** Grows with whatever is told or doubted. */
+  get told(): number {
+    return this.#told;
+  }
+
+  /** Grows as `descriptions` comes to have others. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** Of domains of ours, by the digest of their XML. */
@@ -127,15 +133,16 @@ export class DefinitionCache {
   }
 
   invalidate(uid: string): void {
-    this.#versions.set(uid, (this.#versions.get(uid) ?? 0) + 1);
     // Who has changed it could reach it.
     this.#retryAtMs.delete(uid);
-    const entry = this.#entries.get(uid);
-    if (entry !== undefined) entry.stale = true;
+    this.expire(uid);
   }
 
   /** Has it read by the next listing, unless it could not be just now. For what no event tells. */
   expire(uid: string): void {
+    this.#told += 1;
+    // What is being read may be from before.
+    this.#versions.set(uid, (this.#versions.get(uid) ?? 0) + 1);
     const entry = this.#entries.get(uid);
     if (entry !== undefined) entry.stale = true;
   }
@@ -143,6 +150,7 @@ export class DefinitionCache {
   /** For when events may have been missed. */
   invalidateAll(): void {
     this.#allVersion += 1;
+    this.#told += 1;
     this.#retryAtMs.clear();
     for (const entry of this.#entries.values()) entry.stale = true;
   }
@@ -150,9 +158,11 @@ export class DefinitionCache {
   /** Forgets domains that are no longer there. */
   keepOnly(records: readonly DomainRecord[]): void {
     const uids = new Set(records.map((record) => record.uid));
+    const before = this.#entries.size;
     for (const map of [this.#entries, this.#versions, this.#retryAtMs]) {
       for (const uid of map.keys()) if (!uids.has(uid)) map.delete(uid);
     }
+    this.#changes += before - this.#entries.size;
     // One that is about to be defined is not there yet.
     const oldestMs = performance.now() - MAX_AGE_MS;
     for (const [uid, { atMs }] of this.#names) {
@@ -165,7 +175,7 @@ export class DefinitionCache {
     describe: (domain: ReadDomain) => DomainDescription,
   ): DomainDescription {
     const description = describe(domain);
-    if (isOurs(description)) this.#described += 1;
+    if (isOurs(description)) this.#changes += 1;
     return description;
   }
 

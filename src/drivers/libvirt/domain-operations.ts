@@ -65,9 +65,9 @@ export async function find(
   using domain = await connection.findDomain(uid);
   if (domain === undefined) return undefined;
   try {
-    const xml = await readBoth(domain);
+    // First, as a listing does: of a run that begins in between the XML tells, and the next listing sees that it has.
     const record = await readRecord(connection, domain, 'state');
-    return record && { record, xml };
+    return record && { record, xml: await readBoth(domain) };
   } catch (error) {
     // It vanished between two of the calls, as at the end of a migration.
     if (isMissingDomain(error)) return undefined;

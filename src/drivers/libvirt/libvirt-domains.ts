@@ -59,6 +59,10 @@ export class LibvirtDomains implements HypervisorDomains {
     return this.#reader.list(signal);
   }
 
+  get told(): number {
+    return this.#options.cache.told;
+  }
+
   expire(uid: string): void {
     this.#options.cache.expire(uid);
   }

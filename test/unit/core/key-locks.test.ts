@@ -23,9 +23,9 @@ test('a lock released twice does not take it from its next holder', () => {
 
 const never = new AbortController().signal;
 
-test('who asks for what a brief holder has waits for it, and for nobody else', async () => {
+test('who asks for what somebody has by itself waits for it, and for nobody else', async () => {
   const locks = new KeyLocks();
-  const look = locks.tryAcquire('vm', 'a look', { isBrief: true });
+  const look = locks.tryAcquire('vm', 'a look', { isByItself: true });
   const start = locks.acquire('vm', 'start', never);
   const second = locks.acquire('vm', 'delete', never);
   assert.equal(locks.purposeOf('vm'), 'a look');
@@ -35,29 +35,29 @@ test('who asks for what a brief holder has waits for it, and for nobody else', a
   assert.equal(locks.purposeOf('vm'), 'start');
 });
 
-test('a brief holder that comes after another is waited for as well', async () => {
+test('what comes by itself after another such is waited for as well', async () => {
   const locks = new KeyLocks();
-  const first = locks.tryAcquire('vm', 'a look', { isBrief: true });
+  const first = locks.tryAcquire('vm', 'a look', { isByItself: true });
   const wait = locks.acquire('vm', 'start', never);
   first?.[Symbol.dispose]();
-  const second = locks.tryAcquire('vm', 'another look', { isBrief: true });
+  const second = locks.tryAcquire('vm', 'another look', { isByItself: true });
   second?.[Symbol.dispose]();
   assert.notEqual(await wait, undefined);
 });
 
-test('a brief holder that is slow is not waited for for ever', async (context) => {
+test('what goes on by itself and is slow is not waited for for ever', async (context) => {
   const late = new AbortController();
   context.mock.method(AbortSignal, 'timeout', () => late.signal);
   const locks = new KeyLocks();
-  using _look = locks.tryAcquire('vm', 'a look', { isBrief: true });
+  using _look = locks.tryAcquire('vm', 'a look', { isByItself: true });
   const start = locks.acquire('vm', 'start', never);
   late.abort();
   assert.equal(await start, undefined);
 });
 
-test('who waits for a brief holder and has had enough is told why', async () => {
+test('who waits for what goes on by itself and has had enough is told why', async () => {
   const locks = new KeyLocks();
-  using _look = locks.tryAcquire('vm', 'a look', { isBrief: true });
+  using _look = locks.tryAcquire('vm', 'a look', { isByItself: true });
   const enough = new AbortController();
   const start = locks.acquire('vm', 'start', enough.signal);
   enough.abort(new Error('enough'));

@@ -82,12 +82,24 @@ test('a list of what has not changed since the last one is not put together agai
   }
 });
 
-test('lists of many are right however much is collected in between', () => {
-  const encoded = new EncodedVms();
+test('after lists of two megabytes their buffers are collected', () => {
+  let collections = 0;
+  const encoded = new EncodedVms({ collectYoung: () => void (collections += 1) });
   const items = Array.from({ length: 500 }, (_, at) => makeVm(`vm-${at}`));
-  for (let round = 0; round < 20; round += 1) {
-    const page = { items, nextToken: String(round), origin: ORIGIN };
-    const { virtualMachines } = ListVirtualMachinesResponse.decode(encoded.list(page).bytes);
-    assert.equal(virtualMachines.length, 500);
-  }
+  const page = { items, nextToken: '', origin: ORIGIN };
+  const { length } = encoded.list(page).bytes;
+  const most = Math.floor((2 * 1024 ** 2) / length);
+  for (let round = 1; round < most; round += 1) encoded.list(page);
+  assert.equal(collections, 0);
+  encoded.list(page);
+  assert.equal(collections, 1);
+});
+
+test('a list that nobody asks for again is forgotten', (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  const encoded = new EncodedVms();
+  const page = { items: [web], nextToken: '', origin: ORIGIN };
+  const first = encoded.list(page);
+  context.mock.timers.tick(2_000);
+  assert.notEqual(encoded.list(page), first);
 });

@@ -242,6 +242,18 @@ test('a list after something was told has it, and so has one while nothing is he
   assert.equal(await phaseListed(), 'failed');
 });
 
+test('a list after something was told that is no event looks anew', async () => {
+  await using node = await OneNode.open();
+  node.agent.run();
+  const web = newRequest();
+  await node.create(web);
+  await node.vms.list(EVERYTHING, WHOLE, never);
+  node.hypervisor.domains.expire(uidOf(web));
+  node.hypervisor.forgetCalls();
+  await node.vms.list(EVERYTHING, WHOLE, never);
+  assert.equal(listsOf(node), 1);
+});
+
 test('a list is at most a second old, should an event be lost', async (context) => {
   await using node = await OneNode.open();
   node.agent.run();

@@ -135,9 +135,9 @@ test('what was remembered of the same XML is not described again, nor counted', 
   };
   await read(cache, record, async () => xmlOf(1), describe);
   assert.deepEqual(cache.find(vm.uid), before.find(vm.uid));
-  assert.deepEqual([described, cache.described], [0, 0]);
+  assert.deepEqual([described, cache.changes], [0, 0]);
   await read(cache, record, async () => xmlOf(2), describe);
-  assert.deepEqual([described, cache.described], [1, 1]);
+  assert.deepEqual([described, cache.changes], [1, 1]);
   assert.equal(cache.find(vm.uid)?.definition?.generation, 2);
 });
 
@@ -150,7 +150,7 @@ test('what somebody else has made is not remembered', async () => {
     () => SOMEBODY_ELSES,
   );
   assert.equal(cache.descriptions().size, 1);
-  assert.equal(cache.described, 1);
+  assert.equal(cache.changes, 1);
 });
 
 test('who began to read earlier and ends later does not take away what is newer', async () => {
@@ -161,6 +161,28 @@ test('who began to read earlier and ends later does not take away what is newer'
   slow.resolve(xmlOf(1));
   assert.equal((await earlier)?.description.definition?.generation, 1);
   assert.equal(cache.find(vm.uid)?.definition?.generation, 2);
+});
+
+test('what was doubted while it was read is read again', async () => {
+  const cache = await filled();
+  await read(cache, record, async () => {
+    cache.expire(vm.uid);
+    return xmlOf(1);
+  });
+  assert.deepEqual(cache.selectOutdated([record]), [record]);
+});
+
+test('whatever is told or doubted is counted, and so is what is no longer known', async () => {
+  const cache = await filled();
+  const [{ told }, { changes }] = [cache, cache];
+  cache.invalidate(vm.uid);
+  cache.expire(vm.uid);
+  cache.invalidateAll();
+  assert.equal(cache.told, told + 3);
+  assert.equal(cache.changes, changes);
+  cache.keepOnly([]);
+  assert.equal(cache.changes, changes + 1);
+  assert.equal(cache.descriptions().size, 0);
 });
 
 test('should an event be lost, age makes a few at a time outdated', async (context) => {

@@ -1,10 +1,25 @@
 import assert from 'node:assert/strict';
-import { mkdtempDisposable, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  glob,
+  mkdtempDisposable,
+  readdir,
+  readFile,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { serialize } from 'node:v8';
+import { crc32 } from 'node:zlib';
 import { DescriptionFile } from '../../../../src/drivers/libvirt/description-file.ts';
-import { SOMEBODY_ELSES } from '../../../../src/drivers/libvirt/domain-description.ts';
+import {
+  type DomainDescription,
+  describeDomain,
+  SOMEBODY_ELSES,
+} from '../../../../src/drivers/libvirt/domain-description.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 
 const DESCRIPTION = { ...SOMEBODY_ELSES, definition: tinyVm(), memoryBytes: 2 ** 40 };
@@ -59,4 +74,56 @@ test('what cannot be written leaves what was there, and nothing beside it', asyn
   await assert.rejects(known.write(unwritable as never));
   assert.deepEqual(DescriptionFile.open(file, 'build').take('digest'), DESCRIPTION);
   assert.deepEqual(await readdir(folder.path), ['domains']);
+});
+
+test('a file that others can write, or that is none, is left alone', async () => {
+  const { folder, file } = await withFile();
+  await using _ = folder;
+  await symlink(file, `${file}-link`);
+  assert.equal(DescriptionFile.open(`${file}-link`, 'build').take('digest'), undefined);
+  assert.equal(DescriptionFile.open(folder.path, 'build').take('digest'), undefined);
+  await chmod(file, 0o620);
+  assert.equal(DescriptionFile.open(file, 'build').take('digest'), undefined);
+});
+
+test('a file whose content is something else is left alone', async () => {
+  const { folder, file } = await withFile();
+  await using _ = folder;
+  for (const content of [7, undefined, null, [], { build: 'build', descriptions: 7 }]) {
+    const bytes = serialize(content);
+    const checksum = Buffer.alloc(4);
+    checksum.writeUInt32LE(crc32(bytes));
+    await writeFile(file, Buffer.concat([checksum, bytes]));
+    assert.equal(DescriptionFile.open(file, 'build').take('digest'), undefined);
+  }
+});
+
+test('the folder is made for it', async () => {
+  const { folder } = await withFile();
+  await using _ = folder;
+  const file = path.join(folder.path, 'run', 'domains');
+  await DescriptionFile.open(file, 'build').write(new Map([['digest', DESCRIPTION]]));
+  assert.deepEqual(DescriptionFile.open(file, 'build').take('digest'), DESCRIPTION);
+});
+
+test('what was not taken is gone once it is forgotten', async () => {
+  const { folder, file } = await withFile();
+  await using _ = folder;
+  const known = DescriptionFile.open(file, 'build');
+  known.forget();
+  assert.equal(known.take('digest'), undefined);
+});
+
+test('whatever XML says comes back as it was', async () => {
+  const { folder, file } = await withFile();
+  await using _ = folder;
+  const descriptions = new Map<string, DomainDescription>();
+  for await (const xml of glob('test/fixtures/domain-xml/*/*.xml')) {
+    const live = await readFile(xml, 'utf8');
+    descriptions.set(xml, describeDomain({ live, persistent: live }));
+  }
+  assert.ok(descriptions.size >= 10);
+  await DescriptionFile.open(file, 'build').write(descriptions);
+  const known = DescriptionFile.open(file, 'build');
+  for (const [xml, description] of descriptions) assert.deepEqual(known.take(xml), description);
 });

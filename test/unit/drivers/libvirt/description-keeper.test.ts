@@ -1,41 +1,48 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { DescriptionKeeper } from '../../../../src/drivers/libvirt/description-keeper.ts';
 
 function withKeeper() {
-  const cache = { described: 0, descriptions: () => new Map() };
-  const written: number[] = [];
+  const cache = { changes: 0, descriptions: () => new Map() };
+  const calls: string[] = [];
   const file = {
     fails: false,
+    forget: () => void calls.push('forget'),
     async write() {
-      written.push(cache.described);
+      calls.push(`write ${cache.changes}`);
       if (file.fails) throw new Error('full');
     },
   };
-  return { cache, written, file, keeper: new DescriptionKeeper(cache, file, undefined) };
+  return { cache, calls, file, keeper: new DescriptionKeeper(cache, file, undefined) };
 }
 
-test('what was described is kept once a minute and at the end', async (context) => {
+test('what has changed is kept once a minute and at the end, and the rest forgotten', async (context) => {
   context.mock.timers.enable({ apis: ['setInterval'] });
-  const { cache, written, keeper } = withKeeper();
-  cache.described = 3;
+  const { cache, calls, keeper } = withKeeper();
+  cache.changes = 3;
   context.mock.timers.tick(60_000);
+  await setImmediate();
   context.mock.timers.tick(60_000);
-  cache.described = 4;
+  await setImmediate();
+  cache.changes = 4;
   await keeper[Symbol.asyncDispose]();
-  assert.deepEqual(written, [4, 4]);
+  assert.deepEqual(calls, ['forget', 'write 3', 'forget', 'write 4']);
 });
 
-test('nothing is kept where nothing was described', async () => {
-  const { written, keeper } = withKeeper();
+test('nothing is kept where nothing has changed', async () => {
+  const { calls, keeper } = withKeeper();
   await keeper[Symbol.asyncDispose]();
-  assert.deepEqual(written, []);
+  assert.deepEqual(calls, []);
 });
 
-test('an agent that cannot keep it ends all the same', async () => {
-  const { cache, file, written, keeper } = withKeeper();
+test('what could not be kept is kept later, and an agent that never can ends all the same', async (context) => {
+  context.mock.timers.enable({ apis: ['setInterval'] });
+  const { cache, calls, file, keeper } = withKeeper();
   file.fails = true;
-  cache.described = 1;
+  cache.changes = 1;
+  context.mock.timers.tick(60_000);
+  await setImmediate();
   await keeper[Symbol.asyncDispose]();
-  assert.deepEqual(written, [1]);
+  assert.deepEqual(calls, ['forget', 'write 1', 'write 1']);
 });

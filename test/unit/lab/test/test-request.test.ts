@@ -23,7 +23,7 @@ test('what is run by its name alone is no part of all', () => {
 
 test('paths without a suite are looked for in all of them', () => {
   const request = parseTestRequest(['--path', 'faults/']);
-  assert.deepEqual(request.suites, ALL);
+  assert.deepEqual(request.suites, [...ALL, ...RARE_SUITES]);
 });
 
 test('a suite, paths and numbers are taken in any order', () => {
