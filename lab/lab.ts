@@ -42,7 +42,6 @@ export class Lab implements AsyncDisposable {
   static async create(options: LabOptions, signal: AbortSignal): Promise<Lab> {
     const name = options.name ?? `t-${randomBytes(3).toString('hex')}`;
     const plan = planLab(name, options.nodes);
-    await mkdir(LABS_DIRECTORY, { recursive: true });
     await claim(plan);
     await using undo = new AsyncDisposableStack();
     undo.defer(async () => {
@@ -117,10 +116,14 @@ export class Lab implements AsyncDisposable {
 }
 
 async function claim(plan: LabPlan): Promise<void> {
+  await mkdir(LABS_DIRECTORY, { recursive: true });
   try {
     await mkdir(plan.directory);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    // Another lab, the last one so far, has taken the folder with it.
+    if (code === 'ENOENT') return claim(plan);
+    if (code !== 'EEXIST') throw error;
     throw new LabError(`Lab ${plan.name} exists already: ./dev down removes it`);
   }
 }

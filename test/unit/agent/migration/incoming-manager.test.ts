@@ -41,6 +41,20 @@ test('preparing again leads to the same transfer', async () => {
   assert.equal(agent.capacity.allocated()['memory'], nodeMemoryBytesOf(vm.spec.template.spec));
 });
 
+test('preparing waits for what the agent does with the VM by itself', async (context) => {
+  using nodes = await TwoNodes.open();
+  const { locks } = nodes.destination.agent;
+  const { uid } = nodes.vm;
+  const looking = locks.tryAcquire(uid, 'removal of files', { isByItself: true });
+  const limits = context.mock.method(AbortSignal, 'timeout');
+  const preparing = prepare(nodes);
+  await until('it waits', () => limits.mock.calls.some(({ arguments: [ms] }) => ms === 2_000));
+  assert.equal(locks.purposeOf(uid), 'removal of files');
+  looking?.[Symbol.dispose]();
+  await preparing;
+  assert.equal(locks.purposeOf(uid), `migration ${nodes.id}`);
+});
+
 test('a request to prepare that comes after the source has called it off is refused', async () => {
   using nodes = await TwoNodes.open();
   await abort(nodes);

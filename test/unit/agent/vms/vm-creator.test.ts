@@ -18,6 +18,19 @@ test('a created VM runs, is owned and holds no lock', async () => {
   node.assertFree(uidOf(request), 'test/web');
 });
 
+test('a creation waits for what the agent does with its uid by itself, and for nothing else', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest();
+  const uid = uidOf(request);
+  const looking = node.locks.tryAcquire(uid, 'removal of files', { isByItself: true });
+  const creating = node.create(request);
+  looking?.[Symbol.dispose]();
+  assert.equal((await creating).phase, 'running');
+  await node.vms.delete(refOf(request), { force: true }, never);
+  using _other = node.locks.tryAcquire(uid, 'migration 1');
+  await assert.rejects(node.create(request), { reason: 'VM_BUSY' });
+});
+
 test('a VM that shall be stopped is not started', async () => {
   await using node = await OneNode.open();
   const vm = await node.create(newRequest('web', { runStrategy: 'Halted' }));
