@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { inProject } from '../core/project.ts';
 
-/** What runs as a process or a thread of its own, each beside whoever starts it. */
+/** What runs as a process or a thread of its own, or is loaded later, each beside whoever starts it. */
 const AGENT = {
   main: 'src/agent/main.ts',
   daemon: 'src/agent/daemon.ts',
@@ -54,7 +54,7 @@ const OPTIONS: BuildOptions = {
 };
 
 /**
- * Builds the agent and novactl into dist/: a file for each program, thread and process, with the packages that it uses. To
+ * Builds the agent and novactl into dist/: a file for each program, thread and process, and for what is loaded later, with the packages that it uses. To
  * read hundreds of files is most of what starting them would cost, and to keep each apart some of their memory.
  */
 export async function bundle(): Promise<void> {

@@ -8033,7 +8033,7 @@ export const VirtualMachineServiceService = {
   },
   /**
    * The VMs of this node that the agent manages, with live statistics: as they are, or as they were at most a second ago if
-   * nothing has told the agent of a change since. GetVirtualMachine always looks.
+   * nothing was told of any since. GetVirtualMachine always looks.
    */
   listVirtualMachines: {
     path: "/novacron.agent.v1.VirtualMachineService/ListVirtualMachines" as const,
@@ -8246,7 +8246,7 @@ export interface VirtualMachineServiceServer extends UntypedServiceImplementatio
   getVirtualMachine: handleUnaryCall<GetVirtualMachineRequest, GetVirtualMachineResponse>;
   /**
    * The VMs of this node that the agent manages, with live statistics: as they are, or as they were at most a second ago if
-   * nothing has told the agent of a change since. GetVirtualMachine always looks.
+   * nothing was told of any since. GetVirtualMachine always looks.
    */
   listVirtualMachines: handleUnaryCall<ListVirtualMachinesRequest, ListVirtualMachinesResponse>;
   /**
@@ -8364,7 +8364,7 @@ export interface VirtualMachineServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * The VMs of this node that the agent manages, with live statistics: as they are, or as they were at most a second ago if
-   * nothing has told the agent of a change since. GetVirtualMachine always looks.
+   * nothing was told of any since. GetVirtualMachine always looks.
    */
   listVirtualMachines(
     request: ListVirtualMachinesRequest,
