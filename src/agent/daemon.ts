@@ -118,7 +118,7 @@ async function run(
       descriptions:
         buildId === undefined
           ? undefined
-          : DescriptionFile.open(`${config.runDirectory}/domains`, buildId),
+          : new DescriptionFile(`${config.runDirectory}/domains`, buildId),
       // Nothing is called before the tasks start, which is after `metrics` is there.
       onCallEnded: (call, outcome) => metrics.hypervisor.callEnded(call, outcome),
     }),

@@ -46,15 +46,20 @@ export class KeyLocks {
     return this.tryAcquire(key, purpose);
   }
 
-  /** Waits up to two seconds until nobody who acts by itself has the lock; whoever takes it without a wait after that comes next. */
-  async untilNotByItself(key: string, signal: AbortSignal): Promise<void> {
+  /**
+   * Waits up to two seconds until nobody who acts by itself has the lock; whoever takes it without a wait after that comes next. True
+   * if somebody has had it meanwhile and is gone: what was seen before may be outdated.
+   */
+  async untilNotByItself(key: string, signal: AbortSignal): Promise<boolean> {
     const gone = () => this.#holders.get(key)?.gone?.promise;
-    if (gone() === undefined) return;
+    if (gone() === undefined) return false;
     const enough = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]);
     try {
       for (let next = gone(); next !== undefined; next = gone()) await untilAborted(next, enough);
+      return true;
     } catch {
       signal.throwIfAborted();
+      return false;
     }
   }
 

@@ -153,7 +153,7 @@ async function traces(nodes: TwoNodes, signal: AbortSignal): Promise<Traces> {
 async function filesIn(node: LabNode, folder: string): Promise<readonly string[]> {
   const names = await readdir(node.outside(folder), { recursive: true });
   return names
-    .filter((name) => name !== 'domains' && name !== 'domains.new')
+    .filter((name) => name !== 'domains')
     .map((name) => name.replace(/domain-\d+-/, 'domain-N-'));
 }
 

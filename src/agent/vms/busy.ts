@@ -20,15 +20,31 @@ function busy(
   });
 }
 
-/** The lock of a VM until it is disposed. Fails with VM_BUSY. */
+interface LockWords {
+  /** What whoever wants it cannot do, as in "Cannot migrate". */
+  readonly verb: string;
+  /** What others are told is in progress, if that is said in other words. */
+  readonly purpose?: string;
+}
+
+/** The lock of a VM until it is disposed. What was seen of the VM before may be outdated. Fails with VM_BUSY. */
 export async function lockVm(
   locks: KeyLocks,
   vm: Pick<VmDefinition, 'name' | 'uid'>,
-  /** What whoever wants to do it cannot, as in "Cannot migrate", and what others are told is in progress. */
-  { verb, purpose = verb }: { readonly verb: string; readonly purpose?: string },
+  words: LockWords,
   signal: AbortSignal,
 ): Promise<Disposable> {
-  const lock = await locks.acquire(vm.uid, purpose, signal);
+  await locks.untilNotByItself(vm.uid, signal);
+  return lockNow(locks, vm, words);
+}
+
+/** The same without a wait, for who has seen to that. */
+export function lockNow(
+  locks: KeyLocks,
+  vm: Pick<VmDefinition, 'name' | 'uid'>,
+  { verb, purpose = verb }: LockWords,
+): Disposable {
+  const lock = locks.tryAcquire(vm.uid, purpose);
   if (lock !== undefined) return lock;
   throw busy(verb, vm, locks);
 }

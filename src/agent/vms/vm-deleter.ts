@@ -3,7 +3,7 @@ import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
-import { lockVm } from './busy.ts';
+import { lockNow, lockVm } from './busy.ts';
 import { assertMeant, isMeant } from './meant-vm.ts';
 import type { Ownership } from './ownership.ts';
 import { assertWhole, intend } from './power-steps.ts';
@@ -65,7 +65,10 @@ export class VmDeleter {
     }
     assertRead(found);
     const vmUid = found.definition.uid;
-    using _lock = await lockVm(locks, found.definition, { verb: 'delete' }, signal);
+    const hasWaited = await locks.untilNotByItself(vmUid, signal);
+    // It may be another thing to delete it by now.
+    if (hasWaited) return this.delete(ref, options, signal);
+    using _lock = lockNow(locks, found.definition, { verb: 'delete' });
     // A migration that has just ended has freed the lock.
     whereabouts.assertDeletable(found.definition, options);
     if (wasMovedAway(found)) await whereabouts.assertNotMovedAway(found, signal);

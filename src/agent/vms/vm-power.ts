@@ -6,7 +6,7 @@ import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
-import { lockVm } from './busy.ts';
+import { lockNow } from './busy.ts';
 import { nameOfRef, naming } from './deed-words.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import { findVm } from './find-vm.ts';
@@ -220,14 +220,21 @@ export class VmPower {
     change: (vm: Vm) => Promise<void>,
   ): Promise<Vm> {
     const { inventory, locks } = this.#options;
-    await inventory.refresh(signal);
-    const vm = findVm(ref, this.#options);
-    assertRead(vm);
-    using _lock = await lockVm(locks, vm.definition, { verb: purpose }, signal);
+    let vm = await this.#look(ref, signal);
+    const hasWaited = await locks.untilNotByItself(vm.definition.uid, signal);
+    if (hasWaited) vm = await this.#look(ref, signal);
+    using _lock = lockNow(locks, vm.definition, { verb: purpose });
     await change(vm);
     this.#options.log.info({ vmId: vm.definition.uid, operation: purpose }, 'VM changed');
     await inventory.refresh(signal);
     return findVm(ref, this.#options);
+  }
+
+  async #look(ref: VmRef, signal: AbortSignal): Promise<Vm> {
+    await this.#options.inventory.refresh(signal);
+    const vm = findVm(ref, this.#options);
+    assertRead(vm);
+    return vm;
   }
 
   #assertMayStart(definition: VmDefinition): void {

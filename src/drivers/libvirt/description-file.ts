@@ -24,14 +24,10 @@ export class DescriptionFile {
   readonly #build: string;
   readonly #known: Map<string, DomainDescription>;
 
-  private constructor(file: string, build: string) {
+  constructor(file: string, build: string) {
     this.#path = file;
     this.#build = build;
     this.#known = read(file, build);
-  }
-
-  static open(file: string, build: string): DescriptionFile {
-    return new DescriptionFile(file, build);
   }
 
   /** Once for each: whoever has it keeps it. */

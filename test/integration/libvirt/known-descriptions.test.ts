@@ -20,7 +20,7 @@ test('what one driver knew of VMs the next one has, until they are changed', {
   await using folder = await mkdtempDisposable(path.join(os.tmpdir(), 'known-'));
   const file = path.join(folder.path, 'domains');
   const open = (build: string) =>
-    openHypervisor(node, { ...UNHURRIED, descriptions: DescriptionFile.open(file, build) });
+    openHypervisor(node, { ...UNHURRIED, descriptions: new DescriptionFile(file, build) });
   const findListed = async (build: string, { uid }: VmDefinition) => {
     await using hypervisor = await open(build);
     const vms = await hypervisor.domains.list(never);
@@ -42,7 +42,7 @@ test('what one driver knew of VMs the next one has, until they are changed', {
     ([digest, description]) => [digest, { ...description, cpu: 'remembered' }] as const,
   );
   assert.equal(others.length, 1);
-  await DescriptionFile.open(file, 'one').write(new Map(others));
+  await new DescriptionFile(file, 'one').write(new Map(others));
   assert.equal((await findListed('one', vm))?.cpu, 'remembered');
   assert.equal((await findListed('another', vm))?.cpu, described?.cpu);
 

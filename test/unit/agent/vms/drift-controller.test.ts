@@ -55,6 +55,18 @@ test('who asks for something while it is put back is not refused for that', asyn
   assert.equal((await suspended).phase, 'paused');
 });
 
+test('who has waited for that goes by what the VM is then', async (context) => {
+  const { node, request, uid } = await withVm({ runStrategy: 'Halted' });
+  await using _ = node;
+  const looking = node.locks.tryAcquire(uid, 'a look', { isByItself: true });
+  const limits = context.mock.method(AbortSignal, 'timeout');
+  const deleting = node.vms.delete(refOf(request), { force: false }, never);
+  await until('it waits', () => limits.mock.calls.some(({ arguments: [ms] }) => ms === 2_000));
+  await node.hypervisor.domains.start(uid, never);
+  looking?.[Symbol.dispose]();
+  await assert.rejects(deleting, { reason: 'VM_RUNNING' });
+});
+
 test('a running VM that was undefined from under its run is there when it has ended', async () => {
   const { node, request, uid, driftOf } = await withVm();
   await using _ = node;

@@ -27,14 +27,14 @@ const DESCRIPTION = { ...SOMEBODY_ELSES, definition: tinyVm(), memoryBytes: 2 **
 async function withFile() {
   const folder = await mkdtempDisposable(path.join(os.tmpdir(), 'descriptions-'));
   const file = path.join(folder.path, 'domains');
-  await DescriptionFile.open(file, 'build').write(new Map([['digest', DESCRIPTION]]));
+  await new DescriptionFile(file, 'build').write(new Map([['digest', DESCRIPTION]]));
   return { folder, file };
 }
 
 test('what an agent knew of domains the next one of its build knows, once for each', async () => {
   const { folder, file } = await withFile();
   await using _ = folder;
-  const next = DescriptionFile.open(file, 'build');
+  const next = new DescriptionFile(file, 'build');
   assert.deepEqual(next.take('digest'), DESCRIPTION);
   assert.equal(next.take('digest'), undefined);
   assert.equal(next.take('another'), undefined);
@@ -45,7 +45,7 @@ test('what an agent knew of domains the next one of its build knows, once for ea
 test('an agent of another build knows nothing of it', async () => {
   const { folder, file } = await withFile();
   await using _ = folder;
-  assert.equal(DescriptionFile.open(file, 'another build').take('digest'), undefined);
+  assert.equal(new DescriptionFile(file, 'another build').take('digest'), undefined);
 });
 
 test('a file that is damaged, cut short, empty or missing is left alone', async () => {
@@ -56,23 +56,23 @@ test('a file that is damaged, cut short, empty or missing is left alone', async 
     const damaged = Buffer.from(whole);
     damaged.writeUInt8(damaged.readUInt8(at) ^ 0x55, at);
     await writeFile(file, damaged);
-    assert.equal(DescriptionFile.open(file, 'build').take('digest'), undefined, `byte ${at}`);
+    assert.equal(new DescriptionFile(file, 'build').take('digest'), undefined, `byte ${at}`);
   }
   for (const length of [0, 3, 4, 5, whole.length - 1]) {
     await writeFile(file, whole.subarray(0, length));
-    assert.equal(DescriptionFile.open(file, 'build').take('digest'), undefined);
+    assert.equal(new DescriptionFile(file, 'build').take('digest'), undefined);
   }
-  assert.equal(DescriptionFile.open(`${file}-none`, 'build').take('digest'), undefined);
+  assert.equal(new DescriptionFile(`${file}-none`, 'build').take('digest'), undefined);
 });
 
 test('what cannot be written leaves what was there, and nothing beside it', async () => {
   const { folder, file } = await withFile();
   await using _ = folder;
-  const known = DescriptionFile.open(file, 'build');
+  const known = new DescriptionFile(file, 'build');
   // As a disk that is full would.
   const unwritable = new Map([['digest', { ...DESCRIPTION, cpu: () => '' }]]);
   await assert.rejects(known.write(unwritable as never));
-  assert.deepEqual(DescriptionFile.open(file, 'build').take('digest'), DESCRIPTION);
+  assert.deepEqual(new DescriptionFile(file, 'build').take('digest'), DESCRIPTION);
   assert.deepEqual(await readdir(folder.path), ['domains']);
 });
 
@@ -80,10 +80,10 @@ test('a file that others can write, or that is none, is left alone', async () =>
   const { folder, file } = await withFile();
   await using _ = folder;
   await symlink(file, `${file}-link`);
-  assert.equal(DescriptionFile.open(`${file}-link`, 'build').take('digest'), undefined);
-  assert.equal(DescriptionFile.open(folder.path, 'build').take('digest'), undefined);
+  assert.equal(new DescriptionFile(`${file}-link`, 'build').take('digest'), undefined);
+  assert.equal(new DescriptionFile(folder.path, 'build').take('digest'), undefined);
   await chmod(file, 0o620);
-  assert.equal(DescriptionFile.open(file, 'build').take('digest'), undefined);
+  assert.equal(new DescriptionFile(file, 'build').take('digest'), undefined);
 });
 
 test('a file whose content is something else is left alone', async () => {
@@ -94,7 +94,7 @@ test('a file whose content is something else is left alone', async () => {
     const checksum = Buffer.alloc(4);
     checksum.writeUInt32LE(crc32(bytes));
     await writeFile(file, Buffer.concat([checksum, bytes]));
-    assert.equal(DescriptionFile.open(file, 'build').take('digest'), undefined);
+    assert.equal(new DescriptionFile(file, 'build').take('digest'), undefined);
   }
 });
 
@@ -102,14 +102,14 @@ test('the folder is made for it', async () => {
   const { folder } = await withFile();
   await using _ = folder;
   const file = path.join(folder.path, 'run', 'domains');
-  await DescriptionFile.open(file, 'build').write(new Map([['digest', DESCRIPTION]]));
-  assert.deepEqual(DescriptionFile.open(file, 'build').take('digest'), DESCRIPTION);
+  await new DescriptionFile(file, 'build').write(new Map([['digest', DESCRIPTION]]));
+  assert.deepEqual(new DescriptionFile(file, 'build').take('digest'), DESCRIPTION);
 });
 
 test('what was not taken is gone once it is forgotten', async () => {
   const { folder, file } = await withFile();
   await using _ = folder;
-  const known = DescriptionFile.open(file, 'build');
+  const known = new DescriptionFile(file, 'build');
   known.forget();
   assert.equal(known.take('digest'), undefined);
 });
@@ -123,7 +123,7 @@ test('whatever XML says comes back as it was', async () => {
     descriptions.set(xml, describeDomain({ live, persistent: live }));
   }
   assert.ok(descriptions.size >= 10);
-  await DescriptionFile.open(file, 'build').write(descriptions);
-  const known = DescriptionFile.open(file, 'build');
+  await new DescriptionFile(file, 'build').write(descriptions);
+  const known = new DescriptionFile(file, 'build');
   for (const [xml, description] of descriptions) assert.deepEqual(known.take(xml), description);
 });
