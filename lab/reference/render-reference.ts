@@ -1,6 +1,7 @@
-import { z } from 'zod';
+import * as z from 'zod';
+import { API_VERSION } from '../../src/core/resources/api-version.ts';
 import { bare, metaOf } from '../../src/core/resources/field-schemas.ts';
-import { API_VERSION, virtualMachine } from '../../src/core/resources/virtual-machine.ts';
+import { virtualMachine } from '../../src/core/resources/virtual-machine.ts';
 
 /** What is said of one field. */
 interface Row {

@@ -1,6 +1,3 @@
-// Before all that makes schemas.
-import '../core/interpret-schemas.ts';
-
 import type { ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import type { Worker } from 'node:worker_threads';

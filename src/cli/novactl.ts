@@ -1,6 +1,3 @@
-// Before all that makes schemas.
-import '../core/interpret-schemas.ts';
-
 import { processIo } from './process/process-io.ts';
 import { runCli } from './program.ts';
 

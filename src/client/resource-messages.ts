@@ -1,7 +1,7 @@
-import type { z } from 'zod';
-import { machine } from '../core/resources/machine.ts';
 import { MessageMapping } from '../core/resources/message-mapping.ts';
-import { virtualMachine } from '../core/resources/virtual-machine.ts';
+import { machineForm, virtualMachineForm } from '../core/resources/resource-forms.ts';
+import type { virtualMachine } from '../core/resources/virtual-machine.ts';
+import type * as z from '../core/zod.ts';
 import { ConditionStatus } from '../gen/novacron/agent/v1/common.ts';
 import {
   AccessMode,
@@ -48,15 +48,17 @@ type VmReport = Omit<VmDocument, 'spec'> & { readonly spec: VmDocument['spec'] |
 /** The message of a VM in the form of its manifest, defaults filled in. */
 export function toVirtualMachineMessage(document: VmReport): VirtualMachine {
   // What a manifest leaves out and a message cannot, such as a text, takes the message's own default.
-  return VirtualMachine.fromPartial(mapping.toMessage(virtualMachine, document) as VirtualMachine);
+  return VirtualMachine.fromPartial(
+    mapping.toMessage(virtualMachineForm, document) as VirtualMachine,
+  );
 }
 
 /** A VM's manifest from its message, not yet checked; what is empty is left out. */
 export function fromVirtualMachineMessage(message: VirtualMachine): Partial<VmDocument> {
-  return mapping.fromMessage(virtualMachine, message) as Partial<VmDocument>;
+  return mapping.fromMessage(virtualMachineForm, message) as Partial<VmDocument>;
 }
 
 /** `spec.template.spec` from its message, not yet checked. */
 export function fromMachineMessage(message: MachineSpec): unknown {
-  return mapping.fromMessage(machine, message);
+  return mapping.fromMessage(machineForm, message);
 }

@@ -1,6 +1,5 @@
 import { hostname } from 'node:os';
 import path from 'node:path';
-import { z } from 'zod';
 import { DNS_NAME } from './dns-name.ts';
 import { AgentError } from './errors.ts';
 import { libvirtUriProblem, SYSTEM_URI } from './libvirt-socket.ts';
@@ -16,6 +15,7 @@ import { bytesQuantity, unquotedText } from './resources/field-schemas.ts';
 import { runDirectoryExcess, SOCKET_PATH_LIMIT, socketPathExcess } from './socket-path.ts';
 import { readYaml } from './yaml.ts';
 import { QUOTE_ADDRESS, yamlProblem } from './yaml-problem.ts';
+import * as z from './zod.ts';
 
 const absolutePath = z
   .string()

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { z } from 'zod';
+import * as z from './zod.ts';
 
 /** Why an agent could not go on, as it leaves it for whoever looks for it afterwards. */
 const endSchema = z.object({

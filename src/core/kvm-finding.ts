@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from './zod.ts';
 
 /** Whether guests boot with KVM, as the agent keeps it in its state directory. */
 export const KVM_FINDING_FILE = 'kvm-boots.json';

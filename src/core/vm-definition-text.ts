@@ -1,9 +1,10 @@
-import type { z } from 'zod';
+import { API_VERSION } from './resources/api-version.ts';
 import { asciiJson } from './resources/ascii-json.ts';
 import { type KnownPart, knownPart } from './resources/known-part.ts';
-import { API_VERSION, storedVirtualMachine } from './resources/virtual-machine.ts';
+import { storedVirtualMachine } from './resources/virtual-machine.ts';
 import { holdsUserData } from './user-data.ts';
 import type { VmDefinition } from './vm-definition.ts';
+import type * as z from './zod.ts';
 
 /*
  * A definition as text: the manifest as JSON. It stands in the domain's metadata, where everybody on the node can read it, and

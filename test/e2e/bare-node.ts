@@ -5,7 +5,7 @@ import { stringify } from 'yaml';
 import { waitUntil } from '../../lab/core/wait-until.ts';
 import { Lab } from '../../lab/lab.ts';
 import { EXIT_CODES } from '../../src/cli/process/exit-codes.ts';
-import { API_VERSION } from '../../src/core/resources/virtual-machine.ts';
+import { API_VERSION } from '../../src/core/resources/api-version.ts';
 import { signalProcess } from '../fixtures/process-signals.ts';
 import { PATIENCE_MS } from './moving-vm.ts';
 import { novactl } from './novactl.ts';

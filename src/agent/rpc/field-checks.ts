@@ -1,9 +1,9 @@
-import type { z } from 'zod';
 import { DNS_NAME } from '../../core/dns-name.ts';
 import { AgentError, type FieldViolation, type Reason } from '../../core/errors.ts';
 import { hostPortProblem } from '../../core/host-port.ts';
 import { dnsLabel, labels, uuid } from '../../core/resources/field-schemas.ts';
 import { fieldPath } from '../../core/resources/schema-issues.ts';
+import type * as z from '../../core/zod.ts';
 
 /**
  * Collects what is wrong with a request, so that a caller is told everything at once. Each check gives the

@@ -1,10 +1,10 @@
-import { z } from 'zod';
 import { AgentError } from '../../core/errors.ts';
 import { agentAddressProblem } from '../../core/host-port.ts';
 import { unquotedText } from '../../core/resources/field-schemas.ts';
 import { describeIssues, schemaMessages } from '../../core/resources/schema-issues.ts';
 import { readYaml } from '../../core/yaml.ts';
 import { yamlProblem } from '../../core/yaml-problem.ts';
+import * as z from '../../core/zod.ts';
 
 /* The file that says which agents there are. Loaded only where there is one. */
 

@@ -1,11 +1,11 @@
 import { hostname } from 'node:os';
-import { z } from 'zod';
 import { configFaults } from '../../core/agent-config.ts';
 import { SYSTEM_URI } from '../../core/libvirt-socket.ts';
 import { halfAloneProblem } from '../../core/node-addresses.ts';
 import { unquotedText } from '../../core/resources/field-schemas.ts';
 import { readYaml } from '../../core/yaml.ts';
 import { yamlProblem } from '../../core/yaml-problem.ts';
+import * as z from '../../core/zod.ts';
 
 /** The few settings of the agent that the checks need, with the agent's defaults, also of a file that the agent would refuse. */
 const settingsSchema = z.object({

@@ -1,5 +1,4 @@
 import path from 'node:path';
-import type { z } from 'zod';
 import { KVM_FINDING_FILE, kvmFindingSchema } from '../../core/kvm-finding.ts';
 import {
   connectionUri,
@@ -8,6 +7,7 @@ import {
   libvirtSocketsIn,
   SYSTEM_URI,
 } from '../../core/libvirt-socket.ts';
+import type * as z from '../../core/zod.ts';
 import type { AgentSettings } from './agent-settings.ts';
 import { type Finding, failure, ok, skipped, warning } from './check.ts';
 import { errorCode, type Host } from './host.ts';

@@ -10,7 +10,7 @@ import {
 } from '../../client/api.ts';
 import { knownFigures } from '../../client/known-figures.ts';
 import { durationMs, timestampMs } from '../../client/time.ts';
-import { API_VERSION } from '../../core/resources/virtual-machine.ts';
+import { API_VERSION } from '../../core/resources/api-version.ts';
 import {
   type Document,
   durationText,

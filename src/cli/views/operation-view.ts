@@ -1,6 +1,6 @@
 import { type Operation, OperationKind, OperationState } from '../../client/api.ts';
 import { timestampMs } from '../../client/time.ts';
-import { API_VERSION } from '../../core/resources/virtual-machine.ts';
+import { API_VERSION } from '../../core/resources/api-version.ts';
 import {
   type Document,
   durationText,

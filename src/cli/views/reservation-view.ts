@@ -1,6 +1,6 @@
 import type { Reservation } from '../../client/api.ts';
 import { timestampMs } from '../../client/time.ts';
-import { API_VERSION } from '../../core/resources/virtual-machine.ts';
+import { API_VERSION } from '../../core/resources/api-version.ts';
 import { timestampText, withoutEmpty } from '../output/documents.ts';
 import { formatAge } from '../output/durations.ts';
 import type { ResourceView } from '../output/resource-view.ts';

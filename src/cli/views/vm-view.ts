@@ -1,7 +1,7 @@
 import type { VirtualMachine } from '../../client/api.ts';
 import { fromVirtualMachineMessage } from '../../client/resource-messages.ts';
+import { API_VERSION } from '../../core/resources/api-version.ts';
 import { runStrategyOf } from '../../core/resources/run-strategy.ts';
-import { API_VERSION } from '../../core/resources/virtual-machine.ts';
 import { formatAge } from '../output/durations.ts';
 import { formatBytes } from '../output/quantities.ts';
 import type { Column, ResourceView } from '../output/resource-view.ts';

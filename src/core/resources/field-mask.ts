@@ -1,6 +1,6 @@
-import { z } from 'zod';
 import { AgentError } from '../errors.ts';
 import { isRecord } from '../is-record.ts';
+import * as z from '../zod.ts';
 import { bare } from './field-schemas.ts';
 
 type Document = Readonly<Record<string, unknown>>;

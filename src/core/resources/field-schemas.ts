@@ -1,5 +1,4 @@
 import { posix } from 'node:path';
-import { z } from 'zod';
 import { DNS_LABEL, DNS_LABEL_RULE } from '../dns-label.ts';
 import {
   parseBitRate,
@@ -8,13 +7,15 @@ import {
   similarBitRate,
   similarBytes,
 } from '../quantity.ts';
+import * as z from '../zod.ts';
+import type { LeafForm } from './message-form.ts';
 
 /** What the schema of a field says beside its type; read by the mapping, the checks of support and the reference. */
 export interface FieldMeta {
   /** For people; becomes the reference and the CRD's description. */
   readonly description?: string;
   /** The leaf's form in messages where its type does not tell; a generation or epoch of 0 is none. */
-  readonly leaf?: 'timestamp' | 'int64' | 'generation' | 'struct' | 'value';
+  readonly leaf?: Exclude<LeafForm, 'plain' | 'map'>;
   /** Start of the names of the enum's values in the API, such as `VOLUME_BUS`. */
   readonly enumPrefix?: string;
   /** Name of the oneof that an object of alternatives is in the API. */

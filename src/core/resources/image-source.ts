@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from '../zod.ts';
 import { line } from './field-schemas.ts';
 
 const SCHEMES = /^(file:\/\/\/|https?:\/\/|s3:\/\/|oci:\/\/|marketplace:\/\/|pvc:\/\/)\S+$/;

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from '../zod.ts';
 import { fieldPath } from './schema-issues.ts';
 
 /** What a schema knows of a document. */

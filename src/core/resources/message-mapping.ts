@@ -1,5 +1,4 @@
-import { z } from 'zod';
-import { bare, type FieldMeta, metaOf } from './field-schemas.ts';
+import type { LeafForm, MessageForm } from './message-form.ts';
 
 /** The enums of the API's generated code by the start of their values' names: `{ VOLUME_BUS: VolumeBus }`. */
 export type EnumTables = Readonly<Record<string, Readonly<Record<string, number>>>>;
@@ -20,47 +19,43 @@ interface Converter {
  */
 export class MessageMapping {
   readonly #enums: EnumTables;
-  readonly #converters = new Map<z.core.$ZodType, Converter>();
+  readonly #converters = new Map<MessageForm, Converter>();
 
   constructor(enums: EnumTables) {
     this.#enums = enums;
   }
 
   /** The message for an object that its schema has accepted, defaults and all. */
-  toMessage(schema: z.core.$ZodType, value: unknown): unknown {
-    return this.#converterFor(schema).toMessage(value);
+  toMessage(form: MessageForm, value: unknown): unknown {
+    return this.#converterFor(form).toMessage(value);
   }
 
   /** What a message says, in the form of the manifest, not yet checked: unknown enum values become text that no schema takes. */
-  fromMessage(schema: z.core.$ZodType, message: unknown): unknown {
-    return this.#converterFor(schema).fromMessage(message);
+  fromMessage(form: MessageForm, message: unknown): unknown {
+    return this.#converterFor(form).fromMessage(message);
   }
 
-  #converterFor(schema: z.core.$ZodType): Converter {
-    const known = this.#converters.get(schema);
+  #converterFor(form: MessageForm): Converter {
+    const known = this.#converters.get(form);
     if (known !== undefined) return known;
-    const made = this.#makeConverter(bare(schema), metaOf(schema));
-    this.#converters.set(schema, made);
+    const made = this.#makeConverter(form);
+    this.#converters.set(form, made);
     return made;
   }
 
-  #makeConverter(type: z.core.$ZodType, meta: FieldMeta): Converter {
-    if (meta.enumPrefix !== undefined) return this.#enumConverter(type, meta.enumPrefix);
-    if (meta.leaf !== undefined) return LEAVES[meta.leaf];
-    if (type instanceof z.ZodObject) {
-      const fields = Object.entries<z.core.$ZodType>(type.shape).map(
-        ([key, field]) => [key, this.#converterFor(field)] as const,
-      );
-      return meta.oneof === undefined ? objectOf(fields) : oneofOf(fields, meta.oneof);
-    }
-    if (type instanceof z.ZodArray) return listOf(this.#converterFor(type.element));
-    return type instanceof z.ZodRecord ? MAP : PLAIN;
+  #makeConverter(form: MessageForm): Converter {
+    if (typeof form === 'string') return LEAVES[form];
+    if ('enumPrefix' in form) return this.#enumConverter(form.enumPrefix, form.values);
+    if ('items' in form) return listOf(this.#converterFor(form.items));
+    const fields = Object.entries(form.fields).map(
+      ([key, field]) => [key, this.#converterFor(field)] as const,
+    );
+    return form.oneof === undefined ? objectOf(fields) : oneofOf(fields, form.oneof);
   }
 
-  #enumConverter(type: z.core.$ZodType, prefix: string): Converter {
+  #enumConverter(prefix: string, values: readonly string[]): Converter {
     const table = this.#enums[prefix];
     if (table === undefined) throw new Error(`No enum of the API begins with ${prefix}`);
-    const values = type instanceof z.ZodEnum ? type.options.map(String) : [];
     const numbers = new Map(
       values.map((value) => [value, table[`${prefix}_${upperSnake(value)}`] ?? 0]),
     );
@@ -88,7 +83,9 @@ const MAP: Converter = {
       : { ...(message as Plain) },
 };
 
-const LEAVES: Readonly<Record<NonNullable<FieldMeta['leaf']>, Converter>> = {
+const LEAVES: Readonly<Record<LeafForm, Converter>> = {
+  plain: PLAIN,
+  map: MAP,
   struct: PLAIN,
   value: { toMessage: (value) => value, fromMessage: (message) => message },
   int64: {

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from '../zod.ts';
 import { annotations, dnsLabel, labels, uuid } from './field-schemas.ts';
 
 /** Identity and bookkeeping of an object, as Kubernetes' ObjectMeta has it. */

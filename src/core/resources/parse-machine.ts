@@ -1,5 +1,5 @@
-import { z } from 'zod';
 import { AgentError, type FieldViolation, type Reason } from '../errors.ts';
+import * as z from '../zod.ts';
 import { type Machine, machine } from './machine.ts';
 import { describeIssues, schemaMessages } from './schema-issues.ts';
 import { checkSupport } from './support.ts';

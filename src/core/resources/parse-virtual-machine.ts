@@ -1,9 +1,10 @@
 import { AgentError, type FieldViolation } from '../errors.ts';
 import { isRecord } from '../is-record.ts';
+import { API_VERSION } from './api-version.ts';
 import { sizeProblem } from './manifest-size.ts';
 import { FOREIGN_METADATA, type ObjectMeta, objectMeta } from './object-meta.ts';
 import { describeIssues, schemaMessages, summarize } from './schema-issues.ts';
-import { API_VERSION, type VmSpec, virtualMachine } from './virtual-machine.ts';
+import { type VmSpec, virtualMachine } from './virtual-machine.ts';
 
 /** A VM as a caller wants it: checked, defaults filled in. */
 export interface WantedVm {

@@ -1,6 +1,6 @@
-import { z } from 'zod';
 import type { FieldViolation } from '../errors.ts';
 import { nearestKey } from '../nearest-key.ts';
+import * as z from '../zod.ts';
 import { bare } from './field-schemas.ts';
 
 /** For `safeParse`: says what is missing or of the wrong type in the words of YAML. */

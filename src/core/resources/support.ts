@@ -1,5 +1,5 @@
-import { z } from 'zod';
 import type { FieldViolation } from '../errors.ts';
+import * as z from '../zod.ts';
 import { bare, metaOf } from './field-schemas.ts';
 import { fieldPath } from './schema-issues.ts';
 

@@ -1,11 +1,9 @@
-import { z } from 'zod';
+import * as z from '../zod.ts';
 import { annotations, bitRate, choice, labels } from './field-schemas.ts';
 import { machine } from './machine.ts';
 import { objectMeta } from './object-meta.ts';
 import { specProblems } from './virtual-machine-rules.ts';
 import { virtualMachineStatus } from './virtual-machine-status.ts';
-
-export const API_VERSION = 'novacron.io/v1alpha1';
 
 const RUN_STRATEGIES = ['Always', 'RerunOnFailure', 'Once', 'Manual', 'Halted'] as const;
 export type RunStrategy = (typeof RUN_STRATEGIES)[number];

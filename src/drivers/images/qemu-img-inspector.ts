@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { z } from 'zod';
 import { AgentError } from '../../core/errors.ts';
+import * as z from '../../core/zod.ts';
 import type { FileOwner } from '../hypervisor-host.ts';
 import type {
   FileInfo,

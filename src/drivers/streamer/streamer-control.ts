@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
-import { z } from 'zod';
 import { AgentError } from '../../core/errors.ts';
+import * as z from '../../core/zod.ts';
 import { streamError } from './errors.ts';
 
 const replySchema = z.object({

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from '../../core/zod.ts';
 import type { TransferState, TransferStatus } from '../transfers.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 

@@ -1,6 +1,6 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { z } from 'zod';
 import type { Logger } from '../../core/logger.ts';
+import * as z from '../../core/zod.ts';
 import type { TransferDriver, TransferRequest, TransferStatus } from '../transfers.ts';
 import { DirectoryChanges } from './directory-changes.ts';
 import { isMissing, streamError } from './errors.ts';

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { inProject } from '../../../lab/core/project.ts';
 import { tryRun } from '../../../lab/core/run-command.ts';
+import { NOVACTL_FLAGS } from '../../../lab/node/novactl-program.ts';
 
 /* What `npm run build` makes, as it stands. */
 
@@ -11,6 +13,11 @@ const PROGRAMS = [
   { name: 'novactl', file: inProject('dist/cli/main.js'), version: ['version', '--client'] },
 ];
 const OLD = "Object.defineProperty(process, 'versions', { value: { node: '20.19.0' } })";
+
+test('novactl by its own name has the flags that its package gives it', async () => {
+  const [first] = (await readFile(inProject('dist/cli/main.js'), 'utf8')).split('\n');
+  assert.equal(first, `#!/usr/bin/env -S node ${NOVACTL_FLAGS.join(' ')}`);
+});
 
 for (const { name, file, version } of PROGRAMS) {
   test(`${name} can be run by its own name`, async ({ signal }) => {

@@ -1,5 +1,5 @@
 import { loadSync } from '@grpc/proto-loader';
-import { z } from 'zod';
+import * as z from 'zod';
 import { bare, metaOf } from '../../../src/core/resources/field-schemas.ts';
 import { upperSnake } from '../../../src/core/resources/message-mapping.ts';
 

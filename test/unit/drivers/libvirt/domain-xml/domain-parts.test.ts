@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { z } from 'zod';
+import * as z from 'zod';
 import { bare, metaOf } from '../../../../../src/core/resources/field-schemas.ts';
 import { machine } from '../../../../../src/core/resources/machine.ts';
 import {
