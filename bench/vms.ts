@@ -27,6 +27,8 @@ const VMS = countOf('vms', options.vms);
 const RUNNING = countOf('running', options.running);
 const SETTLE_MS = 6_000;
 const IDLE_SECONDS = 60;
+/** For so long V8 clears up behind what was asked before. */
+const UNTIL_IDLE_MS = 20_000;
 const signal = interruption();
 
 await buildAgent(signal);
@@ -50,6 +52,7 @@ say('Scraping');
 const scrape = await scrapeTimes(node, 100, signal);
 const pssAsked = await settledPss();
 say(`Idling for ${IDLE_SECONDS} s`);
+await sleep(UNTIL_IDLE_MS, undefined, { signal });
 const idle = await idlePercent();
 say('Starting it anew');
 const start = await startTimes(node, 7, signal);

@@ -32,6 +32,8 @@ export interface CertificateOptions {
 
 // The files are compared by content: Kubernetes swaps a symlink two levels up, which file watches miss.
 const POLL_INTERVAL_MS = 10_000;
+/** Until files that are as they were are judged anew: only time can change what they are. */
+const JUDGED_FOR_MS = 60_000;
 
 /** This node's certificate, its key and the CA, read anew when their files change. */
 export class Certificates implements Disposable {
@@ -45,6 +47,7 @@ export class Certificates implements Disposable {
   /** What others hold against it, as it was last said in the log. */
   #problem = '';
   #report: CertificateReport;
+  #judgedAtMs = 0;
 
   private constructor(
     files: CertificateFiles,
@@ -94,26 +97,39 @@ export class Certificates implements Disposable {
   async refresh(): Promise<void> {
     let next: CertificateSet;
     try {
-      next = await read(this.files);
+      next = await read(this.files, this.#current);
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error);
       if (!this.#complained) this.#log.warn({ problem }, 'Changed certificates cannot be used');
       this.#complained = true;
       // Those in use may end meanwhile.
-      this.#report = this.#lookAt(this.#current);
+      this.#lookAgain();
       return;
     }
     this.#complained = false;
-    this.#report = this.#lookAt(next);
     const previous = this.#current;
+    if (next === previous) {
+      this.#lookAgain();
+      return;
+    }
+    this.#report = this.#lookAt(next);
     const caChanged = !next.ca.equals(previous.ca);
-    if (!caChanged && next.cert.equals(previous.cert) && next.key.equals(previous.key)) return;
     this.#current = next;
     this.#log.info({ caChanged, notAfter: notAfter(next.cert) }, 'Certificates replaced');
     for (const listener of this.#listeners) listener({ caChanged });
   }
 
+  /** At those in use, whose files are as they were. */
+  #lookAgain(): void {
+    const nowMs = Date.now();
+    const { expiresAtMs } = this.#report;
+    const endsNow = this.#judgedAtMs <= expiresAtMs && nowMs > expiresAtMs;
+    const isFresh = Math.abs(nowMs - this.#judgedAtMs) < JUDGED_FOR_MS;
+    if (endsNow || !isFresh) this.#report = this.#lookAt(this.#current);
+  }
+
   #lookAt(set: CertificateSet): CertificateReport {
+    this.#judgedAtMs = Date.now();
     const judged = judge(set, this.files, this.#nodeName);
     const { validFromDate, validToDate } = new X509Certificate(set.cert);
     const expiresAtMs = validToDate.getTime();
@@ -141,13 +157,15 @@ export class Certificates implements Disposable {
   }
 }
 
-async function read(files: CertificateFiles): Promise<CertificateSet> {
+/** What is in the files; `known` itself if it is that. */
+async function read(files: CertificateFiles, known?: CertificateSet): Promise<CertificateSet> {
   const [cert, key, ca] = await Promise.all([
     readPem(files.certificate, 'certificate'),
     readPem(files.key, 'key'),
     readPem(files.ca, 'ca'),
   ]);
   const set = { cert, key, ca };
+  if (known !== undefined && isSame(set, known)) return known;
   const judged = judge(set, files, undefined);
   if ('kind' in judged && judged.kind === 'unusable') {
     throw new AgentError('INVALID_CONFIG', `${judged.problem}. ${judged.toDo}`);
@@ -163,6 +181,10 @@ async function read(files: CertificateFiles): Promise<CertificateSet> {
     );
   }
   return set;
+}
+
+function isSame(one: CertificateSet, other: CertificateSet): boolean {
+  return one.cert.equals(other.cert) && one.key.equals(other.key) && one.ca.equals(other.ca);
 }
 
 async function readPem(file: string, key: keyof CertificateFiles): Promise<Buffer> {
