@@ -21,7 +21,7 @@ const FIELD = { get: 1, list: 1, watch: 2 } as const;
  * look through all that there is to find them, at 30 ms.
  */
 const COLLECT_BYTES = 2 * 1024 ** 2;
-/** Those who list often are told of another second by then; nobody else shall have the agent keep it. */
+/** Since it was last asked for. Those who list often ask again within it; nobody else shall have the agent keep it. */
 const KEPT_MS = 2_000;
 
 /**
@@ -48,11 +48,11 @@ export class EncodedVms {
   list(page: Page<Vm>): Encoded {
     if (this.#last === undefined || !isSamePage(this.#last.page, page)) {
       this.#last = { page, answer: this.#encodeList(page) };
-      clearTimeout(this.#forgetting);
-      this.#forgetting = setTimeout(() => {
-        this.#last = undefined;
-      }, KEPT_MS).unref();
     }
+    clearTimeout(this.#forgetting);
+    this.#forgetting = setTimeout(() => {
+      this.#last = undefined;
+    }, KEPT_MS).unref();
     const { answer } = this.#last;
     this.#listedBytes += answer.bytes.length;
     if (this.#listedBytes > COLLECT_BYTES) {
