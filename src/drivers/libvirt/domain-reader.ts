@@ -1,5 +1,6 @@
 import { AgentError, hasReason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
+import { Slots } from '../../core/slots.ts';
 import { type HypervisorVm, isOn } from '../hypervisor-domains.ts';
 import type { DefinitionCache, ReadDomain } from './definition-cache.ts';
 import {
@@ -26,6 +27,10 @@ export interface DomainReaderOptions {
 /** What a listing may wait for one domain; a busy one is listed with what is known of it. */
 const PER_DOMAIN_TIMEOUT_MS = 1_000;
 const JOB_RETRY_MS = 30_000;
+/** Of more the last ones would only wait in the driver, and not be read in their time where there are many VMs. */
+const READ_AT_ONCE = 8;
+/** One that takes longer makes room for another: VMs that hang shall not hold up the others. */
+const SLOW_READ_MS = 250;
 
 /** Reads what domains there are. Whatever is wrong with one of them, the others are listed as they are. */
 export class DomainReader {
@@ -49,7 +54,7 @@ export class DomainReader {
     const records = await driver.call('list', ['state'], { action: 'list the VMs' }, signal);
     this.#keepOnly(records);
     const outdated = cache.selectOutdated(records);
-    await Promise.all(outdated.map((record) => this.#refresh(record, signal)));
+    await this.#refreshAll(outdated, signal);
     return Promise.all(
       records.map(async (record) =>
         toVm(record, cache.find(record.uid) ?? UNREAD, await this.#isIncoming(record, signal)),
@@ -75,6 +80,17 @@ export class DomainReader {
     for (const map of [this.#said, this.#askJobAtMs]) {
       for (const uid of map.keys()) if (!uids.has(uid)) map.delete(uid);
     }
+  }
+
+  async #refreshAll(records: readonly DomainRecord[], signal: AbortSignal): Promise<void> {
+    const slots = new Slots(READ_AT_ONCE);
+    await Promise.all(
+      records.map(async (record) => {
+        await using slot = await slots.take(signal);
+        const timer = setTimeout(() => void slot.disposeAsync(), SLOW_READ_MS);
+        await this.#refresh(record, signal).finally(() => clearTimeout(timer));
+      }),
+    );
   }
 
   /** Reads a domain's XML again. One that cannot be read now is listed with what was known of it, if anything. */
