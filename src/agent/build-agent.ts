@@ -58,6 +58,7 @@ import { VmLocator } from './vms/vm-locator.ts';
 import { VmManager } from './vms/vm-manager.ts';
 import { VmMedia } from './vms/vm-media.ts';
 import { vmOperations } from './vms/vm-operations.ts';
+import { VmSeeds } from './vms/vm-seeds.ts';
 import { type MovingVm, Whereabouts } from './vms/whereabouts.ts';
 
 /** The features of an agent, put together. Nothing runs yet. */
@@ -207,6 +208,7 @@ export async function buildAgent(parts: AgentParts) {
     locks,
     transfers,
     privateFiles,
+    seeds: new VmSeeds({ domains, privateFiles }),
     diskProbe: parts.diskProbe,
     book,
     tasks,

@@ -86,16 +86,25 @@ export interface HypervisorDomains {
   reboot(uid: string, signal: AbortSignal): Promise<void>;
 
   /**
-   * Forgets a stopped VM, with its variables of UEFI and its console log. One that is already gone counts as done; a running one fails with
+   * Forgets a stopped VM, with its variables of UEFI, its disk for cloud-init and its console log. One that is already gone counts as done; a running one fails with
    * VM_RUNNING.
    */
   undefine(uid: string, signal: AbortSignal): Promise<void>;
 
-  /** The uids of the VMs of which this node has variables of UEFI or a console log, whether the VMs are here or not. */
+  /**
+   * Keeps the image of the disk that cloud-init in a VM's guest reads, in the place of the one before: a VM that has one (see
+   * `hasSeed`) does not start without. One that is on keeps what it was started with. Repeating it is fine. Fails with STORAGE_FULL.
+   */
+  putSeed(uid: string, image: Uint8Array, signal: AbortSignal): Promise<void>;
+
+  /** Whether this node has that image. */
+  hasSeed(uid: string, signal: AbortSignal): Promise<boolean>;
+
+  /** The uids of the VMs of which this node has variables of UEFI, a disk for cloud-init or a console log, whether the VMs are here or not. */
   listFiles(signal: AbortSignal): Promise<readonly string[]>;
 
   /**
-   * Removes the variables of UEFI and the console log that a VM has left here. None are fine. Must not be called for a VM that is
+   * Removes the variables of UEFI, the disk for cloud-init and the console log that a VM has left here. None are fine. Must not be called for a VM that is
    * here or on its way here: its guest would find no variables at its next start.
    */
   removeFiles(uid: string, signal: AbortSignal): Promise<void>;

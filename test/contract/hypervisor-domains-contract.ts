@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
+import { seedImage } from '../../src/core/cloud-init-seed.ts';
+import { AgentError } from '../../src/core/errors.ts';
 import type { Machine } from '../../src/core/resources/machine.ts';
 import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
@@ -27,6 +29,7 @@ export function testHypervisorDomains(use: UseFixture): void {
   describe('domains: definitions', () => testDefinitions(use));
   describe('domains: running', () => testRunning(use));
   describe('domains: files of VMs', () => testFiles(use));
+  describe('domains: disks for cloud-init', () => testSeeds(use));
 }
 
 function testFiles(use: UseFixture): void {
@@ -60,6 +63,69 @@ function testFiles(use: UseFixture): void {
       await destination.domains.destroy(vm.uid, never);
     });
   }
+}
+
+function testSeeds(use: UseFixture): void {
+  const withSeed = (): VmDefinition => withMachine(use().newDefinition(), { cloudInit: {} });
+  const imageOf = (vm: VmDefinition, text = ''): Buffer => seedImage(vm, Buffer.from(text));
+
+  test('a VM with a disk for cloud-init does not start without its image, and starts with it', async () => {
+    const { domains } = use().source;
+    const vm = withSeed();
+    await domains.define(vm, never);
+    assert.equal(await domains.hasSeed(vm.uid, never), false);
+    await assert.rejects(domains.start(vm.uid, never), AgentError);
+    await domains.putSeed(vm.uid, imageOf(vm), never);
+    assert.equal(await domains.hasSeed(vm.uid, never), true);
+    await domains.start(vm.uid, never);
+    // Another one while it runs is for its next start.
+    await domains.putSeed(vm.uid, imageOf(vm, '#cloud-config\n'), never);
+    assert.equal((await domains.find(vm.uid, never))?.state, 'running');
+    await domains.destroy(vm.uid, never);
+  });
+
+  test('the disk for cloud-init is none of the volumes, and no change by somebody else', async () => {
+    const { domains } = use().source;
+    const vm = withSeed();
+    await domains.putSeed(vm.uid, imageOf(vm), never);
+    await domains.define(vm, never);
+    await domains.start(vm.uid, never);
+    const found = await domains.find(vm.uid, never);
+    assert.deepEqual([found?.volumes, found?.disks, found?.drift], [[], [], []]);
+    await domains.define({ ...withMachine(vm, { cloudInit: undefined }), generation: 2 }, never);
+    await domains.destroy(vm.uid, never);
+    await domains.removeFiles(vm.uid, never);
+    await domains.start(vm.uid, never);
+    await domains.destroy(vm.uid, never);
+  });
+
+  test('the image of a disk for cloud-init is gone with its VM', async () => {
+    const { domains } = use().source;
+    const vm = withSeed();
+    await domains.putSeed(vm.uid, imageOf(vm), never);
+    await domains.putSeed(vm.uid, imageOf(vm), never);
+    assert.ok((await domains.listFiles(never)).includes(vm.uid));
+    await domains.define(vm, never);
+    await domains.undefine(vm.uid, never);
+    assert.ok(!(await domains.listFiles(never)).includes(vm.uid));
+  });
+
+  test('a VM takes its disk for cloud-init along if the other node has one too', async () => {
+    const { source, destination, migration } = use();
+    const vm = withSeed();
+    for (const { domains } of [source, destination]) {
+      await domains.putSeed(vm.uid, imageOf(vm), never);
+    }
+    await source.domains.define(vm, never);
+    await source.domains.start(vm.uid, never);
+    await source.jobs.migrate(vm.uid, migration(vm, 'fast'), never);
+    assert.equal((await destination.domains.find(vm.uid, never))?.state, 'running');
+    await source.domains.removeFiles(vm.uid, never);
+    assert.equal(await source.domains.hasSeed(vm.uid, never), false);
+    await destination.domains.destroy(vm.uid, never);
+    await destination.domains.start(vm.uid, never);
+    await destination.domains.destroy(vm.uid, never);
+  });
 }
 
 function testDefinitions(use: UseFixture): void {

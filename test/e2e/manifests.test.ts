@@ -25,7 +25,6 @@ test('manifests are applied on a bare node through novactl', async (context) => 
       `${MACHINE}.lifecycle.preStop`,
       `${MACHINE}.networks`,
       `${MACHINE}.resources.disk`,
-      `${MACHINE}.userData`,
       `${MACHINE}.volumes[0].size`,
       `${MACHINE}.volumes[0].storageClass`,
     ]);

@@ -16,6 +16,7 @@ import {
   refuseIncoming,
   refuseStarting,
   refuseStopped,
+  refuseWithoutSeed,
 } from './fake-hypervisor-world.ts';
 import { type FakeVm, isActive, newFakeVm } from './fake-vm.ts';
 
@@ -125,6 +126,7 @@ export class FakeHypervisorDomains implements HypervisorDomains {
       refuseIncoming(vm);
       refuseStarting(vm);
       if (isActive(vm)) return;
+      refuseWithoutSeed(this.#world, vm.persistent ?? vm.live);
       vm.live = vm.persistent ?? vm.live;
       vm.cpuTimeNs = 0n;
       vm.runningSinceMs = Date.now();
@@ -200,17 +202,32 @@ export class FakeHypervisorDomains implements HypervisorDomains {
       if (isActive(vm)) throw new AgentError('VM_RUNNING', `Cannot undefine VM ${uid}: it runs`);
       this.#world.vms.delete(uid);
       this.#world.files.delete(uid);
+      this.#world.seeds.delete(uid);
       this.#world.tell(uid, 'undefined');
     });
   }
 
+  putSeed(uid: string, image: Uint8Array, signal: AbortSignal): Promise<void> {
+    return this.#calls.perform('putSeed', uid, signal, () => {
+      this.#world.seeds.set(uid, image);
+    });
+  }
+
+  hasSeed(uid: string, signal: AbortSignal): Promise<boolean> {
+    return this.#calls.perform('hasSeed', uid, signal, () => this.#world.seeds.has(uid));
+  }
+
   listFiles(signal: AbortSignal): Promise<readonly string[]> {
-    return this.#calls.perform('listFiles', '', signal, () => [...this.#world.files]);
+    const { files, seeds } = this.#world;
+    return this.#calls.perform('listFiles', '', signal, () => [
+      ...new Set([...files, ...seeds.keys()]),
+    ]);
   }
 
   removeFiles(uid: string, signal: AbortSignal): Promise<void> {
     return this.#calls.perform('removeFiles', uid, signal, () => {
       this.#world.files.delete(uid);
+      this.#world.seeds.delete(uid);
     });
   }
 

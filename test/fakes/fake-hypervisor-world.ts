@@ -1,4 +1,6 @@
+import { hasSeed } from '../../src/core/cloud-init-seed.ts';
 import { AgentError } from '../../src/core/errors.ts';
+import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import type {
   HypervisorVm,
   VmRunState,
@@ -26,6 +28,8 @@ export class FakeHypervisorWorld {
   readonly names = new Map<string, string>();
   /** VMs that have a console log here, or variables of UEFI. */
   readonly files = new Set<string>();
+  /** Images of disks for cloud-init, by VM. */
+  readonly seeds = new Map<string, Uint8Array>();
   readonly #behaviour: FakeHypervisorBehaviour;
 
   constructor(behaviour: FakeHypervisorBehaviour) {
@@ -131,6 +135,14 @@ export function refuseStopped(vm: FakeVm): void {
 
 function isStarting({ state, stateReason }: FakeVm): boolean {
   return state === 'paused' && stateReason === 'starting-up';
+}
+
+export function refuseWithoutSeed(
+  { seeds }: FakeHypervisorWorld,
+  { uid, spec }: VmDefinition,
+): void {
+  if (!hasSeed(spec.template.spec) || seeds.has(uid)) return;
+  throw new AgentError('HYPERVISOR_FAILURE', `VM ${uid} has no disk for cloud-init`);
 }
 
 export function refuseStarting(vm: FakeVm): void {

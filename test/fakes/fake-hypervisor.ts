@@ -206,6 +206,17 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
     this.#world.names.set(uid, hypervisorName);
   }
 
+  /** What cloud-init in the guest of a VM reads at its next start. */
+  seedOf(uid: string): string | undefined {
+    const image = this.#world.seeds.get(uid);
+    return image && Buffer.from(image).toString('latin1');
+  }
+
+  /** Takes that away. */
+  loseSeed(uid: string): void {
+    this.#world.seeds.delete(uid);
+  }
+
   /** As a VM does that was taken away by other means. */
   leaveFiles(uid: string): void {
     this.#world.files.add(uid);

@@ -2,6 +2,7 @@ import { AgentError } from '../../core/errors.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { TransferStatus } from '../../drivers/transfers.ts';
 import { nameKey } from '../vms/name-key.ts';
+import type { VmSeeds } from '../vms/vm-seeds.ts';
 import { type Arrivals, type ArrivalsOptions, isAlive } from './arrivals.ts';
 import {
   checkIncoming,
@@ -18,6 +19,7 @@ import { isFinal } from './states.ts';
 export interface PreparationOptions extends IncomingCheckOptions, ArrivalsOptions {
   readonly hypervisor: Pick<Hypervisor, 'host' | 'domains' | 'jobs'>;
   readonly nodeName: string;
+  readonly seeds: Pick<VmSeeds, 'write'>;
   /** The host that others connect transfers to. */
   readonly transferHost: string;
   /** libvirt's own socket, which the source's libvirt is led to. */
@@ -133,6 +135,7 @@ export class Preparation {
     for (const [name, content] of Object.entries(privateFiles)) {
       await this.#options.privateFiles.put(definition.uid, name, content, signal);
     }
+    await this.#options.seeds.write(definition, signal);
   }
 
   async #cutOff(record: MigrationRecord): Promise<void> {

@@ -1,3 +1,4 @@
+import { hasSeed } from '../../core/cloud-init-seed.ts';
 import { AgentError } from '../../core/errors.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 
@@ -18,11 +19,16 @@ export function nodeIdentity(nodeName: string): string {
  * What of the peer protocol this agent understands beside its version. A request may require some of it, and is refused by
  * an agent that does not know it; see proto/novacron/peer/v1.
  */
-export const PEER_FEATURES = ['private-files'] as const;
+export const PEER_FEATURES = ['private-files', 'cloud-init'] as const;
 
 /** What the destination of a VM must understand. */
-export function requiredFeaturesOf({ privateFiles }: VmDefinition): readonly string[] {
-  return Object.keys(privateFiles).length === 0 ? [] : ['private-files'];
+export function requiredFeaturesOf({ privateFiles, spec }: VmDefinition): readonly string[] {
+  const hasFiles = Object.keys(privateFiles).length > 0;
+  return [
+    ...(hasFiles ? ['private-files'] : []),
+    // It makes the CD-ROM there.
+    ...(hasSeed(spec.template.spec) ? ['cloud-init'] : []),
+  ];
 }
 
 /** Fails with PEER_INCOMPATIBLE if something is required that this agent does not know. */

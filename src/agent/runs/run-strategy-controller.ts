@@ -3,6 +3,7 @@ import type { Logger } from '../../core/logger.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { OperationService } from '../operations/operation.ts';
+import { agentPart } from '../operations/requester.ts';
 import type { Again, Controller, Input, Output, SeenVm } from '../reconcile/controller.ts';
 import type { Vm } from '../vms/vm.ts';
 import type { VmInventory } from '../vms/vm-inventory.ts';
@@ -34,7 +35,7 @@ type Act = NonNullable<ReturnType<typeof wantedAct>>;
 /** Ends that may have been a move to another node. */
 const UNSEEN: readonly RunEndCause[] = ['not-seen', 'node-rebooted', 'no-record'];
 /** As whom it asks. */
-const REQUESTED_BY = 'agent/run-strategies';
+const REQUESTED_BY = agentPart('run-strategies');
 /** Those that are due at about the same time, as all are after a boot, are started in their order. */
 const SAME_TIME_MS = 50;
 /** Whose turn it is shows at the next look; this is for what nobody sees. */

@@ -25,6 +25,8 @@ interface LockWords {
   readonly verb: string;
   /** What others are told is in progress, if that is said in other words. */
   readonly purpose?: string;
+  /** Nobody has asked for it. */
+  readonly isByItself?: boolean;
 }
 
 /** The lock of a VM until it is disposed. What was seen of the VM before may be outdated. Fails with VM_BUSY. */
@@ -42,9 +44,9 @@ export async function lockVm(
 export function lockNow(
   locks: KeyLocks,
   vm: Pick<VmDefinition, 'name' | 'uid'>,
-  { verb, purpose = verb }: LockWords,
+  { verb, purpose = verb, isByItself = false }: LockWords,
 ): Disposable {
-  const lock = locks.tryAcquire(vm.uid, purpose);
+  const lock = locks.tryAcquire(vm.uid, purpose, { isByItself });
   if (lock !== undefined) return lock;
   throw busy(verb, vm, locks);
 }

@@ -1,6 +1,7 @@
 import { AgentError } from '../../core/errors.ts';
 import type { OperationRecord } from '../operations/operation.ts';
 import type { Admission, OperationWork, StepResult } from '../operations/operation-work.ts';
+import { isByAgent } from '../operations/requester.ts';
 import {
   GuestPowerOffs,
   guestDidNot,
@@ -44,7 +45,7 @@ const STARTING_AGAIN = 'starting-again';
 /** How what is asked of the power of VMs is done, by kind of operation. */
 export function powerOperations(vms: PowerVerbs) {
   return {
-    start: verbWork(vms, 'start', 'starting'),
+    start: startWork(vms),
     shutdown: shutdownWork(vms),
     destroy: verbWork(vms, 'destroy', 'cutting-power'),
     suspend: verbWork(vms, 'suspend', 'suspending'),
@@ -64,16 +65,23 @@ function admits(vms: PowerVerbs, verb: PowerVerb): OperationWork['admit'] {
   };
 }
 
-function verbWork(
-  vms: PowerVerbs,
-  verb: 'start' | 'destroy' | 'suspend',
-  firstStep: string,
-): OperationWork {
+function verbWork(vms: PowerVerbs, verb: 'destroy' | 'suspend', firstStep: string): OperationWork {
   return {
     firstStep,
     admit: admits(vms, verb),
     async step({ vm }, signal): Promise<StepResult> {
       return { isDone: true, details: await vms[verb](vm, signal) };
+    },
+  };
+}
+
+function startWork(vms: PowerVerbs): OperationWork {
+  return {
+    firstStep: 'starting',
+    admit: admits(vms, 'start'),
+    async step({ vm, requestedBy }, signal): Promise<StepResult> {
+      const isByItself = isByAgent(requestedBy);
+      return { isDone: true, details: await vms.start(vm, signal, { isByItself }) };
     },
   };
 }

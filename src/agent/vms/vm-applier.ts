@@ -14,6 +14,7 @@ import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import { lockVm } from './busy.ts';
+import { bootedNotes, userDataNotes } from './cloud-init-notes.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import { disksChanged, putsDisksBack } from './disks-changed.ts';
 import { assertSpecKnown } from './known-spec.ts';
@@ -24,6 +25,7 @@ import type { ApplyOptions, ApplyResult, FieldChange, Vm, VmRef } from './vm.ts'
 import type { VmCreator } from './vm-creator.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import { isOff } from './vm-phase.ts';
+import type { VmSeeds } from './vm-seeds.ts';
 import { changedDefinition, wantedOf } from './wanted-definition.ts';
 import { assertUserDataKnown, setUserDataApart } from './wanted-user-data.ts';
 import type { Whereabouts } from './whereabouts.ts';
@@ -31,6 +33,7 @@ import type { Whereabouts } from './whereabouts.ts';
 export interface VmApplierOptions {
   readonly domains: Pick<HypervisorDomains, 'define' | 'effectOf' | 'find'>;
   readonly privateFiles: Pick<PrivateFiles, 'put' | 'read' | 'keepOnly'>;
+  readonly seeds: Pick<VmSeeds, 'write'>;
   readonly inventory: VmInventory;
   readonly creator: VmCreator;
   readonly ownership: Ownership;
@@ -95,7 +98,11 @@ export class VmApplier {
     assertUserDataKnown(parts, definition.privateFiles);
     const changes = this.#changes(current, wanted);
     const known = { ...wanted, metadata: { ...wanted.metadata, uid: definition.uid } };
-    const warnings = await validator.validate(known, { isStarted: false }, signal);
+    const warnings = [
+      ...(await validator.validate(known, { isStarted: false }, signal)),
+      ...userDataNotes(userData),
+      ...bootedNotes(current, changes),
+    ];
     // Also where nothing would change: what is here is not the VM.
     ownership.assertOwned(definition);
     if (changes.length === 0) {
@@ -131,7 +138,8 @@ export class VmApplier {
   }
 
   async #define(definition: VmDefinition, signal: AbortSignal): Promise<void> {
-    const { domains, privateFiles, log } = this.#options;
+    const { domains, privateFiles, seeds, log } = this.#options;
+    await seeds.write(definition, signal);
     await domains.define(definition, signal);
     log.info({ vmId: definition.uid, operation: 'apply' }, 'VM changed');
     // What it has had before may be the secret that was to be taken back.

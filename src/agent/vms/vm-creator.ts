@@ -14,6 +14,7 @@ import type { NodeAccelerator } from '../node/node-accelerator.ts';
 import type { ReservationBook } from '../node/reservation-book.ts';
 import type { Origins } from '../reports/report.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
+import { userDataNotes } from './cloud-init-notes.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import { findHypervisorNamesake } from './hypervisor-namesake.ts';
 import { howToMend, isDamaged } from './known-spec.ts';
@@ -27,6 +28,7 @@ import type { CreateOptions, CreateResult, Vm } from './vm.ts';
 import { UNDESCRIBED } from './vm-describer.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import type { VmLocator } from './vm-locator.ts';
+import type { VmSeeds } from './vm-seeds.ts';
 import { newDefinition } from './wanted-definition.ts';
 import { assertUserDataKnown, setUserDataApart, type WantedParts } from './wanted-user-data.ts';
 
@@ -34,9 +36,10 @@ export interface VmCreatorOptions {
   readonly host: Pick<HypervisorHost, 'getInfo'>;
   readonly domains: Pick<
     HypervisorDomains,
-    'define' | 'start' | 'find' | 'list' | 'destroy' | 'undefine'
+    'define' | 'start' | 'find' | 'list' | 'destroy' | 'undefine' | 'removeFiles'
   >;
   readonly privateFiles: Pick<PrivateFiles, 'put' | 'read' | 'remove'>;
+  readonly seeds: Pick<VmSeeds, 'write'>;
   readonly inventory: VmInventory;
   readonly ownership: Ownership;
   readonly accelerator: Pick<NodeAccelerator, 'assertKnown'>;
@@ -105,6 +108,7 @@ export class VmCreator {
     if (nameLock === undefined || uidLock === undefined) throw nameBusy(definition);
     const warnings = [
       ...(await validator.validate(wanted, { isStarted: draft.intent === 'on' }, signal)),
+      ...userDataNotes(userData),
     ];
     await this.#freeUid(definition, options.dryRun, signal);
     await this.#assertNameFree(definition, signal);
@@ -154,6 +158,7 @@ export class VmCreator {
     if (userData !== undefined) {
       await privateFiles.put(definition.uid, USER_DATA_FILE, userData, signal);
     }
+    await this.#options.seeds.write(definition, signal);
     await domains.define(definition, signal);
     // Not before: that it has left this node must be known for as long as no newer copy of it is here.
     await ownership.own(definition);
@@ -174,6 +179,8 @@ export class VmCreator {
       if (found?.definition?.createdAtMs === createdAtMs) {
         await this.#remove(vmUid, signal);
       }
+      // Of one that has not come to be.
+      if (found === undefined) await domains.removeFiles(vmUid, signal);
       // Were it forgotten that the VM has left, nothing would keep a copy of it from being started.
       await ownership.restore(vmUid, before);
       await privateFiles.remove(vmUid, signal);

@@ -118,8 +118,8 @@ export class VmManager implements VmService {
     return this.#power.assertCan(...asked);
   }
 
-  start(ref: VmRef, signal: AbortSignal): Promise<Vm> {
-    return this.#power.start(ref, signal);
+  start(...asked: Parameters<VmPower['start']>): Promise<Vm> {
+    return this.#power.start(...asked);
   }
 
   shutdown(ref: VmRef, signal: AbortSignal): Promise<Vm> {

@@ -5,6 +5,7 @@ import { runStrategyOf } from '../../core/resources/run-strategy.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
+import { wantedAct } from '../runs/run-strategies.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import { lockNow } from './busy.ts';
 import { nameOfRef, naming } from './deed-words.ts';
@@ -18,6 +19,7 @@ import type { Vm, VmRef } from './vm.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import { assertNotHeld, assertNotPaused, assertOn } from './vm-pauses.ts';
 import { isOff } from './vm-phase.ts';
+import type { VmSeeds } from './vm-seeds.ts';
 import type { Whereabouts } from './whereabouts.ts';
 
 export interface VmPowerOptions {
@@ -31,6 +33,7 @@ export interface VmPowerOptions {
   readonly nodeShutdown: Pick<ShutdownMark, 'assertNotGoingDown'>;
   readonly validator: Pick<DefinitionValidator, 'assertStartable'>;
   readonly startability: Pick<Startability, 'noting'>;
+  readonly seeds: Pick<VmSeeds, 'ensure'>;
   readonly log: Logger;
 }
 
@@ -107,12 +110,21 @@ export class VmPower {
     return vm;
   }
 
-  start(ref: VmRef, signal: AbortSignal): Promise<Vm> {
-    return this.#change(ref, 'start', signal, async (vm) => {
+  /**
+   * `isByItself`: nobody has asked for it but the VM's run strategy, so who asks for something else is not refused for that; and what
+   * callers have asked for meanwhile counts.
+   */
+  start(
+    ref: VmRef,
+    signal: AbortSignal,
+    holding: { readonly isByItself: boolean } = { isByItself: false },
+  ): Promise<Vm> {
+    const starting = async (vm: Vm): Promise<void> => {
+      if (holding.isByItself && wantedAct(vm) !== 'start') return;
       const { domains, inventory, capacity, validator } = this.#options;
       const { definition } = vm;
       this.#assertMayStart(definition);
-      const { ownership, startability } = this.#options;
+      const { ownership, startability, seeds } = this.#options;
       assertNotPaused(vm, 'start');
       if (isOff(vm)) {
         ownership.assertConfirmed(definition);
@@ -125,10 +137,12 @@ export class VmPower {
       // Looking at files may have taken long.
       this.#assertMayStart(definition);
       await intend(domains, definition, 'on', signal);
+      await seeds.ensure(definition, signal);
       await startability.noting(definition.uid, domains.start(definition.uid, signal));
       // The memory stays set aside until the inventory knows that the VM runs.
       await inventory.refresh(signal);
-    });
+    };
+    return this.#change(ref, 'start', signal, starting, holding);
   }
 
   /** Asks the guest to power off, and does not wait for it. */
@@ -208,8 +222,9 @@ export class VmPower {
     purpose: PowerVerb,
     signal: AbortSignal,
     change: (vm: Vm) => Promise<void>,
+    holding = { isByItself: false },
   ): Promise<Vm> {
-    const changing = this.#changeLocked(ref, purpose, signal, change);
+    const changing = this.#changeLocked(ref, purpose, signal, change, holding);
     return naming(`${WORDS[purpose]} ${nameOfRef(ref)}`, changing);
   }
 
@@ -218,12 +233,13 @@ export class VmPower {
     purpose: string,
     signal: AbortSignal,
     change: (vm: Vm) => Promise<void>,
+    { isByItself }: { readonly isByItself: boolean },
   ): Promise<Vm> {
     const { inventory, locks } = this.#options;
     let vm = await this.#look(ref, signal);
     const hasWaited = await locks.untilNotByItself(vm.definition.uid, signal);
     if (hasWaited) vm = await this.#look(ref, signal);
-    using _lock = lockNow(locks, vm.definition, { verb: purpose });
+    using _lock = lockNow(locks, vm.definition, { verb: purpose, isByItself });
     await change(vm);
     this.#options.log.info({ vmId: vm.definition.uid, operation: purpose }, 'VM changed');
     await inventory.refresh(signal);

@@ -1,4 +1,5 @@
 import * as z from '../zod.ts';
+import { cloudInit } from './cloud-init.ts';
 import {
   absolutePath,
   bytesQuantity,
@@ -203,9 +204,13 @@ export const machine = z.strictObject({
     )
     .optional()
     .meta({
-      description: 'cloud-init user data. Kept in a file of the agent, shown as its digest.',
-      notSupported: 'the agent cannot hand user data to guests yet; leave it out',
+      description:
+        'cloud-init user data, handed to the guest on a disk of its own. Kept in a file of the agent, shown as its digest.',
     }),
+  cloudInit: cloudInit.optional().meta({
+    description:
+      'What cloud-init in the guest is told beside user data, on the same disk; with an empty one it is told its name alone.',
+  }),
   nodeSelector: labels.optional().meta({
     description: 'Labels that its node must have.',
     notApplicable: 'one node has no choice of nodes',

@@ -8,7 +8,7 @@ import {
   hypervisorNameOf,
   type VmFacts,
 } from '../hypervisor-domains.ts';
-import type { Accelerator } from '../hypervisor-host.ts';
+import type { Accelerator, FileOwner } from '../hypervisor-host.ts';
 import type { ConsoleLogs } from './console-logs.ts';
 import { DomainReader, type DomainReaderOptions } from './domain-reader.ts';
 import { buildDomainXml } from './domain-xml/build-domain-xml.ts';
@@ -17,6 +17,7 @@ import type { DomainXmlOptions } from './domain-xml/domain-part.ts';
 import { effectOf } from './domain-xml/domain-parts.ts';
 import { METADATA_NAMESPACE, METADATA_PREFIX } from './domain-xml/metadata-namespace.ts';
 import { losesDirtyPagesUnderTcg } from './host-info.ts';
+import type { Seeds } from './seeds.ts';
 import type { UefiVariables } from './uefi-variables.ts';
 
 const METADATA = { prefix: METADATA_PREFIX, namespace: METADATA_NAMESPACE } as const;
@@ -25,6 +26,9 @@ export interface LibvirtDomainsOptions extends DomainReaderOptions {
   /** Asked anew for each definition. */
   readonly nodeDefaults: () => NodeDefaults;
   readonly variables: UefiVariables;
+  readonly seeds: Seeds;
+  /** Whom QEMU runs as; undefined where libvirt does not say. */
+  readonly findProcessOwner: (signal: AbortSignal) => Promise<FileOwner | undefined>;
   readonly consoles: ConsoleLogs;
 }
 
@@ -203,10 +207,11 @@ export class LibvirtDomains implements HypervisorDomains {
   }
 
   async undefine(uid: string, signal: AbortSignal): Promise<void> {
-    const { calls, variables, consoles, logger } = this.#options;
+    const { calls, variables, seeds, consoles, logger } = this.#options;
     await calls.call('undefine', uid, [uid], 'undefine', signal);
     // libvirt removes the file that the domain names, which is none after a change to BIOS.
     await variables.remove(uid);
+    await seeds.remove(uid);
     try {
       await consoles.remove(uid);
     } catch (error) {
@@ -218,26 +223,39 @@ export class LibvirtDomains implements HypervisorDomains {
     }
   }
 
+  async putSeed(uid: string, image: Uint8Array, signal: AbortSignal): Promise<void> {
+    const { seeds, findProcessOwner } = this.#options;
+    await seeds.put(uid, image, await findProcessOwner(signal));
+  }
+
+  async hasSeed(uid: string, signal: AbortSignal): Promise<boolean> {
+    signal.throwIfAborted();
+    return await this.#options.seeds.has(uid);
+  }
+
   async listFiles(signal: AbortSignal): Promise<readonly string[]> {
     signal.throwIfAborted();
-    const { variables, consoles } = this.#options;
-    return [...new Set([...(await variables.list()), ...(await consoles.list())])];
+    const { variables, seeds, consoles } = this.#options;
+    const lists = await Promise.all([variables.list(), seeds.list(), consoles.list()]);
+    return [...new Set(lists.flat())];
   }
 
   async removeFiles(uid: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     await this.#options.variables.remove(uid);
+    await this.#options.seeds.remove(uid);
     await this.#options.consoles.remove(uid);
   }
 
   async #xmlOptions(uid: string, signal: AbortSignal): Promise<DomainXmlOptions> {
-    const { calls, variables, consoles } = this.#options;
+    const { calls, variables, seeds, consoles } = this.#options;
     const nodeDefaults = this.#options.nodeDefaults();
     this.#qemuVersion ??= await calls.call('readHypervisorVersion', uid, [], 'define', signal);
     return {
       ...nodeDefaults,
       consoleLogPath: consoles.pathOf(uid),
       nvramPath: variables.pathOf(uid),
+      seedPath: seeds.pathOf(uid),
       oddRamSize: losesDirtyPagesUnderTcg(this.#qemuVersion),
     };
   }

@@ -21,6 +21,7 @@ import { toHypervisorInfo } from './host-info.ts';
 import { LibvirtDomains, type NodeDefaults } from './libvirt-domains.ts';
 import { LibvirtJobs } from './libvirt-jobs.ts';
 import { findIncomingSocket } from './libvirt-socket.ts';
+import { Seeds } from './seeds.ts';
 import { StatisticsSampler } from './statistics-sampler.ts';
 import { UefiVariables } from './uefi-variables.ts';
 
@@ -89,6 +90,7 @@ export class LibvirtHypervisor implements Hypervisor {
     });
     const { nodeDefaults } = options;
     const variables = new UefiVariables(options.root ?? '/');
+    const seeds = new Seeds(options.root ?? '/');
     const consoles = new ConsoleLogs(nodeDefaults().consoleDirectory);
     const calls = new DriverCalls(driver, cache, callTimeoutMs);
     const jobs = new LibvirtJobs(calls, cache, variables);
@@ -100,6 +102,8 @@ export class LibvirtHypervisor implements Hypervisor {
       cache,
       nodeDefaults,
       variables,
+      seeds,
+      findProcessOwner: async (signal) => (await this.host.getInfo(signal)).processOwner,
       consoles,
       isLeaving,
       logger,

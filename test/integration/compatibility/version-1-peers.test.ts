@@ -27,7 +27,6 @@ before(async () => {
   served = await ServedNode.start();
   await served.node.inventory.refresh(never);
   // The recorded source sends some; this version gives none to its guests yet.
-  served.node.allowUserData();
   const names = 'URI:spiffe://novacron/node/b,DNS:b,IP:127.0.0.1';
   files = await served.authority.issue('b', names, never);
 });
@@ -64,7 +63,7 @@ async function offerAndWithdraw(source: RecordedSource): Promise<void> {
     protocol: 1,
     nodeName: 'a',
     hostUuid: served.node.hypervisor.hostUuid,
-    features: ['private-files'],
+    features: ['private-files', 'cloud-init'],
   });
   assert.deepEqual((await source.check())['blockers'], []);
   const transfer = await source.prepare();

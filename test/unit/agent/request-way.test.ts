@@ -64,7 +64,6 @@ test('a migration leads straight from StartMigration to the drivers, to its end'
 /** Asks for a VM to be created, and returns once it is; the ways from a file to the drivers are recorded meanwhile. */
 async function waysOfCreation(from: string) {
   await using node = await OneNode.open();
-  node.allowUserData();
   node.agent.run();
   const planned = await node.create(newRequest(), { dryRun: true });
   using recorder = new WayRecorder(from);

@@ -24,7 +24,13 @@ import { type DomainBoot, readBoot, readMachineType } from './parts/boot-part.ts
 import { type DomainCpu, liveCpuOf, readCpu } from './parts/cpu-part.ts';
 import { readBoundDevices, readDisks, readMirrors } from './parts/disk-images.ts';
 import { hasOddRam, readHugepages, readMemoryBytes } from './parts/memory-part.ts';
-import { changeMedium, type DomainVolume, findDrive, readVolumes } from './parts/volumes-part.ts';
+import {
+  changeMedium,
+  type DomainVolume,
+  findDrive,
+  readSeedPath,
+  readVolumes,
+} from './parts/volumes-part.ts';
 import { XmlEditor } from './xml-editor.ts';
 import { element, type XmlNode } from './xml-node.ts';
 import { parseXml, type XmlElement } from './xml-parser.ts';
@@ -223,7 +229,11 @@ export class DomainDocument {
     if (definition === undefined || definition.newer !== undefined) return [];
     const machine = definition.spec.template.spec;
     // Other QEMUs need another size: that is no change by somebody else.
-    const options = { oddRamSize: hasOddRam(this.#root), nvramPath: this.#nvramPath };
+    const options = {
+      oddRamSize: hasOddRam(this.#root),
+      nvramPath: this.#nvramPath,
+      seedPath: readSeedPath(this.#root) ?? '',
+    };
     return DOMAIN_PARTS.flatMap((part) =>
       part.drift !== undefined && this.#isChangedBy(part, machine, options) ? [part.drift] : [],
     );

@@ -14,6 +14,8 @@ export interface DomainXmlOptions {
   readonly consoleLogPath: string;
   /** File that the variables of UEFI are kept in. */
   readonly nvramPath: string;
+  /** Image of the disk for cloud-init. */
+  readonly seedPath: string;
   /** Needed under TCG with QEMU before 9.0, which otherwise loses dirty pages in a migration. */
   readonly oddRamSize: boolean;
   /** QEMU's path; undefined leaves the choice to libvirt. */
@@ -21,7 +23,7 @@ export interface DomainXmlOptions {
 }
 
 /** What a domain that is there may need of its node. */
-export type ChangeOptions = Pick<DomainXmlOptions, 'oddRamSize' | 'nvramPath'>;
+export type ChangeOptions = Pick<DomainXmlOptions, 'oddRamSize' | 'nvramPath' | 'seedPath'>;
 
 /** What a part adds to a domain that is made anew. */
 interface PartNodes {

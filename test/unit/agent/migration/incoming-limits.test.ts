@@ -173,7 +173,6 @@ test('every field that only the agent it comes from can carry out keeps a VM awa
   const against = await fieldsAgainst(nodes, {
     networks: [{ name: 'lan' }],
     devices: [{ type: 'gpu' }],
-    userData: `sha256:${'ab'.repeat(32)}`,
     memory: { hugepages: '2Mi' },
     firmware: { type: 'uefi', tpm: { version: '2.0' } },
     // Without effect on any node.
@@ -182,7 +181,6 @@ test('every field that only the agent it comes from can carry out keeps a VM awa
   assert.deepEqual(against, [
     'NOT_SUPPORTED spec.template.spec.networks',
     'NOT_SUPPORTED spec.template.spec.devices',
-    'NOT_SUPPORTED spec.template.spec.userData',
     'NOT_SUPPORTED spec.template.spec.memory.hugepages',
     'NOT_SUPPORTED spec.template.spec.firmware.tpm',
     // The node has none to give either.

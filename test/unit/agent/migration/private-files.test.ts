@@ -90,9 +90,9 @@ test('a check sends no contents, and needs a node that knows of them', async () 
   assert.deepEqual(
     sent.map(({ method, vm }) => [method, Object.keys(vm.privateFiles), vm.requiredFeatures]),
     [
-      ['check', [], ['private-files']],
-      ['check', [], ['private-files']],
-      ['prepare', ['user-data'], ['private-files']],
+      ['check', [], ['private-files', 'cloud-init']],
+      ['check', [], ['private-files', 'cloud-init']],
+      ['prepare', ['user-data'], ['private-files', 'cloud-init']],
     ],
   );
 });

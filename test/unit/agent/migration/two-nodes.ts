@@ -16,6 +16,7 @@ import { IdentificationStore } from '../../../../src/agent/vms/identification-st
 import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import type { OwnershipManager } from '../../../../src/agent/vms/ownership-manager.ts';
 import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
+import { seedImage } from '../../../../src/core/cloud-init-seed.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { createLogger, type Logger } from '../../../../src/core/logger.ts';
 import type { Machine } from '../../../../src/core/resources/machine.ts';
@@ -33,7 +34,6 @@ import { FakeTransferNetwork, FakeTransfers } from '../../../fakes/fake-transfer
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { until } from '../../../fixtures/until.ts';
-import { allowUserData } from '../vms/allow-user-data.ts';
 import { Life } from './mortal.ts';
 
 export const never = new AbortController().signal;
@@ -127,8 +127,6 @@ export class TestNode {
   readonly ownershipStore = new OwnershipStore(this.journal.database);
   /** Set to make the node refuse VMs as if they could not work here. */
   invalid: AgentError | undefined;
-  /** Lets the VMs of its agents have user data. */
-  allowsUserData = false;
   agent!: TestAgent;
   /** Calls from here to the other node. */
   readonly wire = new Wire();
@@ -234,7 +232,6 @@ export class TestNode {
     // What a dead agent still tries has no effect; this only keeps it from trying for ever.
     life.death.catch(() => void agent.tasks[Symbol.asyncDispose]());
     const { validator } = agent;
-    if (this.allowsUserData) allowUserData(validator);
     const validate = validator.validateIncoming.bind(validator);
     validator.validateIncoming = async (...check) => {
       if (this.invalid !== undefined) throw this.invalid;
@@ -342,10 +339,7 @@ export class TwoNodes implements Disposable {
     };
     const privateFiles = userData === undefined ? {} : { 'user-data': digest };
     const nodes = new TwoNodes(tinyVm({ name: 'web', privateFiles, ...changes }, machine));
-    for (const node of [nodes.source, nodes.destination]) {
-      node.log = log ?? node.log;
-      node.allowsUserData = userData !== undefined;
-    }
+    for (const node of [nodes.source, nodes.destination]) node.log = log ?? node.log;
     for (const volume of volumes) nodes.#shareVolume(volume, [nodes.source, nodes.destination]);
     await nodes.source.boot();
     await nodes.destination.boot();
@@ -355,6 +349,7 @@ export class TwoNodes implements Disposable {
     if (userData !== undefined) {
       const content = Buffer.from(userData);
       await nodes.source.privateFiles.put(nodes.vm.uid, 'user-data', content, never);
+      await hypervisor.domains.putSeed(nodes.vm.uid, seedImage(nodes.vm, content), never);
     }
     await hypervisor.domains.start(nodes.vm.uid, never);
     await nodes.source.agent.inventory.refresh(never);

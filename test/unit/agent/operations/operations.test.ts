@@ -349,7 +349,6 @@ test('a thousand operations at once are all done, and others are not held up', a
 test('no secret of a manifest gets into the journal', async () => {
   const { node, operations, vm, ended } = await withVm();
   await using _node = node;
-  node.allowUserData();
   const manifest = newRequest('db', { userData: 'password: hunter2' });
   const parameters = { manifest, reservationId: undefined };
   const asked = { ...vm, name: 'db' };

@@ -115,6 +115,39 @@ test('a VM that cannot be started when it is given a strategy is changed, and th
   assert.match(warnings.join(), /was changed but not started: no; start it/);
 });
 
+test('a caller who changes a VM waits for a start that its strategy has asked for, and not for that of a caller', async () => {
+  const { node, request, ref, uid } = await withVm('Always');
+  await using _node = node;
+  const change = (tier: string) =>
+    apply(node, manifestOf(request, { metadata: { labels: { tier } } }));
+  const untilStarting = () =>
+    until('it is being started', () => node.locks.purposeOf(uid) === 'start');
+  const letStart = node.hypervisor.block('start');
+  node.hypervisor.stopGuest(uid, 'crashed');
+  await untilStarting();
+  const changing = change('db');
+  letStart();
+  assert.equal((await changing).vm.definition.labels['tier'], 'db');
+  await untilRunning(node, uid);
+
+  await node.vms.destroy(ref, never);
+  const letStartAgain = node.hypervisor.block('start');
+  const starting = node.vms.start(ref, never);
+  await untilStarting();
+  await assert.rejects(change('web'), { reason: 'VM_BUSY' });
+  letStartAgain();
+  assert.equal((await starting).phase, 'running');
+});
+
+test('a start that its strategy asked for comes to nothing once a caller has stopped the VM', async () => {
+  const { node, ref, uid } = await withVm('Always');
+  await using _node = node;
+  await node.vms.destroy(ref, never);
+  const { phase, definition } = await node.vms.start(ref, never, { isByItself: true });
+  assert.deepEqual([phase, definition.intent], ['stopped', 'off']);
+  assert.equal(await stateOf(node, uid), 'stopped');
+});
+
 for (const runStrategy of ['Once', 'RerunOnFailure'] as const) {
   test(`a VM that is off is started when it is given the strategy ${runStrategy}`, async () => {
     const { node, request, ref } = await withVm('Halted');

@@ -206,7 +206,6 @@ const NOT_YET: Readonly<Record<string, WantedVm>> = {
   [`${MACHINE}.resources.disk`]: wanted({ resources: { ...RESOURCES, disk: '10Gi' } }),
   [`${MACHINE}.networks`]: wanted({ networks: [{ name: 'lan' }] }),
   [`${MACHINE}.devices`]: wanted({ devices: [{ type: 'gpu' }] }),
-  [`${MACHINE}.userData`]: wanted({ userData: '#cloud-config\n' }),
   [`${MACHINE}.lifecycle.preStart`]: wanted({
     lifecycle: { preStart: { exec: { command: ['/bin/true'] } } },
   }),

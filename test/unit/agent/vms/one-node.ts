@@ -15,6 +15,7 @@ import { bootClockMs } from '../../../../src/core/boot-clock.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { EVERYTHING as ALL_LABELS } from '../../../../src/core/label-selector.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
+import type { Machine } from '../../../../src/core/resources/machine.ts';
 import { nodeMemoryBytesOf } from '../../../../src/core/resources/machine-amounts.ts';
 import type { WantedVm } from '../../../../src/core/resources/parse-virtual-machine.ts';
 import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
@@ -28,7 +29,6 @@ import { FakeStorage } from '../../../fakes/fake-storage.ts';
 import { FakeTransferNetwork, FakeTransfers } from '../../../fakes/fake-transfers.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
-import { allowUserData } from './allow-user-data.ts';
 
 export const never = new AbortController().signal;
 export const EVERYTHING = { namespace: '', labels: ALL_LABELS };
@@ -199,11 +199,6 @@ export class OneNode implements AsyncDisposable {
     return made.vm;
   }
 
-  /** Lets VMs have user data, as if there were something that gives them to guests. */
-  allowUserData(): void {
-    allowUserData(this.agent.validator);
-  }
-
   /** All that the journal holds, as text. */
   journalText(): string {
     return this.#journal.text();
@@ -216,6 +211,7 @@ export class OneNode implements AsyncDisposable {
     this.assertFree(uidOf(request), `${namespace}/${name}`);
     assert.notEqual((await this.findOwner(uidOf(request)))?.isDeleted, false);
     assert.ok(!(await this.privateFiles.listVms(never)).includes(uidOf(request)));
+    assert.ok(!(await this.hypervisor.domains.listFiles(never)).includes(uidOf(request)));
   }
 
   assertFree(...keys: readonly string[]): void {
@@ -253,15 +249,18 @@ export function newRequest(
     readonly runStrategy?: RunStrategy;
     readonly memory?: string;
     readonly userData?: string;
+    /** What stands in the spec beside that. */
+    readonly machine?: Partial<Machine>;
   } = {},
 ): WantedVm {
-  const { runStrategy = 'Once', memory = '64Mi', userData } = options;
+  const { runStrategy = 'Once', memory = '64Mi', userData, machine } = options;
   const { namespace, uid, spec } = tinyVm(
     {},
     {
       resources: { cpu: '1', memory },
       kernel: { path: KERNEL_PATH },
       ...(userData === undefined ? {} : { userData }),
+      ...machine,
     },
   );
   return { metadata: { namespace, name, uid }, spec: { ...spec, runStrategy } };

@@ -34,7 +34,6 @@ async function stateOf(node: OneNode, id: string): Promise<string> {
 /** A creation whose definition gets to the hypervisor only when it is over; the returned function has it land. */
 async function givenUp(kind: 'create' | 'apply' = 'create') {
   const node = await OneNode.open();
-  node.allowUserData();
   node.agent.run();
   const request = newRequest('web', { runStrategy: 'Always', userData: '#cloud-config\n' });
   const { hypervisor } = node;
@@ -80,6 +79,7 @@ test('one that somebody has started since is a VM', async () => {
   await using _node = node;
   await node.agent.tasks[Symbol.asyncDispose]();
   land();
+  await hypervisor.domains.putSeed(uid, new Uint8Array(), never);
   await hypervisor.domains.start(uid, never);
   await using next = await OneNode.open({ hypervisor, journal: node.journal });
   next.agent.run();
@@ -99,6 +99,7 @@ test('one that is started while it is being removed is a VM that is owned', asyn
   const goOn = hypervisor.block('undefine');
   next.agent.run();
   await until('it is being removed', () => hypervisor.calls.includes(`undefine ${uid}`));
+  await hypervisor.domains.putSeed(uid, new Uint8Array(), never);
   await hypervisor.domains.start(uid, never);
   goOn();
   await until('it is owned', () => next.ownership.isOwner(uid));
@@ -129,7 +130,6 @@ test('a creation that is repeated begins anew, and its VM stays', async () => {
   land();
   const landed = (await find())?.definition?.createdAtMs;
   await using next = await OneNode.open({ hypervisor, journal: node.journal });
-  next.allowUserData();
   // Nobody else may be quicker.
   await next.inventory.refresh(never);
   const id = await submit(next, creationOf(request));

@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { AgentError } from '../../../../src/core/errors.ts';
-import type { Logger } from '../../../../src/core/logger.ts';
 import type { WantedVm } from '../../../../src/core/resources/parse-virtual-machine.ts';
 import type { VmDefinition } from '../../../../src/core/vm-definition.ts';
 import { buildDomainXml } from '../../../../src/drivers/libvirt/domain-xml/build-domain-xml.ts';
@@ -13,16 +12,11 @@ import { never, newRequest, OneNode, refOf, uidOf } from './one-node.ts';
 
 const USER_DATA = '#cloud-config\npassword: hunter2\n';
 const OTHER = '#cloud-config\npassword: swordfish\n';
+
 const FIELD = 'spec.template.spec.userData';
 
 const digestOf = (text: string) => createHash('sha256').update(text).digest('hex');
 const shown = (text: string) => `sha256:${digestOf(text)}`;
-
-async function openNode(options: { readonly log?: Logger } = {}): Promise<OneNode> {
-  const node = await OneNode.open(options);
-  node.allowUserData();
-  return node;
-}
 
 const newVm = (userData = USER_DATA) => newRequest('web', { userData });
 
@@ -58,25 +52,8 @@ async function assertHasOnly(node: OneNode, request: WantedVm, text: string): Pr
   assert.equal(await contentOf(node, request, text), text);
 }
 
-test('until something gives user data to guests they are refused, and not put away', async () => {
-  await using node = await OneNode.open();
-  for (const attempt of [node.create(newVm()), apply(node, newVm())]) {
-    await assert.rejects(attempt, (error) => {
-      assert.ok(error instanceof AgentError);
-      assert.equal(error.reason, 'NOT_SUPPORTED');
-      assert.deepEqual(
-        error.violations.map(({ field }) => field),
-        [FIELD],
-      );
-      assert.ok(!JSON.stringify([error.message, error.violations]).includes('hunter2'));
-      return true;
-    });
-  }
-  assert.deepEqual(await node.privateFiles.listVms(never), []);
-});
-
 test('user data are put away before there is a VM that names them', async () => {
-  await using node = await openNode();
+  await using node = await OneNode.open();
   const request = newVm();
   node.privateFiles.failure = new AgentError('STORAGE_FULL', 'full');
   await assert.rejects(node.create(request), { reason: 'STORAGE_FULL' });
@@ -89,7 +66,7 @@ test('user data are put away before there is a VM that names them', async () => 
 
 for (const method of ['define', 'start'] as const) {
   test(`the user data of a VM whose ${method} fails are gone`, async () => {
-    await using node = await openNode();
+    await using node = await OneNode.open();
     const request = newVm();
     node.hypervisor.fail(method, new AgentError('HYPERVISOR_FAILURE', 'no'));
     await assert.rejects(node.create(request), { reason: 'HYPERVISOR_FAILURE' });
@@ -98,7 +75,7 @@ for (const method of ['define', 'start'] as const) {
 }
 
 test('the user data of a VM are gone with it', async () => {
-  await using node = await openNode();
+  await using node = await OneNode.open();
   const request = newVm();
   await node.create(request);
   await node.vms.delete(refOf(request), { force: true }, never);
@@ -106,7 +83,7 @@ test('the user data of a VM are gone with it', async () => {
 });
 
 test('user data that cannot be removed with their VM are told of', async () => {
-  await using node = await openNode();
+  await using node = await OneNode.open();
   const request = newVm();
   await node.create(request);
   node.privateFiles.failure = new AgentError('JOURNAL_FAILURE', 'no');
@@ -117,7 +94,7 @@ test('user data that cannot be removed with their VM are told of', async () => {
 });
 
 test('the user data of a VM that could not be deleted are kept', async () => {
-  await using node = await openNode();
+  await using node = await OneNode.open();
   const request = newVm();
   await node.create(request);
   node.hypervisor.fail('undefine', new AgentError('HYPERVISOR_FAILURE', 'no'));
@@ -126,7 +103,7 @@ test('the user data of a VM that could not be deleted are kept', async () => {
 });
 
 test('a dry run puts nothing away, and tells of a change by digests', async () => {
-  await using node = await openNode();
+  await using node = await OneNode.open();
   const request = newVm();
   await node.create(request, { dryRun: true });
   await apply(node, request, { dryRun: true });
@@ -144,7 +121,7 @@ test('a dry run puts nothing away, and tells of a change by digests', async () =
 });
 
 test('applying the same user data, or their digest as it is shown, changes nothing', async () => {
-  await using node = await openNode();
+  await using node = await OneNode.open();
   const request = newVm();
   await node.create(request);
   for (const userData of [USER_DATA, shown(USER_DATA)]) {
@@ -157,7 +134,7 @@ test('applying the same user data, or their digest as it is shown, changes nothi
 });
 
 test('a change of something else keeps user data that are given by their digest', async () => {
-  await using node = await openNode();
+  await using node = await OneNode.open();
   const request = newVm();
   await node.create(request);
   const labels = { team: 'blue' };
@@ -172,7 +149,7 @@ test('a change of something else keeps user data that are given by their digest'
 });
 
 test('a digest of what is not here is refused by its field', async () => {
-  await using node = await openNode();
+  await using node = await OneNode.open();
   const refusal = {
     reason: 'INVALID_SPEC',
     violations: [
@@ -194,7 +171,7 @@ test('a digest of what is not here is refused by its field', async () => {
 });
 
 test('other user data take the place of those that were there, and none do too', async () => {
-  await using node = await openNode();
+  await using node = await OneNode.open();
   const request = newVm();
   await node.create(request);
   const { outcome, vm } = await apply(node, having(request, OTHER));
@@ -207,7 +184,7 @@ test('other user data take the place of those that were there, and none do too',
 });
 
 test('a change of other fields only leaves user data that are not among them', async () => {
-  await using node = await openNode();
+  await using node = await OneNode.open();
   const request = newVm();
   await node.create(request);
   const labelled = {
@@ -223,7 +200,7 @@ test('a change of other fields only leaves user data that are not among them', a
 });
 
 test('a change that fails leaves the user data that the VM has', async () => {
-  await using node = await openNode();
+  await using node = await OneNode.open();
   const request = newVm();
   await node.create(request);
   node.hypervisor.fail('define', new AgentError('HYPERVISOR_FAILURE', 'no'));
@@ -234,7 +211,7 @@ test('a change that fails leaves the user data that the VM has', async () => {
 });
 
 test('user data that were lost come back when they are given once more', async () => {
-  await using node = await openNode();
+  await using node = await OneNode.open();
   const request = newVm();
   await node.create(request);
   const attempts = [() => node.create(request), () => apply(node, request)];
@@ -250,7 +227,7 @@ test('user data that were lost come back when they are given once more', async (
 });
 
 test('a VM that is defined after its creation was undone gets its user data by a repeated request', async () => {
-  await using node = await openNode();
+  await using node = await OneNode.open();
   const request = newVm();
   const land = node.hypervisor.late('define', 'timed-out');
   await assert.rejects(node.create(request), { reason: 'HYPERVISOR_TIMEOUT' });
@@ -262,7 +239,7 @@ test('a VM that is defined after its creation was undone gets its user data by a
 
 test('nothing of user data gets into the domain, the journal or the log', async () => {
   const { log, text } = recordedLog();
-  await using node = await openNode({ log });
+  await using node = await OneNode.open({ log });
   const request = newVm();
   node.hypervisor.fail('start', new AgentError('HYPERVISOR_FAILURE', 'no'));
   await assert.rejects(node.create(request));

@@ -30,6 +30,7 @@ function xmlOf(generation: number): DomainXml {
       defaultCpuModel: 'qemu64',
       consoleLogPath: '/tmp/console.log',
       nvramPath: '/tmp/VARS.fd',
+      seedPath: '/tmp/cloud-init.iso',
       oddRamSize: false,
     },
   );

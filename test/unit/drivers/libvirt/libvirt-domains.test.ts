@@ -11,6 +11,7 @@ import { DriverCalls } from '../../../../src/drivers/libvirt/driver-calls.ts';
 import type { DriverSupervisor } from '../../../../src/drivers/libvirt/driver-supervisor.ts';
 import { LibvirtDomains } from '../../../../src/drivers/libvirt/libvirt-domains.ts';
 import type { OperationName, OperationResult } from '../../../../src/drivers/libvirt/operations.ts';
+import { Seeds } from '../../../../src/drivers/libvirt/seeds.ts';
 import { UefiVariables } from '../../../../src/drivers/libvirt/uefi-variables.ts';
 import { recordedLog } from '../../../fakes/recorded-log.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
@@ -64,6 +65,7 @@ class Libvirt implements Pick<DriverSupervisor, 'call'> {
       ...NODE_DEFAULTS,
       consoleLogPath,
       nvramPath: NVRAM_PATH,
+      seedPath: '/var/lib/libvirt/qemu/cloud-init/x.iso',
       oddRamSize: false,
     });
     return this.foreign.has(uid) ? live.replace(/<metadata>.*<\/metadata>/s, '') : live;
@@ -192,6 +194,7 @@ test('no XML of one domain, whatever it is, keeps the others from being listed',
     ...NODE_DEFAULTS,
     consoleLogPath: '/var/log/console/x.log',
     nvramPath: NVRAM_PATH,
+    seedPath: '/var/lib/libvirt/qemu/cloud-init/x.iso',
     oddRamSize: true,
   });
   const spoilt = fc
@@ -232,6 +235,8 @@ function domainsOf(libvirt: Libvirt, cache: DefinitionCache, logger?: Logger): L
     cache,
     nodeDefaults: () => NODE_DEFAULTS,
     variables: new UefiVariables('/nowhere'),
+    seeds: new Seeds('/nowhere'),
+    findProcessOwner: async () => undefined,
     consoles: new ConsoleLogs(NODE_DEFAULTS.consoleDirectory),
     isLeaving: () => false,
     logger,

@@ -1,14 +1,14 @@
 import type { HypervisorDisk, HypervisorImage } from '../../../hypervisor-domains.ts';
 import type { XmlElement } from '../xml-parser.ts';
 import { attributeOf, childrenOf, findElement } from '../xml-query.ts';
-import { readVolumes } from './volumes-part.ts';
+import { readVolumes, volumeElements } from './volumes-part.ts';
 
 /**
  * The disks of a domain that runs, with all of their images: libvirt tells of those behind the first what it has found
  * when it opened them, and of one that is off only what somebody has written down.
  */
 export function readDisks(domain: XmlElement): readonly HypervisorDisk[] {
-  const elements = childrenOf(findElement(domain, 'devices'), 'disk');
+  const elements = volumeElements(domain);
   return readVolumes(domain).map((volume, index) => ({
     name: volume.isOurs ? volume.name : volume.target,
     target: volume.target,

@@ -4,6 +4,7 @@ import type { XmlEditor } from '../xml-editor.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
 import { attributeOf, childrenOf, findElement, textOf } from '../xml-query.ts';
+import { allVolumes, isSeed } from './seed-volume.ts';
 import {
   driverAttributes,
   type PlacedVolume,
@@ -34,9 +35,19 @@ export interface DomainVolume {
   readonly serial: string | undefined;
 }
 
-/** In libvirt's order, which is that of their targets. */
+/** In libvirt's order, which is that of their targets. The disk for cloud-init is none of them. */
 export function readVolumes(domain: XmlElement): readonly DomainVolume[] {
-  return diskElements(domain).map(readVolume);
+  return volumeElements(domain).map(readVolume);
+}
+
+/** The elements of these. */
+export function volumeElements(domain: XmlElement): readonly XmlElement[] {
+  return diskElements(domain).filter((disk) => !isSeed(readVolume(disk)));
+}
+
+/** The image of the disk for cloud-init; undefined if the domain has none, or nothing is in it. */
+export function readSeedPath(domain: XmlElement): string | undefined {
+  return diskElements(domain).map(readVolume).find(isSeed)?.path;
 }
 
 /** Fields of a volume that stand in no element. */
@@ -46,11 +57,13 @@ export const volumesPart: DomainPart = {
   drift: 'volumes',
 
   effectOf(field) {
+    if (/^(userData$|cloudInit($|\.))/.test(field)) return 'next-start';
     if (field !== 'volumes' && !field.startsWith('volumes[')) return undefined;
     return WITHOUT_ELEMENT.test(field) ? 'now' : 'next-start';
   },
 
-  build({ volumes = [] }) {
+  build(machine, { seedPath }) {
+    const volumes = allVolumes(machine, seedPath);
     return {
       devices: [
         ...placeVolumes(volumes).map(volumeNode),
@@ -60,7 +73,8 @@ export const volumesPart: DomainPart = {
   },
 
   /** Adds, changes and removes our own disks, known by their alias. Disks of another maker stay as they are. */
-  change(editor, domain, { volumes = [] }) {
+  change(editor, domain, machine, { seedPath }) {
+    const volumes = allVolumes(machine, seedPath);
     const present = diskElements(domain).map((disk) => ({ disk, read: readVolume(disk) }));
     const ours = present.filter(({ read }) => read.isOurs);
     for (const { disk, read } of ours) {

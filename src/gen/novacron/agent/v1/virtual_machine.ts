@@ -494,7 +494,7 @@ export interface MachineSpec {
   /** Devices of the node that it is given. */
   devices: DeviceRequest[];
   /**
-   * cloud-init user data. It is kept in a file of the agent: every answer, whoever asks, has its digest instead ("sha256:" and
+   * cloud-init user data, handed to the guest on a disk of its own. It is kept in a file of the agent: every answer, whoever asks, has its digest instead ("sha256:" and
    * 64 hexadecimal digits).
    */
   userData?:
@@ -531,12 +531,38 @@ export interface MachineSpec {
     | KernelBoot
     | undefined;
   /** Its console. */
-  console: ConsoleSpec | undefined;
+  console:
+    | ConsoleSpec
+    | undefined;
+  /** What cloud-init in the guest is told beside user data, on the same disk. */
+  cloudInit: CloudInitSpec | undefined;
 }
 
 export interface MachineSpec_NodeSelectorEntry {
   key: string;
   value: string;
+}
+
+/**
+ * What cloud-init in the guest is told beside its user data, by its data source NoCloud: a disk that the guest finds by its
+ * label "cidata". A machine with user data or with this has that disk, read-only, on the bus of the disk that it boots from.
+ */
+export interface CloudInitSpec {
+  /**
+   * The guest does what it does at its first boot again when this is another one. Letters, digits, ".", "_" and "-", at most 64.
+   * Unset means the VM's uid, which nothing changes.
+   */
+  instanceId?:
+    | string
+    | undefined;
+  /** Name that the guest gives itself. Unset means the VM's name. */
+  hostname?:
+    | string
+    | undefined;
+  /** Public keys that may log in as the image's first user, each as in a file of authorized keys; at most 64. */
+  sshAuthorizedKeys: string[];
+  /** Configuration of its networks in version 1 or 2, as YAML of at most 64 KiB. Unset leaves the guest to DHCP on its first network. */
+  networkConfig?: string | undefined;
 }
 
 /** How much of the node a machine gets, as quantities; kept as written, rounded up to what the hypervisor can give. */
@@ -1964,6 +1990,7 @@ function createBaseMachineSpec(): MachineSpec {
     firmware: undefined,
     kernel: undefined,
     console: undefined,
+    cloudInit: undefined,
   };
 }
 
@@ -2013,6 +2040,9 @@ export const MachineSpec: MessageFns<MachineSpec> = {
     }
     if (message.console !== undefined) {
       ConsoleSpec.encode(message.console, writer.uint32(122).fork()).join();
+    }
+    if (message.cloudInit !== undefined) {
+      CloudInitSpec.encode(message.cloudInit, writer.uint32(130).fork()).join();
     }
     return writer;
   },
@@ -2153,6 +2183,14 @@ export const MachineSpec: MessageFns<MachineSpec> = {
             message.console = ConsoleSpec.decode(reader, reader.uint32());
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.cloudInit = CloudInitSpec.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2206,6 +2244,9 @@ export const MachineSpec: MessageFns<MachineSpec> = {
       : undefined;
     message.console = (object.console !== undefined && object.console !== null)
       ? ConsoleSpec.fromPartial(object.console)
+      : undefined;
+    message.cloudInit = (object.cloudInit !== undefined && object.cloudInit !== null)
+      ? CloudInitSpec.fromPartial(object.cloudInit)
       : undefined;
     return message;
   },
@@ -2274,6 +2315,97 @@ export const MachineSpec_NodeSelectorEntry: MessageFns<MachineSpec_NodeSelectorE
     const message = createBaseMachineSpec_NodeSelectorEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseCloudInitSpec(): CloudInitSpec {
+  return { instanceId: undefined, hostname: undefined, sshAuthorizedKeys: [], networkConfig: undefined };
+}
+
+export const CloudInitSpec: MessageFns<CloudInitSpec> = {
+  encode(message: CloudInitSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.instanceId !== undefined) {
+      writer.uint32(10).string(message.instanceId);
+    }
+    if (message.hostname !== undefined) {
+      writer.uint32(18).string(message.hostname);
+    }
+    for (const v of message.sshAuthorizedKeys) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.networkConfig !== undefined) {
+      writer.uint32(34).string(message.networkConfig);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CloudInitSpec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCloudInitSpec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.instanceId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.hostname = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.sshAuthorizedKeys.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.networkConfig = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CloudInitSpec>): CloudInitSpec {
+    return CloudInitSpec.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CloudInitSpec>): CloudInitSpec {
+    const message = createBaseCloudInitSpec();
+    message.instanceId = object.instanceId ?? undefined;
+    message.hostname = object.hostname ?? undefined;
+    message.sshAuthorizedKeys = object.sshAuthorizedKeys?.map((e) => e) || [];
+    message.networkConfig = object.networkConfig ?? undefined;
     return message;
   },
 };

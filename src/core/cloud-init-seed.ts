@@ -1,0 +1,38 @@
+import { isoImage } from './iso-image.ts';
+import type { Machine } from './resources/machine.ts';
+import type { VmDefinition } from './vm-definition.ts';
+
+/*
+ * What cloud-init in a guest is told, by its data source NoCloud
+ * (https://cloudinit.readthedocs.io/en/latest/reference/datasources/nocloud.html): files on a disk with this label.
+ */
+
+const LABEL = 'cidata';
+/** It looks for the file, and is content with one that asks for nothing. */
+const NOTHING = '#cloud-config\n';
+
+/** Whether a machine has a disk for cloud-init. */
+export function hasSeed({ userData, cloudInit }: Machine): boolean {
+  return userData !== undefined || cloudInit !== undefined;
+}
+
+/**
+ * The image of that disk: the same for the same definition and user data, on whichever node. The id by which the guest tells its
+ * first boot from others follows from nothing but the VM's uid, or is given.
+ */
+export function seedImage(definition: VmDefinition, userData: Uint8Array | undefined): Buffer {
+  const { uid, name, spec } = definition;
+  const { instanceId, hostname, sshAuthorizedKeys, networkConfig } =
+    spec.template.spec.cloudInit ?? {};
+  const metadata = {
+    'instance-id': instanceId ?? uid,
+    'local-hostname': hostname ?? name,
+    ...(sshAuthorizedKeys !== undefined && { 'public-keys': sshAuthorizedKeys }),
+  };
+  return isoImage(LABEL, {
+    // JSON is YAML.
+    'meta-data': Buffer.from(`${JSON.stringify(metadata, undefined, 2)}\n`),
+    'user-data': userData ?? Buffer.from(NOTHING),
+    ...(networkConfig !== undefined && { 'network-config': Buffer.from(networkConfig) }),
+  });
+}

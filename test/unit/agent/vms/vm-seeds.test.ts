@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { AgentError } from '../../../../src/core/errors.ts';
+import type { Machine } from '../../../../src/core/resources/machine.ts';
+import { apply, manifestOf } from './manifests.ts';
+import { never, newRequest, OneNode, refOf, uidOf } from './one-node.ts';
+
+const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPlZ3fYw3aBvm5bk0U2a me@here';
+
+async function withVm(machine: Partial<Machine>, runStrategy: 'Once' | 'Manual' = 'Manual') {
+  const node = await OneNode.open();
+  const request = newRequest('web', { runStrategy, machine });
+  await node.create(request);
+  const uid = uidOf(request);
+  /** Whether all of this is on the disk that the guest reads at its next start. */
+  const tells = (...parts: readonly string[]) =>
+    parts.every((part) => node.hypervisor.seedOf(uid)?.includes(part) === true);
+  const change = (changed: Partial<Machine>) =>
+    apply(node, manifestOf(request, { machine: { ...machine, ...changed } }));
+  return { node, request, uid, tells, change, ref: refOf(request) };
+}
+
+test('a VM without user data and cloudInit has no disk for cloud-init', async () => {
+  const { node, uid } = await withVm({});
+  await using _node = node;
+  assert.equal(node.hypervisor.seedOf(uid), undefined);
+});
+
+test('the guest is told its name, an id that is its uid, and nothing to do', async () => {
+  const { node, uid, tells } = await withVm({ cloudInit: {} });
+  await using _node = node;
+  assert.ok(tells(`"instance-id": "${uid}"`, '"local-hostname": "web"', '#cloud-config\n'));
+  assert.ok(!tells('public-keys') && !tells('network-config'));
+});
+
+test('the guest is told what the manifest says', async () => {
+  const networkConfig = 'version: 2\nethernets: {}\n';
+  const cloudInit = { instanceId: '2', hostname: 'a.b', sshAuthorizedKeys: [KEY], networkConfig };
+  const { node, tells } = await withVm({ userData: '#!/bin/sh\necho hi\n', cloudInit });
+  await using _node = node;
+  assert.ok(tells('"instance-id": "2"', '"local-hostname": "a.b"', KEY, networkConfig, 'echo hi'));
+});
+
+test('what is changed is there for the next start, and said to be for a first boot', async () => {
+  const { node, request, uid, tells, change, ref } = await withVm({ userData: '#!/bin/sh\n:1\n' });
+  await using _node = node;
+  const first = await change({ userData: '#!/bin/sh\n:2\n' });
+  assert.deepEqual([first.outcome, first.warnings], ['changed', []]);
+  assert.ok(tells(':2', `"instance-id": "${uid}"`));
+  await node.vms.start(ref, never);
+  const second = await change({ userData: '#!/bin/sh\n:3\n' });
+  assert.match(
+    second.warnings.join(),
+    /first boot only.*spec\.template\.spec\.cloudInit\.instanceId/,
+  );
+  assert.deepEqual(
+    second.changes.map(({ field, effect }) => [field, effect]),
+    [['spec.template.spec.userData', 'next-start']],
+  );
+  assert.ok(tells(':3'));
+  const third = await change({ userData: '#!/bin/sh\n:3\n', cloudInit: { instanceId: 'x' } });
+  assert.deepEqual(third.warnings, []);
+  assert.ok(tells(':3', '"instance-id": "x"'));
+  await node.vms.delete(refOf(request), { force: true }, never);
+  assert.equal(node.hypervisor.seedOf(uid), undefined);
+});
+
+test('a disk that somebody has taken away is made anew when the VM is started', async () => {
+  const { node, uid, tells, ref } = await withVm({ userData: '#!/bin/sh\n:1\n' });
+  await using _node = node;
+  node.hypervisor.loseSeed(uid);
+  await node.vms.start(ref, never);
+  assert.ok(tells(':1'));
+});
+
+test('a VM whose user data are lost starts with the disk that it has, and is refused without', async () => {
+  const { node, uid, ref } = await withVm({ userData: '#!/bin/sh\n:1\n' });
+  await using _node = node;
+  await node.privateFiles.remove(uid, never);
+  await node.vms.start(ref, never);
+  await node.vms.destroy(ref, never);
+  node.hypervisor.loseSeed(uid);
+  await assert.rejects(node.vms.start(ref, never), { reason: 'JOURNAL_FAILURE' });
+});
+
+test('of a creation whose disk for cloud-init cannot be written nothing is left', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest('web', { machine: { cloudInit: {} } });
+  node.hypervisor.fail('putSeed', new AgentError('STORAGE_FULL', 'full'));
+  await assert.rejects(node.create(request), { reason: 'STORAGE_FULL' });
+  assert.ok(!node.hypervisor.calls.some((call) => call.startsWith('define ')));
+  await node.assertNothingOf(request);
+});
