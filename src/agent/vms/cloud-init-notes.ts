@@ -1,3 +1,4 @@
+import type { VmSpec } from '../../core/resources/virtual-machine.ts';
 import { readYaml } from '../../core/yaml.ts';
 import { yamlProblem } from '../../core/yaml-problem.ts';
 import type { FieldChange, Vm } from './vm.ts';
@@ -42,11 +43,13 @@ export function userDataNotes(userData: Uint8Array | undefined): readonly string
 
 /** What a change of what cloud-init is told does not do in a guest that has booted. */
 export function bootedNotes(
-  { run }: Pick<Vm, 'run'>,
+  { definition, run }: Pick<Vm, 'definition' | 'run'>,
+  wanted: VmSpec,
   changes: readonly Pick<FieldChange, 'field'>[],
 ): readonly string[] {
   const isTold = changes.some(({ field }) => /\.(userData$|cloudInit($|\.))/.test(field));
-  const isAnew = changes.some(({ field }) => field === INSTANCE_ID);
+  const [before, after] = [definition.spec, wanted].map(({ template }) => template.spec.cloudInit);
+  const isAnew = after?.instanceId !== undefined && after.instanceId !== before?.instanceId;
   const isNew = run?.isOn === false && run.end?.cause === 'never-started';
   if (!isTold || isAnew || isNew) return [];
   return [

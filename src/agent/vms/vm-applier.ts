@@ -101,7 +101,7 @@ export class VmApplier {
     const warnings = [
       ...(await validator.validate(known, { isStarted: false }, signal)),
       ...userDataNotes(userData),
-      ...bootedNotes(current, changes),
+      ...bootedNotes(current, wanted.spec, changes),
     ];
     // Also where nothing would change: what is here is not the VM.
     ownership.assertOwned(definition);

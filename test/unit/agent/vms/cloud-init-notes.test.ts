@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bootedNotes, userDataNotes } from '../../../../src/agent/vms/cloud-init-notes.ts';
+import type { Vm } from '../../../../src/agent/vms/vm.ts';
+import type { VmSpec } from '../../../../src/core/resources/virtual-machine.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 
 const notesOf = (text: string) => userDataNotes(Buffer.from(text)).join();
 
@@ -33,14 +36,19 @@ for (const [text, note] of [
 }
 
 test('what a guest reads at its first boot only is said, unless another one is asked for', () => {
-  const field = (name: string) => ({ field: `spec.template.spec.${name}` });
-  const booted = { run: { isOn: true, sinceMs: 1 } } as never;
-  const fresh = { run: { isOn: false, end: { cause: 'never-started' } } } as never;
-  assert.match(bootedNotes(booted, [field('userData')]).join(), /first boot only.*instanceId/);
-  assert.match(bootedNotes(booted, [field('cloudInit.hostname')]).join(), /first boot only/);
-  assert.match(bootedNotes(booted, [field('cloudInit')]).join(), /first boot only/);
-  const anew = [field('userData'), field('cloudInit.instanceId')];
-  assert.deepEqual(bootedNotes(booted, anew), []);
-  assert.deepEqual(bootedNotes(booted, [field('resources.cpu')]), []);
-  assert.deepEqual(bootedNotes(fresh, [field('userData')]), []);
+  const notesFor = (run: unknown, name: string, instanceId?: string) => {
+    const { spec } = tinyVm();
+    const machine = { ...spec.template.spec, cloudInit: { instanceId } };
+    const wanted = { ...spec, template: { ...spec.template, spec: machine } } as VmSpec;
+    const vm = { definition: { spec }, run } as unknown as Vm;
+    return bootedNotes(vm, wanted, [{ field: `spec.template.spec.${name}` }]).join();
+  };
+  const booted = { isOn: true, sinceMs: 1, end: { cause: 'never-started' } };
+  for (const name of ['userData', 'cloudInit.hostname', 'cloudInit']) {
+    assert.match(notesFor(booted, name), /first boot only.*cloudInit\.instanceId/);
+    assert.match(notesFor(undefined, name), /first boot only/);
+    assert.equal(notesFor(booted, name, '2'), '');
+    assert.equal(notesFor({ isOn: false, end: { cause: 'never-started' } }, name), '');
+  }
+  assert.equal(notesFor(booted, 'resources.cpu'), '');
 });
