@@ -65,9 +65,12 @@ function testFiles(use: UseFixture): void {
   }
 }
 
+function imageOf(vm: VmDefinition, text = ''): Buffer {
+  return seedImage(vm, Buffer.from(text));
+}
+
 function testSeeds(use: UseFixture): void {
   const withSeed = (): VmDefinition => withMachine(use().newDefinition(), { cloudInit: {} });
-  const imageOf = (vm: VmDefinition, text = ''): Buffer => seedImage(vm, Buffer.from(text));
 
   test('a VM with a disk for cloud-init does not start without its image, and starts with it', async () => {
     const { domains } = use().source;

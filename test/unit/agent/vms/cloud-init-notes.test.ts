@@ -35,14 +35,16 @@ for (const [text, note] of [
   });
 }
 
+/** Of a change of this field of a VM with this run, and with the id of the instance as it then is. */
+function notesFor(run: unknown, name: string, instanceId?: string): string {
+  const { spec } = tinyVm();
+  const machine = { ...spec.template.spec, cloudInit: { instanceId } };
+  const wanted = { ...spec, template: { ...spec.template, spec: machine } } as VmSpec;
+  const vm = { definition: { spec }, run } as unknown as Vm;
+  return bootedNotes(vm, wanted, [{ field: `spec.template.spec.${name}` }]).join();
+}
+
 test('what a guest reads at its first boot only is said, unless another one is asked for', () => {
-  const notesFor = (run: unknown, name: string, instanceId?: string) => {
-    const { spec } = tinyVm();
-    const machine = { ...spec.template.spec, cloudInit: { instanceId } };
-    const wanted = { ...spec, template: { ...spec.template, spec: machine } } as VmSpec;
-    const vm = { definition: { spec }, run } as unknown as Vm;
-    return bootedNotes(vm, wanted, [{ field: `spec.template.spec.${name}` }]).join();
-  };
   const booted = { isOn: true, sinceMs: 1, end: { cause: 'never-started' } };
   for (const name of ['userData', 'cloudInit.hostname', 'cloudInit']) {
     assert.match(notesFor(booted, name), /first boot only.*cloudInit\.instanceId/);
