@@ -5,6 +5,7 @@ import type * as z from '../core/zod.ts';
 import { ConditionStatus } from '../gen/novacron/agent/v1/common.ts';
 import {
   AccessMode,
+  ClockOffset,
   FirmwareType,
   Ipv4Method,
   type MachineSpec,
@@ -25,6 +26,7 @@ import {
 /** Leads resources between the manifest's form and the API's messages; a test compares the schema with the proto. */
 const mapping = new MessageMapping({
   ACCESS_MODE: AccessMode,
+  CLOCK_OFFSET: ClockOffset,
   CONDITION_STATUS: ConditionStatus,
   FIRMWARE_TYPE: FirmwareType,
   IPV4_METHOD: Ipv4Method,

@@ -184,6 +184,7 @@ export type DriftedPart =
   | 'memory'
   | 'cpu'
   | 'boot'
+  | 'clock'
   | 'volumes'
   // It vanishes once it stops
   | 'persistence';

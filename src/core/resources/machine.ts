@@ -236,9 +236,22 @@ export const machine = z.strictObject({
         description: 'Size of the pages that it is made of.',
         notSupported: 'the agent cannot use huge pages yet; leave it out',
       }),
+      freePageReporting: z.boolean().optional().meta({
+        description:
+          'Pages that the guest has freed are given back to the node at once. If left out, a new VM does so, and one that is there stays as it is.',
+      }),
     })
     .optional()
     .meta({ description: 'Details of its memory.' }),
+  clock: z
+    .strictObject({
+      offset: choice('CLOCK_OFFSET', ['utc', 'localtime']).optional().meta({
+        description:
+          "What it shows when the VM is started: UTC, as Linux expects it, or the time of the node's zone, as Windows does. If left out, a new VM has utc, and one that is there stays as it is.",
+      }),
+    })
+    .optional()
+    .meta({ description: 'The clock on its board.' }),
   machineType: z
     .string()
     .regex(

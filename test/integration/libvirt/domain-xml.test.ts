@@ -17,9 +17,11 @@ import {
   anyDefinition,
   anyMachine,
   definition,
+  expectedBoard,
   expectedMachine,
   kvmOptions,
   MIB,
+  readBoard,
   readMachine,
   specOf,
   tcgOptions,
@@ -63,6 +65,7 @@ void describe('libvirt', { skip: findObstacle() ?? false }, () => {
         const wanted = from.spec.template.spec;
         assert.deepEqual(document.definition, from);
         assert.deepEqual(comparable(document, wanted), expectedMachine(wanted, chosen));
+        assert.deepEqual(readBoard(document), expectedBoard(wanted));
         assert.equal(document.consoleLogPath, chosen.consoleLogPath);
       }),
       { numRuns: RUNS, endOnFailure: true },
@@ -80,6 +83,8 @@ void describe('libvirt', { skip: findObstacle() ?? false }, () => {
         assert.deepEqual(document.definition, next);
         assert.deepEqual(readMachine(document), readMachine(wanted));
         assert.deepEqual(targets(document), targets(wanted));
+        const before = expectedBoard(from.spec.template.spec);
+        assert.deepEqual(readBoard(document), expectedBoard(changed, before));
       }),
       { numRuns: RUNS / 2, endOnFailure: true },
     );

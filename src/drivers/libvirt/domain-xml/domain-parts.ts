@@ -1,5 +1,6 @@
 import type { DomainPart } from './domain-part.ts';
 import { bootPart } from './parts/boot-part.ts';
+import { clockPart } from './parts/clock-part.ts';
 import { cpuPart } from './parts/cpu-part.ts';
 import { fixedPart } from './parts/fixed-part.ts';
 import { memoryPart } from './parts/memory-part.ts';
@@ -10,6 +11,7 @@ export const DOMAIN_PARTS: readonly DomainPart[] = [
   memoryPart,
   cpuPart,
   bootPart,
+  clockPart,
   volumesPart,
   fixedPart,
 ];

@@ -22,7 +22,6 @@ export const fixedPart: DomainPart = {
           element('apic'),
           element('vmport', { state: 'off' }),
         ),
-        clockNode(options),
         element('on_poweroff', {}, 'destroy'),
         element('on_reboot', {}, 'restart'),
         // Frees the memory of a crashed guest; libvirt still says "shut off (crashed)".
@@ -42,18 +41,6 @@ export const fixedPart: DomainPart = {
   change() {},
 };
 
-function clockNode(options: DomainXmlOptions): XmlNode {
-  if (options.accelerator === 'tcg') return element('clock', { offset: 'utc' });
-  // With KVM's own clock the HPET only costs wake-ups.
-  return element(
-    'clock',
-    { offset: 'utc' },
-    element('timer', { name: 'rtc', tickpolicy: 'catchup' }),
-    element('timer', { name: 'pit', tickpolicy: 'delay' }),
-    element('timer', { name: 'hpet', present: 'no' }),
-  );
-}
-
 function deviceNodes(machine: Machine, options: DomainXmlOptions): readonly XmlNode[] {
   return [
     element('controller', { type: 'usb', index: '0', model: 'none' }),
@@ -72,8 +59,6 @@ function deviceNodes(machine: Machine, options: DomainXmlOptions): readonly XmlN
       element('target', { type: 'virtio', name: 'org.qemu.guest_agent.0' }),
     ),
     element('video', {}, element('model', { type: 'none' })),
-    // Without a statistics period: polling every guest would cost each of them its wake-ups.
-    element('memballoon', { model: 'virtio', autodeflate: 'on' }),
     element('rng', { model: 'virtio' }, element('backend', { model: 'random' }, '/dev/urandom')),
     // Reports a guest's panic. `isa` is libvirt's word for QEMU's pvpanic device.
     element('panic', { model: 'isa' }),

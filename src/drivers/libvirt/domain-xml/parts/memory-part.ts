@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { memoryBytesOf } from '../../../../core/resources/machine-amounts.ts';
 import { acceleratorOf, type DomainPart, nextStart } from '../domain-part.ts';
 import type { XmlEditor } from '../xml-editor.ts';
-import { element } from '../xml-node.ts';
+import { element, type XmlNode } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
 import { attributeOf, childrenInNamespace, findElement, prefixFor, textOf } from '../xml-query.ts';
 import {
@@ -69,6 +69,7 @@ export const memoryPart: DomainPart = {
         element('currentMemory', { unit: 'KiB' }, String(kib)),
         odd ? element('qemu:commandline', {}, ...argumentNodes(oddRamArguments(kib))) : undefined,
       ],
+      devices: [balloonNode(machine.memory?.freePageReporting ?? true)],
     };
   },
 
@@ -90,8 +91,23 @@ export const memoryPart: DomainPart = {
     }
     const odd = options.oddRamSize && acceleratorOf(domain) === 'tcg';
     changeOddRam(editor, domain, odd ? kib : undefined);
+    changeBalloon(editor, domain, machine.memory?.freePageReporting);
   },
 };
+
+/** Without a statistics period: polling every guest would cost each of them its wake-ups. */
+function balloonNode(reportsFreePages: boolean): XmlNode {
+  const freePageReporting = reportsFreePages ? 'on' : 'off';
+  return element('memballoon', { model: 'virtio', autodeflate: 'on', freePageReporting });
+}
+
+/** One that the machine leaves open stays as it is. */
+function changeBalloon(editor: XmlEditor, domain: XmlElement, wanted: boolean | undefined): void {
+  const balloon = findElement(domain, 'devices', 'memballoon');
+  if (wanted === undefined || balloon === undefined) return;
+  const present = attributeOf(balloon, 'freePageReporting') === 'on';
+  if (present !== wanted) editor.setAttribute(balloon, 'freePageReporting', wanted ? 'on' : 'off');
+}
 
 function changeOddRam(editor: XmlEditor, domain: XmlElement, memory: number | undefined): void {
   const commandline = childrenInNamespace(domain, QEMU_NAMESPACE, 'commandline')[0];

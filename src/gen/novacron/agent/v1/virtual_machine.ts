@@ -60,6 +60,26 @@ export namespace RunStrategy {
   export type UNRECOGNIZED = typeof RunStrategy.UNRECOGNIZED;
 }
 
+/** What a clock shows when its machine is started. */
+export const ClockOffset = {
+  /** CLOCK_OFFSET_UNSPECIFIED - Left to the agent. */
+  CLOCK_OFFSET_UNSPECIFIED: 0,
+  /** CLOCK_OFFSET_UTC - Coordinated Universal Time, as Linux expects it. */
+  CLOCK_OFFSET_UTC: 1,
+  /** CLOCK_OFFSET_LOCALTIME - The time of the node's time zone, as Windows expects it. */
+  CLOCK_OFFSET_LOCALTIME: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type ClockOffset = typeof ClockOffset[keyof typeof ClockOffset];
+
+export namespace ClockOffset {
+  export type CLOCK_OFFSET_UNSPECIFIED = typeof ClockOffset.CLOCK_OFFSET_UNSPECIFIED;
+  export type CLOCK_OFFSET_UTC = typeof ClockOffset.CLOCK_OFFSET_UTC;
+  export type CLOCK_OFFSET_LOCALTIME = typeof ClockOffset.CLOCK_OFFSET_LOCALTIME;
+  export type UNRECOGNIZED = typeof ClockOffset.UNRECOGNIZED;
+}
+
 /** How an interface is attached to its network. */
 export const NetworkType = {
   /** NETWORK_TYPE_UNSPECIFIED - The network's own. */
@@ -535,12 +555,22 @@ export interface MachineSpec {
     | ConsoleSpec
     | undefined;
   /** What cloud-init in the guest is told beside user data, on the same disk. */
-  cloudInit: CloudInitSpec | undefined;
+  cloudInit:
+    | CloudInitSpec
+    | undefined;
+  /** Its clock. */
+  clock: ClockSpec | undefined;
 }
 
 export interface MachineSpec_NodeSelectorEntry {
   key: string;
   value: string;
+}
+
+/** The clock on the machine's board. */
+export interface ClockSpec {
+  /** What it shows when the machine is started. Unset means UTC for a VM that is new, and as it was made for one that is there. */
+  offset: ClockOffset;
 }
 
 /**
@@ -767,7 +797,14 @@ export interface CpuTopology {
 /** Details of a machine's memory. */
 export interface MemorySpec {
   /** Size of the pages that it is made of: "2Mi" or "1Gi". Unset means ordinary pages. */
-  hugepages?: string | undefined;
+  hugepages?:
+    | string
+    | undefined;
+  /**
+   * Pages that the guest has freed are given back to the node at once. Unset means that they are, for a VM that is new, and as it was made for
+   * one that is there.
+   */
+  freePageReporting?: boolean | undefined;
 }
 
 /** Firmware of a machine. */
@@ -1991,6 +2028,7 @@ function createBaseMachineSpec(): MachineSpec {
     kernel: undefined,
     console: undefined,
     cloudInit: undefined,
+    clock: undefined,
   };
 }
 
@@ -2043,6 +2081,9 @@ export const MachineSpec: MessageFns<MachineSpec> = {
     }
     if (message.cloudInit !== undefined) {
       CloudInitSpec.encode(message.cloudInit, writer.uint32(130).fork()).join();
+    }
+    if (message.clock !== undefined) {
+      ClockSpec.encode(message.clock, writer.uint32(138).fork()).join();
     }
     return writer;
   },
@@ -2191,6 +2232,14 @@ export const MachineSpec: MessageFns<MachineSpec> = {
             message.cloudInit = CloudInitSpec.decode(reader, reader.uint32());
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.clock = ClockSpec.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2247,6 +2296,9 @@ export const MachineSpec: MessageFns<MachineSpec> = {
       : undefined;
     message.cloudInit = (object.cloudInit !== undefined && object.cloudInit !== null)
       ? CloudInitSpec.fromPartial(object.cloudInit)
+      : undefined;
+    message.clock = (object.clock !== undefined && object.clock !== null)
+      ? ClockSpec.fromPartial(object.clock)
       : undefined;
     return message;
   },
@@ -2315,6 +2367,61 @@ export const MachineSpec_NodeSelectorEntry: MessageFns<MachineSpec_NodeSelectorE
     const message = createBaseMachineSpec_NodeSelectorEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseClockSpec(): ClockSpec {
+  return { offset: 0 };
+}
+
+export const ClockSpec: MessageFns<ClockSpec> = {
+  encode(message: ClockSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.offset !== 0) {
+      writer.uint32(8).int32(message.offset);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ClockSpec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClockSpec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.offset = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ClockSpec>): ClockSpec {
+    return ClockSpec.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ClockSpec>): ClockSpec {
+    const message = createBaseClockSpec();
+    message.offset = object.offset ?? 0;
     return message;
   },
 };
@@ -3717,13 +3824,16 @@ export const CpuTopology: MessageFns<CpuTopology> = {
 };
 
 function createBaseMemorySpec(): MemorySpec {
-  return { hugepages: undefined };
+  return { hugepages: undefined, freePageReporting: undefined };
 }
 
 export const MemorySpec: MessageFns<MemorySpec> = {
   encode(message: MemorySpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.hugepages !== undefined) {
       writer.uint32(10).string(message.hugepages);
+    }
+    if (message.freePageReporting !== undefined) {
+      writer.uint32(16).bool(message.freePageReporting);
     }
     return writer;
   },
@@ -3749,6 +3859,14 @@ export const MemorySpec: MessageFns<MemorySpec> = {
             message.hugepages = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.freePageReporting = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3767,6 +3885,7 @@ export const MemorySpec: MessageFns<MemorySpec> = {
   fromPartial(object: DeepPartial<MemorySpec>): MemorySpec {
     const message = createBaseMemorySpec();
     message.hugepages = object.hugepages ?? undefined;
+    message.freePageReporting = object.freePageReporting ?? undefined;
     return message;
   },
 };

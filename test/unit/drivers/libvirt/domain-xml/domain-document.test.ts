@@ -13,6 +13,7 @@ import {
   expectedMachine,
   MIB,
   machine,
+  readBoard,
   readMachine,
   specOf,
   tcgOptions,
@@ -232,6 +233,24 @@ for (const [part, from, to] of [
     assert.deepEqual(DomainDocument.parse(xml.replace(from, to)).drift, [part]);
   });
 }
+
+void test('a clock and a balloon that a machine leaves open stay as they are, and are changed when it names them', () => {
+  const old = buildDomainXml(definition(), tcgOptions)
+    .replace("<clock offset='utc'", "<clock offset='timezone' timezone='Europe/Berlin'")
+    .replace(" freePageReporting='on'", '');
+  const before = DomainDocument.parse(old);
+  assert.deepEqual([before.drift, readBoard(before)], [[], ['timezone', undefined]]);
+  assert.equal(before.withMachine(machine(), tcgOptions).toString(), old);
+  const named = machine({ clock: { offset: 'localtime' }, memory: { freePageReporting: false } });
+  const after = before.withMachine(named, tcgOptions).withDefinition(definition({}, named));
+  assert.equal(before.withMachine(machine({ memory: {} }), tcgOptions).toString(), old);
+  assert.deepEqual([after.drift, readBoard(after)], [[], ['localtime', undefined]]);
+  assert.ok(!after.toString().includes('timezone'));
+  const reporting = machine({ memory: { freePageReporting: true } });
+  assert.deepEqual(readBoard(after.withMachine(reporting, tcgOptions)), ['localtime', 'on']);
+  const moved = after.toString().replace("offset='localtime'", "offset='utc'");
+  assert.deepEqual(DomainDocument.parse(moved).drift, ['clock']);
+});
 
 void test('what the guest has left in its balloon is no drift, what it is to begin with is', () => {
   const [live, next] = ['live-running.xml', 'kvm-inactive.xml'].map((name) =>

@@ -1,0 +1,39 @@
+import type { Machine } from '../../../../core/resources/machine.ts';
+import { type DomainPart, type DomainXmlOptions, nextStart } from '../domain-part.ts';
+import { element, type XmlNode } from '../xml-node.ts';
+import { attributeOf, findElement } from '../xml-query.ts';
+
+export const clockPart: DomainPart = {
+  drift: 'clock',
+
+  effectOf: nextStart('clock'),
+
+  build(machine, options) {
+    return { domain: [clockNode(machine, options)] };
+  },
+
+  /** One that the machine leaves open stays as it is. */
+  change(editor, domain, { clock }) {
+    const present = findElement(domain, 'clock');
+    if (clock?.offset === undefined || present === undefined) return;
+    if (attributeOf(present, 'offset') === clock.offset) return;
+    // What somebody else has set with another offset, such as how far the guest has put it forward, means nothing with this one.
+    for (const name of ['timezone', 'adjustment', 'basis', 'start']) {
+      editor.removeAttribute(present, name);
+    }
+    editor.setAttribute(present, 'offset', clock.offset);
+  },
+};
+
+function clockNode({ clock }: Machine, { accelerator }: DomainXmlOptions): XmlNode {
+  const offset = clock?.offset ?? 'utc';
+  if (accelerator === 'tcg') return element('clock', { offset });
+  // With KVM's own clock the HPET only costs wake-ups.
+  return element(
+    'clock',
+    { offset },
+    element('timer', { name: 'rtc', tickpolicy: 'catchup' }),
+    element('timer', { name: 'pit', tickpolicy: 'delay' }),
+    element('timer', { name: 'hpet', present: 'no' }),
+  );
+}
