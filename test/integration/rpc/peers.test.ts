@@ -132,7 +132,7 @@ test('handshake, report and release cross over', async () => {
   };
   const answer = await peer.handshake(hello, never);
   assert.equal(answer.nodeName, 'node-b');
-  assert.deepEqual(answer.features, ['private-files', 'cloud-init']);
+  assert.deepEqual(answer.features, ['private-files']);
   assert.deepEqual(harness.incoming.calls.at(-1)?.argument, hello);
   assert.deepEqual(await peer.get(MIGRATION_ID, VM_UID, never), harness.incoming.report);
   assert.deepEqual(await peer.release(MIGRATION_ID, VM_UID, { outcome: 'abort' }, never), {
