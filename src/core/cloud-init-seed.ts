@@ -1,6 +1,7 @@
 import { isoImage } from './iso-image.ts';
 import type { Machine } from './resources/machine.ts';
 import type { VmDefinition } from './vm-definition.ts';
+import { readYaml } from './yaml.ts';
 
 /*
  * What cloud-init in a guest is told, by its data source NoCloud
@@ -10,6 +11,11 @@ import type { VmDefinition } from './vm-definition.ts';
 const LABEL = 'cidata';
 /** It looks for the file, and is content with one that asks for nothing. */
 const NOTHING = '#cloud-config\n';
+
+/** Of a machine that was told something, and shall be told nothing any more. */
+export function emptySeed(): Buffer {
+  return isoImage('none', {});
+}
 
 /** Whether a machine has a disk for cloud-init. */
 export function hasSeed({ userData, cloudInit }: Machine): boolean {
@@ -33,6 +39,12 @@ export function seedImage(definition: VmDefinition, userData: Uint8Array | undef
     // JSON is YAML.
     'meta-data': Buffer.from(`${JSON.stringify(metadata, undefined, 2)}\n`),
     'user-data': userData ?? Buffer.from(NOTHING),
-    ...(networkConfig !== undefined && { 'network-config': Buffer.from(networkConfig) }),
+    ...(networkConfig !== undefined && { 'network-config': Buffer.from(unwrapped(networkConfig)) }),
   });
+}
+
+/** Of the older ones some do not know version 2 within `network:`. What stands within it is written as JSON, which is YAML. */
+function unwrapped(networkConfig: string): string {
+  const { network } = (readYaml(networkConfig) ?? {}) as { readonly network?: unknown };
+  return network === undefined ? networkConfig : `${JSON.stringify(network)}\n`;
 }

@@ -186,6 +186,8 @@ export type DriftedPart =
   | 'boot'
   | 'clock'
   | 'volumes'
+  // The disk for it
+  | 'cloud-init'
   // It vanishes once it stops
   | 'persistence';
 

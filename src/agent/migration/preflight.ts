@@ -79,7 +79,7 @@ export async function preflight(
     privateFiles: {},
     sourceHostUuid: info.hostUuid,
     sourceQemuVersion: info.qemuVersion,
-    requiredFeatures: requiredFeaturesOf(definition),
+    requiredFeatures: requiredFeaturesOf(definition, found?.liveDefinition),
   };
   const blockers = localBlockers(vm, found, nodeName);
   if (options.nodeShutdown.isGoingDown) blockers.push(goingDown(nodeName));

@@ -131,11 +131,15 @@ export class Preparation {
     return { record, lock };
   }
 
-  async #putFiles({ definition, privateFiles }: IncomingVm, signal: AbortSignal): Promise<void> {
+  async #putFiles(
+    { definition, privateFiles, requiredFeatures }: IncomingVm,
+    signal: AbortSignal,
+  ): Promise<void> {
     for (const [name, content] of Object.entries(privateFiles)) {
       await this.#options.privateFiles.put(definition.uid, name, content, signal);
     }
-    await this.#options.seeds.write(definition, signal);
+    const isNeeded = requiredFeatures.includes('cloud-init');
+    await this.#options.seeds.write(definition, { isNeeded }, signal);
   }
 
   async #cutOff(record: MigrationRecord): Promise<void> {

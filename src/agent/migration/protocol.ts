@@ -21,13 +21,17 @@ export function nodeIdentity(nodeName: string): string {
  */
 export const PEER_FEATURES = ['private-files', 'cloud-init'] as const;
 
-/** What the destination of a VM must understand. */
-export function requiredFeaturesOf({ privateFiles, spec }: VmDefinition): readonly string[] {
+/** What the destination of a VM must understand. `live`: what it runs with, if that is another. */
+export function requiredFeaturesOf(
+  { privateFiles, spec }: VmDefinition,
+  live: VmDefinition | undefined,
+): readonly string[] {
   const hasFiles = Object.keys(privateFiles).length > 0;
+  const hasDisk = [spec, live?.spec].some((one) => one !== undefined && hasSeed(one.template.spec));
   return [
     ...(hasFiles ? ['private-files'] : []),
     // It makes the CD-ROM there.
-    ...(hasSeed(spec.template.spec) ? ['cloud-init'] : []),
+    ...(hasDisk ? ['cloud-init'] : []),
   ];
 }
 

@@ -14,7 +14,7 @@ import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import { lockVm } from './busy.ts';
-import { bootedNotes, userDataNotes } from './cloud-init-notes.ts';
+import { bootedNotes, tellsOtherwise, userDataNotes } from './cloud-init-notes.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import { disksChanged, putsDisksBack } from './disks-changed.ts';
 import { assertSpecKnown } from './known-spec.ts';
@@ -127,7 +127,9 @@ export class VmApplier {
       await this.#options.privateFiles.put(definition.uid, USER_DATA_FILE, userData, signal);
     }
     // Whether it shall be on may have changed without a new generation.
-    await this.#define(changedDefinition(now, wanted), signal);
+    const next = changedDefinition(now, wanted);
+    if (tellsOtherwise(changes)) await this.#options.seeds.write(next, { isNeeded: false }, signal);
+    await this.#define(next, signal);
     await inventory.refresh(signal);
     return {
       vm: inventory.findByUid(definition.uid) ?? current,
@@ -138,8 +140,7 @@ export class VmApplier {
   }
 
   async #define(definition: VmDefinition, signal: AbortSignal): Promise<void> {
-    const { domains, privateFiles, seeds, log } = this.#options;
-    await seeds.write(definition, signal);
+    const { domains, privateFiles, log } = this.#options;
     await domains.define(definition, signal);
     log.info({ vmId: definition.uid, operation: 'apply' }, 'VM changed');
     // What it has had before may be the secret that was to be taken back.

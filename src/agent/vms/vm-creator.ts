@@ -158,7 +158,7 @@ export class VmCreator {
     if (userData !== undefined) {
       await privateFiles.put(definition.uid, USER_DATA_FILE, userData, signal);
     }
-    await this.#options.seeds.write(definition, signal);
+    await this.#options.seeds.write(definition, { isNeeded: false }, signal);
     await domains.define(definition, signal);
     // Not before: that it has left this node must be known for as long as no newer copy of it is here.
     await ownership.own(definition);

@@ -15,7 +15,10 @@ import { commandNameOf } from './vm-words.ts';
 import type { Whereabouts } from './whereabouts.ts';
 
 export interface VmDeleterOptions {
-  readonly domains: Pick<HypervisorDomains, 'list' | 'setFacts' | 'destroy' | 'undefine'>;
+  readonly domains: Pick<
+    HypervisorDomains,
+    'list' | 'setFacts' | 'destroy' | 'undefine' | 'removeFiles'
+  >;
   readonly privateFiles: Pick<PrivateFiles, 'remove'>;
   readonly inventory: VmInventory;
   readonly ownership: Ownership;
@@ -93,12 +96,13 @@ export class VmDeleter {
 
   /** An agent that was killed, or somebody else, may have undefined a VM and not come to the rest. */
   async #forget(vmUid: string, signal: AbortSignal): Promise<void> {
-    const { ownership, privateFiles, locks } = this.#options;
+    const { domains, ownership, privateFiles, locks } = this.#options;
     const record = ownership.find(vmUid);
     if (record === undefined || !ownership.isOwner(vmUid)) return;
     // One that is arriving has files already.
     using _lock = await lockVm(locks, record, { verb: 'delete' }, signal);
     await ownership.forget({ ...record, owner: '' });
+    await domains.removeFiles(vmUid, signal);
     await privateFiles.remove(vmUid, signal);
   }
 

@@ -33,7 +33,7 @@ export interface VmPowerOptions {
   readonly nodeShutdown: Pick<ShutdownMark, 'assertNotGoingDown'>;
   readonly validator: Pick<DefinitionValidator, 'assertStartable'>;
   readonly startability: Pick<Startability, 'noting'>;
-  readonly seeds: Pick<VmSeeds, 'ensure'>;
+  readonly seeds: Pick<VmSeeds, 'ensure' | 'assertPossible'>;
   readonly log: Logger;
 }
 
@@ -81,7 +81,8 @@ export class VmPower {
     signal: AbortSignal,
     { isForced = false }: { readonly isForced?: boolean },
   ): Promise<Vm> {
-    const { domains, inventory, capacity, ownership, validator, startability } = this.#options;
+    const { domains, inventory, capacity, ownership, validator } = this.#options;
+    const { startability, seeds } = this.#options;
     await inventory.refresh(signal);
     const vm = findVm(ref, this.#options);
     assertRead(vm);
@@ -92,6 +93,7 @@ export class VmPower {
         ownership.assertConfirmed(definition);
         const looking = validator.assertStartable(definition, vm.drift, signal);
         await startability.noting(definition.uid, looking);
+        await seeds.assertPossible(definition, signal);
         capacity.setAside(definition, { reservationId: undefined, isOn: true })[Symbol.dispose]();
       }
     }
@@ -101,6 +103,7 @@ export class VmPower {
       // Once it is off it is too late to find out.
       ownership.assertConfirmed(definition);
       await validator.assertStartable(definition, vm.drift, signal);
+      await seeds.assertPossible(definition, signal);
     }
     if (verb === 'destroy' || (verb === 'restart' && isForced)) {
       await assertWhole(domains, definition, signal);
@@ -130,6 +133,7 @@ export class VmPower {
         ownership.assertConfirmed(definition);
         const looking = validator.assertStartable(definition, vm.drift, signal);
         await startability.noting(definition.uid, looking);
+        await startability.noting(definition.uid, seeds.ensure(definition, signal));
       }
       using _amount = isOff(vm)
         ? capacity.setAside(definition, { reservationId: undefined, isOn: true })
@@ -137,7 +141,6 @@ export class VmPower {
       // Looking at files may have taken long.
       this.#assertMayStart(definition);
       await intend(domains, definition, 'on', signal);
-      await seeds.ensure(definition, signal);
       await startability.noting(definition.uid, domains.start(definition.uid, signal));
       // The memory stays set aside until the inventory knows that the VM runs.
       await inventory.refresh(signal);

@@ -1,4 +1,5 @@
-import { hasSeed, seedImage } from '../../core/cloud-init-seed.ts';
+import { emptySeed, hasSeed, seedImage } from '../../core/cloud-init-seed.ts';
+import { hasReason } from '../../core/errors.ts';
 import { USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
@@ -17,22 +18,57 @@ export class VmSeeds {
     this.#options = options;
   }
 
-  /** Writes what the definition wants, if that is one. Fails with JOURNAL_FAILURE if the user data are lost. */
-  async write(definition: VmDefinition, signal: AbortSignal): Promise<void> {
-    const { uid, spec, privateFiles } = definition;
-    if (!hasSeed(spec.template.spec)) return;
-    const digest = privateFiles[USER_DATA_FILE];
-    const userData =
-      digest === undefined
-        ? undefined
-        : await this.#options.privateFiles.read(uid, USER_DATA_FILE, digest, signal);
-    await this.#options.domains.putSeed(uid, seedImage(definition, userData), signal);
+  /**
+   * Writes what the definition wants. If that is none, an empty one takes the place of one that is there, as that may hold what was to be taken
+   * back; `isNeeded` has it made anyhow, for a VM that still runs with one. Fails with JOURNAL_FAILURE if the user data are lost.
+   */
+  async write(
+    definition: VmDefinition,
+    { isNeeded }: { readonly isNeeded: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { domains } = this.#options;
+    const { uid, spec } = definition;
+    if (hasSeed(spec.template.spec)) await this.#put(definition, signal);
+    else if (isNeeded || (await domains.hasSeed(uid, signal))) {
+      await domains.putSeed(uid, emptySeed(), signal);
+    }
   }
 
-  /** Writes it anew if somebody has taken it away. */
+  /**
+   * Has a VM that is to be started find what its definition wants: somebody may have taken it away, or a change may have come to nothing.
+   * If the user data are lost, what is there will do.
+   */
   async ensure(definition: VmDefinition, signal: AbortSignal): Promise<void> {
     const { uid, spec } = definition;
     if (!hasSeed(spec.template.spec)) return;
-    if (!(await this.#options.domains.hasSeed(uid, signal))) await this.write(definition, signal);
+    try {
+      await this.#put(definition, signal);
+    } catch (error) {
+      const isThere = await this.#options.domains.hasSeed(uid, signal);
+      if (!isThere || !hasReason(error, 'JOURNAL_FAILURE')) throw error;
+    }
+  }
+
+  /** Fails with JOURNAL_FAILURE if a VM that is to be started could not be given what it needs; changes nothing. */
+  async assertPossible(
+    { uid, spec, privateFiles }: VmDefinition,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const digest = privateFiles[USER_DATA_FILE];
+    if (!hasSeed(spec.template.spec) || digest === undefined) return;
+    if (await this.#options.domains.hasSeed(uid, signal)) return;
+    await this.#options.privateFiles.read(uid, USER_DATA_FILE, digest, signal);
+  }
+
+  async #put(definition: VmDefinition, signal: AbortSignal): Promise<void> {
+    const { domains, privateFiles } = this.#options;
+    const { uid, privateFiles: files } = definition;
+    const digest = files[USER_DATA_FILE];
+    const userData =
+      digest === undefined
+        ? undefined
+        : await privateFiles.read(uid, USER_DATA_FILE, digest, signal);
+    await domains.putSeed(uid, seedImage(definition, userData), signal);
   }
 }

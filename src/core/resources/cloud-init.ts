@@ -30,9 +30,12 @@ function networkConfigProblem(text: string): string | undefined {
     return `is no YAML: ${yamlProblem(text, error)}`;
   }
   const outer = document as { readonly network?: unknown; readonly version?: unknown } | null;
-  const { version } = (outer?.network ?? outer ?? {}) as { readonly version?: unknown };
-  if (version === 1 || version === 2) return undefined;
-  return 'must be a network configuration of cloud-init with "version: 2" or "version: 1"';
+  const inner = (outer?.network ?? outer ?? {}) as {
+    readonly version?: unknown;
+    readonly config?: unknown;
+  };
+  if (inner.version === 1 || inner.version === 2 || inner.config === 'disabled') return undefined;
+  return 'must be a network configuration of cloud-init with "version: 2" or "version: 1", or "config: disabled"';
 }
 
 /** What cloud-init in a guest is told beside its user data. */
@@ -63,6 +66,6 @@ export const cloudInit = z.strictObject({
     }),
   networkConfig: networkConfig.optional().meta({
     description:
-      'Configuration of its networks in version 2 or 1, as YAML. If left out, the guest asks by DHCP on its first network.',
+      'Configuration of its networks in version 2 or 1, as YAML; no place for secrets, as everybody on the node can read it. If left out, the guest asks by DHCP on its first network.',
   }),
 });

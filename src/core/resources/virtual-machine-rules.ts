@@ -12,6 +12,8 @@ const MAX_VCPUS = 512;
 /** What x86 can address, in 52 bits. */
 const MAX_MEMORY_BYTES = 2n ** 52n;
 const MIB = 2n ** 20n;
+/** Guest devices have a letter each. */
+const MAX_DISKS = 26;
 
 /** What is wrong between the fields of a spec whose fields are right each by itself. */
 export function* specProblems(spec: {
@@ -62,6 +64,11 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
       const message = `must come to the ${vcpus} CPUs of resources.cpu, not ${product}`;
       yield { path: ['cpu', 'topology'], message };
     }
+  }
+  const places = MAX_DISKS - (machine.volumes ?? []).length;
+  if (places < 1 && (machine.userData !== undefined || machine.cloudInit !== undefined)) {
+    const message = `must be at most ${MAX_DISKS - 1} with userData or cloudInit, which take the place of one`;
+    yield { path: ['volumes'], message };
   }
   if (machine.firmware?.type !== 'uefi') {
     for (const field of ['secureBoot', 'nvram'] as const) {

@@ -209,9 +209,10 @@ export class LibvirtDomains implements HypervisorDomains {
   async undefine(uid: string, signal: AbortSignal): Promise<void> {
     const { calls, variables, seeds, consoles, logger } = this.#options;
     await calls.call('undefine', uid, [uid], 'undefine', signal);
+    // It may hold secrets.
+    await seeds.remove(uid);
     // libvirt removes the file that the domain names, which is none after a change to BIOS.
     await variables.remove(uid);
-    await seeds.remove(uid);
     try {
       await consoles.remove(uid);
     } catch (error) {

@@ -1,12 +1,12 @@
-import { chown, mkdir, open, readFile, rename } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AgentError } from '../../core/errors.ts';
 import { codeOf } from '../../core/file-words.ts';
 import type { FileOwner } from '../hypervisor-host.ts';
 import { UidFiles } from './uid-files.ts';
 
-/** Beside what libvirt keeps of its VMs: QEMU's user gets there, and it is the same on every node. */
-const SEED_DIRECTORY = '/var/lib/libvirt/qemu/cloud-init';
+/** The same on every node, as it stands in domains; below a folder of root's, in which QEMU's user cannot put anything else in its place. */
+const SEED_DIRECTORY = '/var/lib/libvirt/cloud-init';
 /** Others may pass, and see nothing. */
 const FOLDER_MODE = 0o711;
 
@@ -37,12 +37,16 @@ export class Seeds extends UidFiles {
       await mkdir(this.#directory, { recursive: true, mode: FOLDER_MODE });
       const path = join(this.#directory, nameOf(uid));
       const whole = `${path}.new`;
-      await using file = await open(whole, 'w', 0o600);
+      await rm(whole, { force: true });
+      await using undo = new AsyncDisposableStack();
+      undo.defer(() => rm(whole, { force: true }));
+      await using file = await open(whole, 'wx', 0o600);
       await file.writeFile(image);
       await file.sync();
       // libvirt may be set not to give QEMU the files that it needs.
-      if (owner !== undefined) await chown(whole, owner.uid, owner.gid);
+      if (owner !== undefined) await file.chown(owner.uid, owner.gid);
       await rename(whole, path);
+      undo.move();
     } catch (error) {
       const code = codeOf(error);
       throw new AgentError(

@@ -129,6 +129,33 @@ void describe('libvirt', { skip: findObstacle() ?? false }, () => {
     });
   }
 
+  for (const bus of ['virtio', 'scsi', 'sata'] as const) {
+    void test(`starts a domain that boots from ${bus} and has a disk for cloud-init`, async () => {
+      const file = (name: string) => path.join(libvirtd.folder, `${bus}-${name}`);
+      for (const name of ['root.raw', 'seed.iso']) {
+        await writeFile(file(name), '');
+        await truncate(file(name), MIB);
+      }
+      const root = volume({ bus, format: 'raw', source: { file: { path: file('root.raw') } } });
+      const from = definition(
+        {},
+        { resources: { cpu: '1', memory: '64Mi' }, volumes: [root], cloudInit: {} },
+      );
+      const chosen = { ...tcgOptions, consoleLogPath: file('log'), seedPath: file('seed.iso') };
+      await define(buildDomainXml(from, chosen), { keep: true });
+      await libvirtd.virsh('start', '--paused', from.uid);
+      const running = DomainDocument.parse(await libvirtd.virsh('dumpxml', from.uid));
+      await libvirtd.virsh('destroy', from.uid);
+      await libvirtd.virsh('undefine', from.uid);
+      assert.deepEqual(running.drift, []);
+      assert.deepEqual(
+        running.volumes.map(({ name }) => name),
+        ['root'],
+      );
+      assert.match(running.toString(), new RegExp(`${bus}-seed\\.iso`));
+    });
+  }
+
   void test('starts a domain with every kind of volume', async () => {
     const file = (name: string) => path.join(libvirtd.folder, name);
     const source = (name: string) => ({ file: { path: file(name) } });

@@ -24,13 +24,8 @@ import { type DomainBoot, readBoot, readMachineType } from './parts/boot-part.ts
 import { type DomainCpu, liveCpuOf, readCpu } from './parts/cpu-part.ts';
 import { readBoundDevices, readDisks, readMirrors } from './parts/disk-images.ts';
 import { hasOddRam, readHugepages, readMemoryBytes } from './parts/memory-part.ts';
-import {
-  changeMedium,
-  type DomainVolume,
-  findDrive,
-  readSeedPath,
-  readVolumes,
-} from './parts/volumes-part.ts';
+import { readSeedPath } from './parts/seed-part.ts';
+import { changeMedium, type DomainVolume, findDrive, readVolumes } from './parts/volumes-part.ts';
 import { XmlEditor } from './xml-editor.ts';
 import { element, type XmlNode } from './xml-node.ts';
 import { parseXml, type XmlElement } from './xml-parser.ts';

@@ -4,6 +4,7 @@ import { clockPart } from './parts/clock-part.ts';
 import { cpuPart } from './parts/cpu-part.ts';
 import { fixedPart } from './parts/fixed-part.ts';
 import { memoryPart } from './parts/memory-part.ts';
+import { seedPart } from './parts/seed-part.ts';
 import { volumesPart } from './parts/volumes-part.ts';
 
 /** Everything that a domain is made of. */
@@ -13,6 +14,7 @@ export const DOMAIN_PARTS: readonly DomainPart[] = [
   bootPart,
   clockPart,
   volumesPart,
+  seedPart,
   fixedPart,
 ];
 

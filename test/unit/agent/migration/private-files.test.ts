@@ -97,6 +97,17 @@ test('a check sends no contents, and needs a node that knows of them', async () 
   );
 });
 
+test('a VM that runs with a disk for cloud-init which its manifest has no longer can move', async () => {
+  using nodes = await open();
+  const { source, destination, vm } = nodes;
+  const { userData: _, ...machine } = vm.spec.template.spec;
+  const spec = { ...vm.spec, template: { ...vm.spec.template, spec: machine } };
+  await source.hypervisor.domains.define({ ...vm, generation: 2, spec, privateFiles: {} }, never);
+  await nodes.start();
+  assert.equal((await nodes.ended()).phase, 'completed');
+  assert.equal((await destination.hypervisor.domains.find(vm.uid, never))?.state, 'running');
+});
+
 test('a check leaves no files at the destination', async () => {
   using nodes = await open();
   await nodes.source.agent.migrations.plan(nodes.spec, never);

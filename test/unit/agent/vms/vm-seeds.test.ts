@@ -83,6 +83,40 @@ test('a VM whose user data are lost starts with the disk that it has, and is ref
   await assert.rejects(node.vms.start(ref, never), { reason: 'JOURNAL_FAILURE' });
 });
 
+test('what a change has written that came to nothing is not what the VM starts with', async () => {
+  const { node, tells, change, ref } = await withVm({ userData: '#!/bin/sh\n:1\n' });
+  await using _node = node;
+  node.hypervisor.fail('define', new AgentError('HYPERVISOR_FAILURE', 'no'));
+  await assert.rejects(change({ userData: '#!/bin/sh\n:2\n' }), { reason: 'HYPERVISOR_FAILURE' });
+  await node.vms.start(ref, never);
+  assert.ok(tells(':1'));
+});
+
+test('user data that were taken out of the manifest are nowhere, while the VM still runs with the disk', async () => {
+  const { node, request, uid, tells, ref } = await withVm({ userData: '#!/bin/sh\n:1\n' });
+  await using _node = node;
+  await node.vms.start(ref, never);
+  const { userData: _, ...machine } = request.spec.template.spec;
+  const without = { ...request.spec, template: { spec: machine } };
+  const { outcome, warnings, vm } = await apply(node, {
+    metadata: request.metadata,
+    spec: without,
+  });
+  assert.deepEqual([outcome, warnings], ['changed', []]);
+  assert.ok(node.hypervisor.seedOf(uid) !== undefined && !tells(':1'));
+  const { privateFiles } = vm.definition;
+  assert.deepEqual(privateFiles, {});
+});
+
+test('a change of something else goes through though the user data are lost', async () => {
+  const { node, request, uid } = await withVm({ userData: '#!/bin/sh\n:1\n' });
+  await using _node = node;
+  await node.privateFiles.remove(uid, never);
+  const { definition } = await node.vms.get(refOf(request), never);
+  const labelled = { metadata: { ...request.metadata, labels: { a: 'b' } }, spec: definition.spec };
+  assert.equal((await apply(node, labelled)).outcome, 'changed');
+});
+
 test('of a creation whose disk for cloud-init cannot be written nothing is left', async () => {
   await using node = await OneNode.open();
   const request = newRequest('web', { machine: { cloudInit: {} } });

@@ -65,7 +65,7 @@ class Libvirt implements Pick<DriverSupervisor, 'call'> {
       ...NODE_DEFAULTS,
       consoleLogPath,
       nvramPath: NVRAM_PATH,
-      seedPath: '/var/lib/libvirt/qemu/cloud-init/x.iso',
+      seedPath: '/var/lib/libvirt/cloud-init/x.iso',
       oddRamSize: false,
     });
     return this.foreign.has(uid) ? live.replace(/<metadata>.*<\/metadata>/s, '') : live;
@@ -194,7 +194,7 @@ test('no XML of one domain, whatever it is, keeps the others from being listed',
     ...NODE_DEFAULTS,
     consoleLogPath: '/var/log/console/x.log',
     nvramPath: NVRAM_PATH,
-    seedPath: '/var/lib/libvirt/qemu/cloud-init/x.iso',
+    seedPath: '/var/lib/libvirt/cloud-init/x.iso',
     oddRamSize: true,
   });
   const spoilt = fc

@@ -1,8 +1,9 @@
+import { hasSeed } from '../../../../core/cloud-init-seed.ts';
 import type { Machine } from '../../../../core/resources/machine.ts';
 import { busOf } from '../../../../core/resources/volume.ts';
 import type { DomainPart, DomainXmlOptions } from '../domain-part.ts';
 import { element, type XmlNode } from '../xml-node.ts';
-import { allVolumes } from './seed-volume.ts';
+import { seedBusOf } from './seed-disk.ts';
 
 /** PCIe ports left free, so that devices can be attached to a running VM. */
 const SPARE_PCIE_PORTS = 4;
@@ -69,7 +70,8 @@ function deviceNodes(machine: Machine, options: DomainXmlOptions): readonly XmlN
 function pcieNodes(machine: Machine, options: DomainXmlOptions): readonly XmlNode[] {
   const type = machine.machineType ?? options.defaultMachineType;
   if (!/^(pc-)?q35(-|$)/.test(type)) return [];
-  const buses = allVolumes(machine, options.seedPath).map(busOf);
+  const buses = (machine.volumes ?? []).map(busOf);
+  if (hasSeed(machine)) buses.push(seedBusOf(machine));
   const virtioDisks = buses.filter((bus) => bus === 'virtio').length;
   const scsiControllers = buses.includes('scsi') ? 1 : 0;
   const others = 3; // virtio-serial, balloon, random numbers

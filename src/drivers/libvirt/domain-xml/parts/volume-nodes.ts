@@ -17,6 +17,13 @@ export const VOLUME_ALIAS_PREFIX = 'ua-disk-';
 const MAX_SERIAL_LENGTH = 20;
 const LETTERS = Array.from('abcdefghijklmnopqrstuvwxyz');
 
+/** Where a disk is in a domain. */
+export interface DiskPlace {
+  /** Guest device such as `vda`. */
+  readonly target: string;
+  readonly bus: string;
+}
+
 /** A volume that has been given its guest device. */
 export type PlacedVolume = Volume & { readonly target: string };
 
@@ -111,9 +118,14 @@ export function serialOf({ name, serial }: Pick<Volume, 'name' | 'serial'>): str
   return `${name.slice(0, MAX_SERIAL_LENGTH - 9)}-${hash.slice(0, 8)}`;
 }
 
+/** Of `sda` it is 0. */
+export function targetIndexOf(target: string): number {
+  return Math.max(target.charCodeAt(2) - 'a'.charCodeAt(0), 0);
+}
+
 /** All SCSI disks share one controller; libvirt by itself would start another after seven disks. */
 function scsiAddress(target: string): XmlNode {
-  const unit = String(Math.max(target.charCodeAt(2) - 'a'.charCodeAt(0), 0));
+  const unit = String(targetIndexOf(target));
   return element('address', { type: 'drive', controller: '0', bus: '0', target: '0', unit });
 }
 

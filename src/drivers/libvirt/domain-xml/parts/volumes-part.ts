@@ -1,11 +1,13 @@
+import type { Machine } from '../../../../core/resources/machine.ts';
 import { busOf, isReadOnly, pathOf, type Volume } from '../../../../core/resources/volume.ts';
 import type { DomainPart } from '../domain-part.ts';
 import type { XmlEditor } from '../xml-editor.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
 import { attributeOf, childrenOf, findElement, textOf } from '../xml-query.ts';
-import { allVolumes, isSeed } from './seed-volume.ts';
+import { isSeed } from './seed-disk.ts';
 import {
+  type DiskPlace,
   driverAttributes,
   type PlacedVolume,
   placeVolumes,
@@ -42,12 +44,28 @@ export function readVolumes(domain: XmlElement): readonly DomainVolume[] {
 
 /** The elements of these. */
 export function volumeElements(domain: XmlElement): readonly XmlElement[] {
-  return diskElements(domain).filter((disk) => !isSeed(readVolume(disk)));
+  return diskElements(domain).filter((disk) => !isSeed(disk));
 }
 
-/** The image of the disk for cloud-init; undefined if the domain has none, or nothing is in it. */
-export function readSeedPath(domain: XmlElement): string | undefined {
-  return diskElements(domain).map(readVolume).find(isSeed)?.path;
+/** The places of all disks but the one for cloud-init, once the domain has these volumes. */
+export function placesWith(domain: XmlElement, { volumes = [] }: Machine): readonly DiskPlace[] {
+  const others = volumeElements(domain)
+    .map(readVolume)
+    .filter(({ isOurs }) => !isOurs);
+  return [
+    ...others,
+    ...placedIn(domain, volumes).map(({ target, ...volume }) => ({ target, bus: busOf(volume) })),
+  ];
+}
+
+/** Volumes with their places in a domain: those that they have there, if they can. */
+function placedIn(domain: XmlElement, volumes: readonly Volume[]): readonly PlacedVolume[] {
+  const present = diskElements(domain).map(readVolume);
+  return placeVolumes(
+    volumes,
+    new Map(present.filter(({ isOurs }) => isOurs).map(({ name, target }) => [name, target])),
+    present.filter(({ isOurs }) => !isOurs).map(({ target }) => target),
+  );
 }
 
 /** Fields of a volume that stand in no element. */
@@ -57,13 +75,11 @@ export const volumesPart: DomainPart = {
   drift: 'volumes',
 
   effectOf(field) {
-    if (/^(userData$|cloudInit($|\.))/.test(field)) return 'next-start';
     if (field !== 'volumes' && !field.startsWith('volumes[')) return undefined;
     return WITHOUT_ELEMENT.test(field) ? 'now' : 'next-start';
   },
 
-  build(machine, { seedPath }) {
-    const volumes = allVolumes(machine, seedPath);
+  build({ volumes = [] }) {
     return {
       devices: [
         ...placeVolumes(volumes).map(volumeNode),
@@ -73,8 +89,7 @@ export const volumesPart: DomainPart = {
   },
 
   /** Adds, changes and removes our own disks, known by their alias. Disks of another maker stay as they are. */
-  change(editor, domain, machine, { seedPath }) {
-    const volumes = allVolumes(machine, seedPath);
+  change(editor, domain, { volumes = [] }) {
     const present = diskElements(domain).map((disk) => ({ disk, read: readVolume(disk) }));
     const ours = present.filter(({ read }) => read.isOurs);
     for (const { disk, read } of ours) {
@@ -85,12 +100,7 @@ export const volumesPart: DomainPart = {
       if (devices === undefined) throw new Error('A domain without devices');
       editor.append(devices, node);
     };
-    const placed = placeVolumes(
-      volumes,
-      new Map(ours.map(({ read }) => [read.name, read.target])),
-      present.filter(({ read }) => !read.isOurs).map(({ read }) => read.target),
-    );
-    for (const volume of placed) {
+    for (const volume of placedIn(domain, volumes)) {
       const old = ours.find(({ read }) => read.name === volume.name);
       if (old === undefined) add(volumeNode(volume));
       else changeVolume(editor, old.disk, old.read, volume);
@@ -120,7 +130,7 @@ export function findDrive(domain: XmlElement, volumeName: string): XmlElement | 
   });
 }
 
-function diskElements(domain: XmlElement): readonly XmlElement[] {
+export function diskElements(domain: XmlElement): readonly XmlElement[] {
   return childrenOf(findElement(domain, 'devices'), 'disk');
 }
 

@@ -17,6 +17,7 @@ import {
   readMachine,
   specOf,
   tcgOptions,
+  volume,
 } from '../../../../fixtures/domain-xml/definitions.ts';
 
 const FIXTURES = new URL('../../../../fixtures/domain-xml/libvirt/', import.meta.url);
@@ -233,6 +234,64 @@ for (const [part, from, to] of [
     assert.deepEqual(DomainDocument.parse(xml.replace(from, to)).drift, [part]);
   });
 }
+
+/** The disk for cloud-init: its kind, guest device, bus and place. */
+function seedOf(document: DomainDocument): string | undefined {
+  const disks = document.toString().matchAll(/<disk type='file' device='(\w+)'>[\s\S]*?<\/disk>/g);
+  for (const [xml, kind] of disks) {
+    if (!xml.includes("<alias name='ua-seed'/>")) continue;
+    const [, target, bus] = /<target dev='(\w+)' bus='(\w+)'/.exec(xml) ?? [];
+    return [kind, target, bus, /unit='(\d+)'/.exec(xml)?.[1] ?? ''].join(' ').trim();
+  }
+  return undefined;
+}
+
+for (const [title, volumes, seed] of [
+  ['without a disk', [], 'disk vdz virtio'],
+  ['with one on virtio', [volume()], 'disk vdz virtio'],
+  ['with one on virtio that comes second', [volume({ target: 'vdb' })], 'disk vdz virtio'],
+  ['with the last place taken', [volume({ target: 'vdz' })], 'disk vdy virtio'],
+  ['with one on SCSI', [volume({ bus: 'scsi' })], 'cdrom sdz scsi 25'],
+  ['with one on SATA', [volume({ bus: 'sata' })], 'cdrom sdz sata 5'],
+  ['with the sixth of SATA', [volume({ bus: 'sata', target: 'sdf' })], 'cdrom sdz sata 4'],
+  [
+    'that boots from SCSI',
+    [volume(), volume({ name: 'own', bus: 'scsi', bootOrder: 1 })],
+    'cdrom sdz scsi 25',
+  ],
+  [
+    'with a CD-ROM before its disk',
+    [volume({ name: 'cd', kind: 'cdrom', bootOrder: 1 }), volume({ bootOrder: 2 })],
+    'disk vdz virtio',
+  ],
+] as const) {
+  void test(`the disk for cloud-init of a machine ${title} is ${seed}`, () => {
+    const told = machine({ volumes: [...volumes], cloudInit: {} });
+    const made = DomainDocument.parse(buildDomainXml(definition({}, told), tcgOptions));
+    assert.deepEqual([seedOf(made), made.drift], [seed, []]);
+    const plain = machine({ volumes: [...volumes] });
+    const before = DomainDocument.parse(buildDomainXml(definition({}, plain), tcgOptions));
+    const changed = before.withMachine(told, tcgOptions);
+    assert.equal(seedOf(changed), seed);
+    assert.deepEqual(readMachine(changed), readMachine(before));
+    const back = changed.withMachine(plain, tcgOptions);
+    assert.equal(seedOf(back), undefined);
+    // One that somebody has taken away can be put back: no data are on it.
+    const detached = before.withDefinition(definition({}, told));
+    assert.deepEqual(detached.drift, ['cloud-init']);
+    assert.deepEqual(detached.withMachine(told, tcgOptions).drift, []);
+  });
+}
+
+void test('a disk for cloud-init makes room for a volume that asks for its place', () => {
+  const told = machine({ cloudInit: {} });
+  const before = DomainDocument.parse(buildDomainXml(definition({}, told), tcgOptions));
+  const more = machine({
+    volumes: [volume(), volume({ name: 'z', target: 'vdz' })],
+    cloudInit: {},
+  });
+  assert.equal(seedOf(before.withMachine(more, tcgOptions)), 'disk vdy virtio');
+});
 
 void test('a clock and a balloon that a machine leaves open stay as they are, and are changed when it names them', () => {
   const old = buildDomainXml(definition(), tcgOptions)
