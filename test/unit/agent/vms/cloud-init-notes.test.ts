@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bootedNotes, userDataNotes } from '../../../../src/agent/vms/cloud-init-notes.ts';
 import type { Vm } from '../../../../src/agent/vms/vm.ts';
-import type { VmSpec } from '../../../../src/core/resources/virtual-machine.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 
 const notesOf = (text: string) => userDataNotes(Buffer.from(text)).join();
@@ -58,7 +57,7 @@ function notesFor(run: unknown, name: string, before: object, after: object): st
   });
   const vm = { definition: { spec: specWith(before) }, run } as unknown as Vm;
   const changes = [{ field: `spec.template.spec.${name}` }];
-  return bootedNotes(vm, specWith(after) as VmSpec, changes).join();
+  return bootedNotes(vm, specWith(after), changes).join();
 }
 
 test('what a change does in a guest that has booted is said', () => {
