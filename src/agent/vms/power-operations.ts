@@ -81,7 +81,10 @@ function startWork(vms: PowerVerbs): OperationWork {
     admit: admits(vms, 'start'),
     async step({ vm, requestedBy }, signal): Promise<StepResult> {
       const isByItself = isByAgent(requestedBy);
-      return { isDone: true, details: await vms.start(vm, signal, { isByItself }) };
+      const details = await vms.start(vm, signal, { isByItself });
+      // Callers have asked for something else since, or whatever was wrong is over.
+      const result = isByItself && isOff(details) ? { result: 'NOT_WANTED' } : {};
+      return { isDone: true, details, ...result };
     },
   };
 }

@@ -6,6 +6,7 @@ import { apply, manifestOf } from '../vms/manifests.ts';
 import { never, newRequest, OneNode, refOf, uidOf } from '../vms/one-node.ts';
 import {
   assertStaysOff,
+  ended,
   settle,
   stateOf,
   untilOff,
@@ -139,12 +140,16 @@ test('a caller who changes a VM waits for a start that its strategy has asked fo
   assert.equal((await starting).phase, 'running');
 });
 
-test('a start that its strategy asked for comes to nothing once a caller has stopped the VM', async () => {
+test('a start that its strategy asked for comes to nothing once a caller has stopped the VM, and says so', async () => {
   const { node, ref, uid } = await withVm('Always');
   await using _node = node;
   await node.vms.destroy(ref, never);
-  const { phase, definition } = await node.vms.start(ref, never, { isByItself: true });
-  assert.deepEqual([phase, definition.intent], ['stopped', 'off']);
+  const asked = { id: undefined, kind: 'start', vm: { ...ref, uid }, parameters: {} } as const;
+  const requestedBy = 'agent/run-strategies';
+  const { operation } = await node.agent.operations.submit({ ...asked, requestedBy }, never);
+  const { state, result } = await ended(node, operation);
+  assert.deepEqual([state, result], ['succeeded', 'NOT_WANTED']);
+  assert.equal((await node.vms.get(ref, never)).definition.intent, 'off');
   assert.equal(await stateOf(node, uid), 'stopped');
 });
 

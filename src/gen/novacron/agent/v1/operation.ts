@@ -157,7 +157,7 @@ export interface Operation {
   /**
    * What came of it, where there is more than one way to succeed: of an APPLY "CREATED", "CHANGED" or "UNCHANGED"; of a DELETE
    * "DELETED", "ALREADY_DELETED" (known for 7 days, and of the last 10,000 VMs) or "NEVER_HERE"; of a RESTART "RESTARTED", or
-   * "STARTED" if the VM was off; of an EJECT
+   * "STARTED" if the VM was off; of a START that the agent asked for by itself "NOT_WANTED" if a caller has asked for something else since; of an EJECT
    * "EJECTED" or "ALREADY_EMPTY"; of an INSERT "INSERTED" or "ALREADY_INSERTED"; of a REBOOT "REBOOTED", or "ASKED" if an agent was killed meanwhile and nobody saw it.
    */
   result: string;
