@@ -179,18 +179,18 @@ export class DefinitionValidator {
       const [path, field] = [kernel?.[name], `${MACHINE}.kernel.${name}`];
       return path === undefined ? [] : [this.#checkBootFile({ path, field, user }, signal)];
     });
-    const looks = await Promise.all(
-      volumes.map((volume, index) =>
-        this.#look({ volume, asker, field: `${MACHINE}.volumes[${index}]`, user }, signal),
-      ),
+    const disks = volumes.map((volume, index) =>
+      this.#look({ volume, asker, field: `${MACHINE}.volumes[${index}]`, user }, signal),
     );
+    // Waited for together: what fails while something else is waited for would end the agent.
+    const [looks, boots] = await Promise.all([Promise.all(disks), Promise.all(boot)]);
     const found = looks.filter((look) => look !== undefined);
     const violations = [
       ...found.flatMap(({ violation }) => violation ?? []),
       ...sameFiles(found),
       ...writtenBases(found),
       ...found.flatMap((look) => this.#inUse(look, asker) ?? []),
-      ...(await Promise.all(boot)).filter((violation) => violation !== undefined),
+      ...boots.filter((violation) => violation !== undefined),
     ];
     return { violations, contents: found.flatMap((look) => unlikelyRaw(look) ?? []) };
   }

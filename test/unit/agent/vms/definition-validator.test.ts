@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
-import { DefinitionValidator } from '../../../../src/agent/vms/definition-validator.ts';
+import {
+  DefinitionValidator,
+  type DefinitionValidatorOptions,
+} from '../../../../src/agent/vms/definition-validator.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import {
   parseVirtualMachine,
@@ -21,7 +24,7 @@ const RESOURCES = { cpu: '1', memory: '64Mi' };
 const ROOT = { name: 'root', format: 'raw', source: { file: { path: '/images/root.img' } } };
 
 /** A validator on a node with a few files, for VMs of 64 MiB or more. */
-function newValidator() {
+function newValidator(parts: Partial<DefinitionValidatorOptions> = {}) {
   const images = new FakeImages();
   images.add('/boot/vmlinuz');
   images.add('/images/root.img', { behind: ['/images/base.img'] });
@@ -46,6 +49,7 @@ function newValidator() {
     accelerator: TCG,
     minMemory: '64Mi',
     nameOf: () => undefined,
+    ...parts,
   });
 }
 
@@ -233,6 +237,23 @@ for (const [field, vm] of Object.entries(NOT_YET)) {
     assert.match(error.violations[0]?.description ?? '', /^is not supported: .+; .+/);
   });
 }
+
+test('a question that its caller gives up while files are looked at ends with that, and nothing else does', async () => {
+  const images = new FakeImages();
+  images.find = () => Promise.reject(new Error('gone at once'));
+  // Nobody would hear of it who has stopped at the first.
+  images.findBootFile = () => Promise.reject(new Error('gone as well'));
+  const { host } = new FakeHypervisor();
+  const validator = newValidator({ images, host });
+  const vm = wanted({ kernel: { path: '/boot/vmlinuz' }, volumes: [ROOT] });
+  const unheard: unknown[] = [];
+  const hear = (error: unknown) => void unheard.push(error);
+  process.on('unhandledRejection', hear);
+  await assert.rejects(validator.validate(vm, { isStarted: true }, never), /gone/);
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off('unhandledRejection', hear);
+  assert.deepEqual(unheard, []);
+});
 
 test('all that is wrong is said at once, the weightiest first', async () => {
   const vm = wanted({
