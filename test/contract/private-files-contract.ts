@@ -54,7 +54,7 @@ export function testPrivateFiles(name: string, make: () => Promise<PrivateFilesF
         files.read(vm, 'other', digest, never),
         files.read(randomUUID(), NAME, digest, never),
       ];
-      for (const read of reads) await assert.rejects(read, { reason: 'JOURNAL_FAILURE' });
+      await Promise.all(reads.map((read) => assert.rejects(read, { reason: 'JOURNAL_FAILURE' })));
       assert.equal(await files.find(vm, NAME, digestOf(OTHER), never), undefined);
       assert.equal(await files.find(randomUUID(), NAME, digest, never), undefined);
     });
@@ -117,7 +117,9 @@ export function testPrivateFiles(name: string, make: () => Promise<PrivateFilesF
         () => files.read(vm, NAME, '../x', never),
         () => files.keepOnly(vm, { [NAME]: 'x' }, never),
       ];
-      for (const attempt of refused) await assert.rejects(attempt, { reason: 'INVALID_REQUEST' });
+      await Promise.all(
+        refused.map((attempt) => assert.rejects(attempt, { reason: 'INVALID_REQUEST' })),
+      );
       assert.deepEqual(await files.listVms(never), []);
     });
 
@@ -133,7 +135,7 @@ export function testPrivateFiles(name: string, make: () => Promise<PrivateFilesF
         files.remove(vm, aborted),
         files.listVms(aborted),
       ];
-      for (const attempt of attempts) await assert.rejects(attempt, reason);
+      await Promise.all(attempts.map((attempt) => assert.rejects(attempt, reason)));
       assert.deepEqual(await files.listVms(never), []);
     });
   });

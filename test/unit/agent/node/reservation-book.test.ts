@@ -118,7 +118,7 @@ test('what cannot be written is not kept, and both who asked for it hear so', as
   });
   const book = await ReservationBook.load(store, log);
   const both = [book.add(FOR_WEB, anything), book.add(FOR_WEB, anything)];
-  for (const one of both) await assert.rejects(one, /disk is full/);
+  await Promise.all(both.map((one) => assert.rejects(one, /disk is full/)));
   assert.deepEqual(book.list(), []);
   put.mock.restore();
   assert.equal((await book.add(FOR_WEB, anything)).id, 'r-1');
