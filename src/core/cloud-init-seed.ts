@@ -1,5 +1,4 @@
 import { isoImage } from './iso-image.ts';
-import type { Machine } from './resources/machine.ts';
 import type { VmDefinition } from './vm-definition.ts';
 import { readYaml } from './yaml.ts';
 
@@ -15,11 +14,6 @@ const NOTHING = '#cloud-config\n';
 /** Of a machine that was told something, and shall be told nothing any more. */
 export function emptySeed(): Buffer {
   return isoImage('none', {});
-}
-
-/** Whether a machine has a disk for cloud-init. */
-export function hasSeed({ userData, cloudInit }: Machine): boolean {
-  return userData !== undefined || cloudInit !== undefined;
 }
 
 /**

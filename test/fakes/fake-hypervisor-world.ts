@@ -1,5 +1,5 @@
-import { hasSeed } from '../../src/core/cloud-init-seed.ts';
 import { AgentError } from '../../src/core/errors.ts';
+import { hasSeed } from '../../src/core/resources/has-seed.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import type {
   HypervisorVm,

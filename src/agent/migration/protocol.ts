@@ -1,5 +1,5 @@
-import { hasSeed } from '../../core/cloud-init-seed.ts';
 import { AgentError } from '../../core/errors.ts';
+import { hasSeed } from '../../core/resources/has-seed.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 
 /** Versions of the peer protocol that this agent speaks: the newest and the one before. */
@@ -30,7 +30,7 @@ export function requiredFeaturesOf(
   const hasDisk = [spec, live?.spec].some((one) => one !== undefined && hasSeed(one.template.spec));
   return [
     ...(hasFiles ? ['private-files'] : []),
-    // It makes the CD-ROM there.
+    // It makes the disk there.
     ...(hasDisk ? ['cloud-init'] : []),
   ];
 }

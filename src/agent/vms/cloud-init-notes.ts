@@ -1,5 +1,5 @@
 import { LineCounter, parseDocument } from 'yaml';
-import { hasSeed } from '../../core/cloud-init-seed.ts';
+import { hasSeed } from '../../core/resources/has-seed.ts';
 import type { VmSpec } from '../../core/resources/virtual-machine.ts';
 import type { FieldChange, Vm } from './vm.ts';
 
@@ -62,9 +62,10 @@ export function bootedNotes(
   changes: readonly Pick<FieldChange, 'field'>[],
 ): readonly string[] {
   const isNew = run?.isOn === false && run.end?.cause === 'never-started';
-  const [before, after] = [definition.spec, wanted].map(({ template }) => template.spec);
-  if (isNew || !tellsOtherwise(changes) || after === undefined || !hasSeed(after)) return [];
-  if (before === undefined || !hasSeed(before)) {
+  const { spec: before } = definition.spec.template;
+  const { spec: after } = wanted.template;
+  if (isNew || !tellsOtherwise(changes) || !hasSeed(after)) return [];
+  if (!hasSeed(before)) {
     return [
       'To cloud-init in its guest the next start is a first boot, as it has not been told an id before: the guest takes the name, makes itself new keys as a host and does all that its user data ask for',
     ];

@@ -1,5 +1,6 @@
-import { emptySeed, hasSeed, seedImage } from '../../core/cloud-init-seed.ts';
+import { emptySeed, seedImage } from '../../core/cloud-init-seed.ts';
 import { hasReason } from '../../core/errors.ts';
+import { hasSeed } from '../../core/resources/has-seed.ts';
 import { USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';

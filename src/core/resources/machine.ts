@@ -9,12 +9,11 @@ import {
   labels,
 } from './field-schemas.ts';
 import { imageSource } from './image-source.ts';
-import { volume } from './volume.ts';
+import { MAX_VOLUMES, volume } from './volume.ts';
 
 /** Linux on x86 takes 2048 bytes with the closing NUL. */
 const MAX_COMMAND_LINE_BYTES = 2047;
 const MAX_USER_DATA_BYTES = 1024 * 1024;
-const MAX_VOLUMES = 26;
 
 const NO_NETWORKS = 'the agent cannot attach networks yet; leave them out';
 const NO_HOOKS = 'the agent runs no hooks yet; leave it out';

@@ -1,6 +1,7 @@
 import { parseBitRate, parseBytes, parseMilliCpus, similarBytes } from '../quantity.ts';
+import { hasSeed } from './has-seed.ts';
 import type { Machine } from './machine.ts';
-import { busOf, pathOf, targetPrefixOf, type Volume } from './volume.ts';
+import { busOf, MAX_VOLUMES, pathOf, targetPrefixOf, type Volume } from './volume.ts';
 
 /** Something wrong with a spec that no single field shows. */
 interface SpecProblem {
@@ -12,8 +13,6 @@ const MAX_VCPUS = 512;
 /** What x86 can address, in 52 bits. */
 const MAX_MEMORY_BYTES = 2n ** 52n;
 const MIB = 2n ** 20n;
-/** Guest devices have a letter each. */
-const MAX_DISKS = 26;
 
 /** What is wrong between the fields of a spec whose fields are right each by itself. */
 export function* specProblems(spec: {
@@ -65,9 +64,9 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
       yield { path: ['cpu', 'topology'], message };
     }
   }
-  const places = MAX_DISKS - (machine.volumes ?? []).length;
-  if (places < 1 && (machine.userData !== undefined || machine.cloudInit !== undefined)) {
-    const message = `must be at most ${MAX_DISKS - 1} with userData or cloudInit, which take the place of one`;
+  const places = MAX_VOLUMES - (machine.volumes ?? []).length;
+  if (places < 1 && hasSeed(machine)) {
+    const message = `must be at most ${MAX_VOLUMES - 1} with userData or cloudInit, which take the place of one`;
     yield { path: ['volumes'], message };
   }
   if (machine.firmware?.type !== 'uefi') {

@@ -2,6 +2,9 @@ import * as z from '../zod.ts';
 import { absolutePath, bytesQuantity, choice, dnsLabel } from './field-schemas.ts';
 import { imageSource } from './image-source.ts';
 
+/** Guest devices have a letter each. */
+export const MAX_VOLUMES = 26;
+
 const volumeSource = z
   .strictObject({
     file: z

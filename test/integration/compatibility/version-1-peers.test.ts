@@ -26,7 +26,6 @@ let files: Credentials;
 before(async () => {
   served = await ServedNode.start();
   await served.node.inventory.refresh(never);
-  // The recorded source sends some; this version gives none to its guests yet.
   const names = 'URI:spiffe://novacron/node/b,DNS:b,IP:127.0.0.1';
   files = await served.authority.issue('b', names, never);
 });

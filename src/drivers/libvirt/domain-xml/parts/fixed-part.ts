@@ -1,4 +1,4 @@
-import { hasSeed } from '../../../../core/cloud-init-seed.ts';
+import { hasSeed } from '../../../../core/resources/has-seed.ts';
 import type { Machine } from '../../../../core/resources/machine.ts';
 import { busOf } from '../../../../core/resources/volume.ts';
 import type { DomainPart, DomainXmlOptions } from '../domain-part.ts';

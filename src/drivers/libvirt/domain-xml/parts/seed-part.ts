@@ -1,12 +1,19 @@
-import { hasSeed } from '../../../../core/cloud-init-seed.ts';
 import { AgentError } from '../../../../core/errors.ts';
-import { busOf, type Volume, type VolumeBus } from '../../../../core/resources/volume.ts';
+import { hasSeed } from '../../../../core/resources/has-seed.ts';
+import { targetPrefixOf, type VolumeBus } from '../../../../core/resources/volume.ts';
 import { type DomainPart, nextStart } from '../domain-part.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
 import { attributeOf, findElement } from '../xml-query.ts';
 import { isSeed, SEED_ALIAS, seedBusOf } from './seed-disk.ts';
-import { type DiskPlace, placeVolumes, targetIndexOf } from './volume-nodes.ts';
+import {
+  type DiskPlace,
+  driveAddress,
+  placeOf,
+  placeVolumes,
+  scsiAddress,
+  targetIndexOf,
+} from './volume-nodes.ts';
 import { diskElements, placesWith } from './volumes-part.ts';
 
 /** Behind the disks of the machine, whose first is what firmware and guests take for the one to boot from. */
@@ -68,7 +75,7 @@ function isAsWanted(
 }
 
 function seedNode(bus: VolumeBus, path: string, places: readonly DiskPlace[]): XmlNode {
-  const prefix = bus === 'virtio' ? 'vd' : 'sd';
+  const prefix = targetPrefixOf(bus);
   const letter = LETTERS.find((one) => !places.some(({ target }) => target === prefix + one));
   if (letter === undefined) throw noPlace();
   const target = prefix + letter;
@@ -82,20 +89,19 @@ function seedNode(bus: VolumeBus, path: string, places: readonly DiskPlace[]): X
     element('target', { dev: target, bus }),
     element('readonly'),
     element('alias', { name: SEED_ALIAS }),
-    bus === 'virtio' ? undefined : element('address', addressOn(bus, target, places)),
+    bus === 'virtio' ? undefined : addressOn(bus, target, places),
   );
 }
 
 /** libvirt would take the place on the bus from the name, and add controllers for a late one. */
-function addressOn(bus: VolumeBus, target: string, places: readonly DiskPlace[]) {
-  const drive = { type: 'drive', controller: '0', bus: '0', target: '0' };
-  if (bus === 'scsi') return { ...drive, unit: String(targetIndexOf(target)) };
+function addressOn(bus: VolumeBus, target: string, places: readonly DiskPlace[]): XmlNode {
+  if (bus === 'scsi') return scsiAddress(target);
   const used = places
     .filter((place) => place.bus === bus)
     .map((place) => targetIndexOf(place.target));
   const unit = SATA_UNITS.find((one) => !used.includes(one));
   if (unit === undefined) throw noPlace();
-  return { ...drive, unit: String(unit) };
+  return driveAddress(unit);
 }
 
 function noPlace(): AgentError {
@@ -103,8 +109,4 @@ function noPlace(): AgentError {
     'INVALID_SPEC',
     'Cannot attach the disk for cloud-init: all places on the bus of the disk that it boots from are taken; put other disks on another bus, or leave userData and cloudInit out',
   );
-}
-
-function placeOf(volume: Volume & { readonly target: string }): DiskPlace {
-  return { target: volume.target, bus: busOf(volume) };
 }

@@ -27,6 +27,10 @@ export interface DiskPlace {
 /** A volume that has been given its guest device. */
 export type PlacedVolume = Volume & { readonly target: string };
 
+export function placeOf(volume: PlacedVolume): DiskPlace {
+  return { target: volume.target, bus: busOf(volume) };
+}
+
 /**
  * Gives each volume its guest device: the one it asks for, else the one it has, else the first that is free. `taken`
  * are those of other makers' disks.
@@ -124,9 +128,14 @@ export function targetIndexOf(target: string): number {
 }
 
 /** All SCSI disks share one controller; libvirt by itself would start another after seven disks. */
-function scsiAddress(target: string): XmlNode {
-  const unit = String(targetIndexOf(target));
-  return element('address', { type: 'drive', controller: '0', bus: '0', target: '0', unit });
+export function scsiAddress(target: string): XmlNode {
+  return driveAddress(targetIndexOf(target));
+}
+
+/** On the first controller of a disk's bus. */
+export function driveAddress(unit: number): XmlNode {
+  const place = { type: 'drive', controller: '0', bus: '0', target: '0' };
+  return element('address', { ...place, unit: String(unit) });
 }
 
 export function scsiControllerNode(): XmlNode {

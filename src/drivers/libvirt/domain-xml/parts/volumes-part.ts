@@ -10,6 +10,7 @@ import {
   type DiskPlace,
   driverAttributes,
   type PlacedVolume,
+  placeOf,
   placeVolumes,
   scsiControllerNode,
   serialOf,
@@ -52,10 +53,7 @@ export function placesWith(domain: XmlElement, { volumes = [] }: Machine): reado
   const others = volumeElements(domain)
     .map(readVolume)
     .filter(({ isOurs }) => !isOurs);
-  return [
-    ...others,
-    ...placedIn(domain, volumes).map(({ target, ...volume }) => ({ target, bus: busOf(volume) })),
-  ];
+  return [...others, ...placedIn(domain, volumes).map(placeOf)];
 }
 
 /** Volumes with their places in a domain: those that they have there, if they can. */
