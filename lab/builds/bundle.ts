@@ -77,8 +77,9 @@ export async function bundle(): Promise<void> {
   const define = { ...OPTIONS.define, BUILD_ID: JSON.stringify(await sourceDigest()) };
   await build({ ...OPTIONS, define, entryPoints: AGENT, outdir: 'dist/agent' });
   await build({ ...OPTIONS, define, entryPoints: NOVACTL, outdir: 'dist/cli' });
-  await compile('native/call-threads/call-threads.c', 'dist/agent/call-threads.so');
-  await compile('native/memory/memory.c', 'dist/agent/memory.node');
+  const threads = ['call-threads.c', 'stream-relay.c'].map((file) => `native/call-threads/${file}`);
+  await compile(threads, 'dist/agent/call-threads.so');
+  await compile(['native/memory/memory.c'], 'dist/agent/memory.node');
   for await (const file of glob(`${dist}/*/*.js`)) await makeAscii(file);
   await writeFile(`${dist}/package.json`, '{ "type": "commonjs" }\n');
   for (const program of ['agent/main.js', 'cli/main.js']) await chmod(`${dist}/${program}`, 0o755);
@@ -108,7 +109,7 @@ async function writeCode(program: string, ...words: readonly string[]): Promise<
 }
 
 /** By the C compiler of the machine. It becomes a part of the process that loads it. */
-async function compile(source: string, library: string): Promise<void> {
+async function compile(sources: readonly string[], library: string): Promise<void> {
   const flags = [
     '-std=gnu11',
     '-O2',
@@ -119,7 +120,7 @@ async function compile(source: string, library: string): Promise<void> {
     '-shared',
     '-pthread',
   ];
-  const args = [...flags, '-o', inProject(library), inProject(source)];
+  const args = [...flags, '-o', inProject(library), ...sources.map((file) => inProject(file))];
   try {
     await promisify(execFile)(process.env['CC'] ?? 'cc', args);
   } catch (error) {

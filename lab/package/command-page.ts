@@ -79,6 +79,9 @@ function silentIo(written: string[]): CliIo {
     env: {},
     signal: new AbortController().signal,
     readStdin: () => Promise.resolve(''),
+    openKeyboard: () => {
+      throw new Error('Nobody types');
+    },
     runEditor: () => Promise.resolve(1),
   };
 }

@@ -18,6 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "start-thread.h"
+
 #define MAX_ARGUMENTS 8
 #define UUID_STRING_BYTES 37
 /* libvirt's own threads have as much by default; most of it is never touched. */
@@ -105,7 +107,7 @@ static void deliver(struct record *record) {
   while (written < 0 && errno == EINTR);
 }
 
-static int start_thread(void *(*run)(void *), void *argument) {
+int start_thread(void *(*run)(void *), void *argument) {
   pthread_attr_t attributes;
   pthread_t thread;
   sigset_t all, before;

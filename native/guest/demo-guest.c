@@ -11,6 +11,7 @@
  *   must hold it knows from memory, so a disk that lacks the last writes is found as surely as a damaged one. The first
  *   half is written to; the rest shows that an image behind the disk is still there.
  * - It powers off when the power button is pressed.
+ * - What is typed at the serial port it says back, line by line.
  *
  * Kernel command line (defaults in brackets):
  *   demo.mode=hot|churn|idle [hot]  rewrite a 64-byte record of a random page, a whole page, or nothing
@@ -19,6 +20,7 @@
  *   demo.fill=SIZE [64M]            memory that is written once
  *   demo.verify=N [25000]           pages checked a second
  *   demo.disk=SIZE [0]              of /dev/vda that is written and read; 0 leaves it alone
+ *   demo.noise=SIZE [0]             bytes a second of meaningless output, as far as the serial port takes them
  *
  * Output, one line each:
  *   novacron-demo count=N ms=N gen=N checked=N bad=N    heartbeat; ms is the guest's monotonic clock
@@ -29,6 +31,7 @@
  *   novacron-demo disk pass=N bad=N writes=N            all blocks have been checked once more
  *   novacron-demo bad block=N ...                       the first few bad blocks
  *   novacron-demo power-off count=N
+ *   novacron-demo typed TEXT                            a line that somebody has typed, without what is not printable
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -77,7 +80,7 @@ enum kind { KIND_ZERO, KIND_RANDOM, KIND_TEXT, KIND_RECORDS };
 
 struct settings {
 	enum mode mode;
-	uint64_t rate, region_pages, fill_pages, verify_rate, disk_blocks;
+	uint64_t rate, region_pages, fill_pages, verify_rate, disk_blocks, noise;
 };
 
 struct page {
@@ -90,7 +93,7 @@ static struct page *pages;
 /* The second opinion on every page's generation. */
 static uint32_t *generations;
 static uint64_t page_count, filled, walked, checked, bad, passes, rewrites, heartbeats;
-static int serial, buttons[MAX_BUTTONS], button_count;
+static int serial, keyboard, buttons[MAX_BUTTONS], button_count;
 static char vocabulary[VOCABULARY][8];
 
 static int64_t now_ns(void)
@@ -305,11 +308,40 @@ static struct settings read_settings(void)
 	settings.fill_pages = parse_size(parameter(line, "demo.fill", "64M")) / PAGE_BYTES;
 	settings.verify_rate = parse_size(parameter(line, "demo.verify", "25000"));
 	settings.disk_blocks = parse_size(parameter(line, "demo.disk", "0")) / BLOCK_BYTES;
+	settings.noise = parse_size(parameter(line, "demo.noise", "0"));
 	return settings;
+}
+
+/* Says every line that has been typed since. */
+static void answer_typing(void)
+{
+	static char line[100];
+	static size_t length;
+	char typed;
+	while (keyboard >= 0 && read(keyboard, &typed, 1) == 1) {
+		if (typed == '\r' || typed == '\n') {
+			line[length] = 0;
+			say("novacron-demo typed %s\n", line);
+			length = 0;
+		} else if (typed >= ' ' && typed <= '~' && length < sizeof line - 1) {
+			line[length++] = typed;
+		}
+	}
+}
+
+static void make_noise(uint64_t bytes)
+{
+	static char text[80];
+	memset(text, '#', sizeof text);
+	text[sizeof text - 1] = '\n';
+	for (uint64_t written = 0; written < bytes; written += sizeof text)
+		if (write(serial, text, sizeof text) < 0)
+			return;
 }
 
 static void open_serial(void)
 {
+	keyboard = open("/dev/ttyS0", O_RDONLY | O_NOCTTY | O_NONBLOCK);
 	serial = open("/dev/ttyS0", O_WRONLY | O_NOCTTY);
 	struct termios raw;
 	if (serial < 0 || tcgetattr(serial, &raw) != 0)
@@ -514,6 +546,8 @@ int main(void)
 		say("novacron-demo count=%llu ms=%lld gen=%llu checked=%llu bad=%llu\n", (unsigned long long)++heartbeats,
 		    (long long)(now_ns() / 1000000), (unsigned long long)rewrites, (unsigned long long)checked,
 		    (unsigned long long)bad);
+		answer_typing();
+		make_noise(settings.noise / 100);
 		if (power_button_pressed()) {
 			say("novacron-demo power-off count=%llu\n", (unsigned long long)heartbeats);
 			tcdrain(serial);

@@ -3,6 +3,7 @@ import { KeyLocks } from '../core/key-locks.ts';
 import { EVERYTHING } from '../core/label-selector.ts';
 import { TaskGroup } from '../core/task-group.ts';
 import type { AgentParts } from './agent-parts.ts';
+import { ConsoleManager } from './consoles/console-manager.ts';
 import { IncomingManager } from './migration/incoming-manager.ts';
 import type { Migration } from './migration/migration.ts';
 import { MigrationBook } from './migration/migration-book.ts';
@@ -221,6 +222,12 @@ export async function buildAgent(parts: AgentParts) {
   const applier = new VmApplier({ ...shared, creator });
   const deleter = new VmDeleter(shared);
   const vms = new VmManager({ ...shared, runs, creator, applier, deleter, console: parts.console });
+  const consoles = new ConsoleManager({
+    ...shared,
+    consoles: hypervisor.consoles,
+    vms,
+    console: parts.console,
+  });
   const works = {
     ...vmOperations(vms),
     ...mediaOperations(new VmMedia({ ...shared, vms })),
@@ -321,6 +328,7 @@ export async function buildAgent(parts: AgentParts) {
   });
   return {
     vms,
+    consoles,
     migrations,
     incoming,
     node,

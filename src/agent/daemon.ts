@@ -211,8 +211,18 @@ async function run(
   stack.use(
     await HttpServer.start({ listen: httpListen, metrics, heartbeat, obstacles: readiness, log }),
   );
-  const { vms, migrations, incoming, ownershipManager: ownership, operations, shutdown } = agent;
-  const features = { vms, migrations, incoming, ownership, operations, node, shutdown };
+  const { vms, consoles, migrations, incoming, operations, shutdown } = agent;
+  const ownership = agent.ownershipManager;
+  const features = {
+    vms,
+    consoles,
+    migrations,
+    incoming,
+    ownership,
+    operations,
+    node,
+    shutdown,
+  };
   const server = stack.use(
     await RpcServer.start({
       socket,

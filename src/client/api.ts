@@ -8,6 +8,11 @@ export {
   type ReportOrigin,
 } from '../gen/novacron/agent/v1/common.ts';
 export {
+  ConsoleMode,
+  type ConsoleOpened,
+  OpenConsoleResponse,
+} from '../gen/novacron/agent/v1/console.ts';
+export {
   Migration,
   MigrationImageVerdict,
   MigrationMode,

@@ -1,4 +1,11 @@
-import { Client, type ClientReadableStream, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { once } from 'node:events';
+import {
+  Client,
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import { toAgentError } from './status.ts';
 import { type AgentTarget, channelSettings } from './target.ts';
 
@@ -17,6 +24,15 @@ export interface RpcMethod<Request, Response> {
   readonly path: string;
   readonly requestSerialize: (value: Request) => Buffer;
   readonly responseDeserialize: (bytes: Buffer) => Response;
+}
+
+/** A call that both sides send in. */
+export interface DuplexCall<Request, Response> {
+  /** To be iterated once; fails as the call does. */
+  readonly responses: AsyncGenerator<Response, void, undefined>;
+  /** Returns once there is room for more. What is sent after the call has ended is lost, without an error. */
+  send(request: Request): Promise<void>;
+  endSending(): void;
 }
 
 const DEFAULT_DEADLINE_MS = 30_000;
@@ -114,6 +130,46 @@ export class Connection implements Disposable {
       signal.removeEventListener('abort', cancel);
       call.cancel();
     }
+  }
+
+  /** A call in which both sides go on sending; it begins at once. Ends with its signal, and when nobody iterates any longer. */
+  duplex<Request, Response>(
+    method: RpcMethod<Request, Response>,
+    { signal }: StreamOptions,
+  ): DuplexCall<Request, Response> {
+    signal.throwIfAborted();
+    const call: ClientDuplexStream<Request, Response> = this.#client.makeBidiStreamRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      new Metadata(),
+    );
+    call.on('error', () => undefined);
+    const cancel = () => call.cancel();
+    signal.addEventListener('abort', cancel, { once: true });
+    const translate = (error: unknown) => this.#translate(error);
+    async function* responses(): AsyncGenerator<Response, void, undefined> {
+      try {
+        for await (const message of call) yield message as Response;
+      } catch (error) {
+        signal.throwIfAborted();
+        throw translate(error);
+      } finally {
+        signal.removeEventListener('abort', cancel);
+        call.cancel();
+      }
+    }
+    return {
+      responses: responses(),
+      async send(request) {
+        if (call.writableEnded || call.destroyed || call.write(request)) return;
+        // A call that ends takes nothing more, which its responses tell of.
+        await Promise.race(
+          ['drain', 'close', 'error'].map((event) => once(call, event, { signal })),
+        ).catch(() => undefined);
+      },
+      endSending: () => void call.end(),
+    };
   }
 
   [Symbol.dispose](): void {

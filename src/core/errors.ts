@@ -53,6 +53,8 @@ export const REASONS = {
   FEATURE_NOT_SUPPORTED: 'failed-precondition',
   DEVICE_IN_USE: 'failed-precondition',
   CPU_INCOMPATIBLE: 'failed-precondition',
+  CONSOLE_IN_USE: 'failed-precondition',
+  DISPLAY_NOT_FOUND: 'failed-precondition',
 
   MIGRATION_NOT_FOUND: 'not-found',
   MIGRATION_ALREADY_EXISTS: 'already-exists',

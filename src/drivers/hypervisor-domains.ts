@@ -188,6 +188,7 @@ export type DriftedPart =
   | 'volumes'
   // The disk for it
   | 'cloud-init'
+  | 'display'
   // It vanishes once it stops
   | 'persistence';
 

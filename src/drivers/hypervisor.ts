@@ -1,3 +1,4 @@
+import type { HypervisorConsoles } from './hypervisor-consoles.ts';
 import type { HypervisorDomains } from './hypervisor-domains.ts';
 import type { HypervisorEvents } from './hypervisor-events.ts';
 import type { HypervisorHost } from './hypervisor-host.ts';
@@ -14,5 +15,6 @@ export interface Hypervisor extends AsyncDisposable {
   readonly domains: HypervisorDomains;
   readonly statistics: HypervisorStatistics;
   readonly jobs: HypervisorJobs;
+  readonly consoles: HypervisorConsoles;
   readonly events: HypervisorEvents;
 }

@@ -1,4 +1,4 @@
-import type { CliIo, CliOutput, OutputFault } from '../../src/cli/process/cli-io.ts';
+import type { CliIo, CliOutput, Keyboard, OutputFault } from '../../src/cli/process/cli-io.ts';
 
 /** Remembers what is written to it. */
 export class FakeOutput implements CliOutput {
@@ -51,5 +51,19 @@ export class FakeCliIo implements CliIo {
 
   async readStdin(): Promise<string> {
     return this.stdin;
+  }
+
+  /** Types what `stdin` has, and no more. */
+  openKeyboard(): Keyboard {
+    const typed = Buffer.from(this.stdin);
+    return {
+      isTTY: this.stderr.isTTY,
+      input: (async function* () {
+        yield typed;
+      })(),
+      size: () => undefined,
+      onResize() {},
+      [Symbol.dispose]() {},
+    };
   }
 }

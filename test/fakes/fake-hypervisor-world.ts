@@ -30,6 +30,8 @@ export class FakeHypervisorWorld {
   readonly files = new Set<string>();
   /** Images of disks for cloud-init, by VM. */
   readonly seeds = new Map<string, Uint8Array>();
+  /** A run has ended. */
+  onStopped: (uid: string) => void = () => {};
   readonly #behaviour: FakeHypervisorBehaviour;
 
   constructor(behaviour: FakeHypervisorBehaviour) {
@@ -111,6 +113,7 @@ export class FakeHypervisorWorld {
     vm.runningSinceMs = undefined;
     if (vm.persistent === undefined) this.vms.delete(uid);
     else vm.live = vm.persistent;
+    this.onStopped(uid);
     this.tell(uid, 'stopped');
   }
 

@@ -16,6 +16,7 @@ import {
   type GivenUp,
   type HypervisorMethod,
 } from './fake-hypervisor-calls.ts';
+import { FakeHypervisorConsoles } from './fake-hypervisor-consoles.ts';
 import { FakeHypervisorDomains } from './fake-hypervisor-domains.ts';
 import { FakeHypervisorHost } from './fake-hypervisor-host.ts';
 import { FakeHypervisorJobs } from './fake-hypervisor-jobs.ts';
@@ -30,6 +31,7 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
   readonly domains: FakeHypervisorDomains;
   readonly statistics: FakeHypervisorStatistics;
   readonly jobs: FakeHypervisorJobs;
+  readonly consoles: FakeHypervisorConsoles;
   readonly events: HypervisorEvents;
   /** What another fake migrates to; see `connect`. */
   readonly socket: string;
@@ -45,6 +47,8 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
     this.domains = new FakeHypervisorDomains(this.#calls, this.#world, this);
     this.statistics = new FakeHypervisorStatistics(this.#calls, this.#world);
     this.jobs = new FakeHypervisorJobs(this.#calls, this.#world, this);
+    this.consoles = new FakeHypervisorConsoles(this.#calls, this.#world);
+    this.#world.onStopped = (uid) => this.consoles.end(uid);
     this.events = this.#world.feed;
   }
 

@@ -17,6 +17,8 @@ const READS_SECRETS: MethodRule = {
   changes: false,
   readsSecrets: true,
 };
+/** Whoever may type sees, too. */
+const CHANGES_AND_READS_SECRETS: MethodRule = { ...READS_SECRETS, changes: true };
 const PEER_LOOKS: MethodRule = { roles: ['peer'], changes: false };
 const PEER_CHANGES: MethodRule = { roles: ['peer'], changes: true };
 // Figures that come once a second are no change that the audit log should have.
@@ -44,6 +46,11 @@ export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
   '/novacron.agent.v1.VirtualMachineService/InsertMedium': CHANGES,
   '/novacron.agent.v1.VirtualMachineService/DeleteVirtualMachine': CHANGES,
   '/novacron.agent.v1.VirtualMachineService/GetConsoleLog': READS_SECRETS,
+
+  '/novacron.agent.v1.ConsoleService/OpenConsole': CHANGES_AND_READS_SECRETS,
+  '/novacron.agent.v1.ConsoleService/OpenDisplay': CHANGES_AND_READS_SECRETS,
+  '/novacron.agent.v1.ConsoleService/GetScreenshot': READS_SECRETS,
+  '/novacron.agent.v1.ConsoleService/SendKeys': CHANGES,
 
   '/novacron.agent.v1.MigrationService/PlanMigration': LOOKS,
   '/novacron.agent.v1.MigrationService/StartMigration': CHANGES,

@@ -5,11 +5,13 @@ import { AgentError } from '../../core/errors.ts';
 import { parseHostPort } from '../../core/host-port.ts';
 import type { Logger } from '../../core/logger.ts';
 import { HealthService } from '../../gen/grpc/health/v1/health.ts';
+import { ConsoleServiceService } from '../../gen/novacron/agent/v1/console.ts';
 import { MigrationServiceService } from '../../gen/novacron/agent/v1/migration.ts';
 import { NodeServiceService } from '../../gen/novacron/agent/v1/node.ts';
 import { OperationServiceService } from '../../gen/novacron/agent/v1/operation.ts';
 import { VirtualMachineServiceService } from '../../gen/novacron/agent/v1/virtual_machine.ts';
 import { PeerServiceService } from '../../gen/novacron/peer/v1/peer.ts';
+import type { ConsoleService } from '../consoles/console.ts';
 import type { IncomingService, MigrationService } from '../migration/migration.ts';
 import type { NodeService } from '../node/node.ts';
 import type { OperationService } from '../operations/operation.ts';
@@ -21,6 +23,7 @@ import { bindService } from './bind-service.ts';
 import { Calls } from './calls.ts';
 import type { CertificateChange, Certificates } from './certificates.ts';
 import { Connections } from './connections.ts';
+import { consoleHandlers } from './console-handlers.ts';
 import { Health } from './health.ts';
 import { LOCAL_CALLER } from './identity.ts';
 import { MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES } from './message-limits.ts';
@@ -46,6 +49,7 @@ export interface RpcServerOptions {
   /** For other nodes and clients elsewhere; undefined where the node is alone. */
   readonly network: NetworkOptions | undefined;
   readonly vms: VmService;
+  readonly consoles: ConsoleService;
   readonly migrations: MigrationService;
   readonly operations: OperationService;
   readonly incoming: IncomingService;
@@ -91,6 +95,7 @@ export class RpcServer implements AsyncDisposable {
       this.#calls,
       ['getConsoleLog'],
     );
+    bindService(server, ConsoleServiceService, consoleHandlers(options.consoles), this.#calls);
     bindService(
       server,
       MigrationServiceService,

@@ -1,5 +1,10 @@
 import { once } from 'node:events';
-import type { handleServerStreamingCall, ServerWritableStream } from '@grpc/grpc-js';
+import type {
+  handleBidiStreamingCall,
+  handleServerStreamingCall,
+  ServerDuplexStream,
+  ServerWritableStream,
+} from '@grpc/grpc-js';
 import { withLogFields } from '../../core/logger.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
 import { BoundedQueue } from './bounded-queue.ts';
@@ -21,7 +26,13 @@ export type StreamHandler<Request, Response> = (
  */
 export type WhenBehind = 'expire' | 'wait';
 
-type OutgoingStream = ServerWritableStream<Buffer, Buffer>;
+export type DuplexHandler<Request, Response> = (
+  /** Ends when the caller closes its half, and when the call ends. */
+  requests: AsyncIterable<Request>,
+  context: CallContext,
+) => AsyncIterable<Response | Encoded>;
+
+type OutgoingStream = ServerWritableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>;
 
 /** Leads calls of the gRPC library to a handler that answers with a stream. There is no default deadline. */
 export function serverStream<Request, Response>(
@@ -30,44 +41,71 @@ export function serverStream<Request, Response>(
   calls: Calls,
   whenBehind: WhenBehind,
 ): handleServerStreamingCall<Buffer, Buffer> {
-  return (call) => calls.track(run(call));
+  const send = whenBehind === 'wait' ? sendAll : sendLive;
+  return (call) => {
+    const answer = (open: OpenCall) => handler(readRequest(method, call.request), open);
+    calls.track(run(method, calls, call, answer, send));
+  };
+}
 
-  async function run(call: OutgoingStream) {
-    let open: OpenCall;
-    try {
-      open = new OpenCall(call, calls.admitted.get(call.metadata), undefined);
-    } catch (error) {
-      call.emit('error', toStatus(error, AbortSignal.abort(), ''));
-      return;
-    }
-    const { requestId, signal } = open;
-    const work = withLogFields({ requestId }, async () => {
-      const messages = handler(readRequest(method, call.request), open);
-      if (whenBehind === 'wait') await sendAll(encode(messages, open), call, signal);
-      else await sendLive(encode(messages, open), call, signal);
-    });
-    try {
-      using _ = open;
-      await untilAborted(work, signal);
-      call.end();
-    } catch (error) {
-      call.emit('error', toStatus(error, signal, requestId));
-    }
-    await work.then(
-      () => logCall(calls, method.path, open, undefined),
-      (error: unknown) => logCall(calls, method.path, open, { error }),
-    );
+/** As `serverStream`, for a caller that goes on sending. Neither side is given more than it takes. */
+export function duplexStream<Request, Response>(
+  method: RpcMethod<Request, Response>,
+  handler: DuplexHandler<Request, Response>,
+  calls: Calls,
+): handleBidiStreamingCall<Buffer, Buffer> {
+  return (call) => {
+    const answer = (open: OpenCall) => handler(readRequests(method, call, open.signal), open);
+    calls.track(run(method, calls, call, answer, sendAll));
+  };
+}
+
+async function* readRequests<Request>(
+  method: RpcMethod<Request, never>,
+  call: ServerDuplexStream<Buffer, Buffer>,
+  signal: AbortSignal,
+): AsyncGenerator<Request, void, undefined> {
+  try {
+    for await (const bytes of call as AsyncIterable<Buffer>) yield readRequest(method, bytes);
+  } catch (error) {
+    // A call that has ended cuts its stream.
+    if (!signal.aborted && !call.destroyed && !call.writableEnded) throw error;
   }
+}
 
-  async function* encode(
-    messages: AsyncIterable<Response | Encoded>,
-    open: OpenCall,
-  ): AsyncIterable<Buffer> {
+async function run<Request, Response>(
+  method: RpcMethod<Request, Response>,
+  calls: Calls,
+  call: OutgoingStream,
+  answer: (open: OpenCall) => AsyncIterable<Response | Encoded>,
+  send: typeof sendAll,
+): Promise<void> {
+  let open: OpenCall;
+  try {
+    open = new OpenCall(call, calls.admitted.get(call.metadata), undefined);
+  } catch (error) {
+    call.emit('error', toStatus(error, AbortSignal.abort(), ''));
+    return;
+  }
+  const { requestId, signal } = open;
+  async function* encode(messages: AsyncIterable<Response | Encoded>): AsyncIterable<Buffer> {
     for await (const message of messages) {
       logFirstAnswer(calls, method.path, open);
       yield writeResponse(method, message);
     }
   }
+  const work = withLogFields({ requestId }, () => send(encode(answer(open)), call, signal));
+  try {
+    using _ = open;
+    await untilAborted(work, signal);
+    call.end();
+  } catch (error) {
+    call.emit('error', toStatus(error, signal, requestId));
+  }
+  await work.then(
+    () => logCall(calls, method.path, open, undefined),
+    (error: unknown) => logCall(calls, method.path, open, { error }),
+  );
 }
 
 async function sendAll(messages: AsyncIterable<Buffer>, call: OutgoingStream, signal: AbortSignal) {

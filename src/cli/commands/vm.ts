@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { CliIo } from '../process/cli-io.ts';
 import { addVmApplyCommand } from './vm/apply.ts';
+import { addVmConsoleCommand } from './vm/console.ts';
 import { addVmCreateCommand } from './vm/create.ts';
 import { addVmDeleteCommand } from './vm/delete.ts';
 import { addVmDestroyCommand } from './vm/destroy.ts';
@@ -14,9 +15,12 @@ import { addVmRebootCommand } from './vm/reboot.ts';
 import { addVmResetCommand } from './vm/reset.ts';
 import { addVmRestartCommand } from './vm/restart.ts';
 import { addVmResumeCommand } from './vm/resume.ts';
+import { addVmScreenshotCommand } from './vm/screenshot.ts';
+import { addVmSendKeyCommand } from './vm/send-key.ts';
 import { addVmShutdownCommand } from './vm/shutdown.ts';
 import { addVmStartCommand } from './vm/start.ts';
 import { addVmSuspendCommand } from './vm/suspend.ts';
+import { addVmVncCommand } from './vm/vnc.ts';
 
 export function addVmCommand(parent: Command, io: CliIo): Command {
   const vm = parent.command('vm').description('Makes, runs and shows the VMs of a node.');
@@ -37,5 +41,9 @@ export function addVmCommand(parent: Command, io: CliIo): Command {
   addVmInsertCommand(vm, io);
   addVmDeleteCommand(vm, io);
   addVmLogCommand(vm, io);
+  addVmConsoleCommand(vm, io);
+  addVmVncCommand(vm, io);
+  addVmScreenshotCommand(vm, io);
+  addVmSendKeyCommand(vm, io);
   return vm;
 }

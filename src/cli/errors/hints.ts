@@ -63,6 +63,10 @@ const HINTS: Readonly<Record<Reason, string>> = {
     'Release the device where it is used, or choose another; empty a drive with novactl vm eject NAME VOLUME (--force if its guest holds it shut)',
   CPU_INCOMPATIBLE:
     'Give the VM a CPU model that all its nodes have (spec.template.spec.cpu.model) and restart it; novactl node get -o yaml names the CPU of a node',
+  CONSOLE_IN_USE: 'Read along with --read-only, or type in their place with --take-over',
+  DISPLAY_NOT_FOUND:
+    'Give the VM a display and restart it: display: {type: vnc} below spec.template.spec; its serial console is there without: novactl vm console NAME',
+
   MIGRATION_NOT_FOUND: 'List what this node knows with: novactl migration list',
   MIGRATION_ALREADY_EXISTS: 'Leave out --id to get a new one; an attempt is never repeated',
   MIGRATION_BLOCKED:

@@ -32,6 +32,11 @@ export function problemOf(name: string, { namespace }: NamespaceOptions): string
   return `the VM is in namespace ${own} by its name and in ${namespace} by -n; write ${name} without -n, or ${rest} with it`;
 }
 
+/** As people write a VM. */
+export function vmWords({ namespace, name }: VmRefInput): string {
+  return `${namespace || 'default'}/${name}`;
+}
+
 /** The VM that `NAME` or `NAMESPACE/NAME` means; the latter is what `-o name` prints. */
 export function vmRef(name: string, options: NamespaceOptions): VmRefInput {
   const [namespace, rest] = name.includes('/') ? name.split('/') : [options.namespace, name];

@@ -10,6 +10,21 @@ export interface CliOutput {
   write(data: string | Uint8Array): void;
 }
 
+/** Standard input as it comes. */
+export interface Keyboard extends Disposable {
+  readonly isTTY: boolean;
+  /** To be iterated once. */
+  readonly input: AsyncIterable<Uint8Array>;
+  /** The size of the terminal, undefined where that is not known; told anew when it changes. */
+  readonly size: () => TerminalSize | undefined;
+  readonly onResize: (listener: () => void) => void;
+}
+
+interface TerminalSize {
+  readonly rows: number;
+  readonly columns: number;
+}
+
 /** Everything a command has to do with the process it runs in. */
 export interface CliIo {
   readonly stdout: CliOutput;
@@ -18,6 +33,8 @@ export interface CliIo {
   /** Aborted by Ctrl-C with Interrupted. */
   readonly signal: AbortSignal;
   readStdin(): Promise<string>;
+  /** What is typed, key by key where it is a terminal: Ctrl-C comes as a byte then. Dispose of it to have the terminal as before. */
+  openKeyboard(): Keyboard;
   /** Runs an editor on the terminal, which has Ctrl-C to itself until it ends; gives its exit code. */
   runEditor(editor: string, file: string): Promise<number>;
 }

@@ -5,6 +5,7 @@ import { text } from 'node:stream/consumers';
 import { getSystemErrorMessage } from 'node:util';
 import type { CliIo, CliOutput, OutputFault } from './cli-io.ts';
 import { Interrupted } from './exit-codes.ts';
+import { openKeyboard } from './keyboard.ts';
 
 /** Between two looks at a terminal or pipe that takes nothing just now. */
 const RETRY_MS = 10;
@@ -27,6 +28,7 @@ export function processIo(): CliIo {
     env: process.env,
     signal: interrupt.signal,
     readStdin: () => text(process.stdin),
+    openKeyboard: () => openKeyboard(interrupt),
     async runEditor(editor, file) {
       isEditing = true;
       try {

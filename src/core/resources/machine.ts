@@ -174,6 +174,21 @@ const kernel = z.strictObject({
     }),
 });
 
+const display = z.strictObject({
+  type: choice('DISPLAY_TYPE', ['vnc', 'none']).default('vnc').meta({
+    description:
+      'A screen that is seen by VNC, through a socket that root of the node alone may open (`novactl vm vnc`), or none.',
+  }),
+  video: choice('VIDEO_MODEL', ['vga', 'virtio', 'bochs']).optional().meta({
+    description:
+      'Its graphics card: vga, unless given, works with every firmware and guest; virtio is for Linux; bochs for UEFI without legacy VGA.',
+  }),
+  tablet: z.boolean().optional().meta({
+    description:
+      "A USB tablet, so that the guest's pointer is where that of the viewer is; true if left out.",
+  }),
+});
+
 /** A machine: what `spec.template.spec` of a VM is. */
 export const machine = z.strictObject({
   resources: resources.meta({ description: 'How much of the node it gets.' }),
@@ -261,6 +276,10 @@ export const machine = z.strictObject({
     .meta({ description: "QEMU machine type; the node's default if left out." }),
   firmware: firmware.optional().meta({ description: 'Its firmware; BIOS if left out.' }),
   kernel: kernel.optional().meta({ description: 'A Linux kernel that is given to it directly.' }),
+  display: display.optional().meta({
+    description:
+      'Its screen. If left out, a new VM has none, and one that is there stays as it is.',
+  }),
   console: z
     .strictObject({
       log: z

@@ -48,6 +48,18 @@ export class DriverCalls {
     return this.#driver.call(operation, values, options, signal);
   }
 
+  /** A call on a connection of its own, which what it opens keeps. */
+  callFresh<Name extends OperationName>(
+    operation: Name,
+    uid: string,
+    values: OperationArguments<Name>,
+    verb: string,
+    signal: AbortSignal,
+  ): Promise<OperationResult<Name>> {
+    const options = { action: `${verb} ${this.nameOf(uid)}`, uid, lane: 'fresh' as const };
+    return this.#driver.call(operation, values, options, signal);
+  }
+
   nameOf(uid: string): string {
     return `VM ${this.#cache.findName(uid) ?? uid}`;
   }

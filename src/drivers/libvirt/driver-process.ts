@@ -1,9 +1,11 @@
 import { readdirSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { keepMemorySmall } from '../../core/memory-keeper.ts';
 import { CallThreads } from './call-threads.ts';
 import type { DriverDiagnostics, DriverSettings, FromDriver, ToDriver } from './driver-protocol.ts';
 import { EventConnection } from './event-connection.ts';
 import { type LibvirtLibrary, loadLibvirt } from './native.ts';
+import { PassedDescriptor } from './passed-descriptor.ts';
 import { ThreadClient } from './thread-client.ts';
 import { ThreadPool } from './thread-pool.ts';
 
@@ -24,7 +26,14 @@ process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
 
 const send = (message: FromDriver): void => {
-  if (process.connected) process.send?.(message);
+  if (message.kind === 'result' && message.value instanceof PassedDescriptor) {
+    const { fd } = message.value;
+    // One that is to be read begins to read at once, and what it has read is lost to the agent.
+    const socket = new Socket({ fd, readable: false, writable: true });
+    // Without an agent that takes it it is closed, which whoever is at the other end sees.
+    if (process.connected) process.send?.({ ...message, value: undefined }, socket);
+    else socket.destroy();
+  } else if (process.connected) process.send?.(message);
 };
 
 keepMemorySmall();

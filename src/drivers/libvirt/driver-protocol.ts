@@ -31,6 +31,7 @@ export type ToDriver =
   | { readonly kind: 'forget'; readonly id: number }
   | { readonly kind: 'diagnose'; readonly id: number };
 
+/** A value that is a `PassedDescriptor` comes as a socket beside the message, with no value. */
 export type CallOutcome =
   | { readonly kind: 'result'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'failure'; readonly id: number; readonly failure: OperationFailure };

@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
+import { Socket } from 'node:net';
 import { AgentError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { ConnectionGate, type ConnectionState } from './connection-gate.ts';
@@ -181,8 +182,10 @@ export class DriverSupervisor implements AsyncDisposable {
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#options.logger?.warn({ text }, 'The libvirt driver process wrote to its error output');
     });
-    child.on('message', (message) => {
-      if (child === this.#child) this.#receive(message as FromDriver);
+    child.on('message', (message, handle) => {
+      const socket = handle instanceof Socket ? handle : undefined;
+      if (child === this.#child) this.#receive(message as FromDriver, socket);
+      else socket?.destroy();
     });
     const onEnd = (cause: Error): void => {
       if (child === this.#child) this.#respawn(cause);
@@ -195,10 +198,10 @@ export class DriverSupervisor implements AsyncDisposable {
     this.#send({ kind: 'begin', settings: { uri, callWorkers, stateDirectory } });
   }
 
-  #receive(message: FromDriver): void {
+  #receive(message: FromDriver, socket: Socket | undefined): void {
     switch (message.kind) {
       case 'result':
-        this.#pending.resolve(message.id, message.value);
+        if (!this.#pending.resolve(message.id, socket ?? message.value)) socket?.destroy();
         break;
       case 'failure':
         this.#pending.fail(message.id, message.failure);

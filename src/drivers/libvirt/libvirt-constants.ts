@@ -75,6 +75,16 @@ export const EVENT_ID_METADATA_CHANGE = 23;
 /** None of libvirt's: call-threads.c gives it to the end of a connection. */
 export const EVENT_ID_CLOSED = 1000;
 
+/** libvirt-stream.h: virStreamFlags */
+export const STREAM_NONBLOCK = 1;
+
+/** libvirt-domain.h: virDomainConsoleFlags */
+export const CONSOLE_FORCE = 1;
+export const CONSOLE_SAFE = 2;
+
+/** libvirt-domain.h: virKeycodeSet */
+export const KEYCODES_LINUX = 0;
+
 /** libvirt-domain.h: virDomainState */
 export const DOMAIN_RUNNING = 1;
 export const DOMAIN_PAUSED = 3;

@@ -29,7 +29,7 @@ export interface LibvirtDomainsOptions extends DomainReaderOptions {
   readonly seeds: Seeds;
   /** Whom QEMU runs as; undefined where libvirt does not say. */
   readonly findProcessOwner: (signal: AbortSignal) => Promise<FileOwner | undefined>;
-  readonly consoles: ConsoleLogs;
+  readonly consoleLogs: ConsoleLogs;
 }
 
 /** What a VM gets where its spec leaves it to the node. */
@@ -207,14 +207,14 @@ export class LibvirtDomains implements HypervisorDomains {
   }
 
   async undefine(uid: string, signal: AbortSignal): Promise<void> {
-    const { calls, variables, seeds, consoles, logger } = this.#options;
+    const { calls, variables, seeds, consoleLogs, logger } = this.#options;
     await calls.call('undefine', uid, [uid], 'undefine', signal);
     // It may hold secrets.
     await seeds.remove(uid);
     // libvirt removes the file that the domain names, which is none after a change to BIOS.
     await variables.remove(uid);
     try {
-      await consoles.remove(uid);
+      await consoleLogs.remove(uid);
     } catch (error) {
       // The VM is gone; the agent looks for such files when it starts again.
       logger?.warn(
@@ -236,8 +236,8 @@ export class LibvirtDomains implements HypervisorDomains {
 
   async listFiles(signal: AbortSignal): Promise<readonly string[]> {
     signal.throwIfAborted();
-    const { variables, seeds, consoles } = this.#options;
-    const lists = await Promise.all([variables.list(), seeds.list(), consoles.list()]);
+    const { variables, seeds, consoleLogs } = this.#options;
+    const lists = await Promise.all([variables.list(), seeds.list(), consoleLogs.list()]);
     return [...new Set(lists.flat())];
   }
 
@@ -245,16 +245,16 @@ export class LibvirtDomains implements HypervisorDomains {
     signal.throwIfAborted();
     await this.#options.variables.remove(uid);
     await this.#options.seeds.remove(uid);
-    await this.#options.consoles.remove(uid);
+    await this.#options.consoleLogs.remove(uid);
   }
 
   async #xmlOptions(uid: string, signal: AbortSignal): Promise<DomainXmlOptions> {
-    const { calls, variables, seeds, consoles } = this.#options;
+    const { calls, variables, seeds, consoleLogs } = this.#options;
     const nodeDefaults = this.#options.nodeDefaults();
     this.#qemuVersion ??= await calls.call('readHypervisorVersion', uid, [], 'define', signal);
     return {
       ...nodeDefaults,
-      consoleLogPath: consoles.pathOf(uid),
+      consoleLogPath: consoleLogs.pathOf(uid),
       nvramPath: variables.pathOf(uid),
       seedPath: seeds.pathOf(uid),
       oddRamSize: losesDirtyPagesUnderTcg(this.#qemuVersion),

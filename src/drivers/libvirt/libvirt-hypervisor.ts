@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { connectionUri, expectedSockets } from '../../core/libvirt-socket.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Hypervisor } from '../hypervisor.ts';
+import type { HypervisorConsoles } from '../hypervisor-consoles.ts';
 import type { HypervisorDomains } from '../hypervisor-domains.ts';
 import type { HypervisorEvents } from '../hypervisor-events.ts';
 import type { HypervisorHost } from '../hypervisor-host.ts';
@@ -18,6 +19,7 @@ import type { DomainReport, DriverDiagnostics } from './driver-protocol.ts';
 import { DriverSupervisor } from './driver-supervisor.ts';
 import { EventFeed } from './event-feed.ts';
 import { toHypervisorInfo } from './host-info.ts';
+import { LibvirtConsoles } from './libvirt-consoles.ts';
 import { LibvirtDomains, type NodeDefaults } from './libvirt-domains.ts';
 import { LibvirtJobs } from './libvirt-jobs.ts';
 import { findIncomingSocket } from './libvirt-socket.ts';
@@ -60,6 +62,7 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly domains: HypervisorDomains;
   readonly statistics: HypervisorStatistics;
   readonly jobs: HypervisorJobs;
+  readonly consoles: HypervisorConsoles;
   readonly events: HypervisorEvents;
   readonly #driver: DriverSupervisor;
   readonly #keeper: DescriptionKeeper | undefined;
@@ -91,7 +94,7 @@ export class LibvirtHypervisor implements Hypervisor {
     const { nodeDefaults } = options;
     const variables = new UefiVariables(options.root ?? '/');
     const seeds = new Seeds(options.root ?? '/');
-    const consoles = new ConsoleLogs(nodeDefaults().consoleDirectory);
+    const consoleLogs = new ConsoleLogs(nodeDefaults().consoleDirectory);
     const calls = new DriverCalls(driver, cache, callTimeoutMs);
     const jobs = new LibvirtJobs(calls, cache, variables);
     const isLeaving = jobs.isLeaving.bind(jobs);
@@ -104,7 +107,7 @@ export class LibvirtHypervisor implements Hypervisor {
       variables,
       seeds,
       findProcessOwner: async (signal) => (await this.host.getInfo(signal)).processOwner,
-      consoles,
+      consoleLogs,
       isLeaving,
       logger,
     });
@@ -118,6 +121,7 @@ export class LibvirtHypervisor implements Hypervisor {
       options.descriptions && new DescriptionKeeper(cache, options.descriptions, options.logger);
     this.jobs = jobs;
     this.domains = domains;
+    this.consoles = new LibvirtConsoles(calls);
     this.events = feed;
     this.host = {
       async getInfo(signal) {

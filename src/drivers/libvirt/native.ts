@@ -9,6 +9,7 @@ import {
 } from './c-call.ts';
 import { freeMemory, readText } from './c-memory.ts';
 import type { CallThread, NativeError } from './call-threads.ts';
+import { relayStarter } from './stream-relay.ts';
 
 /**
  * libvirt's C functions. Every prototype stands below the header it was read from; a wrong one crashes the process instead of
@@ -24,6 +25,7 @@ export type StatsListPointer = Pointer<'virDomainStatsRecordPtr[]'>;
 export type DomainListPointer = Pointer<'virDomainPtr[]'>;
 export type TypedParametersPointer = Pointer<'virTypedParameter[]'>;
 export type CallbackPointer = Pointer<'callback'>;
+export type StreamPointer = Pointer<'virStream'>;
 
 /** Symbols that may be missing from an older libvirt, and what is then missing from the node. */
 export const OPTIONAL_SYMBOLS = {
@@ -101,6 +103,12 @@ export function loadLibvirt(path = 'libvirt.so.0') {
     >(
       'int virTypedParamsAddULLong(_Inout_ void **params, _Inout_ int *nparams, _Inout_ int *maxparams, const char *name, unsigned long long value)',
     ),
+    // libvirt-stream.h
+    newStream: atOnce<(connection: ConnectPointer, flags: number) => StreamPointer | null>(
+      'void *virStreamNew(void *conn, unsigned int flags)',
+    ),
+    freeStream: atOnce<(stream: StreamPointer) => number>('int virStreamFree(void *stream)'),
+    startRelay: relayStarter(addressOf),
     freeParameters: atOnce<(parameters: TypedParametersPointer | null, count: number) => void>(
       'void virTypedParamsFree(void *params, int nparams)',
     ),
@@ -221,6 +229,32 @@ export function loadLibvirt(path = 'libvirt.so.0') {
       ) => number
     >(
       'int virDomainSetMetadata(void *domain, int type, const char *metadata, const char *key, const char *uri, unsigned int flags)',
+    ),
+    // libvirt-domain.h: console and screen
+    openConsole: inThread<
+      (domain: DomainPointer, device: string | null, stream: StreamPointer, flags: number) => number
+    >('int virDomainOpenConsole(void *dom, const char *dev_name, void *st, unsigned int flags)'),
+    /** A descriptor. */
+    openGraphics: inThread<(domain: DomainPointer, index: number, flags: number) => number>(
+      'int virDomainOpenGraphicsFD(void *dom, unsigned int idx, unsigned int flags)',
+    ),
+    /** The type of what comes by the stream. */
+    screenshot: inThread<
+      (domain: DomainPointer, stream: StreamPointer, screen: number, flags: number) => string | null
+    >(
+      'OwnedText virDomainScreenshot(void *domain, void *stream, unsigned int screen, unsigned int flags)',
+    ),
+    sendKey: inThread<
+      (
+        domain: DomainPointer,
+        codeSet: number,
+        holdMs: number,
+        codes: Uint32Array,
+        count: number,
+        flags: number,
+      ) => number
+    >(
+      'int virDomainSendKey(void *domain, unsigned int codeset, unsigned int holdtime, void *keycodes, int nkeycodes, unsigned int flags)',
     ),
     // libvirt-domain.h: migration and jobs
     migrate: inThread<

@@ -1,4 +1,5 @@
 import type { Connection } from './connection.ts';
+import * as consoles from './console-operations.ts';
 import * as domains from './domain-operations.ts';
 import * as host from './host-operations.ts';
 import * as jobs from './job-operations.ts';
@@ -25,6 +26,10 @@ export const OPERATIONS = {
   changeMedium: domains.changeMedium,
   undefine: domains.undefine,
   setMetadata: domains.setMetadata,
+  openConsole: consoles.openConsole,
+  openDisplay: consoles.openDisplay,
+  takeScreenshot: consoles.takeScreenshot,
+  sendKeys: consoles.sendKeys,
   readMigratableXml: jobs.readMigratableXml,
   migrate: jobs.migrate,
   readObstacles: jobs.readObstacles,

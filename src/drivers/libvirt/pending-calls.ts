@@ -14,6 +14,7 @@ interface Entry {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
   readonly timer: NodeJS.Timeout | undefined;
+  readonly signal: AbortSignal;
 }
 
 /** Calls that wait for an answer, each until its own deadline. */
@@ -39,7 +40,7 @@ export class PendingCalls {
             : setTimeout(() => {
                 if (this.#take(id)) reject(call.onTimeout(id));
               }, call.timeoutMs);
-        this.#entries.set(id, { call, resolve, reject, timer });
+        this.#entries.set(id, { call, resolve, reject, timer, signal });
         // The entry stays: its deadline still finds out whether the call hangs.
         onAbort = () => reject(signal.reason);
         signal.addEventListener('abort', onAbort);
@@ -50,8 +51,11 @@ export class PendingCalls {
     }
   }
 
-  resolve(id: number, value: unknown): void {
-    this.#take(id)?.resolve(value);
+  /** Whether anybody waits for it. */
+  resolve(id: number, value: unknown): boolean {
+    const entry = this.#take(id);
+    entry?.resolve(value);
+    return entry !== undefined && !entry.signal.aborted;
   }
 
   fail(id: number, failure: OperationFailure): void {

@@ -45,7 +45,8 @@ export class ServedNode implements AsyncDisposable {
     const certificates = stack.use(await Certificates.open(files, log));
     const peers = stack.use(new GrpcPeers({ addresses: {}, certificates }));
     const node = stack.use(await OneNode.open({ ...options, peers }));
-    const { vms, migrations, incoming, operations, ownershipManager, shutdown } = node.agent;
+    const { vms, consoles, migrations, incoming, operations, ownershipManager, shutdown } =
+      node.agent;
     const { node: itself } = node.agent;
     node.agent.run();
     const socket = path.join(folder, 'agent.sock');
@@ -54,6 +55,7 @@ export class ServedNode implements AsyncDisposable {
         socket,
         network: { listen: '127.0.0.1:0', certificates },
         vms,
+        consoles,
         migrations,
         incoming,
         operations,

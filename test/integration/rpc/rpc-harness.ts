@@ -23,6 +23,7 @@ import { NodeServiceClient } from '../../../src/gen/novacron/agent/v1/node.ts';
 import { OperationServiceClient } from '../../../src/gen/novacron/agent/v1/operation.ts';
 import { VirtualMachineServiceClient } from '../../../src/gen/novacron/agent/v1/virtual_machine.ts';
 import { PeerServiceClient } from '../../../src/gen/novacron/peer/v1/peer.ts';
+import { FakeConsoleService } from '../../fakes/fake-console-service.ts';
 import { FakeIncomingService } from '../../fakes/fake-incoming-service.ts';
 import { FakeMigrationService } from '../../fakes/fake-migration-service.ts';
 import { FakeNodeService } from '../../fakes/fake-node-service.ts';
@@ -40,6 +41,7 @@ type CallEnd = Parameters<RpcObserver['callEnded']>[0];
 /** A real server on both listeners with fake features behind it, and clients of any identity. */
 export class RpcHarness implements AsyncDisposable {
   readonly vms: FakeVmService;
+  readonly consoles = new FakeConsoleService();
   readonly migrations = new FakeMigrationService();
   readonly incoming = new FakeIncomingService();
   readonly ownership = new FakeOwnershipService();
@@ -113,6 +115,7 @@ export class RpcHarness implements AsyncDisposable {
       socket: this.socket,
       network: { listen: `${host}:${port}`, certificates: this.certificates },
       vms: this.vms,
+      consoles: this.consoles,
       migrations: this.migrations,
       incoming: this.incoming,
       ownership: this.ownership,

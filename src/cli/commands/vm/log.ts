@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
-import type { VirtualMachine } from '../../../client/api.ts';
-import { AgentError } from '../../../core/errors.ts';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { whyEnded } from '../../console/why-ended.ts';
 import { bytesArgument } from '../../input/argument-parsers.ts';
 import { addNamespaceOption, type NamespaceOptions, vmRef } from '../../input/vm-ref.ts';
 import type { CliIo } from '../../process/cli-io.ts';
@@ -44,15 +43,4 @@ Examples:
       );
     });
   });
-}
-
-/** It has to do with the VM, which may have moved away. */
-async function whyEnded(asked: Promise<VirtualMachine>): Promise<string> {
-  const { phaseWord, vmDocument } = await import('../../views/vm-view.ts');
-  try {
-    return `it is ${phaseWord(vmDocument(await asked))} now`;
-  } catch (error) {
-    if (error instanceof AgentError) return error.message;
-    throw error;
-  }
 }

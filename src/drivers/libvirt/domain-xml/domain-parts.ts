@@ -2,6 +2,7 @@ import type { DomainPart } from './domain-part.ts';
 import { bootPart } from './parts/boot-part.ts';
 import { clockPart } from './parts/clock-part.ts';
 import { cpuPart } from './parts/cpu-part.ts';
+import { displayPart } from './parts/display-part.ts';
 import { fixedPart } from './parts/fixed-part.ts';
 import { memoryPart } from './parts/memory-part.ts';
 import { seedPart } from './parts/seed-part.ts';
@@ -15,6 +16,7 @@ export const DOMAIN_PARTS: readonly DomainPart[] = [
   clockPart,
   volumesPart,
   seedPart,
+  displayPart,
   fixedPart,
 ];
 

@@ -98,12 +98,13 @@ function unreachable(): AgentError {
 
 /** The hypervisor as an agent reaches it that can be killed at any step. */
 function guardHypervisor(life: Life, hypervisor: FakeHypervisor): Hypervisor {
-  const { host, domains, statistics, jobs, events } = hypervisor;
+  const { host, domains, statistics, jobs, consoles, events } = hypervisor;
   return {
     host: life.guard('host', host),
     domains: life.guard('domains', domains, ['list', 'effectOf', 'expire']),
     statistics,
     jobs: life.guard('jobs', jobs),
+    consoles,
     events,
     async [Symbol.asyncDispose]() {},
   };

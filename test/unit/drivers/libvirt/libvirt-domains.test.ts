@@ -237,7 +237,7 @@ function domainsOf(libvirt: Libvirt, cache: DefinitionCache, logger?: Logger): L
     variables: new UefiVariables('/nowhere'),
     seeds: new Seeds('/nowhere'),
     findProcessOwner: async () => undefined,
-    consoles: new ConsoleLogs(NODE_DEFAULTS.consoleDirectory),
+    consoleLogs: new ConsoleLogs(NODE_DEFAULTS.consoleDirectory),
     isLeaving: () => false,
     logger,
   });

@@ -3,6 +3,7 @@ import type { Machine } from '../../../../core/resources/machine.ts';
 import { busOf } from '../../../../core/resources/volume.ts';
 import type { DomainPart, DomainXmlOptions } from '../domain-part.ts';
 import { element, type XmlNode } from '../xml-node.ts';
+import { hasDisplay } from './display-part.ts';
 import { seedBusOf } from './seed-disk.ts';
 
 /** PCIe ports left free, so that devices can be attached to a running VM. */
@@ -44,7 +45,6 @@ export const fixedPart: DomainPart = {
 
 function deviceNodes(machine: Machine, options: DomainXmlOptions): readonly XmlNode[] {
   return [
-    element('controller', { type: 'usb', index: '0', model: 'none' }),
     ...pcieNodes(machine, options),
     element(
       'serial',
@@ -59,7 +59,6 @@ function deviceNodes(machine: Machine, options: DomainXmlOptions): readonly XmlN
       { type: 'unix' },
       element('target', { type: 'virtio', name: 'org.qemu.guest_agent.0' }),
     ),
-    element('video', {}, element('model', { type: 'none' })),
     element('rng', { model: 'virtio' }, element('backend', { model: 'random' }, '/dev/urandom')),
     // Reports a guest's panic. `isa` is libvirt's word for QEMU's pvpanic device.
     element('panic', { model: 'isa' }),
@@ -74,8 +73,9 @@ function pcieNodes(machine: Machine, options: DomainXmlOptions): readonly XmlNod
   if (hasSeed(machine)) buses.push(seedBusOf(machine));
   const virtioDisks = buses.filter((bus) => bus === 'virtio').length;
   const scsiControllers = buses.includes('scsi') ? 1 : 0;
+  const ofDisplay = hasDisplay(machine) ? 2 : 0; // graphics card, USB
   const others = 3; // virtio-serial, balloon, random numbers
-  const ports = virtioDisks + scsiControllers + others + SPARE_PCIE_PORTS;
+  const ports = virtioDisks + scsiControllers + ofDisplay + others + SPARE_PCIE_PORTS;
   return [
     element('controller', { type: 'pci', index: '0', model: 'pcie-root' }),
     ...Array.from({ length: ports }, (_, index) =>

@@ -60,6 +60,49 @@ export namespace RunStrategy {
   export type UNRECOGNIZED = typeof RunStrategy.UNRECOGNIZED;
 }
 
+/** How a screen is seen. */
+export const DisplayType = {
+  /** DISPLAY_TYPE_UNSPECIFIED - VNC. */
+  DISPLAY_TYPE_UNSPECIFIED: 0,
+  /** DISPLAY_TYPE_VNC - By VNC, through a socket of the node that root alone may open; the node's network is not listened on. */
+  DISPLAY_TYPE_VNC: 1,
+  /** DISPLAY_TYPE_NONE - There is none. */
+  DISPLAY_TYPE_NONE: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type DisplayType = typeof DisplayType[keyof typeof DisplayType];
+
+export namespace DisplayType {
+  export type DISPLAY_TYPE_UNSPECIFIED = typeof DisplayType.DISPLAY_TYPE_UNSPECIFIED;
+  export type DISPLAY_TYPE_VNC = typeof DisplayType.DISPLAY_TYPE_VNC;
+  export type DISPLAY_TYPE_NONE = typeof DisplayType.DISPLAY_TYPE_NONE;
+  export type UNRECOGNIZED = typeof DisplayType.UNRECOGNIZED;
+}
+
+/** A graphics card. */
+export const VideoModel = {
+  /** VIDEO_MODEL_UNSPECIFIED - VGA. */
+  VIDEO_MODEL_UNSPECIFIED: 0,
+  /** VIDEO_MODEL_VGA - Works with every firmware and guest. */
+  VIDEO_MODEL_VGA: 1,
+  /** VIDEO_MODEL_VIRTIO - For Linux. */
+  VIDEO_MODEL_VIRTIO: 2,
+  /** VIDEO_MODEL_BOCHS - For UEFI, without legacy VGA. */
+  VIDEO_MODEL_BOCHS: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type VideoModel = typeof VideoModel[keyof typeof VideoModel];
+
+export namespace VideoModel {
+  export type VIDEO_MODEL_UNSPECIFIED = typeof VideoModel.VIDEO_MODEL_UNSPECIFIED;
+  export type VIDEO_MODEL_VGA = typeof VideoModel.VIDEO_MODEL_VGA;
+  export type VIDEO_MODEL_VIRTIO = typeof VideoModel.VIDEO_MODEL_VIRTIO;
+  export type VIDEO_MODEL_BOCHS = typeof VideoModel.VIDEO_MODEL_BOCHS;
+  export type UNRECOGNIZED = typeof VideoModel.UNRECOGNIZED;
+}
+
 /** What a clock shows when its machine is started. */
 export const ClockOffset = {
   /** CLOCK_OFFSET_UNSPECIFIED - Left to the agent. */
@@ -559,12 +602,26 @@ export interface MachineSpec {
     | CloudInitSpec
     | undefined;
   /** Its clock. */
-  clock: ClockSpec | undefined;
+  clock:
+    | ClockSpec
+    | undefined;
+  /** Its screen. Unset means none for a VM that is new, and as it was made for one that is there. */
+  display: DisplaySpec | undefined;
 }
 
 export interface MachineSpec_NodeSelectorEntry {
   key: string;
   value: string;
+}
+
+/** A screen, the graphics card behind it, and a tablet. */
+export interface DisplaySpec {
+  /** How it is seen. Unspecified means VNC. */
+  type: DisplayType;
+  /** Unspecified means VGA. */
+  video: VideoModel;
+  /** Whether it has a USB tablet, so that the guest's pointer is where that of the viewer is. Unset means yes. */
+  tablet?: boolean | undefined;
 }
 
 /** The clock on the machine's board. */
@@ -2029,6 +2086,7 @@ function createBaseMachineSpec(): MachineSpec {
     console: undefined,
     cloudInit: undefined,
     clock: undefined,
+    display: undefined,
   };
 }
 
@@ -2084,6 +2142,9 @@ export const MachineSpec: MessageFns<MachineSpec> = {
     }
     if (message.clock !== undefined) {
       ClockSpec.encode(message.clock, writer.uint32(138).fork()).join();
+    }
+    if (message.display !== undefined) {
+      DisplaySpec.encode(message.display, writer.uint32(146).fork()).join();
     }
     return writer;
   },
@@ -2240,6 +2301,14 @@ export const MachineSpec: MessageFns<MachineSpec> = {
             message.clock = ClockSpec.decode(reader, reader.uint32());
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.display = DisplaySpec.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2299,6 +2368,9 @@ export const MachineSpec: MessageFns<MachineSpec> = {
       : undefined;
     message.clock = (object.clock !== undefined && object.clock !== null)
       ? ClockSpec.fromPartial(object.clock)
+      : undefined;
+    message.display = (object.display !== undefined && object.display !== null)
+      ? DisplaySpec.fromPartial(object.display)
       : undefined;
     return message;
   },
@@ -2367,6 +2439,85 @@ export const MachineSpec_NodeSelectorEntry: MessageFns<MachineSpec_NodeSelectorE
     const message = createBaseMachineSpec_NodeSelectorEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseDisplaySpec(): DisplaySpec {
+  return { type: 0, video: 0, tablet: undefined };
+}
+
+export const DisplaySpec: MessageFns<DisplaySpec> = {
+  encode(message: DisplaySpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.type !== 0) {
+      writer.uint32(8).int32(message.type);
+    }
+    if (message.video !== 0) {
+      writer.uint32(16).int32(message.video);
+    }
+    if (message.tablet !== undefined) {
+      writer.uint32(24).bool(message.tablet);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DisplaySpec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDisplaySpec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.type = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.video = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.tablet = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DisplaySpec>): DisplaySpec {
+    return DisplaySpec.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DisplaySpec>): DisplaySpec {
+    const message = createBaseDisplaySpec();
+    message.type = object.type ?? 0;
+    message.video = object.video ?? 0;
+    message.tablet = object.tablet ?? undefined;
     return message;
   },
 };
