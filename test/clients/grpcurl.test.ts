@@ -91,3 +91,14 @@ test('it watches', async () => {
   assert.match(stdout, /"name": "web"/);
   assert.match(stderr, /DeadlineExceeded/);
 });
+
+test('it types on a console, message by message', async () => {
+  const start = { start: { ref: { name: 'web' }, mode: 'CONSOLE_MODE_WRITE' } };
+  const inputs = ['hello', 'bye'].map((text) => ({ input: Buffer.from(text).toString('base64') }));
+  const messages = [start, ...inputs].map((message) => JSON.stringify(message)).join('\n');
+  const call = 'novacron.agent.v1.ConsoleService/OpenConsole';
+  for (const answer of await ask([call], ['-d', messages])) {
+    assert.match(answer, /"opened": \{/);
+    assert.match(answer, new RegExp(`"output": "${Buffer.from('hello').toString('base64')}"`));
+  }
+});

@@ -23,6 +23,7 @@ import { agentPid, TwoNodes } from './two-nodes.ts';
 
 const SERVICES = [
   'novacron.agent.v1.VirtualMachineService',
+  'novacron.agent.v1.ConsoleService',
   'novacron.agent.v1.MigrationService',
   'novacron.agent.v1.NodeService',
   'novacron.agent.v1.OperationService',

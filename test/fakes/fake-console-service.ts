@@ -11,13 +11,21 @@ import type { Picture } from '../../src/drivers/hypervisor-consoles.ts';
 /** Consoles that say what was typed on them, and end at "bye". */
 export class FakeConsoleService implements ConsoleService {
   readonly calls: { readonly method: string; readonly argument: unknown }[] = [];
+  readonly #echoes = new Set<Echo>();
+
   /** How many are open. */
-  open = 0;
+  get open(): number {
+    return this.#echoes.size;
+  }
+
+  /** All that are open say it. */
+  say(text: string): void {
+    for (const echo of this.#echoes) echo.put(Buffer.from(text));
+  }
 
   async openConsole(ref: VmRef, options: OpenConsoleOptions): Promise<OpenedConsole> {
     this.calls.push({ method: 'openConsole', argument: { ref, ...options } });
-    const echo = new Echo(() => (this.open -= 1));
-    this.open += 1;
+    const echo = this.#open();
     return {
       vm: toVm(ref),
       others: 1,
@@ -31,8 +39,7 @@ export class FakeConsoleService implements ConsoleService {
 
   async openDisplay(ref: VmRef): Promise<OpenedDisplay> {
     this.calls.push({ method: 'openDisplay', argument: ref });
-    const echo = new Echo(() => (this.open -= 1));
-    this.open += 1;
+    const echo = this.#open();
     return {
       vm: toVm(ref),
       async *read(signal) {
@@ -42,6 +49,12 @@ export class FakeConsoleService implements ConsoleService {
       write: async (data) => echo.put(data),
       [Symbol.dispose]: () => echo.close(),
     };
+  }
+
+  #open(): Echo {
+    const echo: Echo = new Echo(() => this.#echoes.delete(echo));
+    this.#echoes.add(echo);
+    return echo;
   }
 
   async takeScreenshot(ref: VmRef): Promise<Picture> {

@@ -154,6 +154,8 @@ export class ConsoleManager implements ConsoleService {
       }
     };
     const opening = open();
+    // All who waited for it may have given up.
+    opening.catch(() => undefined);
     this.#opening.set(uid, opening);
     return opening;
   }

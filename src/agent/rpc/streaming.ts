@@ -66,7 +66,9 @@ async function* readRequests<Request>(
   signal: AbortSignal,
 ): AsyncGenerator<Request, void, undefined> {
   try {
-    for await (const bytes of call as AsyncIterable<Buffer>) yield readRequest(method, bytes);
+    // Whoever has read all would destroy what is still to be written to otherwise.
+    const all = call.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+    for await (const bytes of all) yield readRequest(method, bytes);
   } catch (error) {
     // A call that has ended cuts its stream.
     if (!signal.aborted && !call.destroyed && !call.writableEnded) throw error;

@@ -18,6 +18,7 @@ import { RpcServer } from '../../../src/agent/rpc/rpc-server.ts';
 import type { LogLevel } from '../../../src/core/log-level.ts';
 import { ErrorInfo } from '../../../src/gen/google/rpc/error_details.ts';
 import { Status } from '../../../src/gen/google/rpc/status.ts';
+import { ConsoleServiceClient } from '../../../src/gen/novacron/agent/v1/console.ts';
 import { MigrationServiceClient } from '../../../src/gen/novacron/agent/v1/migration.ts';
 import { NodeServiceClient } from '../../../src/gen/novacron/agent/v1/node.ts';
 import { OperationServiceClient } from '../../../src/gen/novacron/agent/v1/operation.ts';
@@ -164,6 +165,7 @@ export class RpcHarness implements AsyncDisposable {
     };
     const clients = {
       vms: new VirtualMachineServiceClient(address, channel, settings),
+      consoles: new ConsoleServiceClient(address, channel, settings),
       migrations: new MigrationServiceClient(address, channel, settings),
       node: new NodeServiceClient(address, channel, settings),
       operations: new OperationServiceClient(address, channel, settings),

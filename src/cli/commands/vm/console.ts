@@ -10,8 +10,8 @@ import type { CliIo } from '../../process/cli-io.ts';
 interface ConsoleOptions extends NamespaceOptions {
   readonly readOnly?: boolean;
   readonly takeOver?: boolean;
-  readonly scrollback: bigint;
-  readonly escape: EscapeKey;
+  readonly scrollback?: bigint;
+  readonly escape?: EscapeKey;
   readonly resize?: boolean;
 }
 
@@ -28,19 +28,17 @@ export function addVmConsoleCommand(parent: Command, io: CliIo): void {
     )
     .argument('<vm>', 'NAME or NAMESPACE/NAME')
     .option('-r, --read-only', 'only see it, as any number of others may')
-    .option('--take-over', 'type in the place of another, who only sees it from then on')
+    .addOption(
+      parent
+        .createOption('--take-over', 'type in the place of another, who only sees it from then on')
+        .conflicts('readOnly'),
+    )
     .option(
       '--scrollback <bytes>',
       'so much of what was written before, at most 1Mi (4Ki)',
       scrollbackArgument,
-      DEFAULT_SCROLLBACK_BYTES,
     )
-    .option(
-      '--escape <key>',
-      'what ends it, as ^X, or none (^])',
-      escapeKeyArgument,
-      DEFAULT_ESCAPE,
-    )
+    .option('--escape <key>', 'what ends it, as ^X, or none (^])', escapeKeyArgument)
     .option(
       '--resize',
       'tell the shell that runs there the size of this terminal, by typing stty rows R cols C, at once and when it changes',
@@ -60,7 +58,8 @@ Examples:
     // Before the terminal is another: what stands in the way is told as usual.
     const { ConsoleSession } = await import('../../console/console-session.ts');
     await withAgent(io, command, async (client, call) => {
-      const { readOnly = false, takeOver = false, scrollback, escape, resize = false } = options;
+      const { readOnly = false, takeOver = false, resize = false } = options;
+      const { scrollback = DEFAULT_SCROLLBACK_BYTES, escape = DEFAULT_ESCAPE } = options;
       const session = new ConsoleSession({
         io,
         consoles: client.consoles,
@@ -88,7 +87,7 @@ function scrollbackArgument(text: string): bigint {
 
 function openedText(
   { ref, others, writer, paused }: ConsoleOpened,
-  { readOnly, escape }: ConsoleOptions,
+  { readOnly, escape = DEFAULT_ESCAPE }: ConsoleOptions,
 ): string {
   const sentences = [`Connected to the console of VM ${ref === undefined ? '' : vmWords(ref)}`];
   if (escape.byte !== undefined) sentences.push(`${escape.name} ends it`);

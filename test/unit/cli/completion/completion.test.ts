@@ -18,7 +18,13 @@ test('the top offers all commands but not the hidden one', () => {
 });
 
 test('a group offers its subcommands, also after options with values', () => {
-  assert.deepEqual(valuesFor('--node', 'vm', 'vm', 's'), ['start', 'shutdown', 'suspend']);
+  assert.deepEqual(valuesFor('--node', 'vm', 'vm', 's'), [
+    'start',
+    'shutdown',
+    'suspend',
+    'screenshot',
+    'send-key',
+  ]);
 });
 
 test('a command offers its options, the connection included', () => {

@@ -293,20 +293,22 @@ void test('a disk for cloud-init makes room for a volume that asks for its place
   assert.equal(seedOf(before.withMachine(more, tcgOptions)), 'disk vdy virtio');
 });
 
+const clockAndBalloon = (document: DomainDocument) => readBoard(document).slice(0, 2);
+
 void test('a clock and a balloon that a machine leaves open stay as they are, and are changed when it names them', () => {
   const old = buildDomainXml(definition(), tcgOptions)
     .replace("<clock offset='utc'", "<clock offset='timezone' timezone='Europe/Berlin'")
     .replace(" freePageReporting='on'", '');
   const before = DomainDocument.parse(old);
-  assert.deepEqual([before.drift, readBoard(before)], [[], ['timezone', undefined]]);
+  assert.deepEqual([before.drift, clockAndBalloon(before)], [[], ['timezone', undefined]]);
   assert.equal(before.withMachine(machine(), tcgOptions).toString(), old);
   const named = machine({ clock: { offset: 'localtime' }, memory: { freePageReporting: false } });
   const after = before.withMachine(named, tcgOptions).withDefinition(definition({}, named));
   assert.equal(before.withMachine(machine({ memory: {} }), tcgOptions).toString(), old);
-  assert.deepEqual([after.drift, readBoard(after)], [[], ['localtime', undefined]]);
+  assert.deepEqual([after.drift, clockAndBalloon(after)], [[], ['localtime', undefined]]);
   assert.ok(!after.toString().includes('timezone'));
   const reporting = machine({ memory: { freePageReporting: true } });
-  assert.deepEqual(readBoard(after.withMachine(reporting, tcgOptions)), ['localtime', 'on']);
+  assert.deepEqual(clockAndBalloon(after.withMachine(reporting, tcgOptions)), ['localtime', 'on']);
   const moved = after.toString().replace("offset='localtime'", "offset='utc'");
   assert.deepEqual(DomainDocument.parse(moved).drift, ['clock']);
 });
