@@ -34,7 +34,7 @@ Architecture: ${architecture}
 Maintainer: NovaCron <novacron@novacron.io>
 Installed-Size: ${installedKiB}
 Depends: ${[libraries, ...CALLED].join(', ')}
-Recommends: ovmf
+Recommends: ovmf, swtpm, swtpm-tools
 Section: admin
 Priority: optional
 Homepage: https://novacron.io

@@ -184,6 +184,7 @@ export type DriftedPart =
   | 'memory'
   | 'cpu'
   | 'boot'
+  | 'tpm'
   | 'clock'
   | 'volumes'
   // The disk for it

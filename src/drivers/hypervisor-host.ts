@@ -1,3 +1,5 @@
+import type { Machine } from '../core/resources/machine.ts';
+
 /** What the hypervisor of this node is and can do. */
 export interface HypervisorHost {
   /** Read anew. */
@@ -22,6 +24,20 @@ export interface HypervisorHost {
     accelerator: Accelerator,
     signal: AbortSignal,
   ): Promise<string | undefined>;
+
+  /** Which parts of a firmware no VM can be given here, and what to do about each; empty if the hypervisor cannot tell. */
+  findFirmwareProblems(
+    firmware: Firmware,
+    signal: AbortSignal,
+  ): Promise<readonly FirmwareProblem[]>;
+}
+
+export type Firmware = NonNullable<Machine['firmware']>;
+
+export interface FirmwareProblem {
+  readonly part: 'type' | 'secureBoot' | 'tpm';
+  /** For people, after the name of the part. */
+  readonly description: string;
 }
 
 export interface HypervisorInfo {

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type {
+  Firmware,
+  FirmwareProblem,
   HypervisorHost,
   HypervisorInfo,
   IncomingSocket,
@@ -23,6 +25,21 @@ export class FakeHypervisorHost implements HypervisorHost {
 
   findCpuProblem(_cpu: string, _accelerator: string, signal: AbortSignal) {
     return this.#calls.perform('findCpuProblem', '', signal, () => this.cpuProblem);
+  }
+
+  /** What of a firmware it lacks. */
+  lacking: readonly FirmwareProblem['part'][] = [];
+
+  findFirmwareProblems(
+    { type, secureBoot, tpm }: Firmware,
+    signal: AbortSignal,
+  ): Promise<readonly FirmwareProblem[]> {
+    const asked = { type: type === 'uefi', secureBoot, tpm };
+    return this.#calls.perform('findFirmwareProblems', '', signal, () =>
+      this.lacking
+        .filter((part) => asked[part])
+        .map((part) => ({ part, description: 'is lacking here; install it' })),
+    );
   }
 
   /** Knows all models but those that say so by their name. */

@@ -26,10 +26,11 @@ import {
   wayWithout,
   writtenBases,
 } from './file-violations.ts';
+import { firmwareViolations } from './firmware-violations.ts';
 import { commandNameOf } from './vm-words.ts';
 
 export interface DefinitionValidatorOptions {
-  readonly host: Pick<HypervisorHost, 'getInfo' | 'findModelProblem'>;
+  readonly host: Pick<HypervisorHost, 'getInfo' | 'findModelProblem' | 'findFirmwareProblems'>;
   readonly images: ImageInspector;
   /** What new VMs run on. */
   readonly accelerator: Pick<NodeAccelerator, 'current'>;
@@ -82,6 +83,7 @@ export class DefinitionValidator {
       ...refused.map((violation) => ({ ...violation, reason: 'NOT_SUPPORTED' as const })),
       ...(await this.#machineTypeViolations(machine, signal)),
       ...(await this.#cpuViolations(machine, signal)),
+      ...(await firmwareViolations(machine, this.#options.host, signal)),
     ];
     const asker = { vmUid: metadata.uid, arrivesAs: undefined, isNew: true };
     const { violations: ofFiles, contents } =
@@ -128,6 +130,7 @@ export class DefinitionValidator {
     const asker = { vmUid: uid, arrivesAs: commandNameOf(definition) };
     const violations = [
       ...(await this.#machineTypeViolations(machine, signal)),
+      ...(await firmwareViolations(machine, this.#options.host, signal)),
       ...(await this.#fileViolations(machine, asker, signal)),
     ];
     throwIfAny(`take VM ${name}`, violations);

@@ -17,6 +17,7 @@ import { lockVm } from './busy.ts';
 import { bootedNotes, tellsOtherwise, userDataNotes } from './cloud-init-notes.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import { disksChanged, putsDisksBack } from './disks-changed.ts';
+import { firmwareNotes } from './firmware-notes.ts';
 import { assertSpecKnown } from './known-spec.ts';
 import { restoreUserData } from './lost-user-data.ts';
 import type { Ownership } from './ownership.ts';
@@ -102,6 +103,7 @@ export class VmApplier {
       ...(await validator.validate(known, { isStarted: false }, signal)),
       ...userDataNotes(userData),
       ...bootedNotes(current, wanted.spec, changes),
+      ...firmwareNotes(current, wanted.spec),
     ];
     // Also where nothing would change: what is here is not the VM.
     ownership.assertOwned(definition);

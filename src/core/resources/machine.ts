@@ -133,21 +133,22 @@ const firmware = z.strictObject({
   type: choice('FIRMWARE_TYPE', ['bios', 'uefi']).default('bios').meta({
     description: 'SeaBIOS or OVMF.',
   }),
-  secureBoot: z
-    .boolean()
-    .optional()
-    .meta({
-      description: 'Only signed boot loaders are started; with uefi.',
-      notSupportedValues: { true: 'the agent cannot enforce Secure Boot yet; leave it out' },
-    }),
+  secureBoot: z.boolean().optional().meta({
+    description:
+      'Only signed boot loaders are started; with uefi and q35. The variables of UEFI are kept apart for a VM with and without it.',
+  }),
+  secureBootKeys: choice('SECURE_BOOT_KEYS', ['microsoft', 'none']).optional().meta({
+    description:
+      "Whose signatures count with secureBoot: Microsoft's keys, which distributions and Windows are signed for, unless given; with none the guest enrolls its own, and starts anything until then.",
+  }),
   tpm: z
     .strictObject({
       version: z.enum(['2.0'], 'must be "2.0"').meta({ description: 'Version of the standard.' }),
     })
     .optional()
     .meta({
-      description: 'A trusted platform module.',
-      notSupported: 'the agent cannot give VMs a TPM yet; leave it out',
+      description:
+        "A trusted platform module, emulated by the node's swtpm. What it keeps belongs to the VM, and moves with it.",
     }),
   nvram: choice('NVRAM_POLICY', ['keep', 'reset'])
     .optional()

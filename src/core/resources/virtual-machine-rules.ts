@@ -70,11 +70,17 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
     yield { path: ['volumes'], message };
   }
   if (machine.firmware?.type !== 'uefi') {
-    for (const field of ['secureBoot', 'nvram'] as const) {
+    for (const field of ['secureBoot', 'secureBootKeys', 'nvram'] as const) {
       const value = machine.firmware?.[field];
       if (value === undefined || value === false) continue;
       yield { path: ['firmware', field], message: 'needs the firmware type uefi' };
     }
+  }
+  if (machine.firmware?.secureBoot === true && /^pc(-i440fx|$)/.test(machine.machineType ?? '')) {
+    yield { path: ['firmware', 'secureBoot'], message: 'needs the machine type q35' };
+  }
+  if (machine.firmware?.secureBootKeys !== undefined && machine.firmware.secureBoot !== true) {
+    yield { path: ['firmware', 'secureBootKeys'], message: 'needs secureBoot: true' };
   }
   for (const [index, network] of (machine.networks ?? []).entries()) {
     const { method, address } = network.ipv4 ?? {};

@@ -1,7 +1,7 @@
 import type { HypervisorFeature } from '../hypervisor-host.ts';
 import type { Out } from './c-call.ts';
 import type { Connection } from './connection.ts';
-import { isIncompatibleCpu, isUnknownCpuModel } from './errors.ts';
+import { isIncompatibleCpu, isUnknownCpuModel, LibvirtError } from './errors.ts';
 import { COMPARE_CPU_FAIL_INCOMPATIBLE } from './libvirt-constants.ts';
 import { OPTIONAL_SYMBOLS } from './native.ts';
 
@@ -85,6 +85,17 @@ async function problemOf(
     if (connection.isAlive) return '';
     throw error;
   }
+}
+
+/** What libvirt can give a domain of the kind that most are, as XML; empty if it cannot tell. */
+export async function readDomainCapabilities({
+  libvirt,
+  pointer,
+  isAlive,
+}: Connection): Promise<string> {
+  const xml = await libvirt.getDomainCapabilities(pointer, null, 'x86_64', 'q35', null, 0);
+  if (xml === null && !isAlive) throw new LibvirtError(0, 'the connection was lost');
+  return xml ?? '';
 }
 
 /** What QEMU's version is; asked before a domain is built. */

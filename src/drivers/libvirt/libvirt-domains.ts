@@ -18,6 +18,7 @@ import { effectOf } from './domain-xml/domain-parts.ts';
 import { METADATA_NAMESPACE, METADATA_PREFIX } from './domain-xml/metadata-namespace.ts';
 import { losesDirtyPagesUnderTcg } from './host-info.ts';
 import type { Seeds } from './seeds.ts';
+import type { TpmStates } from './tpm-states.ts';
 import type { UefiVariables } from './uefi-variables.ts';
 
 const METADATA = { prefix: METADATA_PREFIX, namespace: METADATA_NAMESPACE } as const;
@@ -26,6 +27,7 @@ export interface LibvirtDomainsOptions extends DomainReaderOptions {
   /** Asked anew for each definition. */
   readonly nodeDefaults: () => NodeDefaults;
   readonly variables: UefiVariables;
+  readonly tpmStates: TpmStates;
   readonly seeds: Seeds;
   /** Whom QEMU runs as; undefined where libvirt does not say. */
   readonly findProcessOwner: (signal: AbortSignal) => Promise<FileOwner | undefined>;
@@ -207,12 +209,14 @@ export class LibvirtDomains implements HypervisorDomains {
   }
 
   async undefine(uid: string, signal: AbortSignal): Promise<void> {
-    const { calls, variables, seeds, consoleLogs, logger } = this.#options;
+    const { calls, variables, tpmStates, seeds, consoleLogs, logger } = this.#options;
     await calls.call('undefine', uid, [uid], 'undefine', signal);
     // It may hold secrets.
     await seeds.remove(uid);
     // libvirt removes the file that the domain names, which is none after a change to BIOS.
     await variables.remove(uid);
+    // Nor one that the domain has lost before.
+    await tpmStates.remove(uid);
     try {
       await consoleLogs.remove(uid);
     } catch (error) {
@@ -236,14 +240,16 @@ export class LibvirtDomains implements HypervisorDomains {
 
   async listFiles(signal: AbortSignal): Promise<readonly string[]> {
     signal.throwIfAborted();
-    const { variables, seeds, consoleLogs } = this.#options;
-    const lists = await Promise.all([variables.list(), seeds.list(), consoleLogs.list()]);
+    const { variables, tpmStates, seeds, consoleLogs } = this.#options;
+    const folders = [variables, tpmStates, seeds, consoleLogs];
+    const lists = await Promise.all(folders.map((folder) => folder.list()));
     return [...new Set(lists.flat())];
   }
 
   async removeFiles(uid: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     await this.#options.variables.remove(uid);
+    await this.#options.tpmStates.remove(uid);
     await this.#options.seeds.remove(uid);
     await this.#options.consoleLogs.remove(uid);
   }

@@ -18,6 +18,7 @@ import { DriverCalls } from './driver-calls.ts';
 import type { DomainReport, DriverDiagnostics } from './driver-protocol.ts';
 import { DriverSupervisor } from './driver-supervisor.ts';
 import { EventFeed } from './event-feed.ts';
+import { firmwareProblems } from './firmware-problems.ts';
 import { toHypervisorInfo } from './host-info.ts';
 import { LibvirtConsoles } from './libvirt-consoles.ts';
 import { LibvirtDomains, type NodeDefaults } from './libvirt-domains.ts';
@@ -25,6 +26,7 @@ import { LibvirtJobs } from './libvirt-jobs.ts';
 import { findIncomingSocket } from './libvirt-socket.ts';
 import { Seeds } from './seeds.ts';
 import { StatisticsSampler } from './statistics-sampler.ts';
+import { TpmStates } from './tpm-states.ts';
 import { UefiVariables } from './uefi-variables.ts';
 
 export interface LibvirtHypervisorOptions {
@@ -93,6 +95,7 @@ export class LibvirtHypervisor implements Hypervisor {
     });
     const { nodeDefaults } = options;
     const variables = new UefiVariables(options.root ?? '/');
+    const tpmStates = new TpmStates(options.root ?? '/');
     const seeds = new Seeds(options.root ?? '/');
     const consoleLogs = new ConsoleLogs(nodeDefaults().consoleDirectory);
     const calls = new DriverCalls(driver, cache, callTimeoutMs);
@@ -105,6 +108,7 @@ export class LibvirtHypervisor implements Hypervisor {
       cache,
       nodeDefaults,
       variables,
+      tpmStates,
       seeds,
       findProcessOwner: async (signal) => (await this.host.getInfo(signal)).processOwner,
       consoleLogs,
@@ -142,6 +146,14 @@ export class LibvirtHypervisor implements Hypervisor {
         const values = [accelerator === 'kvm' ? 'kvm' : 'qemu', cpu.xml] as const;
         const action = 'ask whether there is a CPU model';
         return (await driver.call('compareModel', [...values], { action }, signal)) || undefined;
+      },
+      async findFirmwareProblems(firmware, signal) {
+        if (firmware.type === 'bios' && firmware.tpm === undefined) return [];
+        const action = 'read what firmware there is for VMs';
+        return firmwareProblems(
+          await driver.call('readDomainCapabilities', [], { action }, signal),
+          firmware,
+        );
       },
     };
     this.statistics = sampler;

@@ -136,6 +136,18 @@ export function loadLibvirt(path = 'libvirt.so.0') {
     getCapabilities: inThread<(connection: ConnectPointer) => string | null>(
       'OwnedText virConnectGetCapabilities(void *conn)',
     ),
+    getDomainCapabilities: inThread<
+      (
+        connection: ConnectPointer,
+        emulator: string | null,
+        architecture: string,
+        machine: string,
+        virtType: string | null,
+        flags: number,
+      ) => string | null
+    >(
+      'OwnedText virConnectGetDomainCapabilities(void *conn, const char *emulatorbin, const char *arch, const char *machine, const char *virttype, unsigned int flags)',
+    ),
     compareHypervisorCpu: inThread<
       (
         connection: ConnectPointer,

@@ -9,6 +9,7 @@ export const OPERATIONS = {
   probe: host.probe,
   readHost: host.readHost,
   readHypervisorVersion: host.readHypervisorVersion,
+  readDomainCapabilities: host.readDomainCapabilities,
   compareCpu: host.compareCpu,
   compareModel: host.compareModel,
   list: domains.list,

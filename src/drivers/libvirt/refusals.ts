@@ -25,6 +25,12 @@ const REFUSALS: readonly Refusal[] = [
       'install a UEFI image for QEMU on this node (Debian: apt-get install ovmf), or boot the VM with BIOS',
   },
   {
+    words: /Unable to find 'swtpm|swtpm.*(?:not found|cannot be executed)|Could not find swtpm/i,
+    reason: 'FEATURE_NOT_SUPPORTED',
+    advice: (_match, where) =>
+      `install swtpm on ${where} (Debian: apt-get install swtpm swtpm-tools) and restart libvirt, or give the VM no TPM`,
+  },
+  {
     words: cannotOpen('Permission denied'),
     reason: 'IMAGE_NOT_READABLE',
     advice: ([, uid = 'USER'], where) =>

@@ -26,7 +26,7 @@ export interface UidFilesOptions {
   readonly what: string;
 }
 
-/** Files of VMs in one folder, named for their uids, so that none is ever taken for that of a namesake. */
+/** Files of VMs, or folders, in one folder, named for their uids, so that none is ever taken for that of a namesake. */
 export class UidFiles {
   readonly #options: UidFilesOptions;
   readonly #name: RegExp;
@@ -53,7 +53,7 @@ export class UidFiles {
     const names = (await this.#names('remove')).filter((name) => this.#ownerOf(name) === uid);
     try {
       if (names.length === 0 || !(await isLocal(directory))) return;
-      for (const name of names) await rm(join(directory, name), { force: true });
+      for (const name of names) await rm(join(directory, name), { recursive: true, force: true });
     } catch (error) {
       throw this.#cannot('remove', error);
     }

@@ -6,6 +6,7 @@ import { displayPart } from './parts/display-part.ts';
 import { fixedPart } from './parts/fixed-part.ts';
 import { memoryPart } from './parts/memory-part.ts';
 import { seedPart } from './parts/seed-part.ts';
+import { tpmPart } from './parts/tpm-part.ts';
 import { volumesPart } from './parts/volumes-part.ts';
 
 /** Everything that a domain is made of. */
@@ -13,6 +14,7 @@ export const DOMAIN_PARTS: readonly DomainPart[] = [
   memoryPart,
   cpuPart,
   bootPart,
+  tpmPart,
   clockPart,
   volumesPart,
   seedPart,

@@ -357,3 +357,38 @@ test('a VM that a newer agent has written is listed, started and stopped, not ch
   assert.equal(stopped.phase, 'stopped');
   assert.deepEqual(stopped.definition.newer, definition.newer);
 });
+
+test('what a change of firmware does to what the guest keeps in it is said before', async () => {
+  await using node = await OneNode.open();
+  const tpm = { version: '2.0' } as const;
+  const request = newRequest('web', { machine: { firmware: { type: 'uefi', tpm } } });
+  await apply(node, request);
+  const secure = manifestOf(request, { machine: { firmware: { type: 'uefi', secureBoot: true } } });
+  const { warnings, changes } = await apply(node, secure, { dryRun: true });
+  assert.deepEqual(
+    changes.map(({ field, effect }) => [field.split('.').at(-1), effect]),
+    [
+      ['tpm', 'next-start'],
+      ['secureBoot', 'next-start'],
+    ],
+  );
+  assert.match(warnings.join('\n'), /kept apart for each setting of Secure Boot/);
+  assert.match(warnings.join('\n'), /cannot read without/);
+});
+
+test('firmware that the node lacks is refused by field, with what to install', async () => {
+  await using node = await OneNode.open();
+  node.hypervisor.host.lacking = ['secureBoot', 'tpm'];
+  const firmware = { type: 'uefi', secureBoot: true, tpm: { version: '2.0' } } as const;
+  await assert.rejects(apply(node, newRequest('web', { machine: { firmware } })), {
+    reason: 'FEATURE_NOT_SUPPORTED',
+    violations: [
+      {
+        field: 'spec.template.spec.firmware.secureBoot',
+        description: 'is lacking here; install it',
+      },
+      { field: 'spec.template.spec.firmware.tpm', description: 'is lacking here; install it' },
+    ],
+  });
+  await apply(node, newRequest('plain', { machine: { firmware: { type: 'uefi' } } }));
+});

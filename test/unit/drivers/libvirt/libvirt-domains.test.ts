@@ -12,6 +12,7 @@ import type { DriverSupervisor } from '../../../../src/drivers/libvirt/driver-su
 import { LibvirtDomains } from '../../../../src/drivers/libvirt/libvirt-domains.ts';
 import type { OperationName, OperationResult } from '../../../../src/drivers/libvirt/operations.ts';
 import { Seeds } from '../../../../src/drivers/libvirt/seeds.ts';
+import { TpmStates } from '../../../../src/drivers/libvirt/tpm-states.ts';
 import { UefiVariables } from '../../../../src/drivers/libvirt/uefi-variables.ts';
 import { recordedLog } from '../../../fakes/recorded-log.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
@@ -235,6 +236,7 @@ function domainsOf(libvirt: Libvirt, cache: DefinitionCache, logger?: Logger): L
     cache,
     nodeDefaults: () => NODE_DEFAULTS,
     variables: new UefiVariables('/nowhere'),
+    tpmStates: new TpmStates('/nowhere'),
     seeds: new Seeds('/nowhere'),
     findProcessOwner: async () => undefined,
     consoleLogs: new ConsoleLogs(NODE_DEFAULTS.consoleDirectory),

@@ -5,9 +5,12 @@ import type { XmlEditor } from '../xml-editor.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
 import { attributeOf, childrenOf, findElement, textOf } from '../xml-query.ts';
+import { isOfTpm } from './tpm-part.ts';
 
 export interface DomainBoot {
   readonly firmware: 'bios' | 'uefi';
+  /** With whose keys; undefined without it. */
+  readonly secureBoot: 'microsoft' | 'none' | undefined;
   readonly kernel:
     | {
         readonly path: string;
@@ -25,6 +28,7 @@ export function readBoot(domain: XmlElement): DomainBoot {
   const path = textOf(findElement(os, 'kernel'));
   return {
     firmware: uefi ? 'uefi' : 'bios',
+    secureBoot: uefi ? readSecureBoot(os) : undefined,
     kernel:
       path === undefined
         ? undefined
@@ -36,15 +40,27 @@ export function readBoot(domain: XmlElement): DomainBoot {
   };
 }
 
+function readSecureBoot(os: XmlElement | undefined): DomainBoot['secureBoot'] {
+  const features = childrenOf(findElement(os, 'firmware'), 'feature');
+  const find = (name: string) => features.find((one) => attributeOf(one, 'name') === name);
+  const named = attributeOf(find('secure-boot'), 'enabled');
+  // Of a domain that somebody else has chosen the image for.
+  const isSecure = (named ?? attributeOf(findElement(os, 'loader'), 'secure')) === 'yes';
+  if (!isSecure) return undefined;
+  return attributeOf(find('enrolled-keys'), 'enabled') === 'no' ? 'none' : 'microsoft';
+}
+
 /** As libvirt keeps it, such as `pc-q35-7.2`. */
 export function readMachineType(domain: XmlElement): string {
   return attributeOf(findElement(domain, 'os', 'type'), 'machine') ?? '';
 }
 
+const OF_BOOT = nextStart('machineType', 'firmware', 'kernel');
+
 export const bootPart: DomainPart = {
   drift: 'boot',
 
-  effectOf: nextStart('machineType', 'firmware', 'kernel'),
+  effectOf: (field) => (isOfTpm(field) ? undefined : OF_BOOT(field)),
 
   build(machine, options) {
     const boot = bootOf(machine);
@@ -72,7 +88,7 @@ export const bootPart: DomainPart = {
     }
     const before = readBoot(domain);
     const wanted = bootOf(machine);
-    if (before.firmware !== wanted.firmware) {
+    if (before.firmware !== wanted.firmware || before.secureBoot !== wanted.secureBoot) {
       replaceChildren(editor, os, FIRMWARE_ELEMENTS, firmwareNodes(wanted, nvramPath));
       const attribute = firmwareAttribute(wanted);
       if (attribute === undefined) editor.removeAttribute(os, 'firmware');
@@ -91,6 +107,8 @@ const KERNEL_ELEMENTS = ['kernel', 'initrd', 'cmdline'];
 function bootOf({ firmware, kernel }: Machine): DomainBoot {
   return {
     firmware: firmware?.type ?? 'bios',
+    secureBoot:
+      firmware?.secureBoot === true ? (firmware.secureBootKeys ?? 'microsoft') : undefined,
     kernel: kernel && {
       path: kernel.path,
       initrd: kernel.initrd,
@@ -104,14 +122,37 @@ function firmwareAttribute({ firmware }: DomainBoot): 'efi' | undefined {
   return firmware === 'uefi' ? 'efi' : undefined;
 }
 
-function firmwareNodes({ firmware }: DomainBoot, nvramPath: string): readonly XmlNode[] {
+function firmwareNodes(
+  { firmware, secureBoot }: DomainBoot,
+  nvramPath: string,
+): readonly XmlNode[] {
   if (firmware === 'bios') return [];
   return [
     // Left open, libvirt takes the host's first image, which may or may not enforce secure boot.
-    element('firmware', {}, element('feature', { enabled: 'no', name: 'secure-boot' })),
+    element('firmware', {}, ...secureBootNodes(secureBoot)),
     // Left open, libvirt names the file for the domain, and a namesake would start with what is left of another's.
-    element('nvram', {}, nvramPath),
+    element('nvram', {}, variablesPath(nvramPath, secureBoot)),
   ];
+}
+
+/** libvirt switches on what else it takes: QEMU's system management mode. */
+function secureBootNodes(secureBoot: DomainBoot['secureBoot']): readonly XmlNode[] {
+  if (secureBoot === undefined) return [feature('secure-boot', 'no')];
+  return [
+    feature('enrolled-keys', secureBoot === 'microsoft' ? 'yes' : 'no'),
+    feature('secure-boot', 'yes'),
+  ];
+}
+
+function feature(name: string, enabled: 'yes' | 'no'): XmlNode {
+  return element('feature', { enabled, name });
+}
+
+/** Variables that were made without keys have none, and would go on starting anything. */
+function variablesPath(nvramPath: string, secureBoot: DomainBoot['secureBoot']): string {
+  if (secureBoot === undefined) return nvramPath;
+  const kind = secureBoot === 'microsoft' ? '-secure' : '-secure-own';
+  return nvramPath.replace(/(?=_VARS\.fd$)/, kind);
 }
 
 function kernelNodes({ kernel }: DomainBoot): readonly XmlNode[] {

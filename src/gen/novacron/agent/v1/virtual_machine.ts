@@ -330,6 +330,26 @@ export namespace VolumeIo {
   export type UNRECOGNIZED = typeof VolumeIo.UNRECOGNIZED;
 }
 
+/** Keys that Secure Boot begins with. */
+export const SecureBootKeys = {
+  /** SECURE_BOOT_KEYS_UNSPECIFIED - Microsoft's. */
+  SECURE_BOOT_KEYS_UNSPECIFIED: 0,
+  /** SECURE_BOOT_KEYS_MICROSOFT - What distributions and Windows are signed for. */
+  SECURE_BOOT_KEYS_MICROSOFT: 1,
+  /** SECURE_BOOT_KEYS_NONE - None: the guest enrolls its own, and anything is started until then. */
+  SECURE_BOOT_KEYS_NONE: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type SecureBootKeys = typeof SecureBootKeys[keyof typeof SecureBootKeys];
+
+export namespace SecureBootKeys {
+  export type SECURE_BOOT_KEYS_UNSPECIFIED = typeof SecureBootKeys.SECURE_BOOT_KEYS_UNSPECIFIED;
+  export type SECURE_BOOT_KEYS_MICROSOFT = typeof SecureBootKeys.SECURE_BOOT_KEYS_MICROSOFT;
+  export type SECURE_BOOT_KEYS_NONE = typeof SecureBootKeys.SECURE_BOOT_KEYS_NONE;
+  export type UNRECOGNIZED = typeof SecureBootKeys.UNRECOGNIZED;
+}
+
 /** Which firmware. */
 export const FirmwareType = {
   /** FIRMWARE_TYPE_UNSPECIFIED - Means BIOS in a request; never sent. */
@@ -878,6 +898,8 @@ export interface Firmware {
     | undefined;
   /** What becomes of the firmware's variables; with UEFI. Unspecified means KEEP. */
   nvram: NvramPolicy;
+  /** Whose signatures count with secure_boot. Unspecified means Microsoft's. */
+  secureBootKeys: SecureBootKeys;
 }
 
 /** A trusted platform module. */
@@ -4042,7 +4064,7 @@ export const MemorySpec: MessageFns<MemorySpec> = {
 };
 
 function createBaseFirmware(): Firmware {
-  return { type: 0, secureBoot: undefined, tpm: undefined, nvram: 0 };
+  return { type: 0, secureBoot: undefined, tpm: undefined, nvram: 0, secureBootKeys: 0 };
 }
 
 export const Firmware: MessageFns<Firmware> = {
@@ -4058,6 +4080,9 @@ export const Firmware: MessageFns<Firmware> = {
     }
     if (message.nvram !== 0) {
       writer.uint32(32).int32(message.nvram);
+    }
+    if (message.secureBootKeys !== 0) {
+      writer.uint32(40).int32(message.secureBootKeys);
     }
     return writer;
   },
@@ -4107,6 +4132,14 @@ export const Firmware: MessageFns<Firmware> = {
             message.nvram = reader.int32() as any;
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.secureBootKeys = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4128,6 +4161,7 @@ export const Firmware: MessageFns<Firmware> = {
     message.secureBoot = object.secureBoot ?? undefined;
     message.tpm = (object.tpm !== undefined && object.tpm !== null) ? Tpm.fromPartial(object.tpm) : undefined;
     message.nvram = object.nvram ?? 0;
+    message.secureBootKeys = object.secureBootKeys ?? 0;
     return message;
   },
 };

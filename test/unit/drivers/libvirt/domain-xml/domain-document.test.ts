@@ -50,7 +50,7 @@ void test('a domain that we started says what it was made from', () => {
 
 void test('a UEFI domain says so after libvirt has chosen its firmware', () => {
   const { boot } = DomainDocument.parse(read('uefi-running.xml'));
-  assert.deepEqual(boot, { firmware: 'uefi', kernel: undefined });
+  assert.deepEqual(boot, { firmware: 'uefi', secureBoot: undefined, kernel: undefined });
 });
 
 for (const name of ['live-running.xml', 'kvm-inactive.xml', 'uefi-inactive.xml']) {
@@ -201,11 +201,11 @@ void test('firmware and kernel change each by itself', () => {
   const kernel = { path: '/srv/vmlinuz', initrd: undefined, commandLine: 'quiet' };
   const bios = DomainDocument.parse(buildDomainXml(definition(), tcgOptions));
   const both = bios.withMachine(machine({ firmware: { type: 'uefi' }, kernel }), tcgOptions);
-  assert.deepEqual(both.boot, { firmware: 'uefi', kernel });
+  assert.deepEqual(both.boot, { firmware: 'uefi', secureBoot: undefined, kernel });
   const uefi = both.withMachine(machine({ firmware: { type: 'uefi' } }), tcgOptions);
-  assert.deepEqual(uefi.boot, { firmware: 'uefi', kernel: undefined });
+  assert.deepEqual(uefi.boot, { firmware: 'uefi', secureBoot: undefined, kernel: undefined });
   const onlyKernel = both.withMachine(machine({ kernel }), tcgOptions);
-  assert.deepEqual(onlyKernel.boot, { firmware: 'bios', kernel });
+  assert.deepEqual(onlyKernel.boot, { firmware: 'bios', secureBoot: undefined, kernel });
   assert.doesNotMatch(onlyKernel.toString(), /firmware|loader|nvram/);
   assert.equal(bios.withMachine(machine(), tcgOptions).toString(), bios.toString());
 });

@@ -1,0 +1,43 @@
+import type { Firmware, FirmwareProblem } from '../hypervisor-host.ts';
+import { parseXml, type XmlElement } from './domain-xml/xml-parser.ts';
+import { attributeOf, childrenOf, findElement, textOf } from './domain-xml/xml-query.ts';
+
+/** What of a firmware libvirt's domain capabilities (formatdomaincaps) do not have. Nothing is said where they say nothing. */
+export function firmwareProblems(
+  capabilities: string,
+  { type, secureBoot, tpm }: Firmware,
+): readonly FirmwareProblem[] {
+  if (capabilities === '') return [];
+  const domain = parseXml(capabilities);
+  const os = findElement(domain, 'os');
+  const problems: FirmwareProblem[] = [];
+  if (type === 'uefi' && lacks(os, 'firmware', 'efi')) {
+    problems.push({
+      part: 'type',
+      description:
+        'is uefi, for which this node has no image; install one there (Debian: apt-get install ovmf), or leave it out',
+    });
+  } else if (secureBoot === true && lacks(findElement(os, 'loader'), 'secure', 'yes')) {
+    problems.push({
+      part: 'secureBoot',
+      description:
+        'needs a UEFI image with Secure Boot, which this node does not have; install one there (Debian: apt-get install ovmf), or leave it out',
+    });
+  }
+  const tpms = findElement(domain, 'devices', 'tpm');
+  if (tpm !== undefined && lacks(tpms, 'backendModel', 'emulator')) {
+    problems.push({
+      part: 'tpm',
+      description:
+        'needs swtpm, which this node does not have; install it there (Debian: apt-get install swtpm swtpm-tools) and restart libvirt, or leave it out',
+    });
+  }
+  return problems;
+}
+
+/** Whether it lists what there is, and not this. */
+function lacks(of: XmlElement | undefined, list: string, value: string): boolean {
+  if (attributeOf(of, 'supported') === 'no') return true;
+  const named = childrenOf(of, 'enum').find((one) => attributeOf(one, 'name') === list);
+  return named !== undefined && !childrenOf(named, 'value').some((one) => textOf(one) === value);
+}
