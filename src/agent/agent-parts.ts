@@ -4,6 +4,7 @@ import type { DiskProbe } from '../drivers/disk-probe.ts';
 import type { HostFacts } from '../drivers/host.ts';
 import type { Hypervisor } from '../drivers/hypervisor.ts';
 import type { ImageInspector } from '../drivers/images.ts';
+import type { NodeSecrets } from '../drivers/node-secrets.ts';
 import type { PrivateFiles } from '../drivers/private-files.ts';
 import type { TransferDriver } from '../drivers/transfers.ts';
 import type { MigrationStore } from './migration/migration-store.ts';
@@ -43,6 +44,7 @@ export interface AgentParts {
   readonly images: ImageInspector;
   readonly diskProbe: DiskProbe;
   readonly privateFiles: PrivateFiles;
+  readonly nodeSecrets: NodeSecrets;
   readonly console: ConsoleReader;
   readonly peers: Peers;
   readonly stores: {

@@ -209,6 +209,7 @@ export async function buildAgent(parts: AgentParts) {
     locks,
     transfers,
     privateFiles,
+    nodeSecrets: parts.nodeSecrets,
     seeds: new VmSeeds({ domains, privateFiles }),
     diskProbe: parts.diskProbe,
     book,

@@ -21,6 +21,7 @@ import type { NodeDefaults } from '../drivers/libvirt/libvirt-domains.ts';
 import { LibvirtHypervisor } from '../drivers/libvirt/libvirt-hypervisor.ts';
 import { FolderProbe } from '../drivers/linux/folder-probe.ts';
 import { LinuxHost } from '../drivers/linux/linux-host.ts';
+import { SecretFolder } from '../drivers/linux/secret-folder.ts';
 import { tellReady } from '../drivers/linux/service-manager.ts';
 import { PrivateFileFolder } from '../drivers/private-files/private-file-folder.ts';
 import { StreamerTransfers } from '../drivers/streamer/streamer-transfers.ts';
@@ -159,6 +160,7 @@ async function run(
     images,
     diskProbe: new ProcessDiskProbe({ places }),
     privateFiles: new PrivateFileFolder(config.stateDirectory),
+    nodeSecrets: new SecretFolder(config.secrets.folder),
     console: new ConsoleLogFile(),
     peers,
     stores: {

@@ -99,6 +99,12 @@ const configSchema = z.strictObject({
       blockDevices: z.array(absolutePath).default([]),
     })
     .prefault({}),
+  secrets: z
+    .strictObject({
+      /** Folder of the secrets that VMs may name. */
+      folder: absolutePath.default('/etc/novacron/secrets'),
+    })
+    .prefault({}),
   capacity: z
     .strictObject({
       /** Memory of this node that VMs may not have. */

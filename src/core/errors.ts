@@ -53,6 +53,7 @@ export const REASONS = {
   FEATURE_NOT_SUPPORTED: 'failed-precondition',
   DEVICE_IN_USE: 'failed-precondition',
   CPU_INCOMPATIBLE: 'failed-precondition',
+  SECRET_NOT_FOUND: 'failed-precondition',
   CONSOLE_IN_USE: 'failed-precondition',
   DISPLAY_NOT_FOUND: 'failed-precondition',
 

@@ -4,6 +4,9 @@ import type { VmSpec } from './resources/virtual-machine.ts';
 /** The private file that has a VM's user data. */
 export const USER_DATA_FILE = 'user-data';
 
+/** The private file that has the password of a VM's first user. */
+export const PASSWORD_FILE = 'password';
+
 const DIGEST = /^sha256:([0-9a-f]{64})$/;
 
 /** The spec as anybody may see it: the digest of its user data takes their place. One that has it already stays as it is. */

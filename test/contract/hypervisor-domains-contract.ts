@@ -66,7 +66,7 @@ function testFiles(use: UseFixture): void {
 }
 
 function imageOf(vm: VmDefinition, text = ''): Buffer {
-  return seedImage(vm, Buffer.from(text));
+  return seedImage(vm, { userData: Buffer.from(text), password: undefined });
 }
 
 function testSeeds(use: UseFixture): void {

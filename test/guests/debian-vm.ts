@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { copyFile } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { run } from '../../lab/core/run-command.ts';
 import { waitUntil } from '../../lab/core/wait-until.ts';
@@ -29,7 +29,8 @@ export class DebianVm implements AsyncDisposable {
     const guest = await ensureDistributionGuest(signal);
     await using undo = new AsyncDisposableStack();
     const lab = undo.use(await Lab.create({ nodes }, signal));
-    await lab.startAgents({ accelerator: 'tcg' }, signal);
+    const secrets = { folder: path.join(lab.plan.directory, 'secrets') };
+    await lab.startAgents({ accelerator: 'tcg', settings: { secrets } }, signal);
     const folder = lab.plan.sharedImages;
     await run(['cp', '--sparse=always', guest.imagePath, `${folder}/base.raw`], {}, signal);
     for (const from of [guest.kernelPath, guest.initrdPath]) {
@@ -67,6 +68,13 @@ export class DebianVm implements AsyncDisposable {
       spec: { runStrategy: 'Manual', template: { spec: { ...this.#machine, ...machine } } },
     };
     return this.ctl(['vm', 'apply', '-f', '-', ...options], JSON.stringify(manifest));
+  }
+
+  /** Puts a secret on the nodes, which share a folder for them. */
+  async putSecret(name: string, content: string): Promise<void> {
+    const folder = path.join(this.#lab.plan.directory, 'secrets');
+    await mkdir(folder, { recursive: true });
+    await writeFile(path.join(folder, name), content, { mode: 0o600 });
   }
 
   async read<T>(): Promise<T> {

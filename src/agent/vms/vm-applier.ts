@@ -9,9 +9,10 @@ import {
   type WantedVm,
 } from '../../core/resources/parse-virtual-machine.ts';
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
-import { USER_DATA_FILE } from '../../core/user-data.ts';
+import { PASSWORD_FILE, USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import type { NodeSecrets } from '../../drivers/node-secrets.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import { lockVm } from './busy.ts';
 import { bootedNotes, tellsOtherwise, userDataNotes } from './cloud-init-notes.ts';
@@ -25,15 +26,17 @@ import { assertRead } from './unread-vms.ts';
 import type { ApplyOptions, ApplyResult, FieldChange, Vm, VmRef } from './vm.ts';
 import type { VmCreator } from './vm-creator.ts';
 import type { VmInventory } from './vm-inventory.ts';
+import { readPassword } from './vm-passwords.ts';
 import { isOff } from './vm-phase.ts';
 import type { VmSeeds } from './vm-seeds.ts';
-import { changedDefinition, wantedOf } from './wanted-definition.ts';
+import { changedDefinition, wantedOf, withPassword } from './wanted-definition.ts';
 import { assertUserDataKnown, setUserDataApart } from './wanted-user-data.ts';
 import type { Whereabouts } from './whereabouts.ts';
 
 export interface VmApplierOptions {
   readonly domains: Pick<HypervisorDomains, 'define' | 'effectOf' | 'find'>;
   readonly privateFiles: Pick<PrivateFiles, 'put' | 'read' | 'keepOnly'>;
+  readonly nodeSecrets: NodeSecrets;
   readonly seeds: Pick<VmSeeds, 'write'>;
   readonly inventory: VmInventory;
   readonly creator: VmCreator;
@@ -105,6 +108,7 @@ export class VmApplier {
       ...bootedNotes(current, wanted.spec, changes),
       ...firmwareNotes(current, wanted.spec),
     ];
+    const password = await readPassword(wanted.spec, definition, this.#options.nodeSecrets, signal);
     // Also where nothing would change: what is here is not the VM.
     ownership.assertOwned(definition);
     if (changes.length === 0) {
@@ -128,8 +132,11 @@ export class VmApplier {
     if (userData !== undefined) {
       await this.#options.privateFiles.put(definition.uid, USER_DATA_FILE, userData, signal);
     }
+    if (password !== undefined) {
+      await this.#options.privateFiles.put(definition.uid, PASSWORD_FILE, password, signal);
+    }
     // Whether it shall be on may have changed without a new generation.
-    const next = changedDefinition(now, wanted);
+    const next = withPassword(changedDefinition(now, wanted), password);
     if (tellsOtherwise(changes)) await this.#options.seeds.write(next, { isNeeded: false }, signal);
     await this.#define(next, signal);
     await inventory.refresh(signal);

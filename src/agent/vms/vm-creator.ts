@@ -1,12 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { SeedSecrets } from '../../core/cloud-init-seed.ts';
 import { AgentError, hasReason } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import { parseVirtualMachine } from '../../core/resources/parse-virtual-machine.ts';
-import { USER_DATA_FILE } from '../../core/user-data.ts';
+import { PASSWORD_FILE, USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import { type HypervisorDomains, hypervisorNameOf } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
+import type { NodeSecrets } from '../../drivers/node-secrets.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { Cordon } from '../node/cordon.ts';
@@ -28,9 +30,10 @@ import type { CreateOptions, CreateResult, Vm } from './vm.ts';
 import { UNDESCRIBED } from './vm-describer.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import type { VmLocator } from './vm-locator.ts';
+import { readPassword } from './vm-passwords.ts';
 import type { VmSeeds } from './vm-seeds.ts';
-import { newDefinition } from './wanted-definition.ts';
-import { assertUserDataKnown, setUserDataApart, type WantedParts } from './wanted-user-data.ts';
+import { newDefinition, withPassword } from './wanted-definition.ts';
+import { assertUserDataKnown, setUserDataApart } from './wanted-user-data.ts';
 
 export interface VmCreatorOptions {
   readonly host: Pick<HypervisorHost, 'getInfo'>;
@@ -39,6 +42,7 @@ export interface VmCreatorOptions {
     'define' | 'start' | 'find' | 'list' | 'destroy' | 'undefine' | 'removeFiles'
   >;
   readonly privateFiles: Pick<PrivateFiles, 'put' | 'read' | 'remove'>;
+  readonly nodeSecrets: NodeSecrets;
   readonly seeds: Pick<VmSeeds, 'write'>;
   readonly inventory: VmInventory;
   readonly ownership: Ownership;
@@ -90,8 +94,9 @@ export class VmCreator {
     }
     inventory.assertAbsent(draft);
     assertUserDataKnown(parts, {});
+    const password = await readPassword(wanted.spec, undefined, this.#options.nodeSecrets, signal);
     const definition = {
-      ...draft,
+      ...withPassword(draft, password),
       ownershipEpoch: ownership.epochOfNew(draft, options.ownershipEpoch),
     };
     const assertTaken = (): void => {
@@ -136,7 +141,7 @@ export class VmCreator {
     if (options.dryRun) return { vm: this.#planned(definition), warnings };
     // Its operation waits until it is.
     this.#options.accelerator.assertKnown(`Cannot create VM ${definition.name}`);
-    await this.#make(definition, userData, signal);
+    await this.#make(definition, { userData, password }, signal);
     if (options.reservationId !== undefined) await reservations.useUp(options.reservationId);
     await inventory.refresh(signal);
     const made = inventory.findByUid(definition.uid);
@@ -145,7 +150,7 @@ export class VmCreator {
 
   async #make(
     definition: VmDefinition,
-    userData: WantedParts['userData'],
+    { userData, password }: SeedSecrets,
     signal: AbortSignal,
   ): Promise<void> {
     const { domains, ownership, privateFiles, log } = this.#options;
@@ -157,6 +162,9 @@ export class VmCreator {
     // Before there is a VM that names them.
     if (userData !== undefined) {
       await privateFiles.put(definition.uid, USER_DATA_FILE, userData, signal);
+    }
+    if (password !== undefined) {
+      await privateFiles.put(definition.uid, PASSWORD_FILE, password, signal);
     }
     await this.#options.seeds.write(definition, { isNeeded: false }, signal);
     await domains.define(definition, signal);

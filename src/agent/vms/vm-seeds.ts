@@ -1,7 +1,7 @@
 import { emptySeed, seedImage } from '../../core/cloud-init-seed.ts';
 import { hasReason } from '../../core/errors.ts';
 import { hasSeed } from '../../core/resources/has-seed.ts';
-import { USER_DATA_FILE } from '../../core/user-data.ts';
+import { PASSWORD_FILE, USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
@@ -10,6 +10,8 @@ export interface VmSeedsOptions {
   readonly domains: Pick<HypervisorDomains, 'putSeed' | 'hasSeed'>;
   readonly privateFiles: Pick<PrivateFiles, 'read'>;
 }
+
+const SECRETS = [USER_DATA_FILE, PASSWORD_FILE];
 
 /** Sees that the disk is there by which cloud-init in a VM's guest is told what it shall do. */
 export class VmSeeds {
@@ -52,24 +54,28 @@ export class VmSeeds {
   }
 
   /** Fails with JOURNAL_FAILURE if a VM that is to be started could not be given what it needs; changes nothing. */
-  async assertPossible(
-    { uid, spec, privateFiles }: VmDefinition,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const digest = privateFiles[USER_DATA_FILE];
-    if (!hasSeed(spec.template.spec) || digest === undefined) return;
+  async assertPossible(definition: VmDefinition, signal: AbortSignal): Promise<void> {
+    const { uid, spec, privateFiles } = definition;
+    const names = SECRETS.filter((name) => privateFiles[name] !== undefined);
+    if (!hasSeed(spec.template.spec) || names.length === 0) return;
     if (await this.#options.domains.hasSeed(uid, signal)) return;
-    await this.#options.privateFiles.read(uid, USER_DATA_FILE, digest, signal);
+    for (const name of names) await this.#read(definition, name, signal);
   }
 
   async #put(definition: VmDefinition, signal: AbortSignal): Promise<void> {
-    const { domains, privateFiles } = this.#options;
-    const { uid, privateFiles: files } = definition;
-    const digest = files[USER_DATA_FILE];
-    const userData =
-      digest === undefined
-        ? undefined
-        : await privateFiles.read(uid, USER_DATA_FILE, digest, signal);
-    await domains.putSeed(uid, seedImage(definition, userData), signal);
+    const { uid } = definition;
+    const userData = await this.#read(definition, USER_DATA_FILE, signal);
+    const password = await this.#read(definition, PASSWORD_FILE, signal);
+    await this.#options.domains.putSeed(uid, seedImage(definition, { userData, password }), signal);
+  }
+
+  async #read(
+    { uid, privateFiles }: VmDefinition,
+    name: string,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    const digest = privateFiles[name];
+    if (digest === undefined) return undefined;
+    return await this.#options.privateFiles.read(uid, name, digest, signal);
   }
 }

@@ -1,7 +1,8 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import type { WantedVm } from '../../core/resources/parse-virtual-machine.ts';
+import { passwordSecretOf } from '../../core/resources/password-secret.ts';
 import { runStrategyOf, startsAtOnce } from '../../core/resources/run-strategy.ts';
-import { USER_DATA_FILE, userDataDigestOf } from '../../core/user-data.ts';
+import { PASSWORD_FILE, USER_DATA_FILE, userDataDigestOf } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 
 /** The definition of a VM that is new to this node. Of its user data it has the digest only, as what is wanted must. */
@@ -18,7 +19,7 @@ export function newDefinition({ metadata, spec }: WantedVm, owner: string): VmDe
     ownershipEpoch: 1,
     owner,
     intent: startsAtOnce(runStrategyOf(spec)) ? 'on' : 'off',
-    privateFiles: withUserDataOf(spec, {}),
+    privateFiles: withSecretsOf(spec, {}),
     newer: undefined,
   };
 }
@@ -40,17 +41,36 @@ export function changedDefinition(
     annotations: metadata.annotations ?? {},
     spec,
     intent: keeps ? current.intent : startsAtOnce(strategy) ? 'on' : 'off',
-    privateFiles: withUserDataOf(spec, current.privateFiles),
+    privateFiles: withSecretsOf(spec, current.privateFiles),
   };
 }
 
-function withUserDataOf(
+/** A definition whose guest is given this password. */
+export function withPassword(
+  definition: VmDefinition,
+  password: Uint8Array | undefined,
+): VmDefinition {
+  if (password === undefined) return definition;
+  const digest = createHash('sha256').update(password).digest('hex');
+  return {
+    ...definition,
+    privateFiles: { ...definition.privateFiles, [PASSWORD_FILE]: digest },
+  };
+}
+
+/** Of a password it keeps what is there for as long as one is wanted. */
+function withSecretsOf(
   spec: VmDefinition['spec'],
   files: VmDefinition['privateFiles'],
 ): VmDefinition['privateFiles'] {
-  const { [USER_DATA_FILE]: _, ...others } = files;
+  const { [USER_DATA_FILE]: _, [PASSWORD_FILE]: password, ...others } = files;
   const digest = userDataDigestOf(spec);
-  return digest === undefined ? others : { ...others, [USER_DATA_FILE]: digest };
+  const keepsPassword = password !== undefined && passwordSecretOf(spec) !== undefined;
+  return {
+    ...others,
+    ...(keepsPassword && { [PASSWORD_FILE]: password }),
+    ...(digest !== undefined && { [USER_DATA_FILE]: digest }),
+  };
 }
 
 /** A definition in the form of a manifest: what a caller would have to give to get it. */

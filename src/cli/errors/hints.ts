@@ -63,6 +63,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
     'Release the device where it is used, or choose another; empty a drive with novactl vm eject NAME VOLUME (--force if its guest holds it shut)',
   CPU_INCOMPATIBLE:
     'Give the VM a CPU model that all its nodes have (spec.template.spec.cpu.model) and restart it; novactl node get -o yaml names the CPU of a node',
+  SECRET_NOT_FOUND:
+    'Put the secret on the node as is said above: install -m 600 /dev/stdin /etc/novacron/secrets/NAME',
   CONSOLE_IN_USE: 'Read along with --read-only, or type in their place with --take-over',
   DISPLAY_NOT_FOUND:
     'Give the VM a display and restart it: display: {type: vnc} below spec.template.spec; its serial console is there without: novactl vm console NAME',

@@ -28,6 +28,7 @@ import { TCG } from '../../../fakes/fake-boot-probe.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
+import { FakeNodeSecrets } from '../../../fakes/fake-node-secrets.ts';
 import { FakePrivateFiles } from '../../../fakes/fake-private-files.ts';
 import { FakeStorage } from '../../../fakes/fake-storage.ts';
 import { FakeTransferNetwork, FakeTransfers } from '../../../fakes/fake-transfers.ts';
@@ -121,6 +122,7 @@ export class TestNode {
   readonly hypervisor: FakeHypervisor;
   readonly transfers: FakeTransfers;
   readonly privateFiles = new FakePrivateFiles();
+  readonly nodeSecrets = new FakeNodeSecrets();
   readonly images = withKernel();
   readonly storage: FakeStorage;
   readonly journal = new MemoryJournal();
@@ -214,6 +216,7 @@ export class TestNode {
       images: this.images,
       diskProbe: life.guard('diskProbe', this.storage.probeOf(nodeName)),
       privateFiles: life.guard('privateFiles', this.privateFiles),
+      nodeSecrets: this.nodeSecrets,
       console: { read: (): AsyncIterable<Uint8Array> => never as never },
       peers: this.#newPeers(life),
       stores: {
@@ -350,7 +353,11 @@ export class TwoNodes implements Disposable {
     if (userData !== undefined) {
       const content = Buffer.from(userData);
       await nodes.source.privateFiles.put(nodes.vm.uid, 'user-data', content, never);
-      await hypervisor.domains.putSeed(nodes.vm.uid, seedImage(nodes.vm, content), never);
+      await hypervisor.domains.putSeed(
+        nodes.vm.uid,
+        seedImage(nodes.vm, { userData: content, password: undefined }),
+        never,
+      );
     }
     await hypervisor.domains.start(nodes.vm.uid, never);
     await nodes.source.agent.inventory.refresh(never);

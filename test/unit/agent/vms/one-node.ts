@@ -24,6 +24,7 @@ import { TCG } from '../../../fakes/fake-boot-probe.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
+import { FakeNodeSecrets } from '../../../fakes/fake-node-secrets.ts';
 import { FakePrivateFiles } from '../../../fakes/fake-private-files.ts';
 import { FakeStorage } from '../../../fakes/fake-storage.ts';
 import { FakeTransferNetwork, FakeTransfers } from '../../../fakes/fake-transfers.ts';
@@ -58,6 +59,7 @@ export class OneNode implements AsyncDisposable {
   /** The files of the node. */
   readonly images: FakeImages;
   readonly privateFiles: FakePrivateFiles;
+  readonly nodeSecrets: FakeNodeSecrets;
   readonly transfers: FakeTransfers;
   readonly agent: Agent;
   readonly #journal: NodeJournal;
@@ -67,6 +69,7 @@ export class OneNode implements AsyncDisposable {
     hypervisor: FakeHypervisor,
     images: FakeImages,
     privateFiles: FakePrivateFiles,
+    nodeSecrets: FakeNodeSecrets,
     transfers: FakeTransfers,
     agent: Agent,
   ) {
@@ -74,6 +77,7 @@ export class OneNode implements AsyncDisposable {
     this.hypervisor = hypervisor;
     this.images = images;
     this.privateFiles = privateFiles;
+    this.nodeSecrets = nodeSecrets;
     this.transfers = transfers;
     this.agent = agent;
   }
@@ -99,6 +103,7 @@ export class OneNode implements AsyncDisposable {
   } = {}): Promise<OneNode> {
     const images = new FakeImages();
     const privateFiles = new FakePrivateFiles();
+    const nodeSecrets = new FakeNodeSecrets();
     images.add(KERNEL_PATH);
     const identification = new IdentificationStore(journal.database);
     if (!isNewJournal) await identification.put({ isComplete: true, acceptedBy: undefined });
@@ -119,6 +124,7 @@ export class OneNode implements AsyncDisposable {
       images,
       diskProbe: storage.probeOf('a'),
       privateFiles,
+      nodeSecrets,
       console,
       peers,
       stores: {
@@ -140,7 +146,7 @@ export class OneNode implements AsyncDisposable {
       bootClock,
       log,
     });
-    return new OneNode(journal, hypervisor, images, privateFiles, transfers, agent);
+    return new OneNode(journal, hypervisor, images, privateFiles, nodeSecrets, transfers, agent);
   }
 
   /** What the next agent of this node finds. */

@@ -125,3 +125,66 @@ test('of a creation whose disk for cloud-init cannot be written nothing is left'
   assert.ok(!node.hypervisor.calls.some((call) => call.startsWith('define ')));
   await node.assertNothingOf(request);
 });
+
+const SECRET = 'spec.template.spec.cloudInit.passwordSecret';
+
+function withSecret(passwordSecret: string) {
+  return newRequest('web', { machine: { cloudInit: { passwordSecret } } });
+}
+
+test('a password comes from a secret of the node, and stands in nothing that others read', async () => {
+  await using node = await OneNode.open();
+  node.nodeSecrets.put('web', '$6$salt$hash\n');
+  const request = withSecret('web');
+  await node.create(request);
+  const seed = node.hypervisor.seedOf(uidOf(request)) ?? '';
+  assert.ok(seed.includes('{"password":"$6$salt$hash","chpasswd":{"expire":false}}'));
+  const { definition } = await node.vms.get(refOf(request), never);
+  assert.deepEqual(Object.keys(definition.privateFiles), ['password']);
+  assert.ok(!JSON.stringify(definition).includes('$6$'));
+});
+
+test('a secret that has changed is read when the VM names another one, and not before', async () => {
+  await using node = await OneNode.open();
+  node.nodeSecrets.put('web', 'first');
+  node.nodeSecrets.put('web-2', 'third');
+  const request = withSecret('web');
+  const { metadata } = request;
+  const seedHas = (text: string) => node.hypervisor.seedOf(uidOf(request))?.includes(text);
+  await node.create(request);
+  node.nodeSecrets.put('web', 'second');
+  const labelled = { ...request, metadata: { ...metadata, labels: { a: 'b' } } };
+  assert.equal((await apply(node, labelled)).outcome, 'changed');
+  assert.ok(seedHas('"first"'));
+  node.nodeSecrets.remove('web');
+  assert.equal((await apply(node, labelled)).outcome, 'unchanged');
+  await apply(node, { ...withSecret('web-2'), metadata });
+  assert.ok(seedHas('"third"') && !seedHas('"first"'));
+  const cloudInit = {};
+  await apply(node, { ...newRequest('web', { machine: { cloudInit } }), metadata });
+  assert.ok(!seedHas('"third"'));
+  const { definition } = await node.vms.get(refOf(request), never);
+  assert.deepEqual(definition.privateFiles, {});
+});
+
+test('a secret that cannot be used is refused by field before anything is made', async () => {
+  await using node = await OneNode.open();
+  node.nodeSecrets.put('two', 'one\ntwo\n');
+  node.nodeSecrets.put('empty', '\n');
+  for (const [name, reason] of [
+    ['none', 'SECRET_NOT_FOUND'],
+    ['two', 'INVALID_SPEC'],
+    ['empty', 'INVALID_SPEC'],
+  ] as const) {
+    const request = withSecret(name);
+    for (const dryRun of [true, false]) {
+      await assert.rejects(apply(node, request, { dryRun }), (error: AgentError) => {
+        assert.equal(error.reason, reason);
+        assert.equal(error.violations[0]?.field, SECRET);
+        assert.ok(!error.message.includes('one'.concat('\n')));
+        return true;
+      });
+    }
+    await node.assertNothingOf(request);
+  }
+});

@@ -669,7 +669,14 @@ export interface CloudInitSpec {
   /** Public keys that may log in as the image's first user, each as in a file of authorized keys; at most 64. */
   sshAuthorizedKeys: string[];
   /** Configuration of its networks in version 1 or 2, as YAML of at most 64 KiB. Unset leaves the guest to DHCP on its first network. */
-  networkConfig?: string | undefined;
+  networkConfig?:
+    | string
+    | undefined;
+  /**
+   * Name of a secret of the node with the password of the image's first user in one line, plain or hashed as crypt(5) does. Read
+   * when the VM is made, and when this is another name; it moves with the VM. Not for SSH, unless the user data allow that.
+   */
+  passwordSecret?: string | undefined;
 }
 
 /** How much of the node a machine gets, as quantities; kept as written, rounded up to what the hypervisor can give. */
@@ -2600,7 +2607,13 @@ export const ClockSpec: MessageFns<ClockSpec> = {
 };
 
 function createBaseCloudInitSpec(): CloudInitSpec {
-  return { instanceId: undefined, hostname: undefined, sshAuthorizedKeys: [], networkConfig: undefined };
+  return {
+    instanceId: undefined,
+    hostname: undefined,
+    sshAuthorizedKeys: [],
+    networkConfig: undefined,
+    passwordSecret: undefined,
+  };
 }
 
 export const CloudInitSpec: MessageFns<CloudInitSpec> = {
@@ -2616,6 +2629,9 @@ export const CloudInitSpec: MessageFns<CloudInitSpec> = {
     }
     if (message.networkConfig !== undefined) {
       writer.uint32(34).string(message.networkConfig);
+    }
+    if (message.passwordSecret !== undefined) {
+      writer.uint32(42).string(message.passwordSecret);
     }
     return writer;
   },
@@ -2665,6 +2681,14 @@ export const CloudInitSpec: MessageFns<CloudInitSpec> = {
             message.networkConfig = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.passwordSecret = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2686,6 +2710,7 @@ export const CloudInitSpec: MessageFns<CloudInitSpec> = {
     message.hostname = object.hostname ?? undefined;
     message.sshAuthorizedKeys = object.sshAuthorizedKeys?.map((e) => e) || [];
     message.networkConfig = object.networkConfig ?? undefined;
+    message.passwordSecret = object.passwordSecret ?? undefined;
     return message;
   },
 };
