@@ -6,6 +6,7 @@ import { ConditionStatus } from '../gen/novacron/agent/v1/common.ts';
 import {
   AccessMode,
   ClockOffset,
+  CloudInitDataSource,
   DisplayType,
   FirmwareType,
   Ipv4Method,
@@ -30,6 +31,7 @@ import {
 const mapping = new MessageMapping({
   ACCESS_MODE: AccessMode,
   CLOCK_OFFSET: ClockOffset,
+  CLOUD_INIT_DATA_SOURCE: CloudInitDataSource,
   CONDITION_STATUS: ConditionStatus,
   DISPLAY_TYPE: DisplayType,
   FIRMWARE_TYPE: FirmwareType,

@@ -4,10 +4,10 @@
  */
 
 const SECTOR = 2048;
-/** Two descriptors and their end, then for each tree the path table in both byte orders, and its root folder. */
-const AT = { primary: 16, joliet: 17, end: 18, tables: 19, primaryRoot: 23, jolietRoot: 24 };
-const FIRST_FILE = 25;
+/** Two descriptors and their end, then for each tree the path table in both byte orders, then all its folders, a sector each. */
+const AT = { primary: 16, joliet: 17, end: 18, tables: 19, folders: 23 };
 const MOST_NAME = 60;
+const MOST_DEPTH = 8;
 /** Files that everybody may read. */
 const [FILE_MODE, FOLDER_MODE] = [0o100444, 0o040555];
 /** 1 January 1980 in UTC: the image depends on nothing but what is in it. */
@@ -15,50 +15,107 @@ const NO_DATE = [80, 1, 1, 0, 0, 0, 0];
 const NO_LONG_DATE = `${'0'.repeat(16)}\0`;
 
 interface PlacedFile {
+  readonly folder: string;
   readonly name: string;
   readonly content: Uint8Array;
   readonly sector: number;
 }
 
+/** By its path, without a slash at either end; that of the root is empty. */
+interface Folder {
+  readonly path: string;
+  readonly parent: string;
+  readonly name: string;
+}
+
 interface Tree {
   readonly isJoliet: boolean;
   readonly tables: number;
+  /** Sector of its first folder, the root. */
   readonly root: number;
+  /** In the order of the path table, which gives them their numbers. */
+  readonly folders: readonly Folder[];
 }
 
-/** `label`: at most 16 letters. Files lie side by side; a name has at most 60 of letters, digits, `-`, `_` and `.`. */
+/**
+ * `label`: at most 16 letters. Files by their paths, such as `latest/user_data`; a name has at most 60 of letters, digits, `-`, `_` and
+ * `.`.
+ */
 export function isoImage(label: string, files: Readonly<Record<string, Uint8Array>>): Buffer {
-  const placed = place(files);
+  const folders = foldersOf(Object.keys(files));
+  const placed = place(files, AT.folders + 2 * folders.length);
   const last = placed.at(-1);
-  const sectors = last === undefined ? FIRST_FILE : last.sector + sectorsOf(last.content);
+  const end = AT.folders + 2 * folders.length;
+  const sectors = last === undefined ? end : last.sector + sectorsOf(last.content);
   const image = Buffer.alloc(sectors * SECTOR);
-  const primary = { isJoliet: false, tables: AT.tables, root: AT.primaryRoot };
-  const joliet = { isJoliet: true, tables: AT.tables + 2, root: AT.jolietRoot };
+  const primary = { isJoliet: false, tables: AT.tables, root: AT.folders, folders };
+  const joliet = {
+    isJoliet: true,
+    tables: AT.tables + 2,
+    root: AT.folders + folders.length,
+    folders,
+  };
   for (const [at, tree] of [
     [AT.primary, primary],
     [AT.joliet, joliet],
   ] as const) {
     descriptor(label, sectors, tree).copy(image, at * SECTOR);
-    pathTable(tree.root, false).copy(image, tree.tables * SECTOR);
-    pathTable(tree.root, true).copy(image, (tree.tables + 1) * SECTOR);
-    rootFolder(placed, tree).copy(image, tree.root * SECTOR);
+    pathTable(tree, false).copy(image, tree.tables * SECTOR);
+    pathTable(tree, true).copy(image, (tree.tables + 1) * SECTOR);
+    for (const folder of folders) {
+      folderRecords(folder, placed, tree).copy(image, sectorOf(folder.path, tree) * SECTOR);
+    }
   }
   Buffer.from('\xffCD001\x01', 'latin1').copy(image, AT.end * SECTOR);
   for (const { content, sector } of placed) image.set(content, sector * SECTOR);
   return image;
 }
 
-function place(files: Readonly<Record<string, Uint8Array>>): readonly PlacedFile[] {
-  let next = FIRST_FILE;
+/** The folders that paths lead through, in the order of a path table (6.9.1): by level, by parent, by name. */
+function foldersOf(paths: readonly string[]): readonly Folder[] {
+  const inner = paths.flatMap((path) => {
+    const parts = path.split('/');
+    return parts.slice(1).map((_, depth) => parts.slice(0, depth + 1).join('/'));
+  });
+  const all = [...new Set(['', ...inner])].map((path) => ({ path, ...splitPath(path) }));
+  const depthOf = ({ path }: Folder) => (path === '' ? 0 : path.split('/').length);
+  // A parent is shorter than what is in it, so that those of one level stand in the order of their parents.
+  return all
+    .map(({ path, folder, name }) => ({ path, parent: folder, name }))
+    .toSorted((left, right) => depthOf(left) - depthOf(right) || (left.path < right.path ? -1 : 1));
+}
+
+function splitPath(path: string): { readonly folder: string; readonly name: string } {
+  const at = path.lastIndexOf('/');
+  return { folder: at < 0 ? '' : path.slice(0, at), name: path.slice(at + 1) };
+}
+
+function sectorOf(path: string, { root, folders }: Tree): number {
+  return root + folders.findIndex((folder) => folder.path === path);
+}
+
+function place(
+  files: Readonly<Record<string, Uint8Array>>,
+  firstSector: number,
+): readonly PlacedFile[] {
+  let next = firstSector;
   // In the order in which ISO 9660 wants them.
   return Object.entries(files)
     .toSorted(([left], [right]) => (plainName(left) < plainName(right) ? -1 : 1))
-    .map(([name, content]) => {
-      if (!/^[\w.-]+$/.test(name) || name.length > MOST_NAME) throw new Error(`No name: ${name}`);
+    .map(([path, content]) => {
+      const parts = path.split('/');
+      const isTaken = Object.keys(files).some((other) => other.startsWith(`${path}/`));
+      if (!parts.every(isName) || parts.length > MOST_DEPTH || isTaken) {
+        throw new Error(`No name: ${path}`);
+      }
       const sector = next;
       next += sectorsOf(content);
-      return { name, content, sector };
+      return { ...splitPath(path), content, sector };
     });
+}
+
+function isName(part: string): boolean {
+  return /^[\w.-]+$/.test(part) && !/^\.{1,2}$/.test(part) && part.length <= MOST_NAME;
 }
 
 function sectorsOf({ length }: Uint8Array): number {
@@ -66,7 +123,8 @@ function sectorsOf({ length }: Uint8Array): number {
 }
 
 /** ECMA-119 8.4, and for Joliet 8.5. */
-function descriptor(label: string, sectors: number, { isJoliet, tables, root }: Tree): Buffer {
+function descriptor(label: string, sectors: number, tree: Tree): Buffer {
+  const { isJoliet, tables, root } = tree;
   const text = (letters: string, length: number): Buffer =>
     isJoliet
       ? bigEndian(letters.padEnd(length / 2, ' ').slice(0, length / 2), length)
@@ -82,7 +140,7 @@ function descriptor(label: string, sectors: number, { isJoliet, tables, root }: 
     both16(1),
     both16(1),
     both16(SECTOR),
-    both32(pathTable(root, false).length),
+    both32(pathTable(tree, false).length),
     number32(tables, false),
     number32(0, false),
     number32(tables + 1, true),
@@ -95,32 +153,69 @@ function descriptor(label: string, sectors: number, { isJoliet, tables, root }: 
   return Buffer.concat(parts, SECTOR);
 }
 
-/** Of the root folder alone (9.4). */
-function pathTable(root: number, isBigEndian: boolean): Buffer {
-  const parent = isBigEndian ? [0, 1] : [1, 0];
-  return Buffer.concat([
-    Buffer.from([1, 0]),
-    number32(root, isBigEndian),
-    Buffer.from([...parent, 0, 0]),
-  ]);
+/** 9.4. */
+function pathTable(tree: Tree, isBigEndian: boolean): Buffer {
+  const { folders, isJoliet } = tree;
+  const entries = folders.map(({ path, parent, name }) => {
+    const id = path === '' ? Buffer.from([0]) : idOf(folderName(name), name, isJoliet);
+    const number = 1 + folders.findIndex((folder) => folder.path === parent);
+    const entry = Buffer.concat([
+      Buffer.from([id.length, 0]),
+      number32(sectorOf(path, tree), isBigEndian),
+      Buffer.from(isBigEndian ? [0, number] : [number, 0]),
+      id,
+    ]);
+    return Buffer.concat([entry], entry.length + (entry.length % 2));
+  });
+  return Buffer.concat(entries);
 }
 
-function rootFolder(files: readonly PlacedFile[], { isJoliet, root }: Tree): Buffer {
-  const self = { sector: root, length: SECTOR, isFolder: true };
-  const ofFolder = Buffer.concat([SHARING_PROTOCOL, posixAttributes(FOLDER_MODE, 2)]);
+function folderRecords({ path, parent }: Folder, files: readonly PlacedFile[], tree: Tree): Buffer {
+  const { isJoliet, folders } = tree;
+  const inside = folders.filter((folder) => folder.parent === path && folder.path !== '');
+  const attributesOf = (of: string): Buffer => {
+    const links = 2 + folders.filter((folder) => folder.parent === of && folder.path !== '').length;
+    return posixAttributes(FOLDER_MODE, links);
+  };
+  const about = (of: string) => ({
+    sector: sectorOf(of, tree),
+    length: SECTOR,
+    isFolder: true,
+  });
+  const ofSelf = Buffer.concat([...(path === '' ? [SHARING_PROTOCOL] : []), attributesOf(path)]);
+  const entries = [
+    ...inside.map((folder) => ({
+      ...about(folder.path),
+      plain: folderName(folder.name),
+      name: folder.name,
+      attributes: attributesOf(folder.path),
+    })),
+    ...files
+      .filter(({ folder }) => folder === path)
+      .map(({ name, content, sector }) => ({
+        sector,
+        length: content.length,
+        isFolder: false,
+        plain: plainName(name),
+        name,
+        attributes: posixAttributes(FILE_MODE, 1),
+      })),
+  ].toSorted((left, right) => (left.plain < right.plain ? -1 : 1));
   const records = [
-    record({ ...self, id: '\0', more: isJoliet ? undefined : ofFolder }),
-    record({ ...self, id: '\x01', more: isJoliet ? undefined : posixAttributes(FOLDER_MODE, 2) }),
-    ...files.map(({ name, content, sector }) => {
-      const about = { sector, length: content.length, isFolder: false };
-      if (isJoliet) return record({ ...about, id: bigEndian(name, 2 * name.length) });
-      const more = Buffer.concat([posixAttributes(FILE_MODE, 1), longName(name)]);
-      return record({ ...about, id: plainName(name), more });
+    record({ ...about(path), id: '\0', more: isJoliet ? undefined : ofSelf }),
+    record({ ...about(parent), id: '\x01', more: isJoliet ? undefined : attributesOf(parent) }),
+    ...entries.map(({ plain, name, attributes, ...entry }) => {
+      const more = isJoliet ? undefined : Buffer.concat([attributes, longName(name)]);
+      return record({ ...entry, id: idOf(plain, name, isJoliet), more });
     }),
   ];
   const folder = Buffer.concat(records);
-  if (folder.length > SECTOR) throw new Error(`Too many files for an image: ${files.length}`);
+  if (folder.length > SECTOR) throw new Error(`Too many files for an image: ${entries.length}`);
   return folder;
+}
+
+function idOf(plain: string, name: string, isJoliet: boolean): Buffer {
+  return isJoliet ? bigEndian(name, 2 * name.length) : Buffer.from(plain, 'latin1');
 }
 
 interface RecordParts {
@@ -167,10 +262,14 @@ function longName(name: string): Buffer {
 
 /** For systems that know nothing but ISO 9660, at most 30 characters of a small alphabet. */
 function plainName(name: string): string {
-  return `${name
+  return `${folderName(name)}.;1`;
+}
+
+function folderName(name: string): string {
+  return name
     .toUpperCase()
     .replaceAll(/[^A-Z0-9]/g, '_')
-    .slice(0, 28)}.;1`;
+    .slice(0, 28);
 }
 
 function bigEndian(text: string, length: number): Buffer {

@@ -70,4 +70,12 @@ test('a Debian becomes what its manifest says at its first boot, stays so wherev
   await vm.ctl(restart);
   const again = 'again id=second host=other firsts=2 key=1 password=1 network=1';
   assert.equal(await vm.nextSaid('b', 'again'), again);
+
+  // The same by OpenStack's disk.
+  const { networkConfig: _, ...others } = CLOUD_INIT;
+  const drive = { ...others, dataSource: 'configdrive', instanceId: 'third', hostname: 'other' };
+  await vm.apply({ userData: userDataOf('drive'), cloudInit: drive }, '--node', 'b');
+  await vm.ctl(restart);
+  const third = 'drive id=third host=other firsts=3 key=1 password=1 network=1';
+  assert.equal(await vm.nextSaid('b', 'drive'), third);
 });

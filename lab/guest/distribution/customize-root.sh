@@ -31,7 +31,7 @@ rm -rf "$root/var/log/journal"
 
 # Each module costs an emulated CPU the time to import it: these are what seeds use. The disk has no partitions.
 cat >"$root/etc/cloud/cloud.cfg.d/50-seeds.cfg" <<'END'
-datasource_list: [NoCloud, None]
+datasource_list: [NoCloud, ConfigDrive, None]
 ssh_pwauth: false
 locale: false
 cloud_init_modules: [seed_random, bootcmd, write-files, resizefs, set_hostname, update_etc_hosts, users-groups]

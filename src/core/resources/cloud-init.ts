@@ -1,7 +1,7 @@
 import { readYaml } from '../yaml.ts';
 import { yamlProblem } from '../yaml-problem.ts';
 import * as z from '../zod.ts';
-import { line } from './field-schemas.ts';
+import { choice, line } from './field-schemas.ts';
 
 const MAX_NETWORK_CONFIG_BYTES = 64 * 1024;
 const MAX_KEYS = 64;
@@ -41,6 +41,10 @@ function networkConfigProblem(text: string): string | undefined {
 
 /** What cloud-init in a guest is told beside its user data. */
 export const cloudInit = z.strictObject({
+  dataSource: choice('CLOUD_INIT_DATA_SOURCE', ['nocloud', 'configdrive']).optional().meta({
+    description:
+      "How it is told: nocloud, unless given, or configdrive, OpenStack's, which cloudbase-init in Windows reads; that one has no networkConfig.",
+  }),
   instanceId: z
     .string()
     .regex(/^[A-Za-z0-9][\w.-]{0,63}$/, 'must be 1 to 64 letters, digits, ".", "_" or "-"')

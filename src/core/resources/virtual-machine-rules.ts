@@ -64,6 +64,11 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
       yield { path: ['cpu', 'topology'], message };
     }
   }
+  const { dataSource, networkConfig } = machine.cloudInit ?? {};
+  if (dataSource === 'configdrive' && networkConfig !== undefined) {
+    const message = 'must be left out with the data source configdrive, which has no place for it';
+    yield { path: ['cloudInit', 'networkConfig'], message };
+  }
   const places = MAX_VOLUMES - (machine.volumes ?? []).length;
   if (places < 1 && hasSeed(machine)) {
     const message = `must be at most ${MAX_VOLUMES - 1} with userData or cloudInit, which take the place of one`;

@@ -24,8 +24,11 @@ test('an image has whole sectors, also with empty files and with none', () => {
 });
 
 test('names that would not be found are refused, and so are more files than fit', () => {
-  assert.throws(() => isoImage('x', { 'a/b': Buffer.alloc(1) }), /No name/);
-  assert.throws(() => isoImage('x', { '': Buffer.alloc(1) }), /No name/);
+  for (const name of ['', '/a', 'a/', 'a//b', '../a', 'a/./b', 'a b', 'a/'.repeat(9)]) {
+    assert.throws(() => isoImage('x', { [name]: Buffer.alloc(1) }), /No name/, name);
+  }
+  const both = { a: Buffer.alloc(1), 'a/b': Buffer.alloc(1) };
+  assert.throws(() => isoImage('x', both), /No name/);
   const many = Array.from({ length: 60 }, (_, at) => [`file-${at}`, Buffer.alloc(1)] as const);
   assert.throws(() => isoImage('x', Object.fromEntries(many)), /Too many files/);
 });

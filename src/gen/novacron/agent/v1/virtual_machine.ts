@@ -123,6 +123,26 @@ export namespace ClockOffset {
   export type UNRECOGNIZED = typeof ClockOffset.UNRECOGNIZED;
 }
 
+/** How cloud-init is told. */
+export const CloudInitDataSource = {
+  /** CLOUD_INIT_DATA_SOURCE_UNSPECIFIED - NoCloud. */
+  CLOUD_INIT_DATA_SOURCE_UNSPECIFIED: 0,
+  /** CLOUD_INIT_DATA_SOURCE_NOCLOUD - By a disk with the label "cidata". */
+  CLOUD_INIT_DATA_SOURCE_NOCLOUD: 1,
+  /** CLOUD_INIT_DATA_SOURCE_CONFIGDRIVE - By OpenStack's, with the label "config-2", which cloudbase-init in Windows reads. Has no network_config. */
+  CLOUD_INIT_DATA_SOURCE_CONFIGDRIVE: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type CloudInitDataSource = typeof CloudInitDataSource[keyof typeof CloudInitDataSource];
+
+export namespace CloudInitDataSource {
+  export type CLOUD_INIT_DATA_SOURCE_UNSPECIFIED = typeof CloudInitDataSource.CLOUD_INIT_DATA_SOURCE_UNSPECIFIED;
+  export type CLOUD_INIT_DATA_SOURCE_NOCLOUD = typeof CloudInitDataSource.CLOUD_INIT_DATA_SOURCE_NOCLOUD;
+  export type CLOUD_INIT_DATA_SOURCE_CONFIGDRIVE = typeof CloudInitDataSource.CLOUD_INIT_DATA_SOURCE_CONFIGDRIVE;
+  export type UNRECOGNIZED = typeof CloudInitDataSource.UNRECOGNIZED;
+}
+
 /** How an interface is attached to its network. */
 export const NetworkType = {
   /** NETWORK_TYPE_UNSPECIFIED - The network's own. */
@@ -676,7 +696,11 @@ export interface CloudInitSpec {
    * Name of a secret of the node with the password of the image's first user in one line, plain or hashed as crypt(5) does. Read
    * when the VM is made, and when this is another name; it moves with the VM. Not for SSH, unless the user data allow that.
    */
-  passwordSecret?: string | undefined;
+  passwordSecret?:
+    | string
+    | undefined;
+  /** Unspecified means NoCloud. */
+  dataSource: CloudInitDataSource;
 }
 
 /** How much of the node a machine gets, as quantities; kept as written, rounded up to what the hypervisor can give. */
@@ -2613,6 +2637,7 @@ function createBaseCloudInitSpec(): CloudInitSpec {
     sshAuthorizedKeys: [],
     networkConfig: undefined,
     passwordSecret: undefined,
+    dataSource: 0,
   };
 }
 
@@ -2632,6 +2657,9 @@ export const CloudInitSpec: MessageFns<CloudInitSpec> = {
     }
     if (message.passwordSecret !== undefined) {
       writer.uint32(42).string(message.passwordSecret);
+    }
+    if (message.dataSource !== 0) {
+      writer.uint32(48).int32(message.dataSource);
     }
     return writer;
   },
@@ -2689,6 +2717,14 @@ export const CloudInitSpec: MessageFns<CloudInitSpec> = {
             message.passwordSecret = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.dataSource = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2711,6 +2747,7 @@ export const CloudInitSpec: MessageFns<CloudInitSpec> = {
     message.sshAuthorizedKeys = object.sshAuthorizedKeys?.map((e) => e) || [];
     message.networkConfig = object.networkConfig ?? undefined;
     message.passwordSecret = object.passwordSecret ?? undefined;
+    message.dataSource = object.dataSource ?? 0;
     return message;
   },
 };
