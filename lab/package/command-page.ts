@@ -78,7 +78,10 @@ function silentIo(written: string[]): CliIo {
     stderr: output,
     env: {},
     signal: new AbortController().signal,
+    isInteractive: false,
     readStdin: () => Promise.resolve(''),
+    readStdinBytes: () => Promise.resolve(new Uint8Array()),
+    readSecret: () => Promise.resolve(''),
     runEditor: () => Promise.resolve(1),
   };
 }

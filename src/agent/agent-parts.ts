@@ -6,6 +6,7 @@ import type { Hypervisor } from '../drivers/hypervisor.ts';
 import type { ImageInspector } from '../drivers/images.ts';
 import type { PrivateFiles } from '../drivers/private-files.ts';
 import type { TransferDriver } from '../drivers/transfers.ts';
+import type { FreezeStore } from './guests/freeze-store.ts';
 import type { MigrationStore } from './migration/migration-store.ts';
 import type { OutgoingOptions } from './migration/outgoing-context.ts';
 import type { Pace } from './migration/pace.ts';
@@ -54,6 +55,7 @@ export interface AgentParts {
     readonly reservations: ReservationStore;
     readonly runs: RunStore;
     readonly shutdown: ShutdownStore;
+    readonly freezes: FreezeStore;
   };
   readonly storageHealth: () => StorageReport;
   /** How others take the node's certificate; undefined where it has none, being alone. */

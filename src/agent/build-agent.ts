@@ -3,6 +3,8 @@ import { KeyLocks } from '../core/key-locks.ts';
 import { EVERYTHING } from '../core/label-selector.ts';
 import { TaskGroup } from '../core/task-group.ts';
 import type { AgentParts } from './agent-parts.ts';
+import { buildGuests } from './guests/build-guests.ts';
+import { FreezeBook } from './guests/freeze-book.ts';
 import { IncomingManager } from './migration/incoming-manager.ts';
 import type { Migration } from './migration/migration.ts';
 import { MigrationBook } from './migration/migration-book.ts';
@@ -82,6 +84,11 @@ export async function buildAgent(parts: AgentParts) {
   const cordon = await Cordon.load(stores.nodeSpec);
   const nodeShutdown = await ShutdownMark.load({
     store: stores.shutdown,
+    bootId: host.bootId,
+    clock: parts.bootClock,
+  });
+  const freezes = await FreezeBook.load({
+    store: stores.freezes,
     bootId: host.bootId,
     clock: parts.bootClock,
   });
@@ -211,6 +218,7 @@ export async function buildAgent(parts: AgentParts) {
     seeds: new VmSeeds({ domains, privateFiles }),
     diskProbe: parts.diskProbe,
     book,
+    freezes,
     tasks,
     onChange,
     pace: parts.pace,
@@ -227,12 +235,18 @@ export async function buildAgent(parts: AgentParts) {
     ...nodeOperations(cordon, () => node.review()),
     migrate: migrationOperation(book),
   };
-  const guests = new GuestShutdowns({
+  const guests = buildGuests({ ...shared, guestAgent: hypervisor.guestAgent, events });
+  const guestShutdowns = new GuestShutdowns({
     mark: nodeShutdown,
     listVms: listedVms,
     countArriving: () => book.listActive('destination').length,
   });
-  const shuttingDown = { ...shared, mark: nodeShutdown, guests, onProgress: () => node.review() };
+  const shuttingDown = {
+    ...shared,
+    mark: nodeShutdown,
+    guests: guestShutdowns,
+    onProgress: () => node.review(),
+  };
   const shutdown = new ShutdownManager(shuttingDown);
   const secrets = new OperationSecrets({ privateFiles, openIds: operationBook.openIds(), log });
   const forOperations = { book: operationBook, works, secrets, log };
@@ -307,7 +321,7 @@ export async function buildAgent(parts: AgentParts) {
     reservations,
     cordon,
     nodeShutdown,
-    shutdown: () => guests.report(),
+    shutdown: () => guestShutdowns.report(),
     accelerator,
     host,
     hypervisor,
@@ -321,6 +335,7 @@ export async function buildAgent(parts: AgentParts) {
   });
   return {
     vms,
+    guests: guests.manager,
     migrations,
     incoming,
     node,
@@ -353,6 +368,8 @@ export async function buildAgent(parts: AgentParts) {
       tasks.run('accelerator', (signal) => accelerator.run(signal));
       tasks.run('startability', (signal) => startability.run(signal));
       tasks.run('device-identities', (signal) => deviceIdentities.run(signal));
+      tasks.run('guest-thaws', (signal) => guests.thaws.run(signal));
+      tasks.run('guest-clocks', (signal) => guests.clocks.run(signal));
       tasks.run('reservations', (signal) => reservations.run(signal));
       tasks.run('reconciler', (signal) => reconciler.run(signal));
       tasks.run('identification', (signal) => identification.follow(inventory.looks(signal)));

@@ -1,4 +1,5 @@
 import { Connection } from './connection.ts';
+import { GuestCalls } from './guest-calls.ts';
 import { MigrationCalls } from './migration-calls.ts';
 import { NodeCalls } from './node-calls.ts';
 import { OperationCalls } from './operation-calls.ts';
@@ -11,6 +12,7 @@ export class AgentClient implements Disposable {
   readonly address: string;
   readonly node: NodeCalls;
   readonly vms: VmCalls;
+  readonly guests: GuestCalls;
   readonly migrations: MigrationCalls;
   readonly operations: OperationCalls;
   readonly peer: PeerCalls;
@@ -21,6 +23,7 @@ export class AgentClient implements Disposable {
     this.address = connection.address;
     this.node = new NodeCalls(connection);
     this.vms = new VmCalls(connection);
+    this.guests = new GuestCalls(connection);
     this.migrations = new MigrationCalls(connection);
     this.operations = new OperationCalls(connection);
     this.peer = new PeerCalls(connection);

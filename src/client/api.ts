@@ -8,6 +8,11 @@ export {
   type ReportOrigin,
 } from '../gen/novacron/agent/v1/common.ts';
 export {
+  type Guest,
+  GuestAddressSource,
+  type RunGuestCommandResponse,
+} from '../gen/novacron/agent/v1/guest.ts';
+export {
   Migration,
   MigrationImageVerdict,
   MigrationMode,

@@ -1,5 +1,6 @@
 import type { HypervisorDomains } from './hypervisor-domains.ts';
 import type { HypervisorEvents } from './hypervisor-events.ts';
+import type { HypervisorGuestAgent } from './hypervisor-guest-agent.ts';
 import type { HypervisorHost } from './hypervisor-host.ts';
 import type { HypervisorJobs } from './hypervisor-jobs.ts';
 import type { HypervisorStatistics } from './hypervisor-statistics.ts';
@@ -14,5 +15,6 @@ export interface Hypervisor extends AsyncDisposable {
   readonly domains: HypervisorDomains;
   readonly statistics: HypervisorStatistics;
   readonly jobs: HypervisorJobs;
+  readonly guestAgent: HypervisorGuestAgent;
   readonly events: HypervisorEvents;
 }

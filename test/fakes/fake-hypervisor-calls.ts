@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AgentError } from '../../src/core/errors.ts';
 import { untilAborted } from '../../src/core/until-aborted.ts';
 import type { HypervisorDomains } from '../../src/drivers/hypervisor-domains.ts';
+import type { HypervisorGuestAgent } from '../../src/drivers/hypervisor-guest-agent.ts';
 import type { HypervisorHost } from '../../src/drivers/hypervisor-host.ts';
 import type { HypervisorJobs } from '../../src/drivers/hypervisor-jobs.ts';
 import type { HypervisorStatistics } from '../../src/drivers/hypervisor-statistics.ts';
@@ -10,7 +11,8 @@ export type HypervisorMethod =
   | keyof HypervisorHost
   | Exclude<keyof HypervisorDomains, 'effectOf'>
   | keyof HypervisorStatistics
-  | keyof HypervisorJobs;
+  | keyof HypervisorJobs
+  | keyof HypervisorGuestAgent;
 
 /** How a caller comes to give up on a call that is not answered. */
 export type GivenUp = 'timed-out' | 'aborted';

@@ -45,6 +45,13 @@ export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
   '/novacron.agent.v1.VirtualMachineService/DeleteVirtualMachine': CHANGES,
   '/novacron.agent.v1.VirtualMachineService/GetConsoleLog': READS_SECRETS,
 
+  '/novacron.agent.v1.GuestService/GetGuest': LOOKS,
+  '/novacron.agent.v1.GuestService/RunGuestCommand': CHANGES,
+  '/novacron.agent.v1.GuestService/SetGuestPassword': CHANGES,
+  '/novacron.agent.v1.GuestService/FreezeGuest': CHANGES,
+  '/novacron.agent.v1.GuestService/ThawGuest': CHANGES,
+  '/novacron.agent.v1.GuestService/SyncGuestTime': CHANGES,
+
   '/novacron.agent.v1.MigrationService/PlanMigration': LOOKS,
   '/novacron.agent.v1.MigrationService/StartMigration': CHANGES,
   '/novacron.agent.v1.MigrationService/GetMigration': LOOKS,

@@ -5,11 +5,13 @@ import { AgentError } from '../../core/errors.ts';
 import { parseHostPort } from '../../core/host-port.ts';
 import type { Logger } from '../../core/logger.ts';
 import { HealthService } from '../../gen/grpc/health/v1/health.ts';
+import { GuestServiceService } from '../../gen/novacron/agent/v1/guest.ts';
 import { MigrationServiceService } from '../../gen/novacron/agent/v1/migration.ts';
 import { NodeServiceService } from '../../gen/novacron/agent/v1/node.ts';
 import { OperationServiceService } from '../../gen/novacron/agent/v1/operation.ts';
 import { VirtualMachineServiceService } from '../../gen/novacron/agent/v1/virtual_machine.ts';
 import { PeerServiceService } from '../../gen/novacron/peer/v1/peer.ts';
+import type { GuestService } from '../guests/guest.ts';
 import type { IncomingService, MigrationService } from '../migration/migration.ts';
 import type { NodeService } from '../node/node.ts';
 import type { OperationService } from '../operations/operation.ts';
@@ -21,6 +23,7 @@ import { bindService } from './bind-service.ts';
 import { Calls } from './calls.ts';
 import type { CertificateChange, Certificates } from './certificates.ts';
 import { Connections } from './connections.ts';
+import { guestHandlers } from './guest-handlers.ts';
 import { Health } from './health.ts';
 import { LOCAL_CALLER } from './identity.ts';
 import { MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES } from './message-limits.ts';
@@ -46,6 +49,7 @@ export interface RpcServerOptions {
   /** For other nodes and clients elsewhere; undefined where the node is alone. */
   readonly network: NetworkOptions | undefined;
   readonly vms: VmService;
+  readonly guests: GuestService;
   readonly migrations: MigrationService;
   readonly operations: OperationService;
   readonly incoming: IncomingService;
@@ -91,6 +95,7 @@ export class RpcServer implements AsyncDisposable {
       this.#calls,
       ['getConsoleLog'],
     );
+    bindService(server, GuestServiceService, guestHandlers(options.guests), this.#calls);
     bindService(
       server,
       MigrationServiceService,

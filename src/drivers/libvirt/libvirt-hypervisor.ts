@@ -5,6 +5,7 @@ import type { Logger } from '../../core/logger.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import type { HypervisorDomains } from '../hypervisor-domains.ts';
 import type { HypervisorEvents } from '../hypervisor-events.ts';
+import type { HypervisorGuestAgent } from '../hypervisor-guest-agent.ts';
 import type { HypervisorHost } from '../hypervisor-host.ts';
 import type { HypervisorJobs } from '../hypervisor-jobs.ts';
 import type { HypervisorStatistics } from '../hypervisor-statistics.ts';
@@ -19,6 +20,7 @@ import { DriverSupervisor } from './driver-supervisor.ts';
 import { EventFeed } from './event-feed.ts';
 import { toHypervisorInfo } from './host-info.ts';
 import { LibvirtDomains, type NodeDefaults } from './libvirt-domains.ts';
+import { LibvirtGuestAgent } from './libvirt-guest-agent.ts';
 import { LibvirtJobs } from './libvirt-jobs.ts';
 import { findIncomingSocket } from './libvirt-socket.ts';
 import { Seeds } from './seeds.ts';
@@ -60,6 +62,7 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly domains: HypervisorDomains;
   readonly statistics: HypervisorStatistics;
   readonly jobs: HypervisorJobs;
+  readonly guestAgent: HypervisorGuestAgent;
   readonly events: HypervisorEvents;
   readonly #driver: DriverSupervisor;
   readonly #keeper: DescriptionKeeper | undefined;
@@ -118,6 +121,7 @@ export class LibvirtHypervisor implements Hypervisor {
       options.descriptions && new DescriptionKeeper(cache, options.descriptions, options.logger);
     this.jobs = jobs;
     this.domains = domains;
+    this.guestAgent = new LibvirtGuestAgent(calls);
     this.events = feed;
     this.host = {
       async getInfo(signal) {
@@ -166,5 +170,6 @@ function publish(
     cache.invalidate(event.uid);
     if (event.event === 'started' || event.event === 'stopped') sampler.forget(event.uid);
   }
+  if (event.kind === 'guest-agent') cache.invalidate(event.uid);
   feed.publish(event);
 }

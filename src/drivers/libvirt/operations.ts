@@ -1,5 +1,6 @@
 import type { Connection } from './connection.ts';
 import * as domains from './domain-operations.ts';
+import * as guests from './guest-operations.ts';
 import * as host from './host-operations.ts';
 import * as jobs from './job-operations.ts';
 
@@ -25,6 +26,15 @@ export const OPERATIONS = {
   changeMedium: domains.changeMedium,
   undefine: domains.undefine,
   setMetadata: domains.setMetadata,
+  readGuestFacts: guests.readGuestFacts,
+  readGuestAddresses: guests.readGuestAddresses,
+  freezeGuest: guests.freezeGuest,
+  thawGuest: guests.thawGuest,
+  isGuestFrozen: guests.isGuestFrozen,
+  setGuestPassword: guests.setGuestPassword,
+  syncGuestTime: guests.syncGuestTime,
+  startGuestCommand: guests.startGuestCommand,
+  findGuestCommandEnd: guests.findGuestCommandEnd,
   readMigratableXml: jobs.readMigratableXml,
   migrate: jobs.migrate,
   readObstacles: jobs.readObstacles,

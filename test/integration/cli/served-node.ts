@@ -46,7 +46,7 @@ export class ServedNode implements AsyncDisposable {
     const peers = stack.use(new GrpcPeers({ addresses: {}, certificates }));
     const node = stack.use(await OneNode.open({ ...options, peers }));
     const { vms, migrations, incoming, operations, ownershipManager, shutdown } = node.agent;
-    const { node: itself } = node.agent;
+    const { node: itself, guests } = node.agent;
     node.agent.run();
     const socket = path.join(folder, 'agent.sock');
     const server = stack.use(
@@ -54,6 +54,7 @@ export class ServedNode implements AsyncDisposable {
         socket,
         network: { listen: '127.0.0.1:0', certificates },
         vms,
+        guests,
         migrations,
         incoming,
         operations,
