@@ -4,6 +4,7 @@ import type { Hypervisor } from '../../src/drivers/hypervisor.ts';
 import { testHypervisorDomains } from './hypervisor-domains-contract.ts';
 import { testHypervisorEvents } from './hypervisor-events-contract.ts';
 import { type HypervisorFixture, never, until } from './hypervisor-fixture.ts';
+import { testHypervisorGuestAgent } from './hypervisor-guest-agent-contract.ts';
 import { testHypervisorHost } from './hypervisor-host-contract.ts';
 import { testHypervisorJobs } from './hypervisor-jobs-contract.ts';
 import { testHypervisorStatistics } from './hypervisor-statistics-contract.ts';
@@ -31,6 +32,7 @@ export function testHypervisor(
     testHypervisorDomains(use);
     testHypervisorStatistics(use);
     testHypervisorJobs(use);
+    testHypervisorGuestAgent(use);
     testHypervisorEvents(use);
   });
 }
