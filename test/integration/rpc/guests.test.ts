@@ -3,11 +3,16 @@ import { after, before, test } from 'node:test';
 import { status as Code } from '@grpc/grpc-js';
 import {
   FreezeGuestRequest,
+  type FreezeGuestResponse,
   GetGuestRequest,
+  type GetGuestResponse,
   GuestAddressSource,
   RunGuestCommandRequest,
+  type RunGuestCommandResponse,
   SetGuestPasswordRequest,
+  type SetGuestPasswordResponse,
   ThawGuestRequest,
+  type ThawGuestResponse,
 } from '../../../src/gen/novacron/agent/v1/guest.ts';
 import { call, failure, RpcHarness } from './rpc-harness.ts';
 
@@ -22,7 +27,7 @@ const seconds = (count: number) => ({ seconds: BigInt(count), nanos: 0 });
 
 test('a guest is told of with the source of each address, and why what is missing is', async () => {
   const { guests } = await harness.asRole('viewer');
-  const { guest } = await call(
+  const { guest } = await call<GetGuestRequest, GetGuestResponse>(
     (request, callback) => guests.getGuest(request, callback),
     GetGuestRequest.create({ ref }),
   );
@@ -51,7 +56,10 @@ test('a command is audited with who and what, and neither with its input nor its
     stdin: Buffer.from('from here'),
     captureBytes: 7,
   });
-  const end = await call((request, callback) => guests.runGuestCommand(request, callback), request);
+  const end = await call<RunGuestCommandRequest, RunGuestCommandResponse>(
+    (request, callback) => guests.runGuestCommand(request, callback),
+    request,
+  );
   assert.deepEqual(
     [end.pid, end.exitCode, String(end.stdout), end.stdoutTruncated, String(end.stderr)],
     [4_711n, 3, 'out\n', true, 'err\n'],
@@ -73,11 +81,17 @@ test('a password stands in no log', async () => {
   const { guests } = await harness.asRole('controller');
   harness.logLines.length = 0;
   const request = SetGuestPasswordRequest.create({ ref, user: 'root', password: 'correct horse' });
-  await call((request, callback) => guests.setGuestPassword(request, callback), request);
+  await call<SetGuestPasswordRequest, SetGuestPasswordResponse>(
+    (request, callback) => guests.setGuestPassword(request, callback),
+    request,
+  );
   assert.equal(harness.guests.passwords.at(-1)?.password, 'correct horse');
   const refused = SetGuestPasswordRequest.create({ ref, user: 'a:b', password: 'two\nlines' });
   const failed = await failure(
-    call((request, callback) => guests.setGuestPassword(request, callback), refused),
+    call<SetGuestPasswordRequest, SetGuestPasswordResponse>(
+      (request, callback) => guests.setGuestPassword(request, callback),
+      refused,
+    ),
   );
   assert.equal(failed.code, Code.INVALID_ARGUMENT);
   assert.match(failed.message, /user must not hold a colon/);
@@ -103,14 +117,20 @@ test('requests of no sense are refused with each field', async () => {
   for (const fields of bad) {
     const request = RunGuestCommandRequest.create({ ref, ...fields });
     const { code, message } = await failure(
-      call((request, callback) => guests.runGuestCommand(request, callback), request),
+      call<RunGuestCommandRequest, RunGuestCommandResponse>(
+        (request, callback) => guests.runGuestCommand(request, callback),
+        request,
+      ),
     );
     assert.equal(code, Code.INVALID_ARGUMENT, message);
     assert.match(message, /^Cannot run a program in a guest: /);
   }
   const freeze = FreezeGuestRequest.create({ ref, timeout: seconds(601) });
   const { code, message } = await failure(
-    call((request, callback) => guests.freezeGuest(request, callback), freeze),
+    call<FreezeGuestRequest, FreezeGuestResponse>(
+      (request, callback) => guests.freezeGuest(request, callback),
+      freeze,
+    ),
   );
   assert.equal(code, Code.INVALID_ARGUMENT);
   assert.match(message, /timeout must be from 1s to 600s/);
@@ -119,14 +139,14 @@ test('requests of no sense are refused with each field', async () => {
 test('a freeze names who has asked for it, and its end', async () => {
   const { guests } = await harness.asRole('operator');
   const request = FreezeGuestRequest.create({ ref, timeout: seconds(30) });
-  const { fileSystems, freeze } = await call(
+  const { fileSystems, freeze } = await call<FreezeGuestRequest, FreezeGuestResponse>(
     (request, callback) => guests.freezeGuest(request, callback),
     request,
   );
   assert.equal(fileSystems, 2);
   assert.equal(freeze?.deadline?.seconds, 30n);
   assert.equal(harness.guests.freezes.at(-1)?.timeoutMs, 30_000);
-  const thawed = await call(
+  const thawed = await call<ThawGuestRequest, ThawGuestResponse>(
     (request, callback) => guests.thawGuest(request, callback),
     ThawGuestRequest.create({ ref }),
   );

@@ -14,6 +14,14 @@ async function records({ node }: GuestNode) {
   return await new FreezeStore(node.journal.database).list();
 }
 
+async function failsAsFrozen(work: Promise<unknown>): Promise<void> {
+  await assert.rejects(work, (error) => {
+    assert.ok(hasReason(error, 'GUEST_FROZEN'), String(error));
+    assert.match(error.message, /vm guest thaw test\/web --force/);
+    return true;
+  });
+}
+
 test('what is frozen is on record before the guest is asked, and no more once it is thawed', async () => {
   await using on = await GuestNode.start();
   const proceed = on.hypervisor.block('freeze');
@@ -105,15 +113,8 @@ test('a freeze that fails, or whose caller has gone, is undone', async () => {
 test('what somebody else has frozen is left alone unless it is forced', async () => {
   await using on = await GuestNode.start();
   on.guest.isFrozen = true;
-  const refused = async (work: Promise<unknown>) => {
-    await assert.rejects(work, (error) => {
-      assert.ok(hasReason(error, 'GUEST_FROZEN'), String(error));
-      assert.match(error.message, /vm guest thaw test\/web --force/);
-      return true;
-    });
-  };
-  await refused(on.guests.freeze(on.ref, LONG, never));
-  await refused(on.guests.thaw(on.ref, NOT_FORCED, never));
+  await failsAsFrozen(on.guests.freeze(on.ref, LONG, never));
+  await failsAsFrozen(on.guests.thaw(on.ref, NOT_FORCED, never));
   assert.equal(on.guest.isFrozen, true);
   assert.equal(await on.guests.thaw(on.ref, { isForced: true }, never), 1);
 });

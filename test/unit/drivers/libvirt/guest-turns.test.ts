@@ -85,9 +85,9 @@ test('a line that is too long is not joined', async () => {
 
 test('work that fails makes room for the next', async () => {
   const turns = new GuestTurns();
-  const failing = async (): Promise<void> => {
-    throw new Error('no');
-  };
-  await assert.rejects(turns.take('a', 'VM a', failing, never), /no/);
+  await assert.rejects(
+    turns.take('a', 'VM a', () => Promise.reject(new Error('no')), never),
+    /no/,
+  );
   await turns.take('a', 'VM a', async () => undefined, never);
 });
