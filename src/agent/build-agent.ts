@@ -5,6 +5,7 @@ import { TaskGroup } from '../core/task-group.ts';
 import type { AgentParts } from './agent-parts.ts';
 import { buildGuests } from './guests/build-guests.ts';
 import { FreezeBook } from './guests/freeze-book.ts';
+import { GuestHealth } from './guests/guest-health.ts';
 import { IncomingManager } from './migration/incoming-manager.ts';
 import type { Migration } from './migration/migration.ts';
 import { MigrationBook } from './migration/migration-book.ts';
@@ -82,16 +83,9 @@ export async function buildAgent(parts: AgentParts) {
   const book = await MigrationBook.load(stores.migrations, origins);
   const reservations = await ReservationBook.load(stores.reservations, log);
   const cordon = await Cordon.load(stores.nodeSpec);
-  const nodeShutdown = await ShutdownMark.load({
-    store: stores.shutdown,
-    bootId: host.bootId,
-    clock: parts.bootClock,
-  });
-  const freezes = await FreezeBook.load({
-    store: stores.freezes,
-    bootId: host.bootId,
-    clock: parts.bootClock,
-  });
+  const boot = { bootId: host.bootId, clock: parts.bootClock };
+  const nodeShutdown = await ShutdownMark.load({ store: stores.shutdown, ...boot });
+  const freezes = await FreezeBook.load({ store: stores.freezes, ...boot });
   const { domains, events, statistics } = hypervisor;
   const validator = new DefinitionValidator({
     host: hypervisor.host,
@@ -140,6 +134,7 @@ export async function buildAgent(parts: AgentParts) {
     creations: operationBook.givenUpCreations,
     hasRun: (vmUid) => runs.hasRun(vmUid),
   });
+  const guestHealth = new GuestHealth({ events, onChange });
   const inventory = new VmInventory({
     domains,
     statistics,
@@ -154,6 +149,7 @@ export async function buildAgent(parts: AgentParts) {
       restart: restarts.report(vmUid),
       isNodeGoingDown: nodeShutdown.isGoingDown,
       startProblem: startability.find(vmUid, requests.lastStart(vmUid)),
+      guestProblem: guestHealth.find(vmUid),
     }),
     runs,
     isStale: (definition) => ownership.isStale(definition),
@@ -235,7 +231,7 @@ export async function buildAgent(parts: AgentParts) {
     ...nodeOperations(cordon, () => node.review()),
     migrate: migrationOperation(book),
   };
-  const guests = buildGuests({ ...shared, guestAgent: hypervisor.guestAgent, events });
+  const guests = buildGuests({ ...shared, events, guestHealth, guestAgent: hypervisor.guestAgent });
   const guestShutdowns = new GuestShutdowns({
     mark: nodeShutdown,
     listVms: listedVms,
@@ -368,8 +364,7 @@ export async function buildAgent(parts: AgentParts) {
       tasks.run('accelerator', (signal) => accelerator.run(signal));
       tasks.run('startability', (signal) => startability.run(signal));
       tasks.run('device-identities', (signal) => deviceIdentities.run(signal));
-      tasks.run('guest-thaws', (signal) => guests.thaws.run(signal));
-      tasks.run('guest-clocks', (signal) => guests.clocks.run(signal));
+      guests.run();
       tasks.run('reservations', (signal) => reservations.run(signal));
       tasks.run('reconciler', (signal) => reconciler.run(signal));
       tasks.run('identification', (signal) => identification.follow(inventory.looks(signal)));

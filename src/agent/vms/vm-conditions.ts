@@ -63,8 +63,7 @@ export function conditionsOf(
   const { startProblem } = facts.context;
   if (startProblem !== undefined && isOff(facts.state)) aspects.push(notStartable(startProblem));
   if (facts.isStray) aspects.push(strayCopy(facts.definition));
-  if (facts.guestAgent !== undefined)
-    aspects.push(guestAgentConnected(facts.guestAgent, facts.state));
+  if (facts.guestAgent !== undefined) aspects.push(guestAgentConnected(facts, facts.guestAgent));
   const conditions = aspects.map(([type, status, reason, message]) => {
     const before = previous.find((candidate) => candidate.type === type);
     const lastTransitionAtMs = before?.status === status ? before.lastTransitionAtMs : Date.now();
@@ -249,12 +248,17 @@ function strayCopy({ owner }: VmDefinition): Aspect {
 }
 
 function guestAgentConnected(
+  { state: { phase, reason, message }, context }: ConditionFacts,
   guestAgent: NonNullable<HypervisorVm['guestAgent']>,
-  { phase, reason, message }: PhaseReport,
 ): Aspect {
   const type = 'GuestAgentConnected';
+  const { guestProblem } = context;
   if (phase === 'unknown') return [type, 'unknown', reason, message];
   if (isOff({ phase })) return [type, 'false', 'NotRunning', 'The VM is off'];
+  if (guestAgent === 'connected' && guestProblem !== undefined) {
+    const said = `It has opened its channel, and was of no use when it was asked last: ${guestProblem.message}`;
+    return [type, 'false', 'NotResponding', said];
+  }
   if (guestAgent === 'connected') return [type, 'true', 'Connected', ''];
   const how =
     'No guest agent listens in the guest: it may still be booting; if it has none, install the package qemu-guest-agent in it and start it';

@@ -53,8 +53,14 @@ const RULES: readonly Rule[] = [
       'the VM has no channel for a guest agent; give it one (virsh edit: a channel whose target is org.qemu.guest_agent.0) and start it anew',
   },
   {
+    words: /not available due to an error/i,
+    reason: 'GUEST_AGENT_NOT_CONNECTED',
+    text: () =>
+      `libvirt listens to the guest agent no longer, as it has answered what makes no sense, or more than 10 MiB; ${RESTART}`,
+  },
+  {
     words:
-      /not available due to an error|No complete agent response|End of file from agent|Unable to (?:read from|write to) agent|Parsed JSON reply|Unknown JSON reply|cannot parse json/i,
+      /No complete agent response|End of file from agent|Unable to (?:read from|write to) agent|Parsed JSON reply|Unknown JSON reply|cannot parse json/i,
     reason: 'GUEST_ANSWER_INVALID',
     text: () =>
       `the guest agent has answered what makes no sense, or more than 10 MiB, and libvirt listens to it no longer; ${RESTART}`,

@@ -156,3 +156,34 @@ test('a resume is done whether or not the clock can be set', async () => {
   );
   assert.equal(on.guest.clockSets, 0);
 });
+
+test('the condition says so of one that has opened its channel and does not answer, until it does', async () => {
+  await using on = await GuestNode.start();
+  const find = () =>
+    on.node.inventory
+      .findByUid(on.uid)
+      ?.conditions.find(({ type }) => type === 'GuestAgentConnected');
+  await until('the condition is True', () => find()?.status === 'true');
+  const silent = new AgentError('GUEST_AGENT_TIMEOUT', 'Cannot set it: it is silent');
+  on.hypervisor.fail('syncTime', silent);
+  await failsWith('GUEST_AGENT_TIMEOUT', on.guests.syncTime(on.ref, never));
+  await until('the condition is False', () => find()?.reason === 'NotResponding');
+  assert.match(find()?.message ?? '', /when it was asked last: it is silent$/);
+  await on.guests.syncTime(on.ref, never);
+  await until('the condition is True again', () => find()?.status === 'true');
+  // One that begins anew may do better.
+  on.hypervisor.fail('syncTime', silent);
+  await failsWith('GUEST_AGENT_TIMEOUT', on.guests.syncTime(on.ref, never));
+  on.hypervisor.connectGuestAgent(on.uid, false);
+  on.hypervisor.connectGuestAgent(on.uid, true);
+  await until('the condition is True once more', () => find()?.status === 'true');
+});
+
+test('a guest that only refuses is well', async () => {
+  await using on = await GuestNode.start();
+  on.hypervisor.fail('syncTime', new AgentError('GUEST_AGENT_REFUSED', 'No'));
+  await failsWith('GUEST_AGENT_REFUSED', on.guests.syncTime(on.ref, never));
+  const vm = await on.node.vms.get(on.ref, never);
+  const condition = vm.conditions.find(({ type }) => type === 'GuestAgentConnected');
+  assert.equal(condition?.status, 'true');
+});

@@ -25,7 +25,7 @@ const SAID: readonly (readonly [code: number, words: string, reason: Reason])[] 
   [
     86,
     'Guest agent is not responding: QEMU guest agent is not available due to an error',
-    'GUEST_ANSWER_INVALID',
+    'GUEST_AGENT_NOT_CONNECTED',
   ],
   [
     38,
