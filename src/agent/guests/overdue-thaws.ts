@@ -1,4 +1,4 @@
-import { delay } from '../../core/delay.ts';
+import { Notifier } from '../../core/notifier.ts';
 import type { TaskGroup } from '../../core/task-group.ts';
 import type { HypervisorEvents, LifecycleEvent } from '../../drivers/hypervisor-events.ts';
 import type { FreezeBook } from './freeze-book.ts';
@@ -9,11 +9,14 @@ export interface OverdueThawsOptions {
   readonly events: HypervisorEvents;
   readonly freezer: Pick<GuestFreezer, 'thawOverdue'>;
   readonly tasks: TaskGroup;
-  /** Between two tries. Default 2 s. */
+  /** Before the second try. Default 1 s. */
   readonly againMs?: number | undefined;
 }
 
-const AGAIN_MS = 2_000;
+const AGAIN_MS = 1_000;
+/** Each try that is not answered keeps others from asking their guests for 5 s. */
+const MAX_AGAIN_MS = 30_000;
+/** What has begun anew is not frozen any more. */
 const ENDS: readonly LifecycleEvent[] = ['stopped', 'crashed', 'rebooted'];
 
 /**
@@ -23,6 +26,8 @@ const ENDS: readonly LifecycleEvent[] = ['stopped', 'crashed', 'rebooted'];
 export class OverdueThaws {
   readonly #options: OverdueThawsOptions;
   readonly #thawing = new Set<string>();
+  /** Tells that a guest may answer that has not before. */
+  readonly #hopes = new Notifier();
 
   constructor(options: OverdueThawsOptions) {
     this.#options = options;
@@ -33,11 +38,14 @@ export class OverdueThaws {
     await Promise.all([this.#watchDeadlines(signal), this.#watchGuests(signal)]);
   }
 
-  /** What has begun anew is not frozen any more. */
   async #watchGuests(signal: AbortSignal): Promise<void> {
     const { events, freezes } = this.#options;
     for await (const event of events.watch(signal)) {
       if (event.kind === 'lifecycle' && ENDS.includes(event.event)) freezes.expire(event.uid);
+      const isResumed = event.kind === 'lifecycle' && event.event === 'resumed';
+      if (isResumed || event.kind === 'guest-agent' || event.kind === 'connected') {
+        this.#hopes.notify();
+      }
     }
   }
 
@@ -58,12 +66,23 @@ export class OverdueThaws {
   async #thaw(vmUid: string, signal: AbortSignal): Promise<void> {
     const { freezes, freezer, againMs = AGAIN_MS } = this.#options;
     try {
-      while (freezes.listOverdue().includes(vmUid)) {
+      for (let waitMs = againMs; freezes.listOverdue().includes(vmUid); waitMs *= 2) {
+        const seen = this.#hopes.version;
         if (await freezer.thawOverdue(vmUid, signal)) return;
-        await delay(againMs, signal);
+        await this.#untilHope(seen, Math.min(waitMs, MAX_AGAIN_MS), signal);
       }
     } finally {
       this.#thawing.delete(vmUid);
+    }
+  }
+
+  async #untilHope(seen: number, waitMs: number, signal: AbortSignal): Promise<void> {
+    const enough = AbortSignal.timeout(waitMs);
+    try {
+      await this.#hopes.changed(seen, AbortSignal.any([signal, enough]));
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!enough.aborted) throw error;
     }
   }
 }

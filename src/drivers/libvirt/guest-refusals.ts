@@ -10,6 +10,9 @@ const AGENT_UNSYNCED = 97;
 const AGENT_COMMAND_TIMEOUT = 112;
 const AGENT_COMMAND_FAILED = 113;
 
+/** What `readGuestAddresses` is called where it has not asked the guest. */
+export const ADDRESSES_BY_HOST = 'readHostAddresses';
+
 const OPERATIONS: ReadonlySet<string> = new Set([
   'readGuestFacts',
   'readGuestAddresses',
@@ -111,13 +114,25 @@ const RULES: readonly Rule[] = [
   },
 ];
 
+/** Of what the host alone was asked for. */
+const HOST_RULES: readonly Rule[] = [
+  {
+    // libvirt before 10 does not take the end of the table as kernels from 6.9 on tell it.
+    words: /wrong nlmsg len|malformed netlink/i,
+    reason: 'FEATURE_NOT_SUPPORTED',
+    text: () =>
+      "libvirt cannot read the table of neighbours of this node's kernel, which is newer; update libvirt, or ask the guest agent",
+  },
+];
+
 /** Why a guest could not be asked, in words that follow "Cannot …: "; undefined for what has nothing to do with the guest. */
 export function findGuestRefusal(
   { code, message }: { readonly code: number; readonly message: string },
   operation: string,
 ): GuestProblem | undefined {
-  if (!OPERATIONS.has(operation)) return undefined;
-  for (const { codes, words, reason, text } of RULES) {
+  const rules = operation === ADDRESSES_BY_HOST ? HOST_RULES : RULES;
+  if (rules === RULES && !OPERATIONS.has(operation)) return undefined;
+  for (const { codes, words, reason, text } of rules) {
     const match = words?.exec(message);
     if (codes?.includes(code) === true || match != null) {
       return { reason, message: text(match?.[1] ?? '') };

@@ -12,7 +12,7 @@ import type {
 import type { DriverCalls } from './driver-calls.ts';
 import { type OperationFailure, toAgentError } from './errors.ts';
 import { ANSWER_S, FREEZE_S, SYNC_S } from './guest-operations.ts';
-import { findGuestRefusal } from './guest-refusals.ts';
+import { ADDRESSES_BY_HOST, findGuestRefusal } from './guest-refusals.ts';
 import { GuestTurns } from './guest-turns.ts';
 import type { OperationArguments, OperationName, OperationResult } from './operations.ts';
 
@@ -61,7 +61,7 @@ export class LibvirtGuestAgent implements HypervisorGuestAgent {
       : this.#askHost('readGuestAddresses', uid, [...values], verb, signal);
     return (await ask).map(({ source, found }) => {
       // What only the host was asked for, no guest has refused.
-      const operation = source === 'agent' ? 'readGuestAddresses' : 'readHostAddresses';
+      const operation = source === 'agent' ? 'readGuestAddresses' : ADDRESSES_BY_HOST;
       const problem = this.#problemOf(found, { operation, uid, verb });
       return { source, value: 'failure' in found ? undefined : found, problem };
     });
