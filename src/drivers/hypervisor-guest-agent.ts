@@ -5,7 +5,8 @@ import type { Reason } from '../core/errors.ts';
  * of one line and at most 256 characters, lists have at most 256 entries. Calls about one VM wait for each other, and few guests are
  * asked at once; a guest that does not answer holds up its own callers alone. Fails with GUEST_AGENT_NOT_CONNECTED if no agent
  * listens, GUEST_AGENT_TIMEOUT if it does not answer (what was asked for may happen yet), GUEST_AGENT_REFUSED if it says no,
- * GUEST_ANSWER_INVALID if its answer makes no sense or has no end, VM_NOT_RUNNING for a VM that is off, and VM_BUSY if too many wait.
+ * GUEST_ANSWER_INVALID if its answer makes no sense or has no end, VM_NOT_RUNNING for a VM that is off, VM_PAUSED for one
+ * that stands still, and VM_BUSY if too many wait.
  */
 export interface HypervisorGuestAgent {
   /** What the guest says of itself: each of these groups, or why it is missing. Fails only where nothing can be asked at all. */

@@ -88,6 +88,16 @@ export function testHypervisorGuestAgent(use: UseFixture): void {
       await rejectsWith('VM_NOT_FOUND', source.guestAgent.thaw(newDefinition().uid, never));
     });
 
+    test('a VM that is paused is not taken for one that is off', async () => {
+      const { guestAgent, domains } = use().source;
+      await domains.suspend(vm.uid, never);
+      await rejectsWith('VM_PAUSED', guestAgent.thaw(vm.uid, never));
+      await rejectsWith('VM_PAUSED', guestAgent.isFrozen(vm.uid, never));
+      await rejectsWith('VM_PAUSED', guestAgent.readFacts(vm.uid, ['os'], never));
+      await domains.resume(vm.uid, never);
+      assert.equal(await guestAgent.isFrozen(vm.uid, never), false);
+    });
+
     test('a program has its input, and its end tells what it wrote and its exit code', async () => {
       const { guestAgent } = use().source;
       const command = {

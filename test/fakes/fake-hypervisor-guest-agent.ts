@@ -164,6 +164,7 @@ export class FakeHypervisorGuestAgent implements HypervisorGuestAgent {
   #find(uid: string): FakeGuest | undefined {
     const vm = this.#world.get(uid);
     if (!isActive(vm)) throw new AgentError('VM_NOT_RUNNING', `VM ${uid} is off`);
+    if (vm.state === 'paused') throw new AgentError('VM_PAUSED', `VM ${uid} is paused`);
     return vm.guest;
   }
 

@@ -1,5 +1,5 @@
 import { delay } from '../../core/delay.ts';
-import { AgentError } from '../../core/errors.ts';
+import { AgentError, hasReason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { TaskGroup } from '../../core/task-group.ts';
 import type { HypervisorEvents } from '../../drivers/hypervisor-events.ts';
@@ -46,11 +46,17 @@ export class GuestClocks {
 
   async #setOnceHeard(vmUid: string, signal: AbortSignal): Promise<void> {
     try {
+      let refusal: AgentError | undefined;
       for (const ms of this.#options.looksAfterMs ?? LOOKS_AFTER_MS) {
         await delay(ms, signal);
         if (!this.#isHeard(vmUid)) continue;
-        return await this.#set(vmUid, signal);
+        refusal = await this.#set(vmUid, signal);
+        // A guest that is frozen refuses, until it is thawed, which may be overdue.
+        if (!hasReason(refusal, 'GUEST_AGENT_REFUSED')) break;
       }
+      if (refusal === undefined) return;
+      const about = { vmId: vmUid, err: refusal };
+      this.#options.log.warn(about, 'Cannot set the clock of a guest that has stood still');
     } finally {
       this.#setting.delete(vmUid);
     }
@@ -64,14 +70,16 @@ export class GuestClocks {
     return runs && vm.guestAgent === 'connected' && ownership.isOwner(vmUid);
   }
 
-  async #set(vmUid: string, signal: AbortSignal): Promise<void> {
+  /** What it fails with, if it does. */
+  async #set(vmUid: string, signal: AbortSignal): Promise<AgentError | undefined> {
     const { guestAgent, log } = this.#options;
     try {
       await guestAgent.syncTime(vmUid, signal);
       log.info({ vmId: vmUid }, 'Clock of a guest set after it had stood still');
+      return undefined;
     } catch (error) {
-      if (!(error instanceof AgentError)) throw error;
-      log.warn({ vmId: vmUid, err: error }, 'Cannot set the clock of a guest that has stood still');
+      if (error instanceof AgentError) return error;
+      throw error;
     }
   }
 }

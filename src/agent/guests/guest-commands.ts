@@ -1,5 +1,5 @@
 import { delay } from '../../core/delay.ts';
-import { AgentError, hasReason, isHypervisorAway } from '../../core/errors.ts';
+import { AgentError, hasReason, isHypervisorAway, type Reason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type {
   GuestCommand,
@@ -19,6 +19,13 @@ export interface GuestCommandsOptions {
 const FIRST_LOOK_MS = 20;
 const LAST_LOOK_MS = 1_000;
 const WINDOWS = 'mswindows';
+/** After these a program may still be asked for. */
+const PASSING: readonly Reason[] = [
+  'GUEST_AGENT_TIMEOUT',
+  'GUEST_AGENT_NOT_CONNECTED',
+  'VM_BUSY',
+  'VM_PAUSED',
+];
 
 /** Runs programs in guests, and waits for them. */
 export class GuestCommands {
@@ -35,7 +42,7 @@ export class GuestCommands {
     this.#options.log.info({ vmId: uid, pid }, 'Program started in a guest');
     for (let waitMs = FIRST_LOOK_MS; ; waitMs = Math.min(2 * waitMs, LAST_LOOK_MS)) {
       await delay(Math.max(0, Math.min(waitMs, deadlineMs - performance.now())), signal);
-      const end = await this.#look(uid, pid, signal);
+      const end = await this.#look({ uid, name }, pid, signal);
       if (end !== undefined) return { pid, ...cut(end, run.captureBytes) };
       if (performance.now() >= deadlineMs) throw goesOn({ uid, name }, pid, run.timeoutMs);
     }
@@ -56,14 +63,17 @@ export class GuestCommands {
   }
 
   /** Undefined also while nobody can be asked: the program goes on meanwhile. */
-  async #look(uid: string, pid: number, signal: AbortSignal): Promise<GuestCommandEnd | undefined> {
+  async #look(
+    { uid, name }: { readonly uid: string; readonly name: string },
+    pid: number,
+    signal: AbortSignal,
+  ): Promise<GuestCommandEnd | undefined> {
     try {
       return await this.#options.guestAgent.findCommandEnd(uid, pid, signal);
     } catch (error) {
-      if (isHypervisorAway(error) || hasReason(error, 'GUEST_AGENT_TIMEOUT', 'VM_BUSY')) {
-        return undefined;
-      }
-      throw error;
+      if (isHypervisorAway(error) || hasReason(error, ...PASSING)) return undefined;
+      if (!(error instanceof AgentError)) throw error;
+      throw lost(error, { uid, name }, pid);
     }
   }
 }
@@ -80,6 +90,20 @@ function cut(end: GuestCommandEnd, bytes: number): GuestCommandEnd {
     isStdoutCut: end.isStdoutCut || end.stdout.length > bytes,
     isStderrCut: end.isStderrCut || end.stderr.length > bytes,
   };
+}
+
+/** It was begun, and nobody will know how it has ended: the VM has gone, or the guest agent was started anew. */
+function lost(
+  error: AgentError,
+  { uid, name }: { readonly uid: string; readonly name: string },
+  pid: number,
+): AgentError {
+  const why = error.message.replace(/^Cannot [^:]*: /, '');
+  return new AgentError(
+    error.reason,
+    `Cannot find out how the program in the guest of VM ${name} has ended, which was begun there as process ${pid}: ${why}`,
+    { metadata: { vmId: uid, pid: String(pid) }, cause: error },
+  );
 }
 
 function goesOn(

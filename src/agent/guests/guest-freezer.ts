@@ -84,7 +84,7 @@ export class GuestFreezer {
       );
     } catch (error) {
       signal.throwIfAborted();
-      // What is off, or gone, is not frozen any more.
+      // What is off, or gone, is not frozen any more; what is paused is.
       if (!hasReason(error, 'VM_NOT_RUNNING', 'VM_NOT_FOUND')) {
         log.debug({ vmId: vmUid, err: error }, 'Cannot thaw the file systems of a guest yet');
         return false;

@@ -1,3 +1,4 @@
+import { AgentError } from '../../core/errors.ts';
 import type {
   AddressSource,
   GuestCommand,
@@ -9,7 +10,7 @@ import type {
 } from '../hypervisor-guest-agent.ts';
 import type { Out } from './c-call.ts';
 import type { Connection, Domain } from './connection.ts';
-import { describeFailure, LibvirtError, type OperationFailure } from './errors.ts';
+import { describeFailure, isInvalidNow, LibvirtError, type OperationFailure } from './errors.ts';
 import { parseCommandEnd, parseFreezeStatus, parsePid } from './guest-answers.ts';
 import { READ_FACT } from './guest-facts.ts';
 import { takeInterfaces } from './guest-interfaces.ts';
@@ -71,20 +72,22 @@ export async function readGuestFacts(
   uid: string,
   groups: readonly GuestFactGroup[],
 ): Promise<FactFindings> {
-  using domain = await getDomain(connection, uid, ANSWER_S);
-  const findings: Partial<Record<GuestFactGroup, FactFinding>> = {};
-  let silence: OperationFailure | undefined;
-  for (const group of groups) {
-    try {
-      findings[group] =
-        silence === undefined ? await readGroup(connection, domain, group) : { failure: silence };
-    } catch (error) {
-      const failure = failureOf(connection, error);
-      findings[group] = { failure };
-      if (failure.kind === 'libvirt' && isSilence(failure.code)) silence = failure;
+  return await withGuest(connection, uid, ANSWER_S, async (domain) => {
+    const findings: Partial<Record<GuestFactGroup, FactFinding>> = {};
+    let silence: OperationFailure | undefined;
+    for (const group of groups) {
+      try {
+        findings[group] =
+          silence === undefined ? await readGroup(connection, domain, group) : { failure: silence };
+      } catch (error) {
+        if (isInvalidNow(error)) throw error;
+        const failure = failureOf(connection, error);
+        findings[group] = { failure };
+        if (failure.kind === 'libvirt' && isSilence(failure.code)) silence = failure;
+      }
     }
-  }
-  return findings;
+    return findings;
+  });
 }
 
 export async function readGuestAddresses(
@@ -92,27 +95,32 @@ export async function readGuestAddresses(
   uid: string,
   sources: readonly AddressSource[],
 ): Promise<readonly AddressFinding[]> {
-  using domain = await getDomain(connection, uid, ANSWER_S);
-  const findings: AddressFinding[] = [];
-  for (const source of sources) {
-    try {
-      findings.push({ source, found: await readInterfaces(connection, domain, source) });
-    } catch (error) {
-      findings.push({ source, found: { failure: failureOf(connection, error) } });
+  return await withGuest(connection, uid, ANSWER_S, async (domain) => {
+    const findings: AddressFinding[] = [];
+    for (const source of sources) {
+      try {
+        findings.push({ source, found: await readInterfaces(connection, domain, source) });
+      } catch (error) {
+        if (isInvalidNow(error) && source === 'agent') throw error;
+        findings.push({ source, found: { failure: failureOf(connection, error) } });
+      }
     }
-  }
-  return findings;
+    return findings;
+  });
 }
 
 export async function freezeGuest(connection: Connection, uid: string): Promise<number> {
-  using domain = await getDomain(connection, uid, FREEZE_S);
   const { libvirt } = connection;
-  return await connection.check(libvirt.freezeFileSystems(domain.pointer, null, 0, 0));
+  return await withGuest(connection, uid, FREEZE_S, ({ pointer }) =>
+    connection.check(libvirt.freezeFileSystems(pointer, null, 0, 0)),
+  );
 }
 
 export async function thawGuest(connection: Connection, uid: string): Promise<number> {
-  using domain = await getDomain(connection, uid, FREEZE_S);
-  return await connection.check(connection.libvirt.thawFileSystems(domain.pointer, null, 0, 0));
+  const { libvirt } = connection;
+  return await withGuest(connection, uid, FREEZE_S, ({ pointer }) =>
+    connection.check(libvirt.thawFileSystems(pointer, null, 0, 0)),
+  );
 }
 
 export async function isGuestFrozen(connection: Connection, uid: string): Promise<boolean> {
@@ -124,19 +132,21 @@ export async function setGuestPassword(
   uid: string,
   { user, password, isCrypted }: GuestPassword,
 ): Promise<void> {
-  using domain = await getDomain(connection, uid, ANSWER_S);
   const flags = isCrypted ? PASSWORD_ENCRYPTED : 0;
   const { libvirt } = connection;
-  await connection.check(libvirt.setUserPassword(domain.pointer, user, password, flags));
+  await withGuest(connection, uid, ANSWER_S, ({ pointer }) =>
+    connection.check(libvirt.setUserPassword(pointer, user, password, flags)),
+  );
 }
 
 /** The time is read when nothing is left to be waited for but the guest. */
 export async function syncGuestTime(connection: Connection, uid: string): Promise<void> {
-  using domain = await getDomain(connection, uid, ANSWER_S);
-  const nowMs = Date.now();
-  const seconds = Math.floor(nowMs / MS_PER_SECOND);
-  const nanoseconds = (nowMs - seconds * MS_PER_SECOND) * NS_PER_MS;
-  await connection.check(connection.libvirt.setTime(domain.pointer, seconds, nanoseconds, 0));
+  await withGuest(connection, uid, ANSWER_S, ({ pointer }) => {
+    const nowMs = Date.now();
+    const seconds = Math.floor(nowMs / MS_PER_SECOND);
+    const nanoseconds = (nowMs - seconds * MS_PER_SECOND) * NS_PER_MS;
+    return connection.check(connection.libvirt.setTime(pointer, seconds, nanoseconds, 0));
+  });
 }
 
 export async function startGuestCommand(
@@ -195,21 +205,33 @@ async function readInterfaces(
 }
 
 async function ask(connection: Connection, uid: string, question: object): Promise<string> {
-  using domain = await getDomain(connection, uid, ANSWER_S);
   const { libvirt } = connection;
-  const asked = libvirt.askAgent(domain.pointer, JSON.stringify(question), ANSWER_S, 0);
-  return await connection.checkPointer(asked);
+  return await withGuest(connection, uid, ANSWER_S, ({ pointer }) =>
+    connection.checkPointer(libvirt.askAgent(pointer, JSON.stringify(question), ANSWER_S, 0)),
+  );
 }
 
-/** Has libvirt not wait for ever: it keeps that for as long as the domain runs, and nobody else may have said so. */
-async function getDomain(connection: Connection, uid: string, timeoutS: number): Promise<Domain> {
-  const domain = await connection.getDomain(uid);
+/**
+ * Has libvirt wait for so long, and not for ever: it keeps that for as long as the domain runs, and nobody else may have said so.
+ * To libvirt one that is paused does not run either.
+ */
+async function withGuest<T>(
+  connection: Connection,
+  uid: string,
+  timeoutS: number,
+  work: (domain: Domain) => Promise<T>,
+): Promise<T> {
+  using domain = await connection.getDomain(uid);
+  await connection.check(connection.libvirt.setAgentTimeout(domain.pointer, timeoutS, 0));
   try {
-    await connection.check(connection.libvirt.setAgentTimeout(domain.pointer, timeoutS, 0));
-    return domain;
+    return await work(domain);
   } catch (error) {
-    domain[Symbol.dispose]();
-    throw error;
+    if (!isInvalidNow(error)) throw error;
+    if (!(await domain.isActive())) throw new AgentError('VM_NOT_RUNNING', 'the VM is off');
+    throw new AgentError(
+      'VM_PAUSED',
+      'the VM is paused, and its guest cannot answer; let it go on with novactl vm resume',
+    );
   }
 }
 

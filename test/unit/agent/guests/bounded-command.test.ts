@@ -32,6 +32,8 @@ test('standard input is the program’s', () => {
 test('a program that is not there, or was killed, ends as in a shell', () => {
   assert.equal(run(['no-such-program']).status, 127);
   assert.equal(run(['sh', '-c', 'kill -9 $$']).status, 137);
+  // It takes what waits for it along.
+  assert.equal(run(['sh', '-c', 'kill -9 $PPID']).status, 255);
 });
 
 test('a word of the shell is no program', () => {

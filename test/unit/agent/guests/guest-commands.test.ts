@@ -74,13 +74,38 @@ test('while the hypervisor is away, the program is waited for all the same', asy
   assert.equal((await running).exitCode, 0);
 });
 
+test('while its VM is paused, or its agent does not answer, the program is waited for as well', async () => {
+  await using on = await GuestNode.start();
+  on.guest.runs = () => undefined;
+  const running = on.guests.run(on.ref, RUN, never);
+  await until('the program runs', () => on.guest.commands.length > 0);
+  on.hypervisor.fail('findCommandEnd', new AgentError('GUEST_AGENT_TIMEOUT', 'It is silent'));
+  await on.node.vms.suspend(on.ref, never);
+  await on.node.vms.resume(on.ref, never);
+  on.guest.runs = () => ({ exitCode: 0 });
+  assert.equal((await running).exitCode, 0);
+});
+
+test('a VM that goes off takes its programs with it, and that is said', async () => {
+  await using on = await GuestNode.start();
+  on.guest.runs = () => undefined;
+  const running = on.guests.run(on.ref, RUN, never);
+  await until('the program runs', () => on.guest.commands.length > 0);
+  await on.node.vms.destroy(on.ref, never);
+  await assert.rejects(running, (error) => hasReason(error, 'VM_NOT_RUNNING'));
+});
+
 test('a guest agent that was started anew knows nothing of the program, which is an error of its own', async () => {
   await using on = await GuestNode.start();
   on.guest.runs = () => undefined;
   const running = on.guests.run(on.ref, RUN, never);
   await until('the program runs', () => on.guest.commands.length > 0);
   on.hypervisor.fail('findCommandEnd', new AgentError('GUEST_AGENT_REFUSED', 'Invalid pid'));
-  await assert.rejects(running, (error) => hasReason(error, 'GUEST_AGENT_REFUSED'));
+  await assert.rejects(running, (error) => {
+    assert.ok(hasReason(error, 'GUEST_AGENT_REFUSED'));
+    assert.match(error.message, /which was begun there as process \d+: /);
+    return true;
+  });
 });
 
 test('a caller who gives up ends the wait, and not the program', async () => {

@@ -126,6 +126,18 @@ test('a VM that goes off, or begins anew, is not frozen any more', async () => {
   await until('the record is gone', async () => (await records(on)).length === 0);
 });
 
+test('a guest that is paused when its time is over is thawed once it goes on', async () => {
+  await using on = await GuestNode.start();
+  await on.guests.freeze(on.ref, { ...SHORT, timeoutMs: 100 }, never);
+  await on.node.vms.suspend(on.ref, never);
+  on.hypervisor.forgetCalls();
+  await until('it was to be thawed', () => on.hypervisor.calls.includes(`thaw ${on.uid}`));
+  assert.equal((await records(on)).length, 1);
+  await on.node.vms.resume(on.ref, never);
+  await until('it is thawed', () => !on.guest.isFrozen);
+  await until('the record is gone', async () => (await records(on)).length === 0);
+});
+
 test('a VM that is being changed is not frozen, and the reason names what is under way', async () => {
   await using on = await GuestNode.start();
   using _lock = on.node.locks.tryAcquire(on.uid, 'migration 1234');

@@ -145,6 +145,14 @@ test('the clock of a guest is set on demand, and by itself after a resume', asyn
   await until('its clock is set', () => on.guest.clockSets === 2);
 });
 
+test('a guest that is frozen when it goes on has its clock set once it is thawed', async () => {
+  await using on = await GuestNode.start();
+  on.hypervisor.fail('syncTime', new AgentError('GUEST_AGENT_REFUSED', 'It is frozen'));
+  await on.node.vms.suspend(on.ref, never);
+  await on.node.vms.resume(on.ref, never);
+  await until('its clock is set', () => on.guest.clockSets === 1);
+});
+
 test('a resume is done whether or not the clock can be set', async () => {
   await using on = await GuestNode.start();
   on.hypervisor.fail('syncTime', new AgentError('GUEST_AGENT_TIMEOUT', 'It is silent'));
