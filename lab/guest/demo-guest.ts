@@ -1,9 +1,13 @@
-import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { copyFile, mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { inProject, LabError } from '../core/project.ts';
-import { run } from '../core/run-command.ts';
+import { inProject } from '../core/project.ts';
+import {
+  compileInit,
+  copyModules,
+  isNewer,
+  newestCloudKernel,
+  packInitramfs,
+} from './initramfs.ts';
 
 const SOURCE = inProject('native/guest/demo-guest.c');
 const OUTPUT = inProject('build/guest');
@@ -39,69 +43,14 @@ export async function ensureDemoGuest(signal: AbortSignal): Promise<DemoGuest> {
   return { kernelPath: `/boot/vmlinuz-${release}`, initrdPath, commandLine: COMMAND_LINE };
 }
 
-async function newestCloudKernel(): Promise<string> {
-  const names = await readdir('/boot');
-  const releases = names.flatMap(
-    (name) => /^vmlinuz-(.+-cloud-(?:amd|arm)64)$/.exec(name)?.[1] ?? [],
-  );
-  const collator = new Intl.Collator('en', { numeric: true });
-  const newest = releases.toSorted((x, y) => collator.compare(x, y)).at(-1);
-  if (newest === undefined) {
-    throw new LabError('No cloud kernel in /boot: install linux-image-cloud-amd64');
-  }
-  return newest;
-}
-
-async function isNewer(target: string, source: string): Promise<boolean> {
-  if (!existsSync(target)) return false;
-  return (await stat(target)).mtimeMs > (await stat(source)).mtimeMs;
-}
-
 async function buildInitramfs(release: string, target: string, signal: AbortSignal): Promise<void> {
   await mkdir(OUTPUT, { recursive: true });
   const root = await mkdtemp(path.join(OUTPUT, 'root-'));
   try {
-    await compile(path.join(root, 'init'), signal);
-    await mkdir(path.join(root, 'modules'));
-    for (const module of MODULES)
-      await copyModule(release, module, path.join(root, 'modules'), signal);
-    const files = [
-      'init',
-      'modules',
-      ...MODULES.map((module) => `modules/${path.basename(module)}`),
-    ];
-    // Not compressed: an emulated CPU unpacks slower than it reads.
-    const archive = `${target}.${randomUUID()}`;
-    await run(
-      ['cpio', '--create', '--format=newc', '--quiet', `--file=${archive}`],
-      { cwd: root, input: `${files.join('\n')}\n` },
-      signal,
-    );
-    await rename(archive, target);
+    await compileInit(SOURCE, root, signal);
+    await copyModules(release, MODULES, root, signal);
+    await packInitramfs(root, target, signal);
   } finally {
     await rm(root, { recursive: true, force: true });
   }
-}
-
-async function compile(output: string, signal: AbortSignal): Promise<void> {
-  const warnings = ['-Wall', '-Wextra', '-Wconversion', '-Werror'];
-  await run(['cc', '-O2', '-static', '-s', ...warnings, '-o', output, SOURCE], {}, signal);
-}
-
-/** Debian 13 compresses modules, Debian 12 does not; the guest's loader takes them plain. */
-async function copyModule(
-  release: string,
-  module: string,
-  folder: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const source = `/lib/modules/${release}/kernel/${module}`;
-  const target = path.join(folder, path.basename(module));
-  if (existsSync(source)) {
-    await copyFile(source, target);
-  } else if (existsSync(`${source}.xz`)) {
-    await copyFile(`${source}.xz`, `${target}.xz`);
-    await run(['xz', '--decompress', `${target}.xz`], {}, signal);
-  }
-  // Built in otherwise.
 }

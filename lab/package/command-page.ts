@@ -78,10 +78,13 @@ function silentIo(written: string[]): CliIo {
     stderr: output,
     env: {},
     signal: new AbortController().signal,
+    isInteractive: false,
     readStdin: () => Promise.resolve(''),
     openKeyboard: () => {
       throw new Error('Nobody types');
     },
+    readStdinBytes: () => Promise.resolve(new Uint8Array()),
+    readSecret: () => Promise.resolve(''),
     runEditor: () => Promise.resolve(1),
   };
 }

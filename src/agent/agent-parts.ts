@@ -7,6 +7,7 @@ import type { ImageInspector } from '../drivers/images.ts';
 import type { NodeSecrets } from '../drivers/node-secrets.ts';
 import type { PrivateFiles } from '../drivers/private-files.ts';
 import type { TransferDriver } from '../drivers/transfers.ts';
+import type { FreezeStore } from './guests/freeze-store.ts';
 import type { MigrationStore } from './migration/migration-store.ts';
 import type { OutgoingOptions } from './migration/outgoing-context.ts';
 import type { Pace } from './migration/pace.ts';
@@ -56,6 +57,7 @@ export interface AgentParts {
     readonly reservations: ReservationStore;
     readonly runs: RunStore;
     readonly shutdown: ShutdownStore;
+    readonly freezes: FreezeStore;
   };
   readonly storageHealth: () => StorageReport;
   /** How others take the node's certificate; undefined where it has none, being alone. */

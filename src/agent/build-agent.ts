@@ -4,6 +4,9 @@ import { EVERYTHING } from '../core/label-selector.ts';
 import { TaskGroup } from '../core/task-group.ts';
 import type { AgentParts } from './agent-parts.ts';
 import { ConsoleManager } from './consoles/console-manager.ts';
+import { buildGuests } from './guests/build-guests.ts';
+import { FreezeBook } from './guests/freeze-book.ts';
+import { GuestHealth } from './guests/guest-health.ts';
 import { IncomingManager } from './migration/incoming-manager.ts';
 import type { Migration } from './migration/migration.ts';
 import { MigrationBook } from './migration/migration-book.ts';
@@ -81,11 +84,9 @@ export async function buildAgent(parts: AgentParts) {
   const book = await MigrationBook.load(stores.migrations, origins);
   const reservations = await ReservationBook.load(stores.reservations, log);
   const cordon = await Cordon.load(stores.nodeSpec);
-  const nodeShutdown = await ShutdownMark.load({
-    store: stores.shutdown,
-    bootId: host.bootId,
-    clock: parts.bootClock,
-  });
+  const boot = { bootId: host.bootId, clock: parts.bootClock };
+  const nodeShutdown = await ShutdownMark.load({ store: stores.shutdown, ...boot });
+  const freezes = await FreezeBook.load({ store: stores.freezes, ...boot });
   const { domains, events, statistics } = hypervisor;
   const validator = new DefinitionValidator({
     host: hypervisor.host,
@@ -134,6 +135,7 @@ export async function buildAgent(parts: AgentParts) {
     creations: operationBook.givenUpCreations,
     hasRun: (vmUid) => runs.hasRun(vmUid),
   });
+  const guestHealth = new GuestHealth({ events, onChange });
   const inventory = new VmInventory({
     domains,
     statistics,
@@ -148,6 +150,7 @@ export async function buildAgent(parts: AgentParts) {
       restart: restarts.report(vmUid),
       isNodeGoingDown: nodeShutdown.isGoingDown,
       startProblem: startability.find(vmUid, requests.lastStart(vmUid)),
+      guestProblem: guestHealth.find(vmUid),
     }),
     runs,
     isStale: (definition) => ownership.isStale(definition),
@@ -213,6 +216,7 @@ export async function buildAgent(parts: AgentParts) {
     seeds: new VmSeeds({ domains, privateFiles }),
     diskProbe: parts.diskProbe,
     book,
+    freezes,
     tasks,
     onChange,
     pace: parts.pace,
@@ -235,12 +239,18 @@ export async function buildAgent(parts: AgentParts) {
     ...nodeOperations(cordon, () => node.review()),
     migrate: migrationOperation(book),
   };
-  const guests = new GuestShutdowns({
+  const guests = buildGuests({ ...shared, events, guestHealth, guestAgent: hypervisor.guestAgent });
+  const guestShutdowns = new GuestShutdowns({
     mark: nodeShutdown,
     listVms: listedVms,
     countArriving: () => book.listActive('destination').length,
   });
-  const shuttingDown = { ...shared, mark: nodeShutdown, guests, onProgress: () => node.review() };
+  const shuttingDown = {
+    ...shared,
+    mark: nodeShutdown,
+    guests: guestShutdowns,
+    onProgress: () => node.review(),
+  };
   const shutdown = new ShutdownManager(shuttingDown);
   const secrets = new OperationSecrets({ privateFiles, openIds: operationBook.openIds(), log });
   const forOperations = { book: operationBook, works, secrets, log };
@@ -315,7 +325,7 @@ export async function buildAgent(parts: AgentParts) {
     reservations,
     cordon,
     nodeShutdown,
-    shutdown: () => guests.report(),
+    shutdown: () => guestShutdowns.report(),
     accelerator,
     host,
     hypervisor,
@@ -330,6 +340,7 @@ export async function buildAgent(parts: AgentParts) {
   return {
     vms,
     consoles,
+    guests: guests.manager,
     migrations,
     incoming,
     node,
@@ -362,6 +373,7 @@ export async function buildAgent(parts: AgentParts) {
       tasks.run('accelerator', (signal) => accelerator.run(signal));
       tasks.run('startability', (signal) => startability.run(signal));
       tasks.run('device-identities', (signal) => deviceIdentities.run(signal));
+      guests.run();
       tasks.run('reservations', (signal) => reservations.run(signal));
       tasks.run('reconciler', (signal) => reconciler.run(signal));
       tasks.run('identification', (signal) => identification.follow(inventory.looks(signal)));

@@ -28,6 +28,7 @@ import { StreamerTransfers } from '../drivers/streamer/streamer-transfers.ts';
 import { forgetEnd, recordEnd } from './agent-end.ts';
 import { buildAgent } from './build-agent.ts';
 import { readCommandLine } from './command-line.ts';
+import { FreezeStore } from './guests/freeze-store.ts';
 import { beginAgentStart, recordAgentStart } from './journal/agent-epoch.ts';
 import { isNewerJournal } from './journal/errors.ts';
 import { Journal } from './journal/journal.ts';
@@ -172,6 +173,7 @@ async function run(
       reservations: new ReservationStore(database),
       runs: new RunStore(database),
       shutdown: new ShutdownStore(database),
+      freezes: new FreezeStore(database),
     },
     storageHealth: () => storage.report(),
     certificate: () => network?.certificates.report(),
@@ -213,10 +215,11 @@ async function run(
   stack.use(
     await HttpServer.start({ listen: httpListen, metrics, heartbeat, obstacles: readiness, log }),
   );
-  const { vms, consoles, migrations, incoming, operations, shutdown } = agent;
-  const ownership = agent.ownershipManager;
+  const { vms, guests, consoles, migrations, incoming, operations, shutdown } = agent;
+  const { ownershipManager: ownership } = agent;
   const features = {
     vms,
+    guests,
     consoles,
     migrations,
     incoming,

@@ -1,3 +1,4 @@
+import { CREATE_GUEST_FREEZE } from './guests/freeze-store.ts';
 import { CREATE_AGENT_START } from './journal/agent-epoch.ts';
 import {
   ADD_BLUEPRINT,
@@ -39,4 +40,5 @@ export const JOURNAL_SCHEMA: readonly string[] = [
   CREATE_RUN,
   CREATE_NODE_SHUTDOWN,
   [ADD_OTHER_NODE_OFF, ADD_TURN, ADD_UNCONFIRMED, ADD_SETTLED, ADD_BLUEPRINT].join(''),
+  CREATE_GUEST_FREEZE,
 ];

@@ -7,7 +7,6 @@ import {
   EXIT_CODE_MEANINGS,
   EXIT_CODES,
   Exit,
-  type ExitCode,
   exitCodeOf,
   Interrupted,
 } from './process/exit-codes.ts';
@@ -89,7 +88,7 @@ ${Object.entries(EXIT_CODES)
 `;
 
 /** Runs novactl with the words after its name. Never throws. */
-export async function runCli(words: readonly string[], io: CliIo): Promise<ExitCode> {
+export async function runCli(words: readonly string[], io: CliIo): Promise<number> {
   const code = await runCommand(words, io);
   const problem = outputProblem(io.stdout) ?? outputProblem(io.stderr);
   if (problem === undefined) return code;
@@ -97,7 +96,7 @@ export async function runCli(words: readonly string[], io: CliIo): Promise<ExitC
   return code === EXIT_CODES.ok ? EXIT_CODES.failure : code;
 }
 
-async function runCommand(words: readonly string[], io: CliIo): Promise<ExitCode> {
+async function runCommand(words: readonly string[], io: CliIo): Promise<number> {
   try {
     // What comes after the command is its own to read.
     const wanted = newProgram(io)

@@ -1,5 +1,6 @@
 import { Connection } from './connection.ts';
 import { ConsoleCalls } from './console-calls.ts';
+import { GuestCalls } from './guest-calls.ts';
 import { MigrationCalls } from './migration-calls.ts';
 import { NodeCalls } from './node-calls.ts';
 import { OperationCalls } from './operation-calls.ts';
@@ -13,6 +14,7 @@ export class AgentClient implements Disposable {
   readonly node: NodeCalls;
   readonly vms: VmCalls;
   readonly consoles: ConsoleCalls;
+  readonly guests: GuestCalls;
   readonly migrations: MigrationCalls;
   readonly operations: OperationCalls;
   readonly peer: PeerCalls;
@@ -24,6 +26,7 @@ export class AgentClient implements Disposable {
     this.node = new NodeCalls(connection);
     this.vms = new VmCalls(connection);
     this.consoles = new ConsoleCalls(connection);
+    this.guests = new GuestCalls(connection);
     this.migrations = new MigrationCalls(connection);
     this.operations = new OperationCalls(connection);
     this.peer = new PeerCalls(connection);

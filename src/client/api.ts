@@ -13,6 +13,11 @@ export {
   OpenConsoleResponse,
 } from '../gen/novacron/agent/v1/console.ts';
 export {
+  type Guest,
+  GuestAddressSource,
+  type RunGuestCommandResponse,
+} from '../gen/novacron/agent/v1/guest.ts';
+export {
   Migration,
   MigrationImageVerdict,
   MigrationMode,

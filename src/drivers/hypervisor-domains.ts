@@ -236,6 +236,8 @@ export interface HypervisorVm {
   readonly disks: readonly HypervisorDisk[];
   /** File that the guest's first serial console is logged to; undefined if there is none. */
   readonly consoleLogPath: string | undefined;
+  /** Whether a guest agent listens in the guest; undefined if there is no channel for one. */
+  readonly guestAgent?: 'connected' | 'disconnected' | undefined;
 }
 
 interface HypervisorVolume {

@@ -21,6 +21,8 @@ export type HypervisorEvent =
       /** Of a shutdown: the host has told the hypervisor to end the guest, say by a signal, and not the guest itself. */
       readonly byHost: boolean;
     }
+  /** The guest agent has come or gone. */
+  | { readonly kind: 'guest-agent'; readonly uid: string }
   | { readonly kind: 'migration-iteration'; readonly uid: string; readonly iteration: number }
   | {
       readonly kind: 'job-completed';

@@ -1,6 +1,7 @@
 import type { HypervisorConsoles } from './hypervisor-consoles.ts';
 import type { HypervisorDomains } from './hypervisor-domains.ts';
 import type { HypervisorEvents } from './hypervisor-events.ts';
+import type { HypervisorGuestAgent } from './hypervisor-guest-agent.ts';
 import type { HypervisorHost } from './hypervisor-host.ts';
 import type { HypervisorJobs } from './hypervisor-jobs.ts';
 import type { HypervisorStatistics } from './hypervisor-statistics.ts';
@@ -16,5 +17,6 @@ export interface Hypervisor extends AsyncDisposable {
   readonly statistics: HypervisorStatistics;
   readonly jobs: HypervisorJobs;
   readonly consoles: HypervisorConsoles;
+  readonly guestAgent: HypervisorGuestAgent;
   readonly events: HypervisorEvents;
 }

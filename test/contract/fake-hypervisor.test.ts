@@ -1,6 +1,7 @@
 import { FakeHypervisor, fakeMigration } from '../fakes/fake-hypervisor.ts';
 import { tinyVm } from '../fixtures/tiny-vm.ts';
 import { testHypervisor } from './hypervisor-contract.ts';
+import { never } from './hypervisor-fixture.ts';
 
 testHypervisor('FakeHypervisor', async () => {
   const source = new FakeHypervisor('source');
@@ -10,6 +11,18 @@ testHypervisor('FakeHypervisor', async () => {
     source,
     destination,
     newDefinition: () => tinyVm(),
+    async startGuest() {
+      const vm = tinyVm();
+      await source.domains.define(vm, never);
+      await source.domains.start(vm.uid, never);
+      const guest = source.giveGuestAgent(vm.uid);
+      // As far as this guest has programs.
+      guest.runs = ({ program, stdin }) =>
+        program === 'sleep'
+          ? undefined
+          : { exitCode: 3, stdout: stdin, stderr: Buffer.from('err') };
+      return vm;
+    },
     mediumPath: '/images/setup.iso',
     changeByHand: (uid, part) => source.changeByHand(uid, part),
     migration(definition, speed) {

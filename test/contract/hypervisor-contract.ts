@@ -5,6 +5,7 @@ import { testHypervisorConsoles } from './hypervisor-consoles-contract.ts';
 import { testHypervisorDomains } from './hypervisor-domains-contract.ts';
 import { testHypervisorEvents } from './hypervisor-events-contract.ts';
 import { type HypervisorFixture, never, until } from './hypervisor-fixture.ts';
+import { testHypervisorGuestAgent } from './hypervisor-guest-agent-contract.ts';
 import { testHypervisorHost } from './hypervisor-host-contract.ts';
 import { testHypervisorJobs } from './hypervisor-jobs-contract.ts';
 import { testHypervisorStatistics } from './hypervisor-statistics-contract.ts';
@@ -33,6 +34,7 @@ export function testHypervisor(
     testHypervisorStatistics(use);
     testHypervisorJobs(use);
     testHypervisorConsoles(use);
+    testHypervisorGuestAgent(use);
     testHypervisorEvents(use);
   });
 }

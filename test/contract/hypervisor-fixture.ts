@@ -19,6 +19,8 @@ export interface HypervisorFixture extends AsyncDisposable {
    * is done to it meanwhile.
    */
   readonly newDefinition: (size?: VmSize) => VmDefinition;
+  /** A VM that runs on the source, in whose guest a guest agent listens that does what it is asked. */
+  readonly startGuest: () => Promise<VmDefinition>;
   /** Of an image that a drive can have. */
   readonly mediumPath: string;
   /** What somebody does with virsh to a VM of the source. */

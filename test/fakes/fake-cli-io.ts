@@ -28,6 +28,9 @@ export class FakeCliIo implements CliIo {
   readonly env: Record<string, string | undefined> = {};
   readonly signal: AbortSignal;
   stdin = '';
+  isInteractive = false;
+  /** What is typed at it, one after the other. */
+  secrets: string[] = [];
   /** What an editor does to a file; its exit code. */
   editor: (file: string) => Promise<number> = async () => 0;
 
@@ -65,5 +68,15 @@ export class FakeCliIo implements CliIo {
       onResize() {},
       [Symbol.dispose]() {},
     };
+  }
+
+  async readStdinBytes(): Promise<Uint8Array> {
+    return Buffer.from(this.stdin);
+  }
+
+  async readSecret(prompt: string): Promise<string> {
+    if (!this.isInteractive) return this.stdin.split('\n')[0] ?? '';
+    this.stderr.write(prompt);
+    return this.secrets.shift() ?? '';
   }
 }

@@ -3,6 +3,7 @@ import { AgentError } from '../../src/core/errors.ts';
 import { untilAborted } from '../../src/core/until-aborted.ts';
 import type { HypervisorConsoles } from '../../src/drivers/hypervisor-consoles.ts';
 import type { HypervisorDomains } from '../../src/drivers/hypervisor-domains.ts';
+import type { HypervisorGuestAgent } from '../../src/drivers/hypervisor-guest-agent.ts';
 import type { HypervisorHost } from '../../src/drivers/hypervisor-host.ts';
 import type { HypervisorJobs } from '../../src/drivers/hypervisor-jobs.ts';
 import type { HypervisorStatistics } from '../../src/drivers/hypervisor-statistics.ts';
@@ -12,7 +13,8 @@ export type HypervisorMethod =
   | Exclude<keyof HypervisorDomains, 'effectOf'>
   | keyof HypervisorStatistics
   | keyof HypervisorJobs
-  | keyof HypervisorConsoles;
+  | keyof HypervisorConsoles
+  | keyof HypervisorGuestAgent;
 
 /** How a caller comes to give up on a call that is not answered. */
 export type GivenUp = 'timed-out' | 'aborted';

@@ -18,12 +18,14 @@ import {
 } from './fake-hypervisor-calls.ts';
 import { FakeHypervisorConsoles } from './fake-hypervisor-consoles.ts';
 import { FakeHypervisorDomains } from './fake-hypervisor-domains.ts';
+import { FakeHypervisorGuestAgent, obedientGuest } from './fake-hypervisor-guest-agent.ts';
 import { FakeHypervisorHost } from './fake-hypervisor-host.ts';
 import { FakeHypervisorJobs } from './fake-hypervisor-jobs.ts';
 import { FakeHypervisorReceiver } from './fake-hypervisor-receiver.ts';
 import { FakeHypervisorStatistics } from './fake-hypervisor-statistics.ts';
 import { FakeHypervisorWorld } from './fake-hypervisor-world.ts';
 import type { FakeWriters } from './fake-storage.ts';
+import type { FakeGuest } from './fake-vm.ts';
 
 /** A hypervisor in memory. Passes the same contracts as the real one, and does on demand what hurts. */
 export class FakeHypervisor extends FakeHypervisorBehaviour implements Hypervisor {
@@ -32,6 +34,7 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
   readonly statistics: FakeHypervisorStatistics;
   readonly jobs: FakeHypervisorJobs;
   readonly consoles: FakeHypervisorConsoles;
+  readonly guestAgent: FakeHypervisorGuestAgent;
   readonly events: HypervisorEvents;
   /** What another fake migrates to; see `connect`. */
   readonly socket: string;
@@ -49,6 +52,7 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
     this.jobs = new FakeHypervisorJobs(this.#calls, this.#world, this);
     this.consoles = new FakeHypervisorConsoles(this.#calls, this.#world);
     this.#world.onStopped = (uid) => this.consoles.end(uid);
+    this.guestAgent = new FakeHypervisorGuestAgent(this.#calls, this.#world);
     this.events = this.#world.feed;
   }
 
@@ -139,6 +143,22 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
     if (vm === undefined) return;
     if (how === 'terminated') this.#world.tell(uid, 'shutdown', 'host');
     this.#world.stop(vm, how === 'terminated' ? 'shutdown' : how);
+  }
+
+  /** Gives a VM a guest whose agent does what it is asked; the answer is what becomes of it. */
+  giveGuestAgent(uid: string): FakeGuest {
+    const guest = obedientGuest();
+    this.#world.get(uid).guest = guest;
+    this.#world.feed.publish({ kind: 'guest-agent', uid });
+    return guest;
+  }
+
+  /** The guest agent of a VM comes or goes. */
+  connectGuestAgent(uid: string, isConnected: boolean): void {
+    const { guest } = this.#world.get(uid);
+    if (guest === undefined) throw new Error(`VM ${uid} has no channel for a guest agent`);
+    guest.isConnected = isConnected;
+    this.#world.feed.publish({ kind: 'guest-agent', uid });
   }
 
   /** Something pauses a VM, or has it be in another state. */

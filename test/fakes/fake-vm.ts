@@ -10,6 +10,7 @@ import {
   type VmRunState,
   type VmStateReason,
 } from '../../src/drivers/hypervisor-domains.ts';
+import type { GuestCommand, GuestCommandEnd } from '../../src/drivers/hypervisor-guest-agent.ts';
 import type { JobStatistics } from '../../src/drivers/hypervisor-jobs.ts';
 import type { VmStatistics } from '../../src/drivers/hypervisor-statistics.ts';
 import { placeVolumes } from '../../src/drivers/libvirt/domain-xml/parts/volume-nodes.ts';
@@ -30,11 +31,25 @@ export interface FakeVm {
   disks: readonly HypervisorDisk[] | undefined;
   /** As its run has it. */
   runningSinceMs: number | undefined;
+  /** Undefined for one without a channel for it. */
+  guest: FakeGuest | undefined;
   state: VmRunState;
   stateReason: VmStateReason;
   cpuTimeNs: bigint;
   job: FakeJob | undefined;
   completedJob: JobStatistics | undefined;
+}
+
+/** What the guest agent of a VM would tell and do. */
+export interface FakeGuest {
+  isConnected: boolean;
+  isFrozen: boolean;
+  /** How often its clock was set. */
+  clockSets: number;
+  readonly passwords: Map<string, string>;
+  readonly commands: { readonly pid: number; readonly words: readonly string[] }[];
+  /** How programs end; they go on for as long as it gives nothing. */
+  runs: (command: GuestCommand) => Partial<GuestCommandEnd> | undefined;
 }
 
 export interface FakeJob {
@@ -57,6 +72,7 @@ export function newFakeVm(definition: VmDefinition): FakeVm {
     isDriftListed: true,
     disks: undefined,
     runningSinceMs: undefined,
+    guest: undefined,
     state: 'stopped',
     stateReason: 'unknown',
     cpuTimeNs: 0n,
@@ -99,7 +115,12 @@ export function toHypervisorVm(vm: FakeVm): HypervisorVm {
     })),
     disks: disksOf(vm),
     consoleLogPath: `/var/log/fake/${live.uid}.log`,
+    ...(vm.guest && { guestAgent: agentState(vm) }),
   };
+}
+
+function agentState(vm: FakeVm): 'connected' | 'disconnected' {
+  return vm.guest?.isConnected === true && isActive(vm) ? 'connected' : 'disconnected';
 }
 
 export function disksOf({

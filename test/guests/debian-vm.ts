@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { run } from '../../lab/core/run-command.ts';
+import { type CommandResult, run } from '../../lab/core/run-command.ts';
 import { waitUntil } from '../../lab/core/wait-until.ts';
 import { ensureDistributionGuest } from '../../lab/guest/distribution/distribution-guest.ts';
 import { Lab } from '../../lab/lab.ts';
@@ -57,6 +57,11 @@ export class DebianVm implements AsyncDisposable {
     const { code, stdout, stderr } = await novactl(this.#lab, args, this.#signal, input);
     assert.equal(code, 0, `novactl ${args.join(' ')}: ${stderr}`);
     return stdout + stderr;
+  }
+
+  /** Runs novactl on node a, whatever comes of it. */
+  tryCtl(args: readonly string[]): Promise<CommandResult> {
+    return novactl(this.#lab, args, this.#signal);
   }
 
   /** Applies a manifest in which this stands beside what boots it. */

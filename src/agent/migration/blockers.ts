@@ -1,6 +1,8 @@
 import { AgentError } from '../../core/errors.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { MigrationObstacle } from '../../drivers/hypervisor-jobs.ts';
+import { commandNameOf } from '../vms/vm-words.ts';
 import type { MigrationBlocker } from './migration.ts';
 
 /** Throws MIGRATION_BLOCKED (or the only blocker's own reason) if anything stands in the way. */
@@ -52,4 +54,10 @@ export function blockerOf(
         message: `it is being saved, dumped or backed up; wait until "virsh domjobinfo ${domain}" says that nothing is under way`,
       };
   }
+}
+
+/** The guest would stay frozen there for ever: the deadline is kept here. */
+export function frozenBlocker(definition: VmDefinition, nodeName: string): MigrationBlocker {
+  const message = `the file systems of its guest are frozen, and are thawed here alone; wait for the end of that backup, or thaw them: novactl vm guest thaw ${commandNameOf(definition)}`;
+  return { reason: 'VM_BUSY', message, nodeName, subject: 'spec.virtualMachine' };
 }

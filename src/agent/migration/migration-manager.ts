@@ -2,6 +2,7 @@ import { AgentError } from '../../core/errors.ts';
 import { auditLog } from '../../core/logger.ts';
 import { Slots } from '../../core/slots.ts';
 import type { TaskGroup } from '../../core/task-group.ts';
+import type { FreezeBook } from '../guests/freeze-book.ts';
 import type { OperationManager } from '../operations/operation-manager.ts';
 import { pageOf } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor, WatchEvent } from '../reports/report.ts';
@@ -30,6 +31,7 @@ export interface MigrationManagerOptions extends Omit<OutgoingOptions, 'turns' |
   readonly agentVersion: string;
   readonly vms: Pick<VmService, 'get'>;
   readonly nodeShutdown: Pick<ShutdownMark, 'isGoingDown'>;
+  readonly freezes: Pick<FreezeBook, 'find'>;
   readonly tasks: TaskGroup;
   readonly origins: Pick<Origins, 'current'>;
   readonly operations: Pick<OperationManager, 'record' | 'assertMayBegin'>;

@@ -4,12 +4,13 @@ import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import { type HypervisorVm, hypervisorNameOf } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
+import type { FreezeBook } from '../guests/freeze-book.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import { assertRead } from '../vms/unread-vms.ts';
 import type { Vm } from '../vms/vm.ts';
 import { commandNameOf } from '../vms/vm-words.ts';
-import { blockerOf } from './blockers.ts';
+import { blockerOf, frozenBlocker } from './blockers.ts';
 import { checkDisks, type DiskCheckOptions } from './disk-check.ts';
 import { type DiskBlocker, localDiskBlockers } from './disk-judge.ts';
 import type {
@@ -31,6 +32,7 @@ export interface PreflightOptions extends DiskCheckOptions {
   readonly peers: Peers;
   readonly ownership: Pick<Ownership, 'isStale' | 'find' | 'doubtOf' | 'isSettled'>;
   readonly nodeShutdown: Pick<ShutdownMark, 'isGoingDown'>;
+  readonly freezes: Pick<FreezeBook, 'find'>;
 }
 
 export interface PreflightReport {
@@ -83,6 +85,9 @@ export async function preflight(
   };
   const blockers = localBlockers(vm, found, nodeName);
   if (options.nodeShutdown.isGoingDown) blockers.push(goingDown(nodeName));
+  if (options.freezes.find(definition.uid) !== undefined) {
+    blockers.push(frozenBlocker(definition, nodeName));
+  }
   const message = options.ownership.doubtOf(definition);
   if (message !== undefined) {
     blockers.push({ reason: 'VM_BUSY', message, nodeName, subject: 'spec.virtualMachine' });

@@ -51,6 +51,12 @@ export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
   '/novacron.agent.v1.ConsoleService/OpenDisplay': CHANGES_AND_READS_SECRETS,
   '/novacron.agent.v1.ConsoleService/GetScreenshot': READS_SECRETS,
   '/novacron.agent.v1.ConsoleService/SendKeys': CHANGES,
+  '/novacron.agent.v1.GuestService/GetGuest': LOOKS,
+  '/novacron.agent.v1.GuestService/RunGuestCommand': CHANGES,
+  '/novacron.agent.v1.GuestService/SetGuestPassword': CHANGES,
+  '/novacron.agent.v1.GuestService/FreezeGuest': CHANGES,
+  '/novacron.agent.v1.GuestService/ThawGuest': CHANGES,
+  '/novacron.agent.v1.GuestService/SyncGuestTime': CHANGES,
 
   '/novacron.agent.v1.MigrationService/PlanMigration': LOOKS,
   '/novacron.agent.v1.MigrationService/StartMigration': CHANGES,

@@ -6,12 +6,14 @@ import { parseHostPort } from '../../core/host-port.ts';
 import type { Logger } from '../../core/logger.ts';
 import { HealthService } from '../../gen/grpc/health/v1/health.ts';
 import { ConsoleServiceService } from '../../gen/novacron/agent/v1/console.ts';
+import { GuestServiceService } from '../../gen/novacron/agent/v1/guest.ts';
 import { MigrationServiceService } from '../../gen/novacron/agent/v1/migration.ts';
 import { NodeServiceService } from '../../gen/novacron/agent/v1/node.ts';
 import { OperationServiceService } from '../../gen/novacron/agent/v1/operation.ts';
 import { VirtualMachineServiceService } from '../../gen/novacron/agent/v1/virtual_machine.ts';
 import { PeerServiceService } from '../../gen/novacron/peer/v1/peer.ts';
 import type { ConsoleService } from '../consoles/console.ts';
+import type { GuestService } from '../guests/guest.ts';
 import type { IncomingService, MigrationService } from '../migration/migration.ts';
 import type { NodeService } from '../node/node.ts';
 import type { OperationService } from '../operations/operation.ts';
@@ -24,6 +26,7 @@ import { Calls } from './calls.ts';
 import type { CertificateChange, Certificates } from './certificates.ts';
 import { Connections } from './connections.ts';
 import { consoleHandlers } from './console-handlers.ts';
+import { guestHandlers } from './guest-handlers.ts';
 import { Health } from './health.ts';
 import { LOCAL_CALLER } from './identity.ts';
 import { MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES } from './message-limits.ts';
@@ -50,6 +53,7 @@ export interface RpcServerOptions {
   readonly network: NetworkOptions | undefined;
   readonly vms: VmService;
   readonly consoles: ConsoleService;
+  readonly guests: GuestService;
   readonly migrations: MigrationService;
   readonly operations: OperationService;
   readonly incoming: IncomingService;
@@ -96,6 +100,7 @@ export class RpcServer implements AsyncDisposable {
       ['getConsoleLog'],
     );
     bindService(server, ConsoleServiceService, consoleHandlers(options.consoles), this.#calls);
+    bindService(server, GuestServiceService, guestHandlers(options.guests), this.#calls);
     bindService(
       server,
       MigrationServiceService,

@@ -1,6 +1,6 @@
 import { isReadOnly } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
+import type { DriftedPart, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 
 import type { Condition, ConditionStatus } from '../reports/report.ts';
 import { pastStartsText } from '../runs/restart-report.ts';
@@ -36,6 +36,8 @@ export interface ConditionFacts {
   readonly isStray: boolean;
   /** The node's hypervisor takes leases of disks, which other nodes heed. */
   readonly hasDiskLeases: boolean;
+  /** Undefined if there is no channel for a guest agent. */
+  readonly guestAgent?: HypervisorVm['guestAgent'];
   /** See `DeviceIdentities.problemOf`. */
   readonly deviceProblemOf?: ((path: string) => string) | undefined;
 }
@@ -61,6 +63,7 @@ export function conditionsOf(
   const { startProblem } = facts.context;
   if (startProblem !== undefined && isOff(facts.state)) aspects.push(notStartable(startProblem));
   if (facts.isStray) aspects.push(strayCopy(facts.definition));
+  if (facts.guestAgent !== undefined) aspects.push(guestAgentConnected(facts, facts.guestAgent));
   const conditions = aspects.map(([type, status, reason, message]) => {
     const before = previous.find((candidate) => candidate.type === type);
     const lastTransitionAtMs = before?.status === status ? before.lastTransitionAtMs : Date.now();
@@ -242,4 +245,22 @@ function otherDisks(difference: DiskDifference): Aspect {
 function strayCopy({ owner }: VmDefinition): Aspect {
   const message = `Host ${owner} owns it by its definition. It is not started here. If virsh has migrated it here, it becomes this node's as soon as that host's agent can be asked; if it was started here, its power is cut once that agent says that the VM runs there; shut it down before`;
   return ['StrayCopy', 'true', 'OtherOwner', message];
+}
+
+function guestAgentConnected(
+  { state: { phase, reason, message }, context }: ConditionFacts,
+  guestAgent: NonNullable<HypervisorVm['guestAgent']>,
+): Aspect {
+  const type = 'GuestAgentConnected';
+  const { guestProblem } = context;
+  if (phase === 'unknown') return [type, 'unknown', reason, message];
+  if (isOff({ phase })) return [type, 'false', 'NotRunning', 'The VM is off'];
+  if (guestAgent === 'connected' && guestProblem !== undefined) {
+    const said = `It has opened its channel, and was of no use when it was asked last: ${guestProblem.message}`;
+    return [type, 'false', 'NotResponding', said];
+  }
+  if (guestAgent === 'connected') return [type, 'true', 'Connected', ''];
+  const how =
+    'No guest agent listens in the guest: it may still be booting; if it has none, install the package qemu-guest-agent in it and start it';
+  return [type, 'false', 'NotConnected', how];
 }

@@ -122,6 +122,7 @@ export class VmDescriber {
           isStray,
           hasDiskLeases,
           deviceProblemOf,
+          guestAgent: found.guestAgent,
         },
         previous?.conditions ?? [],
       ),
@@ -133,6 +134,7 @@ export class VmDescriber {
       volumes: found.volumes,
       statistics:
         usage === undefined || !isOn(found) ? undefined : this.#cpuUsage.measure(found.uid, usage),
+      guestAgent: found.guestAgent,
       migration: context.migration,
       run: context.run,
       runningSinceMs: runningSince(found, context),
@@ -192,7 +194,9 @@ export class VmDescriber {
     const { hasDiskLeases, deviceProblemOf, contextOf } = this.#options;
     const context = contextOf(definition.uid);
     const isStray = this.#options.isStray(definition);
-    const more = { liveDefinition, isStray, hasDiskLeases, deviceProblemOf, diskDifference };
+    const { guestAgent } = vm;
+    const ofDisks = { hasDiskLeases, deviceProblemOf, diskDifference };
+    const more = { liveDefinition, isStray, guestAgent, ...ofDisks };
     const facts = { isRead, definition, state, context, pendingChanges, drift, ...more };
     return conditionsOf(facts, vm.conditions);
   }

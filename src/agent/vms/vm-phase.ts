@@ -1,5 +1,6 @@
 import type { Reason } from '../../core/errors.ts';
 import { type HypervisorVm, type VmStateReason } from '../../drivers/hypervisor-domains.ts';
+import type { GuestProblem } from '../../drivers/hypervisor-guest-agent.ts';
 import type { RestartReport } from '../runs/restart-report.ts';
 import { endKind, type RunEndCause } from '../runs/run-ends.ts';
 import type { RunEnd, RunRecord } from '../runs/run-record.ts';
@@ -29,6 +30,8 @@ export interface VmContext {
   readonly restart: RestartReport | undefined;
   /** The host is about to go down, and all guests are asked to power off. */
   readonly isNodeGoingDown: boolean;
+  /** Why its guest agent was of no use when it was asked last; undefined if it was. */
+  readonly guestProblem?: GuestProblem | undefined;
   /** Why it could not be started if it is off; undefined if nothing is known to be in the way. */
   readonly startProblem: StartProblem | undefined;
 }

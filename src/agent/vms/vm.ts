@@ -1,6 +1,6 @@
 import type { LabelSelector } from '../../core/label-selector.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
+import type { DriftedPart, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { Accelerator } from '../../drivers/hypervisor-host.ts';
 import type { VmStatistics } from '../../drivers/hypervisor-statistics.ts';
 import type {
@@ -52,6 +52,8 @@ export interface Vm {
   readonly machineType: string;
   readonly volumes: readonly VmVolume[];
   readonly statistics: VmUsage | undefined;
+  /** Whether a guest agent listens in its guest; undefined if there is no channel for one, or that is not known. */
+  readonly guestAgent?: HypervisorVm['guestAgent'];
   /** The migration it is part of; undefined if none. */
   readonly migration: MigrationSummary | undefined;
   /** How it has run; undefined if nothing is known. */

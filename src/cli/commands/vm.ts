@@ -8,6 +8,7 @@ import { addVmDestroyCommand } from './vm/destroy.ts';
 import { addVmEditCommand } from './vm/edit.ts';
 import { addVmEjectCommand } from './vm/eject.ts';
 import { addVmGetCommand } from './vm/get.ts';
+import { addVmGuestCommand } from './vm/guest.ts';
 import { addVmInsertCommand } from './vm/insert.ts';
 import { addVmListCommand } from './vm/list.ts';
 import { addVmLogCommand } from './vm/log.ts';
@@ -45,5 +46,6 @@ export function addVmCommand(parent: Command, io: CliIo): Command {
   addVmVncCommand(vm, io);
   addVmScreenshotCommand(vm, io);
   addVmSendKeyCommand(vm, io);
+  addVmGuestCommand(vm, io);
   return vm;
 }

@@ -46,6 +46,18 @@ const HINTS: Readonly<Record<Reason, string>> = {
   RESERVATION_NOT_FOUND: 'It has ended: look at what there is with novactl node reservations',
   GENERATION_MISMATCH:
     'Somebody changed it meanwhile: look with novactl vm get NAME -o yaml, then repeat the change on that',
+  GUEST_AGENT_NOT_CONNECTED:
+    'In the guest: install the package qemu-guest-agent and start it (systemctl start qemu-guest-agent); novactl vm get NAME shows GuestAgentConnected when it listens',
+  GUEST_AGENT_TIMEOUT:
+    'See whether the guest is well (novactl vm log NAME), restart qemu-guest-agent in it, and look whether what was asked for has happened before asking again',
+  GUEST_AGENT_REFUSED:
+    'Correct what the guest names; what its guest agent may do at all is set in the guest (/etc/qemu/qemu-ga.conf)',
+  GUEST_ANSWER_INVALID:
+    'Update qemu-guest-agent in the guest and restart it; if its answers still make no sense, do not trust that guest',
+  GUEST_FROZEN:
+    'Wait for the backup that has frozen it, or thaw it: novactl vm guest thaw NAME --force',
+  GUEST_COMMAND_TIMED_OUT:
+    'The program goes on in the guest: look for it there by its process id, or ask again with a longer --timeout',
   GUEST_DID_NOT_STOP:
     'See what the guest says with novactl vm log NAME; ask again with a longer --timeout, cut its power with novactl vm destroy NAME, or have it begin anew with novactl vm reset NAME',
   RUN_STRATEGY_HALTED:

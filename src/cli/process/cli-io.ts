@@ -32,9 +32,15 @@ export interface CliIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborted by Ctrl-C with Interrupted. */
   readonly signal: AbortSignal;
+  /** Whether standard input is a terminal that somebody types at. */
+  readonly isInteractive: boolean;
   readStdin(): Promise<string>;
   /** What is typed, key by key where it is a terminal: Ctrl-C comes as a byte then. Dispose of it to have the terminal as before. */
   openKeyboard(): Keyboard;
+  /** Fails with INVALID_REQUEST for more. */
+  readStdinBytes(maxBytes: number): Promise<Uint8Array>;
+  /** A line that is typed at the terminal and not shown, after a prompt; without a terminal the first line of standard input. */
+  readSecret(prompt: string): Promise<string>;
   /** Runs an editor on the terminal, which has Ctrl-C to itself until it ends; gives its exit code. */
   runEditor(editor: string, file: string): Promise<number>;
 }

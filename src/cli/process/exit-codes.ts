@@ -13,7 +13,7 @@ export const EXIT_CODES = {
   interrupted: 130,
 } as const;
 
-export type ExitCode = (typeof EXIT_CODES)[keyof typeof EXIT_CODES];
+type ExitCode = (typeof EXIT_CODES)[keyof typeof EXIT_CODES];
 
 export const EXIT_CODE_MEANINGS: Readonly<Record<keyof typeof EXIT_CODES, string>> = {
   ok: 'done',
@@ -47,18 +47,18 @@ export class Interrupted extends Error {
   override readonly name = 'Interrupted';
 }
 
-/** Makes the command end with a code after it has said everything itself. */
+/** Makes the command end with a code, be it another program's, after it has said everything itself. */
 export class Exit extends Error {
   override readonly name = 'Exit';
-  readonly code: ExitCode;
+  readonly code: number;
 
-  constructor(code: ExitCode) {
+  constructor(code: number) {
     super(`exit ${code}`);
     this.code = code;
   }
 }
 
-export function exitCodeOf(error: unknown): ExitCode {
+export function exitCodeOf(error: unknown): number {
   if (error instanceof Exit) return error.code;
   if (error instanceof Interrupted) return EXIT_CODES.interrupted;
   if (error instanceof DOMException && error.name === 'TimeoutError') return EXIT_CODES.timedOut;

@@ -6,6 +6,7 @@ import { getSystemErrorMessage } from 'node:util';
 import type { CliIo, CliOutput, OutputFault } from './cli-io.ts';
 import { Interrupted } from './exit-codes.ts';
 import { openKeyboard } from './keyboard.ts';
+import { readBytes, readUnseen } from './stdin.ts';
 
 /** Between two looks at a terminal or pipe that takes nothing just now. */
 const RETRY_MS = 10;
@@ -27,8 +28,19 @@ export function processIo(): CliIo {
     stderr: processOutput(process.stderr),
     env: process.env,
     signal: interrupt.signal,
+    isInteractive: process.stdin.isTTY ?? false,
     readStdin: () => text(process.stdin),
     openKeyboard: () => openKeyboard(interrupt),
+    readStdinBytes: (maxBytes) => readBytes(process.stdin, maxBytes),
+    async readSecret(prompt) {
+      if (!process.stdin.isTTY) return (await text(process.stdin)).split(/\r?\n/, 1)[0] ?? '';
+      process.stderr.write(prompt);
+      try {
+        return await readUnseen(process.stdin, interrupt.signal);
+      } finally {
+        process.stderr.write('\n');
+      }
+    },
     async runEditor(editor, file) {
       isEditing = true;
       try {

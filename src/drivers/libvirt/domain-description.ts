@@ -21,6 +21,7 @@ export type DomainDescription = Pick<
   | 'volumes'
   | 'disks'
   | 'consoleLogPath'
+  | 'guestAgent'
 >;
 
 /** Fails if the XML cannot be read, or means what no domain of ours can. */
@@ -50,6 +51,7 @@ export function describeDomain(xml: DomainXml): DomainDescription {
     volumes: live.volumes.map(({ name, target, path, format }) => ({ name, target, path, format })),
     disks: live.disks,
     consoleLogPath,
+    guestAgent: live.guestAgent,
   };
 }
 

@@ -60,6 +60,23 @@ export class DriverCalls {
     return this.#driver.call(operation, values, options, signal);
   }
 
+  /** A call that waits for a guest, which must answer within the time. */
+  callGuest<Name extends OperationName>(
+    operation: Name,
+    uid: string,
+    values: OperationArguments<Name>,
+    { verb, timeoutMs }: { readonly verb: string; readonly timeoutMs: number },
+    signal: AbortSignal,
+  ): Promise<OperationResult<Name>> {
+    const options = {
+      action: `${verb} ${this.nameOf(uid)}`,
+      uid,
+      lane: 'guest' as const,
+      timeoutMs,
+    };
+    return this.#driver.call(operation, values, options, signal);
+  }
+
   nameOf(uid: string): string {
     return `VM ${this.#cache.findName(uid) ?? uid}`;
   }

@@ -13,14 +13,17 @@ export interface DriverSettings {
   readonly stateDirectory: string | undefined;
 }
 
+/** `guest` is for what waits for a guest: whoever calls sees to it that these are few. */
+export type Lane = 'pool' | 'fresh' | 'long' | 'guest';
+
 export interface CallRequest {
   readonly id: number;
   readonly operation: OperationName;
   readonly values: readonly unknown[];
   /** The VM it is about; the calls of one VM may occupy a few threads only. */
   readonly uid: string | undefined;
-  /** `long` and `fresh` get a thread and connection of their own, which end with the call. */
-  readonly lane: 'pool' | 'fresh' | 'long';
+  /** All but `pool` get a thread and connection of their own, which end with the call. */
+  readonly lane: Lane;
 }
 
 export type ToDriver =

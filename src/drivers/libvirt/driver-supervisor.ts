@@ -5,11 +5,11 @@ import type { Logger } from '../../core/logger.ts';
 import { ConnectionGate, type ConnectionState } from './connection-gate.ts';
 import { isUsable, launchDriver } from './driver-launch.ts';
 import {
-  type CallRequest,
   type DomainReport,
   type DriverDiagnostics,
   type DriverSettings,
   type FromDriver,
+  type Lane,
   type ToDriver,
 } from './driver-protocol.ts';
 import { toAgentError } from './errors.ts';
@@ -34,7 +34,7 @@ export interface CallOptions {
   readonly action: string;
   readonly uid?: string;
   /** Default `pool`. A `long` call has no deadline. */
-  readonly lane?: CallRequest['lane'];
+  readonly lane?: Lane;
   readonly timeoutMs?: number;
 }
 
@@ -335,7 +335,7 @@ export class DriverSupervisor implements AsyncDisposable {
 
 function lostCall(
   action: string,
-  lane: CallRequest['lane'],
+  lane: Lane,
   cause: Error,
   metadata: Readonly<Record<string, string>>,
 ): AgentError {

@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import { AgentError, type AgentErrorOptions, type Reason } from '../../core/errors.ts';
+import { findGuestRefusal } from './guest-refusals.ts';
 import { findRefusal } from './refusals.ts';
 
 /** virterror.h: the virErrorNumber values that mean something to the agent. */
@@ -162,10 +163,11 @@ export interface FailedCall {
 /** The one place where libvirt's error numbers become reasons. */
 export function toAgentError(failure: OperationFailure, call: FailedCall): AgentError {
   const options: AgentErrorOptions = { metadata: call.metadata, cause: causeOf(failure) };
-  const text = `Cannot ${call.action}: ${failure.message}`;
+  const cannot = `Cannot ${call.action}`;
+  const text = `${cannot}: ${failure.message}`;
   switch (failure.kind) {
     case 'libvirt':
-      return libvirtError(failure, text, { ...options, operation: call.operation });
+      return libvirtError(failure, cannot, { ...options, operation: call.operation });
     case 'refused':
       return new AgentError(failure.reason, text, options);
     default:
@@ -175,9 +177,16 @@ export function toAgentError(failure: OperationFailure, call: FailedCall): Agent
 
 function libvirtError(
   failure: LibvirtFailure,
-  text: string,
+  cannot: string,
   { operation, ...options }: AgentErrorOptions & { readonly operation: string },
 ): AgentError {
+  const text = `${cannot}: ${failure.message}`;
+  if (failure.connectionAlive) {
+    const ofGuest = findGuestRefusal(failure, operation);
+    if (ofGuest !== undefined) {
+      return new AgentError(ofGuest.reason, `${cannot}: ${ofGuest.message}`, options);
+    }
+  }
   const refusal = failure.connectionAlive ? findRefusal(failure.message, operation) : undefined;
   if (refusal !== undefined) {
     return new AgentError(refusal.reason, `${text}; ${refusal.advice}`, options);

@@ -4,6 +4,7 @@ import { toLifecycleEvent } from './domain-states.ts';
 import type { ConnectionReport, DomainReport } from './driver-protocol.ts';
 import { COMPLETED_JOB_TYPE, toJobStatistics } from './job-statistics.ts';
 import {
+  EVENT_ID_AGENT_LIFECYCLE,
   EVENT_ID_CLOSED,
   EVENT_ID_DEVICE_ADDED,
   EVENT_ID_DEVICE_REMOVED,
@@ -37,6 +38,8 @@ const CLOSED = 'the connection was closed';
 const HANDLERS: ReadonlyMap<number, EventHandlerName> = new Map([
   [EVENT_ID_LIFECYCLE, 'on_lifecycle'],
   [EVENT_ID_REBOOT, 'on_domain'],
+  // Its callback takes two numbers as well; which they are, the domain's XML says.
+  [EVENT_ID_AGENT_LIFECYCLE, 'on_lifecycle'],
   [EVENT_ID_MIGRATION_ITERATION, 'on_number'],
   [EVENT_ID_JOB_COMPLETED, 'on_parameters'],
   [EVENT_ID_DEVICE_ADDED, 'on_text'],
@@ -83,6 +86,9 @@ export class EventConnection {
         report({ kind: 'event', event: { kind: 'lifecycle', uid, ...event } });
         break;
       }
+      case EVENT_ID_AGENT_LIFECYCLE:
+        report({ kind: 'event', event: { kind: 'guest-agent', uid } });
+        break;
       case EVENT_ID_MIGRATION_ITERATION:
         report({
           kind: 'event',

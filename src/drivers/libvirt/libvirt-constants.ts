@@ -68,6 +68,7 @@ export const JOB_STATS_KEEP_COMPLETED = 2;
 export const EVENT_ID_LIFECYCLE = 0;
 export const EVENT_ID_REBOOT = 1;
 export const EVENT_ID_DEVICE_REMOVED = 15;
+export const EVENT_ID_AGENT_LIFECYCLE = 18;
 export const EVENT_ID_DEVICE_ADDED = 19;
 export const EVENT_ID_MIGRATION_ITERATION = 20;
 export const EVENT_ID_JOB_COMPLETED = 21;
@@ -84,6 +85,20 @@ export const CONSOLE_SAFE = 2;
 
 /** libvirt-domain.h: virKeycodeSet */
 export const KEYCODES_LINUX = 0;
+/** libvirt-domain.h: virDomainGuestInfoTypes */
+export const GUEST_INFO_USERS = 1;
+export const GUEST_INFO_OS = 2;
+export const GUEST_INFO_TIMEZONE = 4;
+export const GUEST_INFO_HOSTNAME = 8;
+export const GUEST_INFO_FILESYSTEM = 16;
+
+/** libvirt-domain.h: virDomainInterfaceAddressesSource */
+export const ADDRESSES_OF_LEASES = 0;
+export const ADDRESSES_OF_AGENT = 1;
+export const ADDRESSES_OF_ARP = 2;
+
+/** libvirt-domain.h: virDomainSetUserPasswordFlags */
+export const PASSWORD_ENCRYPTED = 1;
 
 /** libvirt-domain.h: virDomainState */
 export const DOMAIN_RUNNING = 1;

@@ -6,6 +6,7 @@ import type { Hypervisor } from '../hypervisor.ts';
 import type { HypervisorConsoles } from '../hypervisor-consoles.ts';
 import type { HypervisorDomains } from '../hypervisor-domains.ts';
 import type { HypervisorEvents } from '../hypervisor-events.ts';
+import type { HypervisorGuestAgent } from '../hypervisor-guest-agent.ts';
 import type { HypervisorHost } from '../hypervisor-host.ts';
 import type { HypervisorJobs } from '../hypervisor-jobs.ts';
 import type { HypervisorStatistics } from '../hypervisor-statistics.ts';
@@ -22,6 +23,7 @@ import { firmwareProblems } from './firmware-problems.ts';
 import { toHypervisorInfo } from './host-info.ts';
 import { LibvirtConsoles } from './libvirt-consoles.ts';
 import { LibvirtDomains, type NodeDefaults } from './libvirt-domains.ts';
+import { LibvirtGuestAgent } from './libvirt-guest-agent.ts';
 import { LibvirtJobs } from './libvirt-jobs.ts';
 import { findIncomingSocket } from './libvirt-socket.ts';
 import { Seeds } from './seeds.ts';
@@ -65,6 +67,7 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly statistics: HypervisorStatistics;
   readonly jobs: HypervisorJobs;
   readonly consoles: HypervisorConsoles;
+  readonly guestAgent: HypervisorGuestAgent;
   readonly events: HypervisorEvents;
   readonly #driver: DriverSupervisor;
   readonly #keeper: DescriptionKeeper | undefined;
@@ -126,6 +129,7 @@ export class LibvirtHypervisor implements Hypervisor {
     this.jobs = jobs;
     this.domains = domains;
     this.consoles = new LibvirtConsoles(calls);
+    this.guestAgent = new LibvirtGuestAgent(calls);
     this.events = feed;
     this.host = {
       async getInfo(signal) {
@@ -182,5 +186,6 @@ function publish(
     cache.invalidate(event.uid);
     if (event.event === 'started' || event.event === 'stopped') sampler.forget(event.uid);
   }
+  if (event.kind === 'guest-agent') cache.invalidate(event.uid);
   feed.publish(event);
 }

@@ -24,6 +24,7 @@ export type DomainPointer = Pointer<'virDomain'>;
 export type StatsListPointer = Pointer<'virDomainStatsRecordPtr[]'>;
 export type DomainListPointer = Pointer<'virDomainPtr[]'>;
 export type TypedParametersPointer = Pointer<'virTypedParameter[]'>;
+export type InterfaceListPointer = Pointer<'virDomainInterfacePtr[]'>;
 export type CallbackPointer = Pointer<'callback'>;
 export type StreamPointer = Pointer<'virStream'>;
 
@@ -44,13 +45,15 @@ export type LibvirtLibrary = ReturnType<typeof loadLibvirt>;
 export type Libvirt = ReturnType<LibvirtLibrary['on']>;
 
 /** Loads libvirt; throws if it, or a function that the driver cannot do without, is missing. */
-export function loadLibvirt(path = 'libvirt.so.0') {
+export function loadLibvirt(path = 'libvirt.so.0', qemuPath = 'libvirt-qemu.so.0') {
   const library = koffi.load(path);
   const missing = new Map<string, string>();
   for (const [feature, symbol] of Object.entries(OPTIONAL_SYMBOLS)) {
     if (!hasSymbol(library, symbol)) missing.set(feature, `libvirt has no ${symbol}`);
   }
-  const addressOf = (symbol: string): bigint => library.symbol(symbol);
+  const ofQemu = koffi.load(qemuPath);
+  const addressOf = (symbol: string): bigint =>
+    (symbol.startsWith('virDomainQemu') ? ofQemu : library).symbol(symbol);
   // The type is ours to say: koffi knows prototypes only at run time.
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters
   const atOnce = <T>(prototype: string): T => library.func(prototype) as unknown as T;
@@ -80,6 +83,7 @@ export function loadLibvirt(path = 'libvirt.so.0') {
     freeStats: atOnce<(list: StatsListPointer) => void>(
       'void virDomainStatsRecordListFree(void *stats)',
     ),
+    freeInterface: atOnce<(pointer: bigint) => void>('void virDomainInterfaceFree(void *iface)'),
     // libvirt-common.h: typed parameters
     addString: atOnce<
       (
@@ -267,6 +271,59 @@ export function loadLibvirt(path = 'libvirt.so.0') {
       ) => number
     >(
       'int virDomainSendKey(void *domain, unsigned int codeset, unsigned int holdtime, void *keycodes, int nkeycodes, unsigned int flags)',
+    ),
+    // libvirt-domain.h: the guest agent
+    setAgentTimeout: inThread<(domain: DomainPointer, timeoutS: number, flags: number) => number>(
+      'int virDomainAgentSetResponseTimeout(void *domain, int timeout, unsigned int flags)',
+    ),
+    getGuestInfo: inThread<
+      (
+        domain: DomainPointer,
+        types: number,
+        parameters: Out<TypedParametersPointer>,
+        count: Out<number>,
+        flags: number,
+      ) => number
+    >(
+      'int virDomainGetGuestInfo(void *domain, unsigned int types, _Out_ void **params, _Out_ int *nparams, unsigned int flags)',
+    ),
+    /** How many interfaces there are. */
+    getInterfaceAddresses: inThread<
+      (
+        domain: DomainPointer,
+        interfaces: Out<InterfaceListPointer>,
+        source: number,
+        flags: number,
+      ) => number
+    >(
+      'int virDomainInterfaceAddresses(void *dom, _Out_ void **ifaces, unsigned int source, unsigned int flags)',
+    ),
+    freezeFileSystems: inThread<
+      (domain: DomainPointer, mountPoints: null, count: number, flags: number) => number
+    >(
+      'int virDomainFSFreeze(void *dom, void *mountpoints, unsigned int nmountpoints, unsigned int flags)',
+    ),
+    thawFileSystems: inThread<
+      (domain: DomainPointer, mountPoints: null, count: number, flags: number) => number
+    >(
+      'int virDomainFSThaw(void *dom, void *mountpoints, unsigned int nmountpoints, unsigned int flags)',
+    ),
+    setUserPassword: inThread<
+      (domain: DomainPointer, user: string, password: string, flags: number) => number
+    >(
+      'int virDomainSetUserPassword(void *dom, const char *user, const char *password, unsigned int flags)',
+    ),
+    /** Seconds are `long long` in the header, and never negative here. */
+    setTime: inThread<
+      (domain: DomainPointer, seconds: number, nanoseconds: number, flags: number) => number
+    >(
+      'int virDomainSetTime(void *dom, unsigned long long seconds, unsigned int nseconds, unsigned int flags)',
+    ),
+    // libvirt-qemu.h
+    askAgent: inThread<
+      (domain: DomainPointer, command: string, timeoutS: number, flags: number) => string | null
+    >(
+      'OwnedText virDomainQemuAgentCommand(void *domain, const char *cmd, int timeout, unsigned int flags)',
     ),
     // libvirt-domain.h: migration and jobs
     migrate: inThread<

@@ -1,6 +1,7 @@
 import type { Connection } from './connection.ts';
 import * as consoles from './console-operations.ts';
 import * as domains from './domain-operations.ts';
+import * as guests from './guest-operations.ts';
 import * as host from './host-operations.ts';
 import * as jobs from './job-operations.ts';
 
@@ -31,6 +32,15 @@ export const OPERATIONS = {
   openDisplay: consoles.openDisplay,
   takeScreenshot: consoles.takeScreenshot,
   sendKeys: consoles.sendKeys,
+  readGuestFacts: guests.readGuestFacts,
+  readGuestAddresses: guests.readGuestAddresses,
+  freezeGuest: guests.freezeGuest,
+  thawGuest: guests.thawGuest,
+  isGuestFrozen: guests.isGuestFrozen,
+  setGuestPassword: guests.setGuestPassword,
+  syncGuestTime: guests.syncGuestTime,
+  startGuestCommand: guests.startGuestCommand,
+  findGuestCommandEnd: guests.findGuestCommandEnd,
   readMigratableXml: jobs.readMigratableXml,
   migrate: jobs.migrate,
   readObstacles: jobs.readObstacles,

@@ -97,14 +97,14 @@ export class ThreadPool {
     if (uid === undefined) return 0;
     let calls = 0;
     for (const { request, lane } of this.#members) {
-      if (lane !== 'long' && request?.uid === uid) calls += 1;
+      if (!isApart(lane) && request?.uid === uid) calls += 1;
     }
     return calls;
   }
 
   #findIdle(): Member | undefined {
     for (const member of this.#members) {
-      if (member.lane !== 'long' && member.request === undefined) return member;
+      if (!isApart(member.lane) && member.request === undefined) return member;
     }
     return undefined;
   }
@@ -175,13 +175,17 @@ export interface Busyness {
 }
 
 /**
- * Whether another thread may be added for a call that waits: so many may have begun one lately. Those of long calls do not
- * count, or as many migrations would leave none for anything else.
+ * Whether another thread may be added for a call that waits: so many may have begun one lately. Those of long calls and of calls
+ * that wait for guests do not count, or as many migrations would leave none for anything else.
  */
 export function hasRoom(members: readonly Busyness[], size: number, slowSinceMs: number): boolean {
-  const others = members.filter(({ lane }) => lane !== 'long');
+  const others = members.filter(({ lane }) => !isApart(lane));
   const quick = others.filter(
     ({ request, startedAtMs }) => request !== undefined && startedAtMs > slowSinceMs,
   );
   return others.length < MAX_THREADS && quick.length < size;
+}
+
+function isApart(lane: CallRequest['lane']): boolean {
+  return lane === 'long' || lane === 'guest';
 }

@@ -1,15 +1,19 @@
-import { copyMemory } from './c-memory.ts';
+import { copyMemory, readText } from './c-memory.ts';
 import type { TypedParametersPointer } from './native.ts';
 
 // libvirt-common.h: struct _virTypedParameter { char field[80]; int type; union value; }, padded to 96 bytes.
 const PARAMETER_BYTES = 96;
 const TYPE_OFFSET = 80;
 const VALUE_OFFSET = 88;
+// libvirt-common.h: virTypedParameterType
+const TYPE_STRING = 7;
 
 type ParameterValue = number | bigint | boolean;
 export type Parameters = ReadonlyMap<string, ParameterValue>;
 
-/** Reads libvirt's typed parameters. Strings are left out: nothing here needs one. */
+export type TextParameters = ReadonlyMap<string, ParameterValue | string>;
+
+/** Reads libvirt's typed parameters. Strings are left out: see `readAllParameters`. */
 export function readParameters(pointer: TypedParametersPointer | null, count: number): Parameters {
   if (pointer === null || count === 0) return new Map();
   return decodeParameters(copyMemory(pointer, count * PARAMETER_BYTES));
@@ -20,10 +24,30 @@ export function decodeParameters(memory: Buffer): Parameters {
   for (let start = 0; start + PARAMETER_BYTES <= memory.length; start += PARAMETER_BYTES) {
     const value = decodeValue(memory, start);
     if (value === undefined) continue;
-    const end = memory.indexOf(0, start);
-    parameters.set(memory.toString('latin1', start, Math.min(end, start + TYPE_OFFSET)), value);
+    parameters.set(nameAt(memory, start), value);
   }
   return parameters;
+}
+
+/** Reads libvirt's typed parameters with the strings among them, which are still libvirt's memory. */
+export function readAllParameters(
+  pointer: TypedParametersPointer | null,
+  count: number,
+): TextParameters {
+  if (pointer === null || count === 0) return new Map();
+  const memory = copyMemory(pointer, count * PARAMETER_BYTES);
+  const parameters = new Map<string, ParameterValue | string>(decodeParameters(memory));
+  for (let start = 0; start + PARAMETER_BYTES <= memory.length; start += PARAMETER_BYTES) {
+    if (memory.readInt32LE(start + TYPE_OFFSET) !== TYPE_STRING) continue;
+    const text = memory.readBigUInt64LE(start + VALUE_OFFSET);
+    if (text !== 0n) parameters.set(nameAt(memory, start), readText(text));
+  }
+  return parameters;
+}
+
+function nameAt(memory: Buffer, start: number): string {
+  const end = memory.indexOf(0, start);
+  return memory.toString('latin1', start, Math.min(end, start + TYPE_OFFSET));
 }
 
 // libvirt-common.h: virTypedParameterType

@@ -47,7 +47,7 @@ export class ServedNode implements AsyncDisposable {
     const node = stack.use(await OneNode.open({ ...options, peers }));
     const { vms, consoles, migrations, incoming, operations, ownershipManager, shutdown } =
       node.agent;
-    const { node: itself } = node.agent;
+    const { node: itself, guests } = node.agent;
     node.agent.run();
     const socket = path.join(folder, 'agent.sock');
     const server = stack.use(
@@ -56,6 +56,7 @@ export class ServedNode implements AsyncDisposable {
         network: { listen: '127.0.0.1:0', certificates },
         vms,
         consoles,
+        guests,
         migrations,
         incoming,
         operations,

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { testHypervisor } from '../../contract/hypervisor-contract.ts';
 import type { ChangeByHand, VmSize } from '../../contract/hypervisor-fixture.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
+import { agentKernel, bootGuest } from './agent-vm.ts';
 import { LibvirtPair } from './libvirt-pair.ts';
 import { skipReason } from './private-libvirt.ts';
 
@@ -29,6 +30,12 @@ testHypervisor(
       destination: pair.destination,
       newDefinition: (size = 'small') =>
         tinyVm({}, { resources: { cpu: '1', memory: MEMORY[size] } }),
+      async startGuest() {
+        const kernel = await agentKernel('real');
+        const vm = tinyVm({}, { resources: { cpu: '1', memory: '192Mi' }, kernel });
+        await bootGuest(pair.source, vm);
+        return vm;
+      },
       mediumPath,
       changeByHand(uid, part) {
         const [verb, ...values] = BY_HAND[part];

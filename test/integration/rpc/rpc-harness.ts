@@ -19,12 +19,14 @@ import type { LogLevel } from '../../../src/core/log-level.ts';
 import { ErrorInfo } from '../../../src/gen/google/rpc/error_details.ts';
 import { Status } from '../../../src/gen/google/rpc/status.ts';
 import { ConsoleServiceClient } from '../../../src/gen/novacron/agent/v1/console.ts';
+import { GuestServiceClient } from '../../../src/gen/novacron/agent/v1/guest.ts';
 import { MigrationServiceClient } from '../../../src/gen/novacron/agent/v1/migration.ts';
 import { NodeServiceClient } from '../../../src/gen/novacron/agent/v1/node.ts';
 import { OperationServiceClient } from '../../../src/gen/novacron/agent/v1/operation.ts';
 import { VirtualMachineServiceClient } from '../../../src/gen/novacron/agent/v1/virtual_machine.ts';
 import { PeerServiceClient } from '../../../src/gen/novacron/peer/v1/peer.ts';
 import { FakeConsoleService } from '../../fakes/fake-console-service.ts';
+import { FakeGuestService } from '../../fakes/fake-guest-service.ts';
 import { FakeIncomingService } from '../../fakes/fake-incoming-service.ts';
 import { FakeMigrationService } from '../../fakes/fake-migration-service.ts';
 import { FakeNodeService } from '../../fakes/fake-node-service.ts';
@@ -43,6 +45,7 @@ type CallEnd = Parameters<RpcObserver['callEnded']>[0];
 export class RpcHarness implements AsyncDisposable {
   readonly vms: FakeVmService;
   readonly consoles = new FakeConsoleService();
+  readonly guests = new FakeGuestService();
   readonly migrations = new FakeMigrationService();
   readonly incoming = new FakeIncomingService();
   readonly ownership = new FakeOwnershipService();
@@ -117,6 +120,7 @@ export class RpcHarness implements AsyncDisposable {
       network: { listen: `${host}:${port}`, certificates: this.certificates },
       vms: this.vms,
       consoles: this.consoles,
+      guests: this.guests,
       migrations: this.migrations,
       incoming: this.incoming,
       ownership: this.ownership,
@@ -166,6 +170,7 @@ export class RpcHarness implements AsyncDisposable {
     const clients = {
       vms: new VirtualMachineServiceClient(address, channel, settings),
       consoles: new ConsoleServiceClient(address, channel, settings),
+      guests: new GuestServiceClient(address, channel, settings),
       migrations: new MigrationServiceClient(address, channel, settings),
       node: new NodeServiceClient(address, channel, settings),
       operations: new OperationServiceClient(address, channel, settings),

@@ -23,6 +23,7 @@ import { METADATA_NAMESPACE } from './metadata-namespace.ts';
 import { type DomainBoot, readBoot, readMachineType } from './parts/boot-part.ts';
 import { type DomainCpu, liveCpuOf, readCpu } from './parts/cpu-part.ts';
 import { readBoundDevices, readDisks, readMirrors } from './parts/disk-images.ts';
+import { GUEST_AGENT_CHANNEL } from './parts/fixed-part.ts';
 import { hasOddRam, readHugepages, readMemoryBytes } from './parts/memory-part.ts';
 import { readSeedPath } from './parts/seed-part.ts';
 import { changeMedium, type DomainVolume, findDrive, readVolumes } from './parts/volumes-part.ts';
@@ -107,6 +108,15 @@ export class DomainDocument {
   get consoleLogPath(): string | undefined {
     const serial = childrenOf(findElement(this.#root, 'devices'), 'serial')[0];
     return attributeOf(findElement(serial, 'log'), 'file');
+  }
+
+  /** Whether a guest agent listens in the guest of this live definition; undefined if there is no channel for one. */
+  get guestAgent(): 'connected' | 'disconnected' | undefined {
+    const channels = childrenOf(findElement(this.#root, 'devices'), 'channel');
+    const targets = channels.map((channel) => findElement(channel, 'target'));
+    const target = targets.find((one) => attributeOf(one, 'name') === GUEST_AGENT_CHANNEL);
+    if (target === undefined) return undefined;
+    return attributeOf(target, 'state') === 'connected' ? 'connected' : 'disconnected';
   }
 
   /**

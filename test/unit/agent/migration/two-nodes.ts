@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomUUID } from 'node:crypto';
 import { type Agent, buildAgent } from '../../../../src/agent/build-agent.ts';
+import { FreezeStore } from '../../../../src/agent/guests/freeze-store.ts';
 import type { IncomingManager } from '../../../../src/agent/migration/incoming-manager.ts';
 import type { MigrationSpec } from '../../../../src/agent/migration/migration.ts';
 import type { MigrationRecord } from '../../../../src/agent/migration/migration-record.ts';
@@ -99,13 +100,14 @@ function unreachable(): AgentError {
 
 /** The hypervisor as an agent reaches it that can be killed at any step. */
 function guardHypervisor(life: Life, hypervisor: FakeHypervisor): Hypervisor {
-  const { host, domains, statistics, jobs, consoles, events } = hypervisor;
+  const { host, domains, statistics, jobs, consoles, guestAgent, events } = hypervisor;
   return {
     host: life.guard('host', host),
     domains: life.guard('domains', domains, ['list', 'effectOf', 'expire']),
     statistics,
     jobs: life.guard('jobs', jobs),
     consoles,
+    guestAgent: life.guard('guestAgent', guestAgent),
     events,
     async [Symbol.asyncDispose]() {},
   };
@@ -228,6 +230,7 @@ export class TestNode {
         reservations: new ReservationStore(this.journal.database),
         runs: life.guard('runs', new RunStore(this.journal.database)),
         shutdown: life.guard('shutdown', new ShutdownStore(this.journal.database)),
+        freezes: life.guard('freezes', new FreezeStore(this.journal.database)),
       },
       storageHealth: () => ({ reason: 'Healthy', message: '' }),
       pace: PACE,

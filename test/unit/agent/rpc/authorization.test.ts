@@ -10,6 +10,7 @@ import { HealthService } from '../../../../src/gen/grpc/health/v1/health.ts';
 import { ServerReflectionService } from '../../../../src/gen/grpc/reflection/v1/reflection.ts';
 import { ServerReflectionService as ServerReflectionAlpha } from '../../../../src/gen/grpc/reflection/v1alpha/reflection.ts';
 import { ConsoleServiceService } from '../../../../src/gen/novacron/agent/v1/console.ts';
+import { GuestServiceService } from '../../../../src/gen/novacron/agent/v1/guest.ts';
 import { MigrationServiceService } from '../../../../src/gen/novacron/agent/v1/migration.ts';
 import { NodeServiceService } from '../../../../src/gen/novacron/agent/v1/node.ts';
 import { OperationServiceService } from '../../../../src/gen/novacron/agent/v1/operation.ts';
@@ -19,6 +20,7 @@ import { PeerServiceService } from '../../../../src/gen/novacron/peer/v1/peer.ts
 const OURS = [
   VirtualMachineServiceService,
   ConsoleServiceService,
+  GuestServiceService,
   MigrationServiceService,
   NodeServiceService,
   OperationServiceService,
@@ -40,6 +42,7 @@ test('every proto service of ours is in that comparison', () => {
     [
       'agent/v1/virtual_machine',
       'agent/v1/console',
+      'agent/v1/guest',
       'agent/v1/migration',
       'agent/v1/node',
       'agent/v1/operation',

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type Agent, buildAgent } from '../../../../src/agent/build-agent.ts';
+import { FreezeStore } from '../../../../src/agent/guests/freeze-store.ts';
 import { MigrationStore } from '../../../../src/agent/migration/migration-store.ts';
 import type { Peers } from '../../../../src/agent/migration/peers.ts';
 import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
@@ -136,6 +137,7 @@ export class OneNode implements AsyncDisposable {
         reservations: new ReservationStore(journal.database),
         runs: new RunStore(journal.database),
         shutdown: new ShutdownStore(journal.database),
+        freezes: new FreezeStore(journal.database),
       },
       storageHealth: () => ({ reason: 'Healthy', message: '' }),
       resyncIntervalMs,

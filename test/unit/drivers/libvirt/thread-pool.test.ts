@@ -19,3 +19,8 @@ test('calls that take long are stood in for, up to a limit', () => {
   assert.ok(hasRoom(busy('pool', 39), 4, NOW_MS));
   assert.ok(!hasRoom(busy('pool', 40), 4, NOW_MS));
 });
+
+test('calls that wait for guests count for none of the others', () => {
+  const guests = busy('guest', 100, NOW_MS + 1);
+  assert.ok(hasRoom([...guests, ...busy('pool', 3, NOW_MS + 1)], 4, NOW_MS));
+});

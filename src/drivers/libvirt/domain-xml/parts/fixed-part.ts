@@ -9,6 +9,9 @@ import { seedBusOf } from './seed-disk.ts';
 /** PCIe ports left free, so that devices can be attached to a running VM. */
 const SPARE_PCIE_PORTS = 4;
 
+/** The port that QEMU's guest agent listens at. */
+export const GUEST_AGENT_CHANNEL = 'org.qemu.guest_agent.0';
+
 /** What every domain of ours gets, whatever its machine. Once made it stays as it is. */
 export const fixedPart: DomainPart = {
   effectOf: (field) =>
@@ -57,7 +60,7 @@ function deviceNodes(machine: Machine, options: DomainXmlOptions): readonly XmlN
     element(
       'channel',
       { type: 'unix' },
-      element('target', { type: 'virtio', name: 'org.qemu.guest_agent.0' }),
+      element('target', { type: 'virtio', name: GUEST_AGENT_CHANNEL }),
     ),
     element('rng', { model: 'virtio' }, element('backend', { model: 'random' }, '/dev/urandom')),
     // Reports a guest's panic. `isa` is libvirt's word for QEMU's pvpanic device.
