@@ -6,6 +6,8 @@ import type { Hypervisor } from '../drivers/hypervisor.ts';
 import type { ImageInspector } from '../drivers/images.ts';
 import type { PrivateFiles } from '../drivers/private-files.ts';
 import type { TransferDriver } from '../drivers/transfers.ts';
+import type { EventStore } from './events/event-store.ts';
+import type { SightStore } from './events/sight-store.ts';
 import type { MigrationStore } from './migration/migration-store.ts';
 import type { OutgoingOptions } from './migration/outgoing-context.ts';
 import type { Pace } from './migration/pace.ts';
@@ -54,6 +56,8 @@ export interface AgentParts {
     readonly reservations: ReservationStore;
     readonly runs: RunStore;
     readonly shutdown: ShutdownStore;
+    readonly events: EventStore;
+    readonly sights: SightStore;
   };
   readonly storageHealth: () => StorageReport;
   /** How others take the node's certificate; undefined where it has none, being alone. */
@@ -66,6 +70,8 @@ export interface AgentParts {
   /** How many VMs are started at once by their run strategies. */
   readonly startsAtOnce: number;
   readonly unreadPatienceMs?: number;
+  /** See `EventBookOptions`. */
+  readonly gatherMs?: number | undefined;
   /** The clock of the host's boot; see `ShutdownMark`. */
   readonly bootClock?: () => number;
   readonly log: Logger;

@@ -3,6 +3,8 @@ import { KeyLocks } from '../core/key-locks.ts';
 import { EVERYTHING } from '../core/label-selector.ts';
 import { TaskGroup } from '../core/task-group.ts';
 import type { AgentParts } from './agent-parts.ts';
+import { EventManager } from './events/event-manager.ts';
+import { EventRecorder } from './events/event-recorder.ts';
 import { IncomingManager } from './migration/incoming-manager.ts';
 import type { Migration } from './migration/migration.ts';
 import { MigrationBook } from './migration/migration-book.ts';
@@ -85,7 +87,7 @@ export async function buildAgent(parts: AgentParts) {
     bootId: host.bootId,
     clock: parts.bootClock,
   });
-  const { domains, events, statistics } = hypervisor;
+  const { domains, statistics } = hypervisor;
   const validator = new DefinitionValidator({
     host: hypervisor.host,
     images: parts.images,
@@ -100,6 +102,7 @@ export async function buildAgent(parts: AgentParts) {
   const operationBook = await OperationBook.load(stores.operations, origins, (record) => {
     creations.note(record);
     inventory.reviewCreations();
+    recorder.noteOperation(record);
     // Nothing has happened yet to what one that has only begun is about.
     if (record.state !== 'pending') onChange();
   });
@@ -111,6 +114,17 @@ export async function buildAgent(parts: AgentParts) {
     requests,
     nodeShutdownBy: () => nodeShutdown.record?.requestedBy,
   });
+  const recorder = await EventRecorder.load({
+    stores,
+    operations: operationBook,
+    migrations: book,
+    ownership,
+    runs,
+    origins,
+    gatherMs: parts.gatherMs,
+    log,
+  });
+  const events = new EventManager({ store: stores.events, book: recorder.book, origins });
   const restarts = new Restarts({ firstDelayMs: parts.firstRestartDelayMs, requests, onChange });
   const startability: Startability = new Startability({
     images: parts.images,
@@ -136,8 +150,9 @@ export async function buildAgent(parts: AgentParts) {
   const inventory = new VmInventory({
     domains,
     statistics,
-    events,
+    events: hypervisor.events,
     origins,
+    rememberedConditions: (vmUid) => recorder.conditionsOf(vmUid),
     contextOf: (vmUid) => ({
       migration: summaryOf(book.outgoingOf(vmUid)),
       isShuttingDown: requests.isShuttingDown(vmUid),
@@ -339,6 +354,7 @@ export async function buildAgent(parts: AgentParts) {
     listedVms,
     countUnidentified,
     operations,
+    events,
     shutdown,
     reconciler,
     /** Takes up what an earlier agent left. Call once, before anybody can ask for anything else. */
@@ -354,6 +370,8 @@ export async function buildAgent(parts: AgentParts) {
       tasks.run('startability', (signal) => startability.run(signal));
       tasks.run('device-identities', (signal) => deviceIdentities.run(signal));
       tasks.run('reservations', (signal) => reservations.run(signal));
+      tasks.run('events', (signal) => recorder.book.run(signal));
+      tasks.run('happenings', (signal) => recorder.follow(inventory.looks(signal)));
       tasks.run('reconciler', (signal) => reconciler.run(signal));
       tasks.run('identification', (signal) => identification.follow(inventory.looks(signal)));
       // What an earlier agent was asked of the node needs no hypervisor, which may be away.

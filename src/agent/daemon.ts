@@ -27,6 +27,8 @@ import { StreamerTransfers } from '../drivers/streamer/streamer-transfers.ts';
 import { forgetEnd, recordEnd } from './agent-end.ts';
 import { buildAgent } from './build-agent.ts';
 import { readCommandLine } from './command-line.ts';
+import { EventStore } from './events/event-store.ts';
+import { SightStore } from './events/sight-store.ts';
 import { beginAgentStart, recordAgentStart } from './journal/agent-epoch.ts';
 import { isNewerJournal } from './journal/errors.ts';
 import { Journal } from './journal/journal.ts';
@@ -170,6 +172,8 @@ async function run(
       reservations: new ReservationStore(database),
       runs: new RunStore(database),
       shutdown: new ShutdownStore(database),
+      events: new EventStore(database),
+      sights: new SightStore(database),
     },
     storageHealth: () => storage.report(),
     certificate: () => network?.certificates.report(),
@@ -211,8 +215,16 @@ async function run(
   stack.use(
     await HttpServer.start({ listen: httpListen, metrics, heartbeat, obstacles: readiness, log }),
   );
-  const { vms, migrations, incoming, ownershipManager: ownership, operations, shutdown } = agent;
-  const features = { vms, migrations, incoming, ownership, operations, node, shutdown };
+  const {
+    vms,
+    migrations,
+    incoming,
+    ownershipManager: ownership,
+    operations,
+    shutdown,
+    events,
+  } = agent;
+  const features = { vms, migrations, incoming, ownership, operations, node, shutdown, events };
   const server = stack.use(
     await RpcServer.start({
       socket,

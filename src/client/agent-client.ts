@@ -1,4 +1,5 @@
 import { Connection } from './connection.ts';
+import { EventCalls } from './event-calls.ts';
 import { MigrationCalls } from './migration-calls.ts';
 import { NodeCalls } from './node-calls.ts';
 import { OperationCalls } from './operation-calls.ts';
@@ -13,6 +14,7 @@ export class AgentClient implements Disposable {
   readonly vms: VmCalls;
   readonly migrations: MigrationCalls;
   readonly operations: OperationCalls;
+  readonly events: EventCalls;
   readonly peer: PeerCalls;
   readonly #connection: Connection;
 
@@ -23,6 +25,7 @@ export class AgentClient implements Disposable {
     this.vms = new VmCalls(connection);
     this.migrations = new MigrationCalls(connection);
     this.operations = new OperationCalls(connection);
+    this.events = new EventCalls(connection);
     this.peer = new PeerCalls(connection);
   }
 

@@ -7,6 +7,7 @@ export {
   ObjectMeta,
   type ReportOrigin,
 } from '../gen/novacron/agent/v1/common.ts';
+export { Event, EventType } from '../gen/novacron/agent/v1/event.ts';
 export {
   Migration,
   MigrationImageVerdict,

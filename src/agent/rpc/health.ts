@@ -13,6 +13,7 @@ const SERVICES = [
   'novacron.agent.v1.VirtualMachineService',
   'novacron.agent.v1.MigrationService',
   'novacron.agent.v1.OperationService',
+  'novacron.agent.v1.EventService',
   'novacron.agent.v1.NodeService',
   'novacron.peer.v1.PeerService',
 ];

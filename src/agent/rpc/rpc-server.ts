@@ -5,11 +5,13 @@ import { AgentError } from '../../core/errors.ts';
 import { parseHostPort } from '../../core/host-port.ts';
 import type { Logger } from '../../core/logger.ts';
 import { HealthService } from '../../gen/grpc/health/v1/health.ts';
+import { EventServiceService } from '../../gen/novacron/agent/v1/event.ts';
 import { MigrationServiceService } from '../../gen/novacron/agent/v1/migration.ts';
 import { NodeServiceService } from '../../gen/novacron/agent/v1/node.ts';
 import { OperationServiceService } from '../../gen/novacron/agent/v1/operation.ts';
 import { VirtualMachineServiceService } from '../../gen/novacron/agent/v1/virtual_machine.ts';
 import { PeerServiceService } from '../../gen/novacron/peer/v1/peer.ts';
+import type { EventService } from '../events/event.ts';
 import type { IncomingService, MigrationService } from '../migration/migration.ts';
 import type { NodeService } from '../node/node.ts';
 import type { OperationService } from '../operations/operation.ts';
@@ -21,6 +23,7 @@ import { bindService } from './bind-service.ts';
 import { Calls } from './calls.ts';
 import type { CertificateChange, Certificates } from './certificates.ts';
 import { Connections } from './connections.ts';
+import { eventHandlers } from './event-handlers.ts';
 import { Health } from './health.ts';
 import { LOCAL_CALLER } from './identity.ts';
 import { MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES } from './message-limits.ts';
@@ -48,6 +51,7 @@ export interface RpcServerOptions {
   readonly vms: VmService;
   readonly migrations: MigrationService;
   readonly operations: OperationService;
+  readonly events: EventService;
   readonly incoming: IncomingService;
   readonly ownership: OwnershipService;
   readonly node: NodeService;
@@ -103,6 +107,7 @@ export class RpcServer implements AsyncDisposable {
       operationHandlers(options.operations),
       this.#calls,
     );
+    bindService(server, EventServiceService, eventHandlers(options.events), this.#calls);
     bindService(
       server,
       NodeServiceService,

@@ -1,3 +1,4 @@
+import { camelCase } from '../../core/camel-case.ts';
 import { isReadOnly } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
@@ -42,10 +43,13 @@ export interface ConditionFacts {
 
 type Aspect = readonly [type: string, status: ConditionStatus, reason: string, message: string];
 
+/** What must be known of a condition to tell since when it is so. */
+export type KnownCondition = Pick<Condition, 'type' | 'status' | 'lastTransitionAtMs'>;
+
 /** The conditions of a VM; a condition whose status did not change keeps its transition time. Those before if none has changed. */
 export function conditionsOf(
   facts: ConditionFacts,
-  previous: readonly Condition[],
+  previous: readonly KnownCondition[],
 ): readonly Condition[] {
   const isKnown = facts.isRead && !isDamaged(facts.definition);
   const ofDefinition = isKnown
@@ -67,15 +71,24 @@ export function conditionsOf(
     const observedGeneration = facts.definition.generation;
     return { type, status, reason, message, lastTransitionAtMs, observedGeneration };
   });
-  const isSame =
-    conditions.length === previous.length &&
-    conditions.every((condition, index) => isSameCondition(condition, previous[index]));
-  return isSame ? previous : conditions;
+  return areSameConditions(conditions, previous) ? previous : conditions;
 }
 
-function isSameCondition(left: Condition, right: Condition | undefined): boolean {
+function areSameConditions(
+  conditions: readonly Condition[],
+  previous: readonly (KnownCondition | Condition)[],
+): previous is readonly Condition[] {
   return (
-    left.type === right?.type &&
+    conditions.length === previous.length &&
+    conditions.every((condition, index) => isSameCondition(condition, previous[index]))
+  );
+}
+
+function isSameCondition(left: Condition, right: KnownCondition | Condition | undefined): boolean {
+  return (
+    right !== undefined &&
+    'reason' in right &&
+    left.type === right.type &&
     left.status === right.status &&
     left.reason === right.reason &&
     left.message === right.message &&
@@ -156,9 +169,7 @@ function specApplied({ pendingChanges }: ConditionFacts): Aspect {
 
 /** What a start would be refused for; reasons of conditions are written like `ImageNotFound`. */
 function notStartable({ reason, message }: StartProblem): Aspect {
-  const words = reason.toLowerCase().split('_');
-  const word = words.map((each) => `${each.charAt(0).toUpperCase()}${each.slice(1)}`).join('');
-  return ['Startable', 'false', word, message];
+  return ['Startable', 'false', camelCase(reason), message];
 }
 
 /** What keeps the VM from being moved live to any node at all. */

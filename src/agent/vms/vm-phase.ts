@@ -153,10 +153,15 @@ function whyRunning({ definition, stateReason }: HypervisorVm, context: VmContex
 
 function whyOff({ hypervisorName, state }: HypervisorVm, end?: RunEnd): PhaseReport {
   const cause = end?.cause ?? (state === 'crashed' ? 'guest-crashed' : 'no-record');
-  const { phase, reason, message } = endKind(cause);
-  const log = `/var/log/libvirt/qemu/${hypervisorName}.log`;
+  const { phase, reason } = endKind(cause);
+  const message = endText(cause, end?.by ?? '', hypervisorName);
   const seen = end === undefined || UNDATED.includes(cause) ? '' : ` (${timeText(end.atMs)})`;
-  return report(phase, [reason, `${message({ by: end?.by ?? '', log })}${seen}`]);
+  return report(phase, [reason, `${message}${seen}`]);
+}
+
+/** How a run has ended, in a sentence; `by` is who asked for it, empty if nobody did. */
+export function endText(cause: RunEndCause, by: string, hypervisorName: string): string {
+  return endKind(cause).message({ by, log: `/var/log/libvirt/qemu/${hypervisorName}.log` });
 }
 
 /** As people and programs read it, to the second. */

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { type Agent, buildAgent } from '../../../../src/agent/build-agent.ts';
+import { EventStore } from '../../../../src/agent/events/event-store.ts';
+import { SightStore } from '../../../../src/agent/events/sight-store.ts';
 import { MigrationStore } from '../../../../src/agent/migration/migration-store.ts';
 import type { Peers } from '../../../../src/agent/migration/peers.ts';
 import { NodeSpecStore } from '../../../../src/agent/node/node-spec-store.ts';
@@ -130,6 +132,8 @@ export class OneNode implements AsyncDisposable {
         reservations: new ReservationStore(journal.database),
         runs: new RunStore(journal.database),
         shutdown: new ShutdownStore(journal.database),
+        events: new EventStore(journal.database),
+        sights: new SightStore(journal.database),
       },
       storageHealth: () => ({ reason: 'Healthy', message: '' }),
       resyncIntervalMs,

@@ -1,0 +1,73 @@
+import type { OperationKind, OperationRecord } from '../operations/operation.ts';
+import type { OperationBook } from '../operations/operation-book.ts';
+import type { OperationStore } from '../operations/operation-store.ts';
+
+/** What was asked for of a VM, as far as it may explain what has become of it. */
+export type Request = Pick<
+  OperationRecord,
+  'id' | 'kind' | 'requestedBy' | 'requestedAtMs' | 'endedAtMs'
+>;
+
+/** Those that change what can be seen of a VM, and of which nothing else tells who asked. */
+const EXPLAINING: readonly OperationKind[] = [
+  'create',
+  'apply',
+  'start',
+  'restart',
+  'suspend',
+  'resume',
+  'reset',
+  'reboot',
+  'eject',
+  'insert',
+  'migrate',
+];
+/** What has ended so long before a look may show only at the next one. */
+const SLACK_MS = 2_000;
+
+/** Finds the request behind what has become of a VM: by the journal, and so whichever agent was asked. */
+export class RecentRequests {
+  readonly #book: Pick<OperationBook, 'openOf'>;
+  /** The last of each kind that has ended and was not refused or failed, by the VM's uid. */
+  readonly #ended = new Map<string, Map<OperationKind, Request>>();
+
+  private constructor(book: Pick<OperationBook, 'openOf'>) {
+    this.#book = book;
+  }
+
+  static async load(
+    book: Pick<OperationBook, 'openOf'>,
+    store: Pick<OperationStore, 'listLastEnded'>,
+  ): Promise<RecentRequests> {
+    const requests = new RecentRequests(book);
+    for (const record of await store.listLastEnded(EXPLAINING)) requests.note(record);
+    return requests;
+  }
+
+  /** An operation has begun, got on or ended. */
+  note(record: OperationRecord): void {
+    const { id, kind, vm, requestedBy, requestedAtMs, startedAtMs, endedAtMs, state } = record;
+    if (endedAtMs === undefined || startedAtMs === undefined || state === 'failed') return;
+    if (!EXPLAINING.includes(kind)) return;
+    const ofVm = this.#ended.get(vm.uid) ?? new Map<OperationKind, Request>();
+    this.#ended.set(vm.uid, ofVm);
+    ofVm.set(kind, { id, kind, requestedBy, requestedAtMs, endedAtMs });
+  }
+
+  /** The newest request of these kinds that goes on, or has ended since then; undefined if there is none. Costs nothing. */
+  behind(vmUid: string, kinds: readonly OperationKind[], sinceMs: number): Request | undefined {
+    const open = this.#book
+      .openOf(vmUid)
+      .filter(({ kind, startedAtMs }) => kinds.includes(kind) && startedAtMs !== undefined);
+    const ended = [...(this.#ended.get(vmUid)?.values() ?? [])].filter(
+      ({ kind, endedAtMs = 0 }) => kinds.includes(kind) && endedAtMs >= sinceMs - SLACK_MS,
+    );
+    return [...ended, ...open]
+      .toSorted((one, other) => one.requestedAtMs - other.requestedAtMs)
+      .at(-1);
+  }
+
+  forget(vmUid: string): void {
+    this.#ended.delete(vmUid);
+  }
+}
