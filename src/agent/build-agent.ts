@@ -162,6 +162,7 @@ export async function buildAgent(parts: AgentParts) {
       restart: restarts.report(vmUid),
       isNodeGoingDown: nodeShutdown.isGoingDown,
       startProblem: startability.find(vmUid, requests.lastStart(vmUid)),
+      unconfirmed: ownership.unconfirmed(vmUid),
     }),
     runs,
     isStale: (definition) => ownership.isStale(definition),

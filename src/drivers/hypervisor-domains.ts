@@ -139,6 +139,8 @@ export type VmStateReason =
   | 'saving'
   | 'dumping'
   | 'io-error'
+  // The same, and its storage is full
+  | 'no-space'
   | 'watchdog'
   | 'shutting-down'
   | 'snapshotting'

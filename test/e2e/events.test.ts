@@ -78,11 +78,16 @@ test('what happens to a VM is told on both nodes, whoever did it, once, and over
   await expectTold(b, arrivedOnB);
 
   signalProcess(qemuOf(b, vm.uid), 'SIGKILL');
-  const killedOnB = [...arrivedOnB, 'StoppedUnexpectedly Crashed'];
+  const killedOnB = [...arrivedOnB, 'StoppedUnexpectedly Crashed', 'Degraded Crashed'];
   await expectTold(b, killedOnB);
 
   await ctl('--node', 'b', 'vm', 'start', vm.name);
-  const startedOnB = [...killedOnB, 'Requested Start unix:root', 'Started Request unix:root'];
+  const startedOnB = [
+    ...killedOnB,
+    'Requested Start unix:root',
+    'Started Request unix:root',
+    'Recovered',
+  ];
   await expectTold(b, startedOnB);
 
   await b.agent.kill(signal);
@@ -105,7 +110,7 @@ test('what happens to a VM is told on both nodes, whoever did it, once, and over
     table,
     new RegExp(`\\n\\d+m?\\d*s? +Warning +StoppedUnexpectedly +default/${vm.name} +Its QEMU`),
   );
-  assert.equal(table.trim().split('\n').length, 2);
+  assert.equal(table.trim().split('\n').length, 3);
 });
 
 function qemuOf(node: LabNode, uid: string): number {

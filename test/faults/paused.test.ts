@@ -69,18 +69,18 @@ test('a VM whose disk is full says so, leads on by our own verbs, and has lost n
   };
 
   await succeed('vm', 'start', 'web');
-  await untilReason('IoError');
+  await untilReason('NoSpace');
   const uid = (await client.vms.get({ name: 'web' }, { signal })).metadata?.uid ?? '';
   using console = watchConsole(node, await findConsoleLog(node, uid, signal));
 
-  await refuse(/paused \(IoError\).*novactl vm resume web/, 'vm', 'start', 'web');
-  await refuse(/paused \(IoError\).*novactl vm resume web/, 'vm', 'shutdown', 'web');
-  await refuse(/stopped again at once \(IoError\).*make room/, 'vm', 'resume', 'web');
+  await refuse(/paused \(NoSpace\).*novactl vm resume web/, 'vm', 'start', 'web');
+  await refuse(/paused \(NoSpace\).*novactl vm resume web/, 'vm', 'shutdown', 'web');
+  await refuse(/stopped again at once \(NoSpace\).*make room/, 'vm', 'resume', 'web');
   await refuse(/novactl vm resume web/, 'migrate', 'web', '--to', 'b', '--plan');
   await node.agent.kill(signal);
   await node.agent.launch({ source: false }, signal);
   await node.agent.waitReady(signal);
-  assert.equal((await statusOf())?.reason, 'IoError');
+  assert.equal((await statusOf())?.reason, 'NoSpace');
   await refuse(/novactl vm resume web/, 'vm', 'start', 'web');
 
   await node.run(['mount', '-o', 'remount,size=64m', FOLDER], signal);

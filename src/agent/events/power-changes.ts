@@ -28,7 +28,8 @@ export function powerChanges(change: SeenChange): readonly Happening[] {
   return [...(stop === undefined ? [] : [stop]), ...(now.isOn && isNew ? [startOf(change)] : [])];
 }
 
-function stopOf({ before, now, seen }: SeenChange): Happening | undefined {
+function stopOf(change: SeenChange): Happening | undefined {
+  const { before, now, seen } = change;
   const { endCause: cause, endAtMs, isOn } = now;
   if (!isRunEndCause(cause) || NO_END.includes(cause)) return undefined;
   if (endAtMs <= before.endAtMs) return undefined;
@@ -37,13 +38,20 @@ function stopOf({ before, now, seen }: SeenChange): Happening | undefined {
   }
   // That tells its end itself.
   if (cause === 'migrated' && seen.vm.migration !== undefined) return undefined;
-  const end = seen.vm.run?.end;
-  const { by = '' } = end ?? {};
+  const request = change.requestOf('shutdown', 'destroy', 'restart', 'delete');
+  // Its power is cut for that, and it will be gone.
+  const isDeleted = cause === 'destroyed-by-other' && request?.kind === 'delete';
+  if (isDeleted) {
+    const message = `Its power was cut to delete it as ${request.requestedBy} wanted it`;
+    return { reason: 'Stopped', message, cause: 'Destroyed', ...askedBy(request) };
+  }
+  const by = seen.vm.run?.end?.by ?? '';
+  const operation = request?.requestedBy === by ? { operationId: request.id } : {};
   return {
     reason: UNEXPECTED.includes(cause) ? 'StoppedUnexpectedly' : 'Stopped',
     message: endText(cause, by, seen.domain.hypervisorName),
     cause: endKind(cause).reason,
-    ...(by !== '' && { requestedBy: by }),
+    ...(by !== '' && { requestedBy: by, ...operation }),
   };
 }
 

@@ -8,11 +8,13 @@ export type Request = Pick<
   'id' | 'kind' | 'requestedBy' | 'requestedAtMs' | 'endedAtMs'
 >;
 
-/** Those that change what can be seen of a VM, and of which nothing else tells who asked. */
+/** Those that change what can be seen of a VM. */
 const EXPLAINING: readonly OperationKind[] = [
   'create',
   'apply',
   'start',
+  'shutdown',
+  'destroy',
   'restart',
   'suspend',
   'resume',
@@ -20,7 +22,7 @@ const EXPLAINING: readonly OperationKind[] = [
   'reboot',
   'eject',
   'insert',
-  'migrate',
+  'delete',
 ];
 /** What has ended so long before a look may show only at the next one. */
 const SLACK_MS = 2_000;

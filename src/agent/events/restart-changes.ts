@@ -2,6 +2,9 @@ import { pastStartsText } from '../runs/restart-report.ts';
 import { timeText } from '../vms/vm-phase.ts';
 import { askedBy, type Happening, isAnotherRun, type SeenChange } from './seen-change.ts';
 
+/** libvirt tells of one several times. */
+const ONE_REBOOT_MS = 2_000;
+
 /** That a guest has begun anew without its VM having gone off, and that a start waits as those before it have not lasted. */
 export function restartChanges(change: SeenChange): readonly Happening[] {
   return [...reboot(change), ...backOff(change)];
@@ -10,14 +13,15 @@ export function restartChanges(change: SeenChange): readonly Happening[] {
 function reboot(change: SeenChange): readonly Happening[] {
   const { before, now } = change;
   if (now.reboots <= before.reboots || isAnotherRun(change)) return [];
+  if (now.atMs - before.rebootedAtMs < ONE_REBOOT_MS) return [];
   const request = change.requestOf('reset', 'reboot');
   // Its operation tells so.
   if (request?.kind === 'reset') return [];
   const message =
     request === undefined
-      ? 'Its guest has rebooted, and not because this agent asked it to'
+      ? 'Its guest has begun anew by itself, or was reset by other means than this agent'
       : `Its guest has rebooted as ${request.requestedBy} wanted it to`;
-  const cause = request === undefined ? 'Guest' : 'Request';
+  const cause = request === undefined ? 'Other' : 'Request';
   return [{ reason: 'Rebooted', message, cause, ...askedBy(request) }];
 }
 

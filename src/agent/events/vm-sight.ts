@@ -32,6 +32,8 @@ export interface VmSight {
   readonly conditions: readonly SeenCondition[];
   /** How often its guest has begun anew while this agent looked. */
   readonly reboots: number;
+  /** When it last did; 0 if this agent has not seen that. */
+  readonly rebootedAtMs: number;
   /** When it is to be started again by itself, as far as this agent has planned that. */
   readonly nextStartMs: number | undefined;
   /** When it was seen like this. */
@@ -71,6 +73,7 @@ export function sightOf(
     copy: copyOf(vm),
     conditions: seenConditions(vm.conditions, before?.conditions ?? []),
     reboots,
+    rebootedAtMs: reboots > (before?.reboots ?? 0) ? atMs : (before?.rebootedAtMs ?? 0),
     nextStartMs: vm.restart?.nextStartMs,
     atMs,
   };
@@ -92,6 +95,7 @@ export function sightOfNew(vm: EventVm, atMs: number): VmSight {
     copy: 'own',
     conditions: [],
     reboots: 0,
+    rebootedAtMs: 0,
     nextStartMs: undefined,
     atMs,
   };
@@ -99,7 +103,7 @@ export function sightOfNew(vm: EventVm, atMs: number): VmSight {
 
 /** What the next agent must know, which begins to look anew. */
 export function lastingPart(sight: VmSight): VmSight {
-  return { ...sight, reboots: 0, nextStartMs: undefined };
+  return { ...sight, reboots: 0, rebootedAtMs: 0, nextStartMs: undefined };
 }
 
 /** Whether what lasts is the same, whenever it was seen. */

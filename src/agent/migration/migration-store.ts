@@ -132,11 +132,10 @@ export class MigrationStore {
     return record;
   }
 
-  /** Those of which not all is told as events, and how much is; the oldest first. */
+  /** Those of which not all is told as events, and how much is, the oldest first; all that go on are among them. */
   async listUntold(): Promise<readonly { readonly id: string; readonly told: 0 | 1 }[]> {
     const rows = await this.#database.all(
-      `SELECT id, told FROM migration WHERE told < 2
-        AND (told = 0 OR ended_at_ms IS NOT NULL) ORDER BY started_at_ms, rowid`,
+      'SELECT id, told FROM migration WHERE told < 2 ORDER BY started_at_ms, rowid',
     );
     return rows.map((row) => ({ id: String(row['id']), told: row['told'] === 1 ? 1 : 0 }));
   }

@@ -173,14 +173,11 @@ export class OperationStore {
     return rows.map(fromRow);
   }
 
-  /** Those of which not all is told as events, and how much is, in the order in which they were recorded. */
+  /** Those of which not all is told as events, and how much is, in the order in which they were recorded; all that go on are among them. */
   async listUntold(): Promise<
     readonly { readonly record: OperationRecord; readonly told: 0 | 1 }[]
   > {
-    const rows = await this.#database.all(
-      `SELECT * FROM operation WHERE told < 2
-        AND (told = 0 OR ended_at_ms IS NOT NULL) ORDER BY rowid`,
-    );
+    const rows = await this.#database.all('SELECT * FROM operation WHERE told < 2 ORDER BY rowid');
     return rows.map((row) => ({ record: fromRow(row), told: row['told'] === 1 ? 1 : 0 }));
   }
 

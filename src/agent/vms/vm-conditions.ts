@@ -3,9 +3,11 @@ import { isReadOnly } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
 
-import type { Condition, ConditionStatus } from '../reports/report.ts';
+import type { Condition } from '../reports/report.ts';
 import { pastStartsText } from '../runs/restart-report.ts';
 import { isHeld, wantedAct } from '../runs/run-strategies.ts';
+import type { Aspect } from './condition-aspect.ts';
+import { degraded } from './degraded-condition.ts';
 import { type SharedDevice, sharedDevices } from './device-identities.ts';
 import { type DiskDifference, differenceText } from './disk-difference.ts';
 import { HOW_TO_MERGE } from './disks-changed.ts';
@@ -41,8 +43,6 @@ export interface ConditionFacts {
   readonly deviceProblemOf?: ((path: string) => string) | undefined;
 }
 
-type Aspect = readonly [type: string, status: ConditionStatus, reason: string, message: string];
-
 /** What must be known of a condition to tell since when it is so. */
 export type KnownCondition = Pick<Condition, 'type' | 'status' | 'lastTransitionAtMs'>;
 
@@ -56,6 +56,7 @@ export function conditionsOf(
     ? [specApplied(facts), liveMigratable(facts)]
     : [notRead('SpecApplied', facts), notRead('LiveMigratable', facts)];
   const aspects = [ready(facts), runStrategyFulfilled(facts), ...ofDefinition, migrating(facts)];
+  aspects.push(paused(facts.state));
   const notKnown = findNotUnderstood(facts);
   if (notKnown !== undefined) aspects.push(notUnderstood(notKnown));
   if (facts.drift.length > 0) aspects.push(drifted(facts));
@@ -65,12 +66,14 @@ export function conditionsOf(
   const { startProblem } = facts.context;
   if (startProblem !== undefined && isOff(facts.state)) aspects.push(notStartable(startProblem));
   if (facts.isStray) aspects.push(strayCopy(facts.definition));
-  const conditions = aspects.map(([type, status, reason, message]) => {
+  const since = ([type, status, reason, message]: Aspect): Condition => {
     const before = previous.find((candidate) => candidate.type === type);
     const lastTransitionAtMs = before?.status === status ? before.lastTransitionAtMs : Date.now();
     const observedGeneration = facts.definition.generation;
     return { type, status, reason, message, lastTransitionAtMs, observedGeneration };
-  });
+  };
+  const others = aspects.map(since);
+  const conditions = [...others, since(degraded({ ...facts, conditions: others }))];
   return areSameConditions(conditions, previous) ? previous : conditions;
 }
 
@@ -95,6 +98,13 @@ function isSameCondition(left: Condition, right: KnownCondition | Condition | un
     left.lastTransitionAtMs === right.lastTransitionAtMs &&
     left.observedGeneration === right.observedGeneration
   );
+}
+
+/** Whether it is on and its processors stand still, and why. */
+function paused({ phase, reason, message }: PhaseReport): Aspect {
+  if (phase === 'unknown') return ['Paused', 'unknown', reason, message];
+  if (phase === 'paused') return ['Paused', 'true', reason, message];
+  return ['Paused', 'false', 'NotPaused', ''];
 }
 
 function ready({ state, context }: ConditionFacts): Aspect {

@@ -3,6 +3,7 @@ import { type HypervisorVm, type VmStateReason } from '../../drivers/hypervisor-
 import type { RestartReport } from '../runs/restart-report.ts';
 import { endKind, type RunEndCause } from '../runs/run-ends.ts';
 import type { RunEnd, RunRecord } from '../runs/run-record.ts';
+import type { Unconfirmed } from './ownership-store.ts';
 import type { MigrationSummary, Vm, VmPhase } from './vm.ts';
 import { pauseOf } from './vm-pauses.ts';
 import { commandNameOf } from './vm-words.ts';
@@ -31,6 +32,8 @@ export interface VmContext {
   readonly isNodeGoingDown: boolean;
   /** Why it could not be started if it is off; undefined if nothing is known to be in the way. */
   readonly startProblem: StartProblem | undefined;
+  /** Which node has not said that it has given it up; undefined if none is waited for. */
+  readonly unconfirmed: Unconfirmed | undefined;
 }
 
 export interface PhaseReport {

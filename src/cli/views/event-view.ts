@@ -46,7 +46,7 @@ export function eventView(nowMs: number): ResourceView<Event> {
 }
 
 /** `12s`, or `12s (x5 over 3m)` of one that has happened several times. */
-function lastSeen(event: Event, nowMs: number): string {
+export function lastSeen(event: Event, nowMs: number): string {
   return `${formatAge(nowMs - lastTimeMs(event))}${timesText(event)}`;
 }
 

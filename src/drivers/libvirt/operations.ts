@@ -1,4 +1,5 @@
 import type { Connection } from './connection.ts';
+import { isStorageFull } from './disk-errors.ts';
 import * as domains from './domain-operations.ts';
 import * as host from './host-operations.ts';
 import * as jobs from './job-operations.ts';
@@ -13,6 +14,7 @@ export const OPERATIONS = {
   list: domains.list,
   find: domains.find,
   readXml: domains.readXml,
+  isStorageFull,
   findDefinableXml: domains.findDefinableXml,
   define: domains.define,
   start: domains.start,

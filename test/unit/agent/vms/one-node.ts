@@ -142,6 +142,7 @@ export class OneNode implements AsyncDisposable {
       lookIntervalMs,
       unreadPatienceMs,
       bootClock,
+      gatherMs: 1,
       log,
     });
     return new OneNode(journal, hypervisor, images, privateFiles, transfers, agent);
