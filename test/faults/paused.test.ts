@@ -77,14 +77,35 @@ test('a VM whose disk is full says so, leads on by our own verbs, and has lost n
   await refuse(/paused \(NoSpace\).*novactl vm resume web/, 'vm', 'shutdown', 'web');
   await refuse(/stopped again at once \(NoSpace\).*make room/, 'vm', 'resume', 'web');
   await refuse(/novactl vm resume web/, 'migrate', 'web', '--to', 'b', '--plan');
+  const pausedOf = async () => {
+    const conditions = (await statusOf())?.conditions ?? [];
+    return conditions.find(({ type }) => type === 'Paused');
+  };
+  const told = async (reason: string) => {
+    const { events } = await client.events.list({ virtualMachine: { name: 'web' } }, { signal });
+    return events.filter((event) => event.reason === reason);
+  };
+  const paused = await pausedOf();
+  assert.equal(paused?.reason, 'NoSpace');
   await node.agent.kill(signal);
   await node.agent.launch({ source: false }, signal);
   await node.agent.waitReady(signal);
   assert.equal((await statusOf())?.reason, 'NoSpace');
+  // Also since when, and the one before has told.
+  assert.deepEqual(await pausedOf(), paused);
+  const [pause, ...others] = await told('PausedUnexpectedly');
+  assert.equal(pause?.cause, 'NoSpace');
+  assert.deepEqual(others, []);
   await refuse(/novactl vm resume web/, 'vm', 'start', 'web');
 
   await node.run(['mount', '-o', 'remount,size=64m', FOLDER], signal);
   assert.equal(await succeed('vm', 'resume', 'web'), 'VM default/web resumed (Running)\n');
+  await waitUntil(
+    'The event of its going on',
+    PATIENCE_MS,
+    async () => (await told('Resumed')).some(({ requestedBy }) => requestedBy === 'unix:root'),
+    signal,
+  );
   const checks = console.diskPasses.length;
   const goesOn = () => console.diskPasses.length >= checks + 2;
   await console.waitFor('Checks of the disk', PATIENCE_MS, goesOn, signal);

@@ -16,7 +16,8 @@ export function driftChanges({ before, now, seen }: SeenChange): readonly Happen
   if (now.drift.length > 0 || before.drift.length === 0) return [];
   const mended = before.drift.join(', ');
   // Only disks are left to whoever has changed them.
-  const isPutBack = !before.drift.includes('volumes') && now.generation === before.generation;
+  const isLeft = before.drift.includes('volumes') || before.drift.includes('disks');
+  const isPutBack = !isLeft && now.generation === before.generation;
   return [
     {
       reason: 'DriftRepaired',

@@ -69,7 +69,7 @@ export function sightOf(
     media: mediaOf(vm),
     generation,
     content: { labels, annotations, spec },
-    drift: vm.drift,
+    drift: driftOf(vm),
     copy: copyOf(vm),
     conditions: seenConditions(vm.conditions, before?.conditions ?? []),
     reboots,
@@ -127,6 +127,11 @@ function mediaOf({ definition, volumes }: Vm): Readonly<Record<string, string>> 
       return drive === undefined ? [] : [[name, drive.path ?? '']];
     }),
   );
+}
+
+/** `disks` of one that has been given others while it runs. */
+function driftOf({ drift, diskDifference }: Vm): readonly string[] {
+  return diskDifference === undefined || drift.length > 0 ? drift : ['disks'];
 }
 
 function copyOf({ reason, conditions }: Vm): CopyKind {
