@@ -9,6 +9,7 @@ import { hasReason } from '../../../../src/core/errors.ts';
 import { HealthService } from '../../../../src/gen/grpc/health/v1/health.ts';
 import { ServerReflectionService } from '../../../../src/gen/grpc/reflection/v1/reflection.ts';
 import { ServerReflectionService as ServerReflectionAlpha } from '../../../../src/gen/grpc/reflection/v1alpha/reflection.ts';
+import { EventServiceService } from '../../../../src/gen/novacron/agent/v1/event.ts';
 import { MigrationServiceService } from '../../../../src/gen/novacron/agent/v1/migration.ts';
 import { NodeServiceService } from '../../../../src/gen/novacron/agent/v1/node.ts';
 import { OperationServiceService } from '../../../../src/gen/novacron/agent/v1/operation.ts';
@@ -18,6 +19,7 @@ import { PeerServiceService } from '../../../../src/gen/novacron/peer/v1/peer.ts
 const OURS = [
   VirtualMachineServiceService,
   MigrationServiceService,
+  EventServiceService,
   NodeServiceService,
   OperationServiceService,
   PeerServiceService,
@@ -37,6 +39,7 @@ test('every proto service of ours is in that comparison', () => {
   const definition = loadSync(
     [
       'agent/v1/virtual_machine',
+      'agent/v1/event',
       'agent/v1/migration',
       'agent/v1/node',
       'agent/v1/operation',
