@@ -115,6 +115,28 @@ test('a VM whose disk is full says so, leads on by our own verbs, and has lost n
   await node.run(['truncate', '--size=1M', iso], signal);
   const inserted = await succeed('vm', 'insert', 'web', 'setup', iso);
   assert.equal(inserted, `VM default/web has ${iso} in setup (Running)\n`);
+  // As a guest does that ejects its CD, which libvirt tells, and leaves as the source of the drive.
+  const openTray = async (words: string) => {
+    const alias = /alias name='(ua-disk-setup)'/.exec(
+      await node.libvirt.virsh(['dumpxml', uid], signal),
+    );
+    assert.ok(alias !== null);
+    const command = { execute: words, arguments: { id: alias[1] } };
+    const json = JSON.stringify(command);
+    await node.libvirt.virsh(['qemu-monitor-command', uid, json], signal);
+  };
+  const untilTold = (reason: string, cause: string) =>
+    waitUntil(
+      `The event ${reason} ${cause}`,
+      PATIENCE_MS,
+      async () => (await told(reason)).some((event) => event.cause === cause),
+      signal,
+    );
+  await untilTold('MediumInserted', 'Request');
+  await openTray('blockdev-open-tray');
+  await untilTold('MediumEjected', 'Other');
+  await openTray('blockdev-close-tray');
+  await untilTold('MediumInserted', 'Other');
   await refuse(/that is a disk.*its drives are: setup/, 'vm', 'eject', 'web', 'root');
   const ejected = await succeed('vm', 'eject', 'web', 'setup');
   assert.equal(ejected, 'VM default/web has nothing in setup any more (Running)\n');

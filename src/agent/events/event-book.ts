@@ -1,5 +1,4 @@
 import { delay } from '../../core/delay.ts';
-import { hasReason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { Notifier } from '../../core/notifier.ts';
 import type { Statement } from '../journal/journal-protocol.ts';
@@ -106,7 +105,6 @@ export class EventBook {
       await this.#pruneSometimes(records.length);
       this.#hasFailed = false;
     } catch (error) {
-      if (!hasReason(error, 'STORAGE_FULL', 'JOURNAL_FAILURE')) throw error;
       if (!this.#hasFailed) {
         log.warn(
           { err: error },

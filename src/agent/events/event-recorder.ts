@@ -25,7 +25,7 @@ export interface EventRecorderOptions {
     readonly operations: OperationStore;
     readonly migrations: MigrationStore;
   };
-  readonly operations: Pick<OperationBook, 'openOf'>;
+  readonly operations: Pick<OperationBook, 'openOf' | 'givenUpCreations'>;
   readonly migrations: Pick<MigrationBook, 'list' | 'outgoingOf' | 'get' | 'onBegun' | 'onEnded'>;
   readonly ownership: Pick<Ownership, 'find'>;
   readonly runs: Pick<RunBook, 'rebootsOf'>;

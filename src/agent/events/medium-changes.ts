@@ -13,27 +13,22 @@ export function mediumChanges(change: SeenChange): readonly Happening[] {
 }
 
 function ejection(change: SeenChange, volume: string, path: string): Happening {
-  const request = change.requestOf('eject', 'insert', 'apply');
-  const byOther = change.now.isOn
-    ? 'by its guest, or by other means than this agent'
-    : 'by other means than this agent';
-  return {
-    reason: 'MediumEjected',
-    message: `${path} was taken out of ${volume} ${request === undefined ? byOther : `as ${request.requestedBy} wanted it`}`,
-    cause: request === undefined ? 'Other' : 'Request',
-    ...askedBy(request),
-  };
+  const { how, ...who } = whoDid(change, 'eject');
+  return { reason: 'MediumEjected', message: `${path} was taken out of ${volume} ${how}`, ...who };
 }
 
 function insertion(change: SeenChange, volume: string, path: string): Happening {
-  const request = change.requestOf('eject', 'insert', 'apply');
-  const how =
-    request === undefined
-      ? 'by other means than this agent'
-      : `as ${request.requestedBy} wanted it`;
+  const { how, ...who } = whoDid(change, 'insert');
+  return { reason: 'MediumInserted', message: `${path} was put into ${volume} ${how}`, ...who };
+}
+
+/** A guest can open its drive, and shut it again. */
+function whoDid(change: SeenChange, verb: 'eject' | 'insert') {
+  const request = change.requestOf(verb, 'apply');
+  const others = 'by other means than this agent';
+  const byOthers = change.now.isOn ? `by its guest, or ${others}` : others;
   return {
-    reason: 'MediumInserted',
-    message: `${path} was put into ${volume} ${how}`,
+    how: request === undefined ? byOthers : `as ${request.requestedBy} wanted it`,
     cause: request === undefined ? 'Other' : 'Request',
     ...askedBy(request),
   };

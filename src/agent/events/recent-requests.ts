@@ -32,6 +32,8 @@ export class RecentRequests {
   readonly #book: Pick<OperationBook, 'openOf'>;
   /** The last of each kind that has ended and was not refused or failed, by the VM's uid. */
   readonly #ended = new Map<string, Map<OperationKind, Request>>();
+  /** Ids of those that have explained something and have not ended yet, by the VM's uid. */
+  readonly #used = new Map<string, Set<string>>();
 
   private constructor(book: Pick<OperationBook, 'openOf'>) {
     this.#book = book;
@@ -49,7 +51,9 @@ export class RecentRequests {
   /** An operation has begun, got on or ended. */
   note(record: OperationRecord): void {
     const { id, kind, vm, requestedBy, requestedAtMs, startedAtMs, endedAtMs, state } = record;
-    if (endedAtMs === undefined || startedAtMs === undefined || state === 'failed') return;
+    if (endedAtMs === undefined) return;
+    const wasUsed = this.#used.get(vm.uid)?.delete(id) === true;
+    if (wasUsed || startedAtMs === undefined || state === 'failed') return;
     if (!EXPLAINING.includes(kind)) return;
     const ofVm = this.#ended.get(vm.uid) ?? new Map<OperationKind, Request>();
     this.#ended.set(vm.uid, ofVm);
@@ -69,7 +73,20 @@ export class RecentRequests {
       .at(-1);
   }
 
+  /** It has explained what has become of a VM; what becomes of it next has another reason. */
+  noteUsed(vmUid: string, { id, kind, endedAtMs }: Request): void {
+    // That explains an end, and then a start.
+    if (kind === 'restart') return;
+    if (endedAtMs !== undefined) {
+      const ofVm = this.#ended.get(vmUid);
+      if (ofVm?.get(kind)?.id === id) ofVm.delete(kind);
+      return;
+    }
+    this.#used.set(vmUid, (this.#used.get(vmUid) ?? new Set()).add(id));
+  }
+
   forget(vmUid: string): void {
     this.#ended.delete(vmUid);
+    this.#used.delete(vmUid);
   }
 }

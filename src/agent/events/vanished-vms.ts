@@ -5,7 +5,7 @@ import type { Ownership } from '../vms/ownership.ts';
 import type { Happening } from './seen-change.ts';
 
 export interface VanishedVmsOptions {
-  readonly operations: Pick<OperationBook, 'openOf'>;
+  readonly operations: Pick<OperationBook, 'openOf' | 'givenUpCreations'>;
   readonly migrations: Pick<MigrationBook, 'list' | 'outgoingOf'>;
   readonly ownership: Pick<Ownership, 'find'>;
 }
@@ -29,7 +29,7 @@ export class VanishedVms {
     if (record?.left !== undefined) return this.#handedOver(uid, record.left.toNode);
     const message =
       seen?.domain === undefined
-        ? 'It is gone, and not by means of this agent: somebody has undefined it; its disks are left'
+        ? 'It is gone, and not by means of this agent: somebody has undefined it, or moved it away'
         : 'libvirt has it still, but not what this agent keeps with it: somebody has defined it anew without that, so that it is no VM of this agent any more';
     return { reason: 'Vanished', message };
   }

@@ -2,9 +2,10 @@ import type { MigrationBook } from '../migration/migration-book.ts';
 import type { OperationKind } from '../operations/operation.ts';
 import type { Look } from '../reconcile/controller.ts';
 import type { RunBook } from '../runs/run-book.ts';
+import type { Vm } from '../vms/vm.ts';
 import type { EventNote, EventVm } from './event.ts';
 import type { EventBook, Mark } from './event-book.ts';
-import type { RecentRequests } from './recent-requests.ts';
+import type { RecentRequests, Request } from './recent-requests.ts';
 import { goneMark, type SightStore, seenMark } from './sight-store.ts';
 import { isGone, VanishedVms, type VanishedVmsOptions } from './vanished-vms.ts';
 import { vmChanges } from './vm-changes.ts';
@@ -36,8 +37,8 @@ export class VmObserver {
   readonly #options: VmObserverOptions;
   readonly #vanished: VanishedVms;
   readonly #sights: Map<string, VmSight>;
-  /** When each was last looked at by this agent. */
-  readonly #lookedAtMs = new Map<string, number>();
+  /** Each as it was at the last look of this agent, and when that was. */
+  readonly #looked = new Map<string, { vm: Vm; reboots: number; atMs: number }>();
   #hasLooked = false;
   /** An agent that has never looked takes all VMs that are there for known. */
   readonly #isNew: boolean;
@@ -84,33 +85,51 @@ export class VmObserver {
   }
 
   #observe(seen: WholeVm, atMs: number): void {
-    const { book, runs } = this.#options;
-    const { uid } = seen;
+    const { book, runs, requests } = this.#options;
+    const { uid, vm } = seen;
     const before = this.#sights.get(uid);
-    const now = sightOf(seen, before, { reboots: runs.rebootsOf(uid), atMs });
+    const reboots = runs.rebootsOf(uid);
+    const last = this.#looked.get(uid);
+    if (before !== undefined && last?.vm === vm && last.reboots === reboots) {
+      last.atMs = atMs;
+      return;
+    }
+    const now = sightOf(seen, before, { reboots, atMs });
     if (before === undefined) {
       const arrival = this.#arrivalOf(now);
       if (arrival === 'wait') return;
       book.note(arrival === undefined ? [] : [arrival], [seenMark(now)]);
     } else {
-      const sinceMs = this.#lookedAtMs.get(uid) ?? before.atMs;
-      const requestOf = (...kinds: readonly OperationKind[]) =>
-        this.#options.requests.behind(uid, kinds, sinceMs);
+      const sinceMs = last?.atMs ?? before.atMs;
+      const found = new Set<Request>();
+      const requestOf = (...kinds: readonly OperationKind[]) => {
+        const request = requests.behind(uid, kinds, sinceMs);
+        if (request !== undefined) found.add(request);
+        return request;
+      };
       const notes = vmChanges({ before, now, seen, requestOf }, atMs);
+      for (const request of found) {
+        if (notes.some(({ operationId }) => operationId === request.id)) {
+          requests.noteUsed(uid, request);
+        }
+      }
       const isSame = notes.length === 0 && isSameSight(before, now);
       book.note(this.#datedNotes(notes), isSame ? [] : [seenMark(now)]);
     }
     this.#sights.set(uid, now);
-    this.#lookedAtMs.set(uid, atMs);
+    this.#looked.set(uid, { vm, reboots, atMs });
   }
 
   /** Of a VM that was not seen before. */
   #arrivalOf({ vm, atMs }: VmSight): EventNote | 'wait' | undefined {
-    const { operations, migrations } = this.#options;
+    const { operations, migrations, ownership } = this.#options;
     // Its end tells whether it stays.
     if (operations.openOf(vm.uid).some(({ kind }) => kind === 'create' || kind === 'apply')) {
       return 'wait';
     }
+    // A look that was begun before it was deleted, or its creation undone, may come after that.
+    const isUndone = operations.givenUpCreations.find(vm.uid) !== undefined;
+    if (isUndone || ownership.find(vm.uid)?.isDeleted === true) return 'wait';
     if (this.#isNew && !this.#hasLooked) return undefined;
     const filter = { activeOnly: false, id: undefined, vmUid: vm.uid, labels: [] };
     const hasArrived = migrations.list(filter).some(({ role }) => role === 'destination');
@@ -130,7 +149,7 @@ export class VmObserver {
 
   #forget(uid: string): void {
     this.#sights.delete(uid);
-    this.#lookedAtMs.delete(uid);
+    this.#looked.delete(uid);
     this.#options.requests.forget(uid);
   }
 

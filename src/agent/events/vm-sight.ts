@@ -23,7 +23,7 @@ export interface VmSight {
   readonly endAtMs: number;
   /** Why it is paused, in one word; empty if it is not. */
   readonly pause: string;
-  /** What is in its drives, by volume; empty for nothing. */
+  /** What is in its drives, by volume; empty for nothing, and for a drive that is open. */
   readonly media: Readonly<Record<string, string>>;
   readonly generation: number;
   readonly content: Pick<VmDefinition, 'labels' | 'annotations' | 'spec'> | undefined;
@@ -124,7 +124,7 @@ function mediaOf({ definition, volumes }: Vm): Readonly<Record<string, string>> 
   return Object.fromEntries(
     drives.flatMap(({ name }) => {
       const drive = volumes.find((volume) => volume.name === name);
-      return drive === undefined ? [] : [[name, drive.path ?? '']];
+      return drive === undefined ? [] : [[name, drive.isOpen === true ? '' : (drive.path ?? '')]];
     }),
   );
 }

@@ -104,6 +104,8 @@ function isSameCondition(left: Condition, right: KnownCondition | Condition | un
 function paused({ phase, reason, message }: PhaseReport): Aspect {
   if (phase === 'unknown') return ['Paused', 'unknown', reason, message];
   if (phase === 'paused') return ['Paused', 'true', reason, message];
+  // For a moment, in which its guest stands still on both nodes.
+  if (reason === 'SwitchingOver') return ['Paused', 'true', 'Migration', message];
   return ['Paused', 'false', 'NotPaused', ''];
 }
 

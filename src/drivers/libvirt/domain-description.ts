@@ -47,7 +47,13 @@ export function describeDomain(xml: DomainXml): DomainDescription {
     cpu: live.liveCpu ?? '',
     memoryBytes,
     hugepages: live.hugepages,
-    volumes: live.volumes.map(({ name, target, path, format }) => ({ name, target, path, format })),
+    volumes: live.volumes.map(({ name, target, path, format, isOpen }) => ({
+      name,
+      target,
+      path,
+      format,
+      ...(isOpen === true && { isOpen }),
+    })),
     disks: live.disks,
     consoleLogPath,
   };

@@ -157,6 +157,8 @@ test('a VM is paused while it is on and stands still, and says why', () => {
   const { status, reason, message } = find(paused('NoSpace'), 'Paused');
   assert.deepEqual([status, reason, message], ['true', 'NoSpace', 'Why']);
   assert.equal(find(facts(), 'Paused').status, 'false');
+  const switching = { phase: 'migrating', reason: 'SwitchingOver', message: 'Why' } as const;
+  assert.equal(find(facts({ state: switching }), 'Paused').reason, 'Migration');
   assert.equal(find(facts({ state: OFF }), 'Paused').status, 'false');
 });
 
