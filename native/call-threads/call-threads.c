@@ -302,6 +302,12 @@ void call_threads_on_text(void *connection, void *domain, const char *text, void
   deliver(event_of((uintptr_t)opaque, connection, domain));
 }
 
+/* virConnectDomainEventTrayChangeCallback */
+void call_threads_on_text_and_number(void *connection, void *domain, const char *text, int number, void *opaque) {
+  (void)text;
+  call_threads_on_number(connection, domain, number, opaque);
+}
+
 /* virConnectDomainEventMetadataChangeCallback */
 void call_threads_on_number_and_text(void *connection, void *domain, int number, const char *text, void *opaque) {
   (void)text;

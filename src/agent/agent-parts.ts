@@ -7,6 +7,8 @@ import type { ImageInspector } from '../drivers/images.ts';
 import type { NodeSecrets } from '../drivers/node-secrets.ts';
 import type { PrivateFiles } from '../drivers/private-files.ts';
 import type { TransferDriver } from '../drivers/transfers.ts';
+import type { EventStore } from './events/event-store.ts';
+import type { SightStore } from './events/sight-store.ts';
 import type { FreezeStore } from './guests/freeze-store.ts';
 import type { MigrationStore } from './migration/migration-store.ts';
 import type { OutgoingOptions } from './migration/outgoing-context.ts';
@@ -58,6 +60,8 @@ export interface AgentParts {
     readonly runs: RunStore;
     readonly shutdown: ShutdownStore;
     readonly freezes: FreezeStore;
+    readonly events: EventStore;
+    readonly sights: SightStore;
   };
   readonly storageHealth: () => StorageReport;
   /** How others take the node's certificate; undefined where it has none, being alone. */
@@ -70,6 +74,8 @@ export interface AgentParts {
   /** How many VMs are started at once by their run strategies. */
   readonly startsAtOnce: number;
   readonly unreadPatienceMs?: number;
+  /** See `EventBookOptions`. */
+  readonly gatherMs?: number | undefined;
   /** The clock of the host's boot; see `ShutdownMark`. */
   readonly bootClock?: () => number;
   readonly log: Logger;

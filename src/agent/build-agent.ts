@@ -4,23 +4,21 @@ import { EVERYTHING } from '../core/label-selector.ts';
 import { TaskGroup } from '../core/task-group.ts';
 import type { AgentParts } from './agent-parts.ts';
 import { ConsoleManager } from './consoles/console-manager.ts';
+import { EventManager } from './events/event-manager.ts';
+import { EventRecorder } from './events/event-recorder.ts';
 import { buildGuests } from './guests/build-guests.ts';
-import { FreezeBook } from './guests/freeze-book.ts';
 import { GuestHealth } from './guests/guest-health.ts';
+import { loadRemembered } from './load-remembered.ts';
+import { summaryOf, toMovingVm } from './migration/as-vms-see-it.ts';
 import { IncomingManager } from './migration/incoming-manager.ts';
-import type { Migration } from './migration/migration.ts';
-import { MigrationBook } from './migration/migration-book.ts';
 import { MigrationManager } from './migration/migration-manager.ts';
 import { migrationOperation } from './migration/migration-operation.ts';
-import type { MigrationRecord } from './migration/migration-record.ts';
 import { PACE } from './migration/pace.ts';
 import { PEER_PROTOCOL_MAX, PEER_PROTOCOL_MIN } from './migration/protocol.ts';
 import { allocatableOf, capacityOf } from './node/amounts.ts';
 import { CapacityLedger } from './node/capacity-ledger.ts';
-import { Cordon } from './node/cordon.ts';
 import { NodeManager } from './node/node-manager.ts';
 import { nodeOperations } from './node/node-operations.ts';
-import { ReservationBook } from './node/reservation-book.ts';
 import { THE_NODE } from './operations/operation.ts';
 import { OperationBook } from './operations/operation-book.ts';
 import { OperationController } from './operations/operation-controller.ts';
@@ -36,16 +34,13 @@ import { RunStrategyController } from './runs/run-strategy-controller.ts';
 import { GuestShutdowns } from './shutdown/guest-shutdowns.ts';
 import { ShutdownController } from './shutdown/shutdown-controller.ts';
 import { ShutdownManager } from './shutdown/shutdown-manager.ts';
-import { ShutdownMark } from './shutdown/shutdown-mark.ts';
 import { Creations } from './vms/creations.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
 import { DeviceIdentities } from './vms/device-identities.ts';
 import { DriftController } from './vms/drift-controller.ts';
-import { Identification } from './vms/identification.ts';
 import { mediaOperations } from './vms/media-operations.ts';
 import { nameKey } from './vms/name-key.ts';
 import { OrphanedFileController } from './vms/orphaned-file-controller.ts';
-import { Ownership } from './vms/ownership.ts';
 import { OwnershipManager } from './vms/ownership-manager.ts';
 import { Remains } from './vms/remains.ts';
 import { RemainsController } from './vms/remains-controller.ts';
@@ -53,7 +48,6 @@ import { StaleCopyController } from './vms/stale-copy-controller.ts';
 import { Startability } from './vms/startability.ts';
 import { StrayCopyController } from './vms/stray-copy-controller.ts';
 import { UnconfirmedController } from './vms/unconfirmed-controller.ts';
-import type { MigrationSummary } from './vms/vm.ts';
 import { VmApplier } from './vms/vm-applier.ts';
 import { VmCreator } from './vms/vm-creator.ts';
 import { VmDeleter } from './vms/vm-deleter.ts';
@@ -63,7 +57,7 @@ import { VmManager } from './vms/vm-manager.ts';
 import { VmMedia } from './vms/vm-media.ts';
 import { vmOperations } from './vms/vm-operations.ts';
 import { VmSeeds } from './vms/vm-seeds.ts';
-import { type MovingVm, Whereabouts } from './vms/whereabouts.ts';
+import { Whereabouts } from './vms/whereabouts.ts';
 
 /** The features of an agent, put together. Nothing runs yet. */
 export type Agent = Awaited<ReturnType<typeof buildAgent>>;
@@ -79,15 +73,9 @@ export async function buildAgent(parts: AgentParts) {
   });
   const locks = new KeyLocks();
   const tasks = new TaskGroup(log);
-  const ownership = await Ownership.load(stores.ownership);
-  const identification = await Identification.load(stores.identification, { ownership, log });
-  const book = await MigrationBook.load(stores.migrations, origins);
-  const reservations = await ReservationBook.load(stores.reservations, log);
-  const cordon = await Cordon.load(stores.nodeSpec);
-  const boot = { bootId: host.bootId, clock: parts.bootClock };
-  const nodeShutdown = await ShutdownMark.load({ store: stores.shutdown, ...boot });
-  const freezes = await FreezeBook.load({ store: stores.freezes, ...boot });
-  const { domains, events, statistics } = hypervisor;
+  const remembered = await loadRemembered(parts, origins);
+  const { ownership, identification, book, reservations, cordon, nodeShutdown } = remembered;
+  const { domains, statistics } = hypervisor;
   const validator = new DefinitionValidator({
     host: hypervisor.host,
     images: parts.images,
@@ -102,6 +90,7 @@ export async function buildAgent(parts: AgentParts) {
   const operationBook = await OperationBook.load(stores.operations, origins, (record) => {
     creations.note(record);
     inventory.reviewCreations();
+    recorder.noteOperation(record);
     // Nothing has happened yet to what one that has only begun is about.
     if (record.state !== 'pending') onChange();
   });
@@ -113,6 +102,17 @@ export async function buildAgent(parts: AgentParts) {
     requests,
     nodeShutdownBy: () => nodeShutdown.record?.requestedBy,
   });
+  const recorder = await EventRecorder.load({
+    stores,
+    operations: operationBook,
+    migrations: book,
+    ownership,
+    runs,
+    origins,
+    gatherMs: parts.gatherMs,
+    log,
+  });
+  const events = new EventManager({ store: stores.events, book: recorder.book, origins });
   const restarts = new Restarts({ firstDelayMs: parts.firstRestartDelayMs, requests, onChange });
   const startability: Startability = new Startability({
     images: parts.images,
@@ -135,12 +135,13 @@ export async function buildAgent(parts: AgentParts) {
     creations: operationBook.givenUpCreations,
     hasRun: (vmUid) => runs.hasRun(vmUid),
   });
-  const guestHealth = new GuestHealth({ events, onChange });
+  const guestHealth = new GuestHealth({ events: hypervisor.events, onChange });
   const inventory = new VmInventory({
     domains,
     statistics,
-    events,
+    events: hypervisor.events,
     origins,
+    rememberedConditions: (vmUid) => recorder.conditionsOf(vmUid),
     contextOf: (vmUid) => ({
       migration: summaryOf(book.outgoingOf(vmUid)),
       isShuttingDown: requests.isShuttingDown(vmUid),
@@ -151,6 +152,7 @@ export async function buildAgent(parts: AgentParts) {
       isNodeGoingDown: nodeShutdown.isGoingDown,
       startProblem: startability.find(vmUid, requests.lastStart(vmUid)),
       guestProblem: guestHealth.find(vmUid),
+      unconfirmed: ownership.unconfirmed(vmUid),
     }),
     runs,
     isStale: (definition) => ownership.isStale(definition),
@@ -216,7 +218,7 @@ export async function buildAgent(parts: AgentParts) {
     seeds: new VmSeeds({ domains, privateFiles }),
     diskProbe: parts.diskProbe,
     book,
-    freezes,
+    freezes: remembered.freezes,
     tasks,
     onChange,
     pace: parts.pace,
@@ -239,7 +241,12 @@ export async function buildAgent(parts: AgentParts) {
     ...nodeOperations(cordon, () => node.review()),
     migrate: migrationOperation(book),
   };
-  const guests = buildGuests({ ...shared, events, guestHealth, guestAgent: hypervisor.guestAgent });
+  const guests = buildGuests({
+    ...shared,
+    events: hypervisor.events,
+    guestHealth,
+    guestAgent: hypervisor.guestAgent,
+  });
   const guestShutdowns = new GuestShutdowns({
     mark: nodeShutdown,
     listVms: listedVms,
@@ -359,6 +366,7 @@ export async function buildAgent(parts: AgentParts) {
     listedVms,
     countUnidentified,
     operations,
+    events,
     shutdown,
     reconciler,
     /** Takes up what an earlier agent left. Call once, before anybody can ask for anything else. */
@@ -375,27 +383,12 @@ export async function buildAgent(parts: AgentParts) {
       tasks.run('device-identities', (signal) => deviceIdentities.run(signal));
       guests.run();
       tasks.run('reservations', (signal) => reservations.run(signal));
+      tasks.run('events', (signal) => recorder.book.run(signal));
+      tasks.run('happenings', (signal) => recorder.follow(inventory.looks(signal)));
       tasks.run('reconciler', (signal) => reconciler.run(signal));
       tasks.run('identification', (signal) => identification.follow(inventory.looks(signal)));
       // What an earlier agent was asked of the node needs no hypervisor, which may be away.
       reconciler.wake(operationController.name, THE_NODE.uid);
     },
   };
-}
-
-function summaryOf(migration: Migration | undefined): MigrationSummary | undefined {
-  if (migration === undefined) return undefined;
-  const { id, destinationNode, startedAtMs, progress, phase, message } = migration;
-  return {
-    id,
-    targetNode: destinationNode,
-    startedAtMs,
-    fractionDone: progress.fractionDone ?? 0,
-    waitsFor: message,
-    isQueued: phase === 'preparing',
-  };
-}
-
-function toMovingVm({ vmUid, vmNamespace, vmName, role, peerNode }: MigrationRecord): MovingVm {
-  return { uid: vmUid, namespace: vmNamespace, name: vmName, role, peerNode };
 }

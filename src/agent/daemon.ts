@@ -28,6 +28,8 @@ import { StreamerTransfers } from '../drivers/streamer/streamer-transfers.ts';
 import { forgetEnd, recordEnd } from './agent-end.ts';
 import { buildAgent } from './build-agent.ts';
 import { readCommandLine } from './command-line.ts';
+import { EventStore } from './events/event-store.ts';
+import { SightStore } from './events/sight-store.ts';
 import { FreezeStore } from './guests/freeze-store.ts';
 import { beginAgentStart, recordAgentStart } from './journal/agent-epoch.ts';
 import { isNewerJournal } from './journal/errors.ts';
@@ -174,6 +176,8 @@ async function run(
       runs: new RunStore(database),
       shutdown: new ShutdownStore(database),
       freezes: new FreezeStore(database),
+      events: new EventStore(database),
+      sights: new SightStore(database),
     },
     storageHealth: () => storage.report(),
     certificate: () => network?.certificates.report(),
@@ -215,18 +219,18 @@ async function run(
   stack.use(
     await HttpServer.start({ listen: httpListen, metrics, heartbeat, obstacles: readiness, log }),
   );
-  const { vms, guests, consoles, migrations, incoming, operations, shutdown } = agent;
-  const { ownershipManager: ownership } = agent;
+  const { vms, guests, consoles, migrations, incoming, operations, shutdown, events } = agent;
   const features = {
     vms,
     guests,
     consoles,
     migrations,
     incoming,
-    ownership,
+    ownership: agent.ownershipManager,
     operations,
     node,
     shutdown,
+    events,
   };
   const server = stack.use(
     await RpcServer.start({

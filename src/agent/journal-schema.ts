@@ -1,7 +1,10 @@
+import { CREATE_EVENT } from './events/event-store.ts';
+import { CREATE_SIGHT } from './events/sight-store.ts';
 import { CREATE_GUEST_FREEZE } from './guests/freeze-store.ts';
 import { CREATE_AGENT_START } from './journal/agent-epoch.ts';
 import {
   ADD_BLUEPRINT,
+  ADD_MIGRATION_TOLD,
   ADD_OTHER_NODE_OFF,
   ADD_RUNNING,
   ADD_TURN,
@@ -9,7 +12,11 @@ import {
 } from './migration/migration-store.ts';
 import { CREATE_NODE_SPEC } from './node/node-spec-store.ts';
 import { CREATE_RESERVATION } from './node/reservation-store.ts';
-import { CREATE_OPERATION, CREATE_OPERATION_HISTORY } from './operations/operation-store.ts';
+import {
+  ADD_OPERATION_TOLD,
+  CREATE_OPERATION,
+  CREATE_OPERATION_HISTORY,
+} from './operations/operation-store.ts';
 import { CREATE_RUN } from './runs/run-store.ts';
 import { CREATE_NODE_SHUTDOWN } from './shutdown/shutdown-store.ts';
 import { CREATE_IDENTIFICATION } from './vms/identification-store.ts';
@@ -41,4 +48,5 @@ export const JOURNAL_SCHEMA: readonly string[] = [
   CREATE_NODE_SHUTDOWN,
   [ADD_OTHER_NODE_OFF, ADD_TURN, ADD_UNCONFIRMED, ADD_SETTLED, ADD_BLUEPRINT].join(''),
   CREATE_GUEST_FREEZE,
+  [CREATE_EVENT, CREATE_SIGHT, ADD_OPERATION_TOLD, ADD_MIGRATION_TOLD].join(''),
 ];

@@ -37,6 +37,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'look at what was asked for of VMs, watch and cancel it',
     load: async () => (await import('./commands/operation.ts')).addOperationCommand,
   },
+  events: {
+    summary: 'what has happened to the VMs of the node',
+    load: async () => (await import('./commands/events.ts')).addEventsCommand,
+  },
   node: {
     summary: 'look at the node, let it take VMs or not',
     load: async () => (await import('./commands/node.ts')).addNodeCommand,

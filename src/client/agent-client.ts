@@ -1,5 +1,6 @@
 import { Connection } from './connection.ts';
 import { ConsoleCalls } from './console-calls.ts';
+import { EventCalls } from './event-calls.ts';
 import { GuestCalls } from './guest-calls.ts';
 import { MigrationCalls } from './migration-calls.ts';
 import { NodeCalls } from './node-calls.ts';
@@ -17,6 +18,7 @@ export class AgentClient implements Disposable {
   readonly guests: GuestCalls;
   readonly migrations: MigrationCalls;
   readonly operations: OperationCalls;
+  readonly events: EventCalls;
   readonly peer: PeerCalls;
   readonly #connection: Connection;
 
@@ -29,6 +31,7 @@ export class AgentClient implements Disposable {
     this.guests = new GuestCalls(connection);
     this.migrations = new MigrationCalls(connection);
     this.operations = new OperationCalls(connection);
+    this.events = new EventCalls(connection);
     this.peer = new PeerCalls(connection);
   }
 

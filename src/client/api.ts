@@ -12,6 +12,7 @@ export {
   type ConsoleOpened,
   OpenConsoleResponse,
 } from '../gen/novacron/agent/v1/console.ts';
+export { Event, EventType } from '../gen/novacron/agent/v1/event.ts';
 export {
   type Guest,
   GuestAddressSource,

@@ -13,6 +13,12 @@ export function durationMs(duration: Duration): number {
   return Number(duration.seconds) * 1000 + duration.nanos / 1e6;
 }
 
+/** Of milliseconds since 1970, which may be before that. */
+export function toTimestamp(atMs: number): Timestamp {
+  const seconds = Math.floor(atMs / 1000);
+  return { seconds: BigInt(seconds), nanos: Math.trunc((atMs - seconds * 1000) * 1e6) };
+}
+
 /** Milliseconds since 1970. */
 export function timestampMs(timestamp: Timestamp): number {
   return Number(timestamp.seconds) * 1000 + timestamp.nanos / 1e6;

@@ -1,8 +1,10 @@
+import type { Event } from '../gen/novacron/agent/v1/event.ts';
 import { type Migration, MigrationPhase } from '../gen/novacron/agent/v1/migration.ts';
 import type { Node, NodeShutdown } from '../gen/novacron/agent/v1/node.ts';
 import type { Operation } from '../gen/novacron/agent/v1/operation.ts';
 import type { VirtualMachine } from '../gen/novacron/agent/v1/virtual_machine.ts';
 import type { AgentClient } from './agent-client.ts';
+import type { EventFilter } from './event-calls.ts';
 import type { OperationListFilter } from './operation-calls.ts';
 import { type ResumeOptions, resume } from './resume.ts';
 import { type ResourceEvent, watchResource } from './watch.ts';
@@ -65,6 +67,22 @@ export function watchOperations(
       open: (cursor) => client.operations.watch({ virtualMachine, namespace, cursor }, options),
       keyOf: (operation) => operation.id,
       contentOf: (operation) => ({ ...operation, origin: undefined }),
+    },
+    options,
+  );
+}
+
+/** The latest events, then each that happens; only those of a VM, a namespace or a type if one is given. */
+export function watchEvents(
+  client: AgentClient,
+  options: ResumeOptions & EventFilter,
+): AsyncGenerator<ResourceEvent<Event>, void, undefined> {
+  const { virtualMachine, namespace, type } = options;
+  return watchResource(
+    {
+      open: (cursor) => client.events.watch({ virtualMachine, namespace, type, cursor }, options),
+      keyOf: (event) => event.id,
+      contentOf: (event) => ({ ...event, origin: undefined }),
     },
     options,
   );

@@ -139,6 +139,8 @@ export type VmStateReason =
   | 'saving'
   | 'dumping'
   | 'io-error'
+  // The same, and its storage is full
+  | 'no-space'
   | 'watchdog'
   | 'shutting-down'
   | 'snapshotting'
@@ -248,6 +250,8 @@ interface HypervisorVolume {
   /** On this node; undefined for a drive without a medium and for storage that is no file or block device. */
   readonly path: string | undefined;
   readonly format: string;
+  /** Of a drive that its guest, or somebody, has opened: what is in it cannot be read until it is shut. Left out where it is shut. */
+  readonly isOpen?: boolean;
 }
 
 /** A disk or CD-ROM as the hypervisor has it open. */

@@ -27,6 +27,7 @@ const SERVICES = [
   'novacron.agent.v1.MigrationService',
   'novacron.agent.v1.NodeService',
   'novacron.agent.v1.OperationService',
+  'novacron.agent.v1.EventService',
   'novacron.peer.v1.PeerService',
 ];
 

@@ -69,22 +69,43 @@ test('a VM whose disk is full says so, leads on by our own verbs, and has lost n
   };
 
   await succeed('vm', 'start', 'web');
-  await untilReason('IoError');
+  await untilReason('NoSpace');
   const uid = (await client.vms.get({ name: 'web' }, { signal })).metadata?.uid ?? '';
   using console = watchConsole(node, await findConsoleLog(node, uid, signal));
 
-  await refuse(/paused \(IoError\).*novactl vm resume web/, 'vm', 'start', 'web');
-  await refuse(/paused \(IoError\).*novactl vm resume web/, 'vm', 'shutdown', 'web');
-  await refuse(/stopped again at once \(IoError\).*make room/, 'vm', 'resume', 'web');
+  await refuse(/paused \(NoSpace\).*novactl vm resume web/, 'vm', 'start', 'web');
+  await refuse(/paused \(NoSpace\).*novactl vm resume web/, 'vm', 'shutdown', 'web');
+  await refuse(/stopped again at once \(NoSpace\).*make room/, 'vm', 'resume', 'web');
   await refuse(/novactl vm resume web/, 'migrate', 'web', '--to', 'b', '--plan');
+  const pausedOf = async () => {
+    const conditions = (await statusOf())?.conditions ?? [];
+    return conditions.find(({ type }) => type === 'Paused');
+  };
+  const told = async (reason: string) => {
+    const { events } = await client.events.list({ virtualMachine: { name: 'web' } }, { signal });
+    return events.filter((event) => event.reason === reason);
+  };
+  const paused = await pausedOf();
+  assert.equal(paused?.reason, 'NoSpace');
   await node.agent.kill(signal);
   await node.agent.launch({ source: false }, signal);
   await node.agent.waitReady(signal);
-  assert.equal((await statusOf())?.reason, 'IoError');
+  assert.equal((await statusOf())?.reason, 'NoSpace');
+  // Also since when, and the one before has told.
+  assert.deepEqual(await pausedOf(), paused);
+  const [pause, ...others] = await told('PausedUnexpectedly');
+  assert.equal(pause?.cause, 'NoSpace');
+  assert.deepEqual(others, []);
   await refuse(/novactl vm resume web/, 'vm', 'start', 'web');
 
   await node.run(['mount', '-o', 'remount,size=64m', FOLDER], signal);
   assert.equal(await succeed('vm', 'resume', 'web'), 'VM default/web resumed (Running)\n');
+  await waitUntil(
+    'The event of its going on',
+    PATIENCE_MS,
+    async () => (await told('Resumed')).some(({ requestedBy }) => requestedBy === 'unix:root'),
+    signal,
+  );
   const checks = console.diskPasses.length;
   const goesOn = () => console.diskPasses.length >= checks + 2;
   await console.waitFor('Checks of the disk', PATIENCE_MS, goesOn, signal);
@@ -94,6 +115,28 @@ test('a VM whose disk is full says so, leads on by our own verbs, and has lost n
   await node.run(['truncate', '--size=1M', iso], signal);
   const inserted = await succeed('vm', 'insert', 'web', 'setup', iso);
   assert.equal(inserted, `VM default/web has ${iso} in setup (Running)\n`);
+  // As a guest does that ejects its CD, which libvirt tells, and leaves as the source of the drive.
+  const openTray = async (words: string) => {
+    const alias = /alias name='(ua-disk-setup)'/.exec(
+      await node.libvirt.virsh(['dumpxml', uid], signal),
+    );
+    assert.ok(alias !== null);
+    const command = { execute: words, arguments: { id: alias[1] } };
+    const json = JSON.stringify(command);
+    await node.libvirt.virsh(['qemu-monitor-command', uid, json], signal);
+  };
+  const untilTold = (reason: string, cause: string) =>
+    waitUntil(
+      `The event ${reason} ${cause}`,
+      PATIENCE_MS,
+      async () => (await told(reason)).some((event) => event.cause === cause),
+      signal,
+    );
+  await untilTold('MediumInserted', 'Request');
+  await openTray('blockdev-open-tray');
+  await untilTold('MediumEjected', 'Other');
+  await openTray('blockdev-close-tray');
+  await untilTold('MediumInserted', 'Other');
   await refuse(/that is a disk.*its drives are: setup/, 'vm', 'eject', 'web', 'root');
   const ejected = await succeed('vm', 'eject', 'web', 'setup');
   assert.equal(ejected, 'VM default/web has nothing in setup any more (Running)\n');

@@ -35,6 +35,7 @@ export class MigrationBook {
   /** Between reading a phase and having written the next one, nobody else may move the same migration. */
   readonly #turns = new Turns();
   readonly #endListeners: ((migration: Migration) => void)[] = [];
+  readonly #beginListeners: ((migration: Migration) => void)[] = [];
 
   private constructor(store: MigrationStore, origins: Origins) {
     this.#store = store;
@@ -62,7 +63,10 @@ export class MigrationBook {
   ): Promise<{ readonly record: MigrationRecord; readonly created: boolean }> {
     return this.#turns.take(record.id, async () => {
       const begun = await this.#store.insert(record);
-      if (begun.created) this.#add(record);
+      if (begun.created) {
+        this.#add(record);
+        for (const listener of this.#beginListeners) listener(this.get(record.id));
+      }
       return begun;
     });
   }
@@ -105,6 +109,11 @@ export class MigrationBook {
   /** Calls a listener once for each migration that reaches a final phase from now on. */
   onEnded(listener: (migration: Migration) => void): void {
     this.#endListeners.push(listener);
+  }
+
+  /** Calls a listener once for each migration that is recorded from now on. One that has ended then is the promise that it never begins. */
+  onBegun(listener: (migration: Migration) => void): void {
+    this.#beginListeners.push(listener);
   }
 
   /** The migration that a VM is leaving this node by; undefined if none. */

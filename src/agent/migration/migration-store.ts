@@ -1,6 +1,6 @@
 import { AgentError, isReason } from '../../core/errors.ts';
 import type { JournalDatabase } from '../journal/journal-database.ts';
-import type { Parameters, Row } from '../journal/journal-protocol.ts';
+import type { Parameters, Row, Statement } from '../journal/journal-protocol.ts';
 import { fromStoredJson, toStoredJson } from '../journal/stored-json.ts';
 import type { MigrationRecord, MigrationSummary } from './migration-record.ts';
 import { isMigrationPhase } from './states.ts';
@@ -53,6 +53,12 @@ export const ADD_BLUEPRINT = `
   ALTER TABLE migration ADD COLUMN blueprint TEXT;
 `;
 
+/** How much of each is told as events: 0 nothing, 1 that it has begun, 2 its end. Of earlier ones nothing more is told. */
+export const ADD_MIGRATION_TOLD = `
+  ALTER TABLE migration ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
+  UPDATE migration SET told = CASE WHEN ended_at_ms IS NULL THEN 1 ELSE 2 END;
+`;
+
 const FIELDS =
   `id role vm_uid vm_namespace vm_name peer_node peer_address phase cancel_requested reason message
   started_at_ms ended_at_ms transfer_token ownership_epoch spec_json labels_json phases_json progress_json result_json
@@ -70,6 +76,14 @@ const PRUNE = `DELETE FROM migration WHERE id IN (SELECT id FROM migration WHERE
   RETURNING id`;
 /** How many are kept, beside those that are waited for. */
 export const KEPT_MIGRATIONS = 1_000;
+
+/** So much of a migration is told as events. One that is not known is fine. */
+export function tellMigration(id: string, told: number): Statement {
+  return {
+    sql: 'UPDATE migration SET told = $told WHERE id = $id AND told < $told',
+    parameters: { id, told },
+  };
+}
 
 /** The migrations of this node, outgoing and incoming, also the latest that have ended. */
 export class MigrationStore {
@@ -116,6 +130,14 @@ export class MigrationStore {
     const record = await this.find(id);
     if (record === undefined) throw notFound(id);
     return record;
+  }
+
+  /** Those of which not all is told as events, and how much is, the oldest first; all that go on are among them. */
+  async listUntold(): Promise<readonly { readonly id: string; readonly told: 0 | 1 }[]> {
+    const rows = await this.#database.all(
+      'SELECT id, told FROM migration WHERE told < 2 ORDER BY started_at_ms, rowid',
+    );
+    return rows.map((row) => ({ id: String(row['id']), told: row['told'] === 1 ? 1 : 0 }));
   }
 
   /** The newest first, without definitions and blueprints: each may have a quarter of a MiB. */

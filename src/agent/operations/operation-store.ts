@@ -62,6 +62,16 @@ export const CREATE_OPERATION = `
   DROP TABLE operation_1;
 `;
 
+/**
+ * How much of each is told as events: 0 nothing, 1 that it was asked for, 2 its end. Of those that were recorded before nothing
+ * more is told.
+ */
+export const ADD_OPERATION_TOLD = `
+  ALTER TABLE operation ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
+  UPDATE operation SET told = CASE WHEN ended_at_ms IS NULL THEN 1 ELSE 2 END;
+  CREATE INDEX operation_untold ON operation (told) WHERE told < 2;
+`;
+
 const FIELDS =
   `id kind vm_uid vm_namespace vm_name parameters_json requested_by requested_at_ms started_at_ms ended_at_ms state step
   result warnings_json error_json superseded_by`.split(/\s+/);
@@ -76,6 +86,14 @@ const GROWING: readonly OperationKind[] = ['create', 'apply', 'insert', 'migrate
 /** How many that have ended are kept at least, and for how long at least. */
 const KEPT = 10_000;
 const KEPT_MS = 7 * 24 * 3_600_000;
+
+/** So much of an operation is told as events. One that is not known is fine. */
+export function tellOperation(id: string, told: number): Statement {
+  return {
+    sql: 'UPDATE operation SET told = $told WHERE id = $id AND told < $told',
+    parameters: { id, told },
+  };
+}
 
 /** A part of a list. */
 export interface OperationPage {
@@ -153,6 +171,14 @@ export class OperationStore {
       { kinds: JSON.stringify(kinds) },
     );
     return rows.map(fromRow);
+  }
+
+  /** Those of which not all is told as events, and how much is, in the order in which they were recorded; all that go on are among them. */
+  async listUntold(): Promise<
+    readonly { readonly record: OperationRecord; readonly told: 0 | 1 }[]
+  > {
+    const rows = await this.#database.all('SELECT * FROM operation WHERE told < 2 ORDER BY rowid');
+    return rows.map((row) => ({ record: fromRow(row), told: row['told'] === 1 ? 1 : 0 }));
   }
 
   /**

@@ -71,6 +71,9 @@ export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
   '/novacron.agent.v1.OperationService/WatchOperations': LOOKS,
   '/novacron.agent.v1.OperationService/CancelOperation': CHANGES,
 
+  '/novacron.agent.v1.EventService/ListEvents': LOOKS,
+  '/novacron.agent.v1.EventService/WatchEvents': LOOKS,
+
   '/novacron.agent.v1.NodeService/GetNode': LOOKS,
   '/novacron.agent.v1.NodeService/WatchNode': LOOKS,
   '/novacron.agent.v1.NodeService/UpdateNode': CHANGES,

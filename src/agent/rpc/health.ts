@@ -14,6 +14,7 @@ const SERVICES = [
   'novacron.agent.v1.GuestService',
   'novacron.agent.v1.MigrationService',
   'novacron.agent.v1.OperationService',
+  'novacron.agent.v1.EventService',
   'novacron.agent.v1.NodeService',
   'novacron.peer.v1.PeerService',
 ];

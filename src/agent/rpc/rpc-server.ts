@@ -6,6 +6,7 @@ import { parseHostPort } from '../../core/host-port.ts';
 import type { Logger } from '../../core/logger.ts';
 import { HealthService } from '../../gen/grpc/health/v1/health.ts';
 import { ConsoleServiceService } from '../../gen/novacron/agent/v1/console.ts';
+import { EventServiceService } from '../../gen/novacron/agent/v1/event.ts';
 import { GuestServiceService } from '../../gen/novacron/agent/v1/guest.ts';
 import { MigrationServiceService } from '../../gen/novacron/agent/v1/migration.ts';
 import { NodeServiceService } from '../../gen/novacron/agent/v1/node.ts';
@@ -13,6 +14,7 @@ import { OperationServiceService } from '../../gen/novacron/agent/v1/operation.t
 import { VirtualMachineServiceService } from '../../gen/novacron/agent/v1/virtual_machine.ts';
 import { PeerServiceService } from '../../gen/novacron/peer/v1/peer.ts';
 import type { ConsoleService } from '../consoles/console.ts';
+import type { EventService } from '../events/event.ts';
 import type { GuestService } from '../guests/guest.ts';
 import type { IncomingService, MigrationService } from '../migration/migration.ts';
 import type { NodeService } from '../node/node.ts';
@@ -26,6 +28,7 @@ import { Calls } from './calls.ts';
 import type { CertificateChange, Certificates } from './certificates.ts';
 import { Connections } from './connections.ts';
 import { consoleHandlers } from './console-handlers.ts';
+import { eventHandlers } from './event-handlers.ts';
 import { guestHandlers } from './guest-handlers.ts';
 import { Health } from './health.ts';
 import { LOCAL_CALLER } from './identity.ts';
@@ -56,6 +59,7 @@ export interface RpcServerOptions {
   readonly guests: GuestService;
   readonly migrations: MigrationService;
   readonly operations: OperationService;
+  readonly events: EventService;
   readonly incoming: IncomingService;
   readonly ownership: OwnershipService;
   readonly node: NodeService;
@@ -113,6 +117,7 @@ export class RpcServer implements AsyncDisposable {
       operationHandlers(options.operations),
       this.#calls,
     );
+    bindService(server, EventServiceService, eventHandlers(options.events), this.#calls);
     bindService(
       server,
       NodeServiceService,

@@ -1,10 +1,13 @@
+import { camelCase } from '../../core/camel-case.ts';
 import { isReadOnly } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { DriftedPart, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 
-import type { Condition, ConditionStatus } from '../reports/report.ts';
+import type { Condition } from '../reports/report.ts';
 import { pastStartsText } from '../runs/restart-report.ts';
 import { isHeld, wantedAct } from '../runs/run-strategies.ts';
+import type { Aspect } from './condition-aspect.ts';
+import { degraded } from './degraded-condition.ts';
 import { type SharedDevice, sharedDevices } from './device-identities.ts';
 import { type DiskDifference, differenceText } from './disk-difference.ts';
 import { HOW_TO_MERGE } from './disks-changed.ts';
@@ -42,18 +45,20 @@ export interface ConditionFacts {
   readonly deviceProblemOf?: ((path: string) => string) | undefined;
 }
 
-type Aspect = readonly [type: string, status: ConditionStatus, reason: string, message: string];
+/** What must be known of a condition to tell since when it is so. */
+export type KnownCondition = Pick<Condition, 'type' | 'status' | 'lastTransitionAtMs'>;
 
 /** The conditions of a VM; a condition whose status did not change keeps its transition time. Those before if none has changed. */
 export function conditionsOf(
   facts: ConditionFacts,
-  previous: readonly Condition[],
+  previous: readonly KnownCondition[],
 ): readonly Condition[] {
   const isKnown = facts.isRead && !isDamaged(facts.definition);
   const ofDefinition = isKnown
     ? [specApplied(facts), liveMigratable(facts)]
     : [notRead('SpecApplied', facts), notRead('LiveMigratable', facts)];
   const aspects = [ready(facts), runStrategyFulfilled(facts), ...ofDefinition, migrating(facts)];
+  aspects.push(paused(facts.state));
   const notKnown = findNotUnderstood(facts);
   if (notKnown !== undefined) aspects.push(notUnderstood(notKnown));
   if (facts.drift.length > 0) aspects.push(drifted(facts));
@@ -64,27 +69,47 @@ export function conditionsOf(
   if (startProblem !== undefined && isOff(facts.state)) aspects.push(notStartable(startProblem));
   if (facts.isStray) aspects.push(strayCopy(facts.definition));
   if (facts.guestAgent !== undefined) aspects.push(guestAgentConnected(facts, facts.guestAgent));
-  const conditions = aspects.map(([type, status, reason, message]) => {
+  const since = ([type, status, reason, message]: Aspect): Condition => {
     const before = previous.find((candidate) => candidate.type === type);
     const lastTransitionAtMs = before?.status === status ? before.lastTransitionAtMs : Date.now();
     const observedGeneration = facts.definition.generation;
     return { type, status, reason, message, lastTransitionAtMs, observedGeneration };
-  });
-  const isSame =
-    conditions.length === previous.length &&
-    conditions.every((condition, index) => isSameCondition(condition, previous[index]));
-  return isSame ? previous : conditions;
+  };
+  const others = aspects.map(since);
+  const conditions = [...others, since(degraded({ ...facts, conditions: others }))];
+  return areSameConditions(conditions, previous) ? previous : conditions;
 }
 
-function isSameCondition(left: Condition, right: Condition | undefined): boolean {
+function areSameConditions(
+  conditions: readonly Condition[],
+  previous: readonly (KnownCondition | Condition)[],
+): previous is readonly Condition[] {
   return (
-    left.type === right?.type &&
+    conditions.length === previous.length &&
+    conditions.every((condition, index) => isSameCondition(condition, previous[index]))
+  );
+}
+
+function isSameCondition(left: Condition, right: KnownCondition | Condition | undefined): boolean {
+  return (
+    right !== undefined &&
+    'reason' in right &&
+    left.type === right.type &&
     left.status === right.status &&
     left.reason === right.reason &&
     left.message === right.message &&
     left.lastTransitionAtMs === right.lastTransitionAtMs &&
     left.observedGeneration === right.observedGeneration
   );
+}
+
+/** Whether it is on and its processors stand still, and why. */
+function paused({ phase, reason, message }: PhaseReport): Aspect {
+  if (phase === 'unknown') return ['Paused', 'unknown', reason, message];
+  if (phase === 'paused') return ['Paused', 'true', reason, message];
+  // For a moment, in which its guest stands still on both nodes.
+  if (reason === 'SwitchingOver') return ['Paused', 'true', 'Migration', message];
+  return ['Paused', 'false', 'NotPaused', ''];
 }
 
 function ready({ state, context }: ConditionFacts): Aspect {
@@ -159,9 +184,7 @@ function specApplied({ pendingChanges }: ConditionFacts): Aspect {
 
 /** What a start would be refused for; reasons of conditions are written like `ImageNotFound`. */
 function notStartable({ reason, message }: StartProblem): Aspect {
-  const words = reason.toLowerCase().split('_');
-  const word = words.map((each) => `${each.charAt(0).toUpperCase()}${each.slice(1)}`).join('');
-  return ['Startable', 'false', word, message];
+  return ['Startable', 'false', camelCase(reason), message];
 }
 
 /** What keeps the VM from being moved live to any node at all. */

@@ -11,13 +11,15 @@ import { diskDifference } from './disk-difference.ts';
 import type { OwnershipRecord } from './ownership-store.ts';
 import { PendingChanges } from './pending-changes.ts';
 import type { Vm } from './vm.ts';
-import { conditionsOf } from './vm-conditions.ts';
+import { conditionsOf, type KnownCondition } from './vm-conditions.ts';
 import { type PhaseReport, phaseOf, type VmContext } from './vm-phase.ts';
 
 export interface VmDescriberOptions {
   readonly domains: Pick<HypervisorDomains, 'effectOf'>;
   readonly origins: Origins;
   readonly contextOf: (vmUid: string) => VmContext;
+  /** The conditions of a VM as an earlier agent has last seen them. */
+  readonly rememberedConditions: (vmUid: string) => readonly KnownCondition[];
   /** Copies that another node owns by now. */
   readonly isStale: (definition: VmDefinition) => boolean;
   /** Copies that say that another host owns them. */
@@ -124,7 +126,7 @@ export class VmDescriber {
           deviceProblemOf,
           guestAgent: found.guestAgent,
         },
-        previous?.conditions ?? [],
+        previous?.conditions ?? this.#options.rememberedConditions(found.uid),
       ),
       pendingChanges,
       drift: found.drift,

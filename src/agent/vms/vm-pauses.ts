@@ -53,6 +53,13 @@ export const PAUSES: Readonly<Partial<Record<VmStateReason, Pause>>> = {
     message: (vm) =>
       `It was paused by a disk error; make room or repair the storage, then let it go on with novactl vm resume ${vm}`,
   },
+  'no-space': {
+    reason: 'NoSpace',
+    mayResume: true,
+    mayRecur: true,
+    message: (vm) =>
+      `It was paused because the storage of a disk has no space left; make room there, then let it go on with novactl vm resume ${vm}`,
+  },
   watchdog: {
     reason: 'Watchdog',
     mayResume: true,

@@ -4,6 +4,7 @@ import type { GuestProblem } from '../../drivers/hypervisor-guest-agent.ts';
 import type { RestartReport } from '../runs/restart-report.ts';
 import { endKind, type RunEndCause } from '../runs/run-ends.ts';
 import type { RunEnd, RunRecord } from '../runs/run-record.ts';
+import type { Unconfirmed } from './ownership-store.ts';
 import type { MigrationSummary, Vm, VmPhase } from './vm.ts';
 import { pauseOf } from './vm-pauses.ts';
 import { commandNameOf } from './vm-words.ts';
@@ -34,6 +35,8 @@ export interface VmContext {
   readonly guestProblem?: GuestProblem | undefined;
   /** Why it could not be started if it is off; undefined if nothing is known to be in the way. */
   readonly startProblem: StartProblem | undefined;
+  /** Which node has not said that it has given it up; undefined if none is waited for. */
+  readonly unconfirmed: Unconfirmed | undefined;
 }
 
 export interface PhaseReport {
@@ -156,10 +159,15 @@ function whyRunning({ definition, stateReason }: HypervisorVm, context: VmContex
 
 function whyOff({ hypervisorName, state }: HypervisorVm, end?: RunEnd): PhaseReport {
   const cause = end?.cause ?? (state === 'crashed' ? 'guest-crashed' : 'no-record');
-  const { phase, reason, message } = endKind(cause);
-  const log = `/var/log/libvirt/qemu/${hypervisorName}.log`;
+  const { phase, reason } = endKind(cause);
+  const message = endText(cause, end?.by ?? '', hypervisorName);
   const seen = end === undefined || UNDATED.includes(cause) ? '' : ` (${timeText(end.atMs)})`;
-  return report(phase, [reason, `${message({ by: end?.by ?? '', log })}${seen}`]);
+  return report(phase, [reason, `${message}${seen}`]);
+}
+
+/** How a run has ended, in a sentence; `by` is who asked for it, empty if nobody did. */
+export function endText(cause: RunEndCause, by: string, hypervisorName: string): string {
+  return endKind(cause).message({ by, log: `/var/log/libvirt/qemu/${hypervisorName}.log` });
 }
 
 /** As people and programs read it, to the second. */

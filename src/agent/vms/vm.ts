@@ -83,6 +83,8 @@ interface VmVolume {
   /** Undefined for a drive without a medium. */
   readonly path: string | undefined;
   readonly format: string;
+  /** Its guest, or somebody, has opened the drive. */
+  readonly isOpen?: boolean;
 }
 
 export interface MigrationSummary {

@@ -4,6 +4,7 @@ import { addVmApplyCommand } from './vm/apply.ts';
 import { addVmConsoleCommand } from './vm/console.ts';
 import { addVmCreateCommand } from './vm/create.ts';
 import { addVmDeleteCommand } from './vm/delete.ts';
+import { addVmDescribeCommand } from './vm/describe.ts';
 import { addVmDestroyCommand } from './vm/destroy.ts';
 import { addVmEditCommand } from './vm/edit.ts';
 import { addVmEjectCommand } from './vm/eject.ts';
@@ -30,6 +31,7 @@ export function addVmCommand(parent: Command, io: CliIo): Command {
   addVmEditCommand(vm, io);
   addVmListCommand(vm, io);
   addVmGetCommand(vm, io);
+  addVmDescribeCommand(vm, io);
   addVmStartCommand(vm, io);
   addVmShutdownCommand(vm, io);
   addVmDestroyCommand(vm, io);

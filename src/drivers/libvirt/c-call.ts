@@ -61,7 +61,7 @@ function numberType(text: string): NumberType {
   return type;
 }
 
-/** Memory is handed over as a copy. */
+/** Memory is handed over as a copy; what C writes to that is copied back. */
 export type Argument = bigint | number | string | null | Out<unknown> | NodeJS.TypedArray;
 
 /** The bytes of a call. */
@@ -101,8 +101,17 @@ export function readOutputs(
     const value = values[index];
     if (kind === 'out') (value as Out<unknown>)[0] = toNumber(call.readBigUInt64LE(offset), type);
     const body = value === undefined ? undefined : bodyOf(value);
+    if (ArrayBuffer.isView(value)) copyInto(value, call, offset);
     offset += aligned(body?.length ?? 0);
   }
+}
+
+function copyInto(
+  { buffer, byteOffset, byteLength }: NodeJS.TypedArray,
+  call: Buffer,
+  at: number,
+): void {
+  call.copy(new Uint8Array(buffer, byteOffset, byteLength), 0, at, at + byteLength);
 }
 
 /** A word as a function has returned it; NULL is null. */

@@ -42,6 +42,7 @@ export type EventHandlerName =
   | 'on_number'
   | 'on_text'
   | 'on_number_and_text'
+  | 'on_text_and_number'
   | 'on_parameters';
 
 export interface CallThreadsOptions {

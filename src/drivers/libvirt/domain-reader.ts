@@ -10,10 +10,11 @@ import {
   SOMEBODY_ELSES,
   UNREAD,
 } from './domain-description.ts';
-import { mayBeIncoming, toRunState } from './domain-states.ts';
+import { mayBeIncoming, type RunState, toRunState } from './domain-states.ts';
 import type { DomainRecord } from './domain-statistics.ts';
 import type { DriverCalls } from './driver-calls.ts';
 import type { DriverSupervisor } from './driver-supervisor.ts';
+import { FullStorage } from './full-storage.ts';
 
 export interface DomainReaderOptions {
   readonly driver: Pick<DriverSupervisor, 'call'>;
@@ -39,9 +40,11 @@ export class DomainReader {
   readonly #said = new Map<string, string>();
   /** When it is worth asking again for the jobs of domains that did not tell. */
   readonly #askJobAtMs = new Map<string, number>();
+  readonly #fullStorage: FullStorage;
 
   constructor(options: DomainReaderOptions) {
     this.#options = options;
+    this.#fullStorage = new FullStorage(options, PER_DOMAIN_TIMEOUT_MS);
   }
 
   /** For a new connection: libvirt may be another one. */
@@ -56,9 +59,7 @@ export class DomainReader {
     const outdated = cache.selectOutdated(records);
     await this.#refreshAll(outdated, signal);
     return Promise.all(
-      records.map(async (record) =>
-        toVm(record, cache.find(record.uid) ?? UNREAD, await this.#isIncoming(record, signal)),
-      ),
+      records.map((record) => this.#toVm(record, cache.find(record.uid) ?? UNREAD, signal)),
     );
   }
 
@@ -71,11 +72,23 @@ export class DomainReader {
     );
     if (found === undefined) return undefined;
     const { record, description } = found;
-    return toVm(record, description, await this.#isIncoming(record, signal));
+    return await this.#toVm(record, description, signal);
+  }
+
+  async #toVm(
+    record: DomainRecord,
+    description: DomainDescription,
+    signal: AbortSignal,
+  ): Promise<HypervisorVm> {
+    const isIncoming = await this.#isIncoming(record, signal);
+    const { state, reason } = toRunState(record.state, record.reason);
+    const isFull = reason === 'io-error' && (await this.#fullStorage.isBehind(record, signal));
+    return toVm(record, description, isIncoming, { state, reason: isFull ? 'no-space' : reason });
   }
 
   #keepOnly(records: readonly DomainRecord[]): void {
     this.#options.cache.keepOnly(records);
+    this.#fullStorage.keepOnly(records);
     const uids = new Set(records.map(({ uid }) => uid));
     for (const map of [this.#said, this.#askJobAtMs]) {
       for (const uid of map.keys()) if (!uids.has(uid)) map.delete(uid);
@@ -180,8 +193,8 @@ function toVm(
   record: DomainRecord,
   description: DomainDescription,
   isIncoming: boolean,
+  { state, reason }: RunState,
 ): HypervisorVm {
-  const { state, reason } = toRunState(record.state, record.reason);
   const isLost = !record.persistent && !isIncoming && description.definition !== undefined;
   return {
     uid: record.uid,

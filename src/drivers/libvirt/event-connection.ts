@@ -13,6 +13,7 @@ import {
   EVENT_ID_METADATA_CHANGE,
   EVENT_ID_MIGRATION_ITERATION,
   EVENT_ID_REBOOT,
+  EVENT_ID_TRAY_CHANGE,
 } from './libvirt-constants.ts';
 import { describeMissingSocket } from './libvirt-socket.ts';
 import { forgetLostStarts } from './lost-starts.ts';
@@ -45,6 +46,7 @@ const HANDLERS: ReadonlyMap<number, EventHandlerName> = new Map([
   [EVENT_ID_DEVICE_ADDED, 'on_text'],
   [EVENT_ID_DEVICE_REMOVED, 'on_text'],
   [EVENT_ID_METADATA_CHANGE, 'on_number_and_text'],
+  [EVENT_ID_TRAY_CHANGE, 'on_text_and_number'],
 ]);
 
 /**

@@ -355,6 +355,12 @@ export function loadLibvirt(path = 'libvirt.so.0', qemuPath = 'libvirt-qemu.so.0
     getBlockJobInfo: inThread<
       (domain: DomainPointer, disk: string, info: Buffer, flags: number) => number
     >('int virDomainGetBlockJobInfo(void *dom, const char *disk, void *info, unsigned int flags)'),
+    /** `errors` is an array of virDomainDiskError; gives how many of it are set. */
+    getDiskErrors: inThread<
+      (domain: DomainPointer, errors: Buffer, maxErrors: number, flags: number) => number
+    >(
+      'int virDomainGetDiskErrors(void *dom, void *errors, unsigned int maxerrors, unsigned int flags)',
+    ),
     // libvirt-domain-snapshot.h
     countSnapshots: inThread<(domain: DomainPointer, flags: number) => number>(
       'int virDomainSnapshotNum(void *domain, unsigned int flags)',

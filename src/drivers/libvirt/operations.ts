@@ -1,5 +1,6 @@
 import type { Connection } from './connection.ts';
 import * as consoles from './console-operations.ts';
+import { isStorageFull } from './disk-errors.ts';
 import * as domains from './domain-operations.ts';
 import * as guests from './guest-operations.ts';
 import * as host from './host-operations.ts';
@@ -16,6 +17,7 @@ export const OPERATIONS = {
   list: domains.list,
   find: domains.find,
   readXml: domains.readXml,
+  isStorageFull,
   findDefinableXml: domains.findDefinableXml,
   define: domains.define,
   start: domains.start,

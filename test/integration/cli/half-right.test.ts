@@ -32,6 +32,7 @@ const VALUES: Readonly<Record<string, readonly [string, string]>> = {
   '--reason': ['memory', 'disk'],
   '--request-timeout': ['1s', '2s'],
   '--selector': ['app=web', 'app=db'],
+  '--since': ['1h', '2h'],
   '--tail': ['4Ki', '8Ki'],
   '--timeout': ['1m', '2m'],
   '--to': ['node-b', 'node-c'],

@@ -60,6 +60,7 @@ export class ServedNode implements AsyncDisposable {
         migrations,
         incoming,
         operations,
+        events: node.agent.events,
         ownership: ownershipManager,
         node: itself,
         shutdown,

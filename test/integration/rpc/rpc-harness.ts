@@ -33,6 +33,7 @@ import { FakeNodeService } from '../../fakes/fake-node-service.ts';
 import { FakeOwnershipService } from '../../fakes/fake-ownership-service.ts';
 import { FakeShutdownService } from '../../fakes/fake-shutdown-service.ts';
 import { FakeVmService, NODE_BOOT, ORIGIN } from '../../fakes/fake-vm-service.ts';
+import { memoryEvents } from '../../fakes/memory-events.ts';
 import { promptOperations } from '../../fakes/prompt-operations.ts';
 
 export const never = new AbortController().signal;
@@ -52,6 +53,7 @@ export class RpcHarness implements AsyncDisposable {
   readonly node: FakeNodeService;
   readonly shutdown = new FakeShutdownService();
   readonly operations: OperationManager;
+  readonly events: Awaited<ReturnType<typeof memoryEvents>>;
   readonly logLines: Record<string, unknown>[] = [];
   readonly callEnds: CallEnd[] = [];
   readonly folder: string;
@@ -71,11 +73,13 @@ export class RpcHarness implements AsyncDisposable {
     certificates: Certificates,
     fakes: { readonly vms: FakeVmService; readonly node: FakeNodeService },
     operations: OperationManager,
+    events: Awaited<ReturnType<typeof memoryEvents>>,
     logLevel: LogLevel,
   ) {
     this.vms = fakes.vms;
     this.node = fakes.node;
     this.operations = operations;
+    this.events = events;
     this.#logLevel = logLevel;
     this.folder = folder;
     this.authority = authority;
@@ -103,6 +107,7 @@ export class RpcHarness implements AsyncDisposable {
       certificates,
       fakes,
       operations,
+      await memoryEvents(origins),
       logLevel,
     );
     undo.defer(() => harness.#server?.close(0));
@@ -127,6 +132,7 @@ export class RpcHarness implements AsyncDisposable {
       node: this.node,
       shutdown: this.shutdown,
       operations: this.operations,
+      events: this.events.events,
       log: pino(
         { level: this.#logLevel, base: null },
         { write: (line: string) => this.logLines.push(JSON.parse(line)) },

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { createHash, randomUUID } from 'node:crypto';
 import { type Agent, buildAgent } from '../../../../src/agent/build-agent.ts';
+import { EventStore } from '../../../../src/agent/events/event-store.ts';
+import { SightStore } from '../../../../src/agent/events/sight-store.ts';
 import { FreezeStore } from '../../../../src/agent/guests/freeze-store.ts';
 import type { IncomingManager } from '../../../../src/agent/migration/incoming-manager.ts';
 import type { MigrationSpec } from '../../../../src/agent/migration/migration.ts';
@@ -231,6 +233,8 @@ export class TestNode {
         runs: life.guard('runs', new RunStore(this.journal.database)),
         shutdown: life.guard('shutdown', new ShutdownStore(this.journal.database)),
         freezes: life.guard('freezes', new FreezeStore(this.journal.database)),
+        events: new EventStore(this.journal.database),
+        sights: new SightStore(this.journal.database),
       },
       storageHealth: () => ({ reason: 'Healthy', message: '' }),
       pace: PACE,

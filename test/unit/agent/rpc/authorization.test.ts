@@ -10,6 +10,7 @@ import { HealthService } from '../../../../src/gen/grpc/health/v1/health.ts';
 import { ServerReflectionService } from '../../../../src/gen/grpc/reflection/v1/reflection.ts';
 import { ServerReflectionService as ServerReflectionAlpha } from '../../../../src/gen/grpc/reflection/v1alpha/reflection.ts';
 import { ConsoleServiceService } from '../../../../src/gen/novacron/agent/v1/console.ts';
+import { EventServiceService } from '../../../../src/gen/novacron/agent/v1/event.ts';
 import { GuestServiceService } from '../../../../src/gen/novacron/agent/v1/guest.ts';
 import { MigrationServiceService } from '../../../../src/gen/novacron/agent/v1/migration.ts';
 import { NodeServiceService } from '../../../../src/gen/novacron/agent/v1/node.ts';
@@ -22,6 +23,7 @@ const OURS = [
   ConsoleServiceService,
   GuestServiceService,
   MigrationServiceService,
+  EventServiceService,
   NodeServiceService,
   OperationServiceService,
   PeerServiceService,
@@ -43,6 +45,7 @@ test('every proto service of ours is in that comparison', () => {
       'agent/v1/virtual_machine',
       'agent/v1/console',
       'agent/v1/guest',
+      'agent/v1/event',
       'agent/v1/migration',
       'agent/v1/node',
       'agent/v1/operation',

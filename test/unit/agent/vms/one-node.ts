@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { type Agent, buildAgent } from '../../../../src/agent/build-agent.ts';
+import { EventStore } from '../../../../src/agent/events/event-store.ts';
+import { SightStore } from '../../../../src/agent/events/sight-store.ts';
 import { FreezeStore } from '../../../../src/agent/guests/freeze-store.ts';
 import { MigrationStore } from '../../../../src/agent/migration/migration-store.ts';
 import type { Peers } from '../../../../src/agent/migration/peers.ts';
@@ -138,6 +140,8 @@ export class OneNode implements AsyncDisposable {
         runs: new RunStore(journal.database),
         shutdown: new ShutdownStore(journal.database),
         freezes: new FreezeStore(journal.database),
+        events: new EventStore(journal.database),
+        sights: new SightStore(journal.database),
       },
       storageHealth: () => ({ reason: 'Healthy', message: '' }),
       resyncIntervalMs,
@@ -146,6 +150,7 @@ export class OneNode implements AsyncDisposable {
       lookIntervalMs,
       unreadPatienceMs,
       bootClock,
+      gatherMs: 1,
       log,
     });
     return new OneNode(journal, hypervisor, images, privateFiles, nodeSecrets, transfers, agent);

@@ -58,6 +58,8 @@ test('it is listed, Unknown, with what is recorded of it and nothing else', asyn
     ['SpecApplied', 'unknown', 'NotRead'],
     ['LiveMigratable', 'unknown', 'NotRead'],
     ['Migrating', 'false', 'NoMigration'],
+    ['Paused', 'unknown', 'NotRead'],
+    ['Degraded', 'true', 'NotRead'],
   ]);
   const { items } = await node.vms.list(EVERYTHING, WHOLE, never);
   assert.deepEqual(

@@ -60,7 +60,8 @@ function newerMessage(fields: string): string {
 
 /** Those that have nothing to do with whether it runs. */
 function lasting(conditions: readonly Condition[]): readonly Condition[] {
-  return conditions.filter(({ type }) => type !== 'Ready' && type !== 'RunStrategyFulfilled');
+  const ofRun = ['Ready', 'RunStrategyFulfilled', 'Paused', 'Degraded'];
+  return conditions.filter(({ type }) => !ofRun.includes(type));
 }
 
 function assertCondition(
@@ -202,6 +203,8 @@ test('only what a newer agent has written is said to be so', () => {
     'SpecApplied',
     'LiveMigratable',
     'Migrating',
+    'Paused',
+    'Degraded',
   ]);
   for (const [unknownFields, named] of [
     [['spec.later', 'spec.template.spec.gpus'], 'spec.later, spec.template.spec.gpus'],
@@ -267,6 +270,8 @@ test('a condition keeps its time until its status changes, whatever else does', 
       ['SpecApplied', 3_000],
       ['LiveMigratable', 1_000],
       ['Migrating', 1_000],
+      ['Paused', 1_000],
+      ['Degraded', 3_000],
     ],
   );
 

@@ -13,6 +13,7 @@ export function vmContext(changes: Partial<VmContext> = {}): VmContext {
     restart: undefined,
     isNodeGoingDown: false,
     startProblem: undefined,
+    unconfirmed: undefined,
     ...changes,
   };
 }

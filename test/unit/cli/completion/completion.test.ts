@@ -35,6 +35,10 @@ test('an option with choices offers them', () => {
   assert.deepEqual(valuesFor('vm', 'list', '-o', 'j'), ['json']);
 });
 
+test('types of events are offered', () => {
+  assert.deepEqual(valuesFor('events', '--type', 'W'), ['Warning']);
+});
+
 test('shells are offered to completion', () => {
   assert.deepEqual(valuesFor('completion', ''), ['bash', 'zsh', 'fish']);
 });
@@ -42,6 +46,8 @@ test('shells are offered to completion', () => {
 test('names are asked for where they belong', () => {
   const cases = [
     [['vm', 'get', ''], 'vm'],
+    [['vm', 'describe', ''], 'vm'],
+    [['events', ''], 'vm'],
     [['migrate', 'w'], 'vm'],
     [['migrate', 'web', '--to', ''], 'context'],
     [['migration', 'watch', ''], 'migration'],

@@ -49,7 +49,8 @@ test('what pointers lead to goes behind the arguments, and what C writes there c
     'int f(void *dom, const char *name, _Out_ unsigned long *size, int flags, void *memory)',
   );
   const size: Out<number> = [null];
-  const values: Argument[] = [7n, 'grün', size, -1, new BigUint64Array([5n, 0n])];
+  const given = new BigUint64Array([5n, 0n]);
+  const values: Argument[] = [7n, 'grün', size, -1, given];
   const call = encodeCall(99n, prototype, values);
   const word = (index: number): bigint => call.readBigUInt64LE(index * 8);
   assert.deepEqual([word(0), word(1)], [99n, 5n]);
@@ -64,8 +65,10 @@ test('what pointers lead to goes behind the arguments, and what C writes there c
   assert.equal(call.toString('utf8', name, (name ?? 0) + 6), 'grün\0');
   assert.equal(call.readBigUInt64LE(memory), 5n);
   call.writeBigUInt64LE(4096n, written);
+  call.writeBigUInt64LE(6n, (memory ?? 0) + 8);
   readOutputs(call, prototype, values);
   assert.deepEqual(size, [4096]);
+  assert.deepEqual(given, new BigUint64Array([5n, 6n]));
 });
 
 test('NULL is null, for a text too', () => {

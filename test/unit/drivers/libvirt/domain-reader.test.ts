@@ -93,3 +93,31 @@ test('a listing that is given up reads no further', async () => {
   await assert.rejects(listing, { name: 'TimeoutError' });
   assert.ok(driver.mostAtOnce <= 8);
 });
+
+test('a VM that a disk error has paused says whether its storage is full, and is not asked each time', async () => {
+  const [PAUSED, USER, IO_ERROR] = [3, 1, 5];
+  for (const [reason, answer, told] of [
+    [IO_ERROR, true, 'no-space'],
+    [IO_ERROR, false, 'io-error'],
+    // libvirt does not say.
+    [IO_ERROR, undefined, 'io-error'],
+    [USER, true, 'user'],
+  ] as const) {
+    let asked = 0;
+    const call: Driver['call'] = async (operation) => {
+      if (operation === 'list') {
+        return recordsOf(1).map((record) => ({ ...record, state: PAUSED, reason })) as never;
+      }
+      if (operation !== 'isStorageFull') return XML as never;
+      asked += 1;
+      if (answer === undefined) throw new AgentError('HYPERVISOR_TIMEOUT', 'It takes too long');
+      return answer as never;
+    };
+    const reader = readerOf({ call });
+    for (let listing = 0; listing < 3; listing += 1) {
+      const [vm] = await reader.list(never);
+      assert.equal(vm?.stateReason, told);
+    }
+    assert.equal(asked, reason === IO_ERROR ? 1 : 0);
+  }
+});

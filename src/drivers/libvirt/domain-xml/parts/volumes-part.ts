@@ -31,6 +31,8 @@ export interface DomainVolume {
   /** Undefined for an empty drive and for storage that is not a file or block device. */
   readonly path: string | undefined;
   readonly isBlock: boolean;
+  /** Of a drive that is open now; left out where it is shut. */
+  readonly isOpen?: true;
   readonly readOnly: boolean;
   readonly bootOrder: number | undefined;
   readonly cache: string;
@@ -151,6 +153,7 @@ function readVolume(disk: XmlElement): DomainVolume {
     format: attributeOf(driver, 'type') ?? 'raw',
     path: attributeOf(source, 'file') ?? attributeOf(source, 'dev'),
     isBlock: attributeOf(disk, 'type') === 'block',
+    ...(attributeOf(target, 'tray') === 'open' && { isOpen: true as const }),
     readOnly: device === 'cdrom' || findElement(disk, 'readonly') !== undefined,
     bootOrder: order === undefined ? undefined : Number(order),
     cache: attributeOf(driver, 'cache') ?? 'writeback',

@@ -1015,7 +1015,7 @@ export interface VirtualMachineStatus {
     | undefined;
   /**
    * Aspects of its state. Types: "Ready", "RunStrategyFulfilled", "SpecApplied", "LiveMigratable", "Migrating",
-   * "NewerSpec", "DamagedSpec", "StrayCopy", "Drifted", "DiskLock", "Startable".
+   * "Paused", "Degraded", "NewerSpec", "DamagedSpec", "StrayCopy", "Drifted", "DiskLock", "Startable". docs/api.md says what each means.
    */
   conditions: Condition[];
   /** The migration that it is part of; unset if none. */

@@ -1,0 +1,69 @@
+import { pathOf } from '../../core/resources/volume.ts';
+import { formatTable } from '../output/table.ts';
+import type { Fact } from './description-text.ts';
+import type { VmDocument } from './vm-view.ts';
+
+/** What a VM is made of, in short; nothing of one whose spec nobody could read. */
+export function machineFacts({ spec, status }: VmDocument): readonly Fact[] {
+  const machine = spec?.template.spec;
+  if (machine === undefined) return [];
+  const { resources, cpu, memory, firmware, kernel, cloudInit, userData, clock } = machine;
+  const { topology } = cpu ?? {};
+  const arranged =
+    topology === undefined
+      ? ''
+      : ` (${topology.sockets} sockets, ${topology.cores} cores, ${topology.threads} threads)`;
+  return [
+    ['CPU', `${resources.cpu}${arranged}`],
+    ['CPU model', cpu?.model],
+    [
+      'Memory',
+      `${resources.memory}${memory?.hugepages === undefined ? '' : ` in pages of ${memory.hugepages}`}`,
+    ],
+    ['Machine type', status?.machineType ?? machine.machineType],
+    ['Accelerator', status?.accelerator],
+    ['Firmware', firmwareText(firmware)],
+    ['Kernel', kernel?.path],
+    ['Clock', clock?.offset],
+    ['User data', userData],
+    ['Host name', cloudInit?.hostname],
+    ['Instance ID', cloudInit?.instanceId],
+  ];
+}
+
+type Machine = NonNullable<VmDocument['spec']>['template']['spec'];
+
+function firmwareText(firmware: Machine['firmware']): string {
+  const { type = 'bios', secureBoot, tpm } = firmware ?? {};
+  const parts = [
+    type.toUpperCase(),
+    secureBoot === true ? 'Secure Boot' : '',
+    tpm ? `TPM ${tpm.version}` : '',
+  ];
+  return parts.filter((part) => part !== '').join(', ');
+}
+
+/** Its disks and drives, as the hypervisor has them and as the spec wants them. */
+export function volumesTable({ spec, status }: VmDocument): string {
+  const wanted = spec?.template.spec.volumes ?? [];
+  const found = status?.volumes ?? [];
+  const names = new Set([...wanted, ...found].map(({ name }) => name ?? ''));
+  const rows = [...names].map((name) => {
+    const volume = wanted.find((one) => one.name === name);
+    const real = found.find((one) => one.name === name);
+    const isDrive = volume?.kind === 'cdrom';
+    const path = real === undefined ? volume && pathOf(volume) : real.path;
+    return [
+      name,
+      isDrive ? 'cdrom' : 'disk',
+      real?.target ?? volume?.target ?? '',
+      volume?.bus ?? '',
+      isDrive && !path ? '' : (real?.format ?? volume?.format ?? ''),
+      volume?.size ?? '',
+      volume?.shared === true ? 'yes' : 'no',
+      path || (isDrive ? '(empty)' : ''),
+    ];
+  });
+  const headers = ['NAME', 'KIND', 'TARGET', 'BUS', 'FORMAT', 'SIZE', 'SHARED', 'PATH'];
+  return rows.length === 0 ? '' : formatTable(headers, rows);
+}
