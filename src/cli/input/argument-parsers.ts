@@ -63,6 +63,18 @@ export function volumeArgument(text: string): string {
   throw new InvalidArgumentError(`It must be the name of a volume: ${DNS_LABEL_RULE}.`);
 }
 
+/** What only a guest knows. */
+export function guestProgramArgument(text: string): string {
+  if (text !== '' && !/\p{Cc}/u.test(text)) return text;
+  throw new InvalidArgumentError('It must be a program of the guest, without control characters.');
+}
+
+/** Of a guest, which may be a Windows. */
+export function guestUserArgument(text: string): string {
+  if (/^[^:\p{Cc}]+$/u.test(text)) return text;
+  throw new InvalidArgumentError('It must be the name of a user of the guest, without a colon.');
+}
+
 /** Of a file of the node, which need not be this machine. */
 export function nodePathArgument(text: string): string {
   if (/^\/[^\0\n]*[^\0\n/]$/.test(text)) return text;

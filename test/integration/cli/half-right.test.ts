@@ -41,11 +41,18 @@ const VALUES: Readonly<Record<string, readonly [string, string]>> = {
   id: [ID, OTHER_ID],
   name: ['node-a', 'node-b'],
   path: ['/a.iso', '/b.iso'],
+  args: ['--', '--'],
+  program: ['uname', 'id'],
+  user: ['root', 'debian'],
   volume: ['setup', 'tools'],
   operation: [ID, OTHER_ID],
   reservation: [ID, OTHER_ID],
   vm: ['web', 'db'],
 };
+
+const WRONG_NAMES = ['', 'Web', 'a/b/c', 'web ', '../web', 'web\n', '*'];
+/** What these may be, only the guest knows. */
+const OF_GUESTS: readonly string[] = ['program', 'user'];
 
 interface Leaf {
   readonly command: Command;
@@ -84,7 +91,8 @@ function* halfRight({ command, words }: Leaf, all: ReadonlySet<string>) {
   // One more argument than it takes.
   const most = command.registeredArguments.map((argument) => valuesOf(argument)[1]);
   const given = command.registeredArguments.filter(({ required }) => required).length;
-  yield [[...words, ...most.slice(given), 'extra'], /too many arguments/] as const;
+  const takesAll = command.registeredArguments.some(({ variadic }) => variadic);
+  if (!takesAll) yield [[...words, ...most.slice(given), 'extra'], /too many arguments/] as const;
   const own = command.options.map(({ long }) => long ?? '');
   // Those of all other commands, and one of none.
   for (const option of [...all, '--nonsense'].filter((name) => !own.includes(name))) {
@@ -109,7 +117,8 @@ function* halfRight({ command, words }: Leaf, all: ReadonlySet<string>) {
     const at = words.indexOf(valuesOf(argument)[0]);
     assert.ok(at >= 0);
     yield [words.toSpliced(at, 1), /missing required argument/] as const;
-    for (const wrong of ['', 'Web', 'a/b/c', 'web ', '../web', 'web\n', '*']) {
+    const wrongs = OF_GUESTS.includes(argument.name()) ? ['', 'web\n'] : WRONG_NAMES;
+    for (const wrong of wrongs) {
       yield [words.with(at, wrong), /./] as const;
     }
   }

@@ -4,6 +4,7 @@ import { after, before, beforeEach, test } from 'node:test';
 import { type Client, status as Code, type ServiceError } from '@grpc/grpc-js';
 import { METHOD_RULES } from '../../../src/agent/rpc/authorization.ts';
 import { AgentError } from '../../../src/core/errors.ts';
+import * as guests from '../../../src/gen/novacron/agent/v1/guest.ts';
 import * as migrations from '../../../src/gen/novacron/agent/v1/migration.ts';
 import * as nodes from '../../../src/gen/novacron/agent/v1/node.ts';
 import * as operations from '../../../src/gen/novacron/agent/v1/operation.ts';
@@ -86,6 +87,19 @@ const CHANGES: Readonly<Record<string, Change>> = {
     { ref, force: true },
     { ...vm, force: 1 },
   ),
+  RunGuestCommand: change(
+    guests.RunGuestCommandRequest,
+    { ref, program: 'tool', args: ['--all'] },
+    { ...vm, command: '["tool","--all"]', pid: 4_711 },
+  ),
+  SetGuestPassword: change(
+    guests.SetGuestPasswordRequest,
+    { ref, user: 'root', password: 'secret' },
+    { ...vm, user: 'root' },
+  ),
+  FreezeGuest: change(guests.FreezeGuestRequest, { ref }, { ...vm, timeoutMs: 60_000 }),
+  ThawGuest: change(guests.ThawGuestRequest, { ref, force: true }, { ...vm, force: 1 }),
+  SyncGuestTime: change(guests.SyncGuestTimeRequest, { ref }, vm),
   StartMigration: change(
     migrations.StartMigrationRequest,
     { id: MIGRATION_ID, spec: { virtualMachine: ref, destination, trustShared: ['root', 'data'] } },

@@ -3,7 +3,7 @@ import type { RunGuestCommandResponse } from '../../../../client/api.ts';
 import { AgentError } from '../../../../core/errors.ts';
 import { addConnectionOptions, withAgent } from '../../../connection/agent-connection.ts';
 import { errorReport } from '../../../errors/error-report.ts';
-import { durationArgument } from '../../../input/argument-parsers.ts';
+import { durationArgument, guestProgramArgument } from '../../../input/argument-parsers.ts';
 import { addNamespaceOption, type NamespaceOptions, vmRef } from '../../../input/vm-ref.ts';
 import type { CliIo } from '../../../process/cli-io.ts';
 import { Exit, Interrupted } from '../../../process/exit-codes.ts';
@@ -33,7 +33,11 @@ export function addVmGuestExecCommand(parent: Command, io: CliIo): void {
         'on in the guest. Who has run what stands in the audit log of the agent.',
     )
     .argument('<vm>', 'NAME or NAMESPACE/NAME')
-    .argument('<program>', 'path in the guest, or a name that is looked for in its PATH; after --')
+    .argument(
+      '<program>',
+      'path in the guest, or a name that is looked for in its PATH; after --',
+      guestProgramArgument,
+    )
     .argument('[args...]', 'its arguments')
     .option(
       '--timeout <duration>',

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { addConnectionOptions, withAgent } from '../../../connection/agent-connection.ts';
+import { guestUserArgument } from '../../../input/argument-parsers.ts';
 import { addNamespaceOption, type NamespaceOptions, vmRef } from '../../../input/vm-ref.ts';
 import type { CliIo } from '../../../process/cli-io.ts';
 import { EXIT_CODES, Exit } from '../../../process/exit-codes.ts';
@@ -17,7 +18,7 @@ export function addVmGuestSetPasswordCommand(parent: Command, io: CliIo): void {
         'of standard input; it is never a word of the command line, where others would see it, and nobody keeps or logs it.',
     )
     .argument('<vm>', 'NAME or NAMESPACE/NAME')
-    .argument('<user>', 'user of the guest, such as root')
+    .argument('<user>', 'user of the guest, such as root', guestUserArgument)
     .option('--crypted', 'it is a hash as the guest keeps it, such as $6$…');
   addNamespaceOption(command);
   addConnectionOptions(command).addHelpText(
