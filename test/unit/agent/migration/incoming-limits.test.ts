@@ -174,7 +174,7 @@ test('every field that only the agent it comes from can carry out keeps a VM awa
     networks: [{ name: 'lan' }],
     devices: [{ type: 'gpu' }],
     memory: { hugepages: '2Mi' },
-    firmware: { type: 'uefi', tpm: { version: '2.0' } },
+    firmware: { type: 'uefi', nvram: 'reset' },
     // Without effect on any node.
     nodeSelector: { zone: 'north' },
   });
@@ -182,9 +182,20 @@ test('every field that only the agent it comes from can carry out keeps a VM awa
     'NOT_SUPPORTED spec.template.spec.networks',
     'NOT_SUPPORTED spec.template.spec.devices',
     'NOT_SUPPORTED spec.template.spec.memory.hugepages',
-    'NOT_SUPPORTED spec.template.spec.firmware.tpm',
+    'NOT_SUPPORTED spec.template.spec.firmware.nvram',
     // The node has none to give either.
     'NODE_CAPACITY_EXCEEDED spec.template.spec.memory.hugepages',
   ]);
   assert.deepEqual(await fieldsAgainst(nodes, { nodeSelector: { zone: 'north' } }), []);
+});
+
+test('a node without the firmware of a VM keeps it away, and says what to install', async () => {
+  using nodes = await TwoNodes.open();
+  const firmware = { type: 'uefi', secureBoot: true, tpm: { version: '2.0' } } as const;
+  assert.deepEqual(await fieldsAgainst(nodes, { firmware }), []);
+  nodes.destination.hypervisor.host.lacking = ['secureBoot', 'tpm'];
+  assert.deepEqual(await fieldsAgainst(nodes, { firmware }), [
+    'FEATURE_NOT_SUPPORTED spec.template.spec.firmware.secureBoot',
+    'FEATURE_NOT_SUPPORTED spec.template.spec.firmware.tpm',
+  ]);
 });
