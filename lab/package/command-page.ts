@@ -85,6 +85,6 @@ function silentIo(written: string[]): CliIo {
     },
     readStdinBytes: () => Promise.resolve(new Uint8Array()),
     readSecret: () => Promise.resolve(''),
-    runEditor: () => Promise.resolve(1),
+    runOnTerminal: () => Promise.resolve(1),
   };
 }

@@ -31,6 +31,10 @@ export class FakeCliIo implements CliIo {
   isInteractive = false;
   /** What is typed at it, one after the other. */
   secrets: string[] = [];
+  /** Programs that had the terminal. */
+  readonly ran: (readonly string[])[] = [];
+  /** Of those that are no editor. */
+  programExitCode = 0;
   /** What an editor does to a file; its exit code. */
   editor: (file: string) => Promise<number> = async () => 0;
 
@@ -48,7 +52,10 @@ export class FakeCliIo implements CliIo {
     this.signal = options.signal ?? new AbortController().signal;
   }
 
-  runEditor(_editor: string, file: string): Promise<number> {
+  async runOnTerminal(program: string, args: readonly string[]): Promise<number> {
+    this.ran.push([program, ...args]);
+    if (program !== '/bin/sh') return this.programExitCode;
+    const file = args.at(-1) ?? '';
     return this.editor(file);
   }
 

@@ -20,6 +20,7 @@ import { addVmResumeCommand } from './vm/resume.ts';
 import { addVmScreenshotCommand } from './vm/screenshot.ts';
 import { addVmSendKeyCommand } from './vm/send-key.ts';
 import { addVmShutdownCommand } from './vm/shutdown.ts';
+import { addVmSshCommand } from './vm/ssh.ts';
 import { addVmStartCommand } from './vm/start.ts';
 import { addVmSuspendCommand } from './vm/suspend.ts';
 import { addVmVncCommand } from './vm/vnc.ts';
@@ -48,6 +49,7 @@ export function addVmCommand(parent: Command, io: CliIo): Command {
   addVmVncCommand(vm, io);
   addVmScreenshotCommand(vm, io);
   addVmSendKeyCommand(vm, io);
+  addVmSshCommand(vm, io);
   addVmGuestCommand(vm, io);
   return vm;
 }

@@ -20,7 +20,7 @@ export async function editText(io: CliIo, name: string, text: string): Promise<E
   const file = path.join(folder, name);
   try {
     await writeFile(file, text);
-    const code = await io.runEditor(editor, file);
+    const code = await io.runOnTerminal('/bin/sh', ['-c', `${editor} "$1"`, 'sh', file]);
     if (code !== 0) {
       const advice = code === 127 ? '; name one in $EDITOR' : '';
       throw new AgentError(

@@ -41,8 +41,8 @@ export interface CliIo {
   readStdinBytes(maxBytes: number): Promise<Uint8Array>;
   /** A line that is typed at the terminal and not shown, after a prompt; without a terminal the first line of standard input. */
   readSecret(prompt: string): Promise<string>;
-  /** Runs an editor on the terminal, which has Ctrl-C to itself until it ends; gives its exit code. */
-  runEditor(editor: string, file: string): Promise<number>;
+  /** Runs a program on the terminal, which has Ctrl-C to itself until it ends; gives its exit code. Fails with ENOENT if there is none. */
+  runOnTerminal(program: string, args: readonly string[]): Promise<number>;
 }
 
 /** Why an output has no room; undefined if it has, or if nobody reads it, which is no failure. */

@@ -14,10 +14,10 @@ const RETRY_MS = 10;
 /** The process's own. A second Ctrl-C ends it at once. */
 export function processIo(): CliIo {
   const interrupt = new AbortController();
-  let isEditing = false;
+  let hasLentTerminal = false;
   const onInterrupt = () => {
-    // It is the editor's, which gets it as well.
-    if (isEditing) return;
+    // It is that program's, which gets it as well.
+    if (hasLentTerminal) return;
     process.off('SIGINT', onInterrupt);
     interrupt.abort(new Interrupted('Interrupted'));
   };
@@ -41,12 +41,12 @@ export function processIo(): CliIo {
         process.stderr.write('\n');
       }
     },
-    async runEditor(editor, file) {
-      isEditing = true;
+    async runOnTerminal(program, args) {
+      hasLentTerminal = true;
       try {
-        return await runAttached('/bin/sh', ['-c', `${editor} "$1"`, 'sh', file]);
+        return await runAttached(program, args);
       } finally {
-        isEditing = false;
+        hasLentTerminal = false;
       }
     },
   };

@@ -4,6 +4,7 @@ import { type Document, enumWord, timestampText, withoutEmpty } from '../output/
 import { formatBytes } from '../output/quantities.ts';
 import type { ResourceView } from '../output/resource-view.ts';
 import { formatTable } from '../output/table.ts';
+import type { Fact } from './description-text.ts';
 
 const MINUTES_PER_HOUR = 60;
 const SECONDS_PER_MINUTE = 60;
@@ -21,6 +22,23 @@ export const GUEST_VIEW: ResourceView<Guest> = {
   document: guestDocument,
   name: vmNameOf,
 };
+
+/** The guest of a VM in short: what it says of itself, and its addresses with who says so. */
+export function guestSummaryFacts(guest: Guest): readonly Fact[] {
+  const { hostname, operatingSystem, interfaces, freeze } = guest;
+  return [
+    ['Host name', hostname],
+    ['OS', osText(guest)],
+    ['Kernel', operatingSystem?.kernelRelease],
+    ['Frozen until', timestampText(freeze?.deadline)],
+    [
+      'Addresses',
+      interfaces.flatMap(({ name, source, addresses }) =>
+        addresses.map((address) => `${addressText(address)} on ${name}, by ${sourceWord(source)}`),
+      ),
+    ],
+  ];
+}
 
 /** What does not fit into one row: tables for people. Of what nobody knows of, there is no table. */
 export function guestDetailsText(guest: Guest): string {

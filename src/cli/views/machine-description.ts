@@ -7,7 +7,7 @@ import type { VmDocument } from './vm-view.ts';
 export function machineFacts({ spec, status }: VmDocument): readonly Fact[] {
   const machine = spec?.template.spec;
   if (machine === undefined) return [];
-  const { resources, cpu, memory, firmware, kernel, cloudInit, userData, clock } = machine;
+  const { resources, cpu, memory, firmware, kernel, display, cloudInit, userData, clock } = machine;
   const { topology } = cpu ?? {};
   const arranged =
     topology === undefined
@@ -24,6 +24,7 @@ export function machineFacts({ spec, status }: VmDocument): readonly Fact[] {
     ['Accelerator', status?.accelerator],
     ['Firmware', firmwareText(firmware)],
     ['Kernel', kernel?.path],
+    ['Display', display && (display.type === 'none' ? 'none' : `VNC, ${display.video ?? 'vga'}`)],
     ['Clock', clock?.offset],
     ['User data', userData],
     ['Host name', cloudInit?.hostname],

@@ -1,4 +1,5 @@
-import type { Event, Operation } from '../../client/api.ts';
+import type { Event, Guest, Operation } from '../../client/api.ts';
+import { AgentError } from '../../core/errors.ts';
 import { runStrategyOf } from '../../core/resources/run-strategy.ts';
 import { formatAge } from '../output/durations.ts';
 import { formatBytes } from '../output/quantities.ts';
@@ -6,6 +7,7 @@ import { formatTable } from '../output/table.ts';
 import { valueText } from '../output/values.ts';
 import { type Fact, factsText, section } from './description-text.ts';
 import { eventTypeWord, lastSeen, lastTimeMs } from './event-view.ts';
+import { guestSummaryFacts } from './guest-view.ts';
 import { machineFacts, volumesTable } from './machine-description.ts';
 import { operationKindWord, operationStateWord } from './operation-view.ts';
 import { phaseWord, type VmDocument, vmName } from './vm-view.ts';
@@ -20,6 +22,8 @@ export interface VmKnowledge {
   readonly events: readonly Event[];
   /** Those that have not ended. */
   readonly operations: readonly Operation[];
+  /** What its guest says of itself; undefined where it was not asked, and why it has not answered. */
+  readonly guest?: Guest | AgentError | undefined;
   readonly nowMs: number;
 }
 
@@ -33,6 +37,7 @@ export function vmDescription(knowledge: VmKnowledge): string {
     section('Waits for the next start', pendingTable(vm)),
     section('Conditions', conditionsTable(knowledge)),
     section('Migration', migrationText(knowledge)),
+    section('Guest', guestText(knowledge)),
     section('Usage', factsText(usageFacts(vm))),
     section('Operations going on', operationsTable(knowledge)),
     eventsSection(knowledge.events, knowledge.nowMs),
@@ -123,6 +128,12 @@ function migrationText({ vm, nowMs }: VmKnowledge): string {
     ['Begun', timeText(startTime, nowMs)],
     ['Done', `${progress}%`],
   ]);
+}
+
+function guestText({ guest }: VmKnowledge): string {
+  if (guest === undefined) return '';
+  if (guest instanceof AgentError) return factsText([['Not known', guest.message]]);
+  return factsText(guestSummaryFacts(guest));
 }
 
 function usageFacts({ status }: VmDocument): readonly Fact[] {

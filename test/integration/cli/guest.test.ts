@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runCli } from '../../../src/cli/program.ts';
 import { FakeCliIo } from '../../fakes/fake-cli-io.ts';
-import { newRequest, uidOf } from '../../unit/agent/vms/one-node.ts';
+import { never, newRequest, uidOf } from '../../unit/agent/vms/one-node.ts';
 import { ServedNode } from './served-node.ts';
 
 const VM = 'test/web';
@@ -122,4 +122,31 @@ test('freeze, thaw and sync-time say what they have done', async () => {
   const foreign = await served.novactl(`vm guest thaw ${VM}`);
   assert.equal(foreign.code, 4);
   assert.match(foreign.stderr, /\(GUEST_FROZEN\)\nWhat to do: /);
+});
+
+test('ssh goes to the first address that can be reached, with host keys kept for the VM', async () => {
+  const { served, uid } = await withGuest();
+  await using _served = served;
+  const io = new FakeCliIo();
+  io.programExitCode = 3;
+  const words = ['vm', 'ssh', VM, '-l', 'debian', '--', '-L', '8080:localhost:80', 'uptime', '-p'];
+  assert.equal((await run(served, words, io)).code, 3);
+  const alias = ['-o', `HostKeyAlias=novacron-${uid}`, '-l', 'debian'];
+  const forward = ['-L', '8080:localhost:80'];
+  assert.deepEqual(io.ran, [['ssh', ...alias, ...forward, '192.0.2.10', 'uptime', '-p']]);
+  served.node.hypervisor.connectGuestAgent(uid, false);
+  const { code, stderr } = await run(served, ['vm', 'ssh', VM]);
+  assert.equal(code, 4);
+  assert.match(stderr, /no address of its guest is known.*novactl vm console test\/web/);
+});
+
+test('describe shows what the guest says of itself, and why it does not', async () => {
+  const { served, uid } = await withGuest();
+  await using _served = served;
+  const { stdout } = await served.novactl(`vm describe ${VM}`);
+  assert.match(stdout, /Guest:\n {2}Host name: +fake-guest\n {2}OS: +Debian GNU\/Linux 12/);
+  assert.match(stdout, /Addresses: +192\.0\.2\.10\/24 on eth0, by agent/);
+  served.node.hypervisor.connectGuestAgent(uid, false);
+  await served.node.inventory.refresh(never);
+  assert.doesNotMatch((await served.novactl(`vm describe ${VM}`)).stdout, /Guest:/);
 });

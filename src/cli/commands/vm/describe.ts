@@ -1,9 +1,14 @@
 import type { Command } from 'commander';
 import type { AgentClient } from '../../../client/agent-client.ts';
-import type { Event, VirtualMachine } from '../../../client/api.ts';
+import {
+  ConditionStatus,
+  type Event,
+  type Guest,
+  type VirtualMachine,
+} from '../../../client/api.ts';
 import type { CallOptions } from '../../../client/connection.ts';
 import type { VmRefInput } from '../../../client/vm-calls.ts';
-import { hasReason } from '../../../core/errors.ts';
+import { AgentError, hasReason } from '../../../core/errors.ts';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
 import { addNamespaceOption, type NamespaceOptions, vmRef } from '../../input/vm-ref.ts';
 import type { CliIo } from '../../process/cli-io.ts';
@@ -34,14 +39,32 @@ Examples:
       const ref = vmRef(name, options);
       const vm = await getOrTellEvents(io, client, ref, call);
       const own = { ...ref, uid: vm.metadata?.uid ?? '' };
-      const [events, operations] = await Promise.all([
+      const [guest, events, operations] = await Promise.all([
+        askGuest(client, vm, own, call),
         listEvents(client, own, call),
         Array.fromAsync(client.operations.listAll({ virtualMachine: own, activeOnly: true }, call)),
       ]);
       const nowMs = Date.now();
-      io.stdout.write(vmDescription({ vm: vmDocument(vm), events, operations, nowMs }));
+      io.stdout.write(vmDescription({ vm: vmDocument(vm), guest, events, operations, nowMs }));
     });
   });
+}
+
+/** What a guest says of itself that has an agent to ask; why not, if it does not answer. */
+async function askGuest(
+  client: AgentClient,
+  { status }: VirtualMachine,
+  ref: VmRefInput,
+  call: CallOptions,
+): Promise<Guest | AgentError | undefined> {
+  const agent = status?.conditions.find(({ type }) => type === 'GuestAgentConnected');
+  if (agent?.status !== ConditionStatus.CONDITION_STATUS_TRUE) return undefined;
+  try {
+    return await client.guests.get(ref, call);
+  } catch (error) {
+    if (error instanceof AgentError) return error;
+    throw error;
+  }
 }
 
 /** Of a VM that is not here any more, what has happened to it says more than that it is not here. */

@@ -24,6 +24,7 @@ test('a group offers its subcommands, also after options with values', () => {
     'suspend',
     'screenshot',
     'send-key',
+    'ssh',
   ]);
 });
 
