@@ -48,7 +48,8 @@ Examples:
     }
     const { login, identity } = options;
     const words = [
-      ...['-o', `HostKeyAlias=novacron-${guest.virtualMachine?.uid ?? ''}`],
+      '-o',
+      `HostKeyAlias=novacron-${guest.virtualMachine?.uid ?? ''}`,
       ...(login === undefined ? [] : ['-l', login]),
       ...(identity === undefined ? [] : ['-i', identity]),
       ...optionsOf(args),
