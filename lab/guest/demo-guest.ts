@@ -5,10 +5,10 @@ import path from 'node:path';
 import { inProject, LabError } from '../core/project.ts';
 import { run } from '../core/run-command.ts';
 
-const SOURCE = inProject('native/guest/demo-guest.c');
+const SOURCES = ['demo-guest.c', 'demo-network.c'].map((name) => inProject(`native/guest/${name}`));
 const OUTPUT = inProject('build/guest');
 
-// Modules in Debian's kernel: ACPI's power button and the device that reports it, and what a disk needs.
+// Modules in Debian's kernel: ACPI's power button and the device that reports it, and what a disk and a network need.
 const MODULES = [
   'drivers/acpi/button.ko',
   'drivers/input/evdev.ko',
@@ -18,6 +18,9 @@ const MODULES = [
   'drivers/virtio/virtio_pci_modern_dev.ko',
   'drivers/virtio/virtio_pci.ko',
   'drivers/block/virtio_blk.ko',
+  'net/core/failover.ko',
+  'drivers/net/net_failover.ko',
+  'drivers/net/virtio_net.ko',
 ];
 
 /** What a VM boots to be the demo guest. */
@@ -35,7 +38,8 @@ const COMMAND_LINE = 'console=ttyS0 quiet mitigations=off edd=off';
 export async function ensureDemoGuest(signal: AbortSignal): Promise<DemoGuest> {
   const release = await newestCloudKernel();
   const initrdPath = path.join(OUTPUT, `initrd-${release}.cpio`);
-  if (!(await isNewer(initrdPath, SOURCE))) await buildInitramfs(release, initrdPath, signal);
+  const built = SOURCES.map((source) => isNewer(initrdPath, source));
+  if ((await Promise.all(built)).includes(false)) await buildInitramfs(release, initrdPath, signal);
   return { kernelPath: `/boot/vmlinuz-${release}`, initrdPath, commandLine: COMMAND_LINE };
 }
 
@@ -85,7 +89,7 @@ async function buildInitramfs(release: string, target: string, signal: AbortSign
 
 async function compile(output: string, signal: AbortSignal): Promise<void> {
   const warnings = ['-Wall', '-Wextra', '-Wconversion', '-Werror'];
-  await run(['cc', '-O2', '-static', '-s', ...warnings, '-o', output, SOURCE], {}, signal);
+  await run(['cc', '-O2', '-static', '-s', ...warnings, '-o', output, ...SOURCES], {}, signal);
 }
 
 /** Debian 13 compresses modules, Debian 12 does not; the guest's loader takes them plain. */

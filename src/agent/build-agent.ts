@@ -90,6 +90,7 @@ export async function buildAgent(parts: AgentParts) {
   const validator = new DefinitionValidator({
     host: hypervisor.host,
     images: parts.images,
+    bridges: parts.bridges,
     accelerator,
     minMemory: parts.minMemory,
     nameOf: (vmUid) => {

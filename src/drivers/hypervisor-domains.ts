@@ -188,6 +188,7 @@ export type DriftedPart =
   | 'volumes'
   // The disk for it
   | 'cloud-init'
+  | 'networks'
   | 'display'
   // It vanishes once it stops
   | 'persistence';
@@ -233,6 +234,8 @@ export interface HypervisorVm {
   readonly volumes: readonly HypervisorVolume[];
   /** What these disks are made of now, whatever its definition says. */
   readonly disks: readonly HypervisorDisk[];
+  /** Its network interfaces as they are now. */
+  readonly interfaces: readonly HypervisorInterface[];
   /** File that the guest's first serial console is logged to; undefined if there is none. */
   readonly consoleLogPath: string | undefined;
 }
@@ -245,6 +248,20 @@ interface HypervisorVolume {
   /** On this node; undefined for a drive without a medium and for storage that is no file or block device. */
   readonly path: string | undefined;
   readonly format: string;
+}
+
+/** A network interface as the hypervisor has it. */
+export interface HypervisorInterface {
+  /** Of the network that it was made for; for another maker's the name of what it is connected to, which may be empty. */
+  readonly name: string;
+  /** In lower case. */
+  readonly mac: string;
+  /** Of this node; undefined for one that is not on a bridge. */
+  readonly bridge: string | undefined;
+  /** In the hypervisor's words, such as `virtio`. */
+  readonly model: string;
+  /** The host's end of it, such as `vnet0`; undefined while the VM is off. */
+  readonly hostDevice: string | undefined;
 }
 
 /** A disk or CD-ROM as the hypervisor has it open. */

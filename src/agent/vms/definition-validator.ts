@@ -8,6 +8,7 @@ import { checkSupport, type Support } from '../../core/resources/support.ts';
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
 import { formatOf, isReadOnly, type Volume } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { HostBridges } from '../../drivers/host-bridges.ts';
 import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { ImageHolder, ImageInspector } from '../../drivers/images.ts';
@@ -26,11 +27,13 @@ import {
   wayWithout,
   writtenBases,
 } from './file-violations.ts';
+import { missingBridges, sameAddresses } from './network-violations.ts';
 import { commandNameOf } from './vm-words.ts';
 
 export interface DefinitionValidatorOptions {
   readonly host: Pick<HypervisorHost, 'getInfo' | 'findModelProblem'>;
   readonly images: ImageInspector;
+  readonly bridges: HostBridges;
   /** What new VMs run on. */
   readonly accelerator: Pick<NodeAccelerator, 'current'>;
   /** What users call a VM of this node, such as `default/web`; undefined if it is none. */
@@ -45,6 +48,7 @@ const WEIGHTS: readonly Reason[] = [
   'NOT_SUPPORTED',
   'FEATURE_NOT_SUPPORTED',
   'CPU_INCOMPATIBLE',
+  'NETWORK_NOT_FOUND',
 ];
 
 /** What a look at the files of a VM has found. */
@@ -65,7 +69,7 @@ export class DefinitionValidator {
   }
 
   /**
-   * Fails with INVALID_SPEC, NOT_SUPPORTED, FEATURE_NOT_SUPPORTED, CPU_INCOMPATIBLE or what is wrong with a file
+   * Fails with INVALID_SPEC, NOT_SUPPORTED, FEATURE_NOT_SUPPORTED, CPU_INCOMPATIBLE, NETWORK_NOT_FOUND or what is wrong with a file
    * (IMAGE_NOT_FOUND, IMAGE_INVALID, IMAGE_IN_USE, IMAGE_NOT_ALLOWED, IMAGE_NOT_READABLE, IMAGE_UNREACHABLE, DEVICE_IN_USE),
    * naming every field that is wrong. Files are looked at only if the rest is right. Returns what is accepted but is not as one
    * may think, in sentences. That others use its images now is such a thing for a VM that is not started at once.
@@ -82,6 +86,7 @@ export class DefinitionValidator {
       ...refused.map((violation) => ({ ...violation, reason: 'NOT_SUPPORTED' as const })),
       ...(await this.#machineTypeViolations(machine, signal)),
       ...(await this.#cpuViolations(machine, signal)),
+      ...sameAddresses(machine, metadata.uid),
     ];
     const asker = { vmUid: metadata.uid, arrivesAs: undefined, isNew: true };
     const { violations: ofFiles, contents } =
@@ -89,6 +94,7 @@ export class DefinitionValidator {
     const [inUse, others] = [ofFiles.filter(isInUse), ofFiles.filter((one) => !isInUse(one))];
     throwIfAny(`accept VM ${JSON.stringify(metadata.name)}`, [
       ...violations,
+      ...(await this.#networkViolations(machine, signal)),
       ...others,
       ...(isStarted ? inUse : []),
     ]);
@@ -100,16 +106,19 @@ export class DefinitionValidator {
     ];
   }
 
-  /** Fails as `validate` does if a VM that is here cannot be started with its files as they are now. */
+  /** Fails as `validate` does if a VM that is here cannot be started with its files and the node's bridges as they are now. */
   async assertStartable(
     { uid, name, spec }: VmDefinition,
     drift: readonly DriftedPart[],
     signal: AbortSignal,
   ): Promise<void> {
-    // What it would be started with is not what its spec has.
-    if (drift.includes('volumes')) return;
+    const machine = spec.template.spec;
     const asker = { vmUid: uid, arrivesAs: undefined };
-    const violations = await this.#fileViolations(spec.template.spec, asker, signal);
+    // What it would be started with may not be what its spec has.
+    const violations = [
+      ...(drift.includes('networks') ? [] : await this.#networkViolations(machine, signal)),
+      ...(drift.includes('volumes') ? [] : await this.#fileViolations(machine, asker, signal)),
+    ];
     throwIfAny(`start VM ${name}`, violations);
   }
 
@@ -128,9 +137,18 @@ export class DefinitionValidator {
     const asker = { vmUid: uid, arrivesAs: commandNameOf(definition) };
     const violations = [
       ...(await this.#machineTypeViolations(machine, signal)),
+      ...(await this.#networkViolations(machine, signal)),
       ...(await this.#fileViolations(machine, asker, signal)),
     ];
     throwIfAny(`take VM ${name}`, violations);
+  }
+
+  async #networkViolations(
+    machine: Machine,
+    signal: AbortSignal,
+  ): Promise<readonly SpecViolation[]> {
+    if ((machine.networks ?? []).length === 0) return [];
+    return missingBridges(machine, await this.#options.bridges.list(signal));
   }
 
   #memoryViolations(machine: Machine): SpecViolation[] {

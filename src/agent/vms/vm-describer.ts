@@ -53,6 +53,7 @@ export const UNDESCRIBED = {
   accelerator: undefined,
   machineType: '',
   volumes: [],
+  interfaces: [],
   statistics: undefined,
   migration: undefined,
   run: undefined,
@@ -131,6 +132,7 @@ export class VmDescriber {
       accelerator: found.accelerator,
       machineType: found.machineType,
       volumes: found.volumes,
+      interfaces: found.interfaces,
       statistics:
         usage === undefined || !isOn(found) ? undefined : this.#cpuUsage.measure(found.uid, usage),
       migration: context.migration,

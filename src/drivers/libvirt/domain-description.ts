@@ -20,6 +20,7 @@ export type DomainDescription = Pick<
   | 'hugepages'
   | 'volumes'
   | 'disks'
+  | 'interfaces'
   | 'consoleLogPath'
 >;
 
@@ -49,6 +50,7 @@ export function describeDomain(xml: DomainXml): DomainDescription {
     hugepages: live.hugepages,
     volumes: live.volumes.map(({ name, target, path, format }) => ({ name, target, path, format })),
     disks: live.disks,
+    interfaces: live.interfaces,
     consoleLogPath,
   };
 }
@@ -76,6 +78,7 @@ export const SOMEBODY_ELSES: DomainDescription = {
   hugepages: undefined,
   volumes: [],
   disks: [],
+  interfaces: [],
   consoleLogPath: undefined,
 };
 

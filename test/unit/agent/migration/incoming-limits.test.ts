@@ -171,7 +171,7 @@ async function fieldsAgainst(nodes: TwoNodes, machine: Partial<Machine>) {
 test('every field that only the agent it comes from can carry out keeps a VM away', async () => {
   using nodes = await TwoNodes.open();
   const against = await fieldsAgainst(nodes, {
-    networks: [{ name: 'lan' }],
+    networks: [{ name: 'lan', type: 'ovs' }],
     devices: [{ type: 'gpu' }],
     memory: { hugepages: '2Mi' },
     firmware: { type: 'uefi', tpm: { version: '2.0' } },
@@ -179,7 +179,7 @@ test('every field that only the agent it comes from can carry out keeps a VM awa
     nodeSelector: { zone: 'north' },
   });
   assert.deepEqual(against, [
-    'NOT_SUPPORTED spec.template.spec.networks',
+    'NOT_SUPPORTED spec.template.spec.networks[0].type',
     'NOT_SUPPORTED spec.template.spec.devices',
     'NOT_SUPPORTED spec.template.spec.memory.hugepages',
     'NOT_SUPPORTED spec.template.spec.firmware.tpm',

@@ -21,6 +21,7 @@ import type { WantedVm } from '../../../../src/core/resources/parse-virtual-mach
 import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
 import type { ConsoleReader } from '../../../../src/drivers/console.ts';
 import { TCG } from '../../../fakes/fake-boot-probe.ts';
+import { FakeBridges } from '../../../fakes/fake-bridges.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
@@ -57,6 +58,8 @@ export class OneNode implements AsyncDisposable {
   readonly hypervisor: FakeHypervisor;
   /** The files of the node. */
   readonly images: FakeImages;
+  /** Has `br0`. */
+  readonly bridges: FakeBridges;
   readonly privateFiles: FakePrivateFiles;
   readonly transfers: FakeTransfers;
   readonly agent: Agent;
@@ -66,6 +69,7 @@ export class OneNode implements AsyncDisposable {
     journal: NodeJournal,
     hypervisor: FakeHypervisor,
     images: FakeImages,
+    bridges: FakeBridges,
     privateFiles: FakePrivateFiles,
     transfers: FakeTransfers,
     agent: Agent,
@@ -73,6 +77,7 @@ export class OneNode implements AsyncDisposable {
     this.#journal = journal;
     this.hypervisor = hypervisor;
     this.images = images;
+    this.bridges = bridges;
     this.privateFiles = privateFiles;
     this.transfers = transfers;
     this.agent = agent;
@@ -98,6 +103,7 @@ export class OneNode implements AsyncDisposable {
     storage = new FakeStorage(),
   } = {}): Promise<OneNode> {
     const images = new FakeImages();
+    const bridges = new FakeBridges('br0');
     const privateFiles = new FakePrivateFiles();
     images.add(KERNEL_PATH);
     const identification = new IdentificationStore(journal.database);
@@ -117,6 +123,7 @@ export class OneNode implements AsyncDisposable {
       hypervisor,
       transfers,
       images,
+      bridges,
       diskProbe: storage.probeOf('a'),
       privateFiles,
       console,
@@ -140,7 +147,7 @@ export class OneNode implements AsyncDisposable {
       bootClock,
       log,
     });
-    return new OneNode(journal, hypervisor, images, privateFiles, transfers, agent);
+    return new OneNode(journal, hypervisor, images, bridges, privateFiles, transfers, agent);
   }
 
   /** What the next agent of this node finds. */
