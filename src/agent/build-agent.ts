@@ -116,6 +116,7 @@ export async function buildAgent(parts: AgentParts) {
   const restarts = new Restarts({ firstDelayMs: parts.firstRestartDelayMs, requests, onChange });
   const startability: Startability = new Startability({
     images: parts.images,
+    bridges: parts.bridges,
     listVms: () => listedVms(),
     onChange,
     lookIntervalMs: parts.lookIntervalMs,
@@ -210,6 +211,7 @@ export async function buildAgent(parts: AgentParts) {
     locks,
     transfers,
     privateFiles,
+    bridges: parts.bridges,
     seeds: new VmSeeds({ domains, privateFiles }),
     diskProbe: parts.diskProbe,
     book,

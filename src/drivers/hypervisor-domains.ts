@@ -256,7 +256,7 @@ export interface HypervisorInterface {
   readonly name: string;
   /** In lower case. */
   readonly mac: string;
-  /** Of this node; undefined for one that is not on a bridge. */
+  /** Of this node, and the kernel's own; undefined for one that is connected in another way. */
   readonly bridge: string | undefined;
   /** In the hypervisor's words, such as `virtio`. */
   readonly model: string;

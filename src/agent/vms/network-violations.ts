@@ -18,7 +18,7 @@ export function missingBridges(
 }
 
 /** That a node has no such bridge, and what to do, for people. */
-export function lackOf(bridge: string, bridges: readonly string[]): string {
+function lackOf(bridge: string, bridges: readonly string[]): string {
   const what = `this node has no bridge of that name`;
   const make = `make ${bridge} on it (docs/networks.md) or choose another node`;
   return bridges.length === 0

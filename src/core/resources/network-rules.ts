@@ -3,11 +3,13 @@ import { modelOf, type Network } from './network.ts';
 import type { SpecProblem } from './spec-problem.ts';
 
 /** What is wrong between the fields of a machine's networks. Paths begin with the index of one. */
-export function* networkProblems({ networks = [], machineType }: Machine): Generator<SpecProblem> {
+export function* networkProblems({
+  networks = [],
+}: Pick<Machine, 'networks'>): Generator<SpecProblem> {
   for (const [index, network] of networks.entries()) {
     const problems = [
       ...ipv4Problems(network),
-      ...interfaceProblems(network, machineType),
+      ...interfaceProblems(network),
       ...sameProblems(network, networks.slice(0, index)),
     ];
     for (const { path, message } of problems) yield { path: [index, ...path], message };
@@ -25,10 +27,7 @@ function* ipv4Problems({ ipv4 }: Network): Generator<SpecProblem> {
   }
 }
 
-function* interfaceProblems(
-  network: Network,
-  machineType: string | undefined,
-): Generator<SpecProblem> {
+function* interfaceProblems(network: Network): Generator<SpecProblem> {
   if (network.type === undefined) {
     yield { path: ['type'], message: 'is required: bridge, for a Linux bridge of the node' };
   }
@@ -38,10 +37,6 @@ function* interfaceProblems(
       path: ['queues'],
       message: 'must be left out or 1 for this model; virtio can have more',
     };
-  }
-  if (machineType === 'pc' || machineType?.startsWith('pc-i440fx-') === true) {
-    const message = `is ${modelOf(network)}, which needs the machine type q35; choose virtio`;
-    yield { path: ['model'], message };
   }
 }
 

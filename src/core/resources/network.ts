@@ -75,7 +75,7 @@ export const network = z.strictObject({
   }),
   model: choice('INTERFACE_MODEL', ['virtio', 'e1000e']).optional().meta({
     description:
-      'What the guest sees: virtio, unless given, or an Intel card for guests that lack its driver, on machines of the type q35.',
+      'What the guest sees: virtio, unless given, or an Intel card for guests that lack its driver.',
   }),
   queues: z
     .int()

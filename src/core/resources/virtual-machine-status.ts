@@ -138,7 +138,8 @@ export const virtualMachineStatus = z.strictObject({
         }),
         mac: z.string().optional().meta({ description: 'MAC address.' }),
         bridge: z.string().optional().meta({
-          description: 'The bridge on the node; not there for one that is not on a bridge.',
+          description:
+            'The bridge on the node; not there for one that is connected in another way.',
         }),
         model: z.string().optional().meta({ description: 'What the guest sees.' }),
         hostDevice: z.string().optional().meta({

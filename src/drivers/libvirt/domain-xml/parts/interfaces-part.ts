@@ -56,16 +56,20 @@ export const interfacesPart: DomainPart = {
 export function readInterfaces(domain: XmlElement): readonly HypervisorInterface[] {
   return childrenOf(findElement(domain, 'devices'), 'interface').map((one) => {
     const source = findElement(one, 'source');
-    const bridge = attributeOf(source, 'bridge');
-    const others = ['network', 'dev'].map((name) => attributeOf(source, name));
+    const connected = ['network', 'bridge', 'dev'].map((name) => attributeOf(source, name));
     return {
-      name: isOurs(one) ? nameOf(one) : (bridge ?? others.find((name) => name !== undefined) ?? ''),
+      name: isOurs(one) ? nameOf(one) : (connected.find((name) => name !== undefined) ?? ''),
       mac: (attributeOf(findElement(one, 'mac'), 'address') ?? '').toLowerCase(),
-      bridge,
+      bridge: isOnBridge(one) ? attributeOf(source, 'bridge') : undefined,
       model: attributeOf(findElement(one, 'model'), 'type') ?? '',
       hostDevice: attributeOf(findElement(one, 'target'), 'dev'),
     };
   });
+}
+
+/** One of Open vSwitch is called so too, and has a virtual port. One on a network of libvirt's is where that is. */
+function isOnBridge(one: XmlElement): boolean {
+  return attributeOf(one, 'type') === 'bridge' && findElement(one, 'virtualport') === undefined;
 }
 
 function isOurs(one: XmlElement): boolean {
@@ -107,7 +111,7 @@ function queuesOf({ queues = 1 }: Network): string | undefined {
 
 function changeInterface(editor: XmlEditor, old: XmlElement, wanted: AddressedNetwork): void {
   const model = attributeOf(findElement(old, 'model'), 'type');
-  if (attributeOf(old, 'type') !== 'bridge' || model !== modelOf(wanted)) {
+  if (!isOnBridge(old) || model !== modelOf(wanted)) {
     // Another device: its place on the bus and its options no longer fit.
     editor.replace(old, interfaceNode(wanted));
     return;

@@ -37,7 +37,7 @@ export interface InterfaceStatus {
   name: string;
   /** MAC address, in lower case. */
   mac: string;
-  /** The bridge on the node that it is connected to; empty for one that is not on a bridge. */
+  /** The bridge on the node that it is connected to; empty for one that is connected in another way. */
   bridge: string;
   /** What the guest sees, in QEMU's words such as "virtio" or "e1000e". */
   model: string;
