@@ -14,11 +14,14 @@ test('both nodes of a lab are hosts of one /30 network, and labs have different 
   assert.equal(networks.size, 200);
 });
 
+function networkOf(address: string): string {
+  return address.split('.').slice(0, 3).join('.');
+}
+
 test('the network of the VMs is another one, with an address and a MAC for each node', () => {
   for (let i = 0; i < 200; i += 1) {
     const [a, b] = planLab(`t-${i}`, ['a', 'b']).nodes;
     assert.ok(a !== undefined && b !== undefined);
-    const networkOf = (address: string) => address.split('.').slice(0, 3).join('.');
     const { first, last } = a.bridge.leases;
     const all = [a.bridge.address, b.bridge.address, first, last].map(networkOf);
     assert.equal(new Set(all).size, 1);

@@ -17,7 +17,7 @@ export const InterfaceModel = {
   INTERFACE_MODEL_UNSPECIFIED: 0,
   /** INTERFACE_MODEL_VIRTIO - virtio-net, for which the guest needs a driver: all Linux have it. */
   INTERFACE_MODEL_VIRTIO: 1,
-  /** INTERFACE_MODEL_E1000E - Intel 82574L, on machines of the type q35. */
+  /** INTERFACE_MODEL_E1000E - Intel 82574L, which guests know that have no driver for virtio. */
   INTERFACE_MODEL_E1000E: 2,
   UNRECOGNIZED: -1,
 } as const;

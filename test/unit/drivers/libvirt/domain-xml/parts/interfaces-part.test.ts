@@ -140,8 +140,10 @@ test('a change is in force at the next start, but for where the guest has its ad
   assert.equal(effectOf(`${field}[0].ipv4`), 'now');
 });
 
+function ports(document: DomainDocument): number {
+  return document.toString().match(/pcie-root-port/g)?.length ?? 0;
+}
+
 test('each interface has a place of its own on the bus, beside those that are spare', () => {
-  const ports = (document: DomainDocument) =>
-    document.toString().match(/pcie-root-port/g)?.length ?? 0;
   assert.equal(ports(build(LAN, WAN)), ports(build()) + 2);
 });
