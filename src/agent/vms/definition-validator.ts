@@ -71,7 +71,7 @@ export class DefinitionValidator {
   /**
    * Fails with INVALID_SPEC, NOT_SUPPORTED, FEATURE_NOT_SUPPORTED, CPU_INCOMPATIBLE, NETWORK_NOT_FOUND or what is wrong with a file
    * (IMAGE_NOT_FOUND, IMAGE_INVALID, IMAGE_IN_USE, IMAGE_NOT_ALLOWED, IMAGE_NOT_READABLE, IMAGE_UNREACHABLE, DEVICE_IN_USE),
-   * naming every field that is wrong. Files are looked at only if the rest is right. Returns what is accepted but is not as one
+   * naming every field that is wrong. Files and bridges are looked at only if the rest is right. Returns what is accepted but is not as one
    * may think, in sentences. That others use its images now is such a thing for a VM that is not started at once.
    */
   async validate(
@@ -91,10 +91,12 @@ export class DefinitionValidator {
     const asker = { vmUid: metadata.uid, arrivesAs: undefined, isNew: true };
     const { violations: ofFiles, contents } =
       violations.length === 0 ? await this.#lookAtFiles(machine, asker, signal) : NO_FILES;
+    const ofNetworks =
+      violations.length === 0 ? await this.#networkViolations(machine, signal) : [];
     const [inUse, others] = [ofFiles.filter(isInUse), ofFiles.filter((one) => !isInUse(one))];
     throwIfAny(`accept VM ${JSON.stringify(metadata.name)}`, [
       ...violations,
-      ...(await this.#networkViolations(machine, signal)),
+      ...ofNetworks,
       ...others,
       ...(isStarted ? inUse : []),
     ]);
