@@ -87,7 +87,7 @@ async function buildInitramfs(release: string, target: string, signal: AbortSign
   await using root = await mkdtempDisposable(path.join(OUTPUT, 'agent-root-'));
   const inRoot = (name: string): string => path.join(root.path, name);
   for (const folder of FOLDERS) await mkdir(inRoot(folder), { recursive: true });
-  await compileInit(SOURCE, root.path, signal);
+  await compileInit([SOURCE], root.path, signal);
   await copyModules(release, MODULES, root.path, signal);
   await copyFile(await ensureAgent(signal), inRoot('usr/sbin/qemu-ga'));
   for (const program of PROGRAMS)

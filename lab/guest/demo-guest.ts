@@ -9,10 +9,10 @@ import {
   packInitramfs,
 } from './initramfs.ts';
 
-const SOURCE = inProject('native/guest/demo-guest.c');
+const SOURCES = ['demo-guest.c', 'demo-network.c'].map((name) => inProject(`native/guest/${name}`));
 const OUTPUT = inProject('build/guest');
 
-// Modules in Debian's kernel: ACPI's power button and the device that reports it, and what a disk needs.
+// Modules in Debian's kernel: ACPI's power button and the device that reports it, and what a disk and a network need.
 const MODULES = [
   'drivers/acpi/button.ko',
   'drivers/input/evdev.ko',
@@ -22,6 +22,9 @@ const MODULES = [
   'drivers/virtio/virtio_pci_modern_dev.ko',
   'drivers/virtio/virtio_pci.ko',
   'drivers/block/virtio_blk.ko',
+  'net/core/failover.ko',
+  'drivers/net/net_failover.ko',
+  'drivers/net/virtio_net.ko',
 ];
 
 /** What a VM boots to be the demo guest. */
@@ -39,7 +42,8 @@ const COMMAND_LINE = 'console=ttyS0 quiet mitigations=off edd=off';
 export async function ensureDemoGuest(signal: AbortSignal): Promise<DemoGuest> {
   const release = await newestCloudKernel();
   const initrdPath = path.join(OUTPUT, `initrd-${release}.cpio`);
-  if (!(await isNewer(initrdPath, SOURCE))) await buildInitramfs(release, initrdPath, signal);
+  const built = SOURCES.map((source) => isNewer(initrdPath, source));
+  if ((await Promise.all(built)).includes(false)) await buildInitramfs(release, initrdPath, signal);
   return { kernelPath: `/boot/vmlinuz-${release}`, initrdPath, commandLine: COMMAND_LINE };
 }
 
@@ -47,7 +51,7 @@ async function buildInitramfs(release: string, target: string, signal: AbortSign
   await mkdir(OUTPUT, { recursive: true });
   const root = await mkdtemp(path.join(OUTPUT, 'root-'));
   try {
-    await compileInit(SOURCE, root, signal);
+    await compileInit(SOURCES, root, signal);
     await copyModules(release, MODULES, root, signal);
     await packInitramfs(root, target, signal);
   } finally {

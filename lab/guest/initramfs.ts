@@ -29,13 +29,13 @@ export async function isNewer(target: string, source: string): Promise<boolean> 
 
 /** The program of a guest's first process, which needs no library. */
 export async function compileInit(
-  source: string,
+  sources: readonly string[],
   root: string,
   signal: AbortSignal,
 ): Promise<void> {
   const warnings = ['-Wall', '-Wextra', '-Wconversion', '-Werror'];
   const output = path.join(root, 'init');
-  await run(['cc', '-O2', '-static', '-s', ...warnings, '-o', output, source], {}, signal);
+  await run(['cc', '-O2', '-static', '-s', ...warnings, '-o', output, ...sources], {}, signal);
 }
 
 /** Into the folder `modules`. What the kernel has built in is not there. */

@@ -1,4 +1,5 @@
 import { run } from '../core/run-command.ts';
+import { GuestNetwork } from './guest-network.ts';
 import type { LabNode } from './lab-node.ts';
 
 const INTERFACE = 'eth0';
@@ -8,16 +9,19 @@ const MIN_BURST_BYTES = 128 * 1024;
 const BURST_SECONDS = 0.01;
 const QUEUE_MS = 50;
 
-/** The cable between two nodes. */
+/** The cables between two nodes: one for the agents and what they copy, and one for the network of the VMs. */
 export class Link {
   readonly #nodes: readonly LabNode[];
+  readonly #guests: GuestNetwork;
 
   constructor(nodes: readonly LabNode[]) {
     this.#nodes = nodes;
+    this.#guests = new GuestNetwork(nodes);
   }
 
-  /** Plugs the cable in and gives both ends their addresses. */
+  /** Plugs the cables in and gives all ends their addresses. */
   async create(signal: AbortSignal): Promise<void> {
+    await this.#guests.create(signal);
     const [first, second] = this.#nodes;
     if (first === undefined || second === undefined) return;
     // Both ends are made in their nodes, so the names meet no other lab's.
@@ -34,7 +38,7 @@ export class Link {
     }, signal);
   }
 
-  /** Limits both directions, each for itself; `undefined` removes the limit. */
+  /** Limits both directions of the agents' cable, each for itself; `undefined` removes the limit. */
   async limit(bitsPerSecond: number | undefined, signal: AbortSignal): Promise<void> {
     if (bitsPerSecond === undefined) {
       const remove = `tc qdisc del dev ${INTERFACE} root 2>/dev/null || :`;
@@ -54,12 +58,14 @@ export class Link {
     await this.#eachEnd(() => add, signal);
   }
 
-  /** Pulls the cable. Connections stay and stall. */
+  /** Pulls the cables. Connections stay and stall. */
   async cut(signal: AbortSignal): Promise<void> {
+    await this.#guests.setCable('down', signal);
     await this.#eachEnd(() => ['ip', 'link', 'set', INTERFACE, 'down'], signal);
   }
 
   async restore(signal: AbortSignal): Promise<void> {
+    await this.#guests.setCable('up', signal);
     await this.#eachEnd(() => ['ip', 'link', 'set', INTERFACE, 'up'], signal);
   }
 

@@ -12,6 +12,7 @@
  *   half is written to; the rest shows that an image behind the disk is still there.
  * - It powers off when the power button is pressed.
  * - What is typed at the serial port it says back, line by line.
+ * - Where it is told to, it gets itself an address by DHCP, and can be pinged then.
  *
  * Kernel command line (defaults in brackets):
  *   demo.mode=hot|churn|idle [hot]  rewrite a 64-byte record of a random page, a whole page, or nothing
@@ -20,6 +21,7 @@
  *   demo.fill=SIZE [64M]            memory that is written once
  *   demo.verify=N [25000]           pages checked a second
  *   demo.disk=SIZE [0]              of /dev/vda that is written and read; 0 leaves it alone
+ *   demo.network=dhcp               gets an address for its first network interface
  *   demo.noise=SIZE [0]             bytes a second of meaningless output, as far as the serial port takes them
  *
  * Output, one line each:
@@ -30,11 +32,15 @@
  *   novacron-demo disk ready blocks=N                   the disk has been read once, writing and checking begin
  *   novacron-demo disk pass=N bad=N writes=N            all blocks have been checked once more
  *   novacron-demo bad block=N ...                       the first few bad blocks
+ *   novacron-demo network mac=MAC address=ADDRESS       it has an address
  *   novacron-demo power-off count=N
  *   novacron-demo typed TEXT                            a line that somebody has typed, without what is not printable
  */
 #define _GNU_SOURCE
+#include "demo-network.h"
+
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/input.h>
 #include <stdarg.h>
@@ -81,6 +87,7 @@ enum kind { KIND_ZERO, KIND_RANDOM, KIND_TEXT, KIND_RECORDS };
 struct settings {
 	enum mode mode;
 	uint64_t rate, region_pages, fill_pages, verify_rate, disk_blocks, noise;
+	int has_network;
 };
 
 struct page {
@@ -308,6 +315,7 @@ static struct settings read_settings(void)
 	settings.fill_pages = parse_size(parameter(line, "demo.fill", "64M")) / PAGE_BYTES;
 	settings.verify_rate = parse_size(parameter(line, "demo.verify", "25000"));
 	settings.disk_blocks = parse_size(parameter(line, "demo.disk", "0")) / BLOCK_BYTES;
+	settings.has_network = strcmp(parameter(line, "demo.network", ""), "dhcp") == 0;
 	settings.noise = parse_size(parameter(line, "demo.noise", "0"));
 	return settings;
 }
@@ -358,16 +366,16 @@ static void load_module(const char *name)
 	int file = open(path, O_RDONLY);
 	if (file < 0)
 		return;
-	if (syscall(SYS_finit_module, file, "", 0) != 0)
+	if (syscall(SYS_finit_module, file, "", 0) != 0 && errno != EEXIST)
 		say("novacron-demo cannot load %s: %m\n", path);
 	close(file);
 }
 
 /* Each after those that it needs. */
-static void load_disk_modules(void)
+static void load_virtio_modules(void)
 {
 	static const char *const MODULES[] = { "virtio_ring", "virtio", "virtio_pci_legacy_dev",
-					       "virtio_pci_modern_dev", "virtio_pci", "virtio_blk" };
+					       "virtio_pci_modern_dev", "virtio_pci" };
 	for (size_t i = 0; i < sizeof MODULES / sizeof *MODULES; i++)
 		load_module(MODULES[i]);
 }
@@ -516,9 +524,23 @@ static void start_on_disk(uint64_t blocks)
 {
 	if (blocks < 2)
 		return;
-	load_disk_modules();
+	load_virtio_modules();
+	load_module("virtio_blk");
 	if (fork() == 0)
 		work_on_disk(blocks);
+}
+
+/* A process of its own, as nobody knows when there is a server. */
+static void start_on_network(void)
+{
+	load_virtio_modules();
+	load_module("failover");
+	load_module("net_failover");
+	load_module("virtio_net");
+	if (fork() == 0) {
+		join_network(say);
+		exit(0);
+	}
 }
 
 int main(void)
@@ -535,6 +557,8 @@ int main(void)
 	struct settings settings = read_settings();
 	make_vocabulary();
 	start_on_disk(settings.disk_blocks);
+	if (settings.has_network)
+		start_on_network();
 	page_count = settings.region_pages + settings.fill_pages;
 	pages = reserve(page_count * sizeof *pages);
 	/* Which pages are touched must not depend on whether the kernel found huge ones. */

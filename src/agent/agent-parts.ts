@@ -2,6 +2,7 @@ import type { Logger } from '../core/logger.ts';
 import type { ConsoleReader } from '../drivers/console.ts';
 import type { DiskProbe } from '../drivers/disk-probe.ts';
 import type { HostFacts } from '../drivers/host.ts';
+import type { HostBridges } from '../drivers/host-bridges.ts';
 import type { Hypervisor } from '../drivers/hypervisor.ts';
 import type { ImageInspector } from '../drivers/images.ts';
 import type { NodeSecrets } from '../drivers/node-secrets.ts';
@@ -45,6 +46,7 @@ export interface AgentParts {
   readonly hypervisor: Hypervisor;
   readonly transfers: TransferDriver;
   readonly images: ImageInspector;
+  readonly bridges: HostBridges;
   readonly diskProbe: DiskProbe;
   readonly privateFiles: PrivateFiles;
   readonly nodeSecrets: NodeSecrets;

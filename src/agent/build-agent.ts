@@ -79,6 +79,7 @@ export async function buildAgent(parts: AgentParts) {
   const validator = new DefinitionValidator({
     host: hypervisor.host,
     images: parts.images,
+    bridges: parts.bridges,
     accelerator,
     minMemory: parts.minMemory,
     nameOf: (vmUid) => {
@@ -116,6 +117,7 @@ export async function buildAgent(parts: AgentParts) {
   const restarts = new Restarts({ firstDelayMs: parts.firstRestartDelayMs, requests, onChange });
   const startability: Startability = new Startability({
     images: parts.images,
+    bridges: parts.bridges,
     listVms: () => listedVms(),
     onChange,
     lookIntervalMs: parts.lookIntervalMs,
@@ -215,6 +217,7 @@ export async function buildAgent(parts: AgentParts) {
     transfers,
     privateFiles,
     nodeSecrets: parts.nodeSecrets,
+    bridges: parts.bridges,
     seeds: new VmSeeds({ domains, privateFiles }),
     diskProbe: parts.diskProbe,
     book,

@@ -20,6 +20,7 @@ import { hasDiskLeases } from '../drivers/libvirt/disk-lease.ts';
 import type { NodeDefaults } from '../drivers/libvirt/libvirt-domains.ts';
 import { LibvirtHypervisor } from '../drivers/libvirt/libvirt-hypervisor.ts';
 import { FolderProbe } from '../drivers/linux/folder-probe.ts';
+import { LinuxBridges } from '../drivers/linux/linux-bridges.ts';
 import { LinuxHost } from '../drivers/linux/linux-host.ts';
 import { SecretFolder } from '../drivers/linux/secret-folder.ts';
 import { tellReady } from '../drivers/linux/service-manager.ts';
@@ -161,6 +162,7 @@ async function run(
     hypervisor,
     transfers,
     images,
+    bridges: new LinuxBridges(),
     diskProbe: new ProcessDiskProbe({ places }),
     privateFiles: new PrivateFileFolder(config.stateDirectory),
     nodeSecrets: new SecretFolder(config.secrets.folder),

@@ -3,6 +3,7 @@ import { machineForm, virtualMachineForm } from '../core/resources/resource-form
 import type { virtualMachine } from '../core/resources/virtual-machine.ts';
 import type * as z from '../core/zod.ts';
 import { ConditionStatus } from '../gen/novacron/agent/v1/common.ts';
+import { InterfaceModel } from '../gen/novacron/agent/v1/interface.ts';
 import {
   AccessMode,
   ClockOffset,
@@ -35,6 +36,7 @@ const mapping = new MessageMapping({
   CONDITION_STATUS: ConditionStatus,
   DISPLAY_TYPE: DisplayType,
   FIRMWARE_TYPE: FirmwareType,
+  INTERFACE_MODEL: InterfaceModel,
   IPV4_METHOD: Ipv4Method,
   NETWORK_TYPE: NetworkType,
   NVRAM_POLICY: NvramPolicy,

@@ -24,6 +24,8 @@ const OF_FILES = [
   'DEVICE_IN_USE',
 ] as const satisfies readonly Reason[];
 
+const OF_NETWORKS = ['NETWORK_NOT_FOUND'] as const satisfies readonly Reason[];
+
 interface DeedReasons {
   /** A dry run, or the plan of a migration, finds these as well, and says the same sentence. */
   readonly foretold: readonly Reason[];
@@ -43,6 +45,7 @@ export const DEED_REASONS = {
       'FEATURE_NOT_SUPPORTED',
       'CPU_INCOMPATIBLE',
       ...OF_FILES,
+      ...OF_NETWORKS,
       'VM_ALREADY_EXISTS',
       'VM_NOT_OWNED',
       'VM_BUSY',
@@ -64,6 +67,7 @@ export const DEED_REASONS = {
       'RUN_STRATEGY_HALTED',
       'VM_PAUSED',
       ...OF_FILES,
+      ...OF_NETWORKS,
       'INVALID_SPEC',
       'NODE_CAPACITY_EXCEEDED',
       'NODE_SHUTTING_DOWN',
@@ -93,6 +97,7 @@ export const DEED_REASONS = {
       'FEATURE_NOT_SUPPORTED',
       'CPU_INCOMPATIBLE',
       ...OF_FILES,
+      ...OF_NETWORKS,
       'INVALID_SPEC',
       'NODE_CAPACITY_EXCEEDED',
       'NODE_CORDONED',

@@ -38,6 +38,7 @@ export const REASONS = {
   IMAGE_NOT_ALLOWED: 'failed-precondition',
   IMAGE_NOT_READABLE: 'failed-precondition',
   IMAGE_UNREACHABLE: 'unavailable',
+  NETWORK_NOT_FOUND: 'failed-precondition',
   NODE_CAPACITY_EXCEEDED: 'failed-precondition',
   NODE_CORDONED: 'failed-precondition',
   NODE_SHUTTING_DOWN: 'failed-precondition',

@@ -191,6 +191,7 @@ export type DriftedPart =
   | 'volumes'
   // The disk for it
   | 'cloud-init'
+  | 'networks'
   | 'display'
   // It vanishes once it stops
   | 'persistence';
@@ -236,6 +237,8 @@ export interface HypervisorVm {
   readonly volumes: readonly HypervisorVolume[];
   /** What these disks are made of now, whatever its definition says. */
   readonly disks: readonly HypervisorDisk[];
+  /** Its network interfaces as they are now. */
+  readonly interfaces: readonly HypervisorInterface[];
   /** File that the guest's first serial console is logged to; undefined if there is none. */
   readonly consoleLogPath: string | undefined;
   /** Whether a guest agent listens in the guest; undefined if there is no channel for one. */
@@ -252,6 +255,20 @@ interface HypervisorVolume {
   readonly format: string;
   /** Of a drive that its guest, or somebody, has opened: what is in it cannot be read until it is shut. Left out where it is shut. */
   readonly isOpen?: boolean;
+}
+
+/** A network interface as the hypervisor has it. */
+export interface HypervisorInterface {
+  /** Of the network that it was made for; for another maker's the name of what it is connected to, which may be empty. */
+  readonly name: string;
+  /** In lower case. */
+  readonly mac: string;
+  /** Of this node, and the kernel's own; undefined for one that is connected in another way. */
+  readonly bridge: string | undefined;
+  /** In the hypervisor's words, such as `virtio`. */
+  readonly model: string;
+  /** The host's end of it, such as `vnet0`; undefined while the VM is off. */
+  readonly hostDevice: string | undefined;
 }
 
 /** A disk or CD-ROM as the hypervisor has it open. */

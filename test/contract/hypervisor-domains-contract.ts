@@ -23,6 +23,7 @@ import {
   until,
   writtenByNewerAgent,
 } from './hypervisor-fixture.ts';
+import { testInterfaces } from './hypervisor-interfaces-contract.ts';
 
 /** What a hypervisor must do with the VMs of its node. */
 export function testHypervisorDomains(use: UseFixture): void {
@@ -30,6 +31,7 @@ export function testHypervisorDomains(use: UseFixture): void {
   describe('domains: running', () => testRunning(use));
   describe('domains: files of VMs', () => testFiles(use));
   describe('domains: disks for cloud-init', () => testSeeds(use));
+  describe('domains: interfaces', () => testInterfaces(use));
 }
 
 function testFiles(use: UseFixture): void {

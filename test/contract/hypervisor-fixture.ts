@@ -8,7 +8,7 @@ import type { HypervisorMigration } from '../../src/drivers/hypervisor-jobs.ts';
 
 export type VmSize = 'small' | 'medium' | 'large';
 
-export type ChangeByHand = 'memory' | 'volumes' | 'persistence';
+export type ChangeByHand = 'memory' | 'volumes' | 'networks' | 'persistence';
 
 /** Two hypervisors for the suites of their contracts. */
 export interface HypervisorFixture extends AsyncDisposable {

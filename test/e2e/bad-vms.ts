@@ -141,10 +141,10 @@ export const BAD_VMS: readonly BadVm[] = [
   {
     what: 'what the agent cannot do yet',
     vm: vmWith({
-      machine: { networks: [{ name: 'default' }], devices: [{ type: 'gpu' }] },
+      machine: { networks: [{ name: 'default', type: 'ovs' }], devices: [{ type: 'gpu' }] },
     }),
     ...NOT_SUPPORTED,
-    fields: ['networks', 'devices'].map((key) => `${MACHINE}.${key}`),
+    fields: ['networks[0].type', 'devices'].map((key) => `${MACHINE}.${key}`),
   },
   {
     what: 'an image that is not there',

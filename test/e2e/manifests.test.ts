@@ -23,7 +23,7 @@ test('manifests are applied on a bare node through novactl', async (context) => 
       `${MACHINE}.image`,
       `${MACHINE}.lifecycle.preStart`,
       `${MACHINE}.lifecycle.preStop`,
-      `${MACHINE}.networks`,
+      `${MACHINE}.networks[0].ipv4.method`,
       `${MACHINE}.resources.disk`,
       `${MACHINE}.volumes[0].size`,
       `${MACHINE}.volumes[0].storageClass`,

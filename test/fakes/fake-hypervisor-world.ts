@@ -75,6 +75,7 @@ export class FakeHypervisorWorld {
       hugepages: undefined,
       volumes: [],
       disks: [],
+      interfaces: [],
       consoleLogPath: undefined,
     };
   }

@@ -73,6 +73,15 @@ export function makeVm(
     accelerator: 'kvm',
     machineType: 'pc-q35-7.2',
     volumes: [{ name: 'root', target: 'vda', path: '/images/root.qcow2', format: 'qcow2' }],
+    interfaces: [
+      {
+        name: 'lan',
+        mac: '02:00:00:00:00:01',
+        bridge: 'br0',
+        model: 'virtio',
+        hostDevice: 'vnet0',
+      },
+    ],
     statistics: {
       cpuTimeNs: 9_007_199_254_740_991n,
       cpuUsageCores: 0.25,

@@ -1,4 +1,6 @@
+import { macOf } from '../../src/core/resources/mac-address.ts';
 import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts.ts';
+import { bridgeOf, modelOf } from '../../src/core/resources/network.ts';
 import { formatOf, isReadOnly, pathOf, type Volume } from '../../src/core/resources/volume.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import { toDefinitionText } from '../../src/core/vm-definition-text.ts';
@@ -114,6 +116,7 @@ export function toHypervisorVm(vm: FakeVm): HypervisorVm {
       format: formatOf(volume),
     })),
     disks: disksOf(vm),
+    interfaces: interfacesOf(vm),
     consoleLogPath: `/var/log/fake/${live.uid}.log`,
     ...(vm.guest && { guestAgent: agentState(vm) }),
   };
@@ -138,6 +141,17 @@ export function disksOf({
       images: imagesOf(volume),
     }))
   );
+}
+
+function interfacesOf(vm: FakeVm): HypervisorVm['interfaces'] {
+  const { uid, spec } = vm.live;
+  return (spec.template.spec.networks ?? []).map((network, index) => ({
+    name: network.name,
+    mac: macOf(uid, network),
+    bridge: bridgeOf(network),
+    model: modelOf(network),
+    hostDevice: isActive(vm) ? `vnet${index}` : undefined,
+  }));
 }
 
 function imagesOf(volume: Volume): HypervisorDisk['images'] {

@@ -1,5 +1,7 @@
 import { hasReason } from '../../core/errors.ts';
+import { bridgeOf } from '../../core/resources/network.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { HostBridges } from '../../drivers/host-bridges.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import { hypervisorNameOf } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorInfo } from '../../drivers/hypervisor-host.ts';
@@ -18,6 +20,7 @@ import type { MigrationRecord } from './migration-record.ts';
 
 export interface IncomingCheckOptions {
   readonly hypervisor: Pick<Hypervisor, 'host' | 'domains'>;
+  readonly bridges: HostBridges;
   readonly capacity: CapacityLedger;
   readonly ownership: Ownership;
   readonly listVms: () => readonly Vm[];
@@ -56,6 +59,7 @@ export async function checkIncoming(
     blockers.push({ reason: 'NOT_SUPPORTED', message: `${field} ${description}`, subject: field });
   }
   await collect(blockers, () => options.validator.validateIncoming(definition, signal));
+  blockers.push(...(await bridgeBlockers(incoming, options, signal)));
   // What is too much for the whole node has been said.
   if (!blockers.some(({ reason }) => reason === 'NODE_CAPACITY_EXCEEDED')) {
     await collect(blockers, () => options.capacity.assertRoom(holdingFor(definition, incoming)));
@@ -87,6 +91,26 @@ async function hypervisorNameBlockers(
   if (other === undefined) return [];
   const message = `libvirt calls the VM ${hypervisorName}, and has another of that name there (${other}); shut one of them down and rename it with virsh domrename`;
   return [{ reason: 'VM_ALREADY_EXISTS', message, subject: 'metadata' }];
+}
+
+/** Of what it runs with and its definition does not name, or not any more. */
+async function bridgeBlockers(
+  { definition, bridges }: IncomingVm,
+  options: IncomingCheckOptions,
+  signal: AbortSignal,
+): Promise<IncomingBlocker[]> {
+  const named = (definition.spec.template.spec.networks ?? []).map(bridgeOf);
+  const unsaid = bridges.filter((bridge) => !named.includes(bridge));
+  if (unsaid.length === 0) return [];
+  const here = await options.bridges.list(signal);
+  const what = here.length === 0 ? 'no bridge' : `only ${here.join(', ')}`;
+  return unsaid
+    .filter((bridge) => !here.includes(bridge))
+    .map((bridge) => ({
+      reason: 'NETWORK_NOT_FOUND',
+      message: `the VM runs with an interface on the bridge ${bridge}, and this node has ${what}; make ${bridge} there (docs/networks.md), choose another node, or restart the VM without that interface`,
+      subject: 'status.interfaces',
+    }));
 }
 
 async function cpuBlockers(
@@ -201,6 +225,7 @@ async function collect(
           'IMAGE_NOT_READABLE',
           'IMAGE_UNREACHABLE',
           'DEVICE_IN_USE',
+          'NETWORK_NOT_FOUND',
         ] as const),
         ...(['NODE_CAPACITY_EXCEEDED', 'FEATURE_NOT_SUPPORTED', 'NOT_SUPPORTED'] as const),
         ...(['NODE_CORDONED', 'NODE_SHUTTING_DOWN', 'VM_BUSY', 'STATE_NOT_READY'] as const),

@@ -165,6 +165,8 @@ export interface IncomingVm {
   readonly vcpus: number;
   /** Its CPU, in words for the destination's hypervisor alone; empty if there are none. */
   readonly cpu: string;
+  /** Bridges that its interfaces are on now, whoever has put them there; none where the source does not tell. */
+  readonly bridges: readonly string[];
   /** What the source's hypervisor calls it: by its name, unless somebody has renamed it; empty where it does not tell. */
   readonly hypervisorName: string;
   /** Files of the agent that come with the VM, by name; the content is empty when it is only asked whether it may come. */

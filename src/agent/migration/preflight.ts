@@ -77,6 +77,7 @@ export async function preflight(
     memoryBytes: found?.memoryBytes ?? memoryBytesOf(machine),
     vcpus: found?.vcpus ?? vcpusOf(machine),
     cpu: found?.cpu ?? '',
+    bridges: bridgesOf(found),
     hypervisorName: found?.hypervisorName ?? hypervisorNameOf(definition),
     privateFiles: {},
     sourceHostUuid: info.hostUuid,
@@ -129,6 +130,10 @@ export async function preflight(
     });
     return { blockers, images, memoryBytes: incoming.memoryBytes, way: undefined };
   }
+}
+
+function bridgesOf(vm: HypervisorVm | undefined): readonly string[] {
+  return [...new Set((vm?.interfaces ?? []).flatMap(({ bridge }) => bridge ?? []))];
 }
 
 /** A copy that another node owns by now must not reach a third one as if it were the VM. */

@@ -83,6 +83,7 @@ const MAX_DEFINITION_BYTES = 1024 ** 2;
 // With the definition they must fit in one request.
 const MAX_PRIVATE_FILES = 2;
 const MAX_PRIVATE_FILE_BYTES = 1024 ** 2;
+const MAX_BRIDGES = 64;
 
 export function fromIncomingFields(request: IncomingFields, checks: FieldChecks): IncomingVm {
   const vm = checks.required('incoming', request.incoming) ?? IncomingVirtualMachine.create();
@@ -119,6 +120,7 @@ export function fromIncomingFields(request: IncomingFields, checks: FieldChecks)
     memoryBytes: checks.count('incoming.memoryBytes', vm.memoryBytes),
     vcpus: vm.vcpus,
     cpu: fromCpu(vm.cpu, checks),
+    bridges: fromBridges(vm.bridges, checks),
     hypervisorName: checks.text(
       'incoming.hypervisorName',
       vm.hypervisorName,
@@ -141,6 +143,14 @@ function fromCpu(cpu: string, checks: FieldChecks): string {
   if (Buffer.byteLength(cpu) <= MAX_CPU_BYTES) return cpu;
   checks.add('incoming.cpu', `must have at most ${MAX_CPU_BYTES} bytes`);
   return '';
+}
+
+function fromBridges(bridges: readonly string[], checks: FieldChecks): readonly string[] {
+  if (bridges.length > MAX_BRIDGES)
+    checks.add('incoming.bridges', `must be at most ${MAX_BRIDGES}`);
+  return bridges.map((name, index) =>
+    checks.text(`incoming.bridges[${index}]`, name, MAX_TEXT_BYTES),
+  );
 }
 
 /** Text that gives the same bytes again. */
@@ -214,6 +224,7 @@ function toIncomingVirtualMachine(incoming: IncomingVm): IncomingVirtualMachine 
     memoryBytes: toUint64(memoryBytes),
     vcpus,
     cpu: incoming.cpu,
+    bridges: [...incoming.bridges],
     hypervisorName: incoming.hypervisorName,
     privateFiles: Object.entries(definition.privateFiles).map(([name, sha256]) => ({
       name,

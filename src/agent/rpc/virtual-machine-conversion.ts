@@ -100,6 +100,11 @@ function toStatus(vm: Vm): StatusDocument {
     machineType: vm.machineType,
     statistics: statistics && toStatistics(statistics),
     volumes: vm.volumes.map((volume) => ({ ...volume, path: volume.path ?? '' })),
+    interfaces: vm.interfaces.map((one) => ({
+      ...one,
+      bridge: one.bridge ?? '',
+      hostDevice: one.hostDevice ?? '',
+    })),
     restart: vm.restart && toRestart(vm.restart),
     ...runningSince(vm),
     origin: { ...origin },

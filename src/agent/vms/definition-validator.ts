@@ -8,6 +8,7 @@ import { checkSupport, type Support } from '../../core/resources/support.ts';
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
 import { formatOf, isReadOnly, type Volume } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { HostBridges } from '../../drivers/host-bridges.ts';
 import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { ImageHolder, ImageInspector } from '../../drivers/images.ts';
@@ -27,11 +28,13 @@ import {
   writtenBases,
 } from './file-violations.ts';
 import { firmwareViolations } from './firmware-violations.ts';
+import { missingBridges, sameAddresses } from './network-violations.ts';
 import { commandNameOf } from './vm-words.ts';
 
 export interface DefinitionValidatorOptions {
   readonly host: Pick<HypervisorHost, 'getInfo' | 'findModelProblem' | 'findFirmwareProblems'>;
   readonly images: ImageInspector;
+  readonly bridges: HostBridges;
   /** What new VMs run on. */
   readonly accelerator: Pick<NodeAccelerator, 'current'>;
   /** What users call a VM of this node, such as `default/web`; undefined if it is none. */
@@ -46,6 +49,7 @@ const WEIGHTS: readonly Reason[] = [
   'NOT_SUPPORTED',
   'FEATURE_NOT_SUPPORTED',
   'CPU_INCOMPATIBLE',
+  'NETWORK_NOT_FOUND',
 ];
 
 /** What a look at the files of a VM has found. */
@@ -66,9 +70,9 @@ export class DefinitionValidator {
   }
 
   /**
-   * Fails with INVALID_SPEC, NOT_SUPPORTED, FEATURE_NOT_SUPPORTED, CPU_INCOMPATIBLE or what is wrong with a file
+   * Fails with INVALID_SPEC, NOT_SUPPORTED, FEATURE_NOT_SUPPORTED, CPU_INCOMPATIBLE, NETWORK_NOT_FOUND or what is wrong with a file
    * (IMAGE_NOT_FOUND, IMAGE_INVALID, IMAGE_IN_USE, IMAGE_NOT_ALLOWED, IMAGE_NOT_READABLE, IMAGE_UNREACHABLE, DEVICE_IN_USE),
-   * naming every field that is wrong. Files are looked at only if the rest is right. Returns what is accepted but is not as one
+   * naming every field that is wrong. Files and bridges are looked at only if the rest is right. Returns what is accepted but is not as one
    * may think, in sentences. That others use its images now is such a thing for a VM that is not started at once.
    */
   async validate(
@@ -84,13 +88,17 @@ export class DefinitionValidator {
       ...(await this.#machineTypeViolations(machine, signal)),
       ...(await this.#cpuViolations(machine, signal)),
       ...(await firmwareViolations(machine, this.#options.host, signal)),
+      ...sameAddresses(machine, metadata.uid),
     ];
     const asker = { vmUid: metadata.uid, arrivesAs: undefined, isNew: true };
     const { violations: ofFiles, contents } =
       violations.length === 0 ? await this.#lookAtFiles(machine, asker, signal) : NO_FILES;
+    const ofNetworks =
+      violations.length === 0 ? await this.#networkViolations(machine, signal) : [];
     const [inUse, others] = [ofFiles.filter(isInUse), ofFiles.filter((one) => !isInUse(one))];
     throwIfAny(`accept VM ${JSON.stringify(metadata.name)}`, [
       ...violations,
+      ...ofNetworks,
       ...others,
       ...(isStarted ? inUse : []),
     ]);
@@ -102,16 +110,19 @@ export class DefinitionValidator {
     ];
   }
 
-  /** Fails as `validate` does if a VM that is here cannot be started with its files as they are now. */
+  /** Fails as `validate` does if a VM that is here cannot be started with its files and the node's bridges as they are now. */
   async assertStartable(
     { uid, name, spec }: VmDefinition,
     drift: readonly DriftedPart[],
     signal: AbortSignal,
   ): Promise<void> {
-    // What it would be started with is not what its spec has.
-    if (drift.includes('volumes')) return;
+    const machine = spec.template.spec;
     const asker = { vmUid: uid, arrivesAs: undefined };
-    const violations = await this.#fileViolations(spec.template.spec, asker, signal);
+    // What it would be started with may not be what its spec has.
+    const violations = [
+      ...(drift.includes('networks') ? [] : await this.#networkViolations(machine, signal)),
+      ...(drift.includes('volumes') ? [] : await this.#fileViolations(machine, asker, signal)),
+    ];
     throwIfAny(`start VM ${name}`, violations);
   }
 
@@ -131,9 +142,18 @@ export class DefinitionValidator {
     const violations = [
       ...(await this.#machineTypeViolations(machine, signal)),
       ...(await firmwareViolations(machine, this.#options.host, signal)),
+      ...(await this.#networkViolations(machine, signal)),
       ...(await this.#fileViolations(machine, asker, signal)),
     ];
     throwIfAny(`take VM ${name}`, violations);
+  }
+
+  async #networkViolations(
+    machine: Machine,
+    signal: AbortSignal,
+  ): Promise<readonly SpecViolation[]> {
+    if ((machine.networks ?? []).length === 0) return [];
+    return missingBridges(machine, await this.#options.bridges.list(signal));
   }
 
   #memoryViolations(machine: Machine): SpecViolation[] {

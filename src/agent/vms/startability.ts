@@ -1,13 +1,17 @@
 import { delay } from '../../core/delay.ts';
 import { hasReason, type Reason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
+import { summarize } from '../../core/resources/schema-issues.ts';
 import { pathOf } from '../../core/resources/volume.ts';
+import type { HostBridges } from '../../drivers/host-bridges.ts';
 import type { ImageInspector } from '../../drivers/images.ts';
+import { missingBridges } from './network-violations.ts';
 import type { Vm } from './vm.ts';
 import { isOff, type StartProblem } from './vm-phase.ts';
 
 export interface StartabilityOptions {
   readonly images: Pick<ImageInspector, 'listMissing'>;
+  readonly bridges: HostBridges;
   /** The VMs as last listed; undefined until they were. Must cost nothing. */
   readonly listVms: () => readonly Vm[] | undefined;
   readonly onChange: () => void;
@@ -25,14 +29,18 @@ const LASTING = [
   'IMAGE_NOT_ALLOWED',
   'IMAGE_NOT_READABLE',
   'DEVICE_IN_USE',
+  'NETWORK_NOT_FOUND',
   'CPU_INCOMPATIBLE',
   'FEATURE_NOT_SUPPORTED',
   'HYPERVISOR_REFUSED',
 ] as const satisfies readonly Reason[];
 
+/** What is looked at anew, whatever an attempt has found. */
+const LOOKED_AT: readonly Reason[] = ['IMAGE_NOT_FOUND', 'NETWORK_NOT_FOUND'];
+
 /**
  * What keeps VMs from being started, for whoever comes next: what the last attempt has found, and of those that are off whether
- * all their files are there.
+ * all their files and bridges are there.
  */
 export class Startability {
   readonly #options: StartabilityOptions;
@@ -66,13 +74,13 @@ export class Startability {
     }
   }
 
-  /** Looks for the files of VMs that are off, until aborted. */
+  /** Looks for the files and bridges of VMs that are off, until aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const { lookIntervalMs = LOOK_INTERVAL_MS, log } = this.#options;
     for (;;) {
       await this.#look(signal).catch((error: unknown) => {
         signal.throwIfAborted();
-        log.debug({ err: error }, 'Cannot look for the files of VMs');
+        log.debug({ err: error }, 'Cannot look for the files and bridges of VMs');
       });
       await delay(lookIntervalMs, signal);
     }
@@ -86,20 +94,22 @@ export class Startability {
 
   /** One at a time, however long it takes. */
   async #look(signal: AbortSignal): Promise<void> {
-    const { images, listVms, onChange } = this.#options;
+    const { images, bridges, listVms, onChange } = this.#options;
     const vms = listVms();
     if (vms === undefined) return;
-    const off = vms.filter((vm) => vm.isRead && isOff(vm) && !vm.drift.includes('volumes'));
+    const off = vms.filter((vm) => vm.isRead && isOff(vm));
     const paths = [...new Set(off.flatMap(filesOf))];
     const gone = new Set(await images.listMissing(paths, signal));
+    const present = off.some(hasNetworks) ? await bridges.list(signal) : [];
     const missing = new Map<string, StartProblem>();
     for (const vm of off) {
+      const { uid } = vm.definition;
       const lost = filesOf(vm).filter((path) => gone.has(path));
-      if (lost.length > 0) missing.set(vm.definition.uid, lossOf(vm, lost));
+      const problem = lost.length > 0 ? lossOf(vm, lost) : bridgeLossOf(vm, present);
+      const found = this.#found.get(uid)?.reason;
+      if (problem !== undefined) missing.set(uid, problem);
       // What an attempt has found missing has been put back.
-      else if (this.#found.get(vm.definition.uid)?.reason === 'IMAGE_NOT_FOUND') {
-        this.#note(vm.definition.uid, undefined);
-      }
+      else if (found !== undefined && LOOKED_AT.includes(found)) this.#note(uid, undefined);
     }
     this.#forgetAllBut(vms);
     const before = [...this.#missing.values()].map(({ message }) => message).join();
@@ -113,7 +123,9 @@ export class Startability {
   }
 }
 
-function filesOf({ definition }: Vm): readonly string[] {
+/** None of one whose next start takes others than its spec has. */
+function filesOf({ definition, drift }: Vm): readonly string[] {
+  if (drift.includes('volumes')) return [];
   const { volumes = [], kernel } = definition.spec.template.spec;
   return [...volumes.map(pathOf), kernel?.path, kernel?.initrd].filter(
     (path) => path !== undefined,
@@ -126,15 +138,29 @@ function lossOf({ definition: { name } }: Vm, lost: readonly string[]): StartPro
   return { reason: 'IMAGE_NOT_FOUND', message };
 }
 
+function hasNetworks({ definition }: Vm): boolean {
+  return (definition.spec.template.spec.networks ?? []).length > 0;
+}
+
+function bridgeLossOf(
+  { definition: { name, spec }, drift }: Vm,
+  bridges: readonly string[],
+): StartProblem | undefined {
+  if (drift.includes('networks')) return undefined;
+  const lacking = missingBridges(spec.template.spec, bridges);
+  if (lacking.length === 0) return undefined;
+  return { reason: 'NETWORK_NOT_FOUND', message: `Cannot start VM ${name}: ${summarize(lacking)}` };
+}
+
 interface EndedStart {
   readonly state: string;
   readonly error: StartProblem | undefined;
 }
 
-/** Undefined if it went well, or passes by itself. Whether files are there is looked at anew. */
+/** Undefined if it went well, or passes by itself. Whether files and bridges are there is looked at anew. */
 function failureOf(start: EndedStart | undefined): StartProblem | undefined {
   if (start?.state !== 'failed' || start.error === undefined) return undefined;
   const { reason, message } = start.error;
   const isLasting = LASTING.some((lasting) => lasting === reason);
-  return isLasting && reason !== 'IMAGE_NOT_FOUND' ? { reason, message } : undefined;
+  return isLasting && !LOOKED_AT.includes(reason) ? { reason, message } : undefined;
 }

@@ -55,6 +55,7 @@ export const UNDESCRIBED = {
   accelerator: undefined,
   machineType: '',
   volumes: [],
+  interfaces: [],
   statistics: undefined,
   migration: undefined,
   run: undefined,
@@ -134,6 +135,7 @@ export class VmDescriber {
       accelerator: found.accelerator,
       machineType: found.machineType,
       volumes: found.volumes,
+      interfaces: found.interfaces,
       statistics:
         usage === undefined || !isOn(found) ? undefined : this.#cpuUsage.measure(found.uid, usage),
       guestAgent: found.guestAgent,

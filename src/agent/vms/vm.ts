@@ -51,6 +51,7 @@ export interface Vm {
   readonly accelerator: Accelerator | undefined;
   readonly machineType: string;
   readonly volumes: readonly VmVolume[];
+  readonly interfaces: readonly VmInterface[];
   readonly statistics: VmUsage | undefined;
   /** Whether a guest agent listens in its guest; undefined if there is no channel for one, or that is not known. */
   readonly guestAgent?: HypervisorVm['guestAgent'];
@@ -76,6 +77,17 @@ export interface PendingChange {
 }
 
 /** A volume as the hypervisor has it. */
+interface VmInterface {
+  /** Of the network that it was made for; for another maker's the name of what it is connected to, which may be empty. */
+  readonly name: string;
+  readonly mac: string;
+  /** On this node; undefined for one that is not on a bridge. */
+  readonly bridge: string | undefined;
+  readonly model: string;
+  /** The host's end of it; undefined while the VM is off. */
+  readonly hostDevice: string | undefined;
+}
+
 interface VmVolume {
   /** Of the spec's volume; a volume that is not ours has its target's name. */
   readonly name: string;

@@ -36,6 +36,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
     "Open what is named above to the user of QEMU, or mount it for writing; or move the image to one of images.folders where QEMU's user can read and write it",
   IMAGE_UNREACHABLE:
     'Bring back the storage that is named (on the node: findmnt, and its server), then try again; or name another image',
+  NETWORK_NOT_FOUND:
+    'Name a bridge that the node has (ip -brief link show type bridge), make the one that is named on it (docs/networks.md), or choose another node',
   NODE_CAPACITY_EXCEEDED:
     'Ask for less, stop another VM, or choose another node (novactl node get shows what is free)',
   NODE_CORDONED: 'Choose another node, or let this one take VMs again with: novactl node uncordon',
@@ -141,6 +143,8 @@ const OF_MIGRATIONS: Readonly<Partial<Record<Reason, string>>> = {
     'What is here is not the VM: go to the node that is named above as its owner; the copy here goes with novactl vm delete NAME, with --unowned-copy where its agent knows that it is one',
   VM_NOT_FOUND:
     'Look for it with novactl vm list on both nodes; one that is on neither is made anew from its manifest: novactl vm apply -f FILE',
+  NETWORK_NOT_FOUND:
+    'Make a bridge of that name on that node, connected to the same network (docs/networks.md), or choose another node',
   IMAGE_NOT_FOUND:
     'Mount the storage that the image is on under the same path on that node; of a file that is only read a copy will do, with --trust-shared VOLUME',
 };

@@ -51,6 +51,7 @@ export function vmView(options: {
     { header: 'MEMORY USED', wide: true, value: memoryUsed },
     { header: 'ACCELERATOR', wide: true, value: ({ status }) => status?.accelerator ?? '' },
     { header: 'MACHINE', wide: true, value: ({ status }) => status?.machineType ?? '' },
+    { header: 'INTERFACES', wide: true, value: interfaces },
     { header: 'MIGRATION', wide: true, value: migration },
     { header: 'PENDING', wide: true, value: pending },
     { header: 'STARTS AGAIN', wide: true, value: startsAgain },
@@ -100,6 +101,13 @@ function migratable({ status }: VmDocument): string {
   const condition = status?.conditions?.find(({ type }) => type === 'LiveMigratable');
   if (condition?.status === 'True') return 'yes';
   return condition?.status === 'False' ? `no (${condition.reason ?? ''})` : '';
+}
+
+/** What each is connected to, such as `lan=br0`. */
+function interfaces({ status }: VmDocument): string {
+  return (status?.interfaces ?? [])
+    .map(({ name = '', bridge = '' }) => (bridge === '' ? name : `${name}=${bridge}`))
+    .join(',');
 }
 
 function migration({ status }: VmDocument): string {

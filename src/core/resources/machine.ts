@@ -1,21 +1,14 @@
 import * as z from '../zod.ts';
 import { cloudInit } from './cloud-init.ts';
-import {
-  absolutePath,
-  bytesQuantity,
-  choice,
-  cpuQuantity,
-  dnsLabel,
-  labels,
-} from './field-schemas.ts';
+import { absolutePath, bytesQuantity, choice, cpuQuantity, labels } from './field-schemas.ts';
 import { imageSource } from './image-source.ts';
+import { MAX_NETWORKS, network } from './network.ts';
 import { MAX_VOLUMES, volume } from './volume.ts';
 
 /** Linux on x86 takes 2048 bytes with the closing NUL. */
 const MAX_COMMAND_LINE_BYTES = 2047;
 const MAX_USER_DATA_BYTES = 1024 * 1024;
 
-const NO_NETWORKS = 'the agent cannot attach networks yet; leave them out';
 const NO_HOOKS = 'the agent runs no hooks yet; leave it out';
 
 const resources = z.strictObject({
@@ -30,28 +23,6 @@ const resources = z.strictObject({
     description: 'Size of the root disk: made from image, or empty without one.',
     notSupported: 'the agent cannot make disks yet; name a file or block device in volumes',
   }),
-});
-
-const ipv4 = z.strictObject({
-  method: choice('IPV4_METHOD', ['dhcp', 'static']).default('dhcp').meta({
-    description: 'Where the address comes from.',
-  }),
-  address: z
-    .cidrv4('must be an address with its prefix length, such as 10.0.1.10/24')
-    .optional()
-    .meta({ description: 'Address with prefix length; with static.' }),
-  gateway: z
-    .ipv4('must be an IPv4 address')
-    .optional()
-    .meta({ description: 'Default gateway; with static.' }),
-});
-
-const network = z.strictObject({
-  name: dnsLabel.meta({ description: 'Name of the network.' }),
-  type: choice('NETWORK_TYPE', ['bridge', 'ovs', 'overlay', 'sr-iov', 'macvlan'])
-    .optional()
-    .meta({ description: "How it is attached; the network's own type if left out." }),
-  ipv4: ipv4.optional().meta({ description: 'Its IPv4 address.' }),
 });
 
 const device = z.strictObject({
@@ -199,9 +170,11 @@ export const machine = z.strictObject({
   }),
   networks: z
     .array(network)
-    .max(64, 'must be at most 64')
+    .max(MAX_NETWORKS, `must be at most ${MAX_NETWORKS}`)
     .optional()
-    .meta({ description: 'Networks that it is on.', notSupported: NO_NETWORKS }),
+    .meta({
+      description: `Networks that it is on, an interface each, at most ${MAX_NETWORKS}. Interfaces that were added with other tools stay.`,
+    }),
   volumes: z
     .array(volume)
     .max(MAX_VOLUMES, `must be at most ${MAX_VOLUMES}`)

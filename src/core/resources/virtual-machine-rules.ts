@@ -1,13 +1,9 @@
 import { parseBitRate, parseBytes, parseMilliCpus, similarBytes } from '../quantity.ts';
 import { hasSeed } from './has-seed.ts';
 import type { Machine } from './machine.ts';
+import { networkProblems } from './network-rules.ts';
+import type { SpecProblem } from './spec-problem.ts';
 import { busOf, MAX_VOLUMES, pathOf, targetPrefixOf, type Volume } from './volume.ts';
-
-/** Something wrong with a spec that no single field shows. */
-interface SpecProblem {
-  readonly path: readonly PropertyKey[];
-  readonly message: string;
-}
 
 const MAX_VCPUS = 512;
 /** What x86 can address, in 52 bits. */
@@ -87,15 +83,8 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
   if (machine.firmware?.secureBootKeys !== undefined && machine.firmware.secureBoot !== true) {
     yield { path: ['firmware', 'secureBootKeys'], message: 'needs secureBoot: true' };
   }
-  for (const [index, network] of (machine.networks ?? []).entries()) {
-    const { method, address } = network.ipv4 ?? {};
-    const path = ['networks', index, 'ipv4', 'address'];
-    if (method === 'static' && address === undefined) {
-      yield { path, message: 'is required with method static' };
-    }
-    if (method === 'dhcp' && address !== undefined) {
-      yield { path, message: 'must be left out with method dhcp' };
-    }
+  for (const { path, message } of networkProblems(machine)) {
+    yield { path: ['networks', ...path], message };
   }
   const { volumes = [] } = machine;
   for (const [index, volume] of volumes.entries()) {

@@ -129,6 +129,27 @@ export const virtualMachineStatus = z.strictObject({
     )
     .optional()
     .meta({ description: 'Its volumes as the hypervisor has them.' }),
+  interfaces: z
+    .array(
+      z.strictObject({
+        name: z.string().optional().meta({
+          description:
+            "Name of the spec's network; of an interface that was added with other tools what it is connected to.",
+        }),
+        mac: z.string().optional().meta({ description: 'MAC address.' }),
+        bridge: z.string().optional().meta({
+          description:
+            'The bridge on the node; not there for one that is connected in another way.',
+        }),
+        model: z.string().optional().meta({ description: 'What the guest sees.' }),
+        hostDevice: z.string().optional().meta({
+          description:
+            "The host's end of it, such as `vnet3`, as `ip link` and `tcpdump` call it. Not there while the VM is off.",
+        }),
+      }),
+    )
+    .optional()
+    .meta({ description: 'Its network interfaces as the hypervisor has them.' }),
   runningSince: z.string().optional().meta({
     leaf: 'timestamp',
     description:

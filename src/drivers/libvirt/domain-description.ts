@@ -20,6 +20,7 @@ export type DomainDescription = Pick<
   | 'hugepages'
   | 'volumes'
   | 'disks'
+  | 'interfaces'
   | 'consoleLogPath'
   | 'guestAgent'
 >;
@@ -56,6 +57,7 @@ export function describeDomain(xml: DomainXml): DomainDescription {
       ...(isOpen === true && { isOpen }),
     })),
     disks: live.disks,
+    interfaces: live.interfaces,
     consoleLogPath,
     guestAgent: live.guestAgent,
   };
@@ -84,6 +86,7 @@ export const SOMEBODY_ELSES: DomainDescription = {
   hugepages: undefined,
   volumes: [],
   disks: [],
+  interfaces: [],
   consoleLogPath: undefined,
 };
 

@@ -42,6 +42,12 @@ const REFUSALS: readonly Refusal[] = [
     advice: (_match, where) => `put it there, on ${where}, or correct the path`,
   },
   {
+    words: /Cannot get interface MTU on '.*': No such device|[Uu]nable to add bridge .* port /,
+    reason: 'NETWORK_NOT_FOUND',
+    advice: (_match, where) =>
+      `there is no such bridge on ${where}: make it (docs/networks.md), or connect the VM to another (spec.template.spec.networks)`,
+  },
+  {
     words: /Failed to get (?:shared )?"[a-z ]+" lock|Is another process using the image/,
     reason: 'IMAGE_IN_USE',
     advice: (_match, where) =>

@@ -71,11 +71,14 @@ test('what the agent cannot do is refused by field, and what has no effect is wa
     warned.stderr,
     /^Warning: VM default\/web: spec\.template\.spec\.nodeSelector is kept and has no effect/,
   );
-  const refused = await served.novactl('vm apply -f -', `${wanted}      networks: [{name: lan}]\n`);
+  const refused = await served.novactl(
+    'vm apply -f -',
+    `${wanted}      networks: [{name: lan, type: ovs}]\n`,
+  );
   assert.equal(refused.code, 4);
   assert.match(
     refused.stderr,
-    /^Error in standard input: .*spec\.template\.spec\.networks is not supported: .*\(NOT_SUPPORTED\)\nWhat to do: Leave out/,
+    /^Error in standard input: .*spec\.template\.spec\.networks\[0\]\.type is not supported: .*\(NOT_SUPPORTED\)\nWhat to do: Leave out/,
   );
 });
 

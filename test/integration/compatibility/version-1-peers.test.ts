@@ -41,6 +41,7 @@ function incoming(requiredFeatures: readonly string[] = []): IncomingVm {
     memoryBytes: 64 * 1024 ** 2,
     vcpus: 1,
     cpu: 'qemu64',
+    bridges: [],
     hypervisorName: 'renamed',
     privateFiles: {},
     sourceHostUuid: 'host-a',

@@ -17,7 +17,7 @@ test('a node is a machine of its own: name, network, folders, processes, libvirt
   await using lab = await Lab.create({ nodes: ['a', 'b'] }, signal);
   const [a, b] = [lab.node('a'), lab.node('b')];
   assert.equal((await a.run(['hostname'], signal)).trim(), `${lab.name}-a`);
-  assert.equal((await a.run(['ls', '/sys/class/net'], signal)).trim(), 'eth0\nlo');
+  assert.equal((await a.run(['ls', '/sys/class/net'], signal)).trim(), 'br0\neth0\neth1\nlo');
   await a.run(['touch', '/run/only-a'], signal);
   assert.equal(existsSync(a.outside('run/only-a')), true);
   assert.equal((await b.tryRun(['ls', '/run/only-a'], signal)).code, 2);

@@ -5,7 +5,9 @@ import { truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
+import { macOf } from '../../../src/core/resources/mac-address.ts';
 import type { Machine } from '../../../src/core/resources/machine.ts';
+import type { Network } from '../../../src/core/resources/network.ts';
 import { buildDomainXml } from '../../../src/drivers/libvirt/domain-xml/build-domain-xml.ts';
 import { DomainDocument } from '../../../src/drivers/libvirt/domain-xml/domain-document.ts';
 import type { DomainXmlOptions } from '../../../src/drivers/libvirt/domain-xml/domain-part.ts';
@@ -66,6 +68,11 @@ void describe('libvirt', { skip: findObstacle() ?? false }, () => {
         assert.deepEqual(document.definition, from);
         assert.deepEqual(comparable(document, wanted), expectedMachine(wanted, chosen));
         assert.deepEqual(readBoard(document), expectedBoard(wanted));
+        assert.deepEqual(
+          document.interfaces.map(toMac),
+          (wanted.networks ?? []).map(macOfIn(from)),
+        );
+        assert.ok(!document.drift.includes('networks'));
         assert.equal(document.consoleLogPath, chosen.consoleLogPath);
       }),
       { numRuns: RUNS, endOnFailure: true },
@@ -85,6 +92,9 @@ void describe('libvirt', { skip: findObstacle() ?? false }, () => {
         assert.deepEqual(targets(document), targets(wanted));
         const before = expectedBoard(from.spec.template.spec);
         assert.deepEqual(readBoard(document), expectedBoard(changed, before));
+        const macs = (changed.networks ?? []).map(macOfIn(from));
+        assert.deepEqual(document.interfaces.map(toMac).toSorted(), macs.toSorted());
+        assert.ok(!document.drift.includes('networks'));
       }),
       { numRuns: RUNS / 2, endOnFailure: true },
     );
@@ -234,6 +244,13 @@ function attachLoopDevice(file: string): AsyncDisposable & { readonly path: stri
     },
   };
 }
+
+const toMac = ({ mac }: { readonly mac: string }) => mac;
+
+const macOfIn =
+  ({ uid }: { readonly uid: string }) =>
+  (network: Network) =>
+    macOf(uid, network);
 
 const targets = (document: DomainDocument) =>
   document.volumes.map(({ name, target }) => `${name} ${target}`).toSorted();

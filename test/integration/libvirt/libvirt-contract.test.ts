@@ -15,6 +15,7 @@ const MEMORY: Readonly<Record<VmSize, string>> = { small: '64Mi', medium: '2Gi',
 const BY_HAND: Readonly<Record<ChangeByHand, readonly [string, ...string[]]>> = {
   memory: ['setmem', '48M', '--config'],
   volumes: ['detach-disk', 'vda', '--config'],
+  networks: ['detach-interface', 'bridge', '--config'],
   persistence: ['undefine'],
 };
 

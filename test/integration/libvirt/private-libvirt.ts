@@ -84,6 +84,7 @@ export class PrivateLibvirt implements AsyncDisposable {
     const script = [
       'set -e',
       'ip link set lo up',
+      'ip link add br0 up type bridge',
       `hostname ${folder.slice('/tmp/'.length).toLowerCase()}`,
       ...PRIVATE_FOLDERS.map((path) => `mkdir -p ${path}; mount --bind ${folder}${path} ${path}`),
       'echo ready',

@@ -51,6 +51,7 @@ const incoming: IncomingVm = {
   memoryBytes: 64 * 1024 ** 2,
   vcpus: 1,
   cpu: 'qemu64',
+  bridges: ['br0', 'virbr1'],
   hypervisorName: 'renamed',
   privateFiles: { 'user-data': content },
   sourceHostUuid: 'host-z',

@@ -10,7 +10,7 @@ export function addVmGetCommand(parent: Command, io: CliIo): void {
     .summary('one VM')
     .description(
       'Shows one VM, why it is what it is, and its conditions: RunStrategyFulfilled says what a VM that shall run waits for; ' +
-        'then by field what waits for its next start: the value in force and the one after it. With -o yaml it is what "vm apply -f" reads.',
+        'then its network interfaces, and by field what waits for its next start: the value in force and the one after it. With -o yaml it is what "vm apply -f" reads.',
     )
     .argument('<vm>', 'NAME or NAMESPACE/NAME');
   addNamespaceOption(command);
@@ -28,13 +28,15 @@ Examples:
     const { printItem } = await import('../../output/output.ts');
     const { pendingChangesText } = await import('../../views/pending-changes.ts');
     const { vmDetailsText } = await import('../../views/vm-details.ts');
+    const { vmInterfacesText } = await import('../../views/vm-interfaces.ts');
     const { vmDocument, vmView } = await import('../../views/vm-view.ts');
     await withAgent(io, command, async (client, call) => {
       const vm = vmDocument(await client.vms.get(vmRef(name, options), call));
       const nowMs = Date.now();
       await printItem(io, output, vmView({ nowMs, showNamespace: true }), vm);
       if (output === 'table' || output === 'wide') {
-        io.stdout.write(vmDetailsText(vm, nowMs) + pendingChangesText(vm));
+        const parts = [vmDetailsText(vm, nowMs), vmInterfacesText(vm), pendingChangesText(vm)];
+        io.stdout.write(parts.join(''));
       }
     });
   });

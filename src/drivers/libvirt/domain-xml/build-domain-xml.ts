@@ -8,7 +8,8 @@ import { element, renderXml } from './xml-node.ts';
 /** The XML of a domain that is to be defined anew. Fails with INVALID_SPEC for values that XML cannot carry. */
 export function buildDomainXml(definition: VmDefinition, options: DomainXmlOptions): string {
   const machine = definition.spec.template.spec;
-  const built = DOMAIN_PARTS.map((part) => part.build(machine, options));
+  const own = { ...options, vmUid: definition.uid };
+  const built = DOMAIN_PARTS.map((part) => part.build(machine, own));
   const domain = element(
     'domain',
     {

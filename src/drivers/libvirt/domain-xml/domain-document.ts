@@ -2,7 +2,12 @@ import { AgentError } from '../../../core/errors.ts';
 import type { Machine } from '../../../core/resources/machine.ts';
 import type { Volume } from '../../../core/resources/volume.ts';
 import type { VmDefinition } from '../../../core/vm-definition.ts';
-import type { DriftedPart, HypervisorDisk, VmFacts } from '../../hypervisor-domains.ts';
+import type {
+  DriftedPart,
+  HypervisorDisk,
+  HypervisorInterface,
+  VmFacts,
+} from '../../hypervisor-domains.ts';
 import {
   acceleratorOf,
   type ChangeOptions,
@@ -24,6 +29,7 @@ import { type DomainBoot, readBoot, readMachineType } from './parts/boot-part.ts
 import { type DomainCpu, liveCpuOf, readCpu } from './parts/cpu-part.ts';
 import { readBoundDevices, readDisks, readMirrors } from './parts/disk-images.ts';
 import { GUEST_AGENT_CHANNEL } from './parts/fixed-part.ts';
+import { readInterfaces } from './parts/interfaces-part.ts';
 import { hasOddRam, readHugepages, readMemoryBytes } from './parts/memory-part.ts';
 import { readSeedPath } from './parts/seed-part.ts';
 import { changeMedium, type DomainVolume, findDrive, readVolumes } from './parts/volumes-part.ts';
@@ -89,6 +95,10 @@ export class DomainDocument {
 
   get disks(): readonly HypervisorDisk[] {
     return readDisks(this.#root);
+  }
+
+  get interfaces(): readonly HypervisorInterface[] {
+    return readInterfaces(this.#root);
   }
 
   /** Guest devices of disks that are being copied while they are in use. */
@@ -224,7 +234,8 @@ export class DomainDocument {
    */
   withMachine(machine: Machine, options: DomainXmlOptions): DomainDocument {
     const editor = new XmlEditor(this.#source);
-    for (const part of DOMAIN_PARTS) part.change(editor, this.#root, machine, options);
+    const own = { ...options, vmUid: this.uuid };
+    for (const part of DOMAIN_PARTS) part.change(editor, this.#root, machine, own);
     return DomainDocument.parse(editor.toString());
   }
 
@@ -238,6 +249,7 @@ export class DomainDocument {
       oddRamSize: hasOddRam(this.#root),
       nvramPath: this.#nvramPath,
       seedPath: readSeedPath(this.#root) ?? '',
+      vmUid: this.uuid,
     };
     return DOMAIN_PARTS.flatMap((part) =>
       part.drift !== undefined && this.#isChangedBy(part, machine, options) ? [part.drift] : [],

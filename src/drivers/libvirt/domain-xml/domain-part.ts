@@ -22,8 +22,11 @@ export interface DomainXmlOptions {
   readonly emulator?: string;
 }
 
+/** The same, and which domain it is: a part may have to know who a machine is. */
+type BuildOptions = DomainXmlOptions & { readonly vmUid: string };
+
 /** What a domain that is there may need of its node. */
-export type ChangeOptions = Pick<DomainXmlOptions, 'oddRamSize' | 'nvramPath' | 'seedPath'>;
+export type ChangeOptions = Pick<BuildOptions, 'oddRamSize' | 'nvramPath' | 'seedPath' | 'vmUid'>;
 
 /** What a part adds to a domain that is made anew. */
 interface PartNodes {
@@ -41,7 +44,7 @@ export interface DomainPart {
   readonly drift?: DriftedPart;
 
   /** For a new domain. Fails with FEATURE_NOT_SUPPORTED for what this node cannot give. */
-  build(machine: Machine, options: DomainXmlOptions): PartNodes;
+  build(machine: Machine, options: BuildOptions): PartNodes;
 
   /** Makes a domain's elements say what the machine wants. Touches only what differs; what it does not know stays. */
   change(editor: XmlEditor, domain: XmlElement, machine: Machine, options: ChangeOptions): void;

@@ -4,6 +4,7 @@ import { clockPart } from './parts/clock-part.ts';
 import { cpuPart } from './parts/cpu-part.ts';
 import { displayPart } from './parts/display-part.ts';
 import { fixedPart } from './parts/fixed-part.ts';
+import { interfacesPart } from './parts/interfaces-part.ts';
 import { memoryPart } from './parts/memory-part.ts';
 import { seedPart } from './parts/seed-part.ts';
 import { tpmPart } from './parts/tpm-part.ts';
@@ -18,6 +19,7 @@ export const DOMAIN_PARTS: readonly DomainPart[] = [
   clockPart,
   volumesPart,
   seedPart,
+  interfacesPart,
   displayPart,
   fixedPart,
 ];

@@ -171,7 +171,7 @@ async function fieldsAgainst(nodes: TwoNodes, machine: Partial<Machine>) {
 test('every field that only the agent it comes from can carry out keeps a VM away', async () => {
   using nodes = await TwoNodes.open();
   const against = await fieldsAgainst(nodes, {
-    networks: [{ name: 'lan' }],
+    networks: [{ name: 'lan', type: 'ovs' }],
     devices: [{ type: 'gpu' }],
     memory: { hugepages: '2Mi' },
     firmware: { type: 'uefi', nvram: 'reset' },
@@ -179,7 +179,7 @@ test('every field that only the agent it comes from can carry out keeps a VM awa
     nodeSelector: { zone: 'north' },
   });
   assert.deepEqual(against, [
-    'NOT_SUPPORTED spec.template.spec.networks',
+    'NOT_SUPPORTED spec.template.spec.networks[0].type',
     'NOT_SUPPORTED spec.template.spec.devices',
     'NOT_SUPPORTED spec.template.spec.memory.hugepages',
     'NOT_SUPPORTED spec.template.spec.firmware.nvram',
@@ -199,4 +199,38 @@ test('a node without the firmware of a VM keeps it away, and says what to instal
       `FEATURE_NOT_SUPPORTED spec.template.spec.firmware.${part}`,
     ]);
   }
+});
+
+test('the bridges that a VM is to be on, and those that it runs on, must be on both nodes', async () => {
+  const lan = { name: 'lan', type: 'bridge', bridge: 'br0' } as const;
+  using nodes = await TwoNodes.open({}, { networks: [{ ...lan, bridge: 'br1' }] });
+  // It runs on br1 until its next start.
+  const { template } = nodes.vm.spec;
+  const spec = { ...nodes.vm.spec, template: { spec: { ...template.spec, networks: [lan] } } };
+  await nodes.source.hypervisor.domains.define({ ...nodes.vm, spec }, never);
+  const plan = async () => {
+    const { blockers } = await nodes.source.agent.migrations.plan(nodes.spec, never);
+    return blockers.map(({ reason, subject, nodeName, message }) => ({
+      said: `${reason} ${subject} ${nodeName}`,
+      message,
+    }));
+  };
+  const [only, ...others] = await plan();
+  assert.deepEqual(others, []);
+  assert.equal(only?.said, 'NETWORK_NOT_FOUND status.interfaces b');
+  assert.match(
+    only?.message ?? '',
+    /on the bridge br1, and this node has only br0; make br1 there/,
+  );
+  nodes.destination.bridges.remove('br0');
+  assert.deepEqual(
+    (await plan()).map(({ said }) => said),
+    [
+      'NETWORK_NOT_FOUND spec.template.spec.networks[0].bridge b',
+      'NETWORK_NOT_FOUND status.interfaces b',
+    ],
+  );
+  nodes.destination.bridges.add('br0');
+  nodes.destination.bridges.add('br1');
+  assert.deepEqual(await plan(), []);
 });

@@ -15,6 +15,7 @@ export function incomingOf(
     memoryBytes: 64 * 1024 ** 2,
     vcpus: 1,
     cpu: '',
+    bridges: [],
     hypervisorName: hypervisorNameOf(vm),
     privateFiles: {},
     requiredFeatures: [],

@@ -28,6 +28,7 @@ import type { VmDefinition } from '../../../../src/core/vm-definition.ts';
 import type { Hypervisor } from '../../../../src/drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../../../src/drivers/hypervisor-domains.ts';
 import { TCG } from '../../../fakes/fake-boot-probe.ts';
+import { FakeBridges } from '../../../fakes/fake-bridges.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
@@ -128,6 +129,7 @@ export class TestNode {
   readonly privateFiles = new FakePrivateFiles();
   readonly nodeSecrets = new FakeNodeSecrets();
   readonly images = withKernel();
+  readonly bridges = new FakeBridges('br0');
   readonly storage: FakeStorage;
   readonly journal = new MemoryJournal();
   readonly migrationStore = new MigrationStore(this.journal.database);
@@ -218,6 +220,7 @@ export class TestNode {
       hypervisor: guardHypervisor(life, this.hypervisor),
       transfers: life.guard('transfers', this.transfers, ['socketPath']),
       images: this.images,
+      bridges: this.bridges,
       diskProbe: life.guard('diskProbe', this.storage.probeOf(nodeName)),
       privateFiles: life.guard('privateFiles', this.privateFiles),
       nodeSecrets: this.nodeSecrets,
@@ -338,15 +341,17 @@ export class TwoNodes implements Disposable {
       readonly log?: Logger;
       /** What its volumes are; both nodes have them on the same storage. */
       readonly volumes?: Machine['volumes'];
+      readonly networks?: Machine['networks'];
     } = {},
   ): Promise<TwoNodes> {
-    const { userData, log, volumes = [ROOT] } = options;
+    const { userData, log, volumes = [ROOT], networks } = options;
     const digest = createHash('sha256')
       .update(userData ?? '')
       .digest('hex');
     const machine = {
       ...(userData !== undefined && { userData: `sha256:${digest}` }),
       volumes,
+      ...(networks !== undefined && { networks }),
     };
     const privateFiles = userData === undefined ? {} : { 'user-data': digest };
     const nodes = new TwoNodes(tinyVm({ name: 'web', privateFiles, ...changes }, machine));

@@ -31,6 +31,7 @@ export function vmOf(definition: VmDefinition, phase: VmPhase, liveDefinition?: 
     accelerator: undefined,
     machineType: '',
     volumes: [],
+    interfaces: [],
     statistics: undefined,
     migration: undefined,
     run: undefined,

@@ -36,9 +36,10 @@ function withMachine({ metadata, spec }: WantedVm, machine: Machine): WantedVm {
   return { metadata, spec: { ...spec, template: { spec: { ...spec.template.spec, ...machine } } } };
 }
 
-function withDisk(request: WantedVm): WantedVm {
+function withDiskAndNetwork(request: WantedVm): WantedVm {
   const root = { name: 'root', kind: 'disk', format: 'raw', source: { file: { path: DISK } } };
-  return withMachine(request, { volumes: [root] });
+  const lan = { name: 'lan', type: 'bridge', bridge: 'br0' };
+  return withMachine(request, { volumes: [root], networks: [lan] });
 }
 
 function disk(image: Partial<ImageInfo>) {
@@ -93,7 +94,7 @@ const AWAY: Scenarios<Attempt> = {
   },
 };
 
-const OF_FILES: Scenarios<Attempt> = {
+const OF_ITS_PARTS: Scenarios<Attempt> = {
   IMAGE_NOT_FOUND: ({ node }) => node.images.remove(DISK),
   IMAGE_INVALID: unusable('IMAGE_INVALID'),
   IMAGE_IN_USE: disk({ holders: [HOLDER] }),
@@ -101,6 +102,7 @@ const OF_FILES: Scenarios<Attempt> = {
   IMAGE_NOT_READABLE: unusable('IMAGE_NOT_READABLE'),
   IMAGE_UNREACHABLE: unusable('IMAGE_UNREACHABLE'),
   DEVICE_IN_USE: unusable('DEVICE_IN_USE'),
+  NETWORK_NOT_FOUND: ({ node }) => node.bridges.remove('br0'),
 };
 
 const OF_THE_NODE = (method: 'define' | 'start'): Scenarios<Attempt> => ({
@@ -127,7 +129,7 @@ function called({ node }: Attempt, method: string) {
 
 const CREATE = {
   foretold: {
-    ...OF_FILES,
+    ...OF_ITS_PARTS,
     INVALID_SPEC: (attempt) => {
       attempt.request = newRequest('web', { memory: '32Mi' });
     },
@@ -166,7 +168,7 @@ const CREATE = {
 
 const START = {
   foretold: {
-    ...OF_FILES,
+    ...OF_ITS_PARTS,
     INVALID_SPEC: ({ node }) => {
       node.images.add('/boot/vmlinuz', { fileId: 'same' });
       node.images.add(DISK, { fileId: 'same' });
@@ -298,7 +300,7 @@ for (const verb of ['create', 'start'] as const) {
         const journal = new MemoryJournal();
         await using node = await OneNode.open({ journal });
         for (const path of [DISK, '/srv/images/link.raw']) node.images.add(path);
-        const attempt: Attempt = { node, journal, request: withDisk(newRequest()) };
+        const attempt: Attempt = { node, journal, request: withDiskAndNetwork(newRequest()) };
         await VERBS[verb].prepare(attempt);
         // What is listed while nobody asks would take the place of what the scenario has set up.
         const isQuiet = reason === 'STATE_NOT_READY' || reason === 'HYPERVISOR_TIMEOUT';

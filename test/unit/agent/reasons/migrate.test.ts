@@ -82,6 +82,7 @@ const SCENARIOS = {
     IMAGE_NOT_READABLE: unusable('IMAGE_NOT_READABLE'),
     IMAGE_UNREACHABLE: unusable('IMAGE_UNREACHABLE'),
     DEVICE_IN_USE: unusable('DEVICE_IN_USE'),
+    NETWORK_NOT_FOUND: ({ nodes }) => nodes.destination.bridges.remove('br0'),
     INVALID_SPEC: refused('INVALID_SPEC'),
     NODE_CAPACITY_EXCEEDED: ({ nodes: { destination } }) => {
       const { capacity } = destination.agent;
@@ -192,7 +193,8 @@ for (const when of ['foretold', 'found'] as const) {
   for (const [reason, arrange] of Object.entries(SCENARIOS[when])) {
     if (!isReason(reason)) continue;
     test(`migrate that ends as ${reason} leaves the VM where it was, and was ${when} so`, async () => {
-      using nodes = await TwoNodes.open();
+      const networks = [{ name: 'lan', type: 'bridge', bridge: 'br0' }] as const;
+      using nodes = await TwoNodes.open({}, { networks: [...networks] });
       const attempt: Attempt = { nodes, spec: {} };
       await arrange(attempt);
       const planned = await endOf(plan(attempt));

@@ -39,6 +39,7 @@ const incoming: IncomingVm = {
   memoryBytes: 64 * MIB,
   vcpus: 1,
   cpu: 'qemu64',
+  bridges: ['br0', 'virbr1'],
   hypervisorName: 'renamed',
   privateFiles: { 'user-data': content },
   sourceHostUuid: SOURCE,

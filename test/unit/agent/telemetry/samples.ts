@@ -39,6 +39,7 @@ export function sampleVm(name: string, phase: VmPhase): Vm {
     pendingChanges: [],
     drift: [],
     volumes: [],
+    interfaces: [],
     origin,
   };
 }

@@ -6,12 +6,14 @@ import {
   type DefinitionValidatorOptions,
 } from '../../../../src/agent/vms/definition-validator.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
+import { macOf } from '../../../../src/core/resources/mac-address.ts';
 import {
   parseVirtualMachine,
   type WantedVm,
 } from '../../../../src/core/resources/parse-virtual-machine.ts';
 import type { ImageHolder } from '../../../../src/drivers/images.ts';
 import { TCG } from '../../../fakes/fake-boot-probe.ts';
+import { FakeBridges } from '../../../fakes/fake-bridges.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
@@ -23,7 +25,10 @@ const MACHINE = 'spec.template.spec';
 const RESOURCES = { cpu: '1', memory: '64Mi' };
 const ROOT = { name: 'root', format: 'raw', source: { file: { path: '/images/root.img' } } };
 
-/** A validator on a node with a few files, for VMs of 64 MiB or more. */
+/** On a bridge that there is. */
+const BRIDGED = { name: 'lan', type: 'bridge', bridge: 'br0' };
+
+/** A validator on a node with a few files and two bridges, for VMs of 64 MiB or more. */
 function newValidator(parts: Partial<DefinitionValidatorOptions> = {}) {
   const images = new FakeImages();
   images.add('/boot/vmlinuz');
@@ -46,6 +51,7 @@ function newValidator(parts: Partial<DefinitionValidatorOptions> = {}) {
   return new DefinitionValidator({
     host,
     images,
+    bridges: new FakeBridges('br0', 'br1'),
     accelerator: TCG,
     minMemory: '64Mi',
     nameOf: () => undefined,
@@ -208,7 +214,10 @@ for (const { what, vm, reason, field, says } of REFUSALS) {
 /** What manifests may say and the agent cannot do yet, by the field that is refused. */
 const NOT_YET: Readonly<Record<string, WantedVm>> = {
   [`${MACHINE}.resources.disk`]: wanted({ resources: { ...RESOURCES, disk: '10Gi' } }),
-  [`${MACHINE}.networks`]: wanted({ networks: [{ name: 'lan' }] }),
+  [`${MACHINE}.networks[0].type`]: wanted({ networks: [{ name: 'lan', type: 'ovs' }] }),
+  [`${MACHINE}.networks[0].ipv4.method`]: wanted({
+    networks: [{ ...BRIDGED, ipv4: { method: 'static', address: '10.0.0.2/24' } }],
+  }),
   [`${MACHINE}.devices`]: wanted({ devices: [{ type: 'gpu' }] }),
   [`${MACHINE}.lifecycle.preStart`]: wanted({
     lifecycle: { preStart: { exec: { command: ['/bin/true'] } } },
@@ -258,14 +267,14 @@ test('all that is wrong is said at once, the weightiest first', async () => {
   const vm = wanted({
     resources: { cpu: '1', memory: '1Mi', disk: '10Gi' },
     machineType: 'pc-q35-99.0',
-    networks: [{ name: 'lan' }],
+    networks: [{ name: 'lan', type: 'ovs' }],
   });
   const error = await refusalOf(newValidator().validate(vm, { isStarted: true }, never));
   assert.equal(error.reason, 'INVALID_SPEC');
   assert.deepEqual(fieldsOf(error), [
     `${MACHINE}.resources.memory`,
     `${MACHINE}.resources.disk`,
-    `${MACHINE}.networks`,
+    `${MACHINE}.networks[0].type`,
     `${MACHINE}.machineType`,
   ]);
   assert.match(error.message, /^Cannot accept VM "web": spec\.template\.spec\.resources\.memory /);
@@ -273,7 +282,7 @@ test('all that is wrong is said at once, the weightiest first', async () => {
 });
 
 test('what is not supported outweighs what this node alone lacks', async () => {
-  const vm = wanted({ machineType: 'pc-q35-99.0', networks: [{ name: 'lan' }] });
+  const vm = wanted({ machineType: 'pc-q35-99.0', networks: [{ name: 'lan', type: 'ovs' }] });
   const error = await refusalOf(newValidator().validate(vm, { isStarted: true }, never));
   assert.equal(error.reason, 'NOT_SUPPORTED');
   assert.match(error.message, / \(and 1 more problem\)$/);
@@ -347,7 +356,14 @@ function heldBy(...holders: readonly ImageHolder[]) {
   const images = new FakeImages();
   images.add('/images/root.img', { holders });
   const { host } = new FakeHypervisor();
-  return new DefinitionValidator({ host, images, accelerator: TCG, minMemory: '64Mi', nameOf });
+  return new DefinitionValidator({
+    host,
+    images,
+    bridges: new FakeBridges(),
+    accelerator: TCG,
+    minMemory: '64Mi',
+    nameOf,
+  });
 }
 
 for (const [what, holder, says] of [
@@ -398,6 +414,7 @@ test('two volumes that lead to one image by different paths are an error of the 
   const validator = new DefinitionValidator({
     host,
     images,
+    bridges: new FakeBridges('br0', 'br1'),
     accelerator: TCG,
     minMemory: '64Mi',
     nameOf: () => undefined,
@@ -442,4 +459,65 @@ for (const [path, way] of [
 test('nothing is said of a raw disk that its guest has encrypted whole', async () => {
   const vm = withSource({ file: { path: '/images/vault.img' } });
   assert.deepEqual(await newValidator().validate(vm, { isStarted: true }, never), []);
+});
+
+for (const type of ['overlay', 'sr-iov', 'macvlan']) {
+  test(`a network of the type ${type} is not supported yet`, async () => {
+    const vm = wanted({ networks: [BRIDGED, { name: 'other', type }] });
+    const error = await refusalOf(newValidator().validate(vm, { isStarted: true }, never));
+    assert.equal(error.reason, 'NOT_SUPPORTED');
+    assert.deepEqual(fieldsOf(error), [`${MACHINE}.networks[1].type`]);
+  });
+}
+
+test('a bridge that the node lacks is refused, whether it is started at once or not, and those that there are are named', async () => {
+  const vm = wanted({
+    networks: [
+      BRIDGED,
+      { name: 'wan', type: 'bridge', bridge: 'br7' },
+      { name: 'br8', type: 'bridge' },
+    ],
+  });
+  for (const isStarted of [true, false]) {
+    const error = await refusalOf(newValidator().validate(vm, { isStarted }, never));
+    assert.equal(error.reason, 'NETWORK_NOT_FOUND');
+    assert.deepEqual(fieldsOf(error), [
+      `${MACHINE}.networks[1].bridge`,
+      `${MACHINE}.networks[2].name`,
+    ]);
+    assert.equal(
+      error.violations[0]?.description,
+      'is br7, and this node has no bridge of that name; name one that it has (br0, br1), make br7 on it (docs/networks.md) or choose another node',
+    );
+  }
+});
+
+test('a node without bridges is told to be one', async () => {
+  const vm = tinyVm({ spec: wanted({ networks: [BRIDGED] }).spec });
+  const validator = newValidator({ bridges: new FakeBridges() });
+  const error = await refusalOf(validator.assertStartable(vm, [], never));
+  assert.equal(error.reason, 'NETWORK_NOT_FOUND');
+  assert.match(
+    error.message,
+    /^Cannot start VM .* is br0, and this node has no bridge of that name and no other; make br0 on it/,
+  );
+  const arriving = await refusalOf(validator.validateIncoming(vm, never));
+  assert.equal(arriving.reason, 'NETWORK_NOT_FOUND');
+  assert.match(arriving.message, /^Cannot take VM /);
+});
+
+test('of a VM whose interfaces somebody has changed the bridges of its spec are not looked for', async () => {
+  const vm = tinyVm({ spec: wanted({ networks: [BRIDGED] }).spec });
+  await newValidator({ bridges: new FakeBridges() }).assertStartable(vm, ['networks'], never);
+});
+
+test('an address that another network of the VM has from the agent is an error of the spec', async () => {
+  const uid = randomUUID();
+  const mac = macOf(uid, { name: 'lan' });
+  const vm = wanted({ networks: [BRIDGED, { ...BRIDGED, name: 'wan', mac }] });
+  const known = { ...vm, metadata: { ...vm.metadata, uid } };
+  const error = await refusalOf(newValidator().validate(known, { isStarted: true }, never));
+  assert.equal(error.reason, 'INVALID_SPEC');
+  assert.deepEqual(fieldsOf(error), [`${MACHINE}.networks[1].mac`]);
+  assert.match(error.message, /network "lan" has from the agent; give another, or leave it out/);
 });

@@ -24,6 +24,7 @@ import type { WantedVm } from '../../../../src/core/resources/parse-virtual-mach
 import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
 import type { ConsoleReader } from '../../../../src/drivers/console.ts';
 import { TCG } from '../../../fakes/fake-boot-probe.ts';
+import { FakeBridges } from '../../../fakes/fake-bridges.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
@@ -61,6 +62,8 @@ export class OneNode implements AsyncDisposable {
   readonly hypervisor: FakeHypervisor;
   /** The files of the node. */
   readonly images: FakeImages;
+  /** Has `br0`. */
+  readonly bridges: FakeBridges;
   readonly privateFiles: FakePrivateFiles;
   readonly nodeSecrets: FakeNodeSecrets;
   readonly transfers: FakeTransfers;
@@ -71,6 +74,7 @@ export class OneNode implements AsyncDisposable {
     journal: NodeJournal,
     hypervisor: FakeHypervisor,
     images: FakeImages,
+    bridges: FakeBridges,
     privateFiles: FakePrivateFiles,
     nodeSecrets: FakeNodeSecrets,
     transfers: FakeTransfers,
@@ -79,6 +83,7 @@ export class OneNode implements AsyncDisposable {
     this.#journal = journal;
     this.hypervisor = hypervisor;
     this.images = images;
+    this.bridges = bridges;
     this.privateFiles = privateFiles;
     this.nodeSecrets = nodeSecrets;
     this.transfers = transfers;
@@ -105,6 +110,7 @@ export class OneNode implements AsyncDisposable {
     storage = new FakeStorage(),
   } = {}): Promise<OneNode> {
     const images = new FakeImages();
+    const bridges = new FakeBridges('br0');
     const privateFiles = new FakePrivateFiles();
     const nodeSecrets = new FakeNodeSecrets();
     images.add(KERNEL_PATH);
@@ -125,6 +131,7 @@ export class OneNode implements AsyncDisposable {
       hypervisor,
       transfers,
       images,
+      bridges,
       diskProbe: storage.probeOf('a'),
       privateFiles,
       nodeSecrets,
@@ -153,7 +160,16 @@ export class OneNode implements AsyncDisposable {
       gatherMs: 1,
       log,
     });
-    return new OneNode(journal, hypervisor, images, privateFiles, nodeSecrets, transfers, agent);
+    return new OneNode(
+      journal,
+      hypervisor,
+      images,
+      bridges,
+      privateFiles,
+      nodeSecrets,
+      transfers,
+      agent,
+    );
   }
 
   /** What the next agent of this node finds. */

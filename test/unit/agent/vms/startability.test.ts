@@ -39,6 +39,27 @@ test('that an image is gone shows before anybody tries to start the VM, and no m
   await until('it is well', async () => (await startable(node)).reason === undefined);
 });
 
+test('that a bridge is gone shows before anybody tries to start the VM, and no more once it is back', async () => {
+  await using node = await OneNode.open({ lookIntervalMs: 1 });
+  const networks = [{ name: 'lan', type: 'bridge', bridge: 'br0' }];
+  const { metadata, spec } = newRequest('web', { runStrategy: 'Manual' });
+  const machine = { ...spec.template.spec, networks };
+  await node.create({ metadata, spec: { ...spec, template: { spec: machine } } } as never);
+  node.agent.run();
+  assert.deepEqual(await startable(node), NO_WORD);
+  node.bridges.remove('br0');
+  await until('it shows', async () => (await startable(node)).reason === 'NetworkNotFound');
+  const { status, message } = await startable(node);
+  assert.equal(status, 'false');
+  assert.match(
+    message ?? '',
+    /^Cannot start VM web: .*networks\[0\]\.bridge is br0, and this node/,
+  );
+  await assert.rejects(node.vms.start(REF, never), { reason: 'NETWORK_NOT_FOUND', message });
+  node.bridges.add('br0');
+  await until('it is well', async () => (await startable(node)).reason === undefined);
+});
+
 for (const attempt of ['dry run', 'start'] as const) {
   test(`what a ${attempt} has found stays for whoever comes next, until one goes well`, async () => {
     await using node = await OneNode.open();

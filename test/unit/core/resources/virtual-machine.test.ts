@@ -21,6 +21,9 @@ function violations(document: unknown): Readonly<Record<string, string>> {
   return {};
 }
 
+const LAN = { name: 'lan', type: 'bridge' };
+const MAC = '52:54:00:ab:cd:ef';
+
 test('the example of the specification is accepted as it stands, quantities as written', () => {
   const { spec } = parseVirtualMachine(SPECIFICATION_EXAMPLE);
   assert.deepEqual(spec.template.spec.resources, { cpu: '4', memory: '8Gi', disk: '100Gi' });
@@ -37,7 +40,7 @@ test('what of the example cannot be carried out is named, each with its field', 
     [
       `${machine}.resources.disk`,
       `${machine}.image`,
-      `${machine}.networks`,
+      `${machine}.networks[0].ipv4.method`,
       `${machine}.volumes[0].size`,
       `${machine}.volumes[0].storageClass`,
       `${machine}.devices`,
@@ -155,10 +158,28 @@ test('rules between fields are named at the field to change', () => {
       /none or/,
     ],
     [
-      { networks: [{ name: 'n', ipv4: { method: 'static' } }] },
+      { networks: [{ name: 'n', type: 'bridge', ipv4: { method: 'static' } }] },
       'networks[0].ipv4.address',
       /required/,
     ],
+    [
+      { networks: [{ name: 'n', type: 'bridge', ipv4: { address: '10.0.0.1/8' } }] },
+      'networks[0].ipv4.address',
+      /left out/,
+    ],
+    [{ networks: [{ name: 'n' }] }, 'networks[0].type', /is required: bridge/],
+    [{ networks: [LAN, { ...LAN, mac: MAC }] }, 'networks[1].name', /each needs its own/],
+    [
+      {
+        networks: [
+          { ...LAN, mac: MAC },
+          { ...LAN, name: 'wan', mac: MAC.toUpperCase() },
+        ],
+      },
+      'networks[1].mac',
+      /is the same as that of network "lan"/,
+    ],
+    [{ networks: [{ ...LAN, model: 'e1000e', queues: 2 }] }, 'networks[0].queues', /virtio can/],
   ];
   for (const [machine, field, description] of cases) {
     const found = violations(manifest(machine));
@@ -232,4 +253,44 @@ test('anything at all is either accepted or refused with its fields, never with 
       violations(manifest({ volumes: [machine, other], resources: other, firmware: machine }));
     }),
   );
+});
+
+test('a MAC address is that of one interface, and kept in lower case', () => {
+  const networks = [{ ...LAN, mac: '52:54:00:AB:CD:EF' }];
+  const { spec } = parseVirtualMachine(manifest({ networks }));
+  assert.equal(spec.template.spec.networks?.[0]?.mac, MAC);
+  const cases: readonly [mac: unknown, description: RegExp][] = [
+    ['01:00:5e:00:00:01', /one of a group: the first byte must be even/],
+    ['ff:ff:ff:ff:ff:ff', /one of a group/],
+    ['00:00:00:00:00:00', /must not be zero/],
+    ['fe:54:00:00:00:01', /must not begin with fe/],
+    ['52-54-00-00-00-01', /six bytes in hexadecimal with colons/],
+    ['52:54:00:00:00:01 ', /six bytes/],
+    ['', /six bytes/],
+    [525400123456, /in quotes/],
+  ];
+  for (const [mac, description] of cases) {
+    const found = violations(manifest({ networks: [{ ...LAN, mac }] }));
+    assert.deepEqual(Object.keys(found), ['spec.template.spec.networks[0].mac'], String(mac));
+    assert.match(Object.values(found)[0] ?? '', description);
+  }
+});
+
+test('a bridge has a name that Linux and libvirt take', () => {
+  for (const bridge of [
+    '',
+    '.',
+    '..',
+    'a/b',
+    'br 0',
+    'br:0',
+    'br%d',
+    'sixteen-letters-',
+    'brücke',
+  ]) {
+    const found = violations(manifest({ networks: [{ ...LAN, bridge }] }));
+    assert.deepEqual(Object.keys(found), ['spec.template.spec.networks[0].bridge'], bridge);
+  }
+  for (const bridge of ['br0', 'vmbr0.100', 'virbr_1', 'fifteen-letters'])
+    parseVirtualMachine(manifest({ networks: [{ ...LAN, bridge }] }));
 });

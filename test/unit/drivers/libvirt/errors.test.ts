@@ -130,6 +130,12 @@ const SAID: readonly {
     advice: /put it there, on WHERE/,
   },
   {
+    code: 38,
+    words: "Cannot get interface MTU on 'br7': No such device",
+    reason: 'NETWORK_NOT_FOUND',
+    advice: /there is no such bridge on WHERE: make it/,
+  },
+  {
     code: 1,
     words:
       'internal error: process exited while connecting to monitor: Failed to get "write" lock\nIs another process using the image [/srv/x.qcow2]?',

@@ -78,7 +78,8 @@ function pcieNodes(machine: Machine, options: DomainXmlOptions): readonly XmlNod
   const scsiControllers = buses.includes('scsi') ? 1 : 0;
   const ofDisplay = hasDisplay(machine) ? 2 : 0; // graphics card, USB
   const others = 3; // virtio-serial, balloon, random numbers
-  const ports = virtioDisks + scsiControllers + ofDisplay + others + SPARE_PCIE_PORTS;
+  const interfaces = (machine.networks ?? []).length;
+  const ports = virtioDisks + scsiControllers + interfaces + ofDisplay + others + SPARE_PCIE_PORTS;
   return [
     element('controller', { type: 'pci', index: '0', model: 'pcie-root' }),
     ...Array.from({ length: ports }, (_, index) =>

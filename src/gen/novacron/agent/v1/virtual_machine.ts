@@ -25,6 +25,7 @@ import { FieldMask } from "../../../google/protobuf/field_mask.ts";
 import { Struct, Value } from "../../../google/protobuf/struct.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 import { Condition, ObjectMeta, ReportOrigin, VirtualMachineRef, WatchCursor, WatchEventType } from "./common.ts";
+import { InterfaceModel, InterfaceStatus } from "./interface.ts";
 import { Operation } from "./operation.ts";
 
 export const protobufPackage = "novacron.agent.v1";
@@ -727,12 +728,29 @@ export interface ImageSource {
 
 /** A network that a machine is on. */
 export interface NetworkAttachment {
-  /** Name of the network. Required. */
+  /** Name of the network, unique within the VM. Required. */
   name: string;
-  /** How it is attached. */
+  /** How it is attached. Required: BRIDGE. */
   type: NetworkType;
   /** Its IPv4 address. */
-  ipv4: Ipv4Spec | undefined;
+  ipv4:
+    | Ipv4Spec
+    | undefined;
+  /** The bridge on the node, at most 15 bytes. Unset means the name of the network. */
+  bridge?:
+    | string
+    | undefined;
+  /**
+   * MAC address of the guest's interface, such as "52:54:00:12:34:56": of one interface, and not beginning with "fe". Unset means one
+   * that is derived from the VM's uid and the name of the network; `status.interfaces` has it.
+   */
+  mac?:
+    | string
+    | undefined;
+  /** What the guest sees. Unspecified means virtio. */
+  model: InterfaceModel;
+  /** Pairs of queues, 1 to 64, more than one with virtio only. Unset means 1. */
+  queues?: number | undefined;
 }
 
 /** IPv4 address of an interface. */
@@ -1053,7 +1071,11 @@ export interface VirtualMachineStatus {
    * means than an agent, since this node has seen it come on or arrive. Unset while it is off or unknown, and if such a one was on
    * already when this node first saw it.
    */
-  runningSince: Timestamp | undefined;
+  runningSince:
+    | Timestamp
+    | undefined;
+  /** Its network interfaces as the hypervisor has them. */
+  interfaces: InterfaceStatus[];
 }
 
 /** How a VM fares that its run strategy starts again. */
@@ -2911,7 +2933,7 @@ export const ImageSource: MessageFns<ImageSource> = {
 };
 
 function createBaseNetworkAttachment(): NetworkAttachment {
-  return { name: "", type: 0, ipv4: undefined };
+  return { name: "", type: 0, ipv4: undefined, bridge: undefined, mac: undefined, model: 0, queues: undefined };
 }
 
 export const NetworkAttachment: MessageFns<NetworkAttachment> = {
@@ -2924,6 +2946,18 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
     }
     if (message.ipv4 !== undefined) {
       Ipv4Spec.encode(message.ipv4, writer.uint32(26).fork()).join();
+    }
+    if (message.bridge !== undefined) {
+      writer.uint32(34).string(message.bridge);
+    }
+    if (message.mac !== undefined) {
+      writer.uint32(42).string(message.mac);
+    }
+    if (message.model !== 0) {
+      writer.uint32(48).int32(message.model);
+    }
+    if (message.queues !== undefined) {
+      writer.uint32(56).uint32(message.queues);
     }
     return writer;
   },
@@ -2965,6 +2999,38 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
             message.ipv4 = Ipv4Spec.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.bridge = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.mac = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.model = reader.int32() as any;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.queues = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2985,6 +3051,10 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
     message.name = object.name ?? "";
     message.type = object.type ?? 0;
     message.ipv4 = (object.ipv4 !== undefined && object.ipv4 !== null) ? Ipv4Spec.fromPartial(object.ipv4) : undefined;
+    message.bridge = object.bridge ?? undefined;
+    message.mac = object.mac ?? undefined;
+    message.model = object.model ?? 0;
+    message.queues = object.queues ?? undefined;
     return message;
   },
 };
@@ -4720,6 +4790,7 @@ function createBaseVirtualMachineStatus(): VirtualMachineStatus {
     restart: undefined,
     pendingChanges: [],
     runningSince: undefined,
+    interfaces: [],
   };
 }
 
@@ -4787,6 +4858,9 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
     }
     if (message.runningSince !== undefined) {
       Timestamp.encode(message.runningSince, writer.uint32(162).fork()).join();
+    }
+    for (const v of message.interfaces) {
+      InterfaceStatus.encode(v!, writer.uint32(170).fork()).join();
     }
     return writer;
   },
@@ -4956,6 +5030,14 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
             message.runningSince = Timestamp.decode(reader, reader.uint32());
             continue;
           }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.interfaces.push(InterfaceStatus.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5008,6 +5090,7 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
     message.runningSince = (object.runningSince !== undefined && object.runningSince !== null)
       ? Timestamp.fromPartial(object.runningSince)
       : undefined;
+    message.interfaces = object.interfaces?.map((e) => InterfaceStatus.fromPartial(e)) || [];
     return message;
   },
 };

@@ -201,6 +201,11 @@ export interface IncomingVirtualMachine {
   hypervisorName: string;
   /** Its CPU as it runs, as the source's hypervisor describes it to another one, at most 64 KiB; empty if it says nothing. */
   cpu: string;
+  /**
+   * Bridges of the source that its interfaces are on as it runs, by name, at most 64: the destination must have them all. Beside those
+   * that the definition names there may be others, which wait for no restart or were added with other tools. Empty from version 1.
+   */
+  bridges: string[];
 }
 
 /** A file that only the agents may read. */
@@ -638,6 +643,7 @@ function createBaseIncomingVirtualMachine(): IncomingVirtualMachine {
     privateFiles: [],
     hypervisorName: "",
     cpu: "",
+    bridges: [],
   };
 }
 
@@ -684,6 +690,9 @@ export const IncomingVirtualMachine: MessageFns<IncomingVirtualMachine> = {
     }
     if (message.cpu !== "") {
       writer.uint32(98).string(message.cpu);
+    }
+    for (const v of message.bridges) {
+      writer.uint32(106).string(v!);
     }
     return writer;
   },
@@ -797,6 +806,14 @@ export const IncomingVirtualMachine: MessageFns<IncomingVirtualMachine> = {
             message.cpu = reader.string();
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.bridges.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -830,6 +847,7 @@ export const IncomingVirtualMachine: MessageFns<IncomingVirtualMachine> = {
     message.privateFiles = object.privateFiles?.map((e) => PrivateFile.fromPartial(e)) || [];
     message.hypervisorName = object.hypervisorName ?? "";
     message.cpu = object.cpu ?? "";
+    message.bridges = object.bridges?.map((e) => e) || [];
     return message;
   },
 };

@@ -87,6 +87,26 @@ const golden: Record<string, readonly [VmDefinition, DomainXmlOptions]> = {
     ),
     kvmOptions,
   ],
+  'every-kind-of-interface': [
+    definition(
+      {},
+      {
+        networks: [
+          { name: 'br0', type: 'bridge', ipv4: { method: 'dhcp' } },
+          { name: 'lan', type: 'bridge', bridge: 'vmbr0.100', model: 'virtio', queues: 4 },
+          {
+            name: 'old',
+            type: 'bridge',
+            bridge: 'br1',
+            mac: '52:54:00:ab:cd:ef',
+            model: 'e1000e',
+            queues: 1,
+          },
+        ],
+      },
+    ),
+    kvmOptions,
+  ],
   i440fx: [definition({}, { machineType: 'pc-i440fx-7.2' }), tcgOptions],
 };
 
