@@ -1,6 +1,7 @@
 import type { Logger } from '../core/logger.ts';
 import type { ConsoleReader } from '../drivers/console.ts';
 import type { DiskProbe } from '../drivers/disk-probe.ts';
+import type { HookRunner } from '../drivers/hook-runner.ts';
 import type { HostFacts } from '../drivers/host.ts';
 import type { Hypervisor } from '../drivers/hypervisor.ts';
 import type { ImageInspector } from '../drivers/images.ts';
@@ -42,6 +43,7 @@ export interface AgentParts {
   readonly transfers: TransferDriver;
   readonly images: ImageInspector;
   readonly diskProbe: DiskProbe;
+  readonly hooks: HookRunner;
   readonly privateFiles: PrivateFiles;
   readonly console: ConsoleReader;
   readonly peers: Peers;

@@ -4,6 +4,7 @@ import { EVERYTHING } from '../core/label-selector.ts';
 import { TaskGroup } from '../core/task-group.ts';
 import type { AgentParts } from './agent-parts.ts';
 import { ConsoleManager } from './consoles/console-manager.ts';
+import { HookRuns } from './hooks/hook-runs.ts';
 import { IncomingManager } from './migration/incoming-manager.ts';
 import type { Migration } from './migration/migration.ts';
 import { MigrationBook } from './migration/migration-book.ts';
@@ -18,7 +19,7 @@ import { Cordon } from './node/cordon.ts';
 import { NodeManager } from './node/node-manager.ts';
 import { nodeOperations } from './node/node-operations.ts';
 import { ReservationBook } from './node/reservation-book.ts';
-import { THE_NODE } from './operations/operation.ts';
+import { hasEnded, THE_NODE } from './operations/operation.ts';
 import { OperationBook } from './operations/operation-book.ts';
 import { OperationController } from './operations/operation-controller.ts';
 import { OperationManager } from './operations/operation-manager.ts';
@@ -34,10 +35,12 @@ import { GuestShutdowns } from './shutdown/guest-shutdowns.ts';
 import { ShutdownController } from './shutdown/shutdown-controller.ts';
 import { ShutdownManager } from './shutdown/shutdown-manager.ts';
 import { ShutdownMark } from './shutdown/shutdown-mark.ts';
+import { isNodeShutdown, ShutdownPreStops } from './shutdown/shutdown-pre-stops.ts';
 import { Creations } from './vms/creations.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
 import { DeviceIdentities } from './vms/device-identities.ts';
 import { DriftController } from './vms/drift-controller.ts';
+import { HookSteps } from './vms/hook-steps.ts';
 import { Identification } from './vms/identification.ts';
 import { mediaOperations } from './vms/media-operations.ts';
 import { nameKey } from './vms/name-key.ts';
@@ -90,6 +93,7 @@ export async function buildAgent(parts: AgentParts) {
   const validator = new DefinitionValidator({
     host: hypervisor.host,
     images: parts.images,
+    hooks: parts.hooks,
     accelerator,
     minMemory: parts.minMemory,
     nameOf: (vmUid) => {
@@ -101,8 +105,20 @@ export async function buildAgent(parts: AgentParts) {
   const operationBook = await OperationBook.load(stores.operations, origins, (record) => {
     creations.note(record);
     inventory.reviewCreations();
+    if (hasEnded(record)) hookRuns.forget(record.id);
     // Nothing has happened yet to what one that has only begun is about.
     if (record.state !== 'pending') onChange();
+  });
+  const hookRuns: HookRuns = new HookRuns({
+    runner: parts.hooks,
+    tasks,
+    isOpen: (owner) =>
+      isNodeShutdown(owner) ? nodeShutdown.isGoingDown : operationBook.open(owner) !== undefined,
+    onEnded: (vmUid) => {
+      reconciler.wake(operationController.name, vmUid);
+      if (nodeShutdown.isGoingDown) reconciler.wake(shutdownController.name, vmUid);
+    },
+    log,
   });
   const creations = new Creations(operationBook.listOpen());
   const requests = new PowerRequests(operationBook);
@@ -229,7 +245,14 @@ export async function buildAgent(parts: AgentParts) {
     console: parts.console,
   });
   const works = {
-    ...vmOperations(vms),
+    ...vmOperations(
+      vms,
+      new HookSteps({
+        runs: hookRuns,
+        definitionOf: (vmUid) => inventory.findByUid(vmUid)?.definition,
+        noteStartFailure: (vmUid, error) => startability.noteFailure(vmUid, error),
+      }),
+    ),
     ...mediaOperations(new VmMedia({ ...shared, vms })),
     ...nodeOperations(cordon, () => node.review()),
     migrate: migrationOperation(book),
@@ -252,17 +275,18 @@ export async function buildAgent(parts: AgentParts) {
     migrationOf: (vmUid) => book.outgoingOf(vmUid)?.id,
     origins,
   });
+  const shutdownController = new ShutdownController({
+    ...shuttingDown,
+    preStops: new ShutdownPreStops({ runs: hookRuns, mark: nodeShutdown, requests, log }),
+    cancelMigration: (id) => migrations.cancel(id),
+    turnAway: (vmUid, signal) => incoming.turnAway(vmUid, 'This node is being shut down', signal),
+  });
   const reconciler: Reconciler = new Reconciler({
     controllers: [
       // Before whoever acts upon what was seen.
       new RunRecordController(runs),
       operationController,
-      new ShutdownController({
-        ...shuttingDown,
-        cancelMigration: (id) => migrations.cancel(id),
-        turnAway: (vmUid, signal) =>
-          incoming.turnAway(vmUid, 'This node is being shut down', signal),
-      }),
+      shutdownController,
       new StaleCopyController(shared),
       new StrayCopyController(shared),
       new UnconfirmedController({
@@ -353,6 +377,10 @@ export async function buildAgent(parts: AgentParts) {
     resume(): void {
       migrations.resumeAll();
       incoming.resumeAll();
+      // Hooks run only while something is recorded as open that has them run.
+      const isOpen = nodeShutdown.isGoingDown || operationBook.openVms().length > 0;
+      const vmUids = ownership.listOwned().map(({ uid }) => uid);
+      if (isOpen) tasks.run('left-hooks', (signal) => parts.hooks.endLeft(vmUids, signal));
     },
     /** Keeps what is known of the node and its VMs fresh, as tasks. */
     run(): void {

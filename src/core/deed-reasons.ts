@@ -43,6 +43,7 @@ export const DEED_REASONS = {
       'FEATURE_NOT_SUPPORTED',
       'CPU_INCOMPATIBLE',
       ...OF_FILES,
+      'HOOK_NOT_ALLOWED',
       'VM_ALREADY_EXISTS',
       'VM_NOT_OWNED',
       'VM_BUSY',
@@ -53,7 +54,7 @@ export const DEED_REASONS = {
       'STATE_NOT_READY',
       ...OF_HYPERVISOR,
     ],
-    found: [...ONLY_FOUND, 'OPERATION_CANCELLED'],
+    found: ['HOOK_FAILED', ...ONLY_FOUND, 'OPERATION_CANCELLED'],
   },
   start: {
     foretold: [
@@ -64,6 +65,7 @@ export const DEED_REASONS = {
       'RUN_STRATEGY_HALTED',
       'VM_PAUSED',
       ...OF_FILES,
+      'HOOK_NOT_ALLOWED',
       'INVALID_SPEC',
       'NODE_CAPACITY_EXCEEDED',
       'NODE_SHUTTING_DOWN',
@@ -73,6 +75,7 @@ export const DEED_REASONS = {
     found: [
       'CPU_INCOMPATIBLE',
       'FEATURE_NOT_SUPPORTED',
+      'HOOK_FAILED',
       ...ONLY_FOUND,
       'OPERATION_CANCELLED',
       'OPERATION_SUPERSEDED',
@@ -93,6 +96,7 @@ export const DEED_REASONS = {
       'FEATURE_NOT_SUPPORTED',
       'CPU_INCOMPATIBLE',
       ...OF_FILES,
+      'HOOK_NOT_ALLOWED',
       'INVALID_SPEC',
       'NODE_CAPACITY_EXCEEDED',
       'NODE_CORDONED',

@@ -53,6 +53,8 @@ export const REASONS = {
   FEATURE_NOT_SUPPORTED: 'failed-precondition',
   DEVICE_IN_USE: 'failed-precondition',
   CPU_INCOMPATIBLE: 'failed-precondition',
+  HOOK_NOT_ALLOWED: 'failed-precondition',
+  HOOK_FAILED: 'failed-precondition',
   CONSOLE_IN_USE: 'failed-precondition',
   DISPLAY_NOT_FOUND: 'failed-precondition',
 

@@ -8,6 +8,7 @@ import { checkSupport, type Support } from '../../core/resources/support.ts';
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
 import { formatOf, isReadOnly, type Volume } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { HookName, HookRunner } from '../../drivers/hook-runner.ts';
 import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { ImageHolder, ImageInspector } from '../../drivers/images.ts';
@@ -26,11 +27,13 @@ import {
   wayWithout,
   writtenBases,
 } from './file-violations.ts';
+import { hookViolations } from './hook-violations.ts';
 import { commandNameOf } from './vm-words.ts';
 
 export interface DefinitionValidatorOptions {
   readonly host: Pick<HypervisorHost, 'getInfo' | 'findModelProblem'>;
   readonly images: ImageInspector;
+  readonly hooks: Pick<HookRunner, 'findProblem'>;
   /** What new VMs run on. */
   readonly accelerator: Pick<NodeAccelerator, 'current'>;
   /** What users call a VM of this node, such as `default/web`; undefined if it is none. */
@@ -46,6 +49,8 @@ const WEIGHTS: readonly Reason[] = [
   'FEATURE_NOT_SUPPORTED',
   'CPU_INCOMPATIBLE',
 ];
+
+const ALL_HOOKS: readonly HookName[] = ['preStart', 'postStart', 'preStop'];
 
 /** What a look at the files of a VM has found. */
 interface FilesReport {
@@ -66,8 +71,8 @@ export class DefinitionValidator {
 
   /**
    * Fails with INVALID_SPEC, NOT_SUPPORTED, FEATURE_NOT_SUPPORTED, CPU_INCOMPATIBLE or what is wrong with a file
-   * (IMAGE_NOT_FOUND, IMAGE_INVALID, IMAGE_IN_USE, IMAGE_NOT_ALLOWED, IMAGE_NOT_READABLE, IMAGE_UNREACHABLE, DEVICE_IN_USE),
-   * naming every field that is wrong. Files are looked at only if the rest is right. Returns what is accepted but is not as one
+   * (IMAGE_NOT_FOUND, IMAGE_INVALID, IMAGE_IN_USE, IMAGE_NOT_ALLOWED, IMAGE_NOT_READABLE, IMAGE_UNREACHABLE, DEVICE_IN_USE)
+   * or a hook (HOOK_NOT_ALLOWED), naming every field that is wrong. Files are looked at only if the rest is right. Returns what is accepted but is not as one
    * may think, in sentences. That others use its images now is such a thing for a VM that is not started at once.
    */
   async validate(
@@ -82,6 +87,7 @@ export class DefinitionValidator {
       ...refused.map((violation) => ({ ...violation, reason: 'NOT_SUPPORTED' as const })),
       ...(await this.#machineTypeViolations(machine, signal)),
       ...(await this.#cpuViolations(machine, signal)),
+      ...(await this.#hookViolations(machine, ALL_HOOKS, signal)),
     ];
     const asker = { vmUid: metadata.uid, arrivesAs: undefined, isNew: true };
     const { violations: ofFiles, contents } =
@@ -100,17 +106,20 @@ export class DefinitionValidator {
     ];
   }
 
-  /** Fails as `validate` does if a VM that is here cannot be started with its files as they are now. */
+  /** Fails as `validate` does if a VM that is here cannot be started with its files, and the hook before that, as they are now. */
   async assertStartable(
     { uid, name, spec }: VmDefinition,
     drift: readonly DriftedPart[],
     signal: AbortSignal,
   ): Promise<void> {
-    // What it would be started with is not what its spec has.
-    if (drift.includes('volumes')) return;
+    const machine = spec.template.spec;
     const asker = { vmUid: uid, arrivesAs: undefined };
-    const violations = await this.#fileViolations(spec.template.spec, asker, signal);
-    throwIfAny(`start VM ${name}`, violations);
+    // Whatever else it has to run is told as a warning when it is to be.
+    const ofHooks = await this.#hookViolations(machine, ['preStart'], signal);
+    // What it would be started with is not what its spec has.
+    const isOther = drift.includes('volumes');
+    const ofFiles = isOther ? [] : await this.#fileViolations(machine, asker, signal);
+    throwIfAny(`start VM ${name}`, [...ofFiles, ...ofHooks]);
   }
 
   /** What of a VM this agent cannot carry out. Agents of other versions may have accepted it, so it is asked there too. */
@@ -129,6 +138,7 @@ export class DefinitionValidator {
     const violations = [
       ...(await this.#machineTypeViolations(machine, signal)),
       ...(await this.#fileViolations(machine, asker, signal)),
+      ...(await this.#hookViolations(machine, ALL_HOOKS, signal)),
     ];
     throwIfAny(`take VM ${name}`, violations);
   }
@@ -157,6 +167,14 @@ export class DefinitionValidator {
     if (problem === undefined) return [];
     const description = `is ${cpu.model}, which this node cannot give a VM: ${problem}; choose another model (virsh cpu-models x86_64 lists those that libvirt knows) or another node, or leave it out`;
     return [{ field: `${MACHINE}.cpu.model`, description, reason: 'CPU_INCOMPATIBLE' }];
+  }
+
+  #hookViolations(
+    { lifecycle }: Machine,
+    names: readonly HookName[],
+    signal: AbortSignal,
+  ): Promise<readonly SpecViolation[]> {
+    return hookViolations(lifecycle, names, this.#options.hooks, signal);
   }
 
   async #fileViolations(

@@ -1,5 +1,5 @@
 import { delay } from '../../core/delay.ts';
-import { hasReason, type Reason } from '../../core/errors.ts';
+import { AgentError, hasReason, type Reason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { pathOf } from '../../core/resources/volume.ts';
 import type { ImageInspector } from '../../drivers/images.ts';
@@ -28,6 +28,8 @@ const LASTING = [
   'CPU_INCOMPATIBLE',
   'FEATURE_NOT_SUPPORTED',
   'HYPERVISOR_REFUSED',
+  'HOOK_NOT_ALLOWED',
+  'HOOK_FAILED',
 ] as const satisfies readonly Reason[];
 
 /**
@@ -58,12 +60,16 @@ export class Startability {
       this.#note(vmUid, undefined);
       return result;
     } catch (error) {
-      if (hasReason(error, ...LASTING)) {
-        const { reason, message } = error;
-        this.#note(vmUid, { reason, message });
-      }
+      if (error instanceof AgentError) this.noteFailure(vmUid, error);
       throw error;
     }
+  }
+
+  /** Takes note of what keeps a VM from being started, if that stays so until somebody mends it. */
+  noteFailure(vmUid: string, error: AgentError): void {
+    if (!hasReason(error, ...LASTING)) return;
+    const { reason, message } = error;
+    this.#note(vmUid, { reason, message });
   }
 
   /** Looks for the files of VMs that are off, until aborted. */

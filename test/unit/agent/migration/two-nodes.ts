@@ -25,6 +25,7 @@ import type { VmDefinition } from '../../../../src/core/vm-definition.ts';
 import type { Hypervisor } from '../../../../src/drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../../../src/drivers/hypervisor-domains.ts';
 import { TCG } from '../../../fakes/fake-boot-probe.ts';
+import { FakeHookRunner } from '../../../fakes/fake-hook-runner.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
@@ -122,6 +123,7 @@ export class TestNode {
   readonly transfers: FakeTransfers;
   readonly privateFiles = new FakePrivateFiles();
   readonly images = withKernel();
+  readonly hooks = new FakeHookRunner();
   readonly storage: FakeStorage;
   readonly journal = new MemoryJournal();
   readonly migrationStore = new MigrationStore(this.journal.database);
@@ -213,6 +215,7 @@ export class TestNode {
       transfers: life.guard('transfers', this.transfers, ['socketPath']),
       images: this.images,
       diskProbe: life.guard('diskProbe', this.storage.probeOf(nodeName)),
+      hooks: life.guard('hooks', this.hooks),
       privateFiles: life.guard('privateFiles', this.privateFiles),
       console: { read: (): AsyncIterable<Uint8Array> => never as never },
       peers: this.#newPeers(life),

@@ -82,6 +82,7 @@ const SCENARIOS = {
     IMAGE_NOT_READABLE: unusable('IMAGE_NOT_READABLE'),
     IMAGE_UNREACHABLE: unusable('IMAGE_UNREACHABLE'),
     DEVICE_IN_USE: unusable('DEVICE_IN_USE'),
+    HOOK_NOT_ALLOWED: refused('HOOK_NOT_ALLOWED'),
     INVALID_SPEC: refused('INVALID_SPEC'),
     NODE_CAPACITY_EXCEEDED: ({ nodes: { destination } }) => {
       const { capacity } = destination.agent;

@@ -12,6 +12,7 @@ import {
 } from '../../../../src/core/resources/parse-virtual-machine.ts';
 import type { ImageHolder } from '../../../../src/drivers/images.ts';
 import { TCG } from '../../../fakes/fake-boot-probe.ts';
+import { FakeHookRunner } from '../../../fakes/fake-hook-runner.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
@@ -46,6 +47,7 @@ function newValidator(parts: Partial<DefinitionValidatorOptions> = {}) {
   return new DefinitionValidator({
     host,
     images,
+    hooks: new FakeHookRunner(),
     accelerator: TCG,
     minMemory: '64Mi',
     nameOf: () => undefined,
@@ -210,9 +212,6 @@ const NOT_YET: Readonly<Record<string, WantedVm>> = {
   [`${MACHINE}.resources.disk`]: wanted({ resources: { ...RESOURCES, disk: '10Gi' } }),
   [`${MACHINE}.networks`]: wanted({ networks: [{ name: 'lan' }] }),
   [`${MACHINE}.devices`]: wanted({ devices: [{ type: 'gpu' }] }),
-  [`${MACHINE}.lifecycle.preStart`]: wanted({
-    lifecycle: { preStart: { exec: { command: ['/bin/true'] } } },
-  }),
   [`${MACHINE}.cpu.features`]: wanted({ cpu: { features: ['+avx2'] } }),
   [`${MACHINE}.cpu.dedicated`]: wanted({ cpu: { dedicated: true } }),
   [`${MACHINE}.memory.hugepages`]: wanted({ memory: { hugepages: '2Mi' } }),
@@ -348,7 +347,15 @@ function heldBy(...holders: readonly ImageHolder[]) {
   const images = new FakeImages();
   images.add('/images/root.img', { holders });
   const { host } = new FakeHypervisor();
-  return new DefinitionValidator({ host, images, accelerator: TCG, minMemory: '64Mi', nameOf });
+  const hooks = new FakeHookRunner();
+  return new DefinitionValidator({
+    host,
+    images,
+    hooks,
+    accelerator: TCG,
+    minMemory: '64Mi',
+    nameOf,
+  });
 }
 
 for (const [what, holder, says] of [
@@ -399,6 +406,7 @@ test('two volumes that lead to one image by different paths are an error of the 
   const validator = new DefinitionValidator({
     host,
     images,
+    hooks: new FakeHookRunner(),
     accelerator: TCG,
     minMemory: '64Mi',
     nameOf: () => undefined,

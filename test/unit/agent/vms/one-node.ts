@@ -21,6 +21,7 @@ import type { WantedVm } from '../../../../src/core/resources/parse-virtual-mach
 import type { RunStrategy } from '../../../../src/core/resources/virtual-machine.ts';
 import type { ConsoleReader } from '../../../../src/drivers/console.ts';
 import { TCG } from '../../../fakes/fake-boot-probe.ts';
+import { FakeHookRunner } from '../../../fakes/fake-hook-runner.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
@@ -59,6 +60,8 @@ export class OneNode implements AsyncDisposable {
   readonly images: FakeImages;
   readonly privateFiles: FakePrivateFiles;
   readonly transfers: FakeTransfers;
+  /** Programs of the node that may be run around the life of VMs. */
+  readonly hooks: FakeHookRunner;
   readonly agent: Agent;
   readonly #journal: NodeJournal;
 
@@ -68,6 +71,7 @@ export class OneNode implements AsyncDisposable {
     images: FakeImages,
     privateFiles: FakePrivateFiles,
     transfers: FakeTransfers,
+    hooks: FakeHookRunner,
     agent: Agent,
   ) {
     this.#journal = journal;
@@ -75,6 +79,7 @@ export class OneNode implements AsyncDisposable {
     this.images = images;
     this.privateFiles = privateFiles;
     this.transfers = transfers;
+    this.hooks = hooks;
     this.agent = agent;
   }
 
@@ -96,6 +101,7 @@ export class OneNode implements AsyncDisposable {
     bootClock = bootClockMs,
     console = newConsole(),
     storage = new FakeStorage(),
+    hooks = new FakeHookRunner(),
   } = {}): Promise<OneNode> {
     const images = new FakeImages();
     const privateFiles = new FakePrivateFiles();
@@ -118,6 +124,7 @@ export class OneNode implements AsyncDisposable {
       transfers,
       images,
       diskProbe: storage.probeOf('a'),
+      hooks,
       privateFiles,
       console,
       peers,
@@ -140,7 +147,7 @@ export class OneNode implements AsyncDisposable {
       bootClock,
       log,
     });
-    return new OneNode(journal, hypervisor, images, privateFiles, transfers, agent);
+    return new OneNode(journal, hypervisor, images, privateFiles, transfers, hooks, agent);
   }
 
   /** What the next agent of this node finds. */
