@@ -331,15 +331,17 @@ export class TwoNodes implements Disposable {
       readonly log?: Logger;
       /** What its volumes are; both nodes have them on the same storage. */
       readonly volumes?: Machine['volumes'];
+      readonly lifecycle?: Machine['lifecycle'];
     } = {},
   ): Promise<TwoNodes> {
-    const { userData, log, volumes = [ROOT] } = options;
+    const { userData, log, volumes = [ROOT], lifecycle } = options;
     const digest = createHash('sha256')
       .update(userData ?? '')
       .digest('hex');
     const machine = {
       ...(userData !== undefined && { userData: `sha256:${digest}` }),
       volumes,
+      ...(lifecycle && { lifecycle }),
     };
     const privateFiles = userData === undefined ? {} : { 'user-data': digest };
     const nodes = new TwoNodes(tinyVm({ name: 'web', privateFiles, ...changes }, machine));
