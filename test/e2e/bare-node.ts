@@ -74,9 +74,16 @@ export class BareNode implements AsyncDisposable {
     return this.#lab.node('a').run(command, signal);
   }
 
-  /** The command lines of all that runs as nobody, as hooks do. */
+  /** Of all that runs as nobody, as hooks do, the command lines of those that have begun a session. */
   async hooks(signal: AbortSignal): Promise<string> {
-    return (await this.#lab.node('a').tryRun(['ps', '-u', 'nobody', '-o', 'args='], signal)).stdout;
+    const ps = ['ps', '-u', 'nobody', '-o', 'pid=,sid=,args='];
+    const { stdout } = await this.#lab.node('a').tryRun(ps, signal);
+    return stdout
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/))
+      .filter(([pid, session]) => pid === session)
+      .map(([, , ...args]) => args.join(' '))
+      .join('\n');
   }
 
   /** Kills the agent, and has a new one. */

@@ -21,15 +21,15 @@ export class PreStops {
   /** Undefined once the guest may be asked, whatever came of it: a failure becomes a warning of the operation. */
   async step(operation: OperationRecord, signal: AbortSignal): Promise<StepResult | undefined> {
     const { vms, hooks } = this.#options;
-    const { vm: ref, step, parameters, warnings } = operation;
+    const { vm: ref, step, warnings } = operation;
     const definition = hooks.definitionOf(ref.uid);
     const hasHook = definition?.spec.template.spec.lifecycle?.preStop !== undefined;
     // A guest that was asked is asked again by the next agent, which does not run it again for that.
     if (!hasHook || step === WAITING_FOR_GUEST) return undefined;
     if (!hooks.hasBegun(operation, 'preStop')) {
       const vm = await vms.get(ref, signal);
-      const isRefused = vm.phase === 'paused' && parameters['force'] !== true;
-      if (isOff(vm) || vm.phase === 'unknown' || isRefused) return undefined;
+      // One that is paused has no guest that could be asked.
+      if (isOff(vm) || vm.phase === 'paused' || vm.phase === 'unknown') return undefined;
     }
     const taken = hooks.take(operation, 'preStop');
     if (taken.kind === 'waiting') return taken.result;

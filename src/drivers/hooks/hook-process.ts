@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HookOutput } from './hook-output.ts';
@@ -28,6 +29,7 @@ interface Exit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly error?: Error;
+  readonly wasStopped?: boolean;
 }
 
 /** A hook that runs, in a session of its own, and all that it starts. */
@@ -65,14 +67,19 @@ export class HookProcess {
     this.#closed = new Promise((resolve) => {
       this.#child.once('close', () => resolve());
     });
+    if (this.#child.pid !== undefined) beOrdinary(this.#child.pid);
     for (const stream of [this.#child.stdout, this.#child.stderr]) this.#read(stream);
   }
 
-  /** How it has failed, in words; undefined if it has not. Once `stop` is aborted it is ended first. */
-  async end(stop: AbortSignal): Promise<string | undefined> {
+  /**
+   * How it has failed, in words; undefined if it has not. Once `stop` is aborted it is ended, which is a failure as well:
+   * `whenStopped` says how.
+   */
+  async end(stop: AbortSignal, whenStopped: string): Promise<string | undefined> {
     const exit = await this.#untilEnd(stop);
     await this.#endRest();
     if (exit === undefined) return 'could not be ended: it hangs in the kernel';
+    if (exit.wasStopped === true) return whenStopped;
     if (exit.error !== undefined) return `could not be run: ${exit.error.message}`;
     if (exit.signal !== null) return `was ended by ${exit.signal}`;
     return exit.code === 0 ? undefined : `ended with exit code ${exit.code}`;
@@ -87,10 +94,10 @@ export class HookProcess {
       const exit = await Promise.race([this.#exit, stopping.promise]);
       if (exit !== undefined) return exit;
       this.#signal('SIGTERM');
-      const heeded = await this.#exitWithin(GRACE_MS);
-      if (heeded !== undefined) return heeded;
-      this.#signal('SIGKILL');
-      return await this.#exitWithin(KILLED_MS);
+      const heeded = await within(this.#exit, GRACE_MS);
+      if (heeded === undefined) this.#signal('SIGKILL');
+      const end = heeded ?? (await within(this.#exit, KILLED_MS));
+      return end && { ...end, wasStopped: true };
     } finally {
       stop.removeEventListener('abort', onStop);
     }
@@ -109,10 +116,6 @@ export class HookProcess {
     if (this.#child.pid !== undefined) kill(-this.#child.pid, name);
   }
 
-  #exitWithin(ms: number): Promise<Exit | undefined> {
-    return within(this.#exit, ms);
-  }
-
   #read(stream: Readable | null): void {
     let sincePause = 0;
     stream?.on('data', (chunk: Buffer) => {
@@ -124,6 +127,16 @@ export class HookProcess {
       setTimeout(() => stream.resume(), READ_PAUSE_MS);
     });
     stream?.on('error', () => undefined);
+  }
+}
+
+/** The agent is the last to be killed where memory is short, which is no reason to spare what it runs for others. */
+function beOrdinary(pid: number): void {
+  try {
+    // At once, while it is still on its way to the program.
+    writeFileSync(`/proc/${pid}/oom_score_adj`, '0');
+  } catch {
+    // It has ended already.
   }
 }
 

@@ -57,12 +57,11 @@ export class ProcessHookRunner implements HookRunner {
       PATH,
     };
     const process = new HookProcess({ file, args, user, environment, mark });
-    const timeout = AbortSignal.timeout(timeoutMs);
-    const failure = await process.end(AbortSignal.any([signal, timeout]));
+    const isOver = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+    const late = `has not ended within ${timeoutMs / 1_000} s, and was ended`;
+    const failure = await process.end(isOver, late);
     signal.throwIfAborted();
-    const output = process.output.text();
-    if (!timeout.aborted) return { failure, output };
-    return { failure: `has not ended within ${timeoutMs / 1_000} s, and was ended`, output };
+    return { failure, output: process.output.text() };
   }
 
   async endLeft(vmUids: readonly string[], signal: AbortSignal): Promise<void> {

@@ -33,6 +33,15 @@ async function saidBy(folder: HookFolder, text: string, ...args: readonly string
   return output;
 }
 
+/** This process is another than most where memory is short, until disposed; to be spared needs rights that tests lack. */
+async function adjusted() {
+  const file = '/proc/self/oom_score_adj';
+  const adjustment = async () => (await readFile(file, 'utf8')).trim();
+  const before = await adjustment();
+  await writeFile(file, '100');
+  return { adjustment, [Symbol.asyncDispose]: () => writeFile(file, before) };
+}
+
 /** Descriptors of this process that every program which it starts has. */
 async function inherited(): Promise<readonly string[]> {
   const CLOSE_ON_EXEC = 0o2000000;
@@ -96,6 +105,13 @@ void describe('a hook runs', () => {
     const own = descriptors.split(' ').filter((fd) => !['3', '10', '255'].includes(fd));
     assert.deepEqual(own, ['0', '1', '2', ...(await inherited())]);
     assert.equal(session, pid);
+  });
+
+  void test('as one of many where memory is short, whatever the agent is', async () => {
+    await using folder = await HookFolder.make();
+    await using own = await adjusted();
+    assert.equal(await own.adjustment(), '100');
+    assert.equal(await saidBy(folder, 'cat /proc/self/oom_score_adj'), '0');
   });
 
   void test('with its arguments as they are, which no shell reads', async () => {
