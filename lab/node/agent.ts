@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { inProject, LabError } from '../core/project.ts';
@@ -88,6 +88,7 @@ export class Agent {
           folders: ['/run', inProject('.lab'), inProject('build'), '/var/lib/libvirt/images'],
           blockDevices: ['/dev/loop*'],
         },
+        lifecycle: { hooks: true, hookFolder: await this.#makeHooks() },
         // Labs have guests that are smaller than anybody's real ones.
         limits: { minMemory: '16Mi' },
         migration: { streamer: inProject('build/streamer/novacron-streamer') },
@@ -95,6 +96,21 @@ export class Agent {
         ...options.settings,
       }),
     );
+  }
+
+  /** A folder of hooks with one that says in a file beside it that it was run. */
+  async #makeHooks(): Promise<string> {
+    const [folder, log] = ['/run/hooks', '/run/hooks.log'];
+    const outside = this.#machine.outside(folder.slice(1));
+    await mkdir(outside, { recursive: true });
+    const note = `echo "$NOVACRON_HOOK $NOVACRON_VM_NAMESPACE/$NOVACRON_VM_NAME $*" >>${log}`;
+    await writeFile(path.join(outside, 'note'), `#!/bin/sh\n${note}\n`, { mode: 0o755 });
+    await writeFile(this.#machine.outside(log.slice(1)), '', { flag: 'a', mode: 0o666 });
+    // Whatever the umask is.
+    await chmod(outside, 0o755);
+    await chmod(path.join(outside, 'note'), 0o755);
+    await chmod(this.#machine.outside(log.slice(1)), 0o666);
+    return folder;
   }
 
   /** Starts the agent with the settings that are there, and does not wait for it. */

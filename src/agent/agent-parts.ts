@@ -1,6 +1,7 @@
 import type { Logger } from '../core/logger.ts';
 import type { ConsoleReader } from '../drivers/console.ts';
 import type { DiskProbe } from '../drivers/disk-probe.ts';
+import type { HookRunner } from '../drivers/hook-runner.ts';
 import type { HostFacts } from '../drivers/host.ts';
 import type { HostBridges } from '../drivers/host-bridges.ts';
 import type { Hypervisor } from '../drivers/hypervisor.ts';
@@ -48,6 +49,7 @@ export interface AgentParts {
   readonly images: ImageInspector;
   readonly bridges: HostBridges;
   readonly diskProbe: DiskProbe;
+  readonly hooks: HookRunner;
   readonly privateFiles: PrivateFiles;
   readonly nodeSecrets: NodeSecrets;
   readonly console: ConsoleReader;

@@ -8,6 +8,7 @@ import { EventManager } from './events/event-manager.ts';
 import { EventRecorder } from './events/event-recorder.ts';
 import { buildGuests } from './guests/build-guests.ts';
 import { GuestHealth } from './guests/guest-health.ts';
+import { HookRuns } from './hooks/hook-runs.ts';
 import { loadRemembered } from './load-remembered.ts';
 import { summaryOf, toMovingVm } from './migration/as-vms-see-it.ts';
 import { IncomingManager } from './migration/incoming-manager.ts';
@@ -19,7 +20,7 @@ import { allocatableOf, capacityOf } from './node/amounts.ts';
 import { CapacityLedger } from './node/capacity-ledger.ts';
 import { NodeManager } from './node/node-manager.ts';
 import { nodeOperations } from './node/node-operations.ts';
-import { THE_NODE } from './operations/operation.ts';
+import { hasEnded, THE_NODE } from './operations/operation.ts';
 import { OperationBook } from './operations/operation-book.ts';
 import { OperationController } from './operations/operation-controller.ts';
 import { OperationManager } from './operations/operation-manager.ts';
@@ -30,24 +31,20 @@ import { PowerRequests } from './runs/power-requests.ts';
 import { Restarts } from './runs/restarts.ts';
 import { RunBook } from './runs/run-book.ts';
 import { RunRecordController } from './runs/run-record-controller.ts';
-import { RunStrategyController } from './runs/run-strategy-controller.ts';
 import { GuestShutdowns } from './shutdown/guest-shutdowns.ts';
 import { ShutdownController } from './shutdown/shutdown-controller.ts';
 import { ShutdownManager } from './shutdown/shutdown-manager.ts';
+import { isNodeShutdown, ShutdownPreStops } from './shutdown/shutdown-pre-stops.ts';
+import { vmControllers } from './vm-controllers.ts';
 import { Creations } from './vms/creations.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
 import { DeviceIdentities } from './vms/device-identities.ts';
-import { DriftController } from './vms/drift-controller.ts';
+import { HookSteps } from './vms/hook-steps.ts';
 import { mediaOperations } from './vms/media-operations.ts';
 import { nameKey } from './vms/name-key.ts';
-import { OrphanedFileController } from './vms/orphaned-file-controller.ts';
 import { OwnershipManager } from './vms/ownership-manager.ts';
 import { Remains } from './vms/remains.ts';
-import { RemainsController } from './vms/remains-controller.ts';
-import { StaleCopyController } from './vms/stale-copy-controller.ts';
 import { Startability } from './vms/startability.ts';
-import { StrayCopyController } from './vms/stray-copy-controller.ts';
-import { UnconfirmedController } from './vms/unconfirmed-controller.ts';
 import { VmApplier } from './vms/vm-applier.ts';
 import { VmCreator } from './vms/vm-creator.ts';
 import { VmDeleter } from './vms/vm-deleter.ts';
@@ -80,6 +77,7 @@ export async function buildAgent(parts: AgentParts) {
     host: hypervisor.host,
     images: parts.images,
     bridges: parts.bridges,
+    hooks: parts.hooks,
     accelerator,
     minMemory: parts.minMemory,
     nameOf: (vmUid) => {
@@ -92,8 +90,20 @@ export async function buildAgent(parts: AgentParts) {
     creations.note(record);
     inventory.reviewCreations();
     recorder.noteOperation(record);
+    if (hasEnded(record)) hookRuns.forget(record.id);
     // Nothing has happened yet to what one that has only begun is about.
     if (record.state !== 'pending') onChange();
+  });
+  const hookRuns: HookRuns = new HookRuns({
+    runner: parts.hooks,
+    tasks,
+    isOpen: (owner) =>
+      isNodeShutdown(owner) ? nodeShutdown.isGoingDown : operationBook.open(owner) !== undefined,
+    onEnded: (vmUid) => {
+      reconciler.wake(operationController.name, vmUid);
+      if (nodeShutdown.isGoingDown) reconciler.wake(shutdownController.name, vmUid);
+    },
+    log,
   });
   const creations = new Creations(operationBook.listOpen());
   const requests = new PowerRequests(operationBook);
@@ -239,7 +249,14 @@ export async function buildAgent(parts: AgentParts) {
     console: parts.console,
   });
   const works = {
-    ...vmOperations(vms),
+    ...vmOperations(
+      vms,
+      new HookSteps({
+        runs: hookRuns,
+        definitionOf: (vmUid) => inventory.findByUid(vmUid)?.definition,
+        noteStartFailure: (vmUid, error) => startability.noteFailure(vmUid, error),
+      }),
+    ),
     ...mediaOperations(new VmMedia({ ...shared, vms })),
     ...nodeOperations(cordon, () => node.review()),
     migrate: migrationOperation(book),
@@ -273,35 +290,29 @@ export async function buildAgent(parts: AgentParts) {
     migrationOf: (vmUid) => book.outgoingOf(vmUid)?.id,
     origins,
   });
+  const shutdownController = new ShutdownController({
+    ...shuttingDown,
+    preStops: new ShutdownPreStops({ runs: hookRuns, mark: nodeShutdown, requests, log }),
+    cancelMigration: (id) => migrations.cancel(id),
+    turnAway: (vmUid, signal) => incoming.turnAway(vmUid, 'This node is being shut down', signal),
+  });
   const reconciler: Reconciler = new Reconciler({
     controllers: [
       // Before whoever acts upon what was seen.
       new RunRecordController(runs),
       operationController,
-      new ShutdownController({
-        ...shuttingDown,
-        cancelMigration: (id) => migrations.cancel(id),
-        turnAway: (vmUid, signal) =>
-          incoming.turnAway(vmUid, 'This node is being shut down', signal),
-      }),
-      new StaleCopyController(shared),
-      new StrayCopyController(shared),
-      new UnconfirmedController({
-        ...shared,
-        askAgainMs: (parts.pace ?? PACE).lookMaxMs,
-      }),
-      new RunStrategyController({
+      shutdownController,
+      ...vmControllers({
         ...shared,
         operations,
         requests,
         restarts,
+        secrets,
         startsAtOnce: parts.startsAtOnce,
         isNodeGoingDown: () => nodeShutdown.isGoingDown,
         firstDelayMs: parts.firstRestartDelayMs,
+        askAgainMs: (parts.pace ?? PACE).lookMaxMs,
       }),
-      new DriftController(shared),
-      new RemainsController(shared),
-      new OrphanedFileController({ ...shared, secrets }),
     ],
     looks: (signal) => inventory.looks(signal),
     tasks,
@@ -376,6 +387,10 @@ export async function buildAgent(parts: AgentParts) {
     resume(): void {
       migrations.resumeAll();
       incoming.resumeAll();
+      // Hooks run only while something is recorded as open that has them run.
+      const isOpen = nodeShutdown.isGoingDown || operationBook.openVms().length > 0;
+      const vmUids = ownership.listOwned().map(({ uid }) => uid);
+      if (isOpen) tasks.run('left-hooks', (signal) => parts.hooks.endLeft(vmUids, signal));
     },
     /** Keeps what is known of the node and its VMs fresh, as tasks. */
     run(): void {

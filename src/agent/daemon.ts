@@ -12,6 +12,7 @@ import { keepMemorySmall } from '../core/memory-keeper.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import { QemuBootProbe } from '../drivers/boot-probe/qemu-boot-probe.ts';
 import { ConsoleLogFile } from '../drivers/console-log/console-log-file.ts';
+import { ProcessHookRunner } from '../drivers/hooks/process-hook-runner.ts';
 import type { Accelerator } from '../drivers/hypervisor-host.ts';
 import { ProcessDiskProbe } from '../drivers/images/disk-probe/process-disk-probe.ts';
 import { ProcessImageInspector } from '../drivers/images/process-image-inspector.ts';
@@ -164,6 +165,12 @@ async function run(
     images,
     bridges: new LinuxBridges(),
     diskProbe: new ProcessDiskProbe({ places }),
+    hooks: new ProcessHookRunner({
+      nodeName: config.nodeName,
+      isOn: config.lifecycle.hooks,
+      folder: config.lifecycle.hookFolder,
+      user: config.lifecycle.hookUser,
+    }),
     privateFiles: new PrivateFileFolder(config.stateDirectory),
     nodeSecrets: new SecretFolder(config.secrets.folder),
     console: new ConsoleLogFile(),

@@ -16,6 +16,7 @@ export async function startWarnings(config: AgentConfig): Promise<readonly strin
     ...(await openKey(config.tls.key)),
     ...closedRunDirectory(config.runDirectory),
     ...otherUser(),
+    ...(await openHookFolder(config.lifecycle)),
     ...(await secondLibvirt(config)),
   ];
 }
@@ -30,6 +31,24 @@ async function openKey(key: string): Promise<readonly string[]> {
 async function secondLibvirt({ hypervisor }: AgentConfig): Promise<readonly string[]> {
   const found = await findSecondLibvirt(hypervisor);
   return found === undefined ? [] : [found];
+}
+
+async function openHookFolder({
+  hooks,
+  hookFolder,
+}: AgentConfig['lifecycle']): Promise<readonly string[]> {
+  if (!hooks) return [];
+  const found = await stat(hookFolder).catch(() => undefined);
+  const until = 'until then no hook is run';
+  if (found?.isDirectory() !== true) {
+    return [
+      `lifecycle.hookFolder: ${hookFolder} is no folder; install -d -m 755 ${hookFolder}; ${until}`,
+    ];
+  }
+  if (found.uid === 0 && (found.mode & 0o022) === 0) return [];
+  return [
+    `lifecycle.hookFolder: others than root can write to ${hookFolder}; chown root ${hookFolder} && chmod go-w ${hookFolder}; ${until}`,
+  ];
 }
 
 function closedRunDirectory(folder: string): readonly string[] {

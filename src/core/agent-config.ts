@@ -45,6 +45,8 @@ const address = z.string({
   error: ({ input }) => (Array.isArray(input) ? `${QUOTE_ADDRESS}: "[::]:7443"` : undefined),
 });
 
+const NO_HOOK_USER = 'must be the name of a user without privileges, such as nobody';
+
 const dnsLabel = z.string().regex(DNS_NAME, 'must be a DNS name, such as node-1');
 
 const configSchema = z.strictObject({
@@ -124,6 +126,18 @@ const configSchema = z.strictObject({
     .strictObject({
       /** How many VMs are started at once by their run strategies, as after a boot. */
       startsAtOnce: z.int().min(1).max(256).default(4),
+    })
+    .prefault({}),
+  lifecycle: z
+    .strictObject({
+      /** Whether programs of this node are run around the life of VMs, as their manifests say; see docs/hooks.md. */
+      hooks: z.boolean().default(false),
+      /** The folder that those programs lie in, which root alone may write to. */
+      hookFolder: absolutePath.default('/etc/novacron/hooks'),
+      /** The user that they run as, who must have no privileges. */
+      hookUser: unquotedText
+        .refine((name) => name !== 'root' && !/^-|^\d+$/.test(name), NO_HOOK_USER)
+        .default('nobody'),
     })
     .prefault({}),
   migration: z

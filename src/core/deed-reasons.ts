@@ -46,6 +46,7 @@ export const DEED_REASONS = {
       'CPU_INCOMPATIBLE',
       ...OF_FILES,
       ...OF_NETWORKS,
+      'HOOK_NOT_ALLOWED',
       'VM_ALREADY_EXISTS',
       'VM_NOT_OWNED',
       'VM_BUSY',
@@ -56,7 +57,7 @@ export const DEED_REASONS = {
       'STATE_NOT_READY',
       ...OF_HYPERVISOR,
     ],
-    found: [...ONLY_FOUND, 'OPERATION_CANCELLED'],
+    found: ['HOOK_FAILED', ...ONLY_FOUND, 'OPERATION_CANCELLED'],
   },
   start: {
     foretold: [
@@ -68,6 +69,7 @@ export const DEED_REASONS = {
       'VM_PAUSED',
       ...OF_FILES,
       ...OF_NETWORKS,
+      'HOOK_NOT_ALLOWED',
       'INVALID_SPEC',
       'NODE_CAPACITY_EXCEEDED',
       'NODE_SHUTTING_DOWN',
@@ -77,6 +79,7 @@ export const DEED_REASONS = {
     found: [
       'CPU_INCOMPATIBLE',
       'FEATURE_NOT_SUPPORTED',
+      'HOOK_FAILED',
       ...ONLY_FOUND,
       'OPERATION_CANCELLED',
       'OPERATION_SUPERSEDED',
@@ -98,6 +101,7 @@ export const DEED_REASONS = {
       'CPU_INCOMPATIBLE',
       ...OF_FILES,
       ...OF_NETWORKS,
+      'HOOK_NOT_ALLOWED',
       'INVALID_SPEC',
       'NODE_CAPACITY_EXCEEDED',
       'NODE_CORDONED',

@@ -61,6 +61,8 @@ export const REASONS = {
   DEVICE_IN_USE: 'failed-precondition',
   CPU_INCOMPATIBLE: 'failed-precondition',
   SECRET_NOT_FOUND: 'failed-precondition',
+  HOOK_NOT_ALLOWED: 'failed-precondition',
+  HOOK_FAILED: 'failed-precondition',
   CONSOLE_IN_USE: 'failed-precondition',
   DISPLAY_NOT_FOUND: 'failed-precondition',
 

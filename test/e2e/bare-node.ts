@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { waitUntil } from '../../lab/core/wait-until.ts';
@@ -23,6 +23,7 @@ export interface VmDocument {
       readonly type: string;
       readonly status: string;
       readonly reason: string;
+      readonly message?: string;
     }[];
   };
 }
@@ -37,12 +38,16 @@ export class BareNode implements AsyncDisposable {
     this.#folder = path.join(lab.plan.directory, 'manifests');
   }
 
-  static async start(signal: AbortSignal): Promise<BareNode> {
+  /** `settings` replace those of the lab in agent.yaml, top-level section by section. */
+  static async start(
+    signal: AbortSignal,
+    settings: Readonly<Record<string, unknown>> = {},
+  ): Promise<BareNode> {
     const lab = await Lab.create({ nodes: ['a'] }, signal);
     await using undo = new AsyncDisposableStack();
     undo.use(lab);
     await lab.node('a').run(['truncate', '--size=1M', IMAGE], signal);
-    await lab.startAgents({ accelerator: 'tcg' }, signal);
+    await lab.startAgents({ accelerator: 'tcg', settings }, signal);
     const bare = new BareNode(lab);
     await mkdir(path.join(bare.#folder, 'vms'), { recursive: true });
     undo.move();
@@ -54,6 +59,39 @@ export class BareNode implements AsyncDisposable {
     const file = path.join(this.#folder, name);
     await writeFile(file, documents.map((document) => stringify(document)).join('---\n'));
     return file;
+  }
+
+  /** Puts a program of root's on the node, at a path below /run. */
+  async addProgram(place: string, text: string): Promise<void> {
+    const file = this.#lab.node('a').outside(place.slice(1));
+    await mkdir(path.dirname(file), { recursive: true, mode: 0o755 });
+    await writeFile(file, text, { mode: 0o755 });
+    await chmod(file, 0o755);
+  }
+
+  /** What a command on the node says; fails if it fails. */
+  run(command: readonly string[], signal: AbortSignal): Promise<string> {
+    return this.#lab.node('a').run(command, signal);
+  }
+
+  /** Of all that runs as nobody, as hooks do, the command lines of those that have begun a session. */
+  async hooks(signal: AbortSignal): Promise<string> {
+    const ps = ['ps', '-u', 'nobody', '-o', 'pid=,sid=,args='];
+    const { stdout } = await this.#lab.node('a').tryRun(ps, signal);
+    return stdout
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/))
+      .filter(([pid, session]) => pid === session)
+      .map(([, , ...args]) => args.join(' '))
+      .join('\n');
+  }
+
+  /** Kills the agent, and has a new one. */
+  async restartAgent(signal: AbortSignal): Promise<void> {
+    const { agent } = this.#lab.node('a');
+    await agent.kill(signal);
+    await agent.launch({ source: false }, signal);
+    await agent.waitReady(signal);
   }
 
   /** A folder with one file of two documents: a VM that runs, with this memory, and one that does not. */
@@ -114,8 +152,14 @@ export class BareNode implements AsyncDisposable {
 }
 
 /** Its firmware finds nothing to boot, and then idles. */
-function vm(metadata: object, runStrategy: string, memory: string): object {
+export function vm(
+  metadata: object,
+  runStrategy: string,
+  memory: string,
+  more: object = {},
+): object {
   const machine = {
+    ...more,
     resources: { cpu: 1, memory },
     volumes: [{ name: 'none', kind: 'cdrom', format: 'raw', source: { file: { path: IMAGE } } }],
   };

@@ -6,6 +6,7 @@ import { OperationSecrets } from '../../src/agent/operations/operation-secrets.t
 import { OperationStore } from '../../src/agent/operations/operation-store.ts';
 import type { OperationWork } from '../../src/agent/operations/operation-work.ts';
 import type { Origins } from '../../src/agent/reports/report.ts';
+import { HookSteps } from '../../src/agent/vms/hook-steps.ts';
 import { mediaOperations } from '../../src/agent/vms/media-operations.ts';
 import type { VmRef } from '../../src/agent/vms/vm.ts';
 import { vmOperations } from '../../src/agent/vms/vm-operations.ts';
@@ -26,6 +27,15 @@ const NO_MIGRATION: OperationWork = {
   step: () => Promise.reject(new Error('There are no migrations here')),
 };
 
+const NO_HOOKS = {
+  runs: {
+    advance: () => ({ kind: 'ended', failure: undefined }) as const,
+    hasBegun: () => false,
+  },
+  definitionOf: () => undefined,
+  noteStartFailure: () => {},
+};
+
 /** Real operations of VMs and a node that are not: each is done as soon as it is asked for, without a reconciler. */
 export async function promptOperations(
   vms: FakeVmService,
@@ -42,7 +52,7 @@ export async function promptOperations(
   };
   const book = await OperationBook.load(new OperationStore(journal.database), origins);
   const works = {
-    ...vmOperations(vms),
+    ...vmOperations(vms, new HookSteps(NO_HOOKS)),
     ...mediaOperations(media),
     ...nodeOperations(node, () => undefined),
     migrate: NO_MIGRATION,

@@ -226,6 +226,7 @@ async function collect(
           'IMAGE_UNREACHABLE',
           'DEVICE_IN_USE',
           'NETWORK_NOT_FOUND',
+          'HOOK_NOT_ALLOWED',
         ] as const),
         ...(['NODE_CAPACITY_EXCEEDED', 'FEATURE_NOT_SUPPORTED', 'NOT_SUPPORTED'] as const),
         ...(['NODE_CORDONED', 'NODE_SHUTTING_DOWN', 'VM_BUSY', 'STATE_NOT_READY'] as const),

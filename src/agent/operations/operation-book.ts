@@ -221,15 +221,22 @@ export class OperationBook {
     return this.#known.watch(matches, cursor, signal);
   }
 
-  /** It is being done: what about it. One that has ended stays as it is. */
-  step(id: string, step: string, progress?: OperationProgress): Promise<void> {
+  /** It is being done: what about it, and what of it is to be told in the end. One that has ended stays as it is. */
+  step(
+    id: string,
+    step: string,
+    progress?: OperationProgress,
+    warnings: readonly string[] = [],
+  ): Promise<void> {
     return this.#change(id, async (record) => {
-      if (record.state === 'running' && record.step === step) {
+      const isNoted = warnings.every((warning) => record.warnings.includes(warning));
+      if (record.state === 'running' && record.step === step && isNoted) {
         this.tellProgress(id, progress);
         return;
       }
       const startedAtMs = record.startedAtMs ?? notBefore(record.requestedAtMs);
-      const running: OperationRecord = { ...record, state: 'running', step, startedAtMs };
+      const noted = withWarnings(record, warnings);
+      const running: OperationRecord = { ...noted, state: 'running', step, startedAtMs };
       await this.#store.update(running);
       this.#open.set(id, running);
       this.#report(running, progress);
@@ -317,11 +324,23 @@ export class OperationBook {
   }
 }
 
+function withWarnings(record: OperationRecord, more: readonly string[]): OperationRecord {
+  return { ...record, warnings: [...new Set([...record.warnings, ...more])] };
+}
+
 function ended(record: OperationRecord, end: OperationEnd): OperationRecord {
   const { state, result = '', warnings = [], error, supersededBy = '' } = end;
   if (hasEnded(record)) throw new Error(`Operation ${record.id} has ended already`);
   const endedAtMs = notBefore(record.startedAtMs ?? record.requestedAtMs);
-  return { ...record, state, step: '', endedAtMs, result, warnings, error, supersededBy };
+  return {
+    ...withWarnings(record, warnings),
+    state,
+    step: '',
+    endedAtMs,
+    result,
+    error,
+    supersededBy,
+  };
 }
 
 /** Now; or then, if the clock was put back since, so that nothing ends before it has begun. */

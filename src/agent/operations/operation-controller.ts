@@ -9,7 +9,7 @@ import {
   vmIdOf,
 } from './operation.ts';
 import type { OperationBook, OperationEnd } from './operation-book.ts';
-import { cancelled, toOperationError } from './operation-errors.ts';
+import { cancelled, isTimeout, passes, toOperationError } from './operation-errors.ts';
 import type { OperationSecrets } from './operation-secrets.ts';
 import type { OperationWork, StepResult } from './operation-work.ts';
 
@@ -182,7 +182,7 @@ export class OperationController implements Controller {
       if (underway.waiting?.step !== result.step) {
         underway.waiting = { step: result.step, sinceMs: performance.now() };
       }
-      await book.step(id, result.step, result.progress);
+      await book.step(id, result.step, result.progress, result.warnings);
       return result.again;
     }
     if (this.#details.has(id)) this.#details.set(id, result.details);
@@ -234,24 +234,4 @@ function waitedFor(step: string, { waiting }: Underway): number {
 /** The agent ends; a step that has only taken too long may be taken again. */
 function isStopped({ aborted, reason }: AbortSignal): boolean {
   return aborted && !isTimeout(reason);
-}
-
-function isTimeout(error: unknown): boolean {
-  return error instanceof DOMException && error.name === 'TimeoutError';
-}
-
-/** Whether a failure ends by itself, so that the step is worth trying again. */
-function passes(error: unknown): boolean {
-  return (
-    isTimeout(error) ||
-    hasReason(
-      error,
-      'HYPERVISOR_UNREACHABLE',
-      'HYPERVISOR_TIMEOUT',
-      'STATE_NOT_READY',
-      'VM_BUSY',
-      'STORAGE_FULL',
-      'JOURNAL_FAILURE',
-    )
-  );
 }

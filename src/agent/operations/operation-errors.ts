@@ -1,4 +1,4 @@
-import { AgentError } from '../../core/errors.ts';
+import { AgentError, hasReason } from '../../core/errors.ts';
 import { operationSuperseded } from '../../core/operation-failure.ts';
 import { type Operation, type OperationError, vmIdOf } from './operation.ts';
 
@@ -27,4 +27,24 @@ export function failureOf(operation: Operation): AgentError {
 export function cancelled(id: string): OperationError {
   const message = `Operation ${id} was cancelled`;
   return { reason: 'OPERATION_CANCELLED', message, metadata: { operationId: id }, violations: [] };
+}
+
+export function isTimeout(error: unknown): boolean {
+  return error instanceof DOMException && error.name === 'TimeoutError';
+}
+
+/** Whether a failure ends by itself, so that the step is worth trying again. */
+export function passes(error: unknown): boolean {
+  return (
+    isTimeout(error) ||
+    hasReason(
+      error,
+      'HYPERVISOR_UNREACHABLE',
+      'HYPERVISOR_TIMEOUT',
+      'STATE_NOT_READY',
+      'VM_BUSY',
+      'STORAGE_FULL',
+      'JOURNAL_FAILURE',
+    )
+  );
 }

@@ -24,6 +24,8 @@ export type StepResult =
       /** What is waited for, in one word. */
       readonly step: string;
       readonly progress?: OperationProgress;
+      /** What the caller should know whatever comes of it, in sentences; kept from here on. Those that are kept already count once. */
+      readonly warnings?: readonly string[];
       readonly again: Again;
     };
 

@@ -23,8 +23,8 @@ const CUT_PATIENCE_MS = 20_000;
 interface Seen {
   readonly vm: GuestShutdown['vm'];
   isCut: boolean;
-  /** Why the last thing that was tried with it failed; empty if it did not. */
-  failure: string;
+  /** What is in its way, such as why the last thing that was tried with it failed; empty if nothing is. */
+  obstacle: string;
 }
 
 /** What has become of the VMs that were on when the shutdown of the node began, or when this agent was started in the midst of it. */
@@ -41,7 +41,7 @@ export class GuestShutdowns {
   /** A VM is on. */
   note({ definition: { namespace, name, uid } }: Vm): void {
     if (this.#seen.has(uid)) return;
-    this.#seen.set(uid, { vm: { namespace, name, uid }, isCut: false, failure: '' });
+    this.#seen.set(uid, { vm: { namespace, name, uid }, isCut: false, obstacle: '' });
   }
 
   /** Its power was cut while it was on. */
@@ -50,10 +50,10 @@ export class GuestShutdowns {
     if (seen !== undefined) seen.isCut = true;
   }
 
-  /** Something failed with it; empty if the next try did not. */
-  noteFailure(vmUid: string, failure: string): void {
+  /** Something is in its way, as what failed with it; empty once nothing is. */
+  noteObstacle(vmUid: string, obstacle: string): void {
     const seen = this.#seen.get(vmUid);
-    if (seen !== undefined) seen.failure = failure;
+    if (seen !== undefined) seen.obstacle = obstacle;
   }
 
   /** A shutdown begins, or goes on with another deadline: what was listed before does not count. */
@@ -98,14 +98,14 @@ export class GuestShutdowns {
     return { requestedBy, startedAtMs: nowMs, deadlineMs, isDone: false, guests };
   }
 
-  #guest({ vm, isCut, failure }: Seen, vms: readonly Vm[] | undefined): GuestShutdown {
+  #guest({ vm, isCut, obstacle }: Seen, vms: readonly Vm[] | undefined): GuestShutdown {
     const now = vms?.find(({ definition }) => definition.uid === vm.uid);
     // Before the first listing nothing is known to be gone.
     if (now === undefined && vms === undefined)
       return { vm, state: 'waiting-for-guest', message: '' };
     if (now === undefined || isLeaving(now)) return { vm, state: 'gone', message: '' };
     if (isOff(now)) return { vm, state: isCut ? 'power-cut' : 'off', message: '' };
-    return { vm, state: this.#stateOf(now), message: failure || obstacleOf(now) };
+    return { vm, state: this.#stateOf(now), message: obstacle || obstacleOf(now) };
   }
 
   #stateOf({ migration }: Vm): GuestState {

@@ -7,12 +7,14 @@ import type { VmInventory } from '../vms/vm-inventory.ts';
 import { isOff } from '../vms/vm-phase.ts';
 import { type GuestShutdowns, isOnHere } from './guest-shutdowns.ts';
 import type { ShutdownMark } from './shutdown-mark.ts';
+import type { ShutdownPreStops } from './shutdown-pre-stops.ts';
 
 export interface ShutdownControllerOptions {
   readonly mark: ShutdownMark;
-  readonly guests: Pick<GuestShutdowns, 'note' | 'noteCut' | 'noteFailure'>;
+  readonly guests: Pick<GuestShutdowns, 'note' | 'noteCut' | 'noteObstacle'>;
   readonly domains: Pick<HypervisorDomains, 'list' | 'shutdown' | 'destroy'>;
   readonly inventory: Pick<VmInventory, 'refresh' | 'findByUid'>;
+  readonly preStops: Pick<ShutdownPreStops, 'isRunning' | 'obstacleOf' | 'forget'>;
   readonly cancelMigration: (id: string) => Promise<unknown>;
   /** Has a VM stay where it comes from. */
   readonly turnAway: (vmUid: string, signal: AbortSignal) => Promise<void>;
@@ -45,13 +47,15 @@ export class ShutdownController implements Controller {
   }
 
   concern({ uid, domain, vm }: SeenVm): string | undefined {
-    const { mark, guests, onProgress } = this.#options;
+    const { mark, guests, preStops, onProgress } = this.#options;
     if (mark.record === undefined) {
       this.#askedAtMs.delete(uid);
+      preStops.forget(uid);
       return undefined;
     }
     if (domain?.state === 'incoming') return 'arriving';
     if (vm === undefined || !isOnHere(vm)) {
+      preStops.forget(uid);
       if (this.#askedAtMs.delete(uid)) onProgress();
       return undefined;
     }
@@ -62,15 +66,15 @@ export class ShutdownController implements Controller {
   }
 
   async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
-    const { mark, guests, onProgress } = this.#options;
+    const { mark, guests, preStops, onProgress } = this.#options;
     if (!mark.isGoingDown) return undefined;
     try {
       const again = await this.#step(vmUid, signal);
-      guests.noteFailure(vmUid, '');
+      guests.noteObstacle(vmUid, preStops.obstacleOf(vmUid));
       return again;
     } catch (error) {
       signal.throwIfAborted();
-      guests.noteFailure(vmUid, failureText(error));
+      guests.noteObstacle(vmUid, failureText(error));
       return { afterMs: LOOK_AGAIN_MS, failure: error };
     } finally {
       onProgress();
@@ -91,9 +95,12 @@ export class ShutdownController implements Controller {
     return this.#ask(vm, signal);
   }
 
-  async #ask({ definition: { uid } }: Vm, signal: AbortSignal): Promise<Again> {
-    const { mark, domains, log } = this.#options;
+  async #ask({ definition }: Vm, signal: AbortSignal): Promise<Again> {
+    const { mark, domains, preStops, log } = this.#options;
     const { askAgainMs = ASK_AGAIN_MS } = this.#options;
+    const { uid } = definition;
+    const isAsked = this.#askedAtMs.has(uid);
+    if (!isAsked && preStops.isRunning(definition)) return this.#later(LOOK_AGAIN_MS);
     const agoMs = performance.now() - (this.#askedAtMs.get(uid) ?? Number.NEGATIVE_INFINITY);
     if (agoMs < askAgainMs) return this.#later(askAgainMs - agoMs);
     // A call that hangs must not make the deadline pass.
@@ -114,7 +121,8 @@ export class ShutdownController implements Controller {
 
   /** One that hangs is listed all the same, and its power can be cut. */
   async #cut(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
-    const { domains, inventory, guests, turnAway, log } = this.#options;
+    const { domains, inventory, guests, preStops, turnAway, log } = this.#options;
+    preStops.forget(vmUid);
     const vm = inventory.findByUid(vmUid);
     if (vm === undefined) await turnAway(vmUid, signal);
     if (vm === undefined || isOff(vm)) return undefined;

@@ -8,6 +8,7 @@ import { checkSupport, type Support } from '../../core/resources/support.ts';
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
 import { formatOf, isReadOnly, type Volume } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { HookName, HookRunner } from '../../drivers/hook-runner.ts';
 import type { HostBridges } from '../../drivers/host-bridges.ts';
 import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
@@ -28,6 +29,7 @@ import {
   writtenBases,
 } from './file-violations.ts';
 import { firmwareViolations } from './firmware-violations.ts';
+import { hookViolations } from './hook-violations.ts';
 import { missingBridges, sameAddresses } from './network-violations.ts';
 import { commandNameOf } from './vm-words.ts';
 
@@ -35,6 +37,7 @@ export interface DefinitionValidatorOptions {
   readonly host: Pick<HypervisorHost, 'getInfo' | 'findModelProblem' | 'findFirmwareProblems'>;
   readonly images: ImageInspector;
   readonly bridges: HostBridges;
+  readonly hooks: Pick<HookRunner, 'findProblem'>;
   /** What new VMs run on. */
   readonly accelerator: Pick<NodeAccelerator, 'current'>;
   /** What users call a VM of this node, such as `default/web`; undefined if it is none. */
@@ -51,6 +54,8 @@ const WEIGHTS: readonly Reason[] = [
   'CPU_INCOMPATIBLE',
   'NETWORK_NOT_FOUND',
 ];
+
+const ALL_HOOKS: readonly HookName[] = ['preStart', 'postStart', 'preStop'];
 
 /** What a look at the files of a VM has found. */
 interface FilesReport {
@@ -71,8 +76,8 @@ export class DefinitionValidator {
 
   /**
    * Fails with INVALID_SPEC, NOT_SUPPORTED, FEATURE_NOT_SUPPORTED, CPU_INCOMPATIBLE, NETWORK_NOT_FOUND or what is wrong with a file
-   * (IMAGE_NOT_FOUND, IMAGE_INVALID, IMAGE_IN_USE, IMAGE_NOT_ALLOWED, IMAGE_NOT_READABLE, IMAGE_UNREACHABLE, DEVICE_IN_USE),
-   * naming every field that is wrong. Files and bridges are looked at only if the rest is right. Returns what is accepted but is not as one
+   * (IMAGE_NOT_FOUND, IMAGE_INVALID, IMAGE_IN_USE, IMAGE_NOT_ALLOWED, IMAGE_NOT_READABLE, IMAGE_UNREACHABLE, DEVICE_IN_USE)
+   * or a hook (HOOK_NOT_ALLOWED), naming every field that is wrong. Files and bridges are looked at only if the rest is right. Returns what is accepted but is not as one
    * may think, in sentences. That others use its images now is such a thing for a VM that is not started at once.
    */
   async validate(
@@ -89,6 +94,7 @@ export class DefinitionValidator {
       ...(await this.#cpuViolations(machine, signal)),
       ...(await firmwareViolations(machine, this.#options.host, signal)),
       ...sameAddresses(machine, metadata.uid),
+      ...(await this.#hookViolations(machine, ALL_HOOKS, signal)),
     ];
     const asker = { vmUid: metadata.uid, arrivesAs: undefined, isNew: true };
     const { violations: ofFiles, contents } =
@@ -110,7 +116,7 @@ export class DefinitionValidator {
     ];
   }
 
-  /** Fails as `validate` does if a VM that is here cannot be started with its files and the node's bridges as they are now. */
+  /** Fails as `validate` does if a VM that is here cannot be started with its files, the node's bridges and the hook before that as they are now. */
   async assertStartable(
     { uid, name, spec }: VmDefinition,
     drift: readonly DriftedPart[],
@@ -122,6 +128,8 @@ export class DefinitionValidator {
     const violations = [
       ...(drift.includes('networks') ? [] : await this.#networkViolations(machine, signal)),
       ...(drift.includes('volumes') ? [] : await this.#fileViolations(machine, asker, signal)),
+      // Whatever else it has to run is told as a warning when it is to be.
+      ...(await this.#hookViolations(machine, ['preStart'], signal)),
     ];
     throwIfAny(`start VM ${name}`, violations);
   }
@@ -144,6 +152,7 @@ export class DefinitionValidator {
       ...(await firmwareViolations(machine, this.#options.host, signal)),
       ...(await this.#networkViolations(machine, signal)),
       ...(await this.#fileViolations(machine, asker, signal)),
+      ...(await this.#hookViolations(machine, ALL_HOOKS, signal)),
     ];
     throwIfAny(`take VM ${name}`, violations);
   }
@@ -180,6 +189,14 @@ export class DefinitionValidator {
     if (problem === undefined) return [];
     const description = `is ${cpu.model}, which this node cannot give a VM: ${problem}; choose another model (virsh cpu-models x86_64 lists those that libvirt knows) or another node, or leave it out`;
     return [{ field: `${MACHINE}.cpu.model`, description, reason: 'CPU_INCOMPATIBLE' }];
+  }
+
+  #hookViolations(
+    { lifecycle }: Machine,
+    names: readonly HookName[],
+    signal: AbortSignal,
+  ): Promise<readonly SpecViolation[]> {
+    return hookViolations(lifecycle, names, this.#options.hooks, signal);
   }
 
   async #fileViolations(

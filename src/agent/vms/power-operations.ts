@@ -1,19 +1,17 @@
 import { AgentError } from '../../core/errors.ts';
-import type { OperationRecord } from '../operations/operation.ts';
+import { KeptResults } from '../operations/kept-results.ts';
 import type { Admission, OperationWork, StepResult } from '../operations/operation-work.ts';
 import { isByAgent } from '../operations/requester.ts';
-import {
-  GuestPowerOffs,
-  guestDidNot,
-  type PowerOff,
-  timeoutOf,
-  waitingForGuest,
-} from './guest-power-off.ts';
+import { GuestPowerOffs, guestDidNot, timeoutOf, waitingForGuest } from './guest-power-off.ts';
+import type { HookSteps } from './hook-steps.ts';
 import { WAITING_FOR_GUEST } from './power-steps.ts';
-import type { Vm, VmRef } from './vm.ts';
+import { PreStops } from './pre-stops.ts';
+import { restartWork } from './restart-operation.ts';
+import type { Vm } from './vm.ts';
 import type { VmManager } from './vm-manager.ts';
 import { mayStopAgain } from './vm-pauses.ts';
 import { isOff } from './vm-phase.ts';
+import { VmStarts } from './vm-starts.ts';
 import { commandNameOf } from './vm-words.ts';
 
 export type PowerVerbs = Pick<
@@ -38,21 +36,20 @@ const RELAPSE_MS = 1_000;
 /** Nothing but a look tells an operation that a guest has rebooted. */
 const LOOK_FOR_REBOOT_MS = 500;
 const SEEING_IT_RUN = 'seeing-it-run';
-/** The VM was off from the beginning. */
-const STARTING = 'starting';
-const STARTING_AGAIN = 'starting-again';
 
 /** How what is asked of the power of VMs is done, by kind of operation. */
-export function powerOperations(vms: PowerVerbs) {
+export function powerOperations(vms: PowerVerbs, hooks: HookSteps) {
+  const starts = new VmStarts({ vms, hooks });
+  const preStops = new PreStops({ vms, hooks });
   return {
-    start: startWork(vms),
-    shutdown: shutdownWork(vms),
+    start: startWork(vms, starts),
+    shutdown: shutdownWork(vms, preStops),
     destroy: verbWork(vms, 'destroy', 'cutting-power'),
     suspend: verbWork(vms, 'suspend', 'suspending'),
     resume: resumeWork(vms),
     reset: resetWork(vms),
     reboot: rebootWork(vms),
-    restart: restartWork(vms),
+    restart: restartWork({ vms, admit: admits(vms, 'restart'), preStops, starts }),
   } satisfies Record<string, OperationWork>;
 }
 
@@ -75,21 +72,23 @@ function verbWork(vms: PowerVerbs, verb: 'destroy' | 'suspend', firstStep: strin
   };
 }
 
-function startWork(vms: PowerVerbs): OperationWork {
+function startWork(vms: PowerVerbs, starts: VmStarts): OperationWork {
   return {
     firstStep: 'starting',
     admit: admits(vms, 'start'),
-    async step({ vm, requestedBy }, signal): Promise<StepResult> {
-      const isByItself = isByAgent(requestedBy);
-      const details = await vms.start(vm, signal, { isByItself });
+    async step(operation, signal): Promise<StepResult> {
+      const isByItself = isByAgent(operation.requestedBy);
+      const taken = await starts.step(operation, signal, { isByItself });
+      if (taken.kind === 'waiting') return taken.result;
+      const { vm: details, warnings } = taken;
       // Callers have asked for something else since, or whatever was wrong is over.
       const result = isByItself && isOff(details) ? { result: 'NOT_WANTED' } : {};
-      return { isDone: true, details, ...result };
+      return { isDone: true, details, warnings, ...result };
     },
   };
 }
 
-function shutdownWork(vms: PowerVerbs): OperationWork {
+function shutdownWork(vms: PowerVerbs, preStops: PreStops): OperationWork {
   const powerOffs = new GuestPowerOffs({
     get: (ref, signal) => vms.get(ref, signal),
     ask: (ref, signal) => vms.shutdown(ref, signal),
@@ -99,6 +98,8 @@ function shutdownWork(vms: PowerVerbs): OperationWork {
     answersAt: WAITING_FOR_GUEST,
     admit: admits(vms, 'shutdown'),
     async step(operation, signal, waitedMs): Promise<StepResult> {
+      const before = await preStops.step(operation, signal);
+      if (before !== undefined) return before;
       const seen = await powerOffs.look(operation, signal, waitedMs);
       if (seen.kind === 'waiting') return seen.result;
       if (seen.kind !== 'late') return { isDone: true, details: seen.vm };
@@ -142,23 +143,16 @@ function stoppedAgain({ definition, reason, message }: Vm): AgentError {
   );
 }
 
-/** More than can wait for a disk at a time. */
-const KEPT_RESETS = 1_000;
-
 function resetWork(vms: PowerVerbs): OperationWork {
   /** Done, and not on record yet as the disk is full: a guest must not be reset again for that. */
-  const done = new Map<string, StepResult>();
+  const done = new KeptResults<StepResult>();
   return {
     firstStep: 'resetting',
     admit: admits(vms, 'reset'),
     async step({ id, vm: ref }, signal): Promise<StepResult> {
       const earlier = done.get(id);
       if (earlier !== undefined) return earlier;
-      const result = asReset(await vms.reset(ref, signal));
-      done.set(id, result);
-      const [oldest] = done.keys();
-      if (done.size > KEPT_RESETS && oldest !== undefined) done.delete(oldest);
-      return result;
+      return done.keep(id, asReset(await vms.reset(ref, signal)));
     },
   };
 }
@@ -223,65 +217,4 @@ function wentOff({ definition, message }: Vm): AgentError {
     `VM ${definition.name} was asked to reboot and went off. ${message}`,
     { metadata: { vmId: definition.uid } },
   );
-}
-
-function restartWork(vms: PowerVerbs): OperationWork {
-  const powerOffs = new GuestPowerOffs({
-    get: (ref, signal) => vms.get(ref, signal),
-    ask: (ref, signal) => vms.stopToRestart(ref, 'ask', signal),
-  });
-  const stop = async (
-    operation: OperationRecord,
-    signal: AbortSignal,
-    waitedMs: number,
-  ): Promise<PowerOff> => {
-    const { vm: ref, parameters } = operation;
-    const isForced = parameters['force'] === true;
-    const { phase } = await vms.get(ref, signal);
-    // Its guest cannot hear.
-    const isCut = isForced && phase === 'paused';
-    if (!isCut) {
-      const seen = await powerOffs.look(operation, signal, waitedMs);
-      if (!isForced || seen.kind !== 'late') return seen;
-    }
-    return { kind: 'off', vm: await vms.stopToRestart(ref, 'cut', signal) };
-  };
-  return {
-    firstStep: 'asking-guest',
-    admit: admits(vms, 'restart'),
-    async step(operation, signal, waitedMs): Promise<StepResult> {
-      const { vm: ref, step, startedAtMs } = operation;
-      if (step === STARTING || step === STARTING_AGAIN) {
-        return await startStopped(vms, ref, step, signal);
-      }
-      const isFresh = step !== WAITING_FOR_GUEST && startedAtMs === undefined;
-      const wasOff = isFresh && isOff(await vms.get(ref, signal));
-      const seen = await stop(operation, signal, waitedMs);
-      if (seen.kind === 'waiting') return seen.result;
-      if (seen.kind === 'on-again') {
-        return { isDone: true, result: 'RESTARTED', details: seen.vm };
-      }
-      if (seen.kind === 'off') {
-        const next = wasOff ? STARTING : STARTING_AGAIN;
-        return { isDone: false, step: next, again: { afterMs: 0 } };
-      }
-      throw guestDidNot(
-        operation,
-        'power off',
-        `it is then started again; ask again with a longer time-out, or with --force to have its power cut if it does not`,
-      );
-    },
-    /** Nobody waits for the guest any more; should it power off, it is started again. */
-    async undo() {},
-  };
-}
-
-async function startStopped(
-  vms: PowerVerbs,
-  ref: VmRef,
-  step: string,
-  signal: AbortSignal,
-): Promise<StepResult> {
-  const details = await vms.start(ref, signal);
-  return { isDone: true, result: step === STARTING ? 'STARTED' : 'RESTARTED', details };
 }

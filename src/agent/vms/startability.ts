@@ -1,5 +1,5 @@
 import { delay } from '../../core/delay.ts';
-import { hasReason, type Reason } from '../../core/errors.ts';
+import { AgentError, hasReason, type Reason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { summarize } from '../../core/resources/schema-issues.ts';
 import { pathOf } from '../../core/resources/volume.ts';
@@ -33,6 +33,8 @@ const LASTING = [
   'CPU_INCOMPATIBLE',
   'FEATURE_NOT_SUPPORTED',
   'HYPERVISOR_REFUSED',
+  'HOOK_NOT_ALLOWED',
+  'HOOK_FAILED',
 ] as const satisfies readonly Reason[];
 
 /** What is looked at anew, whatever an attempt has found. */
@@ -66,12 +68,16 @@ export class Startability {
       this.#note(vmUid, undefined);
       return result;
     } catch (error) {
-      if (hasReason(error, ...LASTING)) {
-        const { reason, message } = error;
-        this.#note(vmUid, { reason, message });
-      }
+      if (error instanceof AgentError) this.noteFailure(vmUid, error);
       throw error;
     }
+  }
+
+  /** Takes note of what keeps a VM from being started, if that stays so until somebody mends it. */
+  noteFailure(vmUid: string, error: AgentError): void {
+    if (!hasReason(error, ...LASTING)) return;
+    const { reason, message } = error;
+    this.#note(vmUid, { reason, message });
   }
 
   /** Looks for the files and bridges of VMs that are off, until aborted. */

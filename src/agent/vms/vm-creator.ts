@@ -10,6 +10,7 @@ import { type HypervisorDomains, hypervisorNameOf } from '../../drivers/hypervis
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { NodeSecrets } from '../../drivers/node-secrets.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
+import { hasStartHooks } from '../hooks/vm-hooks.ts';
 import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import type { Cordon } from '../node/cordon.ts';
 import type { NodeAccelerator } from '../node/node-accelerator.ts';
@@ -170,7 +171,9 @@ export class VmCreator {
     await domains.define(definition, signal);
     // Not before: that it has left this node must be known for as long as no newer copy of it is here.
     await ownership.own(definition);
-    if (definition.intent === 'on') await domains.start(definition.uid, signal);
+    // Where something is to run before it, its operation starts it.
+    const isStarted = definition.intent === 'on' && !hasStartHooks(definition);
+    if (isStarted) await domains.start(definition.uid, signal);
     undo.move();
     log.info({ vmId: definition.uid, name: definition.name }, 'VM created');
   }

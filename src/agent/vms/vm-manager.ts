@@ -3,6 +3,7 @@ import { EventLoopTurns } from '../../core/event-loop-turns.ts';
 import { EVERYTHING } from '../../core/label-selector.ts';
 import { runStrategyOf, startsAtOnce } from '../../core/resources/run-strategy.ts';
 import type { ConsoleReader } from '../../drivers/console.ts';
+import { hasStartHooks } from '../hooks/vm-hooks.ts';
 import { pageOf } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor } from '../reports/report.ts';
 import type { RunBook } from '../runs/run-book.ts';
@@ -61,14 +62,15 @@ export class VmManager implements VmService {
     const applying = this.#options.applier.apply(manifest, options, signal);
     const result = await naming(`apply ${nameIn(manifest)}`, applying);
     if (options.dryRun || !isGivenStart(result)) return result;
+    // Its operation starts it, as what is to run before that takes its time.
+    if (hasStartHooks(result.vm.definition)) return result;
     const { namespace, name, uid } = result.vm.definition;
     try {
       return { ...result, vm: await this.start({ namespace, name, uid }, signal) };
     } catch (error) {
       // The change is made all the same, and applying it again would find nothing to do.
       if (!(error instanceof AgentError)) throw error;
-      const warning = `VM ${name} was changed but not started: ${error.message}; start it when that is mended`;
-      return { ...result, warnings: [...result.warnings, warning] };
+      return { ...result, warnings: [...result.warnings, changedOnly(name, error)] };
     }
   }
 
@@ -224,8 +226,13 @@ export class VmManager implements VmService {
   }
 }
 
+/** What is said of a VM that was changed and shall be on, and could not be started. */
+export function changedOnly(name: string, { message }: AgentError): string {
+  return `VM ${name} was changed but not started: ${message}; start it when that is mended`;
+}
+
 /** Whether a VM has been given a strategy that starts it once; those that are Always are seen to by themselves. */
-function isGivenStart({ outcome, changes, vm }: ApplyResult): boolean {
+export function isGivenStart({ outcome, changes, vm }: ApplyResult): boolean {
   const strategy = runStrategyOf(vm.definition.spec);
   if (outcome !== 'changed' || !isOff(vm) || strategy === 'Always') return false;
   return startsAtOnce(strategy) && changes.some(({ field }) => STRATEGY_FIELDS.includes(field));

@@ -1,25 +1,29 @@
-import { hasReason } from '../../core/errors.ts';
+import { AgentError, hasReason } from '../../core/errors.ts';
 import { identityOf } from '../../core/resources/parse-virtual-machine.ts';
 import { runStrategyOf, startsAtOnce } from '../../core/resources/run-strategy.ts';
+import { KeptResults } from '../operations/kept-results.ts';
 import type { OperationParameters, OperationRecord } from '../operations/operation.ts';
+import { passes } from '../operations/operation-errors.ts';
 import type { Admission, OperationWork, StepResult } from '../operations/operation-work.ts';
-import { endKind } from '../runs/run-ends.ts';
+import type { HookSteps } from './hook-steps.ts';
+import { awaitsStart, isMadeBy, mayAwaitStart, startsApplied, startsMade } from './made-starts.ts';
 import { type PowerVerbs, powerOperations } from './power-operations.ts';
 import { assertRead } from './unread-vms.ts';
 import { USER_DATA_PARAMETER } from './user-data-parameter.ts';
 import type { ApplyOptions, ApplyResult, CreateResult, DeleteOptions, Vm } from './vm.ts';
-import type { VmManager } from './vm-manager.ts';
-import { isOff } from './vm-phase.ts';
+import { changedOnly, type VmManager } from './vm-manager.ts';
+import { type StartStep, VmStarts } from './vm-starts.ts';
 
 type Verbs = PowerVerbs &
   Pick<VmManager, 'create' | 'apply' | 'delete' | 'assertCanDelete' | 'findGone'>;
 
 /** How what is asked of VMs is done, by kind of operation. */
-export function vmOperations(vms: Verbs) {
+export function vmOperations(vms: Verbs, hooks: HookSteps) {
+  const starts = new VmStarts({ vms, hooks });
   return {
-    create: createWork(vms),
-    apply: applyWork(vms),
-    ...powerOperations(vms),
+    create: createWork(vms, starts),
+    apply: applyWork(vms, starts),
+    ...powerOperations(vms, hooks),
     delete: deleteWork(vms),
   } satisfies Record<string, OperationWork>;
 }
@@ -55,7 +59,9 @@ function resultWord(outcome: string): string {
   return outcome.toUpperCase().replaceAll('-', '_');
 }
 
-function createWork(vms: Verbs): OperationWork {
+function createWork(vms: Verbs, starts: VmStarts): OperationWork {
+  /** Made, and not started yet. */
+  const waiting = new KeptResults<CreateResult>();
   return {
     firstStep: 'creating',
     secret: USER_DATA_PARAMETER,
@@ -72,12 +78,39 @@ function createWork(vms: Verbs): OperationWork {
       const { vm, parameters } = operation;
       const { manifest, ...kept } = parameters as unknown as CreateParameters;
       const options = { ...kept, dryRun: false, asksNodes: namesUid(manifest) };
-      const made = await vms.create(withUid(manifest, vm.uid), options, signal);
-      const details = await finish(vms, operation, made, signal);
+      const known = waiting.get(operation.id);
+      const made = known ?? (await vms.create(withUid(manifest, vm.uid), options, signal));
+      if (known === undefined && !startsMade(operation, made)) {
+        const details = await finish(vms, operation, made, signal);
+        return { isDone: true, warnings: details.warnings, details };
+      }
+      waiting.keep(operation.id, made);
+      const taken = await startWhole(vms, starts, operation, signal);
+      if (taken.kind === 'waiting') return taken.result;
+      waiting.drop(operation.id);
+      const details = { ...made, vm: taken.vm, warnings: [...made.warnings, ...taken.warnings] };
       return { isDone: true, warnings: details.warnings, details };
     },
-    undo: (operation, signal) => unmake(vms, operation, signal),
+    async undo(operation, signal) {
+      waiting.drop(operation.id);
+      await unmake(vms, operation, signal);
+    },
   };
+}
+
+/** Starts a VM that this operation has made, and takes it away again if that cannot be. */
+async function startWhole(
+  vms: Verbs,
+  starts: VmStarts,
+  operation: OperationRecord,
+  signal: AbortSignal,
+): Promise<StartStep> {
+  try {
+    return await starts.step(operation, signal);
+  } catch (error) {
+    if (!signal.aborted && !passes(error)) await unmake(vms, operation, signal);
+    throw error;
+  }
 }
 
 /** Starts a VM that an agent has made for this operation which was killed before it could start it. */
@@ -91,25 +124,9 @@ async function finish<T extends CreateResult>(
   return { ...made, vm: await vms.start(identity(made.vm.definition), signal) };
 }
 
-/** Whether it shall be on and has not run since it was defined, or since libvirt was restarted, as far as anybody can tell. */
-function awaitsStart({ definition, phase, reason, run }: Vm): boolean {
-  if (definition.intent !== 'on') return false;
-  if (phase === 'paused') return reason === 'StartingUp';
-  const cause = run?.end?.cause ?? '';
-  return phase === 'stopped' && ['never-started', 'no-record', 'daemon-restarted'].includes(cause);
-}
-
-/** The same of a VM that is new: what looks like the end of a run may be that of a start which libvirt did not survive. */
-function mayAwaitStart(vm: Vm): boolean {
-  const { definition, phase, run } = vm;
-  const isFailure = run?.end === undefined || endKind(run.end.cause).isFailure;
-  const mayHaveFailed = phase === 'unknown' || (isOff({ phase }) && isFailure);
-  return awaitsStart(vm) || (definition.intent === 'on' && mayHaveFailed);
-}
-
 /** Whether the VM was made by an earlier step of this operation. */
-function isOwnWork({ startedAtMs, requestedAtMs }: OperationRecord, { definition }: Vm): boolean {
-  return startedAtMs !== undefined && definition.createdAtMs >= requestedAtMs;
+function isOwnWork(operation: OperationRecord, vm: Vm): boolean {
+  return operation.startedAtMs !== undefined && isMadeBy(operation, vm);
 }
 
 /** Takes away what steps of a creation that is cancelled have made. */
@@ -127,7 +144,9 @@ async function unmake(vms: Verbs, operation: OperationRecord, signal: AbortSigna
   }
 }
 
-function applyWork(vms: Verbs): OperationWork {
+function applyWork(vms: Verbs, starts: VmStarts): OperationWork {
+  /** Made or changed, and not started yet. */
+  const waiting = new KeptResults<ApplyResult>();
   return {
     firstStep: 'changing',
     secret: USER_DATA_PARAMETER,
@@ -139,12 +158,49 @@ function applyWork(vms: Verbs): OperationWork {
     },
     async step(operation: OperationRecord, signal): Promise<StepResult> {
       const { manifest, ...options } = operation.parameters as unknown as ApplyParameters;
-      const applied = await applyOnce(vms, operation, manifest, options, signal);
-      const details = await resumed(vms, operation, applied, signal);
-      const { outcome, warnings } = details;
-      return { isDone: true, result: resultWord(outcome), warnings, details };
+      const known = waiting.get(operation.id);
+      const applied = known ?? (await applyOnce(vms, operation, manifest, options, signal));
+      const told = known ?? asResumed(operation, applied);
+      if (known === undefined && !startsApplied(operation, told)) {
+        return asApplied(await resumed(vms, operation, applied, signal));
+      }
+      waiting.keep(operation.id, told);
+      const taken = await startApplied(vms, starts, operation, told, signal);
+      if (taken.kind === 'waiting') return taken.result;
+      waiting.drop(operation.id);
+      const warnings = [...told.warnings, ...taken.warnings];
+      return asApplied({ ...told, vm: taken.vm, warnings });
     },
   };
+}
+
+function asApplied(details: ApplyResult): StepResult {
+  const { outcome, warnings } = details;
+  return { isDone: true, result: resultWord(outcome), warnings, details };
+}
+
+/** A change that an agent which was killed has made, or a VM that it has, is this operation's all the same. */
+function asResumed(operation: OperationRecord, applied: ApplyResult): ApplyResult {
+  if (operation.startedAtMs === undefined || applied.outcome !== 'unchanged') return applied;
+  return { ...applied, outcome: isOwnWork(operation, applied.vm) ? 'created' : 'changed' };
+}
+
+/** A VM that was made is there whole or not at all; one that was changed stays so though it cannot be started. */
+async function startApplied(
+  vms: Verbs,
+  starts: VmStarts,
+  operation: OperationRecord,
+  { outcome, vm }: ApplyResult,
+  signal: AbortSignal,
+): Promise<StartStep> {
+  if (outcome === 'created') return startWhole(vms, starts, operation, signal);
+  try {
+    // What is asked of its power meanwhile counts.
+    return await starts.step(operation, signal, { onlyIfWanted: true });
+  } catch (error) {
+    if (!(error instanceof AgentError) || passes(error)) throw error;
+    return { kind: 'done', vm, warnings: [changedOnly(vm.definition.name, error)] };
+  }
 }
 
 /** An agent that was killed may have made the change, or the VM, and not have come to the start. */
@@ -154,14 +210,12 @@ async function resumed(
   applied: ApplyResult,
   signal: AbortSignal,
 ): Promise<ApplyResult> {
-  if (operation.startedAtMs === undefined || applied.outcome !== 'unchanged') return applied;
-  if (isOwnWork(operation, applied.vm)) {
-    return { ...(await finish(vms, operation, applied, signal)), outcome: 'created' };
-  }
-  const { definition } = applied.vm;
-  const starts = awaitsStart(applied.vm) && startsAtOnce(runStrategyOf(definition.spec));
-  const vm = starts ? await vms.start(identity(definition), signal) : applied.vm;
-  return { ...applied, vm, outcome: 'changed' };
+  const told = asResumed(operation, applied);
+  if (told === applied) return applied;
+  if (told.outcome === 'created') return finish(vms, operation, told, signal);
+  const { definition } = told.vm;
+  const starts = awaitsStart(told.vm) && startsAtOnce(runStrategyOf(definition.spec));
+  return starts ? { ...told, vm: await vms.start(identity(definition), signal) } : told;
 }
 
 /** What an agent that was killed had changed already has another generation than the one that was asked for. */

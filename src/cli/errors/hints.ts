@@ -79,6 +79,10 @@ const HINTS: Readonly<Record<Reason, string>> = {
     'Give the VM a CPU model that all its nodes have (spec.template.spec.cpu.model) and restart it; novactl node get -o yaml names the CPU of a node',
   SECRET_NOT_FOUND:
     'Put the secret on the node as is said above: install -m 600 /dev/stdin /etc/novacron/secrets/NAME',
+  HOOK_NOT_ALLOWED:
+    'Do what the message says on that node, or take the hook out of the manifest and apply it; docs/hooks.md has what may be run',
+  HOOK_FAILED:
+    'Mend what the hook complains about, or run it by hand on that node to see; then ask again',
   CONSOLE_IN_USE: 'Read along with --read-only, or type in their place with --take-over',
   DISPLAY_NOT_FOUND:
     'Give the VM a display and restart it: display: {type: vnc} below spec.template.spec; its serial console is there without: novactl vm console NAME',

@@ -2,14 +2,13 @@ import * as z from '../zod.ts';
 import { cloudInit } from './cloud-init.ts';
 import { absolutePath, bytesQuantity, choice, cpuQuantity, labels } from './field-schemas.ts';
 import { imageSource } from './image-source.ts';
+import { lifecycle } from './lifecycle.ts';
 import { MAX_NETWORKS, network } from './network.ts';
 import { MAX_VOLUMES, volume } from './volume.ts';
 
 /** Linux on x86 takes 2048 bytes with the closing NUL. */
 const MAX_COMMAND_LINE_BYTES = 2047;
 const MAX_USER_DATA_BYTES = 1024 * 1024;
-
-const NO_HOOKS = 'the agent runs no hooks yet; leave it out';
 
 const resources = z.strictObject({
   cpu: cpuQuantity.meta({
@@ -35,23 +34,6 @@ const device = z.strictObject({
     .max(64, 'must be at most 64')
     .optional()
     .meta({ description: 'How many; 1 if left out.' }),
-});
-
-const hook = z.strictObject({
-  exec: z
-    .strictObject({
-      command: z
-        .array(z.string())
-        .min(1, 'must name a program')
-        .meta({ description: 'The program and its arguments.' }),
-      timeoutSeconds: z
-        .int()
-        .min(1, 'must be 1 or more')
-        .max(86_400, 'must be at most 86400')
-        .optional()
-        .meta({ description: 'How long it may take; 30 if left out.' }),
-    })
-    .meta({ description: 'The program to run.' }),
 });
 
 const count = (what: string) =>
@@ -208,15 +190,10 @@ export const machine = z.strictObject({
     description: 'As in a Kubernetes pod.',
     notApplicable: 'one node has no choice of nodes',
   }),
-  lifecycle: z
-    .strictObject({
-      preStart: hook.optional().meta({ description: 'Before it starts.', notSupported: NO_HOOKS }),
-      preStop: hook
-        .optional()
-        .meta({ description: 'Before it is stopped.', notSupported: NO_HOOKS }),
-    })
-    .optional()
-    .meta({ description: 'What the node runs around its life.' }),
+  lifecycle: lifecycle.optional().meta({
+    description:
+      'Programs that the node runs around its life, where its configuration allows that; see [hooks](../hooks.md).',
+  }),
   cpu: cpu.optional().meta({ description: 'Details of its processors.' }),
   memory: z
     .strictObject({

@@ -127,6 +127,16 @@ test('a key that others can read is a warning', async () => {
   assert.match(await bad.says(), /"warn".*can be read by others \(mode 644\); chmod 600 /);
 });
 
+test('a folder of hooks that is not there, or that others can write to, is a warning', async () => {
+  const hookFolder = '/run/novacron-no-such-hooks';
+  await using missing = await Bad.make({ lifecycle: { hooks: true, hookFolder } });
+  assert.match(await missing.says(), /"warn".*no-such-hooks is no folder; install -d -m 755 /);
+  using open = mkdtempDisposableSync(path.join(tmpdir(), 'open-hooks-'));
+  chmodSync(open.path, 0o777);
+  await using bad = await Bad.make({ lifecycle: { hooks: true, hookFolder: open.path } });
+  assert.match(await bad.says(), /"warn".*others than root can write to .* chmod go-w /);
+});
+
 /** What doctor finds by one of its checks. */
 async function doctorSays(agent: BareAgent, check: string): Promise<string> {
   const words = ['doctor', '--agent-config', agent.file, '-o', 'json'];

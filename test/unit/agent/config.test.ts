@@ -30,6 +30,21 @@ test('what is left out takes its default', () => {
   assert.equal(config.hypervisor.accelerator, 'auto');
 });
 
+test('hooks are off by default, and never run as root', () => {
+  const { lifecycle } = parseConfig(MINIMAL, 'agent.yaml');
+  const defaults = { hooks: false, hookFolder: '/etc/novacron/hooks', hookUser: 'nobody' };
+  assert.deepEqual(lifecycle, defaults);
+  for (const hookUser of ['root', '"0"', '-x']) {
+    const said = refusal(`${MINIMAL}\nlifecycle: {hookUser: ${hookUser}}`);
+    assert.match(
+      said,
+      /lifecycle\.hookUser: must be the name of a user without privileges/,
+      hookUser,
+    );
+  }
+  assert.match(refusal(`${MINIMAL}\nlifecycle: {hookFolder: hooks}`), /must be an absolute path/);
+});
+
 test('an unknown key is refused with its path and the nearest known key', () => {
   assert.match(
     refusal(`${MINIMAL}\nmigration: {lane: 3}`),

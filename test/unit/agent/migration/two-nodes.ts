@@ -29,6 +29,7 @@ import type { Hypervisor } from '../../../../src/drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../../../src/drivers/hypervisor-domains.ts';
 import { TCG } from '../../../fakes/fake-boot-probe.ts';
 import { FakeBridges } from '../../../fakes/fake-bridges.ts';
+import { FakeHookRunner } from '../../../fakes/fake-hook-runner.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
@@ -130,6 +131,7 @@ export class TestNode {
   readonly nodeSecrets = new FakeNodeSecrets();
   readonly images = withKernel();
   readonly bridges = new FakeBridges('br0');
+  readonly hooks = new FakeHookRunner();
   readonly storage: FakeStorage;
   readonly journal = new MemoryJournal();
   readonly migrationStore = new MigrationStore(this.journal.database);
@@ -222,6 +224,7 @@ export class TestNode {
       images: this.images,
       bridges: this.bridges,
       diskProbe: life.guard('diskProbe', this.storage.probeOf(nodeName)),
+      hooks: life.guard('hooks', this.hooks),
       privateFiles: life.guard('privateFiles', this.privateFiles),
       nodeSecrets: this.nodeSecrets,
       console: { read: (): AsyncIterable<Uint8Array> => never as never },
@@ -342,9 +345,10 @@ export class TwoNodes implements Disposable {
       /** What its volumes are; both nodes have them on the same storage. */
       readonly volumes?: Machine['volumes'];
       readonly networks?: Machine['networks'];
+      readonly lifecycle?: Machine['lifecycle'];
     } = {},
   ): Promise<TwoNodes> {
-    const { userData, log, volumes = [ROOT], networks } = options;
+    const { userData, log, volumes = [ROOT], networks, lifecycle } = options;
     const digest = createHash('sha256')
       .update(userData ?? '')
       .digest('hex');
@@ -352,6 +356,7 @@ export class TwoNodes implements Disposable {
       ...(userData !== undefined && { userData: `sha256:${digest}` }),
       volumes,
       ...(networks !== undefined && { networks }),
+      ...(lifecycle && { lifecycle }),
     };
     const privateFiles = userData === undefined ? {} : { 'user-data': digest };
     const nodes = new TwoNodes(tinyVm({ name: 'web', privateFiles, ...changes }, machine));

@@ -28,13 +28,16 @@ export interface Story {
   readonly userData?: string;
   /** Left out: a disk. */
   readonly volumes?: Machine['volumes'];
+  /** What the VM that runs has, and the one that is made gets. */
+  readonly lifecycle?: Machine['lifecycle'];
   readonly prepare?: (nodes: TwoNodes) => Promise<unknown>;
   readonly check: (nodes: TwoNodes) => Promise<void>;
   /** Fewer steps would mean that the killing does not reach into the story. */
   readonly steps: number;
 }
 
-const NEW = tinyVm({ namespace: 'default', name: 'new', uid: randomUUID() });
+/** The VM that is made. */
+export const NEW = tinyVm({ namespace: 'default', name: 'new', uid: randomUUID() });
 
 const DRIVE = {
   name: 'setup',
@@ -47,7 +50,8 @@ const DRIVE = {
 const USER_DATA = '#cloud-config\npassword: hunter2\n';
 const OTHER_USER_DATA = '#cloud-config\npassword: swordfish\n';
 
-const stateOf = async ({ source, vm }: TwoNodes, uid = vm.uid) => (await source.find(uid))?.state;
+export const stateOf = async ({ source, vm }: TwoNodes, uid = vm.uid) =>
+  (await source.find(uid))?.state;
 
 /** One for each kind of operation. */
 export const STORIES: readonly Story[] = [
@@ -220,11 +224,12 @@ async function assertHasUserData({ source, vm }: TwoNodes, uid: string, userData
   assert.ok(!source.journal.text().includes(userData));
 }
 
-function manifestOf(
+export function manifestOf(
   vm: typeof NEW,
   resources: object,
   runStrategy = 'Always',
   userData?: string,
+  lifecycle?: Machine['lifecycle'],
 ): unknown {
   const { metadata, spec } = wantedOf(vm);
   const machine = spec.template.spec;
@@ -233,6 +238,7 @@ function manifestOf(
     kernel: { path: KERNEL_PATH },
     resources: { ...machine.resources, ...resources },
     ...(userData === undefined ? {} : { userData }),
+    ...(lifecycle && { lifecycle }),
   };
   const template = { ...spec.template, spec: changed };
   return { metadata, spec: { ...spec, runStrategy, template } };
@@ -261,10 +267,14 @@ export async function tell(
   story: Story,
   arm: (nodes: TwoNodes) => () => string | undefined,
 ): Promise<boolean> {
-  const { userData, volumes } = story;
+  const { userData, volumes, lifecycle } = story;
   using nodes = await TwoNodes.open(
     {},
-    { ...(userData === undefined ? {} : { userData }), ...(volumes && { volumes }) },
+    {
+      ...(userData === undefined ? {} : { userData }),
+      ...(volumes && { volumes }),
+      ...(lifecycle && { lifecycle }),
+    },
   );
   const { source } = nodes;
   await story.prepare?.(nodes);

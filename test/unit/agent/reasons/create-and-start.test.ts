@@ -11,6 +11,7 @@ import { until } from '../../../fixtures/until.ts';
 import { never, newRequest, OneNode, uidOf } from '../vms/one-node.ts';
 import { assertComplete, assertSpeaks, endOf, type Scenarios } from './attempts.ts';
 
+const HOOK = '/etc/novacron/hooks/lease';
 const DISK = '/srv/images/web.raw';
 const HOLDER = { pid: 7, program: 'qemu-nbd', vmUid: undefined, vmName: '' };
 
@@ -127,9 +128,17 @@ function called({ node }: Attempt, method: string) {
   );
 }
 
+function withHook(request: WantedVm): WantedVm {
+  return withMachine(request, { lifecycle: { preStart: { exec: { command: [HOOK] } } } });
+}
+
 const CREATE = {
   foretold: {
     ...OF_ITS_PARTS,
+    HOOK_NOT_ALLOWED: (attempt) => {
+      attempt.node.hooks.setProblem(HOOK, 'it does not exist; put it there');
+      attempt.request = withHook(attempt.request);
+    },
     INVALID_SPEC: (attempt) => {
       attempt.request = newRequest('web', { memory: '32Mi' });
     },
@@ -163,12 +172,27 @@ const CREATE = {
     STATE_NOT_READY: darken,
     ...AWAY,
   },
-  found: OF_THE_NODE('define'),
+  found: {
+    ...OF_THE_NODE('define'),
+    HOOK_FAILED: (attempt) => {
+      attempt.node.hooks.setOutcome(HOOK, { failure: 'ended with exit code 3', output: 'no' });
+      attempt.request = withHook(attempt.request);
+    },
+  },
 } as const satisfies Record<string, Scenarios<Attempt>>;
+
+async function giveHook({ node, request }: Attempt): Promise<void> {
+  const options = { dryRun: false, updateMask: undefined, generation: undefined };
+  await node.vms.apply(withHook(request), options, never);
+}
 
 const START = {
   foretold: {
     ...OF_ITS_PARTS,
+    HOOK_NOT_ALLOWED: async (attempt) => {
+      await giveHook(attempt);
+      attempt.node.hooks.setProblem(HOOK, 'it does not exist; put it there');
+    },
     INVALID_SPEC: ({ node }) => {
       node.images.add('/boot/vmlinuz', { fileId: 'same' });
       node.images.add(DISK, { fileId: 'same' });
@@ -209,6 +233,10 @@ const START = {
   },
   found: {
     ...OF_THE_NODE('start'),
+    HOOK_FAILED: async (attempt) => {
+      await giveHook(attempt);
+      attempt.node.hooks.setOutcome(HOOK, { failure: 'ended with exit code 3', output: 'no' });
+    },
     CPU_INCOMPATIBLE: failing('start', 'CPU_INCOMPATIBLE'),
     FEATURE_NOT_SUPPORTED: failing('start', 'FEATURE_NOT_SUPPORTED'),
     // One that waits for the hypervisor; what libvirt is doing already is done.

@@ -83,6 +83,7 @@ const SCENARIOS = {
     IMAGE_UNREACHABLE: unusable('IMAGE_UNREACHABLE'),
     DEVICE_IN_USE: unusable('DEVICE_IN_USE'),
     NETWORK_NOT_FOUND: ({ nodes }) => nodes.destination.bridges.remove('br0'),
+    HOOK_NOT_ALLOWED: refused('HOOK_NOT_ALLOWED'),
     INVALID_SPEC: refused('INVALID_SPEC'),
     NODE_CAPACITY_EXCEEDED: ({ nodes: { destination } }) => {
       const { capacity } = destination.agent;

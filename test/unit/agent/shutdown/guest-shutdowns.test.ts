@@ -54,7 +54,7 @@ test('a VM whose power cannot be cut has failed after a while, and is off when i
   node.leftMs = 0;
   assert.deepEqual(node.states, ['cutting-power', '']);
   node.leftMs = -20_001;
-  node.guests.noteFailure(makeVm('web').definition.uid, 'libvirt has not answered in time');
+  node.guests.noteObstacle(makeVm('web').definition.uid, 'libvirt has not answered in time');
   assert.deepEqual(node.states, ['failed', 'done']);
   assert.equal(node.guests.report()?.guests[0]?.message, 'libvirt has not answered in time');
   node.guests.noteCut(makeVm('web').definition.uid);

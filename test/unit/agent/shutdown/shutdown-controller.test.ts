@@ -27,6 +27,7 @@ test('a guest that is still on after a while is asked again, and not before', as
       guests: new GuestShutdowns({ mark, listVms: () => [vm], countArriving: () => 0 }),
       domains: hypervisor.domains,
       inventory: { refresh: async () => {}, findByUid: () => vm },
+      preStops: { isRunning: () => false, obstacleOf: () => '', forget: () => {} },
       cancelMigration: async () => {},
       turnAway: async () => {},
       onProgress: () => {},

@@ -14,6 +14,7 @@ import {
 import type { ImageHolder } from '../../../../src/drivers/images.ts';
 import { TCG } from '../../../fakes/fake-boot-probe.ts';
 import { FakeBridges } from '../../../fakes/fake-bridges.ts';
+import { FakeHookRunner } from '../../../fakes/fake-hook-runner.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
@@ -52,6 +53,7 @@ function newValidator(parts: Partial<DefinitionValidatorOptions> = {}) {
     host,
     images,
     bridges: new FakeBridges('br0', 'br1'),
+    hooks: new FakeHookRunner(),
     accelerator: TCG,
     minMemory: '64Mi',
     nameOf: () => undefined,
@@ -219,9 +221,6 @@ const NOT_YET: Readonly<Record<string, WantedVm>> = {
     networks: [{ ...BRIDGED, ipv4: { method: 'static', address: '10.0.0.2/24' } }],
   }),
   [`${MACHINE}.devices`]: wanted({ devices: [{ type: 'gpu' }] }),
-  [`${MACHINE}.lifecycle.preStart`]: wanted({
-    lifecycle: { preStart: { exec: { command: ['/bin/true'] } } },
-  }),
   [`${MACHINE}.cpu.features`]: wanted({ cpu: { features: ['+avx2'] } }),
   [`${MACHINE}.cpu.dedicated`]: wanted({ cpu: { dedicated: true } }),
   [`${MACHINE}.memory.hugepages`]: wanted({ memory: { hugepages: '2Mi' } }),
@@ -356,10 +355,12 @@ function heldBy(...holders: readonly ImageHolder[]) {
   const images = new FakeImages();
   images.add('/images/root.img', { holders });
   const { host } = new FakeHypervisor();
+  const hooks = new FakeHookRunner();
   return new DefinitionValidator({
     host,
     images,
     bridges: new FakeBridges(),
+    hooks,
     accelerator: TCG,
     minMemory: '64Mi',
     nameOf,
@@ -415,6 +416,7 @@ test('two volumes that lead to one image by different paths are an error of the 
     host,
     images,
     bridges: new FakeBridges('br0', 'br1'),
+    hooks: new FakeHookRunner(),
     accelerator: TCG,
     minMemory: '64Mi',
     nameOf: () => undefined,

@@ -25,6 +25,7 @@ import type { RunStrategy } from '../../../../src/core/resources/virtual-machine
 import type { ConsoleReader } from '../../../../src/drivers/console.ts';
 import { TCG } from '../../../fakes/fake-boot-probe.ts';
 import { FakeBridges } from '../../../fakes/fake-bridges.ts';
+import { FakeHookRunner } from '../../../fakes/fake-hook-runner.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
@@ -67,6 +68,8 @@ export class OneNode implements AsyncDisposable {
   readonly privateFiles: FakePrivateFiles;
   readonly nodeSecrets: FakeNodeSecrets;
   readonly transfers: FakeTransfers;
+  /** Programs of the node that may be run around the life of VMs. */
+  readonly hooks: FakeHookRunner;
   readonly agent: Agent;
   readonly #journal: NodeJournal;
 
@@ -78,6 +81,7 @@ export class OneNode implements AsyncDisposable {
     privateFiles: FakePrivateFiles,
     nodeSecrets: FakeNodeSecrets,
     transfers: FakeTransfers,
+    hooks: FakeHookRunner,
     agent: Agent,
   ) {
     this.#journal = journal;
@@ -87,6 +91,7 @@ export class OneNode implements AsyncDisposable {
     this.privateFiles = privateFiles;
     this.nodeSecrets = nodeSecrets;
     this.transfers = transfers;
+    this.hooks = hooks;
     this.agent = agent;
   }
 
@@ -108,6 +113,7 @@ export class OneNode implements AsyncDisposable {
     bootClock = bootClockMs,
     console = newConsole(),
     storage = new FakeStorage(),
+    hooks = new FakeHookRunner(),
   } = {}): Promise<OneNode> {
     const images = new FakeImages();
     const bridges = new FakeBridges('br0');
@@ -133,6 +139,7 @@ export class OneNode implements AsyncDisposable {
       images,
       bridges,
       diskProbe: storage.probeOf('a'),
+      hooks,
       privateFiles,
       nodeSecrets,
       console,
@@ -168,6 +175,7 @@ export class OneNode implements AsyncDisposable {
       privateFiles,
       nodeSecrets,
       transfers,
+      hooks,
       agent,
     );
   }

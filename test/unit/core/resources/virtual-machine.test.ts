@@ -44,8 +44,6 @@ test('what of the example cannot be carried out is named, each with its field', 
       `${machine}.volumes[0].size`,
       `${machine}.volumes[0].storageClass`,
       `${machine}.devices`,
-      `${machine}.lifecycle.preStart`,
-      `${machine}.lifecycle.preStop`,
       'spec.snapshotPolicy',
     ],
   );

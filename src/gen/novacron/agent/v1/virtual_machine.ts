@@ -870,14 +870,21 @@ export interface DeviceRequest {
   count?: number | undefined;
 }
 
-/** What the node runs around a machine's life. */
+/**
+ * Programs that the node runs around a machine's life, where its configuration allows that. A migration is no start and no stop: it
+ * runs none of them.
+ */
 export interface Lifecycle {
-  /** Before it starts. */
+  /** Before it is started; if it fails, the VM is not started. */
   preStart:
     | LifecycleHook
     | undefined;
-  /** Before it is stopped. */
-  preStop: LifecycleHook | undefined;
+  /** Before its guest is asked to power off, which it then is whatever came of this. Not before its power is cut. */
+  preStop:
+    | LifecycleHook
+    | undefined;
+  /** Once it was started; if it fails, that is told as a warning and changes nothing. */
+  postStart: LifecycleHook | undefined;
 }
 
 /** One hook. */
@@ -888,7 +895,10 @@ export interface LifecycleHook {
 
 /** A program that a hook runs. */
 export interface ExecHook {
-  /** The program and its arguments. Required. */
+  /**
+   * The absolute path of a program in the node's folder of hooks, and its arguments; at most 64, of at most 4096 bytes each. No
+   * shell reads them. Required.
+   */
   command: string[];
   /** How long it may take, in seconds, 1 to 86400. Unset means 30. */
   timeoutSeconds?: number | undefined;
@@ -3764,7 +3774,7 @@ export const DeviceRequest: MessageFns<DeviceRequest> = {
 };
 
 function createBaseLifecycle(): Lifecycle {
-  return { preStart: undefined, preStop: undefined };
+  return { preStart: undefined, preStop: undefined, postStart: undefined };
 }
 
 export const Lifecycle: MessageFns<Lifecycle> = {
@@ -3774,6 +3784,9 @@ export const Lifecycle: MessageFns<Lifecycle> = {
     }
     if (message.preStop !== undefined) {
       LifecycleHook.encode(message.preStop, writer.uint32(18).fork()).join();
+    }
+    if (message.postStart !== undefined) {
+      LifecycleHook.encode(message.postStart, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -3807,6 +3820,14 @@ export const Lifecycle: MessageFns<Lifecycle> = {
             message.preStop = LifecycleHook.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.postStart = LifecycleHook.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3829,6 +3850,9 @@ export const Lifecycle: MessageFns<Lifecycle> = {
       : undefined;
     message.preStop = (object.preStop !== undefined && object.preStop !== null)
       ? LifecycleHook.fromPartial(object.preStop)
+      : undefined;
+    message.postStart = (object.postStart !== undefined && object.postStart !== null)
+      ? LifecycleHook.fromPartial(object.postStart)
       : undefined;
     return message;
   },
