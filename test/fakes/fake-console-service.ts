@@ -11,6 +11,8 @@ import type { Picture } from '../../src/drivers/hypervisor-consoles.ts';
 /** Consoles that say what was typed on them, and end at "bye". */
 export class FakeConsoleService implements ConsoleService {
   readonly calls: { readonly method: string; readonly argument: unknown }[] = [];
+  /** What a screenshot fails with. */
+  failure: Error | undefined;
   readonly #echoes = new Set<Echo>();
 
   /** How many are open. */
@@ -59,6 +61,7 @@ export class FakeConsoleService implements ConsoleService {
 
   async takeScreenshot(ref: VmRef): Promise<Picture> {
     this.calls.push({ method: 'takeScreenshot', argument: ref });
+    if (this.failure !== undefined) throw this.failure;
     return { width: 2, height: 1, png: Buffer.from('\x89PNG') };
   }
 

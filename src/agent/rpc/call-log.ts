@@ -6,6 +6,7 @@ import { toStatus } from './status.ts';
 
 const OK = 'OK';
 const SECRETS_READ = 'Secrets read';
+const CHANGE_REQUESTED = 'Change requested';
 
 /**
  * Writes down how a call ended: each once at debug or louder, and each change, each refusal and each look at secrets in the audit
@@ -27,8 +28,9 @@ export function logCall(
     durationMs: call.durationMs,
   };
   const audited = { role: call.caller.role, ...fields, outcome: status?.reason ?? OK };
-  if (changesSomething(method)) audit.info(audited, 'Change requested');
-  else if (isRefusal(outcome?.error)) audit.warn(audited, 'Call refused');
+  if (changesSomething(method)) {
+    if (!call.isAudited) audit.info(audited, CHANGE_REQUESTED);
+  } else if (isRefusal(outcome?.error)) audit.warn(audited, 'Call refused');
   else if (readsSecrets(method) && !call.isAudited) audit.info(audited, SECRETS_READ);
   if (status === undefined) {
     log.debug(fields, 'Call answered');
@@ -47,7 +49,7 @@ export function logFirstAnswer({ audit }: Calls, method: string, call: OpenCall)
   const { requestId, caller, subject, durationMs } = call;
   const { identity, role } = caller;
   const fields = { role, requestId, method, caller: identity, ...subject, durationMs, outcome: OK };
-  audit.info(fields, SECRETS_READ);
+  audit.info(fields, changesSomething(method) ? CHANGE_REQUESTED : SECRETS_READ);
   call.isAudited = true;
 }
 

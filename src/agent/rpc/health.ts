@@ -11,6 +11,7 @@ const SERVICES = [
   // The agent as a whole.
   '',
   'novacron.agent.v1.VirtualMachineService',
+  'novacron.agent.v1.ConsoleService',
   'novacron.agent.v1.GuestService',
   'novacron.agent.v1.MigrationService',
   'novacron.agent.v1.OperationService',

@@ -4,6 +4,7 @@ import { after, before, beforeEach, test } from 'node:test';
 import { type Client, status as Code, type ServiceError } from '@grpc/grpc-js';
 import { METHOD_RULES } from '../../../src/agent/rpc/authorization.ts';
 import { AgentError } from '../../../src/core/errors.ts';
+import * as consoles from '../../../src/gen/novacron/agent/v1/console.ts';
 import * as guests from '../../../src/gen/novacron/agent/v1/guest.ts';
 import * as migrations from '../../../src/gen/novacron/agent/v1/migration.ts';
 import * as nodes from '../../../src/gen/novacron/agent/v1/node.ts';
@@ -86,6 +87,17 @@ const CHANGES: Readonly<Record<string, Change>> = {
     vms.DeleteVirtualMachineRequest,
     { ref, force: true },
     { ...vm, force: 1 },
+  ),
+  OpenConsole: change(
+    consoles.OpenConsoleRequest,
+    { request: { $case: 'start', value: { ref, mode: 3 } } },
+    { ...vm, mode: 'take-over' },
+  ),
+  OpenDisplay: change(consoles.OpenDisplayRequest, { request: { $case: 'ref', value: ref } }, vm),
+  SendKeys: change(
+    consoles.SendKeysRequest,
+    { ref, keys: ['ctrl', 'alt', 'delete'] },
+    { ...vm, keys: 'ctrl-alt-delete' },
   ),
   RunGuestCommand: change(
     guests.RunGuestCommandRequest,
@@ -190,6 +202,7 @@ async function audited(): Promise<Readonly<Record<string, unknown>>> {
 /** One for each call that reads what is a guest's own. */
 const READS: typeof CHANGES = {
   GetConsoleLog: change(vms.GetConsoleLogRequest, { ref, follow: true }, vm),
+  GetScreenshot: change(consoles.GetScreenshotRequest, { ref }, vm),
 };
 
 const changing = Object.entries(METHOD_RULES).filter(([, { changes }]) => changes);
@@ -250,6 +263,7 @@ test('who has read the secrets of which guest stands in the log at every level, 
         if (failure !== undefined) throw failure;
         return [Buffer.from('login: '), Buffer.from('Password: ')];
       };
+      harness.consoles.failure = failure;
       await attempt(raw, method, request);
       assert.partialDeepStrictEqual(await audited(), {
         audit: true,

@@ -172,7 +172,7 @@ test('who has a console open, and how, is in the audit log when it begins', asyn
   const { responses, ended } = follow(stream);
   stream.write(start(ConsoleMode.CONSOLE_MODE_TAKE_OVER));
   await until(() => responses.length > 0);
-  const line = harness.logLines.find(({ msg }) => msg === 'Secrets read');
+  const line = harness.logLines.find(({ msg }) => msg === 'Change requested');
   assert.equal(line?.['caller'], 'spiffe://novacron/role/operator');
   assert.equal(line?.['mode'], 'take-over');
   stream.cancel();

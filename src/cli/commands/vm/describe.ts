@@ -1,17 +1,13 @@
 import type { Command } from 'commander';
 import type { AgentClient } from '../../../client/agent-client.ts';
-import {
-  ConditionStatus,
-  type Event,
-  type Guest,
-  type VirtualMachine,
-} from '../../../client/api.ts';
+import type { Event, Guest, VirtualMachine } from '../../../client/api.ts';
 import type { CallOptions } from '../../../client/connection.ts';
 import type { VmRefInput } from '../../../client/vm-calls.ts';
 import { AgentError, hasReason } from '../../../core/errors.ts';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
 import { addNamespaceOption, type NamespaceOptions, vmRef } from '../../input/vm-ref.ts';
 import type { CliIo } from '../../process/cli-io.ts';
+import type { VmDocument } from '../../views/vm-view.ts';
 
 export function addVmDescribeCommand(parent: Command, io: CliIo): void {
   const command = parent
@@ -39,13 +35,14 @@ Examples:
       const ref = vmRef(name, options);
       const vm = await getOrTellEvents(io, client, ref, call);
       const own = { ...ref, uid: vm.metadata?.uid ?? '' };
+      const document = vmDocument(vm);
       const [guest, events, operations] = await Promise.all([
-        askGuest(client, vm, own, call),
+        askGuest(client, document, own, call),
         listEvents(client, own, call),
         Array.fromAsync(client.operations.listAll({ virtualMachine: own, activeOnly: true }, call)),
       ]);
       const nowMs = Date.now();
-      io.stdout.write(vmDescription({ vm: vmDocument(vm), guest, events, operations, nowMs }));
+      io.stdout.write(vmDescription({ vm: document, guest, events, operations, nowMs }));
     });
   });
 }
@@ -53,12 +50,12 @@ Examples:
 /** What a guest says of itself that has an agent to ask; why not, if it does not answer. */
 async function askGuest(
   client: AgentClient,
-  { status }: VirtualMachine,
+  { status }: VmDocument,
   ref: VmRefInput,
   call: CallOptions,
 ): Promise<Guest | AgentError | undefined> {
-  const agent = status?.conditions.find(({ type }) => type === 'GuestAgentConnected');
-  if (agent?.status !== ConditionStatus.CONDITION_STATUS_TRUE) return undefined;
+  const agent = status?.conditions?.find(({ type }) => type === 'GuestAgentConnected');
+  if (agent?.status !== 'True') return undefined;
   try {
     return await client.guests.get(ref, call);
   } catch (error) {
