@@ -82,5 +82,7 @@ export interface AgentParts {
   readonly gatherMs?: number | undefined;
   /** The clock of the host's boot; see `ShutdownMark`. */
   readonly bootClock?: () => number;
+  /** See `ConsoleManager`. */
+  readonly consoleSettleMs?: number | undefined;
   readonly log: Logger;
 }

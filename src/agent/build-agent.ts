@@ -245,8 +245,10 @@ export async function buildAgent(parts: AgentParts) {
   const consoles = new ConsoleManager({
     ...shared,
     consoles: hypervisor.consoles,
+    events: hypervisor.events,
     vms,
     console: parts.console,
+    settleMs: parts.consoleSettleMs,
   });
   const works = {
     ...vmOperations(
@@ -400,6 +402,7 @@ export async function buildAgent(parts: AgentParts) {
       tasks.run('startability', (signal) => startability.run(signal));
       tasks.run('device-identities', (signal) => deviceIdentities.run(signal));
       guests.run();
+      tasks.run('consoles', (signal) => consoles.run(signal));
       tasks.run('reservations', (signal) => reservations.run(signal));
       tasks.run('events', (signal) => recorder.book.run(signal));
       tasks.run('happenings', (signal) => recorder.follow(inventory.looks(signal)));

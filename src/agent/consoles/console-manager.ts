@@ -5,7 +5,8 @@ import type { TaskGroup } from '../../core/task-group.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
 import type { ConsoleReader } from '../../drivers/console.ts';
 import type { HypervisorConsoles, Picture } from '../../drivers/hypervisor-consoles.ts';
-import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
+import { type HypervisorDomains, isOn } from '../../drivers/hypervisor-domains.ts';
+import type { HypervisorEvents } from '../../drivers/hypervisor-events.ts';
 import { nameOfRef, naming } from '../vms/deed-words.ts';
 import type { Ownership } from '../vms/ownership.ts';
 import { assertRead } from '../vms/unread-vms.ts';
@@ -30,21 +31,34 @@ export interface ConsoleManagerOptions {
   readonly ownership: Pick<Ownership, 'assertOwned'>;
   /** What guests have written before. */
   readonly console: ConsoleReader;
+  readonly events: HypervisorEvents;
   readonly tasks: Pick<TaskGroup, 'signal'>;
+  /** So long a VM whose console has ended is given to be seen off; default 5 s. */
+  readonly settleMs?: number | undefined;
 }
 
 /** A libvirtd that is started again is back by then. */
 const REOPEN_PATIENCE_MS = 60_000;
 const REOPEN_DELAY_MS = 100;
+const SETTLE_MS = 5_000;
 
 /** Consoles and screens of the VMs of this node. */
 export class ConsoleManager implements ConsoleService {
   readonly #options: ConsoleManagerOptions;
   readonly #open = new Map<string, SerialConsole>();
   readonly #opening = new Map<string, Promise<SerialConsole>>();
+  /** How often the hypervisor was lost. */
+  #losses = 0;
 
   constructor(options: ConsoleManagerOptions) {
     this.#options = options;
+  }
+
+  /** Takes note of when the hypervisor is lost, until aborted. */
+  async run(signal: AbortSignal): Promise<void> {
+    for await (const { kind } of this.#options.events.watch(signal)) {
+      if (kind === 'disconnected') this.#losses += 1;
+    }
   }
 
   async openConsole(
@@ -136,11 +150,17 @@ export class ConsoleManager implements ConsoleService {
     const { uid } = definition;
     const open = async (): Promise<SerialConsole> => {
       try {
+        let losses = this.#losses;
         const stream = await consoles.openSerial(uid, { takeOver }, tasks.signal);
         const console: SerialConsole = new SerialConsole(stream, {
           name: nameOfRef(definition),
           vmUid: uid,
-          reopen: () => this.#reopen(uid, nameOfRef(definition)),
+          reopen: async () => {
+            const before = losses;
+            if (await this.#isOver(uid, before)) return undefined;
+            losses = this.#losses;
+            return await this.#reopen(uid, nameOfRef(definition));
+          },
           onClosed: () => {
             if (this.#open.get(uid) === console) this.#open.delete(uid);
           },
@@ -158,6 +178,27 @@ export class ConsoleManager implements ConsoleService {
     opening.catch(() => undefined);
     this.#opening.set(uid, opening);
     return opening;
+  }
+
+  /**
+   * Whether a console has ended with the run of its VM. While libvirt ends a run it still calls the VM running, and the terminal that its
+   * console was may by then be somebody else's: so nothing is opened again before it is known what has ended, or that the hypervisor
+   * was lost.
+   */
+  async #isOver(uid: string, losses: number): Promise<boolean> {
+    const { domains, tasks, settleMs = SETTLE_MS } = this.#options;
+    const endMs = performance.now() + settleMs;
+    while (this.#losses === losses && performance.now() < endMs) {
+      try {
+        const found = await domains.find(uid, tasks.signal);
+        if (found === undefined || !isOn(found)) return true;
+      } catch (error) {
+        if (!isHypervisorAway(error)) throw error;
+        return false;
+      }
+      await delay(REOPEN_DELAY_MS, tasks.signal);
+    }
+    return false;
   }
 
   /** After a libvirtd that was started again. Undefined where the VM no longer runs here. */

@@ -138,11 +138,29 @@ test('it goes on when libvirt has lost it', async () => {
   const seen = follow(alice);
   const before = node.guest();
   before?.destroy();
-  await until('it to be so', () => node.guest() !== undefined && node.guest() !== before);
+  node.node.hypervisor.disconnect();
+  node.node.hypervisor.reconnect();
+  await until('it is open again', () => node.guest() !== undefined && node.guest() !== before);
   node.guest()?.write('still here');
-  await until('it to be so', () => seen.told.includes('still here'));
+  await until('it is seen', () => seen.told.includes('still here'));
   await alice.type(Buffer.from('x'), never);
   assert.equal(String(node.guest()?.read()), 'x');
+});
+
+test("nothing is opened again while its VM may be going off, as its terminal may be another program's by then", async () => {
+  await using node = await startNode();
+  using alice = await node.open();
+  const { ended } = follow(alice);
+  node.guest()?.destroy();
+  const opened = () => node.node.hypervisor.calls.filter((call) => /openSerial/.test(call)).length;
+  await until(
+    'it is looked at',
+    () => node.node.hypervisor.calls.at(-1)?.startsWith('find ') === true,
+  );
+  assert.equal(opened(), 1);
+  await node.node.vms.destroy(node.ref, never);
+  await ended;
+  assert.equal(opened(), 1);
 });
 
 test('it waits for a libvirt that is away', async () => {

@@ -164,6 +164,7 @@ export class OneNode implements AsyncDisposable {
       lookIntervalMs,
       unreadPatienceMs,
       bootClock,
+      consoleSettleMs: 200,
       gatherMs: 1,
       log,
     });
