@@ -281,11 +281,16 @@ async function openNetwork(
 }
 
 /** Files that hold secrets or what the agent knows, by the start of their paths: no VM may have them as a disk. */
-function ownFilesOf({ stateDirectory, runDirectory, tls }: AgentConfig): readonly string[] {
+function ownFilesOf({
+  stateDirectory,
+  runDirectory,
+  secrets,
+  tls,
+}: AgentConfig): readonly string[] {
   const state = ['journal.', KVM_FINDING_FILE, 'private/'].map(
     (name) => `${stateDirectory}/${name}`,
   );
-  return [...state, `${runDirectory}/`, tls.key];
+  return [...state, `${runDirectory}/`, `${secrets.folder}/`, tls.key];
 }
 
 /** Nothing is made anew before the accelerator is known, and what is there keeps its own. */

@@ -163,10 +163,7 @@ export class Connection implements Disposable {
       responses: responses(),
       async send(request) {
         if (call.writableEnded || call.destroyed || call.write(request)) return;
-        // A call that ends takes nothing more, which its responses tell of.
-        await Promise.race(
-          ['drain', 'close', 'error'].map((event) => once(call, event, { signal })),
-        ).catch(() => undefined);
+        await roomOrEnd(call, signal);
       },
       endSending: () => void call.end(),
     };
@@ -183,4 +180,17 @@ export class Connection implements Disposable {
 
 function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && 'details' in error && 'code' in error;
+}
+
+/** A call that ends takes nothing more, which its responses tell of. */
+async function roomOrEnd(call: ClientDuplexStream<never, unknown>, signal: AbortSignal) {
+  const over = new AbortController();
+  const until = { signal: AbortSignal.any([signal, over.signal]) };
+  try {
+    await Promise.race(['drain', 'close', 'error'].map((event) => once(call, event, until)));
+  } catch {
+    // Whoever reads the responses is told.
+  } finally {
+    over.abort();
+  }
 }

@@ -41,12 +41,15 @@ export interface ConsoleManagerOptions {
 const REOPEN_PATIENCE_MS = 60_000;
 const REOPEN_DELAY_MS = 100;
 const SETTLE_MS = 5_000;
+const LET_GO_MS = 1_000;
 
 /** Consoles and screens of the VMs of this node. */
 export class ConsoleManager implements ConsoleService {
   readonly #options: ConsoleManagerOptions;
   readonly #open = new Map<string, SerialConsole>();
   readonly #opening = new Map<string, Promise<SerialConsole>>();
+  /** When each was let go of last. */
+  readonly #lastClosedMs = new Map<string, number>();
   /** How often the hypervisor was lost. */
   #losses = 0;
 
@@ -146,12 +149,11 @@ export class ConsoleManager implements ConsoleService {
 
   /** In behalf of all who come meanwhile, so that the first may give up. */
   #beginOpening({ definition }: Vm, takeOver: boolean): Promise<SerialConsole> {
-    const { consoles, tasks } = this.#options;
     const { uid } = definition;
     const open = async (): Promise<SerialConsole> => {
       try {
         let losses = this.#losses;
-        const stream = await consoles.openSerial(uid, { takeOver }, tasks.signal);
+        const stream = await this.#openSerial(uid, takeOver);
         const console: SerialConsole = new SerialConsole(stream, {
           name: nameOfRef(definition),
           vmUid: uid,
@@ -163,6 +165,7 @@ export class ConsoleManager implements ConsoleService {
           },
           onClosed: () => {
             if (this.#open.get(uid) === console) this.#open.delete(uid);
+            this.#lastClosedMs.set(uid, performance.now());
           },
         });
         this.#open.set(uid, console);
@@ -178,6 +181,23 @@ export class ConsoleManager implements ConsoleService {
     opening.catch(() => undefined);
     this.#opening.set(uid, opening);
     return opening;
+  }
+
+  /** libvirt learns a little later that one was let go of. */
+  async #openSerial(uid: string, takeOver: boolean): Promise<Duplex> {
+    const { consoles, tasks } = this.#options;
+    const closedMs = this.#lastClosedMs.get(uid) ?? Number.NEGATIVE_INFINITY;
+    for (;;) {
+      try {
+        const stream = await consoles.openSerial(uid, { takeOver }, tasks.signal);
+        this.#lastClosedMs.delete(uid);
+        return stream;
+      } catch (error) {
+        const isOurs = performance.now() - closedMs < LET_GO_MS;
+        if (!isOurs || !hasReason(error, 'CONSOLE_IN_USE')) throw error;
+        await delay(REOPEN_DELAY_MS, tasks.signal);
+      }
+    }
   }
 
   /**

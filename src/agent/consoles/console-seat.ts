@@ -3,6 +3,12 @@ import type { ConsoleEvent } from './console.ts';
 
 /** Waits at most for one who reads slowly. */
 const MAX_WAITING_BYTES = 1024 * 1024;
+/** What a piece costs at the least, however little is in it. */
+const LEAST_BYTES = 256;
+
+function costOf({ length }: Uint8Array): number {
+  return Math.max(length, LEAST_BYTES);
+}
 
 /** What one caller who has a console open is still to be told. */
 export class ConsoleSeat {
@@ -21,7 +27,7 @@ export class ConsoleSeat {
 
   /** What the guest has written. Beyond what waits at most it is left out, and its reader is told how much. */
   put(data: Uint8Array): void {
-    if (this.#waitingBytes + data.length > MAX_WAITING_BYTES) {
+    if (this.#waitingBytes + costOf(data) > MAX_WAITING_BYTES) {
       this.#leftOutBytes += data.length;
       return;
     }
@@ -29,7 +35,7 @@ export class ConsoleSeat {
       this.#events.push({ kind: 'left-out', bytes: this.#leftOutBytes });
       this.#leftOutBytes = 0;
     }
-    this.#waitingBytes += data.length;
+    this.#waitingBytes += costOf(data);
     this.tell({ kind: 'output', data });
   }
 
@@ -59,7 +65,7 @@ export class ConsoleSeat {
       const seen = this.#changes.version;
       const event = this.#events.shift();
       if (event !== undefined) {
-        if (event.kind === 'output') this.#waitingBytes -= event.data.length;
+        if (event.kind === 'output') this.#waitingBytes -= costOf(event.data);
         yield event;
       } else if (this.#end !== undefined) {
         if (this.#leftOutBytes > 0) yield { kind: 'left-out', bytes: this.#leftOutBytes };

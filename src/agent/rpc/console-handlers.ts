@@ -91,7 +91,8 @@ export function consoleHandlers(consoles: ConsoleService): ServiceHandlers<Conso
         return code ?? 0;
       });
       checks.throwIfAny('INVALID_REQUEST', 'Cannot send keys');
-      context.about({ keys: request.keys.join('-') });
+      // Which they are may be a password.
+      context.about({ keys: codes.length });
       await consoles.sendKeys(readRef(request.ref, context), codes, context.signal);
       return {};
     },

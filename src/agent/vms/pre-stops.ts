@@ -22,8 +22,8 @@ export class PreStops {
   async step(operation: OperationRecord, signal: AbortSignal): Promise<StepResult | undefined> {
     const { vms, hooks } = this.#options;
     const { vm: ref, step, warnings } = operation;
-    const definition = hooks.definitionOf(ref.uid);
-    const hasHook = definition?.spec.template.spec.lifecycle?.preStop !== undefined;
+    const definition = hooks.definitionOf(ref.uid) ?? (await vms.get(ref, signal)).definition;
+    const hasHook = definition.spec.template.spec.lifecycle?.preStop !== undefined;
     // A guest that was asked is asked again by the next agent, which does not run it again for that.
     if (!hasHook || step === WAITING_FOR_GUEST) return undefined;
     if (!hooks.hasBegun(operation, 'preStop')) {

@@ -5,6 +5,7 @@ import { PASSWORD_FILE, USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
+import { passwordIn } from './vm-passwords.ts';
 
 export interface VmSeedsOptions {
   readonly domains: Pick<HypervisorDomains, 'putSeed' | 'hasSeed'>;
@@ -65,7 +66,8 @@ export class VmSeeds {
   async #put(definition: VmDefinition, signal: AbortSignal): Promise<void> {
     const { uid } = definition;
     const userData = await this.#read(definition, USER_DATA_FILE, signal);
-    const password = await this.#read(definition, PASSWORD_FILE, signal);
+    const file = await this.#read(definition, PASSWORD_FILE, signal);
+    const password = file && passwordIn(file);
     await this.#options.domains.putSeed(uid, seedImage(definition, { userData, password }), signal);
   }
 

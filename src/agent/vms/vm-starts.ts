@@ -44,8 +44,8 @@ export class VmStarts {
   ): Promise<StartStep> {
     const { vms, hooks } = this.#options;
     const { vm: ref, step } = operation;
-    const definition = hooks.definitionOf(ref.uid);
-    if (definition === undefined || !hasStartHooks(definition)) {
+    const definition = hooks.definitionOf(ref.uid) ?? (await vms.get(ref, signal)).definition;
+    if (!hasStartHooks(definition)) {
       return done(await vms.start(ref, signal, { isByItself }));
     }
     const before = await vms.get(ref, signal);

@@ -79,18 +79,17 @@ export class VncListener implements AsyncDisposable {
     const signal = AbortSignal.any([this.#signal, gone.signal]);
     try {
       const display = consoles.openDisplay(ref, { signal });
-      let sending: Promise<void> | undefined;
       for await (const { response } of display.responses) {
         if (response?.$case === 'opened') {
-          sending = sendAll(socket, (data) => display.send(data));
+          void sendAll(socket, (data) => display.send(data));
           tell('A viewer has connected');
         } else if (response !== undefined && !socket.write(response.value)) {
           await once(socket, 'drain', { signal });
         }
       }
-      socket.end();
       tell('The display has ended: the VM is off, or has moved');
-      await sending;
+      socket.end(() => socket.destroy());
+      await once(socket, 'close', { signal: this.#signal });
     } catch (error) {
       if (gone.signal.aborted) tell('A viewer has gone');
       else if (!this.#signal.aborted) {
@@ -109,6 +108,7 @@ async function tryOut({ consoles, ref, signal }: VncListenerOptions): Promise<vo
   for await (const _first of consoles.openDisplay(ref, { signal }).responses) return;
 }
 
+/** Ends with either of them, and never fails. */
 async function sendAll(socket: Socket, send: (data: Uint8Array) => Promise<void>): Promise<void> {
   try {
     for await (const data of socket as AsyncIterable<Buffer>) await send(data);

@@ -44,7 +44,7 @@ export function processIo(): CliIo {
     async runOnTerminal(program, args) {
       hasLentTerminal = true;
       try {
-        return await runAttached(program, args);
+        return await runAttached(program, args, interrupt.signal);
       } finally {
         hasLentTerminal = false;
       }
@@ -53,14 +53,24 @@ export function processIo(): CliIo {
 }
 
 /** The exit code of a program that has our terminal; one that was killed by a signal has that of a shell. */
-async function runAttached(program: string, args: readonly string[]): Promise<number> {
+async function runAttached(
+  program: string,
+  args: readonly string[],
+  signal: AbortSignal,
+): Promise<number> {
   const ended = Promise.withResolvers<number>();
   const child = spawn(program, args, { stdio: 'inherit' });
+  const stop = () => child.kill('SIGTERM');
+  signal.addEventListener('abort', stop, { once: true });
   child.once('error', ended.reject);
   child.once('exit', (code, signal) => {
     ended.resolve(code ?? 128 + os.constants.signals[signal ?? 'SIGTERM']);
   });
-  return await ended.promise;
+  try {
+    return await ended.promise;
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
 }
 
 /**

@@ -13,9 +13,12 @@ const ROUND_MS = 20;
 
 /** Ends all processes of a user that bear the mark, and waits until they are gone. What hangs in the kernel is left after a second. */
 export async function endMarked(uid: number, mark: HookMark): Promise<void> {
+  let wasFound = true;
   for (let round = 0; round < ROUNDS; round++) {
     const found = await findMarked(uid, mark);
-    if (found.length === 0) return;
+    // One that was just becoming another program had no environment for that moment.
+    if (found.length === 0 && !wasFound) return;
+    wasFound = found.length > 0;
     for (const pid of found) kill(pid, 'SIGKILL');
     await sleep(ROUND_MS);
   }

@@ -1,4 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
+import { untilAborted } from '../../core/until-aborted.ts';
 import type { HookOutcome, HookRequest, HookRunner } from '../hook-runner.ts';
 import { HookProcess } from './hook-process.ts';
 import { endMarked } from './hook-processes.ts';
@@ -27,6 +28,7 @@ interface Runnable {
 /** Runs hooks as processes of an unprivileged user. */
 export class ProcessHookRunner implements HookRunner {
   readonly #options: ProcessHookRunnerOptions;
+  #endingLeft = Promise.resolve();
 
   constructor(options: ProcessHookRunnerOptions) {
     this.#options = options;
@@ -45,6 +47,11 @@ export class ProcessHookRunner implements HookRunner {
       throw new AgentError('HOOK_NOT_ALLOWED', look.problem, { metadata: { vmId: vm.uid } });
     }
     const { file, user } = look;
+    // What ends those that were left would take a new one for one of them.
+    await untilAborted(
+      this.#endingLeft.catch(() => undefined),
+      signal,
+    );
     const mark = { nodeName: this.#options.nodeName, vmUids: [vm.uid] };
     await endMarked(user.uid, mark);
     signal.throwIfAborted();
@@ -64,11 +71,16 @@ export class ProcessHookRunner implements HookRunner {
     return { failure, output: process.output.text() };
   }
 
-  async endLeft(vmUids: readonly string[], signal: AbortSignal): Promise<void> {
+  async #endLeft(vmUids: readonly string[], signal: AbortSignal): Promise<void> {
     const { nodeName, user: name } = this.#options;
     if (vmUids.length === 0) return;
     const user = await findHookUser(name, signal);
     if ('uid' in user) await endMarked(user.uid, { nodeName, vmUids });
+  }
+
+  async endLeft(vmUids: readonly string[], signal: AbortSignal): Promise<void> {
+    this.#endingLeft = this.#endLeft(vmUids, signal);
+    await this.#endingLeft;
   }
 
   async #look(

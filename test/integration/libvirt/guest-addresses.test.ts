@@ -14,7 +14,7 @@ function foreignXml(uid: string): string {
     <name>foreign</name><uuid>${uid}</uuid><memory unit='MiB'>64</memory>
     <os><type arch='x86_64' machine='q35'>hvm</type></os>
     <devices>
-      <interface type='bridge'><mac address='${MAC}'/><source bridge='br0'/><model type='virtio'/></interface>
+      <interface type='bridge'><mac address='${MAC}'/><source bridge='br9'/><model type='virtio'/></interface>
     </devices>
   </domain>`;
 }
@@ -24,13 +24,13 @@ test('who has spoken to the node has its address by the table of neighbours', {
 }, async () => {
   await using node = await PrivateLibvirt.start();
   await using hypervisor = await openHypervisor(node);
-  node.run('ip', 'link', 'add', 'br0', 'type', 'bridge');
-  node.run('ip', 'address', 'add', '192.0.2.1/24', 'dev', 'br0');
-  node.run('ip', 'link', 'set', 'br0', 'up');
+  node.run('ip', 'link', 'add', 'br9', 'type', 'bridge');
+  node.run('ip', 'address', 'add', '192.0.2.1/24', 'dev', 'br9');
+  node.run('ip', 'link', 'set', 'br9', 'up');
   const uid = randomUUID();
   await node.defineXml(foreignXml(uid));
   node.virsh('start', 'foreign');
-  const neighbour = ['192.0.2.7', 'lladdr', MAC, 'dev', 'br0', 'nud', 'reachable'];
+  const neighbour = ['192.0.2.7', 'lladdr', MAC, 'dev', 'br9', 'nud', 'reachable'];
   node.run('ip', 'neighbour', 'add', ...neighbour);
   assert.equal((await hypervisor.domains.find(uid, never))?.guestAgent, undefined);
   const sources = ['agent', 'lease', 'arp'] as const;

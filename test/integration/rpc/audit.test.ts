@@ -97,7 +97,7 @@ const CHANGES: Readonly<Record<string, Change>> = {
   SendKeys: change(
     consoles.SendKeysRequest,
     { ref, keys: ['ctrl', 'alt', 'delete'] },
-    { ...vm, keys: 'ctrl-alt-delete' },
+    { ...vm, keys: 3 },
   ),
   RunGuestCommand: change(
     guests.RunGuestCommandRequest,

@@ -47,7 +47,9 @@ function modelOf(machine: Machine): string {
 
 /** libvirt chooses the path, in a folder of the domain's that nobody else may enter. */
 function graphicsNode(): XmlNode {
-  return element('graphics', { type: 'vnc' }, element('listen', { type: 'socket' }));
+  // One viewer cannot have the others thrown out.
+  const attributes = { type: 'vnc', sharePolicy: 'force-shared' };
+  return element('graphics', attributes, element('listen', { type: 'socket' }));
 }
 
 function videoNode(machine: Machine): XmlNode {
