@@ -10,6 +10,7 @@ import { eventTypeWord, lastSeen, lastTimeMs } from './event-view.ts';
 import { guestSummaryFacts } from './guest-view.ts';
 import { machineFacts, volumesTable } from './machine-description.ts';
 import { operationKindWord, operationStateWord } from './operation-view.ts';
+import { vmInterfacesText } from './vm-interfaces.ts';
 import { phaseWord, type VmDocument, vmName } from './vm-view.ts';
 
 /** Those that happened last; more is what `novactl events` is for. */
@@ -34,6 +35,7 @@ export function vmDescription(knowledge: VmKnowledge): string {
     factsText([...identityFacts(knowledge), ...stateFacts(knowledge)]),
     section('Machine', factsText(machineFacts(vm))),
     section('Volumes', volumesTable(vm)),
+    section('Interfaces', vmInterfacesText(vm).trimStart()),
     section('Waits for the next start', pendingTable(vm)),
     section('Conditions', conditionsTable(knowledge)),
     section('Migration', migrationText(knowledge)),

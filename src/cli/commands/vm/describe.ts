@@ -47,7 +47,7 @@ Examples:
   });
 }
 
-/** What a guest says of itself that has an agent to ask; why not, if it does not answer. */
+/** What a guest says of itself that has an agent to ask, and the addresses by which others know one; why not, if it does not answer. */
 async function askGuest(
   client: AgentClient,
   { status }: VmDocument,
@@ -55,7 +55,8 @@ async function askGuest(
   call: CallOptions,
 ): Promise<Guest | AgentError | undefined> {
   const agent = status?.conditions?.find(({ type }) => type === 'GuestAgentConnected');
-  if (agent?.status !== 'True') return undefined;
+  const hasInterfaces = (status?.interfaces ?? []).length > 0;
+  if (agent?.status !== 'True' && !hasInterfaces) return undefined;
   try {
     return await client.guests.get(ref, call);
   } catch (error) {
