@@ -47,8 +47,8 @@ function modelOf(machine: Machine): string {
 
 /** libvirt chooses the path, in a folder of the domain's that nobody else may enter. */
 function graphicsNode(): XmlNode {
-  // One viewer cannot have the others thrown out.
-  const attributes = { type: 'vnc', sharePolicy: 'force-shared' };
+  // A viewer that asks to be the only one has neither the others thrown out, nor is it turned away.
+  const attributes = { type: 'vnc', sharePolicy: 'ignore' };
   return element('graphics', attributes, element('listen', { type: 'socket' }));
 }
 

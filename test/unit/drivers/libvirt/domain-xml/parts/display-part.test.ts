@@ -26,7 +26,7 @@ test('a VM has a screen if its machine says so, by a socket alone', () => {
   assert.doesNotMatch(none, /<graphics|<input|xhci/);
   assert.match(none, /type='usb' index='0' model='none'/);
   const vnc = build(VNC);
-  assert.match(vnc, /<graphics type='vnc' sharePolicy='force-shared'>\s*<listen type='socket'/);
+  assert.match(vnc, /<graphics type='vnc' sharePolicy='ignore'>\s*<listen type='socket'/);
   assert.match(vnc, /<model type='vga'/);
   assert.match(vnc, /<input type='tablet' bus='usb'/);
   assert.match(vnc, /type='usb' index='0' model='qemu-xhci'/);
@@ -51,7 +51,7 @@ test('what the machine leaves open stays, and what is as it wants it too', () =>
   // As libvirt shows one that runs.
   const live = vnc
     .replace(
-      /<graphics type='vnc' sharePolicy='force-shared'>\s*<listen type='socket'\/>/,
+      /<graphics type='vnc' sharePolicy='ignore'>\s*<listen type='socket'\/>/,
       "<graphics type='vnc' socket='/var/lib/libvirt/qemu/domain-1-x/vnc.sock'><listen type='socket' socket='/var/lib/libvirt/qemu/domain-1-x/vnc.sock'/>",
     )
     .replace("<model type='vga'/>", "<model type='vga' vram='16384' heads='1' primary='yes'/>");
@@ -61,7 +61,7 @@ test('what the machine leaves open stays, and what is as it wants it too', () =>
 
 test('a server that listens on the network, as others make it, is replaced', () => {
   const open = build(VNC).replace(
-    /<graphics type='vnc' sharePolicy='force-shared'>\s*<listen type='socket'\/>\s*<\/graphics>/,
+    /<graphics type='vnc' sharePolicy='ignore'>\s*<listen type='socket'\/>\s*<\/graphics>/,
     "<graphics type='vnc' port='-1' autoport='yes' listen='0.0.0.0'><listen type='address' address='0.0.0.0'/></graphics>",
   );
   assert.match(open, /0\.0\.0\.0/);
