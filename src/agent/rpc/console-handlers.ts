@@ -1,6 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
 import { keyCodeOf } from '../../core/key-names.ts';
-import type { VirtualMachineRef } from '../../gen/novacron/agent/v1/common.ts';
 import {
   ConsoleMode as ConsoleModeMessage,
   type ConsoleServiceService,
@@ -14,12 +13,11 @@ import type {
   ConsoleService,
   OpenedConsole,
 } from '../consoles/console.ts';
-import type { VmRef } from '../vms/vm.ts';
 import type { ServiceHandlers } from './bind-service.ts';
 import type { CallContext } from './call-context.ts';
-import { fromRef } from './common-conversion.ts';
+import { toRef } from './common-conversion.ts';
 import { FieldChecks } from './field-checks.ts';
-import { vmFields } from './virtual-machine-conversion.ts';
+import { readRef } from './virtual-machine-ref.ts';
 
 // The API's limits.
 const MAX_PIECE_BYTES = 64 * 1024;
@@ -145,14 +143,6 @@ function readStart(request: OpenConsoleRequest['request'], context: CallContext)
   return { ref: readRef(given?.ref, context), mode, scrollbackBytes };
 }
 
-function readRef(message: VirtualMachineRef | undefined, context: CallContext): VmRef {
-  const checks = new FieldChecks();
-  const ref = fromRef(message, 'ref', checks);
-  checks.throwIfAny('INVALID_REQUEST', 'Cannot tell which VM is meant');
-  context.about(vmFields(ref));
-  return ref;
-}
-
 function readPiece(field: string, data: Uint8Array | undefined): Uint8Array {
   const checks = new FieldChecks();
   const length = checks.required(field, data)?.length ?? 1;
@@ -168,10 +158,6 @@ function notToType({ vm }: OpenedConsole): AgentError {
     'INVALID_REQUEST',
     `Cannot type on the console of VM ${vm.name}: it was opened to read; open it to type`,
   );
-}
-
-function toRef({ namespace, name, uid }: Required<VmRef>): VirtualMachineRef {
-  return { namespace, name, uid: uid ?? '' };
 }
 
 function opened({ vm, others, otherWriter, isPaused }: OpenedConsole): OpenConsoleResponse {

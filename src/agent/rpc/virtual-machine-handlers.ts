@@ -4,22 +4,22 @@ import { parseLabelSelector } from '../../core/label-selector.ts';
 import { identityOf } from '../../core/resources/parse-virtual-machine.ts';
 import { MAX_OWNERSHIP_EPOCH } from '../../core/vm-definition.ts';
 import type { Duration } from '../../gen/google/protobuf/duration.ts';
-import type { VirtualMachineRef } from '../../gen/novacron/agent/v1/common.ts';
 import type {
   VirtualMachine,
   VirtualMachineServiceService,
 } from '../../gen/novacron/agent/v1/virtual_machine.ts';
 import type { Operation, OperationService } from '../operations/operation.ts';
-import type { ApplyResult, CreateResult, Vm, VmFilter, VmRef, VmService } from '../vms/vm.ts';
+import type { ApplyResult, CreateResult, Vm, VmFilter, VmService } from '../vms/vm.ts';
 import type { ServiceHandlers } from './bind-service.ts';
 import type { CallContext } from './call-context.ts';
 import { type Asked, changes } from './changes.ts';
-import { fromCursor, fromPage, fromRef } from './common-conversion.ts';
+import { fromCursor, fromPage } from './common-conversion.ts';
 import { EncodedVms } from './encoded-vms.ts';
 import { FieldChecks } from './field-checks.ts';
 import { toOperation } from './operation-conversion.ts';
 import { fromBoundedDuration } from './time-conversion.ts';
 import { toApplyResponse, toVirtualMachine, vmFields } from './virtual-machine-conversion.ts';
+import { readRef } from './virtual-machine-ref.ts';
 
 // The API's limit of GetConsoleLogResponse.data.
 const MAX_CONSOLE_CHUNK_BYTES = 64 * 1024;
@@ -233,14 +233,6 @@ function readManifest(
   const manifest = vm && fromVirtualMachineMessage(vm);
   context.about({ ...vmFields(identityOf(manifest)), ...(dryRun ? { dryRun: 1 } : {}) });
   return manifest;
-}
-
-function readRef(message: VirtualMachineRef | undefined, context: CallContext): VmRef {
-  const checks = new FieldChecks();
-  const ref = fromRef(message, 'ref', checks);
-  checks.throwIfAny('INVALID_REQUEST', 'Cannot tell which VM is meant');
-  context.about(vmFields(ref));
-  return ref;
 }
 
 /** An empty namespace stays empty: it means all. */
