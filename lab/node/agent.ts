@@ -86,6 +86,7 @@ export class Agent {
         // The node's own folder, that of images which both nodes see, and what is built for the demo VM.
         images: {
           folders: ['/run', inProject('.lab'), inProject('build'), '/var/lib/libvirt/images'],
+          diskFolder: this.#machine.plan.sharedImages,
           blockDevices: ['/dev/loop*'],
         },
         lifecycle: { hooks: true, hookFolder: await this.#makeHooks() },

@@ -27,6 +27,8 @@ export interface NodePlan {
   readonly hostname: string;
   /** The node's private folders: `run` is its /run, `var/lib/libvirt` its /var/lib/libvirt and so on. */
   readonly directory: string;
+  /** Of the whole lab: what both nodes see under this path. */
+  readonly sharedImages: string;
   readonly address: string;
   readonly prefixLength: number;
   readonly bridge: BridgePlan;
@@ -44,16 +46,18 @@ interface BridgePlan {
 export function planLab(name: string, nodes: readonly NodeName[]): LabPlan {
   const directory = path.join(LABS_DIRECTORY, name);
   const storage = inProject('.lab', name);
+  const sharedImages = path.join(storage, 'images');
   const addresses = addressesOf(name);
   return {
     name,
     directory,
     storage,
-    sharedImages: path.join(storage, 'images'),
+    sharedImages,
     nodes: nodes.map((node) => ({
       name: node,
       hostname: `${name}-${node}`,
       directory: path.join(directory, node),
+      sharedImages,
       address: addresses[node],
       prefixLength: 30,
       bridge: bridgeOf(name, node),

@@ -1,5 +1,6 @@
 import type { Logger } from '../core/logger.ts';
 import type { ConsoleReader } from '../drivers/console.ts';
+import type { DiskFiles } from '../drivers/disk-files.ts';
 import type { DiskProbe } from '../drivers/disk-probe.ts';
 import type { HookRunner } from '../drivers/hook-runner.ts';
 import type { HostFacts } from '../drivers/host.ts';
@@ -47,6 +48,9 @@ export interface AgentParts {
   readonly hypervisor: Hypervisor;
   readonly transfers: TransferDriver;
   readonly images: ImageInspector;
+  readonly diskFiles: DiskFiles;
+  /** Where disks are made that VMs ask for by their size. */
+  readonly diskFolder: string;
   readonly bridges: HostBridges;
   readonly diskProbe: DiskProbe;
   readonly hooks: HookRunner;

@@ -48,6 +48,7 @@ import { Startability } from './vms/startability.ts';
 import { VmApplier } from './vms/vm-applier.ts';
 import { VmCreator } from './vms/vm-creator.ts';
 import { VmDeleter } from './vms/vm-deleter.ts';
+import { VmDisks } from './vms/vm-disks.ts';
 import { VmInventory } from './vms/vm-inventory.ts';
 import { VmLocator } from './vms/vm-locator.ts';
 import { VmManager } from './vms/vm-manager.ts';
@@ -140,9 +141,16 @@ export async function buildAgent(parts: AgentParts) {
     log,
   });
   const locator = new VmLocator({ nodeName, peers: parts.peers, log });
+  const disks = new VmDisks({
+    files: parts.diskFiles,
+    images: parts.images,
+    host: hypervisor.host,
+    folder: parts.diskFolder,
+  });
   const remains = new Remains({
     domains,
     privateFiles,
+    disks,
     ownership,
     creations: operationBook.givenUpCreations,
     hasRun: (vmUid) => runs.hasRun(vmUid),
@@ -229,6 +237,7 @@ export async function buildAgent(parts: AgentParts) {
     nodeSecrets: parts.nodeSecrets,
     bridges: parts.bridges,
     seeds: new VmSeeds({ domains, privateFiles }),
+    disks,
     diskProbe: parts.diskProbe,
     book,
     freezes: remembered.freezes,

@@ -15,6 +15,8 @@ import { ConsoleLogFile } from '../drivers/console-log/console-log-file.ts';
 import { ProcessHookRunner } from '../drivers/hooks/process-hook-runner.ts';
 import type { Accelerator } from '../drivers/hypervisor-host.ts';
 import { ProcessDiskProbe } from '../drivers/images/disk-probe/process-disk-probe.ts';
+import { ImageProcesses } from '../drivers/images/image-processes.ts';
+import { ProcessDiskFiles } from '../drivers/images/process-disk-files.ts';
 import { ProcessImageInspector } from '../drivers/images/process-image-inspector.ts';
 import { DescriptionFile } from '../drivers/libvirt/description-file.ts';
 import { hasDiskLeases } from '../drivers/libvirt/disk-lease.ts';
@@ -140,13 +142,15 @@ async function run(
     logger: log,
   });
   // What VMs may have is what other nodes may be told of, and where anything is made beside it.
-  const places = { ...config.images, ownFiles: ownFilesOf(config) };
+  const { diskFolder, ...allowed } = config.images;
+  const folders = [...allowed.folders, diskFolder];
+  const places = { ...allowed, folders, ownFiles: ownFilesOf(config) };
   const network = await openNetwork(config, log, stack);
   const peers =
     network === undefined
       ? new NoPeers()
       : stack.use(new GrpcPeers({ addresses: config.peers, certificates: network.certificates }));
-  const images = stack.use(new ProcessImageInspector({ places }));
+  const imageProcesses = stack.use(new ImageProcesses({ places }));
   const start = await beginAgentStart(database, host.bootId, stop);
   const agent = await buildAgent({
     nodeName: config.nodeName,
@@ -162,7 +166,9 @@ async function run(
     migrationDefaults: config.migration,
     hypervisor,
     transfers,
-    images,
+    images: new ProcessImageInspector(imageProcesses),
+    diskFiles: new ProcessDiskFiles(imageProcesses),
+    diskFolder,
     bridges: new LinuxBridges(),
     diskProbe: new ProcessDiskProbe({ places }),
     hooks: new ProcessHookRunner({

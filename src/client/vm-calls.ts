@@ -299,12 +299,14 @@ export class VmCalls {
       readonly force?: boolean | undefined;
       /** Only a copy that the node does not own. */
       readonly unownedCopy?: boolean | undefined;
+      /** Also the disks that an agent has made for it. */
+      readonly deleteDisks?: boolean | undefined;
     },
   ): Promise<DeleteVirtualMachineResponse> {
-    const { force = false, unownedCopy = false, operationId = '' } = options;
+    const { force = false, unownedCopy = false, deleteDisks = false, operationId = '' } = options;
     return this.#connection.unary(
       VirtualMachineServiceService.deleteVirtualMachine,
-      DeleteVirtualMachineRequest.create({ ref, force, unownedCopy, operationId }),
+      DeleteVirtualMachineRequest.create({ ref, force, unownedCopy, deleteDisks, operationId }),
       options,
     );
   }

@@ -97,6 +97,8 @@ const configSchema = z.strictObject({
       folders: z.array(absolutePath).default(['/var/lib/libvirt/images', '/var/lib/novacron']),
       /** Further folders of kernels and initial RAM disks. */
       bootFolders: z.array(absolutePath).default(['/boot']),
+      /** Where disks are made that VMs ask for by their size; they may have those that are there. */
+      diskFolder: absolutePath.default('/var/lib/libvirt/images'),
       /** Patterns of block devices that VMs may have; none unless given. */
       blockDevices: z.array(absolutePath).default([]),
     })

@@ -15,7 +15,14 @@ import type * as z from './zod.ts';
 /** What stands beside the text. */
 export type DefinitionFacts = Pick<
   VmDefinition,
-  'uid' | 'namespace' | 'name' | 'ownershipEpoch' | 'owner' | 'intent' | 'privateFiles'
+  | 'uid'
+  | 'namespace'
+  | 'name'
+  | 'ownershipEpoch'
+  | 'owner'
+  | 'intent'
+  | 'privateFiles'
+  | 'madeDisks'
 > & {
   /** Whether a newer agent has written what this one must not take for complete. */
   readonly isNewerVersion: boolean;

@@ -1,3 +1,4 @@
+import type { MadeDisks } from './made-disks.ts';
 import type { VmSpec } from './resources/virtual-machine.ts';
 
 /** More digits than this has are read by no agent. */
@@ -24,6 +25,8 @@ export interface VmDefinition {
   readonly intent: 'on' | 'off';
   /** Files of the agent that belong to the VM, by name, with the SHA-256 of their content. They never stand in the domain. */
   readonly privateFiles: Readonly<Record<string, string>>;
+  /** Disks that an agent has made for the VM. */
+  readonly madeDisks: MadeDisks;
   /** Set if this agent does not understand all of the manifest: it is kept as it is, byte for byte, and cannot be edited here. */
   readonly newer: NewerDefinition | undefined;
 }

@@ -178,6 +178,36 @@ function testDefinitions(use: UseFixture): void {
     await domains.undefine(vm.uid, never);
   });
 
+  test('disks that were made for it are its volumes, the first of them the root, and no change by somebody else', async () => {
+    const { domains } = use().source;
+    const data = { name: 'data', kind: 'disk', size: '1Gi', cache: 'none' } as const;
+    const vm = withMachine(use().newDefinition(), { volumes: [data] });
+    const { resources } = vm.spec.template.spec;
+    const madeDisks = Object.fromEntries(
+      (['root', 'data', 'gone'] as const).map(
+        (name) =>
+          [
+            name,
+            {
+              path: `/var/lib/nowhere/${name}.img`,
+              format: name === 'data' ? 'raw' : 'qcow2',
+              bytes: 2 ** 30,
+            },
+          ] as const,
+      ),
+    );
+    const made = { ...withMachine(vm, { resources: { ...resources, disk: '1Gi' } }), madeDisks };
+    await domains.define(made, never);
+    const found = await domains.find(vm.uid, never);
+    assert.deepEqual(found?.definition?.madeDisks, madeDisks);
+    assert.deepEqual(found.drift, []);
+    assert.deepEqual(found.volumes, [
+      { name: 'root', target: 'vda', path: madeDisks['root']?.path, format: 'qcow2' },
+      { name: 'data', target: 'vdb', path: madeDisks['data']?.path, format: 'raw' },
+    ]);
+    await domains.undefine(vm.uid, never);
+  });
+
   test('what is in a drive is exchanged at once, stays so, and is no change by somebody else', async () => {
     const { domains } = use().source;
     const iso = use().mediumPath;

@@ -209,6 +209,10 @@ export class FakeVmService implements VmService {
     return undefined;
   }
 
+  findKeptDisks(): undefined {
+    return undefined;
+  }
+
   async assertCanDelete(ref: VmRef): Promise<Vm> {
     return this.assertCan('delete', ref);
   }

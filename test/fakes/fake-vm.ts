@@ -1,3 +1,4 @@
+import { resolvedMachine } from '../../src/core/made-disks.ts';
 import { macOf } from '../../src/core/resources/mac-address.ts';
 import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts.ts';
 import { bridgeOf, modelOf } from '../../src/core/resources/network.ts';
@@ -109,7 +110,7 @@ export function toHypervisorVm(vm: FakeVm): HypervisorVm {
     cpu: isActive(vm) ? 'qemu64' : '',
     memoryBytes: memoryBytesOf(live.spec.template.spec),
     hugepages: live.spec.template.spec.memory?.hugepages,
-    volumes: placeVolumes(live.spec.template.spec.volumes ?? []).map((volume) => ({
+    volumes: placeVolumes(resolvedMachine(live).volumes ?? []).map((volume) => ({
       name: volume.name,
       target: volume.target,
       path: pathOf(volume),
@@ -130,7 +131,7 @@ export function disksOf({
   live,
   disks,
 }: Pick<FakeVm, 'live' | 'disks'>): readonly HypervisorDisk[] {
-  const volumes = placeVolumes(live.spec.template.spec.volumes ?? []);
+  const volumes = placeVolumes(resolvedMachine(live).volumes ?? []);
   return (
     disks ??
     volumes.map((volume) => ({

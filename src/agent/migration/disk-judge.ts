@@ -1,4 +1,5 @@
 import type { Volume } from '../../core/resources/volume.ts';
+import { volumeFieldOf, volumesOf } from '../../core/resources/volumes-of.ts';
 import type { ImageSighting, MarkedImage } from '../../drivers/disk-probe.ts';
 import type {
   HypervisorDisk,
@@ -167,9 +168,10 @@ const ADVICE = {
 /** The volume of the spec that a disk was made for, or else its guest device. */
 function fieldOf(disk: HypervisorDisk, vm: HypervisorVm): string {
   const definition = vm.liveDefinition ?? vm.definition;
-  const volumes = definition?.spec.template.spec.volumes ?? [];
-  const index = volumes.findIndex(({ name }) => name === disk.name);
-  return index < 0 ? disk.target : `spec.template.spec.volumes[${index}]`;
+  const machine = definition?.spec.template.spec;
+  const isKnown =
+    machine !== undefined && volumesOf(machine).some(({ name }) => name === disk.name);
+  return isKnown ? `spec.template.spec.${volumeFieldOf(machine, disk.name)}` : disk.target;
 }
 
 /** Disks that are not called shared. They would have to be copied, which cannot be done yet. */
@@ -195,7 +197,8 @@ export function isLocal(disk: HypervisorDisk, vm: HypervisorVm): boolean {
 function findVolume({ name }: HypervisorDisk, vm: HypervisorVm): Volume | undefined {
   const definitions = [vm.definition, vm.liveDefinition];
   for (const definition of definitions) {
-    const found = definition?.spec.template.spec.volumes?.find((volume) => volume.name === name);
+    const machine = definition?.spec.template.spec;
+    const found = machine && volumesOf(machine).find((volume) => volume.name === name);
     if (found !== undefined) return found;
   }
   return undefined;

@@ -12,6 +12,7 @@ import {
   IncomingOutcome,
   IncomingVirtualMachine,
   type LocateVirtualMachineResponse,
+  type MadeDisk,
   VirtualMachinePresence as Presence,
   type PrivateFile,
   IncomingState as StateNumber,
@@ -84,6 +85,9 @@ const MAX_DEFINITION_BYTES = 1024 ** 2;
 const MAX_PRIVATE_FILES = 2;
 const MAX_PRIVATE_FILE_BYTES = 1024 ** 2;
 const MAX_BRIDGES = 64;
+const MAX_MADE_DISKS = 64;
+/** Linux's PATH_MAX. */
+const MAX_PATH_BYTES = 4096;
 
 export function fromIncomingFields(request: IncomingFields, checks: FieldChecks): IncomingVm {
   const vm = checks.required('incoming', request.incoming) ?? IncomingVirtualMachine.create();
@@ -100,6 +104,7 @@ export function fromIncomingFields(request: IncomingFields, checks: FieldChecks)
     owner: request.sourceHostUuid,
     intent: 'on',
     privateFiles: Object.fromEntries(vm.privateFiles.map(({ name, sha256 }) => [name, sha256])),
+    madeDisks: fromMadeDisks(vm.madeDisks, checks),
     isNewerVersion: false,
   });
   if (holdsUserData(definition.spec)) {
@@ -166,6 +171,23 @@ function fromDefinition(definition: Uint8Array, checks: FieldChecks): string {
   return Buffer.from(definition).toString('utf8');
 }
 
+function fromMadeDisks(disks: readonly MadeDisk[], checks: FieldChecks): VmDefinition['madeDisks'] {
+  if (disks.length > MAX_MADE_DISKS)
+    checks.add('incoming.madeDisks', `must be at most ${MAX_MADE_DISKS}`);
+  return Object.fromEntries(
+    disks.map(({ volume, path, format, bytes }, index) => {
+      const field = `incoming.madeDisks[${index}]`;
+      checks.dnsLabel(`${field}.volume`, volume);
+      if (!path.startsWith('/') || Buffer.byteLength(path) > MAX_PATH_BYTES)
+        checks.add(`${field}.path`, 'must be an absolute path');
+      if (format !== 'raw' && format !== 'qcow2')
+        checks.add(`${field}.format`, 'must be "raw" or "qcow2"');
+      const size = checks.count(`${field}.bytes`, bytes);
+      return [volume, { path, format: format === 'raw' ? 'raw' : 'qcow2', bytes: size }] as const;
+    }),
+  );
+}
+
 function fromPrivateFiles(
   files: readonly PrivateFile[],
   checks: FieldChecks,
@@ -226,6 +248,12 @@ function toIncomingVirtualMachine(incoming: IncomingVm): IncomingVirtualMachine 
     cpu: incoming.cpu,
     bridges: [...incoming.bridges],
     hypervisorName: incoming.hypervisorName,
+    madeDisks: Object.entries(definition.madeDisks).map(([volume, disk]) => ({
+      volume,
+      path: disk.path,
+      format: disk.format,
+      bytes: toUint64(disk.bytes),
+    })),
     privateFiles: Object.entries(definition.privateFiles).map(([name, sha256]) => ({
       name,
       sha256,

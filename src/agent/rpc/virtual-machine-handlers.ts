@@ -173,10 +173,19 @@ export function virtualMachineHandlers(vms: VmService, operations: OperationServ
       return power(asked, operationId, context);
     },
 
-    async deleteVirtualMachine({ ref, force, unownedCopy, operationId }, context) {
+    async deleteVirtualMachine(request, context) {
+      const { ref, force, unownedCopy, deleteDisks, operationId } = request;
       const vm = readRef(ref, context);
-      context.about({ ...(force && { force: 1 }), ...(unownedCopy && { unownedCopy: 1 }) });
-      const asked = { kind: 'delete', vm, parameters: { force, unownedCopy } } as const;
+      context.about({
+        ...(force && { force: 1 }),
+        ...(unownedCopy && { unownedCopy: 1 }),
+        ...(deleteDisks && { deleteDisks: 1 }),
+      });
+      const asked = {
+        kind: 'delete',
+        vm,
+        parameters: { force, unownedCopy, deleteDisks },
+      } as const;
       const { operation } = await change(asked, operationId, context);
       return { operation: toOperation(operation) };
     },

@@ -1,4 +1,5 @@
 import { AgentError, type Reason } from '../../core/errors.ts';
+import { type MadeDisks, withMadeDisks } from '../../core/made-disks.ts';
 import { parseBytes } from '../../core/quantity.ts';
 import type { Machine } from '../../core/resources/machine.ts';
 import { memoryBytesOf, roundingNotes } from '../../core/resources/machine-amounts.ts';
@@ -6,7 +7,8 @@ import type { WantedVm } from '../../core/resources/parse-virtual-machine.ts';
 import { summarize } from '../../core/resources/schema-issues.ts';
 import { checkSupport, type Support } from '../../core/resources/support.ts';
 import { virtualMachine } from '../../core/resources/virtual-machine.ts';
-import { formatOf, isReadOnly, type Volume } from '../../core/resources/volume.ts';
+import { formatOf, isReadOnly, pathOf, type Volume } from '../../core/resources/volume.ts';
+import { volumeFieldOf } from '../../core/resources/volumes-of.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HookName, HookRunner } from '../../drivers/hook-runner.ts';
 import type { HostBridges } from '../../drivers/host-bridges.ts';
@@ -64,6 +66,19 @@ interface FilesReport {
   readonly contents: readonly string[];
 }
 
+/** A machine, and the disks that an agent has made for it. */
+interface WithFiles {
+  readonly machine: Machine;
+  readonly madeDisks: MadeDisks;
+}
+
+interface AskedDisk extends Asked {
+  readonly volume: Volume;
+  readonly asker: Asker;
+  /** An agent has made it. */
+  readonly isMade: boolean;
+}
+
 const NO_FILES: FilesReport = { violations: [], contents: [] };
 
 /** Says no to a VM that cannot work on this node before anything is made of it. */
@@ -98,7 +113,9 @@ export class DefinitionValidator {
     ];
     const asker = { vmUid: metadata.uid, arrivesAs: undefined, isNew: true };
     const { violations: ofFiles, contents } =
-      violations.length === 0 ? await this.#lookAtFiles(machine, asker, signal) : NO_FILES;
+      violations.length === 0
+        ? await this.#lookAtFiles({ machine, madeDisks: {} }, asker, signal)
+        : NO_FILES;
     const ofNetworks =
       violations.length === 0 ? await this.#networkViolations(machine, signal) : [];
     const [inUse, others] = [ofFiles.filter(isInUse), ofFiles.filter((one) => !isInUse(one))];
@@ -118,16 +135,17 @@ export class DefinitionValidator {
 
   /** Fails as `validate` does if a VM that is here cannot be started with its files, the node's bridges and the hook before that as they are now. */
   async assertStartable(
-    { uid, name, spec }: VmDefinition,
+    { uid, name, spec, madeDisks }: VmDefinition,
     drift: readonly DriftedPart[],
     signal: AbortSignal,
   ): Promise<void> {
     const machine = spec.template.spec;
+    const files = { machine, madeDisks };
     const asker = { vmUid: uid, arrivesAs: undefined };
     // What it would be started with may not be what its spec has.
     const violations = [
       ...(drift.includes('networks') ? [] : await this.#networkViolations(machine, signal)),
-      ...(drift.includes('volumes') ? [] : await this.#fileViolations(machine, asker, signal)),
+      ...(drift.includes('volumes') ? [] : await this.#fileViolations(files, asker, signal)),
       // Whatever else it has to run is told as a warning when it is to be.
       ...(await this.#hookViolations(machine, ['preStart'], signal)),
     ];
@@ -144,14 +162,14 @@ export class DefinitionValidator {
    * about what nodes may think differently of.
    */
   async validateIncoming(definition: VmDefinition, signal: AbortSignal): Promise<void> {
-    const { uid, name, spec } = definition;
+    const { uid, name, spec, madeDisks } = definition;
     const machine = spec.template.spec;
     const asker = { vmUid: uid, arrivesAs: commandNameOf(definition) };
     const violations = [
       ...(await this.#machineTypeViolations(machine, signal)),
       ...(await firmwareViolations(machine, this.#options.host, signal)),
       ...(await this.#networkViolations(machine, signal)),
-      ...(await this.#fileViolations(machine, asker, signal)),
+      ...(await this.#fileViolations({ machine, madeDisks }, asker, signal)),
       ...(await this.#hookViolations(machine, ALL_HOOKS, signal)),
     ];
     throwIfAny(`take VM ${name}`, violations);
@@ -200,28 +218,31 @@ export class DefinitionValidator {
   }
 
   async #fileViolations(
-    machine: Machine,
+    files: WithFiles,
     asker: Asker,
     signal: AbortSignal,
   ): Promise<readonly SpecViolation[]> {
-    return (await this.#lookAtFiles(machine, asker, signal)).violations;
+    return (await this.#lookAtFiles(files, asker, signal)).violations;
   }
 
   /** Everything that keeps a VM from using its files here, by field, and what is in them that does not. */
   async #lookAtFiles(
-    { volumes = [], kernel }: Machine,
+    { machine, madeDisks }: WithFiles,
     asker: Asker,
     signal: AbortSignal,
   ): Promise<FilesReport> {
+    const { volumes = [], kernel } = withMadeDisks(machine, madeDisks);
     if (volumes.length === 0 && kernel === undefined) return NO_FILES;
     const { processOwner: user } = await this.#options.host.getInfo(signal);
     const boot = (['path', 'initrd'] as const).flatMap((name) => {
       const [path, field] = [kernel?.[name], `${MACHINE}.kernel.${name}`];
       return path === undefined ? [] : [this.#checkBootFile({ path, field, user }, signal)];
     });
-    const disks = volumes.map((volume, index) =>
-      this.#look({ volume, asker, field: `${MACHINE}.volumes[${index}]`, user }, signal),
-    );
+    const disks = volumes.map((volume) => {
+      const field = `${MACHINE}.${volumeFieldOf(machine, volume.name)}`;
+      const isMade = volume.source !== undefined && madeDisks[volume.name]?.path === pathOf(volume);
+      return this.#look({ volume, asker, field, user, isMade }, signal);
+    });
     // Waited for together: what fails while something else is waited for would end the agent.
     const [looks, boots] = await Promise.all([Promise.all(disks), Promise.all(boot)]);
     const found = looks.filter((look) => look !== undefined);
@@ -236,14 +257,15 @@ export class DefinitionValidator {
   }
 
   async #look(
-    { volume, asker, field, user }: { readonly volume: Volume; readonly asker: Asker } & Asked,
+    { volume, asker, field, user, isMade }: AskedDisk,
     signal: AbortSignal,
   ): Promise<Look | undefined> {
     const { file, block } = volume.source ?? {};
     const place = file ?? block;
     if (place === undefined) return undefined;
     const { path } = place;
-    const pathField = `${field}.source.${file === undefined ? 'block' : 'file'}.path`;
+    const ofSource = `${field}.source.${file === undefined ? 'block' : 'file'}.path`;
+    const pathField = isMade ? field : ofSource;
     const kind = file === undefined ? 'block-device' : 'file';
     const format = formatOf(volume);
     const plain = { path, format, kind, isReadOnly: isReadOnly(volume) } as const;
@@ -252,7 +274,7 @@ export class DefinitionValidator {
     const image = await this.#options.images.find({ ...plain, user, tellsContent }, signal);
     const without = wayWithout(volume, asker);
     const isArriving = asker.arrivesAs !== undefined;
-    const asked = { ...plain, field, pathField, without, isArriving } as const;
+    const asked = { ...plain, field, pathField, without, isArriving, isMade } as const;
     return { ...asked, image, violation: violationOf(asked, image) };
   }
 

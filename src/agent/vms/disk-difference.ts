@@ -1,3 +1,4 @@
+import { volumesOf } from '../../core/resources/volumes-of.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 
@@ -17,7 +18,7 @@ export function diskDifference(
   const live = liveDefinition ?? definition;
   // Its disks may be what this version does not know.
   if (live.newer !== undefined) return undefined;
-  const volumes = (live.spec.template.spec.volumes ?? []).map(({ name }) => name);
+  const volumes = volumesOf(live.spec.template.spec).map(({ name }) => name);
   const attached = disks
     .filter(({ name }) => !volumes.includes(name))
     .map(({ target, images }) => (images[0] ? `${target} (${images[0].path})` : target));

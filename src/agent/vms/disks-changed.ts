@@ -1,4 +1,6 @@
 import { AgentError } from '../../core/errors.ts';
+import { resolvedMachine } from '../../core/made-disks.ts';
+import type { VmSpec } from '../../core/resources/virtual-machine.ts';
 import { pathOf, type Volume } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
@@ -26,7 +28,7 @@ type Found = Pick<HypervisorVm, 'drift' | 'disks' | 'definition'>;
 function otherDisks({ drift, disks, definition }: Found): readonly Volume[] {
   if (!drift.includes('volumes')) return [];
   const found = new Map(disks.map(({ name, images }) => [name, images[0]?.path]));
-  const volumes = definition?.spec.template.spec.volumes ?? [];
+  const volumes = (definition && resolvedMachine(definition).volumes) ?? [];
   return volumes.filter(
     (volume) => volume.kind !== 'cdrom' && pathOf(volume) !== found.get(volume.name),
   );
@@ -37,9 +39,10 @@ export function hasOtherDisks(found: Found): boolean {
 }
 
 /** Whether a disk that somebody has changed would be put back although the manifest has nothing new to say of it. */
-export function putsDisksBack(found: Found, wanted: readonly Volume[]): boolean {
+export function putsDisksBack(found: Found, spec: VmSpec): boolean {
+  const wanted = resolvedMachine({ spec, madeDisks: found.definition?.madeDisks ?? {} }).volumes;
   return otherDisks(found).some(({ name, source }) => {
-    const now = wanted.find((volume) => volume.name === name);
+    const now = wanted?.find((volume) => volume.name === name);
     return now !== undefined && pathOf(now) === pathOf({ source });
   });
 }

@@ -40,6 +40,8 @@ export interface AskedVolume {
   readonly without: string;
   /** The VM comes from another node, which has it: what is to be here is that very one. */
   readonly isArriving: boolean;
+  /** An agent has made it for the VM: no other will do. */
+  readonly isMade: boolean;
 }
 
 export interface Look extends AskedVolume {
@@ -126,16 +128,17 @@ export function wayWithout({ kind, name }: Volume, { arrivesAs }: Asker): string
 }
 
 /** Where any file with the same content will do. */
-const COPIED = { without: '', isArriving: false } as const;
+const COPIED = { without: '', isArriving: false, isMade: false } as const;
 
 export function missing(
   field: string,
   path: string,
-  { without, isArriving }: Pick<AskedVolume, 'without' | 'isArriving'> = COPIED,
+  { without, isArriving, isMade }: Pick<AskedVolume, 'without' | 'isArriving' | 'isMade'> = COPIED,
 ): SpecViolation {
-  const mend = isArriving
-    ? 'mount the storage that it is on under the same path here'
+  const back = isMade
+    ? 'it was made for this VM, so mount its storage or put the file back'
     : 'put the file there or correct the path';
+  const mend = isArriving ? 'mount the storage that it is on under the same path here' : back;
   const description = `is ${path}, which does not exist on this node; ${mend}${without}`;
   return { field, description, reason: 'IMAGE_NOT_FOUND' };
 }

@@ -4,18 +4,20 @@ import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { OperationSecrets } from '../operations/operation-secrets.ts';
 import type { Again, Controller, Input, Output } from '../reconcile/controller.ts';
+import type { VmDisks } from './vm-disks.ts';
 
 export interface OrphanedFileControllerOptions {
   readonly domains: Pick<HypervisorDomains, 'find' | 'listFiles' | 'removeFiles'>;
   readonly privateFiles: Pick<PrivateFiles, 'listVms' | 'remove'>;
+  readonly disks: Pick<VmDisks, 'listOwners' | 'removeLeft'>;
   readonly secrets: Pick<OperationSecrets, 'unlessInUse'>;
   readonly locks: KeyLocks;
   readonly log: Logger;
 }
 
 /**
- * Removes the private files, the variables of UEFI and the console logs of VMs that are gone, and of operations that have ended,
- * which an agent that was killed has left.
+ * Removes the private files, the variables of UEFI, the console logs and the unused disks of VMs that are gone, and of operations
+ * that have ended, which an agent that was killed has left.
  */
 export class OrphanedFileController implements Controller {
   readonly name = 'orphaned-files';
@@ -33,19 +35,24 @@ export class OrphanedFileController implements Controller {
   }
 
   async findOthers(signal: AbortSignal): Promise<readonly string[]> {
-    const { domains, privateFiles } = this.#options;
-    const owners = [...(await privateFiles.listVms(signal)), ...(await domains.listFiles(signal))];
+    const { domains, privateFiles, disks } = this.#options;
+    const owners = [
+      ...(await privateFiles.listVms(signal)),
+      ...(await domains.listFiles(signal)),
+      ...(await disks.listOwners(signal)),
+    ];
     return [...new Set(owners)];
   }
 
   async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
-    const { domains, privateFiles, secrets, locks, log } = this.#options;
+    const { domains, privateFiles, disks, secrets, locks, log } = this.#options;
     // Whoever makes the VM, or has it on its way to or from here, has the lock, and sees to the files at the end.
     using lock = locks.tryAcquire(vmUid, 'removal of files', { isByItself: true });
     if (lock === undefined) return undefined;
     // While the hypervisor is away this fails, and nothing is removed.
     if ((await domains.find(vmUid, signal)) !== undefined) return undefined;
     await domains.removeFiles(vmUid, signal);
+    await disks.removeLeft(vmUid, signal);
     // Operations have files too.
     await secrets.unlessInUse(vmUid, async () => {
       await privateFiles.remove(vmUid, signal);

@@ -4,10 +4,12 @@ import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-d
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import type { GivenUpCreations } from '../operations/given-up-creations.ts';
 import type { Ownership } from './ownership.ts';
+import type { VmDisks } from './vm-disks.ts';
 
 export interface RemainsOptions {
   readonly domains: Pick<HypervisorDomains, 'undefine'>;
   readonly privateFiles: Pick<PrivateFiles, 'remove'>;
+  readonly disks: Pick<VmDisks, 'removeUnused'>;
   readonly ownership: Ownership;
   readonly creations: Pick<GivenUpCreations, 'find'>;
   /** Whether anybody has seen a VM run, whatever the hypervisor has forgotten. Must cost nothing. */
@@ -45,11 +47,12 @@ export class Remains {
    * that there is something to be taken away. Fails with VM_RUNNING if somebody has started it since it was found: then it is a VM.
    */
   async remove(definition: VmDefinition, signal: AbortSignal): Promise<void> {
-    const { domains, privateFiles, ownership } = this.#options;
+    const { domains, privateFiles, disks, ownership } = this.#options;
     const { uid } = definition;
     const wasOwner = ownership.isOwner(uid);
     if (wasOwner) await ownership.forget(definition);
     await privateFiles.remove(uid, signal);
+    await disks.removeUnused(definition, signal);
     try {
       await domains.undefine(uid, signal);
     } catch (error) {

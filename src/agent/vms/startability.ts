@@ -1,6 +1,7 @@
 import { delay } from '../../core/delay.ts';
 import { AgentError, hasReason, type Reason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
+import { resolvedMachine } from '../../core/made-disks.ts';
 import { summarize } from '../../core/resources/schema-issues.ts';
 import { pathOf } from '../../core/resources/volume.ts';
 import type { HostBridges } from '../../drivers/host-bridges.ts';
@@ -132,7 +133,7 @@ export class Startability {
 /** None of one whose next start takes others than its spec has. */
 function filesOf({ definition, drift }: Vm): readonly string[] {
   if (drift.includes('volumes')) return [];
-  const { volumes = [], kernel } = definition.spec.template.spec;
+  const { volumes = [], kernel } = resolvedMachine(definition);
   return [...volumes.map(pathOf), kernel?.path, kernel?.initrd].filter(
     (path) => path !== undefined,
   );

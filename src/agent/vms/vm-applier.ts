@@ -1,6 +1,7 @@
 import { AgentError } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
+import type { MadeDisk } from '../../core/made-disks.ts';
 import { fieldChanges } from '../../core/resources/field-changes.ts';
 import { withMaskedFields } from '../../core/resources/field-mask.ts';
 import {
@@ -25,6 +26,7 @@ import type { Ownership } from './ownership.ts';
 import { assertRead } from './unread-vms.ts';
 import type { ApplyOptions, ApplyResult, FieldChange, Vm, VmRef } from './vm.ts';
 import type { VmCreator } from './vm-creator.ts';
+import type { VmDisks } from './vm-disks.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import { readPassword } from './vm-passwords.ts';
 import { isOff } from './vm-phase.ts';
@@ -38,6 +40,7 @@ export interface VmApplierOptions {
   readonly privateFiles: Pick<PrivateFiles, 'put' | 'read' | 'keepOnly'>;
   readonly nodeSecrets: NodeSecrets;
   readonly seeds: Pick<VmSeeds, 'write'>;
+  readonly disks: Pick<VmDisks, 'plan' | 'notes' | 'make' | 'removeAll'>;
   readonly inventory: VmInventory;
   readonly creator: VmCreator;
   readonly ownership: Ownership;
@@ -48,6 +51,8 @@ export interface VmApplierOptions {
 }
 
 const VOLUMES_FIELD = 'spec.template.spec.volumes';
+
+const UNDO_TIMEOUT_MS = 15_000;
 
 /** What a look at the VM itself says. */
 type Found = Pick<HypervisorVm, 'drift' | 'disks'> & Pick<Vm, 'definition'>;
@@ -95,18 +100,20 @@ export class VmApplier {
     options: ApplyOptions,
     signal: AbortSignal,
   ): Promise<ApplyResult> {
-    const { validator, ownership, locks, inventory } = this.#options;
+    const { validator, ownership, locks, inventory, disks } = this.#options;
     const { definition } = current;
     const parts = setUserDataApart(wantedVm(definition, manifest, options.updateMask));
     const { wanted, userData } = parts;
     assertUserDataKnown(parts, definition.privateFiles);
     const changes = this.#changes(current, wanted);
+    const planned = disks.plan(changedDefinition(definition, wanted));
     const known = { ...wanted, metadata: { ...wanted.metadata, uid: definition.uid } };
     const warnings = [
       ...(await validator.validate(known, { isStarted: false }, signal)),
       ...userDataNotes(userData),
       ...bootedNotes(current, wanted.spec, changes),
       ...firmwareNotes(current, wanted.spec),
+      ...(await disks.notes(planned, definition, signal)),
     ];
     const password = await readPassword(wanted.spec, definition, this.#options.nodeSecrets, signal);
     // Also where nothing would change: what is here is not the VM.
@@ -117,8 +124,7 @@ export class VmApplier {
     }
     assertDisksKnown(found, wanted, changes);
     if (options.dryRun) {
-      const changed = changedDefinition(definition, wanted);
-      const vm = { ...current, definition: { ...changed, generation: definition.generation } };
+      const vm = { ...current, definition: { ...planned, generation: definition.generation } };
       return { vm, warnings, outcome: 'changed', changes };
     }
     using _lock = await lockVm(locks, definition, { verb: 'change', purpose: 'apply' }, signal);
@@ -136,9 +142,11 @@ export class VmApplier {
       await this.#options.privateFiles.put(definition.uid, PASSWORD_FILE, password, signal);
     }
     // Whether it shall be on may have changed without a new generation.
-    const next = withPassword(changedDefinition(now, wanted), password);
+    const next = disks.plan(withPassword(changedDefinition(now, wanted), password));
     if (tellsOtherwise(changes)) await this.#options.seeds.write(next, { isNeeded: false }, signal);
-    await this.#define(next, signal);
+    const making = await disks.make(next, now, signal);
+    warnings.push(...making.warnings);
+    await this.#define(next, making.made, signal);
     await inventory.refresh(signal);
     return {
       vm: inventory.findByUid(definition.uid) ?? current,
@@ -148,12 +156,34 @@ export class VmApplier {
     };
   }
 
-  async #define(definition: VmDefinition, signal: AbortSignal): Promise<void> {
+  async #define(
+    definition: VmDefinition,
+    made: readonly MadeDisk[],
+    signal: AbortSignal,
+  ): Promise<void> {
     const { domains, privateFiles, log } = this.#options;
-    await domains.define(definition, signal);
+    try {
+      await domains.define(definition, signal);
+    } catch (error) {
+      if (made.length > 0) await this.#takeBack(definition, made);
+      throw error;
+    }
     log.info({ vmId: definition.uid, operation: 'apply' }, 'VM changed');
     // What it has had before may be the secret that was to be taken back.
     await privateFiles.keepOnly(definition.uid, definition.privateFiles, signal);
+  }
+
+  /** Removes disks that were made for a change that has come to nothing, unless it has been made after all. */
+  async #takeBack({ uid }: VmDefinition, made: readonly MadeDisk[]): Promise<void> {
+    const { domains, disks, log } = this.#options;
+    try {
+      const found = await domains.find(uid, AbortSignal.timeout(UNDO_TIMEOUT_MS));
+      const known = Object.values(found?.definition?.madeDisks ?? {}).map(({ path }) => path);
+      await disks.removeAll(made.filter(({ path }) => !known.includes(path)));
+    } catch (error) {
+      // An apply that comes later finds them, with nothing on them.
+      log.warn({ vmId: uid, err: error }, 'Could not remove disks of a change that has failed');
+    }
   }
 
   #changes(vm: Vm, wanted: WantedVm): readonly FieldChange[] {
@@ -210,9 +240,8 @@ function assertDisksKnown(
   changes: readonly Pick<FieldChange, 'field'>[],
 ): void {
   if (!found.drift.includes('volumes')) return;
-  const volumes = wanted.spec.template.spec.volumes ?? [];
   const isOfDisks = changes.some(({ field }) => field.startsWith(VOLUMES_FIELD));
-  if (isOfDisks && !putsDisksBack(found, volumes)) return;
+  if (isOfDisks && !putsDisksBack(found, wanted.spec)) return;
   throw disksChanged(found.definition);
 }
 

@@ -1,5 +1,6 @@
 import { camelCase } from '../../core/camel-case.ts';
 import { isReadOnly } from '../../core/resources/volume.ts';
+import { volumesOf } from '../../core/resources/volumes-of.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { DriftedPart, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 
@@ -194,7 +195,7 @@ function liveMigratable({ definition, deviceProblemOf = () => '' }: ConditionFac
     const message = 'spec.migrationPolicy.allowLiveMigration is false';
     return ['LiveMigratable', 'false', 'NotAllowed', message];
   }
-  const local = (template.spec.volumes ?? []).filter(
+  const local = volumesOf(template.spec).filter(
     (volume) => volume.shared !== true && !isReadOnly(volume),
   );
   if (local.length === 0) {

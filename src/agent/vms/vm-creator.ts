@@ -3,6 +3,7 @@ import type { SeedSecrets } from '../../core/cloud-init-seed.ts';
 import { AgentError, hasReason } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
+import type { MadeDisk } from '../../core/made-disks.ts';
 import { parseVirtualMachine } from '../../core/resources/parse-virtual-machine.ts';
 import { PASSWORD_FILE, USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
@@ -29,6 +30,7 @@ import type { Remains } from './remains.ts';
 import { assertRead } from './unread-vms.ts';
 import type { CreateOptions, CreateResult, Vm } from './vm.ts';
 import { UNDESCRIBED } from './vm-describer.ts';
+import type { VmDisks } from './vm-disks.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import type { VmLocator } from './vm-locator.ts';
 import { readPassword } from './vm-passwords.ts';
@@ -45,6 +47,7 @@ export interface VmCreatorOptions {
   readonly privateFiles: Pick<PrivateFiles, 'put' | 'read' | 'remove'>;
   readonly nodeSecrets: NodeSecrets;
   readonly seeds: Pick<VmSeeds, 'write'>;
+  readonly disks: Pick<VmDisks, 'plan' | 'notes' | 'make' | 'removeAll'>;
   readonly inventory: VmInventory;
   readonly ownership: Ownership;
   readonly accelerator: Pick<NodeAccelerator, 'assertKnown'>;
@@ -96,10 +99,10 @@ export class VmCreator {
     inventory.assertAbsent(draft);
     assertUserDataKnown(parts, {});
     const password = await readPassword(wanted.spec, undefined, this.#options.nodeSecrets, signal);
-    const definition = {
+    const definition = this.#options.disks.plan({
       ...withPassword(draft, password),
       ownershipEpoch: ownership.epochOfNew(draft, options.ownershipEpoch),
-    };
+    });
     const assertTaken = (): void => {
       if (definition.intent !== 'on') return;
       nodeShutdown.assertNotGoingDown(`Cannot create VM ${definition.name}`);
@@ -115,6 +118,7 @@ export class VmCreator {
     const warnings = [
       ...(await validator.validate(wanted, { isStarted: draft.intent === 'on' }, signal)),
       ...userDataNotes(userData),
+      ...(await this.#options.disks.notes(definition, undefined, signal)),
     ];
     await this.#freeUid(definition, options.dryRun, signal);
     await this.#assertNameFree(definition, signal);
@@ -142,7 +146,7 @@ export class VmCreator {
     if (options.dryRun) return { vm: this.#planned(definition), warnings };
     // Its operation waits until it is.
     this.#options.accelerator.assertKnown(`Cannot create VM ${definition.name}`);
-    await this.#make(definition, { userData, password }, signal);
+    warnings.push(...(await this.#make(definition, { userData, password }, signal)));
     if (options.reservationId !== undefined) await reservations.useUp(options.reservationId);
     await inventory.refresh(signal);
     const made = inventory.findByUid(definition.uid);
@@ -153,13 +157,14 @@ export class VmCreator {
     definition: VmDefinition,
     { userData, password }: SeedSecrets,
     signal: AbortSignal,
-  ): Promise<void> {
-    const { domains, ownership, privateFiles, log } = this.#options;
+  ): Promise<readonly string[]> {
+    const { domains, ownership, privateFiles, disks, log } = this.#options;
     signal.throwIfAborted();
     const before = ownership.find(definition.uid);
     await using undo = new AsyncDisposableStack();
     // Registered before the deed: a define that timed out may have happened all the same.
-    undo.defer(() => this.#unmake(definition, before));
+    let made: readonly MadeDisk[] = [];
+    undo.defer(() => this.#unmake(definition, before, made));
     // Before there is a VM that names them.
     if (userData !== undefined) {
       await privateFiles.put(definition.uid, USER_DATA_FILE, userData, signal);
@@ -168,6 +173,8 @@ export class VmCreator {
       await privateFiles.put(definition.uid, PASSWORD_FILE, password, signal);
     }
     await this.#options.seeds.write(definition, { isNeeded: false }, signal);
+    const making = await disks.make(definition, undefined, signal);
+    made = making.made;
     await domains.define(definition, signal);
     // Not before: that it has left this node must be known for as long as no newer copy of it is here.
     await ownership.own(definition);
@@ -176,13 +183,15 @@ export class VmCreator {
     if (isStarted) await domains.start(definition.uid, signal);
     undo.move();
     log.info({ vmId: definition.uid, name: definition.name }, 'VM created');
+    return making.warnings;
   }
 
   async #unmake(
     { uid: vmUid, createdAtMs }: VmDefinition,
     before: OwnershipRecord | undefined,
+    made: readonly MadeDisk[],
   ): Promise<void> {
-    const { domains, ownership, privateFiles, log } = this.#options;
+    const { domains, ownership, privateFiles, disks, log } = this.#options;
     const signal = AbortSignal.timeout(UNDO_TIMEOUT_MS);
     try {
       const found = await domains.find(vmUid, signal);
@@ -195,6 +204,9 @@ export class VmCreator {
       // Were it forgotten that the VM has left, nothing would keep a copy of it from being started.
       await ownership.restore(vmUid, before);
       await privateFiles.remove(vmUid, signal);
+      // Not while something may still start with them.
+      const isGone = found === undefined || found.definition?.createdAtMs === createdAtMs;
+      if (isGone) await disks.removeAll(made);
     } catch (error) {
       log.error({ vmId: vmUid, err: error }, 'Could not remove a VM whose creation failed');
     }

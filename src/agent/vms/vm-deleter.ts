@@ -1,6 +1,10 @@
 import { AgentError } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
+import { EVERYTHING } from '../../core/label-selector.ts';
 import type { Logger } from '../../core/logger.ts';
+import { resolvedMachine } from '../../core/made-disks.ts';
+import { pathOf } from '../../core/resources/volume.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import { lockNow, lockVm } from './busy.ts';
@@ -9,6 +13,7 @@ import type { Ownership } from './ownership.ts';
 import { assertWhole, intend } from './power-steps.ts';
 import { assertRead } from './unread-vms.ts';
 import type { DeleteOptions, DeleteOutcome, Vm, VmRef } from './vm.ts';
+import type { VmDisks } from './vm-disks.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import { isOff, isSaved, wasMovedAway } from './vm-phase.ts';
 import { commandNameOf } from './vm-words.ts';
@@ -20,6 +25,7 @@ export interface VmDeleterOptions {
     'list' | 'setFacts' | 'destroy' | 'undefine' | 'removeFiles'
   >;
   readonly privateFiles: Pick<PrivateFiles, 'remove'>;
+  readonly disks: Pick<VmDisks, 'remove' | 'removeUnused'>;
   readonly inventory: VmInventory;
   readonly ownership: Ownership;
   readonly whereabouts: Whereabouts;
@@ -51,6 +57,8 @@ export class VmDeleter {
     assertRead(found);
     whereabouts.assertDeletable(found.definition, options);
     if (wasMovedAway(found)) await whereabouts.assertNotMovedAway(found, signal);
+    assertOwnDisks(found, options);
+    if (options.disks === 'remove') this.#assertUsedByNoOther(found.definition);
     if (options.force) await assertWhole(domains, found.definition, signal);
     // What moves it is in the way of its shutdown too, so whoever looks at operations next says that.
     else if (found.phase !== 'migrating') assertNothingLost(found);
@@ -76,7 +84,7 @@ export class VmDeleter {
     whereabouts.assertDeletable(found.definition, options);
     if (wasMovedAway(found)) await whereabouts.assertNotMovedAway(found, signal);
     if (!options.force) assertNothingLost(found);
-    await this.#remove(found, signal);
+    await this.#remove(found, options, signal);
     log.info({ vmId: vmUid }, 'VM deleted');
     await inventory.refresh(signal);
     return 'deleted';
@@ -106,17 +114,50 @@ export class VmDeleter {
     await privateFiles.remove(vmUid, signal);
   }
 
-  async #remove(vm: Vm, signal: AbortSignal): Promise<void> {
-    const { domains, ownership, privateFiles } = this.#options;
+  /** Other VMs may name what was made for this one, as it is a file like any other. */
+  #assertUsedByNoOther({ uid, name, madeDisks }: VmDefinition): void {
+    const paths = Object.values(madeDisks).map(({ path }) => path);
+    const others = this.#options.inventory.list({ namespace: '', labels: EVERYTHING });
+    for (const { definition: other } of others) {
+      if (other.uid === uid) continue;
+      const volumes = resolvedMachine(other).volumes ?? [];
+      const path = volumes.map(pathOf).find((one) => one !== undefined && paths.includes(one));
+      if (path === undefined) continue;
+      throw new AgentError(
+        'IMAGE_IN_USE',
+        `Cannot delete the disks of VM ${name}: VM ${commandNameOf(other)} has ${path} as well; take it out of that one, or delete this VM without its disks`,
+        { metadata: { vmId: uid } },
+      );
+    }
+  }
+
+  async #remove(vm: Vm, options: DeleteOptions, signal: AbortSignal): Promise<void> {
+    const { domains, ownership, privateFiles, disks } = this.#options;
     const { definition } = vm;
     await assertWhole(domains, definition, signal);
     // Whatever happens in between, nothing shall start it again.
     await intend(domains, definition, 'off', signal);
     if (!isOff(vm)) await domains.destroy(definition.uid, signal);
+    // Before the VM: once that is gone, nobody knows any more that they were to go.
+    if (options.disks === 'remove') {
+      this.#assertUsedByNoOther(definition);
+      await disks.remove(definition, signal);
+    } else if (options.disks === 'remove-unused') await disks.removeUnused(definition, signal);
     await domains.undefine(definition.uid, signal);
     await ownership.forget(definition);
     await privateFiles.remove(definition.uid, signal);
   }
+}
+
+/** The disks of a copy are those of the VM that another node owns. */
+function assertOwnDisks({ definition }: Vm, { disks, unownedCopy }: DeleteOptions): void {
+  if (disks !== 'remove' || unownedCopy !== true) return;
+  const { name, uid } = definition;
+  throw new AgentError(
+    'INVALID_REQUEST',
+    `Cannot delete VM ${name} with its disks: what is here is a copy of a VM that another node owns, and the disks are that VM's; leave deleteDisks out`,
+    { metadata: { vmId: uid } },
+  );
 }
 
 /** What a guest has in memory goes with the VM, be it on or saved. */

@@ -228,6 +228,7 @@ function recordedDefinition(record: OwnershipRecord): VmDefinition {
     owner: '',
     intent: 'off',
     privateFiles: {},
+    madeDisks: {},
     newer: undefined,
   };
 }

@@ -28,6 +28,7 @@ import type {
 import type { VmApplier } from './vm-applier.ts';
 import type { VmCreator } from './vm-creator.ts';
 import type { VmDeleter } from './vm-deleter.ts';
+import { keptDisksNote } from './vm-disks.ts';
 import { isOff } from './vm-phase.ts';
 import { VmPower, type VmPowerOptions } from './vm-power.ts';
 
@@ -170,6 +171,12 @@ export class VmManager implements VmService {
   /** See `RunBook.rebootsOf`. */
   rebootsOf(vmUid: string): number {
     return this.#options.runs.rebootsOf(vmUid);
+  }
+
+  /** What stays of a VM that is deleted without its disks, for people; undefined if that is nothing. Costs nothing. */
+  findKeptDisks({ namespace, name }: VmRef): string | undefined {
+    const found = this.#options.inventory.findByName(namespace, name);
+    return found && keptDisksNote(found.definition);
   }
 
   delete(ref: VmRef, options: DeleteOptions, signal: AbortSignal): Promise<DeleteOutcome> {

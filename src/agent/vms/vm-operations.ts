@@ -15,7 +15,7 @@ import { changedOnly, type VmManager } from './vm-manager.ts';
 import { type StartStep, VmStarts } from './vm-starts.ts';
 
 type Verbs = PowerVerbs &
-  Pick<VmManager, 'create' | 'apply' | 'delete' | 'assertCanDelete' | 'findGone'>;
+  Pick<VmManager, 'create' | 'apply' | 'delete' | 'assertCanDelete' | 'findGone' | 'findKeptDisks'>;
 
 /** How what is asked of VMs is done, by kind of operation. */
 export function vmOperations(vms: Verbs, hooks: HookSteps) {
@@ -43,15 +43,23 @@ function deleteWork(vms: Verbs): OperationWork {
       return { vm: { namespace, name, uid }, deed, result: resultWord(found) };
     },
     async step({ vm, parameters, startedAtMs }, signal): Promise<StepResult> {
-      const outcome = await vms.delete(vm, deleteOptions(parameters), signal);
+      const options = deleteOptions(parameters);
+      const kept = options.disks === 'keep' ? vms.findKeptDisks(vm) : undefined;
+      const outcome = await vms.delete(vm, options, signal);
       // An agent may have deleted it that was killed before it could say so.
-      return { isDone: true, result: resultWord(startedAtMs === undefined ? outcome : 'deleted') };
+      const result = resultWord(startedAtMs === undefined ? outcome : 'deleted');
+      const warnings = kept === undefined || outcome !== 'deleted' ? [] : [kept];
+      return { isDone: true, result, warnings };
     },
   };
 }
 
 function deleteOptions(parameters: OperationParameters): DeleteOptions {
-  return { force: parameters['force'] === true, unownedCopy: parameters['unownedCopy'] === true };
+  return {
+    force: parameters['force'] === true,
+    unownedCopy: parameters['unownedCopy'] === true,
+    disks: parameters['deleteDisks'] === true ? 'remove' : 'keep',
+  };
 }
 
 /** As the API has it. */
@@ -138,7 +146,7 @@ async function unmake(vms: Verbs, operation: OperationRecord, signal: AbortSigna
     const { definition } = vm;
     // One that was there before stays.
     if (definition.createdAtMs < operation.requestedAtMs) return;
-    await vms.delete(identity(definition), { force: true }, signal);
+    await vms.delete(identity(definition), { force: true, disks: 'remove-unused' }, signal);
   } catch (error) {
     if (!hasReason(error, 'VM_NOT_FOUND', 'VM_UID_MISMATCH')) throw error;
   }

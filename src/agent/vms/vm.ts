@@ -138,6 +138,8 @@ export interface DeleteOptions {
   readonly force: boolean;
   /** Only a copy that this node does not own, and nothing else. */
   readonly unownedCopy?: boolean | undefined;
+  /** What becomes of disks that an agent has made for it: unused ones are those that its guest has never written to. All are kept by default. */
+  readonly disks?: 'keep' | 'remove-unused' | 'remove' | undefined;
 }
 
 /** What became of a VM that was to be deleted, or had become of it before. */

@@ -20,6 +20,7 @@ export function newDefinition({ metadata, spec }: WantedVm, owner: string): VmDe
     owner,
     intent: startsAtOnce(runStrategyOf(spec)) ? 'on' : 'off',
     privateFiles: withSecretsOf(spec, {}),
+    madeDisks: {},
     newer: undefined,
   };
 }

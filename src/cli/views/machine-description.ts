@@ -1,4 +1,5 @@
-import { pathOf } from '../../core/resources/volume.ts';
+import { busOf, pathOf } from '../../core/resources/volume.ts';
+import { volumesOf } from '../../core/resources/volumes-of.ts';
 import { formatTable } from '../output/table.ts';
 import type { Fact } from './description-text.ts';
 import type { VmDocument } from './vm-view.ts';
@@ -46,7 +47,7 @@ function firmwareText(firmware: Machine['firmware']): string {
 
 /** Its disks and drives, as the hypervisor has them and as the spec wants them. */
 export function volumesTable({ spec, status }: VmDocument): string {
-  const wanted = spec?.template.spec.volumes ?? [];
+  const wanted = spec === undefined ? [] : volumesOf(spec.template.spec);
   const found = status?.volumes ?? [];
   const names = new Set([...wanted, ...found].map(({ name }) => name ?? ''));
   const rows = [...names].map((name) => {
@@ -58,7 +59,7 @@ export function volumesTable({ spec, status }: VmDocument): string {
       name,
       isDrive ? 'cdrom' : 'disk',
       real?.target ?? volume?.target ?? '',
-      volume?.bus ?? '',
+      volume === undefined ? '' : busOf(volume),
       isDrive && !path ? '' : (real?.format ?? volume?.format ?? ''),
       volume?.size ?? '',
       volume?.shared === true ? 'yes' : 'no',

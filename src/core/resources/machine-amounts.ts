@@ -1,5 +1,6 @@
 import { parseBytes, parseMilliCpus } from '../quantity.ts';
 import type { Machine } from './machine.ts';
+import { diskBytesOf, isMadeByAgent, volumeFieldOf, volumesOf } from './volumes-of.ts';
 
 const MIB = 2 ** 20;
 
@@ -31,7 +32,7 @@ export function nodeMemoryBytesOf(machine: WithResources): number {
 }
 
 /** What was rounded, for people; empty if nothing was. */
-export function roundingNotes(machine: WithResources): readonly string[] {
+export function roundingNotes(machine: Pick<Machine, 'resources' | 'volumes'>): readonly string[] {
   const { cpu, memory } = machine.resources;
   const notes: string[] = [];
   const vcpus = vcpusOf(machine);
@@ -41,6 +42,14 @@ export function roundingNotes(machine: WithResources): readonly string[] {
   const bytes = memoryBytesOf(machine);
   if (Number(parseBytes(memory) ?? 0n) !== bytes) {
     notes.push(`spec.template.spec.resources.memory ${memory} is rounded up to ${bytes / MIB}Mi`);
+  }
+  for (const { name, size } of volumesOf(machine).filter(isMadeByAgent)) {
+    const bytes = diskBytesOf(size);
+    if (parseBytes(size) === BigInt(bytes)) continue;
+    const field = `spec.template.spec.${volumeFieldOf(machine, name)}`;
+    notes.push(
+      `${field}${field.endsWith('disk') ? '' : '.size'} ${size} is rounded up to whole sectors, ${bytes} bytes`,
+    );
   }
   return notes;
 }

@@ -19,8 +19,8 @@ const resources = z.strictObject({
       'Memory, such as `8Gi`; at least what the node is configured to ask for (512Mi), at most `4Pi`; rounded up to whole MiB.',
   }),
   disk: bytesQuantity.optional().meta({
-    description: 'Size of the root disk: made from image, or empty without one.',
-    notSupported: 'the agent cannot make disks yet; name a file or block device in volumes',
+    description:
+      'Size of the disk `root`, 1Mi to 64Ti, which the agent makes, empty, for the first of `volumes`; see [disks](../disks.md). How it is attached a volume of that name may say.',
   }),
 });
 
@@ -148,7 +148,8 @@ export const machine = z.strictObject({
   resources: resources.meta({ description: 'How much of the node it gets.' }),
   image: imageSource.optional().meta({
     description: 'What its root disk is made from.',
-    notSupported: 'the agent cannot fetch images yet; name a file or block device in volumes',
+    notSupported:
+      'the agent cannot fetch images yet; name a file or block device in volumes, or leave it out for an empty disk',
   }),
   networks: z
     .array(network)

@@ -4,8 +4,11 @@ import type { Machine } from './machine.ts';
 import { networkProblems } from './network-rules.ts';
 import type { SpecProblem } from './spec-problem.ts';
 import { busOf, MAX_VOLUMES, pathOf, targetPrefixOf, type Volume } from './volume.ts';
+import { ROOT_VOLUME, volumesOf } from './volumes-of.ts';
 
 const MAX_VCPUS = 512;
+/** QEMU's qcow2 goes further; file systems that hold a larger file are rare. */
+const MAX_DISK_BYTES = 2n ** 46n;
 /** What x86 can address, in 52 bits. */
 const MAX_MEMORY_BYTES = 2n ** 52n;
 const MIB = 2n ** 20n;
@@ -20,8 +23,8 @@ export function* specProblems(spec: {
   if (spec.running !== undefined && spec.runStrategy !== undefined) {
     yield { path: ['running'], message: 'must be left out where runStrategy is given' };
   }
-  const { image, kernel, volumes = [] } = spec.template.spec;
-  if (image === undefined && kernel === undefined && volumes.length === 0) {
+  const { image, kernel } = spec.template.spec;
+  if (image === undefined && kernel === undefined && volumesOf(spec.template.spec).length === 0) {
     const message = 'is required: name an image, a volume to boot from, or a kernel';
     yield { path: ['template', 'spec', 'image'], message };
   }
@@ -65,11 +68,7 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
     const message = 'must be left out with the data source configdrive, which has no place for it';
     yield { path: ['cloudInit', 'networkConfig'], message };
   }
-  const places = MAX_VOLUMES - (machine.volumes ?? []).length;
-  if (places < 1 && hasSeed(machine)) {
-    const message = `must be at most ${MAX_VOLUMES - 1} with userData or cloudInit, which take the place of one`;
-    yield { path: ['volumes'], message };
-  }
+  yield* numberProblems(machine);
   if (machine.firmware?.type !== 'uefi') {
     for (const field of ['secureBoot', 'secureBootKeys', 'nvram'] as const) {
       const value = machine.firmware?.[field];
@@ -88,18 +87,87 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
   }
   const { volumes = [] } = machine;
   for (const [index, volume] of volumes.entries()) {
-    for (const { path, message } of volumeProblems(volume, volumes.slice(0, index))) {
+    for (const { path, message } of volumeProblems(volume, volumes.slice(0, index), machine)) {
       yield { path: ['volumes', index, ...path], message };
     }
   }
+  for (const message of sizeProblems(machine.resources.disk)) {
+    yield { path: ['resources', 'disk'], message };
+  }
 }
 
-function* volumeProblems(volume: Volume, earlier: readonly Volume[]): Generator<SpecProblem> {
-  const { source, format, size, target, kind, readOnly, cache, io } = volume;
+function* numberProblems(machine: Machine): Generator<SpecProblem> {
+  const given = (machine.volumes ?? []).length;
+  const places = MAX_VOLUMES - volumesOf(machine).length;
+  const others = [
+    ...(volumesOf(machine).length > given ? ['resources.disk'] : []),
+    ...(hasSeed(machine) ? ['userData or cloudInit'] : []),
+  ];
+  if (places >= (hasSeed(machine) ? 1 : 0)) return;
+  const most = MAX_VOLUMES - others.length;
+  const place = others.length === 1 ? 'the place of one' : 'a place each';
+  const message = `must be at most ${most} with ${others.join(' and ')}, which take ${place}`;
+  yield { path: ['volumes'], message };
+}
+
+function* sizeProblems(size: string | undefined): Generator<string> {
+  // What is no quantity is refused as such.
+  const bytes = parseBytes(size ?? '');
+  if (bytes === undefined) return;
+  if (size?.endsWith('m') === true && bytes < MIB) {
+    yield `is ${size}, which is thousandths of a byte; did you mean ${similarBytes(size)}?`;
+  } else if (bytes < MIB || bytes > MAX_DISK_BYTES) yield `must be from 1Mi to 64Ti, not ${size}`;
+}
+
+/** Of what the agent is to make. */
+function* makingProblems(volume: Volume, { resources }: Machine): Generator<SpecProblem> {
+  const { name, source, size, kind, readOnly } = volume;
+  const hasDisk = name === ROOT_VOLUME && resources.disk !== undefined;
+  if (hasDisk && source !== undefined) {
+    const message =
+      'must be left out with resources.disk, which makes this disk anew; leave one of the two out';
+    yield { path: ['source'], message };
+  }
+  if (hasDisk && kind === 'cdrom') {
+    const message =
+      'must be disk with resources.disk, which is the size of this volume; give the drive another name';
+    yield { path: ['kind'], message };
+  }
+  if (hasDisk && size !== undefined) {
+    const message = 'must be left out with resources.disk, which is the size of this volume';
+    yield { path: ['size'], message };
+  }
   // A drive may be empty.
-  if (source === undefined && size === undefined && kind !== 'cdrom') {
+  if (source === undefined && size === undefined && kind !== 'cdrom' && !hasDisk) {
     yield { path: ['source'], message: 'is required, or a size to make it anew' };
   }
+  if (size === undefined) return;
+  for (const message of sizeProblems(size)) yield { path: ['size'], message };
+  if (source !== undefined) {
+    yield {
+      path: ['size'],
+      message: 'must be left out with a source, which has a size of its own',
+    };
+  } else if (kind === 'cdrom') {
+    yield {
+      path: ['size'],
+      message: 'must be left out for a cdrom: it has the size of what is in it',
+    };
+  } else if (readOnly === true) {
+    yield {
+      path: ['readOnly'],
+      message: 'must be left out or false for a disk that is made empty',
+    };
+  }
+}
+
+function* volumeProblems(
+  volume: Volume,
+  earlier: readonly Volume[],
+  machine: Machine,
+): Generator<SpecProblem> {
+  const { source, format, target, kind, readOnly, cache, io } = volume;
+  yield* makingProblems(volume, machine);
   if (source?.file !== undefined && format === undefined) {
     yield { path: ['format'], message: 'is required for a file: it is never guessed' };
   }

@@ -44,12 +44,13 @@ const volumeSource = z
 export const volume = z.strictObject({
   name: dnsLabel.meta({ description: 'Unique within the VM.' }),
   size: bytesQuantity.optional().meta({
-    description: 'Size, for what is made anew.',
-    notSupported: 'the agent cannot make volumes yet; name what is there in source',
+    description:
+      'Size of a disk that the agent makes, empty: 1Mi to 64Ti, rounded up to whole sectors of 512 bytes. In the place of a source.',
   }),
   storageClass: z.string().min(1).optional().meta({
     description: 'Kubernetes StorageClass.',
-    notSupported: 'only a cluster can resolve a storage class; name what is there in source',
+    notSupported:
+      "only a cluster can resolve a storage class; leave it out for a disk in the node's folder",
   }),
   accessMode: choice('ACCESS_MODE', ['ReadWriteOnce', 'ReadOnlyMany', 'ReadWriteMany'])
     .optional()
@@ -72,7 +73,7 @@ export const volume = z.strictObject({
     }),
   format: choice('VOLUME_FORMAT', ['raw', 'qcow2']).optional().meta({
     description:
-      'Format of the content. Required for a file, as it is never guessed; a block device is raw unless given.',
+      'Format of the content. Required for a file, as it is never guessed; a block device is raw unless given, and a disk that the agent makes qcow2.',
   }),
   target: z
     .string()
@@ -117,8 +118,8 @@ export function busOf({ bus, kind }: Pick<Volume, 'bus' | 'kind'>): VolumeBus {
 }
 
 /** The format that QEMU reads a volume in. */
-export function formatOf({ format }: Pick<Volume, 'format'>): VolumeFormat {
-  return format ?? 'raw';
+export function formatOf(volume: Pick<Volume, 'format' | 'size'>): VolumeFormat {
+  return volume.format ?? (volume.size === undefined ? 'raw' : 'qcow2');
 }
 
 export function isReadOnly({ kind, readOnly }: Pick<Volume, 'kind' | 'readOnly'>): boolean {

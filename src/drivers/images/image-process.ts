@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline';
 import { AgentError } from '../../core/errors.ts';
 import type { ImageAnswer, ImageProcessSettings, ImageQuestion } from './image-protocol.ts';
+import { LocalDiskFiles } from './local-disk-files.ts';
 import { QemuImgInspector } from './qemu-img-inspector.ts';
 
 /*
@@ -10,16 +11,34 @@ import { QemuImgInspector } from './qemu-img-inspector.ts';
 
 const settings = JSON.parse(process.argv[2] ?? '{}') as ImageProcessSettings;
 const inspector = new QemuImgInspector(settings);
+const disks = new LocalDiskFiles(settings);
 /** Its starter kills it before. */
 const NEVER = new AbortController().signal;
 
+function work(question: ImageQuestion): Promise<unknown> {
+  switch (question.verb) {
+    case 'find':
+      return inspector.find(question.query, NEVER);
+    case 'findBootFile':
+      return inspector.findBootFile(question.path, question.user, NEVER);
+    case 'makeDisk':
+      return disks.make(question.disk, NEVER);
+    case 'removeDisk':
+      return disks.remove(question.path, NEVER);
+    case 'listDisks':
+      return disks.list(question.folder, NEVER);
+    case 'isUnusedDisk':
+      return disks.isUnused(question.disk, NEVER);
+    case 'isLocalFolder':
+      return disks.isLocal(question.folder, NEVER);
+    case 'availableBytes':
+      return disks.availableBytes(question.folder, NEVER);
+  }
+}
+
 async function answerTo(question: ImageQuestion): Promise<ImageAnswer> {
   try {
-    const found =
-      question.verb === 'find'
-        ? await inspector.find(question.query, NEVER)
-        : await inspector.findBootFile(question.path, question.user, NEVER);
-    return { found };
+    return { found: await work(question) };
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
     return { failure: { reason: error.reason, message: error.message } };

@@ -1,21 +1,29 @@
 import type { Reason } from '../../core/errors.ts';
+import type { MadeDisk } from '../../core/made-disks.ts';
 import { siblingModule } from '../../core/sibling-module.ts';
+import type { NewDisk } from '../disk-files.ts';
 import type { FileOwner } from '../hypervisor-host.ts';
-import type { FileInfo, ImageInfo, ImageQuery } from '../images.ts';
+import type { ImageQuery } from '../images.ts';
 import type { QemuImgInspectorOptions } from './qemu-img-inspector.ts';
 
-/* agent ⇄ a process that looks at images. It is given its settings as its only argument, as JSON. */
+/* agent ⇄ a process that works on images. It is given its settings as its only argument, as JSON. */
 
 export type ImageProcessSettings = QemuImgInspectorOptions;
 
 /** What the process is asked, a line each, the next one only after the answer. */
 export type ImageQuestion =
   | { readonly verb: 'find'; readonly query: ImageQuery }
-  | { readonly verb: 'findBootFile'; readonly path: string; readonly user?: FileOwner | undefined };
+  | { readonly verb: 'findBootFile'; readonly path: string; readonly user?: FileOwner | undefined }
+  | { readonly verb: 'makeDisk'; readonly disk: NewDisk }
+  | { readonly verb: 'removeDisk'; readonly path: string }
+  | { readonly verb: 'listDisks'; readonly folder: string }
+  | { readonly verb: 'isUnusedDisk'; readonly disk: Pick<MadeDisk, 'path' | 'format'> }
+  | { readonly verb: 'isLocalFolder'; readonly folder: string }
+  | { readonly verb: 'availableBytes'; readonly folder: string };
 
-/** A line of its output; without `found` there is nothing there. */
+/** A line of its output: what the verb of the contract gives, absent where that is nothing. */
 export type ImageAnswer =
-  | { readonly found?: FileInfo | ImageInfo | undefined }
+  | { readonly found?: unknown }
   | { readonly failure: { readonly reason: Reason; readonly message: string } };
 
 /** The file of the process, source or built like its starter. */

@@ -1,49 +1,15 @@
-import { AgentError } from '../../core/errors.ts';
-import { Slots } from '../../core/slots.ts';
-import { untilAborted } from '../../core/until-aborted.ts';
 import type { FileOwner } from '../hypervisor-host.ts';
 import type { FileInfo, ImageInfo, ImageInspector, ImageQuery } from '../images.ts';
-import {
-  type ImageAnswer,
-  type ImageProcessSettings,
-  type ImageQuestion,
-  imageProcessUrl,
-} from './image-protocol.ts';
+import type { ImageProcesses } from './image-processes.ts';
+import type { ImageQuestion } from './image-protocol.ts';
 import { listMissing } from './missing-files.ts';
-import { placeOf } from './mount-points.ts';
-import { HangingProcesses, StorageProcess } from './storage-process.ts';
 
-export interface ProcessImageInspectorOptions extends ImageProcessSettings {
-  /** How long storage is waited for. Default 10 s. */
-  readonly timeoutMs?: number;
-  /** Where processes may hang at once before no more are started. */
-  readonly maxHanging?: number;
-}
+/** Looks at images, and waits for no storage that has gone away. */
+export class ProcessImageInspector implements ImageInspector {
+  readonly #processes: ImageProcesses;
 
-const DEFAULT_TIMEOUT_MS = 10_000;
-const MAX_HANGING = 8;
-/** More at once would only take each other's time, until storage that is well counts as gone. */
-const MAX_AT_ONE_PLACE = 4;
-/** Kept for the next question; each takes some 40 MiB, and is there again in a tenth of a second. */
-const KEEP_MS = 2_000;
-
-/**
- * Looks at images in processes of its own, so that storage that has gone away keeps nobody but who asks for what is on it. A
- * process that hangs is killed; one in the kernel's uninterruptible sleep only ends with that, and until then nobody is sent to
- * the same place.
- */
-export class ProcessImageInspector implements ImageInspector, Disposable {
-  readonly #options: ProcessImageInspectorOptions;
-  readonly #idle: ImageProcess[] = [];
-  /** Of what they were asked about. */
-  readonly #hanging: HangingProcesses;
-  /** Where somebody asks or waits to. */
-  readonly #queues = new Map<string, Queue>();
-  #keepTimer: NodeJS.Timeout | undefined;
-
-  constructor(options: ProcessImageInspectorOptions) {
-    this.#options = options;
-    this.#hanging = new HangingProcesses(options.maxHanging ?? MAX_HANGING);
+  constructor(processes: ImageProcesses) {
+    this.#processes = processes;
   }
 
   async find(query: ImageQuery, signal: AbortSignal): Promise<ImageInfo | undefined> {
@@ -63,131 +29,13 @@ export class ProcessImageInspector implements ImageInspector, Disposable {
     return listMissing(paths, signal);
   }
 
-  [Symbol.dispose](): void {
-    clearTimeout(this.#keepTimer);
-    for (const each of this.#idle.splice(0)) each.kill();
-  }
-
   async #ask(
     path: string,
     question: ImageQuestion,
     signal: AbortSignal,
   ): Promise<FileInfo | ImageInfo | undefined> {
-    signal.throwIfAborted();
-    const place = placeOf(path);
-    const queue = this.#queues.get(place) ?? new Queue();
-    this.#queues.set(place, queue);
-    try {
-      await using _slot = await queue.slots.take(AbortSignal.any([signal, queue.silence.signal]));
-      return await this.#askAt(place, queue, question, signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      if (error !== SILENT) throw error;
-      return unreachable(place);
-    } finally {
-      const isIdle = queue.slots.free === MAX_AT_ONE_PLACE;
-      if (isIdle && this.#queues.get(place) === queue) this.#queues.delete(place);
-    }
-  }
-
-  async #askAt(
-    place: string,
-    queue: Queue,
-    question: ImageQuestion,
-    signal: AbortSignal,
-  ): Promise<FileInfo | ImageInfo | undefined> {
-    const { timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
-    if (this.#hanging.isAt(place) || this.#hanging.areTooMany) return unreachable(place);
-    const process = this.#takeIdle() ?? new ImageProcess(this.#options);
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
-    let answer: ImageAnswer;
-    try {
-      answer = await untilAborted(process.ask(question), deadline);
-    } catch (error) {
-      this.#end(process, place);
-      signal.throwIfAborted();
-      if (!deadline.aborted) throw error;
-      queue.tellAll();
-      return unreachable(place);
-    }
-    this.#keep(process);
-    if ('failure' in answer) {
-      throw new AgentError(answer.failure.reason, answer.failure.message);
-    }
-    return answer.found;
-  }
-
-  #takeIdle(): ImageProcess | undefined {
-    for (;;) {
-      const last = this.#idle.pop();
-      if (last?.process.hasExited !== true) return last;
-    }
-  }
-
-  #end(process: ImageProcess, place: string): void {
-    this.#hanging.add(process.process, place);
-    process.kill();
-  }
-
-  #keep(process: ImageProcess): void {
-    this.#idle.push(process);
-    clearTimeout(this.#keepTimer);
-    this.#keepTimer = setTimeout(() => this[Symbol.dispose](), KEEP_MS);
-    this.#keepTimer.unref();
-  }
-}
-
-/** Why nobody is asked any more who waited for storage to be asked. */
-const SILENT = new Error('The storage has not answered somebody else');
-
-/** Those who ask for what is at one place. */
-class Queue {
-  readonly slots = new Slots(MAX_AT_ONE_PLACE);
-  silence = new AbortController();
-
-  /** The others need not find out one after another. */
-  tellAll(): void {
-    this.silence.abort(SILENT);
-    this.silence = new AbortController();
-  }
-}
-
-function unreachable(place: string): FileInfo {
-  const text = `its storage does not answer (${place}); look at what is mounted there and at its server, then try again`;
-  return { kind: 'other', problem: { reason: 'IMAGE_UNREACHABLE', text } };
-}
-
-class ImageProcess {
-  readonly process: StorageProcess;
-  #answer = Promise.withResolvers<ImageAnswer>();
-
-  constructor({ places, binary, qemuConf }: ProcessImageInspectorOptions) {
-    // The deadline is the starter's.
-    const settings: ImageProcessSettings = {
-      places,
-      ...(binary === undefined ? {} : { binary }),
-      ...(qemuConf === undefined ? {} : { qemuConf }),
-      timeoutMs: 2 ** 31 - 1,
-    };
-    this.process = new StorageProcess({
-      program: imageProcessUrl(),
-      arguments: [JSON.stringify(settings)],
-      onLine: (line) => this.#answer.resolve(JSON.parse(line) as ImageAnswer),
-      onEnd: (error) => this.#answer.reject(error),
-    });
-    this.#answer.promise.catch(() => undefined);
-    // One that waits for the next question.
-    this.process.unref();
-  }
-
-  async ask(question: ImageQuestion): Promise<ImageAnswer> {
-    this.#answer = Promise.withResolvers();
-    this.process.tell(question);
-    return this.#answer.promise;
-  }
-
-  kill(): void {
-    this.#answer.promise.catch(() => undefined);
-    this.process.kill();
+    const answer = await this.#processes.ask(path, question, signal);
+    if ('unreachable' in answer) return { kind: 'other', problem: answer.unreachable };
+    return answer.found as FileInfo | ImageInfo | undefined;
   }
 }

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { AgentError } from '../../core/errors.ts';
+import { resolvedMachine } from '../../core/made-disks.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import { withMedium } from '../../core/vm-medium.ts';
 import {
@@ -87,7 +88,7 @@ export class LibvirtDomains implements HypervisorDomains {
       present === undefined
         ? buildDomainXml(definition, options)
         : DomainDocument.parse(present)
-            .withMachine(definition.spec.template.spec, options)
+            .withMachine(resolvedMachine(definition), options)
             .withDefinition(definition)
             // Of a VM that somebody has undefined from under its run.
             .withRunningSince(undefined)

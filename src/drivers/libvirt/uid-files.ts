@@ -2,20 +2,9 @@ import { readdir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AgentError } from '../../core/errors.ts';
 import { codeOf } from '../../core/file-words.ts';
+import { isLocalFileSystem } from '../../core/local-file-system.ts';
 
 const UID = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}';
-
-/** Numbers of statfs(2) for those that one host alone can have mounted to write. */
-const LOCAL_FILE_SYSTEMS = [
-  0xef53, // ext2, ext3, ext4
-  0x58465342, // XFS
-  0x9123683e, // Btrfs
-  0x2fc12fc1, // ZFS
-  0xf2f52010, // F2FS
-  0xca451a4e, // bcachefs
-  0x01021994, // tmpfs
-  0x794c7630, // overlayfs
-];
 
 export interface UidFilesOptions {
   /** As this process sees it. */
@@ -82,5 +71,5 @@ export class UidFiles {
 
 async function isLocal(directory: string): Promise<boolean> {
   const { type } = await statfs(directory);
-  return LOCAL_FILE_SYSTEMS.includes(type);
+  return isLocalFileSystem(type);
 }

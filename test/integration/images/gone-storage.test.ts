@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { ImageProcesses } from '../../../src/drivers/images/image-processes.ts';
 import { ProcessImageInspector } from '../../../src/drivers/images/process-image-inspector.ts';
 import { HangingMount } from '../../fixtures/hanging-mount.ts';
 import { until } from '../../fixtures/until.ts';
@@ -11,14 +12,14 @@ const skip =
   process.getuid?.() === 0 && existsSync('/dev/fuse') ? false : 'needs root and /dev/fuse';
 const never = new AbortController().signal;
 
-function open(folder: Folder, timeoutMs: number): ProcessImageInspector {
+function open(folder: Folder, timeoutMs: number): ImageProcesses {
   const places = {
     folders: [folder.own('')],
     bootFolders: [folder.foreign('')],
     blockDevices: [],
     ownFiles: [],
   };
-  return new ProcessImageInspector({ places, timeoutMs });
+  return new ImageProcesses({ places, timeoutMs });
 }
 
 /** Processes that look at images for this one. */
@@ -40,7 +41,8 @@ test('what lies on storage that has gone away is told in time, and everything el
   await using folder = await Folder.make();
   const well = folder.create(folder.own('well'));
   const kernel = await folder.raw(folder.foreign('vmlinuz'));
-  using images = open(folder, 4_000);
+  using processes = open(folder, 4_000);
+  const images = new ProcessImageInspector(processes);
   {
     await using gone = await HangingMount.at(folder.own('gone'));
     const stuck = Array.from({ length: 4 }, (_, index) =>
@@ -69,7 +71,8 @@ test('who gives up leaves no process behind, and asking again and again starts n
 }, async () => {
   await using folder = await Folder.make();
   await using gone = await HangingMount.at(folder.own('gone'));
-  using images = open(folder, 300);
+  using processes = open(folder, 300);
+  const images = new ProcessImageInspector(processes);
   const giveUp = new AbortController();
   const asked = images.find(queryOf({ path: `${gone.folder}/disk` }), giveUp.signal);
   const refused = assert.rejects(asked, /^Error: enough$/);
@@ -89,7 +92,8 @@ test('of many who ask at once none is told that storage does not answer, nor are
 }, async () => {
   await using folder = await Folder.make();
   const image = folder.create(folder.own('well'));
-  using images = open(folder, 10_000);
+  using processes = open(folder, 10_000);
+  const images = new ProcessImageInspector(processes);
   let most = 0;
   const over = new AbortController();
   const counting = (async () => {
@@ -107,7 +111,8 @@ test('who waits for others to have looked at the same storage is told with them 
 }, async () => {
   await using folder = await Folder.make();
   await using gone = await HangingMount.at(folder.own('gone'));
-  using images = open(folder, 2_000);
+  using processes = open(folder, 2_000);
+  const images = new ProcessImageInspector(processes);
   const asked = Array.from({ length: 12 }, (_, index) =>
     images.find(queryOf({ path: `${gone.folder}/disk-${index}` }), never),
   );

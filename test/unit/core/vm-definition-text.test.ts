@@ -10,7 +10,7 @@ import {
 import { anyDefinition, definition, volume } from '../../fixtures/domain-xml/definitions.ts';
 
 function factsOf(from: VmDefinition): DefinitionFacts {
-  const { uid, namespace, name, ownershipEpoch, owner, intent, privateFiles } = from;
+  const { uid, namespace, name, ownershipEpoch, owner, intent, privateFiles, madeDisks } = from;
   return {
     uid,
     namespace,
@@ -19,6 +19,7 @@ function factsOf(from: VmDefinition): DefinitionFacts {
     owner,
     intent,
     privateFiles,
+    madeDisks,
     isNewerVersion: false,
   };
 }

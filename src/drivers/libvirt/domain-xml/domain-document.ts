@@ -1,4 +1,5 @@
 import { AgentError } from '../../../core/errors.ts';
+import { resolvedMachine } from '../../../core/made-disks.ts';
 import type { Machine } from '../../../core/resources/machine.ts';
 import type { Volume } from '../../../core/resources/volume.ts';
 import type { VmDefinition } from '../../../core/vm-definition.ts';
@@ -243,7 +244,7 @@ export class DomainDocument {
   get drift(): readonly DriftedPart[] {
     const { definition } = this;
     if (definition === undefined || definition.newer !== undefined) return [];
-    const machine = definition.spec.template.spec;
+    const machine = resolvedMachine(definition);
     // Other QEMUs need another size: that is no change by somebody else.
     const options = {
       oddRamSize: hasOddRam(this.#root),

@@ -1,3 +1,5 @@
+import { parseMadeDisks } from '../../../core/made-disks.ts';
+import { asciiJson } from '../../../core/resources/ascii-json.ts';
 import type { VmDefinition } from '../../../core/vm-definition.ts';
 import {
   type DefinitionFacts,
@@ -87,6 +89,7 @@ export function readMetadata(from: XmlElement): VmDefinition | undefined {
     // Nothing is started for an intent that cannot be read.
     intent: attributeOf(from, 'intent') === 'on' ? 'on' : 'off',
     privateFiles: readPrivateFiles(attributeOf(from, 'privateFiles') ?? ''),
+    madeDisks: parseMadeDisks(attributeOf(from, 'madeDisks') ?? ''),
     isNewerVersion: attributeOf(from, 'version') !== String(VERSION),
   };
   return readDefinitionText(textOf(from) ?? '', facts);
@@ -101,12 +104,13 @@ const OWN_ATTRIBUTES = [
   'owner',
   'intent',
   'privateFiles',
+  'madeDisks',
 ];
 
 type Attributes = Readonly<Record<string, string>>;
 
 function attributes(definition: VmDefinition): Attributes {
-  const { namespace, name, uid, privateFiles, newer } = definition;
+  const { namespace, name, uid, privateFiles, madeDisks, newer } = definition;
   const files = Object.entries(privateFiles).map(([file, digest]) => `${file}=${digest}`);
   return {
     // Which one it was is not known; this one must not take it for complete.
@@ -116,6 +120,7 @@ function attributes(definition: VmDefinition): Attributes {
     uid,
     ...factAttributes(definition),
     ...(files.length === 0 ? {} : { privateFiles: files.join(' ') }),
+    ...(Object.keys(madeDisks).length === 0 ? {} : { madeDisks: asciiJson(madeDisks) }),
   };
 }
 

@@ -29,6 +29,7 @@ import type { Hypervisor } from '../../../../src/drivers/hypervisor.ts';
 import type { HypervisorVm } from '../../../../src/drivers/hypervisor-domains.ts';
 import { TCG } from '../../../fakes/fake-boot-probe.ts';
 import { FakeBridges } from '../../../fakes/fake-bridges.ts';
+import { FakeDiskFiles } from '../../../fakes/fake-disk-files.ts';
 import { FakeHookRunner } from '../../../fakes/fake-hook-runner.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
@@ -130,6 +131,7 @@ export class TestNode {
   readonly privateFiles = new FakePrivateFiles();
   readonly nodeSecrets = new FakeNodeSecrets();
   readonly images = withKernel();
+  readonly diskFiles = new FakeDiskFiles(this.images);
   readonly bridges = new FakeBridges('br0');
   readonly hooks = new FakeHookRunner();
   readonly storage: FakeStorage;
@@ -222,6 +224,8 @@ export class TestNode {
       hypervisor: guardHypervisor(life, this.hypervisor),
       transfers: life.guard('transfers', this.transfers, ['socketPath']),
       images: this.images,
+      diskFiles: life.guard('diskFiles', this.diskFiles),
+      diskFolder: '/srv/disks',
       bridges: this.bridges,
       diskProbe: life.guard('diskProbe', this.storage.probeOf(nodeName)),
       hooks: life.guard('hooks', this.hooks),

@@ -215,7 +215,7 @@ for (const { what, vm, reason, field, says } of REFUSALS) {
 
 /** What manifests may say and the agent cannot do yet, by the field that is refused. */
 const NOT_YET: Readonly<Record<string, WantedVm>> = {
-  [`${MACHINE}.resources.disk`]: wanted({ resources: { ...RESOURCES, disk: '10Gi' } }),
+  [`${MACHINE}.image`]: wanted({ image: { source: 'https://images.example/web.qcow2' } }),
   [`${MACHINE}.networks[0].type`]: wanted({ networks: [{ name: 'lan', type: 'ovs' }] }),
   [`${MACHINE}.networks[0].ipv4.method`]: wanted({
     networks: [{ ...BRIDGED, ipv4: { method: 'static', address: '10.0.0.2/24' } }],
@@ -264,7 +264,8 @@ test('a question that its caller gives up while files are looked at ends with th
 
 test('all that is wrong is said at once, the weightiest first', async () => {
   const vm = wanted({
-    resources: { cpu: '1', memory: '1Mi', disk: '10Gi' },
+    resources: { cpu: '1', memory: '1Mi' },
+    devices: [{ type: 'gpu' }],
     machineType: 'pc-q35-99.0',
     networks: [{ name: 'lan', type: 'ovs' }],
   });
@@ -272,8 +273,8 @@ test('all that is wrong is said at once, the weightiest first', async () => {
   assert.equal(error.reason, 'INVALID_SPEC');
   assert.deepEqual(fieldsOf(error), [
     `${MACHINE}.resources.memory`,
-    `${MACHINE}.resources.disk`,
     `${MACHINE}.networks[0].type`,
+    `${MACHINE}.devices`,
     `${MACHINE}.machineType`,
   ]);
   assert.match(error.message, /^Cannot accept VM "web": spec\.template\.spec\.resources\.memory /);

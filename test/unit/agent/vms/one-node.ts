@@ -25,6 +25,7 @@ import type { RunStrategy } from '../../../../src/core/resources/virtual-machine
 import type { ConsoleReader } from '../../../../src/drivers/console.ts';
 import { TCG } from '../../../fakes/fake-boot-probe.ts';
 import { FakeBridges } from '../../../fakes/fake-bridges.ts';
+import { FakeDiskFiles } from '../../../fakes/fake-disk-files.ts';
 import { FakeHookRunner } from '../../../fakes/fake-hook-runner.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
@@ -43,6 +44,8 @@ export const WHOLE = { size: 0, token: '' };
 const KERNEL_PATH = '/boot/vmlinuz';
 /** What a VM of 64 MiB takes of its node. */
 const VM_BYTES = nodeMemoryBytesOf({ resources: { cpu: '1', memory: '64Mi' } });
+/** Where disks are made. */
+export const DISK_FOLDER = '/srv/disks';
 const RESERVED_BYTES = 64 * 1024 ** 2;
 
 const ALONE: Peers = {
@@ -63,6 +66,8 @@ export class OneNode implements AsyncDisposable {
   readonly hypervisor: FakeHypervisor;
   /** The files of the node. */
   readonly images: FakeImages;
+  /** Disks that were made, in `DISK_FOLDER`. */
+  readonly diskFiles: FakeDiskFiles;
   /** Has `br0`. */
   readonly bridges: FakeBridges;
   readonly privateFiles: FakePrivateFiles;
@@ -77,6 +82,7 @@ export class OneNode implements AsyncDisposable {
     journal: NodeJournal,
     hypervisor: FakeHypervisor,
     images: FakeImages,
+    diskFiles: FakeDiskFiles,
     bridges: FakeBridges,
     privateFiles: FakePrivateFiles,
     nodeSecrets: FakeNodeSecrets,
@@ -87,6 +93,7 @@ export class OneNode implements AsyncDisposable {
     this.#journal = journal;
     this.hypervisor = hypervisor;
     this.images = images;
+    this.diskFiles = diskFiles;
     this.bridges = bridges;
     this.privateFiles = privateFiles;
     this.nodeSecrets = nodeSecrets;
@@ -116,6 +123,7 @@ export class OneNode implements AsyncDisposable {
     hooks = new FakeHookRunner(),
   } = {}): Promise<OneNode> {
     const images = new FakeImages();
+    const diskFiles = new FakeDiskFiles(images);
     const bridges = new FakeBridges('br0');
     const privateFiles = new FakePrivateFiles();
     const nodeSecrets = new FakeNodeSecrets();
@@ -137,6 +145,8 @@ export class OneNode implements AsyncDisposable {
       hypervisor,
       transfers,
       images,
+      diskFiles,
+      diskFolder: DISK_FOLDER,
       bridges,
       diskProbe: storage.probeOf('a'),
       hooks,
@@ -172,6 +182,7 @@ export class OneNode implements AsyncDisposable {
       journal,
       hypervisor,
       images,
+      diskFiles,
       bridges,
       privateFiles,
       nodeSecrets,

@@ -2,9 +2,12 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { OrphanedFileController } from '../../../../src/agent/vms/orphaned-file-controller.ts';
+import { VmDisks } from '../../../../src/agent/vms/vm-disks.ts';
 import { KeyLocks } from '../../../../src/core/key-locks.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
+import { FakeDiskFiles } from '../../../fakes/fake-disk-files.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
+import { FakeImages } from '../../../fakes/fake-images.ts';
 import { FakePrivateFiles } from '../../../fakes/fake-private-files.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { until } from '../../../fixtures/until.ts';
@@ -24,13 +27,18 @@ async function nodeWithOrphan() {
   await put(gone);
   const log = createLogger('silent');
   const secrets = { unlessInUse: (_folder: string, act: () => Promise<void>) => act() };
-  const controller = new OrphanedFileController({ domains, privateFiles, secrets, locks, log });
+  const images = new FakeImages();
+  const diskFiles = new FakeDiskFiles(images);
+  const { host } = hypervisor;
+  const disks = new VmDisks({ files: diskFiles, images, host, folder: '/srv/disks' });
+  const parts = { domains, privateFiles, disks, secrets, locks, log };
+  const controller = new OrphanedFileController(parts);
   /** Has the controller see to all files that there are. */
   const sweep = async () => {
     for (const uid of await controller.findOthers(never)) await controller.reconcile(uid, never);
   };
   const owners = () => privateFiles.listVms(never);
-  return { hypervisor, domains, privateFiles, locks, vm, gone, sweep, owners };
+  return { hypervisor, domains, privateFiles, locks, diskFiles, vm, gone, sweep, owners };
 }
 
 test('files of a VM that is gone are removed, those of one that is here stay', async () => {

@@ -21,6 +21,7 @@ function violations(document: unknown): Readonly<Record<string, string>> {
   return {};
 }
 
+const DISK = { cpu: 1, memory: '1Gi', disk: '10Gi' };
 const LAN = { name: 'lan', type: 'bridge' };
 const MAC = '52:54:00:ab:cd:ef';
 
@@ -38,10 +39,8 @@ test('what of the example cannot be carried out is named, each with its field', 
   assert.deepEqual(
     refused.map(({ field }) => field),
     [
-      `${machine}.resources.disk`,
       `${machine}.image`,
       `${machine}.networks[0].ipv4.method`,
-      `${machine}.volumes[0].size`,
       `${machine}.volumes[0].storageClass`,
       `${machine}.devices`,
       'spec.snapshotPolicy',
@@ -140,16 +139,42 @@ test('rules between fields are named at the field to change', () => {
       /never guessed/,
     ],
     [{ volumes: [{ name: 'a' }] }, 'volumes[0].source', /or a size/],
+    [{ volumes: [{ name: 'a', size: '1Ki' }] }, 'volumes[0].size', /from 1Mi to 64Ti/],
+    [{ volumes: [{ name: 'a', size: '65Ti' }] }, 'volumes[0].size', /from 1Mi to 64Ti/],
+    [{ volumes: [{ name: 'a', size: '10m' }] }, 'volumes[0].size', /did you mean 10M or 10Mi/],
+    [
+      { volumes: [{ name: 'a', kind: 'cdrom', size: '1Gi' }] },
+      'volumes[0].size',
+      /left out for a cdrom/,
+    ],
+    [
+      { volumes: [{ name: 'a', size: '1Gi', source: { block: { path: '/dev/a' } } }] },
+      'volumes[0].size',
+      /left out with a source/,
+    ],
+    [{ volumes: [{ name: 'a', size: '1Gi', readOnly: true }] }, 'volumes[0].readOnly', /empty/],
+    [{ resources: DISK, volumes: [{ name: 'root', size: '1Gi' }] }, 'volumes[0].size', /left out/],
+    [
+      { resources: DISK, volumes: [{ name: 'root', source: { block: { path: '/dev/a' } } }] },
+      'volumes[0].source',
+      /left out with resources\.disk/,
+    ],
+    [{ resources: DISK, volumes: [{ name: 'root', kind: 'cdrom' }] }, 'volumes[0].kind', /drive/],
+    [{ resources: { ...DISK, disk: '0' } }, 'resources.disk', /from 1Mi to 64Ti/],
+    [
+      {
+        resources: DISK,
+        volumes: Array.from({ length: 26 }, (_, at) => ({ name: `v${at}`, size: '1Gi' })),
+      },
+      'volumes',
+      /at most 25 with resources\.disk, which take the place of one/,
+    ],
     [
       { volumes: [{ name: 'a', size: '1Gi', bus: 'scsi', target: 'vda' }] },
       'volumes[0].target',
       /sda to sdz/,
     ],
-    [
-      { volumes: [{ name: 'a', size: '1Gi', kind: 'cdrom', bus: 'virtio' }] },
-      'volumes[0].bus',
-      /sata or scsi/,
-    ],
+    [{ volumes: [{ name: 'a', kind: 'cdrom', bus: 'virtio' }] }, 'volumes[0].bus', /sata or scsi/],
     [
       { volumes: [{ name: 'a', size: '1Gi', io: 'native', cache: 'writeback' }] },
       'volumes[0].io',

@@ -75,6 +75,7 @@ export const volumesPart: DomainPart = {
   drift: 'volumes',
 
   effectOf(field) {
+    if (field === 'resources.disk') return 'next-start';
     if (field !== 'volumes' && !field.startsWith('volumes[')) return undefined;
     return WITHOUT_ELEMENT.test(field) ? 'now' : 'next-start';
   },

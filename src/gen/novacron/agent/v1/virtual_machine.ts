@@ -710,7 +710,7 @@ export interface MachineResources {
   cpu: string;
   /** Memory, such as "8Gi"; at least the node's minimum (512Mi unless configured). Rounded up to whole MiB. Required. */
   memory: string;
-  /** Size of the root disk, such as "100Gi": made from `image`, or empty without one. */
+  /** Size of the disk "root", such as "100Gi", 1Mi to 64Ti: made from `image`, or empty without one. */
   disk?: string | undefined;
 }
 
@@ -769,7 +769,7 @@ export interface Ipv4Spec {
 export interface Volume {
   /** A DNS label, unique within the VM. Required. */
   name: string;
-  /** Size, such as "500Gi"; for what is made anew. */
+  /** Size, such as "500Gi", 1Mi to 64Ti, of a disk that is made anew, empty; in the place of `source`. */
   size?:
     | string
     | undefined;
@@ -787,7 +787,7 @@ export interface Volume {
   kind: VolumeKind;
   /** How it is attached. Unspecified means VIRTIO for a disk, SATA for a CD-ROM. */
   bus: VolumeBus;
-  /** Format of the content. Required for a file: the agent never guesses it. A block device is RAW unless given. */
+  /** Format of the content. Required for a file: the agent never guesses it. A block device is RAW unless given, what is made anew QCOW2. */
   format: VolumeFormat;
   /** Guest device such as "vda" (virtio) or "sda" (scsi, sata). Given by the agent if unset. */
   target?:
@@ -1617,6 +1617,11 @@ export interface DeleteVirtualMachineRequest {
    * for, or what has the condition StrayCopy. A VM that this node owns is refused with INVALID_REQUEST.
    */
   unownedCopy: boolean;
+  /**
+   * Also the disks that an agent has made for it (`resources.disk`, `volumes[].size`), with what is on them, those too that its spec has no
+   * longer. Without it they stay, and the operation's `warnings` say where. IMAGE_IN_USE, before anything is removed, if another VM names one or somebody has one open.
+   */
+  deleteDisks: boolean;
 }
 
 /** The VM is not here, or is being deleted. */
@@ -8283,7 +8288,7 @@ export const InsertMediumResponse: MessageFns<InsertMediumResponse> = {
 };
 
 function createBaseDeleteVirtualMachineRequest(): DeleteVirtualMachineRequest {
-  return { ref: undefined, force: false, operationId: "", unownedCopy: false };
+  return { ref: undefined, force: false, operationId: "", unownedCopy: false, deleteDisks: false };
 }
 
 export const DeleteVirtualMachineRequest: MessageFns<DeleteVirtualMachineRequest> = {
@@ -8299,6 +8304,9 @@ export const DeleteVirtualMachineRequest: MessageFns<DeleteVirtualMachineRequest
     }
     if (message.unownedCopy !== false) {
       writer.uint32(32).bool(message.unownedCopy);
+    }
+    if (message.deleteDisks !== false) {
+      writer.uint32(40).bool(message.deleteDisks);
     }
     return writer;
   },
@@ -8348,6 +8356,14 @@ export const DeleteVirtualMachineRequest: MessageFns<DeleteVirtualMachineRequest
             message.unownedCopy = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.deleteDisks = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8371,6 +8387,7 @@ export const DeleteVirtualMachineRequest: MessageFns<DeleteVirtualMachineRequest
     message.force = object.force ?? false;
     message.operationId = object.operationId ?? "";
     message.unownedCopy = object.unownedCopy ?? false;
+    message.deleteDisks = object.deleteDisks ?? false;
     return message;
   },
 };
@@ -8797,7 +8814,7 @@ export const VirtualMachineServiceService = {
     responseDeserialize: (value: Buffer): InsertMediumResponse => InsertMediumResponse.decode(value),
   },
   /**
-   * Forgets a stopped VM; its disk images stay. One that is not there counts as deleted, and the operation's `result`
+   * Forgets a stopped VM; its disk images stay, those that were made for it too unless `delete_disks` says otherwise. One that is not there counts as deleted, and the operation's `result`
    * says whether it ever was. VM_NOT_OWNED, with the node that owns it as `owner` in its metadata, for a VM that has left this node or is still
    * arriving: nothing was deleted.
    */
@@ -8892,7 +8909,7 @@ export interface VirtualMachineServiceServer extends UntypedServiceImplementatio
   /** Puts an image into an empty drive, now and for the next start: the spec has it as `source` then. */
   insertMedium: handleUnaryCall<InsertMediumRequest, InsertMediumResponse>;
   /**
-   * Forgets a stopped VM; its disk images stay. One that is not there counts as deleted, and the operation's `result`
+   * Forgets a stopped VM; its disk images stay, those that were made for it too unless `delete_disks` says otherwise. One that is not there counts as deleted, and the operation's `result`
    * says whether it ever was. VM_NOT_OWNED, with the node that owns it as `owner` in its metadata, for a VM that has left this node or is still
    * arriving: nothing was deleted.
    */
@@ -9172,7 +9189,7 @@ export interface VirtualMachineServiceClient extends Client {
     callback: (error: ServiceError | null, response: InsertMediumResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Forgets a stopped VM; its disk images stay. One that is not there counts as deleted, and the operation's `result`
+   * Forgets a stopped VM; its disk images stay, those that were made for it too unless `delete_disks` says otherwise. One that is not there counts as deleted, and the operation's `result`
    * says whether it ever was. VM_NOT_OWNED, with the node that owns it as `owner` in its metadata, for a VM that has left this node or is still
    * arriving: nothing was deleted.
    */

@@ -206,6 +206,20 @@ export interface IncomingVirtualMachine {
    * that the definition names there may be others, which wait for no restart or were added with other tools. Empty from version 1.
    */
   bridges: string[];
+  /** Disks that an agent has made for it, at most 64. Needs the feature "made-disks". */
+  madeDisks: MadeDisk[];
+}
+
+/** A disk that an agent has made for a VM. Its spec has the size alone. */
+export interface MadeDisk {
+  /** Name of the volume. */
+  volume: string;
+  /** Its absolute path, which is the same on all nodes that have its storage. */
+  path: string;
+  /** "raw" or "qcow2". */
+  format: string;
+  /** Its size as its guest sees it, in bytes. */
+  bytes: bigint;
 }
 
 /** A file that only the agents may read. */
@@ -644,6 +658,7 @@ function createBaseIncomingVirtualMachine(): IncomingVirtualMachine {
     hypervisorName: "",
     cpu: "",
     bridges: [],
+    madeDisks: [],
   };
 }
 
@@ -693,6 +708,9 @@ export const IncomingVirtualMachine: MessageFns<IncomingVirtualMachine> = {
     }
     for (const v of message.bridges) {
       writer.uint32(106).string(v!);
+    }
+    for (const v of message.madeDisks) {
+      MadeDisk.encode(v!, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -814,6 +832,14 @@ export const IncomingVirtualMachine: MessageFns<IncomingVirtualMachine> = {
             message.bridges.push(reader.string());
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.madeDisks.push(MadeDisk.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -848,6 +874,101 @@ export const IncomingVirtualMachine: MessageFns<IncomingVirtualMachine> = {
     message.hypervisorName = object.hypervisorName ?? "";
     message.cpu = object.cpu ?? "";
     message.bridges = object.bridges?.map((e) => e) || [];
+    message.madeDisks = object.madeDisks?.map((e) => MadeDisk.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseMadeDisk(): MadeDisk {
+  return { volume: "", path: "", format: "", bytes: 0n };
+}
+
+export const MadeDisk: MessageFns<MadeDisk> = {
+  encode(message: MadeDisk, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volume !== "") {
+      writer.uint32(10).string(message.volume);
+    }
+    if (message.path !== "") {
+      writer.uint32(18).string(message.path);
+    }
+    if (message.format !== "") {
+      writer.uint32(26).string(message.format);
+    }
+    if (message.bytes !== 0n) {
+      if (BigInt.asUintN(64, message.bytes) !== message.bytes) {
+        throw new globalThis.Error("value provided for field message.bytes of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.bytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MadeDisk {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMadeDisk();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volume = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.format = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.bytes = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MadeDisk>): MadeDisk {
+    return MadeDisk.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MadeDisk>): MadeDisk {
+    const message = createBaseMadeDisk();
+    message.volume = object.volume ?? "";
+    message.path = object.path ?? "";
+    message.format = object.format ?? "";
+    message.bytes = (object.bytes !== undefined && object.bytes !== null) ? BigInt(object.bytes) : 0n;
     return message;
   },
 };

@@ -1,0 +1,258 @@
+import path from 'node:path';
+import { AgentError, type FieldViolation } from '../../core/errors.ts';
+import type { MadeDisk, MadeDisks } from '../../core/made-disks.ts';
+import { formatBytesQuantity } from '../../core/quantity.ts';
+import { summarize } from '../../core/resources/schema-issues.ts';
+import { formatOf, type Volume } from '../../core/resources/volume.ts';
+import {
+  diskBytesOf,
+  isMadeByAgent,
+  volumeFieldOf,
+  volumesOf,
+} from '../../core/resources/volumes-of.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { DiskFiles } from '../../drivers/disk-files.ts';
+import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
+import type { ImageInspector } from '../../drivers/images.ts';
+import { MACHINE } from './file-violations.ts';
+
+export interface VmDisksOptions {
+  readonly files: DiskFiles;
+  readonly images: Pick<ImageInspector, 'find'>;
+  readonly host: Pick<HypervisorHost, 'getInfo'>;
+  /** Where new disks are made. */
+  readonly folder: string;
+}
+
+/** Makes the disks that VMs ask for by their size, and removes them when somebody says so. Never by itself: what is on one is the VM's. */
+export class VmDisks {
+  readonly #options: VmDisksOptions;
+
+  constructor(options: VmDisksOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The definition with all disks that it is to have; nothing is made. A disk that was made once stays the VM's, whether or not its spec
+   * has it. Fails with INVALID_SPEC for a disk that is to be another one than was made.
+   */
+  plan(definition: VmDefinition): VmDefinition {
+    const { uid, name, spec, madeDisks } = definition;
+    const machine = spec.template.spec;
+    const wanted = volumesOf(machine).filter(isMadeByAgent);
+    const problems = wanted.flatMap((volume): readonly FieldViolation[] => {
+      const made = madeDisks[volume.name];
+      const field = `${MACHINE}.${volumeFieldOf(machine, volume.name)}`;
+      return made === undefined ? [] : [...otherwise(volume, made, field)];
+    });
+    if (problems.length > 0) {
+      throw new AgentError('INVALID_SPEC', `Cannot change VM ${name}: ${summarize(problems)}`, {
+        violations: problems,
+      });
+    }
+    const missing = wanted.filter((volume) => madeDisks[volume.name] === undefined);
+    if (missing.length === 0) return definition;
+    const planned = missing.map((volume) => [volume.name, this.#newDisk(uid, volume)] as const);
+    return { ...definition, madeDisks: { ...madeDisks, ...Object.fromEntries(planned) } };
+  }
+
+  /** What is not as one may think of the disks that a definition is to have, in sentences. Fails with IMAGE_UNREACHABLE. */
+  async notes(
+    next: VmDefinition,
+    before: VmDefinition | undefined,
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    return [...changeNotes(next, before), ...(await this.#roomNotes(next, before, signal))];
+  }
+
+  /**
+   * Makes those disks that the definition from before does not have. Gives back those that were not there, for whoever takes this back,
+   * and what there is to be said. Fails as `DiskFiles.make` does; then none is made.
+   */
+  async make(
+    next: VmDefinition,
+    before: VmDefinition | undefined,
+    signal: AbortSignal,
+  ): Promise<{ readonly made: readonly MadeDisk[]; readonly warnings: readonly string[] }> {
+    const { files, host } = this.#options;
+    const missing = newDisks(next, before);
+    if (missing.length === 0) return { made: [], warnings: [] };
+    const { processOwner: owner } = await host.getInfo(signal);
+    const made: MadeDisk[] = [];
+    const warnings: string[] = [];
+    await using undo = new AsyncDisposableStack();
+    undo.defer(() => this.removeAll(made));
+    for (const [name, disk] of missing) {
+      if ((await files.make({ ...disk, owner }, signal)) === 'made') made.push(disk);
+      else if (!(await files.isUnused(disk, signal))) {
+        warnings.push(
+          `Volume ${name} has the disk ${disk.path}, which was there with what is on it`,
+        );
+      }
+    }
+    undo.move();
+    return { made, warnings };
+  }
+
+  /** Takes back what was just made, as far as that can be done. */
+  async removeAll(disks: readonly MadeDisk[]): Promise<void> {
+    const signal = AbortSignal.timeout(UNDO_TIMEOUT_MS);
+    for (const { path: file } of disks) {
+      await this.#options.files.remove(file, signal).catch(() => undefined);
+    }
+  }
+
+  /** Removes those disks of a VM that is gone, or is about to be, to which its guest has never written. */
+  async removeUnused({ uid, madeDisks }: VmDefinition, signal: AbortSignal): Promise<void> {
+    const { files } = this.#options;
+    for (const disk of own(uid, madeDisks)) {
+      if (await files.isUnused(disk, signal)) await files.remove(disk.path, signal);
+    }
+  }
+
+  /** Removes the disks of a VM that is off, with what is on them. Fails with IMAGE_IN_USE, before anything is removed, if somebody has one open. */
+  async remove({ uid, name, madeDisks }: VmDefinition, signal: AbortSignal): Promise<void> {
+    const { files, images } = this.#options;
+    const disks = own(uid, madeDisks);
+    for (const { path: file, format } of disks) {
+      const query = {
+        path: file,
+        kind: 'file',
+        format,
+        isReadOnly: false,
+        user: undefined,
+      } as const;
+      const holder = (await images.find(query, signal))?.holders[0];
+      if (holder === undefined) continue;
+      throw new AgentError(
+        'IMAGE_IN_USE',
+        `Cannot delete the disks of VM ${name}: ${file} is open in ${holder.vmName || holder.program} (pid ${holder.pid ?? 'unknown'}); end that, or delete the VM without its disks`,
+        { metadata: { vmId: uid } },
+      );
+    }
+    for (const { path: file } of disks) await files.remove(file, signal);
+  }
+
+  /** Removes files of VMs that are not here which a killed agent has left: those that are not whole, and disks with nothing on them. */
+  async removeLeft(vmUid: string, signal: AbortSignal): Promise<void> {
+    const { files } = this.#options;
+    for (const file of await this.#list(signal)) {
+      if (uidOf(file) !== vmUid) continue;
+      const format = file.endsWith('.raw') ? 'raw' : 'qcow2';
+      const isLeft =
+        file.endsWith('.new') || (await files.isUnused({ path: file, format }, signal));
+      if (isLeft) await files.remove(file, signal);
+    }
+  }
+
+  /** The uids of VMs, here or not, of which the folder has files, unless other nodes may have the same folder. */
+  async listOwners(signal: AbortSignal): Promise<readonly string[]> {
+    const uids = (await this.#list(signal)).map(uidOf);
+    return [...new Set(uids.filter((uid) => uid !== undefined))];
+  }
+
+  async #list(signal: AbortSignal): Promise<readonly string[]> {
+    const { files, folder } = this.#options;
+    if (!(await files.isLocal(folder, signal))) return [];
+    return await files.list(folder, signal);
+  }
+
+  #newDisk(vmUid: string, volume: Volume & { readonly size: string }): MadeDisk {
+    const format = formatOf(volume);
+    const file = path.join(this.#options.folder, `${vmUid}-${volume.name}.${format}`);
+    return { path: file, format, bytes: diskBytesOf(volume.size) };
+  }
+
+  async #roomNotes(
+    next: VmDefinition,
+    before: VmDefinition | undefined,
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    const { files, folder } = this.#options;
+    const disks = newDisks(next, before).map(([, disk]) => disk);
+    if (disks.length === 0) return [];
+    const wanted = disks.reduce((sum, { bytes }) => sum + bytes, 0);
+    const available = await files.availableBytes(folder, signal);
+    if (wanted <= available) return [];
+    const [all, free] = [wanted, available].map(roughly);
+    return [
+      `The disks to be made may grow to ${all}, and ${folder} has room for ${free}: once that is full the VM is paused until there is more`,
+    ];
+  }
+}
+
+/** For people: three digits will do. */
+function roughly(bytes: number): string {
+  const units = ['Ti', 'Gi', 'Mi'].map((unit, index) => [unit, 2 ** (40 - 10 * index)] as const);
+  const [unit, size] = units.find(([, one]) => bytes >= one) ?? ['Mi', 2 ** 20];
+  return `${Number((bytes / size).toPrecision(3))}${unit}`;
+}
+
+const UNDO_TIMEOUT_MS = 15_000;
+
+/** Of files that are named for a VM; whatever else stands in a definition, no other may be removed for it. */
+const FILE_NAME =
+  /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-[a-z0-9-]+\.(?:raw|qcow2)(?:\.new)?$/;
+
+function uidOf(file: string): string | undefined {
+  return FILE_NAME.exec(path.basename(file))?.[1];
+}
+
+function own(uid: string, madeDisks: MadeDisks): readonly MadeDisk[] {
+  return Object.values(madeDisks).filter((disk) => uidOf(disk.path) === uid);
+}
+
+/** Disks that a definition names and the one from before does not. */
+function newDisks(next: VmDefinition, before: VmDefinition | undefined) {
+  return Object.entries(next.madeDisks).filter(
+    ([name]) => before === undefined || before.madeDisks[name] === undefined,
+  );
+}
+
+function* otherwise(
+  volume: Volume & { readonly size: string },
+  made: MadeDisk,
+  field: string,
+): Generator<FieldViolation> {
+  const bytes = diskBytesOf(volume.size);
+  const sizeField = field.endsWith('.disk') ? field : `${field}.size`;
+  if (bytes !== made.bytes) {
+    const was = formatBytesQuantity(BigInt(made.bytes));
+    const description = `is ${volume.size}, and the disk ${made.path} was made with ${was}: the agent cannot change the size of a disk yet; leave it at ${was}, or add another volume`;
+    yield { field: sizeField, description };
+  }
+  if (volume.format !== undefined && volume.format !== made.format) {
+    const description = `is ${volume.format}, and the disk ${made.path} was made as ${made.format}; leave the format out`;
+    yield { field: `${field}.format`, description };
+  }
+}
+
+/** What becomes of disks that were made before, in sentences. */
+function* changeNotes(next: VmDefinition, before: VmDefinition | undefined): Generator<string> {
+  if (before === undefined) return;
+  const [now, then] = [next, before].map(usedDisks);
+  for (const [name, { path: file }] of Object.entries(next.madeDisks)) {
+    const isUsed = now?.has(name) === true;
+    const wasUsed = then?.has(name) === true;
+    if (wasUsed && !isUsed) {
+      yield `Volume ${name} no longer has the disk ${file}; it stays with what is on it: a volume of that name with its size has it again, and novactl vm delete --delete-disks removes it with the VM`;
+    }
+    if (isUsed && !wasUsed && before.madeDisks[name] !== undefined) {
+      yield `Volume ${name} has the disk ${file} again, with what is on it`;
+    }
+  }
+}
+
+/** The volumes that have the disks which were made for them. */
+function usedDisks({ spec }: VmDefinition): ReadonlySet<string> {
+  const volumes = volumesOf(spec.template.spec).filter(isMadeByAgent);
+  return new Set(volumes.map(({ name }) => name));
+}
+
+/** The disks that stay where a VM is deleted without them, for people; undefined if there are none. */
+export function keptDisksNote({ madeDisks }: VmDefinition): string | undefined {
+  const paths = Object.values(madeDisks).map(({ path: file }) => file);
+  if (paths.length === 0) return undefined;
+  const [disk, it] = paths.length === 1 ? ['Its disk stays', 'it'] : ['Its disks stay', 'them'];
+  return `${disk}: ${paths.join(' and ')}; another VM can name ${it} as source.file, and rm removes ${it}, as vm delete --delete-disks would have done`;
+}

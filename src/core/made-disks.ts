@@ -1,0 +1,63 @@
+import { isRecord } from './is-record.ts';
+import type { Machine } from './resources/machine.ts';
+import type { VolumeFormat } from './resources/volume.ts';
+import { volumesOf } from './resources/volumes-of.ts';
+import type { VmDefinition } from './vm-definition.ts';
+
+/** A disk that an agent has made for a VM. What its guest has written to it stays in it, whatever the manifest says later. */
+export interface MadeDisk {
+  /** On the node, or on all that have its storage. */
+  readonly path: string;
+  readonly format: VolumeFormat;
+  /** Its size, as its guest sees it. */
+  readonly bytes: number;
+}
+
+/** By the name of the volume. Also of those that the VM has no longer: what is on them is the VM's. */
+export type MadeDisks = Readonly<Record<string, MadeDisk>>;
+
+/** The machine of a VM with the files of the disks that were made for it. */
+export function resolvedMachine({
+  spec,
+  madeDisks,
+}: Pick<VmDefinition, 'spec' | 'madeDisks'>): Machine {
+  return withMadeDisks(spec.template.spec, madeDisks);
+}
+
+/** A machine with the files of the disks that were made for it, as if its manifest had named them. */
+export function withMadeDisks(machine: Machine, madeDisks: MadeDisks): Machine {
+  const volumes = volumesOf(machine).map((volume) => {
+    const made = madeDisks[volume.name];
+    if (made === undefined || volume.source !== undefined || volume.kind === 'cdrom') return volume;
+    const { size: _, ...rest } = volume;
+    return { ...rest, source: { file: { path: made.path } }, format: made.format };
+  });
+  if (machine.volumes === undefined && volumes.length === 0) return machine;
+  const { disk: _, ...resources } = machine.resources;
+  return { ...machine, resources, volumes };
+}
+
+/** What a text of JSON means; what of it is none of these is left out. */
+export function parseMadeDisks(text: string): MadeDisks {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    return {};
+  }
+  if (!isRecord(document)) return {};
+  return Object.fromEntries(
+    Object.entries(document).flatMap(([name, value]) => {
+      const disk = toMadeDisk(value);
+      return disk === undefined ? [] : [[name, disk]];
+    }),
+  );
+}
+
+function toMadeDisk(value: unknown): MadeDisk | undefined {
+  if (!isRecord(value)) return undefined;
+  const { path, format, bytes } = value;
+  if (typeof path !== 'string' || !path.startsWith('/')) return undefined;
+  if (format !== 'raw' && format !== 'qcow2') return undefined;
+  return typeof bytes === 'number' ? { path, format, bytes } : undefined;
+}

@@ -1,0 +1,32 @@
+import type { MadeDisk } from '../core/made-disks.ts';
+import type { FileOwner } from './hypervisor-host.ts';
+
+/** Disks that the agent makes for VMs: files of the node, or of storage that several nodes have. */
+export interface DiskFiles {
+  /**
+   * Makes an empty disk, whole or not at all, and its folder. One that is there already with the same format and size stays as it is,
+   * with what is on it. Fails with IMAGE_INVALID if something else is there, STORAGE_FULL, IMAGE_NOT_READABLE where nothing can be written
+   * and IMAGE_UNREACHABLE if the storage does not answer.
+   */
+  make(disk: NewDisk, signal: AbortSignal): Promise<'made' | 'there'>;
+
+  /** Removes a disk with what is on it, at once and for good. None is fine. Fails with IMAGE_NOT_READABLE and IMAGE_UNREACHABLE. */
+  remove(path: string, signal: AbortSignal): Promise<void>;
+
+  /** The paths of files in a folder; none where there is no such folder. Fails with IMAGE_NOT_READABLE and IMAGE_UNREACHABLE. */
+  list(folder: string, signal: AbortSignal): Promise<readonly string[]>;
+
+  /** Whether nothing was ever written to a disk, and nobody has it open that can be seen. False where that cannot be told. */
+  isUnused(disk: Pick<MadeDisk, 'path' | 'format'>, signal: AbortSignal): Promise<boolean>;
+
+  /** Whether no other host can write in a folder, or where it would be made. Fails with IMAGE_UNREACHABLE. */
+  isLocal(folder: string, signal: AbortSignal): Promise<boolean>;
+
+  /** Bytes that can still be written in a folder, or where it would be made. Fails with IMAGE_UNREACHABLE. */
+  availableBytes(folder: string, signal: AbortSignal): Promise<number>;
+}
+
+export interface NewDisk extends MadeDisk {
+  /** Whom the VM's process runs as; undefined if the hypervisor gives it its files. */
+  readonly owner: FileOwner | undefined;
+}

@@ -1,0 +1,50 @@
+import { AgentError } from '../../core/errors.ts';
+import type { MadeDisk } from '../../core/made-disks.ts';
+import type { DiskFiles, NewDisk } from '../disk-files.ts';
+import type { ImageProcesses } from './image-processes.ts';
+import type { ImageQuestion } from './image-protocol.ts';
+
+/** Makes and removes disks, and waits for no storage that has gone away. */
+export class ProcessDiskFiles implements DiskFiles {
+  readonly #processes: ImageProcesses;
+
+  constructor(processes: ImageProcesses) {
+    this.#processes = processes;
+  }
+
+  make(disk: NewDisk, signal: AbortSignal): Promise<'made' | 'there'> {
+    return this.#ask<'made' | 'there'>(disk.path, { verb: 'makeDisk', disk }, signal);
+  }
+
+  async remove(path: string, signal: AbortSignal): Promise<void> {
+    await this.#ask(path, { verb: 'removeDisk', path }, signal);
+  }
+
+  list(folder: string, signal: AbortSignal): Promise<readonly string[]> {
+    return this.#ask<readonly string[]>(folder, { verb: 'listDisks', folder }, signal);
+  }
+
+  async isUnused(
+    { path, format }: Pick<MadeDisk, 'path' | 'format'>,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const question: ImageQuestion = { verb: 'isUnusedDisk', disk: { path, format } };
+    const answer = await this.#processes.ask(path, question, signal);
+    return 'found' in answer && answer.found === true;
+  }
+
+  isLocal(folder: string, signal: AbortSignal): Promise<boolean> {
+    return this.#ask<boolean>(folder, { verb: 'isLocalFolder', folder }, signal);
+  }
+
+  availableBytes(folder: string, signal: AbortSignal): Promise<number> {
+    return this.#ask<number>(folder, { verb: 'availableBytes', folder }, signal);
+  }
+
+  async #ask<T>(path: string, question: ImageQuestion, signal: AbortSignal): Promise<T> {
+    const answer = await this.#processes.ask(path, question, signal);
+    if ('found' in answer) return answer.found as T;
+    const { reason, text } = answer.unreachable;
+    throw new AgentError(reason, `Cannot work on ${path}: ${text}`);
+  }
+}

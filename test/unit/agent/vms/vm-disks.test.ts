@@ -1,0 +1,202 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Machine } from '../../../../src/core/resources/machine.ts';
+import type { WantedVm } from '../../../../src/core/resources/parse-virtual-machine.ts';
+import { until } from '../../../fixtures/until.ts';
+import { DISK_FOLDER, never, newRequest, OneNode, refOf, uidOf } from './one-node.ts';
+
+const DATA = { name: 'data', size: '1Gi', kind: 'disk', cache: 'none' } as const;
+const APPLY = { dryRun: false, updateMask: undefined, generation: undefined } as const;
+
+const resourcesWith = (disk: string) => ({ cpu: '1', memory: '64Mi', disk });
+
+function fileOf(request: WantedVm, volume: string, format = 'qcow2'): string {
+  return `${DISK_FOLDER}/${uidOf(request)}-${volume}.${format}`;
+}
+
+/** The same VM with another machine. */
+function withMachine(request: WantedVm, changes: Partial<Machine>): WantedVm {
+  const { spec } = request;
+  const machine = { ...spec.template.spec, ...changes };
+  return { ...request, spec: { ...spec, template: { ...spec.template, spec: machine } } };
+}
+
+async function nodeWith(machine: Partial<Machine>) {
+  const node = await OneNode.open();
+  const request = newRequest('web', { machine });
+  await node.create(request);
+  return { node, request, diskFiles: node.diskFiles };
+}
+
+void test('a VM gets the disks that it asks for by their size, and starts with them', async () => {
+  const { node, request, diskFiles } = await nodeWith({
+    resources: resourcesWith('10Gi'),
+    volumes: [DATA, { ...DATA, name: 'raw', format: 'raw' }],
+  });
+  await using _ = node;
+  const paths = [fileOf(request, 'root'), fileOf(request, 'data'), fileOf(request, 'raw', 'raw')];
+  assert.deepEqual(diskFiles.paths, paths);
+  const { state, volumes, drift } =
+    (await node.hypervisor.domains.find(uidOf(request), never)) ?? {};
+  assert.equal(state, 'running');
+  assert.deepEqual(drift, []);
+  assert.deepEqual(
+    volumes?.map(({ name, path, format }) => [name, path, format]),
+    [
+      ['root', paths[0], 'qcow2'],
+      ['data', paths[1], 'qcow2'],
+      ['raw', paths[2], 'raw'],
+    ],
+  );
+});
+
+void test('the spec stays as it was written: a second apply of it changes nothing', async () => {
+  const { node, request } = await nodeWith({ resources: resourcesWith('10Gi'), volumes: [DATA] });
+  await using _ = node;
+  const again = await node.vms.apply(request, APPLY, never);
+  assert.equal(again.outcome, 'unchanged');
+  assert.deepEqual(again.vm.definition.spec.template.spec.volumes, [DATA]);
+});
+
+void test('a dry run makes no disk, and says where there is less room than they may grow to', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest('web', { machine: { resources: resourcesWith('100Gi') } });
+  node.diskFiles.room = 20 * 2 ** 30;
+  const planned = await node.vms.apply(request, { ...APPLY, dryRun: true }, never);
+  assert.match(planned.warnings.join(), /may grow to 100Gi, and \/srv\/disks has room for 20Gi/);
+  assert.deepEqual(node.diskFiles.paths, []);
+});
+
+void test('a creation that fails leaves no disk', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest('web', { machine: { resources: resourcesWith('10Gi') } });
+  node.hypervisor.fail('start', new Error('No'));
+  await assert.rejects(node.create(request));
+  assert.deepEqual(node.diskFiles.paths, []);
+  await node.assertNothingOf(request);
+});
+
+void test('a full disk is told when the VM is made, and nothing of it is left', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest('web', { machine: { resources: resourcesWith('10Gi') } });
+  node.diskFiles.room = 0;
+  await assert.rejects(node.create(request), { reason: 'STORAGE_FULL' });
+  await node.assertNothingOf(request);
+});
+
+void test('a disk that was made keeps its size and format', async () => {
+  const { node, request } = await nodeWith({ resources: resourcesWith('10Gi'), volumes: [DATA] });
+  await using _ = node;
+  const [larger, other] = [
+    withMachine(request, { resources: resourcesWith('20Gi') }),
+    withMachine(request, { volumes: [{ ...DATA, format: 'raw' }] }),
+  ];
+  await assert.rejects(node.vms.apply(larger, { ...APPLY, dryRun: true }, never), {
+    reason: 'INVALID_SPEC',
+    message: /resources\.disk is 20Gi, and the disk .* was made with 10Gi/,
+  });
+  await assert.rejects(node.vms.apply(other, { ...APPLY, dryRun: true }, never), {
+    reason: 'INVALID_SPEC',
+    message: /volumes\[0\]\.format is raw, and the disk .* was made as qcow2/,
+  });
+});
+
+void test('a volume that is taken out keeps its disk, and has it again when it is back', async () => {
+  const { node, request, diskFiles } = await nodeWith({ volumes: [DATA] });
+  await using _ = node;
+  diskFiles.write(fileOf(request, 'data'));
+  const without = await node.vms.apply(withMachine(request, { volumes: [] }), APPLY, never);
+  assert.match(without.warnings.join(), /Volume data no longer has the disk .* it stays/);
+  assert.deepEqual(diskFiles.paths, [fileOf(request, 'data')]);
+  const back = await node.vms.apply(request, APPLY, never);
+  assert.match(back.warnings.join(), /Volume data has the disk .* again, with what is on it/);
+  await node.vms.delete(refOf(request), { force: true, disks: 'remove' }, never);
+  assert.deepEqual(diskFiles.paths, []);
+});
+
+void test('deleting a VM keeps its disks, unless that is said', async () => {
+  const { node, request, diskFiles } = await nodeWith({ volumes: [DATA] });
+  await using _ = node;
+  assert.match(
+    node.vms.findKeptDisks(refOf(request)) ?? '',
+    /stays: .*-data\.qcow2; another VM can/,
+  );
+  await node.vms.delete(refOf(request), { force: true }, never);
+  assert.deepEqual(diskFiles.paths, [fileOf(request, 'data')]);
+});
+
+void test('a VM that is made anew by its uid finds the disk that was kept, and is told so', async () => {
+  const { node, request, diskFiles } = await nodeWith({ volumes: [DATA] });
+  await using _ = node;
+  diskFiles.write(fileOf(request, 'data'));
+  await node.vms.delete(refOf(request), { force: true }, never);
+  const again = await node.vms.create(
+    request,
+    { dryRun: false, reservationId: undefined, ownershipEpoch: 9 },
+    never,
+  );
+  assert.match(again.warnings.join(), /Volume data has the disk .* with what is on it/);
+});
+
+void test('disks that another VM names stay', async () => {
+  const { node, request, diskFiles } = await nodeWith({ volumes: [DATA] });
+  await using _ = node;
+  const source = { file: { path: fileOf(request, 'data') } };
+  const volumes = [{ ...DATA, size: undefined, source, format: 'qcow2' as const }];
+  await node.vms.destroy(refOf(request), never);
+  await node.create(newRequest('other', { runStrategy: 'Manual', machine: { volumes } }));
+  const deleting = node.vms.delete(refOf(request), { force: true, disks: 'remove' }, never);
+  await assert.rejects(deleting, { reason: 'IMAGE_IN_USE', message: /VM test\/other has .*-data/ });
+  assert.equal(diskFiles.paths.length, 1);
+  assert.notEqual(await node.hypervisor.domains.find(uidOf(request), never), undefined);
+});
+
+void test('what a definition says was made is not removed where its name is not that of a disk of the VM', async () => {
+  const { node, request } = await nodeWith({ volumes: [DATA] });
+  await using _ = node;
+  const { domains } = node.hypervisor;
+  const definition = (await domains.find(uidOf(request), never))?.definition;
+  assert.ok(definition);
+  const foreign = {
+    path: `${DISK_FOLDER}/foreign.qcow2`,
+    format: 'qcow2',
+    bytes: 2 ** 30,
+  } as const;
+  await node.diskFiles.make({ ...foreign, owner: undefined }, never);
+  await domains.define({ ...definition, madeDisks: { data: foreign } }, never);
+  await node.vms.delete(refOf(request), { force: true, disks: 'remove' }, never);
+  assert.ok(node.diskFiles.paths.includes(foreign.path));
+});
+
+void test('a VM whose disk has gone is not started, and the field that asks for it is named', async () => {
+  const { node, request, diskFiles } = await nodeWith({ resources: resourcesWith('10Gi') });
+  await using _ = node;
+  await node.vms.destroy(refOf(request), never);
+  await diskFiles.remove(fileOf(request, 'root'), never);
+  await assert.rejects(node.vms.start(refOf(request), never), {
+    reason: 'IMAGE_NOT_FOUND',
+    message:
+      /resources\.disk is .*-root\.qcow2, which does not exist on this node; it was made for this VM/,
+  });
+});
+
+void test('unused disks of a VM that is gone are removed, others stay', async () => {
+  const { node, request, diskFiles } = await nodeWith({ volumes: [DATA] });
+  await using _ = node;
+  const vms = ['11111111-1111-4111-8111-111111111111', '22222222-2222-4222-8222-222222222222'];
+  const [unused, used] = vms.map((uid) => `${DISK_FOLDER}/${uid}-data.qcow2`);
+  assert.ok(unused !== undefined && used !== undefined);
+  for (const path of [unused, used]) {
+    const disk = { path, format: 'qcow2', bytes: 2 ** 30, owner: undefined } as const;
+    await diskFiles.make(disk, never);
+  }
+  diskFiles.write(used);
+  const [controller] = node.agent.reconciler
+    .states()
+    .filter(({ name }) => name === 'orphaned-files');
+  assert.ok(controller);
+  node.run();
+  node.agent.run();
+  await until('the unused one is gone', () => !diskFiles.paths.includes(unused));
+  assert.deepEqual(diskFiles.paths.toSorted(), [fileOf(request, 'data'), used].toSorted());
+});
