@@ -6,11 +6,14 @@ import {
   mkdtempDisposable,
   readdir,
   rename,
+  rm,
+  symlink,
   writeFile,
 } from 'node:fs/promises';
 import path from 'node:path';
 import { inProject, LabError } from '../core/project.ts';
 import { run } from '../core/run-command.ts';
+import type { LabNode } from '../node/lab-node.ts';
 import {
   compileInit,
   copyModules,
@@ -19,11 +22,15 @@ import {
   packInitramfs,
 } from './initramfs.ts';
 
-const SOURCE = inProject('native/guest/agent-guest.c');
+const SOURCES = ['agent-guest.c', 'demo-network.c', 'power-button.c'].map((name) =>
+  inProject(`native/guest/${name}`),
+);
 const OUTPUT = inProject('build/guest');
 const PACKAGE = 'qemu-guest-agent';
 
 const MODULES = [
+  'drivers/acpi/button.ko',
+  'drivers/input/evdev.ko',
   'drivers/virtio/virtio.ko',
   'drivers/virtio/virtio_ring.ko',
   'drivers/virtio/virtio_pci_legacy_dev.ko',
@@ -31,6 +38,9 @@ const MODULES = [
   'drivers/virtio/virtio_pci.ko',
   'drivers/char/virtio_console.ko',
   'drivers/block/virtio_blk.ko',
+  'net/core/failover.ko',
+  'drivers/net/net_failover.ko',
+  'drivers/net/virtio_net.ko',
 ];
 
 /** Programs of this machine that are there to be run by a guest agent. */
@@ -72,7 +82,7 @@ export async function ensureAgentGuest(signal: AbortSignal): Promise<AgentGuest>
   const release = await newestCloudKernel();
   const initrdPath = path.join(OUTPUT, `agent-${release}.cpio`);
   const isCurrent = await Promise.all(
-    [SOURCE, import.meta.filename].map((source) => isNewer(initrdPath, source)),
+    [...SOURCES, import.meta.filename].map((source) => isNewer(initrdPath, source)),
   );
   if (!isCurrent.every(Boolean)) await buildInitramfs(release, initrdPath, signal);
   return {
@@ -82,12 +92,31 @@ export async function ensureAgentGuest(signal: AbortSignal): Promise<AgentGuest>
   };
 }
 
+/** Where manifests that are written by hand find it, on a node of a lab. */
+const FOLDER = 'run/guest';
+
+/** Gives a node the guest, as /run/guest/vmlinuz and /run/guest/initrd. */
+export async function layOutAgentGuest(
+  node: Pick<LabNode, 'outside'>,
+  { kernelPath, initrdPath }: AgentGuest,
+): Promise<void> {
+  const folder = node.outside(FOLDER);
+  await mkdir(folder, { recursive: true, mode: 0o755 });
+  for (const [name, target] of [
+    ['vmlinuz', kernelPath],
+    ['initrd', initrdPath],
+  ] as const) {
+    await rm(path.join(folder, name), { force: true });
+    await symlink(target, path.join(folder, name));
+  }
+}
+
 async function buildInitramfs(release: string, target: string, signal: AbortSignal): Promise<void> {
   await mkdir(OUTPUT, { recursive: true });
   await using root = await mkdtempDisposable(path.join(OUTPUT, 'agent-root-'));
   const inRoot = (name: string): string => path.join(root.path, name);
   for (const folder of FOLDERS) await mkdir(inRoot(folder), { recursive: true });
-  await compileInit([SOURCE], root.path, signal);
+  await compileInit(SOURCES, root.path, signal);
   await copyModules(release, MODULES, root.path, signal);
   await copyFile(await ensureAgent(signal), inRoot('usr/sbin/qemu-ga'));
   for (const program of PROGRAMS)

@@ -9,7 +9,9 @@ import {
   packInitramfs,
 } from './initramfs.ts';
 
-const SOURCES = ['demo-guest.c', 'demo-network.c'].map((name) => inProject(`native/guest/${name}`));
+const SOURCES = ['demo-guest.c', 'demo-network.c', 'power-button.c'].map((name) =>
+  inProject(`native/guest/${name}`),
+);
 const OUTPUT = inProject('build/guest');
 
 // Modules in Debian's kernel: ACPI's power button and the device that reports it, and what a disk and a network need.

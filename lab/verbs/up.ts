@@ -4,6 +4,7 @@ import { VirtualMachinePhase } from '../../src/client/api.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import { LabError } from '../core/project.ts';
 import { step } from '../core/steps.ts';
+import { ensureAgentGuest, layOutAgentGuest } from '../guest/agent-guest.ts';
 import { ensureDemoGuest } from '../guest/demo-guest.ts';
 import { connectAgent } from '../guest/demo-vm.ts';
 import { chooseAccelerator } from '../guest/kvm-probe.ts';
@@ -29,6 +30,9 @@ export const up: Verb = {
     const start = performance.now();
     await buildAll(signal);
     const guest = await ensureDemoGuest(signal);
+    const agentGuest = await step('Building a guest with a guest agent', () =>
+      ensureAgentGuest(signal),
+    );
     const { accelerator } = await step(
       'Finding out what VMs run on here',
       () => chooseAccelerator(signal),
@@ -39,6 +43,7 @@ export const up: Verb = {
     );
     try {
       await step('Starting an agent on each', () => lab.startAgents({ accelerator }, signal));
+      for (const node of lab.nodes) await layOutAgentGuest(node, agentGuest);
       const report = await runMainJob(lab, guest, signal);
       console.log(`\n${formatReport(report)}\n`);
       console.log(`Ready after ${formatDuration(performance.now() - start)}. Go on with`);

@@ -11,20 +11,28 @@
  *     liar      answers of wrong types, absurd numbers, control characters, and texts of 100 KiB
  *     flood     12 MiB of answer without an end
  *     garbage   what is no JSON
- *   /dev/vda, if there is one, is an ext4 file system, and mounted at /data.
+ *   agent.shell       a shell on the serial console, for whoever types there
+ *   /dev/vda, if there is an ext4 file system on it, is mounted at /data. A network interface gets the address that a DHCP server
+ *   has for it. It powers off when the power button is pressed.
  *
  * Output, one line each:
  *   novacron-agent MODE port=PATH     the agent is about to be started
  *   novacron-agent end status=N       qemu-ga has ended
  */
 #define _GNU_SOURCE
+#include "demo-network.h"
+#include "power-button.h"
+
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -36,6 +44,7 @@ enum {
 	FLOOD_BYTES = 12 * 1024 * 1024,
 	MODE_BYTES = 16,
 	PATH_BYTES = 320,
+	COMMAND_LINE_BYTES = 4096,
 };
 
 static const char PORT_NAME[] = "org.qemu.guest_agent.0";
@@ -61,13 +70,17 @@ static void load_module(const char *name)
 	close(file);
 }
 
-static void read_mode(char mode[MODE_BYTES])
+static void read_command_line(char line[COMMAND_LINE_BYTES])
 {
-	char line[4096] = "";
+	memset(line, 0, COMMAND_LINE_BYTES);
 	int file = open("/proc/cmdline", O_RDONLY);
-	if (file >= 0 && read(file, line, sizeof line - 1) < 0)
+	if (file >= 0 && read(file, line, COMMAND_LINE_BYTES - 1) < 0)
 		line[0] = '\0';
 	close(file);
+}
+
+static void read_mode(const char *line, char mode[MODE_BYTES])
+{
 	const char *found = strstr(line, "agent.mode=");
 	strcpy(mode, "real");
 	if (found != NULL)
@@ -96,6 +109,46 @@ static void find_port(char path[PATH_BYTES])
 			close(file);
 		}
 		closedir(folder);
+	}
+}
+
+/* The kernel answers by itself once there is an address. */
+static void start_network(void)
+{
+	if (access("/sys/class/net/eth0", F_OK) != 0 || fork() != 0)
+		return;
+	join_network(say);
+	_exit(0);
+}
+
+static void watch_power_button(void)
+{
+	if (fork() != 0)
+		return;
+	for (open_buttons(); !power_button_pressed(); usleep(50000))
+		;
+	sync();
+	reboot(RB_POWER_OFF);
+	_exit(1);
+}
+
+static void start_shell(void)
+{
+	if (fork() != 0)
+		return;
+	for (;;) {
+		pid_t child = fork();
+		if (child == 0) {
+			setsid();
+			int terminal = open("/dev/ttyS0", O_RDWR);
+			ioctl(terminal, TIOCSCTTY, 1);
+			for (int stream = 0; stream < 3; stream++)
+				dup2(terminal, stream);
+			execl("/bin/sh", "sh", "-i", NULL);
+			_exit(127);
+		}
+		waitpid(child, NULL, 0);
+		usleep(200000);
 	}
 }
 
@@ -231,12 +284,13 @@ static void misbehave(const char *mode, const char *path)
 
 int main(void)
 {
-	static const char *const MODULES[] = { "virtio_ring",	     "virtio",	   "virtio_pci_legacy_dev",
+	static const char *const MODULES[] = { "button",	     "evdev",	   "virtio_ring",	     "virtio",	   "virtio_pci_legacy_dev",
 					       "virtio_pci_modern_dev", "virtio_pci",  "virtio_console",
 					       "virtio_blk",	     "crc16",	   "crc32c_generic",
 					       "libcrc32c",	     "mbcache",	   "jbd2",
-					       "ext4" };
-	char mode[MODE_BYTES], port[PATH_BYTES];
+					       "ext4",		     "failover",   "net_failover",
+					       "virtio_net" };
+	char line[COMMAND_LINE_BYTES], mode[MODE_BYTES], port[PATH_BYTES];
 	mount("proc", "/proc", "proc", 0, NULL);
 	mount("sysfs", "/sys", "sysfs", 0, NULL);
 	mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
@@ -245,9 +299,15 @@ int main(void)
 		load_module(MODULES[i]);
 	sethostname("agent-guest", strlen("agent-guest"));
 	setenv("PATH", "/usr/bin:/usr/sbin:/bin:/sbin", 1);
-	if (access("/dev/vda", F_OK) == 0 && mount("/dev/vda", "/data", "ext4", 0, NULL) != 0)
+	/* A disk may be blank. */
+	if (access("/dev/vda", F_OK) == 0 && mount("/dev/vda", "/data", "ext4", 0, NULL) != 0 && errno != EINVAL)
 		say("novacron-agent cannot mount /dev/vda: %m\n");
-	read_mode(mode);
+	read_command_line(line);
+	read_mode(line, mode);
+	watch_power_button();
+	start_network();
+	if (strstr(line, "agent.shell") != NULL)
+		start_shell();
 	find_port(port);
 	say("novacron-agent %s port=%s\n", mode, port);
 	if (strcmp(mode, "real") == 0)

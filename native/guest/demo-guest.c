@@ -38,11 +38,10 @@
  */
 #define _GNU_SOURCE
 #include "demo-network.h"
+#include "power-button.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/input.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -63,7 +62,6 @@ enum {
 	HEADER_WORDS = 8, /* one cache line */
 	RECORD_WORDS = 8,
 	VOCABULARY = 2048,
-	MAX_BUTTONS = 8,
 	MAX_REPORTED = 8,
 	BLOCK_BYTES = 4096,
 	BLOCK_WORDS = BLOCK_BYTES / 8,
@@ -100,7 +98,7 @@ static struct page *pages;
 /* The second opinion on every page's generation. */
 static uint32_t *generations;
 static uint64_t page_count, filled, walked, checked, bad, passes, rewrites, heartbeats;
-static int serial, keyboard, buttons[MAX_BUTTONS], button_count;
+static int serial, keyboard;
 static char vocabulary[VOCABULARY][8];
 
 static int64_t now_ns(void)
@@ -378,33 +376,6 @@ static void load_virtio_modules(void)
 					       "virtio_pci_modern_dev", "virtio_pci" };
 	for (size_t i = 0; i < sizeof MODULES / sizeof *MODULES; i++)
 		load_module(MODULES[i]);
-}
-
-static void open_buttons(void)
-{
-	DIR *folder = opendir("/dev/input");
-	if (folder == NULL)
-		return;
-	for (struct dirent *entry; (entry = readdir(folder)) != NULL && button_count < MAX_BUTTONS;) {
-		char path[300];
-		if (strncmp(entry->d_name, "event", 5) != 0)
-			continue;
-		snprintf(path, sizeof path, "/dev/input/%s", entry->d_name);
-		int file = open(path, O_RDONLY | O_NONBLOCK);
-		if (file >= 0)
-			buttons[button_count++] = file;
-	}
-	closedir(folder);
-}
-
-static int power_button_pressed(void)
-{
-	struct input_event event;
-	for (int i = 0; i < button_count; i++)
-		while (read(buttons[i], &event, sizeof event) == sizeof event)
-			if (event.type == EV_KEY && event.code == KEY_POWER && event.value == 1)
-				return 1;
-	return 0;
 }
 
 static void fill_some(int64_t until)

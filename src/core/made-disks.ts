@@ -1,8 +1,8 @@
 import { isRecord } from './is-record.ts';
 import type { Machine } from './resources/machine.ts';
+import type { VmSpec } from './resources/virtual-machine.ts';
 import type { VolumeFormat } from './resources/volume.ts';
 import { volumesOf } from './resources/volumes-of.ts';
-import type { VmDefinition } from './vm-definition.ts';
 
 /** A disk that an agent has made for a VM. What its guest has written to it stays in it, whatever the manifest says later. */
 export interface MadeDisk {
@@ -20,7 +20,10 @@ export type MadeDisks = Readonly<Record<string, MadeDisk>>;
 export function resolvedMachine({
   spec,
   madeDisks,
-}: Pick<VmDefinition, 'spec' | 'madeDisks'>): Machine {
+}: {
+  readonly spec: VmSpec;
+  readonly madeDisks: MadeDisks;
+}): Machine {
   return withMadeDisks(spec.template.spec, madeDisks);
 }
 

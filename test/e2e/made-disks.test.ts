@@ -70,14 +70,11 @@ test('disks that the agent makes, from the first apply to the last word on them'
       );
       const { stdout } = await ok('vm describe web', signal);
       assert.match(stdout, /root +disk +vda .*-root\.s1/);
-      await a.run(
-        ['virsh', 'blockcommit', 'default_web', 'vda', '--active', '--pivot', '--wait'],
-        signal,
-      );
-      await a.run(
-        ['virsh', 'blockcommit', 'default_web', 'vdb', '--active', '--pivot', '--wait'],
-        signal,
-      );
+      for (const disk of ['vda', 'vdb']) {
+        const pivot = ['--active', '--pivot', '--wait'];
+        await a.run(['virsh', 'blockcommit', 'default_web', disk, ...pivot], signal);
+      }
+      await run(['sh', '-c', `rm ${folder}/*.s1`], {}, signal);
     },
   );
 

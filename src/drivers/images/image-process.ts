@@ -33,6 +33,8 @@ function work(question: ImageQuestion): Promise<unknown> {
       return disks.isLocal(question.folder, NEVER);
     case 'availableBytes':
       return disks.availableBytes(question.folder, NEVER);
+    default:
+      throw new Error(`No question: ${JSON.stringify(question satisfies never)}`);
   }
 }
 

@@ -143,8 +143,7 @@ const CREATE = {
       attempt.request = newRequest('web', { memory: '32Mi' });
     },
     NOT_SUPPORTED: (attempt) => {
-      const resources = { cpu: '1', memory: '64Mi', disk: '1Gi' };
-      attempt.request = withMachine(attempt.request, { resources });
+      attempt.request = withMachine(attempt.request, { devices: [{ type: 'gpu' }] });
     },
     FEATURE_NOT_SUPPORTED: (attempt) => {
       attempt.request = withMachine(attempt.request, { machineType: 'pc-q35-99.0' });
