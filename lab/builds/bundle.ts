@@ -1,9 +1,12 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmod, glob, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, glob, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { promisify } from 'node:util';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { inProject } from '../core/project.ts';
+import { serveSampleVm } from './sample-agent.ts';
 
 /** What runs as a process or a thread of its own, or is loaded later, each beside whoever starts it. */
 const AGENT = {
@@ -45,6 +48,22 @@ const WORKED_OUT: Plugin = {
   },
 };
 
+/** Commander would have Node load this for programs that are commands, of which there are none. */
+const LATER: Plugin = {
+  name: 'later',
+  setup(build) {
+    build.onLoad({ filter: /\/commander\/lib\/command\.js$/ }, async ({ path: file }) => {
+      const text = await readFile(file, 'utf8');
+      const contents = text.replace(
+        "const childProcess = require('node:child_process');",
+        "const childProcess = { spawn: (...words) => require('node:child_process').spawn(...words) };",
+      );
+      if (contents === text) throw new Error(`${file} no longer requires node:child_process`);
+      return { contents };
+    });
+  },
+};
+
 const OPTIONS: BuildOptions = {
   absWorkingDir: inProject(),
   bundle: true,
@@ -56,7 +75,7 @@ const OPTIONS: BuildOptions = {
   banner: { js: "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;" },
   // The first has a native part, which it looks for beside itself; the second only channelz and ORCA would load, which nobody asks for.
   external: ['koffi', '@grpc/proto-loader'],
-  plugins: [ENGLISH_ONLY, WORKED_OUT],
+  plugins: [ENGLISH_ONLY, WORKED_OUT, LATER],
   // What stays of names and lines is for whoever reads a stack trace at night.
   minifySyntax: true,
   minifyWhitespace: true,
@@ -84,12 +103,24 @@ export async function bundle(): Promise<void> {
   await writeFile(`${dist}/package.json`, '{ "type": "commonjs" }\n');
   for (const program of ['agent/main.js', 'cli/main.js']) await chmod(`${dist}/${program}`, 0o755);
   await writeCode('agent/daemon.js');
-  // As for what people wait for most: it finds no agent, and has loaded by then what it would have asked one with.
+  await writeNovactlCode(dist);
+}
+
+/** As for what people wait for most: with what takes an answer apart and shows it. */
+async function writeNovactlCode(dist: string): Promise<void> {
   const contexts = `${dist}/none.yaml`;
   await writeFile(contexts, '');
-  const words = ['--config', contexts, '--address', `unix:${dist}/none`, 'vm', 'list'];
-  await writeCode('cli/novactl.js', ...words);
-  await rm(contexts);
+  // In a folder of a short name: that of a socket may have 107 bytes.
+  const folder = await mkdtemp(path.join(tmpdir(), 'novacron-'));
+  try {
+    const address = `unix:${folder}/agent.sock`;
+    using _ = await serveSampleVm(address);
+    const words = ['--config', contexts, '--address', address, 'vm', 'list'];
+    await writeCode('cli/novactl.js', ...words);
+  } finally {
+    await rm(folder, { recursive: true });
+    await rm(contexts);
+  }
 }
 
 /** Of all that programs are made of. */

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import {
   codeFile,
   compileProgram,
@@ -15,12 +16,16 @@ import {
 
 const [program = '', ...words] = process.argv.slice(2);
 const bytes = readFileSync(program);
+// Or functions bear marks of the machine code that V8 makes of them, which is a matter of time.
+setFlagsFromString('--no-sparkplug');
 const script = compileProgram(toSource(bytes), path.basename(program));
 const exports = runProgram(script, program);
 if (words.length > 0) {
   process.argv.splice(1, Infinity, program, ...words);
   await (exports as { start: (prepared: undefined) => Promise<void> }).start(undefined);
 }
+// V8 takes code by programs of the same flags.
+setFlagsFromString('--sparkplug');
 // At once: novactl has itself replaced by a shell when it is done.
 writeFileSync(codeFile(program), sealCode(bytes, script.createCachedData()));
 process.exit(0);

@@ -11,7 +11,12 @@ import {
   Interrupted,
 } from './process/exit-codes.ts';
 
-type AddCommand = (parent: Command, io: CliIo) => Command;
+/** `next` is the word after the command's name, where there is one: a command with many below it loads that one alone. */
+type AddCommand = (
+  parent: Command,
+  io: CliIo,
+  next: string | undefined,
+) => Command | Promise<Command>;
 
 interface CommandEntry {
   readonly summary: string;
@@ -106,7 +111,9 @@ async function runCommand(words: readonly string[], io: CliIo): Promise<number> 
     const wanted = newProgram(io)
       .passThroughOptions()
       .parseOptions([...words]).operands;
-    const program = await buildProgram(io, wanted[0] === 'help' ? wanted[1] : wanted[0]);
+    // Help on a command names all that are below it.
+    const [name, next] = wanted[0] === 'help' ? wanted.slice(1, 2) : wanted;
+    const program = await buildProgram(io, { name, next });
     await program.parseAsync(words.length === 0 ? ['--help'] : [...words], { from: 'user' });
     return EXIT_CODES.ok;
   } catch (error) {
@@ -122,18 +129,20 @@ async function runCommand(words: readonly string[], io: CliIo): Promise<number> 
 
 /** The whole command tree, for completion. */
 export function buildWholeProgram(io: CliIo): Promise<Command> {
-  return buildProgram(io, ...Object.keys(COMMANDS));
+  return buildProgram(io, 'all');
 }
 
-/** The top with all commands' names; only the wanted commands have their options and subcommands. */
+/** The top with all commands' names; only the wanted one has its options and subcommands. */
 async function buildProgram(
   io: CliIo,
-  ...wanted: readonly (string | undefined)[]
+  wanted: 'all' | { readonly name: string | undefined; readonly next: string | undefined },
 ): Promise<Command> {
   const program = newProgram(io);
   for (const [name, { summary, hidden = false, load }] of Object.entries(COMMANDS)) {
-    if (!wanted.includes(name)) program.command(name, { hidden }).summary(summary);
-    else (await load())(program, io).summary(summary);
+    if (wanted === 'all') (await (await load())(program, io, undefined)).summary(summary);
+    else if (name === wanted.name)
+      (await (await load())(program, io, wanted.next)).summary(summary);
+    else program.command(name, { hidden }).summary(summary);
   }
   refuseHalfRightOptions(program);
   return program;

@@ -19,15 +19,15 @@ const HOST_NAME =
   /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\.?$/i;
 const MUST_BE = 'must be HOST:PORT, such as 10.0.0.1:7443 or [fd00::1]:7443';
 
-const KINDS: ReadonlyMap<HostKind, BlockList> = new Map([
-  ['wildcard', networks('0.0.0.0/8', '::/128')],
-  ['loopback', networks('127.0.0.0/8', '::1/128')],
-  ['multicast', networks('224.0.0.0/4', 'ff00::/8')],
-  ['broadcast', networks('255.255.255.255/32')],
+const NETWORKS: ReadonlyMap<HostKind, readonly string[]> = new Map([
+  ['wildcard', ['0.0.0.0/8', '::/128']],
+  ['loopback', ['127.0.0.0/8', '::1/128']],
+  ['multicast', ['224.0.0.0/4', 'ff00::/8']],
+  ['broadcast', ['255.255.255.255/32']],
   // Those of AWS, Azure, Google, OpenStack and others.
-  ['metadata', networks('169.254.169.254/32', 'fd00:ec2::254/128')],
+  ['metadata', ['169.254.169.254/32', 'fd00:ec2::254/128']],
   // Those of IPv4 need no zone.
-  ['link-local', networks('fe80::/10')],
+  ['link-local', ['fe80::/10']],
 ]);
 
 const REFUSED: Readonly<Record<HostPortUse, Partial<Readonly<Record<HostKind, string>>>>> = {
@@ -95,8 +95,8 @@ export function kindOfHost(host: string): HostKind | undefined {
   if (host.toLowerCase() === 'localhost') return 'loopback';
   const version = ipVersionOf(host);
   if (version === 0) return undefined;
-  for (const [kind, addresses] of KINDS) {
-    if (addresses.check(host, version === 6 ? 'ipv6' : 'ipv4')) return kind;
+  for (const [kind, networks] of NETWORKS) {
+    if (listOf(networks).check(host, version === 6 ? 'ipv6' : 'ipv4')) return kind;
   }
   return undefined;
 }
@@ -106,9 +106,10 @@ function isHostName(host: string): boolean {
   return HOST_NAME.test(host) && !/(^|\.)\d+\.?$/.test(host);
 }
 
-function networks(...all: readonly string[]): BlockList {
+/** Made when it is asked: most programs that load this never do. */
+function listOf(networks: readonly string[]): BlockList {
   const list = new BlockList();
-  for (const network of all) {
+  for (const network of networks) {
     const [address = '', prefix] = network.split('/');
     list.addSubnet(address, Number(prefix), address.includes(':') ? 'ipv6' : 'ipv4');
   }

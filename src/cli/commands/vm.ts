@@ -1,55 +1,40 @@
 import type { Command } from 'commander';
 import type { CliIo } from '../process/cli-io.ts';
-import { addVmApplyCommand } from './vm/apply.ts';
-import { addVmConsoleCommand } from './vm/console.ts';
-import { addVmCreateCommand } from './vm/create.ts';
-import { addVmDeleteCommand } from './vm/delete.ts';
-import { addVmDescribeCommand } from './vm/describe.ts';
-import { addVmDestroyCommand } from './vm/destroy.ts';
-import { addVmEditCommand } from './vm/edit.ts';
-import { addVmEjectCommand } from './vm/eject.ts';
-import { addVmGetCommand } from './vm/get.ts';
-import { addVmGuestCommand } from './vm/guest.ts';
-import { addVmInsertCommand } from './vm/insert.ts';
-import { addVmListCommand } from './vm/list.ts';
-import { addVmLogCommand } from './vm/log.ts';
-import { addVmRebootCommand } from './vm/reboot.ts';
-import { addVmResetCommand } from './vm/reset.ts';
-import { addVmRestartCommand } from './vm/restart.ts';
-import { addVmResumeCommand } from './vm/resume.ts';
-import { addVmScreenshotCommand } from './vm/screenshot.ts';
-import { addVmSendKeyCommand } from './vm/send-key.ts';
-import { addVmShutdownCommand } from './vm/shutdown.ts';
-import { addVmSshCommand } from './vm/ssh.ts';
-import { addVmStartCommand } from './vm/start.ts';
-import { addVmSuspendCommand } from './vm/suspend.ts';
-import { addVmVncCommand } from './vm/vnc.ts';
+import { addSubcommands, type Subcommands } from './subcommands.ts';
 
-export function addVmCommand(parent: Command, io: CliIo): Command {
+const COMMANDS: Subcommands = {
+  apply: async () => (await import('./vm/apply.ts')).addVmApplyCommand,
+  create: async () => (await import('./vm/create.ts')).addVmCreateCommand,
+  edit: async () => (await import('./vm/edit.ts')).addVmEditCommand,
+  list: async () => (await import('./vm/list.ts')).addVmListCommand,
+  get: async () => (await import('./vm/get.ts')).addVmGetCommand,
+  describe: async () => (await import('./vm/describe.ts')).addVmDescribeCommand,
+  start: async () => (await import('./vm/start.ts')).addVmStartCommand,
+  shutdown: async () => (await import('./vm/shutdown.ts')).addVmShutdownCommand,
+  destroy: async () => (await import('./vm/destroy.ts')).addVmDestroyCommand,
+  restart: async () => (await import('./vm/restart.ts')).addVmRestartCommand,
+  reboot: async () => (await import('./vm/reboot.ts')).addVmRebootCommand,
+  reset: async () => (await import('./vm/reset.ts')).addVmResetCommand,
+  suspend: async () => (await import('./vm/suspend.ts')).addVmSuspendCommand,
+  resume: async () => (await import('./vm/resume.ts')).addVmResumeCommand,
+  eject: async () => (await import('./vm/eject.ts')).addVmEjectCommand,
+  insert: async () => (await import('./vm/insert.ts')).addVmInsertCommand,
+  delete: async () => (await import('./vm/delete.ts')).addVmDeleteCommand,
+  log: async () => (await import('./vm/log.ts')).addVmLogCommand,
+  console: async () => (await import('./vm/console.ts')).addVmConsoleCommand,
+  vnc: async () => (await import('./vm/vnc.ts')).addVmVncCommand,
+  screenshot: async () => (await import('./vm/screenshot.ts')).addVmScreenshotCommand,
+  'send-key': async () => (await import('./vm/send-key.ts')).addVmSendKeyCommand,
+  ssh: async () => (await import('./vm/ssh.ts')).addVmSshCommand,
+  guest: async () => (await import('./vm/guest.ts')).addVmGuestCommand,
+};
+
+export async function addVmCommand(
+  parent: Command,
+  io: CliIo,
+  next: string | undefined,
+): Promise<Command> {
   const vm = parent.command('vm').description('Makes, runs and shows the VMs of a node.');
-  addVmApplyCommand(vm, io);
-  addVmCreateCommand(vm, io);
-  addVmEditCommand(vm, io);
-  addVmListCommand(vm, io);
-  addVmGetCommand(vm, io);
-  addVmDescribeCommand(vm, io);
-  addVmStartCommand(vm, io);
-  addVmShutdownCommand(vm, io);
-  addVmDestroyCommand(vm, io);
-  addVmRestartCommand(vm, io);
-  addVmRebootCommand(vm, io);
-  addVmResetCommand(vm, io);
-  addVmSuspendCommand(vm, io);
-  addVmResumeCommand(vm, io);
-  addVmEjectCommand(vm, io);
-  addVmInsertCommand(vm, io);
-  addVmDeleteCommand(vm, io);
-  addVmLogCommand(vm, io);
-  addVmConsoleCommand(vm, io);
-  addVmVncCommand(vm, io);
-  addVmScreenshotCommand(vm, io);
-  addVmSendKeyCommand(vm, io);
-  addVmSshCommand(vm, io);
-  addVmGuestCommand(vm, io);
+  await addSubcommands(vm, io, COMMANDS, next);
   return vm;
 }

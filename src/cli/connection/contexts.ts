@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { AgentTarget } from '../../client/target.ts';
 import { AgentError } from '../../core/errors.ts';
@@ -49,7 +50,11 @@ export function chooseTarget(choice: TargetChoice, contexts: Contexts, file: str
 export async function readContexts(file: string | undefined): Promise<Contexts> {
   let content: string;
   try {
-    content = await readFile(file ?? DEFAULT_CONTEXTS_FILE, 'utf8');
+    // Mostly there is none: to ask one of Node's threads takes longer than all else that is done here.
+    content =
+      file === undefined
+        ? readFileSync(DEFAULT_CONTEXTS_FILE, 'utf8')
+        : await readFile(file, 'utf8');
   } catch (error) {
     const code = codeOf(error);
     if (file === undefined && code === 'ENOENT') return { contexts: {} };

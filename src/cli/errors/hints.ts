@@ -86,7 +86,6 @@ const HINTS: Readonly<Record<Reason, string>> = {
   CONSOLE_IN_USE: 'Read along with --read-only, or type in their place with --take-over',
   DISPLAY_NOT_FOUND:
     'Give the VM a display and restart it: display: {type: vnc} below spec.template.spec; its serial console is there without: novactl vm console NAME',
-
   MIGRATION_NOT_FOUND: 'List what this node knows with: novactl migration list',
   MIGRATION_ALREADY_EXISTS: 'Leave out --id to get a new one; an attempt is never repeated',
   MIGRATION_BLOCKED:

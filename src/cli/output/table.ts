@@ -11,8 +11,8 @@ export function formatTable(
   headers: readonly string[],
   rows: readonly (readonly string[])[],
 ): string {
-  const cells = [headers, ...rows.map((row) => row.map((cell) => printable(cell) || '-'))];
-  const widths = columnWidths(headers, rows);
+  const cells = cellsOf(headers, rows);
+  const widths = columnWidths(cells);
   return cells
     .map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(GAP))
     .map((line) => `${line.trimEnd()}\n`)
@@ -25,14 +25,18 @@ export function tableWidth(
   rows: readonly (readonly string[])[],
 ): number {
   const gaps = GAP.length * Math.max(0, headers.length - 1);
-  return columnWidths(headers, rows).reduce((sum, width) => sum + width, gaps);
+  return columnWidths(cellsOf(headers, rows)).reduce((sum, width) => sum + width, gaps);
 }
 
-function columnWidths(
+/** As they are printed, the headers first. */
+function cellsOf(
   headers: readonly string[],
   rows: readonly (readonly string[])[],
-): readonly number[] {
-  return headers.map((header, column) =>
-    Math.max(header.length, ...rows.map((row) => (printable(row[column] ?? '') || '-').length)),
-  );
+): (readonly string[])[] {
+  return [headers, ...rows.map((row) => row.map((cell) => printable(cell) || '-'))];
+}
+
+function columnWidths(cells: readonly (readonly string[])[]): readonly number[] {
+  const [headers = []] = cells;
+  return headers.map((_, column) => Math.max(...cells.map((row) => (row[column] ?? '-').length)));
 }

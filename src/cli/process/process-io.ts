@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { writeSync } from 'node:fs';
 import os from 'node:os';
 import { text } from 'node:stream/consumers';
@@ -28,7 +27,10 @@ export function processIo(): CliIo {
     stderr: processOutput(process.stderr),
     env: process.env,
     signal: interrupt.signal,
-    isInteractive: process.stdin.isTTY ?? false,
+    get isInteractive() {
+      // Node opens it only when it is first looked at.
+      return process.stdin.isTTY ?? false;
+    },
     readStdin: () => text(process.stdin),
     openKeyboard: () => openKeyboard(interrupt),
     readStdinBytes: (maxBytes) => readBytes(process.stdin, maxBytes),
@@ -58,6 +60,8 @@ async function runAttached(
   args: readonly string[],
   signal: AbortSignal,
 ): Promise<number> {
+  // Few commands have a use for it.
+  const { spawn } = await import('node:child_process');
   const ended = Promise.withResolvers<number>();
   const child = spawn(program, args, { stdio: 'inherit' });
   const stop = () => child.kill('SIGTERM');

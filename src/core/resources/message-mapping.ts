@@ -47,9 +47,9 @@ export class MessageMapping {
     if (typeof form === 'string') return LEAVES[form];
     if ('enumPrefix' in form) return this.#enumConverter(form.enumPrefix, form.values);
     if ('items' in form) return listOf(this.#converterFor(form.items));
-    const fields = Object.entries(form.fields).map(
-      ([key, field]) => [key, this.#converterFor(field)] as const,
-    );
+    const fields = Object.entries(form.fields).map(([key, field]) => {
+      return { key, converter: this.#converterFor(field) };
+    });
     return form.oneof === undefined ? objectOf(fields) : oneofOf(fields, form.oneof);
   }
 
@@ -103,14 +103,15 @@ const LEAVES: Readonly<Record<LeafForm, Converter>> = {
   },
 };
 
-type Fields = readonly (readonly [key: string, converter: Converter])[];
+/** Objects, as to take pairs apart costs a program that has just started most of the time that it converts in. */
+type Fields = readonly { readonly key: string; readonly converter: Converter }[];
 
 function objectOf(fields: Fields): Converter {
   return {
     toMessage(value) {
       if (value === undefined) return undefined;
       const message: Record<string, unknown> = {};
-      for (const [key, converter] of fields) {
+      for (const { key, converter } of fields) {
         message[key] = converter.toMessage((value as Plain)[key]);
       }
       return message;
@@ -118,9 +119,11 @@ function objectOf(fields: Fields): Converter {
     fromMessage(message) {
       if (message === undefined) return undefined;
       const value: Record<string, unknown> = {};
-      for (const [key, converter] of fields) {
-        const part = converter.fromMessage((message as Plain)[key]);
-        if (part !== undefined) value[key] = part;
+      for (const { key, converter } of fields) {
+        const part = (message as Plain)[key];
+        if (part === undefined) continue;
+        const converted = converter.fromMessage(part);
+        if (converted !== undefined) value[key] = converted;
       }
       return value;
     },
@@ -131,17 +134,17 @@ function oneofOf(fields: Fields, name: string): Converter {
   return {
     toMessage(value) {
       if (value === undefined) return undefined;
-      const chosen = fields.find(([key]) => (value as Plain)[key] !== undefined);
+      const chosen = fields.find(({ key }) => (value as Plain)[key] !== undefined);
       if (chosen === undefined) return { [name]: undefined };
-      const [$case, converter] = chosen;
-      return { [name]: { $case, value: converter.toMessage((value as Plain)[$case]) } };
+      const { key, converter } = chosen;
+      return { [name]: { $case: key, value: converter.toMessage((value as Plain)[key]) } };
     },
     fromMessage(message) {
       if (message === undefined) return undefined;
       const choice = (message as Plain)[name] as { $case: string; value: unknown } | undefined;
-      const chosen = fields.find(([key]) => key === choice?.$case);
+      const chosen = fields.find(({ key }) => key === choice?.$case);
       if (choice === undefined || chosen === undefined) return {};
-      return { [choice.$case]: chosen[1].fromMessage(choice.value) ?? {} };
+      return { [choice.$case]: chosen.converter.fromMessage(choice.value) ?? {} };
     },
   };
 }

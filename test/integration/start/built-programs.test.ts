@@ -3,6 +3,7 @@ import { copyFileSync, mkdtempDisposableSync, readFileSync, writeFileSync } from
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { serveSampleVm } from '../../../lab/builds/sample-agent.ts';
 import { inProject } from '../../../lab/core/project.ts';
 import { run } from '../../../lab/core/run-command.ts';
 import { MEMORY_FLAGS } from '../../../lab/node/agent.ts';
@@ -64,7 +65,9 @@ test('the same code is made again, in another folder', async () => {
   const command = [process.execPath, '--random-seed=1', inProject('lab/builds/write-code.ts')];
   const contexts = path.join(folder.path, 'none.yaml');
   writeFileSync(contexts, '');
-  const words = ['--config', contexts, '--address', `unix:${folder.path}/none`, 'vm', 'list'];
+  const address = `unix:${folder.path}/agent.sock`;
+  using _ = await serveSampleVm(address);
+  const words = ['--config', contexts, '--address', address, 'vm', 'list'];
   await run([...command, program, ...words], { env: {} }, never);
   assert.ok(readFileSync(codeFile(program)).equals(readFileSync(codeFile(NOVACTL))));
 });
