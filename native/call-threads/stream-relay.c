@@ -88,11 +88,11 @@ static void end(struct relay *relay) {
 static int has_output(const struct relay *relay) { return relay->output_from < relay->output_to; }
 static int has_input(const struct relay *relay) { return relay->input_from < relay->input_to; }
 
-/* What is still to come of it; -1 if it has ended. */
-static int wait_for_more(struct relay *relay) {
+/* For what is still to come of it; ends it if nothing is. */
+static void wait_for_more(struct relay *relay) {
   if (relay->has_stream_ended && !has_output(relay)) {
     end(relay);
-    return -1;
+    return;
   }
   int of_handle = EVENT_HANGUP | EVENT_ERROR;
   int of_stream = relay->is_endless || !has_output(relay) ? EVENT_READABLE : 0;
@@ -101,7 +101,6 @@ static int wait_for_more(struct relay *relay) {
   else of_handle |= EVENT_READABLE;
   libvirt.update_handle(relay->watch, of_handle);
   if (!relay->has_stream_ended) libvirt.update_callback(relay->stream, of_stream);
-  return 0;
 }
 
 static void put_output(struct relay *relay, const char *data, size_t bytes) {
@@ -180,8 +179,8 @@ static void on_socket(int watch, int fd, int events, void *opaque) {
 }
 
 /*
- * Takes over a stream that does not block, which has an end or not, and returns the other end of its socket, which is the caller's; closing that ends the
- * stream. -1 if it cannot be: the stream is the caller's as before then.
+ * Takes over a stream that does not block, which has an end or not, and returns the other end of its socket, which is the caller's;
+ * closing that ends the stream. -1 if it cannot be: the stream is the caller's as before then.
  */
 int stream_relay_start(void *stream, int is_endless) {
   int ends[2];

@@ -31,29 +31,20 @@ import { PowerRequests } from './runs/power-requests.ts';
 import { Restarts } from './runs/restarts.ts';
 import { RunBook } from './runs/run-book.ts';
 import { RunRecordController } from './runs/run-record-controller.ts';
-import { GuestShutdowns } from './shutdown/guest-shutdowns.ts';
-import { ShutdownController } from './shutdown/shutdown-controller.ts';
-import { ShutdownManager } from './shutdown/shutdown-manager.ts';
-import { isNodeShutdown, ShutdownPreStops } from './shutdown/shutdown-pre-stops.ts';
+import { buildShutdown } from './shutdown/build-shutdown.ts';
+import { isNodeShutdown } from './shutdown/shutdown-pre-stops.ts';
 import { vmControllers } from './vm-controllers.ts';
+import { buildVms } from './vms/build-vms.ts';
 import { Creations } from './vms/creations.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
 import { DeviceIdentities } from './vms/device-identities.ts';
-import { HookSteps } from './vms/hook-steps.ts';
-import { mediaOperations } from './vms/media-operations.ts';
 import { nameKey } from './vms/name-key.ts';
 import { OwnershipManager } from './vms/ownership-manager.ts';
 import { Remains } from './vms/remains.ts';
 import { Startability } from './vms/startability.ts';
-import { VmApplier } from './vms/vm-applier.ts';
-import { VmCreator } from './vms/vm-creator.ts';
-import { VmDeleter } from './vms/vm-deleter.ts';
 import { VmDisks } from './vms/vm-disks.ts';
 import { VmInventory } from './vms/vm-inventory.ts';
 import { VmLocator } from './vms/vm-locator.ts';
-import { VmManager } from './vms/vm-manager.ts';
-import { VmMedia } from './vms/vm-media.ts';
-import { vmOperations } from './vms/vm-operations.ts';
 import { VmSeeds } from './vms/vm-seeds.ts';
 import { Whereabouts } from './vms/whereabouts.ts';
 
@@ -102,7 +93,7 @@ export async function buildAgent(parts: AgentParts) {
       isNodeShutdown(owner) ? nodeShutdown.isGoingDown : operationBook.open(owner) !== undefined,
     onEnded: (vmUid) => {
       reconciler.wake(operationController.name, vmUid);
-      if (nodeShutdown.isGoingDown) reconciler.wake(shutdownController.name, vmUid);
+      if (nodeShutdown.isGoingDown) reconciler.wake(shutdown.controller.name, vmUid);
     },
     log,
   });
@@ -247,28 +238,17 @@ export async function buildAgent(parts: AgentParts) {
     log,
   };
   const ownershipManager = new OwnershipManager(shared);
-  const creator = new VmCreator({ ...shared, accelerator });
-  const applier = new VmApplier({ ...shared, creator });
-  const deleter = new VmDeleter(shared);
-  const vms = new VmManager({ ...shared, runs, creator, applier, deleter, console: parts.console });
+  const vms = buildVms({ ...shared, accelerator, runs, hookRuns, console: parts.console });
   const consoles = new ConsoleManager({
     ...shared,
     consoles: hypervisor.consoles,
     events: hypervisor.events,
-    vms,
+    vms: vms.manager,
     console: parts.console,
     settleMs: parts.consoleSettleMs,
   });
   const works = {
-    ...vmOperations(
-      vms,
-      new HookSteps({
-        runs: hookRuns,
-        definitionOf: (vmUid) => inventory.findByUid(vmUid)?.definition,
-        noteStartFailure: (vmUid, error) => startability.noteFailure(vmUid, error),
-      }),
-    ),
-    ...mediaOperations(new VmMedia({ ...shared, vms })),
+    ...vms.works,
     ...nodeOperations(cordon, () => node.review()),
     migrate: migrationOperation(book),
   };
@@ -278,18 +258,6 @@ export async function buildAgent(parts: AgentParts) {
     guestHealth,
     guestAgent: hypervisor.guestAgent,
   });
-  const guestShutdowns = new GuestShutdowns({
-    mark: nodeShutdown,
-    listVms: listedVms,
-    countArriving: () => book.listActive('destination').length,
-  });
-  const shuttingDown = {
-    ...shared,
-    mark: nodeShutdown,
-    guests: guestShutdowns,
-    onProgress: () => node.review(),
-  };
-  const shutdown = new ShutdownManager(shuttingDown);
   const secrets = new OperationSecrets({ privateFiles, openIds: operationBook.openIds(), log });
   const forOperations = { book: operationBook, works, secrets, log };
   const operationController = new OperationController(forOperations);
@@ -301,9 +269,14 @@ export async function buildAgent(parts: AgentParts) {
     migrationOf: (vmUid) => book.outgoingOf(vmUid)?.id,
     origins,
   });
-  const shutdownController = new ShutdownController({
-    ...shuttingDown,
-    preStops: new ShutdownPreStops({ runs: hookRuns, mark: nodeShutdown, requests, log }),
+  const shutdown = buildShutdown({
+    ...shared,
+    mark: nodeShutdown,
+    runs: hookRuns,
+    requests,
+    listVms: listedVms,
+    countArriving: () => book.listActive('destination').length,
+    onProgress: () => node.review(),
     cancelMigration: (id) => migrations.cancel(id),
     turnAway: (vmUid, signal) => incoming.turnAway(vmUid, 'This node is being shut down', signal),
   });
@@ -312,7 +285,7 @@ export async function buildAgent(parts: AgentParts) {
       // Before whoever acts upon what was seen.
       new RunRecordController(runs),
       operationController,
-      shutdownController,
+      shutdown.controller,
       ...vmControllers({
         ...shared,
         operations,
@@ -333,7 +306,7 @@ export async function buildAgent(parts: AgentParts) {
     ...shared,
     peers: parts.peers,
     operations,
-    vms,
+    vms: vms.manager,
     defaults: parts.migrationDefaults,
     settleIncoming: (record, saidBy, signal) => incoming.settle(record, saidBy, signal),
   });
@@ -357,7 +330,7 @@ export async function buildAgent(parts: AgentParts) {
     reservations,
     cordon,
     nodeShutdown,
-    shutdown: () => guestShutdowns.report(),
+    shutdown: () => shutdown.guests.report(),
     accelerator,
     host,
     hypervisor,
@@ -370,7 +343,7 @@ export async function buildAgent(parts: AgentParts) {
     log,
   });
   return {
-    vms,
+    vms: vms.manager,
     consoles,
     guests: guests.manager,
     migrations,
@@ -392,7 +365,7 @@ export async function buildAgent(parts: AgentParts) {
     countUnidentified,
     operations,
     events,
-    shutdown,
+    shutdown: shutdown.manager,
     reconciler,
     /** Takes up what an earlier agent left. Call once, before anybody can ask for anything else. */
     resume(): void {

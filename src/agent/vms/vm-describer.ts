@@ -10,8 +10,9 @@ import { CpuUsage } from './cpu-usage.ts';
 import { diskDifference } from './disk-difference.ts';
 import type { OwnershipRecord } from './ownership-store.ts';
 import { PendingChanges } from './pending-changes.ts';
+import { SettledConditions } from './settled-conditions.ts';
 import type { Vm } from './vm.ts';
-import { conditionsOf, type KnownCondition } from './vm-conditions.ts';
+import type { KnownCondition } from './vm-conditions.ts';
 import { type PhaseReport, phaseOf, type VmContext } from './vm-phase.ts';
 
 export interface VmDescriberOptions {
@@ -88,6 +89,7 @@ export class VmDescriber {
   readonly #options: VmDescriberOptions;
   readonly #pendingChanges: PendingChanges;
   readonly #cpuUsage = new CpuUsage();
+  readonly #settled = new SettledConditions();
 
   constructor(options: VmDescriberOptions) {
     this.#options = options;
@@ -112,7 +114,7 @@ export class VmDescriber {
       definition,
       liveDefinition: found.liveDefinition,
       ...state,
-      conditions: conditionsOf(
+      conditions: this.#settled.of(
         {
           isRead: true,
           definition,
@@ -202,7 +204,7 @@ export class VmDescriber {
     const ofDisks = { hasDiskLeases, deviceProblemOf, diskDifference };
     const more = { liveDefinition, isStray, guestAgent, ...ofDisks };
     const facts = { isRead, definition, state, context, pendingChanges, drift, ...more };
-    return conditionsOf(facts, vm.conditions);
+    return this.#settled.of(facts, vm.conditions);
   }
 }
 

@@ -1,7 +1,8 @@
 import type { Out } from './c-call.ts';
 import { isMissingDomain, LibvirtError } from './errors.ts';
 import { UUID_STRING_BUFFER_BYTES } from './libvirt-constants.ts';
-import type { ConnectPointer, DomainPointer, Libvirt } from './native.ts';
+import type { Libvirt } from './native.ts';
+import type { ConnectPointer, DomainPointer } from './native-pointers.ts';
 
 export interface KeepAlive {
   readonly intervalS: number;

@@ -7,7 +7,7 @@ import {
   KEYCODES_LINUX,
   STREAM_NONBLOCK,
 } from './libvirt-constants.ts';
-import type { StreamPointer } from './native.ts';
+import type { StreamPointer } from './native-pointers.ts';
 import { PassedDescriptor } from './passed-descriptor.ts';
 
 /*

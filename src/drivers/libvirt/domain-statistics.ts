@@ -17,7 +17,7 @@ import type {
   DomainPointer,
   StatsListPointer,
   TypedParametersPointer,
-} from './native.ts';
+} from './native-pointers.ts';
 import { bigintOf, numberOf, type Parameters, readParameters } from './typed-parameters.ts';
 
 /**

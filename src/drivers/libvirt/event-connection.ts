@@ -17,7 +17,8 @@ import {
 } from './libvirt-constants.ts';
 import { describeMissingSocket } from './libvirt-socket.ts';
 import { forgetLostStarts } from './lost-starts.ts';
-import type { CallbackPointer, LibvirtLibrary } from './native.ts';
+import type { LibvirtLibrary } from './native.ts';
+import type { CallbackPointer } from './native-pointers.ts';
 import { decodeParameters } from './typed-parameters.ts';
 
 export interface EventConnectionOptions {

@@ -2,7 +2,8 @@ import { isIP } from 'node:net';
 import type { GuestInterface } from '../hypervisor-guest-agent.ts';
 import { copyMemory, freeMemory, readText } from './c-memory.ts';
 import { MAX_ENTRIES, plainText } from './guest-words.ts';
-import type { InterfaceListPointer, Libvirt } from './native.ts';
+import type { Libvirt } from './native.ts';
+import type { InterfaceListPointer } from './native-pointers.ts';
 
 const POINTER_BYTES = 8;
 // libvirt-domain.h: struct _virDomainInterface { char *name; char *hwaddr; unsigned int naddrs; virDomainIPAddressPtr addrs; }

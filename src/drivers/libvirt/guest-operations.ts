@@ -26,7 +26,7 @@ import {
   GUEST_INFO_USERS,
   PASSWORD_ENCRYPTED,
 } from './libvirt-constants.ts';
-import type { InterfaceListPointer, TypedParametersPointer } from './native.ts';
+import type { InterfaceListPointer, TypedParametersPointer } from './native-pointers.ts';
 import { readAllParameters } from './typed-parameters.ts';
 
 /*

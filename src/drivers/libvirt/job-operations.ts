@@ -23,7 +23,7 @@ import {
   XML_MIGRATABLE,
   XML_SECURE,
 } from './libvirt-constants.ts';
-import type { TypedParametersPointer } from './native.ts';
+import type { TypedParametersPointer } from './native-pointers.ts';
 import { readParameters } from './typed-parameters.ts';
 
 /** The domain as the destination must be given it: as it runs, and as it is to start the next time. */

@@ -1,5 +1,5 @@
 import { copyMemory, readText } from './c-memory.ts';
-import type { TypedParametersPointer } from './native.ts';
+import type { TypedParametersPointer } from './native-pointers.ts';
 
 // libvirt-common.h: struct _virTypedParameter { char field[80]; int type; union value; }, padded to 96 bytes.
 const PARAMETER_BYTES = 96;

@@ -1,0 +1,42 @@
+import { HookSteps, type HookStepsOptions } from './hook-steps.ts';
+import { mediaOperations } from './media-operations.ts';
+import type { Startability } from './startability.ts';
+import { VmApplier, type VmApplierOptions } from './vm-applier.ts';
+import { VmCreator, type VmCreatorOptions } from './vm-creator.ts';
+import { VmDeleter, type VmDeleterOptions } from './vm-deleter.ts';
+import type { VmInventory } from './vm-inventory.ts';
+import { VmManager, type VmManagerOptions } from './vm-manager.ts';
+import { VmMedia, type VmMediaOptions } from './vm-media.ts';
+import { vmOperations } from './vm-operations.ts';
+
+type VmsOptions = VmCreatorOptions &
+  Omit<VmApplierOptions, 'creator'> &
+  VmDeleterOptions &
+  Omit<VmManagerOptions, 'creator' | 'applier' | 'deleter'> &
+  Omit<VmMediaOptions, 'vms'> & {
+    readonly inventory: VmInventory;
+    readonly startability: Startability;
+    readonly hookRuns: HookStepsOptions['runs'];
+  };
+
+/** What is done to VMs when it is asked for. */
+export function buildVms(all: VmsOptions) {
+  const { inventory, startability, hookRuns } = all;
+  const creator = new VmCreator(all);
+  const applier = new VmApplier({ ...all, creator });
+  const deleter = new VmDeleter(all);
+  const manager = new VmManager({ ...all, creator, applier, deleter });
+  const hookSteps = new HookSteps({
+    runs: hookRuns,
+    definitionOf: (vmUid) => inventory.findByUid(vmUid)?.definition,
+    noteStartFailure: (vmUid, error) => startability.noteFailure(vmUid, error),
+  });
+  return {
+    manager,
+    /** Those of it that go on by themselves once they have begun. */
+    works: {
+      ...vmOperations(manager, hookSteps),
+      ...mediaOperations(new VmMedia({ ...all, vms: manager })),
+    },
+  };
+}
