@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
 import { getHeapSpaceStatistics } from 'node:v8';
@@ -7,8 +6,8 @@ import { nativeFile } from './sibling-module.ts';
 
 /** What starting has taken is no longer used by then. */
 const LOOK_MS = 3_000;
-/** Of what is the process's own: pages of programs that are used come back by themselves, up to 20 MiB of them within a minute. */
-const GROWTH_BYTES = 8 * 1024 ** 2;
+/** Pages that are used come back, 10 MiB of them at once and as many within the next half a minute. */
+const GROWTH_BYTES = 16 * 1024 ** 2;
 /** However little it has grown. */
 const LONGEST_MS = 60_000;
 const HEAP_GROWTH_BYTES = 6 * 1024 ** 2;
@@ -30,11 +29,14 @@ export function keepMemorySmall(): void {
   let collectedAt = oldHeapBytes();
   let givenAtMs = performance.now();
   let before = performance.eventLoopUtilization();
+  // Since memory was given back while nothing was done: what has come back since then is used.
+  let hasWorked = true;
   const look = (): void => {
     const now = performance.eventLoopUtilization();
     const isIdle = isIdleBetween(before, now);
     before = now;
-    const isGrown = ownBytes() > givenBackAt + GROWTH_BYTES;
+    if (!isIdle) hasWorked = true;
+    const isGrown = hasWorked && process.memoryUsage.rss() > givenBackAt + GROWTH_BYTES;
     const hasGarbage = oldHeapBytes() > collectedAt + HEAP_GROWTH_BYTES;
     const collects = isIdle && hasGarbage;
     if (collects) {
@@ -43,7 +45,8 @@ export function keepMemorySmall(): void {
     }
     if (!collects && !isGrown && performance.now() < givenAtMs + LONGEST_MS) return;
     giveBack();
-    givenBackAt = ownBytes();
+    if (isIdle) hasWorked = false;
+    givenBackAt = process.memoryUsage.rss();
     givenAtMs = performance.now();
   };
   setInterval(look, LOOK_MS).unref();
@@ -51,12 +54,6 @@ export function keepMemorySmall(): void {
 
 function isIdleBetween(before: EventLoopUtilization, now: EventLoopUtilization): boolean {
   return performance.eventLoopUtilization(now, before).utilization < IDLE_UTILIZATION;
-}
-
-/** Resident memory without pages of files. */
-function ownBytes(): number {
-  const status = readFileSync('/proc/self/status', 'latin1');
-  return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
 }
 
 /** Without the room for young objects, which V8 makes larger and smaller all the time. */
