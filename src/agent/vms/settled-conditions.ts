@@ -1,7 +1,6 @@
 import type { Condition } from '../reports/report.ts';
 import { sharedDevices } from './device-identities.ts';
 import { type ConditionFacts, conditionsOf, type KnownCondition } from './vm-conditions.ts';
-import type { VmContext } from './vm-phase.ts';
 
 /**
  * The conditions of VMs, which are not worked out again from the same facts: of most VMs nothing changes between two looks, and it is
@@ -28,29 +27,19 @@ function isSettled({ context, drift, definition }: ConditionFacts): boolean {
   return context.restart === undefined && drift.length === 0 && devices.length === 0;
 }
 
+/** Also of facts that come to be known later than this was written. */
 function areSame(left: ConditionFacts, right: ConditionFacts): boolean {
-  return (
-    left.isRead === right.isRead &&
-    left.definition === right.definition &&
-    left.liveDefinition === right.liveDefinition &&
-    left.state.phase === right.state.phase &&
-    left.state.reason === right.state.reason &&
-    left.state.message === right.state.message &&
-    isSameList(left.pendingChanges, right.pendingChanges) &&
-    isSameList(left.drift, right.drift) &&
-    left.diskDifference === right.diskDifference &&
-    left.isStray === right.isStray &&
-    left.hasDiskLeases === right.hasDiskLeases &&
-    left.guestAgent === right.guestAgent &&
-    isSameContext(left.context, right.context)
-  );
+  const names = Object.keys({ ...left, ...right }) as (keyof ConditionFacts)[];
+  return names.every((name) => {
+    const [one, other] = [left[name], right[name]];
+    // What it says matters only to a VM that is never settled.
+    if (one === other || name === 'deviceProblemOf') return true;
+    if (Array.isArray(one) && Array.isArray(other)) return one.length === 0 && other.length === 0;
+    return (name === 'state' || name === 'context') && isSameRecord(one, other);
+  });
 }
 
-function isSameList(left: readonly unknown[], right: readonly unknown[]): boolean {
-  return left === right || (left.length === 0 && right.length === 0);
-}
-
-function isSameContext(left: VmContext, right: VmContext): boolean {
-  const names = Object.keys(right) as (keyof VmContext)[];
-  return names.every((name) => left[name] === right[name]);
+function isSameRecord(left: unknown, right: unknown): boolean {
+  const [one, other] = [left, right] as [Record<string, unknown>, Record<string, unknown>];
+  return Object.keys({ ...one, ...other }).every((name) => one[name] === other[name]);
 }
