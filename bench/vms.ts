@@ -4,6 +4,7 @@ import { buildAgent } from '../lab/builds/build-outputs.ts';
 import { LabError } from '../lab/core/project.ts';
 import { BUILT_NOVACTL } from '../lab/node/novactl-program.ts';
 import { BusyProcesses } from '../lab/test/busy-processes.ts';
+import { creationTimes } from './measure/creations.ts';
 import { interruption } from './measure/interruption.ts';
 import { commandTimes, listTimes, scrapeTimes, startTimes } from './measure/node-programs.ts';
 import { cpuSeconds, pssMib, sum } from './measure/process-costs.ts';
@@ -13,18 +14,20 @@ import { VmNode } from './measure/vm-node.ts';
 
 /*
  * A real agent with VMs on a libvirt of its own, seen from outside: its memory, what it takes while it idles, how long it
- * takes to start and to list. The peer is virsh on the same libvirtd in the same run.
+ * takes to start, to list and to make a VM. The peer is virsh on the same libvirtd in the same run.
  */
 
 const { values: options } = parseArgs({
   options: {
     vms: { type: 'string', default: '100' },
     running: { type: 'string', default: '10' },
+    'user-data': { type: 'string', default: '0' },
     json: { type: 'boolean', default: false },
   },
 });
 const VMS = countOf('vms', options.vms);
 const RUNNING = countOf('running', options.running);
+const USER_DATA_BYTES = countOf('user-data', options['user-data']);
 const SETTLE_MS = 6_000;
 const IDLE_SECONDS = 60;
 /** For so long V8 clears up behind what was asked before. */
@@ -38,8 +41,9 @@ const virsh = ['virsh', '-c', node.machine.libvirt.uri];
 
 await node.warmUp(signal);
 const pssWithout = sum((await settledPss()).map(({ mib }) => mib));
+const creations = await creationTimes(node, 20, signal);
 say(`Making ${VMS} VMs, ${RUNNING} of them running`);
-await node.makeVms(VMS, RUNNING, signal);
+await node.makeVms(VMS, RUNNING, signal, USER_DATA_BYTES);
 const pssMade = await settledPss();
 
 say('Listing');
@@ -63,6 +67,7 @@ const virshMs = virshList.median + virshStats.median;
 const peer = {
   virshListMs: virshList.median,
   virshStatisticsMs: virshStats.median,
+  virshCreateMs: creations.virsh.median,
   vmListRatio: vmList.median / virshMs,
   listRatio: list.spread.median / virshMs,
 };
@@ -81,6 +86,9 @@ const result = {
   vmListMs: vmList.median,
   nodeAloneMs: nodeAlone.median,
   scrapeP99Ms: scrape.p99,
+  userDataBytes: USER_DATA_BYTES,
+  createMs: creations.agent.median,
+  createExcessMs: creations.excess.median,
   peer,
 };
 
@@ -97,6 +105,12 @@ if (options.json) {
     row('virsh domstats', virshStats, ''),
     row('novactl vm list, a process', vmList, `${ratio(peer.vmListRatio)} of both of virsh's`),
     row('node -e 0, a process', nodeAlone, ''),
+    row('a diskless VM, made and running', creations.agent, ''),
+    row(
+      'the same by virsh create',
+      creations.virsh,
+      `the agent takes ${ms(creations.excess.median)} more`,
+    ),
     row('metrics scrape', scrape, `p99 ${ms(scrape.p99)}`),
     mib(`memory (PSS) without VMs`, pssWithout, ''),
     mib(`… with ${VMS} VMs`, made, `${growthMiBPerVm.toFixed(3)} MiB for each VM`),
@@ -112,7 +126,7 @@ if (options.json) {
 
 function countOf(name: string, text: string): number {
   if (/^\d{1,5}$/.test(text)) return Number(text);
-  throw new LabError(`--${name} is a number of VMs, not "${text}"`);
+  throw new LabError(`--${name} is a number, not "${text}"`);
 }
 
 /** With nothing asked of it for a while. */

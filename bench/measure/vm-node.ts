@@ -64,13 +64,19 @@ export class VmNode implements AsyncDisposable {
   }
 
   /** Defines VMs until there are so many. The first `running` of all are started. */
-  async makeVms(upTo: number, running: number, signal: AbortSignal): Promise<void> {
+  async makeVms(
+    upTo: number,
+    running: number,
+    signal: AbortSignal,
+    userDataBytes = 0,
+  ): Promise<void> {
     const { virtualMachines: there } = await this.client.vms.list({}, { signal });
     let next = there.length;
     const makeOne = async (): Promise<void> => {
       while (next < upTo) {
         const number = next++;
-        const vm = idleVm(`vm-${number}`, number < running ? 'Once' : 'Manual', {});
+        const strategy = number < running ? 'Once' : 'Manual';
+        const vm = idleVm(`vm-${number}`, strategy, {}, userDataBytes);
         await this.client.vms.create(vm, { signal });
       }
     };
@@ -112,12 +118,19 @@ export class VmNode implements AsyncDisposable {
   }
 }
 
+/** Another one for each VM. */
+function userDataOf(name: string, bytes: number): string {
+  return `#cloud-config\n# ${name}\n`.padEnd(bytes, '# what a guest is told at its first boot\n');
+}
+
 function idleVm(
   name: string,
   runStrategy: 'Once' | 'Manual',
   annotations: Readonly<Record<string, string>>,
+  userDataBytes = 0,
 ): VirtualMachine {
   const metadata = { name, labels: { bench: 'vms' }, annotations };
-  const spec = { runStrategy, template: { spec: IDLE_MACHINE } };
+  const userData = userDataBytes > 0 ? { userData: userDataOf(name, userDataBytes) } : {};
+  const spec = { runStrategy, template: { spec: { ...IDLE_MACHINE, ...userData } } };
   return toVirtualMachineMessage(parseVirtualMachine({ metadata, spec }));
 }
