@@ -52,6 +52,9 @@ export interface ChangeOptions extends CallOptions {
   readonly operationId?: string | undefined;
 }
 
+/** Secrets by the names that a manifest has for them. */
+export type Secrets = Readonly<Record<string, Buffer>>;
+
 /** The calls of VirtualMachineService. Every change answers with its operation, and with the VM unless that is deleted. */
 export class VmCalls {
   readonly #connection: Connection;
@@ -68,10 +71,13 @@ export class VmCalls {
       readonly reservationId?: string | undefined;
       /** Assigned by the caller, who vouches for no other node running the VM. */
       readonly ownershipEpoch?: bigint | undefined;
+      /** Secrets that the manifest names. */
+      readonly secrets?: Secrets | undefined;
     },
   ): Promise<CreateVirtualMachineResponse> {
     const { dryRun = false, reservationId = '', operationId = '', ownershipEpoch } = options;
-    const request = { virtualMachine, dryRun, reservationId, operationId, ownershipEpoch };
+    const { secrets = {} } = options;
+    const request = { virtualMachine, dryRun, reservationId, operationId, ownershipEpoch, secrets };
     return this.#connection.unary(
       VirtualMachineServiceService.createVirtualMachine,
       CreateVirtualMachineRequest.create(request),
@@ -88,12 +94,15 @@ export class VmCalls {
       readonly updateMask?: readonly string[] | undefined;
       /** The generation that the VM must have, 0n for none yet. */
       readonly generation?: bigint | undefined;
+      /** Secrets that the manifest names. */
+      readonly secrets?: Secrets | undefined;
     },
   ): Promise<ApplyVirtualMachineResponse> {
     const { dryRun = false, updateMask, generation, operationId = '' } = options;
     const request = ApplyVirtualMachineRequest.create({ virtualMachine, dryRun, operationId });
     request.updateMask = updateMask && [...updateMask];
     request.generation = generation;
+    request.secrets = { ...options.secrets };
     return this.#connection.unary(
       VirtualMachineServiceService.applyVirtualMachine,
       request,

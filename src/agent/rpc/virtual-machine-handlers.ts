@@ -9,6 +9,7 @@ import type {
   VirtualMachineServiceService,
 } from '../../gen/novacron/agent/v1/virtual_machine.ts';
 import type { Operation, OperationService } from '../operations/operation.ts';
+import type { GivenSecrets } from '../vms/given-secrets.ts';
 import type { ApplyResult, CreateResult, Vm, VmFilter, VmService } from '../vms/vm.ts';
 import type { ServiceHandlers } from './bind-service.ts';
 import type { CallContext } from './call-context.ts';
@@ -48,7 +49,8 @@ export function virtualMachineHandlers(vms: VmService, operations: OperationServ
       const ownershipEpoch = readOwnershipEpoch(request.ownershipEpoch);
       const manifest = readManifest(request.virtualMachine, dryRun, context);
       const reservationId = request.reservationId || undefined;
-      const options = { reservationId, ownershipEpoch };
+      const secrets = readSecrets(request.secrets);
+      const options = { reservationId, ownershipEpoch, ...(secrets && { secrets }) };
       const parameters = { manifest, ...options };
       const asked = { kind: 'create', vm: identityOf(manifest), parameters } as const;
       if (dryRun) {
@@ -81,7 +83,8 @@ export function virtualMachineHandlers(vms: VmService, operations: OperationServ
       const manifest = readManifest(request.virtualMachine, dryRun, context);
       const mask = request.updateMask ?? [];
       const updateMask = mask.length === 0 ? undefined : mask;
-      const options = { updateMask, generation };
+      const secrets = readSecrets(request.secrets);
+      const options = { updateMask, generation, ...(secrets && { secrets }) };
       if (dryRun) {
         const planned = await vms.apply(manifest, { ...options, dryRun }, context.signal);
         return toApplyResponse(planned, undefined);
@@ -228,6 +231,25 @@ function readOwnershipEpoch(epoch: bigint | undefined): number | undefined {
   if (count !== 0 || epoch === 0n) checks.integer('ownershipEpoch', count, 1, MAX_OWNERSHIP_EPOCH);
   checks.throwIfAny('INVALID_REQUEST', 'Cannot create a VM');
   return count;
+}
+
+const MAX_SECRETS = 16;
+const MAX_SECRET_BYTES = 64 * 1024;
+
+/** Undefined if none were given. */
+function readSecrets(given: Readonly<Record<string, Uint8Array>>): GivenSecrets | undefined {
+  const entries = Object.entries(given);
+  if (entries.length === 0) return undefined;
+  const checks = new FieldChecks();
+  if (entries.length > MAX_SECRETS) checks.add('secrets', `must be at most ${MAX_SECRETS}`);
+  for (const [name, content] of entries) {
+    if (content.length <= MAX_SECRET_BYTES) continue;
+    checks.add(`secrets[${JSON.stringify(name)}]`, `must have at most ${MAX_SECRET_BYTES} bytes`);
+  }
+  checks.throwIfAny('INVALID_REQUEST', 'Cannot use the secrets');
+  return Object.fromEntries(
+    entries.map(([name, content]) => [name, Buffer.from(content).toString('base64')]),
+  );
 }
 
 /** The VM of a request in the form of a manifest; the feature checks it. */

@@ -20,6 +20,7 @@ import { bootedNotes, tellsOtherwise, userDataNotes } from './cloud-init-notes.t
 import type { DefinitionValidator } from './definition-validator.ts';
 import { disksChanged, putsDisksBack } from './disks-changed.ts';
 import { firmwareNotes } from './firmware-notes.ts';
+import { assertNamed, unusedNotes, withGiven } from './given-secrets.ts';
 import { assertSpecKnown } from './known-spec.ts';
 import { restoreUserData } from './lost-user-data.ts';
 import type { Ownership } from './ownership.ts';
@@ -73,8 +74,8 @@ export class VmApplier {
     if (current === undefined) {
       inventory.assertAbsent({ namespace, name, uid });
       this.#assertMayCreate({ namespace, name, uid }, options);
-      const { dryRun, asksNodes = true } = options;
-      const create = { dryRun, asksNodes, reservationId: undefined };
+      const { dryRun, secrets, asksNodes = true } = options;
+      const create = { dryRun, secrets, asksNodes, reservationId: undefined };
       const created = await creator.create(manifest, create, signal);
       return { ...created, outcome: 'created', changes: [] };
     }
@@ -115,7 +116,10 @@ export class VmApplier {
       ...firmwareNotes(current, wanted.spec),
       ...(await disks.notes(planned, definition, signal)),
     ];
-    const password = await readPassword(wanted.spec, definition, this.#options.nodeSecrets, signal);
+    assertNamed(options.secrets, wanted.spec);
+    const secrets = withGiven(options.secrets, this.#options.nodeSecrets);
+    const password = await readPassword(wanted.spec, definition, secrets, signal);
+    warnings.push(...unusedNotes(options.secrets, password !== undefined));
     // Also where nothing would change: what is here is not the VM.
     ownership.assertOwned(definition);
     if (changes.length === 0) {

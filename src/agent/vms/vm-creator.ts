@@ -20,6 +20,7 @@ import type { Origins } from '../reports/report.ts';
 import type { ShutdownMark } from '../shutdown/shutdown-mark.ts';
 import { userDataNotes } from './cloud-init-notes.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
+import { assertNamed, withGiven } from './given-secrets.ts';
 import { findHypervisorNamesake } from './hypervisor-namesake.ts';
 import { howToMend, isDamaged } from './known-spec.ts';
 import { restoreUserData } from './lost-user-data.ts';
@@ -98,7 +99,9 @@ export class VmCreator {
     }
     inventory.assertAbsent(draft);
     assertUserDataKnown(parts, {});
-    const password = await readPassword(wanted.spec, undefined, this.#options.nodeSecrets, signal);
+    assertNamed(options.secrets, wanted.spec);
+    const secrets = withGiven(options.secrets, this.#options.nodeSecrets);
+    const password = await readPassword(wanted.spec, undefined, secrets, signal);
     const definition = this.#options.disks.plan({
       ...withPassword(draft, password),
       ownershipEpoch: ownership.epochOfNew(draft, options.ownershipEpoch),

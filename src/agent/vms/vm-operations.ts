@@ -5,11 +5,12 @@ import { KeptResults } from '../operations/kept-results.ts';
 import type { OperationParameters, OperationRecord } from '../operations/operation.ts';
 import { passes } from '../operations/operation-errors.ts';
 import type { Admission, OperationWork, StepResult } from '../operations/operation-work.ts';
+import type { GivenSecrets } from './given-secrets.ts';
 import type { HookSteps } from './hook-steps.ts';
 import { awaitsStart, isMadeBy, mayAwaitStart, startsApplied, startsMade } from './made-starts.ts';
 import { type PowerVerbs, powerOperations } from './power-operations.ts';
+import { SECRET_PARAMETERS } from './secret-parameters.ts';
 import { assertRead } from './unread-vms.ts';
-import { USER_DATA_PARAMETER } from './user-data-parameter.ts';
 import type { ApplyOptions, ApplyResult, CreateResult, DeleteOptions, Vm } from './vm.ts';
 import { changedOnly, type VmManager } from './vm-manager.ts';
 import { type StartStep, VmStarts } from './vm-starts.ts';
@@ -72,7 +73,7 @@ function createWork(vms: Verbs, starts: VmStarts): OperationWork {
   const waiting = new KeptResults<CreateResult>();
   return {
     firstStep: 'creating',
-    secret: USER_DATA_PARAMETER,
+    secret: SECRET_PARAMETERS,
     async admit({ parameters }, signal): Promise<Admission> {
       const { manifest, ...kept } = parameters as unknown as CreateParameters;
       // The other nodes are asked once, under the lock.
@@ -157,7 +158,7 @@ function applyWork(vms: Verbs, starts: VmStarts): OperationWork {
   const waiting = new KeptResults<ApplyResult>();
   return {
     firstStep: 'changing',
-    secret: USER_DATA_PARAMETER,
+    secret: SECRET_PARAMETERS,
     async admit({ parameters }, signal): Promise<Admission> {
       const { manifest, ...options } = parameters as unknown as ApplyParameters;
       const asked = { ...options, dryRun: true, asksNodes: false };
@@ -252,6 +253,7 @@ interface CreateParameters {
   readonly manifest: unknown;
   readonly reservationId: string | undefined;
   readonly ownershipEpoch: number | undefined;
+  readonly secrets?: GivenSecrets | undefined;
 }
 
 /** What is kept of a change. */

@@ -14,6 +14,7 @@ import type {
 import type { RestartReport } from '../runs/restart-report.ts';
 import type { RunRecord } from '../runs/run-record.ts';
 import type { DiskDifference } from './disk-difference.ts';
+import type { GivenSecrets } from './given-secrets.ts';
 
 /** Where a VM stands in its life; `unknown` means that the hypervisor cannot say, never that it is off. */
 export type VmPhase =
@@ -129,6 +130,8 @@ export interface CreateOptions {
   readonly reservationId: string | undefined;
   /** Assigned by a control plane, which vouches for no other node running the VM; undefined leaves it to the node. */
   readonly ownershipEpoch?: number | undefined;
+  /** Secrets that the manifest names, in the place of those of the node. */
+  readonly secrets?: GivenSecrets | undefined;
   /** False if it was, or will be, asked elsewhere whether another node has the VM. Default true. */
   readonly asksNodes?: boolean;
 }
@@ -156,6 +159,8 @@ export interface ApplyOptions {
   readonly updateMask: readonly string[] | undefined;
   /** The generation that the VM must have, 0 for none yet; undefined accepts any. */
   readonly generation: number | undefined;
+  /** Secrets that the manifest names, in the place of those of the node. */
+  readonly secrets?: GivenSecrets | undefined;
   /** False if it was, or will be, asked elsewhere whether another node has the VM. Default true. */
   readonly asksNodes?: boolean;
 }

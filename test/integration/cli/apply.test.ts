@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { test } from 'node:test';
 import { ServedNode } from './served-node.ts';
 
@@ -105,4 +108,25 @@ test('a cordon refuses a VM that would start, with the reason given', async () =
   );
   assert.equal(code, 4);
   assert.match(stderr, /maintenance.*\(NODE_CORDONED\)\nWhat to do: .*novactl node uncordon/);
+});
+
+test('a secret that a manifest names may be given from a file, and one that none names is refused', async () => {
+  await using served = await ServedNode.start();
+  await using folder = await mkdtempDisposable(path.join(tmpdir(), 'novacron-secret-'));
+  const file = path.join(folder.path, 'password');
+  await writeFile(file, 'hunter2\n');
+  const kernel = '      kernel: {path: /boot/vmlinuz}\n';
+  const manifest = MANIFEST.replace(kernel, `${kernel}      cloudInit: {passwordSecret: web}\n`);
+  const missing = await served.novactl('vm apply -f -', manifest);
+  assert.equal(missing.code, 4);
+  assert.match(missing.stderr, /SECRET_NOT_FOUND/);
+  const made = await served.novactl(`vm apply --secret web=${file} -f -`, manifest);
+  assert.deepEqual(made, { code: 0, stdout: 'VM default/web created (Stopped)\n', stderr: '' });
+  const other = await served.novactl(`vm apply --secret wbe=${file} -f -`, manifest);
+  assert.equal(other.code, 4);
+  assert.match(other.stderr, /Cannot use --secret wbe: no manifest names it/);
+  const wrong = await served.novactl(`vm apply --secret ${file} -f -`, manifest);
+  assert.match(wrong.stderr, /--secret is NAME=FILE/);
+  const gone = await served.novactl(`vm create --secret web=${file}.gone -f -`, manifest);
+  assert.match(gone.stderr, /Cannot read the secret in .*\.gone: it does not exist/);
 });

@@ -75,7 +75,8 @@ async function waysOfCreation(from: string) {
   assert.ok(machine);
   machine.userData = '#cloud-config';
   const virtualMachine = { metadata, spec, status: undefined };
-  const request = { virtualMachine, dryRun: false, reservationId: '', operationId: '' };
+  const rest = { dryRun: false, reservationId: '', operationId: '', secrets: {} };
+  const request = { virtualMachine, ...rest };
   const handlers = virtualMachineHandlers(node.vms, node.agent.operations);
   await handlers.createVirtualMachine(request, newContext());
   return recorder;

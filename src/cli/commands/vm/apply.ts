@@ -3,11 +3,12 @@ import { addConnectionOptions, withAgent } from '../../connection/agent-connecti
 import { generationArgument } from '../../input/argument-parsers.ts';
 import { addChangeOptions, type ChangeOptions } from '../../input/change-options.ts';
 import { addManifestOptions, type ManifestOptions } from '../../input/manifest-options.ts';
+import { addSecretOption, readSecrets, type SecretOptions } from '../../input/secret-options.ts';
 import { addNamespaceOption } from '../../input/vm-ref.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import { type CliIo, writeBegun } from '../../process/cli-io.ts';
 
-interface ApplyOptions extends OutputOptions, ManifestOptions, ChangeOptions {
+interface ApplyOptions extends OutputOptions, ManifestOptions, ChangeOptions, SecretOptions {
   readonly dryRun?: boolean;
   readonly generation?: bigint;
 }
@@ -29,6 +30,7 @@ export function addVmApplyCommand(parent: Command, io: CliIo): void {
       'only if the VM has this metadata.generation; 0 if there must be none yet',
       generationArgument,
     );
+  addSecretOption(command);
   addChangeOptions(command);
   addNamespaceOption(command);
   addOutputOption(command);
@@ -66,6 +68,8 @@ A manifest (docs/reference/virtual-machine.md has every field):
     }
     const { assertOneOperation, endManifestRun, runManifests } = await import('./manifest-run.ts');
     assertOneOperation(command, options, parts);
+    const manifests = parts.flatMap((part) => ('error' in part ? [] : [part.value]));
+    const secretsOf = await readSecrets(options, manifests);
     const { change } = await import('../../progress/change.ts');
     const { applyDocument, applyText, readApplyResponse } = await import(
       '../../views/apply-result.ts'
@@ -78,7 +82,13 @@ A manifest (docs/reference/virtual-machine.md has every field):
         const vmName = `${namespace}/${name}`;
         const input = toVmInput(manifest);
         const ask = (operationId?: string) =>
-          client.vms.apply(input, { ...call, dryRun, generation, operationId });
+          client.vms.apply(input, {
+            ...call,
+            dryRun,
+            generation,
+            operationId,
+            secrets: secretsOf(manifest),
+          });
         const { answer, operation } = dryRun
           ? { answer: await ask(), operation: undefined }
           : await change({ io, command, client, options }, ask);

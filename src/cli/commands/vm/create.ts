@@ -4,13 +4,14 @@ import { addConnectionOptions, withAgent } from '../../connection/agent-connecti
 import { ownershipEpochArgument } from '../../input/argument-parsers.ts';
 import { addChangeOptions, type ChangeOptions } from '../../input/change-options.ts';
 import { addManifestOptions, type ManifestOptions } from '../../input/manifest-options.ts';
+import { addSecretOption, readSecrets, type SecretOptions } from '../../input/secret-options.ts';
 import { addNamespaceOption } from '../../input/vm-ref.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import type { ResourceView } from '../../output/resource-view.ts';
 import { type CliIo, writeBegun } from '../../process/cli-io.ts';
 import type { VmDocument } from '../../views/vm-view.ts';
 
-interface CreateOptions extends OutputOptions, ManifestOptions, ChangeOptions {
+interface CreateOptions extends OutputOptions, ManifestOptions, ChangeOptions, SecretOptions {
   readonly dryRun?: boolean;
   readonly ownershipEpoch?: bigint;
 }
@@ -38,6 +39,7 @@ export function addVmCreateCommand(parent: Command, io: CliIo): void {
       'higher than any that the VM has had: makes it anew where it has left, once it is gone from every other node',
       ownershipEpochArgument,
     );
+  addSecretOption(command);
   addChangeOptions(command);
   addNamespaceOption(command);
   addOutputOption(command);
@@ -61,6 +63,8 @@ Examples:
     }
     const { assertOneOperation, endManifestRun, runManifests } = await import('./manifest-run.ts');
     assertOneOperation(command, options, parts);
+    const manifests = parts.flatMap((part) => ('error' in part ? [] : [part.value]));
+    const secretsOf = await readSecrets(options, manifests);
     const { change } = await import('../../progress/change.ts');
     const { required } = await import('../../../client/required.ts');
     const { phaseWord, vmDocument, vmName, vmView } = await import('../../views/vm-view.ts');
@@ -68,7 +72,13 @@ Examples:
       const ends = await runManifests(io, parts, async (manifest): Promise<CreateResult> => {
         const input = toVmInput(manifest);
         const ask = (operationId?: string) =>
-          client.vms.create(input, { ...call, dryRun, ownershipEpoch, operationId });
+          client.vms.create(input, {
+            ...call,
+            dryRun,
+            ownershipEpoch,
+            operationId,
+            secrets: secretsOf(manifest),
+          });
         const { answer, operation } = dryRun
           ? { answer: await ask(), operation: undefined }
           : await change({ io, command, client, options }, ask);

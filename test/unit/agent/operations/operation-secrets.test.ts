@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { OperationSecrets } from '../../../../src/agent/operations/operation-secrets.ts';
-import { USER_DATA_PARAMETER as PARAMETER } from '../../../../src/agent/vms/user-data-parameter.ts';
+import { SECRET_PARAMETERS as PARAMETER } from '../../../../src/agent/vms/secret-parameters.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
 import { FakePrivateFiles } from '../../../fakes/fake-private-files.ts';
@@ -111,4 +111,25 @@ test('what cannot be kept is not begun', async () => {
   privateFiles.failure = new AgentError('STORAGE_FULL', 'full');
   const keep = secrets.keep(randomUUID(), PARAMETER, parametersWith(TEXT), never);
   await assert.rejects(keep, { reason: 'STORAGE_FULL' });
+});
+
+test('secrets that were given beside a manifest come back with its user data, and stand in no journal', async () => {
+  const id = randomUUID();
+  const password = Buffer.from('hunter2').toString('base64');
+  for (const userData of [TEXT, undefined]) {
+    const given = { ...parametersWith(userData), secrets: { b: 'eA==', a: password } };
+    const kept = PARAMETER.withDigest(given);
+    assert.ok(!JSON.stringify(kept).includes(password));
+    // Whoever asks again may name them in another order.
+    const again = { ...parametersWith(userData), secrets: { a: password, b: 'eA==' } };
+    assert.deepEqual(PARAMETER.withDigest(again), kept);
+    const other = { ...parametersWith(userData), secrets: { a: 'eA==', b: 'eA==' } };
+    assert.notDeepEqual(PARAMETER.withDigest(other), kept);
+    const before = withSecrets();
+    await before.secrets.keep(id, PARAMETER, given, never);
+    const { secrets } = withSecrets([id], before.privateFiles);
+    assert.deepEqual(await secrets.restore({ id, parameters: kept }, PARAMETER, never), given);
+    await secrets.drop({ id, parameters: kept }, PARAMETER);
+    assert.deepEqual(await before.folders(), []);
+  }
 });

@@ -126,7 +126,7 @@ test('a trial of a creation says that another operation is in its way, as the cr
   const create = (labels: Record<string, string>, dryRun: boolean, operationId = '') => {
     const metadata = { namespace: 'test', name: 'web', labels };
     const virtualMachine = VirtualMachine.fromPartial({ ...planned, metadata });
-    const request = { virtualMachine, dryRun, reservationId: '', operationId };
+    const request = { virtualMachine, dryRun, reservationId: '', operationId, secrets: {} };
     return handlers.createVirtualMachine(request, newContext());
   };
   const { operation } = await create({}, false, randomUUID());

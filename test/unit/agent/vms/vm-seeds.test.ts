@@ -144,6 +144,34 @@ test('a password comes from a secret of the node, and stands in nothing that oth
   assert.ok(!JSON.stringify(definition).includes('$6$'));
 });
 
+test('a password may come with the request, in the place of a secret of the node, and stands in nothing that others read', async () => {
+  await using node = await OneNode.open();
+  node.nodeSecrets.put('web', 'of the node');
+  const request = withSecret('web');
+  const given = Buffer.from('hunter2').toString('base64');
+  const options = { dryRun: false, updateMask: undefined, generation: undefined };
+  const secrets = { web: given };
+  await node.vms.apply(request, { ...options, secrets }, never);
+  assert.ok(node.hypervisor.seedOf(uidOf(request))?.includes('"password":"hunter2"'));
+  const { definition } = await node.vms.get(refOf(request), never);
+  assert.ok(!JSON.stringify(definition).includes('hunter2'));
+  assert.ok(!node.journalText().includes('hunter2') && !node.journalText().includes(given));
+  const again = await node.vms.apply(request, { ...options, secrets }, never);
+  assert.equal(again.outcome, 'unchanged');
+  assert.match(again.warnings.join(), /The secret web was not used: the VM has had its password/);
+});
+
+test('a secret that nothing in the manifest names is refused, by its name', async () => {
+  await using node = await OneNode.open();
+  const request = withSecret('web');
+  const secrets = { web: 'eA==', other: 'eA==' };
+  const options = { dryRun: true, updateMask: undefined, generation: undefined, secrets };
+  await assert.rejects(node.vms.apply(request, options, never), {
+    reason: 'INVALID_REQUEST',
+    message: /Cannot use the secret other: it is named by nothing in the manifest/,
+  });
+});
+
 test('a secret that has changed is read when the VM names another one, and not before', async () => {
   await using node = await OneNode.open();
   node.nodeSecrets.put('web', 'first');

@@ -1200,7 +1200,20 @@ export interface CreateVirtualMachineRequest {
    * higher one running the VM, and no other node is asked. Must be higher than the epoch that this node gave the VM away
    * with, and not lower than any that it knows (VM_NOT_OWNED). Unset takes 1, or the next one of a VM that was here.
    */
-  ownershipEpoch?: bigint | undefined;
+  ownershipEpoch?:
+    | bigint
+    | undefined;
+  /**
+   * Secrets that the manifest names (`cloudInit.passwordSecret`), by that name, in the place of those of the node; at most 16 of at most
+   * 64 KiB. What the VM needs of them is kept in files of the agent; they are told to nobody and stand in no manifest. Refused with
+   * INVALID_REQUEST if nothing names one.
+   */
+  secrets: { [key: string]: Buffer };
+}
+
+export interface CreateVirtualMachineRequest_SecretsEntry {
+  key: string;
+  value: Buffer;
 }
 
 /** The VM that was made. */
@@ -1243,6 +1256,17 @@ export interface ApplyVirtualMachineRequest {
    * as what is asked for is recorded; without it, only when that is done.
    */
   operationId: string;
+  /**
+   * Secrets that the manifest names (`cloudInit.passwordSecret`), by that name, in the place of those of the node; at most 16 of at most
+   * 64 KiB. What the VM needs of them is kept in files of the agent; they are told to nobody and stand in no manifest. Refused with
+   * INVALID_REQUEST if nothing names one.
+   */
+  secrets: { [key: string]: Buffer };
+}
+
+export interface ApplyVirtualMachineRequest_SecretsEntry {
+  key: string;
+  value: Buffer;
 }
 
 /** What came of it. */
@@ -5811,7 +5835,14 @@ export const VirtualMachineStatistics: MessageFns<VirtualMachineStatistics> = {
 };
 
 function createBaseCreateVirtualMachineRequest(): CreateVirtualMachineRequest {
-  return { virtualMachine: undefined, dryRun: false, reservationId: "", operationId: "", ownershipEpoch: undefined };
+  return {
+    virtualMachine: undefined,
+    dryRun: false,
+    reservationId: "",
+    operationId: "",
+    ownershipEpoch: undefined,
+    secrets: {},
+  };
 }
 
 export const CreateVirtualMachineRequest: MessageFns<CreateVirtualMachineRequest> = {
@@ -5834,6 +5865,9 @@ export const CreateVirtualMachineRequest: MessageFns<CreateVirtualMachineRequest
       }
       writer.uint32(40).uint64(message.ownershipEpoch);
     }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, Buffer]) => {
+      CreateVirtualMachineRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(50).fork()).join();
+    });
     return writer;
   },
 
@@ -5890,6 +5924,17 @@ export const CreateVirtualMachineRequest: MessageFns<CreateVirtualMachineRequest
             message.ownershipEpoch = reader.uint64() as bigint;
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            const entry6 = CreateVirtualMachineRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry6.value !== undefined) {
+              message.secrets[entry6.key] = entry6.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5916,6 +5961,82 @@ export const CreateVirtualMachineRequest: MessageFns<CreateVirtualMachineRequest
     message.ownershipEpoch = (object.ownershipEpoch !== undefined && object.ownershipEpoch !== null)
       ? BigInt(object.ownershipEpoch)
       : undefined;
+    message.secrets = (globalThis.Object.entries(object.secrets ?? {}) as [string, Buffer][]).reduce(
+      (acc: { [key: string]: Buffer }, [key, value]: [string, Buffer]) => {
+        if (value !== undefined) {
+          acc[key] = value;
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseCreateVirtualMachineRequest_SecretsEntry(): CreateVirtualMachineRequest_SecretsEntry {
+  return { key: "", value: Buffer.alloc(0) };
+}
+
+export const CreateVirtualMachineRequest_SecretsEntry: MessageFns<CreateVirtualMachineRequest_SecretsEntry> = {
+  encode(message: CreateVirtualMachineRequest_SecretsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value.length !== 0) {
+      writer.uint32(18).bytes(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateVirtualMachineRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateVirtualMachineRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CreateVirtualMachineRequest_SecretsEntry>): CreateVirtualMachineRequest_SecretsEntry {
+    return CreateVirtualMachineRequest_SecretsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateVirtualMachineRequest_SecretsEntry>): CreateVirtualMachineRequest_SecretsEntry {
+    const message = createBaseCreateVirtualMachineRequest_SecretsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? Buffer.alloc(0);
     return message;
   },
 };
@@ -6004,7 +6125,14 @@ export const CreateVirtualMachineResponse: MessageFns<CreateVirtualMachineRespon
 };
 
 function createBaseApplyVirtualMachineRequest(): ApplyVirtualMachineRequest {
-  return { virtualMachine: undefined, updateMask: undefined, generation: undefined, dryRun: false, operationId: "" };
+  return {
+    virtualMachine: undefined,
+    updateMask: undefined,
+    generation: undefined,
+    dryRun: false,
+    operationId: "",
+    secrets: {},
+  };
 }
 
 export const ApplyVirtualMachineRequest: MessageFns<ApplyVirtualMachineRequest> = {
@@ -6027,6 +6155,9 @@ export const ApplyVirtualMachineRequest: MessageFns<ApplyVirtualMachineRequest> 
     if (message.operationId !== "") {
       writer.uint32(42).string(message.operationId);
     }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, Buffer]) => {
+      ApplyVirtualMachineRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(50).fork()).join();
+    });
     return writer;
   },
 
@@ -6083,6 +6214,17 @@ export const ApplyVirtualMachineRequest: MessageFns<ApplyVirtualMachineRequest> 
             message.operationId = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            const entry6 = ApplyVirtualMachineRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry6.value !== undefined) {
+              message.secrets[entry6.key] = entry6.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6109,6 +6251,82 @@ export const ApplyVirtualMachineRequest: MessageFns<ApplyVirtualMachineRequest> 
       : undefined;
     message.dryRun = object.dryRun ?? false;
     message.operationId = object.operationId ?? "";
+    message.secrets = (globalThis.Object.entries(object.secrets ?? {}) as [string, Buffer][]).reduce(
+      (acc: { [key: string]: Buffer }, [key, value]: [string, Buffer]) => {
+        if (value !== undefined) {
+          acc[key] = value;
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseApplyVirtualMachineRequest_SecretsEntry(): ApplyVirtualMachineRequest_SecretsEntry {
+  return { key: "", value: Buffer.alloc(0) };
+}
+
+export const ApplyVirtualMachineRequest_SecretsEntry: MessageFns<ApplyVirtualMachineRequest_SecretsEntry> = {
+  encode(message: ApplyVirtualMachineRequest_SecretsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value.length !== 0) {
+      writer.uint32(18).bytes(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ApplyVirtualMachineRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseApplyVirtualMachineRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ApplyVirtualMachineRequest_SecretsEntry>): ApplyVirtualMachineRequest_SecretsEntry {
+    return ApplyVirtualMachineRequest_SecretsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ApplyVirtualMachineRequest_SecretsEntry>): ApplyVirtualMachineRequest_SecretsEntry {
+    const message = createBaseApplyVirtualMachineRequest_SecretsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? Buffer.alloc(0);
     return message;
   },
 };

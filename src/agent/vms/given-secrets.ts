@@ -1,0 +1,49 @@
+import { AgentError } from '../../core/errors.ts';
+import { passwordSecretOf } from '../../core/resources/password-secret.ts';
+import type { VmSpec } from '../../core/resources/virtual-machine.ts';
+import type { NodeSecrets } from '../../drivers/node-secrets.ts';
+
+/** Secrets that came with a request, by the name that the manifest has for each: in base64, as they may be no text. */
+export type GivenSecrets = Readonly<Record<string, string>>;
+
+/** The secrets of the node, and before them those that came with the request. */
+export function withGiven(given: GivenSecrets | undefined, node: NodeSecrets): NodeSecrets {
+  return {
+    read(name, signal) {
+      const content = given !== undefined && Object.hasOwn(given, name) ? given[name] : undefined;
+      if (content === undefined) return node.read(name, signal);
+      signal.throwIfAborted();
+      return Promise.resolve(Buffer.from(content, 'base64'));
+    },
+  };
+}
+
+/** A secret that nothing in the manifest names was meant for something. Fails with INVALID_REQUEST. */
+export function assertNamed(given: GivenSecrets | undefined, spec: VmSpec): void {
+  const named = passwordSecretOf(spec);
+  const unknown = Object.keys(given ?? {}).filter((name) => name !== named);
+  const [first] = unknown;
+  if (first === undefined) return;
+  const violations = unknown.map((name) => ({
+    field: `secrets[${JSON.stringify(name)}]`,
+    description:
+      'is named by nothing in the manifest; name it in cloudInit.passwordSecret, or leave it out',
+  }));
+  throw new AgentError(
+    'INVALID_REQUEST',
+    `Cannot use the secret ${first}: it is named by nothing in the manifest; name it in cloudInit.passwordSecret, or leave it out`,
+    { violations },
+  );
+}
+
+/** That a secret was given of which the VM has what it needs already, in sentences. */
+export function unusedNotes(
+  given: GivenSecrets | undefined,
+  isPasswordRead: boolean,
+): readonly string[] {
+  if (isPasswordRead) return [];
+  return Object.keys(given ?? {}).map(
+    (name) =>
+      `The secret ${name} was not used: the VM has had its password by that name before; to change it, give passwordSecret another name`,
+  );
+}
