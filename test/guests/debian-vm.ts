@@ -52,6 +52,11 @@ export class DebianVm implements AsyncDisposable {
     return new DebianVm(lab, machine, signal);
   }
 
+  /** Node a on the network of the VMs. */
+  get bridge() {
+    return this.#lab.node('a').plan.bridge;
+  }
+
   /** Runs novactl on node a, which must succeed, and returns all that it says. */
   async ctl(args: readonly string[], input?: string): Promise<string> {
     const { code, stdout, stderr } = await novactl(this.#lab, args, this.#signal, input);

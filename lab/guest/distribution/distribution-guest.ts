@@ -30,6 +30,7 @@ const PACKAGES = [
   'linux-image-cloud-amd64',
   'lz4',
   'nginx',
+  'openssh-server',
   'procps',
   'qemu-guest-agent',
   'sqlite3',
