@@ -31,6 +31,7 @@ const VALUES: Readonly<Record<string, readonly [string, string]>> = {
   '--out': ['/nowhere/a', '/nowhere/b'],
   '--reason': ['memory', 'disk'],
   '--request-timeout': ['1s', '2s'],
+  '--secret': ['web=/a', 'web=/a'],
   '--selector': ['app=web', 'app=db'],
   '--since': ['1h', '2h'],
   '--tail': ['4Ki', '8Ki'],
