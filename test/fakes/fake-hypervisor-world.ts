@@ -2,6 +2,7 @@ import { AgentError } from '../../src/core/errors.ts';
 import { hasSeed } from '../../src/core/resources/has-seed.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import type {
+  AdoptableVm,
   HypervisorVm,
   VmRunState,
   VmStateReason,
@@ -18,8 +19,10 @@ export class FakeHypervisorWorld {
   readonly feed = new EventFeed();
   /** How often something was told or doubted. */
   told = 0;
-  /** VMs whose definition is not one of ours. */
-  readonly foreign = new Set<string>();
+  /** VMs whose definition is not one of ours, with what else there is to be known of them. */
+  readonly foreign = new Map<string, Partial<AdoptableVm>>();
+  /** What of VMs that were adopted no manifest can say. */
+  readonly kept = new Map<string, readonly string[]>();
   /** VMs that do not say what they are. */
   readonly stuck = new Set<string>();
   /** What has the disks of all nodes; undefined where nobody asks who writes to them. */
@@ -47,7 +50,8 @@ export class FakeHypervisorWorld {
   describe(vm: FakeVm): HypervisorVm {
     const plain = toHypervisorVm(vm);
     const seen = { ...plain, hypervisorName: this.names.get(plain.uid) ?? plain.hypervisorName };
-    if (!this.foreign.has(seen.uid)) return seen;
+    const kept = this.kept.get(seen.uid);
+    if (!this.foreign.has(seen.uid)) return { ...seen, ...(kept && { kept }) };
     return { ...seen, definition: undefined, drift: [], liveDefinition: undefined };
   }
 

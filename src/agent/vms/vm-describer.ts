@@ -133,6 +133,7 @@ export class VmDescriber {
       ),
       pendingChanges,
       drift: found.drift,
+      ...(found.kept && { kept: found.kept }),
       diskDifference: difference,
       accelerator: found.accelerator,
       machineType: found.machineType,

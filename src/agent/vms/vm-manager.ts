@@ -12,6 +12,7 @@ import { findVm } from './find-vm.ts';
 import { isMeant } from './meant-vm.ts';
 import { compareKeys, nameKey } from './name-key.ts';
 import type {
+  AdoptRequest,
   ApplyOptions,
   ApplyResult,
   ConsoleOptions,
@@ -25,6 +26,7 @@ import type {
   VmRef,
   VmService,
 } from './vm.ts';
+import type { VmAdopter } from './vm-adopter.ts';
 import type { VmApplier } from './vm-applier.ts';
 import type { VmCreator } from './vm-creator.ts';
 import type { VmDeleter } from './vm-deleter.ts';
@@ -35,6 +37,7 @@ import { VmPower, type VmPowerOptions } from './vm-power.ts';
 export interface VmManagerOptions extends VmPowerOptions {
   readonly creator: VmCreator;
   readonly applier: VmApplier;
+  readonly adopter: Pick<VmAdopter, 'adopt'>;
   readonly deleter: VmDeleter;
   readonly runs: Pick<RunBook, 'rebootsOf'>;
   readonly console: ConsoleReader;
@@ -73,6 +76,12 @@ export class VmManager implements VmService {
       if (!(error instanceof AgentError)) throw error;
       return { ...result, warnings: [...result.warnings, changedOnly(name, error)] };
     }
+  }
+
+  /** Says what would come of it. Changes nothing. */
+  planAdoption(request: AdoptRequest, signal: AbortSignal): Promise<CreateResult> {
+    const planning = this.#options.adopter.adopt(request, { dryRun: true }, signal);
+    return naming(`adopt ${JSON.stringify(request.domain)}`, planning);
   }
 
   async get(ref: VmRef, signal: AbortSignal): Promise<Vm> {

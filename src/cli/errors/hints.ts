@@ -25,6 +25,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
     'Another node owns this VM: go there; novactl migration list shows where it went. What it has left here goes with: ' +
     'novactl vm delete NAME --unowned-copy',
   VM_UID_MISMATCH: 'Another VM has this name now: look at it with novactl vm get NAME -o yaml',
+  VM_NOT_ADOPTABLE:
+    'Do what is said above on the node, then adopt it again; docs/adopt.md has what can be adopted',
   IMAGE_NOT_FOUND:
     "Put the image on the node under the path of the spec, or correct the disk's path",
   IMAGE_INVALID:

@@ -95,6 +95,11 @@ export function namespaceArgument(text: string): string {
   throw new InvalidArgumentError(`It must be ${DNS_LABEL_RULE}.`);
 }
 
+export function vmNameArgument(text: string): string {
+  if (DNS_LABEL.test(text)) return text;
+  throw new InvalidArgumentError(`It must be ${DNS_LABEL_RULE}.`);
+}
+
 export function nodeNameArgument(text: string): string {
   if (DNS_NAME.test(text)) return text;
   throw new InvalidArgumentError('It must be the name of a node, such as node-b.');

@@ -12,6 +12,7 @@ export type DomainDescription = Pick<
   | 'liveDefinition'
   | 'runningSinceMs'
   | 'drift'
+  | 'kept'
   | 'accelerator'
   | 'machineType'
   | 'vcpus'
@@ -37,10 +38,12 @@ export function describeDomain(xml: DomainXml): DomainDescription {
       "Cannot read the domain's XML: its memory or its number of CPUs is no number",
     );
   }
+  const { kept } = next;
   return {
     isRead: true,
     definition: next.definition,
     drift: next.drift,
+    ...(kept.length > 0 && { kept }),
     liveDefinition: next.hasDefinitionOf(live) ? undefined : live.definition,
     runningSinceMs: live.runningSinceMs,
     accelerator,
