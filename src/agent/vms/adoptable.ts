@@ -76,7 +76,13 @@ export function assertNameFit(domain: string, { name, namespace }: VmRef): void 
 /** The one that libvirt calls so, ours or not. */
 export function findDomain(listed: readonly HypervisorVm[], domain: string): HypervisorVm {
   const found = listed.find(({ hypervisorName }) => hypervisorName === domain);
-  if (found === undefined) throw noSuchDomain(domain);
+  if (found === undefined) {
+    const others = listed.filter((one) => one.isRead && one.definition === undefined);
+    throw noSuchDomain(
+      domain,
+      others.map(({ hypervisorName }) => hypervisorName),
+    );
+  }
   if (found.isRead) return found;
   throw cannotAdopt(
     'STATE_NOT_READY',
@@ -86,11 +92,24 @@ export function findDomain(listed: readonly HypervisorVm[], domain: string): Hyp
   );
 }
 
-export function noSuchDomain(domain: string): AgentError {
+/** More would be a list that nobody reads. */
+const MOST_NAMES = 10;
+
+/** `others` are those that no agent has made. */
+export function noSuchDomain(domain: string, others: readonly string[] = []): AgentError {
+  const names = others
+    .toSorted()
+    .slice(0, MOST_NAMES)
+    .map((name) => JSON.stringify(name));
+  const more = others.length > MOST_NAMES ? ' and others' : '';
+  const rest =
+    names.length === 0
+      ? 'nor any other that no agent has made; see "virsh list --all" there'
+      : `those that no agent has made: ${names.join(', ')}${more}`;
   return cannotAdopt(
     'VM_NOT_FOUND',
     domain,
-    'libvirt on this node has no domain of that name; see "virsh list --all" there',
+    `libvirt on this node has no domain of that name, ${rest}`,
   );
 }
 
