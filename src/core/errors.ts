@@ -65,6 +65,7 @@ export const REASONS = {
   HOOK_NOT_ALLOWED: 'failed-precondition',
   HOOK_FAILED: 'failed-precondition',
   CONSOLE_IN_USE: 'failed-precondition',
+  CONSOLE_NOT_FOUND: 'failed-precondition',
   DISPLAY_NOT_FOUND: 'failed-precondition',
 
   MIGRATION_NOT_FOUND: 'not-found',

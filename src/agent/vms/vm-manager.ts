@@ -202,7 +202,8 @@ export class VmManager implements VmService {
     const vm = findVm(ref, this.#options);
     const finding = this.#options.domains.find(vm.definition.uid, signal);
     const found = await naming(`read the console log of ${nameOfRef(ref)}`, finding);
-    if (found?.consoleLogPath === undefined) return;
+    if (found === undefined) return;
+    if (found.consoleLogPath === undefined) throw noConsoleLog(vm.definition);
     const { tailBytes, follow } = options;
     const over = new AbortController();
     const stop = new AbortController();
@@ -240,6 +241,15 @@ export class VmManager implements VmService {
     // All who wait for one listing are answered after it, and others must not wait for all of them.
     await this.#turns.next();
   }
+}
+
+/** Those that an agent has made all have one. */
+function noConsoleLog({ namespace, name, uid }: Vm['definition']): AgentError {
+  return new AgentError(
+    'CONSOLE_NOT_FOUND',
+    `Cannot read the console log of VM ${namespace}/${name}: its serial console, if it has one, is not logged to a file; novactl vm console shows what it writes from now on`,
+    { metadata: { vmId: uid } },
+  );
 }
 
 /** What is said of a VM that was changed and shall be on, and could not be started. */

@@ -117,6 +117,11 @@ export class DomainDocument {
     return acceleratorOf(this.#root);
   }
 
+  /** See odd-ram-size.ts. Those that an agent has made do not. */
+  get losesMemoryUnderOldQemu(): boolean {
+    return this.accelerator === 'tcg' && isAdopted(this.#root) && !hasOddRam(this.#root);
+  }
+
   get consoleLogPath(): string | undefined {
     const serial = childrenOf(findElement(this.#root, 'devices'), 'serial')[0];
     return attributeOf(findElement(serial, 'log'), 'file');
