@@ -120,7 +120,7 @@ export class FakeHypervisorDomains implements HypervisorDomains {
         ? definition
         : { ...definition, spec: { ...definition.spec, template: live.spec.template } };
       if (vm.persistent !== undefined) vm.persistent = definition;
-      if (facts?.kept !== undefined) this.#world.kept.set(uid, facts.kept);
+      vm.kept = facts?.kept ?? vm.kept;
       this.#world.foreign.delete(uid);
       this.#world.tell(uid, 'defined');
     });

@@ -21,8 +21,6 @@ export class FakeHypervisorWorld {
   told = 0;
   /** VMs whose definition is not one of ours, with what else there is to be known of them. */
   readonly foreign = new Map<string, Partial<AdoptableVm>>();
-  /** What of VMs that were adopted no manifest can say. */
-  readonly kept = new Map<string, readonly string[]>();
   /** VMs that do not say what they are. */
   readonly stuck = new Set<string>();
   /** What has the disks of all nodes; undefined where nobody asks who writes to them. */
@@ -50,8 +48,7 @@ export class FakeHypervisorWorld {
   describe(vm: FakeVm): HypervisorVm {
     const plain = toHypervisorVm(vm);
     const seen = { ...plain, hypervisorName: this.names.get(plain.uid) ?? plain.hypervisorName };
-    const kept = this.kept.get(seen.uid);
-    if (!this.foreign.has(seen.uid)) return { ...seen, ...(kept && { kept }) };
+    if (!this.foreign.has(seen.uid)) return seen;
     return { ...seen, definition: undefined, drift: [], liveDefinition: undefined };
   }
 
