@@ -244,6 +244,10 @@ export interface HypervisorVm {
   readonly drift: readonly DriftedPart[];
   /** What of one that was adopted no manifest can say, each in a few words. Left out where there is nothing. */
   readonly kept?: readonly string[] | undefined;
+  /** Names of disks that one that was adopted has beside its volumes, at its next start too. Left out where there are none. */
+  readonly keptDisks?: readonly string[] | undefined;
+  /** What it has of this host and cannot move with it, for people. Left out where there is nothing. */
+  readonly boundDevices?: readonly string[] | undefined;
   /** As it was when the running VM started, where that differs; undefined otherwise. */
   readonly liveDefinition: VmDefinition | undefined;
   /**

@@ -40,6 +40,17 @@ export function readAdoption(metadata: XmlElement | undefined): Adoption | undef
 export function adoptionOf(part: XmlElement): Adoption | undefined {
   let root = part;
   while (root.parent !== undefined) root = root.parent;
+  const known = READ.get(root);
+  if (known !== undefined) return known.adoption;
+  const adoption = readOwnAdoption(root);
+  READ.set(root, { adoption });
+  return adoption;
+}
+
+/** It is asked for each device, and somebody's metadata may be large. */
+const READ = new WeakMap<XmlElement, { readonly adoption: Adoption | undefined }>();
+
+function readOwnAdoption(root: XmlElement): Adoption | undefined {
   const [metadata] = metadataElements(root);
   const uuid = textOf(findElement(root, 'uuid'))?.trim().toLowerCase();
   return attributeOf(metadata, 'uid') === uuid ? readAdoption(metadata) : undefined;

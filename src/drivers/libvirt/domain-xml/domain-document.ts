@@ -194,6 +194,12 @@ export class DomainDocument {
     return this.definition !== undefined && isAdopted(this.#root) ? this.reading.kept : [];
   }
 
+  /** Names of the disks that one that was adopted has beside its volumes. */
+  get keptDisks(): readonly string[] {
+    if (this.definition === undefined || !isAdopted(this.#root)) return [];
+    return this.volumes.filter(({ isOurs }) => !isOurs).map(({ target }) => target);
+  }
+
   /** Carries a definition that was read of it, and says which of its devices that speaks of. All else stays byte for byte. */
   withAdoption(definition: VmDefinition): DomainDocument {
     const editor = new XmlEditor(this.#source);

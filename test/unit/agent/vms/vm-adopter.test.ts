@@ -297,3 +297,29 @@ test('a copy that another host owns is refused', async () => {
   });
   assert.equal(node.ownership.find(vm.uid), undefined);
 });
+
+test('one that has left this node for another is refused', async () => {
+  await using foreign = await withForeign();
+  const { node, vm } = foreign;
+  await node.ownership.release({ ...vm, namespace: 'default', name: 'web' }, 4, 'b');
+  const planning = node.vms.planAdoption({ domain: 'web', vm: WEB }, never);
+  await assert.rejects(planning, (error) => {
+    assert.ok(hasReason(error, 'VM_NOT_OWNED'));
+    assert.match(error.message, /^Cannot adopt "web": node b owns it since epoch 4/);
+    return true;
+  });
+});
+
+test('the way back leaves a VM alone, and it can be adopted again', async () => {
+  await using foreign = await withForeign();
+  const { node, vm } = foreign;
+  await adopt(node);
+  node.hypervisor.addForeign(vm.uid);
+  await node.inventory.refresh(never);
+  assert.equal(node.inventory.findByUid(vm.uid), undefined);
+  assert.equal((await node.hypervisor.domains.find(vm.uid, never))?.state, 'running');
+  const { state } = await adopt(node);
+  assert.equal(state, 'succeeded');
+  const { definition } = await node.vms.get(WEB, never);
+  assert.deepEqual([definition.ownershipEpoch, definition.intent], [2, 'on']);
+});

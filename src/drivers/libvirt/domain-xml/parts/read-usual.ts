@@ -90,6 +90,10 @@ export function unsaidWords(domain: XmlElement, said: ReadonlySet<XmlElement>): 
   return elements.filter((one) => !said.has(one)).map(unsaidWord);
 }
 
+/** Whose text is one of libvirt's words, and not somebody's. */
+const TELLING_TEXT = [...Object.keys(USUAL_ENDS), 'iothreads'];
+const MOST_TEXT = 20;
+
 function unsaidWord(one: XmlElement): string {
   if (one.name === 'interface') {
     const mac = attributeOf(findElement(one, 'mac'), 'address') ?? '';
@@ -99,6 +103,7 @@ function unsaidWord(one: XmlElement): string {
     });
     return `interface ${mac} (${[attributeOf(one, 'type') ?? '', ...source].join(' ')})`;
   }
-  const text = childrenOf(one).length === 0 ? (textOf(one)?.trim() ?? '') : '';
-  return /^[\w.-]{1,20}$/.test(text) ? `${wordsOf(one)} ${text}` : wordsOf(one);
+  return TELLING_TEXT.includes(one.name)
+    ? `${one.name} ${textOf(one)?.trim().slice(0, MOST_TEXT) ?? ''}`
+    : wordsOf(one);
 }

@@ -154,7 +154,7 @@ const SEEN: Readonly<Record<string, readonly string[]>> = {
     'disk sda: serial "QM 00001"',
     'feature hyperv custom',
     'no serial console',
-    'title Accounting',
+    'title',
     'on_crash preserve',
     'graphics vnc',
     'hostdev subsystem usb',
@@ -201,8 +201,34 @@ for (const [name, words] of Object.entries(SEEN)) {
   });
 }
 
-test('what a secret is said of, is not told', () => {
-  assert.ok(!JSON.stringify(foreign('virt-manager-windows').reading).includes('secret'));
+test('neither passwords nor what people have written are told', () => {
+  const told = JSON.stringify(foreign('virt-manager-windows').reading);
+  for (const text of ['secret', 'Accounting', 'Smith']) assert.ok(!told.includes(text), text);
+});
+
+test('a domain with much in its metadata and many devices is read in one go', () => {
+  const metadata = `<x:a xmlns:x="urn:x">${'<x:b/>'.repeat(50_000)}</x:a>${'<y/>'.repeat(50_000)}`;
+  const disks = Array.from(
+    { length: 2_000 },
+    (_, index) =>
+      `<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/srv/${index}'/><target dev='vd${index}' bus='virtio'/></disk>`,
+  );
+  const { document } = adopted('virt-install');
+  const large = DomainDocument.parse(
+    document
+      .toString()
+      .replace('</metadata>', `${metadata}</metadata>`)
+      .replace('</devices>', `${disks.join('')}</devices>`),
+  );
+  assert.equal(large.volumes.filter(({ isOurs }) => isOurs).length, 2);
+  assert.match(large.kept.at(-1) ?? '', /^and \d+ more$/);
+  assert.equal(large.keptDisks.length, 2_000);
+});
+
+test('disks that were kept are known as such', () => {
+  assert.deepEqual(adopted('cockpit').document.keptDisks, ['hdc']);
+  assert.deepEqual(adopted('proxmox-like').document.keptDisks, ['sdb']);
+  assert.deepEqual(foreign('cockpit').keptDisks, []);
 });
 
 test('one field of an adopted disk is changed, and nothing that its maker has left out is put in', () => {
