@@ -14,7 +14,7 @@ export async function plannedText(vm: VmDocument): Promise<string> {
 }
 
 /** What no manifest can say; empty if there is nothing. */
-export function keptText({ status }: VmDocument): string {
+function keptText({ status }: VmDocument): string {
   const kept = status?.kept ?? [];
   if (kept.length === 0) return '';
   return `Kept as it is, as no manifest can say it:\n${kept.map((one) => `  ${printable(one)}\n`).join('')}`;

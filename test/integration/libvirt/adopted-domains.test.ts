@@ -21,6 +21,10 @@ function withoutKvm(xml: string): string {
     );
 }
 
+function withoutMetadata(xml: string): string {
+  return xml.replace(/\s*<metadata>[\s\S]*<\/metadata>/, '');
+}
+
 describe('domains that somebody else has made and that are adopted', { skip: skipReason() }, () => {
   let node: PrivateLibvirt;
   let hypervisor: LibvirtHypervisor;
@@ -36,7 +40,6 @@ describe('domains that somebody else has made and that are adopted', { skip: ski
     const spec = machineSchema.parse(found?.machine);
     return tinyVm({ uid, spec: { runStrategy: 'Manual', template: { spec } } });
   };
-  const withoutMetadata = (xml: string) => xml.replace(/\s*<metadata>[\s\S]*<\/metadata>/, '');
 
   for (const path of FOREIGN) {
     test(`as ${basename(path, '.xml')} they stay as they are, and are as their manifests say`, async () => {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
-import { namespaceArgument, vmNameArgument } from '../../input/argument-parsers.ts';
+import { domainArgument, namespaceArgument, vmNameArgument } from '../../input/argument-parsers.ts';
 import { addChangeOptions, type ChangeOptions } from '../../input/change-options.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import { type CliIo, writeBegun } from '../../process/cli-io.ts';
@@ -20,7 +20,11 @@ export function addVmAdoptCommand(parent: Command, io: CliIo): void {
         'from then on, with the manifest that it reads of it. All of it stays as it is, and if it runs it runs on. What no ' +
         'manifest can say is kept, and named. docs/adopt.md has what can be adopted, and how to go back.',
     )
-    .argument('<domain>', 'name that libvirt has for it, as virsh list --all shows it')
+    .argument(
+      '<domain>',
+      'name that libvirt has for it, as virsh list --all shows it',
+      domainArgument,
+    )
     .option('--dry-run', 'show its manifest and what is kept beside it, and change nothing')
     .option('--name <name>', "name of the VM; libvirt's name for it if left out", vmNameArgument)
     .option('-n, --namespace <namespace>', 'namespace of the VM ("default")', namespaceArgument);

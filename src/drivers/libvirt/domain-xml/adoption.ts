@@ -13,8 +13,6 @@ export interface Adoption {
   readonly networks: ReadonlyMap<string, string>;
 }
 
-export const ADOPTION_ATTRIBUTES = ['adopted', 'adoptedNetworks'] as const;
-
 /** As attributes of the metadata. */
 export function adoptionAttributes(adoption: Adoption | undefined): Record<string, string> {
   if (adoption === undefined) return {};

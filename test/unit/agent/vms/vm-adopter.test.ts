@@ -33,6 +33,8 @@ interface Foreign extends AsyncDisposable {
   readonly vm: VmDefinition;
 }
 
+const nobody = () => assert.fail('Nobody is looked for by name');
+
 /** A node with a VM that somebody else has made, which libvirt calls `web`. */
 async function withForeign({
   isOn = true,
@@ -272,7 +274,6 @@ test('one that another node has is refused', async () => {
     locate: async () => sighting,
     handOver: () => Promise.reject(new Error('Nobody asks for that')),
   };
-  const nobody = () => assert.fail('Nobody is looked for by name');
   const peers: Peers = { list: () => [peer], find: nobody, visit: nobody };
   await using foreign = await withForeign({ peers });
   const { node, vm } = foreign;

@@ -54,7 +54,7 @@ export function readVolumesOf(domain: XmlElement): PartReading {
 }
 
 /** A disk as a volume; undefined if no volume can say what it is. */
-export function volumeOf(disk: XmlElement): Volume | undefined {
+function volumeOf(disk: XmlElement): Volume | undefined {
   const input = inputOf(disk);
   return input && parsed(input, []);
 }

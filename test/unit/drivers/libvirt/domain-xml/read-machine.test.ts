@@ -49,6 +49,10 @@ function linesOnlyIn(one: DomainDocument, other: DomainDocument): readonly strin
     .map((line) => line.trim());
 }
 
+function targets(of: DomainDocument): readonly string[] {
+  return of.disks.map((disk) => disk.target);
+}
+
 function volumesOf(name: string): readonly string[] {
   return (definitionOf(foreign(name)).spec.template.spec.volumes ?? []).map((one) => one.name);
 }
@@ -96,7 +100,6 @@ for (const name of NAMES) {
       const { document, machine } = adopted(name);
       const { volumes: _, ...rest } = machine;
       const changed = document.withMachine({ ...rest, volumes: [] }, OPTIONS);
-      const targets = (of: DomainDocument) => of.disks.map((disk) => disk.target);
       const kept = targets(document).filter((target) => !volumesOf(name).includes(target));
       assert.deepEqual(targets(changed), kept);
     });
@@ -289,7 +292,7 @@ test('what somebody changes of an adopted domain is drift', () => {
     ["bridge='br0'", "bridge='br9'", 'networks'],
     ["offset='utc'", "offset='localtime'", 'clock'],
   ] as const) {
-    const changed = DomainDocument.parse(document.toString().replace(`${from}`, to));
+    const changed = DomainDocument.parse(document.toString().replace(from, to));
     assert.deepEqual(changed.drift, [part], part);
   }
 });
