@@ -135,6 +135,7 @@ export class VmDescriber {
       pendingChanges,
       drift: found.drift,
       ...(found.kept && { kept: found.kept }),
+      ...(found.hugepages && { hugepages: found.hugepages }),
       ...(found.boundDevices && { boundDevices: found.boundDevices }),
       diskDifference: difference,
       accelerator: found.accelerator,

@@ -49,6 +49,8 @@ export interface Vm {
   readonly drift: readonly DriftedPart[];
   /** What of one that was adopted no manifest can say, and stays as it is. */
   readonly kept?: readonly string[] | undefined;
+  /** Size of the huge pages that its memory is made of; left out if it is not. */
+  readonly hugepages?: HypervisorVm['hugepages'];
   /** What it has of this host and cannot move with it, for people. */
   readonly boundDevices?: readonly string[] | undefined;
   /** How its disks differ from what it was started with, by somebody else's doing; undefined if they do not. */
