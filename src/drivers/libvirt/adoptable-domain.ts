@@ -43,15 +43,16 @@ function machineOf(document: DomainDocument): VmDefinition['spec']['template']['
   return machineSchema.safeParse(document.reading.machine).data;
 }
 
-/** Of a CPU libvirt tells what has become of it, and not what was asked for. */
+/** Of a CPU and a firmware libvirt tells what has become of them, and not what was asked for. */
 function asItRuns(live: DomainDocument, definition: VmDefinition): VmDefinition {
   const { spec } = definition;
   const wanted = spec.template.spec;
   const running = machineOf(live);
   if (running === undefined) return definition;
-  const { cpu: _, ...others } = running;
-  const machine = { ...others, ...(wanted.cpu && { cpu: wanted.cpu }) };
-  // As the manifest has it: an order of keys says nothing, and the text of what is the same shall be the same.
+  const { cpu: _cpu, firmware: _firmware, ...others } = running;
+  const { cpu, firmware } = wanted;
+  const machine = { ...others, ...(cpu && { cpu }), ...(firmware && { firmware }) };
+  // In the same text, whatever the order of its keys.
   if (isDeepStrictEqual(machine, wanted)) return definition;
   return { ...definition, spec: { ...spec, template: { ...spec.template, spec: machine } } };
 }

@@ -10,7 +10,7 @@ import type { AdoptableVm } from '../../../../src/drivers/hypervisor-domains.ts'
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { expectTold } from '../events/eventful-node.ts';
 import { done } from '../operations/asking-node.ts';
-import { never, newRequest, OneNode } from './one-node.ts';
+import { EVERYTHING, never, newRequest, OneNode } from './one-node.ts';
 
 const DISK_PATH = '/images/web.qcow2';
 const MACHINE: Partial<Machine> = {
@@ -323,4 +323,55 @@ test('the way back leaves a VM alone, and it can be adopted again', async () => 
   assert.equal(state, 'succeeded');
   const { definition } = await node.vms.get(WEB, never);
   assert.deepEqual([definition.ownershipEpoch, definition.intent], [2, 'on']);
+});
+
+test('two who adopt it at once get one VM, and two VMs one name', async () => {
+  await using foreign = await withForeign();
+  const { node, vm } = foreign;
+  const second = tinyVm({}, { kernel: { path: '/boot/vmlinuz' } });
+  await node.hypervisor.domains.define(second, never);
+  node.hypervisor.rename(second.uid, 'other');
+  node.hypervisor.addForeign(second.uid);
+  await node.inventory.refresh(never);
+  const ends = await Promise.allSettled([
+    adopt(node),
+    adopt(node),
+    adopt(node, WEB, 'other'),
+    adopt(node, { ...WEB, name: 'shop' }),
+  ]);
+  const wellEnded = ends.filter(
+    (end) => end.status === 'fulfilled' && end.value.state === 'succeeded',
+  );
+  // The same request again is the same operation.
+  assert.ok(wellEnded.length >= 1);
+  const found = await Promise.all(
+    [vm, second].map(({ uid }) => node.hypervisor.domains.find(uid, never)),
+  );
+  const names = found.map((one) => one?.definition?.name);
+  assert.equal(names.filter((name) => name === 'web').length, 1, names.join());
+  assert.equal(
+    node.inventory.list(EVERYTHING).length,
+    names.filter((name) => name !== undefined).length,
+  );
+});
+
+test('one that is changed between the look and the deed is looked at again', async () => {
+  await using foreign = await withForeign();
+  const { node, vm } = foreign;
+  const { domains } = node.hypervisor;
+  const deed = domains.adopt.bind(domains);
+  let isFirst = true;
+  const { template } = vm.spec;
+  const machine = { ...template.spec, resources: { cpu: '2', memory: '64Mi' } };
+  domains.adopt = async (definition, signal) => {
+    if (isFirst) {
+      await domains.define({ ...vm, spec: { ...vm.spec, template: { spec: machine } } }, never);
+    }
+    isFirst = false;
+    await deed(definition, signal);
+  };
+  const { state } = await adopt(node);
+  assert.equal(state, 'succeeded');
+  const { definition } = await node.vms.get(WEB, never);
+  assert.equal(definition.spec.template.spec.resources.cpu, '2');
 });
