@@ -2,6 +2,7 @@ import { AgentError } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import { EVERYTHING } from '../../core/label-selector.ts';
 import type { Logger } from '../../core/logger.ts';
+import { resolvedMachine } from '../../core/made-disks.ts';
 import { isReadOnly, pathOf, type Volume } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import {
@@ -173,8 +174,8 @@ export class VmAdopter {
     return vms
       .map(({ definition }) => definition)
       .filter(({ uid }) => uid !== vmUid)
-      .find(({ spec }) =>
-        spec.template.spec.volumes?.some(
+      .find((definition) =>
+        resolvedMachine(definition).volumes?.some(
           (other) => pathOf(other) === path && !(isReadOnly(other) && isReadOnly(volume)),
         ),
       );
