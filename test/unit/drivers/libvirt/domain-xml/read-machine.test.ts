@@ -296,3 +296,37 @@ test('what somebody changes of an adopted domain is drift', () => {
     assert.deepEqual(changed.drift, [part], part);
   }
 });
+
+test('an agent that does not know what adopted means must not take the manifest for complete', () => {
+  const { document } = adopted('virt-install');
+  const xml = document.toString();
+  assert.equal(document.definition?.newer, undefined);
+  for (const other of [
+    xml.replace("version='2'", "version='1'"),
+    xml.replace("version='2'", "version='3'"),
+    // As a newer agent may have it, of a domain that is its own.
+    xml.replace(/ adopted='[^']*'/, ''),
+  ]) {
+    assert.notEqual(DomainDocument.parse(other).definition?.newer, undefined);
+  }
+});
+
+test('what is changed of an adopted domain leaves it known as adopted', () => {
+  const { document } = adopted('virt-install');
+  const { definition } = document;
+  assert.ok(definition !== undefined);
+  const labelled = { ...definition, generation: 2, labels: { app: 'shop' } };
+  const changed = document.withDefinition(labelled).withFacts({ ownershipEpoch: 2, owner: 'b' });
+  assert.deepEqual(changed.definition, { ...labelled, ownershipEpoch: 2, owner: 'b' });
+  assert.deepEqual(changed.drift, []);
+  assert.match(changed.metadataWithFacts({}) ?? '', /^<vm version='2' .* adopted='vda sda'/);
+});
+
+test('a copy of an adopted domain under another uuid is read as somebody else made it', () => {
+  const { document } = adopted('cockpit');
+  const copy = DomainDocument.parse(
+    document.toString().replace(/<uuid>.*<\/uuid>/, `<uuid>${tinyVm().uid}</uuid>`),
+  );
+  assert.equal(copy.definition, undefined);
+  assert.deepEqual(copy.reading.machine, foreign('cockpit').reading.machine);
+});
