@@ -22,7 +22,7 @@ import {
   packInitramfs,
 } from './initramfs.ts';
 
-const SOURCES = ['agent-guest.c', 'demo-network.c', 'power-button.c'].map((name) =>
+const SOURCES = ['agent-guest.c', 'demo-network.c', 'guest-deeds.c', 'power-button.c'].map((name) =>
   inProject(`native/guest/${name}`),
 );
 const OUTPUT = inProject('build/guest');
@@ -38,6 +38,11 @@ const MODULES = [
   'drivers/virtio/virtio_pci.ko',
   'drivers/char/virtio_console.ko',
   'drivers/block/virtio_blk.ko',
+  'drivers/scsi/scsi_common.ko',
+  'drivers/scsi/scsi_mod.ko',
+  'drivers/scsi/virtio_scsi.ko',
+  'drivers/cdrom/cdrom.ko',
+  'drivers/scsi/sr_mod.ko',
   'net/core/failover.ko',
   'drivers/net/net_failover.ko',
   'drivers/net/virtio_net.ko',

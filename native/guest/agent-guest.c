@@ -15,12 +15,15 @@
  *   /dev/vda, if there is an ext4 file system on it, is mounted at /data. A network interface gets the address that a DHCP server
  *   has for it. It powers off when the power button is pressed.
  *
+ * As `/init DEED` it does what guests do by themselves, such as to eject a CD on the bus scsi; see guest-deeds.c.
+ *
  * Output, one line each:
  *   novacron-agent MODE port=PATH     the agent is about to be started
  *   novacron-agent end status=N       qemu-ga has ended
  */
 #define _GNU_SOURCE
 #include "demo-network.h"
+#include "guest-deeds.h"
 #include "power-button.h"
 
 #include <dirent.h>
@@ -282,10 +285,14 @@ static void misbehave(const char *mode, const char *path)
 	}
 }
 
-int main(void)
+int main(int count, char **words)
 {
+	if (count > 1 && getpid() != 1)
+		return do_deed(words[1]);
 	static const char *const MODULES[] = { "button",	     "evdev",	   "virtio_ring",	     "virtio",	   "virtio_pci_legacy_dev",
 					       "virtio_pci_modern_dev", "virtio_pci",  "virtio_console",
+					       "scsi_common",	     "scsi_mod",   "virtio_scsi",
+					       "cdrom",		     "sr_mod",
 					       "virtio_blk",	     "crc16",	   "crc32c_generic",
 					       "libcrc32c",	     "mbcache",	   "jbd2",
 					       "ext4",		     "failover",   "net_failover",

@@ -1,6 +1,7 @@
 import type { Controller } from './reconcile/controller.ts';
 import { RunStrategyController } from './runs/run-strategy-controller.ts';
 import { DriftController } from './vms/drift-controller.ts';
+import { EjectedMediaController } from './vms/ejected-media-controller.ts';
 import { OrphanedFileController } from './vms/orphaned-file-controller.ts';
 import { RemainsController } from './vms/remains-controller.ts';
 import { StaleCopyController } from './vms/stale-copy-controller.ts';
@@ -16,6 +17,7 @@ export function vmControllers(
     PartsOf<typeof UnconfirmedController> &
     PartsOf<typeof RunStrategyController> &
     PartsOf<typeof DriftController> &
+    PartsOf<typeof EjectedMediaController> &
     PartsOf<typeof RemainsController> &
     PartsOf<typeof OrphanedFileController>,
 ): readonly Controller[] {
@@ -25,6 +27,7 @@ export function vmControllers(
     new UnconfirmedController(parts),
     new RunStrategyController(parts),
     new DriftController(parts),
+    new EjectedMediaController(parts),
     new RemainsController(parts),
     new OrphanedFileController(parts),
   ];

@@ -23,6 +23,7 @@ export type DefinitionFacts = Pick<
   | 'intent'
   | 'privateFiles'
   | 'madeDisks'
+  | 'ejected'
 > & {
   /** Whether a newer agent has written what this one must not take for complete. */
   readonly isNewerVersion: boolean;

@@ -27,6 +27,11 @@ export interface VmDefinition {
   readonly privateFiles: Readonly<Record<string, string>>;
   /** Disks that an agent has made for the VM. */
   readonly madeDisks: MadeDisks;
+  /**
+   * What the guest has ejected, by volume, as the SHA-256 of its path: as long as the spec names the same medium, the drive stays
+   * empty. Beside the spec: nobody has asked for another one. Left out where there is nothing.
+   */
+  readonly ejected?: Readonly<Record<string, string>>;
   /** Set if this agent does not understand all of the manifest: it is kept as it is, byte for byte, and cannot be edited here. */
   readonly newer: NewerDefinition | undefined;
 }

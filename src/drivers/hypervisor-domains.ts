@@ -65,6 +65,12 @@ export interface HypervisorDomains {
     signal: AbortSignal,
   ): Promise<void>;
 
+  /**
+   * Takes out what a guest has ejected, now and for later starts: the definition says that it is `ejected`. Of what the next start
+   * takes only this drive is changed, and not even that where it has another medium by then. Repeating it is fine.
+   */
+  keepEjected(definition: VmDefinition, volumeName: string, signal: AbortSignal): Promise<void>;
+
   /** When a change of this field, named as the manifest writes it, is in force for a VM that runs. */
   effectOf(field: string): 'now' | 'next-start';
 
@@ -121,7 +127,7 @@ export interface HypervisorDomains {
 }
 
 /** What the agent keeps with a VM beside its manifest. */
-export type VmFacts = Pick<VmDefinition, 'ownershipEpoch' | 'owner' | 'intent'>;
+export type VmFacts = Pick<VmDefinition, 'ownershipEpoch' | 'owner' | 'intent' | 'ejected'>;
 
 /** What the hypervisor says a VM is doing. A VM that is not there is not listed: absent means absent. */
 export type VmRunState =

@@ -30,6 +30,7 @@ testHypervisor('FakeHypervisor', async () => {
       source.addForeign(vm.uid, { kept: ['sound ich9'] });
       return vm;
     },
+    openDrive: (uid, volumeName) => source.openDrive(uid, volumeName),
     changeByHand: (uid, part) => source.changeByHand(uid, part),
     migration(definition, speed) {
       source.migrationIterations = speed === 'slow' ? 1000 : 20;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { seedImage } from '../../src/core/cloud-init-seed.ts';
+import { withEjected } from '../../src/core/ejected-media.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import type { Machine } from '../../src/core/resources/machine.ts';
 import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts.ts';
@@ -236,6 +237,45 @@ function testDefinitions(use: UseFixture): void {
     await domains.destroy(vm.uid, never);
     assert.equal(await changeTo({ file: { path: iso } }, 4), iso);
     await domains.undefine(vm.uid, never);
+  });
+
+  test('what a guest ejects is seen, and stays out from then on, at later starts too', async () => {
+    const { domains } = use().source;
+    const path = use().mediumPath;
+    const volumes: Machine['volumes'] = [
+      { name: 'setup', kind: 'cdrom', format: 'raw', cache: 'none', source: { file: { path } } },
+    ];
+    const vm = withMachine(use().newDefinition(), { volumes });
+    await domains.define(vm, never);
+    await domains.start(vm.uid, never);
+    use().openDrive(vm.uid, 'setup');
+    await until('the drive is open', async () => {
+      const [drive] = (await domains.find(vm.uid, never))?.volumes ?? [];
+      return drive?.isOpen === true && drive.path === path;
+    });
+    const ejected = withEjected(vm, 'setup', path);
+    const expectEmpty = async () => {
+      const found = await domains.find(vm.uid, never);
+      const [drive] = found?.volumes ?? [];
+      assert.deepEqual([drive?.path, drive?.isOpen], [undefined, undefined]);
+      assert.deepEqual(found?.definition, ejected);
+      assert.deepEqual([found?.liveDefinition, found?.drift], [undefined, []]);
+    };
+    for (let times = 0; times < 2; times += 1) {
+      await domains.keepEjected(ejected, 'setup', never);
+      await expectEmpty();
+    }
+    await domains.define(ejected, never);
+    await expectEmpty();
+    await domains.destroy(vm.uid, never);
+    await domains.start(vm.uid, never);
+    await expectEmpty();
+    // What is put in again is in.
+    await domains.changeMedium(vm, 'setup', { isForced: false }, never);
+    const again = await domains.find(vm.uid, never);
+    assert.deepEqual([again?.volumes[0]?.path, again?.definition], [path, vm]);
+    assert.deepEqual([again?.liveDefinition, again?.drift], [undefined, []]);
+    await domains.destroy(vm.uid, never);
   });
 
   test('a drive that the running VM does not have yet is not filled', async () => {

@@ -25,6 +25,8 @@ export interface HypervisorFixture extends AsyncDisposable {
   readonly mediumPath: string;
   /** A VM that somebody has made with virsh on the source, off, with something that no manifest can say. Its machine says nothing. */
   readonly makeByHand: () => Promise<VmDefinition>;
+  /** A guest of the source ejects what is in the drive of a volume. */
+  readonly openDrive: (uid: string, volumeName: string) => void;
   /** What somebody does with virsh to a VM of the source. */
   readonly changeByHand: (uid: string, part: ChangeByHand) => void;
   /** A request to migrate from source to destination. */

@@ -35,7 +35,13 @@ export class GuestVm {
   /** Running, with its guest agent connected unless its guest has none. With a disk that has a file system if it is wanted. */
   static async boot(
     lab: Lab,
-    options: { readonly name: string; readonly mode?: AgentMode; readonly hasDisk?: boolean },
+    options: {
+      readonly name: string;
+      readonly mode?: AgentMode;
+      readonly hasDisk?: boolean;
+      /** More of its machine. */
+      readonly machine?: object;
+    },
     signal: AbortSignal,
   ): Promise<GuestVm> {
     const { name, mode = 'real', hasDisk = false } = options;
@@ -66,6 +72,7 @@ export class GuestVm {
             resources: { cpu: 1, memory: '192Mi' },
             kernel: { path: kernel, initrd, commandLine: guest.commandLine(mode) },
             ...(hasDisk && { volumes: [volume] }),
+            ...options.machine,
           },
         },
       },

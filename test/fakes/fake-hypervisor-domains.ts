@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { fromStoredJson, toStoredJson } from '../../src/agent/journal/stored-json.ts';
+import { machineToStart, withEjections } from '../../src/core/ejected-media.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import { withMedium } from '../../src/core/vm-medium.ts';
@@ -141,12 +142,26 @@ export class FakeHypervisorDomains implements HypervisorDomains {
         if (this.#behaviour.locksTrays && !isForced) {
           throw new AgentError('DEVICE_IN_USE', `The guest holds ${volumeName} shut`);
         }
-        const { volumes } = definition.spec.template.spec;
+        const { volumes } = machineToStart(definition);
         const source = volumes?.find(({ name }) => name === volumeName)?.source;
-        const changed = withMedium(vm.live, volumeName, source);
+        const changed = withEjections(withMedium(vm.live, volumeName, source), definition.ejected);
+        vm.openDrives.delete(volumeName);
         vm.live = isDeepStrictEqual(changed.spec, definition.spec) ? definition : changed;
       }
       this.#define(definition);
+    });
+  }
+
+  keepEjected(definition: VmDefinition, volumeName: string, signal: AbortSignal): Promise<void> {
+    const { uid, ejected = {} } = definition;
+    return this.#calls.perform('keepEjected', uid, signal, () => {
+      const vm = this.#world.get(uid);
+      if (isActive(vm)) {
+        refuseIncoming(vm);
+        vm.openDrives.delete(volumeName);
+      }
+      vm.live = withEjections(vm.live, ejected);
+      if (vm.persistent !== undefined) vm.persistent = withEjections(vm.persistent, ejected);
     });
   }
 

@@ -113,6 +113,7 @@ export class FakeHypervisorWorld {
     const { uid } = vm.live;
     this.setState(vm, 'stopped', reason);
     vm.runningSinceMs = undefined;
+    vm.openDrives.clear();
     if (vm.persistent === undefined) this.vms.delete(uid);
     else vm.live = vm.persistent;
     this.onStopped(uid);

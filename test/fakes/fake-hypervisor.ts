@@ -168,8 +168,16 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
     this.#world.tell(uid, 'suspended');
   }
 
+  /** A guest ejects what is in a drive of its. */
+  openDrive(uid: string, volume: string): void {
+    this.#world.get(uid).openDrives.add(volume);
+    this.#world.tell(uid, 'unknown');
+  }
+
   /** A guest that was asked to reboot does. */
   rebootGuest(uid: string): void {
+    // As QEMU does with the hardware's reset.
+    this.#world.get(uid).openDrives.clear();
     this.#world.tell(uid, 'rebooted');
   }
 

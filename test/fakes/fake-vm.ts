@@ -1,4 +1,4 @@
-import { resolvedMachine } from '../../src/core/made-disks.ts';
+import { machineToStart } from '../../src/core/ejected-media.ts';
 import { macOf } from '../../src/core/resources/mac-address.ts';
 import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts.ts';
 import { bridgeOf, modelOf } from '../../src/core/resources/network.ts';
@@ -34,6 +34,8 @@ export interface FakeVm {
   isDriftListed: boolean;
   /** Where they are not simply what its volumes say. */
   disks: readonly HypervisorDisk[] | undefined;
+  /** Drives that its guest has opened, with what is in them. */
+  readonly openDrives: Set<string>;
   /** As its run has it. */
   runningSinceMs: number | undefined;
   /** Undefined for one without a channel for it. */
@@ -77,6 +79,7 @@ export function newFakeVm(definition: VmDefinition): FakeVm {
     drift: [],
     isDriftListed: true,
     disks: undefined,
+    openDrives: new Set(),
     runningSinceMs: undefined,
     guest: undefined,
     state: 'stopped',
@@ -114,11 +117,12 @@ export function toHypervisorVm(vm: FakeVm): HypervisorVm {
     cpu: isActive(vm) ? 'qemu64' : '',
     memoryBytes: memoryBytesOf(live.spec.template.spec),
     hugepages: live.spec.template.spec.memory?.hugepages,
-    volumes: placeVolumes(resolvedMachine(live).volumes ?? []).map((volume) => ({
+    volumes: placeVolumes(machineToStart(live).volumes ?? []).map((volume) => ({
       name: volume.name,
       target: volume.target,
       path: pathOf(volume),
       format: formatOf(volume),
+      ...(vm.openDrives.has(volume.name) && { isOpen: true }),
     })),
     disks: disksOf(vm),
     interfaces: interfacesOf(vm),
@@ -135,7 +139,7 @@ export function disksOf({
   live,
   disks,
 }: Pick<FakeVm, 'live' | 'disks'>): readonly HypervisorDisk[] {
-  const volumes = placeVolumes(resolvedMachine(live).volumes ?? []);
+  const volumes = placeVolumes(machineToStart(live).volumes ?? []);
   return (
     disks ??
     volumes.map((volume) => ({

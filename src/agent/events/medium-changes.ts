@@ -13,6 +13,11 @@ export function mediumChanges(change: SeenChange): readonly Happening[] {
 }
 
 function ejection(change: SeenChange, volume: string, path: string): Happening {
+  const drive = change.seen.vm.volumes.find(({ name }) => name === volume);
+  if (drive?.isOpen === true && change.requestOf('eject', 'apply') === undefined) {
+    const message = `${path} was ejected from ${volume} by its guest`;
+    return { reason: 'MediumEjected', message, cause: 'Guest' };
+  }
   const { how, ...who } = whoDid(change, 'eject');
   return { reason: 'MediumEjected', message: `${path} was taken out of ${volume} ${how}`, ...who };
 }

@@ -38,6 +38,8 @@ export type Output =
   | 'confirmed-arrivals'
   /** Definitions of VMs of this node that somebody else has changed. */
   | 'drifted-definitions'
+  /** What is in drives that guests have opened. */
+  | 'ejected-media'
   /** What creations have left that failed or were cancelled. */
   | 'remains'
   /** Private files and variables of UEFI of VMs that are gone. */

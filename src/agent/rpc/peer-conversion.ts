@@ -105,6 +105,7 @@ export function fromIncomingFields(request: IncomingFields, checks: FieldChecks)
     intent: 'on',
     privateFiles: Object.fromEntries(vm.privateFiles.map(({ name, sha256 }) => [name, sha256])),
     madeDisks: fromMadeDisks(vm.madeDisks, checks),
+    ...fromEjected(vm.ejected),
     isNewerVersion: false,
   });
   if (holdsUserData(definition.spec)) {
@@ -224,6 +225,10 @@ function isAccelerator(value: string): value is keyof typeof ACCELERATORS {
   return Object.hasOwn(ACCELERATORS, value);
 }
 
+function fromEjected(ejected: Readonly<Record<string, string>>): Pick<VmDefinition, 'ejected'> {
+  return Object.keys(ejected).length === 0 ? {} : { ejected };
+}
+
 export function toIncomingFields(incoming: IncomingVm): IncomingFields {
   return {
     incoming: toIncomingVirtualMachine(incoming),
@@ -247,6 +252,7 @@ function toIncomingVirtualMachine(incoming: IncomingVm): IncomingVirtualMachine 
     vcpus,
     cpu: incoming.cpu,
     bridges: [...incoming.bridges],
+    ejected: { ...definition.ejected },
     hypervisorName: incoming.hypervisorName,
     madeDisks: Object.entries(definition.madeDisks).map(([volume, disk]) => ({
       volume,

@@ -1,4 +1,5 @@
 import { toVirtualMachineMessage } from '../../client/resource-messages.ts';
+import { isEjected } from '../../core/ejected-media.ts';
 import type { LogFields } from '../../core/logger.ts';
 import { formatBytesQuantity, formatMilliCpus } from '../../core/quantity.ts';
 import { withoutUserData } from '../../core/user-data.ts';
@@ -99,7 +100,7 @@ function toStatus(vm: Vm): StatusDocument {
     accelerator: vm.accelerator ?? '',
     machineType: vm.machineType,
     statistics: statistics && toStatistics(statistics),
-    volumes: vm.volumes.map((volume) => ({ ...volume, path: volume.path ?? '' })),
+    volumes: vm.volumes.map((volume) => toVolume(vm, volume)),
     interfaces: vm.interfaces.map((one) => ({
       ...one,
       bridge: one.bridge ?? '',
@@ -110,6 +111,16 @@ function toStatus(vm: Vm): StatusDocument {
     ...runningSince(vm),
     origin: { ...origin },
   };
+}
+
+function toVolume(
+  { definition }: Vm,
+  { name, target, path = '', format }: Vm['volumes'][number],
+): NonNullable<StatusDocument['volumes']>[number] {
+  const volumes = definition.spec.template.spec.volumes ?? [];
+  const wanted = volumes.find((volume) => volume.name === name);
+  const ejected = wanted !== undefined && isEjected(definition, wanted);
+  return { name, target, path, format, ejected };
 }
 
 function runningSince({ phase, runningSinceMs }: Vm): Pick<StatusDocument, 'runningSince'> {

@@ -1,3 +1,4 @@
+import { withoutEjectedMedia } from '../../core/ejected-media.ts';
 import { AgentError, type Reason } from '../../core/errors.ts';
 import { type MadeDisks, withMadeDisks } from '../../core/made-disks.ts';
 import { parseBytes } from '../../core/quantity.ts';
@@ -135,11 +136,12 @@ export class DefinitionValidator {
 
   /** Fails as `validate` does if a VM that is here cannot be started with its files, the node's bridges and the hook before that as they are now. */
   async assertStartable(
-    { uid, name, spec, madeDisks }: VmDefinition,
+    definition: VmDefinition,
     drift: readonly DriftedPart[],
     signal: AbortSignal,
   ): Promise<void> {
-    const machine = spec.template.spec;
+    const { uid, name, madeDisks } = definition;
+    const machine = withoutEjectedMedia(definition);
     const files = { machine, madeDisks };
     const asker = { vmUid: uid, arrivesAs: undefined };
     // What it would be started with may not be what its spec has.
@@ -162,8 +164,8 @@ export class DefinitionValidator {
    * about what nodes may think differently of.
    */
   async validateIncoming(definition: VmDefinition, signal: AbortSignal): Promise<void> {
-    const { uid, name, spec, madeDisks } = definition;
-    const machine = spec.template.spec;
+    const { uid, name, madeDisks } = definition;
+    const machine = withoutEjectedMedia(definition);
     const asker = { vmUid: uid, arrivesAs: commandNameOf(definition) };
     const violations = [
       ...(await this.#machineTypeViolations(machine, signal)),

@@ -1,7 +1,7 @@
 import { delay } from '../../core/delay.ts';
+import { machineToStart } from '../../core/ejected-media.ts';
 import { AgentError, hasReason, type Reason } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
-import { resolvedMachine } from '../../core/made-disks.ts';
 import { summarize } from '../../core/resources/schema-issues.ts';
 import { pathOf } from '../../core/resources/volume.ts';
 import type { HostBridges } from '../../drivers/host-bridges.ts';
@@ -133,7 +133,7 @@ export class Startability {
 /** None of one whose next start takes others than its spec has. */
 function filesOf({ definition, drift }: Vm): readonly string[] {
   if (drift.includes('volumes')) return [];
-  const { volumes = [], kernel } = resolvedMachine(definition);
+  const { volumes = [], kernel } = machineToStart(definition);
   return [...volumes.map(pathOf), kernel?.path, kernel?.initrd].filter(
     (path) => path !== undefined,
   );

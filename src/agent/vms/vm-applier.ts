@@ -19,6 +19,7 @@ import { lockVm } from './busy.ts';
 import { bootedNotes, tellsOtherwise, userDataNotes } from './cloud-init-notes.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
 import { disksChanged, putsDisksBack } from './disks-changed.ts';
+import { ejectionNotes } from './ejection-notes.ts';
 import { firmwareNotes } from './firmware-notes.ts';
 import { assertNamed, unusedNotes, withGiven } from './given-secrets.ts';
 import { assertSpecKnown } from './known-spec.ts';
@@ -115,6 +116,7 @@ export class VmApplier {
       ...bootedNotes(current, wanted.spec, changes),
       ...firmwareNotes(current, wanted.spec),
       ...(await disks.notes(planned, definition, signal)),
+      ...ejectionNotes(changedDefinition(definition, wanted)),
     ];
     assertNamed(options.secrets, wanted.spec);
     const secrets = withGiven(options.secrets, this.#options.nodeSecrets);

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { machineToStart, withoutEjected } from '../../core/ejected-media.ts';
 import { AgentError } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -75,7 +76,11 @@ export class VmMedia {
     const paths = [...now.map(pathOf), inside];
     const other = paths.find((there) => there !== undefined && there !== path);
     if (path !== undefined && other !== undefined) throw isFull(current, change, other);
-    const changed = withMedium(current, change.volume, mediumOf(path));
+    const changed = withMedium(
+      withoutEjected(current, change.volume),
+      change.volume,
+      mediumOf(path),
+    );
     if (path !== undefined) {
       parseVirtualMachine(wantedOf(changed));
       const isStarted = !isOff(vm);
@@ -84,8 +89,9 @@ export class VmMedia {
     const isEmptied = path === undefined && inside !== undefined;
     const isDone = !isEmptied && now.every((drive) => pathOf(drive) === path);
     if (!isDone && found !== undefined && hasOtherDisks(found)) throw disksChanged(current);
-    const isSame = isDeepStrictEqual(pathOf(now[0] ?? {}), path);
-    const definition = isSame ? current : { ...changed, generation: current.generation + 1 };
+    const { generation } = current;
+    const isSame = isDeepStrictEqual(changed.spec, current.spec);
+    const definition = { ...changed, generation: isSame ? generation : generation + 1 };
     return { vm, definition, isDone };
   }
 
@@ -117,7 +123,7 @@ function driveOf(
   { volume: name, path }: MediumChange,
   { name: vm, uid }: VmDefinition,
 ): Volume {
-  const volumes = definition.spec.template.spec.volumes ?? [];
+  const volumes = machineToStart(definition).volumes ?? [];
   const volume = volumes.find((candidate) => candidate.name === name);
   if (volume?.kind === 'cdrom') return volume;
   const drives = volumes.filter(({ kind }) => kind === 'cdrom').map((drive) => drive.name);

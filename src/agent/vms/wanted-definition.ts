@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { withEjections } from '../../core/ejected-media.ts';
 import type { WantedVm } from '../../core/resources/parse-virtual-machine.ts';
 import { passwordSecretOf } from '../../core/resources/password-secret.ts';
 import { runStrategyOf, startsAtOnce } from '../../core/resources/run-strategy.ts';
@@ -35,7 +36,7 @@ export function changedDefinition(
 ): VmDefinition {
   const strategy = runStrategyOf(spec);
   const keeps = strategy === runStrategyOf(current.spec) || strategy === 'Manual';
-  return {
+  const changed: VmDefinition = {
     ...current,
     generation: current.generation + 1,
     labels: metadata.labels ?? {},
@@ -44,6 +45,7 @@ export function changedDefinition(
     intent: keeps ? current.intent : startsAtOnce(strategy) ? 'on' : 'off',
     privateFiles: withSecretsOf(spec, current.privateFiles),
   };
+  return withEjections(changed, current.ejected);
 }
 
 /** A definition whose guest is given this password. */

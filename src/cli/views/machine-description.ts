@@ -63,7 +63,7 @@ export function volumesTable({ spec, status }: VmDocument): string {
       isDrive && !path ? '' : (real?.format ?? volume?.format ?? ''),
       volume?.size ?? '',
       volume?.shared === true ? 'yes' : 'no',
-      path || (isDrive ? '(empty)' : ''),
+      path || (isDrive ? (real?.ejected === true ? '(ejected by the guest)' : '(empty)') : ''),
     ];
   });
   const headers = ['NAME', 'KIND', 'TARGET', 'BUS', 'FORMAT', 'SIZE', 'SHARED', 'PATH'];

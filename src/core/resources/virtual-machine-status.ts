@@ -125,6 +125,10 @@ export const virtualMachineStatus = z.strictObject({
         target: z.string().optional().meta({ description: 'Guest device such as vda.' }),
         path: z.string().optional().meta({ description: 'Path on the node.' }),
         format: z.string().optional().meta({ description: 'Format that QEMU reads it in.' }),
+        ejected: z.boolean().optional().meta({
+          description:
+            'Its guest has ejected what the spec names: the drive stays empty until that is put back with `novactl vm insert`, or the spec names another.',
+        }),
       }),
     )
     .optional()

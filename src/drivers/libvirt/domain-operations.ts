@@ -221,6 +221,22 @@ export async function changeMedium(
   await setMetadata(connection, uid, metadata);
 }
 
+/** Takes out what is in a drive, of the next start's and of the one that runs; what is undefined stays as it is. */
+export async function emptyDrive(
+  connection: Connection,
+  uid: string,
+  drives: { readonly persistent: string | undefined; readonly live: string | undefined },
+): Promise<void> {
+  using domain = await connection.getDomain(uid);
+  const update = async (drive: string, flags: number): Promise<void> => {
+    await connection.check(connection.libvirt.updateDevice(domain.pointer, drive, flags));
+  };
+  if (drives.persistent !== undefined) await update(drives.persistent, AFFECT_CONFIG);
+  if (drives.live === undefined || !(await domain.isActive())) return;
+  await refuseIncoming(connection, domain);
+  await update(drives.live, AFFECT_LIVE);
+}
+
 /** Does it; should libvirt say that this cannot be done now, asks whether it is so already. */
 async function tryUnless(
   attempt: () => Promise<unknown>,

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
+import { isEjectedPath, machineToStart, withEjections } from '../../core/ejected-media.ts';
 import { AgentError } from '../../core/errors.ts';
-import { resolvedMachine } from '../../core/made-disks.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import { withMedium } from '../../core/vm-medium.ts';
 import {
@@ -90,7 +90,7 @@ export class LibvirtDomains implements HypervisorDomains {
       present === undefined
         ? buildDomainXml(definition, options)
         : DomainDocument.parse(present)
-            .withMachine(resolvedMachine(definition), options)
+            .withMachine(machineToStart(definition), options)
             .withDefinition(definition)
             // Of a VM that somebody has undefined from under its run.
             .withRunningSince(undefined)
@@ -151,7 +151,10 @@ export class LibvirtDomains implements HypervisorDomains {
         { metadata: { vmId: uid } },
       );
     }
-    const changed = withMedium(before, volumeName, volume.source);
+    const changed = withEjections(
+      withMedium(before, volumeName, volume.source),
+      definition.ejected,
+    );
     // With nothing else waiting for the next start, what runs is what is wanted.
     const isAll = isDeepStrictEqual(changed.spec, definition.spec);
     const metadata = live.withDefinition(isAll ? definition : changed).metadataWithFacts({});
@@ -160,6 +163,29 @@ export class LibvirtDomains implements HypervisorDomains {
     await calls.call('changeMedium', uid, [...values], 'change the medium of', signal);
     cache.invalidate(uid);
     await this.define(definition, signal);
+  }
+
+  async keepEjected(
+    definition: VmDefinition,
+    volumeName: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { calls, cache } = this.#options;
+    const { uid, ejected = {} } = definition;
+    // First: an agent that is killed after it finds the drive open and the medium in it, and goes on.
+    await this.setFacts(uid, { ejected }, signal);
+    const xml = await calls.call('readXml', uid, [uid], 'read', signal);
+    const live = DomainDocument.parse(xml.live);
+    const next = xml.persistent === undefined ? undefined : DomainDocument.parse(xml.persistent);
+    const emptied = (document: DomainDocument) => {
+      const drive = document.volumes.find(({ isOurs, name }) => isOurs && name === volumeName);
+      return isEjectedPath(ejected, volumeName, drive?.path)
+        ? document.emptyDrive(volumeName)
+        : undefined;
+    };
+    const drives = { persistent: next && emptied(next), live: emptied(live) };
+    await calls.call('emptyDrive', uid, [uid, drives], 'change the medium of', signal);
+    cache.invalidate(uid);
   }
 
   async setFacts(uid: string, facts: Partial<VmFacts>, signal: AbortSignal): Promise<void> {

@@ -29,6 +29,7 @@ export const OPERATIONS = {
   reset: domains.reset,
   reboot: domains.reboot,
   changeMedium: domains.changeMedium,
+  emptyDrive: domains.emptyDrive,
   undefine: domains.undefine,
   setMetadata: domains.setMetadata,
   findAdoptable: adoptions.findAdoptable,

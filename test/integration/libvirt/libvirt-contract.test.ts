@@ -45,6 +45,13 @@ testHypervisor(
         await pair.sourceNode.defineXml(xmlOf(vm.uid, disk));
         return vm;
       },
+      openDrive(uid, volumeName) {
+        const command = {
+          execute: 'blockdev-open-tray',
+          arguments: { id: `ua-disk-${volumeName}` },
+        };
+        pair.sourceNode.virsh('qemu-monitor-command', uid, JSON.stringify(command));
+      },
       changeByHand(uid, part) {
         const [verb, ...values] = BY_HAND[part];
         pair.sourceNode.virsh(verb, uid, ...values);

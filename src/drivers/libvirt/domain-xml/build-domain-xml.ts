@@ -1,4 +1,4 @@
-import { resolvedMachine } from '../../../core/made-disks.ts';
+import { machineToStart } from '../../../core/ejected-media.ts';
 import type { VmDefinition } from '../../../core/vm-definition.ts';
 import { hypervisorNameOf } from '../../hypervisor-domains.ts';
 import type { DomainXmlOptions } from './domain-part.ts';
@@ -8,7 +8,7 @@ import { element, renderXml } from './xml-node.ts';
 
 /** The XML of a domain that is to be defined anew. Fails with INVALID_SPEC for values that XML cannot carry. */
 export function buildDomainXml(definition: VmDefinition, options: DomainXmlOptions): string {
-  const machine = resolvedMachine(definition);
+  const machine = machineToStart(definition);
   const own = { ...options, vmUid: definition.uid };
   const built = DOMAIN_PARTS.map((part) => part.build(machine, own));
   const domain = element(

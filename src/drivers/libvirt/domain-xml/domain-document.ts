@@ -1,5 +1,5 @@
+import { machineToStart } from '../../../core/ejected-media.ts';
 import { AgentError } from '../../../core/errors.ts';
-import { resolvedMachine } from '../../../core/made-disks.ts';
 import type { Machine } from '../../../core/resources/machine.ts';
 import type { Volume } from '../../../core/resources/volume.ts';
 import type { VmDefinition } from '../../../core/vm-definition.ts';
@@ -212,12 +212,17 @@ export class DomainDocument {
   }
 
   /** The drive of a volume with what that has as its source, as virDomainUpdateDeviceFlags takes it; undefined if there is none. */
-  driveWith(volume: Volume): string | undefined {
+  driveWith(volume: Pick<Volume, 'name' | 'source'>): string | undefined {
     const editor = new XmlEditor(this.#source);
     if (changeMedium(editor, this.#root, volume) === undefined) return undefined;
     const changed = DomainDocument.parse(editor.toString());
     const drive = findDrive(changed.#root, volume.name);
     return drive && changed.#source.slice(drive.start, drive.end);
+  }
+
+  /** The same drive with nothing in it. */
+  emptyDrive(volumeName: string): string | undefined {
+    return this.driveWith({ name: volumeName });
   }
 
   /** Carries the same definition with other facts. A domain that is not ours stays as it is. */
@@ -286,7 +291,7 @@ export class DomainDocument {
   get drift(): readonly DriftedPart[] {
     const { definition } = this;
     if (definition === undefined || definition.newer !== undefined) return [];
-    const machine = resolvedMachine(definition);
+    const machine = machineToStart(definition);
     // Other QEMUs need another size: that is no change by somebody else.
     const options = {
       oddRamSize: hasOddRam(this.#root),

@@ -95,8 +95,9 @@ export function readMetadata(from: XmlElement): VmDefinition | undefined {
     owner: attributeOf(from, 'owner') ?? '',
     // Nothing is started for an intent that cannot be read.
     intent: attributeOf(from, 'intent') === 'on' ? 'on' : 'off',
-    privateFiles: readPrivateFiles(attributeOf(from, 'privateFiles') ?? ''),
+    privateFiles: readDigests(attributeOf(from, 'privateFiles') ?? ''),
     madeDisks: parseMadeDisks(attributeOf(from, 'madeDisks') ?? ''),
+    ...ejectedOf(readDigests(attributeOf(from, 'ejected') ?? '')),
     isNewerVersion: attributeOf(from, 'version') !== String(versionOf(readAdoption(from))),
   };
   return readDefinitionText(textOf(from) ?? '', facts);
@@ -112,6 +113,7 @@ const OWN_ATTRIBUTES = [
   'intent',
   'privateFiles',
   'madeDisks',
+  'ejected',
 ];
 
 type Attributes = Readonly<Record<string, string>>;
@@ -122,7 +124,7 @@ function versionOf(adoption: Adoption | undefined): number {
 
 function attributes(definition: VmDefinition, adoption: Adoption | undefined): Attributes {
   const { namespace, name, uid, privateFiles, madeDisks, newer } = definition;
-  const files = Object.entries(privateFiles).map(([file, digest]) => `${file}=${digest}`);
+  const files = digestsText(privateFiles);
   return {
     // Which one it was is not known; this one must not take it for complete.
     version: String(versionOf(adoption) + (newer === undefined ? 0 : 1)),
@@ -130,20 +132,31 @@ function attributes(definition: VmDefinition, adoption: Adoption | undefined): A
     name,
     uid,
     ...factAttributes(definition),
-    ...(files.length === 0 ? {} : { privateFiles: files.join(' ') }),
+    ...(files === '' ? {} : { privateFiles: files }),
     ...(Object.keys(madeDisks).length === 0 ? {} : { madeDisks: asciiJson(madeDisks) }),
   };
 }
 
-function factAttributes({ ownershipEpoch, owner, intent }: Partial<VmFacts>): Attributes {
+function factAttributes({ ownershipEpoch, owner, intent, ejected }: Partial<VmFacts>): Attributes {
   return {
     ...(ownershipEpoch === undefined ? {} : { ownershipEpoch: String(ownershipEpoch) }),
     ...(owner === undefined ? {} : { owner }),
     ...(intent === undefined ? {} : { intent }),
+    ...(ejected === undefined ? {} : { ejected: digestsText(ejected) }),
   };
 }
 
-function readPrivateFiles(text: string): Readonly<Record<string, string>> {
+function ejectedOf(ejected: Readonly<Record<string, string>>): Pick<VmDefinition, 'ejected'> {
+  return Object.keys(ejected).length === 0 ? {} : { ejected };
+}
+
+function digestsText(digests: Readonly<Record<string, string>>): string {
+  return Object.entries(digests)
+    .map(([name, digest]) => `${name}=${digest}`)
+    .join(' ');
+}
+
+function readDigests(text: string): Readonly<Record<string, string>> {
   return Object.fromEntries(
     text
       .split(' ')

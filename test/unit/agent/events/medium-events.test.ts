@@ -52,11 +52,7 @@ test('a guest that opens its drive has ejected what is in it, and put it back wh
     return mediumChanges(change).map(({ reason, cause, message }) => [reason, cause, message]);
   };
   assert.deepEqual(words(shut, open), [
-    [
-      'MediumEjected',
-      'Other',
-      `${ISO} was taken out of setup by its guest, or by other means than this agent`,
-    ],
+    ['MediumEjected', 'Guest', `${ISO} was ejected from setup by its guest`],
   ]);
   assert.deepEqual(words(open, shut), [
     [

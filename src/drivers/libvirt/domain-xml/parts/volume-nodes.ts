@@ -106,7 +106,7 @@ export function driverAttributes(volume: Volume): Readonly<Record<string, string
 }
 
 /** Undefined for an empty drive. */
-export function sourceNode(volume: Volume): XmlNode | undefined {
+export function sourceNode(volume: Pick<Volume, 'source'>): XmlNode | undefined {
   const path = pathOf(volume);
   if (path === undefined) return undefined;
   return volume.source?.block === undefined

@@ -123,7 +123,7 @@ export const volumesPart: DomainPart = {
 export function changeMedium(
   editor: XmlEditor,
   domain: XmlElement,
-  volume: Volume,
+  volume: Pick<Volume, 'name' | 'source'>,
 ): XmlElement | undefined {
   const disk = findDrive(domain, volume.name);
   if (disk !== undefined) changeSource(editor, disk, readVolume(disk), volume);
@@ -228,7 +228,7 @@ function changeSource(
   editor: XmlEditor,
   disk: XmlElement,
   old: DomainVolume,
-  volume: Volume,
+  volume: Pick<Volume, 'source'>,
 ): void {
   const isBlock = volume.source?.block !== undefined;
   if (old.path === pathOf(volume) && old.isBlock === isBlock) return;

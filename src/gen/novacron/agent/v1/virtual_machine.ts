@@ -1158,6 +1158,8 @@ export interface VolumeStatus {
   path: string;
   /** Format that QEMU reads it in. */
   format: string;
+  /** Its guest has ejected what the spec names: the drive stays empty until that is put back (InsertMedium), or the spec names another. */
+  ejected: boolean;
 }
 
 /** Live statistics of a VM. Counters start at zero when the VM starts on this node. */
@@ -5594,7 +5596,7 @@ export const MigrationSummary: MessageFns<MigrationSummary> = {
 };
 
 function createBaseVolumeStatus(): VolumeStatus {
-  return { name: "", target: "", path: "", format: "" };
+  return { name: "", target: "", path: "", format: "", ejected: false };
 }
 
 export const VolumeStatus: MessageFns<VolumeStatus> = {
@@ -5610,6 +5612,9 @@ export const VolumeStatus: MessageFns<VolumeStatus> = {
     }
     if (message.format !== "") {
       writer.uint32(34).string(message.format);
+    }
+    if (message.ejected !== false) {
+      writer.uint32(40).bool(message.ejected);
     }
     return writer;
   },
@@ -5659,6 +5664,14 @@ export const VolumeStatus: MessageFns<VolumeStatus> = {
             message.format = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.ejected = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5680,6 +5693,7 @@ export const VolumeStatus: MessageFns<VolumeStatus> = {
     message.target = object.target ?? "";
     message.path = object.path ?? "";
     message.format = object.format ?? "";
+    message.ejected = object.ejected ?? false;
     return message;
   },
 };

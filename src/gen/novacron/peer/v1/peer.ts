@@ -208,6 +208,16 @@ export interface IncomingVirtualMachine {
   bridges: string[];
   /** Disks that an agent has made for it, at most 64. Needs the feature "made-disks". */
   madeDisks: MadeDisk[];
+  /**
+   * Media that its guest has ejected, by volume, as the SHA-256 of their paths: the drives are empty, and need nothing of the
+   * destination.
+   */
+  ejected: { [key: string]: string };
+}
+
+export interface IncomingVirtualMachine_EjectedEntry {
+  key: string;
+  value: string;
 }
 
 /** A disk that an agent has made for a VM. Its spec has the size alone. */
@@ -659,6 +669,7 @@ function createBaseIncomingVirtualMachine(): IncomingVirtualMachine {
     cpu: "",
     bridges: [],
     madeDisks: [],
+    ejected: {},
   };
 }
 
@@ -712,6 +723,9 @@ export const IncomingVirtualMachine: MessageFns<IncomingVirtualMachine> = {
     for (const v of message.madeDisks) {
       MadeDisk.encode(v!, writer.uint32(114).fork()).join();
     }
+    globalThis.Object.entries(message.ejected).forEach(([key, value]: [string, string]) => {
+      IncomingVirtualMachine_EjectedEntry.encode({ key: key as any, value }, writer.uint32(122).fork()).join();
+    });
     return writer;
   },
 
@@ -840,6 +854,17 @@ export const IncomingVirtualMachine: MessageFns<IncomingVirtualMachine> = {
             message.madeDisks.push(MadeDisk.decode(reader, reader.uint32()));
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            const entry15 = IncomingVirtualMachine_EjectedEntry.decode(reader, reader.uint32());
+            if (entry15.value !== undefined) {
+              message.ejected[entry15.key] = entry15.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -875,6 +900,82 @@ export const IncomingVirtualMachine: MessageFns<IncomingVirtualMachine> = {
     message.cpu = object.cpu ?? "";
     message.bridges = object.bridges?.map((e) => e) || [];
     message.madeDisks = object.madeDisks?.map((e) => MadeDisk.fromPartial(e)) || [];
+    message.ejected = (globalThis.Object.entries(object.ejected ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseIncomingVirtualMachine_EjectedEntry(): IncomingVirtualMachine_EjectedEntry {
+  return { key: "", value: "" };
+}
+
+export const IncomingVirtualMachine_EjectedEntry: MessageFns<IncomingVirtualMachine_EjectedEntry> = {
+  encode(message: IncomingVirtualMachine_EjectedEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IncomingVirtualMachine_EjectedEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIncomingVirtualMachine_EjectedEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<IncomingVirtualMachine_EjectedEntry>): IncomingVirtualMachine_EjectedEntry {
+    return IncomingVirtualMachine_EjectedEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<IncomingVirtualMachine_EjectedEntry>): IncomingVirtualMachine_EjectedEntry {
+    const message = createBaseIncomingVirtualMachine_EjectedEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
