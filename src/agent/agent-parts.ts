@@ -77,6 +77,8 @@ export interface AgentParts {
   readonly pace?: Pace;
   readonly resyncIntervalMs?: number;
   readonly firstRestartDelayMs?: number;
+  /** See `IoErrorController`. */
+  readonly firstResumeDelayMs?: number | undefined;
   /** How often the files of VMs that are off are looked for. */
   readonly lookIntervalMs?: number | undefined;
   /** How many VMs are started at once by their run strategies. */

@@ -290,6 +290,8 @@ export async function buildAgent(parts: AgentParts) {
         ...shared,
         operations,
         requests,
+        diskFiles: parts.diskFiles,
+        firstResumeDelayMs: parts.firstResumeDelayMs,
         restarts,
         secrets,
         startsAtOnce: parts.startsAtOnce,

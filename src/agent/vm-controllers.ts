@@ -1,4 +1,5 @@
 import type { Controller } from './reconcile/controller.ts';
+import { IoErrorController } from './runs/io-error-controller.ts';
 import { RunStrategyController } from './runs/run-strategy-controller.ts';
 import { DriftController } from './vms/drift-controller.ts';
 import { EjectedMediaController } from './vms/ejected-media-controller.ts';
@@ -16,6 +17,7 @@ export function vmControllers(
     PartsOf<typeof StrayCopyController> &
     PartsOf<typeof UnconfirmedController> &
     PartsOf<typeof RunStrategyController> &
+    PartsOf<typeof IoErrorController> &
     PartsOf<typeof DriftController> &
     PartsOf<typeof EjectedMediaController> &
     PartsOf<typeof RemainsController> &
@@ -26,6 +28,7 @@ export function vmControllers(
     new StrayCopyController(parts),
     new UnconfirmedController(parts),
     new RunStrategyController(parts),
+    new IoErrorController(parts),
     new DriftController(parts),
     new EjectedMediaController(parts),
     new RemainsController(parts),

@@ -1,3 +1,4 @@
+import { isByAgent } from '../operations/requester.ts';
 import { mayStopAgain } from '../vms/vm-pauses.ts';
 import { askedBy, type Happening, isAnotherRun, type SeenChange } from './seen-change.ts';
 
@@ -27,9 +28,11 @@ function suspension(message: string, cause: string, request: { requestedBy: stri
 
 function resumption(change: SeenChange): Happening {
   const request = change.requestOf('resume');
-  const message =
-    request === undefined
-      ? 'It goes on, and not because this agent was asked for that'
+  let message = 'It goes on, and not because this agent was asked for that';
+  if (request !== undefined) {
+    message = isByAgent(request.requestedBy)
+      ? 'It was let go on by itself, as its ioErrorResume is auto'
       : `It goes on as ${request.requestedBy} wanted it`;
+  }
   return { reason: 'Resumed', message, cause: change.before.pause, ...askedBy(request) };
 }

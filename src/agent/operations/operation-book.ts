@@ -35,7 +35,7 @@ export interface Meet {
   readonly means?: OperationRecord | undefined;
 }
 
-/** Those of which the last that has ended is remembered for each VM, as it tells why the VM is on or off. */
+/** Those of which the last that has ended is remembered for each VM, as it tells why the VM is on or off, or stands still. */
 const POWER_KINDS: readonly OperationKind[] = [
   'start',
   'shutdown',
@@ -43,6 +43,8 @@ const POWER_KINDS: readonly OperationKind[] = [
   'reset',
   'reboot',
   'restart',
+  'suspend',
+  'resume',
 ];
 
 /** The turn of those that begin; no uid is like it. */
@@ -158,7 +160,7 @@ export class OperationBook {
   }
 
   /**
-   * Of the power of a VM that was not deleted the last start, shutdown and destroy that have ended, whichever came last at the
+   * Of each of the verbs for the power of a VM that was not deleted the last that has ended, whichever came last at the
    * end. Costs nothing.
    */
   lastEnded(vmUid: string): readonly OperationRecord[] {

@@ -26,6 +26,8 @@ export type Output =
   | 'ownership'
   /** What is asked for. */
   | 'operations'
+  /** That VMs go on which a disk error has paused. */
+  | 'resumes'
   /** What is known of how VMs have run. */
   | 'run-records'
   /** What this node should be. */

@@ -120,7 +120,7 @@ function toVolume(
   const volumes = definition.spec.template.spec.volumes ?? [];
   const wanted = volumes.find((volume) => volume.name === name);
   const ejected = wanted !== undefined && isEjected(definition, wanted);
-  return { name, target, path, format, ejected };
+  return { name, target, path, format, ...(ejected && { ejected }) };
 }
 
 function runningSince({ phase, runningSinceMs }: Vm): Pick<StatusDocument, 'runningSince'> {

@@ -7,6 +7,8 @@ import type { RequestBehind } from './run-record.ts';
 const POWER_OFFS: readonly OperationKind[] = ['shutdown', 'restart'];
 /** What asks for a VM that runs, whatever was asked for before. */
 const ONS: readonly OperationKind[] = ['start', 'restart', 'reset', 'reboot'];
+/** What leaves its power as it is. */
+const STANDING_STILL: readonly OperationKind[] = ['suspend', 'resume'];
 /** A guest that has not powered off within so long after it was asked does so for reasons of its own. */
 const HEEDED_WITHIN_MS = 300_000;
 
@@ -71,9 +73,18 @@ export class PowerRequests {
     return { by: last.requestedBy, isSuperseded };
   }
 
+  /** Whether somebody has asked since then that it stand still, and nobody has let it go on. */
+  isHeldSince(vmUid: string, sinceMs: number): boolean {
+    const last = this.#book.lastEnded(vmUid).at(-1);
+    return (
+      last?.kind === 'suspend' && last.state === 'succeeded' && (last.endedAtMs ?? 0) >= sinceMs
+    );
+  }
+
   /** Whether the last that was asked for is that it power off, and it has not. */
   ignoresShutdown(vmUid: string): boolean {
-    const last = this.#book.lastEnded(vmUid).at(-1);
+    const ended = this.#book.lastEnded(vmUid);
+    const last = ended.findLast(({ kind }) => !STANDING_STILL.includes(kind));
     return last?.kind === 'shutdown' && last.state !== 'succeeded';
   }
 }

@@ -1,4 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { VmStateReason } from '../../drivers/hypervisor-domains.ts';
 import type { Vm } from './vm.ts';
 
@@ -122,9 +123,26 @@ export const PAUSES: Readonly<Partial<Record<VmStateReason, Pause>>> = {
   },
 };
 
-export function pauseOf(reason: VmStateReason): Pause {
-  return PAUSES[reason] ?? OTHER;
+export function pauseOf(
+  reason: VmStateReason,
+  definition: Pick<VmDefinition, 'spec'> | undefined,
+): Pause {
+  const pause = PAUSES[reason] ?? OTHER;
+  const how = BY_ITSELF[reason];
+  if (how === undefined || definition === undefined || !resumesByItself(definition)) return pause;
+  return { ...pause, message: (vm) => `${pause.message(vm)}, or leave it: ${how}` };
 }
+
+/** Whether a VM that a disk error has paused is to go on without anybody's asking. */
+export function resumesByItself({ spec }: Pick<VmDefinition, 'spec'>): boolean {
+  return spec.template.spec.ioErrorResume === 'auto';
+}
+
+/** How one goes on whose spec wants that. */
+const BY_ITSELF: Readonly<Partial<Record<VmStateReason, string>>> = {
+  'no-space': 'it goes on by itself once there is room (ioErrorResume: auto)',
+  'io-error': 'it is let go on again and again, later each time (ioErrorResume: auto)',
+};
 
 /** The same of a VM that is told of. */
 function pauseOfVm({ reason }: Pick<Vm, 'reason'>): Pause {

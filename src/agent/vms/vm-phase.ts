@@ -134,7 +134,7 @@ function waitOf({ waitsFor, isQueued }: MigrationSummary): Cause | undefined {
 }
 
 function whyPaused({ definition, hypervisorName, stateReason }: HypervisorVm): Cause {
-  const { reason, message } = pauseOf(stateReason);
+  const { reason, message } = pauseOf(stateReason, definition);
   return [reason, message(definition === undefined ? hypervisorName : commandNameOf(definition))];
 }
 

@@ -232,6 +232,10 @@ export const machine = z.strictObject({
     description:
       'Its screen. If left out, a new VM has none, and one that is there stays as it is.',
   }),
+  ioErrorResume: choice('IO_ERROR_RESUME', ['manual', 'auto']).optional().meta({
+    description:
+      'Who lets it go on that a disk error has paused: manual, unless given, waits for `novactl vm resume`; auto goes on by itself once there is room again, see [disks](../disks.md).',
+  }),
   console: z
     .strictObject({
       log: z

@@ -101,6 +101,10 @@ export const volume = z.strictObject({
     description:
       'What becomes of blocks that the guest no longer needs: unmap, unless given, frees their space on the node.',
   }),
+  errorPolicy: choice('VOLUME_ERROR_POLICY', ['stop', 'report', 'enospace']).optional().meta({
+    description:
+      'What becomes of the VM when the node cannot read or write it: stop, unless given, pauses it, see [disks](../disks.md); report tells its guest; enospace pauses it for want of room and reports the rest.',
+  }),
   serial: z
     .string()
     .regex(/^[A-Za-z0-9_-]{1,20}$/, 'must be 1 to 20 letters, digits, "-" or "_"')

@@ -79,8 +79,6 @@ export function volumeNode(volume: PlacedVolume): XmlNode {
     element('driver', {
       name: 'qemu',
       ...driverAttributes(volume),
-      // A full or failing disk pauses the VM, which can be mended; an error in the guest seldom can.
-      error_policy: 'stop',
     }),
     sourceNode(volume),
     element('target', { dev: volume.target, bus }),
@@ -102,6 +100,8 @@ export function driverAttributes(volume: Volume): Readonly<Record<string, string
     cache: volume.cache,
     io: volume.io,
     discard: volume.discard ?? 'unmap',
+    // A full or failing disk pauses the VM, which can be mended; an error in the guest seldom can.
+    error_policy: volume.errorPolicy ?? 'stop',
   };
 }
 

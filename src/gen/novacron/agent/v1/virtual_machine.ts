@@ -61,6 +61,26 @@ export namespace RunStrategy {
   export type UNRECOGNIZED = typeof RunStrategy.UNRECOGNIZED;
 }
 
+/** Who lets a VM go on that a disk error has paused. */
+export const IoErrorResume = {
+  /** IO_ERROR_RESUME_UNSPECIFIED - Left out: MANUAL. */
+  IO_ERROR_RESUME_UNSPECIFIED: 0,
+  /** IO_ERROR_RESUME_MANUAL - Somebody, by ResumeVirtualMachine. */
+  IO_ERROR_RESUME_MANUAL: 1,
+  /** IO_ERROR_RESUME_AUTO - The agent, once there is room again; after another error again and again, later each time. */
+  IO_ERROR_RESUME_AUTO: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type IoErrorResume = typeof IoErrorResume[keyof typeof IoErrorResume];
+
+export namespace IoErrorResume {
+  export type IO_ERROR_RESUME_UNSPECIFIED = typeof IoErrorResume.IO_ERROR_RESUME_UNSPECIFIED;
+  export type IO_ERROR_RESUME_MANUAL = typeof IoErrorResume.IO_ERROR_RESUME_MANUAL;
+  export type IO_ERROR_RESUME_AUTO = typeof IoErrorResume.IO_ERROR_RESUME_AUTO;
+  export type UNRECOGNIZED = typeof IoErrorResume.UNRECOGNIZED;
+}
+
 /** How a screen is seen. */
 export const DisplayType = {
   /** DISPLAY_TYPE_UNSPECIFIED - VNC. */
@@ -191,6 +211,29 @@ export namespace Ipv4Method {
   export type IPV4_METHOD_DHCP = typeof Ipv4Method.IPV4_METHOD_DHCP;
   export type IPV4_METHOD_STATIC = typeof Ipv4Method.IPV4_METHOD_STATIC;
   export type UNRECOGNIZED = typeof Ipv4Method.UNRECOGNIZED;
+}
+
+/** What becomes of a VM when the node cannot read or write a disk of it. */
+export const VolumeErrorPolicy = {
+  /** VOLUME_ERROR_POLICY_UNSPECIFIED - Left out: STOP. */
+  VOLUME_ERROR_POLICY_UNSPECIFIED: 0,
+  /** VOLUME_ERROR_POLICY_STOP - It is paused, and goes on where it was once that is mended. */
+  VOLUME_ERROR_POLICY_STOP: 1,
+  /** VOLUME_ERROR_POLICY_REPORT - Its guest is told that the disk has failed. */
+  VOLUME_ERROR_POLICY_REPORT: 2,
+  /** VOLUME_ERROR_POLICY_ENOSPACE - It is paused where there is no room; its guest is told of all else. */
+  VOLUME_ERROR_POLICY_ENOSPACE: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type VolumeErrorPolicy = typeof VolumeErrorPolicy[keyof typeof VolumeErrorPolicy];
+
+export namespace VolumeErrorPolicy {
+  export type VOLUME_ERROR_POLICY_UNSPECIFIED = typeof VolumeErrorPolicy.VOLUME_ERROR_POLICY_UNSPECIFIED;
+  export type VOLUME_ERROR_POLICY_STOP = typeof VolumeErrorPolicy.VOLUME_ERROR_POLICY_STOP;
+  export type VOLUME_ERROR_POLICY_REPORT = typeof VolumeErrorPolicy.VOLUME_ERROR_POLICY_REPORT;
+  export type VOLUME_ERROR_POLICY_ENOSPACE = typeof VolumeErrorPolicy.VOLUME_ERROR_POLICY_ENOSPACE;
+  export type UNRECOGNIZED = typeof VolumeErrorPolicy.UNRECOGNIZED;
 }
 
 /** What becomes of blocks that the guest says it no longer needs. */
@@ -647,7 +690,11 @@ export interface MachineSpec {
     | ClockSpec
     | undefined;
   /** Its screen. Unset means none for a VM that is new, and as it was made for one that is there. */
-  display: DisplaySpec | undefined;
+  display:
+    | DisplaySpec
+    | undefined;
+  /** Who lets it go on that a disk error has paused. Unspecified means MANUAL. */
+  ioErrorResume: IoErrorResume;
 }
 
 export interface MachineSpec_NodeSelectorEntry {
@@ -815,6 +862,8 @@ export interface Volume {
     | undefined;
   /** What becomes of blocks that the guest says it no longer needs. Unspecified means UNMAP. */
   discard: VolumeDiscard;
+  /** What becomes of the VM when the node cannot read or write it. Unspecified means STOP. */
+  errorPolicy: VolumeErrorPolicy;
 }
 
 /** What is behind a volume: one of them. */
@@ -1159,7 +1208,7 @@ export interface VolumeStatus {
   /** Format that QEMU reads it in. */
   format: string;
   /** Its guest has ejected what the spec names: the drive stays empty until that is put back (InsertMedium), or the spec names another. */
-  ejected: boolean;
+  ejected?: boolean | undefined;
 }
 
 /** Live statistics of a VM. Counters start at zero when the VM starts on this node. */
@@ -2234,6 +2283,7 @@ function createBaseMachineSpec(): MachineSpec {
     cloudInit: undefined,
     clock: undefined,
     display: undefined,
+    ioErrorResume: 0,
   };
 }
 
@@ -2292,6 +2342,9 @@ export const MachineSpec: MessageFns<MachineSpec> = {
     }
     if (message.display !== undefined) {
       DisplaySpec.encode(message.display, writer.uint32(146).fork()).join();
+    }
+    if (message.ioErrorResume !== 0) {
+      writer.uint32(240).int32(message.ioErrorResume);
     }
     return writer;
   },
@@ -2456,6 +2509,14 @@ export const MachineSpec: MessageFns<MachineSpec> = {
             message.display = DisplaySpec.decode(reader, reader.uint32());
             continue;
           }
+          case 30: {
+            if (tag !== 240) {
+              break;
+            }
+
+            message.ioErrorResume = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2519,6 +2580,7 @@ export const MachineSpec: MessageFns<MachineSpec> = {
     message.display = (object.display !== undefined && object.display !== null)
       ? DisplaySpec.fromPartial(object.display)
       : undefined;
+    message.ioErrorResume = object.ioErrorResume ?? 0;
     return message;
   },
 };
@@ -3228,6 +3290,7 @@ function createBaseVolume(): Volume {
     io: 0,
     serial: undefined,
     discard: 0,
+    errorPolicy: 0,
   };
 }
 
@@ -3280,6 +3343,9 @@ export const Volume: MessageFns<Volume> = {
     }
     if (message.discard !== 0) {
       writer.uint32(128).int32(message.discard);
+    }
+    if (message.errorPolicy !== 0) {
+      writer.uint32(136).int32(message.errorPolicy);
     }
     return writer;
   },
@@ -3425,6 +3491,14 @@ export const Volume: MessageFns<Volume> = {
             message.discard = reader.int32() as any;
             continue;
           }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.errorPolicy = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3460,6 +3534,7 @@ export const Volume: MessageFns<Volume> = {
     message.io = object.io ?? 0;
     message.serial = object.serial ?? undefined;
     message.discard = object.discard ?? 0;
+    message.errorPolicy = object.errorPolicy ?? 0;
     return message;
   },
 };
@@ -5596,7 +5671,7 @@ export const MigrationSummary: MessageFns<MigrationSummary> = {
 };
 
 function createBaseVolumeStatus(): VolumeStatus {
-  return { name: "", target: "", path: "", format: "", ejected: false };
+  return { name: "", target: "", path: "", format: "", ejected: undefined };
 }
 
 export const VolumeStatus: MessageFns<VolumeStatus> = {
@@ -5613,7 +5688,7 @@ export const VolumeStatus: MessageFns<VolumeStatus> = {
     if (message.format !== "") {
       writer.uint32(34).string(message.format);
     }
-    if (message.ejected !== false) {
+    if (message.ejected !== undefined) {
       writer.uint32(40).bool(message.ejected);
     }
     return writer;
@@ -5693,7 +5768,7 @@ export const VolumeStatus: MessageFns<VolumeStatus> = {
     message.target = object.target ?? "";
     message.path = object.path ?? "";
     message.format = object.format ?? "";
-    message.ejected = object.ejected ?? false;
+    message.ejected = object.ejected ?? undefined;
     return message;
   },
 };

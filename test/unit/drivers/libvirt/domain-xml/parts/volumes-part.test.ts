@@ -76,6 +76,8 @@ void test('each field changes what says it, and nothing else', () => {
     [{ io: 'native' }, ["io='native'"]],
     [{ cache: 'writeback' }, ["cache='writeback'"]],
     [{ discard: 'ignore' }, ["discard='ignore'"]],
+    [{ errorPolicy: 'enospace' }, ["error_policy='enospace'"]],
+    [{ errorPolicy: 'report' }, ["error_policy='report'"]],
     [{ format: 'raw' }, ["type='raw'"]],
     [{ serial: 'WD-1' }, ['<serial>WD-1</serial>']],
     [{ readOnly: true }, ['<readonly/>']],
