@@ -35,7 +35,7 @@ export interface HypervisorHost {
 export type Firmware = NonNullable<Machine['firmware']>;
 
 export interface FirmwareProblem {
-  readonly part: 'type' | 'secureBoot' | 'tpm';
+  readonly part: 'type' | 'secureBoot' | 'tpm' | 'nvram';
   /** For people, after the name of the part. */
   readonly description: string;
 }

@@ -31,10 +31,10 @@ export class FakeHypervisorHost implements HypervisorHost {
   lacking: readonly FirmwareProblem['part'][] = [];
 
   findFirmwareProblems(
-    { type, secureBoot, tpm }: Firmware,
+    { type, secureBoot, tpm, nvram }: Firmware,
     signal: AbortSignal,
   ): Promise<readonly FirmwareProblem[]> {
-    const asked = { type: type === 'uefi', secureBoot, tpm };
+    const asked = { type: type === 'uefi', secureBoot, tpm, nvram: nvram === 'reset' };
     return this.#calls.perform('findFirmwareProblems', '', signal, () =>
       this.lacking
         .filter((part) => asked[part])

@@ -103,12 +103,10 @@ const firmware = z.strictObject({
       description:
         "A trusted platform module, emulated by the node's swtpm. What it keeps belongs to the VM, and moves with it.",
     }),
-  nvram: choice('NVRAM_POLICY', ['keep', 'reset'])
-    .optional()
-    .meta({
-      description: "What becomes of UEFI's variables; keep if left out.",
-      notSupportedValues: { reset: 'the agent cannot make variables anew yet; leave it out' },
-    }),
+  nvram: choice('NVRAM_POLICY', ['keep', 'reset']).optional().meta({
+    description:
+      "What becomes of UEFI's variables: keep, unless given, or reset, which has them made anew at each start.",
+  }),
 });
 
 const kernel = z.strictObject({

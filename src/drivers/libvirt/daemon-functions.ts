@@ -114,7 +114,9 @@ export function declareDaemonFunctions(addressOf: (symbol: string) => bigint) {
     undefine: inThread<(domain: DomainPointer, flags: number) => number>(
       'int virDomainUndefineFlags(void *domain, unsigned int flags)',
     ),
-    create: inThread<(domain: DomainPointer) => number>('int virDomainCreate(void *domain)'),
+    create: inThread<(domain: DomainPointer, flags: number) => number>(
+      'int virDomainCreateWithFlags(void *domain, unsigned int flags)',
+    ),
     shutdown: inThread<(domain: DomainPointer) => number>('int virDomainShutdown(void *domain)'),
     destroy: inThread<(domain: DomainPointer) => number>('int virDomainDestroy(void *domain)'),
     suspend: inThread<(domain: DomainPointer) => number>('int virDomainSuspend(void *domain)'),

@@ -18,6 +18,7 @@ import {
   DOMAIN_RUNNING,
   METADATA_ELEMENT,
   REBOOT_ACPI_POWER_BUTTON,
+  START_RESET_NVRAM,
   UNDEFINE_CHECKPOINTS_METADATA,
   UNDEFINE_MANAGED_SAVE,
   UNDEFINE_NVRAM,
@@ -106,11 +107,16 @@ export async function define(
   connection.adopt(await connection.checkPointer(defined))[Symbol.dispose]();
 }
 
-export async function start(connection: Connection, uid: string): Promise<void> {
+export async function start(
+  connection: Connection,
+  uid: string,
+  { resetsNvram }: { readonly resetsNvram: boolean },
+): Promise<void> {
   using domain = await connection.getDomain(uid);
   await refuseIncoming(connection, domain);
+  const flags = resetsNvram ? START_RESET_NVRAM : 0;
   await tryUnless(
-    () => connection.check(connection.libvirt.create(domain.pointer)),
+    () => connection.check(connection.libvirt.create(domain.pointer, flags)),
     // One that is still being started may come to nothing yet.
     async () => (await domain.isActive()) && !isStartingUp(await domain.readState()),
   );

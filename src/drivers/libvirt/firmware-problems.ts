@@ -1,6 +1,7 @@
 import type { Firmware, FirmwareProblem } from '../hypervisor-host.ts';
 import { parseXml, type XmlElement } from './domain-xml/xml-parser.ts';
 import { attributeOf, childrenOf, findElement, textOf } from './domain-xml/xml-query.ts';
+import { formatVersion } from './host-info.ts';
 
 /** What of a firmware libvirt's domain capabilities (formatdomaincaps) do not have. Nothing is said where they say nothing. */
 export function firmwareProblems(
@@ -33,6 +34,16 @@ export function firmwareProblems(
     });
   }
   return problems;
+}
+
+/** virDomainCreateFlags has VIR_DOMAIN_START_RESET_NVRAM since then. */
+const RESETS_NVRAM_SINCE = 8_001_000;
+
+/** What of it libvirt itself is too old for. */
+export function nvramProblems(libvirtVersion: number, { nvram }: Firmware): FirmwareProblem[] {
+  if (nvram !== 'reset' || libvirtVersion >= RESETS_NVRAM_SINCE) return [];
+  const description = `is reset, which libvirt can from ${formatVersion(RESETS_NVRAM_SINCE)} on, and this node has ${formatVersion(libvirtVersion)}; leave it out or choose another node`;
+  return [{ part: 'nvram', description }];
 }
 
 /** Whether it lists what there is, and not this. */

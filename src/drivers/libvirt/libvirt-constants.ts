@@ -5,6 +5,9 @@ export const XML_SECURE = 1;
 export const XML_INACTIVE = 2;
 export const XML_MIGRATABLE = 8;
 
+/** libvirt-domain.h: virDomainCreateFlags; since 8.1.0 */
+export const START_RESET_NVRAM = 32;
+
 /** libvirt-domain.h: virDomainDefineFlags */
 export const DEFINE_VALIDATE = 1;
 

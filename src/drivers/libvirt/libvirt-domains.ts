@@ -209,7 +209,13 @@ export class LibvirtDomains implements HypervisorDomains {
   }
 
   async start(uid: string, signal: AbortSignal): Promise<void> {
-    await this.#options.calls.call('start', uid, [uid], 'start', signal);
+    const { calls } = this.#options;
+    const xml = await calls.call('findDefinableXml', uid, [uid], 'start', signal);
+    // One that is not there is for libvirt to say.
+    const machine =
+      xml === undefined ? undefined : DomainDocument.parse(xml).definition?.spec.template.spec;
+    const resetsNvram = machine?.firmware?.nvram === 'reset';
+    await calls.call('start', uid, [uid, { resetsNvram }], 'start', signal);
     await this.#noteStart(uid, Date.now(), signal);
   }
 

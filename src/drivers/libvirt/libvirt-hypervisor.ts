@@ -19,7 +19,7 @@ import { DriverCalls } from './driver-calls.ts';
 import type { DomainReport, DriverDiagnostics } from './driver-protocol.ts';
 import { DriverSupervisor } from './driver-supervisor.ts';
 import { EventFeed } from './event-feed.ts';
-import { firmwareProblems } from './firmware-problems.ts';
+import { firmwareProblems, nvramProblems } from './firmware-problems.ts';
 import { toHypervisorInfo } from './host-info.ts';
 import { LibvirtConsoles } from './libvirt-consoles.ts';
 import { LibvirtDomains, type NodeDefaults } from './libvirt-domains.ts';
@@ -154,10 +154,12 @@ export class LibvirtHypervisor implements Hypervisor {
       async findFirmwareProblems(firmware, signal) {
         if (firmware.type === 'bios' && firmware.tpm === undefined) return [];
         const action = 'read what firmware there is for VMs';
-        return firmwareProblems(
-          await driver.call('readDomainCapabilities', [], { action }, signal),
-          firmware,
-        );
+        const capabilities = await driver.call('readDomainCapabilities', [], { action }, signal);
+        const { daemonVersion } = await driver.call('readHost', [], { action }, signal);
+        return [
+          ...firmwareProblems(capabilities, firmware),
+          ...nvramProblems(daemonVersion, firmware),
+        ];
       },
     };
     this.statistics = sampler;

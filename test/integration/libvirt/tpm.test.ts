@@ -56,6 +56,32 @@ describe('TPM and Secure Boot', { skip: skipReason() }, () => {
     }
   });
 
+  test('variables that are to be reset are made anew at each start, with the keys of Secure Boot', async () => {
+    const { sourceNode } = pair;
+    const kinds = [
+      ['', { type: 'uefi' }],
+      ['-secure', { type: 'uefi', secureBoot: true }],
+      ['-secure-own', { type: 'uefi', secureBoot: true, secureBootKeys: 'none' }],
+    ] as const;
+    for (const [kind, firmware] of kinds) {
+      const vm = vmWith({ ...firmware, nvram: 'reset' });
+      await run(vm);
+      const file = variablesOf(sourceNode, vm, kind);
+      await mark(file);
+      const spoilt = await readFile(file);
+      await run(vm);
+      const fresh = await readFile(file);
+      assert.ok(!fresh.includes(MARK), kind);
+      assert.equal(fresh.length, spoilt.length);
+      // What Microsoft's keys are enrolled with.
+      assert.equal(fresh.includes('Microsoft Corporation UEFI CA'), kind === '-secure');
+      await mark(file);
+      await run(changed(vm, { ...firmware, nvram: 'keep' }));
+      assert.ok((await readFile(file)).includes(MARK), kind);
+      await pair.source.domains.undefine(vm.uid, never);
+    }
+  });
+
   test('what a TPM keeps goes with its VM to another node', async () => {
     const { source, destination, sourceNode, destinationNode } = pair;
     const vm = vmWith({ type: 'bios', tpm: TPM });

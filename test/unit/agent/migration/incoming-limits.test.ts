@@ -174,7 +174,7 @@ test('every field that only the agent it comes from can carry out keeps a VM awa
     networks: [{ name: 'lan', type: 'ovs' }],
     devices: [{ type: 'gpu' }],
     memory: { hugepages: '2Mi' },
-    firmware: { type: 'uefi', nvram: 'reset' },
+    console: { log: false },
     // Without effect on any node.
     nodeSelector: { zone: 'north' },
   });
@@ -182,7 +182,7 @@ test('every field that only the agent it comes from can carry out keeps a VM awa
     'NOT_SUPPORTED spec.template.spec.networks[0].type',
     'NOT_SUPPORTED spec.template.spec.devices',
     'NOT_SUPPORTED spec.template.spec.memory.hugepages',
-    'NOT_SUPPORTED spec.template.spec.firmware.nvram',
+    'NOT_SUPPORTED spec.template.spec.console.log',
     // The node has none to give either.
     'NODE_CAPACITY_EXCEEDED spec.template.spec.memory.hugepages',
   ]);

@@ -224,7 +224,6 @@ const NOT_YET: Readonly<Record<string, WantedVm>> = {
   [`${MACHINE}.cpu.features`]: wanted({ cpu: { features: ['+avx2'] } }),
   [`${MACHINE}.cpu.dedicated`]: wanted({ cpu: { dedicated: true } }),
   [`${MACHINE}.memory.hugepages`]: wanted({ memory: { hugepages: '2Mi' } }),
-  [`${MACHINE}.firmware.nvram`]: wanted({ firmware: { type: 'uefi', nvram: 'reset' } }),
   [`${MACHINE}.console.log`]: wanted({ console: { log: false } }),
   [`${MACHINE}.volumes[0].bus`]: wanted({ volumes: [{ ...ROOT, bus: 'nvme' }] }),
   [`${MACHINE}.volumes[0].storageClass`]: wanted({ volumes: [{ ...ROOT, storageClass: 'fast' }] }),
