@@ -205,6 +205,7 @@ export type DriftedPart =
   | 'tpm'
   | 'clock'
   | 'volumes'
+  | 'iothreads'
   // The disk for it
   | 'cloud-init'
   | 'networks'

@@ -4,7 +4,7 @@ import { absolutePath, bytesQuantity, choice, cpuQuantity, labels } from './fiel
 import { imageSource } from './image-source.ts';
 import { lifecycle } from './lifecycle.ts';
 import { MAX_NETWORKS, network } from './network.ts';
-import { MAX_VOLUMES, volume } from './volume.ts';
+import { MAX_IOTHREADS, MAX_VOLUMES, volume } from './volume.ts';
 
 /** Linux on x86 takes 2048 bytes with the closing NUL. */
 const MAX_COMMAND_LINE_BYTES = 2047;
@@ -230,6 +230,15 @@ export const machine = z.strictObject({
     description:
       'Its screen. If left out, a new VM has none, and one that is there stays as it is.',
   }),
+  iothreads: z
+    .int()
+    .min(1, 'must be 1 or more')
+    .max(MAX_IOTHREADS, `must be at most ${MAX_IOTHREADS}`)
+    .optional()
+    .meta({
+      description:
+        'How many threads of their own read and write disks; which has which says `iothread` of a volume. None if left out, and what somebody else has set stays.',
+    }),
   ioErrorResume: choice('IO_ERROR_RESUME', ['manual', 'auto']).optional().meta({
     description:
       'Who lets it go on that a disk error has paused: manual, unless given, waits for `novactl vm resume`; auto goes on by itself once there is room again, see [disks](../disks.md).',

@@ -1,5 +1,6 @@
 import { parseBitRate, parseBytes, parseMilliCpus, similarBytes } from '../quantity.ts';
 import { hasSeed } from './has-seed.ts';
+import { ioLimitProblems } from './io-limits.ts';
 import type { Machine } from './machine.ts';
 import { networkProblems } from './network-rules.ts';
 import type { SpecProblem } from './spec-problem.ts';
@@ -85,8 +86,15 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
   for (const { path, message } of networkProblems(machine)) {
     yield { path: ['networks', ...path], message };
   }
-  const { volumes = [] } = machine;
+  const { volumes = [], iothreads = 0 } = machine;
   for (const [index, volume] of volumes.entries()) {
+    if (volume.iothread !== undefined && volume.iothread > iothreads) {
+      const message =
+        iothreads === 0
+          ? 'needs iothreads of the machine, which has none'
+          : `must be at most the ${iothreads} of iothreads`;
+      yield { path: ['volumes', index, 'iothread'], message };
+    }
     for (const { path, message } of volumeProblems(volume, volumes.slice(0, index), machine)) {
       yield { path: ['volumes', index, ...path], message };
     }
@@ -167,7 +175,7 @@ export function* volumeProblems(
   earlier: readonly Volume[],
   machine: Machine,
 ): Generator<SpecProblem> {
-  const { source, format, target, kind, readOnly, cache, io } = volume;
+  const { source, format, target, kind, readOnly, cache, io, iothread, iotune } = volume;
   yield* makingProblems(volume, machine);
   if (source?.file !== undefined && format === undefined) {
     yield { path: ['format'], message: 'is required for a file: it is never guessed' };
@@ -189,6 +197,12 @@ export function* volumeProblems(
       path: ['readOnly'],
       message: 'is not possible for a disk on sata; choose another bus, or kind cdrom',
     };
+  }
+  if (iothread !== undefined && bus !== 'virtio') {
+    yield { path: ['iothread'], message: 'needs the bus virtio' };
+  }
+  for (const { path, message } of iotune === undefined ? [] : ioLimitProblems(iotune)) {
+    yield { path: ['iotune', ...path], message };
   }
   if (io === 'native' && cache !== 'none' && cache !== 'directsync') {
     yield { path: ['io'], message: 'native needs the cache mode none or directsync' };

@@ -1,9 +1,12 @@
 import * as z from '../zod.ts';
 import { absolutePath, bytesQuantity, choice, dnsLabel } from './field-schemas.ts';
 import { imageSource } from './image-source.ts';
+import { ioLimits } from './io-limits.ts';
 
 /** Guest devices have a letter each. */
 export const MAX_VOLUMES = 26;
+/** More than one for each disk are of no use. */
+export const MAX_IOTHREADS = MAX_VOLUMES;
 
 const volumeSource = z
   .strictObject({
@@ -105,6 +108,19 @@ export const volume = z.strictObject({
     description:
       'What becomes of the VM when the node cannot read or write it: stop, unless given, pauses it, see [disks](../disks.md); report tells its guest; enospace pauses it for want of room and reports the rest.',
   }),
+  iotune: ioLimits.optional().meta({
+    description:
+      'Limits for how much the guest may read and write; none if left out, and those that somebody else has set stay.',
+  }),
+  iothread: z
+    .int()
+    .min(1, 'must be 1 or more')
+    .max(MAX_IOTHREADS, `must be at most ${MAX_IOTHREADS}`)
+    .optional()
+    .meta({
+      description:
+        'Which of `iothreads` reads and writes it, from 1 on; only on the bus virtio. If left out, QEMU does in its main thread, and what somebody else has set stays.',
+    }),
   serial: z
     .string()
     .regex(/^[A-Za-z0-9_-]{1,20}$/, 'must be 1 to 20 letters, digits, "-" or "_"')

@@ -72,7 +72,9 @@ void describe('libvirt', { skip: findObstacle() ?? false }, () => {
           document.interfaces.map(toMac),
           (wanted.networks ?? []).map(macOfIn(from)),
         );
-        assert.ok(!document.drift.includes('networks'));
+        for (const part of ['networks', 'volumes', 'iothreads'] as const) {
+          assert.ok(!document.drift.includes(part), part);
+        }
         assert.equal(document.consoleLogPath, chosen.consoleLogPath);
       }),
       { numRuns: RUNS, endOnFailure: true },
@@ -94,7 +96,9 @@ void describe('libvirt', { skip: findObstacle() ?? false }, () => {
         assert.deepEqual(readBoard(document), expectedBoard(changed, before));
         const macs = (changed.networks ?? []).map(macOfIn(from));
         assert.deepEqual(document.interfaces.map(toMac).toSorted(), macs.toSorted());
-        assert.ok(!document.drift.includes('networks'));
+        for (const part of ['networks', 'volumes', 'iothreads'] as const) {
+          assert.ok(!document.drift.includes(part), part);
+        }
       }),
       { numRuns: RUNS / 2, endOnFailure: true },
     );

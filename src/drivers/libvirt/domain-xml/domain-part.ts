@@ -26,7 +26,13 @@ export interface DomainXmlOptions {
 type BuildOptions = DomainXmlOptions & { readonly vmUid: string };
 
 /** What a domain that is there may need of its node. */
-export type ChangeOptions = Pick<BuildOptions, 'oddRamSize' | 'nvramPath' | 'seedPath' | 'vmUid'>;
+export type ChangeOptions = Pick<
+  BuildOptions,
+  'oddRamSize' | 'nvramPath' | 'seedPath' | 'vmUid'
+> & {
+  /** What it was made from, or last changed to; undefined if that is not known. */
+  readonly before: Machine | undefined;
+};
 
 /** What a part adds to a domain that is made anew. */
 interface PartNodes {

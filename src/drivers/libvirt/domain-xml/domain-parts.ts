@@ -5,6 +5,7 @@ import { cpuPart } from './parts/cpu-part.ts';
 import { displayPart } from './parts/display-part.ts';
 import { fixedPart } from './parts/fixed-part.ts';
 import { interfacesPart } from './parts/interfaces-part.ts';
+import { iothreadsPart } from './parts/iothreads-part.ts';
 import { memoryPart } from './parts/memory-part.ts';
 import { seedPart } from './parts/seed-part.ts';
 import { tpmPart } from './parts/tpm-part.ts';
@@ -17,6 +18,7 @@ export const DOMAIN_PARTS: readonly DomainPart[] = [
   bootPart,
   tpmPart,
   clockPart,
+  iothreadsPart,
   volumesPart,
   seedPart,
   interfacesPart,

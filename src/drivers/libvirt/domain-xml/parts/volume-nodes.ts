@@ -9,6 +9,7 @@ import {
   type Volume,
 } from '../../../../core/resources/volume.ts';
 import { element, type XmlNode } from '../xml-node.ts';
+import { ioLimitsNode } from './io-limits.ts';
 
 /** libvirt keeps aliases from users only with this start. */
 export const VOLUME_ALIAS_PREFIX = 'ua-disk-';
@@ -79,12 +80,14 @@ export function volumeNode(volume: PlacedVolume): XmlNode {
     element('driver', {
       name: 'qemu',
       ...driverAttributes(volume),
+      iothread: iothreadOf(volume),
     }),
     sourceNode(volume),
     element('target', { dev: volume.target, bus }),
     // `shared` is not <shareable/>: that would let two VMs write the image at once.
     isReadOnly(volume) ? element('readonly') : undefined,
     element('serial', {}, serialOf(volume)),
+    ioLimitsNode(volume.iotune),
     volume.bootOrder === undefined
       ? undefined
       : element('boot', { order: String(volume.bootOrder) }),
@@ -103,6 +106,10 @@ export function driverAttributes(volume: Volume): Readonly<Record<string, string
     // A full or failing disk pauses the VM, which can be mended; an error in the guest seldom can.
     error_policy: volume.errorPolicy ?? 'stop',
   };
+}
+
+export function iothreadOf({ iothread }: Volume): string | undefined {
+  return iothread === undefined ? undefined : String(iothread);
 }
 
 /** Undefined for an empty drive. */

@@ -6,11 +6,13 @@ import type { XmlEditor } from '../xml-editor.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
 import { attributeOf, childrenOf, findElement, textOf } from '../xml-query.ts';
+import { changeIoLimits } from './io-limits.ts';
 import { differingFields, readVolumesOf } from './read-volumes.ts';
 import { isSeed } from './seed-disk.ts';
 import {
   type DiskPlace,
   driverAttributes,
+  iothreadOf,
   type PlacedVolume,
   placeOf,
   placeVolumes,
@@ -97,7 +99,7 @@ export const volumesPart: DomainPart = {
   },
 
   /** Adds, changes and removes our own disks, known by their alias. Disks of another maker stay as they are. */
-  change(editor, domain, { volumes = [] }) {
+  change(editor, domain, { volumes = [] }, { before }) {
     const present = diskElements(domain).map((disk) => ({ disk, read: readVolume(disk) }));
     const ours = present.filter(({ read }) => read.isOurs);
     for (const { disk, read } of ours) {
@@ -111,7 +113,7 @@ export const volumesPart: DomainPart = {
     for (const volume of placedIn(domain, volumes)) {
       const old = ours.find(({ read }) => read.name === volume.name);
       if (old === undefined) add(volumeNode(volume));
-      else changeVolume(editor, old.disk, old.read, volume);
+      else changeVolume(editor, old.disk, old.read, volume, before?.volumes);
     }
     const controllers = childrenOf(devices, 'controller');
     const hasScsi = controllers.some((controller) => attributeOf(controller, 'type') === 'scsi');
@@ -178,7 +180,9 @@ function changeVolume(
   disk: XmlElement,
   old: DomainVolume,
   volume: PlacedVolume,
+  earlier: readonly Volume[] = [],
 ): void {
+  const before = earlier.find(({ name }) => name === volume.name);
   const isElsewhere =
     old.target !== volume.target || old.bus !== busOf(volume) || old.device !== volume.kind;
   if (isElsewhere) {
@@ -188,6 +192,8 @@ function changeVolume(
   }
   const differing = old.isAdopted === true ? differingFields(disk, volume) : undefined;
   changeDriver(editor, disk, volume, differing);
+  changeIothread(editor, disk, volume, before);
+  changeIoLimits(editor, disk, volume.iotune, before?.iotune !== undefined);
   changeSource(editor, disk, old, volume);
   if (old.readOnly !== isReadOnly(volume)) {
     if (isReadOnly(volume)) editor.append(disk, element('readonly'));
@@ -222,6 +228,20 @@ function changeDriver(
     if (value === undefined) editor.removeAttribute(driver, name);
     else editor.setAttribute(driver, name, value);
   }
+}
+
+/** One that the volume leaves out stays as it is, unless it has had one before. */
+function changeIothread(
+  editor: XmlEditor,
+  disk: XmlElement,
+  volume: Volume,
+  before: Volume | undefined,
+): void {
+  const driver = findElement(disk, 'driver');
+  if (driver === undefined) return;
+  const iothread = iothreadOf(volume);
+  if (iothread !== undefined) editor.setAttribute(driver, 'iothread', iothread);
+  else if (before?.iothread !== undefined) editor.removeAttribute(driver, 'iothread');
 }
 
 function changeSource(

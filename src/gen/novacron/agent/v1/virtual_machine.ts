@@ -695,6 +695,8 @@ export interface MachineSpec {
     | undefined;
   /** Who lets it go on that a disk error has paused. Unspecified means MANUAL. */
   ioErrorResume: IoErrorResume;
+  /** How many threads of their own read and write disks. */
+  iothreads?: number | undefined;
 }
 
 export interface MachineSpec_NodeSelectorEntry {
@@ -864,6 +866,72 @@ export interface Volume {
   discard: VolumeDiscard;
   /** What becomes of the VM when the node cannot read or write it. Unspecified means STOP. */
   errorPolicy: VolumeErrorPolicy;
+  /** Limits for how much the guest may read and write. Unset leaves what somebody else has set. */
+  iotune:
+    | IoLimits
+    | undefined;
+  /** Which of the machine's `iothreads` reads and writes it, from 1 on. */
+  iothread?: number | undefined;
+}
+
+/** Limits for how much a guest may read and write. A total excludes reading and writing apart, of bytes and of requests each. */
+export interface IoLimits {
+  /** Bytes a second of reading and writing together, such as "100Mi". */
+  totalBytesPerSecond?:
+    | string
+    | undefined;
+  /** Bytes a second of reading. */
+  readBytesPerSecond?:
+    | string
+    | undefined;
+  /** Bytes a second of writing. */
+  writeBytesPerSecond?:
+    | string
+    | undefined;
+  /** Requests a second of reading and writing together. */
+  totalIops?:
+    | number
+    | undefined;
+  /** Requests a second of reading. */
+  readIops?:
+    | number
+    | undefined;
+  /** Requests a second of writing. */
+  writeIops?:
+    | number
+    | undefined;
+  /** What it may do for a while that has done less before. */
+  burst: IoBurst | undefined;
+}
+
+/** Limits for a while; each needs the lasting limit of its name. */
+export interface IoBurst {
+  /** Bytes a second of reading and writing together. */
+  totalBytesPerSecond?:
+    | string
+    | undefined;
+  /** Bytes a second of reading. */
+  readBytesPerSecond?:
+    | string
+    | undefined;
+  /** Bytes a second of writing. */
+  writeBytesPerSecond?:
+    | string
+    | undefined;
+  /** Requests a second of reading and writing together. */
+  totalIops?:
+    | number
+    | undefined;
+  /** Requests a second of reading. */
+  readIops?:
+    | number
+    | undefined;
+  /** Requests a second of writing. */
+  writeIops?:
+    | number
+    | undefined;
+  /** How long a while is; 1 if unset. */
+  seconds?: number | undefined;
 }
 
 /** What is behind a volume: one of them. */
@@ -2284,6 +2352,7 @@ function createBaseMachineSpec(): MachineSpec {
     clock: undefined,
     display: undefined,
     ioErrorResume: 0,
+    iothreads: undefined,
   };
 }
 
@@ -2345,6 +2414,9 @@ export const MachineSpec: MessageFns<MachineSpec> = {
     }
     if (message.ioErrorResume !== 0) {
       writer.uint32(240).int32(message.ioErrorResume);
+    }
+    if (message.iothreads !== undefined) {
+      writer.uint32(248).uint32(message.iothreads);
     }
     return writer;
   },
@@ -2517,6 +2589,14 @@ export const MachineSpec: MessageFns<MachineSpec> = {
             message.ioErrorResume = reader.int32() as any;
             continue;
           }
+          case 31: {
+            if (tag !== 248) {
+              break;
+            }
+
+            message.iothreads = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2581,6 +2661,7 @@ export const MachineSpec: MessageFns<MachineSpec> = {
       ? DisplaySpec.fromPartial(object.display)
       : undefined;
     message.ioErrorResume = object.ioErrorResume ?? 0;
+    message.iothreads = object.iothreads ?? undefined;
     return message;
   },
 };
@@ -3291,6 +3372,8 @@ function createBaseVolume(): Volume {
     serial: undefined,
     discard: 0,
     errorPolicy: 0,
+    iotune: undefined,
+    iothread: undefined,
   };
 }
 
@@ -3346,6 +3429,12 @@ export const Volume: MessageFns<Volume> = {
     }
     if (message.errorPolicy !== 0) {
       writer.uint32(136).int32(message.errorPolicy);
+    }
+    if (message.iotune !== undefined) {
+      IoLimits.encode(message.iotune, writer.uint32(146).fork()).join();
+    }
+    if (message.iothread !== undefined) {
+      writer.uint32(152).uint32(message.iothread);
     }
     return writer;
   },
@@ -3499,6 +3588,22 @@ export const Volume: MessageFns<Volume> = {
             message.errorPolicy = reader.int32() as any;
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.iotune = IoLimits.decode(reader, reader.uint32());
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.iothread = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3535,6 +3640,282 @@ export const Volume: MessageFns<Volume> = {
     message.serial = object.serial ?? undefined;
     message.discard = object.discard ?? 0;
     message.errorPolicy = object.errorPolicy ?? 0;
+    message.iotune = (object.iotune !== undefined && object.iotune !== null)
+      ? IoLimits.fromPartial(object.iotune)
+      : undefined;
+    message.iothread = object.iothread ?? undefined;
+    return message;
+  },
+};
+
+function createBaseIoLimits(): IoLimits {
+  return {
+    totalBytesPerSecond: undefined,
+    readBytesPerSecond: undefined,
+    writeBytesPerSecond: undefined,
+    totalIops: undefined,
+    readIops: undefined,
+    writeIops: undefined,
+    burst: undefined,
+  };
+}
+
+export const IoLimits: MessageFns<IoLimits> = {
+  encode(message: IoLimits, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.totalBytesPerSecond !== undefined) {
+      writer.uint32(10).string(message.totalBytesPerSecond);
+    }
+    if (message.readBytesPerSecond !== undefined) {
+      writer.uint32(18).string(message.readBytesPerSecond);
+    }
+    if (message.writeBytesPerSecond !== undefined) {
+      writer.uint32(26).string(message.writeBytesPerSecond);
+    }
+    if (message.totalIops !== undefined) {
+      writer.uint32(32).uint32(message.totalIops);
+    }
+    if (message.readIops !== undefined) {
+      writer.uint32(40).uint32(message.readIops);
+    }
+    if (message.writeIops !== undefined) {
+      writer.uint32(48).uint32(message.writeIops);
+    }
+    if (message.burst !== undefined) {
+      IoBurst.encode(message.burst, writer.uint32(58).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IoLimits {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIoLimits();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.totalBytesPerSecond = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.readBytesPerSecond = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.writeBytesPerSecond = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.totalIops = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.readIops = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.writeIops = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.burst = IoBurst.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<IoLimits>): IoLimits {
+    return IoLimits.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<IoLimits>): IoLimits {
+    const message = createBaseIoLimits();
+    message.totalBytesPerSecond = object.totalBytesPerSecond ?? undefined;
+    message.readBytesPerSecond = object.readBytesPerSecond ?? undefined;
+    message.writeBytesPerSecond = object.writeBytesPerSecond ?? undefined;
+    message.totalIops = object.totalIops ?? undefined;
+    message.readIops = object.readIops ?? undefined;
+    message.writeIops = object.writeIops ?? undefined;
+    message.burst = (object.burst !== undefined && object.burst !== null)
+      ? IoBurst.fromPartial(object.burst)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseIoBurst(): IoBurst {
+  return {
+    totalBytesPerSecond: undefined,
+    readBytesPerSecond: undefined,
+    writeBytesPerSecond: undefined,
+    totalIops: undefined,
+    readIops: undefined,
+    writeIops: undefined,
+    seconds: undefined,
+  };
+}
+
+export const IoBurst: MessageFns<IoBurst> = {
+  encode(message: IoBurst, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.totalBytesPerSecond !== undefined) {
+      writer.uint32(10).string(message.totalBytesPerSecond);
+    }
+    if (message.readBytesPerSecond !== undefined) {
+      writer.uint32(18).string(message.readBytesPerSecond);
+    }
+    if (message.writeBytesPerSecond !== undefined) {
+      writer.uint32(26).string(message.writeBytesPerSecond);
+    }
+    if (message.totalIops !== undefined) {
+      writer.uint32(32).uint32(message.totalIops);
+    }
+    if (message.readIops !== undefined) {
+      writer.uint32(40).uint32(message.readIops);
+    }
+    if (message.writeIops !== undefined) {
+      writer.uint32(48).uint32(message.writeIops);
+    }
+    if (message.seconds !== undefined) {
+      writer.uint32(56).uint32(message.seconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IoBurst {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIoBurst();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.totalBytesPerSecond = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.readBytesPerSecond = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.writeBytesPerSecond = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.totalIops = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.readIops = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.writeIops = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.seconds = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<IoBurst>): IoBurst {
+    return IoBurst.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<IoBurst>): IoBurst {
+    const message = createBaseIoBurst();
+    message.totalBytesPerSecond = object.totalBytesPerSecond ?? undefined;
+    message.readBytesPerSecond = object.readBytesPerSecond ?? undefined;
+    message.writeBytesPerSecond = object.writeBytesPerSecond ?? undefined;
+    message.totalIops = object.totalIops ?? undefined;
+    message.readIops = object.readIops ?? undefined;
+    message.writeIops = object.writeIops ?? undefined;
+    message.seconds = object.seconds ?? undefined;
     return message;
   },
 };

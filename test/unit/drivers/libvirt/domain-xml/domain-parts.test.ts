@@ -12,6 +12,7 @@ import {
 const WITHOUT_ELEMENT = [
   'nodeSelector',
   'affinity',
+  'ioErrorResume',
   'volumes[0].accessMode',
   'volumes[0].shared',
   'networks[0].ipv4',

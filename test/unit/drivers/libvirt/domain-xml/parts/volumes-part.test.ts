@@ -117,6 +117,48 @@ void test('what others have added to a volume stays', () => {
   ]);
 });
 
+void test('limits and threads are set, changed and taken out, and those of others stay', () => {
+  const plain = build(file('a'));
+  const limits = { readIops: 100, burst: { readIops: 500, seconds: 3 } };
+  const definitionOf = (changes: Partial<Volume>) =>
+    definition({}, { iothreads: 2, volumes: [file('a', changes)] });
+  const limited = DomainDocument.parse(
+    buildDomainXml(definitionOf({ iotune: limits, iothread: 2 }), tcgOptions),
+  );
+  assert.match(limited.toString(), /<iothreads>2<\/iothreads>/);
+  const tuned = difference(lines(plain, 'a'), lines(limited, 'a'));
+  assert.deepEqual(tuned.filter((line) => line.startsWith('+')).slice(1), [
+    '+ <iotune>',
+    '+ <read_iops_sec>100</read_iops_sec>',
+    '+ <read_iops_sec_max>500</read_iops_sec_max>',
+    '+ <read_iops_sec_max_length>3</read_iops_sec_max_length>',
+    '+ </iotune>',
+  ]);
+  assert.ok(tuned.some((line) => line.includes("error_policy='stop' iothread='2'")));
+  const grouped = DomainDocument.parse(
+    limited.toString().replace('</iotune>', '<group_name>g</group_name></iotune>'),
+  );
+  const changedTo = (document: DomainDocument, changes: Partial<Volume>, iothreads?: number) =>
+    document.withMachine(
+      machine({ volumes: [file('a', changes)], ...(iothreads && { iothreads }) }),
+      tcgOptions,
+    );
+  const other = changedTo(grouped, { iotune: { totalBytesPerSecond: '1Mi' }, iothread: 1 }, 3);
+  const all = other.toString().replaceAll(/\n\s*/g, '');
+  assert.match(all, /<iothreads>3</);
+  assert.match(all, /iothread='1'/);
+  assert.match(
+    all,
+    /<iotune><group_name>g<\/group_name><total_bytes_sec>1048576<\/total_bytes_sec><\/iotune>/,
+  );
+  const none = changedTo(limited, {});
+  assert.deepEqual(lines(none, 'a'), lines(plain, 'a'));
+  assert.doesNotMatch(none.toString(), /<iothreads>|iothread='|<iotune>/);
+  // What the machine has never said is somebody else's.
+  const byHand = limited.withDefinition(definition({}, { volumes: [file('a')] }));
+  assert.equal(changedTo(byHand, {}).toString(), byHand.toString());
+});
+
 void test('a long name becomes a serial number that is short and its own', () => {
   const serials = ['a-name-of-more-than-20', 'a-name-of-more-than-21'].map(
     (name) => build(file(name)).volumes[0]?.serial ?? '',
