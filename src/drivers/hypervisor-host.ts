@@ -25,6 +25,9 @@ export interface HypervisorHost {
     signal: AbortSignal,
   ): Promise<string | undefined>;
 
+  /** Buses that disks of VMs can be on here, in the hypervisor's words such as `virtio`; undefined if it cannot tell. */
+  listDiskBuses(signal: AbortSignal): Promise<readonly string[] | undefined>;
+
   /** Which parts of a firmware no VM can be given here, and what to do about each; empty if the hypervisor cannot tell. */
   findFirmwareProblems(
     firmware: Firmware,

@@ -47,6 +47,11 @@ export function testHypervisorHost(use: UseFixture): void {
       assert.equal(await host.findModelProblem('qemu64', 'tcg', never), undefined);
     });
 
+    test('it says on which buses disks can be', async () => {
+      const buses = (await use().source.host.listDiskBuses(never)) ?? [];
+      for (const bus of ['virtio', 'scsi', 'sata']) assert.ok(buses.includes(bus), bus);
+    });
+
     test('an aborted question rejects with the reason it was aborted for', async () => {
       const { host } = use().source;
       await assertAbortable((signal) => host.getInfo(signal));

@@ -27,6 +27,13 @@ export class FakeHypervisorHost implements HypervisorHost {
     return this.#calls.perform('findCpuProblem', '', signal, () => this.cpuProblem);
   }
 
+  /** Buses that disks can be on. */
+  diskBuses: readonly string[] | undefined = ['ide', 'scsi', 'virtio', 'usb', 'sata'];
+
+  listDiskBuses(signal: AbortSignal): Promise<readonly string[] | undefined> {
+    return this.#calls.perform('listDiskBuses', '', signal, () => this.diskBuses);
+  }
+
   /** What of a firmware it lacks. */
   lacking: readonly FirmwareProblem['part'][] = [];
 

@@ -17,6 +17,7 @@ import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { ImageHolder, ImageInspector } from '../../drivers/images.ts';
 import type { NodeAccelerator } from '../node/node-accelerator.ts';
+import { busViolations } from './bus-violations.ts';
 import {
   type Asked,
   type Asker,
@@ -37,7 +38,10 @@ import { missingBridges, sameAddresses } from './network-violations.ts';
 import { commandNameOf } from './vm-words.ts';
 
 export interface DefinitionValidatorOptions {
-  readonly host: Pick<HypervisorHost, 'getInfo' | 'findModelProblem' | 'findFirmwareProblems'>;
+  readonly host: Pick<
+    HypervisorHost,
+    'getInfo' | 'findModelProblem' | 'findFirmwareProblems' | 'listDiskBuses'
+  >;
   readonly images: ImageInspector;
   readonly bridges: HostBridges;
   readonly hooks: Pick<HookRunner, 'findProblem'>;
@@ -109,6 +113,7 @@ export class DefinitionValidator {
       ...(await this.#machineTypeViolations(machine, signal)),
       ...(await this.#cpuViolations(machine, signal)),
       ...(await firmwareViolations(machine, this.#options.host, signal)),
+      ...(await busViolations(machine, this.#options.host, signal)),
       ...sameAddresses(machine, metadata.uid),
       ...(await this.#hookViolations(machine, ALL_HOOKS, signal)),
     ];
@@ -170,6 +175,7 @@ export class DefinitionValidator {
     const violations = [
       ...(await this.#machineTypeViolations(machine, signal)),
       ...(await firmwareViolations(machine, this.#options.host, signal)),
+      ...(await busViolations(machine, this.#options.host, signal)),
       ...(await this.#networkViolations(machine, signal)),
       ...(await this.#fileViolations({ machine, madeDisks }, asker, signal)),
       ...(await this.#hookViolations(machine, ALL_HOOKS, signal)),

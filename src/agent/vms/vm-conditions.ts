@@ -198,6 +198,12 @@ function liveMigratable(facts: ConditionFacts): Aspect {
     const message = 'spec.migrationPolicy.allowLiveMigration is false';
     return ['LiveMigratable', 'false', 'NotAllowed', message];
   }
+  const nvmes = volumesOf(template.spec).filter(({ bus }) => bus === 'nvme');
+  if (nvmes.length > 0) {
+    const names = nvmes.map(({ name }) => name).join(', ');
+    const message = `QEMU cannot move NVMe disks: ${names}; put them on the bus virtio or scsi`;
+    return ['LiveMigratable', 'false', 'NvmeDisk', message];
+  }
   if (boundDevices.length > 0) {
     const message = `It has what cannot move with it: ${boundDevices.join(', ')}; detach that with "virsh detach-device", or move it while it is off`;
     return ['LiveMigratable', 'false', 'DeviceBound', message];

@@ -4,7 +4,7 @@ import { ioLimitProblems } from './io-limits.ts';
 import type { Machine } from './machine.ts';
 import { networkProblems } from './network-rules.ts';
 import type { SpecProblem } from './spec-problem.ts';
-import { busOf, MAX_VOLUMES, pathOf, targetPrefixOf, type Volume } from './volume.ts';
+import { busOf, MAX_VOLUMES, pathOf, targetsOn, type Volume } from './volume.ts';
 import { ROOT_VOLUME, volumesOf } from './volumes-of.ts';
 
 const MAX_VCPUS = 512;
@@ -181,9 +181,10 @@ export function* volumeProblems(
     yield { path: ['format'], message: 'is required for a file: it is never guessed' };
   }
   const bus = busOf(volume);
-  const prefix = targetPrefixOf(bus);
-  if (target !== undefined && !target.startsWith(prefix)) {
-    yield { path: ['target'], message: `must be ${prefix}a to ${prefix}z on the bus ${bus}` };
+  const targets = targetsOn(bus);
+  if (target !== undefined && !targets.includes(target)) {
+    const message = `must be ${targets[0]} to ${targets.at(-1)} on the bus ${bus}`;
+    yield { path: ['target'], message };
   }
   if (kind === 'cdrom' && (bus === 'virtio' || bus === 'nvme')) {
     yield { path: ['bus'], message: 'must be sata or scsi for a cdrom' };

@@ -6,7 +6,7 @@ import { ioLimits } from './io-limits.ts';
 /** Guest devices have a letter each. */
 export const MAX_VOLUMES = 26;
 /** More than one for each disk are of no use. */
-export const MAX_IOTHREADS = MAX_VOLUMES;
+export const MAX_IOTHREADS = 26;
 
 const volumeSource = z
   .strictObject({
@@ -68,19 +68,20 @@ export const volume = z.strictObject({
   kind: choice('VOLUME_KIND', ['disk', 'cdrom']).default('disk').meta({
     description: 'What the guest sees.',
   }),
-  bus: choice('VOLUME_BUS', ['virtio', 'scsi', 'sata', 'nvme'])
-    .optional()
-    .meta({
-      description: 'How it is attached: virtio unless given, sata for a cdrom.',
-      notSupportedValues: { nvme: 'the agent cannot make NVMe disks yet; choose virtio or scsi' },
-    }),
+  bus: choice('VOLUME_BUS', ['virtio', 'scsi', 'sata', 'nvme']).optional().meta({
+    description:
+      'How it is attached: virtio unless given, sata for a cdrom. nvme, which keeps a VM from being moved live, needs libvirt 11.5.',
+  }),
   format: choice('VOLUME_FORMAT', ['raw', 'qcow2']).optional().meta({
     description:
       'Format of the content. Required for a file, as it is never guessed; a block device is raw unless given, and a disk that the agent makes qcow2.',
   }),
   target: z
     .string()
-    .regex(/^(vd|sd)[a-z]$/, 'must be vda to vdz, or sda to sdz on the buses scsi and sata')
+    .regex(
+      /^((vd|sd)[a-z]|nvme(1?\d|2[0-5])n1)$/,
+      'must be vda to vdz, sda to sdz on the buses scsi and sata, or nvme0n1 to nvme25n1 on nvme',
+    )
     .optional()
     .meta({ description: 'Guest device such as vda. Given by the agent if left out.' }),
   readOnly: z.boolean().optional().meta({
@@ -151,7 +152,10 @@ export function pathOf({ source }: Pick<Volume, 'source'>): string | undefined {
   return source?.file?.path ?? source?.block?.path;
 }
 
-/** How the names of a bus' guest devices begin. */
-export function targetPrefixOf(bus: VolumeBus): 'vd' | 'sd' {
-  return bus === 'virtio' || bus === 'nvme' ? 'vd' : 'sd';
+/** The guest devices that there are on a bus, in their order. Each NVMe disk has a controller of its own, which has its serial number. */
+export function targetsOn(bus: VolumeBus): readonly string[] {
+  return Array.from({ length: MAX_VOLUMES }, (_, index) => {
+    if (bus === 'nvme') return `nvme${index}n1`;
+    return (bus === 'virtio' ? 'vd' : 'sd') + String.fromCharCode('a'.charCodeAt(0) + index);
+  });
 }

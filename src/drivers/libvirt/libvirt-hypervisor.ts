@@ -14,6 +14,7 @@ import { ConsoleLogs } from './console-logs.ts';
 import { DefinitionCache } from './definition-cache.ts';
 import type { DescriptionFile } from './description-file.ts';
 import { DescriptionKeeper } from './description-keeper.ts';
+import { diskBusesOf } from './disk-buses.ts';
 import { findCpuXml, isCpu } from './domain-xml/parts/cpu-part.ts';
 import { DriverCalls } from './driver-calls.ts';
 import type { DomainReport, DriverDiagnostics } from './driver-protocol.ts';
@@ -150,6 +151,10 @@ export class LibvirtHypervisor implements Hypervisor {
         const values = [accelerator === 'kvm' ? 'kvm' : 'qemu', cpu.xml] as const;
         const action = 'ask whether there is a CPU model';
         return (await driver.call('compareModel', [...values], { action }, signal)) || undefined;
+      },
+      async listDiskBuses(signal) {
+        const action = 'read which disks there are for VMs';
+        return diskBusesOf(await driver.call('readDomainCapabilities', [], { action }, signal));
       },
       async findFirmwareProblems(firmware, signal) {
         if (firmware.type === 'bios' && firmware.tpm === undefined) return [];

@@ -43,20 +43,6 @@ describe('settings of disks', { skip: skipReason() }, () => {
     assert.deepEqual((await hypervisor.domains.find(vm.uid, never))?.drift, []);
   }
 
-  const changed = (vm: VmDefinition, machine: Partial<Machine>): VmDefinition => {
-    const { template } = vm.spec;
-    const spec = { ...vm.spec, template: { spec: { ...template.spec, ...machine } } };
-    return { ...vm, generation: vm.generation + 1, spec };
-  };
-
-  /** Of blkdeviotune and the like: names with their numbers, of those that are not 0. */
-  const numbers = (text: string) =>
-    Object.fromEntries(
-      [...text.matchAll(/^(\S+)\s*: (\d+)$/gm)]
-        .filter(([, , value]) => value !== '0')
-        .map(([, name, value]) => [name, Number(value)]),
-    );
-
   test('limits are QEMU’s, and gone with the next start after they were taken out', async () => {
     const root = await disk('limited', { iotune: LIMITS });
     const vm = tinyVm({}, { volumes: [root, await disk('free')] });
@@ -86,7 +72,10 @@ describe('settings of disks', { skip: skipReason() }, () => {
     const vm = tinyVm({}, { iothreads: 2, volumes });
     await start(vm);
     const threads = node.virsh('iothreadinfo', vm.uid).match(/^ \d+ /gm) ?? [];
-    assert.deepEqual(threads.map(Number).toSorted(), [1, 2]);
+    assert.deepEqual(
+      threads.map(Number).toSorted((one, other) => one - other),
+      [1, 2],
+    );
     const devices = (await readFile(`/proc/${node.qemuPid(vm.uid)}/cmdline`, 'utf8')).split('\0');
     const used = devices.flatMap((word) => /"iothread":"(\w+)"/.exec(word)?.[1] ?? []);
     assert.deepEqual(used, ['iothread1', 'iothread2']);
@@ -114,3 +103,17 @@ describe('settings of disks', { skip: skipReason() }, () => {
     }
   });
 });
+
+const changed = (vm: VmDefinition, machine: Partial<Machine>): VmDefinition => {
+  const { template } = vm.spec;
+  const spec = { ...vm.spec, template: { spec: { ...template.spec, ...machine } } };
+  return { ...vm, generation: vm.generation + 1, spec };
+};
+
+/** Of blkdeviotune and the like: names with their numbers, of those that are not 0. */
+const numbers = (text: string) =>
+  Object.fromEntries(
+    [...text.matchAll(/^(\S+)\s*: (\d+)$/gm)]
+      .filter(([, , value]) => value !== '0')
+      .map(([, name, value]) => [name, Number(value)]),
+  );

@@ -201,6 +201,19 @@ test('a node without the firmware of a VM keeps it away, and says what to instal
   }
 });
 
+test('a node whose hypervisor has no NVMe disks keeps a VM with one away', async () => {
+  using nodes = await TwoNodes.open();
+  const { host } = nodes.destination.hypervisor;
+  const disk = { name: 'root', kind: 'disk', format: 'raw', cache: 'none' } as const;
+  const volumes = [{ ...disk, bus: 'nvme' as const, source: { file: { path: '/images/none' } } }];
+  const field = 'FEATURE_NOT_SUPPORTED spec.template.spec.volumes[0].bus';
+  assert.ok((await fieldsAgainst(nodes, { volumes })).includes(field));
+  for (const buses of [['nvme', 'virtio'], undefined]) {
+    host.diskBuses = buses;
+    assert.ok(!(await fieldsAgainst(nodes, { volumes })).includes(field));
+  }
+});
+
 test('the bridges that a VM is to be on, and those that it runs on, must be on both nodes', async () => {
   const lan = { name: 'lan', type: 'bridge', bridge: 'br0' } as const;
   using nodes = await TwoNodes.open({}, { networks: [{ ...lan, bridge: 'br1' }] });

@@ -94,6 +94,13 @@ const DATA = `${MACHINE}.volumes[1]`;
 
 const REFUSALS: readonly Refusal[] = [
   {
+    what: 'a volume on a bus that libvirt of this node does not have',
+    vm: wanted({ volumes: [{ ...ROOT, bus: 'nvme' }] }),
+    reason: 'FEATURE_NOT_SUPPORTED',
+    field: `${MACHINE}.volumes[0].bus`,
+    says: /is nvme, which libvirt 9\.0\.0 of this node does not have \(it came with 11\.5\)/,
+  },
+  {
     what: 'a volume whose file is missing',
     vm: withSource({ file: { path: '/images/none.img' } }),
     reason: 'IMAGE_NOT_FOUND',
@@ -225,7 +232,6 @@ const NOT_YET: Readonly<Record<string, WantedVm>> = {
   [`${MACHINE}.cpu.dedicated`]: wanted({ cpu: { dedicated: true } }),
   [`${MACHINE}.memory.hugepages`]: wanted({ memory: { hugepages: '2Mi' } }),
   [`${MACHINE}.console.log`]: wanted({ console: { log: false } }),
-  [`${MACHINE}.volumes[0].bus`]: wanted({ volumes: [{ ...ROOT, bus: 'nvme' }] }),
   [`${MACHINE}.volumes[0].storageClass`]: wanted({ volumes: [{ ...ROOT, storageClass: 'fast' }] }),
   [`${MACHINE}.volumes[0].source.volume`]: wanted({
     volumes: [{ name: 'data', source: { volume: { name: 'kept' } } }],

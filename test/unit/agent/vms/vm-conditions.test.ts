@@ -178,6 +178,12 @@ test('a VM can be moved live unless it must not be or has a disk of its node', (
     'DiskLocal',
     'On storage of this node alone: root, scratch; put them on storage that all nodes reach and mark them shared',
   ]);
+  const nvme = withVolumes(disk('root', { shared: true, bus: 'nvme' }));
+  assertCondition(nvme, 'LiveMigratable', [
+    'false',
+    'NvmeDisk',
+    'QEMU cannot move NVMe disks: root; put them on the bus virtio or scsi',
+  ]);
   const policy = { compression: true, encrypted: true };
   const allowed = having({ migrationPolicy: { ...policy, allowLiveMigration: true } });
   assertCondition(allowed, 'LiveMigratable', migratable);

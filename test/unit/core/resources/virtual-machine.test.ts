@@ -57,7 +57,7 @@ test('what of the example cannot be carried out is named, each with its field', 
   );
 });
 
-const DISK = { name: 'a', size: '1Gi' };
+const MADE = { name: 'a', size: '1Gi' };
 
 test('values that cannot be carried out are named like fields', () => {
   const { metadata, spec } = parseVirtualMachine(
@@ -182,35 +182,35 @@ test('rules between fields are named at the field to change', () => {
       'volumes[0].io',
       /none or/,
     ],
-    [{ volumes: [{ ...DISK, iothread: 1 }] }, 'volumes[0].iothread', /needs iothreads/],
+    [{ volumes: [{ ...MADE, iothread: 1 }] }, 'volumes[0].iothread', /needs iothreads/],
     [
-      { iothreads: 2, volumes: [{ ...DISK, iothread: 3 }] },
+      { iothreads: 2, volumes: [{ ...MADE, iothread: 3 }] },
       'volumes[0].iothread',
       /at most the 2 of/,
     ],
     [
-      { iothreads: 2, volumes: [{ ...DISK, bus: 'scsi', iothread: 1 }] },
+      { iothreads: 2, volumes: [{ ...MADE, bus: 'scsi', iothread: 1 }] },
       'volumes[0].iothread',
       /needs the bus virtio/,
     ],
-    [{ volumes: [{ ...DISK, iotune: {} }] }, 'volumes[0].iotune', /must have a limit/],
+    [{ volumes: [{ ...MADE, iotune: {} }] }, 'volumes[0].iotune', /must have a limit/],
     [
-      { volumes: [{ ...DISK, iotune: { totalIops: 1, readIops: 1 } }] },
+      { volumes: [{ ...MADE, iotune: { totalIops: 1, readIops: 1 } }] },
       'volumes[0].iotune.totalIops',
       /left out with readIops or writeIops/,
     ],
     [
-      { volumes: [{ ...DISK, iotune: { totalBytesPerSecond: 0 } }] },
+      { volumes: [{ ...MADE, iotune: { totalBytesPerSecond: 0 } }] },
       'volumes[0].iotune.totalBytesPerSecond',
       /more than 0/,
     ],
     [
-      { volumes: [{ ...DISK, iotune: { totalIops: 5, burst: { totalIops: 4 } } }] },
+      { volumes: [{ ...MADE, iotune: { totalIops: 5, burst: { totalIops: 4 } } }] },
       'volumes[0].iotune.burst.totalIops',
       /at least totalIops, which lasts/,
     ],
     [
-      { volumes: [{ ...DISK, iotune: { totalIops: 5, burst: { readBytesPerSecond: '1M' } } }] },
+      { volumes: [{ ...MADE, iotune: { totalIops: 5, burst: { readBytesPerSecond: '1M' } } }] },
       'volumes[0].iotune.burst.readBytesPerSecond',
       /needs readBytesPerSecond beside burst/,
     ],

@@ -71,7 +71,10 @@ export function readBoundDevices(domain: XmlElement): readonly string[] {
     // The guest has been told how to do without it.
     return attributeOf(findElement(device, 'teaming'), 'type') !== 'transient';
   });
+  const nvmes = readVolumes(domain).filter(({ bus }) => bus === 'nvme');
   return [
+    // QEMU cannot send the state of its controller.
+    ...nvmes.map(({ target }) => `NVMe disk (${target})`),
     ...hostdevs.map((device) => `host device (${attributeOf(device, 'type') ?? 'unknown'})`),
     ...childrenOf(devices, 'filesystem').map((filesystem) =>
       `shared folder ${attributeOf(findElement(filesystem, 'target'), 'dir') ?? ''}`.trim(),

@@ -1,6 +1,6 @@
 import { AgentError } from '../../../../core/errors.ts';
 import { hasSeed } from '../../../../core/resources/has-seed.ts';
-import { targetPrefixOf, type VolumeBus } from '../../../../core/resources/volume.ts';
+import { targetsOn, type VolumeBus } from '../../../../core/resources/volume.ts';
 import { type DomainPart, nextStart } from '../domain-part.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
@@ -16,8 +16,6 @@ import {
 } from './volume-nodes.ts';
 import { diskElements, placesWith } from './volumes-part.ts';
 
-/** Behind the disks of the machine, whose first is what firmware and guests take for the one to boot from. */
-const LETTERS = Array.from('zyxwvutsrqponmlkjihgfedcba');
 /** Of the SATA controller that every machine of this kind has. */
 const SATA_UNITS = [5, 4, 3, 2, 1, 0];
 
@@ -75,10 +73,9 @@ function isAsWanted(
 }
 
 function seedNode(bus: VolumeBus, path: string, places: readonly DiskPlace[]): XmlNode {
-  const prefix = targetPrefixOf(bus);
-  const letter = LETTERS.find((one) => !places.some(({ target }) => target === prefix + one));
-  if (letter === undefined) throw noPlace();
-  const target = prefix + letter;
+  // Behind the disks of the machine, whose first is what firmware and guests take for the one to boot from.
+  const target = targetsOn(bus).findLast((one) => !places.some((place) => place.target === one));
+  if (target === undefined) throw noPlace();
   return element(
     'disk',
     // On virtio there are no CD-ROMs; a disk that cannot be written to is the same to cloud-init.

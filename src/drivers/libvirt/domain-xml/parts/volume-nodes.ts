@@ -5,8 +5,9 @@ import {
   formatOf,
   isReadOnly,
   pathOf,
-  targetPrefixOf,
+  targetsOn,
   type Volume,
+  type VolumeBus,
 } from '../../../../core/resources/volume.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import { ioLimitsNode } from './io-limits.ts';
@@ -16,7 +17,6 @@ export const VOLUME_ALIAS_PREFIX = 'ua-disk-';
 
 /** virtio-blk and ATA give the guest 20 bytes of serial number. */
 const MAX_SERIAL_LENGTH = 20;
-const LETTERS = Array.from('abcdefghijklmnopqrstuvwxyz');
 
 /** Where a disk is in a domain. */
 export interface DiskPlace {
@@ -48,28 +48,29 @@ export function placeVolumes(
   const places = new Map<string, string>();
   for (const { name, target, ...volume } of volumes) {
     const had = present.get(name);
-    const fits = had?.startsWith(targetPrefixOf(busOf(volume))) === true && !used.has(had);
+    const fits = had !== undefined && targetsOn(busOf(volume)).includes(had) && !used.has(had);
     const place = target ?? (fits ? had : undefined);
     if (place === undefined) continue;
     used.add(place);
     places.set(name, place);
   }
   return volumes.map((volume) => {
-    const place = places.get(volume.name) ?? firstFree(targetPrefixOf(busOf(volume)), used);
+    const place = places.get(volume.name) ?? firstFree(busOf(volume), used);
     used.add(place);
     return { ...volume, target: place };
   });
 }
 
-function firstFree(prefix: string, used: ReadonlySet<string>): string {
-  const letter = LETTERS.find((candidate) => !used.has(prefix + candidate));
-  if (letter === undefined) {
+function firstFree(bus: VolumeBus, used: ReadonlySet<string>): string {
+  const targets = targetsOn(bus);
+  const free = targets.find((target) => !used.has(target));
+  if (free === undefined) {
     throw new AgentError(
       'INVALID_SPEC',
-      `Cannot attach all volumes: all guest devices from ${prefix}a to ${prefix}z are taken, also by disks that were added with other tools`,
+      `Cannot attach all volumes: all guest devices from ${targets[0]} to ${targets.at(-1)} are taken, also by disks that were added with other tools`,
     );
   }
-  return prefix + letter;
+  return free;
 }
 
 export function volumeNode(volume: PlacedVolume): XmlNode {

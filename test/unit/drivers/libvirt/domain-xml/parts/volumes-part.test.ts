@@ -159,6 +159,20 @@ void test('limits and threads are set, changed and taken out, and those of other
   assert.equal(changedTo(byHand, {}).toString(), byHand.toString());
 });
 
+void test('NVMe disks have a controller and a serial number of their own, and keep a VM here', () => {
+  const document = build(
+    file('a', { bus: 'nvme', bootOrder: 1 }),
+    file('b', { bus: 'nvme', serial: 'WD-2' }),
+    file('c'),
+  );
+  assert.deepEqual(targets(document), ['a nvme0n1', 'b nvme1n1', 'c vda']);
+  assert.ok(lines(document, 'b').includes("<target dev='nvme1n1' bus='nvme'/>"));
+  assert.ok(lines(document, 'b').includes('<serial>WD-2</serial>'));
+  assert.deepEqual(document.boundDevices, ['NVMe disk (nvme0n1)', 'NVMe disk (nvme1n1)']);
+  const moved = change(document, file('b', { bus: 'nvme' }), file('a', { bus: 'virtio' }));
+  assert.deepEqual(targets(moved), ['a vda', 'b nvme1n1']);
+});
+
 void test('a long name becomes a serial number that is short and its own', () => {
   const serials = ['a-name-of-more-than-20', 'a-name-of-more-than-21'].map(
     (name) => build(file(name)).volumes[0]?.serial ?? '',
