@@ -156,7 +156,7 @@ const DRIVER_ATTRIBUTES = {
 /** Which fields of an adopted disk are to be changed. What its volume leaves open stays as its maker has chosen it. */
 export function differingFields(disk: XmlElement, wanted: Volume): ReadonlySet<string> {
   const present = volumeOf(disk);
-  const fields = ['format', 'cache', 'io', 'discard', 'serial'] as const;
+  const fields = ['format', 'cache', 'io', 'discard', 'serial', 'errorPolicy'] as const;
   const differing = fields.filter((field) => {
     const isOpen = wanted[field] === undefined && field !== 'io';
     return !isOpen && (present === undefined || present[field] !== wanted[field]);

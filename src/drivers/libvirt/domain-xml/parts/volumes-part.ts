@@ -207,6 +207,12 @@ function changeVolume(
   changeBootOrder(editor, disk, old.bootOrder, volume.bootOrder);
 }
 
+/** Fields of a volume that its <driver> calls something else. */
+const FIELDS_OF_DRIVER: Readonly<Record<string, string>> = {
+  type: 'format',
+  error_policy: 'errorPolicy',
+};
+
 function changeDriver(
   editor: XmlEditor,
   disk: XmlElement,
@@ -215,7 +221,7 @@ function changeDriver(
 ): void {
   const driver = findElement(disk, 'driver');
   const wanted = Object.entries(driverAttributes(volume)).filter(
-    ([name]) => differing?.has(name === 'type' ? 'format' : name) !== false,
+    ([name]) => differing?.has(FIELDS_OF_DRIVER[name] ?? name) !== false,
   );
   if (driver === undefined) {
     // libvirt writes one down for every disk of QEMU's.
