@@ -16,20 +16,30 @@ export interface HypervisorHost {
   ): Promise<string | undefined>;
 
   /**
-   * Why no VM can be given a CPU of a model here, `host-model` and `host-passthrough` among them; undefined if one can, or if the
-   * hypervisor cannot tell.
+   * Why no VM can be given a CPU of a model here, `host-model` and `host-passthrough` among them, with some features and without others;
+   * undefined if one can, or if the hypervisor cannot tell.
    */
   findModelProblem(
-    model: string,
+    cpu: WantedCpu,
     accelerator: Accelerator,
     signal: AbortSignal,
-  ): Promise<string | undefined>;
+  ): Promise<CpuModelProblem | undefined>;
 
   /** Which parts of a firmware no VM can be given here, and what to do about each; empty if the hypervisor cannot tell. */
   findFirmwareProblems(
     firmware: Firmware,
     signal: AbortSignal,
   ): Promise<readonly FirmwareProblem[]>;
+}
+
+/** What a machine says of its CPU's kind. */
+export type WantedCpu = Pick<NonNullable<Machine['cpu']>, 'model' | 'features'>;
+
+export interface CpuModelProblem {
+  /** What would have to be another. */
+  readonly part: 'model' | 'features';
+  /** For people. */
+  readonly description: string;
 }
 
 export type Firmware = NonNullable<Machine['firmware']>;

@@ -43,8 +43,23 @@ export function testHypervisorHost(use: UseFixture): void {
 
     test('a CPU model that there is nowhere is told, and one that everybody has is not', async () => {
       const { host } = use().source;
-      assert.match((await host.findModelProblem('no-such-cpu', 'tcg', never)) ?? '', /no-such-cpu/);
-      assert.equal(await host.findModelProblem('qemu64', 'tcg', never), undefined);
+      const problem = await host.findModelProblem({ model: 'no-such-cpu' }, 'tcg', never);
+      assert.equal(problem?.part, 'model');
+      assert.match(problem.description, /no-such-cpu/);
+      assert.equal(await host.findModelProblem({ model: 'qemu64' }, 'tcg', never), undefined);
+    });
+
+    test('a CPU feature that there is nowhere is told, to be added or taken away, and those that there are, are not', async () => {
+      const { host } = use().source;
+      for (const features of [['+no-such'], ['-no-such'], ['+sse3', '-no-such']]) {
+        const problem = await host.findModelProblem({ features }, 'tcg', never);
+        assert.equal(problem?.part, 'features');
+        assert.match(problem.description, /no-such/);
+      }
+      const features = ['+aes', '-svm'];
+      for (const model of [undefined, 'qemu64']) {
+        assert.equal(await host.findModelProblem({ model, features }, 'tcg', never), undefined);
+      }
     });
 
     test('an aborted question rejects with the reason it was aborted for', async () => {

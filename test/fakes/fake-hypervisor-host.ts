@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type {
+  CpuModelProblem,
   Firmware,
   FirmwareProblem,
   HypervisorHost,
   HypervisorInfo,
   IncomingSocket,
+  WantedCpu,
 } from '../../src/drivers/hypervisor-host.ts';
 import type { FakeHypervisorCalls } from './fake-hypervisor-calls.ts';
 
@@ -42,15 +44,20 @@ export class FakeHypervisorHost implements HypervisorHost {
     );
   }
 
-  /** Knows all models but those that say so by their name. */
+  /** Knows all models and features but those that say so by their name. */
   findModelProblem(
-    model: string,
+    { model = '', features = [] }: WantedCpu,
     _accelerator: string,
     signal: AbortSignal,
-  ): Promise<string | undefined> {
-    return this.#calls.perform('findModelProblem', '', signal, () =>
-      model.startsWith('no-such') ? `Unknown CPU model ${model}` : undefined,
-    );
+  ): Promise<CpuModelProblem | undefined> {
+    return this.#calls.perform('findModelProblem', '', signal, () => {
+      if (model.startsWith('no-such')) {
+        return { part: 'model' as const, description: `Unknown CPU model ${model}` };
+      }
+      const unknown = features.find((feature) => feature.slice(1).startsWith('no-such'));
+      if (unknown === undefined) return undefined;
+      return { part: 'features' as const, description: `Unknown CPU feature ${unknown.slice(1)}` };
+    });
   }
 
   getInfo(signal: AbortSignal): Promise<HypervisorInfo> {

@@ -16,6 +16,7 @@ import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { ImageHolder, ImageInspector } from '../../drivers/images.ts';
 import type { NodeAccelerator } from '../node/node-accelerator.ts';
+import { cpuViolations } from './cpu-violations.ts';
 import {
   type Asked,
   type Asker,
@@ -165,8 +166,11 @@ export class DefinitionValidator {
     const { uid, name, spec, madeDisks } = definition;
     const machine = spec.template.spec;
     const asker = { vmUid: uid, arrivesAs: commandNameOf(definition) };
+    const ofCpu = await this.#cpuViolations(machine, signal);
     const violations = [
       ...(await this.#machineTypeViolations(machine, signal)),
+      // Whether it can have the model that it runs with is asked of what runs.
+      ...ofCpu.filter(({ field }) => field.endsWith('.features')),
       ...(await firmwareViolations(machine, this.#options.host, signal)),
       ...(await this.#networkViolations(machine, signal)),
       ...(await this.#fileViolations({ machine, madeDisks }, asker, signal)),
@@ -199,14 +203,9 @@ export class DefinitionValidator {
     return [{ field: `${MACHINE}.machineType`, description, reason: 'FEATURE_NOT_SUPPORTED' }];
   }
 
-  async #cpuViolations({ cpu }: Machine, signal: AbortSignal): Promise<SpecViolation[]> {
-    // Not known yet, it says nothing of a model.
-    const accelerator = this.#options.accelerator.current;
-    if (cpu?.model === undefined || accelerator === undefined) return [];
-    const problem = await this.#options.host.findModelProblem(cpu.model, accelerator, signal);
-    if (problem === undefined) return [];
-    const description = `is ${cpu.model}, which this node cannot give a VM: ${problem}; choose another model (virsh cpu-models x86_64 lists those that libvirt knows) or another node, or leave it out`;
-    return [{ field: `${MACHINE}.cpu.model`, description, reason: 'CPU_INCOMPATIBLE' }];
+  #cpuViolations(machine: Machine, signal: AbortSignal): Promise<readonly SpecViolation[]> {
+    const { host, accelerator } = this.#options;
+    return cpuViolations(machine, host, accelerator.current, signal);
   }
 
   #hookViolations(

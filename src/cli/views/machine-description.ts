@@ -17,6 +17,7 @@ export function machineFacts({ spec, status }: VmDocument): readonly Fact[] {
   return [
     ['CPU', `${resources.cpu}${arranged}`],
     ['CPU model', cpu?.model],
+    ['CPU features', cpu?.features?.join(', ')],
     [
       'Memory',
       `${resources.memory}${memory?.hugepages === undefined ? '' : ` in pages of ${memory.hugepages}`}`,

@@ -8,6 +8,8 @@ import { MAX_VOLUMES, volume } from './volume.ts';
 
 /** Linux on x86 takes 2048 bytes with the closing NUL. */
 const MAX_COMMAND_LINE_BYTES = 2047;
+/** More than any model has. */
+const MAX_FEATURES = 256;
 const MAX_USER_DATA_BYTES = 1024 * 1024;
 
 const resources = z.strictObject({
@@ -68,10 +70,10 @@ const cpu = z.strictObject({
     }),
   features: z
     .array(z.string().regex(/^[+-][a-z0-9._-]{1,40}$/, 'must be +FEATURE or -FEATURE'))
+    .max(MAX_FEATURES, `must be at most ${MAX_FEATURES}`)
     .optional()
     .meta({
-      description: 'Features added (`+avx2`) or taken away (`-avx2`).',
-      notSupported: 'the agent cannot choose single CPU features yet; name a model',
+      description: `Features added (\`+avx2\`) to those of the model, or taken away (\`-avx2\`), by libvirt's names; at most ${MAX_FEATURES}.`,
     }),
   dedicated: z
     .boolean()

@@ -63,6 +63,11 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
       yield { path: ['cpu', 'topology'], message };
     }
   }
+  const features = (machine.cpu?.features ?? []).map((feature) => feature.slice(1));
+  for (const [index, name] of features.entries()) {
+    if (!features.slice(0, index).includes(name)) continue;
+    yield { path: ['cpu', 'features', index], message: `names ${name} a second time` };
+  }
   const { dataSource, networkConfig } = machine.cloudInit ?? {};
   if (dataSource === 'configdrive' && networkConfig !== undefined) {
     const message = 'must be left out with the data source configdrive, which has no place for it';

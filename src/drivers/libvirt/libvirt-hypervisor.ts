@@ -14,7 +14,7 @@ import { ConsoleLogs } from './console-logs.ts';
 import { DefinitionCache } from './definition-cache.ts';
 import type { DescriptionFile } from './description-file.ts';
 import { DescriptionKeeper } from './description-keeper.ts';
-import { findCpuXml, isCpu } from './domain-xml/parts/cpu-part.ts';
+import { findCpuXml, isCpu, requiredFeatures } from './domain-xml/parts/cpu-part.ts';
 import { DriverCalls } from './driver-calls.ts';
 import type { DomainReport, DriverDiagnostics } from './driver-protocol.ts';
 import { DriverSupervisor } from './driver-supervisor.ts';
@@ -143,13 +143,15 @@ export class LibvirtHypervisor implements Hypervisor {
         const action = 'compare the CPU of a VM with that of the host';
         return (await driver.call('compareCpu', [...values], { action }, signal)) || undefined;
       },
-      async findModelProblem(model, accelerator, signal) {
-        const cpu = findCpuXml(model, accelerator);
+      async findModelProblem(wanted, accelerator, signal) {
+        const model = wanted.model ?? nodeDefaults().defaultCpuModel;
+        const cpu = findCpuXml(model, wanted, accelerator);
         if (cpu === undefined) return undefined;
-        if ('problem' in cpu) return cpu.problem;
-        const values = [accelerator === 'kvm' ? 'kvm' : 'qemu', cpu.xml] as const;
+        if ('problem' in cpu) return { part: 'model', description: cpu.problem };
+        const required = requiredFeatures(wanted);
+        const values = [accelerator === 'kvm' ? 'kvm' : 'qemu', cpu.xml, required] as const;
         const action = 'ask whether there is a CPU model';
-        return (await driver.call('compareModel', [...values], { action }, signal)) || undefined;
+        return await driver.call('compareModel', [...values], { action }, signal);
       },
       async findFirmwareProblems(firmware, signal) {
         if (firmware.type === 'bios' && firmware.tpm === undefined) return [];

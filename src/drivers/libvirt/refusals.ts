@@ -71,6 +71,12 @@ const REFUSALS: readonly Refusal[] = [
     advice: (_match, where) =>
       `libvirt of ${where} does not know it: choose another (spec.template.spec.cpu.model; virsh cpu-models x86_64 lists them), or leave it out`,
   },
+  {
+    words: /Unknown CPU feature/,
+    reason: 'CPU_INCOMPATIBLE',
+    advice: (_match, where) =>
+      `libvirt of ${where} does not know it: take it out of spec.template.spec.cpu.features`,
+  },
 ];
 
 function cpuAdvice(_match: unknown, where: string): string {

@@ -235,7 +235,8 @@ export class DomainDocument {
    */
   withMachine(machine: Machine, options: DomainXmlOptions): DomainDocument {
     const editor = new XmlEditor(this.#source);
-    const own = { ...options, vmUid: this.uuid };
+    const before = this.definition?.spec.template.spec;
+    const own = { ...options, vmUid: this.uuid, before };
     for (const part of DOMAIN_PARTS) part.change(editor, this.#root, machine, own);
     return DomainDocument.parse(editor.toString());
   }
@@ -251,6 +252,7 @@ export class DomainDocument {
       nvramPath: this.#nvramPath,
       seedPath: readSeedPath(this.#root) ?? '',
       vmUid: this.uuid,
+      before: machine,
     };
     return DOMAIN_PARTS.flatMap((part) =>
       part.drift !== undefined && this.#isChangedBy(part, machine, options) ? [part.drift] : [],

@@ -25,8 +25,14 @@ export interface DomainXmlOptions {
 /** The same, and which domain it is: a part may have to know who a machine is. */
 type BuildOptions = DomainXmlOptions & { readonly vmUid: string };
 
-/** What a domain that is there may need of its node. */
-export type ChangeOptions = Pick<BuildOptions, 'oddRamSize' | 'nvramPath' | 'seedPath' | 'vmUid'>;
+/** What a domain that is there may need of its node, and what its machine was until now. */
+export type ChangeOptions = Pick<
+  BuildOptions,
+  'oddRamSize' | 'nvramPath' | 'seedPath' | 'vmUid'
+> & {
+  /** What it has that is named here and in the new machine no more is taken out. Undefined for a domain of another maker. */
+  readonly before: Machine | undefined;
+};
 
 /** What a part adds to a domain that is made anew. */
 interface PartNodes {

@@ -201,6 +201,14 @@ test('a node without the firmware of a VM keeps it away, and says what to instal
   }
 });
 
+test('a node that cannot give a VM its CPU features keeps it away', async () => {
+  using nodes = await TwoNodes.open();
+  assert.deepEqual(await fieldsAgainst(nodes, { cpu: { features: ['+aes', '-svm'] } }), []);
+  assert.deepEqual(await fieldsAgainst(nodes, { cpu: { features: ['+no-such'] } }), [
+    'CPU_INCOMPATIBLE spec.template.spec.cpu.features',
+  ]);
+});
+
 test('the bridges that a VM is to be on, and those that it runs on, must be on both nodes', async () => {
   const lan = { name: 'lan', type: 'bridge', bridge: 'br0' } as const;
   using nodes = await TwoNodes.open({}, { networks: [{ ...lan, bridge: 'br1' }] });

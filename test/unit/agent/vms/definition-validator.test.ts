@@ -115,6 +115,13 @@ const REFUSALS: readonly Refusal[] = [
     says: /is no-such-cpu, .*Unknown CPU model no-such-cpu; choose another model/,
   },
   {
+    what: 'a CPU feature that the node cannot give',
+    vm: wanted({ cpu: { features: ['+aes', '+no-such'] } }),
+    reason: 'CPU_INCOMPATIBLE',
+    field: `${MACHINE}.cpu.features`,
+    says: /is \+aes, \+no-such, .*Unknown CPU feature no-such; take out what is lacking/,
+  },
+  {
     what: 'a volume of another format than its file',
     vm: withSource({ file: { path: '/images/other.img' } }, { format: 'qcow2' }),
     reason: 'IMAGE_INVALID',
@@ -221,7 +228,6 @@ const NOT_YET: Readonly<Record<string, WantedVm>> = {
     networks: [{ ...BRIDGED, ipv4: { method: 'static', address: '10.0.0.2/24' } }],
   }),
   [`${MACHINE}.devices`]: wanted({ devices: [{ type: 'gpu' }] }),
-  [`${MACHINE}.cpu.features`]: wanted({ cpu: { features: ['+avx2'] } }),
   [`${MACHINE}.cpu.dedicated`]: wanted({ cpu: { dedicated: true } }),
   [`${MACHINE}.memory.hugepages`]: wanted({ memory: { hugepages: '2Mi' } }),
   [`${MACHINE}.firmware.nvram`]: wanted({ firmware: { type: 'uefi', nvram: 'reset' } }),
