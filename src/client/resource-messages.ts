@@ -26,6 +26,8 @@ import {
   VolumeFormat,
   VolumeIo,
   VolumeKind,
+  WatchdogAction,
+  WatchdogModel,
 } from '../gen/novacron/agent/v1/virtual_machine.ts';
 
 /** Leads resources between the manifest's form and the API's messages; a test compares the schema with the proto. */
@@ -51,6 +53,8 @@ const mapping = new MessageMapping({
   VOLUME_FORMAT: VolumeFormat,
   VOLUME_IO: VolumeIo,
   VOLUME_KIND: VolumeKind,
+  WATCHDOG_ACTION: WatchdogAction,
+  WATCHDOG_MODEL: WatchdogModel,
 });
 
 type VmDocument = z.output<typeof virtualMachine>;

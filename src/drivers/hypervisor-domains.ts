@@ -193,6 +193,10 @@ export type DriftedPart =
   | 'cloud-init'
   | 'networks'
   | 'display'
+  | 'watchdog'
+  | 'vsock'
+  | 'smbios'
+  | 'hyperv'
   // It vanishes once it stops
   | 'persistence';
 

@@ -30,6 +30,16 @@ export interface HypervisorHost {
     firmware: Firmware,
     signal: AbortSignal,
   ): Promise<readonly FirmwareProblem[]>;
+
+  /**
+   * Which parts of a machine no VM that runs on `accelerator` can be given here, and what to do about each; empty if the hypervisor
+   * cannot tell.
+   */
+  findMachineProblems(
+    machine: MachineParts,
+    accelerator: Accelerator | undefined,
+    signal: AbortSignal,
+  ): Promise<readonly MachineProblem[]>;
 }
 
 /** What a machine says of its CPU's kind. */
@@ -39,6 +49,15 @@ export interface CpuModelProblem {
   /** What would have to be another. */
   readonly part: 'model' | 'features';
   /** For people. */
+  readonly description: string;
+}
+
+/** What of a machine the hypervisor may lack. */
+export type MachineParts = Pick<Machine, 'watchdog' | 'vsock' | 'hyperv'>;
+
+export interface MachineProblem {
+  readonly field: 'watchdog.model' | 'vsock' | 'hyperv';
+  /** For people, after the name of the field. */
   readonly description: string;
 }
 

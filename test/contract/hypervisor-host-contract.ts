@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { MachineParts } from '../../src/drivers/hypervisor-host.ts';
 import { assertAbortable, never, started, type UseFixture } from './hypervisor-fixture.ts';
 
 /** What a hypervisor must say of its host. */
@@ -60,6 +61,16 @@ export function testHypervisorHost(use: UseFixture): void {
       for (const model of [undefined, 'qemu64']) {
         assert.equal(await host.findModelProblem({ model, features }, 'tcg', never), undefined);
       }
+    });
+
+    test('of what every host can give a machine there is nothing to say', async () => {
+      const { host } = use().source;
+      const watchdog = { model: 'i6300esb', action: 'reset' } as const;
+      const ask = (machine: MachineParts) => host.findMachineProblems(machine, 'tcg', never);
+      assert.deepEqual(await ask({ watchdog }), []);
+      assert.deepEqual(await ask({}), []);
+      // Nobody gives them without KVM, and they are left out.
+      assert.deepEqual(await ask({ hyperv: { enabled: true } }), []);
     });
 
     test('an aborted question rejects with the reason it was aborted for', async () => {

@@ -1,11 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type {
+  Accelerator,
   CpuModelProblem,
   Firmware,
   FirmwareProblem,
   HypervisorHost,
   HypervisorInfo,
   IncomingSocket,
+  MachineParts,
+  MachineProblem,
   WantedCpu,
 } from '../../src/drivers/hypervisor-host.ts';
 import type { FakeHypervisorCalls } from './fake-hypervisor-calls.ts';
@@ -41,6 +44,22 @@ export class FakeHypervisorHost implements HypervisorHost {
       this.lacking
         .filter((part) => asked[part])
         .map((part) => ({ part, description: 'is lacking here; install it' })),
+    );
+  }
+
+  /** What of a machine it lacks. */
+  lackingParts: readonly MachineProblem['field'][] = [];
+
+  findMachineProblems(
+    { watchdog, vsock, hyperv }: MachineParts,
+    _accelerator: Accelerator | undefined,
+    signal: AbortSignal,
+  ): Promise<readonly MachineProblem[]> {
+    const asked = { 'watchdog.model': watchdog, vsock, hyperv };
+    return this.#calls.perform('findMachineProblems', '', signal, () =>
+      this.lackingParts
+        .filter((field) => asked[field] !== undefined)
+        .map((field) => ({ field, description: 'is lacking here; leave it out' })),
     );
   }
 

@@ -16,6 +16,7 @@ import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { ImageHolder, ImageInspector } from '../../drivers/images.ts';
 import type { NodeAccelerator } from '../node/node-accelerator.ts';
+import { boardNotes, boardViolations } from './board-violations.ts';
 import { cpuViolations } from './cpu-violations.ts';
 import {
   type Asked,
@@ -37,7 +38,10 @@ import { missingBridges, sameAddresses } from './network-violations.ts';
 import { commandNameOf } from './vm-words.ts';
 
 export interface DefinitionValidatorOptions {
-  readonly host: Pick<HypervisorHost, 'getInfo' | 'findModelProblem' | 'findFirmwareProblems'>;
+  readonly host: Pick<
+    HypervisorHost,
+    'getInfo' | 'findModelProblem' | 'findFirmwareProblems' | 'findMachineProblems'
+  >;
   readonly images: ImageInspector;
   readonly bridges: HostBridges;
   readonly hooks: Pick<HookRunner, 'findProblem'>;
@@ -109,6 +113,7 @@ export class DefinitionValidator {
       ...(await this.#machineTypeViolations(machine, signal)),
       ...(await this.#cpuViolations(machine, signal)),
       ...(await firmwareViolations(machine, this.#options.host, signal)),
+      ...(await this.#boardViolations(machine, signal)),
       ...sameAddresses(machine, metadata.uid),
       ...(await this.#hookViolations(machine, ALL_HOOKS, signal)),
     ];
@@ -128,6 +133,7 @@ export class DefinitionValidator {
     ]);
     return [
       ...roundingNotes(machine),
+      ...boardNotes(machine, this.#options.accelerator.current),
       ...notApplicable.map(({ field, description }) => `${field} ${description}`),
       ...inUse.map(({ field, description }) => `${field} ${description} before it is started`),
       ...contents,
@@ -172,6 +178,7 @@ export class DefinitionValidator {
       // Whether it can have the model that it runs with is asked of what runs.
       ...ofCpu.filter(({ field }) => field.endsWith('.features')),
       ...(await firmwareViolations(machine, this.#options.host, signal)),
+      ...(await this.#boardViolations(machine, signal)),
       ...(await this.#networkViolations(machine, signal)),
       ...(await this.#fileViolations({ machine, madeDisks }, asker, signal)),
       ...(await this.#hookViolations(machine, ALL_HOOKS, signal)),
@@ -206,6 +213,11 @@ export class DefinitionValidator {
   #cpuViolations(machine: Machine, signal: AbortSignal): Promise<readonly SpecViolation[]> {
     const { host, accelerator } = this.#options;
     return cpuViolations(machine, host, accelerator.current, signal);
+  }
+
+  #boardViolations(machine: Machine, signal: AbortSignal): Promise<readonly SpecViolation[]> {
+    const { host, accelerator } = this.#options;
+    return boardViolations(machine, host, accelerator.current, signal);
   }
 
   #hookViolations(

@@ -9,6 +9,7 @@ export function machineFacts({ spec, status }: VmDocument): readonly Fact[] {
   const machine = spec?.template.spec;
   if (machine === undefined) return [];
   const { resources, cpu, memory, firmware, kernel, display, cloudInit, userData, clock } = machine;
+  const { watchdog, vsock, hyperv } = machine;
   const { topology } = cpu ?? {};
   const arranged =
     topology === undefined
@@ -28,6 +29,10 @@ export function machineFacts({ spec, status }: VmDocument): readonly Fact[] {
     ['Kernel', kernel?.path],
     ['Display', display && (display.type === 'none' ? 'none' : `VNC, ${display.video ?? 'vga'}`)],
     ['Clock', clock?.offset],
+    ['Watchdog', watchdog && `${watchdog.model}, ${watchdog.action}`],
+    ['Vsock', vsock && (vsock.cid ?? 'yes')],
+    ['Hyper-V', hyperv && hypervText(hyperv)],
+    ['SMBIOS', firmware?.smbios && Object.values(firmware.smbios).join(', ')],
     ['User data', userData],
     ['Host name', cloudInit?.hostname],
     ['Instance ID', cloudInit?.instanceId],
@@ -44,6 +49,11 @@ function firmwareText(firmware: Machine['firmware']): string {
     tpm ? `TPM ${tpm.version}` : '',
   ];
   return parts.filter((part) => part !== '').join(', ');
+}
+
+function hypervText({ enabled, features }: NonNullable<Machine['hyperv']>): string {
+  if (!enabled) return 'none';
+  return features === undefined ? 'usual enlightenments' : features.join(', ');
 }
 
 /** Its disks and drives, as the hypervisor has them and as the spec wants them. */

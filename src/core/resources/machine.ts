@@ -1,4 +1,5 @@
 import * as z from '../zod.ts';
+import { hyperv, smbios, vsock, watchdog } from './board.ts';
 import { cloudInit } from './cloud-init.ts';
 import { absolutePath, bytesQuantity, choice, cpuQuantity, labels } from './field-schemas.ts';
 import { imageSource } from './image-source.ts';
@@ -111,6 +112,10 @@ const firmware = z.strictObject({
       description: "What becomes of UEFI's variables; keep if left out.",
       notSupportedValues: { reset: 'the agent cannot make variables anew yet; leave it out' },
     }),
+  smbios: smbios.optional().meta({
+    description:
+      "What the guest reads of who has made its hardware. Its UUID there is the VM's. What is left out is QEMU's.",
+  }),
 });
 
 const kernel = z.strictObject({
@@ -233,6 +238,16 @@ export const machine = z.strictObject({
   display: display.optional().meta({
     description:
       'Its screen. If left out, a new VM has none, and one that is there stays as it is.',
+  }),
+  watchdog: watchdog.optional().meta({
+    description: 'A watchdog, which the guest has to answer again and again once it has begun to.',
+  }),
+  vsock: vsock.optional().meta({
+    description: 'A socket between the guest and programs of its node (virtio-vsock).',
+  }),
+  hyperv: hyperv.optional().meta({
+    description:
+      'Hyper-V enlightenments, by which Windows knows that it is a guest; with KVM. If left out, a new VM has none, and one that is there stays as it is.',
   }),
   console: z
     .strictObject({

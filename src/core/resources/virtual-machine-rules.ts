@@ -1,4 +1,5 @@
 import { parseBitRate, parseBytes, parseMilliCpus, similarBytes } from '../quantity.ts';
+import { enlightenmentProblems } from './enlightenments.ts';
 import { hasSeed } from './has-seed.ts';
 import type { Machine } from './machine.ts';
 import { networkProblems } from './network-rules.ts';
@@ -74,6 +75,13 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
     yield { path: ['cloudInit', 'networkConfig'], message };
   }
   yield* numberProblems(machine);
+  const { watchdog, hyperv } = machine;
+  if (watchdog?.model === 'itco' && isI440fx(machine)) {
+    yield { path: ['watchdog', 'model'], message: 'needs the machine type q35 to be itco' };
+  }
+  for (const { index, message } of enlightenmentProblems(hyperv?.features ?? [])) {
+    yield { path: ['hyperv', 'features', index], message };
+  }
   if (machine.firmware?.type !== 'uefi') {
     for (const field of ['secureBoot', 'secureBootKeys', 'nvram'] as const) {
       const value = machine.firmware?.[field];
@@ -81,7 +89,7 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
       yield { path: ['firmware', field], message: 'needs the firmware type uefi' };
     }
   }
-  if (machine.firmware?.secureBoot === true && /^pc(-i440fx|$)/.test(machine.machineType ?? '')) {
+  if (machine.firmware?.secureBoot === true && isI440fx(machine)) {
     yield { path: ['firmware', 'secureBoot'], message: 'needs the machine type q35' };
   }
   if (machine.firmware?.secureBootKeys !== undefined && machine.firmware.secureBoot !== true) {
@@ -99,6 +107,10 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
   for (const message of sizeProblems(machine.resources.disk)) {
     yield { path: ['resources', 'disk'], message };
   }
+}
+
+function isI440fx({ machineType = '' }: Machine): boolean {
+  return /^pc(-i440fx|$)/.test(machineType);
 }
 
 function* numberProblems(machine: Machine): Generator<SpecProblem> {

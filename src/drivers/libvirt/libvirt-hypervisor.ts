@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { connectionUri, expectedSockets } from '../../core/libvirt-socket.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -26,6 +27,7 @@ import { LibvirtDomains, type NodeDefaults } from './libvirt-domains.ts';
 import { LibvirtGuestAgent } from './libvirt-guest-agent.ts';
 import { LibvirtJobs } from './libvirt-jobs.ts';
 import { findIncomingSocket } from './libvirt-socket.ts';
+import { machineProblems } from './machine-problems.ts';
 import { Seeds } from './seeds.ts';
 import { StatisticsSampler } from './statistics-sampler.ts';
 import { TpmStates } from './tpm-states.ts';
@@ -56,6 +58,8 @@ export interface LibvirtHypervisorOptions {
   readonly onCallEnded?: (call: string, outcome: string) => void;
 }
 
+/** Of the kernel's module, or what loads it when it is opened. */
+const VHOST_VSOCK = 'dev/vhost-vsock';
 const DEFAULT_CALL_TIMEOUT_MS = 10_000;
 /** A QEMU that hangs holds up the first sample that asks it, and is left out of the next. */
 const SAMPLE_TIMEOUT_MS = 3_000;
@@ -160,6 +164,18 @@ export class LibvirtHypervisor implements Hypervisor {
           await driver.call('readDomainCapabilities', [], { action }, signal),
           firmware,
         );
+      },
+      async findMachineProblems(machine, accelerator, signal) {
+        const { watchdog, vsock, hyperv } = machine;
+        const asksKvm = hyperv !== undefined && accelerator === 'kvm';
+        const action = 'read what KVM gives VMs';
+        return machineProblems(machine, {
+          libvirtVersion: watchdog === undefined ? '' : (await this.getInfo(signal)).libvirtVersion,
+          capabilities: asksKvm
+            ? await driver.call('readDomainCapabilities', [], { action }, signal)
+            : '',
+          hasVsock: vsock === undefined || existsSync(join(options.root ?? '/', VHOST_VSOCK)),
+        });
       },
     };
     this.statistics = sampler;

@@ -31,6 +31,19 @@ const REFUSALS: readonly Refusal[] = [
       `install swtpm on ${where} (Debian: apt-get install swtpm swtpm-tools) and restart libvirt, or give the VM no TPM`,
   },
   {
+    words: /unable to open vhost-vsock device/,
+    reason: 'FEATURE_NOT_SUPPORTED',
+    advice: (_match, where) =>
+      `load the module vhost_vsock on ${where} if its kernel has it, or give the VM no vsock`,
+  },
+  {
+    words:
+      /kernel doesn't (?:allow|support).*Hyper-?V|Hyper-?V .* (?:is|are) not supported|host doesn't support hyperv '[\w-]+' feature/i,
+    reason: 'FEATURE_NOT_SUPPORTED',
+    advice: (_match, where) =>
+      `KVM of ${where} does not give what the VM asks for in spec.template.spec.hyperv: name fewer features, or set enabled to false`,
+  },
+  {
     words: cannotOpen('Permission denied'),
     reason: 'IMAGE_NOT_READABLE',
     advice: ([, uid = 'USER'], where) =>

@@ -201,6 +201,19 @@ test('a node without the firmware of a VM keeps it away, and says what to instal
   }
 });
 
+test('a node without what the board of a VM has keeps it away', async () => {
+  using nodes = await TwoNodes.open();
+  const watchdog = { model: 'itco', action: 'reset' } as const;
+  const machine = { watchdog, vsock: {}, hyperv: { enabled: true } };
+  assert.deepEqual(await fieldsAgainst(nodes, machine), []);
+  for (const field of ['watchdog.model', 'vsock', 'hyperv'] as const) {
+    nodes.destination.hypervisor.host.lackingParts = [field];
+    assert.deepEqual(await fieldsAgainst(nodes, machine), [
+      `FEATURE_NOT_SUPPORTED spec.template.spec.${field}`,
+    ]);
+  }
+});
+
 test('a node that cannot give a VM its CPU features keeps it away', async () => {
   using nodes = await TwoNodes.open();
   assert.deepEqual(await fieldsAgainst(nodes, { cpu: { features: ['+aes', '-svm'] } }), []);

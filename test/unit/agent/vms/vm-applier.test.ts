@@ -376,6 +376,42 @@ test('what a change of firmware does to what the guest keeps in it is said befor
   assert.match(warnings.join('\n'), /cannot read without/);
 });
 
+test('a board that the node cannot give is refused by field, and enlightenments that it does without are told', async () => {
+  await using node = await OneNode.open();
+  const watchdog = { model: 'i6300esb', action: 'reset' } as const;
+  const machine = { vsock: {}, hyperv: { enabled: true }, watchdog };
+  node.hypervisor.host.lackingParts = ['vsock', 'watchdog.model'];
+  await assert.rejects(apply(node, newRequest('web', { machine }), { dryRun: true }), {
+    reason: 'FEATURE_NOT_SUPPORTED',
+    violations: ['vsock', 'watchdog.model'].map((field) => ({
+      field: `spec.template.spec.${field}`,
+      description: 'is lacking here; leave it out',
+    })),
+  });
+  node.hypervisor.host.lackingParts = [];
+  const request = newRequest('web', { machine });
+  const { warnings, vm } = await apply(node, request);
+  assert.deepEqual(warnings, [
+    'spec.template.spec.hyperv is kept and has no effect: this node runs VMs without KVM, which alone gives them',
+  ]);
+  assert.deepEqual(vm.definition.spec.template.spec.watchdog, watchdog);
+  const changed = manifestOf(request, {
+    machine: {
+      ...machine,
+      watchdog: { ...watchdog, action: 'pause' },
+      firmware: { type: 'bios', smbios: { sku: 'k' } },
+    },
+  });
+  const { changes } = await apply(node, changed, { dryRun: true });
+  assert.deepEqual(
+    changes.map(({ field, effect }) => [field.replace('spec.template.spec.', ''), effect]),
+    [
+      ['watchdog.action', 'next-start'],
+      ['firmware', 'next-start'],
+    ],
+  );
+});
+
 test('firmware that the node lacks is refused by field, with what to install', async () => {
   await using node = await OneNode.open();
   node.hypervisor.host.lacking = ['secureBoot', 'tpm'];

@@ -2,6 +2,7 @@ import type { Machine } from '../../../../core/resources/machine.ts';
 import { type DomainPart, type DomainXmlOptions, nextStart } from '../domain-part.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import { attributeOf, findElement } from '../xml-query.ts';
+import { hypervClockNode } from './hyperv-part.ts';
 
 export const clockPart: DomainPart = {
   drift: 'clock',
@@ -25,8 +26,8 @@ export const clockPart: DomainPart = {
   },
 };
 
-function clockNode({ clock }: Machine, { accelerator }: DomainXmlOptions): XmlNode {
-  const offset = clock?.offset ?? 'utc';
+function clockNode(machine: Machine, { accelerator }: DomainXmlOptions): XmlNode {
+  const offset = machine.clock?.offset ?? 'utc';
   if (accelerator === 'tcg') return element('clock', { offset });
   // With KVM's own clock the HPET only costs wake-ups.
   return element(
@@ -35,5 +36,6 @@ function clockNode({ clock }: Machine, { accelerator }: DomainXmlOptions): XmlNo
     element('timer', { name: 'rtc', tickpolicy: 'catchup' }),
     element('timer', { name: 'pit', tickpolicy: 'delay' }),
     element('timer', { name: 'hpet', present: 'no' }),
+    hypervClockNode(machine),
   );
 }
