@@ -3,6 +3,7 @@ import { type MadeDisks, withMadeDisks } from '../../core/made-disks.ts';
 import { parseBytes } from '../../core/quantity.ts';
 import type { Machine } from '../../core/resources/machine.ts';
 import { memoryBytesOf, roundingNotes } from '../../core/resources/machine-amounts.ts';
+import type { PresetVm } from '../../core/resources/os-preset.ts';
 import type { WantedVm } from '../../core/resources/parse-virtual-machine.ts';
 import { summarize } from '../../core/resources/schema-issues.ts';
 import { checkSupport, type Support } from '../../core/resources/support.ts';
@@ -64,6 +65,12 @@ const WEIGHTS: readonly Reason[] = [
 
 const ALL_HOOKS: readonly HookName[] = ['preStart', 'postStart', 'preStop'];
 
+interface ValidateOptions {
+  readonly isStarted: boolean;
+  /** What of it was filled in for its guest's system. */
+  readonly preset?: Pick<PresetVm, 'set'>;
+}
+
 /** What a look at the files of a VM has found. */
 interface FilesReport {
   readonly violations: readonly SpecViolation[];
@@ -102,7 +109,7 @@ export class DefinitionValidator {
    */
   async validate(
     { metadata, spec }: WantedVm,
-    { isStarted }: { readonly isStarted: boolean },
+    { isStarted, preset }: ValidateOptions,
     signal: AbortSignal,
   ): Promise<readonly string[]> {
     const machine = spec.template.spec;
@@ -125,12 +132,12 @@ export class DefinitionValidator {
     const ofNetworks =
       violations.length === 0 ? await this.#networkViolations(machine, signal) : [];
     const [inUse, others] = [ofFiles.filter(isInUse), ofFiles.filter((one) => !isInUse(one))];
-    throwIfAny(`accept VM ${JSON.stringify(metadata.name)}`, [
-      ...violations,
-      ...ofNetworks,
-      ...others,
-      ...(isStarted ? inUse : []),
-    ]);
+    throwIfAny(
+      `accept VM ${JSON.stringify(metadata.name)}`,
+      [...violations, ...ofNetworks, ...others, ...(isStarted ? inUse : [])].map((violation) =>
+        presetViolation(violation, preset),
+      ),
+    );
     return [
       ...roundingNotes(machine),
       ...boardNotes(machine, this.#options.accelerator.current),
@@ -322,6 +329,17 @@ export class DefinitionValidator {
 
 function isInUse({ reason }: SpecViolation): boolean {
   return reason === 'IMAGE_IN_USE';
+}
+
+/** Nobody finds in his manifest what a preset has put there. */
+function presetViolation(
+  violation: SpecViolation,
+  preset: ValidateOptions['preset'],
+): SpecViolation {
+  const own = preset?.set.find(({ field }) => violation.field.startsWith(`${MACHINE}.${field}`));
+  if (own === undefined) return violation;
+  const description = `${violation.description} (os: windows has set ${own.field} to ${own.value}; give another ${own.field} to do without)`;
+  return { ...violation, description };
 }
 
 function weight({ reason }: SpecViolation): number {

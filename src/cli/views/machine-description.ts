@@ -23,6 +23,7 @@ export function machineFacts({ spec, status }: VmDocument): readonly Fact[] {
       'Memory',
       `${resources.memory}${memory?.hugepages === undefined ? '' : ` in pages of ${memory.hugepages}`}`,
     ],
+    ['Guest system', machine.os],
     ['Machine type', status?.machineType ?? machine.machineType],
     ['Accelerator', status?.accelerator],
     ['Firmware', firmwareText(firmware)],

@@ -202,6 +202,10 @@ export const machine = z.strictObject({
     description:
       'Programs that the node runs around its life, where its configuration allows that; see [hooks](../hooks.md).',
   }),
+  os: choice('GUEST_OS', ['linux', 'windows']).optional().meta({
+    description:
+      'What system its guest is: with windows, what that needs is filled in where the manifest leaves it open; see [Windows](../windows.md). Nothing is with linux, or if left out.',
+  }),
   cpu: cpu.optional().meta({ description: 'Details of its processors.' }),
   memory: z
     .strictObject({

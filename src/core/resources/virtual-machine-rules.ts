@@ -109,7 +109,8 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
   }
 }
 
-function isI440fx({ machineType = '' }: Machine): boolean {
+/** Whether it is of the older board, which has no PCIe. */
+export function isI440fx({ machineType = '' }: Pick<Machine, 'machineType'>): boolean {
   return /^pc(-i440fx|$)/.test(machineType);
 }
 

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
+import { truncate, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { hasReason } from '../../../src/core/errors.ts';
 import type { Machine } from '../../../src/core/resources/machine.ts';
+import { withPreset } from '../../../src/core/resources/os-preset.ts';
+import { parseVirtualMachine } from '../../../src/core/resources/parse-virtual-machine.ts';
 import type { VmDefinition } from '../../../src/core/vm-definition.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
 import { until } from '../../fixtures/until.ts';
@@ -117,6 +121,47 @@ describe("a machine's board", { skip: skipReason() }, () => {
       const found = await source.domains.find(vm.uid, never);
       return found?.state === 'paused' && found.stateReason === 'watchdog';
     });
+    await source.domains.destroy(vm.uid, never);
+    await source.domains.undefine(vm.uid, never);
+  });
+
+  test('starts with all that Windows needs', async () => {
+    const { source, sourceNode } = pair;
+    const disk = path.join(sourceNode.folder, 'windows.raw');
+    await writeFile(disk, '');
+    await truncate(disk, 2 ** 20);
+    const { wanted } = withPreset(
+      parseVirtualMachine({
+        metadata: { name: 'win' },
+        spec: {
+          template: {
+            spec: {
+              os: 'windows',
+              resources: { cpu: 1, memory: '64Mi' },
+              networks: [{ name: 'lan', type: 'bridge', bridge: 'br0' }],
+              volumes: [{ name: 'system', format: 'raw', source: { file: { path: disk } } }],
+            },
+          },
+        },
+      }),
+    );
+    const vm = tinyVm({ spec: wanted.spec });
+    await source.domains.define(vm, never);
+    await source.domains.start(vm.uid, never);
+    const text = sourceNode.virsh('dumpxml', vm.uid);
+    for (const pattern of [
+      /<loader [^>]*secure='yes'/,
+      /<tpm model='tpm-crb'/,
+      /<clock offset='localtime'/,
+      /<target dev='sda' bus='sata'/,
+      /<model type='e1000e'/,
+      /<graphics type='vnc'/,
+      /<input type='tablet' bus='usb'/,
+    ]) {
+      assert.match(text, pattern);
+    }
+    const found = await source.domains.find(vm.uid, never);
+    assert.deepEqual([found?.drift, found?.definition], [[], vm]);
     await source.domains.destroy(vm.uid, never);
     await source.domains.undefine(vm.uid, never);
   });

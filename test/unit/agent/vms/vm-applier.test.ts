@@ -412,6 +412,41 @@ test('a board that the node cannot give is refused by field, and enlightenments 
   );
 });
 
+test('what Windows needs is filled in, shown and kept, and a node that lacks it says who has asked for it', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest('win', { machine: { os: 'windows' } });
+  node.hypervisor.host.lacking = ['tpm'];
+  await assert.rejects(apply(node, request, { dryRun: true }), {
+    reason: 'FEATURE_NOT_SUPPORTED',
+    violations: [
+      {
+        field: 'spec.template.spec.firmware.tpm',
+        description:
+          'is lacking here; install it (os: windows has set firmware to uefi with Secure Boot and a TPM 2.0; give another firmware to do without)',
+      },
+    ],
+  });
+  node.hypervisor.host.lacking = [];
+  const { vm, warnings } = await apply(node, request);
+  const { clock, firmware, hyperv, display } = vm.definition.spec.template.spec;
+  assert.deepEqual(
+    [clock?.offset, firmware?.secureBoot, display?.type],
+    ['localtime', true, 'vnc'],
+  );
+  assert.deepEqual(hyperv, { enabled: true });
+  assert.match(
+    warnings.join('\n'),
+    /os windows sets what the manifest leaves open: machineType q35, firmware uefi with/,
+  );
+  assert.equal((await apply(node, request)).outcome, 'unchanged');
+  const own = manifestOf(request, { machine: { os: 'windows', clock: { offset: 'utc' } } });
+  const { changes } = await apply(node, own, { dryRun: true });
+  assert.deepEqual(
+    changes.map(({ field, before, after }) => [field.split('.').at(-1), before, after]),
+    [['offset', 'localtime', 'utc']],
+  );
+});
+
 test('firmware that the node lacks is refused by field, with what to install', async () => {
   await using node = await OneNode.open();
   node.hypervisor.host.lacking = ['secureBoot', 'tpm'];

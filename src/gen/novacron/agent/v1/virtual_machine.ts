@@ -61,6 +61,26 @@ export namespace RunStrategy {
   export type UNRECOGNIZED = typeof RunStrategy.UNRECOGNIZED;
 }
 
+/** What system a guest is. */
+export const GuestOs = {
+  /** GUEST_OS_UNSPECIFIED - Left open, as LINUX. */
+  GUEST_OS_UNSPECIFIED: 0,
+  /** GUEST_OS_LINUX - Linux, or anything else that brings drivers for virtio. */
+  GUEST_OS_LINUX: 1,
+  /** GUEST_OS_WINDOWS - Windows. */
+  GUEST_OS_WINDOWS: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type GuestOs = typeof GuestOs[keyof typeof GuestOs];
+
+export namespace GuestOs {
+  export type GUEST_OS_UNSPECIFIED = typeof GuestOs.GUEST_OS_UNSPECIFIED;
+  export type GUEST_OS_LINUX = typeof GuestOs.GUEST_OS_LINUX;
+  export type GUEST_OS_WINDOWS = typeof GuestOs.GUEST_OS_WINDOWS;
+  export type UNRECOGNIZED = typeof GuestOs.UNRECOGNIZED;
+}
+
 /** A watchdog as the guest sees it. */
 export const WatchdogModel = {
   /** WATCHDOG_MODEL_UNSPECIFIED - Means I6300ESB in a request; never sent. */
@@ -705,6 +725,8 @@ export interface MachineSpec {
   display:
     | DisplaySpec
     | undefined;
+  /** What system its guest is: with WINDOWS, what that needs is filled in where the spec leaves it open, and answers have it. */
+  os: GuestOs;
   /** A watchdog. Unset means none for a VM that is new, and as it was made by others for one that is there. */
   watchdog:
     | WatchdogSpec
@@ -2324,6 +2346,7 @@ function createBaseMachineSpec(): MachineSpec {
     cloudInit: undefined,
     clock: undefined,
     display: undefined,
+    os: 0,
     watchdog: undefined,
     vsock: undefined,
     hyperv: undefined,
@@ -2385,6 +2408,9 @@ export const MachineSpec: MessageFns<MachineSpec> = {
     }
     if (message.display !== undefined) {
       DisplaySpec.encode(message.display, writer.uint32(146).fork()).join();
+    }
+    if (message.os !== 0) {
+      writer.uint32(152).int32(message.os);
     }
     if (message.watchdog !== undefined) {
       WatchdogSpec.encode(message.watchdog, writer.uint32(162).fork()).join();
@@ -2558,6 +2584,14 @@ export const MachineSpec: MessageFns<MachineSpec> = {
             message.display = DisplaySpec.decode(reader, reader.uint32());
             continue;
           }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.os = reader.int32() as any;
+            continue;
+          }
           case 20: {
             if (tag !== 162) {
               break;
@@ -2645,6 +2679,7 @@ export const MachineSpec: MessageFns<MachineSpec> = {
     message.display = (object.display !== undefined && object.display !== null)
       ? DisplaySpec.fromPartial(object.display)
       : undefined;
+    message.os = object.os ?? 0;
     message.watchdog = (object.watchdog !== undefined && object.watchdog !== null)
       ? WatchdogSpec.fromPartial(object.watchdog)
       : undefined;
