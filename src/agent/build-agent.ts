@@ -72,6 +72,7 @@ export async function buildAgent(parts: AgentParts) {
     hooks: parts.hooks,
     accelerator,
     minMemory: parts.minMemory,
+    capacity: capacityOf(host),
     nameOf: (vmUid) => {
       const known = inventory.findByUid(vmUid)?.definition;
       return known && nameKey(known);

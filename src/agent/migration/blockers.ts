@@ -47,6 +47,13 @@ export function blockerOf(
         ...blocked,
         message: `it has a ${obstacle.description}, which cannot move with it; detach it with "virsh detach-device ${domain}", or shut the VM down`,
       };
+    case 'lost-pages':
+      return {
+        ...blocked,
+        message:
+          'its memory is in huge pages, of which QEMU before 9.0 loses some on the way where it runs VMs without KVM; shut it down, or give it ordinary pages and restart it',
+        subject: 'spec.template.spec.memory.hugepages',
+      };
     default:
       return {
         ...blocked,

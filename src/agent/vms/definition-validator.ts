@@ -16,6 +16,7 @@ import type { HostBridges } from '../../drivers/host-bridges.ts';
 import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { ImageHolder, ImageInspector } from '../../drivers/images.ts';
+import type { Amounts } from '../node/node.ts';
 import type { NodeAccelerator } from '../node/node-accelerator.ts';
 import { boardNotes, boardViolations } from './board-violations.ts';
 import { cpuViolations } from './cpu-violations.ts';
@@ -35,6 +36,7 @@ import {
 } from './file-violations.ts';
 import { firmwareViolations } from './firmware-violations.ts';
 import { hookViolations } from './hook-violations.ts';
+import { hugepageViolations } from './hugepage-violations.ts';
 import { missingBridges, sameAddresses } from './network-violations.ts';
 import { commandNameOf } from './vm-words.ts';
 
@@ -52,6 +54,8 @@ export interface DefinitionValidatorOptions {
   readonly nameOf: (vmUid: string) => string | undefined;
   /** The least memory that a VM may have, as a quantity. */
   readonly minMemory: string;
+  /** What the node has in all. */
+  readonly capacity: Amounts;
 }
 
 /** Why a VM is refused, the weightiest first: what is wrong in itself comes before what this node lacks. */
@@ -182,6 +186,7 @@ export class DefinitionValidator {
     const ofCpu = await this.#cpuViolations(machine, signal);
     const violations = [
       ...(await this.#machineTypeViolations(machine, signal)),
+      ...hugepageViolations(machine, this.#options.capacity),
       // Whether it can have the model that it runs with is asked of what runs.
       ...ofCpu.filter(({ field }) => field.endsWith('.features')),
       ...(await firmwareViolations(machine, this.#options.host, signal)),
@@ -201,11 +206,15 @@ export class DefinitionValidator {
     return missingBridges(machine, await this.#options.bridges.list(signal));
   }
 
-  #memoryViolations(machine: Machine): SpecViolation[] {
+  #memoryViolations(machine: Machine): readonly SpecViolation[] {
     const { minMemory } = this.#options;
-    if (memoryBytesOf(machine) >= Number(parseBytes(minMemory) ?? 0n)) return [];
+    const ofPages = hugepageViolations(machine, this.#options.capacity);
+    if (memoryBytesOf(machine) >= Number(parseBytes(minMemory) ?? 0n)) return ofPages;
     const description = `must be at least ${minMemory}, not ${machine.resources.memory}; the node's setting limits.minMemory says so`;
-    return [{ field: `${MACHINE}.resources.memory`, description, reason: 'INVALID_SPEC' }];
+    return [
+      { field: `${MACHINE}.resources.memory`, description, reason: 'INVALID_SPEC' },
+      ...ofPages,
+    ];
   }
 
   async #machineTypeViolations(machine: Machine, signal: AbortSignal): Promise<SpecViolation[]> {

@@ -210,12 +210,12 @@ export const machine = z.strictObject({
   memory: z
     .strictObject({
       hugepages: z.enum(['2Mi', '1Gi'], 'must be 2Mi or 1Gi').optional().meta({
-        description: 'Size of the pages that it is made of.',
-        notSupported: 'the agent cannot use huge pages yet; leave it out',
+        description:
+          'Size of the huge pages that it is made of, which the node must have reserved. If left out, a new VM has none, and one that is there stays as it is.',
       }),
       freePageReporting: z.boolean().optional().meta({
         description:
-          'Pages that the guest has freed are given back to the node at once. If left out, a new VM does so, and one that is there stays as it is.',
+          'Pages that the guest has freed are given back to the node at once; not those that are huge. If left out, a new VM does so, and one that is there stays as it is.',
       }),
     })
     .optional()

@@ -75,6 +75,10 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
     yield { path: ['cloudInit', 'networkConfig'], message };
   }
   yield* numberProblems(machine);
+  if (machine.memory?.hugepages !== undefined && machine.memory.freePageReporting === true) {
+    const message = 'must be left out or false with hugepages, which are never given back';
+    yield { path: ['memory', 'freePageReporting'], message };
+  }
   const { watchdog, hyperv } = machine;
   if (watchdog?.model === 'itco' && isI440fx(machine)) {
     yield { path: ['watchdog', 'model'], message: 'needs the machine type q35 to be itco' };

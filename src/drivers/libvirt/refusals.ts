@@ -31,6 +31,18 @@ const REFUSALS: readonly Refusal[] = [
       `install swtpm on ${where} (Debian: apt-get install swtpm swtpm-tools) and restart libvirt, or give the VM no TPM`,
   },
   {
+    words: /unable to map backing store for guest RAM|Insufficient free host memory pages/i,
+    reason: 'NODE_CAPACITY_EXCEEDED',
+    advice: (_match, where) =>
+      `there are not as many huge pages of this size free on ${where} (/sys/kernel/mm/hugepages): end what has them, reserve more, or give the VM ordinary pages (spec.template.spec.memory.hugepages)`,
+  },
+  {
+    words: /hugetlbfs (?:filesystem|mount)|hugepages? .*not (?:supported|enabled|found|mounted)/i,
+    reason: 'FEATURE_NOT_SUPPORTED',
+    advice: (_match, where) =>
+      `mount them on ${where} (systemctl start dev-hugepages.mount) and restart libvirt, or give the VM ordinary pages (spec.template.spec.memory.hugepages)`,
+  },
+  {
     words: /unable to open vhost-vsock device/,
     reason: 'FEATURE_NOT_SUPPORTED',
     advice: (_match, where) =>

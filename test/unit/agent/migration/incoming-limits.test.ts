@@ -181,9 +181,8 @@ test('every field that only the agent it comes from can carry out keeps a VM awa
   assert.deepEqual(against, [
     'NOT_SUPPORTED spec.template.spec.networks[0].type',
     'NOT_SUPPORTED spec.template.spec.devices',
-    'NOT_SUPPORTED spec.template.spec.memory.hugepages',
     'NOT_SUPPORTED spec.template.spec.firmware.nvram',
-    // The node has none to give either.
+    // The node has none to give.
     'NODE_CAPACITY_EXCEEDED spec.template.spec.memory.hugepages',
   ]);
   assert.deepEqual(await fieldsAgainst(nodes, { nodeSelector: { zone: 'north' } }), []);

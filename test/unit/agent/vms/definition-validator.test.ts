@@ -56,6 +56,7 @@ function newValidator(parts: Partial<DefinitionValidatorOptions> = {}) {
     hooks: new FakeHookRunner(),
     accelerator: TCG,
     minMemory: '64Mi',
+    capacity: { 'hugepages-2Mi': 2 ** 30 },
     nameOf: () => undefined,
     ...parts,
   });
@@ -113,6 +114,20 @@ const REFUSALS: readonly Refusal[] = [
     reason: 'CPU_INCOMPATIBLE',
     field: `${MACHINE}.cpu.model`,
     says: /is no-such-cpu, .*Unknown CPU model no-such-cpu; choose another model/,
+  },
+  {
+    what: 'more huge pages than the node has',
+    vm: wanted({ resources: { cpu: '1', memory: '1025Mi' }, memory: { hugepages: '2Mi' } }),
+    reason: 'NODE_CAPACITY_EXCEEDED',
+    field: `${MACHINE}.memory.hugepages`,
+    says: /needs 1026Mi in pages of 2Mi, of which this node has 1Gi in all; reserve them/,
+  },
+  {
+    what: 'huge pages of a size that the node has none of',
+    vm: wanted({ resources: { cpu: '1', memory: '64Mi' }, memory: { hugepages: '1Gi' } }),
+    reason: 'NODE_CAPACITY_EXCEEDED',
+    field: `${MACHINE}.memory.hugepages`,
+    says: /needs 1Gi in pages of 1Gi, of which this node has none; reserve them/,
   },
   {
     what: 'a CPU feature that the node cannot give',
@@ -229,7 +244,6 @@ const NOT_YET: Readonly<Record<string, WantedVm>> = {
   }),
   [`${MACHINE}.devices`]: wanted({ devices: [{ type: 'gpu' }] }),
   [`${MACHINE}.cpu.dedicated`]: wanted({ cpu: { dedicated: true } }),
-  [`${MACHINE}.memory.hugepages`]: wanted({ memory: { hugepages: '2Mi' } }),
   [`${MACHINE}.firmware.nvram`]: wanted({ firmware: { type: 'uefi', nvram: 'reset' } }),
   [`${MACHINE}.console.log`]: wanted({ console: { log: false } }),
   [`${MACHINE}.volumes[0].bus`]: wanted({ volumes: [{ ...ROOT, bus: 'nvme' }] }),
@@ -370,6 +384,7 @@ function heldBy(...holders: readonly ImageHolder[]) {
     hooks,
     accelerator: TCG,
     minMemory: '64Mi',
+    capacity: { 'hugepages-2Mi': 2 ** 30 },
     nameOf,
   });
 }
@@ -426,6 +441,7 @@ test('two volumes that lead to one image by different paths are an error of the 
     hooks: new FakeHookRunner(),
     accelerator: TCG,
     minMemory: '64Mi',
+    capacity: { 'hugepages-2Mi': 2 ** 30 },
     nameOf: () => undefined,
   });
   const vm = withSource({ file: { path: '/images/link.img' } });

@@ -100,12 +100,15 @@ test('a board that contradicts itself is refused by field', () => {
   });
   const board = {
     machineType: 'pc',
+    memory: { hugepages: '2Mi', freePageReporting: true },
     cpu: { features: ['+aes', '-svm', '-aes'] },
     watchdog: { model: 'itco' },
     hyperv: { features: ['relaxed', 'stimer', 'relaxed'] },
   };
   assert.deepEqual(violations(manifest(board)), {
     'spec.template.spec.cpu.features[2]': 'names aes a second time',
+    'spec.template.spec.memory.freePageReporting':
+      'must be left out or false with hugepages, which are never given back',
     'spec.template.spec.watchdog.model': 'needs the machine type q35 to be itco',
     'spec.template.spec.hyperv.features[1]': 'is stimer, which needs synic as well',
     'spec.template.spec.hyperv.features[2]': 'names relaxed a second time',

@@ -138,3 +138,33 @@ test('a domain without features gets enlightenments too', () => {
   const after = changed(bare, { hyperv: { enabled: true, features: ['relaxed'] } }, kvmOptions);
   assert.deepEqual(readExtras(after).enlightenments, ['relaxed']);
 });
+
+function pages(from: DomainDocument): readonly (string | undefined)[] {
+  return [from.hugepages, /freePageReporting='(\w+)'/.exec(from.toString())?.[1]];
+}
+
+test('huge pages come and go, what else somebody has said of the memory stays, and no guest gives them back', () => {
+  const ours = made({ memory: { hugepages: '2Mi' } });
+  assert.deepEqual([pages(ours), ours.drift], [['2Mi', 'off'], []]);
+  assert.deepEqual(pages(changed(ours, { memory: { hugepages: '1Gi' } })), ['1Gi', 'off']);
+  assert.deepEqual(pages(changed(ours, {})), [undefined, 'on']);
+  assert.deepEqual(pages(changed(made({}), { memory: { hugepages: '2Mi' } })), ['2Mi', 'off']);
+  const backing = '<memoryBacking><hugepages/><nosharepages/></memoryBacking>';
+  const foreign = made({}, tcgOptions, (xml) => xml.replace('<os>', `${backing}<os>`));
+  assert.equal(changed(foreign, {}).toString(), foreign.toString());
+  const larger = changed(foreign, { memory: { hugepages: '1Gi' } });
+  assert.deepEqual(pages(larger), ['1Gi', 'off']);
+  assert.match(larger.toString(), /<nosharepages\/>/);
+});
+
+test('a guest in huge pages has no odd size, which only whole pages could have', () => {
+  const odd = { ...tcgOptions, oddRamSize: true };
+  const huge = { memory: { hugepages: '2Mi' } } as const;
+  assert.doesNotMatch(made(huge, odd).toString(), /memory-backend-ram/);
+  const both = changed(made({}, odd), huge, odd);
+  assert.doesNotMatch(both.toString(), /memory-backend-ram/);
+  assert.match(
+    changed(both.withDefinition(definition({}, huge)), {}, odd).toString(),
+    /memory-backend-ram/,
+  );
+});
