@@ -19,6 +19,7 @@ import type { ImageHolder, ImageInspector } from '../../drivers/images.ts';
 import type { Amounts } from '../node/node.ts';
 import type { NodeAccelerator } from '../node/node-accelerator.ts';
 import { boardNotes, boardViolations } from './board-violations.ts';
+import { capacityViolations, dedicatedViolations } from './capacity-violations.ts';
 import { cpuViolations } from './cpu-violations.ts';
 import {
   type Asked,
@@ -36,7 +37,6 @@ import {
 } from './file-violations.ts';
 import { firmwareViolations } from './firmware-violations.ts';
 import { hookViolations } from './hook-violations.ts';
-import { hugepageViolations } from './hugepage-violations.ts';
 import { missingBridges, sameAddresses } from './network-violations.ts';
 import { commandNameOf } from './vm-words.ts';
 
@@ -162,6 +162,8 @@ export class DefinitionValidator {
     const asker = { vmUid: uid, arrivesAs: undefined };
     // What it would be started with may not be what its spec has.
     const violations = [
+      // The driver would leave it on the CPUs of all.
+      ...dedicatedViolations(machine, this.#options.capacity),
       ...(drift.includes('networks') ? [] : await this.#networkViolations(machine, signal)),
       ...(drift.includes('volumes') ? [] : await this.#fileViolations(files, asker, signal)),
       // Whatever else it has to run is told as a warning when it is to be.
@@ -186,7 +188,7 @@ export class DefinitionValidator {
     const ofCpu = await this.#cpuViolations(machine, signal);
     const violations = [
       ...(await this.#machineTypeViolations(machine, signal)),
-      ...hugepageViolations(machine, this.#options.capacity),
+      ...capacityViolations(machine, this.#options.capacity),
       // Whether it can have the model that it runs with is asked of what runs.
       ...ofCpu.filter(({ field }) => field.endsWith('.features')),
       ...(await firmwareViolations(machine, this.#options.host, signal)),
@@ -208,12 +210,12 @@ export class DefinitionValidator {
 
   #memoryViolations(machine: Machine): readonly SpecViolation[] {
     const { minMemory } = this.#options;
-    const ofPages = hugepageViolations(machine, this.#options.capacity);
-    if (memoryBytesOf(machine) >= Number(parseBytes(minMemory) ?? 0n)) return ofPages;
+    const ofCapacity = capacityViolations(machine, this.#options.capacity);
+    if (memoryBytesOf(machine) >= Number(parseBytes(minMemory) ?? 0n)) return ofCapacity;
     const description = `must be at least ${minMemory}, not ${machine.resources.memory}; the node's setting limits.minMemory says so`;
     return [
       { field: `${MACHINE}.resources.memory`, description, reason: 'INVALID_SPEC' },
-      ...ofPages,
+      ...ofCapacity,
     ];
   }
 

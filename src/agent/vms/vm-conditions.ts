@@ -195,6 +195,9 @@ function liveMigratable({ definition, deviceProblemOf = () => '' }: ConditionFac
     const message = 'spec.migrationPolicy.allowLiveMigration is false';
     return ['LiveMigratable', 'false', 'NotAllowed', message];
   }
+  if (template.spec.cpu?.dedicated === true) {
+    return ['LiveMigratable', 'false', 'DedicatedCpus', 'It has CPUs of this node for itself'];
+  }
   const local = volumesOf(template.spec).filter(
     (volume) => volume.shared !== true && !isReadOnly(volume),
   );

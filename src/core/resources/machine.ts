@@ -76,13 +76,10 @@ const cpu = z.strictObject({
     .meta({
       description: `Features added (\`+avx2\`) to those of the model, or taken away (\`-avx2\`), by libvirt's names; at most ${MAX_FEATURES}.`,
     }),
-  dedicated: z
-    .boolean()
-    .optional()
-    .meta({
-      description: 'Whole CPUs of the node, shared with nobody.',
-      notSupportedValues: { true: 'the agent cannot set CPUs apart yet; leave it out' },
-    }),
+  dedicated: z.boolean().optional().meta({
+    description:
+      'Each of its CPUs is one of the node, shared with nobody, of those that the node sets apart for that. Such a VM is not moved live.',
+  }),
 });
 
 const firmware = z.strictObject({

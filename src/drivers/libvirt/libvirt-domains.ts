@@ -11,6 +11,7 @@ import {
 } from '../hypervisor-domains.ts';
 import type { Accelerator, FileOwner } from '../hypervisor-host.ts';
 import type { ConsoleLogs } from './console-logs.ts';
+import { CpuPlacement, type NodeCpus } from './cpu-placement.ts';
 import { DomainReader, type DomainReaderOptions } from './domain-reader.ts';
 import { buildDomainXml } from './domain-xml/build-domain-xml.ts';
 import { DomainDocument } from './domain-xml/domain-document.ts';
@@ -40,6 +41,8 @@ export interface NodeDefaults {
   readonly accelerator: Accelerator;
   readonly defaultMachineType: string;
   readonly defaultCpuModel: string;
+  /** Undefined where no CPUs are set apart for VMs. */
+  readonly cpus?: NodeCpus | undefined;
   /** Folder of the files that the serial consoles are logged to. */
   readonly consoleDirectory: string;
 }
@@ -49,11 +52,15 @@ export class LibvirtDomains implements HypervisorDomains {
   readonly effectOf = effectOf;
   readonly #options: LibvirtDomainsOptions;
   readonly #reader: DomainReader;
+  readonly #placement: CpuPlacement;
   #qemuVersion: number | undefined;
 
   constructor(options: LibvirtDomainsOptions) {
     this.#options = options;
     this.#reader = new DomainReader(options);
+    const { driver, calls, cache } = options;
+    const cpus = () => options.nodeDefaults().cpus;
+    this.#placement = new CpuPlacement({ driver, calls, cache, cpus });
   }
 
   /** For a new connection: libvirt may be another one. */
@@ -163,7 +170,9 @@ export class LibvirtDomains implements HypervisorDomains {
   }
 
   async start(uid: string, signal: AbortSignal): Promise<void> {
-    await this.#options.calls.call('start', uid, [uid], 'start', signal);
+    const { calls } = this.#options;
+    const start = () => calls.call('start', uid, [uid], 'start', signal);
+    await this.#placement.start(uid, start, signal);
     await this.#noteStart(uid, Date.now(), signal);
   }
 
@@ -257,7 +266,7 @@ export class LibvirtDomains implements HypervisorDomains {
 
   async #xmlOptions(uid: string, signal: AbortSignal): Promise<DomainXmlOptions> {
     const { calls, variables, seeds, consoleLogs } = this.#options;
-    const nodeDefaults = this.#options.nodeDefaults();
+    const { cpus: _, ...nodeDefaults } = this.#options.nodeDefaults();
     this.#qemuVersion ??= await calls.call('readHypervisorVersion', uid, [], 'define', signal);
     return {
       ...nodeDefaults,

@@ -106,7 +106,12 @@ export class LibvirtHypervisor implements Hypervisor {
     const seeds = new Seeds(options.root ?? '/');
     const consoleLogs = new ConsoleLogs(nodeDefaults().consoleDirectory);
     const calls = new DriverCalls(driver, cache, callTimeoutMs);
-    const jobs = new LibvirtJobs(calls, cache, variables);
+    const jobs = new LibvirtJobs({
+      calls,
+      cache,
+      variables,
+      sharedCpus: () => nodeDefaults().cpus?.shared ?? [],
+    });
     const isLeaving = jobs.isLeaving.bind(jobs);
     const { logger } = options;
     const domains = new LibvirtDomains({

@@ -13,18 +13,28 @@ import { losesDirtyPagesUnderTcg } from './host-info.ts';
 import { toMigrationCall } from './migration-call.ts';
 import type { UefiVariables } from './uefi-variables.ts';
 
+interface LibvirtJobsOptions {
+  readonly calls: DriverCalls;
+  readonly cache: DefinitionCache;
+  readonly variables: UefiVariables;
+  /** Those that domains of this node are held to; empty if they are not. */
+  readonly sharedCpus: () => readonly number[];
+}
+
 /** Migrations as jobs of libvirt. */
 export class LibvirtJobs implements HypervisorJobs {
   readonly #calls: DriverCalls;
   readonly #cache: DefinitionCache;
   readonly #variables: UefiVariables;
+  readonly #sharedCpus: () => readonly number[];
   /** VMs whose migration from here this process waits for. */
   readonly #outgoing = new Set<string>();
 
-  constructor(calls: DriverCalls, cache: DefinitionCache, variables: UefiVariables) {
+  constructor({ calls, cache, variables, sharedCpus }: LibvirtJobsOptions) {
     this.#variables = variables;
     this.#calls = calls;
     this.#cache = cache;
+    this.#sharedCpus = sharedCpus;
   }
 
   isLeaving(uid: string): boolean {
@@ -33,7 +43,10 @@ export class LibvirtJobs implements HypervisorJobs {
 
   async migrate(uid: string, request: HypervisorMigration, signal: AbortSignal): Promise<void> {
     const xml = await this.#calls.call('readMigratableXml', uid, [uid], 'migrate', signal);
-    const call = toMigrationCall(xml, request, this.#variables.pathOf(uid));
+    const call = toMigrationCall(xml, request, {
+      nvramPath: this.#variables.pathOf(uid),
+      sharedCpus: this.#sharedCpus(),
+    });
     // Read after what is sent, so that a change in between is seen: with UNSAFE libvirt would take it.
     const { live } = await this.#calls.call('readXml', uid, [uid], 'migrate', signal);
     if (!isDeepStrictEqual(DomainDocument.parse(live).disks, request.disks)) {

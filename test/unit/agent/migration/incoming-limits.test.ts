@@ -200,6 +200,37 @@ test('a node without the firmware of a VM keeps it away, and says what to instal
   }
 });
 
+async function fieldsOf(nodes: TwoNodes): Promise<readonly string[]> {
+  const { blockers } = await nodes.source.agent.migrations.plan(nodes.spec, never);
+  return blockers.map(({ reason, subject }) => `${reason} ${subject}`);
+}
+
+test('a VM that runs with CPUs for itself stays, and one that only will at its next start may go', async () => {
+  const dedicated = { cpu: { dedicated: true } } as const;
+  {
+    using nodes = await TwoNodes.open({}, dedicated);
+    assert.deepEqual(
+      (await fieldsOf(nodes))[0],
+      'MIGRATION_BLOCKED spec.template.spec.cpu.dedicated',
+    );
+  }
+  using nodes = await TwoNodes.open();
+  const { template } = nodes.vm.spec;
+  const spec = { ...nodes.vm.spec, template: { spec: { ...template.spec, ...dedicated } } };
+  await nodes.source.hypervisor.domains.define({ ...nodes.vm, spec }, never);
+  assert.ok(!(await fieldsOf(nodes)).some((field) => field.startsWith('MIGRATION_BLOCKED')));
+});
+
+test('guests in huge pages of which some would be lost on the way stay', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.source.hypervisor.obstacles = [{ kind: 'lost-pages' }];
+  const { blockers } = await nodes.source.agent.migrations.plan(nodes.spec, never);
+  assert.deepEqual(
+    blockers.map(({ reason, subject }) => [reason, subject]),
+    [['MIGRATION_BLOCKED', 'spec.template.spec.memory.hugepages']],
+  );
+});
+
 test('a node without what the board of a VM has keeps it away', async () => {
   using nodes = await TwoNodes.open();
   const watchdog = { model: 'itco', action: 'reset' } as const;

@@ -56,7 +56,7 @@ function newValidator(parts: Partial<DefinitionValidatorOptions> = {}) {
     hooks: new FakeHookRunner(),
     accelerator: TCG,
     minMemory: '64Mi',
-    capacity: { 'hugepages-2Mi': 2 ** 30 },
+    capacity: { 'hugepages-2Mi': 2 ** 30, 'dedicated-cpus': 2 },
     nameOf: () => undefined,
     ...parts,
   });
@@ -128,6 +128,13 @@ const REFUSALS: readonly Refusal[] = [
     reason: 'NODE_CAPACITY_EXCEEDED',
     field: `${MACHINE}.memory.hugepages`,
     says: /needs 1Gi in pages of 1Gi, of which this node has none; reserve them/,
+  },
+  {
+    what: 'more CPUs for it alone than the node sets apart',
+    vm: wanted({ resources: { cpu: '3', memory: '64Mi' }, cpu: { dedicated: true } }),
+    reason: 'NODE_CAPACITY_EXCEEDED',
+    field: `${MACHINE}.cpu.dedicated`,
+    says: /needs 3 CPUs for the VM alone, and this node sets 2 apart; name more there/,
   },
   {
     what: 'a CPU feature that the node cannot give',
@@ -243,7 +250,6 @@ const NOT_YET: Readonly<Record<string, WantedVm>> = {
     networks: [{ ...BRIDGED, ipv4: { method: 'static', address: '10.0.0.2/24' } }],
   }),
   [`${MACHINE}.devices`]: wanted({ devices: [{ type: 'gpu' }] }),
-  [`${MACHINE}.cpu.dedicated`]: wanted({ cpu: { dedicated: true } }),
   [`${MACHINE}.firmware.nvram`]: wanted({ firmware: { type: 'uefi', nvram: 'reset' } }),
   [`${MACHINE}.console.log`]: wanted({ console: { log: false } }),
   [`${MACHINE}.volumes[0].bus`]: wanted({ volumes: [{ ...ROOT, bus: 'nvme' }] }),
@@ -384,7 +390,7 @@ function heldBy(...holders: readonly ImageHolder[]) {
     hooks,
     accelerator: TCG,
     minMemory: '64Mi',
-    capacity: { 'hugepages-2Mi': 2 ** 30 },
+    capacity: { 'hugepages-2Mi': 2 ** 30, 'dedicated-cpus': 2 },
     nameOf,
   });
 }
@@ -441,7 +447,7 @@ test('two volumes that lead to one image by different paths are an error of the 
     hooks: new FakeHookRunner(),
     accelerator: TCG,
     minMemory: '64Mi',
-    capacity: { 'hugepages-2Mi': 2 ** 30 },
+    capacity: { 'hugepages-2Mi': 2 ** 30, 'dedicated-cpus': 2 },
     nameOf: () => undefined,
   });
   const vm = withSource({ file: { path: '/images/link.img' } });

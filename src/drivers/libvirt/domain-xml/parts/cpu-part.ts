@@ -12,6 +12,7 @@ import type { XmlEditor } from '../xml-editor.ts';
 import { element, renderXml, type XmlNode } from '../xml-node.ts';
 import { parseXml, type XmlElement } from '../xml-parser.ts';
 import { attributeOf, childrenOf, findElement, textOf } from '../xml-query.ts';
+import { removePins } from './cpu-pins.ts';
 
 export interface DomainCpu {
   /** The most the domain can have. */
@@ -74,6 +75,9 @@ export const cpuPart: DomainPart = {
 
   change(editor, domain, machine, { before }) {
     changeCount(editor, domain, machine);
+    // Which they are is said at each start.
+    const isShared = machine.cpu?.dedicated !== true;
+    if (isShared && before?.cpu?.dedicated === true) removePins(editor, domain);
     const cpu = findElement(domain, 'cpu');
     if (cpu === undefined) addCpu(editor, domain, machine);
     else {
