@@ -18,6 +18,7 @@ export function machineFacts({ spec, status }: VmDocument): readonly Fact[] {
   return [
     ['CPU', `${resources.cpu}${arranged}`],
     ['CPU model', cpu?.model],
+    ['CPUs of its own', cpu?.dedicated === true ? 'yes' : undefined],
     ['CPU features', cpu?.features?.join(', ')],
     [
       'Memory',
