@@ -3,6 +3,7 @@ import type { Machine } from './machine.ts';
 import type { WantedVm } from './parse-virtual-machine.ts';
 import { isI440fx } from './virtual-machine-rules.ts';
 import { busOf, type Volume } from './volume.ts';
+import { ROOT_VOLUME, volumesOf } from './volumes-of.ts';
 
 /** A SATA controller has six places. */
 const SATA_PLACES = 6;
@@ -78,7 +79,7 @@ function ofNew(given: Machine, set: PresetField[]): Machine {
     set.push({ field: 'firmware', value: 'uefi with Secure Boot and a TPM 2.0' });
     changes.firmware = { type: 'uefi', secureBoot: true, tpm: { version: '2.0' } };
   }
-  return { ...given, ...changes, ...devices(given, [], [], set) };
+  return { ...given, ...changes, ...devices(given, undefined, set) };
 }
 
 function ofPresent(given: Machine, before: Machine, set: PresetField[]): Machine {
@@ -88,45 +89,70 @@ function ofPresent(given: Machine, before: Machine, set: PresetField[]): Machine
     ...given,
     ...(machineType !== undefined && { machineType }),
     ...(firmware !== undefined && { firmware }),
-    ...devices(given, before.volumes ?? [], before.networks ?? [], set),
+    ...devices(given, before, set),
   };
 }
 
 /** Each as it has been until now, if it has been there; else as Windows can use it without another driver. */
 function devices(
   given: Machine,
-  oldVolumes: readonly Volume[],
-  oldNetworks: NonNullable<Machine['networks']>,
+  before: Machine | undefined,
   set: PresetField[],
 ): Partial<Machine> {
-  const { volumes, networks } = given;
+  const volumes = volumesFor(given, before, set);
+  const networks = networksFor(given, before?.networks ?? [], set);
+  return { ...(volumes && { volumes }), ...(networks && { networks }) };
+}
+
+function volumesFor(
+  given: Machine,
+  before: Machine | undefined,
+  set: PresetField[],
+): Machine['volumes'] {
+  const old = before === undefined ? [] : volumesOf(before);
+  const own = given.volumes ?? [];
+  // That of resources.disk may be named to have a bus.
+  const isUnnamed =
+    given.resources.disk !== undefined && !own.some(({ name }) => name === ROOT_VOLUME);
+  const root = { name: ROOT_VOLUME, kind: 'disk', cache: 'none' } as const;
+  const all: readonly Volume[] = isUnnamed ? [root, ...own] : own;
   let places =
     SATA_PLACES -
-    (volumes ?? []).filter((volume) => busOf(volume) === 'sata').length -
+    all.filter((volume) => busOf(volume) === 'sata').length -
     (hasSeed(given) ? 1 : 0);
-  const withBus = volumes?.map((volume, index): Volume => {
-    if (volume.bus !== undefined || volume.kind === 'cdrom') return volume;
-    const old = oldVolumes.find(({ name, kind }) => name === volume.name && kind === 'disk');
-    if (old !== undefined) return old.bus === undefined ? volume : { ...volume, bus: old.bus };
+  const withBus = all.map((volume, index): Volume => {
+    const { name, kind, bus, readOnly, target } = volume;
+    if (bus !== undefined || kind === 'cdrom') return volume;
+    const present = old.find((one) => one.name === name && one.kind === 'disk');
+    if (present !== undefined) return withKept(volume, 'bus', present.bus);
     // A disk there can neither be read-only nor have the name of another bus.
-    if (places < 1 || volume.readOnly === true || volume.target !== undefined) return volume;
+    if (places < 1 || readOnly === true || target !== undefined) return volume;
     places -= 1;
     set.push({ field: `volumes[${index}].bus`, value: 'sata' });
     return { ...volume, bus: 'sata' };
   });
-  const withModel = networks?.map((network, index) => {
-    if (network.model !== undefined) return network;
-    const old = oldNetworks.find(({ name }) => name === network.name);
-    if (old !== undefined)
-      return old.model === undefined ? network : { ...network, model: old.model };
-    if (network.queues !== undefined) return network;
+  if (isUnnamed && withBus[0]?.bus === undefined) withBus.shift();
+  return given.volumes === undefined && withBus.length === 0 ? undefined : withBus;
+}
+
+function networksFor(
+  { networks }: Machine,
+  old: NonNullable<Machine['networks']>,
+  set: PresetField[],
+): Machine['networks'] {
+  return networks?.map((network, index) => {
+    const { name, model, queues } = network;
+    if (model !== undefined) return network;
+    const present = old.find((one) => one.name === name);
+    if (present !== undefined) return withKept(network, 'model', present.model);
+    if (queues !== undefined) return network;
     set.push({ field: `networks[${index}].model`, value: 'e1000e' });
     return { ...network, model: 'e1000e' as const };
   });
-  return {
-    ...(withBus !== undefined && { volumes: withBus }),
-    ...(withModel !== undefined && { networks: withModel }),
-  };
+}
+
+function withKept<T extends object, K extends keyof T>(of: T, key: K, value: T[K]): T {
+  return value === undefined ? of : { ...of, [key]: value };
 }
 
 /** What was filled in, in a sentence; empty if nothing was. */

@@ -128,3 +128,16 @@ test('the hardware of one that is there stays as its guest was installed on it, 
   assert.deepEqual([machine.firmware, machine.machineType], [undefined, undefined]);
   assert.deepEqual(filled({ os: 'windows', networks, volumes }, machine).machine, machine);
 });
+
+test('the disk of resources.disk is on SATA as well, and stays where it is if it has been there', () => {
+  const resources = { cpu: 2, memory: '4Gi', disk: '64Gi' };
+  const { machine } = filled({ os: 'windows', resources, volumes: undefined });
+  assert.deepEqual(machine.volumes, [{ name: 'root', kind: 'disk', cache: 'none', bus: 'sata' }]);
+  assert.deepEqual(
+    filled({ os: 'windows', resources, volumes: undefined }, machine).machine,
+    machine,
+  );
+  const before = filled({ resources, volumes: undefined }).machine;
+  const { machine: kept } = filled({ os: 'windows', resources, volumes: undefined }, before);
+  assert.equal(kept.volumes, undefined);
+});
