@@ -1,5 +1,7 @@
 import type { VirtualMachineRef, WatchCursor } from '../gen/novacron/agent/v1/common.ts';
 import {
+  AdoptVirtualMachineRequest,
+  type AdoptVirtualMachineResponse,
   ApplyVirtualMachineRequest,
   type ApplyVirtualMachineResponse,
   CreateVirtualMachineRequest,
@@ -106,6 +108,24 @@ export class VmCalls {
     return this.#connection.unary(
       VirtualMachineServiceService.applyVirtualMachine,
       request,
+      options,
+    );
+  }
+
+  /** Takes over a VM that no agent has made, which the hypervisor calls `domain`. */
+  adopt(
+    domain: string,
+    options: ChangeOptions & {
+      readonly dryRun?: boolean | undefined;
+      /** What it shall be called; as `domain` if left out. */
+      readonly name?: string | undefined;
+      readonly namespace?: string | undefined;
+    },
+  ): Promise<AdoptVirtualMachineResponse> {
+    const { dryRun = false, name = '', namespace = '', operationId = '' } = options;
+    return this.#connection.unary(
+      VirtualMachineServiceService.adoptVirtualMachine,
+      AdoptVirtualMachineRequest.create({ domain, name, namespace, dryRun, operationId }),
       options,
     );
   }

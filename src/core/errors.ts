@@ -32,6 +32,7 @@ export const REASONS = {
   VM_PAUSED: 'failed-precondition',
   VM_NOT_OWNED: 'failed-precondition',
   VM_UID_MISMATCH: 'failed-precondition',
+  VM_NOT_ADOPTABLE: 'failed-precondition',
   IMAGE_NOT_FOUND: 'failed-precondition',
   IMAGE_INVALID: 'failed-precondition',
   IMAGE_IN_USE: 'failed-precondition',
@@ -64,6 +65,7 @@ export const REASONS = {
   HOOK_NOT_ALLOWED: 'failed-precondition',
   HOOK_FAILED: 'failed-precondition',
   CONSOLE_IN_USE: 'failed-precondition',
+  CONSOLE_NOT_FOUND: 'failed-precondition',
   DISPLAY_NOT_FOUND: 'failed-precondition',
 
   MIGRATION_NOT_FOUND: 'not-found',

@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 export interface HypervisorConsoles {
   /**
    * The first serial console of a VM that runs, both ways, from now on. One at a time has it: fails with CONSOLE_IN_USE if
-   * another program does, unless `takeOver` ends that one's. Fails with VM_NOT_RUNNING for a VM that is off.
+   * another program does, unless `takeOver` ends that one's. Fails with VM_NOT_RUNNING for a VM that is off and CONSOLE_NOT_FOUND for one that has none.
    *
    * The stream ends when the VM stops, when somebody else takes it over and when the hypervisor is lost, and does not say which.
    * Destroying it lets go of the console. Of output that nobody fetches 256 KiB are kept; a line tells how much was left out.

@@ -44,6 +44,16 @@ export interface HypervisorDomains {
    */
   setFacts(uid: string, facts: Partial<VmFacts>, signal: AbortSignal): Promise<void>;
 
+  /** What a VM that no agent has made is, read anew; undefined if there is none with this uid. Fails with HYPERVISOR_FAILURE if it cannot be read. */
+  findAdoptable(uid: string, signal: AbortSignal): Promise<AdoptableVm | undefined>;
+
+  /**
+   * Makes a VM that somebody else has made one of an agent, with a definition whose machine is what `findAdoptable` has read: it
+   * carries that from then on, all else of it stays, and if it runs it runs on. From then on the hypervisor starts it by itself no
+   * more. Repeating it is fine. Fails with VM_BUSY if the VM is not as the definition says any more.
+   */
+  adopt(definition: VmDefinition, signal: AbortSignal): Promise<void>;
+
   /**
    * Has the VM be as the definition says, of which only what is in the drive of this volume is new, and exchanges that at once if
    * the VM is on. Fails with DEVICE_IN_USE if the guest holds the drive shut, unless it is forced.
@@ -200,6 +210,22 @@ export type DriftedPart =
   // It vanishes once it stops
   | 'persistence';
 
+/** A VM that no agent has made, as a manifest would say it. */
+export interface AdoptableVm {
+  /** `spec.template.spec` of its manifest, not yet checked. */
+  readonly machine: unknown;
+  /** What no manifest can say and stays as it is, each in a few words. */
+  readonly kept: readonly string[];
+  /** It is a guest of another architecture than manifests speak of. */
+  readonly isOther: boolean;
+  /** The hypervisor starts it when the host has booted. */
+  readonly isAutostarted: boolean;
+  /** Its memory is saved to a file, and its next start goes on from there. */
+  readonly isSaved: boolean;
+  /** Something is being done to it, such as a migration or a backup. */
+  readonly isBusy: boolean;
+}
+
 export interface HypervisorVm {
   readonly uid: string;
   /** The hypervisor's own name for it. */
@@ -220,6 +246,12 @@ export interface HypervisorVm {
    * that is not ours or not all understood.
    */
   readonly drift: readonly DriftedPart[];
+  /** What of one that was adopted no manifest can say, each in a few words. Left out where there is nothing. */
+  readonly kept?: readonly string[] | undefined;
+  /** Names of disks that one that was adopted has beside its volumes, at its next start too. Left out where there are none. */
+  readonly keptDisks?: readonly string[] | undefined;
+  /** What it has of this host and cannot move with it, for people. Left out where there is nothing. */
+  readonly boundDevices?: readonly string[] | undefined;
   /** As it was when the running VM started, where that differs; undefined otherwise. */
   readonly liveDefinition: VmDefinition | undefined;
   /**

@@ -55,8 +55,8 @@ export type MigrationObstacle =
   | { readonly kind: 'block-job'; readonly target: string }
   /** Something of this host is attached; for people. */
   | { readonly kind: 'device'; readonly description: string }
-  /** Pages of its memory, which is in huge ones, would be lost: QEMU that emulates does before 9.0. */
-  | { readonly kind: 'lost-pages' }
+  /** The hypervisor would lose some of its memory on the way, from how it was started, or as it is in huge pages. */
+  | { readonly kind: 'lossy-memory'; readonly isInHugePages: boolean }
   /** The VM is being saved, dumped or backed up. */
   | { readonly kind: 'job' };
 

@@ -24,6 +24,12 @@ testHypervisor('FakeHypervisor', async () => {
       return vm;
     },
     mediumPath: '/images/setup.iso',
+    async makeByHand() {
+      const vm = tinyVm({}, { kernel: { path: '/boot/vmlinuz' } });
+      await source.domains.define(vm, never);
+      source.addForeign(vm.uid, { kept: ['sound ich9'] });
+      return vm;
+    },
     changeByHand: (uid, part) => source.changeByHand(uid, part),
     migration(definition, speed) {
       source.migrationIterations = speed === 'slow' ? 1000 : 20;

@@ -13,6 +13,7 @@ import {
   hypervisorNameOf,
 } from '../../src/drivers/hypervisor-domains.ts';
 import type { HypervisorEvent } from '../../src/drivers/hypervisor-events.ts';
+import { testAdoption } from './hypervisor-adoption-contract.ts';
 import {
   assertAbortable,
   never,
@@ -32,6 +33,7 @@ export function testHypervisorDomains(use: UseFixture): void {
   describe('domains: files of VMs', () => testFiles(use));
   describe('domains: disks for cloud-init', () => testSeeds(use));
   describe('domains: interfaces', () => testInterfaces(use));
+  describe('domains: adoption', () => testAdoption(use));
 }
 
 function testFiles(use: UseFixture): void {

@@ -23,6 +23,8 @@ export interface HypervisorFixture extends AsyncDisposable {
   readonly startGuest: () => Promise<VmDefinition>;
   /** Of an image that a drive can have. */
   readonly mediumPath: string;
+  /** A VM that somebody has made with virsh on the source, off, with something that no manifest can say. Its machine says nothing. */
+  readonly makeByHand: () => Promise<VmDefinition>;
   /** What somebody does with virsh to a VM of the source. */
   readonly changeByHand: (uid: string, part: ChangeByHand) => void;
   /** A request to migrate from source to destination. */

@@ -4,6 +4,7 @@ import { AgentError } from '../../src/core/errors.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import { withMedium } from '../../src/core/vm-medium.ts';
 import type {
+  AdoptableVm,
   HypervisorDomains,
   HypervisorVm,
   VmFacts,
@@ -84,6 +85,44 @@ export class FakeHypervisorDomains implements HypervisorDomains {
       const { definition, drift, disks } = fromStoredJson(blueprint) as Blueprint;
       this.#define(definition);
       Object.assign(this.#world.get(uid), { drift, disks });
+    });
+  }
+
+  findAdoptable(uid: string, signal: AbortSignal): Promise<AdoptableVm | undefined> {
+    return this.#calls.perform('findAdoptable', uid, signal, () => {
+      const vm = this.#world.vms.get(uid);
+      if (vm === undefined) return undefined;
+      const { live, persistent = live, job } = vm;
+      return {
+        machine: persistent.spec.template.spec,
+        kept: [],
+        isOther: false,
+        isAutostarted: false,
+        isSaved: vm.stateReason === 'saved',
+        isBusy: job !== undefined,
+        ...this.#world.foreign.get(uid),
+      };
+    });
+  }
+
+  adopt(definition: VmDefinition, signal: AbortSignal): Promise<void> {
+    const { uid } = definition;
+    return this.#calls.perform('adopt', uid, signal, () => {
+      const vm = this.#world.get(uid);
+      const { live, persistent = live } = vm;
+      const facts = this.#world.foreign.get(uid);
+      const machine = persistent.spec.template.spec;
+      if (facts !== undefined && !isDeepStrictEqual(machine, definition.spec.template.spec)) {
+        throw new AgentError('VM_BUSY', `VM ${uid} has changed`);
+      }
+      const isSame = isDeepStrictEqual(live.spec.template.spec, machine);
+      vm.live = isSame
+        ? definition
+        : { ...definition, spec: { ...definition.spec, template: live.spec.template } };
+      if (vm.persistent !== undefined) vm.persistent = definition;
+      vm.kept = facts?.kept ?? vm.kept;
+      this.#world.foreign.delete(uid);
+      this.#world.tell(uid, 'defined');
     });
   }
 

@@ -148,6 +148,7 @@ export class FakeHypervisorJobs implements HypervisorJobs {
       job('migration-in'),
     );
     arriving.runningSinceMs = vm.runningSinceMs;
+    arriving.kept = vm.kept;
     vm.job = outgoing;
     this.#cuts.set(uid, () => cancelled.abort());
     try {

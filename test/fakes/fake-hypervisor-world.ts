@@ -2,6 +2,7 @@ import { AgentError } from '../../src/core/errors.ts';
 import { hasSeed } from '../../src/core/resources/has-seed.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import type {
+  AdoptableVm,
   HypervisorVm,
   VmRunState,
   VmStateReason,
@@ -18,8 +19,8 @@ export class FakeHypervisorWorld {
   readonly feed = new EventFeed();
   /** How often something was told or doubted. */
   told = 0;
-  /** VMs whose definition is not one of ours. */
-  readonly foreign = new Set<string>();
+  /** VMs whose definition is not one of ours, with what else there is to be known of them. */
+  readonly foreign = new Map<string, Partial<AdoptableVm>>();
   /** VMs that do not say what they are. */
   readonly stuck = new Set<string>();
   /** What has the disks of all nodes; undefined where nobody asks who writes to them. */

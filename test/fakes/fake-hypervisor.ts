@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Hypervisor } from '../../src/drivers/hypervisor.ts';
 import type {
+  AdoptableVm,
   DriftedPart,
   HypervisorDisk,
   VmFacts,
@@ -228,8 +229,13 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
   }
 
   /** Makes a VM one whose definition is not ours. */
-  addForeign(uid: string): void {
-    this.#world.foreign.add(uid);
+  addForeign(uid: string, facts: Partial<AdoptableVm> = {}): void {
+    this.#world.foreign.set(uid, facts);
+  }
+
+  /** What is known of a VM that is not ours beside its definition; undefined of one that is. */
+  foreignFacts(uid: string): Partial<AdoptableVm> | undefined {
+    return this.#world.foreign.get(uid);
   }
 
   /** As virsh domrename does. */

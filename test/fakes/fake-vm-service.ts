@@ -9,6 +9,7 @@ import type {
 import { ReportOriginSource } from '../../src/agent/reports/report-origin-source.ts';
 import { WatchedSet } from '../../src/agent/reports/watched-set.ts';
 import type {
+  AdoptRequest,
   ApplyOptions,
   ApplyResult,
   ConsoleOptions,
@@ -167,6 +168,13 @@ export class FakeVmService implements VmService {
     }
     const outcome = this.changes.length === 0 ? 'unchanged' : 'changed';
     return { vm, outcome, changes: this.changes, warnings: this.warnings };
+  }
+
+  async planAdoption(request: AdoptRequest, signal: AbortSignal): Promise<CreateResult> {
+    await this.#asked('planAdoption', request, signal);
+    const { name } = request.vm;
+    const kept = ['graphics spice'];
+    return { vm: this.put({ ...makeVm(name), kept }), warnings: this.warnings };
   }
 
   async get(ref: VmRef, signal: AbortSignal): Promise<Vm> {

@@ -26,6 +26,8 @@ export interface FakeVm {
   live: VmDefinition;
   /** What the next start takes; undefined for a VM that vanishes when it stops. */
   persistent: VmDefinition | undefined;
+  /** What of it no manifest can say, once it was adopted. */
+  kept: readonly string[];
   /** What of it somebody else has changed. */
   drift: readonly DriftedPart[];
   /** Of some changes nobody is told, and listings find them only in time. */
@@ -71,6 +73,7 @@ export function newFakeVm(definition: VmDefinition): FakeVm {
   return {
     live: definition,
     persistent: definition,
+    kept: [],
     drift: [],
     isDriftListed: true,
     disks: undefined,
@@ -102,6 +105,7 @@ export function toHypervisorVm(vm: FakeVm): HypervisorVm {
     isRead: true,
     definition,
     drift: isLost ? [...drift, 'persistence'] : drift,
+    ...(vm.kept.length > 0 && { kept: vm.kept }),
     liveDefinition: isChanged ? live : undefined,
     runningSinceMs: isActive(vm) ? vm.runningSinceMs : undefined,
     accelerator: 'tcg',

@@ -6,6 +6,7 @@ import { OperationSecrets } from '../../src/agent/operations/operation-secrets.t
 import { OperationStore } from '../../src/agent/operations/operation-store.ts';
 import type { OperationWork } from '../../src/agent/operations/operation-work.ts';
 import type { Origins } from '../../src/agent/reports/report.ts';
+import { adoptOperation } from '../../src/agent/vms/adopt-operation.ts';
 import { HookSteps } from '../../src/agent/vms/hook-steps.ts';
 import { mediaOperations } from '../../src/agent/vms/media-operations.ts';
 import type { VmRef } from '../../src/agent/vms/vm.ts';
@@ -54,6 +55,10 @@ export async function promptOperations(
   const works = {
     ...vmOperations(vms, new HookSteps(NO_HOOKS)),
     ...mediaOperations(media),
+    adopt: adoptOperation({
+      adopt: (request, _options, signal) => vms.planAdoption(request, signal),
+      resume: () => Promise.resolve(undefined),
+    }),
     ...nodeOperations(node, () => undefined),
     migrate: NO_MIGRATION,
   };

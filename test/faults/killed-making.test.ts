@@ -29,6 +29,8 @@ function vmWith(userData: string, volumes: readonly object[]) {
 
 const DATA = { name: 'data', size: '16Mi', format: 'raw' };
 
+const disksOf = (uid: string) => [`${uid}-data.raw`, `${uid}-root.qcow2`];
+
 for (const [victim, kill] of Object.entries(KILLS)) {
   test(`all that belongs to a VM is there once, and gone with it, when ${victim} is killed meanwhile`, async ({
     signal,
@@ -53,7 +55,6 @@ for (const [victim, kill] of Object.entries(KILLS)) {
       const disks = await readdir(lab.plan.sharedImages);
       return [...there.flat(), ...disks].filter((name) => name.includes(uid)).toSorted();
     };
-    const disksOf = (uid: string) => [`${uid}-data.raw`, `${uid}-root.qcow2`];
 
     await survive((operationId) =>
       vms.create(vmWith('#cloud-config', []), { signal, operationId }),

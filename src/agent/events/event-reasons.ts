@@ -4,6 +4,7 @@ export type EventType = 'normal' | 'warning';
 /** What can happen to a VM, in one word for programs, and of which type it is: a closed set. Listed in docs/events.md. */
 export const EVENT_REASONS = {
   Created: 'normal',
+  Adopted: 'normal',
   Appeared: 'normal',
   Changed: 'normal',
   Deleted: 'normal',

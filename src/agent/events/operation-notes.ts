@@ -12,6 +12,7 @@ import type { EventNote } from './event.ts';
 const DEEDS: Readonly<Record<VmOperationKind, string>> = {
   create: 'be created',
   apply: 'be as a manifest says',
+  adopt: 'be adopted',
   start: 'be started',
   shutdown: 'be shut down',
   destroy: 'have its power cut',
@@ -93,15 +94,16 @@ function aboutOf({ vm, id, kind, requestedBy }: OperationRecord) {
   return { vm: { namespace, name, uid }, requestedBy, ...ids };
 }
 
-/** Whether this is the end of an operation that has made its VM. */
+/** Whether this is the end of an operation that has made its VM, or has made it one of this node. */
 export function hasCreated({ kind, state, result, startedAtMs }: OperationRecord): boolean {
   if (state !== 'succeeded' || startedAtMs === undefined) return false;
-  return kind === 'create' || (kind === 'apply' && result === 'CREATED');
+  return kind === 'create' || kind === 'adopt' || (kind === 'apply' && result === 'CREATED');
 }
 
 export function creationOf(record: OperationRecord): EventNote {
   const { requestedBy } = record;
   const atMs = record.endedAtMs ?? record.requestedAtMs;
-  const message = `It was created as ${requestedBy} wanted it`;
-  return { ...aboutOf(record), reason: 'Created', message, atMs };
+  const isAdopted = record.kind === 'adopt';
+  const message = `It was ${isAdopted ? 'adopted' : 'created'} as ${requestedBy} wanted it`;
+  return { ...aboutOf(record), reason: isAdopted ? 'Adopted' : 'Created', message, atMs };
 }

@@ -26,6 +26,8 @@ export interface VmObserverOptions extends VanishedVmsOptions {
   readonly migrations: Pick<MigrationBook, 'list' | 'outgoingOf'>;
 }
 
+/** What may make a VM one of this node. */
+const MAKING: readonly OperationKind[] = ['create', 'apply', 'adopt'];
 /** Said of what an agent finds at its first look. */
 const LATE = ' (seen when the agent was started)';
 
@@ -127,7 +129,7 @@ export class VmObserver {
   #arrivalOf({ vm, atMs }: VmSight): EventNote | 'wait' | undefined {
     const { operations, migrations, ownership } = this.#options;
     // Its end tells whether it stays.
-    if (operations.openOf(vm.uid).some(({ kind }) => kind === 'create' || kind === 'apply')) {
+    if (operations.openOf(vm.uid).some(({ kind }) => MAKING.includes(kind))) {
       return 'wait';
     }
     // A look that was begun before it was deleted, or its creation undone, may come after that.

@@ -47,7 +47,14 @@ export function blockerOf(
         ...blocked,
         message: `it has a ${obstacle.description}, which cannot move with it; detach it with "virsh detach-device ${domain}", or shut the VM down`,
       };
-    case 'lost-pages':
+    case 'lossy-memory':
+      if (!obstacle.isInHugePages) {
+        return {
+          ...blocked,
+          message:
+            "its CPU is emulated by a QEMU before 9.0, which loses changes of a guest's memory on the way unless an agent has defined the VM before its start; change something of its manifest, such as a label, and restart it",
+        };
+      }
       return {
         ...blocked,
         message:

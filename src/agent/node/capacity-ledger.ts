@@ -216,8 +216,10 @@ export class CapacityLedger {
   }
 
   /** What a VM was started with, whatever it shall have at its next start. */
-  #amountsInForce({ definition, liveDefinition }: Vm): Amounts {
+  #amountsInForce({ definition, liveDefinition, hugepages }: Vm): Amounts {
     const machine = (liveDefinition ?? definition).spec.template.spec;
+    // One that was adopted has them beside its manifest.
+    if (hugepages !== undefined) return amountsOf({ ...machine, memory: { hugepages } });
     const amounts = this.#known.get(machine) ?? amountsOf(machine);
     this.#known.set(machine, amounts);
     return amounts;

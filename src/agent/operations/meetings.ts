@@ -23,6 +23,7 @@ export type Meeting = 'together' | 'supersede' | 'cancel' | 'busy';
 /** Of VMs, by the newer one, then by the one that goes on. Shown in docs/api.md. */
 export const MEETINGS: Readonly<Record<VmDeed, Readonly<Record<VmOperationKind, Meeting>>>> = {
   create: all('busy'),
+  adopt: all('busy'),
   apply: { ...all('busy'), ...power('together'), ...pauses('together') },
   eject: { ...all('busy'), ...power('together'), ...pauses('together') },
   insert: { ...all('busy'), ...power('together'), ...pauses('together') },
@@ -63,6 +64,7 @@ function all(meeting: Meeting): Record<VmOperationKind, Meeting> {
   return {
     create: meeting,
     apply: meeting,
+    adopt: meeting,
     start: meeting,
     shutdown: meeting,
     destroy: meeting,

@@ -11,6 +11,7 @@ import type {
 export type VmOperationKind =
   | 'create'
   | 'apply'
+  | 'adopt'
   | 'start'
   | 'shutdown'
   | 'destroy'

@@ -31,6 +31,7 @@ const MAY_NAME_ADDRESSES: readonly Role[] = ['controller', 'operator'];
 export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
   '/novacron.agent.v1.VirtualMachineService/CreateVirtualMachine': CHANGES,
   '/novacron.agent.v1.VirtualMachineService/ApplyVirtualMachine': CHANGES,
+  '/novacron.agent.v1.VirtualMachineService/AdoptVirtualMachine': CHANGES,
   '/novacron.agent.v1.VirtualMachineService/GetVirtualMachine': LOOKS,
   '/novacron.agent.v1.VirtualMachineService/ListVirtualMachines': LOOKS,
   '/novacron.agent.v1.VirtualMachineService/WatchVirtualMachines': LOOKS,

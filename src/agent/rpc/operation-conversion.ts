@@ -21,6 +21,7 @@ import { toTimestamp } from './time-conversion.ts';
 const KIND = {
   create: Kind.OPERATION_KIND_CREATE,
   apply: Kind.OPERATION_KIND_APPLY,
+  adopt: Kind.OPERATION_KIND_ADOPT,
   start: Kind.OPERATION_KIND_START,
   shutdown: Kind.OPERATION_KIND_SHUTDOWN,
   destroy: Kind.OPERATION_KIND_DESTROY,

@@ -105,6 +105,7 @@ function toStatus(vm: Vm): StatusDocument {
       bridge: one.bridge ?? '',
       hostDevice: one.hostDevice ?? '',
     })),
+    kept: [...(vm.kept ?? [])],
     restart: vm.restart && toRestart(vm.restart),
     ...runningSince(vm),
     origin: { ...origin },

@@ -10,7 +10,14 @@ import type {
 } from '../../gen/novacron/agent/v1/virtual_machine.ts';
 import type { Operation, OperationService } from '../operations/operation.ts';
 import type { GivenSecrets } from '../vms/given-secrets.ts';
-import type { ApplyResult, CreateResult, Vm, VmFilter, VmService } from '../vms/vm.ts';
+import type {
+  AdoptRequest,
+  ApplyResult,
+  CreateResult,
+  Vm,
+  VmFilter,
+  VmService,
+} from '../vms/vm.ts';
 import type { ServiceHandlers } from './bind-service.ts';
 import type { CallContext } from './call-context.ts';
 import { type Asked, changes } from './changes.ts';
@@ -101,6 +108,27 @@ export function virtualMachineHandlers(vms: VmService, operations: OperationServ
         warnings: [],
       };
       return toApplyResponse(applied, operation);
+    },
+
+    async adoptVirtualMachine({ domain, name, namespace, dryRun, operationId }, context) {
+      const request = readAdoption({ domain, name, namespace });
+      const { vm } = request;
+      context.about({ ...vmFields(vm), domain, ...(dryRun && { dryRun: 1 }) });
+      const asked = { kind: 'adopt', vm, parameters: { domain } } as const;
+      if (dryRun) {
+        const planned = await vms.planAdoption(request, context.signal);
+        operations.assertNotInTheWay(asked, planned.vm.definition);
+        const warnings = [...planned.warnings];
+        return { virtualMachine: toVirtualMachine(planned.vm), warnings, operation: undefined };
+      }
+      const { operation, details } = await change(asked, operationId, context);
+      const adopted = details as CreateResult | undefined;
+      const found = adopted?.vm ?? (await find(operation, context));
+      return {
+        virtualMachine: found && toVirtualMachine(found),
+        warnings: [...(adopted?.warnings ?? [])],
+        operation: toOperation(operation),
+      };
     },
 
     async getVirtualMachine({ ref }, context) {
@@ -206,6 +234,27 @@ export function virtualMachineHandlers(vms: VmService, operations: OperationServ
       }
     },
   } satisfies ServiceHandlers<VirtualMachineServiceService>;
+}
+
+/** More no hypervisor calls a VM. */
+const MAX_DOMAIN_NAME = 255;
+
+/** What a VM can be called the feature says, in words that tell what to do about it. */
+function readAdoption(asked: {
+  readonly domain: string;
+  readonly name: string;
+  readonly namespace: string;
+}): AdoptRequest {
+  const checks = new FieldChecks();
+  const domain = checks.text('domain', asked.domain, MAX_DOMAIN_NAME);
+  if (domain === '') checks.add('domain', 'is required: the name that libvirt has for it');
+  checks.throwIfAny('INVALID_REQUEST', 'Cannot adopt a VM');
+  const vm = {
+    namespace: asked.namespace || 'default',
+    name: asked.name || domain,
+    uid: undefined,
+  };
+  return { domain, vm };
 }
 
 function readVolume(volume: string): string {

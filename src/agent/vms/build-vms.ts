@@ -1,6 +1,8 @@
+import { adoptOperation } from './adopt-operation.ts';
 import { HookSteps, type HookStepsOptions } from './hook-steps.ts';
 import { mediaOperations } from './media-operations.ts';
 import type { Startability } from './startability.ts';
+import { VmAdopter, type VmAdopterOptions } from './vm-adopter.ts';
 import { VmApplier, type VmApplierOptions } from './vm-applier.ts';
 import { VmCreator, type VmCreatorOptions } from './vm-creator.ts';
 import { VmDeleter, type VmDeleterOptions } from './vm-deleter.ts';
@@ -10,9 +12,10 @@ import { VmMedia, type VmMediaOptions } from './vm-media.ts';
 import { vmOperations } from './vm-operations.ts';
 
 type VmsOptions = VmCreatorOptions &
+  VmAdopterOptions &
   Omit<VmApplierOptions, 'creator'> &
   VmDeleterOptions &
-  Omit<VmManagerOptions, 'creator' | 'applier' | 'deleter'> &
+  Omit<VmManagerOptions, 'creator' | 'applier' | 'adopter' | 'deleter'> &
   Omit<VmMediaOptions, 'vms'> & {
     readonly inventory: VmInventory;
     readonly startability: Startability;
@@ -24,8 +27,9 @@ export function buildVms(all: VmsOptions) {
   const { inventory, startability, hookRuns } = all;
   const creator = new VmCreator(all);
   const applier = new VmApplier({ ...all, creator });
+  const adopter = new VmAdopter(all);
   const deleter = new VmDeleter(all);
-  const manager = new VmManager({ ...all, creator, applier, deleter });
+  const manager = new VmManager({ ...all, creator, applier, adopter, deleter });
   const hookSteps = new HookSteps({
     runs: hookRuns,
     definitionOf: (vmUid) => inventory.findByUid(vmUid)?.definition,
@@ -37,6 +41,7 @@ export function buildVms(all: VmsOptions) {
     works: {
       ...vmOperations(manager, hookSteps),
       ...mediaOperations(new VmMedia({ ...all, vms: manager })),
+      adopt: adoptOperation(adopter),
     },
   };
 }

@@ -12,7 +12,11 @@ export interface DiskDifference {
 
 /** What a VM's disks are now against what it was started with; undefined if that is the same. */
 export function diskDifference(
-  { disks, liveDefinition }: Pick<HypervisorVm, 'disks' | 'liveDefinition'>,
+  {
+    disks,
+    liveDefinition,
+    keptDisks,
+  }: Pick<HypervisorVm, 'disks' | 'liveDefinition' | 'keptDisks'>,
   definition: VmDefinition,
 ): DiskDifference | undefined {
   const live = liveDefinition ?? definition;
@@ -20,7 +24,7 @@ export function diskDifference(
   if (live.newer !== undefined) return undefined;
   const volumes = volumesOf(live.spec.template.spec).map(({ name }) => name);
   const attached = disks
-    .filter(({ name }) => !volumes.includes(name))
+    .filter(({ name }) => !volumes.includes(name) && keptDisks?.includes(name) !== true)
     .map(({ target, images }) => (images[0] ? `${target} (${images[0].path})` : target));
   const present = disks.map(({ name }) => name);
   const detached = volumes.filter((name) => !present.includes(name));

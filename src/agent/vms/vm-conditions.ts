@@ -42,6 +42,8 @@ export interface ConditionFacts {
   readonly hasDiskLeases: boolean;
   /** Undefined if there is no channel for a guest agent. */
   readonly guestAgent?: HypervisorVm['guestAgent'];
+  /** What it has of this host and cannot move with it, for people. */
+  readonly boundDevices?: readonly string[] | undefined;
   /** See `DeviceIdentities.problemOf`. */
   readonly deviceProblemOf?: ((path: string) => string) | undefined;
 }
@@ -189,7 +191,8 @@ function notStartable({ reason, message }: StartProblem): Aspect {
 }
 
 /** What keeps the VM from being moved live to any node at all. */
-function liveMigratable({ definition, deviceProblemOf = () => '' }: ConditionFacts): Aspect {
+function liveMigratable(facts: ConditionFacts): Aspect {
+  const { definition, deviceProblemOf = () => '', boundDevices = [] } = facts;
   const { migrationPolicy, template } = definition.spec;
   if (migrationPolicy?.allowLiveMigration === false) {
     const message = 'spec.migrationPolicy.allowLiveMigration is false';
@@ -197,6 +200,10 @@ function liveMigratable({ definition, deviceProblemOf = () => '' }: ConditionFac
   }
   if (template.spec.cpu?.dedicated === true) {
     return ['LiveMigratable', 'false', 'DedicatedCpus', 'It has CPUs of this node for itself'];
+  }
+  if (boundDevices.length > 0) {
+    const message = `It has what cannot move with it: ${boundDevices.join(', ')}; detach that with "virsh detach-device", or move it while it is off`;
+    return ['LiveMigratable', 'false', 'DeviceBound', message];
   }
   const local = volumesOf(template.spec).filter(
     (volume) => volume.shared !== true && !isReadOnly(volume),

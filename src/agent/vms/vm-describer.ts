@@ -128,11 +128,15 @@ export class VmDescriber {
           hasDiskLeases,
           deviceProblemOf,
           guestAgent: found.guestAgent,
+          boundDevices: found.boundDevices,
         },
         previous?.conditions ?? this.#options.rememberedConditions(found.uid),
       ),
       pendingChanges,
       drift: found.drift,
+      ...(found.kept && { kept: found.kept }),
+      ...(found.hugepages && { hugepages: found.hugepages }),
+      ...(found.boundDevices && { boundDevices: found.boundDevices }),
       diskDifference: difference,
       accelerator: found.accelerator,
       machineType: found.machineType,
@@ -200,9 +204,9 @@ export class VmDescriber {
     const { hasDiskLeases, deviceProblemOf, contextOf } = this.#options;
     const context = contextOf(definition.uid);
     const isStray = this.#options.isStray(definition);
-    const { guestAgent } = vm;
+    const { guestAgent, boundDevices } = vm;
     const ofDisks = { hasDiskLeases, deviceProblemOf, diskDifference };
-    const more = { liveDefinition, isStray, guestAgent, ...ofDisks };
+    const more = { liveDefinition, isStray, guestAgent, boundDevices, ...ofDisks };
     const facts = { isRead, definition, state, context, pendingChanges, drift, ...more };
     return this.#settled.of(facts, vm.conditions);
   }

@@ -12,6 +12,7 @@ import { findVm } from './find-vm.ts';
 import { isMeant } from './meant-vm.ts';
 import { compareKeys, nameKey } from './name-key.ts';
 import type {
+  AdoptRequest,
   ApplyOptions,
   ApplyResult,
   ConsoleOptions,
@@ -25,6 +26,7 @@ import type {
   VmRef,
   VmService,
 } from './vm.ts';
+import type { VmAdopter } from './vm-adopter.ts';
 import type { VmApplier } from './vm-applier.ts';
 import type { VmCreator } from './vm-creator.ts';
 import type { VmDeleter } from './vm-deleter.ts';
@@ -35,6 +37,7 @@ import { VmPower, type VmPowerOptions } from './vm-power.ts';
 export interface VmManagerOptions extends VmPowerOptions {
   readonly creator: VmCreator;
   readonly applier: VmApplier;
+  readonly adopter: Pick<VmAdopter, 'adopt'>;
   readonly deleter: VmDeleter;
   readonly runs: Pick<RunBook, 'rebootsOf'>;
   readonly console: ConsoleReader;
@@ -73,6 +76,12 @@ export class VmManager implements VmService {
       if (!(error instanceof AgentError)) throw error;
       return { ...result, warnings: [...result.warnings, changedOnly(name, error)] };
     }
+  }
+
+  /** Says what would come of it. Changes nothing. */
+  planAdoption(request: AdoptRequest, signal: AbortSignal): Promise<CreateResult> {
+    const planning = this.#options.adopter.adopt(request, { dryRun: true }, signal);
+    return naming(`adopt ${JSON.stringify(request.domain)}`, planning);
   }
 
   async get(ref: VmRef, signal: AbortSignal): Promise<Vm> {
@@ -193,7 +202,8 @@ export class VmManager implements VmService {
     const vm = findVm(ref, this.#options);
     const finding = this.#options.domains.find(vm.definition.uid, signal);
     const found = await naming(`read the console log of ${nameOfRef(ref)}`, finding);
-    if (found?.consoleLogPath === undefined) return;
+    if (found === undefined) return;
+    if (found.consoleLogPath === undefined) throw noConsoleLog(vm.definition);
     const { tailBytes, follow } = options;
     const over = new AbortController();
     const stop = new AbortController();
@@ -231,6 +241,15 @@ export class VmManager implements VmService {
     // All who wait for one listing are answered after it, and others must not wait for all of them.
     await this.#turns.next();
   }
+}
+
+/** Those that an agent has made all have one. */
+function noConsoleLog({ namespace, name, uid }: Vm['definition']): AgentError {
+  return new AgentError(
+    'CONSOLE_NOT_FOUND',
+    `Cannot read the console log of VM ${namespace}/${name}: its serial console, if it has one, is not logged to a file; novactl vm console shows what it writes from now on`,
+    { metadata: { vmId: uid } },
+  );
 }
 
 /** What is said of a VM that was changed and shall be on, and could not be started. */

@@ -47,6 +47,12 @@ export interface Vm {
   readonly pendingChanges: readonly PendingChange[];
   /** What of its definition somebody else has changed. */
   readonly drift: readonly DriftedPart[];
+  /** What of one that was adopted no manifest can say, and stays as it is. */
+  readonly kept?: readonly string[] | undefined;
+  /** Size of the huge pages that its memory is made of; left out if it is not. */
+  readonly hugepages?: HypervisorVm['hugepages'];
+  /** What it has of this host and cannot move with it, for people. */
+  readonly boundDevices?: readonly string[] | undefined;
   /** How its disks differ from what it was started with, by somebody else's doing; undefined if they do not. */
   readonly diskDifference?: DiskDifference | undefined;
   readonly accelerator: Accelerator | undefined;
@@ -187,10 +193,18 @@ export interface FieldChange {
   readonly effect: 'now' | 'next-start';
 }
 
+/** Which VM that no agent has made is to be taken over, and what it shall be called. */
+export interface AdoptRequest {
+  /** The hypervisor's own name for it. */
+  readonly domain: string;
+  readonly vm: VmRef;
+}
+
 /** The VMs of this node. All calls may be repeated. Manifests come as they are, not yet checked. */
 export interface VmService {
   create(manifest: unknown, options: CreateOptions, signal: AbortSignal): Promise<CreateResult>;
   apply(manifest: unknown, options: ApplyOptions, signal: AbortSignal): Promise<ApplyResult>;
+  planAdoption(request: AdoptRequest, signal: AbortSignal): Promise<CreateResult>;
   get(ref: VmRef, signal: AbortSignal): Promise<Vm>;
   list(filter: VmFilter, page: PageRequest, signal: AbortSignal): Promise<Page<Vm>>;
   watch(

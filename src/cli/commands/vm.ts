@@ -6,6 +6,7 @@ const COMMANDS: Subcommands = {
   apply: async () => (await import('./vm/apply.ts')).addVmApplyCommand,
   create: async () => (await import('./vm/create.ts')).addVmCreateCommand,
   edit: async () => (await import('./vm/edit.ts')).addVmEditCommand,
+  adopt: async () => (await import('./vm/adopt.ts')).addVmAdoptCommand,
   list: async () => (await import('./vm/list.ts')).addVmListCommand,
   get: async () => (await import('./vm/get.ts')).addVmGetCommand,
   describe: async () => (await import('./vm/describe.ts')).addVmDescribeCommand,

@@ -25,6 +25,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
     'Another node owns this VM: go there; novactl migration list shows where it went. What it has left here goes with: ' +
     'novactl vm delete NAME --unowned-copy',
   VM_UID_MISMATCH: 'Another VM has this name now: look at it with novactl vm get NAME -o yaml',
+  VM_NOT_ADOPTABLE:
+    'Do what is said above on the node, then adopt it again; docs/adopt.md has what can be adopted',
   IMAGE_NOT_FOUND:
     "Put the image on the node under the path of the spec, or correct the disk's path",
   IMAGE_INVALID:
@@ -84,6 +86,8 @@ const HINTS: Readonly<Record<Reason, string>> = {
   HOOK_FAILED:
     'Mend what the hook complains about, or run it by hand on that node to see; then ask again',
   CONSOLE_IN_USE: 'Read along with --read-only, or type in their place with --take-over',
+  CONSOLE_NOT_FOUND:
+    'It was adopted without one: see docs/adopt.md for how to give it one, or look at its screen with novactl vm screenshot NAME or novactl vm vnc NAME',
   DISPLAY_NOT_FOUND:
     'Give the VM a display and restart it: display: {type: vnc} below spec.template.spec; its serial console is there without: novactl vm console NAME',
   MIGRATION_NOT_FOUND: 'List what this node knows with: novactl migration list',

@@ -63,6 +63,12 @@ export function volumeArgument(text: string): string {
   throw new InvalidArgumentError(`It must be the name of a volume: ${DNS_LABEL_RULE}.`);
 }
 
+/** libvirt's own name for a VM, in which much may stand. */
+export function domainArgument(text: string): string {
+  if (text !== '' && !/[\p{Cc}/]/u.test(text)) return text;
+  throw new InvalidArgumentError('It must be a name that virsh list --all shows.');
+}
+
 /** What only a guest knows. */
 export function guestProgramArgument(text: string): string {
   if (text !== '' && !/\p{Cc}/u.test(text)) return text;
@@ -91,6 +97,11 @@ export function uuidArgument(text: string): string {
 }
 
 export function namespaceArgument(text: string): string {
+  if (DNS_LABEL.test(text)) return text;
+  throw new InvalidArgumentError(`It must be ${DNS_LABEL_RULE}.`);
+}
+
+export function vmNameArgument(text: string): string {
   if (DNS_LABEL.test(text)) return text;
   throw new InvalidArgumentError(`It must be ${DNS_LABEL_RULE}.`);
 }

@@ -48,6 +48,7 @@ export class OperationLine implements Disposable {
 const DOING: Readonly<Record<number, string>> = {
   [OperationKind.OPERATION_KIND_CREATE]: 'Creating',
   [OperationKind.OPERATION_KIND_APPLY]: 'Changing',
+  [OperationKind.OPERATION_KIND_ADOPT]: 'Adopting',
   [OperationKind.OPERATION_KIND_START]: 'Starting',
   [OperationKind.OPERATION_KIND_SHUTDOWN]: 'Shutting down',
   [OperationKind.OPERATION_KIND_DESTROY]: 'Cutting the power of',

@@ -3,7 +3,7 @@ import { AgentError } from '../../core/errors.ts';
 import { runStrategyOf } from '../../core/resources/run-strategy.ts';
 import { formatAge } from '../output/durations.ts';
 import { formatBytes } from '../output/quantities.ts';
-import { formatTable } from '../output/table.ts';
+import { formatTable, printable } from '../output/table.ts';
 import { valueText } from '../output/values.ts';
 import { type Fact, factsText, section } from './description-text.ts';
 import { eventTypeWord, lastSeen, lastTimeMs } from './event-view.ts';
@@ -36,6 +36,7 @@ export function vmDescription(knowledge: VmKnowledge): string {
     section('Machine', factsText(machineFacts(vm))),
     section('Volumes', volumesTable(vm)),
     section('Interfaces', vmInterfacesText(vm).trimStart()),
+    section('Kept as it is, beside its manifest', keptLines(vm)),
     section('Waits for the next start', pendingTable(vm)),
     section('Conditions', conditionsTable(knowledge)),
     section('Migration', migrationText(knowledge)),
@@ -93,6 +94,10 @@ function sinceOf({ status }: VmDocument): string | undefined {
   if (phase === 'Running' && runningSince !== undefined) return runningSince;
   const telling = phase === 'Paused' ? 'Paused' : 'Ready';
   return conditions.find(({ type }) => type === telling)?.lastTransitionTime;
+}
+
+function keptLines({ status }: VmDocument): string {
+  return (status?.kept ?? []).map((one) => `${printable(one)}\n`).join('');
 }
 
 function pendingTable({ status }: VmDocument): string {

@@ -183,7 +183,8 @@ function* makingProblems(volume: Volume, { resources }: Machine): Generator<Spec
   }
 }
 
-function* volumeProblems(
+/** What is wrong between the fields of a volume, and with those that stand before it. Paths begin at the volume. */
+export function* volumeProblems(
   volume: Volume,
   earlier: readonly Volume[],
   machine: Machine,

@@ -150,6 +150,10 @@ export const virtualMachineStatus = z.strictObject({
     )
     .optional()
     .meta({ description: 'Its network interfaces as the hypervisor has them.' }),
+  kept: z.array(z.string()).optional().meta({
+    description:
+      'What of a VM that was [adopted](../adopt.md) no manifest can say: it stays as it is. Each in a few words.',
+  }),
   runningSince: z.string().optional().meta({
     leaf: 'timestamp',
     description:

@@ -1,5 +1,7 @@
 import { AgentError } from '../../core/errors.ts';
 import type { Connection, Domain } from './connection.ts';
+import { parseXml } from './domain-xml/xml-parser.ts';
+import { attributeOf, childrenOf, findElement } from './domain-xml/xml-query.ts';
 import { LibvirtError } from './errors.ts';
 import {
   CONSOLE_FORCE,
@@ -36,14 +38,15 @@ export async function openConsole(
           'CONSOLE_IN_USE',
           'another program has it open, such as virsh console; end that one, or take it over',
         )
-      : error;
+      : withoutConsole(error);
   }
 }
 
 export async function openDisplay(connection: Connection, uid: string): Promise<PassedDescriptor> {
   using domain = await connection.getDomain(uid);
   await assertActive(domain);
-  const opened = connection.libvirt.openGraphics(domain.pointer, 0, 0);
+  const index = vncIndexOf(await domain.getXml(0));
+  const opened = connection.libvirt.openGraphics(domain.pointer, index, 0);
   try {
     return new PassedDescriptor(await connection.check(opened));
   } catch (error) {
@@ -102,6 +105,26 @@ async function relay(
 /** libvirt has no number of its own for it. */
 function isTaken(error: unknown): boolean {
   return error instanceof LibvirtError && error.message.includes('Active console session');
+}
+
+/** In the words of libvirt 9 to 11. Ours all have one. */
+function withoutConsole(error: unknown): unknown {
+  const words = /cannot find character device|is not using a PTY|no console devices/i;
+  if (!(error instanceof LibvirtError) || !words.test(error.message)) return error;
+  return new AgentError(
+    'CONSOLE_NOT_FOUND',
+    'it has no serial console that can be opened, as one of the type pty',
+  );
+}
+
+/** Which of its screens is seen by VNC: one that somebody else has made may have others. The first where there is none at all. */
+function vncIndexOf(xml: string): number {
+  const types = childrenOf(findElement(parseXml(xml), 'devices'), 'graphics').map((screen) =>
+    attributeOf(screen, 'type'),
+  );
+  const index = types.indexOf('vnc');
+  if (index >= 0 || types.length === 0) return Math.max(index, 0);
+  throw new AgentError('DISPLAY_NOT_FOUND', `it has one for ${types.join(', ')} and none for VNC`);
 }
 
 /** In the words of libvirt 9 to 11. */

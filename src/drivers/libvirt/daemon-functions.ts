@@ -143,6 +143,16 @@ export function declareDaemonFunctions(addressOf: (symbol: string) => bigint) {
     >(
       'int virDomainSetMetadata(void *domain, int type, const char *metadata, const char *key, const char *uri, unsigned int flags)',
     ),
+    // libvirt-domain.h: what it does by itself
+    getAutostart: inThread<(domain: DomainPointer, autostart: Out<number>) => number>(
+      'int virDomainGetAutostart(void *domain, _Out_ int *autostart)',
+    ),
+    setAutostart: inThread<(domain: DomainPointer, autostart: number) => number>(
+      'int virDomainSetAutostart(void *domain, int autostart)',
+    ),
+    hasManagedSave: inThread<(domain: DomainPointer, flags: number) => number>(
+      'int virDomainHasManagedSaveImage(void *dom, unsigned int flags)',
+    ),
     // libvirt-domain.h: console and screen
     openConsole: inThread<
       (domain: DomainPointer, device: string | null, stream: StreamPointer, flags: number) => number

@@ -12,6 +12,9 @@ export type DomainDescription = Pick<
   | 'liveDefinition'
   | 'runningSinceMs'
   | 'drift'
+  | 'kept'
+  | 'keptDisks'
+  | 'boundDevices'
   | 'accelerator'
   | 'machineType'
   | 'vcpus'
@@ -37,10 +40,15 @@ export function describeDomain(xml: DomainXml): DomainDescription {
       "Cannot read the domain's XML: its memory or its number of CPUs is no number",
     );
   }
+  const { kept, keptDisks } = next;
+  const { boundDevices } = live;
   return {
     isRead: true,
     definition: next.definition,
     drift: next.drift,
+    ...(kept.length > 0 && { kept }),
+    ...(keptDisks.length > 0 && { keptDisks }),
+    ...(boundDevices.length > 0 && { boundDevices }),
     liveDefinition: next.hasDefinitionOf(live) ? undefined : live.definition,
     runningSinceMs: live.runningSinceMs,
     accelerator,

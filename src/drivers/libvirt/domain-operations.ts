@@ -81,7 +81,7 @@ export async function find(
   }
 }
 
-async function readBoth(domain: Domain): Promise<DomainXml> {
+export async function readBoth(domain: Domain): Promise<DomainXml> {
   const live = await domain.getXml(0);
   // Asked as well, libvirt would tell how it is a little later.
   const apart = isActiveXml(live) && (await domain.isPersistent());

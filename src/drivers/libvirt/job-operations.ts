@@ -225,7 +225,10 @@ async function setDowntime(
   );
 }
 
-async function readJob(connection: Connection, domain: Domain): Promise<JobStatistics | undefined> {
+export async function readJob(
+  connection: Connection,
+  domain: Domain,
+): Promise<JobStatistics | undefined> {
   try {
     return await readJobStatistics(connection, domain, 0);
   } catch (error) {

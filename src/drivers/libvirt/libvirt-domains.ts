@@ -4,12 +4,14 @@ import { resolvedMachine } from '../../core/made-disks.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import { withMedium } from '../../core/vm-medium.ts';
 import {
+  type AdoptableVm,
   type HypervisorDomains,
   type HypervisorVm,
   hypervisorNameOf,
   type VmFacts,
 } from '../hypervisor-domains.ts';
 import type { Accelerator, FileOwner } from '../hypervisor-host.ts';
+import { adoptionOf, toAdoptable } from './adoptable-domain.ts';
 import type { ConsoleLogs } from './console-logs.ts';
 import { CpuPlacement, type NodeCpus } from './cpu-placement.ts';
 import { DomainReader, type DomainReaderOptions } from './domain-reader.ts';
@@ -115,6 +117,24 @@ export class LibvirtDomains implements HypervisorDomains {
     const { definition, name } = document;
     if (definition !== undefined) cache.noteName(definition);
     await calls.call('define', uid, [uid, name, document.toString()], 'define', signal);
+    cache.invalidate(uid);
+  }
+
+  async findAdoptable(uid: string, signal: AbortSignal): Promise<AdoptableVm | undefined> {
+    const { calls } = this.#options;
+    const found = await calls.call('findAdoptable', uid, [uid], 'read', signal);
+    if (found === undefined) return undefined;
+    const { xml, autostart, hasSavedState, hasJob } = found;
+    return toAdoptable(xml, { isAutostarted: autostart, isSaved: hasSavedState, isBusy: hasJob });
+  }
+
+  async adopt(definition: VmDefinition, signal: AbortSignal): Promise<void> {
+    const { calls, cache } = this.#options;
+    const { uid } = definition;
+    cache.noteName(definition);
+    const xml = await calls.call('readXml', uid, [uid], 'adopt', signal);
+    const element = { ...adoptionOf(xml, definition), ...METADATA };
+    await calls.call('adopt', uid, [uid, element], 'adopt', signal);
     cache.invalidate(uid);
   }
 

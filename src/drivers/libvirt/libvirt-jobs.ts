@@ -69,16 +69,18 @@ export class LibvirtJobs implements HypervisorJobs {
     const targets = DomainDocument.parse(live).disks.map(({ target }) => target);
     const found = await this.#calls.call('readObstacles', uid, [uid, targets], 'read', signal);
     const document = DomainDocument.parse(found.liveXml);
-    const losesPages = document.hugepages !== undefined && document.accelerator === 'tcg';
-    const version = losesPages
-      ? await this.#calls.call('readHypervisorVersion', uid, [], 'read', signal)
-      : 0;
+    const isInHugePages = document.hugepages !== undefined;
+    const isLossy =
+      document.losesMemoryUnderOldQemu &&
+      losesDirtyPagesUnderTcg(
+        await this.#calls.call('readHypervisorVersion', uid, [], 'read', signal),
+      );
     const copied = new Set([...document.mirrors, ...found.blockJobs]);
     return [
       ...(found.snapshots > 0 ? [{ kind: 'snapshots', count: found.snapshots } as const] : []),
       ...[...copied].map((target) => ({ kind: 'block-job', target }) as const),
       ...document.boundDevices.map((description) => ({ kind: 'device', description }) as const),
-      ...(losesPages && losesDirtyPagesUnderTcg(version) ? [{ kind: 'lost-pages' } as const] : []),
+      ...(isLossy ? [{ kind: 'lossy-memory', isInHugePages } as const] : []),
       ...(found.hasOtherJob ? [{ kind: 'job' } as const] : []),
     ];
   }

@@ -1,3 +1,4 @@
+import * as adoptions from './adopt-operations.ts';
 import type { Connection } from './connection.ts';
 import * as consoles from './console-operations.ts';
 import { isStorageFull } from './disk-errors.ts';
@@ -31,6 +32,8 @@ export const OPERATIONS = {
   changeMedium: domains.changeMedium,
   undefine: domains.undefine,
   setMetadata: domains.setMetadata,
+  findAdoptable: adoptions.findAdoptable,
+  adopt: adoptions.adopt,
   openConsole: consoles.openConsole,
   openDisplay: consoles.openDisplay,
   takeScreenshot: consoles.takeScreenshot,

@@ -23,6 +23,7 @@ const VALUES: Readonly<Record<string, readonly [string, string]>> = {
   '--id': [ID, OTHER_ID],
   '--label': ['app=web', 'app=db'],
   '--max-downtime': ['50ms', '60ms'],
+  '--name': ['shop', 'blog'],
   '--namespace': ['shop', 'blog'],
   '--node': ['a', 'b'],
   '--node-is-off': ['node-b', 'node-c'],
@@ -31,6 +32,7 @@ const VALUES: Readonly<Record<string, readonly [string, string]>> = {
   '--out': ['/nowhere/a', '/nowhere/b'],
   '--reason': ['memory', 'disk'],
   '--request-timeout': ['1s', '2s'],
+  '--secret': ['web=/a', 'web=/a'],
   '--selector': ['app=web', 'app=db'],
   '--since': ['1h', '2h'],
   '--tail': ['4Ki', '8Ki'],
@@ -44,6 +46,7 @@ const VALUES: Readonly<Record<string, readonly [string, string]>> = {
   '--scrollback': ['4Ki', '8Ki'],
   '--trust-shared': ['data', 'data'],
   '--vm': ['web', 'db'],
+  domain: ['web', 'db'],
   id: [ID, OTHER_ID],
   keys: ['enter', 'f2'],
   name: ['node-a', 'node-b'],
@@ -58,8 +61,8 @@ const VALUES: Readonly<Record<string, readonly [string, string]>> = {
 };
 
 const WRONG_NAMES = ['', 'Web', 'a/b/c', 'web ', '../web', 'web\n', '*'];
-/** What these may be, only the guest knows. */
-const OF_GUESTS: readonly string[] = ['program', 'user'];
+/** What these may be, only the guest knows, or libvirt. */
+const OF_OTHERS: readonly string[] = ['program', 'user', 'domain'];
 
 interface Leaf {
   readonly command: Command;
@@ -124,7 +127,7 @@ function* halfRight({ command, words }: Leaf, all: ReadonlySet<string>) {
     const at = words.indexOf(valuesOf(argument)[0]);
     assert.ok(at >= 0);
     yield [words.toSpliced(at, 1), /missing required argument/] as const;
-    const wrongs = OF_GUESTS.includes(argument.name()) ? ['', 'web\n'] : WRONG_NAMES;
+    const wrongs = OF_OTHERS.includes(argument.name()) ? ['', 'web\n'] : WRONG_NAMES;
     for (const wrong of wrongs) {
       yield [words.with(at, wrong), /./] as const;
     }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
+import { machine as machineSchema } from '../../../src/core/resources/machine.ts';
 import { hypervisorNameOf } from '../../../src/drivers/hypervisor-domains.ts';
 import type { LibvirtHypervisor } from '../../../src/drivers/libvirt/libvirt-hypervisor.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
@@ -81,6 +82,7 @@ describe('domains that somebody else has made', { skip: skipReason() }, () => {
       const listed = await hypervisor.domains.list(never);
       const found = listed.find(({ uid }) => uid === uuid);
       assert.deepEqual([found?.isRead, found?.definition], [true, undefined]);
+      await assertAdoptable(hypervisor, uuid);
       assert.equal(listed.find(({ uid }) => uid === ours.uid)?.definition?.uid, ours.uid);
     });
   }
@@ -97,6 +99,17 @@ describe('domains that somebody else has made', { skip: skipReason() }, () => {
     assert.deepEqual([found?.definition, found?.hypervisorName], [changed, `${name}-old`]);
   });
 });
+
+/** Whatever is in it, it can be one of an agent with what else it has left as it is. */
+async function assertAdoptable({ domains }: LibvirtHypervisor, uid: string): Promise<void> {
+  const adoptable = await domains.findAdoptable(uid, never);
+  const spec = machineSchema.parse(adoptable?.machine);
+  const definition = tinyVm({ uid, spec: { runStrategy: 'Manual', template: { spec } } });
+  await domains.adopt(definition, never);
+  const found = await domains.find(uid, never);
+  assert.deepEqual([found?.definition, found?.drift], [definition, []]);
+  assert.deepEqual(found?.kept, adoptable?.kept);
+}
 
 function xmlOf(uuid: string, foreign: Foreign): string {
   const { name = uuid, doctype = '', metadata = '', devices, more = '' } = foreign;

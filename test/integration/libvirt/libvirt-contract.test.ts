@@ -38,6 +38,13 @@ testHypervisor(
         return vm;
       },
       mediumPath,
+      async makeByHand() {
+        const vm = tinyVm();
+        const disk = path.join(folder.path, `${vm.uid}.raw`);
+        writeFileSync(disk, Buffer.alloc(1024 * 1024));
+        await pair.sourceNode.defineXml(xmlOf(vm.uid, disk));
+        return vm;
+      },
       changeByHand(uid, part) {
         const [verb, ...values] = BY_HAND[part];
         pair.sourceNode.virsh(verb, uid, ...values);
@@ -51,3 +58,25 @@ testHypervisor(
   },
   skipReason(),
 );
+
+/** As virt-install would make it, but small. */
+function xmlOf(uuid: string, disk: string): string {
+  return `<domain type='qemu'>
+    <name>made-${uuid.slice(0, 8)}</name>
+    <uuid>${uuid}</uuid>
+    <memory unit='MiB'>64</memory>
+    <os><type arch='x86_64' machine='q35'>hvm</type></os>
+    <features><acpi/></features>
+    <cpu mode='custom'><model>qemu64</model></cpu>
+    <devices>
+      <disk type='file' device='disk'>
+        <driver name='qemu' type='raw'/>
+        <source file='${disk}'/>
+        <target dev='vda' bus='virtio'/>
+      </disk>
+      <interface type='user'><mac address='52:54:00:00:00:01'/><model type='virtio'/></interface>
+      <serial type='pty'/>
+      <sound model='ich9'/>
+    </devices>
+  </domain>`;
+}

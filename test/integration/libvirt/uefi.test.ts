@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { hasReason } from '../../../src/core/errors.ts';
-import type { Machine } from '../../../src/core/resources/machine.ts';
+import { type Machine, machine as machineSchema } from '../../../src/core/resources/machine.ts';
 import type { VmDefinition } from '../../../src/core/vm-definition.ts';
 import type { LibvirtHypervisor } from '../../../src/drivers/libvirt/libvirt-hypervisor.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
@@ -102,6 +102,75 @@ describe('UEFI', { skip: skipReason() }, () => {
     await pair.destination.domains.destroy(vm.uid, never);
     await pair.destination.domains.start(vm.uid, never);
     assert.equal((await readFile(variablesOf(pair.destinationNode, vm.uid))).indexOf(MARK), marked);
+  });
+
+  test('a VM that was adopted takes its variables along, wherever somebody has put them', async () => {
+    await using pair = await LibvirtPair.start();
+    const { uid } = tinyVm();
+    const elsewhere = path.join(pair.sourceNode.folder, 'of-somebody.fd');
+    await pair.sourceNode.defineXml(`<domain type='qemu'>
+      <name>theirs</name>
+      <uuid>${uid}</uuid>
+      <memory unit='MiB'>64</memory>
+      <os firmware='efi'>
+        <type arch='x86_64' machine='q35'>hvm</type>
+        <kernel>/boot/vmlinuz</kernel>
+        <nvram>${elsewhere}</nvram>
+      </os>
+      <features><acpi/></features>
+      <cpu mode='custom'><model>qemu64</model></cpu>
+      <devices/>
+    </domain>`);
+    const { domains } = pair.source;
+    const adoptable = await domains.findAdoptable(uid, never);
+    const spec = machineSchema.parse(adoptable?.machine);
+    assert.deepEqual(spec.firmware, { type: 'uefi' });
+    assert.ok(adoptable?.kept.includes(`nvram ${elsewhere}`));
+    const vm = tinyVm({ uid, spec: { runStrategy: 'Manual', template: { spec } } });
+    await domains.adopt(vm, never);
+    assert.deepEqual((await domains.find(uid, never))?.drift, []);
+    const { kernel: _, ...bootless } = spec;
+    const changed = { ...vm, generation: 2, spec: { ...vm.spec, template: { spec: bootless } } };
+    await domains.define(changed, never);
+    await domains.start(uid, never);
+    assert.ok(existsSync(elsewhere));
+    await domains.destroy(uid, never);
+    const marked = await mark(elsewhere);
+    await domains.start(uid, never);
+    await pair.source.jobs.migrate(uid, pair.migration(changed, 'fast'), never);
+    const arrived = await readFile(variablesOf(pair.destinationNode, uid));
+    assert.equal(arrived.indexOf(MARK), marked);
+    assert.deepEqual((await pair.destination.domains.find(uid, never))?.drift, []);
+    await pair.destination.domains.destroy(uid, never);
+    await pair.destination.domains.undefine(uid, never);
+    assert.ok(!existsSync(variablesOf(pair.destinationNode, uid)));
+  });
+
+  test('what libvirt has chosen for the run of a VM that is adopted is no change that waits', async () => {
+    const { uid } = tinyVm();
+    await node.defineXml(`<domain type='qemu'>
+      <name>running</name>
+      <uuid>${uid}</uuid>
+      <memory unit='MiB'>64</memory>
+      <os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type></os>
+      <features><acpi/></features>
+      <cpu mode='custom'><model>qemu64</model></cpu>
+      <devices>
+        <disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>
+      </devices>
+    </domain>`);
+    node.virsh('start', uid);
+    const adoptable = await hypervisor.domains.findAdoptable(uid, never);
+    const spec = machineSchema.parse(adoptable?.machine);
+    const vm = tinyVm({ uid, spec: { runStrategy: 'Manual', template: { spec } } });
+    await hypervisor.domains.adopt(vm, never);
+    const found = await hypervisor.domains.find(uid, never);
+    assert.deepEqual(
+      [found?.definition, found?.liveDefinition, found?.drift, found?.state],
+      [vm, undefined, [], 'running'],
+    );
+    await hypervisor.domains.destroy(uid, never);
+    await hypervisor.domains.undefine(uid, never);
   });
 
   test('a node without a UEFI image says what it lacks', async () => {

@@ -64,6 +64,11 @@ const CHANGES: Readonly<Record<string, Change>> = {
     { virtualMachine },
     { vm: 'default/web' },
   ),
+  AdoptVirtualMachine: change(
+    vms.AdoptVirtualMachineRequest,
+    { domain: 'Shop 1', name: 'web' },
+    { vm: 'default/web', domain: 'Shop 1' },
+  ),
   StartVirtualMachine: change(vms.StartVirtualMachineRequest, { ref }, vm),
   ShutdownVirtualMachine: change(vms.ShutdownVirtualMachineRequest, { ref }, vm),
   DestroyVirtualMachine: change(vms.DestroyVirtualMachineRequest, { ref }, vm),

@@ -10,6 +10,7 @@ import type {
   HypervisorInterface,
   VmFacts,
 } from '../../hypervisor-domains.ts';
+import { isAdopted, metadataElements } from './adoption.ts';
 import {
   acceleratorOf,
   type ChangeOptions,
@@ -26,20 +27,20 @@ import {
   readMetadata,
   readRunningSince,
 } from './metadata.ts';
-import { METADATA_NAMESPACE } from './metadata-namespace.ts';
 import { type DomainBoot, readBoot, readMachineType } from './parts/boot-part.ts';
 import { type DomainCpu, liveCpuOf, readCpu } from './parts/cpu-part.ts';
 import { changePlacement, type Placement, readPinnedCpus } from './parts/cpu-pins.ts';
 import { readBoundDevices, readDisks, readMirrors } from './parts/disk-images.ts';
-import { GUEST_AGENT_CHANNEL } from './parts/fixed-part.ts';
 import { readInterfaces } from './parts/interfaces-part.ts';
 import { hasOddRam, readHugepages, readMemoryBytes } from './parts/memory-part.ts';
+import { GUEST_AGENT_CHANNEL } from './parts/read-usual.ts';
 import { readSeedPath } from './parts/seed-part.ts';
 import { changeMedium, type DomainVolume, findDrive, readVolumes } from './parts/volumes-part.ts';
+import { adoptionFor, type MachineReading, readMachine } from './read-machine.ts';
 import { XmlEditor } from './xml-editor.ts';
 import { element, type XmlNode } from './xml-node.ts';
 import { parseXml, type XmlElement } from './xml-parser.ts';
-import { attributeOf, childrenInNamespace, childrenOf, findElement, textOf } from './xml-query.ts';
+import { attributeOf, childrenOf, findElement, textOf } from './xml-query.ts';
 
 /** A domain's XML as libvirt gave it. Immutable; a change gives a new document with all else byte for byte. */
 export class DomainDocument {
@@ -118,6 +119,12 @@ export class DomainDocument {
     return acceleratorOf(this.#root);
   }
 
+  /** See odd-ram-size.ts. Those that an agent has made do not. */
+  get losesMemoryUnderOldQemu(): boolean {
+    if (this.accelerator !== 'tcg' || hasOddRam(this.#root)) return false;
+    return isAdopted(this.#root) || this.hugepages !== undefined;
+  }
+
   get consoleLogPath(): string | undefined {
     const serial = childrenOf(findElement(this.#root, 'devices'), 'serial')[0];
     return attributeOf(findElement(serial, 'log'), 'file');
@@ -174,6 +181,39 @@ export class DomainDocument {
     return DomainDocument.parse(editor.toString());
   }
 
+  /** What it is in the words of a manifest, and what has no words there. */
+  get reading(): MachineReading {
+    return readMachine(this.#root);
+  }
+
+  /** Whether it is a guest of an architecture that manifests speak of. */
+  get isOfPc(): boolean {
+    const type = findElement(this.#root, 'os', 'type');
+    return textOf(type) === 'hvm' && (attributeOf(type, 'arch') ?? 'x86_64') === 'x86_64';
+  }
+
+  /** What of it no manifest can say, if somebody else has made it and it was adopted; empty of any other. */
+  get kept(): readonly string[] {
+    return this.definition !== undefined && isAdopted(this.#root) ? this.reading.kept : [];
+  }
+
+  /** Names of the disks that one that was adopted has beside its volumes. */
+  get keptDisks(): readonly string[] {
+    if (this.definition === undefined || !isAdopted(this.#root)) return [];
+    return this.volumes.filter(({ isOurs }) => !isOurs).map(({ target }) => target);
+  }
+
+  /** Carries a definition that was read of it, and says which of its devices that speaks of. All else stays byte for byte. */
+  withAdoption(definition: VmDefinition): DomainDocument {
+    const editor = new XmlEditor(this.#source);
+    const [old, ...others] = this.#metadata();
+    for (const other of others) editor.remove(other);
+    const node = metadataNode(definition, adoptionFor(this.#root));
+    if (old === undefined) this.#addMetadata(editor, node);
+    else editor.replace(old, node);
+    return DomainDocument.parse(editor.toString());
+  }
+
   /** The drive of a volume with what that has as its source, as virDomainUpdateDeviceFlags takes it; undefined if there is none. */
   driveWith(volume: Volume): string | undefined {
     const editor = new XmlEditor(this.#source);
@@ -225,7 +265,10 @@ export class DomainDocument {
   withNvramPath(path: string): DomainDocument {
     const nvram = findElement(this.#root, 'os', 'nvram');
     if (nvram === undefined || this.definition === undefined) return this;
-    if (!this.#nvramPath.endsWith(`/${this.name}_VARS.fd`)) return this;
+    const isNamedByLibvirt = this.#nvramPath.endsWith(`/${this.name}_VARS.fd`);
+    // Wherever somebody else has them: the other node need not have that folder.
+    const isElsewhere = isAdopted(this.#root) && attributeOf(nvram, 'type') === undefined;
+    if (!isNamedByLibvirt && !isElsewhere) return this;
     const editor = new XmlEditor(this.#source);
     editor.setText(nvram, path);
     return DomainDocument.parse(editor.toString());
@@ -308,6 +351,6 @@ export class DomainDocument {
   }
 
   #metadata(): readonly XmlElement[] {
-    return childrenInNamespace(findElement(this.#root, 'metadata'), METADATA_NAMESPACE, 'vm');
+    return metadataElements(this.#root);
   }
 }

@@ -41,6 +41,19 @@ interface PartNodes {
   readonly devices?: readonly (XmlNode | undefined)[];
 }
 
+/** What a part understands of a domain that somebody else has made. */
+export interface PartReading {
+  /** In the form of a manifest; what the machine can say, and nothing that is only left out. */
+  readonly machine?: MachineInput | undefined;
+  /** Elements that need no further word: the machine says what they say, or `kept` says what it cannot. */
+  readonly said?: readonly XmlElement[];
+  /** What of these elements no machine can say, for people. */
+  readonly kept?: readonly string[];
+}
+
+/** A machine, or a part of one, that nobody has checked. */
+export type MachineInput = Readonly<Record<string, unknown>>;
+
 /**
  * One kind of what a domain is made of. A new kind is a file in `parts/` and a line in the table of `domain-parts.ts`.
  * What a part reads of a domain, it offers as a function of its own beside this.
@@ -54,6 +67,12 @@ export interface DomainPart {
 
   /** Makes a domain's elements say what the machine wants. Touches only what differs; what it does not know stays. */
   change(editor: XmlEditor, domain: XmlElement, machine: Machine, options: ChangeOptions): void;
+
+  /**
+   * What a domain that somebody else has made has of it. `change` with this machine leaves that domain, once it is adopted, as it
+   * is. What no part speaks of is kept, and named.
+   */
+  read?(domain: XmlElement): PartReading;
 
   /** When a change of a field of the machine is in force for a running domain; undefined for what is another part's. */
   effectOf(field: string): 'now' | 'next-start' | undefined;

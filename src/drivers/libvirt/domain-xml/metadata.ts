@@ -7,6 +7,7 @@ import {
   toDefinitionText,
 } from '../../../core/vm-definition-text.ts';
 import type { VmFacts } from '../../hypervisor-domains.ts';
+import { type Adoption, adoptionAttributes, readAdoption } from './adoption.ts';
 import { METADATA_NAMESPACE, METADATA_PREFIX } from './metadata-namespace.ts';
 import { XmlEditor } from './xml-editor.ts';
 import { element, type XmlNode } from './xml-node.ts';
@@ -15,19 +16,25 @@ import { attributeOf, textOf } from './xml-query.ts';
 
 /** Raised when an agent that does not know a change must not take the manifest for complete; new fields do not raise it. */
 const VERSION = 1;
+/** Of a domain that was adopted: who does not know of that would give it its disks a second time. */
+const ADOPTED_VERSION = 2;
 
 /** The element for `<metadata>` in a domain's XML: the manifest as its text, the agent's own facts as attributes. */
-export function metadataNode(definition: VmDefinition): XmlNode {
+export function metadataNode(definition: VmDefinition, adoption?: Adoption): XmlNode {
   return element(
     `${METADATA_PREFIX}:vm`,
-    { [`xmlns:${METADATA_PREFIX}`]: METADATA_NAMESPACE, ...attributes(definition) },
+    {
+      [`xmlns:${METADATA_PREFIX}`]: METADATA_NAMESPACE,
+      ...attributes(definition, adoption),
+      ...adoptionAttributes(adoption),
+    },
     toDefinitionText(definition),
   );
 }
 
 /** Makes an element mean another definition; attributes that this agent does not know stay. */
 export function changeMetadata(editor: XmlEditor, of: XmlElement, to: VmDefinition): void {
-  const wanted = attributes(to);
+  const wanted = attributes(to, readAdoption(of));
   for (const name of OWN_ATTRIBUTES) {
     const value = wanted[name];
     if (value === undefined) editor.removeAttribute(of, name);
@@ -90,7 +97,7 @@ export function readMetadata(from: XmlElement): VmDefinition | undefined {
     intent: attributeOf(from, 'intent') === 'on' ? 'on' : 'off',
     privateFiles: readPrivateFiles(attributeOf(from, 'privateFiles') ?? ''),
     madeDisks: parseMadeDisks(attributeOf(from, 'madeDisks') ?? ''),
-    isNewerVersion: attributeOf(from, 'version') !== String(VERSION),
+    isNewerVersion: attributeOf(from, 'version') !== String(versionOf(readAdoption(from))),
   };
   return readDefinitionText(textOf(from) ?? '', facts);
 }
@@ -109,12 +116,16 @@ const OWN_ATTRIBUTES = [
 
 type Attributes = Readonly<Record<string, string>>;
 
-function attributes(definition: VmDefinition): Attributes {
+function versionOf(adoption: Adoption | undefined): number {
+  return adoption === undefined ? VERSION : ADOPTED_VERSION;
+}
+
+function attributes(definition: VmDefinition, adoption: Adoption | undefined): Attributes {
   const { namespace, name, uid, privateFiles, madeDisks, newer } = definition;
   const files = Object.entries(privateFiles).map(([file, digest]) => `${file}=${digest}`);
   return {
     // Which one it was is not known; this one must not take it for complete.
-    version: String(newer === undefined ? VERSION : VERSION + 1),
+    version: String(versionOf(adoption) + (newer === undefined ? 0 : 1)),
     namespace,
     name,
     uid,

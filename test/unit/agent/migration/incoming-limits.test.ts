@@ -223,7 +223,7 @@ test('a VM that runs with CPUs for itself stays, and one that only will at its n
 
 test('guests in huge pages of which some would be lost on the way stay', async () => {
   using nodes = await TwoNodes.open();
-  nodes.source.hypervisor.obstacles = [{ kind: 'lost-pages' }];
+  nodes.source.hypervisor.obstacles = [{ kind: 'lossy-memory', isInHugePages: true }];
   const { blockers } = await nodes.source.agent.migrations.plan(nodes.spec, never);
   assert.deepEqual(
     blockers.map(({ reason, subject }) => [reason, subject]),

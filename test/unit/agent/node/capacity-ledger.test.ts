@@ -285,6 +285,16 @@ test('VMs that no agent has made count with what QEMU needs for itself, and are 
   assert.deepEqual(books.ledger.foreign(), { cpu: 1_000, memory: SMALL });
 });
 
+test('a VM that was adopted counts with the huge pages that its manifest does not speak of', async () => {
+  using books = await Books.open();
+  books.vms = [{ ...vmOf(small(), 'running'), hugepages: '2Mi' }];
+  assert.deepEqual(books.ledger.allocated(), {
+    cpu: 1_000,
+    memory: SMALL - 64 * MIB,
+    'hugepages-2Mi': 64 * MIB,
+  });
+});
+
 test('a VM for which they leave no room is refused, and they are named', async () => {
   using books = await Books.open();
   const vm = small();

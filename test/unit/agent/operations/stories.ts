@@ -171,6 +171,31 @@ export const STORIES: readonly Story[] = [
     steps: 8,
   },
   {
+    kind: 'adopt',
+    vm: { namespace: 'default', name: 'shop', uid: undefined },
+    parameters: () => ({ domain: 'Shop' }),
+    prepare: async ({ source: { hypervisor } }) => {
+      await hypervisor.domains.define(foreign(), never);
+      await hypervisor.domains.start(NEW.uid, never);
+      hypervisor.rename(NEW.uid, 'Shop');
+      hypervisor.addForeign(NEW.uid, { kept: ['graphics spice'], isAutostarted: true });
+    },
+    check: async (nodes) => {
+      const { source } = nodes;
+      const found = await source.find(NEW.uid);
+      const { namespace, name, generation, intent, spec } = found?.definition ?? {};
+      assert.deepEqual([namespace, name, generation, intent], ['default', 'shop', 1, 'on']);
+      assert.equal(spec?.runStrategy, 'RerunOnFailure');
+      assert.deepEqual([found?.state, found?.hypervisorName], ['running', 'Shop']);
+      assert.deepEqual([found?.kept, found?.liveDefinition], [['graphics spice'], undefined]);
+      assert.ok((await source.ownership()).isOwner(NEW.uid));
+      const starts = source.hypervisor.calls.filter((call) => call.startsWith('start '));
+      assert.equal(starts.filter((call) => call.endsWith(NEW.uid)).length, 1);
+      await until('it is told', () => source.agent.inventory.findByUid(NEW.uid) !== undefined);
+    },
+    steps: 8,
+  },
+  {
     kind: 'cordon',
     vm: { ...THE_NODE, uid: undefined },
     parameters: () => ({ spec: { cordon: true, cordonReason: 'new disks' }, generation: 1 }),
@@ -209,6 +234,13 @@ export const STORIES: readonly Story[] = [
     steps: 12,
   },
 ];
+
+/** The VM that is made, as virsh would have made it. */
+function foreign(): typeof NEW {
+  const { template } = NEW.spec;
+  const spec = { ...template.spec, kernel: { path: KERNEL_PATH } };
+  return { ...NEW, spec: { ...NEW.spec, template: { ...template, spec } } };
+}
 
 /** A VM has its user data, and no operation has any. */
 async function assertHasUserData({ source, vm }: TwoNodes, uid: string, userData: string) {

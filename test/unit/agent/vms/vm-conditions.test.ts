@@ -335,3 +335,10 @@ test('a device that several nodes can write to says whether a lock of it holds b
     !conditionsOf(withVolumes(lun({ shared: false })), []).some(({ type }) => type === 'DiskLock'),
   );
 });
+
+test('a VM with devices of this host cannot move, and they are named', () => {
+  const given = facts({ boundDevices: ['host device (usb)', 'shared folder docs'] });
+  const message =
+    'It has what cannot move with it: host device (usb), shared folder docs; detach that with "virsh detach-device", or move it while it is off';
+  assertCondition(given, 'LiveMigratable', ['false', 'DeviceBound', message]);
+});

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Machine } from '../../../../core/resources/machine.ts';
+import { type Machine, machine as machineSchema } from '../../../../core/resources/machine.ts';
 import { type DomainPart, nextStart } from '../domain-part.ts';
+import { extraAttributes, wordsOf } from '../kept-words.ts';
 import type { XmlEditor } from '../xml-editor.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
@@ -100,7 +101,51 @@ export const bootPart: DomainPart = {
       replaceChildren(editor, os, KERNEL_ELEMENTS, kernelNodes(wanted));
     }
   },
+
+  read(domain) {
+    const os = findElement(domain, 'os');
+    const { firmware, secureBoot, kernel } = readBoot(domain);
+    const { shape } = machineSchema;
+    const machineType = shape.machineType.safeParse(readMachineType(domain) || undefined);
+    const checked = shape.kernel.safeParse(kernel && withoutUndefined(kernel));
+    const hasKernel = checked.success && checked.data !== undefined;
+    const ofUefi = {
+      type: firmware,
+      ...(secureBoot !== undefined && { secureBoot: true }),
+      ...(secureBoot === 'none' && { secureBootKeys: secureBoot }),
+    };
+    return {
+      machine: {
+        ...(machineType.success && machineType.data && { machineType: machineType.data }),
+        ...(firmware === 'uefi' && { firmware: ofUefi }),
+        ...(checked.data && { kernel: withoutUndefined(checked.data) }),
+      },
+      said: childrenOf(domain, 'os'),
+      kept: [
+        ...(machineType.success ? [] : [`machine type ${readMachineType(domain)}`]),
+        ...childrenOf(os).flatMap((child) => keptOf(child, hasKernel)),
+      ],
+    };
+  },
 };
+
+/** The machine says all of these, or libvirt has chosen them. */
+const SAID: readonly string[] = ['type', 'firmware'];
+/** What libvirt writes down where nobody has chosen. */
+const USUAL_BOOT = 'hd';
+
+function keptOf(child: XmlElement, hasKernel: boolean): readonly string[] {
+  const { name } = child;
+  if (SAID.includes(name) || (hasKernel && KERNEL_ELEMENTS.includes(name))) return [];
+  if (name === 'boot' && attributeOf(child, 'dev') === USUAL_BOOT) return [];
+  if (name === 'loader' || name === 'nvram') return [`${name} ${textOf(child) ?? ''}`.trim()];
+  const [words, text] = [wordsOf(child), extraAttributes(child, {}).join(' ')];
+  return [words === name ? `${name} ${text}`.trim() : words];
+}
+
+function withoutUndefined(value: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(value).filter(([, part]) => part !== undefined));
+}
 
 /** What another firmware, or another kernel, must not leave behind. */
 const FIRMWARE_ELEMENTS = ['loader', 'nvram', 'firmware'];

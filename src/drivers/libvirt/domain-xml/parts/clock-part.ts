@@ -1,7 +1,8 @@
 import type { Machine } from '../../../../core/resources/machine.ts';
 import { type DomainPart, type DomainXmlOptions, nextStart } from '../domain-part.ts';
+import { extraAttributes } from '../kept-words.ts';
 import { element, type XmlNode } from '../xml-node.ts';
-import { attributeOf, findElement } from '../xml-query.ts';
+import { attributeOf, childrenOf, findElement } from '../xml-query.ts';
 import { hypervClockNode } from './hyperv-part.ts';
 
 export const clockPart: DomainPart = {
@@ -24,7 +25,31 @@ export const clockPart: DomainPart = {
     }
     editor.setAttribute(present, 'offset', clock.offset);
   },
+
+  read(domain) {
+    const clock = findElement(domain, 'clock');
+    const offset = attributeOf(clock, 'offset');
+    const isSayable = offset === 'utc' || offset === 'localtime';
+    const timers = childrenOf(clock, 'timer').filter(
+      (timer) => !USUAL_TIMERS.includes(extraAttributes(timer, {}).join(' ')),
+    );
+    return {
+      machine: isSayable ? { clock: { offset } } : undefined,
+      said: childrenOf(domain, 'clock'),
+      kept: [
+        ...extraAttributes(clock, isSayable ? { offset } : {}).map((text) => `clock ${text}`),
+        ...timers.map((timer) => `clock timer ${extraAttributes(timer, {}).join(' ')}`),
+      ],
+    };
+  },
 };
+
+/** As we would have them, and as nearly everybody has. */
+const USUAL_TIMERS: readonly string[] = [
+  'name=rtc tickpolicy=catchup',
+  'name=pit tickpolicy=delay',
+  'name=hpet present=no',
+];
 
 function clockNode(machine: Machine, { accelerator }: DomainXmlOptions): XmlNode {
   const offset = machine.clock?.offset ?? 'utc';

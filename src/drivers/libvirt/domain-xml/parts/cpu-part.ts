@@ -2,12 +2,14 @@ import { AgentError } from '../../../../core/errors.ts';
 import type { Machine } from '../../../../core/resources/machine.ts';
 import { vcpusOf } from '../../../../core/resources/machine-amounts.ts';
 import type { WantedCpu } from '../../../hypervisor-host.ts';
+import { isAdopted } from '../adoption.ts';
 import {
   acceleratorOf,
   type DomainPart,
   type DomainXmlOptions,
   nextStart,
 } from '../domain-part.ts';
+import { extraAttributes } from '../kept-words.ts';
 import type { XmlEditor } from '../xml-editor.ts';
 import { element, renderXml, type XmlNode } from '../xml-node.ts';
 import { parseXml, type XmlElement } from '../xml-parser.ts';
@@ -86,7 +88,47 @@ export const cpuPart: DomainPart = {
       changeFeatures(editor, cpu, machine.cpu, before?.cpu);
     }
   },
+
+  read(domain) {
+    const cpu = findElement(domain, 'cpu');
+    const vcpu = findElement(domain, 'vcpu');
+    const { vcpus, model } = readCpu(domain);
+    const topology = findElement(cpu, 'topology');
+    const sayable = topology && sayableTopology(topology, vcpus);
+    const isNamed = model !== undefined && model !== 'maximum';
+    return {
+      machine: {
+        resources: { cpu: String(vcpus) },
+        ...((isNamed || sayable !== undefined) && {
+          cpu: { ...(isNamed && { model }), ...(sayable && { topology: sayable }) },
+        }),
+      },
+      said: [...childrenOf(domain, 'vcpu'), ...childrenOf(domain, 'cpu')],
+      kept: [
+        ...extraAttributes(vcpu, { placement: 'static' }).map((text) => `vcpu ${text}`),
+        ...extraAttributes(cpu, CPU_ATTRIBUTES).map((text) => `cpu ${text}`),
+        ...(model === 'maximum' ? ['cpu mode=maximum'] : []),
+        ...(topology !== undefined && sayable === undefined ? ['cpu topology'] : []),
+        ...childrenOf(cpu)
+          .filter(({ name }) => name !== 'model' && name !== 'topology')
+          .map((child) => `cpu ${child.name} ${attributeOf(child, 'name') ?? ''}`.trim()),
+      ],
+    };
+  },
 };
+
+/** What is as we would have it, or only libvirt's own. */
+const CPU_ATTRIBUTES = { mode: /./, match: 'exact', check: /./, migratable: 'on' } as const;
+
+/** Undefined for one that a machine has no words for. */
+function sayableTopology(topology: XmlElement, vcpus: number) {
+  const [sockets, cores, threads] = ['sockets', 'cores', 'threads'].map((name) =>
+    Number(attributeOf(topology, name)),
+  );
+  const isFlat = ['dies', 'clusters'].every((name) => (attributeOf(topology, name) ?? '1') === '1');
+  if (sockets === undefined || cores === undefined || threads === undefined) return undefined;
+  return isFlat && sockets * cores * threads === vcpus ? { sockets, cores, threads } : undefined;
+}
 
 /** One socket with all CPUs as cores: several systems are licensed or limited by socket. */
 function topologyNode(machine: Machine): XmlNode {
@@ -111,7 +153,7 @@ function changeCount(editor: XmlEditor, domain: XmlElement, machine: Machine): v
     return;
   }
   const isSame = readCpu(domain).vcpus === vcpus;
-  if (isSame && attributeOf(vcpu, 'current') === undefined) return;
+  if (isSame && (attributeOf(vcpu, 'current') === undefined || isAdopted(domain))) return;
   if (!isSame) editor.setText(vcpu, String(vcpus));
   editor.removeAttribute(vcpu, 'current');
   // Says of each CPU whether it is there, and counts more than `current`.
@@ -121,6 +163,9 @@ function changeCount(editor: XmlEditor, domain: XmlElement, machine: Machine): v
 function changeTopology(editor: XmlEditor, cpu: XmlElement, machine: Machine): void {
   const wanted = topologyNode(machine);
   const old = findElement(cpu, 'topology');
+  // One that the machine leaves open, and that still fits, somebody else has chosen.
+  const isOpen = machine.cpu?.topology === undefined && isAdopted(cpu);
+  if (old !== undefined && isOpen && placesIn(old) === vcpusOf(machine)) return;
   if (old === undefined) {
     if (machine.cpu?.topology !== undefined) editor.append(cpu, wanted);
     return;
@@ -130,6 +175,11 @@ function changeTopology(editor: XmlEditor, cpu: XmlElement, machine: Machine): v
     ([name, value]) => (attributeOf(old, name) ?? '1') === value,
   );
   if (!isSame) editor.replace(old, wanted);
+}
+
+function placesIn(topology: XmlElement): number {
+  const parts = ['sockets', 'dies', 'clusters', 'cores', 'threads'];
+  return parts.reduce((product, name) => product * Number(attributeOf(topology, name) ?? 1), 1);
 }
 
 function addCpu(editor: XmlEditor, domain: XmlElement, machine: Machine): void {

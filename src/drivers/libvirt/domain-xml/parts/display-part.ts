@@ -1,5 +1,6 @@
 import type { Machine } from '../../../../core/resources/machine.ts';
 import { type DomainPart, nextStart } from '../domain-part.ts';
+import { extraAttributes } from '../kept-words.ts';
 import type { XmlEditor } from '../xml-editor.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
@@ -35,7 +36,39 @@ export const displayPart: DomainPart = {
     changeVideo(editor, devices, machine);
     changeTablet(editor, devices, hasDisplay(machine) && hasTablet(machine));
   },
+
+  /** Anything but a screen as we would make it is another maker's. */
+  read(domain) {
+    const devices = findElement(domain, 'devices');
+    const [screen, ...others] = childrenOf(devices, 'graphics');
+    const [card, ...otherCards] = childrenOf(devices, 'video');
+    const model = attributeOf(findElement(card, 'model'), 'type');
+    const tablets = childrenOf(devices, 'input').filter(isTablet);
+    const isOurs =
+      screen !== undefined &&
+      card !== undefined &&
+      others.length + otherCards.length === 0 &&
+      attributeOf(screen, 'type') === 'vnc' &&
+      attributeOf(findElement(screen, 'listen'), 'type') === 'socket' &&
+      ['vga', 'virtio', 'bochs'].includes(model ?? '');
+    if (!isOurs) return {};
+    return {
+      machine: { display: { type: 'vnc', video: model, tablet: tablets.length > 0 } },
+      said: [screen, card, ...tablets],
+      kept: [
+        ...extraAttributes(screen, { type: /./, socket: /./, sharePolicy: /./ }),
+        ...extraAttributes(findElement(card, 'model'), CARD_ATTRIBUTES),
+      ].map((text) => `display ${text}`),
+    };
+  },
 };
+
+/** What libvirt fills in. */
+const CARD_ATTRIBUTES = { type: /./, vram: /./, heads: '1', primary: 'yes' };
+
+function isTablet(input: XmlElement): boolean {
+  return attributeOf(input, 'type') === 'tablet';
+}
 
 function hasTablet({ display }: Machine): boolean {
   return display?.tablet ?? true;
@@ -95,9 +128,7 @@ function changeVideo(editor: XmlEditor, devices: XmlElement, machine: Machine): 
 }
 
 function changeTablet(editor: XmlEditor, devices: XmlElement, isWanted: boolean): void {
-  const tablets = childrenOf(devices, 'input').filter(
-    (one) => attributeOf(one, 'type') === 'tablet',
-  );
+  const tablets = childrenOf(devices, 'input').filter(isTablet);
   if (!isWanted) {
     // The controller stays, as somebody else may have put something on it.
     for (const tablet of tablets) editor.remove(tablet);

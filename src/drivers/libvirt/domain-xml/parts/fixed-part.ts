@@ -5,13 +5,11 @@ import type { DomainPart, DomainXmlOptions } from '../domain-part.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import { hasDisplay } from './display-part.ts';
 import { hypervNode } from './hyperv-part.ts';
+import { GUEST_AGENT_CHANNEL, readUsual } from './read-usual.ts';
 import { seedBusOf } from './seed-disk.ts';
 
 /** PCIe ports left free, so that devices can be attached to a running VM. */
 const SPARE_PCIE_PORTS = 4;
-
-/** The port that QEMU's guest agent listens at. */
-export const GUEST_AGENT_CHANNEL = 'org.qemu.guest_agent.0';
 
 /** What every domain of ours gets, whatever its machine. Once made it stays as it is. */
 export const fixedPart: DomainPart = {
@@ -46,6 +44,8 @@ export const fixedPart: DomainPart = {
   },
 
   change() {},
+
+  read: readUsual,
 };
 
 function deviceNodes(machine: Machine, options: DomainXmlOptions): readonly XmlNode[] {

@@ -1,14 +1,18 @@
 import { macOf } from '../../../../core/resources/mac-address.ts';
 import { bridgeOf, modelOf, type Network } from '../../../../core/resources/network.ts';
 import type { HypervisorInterface } from '../../../hypervisor-domains.ts';
+import { adoptionOf, aliasOf } from '../adoption.ts';
 import type { DomainPart } from '../domain-part.ts';
 import type { XmlEditor } from '../xml-editor.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
 import { attributeOf, childrenOf, findElement } from '../xml-query.ts';
-
-/** libvirt keeps aliases from users only with the first three letters. */
-const ALIAS_PREFIX = 'ua-net-';
+import {
+  isOnBridge,
+  macOfInterface,
+  NETWORK_ALIAS_PREFIX,
+  readNetworksOf,
+} from './read-networks.ts';
 
 /** A network with the address that its interface has. */
 type AddressedNetwork = Network & { readonly mac: string };
@@ -19,6 +23,8 @@ const WITHOUT_ELEMENT = /^networks\[\d+\]\.ipv4(\.|$)/;
 /** Interfaces on bridges of the host. */
 export const interfacesPart: DomainPart = {
   drift: 'networks',
+
+  read: readNetworksOf,
 
   effectOf(field) {
     if (field !== 'networks' && !field.startsWith('networks[')) return undefined;
@@ -59,7 +65,7 @@ export function readInterfaces(domain: XmlElement): readonly HypervisorInterface
     const connected = ['network', 'bridge', 'dev'].map((name) => attributeOf(source, name));
     return {
       name: isOurs(one) ? nameOf(one) : (connected.find((name) => name !== undefined) ?? ''),
-      mac: (attributeOf(findElement(one, 'mac'), 'address') ?? '').toLowerCase(),
+      mac: macOfInterface(one),
       bridge: isOnBridge(one) ? attributeOf(source, 'bridge') : undefined,
       model: attributeOf(findElement(one, 'model'), 'type') ?? '',
       hostDevice: attributeOf(findElement(one, 'target'), 'dev'),
@@ -67,21 +73,19 @@ export function readInterfaces(domain: XmlElement): readonly HypervisorInterface
   });
 }
 
-/** One of Open vSwitch is called so too, and has a virtual port. One on a network of libvirt's is where that is. */
-function isOnBridge(one: XmlElement): boolean {
-  return attributeOf(one, 'type') === 'bridge' && findElement(one, 'virtualport') === undefined;
-}
-
 function isOurs(one: XmlElement): boolean {
-  return aliasOf(one).startsWith(ALIAS_PREFIX);
+  return ownNameOf(one) !== undefined;
 }
 
 function nameOf(one: XmlElement): string {
-  return aliasOf(one).slice(ALIAS_PREFIX.length);
+  return ownNameOf(one) ?? '';
 }
 
-function aliasOf(one: XmlElement): string {
-  return attributeOf(findElement(one, 'alias'), 'name') ?? '';
+/** Of the network that it was made for, or that it was adopted as. */
+function ownNameOf(one: XmlElement): string | undefined {
+  const alias = aliasOf(one);
+  if (alias.startsWith(NETWORK_ALIAS_PREFIX)) return alias.slice(NETWORK_ALIAS_PREFIX.length);
+  return adoptionOf(one)?.networks.get(macOfInterface(one));
 }
 
 function interfaceNode(network: AddressedNetwork): XmlNode {
@@ -92,7 +96,7 @@ function interfaceNode(network: AddressedNetwork): XmlNode {
     sourceNode(network),
     modelNode(network),
     queuesOf(network) === undefined ? undefined : element('driver', { queues: queuesOf(network) }),
-    element('alias', { name: ALIAS_PREFIX + network.name }),
+    element('alias', { name: NETWORK_ALIAS_PREFIX + network.name }),
   );
 }
 

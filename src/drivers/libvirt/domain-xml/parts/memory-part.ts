@@ -1,22 +1,34 @@
 import { isDeepStrictEqual } from 'node:util';
+import { formatBytesQuantity } from '../../../../core/quantity.ts';
 import { memoryBytesOf } from '../../../../core/resources/machine-amounts.ts';
+import { isAdopted } from '../adoption.ts';
 import {
   acceleratorOf,
   type ChangeOptions,
   type DomainPart,
   type DomainXmlOptions,
   nextStart,
+  type PartReading,
 } from '../domain-part.ts';
 import type { XmlEditor } from '../xml-editor.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
-import { attributeOf, childrenInNamespace, findElement, prefixFor, textOf } from '../xml-query.ts';
+import {
+  attributeOf,
+  childrenInNamespace,
+  childrenOf,
+  findElement,
+  prefixFor,
+  textOf,
+} from '../xml-query.ts';
 import {
   argumentNodes,
   findOddRamArguments,
   oddRamArguments,
   QEMU_NAMESPACE,
 } from './odd-ram-size.ts';
+
+const MIB = 2 ** 20;
 
 const UNITS: Readonly<Record<string, number>> = {
   b: 1,
@@ -90,8 +102,10 @@ export const memoryPart: DomainPart = {
     const kib = bytes / 1024;
     // While it runs, its balloon says what it has now, which is the guest's.
     const isLive = attributeOf(domain, 'id') !== undefined;
-    const isResized = readMemoryBytes(domain) !== bytes;
-    for (const name of isLive && !isResized ? [] : ['memory', 'currentMemory']) {
+    const isResized = Math.ceil(readMemoryBytes(domain) / MIB) * MIB !== bytes;
+    // What somebody else has made may have begun with less, and in units of its own.
+    const staysAsItIs = !isResized && (isLive || isAdopted(domain));
+    for (const name of staysAsItIs ? [] : ['memory', 'currentMemory']) {
       const memory = findElement(domain, name);
       if (memory === undefined) {
         // libvirt gives a domain all of its memory unless told otherwise.
@@ -111,6 +125,30 @@ export const memoryPart: DomainPart = {
     // QEMU would give back what its guest may find no other of.
     const reports = freePageReporting ?? (hugepages === undefined ? undefined : false);
     changeBalloon(editor, domain, reports ?? (isTakenBack ? true : undefined));
+  },
+
+  read(domain) {
+    const bytes = readMemoryBytes(domain);
+    const balloon = findElement(domain, 'devices', 'memballoon');
+    const reporting = attributeOf(balloon, 'freePageReporting');
+    const balloonModel = attributeOf(balloon, 'model') ?? 'virtio';
+    const current = findElement(domain, 'currentMemory');
+    const isLess = current !== undefined && readBytes(current) !== bytes;
+    // Of one that runs it is what its balloon has left it.
+    const isLive = attributeOf(domain, 'id') !== undefined;
+    return {
+      machine: {
+        resources: { memory: quantityOf(bytes) },
+        ...(reporting !== undefined && { memory: { freePageReporting: reporting === 'on' } }),
+      },
+      said: [
+        ...childrenOf(domain, 'memory'),
+        ...childrenOf(domain, 'currentMemory'),
+        ...(balloonModel === 'virtio' && balloon ? [balloon] : []),
+        ...oddRamCommandline(domain),
+      ],
+      kept: isLess && !isLive ? [`currentMemory ${quantityOf(readBytes(current))}`] : [],
+    } satisfies PartReading;
   },
 };
 
@@ -141,6 +179,19 @@ function changeHugepages(
   } else if (present !== undefined) editor.replace(present, hugepagesNode(wanted));
   else if (backing !== undefined) editor.append(backing, hugepagesNode(wanted));
   else editor.append(domain, element('memoryBacking', {}, hugepagesNode(wanted)));
+}
+
+function quantityOf(bytes: number): string {
+  return Number.isSafeInteger(bytes) ? formatBytesQuantity(BigInt(bytes)) : String(bytes);
+}
+
+/** Where QEMU is told nothing else. */
+function oddRamCommandline(domain: XmlElement): readonly XmlElement[] {
+  return childrenInNamespace(domain, QEMU_NAMESPACE, 'commandline').filter((commandline) => {
+    const args = childrenOf(commandline);
+    const own = childrenInNamespace(commandline, QEMU_NAMESPACE, 'arg');
+    return args.length > 0 && findOddRamArguments(own).length === args.length;
+  });
 }
 
 /** Without a statistics period: polling every guest would cost each of them its wake-ups. */

@@ -1,7 +1,7 @@
 import { type DomainPart, nextStart } from '../domain-part.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
-import { attributeOf, findElement } from '../xml-query.ts';
+import { attributeOf, childrenOf, findElement } from '../xml-query.ts';
 
 /** Whether a field is this part's, among those of the firmware. */
 export function isOfTpm(field: string): boolean {
@@ -33,11 +33,31 @@ export const tpmPart: DomainPart = {
       editor.remove(present);
     }
   },
+
+  read(domain) {
+    const tpms = childrenOf(findElement(domain, 'devices'), 'tpm').filter(isEmulated);
+    const [tpm] = tpms;
+    if (tpm === undefined) return {};
+    const model = attributeOf(tpm, 'model') ?? 'tpm-tis';
+    const ownParts = childrenOf(findElement(tpm, 'backend')).map(({ name }) => name);
+    return {
+      machine: { firmware: { tpm: { version: '2.0' } } },
+      said: tpms,
+      kept: [
+        ...(model === 'tpm-crb' ? [] : [`tpm model=${model}`]),
+        ...ownParts.map((name) => `tpm ${name}`),
+      ],
+    };
+  },
 };
 
-/** One of the host's that somebody has handed through is theirs. */
+/** One of the host's that somebody has handed through is theirs, and so is one of another standard. */
 function isEmulated(tpm: XmlElement): boolean {
-  return attributeOf(findElement(tpm, 'backend'), 'type') === 'emulator';
+  const backend = findElement(tpm, 'backend');
+  return (
+    attributeOf(backend, 'type') === 'emulator' &&
+    (attributeOf(backend, 'version') ?? '2.0') === '2.0'
+  );
 }
 
 function tpmNode(): XmlNode {

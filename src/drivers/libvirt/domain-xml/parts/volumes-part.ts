@@ -1,10 +1,12 @@
 import type { Machine } from '../../../../core/resources/machine.ts';
 import { busOf, isReadOnly, pathOf, type Volume } from '../../../../core/resources/volume.ts';
+import { adoptionOf, aliasOf } from '../adoption.ts';
 import type { DomainPart } from '../domain-part.ts';
 import type { XmlEditor } from '../xml-editor.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
 import { attributeOf, childrenOf, findElement, textOf } from '../xml-query.ts';
+import { differingFields, readVolumesOf } from './read-volumes.ts';
 import { isSeed } from './seed-disk.ts';
 import {
   type DiskPlace,
@@ -23,7 +25,10 @@ import {
 export interface DomainVolume {
   /** From our alias; for a disk of another maker its serial number or target. */
   readonly name: string;
+  /** It is a volume of the machine. */
   readonly isOurs: boolean;
+  /** Of a volume that somebody else has made. */
+  readonly isAdopted?: true;
   readonly target: string;
   readonly bus: string;
   readonly device: string;
@@ -73,6 +78,8 @@ const WITHOUT_ELEMENT = /^volumes\[\d+\]\.(shared|accessMode)$/;
 
 export const volumesPart: DomainPart = {
   drift: 'volumes',
+
+  read: readVolumesOf,
 
   effectOf(field) {
     if (field === 'resources.disk') return 'next-start';
@@ -143,11 +150,14 @@ function readVolume(disk: XmlElement): DomainVolume {
   const dev = attributeOf(target, 'dev') ?? '';
   const device = attributeOf(disk, 'device') ?? 'disk';
   const serial = textOf(findElement(disk, 'serial'));
-  const alias = attributeOf(findElement(disk, 'alias'), 'name') ?? '';
-  const isOurs = alias.startsWith(VOLUME_ALIAS_PREFIX);
+  const alias = aliasOf(disk);
+  const isMade = alias.startsWith(VOLUME_ALIAS_PREFIX);
+  const isAdopted = !isMade && adoptionOf(disk)?.volumes.includes(dev) === true;
+  const own = isMade ? alias.slice(VOLUME_ALIAS_PREFIX.length) : isAdopted ? dev : undefined;
   return {
-    name: isOurs ? alias.slice(VOLUME_ALIAS_PREFIX.length) : (serial ?? dev),
-    isOurs,
+    name: own ?? serial ?? dev,
+    isOurs: own !== undefined,
+    ...(isAdopted && { isAdopted: true as const }),
     target: dev,
     bus: attributeOf(target, 'bus') ?? '',
     device,
@@ -176,23 +186,42 @@ function changeVolume(
     editor.replace(disk, volumeNode(volume));
     return;
   }
-  const driver = findElement(disk, 'driver');
-  for (const [name, value] of Object.entries(driverAttributes(volume))) {
-    if (driver === undefined) break;
-    if (value === undefined) editor.removeAttribute(driver, name);
-    else editor.setAttribute(driver, name, value);
-  }
+  const differing = old.isAdopted === true ? differingFields(disk, volume) : undefined;
+  changeDriver(editor, disk, volume, differing);
   changeSource(editor, disk, old, volume);
   if (old.readOnly !== isReadOnly(volume)) {
     if (isReadOnly(volume)) editor.append(disk, element('readonly'));
     else for (const mark of childrenOf(disk, 'readonly')) editor.remove(mark);
   }
   const serial = findElement(disk, 'serial');
-  if (old.serial !== serialOf(volume)) {
+  if (old.serial !== serialOf(volume) && differing?.has('serial') !== false) {
     if (serial === undefined) editor.append(disk, element('serial', {}, serialOf(volume)));
     else editor.setText(serial, serialOf(volume));
   }
   changeBootOrder(editor, disk, old.bootOrder, volume.bootOrder);
+}
+
+function changeDriver(
+  editor: XmlEditor,
+  disk: XmlElement,
+  volume: Volume,
+  differing: ReadonlySet<string> | undefined,
+): void {
+  const driver = findElement(disk, 'driver');
+  const wanted = Object.entries(driverAttributes(volume)).filter(
+    ([name]) => differing?.has(name === 'type' ? 'format' : name) !== false,
+  );
+  if (driver === undefined) {
+    // libvirt writes one down for every disk of QEMU's.
+    if (differing !== undefined && wanted.length > 0) {
+      editor.append(disk, element('driver', { name: 'qemu', ...Object.fromEntries(wanted) }));
+    }
+    return;
+  }
+  for (const [name, value] of wanted) {
+    if (value === undefined) editor.removeAttribute(driver, name);
+    else editor.setAttribute(driver, name, value);
+  }
 }
 
 function changeSource(

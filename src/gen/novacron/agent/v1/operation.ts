@@ -65,6 +65,8 @@ export const OperationKind = {
   OPERATION_KIND_EJECT: 15,
   /** OPERATION_KIND_INSERT - Puts an image into one of its drives. */
   OPERATION_KIND_INSERT: 16,
+  /** OPERATION_KIND_ADOPT - Takes over a VM that no agent has made. */
+  OPERATION_KIND_ADOPT: 17,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -88,6 +90,7 @@ export namespace OperationKind {
   export type OPERATION_KIND_RESTART = typeof OperationKind.OPERATION_KIND_RESTART;
   export type OPERATION_KIND_EJECT = typeof OperationKind.OPERATION_KIND_EJECT;
   export type OPERATION_KIND_INSERT = typeof OperationKind.OPERATION_KIND_INSERT;
+  export type OPERATION_KIND_ADOPT = typeof OperationKind.OPERATION_KIND_ADOPT;
   export type UNRECOGNIZED = typeof OperationKind.UNRECOGNIZED;
 }
 
@@ -178,7 +181,7 @@ export interface Operation {
   warnings: string[];
   /**
    * What was asked for, as the request had it in proto3's JSON, without the VM and the operation id, and without what was left
-   * out: `timeout` of a SHUTDOWN, a REBOOT and a RESTART, `force` of a RESTART, `volume`, `path` and `force` of an EJECT and an INSERT, `force` and `unownedCopy` of a DELETE, `spec` of a MIGRATE (no more of it than
+   * out: `timeout` of a SHUTDOWN, a REBOOT and a RESTART, `force` of a RESTART, `domain` of an ADOPT, `volume`, `path` and `force` of an EJECT and an INSERT, `force` and `unownedCopy` of a DELETE, `spec` of a MIGRATE (no more of it than
    * `destination`), of a CORDON and an UNCORDON, `generation`, `updateMask`, `reservationId`, `ownershipEpoch`. The `virtualMachine`
    * of a CREATE and an APPLY is the manifest, with the digest in place of user data. It may be large: lists and watches leave
    * it out.

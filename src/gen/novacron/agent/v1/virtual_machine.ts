@@ -1231,6 +1231,8 @@ export interface VirtualMachineStatus {
     | undefined;
   /** Its network interfaces as the hypervisor has them. */
   interfaces: InterfaceStatus[];
+  /** What of a VM that was adopted no spec can say: the hypervisor keeps it as it is. Each in a few words for people. */
+  kept: string[];
 }
 
 /** How a VM fares that its run strategy starts again. */
@@ -1440,6 +1442,35 @@ export interface FieldChange {
   after: string;
   /** When it is in force. */
   effect: ChangeEffect;
+}
+
+/** Asks for a VM of somebody else's to be taken over. */
+export interface AdoptVirtualMachineRequest {
+  /** The hypervisor's own name for it, as `virsh list --all` has it. It stays. */
+  domain: string;
+  /** What it shall be called; empty means as `domain`. */
+  name: string;
+  /** In this namespace; empty means "default". */
+  namespace: string;
+  /** Only says what would come of it: fails as it would, and changes nothing. Answers without an operation. */
+  dryRun: boolean;
+  /**
+   * UUID of the caller's choice: repeating the request with it answers with the same operation. With it the call answers as soon
+   * as what is asked for is recorded; without it, only when that is done.
+   */
+  operationId: string;
+}
+
+/** The VM that was taken over. */
+export interface AdoptVirtualMachineResponse {
+  /** As it is now, or would be. */
+  virtualMachine:
+    | VirtualMachine
+    | undefined;
+  /** What the caller should know although it has succeeded, for people. Empty if the call answers before that is known. */
+  warnings: string[];
+  /** What was begun. */
+  operation: Operation | undefined;
 }
 
 /** Asks for one VM. */
@@ -5385,6 +5416,7 @@ function createBaseVirtualMachineStatus(): VirtualMachineStatus {
     pendingChanges: [],
     runningSince: undefined,
     interfaces: [],
+    kept: [],
   };
 }
 
@@ -5455,6 +5487,9 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
     }
     for (const v of message.interfaces) {
       InterfaceStatus.encode(v!, writer.uint32(170).fork()).join();
+    }
+    for (const v of message.kept) {
+      writer.uint32(178).string(v!);
     }
     return writer;
   },
@@ -5632,6 +5667,14 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
             message.interfaces.push(InterfaceStatus.decode(reader, reader.uint32()));
             continue;
           }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.kept.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5685,6 +5728,7 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
       ? Timestamp.fromPartial(object.runningSince)
       : undefined;
     message.interfaces = object.interfaces?.map((e) => InterfaceStatus.fromPartial(e)) || [];
+    message.kept = object.kept?.map((e) => e) || [];
     return message;
   },
 };
@@ -7066,6 +7110,192 @@ export const FieldChange: MessageFns<FieldChange> = {
     message.before = object.before ?? "";
     message.after = object.after ?? "";
     message.effect = object.effect ?? 0;
+    return message;
+  },
+};
+
+function createBaseAdoptVirtualMachineRequest(): AdoptVirtualMachineRequest {
+  return { domain: "", name: "", namespace: "", dryRun: false, operationId: "" };
+}
+
+export const AdoptVirtualMachineRequest: MessageFns<AdoptVirtualMachineRequest> = {
+  encode(message: AdoptVirtualMachineRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.domain !== "") {
+      writer.uint32(10).string(message.domain);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.namespace !== "") {
+      writer.uint32(26).string(message.namespace);
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(32).bool(message.dryRun);
+    }
+    if (message.operationId !== "") {
+      writer.uint32(42).string(message.operationId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AdoptVirtualMachineRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAdoptVirtualMachineRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.domain = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.operationId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AdoptVirtualMachineRequest>): AdoptVirtualMachineRequest {
+    return AdoptVirtualMachineRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AdoptVirtualMachineRequest>): AdoptVirtualMachineRequest {
+    const message = createBaseAdoptVirtualMachineRequest();
+    message.domain = object.domain ?? "";
+    message.name = object.name ?? "";
+    message.namespace = object.namespace ?? "";
+    message.dryRun = object.dryRun ?? false;
+    message.operationId = object.operationId ?? "";
+    return message;
+  },
+};
+
+function createBaseAdoptVirtualMachineResponse(): AdoptVirtualMachineResponse {
+  return { virtualMachine: undefined, warnings: [], operation: undefined };
+}
+
+export const AdoptVirtualMachineResponse: MessageFns<AdoptVirtualMachineResponse> = {
+  encode(message: AdoptVirtualMachineResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.virtualMachine !== undefined) {
+      VirtualMachine.encode(message.virtualMachine, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.warnings) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AdoptVirtualMachineResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAdoptVirtualMachineResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.virtualMachine = VirtualMachine.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.warnings.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AdoptVirtualMachineResponse>): AdoptVirtualMachineResponse {
+    return AdoptVirtualMachineResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AdoptVirtualMachineResponse>): AdoptVirtualMachineResponse {
+    const message = createBaseAdoptVirtualMachineResponse();
+    message.virtualMachine = (object.virtualMachine !== undefined && object.virtualMachine !== null)
+      ? VirtualMachine.fromPartial(object.virtualMachine)
+      : undefined;
+    message.warnings = object.warnings?.map((e) => e) || [];
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
     return message;
   },
 };
@@ -9398,6 +9628,22 @@ export const VirtualMachineServiceService = {
     responseDeserialize: (value: Buffer): ApplyVirtualMachineResponse => ApplyVirtualMachineResponse.decode(value),
   },
   /**
+   * Takes over a VM of this node that no agent has made, such as one that was defined with virsh: it is this node's from then on,
+   * with the spec that is read of it. All of it stays as it is, and if it runs it runs on. What no spec can say is kept, and named in
+   * `status.kept`. VM_NOT_ADOPTABLE, or the reason that Create would fail with, for one that cannot be taken over; nothing was changed then.
+   */
+  adoptVirtualMachine: {
+    path: "/novacron.agent.v1.VirtualMachineService/AdoptVirtualMachine" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: AdoptVirtualMachineRequest): Buffer =>
+      Buffer.from(AdoptVirtualMachineRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): AdoptVirtualMachineRequest => AdoptVirtualMachineRequest.decode(value),
+    responseSerialize: (value: AdoptVirtualMachineResponse): Buffer =>
+      Buffer.from(AdoptVirtualMachineResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AdoptVirtualMachineResponse => AdoptVirtualMachineResponse.decode(value),
+  },
+  /**
    * One VM. VM_NOT_FOUND if this node has none of that name; `movedToNode` in the metadata of this error, of whichever call,
    * names the node that it has gone to.
    */
@@ -9621,6 +9867,12 @@ export interface VirtualMachineServiceServer extends UntypedServiceImplementatio
    */
   applyVirtualMachine: handleUnaryCall<ApplyVirtualMachineRequest, ApplyVirtualMachineResponse>;
   /**
+   * Takes over a VM of this node that no agent has made, such as one that was defined with virsh: it is this node's from then on,
+   * with the spec that is read of it. All of it stays as it is, and if it runs it runs on. What no spec can say is kept, and named in
+   * `status.kept`. VM_NOT_ADOPTABLE, or the reason that Create would fail with, for one that cannot be taken over; nothing was changed then.
+   */
+  adoptVirtualMachine: handleUnaryCall<AdoptVirtualMachineRequest, AdoptVirtualMachineResponse>;
+  /**
    * One VM. VM_NOT_FOUND if this node has none of that name; `movedToNode` in the metadata of this error, of whichever call,
    * names the node that it has gone to.
    */
@@ -9723,6 +9975,26 @@ export interface VirtualMachineServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ApplyVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Takes over a VM of this node that no agent has made, such as one that was defined with virsh: it is this node's from then on,
+   * with the spec that is read of it. All of it stays as it is, and if it runs it runs on. What no spec can say is kept, and named in
+   * `status.kept`. VM_NOT_ADOPTABLE, or the reason that Create would fail with, for one that cannot be taken over; nothing was changed then.
+   */
+  adoptVirtualMachine(
+    request: AdoptVirtualMachineRequest,
+    callback: (error: ServiceError | null, response: AdoptVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  adoptVirtualMachine(
+    request: AdoptVirtualMachineRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: AdoptVirtualMachineResponse) => void,
+  ): ClientUnaryCall;
+  adoptVirtualMachine(
+    request: AdoptVirtualMachineRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: AdoptVirtualMachineResponse) => void,
   ): ClientUnaryCall;
   /**
    * One VM. VM_NOT_FOUND if this node has none of that name; `movedToNode` in the metadata of this error, of whichever call,
