@@ -38,6 +38,8 @@ export interface AgentParts {
   readonly host: HostFacts;
   /** Memory of the host that VMs may not have. */
   readonly reservedMemoryBytes: number;
+  /** How many CPUs are for VMs that share none. */
+  readonly dedicatedCpus: number;
   /** The least memory that a VM may have, as a quantity. */
   readonly minMemory: string;
   /** What VMs run on here. */

@@ -72,6 +72,7 @@ export async function buildAgent(parts: AgentParts) {
     hooks: parts.hooks,
     accelerator,
     minMemory: parts.minMemory,
+    capacity: capacityOf(host, parts.dedicatedCpus),
     nameOf: (vmUid) => {
       const known = inventory.findByUid(vmUid)?.definition;
       return known && nameKey(known);
@@ -196,8 +197,8 @@ export async function buildAgent(parts: AgentParts) {
       ? undefined
       : inventory.unread.listUnidentified().length;
   const capacity = new CapacityLedger({
-    capacity: capacityOf(host),
-    allocatable: allocatableOf(host, parts.reservedMemoryBytes),
+    capacity: capacityOf(host, parts.dedicatedCpus),
+    allocatable: allocatableOf(host, parts.reservedMemoryBytes, parts.dedicatedCpus),
     reservations,
     listVms: () => listedVms() ?? [],
     listUnread: () => inventory.unread.list(),

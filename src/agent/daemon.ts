@@ -42,6 +42,7 @@ import { JOURNAL_SCHEMA } from './journal-schema.ts';
 import { MigrationStore } from './migration/migration-store.ts';
 import { NodeAccelerator } from './node/node-accelerator.ts';
 import { NodeSpecStore } from './node/node-spec-store.ts';
+import { partedCpus } from './node/parted-cpus.ts';
 import { warnOfUnknownPeers } from './node/peer-names.ts';
 import { ReservationStore } from './node/reservation-store.ts';
 import { StorageHealth } from './node/storage-health.ts';
@@ -104,6 +105,7 @@ async function run(
   const storage = new StorageHealth({ probe: disk, journal, log });
   const linux = new LinuxHost();
   const host = await linux.readFacts(stop);
+  const cpus = partedCpus(config.cpu.dedicated, host.cpuNumbers);
   const { accelerator: wanted } = config.hypervisor;
   const probe = new QemuBootProbe({
     file: path.join(config.stateDirectory, KVM_FINDING_FILE),
@@ -117,7 +119,7 @@ async function run(
       libvirtSocket: config.hypervisor.libvirtSocket,
       callWorkers: config.hypervisor.callWorkers,
       callTimeoutMs: config.hypervisor.callTimeoutMs,
-      nodeDefaults: () => nodeDefaults(config, accelerator.current),
+      nodeDefaults: () => ({ ...nodeDefaults(config, accelerator.current), cpus }),
       logger: log,
       launchedDriver: launched.driver,
       descriptions:
@@ -159,6 +161,7 @@ async function run(
     advertiseAddress: config.advertise,
     host,
     reservedMemoryBytes: config.capacity.reservedMemoryBytes,
+    dedicatedCpus: cpus?.dedicated.length ?? 0,
     minMemory: config.limits.minMemory,
     startsAtOnce: config.vms.startsAtOnce,
     accelerator,

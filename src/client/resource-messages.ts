@@ -10,6 +10,7 @@ import {
   CloudInitDataSource,
   DisplayType,
   FirmwareType,
+  GuestOs,
   IoErrorResume,
   Ipv4Method,
   type MachineSpec,
@@ -28,6 +29,8 @@ import {
   VolumeFormat,
   VolumeIo,
   VolumeKind,
+  WatchdogAction,
+  WatchdogModel,
 } from '../gen/novacron/agent/v1/virtual_machine.ts';
 
 /** Leads resources between the manifest's form and the API's messages; a test compares the schema with the proto. */
@@ -38,6 +41,7 @@ const mapping = new MessageMapping({
   CONDITION_STATUS: ConditionStatus,
   DISPLAY_TYPE: DisplayType,
   FIRMWARE_TYPE: FirmwareType,
+  GUEST_OS: GuestOs,
   INTERFACE_MODEL: InterfaceModel,
   IO_ERROR_RESUME: IoErrorResume,
   IPV4_METHOD: Ipv4Method,
@@ -55,6 +59,8 @@ const mapping = new MessageMapping({
   VOLUME_FORMAT: VolumeFormat,
   VOLUME_IO: VolumeIo,
   VOLUME_KIND: VolumeKind,
+  WATCHDOG_ACTION: WatchdogAction,
+  WATCHDOG_MODEL: WatchdogModel,
 });
 
 type VmDocument = z.output<typeof virtualMachine>;

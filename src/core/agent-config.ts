@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import path from 'node:path';
+import { parseCpuList } from './cpu-list.ts';
 import { DNS_NAME } from './dns-name.ts';
 import { AgentError } from './errors.ts';
 import { libvirtUriProblem, SYSTEM_URI } from './libvirt-socket.ts';
@@ -107,6 +108,14 @@ const configSchema = z.strictObject({
     .strictObject({
       /** Folder of the secrets that VMs may name. */
       folder: absolutePath.default('/etc/novacron/secrets'),
+    })
+    .prefault({}),
+  cpu: z
+    .strictObject({
+      /** CPUs of this node, such as `2-7,10`, that only VMs with CPUs of their own run on; none unless given. */
+      dedicated: unquotedText
+        .default('')
+        .refine((text) => parseCpuList(text) !== undefined, 'must be CPUs such as 2-7,10'),
     })
     .prefault({}),
   capacity: z

@@ -4,6 +4,8 @@ export interface HostFacts {
   readonly bootId: string;
   /** CPUs that are online. */
   readonly cpus: number;
+  /** Their numbers, in order. */
+  readonly cpuNumbers: readonly number[];
   readonly memoryBytes: number;
   /** Memory in huge pages by their size (`2Mi`, `1Gi`), in bytes, used or not; part of `memoryBytes`. */
   readonly hugepages: Readonly<Record<string, number>>;

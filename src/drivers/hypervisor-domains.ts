@@ -210,6 +210,10 @@ export type DriftedPart =
   | 'cloud-init'
   | 'networks'
   | 'display'
+  | 'watchdog'
+  | 'vsock'
+  | 'smbios'
+  | 'hyperv'
   // It vanishes once it stops
   | 'persistence';
 

@@ -23,6 +23,8 @@ export type HypervisorEvent =
     }
   /** The guest agent has come or gone. */
   | { readonly kind: 'guest-agent'; readonly uid: string }
+  /** The watchdog of a guest that no longer answers it has fired. */
+  | { readonly kind: 'watchdog'; readonly uid: string; readonly action: WatchdogAction }
   | { readonly kind: 'migration-iteration'; readonly uid: string; readonly iteration: number }
   | {
       readonly kind: 'job-completed';
@@ -30,6 +32,17 @@ export type HypervisorEvent =
       /** How the job went; on the source of a migration this is the only place that keeps it. */
       readonly statistics: JobStatistics;
     };
+
+/** What a watchdog has done. */
+export type WatchdogAction =
+  | 'none'
+  | 'pause'
+  | 'reset'
+  | 'poweroff'
+  | 'shutdown'
+  | 'debug'
+  | 'inject-nmi'
+  | 'unknown';
 
 export type LifecycleEvent =
   | 'defined'

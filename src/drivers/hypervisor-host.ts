@@ -16,14 +16,14 @@ export interface HypervisorHost {
   ): Promise<string | undefined>;
 
   /**
-   * Why no VM can be given a CPU of a model here, `host-model` and `host-passthrough` among them; undefined if one can, or if the
-   * hypervisor cannot tell.
+   * Why no VM can be given a CPU of a model here, `host-model` and `host-passthrough` among them, with some features and without others;
+   * undefined if one can, or if the hypervisor cannot tell.
    */
   findModelProblem(
-    model: string,
+    cpu: WantedCpu,
     accelerator: Accelerator,
     signal: AbortSignal,
-  ): Promise<string | undefined>;
+  ): Promise<CpuModelProblem | undefined>;
 
   /** Buses that disks of VMs can be on here, in the hypervisor's words such as `virtio`; undefined if it cannot tell. */
   listDiskBuses(signal: AbortSignal): Promise<readonly string[] | undefined>;
@@ -33,6 +33,35 @@ export interface HypervisorHost {
     firmware: Firmware,
     signal: AbortSignal,
   ): Promise<readonly FirmwareProblem[]>;
+
+  /**
+   * Which parts of a machine no VM that runs on `accelerator` can be given here, and what to do about each; empty if the hypervisor
+   * cannot tell.
+   */
+  findMachineProblems(
+    machine: MachineParts,
+    accelerator: Accelerator | undefined,
+    signal: AbortSignal,
+  ): Promise<readonly MachineProblem[]>;
+}
+
+/** What a machine says of its CPU's kind. */
+export type WantedCpu = Pick<NonNullable<Machine['cpu']>, 'model' | 'features'>;
+
+export interface CpuModelProblem {
+  /** What would have to be another. */
+  readonly part: 'model' | 'features';
+  /** For people. */
+  readonly description: string;
+}
+
+/** What of a machine the hypervisor may lack. */
+export type MachineParts = Pick<Machine, 'watchdog' | 'vsock' | 'hyperv'>;
+
+export interface MachineProblem {
+  readonly field: 'watchdog.model' | 'vsock' | 'hyperv';
+  /** For people, after the name of the field. */
+  readonly description: string;
 }
 
 export type Firmware = NonNullable<Machine['firmware']>;

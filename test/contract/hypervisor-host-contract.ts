@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { MachineParts } from '../../src/drivers/hypervisor-host.ts';
 import { assertAbortable, never, started, type UseFixture } from './hypervisor-fixture.ts';
 
 /** What a hypervisor must say of its host. */
@@ -43,8 +44,33 @@ export function testHypervisorHost(use: UseFixture): void {
 
     test('a CPU model that there is nowhere is told, and one that everybody has is not', async () => {
       const { host } = use().source;
-      assert.match((await host.findModelProblem('no-such-cpu', 'tcg', never)) ?? '', /no-such-cpu/);
-      assert.equal(await host.findModelProblem('qemu64', 'tcg', never), undefined);
+      const problem = await host.findModelProblem({ model: 'no-such-cpu' }, 'tcg', never);
+      assert.equal(problem?.part, 'model');
+      assert.match(problem.description, /no-such-cpu/);
+      assert.equal(await host.findModelProblem({ model: 'qemu64' }, 'tcg', never), undefined);
+    });
+
+    test('a CPU feature that there is nowhere is told, to be added or taken away, and those that there are, are not', async () => {
+      const { host } = use().source;
+      for (const features of [['+no-such'], ['-no-such'], ['+aes', '-no-such']]) {
+        const problem = await host.findModelProblem({ features }, 'tcg', never);
+        assert.equal(problem?.part, 'features');
+        assert.match(problem.description, /no-such/);
+      }
+      const features = ['+aes', '-svm'];
+      for (const model of [undefined, 'qemu64']) {
+        assert.equal(await host.findModelProblem({ model, features }, 'tcg', never), undefined);
+      }
+    });
+
+    test('of what every host can give a machine there is nothing to say', async () => {
+      const { host } = use().source;
+      const watchdog = { model: 'i6300esb', action: 'reset' } as const;
+      const ask = (machine: MachineParts) => host.findMachineProblems(machine, 'tcg', never);
+      assert.deepEqual(await ask({ watchdog }), []);
+      assert.deepEqual(await ask({}), []);
+      // Nobody gives them without KVM, and they are left out.
+      assert.deepEqual(await ask({ hyperv: { enabled: true } }), []);
     });
 
     test('it says on which buses disks can be', async () => {

@@ -5,6 +5,7 @@ export function fakeHost(changes: Partial<HostFacts> = {}): HostFacts {
   return {
     bootId: 'boot',
     cpus: 4,
+    cpuNumbers: [0, 1, 2, 3],
     memoryBytes: 1024 ** 3,
     hugepages: {},
     hostname: 'fake',

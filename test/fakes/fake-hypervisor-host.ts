@@ -1,10 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type {
+  Accelerator,
+  CpuModelProblem,
   Firmware,
   FirmwareProblem,
   HypervisorHost,
   HypervisorInfo,
   IncomingSocket,
+  MachineParts,
+  MachineProblem,
+  WantedCpu,
 } from '../../src/drivers/hypervisor-host.ts';
 import type { FakeHypervisorCalls } from './fake-hypervisor-calls.ts';
 
@@ -49,15 +54,36 @@ export class FakeHypervisorHost implements HypervisorHost {
     );
   }
 
-  /** Knows all models but those that say so by their name. */
+  /** What of a machine it lacks. */
+  lackingParts: readonly MachineProblem['field'][] = [];
+
+  findMachineProblems(
+    { watchdog, vsock, hyperv }: MachineParts,
+    _accelerator: Accelerator | undefined,
+    signal: AbortSignal,
+  ): Promise<readonly MachineProblem[]> {
+    const asked = { 'watchdog.model': watchdog, vsock, hyperv };
+    return this.#calls.perform('findMachineProblems', '', signal, () =>
+      this.lackingParts
+        .filter((field) => asked[field] !== undefined)
+        .map((field) => ({ field, description: 'is lacking here; leave it out' })),
+    );
+  }
+
+  /** Knows all models and features but those that say so by their name. */
   findModelProblem(
-    model: string,
+    { model = '', features = [] }: WantedCpu,
     _accelerator: string,
     signal: AbortSignal,
-  ): Promise<string | undefined> {
-    return this.#calls.perform('findModelProblem', '', signal, () =>
-      model.startsWith('no-such') ? `Unknown CPU model ${model}` : undefined,
-    );
+  ): Promise<CpuModelProblem | undefined> {
+    return this.#calls.perform('findModelProblem', '', signal, () => {
+      if (model.startsWith('no-such')) {
+        return { part: 'model' as const, description: `Unknown CPU model ${model}` };
+      }
+      const unknown = features.find((feature) => feature.slice(1).startsWith('no-such'));
+      if (unknown === undefined) return undefined;
+      return { part: 'features' as const, description: `Unknown CPU feature ${unknown.slice(1)}` };
+    });
   }
 
   getInfo(signal: AbortSignal): Promise<HypervisorInfo> {

@@ -8,7 +8,7 @@ import type {
   VmRunState,
   VmStateReason,
 } from '../../src/drivers/hypervisor-domains.ts';
-import type { HypervisorEvents } from '../../src/drivers/hypervisor-events.ts';
+import type { HypervisorEvents, WatchdogAction } from '../../src/drivers/hypervisor-events.ts';
 import type { HypervisorMigration } from '../../src/drivers/hypervisor-jobs.ts';
 import { FakeHypervisorBehaviour } from './fake-hypervisor-behaviour.ts';
 import {
@@ -179,6 +179,13 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
     // As QEMU does with the hardware's reset.
     this.#world.get(uid).openDrives.clear();
     this.#world.tell(uid, 'rebooted');
+  }
+
+  /** The watchdog of a guest fires. */
+  fireWatchdog(uid: string, action: WatchdogAction): void {
+    this.#world.feed.publish({ kind: 'watchdog', uid, action });
+    if (action === 'pause') this.setState(uid, 'paused', 'watchdog');
+    if (action === 'reset') this.rebootGuest(uid);
   }
 
   /** The host goes down and comes up again: nothing runs, and why is known to nobody. */

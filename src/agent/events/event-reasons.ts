@@ -18,6 +18,7 @@ export const EVENT_REASONS = {
   Resumed: 'normal',
   Rebooted: 'normal',
   Reset: 'normal',
+  WatchdogFired: 'warning',
   MediumInserted: 'normal',
   MediumEjected: 'normal',
   MigrationBegan: 'normal',

@@ -28,7 +28,7 @@ export interface EventRecorderOptions {
   readonly operations: Pick<OperationBook, 'openOf' | 'givenUpCreations'>;
   readonly migrations: Pick<MigrationBook, 'list' | 'outgoingOf' | 'get' | 'onBegun' | 'onEnded'>;
   readonly ownership: Pick<Ownership, 'find'>;
-  readonly runs: Pick<RunBook, 'rebootsOf'>;
+  readonly runs: Pick<RunBook, 'rebootsOf' | 'watchdogOf'>;
   readonly origins: Origins;
   readonly gatherMs?: number | undefined;
   readonly log: Logger;

@@ -8,6 +8,7 @@ import { pauseChanges } from './pause-changes.ts';
 import { powerChanges } from './power-changes.ts';
 import { restartChanges } from './restart-changes.ts';
 import type { Happening, SeenChange } from './seen-change.ts';
+import { watchdogChanges } from './watchdog-changes.ts';
 
 /** Each says what has happened to one aspect of a VM. In the order in which it is told. */
 const ASPECTS: readonly ((change: SeenChange) => readonly Happening[])[] = [
@@ -15,6 +16,7 @@ const ASPECTS: readonly ((change: SeenChange) => readonly Happening[])[] = [
   contentChanges,
   driftChanges,
   mediumChanges,
+  watchdogChanges,
   powerChanges,
   restartChanges,
   pauseChanges,

@@ -22,7 +22,7 @@ import {
 export interface VmObserverOptions extends VanishedVmsOptions {
   readonly book: Pick<EventBook, 'note'>;
   readonly requests: RecentRequests;
-  readonly runs: Pick<RunBook, 'rebootsOf'>;
+  readonly runs: Pick<RunBook, 'rebootsOf' | 'watchdogOf'>;
   readonly migrations: Pick<MigrationBook, 'list' | 'outgoingOf'>;
 }
 
@@ -40,7 +40,7 @@ export class VmObserver {
   readonly #vanished: VanishedVms;
   readonly #sights: Map<string, VmSight>;
   /** Each as it was at the last look of this agent, and when that was. */
-  readonly #looked = new Map<string, { vm: Vm; reboots: number; atMs: number }>();
+  readonly #looked = new Map<string, { vm: Vm; reboots: number; firings: number; atMs: number }>();
   #hasLooked = false;
   /** An agent that has never looked takes all VMs that are there for known. */
   readonly #isNew: boolean;
@@ -91,12 +91,15 @@ export class VmObserver {
     const { uid, vm } = seen;
     const before = this.#sights.get(uid);
     const reboots = runs.rebootsOf(uid);
+    const watchdog = runs.watchdogOf(uid);
+    const firings = watchdog?.count ?? 0;
     const last = this.#looked.get(uid);
-    if (before !== undefined && last?.vm === vm && last.reboots === reboots) {
+    const isHeard = last?.reboots === reboots && last.firings === firings;
+    if (before !== undefined && last?.vm === vm && isHeard) {
       last.atMs = atMs;
       return;
     }
-    const now = sightOf(seen, before, { reboots, atMs });
+    const now = sightOf(seen, before, { reboots, watchdog, atMs });
     if (before === undefined) {
       const arrival = this.#arrivalOf(now);
       if (arrival === 'wait') return;
@@ -119,7 +122,7 @@ export class VmObserver {
       book.note(this.#datedNotes(notes), isSame ? [] : [seenMark(now)]);
     }
     this.#sights.set(uid, now);
-    this.#looked.set(uid, { vm, reboots, atMs });
+    this.#looked.set(uid, { vm, reboots, firings, atMs });
   }
 
   /** Of a VM that was not seen before. */

@@ -3,6 +3,7 @@ import type { VmDefinition } from '../../core/vm-definition.ts';
 import { isOn } from '../../drivers/hypervisor-domains.ts';
 import type { SeenVm } from '../reconcile/controller.ts';
 import type { Condition } from '../reports/report.ts';
+import type { WatchdogFirings } from '../runs/run-book.ts';
 import type { Vm } from '../vms/vm.ts';
 import type { EventVm } from './event.ts';
 
@@ -34,6 +35,8 @@ export interface VmSight {
   readonly reboots: number;
   /** When it last did; 0 if this agent has not seen that. */
   readonly rebootedAtMs: number;
+  /** How often the watchdog of its guest has fired while this agent looked. */
+  readonly watchdog?: WatchdogFirings | undefined;
   /** When it is to be started again by itself, as far as this agent has planned that. */
   readonly nextStartMs: number | undefined;
   /** When it was seen like this. */
@@ -55,7 +58,7 @@ export function isWhole(seen: SeenVm): seen is WholeVm {
 export function sightOf(
   { vm, domain }: WholeVm,
   before: VmSight | undefined,
-  { reboots, atMs }: Pick<VmSight, 'reboots' | 'atMs'>,
+  { reboots, watchdog, atMs }: Pick<VmSight, 'reboots' | 'watchdog' | 'atMs'>,
 ): VmSight {
   const { namespace, name, uid, generation, labels, annotations, spec } = vm.definition;
   const { end } = vm.run ?? {};
@@ -74,6 +77,7 @@ export function sightOf(
     conditions: seenConditions(vm.conditions, before?.conditions ?? []),
     reboots,
     rebootedAtMs: reboots > (before?.reboots ?? 0) ? atMs : (before?.rebootedAtMs ?? 0),
+    watchdog,
     nextStartMs: vm.restart?.nextStartMs,
     atMs,
   };
@@ -103,7 +107,7 @@ export function sightOfNew(vm: EventVm, atMs: number): VmSight {
 
 /** What the next agent must know, which begins to look anew. */
 export function lastingPart(sight: VmSight): VmSight {
-  return { ...sight, reboots: 0, rebootedAtMs: 0, nextStartMs: undefined };
+  return { ...sight, reboots: 0, rebootedAtMs: 0, watchdog: undefined, nextStartMs: undefined };
 }
 
 /** Whether what lasts is the same, whenever it was seen. */

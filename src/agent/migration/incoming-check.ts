@@ -229,6 +229,7 @@ async function collect(
           'HOOK_NOT_ALLOWED',
         ] as const),
         ...(['NODE_CAPACITY_EXCEEDED', 'FEATURE_NOT_SUPPORTED', 'NOT_SUPPORTED'] as const),
+        'CPU_INCOMPATIBLE',
         ...(['NODE_CORDONED', 'NODE_SHUTTING_DOWN', 'VM_BUSY', 'STATE_NOT_READY'] as const),
       )
     ) {

@@ -239,6 +239,14 @@ function localBlockers(
       'spec.migrationPolicy.allowLiveMigration',
     );
   }
+  const running = found?.liveDefinition ?? found?.definition ?? vm.definition;
+  if (running.spec.template.spec.cpu?.dedicated === true) {
+    block(
+      'MIGRATION_BLOCKED',
+      'it has CPUs of this node for itself, which another node could not give it while it moves; shut it down, or apply its manifest without cpu.dedicated and restart it',
+      'spec.template.spec.cpu.dedicated',
+    );
+  }
   if (found !== undefined) blockers.push(...localDiskBlockers(found, nodeName));
   return blockers;
 }

@@ -4,33 +4,49 @@ import { memoryBytesOf, nodeMemoryBytesOf, vcpusOf } from '../../core/resources/
 import type { HostFacts } from '../../drivers/host.ts';
 import type { Amounts } from './node.ts';
 
+/** CPUs that VMs have to themselves, as a resource. */
+export const DEDICATED_CPUS = 'dedicated-cpus';
+
 /** CPUs that nobody has to himself are shared, and only reported; of everything else nothing is given twice. */
 const SHARED: readonly string[] = ['cpu'];
 
 /** What a machine takes of its node. */
 export function amountsOf(machine: Machine): Amounts {
-  const cpu = vcpusOf(machine) * 1000;
+  const isDedicated = machine.cpu?.dedicated === true;
+  const cpus = vcpusOf(machine);
+  const ofCpus = isDedicated ? { [DEDICATED_CPUS]: cpus } : { cpu: cpus * 1000 };
   const memory = nodeMemoryBytesOf(machine);
   const pages = machine.memory?.hugepages;
-  if (pages === undefined) return { cpu, memory };
+  if (pages === undefined) return { ...ofCpus, memory };
   // The guest's memory comes from the huge pages, whole ones; the rest does not.
   const guest = memoryBytesOf(machine);
   const pageBytes = Number(parseBytes(pages));
   const inPages = Math.ceil(guest / pageBytes) * pageBytes;
-  return { cpu, memory: memory - guest, [`hugepages-${pages}`]: inPages };
+  return { ...ofCpus, memory: memory - guest, [`hugepages-${pages}`]: inPages };
 }
 
-/** What a host has. */
-export function capacityOf({ cpus, memoryBytes, hugepages }: HostFacts): Amounts {
+/** What a host has. `dedicated`: how many of its CPUs are for VMs that share none. */
+export function capacityOf(
+  { cpus, memoryBytes, hugepages }: HostFacts,
+  dedicated: number,
+): Amounts {
   const pages = Object.entries(hugepages).map(([size, bytes]) => [`hugepages-${size}`, bytes]);
-  return { cpu: cpus * 1000, memory: memoryBytes, ...Object.fromEntries(pages) };
+  const ofDedicated = dedicated === 0 ? {} : { [DEDICATED_CPUS]: dedicated };
+  return { cpu: cpus * 1000, memory: memoryBytes, ...ofDedicated, ...Object.fromEntries(pages) };
 }
 
-/** What VMs may have of it: memory without what is kept for the host, and without what huge pages have taken. */
-export function allocatableOf(host: HostFacts, reservedMemoryBytes: number): Amounts {
+/**
+ * What VMs may have of it: memory without what is kept for the host, and without what huge pages have taken; CPUs to share without
+ * those that are not.
+ */
+export function allocatableOf(
+  host: HostFacts,
+  reservedMemoryBytes: number,
+  dedicated: number,
+): Amounts {
   const inPages = Object.values(host.hugepages).reduce((sum, bytes) => sum + bytes, 0);
   const memory = Math.max(0, host.memoryBytes - inPages - reservedMemoryBytes);
-  return { ...capacityOf(host), memory };
+  return { ...capacityOf(host, dedicated), cpu: (host.cpus - dedicated) * 1000, memory };
 }
 
 export function sumOf(all: readonly Amounts[]): Amounts {
@@ -59,6 +75,11 @@ export function findShortage(
 }
 
 const MIB = 2 ** 20;
+
+/** An amount of a resource, for people: CPUs by their number, all else in MiB. */
+export function amountText(resource: string, amount: number, rounded: 'up' | 'down'): string {
+  return resource === DEDICATED_CPUS ? String(amount) : amountInMib(amount, rounded);
+}
 
 /** For people, who ask for memory in whole MiB. */
 export function amountInMib(bytes: number, rounded: 'up' | 'down'): string {

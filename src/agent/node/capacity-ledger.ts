@@ -6,7 +6,7 @@ import { nameKey } from '../vms/name-key.ts';
 import { namesText, type UnreadVm } from '../vms/unread-vms.ts';
 import type { Vm } from '../vms/vm.ts';
 import { isOff } from '../vms/vm-phase.ts';
-import { amountInMib, amountsOf, findShortage, sumOf } from './amounts.ts';
+import { amountsOf, amountText, DEDICATED_CPUS, findShortage, sumOf } from './amounts.ts';
 import type { Amounts, Reservation } from './node.ts';
 import type { ReservationBook } from './reservation-book.ts';
 
@@ -35,6 +35,7 @@ export interface CapacityLedgerOptions {
 /** Fields of a manifest that ask for a resource. */
 const FIELDS: Readonly<Record<string, string>> = {
   memory: 'spec.template.spec.resources.memory',
+  [DEDICATED_CPUS]: 'spec.template.spec.cpu.dedicated',
 };
 
 /** Keeps the promises made to VMs within what the node has. */
@@ -156,9 +157,9 @@ export class CapacityLedger {
     const shortage = this.#findShortage(holding);
     if (shortage === undefined) return;
     const { resource, wanted, left } = shortage;
-    const asked = amountInMib(wanted, 'up');
-    const free = amountInMib(left, 'down');
-    const whole = amountInMib(this.allocatable[resource] ?? 0, 'down');
+    const asked = amountText(resource, wanted, 'up');
+    const free = amountText(resource, left, 'down');
+    const whole = amountText(resource, this.allocatable[resource] ?? 0, 'down');
     const needs = resource === 'memory' ? ', with what QEMU needs for itself' : '';
     throw new AgentError(
       'NODE_CAPACITY_EXCEEDED',
@@ -179,7 +180,7 @@ export class CapacityLedger {
   #takenByOthers(resource: string): string {
     const vms = this.#foreignVms().filter((vm) => (amountsOfForeign(vm)[resource] ?? 0) > 0);
     if (vms.length === 0) return '';
-    const amount = amountInMib(this.foreign()[resource] ?? 0, 'up');
+    const amount = amountText(resource, this.foreign()[resource] ?? 0, 'up');
     return `, of which VMs that were not made by an agent have ${amount} (${namesText(vms)})`;
   }
 

@@ -1,5 +1,6 @@
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import type { WatchdogAction } from '../../drivers/hypervisor-events.ts';
 import type { PowerRequests } from './power-requests.ts';
 import type { RunEndCause } from './run-ends.ts';
 import { nextRecord, type RunRecord } from './run-record.ts';
@@ -12,6 +13,11 @@ export interface RunBookOptions {
   readonly requests: Pick<PowerRequests, 'behind'>;
   /** Who has said that the host is about to go down; undefined while it is not. Must cost nothing. */
   readonly nodeShutdownBy: () => string | undefined;
+}
+
+export interface WatchdogFirings {
+  readonly count: number;
+  readonly action: WatchdogAction;
 }
 
 /** How what was never on has ended. */
@@ -32,6 +38,7 @@ export class RunBook {
   /** VMs whose hypervisor process the host has told to end, since they came on. */
   readonly #terminated = new Set<string>();
   readonly #reboots = new Map<string, number>();
+  readonly #firings = new Map<string, WatchdogFirings>();
 
   private constructor(options: RunBookOptions, written: readonly RunRecord[]) {
     this.#options = options;
@@ -97,6 +104,17 @@ export class RunBook {
     return this.#reboots.get(vmUid) ?? 0;
   }
 
+  /** The watchdog of a guest has fired. */
+  noteWatchdog(vmUid: string, action: WatchdogAction): void {
+    const count = (this.#firings.get(vmUid)?.count ?? 0) + 1;
+    this.#firings.set(vmUid, { count, action });
+  }
+
+  /** How often the watchdog of a VM's guest has fired while this agent looked, and what the last one did; undefined if none has. */
+  watchdogOf(vmUid: string): WatchdogFirings | undefined {
+    return this.#firings.get(vmUid);
+  }
+
   /** All that is on this node was listed: what is known of others is of VMs that were deleted or have left. */
   keepOnly(vmUids: ReadonlySet<string>): void {
     for (const uid of this.#records.keys()) {
@@ -104,7 +122,9 @@ export class RunBook {
       this.#records.delete(uid);
       this.#terminated.delete(uid);
     }
-    for (const uid of this.#reboots.keys()) if (!vmUids.has(uid)) this.#reboots.delete(uid);
+    for (const map of [this.#reboots, this.#firings]) {
+      for (const uid of map.keys()) if (!vmUids.has(uid)) map.delete(uid);
+    }
   }
 
   /** Whether the journal has something else. Costs nothing. */

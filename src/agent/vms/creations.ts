@@ -1,3 +1,4 @@
+import { withPreset } from '../../core/resources/os-preset.ts';
 import { parseVirtualMachine } from '../../core/resources/parse-virtual-machine.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import { hasEnded, type OperationRecord } from '../operations/operation.ts';
@@ -60,7 +61,9 @@ function definitionOf({
   const { updateMask } = parameters;
   if (updateMask !== undefined) return undefined;
   try {
-    const { wanted } = setUserDataApart(parseVirtualMachine(parameters['manifest']));
+    const { wanted } = setUserDataApart(
+      withPreset(parseVirtualMachine(parameters['manifest'])).wanted,
+    );
     return { ...newDefinition(wanted, ''), ...vm, createdAtMs: requestedAtMs };
   } catch {
     // Whoever does it says what is wrong with it.

@@ -4,6 +4,7 @@ import { type MadeDisks, withMadeDisks } from '../../core/made-disks.ts';
 import { parseBytes } from '../../core/quantity.ts';
 import type { Machine } from '../../core/resources/machine.ts';
 import { memoryBytesOf, roundingNotes } from '../../core/resources/machine-amounts.ts';
+import type { PresetVm } from '../../core/resources/os-preset.ts';
 import type { WantedVm } from '../../core/resources/parse-virtual-machine.ts';
 import { summarize } from '../../core/resources/schema-issues.ts';
 import { checkSupport, type Support } from '../../core/resources/support.ts';
@@ -16,8 +17,12 @@ import type { HostBridges } from '../../drivers/host-bridges.ts';
 import type { DriftedPart } from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { ImageHolder, ImageInspector } from '../../drivers/images.ts';
+import type { Amounts } from '../node/node.ts';
 import type { NodeAccelerator } from '../node/node-accelerator.ts';
+import { boardNotes, boardViolations } from './board-violations.ts';
 import { busViolations } from './bus-violations.ts';
+import { capacityViolations, dedicatedViolations } from './capacity-violations.ts';
+import { cpuViolations } from './cpu-violations.ts';
 import {
   type Asked,
   type Asker,
@@ -40,7 +45,11 @@ import { commandNameOf } from './vm-words.ts';
 export interface DefinitionValidatorOptions {
   readonly host: Pick<
     HypervisorHost,
-    'getInfo' | 'findModelProblem' | 'findFirmwareProblems' | 'listDiskBuses'
+    | 'getInfo'
+    | 'findModelProblem'
+    | 'findFirmwareProblems'
+    | 'findMachineProblems'
+    | 'listDiskBuses'
   >;
   readonly images: ImageInspector;
   readonly bridges: HostBridges;
@@ -51,6 +60,8 @@ export interface DefinitionValidatorOptions {
   readonly nameOf: (vmUid: string) => string | undefined;
   /** The least memory that a VM may have, as a quantity. */
   readonly minMemory: string;
+  /** What the node has in all. */
+  readonly capacity: Amounts;
 }
 
 /** Why a VM is refused, the weightiest first: what is wrong in itself comes before what this node lacks. */
@@ -63,6 +74,12 @@ const WEIGHTS: readonly Reason[] = [
 ];
 
 const ALL_HOOKS: readonly HookName[] = ['preStart', 'postStart', 'preStop'];
+
+interface ValidateOptions {
+  readonly isStarted: boolean;
+  /** What of it was filled in for its guest's system. */
+  readonly preset?: Pick<PresetVm, 'set'>;
+}
 
 /** What a look at the files of a VM has found. */
 interface FilesReport {
@@ -102,7 +119,7 @@ export class DefinitionValidator {
    */
   async validate(
     { metadata, spec }: WantedVm,
-    { isStarted }: { readonly isStarted: boolean },
+    { isStarted, preset }: ValidateOptions,
     signal: AbortSignal,
   ): Promise<readonly string[]> {
     const machine = spec.template.spec;
@@ -114,6 +131,7 @@ export class DefinitionValidator {
       ...(await this.#cpuViolations(machine, signal)),
       ...(await firmwareViolations(machine, this.#options.host, signal)),
       ...(await busViolations(machine, this.#options.host, signal)),
+      ...(await this.#boardViolations(machine, signal)),
       ...sameAddresses(machine, metadata.uid),
       ...(await this.#hookViolations(machine, ALL_HOOKS, signal)),
     ];
@@ -125,14 +143,15 @@ export class DefinitionValidator {
     const ofNetworks =
       violations.length === 0 ? await this.#networkViolations(machine, signal) : [];
     const [inUse, others] = [ofFiles.filter(isInUse), ofFiles.filter((one) => !isInUse(one))];
-    throwIfAny(`accept VM ${JSON.stringify(metadata.name)}`, [
-      ...violations,
-      ...ofNetworks,
-      ...others,
-      ...(isStarted ? inUse : []),
-    ]);
+    throwIfAny(
+      `accept VM ${JSON.stringify(metadata.name)}`,
+      [...violations, ...ofNetworks, ...others, ...(isStarted ? inUse : [])].map((violation) =>
+        presetViolation(violation, preset),
+      ),
+    );
     return [
       ...roundingNotes(machine),
+      ...boardNotes(machine, this.#options.accelerator.current),
       ...notApplicable.map(({ field, description }) => `${field} ${description}`),
       ...inUse.map(({ field, description }) => `${field} ${description} before it is started`),
       ...contents,
@@ -151,6 +170,8 @@ export class DefinitionValidator {
     const asker = { vmUid: uid, arrivesAs: undefined };
     // What it would be started with may not be what its spec has.
     const violations = [
+      // The driver would leave it on the CPUs of all.
+      ...dedicatedViolations(machine, this.#options.capacity),
       ...(drift.includes('networks') ? [] : await this.#networkViolations(machine, signal)),
       ...(drift.includes('volumes') ? [] : await this.#fileViolations(files, asker, signal)),
       // Whatever else it has to run is told as a warning when it is to be.
@@ -172,10 +193,15 @@ export class DefinitionValidator {
     const { uid, name, madeDisks } = definition;
     const machine = withoutEjectedMedia(definition);
     const asker = { vmUid: uid, arrivesAs: commandNameOf(definition) };
+    const ofCpu = await this.#cpuViolations(machine, signal);
     const violations = [
       ...(await this.#machineTypeViolations(machine, signal)),
+      ...capacityViolations(machine, this.#options.capacity),
+      // Whether it can have the model that it runs with is asked of what runs.
+      ...ofCpu.filter(({ field }) => field.endsWith('.features')),
       ...(await firmwareViolations(machine, this.#options.host, signal)),
       ...(await busViolations(machine, this.#options.host, signal)),
+      ...(await this.#boardViolations(machine, signal)),
       ...(await this.#networkViolations(machine, signal)),
       ...(await this.#fileViolations({ machine, madeDisks }, asker, signal)),
       ...(await this.#hookViolations(machine, ALL_HOOKS, signal)),
@@ -191,11 +217,15 @@ export class DefinitionValidator {
     return missingBridges(machine, await this.#options.bridges.list(signal));
   }
 
-  #memoryViolations(machine: Machine): SpecViolation[] {
+  #memoryViolations(machine: Machine): readonly SpecViolation[] {
     const { minMemory } = this.#options;
-    if (memoryBytesOf(machine) >= Number(parseBytes(minMemory) ?? 0n)) return [];
+    const ofCapacity = capacityViolations(machine, this.#options.capacity);
+    if (memoryBytesOf(machine) >= Number(parseBytes(minMemory) ?? 0n)) return ofCapacity;
     const description = `must be at least ${minMemory}, not ${machine.resources.memory}; the node's setting limits.minMemory says so`;
-    return [{ field: `${MACHINE}.resources.memory`, description, reason: 'INVALID_SPEC' }];
+    return [
+      { field: `${MACHINE}.resources.memory`, description, reason: 'INVALID_SPEC' },
+      ...ofCapacity,
+    ];
   }
 
   async #machineTypeViolations(machine: Machine, signal: AbortSignal): Promise<SpecViolation[]> {
@@ -207,14 +237,14 @@ export class DefinitionValidator {
     return [{ field: `${MACHINE}.machineType`, description, reason: 'FEATURE_NOT_SUPPORTED' }];
   }
 
-  async #cpuViolations({ cpu }: Machine, signal: AbortSignal): Promise<SpecViolation[]> {
-    // Not known yet, it says nothing of a model.
-    const accelerator = this.#options.accelerator.current;
-    if (cpu?.model === undefined || accelerator === undefined) return [];
-    const problem = await this.#options.host.findModelProblem(cpu.model, accelerator, signal);
-    if (problem === undefined) return [];
-    const description = `is ${cpu.model}, which this node cannot give a VM: ${problem}; choose another model (virsh cpu-models x86_64 lists those that libvirt knows) or another node, or leave it out`;
-    return [{ field: `${MACHINE}.cpu.model`, description, reason: 'CPU_INCOMPATIBLE' }];
+  #cpuViolations(machine: Machine, signal: AbortSignal): Promise<readonly SpecViolation[]> {
+    const { host, accelerator } = this.#options;
+    return cpuViolations(machine, host, accelerator.current, signal);
+  }
+
+  #boardViolations(machine: Machine, signal: AbortSignal): Promise<readonly SpecViolation[]> {
+    const { host, accelerator } = this.#options;
+    return boardViolations(machine, host, accelerator.current, signal);
   }
 
   #hookViolations(
@@ -319,6 +349,17 @@ export class DefinitionValidator {
 
 function isInUse({ reason }: SpecViolation): boolean {
   return reason === 'IMAGE_IN_USE';
+}
+
+/** Nobody finds in his manifest what a preset has put there. */
+function presetViolation(
+  violation: SpecViolation,
+  preset: ValidateOptions['preset'],
+): SpecViolation {
+  const own = preset?.set.find(({ field }) => violation.field.startsWith(`${MACHINE}.${field}`));
+  if (own === undefined) return violation;
+  const description = `${violation.description} (os: windows has set ${own.field} to ${own.value}; give another ${own.field} to do without)`;
+  return { ...violation, description };
 }
 
 function weight({ reason }: SpecViolation): number {

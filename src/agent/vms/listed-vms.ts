@@ -17,7 +17,10 @@ import { VmDescriber, type VmDescriberOptions } from './vm-describer.ts';
 
 export interface ListedVmsOptions extends VmDescriberOptions {
   /** Is shown each VM as it is found. */
-  readonly runs: Pick<RunBook, 'observe' | 'noteTerminated' | 'noteRebooted' | 'keepOnly'>;
+  readonly runs: Pick<
+    RunBook,
+    'observe' | 'noteTerminated' | 'noteRebooted' | 'noteWatchdog' | 'keepOnly'
+  >;
   /** What is no VM but left of one that was never made. Must cost nothing. */
   readonly isRemains: (vm: HypervisorVm) => boolean;
   readonly creations: Pick<Creations, 'list' | 'failureOf'>;

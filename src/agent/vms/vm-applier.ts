@@ -4,6 +4,7 @@ import type { Logger } from '../../core/logger.ts';
 import type { MadeDisk } from '../../core/made-disks.ts';
 import { fieldChanges } from '../../core/resources/field-changes.ts';
 import { withMaskedFields } from '../../core/resources/field-mask.ts';
+import { presetNotes, withPreset } from '../../core/resources/os-preset.ts';
 import {
   identityOf,
   parseVirtualMachine,
@@ -104,14 +105,19 @@ export class VmApplier {
   ): Promise<ApplyResult> {
     const { validator, ownership, locks, inventory, disks } = this.#options;
     const { definition } = current;
-    const parts = setUserDataApart(wantedVm(definition, manifest, options.updateMask));
+    const preset = withPreset(
+      wantedVm(definition, manifest, options.updateMask),
+      definition.spec.template.spec,
+    );
+    const parts = setUserDataApart(preset.wanted);
     const { wanted, userData } = parts;
     assertUserDataKnown(parts, definition.privateFiles);
     const changes = this.#changes(current, wanted);
     const planned = disks.plan(changedDefinition(definition, wanted));
     const known = { ...wanted, metadata: { ...wanted.metadata, uid: definition.uid } };
     const warnings = [
-      ...(await validator.validate(known, { isStarted: false }, signal)),
+      ...(await validator.validate(known, { isStarted: false, preset }, signal)),
+      ...presetNotes(preset),
       ...userDataNotes(userData),
       ...bootedNotes(current, wanted.spec, changes),
       ...firmwareNotes(current, wanted.spec),

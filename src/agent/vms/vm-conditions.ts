@@ -198,6 +198,9 @@ function liveMigratable(facts: ConditionFacts): Aspect {
     const message = 'spec.migrationPolicy.allowLiveMigration is false';
     return ['LiveMigratable', 'false', 'NotAllowed', message];
   }
+  if (template.spec.cpu?.dedicated === true) {
+    return ['LiveMigratable', 'false', 'DedicatedCpus', 'It has CPUs of this node for itself'];
+  }
   const nvmes = volumesOf(template.spec).filter(({ bus }) => bus === 'nvme');
   if (nvmes.length > 0) {
     const names = nvmes.map(({ name }) => name).join(', ');

@@ -4,6 +4,7 @@ import { AgentError, hasReason } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { MadeDisk } from '../../core/made-disks.ts';
+import { presetNotes, withPreset } from '../../core/resources/os-preset.ts';
 import { parseVirtualMachine } from '../../core/resources/parse-virtual-machine.ts';
 import { PASSWORD_FILE, USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
@@ -82,7 +83,8 @@ export class VmCreator {
   ): Promise<CreateResult> {
     const { host, inventory, validator, locks, ownership, cordon } = this.#options;
     const { capacity, reservations, nodeShutdown } = this.#options;
-    const parts = setUserDataApart(parseVirtualMachine(manifest));
+    const preset = withPreset(parseVirtualMachine(manifest));
+    const parts = setUserDataApart(preset.wanted);
     const { wanted, userData } = parts;
     await inventory.refresh(signal);
     const { hostUuid } = await host.getInfo(signal);
@@ -119,7 +121,8 @@ export class VmCreator {
     using uidLock = locks.tryAcquire(definition.uid, 'create');
     if (nameLock === undefined || uidLock === undefined) throw nameBusy(definition);
     const warnings = [
-      ...(await validator.validate(wanted, { isStarted: draft.intent === 'on' }, signal)),
+      ...(await validator.validate(wanted, { isStarted: draft.intent === 'on', preset }, signal)),
+      ...presetNotes(preset),
       ...userDataNotes(userData),
       ...(await this.#options.disks.notes(definition, undefined, signal)),
     ];

@@ -250,6 +250,7 @@ export class VmInventory {
       for await (const event of this.#options.events.watch(signal)) {
         if (event.kind === 'disconnected') this.#noteAway();
         if (event.kind === 'lifecycle') this.#note(event);
+        if (event.kind === 'watchdog') this.#options.runs.noteWatchdog(event.uid, event.action);
         if (event.kind !== 'migration-iteration') this.requestRefresh();
       }
     } catch (error) {

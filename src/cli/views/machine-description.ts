@@ -9,6 +9,7 @@ export function machineFacts({ spec, status }: VmDocument): readonly Fact[] {
   const machine = spec?.template.spec;
   if (machine === undefined) return [];
   const { resources, cpu, memory, firmware, kernel, display, cloudInit, userData, clock } = machine;
+  const { watchdog, vsock, hyperv } = machine;
   const { topology } = cpu ?? {};
   const arranged =
     topology === undefined
@@ -17,16 +18,23 @@ export function machineFacts({ spec, status }: VmDocument): readonly Fact[] {
   return [
     ['CPU', `${resources.cpu}${arranged}`],
     ['CPU model', cpu?.model],
+    ['CPUs of its own', cpu?.dedicated === true ? 'yes' : undefined],
+    ['CPU features', cpu?.features?.join(', ')],
     [
       'Memory',
       `${resources.memory}${memory?.hugepages === undefined ? '' : ` in pages of ${memory.hugepages}`}`,
     ],
+    ['Guest system', machine.os],
     ['Machine type', status?.machineType ?? machine.machineType],
     ['Accelerator', status?.accelerator],
     ['Firmware', firmwareText(firmware)],
     ['Kernel', kernel?.path],
     ['Display', display && (display.type === 'none' ? 'none' : `VNC, ${display.video ?? 'vga'}`)],
     ['Clock', clock?.offset],
+    ['Watchdog', watchdog && `${watchdog.model}, ${watchdog.action}`],
+    ['Vsock', vsock && (vsock.cid ?? 'yes')],
+    ['Hyper-V', hyperv && hypervText(hyperv)],
+    ['SMBIOS', firmware?.smbios && Object.values(firmware.smbios).join(', ')],
     ['User data', userData],
     ['Host name', cloudInit?.hostname],
     ['Instance ID', cloudInit?.instanceId],
@@ -43,6 +51,11 @@ function firmwareText(firmware: Machine['firmware']): string {
     tpm ? `TPM ${tpm.version}` : '',
   ];
   return parts.filter((part) => part !== '').join(', ');
+}
+
+function hypervText({ enabled, features }: NonNullable<Machine['hyperv']>): string {
+  if (!enabled) return 'none';
+  return features === undefined ? 'usual enlightenments' : features.join(', ');
 }
 
 /** Its disks and drives, as the hypervisor has them and as the spec wants them. */

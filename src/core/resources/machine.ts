@@ -1,4 +1,5 @@
 import * as z from '../zod.ts';
+import { hyperv, smbios, vsock, watchdog } from './board.ts';
 import { cloudInit } from './cloud-init.ts';
 import { absolutePath, bytesQuantity, choice, cpuQuantity, labels } from './field-schemas.ts';
 import { imageSource } from './image-source.ts';
@@ -8,6 +9,8 @@ import { MAX_IOTHREADS, MAX_VOLUMES, volume } from './volume.ts';
 
 /** Linux on x86 takes 2048 bytes with the closing NUL. */
 const MAX_COMMAND_LINE_BYTES = 2047;
+/** More than any model has. */
+const MAX_FEATURES = 256;
 const MAX_USER_DATA_BYTES = 1024 * 1024;
 
 const resources = z.strictObject({
@@ -68,18 +71,15 @@ const cpu = z.strictObject({
     }),
   features: z
     .array(z.string().regex(/^[+-][a-z0-9._-]{1,40}$/, 'must be +FEATURE or -FEATURE'))
+    .max(MAX_FEATURES, `must be at most ${MAX_FEATURES}`)
     .optional()
     .meta({
-      description: 'Features added (`+avx2`) or taken away (`-avx2`).',
-      notSupported: 'the agent cannot choose single CPU features yet; name a model',
+      description: `Features added (\`+avx2\`) to those of the model, or taken away (\`-avx2\`), by libvirt's names; at most ${MAX_FEATURES}.`,
     }),
-  dedicated: z
-    .boolean()
-    .optional()
-    .meta({
-      description: 'Whole CPUs of the node, shared with nobody.',
-      notSupportedValues: { true: 'the agent cannot set CPUs apart yet; leave it out' },
-    }),
+  dedicated: z.boolean().optional().meta({
+    description:
+      'Each of its CPUs is one of the node, shared with nobody, of those that the node sets apart for that. Such a VM is not moved live.',
+  }),
 });
 
 const firmware = z.strictObject({
@@ -106,6 +106,10 @@ const firmware = z.strictObject({
   nvram: choice('NVRAM_POLICY', ['keep', 'reset']).optional().meta({
     description:
       "What becomes of UEFI's variables: keep, unless given, or reset, which has them made anew at each start.",
+  }),
+  smbios: smbios.optional().meta({
+    description:
+      "What the guest reads of who has made its hardware. Its UUID there is the VM's. What is left out is QEMU's.",
   }),
 });
 
@@ -193,16 +197,20 @@ export const machine = z.strictObject({
     description:
       'Programs that the node runs around its life, where its configuration allows that; see [hooks](../hooks.md).',
   }),
+  os: choice('GUEST_OS', ['linux', 'windows']).optional().meta({
+    description:
+      'What system its guest is: with windows, what that needs is filled in where the manifest leaves it open; see [Windows](../windows.md). Nothing is with linux, or if left out.',
+  }),
   cpu: cpu.optional().meta({ description: 'Details of its processors.' }),
   memory: z
     .strictObject({
       hugepages: z.enum(['2Mi', '1Gi'], 'must be 2Mi or 1Gi').optional().meta({
-        description: 'Size of the pages that it is made of.',
-        notSupported: 'the agent cannot use huge pages yet; leave it out',
+        description:
+          'Size of the huge pages that it is made of, which the node must have reserved. If left out, a new VM has none, and one that is there stays as it is.',
       }),
       freePageReporting: z.boolean().optional().meta({
         description:
-          'Pages that the guest has freed are given back to the node at once. If left out, a new VM does so, and one that is there stays as it is.',
+          'Pages that the guest has freed are given back to the node at once; not those that are huge. If left out, a new VM does so, and one that is there stays as it is.',
       }),
     })
     .optional()
@@ -229,6 +237,16 @@ export const machine = z.strictObject({
   display: display.optional().meta({
     description:
       'Its screen. If left out, a new VM has none, and one that is there stays as it is.',
+  }),
+  watchdog: watchdog.optional().meta({
+    description: 'A watchdog, which the guest has to answer again and again once it has begun to.',
+  }),
+  vsock: vsock.optional().meta({
+    description: 'A socket between the guest and programs of its node (virtio-vsock).',
+  }),
+  hyperv: hyperv.optional().meta({
+    description:
+      'Hyper-V enlightenments, by which Windows knows that it is a guest; with KVM. If left out, a new VM has none, and one that is there stays as it is.',
   }),
   iothreads: z
     .int()

@@ -1,4 +1,5 @@
 import { parseBitRate, parseBytes, parseMilliCpus, similarBytes } from '../quantity.ts';
+import { enlightenmentProblems } from './enlightenments.ts';
 import { hasSeed } from './has-seed.ts';
 import { ioLimitProblems } from './io-limits.ts';
 import type { Machine } from './machine.ts';
@@ -64,12 +65,28 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
       yield { path: ['cpu', 'topology'], message };
     }
   }
+  const features = (machine.cpu?.features ?? []).map((feature) => feature.slice(1));
+  for (const [index, name] of features.entries()) {
+    if (!features.slice(0, index).includes(name)) continue;
+    yield { path: ['cpu', 'features', index], message: `names ${name} a second time` };
+  }
   const { dataSource, networkConfig } = machine.cloudInit ?? {};
   if (dataSource === 'configdrive' && networkConfig !== undefined) {
     const message = 'must be left out with the data source configdrive, which has no place for it';
     yield { path: ['cloudInit', 'networkConfig'], message };
   }
   yield* numberProblems(machine);
+  if (machine.memory?.hugepages !== undefined && machine.memory.freePageReporting === true) {
+    const message = 'must be left out or false with hugepages, which are never given back';
+    yield { path: ['memory', 'freePageReporting'], message };
+  }
+  const { watchdog, hyperv } = machine;
+  if (watchdog?.model === 'itco' && isI440fx(machine)) {
+    yield { path: ['watchdog', 'model'], message: 'needs the machine type q35 to be itco' };
+  }
+  for (const { index, message } of enlightenmentProblems(hyperv?.features ?? [])) {
+    yield { path: ['hyperv', 'features', index], message };
+  }
   if (machine.firmware?.type !== 'uefi') {
     for (const field of ['secureBoot', 'secureBootKeys', 'nvram'] as const) {
       const value = machine.firmware?.[field];
@@ -77,7 +94,7 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
       yield { path: ['firmware', field], message: 'needs the firmware type uefi' };
     }
   }
-  if (machine.firmware?.secureBoot === true && /^pc(-i440fx|$)/.test(machine.machineType ?? '')) {
+  if (machine.firmware?.secureBoot === true && isI440fx(machine)) {
     yield { path: ['firmware', 'secureBoot'], message: 'needs the machine type q35' };
   }
   if (machine.firmware?.secureBootKeys !== undefined && machine.firmware.secureBoot !== true) {
@@ -102,6 +119,11 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
   for (const message of sizeProblems(machine.resources.disk)) {
     yield { path: ['resources', 'disk'], message };
   }
+}
+
+/** Whether it is of the older board, which has no PCIe. */
+export function isI440fx({ machineType = '' }: Pick<Machine, 'machineType'>): boolean {
+  return /^pc(-i440fx|$)/.test(machineType);
 }
 
 function* numberProblems(machine: Machine): Generator<SpecProblem> {

@@ -48,6 +48,12 @@ export async function readXml(connection: Connection, uid: string): Promise<Doma
   return await readBoth(domain);
 }
 
+/** What a domain is now; undefined if there is no such domain. */
+export async function findXml(connection: Connection, uid: string): Promise<string | undefined> {
+  using domain = await connection.findDomain(uid);
+  return await domain?.getXml(0);
+}
+
 /** What the next start takes, with its secrets, so that it can be defined again; undefined if there is no such domain. */
 export async function findDefinableXml(
   connection: Connection,

@@ -1,5 +1,5 @@
 import type { VmRunState, VmStateReason } from '../hypervisor-domains.ts';
-import type { LifecycleEvent } from '../hypervisor-events.ts';
+import type { LifecycleEvent, WatchdogAction } from '../hypervisor-events.ts';
 import { DOMAIN_PAUSED, PAUSED_MIGRATION, PAUSED_STARTING_UP } from './libvirt-constants.ts';
 
 /** libvirt-domain.h: virDomainState with, for each, its reasons in order (virDomainRunningReason and so on). */
@@ -118,4 +118,19 @@ interface LifecycleReport {
 export function toLifecycleEvent(type: number, detail: number): LifecycleReport {
   const { event, migrated, host } = EVENTS[type] ?? { event: 'unknown' };
   return { event, byMigration: detail === migrated, byHost: detail === host };
+}
+
+/** libvirt-domain.h: virDomainEventWatchdogAction. */
+const WATCHDOG_ACTIONS: readonly WatchdogAction[] = [
+  'none',
+  'pause',
+  'reset',
+  'poweroff',
+  'shutdown',
+  'debug',
+  'inject-nmi',
+];
+
+export function toWatchdogAction(action: number): WatchdogAction {
+  return WATCHDOG_ACTIONS[action] ?? 'unknown';
 }

@@ -108,9 +108,20 @@ export function isIncompatibleCpu(error: unknown): boolean {
   return error instanceof LibvirtError && error.code === CODES.CPU_INCOMPATIBLE;
 }
 
-/** A model that libvirt does not know is an internal error to it. */
+/** A model, or a feature, that libvirt does not know is an internal error to it. */
 export function isUnknownCpuModel(error: unknown): boolean {
   return error instanceof LibvirtError && error.message.includes('Unknown CPU model');
+}
+
+export function isUnknownCpuFeature(error: unknown): boolean {
+  return error instanceof LibvirtError && error.message.includes('Unknown CPU feature');
+}
+
+/** Which features libvirt says that a CPU would need which the host does not have; empty if it does not say. */
+export function lackingFeatures(error: unknown): readonly string[] {
+  if (!isIncompatibleCpu(error)) return [];
+  const list = /required features: (.*)$/.exec((error as Error).message)?.[1];
+  return list?.split(', ') ?? [];
 }
 
 /** Somebody else's job on the domain has not ended in the time for which libvirt waits. */

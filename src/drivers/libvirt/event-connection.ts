@@ -1,6 +1,6 @@
 import type { CallThread, EventHandlerName, NativeEvent } from './call-threads.ts';
 import { Connection, type KeepAlive } from './connection.ts';
-import { toLifecycleEvent } from './domain-states.ts';
+import { toLifecycleEvent, toWatchdogAction } from './domain-states.ts';
 import type { ConnectionReport, DomainReport } from './driver-protocol.ts';
 import { COMPLETED_JOB_TYPE, toJobStatistics } from './job-statistics.ts';
 import {
@@ -14,6 +14,7 @@ import {
   EVENT_ID_MIGRATION_ITERATION,
   EVENT_ID_REBOOT,
   EVENT_ID_TRAY_CHANGE,
+  EVENT_ID_WATCHDOG,
 } from './libvirt-constants.ts';
 import { describeMissingSocket } from './libvirt-socket.ts';
 import { forgetLostStarts } from './lost-starts.ts';
@@ -42,6 +43,7 @@ const HANDLERS: ReadonlyMap<number, EventHandlerName> = new Map([
   [EVENT_ID_REBOOT, 'on_domain'],
   // Its callback takes two numbers as well; which they are, the domain's XML says.
   [EVENT_ID_AGENT_LIFECYCLE, 'on_lifecycle'],
+  [EVENT_ID_WATCHDOG, 'on_number'],
   [EVENT_ID_MIGRATION_ITERATION, 'on_number'],
   [EVENT_ID_JOB_COMPLETED, 'on_parameters'],
   [EVENT_ID_DEVICE_ADDED, 'on_text'],
@@ -91,6 +93,12 @@ export class EventConnection {
       }
       case EVENT_ID_AGENT_LIFECYCLE:
         report({ kind: 'event', event: { kind: 'guest-agent', uid } });
+        break;
+      case EVENT_ID_WATCHDOG:
+        report({
+          kind: 'event',
+          event: { kind: 'watchdog', uid, action: toWatchdogAction(detail[0]) },
+        });
         break;
       case EVENT_ID_MIGRATION_ITERATION:
         report({

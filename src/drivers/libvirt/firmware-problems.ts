@@ -1,6 +1,7 @@
 import type { Firmware, FirmwareProblem } from '../hypervisor-host.ts';
-import { parseXml, type XmlElement } from './domain-xml/xml-parser.ts';
-import { attributeOf, childrenOf, findElement, textOf } from './domain-xml/xml-query.ts';
+import { lists } from './domain-capabilities.ts';
+import { parseXml } from './domain-xml/xml-parser.ts';
+import { findElement } from './domain-xml/xml-query.ts';
 import { formatVersion } from './host-info.ts';
 
 /** What of a firmware libvirt's domain capabilities (formatdomaincaps) do not have. Nothing is said where they say nothing. */
@@ -12,13 +13,13 @@ export function firmwareProblems(
   const domain = parseXml(capabilities);
   const os = findElement(domain, 'os');
   const problems: FirmwareProblem[] = [];
-  if (type === 'uefi' && lacks(os, 'firmware', 'efi')) {
+  if (type === 'uefi' && !lists(os, 'firmware', 'efi')) {
     problems.push({
       part: 'type',
       description:
         'is uefi, for which this node has no image; install one there (Debian: apt-get install ovmf), or leave it out',
     });
-  } else if (secureBoot === true && lacks(findElement(os, 'loader'), 'secure', 'yes')) {
+  } else if (secureBoot === true && !lists(findElement(os, 'loader'), 'secure', 'yes')) {
     problems.push({
       part: 'secureBoot',
       description:
@@ -26,7 +27,7 @@ export function firmwareProblems(
     });
   }
   const tpms = findElement(domain, 'devices', 'tpm');
-  if (tpm !== undefined && lacks(tpms, 'backendModel', 'emulator')) {
+  if (tpm !== undefined && !lists(tpms, 'backendModel', 'emulator')) {
     problems.push({
       part: 'tpm',
       description:
@@ -44,11 +45,4 @@ export function nvramProblems(libvirtVersion: number, { nvram }: Firmware): Firm
   if (nvram !== 'reset' || libvirtVersion >= RESETS_NVRAM_SINCE) return [];
   const description = `is reset, which libvirt can from ${formatVersion(RESETS_NVRAM_SINCE)} on, and this node has ${formatVersion(libvirtVersion)}; leave it out or choose another node`;
   return [{ part: 'nvram', description }];
-}
-
-/** Whether it lists what there is, and not this. */
-function lacks(of: XmlElement | undefined, list: string, value: string): boolean {
-  if (attributeOf(of, 'supported') === 'no') return true;
-  const named = childrenOf(of, 'enum').find((one) => attributeOf(one, 'name') === list);
-  return named !== undefined && !childrenOf(named, 'value').some((one) => textOf(one) === value);
 }

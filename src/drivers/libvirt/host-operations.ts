@@ -1,7 +1,13 @@
-import type { HypervisorFeature } from '../hypervisor-host.ts';
+import type { CpuModelProblem, HypervisorFeature } from '../hypervisor-host.ts';
 import type { Out } from './c-call.ts';
 import type { Connection } from './connection.ts';
-import { isIncompatibleCpu, isUnknownCpuModel, LibvirtError } from './errors.ts';
+import {
+  isIncompatibleCpu,
+  isUnknownCpuFeature,
+  isUnknownCpuModel,
+  LibvirtError,
+  lackingFeatures,
+} from './errors.ts';
 import { COMPARE_CPU_FAIL_INCOMPATIBLE } from './libvirt-constants.ts';
 import { OPTIONAL_SYMBOLS } from './native.ts';
 
@@ -50,39 +56,55 @@ export async function compareCpu(
   virtType: 'kvm' | 'qemu',
   xml: string,
 ): Promise<string> {
-  return await problemOf(connection, virtType, xml, isIncompatibleCpu);
+  const error = await compare(connection, virtType, xml);
+  return isIncompatibleCpu(error) ? (error as Error).message : '';
 }
 
-/** Why it cannot give a guest a CPU of a model. What QEMU emulates, it may leave out features of. */
+/**
+ * Why it cannot give a guest a CPU of a model with the features that are `required` of it. What QEMU emulates, it may leave out others
+ * of, and it would leave out these as well, without a word.
+ */
 export async function compareModel(
   connection: Connection,
   virtType: 'kvm' | 'qemu',
   xml: string,
-): Promise<string> {
-  return await problemOf(
-    connection,
-    virtType,
-    xml,
-    (error) => isUnknownCpuModel(error) || (virtType === 'kvm' && isIncompatibleCpu(error)),
+  required: readonly string[],
+): Promise<CpuModelProblem | undefined> {
+  const error = await compare(connection, virtType, xml);
+  if (isUnknownCpuModel(error)) return problem('model', error);
+  if (isUnknownCpuFeature(error)) return problem('features', error);
+  if (!isIncompatibleCpu(error)) return undefined;
+  const lacking = lackingFeatures(error);
+  const [asked, others] = [true, false].map((isAsked) =>
+    lacking.filter((feature) => required.includes(feature) === isAsked),
   );
+  // Without the features it would be in the way all the same.
+  if (virtType === 'kvm' && (others?.length !== 0 || asked?.length === 0)) {
+    return problem('model', error);
+  }
+  if (asked === undefined || asked.length === 0) return undefined;
+  return { part: 'features', description: `QEMU lacks ${asked.join(', ')} here` };
 }
 
-async function problemOf(
+function problem(part: CpuModelProblem['part'], error: unknown): CpuModelProblem {
+  return { part, description: (error as Error).message };
+}
+
+/** What libvirt says against a CPU; undefined for nothing. */
+async function compare(
   connection: Connection,
   virtType: 'kvm' | 'qemu',
   xml: string,
-  isProblem: (error: unknown) => boolean,
-): Promise<string> {
+): Promise<unknown> {
   const { libvirt, pointer } = connection;
   const flags = COMPARE_CPU_FAIL_INCOMPATIBLE;
   try {
     await connection.check(
       libvirt.compareHypervisorCpu(pointer, null, 'x86_64', null, virtType, xml, flags),
     );
-    return '';
+    return undefined;
   } catch (error) {
-    if (isProblem(error)) return (error as Error).message;
-    if (connection.isAlive) return '';
+    if (connection.isAlive) return error;
     throw error;
   }
 }

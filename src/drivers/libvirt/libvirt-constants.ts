@@ -70,6 +70,7 @@ export const JOB_STATS_KEEP_COMPLETED = 2;
 /** libvirt-domain.h: virDomainEventID */
 export const EVENT_ID_LIFECYCLE = 0;
 export const EVENT_ID_REBOOT = 1;
+export const EVENT_ID_WATCHDOG = 3;
 export const EVENT_ID_TRAY_CHANGE = 10;
 export const EVENT_ID_DEVICE_REMOVED = 15;
 export const EVENT_ID_AGENT_LIFECYCLE = 18;

@@ -13,6 +13,7 @@ import {
 import type { Accelerator, FileOwner } from '../hypervisor-host.ts';
 import { adoptionOf, toAdoptable } from './adoptable-domain.ts';
 import type { ConsoleLogs } from './console-logs.ts';
+import { CpuPlacement, type NodeCpus } from './cpu-placement.ts';
 import { DomainReader, type DomainReaderOptions } from './domain-reader.ts';
 import { buildDomainXml } from './domain-xml/build-domain-xml.ts';
 import { DomainDocument } from './domain-xml/domain-document.ts';
@@ -42,6 +43,8 @@ export interface NodeDefaults {
   readonly accelerator: Accelerator;
   readonly defaultMachineType: string;
   readonly defaultCpuModel: string;
+  /** Undefined where no CPUs are set apart for VMs. */
+  readonly cpus?: NodeCpus | undefined;
   /** Folder of the files that the serial consoles are logged to. */
   readonly consoleDirectory: string;
 }
@@ -51,11 +54,15 @@ export class LibvirtDomains implements HypervisorDomains {
   readonly effectOf = effectOf;
   readonly #options: LibvirtDomainsOptions;
   readonly #reader: DomainReader;
+  readonly #placement: CpuPlacement;
   #qemuVersion: number | undefined;
 
   constructor(options: LibvirtDomainsOptions) {
     this.#options = options;
     this.#reader = new DomainReader(options);
+    const { driver, calls, cache } = options;
+    const cpus = () => options.nodeDefaults().cpus;
+    this.#placement = new CpuPlacement({ driver, calls, cache, cpus });
   }
 
   /** For a new connection: libvirt may be another one. */
@@ -209,6 +216,12 @@ export class LibvirtDomains implements HypervisorDomains {
   }
 
   async start(uid: string, signal: AbortSignal): Promise<void> {
+    const start = () => this.#startAsWanted(uid, signal);
+    await this.#placement.start(uid, start, signal);
+    await this.#noteStart(uid, Date.now(), signal);
+  }
+
+  async #startAsWanted(uid: string, signal: AbortSignal): Promise<void> {
     const { calls } = this.#options;
     const xml = await calls.call('findDefinableXml', uid, [uid], 'start', signal);
     // One that is not there is for libvirt to say.
@@ -216,7 +229,6 @@ export class LibvirtDomains implements HypervisorDomains {
       xml === undefined ? undefined : DomainDocument.parse(xml).definition?.spec.template.spec;
     const resetsNvram = machine?.firmware?.nvram === 'reset';
     await calls.call('start', uid, [uid, { resetsNvram }], 'start', signal);
-    await this.#noteStart(uid, Date.now(), signal);
   }
 
   /** A VM is started whether or not that can be noted. */
@@ -309,7 +321,7 @@ export class LibvirtDomains implements HypervisorDomains {
 
   async #xmlOptions(uid: string, signal: AbortSignal): Promise<DomainXmlOptions> {
     const { calls, variables, seeds, consoleLogs } = this.#options;
-    const nodeDefaults = this.#options.nodeDefaults();
+    const { cpus: _, ...nodeDefaults } = this.#options.nodeDefaults();
     this.#qemuVersion ??= await calls.call('readHypervisorVersion', uid, [], 'define', signal);
     return {
       ...nodeDefaults,

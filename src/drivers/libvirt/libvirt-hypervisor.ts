@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { connectionUri, expectedSockets } from '../../core/libvirt-socket.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -15,7 +16,7 @@ import { DefinitionCache } from './definition-cache.ts';
 import type { DescriptionFile } from './description-file.ts';
 import { DescriptionKeeper } from './description-keeper.ts';
 import { diskBusesOf } from './disk-buses.ts';
-import { findCpuXml, isCpu } from './domain-xml/parts/cpu-part.ts';
+import { findCpuXml, isCpu, requiredFeatures } from './domain-xml/parts/cpu-part.ts';
 import { DriverCalls } from './driver-calls.ts';
 import type { DomainReport, DriverDiagnostics } from './driver-protocol.ts';
 import { DriverSupervisor } from './driver-supervisor.ts';
@@ -27,6 +28,7 @@ import { LibvirtDomains, type NodeDefaults } from './libvirt-domains.ts';
 import { LibvirtGuestAgent } from './libvirt-guest-agent.ts';
 import { LibvirtJobs } from './libvirt-jobs.ts';
 import { findIncomingSocket } from './libvirt-socket.ts';
+import { machineProblems } from './machine-problems.ts';
 import { Seeds } from './seeds.ts';
 import { StatisticsSampler } from './statistics-sampler.ts';
 import { TpmStates } from './tpm-states.ts';
@@ -57,6 +59,8 @@ export interface LibvirtHypervisorOptions {
   readonly onCallEnded?: (call: string, outcome: string) => void;
 }
 
+/** Of the kernel's module, or what loads it when it is opened. */
+const VHOST_VSOCK = 'dev/vhost-vsock';
 const DEFAULT_CALL_TIMEOUT_MS = 10_000;
 /** A QEMU that hangs holds up the first sample that asks it, and is left out of the next. */
 const SAMPLE_TIMEOUT_MS = 3_000;
@@ -103,7 +107,12 @@ export class LibvirtHypervisor implements Hypervisor {
     const seeds = new Seeds(options.root ?? '/');
     const consoleLogs = new ConsoleLogs(nodeDefaults().consoleDirectory);
     const calls = new DriverCalls(driver, cache, callTimeoutMs);
-    const jobs = new LibvirtJobs(calls, cache, variables);
+    const jobs = new LibvirtJobs({
+      calls,
+      cache,
+      variables,
+      sharedCpus: () => nodeDefaults().cpus?.shared ?? [],
+    });
     const isLeaving = jobs.isLeaving.bind(jobs);
     const { logger } = options;
     const domains = new LibvirtDomains({
@@ -144,13 +153,15 @@ export class LibvirtHypervisor implements Hypervisor {
         const action = 'compare the CPU of a VM with that of the host';
         return (await driver.call('compareCpu', [...values], { action }, signal)) || undefined;
       },
-      async findModelProblem(model, accelerator, signal) {
-        const cpu = findCpuXml(model, accelerator);
+      async findModelProblem(wanted, accelerator, signal) {
+        const model = wanted.model ?? nodeDefaults().defaultCpuModel;
+        const cpu = findCpuXml(model, wanted, accelerator);
         if (cpu === undefined) return undefined;
-        if ('problem' in cpu) return cpu.problem;
-        const values = [accelerator === 'kvm' ? 'kvm' : 'qemu', cpu.xml] as const;
+        if ('problem' in cpu) return { part: 'model', description: cpu.problem };
+        const required = requiredFeatures(wanted);
+        const values = [accelerator === 'kvm' ? 'kvm' : 'qemu', cpu.xml, required] as const;
         const action = 'ask whether there is a CPU model';
-        return (await driver.call('compareModel', [...values], { action }, signal)) || undefined;
+        return await driver.call('compareModel', [...values], { action }, signal);
       },
       async listDiskBuses(signal) {
         const action = 'read which disks there are for VMs';
@@ -165,6 +176,18 @@ export class LibvirtHypervisor implements Hypervisor {
           ...firmwareProblems(capabilities, firmware),
           ...nvramProblems(daemonVersion, firmware),
         ];
+      },
+      async findMachineProblems(machine, accelerator, signal) {
+        const { watchdog, vsock, hyperv } = machine;
+        const asksKvm = hyperv !== undefined && accelerator === 'kvm';
+        const action = 'read what KVM gives VMs';
+        return machineProblems(machine, {
+          libvirtVersion: watchdog === undefined ? '' : (await this.getInfo(signal)).libvirtVersion,
+          capabilities: asksKvm
+            ? await driver.call('readDomainCapabilities', [], { action }, signal)
+            : '',
+          hasVsock: vsock === undefined || existsSync(join(options.root ?? '/', VHOST_VSOCK)),
+        });
       },
     };
     this.statistics = sampler;

@@ -13,18 +13,28 @@ import { losesDirtyPagesUnderTcg } from './host-info.ts';
 import { toMigrationCall } from './migration-call.ts';
 import type { UefiVariables } from './uefi-variables.ts';
 
+interface LibvirtJobsOptions {
+  readonly calls: DriverCalls;
+  readonly cache: DefinitionCache;
+  readonly variables: UefiVariables;
+  /** Those that domains of this node are held to; empty if they are not. */
+  readonly sharedCpus: () => readonly number[];
+}
+
 /** Migrations as jobs of libvirt. */
 export class LibvirtJobs implements HypervisorJobs {
   readonly #calls: DriverCalls;
   readonly #cache: DefinitionCache;
   readonly #variables: UefiVariables;
+  readonly #sharedCpus: () => readonly number[];
   /** VMs whose migration from here this process waits for. */
   readonly #outgoing = new Set<string>();
 
-  constructor(calls: DriverCalls, cache: DefinitionCache, variables: UefiVariables) {
+  constructor({ calls, cache, variables, sharedCpus }: LibvirtJobsOptions) {
     this.#variables = variables;
     this.#calls = calls;
     this.#cache = cache;
+    this.#sharedCpus = sharedCpus;
   }
 
   isLeaving(uid: string): boolean {
@@ -33,7 +43,10 @@ export class LibvirtJobs implements HypervisorJobs {
 
   async migrate(uid: string, request: HypervisorMigration, signal: AbortSignal): Promise<void> {
     const xml = await this.#calls.call('readMigratableXml', uid, [uid], 'migrate', signal);
-    const call = toMigrationCall(xml, request, this.#variables.pathOf(uid));
+    const call = toMigrationCall(xml, request, {
+      nvramPath: this.#variables.pathOf(uid),
+      sharedCpus: this.#sharedCpus(),
+    });
     // Read after what is sent, so that a change in between is seen: with UNSAFE libvirt would take it.
     const { live } = await this.#calls.call('readXml', uid, [uid], 'migrate', signal);
     if (!isDeepStrictEqual(DomainDocument.parse(live).disks, request.disks)) {
@@ -56,6 +69,7 @@ export class LibvirtJobs implements HypervisorJobs {
     const targets = DomainDocument.parse(live).disks.map(({ target }) => target);
     const found = await this.#calls.call('readObstacles', uid, [uid, targets], 'read', signal);
     const document = DomainDocument.parse(found.liveXml);
+    const isInHugePages = document.hugepages !== undefined;
     const isLossy =
       document.losesMemoryUnderOldQemu &&
       losesDirtyPagesUnderTcg(
@@ -66,7 +80,7 @@ export class LibvirtJobs implements HypervisorJobs {
       ...(found.snapshots > 0 ? [{ kind: 'snapshots', count: found.snapshots } as const] : []),
       ...[...copied].map((target) => ({ kind: 'block-job', target }) as const),
       ...document.boundDevices.map((description) => ({ kind: 'device', description }) as const),
-      ...(isLossy ? [{ kind: 'lossy-memory' } as const] : []),
+      ...(isLossy ? [{ kind: 'lossy-memory', isInHugePages } as const] : []),
       ...(found.hasOtherJob ? [{ kind: 'job' } as const] : []),
     ];
   }

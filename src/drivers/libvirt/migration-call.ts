@@ -5,15 +5,22 @@ import type { MigratableXml, MigrationCall } from './job-operations.ts';
 
 const MIB = 1024 * 1024;
 
+interface MigrationPlaces {
+  /** Where the destination keeps UEFI's variables. */
+  readonly nvramPath: string;
+  /** Those that domains of this node are held to, if they are; others are them elsewhere. */
+  readonly sharedCpus: readonly number[];
+}
+
 /**
- * The destination gets the domain as it is with nothing but our facts replaced, and the place of UEFI's variables, which
+ * The destination gets the domain as it is with nothing but our facts replaced, which CPUs of this host it is held to, and the place of UEFI's variables, which
  * come with the VM: libvirt refuses other changes of what the guest sees, and the raised ownership epoch comes into force in the
  * same act as the VM. Fails with FEATURE_NOT_SUPPORTED for what cannot be done yet.
  */
 export function toMigrationCall(
   xml: MigratableXml,
   request: HypervisorMigration,
-  nvramPath: string,
+  { nvramPath, sharedCpus }: MigrationPlaces,
 ): MigrationCall {
   const { transport, mode, copiedVolumes, destinationFacts } = request;
   if (transport.kind !== 'stream') {
@@ -24,7 +31,11 @@ export function toMigrationCall(
     throw notSupported(`volumes cannot be copied yet, and ${copiedVolumes.join(', ')} would be`);
   }
   const forDestination = (source: string): string =>
-    DomainDocument.parse(source).withFacts(destinationFacts).withNvramPath(nvramPath).toString();
+    DomainDocument.parse(source)
+      .withFacts(destinationFacts)
+      .withNvramPath(nvramPath)
+      .withoutPlacement(sharedCpus)
+      .toString();
   const { bandwidthBytesPerSecond: bandwidth } = request;
   return {
     destinationUri: `qemu+unix:///system?socket=${encodeURIComponent(transport.destinationSocket)}`,

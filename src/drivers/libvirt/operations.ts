@@ -19,6 +19,7 @@ export const OPERATIONS = {
   find: domains.find,
   readXml: domains.readXml,
   isStorageFull,
+  findXml: domains.findXml,
   findDefinableXml: domains.findDefinableXml,
   define: domains.define,
   start: domains.start,

@@ -31,6 +31,31 @@ const REFUSALS: readonly Refusal[] = [
       `install swtpm on ${where} (Debian: apt-get install swtpm swtpm-tools) and restart libvirt, or give the VM no TPM`,
   },
   {
+    words: /unable to map backing store for guest RAM|Insufficient free host memory pages/i,
+    reason: 'NODE_CAPACITY_EXCEEDED',
+    advice: (_match, where) =>
+      `there are not as many huge pages of this size free on ${where} (/sys/kernel/mm/hugepages): end what has them, reserve more, or give the VM ordinary pages (spec.template.spec.memory.hugepages)`,
+  },
+  {
+    words: /hugetlbfs (?:filesystem|mount)|hugepages? .*not (?:supported|enabled|found|mounted)/i,
+    reason: 'FEATURE_NOT_SUPPORTED',
+    advice: (_match, where) =>
+      `mount them on ${where} (systemctl start dev-hugepages.mount) and restart libvirt, or give the VM ordinary pages (spec.template.spec.memory.hugepages)`,
+  },
+  {
+    words: /unable to open vhost-vsock device/,
+    reason: 'FEATURE_NOT_SUPPORTED',
+    advice: (_match, where) =>
+      `load the module vhost_vsock on ${where} if its kernel has it, or give the VM no vsock`,
+  },
+  {
+    words:
+      /kernel doesn't (?:allow|support).*Hyper-?V|Hyper-?V .* (?:is|are) not supported|host doesn't support hyperv '[\w-]+' feature/i,
+    reason: 'FEATURE_NOT_SUPPORTED',
+    advice: (_match, where) =>
+      `KVM of ${where} does not give what the VM asks for in spec.template.spec.hyperv: name fewer features, or set enabled to false`,
+  },
+  {
     words: cannotOpen('Permission denied'),
     reason: 'IMAGE_NOT_READABLE',
     advice: ([, uid = 'USER'], where) =>
@@ -70,6 +95,12 @@ const REFUSALS: readonly Refusal[] = [
     reason: 'CPU_INCOMPATIBLE',
     advice: (_match, where) =>
       `libvirt of ${where} does not know it: choose another (spec.template.spec.cpu.model; virsh cpu-models x86_64 lists them), or leave it out`,
+  },
+  {
+    words: /Unknown CPU feature/,
+    reason: 'CPU_INCOMPATIBLE',
+    advice: (_match, where) =>
+      `libvirt of ${where} does not know it: take it out of spec.template.spec.cpu.features`,
   },
 ];
 

@@ -43,7 +43,8 @@ export class LinuxHost implements Host {
       this.#readHugepages(),
     ]);
     signal.throwIfAborted();
-    const cpus = stat.match(/^cpu\d+ /gm)?.length ?? 0;
+    const cpuNumbers = Array.from(stat.matchAll(/^cpu(\d+) /gm), ([, number]) => Number(number));
+    const cpus = cpuNumbers.length;
     const memoryKib = Number(/^MemTotal:\s+(\d+) kB$/m.exec(meminfo)?.[1] ?? 0);
     if (cpus === 0 || memoryKib === 0) {
       throw new AgentError(
@@ -54,6 +55,7 @@ export class LinuxHost implements Host {
     return {
       bootId,
       cpus,
+      cpuNumbers,
       memoryBytes: memoryKib * 1024,
       hugepages,
       hostname,

@@ -34,6 +34,43 @@ describe("a guest's CPU", { skip: skipReason() }, () => {
     await hypervisor.domains.undefine(vm.uid, never);
   });
 
+  test('has the features that are asked for, and of those that QEMU would leave out without a word it is said before', async () => {
+    const features = ['+avx2', '-svm'];
+    const ask = (asked: readonly string[], model?: string, accelerator: 'tcg' | 'kvm' = 'tcg') =>
+      hypervisor.host.findModelProblem({ model, features: [...asked] }, accelerator, never);
+    assert.equal(await ask(features), undefined);
+    // What QEMU lacks of the model itself, under TCG, it may leave out.
+    assert.equal(await ask(['+avx2'], 'EPYC'), undefined);
+    assert.deepEqual(await ask(['+avx2', '+avx512f'], 'EPYC'), {
+      part: 'features',
+      description: 'QEMU lacks avx512f here',
+    });
+    assert.deepEqual(await ask(['-avx512f']), undefined);
+    assert.equal((await ask(['+avx2'], 'host-model'))?.part, 'model');
+    const vm = tinyVm({}, { cpu: { features } });
+    await hypervisor.domains.define(vm, never);
+    await hypervisor.domains.start(vm.uid, never);
+    const xml = node.virsh('dumpxml', vm.uid);
+    assert.match(xml, /<feature policy='require' name='avx2'\/>/);
+    assert.match(xml, /<feature policy='disable' name='svm'\/>/);
+    assert.deepEqual((await hypervisor.domains.find(vm.uid, never))?.drift, []);
+    await hypervisor.domains.destroy(vm.uid, never);
+    // Another one in its place, and what somebody else has added stays.
+    const own = "<feature policy='require' name='aes'/></cpu>";
+    await node.defineXml(node.virsh('dumpxml', vm.uid).replace('</cpu>', own));
+    const changed = tinyVm({ uid: vm.uid, name: vm.name }, { cpu: { features: ['+svm'] } });
+    await hypervisor.domains.define(changed, never);
+    const after = node.virsh('dumpxml', vm.uid);
+    assert.deepEqual(
+      [...after.matchAll(/<feature policy='(\w+)' name='(\w+)'/g)].map((one) => one.slice(1)),
+      [
+        ['require', 'svm'],
+        ['require', 'aes'],
+      ],
+    );
+    await hypervisor.domains.undefine(vm.uid, never);
+  });
+
   test('that QEMU does not have keeps the VM from starting, for that reason and no other', async () => {
     const vm = tinyVm();
     await hypervisor.domains.define(vm, never);

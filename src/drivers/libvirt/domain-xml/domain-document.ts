@@ -1,3 +1,4 @@
+import { formatCpuList } from '../../../core/cpu-list.ts';
 import { machineToStart } from '../../../core/ejected-media.ts';
 import { AgentError } from '../../../core/errors.ts';
 import type { Machine } from '../../../core/resources/machine.ts';
@@ -28,6 +29,7 @@ import {
 } from './metadata.ts';
 import { type DomainBoot, readBoot, readMachineType } from './parts/boot-part.ts';
 import { type DomainCpu, liveCpuOf, readCpu } from './parts/cpu-part.ts';
+import { changePlacement, type Placement, readPinnedCpus } from './parts/cpu-pins.ts';
 import { readBoundDevices, readDisks, readMirrors } from './parts/disk-images.ts';
 import { readInterfaces } from './parts/interfaces-part.ts';
 import { hasOddRam, readHugepages, readMemoryBytes } from './parts/memory-part.ts';
@@ -119,7 +121,8 @@ export class DomainDocument {
 
   /** See odd-ram-size.ts. Those that an agent has made do not. */
   get losesMemoryUnderOldQemu(): boolean {
-    return this.accelerator === 'tcg' && isAdopted(this.#root) && !hasOddRam(this.#root);
+    if (this.accelerator !== 'tcg' || hasOddRam(this.#root)) return false;
+    return isAdopted(this.#root) || this.hugepages !== undefined;
   }
 
   get consoleLogPath(): string | undefined {
@@ -223,6 +226,32 @@ export class DomainDocument {
   /** The same drive with nothing in it. */
   emptyDrive(volumeName: string): string | undefined {
     return this.driveWith({ name: volumeName });
+  }
+
+  /** Whether it is that of a domain that is on: only such a one has a number. */
+  get isLive(): boolean {
+    return attributeOf(this.#root, 'id') !== undefined;
+  }
+
+  get pinnedCpus(): readonly number[] {
+    return readPinnedCpus(this.#root);
+  }
+
+  /** Runs on other CPUs of its host. */
+  withPlacement(placement: Placement): DomainDocument {
+    const editor = new XmlEditor(this.#source);
+    changePlacement(editor, this.#root, placement);
+    return DomainDocument.parse(editor.toString());
+  }
+
+  /** Is no longer held to these CPUs, if all of it is. */
+  withoutPlacement(shared: readonly number[]): DomainDocument {
+    const vcpu = findElement(this.#root, 'vcpu');
+    const cpuset = attributeOf(vcpu, 'cpuset');
+    if (vcpu === undefined || cpuset === undefined || cpuset !== formatCpuList(shared)) return this;
+    const editor = new XmlEditor(this.#source);
+    editor.removeAttribute(vcpu, 'cpuset');
+    return DomainDocument.parse(editor.toString());
   }
 
   /** Carries the same definition with other facts. A domain that is not ours stays as it is. */

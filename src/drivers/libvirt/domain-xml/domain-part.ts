@@ -25,12 +25,12 @@ export interface DomainXmlOptions {
 /** The same, and which domain it is: a part may have to know who a machine is. */
 type BuildOptions = DomainXmlOptions & { readonly vmUid: string };
 
-/** What a domain that is there may need of its node. */
+/** What a domain that is there may need of its node, and what its machine was until now. */
 export type ChangeOptions = Pick<
   BuildOptions,
   'oddRamSize' | 'nvramPath' | 'seedPath' | 'vmUid'
 > & {
-  /** What it was made from, or last changed to; undefined if that is not known. */
+  /** What it has that is named here and in the new machine no more is taken out. Undefined for a domain of another maker. */
   readonly before: Machine | undefined;
 };
 

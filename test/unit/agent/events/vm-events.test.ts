@@ -53,6 +53,23 @@ test('why a VM stands still is told, and that it goes on', async () => {
   await expectTold(node, [...paused, 'Resumed NoSpace', 'Recovered']);
 });
 
+test('that a watchdog has fired is told, with what that has done', async () => {
+  const request = newRequest();
+  await using node = await withVm(request);
+  const uid = uidOf(request);
+  const told = [...MADE];
+  await expectTold(node, told);
+  node.hypervisor.fireWatchdog(uid, 'reset');
+  told.push('WatchdogFired Reset', 'Rebooted Other');
+  await expectTold(node, told);
+  node.hypervisor.fireWatchdog(uid, 'pause');
+  told.push('WatchdogFired Pause', 'PausedUnexpectedly Watchdog', 'Degraded Watchdog');
+  await expectTold(node, told);
+  // It stands still already.
+  node.hypervisor.fireWatchdog(uid, 'none');
+  await expectTold(node, [...told, 'WatchdogFired None']);
+});
+
 test('what a run strategy does is told, and what the next start waits for; what happens again and again is counted', async () => {
   const request = newRequest('web', { runStrategy: 'Always' });
   await using node = await withVm(request);

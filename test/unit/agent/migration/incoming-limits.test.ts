@@ -181,9 +181,8 @@ test('every field that only the agent it comes from can carry out keeps a VM awa
   assert.deepEqual(against, [
     'NOT_SUPPORTED spec.template.spec.networks[0].type',
     'NOT_SUPPORTED spec.template.spec.devices',
-    'NOT_SUPPORTED spec.template.spec.memory.hugepages',
     'NOT_SUPPORTED spec.template.spec.console.log',
-    // The node has none to give either.
+    // The node has none to give.
     'NODE_CAPACITY_EXCEEDED spec.template.spec.memory.hugepages',
   ]);
   assert.deepEqual(await fieldsAgainst(nodes, { nodeSelector: { zone: 'north' } }), []);
@@ -212,6 +211,58 @@ test('a node whose hypervisor has no NVMe disks keeps a VM with one away', async
     host.diskBuses = buses;
     assert.ok(!(await fieldsAgainst(nodes, { volumes })).includes(field));
   }
+});
+
+async function fieldsOf(nodes: TwoNodes): Promise<readonly string[]> {
+  const { blockers } = await nodes.source.agent.migrations.plan(nodes.spec, never);
+  return blockers.map(({ reason, subject }) => `${reason} ${subject}`);
+}
+
+test('a VM that runs with CPUs for itself stays, and one that only will at its next start may go', async () => {
+  const dedicated = { cpu: { dedicated: true } } as const;
+  {
+    using nodes = await TwoNodes.open({}, dedicated);
+    assert.deepEqual(
+      (await fieldsOf(nodes))[0],
+      'MIGRATION_BLOCKED spec.template.spec.cpu.dedicated',
+    );
+  }
+  using nodes = await TwoNodes.open();
+  const { template } = nodes.vm.spec;
+  const spec = { ...nodes.vm.spec, template: { spec: { ...template.spec, ...dedicated } } };
+  await nodes.source.hypervisor.domains.define({ ...nodes.vm, spec }, never);
+  assert.ok(!(await fieldsOf(nodes)).some((field) => field.startsWith('MIGRATION_BLOCKED')));
+});
+
+test('guests in huge pages of which some would be lost on the way stay', async () => {
+  using nodes = await TwoNodes.open();
+  nodes.source.hypervisor.obstacles = [{ kind: 'lossy-memory', isInHugePages: true }];
+  const { blockers } = await nodes.source.agent.migrations.plan(nodes.spec, never);
+  assert.deepEqual(
+    blockers.map(({ reason, subject }) => [reason, subject]),
+    [['MIGRATION_BLOCKED', 'spec.template.spec.memory.hugepages']],
+  );
+});
+
+test('a node without what the board of a VM has keeps it away', async () => {
+  using nodes = await TwoNodes.open();
+  const watchdog = { model: 'itco', action: 'reset' } as const;
+  const machine = { watchdog, vsock: {}, hyperv: { enabled: true } };
+  assert.deepEqual(await fieldsAgainst(nodes, machine), []);
+  for (const field of ['watchdog.model', 'vsock', 'hyperv'] as const) {
+    nodes.destination.hypervisor.host.lackingParts = [field];
+    assert.deepEqual(await fieldsAgainst(nodes, machine), [
+      `FEATURE_NOT_SUPPORTED spec.template.spec.${field}`,
+    ]);
+  }
+});
+
+test('a node that cannot give a VM its CPU features keeps it away', async () => {
+  using nodes = await TwoNodes.open();
+  assert.deepEqual(await fieldsAgainst(nodes, { cpu: { features: ['+aes', '-svm'] } }), []);
+  assert.deepEqual(await fieldsAgainst(nodes, { cpu: { features: ['+no-such'] } }), [
+    'CPU_INCOMPATIBLE spec.template.spec.cpu.features',
+  ]);
 });
 
 test('the bridges that a VM is to be on, and those that it runs on, must be on both nodes', async () => {

@@ -216,6 +216,7 @@ export class TestNode {
       advertiseAddress: `${nodeName}.example:7443`,
       host: fakeHost({ memoryBytes: HOST_BYTES }),
       reservedMemoryBytes: 0,
+      dedicatedCpus: 0,
       minMemory: '16Mi',
       startsAtOnce: 4,
       accelerator: TCG,
@@ -350,9 +351,10 @@ export class TwoNodes implements Disposable {
       readonly volumes?: Machine['volumes'];
       readonly networks?: Machine['networks'];
       readonly lifecycle?: Machine['lifecycle'];
+      readonly cpu?: Machine['cpu'];
     } = {},
   ): Promise<TwoNodes> {
-    const { userData, log, volumes = [ROOT], networks, lifecycle } = options;
+    const { userData, log, volumes = [ROOT], networks, lifecycle, cpu } = options;
     const digest = createHash('sha256')
       .update(userData ?? '')
       .digest('hex');
@@ -361,6 +363,7 @@ export class TwoNodes implements Disposable {
       volumes,
       ...(networks !== undefined && { networks }),
       ...(lifecycle && { lifecycle }),
+      ...(cpu && { cpu }),
     };
     const privateFiles = userData === undefined ? {} : { 'user-data': digest };
     const nodes = new TwoNodes(tinyVm({ name: 'web', privateFiles, ...changes }, machine));

@@ -33,12 +33,12 @@ test('a guest in huge pages takes whole ones, and memory only for QEMU', () => {
 
 test('of a host VMs may have what is neither kept for it nor in huge pages', () => {
   const host = fakeHost({ cpus: 8, memoryBytes: 16 * GIB, hugepages: { '1Gi': 4 * GIB } });
-  assert.deepEqual(capacityOf(host), {
+  assert.deepEqual(capacityOf(host, 0), {
     cpu: 8_000,
     memory: 16 * GIB,
     'hugepages-1Gi': 4 * GIB,
   });
-  assert.deepEqual(allocatableOf(host, GIB), {
+  assert.deepEqual(allocatableOf(host, GIB, 0), {
     cpu: 8_000,
     memory: 11 * GIB,
     'hugepages-1Gi': 4 * GIB,
@@ -46,7 +46,7 @@ test('of a host VMs may have what is neither kept for it nor in huge pages', () 
 });
 
 test('a host that keeps all for itself has nothing for VMs, and never less', () => {
-  assert.equal(allocatableOf(fakeHost({ memoryBytes: GIB }), 2 * GIB)['memory'], 0);
+  assert.equal(allocatableOf(fakeHost({ memoryBytes: GIB }), 2 * GIB, 0)['memory'], 0);
 });
 
 test('amounts are added resource by resource', () => {
@@ -75,4 +75,14 @@ test('CPUs are shared, so they are never short', () => {
 
 test('who wants nothing is not kept out of a node that has nothing left', () => {
   assert.equal(findShortage({ memory: 0 }, { memory: 12 }, { memory: 10 }), undefined);
+});
+
+test('CPUs that a VM has for itself are not those that others share', () => {
+  const machine = machineOf('64Mi', { cpu: { dedicated: true } });
+  const { cpu, 'dedicated-cpus': dedicated } = amountsOf(machine);
+  assert.deepEqual([cpu, dedicated], [undefined, 1]);
+  const host = fakeHost({ cpus: 8 });
+  assert.deepEqual([capacityOf(host, 6)['cpu'], capacityOf(host, 6)['dedicated-cpus']], [8_000, 6]);
+  const allocatable = allocatableOf(host, 0, 6);
+  assert.deepEqual([allocatable['cpu'], allocatable['dedicated-cpus']], [2_000, 6]);
 });

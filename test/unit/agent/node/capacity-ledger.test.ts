@@ -30,7 +30,12 @@ class Books implements Disposable {
   private constructor(journal: MemoryJournal, reservations: ReservationBook) {
     this.#journal = journal;
     this.reservations = reservations;
-    const allocatable = { cpu: 1_000, memory: 2 * SMALL, 'hugepages-2Mi': 64 * MIB };
+    const allocatable = {
+      cpu: 1_000,
+      memory: 2 * SMALL,
+      'hugepages-2Mi': 64 * MIB,
+      'dedicated-cpus': 1,
+    };
     this.ledger = new CapacityLedger({
       capacity: { ...allocatable, memory: 3 * SMALL },
       allocatable,
@@ -66,6 +71,10 @@ class Books implements Disposable {
 
 function small(changes: Partial<VmDefinition> = {}): VmDefinition {
   return definitionOf(machineOf('64Mi'), changes);
+}
+
+function alone(): VmDefinition {
+  return definitionOf(machineOf('1Mi', { cpu: { dedicated: true } }));
 }
 
 function inPages(): VmDefinition {
@@ -160,6 +169,16 @@ test('huge pages are never given twice, and the refusal names their field', asyn
   assert.throws(() => books.ledger.setAside(inPages(), ON), {
     reason: 'NODE_CAPACITY_EXCEEDED',
     violations: [{ field: 'spec.template.spec.memory.hugepages', description }],
+  });
+});
+
+test('CPUs that a VM has for itself are never given twice', async () => {
+  using books = await Books.open();
+  using _first = books.ledger.setAside(alone(), ON);
+  const description = 'needs 1 of dedicated-cpus, of which this node has 0 left';
+  assert.throws(() => books.ledger.setAside(alone(), ON), {
+    reason: 'NODE_CAPACITY_EXCEEDED',
+    violations: [{ field: 'spec.template.spec.cpu.dedicated', description }],
   });
 });
 

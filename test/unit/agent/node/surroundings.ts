@@ -67,8 +67,8 @@ export class Surroundings implements AsyncDisposable {
     this.#database = database;
     this.cordon = cordon;
     this.ledger = new CapacityLedger({
-      capacity: capacityOf(HOST),
-      allocatable: allocatableOf(HOST, GIB),
+      capacity: capacityOf(HOST, 0),
+      allocatable: allocatableOf(HOST, GIB, 0),
       reservations,
       listVms: () => this.vms ?? [],
       listUnread: () => [],

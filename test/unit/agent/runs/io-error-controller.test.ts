@@ -53,10 +53,15 @@ test('a VM whose storage was full goes on once there is room, and it is told why
 });
 
 test('after another error it is let go on again and again', async () => {
-  const { node, pause, resumes } = await withVm('auto');
+  const { node, uid, pause, resumes } = await withVm('auto');
   await using _ = node;
   pause('io-error');
   await until('it was tried', () => resumes() === 1);
+  // What has begun must have been done, or it would undo the next pause.
+  await until('it goes on', async () => {
+    const found = await node.hypervisor.domains.find(uid, never);
+    return found?.state === 'running';
+  });
   pause('io-error');
   await until('it was tried again', () => resumes() === 2);
 });

@@ -56,6 +56,7 @@ function newValidator(parts: Partial<DefinitionValidatorOptions> = {}) {
     hooks: new FakeHookRunner(),
     accelerator: TCG,
     minMemory: '64Mi',
+    capacity: { 'hugepages-2Mi': 2 ** 30, 'dedicated-cpus': 2 },
     nameOf: () => undefined,
     ...parts,
   });
@@ -120,6 +121,34 @@ const REFUSALS: readonly Refusal[] = [
     reason: 'CPU_INCOMPATIBLE',
     field: `${MACHINE}.cpu.model`,
     says: /is no-such-cpu, .*Unknown CPU model no-such-cpu; choose another model/,
+  },
+  {
+    what: 'more huge pages than the node has',
+    vm: wanted({ resources: { cpu: '1', memory: '1025Mi' }, memory: { hugepages: '2Mi' } }),
+    reason: 'NODE_CAPACITY_EXCEEDED',
+    field: `${MACHINE}.memory.hugepages`,
+    says: /needs 1026Mi in pages of 2Mi, of which this node has 1Gi in all; reserve them/,
+  },
+  {
+    what: 'huge pages of a size that the node has none of',
+    vm: wanted({ resources: { cpu: '1', memory: '64Mi' }, memory: { hugepages: '1Gi' } }),
+    reason: 'NODE_CAPACITY_EXCEEDED',
+    field: `${MACHINE}.memory.hugepages`,
+    says: /needs 1Gi in pages of 1Gi, of which this node has none; reserve them/,
+  },
+  {
+    what: 'more CPUs for it alone than the node sets apart',
+    vm: wanted({ resources: { cpu: '3', memory: '64Mi' }, cpu: { dedicated: true } }),
+    reason: 'NODE_CAPACITY_EXCEEDED',
+    field: `${MACHINE}.cpu.dedicated`,
+    says: /needs 3 CPUs for the VM alone, and this node sets 2 apart; name more there/,
+  },
+  {
+    what: 'a CPU feature that the node cannot give',
+    vm: wanted({ cpu: { features: ['+aes', '+no-such'] } }),
+    reason: 'CPU_INCOMPATIBLE',
+    field: `${MACHINE}.cpu.features`,
+    says: /is \+aes, \+no-such, .*Unknown CPU feature no-such; take out what is lacking/,
   },
   {
     what: 'a volume of another format than its file',
@@ -228,9 +257,6 @@ const NOT_YET: Readonly<Record<string, WantedVm>> = {
     networks: [{ ...BRIDGED, ipv4: { method: 'static', address: '10.0.0.2/24' } }],
   }),
   [`${MACHINE}.devices`]: wanted({ devices: [{ type: 'gpu' }] }),
-  [`${MACHINE}.cpu.features`]: wanted({ cpu: { features: ['+avx2'] } }),
-  [`${MACHINE}.cpu.dedicated`]: wanted({ cpu: { dedicated: true } }),
-  [`${MACHINE}.memory.hugepages`]: wanted({ memory: { hugepages: '2Mi' } }),
   [`${MACHINE}.console.log`]: wanted({ console: { log: false } }),
   [`${MACHINE}.volumes[0].storageClass`]: wanted({ volumes: [{ ...ROOT, storageClass: 'fast' }] }),
   [`${MACHINE}.volumes[0].source.volume`]: wanted({
@@ -369,6 +395,7 @@ function heldBy(...holders: readonly ImageHolder[]) {
     hooks,
     accelerator: TCG,
     minMemory: '64Mi',
+    capacity: { 'hugepages-2Mi': 2 ** 30, 'dedicated-cpus': 2 },
     nameOf,
   });
 }
@@ -425,6 +452,7 @@ test('two volumes that lead to one image by different paths are an error of the 
     hooks: new FakeHookRunner(),
     accelerator: TCG,
     minMemory: '64Mi',
+    capacity: { 'hugepages-2Mi': 2 ** 30, 'dedicated-cpus': 2 },
     nameOf: () => undefined,
   });
   const vm = withSource({ file: { path: '/images/link.img' } });

@@ -41,6 +41,7 @@ function newValidator() {
     hooks,
     accelerator: TCG,
     minMemory: '64Mi',
+    capacity: { 'hugepages-2Mi': 2 ** 30 },
     nameOf: () => undefined,
   });
 }

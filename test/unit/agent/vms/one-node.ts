@@ -139,6 +139,7 @@ export class OneNode implements AsyncDisposable {
       advertiseAddress: 'a.example:7443',
       host: fakeHost({ bootId, memoryBytes: memoryVms * VM_BYTES + RESERVED_BYTES }),
       reservedMemoryBytes: RESERVED_BYTES,
+      dedicatedCpus: 0,
       minMemory: '64Mi',
       accelerator,
       hasDiskLeases: false,

@@ -376,6 +376,77 @@ test('what a change of firmware does to what the guest keeps in it is said befor
   assert.match(warnings.join('\n'), /cannot read without/);
 });
 
+test('a board that the node cannot give is refused by field, and enlightenments that it does without are told', async () => {
+  await using node = await OneNode.open();
+  const watchdog = { model: 'i6300esb', action: 'reset' } as const;
+  const machine = { vsock: {}, hyperv: { enabled: true }, watchdog };
+  node.hypervisor.host.lackingParts = ['vsock', 'watchdog.model'];
+  await assert.rejects(apply(node, newRequest('web', { machine }), { dryRun: true }), {
+    reason: 'FEATURE_NOT_SUPPORTED',
+    violations: ['vsock', 'watchdog.model'].map((field) => ({
+      field: `spec.template.spec.${field}`,
+      description: 'is lacking here; leave it out',
+    })),
+  });
+  node.hypervisor.host.lackingParts = [];
+  const request = newRequest('web', { machine });
+  const { warnings, vm } = await apply(node, request);
+  assert.deepEqual(warnings, [
+    'spec.template.spec.hyperv is kept and has no effect: this node runs VMs without KVM, which alone gives them',
+  ]);
+  assert.deepEqual(vm.definition.spec.template.spec.watchdog, watchdog);
+  const changed = manifestOf(request, {
+    machine: {
+      ...machine,
+      watchdog: { ...watchdog, action: 'pause' },
+      firmware: { type: 'bios', smbios: { sku: 'k' } },
+    },
+  });
+  const { changes } = await apply(node, changed, { dryRun: true });
+  assert.deepEqual(
+    changes.map(({ field, effect }) => [field.replace('spec.template.spec.', ''), effect]),
+    [
+      ['watchdog.action', 'next-start'],
+      ['firmware', 'next-start'],
+    ],
+  );
+});
+
+test('what Windows needs is filled in, shown and kept, and a node that lacks it says who has asked for it', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest('win', { machine: { os: 'windows' } });
+  node.hypervisor.host.lacking = ['tpm'];
+  await assert.rejects(apply(node, request, { dryRun: true }), {
+    reason: 'FEATURE_NOT_SUPPORTED',
+    violations: [
+      {
+        field: 'spec.template.spec.firmware.tpm',
+        description:
+          'is lacking here; install it (os: windows has set firmware to uefi with Secure Boot and a TPM 2.0; give another firmware to do without)',
+      },
+    ],
+  });
+  node.hypervisor.host.lacking = [];
+  const { vm, warnings } = await apply(node, request);
+  const { clock, firmware, hyperv, display } = vm.definition.spec.template.spec;
+  assert.deepEqual(
+    [clock?.offset, firmware?.secureBoot, display?.type],
+    ['localtime', true, 'vnc'],
+  );
+  assert.deepEqual(hyperv, { enabled: true });
+  assert.match(
+    warnings.join('\n'),
+    /os windows sets what the manifest leaves open: machineType q35, firmware uefi with/,
+  );
+  assert.equal((await apply(node, request)).outcome, 'unchanged');
+  const own = manifestOf(request, { machine: { os: 'windows', clock: { offset: 'utc' } } });
+  const { changes } = await apply(node, own, { dryRun: true });
+  assert.deepEqual(
+    changes.map(({ field, before, after }) => [field.split('.').at(-1), before, after]),
+    [['offset', 'localtime', 'utc']],
+  );
+});
+
 test('firmware that the node lacks is refused by field, with what to install', async () => {
   await using node = await OneNode.open();
   node.hypervisor.host.lacking = ['secureBoot', 'tpm'];

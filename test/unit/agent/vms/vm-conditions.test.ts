@@ -193,6 +193,13 @@ test('a VM can be moved live unless it must not be or has a disk of its node', (
     'NotAllowed',
     'spec.migrationPolicy.allowLiveMigration is false',
   ]);
+  const { template } = facts().definition.spec;
+  const alone = having({ template: { spec: { ...template.spec, cpu: { dedicated: true } } } });
+  assertCondition(alone, 'LiveMigratable', [
+    'false',
+    'DedicatedCpus',
+    'It has CPUs of this node for itself',
+  ]);
 });
 
 test('a VM that a migration takes away says which', () => {

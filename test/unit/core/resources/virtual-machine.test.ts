@@ -93,6 +93,30 @@ test('what other servers write into a manifest is ignored', () => {
   assert.equal(parseVirtualMachine(document).metadata.name, 'web');
 });
 
+test('a board that contradicts itself is refused by field', () => {
+  const smbios = { serial: '', product: 'a\nb', sku: 'x'.repeat(256) };
+  assert.deepEqual(violations(manifest({ firmware: { smbios } })), {
+    'spec.template.spec.firmware.smbios.product': 'must not contain control characters',
+    'spec.template.spec.firmware.smbios.serial': 'must not be empty',
+    'spec.template.spec.firmware.smbios.sku': 'must be at most 255 bytes',
+  });
+  const board = {
+    machineType: 'pc',
+    memory: { hugepages: '2Mi', freePageReporting: true },
+    cpu: { features: ['+aes', '-svm', '-aes'] },
+    watchdog: { model: 'itco' },
+    hyperv: { features: ['relaxed', 'stimer', 'relaxed'] },
+  };
+  assert.deepEqual(violations(manifest(board)), {
+    'spec.template.spec.cpu.features[2]': 'names aes a second time',
+    'spec.template.spec.memory.freePageReporting':
+      'must be left out or false with hugepages, which are never given back',
+    'spec.template.spec.watchdog.model': 'needs the machine type q35 to be itco',
+    'spec.template.spec.hyperv.features[1]': 'is stimer, which needs synic as well',
+    'spec.template.spec.hyperv.features[2]': 'names relaxed a second time',
+  });
+});
+
 test('a manifest of another kind or version is refused', () => {
   const { apiVersion, kind } = { apiVersion: 'novacron.dev/v1alpha1', kind: 'VMPool' };
   assert.match(violations({ ...manifest(), apiVersion })['apiVersion'] ?? '', /novacron\.io/);

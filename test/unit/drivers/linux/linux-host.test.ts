@@ -37,6 +37,7 @@ test('facts are read from /proc', async () => {
   assert.deepEqual(facts, {
     bootId: '331f687e-d043-4152-810d-f4fb80a8db0b',
     cpus: 2,
+    cpuNumbers: [0, 1],
     memoryBytes: 16 * 1024 ** 2,
     hugepages: {},
     hostname: 'host-a',

@@ -6,6 +6,7 @@ import type { XmlEditor } from '../xml-editor.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
 import { attributeOf, childrenOf, findElement, textOf } from '../xml-query.ts';
+import { isOfSmbios, smbiosModeNode } from './smbios-part.ts';
 import { isOfTpm } from './tpm-part.ts';
 
 export interface DomainBoot {
@@ -61,7 +62,7 @@ const OF_BOOT = nextStart('machineType', 'firmware', 'kernel');
 export const bootPart: DomainPart = {
   drift: 'boot',
 
-  effectOf: (field) => (isOfTpm(field) ? undefined : OF_BOOT(field)),
+  effectOf: (field) => (isOfTpm(field) || isOfSmbios(field) ? undefined : OF_BOOT(field)),
 
   build(machine, options) {
     const boot = bootOf(machine);
@@ -74,6 +75,7 @@ export const bootPart: DomainPart = {
           element('type', { arch: 'x86_64', machine: type }, 'hvm'),
           ...firmwareNodes(boot, options.nvramPath),
           ...kernelNodes(boot),
+          smbiosModeNode(machine),
         ),
       ],
     };

@@ -3,6 +3,7 @@ import { type DomainPart, type DomainXmlOptions, nextStart } from '../domain-par
 import { extraAttributes } from '../kept-words.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import { attributeOf, childrenOf, findElement } from '../xml-query.ts';
+import { hypervClockNode } from './hyperv-part.ts';
 
 export const clockPart: DomainPart = {
   drift: 'clock',
@@ -50,8 +51,8 @@ const USUAL_TIMERS: readonly string[] = [
   'name=hpet present=no',
 ];
 
-function clockNode({ clock }: Machine, { accelerator }: DomainXmlOptions): XmlNode {
-  const offset = clock?.offset ?? 'utc';
+function clockNode(machine: Machine, { accelerator }: DomainXmlOptions): XmlNode {
+  const offset = machine.clock?.offset ?? 'utc';
   if (accelerator === 'tcg') return element('clock', { offset });
   // With KVM's own clock the HPET only costs wake-ups.
   return element(
@@ -60,5 +61,6 @@ function clockNode({ clock }: Machine, { accelerator }: DomainXmlOptions): XmlNo
     element('timer', { name: 'rtc', tickpolicy: 'catchup' }),
     element('timer', { name: 'pit', tickpolicy: 'delay' }),
     element('timer', { name: 'hpet', present: 'no' }),
+    hypervClockNode(machine),
   );
 }

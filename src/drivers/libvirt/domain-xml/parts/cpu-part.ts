@@ -1,6 +1,7 @@
 import { AgentError } from '../../../../core/errors.ts';
 import type { Machine } from '../../../../core/resources/machine.ts';
 import { vcpusOf } from '../../../../core/resources/machine-amounts.ts';
+import type { WantedCpu } from '../../../hypervisor-host.ts';
 import { isAdopted } from '../adoption.ts';
 import {
   acceleratorOf,
@@ -13,6 +14,7 @@ import type { XmlEditor } from '../xml-editor.ts';
 import { element, renderXml, type XmlNode } from '../xml-node.ts';
 import { parseXml, type XmlElement } from '../xml-parser.ts';
 import { attributeOf, childrenOf, findElement, textOf } from '../xml-query.ts';
+import { removePins } from './cpu-pins.ts';
 
 export interface DomainCpu {
   /** The most the domain can have. */
@@ -62,18 +64,28 @@ export const cpuPart: DomainPart = {
     return {
       domain: [
         element('vcpu', { placement: 'static' }, String(vcpusOf(machine))),
-        element('cpu', parts.attributes, parts.model, topologyNode(machine)),
+        element(
+          'cpu',
+          parts.attributes,
+          parts.model,
+          topologyNode(machine),
+          ...featureNodes(machine.cpu),
+        ),
       ],
     };
   },
 
-  change(editor, domain, machine) {
+  change(editor, domain, machine, { before }) {
     changeCount(editor, domain, machine);
+    // Which they are is said at each start.
+    const isShared = machine.cpu?.dedicated !== true;
+    if (isShared && before?.cpu?.dedicated === true) removePins(editor, domain);
     const cpu = findElement(domain, 'cpu');
     if (cpu === undefined) addCpu(editor, domain, machine);
     else {
       changeModel(editor, domain, cpu, machine);
       changeTopology(editor, cpu, machine);
+      changeFeatures(editor, cpu, machine.cpu, before?.cpu);
     }
   },
 
@@ -172,9 +184,52 @@ function placesIn(topology: XmlElement): number {
 
 function addCpu(editor: XmlEditor, domain: XmlElement, machine: Machine): void {
   const { model: name, topology } = machine.cpu ?? {};
-  if (name === undefined && topology === undefined) return;
+  const features = featureNodes(machine.cpu);
+  if (name === undefined && topology === undefined && features.length === 0) return;
   const parts = name === undefined ? undefined : modelParts(name, acceleratorOf(domain));
-  editor.append(domain, element('cpu', parts?.attributes, parts?.model, topologyNode(machine)));
+  const topologies = topologyNode(machine);
+  editor.append(domain, element('cpu', parts?.attributes, parts?.model, topologies, ...features));
+}
+
+/** By name, what libvirt shall do about each. */
+function policiesOf(cpu: Machine['cpu']): ReadonlyMap<string, 'require' | 'disable'> {
+  return new Map(
+    (cpu?.features ?? []).map((feature) => [
+      feature.slice(1),
+      feature.startsWith('+') ? 'require' : 'disable',
+    ]),
+  );
+}
+
+/** Those that a CPU must have. */
+export function requiredFeatures({ features = [] }: WantedCpu): readonly string[] {
+  return features.filter((feature) => feature.startsWith('+')).map((feature) => feature.slice(1));
+}
+
+function featureNodes(cpu: Machine['cpu']): readonly XmlNode[] {
+  return Array.from(policiesOf(cpu), ([name, policy]) => element('feature', { policy, name }));
+}
+
+/** Others stay that the machine has never named: libvirt's own, such as `hypervisor` of what has run, and those of another maker. */
+function changeFeatures(
+  editor: XmlEditor,
+  cpu: XmlElement,
+  wanted: Machine['cpu'],
+  before: Machine['cpu'],
+): void {
+  const policies = policiesOf(wanted);
+  const present = new Map(
+    childrenOf(cpu, 'feature').map((one) => [attributeOf(one, 'name') ?? '', one]),
+  );
+  for (const [name, policy] of policies) {
+    const old = present.get(name);
+    if (old === undefined) editor.append(cpu, element('feature', { policy, name }));
+    else if (attributeOf(old, 'policy') !== policy) editor.setAttribute(old, 'policy', policy);
+  }
+  for (const name of policiesOf(before).keys()) {
+    const old = present.get(name);
+    if (old !== undefined && !policies.has(name)) editor.remove(old);
+  }
 }
 
 /** A model that the machine leaves open stays: the guest has it already. */
@@ -203,13 +258,20 @@ const NEEDS_KVM = 'this node runs VMs without KVM; name a model such as qemu64';
 /** A CPU of a model as libvirt can be asked about it; undefined where there is nothing to ask. */
 export function findCpuXml(
   model: string,
+  { features }: WantedCpu,
   accelerator: DomainXmlOptions['accelerator'],
 ): { readonly xml: string } | { readonly problem: string } | undefined {
-  if (model === 'host-passthrough' || model === 'host-model') {
-    return accelerator === 'tcg' ? { problem: NEEDS_KVM } : undefined;
+  const nodes = featureNodes({ features });
+  if (isOfHost(model)) {
+    if (accelerator === 'tcg') return { problem: NEEDS_KVM };
+    if (nodes.length === 0) return undefined;
   }
   const parts = modelParts(model, accelerator);
-  return { xml: renderXml(element('cpu', parts.attributes, parts.model)) };
+  return { xml: renderXml(element('cpu', parts.attributes, parts.model, ...nodes)) };
+}
+
+function isOfHost(model: string): boolean {
+  return model === 'host-passthrough' || model === 'host-model';
 }
 
 /** The attributes of <cpu> and its <model>, which only a named model has. */
@@ -217,7 +279,7 @@ function modelParts(
   model: string,
   accelerator: DomainXmlOptions['accelerator'],
 ): { readonly attributes: Readonly<Record<string, string>>; readonly model: XmlNode | undefined } {
-  if (model !== 'host-passthrough' && model !== 'host-model') {
+  if (!isOfHost(model)) {
     const named = element('model', { fallback: 'forbid' }, model);
     return { attributes: { mode: 'custom', match: 'exact' }, model: named };
   }

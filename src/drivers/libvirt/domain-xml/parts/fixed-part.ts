@@ -4,6 +4,7 @@ import { busOf } from '../../../../core/resources/volume.ts';
 import type { DomainPart, DomainXmlOptions } from '../domain-part.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import { hasDisplay } from './display-part.ts';
+import { hypervNode } from './hyperv-part.ts';
 import { GUEST_AGENT_CHANNEL, readUsual } from './read-usual.ts';
 import { seedBusOf } from './seed-disk.ts';
 
@@ -24,6 +25,7 @@ export const fixedPart: DomainPart = {
           element('acpi'),
           element('apic'),
           element('vmport', { state: 'off' }),
+          hypervNode(machine, options),
         ),
         element('on_poweroff', {}, 'destroy'),
         element('on_reboot', {}, 'restart'),
@@ -78,8 +80,10 @@ function pcieNodes(machine: Machine, options: DomainXmlOptions): readonly XmlNod
   const scsiControllers = buses.includes('scsi') ? 1 : 0;
   const ofDisplay = hasDisplay(machine) ? 2 : 0; // graphics card, USB
   const others = 3; // virtio-serial, balloon, random numbers
+  const chosen = [machine.watchdog, machine.vsock].filter((one) => one !== undefined).length;
   const interfaces = (machine.networks ?? []).length;
-  const ports = virtioDisks + scsiControllers + interfaces + ofDisplay + others + SPARE_PCIE_PORTS;
+  const ports =
+    virtioDisks + scsiControllers + interfaces + ofDisplay + others + chosen + SPARE_PCIE_PORTS;
   return [
     element('controller', { type: 'pci', index: '0', model: 'pcie-root' }),
     ...Array.from({ length: ports }, (_, index) =>

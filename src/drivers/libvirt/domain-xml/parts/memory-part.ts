@@ -2,7 +2,14 @@ import { isDeepStrictEqual } from 'node:util';
 import { formatBytesQuantity } from '../../../../core/quantity.ts';
 import { memoryBytesOf } from '../../../../core/resources/machine-amounts.ts';
 import { isAdopted } from '../adoption.ts';
-import { acceleratorOf, type DomainPart, nextStart, type PartReading } from '../domain-part.ts';
+import {
+  acceleratorOf,
+  type ChangeOptions,
+  type DomainPart,
+  type DomainXmlOptions,
+  nextStart,
+  type PartReading,
+} from '../domain-part.ts';
 import type { XmlEditor } from '../xml-editor.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
@@ -40,6 +47,10 @@ const UNITS: Readonly<Record<string, number>> = {
   TiB: 2 ** 40,
 };
 
+type HugepageSize = '2Mi' | '1Gi';
+
+const PAGE_KIB: Readonly<Record<HugepageSize, string>> = { '2Mi': '2048', '1Gi': '1048576' };
+
 /** Memory of the guest in bytes; NaN for a unit that libvirt does not have. */
 export function readMemoryBytes(domain: XmlElement): number {
   return readBytes(findElement(domain, 'memory'));
@@ -51,7 +62,7 @@ function readBytes(amount: XmlElement | undefined): number {
 }
 
 /** Of which size a domain of somebody else has them; one that names none has the host's usual ones. */
-export function readHugepages(domain: XmlElement): '2Mi' | '1Gi' | undefined {
+export function readHugepages(domain: XmlElement): HugepageSize | undefined {
   const hugepages = findElement(domain, 'memoryBacking', 'hugepages');
   if (hugepages === undefined) return undefined;
   const page = findElement(hugepages, 'page');
@@ -72,15 +83,17 @@ export const memoryPart: DomainPart = {
 
   build(machine, options) {
     const kib = memoryBytesOf(machine) / 1024;
-    const odd = options.oddRamSize && options.accelerator === 'tcg';
+    const hugepages = machine.memory?.hugepages;
+    const odd = hasOddSize(options, options.accelerator, hugepages);
     return {
       attributes: odd ? { 'xmlns:qemu': QEMU_NAMESPACE } : {},
       domain: [
         element('memory', { unit: 'KiB' }, String(kib)),
         element('currentMemory', { unit: 'KiB' }, String(kib)),
+        hugepages && element('memoryBacking', {}, hugepagesNode(hugepages)),
         odd ? element('qemu:commandline', {}, ...argumentNodes(oddRamArguments(kib))) : undefined,
       ],
-      devices: [balloonNode(machine.memory?.freePageReporting ?? true)],
+      devices: [balloonNode(machine.memory?.freePageReporting ?? hugepages === undefined)],
     };
   },
 
@@ -102,9 +115,16 @@ export const memoryPart: DomainPart = {
         editor.setText(memory, String(kib));
       }
     }
-    const odd = options.oddRamSize && acceleratorOf(domain) === 'tcg';
+    const { hugepages, freePageReporting } = machine.memory ?? {};
+    const had = options.before?.memory?.hugepages;
+    const isTakenBack = hugepages === undefined && had !== undefined;
+    if (hugepages !== undefined || isTakenBack) changeHugepages(editor, domain, hugepages);
+    const pages = isTakenBack ? undefined : (hugepages ?? readHugepages(domain));
+    const odd = hasOddSize(options, acceleratorOf(domain), pages);
     changeOddRam(editor, domain, odd ? kib : undefined);
-    changeBalloon(editor, domain, machine.memory?.freePageReporting);
+    // QEMU would give back what its guest may find no other of.
+    const reports = freePageReporting ?? (hugepages === undefined ? undefined : false);
+    changeBalloon(editor, domain, reports ?? (isTakenBack ? true : undefined));
   },
 
   read(domain) {
@@ -131,6 +151,35 @@ export const memoryPart: DomainPart = {
     } satisfies PartReading;
   },
 };
+
+/** Huge pages are whole, so nothing but a migration that is not begun keeps a guest in them from losing what the odd size is for. */
+function hasOddSize(
+  { oddRamSize }: ChangeOptions | DomainXmlOptions,
+  accelerator: DomainXmlOptions['accelerator'],
+  hugepages: HugepageSize | undefined,
+): boolean {
+  return oddRamSize && accelerator === 'tcg' && hugepages === undefined;
+}
+
+function hugepagesNode(size: HugepageSize): XmlNode {
+  return element('hugepages', {}, element('page', { size: PAGE_KIB[size], unit: 'KiB' }));
+}
+
+/** What else somebody has set of how the memory is backed stays. */
+function changeHugepages(
+  editor: XmlEditor,
+  domain: XmlElement,
+  wanted: HugepageSize | undefined,
+): void {
+  if (readHugepages(domain) === wanted) return;
+  const backing = findElement(domain, 'memoryBacking');
+  const present = findElement(backing, 'hugepages');
+  if (wanted === undefined) {
+    if (present !== undefined) editor.remove(present);
+  } else if (present !== undefined) editor.replace(present, hugepagesNode(wanted));
+  else if (backing !== undefined) editor.append(backing, hugepagesNode(wanted));
+  else editor.append(domain, element('memoryBacking', {}, hugepagesNode(wanted)));
+}
 
 function quantityOf(bytes: number): string {
   return Number.isSafeInteger(bytes) ? formatBytesQuantity(BigInt(bytes)) : String(bytes);

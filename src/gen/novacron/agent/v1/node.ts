@@ -121,7 +121,10 @@ export interface NodeStatus {
   operatingSystem:
     | OperatingSystem
     | undefined;
-  /** What the node has, by resource, as quantities: "cpu", "memory", "hugepages-2Mi", "hugepages-1Gi", later devices. */
+  /**
+   * What the node has, by resource, as quantities: "cpu", "memory", "hugepages-2Mi", "hugepages-1Gi", "dedicated-cpus" (those
+   * that VMs have for themselves, where the node sets some apart), later devices.
+   */
   capacity: { [key: string]: string };
   /** What VMs may have of it in all: the capacity less what is kept for the host and, of memory, what huge pages hold. */
   allocatable: { [key: string]: string };

@@ -81,6 +81,81 @@ export namespace IoErrorResume {
   export type UNRECOGNIZED = typeof IoErrorResume.UNRECOGNIZED;
 }
 
+/** What system a guest is. */
+export const GuestOs = {
+  /** GUEST_OS_UNSPECIFIED - Left open, as LINUX. */
+  GUEST_OS_UNSPECIFIED: 0,
+  /** GUEST_OS_LINUX - Linux, or anything else that brings drivers for virtio. */
+  GUEST_OS_LINUX: 1,
+  /** GUEST_OS_WINDOWS - Windows. */
+  GUEST_OS_WINDOWS: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type GuestOs = typeof GuestOs[keyof typeof GuestOs];
+
+export namespace GuestOs {
+  export type GUEST_OS_UNSPECIFIED = typeof GuestOs.GUEST_OS_UNSPECIFIED;
+  export type GUEST_OS_LINUX = typeof GuestOs.GUEST_OS_LINUX;
+  export type GUEST_OS_WINDOWS = typeof GuestOs.GUEST_OS_WINDOWS;
+  export type UNRECOGNIZED = typeof GuestOs.UNRECOGNIZED;
+}
+
+/** A watchdog as the guest sees it. */
+export const WatchdogModel = {
+  /** WATCHDOG_MODEL_UNSPECIFIED - Means I6300ESB in a request; never sent. */
+  WATCHDOG_MODEL_UNSPECIFIED: 0,
+  /** WATCHDOG_MODEL_I6300ESB - A PCI card. */
+  WATCHDOG_MODEL_I6300ESB: 1,
+  /** WATCHDOG_MODEL_ITCO - That of the q35 board; with libvirt 9.1 and later. */
+  WATCHDOG_MODEL_ITCO: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type WatchdogModel = typeof WatchdogModel[keyof typeof WatchdogModel];
+
+export namespace WatchdogModel {
+  export type WATCHDOG_MODEL_UNSPECIFIED = typeof WatchdogModel.WATCHDOG_MODEL_UNSPECIFIED;
+  export type WATCHDOG_MODEL_I6300ESB = typeof WatchdogModel.WATCHDOG_MODEL_I6300ESB;
+  export type WATCHDOG_MODEL_ITCO = typeof WatchdogModel.WATCHDOG_MODEL_ITCO;
+  export type UNRECOGNIZED = typeof WatchdogModel.UNRECOGNIZED;
+}
+
+/** What is done to a guest that does not answer its watchdog in time. */
+export const WatchdogAction = {
+  /** WATCHDOG_ACTION_UNSPECIFIED - Means RESET in a request; never sent. */
+  WATCHDOG_ACTION_UNSPECIFIED: 0,
+  /** WATCHDOG_ACTION_RESET - Its hardware is reset. */
+  WATCHDOG_ACTION_RESET: 1,
+  /** WATCHDOG_ACTION_POWEROFF - Its power is cut. */
+  WATCHDOG_ACTION_POWEROFF: 2,
+  /** WATCHDOG_ACTION_SHUTDOWN - It is asked to power off, which it may not hear. */
+  WATCHDOG_ACTION_SHUTDOWN: 3,
+  /** WATCHDOG_ACTION_PAUSE - It is paused. */
+  WATCHDOG_ACTION_PAUSE: 4,
+  /** WATCHDOG_ACTION_NONE - Nothing, but that it is told. */
+  WATCHDOG_ACTION_NONE: 5,
+  /** WATCHDOG_ACTION_DUMP - Its memory is dumped to a file of libvirt, then it goes on. */
+  WATCHDOG_ACTION_DUMP: 6,
+  /** WATCHDOG_ACTION_INJECT_NMI - It is given a non-maskable interrupt. */
+  WATCHDOG_ACTION_INJECT_NMI: 7,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type WatchdogAction = typeof WatchdogAction[keyof typeof WatchdogAction];
+
+export namespace WatchdogAction {
+  export type WATCHDOG_ACTION_UNSPECIFIED = typeof WatchdogAction.WATCHDOG_ACTION_UNSPECIFIED;
+  export type WATCHDOG_ACTION_RESET = typeof WatchdogAction.WATCHDOG_ACTION_RESET;
+  export type WATCHDOG_ACTION_POWEROFF = typeof WatchdogAction.WATCHDOG_ACTION_POWEROFF;
+  export type WATCHDOG_ACTION_SHUTDOWN = typeof WatchdogAction.WATCHDOG_ACTION_SHUTDOWN;
+  export type WATCHDOG_ACTION_PAUSE = typeof WatchdogAction.WATCHDOG_ACTION_PAUSE;
+  export type WATCHDOG_ACTION_NONE = typeof WatchdogAction.WATCHDOG_ACTION_NONE;
+  export type WATCHDOG_ACTION_DUMP = typeof WatchdogAction.WATCHDOG_ACTION_DUMP;
+  export type WATCHDOG_ACTION_INJECT_NMI = typeof WatchdogAction.WATCHDOG_ACTION_INJECT_NMI;
+  export type UNRECOGNIZED = typeof WatchdogAction.UNRECOGNIZED;
+}
+
 /** How a screen is seen. */
 export const DisplayType = {
   /** DISPLAY_TYPE_UNSPECIFIED - VNC. */
@@ -693,6 +768,20 @@ export interface MachineSpec {
   display:
     | DisplaySpec
     | undefined;
+  /** What system its guest is: with WINDOWS, what that needs is filled in where the spec leaves it open, and answers have it. */
+  os: GuestOs;
+  /** A watchdog. Unset means none for a VM that is new, and as it was made by others for one that is there. */
+  watchdog:
+    | WatchdogSpec
+    | undefined;
+  /** A socket between the guest and programs of its node (virtio-vsock). Unset as for `watchdog`. */
+  vsock:
+    | VsockSpec
+    | undefined;
+  /** Hyper-V enlightenments. Unset as for `watchdog`. */
+  hyperv:
+    | HypervSpec
+    | undefined;
   /** Who lets it go on that a disk error has paused. Unspecified means MANUAL. */
   ioErrorResume: IoErrorResume;
   /** How many threads of their own read and write disks. */
@@ -702,6 +791,30 @@ export interface MachineSpec {
 export interface MachineSpec_NodeSelectorEntry {
   key: string;
   value: string;
+}
+
+/** A watchdog: once the guest has begun to answer it, it must go on, or something is done to it. */
+export interface WatchdogSpec {
+  /** What the guest sees. Unspecified means I6300ESB. */
+  model: WatchdogModel;
+  /** What is done. Unspecified means RESET. */
+  action: WatchdogAction;
+}
+
+/** A socket between a guest and programs of its node. */
+export interface VsockSpec {
+  /** Its address: "auto" is one that no other VM of the node has. Unset means that for a VM that is new, and as it was made for one that is there. */
+  cid?: string | undefined;
+}
+
+/** Hyper-V enlightenments, by which Windows knows that it is a guest. Without KVM they have no effect. */
+export interface HypervSpec {
+  /** Whether it has them. Unset means yes. */
+  enabled?:
+    | boolean
+    | undefined;
+  /** Which, by libvirt's names such as "relaxed". Empty means those that Windows gains from. */
+  features: string[];
 }
 
 /** A screen, the graphics card behind it, and a tablet. */
@@ -1076,6 +1189,38 @@ export interface Firmware {
   nvram: NvramPolicy;
   /** Whose signatures count with secure_boot. Unspecified means Microsoft's. */
   secureBootKeys: SecureBootKeys;
+  /** What the guest reads of who has made its hardware. */
+  smbios: Smbios | undefined;
+}
+
+/** What SMBIOS tells a guest of its system; each unset takes QEMU's. The UUID of the system is the VM's. At most 255 bytes each. */
+export interface Smbios {
+  /** Who has made the system. */
+  manufacturer?:
+    | string
+    | undefined;
+  /** Name of the product. */
+  product?:
+    | string
+    | undefined;
+  /** Its version. */
+  version?:
+    | string
+    | undefined;
+  /** Its serial number. */
+  serial?:
+    | string
+    | undefined;
+  /** Its stock-keeping unit. */
+  sku?:
+    | string
+    | undefined;
+  /** Family of products that it belongs to. */
+  family?:
+    | string
+    | undefined;
+  /** Asset tag of the case. */
+  assetTag?: string | undefined;
 }
 
 /** A trusted platform module. */
@@ -2351,6 +2496,10 @@ function createBaseMachineSpec(): MachineSpec {
     cloudInit: undefined,
     clock: undefined,
     display: undefined,
+    os: 0,
+    watchdog: undefined,
+    vsock: undefined,
+    hyperv: undefined,
     ioErrorResume: 0,
     iothreads: undefined,
   };
@@ -2411,6 +2560,18 @@ export const MachineSpec: MessageFns<MachineSpec> = {
     }
     if (message.display !== undefined) {
       DisplaySpec.encode(message.display, writer.uint32(146).fork()).join();
+    }
+    if (message.os !== 0) {
+      writer.uint32(152).int32(message.os);
+    }
+    if (message.watchdog !== undefined) {
+      WatchdogSpec.encode(message.watchdog, writer.uint32(162).fork()).join();
+    }
+    if (message.vsock !== undefined) {
+      VsockSpec.encode(message.vsock, writer.uint32(170).fork()).join();
+    }
+    if (message.hyperv !== undefined) {
+      HypervSpec.encode(message.hyperv, writer.uint32(178).fork()).join();
     }
     if (message.ioErrorResume !== 0) {
       writer.uint32(240).int32(message.ioErrorResume);
@@ -2581,6 +2742,38 @@ export const MachineSpec: MessageFns<MachineSpec> = {
             message.display = DisplaySpec.decode(reader, reader.uint32());
             continue;
           }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.os = reader.int32() as any;
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.watchdog = WatchdogSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.vsock = VsockSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.hyperv = HypervSpec.decode(reader, reader.uint32());
+            continue;
+          }
           case 30: {
             if (tag !== 240) {
               break;
@@ -2660,6 +2853,16 @@ export const MachineSpec: MessageFns<MachineSpec> = {
     message.display = (object.display !== undefined && object.display !== null)
       ? DisplaySpec.fromPartial(object.display)
       : undefined;
+    message.os = object.os ?? 0;
+    message.watchdog = (object.watchdog !== undefined && object.watchdog !== null)
+      ? WatchdogSpec.fromPartial(object.watchdog)
+      : undefined;
+    message.vsock = (object.vsock !== undefined && object.vsock !== null)
+      ? VsockSpec.fromPartial(object.vsock)
+      : undefined;
+    message.hyperv = (object.hyperv !== undefined && object.hyperv !== null)
+      ? HypervSpec.fromPartial(object.hyperv)
+      : undefined;
     message.ioErrorResume = object.ioErrorResume ?? 0;
     message.iothreads = object.iothreads ?? undefined;
     return message;
@@ -2729,6 +2932,195 @@ export const MachineSpec_NodeSelectorEntry: MessageFns<MachineSpec_NodeSelectorE
     const message = createBaseMachineSpec_NodeSelectorEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseWatchdogSpec(): WatchdogSpec {
+  return { model: 0, action: 0 };
+}
+
+export const WatchdogSpec: MessageFns<WatchdogSpec> = {
+  encode(message: WatchdogSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== 0) {
+      writer.uint32(8).int32(message.model);
+    }
+    if (message.action !== 0) {
+      writer.uint32(16).int32(message.action);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchdogSpec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchdogSpec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.model = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.action = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<WatchdogSpec>): WatchdogSpec {
+    return WatchdogSpec.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchdogSpec>): WatchdogSpec {
+    const message = createBaseWatchdogSpec();
+    message.model = object.model ?? 0;
+    message.action = object.action ?? 0;
+    return message;
+  },
+};
+
+function createBaseVsockSpec(): VsockSpec {
+  return { cid: undefined };
+}
+
+export const VsockSpec: MessageFns<VsockSpec> = {
+  encode(message: VsockSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cid !== undefined) {
+      writer.uint32(10).string(message.cid);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VsockSpec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVsockSpec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cid = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<VsockSpec>): VsockSpec {
+    return VsockSpec.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VsockSpec>): VsockSpec {
+    const message = createBaseVsockSpec();
+    message.cid = object.cid ?? undefined;
+    return message;
+  },
+};
+
+function createBaseHypervSpec(): HypervSpec {
+  return { enabled: undefined, features: [] };
+}
+
+export const HypervSpec: MessageFns<HypervSpec> = {
+  encode(message: HypervSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.enabled !== undefined) {
+      writer.uint32(8).bool(message.enabled);
+    }
+    for (const v of message.features) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HypervSpec {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHypervSpec();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.enabled = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.features.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HypervSpec>): HypervSpec {
+    return HypervSpec.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HypervSpec>): HypervSpec {
+    const message = createBaseHypervSpec();
+    message.enabled = object.enabled ?? undefined;
+    message.features = object.features?.map((e) => e) || [];
     return message;
   },
 };
@@ -4738,7 +5130,7 @@ export const MemorySpec: MessageFns<MemorySpec> = {
 };
 
 function createBaseFirmware(): Firmware {
-  return { type: 0, secureBoot: undefined, tpm: undefined, nvram: 0, secureBootKeys: 0 };
+  return { type: 0, secureBoot: undefined, tpm: undefined, nvram: 0, secureBootKeys: 0, smbios: undefined };
 }
 
 export const Firmware: MessageFns<Firmware> = {
@@ -4757,6 +5149,9 @@ export const Firmware: MessageFns<Firmware> = {
     }
     if (message.secureBootKeys !== 0) {
       writer.uint32(40).int32(message.secureBootKeys);
+    }
+    if (message.smbios !== undefined) {
+      Smbios.encode(message.smbios, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -4814,6 +5209,14 @@ export const Firmware: MessageFns<Firmware> = {
             message.secureBootKeys = reader.int32() as any;
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.smbios = Smbios.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4836,6 +5239,144 @@ export const Firmware: MessageFns<Firmware> = {
     message.tpm = (object.tpm !== undefined && object.tpm !== null) ? Tpm.fromPartial(object.tpm) : undefined;
     message.nvram = object.nvram ?? 0;
     message.secureBootKeys = object.secureBootKeys ?? 0;
+    message.smbios = (object.smbios !== undefined && object.smbios !== null)
+      ? Smbios.fromPartial(object.smbios)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseSmbios(): Smbios {
+  return {
+    manufacturer: undefined,
+    product: undefined,
+    version: undefined,
+    serial: undefined,
+    sku: undefined,
+    family: undefined,
+    assetTag: undefined,
+  };
+}
+
+export const Smbios: MessageFns<Smbios> = {
+  encode(message: Smbios, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.manufacturer !== undefined) {
+      writer.uint32(10).string(message.manufacturer);
+    }
+    if (message.product !== undefined) {
+      writer.uint32(18).string(message.product);
+    }
+    if (message.version !== undefined) {
+      writer.uint32(26).string(message.version);
+    }
+    if (message.serial !== undefined) {
+      writer.uint32(34).string(message.serial);
+    }
+    if (message.sku !== undefined) {
+      writer.uint32(42).string(message.sku);
+    }
+    if (message.family !== undefined) {
+      writer.uint32(50).string(message.family);
+    }
+    if (message.assetTag !== undefined) {
+      writer.uint32(58).string(message.assetTag);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Smbios {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSmbios();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.manufacturer = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.product = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.serial = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.sku = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.family = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.assetTag = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Smbios>): Smbios {
+    return Smbios.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Smbios>): Smbios {
+    const message = createBaseSmbios();
+    message.manufacturer = object.manufacturer ?? undefined;
+    message.product = object.product ?? undefined;
+    message.version = object.version ?? undefined;
+    message.serial = object.serial ?? undefined;
+    message.sku = object.sku ?? undefined;
+    message.family = object.family ?? undefined;
+    message.assetTag = object.assetTag ?? undefined;
     return message;
   },
 };

@@ -344,3 +344,55 @@ test('huge pages of a domain of somebody else are read by their size', () => {
   assert.equal(hugepagesOf("<hugepages><page size='1048576'/></hugepages>"), '1Gi');
   assert.equal(hugepagesOf("<hugepages><page size='1' unit='G'/></hugepages>"), '1Gi');
 });
+
+const features = (from: DomainDocument) =>
+  [...from.toString().matchAll(/<feature policy='(\w+)' name='(\w+)'/g)].map(
+    ([, policy, name]) => `${policy} ${name}`,
+  );
+
+void test('a CPU feature that the manifest has no more is taken out, and others are left to whoever has set them', () => {
+  const ours = DomainDocument.parse(
+    buildDomainXml(definition({}, { cpu: { features: ['+avx2', '-svm'] } }), tcgOptions),
+  );
+  assert.deepEqual(features(ours), ['require avx2', 'disable svm']);
+  const own = DomainDocument.parse(
+    ours.toString().replace('</cpu>', "  <feature policy='require' name='hypervisor'/>\n  </cpu>"),
+  );
+  assert.deepEqual(own.drift, []);
+  const changed = own.withMachine(machine({ cpu: { features: ['+svm', '+aes'] } }), tcgOptions);
+  assert.deepEqual(features(changed), ['require svm', 'require hypervisor', 'require aes']);
+  assert.deepEqual(features(own.withMachine(machine(), tcgOptions)), ['require hypervisor']);
+  // Of one that is nobody's, nothing is known to be ours.
+  const foreign = DomainDocument.parse(
+    own.toString().replace(/<metadata>[^]*<\/metadata>/, ''),
+  ).withMachine(machine({ cpu: { features: ['+aes'] } }), tcgOptions);
+  assert.deepEqual(features(foreign).toSorted(), [
+    'disable svm',
+    'require aes',
+    'require avx2',
+    'require hypervisor',
+  ]);
+});
+
+void test('a CPU feature that somebody has taken out or turned round is a change by somebody else', () => {
+  const wanted = definition({}, { cpu: { features: ['+avx2', '-svm'] } });
+  const xml = buildDomainXml(wanted, tcgOptions);
+  for (const other of [
+    xml.replace("<feature policy='disable' name='svm'/>", ''),
+    xml.replace("policy='require' name='avx2'", "policy='disable' name='avx2'"),
+  ]) {
+    const document = DomainDocument.parse(other);
+    assert.deepEqual(document.drift, ['cpu']);
+    const mended = document.withMachine(wanted.spec.template.spec, tcgOptions);
+    assert.deepEqual(mended.drift, []);
+  }
+});
+
+void test('a CPU comes with features to a domain that has none', () => {
+  const bare = buildDomainXml(definition(), tcgOptions).replace(/\s*<cpu [\s\S]*<\/cpu>/, '');
+  const after = DomainDocument.parse(bare).withMachine(
+    machine({ cpu: { features: ['+aes'] } }),
+    tcgOptions,
+  );
+  assert.match(after.toString(), /<cpu>[^]*<feature policy='require' name='aes'\/>[^]*<\/cpu>/);
+});

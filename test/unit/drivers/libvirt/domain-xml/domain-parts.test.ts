@@ -8,8 +8,9 @@ import {
   effectOf,
 } from '../../../../../src/drivers/libvirt/domain-xml/domain-parts.ts';
 
-/** Fields of a machine that stand in no element: a change of them is in force at once. */
+/** Fields of a machine that stand in no element: a change of them is in force at once. What the system of the guest has filled in are fields of their own. */
 const WITHOUT_ELEMENT = [
+  'os',
   'nodeSelector',
   'affinity',
   'ioErrorResume',
