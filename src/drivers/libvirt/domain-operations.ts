@@ -26,6 +26,7 @@ import {
   XML_INACTIVE,
   XML_SECURE,
 } from './libvirt-constants.ts';
+import { isNewShape, noteShape } from './validated-shapes.ts';
 
 /*
  * What a call thread can do. Each takes the thread's connection and plain values, and comes to plain values or throws; it leaves
@@ -109,19 +110,22 @@ export async function define(
     );
   }
   const { libvirt } = connection;
-  const defined = libvirt.define(connection.pointer, xml, DEFINE_VALIDATE);
+  const isNew = isNewShape(connection, xml);
+  const defined = libvirt.define(connection.pointer, xml, isNew ? DEFINE_VALIDATE : 0);
   connection.adopt(await connection.checkPointer(defined))[Symbol.dispose]();
+  if (isNew) noteShape(connection, xml);
 }
 
+/** Whether it was this that has started it; false for one that was on before. */
 export async function start(
   connection: Connection,
   uid: string,
   { resetsNvram }: { readonly resetsNvram: boolean },
-): Promise<void> {
+): Promise<boolean> {
   using domain = await connection.getDomain(uid);
   await refuseIncoming(connection, domain);
   const flags = resetsNvram ? START_RESET_NVRAM : 0;
-  await tryUnless(
+  return await tryUnless(
     () => connection.check(connection.libvirt.create(domain.pointer, flags)),
     // One that is still being started may come to nothing yet.
     async () => (await domain.isActive()) && !isStartingUp(await domain.readState()),
@@ -253,10 +257,12 @@ export async function emptyDrive(
 async function tryUnless(
   attempt: () => Promise<unknown>,
   isDone: () => Promise<boolean>,
-): Promise<void> {
+): Promise<boolean> {
   try {
     await attempt();
+    return true;
   } catch (error) {
     if (!isInvalidNow(error) || !(await isDone())) throw error;
+    return false;
   }
 }

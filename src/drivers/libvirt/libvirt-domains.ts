@@ -216,27 +216,35 @@ export class LibvirtDomains implements HypervisorDomains {
   }
 
   async start(uid: string, signal: AbortSignal): Promise<void> {
-    const start = () => this.#startAsWanted(uid, signal);
+    let begun: DomainDocument | undefined;
+    const start = async () => {
+      begun = await this.#startAsWanted(uid, signal);
+    };
     await this.#placement.start(uid, start, signal);
-    await this.#noteStart(uid, Date.now(), signal);
+    await this.#noteStart(uid, begun, Date.now(), signal);
   }
 
-  async #startAsWanted(uid: string, signal: AbortSignal): Promise<void> {
+  /** What the run has begun with; undefined for one that was on before. */
+  async #startAsWanted(uid: string, signal: AbortSignal): Promise<DomainDocument | undefined> {
     const { calls } = this.#options;
     const xml = await calls.call('findDefinableXml', uid, [uid], 'start', signal);
     // One that is not there is for libvirt to say.
-    const machine =
-      xml === undefined ? undefined : DomainDocument.parse(xml).definition?.spec.template.spec;
-    const resetsNvram = machine?.firmware?.nvram === 'reset';
-    await calls.call('start', uid, [uid, { resetsNvram }], 'start', signal);
+    const wanted = xml === undefined ? undefined : DomainDocument.parse(xml);
+    const resetsNvram = wanted?.definition?.spec.template.spec.firmware?.nvram === 'reset';
+    const isNew = await calls.call('start', uid, [uid, { resetsNvram }], 'start', signal);
+    return isNew ? wanted : undefined;
   }
 
   /** A VM is started whether or not that can be noted. */
-  async #noteStart(uid: string, nowMs: number, signal: AbortSignal): Promise<void> {
+  async #noteStart(
+    uid: string,
+    begun: DomainDocument | undefined,
+    nowMs: number,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { calls, cache, logger } = this.#options;
     try {
-      const xml = await calls.call('readXml', uid, [uid], 'read', signal);
-      const live = DomainDocument.parse(xml.live);
+      const live = begun ?? (await this.#readLive(uid, signal));
       // It has been on for longer.
       if (live.runningSinceMs !== undefined) return;
       const metadata = live.withRunningSince(nowMs).metadataWithFacts({});
@@ -247,6 +255,11 @@ export class LibvirtDomains implements HypervisorDomains {
     } catch (error) {
       logger?.debug({ vmId: uid, err: error }, 'Cannot note when a VM was started');
     }
+  }
+
+  async #readLive(uid: string, signal: AbortSignal): Promise<DomainDocument> {
+    const { live } = await this.#options.calls.call('readXml', uid, [uid], 'read', signal);
+    return DomainDocument.parse(live);
   }
 
   async shutdown(uid: string, signal: AbortSignal): Promise<void> {

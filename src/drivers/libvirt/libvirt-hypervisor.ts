@@ -29,6 +29,7 @@ import { LibvirtGuestAgent } from './libvirt-guest-agent.ts';
 import { LibvirtJobs } from './libvirt-jobs.ts';
 import { findIncomingSocket } from './libvirt-socket.ts';
 import { machineProblems } from './machine-problems.ts';
+import { RecentAnswer } from './recent-answer.ts';
 import { Seeds } from './seeds.ts';
 import { StatisticsSampler } from './statistics-sampler.ts';
 import { TpmStates } from './tpm-states.ts';
@@ -61,6 +62,8 @@ export interface LibvirtHypervisorOptions {
 
 /** Of the kernel's module, or what loads it when it is opened. */
 const VHOST_VSOCK = 'dev/vhost-vsock';
+/** It changes with libvirt alone, or QEMU; libvirt takes some milliseconds to tell. */
+const HOST_RECORD_MS = 10_000;
 const DEFAULT_CALL_TIMEOUT_MS = 10_000;
 /** A QEMU that hangs holds up the first sample that asks it, and is left out of the next. */
 const SAMPLE_TIMEOUT_MS = 3_000;
@@ -96,10 +99,18 @@ export class LibvirtHypervisor implements Hypervisor {
         cache.invalidateAll();
         sampler.forgetAll();
         domains.forget();
+        hostRecord.forget();
         feed.publish({ kind: 'connected' });
       },
-      onDisconnected: (error) => feed.publish({ kind: 'disconnected', error }),
+      onDisconnected: (error) => {
+        hostRecord.forget();
+        feed.publish({ kind: 'disconnected', error });
+      },
       onReport: (report) => publish(report, cache, sampler, feed),
+    });
+    const hostRecord = new RecentAnswer(HOST_RECORD_MS, (signal) => {
+      const action = 'read what the hypervisor can do';
+      return driver.call('readHost', [], { action }, signal);
     });
     const { nodeDefaults } = options;
     const variables = new UefiVariables(options.root ?? '/');
@@ -143,9 +154,7 @@ export class LibvirtHypervisor implements Hypervisor {
     this.events = feed;
     this.host = {
       async getInfo(signal) {
-        const action = 'read what the hypervisor can do';
-        const record = await driver.call('readHost', [], { action }, signal);
-        return toHypervisorInfo(record, await findIncomingSocket(place));
+        return toHypervisorInfo(await hostRecord.read(signal), await findIncomingSocket(place));
       },
       async findCpuProblem(cpu, accelerator, signal) {
         if (!isCpu(cpu)) return undefined;
