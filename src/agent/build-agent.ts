@@ -38,6 +38,7 @@ import { buildVms } from './vms/build-vms.ts';
 import { Creations } from './vms/creations.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
 import { DeviceIdentities } from './vms/device-identities.ts';
+import { DiskUsers } from './vms/disk-users.ts';
 import { nameKey } from './vms/name-key.ts';
 import { OwnershipManager } from './vms/ownership-manager.ts';
 import { Remains } from './vms/remains.ts';
@@ -230,6 +231,7 @@ export async function buildAgent(parts: AgentParts) {
     bridges: parts.bridges,
     seeds: new VmSeeds({ domains, privateFiles }),
     disks,
+    diskUsers: new DiskUsers({ domains, images: parts.images }),
     diskProbe: parts.diskProbe,
     book,
     freezes: remembered.freezes,

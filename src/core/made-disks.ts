@@ -16,6 +16,11 @@ export interface MadeDisk {
 /** By the name of the volume. Also of those that the VM has no longer: what is on them is the VM's. */
 export type MadeDisks = Readonly<Record<string, MadeDisk>>;
 
+/** That of a volume; names are the user's, and may be those of what every object has. */
+export function madeDiskOf(madeDisks: MadeDisks, volumeName: string): MadeDisk | undefined {
+  return Object.hasOwn(madeDisks, volumeName) ? madeDisks[volumeName] : undefined;
+}
+
 /** The machine of a VM with the files of the disks that were made for it. */
 export function resolvedMachine({
   spec,
@@ -30,7 +35,7 @@ export function resolvedMachine({
 /** A machine with the files of the disks that were made for it, as if its manifest had named them. */
 export function withMadeDisks(machine: Machine, madeDisks: MadeDisks): Machine {
   const volumes = volumesOf(machine).map((volume) => {
-    const made = madeDisks[volume.name];
+    const made = madeDiskOf(madeDisks, volume.name);
     if (made === undefined || volume.source !== undefined || volume.kind === 'cdrom') return volume;
     const { size: _, ...rest } = volume;
     return { ...rest, source: { file: { path: made.path } }, format: made.format };

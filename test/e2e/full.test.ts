@@ -40,7 +40,8 @@ test('the VM of full.yaml: firmware, TPM, disks, cloud-init, a network and hooks
     assert.match(page, /data +disk +vdb +virtio +raw +64Mi +yes +\/.*-data\.raw\n/);
     assert.match(page, /GuestAgentConnected +True/);
     assert.match(page, /LiveMigratable +True/);
-    assert.match(page, /Usage:\n {2}CPU: .+\n {2}Memory: .+\n {2}Disks: .+\n {2}Network: /);
+    // Its kernel has looked for partitions, of which the next figures tell.
+    await shows(/Usage:\n {2}CPU: .+\n {2}Memory: .+\n {2}Disks: .+\n {2}Network: /, signal);
     assert.match(
       await readFile(a.outside('run/hooks.log'), 'utf8'),
       /preStart default\/full starts/,

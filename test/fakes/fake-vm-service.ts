@@ -221,6 +221,8 @@ export class FakeVmService implements VmService {
     return undefined;
   }
 
+  async removeUnusedDisks(): Promise<void> {}
+
   async assertCanDelete(ref: VmRef): Promise<Vm> {
     return this.assertCan('delete', ref);
   }

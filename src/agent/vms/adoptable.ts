@@ -133,20 +133,20 @@ export function assertAdoptable(
   const refuse = (why: string): AgentError => cannotAdopt('VM_NOT_ADOPTABLE', domain, why, uid);
   if (!persistent) {
     throw refuse(
-      `it is transient: libvirt forgets it when it stops; make it stay first, with: virsh dumpxml --inactive --security-info ${domain} > FILE && virsh define FILE`,
+      `it is transient: libvirt forgets it when it stops; make it stay first, with: virsh dumpxml --inactive --security-info ${uid} > FILE && virsh define FILE`,
     );
   }
   if (isBusy) {
     throw cannotAdopt(
       'VM_BUSY',
       domain,
-      `libvirt is migrating, saving or backing it up; try again when "virsh domjobinfo ${domain}" says that nothing is under way`,
+      `libvirt is migrating, saving or backing it up; try again when "virsh domjobinfo ${uid}" says that nothing is under way`,
       uid,
     );
   }
   if (isSaved) {
     throw refuse(
-      `its memory is saved in a file, which has the VM as it was without an agent; start it with "virsh start ${domain}", or give that memory up with "virsh managedsave-remove ${domain}"`,
+      `its memory is saved in a file, which has the VM as it was without an agent; start it with "virsh start ${uid}", or give that memory up with "virsh managedsave-remove ${uid}"`,
     );
   }
   if (isOther) {

@@ -1,6 +1,6 @@
 import { withoutEjectedMedia } from '../../core/ejected-media.ts';
 import { AgentError, type Reason } from '../../core/errors.ts';
-import { type MadeDisks, withMadeDisks } from '../../core/made-disks.ts';
+import { type MadeDisks, madeDiskOf, withMadeDisks } from '../../core/made-disks.ts';
 import { parseBytes } from '../../core/quantity.ts';
 import type { Machine } from '../../core/resources/machine.ts';
 import { memoryBytesOf, roundingNotes } from '../../core/resources/machine-amounts.ts';
@@ -278,7 +278,8 @@ export class DefinitionValidator {
     });
     const disks = volumes.map((volume) => {
       const field = `${MACHINE}.${volumeFieldOf(machine, volume.name)}`;
-      const isMade = volume.source !== undefined && madeDisks[volume.name]?.path === pathOf(volume);
+      const isMade =
+        volume.source !== undefined && madeDiskOf(madeDisks, volume.name)?.path === pathOf(volume);
       return this.#look({ volume, asker, field, user, isMade }, signal);
     });
     // Waited for together: what fails while something else is waited for would end the agent.

@@ -6,6 +6,17 @@ import type { NodeSecrets } from '../../drivers/node-secrets.ts';
 /** Secrets that came with a request, by the name that the manifest has for each: in base64, as they may be no text. */
 export type GivenSecrets = Readonly<Record<string, string>>;
 
+/** Those of an operation that goes on from before, unless its file is gone: then their digest is all that there is. */
+export function assertThere(
+  given: GivenSecrets | string | undefined,
+): asserts given is GivenSecrets | undefined {
+  if (typeof given !== 'string') return;
+  throw new AgentError(
+    'JOURNAL_FAILURE',
+    'Cannot go on: the secrets of this request are no longer here; ask again with them',
+  );
+}
+
 /** The secrets of the node, and before them those that came with the request. */
 export function withGiven(given: GivenSecrets | undefined, node: NodeSecrets): NodeSecrets {
   return {

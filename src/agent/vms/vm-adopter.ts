@@ -190,7 +190,7 @@ export class VmAdopter {
       return cannotAdopt(
         'VM_NOT_OWNED',
         domain,
-        `it is a copy of VM ${nameKey(definition)}, which another node's agent owns (host ${owner}); use the VM there. If that node has it no more, take the agent's word out of it first: virsh metadata ${domain} --uri https://novacron.io/xmlns/vm/1 --remove --config`,
+        `it is a copy of VM ${nameKey(definition)}, which another node's agent owns (host ${owner}); use the VM there. If that node has it no more, take the agent's word out of it first: virsh metadata ${uid} --uri https://novacron.io/xmlns/vm/1 --remove --config`,
         uid,
       );
     }

@@ -1,19 +1,16 @@
 import { AgentError } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
-import { EVERYTHING } from '../../core/label-selector.ts';
 import type { Logger } from '../../core/logger.ts';
-import { resolvedMachine } from '../../core/made-disks.ts';
-import { pathOf } from '../../core/resources/volume.ts';
-import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains } from '../../drivers/hypervisor-domains.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import { lockNow, lockVm } from './busy.ts';
+import type { DiskUsers } from './disk-users.ts';
 import { assertMeant, isMeant } from './meant-vm.ts';
 import type { Ownership } from './ownership.ts';
 import { assertWhole, intend } from './power-steps.ts';
 import { assertRead } from './unread-vms.ts';
 import type { DeleteOptions, DeleteOutcome, Vm, VmRef } from './vm.ts';
-import type { VmDisks } from './vm-disks.ts';
+import { keptDisksNote, type VmDisks } from './vm-disks.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import { isOff, isSaved, wasMovedAway } from './vm-phase.ts';
 import { commandNameOf } from './vm-words.ts';
@@ -22,10 +19,11 @@ import type { Whereabouts } from './whereabouts.ts';
 export interface VmDeleterOptions {
   readonly domains: Pick<
     HypervisorDomains,
-    'list' | 'setFacts' | 'destroy' | 'undefine' | 'removeFiles'
+    'list' | 'find' | 'setFacts' | 'destroy' | 'undefine' | 'removeFiles'
   >;
   readonly privateFiles: Pick<PrivateFiles, 'remove'>;
-  readonly disks: Pick<VmDisks, 'remove' | 'removeUnused'>;
+  readonly disks: Pick<VmDisks, 'remove' | 'removeUnused' | 'removeUnusedOf'>;
+  readonly diskUsers: Pick<DiskUsers, 'assertNone'>;
   readonly inventory: VmInventory;
   readonly ownership: Ownership;
   readonly whereabouts: Whereabouts;
@@ -57,8 +55,7 @@ export class VmDeleter {
     assertRead(found);
     whereabouts.assertDeletable(found.definition, options);
     if (wasMovedAway(found)) await whereabouts.assertNotMovedAway(found, signal);
-    assertOwnDisks(found, options);
-    if (options.disks === 'remove') this.#assertUsedByNoOther(found.definition);
+    await this.#assertDisksMayGo(found, options, signal);
     if (options.force) await assertWhole(domains, found.definition, signal);
     // What moves it is in the way of its shutdown too, so whoever looks at operations next says that.
     else if (found.phase !== 'migrating') assertNothingLost(found);
@@ -84,10 +81,27 @@ export class VmDeleter {
     whereabouts.assertDeletable(found.definition, options);
     if (wasMovedAway(found)) await whereabouts.assertNotMovedAway(found, signal);
     if (!options.force) assertNothingLost(found);
+    await this.#assertDisksMayGo(found, options, signal);
     await this.#remove(found, options, signal);
     log.info({ vmId: vmUid }, 'VM deleted');
     await inventory.refresh(signal);
     return 'deleted';
+  }
+
+  /** What stays of a VM that is deleted without its disks, for people; undefined if that is nothing. Those of a copy are not its own. */
+  findKeptDisks({ namespace, name }: VmRef): string | undefined {
+    const { inventory, ownership } = this.#options;
+    const found = inventory.findByName(namespace, name);
+    if (found === undefined || ownership.isUnowned(found.definition)) return undefined;
+    return keptDisksNote(found.definition);
+  }
+
+  /** Removes disks that were made for a VM which has not come to be, and were never written to. */
+  async removeUnusedDisks(vmUid: string, signal: AbortSignal): Promise<void> {
+    const { domains, disks, locks } = this.#options;
+    using lock = locks.tryAcquire(vmUid, 'delete');
+    if (lock === undefined || (await domains.find(vmUid, signal)) !== undefined) return;
+    await disks.removeUnusedOf(vmUid, signal);
   }
 
   /** What it means to delete a VM that is not here; `namesake` has its name now. */
@@ -114,21 +128,23 @@ export class VmDeleter {
     await privateFiles.remove(vmUid, signal);
   }
 
-  /** Other VMs may name what was made for this one, as it is a file like any other. */
-  #assertUsedByNoOther({ uid, name, madeDisks }: VmDefinition): void {
-    const paths = Object.values(madeDisks).map(({ path }) => path);
-    const others = this.#options.inventory.list({ namespace: '', labels: EVERYTHING });
-    for (const { definition: other } of others) {
-      if (other.uid === uid) continue;
-      const volumes = resolvedMachine(other).volumes ?? [];
-      const path = volumes.map(pathOf).find((one) => one !== undefined && paths.includes(one));
-      if (path === undefined) continue;
-      throw new AgentError(
-        'IMAGE_IN_USE',
-        `Cannot delete the disks of VM ${name}: VM ${commandNameOf(other)} has ${path} as well; take it out of that one, or delete this VM without its disks`,
-        { metadata: { vmId: uid } },
-      );
-    }
+  async #assertDisksMayGo(vm: Vm, options: DeleteOptions, signal: AbortSignal): Promise<void> {
+    if (options.disks !== 'remove') return;
+    this.#assertOwnDisks(vm);
+    await this.#options.diskUsers.assertNone(vm.definition, signal);
+  }
+
+  /** The disks of a copy are those of the VM that another node owns, and of one that is not confirmed they may be. */
+  #assertOwnDisks({ definition }: Vm): void {
+    const { ownership } = this.#options;
+    const { name, uid } = definition;
+    const isOurs = !ownership.isUnowned(definition) && ownership.unconfirmed(uid) === undefined;
+    if (isOurs) return;
+    throw new AgentError(
+      'VM_NOT_OWNED',
+      `Cannot delete VM ${name} with its disks: another node owns it, or may, and they are the disks of the VM there; delete it without them`,
+      { metadata: { vmId: uid } },
+    );
   }
 
   async #remove(vm: Vm, options: DeleteOptions, signal: AbortSignal): Promise<void> {
@@ -139,25 +155,12 @@ export class VmDeleter {
     await intend(domains, definition, 'off', signal);
     if (!isOff(vm)) await domains.destroy(definition.uid, signal);
     // Before the VM: once that is gone, nobody knows any more that they were to go.
-    if (options.disks === 'remove') {
-      this.#assertUsedByNoOther(definition);
-      await disks.remove(definition, signal);
-    } else if (options.disks === 'remove-unused') await disks.removeUnused(definition, signal);
+    if (options.disks === 'remove') await disks.remove(definition, signal);
+    else if (options.disks === 'remove-unused') await disks.removeUnused(definition, signal);
     await domains.undefine(definition.uid, signal);
     await ownership.forget(definition);
     await privateFiles.remove(definition.uid, signal);
   }
-}
-
-/** The disks of a copy are those of the VM that another node owns. */
-function assertOwnDisks({ definition }: Vm, { disks, unownedCopy }: DeleteOptions): void {
-  if (disks !== 'remove' || unownedCopy !== true) return;
-  const { name, uid } = definition;
-  throw new AgentError(
-    'INVALID_REQUEST',
-    `Cannot delete VM ${name} with its disks: what is here is a copy of a VM that another node owns, and the disks are that VM's; leave deleteDisks out`,
-    { metadata: { vmId: uid } },
-  );
 }
 
 /** What a guest has in memory goes with the VM, be it on or saved. */

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { AgentError, type FieldViolation } from '../../core/errors.ts';
-import type { MadeDisk, MadeDisks } from '../../core/made-disks.ts';
+import { type MadeDisk, type MadeDisks, madeDiskOf } from '../../core/made-disks.ts';
 import { formatBytesQuantity } from '../../core/quantity.ts';
 import { summarize } from '../../core/resources/schema-issues.ts';
 import { formatOf, type Volume } from '../../core/resources/volume.ts';
@@ -11,14 +11,14 @@ import {
   volumesOf,
 } from '../../core/resources/volumes-of.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import type { DiskFiles } from '../../drivers/disk-files.ts';
+import type { DiskFiles, NewDisk } from '../../drivers/disk-files.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { ImageInspector } from '../../drivers/images.ts';
 import { MACHINE } from './file-violations.ts';
 
 export interface VmDisksOptions {
   readonly files: DiskFiles;
-  readonly images: Pick<ImageInspector, 'find'>;
+  readonly images: Pick<ImageInspector, 'find' | 'listMissing'>;
   readonly host: Pick<HypervisorHost, 'getInfo'>;
   /** Where new disks are made. */
   readonly folder: string;
@@ -41,7 +41,7 @@ export class VmDisks {
     const machine = spec.template.spec;
     const wanted = volumesOf(machine).filter(isMadeByAgent);
     const problems = wanted.flatMap((volume): readonly FieldViolation[] => {
-      const made = madeDisks[volume.name];
+      const made = madeDiskOf(madeDisks, volume.name);
       const field = `${MACHINE}.${volumeFieldOf(machine, volume.name)}`;
       return made === undefined ? [] : [...otherwise(volume, made, field)];
     });
@@ -50,7 +50,7 @@ export class VmDisks {
         violations: problems,
       });
     }
-    const missing = wanted.filter((volume) => madeDisks[volume.name] === undefined);
+    const missing = wanted.filter((volume) => madeDiskOf(madeDisks, volume.name) === undefined);
     if (missing.length === 0) return definition;
     const planned = missing.map((volume) => [volume.name, this.#newDisk(uid, volume)] as const);
     return { ...definition, madeDisks: { ...madeDisks, ...Object.fromEntries(planned) } };
@@ -62,7 +62,10 @@ export class VmDisks {
     before: VmDefinition | undefined,
     signal: AbortSignal,
   ): Promise<readonly string[]> {
-    return [...changeNotes(next, before), ...(await this.#roomNotes(next, before, signal))];
+    const paths =
+      before === undefined ? [] : Object.values(next.madeDisks).map(({ path: file }) => file);
+    const gone = new Set(await this.#options.images.listMissing(paths, signal));
+    return [...changeNotes(next, before, gone), ...(await this.#roomNotes(next, before, signal))];
   }
 
   /**
@@ -83,7 +86,7 @@ export class VmDisks {
     await using undo = new AsyncDisposableStack();
     undo.defer(() => this.removeAll(made));
     for (const [name, disk] of missing) {
-      if ((await files.make({ ...disk, owner }, signal)) === 'made') made.push(disk);
+      if ((await this.#makeOne({ ...disk, owner }, signal)) === 'made') made.push(disk);
       else if (!(await files.isUnused(disk, signal))) {
         warnings.push(
           `Volume ${name} has the disk ${disk.path}, which was there with what is on it`,
@@ -94,6 +97,18 @@ export class VmDisks {
     return { made, warnings };
   }
 
+  /** One that is given up may have been made all the same, which nobody else would know. */
+  async #makeOne(disk: NewDisk, signal: AbortSignal): Promise<'made' | 'there'> {
+    try {
+      return await this.#options.files.make(disk, signal);
+    } catch (error) {
+      const undo = AbortSignal.timeout(UNDO_TIMEOUT_MS);
+      if (!(error instanceof AgentError))
+        await this.#removeIfUnused(disk, undo).catch(() => undefined);
+      throw error;
+    }
+  }
+
   /** Takes back what was just made, as far as that can be done. */
   async removeAll(disks: readonly MadeDisk[]): Promise<void> {
     const signal = AbortSignal.timeout(UNDO_TIMEOUT_MS);
@@ -102,11 +117,26 @@ export class VmDisks {
     }
   }
 
-  /** Removes those disks of a VM that is gone, or is about to be, to which its guest has never written. */
+  /**
+   * Removes those disks of a VM that is gone, or is about to be, to which its guest has never written. Where other nodes may have the
+   * same folder they stay: they may be those of the VM where it is made again.
+   */
   async removeUnused({ uid, madeDisks }: VmDefinition, signal: AbortSignal): Promise<void> {
+    for (const disk of own(uid, madeDisks)) await this.#removeIfUnused(disk, signal);
+  }
+
+  async #removeIfUnused(disk: MadeDisk, signal: AbortSignal): Promise<void> {
     const { files } = this.#options;
-    for (const disk of own(uid, madeDisks)) {
-      if (await files.isUnused(disk, signal)) await files.remove(disk.path, signal);
+    if (!(await files.isLocal(path.dirname(disk.path), signal))) return;
+    if (await files.isUnused(disk, signal)) await files.remove(disk.path, signal);
+  }
+
+  /** Removes what a creation has left that has come to nothing before there was a VM. */
+  async removeUnusedOf(vmUid: string, signal: AbortSignal): Promise<void> {
+    for (const file of await this.#list(signal)) {
+      if (uidOf(file) !== vmUid || file.endsWith('.new')) continue;
+      const format = file.endsWith('.raw') ? 'raw' : 'qcow2';
+      await this.#removeIfUnused({ path: file, format, bytes: 0 }, signal);
     }
   }
 
@@ -122,7 +152,15 @@ export class VmDisks {
         isReadOnly: false,
         user: undefined,
       } as const;
-      const holder = (await images.find(query, signal))?.holders[0];
+      const image = await images.find(query, signal);
+      if (image?.problem !== undefined) {
+        throw new AgentError(
+          image.problem.reason,
+          `Cannot delete the disks of VM ${name}: whether ${file} is in use cannot be told, as it cannot be used: ${image.problem.text}; or delete the VM without its disks`,
+          { metadata: { vmId: uid } },
+        );
+      }
+      const holder = image?.holders[0];
       if (holder === undefined) continue;
       throw new AgentError(
         'IMAGE_IN_USE',
@@ -133,22 +171,18 @@ export class VmDisks {
     for (const { path: file } of disks) await files.remove(file, signal);
   }
 
-  /** Removes files of VMs that are not here which a killed agent has left: those that are not whole, and disks with nothing on them. */
+  /** Removes files of a VM that is not here which a killed agent has left: those that are not whole. Disks were kept by somebody's word. */
   async removeLeft(vmUid: string, signal: AbortSignal): Promise<void> {
-    const { files } = this.#options;
     for (const file of await this.#list(signal)) {
-      if (uidOf(file) !== vmUid) continue;
-      const format = file.endsWith('.raw') ? 'raw' : 'qcow2';
-      const isLeft =
-        file.endsWith('.new') || (await files.isUnused({ path: file, format }, signal));
-      if (isLeft) await files.remove(file, signal);
+      if (uidOf(file) === vmUid && file.endsWith('.new'))
+        await this.#options.files.remove(file, signal);
     }
   }
 
-  /** The uids of VMs, here or not, of which the folder has files, unless other nodes may have the same folder. */
+  /** The uids of VMs, here or not, of which the folder has files that are not whole, unless other nodes may have the same folder. */
   async listOwners(signal: AbortSignal): Promise<readonly string[]> {
-    const uids = (await this.#list(signal)).map(uidOf);
-    return [...new Set(uids.filter((uid) => uid !== undefined))];
+    const left = (await this.#list(signal)).filter((file) => file.endsWith('.new'));
+    return [...new Set(left.map(uidOf).filter((uid) => uid !== undefined))];
   }
 
   async #list(signal: AbortSignal): Promise<readonly string[]> {
@@ -205,7 +239,7 @@ function own(uid: string, madeDisks: MadeDisks): readonly MadeDisk[] {
 /** Disks that a definition names and the one from before does not. */
 function newDisks(next: VmDefinition, before: VmDefinition | undefined) {
   return Object.entries(next.madeDisks).filter(
-    ([name]) => before === undefined || before.madeDisks[name] === undefined,
+    ([name]) => before === undefined || madeDiskOf(before.madeDisks, name) === undefined,
   );
 }
 
@@ -228,7 +262,11 @@ function* otherwise(
 }
 
 /** What becomes of disks that were made before, in sentences. */
-function* changeNotes(next: VmDefinition, before: VmDefinition | undefined): Generator<string> {
+function* changeNotes(
+  next: VmDefinition,
+  before: VmDefinition | undefined,
+  gone: ReadonlySet<string>,
+): Generator<string> {
   if (before === undefined) return;
   const [now, then] = [next, before].map(usedDisks);
   for (const [name, { path: file }] of Object.entries(next.madeDisks)) {
@@ -237,8 +275,10 @@ function* changeNotes(next: VmDefinition, before: VmDefinition | undefined): Gen
     if (wasUsed && !isUsed) {
       yield `Volume ${name} no longer has the disk ${file}; it stays with what is on it: a volume of that name with its size has it again, and novactl vm delete --delete-disks removes it with the VM`;
     }
-    if (isUsed && !wasUsed && before.madeDisks[name] !== undefined) {
-      yield `Volume ${name} has the disk ${file} again, with what is on it`;
+    if (isUsed && !wasUsed && madeDiskOf(before.madeDisks, name) !== undefined) {
+      yield gone.has(file)
+        ? `Volume ${name} is to have the disk ${file} again, which is not there; put it back, or give the volume another name for an empty one`
+        : `Volume ${name} has the disk ${file} again, with what is on it`;
     }
   }
 }

@@ -30,7 +30,6 @@ import type { VmAdopter } from './vm-adopter.ts';
 import type { VmApplier } from './vm-applier.ts';
 import type { VmCreator } from './vm-creator.ts';
 import type { VmDeleter } from './vm-deleter.ts';
-import { keptDisksNote } from './vm-disks.ts';
 import { isOff } from './vm-phase.ts';
 import { VmPower, type VmPowerOptions } from './vm-power.ts';
 
@@ -183,9 +182,12 @@ export class VmManager implements VmService {
   }
 
   /** What stays of a VM that is deleted without its disks, for people; undefined if that is nothing. Costs nothing. */
-  findKeptDisks({ namespace, name }: VmRef): string | undefined {
-    const found = this.#options.inventory.findByName(namespace, name);
-    return found && keptDisksNote(found.definition);
+  findKeptDisks(ref: VmRef): string | undefined {
+    return this.#options.deleter.findKeptDisks(ref);
+  }
+
+  removeUnusedDisks(vmUid: string, signal: AbortSignal): Promise<void> {
+    return this.#options.deleter.removeUnusedDisks(vmUid, signal);
   }
 
   delete(ref: VmRef, options: DeleteOptions, signal: AbortSignal): Promise<DeleteOutcome> {

@@ -5,7 +5,7 @@ import { KeptResults } from '../operations/kept-results.ts';
 import type { OperationParameters, OperationRecord } from '../operations/operation.ts';
 import { passes } from '../operations/operation-errors.ts';
 import type { Admission, OperationWork, StepResult } from '../operations/operation-work.ts';
-import type { GivenSecrets } from './given-secrets.ts';
+import { assertThere, type GivenSecrets } from './given-secrets.ts';
 import type { HookSteps } from './hook-steps.ts';
 import { awaitsStart, isMadeBy, mayAwaitStart, startsApplied, startsMade } from './made-starts.ts';
 import { type PowerVerbs, powerOperations } from './power-operations.ts';
@@ -16,7 +16,16 @@ import { changedOnly, type VmManager } from './vm-manager.ts';
 import { type StartStep, VmStarts } from './vm-starts.ts';
 
 type Verbs = PowerVerbs &
-  Pick<VmManager, 'create' | 'apply' | 'delete' | 'assertCanDelete' | 'findGone' | 'findKeptDisks'>;
+  Pick<
+    VmManager,
+    | 'create'
+    | 'apply'
+    | 'delete'
+    | 'assertCanDelete'
+    | 'findGone'
+    | 'findKeptDisks'
+    | 'removeUnusedDisks'
+  >;
 
 /** How what is asked of VMs is done, by kind of operation. */
 export function vmOperations(vms: Verbs, hooks: HookSteps) {
@@ -86,6 +95,7 @@ function createWork(vms: Verbs, starts: VmStarts): OperationWork {
     async step(operation, signal): Promise<StepResult> {
       const { vm, parameters } = operation;
       const { manifest, ...kept } = parameters as unknown as CreateParameters;
+      assertThere(kept.secrets);
       const options = { ...kept, dryRun: false, asksNodes: namesUid(manifest) };
       const known = waiting.get(operation.id);
       const made = known ?? (await vms.create(withUid(manifest, vm.uid), options, signal));
@@ -150,6 +160,8 @@ async function unmake(vms: Verbs, operation: OperationRecord, signal: AbortSigna
     await vms.delete(identity(definition), { force: true, disks: 'remove-unused' }, signal);
   } catch (error) {
     if (!hasReason(error, 'VM_NOT_FOUND', 'VM_UID_MISMATCH')) throw error;
+    // An agent may have been killed between the disks and the VM.
+    await vms.removeUnusedDisks(operation.vm.uid, signal);
   }
 }
 
@@ -167,6 +179,7 @@ function applyWork(vms: Verbs, starts: VmStarts): OperationWork {
     },
     async step(operation: OperationRecord, signal): Promise<StepResult> {
       const { manifest, ...options } = operation.parameters as unknown as ApplyParameters;
+      assertThere(options.secrets);
       const known = waiting.get(operation.id);
       const applied = known ?? (await applyOnce(vms, operation, manifest, options, signal));
       const told = known ?? asResumed(operation, applied);

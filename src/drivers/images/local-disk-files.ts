@@ -18,7 +18,11 @@ export interface LocalDiskFilesOptions {
 const FOLDER_MODE = 0o711;
 const DEADLINE_MS = 10_000;
 
-const infoSchema = z.object({ format: z.string(), 'virtual-size': z.number() });
+const infoSchema = z.object({
+  format: z.string(),
+  'virtual-size': z.number(),
+  snapshots: z.array(z.unknown()).default([]),
+});
 const mapSchema = z.array(z.object({ data: z.boolean() }));
 
 /** Makes disks by qemu-img and by the file system. Storage that hangs keeps it for ever. */
@@ -47,6 +51,8 @@ export class LocalDiskFiles implements DiskFiles {
   async remove(file: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     try {
+      // What a making of it has left that was given up.
+      await rm(`${file}.new`, { force: true });
       await unlink(file);
       await syncFolder(path.dirname(file));
     } catch (error) {
@@ -73,7 +79,10 @@ export class LocalDiskFiles implements DiskFiles {
     try {
       // Refused for one that somebody has open.
       const output = await this.#run(['map', '--output=json', '-f', format, file], signal);
-      return mapSchema.parse(JSON.parse(output)).every(({ data }) => !data);
+      if (mapSchema.parse(JSON.parse(output)).some(({ data }) => data)) return false;
+      // Of snapshots in the file itself, the map of what is on top tells nothing.
+      const info = await this.#run(['info', '--output=json', '-f', format, file], signal);
+      return infoSchema.parse(JSON.parse(info)).snapshots.length === 0;
     } catch {
       signal.throwIfAborted();
       return false;

@@ -3,6 +3,7 @@ import { isMissingDomain, LibvirtError } from './errors.ts';
 import { UUID_STRING_BUFFER_BYTES } from './libvirt-constants.ts';
 import type { Libvirt } from './native.ts';
 import type { ConnectPointer, DomainPointer } from './native-pointers.ts';
+import { ValidatedShapes } from './validated-shapes.ts';
 
 export interface KeepAlive {
   readonly intervalS: number;
@@ -12,6 +13,7 @@ export interface KeepAlive {
 /** A libvirt connection with the domains looked up through it. Used in the thread that opened it only, one call after the other. */
 export class Connection {
   readonly libvirt: Libvirt;
+  readonly validated = new ValidatedShapes();
   #pointer: ConnectPointer | undefined;
   #openDomains = 0;
   readonly #uuidBuffer = Buffer.alloc(UUID_STRING_BUFFER_BYTES);

@@ -26,7 +26,6 @@ import {
   XML_INACTIVE,
   XML_SECURE,
 } from './libvirt-constants.ts';
-import { isNewShape, noteShape } from './validated-shapes.ts';
 
 /*
  * What a call thread can do. Each takes the thread's connection and plain values, and comes to plain values or throws; it leaves
@@ -110,13 +109,13 @@ export async function define(
     );
   }
   const { libvirt } = connection;
-  const isNew = isNewShape(connection, xml);
+  const isNew = !connection.validated.has(xml);
   const defined = libvirt.define(connection.pointer, xml, isNew ? DEFINE_VALIDATE : 0);
   connection.adopt(await connection.checkPointer(defined))[Symbol.dispose]();
-  if (isNew) noteShape(connection, xml);
+  if (isNew) connection.validated.add(xml);
 }
 
-/** Whether it was this that has started it; false for one that was on before. */
+/** Whether it has begun with its definition; false for one that was on before, and for one that goes on from saved memory. */
 export async function start(
   connection: Connection,
   uid: string,
@@ -125,11 +124,13 @@ export async function start(
   using domain = await connection.getDomain(uid);
   await refuseIncoming(connection, domain);
   const flags = resetsNvram ? START_RESET_NVRAM : 0;
-  return await tryUnless(
+  const saved = await connection.check(connection.libvirt.hasManagedSave(domain.pointer, 0));
+  const isStarted = await tryUnless(
     () => connection.check(connection.libvirt.create(domain.pointer, flags)),
     // One that is still being started may come to nothing yet.
     async () => (await domain.isActive()) && !isStartingUp(await domain.readState()),
   );
+  return isStarted && saved === 0;
 }
 
 export async function shutdown(connection: Connection, uid: string): Promise<void> {

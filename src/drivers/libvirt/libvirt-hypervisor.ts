@@ -154,7 +154,13 @@ export class LibvirtHypervisor implements Hypervisor {
     this.events = feed;
     this.host = {
       async getInfo(signal) {
-        return toHypervisorInfo(await hostRecord.read(signal), await findIncomingSocket(place));
+        const info = toHypervisorInfo(
+          await hostRecord.read(signal),
+          await findIncomingSocket(place),
+        );
+        // Where what is known has answered, nobody else has looked.
+        signal.throwIfAborted();
+        return info;
       },
       async findCpuProblem(cpu, accelerator, signal) {
         if (!isCpu(cpu)) return undefined;

@@ -1,40 +1,40 @@
 import { createHash } from 'node:crypto';
-import type { Connection } from './connection.ts';
 
 /** More kinds of domains than any node has; those from before are then validated again. */
 const MOST = 1_000;
 
-/** By connection: behind another one there may be another libvirt. */
-const validated = new WeakMap<Connection, Set<string>>();
-
 /**
- * Whether libvirt has yet to hold a domain against its schema. That takes it 12 ms, some three times as long as all the rest of
- * defining one, and domains of one shape differ in nothing that the schema is about.
+ * Which domains the libvirt of a connection has held against its schema. That takes it 12 ms, some three times as long as all the
+ * rest of defining one. What only one domain has (paths, numbers, identities) is given up: it is checked once for all of a shape.
  */
-export function isNewShape(connection: Connection, xml: string): boolean {
-  return validated.get(connection)?.has(digestOf(shapeOf(xml))) !== true;
+export class ValidatedShapes {
+  readonly #digests = new Set<string>();
+
+  has(xml: string): boolean {
+    return this.#digests.has(digestOf(shapeOf(xml)));
+  }
+
+  /** It has been accepted. */
+  add(xml: string): void {
+    if (this.#digests.size >= MOST) this.#digests.clear();
+    this.#digests.add(digestOf(shapeOf(xml)));
+  }
 }
 
-/** Notes that libvirt has accepted a domain by its schema. */
-export function noteShape(connection: Connection, xml: string): void {
-  const shapes = validated.get(connection) ?? new Set();
-  if (shapes.size >= MOST) shapes.clear();
-  shapes.add(digestOf(shapeOf(xml)));
-  validated.set(connection, shapes);
-}
-
-/** A domain's elements, attributes and those values that are words; what the schema takes as it comes is left out. */
+/** A domain's elements and attributes, and those values that are names of libvirt's, such as `writeback` and `pc-q35-7.2`. */
 export function shapeOf(xml: string): string {
   return xml
     .replaceAll(/<metadata>.*?<\/metadata>/gs, '<metadata/>')
+    .replaceAll(/<(name|serial)>[^<]*</g, '<$1>*<')
     .replaceAll(/=\s*(?:"([^"]*)"|'([^']*)')/g, (_, double?: string, single?: string) =>
-      wordOnly(double ?? single ?? ''),
+      nameOnly(double ?? single ?? ''),
     )
-    .replaceAll(/>([^<]*)</g, (_, text: string) => `>${wordOnly(text.trim())}<`);
+    .replaceAll(/>([^<]*)</g, (_, text: string) => `>${nameOnly(text.trim())}<`);
 }
 
-function wordOnly(value: string): string {
-  return /^(?:[a-z][a-z-]{0,31})?$/.test(value) ? `=${value}` : '=*';
+function nameOnly(value: string): string {
+  const isUuid = /^[0-9a-f]{8}-/.test(value);
+  return !isUuid && /^(?:[A-Za-z][\w.-]{0,31})?$/.test(value) ? `=${value}` : '=*';
 }
 
 function digestOf(shape: string): string {

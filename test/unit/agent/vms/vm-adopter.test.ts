@@ -198,8 +198,13 @@ test('a VM that is ours already is refused, and one whose name is taken', async 
 });
 
 const FACTS: readonly (readonly [string, Partial<AdoptableVm>, Reason, RegExp])[] = [
-  ['whose memory is saved', { isSaved: true }, 'VM_NOT_ADOPTABLE', /virsh managedsave-remove web/],
-  ['that is being migrated', { isBusy: true }, 'VM_BUSY', /virsh domjobinfo web/],
+  [
+    'whose memory is saved',
+    { isSaved: true },
+    'VM_NOT_ADOPTABLE',
+    /virsh managedsave-remove [0-9a-f-]{36}/,
+  ],
+  ['that is being migrated', { isBusy: true }, 'VM_BUSY', /virsh domjobinfo [0-9a-f-]{36}/],
   ['of another architecture', { isOther: true }, 'VM_NOT_ADOPTABLE', /x86_64/],
   [
     'with nothing to boot that a manifest can say',

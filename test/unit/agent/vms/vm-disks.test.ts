@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Machine } from '../../../../src/core/resources/machine.ts';
 import type { WantedVm } from '../../../../src/core/resources/parse-virtual-machine.ts';
+import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { until } from '../../../fixtures/until.ts';
 import { DISK_FOLDER, never, newRequest, OneNode, refOf, uidOf } from './one-node.ts';
 
@@ -180,23 +181,84 @@ void test('a VM whose disk has gone is not started, and the field that asks for 
   });
 });
 
-void test('unused disks of a VM that is gone are removed, others stay', async () => {
+void test('of what has no VM here only what is not whole is removed: a disk was kept by somebody', async () => {
   const { node, request, diskFiles } = await nodeWith({ volumes: [DATA] });
   await using _ = node;
-  const vms = ['11111111-1111-4111-8111-111111111111', '22222222-2222-4222-8222-222222222222'];
-  const [unused, used] = vms.map((uid) => `${DISK_FOLDER}/${uid}-data.qcow2`);
-  assert.ok(unused !== undefined && used !== undefined);
-  for (const path of [unused, used]) {
-    const disk = { path, format: 'qcow2', bytes: 2 ** 30, owner: undefined } as const;
-    await diskFiles.make(disk, never);
-  }
-  diskFiles.write(used);
-  const [controller] = node.agent.reconciler
-    .states()
-    .filter(({ name }) => name === 'orphaned-files');
-  assert.ok(controller);
+  const kept = `${DISK_FOLDER}/11111111-1111-4111-8111-111111111111-data.qcow2`;
+  const disk = { format: 'qcow2', bytes: 2 ** 30, owner: undefined } as const;
+  await diskFiles.make({ ...disk, path: kept }, never);
+  await diskFiles.make({ ...disk, path: `${kept}.new` }, never);
   node.run();
   node.agent.run();
-  await until('the unused one is gone', () => !diskFiles.paths.includes(unused));
-  assert.deepEqual(diskFiles.paths.toSorted(), [fileOf(request, 'data'), used].toSorted());
+  await until('the half-made one is gone', () => !diskFiles.paths.includes(`${kept}.new`));
+  assert.deepEqual(diskFiles.paths.toSorted(), [fileOf(request, 'data'), kept].toSorted());
+});
+
+void test("the disks of a copy that another node owns are nobody's here to delete, nor to tell of", async () => {
+  const { node, request, diskFiles } = await nodeWith({ volumes: [DATA] });
+  await using _ = node;
+  const { domains } = node.hypervisor;
+  const ref = refOf(request);
+  await node.vms.destroy(ref, never);
+  const definition = (await domains.find(uidOf(request), never))?.definition;
+  assert.ok(definition);
+  await node.ownership.forget(definition);
+  await domains.define({ ...definition, owner: '0d6d9b5e-4a0b-4c53-8f8c-0a2f3a1b5c99' }, never);
+  await node.inventory.refresh(never);
+  const deleting = node.vms.delete(ref, { force: true, disks: 'remove' }, never);
+  await assert.rejects(deleting, { reason: 'VM_NOT_OWNED', message: /disks of the VM there/ });
+  assert.equal(node.vms.findKeptDisks(ref), undefined);
+  await node.vms.delete(ref, { force: true, unownedCopy: true }, never);
+  assert.deepEqual(diskFiles.paths, [fileOf(request, 'data')]);
+});
+
+void test('disks that a domain of virsh has, or stands on, stay, and so do those that nobody can look at', async () => {
+  const { node, request, diskFiles } = await nodeWith({ volumes: [DATA] });
+  await using _ = node;
+  const ref = refOf(request);
+  const path = fileOf(request, 'data');
+  const deleting = () => node.vms.delete(ref, { force: true, disks: 'remove' }, never);
+  await node.vms.destroy(ref, never);
+  const { domains } = node.hypervisor;
+  const foreign = tinyVm();
+  const overlay = '/srv/overlay.qcow2';
+  node.images.add(overlay, { format: 'qcow2', behind: [path] });
+  for (const has of [path, overlay]) {
+    await domains.define(foreign, never);
+    node.hypervisor.addForeign(foreign.uid);
+    const disk = { name: 'vda', target: 'vda', readOnly: false, cache: 'none' } as const;
+    const images = [{ kind: 'file', path: has, format: 'qcow2' }] as const;
+    node.hypervisor.setDisks(foreign.uid, [{ ...disk, images }]);
+    await assert.rejects(deleting(), { reason: 'IMAGE_IN_USE', message: /the domain .* has/ });
+    await domains.undefine(foreign.uid, never);
+  }
+  const problem = { reason: 'IMAGE_UNREACHABLE', text: 'its storage does not answer' } as const;
+  node.images.add(path, { format: 'qcow2', problem });
+  await assert.rejects(deleting(), { reason: 'IMAGE_UNREACHABLE', message: /cannot be told/ });
+  assert.deepEqual(diskFiles.paths, [path]);
+});
+
+void test('a volume may have the name of what every object has', async () => {
+  const { node, request, diskFiles } = await nodeWith({
+    volumes: [{ ...DATA, name: 'constructor' }],
+  });
+  await using _ = node;
+  assert.deepEqual(diskFiles.paths, [fileOf(request, 'constructor')]);
+});
+
+void test('a volume that is put back without its disk is told so', async () => {
+  const { node, request, diskFiles } = await nodeWith({ volumes: [DATA] });
+  await using _ = node;
+  await node.vms.apply(withMachine(request, { volumes: [] }), APPLY, never);
+  await diskFiles.remove(fileOf(request, 'data'), never);
+  const back = await node.vms.apply(request, { ...APPLY, dryRun: true }, never);
+  assert.match(back.warnings.join(), /is to have the disk .* again, which is not there/);
+});
+
+void test('where other nodes may have the folder, what a creation has left stays', async () => {
+  const { node, request, diskFiles } = await nodeWith({ volumes: [DATA] });
+  await using _ = node;
+  diskFiles.isShared = true;
+  await node.vms.delete(refOf(request), { force: true, disks: 'remove-unused' }, never);
+  assert.equal(diskFiles.paths.length, 1);
 });
