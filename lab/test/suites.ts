@@ -52,7 +52,7 @@ export const NAMED_SUITES: readonly Suite[] = [
   {
     name: 'faults',
     about: 'what is killed, cut, starved and asked too much, on real nodes',
-    limitMinutes: 20,
+    limitMinutes: 25,
     parts: [{ folders: ['faults'], concurrency: 1, fileLimitMinutes: 5 }],
   },
   {

@@ -24,8 +24,6 @@ test('manifests are applied on a bare node through novactl', async (context) => 
       `${MACHINE}.lifecycle.preStart.exec.command[0]`,
       `${MACHINE}.lifecycle.preStop.exec.command[0]`,
       `${MACHINE}.networks[0].ipv4.method`,
-      `${MACHINE}.resources.disk`,
-      `${MACHINE}.volumes[0].size`,
       `${MACHINE}.volumes[0].storageClass`,
     ]);
     assert.deepEqual(await bare.domains(signal), []);

@@ -3,8 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { LabNode } from '../../lab/node/lab-node.ts';
 import { durationMs } from '../../src/client/time.ts';
-import type { DemoVm } from './moving-vm.ts';
-import { agentPid, driverOf, TwoNodes } from './two-nodes.ts';
+import type { DemoVm } from '../e2e/moving-vm.ts';
+import { agentPid, driverOf, TwoNodes } from '../e2e/two-nodes.ts';
 
 const ROUNDS = Number(process.env['NOVACRON_E2E_ROUNDS'] ?? 3);
 /** Rounds until the agents have grown to their size: code compiled, pools filled. */

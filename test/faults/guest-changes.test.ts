@@ -5,9 +5,9 @@ import { test } from 'node:test';
 import { run } from '../../lab/core/run-command.ts';
 import { waitUntil } from '../../lab/core/wait-until.ts';
 import { Lab } from '../../lab/lab.ts';
+import { GuestVm } from '../e2e/guest-vm.ts';
+import { PATIENCE_MS } from '../e2e/moving-vm.ts';
 import { bootableCd, bootableDisk } from '../fixtures/bootable-media.ts';
-import { GuestVm } from './guest-vm.ts';
-import { PATIENCE_MS } from './moving-vm.ts';
 
 /* What guests change of their VMs by themselves, as docs/guest-changes.md has it, and how one is installed from a CD. */
 
