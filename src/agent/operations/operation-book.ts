@@ -47,6 +47,15 @@ const POWER_KINDS: readonly OperationKind[] = [
   'resume',
 ];
 
+/** What has a VM stand still, or run whatever had it stand still before. */
+const STANDING_KINDS: readonly OperationKind[] = [
+  'suspend',
+  'resume',
+  'start',
+  'restart',
+  'reboot',
+];
+
 /** The turn of those that begin; no uid is like it. */
 const BEGINNING = 'beginning';
 /** So many of those that have ended are still told to who begins to watch. */
@@ -70,6 +79,8 @@ export class OperationBook {
   readonly #ended: string[] = [];
   /** By the VM's uid, then by kind, the last at the end. */
   readonly #lastEnded = new Map<string, Map<OperationKind, OperationRecord>>();
+  /** By the VM's uid: the last of `STANDING_KINDS` that has succeeded. */
+  readonly #lastStanding = new Map<string, OperationRecord>();
   readonly #onChange: (record: OperationRecord) => void;
   /** When watchers were last told how one gets on, by the clock that nobody sets. */
   readonly #toldAtMs = new Map<string, number>();
@@ -99,6 +110,9 @@ export class OperationBook {
     const givenUpCreations = await GivenUpCreations.load(store);
     const book = new OperationBook(store, givenUpCreations, origins, onChange);
     for (const record of await store.listLastEnded(POWER_KINDS)) book.#rememberEnd(record);
+    for (const record of await store.listLastSucceeded(STANDING_KINDS)) {
+      book.#lastStanding.set(record.vm.uid, record);
+    }
     for (const record of await store.listOpen()) {
       book.#keepOpen(record);
       book.#report(record);
@@ -165,6 +179,14 @@ export class OperationBook {
    */
   lastEnded(vmUid: string): readonly OperationRecord[] {
     return [...(this.#lastEnded.get(vmUid)?.values() ?? [])];
+  }
+
+  /**
+   * The last that has succeeded of what has a VM stand still or run; undefined if none is remembered. A reset is none of them: it
+   * leaves a VM standing still that does. Costs nothing.
+   */
+  lastStanding(vmUid: string): OperationRecord | undefined {
+    return this.#lastStanding.get(vmUid);
   }
 
   /** The uids of VMs of which operations go on. */
@@ -310,7 +332,13 @@ export class OperationBook {
 
   #rememberEnd(record: OperationRecord): void {
     const { kind, state, vm } = record;
-    if (kind === 'delete' && state === 'succeeded') this.#lastEnded.delete(vm.uid);
+    if (kind === 'delete' && state === 'succeeded') {
+      this.#lastEnded.delete(vm.uid);
+      this.#lastStanding.delete(vm.uid);
+    }
+    if (state === 'succeeded' && STANDING_KINDS.includes(kind)) {
+      this.#lastStanding.set(vm.uid, record);
+    }
     if (!POWER_KINDS.includes(kind)) return;
     const ofVm = this.#lastEnded.get(vm.uid) ?? new Map<OperationKind, OperationRecord>();
     this.#lastEnded.set(vm.uid, ofVm);

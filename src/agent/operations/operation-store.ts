@@ -160,11 +160,23 @@ export class OperationStore {
   }
 
   /** Of each VM that was not deleted the last of these kinds that have ended, in the order in which they were recorded. */
-  async listLastEnded(kinds: readonly OperationKind[]): Promise<readonly OperationRecord[]> {
+  listLastEnded(kinds: readonly OperationKind[]): Promise<readonly OperationRecord[]> {
+    return this.#listLast('ended_at_ms IS NOT NULL', kinds);
+  }
+
+  /** The same of those that have succeeded. */
+  listLastSucceeded(kinds: readonly OperationKind[]): Promise<readonly OperationRecord[]> {
+    return this.#listLast("state = 'succeeded'", kinds);
+  }
+
+  async #listLast(
+    condition: string,
+    kinds: readonly OperationKind[],
+  ): Promise<readonly OperationRecord[]> {
     // SQLite takes the other columns from the row that has the maximum: the one that was recorded last.
     const rows = await this.#database.all(
       `SELECT *, max(rowid) AS place FROM operation AS one
-        WHERE ended_at_ms IS NOT NULL AND kind IN (SELECT value FROM json_each($kinds))
+        WHERE ${condition} AND kind IN (SELECT value FROM json_each($kinds))
           AND NOT EXISTS (SELECT 1 FROM operation AS other
             WHERE other.vm_uid = one.vm_uid AND other.kind = 'delete' AND other.state = 'succeeded')
         GROUP BY vm_uid, kind ORDER BY place`,

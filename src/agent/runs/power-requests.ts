@@ -14,9 +14,9 @@ const HEEDED_WITHIN_MS = 300_000;
 
 /** What was asked for of the power of VMs, and what came of it: by the journal, and so whichever agent was asked. */
 export class PowerRequests {
-  readonly #book: Pick<OperationBook, 'openOf' | 'listOpen' | 'lastEnded'>;
+  readonly #book: Pick<OperationBook, 'openOf' | 'listOpen' | 'lastEnded' | 'lastStanding'>;
 
-  constructor(book: Pick<OperationBook, 'openOf' | 'listOpen' | 'lastEnded'>) {
+  constructor(book: Pick<OperationBook, 'openOf' | 'listOpen' | 'lastEnded' | 'lastStanding'>) {
     this.#book = book;
   }
 
@@ -75,10 +75,8 @@ export class PowerRequests {
 
   /** Whether somebody has asked since then that it stand still, and nobody has let it go on. */
   isHeldSince(vmUid: string, sinceMs: number): boolean {
-    const last = this.#book.lastEnded(vmUid).at(-1);
-    return (
-      last?.kind === 'suspend' && last.state === 'succeeded' && (last.endedAtMs ?? 0) >= sinceMs
-    );
+    const last = this.#book.lastStanding(vmUid);
+    return last?.kind === 'suspend' && (last.endedAtMs ?? 0) >= sinceMs;
   }
 
   /** Whether the last that was asked for is that it power off, and it has not. */

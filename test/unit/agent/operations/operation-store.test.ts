@@ -109,6 +109,11 @@ test('of each VM that was not deleted the last of each kind that has ended is fo
   await put('delete-3', 'three', { requestedAtMs: 9, kind: 'delete', state: 'failed' });
   const found = await store.listLastEnded(['start', 'shutdown', 'destroy']);
   assert.deepEqual(found.map(({ id }) => id).toSorted(), ['shutdown-1', 'start-2', 'start-5']);
+  const succeeded = await store.listLastSucceeded(['start', 'shutdown']);
+  assert.deepEqual(
+    succeeded.map(({ id }) => id),
+    ['start-1', 'shutdown-1', 'start-5'],
+  );
 });
 
 test('what is newer is what was recorded later, whatever the clock said', async () => {

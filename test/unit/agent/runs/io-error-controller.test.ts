@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { AgentError } from '../../../../src/core/errors.ts';
 import type { Volume } from '../../../../src/core/resources/volume.ts';
 import { until } from '../../../fixtures/until.ts';
 import { toldBy } from '../events/eventful-node.ts';
@@ -93,6 +94,26 @@ test('one that somebody has suspended stands still, also where an error had stop
   // From then on it is as before.
   pause('no-space');
   await until('it goes on', () => resumes() === 2);
+});
+
+test('one that was suspended stands still after what has not let it go on: a reset and a failed resume', async () => {
+  const { node, ref, uid, pause, resumes, looks, reason } = await withVm('auto');
+  await using _ = node;
+  node.diskFiles.room = LITTLE;
+  pause('no-space');
+  await until('it is paused', async () => (await reason()) === 'NoSpace');
+  assert.equal((await ask(node, 'suspend', ref)).state, 'succeeded');
+  assert.equal((await ask(node, 'reset', ref)).state, 'succeeded');
+  pause('no-space');
+  node.hypervisor.fail('resume', new AgentError('HYPERVISOR_FAILURE', 'It cannot now'));
+  assert.equal((await ask(node, 'resume', ref)).state, 'failed');
+  const tried = resumes();
+  node.diskFiles.room = PLENTY;
+  await looks();
+  assert.equal(resumes(), tried);
+  const found = await node.hypervisor.domains.find(uid, never);
+  assert.equal(found?.state, 'paused');
+  assert.equal((await ask(node, 'resume', ref)).state, 'succeeded');
 });
 
 test('a shutdown that was ignored is one still after a pause', async () => {
