@@ -67,9 +67,10 @@ export interface HypervisorDomains {
 
   /**
    * Takes out what a guest has ejected, now and for later starts: the definition says that it is `ejected`. Of what the next start
-   * takes only this drive is changed, and not even that where it has another medium by then. Repeating it is fine.
+   * takes only this drive is changed, and not even that where it has another medium by then. Nothing is changed, and the answer is
+   * false, where the drive is not open with that medium in it: it was shut or emptied meanwhile. Repeating it is fine.
    */
-  keepEjected(definition: VmDefinition, volumeName: string, signal: AbortSignal): Promise<void>;
+  keepEjected(definition: VmDefinition, volumeName: string, signal: AbortSignal): Promise<boolean>;
 
   /** When a change of this field, named as the manifest writes it, is in force for a VM that runs. */
   effectOf(field: string): 'now' | 'next-start';

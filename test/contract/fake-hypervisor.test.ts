@@ -31,6 +31,7 @@ testHypervisor('FakeHypervisor', async () => {
       return vm;
     },
     openDrive: (uid, volumeName) => source.openDrive(uid, volumeName),
+    shutDrive: (uid, volumeName) => source.shutDrive(uid, volumeName),
     changeByHand: (uid, part) => source.changeByHand(uid, part),
     migration(definition, speed) {
       source.migrationIterations = speed === 'slow' ? 1000 : 20;

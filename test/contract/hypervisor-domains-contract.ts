@@ -261,8 +261,8 @@ function testDefinitions(use: UseFixture): void {
       assert.deepEqual(found?.definition, ejected);
       assert.deepEqual([found?.liveDefinition, found?.drift], [undefined, []]);
     };
-    for (let times = 0; times < 2; times += 1) {
-      await domains.keepEjected(ejected, 'setup', never);
+    for (const isTakenOut of [true, false]) {
+      assert.equal(await domains.keepEjected(ejected, 'setup', never), isTakenOut);
       await expectEmpty();
     }
     await domains.define(ejected, never);
@@ -275,6 +275,31 @@ function testDefinitions(use: UseFixture): void {
     const again = await domains.find(vm.uid, never);
     assert.deepEqual([again?.volumes[0]?.path, again?.definition], [path, vm]);
     assert.deepEqual([again?.liveDefinition, again?.drift], [undefined, []]);
+    await domains.destroy(vm.uid, never);
+  });
+
+  test('what a guest has shut again before it is taken out stays in, and is not said to be ejected', async () => {
+    const { domains } = use().source;
+    const path = use().mediumPath;
+    const volumes: Machine['volumes'] = [
+      { name: 'setup', kind: 'cdrom', format: 'raw', cache: 'none', source: { file: { path } } },
+    ];
+    const vm = withMachine(use().newDefinition(), { volumes });
+    await domains.define(vm, never);
+    await domains.start(vm.uid, never);
+    const untilOpen = (isOpen: boolean) =>
+      until(`the drive is ${isOpen ? 'open' : 'shut'}`, async () => {
+        const [drive] = (await domains.find(vm.uid, never))?.volumes ?? [];
+        return (drive?.isOpen === true) === isOpen;
+      });
+    use().openDrive(vm.uid, 'setup');
+    await untilOpen(true);
+    use().shutDrive(vm.uid, 'setup');
+    await untilOpen(false);
+    assert.equal(await domains.keepEjected(withEjected(vm, 'setup', path), 'setup', never), false);
+    const found = await domains.find(vm.uid, never);
+    assert.deepEqual([found?.volumes[0]?.path, found?.definition], [path, vm]);
+    assert.deepEqual([found?.liveDefinition, found?.drift], [undefined, []]);
     await domains.destroy(vm.uid, never);
   });
 

@@ -27,6 +27,8 @@ export interface HypervisorFixture extends AsyncDisposable {
   readonly makeByHand: () => Promise<VmDefinition>;
   /** A guest of the source ejects what is in the drive of a volume. */
   readonly openDrive: (uid: string, volumeName: string) => void;
+  /** It shuts it again, with what was in it. */
+  readonly shutDrive: (uid: string, volumeName: string) => void;
   /** What somebody does with virsh to a VM of the source. */
   readonly changeByHand: (uid: string, part: ChangeByHand) => void;
   /** A request to migrate from source to destination. */

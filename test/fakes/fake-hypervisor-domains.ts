@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { fromStoredJson, toStoredJson } from '../../src/agent/journal/stored-json.ts';
-import { machineToStart, withEjections } from '../../src/core/ejected-media.ts';
+import { isEjected, machineToStart, withEjections } from '../../src/core/ejected-media.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import { withMedium } from '../../src/core/vm-medium.ts';
@@ -152,16 +152,20 @@ export class FakeHypervisorDomains implements HypervisorDomains {
     });
   }
 
-  keepEjected(definition: VmDefinition, volumeName: string, signal: AbortSignal): Promise<void> {
+  keepEjected(definition: VmDefinition, volumeName: string, signal: AbortSignal): Promise<boolean> {
     const { uid, ejected = {} } = definition;
     return this.#calls.perform('keepEjected', uid, signal, () => {
       const vm = this.#world.get(uid);
-      if (isActive(vm)) {
-        refuseIncoming(vm);
-        vm.openDrives.delete(volumeName);
-      }
+      const { volumes = [] } = machineToStart(vm.live);
+      const isIn = volumes.some(
+        (volume) => volume.name === volumeName && isEjected({ ejected }, volume),
+      );
+      if (!isActive(vm) || !vm.openDrives.has(volumeName) || !isIn) return false;
+      refuseIncoming(vm);
+      vm.openDrives.delete(volumeName);
       vm.live = withEjections(vm.live, ejected);
       if (vm.persistent !== undefined) vm.persistent = withEjections(vm.persistent, ejected);
+      return true;
     });
   }
 

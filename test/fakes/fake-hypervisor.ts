@@ -174,6 +174,12 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
     this.#world.tell(uid, 'unknown');
   }
 
+  /** A guest shuts a drive of its, with what was in it. */
+  shutDrive(uid: string, volume: string): void {
+    this.#world.get(uid).openDrives.delete(volume);
+    this.#world.tell(uid, 'unknown');
+  }
+
   /** A guest that was asked to reboot does. */
   rebootGuest(uid: string): void {
     // As QEMU does with the hardware's reset.

@@ -54,8 +54,9 @@ export class EjectedMediaController implements Controller {
     if (found?.definition === undefined) return undefined;
     let { definition } = found;
     for (const { volume, path } of this.#openDrivesOf(found)) {
-      definition = withEjected(definition, volume, path);
-      await domains.keepEjected(definition, volume, signal);
+      const ejected = withEjected(definition, volume, path);
+      if (!(await domains.keepEjected(ejected, volume, signal))) continue;
+      definition = ejected;
       log.info({ vmId: vmUid, volume }, 'A medium that a guest has ejected was taken out');
       onChange();
     }
@@ -66,6 +67,8 @@ export class EjectedMediaController implements Controller {
   #openDrivesOf(found: HypervisorVm): readonly OpenDrive[] {
     const { uid, definition, state, volumes } = found;
     const { ownership } = this.#options;
+    // At nearly every look at nearly every VM.
+    if (!volumes.some(({ isOpen }) => isOpen === true)) return [];
     if (definition === undefined || definition.newer !== undefined) return [];
     if (!isOn(found) || state === 'incoming') return [];
     const isOurs =

@@ -176,23 +176,28 @@ export class LibvirtDomains implements HypervisorDomains {
     definition: VmDefinition,
     volumeName: string,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { calls, cache } = this.#options;
     const { uid, ejected = {} } = definition;
-    // First: an agent that is killed after it finds the drive open and the medium in it, and goes on.
-    await this.setFacts(uid, { ejected }, signal);
     const xml = await calls.call('readXml', uid, [uid], 'read', signal);
     const live = DomainDocument.parse(xml.live);
     const next = xml.persistent === undefined ? undefined : DomainDocument.parse(xml.persistent);
-    const emptied = (document: DomainDocument) => {
-      const drive = document.volumes.find(({ isOurs, name }) => isOurs && name === volumeName);
-      return isEjectedPath(ejected, volumeName, drive?.path)
-        ? document.emptyDrive(volumeName)
-        : undefined;
+    const driveOf = (document: DomainDocument | undefined) =>
+      document?.volumes.find(
+        ({ isOurs, name, path }) =>
+          isOurs && name === volumeName && isEjectedPath(ejected, volumeName, path),
+      );
+    // Somebody may have put it in just now, for which the drive is open a moment; or the guest has shut it again.
+    if (!live.isLive || driveOf(live)?.isOpen !== true) return false;
+    // First: an agent that is killed after it finds the drive open and the medium in it, and goes on.
+    await this.setFacts(uid, { ejected }, signal);
+    const drives = {
+      persistent: driveOf(next) && next?.emptyDrive(volumeName),
+      live: live.emptyDrive(volumeName),
     };
-    const drives = { persistent: next && emptied(next), live: emptied(live) };
     await calls.call('emptyDrive', uid, [uid, drives], 'change the medium of', signal);
     cache.invalidate(uid);
+    return true;
   }
 
   async setFacts(uid: string, facts: Partial<VmFacts>, signal: AbortSignal): Promise<void> {

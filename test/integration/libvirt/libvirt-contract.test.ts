@@ -46,11 +46,10 @@ testHypervisor(
         return vm;
       },
       openDrive(uid, volumeName) {
-        const command = {
-          execute: 'blockdev-open-tray',
-          arguments: { id: `ua-disk-${volumeName}` },
-        };
-        pair.sourceNode.virsh('qemu-monitor-command', uid, JSON.stringify(command));
+        moveTray(pair, uid, volumeName, 'blockdev-open-tray');
+      },
+      shutDrive(uid, volumeName) {
+        moveTray(pair, uid, volumeName, 'blockdev-close-tray');
       },
       changeByHand(uid, part) {
         const [verb, ...values] = BY_HAND[part];
@@ -65,6 +64,16 @@ testHypervisor(
   },
   skipReason(),
 );
+
+function moveTray(
+  { sourceNode }: Pick<LibvirtPair, 'sourceNode'>,
+  uid: string,
+  volumeName: string,
+  execute: 'blockdev-open-tray' | 'blockdev-close-tray',
+): void {
+  const command = { execute, arguments: { id: `ua-disk-${volumeName}` } };
+  sourceNode.virsh('qemu-monitor-command', uid, JSON.stringify(command));
+}
 
 /** As virt-install would make it, but small. */
 function xmlOf(uuid: string, disk: string): string {

@@ -130,3 +130,19 @@ test('an agent that dies while it takes it out leaves it to the next step', asyn
   await untilEmpty();
   assert.deepEqual(await inDrive(), [undefined, ISO]);
 });
+
+test('what was shut again, or put in by somebody, before it is taken out stays in', async () => {
+  const { node, uid, inDrive, definition } = await withInstaller();
+  await using _node = node;
+  const release = node.hypervisor.block('keepEjected');
+  node.agent.run();
+  node.hypervisor.openDrive(uid, 'setup');
+  await until('it is about to be taken out', () =>
+    node.hypervisor.calls.includes(`keepEjected ${uid}`),
+  );
+  node.hypervisor.shutDrive(uid, 'setup');
+  release();
+  await until('the step has ended', () => node.locks.purposeOf(uid) === undefined);
+  assert.deepEqual(await inDrive(), [ISO, ISO]);
+  assert.deepEqual(ejectionNotes(await definition()), []);
+});
