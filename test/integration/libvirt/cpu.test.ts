@@ -71,6 +71,33 @@ describe("a guest's CPU", { skip: skipReason() }, () => {
     await hypervisor.domains.undefine(vm.uid, never);
   });
 
+  test('that has come without a model is given that of the node with features, as libvirt takes none without', async () => {
+    for (const own of ['', "<cpu><topology sockets='1' dies='1' cores='1' threads='1'/></cpu>"]) {
+      const vm = tinyVm();
+      await hypervisor.domains.define(vm, never);
+      const bare = node.virsh('dumpxml', vm.uid).replace(/<cpu [^]*<\/cpu>/, own);
+      const withFeature = "<cpu><feature policy='require' name='aes'/></cpu>";
+      await assert.rejects(
+        node.defineXml(
+          own === ''
+            ? bare.replace('</vcpu>', `</vcpu>${withFeature}`)
+            : bare.replace(own, withFeature),
+        ),
+      );
+      await node.defineXml(bare);
+      const changed = tinyVm({ uid: vm.uid, name: vm.name }, { cpu: { features: ['+aes'] } });
+      await hypervisor.domains.define(changed, never);
+      assert.match(
+        node.virsh('dumpxml', vm.uid),
+        /<model fallback='forbid'>qemu64<\/model>[^]*<feature policy='require' name='aes'\/>/,
+      );
+      await hypervisor.domains.start(vm.uid, never);
+      assert.deepEqual((await hypervisor.domains.find(vm.uid, never))?.drift, []);
+      await hypervisor.domains.destroy(vm.uid, never);
+      await hypervisor.domains.undefine(vm.uid, never);
+    }
+  });
+
   test('that QEMU does not have keeps the VM from starting, for that reason and no other', async () => {
     const vm = tinyVm();
     await hypervisor.domains.define(vm, never);

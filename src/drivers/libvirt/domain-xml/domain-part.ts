@@ -32,6 +32,8 @@ export type ChangeOptions = Pick<
 > & {
   /** What it has that is named here and in the new machine no more is taken out. Undefined for a domain of another maker. */
   readonly before: Machine | undefined;
+  /** As for a new domain; undefined where what is there is only looked at. */
+  readonly defaultCpuModel?: string | undefined;
 };
 
 /** What a part adds to a domain that is made anew. */

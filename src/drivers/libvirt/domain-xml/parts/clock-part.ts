@@ -5,6 +5,9 @@ import { element, type XmlNode } from '../xml-node.ts';
 import { attributeOf, childrenOf, findElement } from '../xml-query.ts';
 import { hypervClockNode } from './hyperv-part.ts';
 
+/** Of a new VM. */
+const USUAL_OFFSET = 'utc';
+
 export const clockPart: DomainPart = {
   drift: 'clock',
 
@@ -14,16 +17,17 @@ export const clockPart: DomainPart = {
     return { domain: [clockNode(machine, options)] };
   },
 
-  /** One that the machine leaves open stays as it is. */
-  change(editor, domain, { clock }) {
+  /** One that the machine leaves open stays as it is, unless it has said it before. */
+  change(editor, domain, { clock }, { before }) {
     const present = findElement(domain, 'clock');
-    if (clock?.offset === undefined || present === undefined) return;
-    if (attributeOf(present, 'offset') === clock.offset) return;
+    const offset = clock?.offset ?? (before?.clock?.offset && USUAL_OFFSET);
+    if (offset === undefined || present === undefined) return;
+    if (attributeOf(present, 'offset') === offset) return;
     // What somebody else has set with another offset, such as how far the guest has put it forward, means nothing with this one.
     for (const name of ['timezone', 'adjustment', 'basis', 'start']) {
       editor.removeAttribute(present, name);
     }
-    editor.setAttribute(present, 'offset', clock.offset);
+    editor.setAttribute(present, 'offset', offset);
   },
 
   read(domain) {
@@ -52,7 +56,7 @@ const USUAL_TIMERS: readonly string[] = [
 ];
 
 function clockNode(machine: Machine, { accelerator }: DomainXmlOptions): XmlNode {
-  const offset = machine.clock?.offset ?? 'utc';
+  const offset = machine.clock?.offset ?? USUAL_OFFSET;
   if (accelerator === 'tcg') return element('clock', { offset });
   // With KVM's own clock the HPET only costs wake-ups.
   return element(

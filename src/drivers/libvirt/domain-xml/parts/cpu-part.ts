@@ -75,16 +75,17 @@ export const cpuPart: DomainPart = {
     };
   },
 
-  change(editor, domain, machine, { before }) {
+  change(editor, domain, machine, { before, defaultCpuModel }) {
     changeCount(editor, domain, machine);
     // Which they are is said at each start.
     const isShared = machine.cpu?.dedicated !== true;
     if (isShared && before?.cpu?.dedicated === true) removePins(editor, domain);
     const cpu = findElement(domain, 'cpu');
-    if (cpu === undefined) addCpu(editor, domain, machine);
+    const model = machine.cpu?.model ?? modelForFeatures(domain, machine, defaultCpuModel);
+    if (cpu === undefined) addCpu(editor, domain, machine, model);
     else {
-      changeModel(editor, domain, cpu, machine);
-      changeTopology(editor, cpu, machine);
+      changeModel(editor, domain, cpu, model);
+      changeTopology(editor, cpu, machine, before?.cpu);
       changeFeatures(editor, cpu, machine.cpu, before?.cpu);
     }
   },
@@ -160,11 +161,17 @@ function changeCount(editor: XmlEditor, domain: XmlElement, machine: Machine): v
   for (const list of childrenOf(domain, 'vcpus')) editor.remove(list);
 }
 
-function changeTopology(editor: XmlEditor, cpu: XmlElement, machine: Machine): void {
+function changeTopology(
+  editor: XmlEditor,
+  cpu: XmlElement,
+  machine: Machine,
+  before: Machine['cpu'],
+): void {
   const wanted = topologyNode(machine);
   const old = findElement(cpu, 'topology');
   // One that the machine leaves open, and that still fits, somebody else has chosen.
-  const isOpen = machine.cpu?.topology === undefined && isAdopted(cpu);
+  const isOpen =
+    machine.cpu?.topology === undefined && before?.topology === undefined && isAdopted(cpu);
   if (old !== undefined && isOpen && placesIn(old) === vcpusOf(machine)) return;
   if (old === undefined) {
     if (machine.cpu?.topology !== undefined) editor.append(cpu, wanted);
@@ -182,8 +189,13 @@ function placesIn(topology: XmlElement): number {
   return parts.reduce((product, name) => product * Number(attributeOf(topology, name) ?? 1), 1);
 }
 
-function addCpu(editor: XmlEditor, domain: XmlElement, machine: Machine): void {
-  const { model: name, topology } = machine.cpu ?? {};
+function addCpu(
+  editor: XmlEditor,
+  domain: XmlElement,
+  machine: Machine,
+  name: string | undefined,
+): void {
+  const { topology } = machine.cpu ?? {};
   const features = featureNodes(machine.cpu);
   if (name === undefined && topology === undefined && features.length === 0) return;
   const parts = name === undefined ? undefined : modelParts(name, acceleratorOf(domain));
@@ -232,14 +244,23 @@ function changeFeatures(
   }
 }
 
-/** A model that the machine leaves open stays: the guest has it already. */
+/** libvirt takes features with a model alone, and a domain of another maker may have none. */
+function modelForFeatures(
+  domain: XmlElement,
+  { cpu }: Machine,
+  defaultModel: string | undefined,
+): string | undefined {
+  const isNeeded = policiesOf(cpu).size > 0 && readCpu(domain).model === undefined;
+  return isNeeded ? defaultModel : undefined;
+}
+
+/** A model of which nothing is wanted stays: the guest has it already. */
 function changeModel(
   editor: XmlEditor,
   domain: XmlElement,
   cpu: XmlElement,
-  machine: Machine,
+  wanted: string | undefined,
 ): void {
-  const wanted = machine.cpu?.model;
   if (wanted === undefined || wanted === readCpu(domain).model) return;
   const { attributes, model } = modelParts(wanted, acceleratorOf(domain));
   // `check` was libvirt's answer for the old model; it gives a new one.

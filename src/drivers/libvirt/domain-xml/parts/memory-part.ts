@@ -116,15 +116,16 @@ export const memoryPart: DomainPart = {
       }
     }
     const { hugepages, freePageReporting } = machine.memory ?? {};
-    const had = options.before?.memory?.hugepages;
-    const isTakenBack = hugepages === undefined && had !== undefined;
+    const had = options.before?.memory;
+    const isTakenBack = hugepages === undefined && had?.hugepages !== undefined;
     if (hugepages !== undefined || isTakenBack) changeHugepages(editor, domain, hugepages);
     const pages = isTakenBack ? undefined : (hugepages ?? readHugepages(domain));
     const odd = hasOddSize(options, acceleratorOf(domain), pages);
     changeOddRam(editor, domain, odd ? kib : undefined);
     // QEMU would give back what its guest may find no other of.
     const reports = freePageReporting ?? (hugepages === undefined ? undefined : false);
-    changeBalloon(editor, domain, reports ?? (isTakenBack ? true : undefined));
+    const isOpenAgain = isTakenBack || had?.freePageReporting !== undefined;
+    changeBalloon(editor, domain, reports ?? (isOpenAgain ? pages === undefined : undefined));
   },
 
   read(domain) {
@@ -200,7 +201,7 @@ function balloonNode(reportsFreePages: boolean): XmlNode {
   return element('memballoon', { model: 'virtio', autodeflate: 'on', freePageReporting });
 }
 
-/** One that the machine leaves open stays as it is. */
+/** One of which nothing is wanted stays as it is. */
 function changeBalloon(editor: XmlEditor, domain: XmlElement, wanted: boolean | undefined): void {
   const balloon = findElement(domain, 'devices', 'memballoon');
   if (wanted === undefined || balloon === undefined) return;

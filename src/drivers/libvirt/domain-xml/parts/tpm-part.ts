@@ -23,13 +23,14 @@ export const tpmPart: DomainPart = {
     return { devices: [firmware?.tpm === undefined ? undefined : tpmNode()] };
   },
 
-  change(editor, domain, { firmware }) {
+  /** One that no manifest has named is somebody else's. */
+  change(editor, domain, { firmware }, { before }) {
     const devices = findElement(domain, 'devices');
     const present = findElement(devices, 'tpm');
     const isWanted = firmware?.tpm !== undefined;
     if (present === undefined) {
       if (isWanted && devices !== undefined) editor.append(devices, tpmNode());
-    } else if (!isWanted && isEmulated(present)) {
+    } else if (!isWanted && before?.firmware?.tpm !== undefined && isEmulated(present)) {
       editor.remove(present);
     }
   },

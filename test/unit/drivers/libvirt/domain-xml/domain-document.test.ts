@@ -308,7 +308,7 @@ void test('a clock and a balloon that a machine leaves open stay as they are, an
   assert.deepEqual([after.drift, clockAndBalloon(after)], [[], ['localtime', undefined]]);
   assert.ok(!after.toString().includes('timezone'));
   const reporting = machine({ memory: { freePageReporting: true } });
-  assert.deepEqual(clockAndBalloon(after.withMachine(reporting, tcgOptions)), ['localtime', 'on']);
+  assert.deepEqual(clockAndBalloon(after.withMachine(reporting, tcgOptions)), ['utc', 'on']);
   const moved = after.toString().replace("offset='localtime'", "offset='utc'");
   assert.deepEqual(DomainDocument.parse(moved).drift, ['clock']);
 });
@@ -389,10 +389,18 @@ void test('a CPU feature that somebody has taken out or turned round is a change
 });
 
 void test('a CPU comes with features to a domain that has none', () => {
-  const bare = buildDomainXml(definition(), tcgOptions).replace(/\s*<cpu [\s\S]*<\/cpu>/, '');
-  const after = DomainDocument.parse(bare).withMachine(
-    machine({ cpu: { features: ['+aes'] } }),
-    tcgOptions,
-  );
-  assert.match(after.toString(), /<cpu>[^]*<feature policy='require' name='aes'\/>[^]*<\/cpu>/);
+  // libvirt takes features with a model alone.
+  for (const own of ['', "<cpu><topology sockets='1' dies='1' cores='2' threads='1'/></cpu>"]) {
+    const bare = buildDomainXml(definition(), tcgOptions).replace(/<cpu [^]*<\/cpu>/, own);
+    const document = DomainDocument.parse(bare);
+    const after = document.withMachine(machine({ cpu: { features: ['+aes'] } }), tcgOptions);
+    assert.match(
+      after.toString(),
+      /<cpu mode='custom' match='exact'>[^]*<model fallback='forbid'>qemu64<\/model>[^]*<\/cpu>/,
+    );
+    assert.match(after.toString(), /<feature policy='require' name='aes'\/>/);
+    assert.equal(document.withMachine(machine(), tcgOptions).toString(), bare);
+    const kept = machine({ cpu: { features: ['+aes'], model: 'EPYC' } });
+    assert.equal(document.withMachine(kept, tcgOptions).cpu.model, 'EPYC');
+  }
 });

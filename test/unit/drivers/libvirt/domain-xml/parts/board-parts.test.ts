@@ -168,3 +168,32 @@ test('a guest in huge pages has no odd size, which only whole pages could have',
     /memory-backend-ram/,
   );
 });
+
+test('a TPM goes with the manifest that has had it, and one that none has named stays', () => {
+  const tpm = { version: '2.0' } as const;
+  const ours = made({ firmware: { type: 'bios', tpm } });
+  assert.doesNotMatch(changed(ours, {}).toString(), /<tpm/);
+  const node = "<tpm model='tpm-tis'><backend type='emulator' version='2.0'/></tpm>";
+  const foreign = made({}, tcgOptions, withDevice(node));
+  assert.deepEqual(foreign.drift, []);
+  assert.equal(changed(foreign, {}).toString(), foreign.toString());
+});
+
+test('what the manifest has said of the clock and of free pages, and says no more, is as in a new VM', () => {
+  const ours = made({ clock: { offset: 'localtime' }, memory: { freePageReporting: false } });
+  const after = changed(ours, {}).withDefinition(definition());
+  assert.equal(after.toString(), made({}).toString());
+  const foreign = made({}, tcgOptions, (xml) =>
+    xml
+      .replace("freePageReporting='on'", "freePageReporting='off'")
+      .replace("offset='utc'", "offset='localtime'"),
+  );
+  assert.notEqual(foreign.toString(), made({}).toString());
+  assert.equal(changed(foreign, {}).toString(), foreign.toString());
+  // Guests in huge pages report none, whoever has set those.
+  const pages = '<memoryBacking><hugepages/></memoryBacking></domain>';
+  const huge = made({ memory: { freePageReporting: false } }, tcgOptions, (xml) =>
+    xml.replace('</domain>', pages),
+  );
+  assert.match(changed(huge, {}).toString(), /freePageReporting='off'/);
+});
