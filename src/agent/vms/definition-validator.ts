@@ -359,7 +359,9 @@ function presetViolation(
 ): SpecViolation {
   const own = preset?.set.find(({ field }) => violation.field.startsWith(`${MACHINE}.${field}`));
   if (own === undefined) return violation;
-  const description = `${violation.description} (os: windows has set ${own.field} to ${own.value}; give another ${own.field} to do without)`;
+  // Neither Secure Boot nor a TPM is filled in then.
+  const way = own.field.startsWith('firmware') ? 'firmware.type bios' : `another ${own.field}`;
+  const description = `${violation.description} (os: windows has set ${own.field} to ${own.value}; give ${way} to do without)`;
   return { ...violation, description };
 }
 

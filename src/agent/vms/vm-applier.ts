@@ -4,7 +4,7 @@ import type { Logger } from '../../core/logger.ts';
 import type { MadeDisk } from '../../core/made-disks.ts';
 import { fieldChanges } from '../../core/resources/field-changes.ts';
 import { withMaskedFields } from '../../core/resources/field-mask.ts';
-import { presetNotes, withPreset } from '../../core/resources/os-preset.ts';
+import { lostPresetNotes, presetNotes, withPreset } from '../../core/resources/os-preset.ts';
 import {
   identityOf,
   parseVirtualMachine,
@@ -23,6 +23,7 @@ import { disksChanged, putsDisksBack } from './disks-changed.ts';
 import { ejectionNotes } from './ejection-notes.ts';
 import { firmwareNotes } from './firmware-notes.ts';
 import { assertNamed, unusedNotes, withGiven } from './given-secrets.ts';
+import { keptHardwareNotes } from './kept-hardware-notes.ts';
 import { assertSpecKnown } from './known-spec.ts';
 import { restoreUserData } from './lost-user-data.ts';
 import type { Ownership } from './ownership.ts';
@@ -105,10 +106,8 @@ export class VmApplier {
   ): Promise<ApplyResult> {
     const { validator, ownership, locks, inventory, disks } = this.#options;
     const { definition } = current;
-    const preset = withPreset(
-      wantedVm(definition, manifest, options.updateMask),
-      definition.spec.template.spec,
-    );
+    const before = definition.spec.template.spec;
+    const preset = withPreset(wantedVm(definition, manifest, options.updateMask), before);
     const parts = setUserDataApart(preset.wanted);
     const { wanted, userData } = parts;
     assertUserDataKnown(parts, definition.privateFiles);
@@ -121,6 +120,8 @@ export class VmApplier {
       ...userDataNotes(userData),
       ...bootedNotes(current, wanted.spec, changes),
       ...firmwareNotes(current, wanted.spec),
+      ...keptHardwareNotes(before, wanted.spec.template.spec),
+      ...lostPresetNotes(before, wanted.spec.template.spec, changes),
       ...(await disks.notes(planned, definition, signal)),
       ...ejectionNotes(changedDefinition(definition, wanted)),
     ];

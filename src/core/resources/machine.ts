@@ -56,7 +56,7 @@ const cpu = z.strictObject({
     .optional()
     .meta({
       description:
-        "`host-passthrough`, `host-model` or a QEMU model such as `EPYC`; the node's default if left out.",
+        "`host-passthrough`, `host-model` or a QEMU model such as `EPYC`. If left out, a new VM has the node's default, and one that is there keeps what it has.",
     }),
   topology: z
     .strictObject({
@@ -83,8 +83,9 @@ const cpu = z.strictObject({
 });
 
 const firmware = z.strictObject({
-  type: choice('FIRMWARE_TYPE', ['bios', 'uefi']).default('bios').meta({
-    description: 'SeaBIOS or OVMF.',
+  // Without a default: what is filled in for Windows is another than else.
+  type: choice('FIRMWARE_TYPE', ['bios', 'uefi']).optional().meta({
+    description: 'SeaBIOS or OVMF; bios if left out, and with `os: windows` uefi.',
   }),
   secureBoot: z.boolean().optional().meta({
     description:
@@ -206,11 +207,11 @@ export const machine = z.strictObject({
     .strictObject({
       hugepages: z.enum(['2Mi', '1Gi'], 'must be 2Mi or 1Gi').optional().meta({
         description:
-          'Size of the huge pages that it is made of, which the node must have reserved. If left out, a new VM has none, and one that is there stays as it is.',
+          'Size of the huge pages that it is made of, which the node must have reserved. None if left out, and what somebody else has set stays.',
       }),
       freePageReporting: z.boolean().optional().meta({
         description:
-          'Pages that the guest has freed are given back to the node at once; not those that are huge. If left out, a new VM does so, and one that is there stays as it is.',
+          'Pages that the guest has freed are given back to the node at once; not those that are huge. If left out, it does so unless it has huge pages, and what somebody else has set stays.',
       }),
     })
     .optional()
@@ -219,7 +220,7 @@ export const machine = z.strictObject({
     .strictObject({
       offset: choice('CLOCK_OFFSET', ['utc', 'localtime']).optional().meta({
         description:
-          "What it shows when the VM is started: UTC, as Linux expects it, or the time of the node's zone, as Windows does. If left out, a new VM has utc, and one that is there stays as it is.",
+          "What it shows when the VM is started: UTC, as Linux expects it, or the time of the node's zone, as Windows does. utc if left out, and what somebody else has set stays.",
       }),
     })
     .optional()
@@ -231,7 +232,10 @@ export const machine = z.strictObject({
       'must be q35, pc or a version of them such as pc-q35-7.2',
     )
     .optional()
-    .meta({ description: "QEMU machine type; the node's default if left out." }),
+    .meta({
+      description:
+        "QEMU machine type. If left out, a new VM has the node's default, and one that is there keeps what it has.",
+    }),
   firmware: firmware.optional().meta({ description: 'Its firmware; BIOS if left out.' }),
   kernel: kernel.optional().meta({ description: 'A Linux kernel that is given to it directly.' }),
   display: display.optional().meta({
@@ -246,7 +250,7 @@ export const machine = z.strictObject({
   }),
   hyperv: hyperv.optional().meta({
     description:
-      'Hyper-V enlightenments, by which Windows knows that it is a guest; with KVM. If left out, a new VM has none, and one that is there stays as it is.',
+      'Hyper-V enlightenments, by which Windows knows that it is a guest; with KVM. None if left out, and what somebody else has set stays.',
   }),
   iothreads: z
     .int()

@@ -1,9 +1,11 @@
 import { hasSeed } from './has-seed.ts';
 import type { Machine } from './machine.ts';
-import type { WantedVm } from './parse-virtual-machine.ts';
+import { parseVirtualMachine, type WantedVm } from './parse-virtual-machine.ts';
 import { isI440fx } from './virtual-machine-rules.ts';
 import { busOf, type Volume } from './volume.ts';
 import { ROOT_VOLUME, volumesOf } from './volumes-of.ts';
+
+type Firmware = NonNullable<Machine['firmware']>;
 
 /** A SATA controller has six places. */
 const SATA_PLACES = 6;
@@ -23,16 +25,30 @@ interface PresetField {
 /**
  * Fills in what a VM with `os: windows` needs and its manifest leaves open. `before` is the machine of one that is there: the hardware
  * that its guest was installed on stays as it is, be it from before it was said to be Windows. Doing so again changes nothing.
+ * Fails with INVALID_SPEC where what the manifest gives does not go with that.
  */
 export function withPreset(wanted: WantedVm, before?: Machine): PresetVm {
   const given = wanted.spec.template.spec;
-  if (given.os !== 'windows') return { wanted, set: [] };
+  if (given.os !== 'windows') {
+    const machine = withFirmwareType(given);
+    return { wanted: machine === given ? wanted : withMachine(wanted, machine), set: [] };
+  }
   const set: PresetField[] = [];
   const hardware = before === undefined ? ofNew(given, set) : ofPresent(given, before, set);
-  const machine = { ...hardware, ...board(hardware, before, set) };
+  const machine = withFirmwareType({ ...hardware, ...board(hardware, before, set) });
+  return { wanted: parseVirtualMachine(withMachine(wanted, machine)), set };
+}
+
+function withMachine(wanted: WantedVm, machine: Machine): WantedVm {
   const { spec } = wanted;
-  const template = { ...spec.template, spec: machine };
-  return { wanted: { ...wanted, spec: { ...spec, template } }, set };
+  return { ...wanted, spec: { ...spec, template: { ...spec.template, spec: machine } } };
+}
+
+/** Only here is it known that nobody has another type in mind. */
+function withFirmwareType(machine: Machine): Machine {
+  const { firmware } = machine;
+  if (firmware === undefined || firmware.type !== undefined) return machine;
+  return { ...machine, firmware: { type: 'bios', ...firmware } };
 }
 
 /** What changes no hardware that a guest was installed on. */
@@ -75,16 +91,45 @@ function ofNew(given: Machine, set: PresetField[]): Machine {
     set.push({ field: 'machineType', value: 'q35' });
     changes.machineType = 'q35';
   }
-  if (given.firmware === undefined && !isI440fx(given)) {
-    set.push({ field: 'firmware', value: 'uefi with Secure Boot and a TPM 2.0' });
-    changes.firmware = { type: 'uefi', secureBoot: true, tpm: { version: '2.0' } };
+  if (!isI440fx(given) && given.firmware?.type !== 'bios') {
+    changes.firmware = firmwareOfNew(given.firmware, set);
   }
   return { ...given, ...changes, ...devices(given, undefined, set) };
 }
 
+function firmwareOfNew(given: Firmware | undefined, set: PresetField[]): Firmware {
+  const needed = { type: 'uefi', secureBoot: true, tpm: { version: '2.0' } } as const;
+  if (given === undefined) {
+    set.push({ field: 'firmware', value: 'uefi with Secure Boot and a TPM 2.0' });
+    return needed;
+  }
+  const words = { type: 'uefi', secureBoot: 'true', tpm: '2.0' };
+  for (const field of ['type', 'secureBoot', 'tpm'] as const) {
+    if (given[field] === undefined) set.push({ field: `firmware.${field}`, value: words[field] });
+  }
+  return { ...needed, ...given };
+}
+
+/** What the guest has booted with, but for what is given. */
+function firmwareOfPresent(given: Firmware, before: Firmware = {}): Firmware {
+  const type = given.type ?? before.type ?? 'bios';
+  const { secureBoot, secureBootKeys } = before;
+  const keeps = type === 'uefi' && given.secureBoot === undefined;
+  const tpm = given.tpm ?? before.tpm;
+  return {
+    ...(keeps && secureBoot !== undefined && { secureBoot }),
+    ...(keeps && secureBootKeys !== undefined && { secureBootKeys }),
+    ...given,
+    type,
+    ...(tpm && { tpm }),
+  };
+}
+
 function ofPresent(given: Machine, before: Machine, set: PresetField[]): Machine {
   const machineType = given.machineType ?? before.machineType;
-  const firmware = given.firmware ?? before.firmware;
+  const firmware = given.firmware
+    ? firmwareOfPresent(given.firmware, before.firmware)
+    : before.firmware;
   return {
     ...given,
     ...(machineType !== undefined && { machineType }),
@@ -153,6 +198,24 @@ function networksFor(
 
 function withKept<T extends object, K extends keyof T>(of: T, key: K, value: T[K]): T {
   return value === undefined ? of : { ...of, [key]: value };
+}
+
+/** Fields that a preset may have filled in. */
+const PRESET_FIELDS =
+  /^spec\.template\.spec\.(firmware|volumes|networks|clock|hyperv|display|cloudInit)\b/;
+
+/** What goes with a preset that is taken out of the manifest, in a sentence; empty if nothing does. `changes` are those of the VM. */
+export function lostPresetNotes(
+  before: Machine,
+  after: Machine,
+  changes: readonly { readonly field: string }[],
+): readonly string[] {
+  if (before.os !== 'windows' || after.os === 'windows') return [];
+  const fields = changes.map(({ field }) => field).filter((field) => PRESET_FIELDS.test(field));
+  if (fields.length === 0) return [];
+  return [
+    `Without spec.template.spec.os windows what that has filled in goes as well, and a guest may not start on other hardware than it was installed on: ${fields.join(', ')} change; name what shall stay (novactl vm get -o yaml shows it)`,
+  ];
 }
 
 /** What was filled in, in a sentence; empty if nothing was. */

@@ -87,17 +87,21 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
   for (const { index, message } of enlightenmentProblems(hyperv?.features ?? [])) {
     yield { path: ['hyperv', 'features', index], message };
   }
-  if (machine.firmware?.type !== 'uefi') {
+  const { type, secureBoot, secureBootKeys } = machine.firmware ?? {};
+  // What Windows needs is filled in where it is open, and looked at again with that.
+  const isFilledIn = machine.os === 'windows' && !isI440fx(machine);
+  if (type !== 'uefi' && !(isFilledIn && type === undefined)) {
     for (const field of ['secureBoot', 'secureBootKeys', 'nvram'] as const) {
       const value = machine.firmware?.[field];
       if (value === undefined || value === false) continue;
       yield { path: ['firmware', field], message: 'needs the firmware type uefi' };
     }
   }
-  if (machine.firmware?.secureBoot === true && isI440fx(machine)) {
+  if (secureBoot === true && isI440fx(machine)) {
     yield { path: ['firmware', 'secureBoot'], message: 'needs the machine type q35' };
   }
-  if (machine.firmware?.secureBootKeys !== undefined && machine.firmware.secureBoot !== true) {
+  const isOpen = isFilledIn && secureBoot === undefined;
+  if (secureBootKeys !== undefined && secureBoot !== true && !isOpen) {
     yield { path: ['firmware', 'secureBootKeys'], message: 'needs secureBoot: true' };
   }
   for (const { path, message } of networkProblems(machine)) {

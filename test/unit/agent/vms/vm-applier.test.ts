@@ -376,6 +376,51 @@ test('what a change of firmware does to what the guest keeps in it is said befor
   assert.match(warnings.join('\n'), /cannot read without/);
 });
 
+test('another type of firmware is told before, in both directions, of a VM that has booted', async () => {
+  await using node = await OneNode.open();
+  for (const [had, has, told] of [
+    ['uefi', undefined, /from UEFI to BIOS, .* name firmware\.type uefi to keep it/],
+    ['bios', 'uefi', /from BIOS to UEFI, .* name firmware\.type bios to keep it/],
+  ] as const) {
+    const request = newRequest(had, { machine: { firmware: { type: had } } });
+    await apply(node, request);
+    const other = manifestOf(request, { machine: { firmware: has && { type: has } } });
+    const { warnings } = await apply(node, other, { dryRun: true });
+    assert.match(warnings.join('\n'), told);
+  }
+});
+
+test('a CPU model and a machine type that the manifest names no more stay, and that is said', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest('web', { machine: { cpu: { model: 'EPYC' }, machineType: 'q35' } });
+  await apply(node, request);
+  const less = manifestOf(request, { machine: { cpu: undefined, machineType: undefined } });
+  const { warnings } = await apply(node, less, { dryRun: true });
+  assert.match(warnings.join('\n'), /cpu\.model is in the manifest no more, and the VM keeps EPYC/);
+  assert.match(warnings.join('\n'), /machineType is in the manifest no more, .* keeps q35/);
+});
+
+test('a little said of the firmware of a Windows leaves it what it has, and without os: windows it goes with a word', async () => {
+  await using node = await OneNode.open();
+  const request = newRequest('win', { machine: { os: 'windows' } });
+  const { vm } = await apply(node, request);
+  const { firmware } = vm.definition.spec.template.spec;
+  assert.deepEqual(firmware, { type: 'uefi', secureBoot: true, tpm: { version: '2.0' } });
+  const smbios = { sku: 'k' };
+  const little = manifestOf(request, { machine: { os: 'windows', firmware: { smbios } } });
+  const after = await apply(node, little);
+  assert.deepEqual(after.vm.definition.spec.template.spec.firmware, { ...firmware, smbios });
+  const without = await apply(node, manifestOf(request, { machine: { os: undefined } }), {
+    dryRun: true,
+  });
+  const warnings = without.warnings.join('\n');
+  assert.match(warnings, /from UEFI to BIOS/);
+  assert.match(
+    warnings,
+    /Without spec\.template\.spec\.os windows .*spec\.firmware.* change; name/,
+  );
+});
+
 test('a board that the node cannot give is refused by field, and enlightenments that it does without are told', async () => {
   await using node = await OneNode.open();
   const watchdog = { model: 'i6300esb', action: 'reset' } as const;
@@ -422,7 +467,7 @@ test('what Windows needs is filled in, shown and kept, and a node that lacks it 
       {
         field: 'spec.template.spec.firmware.tpm',
         description:
-          'is lacking here; install it (os: windows has set firmware to uefi with Secure Boot and a TPM 2.0; give another firmware to do without)',
+          'is lacking here; install it (os: windows has set firmware to uefi with Secure Boot and a TPM 2.0; give firmware.type bios to do without)',
       },
     ],
   });

@@ -141,3 +141,62 @@ test('the disk of resources.disk is on SATA as well, and stays where it is if it
   const { machine: kept } = filled({ os: 'windows', resources, volumes: undefined }, before);
   assert.equal(kept.volumes, undefined);
 });
+
+const FILLED = { type: 'uefi', secureBoot: true, tpm: { version: '2.0' } } as const;
+
+test('what of the firmware is left open is filled in, or stays, each by itself', () => {
+  const smbios = { sku: 'k' };
+  const parts = [
+    [{ smbios }, { ...FILLED, smbios }, ['type', 'secureBoot', 'tpm']],
+    [{ tpm: { version: '2.0' } }, FILLED, ['type', 'secureBoot']],
+    [{ nvram: 'reset' }, { ...FILLED, nvram: 'reset' }, ['type', 'secureBoot', 'tpm']],
+    [{ secureBootKeys: 'none' }, { ...FILLED, secureBootKeys: 'none' }, undefined],
+    [{ type: 'uefi', secureBoot: false }, { ...FILLED, secureBoot: false }, ['tpm']],
+    [{ type: 'bios', smbios }, { type: 'bios', smbios }, []],
+  ] as const;
+  const before = filled({ os: 'windows' }).machine;
+  assert.deepEqual(before.firmware, FILLED);
+  for (const [firmware, expected, names] of parts) {
+    const { machine, fields } = filled({ os: 'windows', firmware });
+    assert.deepEqual(machine.firmware, expected);
+    const own = fields.filter((field) => field.startsWith('firmware'));
+    if (names !== undefined) {
+      assert.deepEqual(
+        own,
+        names.map((name) => `firmware.${name}`),
+      );
+    }
+    assert.deepEqual(filled({ os: 'windows', firmware }, machine).machine.firmware, expected);
+    const tpm = { version: '2.0' };
+    const isBios = expected.type === 'bios';
+    const present = isBios ? { ...expected, tpm } : expected;
+    assert.deepEqual(filled({ os: 'windows', firmware }, before).machine.firmware, present);
+  }
+});
+
+test('a Windows that was installed with BIOS stays on it whatever else is said of its firmware', () => {
+  const before = filled({}).machine;
+  const firmware = { smbios: { sku: 'k' } };
+  assert.deepEqual(filled({ os: 'windows', firmware }, before).machine.firmware, {
+    type: 'bios',
+    ...firmware,
+  });
+  for (const ofUefi of [{ nvram: 'reset' }, { secureBootKeys: 'none' }]) {
+    assert.throws(() => withPreset(parsed({ os: 'windows', firmware: ofUefi }), before), {
+      reason: 'INVALID_SPEC',
+      message: /firmware\.\w+ needs the firmware type uefi/,
+    });
+  }
+});
+
+test('firmware of a VM of no Windows is BIOS unless it says otherwise', () => {
+  const { firmware } = filledPlain({ smbios: { sku: 'k' } });
+  assert.deepEqual(firmware, { type: 'bios', smbios: { sku: 'k' } });
+  assert.throws(() => parsed({ firmware: { nvram: 'reset' } }), /needs the firmware type uefi/);
+  const pc = { os: 'windows', machineType: 'pc', firmware: { nvram: 'reset' } };
+  assert.throws(() => parsed(pc), /needs the firmware type uefi/);
+});
+
+function filledPlain(firmware: object): Machine {
+  return withPreset(parsed({ firmware })).wanted.spec.template.spec;
+}
