@@ -239,8 +239,7 @@ export const machine = z.strictObject({
   firmware: firmware.optional().meta({ description: 'Its firmware; BIOS if left out.' }),
   kernel: kernel.optional().meta({ description: 'A Linux kernel that is given to it directly.' }),
   display: display.optional().meta({
-    description:
-      'Its screen. If left out, a new VM has none, and one that is there stays as it is.',
+    description: 'Its screen. None if left out, and what somebody else has set stays.',
   }),
   watchdog: watchdog.optional().meta({
     description: 'A watchdog, which the guest has to answer again and again once it has begun to.',

@@ -28,10 +28,11 @@ export const displayPart: DomainPart = {
     };
   },
 
-  /** One that the machine leaves open stays as it is. */
-  change(editor, domain, machine) {
+  /** One that the machine leaves open stays as it is, unless it has had one before. */
+  change(editor, domain, machine, { before }) {
     const devices = findElement(domain, 'devices');
-    if (machine.display === undefined || devices === undefined) return;
+    const isOpen = machine.display === undefined && before?.display === undefined;
+    if (isOpen || devices === undefined) return;
     changeGraphics(editor, devices, hasDisplay(machine));
     changeVideo(editor, devices, machine);
     changeTablet(editor, devices, hasDisplay(machine) && hasTablet(machine));

@@ -46,7 +46,10 @@ test('it is given one, and loses it again', () => {
 
 test('what the machine leaves open stays, and what is as it wants it too', () => {
   const vnc = build(VNC);
-  assert.equal(changed(vnc, undefined), vnc);
+  // Of no manifest.
+  const foreign = changed(build(undefined), VNC);
+  assert.equal(changed(foreign, undefined), foreign);
+  assert.deepEqual(DomainDocument.parse(foreign).drift, []);
   assert.equal(changed(vnc, VNC), vnc);
   // As libvirt shows one that runs.
   const live = vnc
@@ -57,6 +60,12 @@ test('what the machine leaves open stays, and what is as it wants it too', () =>
     .replace("<model type='vga'/>", "<model type='vga' vram='16384' heads='1' primary='yes'/>");
   assert.notEqual(live, vnc);
   assert.equal(changed(live, VNC), live);
+});
+
+test('a screen goes with the manifest that has had it', () => {
+  const taken = changed(build(VNC), undefined);
+  assert.doesNotMatch(taken, /<graphics|<input/);
+  assert.match(taken, /<model type='none'/);
 });
 
 test('a server that listens on the network, as others make it, is replaced', () => {
