@@ -192,16 +192,18 @@ function notStartable({ reason, message }: StartProblem): Aspect {
 
 /** What keeps the VM from being moved live to any node at all. */
 function liveMigratable(facts: ConditionFacts): Aspect {
-  const { definition, deviceProblemOf = () => '', boundDevices = [] } = facts;
+  const { definition, liveDefinition, deviceProblemOf = () => '', boundDevices = [] } = facts;
   const { migrationPolicy, template } = definition.spec;
+  // What is pending is not what moves.
+  const running = (liveDefinition ?? definition).spec.template.spec;
   if (migrationPolicy?.allowLiveMigration === false) {
     const message = 'spec.migrationPolicy.allowLiveMigration is false';
     return ['LiveMigratable', 'false', 'NotAllowed', message];
   }
-  if (template.spec.cpu?.dedicated === true) {
+  if (running.cpu?.dedicated === true) {
     return ['LiveMigratable', 'false', 'DedicatedCpus', 'It has CPUs of this node for itself'];
   }
-  const nvmes = volumesOf(template.spec).filter(({ bus }) => bus === 'nvme');
+  const nvmes = volumesOf(running).filter(({ bus }) => bus === 'nvme');
   if (nvmes.length > 0) {
     const names = nvmes.map(({ name }) => name).join(', ');
     const message = `QEMU cannot move NVMe disks: ${names}; put them on the bus virtio or scsi`;

@@ -202,6 +202,28 @@ test('a VM can be moved live unless it must not be or has a disk of its node', (
   ]);
 });
 
+test('what keeps a VM that runs from being moved is what it runs with, not what waits for its next start', () => {
+  const migratable = ['true', 'Migratable', ''] as const;
+  const { template } = facts().definition.spec;
+  const alone = having({ template: { spec: { ...template.spec, cpu: { dedicated: true } } } });
+  const nvme = withVolumes(disk('root', { shared: true, bus: 'nvme' }));
+  const virtio = withVolumes(disk('root', { shared: true }));
+  const pending = (now: ConditionFacts, next: ConditionFacts) =>
+    facts({ definition: next.definition, liveDefinition: now.definition });
+  assertCondition(pending(alone, facts()), 'LiveMigratable', [
+    'false',
+    'DedicatedCpus',
+    'It has CPUs of this node for itself',
+  ]);
+  assertCondition(pending(facts(), alone), 'LiveMigratable', migratable);
+  assertCondition(pending(nvme, virtio), 'LiveMigratable', [
+    'false',
+    'NvmeDisk',
+    'QEMU cannot move NVMe disks: root; put them on the bus virtio or scsi',
+  ]);
+  assertCondition(pending(virtio, nvme), 'LiveMigratable', migratable);
+});
+
 test('a VM that a migration takes away says which', () => {
   assertCondition(facts(), 'Migrating', ['false', 'NoMigration', '']);
   const context = vmContext({ migration: MIGRATION });
