@@ -152,6 +152,9 @@ export function declareDaemonFunctions(addressOf: (symbol: string) => bigint) {
     setAutostart: inThread<(domain: DomainPointer, autostart: number) => number>(
       'int virDomainSetAutostart(void *domain, int autostart)',
     ),
+    getSavedXml: inThread<(domain: DomainPointer, flags: number) => string | null>(
+      'OwnedText virDomainManagedSaveGetXMLDesc(void *domain, unsigned int flags)',
+    ),
     hasManagedSave: inThread<(domain: DomainPointer, flags: number) => number>(
       'int virDomainHasManagedSaveImage(void *dom, unsigned int flags)',
     ),

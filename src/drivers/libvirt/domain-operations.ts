@@ -60,9 +60,40 @@ export async function findDefinableXml(
   uid: string,
 ): Promise<string | undefined> {
   using domain = await connection.findDomain(uid);
-  if (domain === undefined) return undefined;
+  return domain && (await readDefinable(domain));
+}
+
+async function readDefinable(domain: Domain): Promise<string> {
   const isPersistent = await domain.isPersistent();
   return await domain.getXml(isPersistent ? XML_INACTIVE | XML_SECURE : XML_SECURE);
+}
+
+/** What a start of a domain begins with. */
+export interface NextRun {
+  /** It is on already, and nothing begins. */
+  readonly isOn: boolean;
+  /** As `findDefinableXml` gives it. */
+  readonly xml: string;
+  /** libvirt goes on from saved memory, and with what the domain was then. */
+  readonly isSaved: boolean;
+  /** What it was then; undefined if the file cannot be read: libvirt begins with its definition then, or not at all. */
+  readonly savedXml: string | undefined;
+}
+
+/** Undefined if there is no such domain. */
+export async function findNextRun(
+  connection: Connection,
+  uid: string,
+): Promise<NextRun | undefined> {
+  using domain = await connection.findDomain(uid);
+  if (domain === undefined) return undefined;
+  const xml = await readDefinable(domain);
+  const isOn = await domain.isActive();
+  const { libvirt } = connection;
+  const isSaved =
+    !isOn && (await connection.check(libvirt.hasManagedSave(domain.pointer, 0))) === 1;
+  const savedXml = isSaved ? await libvirt.getSavedXml(domain.pointer, 0) : undefined;
+  return { isOn, xml, isSaved, savedXml: savedXml ?? undefined };
 }
 
 export async function find(

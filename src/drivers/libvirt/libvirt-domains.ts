@@ -221,20 +221,18 @@ export class LibvirtDomains implements HypervisorDomains {
   }
 
   async start(uid: string, signal: AbortSignal): Promise<void> {
-    let begun: DomainDocument | undefined;
-    const start = async () => {
-      begun = await this.#startAsWanted(uid, signal);
-    };
-    await this.#placement.start(uid, start, signal);
+    const start = (next: DomainDocument | undefined) => this.#startAsWanted(uid, next, signal);
+    const begun = await this.#placement.start(uid, start, signal);
     await this.#noteStart(uid, begun, Date.now(), signal);
   }
 
   /** What the run has begun with; undefined for one that was on before. */
-  async #startAsWanted(uid: string, signal: AbortSignal): Promise<DomainDocument | undefined> {
+  async #startAsWanted(
+    uid: string,
+    wanted: DomainDocument | undefined,
+    signal: AbortSignal,
+  ): Promise<DomainDocument | undefined> {
     const { calls } = this.#options;
-    const xml = await calls.call('findDefinableXml', uid, [uid], 'start', signal);
-    // One that is not there is for libvirt to say.
-    const wanted = xml === undefined ? undefined : DomainDocument.parse(xml);
     const resetsNvram = wanted?.definition?.spec.template.spec.firmware?.nvram === 'reset';
     const isNew = await calls.call('start', uid, [uid, { resetsNvram }], 'start', signal);
     return isNew ? wanted : undefined;

@@ -118,12 +118,7 @@ export class LibvirtHypervisor implements Hypervisor {
     const seeds = new Seeds(options.root ?? '/');
     const consoleLogs = new ConsoleLogs(nodeDefaults().consoleDirectory);
     const calls = new DriverCalls(driver, cache, callTimeoutMs);
-    const jobs = new LibvirtJobs({
-      calls,
-      cache,
-      variables,
-      sharedCpus: () => nodeDefaults().cpus?.shared ?? [],
-    });
+    const jobs = new LibvirtJobs({ calls, cache, variables });
     const isLeaving = jobs.isLeaving.bind(jobs);
     const { logger } = options;
     const domains = new LibvirtDomains({

@@ -17,8 +17,6 @@ interface LibvirtJobsOptions {
   readonly calls: DriverCalls;
   readonly cache: DefinitionCache;
   readonly variables: UefiVariables;
-  /** Those that domains of this node are held to; empty if they are not. */
-  readonly sharedCpus: () => readonly number[];
 }
 
 /** Migrations as jobs of libvirt. */
@@ -26,15 +24,13 @@ export class LibvirtJobs implements HypervisorJobs {
   readonly #calls: DriverCalls;
   readonly #cache: DefinitionCache;
   readonly #variables: UefiVariables;
-  readonly #sharedCpus: () => readonly number[];
   /** VMs whose migration from here this process waits for. */
   readonly #outgoing = new Set<string>();
 
-  constructor({ calls, cache, variables, sharedCpus }: LibvirtJobsOptions) {
+  constructor({ calls, cache, variables }: LibvirtJobsOptions) {
     this.#variables = variables;
     this.#calls = calls;
     this.#cache = cache;
-    this.#sharedCpus = sharedCpus;
   }
 
   isLeaving(uid: string): boolean {
@@ -45,7 +41,6 @@ export class LibvirtJobs implements HypervisorJobs {
     const xml = await this.#calls.call('readMigratableXml', uid, [uid], 'migrate', signal);
     const call = toMigrationCall(xml, request, {
       nvramPath: this.#variables.pathOf(uid),
-      sharedCpus: this.#sharedCpus(),
     });
     // Read after what is sent, so that a change in between is seen: with UNSAFE libvirt would take it.
     const { live } = await this.#calls.call('readXml', uid, [uid], 'migrate', signal);

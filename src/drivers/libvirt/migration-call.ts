@@ -5,13 +5,6 @@ import type { MigratableXml, MigrationCall } from './job-operations.ts';
 
 const MIB = 1024 * 1024;
 
-interface MigrationPlaces {
-  /** Where the destination keeps UEFI's variables. */
-  readonly nvramPath: string;
-  /** Those that domains of this node are held to, if they are; others are them elsewhere. */
-  readonly sharedCpus: readonly number[];
-}
-
 /**
  * The destination gets the domain as it is with nothing but our facts replaced, which CPUs of this host it is held to, and the place of UEFI's variables, which
  * come with the VM: libvirt refuses other changes of what the guest sees, and the raised ownership epoch comes into force in the
@@ -20,7 +13,12 @@ interface MigrationPlaces {
 export function toMigrationCall(
   xml: MigratableXml,
   request: HypervisorMigration,
-  { nvramPath, sharedCpus }: MigrationPlaces,
+  {
+    nvramPath,
+  }: {
+    /** Where the destination keeps UEFI's variables. */
+    readonly nvramPath: string;
+  },
 ): MigrationCall {
   const { transport, mode, copiedVolumes, destinationFacts } = request;
   if (transport.kind !== 'stream') {
@@ -34,7 +32,7 @@ export function toMigrationCall(
     DomainDocument.parse(source)
       .withFacts(destinationFacts)
       .withNvramPath(nvramPath)
-      .withoutPlacement(sharedCpus)
+      .withoutPlacement()
       .toString();
   const { bandwidthBytesPerSecond: bandwidth } = request;
   return {

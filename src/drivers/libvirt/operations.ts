@@ -21,6 +21,7 @@ export const OPERATIONS = {
   isStorageFull,
   findXml: domains.findXml,
   findDefinableXml: domains.findDefinableXml,
+  findNextRun: domains.findNextRun,
   define: domains.define,
   start: domains.start,
   shutdown: domains.shutdown,

@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { hasReason } from '../../../src/core/errors.ts';
 import type { VmDefinition } from '../../../src/core/vm-definition.ts';
 import { hypervisorNameOf } from '../../../src/drivers/hypervisor-domains.ts';
+import type { NodeCpus } from '../../../src/drivers/libvirt/cpu-placement.ts';
 import type { LibvirtHypervisor } from '../../../src/drivers/libvirt/libvirt-hypervisor.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
 import { openHypervisor, UNHURRIED } from './libvirt-pair.ts';
@@ -24,7 +25,7 @@ describe('CPUs of a VM alone', { skip: skipReason() || obstacle }, () => {
   });
   after(() => stack.disposeAsync());
 
-  const open = (): Promise<LibvirtHypervisor> =>
+  const open = (cpus: NodeCpus | 'none' = CPUS): Promise<LibvirtHypervisor> =>
     openHypervisor(node, {
       ...UNHURRIED,
       nodeDefaults: () => ({
@@ -32,7 +33,7 @@ describe('CPUs of a VM alone', { skip: skipReason() || obstacle }, () => {
         defaultMachineType: 'q35',
         defaultCpuModel: 'qemu64',
         consoleDirectory: node.consoleDirectory,
-        cpus: CPUS,
+        cpus: cpus === 'none' ? undefined : cpus,
       }),
     });
 
@@ -116,5 +117,46 @@ describe('CPUs of a VM alone', { skip: skipReason() || obstacle }, () => {
     await assert.rejects(domains.start(vm.uid, never), /sets apart 0 are left/);
     await domains.destroy(foreign.uid, never);
     for (const { uid } of [foreign, vm]) await domains.undefine(uid, never);
+  });
+
+  test('are not given a second time to one that goes on from saved memory', async () => {
+    await using hypervisor = await open();
+    const { domains } = hypervisor;
+    const [saved, other] = [tinyVm({}, DEDICATED), tinyVm({}, DEDICATED)];
+    for (const vm of [saved, other]) await domains.define(vm, never);
+    await domains.start(saved.uid, never);
+    node.virsh('managedsave', saved.uid);
+    // What is defined since says nothing of the file.
+    const { uid, name, namespace } = saved;
+    await domains.define(tinyVm({ uid, name, namespace, generation: 2 }), never);
+    await domains.start(other.uid, never);
+    await assert.rejects(domains.start(uid, never), (error: Error) => {
+      assert.ok(hasReason(error, 'NODE_CAPACITY_EXCEEDED'), String(error));
+      assert.match(error.message, /its memory was saved while it had the CPUs 1 for itself/);
+      return true;
+    });
+    await domains.destroy(other.uid, never);
+    await domains.start(uid, never);
+    assert.deepEqual(allowedOf(saved), { vcpu: '1', others: ['0'] });
+    await assert.rejects(domains.start(other.uid, never), /sets apart 0 are left/);
+    await domains.destroy(uid, never);
+    for (const vm of [saved, other]) await domains.undefine(vm.uid, never);
+  });
+
+  test('are for everybody once none are set apart', async () => {
+    const vm = tinyVm();
+    await using parted = await open();
+    await parted.domains.define(vm, never);
+    const before = node.virsh('dumpxml', vm.uid);
+    await parted.domains.start(vm.uid, never);
+    for (const flags of [[], ['--inactive']]) {
+      assert.match(node.virsh('dumpxml', ...flags, vm.uid), /sharedCpus="0"[^]*cpuset='0'/);
+    }
+    await parted.domains.destroy(vm.uid, never);
+    await using whole = await open('none');
+    await whole.domains.start(vm.uid, never);
+    await whole.domains.destroy(vm.uid, never);
+    assert.equal(node.virsh('dumpxml', vm.uid), before);
+    await whole.domains.undefine(vm.uid, never);
   });
 });

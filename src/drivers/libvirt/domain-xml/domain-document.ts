@@ -22,10 +22,12 @@ import {
   changeFacts,
   changeMetadata,
   changeRunningSince,
+  changeSharedCpus,
   metadataArgument,
   metadataNode,
   readMetadata,
   readRunningSince,
+  readSharedCpus,
 } from './metadata.ts';
 import { type DomainBoot, readBoot, readMachineType } from './parts/boot-part.ts';
 import { type DomainCpu, liveCpuOf, readCpu } from './parts/cpu-part.ts';
@@ -237,20 +239,28 @@ export class DomainDocument {
     return readPinnedCpus(this.#root);
   }
 
-  /** Runs on other CPUs of its host. */
+  /** Runs on other CPUs of its host, and says that an agent has said which. */
   withPlacement(placement: Placement): DomainDocument {
     const editor = new XmlEditor(this.#source);
     changePlacement(editor, this.#root, placement);
+    const [metadata] = this.#metadata();
+    if (metadata !== undefined) changeSharedCpus(editor, metadata, formatCpuList(placement.shared));
     return DomainDocument.parse(editor.toString());
   }
 
-  /** Is no longer held to these CPUs, if all of it is. */
-  withoutPlacement(shared: readonly number[]): DomainDocument {
-    const vcpu = findElement(this.#root, 'vcpu');
-    const cpuset = attributeOf(vcpu, 'cpuset');
-    if (vcpu === undefined || cpuset === undefined || cpuset !== formatCpuList(shared)) return this;
+  /** Is no longer held to the CPUs that an agent has held it to. What somebody else has said since stays. */
+  withoutPlacement(): DomainDocument {
+    const [metadata] = this.#metadata();
+    const shared = metadata && readSharedCpus(metadata);
+    if (metadata === undefined || shared === undefined) return this;
+    // A copy of one, which nobody has placed.
+    if (this.definition === undefined) return this;
     const editor = new XmlEditor(this.#source);
-    editor.removeAttribute(vcpu, 'cpuset');
+    const vcpu = findElement(this.#root, 'vcpu');
+    if (vcpu !== undefined && attributeOf(vcpu, 'cpuset') === shared) {
+      editor.removeAttribute(vcpu, 'cpuset');
+    }
+    changeSharedCpus(editor, metadata, undefined);
     return DomainDocument.parse(editor.toString());
   }
 

@@ -63,6 +63,18 @@ export function changeRunningSince(editor: XmlEditor, of: XmlElement, ms: number
   else editor.setAttribute(of, RUNNING_SINCE, String(ms));
 }
 
+/** The CPUs that an agent of this host has held the domain to: whoever takes that back finds here that it was no one else. */
+const SHARED_CPUS = 'sharedCpus';
+
+export function readSharedCpus(from: XmlElement): string | undefined {
+  return attributeOf(from, SHARED_CPUS);
+}
+
+export function changeSharedCpus(editor: XmlEditor, of: XmlElement, cpus: string | undefined) {
+  if (cpus === undefined) editor.removeAttribute(of, SHARED_CPUS);
+  else editor.setAttribute(of, SHARED_CPUS, cpus);
+}
+
 /**
  * An element with other facts for virDomainSetMetadata, which puts namespace and prefix on by itself from its `uri` and
  * `key` arguments (METADATA_NAMESPACE, METADATA_PREFIX) and fails when the element has them already.
