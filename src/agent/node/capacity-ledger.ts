@@ -32,6 +32,13 @@ export interface CapacityLedgerOptions {
   readonly isStarting?: (vmUid: string) => boolean;
 }
 
+export interface MemoryAccount {
+  readonly allocatableBytes: number;
+  readonly allocatedBytes: number;
+  /** Part of what is allocated. */
+  readonly foreignBytes: number;
+}
+
 /** Fields of a manifest that ask for a resource. */
 const FIELDS: Readonly<Record<string, string>> = {
   memory: 'spec.template.spec.resources.memory',
@@ -64,15 +71,16 @@ export class CapacityLedger {
   }
 
   /** In bytes, what VMs may have and what they have. */
-  memory(): {
-    readonly allocatableBytes: number;
-    readonly allocatedBytes: number;
-    readonly foreignBytes: number;
-  } {
+  memory(): MemoryAccount {
+    return this.memoryOf(this.allocated(), this.foreign());
+  }
+
+  /** The same of what has been asked before. */
+  memoryOf(allocated: Amounts, foreign: Amounts): MemoryAccount {
     return {
       allocatableBytes: this.allocatable['memory'] ?? 0,
-      allocatedBytes: this.allocated()['memory'] ?? 0,
-      foreignBytes: this.foreign()['memory'] ?? 0,
+      allocatedBytes: allocated['memory'] ?? 0,
+      foreignBytes: foreign['memory'] ?? 0,
     };
   }
 
@@ -197,11 +205,10 @@ export class CapacityLedger {
     const on = vms.filter((vm) => vm.isRead && (!isOff(vm) || isStarting(vm.definition.uid)));
     const uidsOn = new Set(on.map(({ definition }) => definition.uid));
     const held = [...this.#holdings.values()].filter(({ vmUid }) => !uidsOn.has(vmUid));
-    const names = new Set([
-      ...vms.map(({ definition }) => nameKey(definition)),
-      ...held.map(nameKey),
+    const reserved = withoutNamesOf(reservations.list(), [
+      ...vms.map(({ definition }) => definition),
+      ...held,
     ]);
-    const reserved = reservations.list().filter(({ vm }) => !names.has(nameKey(vm)));
     return sumOf([
       ...on.filter(({ definition }) => counted(definition)).map((vm) => this.#amountsInForce(vm)),
       ...held
@@ -227,6 +234,16 @@ export class CapacityLedger {
 }
 
 type Identity = Reservation['vm'];
+
+function withoutNamesOf(
+  reservations: readonly Reservation[],
+  taken: readonly Pick<Holding, 'namespace' | 'name'>[],
+): readonly Reservation[] {
+  // Asked every two seconds, mostly where nothing is reserved.
+  if (reservations.length === 0) return reservations;
+  const names = new Set(taken.map(nameKey));
+  return reservations.filter(({ vm }) => !names.has(nameKey(vm)));
+}
 
 /** Others' VMs are QEMU's as well, and may come to have all that they were given. */
 function amountsOfForeign({ vcpus, memoryBytes, hugepages }: ForeignVm): Amounts {

@@ -5,6 +5,7 @@ import type { ForeignVm } from '../vms/foreign-vms.ts';
 import type { VmsObstacle } from '../vms/listed-vms.ts';
 import { namesText, type UnreadVm } from '../vms/unread-vms.ts';
 import { amountInMib } from './amounts.ts';
+import type { MemoryAccount } from './capacity-ledger.ts';
 import type { CertificateReport } from './certificate-report.ts';
 import type { NodeSpec } from './node.ts';
 import type { AcceleratorState } from './node-accelerator.ts';
@@ -29,12 +30,7 @@ export interface NodeState {
   readonly foreignVms: readonly ForeignVm[];
   /** Those that should run and do not. */
   readonly downVms: readonly DownVm[];
-  readonly memory: {
-    readonly allocatableBytes: number;
-    readonly allocatedBytes: number;
-    /** Part of what is allocated. */
-    readonly foreignBytes: number;
-  };
+  readonly memory: MemoryAccount;
   readonly accelerator: AcceleratorState;
   readonly storage: StorageReport;
   /** Undefined where the node is alone, and needs none. */

@@ -238,6 +238,8 @@ export class NodeManager implements NodeService {
     const connection = this.#connection;
     const shutdown = this.#options.shutdown();
     const accelerator = this.#options.accelerator.state;
+    const allocated = capacity.allocated();
+    const foreign = capacity.foreign();
     return {
       ...identity,
       uid: this.#info?.hostUuid ?? '',
@@ -253,8 +255,8 @@ export class NodeManager implements NodeService {
       },
       capacity: capacity.capacity,
       allocatable: capacity.allocatable,
-      allocated: capacity.allocated(),
-      foreign: capacity.foreign(),
+      allocated,
+      foreign,
       conditions: nodeConditions(
         {
           connection,
@@ -263,7 +265,7 @@ export class NodeManager implements NodeService {
           unidentifiedVms,
           foreignVms: inventory.listForeign(),
           downVms: listDown(vms ?? []),
-          memory: capacity.memory(),
+          memory: capacity.memoryOf(allocated, foreign),
           accelerator,
           storage: storageHealth(),
           certificate: certificate(),
