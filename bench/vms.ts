@@ -41,7 +41,7 @@ const virsh = ['virsh', '-c', node.machine.libvirt.uri];
 
 await node.warmUp(signal);
 const pssWithout = sum((await settledPss()).map(({ mib }) => mib));
-const creations = await creationTimes(node, 20, signal);
+const creations = await creationTimes(node, 40, signal);
 say(`Making ${VMS} VMs, ${RUNNING} of them running`);
 await node.makeVms(VMS, RUNNING, signal, USER_DATA_BYTES);
 const pssMade = await settledPss();

@@ -8,7 +8,11 @@ import { presetNotes, withPreset } from '../../core/resources/os-preset.ts';
 import { parseVirtualMachine } from '../../core/resources/parse-virtual-machine.ts';
 import { PASSWORD_FILE, USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import { type HypervisorDomains, hypervisorNameOf } from '../../drivers/hypervisor-domains.ts';
+import {
+  type HypervisorDomains,
+  type HypervisorVm,
+  hypervisorNameOf,
+} from '../../drivers/hypervisor-domains.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { NodeSecrets } from '../../drivers/node-secrets.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
@@ -86,8 +90,7 @@ export class VmCreator {
     const preset = withPreset(parseVirtualMachine(manifest));
     const parts = setUserDataApart(preset.wanted);
     const { wanted, userData } = parts;
-    await inventory.refresh(signal);
-    const { hostUuid } = await host.getInfo(signal);
+    const [{ hostUuid }] = await Promise.all([host.getInfo(signal), inventory.refresh(signal)]);
     const draft = newDefinition(wanted, hostUuid);
     const existing = this.#findExisting(draft, wanted.metadata.uid !== undefined);
     if (existing !== undefined) {
@@ -126,8 +129,11 @@ export class VmCreator {
       ...userDataNotes(userData),
       ...(await this.#options.disks.notes(definition, undefined, signal)),
     ];
-    await this.#freeUid(definition, options.dryRun, signal);
-    await this.#assertNameFree(definition, signal);
+    const listed = await this.#options.domains.list(signal);
+    if (listed.some(({ uid }) => uid === definition.uid)) {
+      await this.#freeUid(definition, options.dryRun, signal);
+    }
+    assertNameFree(definition, listed);
     const namesake = ownership.findByName(definition.namespace, definition.name);
     if (namesake?.left !== undefined && namesake.uid !== definition.uid) {
       warnings.push(
@@ -247,19 +253,6 @@ export class VmCreator {
     );
   }
 
-  /** What is ours by that name is found before; this is what the hypervisor calls so. */
-  async #assertNameFree(definition: VmDefinition, signal: AbortSignal): Promise<void> {
-    const { domains } = this.#options;
-    const hypervisorName = hypervisorNameOf(definition);
-    const other = findHypervisorNamesake(await domains.list(signal), hypervisorName, definition);
-    if (other === undefined) return;
-    throw new AgentError(
-      'VM_ALREADY_EXISTS',
-      `Cannot create VM ${definition.name}: libvirt has another by the name ${hypervisorName} that this one would get (${other}); choose another name, or shut that one down and rename it with virsh domrename`,
-      { metadata: { name: definition.name } },
-    );
-  }
-
   #findExisting(definition: VmDefinition, uidGiven: boolean): Vm | undefined {
     const { inventory, ownership } = this.#options;
     const existing =
@@ -293,6 +286,19 @@ export class VmCreator {
       origin: this.#options.origins.current(),
     };
   }
+}
+
+/** What is ours by that name is found before; this is what the hypervisor calls so. */
+function assertNameFree(definition: VmDefinition, listed: readonly HypervisorVm[]): void {
+  const { name } = definition;
+  const hypervisorName = hypervisorNameOf(definition);
+  const other = findHypervisorNamesake(listed, hypervisorName, definition);
+  if (other === undefined) return;
+  throw new AgentError(
+    'VM_ALREADY_EXISTS',
+    `Cannot create VM ${name}: libvirt has another by the name ${hypervisorName} that this one would get (${other}); choose another name, or shut that one down and rename it with virsh domrename`,
+    { metadata: { name } },
+  );
 }
 
 function nameBusy({ name }: VmDefinition): AgentError {

@@ -1,4 +1,4 @@
-import type { Accelerator, FileOwner, HypervisorInfo, IncomingSocket } from '../hypervisor-host.ts';
+import type { Accelerator, FileOwner, HypervisorInfo } from '../hypervisor-host.ts';
 import { parseXml, type XmlElement } from './domain-xml/xml-parser.ts';
 import { attributeOf, childrenOf, findElement, textOf } from './domain-xml/xml-query.ts';
 import type { HostRecord } from './host-operations.ts';
@@ -8,10 +8,8 @@ const ACCELERATOR_OF_DOMAIN_TYPE: Readonly<Record<string, Accelerator>> = {
   qemu: 'tcg',
 };
 
-export function toHypervisorInfo(
-  record: HostRecord,
-  incomingSocket: IncomingSocket,
-): HypervisorInfo {
+/** What libvirt itself tells of a host. To read it takes milliseconds. */
+export function toHypervisorInfo(record: HostRecord): Omit<HypervisorInfo, 'incomingSocket'> {
   const capabilities = parseXml(record.capabilitiesXml);
   const host = findElement(capabilities, 'host');
   const cpu = findElement(host, 'cpu');
@@ -33,7 +31,6 @@ export function toHypervisorInfo(
     machineTypes: childrenOf(guest, 'machine').map((element) => textOf(element) ?? ''),
     cpuModel: textOf(findElement(cpu, 'model')) ?? '',
     processOwner: readProcessOwner(host),
-    incomingSocket,
     features: record.features,
   };
 }

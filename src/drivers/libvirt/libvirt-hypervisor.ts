@@ -63,7 +63,7 @@ export interface LibvirtHypervisorOptions {
 /** Of the kernel's module, or what loads it when it is opened. */
 const VHOST_VSOCK = 'dev/vhost-vsock';
 /** It changes with libvirt alone, or QEMU; libvirt takes some milliseconds to tell. */
-const HOST_RECORD_MS = 10_000;
+const HOST_INFO_MS = 10_000;
 const DEFAULT_CALL_TIMEOUT_MS = 10_000;
 /** A QEMU that hangs holds up the first sample that asks it, and is left out of the next. */
 const SAMPLE_TIMEOUT_MS = 3_000;
@@ -99,18 +99,18 @@ export class LibvirtHypervisor implements Hypervisor {
         cache.invalidateAll();
         sampler.forgetAll();
         domains.forget();
-        hostRecord.forget();
+        hostInfo.forget();
         feed.publish({ kind: 'connected' });
       },
       onDisconnected: (error) => {
-        hostRecord.forget();
+        hostInfo.forget();
         feed.publish({ kind: 'disconnected', error });
       },
       onReport: (report) => publish(report, cache, sampler, feed),
     });
-    const hostRecord = new RecentAnswer(HOST_RECORD_MS, (signal) => {
+    const hostInfo = new RecentAnswer(HOST_INFO_MS, async (signal) => {
       const action = 'read what the hypervisor can do';
-      return driver.call('readHost', [], { action }, signal);
+      return toHypervisorInfo(await driver.call('readHost', [], { action }, signal));
     });
     const { nodeDefaults } = options;
     const variables = new UefiVariables(options.root ?? '/');
@@ -149,10 +149,8 @@ export class LibvirtHypervisor implements Hypervisor {
     this.events = feed;
     this.host = {
       async getInfo(signal) {
-        const info = toHypervisorInfo(
-          await hostRecord.read(signal),
-          await findIncomingSocket(place),
-        );
+        const known = await hostInfo.read(signal);
+        const info = { ...known, incomingSocket: await findIncomingSocket(place) };
         // Where what is known has answered, nobody else has looked.
         signal.throwIfAborted();
         return info;
