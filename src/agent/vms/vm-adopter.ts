@@ -2,7 +2,6 @@ import { AgentError } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import { EVERYTHING } from '../../core/label-selector.ts';
 import type { Logger } from '../../core/logger.ts';
-import { resolvedMachine } from '../../core/made-disks.ts';
 import { isReadOnly, pathOf, type Volume } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import {
@@ -28,6 +27,7 @@ import {
   wantedOfAdoptable,
 } from './adoptable.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
+import { findImageUser } from './image-users.ts';
 import { nameKey } from './name-key.ts';
 import type { Ownership } from './ownership.ts';
 import type { AdoptRequest, CreateResult, Vm, VmRef } from './vm.ts';
@@ -153,32 +153,26 @@ export class VmAdopter {
       domain,
       this.#options.validator.validate(wanted, { isStarted: true }, signal),
     );
-    for (const volume of spec.template.spec.volumes ?? []) {
-      const other = this.#otherWith(volume, uid);
+    this.#assertNotShared(domain, uid, spec.template.spec.volumes ?? []);
+    return notes;
+  }
+
+  /** No other VM of this node may write to what it reads, nor have what it may write to. */
+  #assertNotShared(domain: string, vmUid: string, volumes: readonly Volume[]): void {
+    const vms = this.#options.inventory.list({ namespace: '', labels: EVERYTHING });
+    const others = vms.filter(({ definition }) => definition.uid !== vmUid);
+    for (const volume of volumes) {
+      const path = pathOf(volume);
+      if (path === undefined) continue;
+      const other = findImageUser(others, [{ path, isReadOnly: isReadOnly(volume) }])?.user;
       if (other === undefined) continue;
       throw cannotAdopt(
         'IMAGE_IN_USE',
         domain,
-        `${pathOf(volume)} (${volume.target ?? volume.name}) is a disk of VM ${nameKey(other)} too; give one of the two another image`,
-        uid,
+        `${path} (${volume.target ?? volume.name}) is a disk of VM ${nameKey(other.definition)} too; give one of the two another image`,
+        vmUid,
       );
     }
-    return notes;
-  }
-
-  /** A VM of this node that may write to a volume, or reads what this one may write. */
-  #otherWith(volume: Volume, vmUid: string): VmDefinition | undefined {
-    const path = pathOf(volume);
-    if (path === undefined) return undefined;
-    const vms = this.#options.inventory.list({ namespace: '', labels: EVERYTHING });
-    return vms
-      .map(({ definition }) => definition)
-      .filter(({ uid }) => uid !== vmUid)
-      .find((definition) =>
-        resolvedMachine(definition).volumes?.some(
-          (other) => pathOf(other) === path && !(isReadOnly(other) && isReadOnly(volume)),
-        ),
-      );
   }
 
   #alreadyOurs(domain: string, definition: VmDefinition): AgentError {
