@@ -31,7 +31,7 @@ import { findImageUser } from './image-users.ts';
 import { nameKey } from './name-key.ts';
 import type { Ownership } from './ownership.ts';
 import type { AdoptRequest, CreateResult, Vm, VmRef } from './vm.ts';
-import { UNDESCRIBED } from './vm-describer.ts';
+import { plannedVm } from './vm-describer.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import type { VmLocator } from './vm-locator.ts';
 import { commandNameOf } from './vm-words.ts';
@@ -73,7 +73,7 @@ export class VmAdopter {
     { dryRun, asksNodes = true }: AdoptOptions,
     signal: AbortSignal,
   ): Promise<CreateResult> {
-    const { host, domains, inventory, locks, locator } = this.#options;
+    const { host, domains, inventory, locks, locator, origins } = this.#options;
     assertNameFit(domain, ref);
     await inventory.refresh(signal);
     const found = findDomain(await domains.list(signal), domain);
@@ -98,10 +98,9 @@ export class VmAdopter {
       // Whatever its run strategy would make of one that is new.
       intent: isOn(found) ? 'on' : 'off',
     };
-    if (dryRun) return { vm: this.#planned(definition, adoptable.kept), warnings };
-    await this.#make(definition, signal);
-    const made = inventory.findByUid(definition.uid);
-    return { vm: made ?? this.#planned(definition, adoptable.kept), warnings };
+    const made = dryRun ? undefined : await this.#make(definition, signal);
+    const planned = { ...plannedVm(definition, origins.current()), kept: adoptable.kept };
+    return { vm: made ?? planned, warnings };
   }
 
   /** Goes on where an agent was killed in the middle of it; undefined if nothing has come of it yet. */
@@ -109,7 +108,7 @@ export class VmAdopter {
     ref: VmRef & { readonly uid: string },
     signal: AbortSignal,
   ): Promise<Vm | undefined> {
-    const { domains, inventory, locks } = this.#options;
+    const { domains, locks } = this.#options;
     const { uid } = ref;
     const found = await domains.find(uid, signal);
     const definition = found?.definition;
@@ -117,11 +116,10 @@ export class VmAdopter {
     await locks.untilNotByItself(uid, signal);
     using lock = locks.tryAcquire(uid, 'adopt');
     if (lock === undefined) throw busy(ref.name);
-    await this.#make(definition, signal);
-    return inventory.findByUid(uid);
+    return await this.#make(definition, signal);
   }
 
-  async #make(definition: VmDefinition, signal: AbortSignal): Promise<void> {
+  async #make(definition: VmDefinition, signal: AbortSignal): Promise<Vm | undefined> {
     const { domains, ownership, inventory, log } = this.#options;
     const { uid: vmId, namespace, name } = definition;
     signal.throwIfAborted();
@@ -130,6 +128,7 @@ export class VmAdopter {
     await ownership.own(definition);
     log.info({ vmId, name: `${namespace}/${name}` }, 'VM adopted');
     await inventory.refresh(signal);
+    return inventory.findByUid(vmId);
   }
 
   async #look(domain: string, found: HypervisorVm, signal: AbortSignal): Promise<AdoptableVm> {
@@ -219,19 +218,5 @@ export class VmAdopter {
     } catch (error) {
       throw inOtherWords(domain, error);
     }
-  }
-
-  #planned(definition: VmDefinition, kept: readonly string[]): Vm {
-    return {
-      ...UNDESCRIBED,
-      isRead: true,
-      definition,
-      phase: 'pending',
-      reason: 'DryRun',
-      message: '',
-      conditions: [],
-      kept,
-      origin: this.#options.origins.current(),
-    };
   }
 }
