@@ -210,7 +210,7 @@ export interface IncomingVirtualMachine {
   madeDisks: MadeDisk[];
   /**
    * Media that its guest has ejected, by volume, as the SHA-256 of their paths in hexadecimal, at most 64: the drives are empty, and
-   * need nothing of the destination.
+   * need nothing of the destination. Needs the feature "ejected-media".
    */
   ejected: { [key: string]: string };
 }
