@@ -176,16 +176,19 @@ function fromDefinition(definition: Uint8Array, checks: FieldChecks): string {
 }
 
 function fromMadeDisks(disks: readonly MadeDisk[], checks: FieldChecks): VmDefinition['madeDisks'] {
-  if (disks.length > MAX_MADE_DISKS)
+  if (disks.length > MAX_MADE_DISKS) {
     checks.add('incoming.madeDisks', `must be at most ${MAX_MADE_DISKS}`);
+  }
   return Object.fromEntries(
     disks.map(({ volume, path, format, bytes }, index) => {
       const field = `incoming.madeDisks[${index}]`;
       checks.dnsLabel(`${field}.volume`, volume);
-      if (!path.startsWith('/') || Buffer.byteLength(path) > MAX_PATH_BYTES)
+      if (!path.startsWith('/') || Buffer.byteLength(path) > MAX_PATH_BYTES) {
         checks.add(`${field}.path`, 'must be an absolute path');
-      if (format !== 'raw' && format !== 'qcow2')
+      }
+      if (format !== 'raw' && format !== 'qcow2') {
         checks.add(`${field}.format`, 'must be "raw" or "qcow2"');
+      }
       const size = checks.count(`${field}.bytes`, bytes);
       return [volume, { path, format: format === 'raw' ? 'raw' : 'qcow2', bytes: size }] as const;
     }),
