@@ -372,7 +372,9 @@ function throwIfAny(what: string, violations: readonly SpecViolation[]): void {
   const weighed = violations.toSorted((left, right) => weight(left) - weight(right));
   const [first] = weighed;
   if (first === undefined) return;
-  throw new AgentError(first.reason, `Cannot ${what}: ${summarize(weighed)}`, {
+  const { reason, resource } = first;
+  throw new AgentError(reason, `Cannot ${what}: ${summarize(weighed)}`, {
+    metadata: resource === undefined ? {} : { resource },
     violations: violations.map(({ field, description }) => ({ field, description })),
   });
 }
