@@ -19,11 +19,16 @@ export function nodeIdentity(nodeName: string): string {
  * What of the peer protocol this agent understands beside its version. A request may require some of it, and is refused by
  * an agent that does not know it; see proto/novacron/peer/v1.
  */
-export const PEER_FEATURES = ['private-files', 'cloud-init', 'made-disks'] as const;
+export const PEER_FEATURES = [
+  'private-files',
+  'cloud-init',
+  'made-disks',
+  'ejected-media',
+] as const;
 
 /** What the destination of a VM must understand. `live`: what it runs with, if that is another. */
 export function requiredFeaturesOf(
-  { privateFiles, madeDisks, spec }: VmDefinition,
+  { privateFiles, madeDisks, ejected, spec }: VmDefinition,
   live: VmDefinition | undefined,
 ): readonly string[] {
   const hasFiles = Object.keys(privateFiles).length > 0;
@@ -33,6 +38,8 @@ export function requiredFeaturesOf(
     // It makes the disk there.
     ...(hasDisk ? ['cloud-init'] : []),
     ...(Object.keys(madeDisks).length > 0 ? ['made-disks'] : []),
+    // An agent without it would put them in again at the next start.
+    ...(Object.keys(ejected ?? {}).length > 0 ? ['ejected-media'] : []),
   ];
 }
 

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { durationMs } from '../../client/time.ts';
 import { isReason } from '../../core/errors.ts';
+import { fieldPath } from '../../core/resources/schema-issues.ts';
 import { holdsUserData, USER_DATA_FILE, userDataDigestOf } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import { readDefinitionText, toDefinitionText } from '../../core/vm-definition-text.ts';
@@ -86,6 +87,8 @@ const MAX_PRIVATE_FILES = 2;
 const MAX_PRIVATE_FILE_BYTES = 1024 ** 2;
 const MAX_BRIDGES = 64;
 const MAX_MADE_DISKS = 64;
+const MAX_EJECTED = 64;
+const SHA256 = /^[0-9a-f]{64}$/;
 /** Linux's PATH_MAX. */
 const MAX_PATH_BYTES = 4096;
 
@@ -105,7 +108,7 @@ export function fromIncomingFields(request: IncomingFields, checks: FieldChecks)
     intent: 'on',
     privateFiles: Object.fromEntries(vm.privateFiles.map(({ name, sha256 }) => [name, sha256])),
     madeDisks: fromMadeDisks(vm.madeDisks, checks),
-    ...fromEjected(vm.ejected),
+    ...fromEjected(vm.ejected, checks),
     isNewerVersion: false,
   });
   if (holdsUserData(definition.spec)) {
@@ -173,16 +176,19 @@ function fromDefinition(definition: Uint8Array, checks: FieldChecks): string {
 }
 
 function fromMadeDisks(disks: readonly MadeDisk[], checks: FieldChecks): VmDefinition['madeDisks'] {
-  if (disks.length > MAX_MADE_DISKS)
+  if (disks.length > MAX_MADE_DISKS) {
     checks.add('incoming.madeDisks', `must be at most ${MAX_MADE_DISKS}`);
+  }
   return Object.fromEntries(
     disks.map(({ volume, path, format, bytes }, index) => {
       const field = `incoming.madeDisks[${index}]`;
       checks.dnsLabel(`${field}.volume`, volume);
-      if (!path.startsWith('/') || Buffer.byteLength(path) > MAX_PATH_BYTES)
+      if (!path.startsWith('/') || Buffer.byteLength(path) > MAX_PATH_BYTES) {
         checks.add(`${field}.path`, 'must be an absolute path');
-      if (format !== 'raw' && format !== 'qcow2')
+      }
+      if (format !== 'raw' && format !== 'qcow2') {
         checks.add(`${field}.format`, 'must be "raw" or "qcow2"');
+      }
       const size = checks.count(`${field}.bytes`, bytes);
       return [volume, { path, format: format === 'raw' ? 'raw' : 'qcow2', bytes: size }] as const;
     }),
@@ -202,7 +208,7 @@ function fromPrivateFiles(
     if (files.findIndex((file) => file.name === name) !== index) {
       checks.add(`${field}.name`, 'must be given once only');
     }
-    if (!/^[0-9a-f]{64}$/.test(sha256)) {
+    if (!SHA256.test(sha256)) {
       checks.add(`${field}.sha256`, 'must be 64 hexadecimal digits');
     }
     if (content.length > MAX_PRIVATE_FILE_BYTES) {
@@ -225,8 +231,22 @@ function isAccelerator(value: string): value is keyof typeof ACCELERATORS {
   return Object.hasOwn(ACCELERATORS, value);
 }
 
-function fromEjected(ejected: Readonly<Record<string, string>>): Pick<VmDefinition, 'ejected'> {
-  return Object.keys(ejected).length === 0 ? {} : { ejected };
+function fromEjected(
+  ejected: Readonly<Record<string, string>>,
+  checks: FieldChecks,
+): Pick<VmDefinition, 'ejected'> {
+  const entries = Object.entries(ejected);
+  if (entries.length === 0) return {};
+  if (entries.length > MAX_EJECTED) {
+    checks.add('incoming.ejected', `must be at most ${MAX_EJECTED}`);
+    return {};
+  }
+  for (const [volume, sha256] of entries) {
+    const field = fieldPath(['incoming', 'ejected', volume]);
+    checks.dnsLabel(field, volume);
+    if (!SHA256.test(sha256)) checks.add(field, 'must be 64 hexadecimal digits');
+  }
+  return { ejected };
 }
 
 export function toIncomingFields(incoming: IncomingVm): IncomingFields {

@@ -1,3 +1,6 @@
+/** What a node can have too little of for a VM that is to be started. */
+export type Lack = 'memory' | 'cpus' | 'hugepages';
+
 /** How a VM fares that is started again by itself. */
 export interface RestartReport {
   /** Starts in a row that have not kept it on for long. */
@@ -8,8 +11,8 @@ export interface RestartReport {
   readonly nextStartMs: number | undefined;
   /** Why the last start failed; empty if it did not. */
   readonly lastFailure: string;
-  /** The node has no memory for it. */
-  readonly lacksMemory: boolean;
+  /** What the node has too little of for it; undefined if that is not what it waits for. */
+  readonly lack: Lack | undefined;
 }
 
 /** What has come of the starts before, as the end of a sentence; empty if there is nothing to say. */

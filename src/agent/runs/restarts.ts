@@ -1,7 +1,8 @@
-import { AgentError, hasReason } from '../../core/errors.ts';
+import { AgentError } from '../../core/errors.ts';
 import type { OperationRecord } from '../operations/operation.ts';
+import { lackOf } from './lack.ts';
 import type { PowerRequests } from './power-requests.ts';
-import type { RestartReport } from './restart-report.ts';
+import type { Lack, RestartReport } from './restart-report.ts';
 
 export interface RestartsOptions {
   /** Before the first restart; each later one waits twice as long. Default 3 s. */
@@ -24,7 +25,7 @@ interface Restart {
   readonly attempts: number;
   readonly failedStarts: number;
   readonly lastFailure: string;
-  readonly lacksMemory: boolean;
+  readonly lack: Lack | undefined;
   /** Id of the last start that has been counted; empty if none has. */
   readonly countedId: string;
 }
@@ -75,7 +76,7 @@ export class Restarts {
     const restart = this.#restarts.get(vmUid);
     if (restart === undefined) return;
     const attempts = restart.attempts + 1;
-    this.#set(vmUid, { ...restart, attempts, isPlanned: false, lacksMemory: false });
+    this.#set(vmUid, { ...restart, attempts, isPlanned: false, lack: undefined });
   }
 
   /** It could not even be asked for; plans the next one. */
@@ -87,14 +88,14 @@ export class Restarts {
       attempts: restart.attempts + 1,
       failedStarts: restart.failedStarts + 1,
       lastFailure: error instanceof AgentError ? error.message : 'the agent failed unexpectedly',
-      lacksMemory: hasReason(error, 'NODE_CAPACITY_EXCEEDED'),
+      lack: error instanceof AgentError ? lackOf(error) : undefined,
       countedId: restart.countedId,
     });
   }
 
-  /** Whether it waits for memory of the node. */
-  lacksMemory(vmUid: string): boolean {
-    return this.#restarts.get(vmUid)?.lacksMemory === true;
+  /** What of the node it waits for; undefined if that is not why it waits. */
+  lackOf(vmUid: string): Lack | undefined {
+    return this.#restarts.get(vmUid)?.lack;
   }
 
   /** What kept it from being started is gone: it waits no longer than for the first time. */
@@ -111,7 +112,7 @@ export class Restarts {
   settle(vmUid: string): void {
     const restart = this.#restarts.get(vmUid);
     if (restart === undefined || (!restart.isPlanned && restart.failedStarts === 0)) return;
-    const settled = { isPlanned: false, failedStarts: 0, lastFailure: '', lacksMemory: false };
+    const settled = { isPlanned: false, failedStarts: 0, lastFailure: '', lack: undefined };
     this.#set(vmUid, { ...restart, ...settled });
   }
 
@@ -123,10 +124,10 @@ export class Restarts {
   report(vmUid: string): RestartReport | undefined {
     const restart = this.#recent(vmUid);
     if (restart === undefined) return undefined;
-    const { attempts, failedStarts, lastFailure, lacksMemory, isPlanned } = restart;
+    const { attempts, failedStarts, lastFailure, lack, isPlanned } = restart;
     if (attempts === 0 && !isPlanned) return undefined;
     const nextStartMs = isPlanned ? restart.nextStartMs : undefined;
-    return { attempts, failedStarts, nextStartMs, lastFailure, lacksMemory };
+    return { attempts, failedStarts, nextStartMs, lastFailure, lack };
   }
 
   /** What still counts: a VM that has run for long since is well. */
@@ -154,7 +155,7 @@ export class Restarts {
 function countOf(last: Restart | undefined, start: OperationRecord | undefined) {
   const { attempts = 0, failedStarts = 0, lastFailure = '', countedId = '' } = last ?? {};
   if (start === undefined || start.id === countedId || isLongAgo(start)) {
-    return { attempts, failedStarts, lastFailure, countedId, lacksMemory: false };
+    return { attempts, failedStarts, lastFailure, countedId, lack: undefined };
   }
   const hasFailed = start.state === 'failed';
   return {
@@ -163,7 +164,7 @@ function countOf(last: Restart | undefined, start: OperationRecord | undefined) 
     failedStarts: hasFailed ? failedStarts + 1 : 0,
     lastFailure: hasFailed ? (start.error?.message ?? '') : '',
     countedId: start.id,
-    lacksMemory: start.error?.reason === 'NODE_CAPACITY_EXCEEDED',
+    lack: start.error && lackOf(start.error),
   };
 }
 

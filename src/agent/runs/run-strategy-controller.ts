@@ -80,7 +80,7 @@ export class RunStrategyController implements Controller {
     // Planned here, where all are seen together, so that those that stopped together are due together.
     restarts.plan(uid);
     this.#waiting.set(uid, vm.definition);
-    if (restarts.lacksMemory(uid) && capacity.hasRoom(vm.definition)) restarts.hasten(uid);
+    if (restarts.lackOf(uid) !== undefined && capacity.hasRoom(vm.definition)) restarts.hasten(uid);
     return this.#isTurnOf(uid) ? 'start, its turn' : act;
   }
 

@@ -14,7 +14,8 @@ export function dedicatedViolations(machine: Machine, capacity: Amounts): readon
   const [wanted, there] = [vcpusOf(machine), capacity[DEDICATED_CPUS] ?? 0];
   if (wanted <= there) return [];
   const description = `needs ${wanted} CPUs for the VM alone, and this node sets ${there === 0 ? 'none' : there} apart; name more there (cpu.dedicated in the agent's configuration), choose another node, or leave it out`;
-  return [{ field: `${MACHINE}.cpu.dedicated`, description, reason: 'NODE_CAPACITY_EXCEEDED' }];
+  const [field, resource] = [`${MACHINE}.cpu.dedicated`, DEDICATED_CPUS];
+  return [{ field, description, reason: 'NODE_CAPACITY_EXCEEDED', resource }];
 }
 
 function hugepageViolations(machine: Machine, capacity: Amounts): readonly SpecViolation[] {
@@ -25,5 +26,6 @@ function hugepageViolations(machine: Machine, capacity: Amounts): readonly SpecV
   if (wanted <= there) return [];
   const has = there === 0 ? 'none' : `${amountInMib(there, 'down')} in all`;
   const description = `needs ${amountInMib(wanted, 'up')} in pages of ${size}, of which this node has ${has}; reserve them there when it boots (hugepagesz= and hugepages= on its kernel's command line) and restart the agent, choose another node, or leave it out`;
-  return [{ field: `${MACHINE}.memory.hugepages`, description, reason: 'NODE_CAPACITY_EXCEEDED' }];
+  const field = `${MACHINE}.memory.hugepages`;
+  return [{ field, description, reason: 'NODE_CAPACITY_EXCEEDED', resource }];
 }

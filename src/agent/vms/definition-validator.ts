@@ -126,6 +126,7 @@ export class DefinitionValidator {
     const { refused, notApplicable } = this.supportOf({ metadata, spec });
     const violations: SpecViolation[] = [
       ...this.#memoryViolations(machine),
+      ...capacityViolations(machine, this.#options.capacity),
       ...refused.map((violation) => ({ ...violation, reason: 'NOT_SUPPORTED' as const })),
       ...(await this.#machineTypeViolations(machine, signal)),
       ...(await this.#cpuViolations(machine, signal)),
@@ -219,13 +220,9 @@ export class DefinitionValidator {
 
   #memoryViolations(machine: Machine): readonly SpecViolation[] {
     const { minMemory } = this.#options;
-    const ofCapacity = capacityViolations(machine, this.#options.capacity);
-    if (memoryBytesOf(machine) >= Number(parseBytes(minMemory) ?? 0n)) return ofCapacity;
+    if (memoryBytesOf(machine) >= Number(parseBytes(minMemory) ?? 0n)) return [];
     const description = `must be at least ${minMemory}, not ${machine.resources.memory}; the node's setting limits.minMemory says so`;
-    return [
-      { field: `${MACHINE}.resources.memory`, description, reason: 'INVALID_SPEC' },
-      ...ofCapacity,
-    ];
+    return [{ field: `${MACHINE}.resources.memory`, description, reason: 'INVALID_SPEC' }];
   }
 
   async #machineTypeViolations(machine: Machine, signal: AbortSignal): Promise<SpecViolation[]> {
@@ -375,7 +372,9 @@ function throwIfAny(what: string, violations: readonly SpecViolation[]): void {
   const weighed = violations.toSorted((left, right) => weight(left) - weight(right));
   const [first] = weighed;
   if (first === undefined) return;
-  throw new AgentError(first.reason, `Cannot ${what}: ${summarize(weighed)}`, {
+  const { reason, resource } = first;
+  throw new AgentError(reason, `Cannot ${what}: ${summarize(weighed)}`, {
+    metadata: resource === undefined ? {} : { resource },
     violations: violations.map(({ field, description }) => ({ field, description })),
   });
 }

@@ -1,20 +1,14 @@
 import { AgentError } from '../../core/errors.ts';
-import { resolvedMachine } from '../../core/made-disks.ts';
-import { pathOf } from '../../core/resources/volume.ts';
+import type { MadeDisk } from '../../core/made-disks.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { ImageInfo, ImageInspector } from '../../drivers/images.ts';
+import { findImageUser, imagesOf, type UsedImage } from './image-users.ts';
 import { commandNameOf } from './vm-words.ts';
 
 export interface DiskUsersOptions {
   readonly domains: Pick<HypervisorDomains, 'list'>;
   readonly images: Pick<ImageInspector, 'find'>;
-}
-
-/** An image that a VM names, or has. */
-interface Named {
-  readonly path: string;
-  readonly format: string;
 }
 
 /**
@@ -30,55 +24,48 @@ export class DiskUsers {
 
   /** Fails with IMAGE_IN_USE if another VM has one of its disks, or if that cannot be told of one. */
   async assertNone(definition: VmDefinition, signal: AbortSignal): Promise<void> {
-    const { uid, madeDisks } = definition;
-    const made = Object.values(madeDisks);
+    const made = Object.values(definition.madeDisks);
     if (made.length === 0) return;
-    const paths = new Set(made.map(({ path }) => path));
-    const ids = new Set(await this.#idsOf(made, signal));
-    const others = (await this.#options.domains.list(signal)).filter((vm) => vm.uid !== uid);
-    for (const other of others) {
-      if (!other.isRead) {
-        throw inUse(
-          definition,
-          `libvirt could not describe ${other.hypervisorName}, which may have one of them; try again`,
-        );
-      }
-      const path = await this.#findShared(other, paths, ids, signal);
-      if (path === undefined) continue;
-      const who =
-        other.definition === undefined
-          ? `the domain ${other.hypervisorName}`
-          : `VM ${commandNameOf(other.definition)}`;
+    const listed = await this.#options.domains.list(signal);
+    const others = listed.filter(({ uid }) => uid !== definition.uid);
+    const wanted = made.map(({ path }) => ({ path, isReadOnly: false }));
+    const named = findImageUser(others, wanted);
+    if (named !== undefined) throw usedBy(definition, named.user, named.path);
+    const unread = others.find(({ isRead }) => !isRead);
+    if (unread !== undefined) {
       throw inUse(
         definition,
-        `${who} has ${path}, or a disk that stands on it; take it out of that one`,
+        `libvirt could not describe ${unread.hypervisorName}, which may have one of them; try again`,
       );
     }
+    await this.#assertNoneStandsOn(definition, made, others, signal);
   }
 
-  /** The path of what another VM has of these. */
-  async #findShared(
-    other: HypervisorVm,
-    paths: ReadonlySet<string>,
-    ids: ReadonlySet<string>,
+  /** Of those that name none of the disks: another name may lead to the same file, and an overlay stands on one. */
+  async #assertNoneStandsOn(
+    definition: VmDefinition,
+    made: readonly MadeDisk[],
+    others: readonly HypervisorVm[],
     signal: AbortSignal,
-  ): Promise<string | undefined> {
-    for (const named of imagesOf(other)) {
-      if (paths.has(named.path)) return named.path;
-      // The same file by another name, or what an overlay stands on.
-      const image = ids.size === 0 ? undefined : await this.#look(named, signal);
-      const all = image === undefined ? [] : [image.fileId, ...image.behind];
-      if (all.some((id) => id !== undefined && ids.has(id))) return named.path;
+  ): Promise<void> {
+    const found = await Promise.all(made.map((disk) => this.#look(disk, signal)));
+    const ids = new Set(found.flatMap((image) => image?.fileId ?? []));
+    if (ids.size === 0) return;
+    for (const other of others) {
+      for (const used of imagesOf(other)) {
+        const image = await this.#look(used, signal);
+        const all = image === undefined ? [] : [image.fileId, ...image.behind];
+        if (all.some((id) => id !== undefined && ids.has(id))) {
+          throw usedBy(definition, other, used.path);
+        }
+      }
     }
-    return undefined;
   }
 
-  async #idsOf(images: readonly Named[], signal: AbortSignal): Promise<readonly string[]> {
-    const found = await Promise.all(images.map((image) => this.#look(image, signal)));
-    return found.flatMap((image) => image?.fileId ?? []);
-  }
-
-  async #look({ path, format }: Named, signal: AbortSignal): Promise<ImageInfo | undefined> {
+  async #look(
+    { path, format }: Pick<UsedImage, 'path' | 'format'>,
+    signal: AbortSignal,
+  ): Promise<ImageInfo | undefined> {
     const asked = { path, kind: 'file', isReadOnly: true, user: undefined } as const;
     return await this.#options.images.find(
       { ...asked, format: format === 'raw' ? 'raw' : 'qcow2' },
@@ -87,14 +74,15 @@ export class DiskUsers {
   }
 }
 
-/** What it has, and what its next start gives it. */
-function imagesOf({ definition, volumes, disks }: HypervisorVm): readonly Named[] {
-  const next = (definition && resolvedMachine(definition).volumes) ?? [];
-  return [
-    ...volumes,
-    ...disks.flatMap(({ images }) => images.filter(({ kind }) => kind === 'file')),
-    ...next.map((volume) => ({ path: pathOf(volume), format: volume.format ?? 'raw' })),
-  ].flatMap(({ path, format }) => (path === undefined ? [] : [{ path, format }]));
+function usedBy(definition: VmDefinition, other: HypervisorVm, path: string): AgentError {
+  const who =
+    other.definition === undefined
+      ? `the domain ${other.hypervisorName}`
+      : `VM ${commandNameOf(other.definition)}`;
+  return inUse(
+    definition,
+    `${who} has ${path}, or a disk that stands on it; take it out of that one`,
+  );
 }
 
 function inUse({ uid, name }: VmDefinition, why: string): AgentError {

@@ -6,6 +6,8 @@ import type { FileKind, ImageInfo, ImageProblem } from '../../drivers/images.ts'
 /** A violation and the reason that it alone would fail with. */
 export interface SpecViolation extends FieldViolation {
   readonly reason: Reason;
+  /** What the node has too little of, by its name. */
+  readonly resource?: string;
 }
 
 /** Whose files they are to be. */

@@ -2,7 +2,6 @@ import { AgentError } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import { EVERYTHING } from '../../core/label-selector.ts';
 import type { Logger } from '../../core/logger.ts';
-import { resolvedMachine } from '../../core/made-disks.ts';
 import { isReadOnly, pathOf, type Volume } from '../../core/resources/volume.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import {
@@ -28,10 +27,11 @@ import {
   wantedOfAdoptable,
 } from './adoptable.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
+import { findImageUser } from './image-users.ts';
 import { nameKey } from './name-key.ts';
 import type { Ownership } from './ownership.ts';
 import type { AdoptRequest, CreateResult, Vm, VmRef } from './vm.ts';
-import { UNDESCRIBED } from './vm-describer.ts';
+import { plannedVm } from './vm-describer.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import type { VmLocator } from './vm-locator.ts';
 import { commandNameOf } from './vm-words.ts';
@@ -73,7 +73,7 @@ export class VmAdopter {
     { dryRun, asksNodes = true }: AdoptOptions,
     signal: AbortSignal,
   ): Promise<CreateResult> {
-    const { host, domains, inventory, locks, locator } = this.#options;
+    const { host, domains, inventory, locks, locator, origins } = this.#options;
     assertNameFit(domain, ref);
     await inventory.refresh(signal);
     const found = findDomain(await domains.list(signal), domain);
@@ -98,10 +98,9 @@ export class VmAdopter {
       // Whatever its run strategy would make of one that is new.
       intent: isOn(found) ? 'on' : 'off',
     };
-    if (dryRun) return { vm: this.#planned(definition, adoptable.kept), warnings };
-    await this.#make(definition, signal);
-    const made = inventory.findByUid(definition.uid);
-    return { vm: made ?? this.#planned(definition, adoptable.kept), warnings };
+    const made = dryRun ? undefined : await this.#make(definition, signal);
+    const planned = { ...plannedVm(definition, origins.current()), kept: adoptable.kept };
+    return { vm: made ?? planned, warnings };
   }
 
   /** Goes on where an agent was killed in the middle of it; undefined if nothing has come of it yet. */
@@ -109,7 +108,7 @@ export class VmAdopter {
     ref: VmRef & { readonly uid: string },
     signal: AbortSignal,
   ): Promise<Vm | undefined> {
-    const { domains, inventory, locks } = this.#options;
+    const { domains, locks } = this.#options;
     const { uid } = ref;
     const found = await domains.find(uid, signal);
     const definition = found?.definition;
@@ -117,11 +116,10 @@ export class VmAdopter {
     await locks.untilNotByItself(uid, signal);
     using lock = locks.tryAcquire(uid, 'adopt');
     if (lock === undefined) throw busy(ref.name);
-    await this.#make(definition, signal);
-    return inventory.findByUid(uid);
+    return await this.#make(definition, signal);
   }
 
-  async #make(definition: VmDefinition, signal: AbortSignal): Promise<void> {
+  async #make(definition: VmDefinition, signal: AbortSignal): Promise<Vm | undefined> {
     const { domains, ownership, inventory, log } = this.#options;
     const { uid: vmId, namespace, name } = definition;
     signal.throwIfAborted();
@@ -130,6 +128,7 @@ export class VmAdopter {
     await ownership.own(definition);
     log.info({ vmId, name: `${namespace}/${name}` }, 'VM adopted');
     await inventory.refresh(signal);
+    return inventory.findByUid(vmId);
   }
 
   async #look(domain: string, found: HypervisorVm, signal: AbortSignal): Promise<AdoptableVm> {
@@ -153,32 +152,26 @@ export class VmAdopter {
       domain,
       this.#options.validator.validate(wanted, { isStarted: true }, signal),
     );
-    for (const volume of spec.template.spec.volumes ?? []) {
-      const other = this.#otherWith(volume, uid);
+    this.#assertNotShared(domain, uid, spec.template.spec.volumes ?? []);
+    return notes;
+  }
+
+  /** No other VM of this node may write to what it reads, nor have what it may write to. */
+  #assertNotShared(domain: string, vmUid: string, volumes: readonly Volume[]): void {
+    const vms = this.#options.inventory.list({ namespace: '', labels: EVERYTHING });
+    const others = vms.filter(({ definition }) => definition.uid !== vmUid);
+    for (const volume of volumes) {
+      const path = pathOf(volume);
+      if (path === undefined) continue;
+      const other = findImageUser(others, [{ path, isReadOnly: isReadOnly(volume) }])?.user;
       if (other === undefined) continue;
       throw cannotAdopt(
         'IMAGE_IN_USE',
         domain,
-        `${pathOf(volume)} (${volume.target ?? volume.name}) is a disk of VM ${nameKey(other)} too; give one of the two another image`,
-        uid,
+        `${path} (${volume.target ?? volume.name}) is a disk of VM ${nameKey(other.definition)} too; give one of the two another image`,
+        vmUid,
       );
     }
-    return notes;
-  }
-
-  /** A VM of this node that may write to a volume, or reads what this one may write. */
-  #otherWith(volume: Volume, vmUid: string): VmDefinition | undefined {
-    const path = pathOf(volume);
-    if (path === undefined) return undefined;
-    const vms = this.#options.inventory.list({ namespace: '', labels: EVERYTHING });
-    return vms
-      .map(({ definition }) => definition)
-      .filter(({ uid }) => uid !== vmUid)
-      .find((definition) =>
-        resolvedMachine(definition).volumes?.some(
-          (other) => pathOf(other) === path && !(isReadOnly(other) && isReadOnly(volume)),
-        ),
-      );
   }
 
   #alreadyOurs(domain: string, definition: VmDefinition): AgentError {
@@ -225,19 +218,5 @@ export class VmAdopter {
     } catch (error) {
       throw inOtherWords(domain, error);
     }
-  }
-
-  #planned(definition: VmDefinition, kept: readonly string[]): Vm {
-    return {
-      ...UNDESCRIBED,
-      isRead: true,
-      definition,
-      phase: 'pending',
-      reason: 'DryRun',
-      message: '',
-      conditions: [],
-      kept,
-      origin: this.#options.origins.current(),
-    };
   }
 }

@@ -54,7 +54,7 @@ export interface VmApplierOptions {
   readonly log: Logger;
 }
 
-const VOLUMES_FIELD = 'spec.template.spec.volumes';
+const DISK_FIELDS = ['spec.template.spec.volumes', 'spec.template.spec.resources.disk'];
 
 const UNDO_TIMEOUT_MS = 15_000;
 
@@ -253,7 +253,7 @@ function assertDisksKnown(
   changes: readonly Pick<FieldChange, 'field'>[],
 ): void {
   if (!found.drift.includes('volumes')) return;
-  const isOfDisks = changes.some(({ field }) => field.startsWith(VOLUMES_FIELD));
+  const isOfDisks = changes.some(({ field }) => DISK_FIELDS.some((one) => field.startsWith(one)));
   if (isOfDisks && !putsDisksBack(found, wanted.spec)) return;
   throw disksChanged(found.definition);
 }

@@ -5,7 +5,7 @@ import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { DriftedPart, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 
 import type { Condition } from '../reports/report.ts';
-import { pastStartsText } from '../runs/restart-report.ts';
+import { type Lack, pastStartsText } from '../runs/restart-report.ts';
 import { isHeld, wantedAct } from '../runs/run-strategies.ts';
 import type { Aspect } from './condition-aspect.ts';
 import { degraded } from './degraded-condition.ts';
@@ -146,6 +146,12 @@ function runStrategyFulfilled(facts: ConditionFacts): Aspect {
   return [type, 'false', 'Saved', message];
 }
 
+const LACKS: Readonly<Record<Lack, readonly [reason: string, is: string]>> = {
+  memory: ['WaitsForMemory', 'is memory'],
+  cpus: ['WaitsForCpus', 'are CPUs of its own'],
+  hugepages: ['WaitsForHugepages', 'are huge pages'],
+};
+
 function whyNotStarted({ isBusy, restart, isNodeGoingDown }: VmContext): readonly [string, string] {
   if (isBusy) return ['Starting', 'It is being started'];
   if (isNodeGoingDown)
@@ -156,11 +162,9 @@ function whyNotStarted({ isBusy, restart, isNodeGoingDown }: VmContext): readonl
   if (restart?.nextStartMs === undefined) return ['Starting', 'It is about to be started'];
   const past = pastStartsText(restart);
   const at = clockText(restart.nextStartMs);
-  if (restart.lacksMemory) {
-    return [
-      'WaitsForMemory',
-      `Starts when there is memory for it, and is tried again at ${at}${past}`,
-    ];
+  if (restart.lack !== undefined) {
+    const [reason, is] = LACKS[restart.lack];
+    return [reason, `Starts when there ${is} for it, and is tried again at ${at}${past}`];
   }
   if (restart.nextStartMs <= Date.now()) {
     return ['WaitsForTurn', `Starts when those that are older have been started${past}`];

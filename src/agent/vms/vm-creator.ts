@@ -35,7 +35,7 @@ import type { OwnershipRecord } from './ownership-store.ts';
 import type { Remains } from './remains.ts';
 import { assertRead } from './unread-vms.ts';
 import type { CreateOptions, CreateResult, Vm } from './vm.ts';
-import { UNDESCRIBED } from './vm-describer.ts';
+import { plannedVm } from './vm-describer.ts';
 import type { VmDisks } from './vm-disks.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import type { VmLocator } from './vm-locator.ts';
@@ -86,7 +86,7 @@ export class VmCreator {
     signal: AbortSignal,
   ): Promise<CreateResult> {
     const { host, inventory, validator, locks, ownership, cordon } = this.#options;
-    const { capacity, reservations, nodeShutdown } = this.#options;
+    const { capacity, reservations, nodeShutdown, origins } = this.#options;
     const preset = withPreset(parseVirtualMachine(manifest));
     const parts = setUserDataApart(preset.wanted);
     const { wanted, userData } = parts;
@@ -155,14 +155,15 @@ export class VmCreator {
       reservationId: options.reservationId,
       isOn: definition.intent === 'on',
     });
-    if (options.dryRun) return { vm: this.#planned(definition), warnings };
+    if (options.dryRun) return { vm: plannedVm(definition, origins.current()), warnings };
     // Its operation waits until it is.
     this.#options.accelerator.assertKnown(`Cannot create VM ${definition.name}`);
     warnings.push(...(await this.#make(definition, { userData, password }, signal)));
     if (options.reservationId !== undefined) await reservations.useUp(options.reservationId);
     await inventory.refresh(signal);
     const made = inventory.findByUid(definition.uid);
-    return { vm: made?.isRead === true ? made : this.#planned(definition), warnings };
+    const vm = made?.isRead === true ? made : plannedVm(definition, origins.current());
+    return { vm, warnings };
   }
 
   async #make(
@@ -272,19 +273,6 @@ export class VmCreator {
     throw new AgentError('VM_ALREADY_EXISTS', `Cannot create VM ${definition.name}: ${why}`, {
       metadata: { vmId: existing.definition.uid },
     });
-  }
-
-  #planned(definition: VmDefinition): Vm {
-    return {
-      ...UNDESCRIBED,
-      isRead: true,
-      definition,
-      phase: 'pending',
-      reason: 'DryRun',
-      message: '',
-      conditions: [],
-      origin: this.#options.origins.current(),
-    };
   }
 }
 

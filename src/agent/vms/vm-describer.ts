@@ -5,7 +5,7 @@ import {
   isOn,
 } from '../../drivers/hypervisor-domains.ts';
 import type { VmStatistics } from '../../drivers/hypervisor-statistics.ts';
-import type { Origins } from '../reports/report.ts';
+import type { Origins, ReportOrigin } from '../reports/report.ts';
 import { CpuUsage } from './cpu-usage.ts';
 import { diskDifference } from './disk-difference.ts';
 import type { OwnershipRecord } from './ownership-store.ts';
@@ -49,7 +49,7 @@ const CREATING: PhaseReport = {
 };
 
 /** What nobody knows of a VM that no hypervisor has described. */
-export const UNDESCRIBED = {
+const UNDESCRIBED = {
   liveDefinition: undefined,
   pendingChanges: [],
   drift: [],
@@ -216,6 +216,20 @@ export class VmDescriber {
 function runningSince({ runningSinceMs, state }: HypervisorVm, { run }: VmContext) {
   if (!isOn({ state })) return undefined;
   return runningSinceMs ?? (run?.isOn === true && run.sinceMs > 0 ? run.sinceMs : undefined);
+}
+
+/** One that is not made yet, for a dry run or until it is listed. */
+export function plannedVm(definition: VmDefinition, origin: ReportOrigin): Vm {
+  return {
+    ...UNDESCRIBED,
+    isRead: true,
+    definition,
+    phase: 'pending',
+    reason: 'DryRun',
+    message: '',
+    conditions: [],
+    origin,
+  };
 }
 
 /** Stands in for a definition that could not be read. Manual, so that nothing is done to the VM by itself. */

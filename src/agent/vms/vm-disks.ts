@@ -86,8 +86,9 @@ export class VmDisks {
     await using undo = new AsyncDisposableStack();
     undo.defer(() => this.removeAll(made));
     for (const [name, disk] of missing) {
-      if ((await this.#makeOne({ ...disk, owner }, signal)) === 'made') made.push(disk);
-      else if (!(await files.isUnused(disk, signal))) {
+      if ((await this.#makeOne({ ...disk, owner }, signal)) === 'made') {
+        made.push(disk);
+      } else if (!(await files.isUnused(disk, signal))) {
         warnings.push(
           `Volume ${name} has the disk ${disk.path}, which was there with what is on it`,
         );
@@ -103,8 +104,9 @@ export class VmDisks {
       return await this.#options.files.make(disk, signal);
     } catch (error) {
       const undo = AbortSignal.timeout(UNDO_TIMEOUT_MS);
-      if (!(error instanceof AgentError))
+      if (!(error instanceof AgentError)) {
         await this.#removeIfUnused(disk, undo).catch(() => undefined);
+      }
       throw error;
     }
   }
@@ -174,8 +176,9 @@ export class VmDisks {
   /** Removes files of a VM that is not here which a killed agent has left: those that are not whole. Disks were kept by somebody's word. */
   async removeLeft(vmUid: string, signal: AbortSignal): Promise<void> {
     for (const file of await this.#list(signal)) {
-      if (uidOf(file) === vmUid && file.endsWith('.new'))
+      if (uidOf(file) === vmUid && file.endsWith('.new')) {
         await this.#options.files.remove(file, signal);
+      }
     }
   }
 

@@ -13,11 +13,10 @@ export function volumesOf({ resources, volumes = [] }: Pick<Machine, 'resources'
   const { disk } = resources;
   if (disk === undefined) return volumes;
   const own = volumes.find(({ name }) => name === ROOT_VOLUME);
-  if (own === undefined)
-    return [
-      { name: ROOT_VOLUME, kind: 'disk', cache: 'none', size: disk } satisfies Volume,
-      ...volumes,
-    ];
+  if (own === undefined) {
+    const root: Volume = { name: ROOT_VOLUME, kind: 'disk', cache: 'none', size: disk };
+    return [root, ...volumes];
+  }
   // One that is found already, or is nothing that could be made, stays as it is.
   if (own.source !== undefined || own.size !== undefined) return volumes;
   return volumes.map((volume) => (volume === own ? { ...own, size: disk } : volume));

@@ -125,8 +125,11 @@ export class LocalDiskFiles implements DiskFiles {
   ): Promise<void> {
     // Nobody may read it before it is root's alone.
     await using handle = await open(file, 'wx', 0o600);
-    if (format === 'raw') await handle.truncate(bytes);
-    else await this.#run(['create', '-q', '-f', format, file, String(bytes)], signal);
+    if (format === 'raw') {
+      await handle.truncate(bytes);
+    } else {
+      await this.#run(['create', '-q', '-f', format, file, String(bytes)], signal);
+    }
     await handle.sync();
     // libvirt may be set not to give QEMU the files that it needs.
     if (owner !== undefined) await handle.chown(owner.uid, owner.gid);

@@ -200,7 +200,9 @@ function libvirtError(
   }
   const refusal = failure.connectionAlive ? findRefusal(failure.message, operation) : undefined;
   if (refusal !== undefined) {
-    return new AgentError(refusal.reason, `${text}; ${refusal.advice}`, options);
+    const { reason, advice, resource } = refusal;
+    const metadata = { ...options.metadata, ...(resource !== undefined && { resource }) };
+    return new AgentError(reason, `${text}; ${advice}`, { ...options, metadata });
   }
   return new AgentError(reasonOf(failure, operation), text, options);
 }

@@ -4,6 +4,8 @@ import type { Reason } from '../../core/errors.ts';
 interface Refusal {
   readonly words: RegExp;
   readonly reason: Reason;
+  /** What there is too little of, as the metadata of errors name it. */
+  readonly resource?: string;
   /** What to do; `match` is that of the words. */
   readonly advice: (match: RegExpExecArray, where: string) => string;
 }
@@ -33,6 +35,8 @@ const REFUSALS: readonly Refusal[] = [
   {
     words: /unable to map backing store for guest RAM|Insufficient free host memory pages/i,
     reason: 'NODE_CAPACITY_EXCEEDED',
+    // Of which size they are it does not say.
+    resource: 'hugepages',
     advice: (_match, where) =>
       `there are not as many huge pages of this size free on ${where} (/sys/kernel/mm/hugepages): end what has them, reserve more, or give the VM ordinary pages (spec.template.spec.memory.hugepages)`,
   },
@@ -112,12 +116,12 @@ function cpuAdvice(_match: unknown, where: string): string {
 export function findRefusal(
   message: string,
   operation: string,
-): { readonly reason: Reason; readonly advice: string } | undefined {
+): (Pick<Refusal, 'reason' | 'resource'> & { readonly advice: string }) | undefined {
   if (operation !== 'define' && operation !== 'start' && operation !== 'migrate') return undefined;
   const where = operation === 'migrate' ? 'the destination' : 'this node';
-  for (const { words, reason, advice } of REFUSALS) {
+  for (const { words, advice, ...refusal } of REFUSALS) {
     const match = words.exec(message);
-    if (match !== null) return { reason, advice: advice(match, where) };
+    if (match !== null) return { ...refusal, advice: advice(match, where) };
   }
   return undefined;
 }

@@ -153,6 +153,27 @@ test('private files are few, limited, named once, and what their digest says', (
   ]);
 });
 
+const withEjected = (ejected: Record<string, string>) =>
+  changed((vm) => {
+    vm.ejected = ejected;
+  });
+
+test('media that its guest has ejected cross, and are few, of volumes, and named by digests', () => {
+  const ejected = { cd: sha256 };
+  const received = carried({ ...incoming, definition: { ...incoming.definition, ejected } });
+  assert.deepEqual(received.definition.ejected, ejected);
+  const many = Array.from({ length: 65 }, (_, index) => [`cd${index}`, sha256] as const);
+  assert.deepEqual(withEjected(Object.fromEntries(many)), ['incoming.ejected']);
+  assert.deepEqual(withEjected(Object.fromEntries(many.slice(1))), []);
+  assert.deepEqual(withEjected({ cd: sha256.toUpperCase(), setup: `${sha256}0` }), [
+    'incoming.ejected.cd',
+    'incoming.ejected.setup',
+  ]);
+  assert.deepEqual(withEjected({ 'a" owner="b': sha256 }), [
+    String.raw`incoming.ejected["a\" owner=\"b"]`,
+  ]);
+});
+
 test('an incoming VM without what it must have is refused by field', () => {
   const fields = wrong((checks) =>
     fromIncomingFields(

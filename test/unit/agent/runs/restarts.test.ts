@@ -93,7 +93,7 @@ test('it is told how many starts have failed in a row, why the last has, and whe
     failedStarts: 3,
     nextStartMs: Date.now() + waitMs,
     lastFailure: 'three',
-    lacksMemory: false,
+    lack: undefined,
   });
   pass(waitMs);
   restarts.begin(UID);
@@ -127,7 +127,7 @@ test('what is refused for want of memory is tried soon once there is some, and n
     pass(restarts.waitMs(UID));
     restarts.refuse(UID, new AgentError('NODE_CAPACITY_EXCEEDED', 'full'));
   }
-  assert.ok(restarts.lacksMemory(UID));
+  assert.equal(restarts.lackOf(UID), 'memory');
   assert.equal(restarts.waitMs(UID), 32 * firstMs);
   restarts.hasten(UID);
   restarts.hasten(UID);

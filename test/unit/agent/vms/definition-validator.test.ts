@@ -467,6 +467,17 @@ test('what another disk stands on may be read by the VM too', async () => {
   assert.deepEqual(await newValidator().validate(vm, { isStarted: true }, never), []);
 });
 
+for (const [resource, machine] of [
+  ['hugepages-1Gi', { memory: { hugepages: '1Gi' } }],
+  ['dedicated-cpus', { resources: { cpu: '3', memory: '64Mi' }, cpu: { dedicated: true } }],
+] as const) {
+  test(`a VM for which the node has too few ${resource} is refused with the name of these`, async () => {
+    const vm = wanted(machine);
+    const error = await refusalOf(newValidator().validate(vm, { isStarted: true }, never));
+    assert.deepEqual(error.metadata, { resource });
+  });
+}
+
 test('of a VM whose disks somebody has changed the files of its spec are not looked at', async () => {
   await heldBy(HOLDER).assertStartable(tinyVm({ spec: wanted({}).spec }), ['volumes'], never);
 });

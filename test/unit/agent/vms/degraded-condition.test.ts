@@ -13,7 +13,7 @@ const RESTART: RestartReport = {
   failedStarts: 0,
   nextStartMs: undefined,
   lastFailure: '',
-  lacksMemory: false,
+  lack: undefined,
 };
 const OFF: PhaseReport = { phase: 'stopped', reason: 'GuestShutdown', message: 'Off' };
 

@@ -166,6 +166,28 @@ test('of a disk that somebody has changed only what the manifest says anew is ta
   assert.deepEqual(vm.pendingChanges, []);
 });
 
+test('the disk of resources.disk that somebody has changed is taken out like a volume, and not put back', async () => {
+  await using node = await OneNode.open();
+  const resources = { cpu: '1', memory: '64Mi' };
+  const plain = newRequest('web', { machine: { resources } });
+  const sized = (disk: string) =>
+    manifestOf(plain, { machine: { resources: { ...resources, disk } } });
+  await apply(node, sized('10Gi'));
+  const uid = uidOf(plain);
+  const [root] = (await node.hypervisor.domains.find(uid, never))?.disks ?? [];
+  assert.ok(root !== undefined);
+  const overlay = { kind: 'file', path: '/images/root.s1', format: 'qcow2' } as const;
+  node.hypervisor.setDisks(uid, [{ ...root, images: [overlay, ...root.images] }]);
+  node.hypervisor.changeUnseen(uid, 'volumes');
+  // The same disk in other words.
+  await assert.rejects(apply(node, sized('10240Mi')), (error) =>
+    hasReason(error, 'VM_DISKS_CHANGED'),
+  );
+  const { outcome, warnings } = await apply(node, manifestOf(plain));
+  assert.equal(outcome, 'changed');
+  assert.match(warnings.join(), /Volume root no longer has the disk/);
+});
+
 for (const isSeen of [true, false]) {
   const seen = isSeen ? '' : ', also where no listing knows yet';
   test(`a change that would put back disks which somebody has changed is refused${seen}`, async () => {

@@ -112,7 +112,7 @@ test('a VM says whether its run strategy is fulfilled, and what its start waits 
     failedStarts: 0,
     nextStartMs: noonMs + 65_000,
     lastFailure: '',
-    lacksMemory: false,
+    lack: undefined,
   };
   says(facts(), 'true', 'Fulfilled', '');
   says(off('Once', { restart }), 'true', 'Fulfilled', '');
@@ -142,6 +142,14 @@ test('a VM says whether its run strategy is fulfilled, and what its start waits 
     'WaitsForTurn',
     'Starts when those that are older have been started',
   );
+  for (const [lack, reason, is] of [
+    ['memory', 'WaitsForMemory', 'is memory'],
+    ['cpus', 'WaitsForCpus', 'are CPUs of its own'],
+    ['hugepages', 'WaitsForHugepages', 'are huge pages'],
+  ] as const) {
+    const message = `Starts when there ${is} for it, and is tried again at 12:01:05Z`;
+    says(off('Always', { restart: { ...restart, lack } }), 'false', reason, message);
+  }
   says(
     off('Always', { isNodeGoingDown: true }),
     'false',

@@ -15,7 +15,7 @@ const RESTART = {
   failedStarts: 0,
   nextStartMs: NOON_MS,
   lastFailure: '',
-  lacksMemory: false,
+  lack: undefined,
 };
 
 const documentOf = (changes: Partial<Vm>) => vmDocument(toVirtualMachine(makeVm('web', changes)));

@@ -95,6 +95,13 @@ test('what the driver refuses keeps its reason, and a bug is a failure', () => {
   assert.equal(toAgentError(bug, call).reason, 'HYPERVISOR_FAILURE');
 });
 
+test('of huge pages that are not free programs are told as of what the agent itself gives', () => {
+  const words = 'unable to map backing store for guest RAM: Cannot allocate memory';
+  const error = toAgentError(describeFailure(new LibvirtError(1, words), true), call);
+  assert.equal(error.reason, 'NODE_CAPACITY_EXCEEDED');
+  assert.deepEqual(error.metadata, { vmId: '1', resource: 'hugepages' });
+});
+
 const SAID: readonly {
   readonly code: number;
   readonly words: string;

@@ -1358,7 +1358,7 @@ export interface RestartStatus {
   attempts: number;
   /** How many of the last of these have failed; the others have ended early. */
   failedStarts: number;
-  /** When it is started again, or was to be if it waits for its turn or for memory. Unset if no start is planned. */
+  /** When it is started again, or was to be if it waits for its turn or for what its node lacks. Unset if no start is planned. */
   nextStartTime:
     | Timestamp
     | undefined;

@@ -209,8 +209,8 @@ export interface IncomingVirtualMachine {
   /** Disks that an agent has made for it, at most 64. Needs the feature "made-disks". */
   madeDisks: MadeDisk[];
   /**
-   * Media that its guest has ejected, by volume, as the SHA-256 of their paths: the drives are empty, and need nothing of the
-   * destination.
+   * Media that its guest has ejected, by volume, as the SHA-256 of their paths in hexadecimal, at most 64: the drives are empty, and
+   * need nothing of the destination. Needs the feature "ejected-media".
    */
   ejected: { [key: string]: string };
 }
