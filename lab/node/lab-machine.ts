@@ -101,7 +101,12 @@ export class LabMachine {
     throw new LabError(`${name} ended at once:\n${this.logTail(name)}`);
   }
 
-  /** The last lines of a daemon's log. */
+  /** All that a daemon has written. */
+  readLog(daemon: string): string {
+    return readFileSync(this.logPath(daemon), 'utf8');
+  }
+
+  /** The last lines of a daemon's log, for people. */
   logTail(daemon: string): string {
     return tail(this.logPath(daemon));
   }

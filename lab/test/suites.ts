@@ -26,7 +26,7 @@ const STREAMER_TESTS = 'native/streamer/run-tests.sh';
 export const FAST: Suite = {
   name: 'fast',
   about: 'unit, contract, integration, e2e, and the streamer as it is released',
-  limitMinutes: 13,
+  limitMinutes: 12,
   parts: [
     { program: [STREAMER_TESTS, 'release'], limitMinutes: 5 },
     { folders: ['unit', 'contract'], concurrency: 2, fileLimitMinutes: 2 },
@@ -49,6 +49,12 @@ export const RARE_SUITES: readonly Suite[] = [
 
 /** What `./dev test all` runs beyond the fast suite: whatever takes long. */
 export const NAMED_SUITES: readonly Suite[] = [
+  {
+    name: 'vms',
+    about: 'what VMs can have and be asked, beyond the main job, on real nodes',
+    limitMinutes: 12,
+    parts: [{ folders: ['vms'], concurrency: 1, fileLimitMinutes: 5 }],
+  },
   {
     name: 'faults',
     about: 'what is killed, cut, starved and asked too much, on real nodes',

@@ -8,8 +8,8 @@ import { nativeFile } from './sibling-module.ts';
 const LOOK_MS = 3_000;
 /** Pages that are used come back, 10 MiB of them at once and as many within the next half a minute. */
 const GROWTH_BYTES = 16 * 1024 ** 2;
-/** However little it has grown. */
-const LONGEST_MS = 60_000;
+/** However little it has grown. What is used comes back, and that costs a twentieth of a percent of a CPU each minute. */
+const LONGEST_MS = 180_000;
 const HEAP_GROWTH_BYTES = 6 * 1024 ** 2;
 /** Share of the time between two looks. To collect takes 0.1 s, in which nobody is answered. */
 const IDLE_UTILIZATION = 0.1;

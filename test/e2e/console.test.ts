@@ -3,8 +3,8 @@ import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { waitUntil } from '../../lab/core/wait-until.ts';
 import { signalProcess } from '../fixtures/process-signals.ts';
-import { ConsoleTerminal } from './console-terminal.ts';
 import { PATIENCE_MS } from './moving-vm.ts';
+import { NovactlTerminal } from './novactl-terminal.ts';
 import { storyteller } from './stories.ts';
 import { agentPid, driverOf, TwoNodes } from './two-nodes.ts';
 
@@ -15,7 +15,8 @@ test('the console of a VM', async (context) => {
   const { a, lab } = nodes;
   const vm = await nodes.bootVm(a, context.signal);
   const story = storyteller(context, nodes, vm);
-  const open = (...args: readonly string[]) => new ConsoleTerminal(lab, [vm.name, ...args]);
+  const open = (...args: readonly string[]) =>
+    new NovactlTerminal(lab, ['vm', 'console', vm.name, ...args]);
 
   await story('is typed on, and the terminal is as before afterwards', async () => {
     using terminal = open('--scrollback', '2Ki');
@@ -72,16 +73,21 @@ test('the console of a VM', async (context) => {
     const domain = (await a.libvirt.virsh(['list', '--name'], signal)).trim();
     const script = `sleep 600 | script -qc "virsh console ${domain}" /dev/null`;
     await a.startDaemon('virsh', ['sh', '-c', script], {}, signal);
-    const isConnected = () => a.logTail('virsh').includes('Escape character');
-    await waitUntil('virsh to have the console', PATIENCE_MS, isConnected, signal);
-    const refused = await nodes.novactl(['vm', 'console', vm.name], signal);
-    assert.match(refused.stderr, /another program has it open, such as virsh console/);
-    using terminal = open('--take-over');
-    await terminal.getsThrough('ours');
-    terminal.type(ESCAPE);
-    await terminal.shows(/exit 0/);
-    const sleep = a.processes().find(({ command }) => command.join(' ') === 'sleep 600');
-    signalProcess(sleep?.pid, 'SIGKILL');
+    // Its guest has written more than the last lines hold, where whoever looks is held up.
+    const isConnected = () => a.readLog('virsh').includes('Escape character');
+    try {
+      await waitUntil('virsh to have the console', PATIENCE_MS, isConnected, signal);
+      const refused = await nodes.novactl(['vm', 'console', vm.name], signal);
+      assert.match(refused.stderr, /another program has it open, such as virsh console/);
+      using terminal = open('--take-over');
+      await terminal.getsThrough('ours');
+      terminal.type(ESCAPE);
+      await terminal.shows(/exit 0/);
+    } finally {
+      // virsh ends with what would type for it, and leaves the console to those who come next.
+      const sleep = a.processes().find(({ command }) => command.join(' ') === 'sleep 600');
+      signalProcess(sleep?.pid, 'SIGKILL');
+    }
   });
 
   await story('of a paused VM says so', async ({ signal }) => {

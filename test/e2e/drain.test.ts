@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { NovactlTerminal } from './novactl-terminal.ts';
 import { TwoNodes } from './two-nodes.ts';
 
 interface Moved {
@@ -16,9 +17,10 @@ test('a node is emptied by one command, and consoles that are followed end with 
   const [first, second] = vms;
   assert.ok(first !== undefined && second !== undefined);
   const follow = (node: string, name: string) =>
-    nodes.novactl(['--node', node, 'vm', 'log', name, '--follow', '--tail', '4Ki'], signal);
+    new NovactlTerminal(nodes.lab, ['--node', node, 'vm', 'log', name, '-f', '--tail', '4Ki']);
 
-  const followed = follow('a', first.name);
+  using followed = follow('a', first.name);
+  await followed.shows(/novacron-demo count=\d+/);
   const args = ['--node', 'a', 'migrate', '--all', '--to', 'b', '-o', 'json'];
   const moved = await nodes.novactl(args, signal);
   assert.equal(moved.code, 0, moved.stderr);
@@ -28,16 +30,15 @@ test('a node is emptied by one command, and consoles that are followed end with 
     vms.map(({ name }) => `default/${name} moved`).toSorted(),
   );
   for (const vm of vms) await vm.expectOnlyAt(b, 2n, signal);
-  const ended = await followed;
-  assert.equal(ended.code, 0, ended.stderr);
-  assert.match(ended.stdout, /novacron-demo count=\d+/);
-  assert.match(ended.stderr, / has ended: Cannot find VM .*: it has moved to node b; /);
+  await followed.shows(/ has ended: Cannot find VM .*: it has moved to node b; /);
+  await followed.shows(/exit 0/);
 
-  const followedToItsEnd = follow('b', second.name);
+  using followedToItsEnd = follow('b', second.name);
+  await followedToItsEnd.shows(/novacron-demo count=\d+/);
   const destroyed = await nodes.novactl(['--node', 'b', 'vm', 'destroy', second.name], signal);
   assert.equal(destroyed.code, 0, destroyed.stderr);
-  const off = await followedToItsEnd;
-  assert.deepEqual([off.code, off.stderr.trim().split('has ended: ')[1]], [0, 'it is Stopped now']);
+  await followedToItsEnd.shows(/has ended: it is Stopped now\r\n/);
+  await followedToItsEnd.shows(/exit 0/);
 
   const again = await nodes.novactl(['--node', 'a', 'migrate', '--all', '--to', 'b'], signal);
   assert.deepEqual([again.code, again.stderr], [0, 'There are no VMs to move\n']);

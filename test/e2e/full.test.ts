@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import { inProject } from '../../lab/core/project.ts';
 import { waitUntil } from '../../lab/core/wait-until.ts';
 import { ensureAgentGuest, layOutAgentGuest } from '../../lab/guest/agent-guest.ts';
-import { ConsoleTerminal } from './console-terminal.ts';
 import { novactl } from './novactl.ts';
+import { NovactlTerminal } from './novactl-terminal.ts';
 import { TwoNodes } from './two-nodes.ts';
 
 const BOOT_TIMEOUT_MS = 120_000;
@@ -51,7 +51,7 @@ test('the VM of full.yaml: firmware, TPM, disks, cloud-init, a network and hooks
   await context.test(
     'its guest answers over its console, and has the disks and the TPM',
     async ({ signal }) => {
-      using terminal = new ConsoleTerminal(lab, ['full']);
+      using terminal = new NovactlTerminal(lab, ['vm', 'console', 'full']);
       await terminal.shows(/Connected to the console of VM default\/full/);
       terminal.type('echo answered $((6*7))\r');
       await terminal.shows(/\nanswered 42/);

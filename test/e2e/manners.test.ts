@@ -79,8 +79,8 @@ test('an agent behaves well towards those who run it', async (context) => {
       const startedAtMs = performance.now();
       await a.agent.stop(signal);
       context.diagnostic(`end after SIGTERM: ${Math.round(performance.now() - startedAtMs)} ms`);
-      assert.match(a.logTail('agent'), /Agent stopping/);
-      assert.doesNotMatch(a.logTail('agent'), /Could not end in good order/);
+      assert.match(a.readLog('agent'), /Agent stopping/);
+      assert.doesNotMatch(a.readLog('agent'), /Could not end in good order/);
       await seen.expectStayed(a, signal);
       const launchedAtMs = performance.now();
       await nodes.relaunch(a, signal);

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { test } from 'node:test';
 import { run } from '../../lab/core/run-command.ts';
-import { novactl } from './novactl.ts';
-import { TwoNodes } from './two-nodes.ts';
+import { novactl } from '../e2e/novactl.ts';
+import { TwoNodes } from '../e2e/two-nodes.ts';
 
 interface Manifest {
   readonly disk?: string;

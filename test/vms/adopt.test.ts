@@ -5,9 +5,9 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createDemoDisk } from '../../lab/guest/demo-disk.ts';
 import { EXIT_CODES } from '../../src/cli/process/exit-codes.ts';
-import { ConsoleTerminal } from './console-terminal.ts';
-import { foreignDomain, pidOfDomain } from './foreign-domain.ts';
-import { TwoNodes } from './two-nodes.ts';
+import { foreignDomain, pidOfDomain } from '../e2e/foreign-domain.ts';
+import { NovactlTerminal } from '../e2e/novactl-terminal.ts';
+import { TwoNodes } from '../e2e/two-nodes.ts';
 
 const DOMAIN = 'Shop_1';
 
@@ -90,7 +90,7 @@ test('a VM that somebody has made with virsh is adopted while it runs, and is as
   });
 
   await story('its console is typed on, and that it has no log is said', async () => {
-    using terminal = new ConsoleTerminal(lab, ['shop']);
+    using terminal = new NovactlTerminal(lab, ['vm', 'console', 'shop']);
     await terminal.shows(/Connected to the console of VM default\/shop/);
     await terminal.getsThrough('hello');
     terminal.type('\x1d');

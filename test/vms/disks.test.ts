@@ -5,10 +5,10 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { toVirtualMachineMessage } from '../../src/client/resource-messages.ts';
 import { parseVirtualMachine } from '../../src/core/resources/parse-virtual-machine.ts';
+import { novactl } from '../e2e/novactl.ts';
+import { storyteller } from '../e2e/stories.ts';
+import { TwoNodes } from '../e2e/two-nodes.ts';
 import { until } from '../fixtures/until.ts';
-import { novactl } from './novactl.ts';
-import { storyteller } from './stories.ts';
-import { TwoNodes } from './two-nodes.ts';
 
 const DISK_ONLY = ['s2', '--disk-only', '--no-metadata'];
 /** Each node has its own. */

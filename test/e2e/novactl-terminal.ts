@@ -5,8 +5,8 @@ import type { Lab } from '../../lab/lab.ts';
 import { contextsFile } from '../../lab/node/novactl-contexts.ts';
 import { PATIENCE_MS } from './moving-vm.ts';
 
-/** `novactl vm console` in a terminal of its own, with a shell around it that says afterwards how the terminal is. */
-export class ConsoleTerminal implements Disposable {
+/** novactl in a terminal of its own, with a shell around it that says afterwards how the terminal is. */
+export class NovactlTerminal implements Disposable {
   readonly #terminal: IPty;
   #written = '';
   #seen = 0;
@@ -14,7 +14,7 @@ export class ConsoleTerminal implements Disposable {
   readonly ended: Promise<void>;
 
   constructor(lab: Lab, args: readonly string[]) {
-    const novactl = [process.execPath, inProject('dist/cli/main.js'), 'vm', 'console', ...args];
+    const novactl = [process.execPath, inProject('dist/cli/main.js'), ...args];
     const script = 'stty -a | grep -o ".icanon"; "$@"; echo "exit $?"; stty -a | grep -o ".icanon"';
     const env = { ...process.env, NOVACTL_CONFIG: contextsFile(lab.plan) };
     this.#terminal = spawn('/bin/sh', ['-c', script, 'sh', ...novactl], {

@@ -4,9 +4,9 @@ import { waitUntil } from '../../lab/core/wait-until.ts';
 import type { LabNode } from '../../lab/node/lab-node.ts';
 import type { NodeName } from '../../lab/plan/lab-plan.ts';
 import type { Event } from '../../src/client/api.ts';
+import { PATIENCE_MS } from '../e2e/moving-vm.ts';
+import { TwoNodes } from '../e2e/two-nodes.ts';
 import { signalProcess } from '../fixtures/process-signals.ts';
-import { PATIENCE_MS } from './moving-vm.ts';
-import { TwoNodes } from './two-nodes.ts';
 
 /** `Started RunStrategy unix:root`, and how often. */
 type Told = readonly [words: string, count: number];

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { waitUntil } from '../../lab/core/wait-until.ts';
 import { Lab } from '../../lab/lab.ts';
-import { GuestVm } from './guest-vm.ts';
+import { GuestVm } from '../e2e/guest-vm.ts';
 
 /* What a user of novactl has of a guest in which QEMU's own guest agent runs. */
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EXIT_CODES } from '../../src/cli/process/exit-codes.ts';
+import { BareNode, vm } from '../e2e/bare-node.ts';
 import { until } from '../fixtures/until.ts';
-import { BareNode, vm } from './bare-node.ts';
 
 const FOLDER = '/run/hooks';
 /** Where hooks say that they run, and what those that wait wait for. */

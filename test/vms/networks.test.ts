@@ -6,8 +6,8 @@ import { waitUntil } from '../../lab/core/wait-until.ts';
 import { GUEST_BRIDGE } from '../../lab/node/guest-network.ts';
 import type { LabNode } from '../../lab/node/lab-node.ts';
 import { EXIT_CODES } from '../../src/cli/process/exit-codes.ts';
-import { PATIENCE_MS } from './moving-vm.ts';
-import { TwoNodes } from './two-nodes.ts';
+import { PATIENCE_MS } from '../e2e/moving-vm.ts';
+import { TwoNodes } from '../e2e/two-nodes.ts';
 
 const NAME = 'talker';
 const NETWORKS = 'spec.template.spec.networks';
