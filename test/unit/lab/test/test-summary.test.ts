@@ -53,6 +53,6 @@ test('a suite that takes longer than its limit is told of', () => {
   const run = { suite: FAST, results: [], durationMs: FAST.limitMinutes * 60_000 };
   assert.deepEqual(describeOverruns([run]), []);
   assert.deepEqual(describeOverruns([{ ...run, durationMs: run.durationMs + 1000 }]), [
-    'Suite fast took 13m1s, more than its 13 minutes',
+    'Suite fast took 12m1s, more than its 12 minutes',
   ]);
 });
