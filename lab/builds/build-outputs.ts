@@ -33,7 +33,7 @@ async function fingerprintSources(): Promise<string> {
       [
         'src/**/*.ts',
         'lab/builds/{bundle,write-code}.ts',
-        'native/{call-threads,memory}/*.{c,h}',
+        'native/{call-threads,digest,memory}/*.{c,h}',
         'package-lock.json',
       ],
       {

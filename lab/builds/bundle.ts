@@ -21,6 +21,8 @@ const AGENT = {
 const NOVACTL = { main: 'src/cli/main.ts', novactl: 'src/cli/novactl.ts' };
 
 const WRITE_CODE = inProject('lab/builds/write-code.ts');
+const C_FLAGS = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror'];
+const C_LIBRARY = ['-fPIC', '-shared', '-pthread'];
 /** What V8 compiles is the same whenever it does so. */
 const SAME_SEED = '--random-seed=1';
 
@@ -97,8 +99,9 @@ export async function bundle(): Promise<void> {
   await build({ ...OPTIONS, define, entryPoints: AGENT, outdir: 'dist/agent' });
   await build({ ...OPTIONS, define, entryPoints: NOVACTL, outdir: 'dist/cli' });
   const threads = ['call-threads.c', 'stream-relay.c'].map((file) => `native/call-threads/${file}`);
-  await compile(threads, 'dist/agent/call-threads.so');
-  await compile(['native/memory/memory.c'], 'dist/agent/memory.node');
+  await compile(threads, 'dist/agent/call-threads.so', C_LIBRARY);
+  await compile(['native/memory/memory.c'], 'dist/agent/memory.node', C_LIBRARY);
+  await compile(['native/digest/digest.c'], 'dist/agent/novacron-digest', ['-lcrypto']);
   for await (const file of glob(`${dist}/*/*.js`)) await makeAscii(file);
   await writeFile(`${dist}/package.json`, '{ "type": "commonjs" }\n');
   for (const program of ['agent/main.js', 'cli/main.js']) await chmod(`${dist}/${program}`, 0o755);
@@ -139,24 +142,19 @@ async function writeCode(program: string, ...words: readonly string[]): Promise<
   await promisify(execFile)(process.execPath, args, { env: {} });
 }
 
-/** By the C compiler of the machine. It becomes a part of the process that loads it. */
-async function compile(sources: readonly string[], library: string): Promise<void> {
-  const flags = [
-    '-std=gnu11',
-    '-O2',
-    '-Wall',
-    '-Wextra',
-    '-Werror',
-    '-fPIC',
-    '-shared',
-    '-pthread',
-  ];
-  const args = [...flags, '-o', inProject(library), ...sources.map((file) => inProject(file))];
+/** By the C compiler of the machine. A library becomes a part of the process that loads it; a program may need those of the system. */
+async function compile(
+  sources: readonly string[],
+  output: string,
+  kind: readonly string[],
+): Promise<void> {
+  const files = sources.map((file) => inProject(file));
+  const args = [...C_FLAGS, '-o', inProject(output), ...files, ...kind];
   try {
     await promisify(execFile)(process.env['CC'] ?? 'cc', args);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    throw new Error(`Needs a C compiler (Debian: apt-get install gcc libc6-dev)`, {
+    throw new Error(`Needs a C compiler (Debian: apt-get install gcc libc6-dev libssl-dev)`, {
       cause: error,
     });
   }

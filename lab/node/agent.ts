@@ -88,6 +88,8 @@ export class Agent {
           folders: ['/run', inProject('.lab'), inProject('build'), '/var/lib/libvirt/images'],
           diskFolder: this.#machine.plan.sharedImages,
           blockDevices: ['/dev/loop*'],
+          // Tests publish images on the node itself.
+          forbiddenNetworks: ['169.254.0.0/16', 'fe80::/10'],
         },
         lifecycle: { hooks: true, hookFolder: await this.#makeHooks() },
         // Labs have guests that are smaller than anybody's real ones.

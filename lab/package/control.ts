@@ -12,6 +12,10 @@ const CALLED = [
   'qemu-system-x86 (>= 1:7.2)',
   'qemu-utils',
   'openssl',
+  // To fetch images, and to convert them where nothing else can be read.
+  'curl',
+  'ca-certificates',
+  'bubblewrap',
 ];
 
 export interface PackageFacts {

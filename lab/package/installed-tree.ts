@@ -22,6 +22,7 @@ export const LINKED = [
   `${HOME}/${KOFFI_NATIVE}/linux_x64/koffi.node`,
   `${HOME}/dist/agent/call-threads.so`,
   `${HOME}/dist/agent/memory.node`,
+  `${HOME}/dist/agent/novacron-digest`,
 ];
 
 const COPIED: Readonly<Record<string, string>> = {
@@ -59,8 +60,10 @@ export async function layOut(root: string, version: string, signal: AbortSignal)
 
 async function addBuild(tree: Tree): Promise<void> {
   await tree.copy(inProject('dist/package.json'), `${HOME}/dist/package.json`);
-  for await (const file of glob('dist/*/*.{js,js.code,so,node}', { cwd: inProject() })) {
-    await tree.copy(inProject(file), `${HOME}/${file}`, file.endsWith('/main.js') ? 0o755 : 0o644);
+  const files = ['dist/*/*.{js,js.code,so,node}', 'dist/*/novacron-*'];
+  for await (const file of glob(files, { cwd: inProject() })) {
+    const isProgram = file.endsWith('/main.js') || path.basename(file).startsWith('novacron-');
+    await tree.copy(inProject(file), `${HOME}/${file}`, isProgram ? 0o755 : 0o644);
   }
 }
 

@@ -6,6 +6,8 @@ import type { HookRunner } from '../drivers/hook-runner.ts';
 import type { HostFacts } from '../drivers/host.ts';
 import type { HostBridges } from '../drivers/host-bridges.ts';
 import type { Hypervisor } from '../drivers/hypervisor.ts';
+import type { ImageFetcher } from '../drivers/image-fetcher.ts';
+import type { ImageStore } from '../drivers/image-store.ts';
 import type { ImageInspector } from '../drivers/images.ts';
 import type { NodeSecrets } from '../drivers/node-secrets.ts';
 import type { PrivateFiles } from '../drivers/private-files.ts';
@@ -53,6 +55,9 @@ export interface AgentParts {
   readonly diskFiles: DiskFiles;
   /** Where disks are made that VMs ask for by their size. */
   readonly diskFolder: string;
+  readonly imageStore: ImageStore;
+  readonly imageFetcher: ImageFetcher;
+  readonly imageLimits: { readonly maxImageBytes: number; readonly cacheBytes: number };
   readonly bridges: HostBridges;
   readonly diskProbe: DiskProbe;
   readonly hooks: HookRunner;

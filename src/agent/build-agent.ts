@@ -9,6 +9,7 @@ import { EventRecorder } from './events/event-recorder.ts';
 import { buildGuests } from './guests/build-guests.ts';
 import { GuestHealth } from './guests/guest-health.ts';
 import { HookRuns } from './hooks/hook-runs.ts';
+import { ImageManager } from './images/image-manager.ts';
 import { loadRemembered } from './load-remembered.ts';
 import { summaryOf, toMovingVm } from './migration/as-vms-see-it.ts';
 import { IncomingManager } from './migration/incoming-manager.ts';
@@ -44,6 +45,7 @@ import { OwnershipManager } from './vms/ownership-manager.ts';
 import { Remains } from './vms/remains.ts';
 import { Startability } from './vms/startability.ts';
 import { VmDisks } from './vms/vm-disks.ts';
+import { wantedBy } from './vms/vm-images.ts';
 import { VmInventory } from './vms/vm-inventory.ts';
 import { VmLocator } from './vms/vm-locator.ts';
 import { VmSeeds } from './vms/vm-seeds.ts';
@@ -134,9 +136,19 @@ export async function buildAgent(parts: AgentParts) {
     log,
   });
   const locator = new VmLocator({ nodeName, peers: parts.peers, log });
+  const imageManager = new ImageManager({
+    store: parts.imageStore,
+    fetcher: parts.imageFetcher,
+    images: parts.images,
+    host: hypervisor.host,
+    ...parts.imageLimits,
+    listWanted: () => wantedBy(operationBook.listOpen()),
+    log,
+  });
   const disks = new VmDisks({
     files: parts.diskFiles,
     images: parts.images,
+    sources: imageManager,
     host: hypervisor.host,
     folder: parts.diskFolder,
   });
@@ -231,6 +243,7 @@ export async function buildAgent(parts: AgentParts) {
     bridges: parts.bridges,
     seeds: new VmSeeds({ domains, privateFiles }),
     disks,
+    imageManager,
     diskUsers: new DiskUsers({ domains, images: parts.images }),
     diskProbe: parts.diskProbe,
     book,
@@ -349,6 +362,7 @@ export async function buildAgent(parts: AgentParts) {
   });
   return {
     vms: vms.manager,
+    images: imageManager,
     consoles,
     guests: guests.manager,
     migrations,
@@ -386,6 +400,7 @@ export async function buildAgent(parts: AgentParts) {
       tasks.run('inventory', (signal) => inventory.run(signal));
       tasks.run('node', (signal) => node.run(signal));
       tasks.run('accelerator', (signal) => accelerator.run(signal));
+      tasks.run('images', (signal) => imageManager.run(signal));
       tasks.run('startability', (signal) => startability.run(signal));
       tasks.run('device-identities', (signal) => deviceIdentities.run(signal));
       guests.run();

@@ -12,12 +12,14 @@ import { keepMemorySmall } from '../core/memory-keeper.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import { QemuBootProbe } from '../drivers/boot-probe/qemu-boot-probe.ts';
 import { ConsoleLogFile } from '../drivers/console-log/console-log-file.ts';
+import { CurlFetcher } from '../drivers/fetch/curl-fetcher.ts';
 import { ProcessHookRunner } from '../drivers/hooks/process-hook-runner.ts';
 import type { Accelerator } from '../drivers/hypervisor-host.ts';
 import { ProcessDiskProbe } from '../drivers/images/disk-probe/process-disk-probe.ts';
 import { ImageProcesses } from '../drivers/images/image-processes.ts';
 import { ProcessDiskFiles } from '../drivers/images/process-disk-files.ts';
 import { ProcessImageInspector } from '../drivers/images/process-image-inspector.ts';
+import { ProcessImageStore } from '../drivers/images/process-image-store.ts';
 import { DescriptionFile } from '../drivers/libvirt/description-file.ts';
 import { hasDiskLeases } from '../drivers/libvirt/disk-lease.ts';
 import type { NodeDefaults } from '../drivers/libvirt/libvirt-domains.ts';
@@ -144,7 +146,7 @@ async function run(
     logger: log,
   });
   // What VMs may have is what other nodes may be told of, and where anything is made beside it.
-  const { diskFolder, ...allowed } = config.images;
+  const { diskFolder, maxImageBytes, cacheBytes, forbiddenNetworks, ...allowed } = config.images;
   const folders = [...allowed.folders, diskFolder];
   const places = { ...allowed, folders, ownFiles: ownFilesOf(config) };
   const network = await openNetwork(config, log, stack);
@@ -172,6 +174,9 @@ async function run(
     images: new ProcessImageInspector(imageProcesses),
     diskFiles: new ProcessDiskFiles(imageProcesses),
     diskFolder,
+    imageStore: new ProcessImageStore(imageProcesses, diskFolder),
+    imageFetcher: new CurlFetcher({ forbiddenNetworks }),
+    imageLimits: { maxImageBytes, cacheBytes },
     bridges: new LinuxBridges(),
     diskProbe: new ProcessDiskProbe({ places }),
     hooks: new ProcessHookRunner({
@@ -245,6 +250,7 @@ async function run(
     migrations,
     incoming,
     ownership: agent.ownershipManager,
+    images: agent.images,
     operations,
     node,
     shutdown,

@@ -46,6 +46,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'what has happened to the VMs of the node',
     load: async () => (await import('./commands/events.ts')).addEventsCommand,
   },
+  image: {
+    summary: 'the images that VMs of the node are made from',
+    load: async () => (await import('./commands/image.ts')).addImageCommand,
+  },
   node: {
     summary: 'look at the node, let it take VMs or not',
     load: async () => (await import('./commands/node.ts')).addNodeCommand,

@@ -2,6 +2,7 @@ import { Connection } from './connection.ts';
 import { ConsoleCalls } from './console-calls.ts';
 import { EventCalls } from './event-calls.ts';
 import { GuestCalls } from './guest-calls.ts';
+import { ImageCalls } from './image-calls.ts';
 import { MigrationCalls } from './migration-calls.ts';
 import { NodeCalls } from './node-calls.ts';
 import { OperationCalls } from './operation-calls.ts';
@@ -16,6 +17,7 @@ export class AgentClient implements Disposable {
   readonly vms: VmCalls;
   readonly consoles: ConsoleCalls;
   readonly guests: GuestCalls;
+  readonly images: ImageCalls;
   readonly migrations: MigrationCalls;
   readonly operations: OperationCalls;
   readonly events: EventCalls;
@@ -29,6 +31,7 @@ export class AgentClient implements Disposable {
     this.vms = new VmCalls(connection);
     this.consoles = new ConsoleCalls(connection);
     this.guests = new GuestCalls(connection);
+    this.images = new ImageCalls(connection);
     this.migrations = new MigrationCalls(connection);
     this.operations = new OperationCalls(connection);
     this.events = new EventCalls(connection);

@@ -18,6 +18,7 @@ export {
   GuestAddressSource,
   type RunGuestCommandResponse,
 } from '../gen/novacron/agent/v1/guest.ts';
+export { Image, PullImageResponse } from '../gen/novacron/agent/v1/image.ts';
 export {
   Migration,
   MigrationImageVerdict,

@@ -100,6 +100,22 @@ const configSchema = z.strictObject({
       bootFolders: z.array(absolutePath).default(['/boot']),
       /** Where disks are made that VMs ask for by their size; they may have those that are there. */
       diskFolder: absolutePath.default('/var/lib/libvirt/images'),
+      /** The largest image that is fetched, also as its guest sees it. */
+      maxImageBytes: z
+        .int()
+        .min(1)
+        .max(2 ** 46)
+        .default(2 ** 40),
+      /** Images that no VM stands on are removed, the one first that was used longest ago, until all take no more than this. */
+      cacheBytes: z
+        .int()
+        .min(0)
+        .max(2 ** 50)
+        .default(64 * 2 ** 30),
+      /** Networks that images are never fetched from, also by redirection: this node itself, and those of clouds that tell secrets. */
+      forbiddenNetworks: z
+        .array(z.string())
+        .default(['127.0.0.0/8', '::1/128', '169.254.0.0/16', 'fe80::/10', '0.0.0.0/8', '::/128']),
       /** Patterns of block devices that VMs may have; none unless given. */
       blockDevices: z.array(absolutePath).default([]),
     })

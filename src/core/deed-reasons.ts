@@ -24,6 +24,9 @@ const OF_FILES = [
   'DEVICE_IN_USE',
 ] as const satisfies readonly Reason[];
 
+/** Of where images are published. */
+const OF_IMAGES = ['IMAGE_FETCH_FAILED'] as const satisfies readonly Reason[];
+
 const OF_NETWORKS = ['NETWORK_NOT_FOUND'] as const satisfies readonly Reason[];
 
 interface DeedReasons {
@@ -45,6 +48,7 @@ export const DEED_REASONS = {
       'FEATURE_NOT_SUPPORTED',
       'CPU_INCOMPATIBLE',
       ...OF_FILES,
+      ...OF_IMAGES,
       ...OF_NETWORKS,
       'HOOK_NOT_ALLOWED',
       'VM_ALREADY_EXISTS',
@@ -57,7 +61,7 @@ export const DEED_REASONS = {
       'STATE_NOT_READY',
       ...OF_HYPERVISOR,
     ],
-    found: ['HOOK_FAILED', ...ONLY_FOUND, 'OPERATION_CANCELLED'],
+    found: ['HOOK_FAILED', 'IMAGE_DIGEST_MISMATCH', ...ONLY_FOUND, 'OPERATION_CANCELLED'],
   },
   start: {
     foretold: [

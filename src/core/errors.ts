@@ -39,6 +39,8 @@ export const REASONS = {
   IMAGE_NOT_ALLOWED: 'failed-precondition',
   IMAGE_NOT_READABLE: 'failed-precondition',
   IMAGE_UNREACHABLE: 'unavailable',
+  IMAGE_FETCH_FAILED: 'unavailable',
+  IMAGE_DIGEST_MISMATCH: 'failed-precondition',
   NETWORK_NOT_FOUND: 'failed-precondition',
   NODE_CAPACITY_EXCEEDED: 'failed-precondition',
   NODE_CORDONED: 'failed-precondition',

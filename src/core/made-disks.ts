@@ -2,7 +2,7 @@ import { isRecord } from './is-record.ts';
 import type { Machine } from './resources/machine.ts';
 import type { VmSpec } from './resources/virtual-machine.ts';
 import type { VolumeFormat } from './resources/volume.ts';
-import { volumesOf } from './resources/volumes-of.ts';
+import { isMadeByAgent, volumesOf } from './resources/volumes-of.ts';
 
 /** A disk that an agent has made for a VM. What its guest has written to it stays in it, whatever the manifest says later. */
 export interface MadeDisk {
@@ -10,6 +10,21 @@ export interface MadeDisk {
   readonly path: string;
   readonly format: VolumeFormat;
   /** Its size, as its guest sees it. */
+  readonly bytes: number;
+  /** What it was made from; undefined for one that was made empty. */
+  readonly image?: DiskImage | undefined;
+}
+
+/** The image that a disk was made from, once and for all. */
+export interface DiskImage {
+  /** Where it was found, as the manifest says. */
+  readonly source: string;
+  /** Of the content there, `sha256:` and 64 hexadecimal digits. */
+  readonly digest: string;
+  /** A qcow2 disk stands on this file; what is in it has been copied into a raw one. */
+  readonly path: string;
+  readonly format: VolumeFormat;
+  /** Its size, as a guest would see it. */
   readonly bytes: number;
 }
 
@@ -36,13 +51,14 @@ export function resolvedMachine({
 export function withMadeDisks(machine: Machine, madeDisks: MadeDisks): Machine {
   const volumes = volumesOf(machine).map((volume) => {
     const made = madeDiskOf(madeDisks, volume.name);
-    if (made === undefined || volume.source !== undefined || volume.kind === 'cdrom') return volume;
+    if (made === undefined || !isMadeByAgent(volume)) return volume;
     const { size: _, ...rest } = volume;
     return { ...rest, source: { file: { path: made.path } }, format: made.format };
   });
   if (machine.volumes === undefined && volumes.length === 0) return machine;
-  const { disk: _, ...resources } = machine.resources;
-  return { ...machine, resources, volumes };
+  const { image: _image, ...rest } = machine;
+  const { disk: _disk, ...resources } = machine.resources;
+  return { ...rest, resources, volumes };
 }
 
 /** What a text of JSON means; what of it is none of these is left out. */
@@ -65,7 +81,21 @@ export function parseMadeDisks(text: string): MadeDisks {
 function toMadeDisk(value: unknown): MadeDisk | undefined {
   if (!isRecord(value)) return undefined;
   const { path, format, bytes } = value;
-  if (typeof path !== 'string' || !path.startsWith('/')) return undefined;
-  if (format !== 'raw' && format !== 'qcow2') return undefined;
-  return typeof bytes === 'number' ? { path, format, bytes } : undefined;
+  if (!isDiskFile(path, format) || typeof bytes !== 'number') return undefined;
+  const image = toDiskImage(value['image']);
+  return { path, format, bytes, ...(image === undefined ? {} : { image }) } as MadeDisk;
+}
+
+function toDiskImage(value: unknown): DiskImage | undefined {
+  if (!isRecord(value)) return undefined;
+  const { source, digest, path, format, bytes } = value;
+  if (!isDiskFile(path, format) || typeof bytes !== 'number') return undefined;
+  if (typeof source !== 'string' || typeof digest !== 'string') return undefined;
+  return { source, digest, path, format, bytes } as DiskImage;
+}
+
+function isDiskFile(path: unknown, format: unknown): boolean {
+  return (
+    typeof path === 'string' && path.startsWith('/') && (format === 'raw' || format === 'qcow2')
+  );
 }

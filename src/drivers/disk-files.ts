@@ -4,9 +4,10 @@ import type { FileOwner } from './hypervisor-host.ts';
 /** Disks that the agent makes for VMs: files of the node, or of storage that several nodes have. */
 export interface DiskFiles {
   /**
-   * Makes an empty disk, whole or not at all, and its folder. One that is there already with the same format and size stays as it is,
-   * with what is on it. Fails with IMAGE_INVALID if something else is there, STORAGE_FULL, IMAGE_NOT_READABLE where nothing can be written
-   * and IMAGE_UNREACHABLE if the storage does not answer.
+   * Makes a disk, whole or not at all, and its folder: an empty one, or one of an image, on which a qcow2 disk stands and which is
+   * copied into a raw one. One that is there already with the same format, size and image behind it stays as it is, with what is on
+   * it. Fails with IMAGE_INVALID if something else is there or the image is larger, IMAGE_NOT_FOUND without the image, STORAGE_FULL,
+   * IMAGE_NOT_READABLE where nothing can be written and IMAGE_UNREACHABLE if the storage does not answer.
    */
   make(disk: NewDisk, signal: AbortSignal): Promise<'made' | 'there'>;
 
@@ -16,7 +17,10 @@ export interface DiskFiles {
   /** The paths of files in a folder; none where there is no such folder. Fails with IMAGE_NOT_READABLE and IMAGE_UNREACHABLE. */
   list(folder: string, signal: AbortSignal): Promise<readonly string[]>;
 
-  /** Whether nothing was ever written to a disk, and nobody has it open that can be seen. False where that cannot be told. */
+  /**
+   * Whether nothing was ever written to a disk, and nobody has it open that can be seen. False where that cannot be told, as of a raw
+   * one that an image was copied into.
+   */
   isUnused(disk: Pick<MadeDisk, 'path' | 'format'>, signal: AbortSignal): Promise<boolean>;
 
   /** Whether no other host can write in a folder, or where it would be made. Fails with IMAGE_UNREACHABLE. */

@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { describe, test } from 'node:test';
+import type { DiskImage } from '../../src/core/made-disks.ts';
 import type { DiskFiles, NewDisk } from '../../src/drivers/disk-files.ts';
 
 export interface DiskFilesFixture extends AsyncDisposable {
   readonly files: DiskFiles;
   /** A folder that is not there yet. */
   readonly folder: string;
+  /** Puts an image of so many bytes there, for disks to be made of. */
+  makeImage(bytes: number): Promise<DiskImage>;
+  removeImage(path: string): Promise<void>;
   /** Has a guest write to a disk. */
   write(file: string): Promise<void>;
 }
@@ -50,6 +54,25 @@ export function testDiskFiles(name: string, make: () => Promise<DiskFilesFixture
         assert.equal(await files.isUnused(disk, never), false);
       });
 
+      void test(`makes a disk of an image, of the format ${format}, where it has room for that`, async () => {
+        await using fixture = await make();
+        const { files, folder } = fixture;
+        const image = await fixture.makeImage(BYTES);
+        const disk = newDisk(folder, { image });
+        const small = newDisk(folder, { image, bytes: BYTES - 512 });
+        await assert.rejects(files.make(small, never), { reason: 'IMAGE_INVALID' });
+        assert.deepEqual(await files.list(folder, never), []);
+        assert.equal(await files.make(disk, never), 'made');
+        assert.equal(await files.make(disk, never), 'there');
+        await fixture.write(disk.path);
+        assert.equal(await files.isUnused(disk, never), false);
+        assert.equal(await files.make(disk, never), 'there');
+        await files.remove(disk.path, never);
+        await fixture.removeImage(image.path);
+        await assert.rejects(files.make(disk, never), { reason: 'IMAGE_NOT_FOUND' });
+        assert.deepEqual(await files.list(folder, never), []);
+      });
+
       void test(`removes one of the format ${format}, and none`, async () => {
         await using fixture = await make();
         const { files, folder } = fixture;
@@ -61,6 +84,25 @@ export function testDiskFiles(name: string, make: () => Promise<DiskFilesFixture
         assert.equal(await files.isUnused(disk, never), false);
       });
     }
+
+    void test('tells a disk that stands on an image from one that does not, and whether a guest has written to it', async () => {
+      await using fixture = await make();
+      const { files, folder } = fixture;
+      const image = await fixture.makeImage(BYTES);
+      const empty = {
+        path: `${folder}/root.qcow2`,
+        format: 'qcow2',
+        bytes: BYTES,
+        owner: undefined,
+      } as const;
+      const disk = { ...empty, image };
+      await files.make(disk, never);
+      assert.equal(await files.isUnused(disk, never), true);
+      await assert.rejects(files.make(empty, never), { reason: 'IMAGE_INVALID' });
+      await files.remove(disk.path, never);
+      await files.make(empty, never);
+      await assert.rejects(files.make(disk, never), { reason: 'IMAGE_INVALID' });
+    });
 
     void test('says what room there is in a folder, and whose it is', async () => {
       await using fixture = await make();

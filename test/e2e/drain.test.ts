@@ -17,7 +17,16 @@ test('a node is emptied by one command, and consoles that are followed end with 
   const [first, second] = vms;
   assert.ok(first !== undefined && second !== undefined);
   const follow = (node: string, name: string) =>
-    new NovactlTerminal(nodes.lab, ['--node', node, 'vm', 'log', name, '--follow', '--tail', '4Ki']);
+    new NovactlTerminal(nodes.lab, [
+      '--node',
+      node,
+      'vm',
+      'log',
+      name,
+      '--follow',
+      '--tail',
+      '4Ki',
+    ]);
 
   using followed = follow('a', first.name);
   await followed.shows(/novacron-demo count=\d+/);

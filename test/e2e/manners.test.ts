@@ -28,6 +28,7 @@ const SERVICES = [
   'novacron.agent.v1.NodeService',
   'novacron.agent.v1.OperationService',
   'novacron.agent.v1.EventService',
+  'novacron.agent.v1.ImageService',
   'novacron.peer.v1.PeerService',
 ];
 

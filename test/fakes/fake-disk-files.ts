@@ -27,12 +27,28 @@ export class FakeDiskFiles implements DiskFiles {
     return [...this.#made.keys()];
   }
 
+  /** The paths of disks that stand on an image. */
+  standingOn(image: string): readonly string[] {
+    const disks = [...this.#made.values()].filter((disk) => behind(disk) === image);
+    return disks.map(({ path: file }) => file).toSorted();
+  }
+
   async make(disk: NewDisk, signal: AbortSignal): Promise<'made' | 'there'> {
     signal.throwIfAborted();
-    const there = await Promise.resolve(this.#made.get(disk.path));
+    const there = this.#made.get(disk.path);
     if (there !== undefined) {
-      if (there.format === disk.format && there.bytes === disk.bytes) return 'there';
+      const isSame = there.format === disk.format && there.bytes === disk.bytes;
+      if (isSame && behind(there) === behind(disk)) return 'there';
       throw new AgentError('IMAGE_INVALID', `Cannot make the disk ${disk.path}: there is another`);
+    }
+    const { image } = disk;
+    if (image !== undefined && (await this.#images.listMissing([image.path], signal)).length > 0) {
+      const message = `Cannot make the disk ${disk.path}: its image ${image.source} is not there any more`;
+      throw new AgentError('IMAGE_NOT_FOUND', message);
+    }
+    if (image !== undefined && disk.bytes < image.bytes) {
+      const message = `Cannot make the disk ${disk.path}: its image ${image.source} is of ${image.bytes} bytes, and the disk of ${disk.bytes} bytes`;
+      throw new AgentError('IMAGE_INVALID', message);
     }
     if (this.room === 0) {
       const message = `Cannot make ${disk.path}: its file system is full; make room there`;
@@ -70,4 +86,9 @@ export class FakeDiskFiles implements DiskFiles {
     signal.throwIfAborted();
     return await Promise.resolve(this.room);
   }
+}
+
+/** What a raw disk was made from was copied into it. */
+function behind({ format, image }: NewDisk): string | undefined {
+  return format === 'qcow2' ? image?.path : undefined;
 }

@@ -41,6 +41,8 @@ const PACKAGES = [
 
 /** What can be installed in the guest without a network; what they only recommend is left out. */
 const MIRRORED = [
+  'bubblewrap',
+  'curl',
   'libvirt-clients',
   'libvirt-daemon-system',
   'ovmf',

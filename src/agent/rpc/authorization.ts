@@ -75,6 +75,11 @@ export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
   '/novacron.agent.v1.EventService/ListEvents': LOOKS,
   '/novacron.agent.v1.EventService/WatchEvents': LOOKS,
 
+  '/novacron.agent.v1.ImageService/ListImages': LOOKS,
+  '/novacron.agent.v1.ImageService/PullImage': CHANGES,
+  '/novacron.agent.v1.ImageService/RemoveImage': CHANGES,
+  '/novacron.agent.v1.ImageService/VerifyImage': CHANGES,
+
   '/novacron.agent.v1.NodeService/GetNode': LOOKS,
   '/novacron.agent.v1.NodeService/WatchNode': LOOKS,
   '/novacron.agent.v1.NodeService/UpdateNode': CHANGES,

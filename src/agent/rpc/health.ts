@@ -16,6 +16,7 @@ const SERVICES = [
   'novacron.agent.v1.MigrationService',
   'novacron.agent.v1.OperationService',
   'novacron.agent.v1.EventService',
+  'novacron.agent.v1.ImageService',
   'novacron.agent.v1.NodeService',
   'novacron.peer.v1.PeerService',
 ];

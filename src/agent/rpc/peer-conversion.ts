@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { durationMs } from '../../client/time.ts';
 import { isReason } from '../../core/errors.ts';
+import type { DiskImage } from '../../core/made-disks.ts';
 import { fieldPath } from '../../core/resources/schema-issues.ts';
 import { holdsUserData, USER_DATA_FILE, userDataDigestOf } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
@@ -14,6 +15,7 @@ import {
   IncomingVirtualMachine,
   type LocateVirtualMachineResponse,
   type MadeDisk,
+  type MadeDiskImage,
   VirtualMachinePresence as Presence,
   type PrivateFile,
   IncomingState as StateNumber,
@@ -91,6 +93,7 @@ const MAX_EJECTED = 64;
 const SHA256 = /^[0-9a-f]{64}$/;
 /** Linux's PATH_MAX. */
 const MAX_PATH_BYTES = 4096;
+const MAX_SOURCE_BYTES = 4096;
 
 export function fromIncomingFields(request: IncomingFields, checks: FieldChecks): IncomingVm {
   const vm = checks.required('incoming', request.incoming) ?? IncomingVirtualMachine.create();
@@ -180,19 +183,40 @@ function fromMadeDisks(disks: readonly MadeDisk[], checks: FieldChecks): VmDefin
     checks.add('incoming.madeDisks', `must be at most ${MAX_MADE_DISKS}`);
   }
   return Object.fromEntries(
-    disks.map(({ volume, path, format, bytes }, index) => {
+    disks.map(({ volume, image, ...disk }, index) => {
       const field = `incoming.madeDisks[${index}]`;
       checks.dnsLabel(`${field}.volume`, volume);
-      if (!path.startsWith('/') || Buffer.byteLength(path) > MAX_PATH_BYTES) {
-        checks.add(`${field}.path`, 'must be an absolute path');
-      }
-      if (format !== 'raw' && format !== 'qcow2') {
-        checks.add(`${field}.format`, 'must be "raw" or "qcow2"');
-      }
-      const size = checks.count(`${field}.bytes`, bytes);
-      return [volume, { path, format: format === 'raw' ? 'raw' : 'qcow2', bytes: size }] as const;
+      const made = fromDiskFile(disk, field, checks);
+      if (image === undefined) return [volume, made] as const;
+      return [volume, { ...made, image: fromDiskImage(image, `${field}.image`, checks) }] as const;
     }),
   );
+}
+
+function fromDiskFile(
+  { path, format, bytes }: Pick<MadeDisk, 'path' | 'format' | 'bytes'>,
+  field: string,
+  checks: FieldChecks,
+) {
+  if (!path.startsWith('/') || Buffer.byteLength(path) > MAX_PATH_BYTES) {
+    checks.add(`${field}.path`, 'must be an absolute path');
+  }
+  if (format !== 'raw' && format !== 'qcow2') {
+    checks.add(`${field}.format`, 'must be "raw" or "qcow2"');
+  }
+  const size = checks.count(`${field}.bytes`, bytes);
+  return { path, format: format === 'raw' ? ('raw' as const) : ('qcow2' as const), bytes: size };
+}
+
+function fromDiskImage(image: MadeDiskImage, field: string, checks: FieldChecks): DiskImage {
+  const { source, digest } = image;
+  if (Buffer.byteLength(source) > MAX_SOURCE_BYTES) {
+    checks.add(`${field}.source`, `must have at most ${MAX_SOURCE_BYTES} bytes`);
+  }
+  if (!SHA256.test(digest.replace(/^sha256:/, ''))) {
+    checks.add(`${field}.digest`, 'must be sha256: and 64 hexadecimal digits');
+  }
+  return { source, digest, ...fromDiskFile(image, field, checks) };
 }
 
 function fromPrivateFiles(
@@ -279,6 +303,7 @@ function toIncomingVirtualMachine(incoming: IncomingVm): IncomingVirtualMachine 
       path: disk.path,
       format: disk.format,
       bytes: toUint64(disk.bytes),
+      image: disk.image && { ...disk.image, bytes: toUint64(disk.image.bytes) },
     })),
     privateFiles: Object.entries(definition.privateFiles).map(([name, sha256]) => ({
       name,

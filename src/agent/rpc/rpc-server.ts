@@ -8,6 +8,7 @@ import { HealthService } from '../../gen/grpc/health/v1/health.ts';
 import { ConsoleServiceService } from '../../gen/novacron/agent/v1/console.ts';
 import { EventServiceService } from '../../gen/novacron/agent/v1/event.ts';
 import { GuestServiceService } from '../../gen/novacron/agent/v1/guest.ts';
+import { ImageServiceService } from '../../gen/novacron/agent/v1/image.ts';
 import { MigrationServiceService } from '../../gen/novacron/agent/v1/migration.ts';
 import { NodeServiceService } from '../../gen/novacron/agent/v1/node.ts';
 import { OperationServiceService } from '../../gen/novacron/agent/v1/operation.ts';
@@ -16,6 +17,7 @@ import { PeerServiceService } from '../../gen/novacron/peer/v1/peer.ts';
 import type { ConsoleService } from '../consoles/console.ts';
 import type { EventService } from '../events/event.ts';
 import type { GuestService } from '../guests/guest.ts';
+import type { ImageService } from '../images/image.ts';
 import type { IncomingService, MigrationService } from '../migration/migration.ts';
 import type { NodeService } from '../node/node.ts';
 import type { OperationService } from '../operations/operation.ts';
@@ -32,6 +34,7 @@ import { eventHandlers } from './event-handlers.ts';
 import { guestHandlers } from './guest-handlers.ts';
 import { Health } from './health.ts';
 import { LOCAL_CALLER } from './identity.ts';
+import { imageHandlers } from './image-handlers.ts';
 import { MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES } from './message-limits.ts';
 import { migrationHandlers } from './migration-handlers.ts';
 import { nodeHandlers } from './node-handlers.ts';
@@ -57,6 +60,7 @@ export interface RpcServerOptions {
   readonly vms: VmService;
   readonly consoles: ConsoleService;
   readonly guests: GuestService;
+  readonly images: ImageService;
   readonly migrations: MigrationService;
   readonly operations: OperationService;
   readonly events: EventService;
@@ -105,6 +109,7 @@ export class RpcServer implements AsyncDisposable {
     );
     bindService(server, ConsoleServiceService, consoleHandlers(options.consoles), this.#calls);
     bindService(server, GuestServiceService, guestHandlers(options.guests), this.#calls);
+    bindService(server, ImageServiceService, imageHandlers(options.images), this.#calls);
     bindService(
       server,
       MigrationServiceService,

@@ -1,7 +1,9 @@
 import { toVirtualMachineMessage } from '../../client/resource-messages.ts';
 import { isEjected } from '../../core/ejected-media.ts';
 import type { LogFields } from '../../core/logger.ts';
+import { madeDiskOf } from '../../core/made-disks.ts';
 import { formatBytesQuantity, formatMilliCpus } from '../../core/quantity.ts';
+import { shownSource } from '../../core/resources/image-source.ts';
 import { withoutUserData } from '../../core/user-data.ts';
 import {
   type ApplyVirtualMachineResponse,
@@ -120,7 +122,23 @@ function toVolume(
   const volumes = definition.spec.template.spec.volumes ?? [];
   const wanted = volumes.find((volume) => volume.name === name);
   const ejected = wanted !== undefined && isEjected(definition, wanted);
-  return { name, target, path, format, ...(ejected && { ejected }) };
+  return {
+    name,
+    target,
+    path,
+    format,
+    ...(ejected && { ejected }),
+    ...madeFields(definition, name, path),
+  };
+}
+
+function madeFields({ madeDisks }: Vm['definition'], name: string, path: string) {
+  const made = madeDiskOf(madeDisks, name);
+  if (made?.path !== path) return {};
+  const size = formatBytesQuantity(BigInt(made.bytes));
+  if (made.image === undefined) return { size };
+  const { source, digest } = made.image;
+  return { size, imageSource: shownSource(source), imageDigest: digest };
 }
 
 function runningSince({ phase, runningSinceMs }: Vm): Pick<StatusDocument, 'runningSince'> {

@@ -6,6 +6,7 @@ import { VmAdopter, type VmAdopterOptions } from './vm-adopter.ts';
 import { VmApplier, type VmApplierOptions } from './vm-applier.ts';
 import { VmCreator, type VmCreatorOptions } from './vm-creator.ts';
 import { VmDeleter, type VmDeleterOptions } from './vm-deleter.ts';
+import { VmImages, type VmImagesOptions } from './vm-images.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import { VmManager, type VmManagerOptions } from './vm-manager.ts';
 import { VmMedia, type VmMediaOptions } from './vm-media.ts';
@@ -20,11 +21,12 @@ type VmsOptions = VmCreatorOptions &
     readonly inventory: VmInventory;
     readonly startability: Startability;
     readonly hookRuns: HookStepsOptions['runs'];
+    readonly imageManager: VmImagesOptions['manager'];
   };
 
 /** What is done to VMs when it is asked for. */
 export function buildVms(all: VmsOptions) {
-  const { inventory, startability, hookRuns } = all;
+  const { inventory, startability, hookRuns, imageManager } = all;
   const creator = new VmCreator(all);
   const applier = new VmApplier({ ...all, creator });
   const adopter = new VmAdopter(all);
@@ -35,11 +37,15 @@ export function buildVms(all: VmsOptions) {
     definitionOf: (vmUid) => inventory.findByUid(vmUid)?.definition,
     noteStartFailure: (vmUid, error) => startability.noteFailure(vmUid, error),
   });
+  const works = vmOperations(manager, hookSteps);
+  const images = new VmImages({ manager: imageManager, inventory });
   return {
     manager,
     /** Those of it that go on by themselves once they have begun. */
     works: {
-      ...vmOperations(manager, hookSteps),
+      ...works,
+      create: images.before(works.create),
+      apply: images.before(works.apply),
       ...mediaOperations(new VmMedia({ ...all, vms: manager })),
       adopt: adoptOperation(adopter),
     },

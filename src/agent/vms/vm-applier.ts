@@ -3,14 +3,8 @@ import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { MadeDisk } from '../../core/made-disks.ts';
 import { fieldChanges } from '../../core/resources/field-changes.ts';
-import { withMaskedFields } from '../../core/resources/field-mask.ts';
 import { lostPresetNotes, presetNotes, withPreset } from '../../core/resources/os-preset.ts';
-import {
-  identityOf,
-  parseVirtualMachine,
-  type WantedVm,
-} from '../../core/resources/parse-virtual-machine.ts';
-import { virtualMachine } from '../../core/resources/virtual-machine.ts';
+import { identityOf, type WantedVm } from '../../core/resources/parse-virtual-machine.ts';
 import { PASSWORD_FILE, USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
@@ -35,7 +29,7 @@ import type { VmInventory } from './vm-inventory.ts';
 import { readPassword } from './vm-passwords.ts';
 import { isOff } from './vm-phase.ts';
 import type { VmSeeds } from './vm-seeds.ts';
-import { changedDefinition, wantedOf, withPassword } from './wanted-definition.ts';
+import { changedDefinition, wantedOf, wantedVm, withPassword } from './wanted-definition.ts';
 import { assertUserDataKnown, setUserDataApart } from './wanted-user-data.ts';
 import type { Whereabouts } from './whereabouts.ts';
 
@@ -112,7 +106,8 @@ export class VmApplier {
     const { wanted, userData } = parts;
     assertUserDataKnown(parts, definition.privateFiles);
     const changes = this.#changes(current, wanted);
-    const planned = disks.plan(changedDefinition(definition, wanted));
+    const how = { foresees: options.dryRun };
+    const planned = await disks.plan(changedDefinition(definition, wanted), how, signal);
     const known = { ...wanted, metadata: { ...wanted.metadata, uid: definition.uid } };
     const warnings = [
       ...(await validator.validate(known, { isStarted: false, preset }, signal)),
@@ -155,7 +150,8 @@ export class VmApplier {
       await this.#options.privateFiles.put(definition.uid, PASSWORD_FILE, password, signal);
     }
     // Whether it shall be on may have changed without a new generation.
-    const next = disks.plan(withPassword(changedDefinition(now, wanted), password));
+    const unplanned = withPassword(changedDefinition(now, wanted), password);
+    const next = await disks.plan(unplanned, how, signal);
     if (tellsOtherwise(changes)) await this.#options.seeds.write(next, { isNeeded: false }, signal);
     const making = await disks.make(next, now, signal);
     warnings.push(...making.warnings);
@@ -214,18 +210,6 @@ export class VmApplier {
     if (options.updateMask === undefined && (options.generation ?? 0) === 0) return;
     throw this.#options.whereabouts.notFound(ref, 'change');
   }
-}
-
-function wantedVm(
-  current: VmDefinition,
-  manifest: unknown,
-  mask: readonly string[] | undefined,
-): WantedVm {
-  if (mask === undefined) return parseVirtualMachine(manifest);
-  const { metadata, spec } = wantedOf(current);
-  return parseVirtualMachine(
-    withMaskedFields({ metadata, spec }, { ...(manifest as object) }, mask, virtualMachine),
-  );
 }
 
 function assertChangeable(

@@ -107,10 +107,12 @@ export class VmCreator {
     assertNamed(options.secrets, wanted.spec);
     const secrets = withGiven(options.secrets, this.#options.nodeSecrets);
     const password = await readPassword(wanted.spec, undefined, secrets, signal);
-    const definition = this.#options.disks.plan({
+    const unplanned = {
       ...withPassword(draft, password),
       ownershipEpoch: ownership.epochOfNew(draft, options.ownershipEpoch),
-    });
+    };
+    const how = { foresees: options.dryRun };
+    const definition = await this.#options.disks.plan(unplanned, how, signal);
     const assertTaken = (): void => {
       if (definition.intent !== 'on') return;
       nodeShutdown.assertNotGoingDown(`Cannot create VM ${definition.name}`);

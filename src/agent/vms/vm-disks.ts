@@ -2,7 +2,9 @@ import path from 'node:path';
 import { AgentError, type FieldViolation } from '../../core/errors.ts';
 import { type MadeDisk, type MadeDisks, madeDiskOf } from '../../core/made-disks.ts';
 import { formatBytesQuantity } from '../../core/quantity.ts';
+import { type ImageSource, imageSource, shownSource } from '../../core/resources/image-source.ts';
 import { summarize } from '../../core/resources/schema-issues.ts';
+import { checkSupport } from '../../core/resources/support.ts';
 import { formatOf, type Volume } from '../../core/resources/volume.ts';
 import {
   diskBytesOf,
@@ -14,11 +16,17 @@ import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { DiskFiles, NewDisk } from '../../drivers/disk-files.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { ImageInspector } from '../../drivers/images.ts';
+import { digestText, type ForeseenImage } from '../images/image.ts';
+import type { ImageManager } from '../images/image-manager.ts';
+import { wantOf } from '../images/image-wants.ts';
+import { changeNotes } from './disk-notes.ts';
 import { MACHINE } from './file-violations.ts';
 
 export interface VmDisksOptions {
   readonly files: DiskFiles;
   readonly images: Pick<ImageInspector, 'find' | 'listMissing'>;
+  /** What disks are made from. */
+  readonly sources: Pick<ImageManager, 'foresee' | 'get'>;
   readonly host: Pick<HypervisorHost, 'getInfo'>;
   /** Where new disks are made. */
   readonly folder: string;
@@ -34,10 +42,15 @@ export class VmDisks {
 
   /**
    * The definition with all disks that it is to have; nothing is made. A disk that was made once stays the VM's, whether or not its spec
-   * has it. Fails with INVALID_SPEC for a disk that is to be another one than was made.
+   * has it. Fails with INVALID_SPEC for a disk that is to be another one than was made, or smaller than its image, and as images are foreseen.
+   * Unless that is enough, the images must be here: fails with STATE_NOT_READY if not.
    */
-  plan(definition: VmDefinition): VmDefinition {
-    const { uid, name, spec, madeDisks } = definition;
+  async plan(
+    definition: VmDefinition,
+    { foresees }: { readonly foresees: boolean },
+    signal: AbortSignal,
+  ): Promise<VmDefinition> {
+    const { name, spec, madeDisks } = definition;
     const machine = spec.template.spec;
     const wanted = volumesOf(machine).filter(isMadeByAgent);
     const problems = wanted.flatMap((volume): readonly FieldViolation[] => {
@@ -52,7 +65,11 @@ export class VmDisks {
     }
     const missing = wanted.filter((volume) => madeDiskOf(madeDisks, volume.name) === undefined);
     if (missing.length === 0) return definition;
-    const planned = missing.map((volume) => [volume.name, this.#newDisk(uid, volume)] as const);
+    const planned: [string, MadeDisk][] = [];
+    for (const volume of missing) {
+      const disk = await this.#newDisk(definition, volume, foresees, signal);
+      planned.push([volume.name, disk]);
+    }
     return { ...definition, madeDisks: { ...madeDisks, ...Object.fromEntries(planned) } };
   }
 
@@ -194,10 +211,55 @@ export class VmDisks {
     return await files.list(folder, signal);
   }
 
-  #newDisk(vmUid: string, volume: Volume & { readonly size: string }): MadeDisk {
+  async #newDisk(
+    { uid, name, spec }: VmDefinition,
+    volume: Volume,
+    foresees: boolean,
+    signal: AbortSignal,
+  ): Promise<MadeDisk> {
     const format = formatOf(volume);
-    const file = path.join(this.#options.folder, `${vmUid}-${volume.name}.${format}`);
-    return { path: file, format, bytes: diskBytesOf(volume.size) };
+    const file = path.join(this.#options.folder, `${uid}-${volume.name}.${format}`);
+    const { size, source } = volume;
+    const image = source?.image;
+    if (image === undefined) return { path: file, format, bytes: diskBytesOf(size ?? '') };
+    const { stored, virtualBytes } = await this.#findImage(image, foresees, signal);
+    const least = diskBytesOf(String(virtualBytes ?? 0));
+    const bytes = size === undefined ? least : diskBytesOf(size);
+    if (bytes < least) {
+      const field = `${MACHINE}.${volumeFieldOf(spec.template.spec, volume.name)}`;
+      const needed = formatBytesQuantity(BigInt(least));
+      const description = `is ${size}, and the image ${shownSource(image.source)} is a disk of ${needed}; ask for at least that, or leave the size out`;
+      throw new AgentError('INVALID_SPEC', `Cannot make VM ${name}: ${field} ${description}`, {
+        violations: [{ field: field.endsWith('.disk') ? field : `${field}.size`, description }],
+      });
+    }
+    if (stored === undefined) return { path: file, format, bytes };
+    return {
+      path: file,
+      format,
+      bytes,
+      image: {
+        source: image.source,
+        digest: digestText(stored),
+        path: stored.path,
+        format: stored.format,
+        bytes: stored.virtualBytes,
+      },
+    };
+  }
+
+  async #findImage(
+    image: ImageSource,
+    foresees: boolean,
+    signal: AbortSignal,
+  ): Promise<ForeseenImage> {
+    const { sources } = this.#options;
+    // Whoever refuses it says so with all else that is not possible.
+    const isRefused = checkSupport(imageSource, image).refused.length > 0;
+    if (isRefused) return { stored: undefined, virtualBytes: undefined };
+    if (foresees) return await sources.foresee(wantOf(image), signal);
+    const stored = await sources.get(wantOf(image), signal);
+    return { stored, virtualBytes: stored.virtualBytes };
   }
 
   async #roomNotes(
@@ -246,14 +308,9 @@ function newDisks(next: VmDefinition, before: VmDefinition | undefined) {
   );
 }
 
-function* otherwise(
-  volume: Volume & { readonly size: string },
-  made: MadeDisk,
-  field: string,
-): Generator<FieldViolation> {
-  const bytes = diskBytesOf(volume.size);
+function* otherwise(volume: Volume, made: MadeDisk, field: string): Generator<FieldViolation> {
   const sizeField = field.endsWith('.disk') ? field : `${field}.size`;
-  if (bytes !== made.bytes) {
+  if (volume.size !== undefined && diskBytesOf(volume.size) !== made.bytes) {
     const was = formatBytesQuantity(BigInt(made.bytes));
     const description = `is ${volume.size}, and the disk ${made.path} was made with ${was}: the agent cannot change the size of a disk yet; leave it at ${was}, or add another volume`;
     yield { field: sizeField, description };
@@ -262,40 +319,4 @@ function* otherwise(
     const description = `is ${volume.format}, and the disk ${made.path} was made as ${made.format}; leave the format out`;
     yield { field: `${field}.format`, description };
   }
-}
-
-/** What becomes of disks that were made before, in sentences. */
-function* changeNotes(
-  next: VmDefinition,
-  before: VmDefinition | undefined,
-  gone: ReadonlySet<string>,
-): Generator<string> {
-  if (before === undefined) return;
-  const [now, then] = [next, before].map(usedDisks);
-  for (const [name, { path: file }] of Object.entries(next.madeDisks)) {
-    const isUsed = now?.has(name) === true;
-    const wasUsed = then?.has(name) === true;
-    if (wasUsed && !isUsed) {
-      yield `Volume ${name} no longer has the disk ${file}; it stays with what is on it: a volume of that name with its size has it again, and novactl vm delete --delete-disks removes it with the VM`;
-    }
-    if (isUsed && !wasUsed && madeDiskOf(before.madeDisks, name) !== undefined) {
-      yield gone.has(file)
-        ? `Volume ${name} is to have the disk ${file} again, which is not there; put it back, or give the volume another name for an empty one`
-        : `Volume ${name} has the disk ${file} again, with what is on it`;
-    }
-  }
-}
-
-/** The volumes that have the disks which were made for them. */
-function usedDisks({ spec }: VmDefinition): ReadonlySet<string> {
-  const volumes = volumesOf(spec.template.spec).filter(isMadeByAgent);
-  return new Set(volumes.map(({ name }) => name));
-}
-
-/** The disks that stay where a VM is deleted without them, for people; undefined if there are none. */
-export function keptDisksNote({ madeDisks }: VmDefinition): string | undefined {
-  const paths = Object.values(madeDisks).map(({ path: file }) => file);
-  if (paths.length === 0) return undefined;
-  const [disk, it] = paths.length === 1 ? ['Its disk stays', 'it'] : ['Its disks stay', 'them'];
-  return `${disk}: ${paths.join(' and ')}; another VM can name ${it} as source.file, and rm removes ${it}, as vm delete --delete-disks would have done`;
 }

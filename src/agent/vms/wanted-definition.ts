@@ -1,8 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { withEjections } from '../../core/ejected-media.ts';
-import type { WantedVm } from '../../core/resources/parse-virtual-machine.ts';
+import { withMaskedFields } from '../../core/resources/field-mask.ts';
+import { parseVirtualMachine, type WantedVm } from '../../core/resources/parse-virtual-machine.ts';
 import { passwordSecretOf } from '../../core/resources/password-secret.ts';
 import { runStrategyOf, startsAtOnce } from '../../core/resources/run-strategy.ts';
+import { virtualMachine } from '../../core/resources/virtual-machine.ts';
 import { PASSWORD_FILE, USER_DATA_FILE, userDataDigestOf } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 
@@ -80,4 +82,17 @@ function withSecretsOf(
 export function wantedOf(definition: VmDefinition): WantedVm {
   const { name, namespace, uid, labels, annotations, spec } = definition;
   return { metadata: { name, namespace, uid, labels, annotations }, spec };
+}
+
+/** What a manifest wants of a VM, by the fields of the mask or whole; undefined for one that is not there. */
+export function wantedVm(
+  current: VmDefinition | undefined,
+  manifest: unknown,
+  mask: readonly string[] | undefined,
+): WantedVm {
+  if (mask === undefined || current === undefined) return parseVirtualMachine(manifest);
+  const { metadata, spec } = wantedOf(current);
+  return parseVirtualMachine(
+    withMaskedFields({ metadata, spec }, { ...(manifest as object) }, mask, virtualMachine),
+  );
 }

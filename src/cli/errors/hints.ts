@@ -28,7 +28,7 @@ const HINTS: Readonly<Record<Reason, string>> = {
   VM_NOT_ADOPTABLE:
     'Do what is said above on the node, then adopt it again; docs/adopt.md has what can be adopted',
   IMAGE_NOT_FOUND:
-    "Put the image on the node under the path of the spec, or correct the disk's path",
+    'Put the image on the node under the path of the spec, or correct the path or the digest',
   IMAGE_INVALID:
     'Correct the image or its volume in the spec as is said above; of a damaged qcow2 image qemu-img check PATH tells more',
   IMAGE_IN_USE: 'Stop the VM or the program that has the image open (on the node: fuser -v PATH)',
@@ -36,6 +36,9 @@ const HINTS: Readonly<Record<Reason, string>> = {
     "Move it to a folder that the node has for images, or have the node's administrator add its folder to images.folders (kernels: images.bootFolders; block devices: images.blockDevices) in the agent's configuration",
   IMAGE_NOT_READABLE:
     "Open what is named above to the user of QEMU, or mount it for writing; or move the image to one of images.folders where QEMU's user can read and write it",
+  IMAGE_FETCH_FAILED: 'Look whether the node reaches that address (curl there), and try again',
+  IMAGE_DIGEST_MISMATCH:
+    'Compare the digest with what its publisher says; the content may have been replaced',
   IMAGE_UNREACHABLE:
     'Bring back the storage that is named (on the node: findmnt, and its server), then try again; or name another image',
   NETWORK_NOT_FOUND:

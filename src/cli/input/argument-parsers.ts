@@ -160,3 +160,11 @@ export function dnsNameOrAddressArgument(text: string): string {
   if (ipVersionOf(text) !== 0 || DNS_NAME.test(text)) return text;
   throw new InvalidArgumentError('It must be an IP address or a host name, without a port.');
 }
+
+/** A digest, or its first digits. */
+export function digestArgument(text: string): string {
+  if (/^(sha256:)?[0-9a-f]{6,64}$/.test(text)) return text;
+  throw new InvalidArgumentError(
+    'It must be sha256: and at least 6 of the digits, as "novactl image list" has it.',
+  );
+}

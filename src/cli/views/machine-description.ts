@@ -35,6 +35,12 @@ export function machineFacts({ spec, status }: VmDocument): readonly Fact[] {
     ['Vsock', vsock && (vsock.cid ?? 'yes')],
     ['Hyper-V', hyperv && hypervText(hyperv)],
     ['SMBIOS', firmware?.smbios && Object.values(firmware.smbios).join(', ')],
+    ...(status?.volumes ?? []).map(
+      ({ name = '', imageSource, imageDigest = '' }): Fact => [
+        `Image of ${name}`,
+        imageSource && `${imageSource} (${imageDigest})`,
+      ],
+    ),
     ['User data', userData],
     ['Host name', cloudInit?.hostname],
     ['Instance ID', cloudInit?.instanceId],
@@ -74,7 +80,7 @@ export function volumesTable({ spec, status }: VmDocument): string {
       real?.target ?? volume?.target ?? '',
       volume === undefined ? '' : busOf(volume),
       isDrive && !path ? '' : (real?.format ?? volume?.format ?? ''),
-      volume?.size ?? '',
+      real?.size ?? volume?.size ?? '',
       volume?.shared === true ? 'yes' : 'no',
       path || (isDrive ? (real?.ejected === true ? '(ejected by the guest)' : '(empty)') : ''),
     ];

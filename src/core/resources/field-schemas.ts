@@ -24,6 +24,8 @@ export interface FieldMeta {
   readonly notSupported?: string;
   /** Values that the agent refuses, with why. */
   readonly notSupportedValues?: Readonly<Record<string, string>>;
+  /** The same for texts that begin so. */
+  readonly notSupportedPrefixes?: Readonly<Record<string, string>>;
   /** Kept, but without a meaning on one node; said in a warning. */
   readonly notApplicable?: string;
 }

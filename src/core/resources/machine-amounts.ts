@@ -32,7 +32,9 @@ export function nodeMemoryBytesOf(machine: WithResources): number {
 }
 
 /** What was rounded, for people; empty if nothing was. */
-export function roundingNotes(machine: Pick<Machine, 'resources' | 'volumes'>): readonly string[] {
+export function roundingNotes(
+  machine: Pick<Machine, 'resources' | 'image' | 'volumes'>,
+): readonly string[] {
   const { cpu, memory } = machine.resources;
   const notes: string[] = [];
   const vcpus = vcpusOf(machine);
@@ -44,6 +46,7 @@ export function roundingNotes(machine: Pick<Machine, 'resources' | 'volumes'>): 
     notes.push(`spec.template.spec.resources.memory ${memory} is rounded up to ${bytes / MIB}Mi`);
   }
   for (const { name, size } of volumesOf(machine).filter(isMadeByAgent)) {
+    if (size === undefined) continue;
     const bytes = diskBytesOf(size);
     if (parseBytes(size) === BigInt(bytes)) continue;
     const field = `spec.template.spec.${volumeFieldOf(machine, name)}`;

@@ -150,9 +150,8 @@ const display = z.strictObject({
 export const machine = z.strictObject({
   resources: resources.meta({ description: 'How much of the node it gets.' }),
   image: imageSource.optional().meta({
-    description: 'What its root disk is made from.',
-    notSupported:
-      'the agent cannot fetch images yet; name a file or block device in volumes, or leave it out for an empty disk',
+    description:
+      'What the disk `root` is made from, once; see [images](../images.md). The disk is of the size of the image, or of `resources.disk`.',
   }),
   networks: z
     .array(network)

@@ -30,7 +30,12 @@ function visit(
   if (value === undefined) return;
   if (typeof value === 'object' && value !== null && Object.keys(value).length === 0) return;
   const meta = metaOf(schema);
-  const why = meta.notSupported ?? meta.notSupportedValues?.[textOf(value)];
+  const why =
+    meta.notSupported ??
+    meta.notSupportedValues?.[textOf(value)] ??
+    Object.entries(meta.notSupportedPrefixes ?? {}).find(([prefix]) =>
+      textOf(value).startsWith(prefix),
+    )?.[1];
   if (why !== undefined) {
     found.refused.push({ field: fieldPath(at), description: `is not supported: ${why}` });
     return;

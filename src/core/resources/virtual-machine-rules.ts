@@ -154,12 +154,12 @@ function* sizeProblems(size: string | undefined): Generator<string> {
 }
 
 /** Of what the agent is to make. */
-function* makingProblems(volume: Volume, { resources }: Machine): Generator<SpecProblem> {
+function* makingProblems(volume: Volume, { resources, image }: Machine): Generator<SpecProblem> {
   const { name, source, size, kind, readOnly } = volume;
-  const hasDisk = name === ROOT_VOLUME && resources.disk !== undefined;
+  const hasDisk = name === ROOT_VOLUME && (resources.disk !== undefined || image !== undefined);
   if (hasDisk && source !== undefined) {
     const message =
-      'must be left out with resources.disk, which makes this disk anew; leave one of the two out';
+      'must be left out with resources.disk or image, which make this disk anew; leave one of the two out';
     yield { path: ['source'], message };
   }
   if (hasDisk && kind === 'cdrom') {
@@ -167,7 +167,7 @@ function* makingProblems(volume: Volume, { resources }: Machine): Generator<Spec
       'must be disk with resources.disk, which is the size of this volume; give the drive another name';
     yield { path: ['kind'], message };
   }
-  if (hasDisk && size !== undefined) {
+  if (name === ROOT_VOLUME && resources.disk !== undefined && size !== undefined) {
     const message = 'must be left out with resources.disk, which is the size of this volume';
     yield { path: ['size'], message };
   }
@@ -175,9 +175,10 @@ function* makingProblems(volume: Volume, { resources }: Machine): Generator<Spec
   if (source === undefined && size === undefined && kind !== 'cdrom' && !hasDisk) {
     yield { path: ['source'], message: 'is required, or a size to make it anew' };
   }
+  if (source?.image !== undefined) yield* imageProblems(volume);
   if (size === undefined) return;
   for (const message of sizeProblems(size)) yield { path: ['size'], message };
-  if (source !== undefined) {
+  if (source !== undefined && source.image === undefined) {
     yield {
       path: ['size'],
       message: 'must be left out with a source, which has a size of its own',
@@ -191,6 +192,18 @@ function* makingProblems(volume: Volume, { resources }: Machine): Generator<Spec
     yield {
       path: ['readOnly'],
       message: 'must be left out or false for a disk that is made empty',
+    };
+  }
+}
+
+function* imageProblems({ kind, readOnly }: Volume): Generator<SpecProblem> {
+  if (kind === 'cdrom') {
+    const message = 'is not possible for a cdrom yet; fetch it, and name the file';
+    yield { path: ['source', 'image'], message };
+  } else if (readOnly === true) {
+    yield {
+      path: ['readOnly'],
+      message: 'must be left out or false for a disk that is made from an image',
     };
   }
 }

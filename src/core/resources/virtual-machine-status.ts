@@ -129,6 +129,17 @@ export const virtualMachineStatus = z.strictObject({
           description:
             'Its guest has ejected what the spec names: the drive stays empty until that is put back with `novactl vm insert`, or the spec names another.',
         }),
+        size: z.string().optional().meta({
+          description: 'Size that the guest sees; only of disks that the agent has made.',
+        }),
+        imageSource: z.string().optional().meta({
+          description:
+            'Where the image was found that it was made from, without what signs the address.',
+        }),
+        imageDigest: z
+          .string()
+          .optional()
+          .meta({ description: 'Digest of that image, `sha256:` and 64 hexadecimal digits.' }),
       }),
     )
     .optional()

@@ -34,8 +34,8 @@ const volumeSource = z
         notSupported: 'the agent keeps no volumes yet; name a file or a block device',
       }),
     image: imageSource.optional().meta({
-      description: 'A copy of an image.',
-      notSupported: 'the agent cannot fetch images yet; name a file or a block device',
+      description:
+        'A disk that is made from an image, once, see [images](../images.md), of its size or of `size`; as qcow2 it stands on the image and takes only what its guest writes, as raw it is a copy.',
     }),
   })
   .refine((source) => Object.values(source).filter((part) => part !== undefined).length === 1, {
@@ -48,7 +48,7 @@ export const volume = z.strictObject({
   name: dnsLabel.meta({ description: 'Unique within the VM.' }),
   size: bytesQuantity.optional().meta({
     description:
-      'Size of a disk that the agent makes, empty: 1Mi to 64Ti, rounded up to whole sectors of 512 bytes. In the place of a source.',
+      'Size of a disk that the agent makes, empty in the place of a source, or from an image: 1Mi to 64Ti, rounded up to whole sectors of 512 bytes.',
   }),
   storageClass: z.string().min(1).optional().meta({
     description: 'Kubernetes StorageClass.',
@@ -139,8 +139,9 @@ export function busOf({ bus, kind }: Pick<Volume, 'bus' | 'kind'>): VolumeBus {
 }
 
 /** The format that QEMU reads a volume in. */
-export function formatOf(volume: Pick<Volume, 'format' | 'size'>): VolumeFormat {
-  return volume.format ?? (volume.size === undefined ? 'raw' : 'qcow2');
+export function formatOf(volume: Pick<Volume, 'format' | 'size' | 'source'>): VolumeFormat {
+  const isMade = volume.size !== undefined || volume.source?.image !== undefined;
+  return volume.format ?? (isMade ? 'qcow2' : 'raw');
 }
 
 export function isReadOnly({ kind, readOnly }: Pick<Volume, 'kind' | 'readOnly'>): boolean {

@@ -8,29 +8,43 @@ export const ROOT_VOLUME = 'root';
 /** What disks are made of, and guests count them in. */
 const SECTOR_BYTES = 512n;
 
-/** The disks and drives of a machine, with that of `resources.disk`, which is the first one unless the volumes have it. */
-export function volumesOf({ resources, volumes = [] }: Pick<Machine, 'resources' | 'volumes'>) {
+/** The disks and drives of a machine, with that of `resources.disk` or `image`, which is the first one unless the volumes have it. */
+export function volumesOf({
+  resources,
+  image,
+  volumes = [],
+}: Pick<Machine, 'resources' | 'image' | 'volumes'>) {
   const { disk } = resources;
-  if (disk === undefined) return volumes;
+  if (disk === undefined && image === undefined) return volumes;
+  const made = {
+    ...(disk === undefined ? {} : { size: disk }),
+    ...(image === undefined ? {} : { source: { image } }),
+  };
   const own = volumes.find(({ name }) => name === ROOT_VOLUME);
   if (own === undefined) {
-    const root: Volume = { name: ROOT_VOLUME, kind: 'disk', cache: 'none', size: disk };
+    const root: Volume = { name: ROOT_VOLUME, kind: 'disk', cache: 'none', ...made };
     return [root, ...volumes];
   }
   // One that is found already, or is nothing that could be made, stays as it is.
-  if (own.source !== undefined || own.size !== undefined) return volumes;
-  return volumes.map((volume) => (volume === own ? { ...own, size: disk } : volume));
+  if (own.source !== undefined) return volumes;
+  if (own.size !== undefined && disk !== undefined) return volumes;
+  return volumes.map((volume) => (volume === own ? { ...own, ...made } : volume));
 }
 
 /** Where a manifest says of a volume what there is to be said, below the machine. */
-export function volumeFieldOf({ volumes = [] }: Pick<Machine, 'volumes'>, name: string): string {
+export function volumeFieldOf(
+  { resources, volumes = [] }: Pick<Machine, 'resources' | 'volumes'>,
+  name: string,
+): string {
   const index = volumes.findIndex((volume) => volume.name === name);
-  return index < 0 ? 'resources.disk' : `volumes[${index}]`;
+  if (index >= 0) return `volumes[${index}]`;
+  return resources.disk === undefined ? 'image' : 'resources.disk';
 }
 
 /** Whether the agent makes it. */
-export function isMadeByAgent(volume: Volume): volume is Volume & { readonly size: string } {
-  return volume.source === undefined && volume.size !== undefined && volume.kind === 'disk';
+export function isMadeByAgent({ source, size, kind }: Volume): boolean {
+  if (kind !== 'disk') return false;
+  return source === undefined ? size !== undefined : source.image !== undefined;
 }
 
 /** Bytes that the guest of a disk of this size sees: whole sectors. */

@@ -1,7 +1,13 @@
 import { createInterface } from 'node:readline';
 import { AgentError } from '../../core/errors.ts';
-import type { ImageAnswer, ImageProcessSettings, ImageQuestion } from './image-protocol.ts';
+import type {
+  ImageAnswer,
+  ImageProcessSettings,
+  ImageQuestion,
+  StoreQuestion,
+} from './image-protocol.ts';
 import { LocalDiskFiles } from './local-disk-files.ts';
+import { LocalImageStore } from './local-image-store.ts';
 import { QemuImgInspector } from './qemu-img-inspector.ts';
 
 /*
@@ -33,6 +39,31 @@ function work(question: ImageQuestion): Promise<unknown> {
       return disks.isLocal(question.folder, NEVER);
     case 'availableBytes':
       return disks.availableBytes(question.folder, NEVER);
+    default:
+      return workOnImages(question);
+  }
+}
+
+function workOnImages(question: StoreQuestion): Promise<unknown> {
+  const { folder } = question;
+  const store = new LocalImageStore({ ...settings, folder });
+  switch (question.verb) {
+    case 'prepareImages':
+      return store.prepare(NEVER);
+    case 'admitImage':
+      return store.admit(question.request, NEVER);
+    case 'discardFetched':
+      return store.discard(question.path);
+    case 'listImages':
+      return store.list(NEVER);
+    case 'noteImage':
+      return store.note(question.digest, question.note, NEVER);
+    case 'removeImage':
+      return store.remove(question.digest, NEVER);
+    case 'verifyImage':
+      return store.verify(question.digest, NEVER);
+    case 'tidyImages':
+      return store.tidy(question.wanted, NEVER);
     default:
       throw new Error(`No question: ${JSON.stringify(question satisfies never)}`);
   }

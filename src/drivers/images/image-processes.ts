@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { AgentError } from '../../core/errors.ts';
 import { Slots } from '../../core/slots.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
@@ -19,11 +20,20 @@ export interface ImageProcessesOptions extends ImageProcessSettings {
 }
 
 const DEFAULT_TIMEOUT_MS = 10_000;
+/** Of what reads or writes whole images. */
+const LONG_TIMEOUT_MS = 2 * 60 * 60 * 1000;
 const MAX_HANGING = 8;
 /** More at once would only take each other's time, until storage that is well counts as gone. */
 const MAX_AT_ONE_PLACE = 4;
+/** Of what reads or writes whole images: two keep most storage busy. */
+const MAX_LONG_AT_ONE_PLACE = 2;
 /** Kept for the next question; each takes some 40 MiB, and is there again in a tenth of a second. */
 const KEEP_MS = 2_000;
+
+export interface AskOptions {
+  /** Of what takes minutes by itself. */
+  readonly isLong?: boolean;
+}
 
 /**
  * Works on images in processes of their own, so that storage that has gone away keeps nobody but who asks for what is on it. A
@@ -49,50 +59,88 @@ export class ImageProcesses implements Disposable {
     for (const each of this.#idle.splice(0)) each.kill();
   }
 
-  /** `unreachable` where the storage of the path does not answer. Fails as the work on it does. */
-  async ask(path: string, question: ImageQuestion, signal: AbortSignal): Promise<Answered> {
+  /** `unreachable` where the storage of the path does not answer in time. Fails as the work on it does. */
+  async ask(
+    path: string,
+    question: ImageQuestion,
+    signal: AbortSignal,
+    { isLong = false }: AskOptions = {},
+  ): Promise<Answered> {
     signal.throwIfAborted();
     const place = placeOf(path);
-    const queue = this.#queues.get(place) ?? new Queue();
-    this.#queues.set(place, queue);
+    // Whatever takes long keeps nobody waiting but its like, and ends no sooner than the storage lets it.
+    const lane = isLong ? `${place} at length` : place;
+    const queue = this.#queues.get(lane) ?? new Queue(isLong);
+    this.#queues.set(lane, queue);
     try {
       await using _slot = await queue.slots.take(AbortSignal.any([signal, queue.silence.signal]));
-      return await this.#askAt(place, queue, question, signal);
+      using silence = isLong ? this.#watch(path) : undefined;
+      const answer = await this.#askAt(lane, queue, question, signal, silence?.signal);
+      return answer ?? unreachable(place);
     } catch (error) {
       signal.throwIfAborted();
       if (error !== SILENT) throw error;
       return unreachable(place);
     } finally {
-      const isIdle = queue.slots.free === MAX_AT_ONE_PLACE;
-      if (isIdle && this.#queues.get(place) === queue) this.#queues.delete(place);
+      const isIdle = queue.slots.free === queue.slots.count;
+      if (isIdle && this.#queues.get(lane) === queue) this.#queues.delete(lane);
     }
   }
 
   async #askAt(
-    place: string,
+    lane: string,
     queue: Queue,
     question: ImageQuestion,
     signal: AbortSignal,
-  ): Promise<Answered> {
+    silence: AbortSignal | undefined,
+  ): Promise<Answered | undefined> {
     const { timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
-    if (this.#hanging.isAt(place) || this.#hanging.areTooMany) return unreachable(place);
+    if (this.#hanging.isAt(lane) || this.#hanging.areTooMany) return undefined;
     const process = this.#takeIdle() ?? new ImageProcess(this.#options);
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+    const deadline = AbortSignal.any([
+      signal,
+      ...(silence === undefined ? [] : [silence]),
+      AbortSignal.timeout(queue.isLong ? LONG_TIMEOUT_MS : timeoutMs),
+    ]);
     let answer: ImageAnswer;
     try {
       answer = await untilAborted(process.ask(question), deadline);
     } catch (error) {
-      this.#end(process, place);
+      this.#end(process, lane);
       signal.throwIfAborted();
       if (!deadline.aborted) throw error;
       queue.tellAll();
-      return unreachable(place);
+      return undefined;
     }
     this.#keep(process);
     if ('failure' in answer) {
       throw new AgentError(answer.failure.reason, answer.failure.message);
     }
     return { found: answer.found };
+  }
+
+  /** Aborted once the storage of a path does not answer any more: nobody is to wait for hours to find that out. */
+  #watch(path: string): Disposable & { readonly signal: AbortSignal } {
+    const silence = new AbortController();
+    const over = new AbortController();
+    const question: ImageQuestion = { verb: 'availableBytes', folder: dirname(path) };
+    const look = async (): Promise<void> => {
+      const answer = await this.ask(path, question, over.signal);
+      if ('unreachable' in answer) silence.abort(SILENT);
+    };
+    // Whatever else it fails with is told by what is waited for.
+    const timer = setInterval(() => void look().catch(() => undefined), this.#watchMs);
+    return {
+      signal: silence.signal,
+      [Symbol.dispose]: () => {
+        clearInterval(timer);
+        over.abort();
+      },
+    };
+  }
+
+  get #watchMs(): number {
+    return 3 * (this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
   }
 
   #takeIdle(): ImageProcess | undefined {
@@ -102,8 +150,8 @@ export class ImageProcesses implements Disposable {
     }
   }
 
-  #end(process: ImageProcess, place: string): void {
-    this.#hanging.add(process.process, place);
+  #end(process: ImageProcess, lane: string): void {
+    this.#hanging.add(process.process, lane);
     process.kill();
   }
 
@@ -123,8 +171,14 @@ const SILENT = new Error('The storage has not answered somebody else');
 
 /** Those who ask for what is at one place. */
 class Queue {
-  readonly slots = new Slots(MAX_AT_ONE_PLACE);
+  readonly isLong: boolean;
+  readonly slots: Slots;
   silence = new AbortController();
+
+  constructor(isLong: boolean) {
+    this.isLong = isLong;
+    this.slots = new Slots(isLong ? MAX_LONG_AT_ONE_PLACE : MAX_AT_ONE_PLACE);
+  }
 
   /** The others need not find out one after another. */
   tellAll(): void {

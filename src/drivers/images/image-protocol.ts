@@ -3,6 +3,7 @@ import type { MadeDisk } from '../../core/made-disks.ts';
 import { siblingModule } from '../../core/sibling-module.ts';
 import type { NewDisk } from '../disk-files.ts';
 import type { FileOwner } from '../hypervisor-host.ts';
+import type { AdmitRequest, ImageNote } from '../image-store.ts';
 import type { ImageQuery } from '../images.ts';
 import type { QemuImgInspectorOptions } from './qemu-img-inspector.ts';
 
@@ -19,7 +20,20 @@ export type ImageQuestion =
   | { readonly verb: 'listDisks'; readonly folder: string }
   | { readonly verb: 'isUnusedDisk'; readonly disk: Pick<MadeDisk, 'path' | 'format'> }
   | { readonly verb: 'isLocalFolder'; readonly folder: string }
-  | { readonly verb: 'availableBytes'; readonly folder: string };
+  | { readonly verb: 'availableBytes'; readonly folder: string }
+  | StoreQuestion;
+
+/** Of the images in a folder. */
+export type StoreQuestion = { readonly folder: string } & (
+  | { readonly verb: 'prepareImages' }
+  | { readonly verb: 'admitImage'; readonly request: AdmitRequest }
+  | { readonly verb: 'discardFetched'; readonly path: string }
+  | { readonly verb: 'listImages' }
+  | { readonly verb: 'noteImage'; readonly digest: string; readonly note: ImageNote }
+  | { readonly verb: 'removeImage'; readonly digest: string }
+  | { readonly verb: 'verifyImage'; readonly digest: string }
+  | { readonly verb: 'tidyImages'; readonly wanted: readonly string[] }
+);
 
 /** A line of its output: what the verb of the contract gives, absent where that is nothing. */
 export type ImageAnswer =

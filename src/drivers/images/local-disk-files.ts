@@ -1,14 +1,16 @@
 import { execFile } from 'node:child_process';
 import type { StatsFs } from 'node:fs';
-import { access, link, mkdir, open, readdir, rm, statfs, unlink } from 'node:fs/promises';
+import { link, mkdir, open, readdir, rm, statfs, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { AgentError } from '../../core/errors.ts';
 import { codeOf } from '../../core/file-words.ts';
 import { isLocalFileSystem } from '../../core/local-file-system.ts';
-import type { MadeDisk } from '../../core/made-disks.ts';
+import type { DiskImage, MadeDisk } from '../../core/made-disks.ts';
 import * as z from '../../core/zod.ts';
 import type { DiskFiles, NewDisk } from '../disk-files.ts';
+import { sizeText } from './image-kinds.ts';
+import { exists, storageError, syncFolder } from './storage-errors.ts';
 
 export interface LocalDiskFilesOptions {
   readonly binary?: string;
@@ -21,9 +23,10 @@ const DEADLINE_MS = 10_000;
 const infoSchema = z.object({
   format: z.string(),
   'virtual-size': z.number(),
+  'backing-filename': z.string().optional(),
   snapshots: z.array(z.unknown()).default([]),
 });
-const mapSchema = z.array(z.object({ data: z.boolean() }));
+const mapSchema = z.array(z.object({ data: z.boolean(), present: z.boolean(), depth: z.number() }));
 
 /** Makes disks by qemu-img and by the file system. Storage that hangs keeps it for ever. */
 export class LocalDiskFiles implements DiskFiles {
@@ -40,11 +43,12 @@ export class LocalDiskFiles implements DiskFiles {
       await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
       const isThere = (await exists(disk.path)) || !(await this.#place(disk, signal));
       if (isThere) return await this.#accept(disk, signal);
+      await this.#refuseWithoutImage(disk);
       // A VM that is there must find its disk after a power cut.
       await syncFolder(folder);
       return 'made';
     } catch (error) {
-      throw cannot('make', disk.path, error);
+      throw storageError('make', disk.path, error);
     }
   }
 
@@ -56,7 +60,7 @@ export class LocalDiskFiles implements DiskFiles {
       await unlink(file);
       await syncFolder(path.dirname(file));
     } catch (error) {
-      if (codeOf(error) !== 'ENOENT') throw cannot('remove', file, error);
+      if (codeOf(error) !== 'ENOENT') throw storageError('remove', file, error);
     }
   }
 
@@ -67,7 +71,7 @@ export class LocalDiskFiles implements DiskFiles {
       return entries.filter((entry) => entry.isFile()).map(({ name }) => path.join(folder, name));
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return [];
-      throw cannot('list', folder, error);
+      throw storageError('list', folder, error);
     }
   }
 
@@ -79,7 +83,12 @@ export class LocalDiskFiles implements DiskFiles {
     try {
       // Refused for one that somebody has open.
       const output = await this.#run(['map', '--output=json', '-f', format, file], signal);
-      if (mapSchema.parse(JSON.parse(output)).some(({ data }) => data)) return false;
+      const extents = mapSchema.parse(JSON.parse(output));
+      // Zeros that were written hide what is in the image behind it. All of a raw file is present.
+      const isWritten = extents.some(
+        ({ data, present, depth }) => depth === 0 && (data || (present && format === 'qcow2')),
+      );
+      if (isWritten) return false;
       // Of snapshots in the file itself, the map of what is on top tells nothing.
       const info = await this.#run(['info', '--output=json', '-f', format, file], signal);
       return infoSchema.parse(JSON.parse(info)).snapshots.length === 0;
@@ -118,29 +127,55 @@ export class LocalDiskFiles implements DiskFiles {
     }
   }
 
-  async #write(
-    { format, bytes, owner }: NewDisk,
-    file: string,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #write(disk: NewDisk, file: string, signal: AbortSignal): Promise<void> {
+    const { format, bytes, image, owner } = disk;
+    if (image !== undefined) await refuseUnfit(disk, image);
     // Nobody may read it before it is root's alone.
     await using handle = await open(file, 'wx', 0o600);
-    if (format === 'raw') {
-      await handle.truncate(bytes);
+    if (format === 'qcow2') {
+      const behind = image === undefined ? [] : ['-F', image.format, '-b', image.path];
+      await this.#run(['create', '-q', '-f', format, ...behind, file, String(bytes)], signal);
     } else {
-      await this.#run(['create', '-q', '-f', format, file, String(bytes)], signal);
+      if (image !== undefined) await this.#copy(image, file, signal);
+      await handle.truncate(bytes);
     }
     await handle.sync();
     // libvirt may be set not to give QEMU the files that it needs.
     if (owner !== undefined) await handle.chown(owner.uid, owner.gid);
   }
 
+  /** Takes as long as the image is large; whoever cannot wait ends this process. */
+  async #copy({ path: from, format }: DiskImage, file: string, signal: AbortSignal): Promise<void> {
+    await this.#run(['convert', '-q', '-f', format, '-O', 'raw', from, file], signal, 0);
+  }
+
+  /**
+   * Whoever removes an image looks for disks on it once it is away; here the image is looked for once the disk is there. So one of
+   * the two finds out.
+   */
+  async #refuseWithoutImage(disk: NewDisk): Promise<void> {
+    if (disk.image === undefined || disk.format !== 'qcow2') return;
+    if (await exists(disk.image.path)) return;
+    await rm(disk.path, { force: true });
+    throw noImage(disk.path, disk.image);
+  }
+
   /** One that is there is not made anew, whatever is on it. */
   async #accept(disk: NewDisk, signal: AbortSignal): Promise<'there'> {
-    const { path: file, format, bytes } = disk;
+    const { path: file, format, bytes, image } = disk;
     const found = await this.#describe(disk, signal);
     if (found === undefined) {
       throw refused(file, `there is a file that is no ${format} image; move it away`);
+    }
+    // What was copied into a raw disk cannot be told any more.
+    const behind = format === 'qcow2' ? image?.path : undefined;
+    if (found.behind !== behind) {
+      const stands = found.behind === undefined ? 'on no image' : `on ${found.behind}`;
+      const wanted = behind === undefined ? 'on none' : `on ${behind}`;
+      throw refused(
+        file,
+        `there is a disk that stands ${stands}, and one ${wanted} is wanted; move it away`,
+      );
     }
     if (found.bytes === bytes) return 'there';
     const text = `there is a ${format} disk of ${found.bytes} bytes, and one of ${bytes} is wanted; move it away, or ask for its size`;
@@ -150,22 +185,26 @@ export class LocalDiskFiles implements DiskFiles {
   async #describe(
     { path: file, format }: NewDisk,
     signal: AbortSignal,
-  ): Promise<{ readonly bytes: number } | undefined> {
+  ): Promise<{ readonly bytes: number; readonly behind: string | undefined } | undefined> {
     try {
       // The format is never guessed. A guest may run with it.
       const output = await this.#run(['info', '-U', '--output=json', '-f', format, file], signal);
-      const { 'virtual-size': bytes } = infoSchema.parse(JSON.parse(output));
-      return { bytes };
+      const found = infoSchema.parse(JSON.parse(output));
+      return { bytes: found['virtual-size'], behind: found['backing-filename'] };
     } catch {
       signal.throwIfAborted();
       return undefined;
     }
   }
 
-  async #run(given: readonly string[], signal: AbortSignal): Promise<string> {
+  async #run(
+    given: readonly string[],
+    signal: AbortSignal,
+    timeout = DEADLINE_MS,
+  ): Promise<string> {
     const options = {
       signal,
-      timeout: DEADLINE_MS,
+      timeout,
       env: { LC_ALL: 'C', PATH: process.env['PATH'] },
     };
     const { stdout } = await promisify(execFile)(this.#binary, given, options);
@@ -179,58 +218,26 @@ async function fileSystemOf(folder: string): Promise<StatsFs> {
     try {
       return await statfs(current);
     } catch (error) {
-      if (codeOf(error) !== 'ENOENT' || current === '/') throw cannot('look at', folder, error);
+      if (codeOf(error) !== 'ENOENT' || current === '/')
+        throw storageError('look at', folder, error);
     }
   }
 }
 
-async function exists(file: string): Promise<boolean> {
-  try {
-    await access(file);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return false;
-    throw error;
-  }
+async function refuseUnfit({ path: file, bytes }: NewDisk, image: DiskImage): Promise<void> {
+  if (!(await exists(image.path))) throw noImage(file, image);
+  if (bytes >= image.bytes) return;
+  const text = `its image ${image.source} is of ${sizeText(image.bytes)}, and the disk of ${sizeText(bytes)}; ask for as much at least`;
+  throw refused(file, text);
 }
 
-async function syncFolder(folder: string): Promise<void> {
-  await using handle = await open(folder, 'r');
-  await handle.sync();
+function noImage(file: string, { source, path: at }: DiskImage): AgentError {
+  return new AgentError(
+    'IMAGE_NOT_FOUND',
+    `Cannot make the disk ${file}: its image ${source} is not there any more (${at}); fetch it again`,
+  );
 }
 
 function refused(file: string, text: string): AgentError {
   return new AgentError('IMAGE_INVALID', `Cannot make the disk ${file}: ${text}`);
-}
-
-function cannot(verb: string, file: string, error: unknown): unknown {
-  if (error instanceof AgentError) return error;
-  const code = codeOf(error);
-  const complaint = stderrOf(error);
-  const isFull =
-    code === 'ENOSPC' || code === 'EDQUOT' || complaint.includes('No space left on device');
-  const why = complaint === '' ? (WORDS[code] ?? code) : complaint;
-  return new AgentError(
-    isFull ? 'STORAGE_FULL' : 'IMAGE_NOT_READABLE',
-    `Cannot ${verb} ${file}: ${isFull ? 'its file system is full; make room there' : why}`,
-    { cause: error },
-  );
-}
-
-const NO_FOLDER = 'it leads through a file that is no folder';
-
-const WORDS: Readonly<Record<string, string>> = {
-  EROFS: 'its file system is mounted read-only on this node; mount it for writing',
-  EACCES: 'the agent may not write there, which root may; look at the export of that storage',
-  EPERM: 'it is immutable, or in a folder that is; end that with chattr -i',
-  EISDIR: 'it is a folder',
-  EEXIST: NO_FOLDER,
-  ENOTDIR: NO_FOLDER,
-  EFBIG: 'its file system holds no file of that size; ask for less, or for the format qcow2',
-};
-
-/** What qemu-img says, without its name. */
-function stderrOf(error: unknown): string {
-  const stderr = error instanceof Error && 'stderr' in error ? String(error.stderr) : '';
-  return stderr.trim().replace(/^qemu-img: /, '');
 }

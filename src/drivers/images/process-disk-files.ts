@@ -1,7 +1,7 @@
 import { AgentError } from '../../core/errors.ts';
 import type { MadeDisk } from '../../core/made-disks.ts';
 import type { DiskFiles, NewDisk } from '../disk-files.ts';
-import type { ImageProcesses } from './image-processes.ts';
+import type { AskOptions, ImageProcesses } from './image-processes.ts';
 import type { ImageQuestion } from './image-protocol.ts';
 
 /** Makes and removes disks, and waits for no storage that has gone away. */
@@ -13,7 +13,9 @@ export class ProcessDiskFiles implements DiskFiles {
   }
 
   make(disk: NewDisk, signal: AbortSignal): Promise<'made' | 'there'> {
-    return this.#ask<'made' | 'there'>(disk.path, { verb: 'makeDisk', disk }, signal);
+    // Its image is copied whole.
+    const isLong = disk.format === 'raw' && disk.image !== undefined;
+    return this.#ask(disk.path, { verb: 'makeDisk', disk }, signal, { isLong });
   }
 
   async remove(path: string, signal: AbortSignal): Promise<void> {
@@ -41,8 +43,13 @@ export class ProcessDiskFiles implements DiskFiles {
     return this.#ask<number>(folder, { verb: 'availableBytes', folder }, signal);
   }
 
-  async #ask<T>(path: string, question: ImageQuestion, signal: AbortSignal): Promise<T> {
-    const answer = await this.#processes.ask(path, question, signal);
+  async #ask<T>(
+    path: string,
+    question: ImageQuestion,
+    signal: AbortSignal,
+    options?: AskOptions,
+  ): Promise<T> {
+    const answer = await this.#processes.ask(path, question, signal, options);
     if ('found' in answer) return answer.found as T;
     const { reason, text } = answer.unreachable;
     throw new AgentError(reason, `Cannot work on ${path}: ${text}`);

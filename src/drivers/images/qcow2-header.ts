@@ -13,6 +13,10 @@ export interface Qcow2Header {
   /** Undefined where QEMU would guess from the content. */
   readonly backingFormat: string | undefined;
   readonly hasDataFile: boolean;
+  /** As written; undefined where there is none, or it has no name. */
+  readonly dataFile: string | undefined;
+  /** Without which the image cannot be read, and that are none of these. */
+  readonly unknownFeatures: boolean;
   readonly encrypted: boolean;
   readonly corrupt: boolean;
 }
@@ -28,6 +32,8 @@ const BACKING_FORMAT = 0xe2_79_2a_ca;
 const DATA_FILE = 0x44_41_54_41;
 const CORRUPT_BIT = 2;
 const DATA_FILE_BIT = 4;
+/** Dirty, corrupt, data file, compression type and extended L2 entries. */
+const KNOWN_BITS = 0b1_1111;
 /** QEMU's own limit. */
 const MAX_BACKING_NAME = 1023;
 
@@ -49,8 +55,8 @@ export function readQcow2Header(start: Buffer): Qcow2Header | undefined {
   const nameOffset = Number(start.readBigUInt64BE(8));
   const nameLength = nameOffset === 0 ? 0 : start.readUInt32BE(16);
   if (nameLength > MAX_BACKING_NAME || nameOffset + nameLength > start.length) return undefined;
-  // The feature bits in use all lie in the lower half.
   const features = version === 3 ? start.readUInt32BE(76) : 0;
+  const upperFeatures = version === 3 ? start.readUInt32BE(72) : 0;
   const headerLength = version === 3 ? start.readUInt32BE(100) : 72;
   if (version === 3 && headerLength < 104) return undefined;
   const extensions = readExtensions(start, headerLength, nameOffset);
@@ -60,6 +66,8 @@ export function readQcow2Header(start: Buffer): Qcow2Header | undefined {
       nameLength === 0 ? undefined : start.toString('utf8', nameOffset, nameOffset + nameLength),
     backingFormat: extensions.get(BACKING_FORMAT)?.toString('utf8'),
     hasDataFile: (features & DATA_FILE_BIT) !== 0 || extensions.has(DATA_FILE),
+    dataFile: extensions.get(DATA_FILE)?.toString('utf8'),
+    unknownFeatures: upperFeatures !== 0 || (features & ~KNOWN_BITS) !== 0,
     encrypted: start.readUInt32BE(32) !== 0,
     corrupt: (features & CORRUPT_BIT) !== 0,
   };

@@ -47,7 +47,7 @@ export class ServedNode implements AsyncDisposable {
     const node = stack.use(await OneNode.open({ ...options, peers }));
     const { vms, consoles, migrations, incoming, operations, ownershipManager, shutdown } =
       node.agent;
-    const { node: itself, guests } = node.agent;
+    const { node: itself, guests, images } = node.agent;
     node.agent.run();
     const socket = path.join(folder, 'agent.sock');
     const server = stack.use(
@@ -57,6 +57,7 @@ export class ServedNode implements AsyncDisposable {
         vms,
         consoles,
         guests,
+        images,
         migrations,
         incoming,
         operations,

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
+import type { DiskImage } from '../../../src/core/made-disks.ts';
 import type { NewDisk } from '../../../src/drivers/disk-files.ts';
 import { ImageProcesses } from '../../../src/drivers/images/image-processes.ts';
 import { LocalDiskFiles } from '../../../src/drivers/images/local-disk-files.ts';
@@ -21,11 +22,21 @@ function writeInto(file: string): void {
   execFileSync('qemu-io', ['-f', format, '-c', 'write -P 7 1M 64k', file]);
 }
 
+async function makeImage(folder: Folder, bytes: number): Promise<DiskImage> {
+  const image = folder.own('image.qcow2');
+  execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', image, String(bytes)]);
+  writeInto(image);
+  const known = { source: 'https://example.org/a', digest: 'sha256:a', format: 'qcow2' } as const;
+  return Promise.resolve({ ...known, path: image, bytes });
+}
+
 testDiskFiles('disk files of this process', async () => {
   const folder = await Folder.make();
   return {
     files: new LocalDiskFiles(),
     folder: folder.own('disks'),
+    makeImage: (bytes) => makeImage(folder, bytes),
+    removeImage: rm,
     write: async (file) => Promise.resolve(writeInto(file)),
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };
@@ -42,6 +53,8 @@ testDiskFiles('disk files of other processes', async () => {
   return {
     files: new ProcessDiskFiles(processes),
     folder: folder.own('disks'),
+    makeImage: (bytes) => makeImage(folder, bytes),
+    removeImage: rm,
     write: async (file) => Promise.resolve(writeInto(file)),
     [Symbol.asyncDispose]: async () => {
       processes[Symbol.dispose]();

@@ -27,6 +27,7 @@ import { VirtualMachineServiceClient } from '../../../src/gen/novacron/agent/v1/
 import { PeerServiceClient } from '../../../src/gen/novacron/peer/v1/peer.ts';
 import { FakeConsoleService } from '../../fakes/fake-console-service.ts';
 import { FakeGuestService } from '../../fakes/fake-guest-service.ts';
+import { FakeImageService } from '../../fakes/fake-image-service.ts';
 import { FakeIncomingService } from '../../fakes/fake-incoming-service.ts';
 import { FakeMigrationService } from '../../fakes/fake-migration-service.ts';
 import { FakeNodeService } from '../../fakes/fake-node-service.ts';
@@ -47,6 +48,7 @@ export class RpcHarness implements AsyncDisposable {
   readonly vms: FakeVmService;
   readonly consoles = new FakeConsoleService();
   readonly guests = new FakeGuestService();
+  readonly images = new FakeImageService();
   readonly migrations = new FakeMigrationService();
   readonly incoming = new FakeIncomingService();
   readonly ownership = new FakeOwnershipService();
@@ -126,6 +128,7 @@ export class RpcHarness implements AsyncDisposable {
       vms: this.vms,
       consoles: this.consoles,
       guests: this.guests,
+      images: this.images,
       migrations: this.migrations,
       incoming: this.incoming,
       ownership: this.ownership,

@@ -96,6 +96,7 @@ test('a creation leads straight from the reconciler to the drivers', async () =>
   assert.deepEqual(recorder.find('domains.define')?.files, [
     'agent/reconcile/reconciler.ts',
     'agent/operations/operation-controller.ts',
+    'agent/vms/vm-images.ts',
     'agent/vms/vm-operations.ts',
     'agent/vms/vm-manager.ts',
     'agent/vms/vm-creator.ts',

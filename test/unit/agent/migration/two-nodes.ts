@@ -33,6 +33,8 @@ import { FakeDiskFiles } from '../../../fakes/fake-disk-files.ts';
 import { FakeHookRunner } from '../../../fakes/fake-hook-runner.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
+import { FakeImageFetcher } from '../../../fakes/fake-image-fetcher.ts';
+import { FakeImageStore } from '../../../fakes/fake-image-store.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
 import { FakeNodeSecrets } from '../../../fakes/fake-node-secrets.ts';
 import { FakePrivateFiles } from '../../../fakes/fake-private-files.ts';
@@ -227,6 +229,9 @@ export class TestNode {
       images: this.images,
       diskFiles: life.guard('diskFiles', this.diskFiles),
       diskFolder: '/srv/disks',
+      imageStore: new FakeImageStore(this.images, this.diskFiles, '/srv/disks'),
+      imageFetcher: new FakeImageFetcher(),
+      imageLimits: { maxImageBytes: 2 ** 40, cacheBytes: 2 ** 36 },
       bridges: this.bridges,
       diskProbe: life.guard('diskProbe', this.storage.probeOf(nodeName)),
       hooks: life.guard('hooks', this.hooks),

@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { AgentError, isReason, type Reason } from '../../../../src/core/errors.ts';
 import type { WantedVm } from '../../../../src/core/resources/parse-virtual-machine.ts';
 import type { ImageInfo } from '../../../../src/drivers/images.ts';
+import { fakeQcow2 } from '../../../fakes/fake-image-fetcher.ts';
 import { MemoryJournal } from '../../../fakes/memory-journal.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { until } from '../../../fixtures/until.ts';
@@ -132,9 +133,18 @@ function withHook(request: WantedVm): WantedVm {
   return withMachine(request, { lifecycle: { preStart: { exec: { command: [HOOK] } } } });
 }
 
+function withImage(request: WantedVm, digest?: string): WantedVm {
+  const source = 'https://images.example/web.qcow2';
+  const image = digest === undefined ? { source } : { source, digest };
+  return withMachine(request, { image, volumes: [] });
+}
+
 const CREATE = {
   foretold: {
     ...OF_ITS_PARTS,
+    IMAGE_FETCH_FAILED: (attempt) => {
+      attempt.request = withImage(attempt.request);
+    },
     HOOK_NOT_ALLOWED: (attempt) => {
       attempt.node.hooks.setProblem(HOOK, 'it does not exist; put it there');
       attempt.request = withHook(attempt.request);
@@ -172,6 +182,11 @@ const CREATE = {
     ...AWAY,
   },
   found: {
+    IMAGE_DIGEST_MISMATCH: (attempt) => {
+      const { contents } = attempt.node.fetcher;
+      contents.set('https://images.example/web.qcow2', { content: fakeQcow2(2 ** 20) });
+      attempt.request = withImage(attempt.request, `sha256:${'0'.repeat(64)}`);
+    },
     ...OF_THE_NODE('define'),
     HOOK_FAILED: (attempt) => {
       attempt.node.hooks.setOutcome(HOOK, { failure: 'ended with exit code 3', output: 'no' });

@@ -12,6 +12,7 @@ import { ServerReflectionService as ServerReflectionAlpha } from '../../../../sr
 import { ConsoleServiceService } from '../../../../src/gen/novacron/agent/v1/console.ts';
 import { EventServiceService } from '../../../../src/gen/novacron/agent/v1/event.ts';
 import { GuestServiceService } from '../../../../src/gen/novacron/agent/v1/guest.ts';
+import { ImageServiceService } from '../../../../src/gen/novacron/agent/v1/image.ts';
 import { MigrationServiceService } from '../../../../src/gen/novacron/agent/v1/migration.ts';
 import { NodeServiceService } from '../../../../src/gen/novacron/agent/v1/node.ts';
 import { OperationServiceService } from '../../../../src/gen/novacron/agent/v1/operation.ts';
@@ -24,6 +25,7 @@ const OURS = [
   GuestServiceService,
   MigrationServiceService,
   EventServiceService,
+  ImageServiceService,
   NodeServiceService,
   OperationServiceService,
   PeerServiceService,
@@ -46,6 +48,7 @@ test('every proto service of ours is in that comparison', () => {
       'agent/v1/console',
       'agent/v1/guest',
       'agent/v1/event',
+      'agent/v1/image',
       'agent/v1/migration',
       'agent/v1/node',
       'agent/v1/operation',

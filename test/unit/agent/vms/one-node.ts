@@ -29,6 +29,8 @@ import { FakeDiskFiles } from '../../../fakes/fake-disk-files.ts';
 import { FakeHookRunner } from '../../../fakes/fake-hook-runner.ts';
 import { fakeHost } from '../../../fakes/fake-host.ts';
 import { FakeHypervisor } from '../../../fakes/fake-hypervisor.ts';
+import { FakeImageFetcher } from '../../../fakes/fake-image-fetcher.ts';
+import { FakeImageStore } from '../../../fakes/fake-image-store.ts';
 import { FakeImages } from '../../../fakes/fake-images.ts';
 import { FakeNodeSecrets } from '../../../fakes/fake-node-secrets.ts';
 import { FakePrivateFiles } from '../../../fakes/fake-private-files.ts';
@@ -75,6 +77,9 @@ export class OneNode implements AsyncDisposable {
   readonly transfers: FakeTransfers;
   /** Programs of the node that may be run around the life of VMs. */
   readonly hooks: FakeHookRunner;
+  /** What is published where images come from. */
+  readonly fetcher: FakeImageFetcher;
+  readonly imageStore: FakeImageStore;
   readonly agent: Agent;
   readonly #journal: NodeJournal;
 
@@ -88,6 +93,8 @@ export class OneNode implements AsyncDisposable {
     nodeSecrets: FakeNodeSecrets,
     transfers: FakeTransfers,
     hooks: FakeHookRunner,
+    fetcher: FakeImageFetcher,
+    imageStore: FakeImageStore,
     agent: Agent,
   ) {
     this.#journal = journal;
@@ -99,6 +106,8 @@ export class OneNode implements AsyncDisposable {
     this.nodeSecrets = nodeSecrets;
     this.transfers = transfers;
     this.hooks = hooks;
+    this.fetcher = fetcher;
+    this.imageStore = imageStore;
     this.agent = agent;
   }
 
@@ -125,6 +134,8 @@ export class OneNode implements AsyncDisposable {
   } = {}): Promise<OneNode> {
     const images = new FakeImages();
     const diskFiles = new FakeDiskFiles(images);
+    const imageStore = new FakeImageStore(images, diskFiles, DISK_FOLDER);
+    const fetcher = new FakeImageFetcher(imageStore.incoming);
     const bridges = new FakeBridges('br0');
     const privateFiles = new FakePrivateFiles();
     const nodeSecrets = new FakeNodeSecrets();
@@ -149,6 +160,9 @@ export class OneNode implements AsyncDisposable {
       images,
       diskFiles,
       diskFolder: DISK_FOLDER,
+      imageStore,
+      imageFetcher: fetcher,
+      imageLimits: { maxImageBytes: 2 ** 40, cacheBytes: 2 ** 36 },
       bridges,
       diskProbe: storage.probeOf('a'),
       hooks,
@@ -191,6 +205,8 @@ export class OneNode implements AsyncDisposable {
       nodeSecrets,
       transfers,
       hooks,
+      fetcher,
+      imageStore,
       agent,
     );
   }

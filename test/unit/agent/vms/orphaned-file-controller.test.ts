@@ -30,7 +30,8 @@ async function nodeWithOrphan() {
   const images = new FakeImages();
   const diskFiles = new FakeDiskFiles(images);
   const { host } = hypervisor;
-  const disks = new VmDisks({ files: diskFiles, images, host, folder: '/srv/disks' });
+  const sources = { foresee: unused, get: unused };
+  const disks = new VmDisks({ files: diskFiles, images, sources, host, folder: '/srv/disks' });
   const parts = { domains, privateFiles, disks, secrets, locks, log };
   const controller = new OrphanedFileController(parts);
   /** Has the controller see to all files that there are. */
@@ -39,6 +40,10 @@ async function nodeWithOrphan() {
   };
   const owners = () => privateFiles.listVms(never);
   return { hypervisor, domains, privateFiles, locks, diskFiles, vm, gone, sweep, owners };
+}
+
+async function unused(): Promise<never> {
+  throw new Error('no image is asked for');
 }
 
 test('files of a VM that is gone are removed, those of one that is here stay', async () => {

@@ -39,7 +39,7 @@ test('what of the example cannot be carried out is named, each with its field', 
   assert.deepEqual(
     refused.map(({ field }) => field),
     [
-      `${machine}.image`,
+      `${machine}.image.source`,
       `${machine}.networks[0].ipv4.method`,
       `${machine}.volumes[0].storageClass`,
       `${machine}.devices`,

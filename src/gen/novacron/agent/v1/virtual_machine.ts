@@ -239,6 +239,49 @@ export namespace CloudInitDataSource {
   export type UNRECOGNIZED = typeof CloudInitDataSource.UNRECOGNIZED;
 }
 
+/** What the content of an image is. */
+export const ImageFormat = {
+  /** IMAGE_FORMAT_UNSPECIFIED - Seen by its first bytes. */
+  IMAGE_FORMAT_UNSPECIFIED: 0,
+  /** IMAGE_FORMAT_AUTO - Seen by its first bytes. */
+  IMAGE_FORMAT_AUTO: 1,
+  /** IMAGE_FORMAT_RAW - The bytes of the disk. */
+  IMAGE_FORMAT_RAW: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type ImageFormat = typeof ImageFormat[keyof typeof ImageFormat];
+
+export namespace ImageFormat {
+  export type IMAGE_FORMAT_UNSPECIFIED = typeof ImageFormat.IMAGE_FORMAT_UNSPECIFIED;
+  export type IMAGE_FORMAT_AUTO = typeof ImageFormat.IMAGE_FORMAT_AUTO;
+  export type IMAGE_FORMAT_RAW = typeof ImageFormat.IMAGE_FORMAT_RAW;
+  export type UNRECOGNIZED = typeof ImageFormat.UNRECOGNIZED;
+}
+
+/** Whether the source of an image is asked when a disk is made from it. */
+export const ImagePullPolicy = {
+  /** IMAGE_PULL_POLICY_UNSPECIFIED - IfNotPresent. */
+  IMAGE_PULL_POLICY_UNSPECIFIED: 0,
+  /** IMAGE_PULL_POLICY_ALWAYS - Whether what the node has of it is still the same. */
+  IMAGE_PULL_POLICY_ALWAYS: 1,
+  /** IMAGE_PULL_POLICY_IF_NOT_PRESENT - Only if the node has nothing of it. */
+  IMAGE_PULL_POLICY_IF_NOT_PRESENT: 2,
+  /** IMAGE_PULL_POLICY_NEVER - Never: what the node has not is refused. */
+  IMAGE_PULL_POLICY_NEVER: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type ImagePullPolicy = typeof ImagePullPolicy[keyof typeof ImagePullPolicy];
+
+export namespace ImagePullPolicy {
+  export type IMAGE_PULL_POLICY_UNSPECIFIED = typeof ImagePullPolicy.IMAGE_PULL_POLICY_UNSPECIFIED;
+  export type IMAGE_PULL_POLICY_ALWAYS = typeof ImagePullPolicy.IMAGE_PULL_POLICY_ALWAYS;
+  export type IMAGE_PULL_POLICY_IF_NOT_PRESENT = typeof ImagePullPolicy.IMAGE_PULL_POLICY_IF_NOT_PRESENT;
+  export type IMAGE_PULL_POLICY_NEVER = typeof ImagePullPolicy.IMAGE_PULL_POLICY_NEVER;
+  export type UNRECOGNIZED = typeof ImagePullPolicy.UNRECOGNIZED;
+}
+
 /** How an interface is attached to its network. */
 export const NetworkType = {
   /** NETWORK_TYPE_UNSPECIFIED - The network's own. */
@@ -885,7 +928,13 @@ export interface ImageSource {
     | string
     | undefined;
   /** Name of the secret to fetch it with. */
-  auth?: string | undefined;
+  auth?:
+    | string
+    | undefined;
+  /** What the content is. Unspecified means that it is seen by its first bytes. */
+  format: ImageFormat;
+  /** Whether the source is asked when a disk is made. Unspecified means IfNotPresent. */
+  pullPolicy: ImagePullPolicy;
 }
 
 /** A network that a machine is on. */
@@ -1061,7 +1110,7 @@ export interface VolumeSource {
     /** A volume that the agent keeps. */
     { $case: "volume"; value: StoredVolumeSource }
     | //
-    /** A copy of an image. */
+    /** An image that the disk is made from, once. */
     { $case: "image"; value: ImageSource }
     | undefined;
 }
@@ -1421,7 +1470,15 @@ export interface VolumeStatus {
   /** Format that QEMU reads it in. */
   format: string;
   /** Its guest has ejected what the spec names: the drive stays empty until that is put back (InsertMedium), or the spec names another. */
-  ejected?: boolean | undefined;
+  ejected?:
+    | boolean
+    | undefined;
+  /** Size that the guest sees, such as "20Gi"; only of disks that the agent has made. */
+  size: string;
+  /** Where the image was found that it was made from, without what signs the address; empty for one that was made empty. */
+  imageSource: string;
+  /** Digest of that image: "sha256:" and 64 hexadecimal digits. */
+  imageDigest: string;
 }
 
 /** Live statistics of a VM. Counters start at zero when the VM starts on this node. */
@@ -3461,7 +3518,7 @@ export const MachineResources: MessageFns<MachineResources> = {
 };
 
 function createBaseImageSource(): ImageSource {
-  return { source: "", digest: undefined, auth: undefined };
+  return { source: "", digest: undefined, auth: undefined, format: 0, pullPolicy: 0 };
 }
 
 export const ImageSource: MessageFns<ImageSource> = {
@@ -3474,6 +3531,12 @@ export const ImageSource: MessageFns<ImageSource> = {
     }
     if (message.auth !== undefined) {
       writer.uint32(26).string(message.auth);
+    }
+    if (message.format !== 0) {
+      writer.uint32(32).int32(message.format);
+    }
+    if (message.pullPolicy !== 0) {
+      writer.uint32(40).int32(message.pullPolicy);
     }
     return writer;
   },
@@ -3515,6 +3578,22 @@ export const ImageSource: MessageFns<ImageSource> = {
             message.auth = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.format = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.pullPolicy = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3535,6 +3614,8 @@ export const ImageSource: MessageFns<ImageSource> = {
     message.source = object.source ?? "";
     message.digest = object.digest ?? undefined;
     message.auth = object.auth ?? undefined;
+    message.format = object.format ?? 0;
+    message.pullPolicy = object.pullPolicy ?? 0;
     return message;
   },
 };
@@ -6593,7 +6674,7 @@ export const MigrationSummary: MessageFns<MigrationSummary> = {
 };
 
 function createBaseVolumeStatus(): VolumeStatus {
-  return { name: "", target: "", path: "", format: "", ejected: undefined };
+  return { name: "", target: "", path: "", format: "", ejected: undefined, size: "", imageSource: "", imageDigest: "" };
 }
 
 export const VolumeStatus: MessageFns<VolumeStatus> = {
@@ -6612,6 +6693,15 @@ export const VolumeStatus: MessageFns<VolumeStatus> = {
     }
     if (message.ejected !== undefined) {
       writer.uint32(40).bool(message.ejected);
+    }
+    if (message.size !== "") {
+      writer.uint32(50).string(message.size);
+    }
+    if (message.imageSource !== "") {
+      writer.uint32(58).string(message.imageSource);
+    }
+    if (message.imageDigest !== "") {
+      writer.uint32(66).string(message.imageDigest);
     }
     return writer;
   },
@@ -6669,6 +6759,30 @@ export const VolumeStatus: MessageFns<VolumeStatus> = {
             message.ejected = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.size = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.imageSource = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.imageDigest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6691,6 +6805,9 @@ export const VolumeStatus: MessageFns<VolumeStatus> = {
     message.path = object.path ?? "";
     message.format = object.format ?? "";
     message.ejected = object.ejected ?? undefined;
+    message.size = object.size ?? "";
+    message.imageSource = object.imageSource ?? "";
+    message.imageDigest = object.imageDigest ?? "";
     return message;
   },
 };

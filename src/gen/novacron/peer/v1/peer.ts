@@ -220,6 +220,20 @@ export interface IncomingVirtualMachine_EjectedEntry {
   value: string;
 }
 
+/** The image that a disk was made from. */
+export interface MadeDiskImage {
+  /** Where it was found, as the manifest says. */
+  source: string;
+  /** Of the content there: "sha256:" and 64 hexadecimal digits. */
+  digest: string;
+  /** Absolute path of the file that a qcow2 disk stands on. */
+  path: string;
+  /** "raw" or "qcow2". */
+  format: string;
+  /** Its size as a guest would see it, in bytes. */
+  bytes: bigint;
+}
+
 /** A disk that an agent has made for a VM. Its spec has the size alone. */
 export interface MadeDisk {
   /** Name of the volume. */
@@ -230,6 +244,8 @@ export interface MadeDisk {
   format: string;
   /** Its size as its guest sees it, in bytes. */
   bytes: bigint;
+  /** What it was made from; unset for one that was made empty. An agent that does not know it makes nothing of it. */
+  image?: MadeDiskImage | undefined;
 }
 
 /** A file that only the agents may read. */
@@ -980,8 +996,114 @@ export const IncomingVirtualMachine_EjectedEntry: MessageFns<IncomingVirtualMach
   },
 };
 
+function createBaseMadeDiskImage(): MadeDiskImage {
+  return { source: "", digest: "", path: "", format: "", bytes: 0n };
+}
+
+export const MadeDiskImage: MessageFns<MadeDiskImage> = {
+  encode(message: MadeDiskImage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.source !== "") {
+      writer.uint32(10).string(message.source);
+    }
+    if (message.digest !== "") {
+      writer.uint32(18).string(message.digest);
+    }
+    if (message.path !== "") {
+      writer.uint32(26).string(message.path);
+    }
+    if (message.format !== "") {
+      writer.uint32(34).string(message.format);
+    }
+    if (message.bytes !== 0n) {
+      if (BigInt.asUintN(64, message.bytes) !== message.bytes) {
+        throw new globalThis.Error("value provided for field message.bytes of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.bytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MadeDiskImage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMadeDiskImage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.format = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.bytes = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MadeDiskImage>): MadeDiskImage {
+    return MadeDiskImage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MadeDiskImage>): MadeDiskImage {
+    const message = createBaseMadeDiskImage();
+    message.source = object.source ?? "";
+    message.digest = object.digest ?? "";
+    message.path = object.path ?? "";
+    message.format = object.format ?? "";
+    message.bytes = (object.bytes !== undefined && object.bytes !== null) ? BigInt(object.bytes) : 0n;
+    return message;
+  },
+};
+
 function createBaseMadeDisk(): MadeDisk {
-  return { volume: "", path: "", format: "", bytes: 0n };
+  return { volume: "", path: "", format: "", bytes: 0n, image: undefined };
 }
 
 export const MadeDisk: MessageFns<MadeDisk> = {
@@ -1000,6 +1122,9 @@ export const MadeDisk: MessageFns<MadeDisk> = {
         throw new globalThis.Error("value provided for field message.bytes of type uint64 too large");
       }
       writer.uint32(32).uint64(message.bytes);
+    }
+    if (message.image !== undefined) {
+      MadeDiskImage.encode(message.image, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1049,6 +1174,14 @@ export const MadeDisk: MessageFns<MadeDisk> = {
             message.bytes = reader.uint64() as bigint;
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.image = MadeDiskImage.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1070,6 +1203,9 @@ export const MadeDisk: MessageFns<MadeDisk> = {
     message.path = object.path ?? "";
     message.format = object.format ?? "";
     message.bytes = (object.bytes !== undefined && object.bytes !== null) ? BigInt(object.bytes) : 0n;
+    message.image = (object.image !== undefined && object.image !== null)
+      ? MadeDiskImage.fromPartial(object.image)
+      : undefined;
     return message;
   },
 };

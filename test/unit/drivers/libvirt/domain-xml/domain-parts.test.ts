@@ -11,6 +11,8 @@ import {
 /** Fields of a machine that stand in no element: a change of them is in force at once. What the system of the guest has filled in are fields of their own. */
 const WITHOUT_ELEMENT = [
   'os',
+  // It is of the disk that was made from it.
+  'image',
   'nodeSelector',
   'affinity',
   'ioErrorResume',
@@ -19,7 +21,7 @@ const WITHOUT_ELEMENT = [
   'networks[0].ipv4',
 ];
 /** Fields that the agent refuses as yet. Who makes one of them possible gives it a part, or a place above. */
-const REFUSED = ['image', 'devices', 'lifecycle'];
+const REFUSED = ['devices', 'lifecycle'];
 
 /** The paths of all fields, those of lists as of a first item. */
 function fieldsOf(schema: z.core.$ZodType, path: string): readonly string[] {

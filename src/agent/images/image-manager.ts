@@ -1,0 +1,303 @@
+import { createHash } from 'node:crypto';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { delay } from '../../core/delay.ts';
+import { AgentError } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
+import { shownSource } from '../../core/resources/image-source.ts';
+import { Slots } from '../../core/slots.ts';
+import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
+import type { ImageFetcher } from '../../drivers/image-fetcher.ts';
+import type {
+  ImageOrigin,
+  ImageStore,
+  ImageVerdict,
+  StoredImage,
+} from '../../drivers/image-store.ts';
+import type { ImageInspector } from '../../drivers/images.ts';
+import { Download } from './download.ts';
+import {
+  type ForeseenImage,
+  type ImageProgress,
+  type ImageService,
+  type ImageWant,
+  type WantedImage,
+} from './image.ts';
+import { ImageRoom } from './image-room.ts';
+
+export interface ImageManagerOptions {
+  readonly store: ImageStore;
+  readonly fetcher: ImageFetcher;
+  readonly images: Pick<ImageInspector, 'find'>;
+  readonly host: Pick<HypervisorHost, 'getInfo'>;
+  readonly maxImageBytes: number;
+  readonly cacheBytes: number;
+  /** What operations wait for that an agent before this one has begun: what has come of it is gone on with. */
+  readonly listWanted: () => readonly ImageWant[];
+  readonly log: Logger;
+  readonly now?: () => number;
+}
+
+/** Of what is beside a file that is being fetched. */
+const ENDINGS = ['', '.part', '.part.json'];
+/** More at once would only share the node's link. */
+const AT_ONCE = 3;
+/** Whoever wants an image asks again every second. */
+const HOLD_MS = 60_000;
+/** So long whoever asks is kept waiting: small images come at once. */
+const SOON_MS = 250;
+
+/** Images of this node: which there are, where they came from, and how they come. */
+export class ImageManager implements ImageService {
+  readonly #options: ImageManagerOptions;
+  readonly #slots = new Slots(AT_ONCE);
+  readonly #downloads = new Map<string, Download>();
+  readonly #room: ImageRoom;
+
+  constructor(options: ImageManagerOptions) {
+    this.#options = options;
+    this.#room = new ImageRoom({ ...options, listKept: (folder) => this.#listKept(folder) });
+  }
+
+  list(signal: AbortSignal): Promise<readonly StoredImage[]> {
+    return this.#options.store.list(signal);
+  }
+
+  /**
+   * What making something from it would find now. Fails with IMAGE_NOT_FOUND where it may not be fetched, and as fetching does for what
+   * can be told by its first bytes.
+   */
+  async foresee(want: ImageWant, signal: AbortSignal): Promise<ForeseenImage> {
+    const stored = await this.#find(want, signal);
+    if (stored !== undefined) return { stored, virtualBytes: stored.virtualBytes };
+    assertMayFetch(want);
+    await this.#assertAllowed(want, signal);
+    const { store, fetcher, maxImageBytes: maxBytes } = this.#options;
+    const { start, totalBytes } = await fetcher.peek({ url: want.source }, signal);
+    const format = want.isRaw ? 'raw' : undefined;
+    const { virtualBytes } = store.foresee({
+      url: want.source,
+      start,
+      totalBytes,
+      format,
+      maxBytes,
+    });
+    return { stored: undefined, virtualBytes };
+  }
+
+  /** One that is here. Fails with STATE_NOT_READY, which passes, if it is not. */
+  async get(want: ImageWant, signal: AbortSignal): Promise<StoredImage> {
+    const stored = await this.#find(want, signal);
+    if (stored !== undefined) return stored;
+    assertMayFetch(want);
+    throw new AgentError(
+      'STATE_NOT_READY',
+      `Cannot use the image ${shownSource(want.source)}: it has gone from this node meanwhile, and is to be fetched again`,
+      { retryAfterMs: 1_000 },
+    );
+  }
+
+  /**
+   * Has an image come, and says how far it is. To be asked again by the same `holder`: once nobody asks any more, the download ends
+   * and goes on from there the next time. All who want the same get the same. Fails as fetching and keeping it do.
+   */
+  async want(want: ImageWant, holder: string, signal: AbortSignal): Promise<WantedImage> {
+    const key = keyOf(want);
+    const going = this.#downloads.get(key);
+    // What has ended is for those who have waited for it.
+    if (going !== undefined && (going.isGoingOn || going.isHeldBy(holder))) {
+      return await this.#ask(key, going, holder);
+    }
+    const stored = await this.#find(want, signal);
+    if (stored !== undefined && want.pullPolicy !== 'Always') {
+      await this.#noteUse(stored, signal);
+      return { kind: 'here', stored };
+    }
+    assertMayFetch(want);
+    await this.#assertAllowed(want, signal);
+    const begun = this.#downloads.get(key);
+    const download = begun?.isGoingOn === true ? begun : this.#begin(key, want, stored);
+    return await this.#ask(key, download, holder);
+  }
+
+  /** Whoever wanted images wants them no more. */
+  drop(holder: string): void {
+    for (const [key, download] of this.#downloads) {
+      download.release(holder);
+      if (download.isForNobody) this.#forget(key, download);
+    }
+  }
+
+  /** Fails with IMAGE_NOT_FOUND, IMAGE_IN_USE, and IMAGE_UNREACHABLE. */
+  async remove(digest: string, signal: AbortSignal): Promise<void> {
+    await this.#options.store.remove(await this.#digestOf(digest, signal), signal);
+  }
+
+  async verify(digest: string, signal: AbortSignal): Promise<ImageVerdict> {
+    const hex = await this.#digestOf(digest, signal);
+    return await this.#options.store.verify(hex, signal);
+  }
+
+  /** Removes what has been left half done, and more than may be kept, until aborted. Give it to the task group. */
+  async run(signal: AbortSignal): Promise<void> {
+    await this.#room.tidy(signal);
+    for (;;) {
+      for (const [key, download] of this.#downloads) {
+        download.releaseSilent(HOLD_MS);
+        if (download.isForNobody) this.#forget(key, download);
+      }
+      await delay(HOLD_MS / 4, signal);
+    }
+  }
+
+  #listKept(folder: string): readonly string[] {
+    const wanted = this.#options.listWanted().map((want) => path.join(folder, fileNameOf(want)));
+    return wanted.flatMap((file) => ENDINGS.map((ending) => file + ending));
+  }
+
+  async #digestOf(text: string, signal: AbortSignal): Promise<string> {
+    const hex = text.replace(/^sha256:/, '');
+    const found = (await this.list(signal)).filter(({ digest }) => digest.startsWith(hex));
+    if (hex !== '' && found.length === 1) return found[0]?.digest ?? hex;
+    throw new AgentError(
+      'IMAGE_NOT_FOUND',
+      found.length > 1 && hex !== ''
+        ? `There is more than one image whose digest begins with ${text}; give more of it`
+        : `There is no image with the digest ${text} on this node; novactl image list shows those that there are`,
+    );
+  }
+
+  async #ask(key: string, download: Download, holder: string): Promise<WantedImage> {
+    download.hold(holder);
+    await download.settles(SOON_MS);
+    if (download.isGoingOn) return { kind: 'coming', progress: download.progress };
+    download.release(holder);
+    if (download.isForNobody) this.#forget(key, download);
+    return { kind: 'here', stored: await download.outcome };
+  }
+
+  #forget(key: string, download: Download): void {
+    download.end();
+    if (this.#downloads.get(key) === download) this.#downloads.delete(key);
+  }
+
+  #begin(key: string, want: ImageWant, stored: StoredImage | undefined): Download {
+    const download = new Download((tell, signal) => this.#fetch(want, stored, tell, signal));
+    this.#downloads.set(key, download);
+    return download;
+  }
+
+  async #fetch(
+    want: ImageWant,
+    stored: StoredImage | undefined,
+    tell: (progress: ImageProgress) => void,
+    signal: AbortSignal,
+  ): Promise<StoredImage> {
+    const { store, fetcher, host, maxImageBytes: maxBytes, now = Date.now, log } = this.#options;
+    await using _slot = await this.#slots.take(signal);
+    const format = want.isRaw ? 'raw' : undefined;
+    const url = want.source;
+    const { start, totalBytes } = await fetcher.peek({ url }, signal);
+    store.foresee({ url, start, totalBytes, format, maxBytes });
+    await this.#room.tidy(signal);
+    const file = path.join(await store.prepare(signal), fileNameOf(want));
+    const fetched = await fetcher.fetch(
+      {
+        url,
+        path: file,
+        maxBytes,
+        digest: want.digest?.replace(/^sha256:/, ''),
+        knownVersion: stored?.origins.find((origin) => origin.url === url)?.version,
+      },
+      (progress) => tell({ step: 'fetching', ...progress }),
+      signal,
+    );
+    const checkedAtMs = now();
+    if (fetched.isUnchanged) {
+      const known = stored?.origins.find((origin) => origin.url === url);
+      if (stored === undefined || known === undefined) throw new Error('Nothing was known');
+      await store.note(stored.digest, { origin: { ...known, checkedAtMs } }, signal);
+      return stored;
+    }
+    const { bytes, digest, version } = fetched;
+    tell({ step: 'checking', bytes, totalBytes: bytes });
+    const origin: ImageOrigin = { url, version, fetchedAtMs: checkedAtMs, checkedAtMs };
+    const { processOwner: owner } = await host.getInfo(signal);
+    const image = await store.admit(
+      { path: file, digest, format, origin, owner, maxBytes },
+      signal,
+    );
+    log.info({ source: shownSource(url), digest, bytes }, 'Image fetched');
+    await this.#room.trim(signal);
+    return image;
+  }
+
+  /** Which of those that are here a want means. */
+  async #find(want: ImageWant, signal: AbortSignal): Promise<StoredImage | undefined> {
+    // The same bytes may be here as another thing; that is for who keeps them to refuse.
+    const all = (await this.list(signal)).filter(({ format }) => !want.isRaw || format === 'raw');
+    const digest = want.digest?.replace(/^sha256:/, '');
+    if (digest !== undefined) return all.find((image) => image.digest === digest);
+    const fetchedAt = ({ origins }: StoredImage) =>
+      Math.max(...origins.filter(({ url }) => url === want.source).map((one) => one.fetchedAtMs));
+    const found = all.filter(({ origins }) => origins.some(({ url }) => url === want.source));
+    return found.toSorted((left, right) => fetchedAt(right) - fetchedAt(left))[0];
+  }
+
+  async #noteUse({ digest }: StoredImage, signal: AbortSignal): Promise<void> {
+    const { store, now = Date.now } = this.#options;
+    await store.note(digest, { usedAtMs: now() }, signal);
+  }
+
+  /** Of this node only what VMs may have. */
+  async #assertAllowed({ source }: ImageWant, signal: AbortSignal): Promise<void> {
+    if (!source.startsWith('file:')) return;
+    const file = pathOfUrl(source);
+    // Raw: its own bytes decide nothing here.
+    const query = { path: file, kind: 'file', format: 'raw', isReadOnly: true } as const;
+    const found = await this.#options.images.find({ ...query, user: undefined }, signal);
+    if (found === undefined) {
+      throw new AgentError(
+        'IMAGE_NOT_FOUND',
+        `Cannot take the image ${source}: ${file} does not exist on this node; put the file there or correct the path`,
+      );
+    }
+    if (found.problem === undefined) return;
+    throw new AgentError(
+      found.problem.reason,
+      `Cannot take the image ${source}: ${found.problem.text}`,
+    );
+  }
+}
+
+function assertMayFetch({ source, digest, pullPolicy }: ImageWant): void {
+  if (pullPolicy !== 'Never') return;
+  const which = digest === undefined ? shownSource(source) : `${shownSource(source)} (${digest})`;
+  throw new AgentError(
+    'IMAGE_NOT_FOUND',
+    `Cannot use the image ${which}: it is not on this node, and pullPolicy is Never; fetch it with novactl image pull, or leave pullPolicy out`,
+  );
+}
+
+function keyOf({ source, digest = '', isRaw, pullPolicy }: ImageWant): string {
+  return JSON.stringify([source, digest, isRaw, pullPolicy === 'Always']);
+}
+
+/** The same for the same content, so that what was fetched of it is gone on with. */
+function fileNameOf({ source, digest = '' }: ImageWant): string {
+  return createHash('sha256').update(`${source}\n${digest}`).digest('hex').slice(0, 32);
+}
+
+function pathOfUrl(source: string): string {
+  try {
+    return fileURLToPath(source);
+  } catch (error) {
+    throw new AgentError(
+      'INVALID_SPEC',
+      `Cannot take the image ${source}: it is no path of a file`,
+      {
+        cause: error,
+      },
+    );
+  }
+}

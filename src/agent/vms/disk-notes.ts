@@ -1,0 +1,55 @@
+import { madeDiskOf } from '../../core/made-disks.ts';
+import { shownSource } from '../../core/resources/image-source.ts';
+import { isMadeByAgent, volumesOf } from '../../core/resources/volumes-of.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
+
+/** What becomes of disks that were made before, in sentences. */
+export function* changeNotes(
+  next: VmDefinition,
+  before: VmDefinition | undefined,
+  gone: ReadonlySet<string>,
+): Generator<string> {
+  if (before === undefined) return;
+  const [now, then] = [next, before].map(usedDisks);
+  for (const [name, { path: file }] of Object.entries(next.madeDisks)) {
+    const isUsed = now?.has(name) === true;
+    const wasUsed = then?.has(name) === true;
+    if (wasUsed && !isUsed) {
+      yield `Volume ${name} no longer has the disk ${file}; it stays with what is on it: a volume of that name with its size has it again, and novactl vm delete --delete-disks removes it with the VM`;
+    }
+    if (isUsed) yield* imageNotes(name, next);
+    if (isUsed && !wasUsed && madeDiskOf(before.madeDisks, name) !== undefined) {
+      yield gone.has(file)
+        ? `Volume ${name} is to have the disk ${file} again, which is not there; put it back, or give the volume another name for an empty one`
+        : `Volume ${name} has the disk ${file} again, with what is on it`;
+    }
+  }
+}
+
+/** An image makes a disk once, whatever the manifest says later. */
+function* imageNotes(name: string, { spec, madeDisks }: VmDefinition): Generator<string> {
+  const image = volumesOf(spec.template.spec).find((one) => one.name === name)?.source?.image;
+  const made = madeDiskOf(madeDisks, name);
+  if (image === undefined || made === undefined) return;
+  const { source, digest = made.image?.digest } = image;
+  if (made.image?.source === source && made.image.digest === digest) return;
+  const from =
+    made.image === undefined
+      ? 'was made empty'
+      : `was made from ${shownSource(made.image.source)} (${made.image.digest})`;
+  yield `Volume ${name} keeps its disk, which ${from}: the image ${shownSource(source)} is used only when a disk is made; give the volume another name for a disk from it`;
+}
+
+/** The volumes that have the disks which were made for them. */
+function usedDisks({ spec }: VmDefinition): ReadonlySet<string> {
+  const volumes = volumesOf(spec.template.spec).filter(isMadeByAgent);
+  return new Set(volumes.map(({ name }) => name));
+}
+
+/** The disks that stay where a VM is deleted without them, for people; undefined if there are none. */
+export function keptDisksNote({ madeDisks }: VmDefinition): string | undefined {
+  const paths = Object.values(madeDisks).map(({ path: file }) => file);
+  if (paths.length === 0) return undefined;
+  const [disk, it] = paths.length === 1 ? ['Its disk stays', 'it'] : ['Its disks stay', 'them'];
+  return `${disk}: ${paths.join(' and ')}; another VM can name ${it} as source.file, and rm removes ${it}, as vm delete --delete-disks would have done`;
+}

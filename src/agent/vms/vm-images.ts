@@ -1,0 +1,106 @@
+import { formatBytesQuantity } from '../../core/quantity.ts';
+import { shownSource } from '../../core/resources/image-source.ts';
+import type { Machine } from '../../core/resources/machine.ts';
+import { identityOf } from '../../core/resources/parse-virtual-machine.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
+import { type ImageProgress, type ImageWant } from '../images/image.ts';
+import type { ImageManager } from '../images/image-manager.ts';
+import { wantsOf } from '../images/image-wants.ts';
+import type { OperationProgress, OperationRecord } from '../operations/operation.ts';
+import type { OperationWork, StepResult } from '../operations/operation-work.ts';
+import type { VmInventory } from './vm-inventory.ts';
+import { wantedVm } from './wanted-definition.ts';
+
+export interface VmImagesOptions {
+  readonly manager: Pick<ImageManager, 'want' | 'drop'>;
+  readonly inventory: Pick<VmInventory, 'findByName' | 'refresh'>;
+}
+
+const AGAIN = { afterMs: 500 };
+
+/** Has the images come that VMs are to be made from, before anything of a VM is made or locked. */
+export class VmImages {
+  readonly #options: VmImagesOptions;
+
+  constructor(options: VmImagesOptions) {
+    this.#options = options;
+  }
+
+  /** An operation whose manifest may name images, with a step before the others in which these come. */
+  before(work: OperationWork): OperationWork {
+    const { manager } = this.#options;
+    return {
+      ...work,
+      step: async (operation, signal, waitedMs) => {
+        const coming = await this.#await(operation, signal);
+        if (coming !== undefined) return coming;
+        return await work.step(operation, signal, waitedMs);
+      },
+      undo: async (operation, signal) => {
+        manager.drop(operation.id);
+        await work.undo?.(operation, signal);
+      },
+    };
+  }
+
+  async #await(operation: OperationRecord, signal: AbortSignal): Promise<StepResult | undefined> {
+    const { manifest, updateMask } = operation.parameters as {
+      readonly manifest: unknown;
+      readonly updateMask?: readonly string[] | undefined;
+    };
+    const { namespace, name } = identityOf(manifest);
+    const current = this.#options.inventory.findByName(namespace, name)?.definition;
+    for (const want of missing(current, manifest, updateMask)) {
+      const found = await this.#options.manager.want(want, operation.id, signal);
+      if (found.kind === 'here') continue;
+      const progress = toProgress(want, found.progress);
+      return { isDone: false, step: 'fetching-image', progress, again: AGAIN };
+    }
+    return undefined;
+  }
+}
+
+/** The images that operations which go on are made from, in what an agent before this one has begun. */
+export function wantedBy(operations: readonly OperationRecord[]): readonly ImageWant[] {
+  return operations.flatMap(({ kind, parameters: { manifest, updateMask } }) => {
+    if ((kind !== 'create' && kind !== 'apply') || updateMask !== undefined) return [];
+    try {
+      return missing(undefined, manifest, undefined);
+    } catch {
+      // Whoever carries it out refuses it.
+      return [];
+    }
+  });
+}
+
+function missing(
+  current: VmDefinition | undefined,
+  manifest: unknown,
+  updateMask: readonly string[] | undefined,
+): readonly ImageWant[] {
+  // A mask that names no VM is refused by whoever carries it out.
+  if (current === undefined && updateMask !== undefined) return [];
+  const machine: Machine = wantedVm(current, manifest, updateMask).spec.template.spec;
+  return wantsOf(machine, (volume) => Object.hasOwn(current?.madeDisks ?? {}, volume));
+}
+
+function toProgress(
+  want: ImageWant,
+  { step, bytes, totalBytes }: ImageProgress,
+): OperationProgress {
+  const source = shownSource(want.source);
+  const whole = totalBytes === undefined ? '' : ` of ${amount(totalBytes)}`;
+  const message = {
+    waiting: `Waiting for other images to come before ${source}`,
+    fetching: `Fetching ${source}: ${amount(bytes)}${whole}`,
+    checking: `Checking ${source}`,
+  }[step];
+  const isKnown = step === 'fetching' && totalBytes !== undefined && totalBytes > 0;
+  const fractionDone = isKnown ? Math.min(1, bytes / totalBytes) : undefined;
+  return { fractionDone, message, waitedMs: undefined, leftMs: undefined };
+}
+
+/** In whole MiB, so that it is not told anew with every byte. */
+function amount(bytes: number): string {
+  return formatBytesQuantity(BigInt(Math.ceil(bytes / 2 ** 20) * 2 ** 20));
+}

@@ -1,0 +1,67 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Command } from 'commander';
+import type { PullImageResponse } from '../../../client/api.ts';
+import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
+import type { CliIo } from '../../process/cli-io.ts';
+
+interface PullOptions extends OutputOptions {
+  readonly digest?: string;
+  readonly raw?: boolean;
+  readonly always?: boolean;
+}
+
+const AGAIN_MS = 500;
+
+export function addImagePullCommand(parent: Command, io: CliIo): void {
+  const command = parent
+    .command('pull')
+    .summary('fetch an image, so that VMs are made from it at once')
+    .description(
+      'Has the node fetch an image and waits for it. Ctrl-C ends that, unless a VM waits for the same; what has come stays for the next time.',
+    )
+    .argument('<source>', 'http(s)://… or file:///PATH of the node')
+    .option('--digest <digest>', 'sha256:… that the content must have')
+    .option('--raw', "take the content for a disk's bytes, whatever is in it")
+    .option('--always', 'ask also where the node has it whether it is still the same');
+  addOutputOption(command);
+  addConnectionOptions(command).addHelpText(
+    'after',
+    `
+Examples:
+  novactl image pull https://cloud.debian.org/images/cloud/bookworm/latest/debian-12-genericcloud-amd64.qcow2
+  novactl image pull file:///var/lib/libvirt/images/base.vmdk
+`,
+  );
+  command.action(async (source: string, options: PullOptions) => {
+    const { printItem } = await import('../../output/output.ts');
+    const { imageView, pullText } = await import('../../views/image-view.ts');
+    const { TerminalLine } = await import('../../progress/terminal-line.ts');
+    const { digest, raw = false, always = false } = options;
+    const pullId = randomUUID();
+    await withAgent(io, command, async (client, call) => {
+      const line = new TerminalLine(io.stderr);
+      const show = (answer: PullImageResponse) => {
+        if (io.stderr.isTTY) line.draw(pullText(source, answer));
+      };
+      try {
+        for (;;) {
+          const answer = await client.images.pull({ source, digest, raw, always, pullId }, call);
+          if (answer.image === undefined) {
+            show(answer);
+            await sleep(AGAIN_MS, undefined, { signal: io.signal });
+            continue;
+          }
+          line.erase();
+          const { image } = answer;
+          if (options.output === 'table') io.stdout.write(`Image ${image.digest} is here\n`);
+          else await printItem(io, options.output, imageView(Date.now()), image);
+          return;
+        }
+      } finally {
+        line.erase();
+      }
+    });
+  });
+}

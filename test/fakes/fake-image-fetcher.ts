@@ -1,0 +1,78 @@
+import { createHash } from 'node:crypto';
+import { AgentError } from '../../src/core/errors.ts';
+import type {
+  FetchedContent,
+  FetchProgress,
+  FetchRequest,
+  ImageFetcher,
+  ImageLocation,
+  PeekedContent,
+} from '../../src/drivers/image-fetcher.ts';
+
+/** The beginning of a qcow2 of that size, with something that makes it another one. */
+export function fakeQcow2(virtualBytes: number, word = ''): Buffer {
+  const header = Buffer.alloc(512);
+  header.write('QFI\u00fb', 'latin1');
+  header.writeUInt32BE(3, 4);
+  // Clusters of 64 KiB.
+  header.writeUInt32BE(16, 20);
+  header.writeBigUInt64BE(BigInt(virtualBytes), 24);
+  header.writeUInt32BE(104, 100);
+  header.write(word, 256);
+  return header;
+}
+
+/** Contents at addresses, in memory. */
+export class FakeImageFetcher implements ImageFetcher {
+  /** What is published, by its address. */
+  /** What was fetched, by the path of its file. */
+  readonly files: Map<string, Buffer>;
+  readonly contents = new Map<string, { readonly content: Buffer; readonly version?: string }>();
+  /** Addresses that were fetched whole, one for each time. */
+  readonly fetched: string[] = [];
+  /** While there is one, whoever fetches waits for it after the first half. */
+  hold: Promise<void> | undefined;
+
+  constructor(files = new Map<string, Buffer>()) {
+    this.files = files;
+  }
+
+  async peek({ url }: ImageLocation, signal: AbortSignal): Promise<PeekedContent> {
+    signal.throwIfAborted();
+    const { content, version } = this.#find(url);
+    return { start: content.subarray(0, 65_536), totalBytes: content.length, version };
+  }
+
+  async fetch(
+    { url, path, digest: wanted, knownVersion }: FetchRequest,
+    onProgress: (progress: FetchProgress) => void,
+    signal: AbortSignal,
+  ): Promise<FetchedContent> {
+    signal.throwIfAborted();
+    const { content, version } = this.#find(url);
+    if (knownVersion !== undefined && knownVersion === version) return { isUnchanged: true };
+    onProgress({ bytes: Math.floor(content.length / 2), totalBytes: content.length });
+    await this.hold;
+    signal.throwIfAborted();
+    const digest = createHash('sha256').update(content).digest('hex');
+    if (wanted !== undefined && wanted !== digest) {
+      throw new AgentError(
+        'IMAGE_DIGEST_MISMATCH',
+        `Cannot use what is at ${url}: its digest is sha256:${digest}, and sha256:${wanted} is wanted`,
+      );
+    }
+    this.files.set(path, content);
+    this.fetched.push(url);
+    return { isUnchanged: false, bytes: content.length, digest, version };
+  }
+
+  #find(url: string) {
+    const found = this.contents.get(url);
+    if (found !== undefined) return found;
+    throw new AgentError(
+      'IMAGE_FETCH_FAILED',
+      `Cannot fetch ${url}: the server answered 404; correct the address`,
+      { metadata: { retryable: 'false' } },
+    );
+  }
+}
