@@ -200,7 +200,9 @@ export class OperationController implements Controller {
   async #end(operation: OperationRecord, end: OperationEnd): Promise<void> {
     const { book, works, secrets } = this.#options;
     await book.end(operation.id, end);
-    await secrets.drop(operation, works[operation.kind].secret);
+    const work = works[operation.kind];
+    work.ended?.(operation.id);
+    await secrets.drop(operation, work.secret);
   }
 
   #of(id: string): Underway {

@@ -71,4 +71,6 @@ export interface OperationWork {
   step(operation: OperationRecord, signal: AbortSignal, waitedMs: number): Promise<StepResult>;
   /** Undoes what steps have done, for one that is cancelled. Left out where nothing can be taken back. */
   undo?(operation: OperationRecord, signal: AbortSignal): Promise<void>;
+  /** It has ended, however it did: what only it was waiting for is let go. */
+  ended?(id: string): void;
 }

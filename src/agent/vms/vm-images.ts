@@ -36,10 +36,7 @@ export class VmImages {
         if (coming !== undefined) return coming;
         return await work.step(operation, signal, waitedMs);
       },
-      undo: async (operation, signal) => {
-        manager.drop(operation.id);
-        await work.undo?.(operation, signal);
-      },
+      ended: (id) => manager.drop(id),
     };
   }
 

@@ -12,6 +12,7 @@ const URL_OF_IMAGE = 'https://images.example/debian.qcow2';
 const GIB = 2 ** 30;
 const APPLY = { updateMask: undefined, generation: undefined } as const;
 
+const isDefine = (call: string) => call.startsWith('define ');
 const digestOf = (content: Buffer) => createHash('sha256').update(content).digest('hex');
 
 function requestWith(
@@ -99,18 +100,35 @@ test('many VMs that want one image at once have it fetched once; one that is can
   assert.deepEqual(node.fetcher.fetched, [URL_OF_IMAGE]);
 });
 
-test('the last one that is cancelled ends the download', async () => {
-  const { node, operations, begin, ended } = await nodeWithImage();
+for (const kind of ['create', 'apply'] as const) {
+  test(`the last one that is cancelled ends the download, by ${kind}`, async () => {
+    const { node, operations, begin, ended } = await nodeWithImage();
+    await using _node = node;
+    const held = Promise.withResolvers<void>();
+    node.fetcher.hold = held.promise;
+    const { id } = await begin(requestWith(), kind);
+    await until('it waits', async () => (await operations.get(id)).step === 'fetching-image');
+    await operations.cancel(id, never);
+    assert.equal((await ended(id)).state, 'cancelled');
+    held.resolve();
+    await until('nothing is left', () => node.imageStore.paths.length === 0);
+    assert.deepEqual(node.fetcher.fetched, []);
+  });
+}
+
+test('a change that is being made when it is cancelled ends as it does', async () => {
+  const { node, operations, begin, ended, make } = await nodeWithImage();
   await using _node = node;
-  const held = Promise.withResolvers<void>();
-  node.fetcher.hold = held.promise;
-  const { id } = await begin(requestWith());
-  await until('it waits', async () => (await operations.get(id)).step === 'fetching-image');
-  await operations.cancel(id, never);
-  assert.equal((await ended(id)).state, 'cancelled');
-  held.resolve();
-  await until('nothing is left', () => node.imageStore.paths.length === 0);
-  assert.deepEqual(node.fetcher.fetched, []);
+  const request = requestWith();
+  await make(request);
+  const goOn = node.hypervisor.block('define');
+  const changed = { ...request, metadata: { ...request.metadata, labels: { tier: 'web' } } };
+  const { id } = await begin(changed, 'apply');
+  await until('it changes', () => node.hypervisor.calls.filter(isDefine).length > 1);
+  const cancelling = operations.cancel(id, never);
+  goOn();
+  await cancelling;
+  assert.equal((await ended(id)).state, 'succeeded');
 });
 
 test('a disk that is smaller than its image is refused by the dry run, with both sizes', async () => {
