@@ -20,7 +20,7 @@ test('manifests are applied on a bare node through novactl', async (context) => 
     assert.deepEqual(fieldsIn(stderr), [
       'spec.snapshotPolicy',
       `${MACHINE}.devices`,
-      `${MACHINE}.image`,
+      `${MACHINE}.image.source`,
       `${MACHINE}.lifecycle.preStart.exec.command[0]`,
       `${MACHINE}.lifecycle.preStop.exec.command[0]`,
       `${MACHINE}.networks[0].ipv4.method`,

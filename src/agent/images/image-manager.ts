@@ -117,6 +117,10 @@ export class ImageManager implements ImageService {
     await this.#assertAllowed(want, signal);
     const begun = this.#downloads.get(key);
     const download = begun?.isGoingOn === true ? begun : this.#begin(key, want, stored);
+    if (download !== begun) {
+      const source = shownSource(want.source);
+      this.#options.log.info({ source, digest: want.digest, wantedBy: holder }, 'Image is to come');
+    }
     return await this.#ask(key, download, holder);
   }
 

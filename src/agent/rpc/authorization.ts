@@ -19,6 +19,8 @@ const READS_SECRETS: MethodRule = {
 };
 /** Whoever may type sees, too. */
 const CHANGES_AND_READS_SECRETS: MethodRule = { ...READS_SECRETS, changes: true };
+/** Asked once a second for as long as it takes; the log says once what has begun, and who wanted it. */
+const ASKS_AGAIN: MethodRule = { ...CHANGES, changes: false };
 const PEER_LOOKS: MethodRule = { roles: ['peer'], changes: false };
 const PEER_CHANGES: MethodRule = { roles: ['peer'], changes: true };
 // Figures that come once a second are no change that the audit log should have.
@@ -76,7 +78,7 @@ export const METHOD_RULES: Readonly<Record<string, MethodRule>> = {
   '/novacron.agent.v1.EventService/WatchEvents': LOOKS,
 
   '/novacron.agent.v1.ImageService/ListImages': LOOKS,
-  '/novacron.agent.v1.ImageService/PullImage': CHANGES,
+  '/novacron.agent.v1.ImageService/PullImage': ASKS_AGAIN,
   '/novacron.agent.v1.ImageService/RemoveImage': CHANGES,
   '/novacron.agent.v1.ImageService/VerifyImage': CHANGES,
 

@@ -32,13 +32,15 @@ export function imageHandlers(images: ImageService): ServiceHandlers<ImageServic
       };
     },
 
-    async removeImage({ digest }, { signal }) {
-      await images.remove(fromDigest(digest, 'remove'), signal);
+    async removeImage({ digest }, context) {
+      context.about({ image: digest });
+      await images.remove(fromDigest(digest, 'remove'), context.signal);
       return {};
     },
 
-    async verifyImage({ digest }, { signal }) {
-      const verdict = await images.verify(fromDigest(digest, 'verify'), signal);
+    async verifyImage({ digest }, context) {
+      context.about({ image: digest });
+      const verdict = await images.verify(fromDigest(digest, 'verify'), context.signal);
       return { problem: verdict.isWhole ? '' : verdict.problem };
     },
   };

@@ -168,3 +168,14 @@ export function digestArgument(text: string): string {
     'It must be sha256: and at least 6 of the digits, as "novactl image list" has it.',
   );
 }
+
+export function wholeDigestArgument(text: string): string {
+  if (/^sha256:[0-9a-f]{64}$/.test(text)) return text;
+  throw new InvalidArgumentError('It must be sha256: and 64 hexadecimal digits in lower case.');
+}
+
+/** The agent knows which of them it can fetch from. */
+export function imageSourceArgument(text: string): string {
+  if (/^[a-z][a-z0-9]*:\/\/[^\s\p{Cc}]+$/u.test(text)) return text;
+  throw new InvalidArgumentError('It must be an address, such as https://… or file:///PATH.');
+}

@@ -17,6 +17,7 @@ const VALUES: Readonly<Record<string, readonly [string, string]>> = {
   '--check-timeout': ['1s', '2s'],
   '--config': ['/a.yaml', '/b.yaml'],
   '--days': ['30', '60'],
+  '--digest': [`sha256:${'ab'.repeat(32)}`, `sha256:${'cd'.repeat(32)}`],
   '--dir': ['/nowhere/ca', '/nowhere/other-ca'],
   '--filename': ['-', '-'],
   '--generation': ['1', '2'],
@@ -46,6 +47,7 @@ const VALUES: Readonly<Record<string, readonly [string, string]>> = {
   '--scrollback': ['4Ki', '8Ki'],
   '--trust-shared': ['data', 'data'],
   '--vm': ['web', 'db'],
+  digest: ['sha256:abcdef', 'sha256:fedcba'],
   domain: ['web', 'db'],
   id: [ID, OTHER_ID],
   keys: ['enter', 'f2'],
@@ -57,6 +59,7 @@ const VALUES: Readonly<Record<string, readonly [string, string]>> = {
   volume: ['setup', 'tools'],
   operation: [ID, OTHER_ID],
   reservation: [ID, OTHER_ID],
+  source: ['https://images.example/web.qcow2', 'file:///web.qcow2'],
   vm: ['web', 'db'],
 };
 

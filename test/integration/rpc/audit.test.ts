@@ -6,6 +6,7 @@ import { METHOD_RULES } from '../../../src/agent/rpc/authorization.ts';
 import { AgentError } from '../../../src/core/errors.ts';
 import * as consoles from '../../../src/gen/novacron/agent/v1/console.ts';
 import * as guests from '../../../src/gen/novacron/agent/v1/guest.ts';
+import * as images from '../../../src/gen/novacron/agent/v1/image.ts';
 import * as migrations from '../../../src/gen/novacron/agent/v1/migration.ts';
 import * as nodes from '../../../src/gen/novacron/agent/v1/node.ts';
 import * as operations from '../../../src/gen/novacron/agent/v1/operation.ts';
@@ -50,6 +51,7 @@ function change<Message>(
   return { request: type.encode(type.fromPartial(fields as never)).finish(), what };
 }
 
+const DIGEST = `sha256:${'ab'.repeat(32)}`;
 const OPERATION_ID = '3d3d9f60-6d1b-4b5e-9a7e-0c7f5e7f3b11';
 
 /** One for each call that changes something. */
@@ -155,6 +157,8 @@ const CHANGES: Readonly<Record<string, Change>> = {
     { timeoutMs: 60_000 },
   ),
   AbortShutdown: change(nodes.AbortShutdownRequest, {}, {}),
+  RemoveImage: change(images.RemoveImageRequest, { digest: DIGEST }, { image: DIGEST }),
+  VerifyImage: change(images.VerifyImageRequest, { digest: DIGEST }, { image: DIGEST }),
   Reserve: change(
     nodes.ReserveRequest,
     { id: MIGRATION_ID, virtualMachine: ref, machine },

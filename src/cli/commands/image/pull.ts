@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { PullImageResponse } from '../../../client/api.ts';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
+import { imageSourceArgument, wholeDigestArgument } from '../../input/argument-parsers.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
 import type { CliIo } from '../../process/cli-io.ts';
 
@@ -21,8 +22,8 @@ export function addImagePullCommand(parent: Command, io: CliIo): void {
     .description(
       'Has the node fetch an image and waits for it. Ctrl-C ends that, unless a VM waits for the same; what has come stays for the next time.',
     )
-    .argument('<source>', 'http(s)://… or file:///PATH of the node')
-    .option('--digest <digest>', 'sha256:… that the content must have')
+    .argument('<source>', 'http(s)://… or file:///PATH of the node', imageSourceArgument)
+    .option('--digest <digest>', 'sha256:… that the content must have', wholeDigestArgument)
     .option('--raw', "take the content for a disk's bytes, whatever is in it")
     .option('--always', 'ask also where the node has it whether it is still the same');
   addOutputOption(command);
