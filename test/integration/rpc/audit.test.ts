@@ -259,7 +259,9 @@ test('who has read the secrets of which guest stands in the log at every level, 
     Object.entries(METHOD_RULES)
       .filter(([, { roles, changes }]) => !changes && !roles.includes('viewer'))
       .filter(([, { roles }]) => !roles.includes('peer'))
-      .map(([method]) => method),
+      .map(([method]) => method)
+      // It reads no secret, and is asked once a second.
+      .filter((method) => path.basename(method) !== 'PullImage'),
   );
   const { raw } = await harness.asRole('operator');
   for (const method of reading) {
