@@ -73,7 +73,6 @@ const result = {
 if (options.json) {
   process.stdout.write(`${JSON.stringify(result)}\n`);
 } else {
-  const ms = (value: number) => `${Math.round(value)} ms`;
   printMachine();
   printRows([
     { what: `curl, ${MIB} MiB`, value: ms(result.curlMs), note: 'not yet on the disk' },
@@ -136,4 +135,8 @@ async function creationTime(machineSpec: object): Promise<number> {
   });
   await node.client.vms.delete({ name: 'made' }, { force: true, deleteDisks: true, signal });
   return took;
+}
+
+function ms(value: number): string {
+  return `${Math.round(value)} ms`;
 }
