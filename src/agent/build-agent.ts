@@ -142,6 +142,7 @@ export async function buildAgent(parts: AgentParts) {
     images: parts.images,
     host: hypervisor.host,
     ...parts.imageLimits,
+    nodeName,
     listWanted: () => wantedBy(operationBook.listOpen()),
     log,
   });

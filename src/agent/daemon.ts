@@ -148,7 +148,8 @@ async function run(
   // What VMs may have is what other nodes may be told of, and where anything is made beside it.
   const { diskFolder, maxImageBytes, cacheBytes, forbiddenNetworks, ...allowed } = config.images;
   const folders = [...allowed.folders, diskFolder];
-  const places = { ...allowed, folders, ownFiles: ownFilesOf(config) };
+  const imageFolder = `${diskFolder}/base/`;
+  const places = { ...allowed, folders, ownFiles: ownFilesOf(config), imageFolder };
   const network = await openNetwork(config, log, stack);
   const peers =
     network === undefined

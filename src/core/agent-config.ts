@@ -115,7 +115,17 @@ const configSchema = z.strictObject({
       /** Networks that images are never fetched from, also by redirection: this node itself, and those of clouds that tell secrets. */
       forbiddenNetworks: z
         .array(z.string())
-        .default(['127.0.0.0/8', '::1/128', '169.254.0.0/16', 'fe80::/10', '0.0.0.0/8', '::/128']),
+        .default([
+          '127.0.0.0/8',
+          '::1/128',
+          '169.254.0.0/16',
+          'fe80::/10',
+          '0.0.0.0/8',
+          '::/128',
+          '100.100.100.200/32',
+          '192.0.0.192/32',
+          'fd00:ec2::254/128',
+        ]),
       /** Patterns of block devices that VMs may have; none unless given. */
       blockDevices: z.array(absolutePath).default([]),
     })

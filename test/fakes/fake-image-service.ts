@@ -8,6 +8,7 @@ export class FakeImageService implements ImageService {
   verdict: ImageVerdict = { isWhole: true };
   readonly asked: { readonly want: ImageWant; readonly holder: string }[] = [];
   readonly removed: string[] = [];
+  readonly dropped: string[] = [];
 
   async list(): Promise<readonly StoredImage[]> {
     return await Promise.resolve(this.images);
@@ -16,6 +17,10 @@ export class FakeImageService implements ImageService {
   async want(want: ImageWant, holder: string): Promise<WantedImage> {
     this.asked.push({ want, holder });
     return await Promise.resolve(this.wanted);
+  }
+
+  drop(holder: string): void {
+    this.dropped.push(holder);
   }
 
   async remove(digest: string): Promise<void> {

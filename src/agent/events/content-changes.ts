@@ -5,7 +5,7 @@ import { askedBy, type Happening, type SeenChange } from './seen-change.ts';
 const MOST_FIELDS = 8;
 const MOST_CHARACTERS = 40;
 /** What stands there may be a secret, or long. */
-const UNTOLD = /^(metadata\.|labels|annotations)|userData|cloudInit|auth|annotations/;
+const UNTOLD = /^(metadata\.|labels|annotations)|userData|cloudInit|auth|annotations|image\.source/;
 
 /** That somebody has changed what a VM should be: which fields, and which of these wait for its next start. */
 export function contentChanges(change: SeenChange): readonly Happening[] {

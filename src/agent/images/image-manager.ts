@@ -6,6 +6,7 @@ import { AgentError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { shownSource } from '../../core/resources/image-source.ts';
 import { Slots } from '../../core/slots.ts';
+import { Turns } from '../../core/turns.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { ImageFetcher } from '../../drivers/image-fetcher.ts';
 import type {
@@ -32,6 +33,8 @@ export interface ImageManagerOptions {
   readonly host: Pick<HypervisorHost, 'getInfo'>;
   readonly maxImageBytes: number;
   readonly cacheBytes: number;
+  /** Other nodes may have the same folder. */
+  readonly nodeName: string;
   /** What operations wait for that an agent before this one has begun: what has come of it is gone on with. */
   readonly listWanted: () => readonly ImageWant[];
   readonly log: Logger;
@@ -52,6 +55,9 @@ export class ImageManager implements ImageService {
   readonly #options: ImageManagerOptions;
   readonly #slots = new Slots(AT_ONCE);
   readonly #downloads = new Map<string, Download>();
+  readonly #turns = new Turns();
+  /** What whoever still waits for something else was given, by who it is: not asked for anew. */
+  readonly #given = new Map<string, Map<string, StoredImage>>();
   readonly #room: ImageRoom;
 
   constructor(options: ImageManagerOptions) {
@@ -106,10 +112,12 @@ export class ImageManager implements ImageService {
     const going = this.#downloads.get(key);
     // What has ended is for those who have waited for it.
     if (going !== undefined && (going.isGoingOn || going.isHeldBy(holder))) {
-      return await this.#ask(key, going, holder);
+      return await this.#ask(key, going, holder, signal);
     }
     const stored = await this.#find(want, signal);
-    if (stored !== undefined && want.pullPolicy !== 'Always') {
+    const given = this.#given.get(holder)?.get(key);
+    const isSettled = given !== undefined && given.digest === stored?.digest;
+    if (stored !== undefined && (isSettled || want.pullPolicy !== 'Always')) {
       await this.#noteUse(stored, signal);
       return { kind: 'here', stored };
     }
@@ -121,11 +129,12 @@ export class ImageManager implements ImageService {
       const source = shownSource(want.source);
       this.#options.log.info({ source, digest: want.digest, wantedBy: holder }, 'Image is to come');
     }
-    return await this.#ask(key, download, holder);
+    return await this.#ask(key, download, holder, signal);
   }
 
   /** Whoever wanted images wants them no more. */
   drop(holder: string): void {
+    this.#given.delete(holder);
     for (const [key, download] of this.#downloads) {
       download.release(holder);
       if (download.isForNobody) this.#forget(key, download);
@@ -155,8 +164,17 @@ export class ImageManager implements ImageService {
   }
 
   #listKept(folder: string): readonly string[] {
-    const wanted = this.#options.listWanted().map((want) => path.join(folder, fileNameOf(want)));
+    const wanted = this.#options
+      .listWanted()
+      .map((want) => path.join(folder, this.#fileNameOf(want)));
     return wanted.flatMap((file) => ENDINGS.map((ending) => file + ending));
+  }
+
+  /** The same for the same content, so that what was fetched of it is gone on with. */
+  #fileNameOf(want: ImageWant): string {
+    const { nodeName } = this.#options;
+    const whole = `${nodeName}\n${keyOf(want)}`;
+    return createHash('sha256').update(whole).digest('hex').slice(0, 32);
   }
 
   async #digestOf(text: string, signal: AbortSignal): Promise<string> {
@@ -171,13 +189,21 @@ export class ImageManager implements ImageService {
     );
   }
 
-  async #ask(key: string, download: Download, holder: string): Promise<WantedImage> {
+  async #ask(
+    key: string,
+    download: Download,
+    holder: string,
+    signal: AbortSignal,
+  ): Promise<WantedImage> {
     download.hold(holder);
     await download.settles(SOON_MS);
     if (download.isGoingOn) return { kind: 'coming', progress: download.progress };
     download.release(holder);
     if (download.isForNobody) this.#forget(key, download);
-    return { kind: 'here', stored: await download.outcome };
+    const stored = await download.outcome;
+    this.#given.set(holder, (this.#given.get(holder) ?? new Map()).set(key, stored));
+    await this.#noteUse(stored, signal);
+    return { kind: 'here', stored };
   }
 
   #forget(key: string, download: Download): void {
@@ -186,7 +212,10 @@ export class ImageManager implements ImageService {
   }
 
   #begin(key: string, want: ImageWant, stored: StoredImage | undefined): Download {
-    const download = new Download((tell, signal) => this.#fetch(want, stored, tell, signal));
+    // One that was given up may still be at work on the same file.
+    const download = new Download((tell, signal) =>
+      this.#turns.take(key, () => this.#fetch(want, stored, tell, signal)),
+    );
     this.#downloads.set(key, download);
     return download;
   }
@@ -204,7 +233,7 @@ export class ImageManager implements ImageService {
     const { start, totalBytes } = await fetcher.peek({ url }, signal);
     store.foresee({ url, start, totalBytes, format, maxBytes });
     await this.#room.tidy(signal);
-    const file = path.join(await store.prepare(signal), fileNameOf(want));
+    const file = path.join(await store.prepare(signal), this.#fileNameOf(want));
     const fetched = await fetcher.fetch(
       {
         url,
@@ -285,11 +314,6 @@ function assertMayFetch({ source, digest, pullPolicy }: ImageWant): void {
 
 function keyOf({ source, digest = '', isRaw, pullPolicy }: ImageWant): string {
   return JSON.stringify([source, digest, isRaw, pullPolicy === 'Always']);
-}
-
-/** The same for the same content, so that what was fetched of it is gone on with. */
-function fileNameOf({ source, digest = '' }: ImageWant): string {
-  return createHash('sha256').update(`${source}\n${digest}`).digest('hex').slice(0, 32);
 }
 
 function pathOfUrl(source: string): string {

@@ -37,6 +37,8 @@ export type KnownImage = StoredImage;
 export interface ImageService {
   list(signal: AbortSignal): Promise<readonly StoredImage[]>;
   want(want: ImageWant, holder: string, signal: AbortSignal): Promise<WantedImage>;
+  /** Whoever wanted images wants them no more, or has them. */
+  drop(holder: string): void;
   remove(digest: string, signal: AbortSignal): Promise<void>;
   verify(digest: string, signal: AbortSignal): Promise<ImageVerdict>;
 }

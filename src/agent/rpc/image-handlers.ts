@@ -22,8 +22,12 @@ export function imageHandlers(images: ImageService): ServiceHandlers<ImageServic
 
     async pullImage(request, { caller, signal }) {
       const want = fromPull(request);
-      const found = await images.want(want, `pull ${caller.identity} ${request.pullId}`, signal);
-      if (found.kind === 'here') return { image: toImage(found.stored), step: '', bytes: 0n };
+      const holder = `pull ${caller.identity} ${request.pullId}`;
+      const found = await images.want(want, holder, signal);
+      if (found.kind === 'here') {
+        images.drop(holder);
+        return { image: toImage(found.stored), step: '', bytes: 0n };
+      }
       const { step, bytes, totalBytes } = found.progress;
       return {
         step,

@@ -17,8 +17,9 @@ export function* changeNotes(
     if (wasUsed && !isUsed) {
       yield `Volume ${name} no longer has the disk ${file}; it stays with what is on it: a volume of that name with its size has it again, and novactl vm delete --delete-disks removes it with the VM`;
     }
-    if (isUsed) yield* imageNotes(name, next);
-    if (isUsed && !wasUsed && madeDiskOf(before.madeDisks, name) !== undefined) {
+    const isKept = madeDiskOf(before.madeDisks, name) !== undefined;
+    if (isUsed && isKept) yield* imageNotes(name, next);
+    if (isUsed && !wasUsed && isKept) {
       yield gone.has(file)
         ? `Volume ${name} is to have the disk ${file} again, which is not there; put it back, or give the volume another name for an empty one`
         : `Volume ${name} has the disk ${file} again, with what is on it`;

@@ -48,7 +48,9 @@ export interface VmApplierOptions {
   readonly log: Logger;
 }
 
-const DISK_FIELDS = ['spec.template.spec.volumes', 'spec.template.spec.resources.disk'];
+const DISK_FIELDS = ['volumes', 'resources.disk', 'image'].map(
+  (field) => `spec.template.spec.${field}`,
+);
 
 const UNDO_TIMEOUT_MS = 15_000;
 

@@ -3,6 +3,7 @@ import { AgentError, type FieldViolation } from '../../core/errors.ts';
 import { type MadeDisk, type MadeDisks, madeDiskOf } from '../../core/made-disks.ts';
 import { formatBytesQuantity } from '../../core/quantity.ts';
 import { type ImageSource, imageSource, shownSource } from '../../core/resources/image-source.ts';
+import type { Machine } from '../../core/resources/machine.ts';
 import { summarize } from '../../core/resources/schema-issues.ts';
 import { checkSupport } from '../../core/resources/support.ts';
 import { formatOf, type Volume } from '../../core/resources/volume.ts';
@@ -15,6 +16,7 @@ import {
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { DiskFiles, NewDisk } from '../../drivers/disk-files.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
+import type { StoredImage } from '../../drivers/image-store.ts';
 import type { ImageInspector } from '../../drivers/images.ts';
 import { digestText, type ForeseenImage } from '../images/image.ts';
 import type { ImageManager } from '../images/image-manager.ts';
@@ -121,6 +123,8 @@ export class VmDisks {
       return await this.#options.files.make(disk, signal);
     } catch (error) {
       const undo = AbortSignal.timeout(UNDO_TIMEOUT_MS);
+      // A copy may have come far.
+      await this.#options.files.remove(`${disk.path}.new`, undo).catch(() => undefined);
       if (!(error instanceof AgentError)) {
         await this.#removeIfUnused(disk, undo).catch(() => undefined);
       }
@@ -234,6 +238,7 @@ export class VmDisks {
       });
     }
     if (stored === undefined) return { path: file, format, bytes };
+    if (format === 'raw') assertCopied(image, stored, spec.template.spec, volume.name);
     return {
       path: file,
       format,
@@ -280,6 +285,21 @@ export class VmDisks {
   }
 }
 
+/** A copy must be made within a step of its operation. */
+function assertCopied(
+  { source }: ImageSource,
+  { diskBytes }: StoredImage,
+  machine: Machine,
+  volumeName: string,
+): void {
+  if (diskBytes <= MAX_COPY_BYTES) return;
+  const field = `${MACHINE}.${volumeFieldOf(machine, volumeName)}`;
+  const description = `is raw, and a copy of so large an image (${shownSource(source)}, ${roughly(diskBytes)}) cannot be made yet, but of ${roughly(MAX_COPY_BYTES)} at most; leave the format out for a disk that stands on the image`;
+  throw new AgentError('NOT_SUPPORTED', `Cannot make a disk: ${field} ${description}`, {
+    violations: [{ field: `${field}.format`, description }],
+  });
+}
+
 /** For people: three digits will do. */
 function roughly(bytes: number): string {
   const units = ['Ti', 'Gi', 'Mi'].map((unit, index) => [unit, 2 ** (40 - 10 * index)] as const);
@@ -288,6 +308,7 @@ function roughly(bytes: number): string {
 }
 
 const UNDO_TIMEOUT_MS = 15_000;
+const MAX_COPY_BYTES = 4 * 2 ** 30;
 
 /** Of files that are named for a VM; whatever else stands in a definition, no other may be removed for it. */
 const FILE_NAME =

@@ -1,9 +1,10 @@
+import { AgentError, hasReason } from '../../core/errors.ts';
 import { formatBytesQuantity } from '../../core/quantity.ts';
 import { shownSource } from '../../core/resources/image-source.ts';
 import type { Machine } from '../../core/resources/machine.ts';
 import { identityOf } from '../../core/resources/parse-virtual-machine.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import { type ImageProgress, type ImageWant } from '../images/image.ts';
+import type { ImageProgress, ImageWant, WantedImage } from '../images/image.ts';
 import type { ImageManager } from '../images/image-manager.ts';
 import { wantsOf } from '../images/image-wants.ts';
 import type { OperationProgress, OperationRecord } from '../operations/operation.ts';
@@ -48,12 +49,23 @@ export class VmImages {
     const { namespace, name } = identityOf(manifest);
     const current = this.#options.inventory.findByName(namespace, name)?.definition;
     for (const want of missing(current, manifest, updateMask)) {
-      const found = await this.#options.manager.want(want, operation.id, signal);
+      const found = await this.#want(want, operation.id, signal);
       if (found.kind === 'here') continue;
       const progress = toProgress(want, found.progress);
       return { isDone: false, step: 'fetching-image', progress, again: AGAIN };
     }
     return undefined;
+  }
+
+  async #want(want: ImageWant, holder: string, signal: AbortSignal): Promise<WantedImage> {
+    try {
+      return await this.#options.manager.want(want, holder, signal);
+    } catch (error) {
+      if (!hasReason(error, 'STORAGE_FULL')) throw error;
+      // Other operations wait for room. This one would fill it each time with what VMs need that run.
+      const { message } = error as Error;
+      throw new AgentError('IMAGE_FETCH_FAILED', message, { cause: error });
+    }
   }
 }
 

@@ -156,9 +156,10 @@ function volumesFor(
 ): Machine['volumes'] {
   const old = before === undefined ? [] : volumesOf(before);
   const own = given.volumes ?? [];
-  // That of resources.disk may be named to have a bus.
+  // That of resources.disk or image may be named to have a bus.
   const isUnnamed =
-    given.resources.disk !== undefined && !own.some(({ name }) => name === ROOT_VOLUME);
+    (given.resources.disk ?? given.image) !== undefined &&
+    !own.some(({ name }) => name === ROOT_VOLUME);
   const root = { name: ROOT_VOLUME, kind: 'disk', cache: 'none' } as const;
   const all: readonly Volume[] = isUnnamed ? [root, ...own] : own;
   let places =

@@ -12,6 +12,8 @@ export interface PlaceSettings {
   readonly blockDevices: readonly string[];
   /** How the paths of files begin that are the agent's own, wherever they lie; a folder ends with a slash. */
   readonly ownFiles: readonly string[];
+  /** Of images that disks stand on, which are never a disk themselves. */
+  readonly imageFolder?: string;
 }
 
 type Use = 'disk' | 'boot';
@@ -36,8 +38,19 @@ export class AllowedPlaces {
   async findFile(file: string, use: Use): Promise<Place> {
     const folders = await this.#foldersFor(use);
     const { at, exists } = await whereItLeads(file);
-    const problem = await this.#problemOf(at, file, folders, use);
+    const problem =
+      (await this.#problemOf(at, file, folders, use)) ?? (await this.#baseProblem(at, use));
     return exists && problem === undefined ? { real: at } : { real: undefined, problem };
+  }
+
+  /** What a guest wrote to one would be read by all that stand on it. */
+  async #baseProblem(real: string, use: Use): Promise<ImageProblem | undefined> {
+    const { imageFolder } = this.#settings;
+    if (imageFolder === undefined || use !== 'disk') return undefined;
+    if (!real.startsWith(await startOf(imageFolder))) return undefined;
+    const text =
+      'it is an image that disks stand on, and no disk itself; make one from it, with image';
+    return { reason: 'IMAGE_NOT_ALLOWED', text };
   }
 
   /** A file behind an image, by its real path. */

@@ -80,7 +80,8 @@ async function answerTo(question: ImageQuestion): Promise<ImageAnswer> {
 
 /** By a signal: an orderly end would wait for a thread that hangs. */
 function end(): void {
-  process.kill(process.pid, 'SIGKILL');
+  // With what it has started: it leads a group of its own.
+  process.kill(-process.pid, 'SIGKILL');
 }
 
 process.stdout.on('error', end);

@@ -13,7 +13,8 @@ export async function findImageUsers(
 ): Promise<ReadonlyMap<string, readonly string[]>> {
   const users = new Map<string, string[]>();
   const entries = await readdir(folder, { withFileTypes: true });
-  for (const { name } of entries.filter((entry) => entry.isFile())) {
+  // Somebody may have moved a disk and left a link.
+  for (const { name } of entries.filter((entry) => entry.isFile() || entry.isSymbolicLink())) {
     const file = path.join(folder, name);
     for (const digest of await digestsBehind(file)) {
       users.set(digest, [...(users.get(digest) ?? []), file].toSorted());

@@ -7,6 +7,7 @@ import { AgentError } from '../../core/errors.ts';
 import { codeOf } from '../../core/file-words.ts';
 import { isLocalFileSystem } from '../../core/local-file-system.ts';
 import type { DiskImage, MadeDisk } from '../../core/made-disks.ts';
+import { shownSource } from '../../core/resources/image-source.ts';
 import * as z from '../../core/zod.ts';
 import type { DiskFiles, NewDisk } from '../disk-files.ts';
 import { sizeText } from './image-kinds.ts';
@@ -227,7 +228,7 @@ async function fileSystemOf(folder: string): Promise<StatsFs> {
 async function refuseUnfit({ path: file, bytes }: NewDisk, image: DiskImage): Promise<void> {
   if (!(await exists(image.path))) throw noImage(file, image);
   if (bytes >= image.bytes) return;
-  const text = `its image ${image.source} is of ${sizeText(image.bytes)}, and the disk of ${sizeText(bytes)}; ask for as much at least`;
+  const text = `its image ${shownSource(image.source)} is of ${sizeText(image.bytes)}, and the disk of ${sizeText(bytes)}; ask for as much at least`;
   throw refused(file, text);
 }
 

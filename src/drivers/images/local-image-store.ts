@@ -42,6 +42,9 @@ const FORMATS = ['qcow2', 'raw'] as const;
 /** What other nodes work on is left alone for so long. */
 const ABANDONED_MS = 24 * 60 * 60 * 1000;
 
+/** Of what is fetched and converted, as its names are given. Somebody may have had a folder of this name before. */
+const INCOMING = /^[0-9a-f]{32,64}\b/;
+
 /**
  * Keeps images in `base` below the folder of the disks: `DIGEST.qcow2` or `DIGEST.raw` with `DIGEST.json` beside it, and what is
  * fetched or converted in `base/incoming`. An image is there once both are; the sidecar comes first. Storage that hangs keeps it
@@ -177,7 +180,8 @@ export class LocalImageStore implements ImageStore {
         path.join(this.#incoming, name),
       );
       for (const file of incoming) {
-        if (wanted.includes(file) || !(await isOver(file))) continue;
+        const isOurs = INCOMING.test(path.basename(file));
+        if (!isOurs || wanted.includes(file) || !(await isOver(file))) continue;
         await rm(file, { recursive: true, force: true });
       }
       await this.#tidyBase(isOver);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { hasEnded } from '../../../../src/agent/operations/operation.ts';
+import { AgentError } from '../../../../src/core/errors.ts';
 import type { ImageSource } from '../../../../src/core/resources/image-source.ts';
 import type { WantedVm } from '../../../../src/core/resources/parse-virtual-machine.ts';
 import { fakeQcow2 } from '../../../fakes/fake-image-fetcher.ts';
@@ -182,6 +183,68 @@ test('pullPolicy: Never takes what is here, Always what there is now, IfNotPrese
   );
   const [before, now] = [content, next].map((each) => `sha256:${digestOf(each)}`);
   assert.deepEqual(digests, [before, before, now]);
+});
+
+test('a disk full in mid-download ends the operation, and does not fill it again', async () => {
+  const { node, make } = await nodeWithImage();
+  await using _node = node;
+  let tries = 0;
+  node.fetcher.fetch = () => {
+    tries += 1;
+    return Promise.reject(new AgentError('STORAGE_FULL', 'Cannot fetch it: the disk is full'));
+  };
+  const end = await make(requestWith());
+  assert.deepEqual([end.state, end.error?.reason, tries], ['failed', 'IMAGE_FETCH_FAILED', 1]);
+});
+
+test('Always asks once for a VM, however often its operation goes on', async () => {
+  const { node, content, make } = await nodeWithImage();
+  await using _node = node;
+  const other = 'https://images.example/data.qcow2';
+  node.fetcher.contents.set(URL_OF_IMAGE, { content });
+  node.fetcher.contents.set(other, { content: fakeQcow2(GIB, 'data') });
+  const request = requestWith({ pullPolicy: 'Always' });
+  const machine = request.spec.template.spec;
+  const data = { name: 'data', kind: 'disk', cache: 'none' } as const;
+  const image = { source: other, pullPolicy: 'Always' } as const;
+  const spec = { ...machine, volumes: [{ ...data, source: { image } }] };
+  const wanted = { ...request, spec: { ...request.spec, template: { spec } } };
+  assert.equal((await make(wanted)).state, 'succeeded');
+  assert.deepEqual(node.fetcher.fetched, [URL_OF_IMAGE, other]);
+});
+
+test('a copy of an image that takes long to copy is refused, with what to do', async () => {
+  const { node, make } = await nodeWithImage();
+  await using _node = node;
+  await make(requestWith());
+  const list = node.imageStore.list.bind(node.imageStore);
+  node.imageStore.list = async (signal) =>
+    (await list(signal)).map((image) => ({ ...image, diskBytes: 5 * GIB }));
+  const request = requestWith({}, { name: 'copy' });
+  const root = { name: 'root', kind: 'disk', cache: 'none', format: 'raw' } as const;
+  const spec = { ...request.spec.template.spec, volumes: [root] };
+  const wanted = { ...request, spec: { ...request.spec, template: { spec } } };
+  await assert.rejects(node.create(wanted, { dryRun: true }), {
+    reason: 'NOT_SUPPORTED',
+    message: /4Gi at most; leave the format out/,
+  });
+});
+
+test('a dry run says nothing of a disk that is still to be made', async () => {
+  const { node, make } = await nodeWithImage();
+  await using _node = node;
+  const request = requestWith();
+  await make(request);
+  const other = 'https://images.example/data.qcow2';
+  node.fetcher.contents.set(other, { content: fakeQcow2(GIB, 'data') });
+  const data = { name: 'data', kind: 'disk', cache: 'none' } as const;
+  const spec = {
+    ...request.spec.template.spec,
+    volumes: [{ ...data, source: { image: { source: other } } }],
+  };
+  const wanted = { ...request, spec: { ...request.spec, template: { spec } } };
+  const planned = await node.vms.apply(wanted, { ...APPLY, dryRun: true }, never);
+  assert.deepEqual(planned.warnings, []);
 });
 
 test('an image that a manifest names later is not used for a disk that is there, and that is said', async () => {

@@ -84,7 +84,8 @@ export const volumesPart: DomainPart = {
   read: readVolumesOf,
 
   effectOf(field) {
-    if (field === 'resources.disk') return 'next-start';
+    // A part of an image is of the disk that was made from it, once.
+    if (field === 'resources.disk' || field === 'image') return 'next-start';
     if (field !== 'volumes' && !field.startsWith('volumes[')) return undefined;
     return WITHOUT_ELEMENT.test(field) ? 'now' : 'next-start';
   },

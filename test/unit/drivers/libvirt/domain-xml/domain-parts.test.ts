@@ -11,8 +11,12 @@ import {
 /** Fields of a machine that stand in no element: a change of them is in force at once. What the system of the guest has filled in are fields of their own. */
 const WITHOUT_ELEMENT = [
   'os',
-  // It is of the disk that was made from it.
-  'image',
+  // They are of the disk that was made from it.
+  'image.source',
+  'image.digest',
+  'image.format',
+  'image.pullPolicy',
+  'image.auth',
   'nodeSelector',
   'affinity',
   'ioErrorResume',
