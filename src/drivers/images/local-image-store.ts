@@ -42,9 +42,6 @@ const FORMATS = ['qcow2', 'raw'] as const;
 /** What other nodes work on is left alone for so long. */
 const ABANDONED_MS = 24 * 60 * 60 * 1000;
 
-/** Of what is fetched and converted, as its names are given. Somebody may have had a folder of this name before. */
-const INCOMING = /^[0-9a-f]{32,64}\b/;
-
 /**
  * Keeps images in `base` below the folder of the disks: `DIGEST.qcow2` or `DIGEST.raw` with `DIGEST.json` beside it, and what is
  * fetched or converted in `base/incoming`. An image is there once both are; the sidecar comes first. Storage that hangs keeps it
@@ -176,13 +173,14 @@ export class LocalImageStore implements ImageStore {
       await restoreUsed(this.#folders);
       const isOver = async (file: string): Promise<boolean> =>
         ((await lstat(file).catch(() => undefined))?.mtimeMs ?? before) < before;
-      const incoming = (await readdir(this.#incoming).catch(() => [])).map((name) =>
-        path.join(this.#incoming, name),
-      );
+      const entries = await readdir(this.#incoming, { withFileTypes: true }).catch(() => []);
+      // A folder in it is somebody else's.
+      const incoming = entries
+        .filter((entry) => !entry.isDirectory())
+        .map(({ name }) => path.join(this.#incoming, name));
       for (const file of incoming) {
-        const isOurs = INCOMING.test(path.basename(file));
-        if (!isOurs || wanted.includes(file) || !(await isOver(file))) continue;
-        await rm(file, { recursive: true, force: true });
+        if (wanted.includes(file) || !(await isOver(file))) continue;
+        await rm(file, { force: true });
       }
       await this.#tidyBase(isOver);
       await syncFolder(this.#base);
