@@ -148,14 +148,15 @@ async function run(
   // What VMs may have is what other nodes may be told of, and where anything is made beside it.
   const { diskFolder, maxImageBytes, cacheBytes, forbiddenNetworks, ...allowed } = config.images;
   const folders = [...allowed.folders, diskFolder];
-  const imageFolder = `${diskFolder}/base/`;
-  const places = { ...allowed, folders, ownFiles: ownFilesOf(config), imageFolder };
+  const places = { ...allowed, folders, ownFiles: ownFilesOf(config) };
   const network = await openNetwork(config, log, stack);
   const peers =
     network === undefined
       ? new NoPeers()
       : stack.use(new GrpcPeers({ addresses: config.peers, certificates: network.certificates }));
-  const imageProcesses = stack.use(new ImageProcesses({ places }));
+  const imageProcesses = stack.use(
+    new ImageProcesses({ places: { ...places, imageFolder: `${diskFolder}/base/` } }),
+  );
   const start = await beginAgentStart(database, host.bootId, stop);
   const agent = await buildAgent({
     nodeName: config.nodeName,

@@ -109,6 +109,16 @@ test('VMs from images, from an address to the last disk that stands on one', asy
       [{ source: 's3://bucket/disk.qcow2' }, /cannot fetch from S3 yet/],
     ];
     const kept = await readdir(base);
+    const image = kept.find((name) => name.endsWith('.qcow2')) ?? '';
+    const asDisk = JSON.parse(manifest('never', { source: '' })) as {
+      spec: { template: { spec: object } };
+    };
+    const file = { path: path.join(base, image) };
+    const volumes = [{ name: 'root', format: 'qcow2', source: { file } }];
+    asDisk.spec.template.spec = { resources: { cpu: 1, memory: '64Mi' }, volumes };
+    const given = await ctl('vm apply -f -', signal, JSON.stringify(asDisk));
+    assert.equal(given.code, 4, given.stderr);
+    assert.match(given.stderr, /it is an image that disks stand on, and no disk itself/);
     for (const [wanted, why, code = 4] of refusals) {
       const refused = await ctl('vm apply -f -', signal, manifest('never', wanted));
       assert.equal(refused.code, code, refused.stdout + refused.stderr);
