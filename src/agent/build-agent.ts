@@ -401,7 +401,11 @@ export async function buildAgent(parts: AgentParts) {
       tasks.run('inventory', (signal) => inventory.run(signal));
       tasks.run('node', (signal) => node.run(signal));
       tasks.run('accelerator', (signal) => accelerator.run(signal));
-      tasks.run('images', (signal) => imageManager.run(signal));
+      tasks.run('images', async (signal) => {
+        // It starts a process, which would hold up what everybody waits for.
+        await inventory.untilListed(signal);
+        await imageManager.run(signal);
+      });
       tasks.run('startability', (signal) => startability.run(signal));
       tasks.run('device-identities', (signal) => deviceIdentities.run(signal));
       guests.run();
