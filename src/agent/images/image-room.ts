@@ -1,4 +1,5 @@
 import type { Logger } from '../../core/logger.ts';
+import { untilAborted } from '../../core/until-aborted.ts';
 import type { ImageStore } from '../../drivers/image-store.ts';
 import { tooMuch } from './image-cache.ts';
 
@@ -12,6 +13,7 @@ export interface ImageRoomOptions {
   readonly now?: (() => number) | undefined;
 }
 
+const TIDY_TIMEOUT_MS = 60_000;
 /** Between an image's coming and the disk that is made from it. */
 const FRESH_MS = 600_000;
 
@@ -24,10 +26,11 @@ export class ImageRoom {
     this.#options = options;
   }
 
-  /** Removes once what an agent before this one has left half done. To be awaited before anything new is begun. */
-  tidy(signal: AbortSignal): Promise<void> {
-    this.#tidying ??= this.#tidy(signal);
-    return this.#tidying;
+  /** Removes once what an agent before this one has left half done. To be awaited before anything new is begun; that it cannot is logged. */
+  async tidy(signal: AbortSignal): Promise<void> {
+    // In behalf of all who wait for it, so that the first may give up.
+    this.#tidying ??= this.#tidy(AbortSignal.timeout(TIDY_TIMEOUT_MS));
+    await untilAborted(this.#tidying, signal);
   }
 
   /** Removes images that are not used, if all take too much. That it cannot is logged. */
@@ -50,10 +53,9 @@ export class ImageRoom {
     try {
       const folder = await store.prepare(signal);
       await store.tidy(listKept(folder), signal);
+      await this.trim(signal);
     } catch (error) {
-      signal.throwIfAborted();
       log.warn({ err: error }, 'Could not remove what is left half done of images');
     }
-    await this.trim(signal);
   }
 }
