@@ -58,7 +58,7 @@ function fromPull({ source, digest, raw, always, pullId }: PullImageRequest): Im
     checks.add(field, description);
   }
   if (pullId === '' || Buffer.byteLength(pullId) > MAX_ID_BYTES) {
-    checks.add('pull_id', `must be 1 to ${MAX_ID_BYTES} bytes`);
+    checks.add('pullId', `must be 1 to ${MAX_ID_BYTES} bytes`);
   }
   checks.throwIfAny('INVALID_REQUEST', 'Cannot pull the image');
   return { source, digest, isRaw: raw, pullPolicy: always ? 'Always' : 'IfNotPresent' };

@@ -235,7 +235,7 @@ async function refuseUnfit({ path: file, bytes }: NewDisk, image: DiskImage): Pr
 function noImage(file: string, { source, path: at }: DiskImage): AgentError {
   return new AgentError(
     'IMAGE_NOT_FOUND',
-    `Cannot make the disk ${file}: its image ${source} is not there any more (${at}); fetch it again`,
+    `Cannot make the disk ${file}: its image ${shownSource(source)} is not there any more (${at}); fetch it again`,
   );
 }
 

@@ -26,7 +26,11 @@ async function makeImage(folder: Folder, bytes: number): Promise<DiskImage> {
   const image = folder.own('image.qcow2');
   execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', image, String(bytes)]);
   writeInto(image);
-  const known = { source: 'https://example.org/a', digest: 'sha256:a', format: 'qcow2' } as const;
+  const known = {
+    source: 'https://example.org/a?signed=secret',
+    digest: 'sha256:a',
+    format: 'qcow2',
+  } as const;
   return Promise.resolve({ ...known, path: image, bytes });
 }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { PullImageResponse } from '../../../client/api.ts';
+import { delay } from '../../../core/delay.ts';
 import { addConnectionOptions, withAgent } from '../../connection/agent-connection.ts';
 import { imageSourceArgument, wholeDigestArgument } from '../../input/argument-parsers.ts';
 import { addOutputOption, type OutputOptions } from '../../output/output-format.ts';
@@ -51,7 +51,7 @@ Examples:
           const answer = await client.images.pull({ source, digest, raw, always, pullId }, call);
           if (answer.image === undefined) {
             show(answer);
-            await sleep(AGAIN_MS, undefined, { signal: io.signal });
+            await delay(AGAIN_MS, io.signal);
             continue;
           }
           line.erase();
