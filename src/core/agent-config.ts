@@ -3,6 +3,7 @@ import path from 'node:path';
 import { parseCpuList } from './cpu-list.ts';
 import { DNS_NAME } from './dns-name.ts';
 import { AgentError } from './errors.ts';
+import { parseIpNetwork } from './ip-network.ts';
 import { libvirtUriProblem, SYSTEM_URI } from './libvirt-socket.ts';
 import { LOG_LEVELS } from './log-level.ts';
 import { nearestKey } from './nearest-key.ts';
@@ -114,7 +115,14 @@ const configSchema = z.strictObject({
         .default(64 * 2 ** 30),
       /** Networks that images are never fetched from, also by redirection: this node itself, and those of clouds that tell secrets. */
       forbiddenNetworks: z
-        .array(z.string())
+        .array(
+          z
+            .string()
+            .refine(
+              (text) => parseIpNetwork(text) !== undefined,
+              'must be a network such as 169.254.0.0/16',
+            ),
+        )
         .default([
           '127.0.0.0/8',
           '::1/128',

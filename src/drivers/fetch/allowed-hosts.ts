@@ -1,6 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import { BlockList } from 'node:net';
 import { ipVersionOf } from '../../core/ip-address.ts';
+import { parseIpNetwork } from '../../core/ip-network.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
 
 /** The addresses of hosts that images may come from. */
@@ -10,13 +11,12 @@ export class AllowedHosts {
   /** Networks: such as `169.254.0.0/16` or `fe80::/10`; those of IPv4 also as IPv6 has them. Throws a RangeError for what is none. */
   constructor(networks: readonly string[]) {
     for (const network of networks) {
-      const [address = '', prefix = '', ...more] = network.split('/');
-      const version = ipVersionOf(address);
-      const isPrefix = /^\d{1,3}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128);
-      if (version === 0 || !isPrefix || more.length > 0) {
+      const parsed = parseIpNetwork(network);
+      if (parsed === undefined) {
         throw new RangeError(`${network} is no network such as 169.254.0.0/16`);
       }
-      this.#forbidden.addSubnet(address, Number(prefix), version === 4 ? 'ipv4' : 'ipv6');
+      const { address, prefix, version } = parsed;
+      this.#forbidden.addSubnet(address, prefix, `ipv${version}`);
     }
   }
 
