@@ -16,6 +16,7 @@ import { CurlFetcher } from '../drivers/fetch/curl-fetcher.ts';
 import { ProcessHookRunner } from '../drivers/hooks/process-hook-runner.ts';
 import type { Accelerator } from '../drivers/hypervisor-host.ts';
 import { ProcessDiskProbe } from '../drivers/images/disk-probe/process-disk-probe.ts';
+import { imageFolderOf } from '../drivers/images/image-folder.ts';
 import { ImageProcesses } from '../drivers/images/image-processes.ts';
 import { ProcessDiskFiles } from '../drivers/images/process-disk-files.ts';
 import { ProcessImageInspector } from '../drivers/images/process-image-inspector.ts';
@@ -155,7 +156,7 @@ async function run(
       ? new NoPeers()
       : stack.use(new GrpcPeers({ addresses: config.peers, certificates: network.certificates }));
   const imageProcesses = stack.use(
-    new ImageProcesses({ places: { ...places, imageFolder: `${diskFolder}/base/` } }),
+    new ImageProcesses({ places: { ...places, imageFolder: `${imageFolderOf(diskFolder)}/` } }),
   );
   const start = await beginAgentStart(database, host.bootId, stop);
   const agent = await buildAgent({

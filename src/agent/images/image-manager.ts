@@ -18,6 +18,7 @@ import type {
 import type { ImageInspector } from '../../drivers/images.ts';
 import { Download } from './download.ts';
 import {
+  digestDigits,
   type ForeseenImage,
   type ImageProgress,
   type ImageService,
@@ -178,7 +179,7 @@ export class ImageManager implements ImageService {
   }
 
   async #digestOf(text: string, signal: AbortSignal): Promise<string> {
-    const hex = text.replace(/^sha256:/, '');
+    const hex = digestDigits(text);
     const found = (await this.list(signal)).filter(({ digest }) => digest.startsWith(hex));
     if (hex !== '' && found.length === 1) return found[0]?.digest ?? hex;
     throw new AgentError(
@@ -233,21 +234,21 @@ export class ImageManager implements ImageService {
     const { start, totalBytes } = await fetcher.peek({ url }, signal);
     store.foresee({ url, start, totalBytes, format, maxBytes });
     await this.#room.tidy(signal);
+    const known = stored?.origins.find((origin) => origin.url === url);
     const file = path.join(await store.prepare(signal), this.#fileNameOf(want));
     const fetched = await fetcher.fetch(
       {
         url,
         path: file,
         maxBytes,
-        digest: want.digest?.replace(/^sha256:/, ''),
-        knownVersion: stored?.origins.find((origin) => origin.url === url)?.version,
+        digest: want.digest && digestDigits(want.digest),
+        knownVersion: known?.version,
       },
       (progress) => tell({ step: 'fetching', ...progress }),
       signal,
     );
     const checkedAtMs = now();
     if (fetched.isUnchanged) {
-      const known = stored?.origins.find((origin) => origin.url === url);
       if (stored === undefined || known === undefined) throw new Error('Nothing was known');
       await store.note(stored.digest, { origin: { ...known, checkedAtMs } }, signal);
       return stored;
@@ -269,7 +270,7 @@ export class ImageManager implements ImageService {
   async #find(want: ImageWant, signal: AbortSignal): Promise<StoredImage | undefined> {
     // The same bytes may be here as another thing; that is for who keeps them to refuse.
     const all = (await this.list(signal)).filter(({ format }) => !want.isRaw || format === 'raw');
-    const digest = want.digest?.replace(/^sha256:/, '');
+    const digest = want.digest && digestDigits(want.digest);
     if (digest !== undefined) return all.find((image) => image.digest === digest);
     const fetchedAt = ({ origins }: StoredImage) =>
       Math.max(...origins.filter(({ url }) => url === want.source).map((one) => one.fetchedAtMs));

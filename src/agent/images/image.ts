@@ -43,6 +43,11 @@ export interface ImageService {
   verify(digest: string, signal: AbortSignal): Promise<ImageVerdict>;
 }
 
+/** The digits of one as manifests have it, or of its beginning. */
+export function digestDigits(text: string): string {
+  return text.replace(/^sha256:/, '');
+}
+
 /** `sha256:` and the digits, as manifests have it. */
 export function digestText({ digest }: Pick<StoredImage, 'digest'>): string {
   return `sha256:${digest}`;

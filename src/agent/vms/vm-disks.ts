@@ -10,8 +10,10 @@ import { formatOf, type Volume } from '../../core/resources/volume.ts';
 import {
   diskBytesOf,
   isMadeByAgent,
+  sizeFieldOf,
   volumeFieldOf,
   volumesOf,
+  wholeSectors,
 } from '../../core/resources/volumes-of.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { DiskFiles, NewDisk } from '../../drivers/disk-files.ts';
@@ -57,8 +59,7 @@ export class VmDisks {
     const wanted = volumesOf(machine).filter(isMadeByAgent);
     const problems = wanted.flatMap((volume): readonly FieldViolation[] => {
       const made = madeDiskOf(madeDisks, volume.name);
-      const field = `${MACHINE}.${volumeFieldOf(machine, volume.name)}`;
-      return made === undefined ? [] : [...otherwise(volume, made, field)];
+      return made === undefined ? [] : [...otherwise(volume, made, machine)];
     });
     if (problems.length > 0) {
       throw new AgentError('INVALID_SPEC', `Cannot change VM ${name}: ${summarize(problems)}`, {
@@ -227,14 +228,14 @@ export class VmDisks {
     const image = source?.image;
     if (image === undefined) return { path: file, format, bytes: diskBytesOf(size ?? '') };
     const { stored, virtualBytes } = await this.#findImage(image, foresees, signal);
-    const least = diskBytesOf(String(virtualBytes ?? 0));
+    const least = wholeSectors(virtualBytes ?? 0);
     const bytes = size === undefined ? least : diskBytesOf(size);
     if (bytes < least) {
-      const field = `${MACHINE}.${volumeFieldOf(spec.template.spec, volume.name)}`;
+      const field = `${MACHINE}.${sizeFieldOf(spec.template.spec, volume.name)}`;
       const needed = formatBytesQuantity(BigInt(least));
       const description = `is ${size}, and the image ${shownSource(image.source)} is a disk of ${needed}; ask for at least that, or leave the size out`;
       throw new AgentError('INVALID_SPEC', `Cannot make VM ${name}: ${field} ${description}`, {
-        violations: [{ field: field.endsWith('.disk') ? field : `${field}.size`, description }],
+        violations: [{ field, description }],
       });
     }
     if (stored === undefined) return { path: file, format, bytes };
@@ -329,15 +330,14 @@ function newDisks(next: VmDefinition, before: VmDefinition | undefined) {
   );
 }
 
-function* otherwise(volume: Volume, made: MadeDisk, field: string): Generator<FieldViolation> {
-  const sizeField = field.endsWith('.disk') ? field : `${field}.size`;
+function* otherwise(volume: Volume, made: MadeDisk, machine: Machine): Generator<FieldViolation> {
   if (volume.size !== undefined && diskBytesOf(volume.size) !== made.bytes) {
     const was = formatBytesQuantity(BigInt(made.bytes));
     const description = `is ${volume.size}, and the disk ${made.path} was made with ${was}: the agent cannot change the size of a disk yet; leave it at ${was}, or add another volume`;
-    yield { field: sizeField, description };
+    yield { field: `${MACHINE}.${sizeFieldOf(machine, volume.name)}`, description };
   }
   if (volume.format !== undefined && volume.format !== made.format) {
     const description = `is ${volume.format}, and the disk ${made.path} was made as ${made.format}; leave the format out`;
-    yield { field: `${field}.format`, description };
+    yield { field: `${MACHINE}.${volumeFieldOf(machine, volume.name)}.format`, description };
   }
 }

@@ -1,4 +1,5 @@
 import { AgentError, hasReason } from '../../core/errors.ts';
+import { madeDiskOf } from '../../core/made-disks.ts';
 import { formatBytesQuantity } from '../../core/quantity.ts';
 import { shownSource } from '../../core/resources/image-source.ts';
 import type { Machine } from '../../core/resources/machine.ts';
@@ -14,7 +15,7 @@ import { wantedVm } from './wanted-definition.ts';
 
 export interface VmImagesOptions {
   readonly manager: Pick<ImageManager, 'want' | 'drop'>;
-  readonly inventory: Pick<VmInventory, 'findByName' | 'refresh'>;
+  readonly inventory: Pick<VmInventory, 'findByName'>;
 }
 
 const AGAIN = { afterMs: 500 };
@@ -90,7 +91,7 @@ function missing(
   // A mask that names no VM is refused by whoever carries it out.
   if (current === undefined && updateMask !== undefined) return [];
   const machine: Machine = wantedVm(current, manifest, updateMask).spec.template.spec;
-  return wantsOf(machine, (volume) => Object.hasOwn(current?.madeDisks ?? {}, volume));
+  return wantsOf(machine, (volume) => madeDiskOf(current?.madeDisks ?? {}, volume) !== undefined);
 }
 
 function toProgress(

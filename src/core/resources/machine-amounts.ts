@@ -1,6 +1,6 @@
 import { parseBytes, parseMilliCpus } from '../quantity.ts';
 import type { Machine } from './machine.ts';
-import { diskBytesOf, isMadeByAgent, volumeFieldOf, volumesOf } from './volumes-of.ts';
+import { diskBytesOf, isMadeByAgent, sizeFieldOf, volumesOf } from './volumes-of.ts';
 
 const MIB = 2 ** 20;
 
@@ -49,9 +49,8 @@ export function roundingNotes(
     if (size === undefined) continue;
     const bytes = diskBytesOf(size);
     if (parseBytes(size) === BigInt(bytes)) continue;
-    const field = `spec.template.spec.${volumeFieldOf(machine, name)}`;
     notes.push(
-      `${field}${field.endsWith('disk') ? '' : '.size'} ${size} is rounded up to whole sectors, ${bytes} bytes`,
+      `spec.template.spec.${sizeFieldOf(machine, name)} ${size} is rounded up to whole sectors, ${bytes} bytes`,
     );
   }
   return notes;

@@ -6,7 +6,7 @@ import type { Volume } from './volume.ts';
 export const ROOT_VOLUME = 'root';
 
 /** What disks are made of, and guests count them in. */
-const SECTOR_BYTES = 512n;
+const SECTOR_BYTES = 512;
 
 /** The disks and drives of a machine, with that of `resources.disk` or `image`, which is the first one unless the volumes have it. */
 export function volumesOf({
@@ -41,6 +41,12 @@ export function volumeFieldOf(
   return resources.disk === undefined ? 'image' : 'resources.disk';
 }
 
+/** Where it says of its size. */
+export function sizeFieldOf(machine: Pick<Machine, 'resources' | 'volumes'>, name: string): string {
+  const field = volumeFieldOf(machine, name);
+  return field === 'resources.disk' ? field : `${field}.size`;
+}
+
 /** Whether the agent makes it. */
 export function isMadeByAgent({ source, size, kind }: Volume): boolean {
   if (kind !== 'disk') return false;
@@ -49,6 +55,10 @@ export function isMadeByAgent({ source, size, kind }: Volume): boolean {
 
 /** Bytes that the guest of a disk of this size sees: whole sectors. */
 export function diskBytesOf(size: string): number {
-  const bytes = parseBytes(size) ?? 0n;
-  return Number(((bytes + SECTOR_BYTES - 1n) / SECTOR_BYTES) * SECTOR_BYTES);
+  return wholeSectors(Number(parseBytes(size) ?? 0n));
+}
+
+/** Bytes of a disk that has at least so many. */
+export function wholeSectors(bytes: number): number {
+  return Math.ceil(bytes / SECTOR_BYTES) * SECTOR_BYTES;
 }

@@ -1,10 +1,8 @@
 import { AgentError } from '../../core/errors.ts';
 import { shownSource } from '../../core/resources/image-source.ts';
+import { wholeSectors } from '../../core/resources/volumes-of.ts';
 import type { ForeseeRequest } from '../image-store.ts';
 import { kindOf, refusalOf, sizeProblem } from './image-kinds.ts';
-
-/** Guests count disks in these. */
-const SECTOR_BYTES = 512;
 
 /** See `ImageStore.foresee`. */
 export function foreseeContent({ url, start, totalBytes, format, maxBytes }: ForeseeRequest): {
@@ -21,5 +19,5 @@ export function foreseeContent({ url, start, totalBytes, format, maxBytes }: For
   }
   const isRaw = format === 'raw' || kind.format === 'raw';
   if (!isRaw || totalBytes === undefined) return { virtualBytes: kind.virtualBytes };
-  return { virtualBytes: Math.ceil(totalBytes / SECTOR_BYTES) * SECTOR_BYTES };
+  return { virtualBytes: wholeSectors(totalBytes) };
 }

@@ -3,6 +3,7 @@ import { type FileHandle, open, rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { AgentError } from '../../core/errors.ts';
 import { shownSource } from '../../core/resources/image-source.ts';
+import { wholeSectors } from '../../core/resources/volumes-of.ts';
 import * as z from '../../core/zod.ts';
 import type { AdmitRequest } from '../image-store.ts';
 import { type ConfinedEnd, type ConfinedQemuImg, IN, OUT } from './confined-qemu-img.ts';
@@ -75,7 +76,7 @@ export class ImageAdmission {
       const { format, bytes } = await this.#look(request);
       if (format === 'raw') {
         await digHoles(path, signal);
-        return { path, format, virtualBytes: Math.ceil(bytes / SECTOR_BYTES) * SECTOR_BYTES };
+        return { path, format, virtualBytes: wholeSectors(bytes) };
       }
       const virtualBytes = await this.#check({ path, format, maxBytes }, signal);
       if (format === 'qcow2') return { path, format, virtualBytes };

@@ -23,6 +23,7 @@ import {
   removeUnused,
   restoreUsed,
 } from './image-files.ts';
+import { imageFolderOf } from './image-folder.ts';
 import {
   findSidecar,
   type ImageSidecar,
@@ -55,7 +56,7 @@ export class LocalImageStore implements ImageStore {
   readonly #admission: ImageAdmission;
 
   constructor({ folder, ...options }: LocalImageStoreOptions) {
-    this.#base = path.join(folder, 'base');
+    this.#base = imageFolderOf(folder);
     this.#incoming = path.join(this.#base, 'incoming');
     this.#folders = { disks: folder, base: this.#base, incoming: this.#incoming };
     this.#admission = new ImageAdmission(new ConfinedQemuImg(options));

@@ -1,4 +1,3 @@
-import path from 'node:path';
 import { delay } from '../../core/delay.ts';
 import { AgentError } from '../../core/errors.ts';
 import { Slots } from '../../core/slots.ts';
@@ -10,6 +9,7 @@ import type {
   StoredImage,
 } from '../image-store.ts';
 import { foreseeContent } from './foreseen-content.ts';
+import { imageFolderOf } from './image-folder.ts';
 import type { AskOptions, ImageProcesses } from './image-processes.ts';
 import type { StoreQuestion } from './image-protocol.ts';
 
@@ -38,7 +38,7 @@ export class ProcessImageStore implements ImageStore {
     this.#processes = processes;
     this.#folder = folder;
     // Of a file's name, its folder is what counts: disks are at the same place.
-    this.#place = path.join(folder, 'base');
+    this.#place = imageFolderOf(folder);
   }
 
   prepare(signal: AbortSignal): Promise<string> {
