@@ -10,6 +10,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import path from 'node:path';
+import { syncFolder } from '../../core/sync-folder.ts';
 import * as z from '../../core/zod.ts';
 import { runProgram } from './child-program.ts';
 import { fetchFailed } from './errors.ts';
@@ -159,8 +160,7 @@ export class PartFile implements AsyncDisposable {
   async complete(): Promise<void> {
     await rename(this.path, this.#target);
     await this.#removeRecord();
-    await using folder = await open(path.dirname(this.#target), 'r');
-    await folder.sync();
+    await syncFolder(path.dirname(this.#target));
   }
 
   async remove(): Promise<void> {

@@ -1,8 +1,8 @@
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { codeOf } from '../../core/file-words.ts';
+import { syncFolder } from '../../core/sync-folder.ts';
 import * as z from '../../core/zod.ts';
-import { syncFolder } from './storage-errors.ts';
 
 const digestSchema = z.string().regex(/^[0-9a-f]{64}$/);
 const countSchema = z.number().int().nonnegative();

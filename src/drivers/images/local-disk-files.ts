@@ -8,10 +8,11 @@ import { codeOf } from '../../core/file-words.ts';
 import { isLocalFileSystem } from '../../core/local-file-system.ts';
 import type { DiskImage, MadeDisk } from '../../core/made-disks.ts';
 import { shownSource } from '../../core/resources/image-source.ts';
+import { syncFolder } from '../../core/sync-folder.ts';
 import * as z from '../../core/zod.ts';
 import type { DiskFiles, NewDisk } from '../disk-files.ts';
 import { sizeText } from './image-kinds.ts';
-import { exists, storageError, syncFolder } from './storage-errors.ts';
+import { exists, storageError } from './storage-errors.ts';
 
 export interface LocalDiskFilesOptions {
   readonly binary?: string;

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { AgentError } from '../../core/errors.ts';
 import { codeOf } from '../../core/file-words.ts';
 import { isLocalFileSystem } from '../../core/local-file-system.ts';
+import { syncFolder } from '../../core/sync-folder.ts';
 import type {
   AdmitRequest,
   ImageNote,
@@ -32,7 +33,7 @@ import {
   writeSidecar,
 } from './image-sidecar.ts';
 import { findImageUsers } from './image-users.ts';
-import { storageError, syncFolder } from './storage-errors.ts';
+import { storageError } from './storage-errors.ts';
 
 export interface LocalImageStoreOptions extends ConfinedQemuImgOptions {
   /** Where the disks are that stand on images. */

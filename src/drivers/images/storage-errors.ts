@@ -1,4 +1,4 @@
-import { access, open } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import { AgentError } from '../../core/errors.ts';
 import { codeOf } from '../../core/file-words.ts';
 
@@ -21,12 +21,6 @@ export const FULL = 'its file system is full; make room there';
 /** Whether a program has complained that there is no room. */
 export function saysFull(complaint: string): boolean {
   return /No space left on device|Disk quota exceeded/.test(complaint);
-}
-
-/** What is new in a folder is still there after a power cut. */
-export async function syncFolder(folder: string): Promise<void> {
-  await using handle = await open(folder, 'r');
-  await handle.sync();
 }
 
 export async function exists(file: string): Promise<boolean> {

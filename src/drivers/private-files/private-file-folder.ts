@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { chmod, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { AgentError } from '../../core/errors.ts';
+import { syncFolder } from '../../core/sync-folder.ts';
 import type { PrivateFiles } from '../private-files.ts';
 import { isMissing, privateFileError } from './errors.ts';
 
@@ -153,11 +154,6 @@ async function writeWhole(file: string, content: Uint8Array): Promise<void> {
     await rm(fresh, { force: true });
     throw error;
   }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  await using handle = await open(folder, 'r');
-  await handle.sync();
 }
 
 function unlessMissing(error: unknown): undefined {
