@@ -3,13 +3,13 @@ import { KeyLocks } from '../core/key-locks.ts';
 import { EVERYTHING } from '../core/label-selector.ts';
 import { TaskGroup } from '../core/task-group.ts';
 import type { AgentParts } from './agent-parts.ts';
+import { buildDisks } from './build-disks.ts';
 import { ConsoleManager } from './consoles/console-manager.ts';
 import { EventManager } from './events/event-manager.ts';
 import { EventRecorder } from './events/event-recorder.ts';
 import { buildGuests } from './guests/build-guests.ts';
 import { GuestHealth } from './guests/guest-health.ts';
 import { HookRuns } from './hooks/hook-runs.ts';
-import { ImageManager } from './images/image-manager.ts';
 import { loadRemembered } from './load-remembered.ts';
 import { summaryOf, toMovingVm } from './migration/as-vms-see-it.ts';
 import { IncomingManager } from './migration/incoming-manager.ts';
@@ -44,8 +44,6 @@ import { nameKey } from './vms/name-key.ts';
 import { OwnershipManager } from './vms/ownership-manager.ts';
 import { Remains } from './vms/remains.ts';
 import { Startability } from './vms/startability.ts';
-import { VmDisks } from './vms/vm-disks.ts';
-import { wantedBy } from './vms/vm-images.ts';
 import { VmInventory } from './vms/vm-inventory.ts';
 import { VmLocator } from './vms/vm-locator.ts';
 import { VmSeeds } from './vms/vm-seeds.ts';
@@ -136,23 +134,7 @@ export async function buildAgent(parts: AgentParts) {
     log,
   });
   const locator = new VmLocator({ nodeName, peers: parts.peers, log });
-  const imageManager = new ImageManager({
-    store: parts.imageStore,
-    fetcher: parts.imageFetcher,
-    images: parts.images,
-    host: hypervisor.host,
-    ...parts.imageLimits,
-    nodeName,
-    listWanted: () => wantedBy(operationBook.listOpen()),
-    log,
-  });
-  const disks = new VmDisks({
-    files: parts.diskFiles,
-    images: parts.images,
-    sources: imageManager,
-    host: hypervisor.host,
-    folder: parts.diskFolder,
-  });
+  const { imageManager, disks } = buildDisks(parts, operationBook);
   const remains = new Remains({
     domains,
     privateFiles,
@@ -401,11 +383,7 @@ export async function buildAgent(parts: AgentParts) {
       tasks.run('inventory', (signal) => inventory.run(signal));
       tasks.run('node', (signal) => node.run(signal));
       tasks.run('accelerator', (signal) => accelerator.run(signal));
-      tasks.run('images', async (signal) => {
-        // It starts a process, which would hold up what everybody waits for.
-        await inventory.untilListed(signal);
-        await imageManager.run(signal);
-      });
+      tasks.run('images', (signal) => imageManager.run(inventory.untilListed(signal), signal));
       tasks.run('startability', (signal) => startability.run(signal));
       tasks.run('device-identities', (signal) => deviceIdentities.run(signal));
       guests.run();

@@ -152,8 +152,10 @@ export class ImageManager implements ImageService {
     return await this.#options.store.verify(hex, signal);
   }
 
-  /** Removes what has been left half done, and more than may be kept, until aborted. Give it to the task group. */
-  async run(signal: AbortSignal): Promise<void> {
+  /** Removes what has been left half done, and more than may be kept, from when `begin` settles until aborted. Give it to the task group. */
+  async run(begin: Promise<void>, signal: AbortSignal): Promise<void> {
+    // It starts a process, which would hold up what everybody waits for.
+    await begin;
     await this.#room.tidy(signal);
     for (;;) {
       for (const [key, download] of this.#downloads) {

@@ -45,8 +45,9 @@ test('hooks are off by default, and never run as root', () => {
   assert.match(refusal(`${MINIMAL}\nlifecycle: {hookFolder: hooks}`), /must be an absolute path/);
 });
 
+const networks = (text: string) => `${MINIMAL}\nimages: {forbiddenNetworks: [${text}]}`;
+
 test('networks that no image may come from are such, before anything is made', () => {
-  const networks = (text: string) => `${MINIMAL}\nimages: {forbiddenNetworks: [${text}]}`;
   const { images } = parseConfig(networks('10.0.0.0/8, "fd00::/8"'), 'agent.yaml');
   assert.deepEqual(images.forbiddenNetworks, ['10.0.0.0/8', 'fd00::/8']);
   for (const wrong of ['10.0.0.1', '10.0.0.0/33', 'localhost', '"fd00::/129"']) {
