@@ -25,6 +25,7 @@ export interface StatementRunner {
 export class JournalDatabase {
   readonly #runner: StatementRunner;
   #failure: AgentError | undefined;
+  #lastFailure: AgentError | undefined;
   #failures = 0;
 
   /** `failure` says why nothing can be written yet. */
@@ -41,6 +42,11 @@ export class JournalDatabase {
   /** How many calls have failed so far for the disk's sake, whatever worked since. */
   get failures(): number {
     return this.#failures;
+  }
+
+  /** The last of them. */
+  get lastFailure(): AgentError | undefined {
+    return this.#lastFailure;
   }
 
   async get(sql: string, parameters?: Parameters): Promise<Row | undefined> {
@@ -67,7 +73,7 @@ export class JournalDatabase {
     const results = await this.#perform(statements, options);
     const { shortage } = this.#runner;
     // What made do with the reserve has met a full disk all the same.
-    if (shortage !== undefined && this.#failure === undefined) this.#failures += 1;
+    if (shortage !== undefined && this.#failure === undefined) this.#count(shortage);
     this.#failure = shortage;
     return results;
   }
@@ -82,9 +88,14 @@ export class JournalDatabase {
       // What passes by itself, such as somebody's lock on the file, is no fault of the journal.
       if (error instanceof AgentError && error.retryAfterMs === undefined) {
         this.#failure = error;
-        this.#failures += 1;
+        this.#count(error);
       }
       throw error;
     }
+  }
+
+  #count(failure: AgentError): void {
+    this.#lastFailure = failure;
+    this.#failures += 1;
   }
 }

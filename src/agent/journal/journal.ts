@@ -80,6 +80,11 @@ export class Journal implements AsyncDisposable {
     return this.database.failures;
   }
 
+  /** Why the last of them failed. */
+  get lastFailure(): AgentError | undefined {
+    return this.database.lastFailure;
+  }
+
   /** Writes what is there already, to find out whether something can be begun. */
   async tryWrite(): Promise<void> {
     const sql = `PRAGMA user_version = ${this.#version}`;

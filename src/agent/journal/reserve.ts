@@ -4,6 +4,8 @@ import path from 'node:path';
 
 /** What the ends of everything that may be under way need, some KiB each, many times over. */
 const RESERVE_BYTES = 1024 ** 2;
+/** What one thing that begins writes, with room to spare. */
+const BEGINNING_BYTES = 128 * 1024;
 
 /**
  * Room on the disk that only the journal can use: a file that is given up when the disk is full, so that what has begun can
@@ -26,10 +28,18 @@ export class Reserve {
     return wasThere;
   }
 
+  /**
+   * Fails with ENOSPC where nothing is to be begun. A write would not always tell: it may fit into what the journal has freed before.
+   */
+  assertRoomToBegin(): void {
+    this.#assertFree(BEGINNING_BYTES);
+  }
+
   /** Makes it unless it is there. Fails as the file system does, and then leaves nothing. */
   makeWhole(): void {
     if (this.#isWhole) return;
-    assertRoom(path.dirname(this.#file));
+    // Others of this file system, which guests may be, shall not meet a full disk for this.
+    this.#assertFree(2 * RESERVE_BYTES);
     const descriptor = openSync(this.#file, 'w', 0o600);
     try {
       // A file system that compresses would keep no room for zeros.
@@ -41,13 +51,12 @@ export class Reserve {
       if (!this.#isWhole) rmSync(this.#file, { force: true });
     }
   }
-}
 
-/** Others of this file system, which guests may be, shall not meet a full disk for this. */
-function assertRoom(folder: string): void {
-  const { bfree, bsize } = statfsSync(folder);
-  if (bfree * bsize >= 2 * RESERVE_BYTES) return;
-  throw Object.assign(new Error('There is less than 2 MiB'), { code: 'ENOSPC' });
+  #assertFree(bytes: number): void {
+    const { bfree, bsize } = statfsSync(path.dirname(this.#file));
+    if (bfree * bsize >= bytes) return;
+    throw Object.assign(new Error(`There is less than ${bytes / 1024} KiB`), { code: 'ENOSPC' });
+  }
 }
 
 /** The system writes as much as there is room for. */

@@ -35,6 +35,7 @@ export class ReservedJournal implements Disposable {
     if (begins) {
       if (this.#shortage !== undefined) this.#fillReserve();
       if (this.#shortage !== undefined) throw this.#shortage;
+      this.#assertRoomToBegin();
     }
     try {
       return this.#journal.perform(statements);
@@ -43,6 +44,14 @@ export class ReservedJournal implements Disposable {
       if (!begins && this.#reserve.giveUp()) this.#shortage ??= error;
       this.#journal.checkpoint();
       return this.#journal.perform(statements);
+    }
+  }
+
+  #assertRoomToBegin(): void {
+    try {
+      this.#reserve.assertRoomToBegin();
+    } catch (error) {
+      throw journalError(error, this.#file);
     }
   }
 

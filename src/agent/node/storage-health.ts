@@ -14,7 +14,7 @@ export interface StorageReport {
 
 export interface StorageHealthOptions {
   readonly probe: StorageProbe;
-  readonly journal: Pick<Journal, 'health' | 'failures' | 'tryWrite'>;
+  readonly journal: Pick<Journal, 'health' | 'failures' | 'lastFailure' | 'tryWrite'>;
   readonly log: Logger;
   readonly intervalMs?: number | undefined;
   /** Milliseconds that only go forward. */
@@ -58,7 +58,11 @@ export class StorageHealth {
     }
     const state = this.#state;
     if (state !== undefined && state.kind !== 'writable') return explain(state, probe.directory);
-    return journal.health();
+    const health = journal.health();
+    const { failures, lastFailure } = journal;
+    if (isBroken(health) || failures === this.#seenFailures || lastFailure === undefined)
+      return health;
+    return { reason: 'WriteFailed', message: lastFailure.message };
   }
 
   /** What is free there; undefined if that is not known. */

@@ -119,6 +119,30 @@ test('a full disk fails with STORAGE_FULL, loses nothing and is over once there 
   }
 });
 
+test('on a full disk nothing begins, also where the log would have room for it', {
+  skip: process.getuid?.() === 0 ? false : 'mounting a small tmpfs needs root',
+}, async () => {
+  using directory = temporary();
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', directory.path]);
+  try {
+    await using journal = await Journal.open(directory.path, options);
+    const migrations = new MigrationStore(journal.database);
+    await migrations.insert(migrationRecord('begun'));
+    // The log grows past the size at which it is written from its start again.
+    for (let round = 0; round < 600; round += 1) {
+      await migrations.update(migrationRecord('begun', { message: `${round}`.repeat(1_000) }));
+    }
+    const ballast = path.join(directory.path, 'ballast');
+    assert.throws(() => writeFileSync(ballast, Buffer.alloc(32 * 1024 ** 2)), /ENOSPC/);
+    await assert.rejects(migrations.insert(migrationRecord('late')), { reason: 'STORAGE_FULL' });
+    await migrations.update(migrationRecord('begun', { message: 'It has ended' }));
+    rmSync(ballast);
+    await migrations.insert(migrationRecord('after'));
+  } finally {
+    execFileSync('umount', [directory.path]);
+  }
+});
+
 test('somebody who locks the journal for two seconds holds up nothing but its writes', async () => {
   using directory = temporary();
   await using journal = await Journal.open(directory.path, options);

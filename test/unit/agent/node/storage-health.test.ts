@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { JournalHealth } from '../../../../src/agent/journal/journal.ts';
 import { StorageHealth } from '../../../../src/agent/node/storage-health.ts';
+import { AgentError } from '../../../../src/core/errors.ts';
 import { createLogger } from '../../../../src/core/logger.ts';
 import type { StorageProbe, StorageState } from '../../../../src/drivers/storage-probe.ts';
 
@@ -19,6 +20,7 @@ class Disk implements StorageProbe {
   nowMs = 0;
   journalHealth = WELL;
   failures = 0;
+  lastFailure: AgentError | undefined;
   readonly storage = new StorageHealth({
     probe: this,
     journal: this,
@@ -75,6 +77,14 @@ test('a journal that could not be written is tried again once the disk takes som
   assert.equal(await disk.reason(), 'WriteFailed');
   assert.match(disk.storage.report().message, /Writing to \/state fails \(EIO\)/);
   disk.written = WRITABLE;
+  assert.equal(await disk.reason(), 'Healthy');
+});
+
+test('a write that failed counts until the disk was tried, whatever is written after it', async () => {
+  const disk = new Disk();
+  disk.failures += 1;
+  disk.lastFailure = new AgentError('STORAGE_FULL', 'It is full');
+  assert.deepEqual(disk.storage.report(), { reason: 'WriteFailed', message: 'It is full' });
   assert.equal(await disk.reason(), 'Healthy');
 });
 
