@@ -40,6 +40,7 @@ import { Creations } from './vms/creations.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
 import { DeviceIdentities } from './vms/device-identities.ts';
 import { DiskUsers } from './vms/disk-users.ts';
+import { LiveAttempts } from './vms/live-attempts.ts';
 import { nameKey } from './vms/name-key.ts';
 import { OwnershipManager } from './vms/ownership-manager.ts';
 import { Remains } from './vms/remains.ts';
@@ -144,8 +145,10 @@ export async function buildAgent(parts: AgentParts) {
     hasRun: (vmUid) => runs.hasRun(vmUid),
   });
   const guestHealth = new GuestHealth({ events: hypervisor.events, onChange });
+  const liveAttempts = new LiveAttempts();
   const inventory = new VmInventory({
     domains,
+    liveAttempts,
     statistics,
     events: hypervisor.events,
     origins,
@@ -207,6 +210,8 @@ export async function buildAgent(parts: AgentParts) {
     hypervisor,
     host: hypervisor.host,
     domains,
+    devices: hypervisor.devices,
+    liveAttempts,
     inventory,
     ownership,
     remains,

@@ -3,6 +3,7 @@ import { IoErrorController } from './runs/io-error-controller.ts';
 import { RunStrategyController } from './runs/run-strategy-controller.ts';
 import { DriftController } from './vms/drift-controller.ts';
 import { EjectedMediaController } from './vms/ejected-media-controller.ts';
+import { LiveChangeController } from './vms/live-change-controller.ts';
 import { OrphanedFileController } from './vms/orphaned-file-controller.ts';
 import { RemainsController } from './vms/remains-controller.ts';
 import { StaleCopyController } from './vms/stale-copy-controller.ts';
@@ -20,6 +21,7 @@ export function vmControllers(
     PartsOf<typeof IoErrorController> &
     PartsOf<typeof DriftController> &
     PartsOf<typeof EjectedMediaController> &
+    PartsOf<typeof LiveChangeController> &
     PartsOf<typeof RemainsController> &
     PartsOf<typeof OrphanedFileController>,
 ): readonly Controller[] {
@@ -31,6 +33,7 @@ export function vmControllers(
     new IoErrorController(parts),
     new DriftController(parts),
     new EjectedMediaController(parts),
+    new LiveChangeController(parts),
     new RemainsController(parts),
     new OrphanedFileController(parts),
   ];

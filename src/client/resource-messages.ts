@@ -3,7 +3,7 @@ import { machineForm, virtualMachineForm } from '../core/resources/resource-form
 import type { virtualMachine } from '../core/resources/virtual-machine.ts';
 import type * as z from '../core/zod.ts';
 import { ConditionStatus } from '../gen/novacron/agent/v1/common.ts';
-import { InterfaceModel } from '../gen/novacron/agent/v1/interface.ts';
+import { InterfaceModel, LinkState } from '../gen/novacron/agent/v1/interface.ts';
 import {
   AccessMode,
   ClockOffset,
@@ -18,6 +18,7 @@ import {
   type MachineSpec,
   NetworkType,
   NvramPolicy,
+  PendingChangeWait,
   RunStrategy,
   SecureBootKeys,
   UpdateStrategyType,
@@ -47,6 +48,8 @@ const mapping = new MessageMapping({
   INTERFACE_MODEL: InterfaceModel,
   IO_ERROR_RESUME: IoErrorResume,
   IPV4_METHOD: Ipv4Method,
+  LINK_STATE: LinkState,
+  PENDING_CHANGE_WAIT: PendingChangeWait,
   NETWORK_TYPE: NetworkType,
   NVRAM_POLICY: NvramPolicy,
   RUN_STRATEGY: RunStrategy,

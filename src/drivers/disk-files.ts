@@ -11,6 +11,12 @@ export interface DiskFiles {
    */
   make(disk: NewDisk, signal: AbortSignal): Promise<'made' | 'there'>;
 
+  /**
+   * Makes a disk larger that nobody has open, to its new size; one that has it already is fine. Fails with IMAGE_IN_USE, IMAGE_NOT_FOUND,
+   * IMAGE_INVALID if it is larger or no disk of this format, STORAGE_FULL, IMAGE_NOT_READABLE and IMAGE_UNREACHABLE.
+   */
+  resize(disk: Pick<MadeDisk, 'path' | 'format' | 'bytes'>, signal: AbortSignal): Promise<void>;
+
   /** Removes a disk with what is on it, at once and for good. None is fine. Fails with IMAGE_NOT_READABLE and IMAGE_UNREACHABLE. */
   remove(path: string, signal: AbortSignal): Promise<void>;
 

@@ -72,8 +72,8 @@ export interface HypervisorDomains {
    */
   keepEjected(definition: VmDefinition, volumeName: string, signal: AbortSignal): Promise<boolean>;
 
-  /** When a change of this field, named as the manifest writes it, is in force for a VM that runs. */
-  effectOf(field: string): 'now' | 'next-start';
+  /** When a change of this field, named as the manifest writes it, is in force for a VM that runs. Without its values the worst is told. */
+  effectOf(field: string, change?: FieldValues): ChangeEffect;
 
   /**
    * Starts a defined VM, and notes with its run when that was. A running one counts as started; one that is still being started
@@ -125,6 +125,18 @@ export interface HypervisorDomains {
    * here or on its way here: its guest would find no variables at its next start.
    */
   removeFiles(uid: string, signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * When a change is in force: at once; while the VM runs, as soon as `HypervisorDevices.changeLive` has done it and the guest has taken
+ * it; only at the next start.
+ */
+export type ChangeEffect = 'now' | 'live' | 'next-start';
+
+/** What a field changes from and to; undefined where it is not set. */
+export interface FieldValues {
+  readonly before: unknown;
+  readonly after: unknown;
 }
 
 /** What the agent keeps with a VM beside its manifest. */
@@ -313,6 +325,8 @@ export interface HypervisorInterface {
   readonly model: string;
   /** The host's end of it, such as `vnet0`; undefined while the VM is off. */
   readonly hostDevice: string | undefined;
+  /** Whether its guest sees a link. Left out where nobody has said: it does. */
+  readonly link?: 'up' | 'down';
 }
 
 /** A disk or CD-ROM as the hypervisor has it open. */

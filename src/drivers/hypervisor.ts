@@ -1,4 +1,5 @@
 import type { HypervisorConsoles } from './hypervisor-consoles.ts';
+import type { HypervisorDevices } from './hypervisor-devices.ts';
 import type { HypervisorDomains } from './hypervisor-domains.ts';
 import type { HypervisorEvents } from './hypervisor-events.ts';
 import type { HypervisorGuestAgent } from './hypervisor-guest-agent.ts';
@@ -14,6 +15,7 @@ import type { HypervisorStatistics } from './hypervisor-statistics.ts';
 export interface Hypervisor extends AsyncDisposable {
   readonly host: HypervisorHost;
   readonly domains: HypervisorDomains;
+  readonly devices: HypervisorDevices;
   readonly statistics: HypervisorStatistics;
   readonly jobs: HypervisorJobs;
   readonly consoles: HypervisorConsoles;

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { FakeHypervisor, fakeMigration } from '../fakes/fake-hypervisor.ts';
 import { tinyVm } from '../fixtures/tiny-vm.ts';
 import { testHypervisor } from './hypervisor-contract.ts';
@@ -24,6 +25,11 @@ testHypervisor('FakeHypervisor', async () => {
       return vm;
     },
     mediumPath: '/images/setup.iso',
+    makeDisk: () => `/images/${randomUUID()}.raw`,
+    keepDevices() {
+      source.keepsDevices = true;
+      return { [Symbol.dispose]: () => void (source.keepsDevices = false) };
+    },
     async makeByHand() {
       const vm = tinyVm({}, { kernel: { path: '/boot/vmlinuz' } });
       await source.domains.define(vm, never);

@@ -2,6 +2,7 @@ import { after, before, describe } from 'node:test';
 import { hasReason } from '../../src/core/errors.ts';
 import type { Hypervisor } from '../../src/drivers/hypervisor.ts';
 import { testHypervisorConsoles } from './hypervisor-consoles-contract.ts';
+import { testHypervisorDevices } from './hypervisor-devices-contract.ts';
 import { testHypervisorDomains } from './hypervisor-domains-contract.ts';
 import { testHypervisorEvents } from './hypervisor-events-contract.ts';
 import { type HypervisorFixture, never, until } from './hypervisor-fixture.ts';
@@ -31,6 +32,7 @@ export function testHypervisor(
     };
     testHypervisorHost(use);
     testHypervisorDomains(use);
+    testHypervisorDevices(use);
     testHypervisorStatistics(use);
     testHypervisorJobs(use);
     testHypervisorConsoles(use);

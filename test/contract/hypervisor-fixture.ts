@@ -23,6 +23,10 @@ export interface HypervisorFixture extends AsyncDisposable {
   readonly startGuest: () => Promise<VmDefinition>;
   /** Of an image that a drive can have. */
   readonly mediumPath: string;
+  /** The path of a new disk, raw and of 1 MiB. */
+  readonly makeDisk: () => string;
+  /** The guest of a VM, which has no guest agent, does not let go of what it is to let go of, until disposed. */
+  readonly keepDevices: (uid: string) => Disposable;
   /** A VM that somebody has made with virsh on the source, off, with something that no manifest can say. Its machine says nothing. */
   readonly makeByHand: () => Promise<VmDefinition>;
   /** A guest of the source ejects what is in the drive of a volume. */

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { AgentError } from '../../src/core/errors.ts';
+import { AgentError, type Reason } from '../../src/core/errors.ts';
 import type { DiskFiles, NewDisk } from '../../src/drivers/disk-files.ts';
 import type { FakeImages } from './fake-images.ts';
 
@@ -57,6 +57,28 @@ export class FakeDiskFiles implements DiskFiles {
     this.#made.set(disk.path, disk);
     this.#images.add(disk.path, { format: disk.format });
     return 'made';
+  }
+
+  async resize(
+    disk: Pick<NewDisk, 'path' | 'format' | 'bytes'>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    signal.throwIfAborted();
+    await Promise.resolve();
+    const there = this.#made.get(disk.path);
+    const cannot = (reason: Reason, why: string) =>
+      new AgentError(reason, `Cannot make the disk ${disk.path} larger: ${why}`);
+    if (there === undefined) throw cannot('IMAGE_NOT_FOUND', 'it is not there');
+    if (there.format !== disk.format || there.bytes > disk.bytes) {
+      throw cannot('IMAGE_INVALID', 'it is another, or larger');
+    }
+    if (this.#images.isOpen(disk.path)) throw cannot('IMAGE_IN_USE', 'somebody has it open');
+    this.#made.set(disk.path, { ...there, bytes: disk.bytes });
+  }
+
+  /** What the guest of a disk sees. */
+  bytesOf(file: string): number | undefined {
+    return this.#made.get(file)?.bytes;
   }
 
   async remove(file: string, signal: AbortSignal): Promise<void> {

@@ -1,3 +1,4 @@
+import type { AgentError } from '../../src/core/errors.ts';
 import type { MigrationObstacle } from '../../src/drivers/hypervisor-jobs.ts';
 
 /** How a switchover ends; all but `well` are what a link that breaks at that moment can lead to. */
@@ -34,6 +35,10 @@ export class FakeHypervisorBehaviour {
   stopsAgain = false;
   /** Guests hold their drives shut. */
   locksTrays = false;
+  /** Guests do not let go of devices that they are to let go of. */
+  keepsDevices = false;
+  /** Why nothing can be plugged in while VMs run. */
+  deviceProblem: AgentError | undefined;
   /** What keeps VMs from being migrated. */
   obstacles: readonly MigrationObstacle[] = [];
   /** Events get lost. */

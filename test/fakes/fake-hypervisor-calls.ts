@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AgentError } from '../../src/core/errors.ts';
 import { untilAborted } from '../../src/core/until-aborted.ts';
 import type { HypervisorConsoles } from '../../src/drivers/hypervisor-consoles.ts';
+import type { HypervisorDevices } from '../../src/drivers/hypervisor-devices.ts';
 import type { HypervisorDomains } from '../../src/drivers/hypervisor-domains.ts';
 import type { HypervisorGuestAgent } from '../../src/drivers/hypervisor-guest-agent.ts';
 import type { HypervisorHost } from '../../src/drivers/hypervisor-host.ts';
@@ -11,6 +12,7 @@ import type { HypervisorStatistics } from '../../src/drivers/hypervisor-statisti
 export type HypervisorMethod =
   | keyof HypervisorHost
   | Exclude<keyof HypervisorDomains, 'effectOf'>
+  | keyof HypervisorDevices
   | keyof HypervisorStatistics
   | keyof HypervisorJobs
   | keyof HypervisorConsoles

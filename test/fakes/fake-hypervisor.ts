@@ -18,6 +18,7 @@ import {
   type HypervisorMethod,
 } from './fake-hypervisor-calls.ts';
 import { FakeHypervisorConsoles } from './fake-hypervisor-consoles.ts';
+import { FakeHypervisorDevices } from './fake-hypervisor-devices.ts';
 import { FakeHypervisorDomains } from './fake-hypervisor-domains.ts';
 import { FakeHypervisorGuestAgent, obedientGuest } from './fake-hypervisor-guest-agent.ts';
 import { FakeHypervisorHost } from './fake-hypervisor-host.ts';
@@ -32,6 +33,7 @@ import type { FakeGuest } from './fake-vm.ts';
 export class FakeHypervisor extends FakeHypervisorBehaviour implements Hypervisor {
   readonly host: FakeHypervisorHost;
   readonly domains: FakeHypervisorDomains;
+  readonly devices: FakeHypervisorDevices;
   readonly statistics: FakeHypervisorStatistics;
   readonly jobs: FakeHypervisorJobs;
   readonly consoles: FakeHypervisorConsoles;
@@ -49,6 +51,7 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
     this.socket = `/run/fake/${hostname}/libvirt-sock`;
     this.host = new FakeHypervisorHost(hostname, this.#calls);
     this.domains = new FakeHypervisorDomains(this.#calls, this.#world, this);
+    this.devices = new FakeHypervisorDevices(this.#calls, this.#world, this);
     this.statistics = new FakeHypervisorStatistics(this.#calls, this.#world);
     this.jobs = new FakeHypervisorJobs(this.#calls, this.#world, this);
     this.consoles = new FakeHypervisorConsoles(this.#calls, this.#world);

@@ -15,6 +15,11 @@ export class FakeImages implements ImageInspector {
     this.#images.set(path, { kind: 'file', format: 'raw', problem: undefined, ...free, ...image });
   }
 
+  /** Whether somebody is said to have it open. */
+  isOpen(path: string): boolean {
+    return (this.#images.get(path)?.holders ?? []).length > 0;
+  }
+
   remove(path: string): void {
     this.#images.delete(path);
   }

@@ -160,6 +160,7 @@ function interfacesOf(vm: FakeVm): HypervisorVm['interfaces'] {
     bridge: bridgeOf(network),
     model: modelOf(network),
     hostDevice: isActive(vm) ? `vnet${index}` : undefined,
+    ...(network.link !== undefined && { link: network.link }),
   }));
 }
 

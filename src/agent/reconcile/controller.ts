@@ -42,6 +42,8 @@ export type Output =
   | 'drifted-definitions'
   /** What is in drives that guests have opened. */
   | 'ejected-media'
+  /** What VMs that run are made of. */
+  | 'running-devices'
   /** What creations have left that failed or were cancelled. */
   | 'remains'
   /** Private files and variables of UEFI of VMs that are gone. */

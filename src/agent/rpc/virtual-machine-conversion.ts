@@ -53,6 +53,7 @@ const OUTCOME = {
 const EFFECT = {
   now: ChangeEffect.CHANGE_EFFECT_NOW,
   'next-start': ChangeEffect.CHANGE_EFFECT_NEXT_START,
+  live: ChangeEffect.CHANGE_EFFECT_LIVE,
 } as const;
 
 export function toVirtualMachine(vm: Vm): VirtualMachine {
@@ -207,11 +208,20 @@ function toFieldChange({ field, before, after, effect }: FieldChange): FieldChan
 }
 
 /** A message can carry no keys without a value. */
-function toPendingChange({ field, live, wanted }: PendingChange) {
+function toPendingChange({ field, live, wanted, waitsFor, sinceMs, problem }: PendingChange) {
   const [plainLive, plainWanted] = [live, wanted].map((value): unknown =>
     value === undefined ? undefined : JSON.parse(JSON.stringify(value)),
   );
-  return { field, live: plainLive, wanted: plainWanted };
+  const since =
+    waitsFor === 'guest' && sinceMs !== undefined ? new Date(sinceMs).toISOString() : undefined;
+  return {
+    field,
+    live: plainLive,
+    wanted: plainWanted,
+    waitsFor,
+    since,
+    message: problem?.message ?? '',
+  };
 }
 
 function toJson(value: unknown): string {

@@ -86,12 +86,24 @@ export function virtualMachineHandlers(vms: VmService, operations: OperationServ
         request.generation === undefined
           ? undefined
           : checks.count('generation', request.generation);
+      const { guestTimeout } = request;
+      const guestTimeoutMs = fromBoundedDuration(
+        guestTimeout,
+        'guest_timeout',
+        SHUTDOWN_TIMEOUT,
+        checks,
+      );
       checks.throwIfAny('INVALID_REQUEST', 'Cannot apply a VM');
       const manifest = readManifest(request.virtualMachine, dryRun, context);
       const mask = request.updateMask ?? [];
       const updateMask = mask.length === 0 ? undefined : mask;
       const secrets = readSecrets(request.secrets);
-      const options = { updateMask, generation, ...(secrets && { secrets }) };
+      const options = {
+        updateMask,
+        generation,
+        ...(secrets && { secrets }),
+        ...(guestTimeoutMs !== undefined && { guestTimeoutMs }),
+      };
       if (dryRun) {
         const planned = await vms.apply(manifest, { ...options, dryRun }, context.signal);
         return toApplyResponse(planned, undefined);

@@ -1,4 +1,4 @@
-import { fieldChanges } from '../../core/resources/field-changes.ts';
+import { type Present, runningDifferences } from '../../core/live-spec.ts';
 import type { VmSpec } from '../../core/resources/virtual-machine.ts';
 import { formatOf, pathOf, type Volume } from '../../core/resources/volume.ts';
 import { withoutUserData } from '../../core/user-data.ts';
@@ -9,42 +9,80 @@ import type {
   HypervisorVm,
 } from '../../drivers/hypervisor-domains.ts';
 import { isDamaged } from './known-spec.ts';
+import type { LiveAttempts } from './live-attempts.ts';
 import type { PendingChange } from './vm.ts';
 
-/** What of its definition is in force only after the VM's next start. */
+type Live = Pick<HypervisorVm, 'uid' | 'liveDefinition' | 'disks' | 'volumes' | 'interfaces'>;
+
+interface Compared {
+  readonly wanted: VmDefinition;
+  readonly disks: readonly HypervisorDisk[];
+  readonly attempts: number;
+  readonly changes: readonly PendingChange[];
+}
+
+/** Whether it is made while the VM runs. */
+export function isLive({ waitsFor }: PendingChange): boolean {
+  return waitsFor !== 'restart';
+}
+
+/** What of its definition is not in force yet. */
 export class PendingChanges {
   readonly #domains: Pick<HypervisorDomains, 'effectOf'>;
-  /** By the live definition; compared anew only where one of the two has been read anew, or its disks are others. */
-  readonly #compared = new WeakMap<
-    VmDefinition,
-    {
-      readonly wanted: VmDefinition;
-      readonly disks: readonly HypervisorDisk[];
-      readonly changes: readonly PendingChange[];
-    }
-  >();
+  readonly #attempts: Pick<LiveAttempts, 'find' | 'version'>;
+  /** By the live definition; compared anew only where one of the two has been read anew, its disks are others, or something was tried. */
+  readonly #compared = new WeakMap<VmDefinition, Compared>();
 
-  constructor(domains: Pick<HypervisorDomains, 'effectOf'>) {
+  constructor(
+    domains: Pick<HypervisorDomains, 'effectOf'>,
+    attempts: Pick<LiveAttempts, 'find' | 'version'>,
+  ) {
     this.#domains = domains;
+    this.#attempts = attempts;
   }
 
-  of(
-    wanted: VmDefinition,
-    { liveDefinition: live, disks }: Pick<HypervisorVm, 'liveDefinition' | 'disks'>,
-  ): readonly PendingChange[] {
+  of(wanted: VmDefinition, found: Live): readonly PendingChange[] {
+    const { liveDefinition: live, disks } = found;
     // Of one that cannot be read nothing is known that could be waited for.
     if (live === undefined || isDamaged(live) || isDamaged(wanted)) return [];
+    const { version } = this.#attempts;
     const before = this.#compared.get(live);
-    if (before?.wanted === wanted && before.disks === disks) return before.changes;
-    // No definition has any user data; if one did, they would still be shown to nobody.
-    const specs = [inForce(live.spec, wanted.spec, disks), wanted.spec].map((spec) => ({
-      spec: withoutUserData(spec),
-    }));
-    const changes = fieldChanges(specs[0], specs[1])
-      .filter(({ field }) => this.#domains.effectOf(field) === 'next-start')
-      .map((change) => ({ field: change.field, live: change.before, wanted: change.after }));
-    this.#compared.set(live, { wanted, disks, changes });
+    if (before?.wanted === wanted && before.disks === disks && before.attempts === version) {
+      return before.changes;
+    }
+    const changes = this.#compare(live, wanted, found);
+    this.#compared.set(live, { wanted, disks, attempts: version, changes });
     return changes;
+  }
+
+  #compare(live: VmDefinition, wanted: VmDefinition, found: Live): readonly PendingChange[] {
+    // No definition has any user data; if one did, they would still be shown to nobody.
+    const now = {
+      ...live,
+      spec: withoutUserData(inForce(live.spec, wanted.spec, found.disks)) as VmSpec,
+    };
+    const next = { ...wanted, spec: withoutUserData(wanted.spec) as VmSpec };
+    const present: Present = {
+      volumes: found.volumes.map(({ name }) => name),
+      networks: found.interfaces.map(({ name }) => name),
+    };
+    return runningDifferences(now, next, present).flatMap((change): PendingChange[] => {
+      const { field, before, after } = change;
+      const effect = this.#domains.effectOf(field, change);
+      if (effect === 'now') return [];
+      const attempt = effect === 'live' ? this.#attempts.find(found.uid, field) : undefined;
+      const isAsked = attempt !== undefined && attempt.problem === undefined;
+      return [
+        {
+          field,
+          live: before,
+          wanted: after,
+          waitsFor: effect === 'next-start' ? 'restart' : isAsked ? 'guest' : 'agent',
+          sinceMs: attempt?.sinceMs,
+          problem: attempt?.problem,
+        },
+      ];
+    });
   }
 }
 

@@ -7,7 +7,12 @@ import { lostPresetNotes, presetNotes, withPreset } from '../../core/resources/o
 import { identityOf, type WantedVm } from '../../core/resources/parse-virtual-machine.ts';
 import { PASSWORD_FILE, USER_DATA_FILE } from '../../core/user-data.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import type { HypervisorDomains, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import type { HypervisorDevices } from '../../drivers/hypervisor-devices.ts';
+import {
+  type HypervisorDomains,
+  type HypervisorVm,
+  isOn,
+} from '../../drivers/hypervisor-domains.ts';
 import type { NodeSecrets } from '../../drivers/node-secrets.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
 import { lockVm } from './busy.ts';
@@ -24,7 +29,7 @@ import type { Ownership } from './ownership.ts';
 import { assertRead } from './unread-vms.ts';
 import type { ApplyOptions, ApplyResult, FieldChange, Vm, VmRef } from './vm.ts';
 import type { VmCreator } from './vm-creator.ts';
-import type { VmDisks } from './vm-disks.ts';
+import type { DiskResizer, VmDisks } from './vm-disks.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import { readPassword } from './vm-passwords.ts';
 import { isOff } from './vm-phase.ts';
@@ -38,7 +43,8 @@ export interface VmApplierOptions {
   readonly privateFiles: Pick<PrivateFiles, 'put' | 'read' | 'keepOnly'>;
   readonly nodeSecrets: NodeSecrets;
   readonly seeds: Pick<VmSeeds, 'write'>;
-  readonly disks: Pick<VmDisks, 'plan' | 'notes' | 'make' | 'removeAll'>;
+  readonly disks: Pick<VmDisks, 'plan' | 'notes' | 'make' | 'resize' | 'removeAll'>;
+  readonly devices: Pick<HypervisorDevices, 'resizeDisk'>;
   readonly inventory: VmInventory;
   readonly creator: VmCreator;
   readonly ownership: Ownership;
@@ -55,7 +61,8 @@ const DISK_FIELDS = ['volumes', 'resources.disk', 'image'].map(
 const UNDO_TIMEOUT_MS = 15_000;
 
 /** What a look at the VM itself says. */
-type Found = Pick<HypervisorVm, 'drift' | 'disks'> & Pick<Vm, 'definition'>;
+type Found = Pick<HypervisorVm, 'drift' | 'disks' | 'volumes'> &
+  Pick<Vm, 'definition'> & { readonly isOn: boolean };
 
 /** Makes VMs be as a manifest says: creates what is not there, changes the definition of what is. */
 export class VmApplier {
@@ -89,8 +96,8 @@ export class VmApplier {
   async #read(known: VmDefinition, signal: AbortSignal): Promise<Found> {
     const found = await this.#options.domains.find(known.uid, signal);
     if (found?.definition === undefined) throw generationMismatch(known, undefined);
-    const { definition, drift, disks } = found;
-    return { definition, drift, disks };
+    const { definition, drift, disks, volumes } = found;
+    return { definition, drift, disks, volumes, isOn: isOn(found) };
   }
 
   async #change(
@@ -155,6 +162,7 @@ export class VmApplier {
     const unplanned = withPassword(changedDefinition(now, wanted), password);
     const next = await disks.plan(unplanned, how, signal);
     if (tellsOtherwise(changes)) await this.#options.seeds.write(next, { isNeeded: false }, signal);
+    await disks.resize(next, now, this.#resizerOf(again, now), signal);
     const making = await disks.make(next, now, signal);
     warnings.push(...making.warnings);
     await this.#define(next, making.made, signal);
@@ -164,6 +172,16 @@ export class VmApplier {
       warnings,
       outcome: 'changed',
       changes,
+    };
+  }
+
+  /** What runs has its disks open, which nobody else may touch. */
+  #resizerOf({ volumes, isOn }: Found, { uid }: VmDefinition): DiskResizer {
+    const open = isOn ? volumes.map(({ name }) => name) : [];
+    return {
+      hasOpen: (volume) => open.includes(volume),
+      resize: (volume, bytes, signal) =>
+        this.#options.devices.resizeDisk(uid, volume, bytes, signal),
     };
   }
 
@@ -204,7 +222,7 @@ export class VmApplier {
     const after = { metadata: { ...before.metadata, labels, annotations }, spec: wanted.spec };
     return fieldChanges(before, after).map((change) => ({
       ...change,
-      effect: isOff(vm) ? 'now' : this.#options.domains.effectOf(change.field),
+      effect: isOff(vm) ? 'now' : this.#options.domains.effectOf(change.field, change),
     }));
   }
 

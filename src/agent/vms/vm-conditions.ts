@@ -14,6 +14,7 @@ import { type DiskDifference, differenceText } from './disk-difference.ts';
 import { HOW_TO_MERGE } from './disks-changed.ts';
 import { mayBePutBack } from './drift.ts';
 import { howToMend, isDamaged, newerFieldsText } from './known-spec.ts';
+import { isLive } from './pending-changes.ts';
 import type { PendingChange } from './vm.ts';
 import {
   isOff,
@@ -182,11 +183,27 @@ function notRead(type: string, { isRead, state }: ConditionFacts): Aspect {
   return [type, 'unknown', 'NotRead', isRead ? 'Its manifest cannot be read' : state.message];
 }
 
+/** What is done while the VM runs and is not yet. */
+function liveText({ field, waitsFor, sinceMs, problem }: PendingChange): string {
+  if (problem !== undefined) return `${field}: ${problem.message}`;
+  if (waitsFor !== 'guest' || sinceMs === undefined) return `${field}: about to be done`;
+  return `${field}: waits for the guest since ${clockText(sinceMs)}`;
+}
+
 function specApplied({ pendingChanges }: ConditionFacts): Aspect {
   if (pendingChanges.length === 0) return ['SpecApplied', 'true', 'Applied', ''];
-  const fields = pendingChanges.map(({ field }) => field);
-  const message = `In force after the next start: ${fields.join(', ')}`;
-  return ['SpecApplied', 'false', 'WaitsForRestart', message];
+  const open = pendingChanges.filter(isLive);
+  const waiting = pendingChanges.filter((change) => !isLive(change));
+  const message = [
+    ...open.map(liveText),
+    ...(waiting.length === 0
+      ? []
+      : [`In force after the next start: ${waiting.map(({ field }) => field).join(', ')}`]),
+  ].join('. ');
+  const failed = open.some(({ problem }) => problem !== undefined);
+  const ofGuest = open.some(({ waitsFor }) => waitsFor === 'guest') ? 'WaitsForGuest' : 'Changing';
+  const reason = open.length === 0 ? 'WaitsForRestart' : failed ? 'ChangeFailed' : ofGuest;
+  return ['SpecApplied', 'false', reason, message];
 }
 
 /** What a start would be refused for; reasons of conditions are written like `ImageNotFound`. */

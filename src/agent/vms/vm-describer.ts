@@ -8,6 +8,7 @@ import type { VmStatistics } from '../../drivers/hypervisor-statistics.ts';
 import type { Origins, ReportOrigin } from '../reports/report.ts';
 import { CpuUsage } from './cpu-usage.ts';
 import { diskDifference } from './disk-difference.ts';
+import type { LiveAttempts } from './live-attempts.ts';
 import type { OwnershipRecord } from './ownership-store.ts';
 import { PendingChanges } from './pending-changes.ts';
 import { SettledConditions } from './settled-conditions.ts';
@@ -17,6 +18,7 @@ import { type PhaseReport, phaseOf, type VmContext } from './vm-phase.ts';
 
 export interface VmDescriberOptions {
   readonly domains: Pick<HypervisorDomains, 'effectOf'>;
+  readonly liveAttempts: Pick<LiveAttempts, 'find' | 'version'>;
   readonly origins: Origins;
   readonly contextOf: (vmUid: string) => VmContext;
   /** The conditions of a VM as an earlier agent has last seen them. */
@@ -93,7 +95,7 @@ export class VmDescriber {
 
   constructor(options: VmDescriberOptions) {
     this.#options = options;
-    this.#pendingChanges = new PendingChanges(options.domains);
+    this.#pendingChanges = new PendingChanges(options.domains, options.liveAttempts);
   }
 
   describe(

@@ -36,6 +36,13 @@ export interface VmDisksOptions {
   readonly folder: string;
 }
 
+/** Makes disks larger that a VM which runs has open. */
+export interface DiskResizer {
+  /** Whether it has the disk of this volume open. */
+  hasOpen(volumeName: string): boolean;
+  resize(volumeName: string, bytes: number, signal: AbortSignal): Promise<void>;
+}
+
 /** Makes the disks that VMs ask for by their size, and removes them when somebody says so. Never by itself: what is on one is the VM's. */
 export class VmDisks {
   readonly #options: VmDisksOptions;
@@ -67,8 +74,8 @@ export class VmDisks {
       });
     }
     const missing = wanted.filter((volume) => madeDiskOf(madeDisks, volume.name) === undefined);
-    if (missing.length === 0) return definition;
-    const planned: [string, MadeDisk][] = [];
+    const planned = wanted.flatMap((volume) => resized(volume, madeDisks));
+    if (missing.length === 0 && planned.length === 0) return definition;
     for (const volume of missing) {
       const disk = await this.#newDisk(definition, volume, foresees, signal);
       planned.push([volume.name, disk]);
@@ -116,6 +123,24 @@ export class VmDisks {
     }
     undo.move();
     return { made, warnings };
+  }
+
+  /**
+   * Makes those disks larger that are to be, of a VM that is off as files, and of one that runs where it has them open. Done before it is
+   * defined: a disk that is larger than is known loses nothing. Fails with STORAGE_FULL, IMAGE_IN_USE and as `HypervisorDevices.resizeDisk`.
+   */
+  async resize(
+    next: VmDefinition,
+    before: VmDefinition,
+    running: DiskResizer,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (const [name, disk] of Object.entries(next.madeDisks)) {
+      const made = madeDiskOf(before.madeDisks, name);
+      if (made === undefined || made.bytes >= disk.bytes) continue;
+      if (running.hasOpen(name)) await running.resize(name, disk.bytes, signal);
+      else await this.#options.files.resize(disk, signal);
+    }
   }
 
   /** One that is given up may have been made all the same, which nobody else would know. */
@@ -330,10 +355,17 @@ function newDisks(next: VmDefinition, before: VmDefinition | undefined) {
   );
 }
 
+/** The disk of a volume as it is to be; none where it is so already. */
+function resized({ name, size }: Volume, madeDisks: MadeDisks): readonly [string, MadeDisk][] {
+  const made = madeDiskOf(madeDisks, name);
+  if (made === undefined || size === undefined || diskBytesOf(size) === made.bytes) return [];
+  return [[name, { ...made, bytes: diskBytesOf(size) }]];
+}
+
 function* otherwise(volume: Volume, made: MadeDisk, machine: Machine): Generator<FieldViolation> {
-  if (volume.size !== undefined && diskBytesOf(volume.size) !== made.bytes) {
+  if (volume.size !== undefined && diskBytesOf(volume.size) < made.bytes) {
     const was = formatBytesQuantity(BigInt(made.bytes));
-    const description = `is ${volume.size}, and the disk ${made.path} was made with ${was}: the agent cannot change the size of a disk yet; leave it at ${was}, or add another volume`;
+    const description = `is ${volume.size}, and the disk ${made.path} has ${was}: a disk is not made smaller, as what is at its end would be lost; leave it at ${was}, or add a smaller volume and copy what is needed`;
     yield { field: `${MACHINE}.${sizeFieldOf(machine, volume.name)}`, description };
   }
   if (volume.format !== undefined && volume.format !== made.format) {

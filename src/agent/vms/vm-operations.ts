@@ -7,6 +7,7 @@ import { passes } from '../operations/operation-errors.ts';
 import type { Admission, OperationWork, StepResult } from '../operations/operation-work.ts';
 import { assertThere, type GivenSecrets } from './given-secrets.ts';
 import type { HookSteps } from './hook-steps.ts';
+import { CHANGING_LIVE, LiveWaits } from './live-waits.ts';
 import { awaitsStart, isMadeBy, mayAwaitStart, startsApplied, startsMade } from './made-starts.ts';
 import { type PowerVerbs, powerOperations } from './power-operations.ts';
 import { SECRET_PARAMETERS } from './secret-parameters.ts';
@@ -25,6 +26,7 @@ type Verbs = PowerVerbs &
     | 'findGone'
     | 'findKeptDisks'
     | 'removeUnusedDisks'
+    | 'get'
   >;
 
 /** How what is asked of VMs is done, by kind of operation. */
@@ -168,23 +170,30 @@ async function unmake(vms: Verbs, operation: OperationRecord, signal: AbortSigna
 function applyWork(vms: Verbs, starts: VmStarts): OperationWork {
   /** Made or changed, and not started yet. */
   const waiting = new KeptResults<ApplyResult>();
+  /** Those whose guests have to do their part. */
+  const live = new LiveWaits(vms);
   return {
     firstStep: 'changing',
     secret: SECRET_PARAMETERS,
+    // The VM is changed: what is asked for next counts.
+    isOver: (id) => live.has(id),
+    ended: (id) => live.end(id),
     async admit({ parameters }, signal): Promise<Admission> {
       const { manifest, ...options } = parameters as unknown as ApplyParameters;
       const asked = { ...options, dryRun: true, asksNodes: false };
       const planned = await vms.apply(manifest, asked, signal);
       return { vm: identity(planned.vm.definition), deed: 'apply', details: planned };
     },
-    async step(operation: OperationRecord, signal): Promise<StepResult> {
+    async step(operation: OperationRecord, signal, waitedMs): Promise<StepResult> {
+      if (operation.step === CHANGING_LIVE) return await live.step(operation, waitedMs, signal);
       const { manifest, ...options } = operation.parameters as unknown as ApplyParameters;
       assertThere(options.secrets);
       const known = waiting.get(operation.id);
       const applied = known ?? (await applyOnce(vms, operation, manifest, options, signal));
       const told = known ?? asResumed(operation, applied);
       if (known === undefined && !startsApplied(operation, told)) {
-        return asApplied(await resumed(vms, operation, applied, signal));
+        const resumedOne = await resumed(vms, operation, applied, signal);
+        return await live.begin(operation, resumedOne, asApplied(resumedOne), signal);
       }
       waiting.keep(operation.id, told);
       const taken = await startApplied(vms, starts, operation, told, signal);
@@ -196,7 +205,7 @@ function applyWork(vms: Verbs, starts: VmStarts): OperationWork {
   };
 }
 
-function asApplied(details: ApplyResult): StepResult {
+function asApplied(details: ApplyResult): StepResult & { readonly isDone: true } {
   const { outcome, warnings } = details;
   return { isDone: true, result: resultWord(outcome), warnings, details };
 }

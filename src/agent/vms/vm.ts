@@ -1,6 +1,7 @@
+import type { AgentError } from '../../core/errors.ts';
 import type { LabelSelector } from '../../core/label-selector.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
-import type { DriftedPart, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
+import type { ChangeEffect, DriftedPart, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { Accelerator } from '../../drivers/hypervisor-host.ts';
 import type { VmStatistics } from '../../drivers/hypervisor-statistics.ts';
 import type {
@@ -79,8 +80,14 @@ export interface PendingChange {
   readonly field: string;
   /** In force now; undefined where it is not set. */
   readonly live: unknown;
-  /** In force after the next start. */
+  /** In force once it waits no more. */
   readonly wanted: unknown;
+  /** What it waits for: the next start; else, while the VM runs, its guest, or the agent, which is about to try it or has failed. */
+  readonly waitsFor: 'restart' | 'guest' | 'agent';
+  /** Since when it was asked for, in milliseconds since 1970; undefined before it was, and for what waits for the next start. */
+  readonly sinceMs: number | undefined;
+  /** Why the last attempt has failed; undefined if it has not. */
+  readonly problem: AgentError | undefined;
 }
 
 /** A volume as the hypervisor has it. */
@@ -93,6 +100,8 @@ interface VmInterface {
   readonly model: string;
   /** The host's end of it; undefined while the VM is off. */
   readonly hostDevice: string | undefined;
+  /** Whether its guest sees a link. Left out where nobody has said. */
+  readonly link?: 'up' | 'down';
 }
 
 interface VmVolume {
@@ -138,6 +147,8 @@ export interface CreateOptions {
   readonly ownershipEpoch?: number | undefined;
   /** Secrets that the manifest names, in the place of those of the node. */
   readonly secrets?: GivenSecrets | undefined;
+  /** How long a guest is waited for that has to do its part; 60 s if left out. */
+  readonly guestTimeoutMs?: number | undefined;
   /** False if it was, or will be, asked elsewhere whether another node has the VM. Default true. */
   readonly asksNodes?: boolean;
 }
@@ -190,7 +201,7 @@ export interface FieldChange {
   /** Undefined where it is not set. */
   readonly before: unknown;
   readonly after: unknown;
-  readonly effect: 'now' | 'next-start';
+  readonly effect: ChangeEffect;
 }
 
 /** Which VM that no agent has made is to be taken over, and what it shall be called. */

@@ -67,6 +67,12 @@ const HINTS: Readonly<Record<Reason, string>> = {
     'The program goes on in the guest: look for it there by its process id, or ask again with a longer --timeout',
   GUEST_DID_NOT_STOP:
     'See what the guest says with novactl vm log NAME; ask again with a longer --timeout, cut its power with novactl vm destroy NAME, or have it begin anew with novactl vm reset NAME',
+  GUEST_DID_NOT_ANSWER:
+    'See what waits with novactl vm describe NAME, and what the guest says with novactl vm log NAME; it is asked again by itself, and novactl vm restart NAME has all of it in force',
+  GUEST_REFUSED:
+    'See in the guest what still uses it, end that, and wait: it is asked again by itself',
+  LIVE_CHANGE_FAILED:
+    'Do what is said above, or have it in force with novactl vm restart NAME; novactl vm describe NAME shows what waits',
   RUN_STRATEGY_HALTED:
     'Give it a runStrategy, such as Always or Manual, in the place of Halted or of running: false: novactl vm edit NAME',
   VM_DISKS_CHANGED:

@@ -23,7 +23,7 @@ interface FieldChange {
   /** Undefined where it is not set. */
   readonly before: unknown;
   readonly after: unknown;
-  readonly effect: 'now' | 'next-start';
+  readonly effect: keyof typeof EFFECT_WORDS;
 }
 
 /** What the agent answered, and how its operation ended: the answer is of when that was begun. */
@@ -38,7 +38,7 @@ export function readApplyResponse(
       field,
       before: readJson(before),
       after: readJson(after),
-      effect: effect === ChangeEffect.CHANGE_EFFECT_NEXT_START ? 'next-start' : 'now',
+      effect: EFFECTS.get(effect) ?? 'now',
     })),
     warnings,
   };
@@ -71,7 +71,16 @@ const WOULD_WORDS = {
   changed: 'would be changed',
   unchanged: 'would stay as it is',
 } as const;
-const EFFECT_WORDS = { now: 'now', 'next-start': 'at the next start' } as const;
+const EFFECT_WORDS = {
+  now: 'now',
+  live: 'while it runs',
+  'next-start': 'at the next start',
+} as const;
+
+const EFFECTS: ReadonlyMap<ChangeEffect, FieldChange['effect']> = new Map([
+  [ChangeEffect.CHANGE_EFFECT_NEXT_START, 'next-start'],
+  [ChangeEffect.CHANGE_EFFECT_LIVE, 'live'],
+]);
 
 export function applyDocument(result: ApplyResult): Document {
   const { vm, outcome, changes, warnings } = result;

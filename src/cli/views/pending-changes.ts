@@ -1,14 +1,28 @@
-import { formatTable } from '../output/table.ts';
+import { formatTable, printable } from '../output/table.ts';
 import { valueText } from '../output/values.ts';
 import type { VmDocument } from './vm-view.ts';
 
-/** What waits for the next start, as a table below a VM; empty if nothing does. */
-export function pendingChangesText({ status }: VmDocument): string {
-  const rows = (status?.pendingChanges ?? []).map(({ field = '', live, wanted }) => [
+/** What is not in force yet, as a table below a VM; empty if all is. */
+export function pendingChangesText(vm: VmDocument): string {
+  const table = pendingTable(vm);
+  return table === '' ? '' : `\n${table}`;
+}
+
+/** The same without the empty line before it. */
+export function pendingTable({ status }: VmDocument): string {
+  const changes = status?.pendingChanges ?? [];
+  if (changes.length === 0) return '';
+  const rows = changes.map(({ field = '', live, wanted, waitsFor, since, message = '' }) => [
     field,
     valueText(live),
     valueText(wanted),
+    waitText(waitsFor, since, message),
   ]);
-  if (rows.length === 0) return '';
-  return `\n${formatTable(['FIELD', 'IN FORCE', 'AFTER THE NEXT START'], rows)}`;
+  return formatTable(['FIELD', 'IN FORCE', 'WANTED', 'WAITS FOR'], rows);
+}
+
+function waitText(waitsFor: string | undefined, since: string | undefined, why: string): string {
+  if (waitsFor === 'guest') return `the guest${since === undefined ? '' : `, since ${since}`}`;
+  if (waitsFor !== 'agent') return 'the next start';
+  return why === '' ? 'the agent' : printable(why);
 }

@@ -4,12 +4,12 @@ import { runStrategyOf } from '../../core/resources/run-strategy.ts';
 import { formatAge } from '../output/durations.ts';
 import { formatBytes } from '../output/quantities.ts';
 import { formatTable, printable } from '../output/table.ts';
-import { valueText } from '../output/values.ts';
 import { type Fact, factsText, section } from './description-text.ts';
 import { eventTypeWord, lastSeen, lastTimeMs } from './event-view.ts';
 import { guestSummaryFacts } from './guest-view.ts';
 import { machineFacts, volumesTable } from './machine-description.ts';
 import { operationKindWord, operationStateWord } from './operation-view.ts';
+import { pendingTable } from './pending-changes.ts';
 import { vmInterfacesText } from './vm-interfaces.ts';
 import { phaseWord, type VmDocument, vmName } from './vm-view.ts';
 
@@ -98,15 +98,6 @@ function sinceOf({ status }: VmDocument): string | undefined {
 
 function keptLines({ status }: VmDocument): string {
   return (status?.kept ?? []).map((one) => `${printable(one)}\n`).join('');
-}
-
-function pendingTable({ status }: VmDocument): string {
-  const rows = (status?.pendingChanges ?? []).map(({ field = '', live, wanted }) => [
-    field,
-    valueText(live),
-    valueText(wanted),
-  ]);
-  return rows.length === 0 ? '' : formatTable(['FIELD', 'IN FORCE', 'AFTER THE NEXT START'], rows);
 }
 
 function conditionsTable({ vm, nowMs }: VmKnowledge): string {

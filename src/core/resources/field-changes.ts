@@ -22,7 +22,9 @@ export function fieldChanges(
     const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])];
     return keys.flatMap((key) => fieldChanges(before[key], after[key], [...at, key]));
   }
-  if (hasNames(before) && hasNames(after)) return namedChanges(before, after, at);
+  // A list without items may as well be left out.
+  const [old, items] = [before ?? [], after ?? []];
+  if (hasNames(old) && hasNames(items)) return namedChanges(old, items, at);
   return [{ field: fieldPath(at), before, after }];
 }
 

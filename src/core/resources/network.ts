@@ -77,6 +77,10 @@ export const network = z.strictObject({
     description:
       'What the guest sees: virtio, unless given, or an Intel card for guests that lack its driver.',
   }),
+  link: choice('LINK_STATE', ['up', 'down']).optional().meta({
+    description:
+      'Whether the guest sees a link, as if its cable were plugged in; changed while it runs. up if left out, and what somebody else has set stays.',
+  }),
   queues: z
     .int()
     .min(1, 'must be 1 or more')

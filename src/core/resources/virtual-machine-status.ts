@@ -86,17 +86,28 @@ export const virtualMachineStatus = z.strictObject({
   pendingFields: z
     .array(z.string())
     .optional()
-    .meta({ description: 'Fields of the spec that are in force only after the next start.' }),
+    .meta({ description: 'Fields of the spec that are not in force yet.' }),
   pendingChanges: z
     .array(
       z.strictObject({
         field: z.string().optional().meta({ description: 'As the manifest writes it.' }),
         live: value('In force now; not there where it is not set.'),
-        wanted: value('In force after the next start.'),
+        wanted: value('In force once it waits no more.'),
+        waitsFor: choice('PENDING_CHANGE_WAIT', ['restart', 'guest', 'agent']).optional().meta({
+          description:
+            'What it waits for: the next start; its guest, which was asked; the agent, which is about to make it or tries again.',
+        }),
+        since: z
+          .string()
+          .optional()
+          .meta({ leaf: 'timestamp', description: 'Since when its guest was asked.' }),
+        message: z.string().optional().meta({
+          description: 'Why the agent could not make it while the VM runs.',
+        }),
       }),
     )
     .optional()
-    .meta({ description: 'What each of these is now, and after the next start.' }),
+    .meta({ description: 'What each of these is now, is to be, and waits for.' }),
   ownershipEpoch: generation(
     'Raised at every switchover of a migration; the highest one owns the VM.',
   ),
@@ -160,6 +171,10 @@ export const virtualMachineStatus = z.strictObject({
         hostDevice: z.string().optional().meta({
           description:
             "The host's end of it, such as `vnet3`, as `ip link` and `tcpdump` call it. Not there while the VM is off.",
+        }),
+        link: choice('LINK_STATE', ['up', 'down']).optional().meta({
+          description:
+            'Whether the guest sees a link; not there where nobody has said, which is up.',
         }),
       }),
     )

@@ -29,6 +29,8 @@ function work(question: ImageQuestion): Promise<unknown> {
       return inspector.findBootFile(question.path, question.user, NEVER);
     case 'makeDisk':
       return disks.make(question.disk, NEVER);
+    case 'resizeDisk':
+      return disks.resize(question.disk, NEVER);
     case 'removeDisk':
       return disks.remove(question.path, NEVER);
     case 'listDisks':

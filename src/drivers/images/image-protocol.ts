@@ -16,6 +16,7 @@ export type ImageQuestion =
   | { readonly verb: 'find'; readonly query: ImageQuery }
   | { readonly verb: 'findBootFile'; readonly path: string; readonly user?: FileOwner | undefined }
   | { readonly verb: 'makeDisk'; readonly disk: NewDisk }
+  | { readonly verb: 'resizeDisk'; readonly disk: Pick<MadeDisk, 'path' | 'format' | 'bytes'> }
   | { readonly verb: 'removeDisk'; readonly path: string }
   | { readonly verb: 'listDisks'; readonly folder: string }
   | { readonly verb: 'isUnusedDisk'; readonly disk: Pick<MadeDisk, 'path' | 'format'> }

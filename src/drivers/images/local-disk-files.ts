@@ -54,6 +54,31 @@ export class LocalDiskFiles implements DiskFiles {
     }
   }
 
+  async resize(
+    { path: file, format, bytes }: Pick<MadeDisk, 'path' | 'format' | 'bytes'>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    signal.throwIfAborted();
+    const cannot = (reason: 'IMAGE_NOT_FOUND' | 'IMAGE_INVALID' | 'IMAGE_IN_USE', why: string) =>
+      new AgentError(reason, `Cannot make the disk ${file} larger: ${why}`);
+    if (!(await exists(file))) throw cannot('IMAGE_NOT_FOUND', 'it is not there');
+    const found = await this.#describe({ path: file, format }, signal);
+    if (found === undefined) throw cannot('IMAGE_INVALID', `it is no ${format} image`);
+    if (found.bytes === bytes) return;
+    if (found.bytes > bytes) {
+      const why = `it has ${found.bytes} bytes, and ${bytes} are wanted: what is at its end would be lost`;
+      throw cannot('IMAGE_INVALID', why);
+    }
+    try {
+      await this.#run(['resize', '-q', '-f', format, file, String(bytes)], signal);
+    } catch (error) {
+      if (/Failed to get .*lock/.test(String((error as { readonly stderr?: unknown }).stderr))) {
+        throw cannot('IMAGE_IN_USE', 'somebody has it open');
+      }
+      throw storageError('make larger', file, error);
+    }
+  }
+
   async remove(file: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     try {
@@ -185,7 +210,7 @@ export class LocalDiskFiles implements DiskFiles {
   }
 
   async #describe(
-    { path: file, format }: NewDisk,
+    { path: file, format }: Pick<MadeDisk, 'path' | 'format'>,
     signal: AbortSignal,
   ): Promise<{ readonly bytes: number; readonly behind: string | undefined } | undefined> {
     try {

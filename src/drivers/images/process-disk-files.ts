@@ -18,6 +18,14 @@ export class ProcessDiskFiles implements DiskFiles {
     return this.#ask(disk.path, { verb: 'makeDisk', disk }, signal, { isLong });
   }
 
+  async resize(
+    { path, format, bytes }: Pick<MadeDisk, 'path' | 'format' | 'bytes'>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const question = { verb: 'resizeDisk', disk: { path, format, bytes } } as const;
+    await this.#ask(path, question, signal);
+  }
+
   async remove(path: string, signal: AbortSignal): Promise<void> {
     await this.#ask(path, { verb: 'removeDisk', path }, signal);
   }

@@ -124,6 +124,22 @@ export function declareDaemonFunctions(addressOf: (symbol: string) => bigint) {
     updateDevice: inThread<(domain: DomainPointer, xml: string, flags: number) => number>(
       'int virDomainUpdateDeviceFlags(void *domain, const char *xml, unsigned int flags)',
     ),
+    attachDevice: inThread<(domain: DomainPointer, xml: string, flags: number) => number>(
+      'int virDomainAttachDeviceFlags(void *domain, const char *xml, unsigned int flags)',
+    ),
+    detachDevice: inThread<(domain: DomainPointer, xml: string, flags: number) => number>(
+      'int virDomainDetachDeviceFlags(void *domain, const char *xml, unsigned int flags)',
+    ),
+    /** `size` in bytes with the flag for it. */
+    resizeDisk: inThread<
+      (domain: DomainPointer, disk: string, size: bigint, flags: number) => number
+    >(
+      'int virDomainBlockResize(void *dom, const char *disk, unsigned long long size, unsigned int flags)',
+    ),
+    /** Three numbers of 64 bits: what the guest sees, what is allocated, what is there. */
+    getDiskInfo: inThread<
+      (domain: DomainPointer, disk: string, info: Buffer, flags: number) => number
+    >('int virDomainGetBlockInfo(void *domain, const char *disk, void *info, unsigned int flags)'),
     wake: inThread<(domain: DomainPointer, flags: number) => number>(
       'int virDomainPMWakeup(void *domain, unsigned int flags)',
     ),

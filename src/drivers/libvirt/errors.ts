@@ -104,6 +104,16 @@ export function isInvalidNow(error: unknown): boolean {
   return error instanceof LibvirtError && error.code === CODES.OPERATION_INVALID;
 }
 
+/** What is to be plugged in has a place on the bus that something else has. */
+export function isUsedAddress(error: unknown): boolean {
+  return (
+    error instanceof LibvirtError &&
+    /PCI address|PCI slot.*(?:in use|already)|double use of|already in use by (?:another )?device/i.test(
+      error.message,
+    )
+  );
+}
+
 export function isIncompatibleCpu(error: unknown): boolean {
   return error instanceof LibvirtError && error.code === CODES.CPU_INCOMPATIBLE;
 }

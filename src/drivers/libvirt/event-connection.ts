@@ -7,6 +7,7 @@ import {
   EVENT_ID_AGENT_LIFECYCLE,
   EVENT_ID_CLOSED,
   EVENT_ID_DEVICE_ADDED,
+  EVENT_ID_DEVICE_REMOVAL_FAILED,
   EVENT_ID_DEVICE_REMOVED,
   EVENT_ID_JOB_COMPLETED,
   EVENT_ID_LIFECYCLE,
@@ -48,6 +49,7 @@ const HANDLERS: ReadonlyMap<number, EventHandlerName> = new Map([
   [EVENT_ID_JOB_COMPLETED, 'on_parameters'],
   [EVENT_ID_DEVICE_ADDED, 'on_text'],
   [EVENT_ID_DEVICE_REMOVED, 'on_text'],
+  [EVENT_ID_DEVICE_REMOVAL_FAILED, 'on_text'],
   [EVENT_ID_METADATA_CHANGE, 'on_number_and_text'],
   [EVENT_ID_TRAY_CHANGE, 'on_text_and_number'],
 ]);

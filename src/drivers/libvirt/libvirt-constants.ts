@@ -22,6 +22,8 @@ export const UNDEFINE_CHECKPOINTS_METADATA = 16;
 /** libvirt-domain.h: virDomainModificationImpact */
 export const AFFECT_LIVE = 1;
 export const AFFECT_CONFIG = 2;
+/** virDomainBlockResizeFlags */
+export const BLOCK_RESIZE_BYTES = 1;
 
 /** libvirt-domain.h: virDomainDeviceModifyFlags, beside those of virDomainModificationImpact */
 export const DEVICE_MODIFY_FORCE = 4;
@@ -75,6 +77,7 @@ export const EVENT_ID_TRAY_CHANGE = 10;
 export const EVENT_ID_DEVICE_REMOVED = 15;
 export const EVENT_ID_AGENT_LIFECYCLE = 18;
 export const EVENT_ID_DEVICE_ADDED = 19;
+export const EVENT_ID_DEVICE_REMOVAL_FAILED = 22;
 export const EVENT_ID_MIGRATION_ITERATION = 20;
 export const EVENT_ID_JOB_COMPLETED = 21;
 export const EVENT_ID_METADATA_CHANGE = 23;

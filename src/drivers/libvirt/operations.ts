@@ -1,6 +1,7 @@
 import * as adoptions from './adopt-operations.ts';
 import type { Connection } from './connection.ts';
 import * as consoles from './console-operations.ts';
+import * as devices from './device-operations.ts';
 import { isStorageFull } from './disk-errors.ts';
 import * as domains from './domain-operations.ts';
 import * as guests from './guest-operations.ts';
@@ -32,6 +33,10 @@ export const OPERATIONS = {
   reboot: domains.reboot,
   changeMedium: domains.changeMedium,
   emptyDrive: domains.emptyDrive,
+  attachDevice: devices.attachDevice,
+  detachDevice: devices.detachDevice,
+  updateDevice: devices.updateDevice,
+  resizeDisk: devices.resizeDisk,
   undefine: domains.undefine,
   setMetadata: domains.setMetadata,
   findAdoptable: adoptions.findAdoptable,

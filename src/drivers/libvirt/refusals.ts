@@ -33,6 +33,17 @@ const REFUSALS: readonly Refusal[] = [
       `install swtpm on ${where} (Debian: apt-get install swtpm swtpm-tools) and restart libvirt, or give the VM no TPM`,
   },
   {
+    words: /unplug of device was rejected by the guest/,
+    reason: 'GUEST_REFUSED',
+    advice: () => 'end in the guest what still uses it (unmount the disk, take the interface down)',
+  },
+  {
+    words: /No more available PCI slots/,
+    reason: 'HYPERVISOR_REFUSED',
+    advice: () =>
+      'the VM has no free slot on its bus while it runs: restart it, which gives it more, or take something out first',
+  },
+  {
     words: /unable to map backing store for guest RAM|Insufficient free host memory pages/i,
     reason: 'NODE_CAPACITY_EXCEEDED',
     // Of which size they are it does not say.

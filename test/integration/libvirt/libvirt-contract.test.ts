@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -38,6 +39,13 @@ testHypervisor(
         return vm;
       },
       mediumPath,
+      makeDisk() {
+        const disk = path.join(folder.path, `${randomUUID()}.raw`);
+        writeFileSync(disk, Buffer.alloc(1024 * 1024));
+        return disk;
+      },
+      // It has no system, and never gets beyond its firmware.
+      keepDevices: () => ({ [Symbol.dispose]() {} }),
       async makeByHand() {
         const vm = tinyVm();
         const disk = path.join(folder.path, `${vm.uid}.raw`);

@@ -1,6 +1,7 @@
 import { formatCpuList } from '../../../core/cpu-list.ts';
 import { machineToStart } from '../../../core/ejected-media.ts';
 import { AgentError } from '../../../core/errors.ts';
+import type { Present } from '../../../core/live-spec.ts';
 import type { Machine } from '../../../core/resources/machine.ts';
 import type { Volume } from '../../../core/resources/volume.ts';
 import type { VmDefinition } from '../../../core/vm-definition.ts';
@@ -107,6 +108,17 @@ export class DomainDocument {
     return readInterfaces(this.#root);
   }
 
+  /** Which of the volumes and networks of a VM it has now. */
+  get present(): Present {
+    const volumes = this.volumes.filter(({ isOurs }) => isOurs).map(({ name }) => name);
+    return { volumes, networks: this.interfaces.map(({ name }) => name) };
+  }
+
+  /** For what looks at single devices of it. */
+  get text(): { readonly root: XmlElement; readonly source: string } {
+    return { root: this.#root, source: this.#source };
+  }
+
   /** Guest devices of disks that are being copied while they are in use. */
   get mirrors(): readonly string[] {
     return readMirrors(this.#root);
@@ -180,6 +192,18 @@ export class DomainDocument {
     for (const other of others) editor.remove(other);
     if (old === undefined) this.#addMetadata(editor, metadataNode(definition));
     else changeMetadata(editor, old, definition);
+    return DomainDocument.parse(editor.toString());
+  }
+
+  /** Carries the definition of another, of the same VM, as that has it byte for byte. */
+  withDefinitionOf(other: DomainDocument): DomainDocument {
+    const { definition, definitionText } = other;
+    if (definition === undefined || definitionText === undefined) return this;
+    const next = this.withDefinition(definition);
+    const [metadata] = next.#metadata();
+    if (metadata === undefined) return next;
+    const editor = new XmlEditor(next.#source);
+    editor.setText(metadata, definitionText);
     return DomainDocument.parse(editor.toString());
   }
 

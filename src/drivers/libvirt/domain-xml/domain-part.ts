@@ -1,5 +1,5 @@
 import type { Machine } from '../../../core/resources/machine.ts';
-import type { DriftedPart } from '../../hypervisor-domains.ts';
+import type { ChangeEffect, DriftedPart, FieldValues } from '../../hypervisor-domains.ts';
 import type { XmlEditor } from './xml-editor.ts';
 import type { XmlNode } from './xml-node.ts';
 import type { XmlElement } from './xml-parser.ts';
@@ -77,7 +77,7 @@ export interface DomainPart {
   read?(domain: XmlElement): PartReading;
 
   /** When a change of a field of the machine is in force for a running domain; undefined for what is another part's. */
-  effectOf(field: string): 'now' | 'next-start' | undefined;
+  effectOf(field: string, change?: FieldValues): ChangeEffect | undefined;
 }
 
 /** What a domain runs on. */

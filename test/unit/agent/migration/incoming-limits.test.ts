@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import { AgentError } from '../../../../src/core/errors.ts';
 import type { Machine } from '../../../../src/core/resources/machine.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { incomingOf } from './incoming-vm.ts';
@@ -268,7 +269,8 @@ test('a node that cannot give a VM its CPU features keeps it away', async () => 
 test('the bridges that a VM is to be on, and those that it runs on, must be on both nodes', async () => {
   const lan = { name: 'lan', type: 'bridge', bridge: 'br0' } as const;
   using nodes = await TwoNodes.open({}, { networks: [{ ...lan, bridge: 'br1' }] });
-  // It runs on br1 until its next start.
+  // It runs on br1 until it can be moved to the other, or its next start.
+  nodes.source.hypervisor.deviceProblem = new AgentError('HYPERVISOR_REFUSED', 'Not now');
   const { template } = nodes.vm.spec;
   const spec = { ...nodes.vm.spec, template: { spec: { ...template.spec, networks: [lan] } } };
   await nodes.source.hypervisor.domains.define({ ...nodes.vm, spec }, never);

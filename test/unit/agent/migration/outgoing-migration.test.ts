@@ -377,6 +377,7 @@ test('what runs is what moves, whatever is pending for its next start', async ()
   const withVolume = { ...spec, template: { spec: { ...spec.template.spec, volumes } } };
   using nodes = await TwoNodes.open({ spec: withVolume });
   const { source, vm } = nodes;
+  source.hypervisor.keepsDevices = true;
   const smaller = { ...spec.template.spec, resources: { cpu: '1', memory: '32Mi' } };
   await source.hypervisor.domains.define(
     { ...vm, generation: 2, spec: { ...spec, template: { spec: smaller } } },

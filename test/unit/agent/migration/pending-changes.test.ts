@@ -4,6 +4,8 @@ import { EVERYTHING } from '../../../../src/core/label-selector.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { KERNEL_PATH, never, type TestNode, TwoNodes } from './two-nodes.ts';
 
+const FOR_RESTART = { waitsFor: 'restart', sinceMs: undefined, problem: undefined } as const;
+
 const CPU = 'spec.template.spec.resources.cpu';
 
 async function vmOn({ agent }: TestNode) {
@@ -29,7 +31,7 @@ test('what waits for the next start goes with the VM, and is in force after its 
     { dryRun: false, updateMask: undefined, generation: undefined },
     never,
   );
-  const waits = [{ field: CPU, live: machine.resources.cpu, wanted: '2' }];
+  const waits = [{ field: CPU, live: machine.resources.cpu, wanted: '2', ...FOR_RESTART }];
   assert.deepEqual((await vmOn(source)).pendingChanges, waits);
   await nodes.start();
   assert.equal((await nodes.ended()).phase, 'completed');

@@ -107,10 +107,11 @@ function unreachable(): AgentError {
 
 /** The hypervisor as an agent reaches it that can be killed at any step. */
 function guardHypervisor(life: Life, hypervisor: FakeHypervisor): Hypervisor {
-  const { host, domains, statistics, jobs, consoles, guestAgent, events } = hypervisor;
+  const { host, domains, devices, statistics, jobs, consoles, guestAgent, events } = hypervisor;
   return {
     host: life.guard('host', host),
     domains: life.guard('domains', domains, ['list', 'effectOf', 'expire']),
+    devices: life.guard('devices', devices),
     statistics,
     jobs: life.guard('jobs', jobs),
     consoles,

@@ -38,6 +38,8 @@ import { NODE } from '../../../fakes/fake-node-service.ts';
 import { makeVm, VM_UID } from '../../../fakes/fake-vm-service.ts';
 import { wrong } from './field-violations.ts';
 
+const FOR_RESTART = { waitsFor: 'restart', sinceMs: undefined, problem: undefined } as const;
+
 /** As a client reads it. */
 function readVm(...made: Parameters<typeof makeVm>): VirtualMachine {
   return VirtualMachine.decode(VirtualMachine.encode(toVirtualMachine(makeVm(...made))).finish());
@@ -45,7 +47,9 @@ function readVm(...made: Parameters<typeof makeVm>): VirtualMachine {
 
 test('a VM is told with its manifest, what is defined of it, and what it uses of what it has', () => {
   const vm = readVm('web', {
-    pendingChanges: [{ field: 'spec.template.spec.resources.memory', live: '1Gi', wanted: '2Gi' }],
+    pendingChanges: [
+      { field: 'spec.template.spec.resources.memory', live: '1Gi', wanted: '2Gi', ...FOR_RESTART },
+    ],
     migration: {
       id: 'm',
       targetNode: 'node-b',
@@ -84,12 +88,15 @@ test('what waits for the next start is told field by field, not set apart from e
     },
     { field: 'spec.template.spec.volumes[0].bootOrder', live: 1, wanted: 2 },
   ];
-  const { status } = fromVirtualMachineMessage(readVm('web', { pendingChanges }));
+  const { status } = fromVirtualMachineMessage(
+    readVm('web', { pendingChanges: pendingChanges.map((one) => ({ ...one, ...FOR_RESTART })) }),
+  );
+  const { waitsFor } = FOR_RESTART;
   assert.deepEqual(status?.pendingChanges, [
-    { field: 'spec.template.spec.kernel.initrd', wanted: '/boot/initrd' },
-    { field: 'spec.template.spec.kernel.commandLine', live: 'quiet', wanted: '' },
-    { field: 'spec.template.spec.volumes[1]', live: { name: 'b' } },
-    { field: 'spec.template.spec.volumes[0].bootOrder', live: 1, wanted: 2 },
+    { field: 'spec.template.spec.kernel.initrd', wanted: '/boot/initrd', waitsFor },
+    { field: 'spec.template.spec.kernel.commandLine', live: 'quiet', wanted: '', waitsFor },
+    { field: 'spec.template.spec.volumes[1]', live: { name: 'b' }, waitsFor },
+    { field: 'spec.template.spec.volumes[0].bootOrder', live: 1, wanted: 2, waitsFor },
   ]);
   assert.deepEqual(status.pendingFields?.length, 4);
 });

@@ -5,6 +5,8 @@ import { type ConditionFacts, conditionsOf } from '../../../../src/agent/vms/vm-
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { vmContext } from './vm-context.ts';
 
+const FOR_RESTART = { waitsFor: 'restart', sinceMs: undefined, problem: undefined } as const;
+
 function facts(changes: Partial<ConditionFacts> = {}): ConditionFacts {
   return {
     isRead: true,
@@ -45,7 +47,11 @@ test('whatever of the facts changes is told', () => {
     { definition: tinyVm({ generation: 4 }) },
     { state: off },
     { state: { phase: 'running', reason: 'Unpaused', message: '' } },
-    { pendingChanges: [{ field: 'spec.template.spec.firmware', live: 1, wanted: 2 }] },
+    {
+      pendingChanges: [
+        { field: 'spec.template.spec.firmware', live: 1, wanted: 2, ...FOR_RESTART },
+      ],
+    },
     { drift: ['cpu'] },
     { diskDifference: { attached: ['vdb'], detached: [] } },
     { isStray: true },

@@ -11,6 +11,7 @@ import { apply, manifestOf, writtenByNewer } from './manifests.ts';
 import { EVERYTHING, never, newRequest, OneNode, refOf, uidOf, WHOLE } from './one-node.ts';
 
 const CPU = 'spec.template.spec.resources.cpu';
+const FOR_RESTART = { waitsFor: 'restart', sinceMs: undefined, problem: undefined } as const;
 const TWO_CPUS = { resources: { cpu: '2', memory: '64Mi' } };
 
 async function withVm(request = newRequest()) {
@@ -138,7 +139,7 @@ test('a dry run says what would change and when, and changes nothing', async () 
     'spec.runStrategy': 'now',
     'spec.migrationPolicy': 'now',
     [CPU]: 'next-start',
-    'spec.template.spec.volumes': 'next-start',
+    'spec.template.spec.volumes[0]': 'live',
   });
   const cpu = changes.find(({ field }) => field === CPU);
   assert.deepEqual([cpu?.before, cpu?.after], ['1', '2']);
@@ -202,7 +203,7 @@ test('what waits for a start is told until then, with its values', async () => {
     machine: TWO_CPUS,
   });
   const { vm } = await apply(node, changed);
-  assert.deepEqual(vm.pendingChanges, [{ field: CPU, live: '1', wanted: '2' }]);
+  assert.deepEqual(vm.pendingChanges, [{ field: CPU, live: '1', wanted: '2', ...FOR_RESTART }]);
   assert.equal(vm.liveDefinition?.spec.template.spec.resources.cpu, '1');
   const waits = { status: 'false', reason: 'WaitsForRestart', observedGeneration: 2 };
   assert.deepEqual(conditionOf(vm, 'SpecApplied'), waits);
@@ -240,8 +241,8 @@ test('what waits is told as the manifests write it, from the run to the last one
     ['spec.template.spec.resources.memory', '64Mi', '65536Ki'],
   ]);
   const [field, live, wanted] = changes[2] ?? [];
-  assert.deepEqual([field, live], ['spec.template.spec.volumes', undefined]);
-  assert.equal((wanted as readonly { readonly name: string }[])[0]?.name, 'data');
+  assert.deepEqual([field, live], ['spec.template.spec.volumes[0]', undefined]);
+  assert.equal((wanted as { readonly name: string }).name, 'data');
 });
 
 test('what waits is the same for the next agent', async () => {
@@ -251,7 +252,7 @@ test('what waits is the same for the next agent', async () => {
   const { journal, hypervisor } = node;
   await using next = await OneNode.open({ journal, hypervisor });
   const vm = await next.vms.get(refOf(request), never);
-  assert.deepEqual(vm.pendingChanges, [{ field: CPU, live: '1', wanted: '2' }]);
+  assert.deepEqual(vm.pendingChanges, [{ field: CPU, live: '1', wanted: '2', ...FOR_RESTART }]);
 });
 
 test('labels and annotations that are left out go', async () => {

@@ -11,6 +11,8 @@ import { apply, manifestOf } from './manifests.ts';
 import { never, newRequest, OneNode, refOf } from './one-node.ts';
 import { runEnded, vmContext } from './vm-context.ts';
 
+const FOR_RESTART = { waitsFor: 'restart', sinceMs: undefined, problem: undefined } as const;
+
 const MIGRATION = {
   id: 'm-7',
   targetNode: 'b',
@@ -163,7 +165,7 @@ test('a VM says whether its run strategy is fulfilled, and what its start waits 
 test('a spec is applied unless fields of it wait for a start', () => {
   assertCondition(facts(), 'SpecApplied', ['true', 'Applied', '']);
   const fields = ['spec.template.spec.resources.cpu', 'spec.template.spec.kernel'];
-  const pendingChanges = fields.map((field) => ({ field, live: 1, wanted: 2 }));
+  const pendingChanges = fields.map((field) => ({ field, live: 1, wanted: 2, ...FOR_RESTART }));
   assertCondition(facts({ pendingChanges }), 'SpecApplied', [
     'false',
     'WaitsForRestart',
@@ -303,7 +305,7 @@ test('a condition keeps its time until its status changes, whatever else does', 
 
   t.mock.timers.setTime(3_000);
   const failed = { phase: 'failed', reason: 'Crashed', message: '' } as const;
-  const pendingChanges = [{ field: 'spec', live: 1, wanted: 2 }];
+  const pendingChanges = [{ field: 'spec', live: 1, wanted: 2, ...FOR_RESTART }];
   const third = conditionsOf(facts({ definition, state: failed, pendingChanges }), second);
   assert.deepEqual(
     third.map(({ type, lastTransitionAtMs }) => [type, lastTransitionAtMs]),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { AgentError } from '../../../../src/core/errors.ts';
 import type { Machine } from '../../../../src/core/resources/machine.ts';
 import type { WantedVm } from '../../../../src/core/resources/parse-virtual-machine.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
@@ -85,16 +86,47 @@ void test('a full disk is told when the VM is made, and nothing of it is left', 
   await node.assertNothingOf(request);
 });
 
-void test('a disk that was made keeps its size and format', async () => {
+void test('a disk is made larger as its file while the VM is off, and by the hypervisor while it runs', async () => {
+  const { node, request, diskFiles } = await nodeWith({ resources: resourcesWith('10Gi') });
+  await using _ = node;
+  const { uid } = (await node.vms.get(refOf(request), never)).definition;
+  const file = fileOf(request, 'root');
+  const grow = (size: string) =>
+    node.vms.apply(withMachine(request, { resources: resourcesWith(size) }), APPLY, never);
+  const live = await grow('20Gi');
+  assert.deepEqual(
+    live.changes.map(({ field, effect }) => [field, effect]),
+    [['spec.template.spec.resources.disk', 'now']],
+  );
+  assert.deepEqual(live.vm.pendingChanges, []);
+  const { sizes } = node.hypervisor.devices;
+  assert.deepEqual([...sizes], [[`${uid}/root`, 20 * 2 ** 30]]);
+  await node.vms.destroy(refOf(request), never);
+  assert.equal((await grow('30Gi')).vm.definition.madeDisks['root']?.bytes, 30 * 2 ** 30);
+  assert.equal(diskFiles.bytesOf(file), 30 * 2 ** 30);
+  assert.equal(sizes.size, 1);
+});
+
+void test('a disk that could not be made larger is not said to be', async () => {
+  const { node, request } = await nodeWith({ resources: resourcesWith('10Gi') });
+  await using _ = node;
+  node.hypervisor.fail('resizeDisk', new AgentError('STORAGE_FULL', 'No room'));
+  const larger = withMachine(request, { resources: resourcesWith('20Gi') });
+  await assert.rejects(node.vms.apply(larger, APPLY, never), { reason: 'STORAGE_FULL' });
+  const { definition } = await node.vms.get(refOf(request), never);
+  assert.deepEqual([definition.generation, definition.madeDisks['root']?.bytes], [1, 10 * 2 ** 30]);
+});
+
+void test('a disk that was made is not made smaller, and keeps its format', async () => {
   const { node, request } = await nodeWith({ resources: resourcesWith('10Gi'), volumes: [DATA] });
   await using _ = node;
-  const [larger, other] = [
-    withMachine(request, { resources: resourcesWith('20Gi') }),
+  const [smaller, other] = [
+    withMachine(request, { resources: resourcesWith('5Gi') }),
     withMachine(request, { volumes: [{ ...DATA, format: 'raw' }] }),
   ];
-  await assert.rejects(node.vms.apply(larger, { ...APPLY, dryRun: true }, never), {
+  await assert.rejects(node.vms.apply(smaller, { ...APPLY, dryRun: true }, never), {
     reason: 'INVALID_SPEC',
-    message: /resources\.disk is 20Gi, and the disk .* was made with 10Gi/,
+    message: /resources\.disk is 5Gi, and the disk .* has 10Gi: a disk is not made smaller/,
   });
   await assert.rejects(node.vms.apply(other, { ...APPLY, dryRun: true }, never), {
     reason: 'INVALID_SPEC',

@@ -15,10 +15,17 @@ import {
 } from './read-networks.ts';
 
 /** A network with the address that its interface has. */
-type AddressedNetwork = Network & { readonly mac: string };
+type AddressedNetwork = Omit<Network, 'link'> & {
+  readonly mac: string;
+  readonly link?: Network['link'];
+};
 
 /** Fields of a network that stand in no element: who asks for an address is the guest. */
 const WITHOUT_ELEMENT = /^networks\[\d+\]\.ipv4(\.|$)/;
+
+const WHOLE = /^networks\[\d+\]$/;
+/** Of what is connected to it, which a guest sees at most by its link. */
+const LIVE_FIELD = /^networks\[\d+\]\.(link|bridge)$/;
 
 /** Interfaces on bridges of the host. */
 export const interfacesPart: DomainPart = {
@@ -26,9 +33,12 @@ export const interfacesPart: DomainPart = {
 
   read: readNetworksOf,
 
-  effectOf(field) {
+  effectOf(field, change) {
     if (field !== 'networks' && !field.startsWith('networks[')) return undefined;
-    return WITHOUT_ELEMENT.test(field) ? 'now' : 'next-start';
+    if (WITHOUT_ELEMENT.test(field)) return 'now';
+    if (LIVE_FIELD.test(field)) return 'live';
+    const isPlugged = change?.before === undefined || change.after === undefined;
+    return change !== undefined && isPlugged && WHOLE.test(field) ? 'live' : 'next-start';
   },
 
   build({ networks = [] }, { vmUid }) {
@@ -41,7 +51,7 @@ export const interfacesPart: DomainPart = {
    * Adds, changes and removes our own interfaces, known by their alias. Those of another maker stay as they are, and so does what
    * somebody has set of ours that no network speaks of, such as the state of the link.
    */
-  change(editor, domain, { networks = [] }, { vmUid }) {
+  change(editor, domain, { networks = [] }, { vmUid, before }) {
     const devices = findElement(domain, 'devices');
     if (devices === undefined) return;
     const present = childrenOf(devices, 'interface').filter(isOurs);
@@ -49,7 +59,8 @@ export const interfacesPart: DomainPart = {
       if (!networks.some(({ name }) => name === nameOf(one))) editor.remove(one);
     }
     for (const network of networks) {
-      const wanted = { ...network, mac: macOf(vmUid, network) };
+      const had = before?.networks?.find(({ name }) => name === network.name);
+      const wanted = { ...network, mac: macOf(vmUid, network), link: linkWanted(network, had) };
       const [old, ...others] = present.filter((one) => nameOf(one) === network.name);
       for (const other of others) editor.remove(other);
       if (old === undefined) editor.append(devices, interfaceNode(wanted));
@@ -62,6 +73,7 @@ export const interfacesPart: DomainPart = {
 export function readInterfaces(domain: XmlElement): readonly HypervisorInterface[] {
   return childrenOf(findElement(domain, 'devices'), 'interface').map((one) => {
     const source = findElement(one, 'source');
+    const link = linkOf(one);
     const connected = ['network', 'bridge', 'dev'].map((name) => attributeOf(source, name));
     return {
       name: isOurs(one) ? nameOf(one) : (connected.find((name) => name !== undefined) ?? ''),
@@ -69,6 +81,7 @@ export function readInterfaces(domain: XmlElement): readonly HypervisorInterface
       bridge: isOnBridge(one) ? attributeOf(source, 'bridge') : undefined,
       model: attributeOf(findElement(one, 'model'), 'type') ?? '',
       hostDevice: attributeOf(findElement(one, 'target'), 'dev'),
+      ...(link !== undefined && { link }),
     };
   });
 }
@@ -96,11 +109,12 @@ function interfaceNode(network: AddressedNetwork): XmlNode {
     sourceNode(network),
     modelNode(network),
     queuesOf(network) === undefined ? undefined : element('driver', { queues: queuesOf(network) }),
+    network.link && element('link', { state: network.link }),
     element('alias', { name: NETWORK_ALIAS_PREFIX + network.name }),
   );
 }
 
-function sourceNode(network: Network): XmlNode {
+function sourceNode(network: Pick<Network, 'name' | 'bridge'>): XmlNode {
   return element('source', { bridge: bridgeOf(network) });
 }
 
@@ -125,12 +139,48 @@ function changeInterface(editor: XmlEditor, old: XmlElement, wanted: AddressedNe
   else if (attributeOf(mac, 'address')?.toLowerCase() !== wanted.mac) {
     editor.setAttribute(mac, 'address', wanted.mac);
   }
+  connect(editor, old, wanted);
+  changeQueues(editor, old, queuesOf(wanted));
+}
+
+/** Changes what an interface is connected to, and whether it is. */
+export function connect(
+  editor: XmlEditor,
+  old: XmlElement,
+  wanted: Pick<Network, 'name' | 'bridge' | 'link'>,
+): void {
   const source = findElement(old, 'source');
   if (source === undefined) editor.append(old, sourceNode(wanted));
   else if (attributeOf(source, 'bridge') !== bridgeOf(wanted)) {
     editor.replace(source, sourceNode(wanted));
   }
-  changeQueues(editor, old, queuesOf(wanted));
+  changeLink(editor, old, wanted.link);
+}
+
+/** What a network that had a word for it and has none any more was before somebody has said it. */
+function linkWanted({ link }: Network, before: Network | undefined): Network['link'] {
+  return link ?? (before?.link === undefined ? undefined : 'up');
+}
+
+/** That of one of which no network speaks stays as somebody has set it. */
+function changeLink(editor: XmlEditor, old: XmlElement, wanted: Network['link']): void {
+  if (wanted === undefined || wanted === (linkOf(old) ?? 'up')) return;
+  const present = findElement(old, 'link');
+  if (present === undefined) editor.append(old, element('link', { state: wanted }));
+  else editor.setAttribute(present, 'state', wanted);
+}
+
+/** Undefined where nothing is said, which is up. */
+function linkOf(one: XmlElement): 'up' | 'down' | undefined {
+  const state = attributeOf(findElement(one, 'link'), 'state');
+  return state === 'up' || state === 'down' ? state : undefined;
+}
+
+/** The interface that was made for a network. */
+export function findInterface(domain: XmlElement, networkName: string): XmlElement | undefined {
+  return childrenOf(findElement(domain, 'devices'), 'interface').find(
+    (one) => ownNameOf(one) === networkName,
+  );
 }
 
 function changeQueues(editor: XmlEditor, old: XmlElement, wanted: string | undefined): void {

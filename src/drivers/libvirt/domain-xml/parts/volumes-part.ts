@@ -1,5 +1,6 @@
 import type { Machine } from '../../../../core/resources/machine.ts';
 import { busOf, isReadOnly, pathOf, type Volume } from '../../../../core/resources/volume.ts';
+import type { FieldValues } from '../../../hypervisor-domains.ts';
 import { adoptionOf, aliasOf } from '../adoption.ts';
 import type { DomainPart } from '../domain-part.ts';
 import type { XmlEditor } from '../xml-editor.ts';
@@ -75,6 +76,21 @@ function placedIn(domain: XmlElement, volumes: readonly Volume[]): readonly Plac
   );
 }
 
+const WHOLE = /^volumes\[\d+\]$/;
+const SIZE = /^volumes\[\d+\]\.size$/;
+
+/** Of a disk that is there before and after. */
+function isOther(change: FieldValues | undefined): boolean {
+  return change?.before !== undefined && change.after !== undefined;
+}
+
+/** Whether it is a disk that comes or goes, on a bus where it may while the guest runs. */
+function isPlugged(change: FieldValues | undefined): boolean {
+  if (change === undefined || isOther(change)) return false;
+  const volume = (change.before ?? change.after) as Volume;
+  return volume.kind === 'disk' && ['virtio', 'scsi'].includes(busOf(volume));
+}
+
 /** Fields of a volume that stand in no element. */
 const WITHOUT_ELEMENT = /^volumes\[\d+\]\.(shared|accessMode)$/;
 
@@ -83,11 +99,15 @@ export const volumesPart: DomainPart = {
 
   read: readVolumesOf,
 
-  effectOf(field) {
+  effectOf(field, change) {
     // A part of an image is of the disk that was made from it, once.
-    if (field === 'resources.disk' || field === 'image') return 'next-start';
+    if (field === 'image') return 'next-start';
+    if (field === 'resources.disk' || SIZE.test(field)) {
+      return isOther(change) ? 'now' : 'next-start';
+    }
     if (field !== 'volumes' && !field.startsWith('volumes[')) return undefined;
-    return WITHOUT_ELEMENT.test(field) ? 'now' : 'next-start';
+    if (WITHOUT_ELEMENT.test(field)) return 'now';
+    return WHOLE.test(field) && isPlugged(change) ? 'live' : 'next-start';
   },
 
   build({ volumes = [] }) {

@@ -31,6 +31,26 @@ export namespace InterfaceModel {
   export type UNRECOGNIZED = typeof InterfaceModel.UNRECOGNIZED;
 }
 
+/** Whether a guest sees a link. */
+export const LinkState = {
+  /** LINK_STATE_UNSPECIFIED - Means up in a request; in a status that nobody has said anything, which is up. */
+  LINK_STATE_UNSPECIFIED: 0,
+  /** LINK_STATE_UP - It does. */
+  LINK_STATE_UP: 1,
+  /** LINK_STATE_DOWN - It does not, as if its cable were pulled. */
+  LINK_STATE_DOWN: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type LinkState = typeof LinkState[keyof typeof LinkState];
+
+export namespace LinkState {
+  export type LINK_STATE_UNSPECIFIED = typeof LinkState.LINK_STATE_UNSPECIFIED;
+  export type LINK_STATE_UP = typeof LinkState.LINK_STATE_UP;
+  export type LINK_STATE_DOWN = typeof LinkState.LINK_STATE_DOWN;
+  export type UNRECOGNIZED = typeof LinkState.UNRECOGNIZED;
+}
+
 /** A network interface as the hypervisor has it. */
 export interface InterfaceStatus {
   /** Name of the spec's network; of an interface that was added with other tools the name of what it is connected to, or empty. */
@@ -43,10 +63,12 @@ export interface InterfaceStatus {
   model: string;
   /** The host's end of it while the VM runs, such as "vnet3": what ip link, tcpdump and bridge link call it. Empty while it is off. */
   hostDevice: string;
+  /** Whether the guest sees a link. */
+  link: LinkState;
 }
 
 function createBaseInterfaceStatus(): InterfaceStatus {
-  return { name: "", mac: "", bridge: "", model: "", hostDevice: "" };
+  return { name: "", mac: "", bridge: "", model: "", hostDevice: "", link: 0 };
 }
 
 export const InterfaceStatus: MessageFns<InterfaceStatus> = {
@@ -65,6 +87,9 @@ export const InterfaceStatus: MessageFns<InterfaceStatus> = {
     }
     if (message.hostDevice !== "") {
       writer.uint32(42).string(message.hostDevice);
+    }
+    if (message.link !== 0) {
+      writer.uint32(48).int32(message.link);
     }
     return writer;
   },
@@ -122,6 +147,14 @@ export const InterfaceStatus: MessageFns<InterfaceStatus> = {
             message.hostDevice = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.link = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -144,6 +177,7 @@ export const InterfaceStatus: MessageFns<InterfaceStatus> = {
     message.bridge = object.bridge ?? "";
     message.model = object.model ?? "";
     message.hostDevice = object.hostDevice ?? "";
+    message.link = object.link ?? 0;
     return message;
   },
 };

@@ -25,7 +25,7 @@ import { FieldMask } from "../../../google/protobuf/field_mask.ts";
 import { Struct, Value } from "../../../google/protobuf/struct.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 import { Condition, ObjectMeta, ReportOrigin, VirtualMachineRef, WatchCursor, WatchEventType } from "./common.ts";
-import { InterfaceModel, InterfaceStatus } from "./interface.ts";
+import { InterfaceModel, InterfaceStatus, LinkState } from "./interface.ts";
 import { Operation } from "./operation.ts";
 
 export const protobufPackage = "novacron.agent.v1";
@@ -592,6 +592,29 @@ export namespace UpdateStrategyType {
   export type UNRECOGNIZED = typeof UpdateStrategyType.UNRECOGNIZED;
 }
 
+/** What a change waits for until it is in force. */
+export const PendingChangeWait = {
+  /** PENDING_CHANGE_WAIT_UNSPECIFIED - Never sent. */
+  PENDING_CHANGE_WAIT_UNSPECIFIED: 0,
+  /** PENDING_CHANGE_WAIT_RESTART - The next start of the VM; a reboot by its guest is none. */
+  PENDING_CHANGE_WAIT_RESTART: 1,
+  /** PENDING_CHANGE_WAIT_GUEST - The guest, which was asked and has not done its part: it has not let go of a disk, say. It is asked again and again. */
+  PENDING_CHANGE_WAIT_GUEST: 2,
+  /** PENDING_CHANGE_WAIT_AGENT - The agent, which is about to make it, or has failed and tries again. */
+  PENDING_CHANGE_WAIT_AGENT: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type PendingChangeWait = typeof PendingChangeWait[keyof typeof PendingChangeWait];
+
+export namespace PendingChangeWait {
+  export type PENDING_CHANGE_WAIT_UNSPECIFIED = typeof PendingChangeWait.PENDING_CHANGE_WAIT_UNSPECIFIED;
+  export type PENDING_CHANGE_WAIT_RESTART = typeof PendingChangeWait.PENDING_CHANGE_WAIT_RESTART;
+  export type PENDING_CHANGE_WAIT_GUEST = typeof PendingChangeWait.PENDING_CHANGE_WAIT_GUEST;
+  export type PENDING_CHANGE_WAIT_AGENT = typeof PendingChangeWait.PENDING_CHANGE_WAIT_AGENT;
+  export type UNRECOGNIZED = typeof PendingChangeWait.UNRECOGNIZED;
+}
+
 /** Where a VM stands in its life. */
 export const VirtualMachinePhase = {
   /** VIRTUAL_MACHINE_PHASE_UNSPECIFIED - Never sent. */
@@ -661,6 +684,8 @@ export const ChangeEffect = {
   CHANGE_EFFECT_NOW: 1,
   /** CHANGE_EFFECT_NEXT_START - At the next start of the VM. */
   CHANGE_EFFECT_NEXT_START: 2,
+  /** CHANGE_EFFECT_LIVE - While the VM runs, as soon as its guest has done its part. */
+  CHANGE_EFFECT_LIVE: 3,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -670,6 +695,7 @@ export namespace ChangeEffect {
   export type CHANGE_EFFECT_UNSPECIFIED = typeof ChangeEffect.CHANGE_EFFECT_UNSPECIFIED;
   export type CHANGE_EFFECT_NOW = typeof ChangeEffect.CHANGE_EFFECT_NOW;
   export type CHANGE_EFFECT_NEXT_START = typeof ChangeEffect.CHANGE_EFFECT_NEXT_START;
+  export type CHANGE_EFFECT_LIVE = typeof ChangeEffect.CHANGE_EFFECT_LIVE;
   export type UNRECOGNIZED = typeof ChangeEffect.UNRECOGNIZED;
 }
 
@@ -961,7 +987,14 @@ export interface NetworkAttachment {
   /** What the guest sees. Unspecified means virtio. */
   model: InterfaceModel;
   /** Pairs of queues, 1 to 64, more than one with virtio only. Unset means 1. */
-  queues?: number | undefined;
+  queues?:
+    | number
+    | undefined;
+  /**
+   * Whether the guest sees a link, as if its cable were plugged in; changed while it runs. Unspecified means up, and what somebody else
+   * has set stays.
+   */
+  link: LinkState;
 }
 
 /** IPv4 address of an interface. */
@@ -1363,7 +1396,7 @@ export interface VirtualMachineStatus {
     | undefined;
   /** Generation of the spec that is defined. */
   observedGeneration: bigint;
-  /** Fields of the spec that are in force only after the next start; `pending_changes` has their values. */
+  /** Fields of the spec that are not in force yet; `pending_changes` has their values, and what they wait for. */
   pendingFields: string[];
   /** Raised at every switchover of a migration; the highest one owns the VM. */
   ownershipEpoch: bigint;
@@ -1415,7 +1448,7 @@ export interface RestartStatus {
   lastFailure: string;
 }
 
-/** A field of the spec that has another value now than after the next start. */
+/** A field of the spec that has another value than is in force. */
 export interface PendingChange {
   /** As the manifest writes it, such as "spec.template.spec.resources.memory". */
   field: string;
@@ -1423,8 +1456,18 @@ export interface PendingChange {
   live:
     | any
     | undefined;
-  /** In force after the next start; unset where the manifest says nothing any more. */
-  wanted: any | undefined;
+  /** In force once it waits no more; unset where the manifest says nothing any more. */
+  wanted:
+    | any
+    | undefined;
+  /** What it waits for. */
+  waitsFor: PendingChangeWait;
+  /** Since when the guest was asked, by this agent; unset for what waits for something else. */
+  since:
+    | Timestamp
+    | undefined;
+  /** Why the agent could not make it while the VM runs; empty if it has not failed. */
+  message: string;
 }
 
 /** What a VM uses of what it has. */
@@ -1585,6 +1628,11 @@ export interface ApplyVirtualMachineRequest {
    * INVALID_REQUEST if nothing names one.
    */
   secrets: { [key: string]: Buffer };
+  /**
+   * How long the guest of a VM that runs is waited for that has to do its part, such as letting go of a disk, 1 s to 24 h; then the
+   * operation fails with GUEST_DID_NOT_ANSWER, the VM stays changed, and the guest is asked again and again. Unset means a minute.
+   */
+  guestTimeout: Duration | undefined;
 }
 
 export interface ApplyVirtualMachineRequest_SecretsEntry {
@@ -3621,7 +3669,16 @@ export const ImageSource: MessageFns<ImageSource> = {
 };
 
 function createBaseNetworkAttachment(): NetworkAttachment {
-  return { name: "", type: 0, ipv4: undefined, bridge: undefined, mac: undefined, model: 0, queues: undefined };
+  return {
+    name: "",
+    type: 0,
+    ipv4: undefined,
+    bridge: undefined,
+    mac: undefined,
+    model: 0,
+    queues: undefined,
+    link: 0,
+  };
 }
 
 export const NetworkAttachment: MessageFns<NetworkAttachment> = {
@@ -3646,6 +3703,9 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
     }
     if (message.queues !== undefined) {
       writer.uint32(56).uint32(message.queues);
+    }
+    if (message.link !== 0) {
+      writer.uint32(64).int32(message.link);
     }
     return writer;
   },
@@ -3719,6 +3779,14 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
             message.queues = reader.uint32();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.link = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3743,6 +3811,7 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
     message.mac = object.mac ?? undefined;
     message.model = object.model ?? 0;
     message.queues = object.queues ?? undefined;
+    message.link = object.link ?? 0;
     return message;
   },
 };
@@ -6366,7 +6435,7 @@ export const RestartStatus: MessageFns<RestartStatus> = {
 };
 
 function createBasePendingChange(): PendingChange {
-  return { field: "", live: undefined, wanted: undefined };
+  return { field: "", live: undefined, wanted: undefined, waitsFor: 0, since: undefined, message: "" };
 }
 
 export const PendingChange: MessageFns<PendingChange> = {
@@ -6379,6 +6448,15 @@ export const PendingChange: MessageFns<PendingChange> = {
     }
     if (message.wanted !== undefined) {
       Value.encode(Value.wrap(message.wanted), writer.uint32(26).fork()).join();
+    }
+    if (message.waitsFor !== 0) {
+      writer.uint32(32).int32(message.waitsFor);
+    }
+    if (message.since !== undefined) {
+      Timestamp.encode(message.since, writer.uint32(42).fork()).join();
+    }
+    if (message.message !== "") {
+      writer.uint32(50).string(message.message);
     }
     return writer;
   },
@@ -6420,6 +6498,30 @@ export const PendingChange: MessageFns<PendingChange> = {
             message.wanted = Value.unwrap(Value.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.waitsFor = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.since = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6440,6 +6542,11 @@ export const PendingChange: MessageFns<PendingChange> = {
     message.field = object.field ?? "";
     message.live = object.live === undefined ? undefined : object.live;
     message.wanted = object.wanted === undefined ? undefined : object.wanted;
+    message.waitsFor = object.waitsFor ?? 0;
+    message.since = (object.since !== undefined && object.since !== null)
+      ? Timestamp.fromPartial(object.since)
+      : undefined;
+    message.message = object.message ?? "";
     return message;
   },
 };
@@ -7304,6 +7411,7 @@ function createBaseApplyVirtualMachineRequest(): ApplyVirtualMachineRequest {
     dryRun: false,
     operationId: "",
     secrets: {},
+    guestTimeout: undefined,
   };
 }
 
@@ -7330,6 +7438,9 @@ export const ApplyVirtualMachineRequest: MessageFns<ApplyVirtualMachineRequest> 
     globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, Buffer]) => {
       ApplyVirtualMachineRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(50).fork()).join();
     });
+    if (message.guestTimeout !== undefined) {
+      Duration.encode(message.guestTimeout, writer.uint32(58).fork()).join();
+    }
     return writer;
   },
 
@@ -7397,6 +7508,14 @@ export const ApplyVirtualMachineRequest: MessageFns<ApplyVirtualMachineRequest> 
             }
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.guestTimeout = Duration.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7432,6 +7551,9 @@ export const ApplyVirtualMachineRequest: MessageFns<ApplyVirtualMachineRequest> 
       },
       {},
     );
+    message.guestTimeout = (object.guestTimeout !== undefined && object.guestTimeout !== null)
+      ? Duration.fromPartial(object.guestTimeout)
+      : undefined;
     return message;
   },
 };
@@ -10200,8 +10322,8 @@ export const VirtualMachineServiceService = {
   },
   /**
    * Makes a VM be as given: creates it if there is none of that name, else changes its definition. Labels, annotations, the
-   * run strategy and policies are in force at once, the machine of a VM that runs at its next start; until then
-   * `status.pending_fields` names what is not. FieldChange says it of each.
+   * run strategy and policies are in force at once. Of the machine of a VM that runs, some is changed while it runs, which its guest may
+   * have to do its part for, and the rest at its next start; until then `status.pending_changes` has what is not. FieldChange says it of each.
    */
   applyVirtualMachine: {
     path: "/novacron.agent.v1.VirtualMachineService/ApplyVirtualMachine" as const,
@@ -10449,8 +10571,8 @@ export interface VirtualMachineServiceServer extends UntypedServiceImplementatio
   createVirtualMachine: handleUnaryCall<CreateVirtualMachineRequest, CreateVirtualMachineResponse>;
   /**
    * Makes a VM be as given: creates it if there is none of that name, else changes its definition. Labels, annotations, the
-   * run strategy and policies are in force at once, the machine of a VM that runs at its next start; until then
-   * `status.pending_fields` names what is not. FieldChange says it of each.
+   * run strategy and policies are in force at once. Of the machine of a VM that runs, some is changed while it runs, which its guest may
+   * have to do its part for, and the rest at its next start; until then `status.pending_changes` has what is not. FieldChange says it of each.
    */
   applyVirtualMachine: handleUnaryCall<ApplyVirtualMachineRequest, ApplyVirtualMachineResponse>;
   /**
@@ -10545,8 +10667,8 @@ export interface VirtualMachineServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Makes a VM be as given: creates it if there is none of that name, else changes its definition. Labels, annotations, the
-   * run strategy and policies are in force at once, the machine of a VM that runs at its next start; until then
-   * `status.pending_fields` names what is not. FieldChange says it of each.
+   * run strategy and policies are in force at once. Of the machine of a VM that runs, some is changed while it runs, which its guest may
+   * have to do its part for, and the rest at its next start; until then `status.pending_changes` has what is not. FieldChange says it of each.
    */
   applyVirtualMachine(
     request: ApplyVirtualMachineRequest,

@@ -131,11 +131,16 @@ test('interfaces of other makers stay as they are, and are told', () => {
   assert.deepEqual(changed(given).interfaces, others);
 });
 
-test('a change is in force at the next start, but for where the guest has its address from', () => {
+test('an interface that comes or goes, its bridge and its link are changed while the guest runs', () => {
   const field = 'spec.template.spec.networks';
-  for (const one of [field, `${field}[0]`, `${field}[1].bridge`, `${field}[0].mac`]) {
+  for (const one of [field, `${field}[0]`, `${field}[0].mac`, `${field}[0].model`]) {
     assert.equal(effectOf(one), 'next-start', one);
   }
+  const network = { name: 'lan', type: 'bridge' };
+  assert.equal(effectOf(`${field}[0]`, { before: undefined, after: network }), 'live');
+  assert.equal(effectOf(`${field}[0]`, { before: network, after: undefined }), 'live');
+  assert.equal(effectOf(`${field}[1].bridge`), 'live');
+  assert.equal(effectOf(`${field}[0].link`), 'live');
   assert.equal(effectOf(`${field}[0].ipv4.method`), 'now');
   assert.equal(effectOf(`${field}[0].ipv4`), 'now');
 });

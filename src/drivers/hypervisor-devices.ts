@@ -1,0 +1,27 @@
+import type { AgentError } from '../core/errors.ts';
+
+/** Changes VMs while they run. */
+export interface HypervisorDevices {
+  /**
+   * Has a VM that is on be as its definition says, as far as that is of effect `live`: one attempt, in which a guest is asked at most
+   * once for each change. What has been done is from then on part of the live definition. Repeating it is fine; a VM that is off has
+   * nothing to change. Fails only where the VM cannot be looked at; what becomes of each change is told.
+   */
+  changeLive(uid: string, signal: AbortSignal): Promise<readonly LiveChange[]>;
+
+  /**
+   * Has a disk of a VM that is on be of so many bytes, at least what it has, which its guest sees at once. One that is so already is
+   * fine. Fails with VM_NOT_RUNNING if the VM is off or has no such disk now, STORAGE_FULL and HYPERVISOR_FAILURE.
+   */
+  resizeDisk(uid: string, volumeName: string, bytes: number, signal: AbortSignal): Promise<void>;
+}
+
+/** What an attempt has come to for one change. */
+export interface LiveChange {
+  /** As the manifest writes it. */
+  readonly field: string;
+  /** `asked`: the guest was asked and has not done its part yet. */
+  readonly state: 'done' | 'asked' | 'failed';
+  /** Why it has failed. */
+  readonly problem?: AgentError;
+}

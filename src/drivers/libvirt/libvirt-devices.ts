@@ -1,0 +1,153 @@
+import { machineToStart } from '../../core/ejected-media.ts';
+import { AgentError } from '../../core/errors.ts';
+import { presentDefinition, runningDifferences, withLiveChanges } from '../../core/live-spec.ts';
+import type { FieldDifference } from '../../core/resources/field-changes.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { HypervisorDevices, LiveChange } from '../hypervisor-devices.ts';
+import type { DefinitionCache } from './definition-cache.ts';
+import { DomainDocument } from './domain-xml/domain-document.ts';
+import { effectOf } from './domain-xml/domain-parts.ts';
+import { METADATA_NAMESPACE, METADATA_PREFIX } from './domain-xml/metadata-namespace.ts';
+import type { DriverCalls } from './driver-calls.ts';
+import { planInterface } from './live/live-interfaces.ts';
+import type { LiveCall, LivePair, LivePlanner } from './live/live-step.ts';
+import { planVolume } from './live/live-volumes.ts';
+
+const PLANNERS: readonly LivePlanner[] = [planVolume, planInterface];
+
+/** A VM that runs, and what its next start takes. */
+interface Run {
+  readonly live: DomainDocument;
+  readonly next: DomainDocument;
+  /** What it runs with, as far as that is still there. */
+  readonly running: VmDefinition;
+  readonly wanted: VmDefinition;
+  readonly pair: LivePair;
+}
+
+/** Changes domains of the host's libvirt while they run. */
+export class LibvirtDevices implements HypervisorDevices {
+  readonly #calls: DriverCalls;
+  readonly #cache: DefinitionCache;
+
+  constructor(calls: DriverCalls, cache: DefinitionCache) {
+    this.#calls = calls;
+    this.#cache = cache;
+  }
+
+  async changeLive(uid: string, signal: AbortSignal): Promise<readonly LiveChange[]> {
+    const before = await this.#read(uid, signal);
+    if (before === undefined) return [];
+    const problems = new Map<string, AgentError>();
+    const changes = liveChangesOf(before);
+    for (const change of changes) {
+      try {
+        for (const call of planOf(change, before.pair)) await this.#perform(uid, call, signal);
+      } catch (error) {
+        if (!(error instanceof AgentError) || !isOfChange(error)) throw error;
+        problems.set(change.field, error);
+      }
+    }
+    const after = await this.#read(uid, signal);
+    if (after === undefined) return [];
+    const isDone = (change: FieldDifference) => planOf(change, after.pair).length === 0;
+    await this.#note(uid, after, changes.filter(isDone), signal);
+    return changes.map((change) => {
+      const { field } = change;
+      const problem = problems.get(field);
+      if (isDone(change)) return { field, state: 'done' };
+      return problem === undefined
+        ? { field, state: 'asked' }
+        : { field, state: 'failed', problem };
+    });
+  }
+
+  async resizeDisk(
+    uid: string,
+    volumeName: string,
+    bytes: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { live } = await this.#calls.call('readXml', uid, [uid], 'read', signal);
+    const document = DomainDocument.parse(live);
+    const disk = document.volumes.find(({ isOurs, name }) => isOurs && name === volumeName);
+    if (!document.isLive || disk === undefined) {
+      throw new AgentError(
+        'VM_NOT_RUNNING',
+        `Cannot change the size of ${volumeName} of ${this.#calls.nameOf(uid)}: it has no such disk now`,
+        { metadata: { vmId: uid } },
+      );
+    }
+    const values = [uid, disk.target, BigInt(bytes)] as const;
+    const verb = `change the size of ${volumeName} of`;
+    await this.#calls.call('resizeDisk', uid, [...values], verb, signal);
+  }
+
+  /** Undefined for one that is off, or of which not all is understood. */
+  async #read(uid: string, signal: AbortSignal): Promise<Run | undefined> {
+    const xml = await this.#calls.call('readXml', uid, [uid], 'read', signal);
+    if (xml.persistent === undefined) return undefined;
+    const live = DomainDocument.parse(xml.live);
+    const next = DomainDocument.parse(xml.persistent);
+    const { definition: started } = live;
+    const { definition: wanted } = next;
+    if (!live.isLive || started === undefined || wanted === undefined) return undefined;
+    if (started.newer !== undefined || wanted.newer !== undefined) return undefined;
+    const running = presentDefinition(started, wanted, live.present);
+    const pair = { live: live.text, next: next.text, wanted: machineToStart(wanted) };
+    return { live, next, running, wanted, pair };
+  }
+
+  async #perform(uid: string, call: LiveCall, signal: AbortSignal): Promise<void> {
+    const calls = this.#calls;
+    switch (call.operation) {
+      case 'attachDevice':
+        return calls.call('attachDevice', uid, [uid, ...call.values], 'plug a device into', signal);
+      case 'detachDevice':
+        return calls.call('detachDevice', uid, [uid, ...call.values], 'unplug a device of', signal);
+      default:
+        return calls.call('updateDevice', uid, [uid, ...call.values], 'change a device of', signal);
+    }
+  }
+
+  /** What has been done is part of what runs. */
+  async #note(
+    uid: string,
+    { live, next, running, wanted }: Run,
+    done: readonly FieldDifference[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const now = withLiveChanges(running, wanted, done);
+    const noted = now === wanted ? live.withDefinitionOf(next) : live.withDefinition(now);
+    const element = noted.metadataWithFacts({});
+    if (element !== live.metadataWithFacts({})) {
+      const values = {
+        live: element,
+        persistent: undefined,
+        prefix: METADATA_PREFIX,
+        namespace: METADATA_NAMESPACE,
+      };
+      await this.#calls.call('setMetadata', uid, [uid, values], 'change what is kept with', signal);
+    }
+    this.#cache.invalidate(uid);
+  }
+}
+
+function liveChangesOf({ live, running, wanted }: Run): readonly FieldDifference[] {
+  return runningDifferences(running, wanted, live.present).filter(
+    (change) => effectOf(change.field, change) === 'live',
+  );
+}
+
+function planOf(change: FieldDifference, pair: LivePair): readonly LiveCall[] {
+  for (const planner of PLANNERS) {
+    const calls = planner(change, pair);
+    if (calls !== undefined) return calls;
+  }
+  return [];
+}
+
+/** Whether it says something of the change rather than of the VM or of libvirt. */
+function isOfChange({ reason }: AgentError): boolean {
+  return !['HYPERVISOR_UNREACHABLE', 'VM_NOT_FOUND', 'VM_BUSY'].includes(reason);
+}

@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Machine } from '../../src/core/resources/machine.ts';
+import type { Volume } from '../../src/core/resources/volume.ts';
+import type { VmDefinition } from '../../src/core/vm-definition.ts';
+import {
+  assertAbortable,
+  never,
+  rejectsWith,
+  started,
+  type UseFixture,
+  until,
+  writtenByNewerAgent,
+} from './hypervisor-fixture.ts';
+
+const MIB = 2 ** 20;
+const LAN = { name: 'lan', type: 'bridge', bridge: 'br0' } as const;
+
+/** What a hypervisor must do with devices of VMs that run. */
+export function testHypervisorDevices(use: UseFixture): void {
+  test('disks and interfaces are plugged in while a VM runs, and are then part of what runs', async () => {
+    const { source, makeDisk } = use();
+    const vm = await started(use());
+    const disks = [diskOf('data', makeDisk()), diskOf('more', makeDisk(), { bus: 'scsi' })];
+    const next = changed(vm, { volumes: disks, networks: [LAN] });
+    await source.domains.define(next, never);
+    const changes = await source.devices.changeLive(vm.uid, never);
+    assert.deepEqual(
+      changes.toSorted((a, b) => b.field.localeCompare(a.field)),
+      [
+        { field: 'spec.template.spec.volumes[1]', state: 'done' },
+        { field: 'spec.template.spec.volumes[0]', state: 'done' },
+        { field: 'spec.template.spec.networks[0]', state: 'done' },
+      ],
+    );
+    const found = await source.domains.find(vm.uid, never);
+    assert.deepEqual(
+      found?.volumes.map(({ name, target, path }) => [name, target, path]),
+      disks.map(({ name, bus, source: from }) => [
+        name,
+        bus === 'scsi' ? 'sda' : 'vda',
+        from?.file?.path,
+      ]),
+    );
+    assert.equal(found.interfaces[0]?.name, 'lan');
+    // What the next start takes is no other place than what runs has.
+    assert.deepEqual([found.drift, found.liveDefinition], [[], undefined]);
+    assert.deepEqual(await source.devices.changeLive(vm.uid, never), []);
+    await source.domains.destroy(vm.uid, never);
+  });
+
+  test('what a guest does not let go of stays plugged in, and goes on being so where it is wanted again', async () => {
+    const { source, makeDisk, keepDevices } = use();
+    const vm = changed(use().newDefinition(), { volumes: [diskOf('data', makeDisk())] });
+    await source.domains.define(vm, never);
+    await source.domains.start(vm.uid, never);
+    using _kept = keepDevices(vm.uid);
+    await source.domains.define(changed(vm, { volumes: [] }), never);
+    const field = 'spec.template.spec.volumes[0]';
+    assert.deepEqual(await source.devices.changeLive(vm.uid, never), [{ field, state: 'asked' }]);
+    const kept = await source.domains.find(vm.uid, never);
+    assert.equal(kept?.volumes.length, 1);
+    assert.notEqual(kept.liveDefinition, undefined);
+    await source.domains.define(changed(vm, {}, 3), never);
+    assert.deepEqual(await source.devices.changeLive(vm.uid, never), []);
+    await source.domains.destroy(vm.uid, never);
+  });
+
+  test('a guest that runs lets go of a disk, and gets another under its name', async () => {
+    const { source, startGuest, makeDisk } = use();
+    const vm = await startGuest();
+    const isDone = async (what: string, next: VmDefinition) => {
+      await source.domains.define(next, never);
+      await until(what, async () =>
+        (await source.devices.changeLive(vm.uid, never)).every(({ state }) => state === 'done'),
+      );
+      const found = await source.domains.find(vm.uid, never);
+      assert.equal(found?.liveDefinition, undefined);
+      return found;
+    };
+    const one = changed(vm, { volumes: [diskOf('data', makeDisk())], networks: [LAN] });
+    assert.equal((await isDone('it is plugged in', one))?.volumes.length, 1);
+    const none = await isDone('it has let go', changed(vm, {}, 3));
+    assert.deepEqual([none?.volumes, none?.interfaces], [[], []]);
+    const path = makeDisk();
+    const other = await isDone('another', changed(vm, { volumes: [diskOf('data', path)] }, 4));
+    assert.equal(other?.volumes[0]?.path, path);
+    await source.domains.destroy(vm.uid, never);
+  });
+
+  test('the link of an interface is pulled and plugged in while its VM runs', async () => {
+    const { source } = use();
+    const vm = changed(use().newDefinition(), { networks: [LAN] });
+    await source.domains.define(vm, never);
+    await source.domains.start(vm.uid, never);
+    const linkOf = async (link: 'up' | 'down' | undefined, generation: number) => {
+      const network = link === undefined ? LAN : { ...LAN, link };
+      await source.domains.define(changed(vm, { networks: [network] }, generation), never);
+      const changes = await source.devices.changeLive(vm.uid, never);
+      assert.ok(changes.every(({ state }) => state === 'done'));
+      const found = await source.domains.find(vm.uid, never);
+      assert.deepEqual([found?.drift, found?.liveDefinition], [[], undefined]);
+      return found?.interfaces[0]?.link ?? 'up';
+    };
+    assert.equal(await linkOf('down', 2), 'down');
+    assert.equal(await linkOf('up', 3), 'up');
+    assert.equal(await linkOf('down', 4), 'down');
+    assert.equal(await linkOf(undefined, 5), 'up');
+    await source.domains.destroy(vm.uid, never);
+  });
+
+  test('what cannot be plugged in is told with the reason, and what can is', async () => {
+    const { source, makeDisk } = use();
+    const vm = await started(use());
+    const volumes = [diskOf('gone', '/missing/disk.raw'), diskOf('data', makeDisk())];
+    await source.domains.define(changed(vm, { volumes }), never);
+    const [gone, data, ...others] = await source.devices.changeLive(vm.uid, never);
+    assert.deepEqual([gone?.state, data?.state, others], ['failed', 'done', []]);
+    assert.match(gone?.problem?.message ?? '', /\/missing\/disk\.raw/);
+    const found = await source.domains.find(vm.uid, never);
+    assert.deepEqual(
+      found?.volumes.map(({ name }) => name),
+      ['data'],
+    );
+    await source.domains.destroy(vm.uid, never);
+  });
+
+  test('a VM that is off, and one of which not all is understood, have nothing to change', async () => {
+    const { source, makeDisk } = use();
+    const vm = use().newDefinition();
+    await source.domains.define(vm, never);
+    await source.domains.define(changed(vm, { volumes: [diskOf('data', makeDisk())] }), never);
+    assert.deepEqual(await source.devices.changeLive(vm.uid, never), []);
+    const newer = writtenByNewerAgent(use().newDefinition());
+    await source.domains.define(newer, never);
+    assert.deepEqual(await source.devices.changeLive(newer.uid, never), []);
+    await rejectsWith('VM_NOT_FOUND', source.devices.changeLive(unknownUid(), never));
+  });
+
+  test('a disk is made larger while its VM runs, and never smaller', async () => {
+    const { source, makeDisk } = use();
+    const vm = changed(use().newDefinition(), { volumes: [diskOf('data', makeDisk())] });
+    await source.domains.define(vm, never);
+    const resize = (name: string, bytes: number) =>
+      source.devices.resizeDisk(vm.uid, name, bytes, never);
+    await rejectsWith('VM_NOT_RUNNING', resize('data', 2 * MIB));
+    await source.domains.start(vm.uid, never);
+    await rejectsWith('VM_NOT_RUNNING', resize('other', 2 * MIB));
+    await resize('data', 2 * MIB);
+    await resize('data', 2 * MIB);
+    await rejectsWith('INVALID_SPEC', resize('data', MIB));
+    await source.domains.destroy(vm.uid, never);
+  });
+
+  test('changes of devices can be given up', async () => {
+    const { source } = use();
+    const vm = await started(use());
+    await assertAbortable((signal) => source.devices.changeLive(vm.uid, signal));
+    await source.domains.destroy(vm.uid, never);
+  });
+}
+
+function unknownUid(): string {
+  return '00000000-0000-4000-8000-00000000dead';
+}
+
+function diskOf(name: string, path: string, more: Partial<Volume> = {}): Volume {
+  const source = { file: { path } };
+  return { name, kind: 'disk', format: 'raw', cache: 'none', source, ...more };
+}
+
+function changed(vm: VmDefinition, machine: Partial<Machine>, generation = 2): VmDefinition {
+  const { spec } = vm;
+  const next = { ...spec.template.spec, ...machine };
+  return {
+    ...vm,
+    generation,
+    spec: { ...spec, template: { ...spec.template, spec: next } },
+  };
+}

@@ -1,0 +1,87 @@
+import { AgentError } from '../../src/core/errors.ts';
+import {
+  presentDefinition,
+  runningDifferences,
+  withLiveChanges,
+} from '../../src/core/live-spec.ts';
+import type { Volume } from '../../src/core/resources/volume.ts';
+import type { HypervisorDevices, LiveChange } from '../../src/drivers/hypervisor-devices.ts';
+import { effectOf } from '../../src/drivers/libvirt/domain-xml/domain-parts.ts';
+import type { FakeHypervisorBehaviour } from './fake-hypervisor-behaviour.ts';
+import type { FakeHypervisorCalls } from './fake-hypervisor-calls.ts';
+import type { FakeHypervisorWorld } from './fake-hypervisor-world.ts';
+import { isActive } from './fake-vm.ts';
+
+/** Changes VMs in memory while they run. */
+export class FakeHypervisorDevices implements HypervisorDevices {
+  /** Sizes that disks were given while their VMs ran, as `uid/volume`. */
+  readonly sizes = new Map<string, number>();
+  readonly #calls: FakeHypervisorCalls;
+  readonly #world: FakeHypervisorWorld;
+  readonly #behaviour: FakeHypervisorBehaviour;
+
+  constructor(
+    calls: FakeHypervisorCalls,
+    world: FakeHypervisorWorld,
+    behaviour: FakeHypervisorBehaviour,
+  ) {
+    this.#calls = calls;
+    this.#world = world;
+    this.#behaviour = behaviour;
+  }
+
+  changeLive(uid: string, signal: AbortSignal): Promise<readonly LiveChange[]> {
+    return this.#calls.perform('changeLive', uid, signal, () => {
+      const vm = this.#world.get(uid);
+      const { live, persistent } = vm;
+      if (!isActive(vm) || persistent === undefined || persistent.newer !== undefined) return [];
+      const { volumes = [], networks = [] } = live.spec.template.spec;
+      const present = {
+        volumes: volumes.map(({ name }) => name),
+        networks: networks.map(({ name }) => name),
+      };
+      const changes = runningDifferences(live, persistent, present).filter(
+        (change) => effectOf(change.field, change) === 'live',
+      );
+      const keeps = this.#behaviour.keepsDevices || vm.state === 'paused';
+      const problemOf = ({ after }: (typeof changes)[number]) =>
+        after === undefined ? undefined : (this.#behaviour.deviceProblem ?? missingFile(after));
+      const done = changes.filter((change) =>
+        change.after === undefined
+          ? !keeps || change.before === 'down'
+          : problemOf(change) === undefined,
+      );
+      vm.live = withLiveChanges(presentDefinition(live, persistent, present), persistent, done);
+      if (done.length > 0) this.#world.tell(uid, 'defined');
+      return changes.map((change): LiveChange => {
+        const { field } = change;
+        if (done.includes(change)) return { field, state: 'done' };
+        const problem = problemOf(change);
+        return problem === undefined
+          ? { field, state: 'asked' }
+          : { field, state: 'failed', problem };
+      });
+    });
+  }
+
+  resizeDisk(uid: string, volumeName: string, bytes: number, signal: AbortSignal): Promise<void> {
+    return this.#calls.perform('resizeDisk', uid, signal, () => {
+      const vm = this.#world.get(uid);
+      const { volumes = [] } = vm.live.spec.template.spec;
+      const isThere = isActive(vm) && volumes.some(({ name }) => name === volumeName);
+      if (!isThere && !(isActive(vm) && volumeName in vm.live.madeDisks)) {
+        throw new AgentError('VM_NOT_RUNNING', `${uid} has no ${volumeName} now`);
+      }
+      const key = `${uid}/${volumeName}`;
+      if ((this.sizes.get(key) ?? 0) > bytes)
+        throw new AgentError('INVALID_SPEC', `${key} is larger`);
+      this.sizes.set(key, bytes);
+    });
+  }
+}
+
+function missingFile(device: unknown): AgentError | undefined {
+  const path = (device as Partial<Volume>).source?.file?.path;
+  if (path?.startsWith('/missing/') !== true) return undefined;
+  return new AgentError('IMAGE_NOT_FOUND', `Cannot access ${path}`);
+}
