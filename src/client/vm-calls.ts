@@ -98,10 +98,13 @@ export class VmCalls {
       readonly generation?: bigint | undefined;
       /** Secrets that the manifest names. */
       readonly secrets?: Secrets | undefined;
+      /** How long the guest of one that runs is waited for; a minute if left out. */
+      readonly guestTimeoutMs?: number | undefined;
     },
   ): Promise<ApplyVirtualMachineResponse> {
-    const { dryRun = false, updateMask, generation, operationId = '' } = options;
+    const { dryRun = false, updateMask, generation, operationId = '', guestTimeoutMs } = options;
     const request = ApplyVirtualMachineRequest.create({ virtualMachine, dryRun, operationId });
+    request.guestTimeout = guestTimeoutMs === undefined ? undefined : toDuration(guestTimeoutMs);
     request.updateMask = updateMask && [...updateMask];
     request.generation = generation;
     request.secrets = { ...options.secrets };

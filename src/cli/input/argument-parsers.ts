@@ -32,6 +32,12 @@ export function bytesArgument(text: string): bigint {
   throw new InvalidArgumentError(withAdvice(rule, similarBytes(text)));
 }
 
+/** The size as written. */
+export function sizeArgument(text: string): string {
+  bytesArgument(text);
+  return text;
+}
+
 /** The rate as written. */
 export function bitRateArgument(text: string): string {
   const similar = similarBitRate(text);
