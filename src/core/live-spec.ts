@@ -16,7 +16,18 @@ type ListName = (typeof LISTS)[number];
 type Named = { readonly name: string };
 
 /** Names of what the hypervisor has now of what was made for a VM. */
-export type Present = Readonly<Record<ListName, readonly string[]>>;
+export type Present = Readonly<Record<ListName, readonly string[]>> & {
+  /** What has gone that its guest was asked to let go of, as `volumes/data`: where it is wanted by now, it is to come back. */
+  readonly letGo?: readonly string[] | undefined;
+};
+
+/** Those of some, named as `volumes/data`, that are not there. */
+export function goneOf(names: readonly string[], present: Present): readonly string[] {
+  return names.filter((name) => {
+    const [list = '', item = ''] = name.split('/');
+    return !present[list as ListName].includes(item);
+  });
+}
 
 /** What is between what a VM runs with and what it is to be, each field as the manifest writes it. */
 export function runningDifferences(
@@ -45,7 +56,8 @@ export function presentDefinition(
     const kept = items?.filter(
       (item) =>
         present[list].includes(item.name) ||
-        isDeepStrictEqual(item, itemOf(wanted.spec.template.spec, list, item.name)),
+        (present.letGo?.includes(`${list}/${item.name}`) !== true &&
+          isDeepStrictEqual(item, itemOf(wanted.spec.template.spec, list, item.name))),
     );
     return kept === undefined || kept.length === items?.length ? [] : [[list, kept] as const];
   });

@@ -272,7 +272,9 @@ export interface HypervisorVm {
   readonly keptDisks?: readonly string[] | undefined;
   /** What it has of this host and cannot move with it, for people. Left out where there is nothing. */
   readonly boundDevices?: readonly string[] | undefined;
-  /** As it was when the running VM started, where that differs; undefined otherwise. */
+  /** What its guest was asked to let go of and has, as `volumes/data`: it is not part of what runs, even if it is wanted again. Left out where there is nothing. */
+  readonly letGo?: readonly string[] | undefined;
+  /** As it was when the running VM started, with what was changed of it since, where that differs from what is wanted; undefined otherwise. */
   readonly liveDefinition: VmDefinition | undefined;
   /**
    * When its run began, on whichever node, in milliseconds since 1970 by that node's clock; undefined if it is off, was started by

@@ -88,6 +88,31 @@ export function testHypervisorDevices(use: UseFixture): void {
     await source.domains.destroy(vm.uid, never);
   });
 
+  test('what a guest lets go of once it is wanted again comes back', async () => {
+    const { source, startGuest, makeDisk } = use();
+    const vm = await startGuest();
+    const { uid } = vm;
+    const namesNow = async () =>
+      (await source.domains.find(uid, never))?.volumes.map(({ name }) => name);
+    const withDisk = changed(vm, { volumes: [diskOf('data', makeDisk())] });
+    await source.domains.define(withDisk, never);
+    await source.devices.changeLive(uid, never);
+    await source.domains.suspend(uid, never);
+    await source.domains.define(changed(vm, {}, 3), never);
+    const [asked] = await source.devices.changeLive(uid, never);
+    assert.equal(asked?.state, 'asked');
+    await source.domains.define({ ...withDisk, generation: 4 }, never);
+    assert.deepEqual(await source.devices.changeLive(uid, never), []);
+    assert.deepEqual(await namesNow(), ['data']);
+    await source.domains.resume(uid, never);
+    await until('it has let go', async () => (await namesNow())?.length === 0);
+    const [back] = await source.devices.changeLive(uid, never);
+    assert.equal(back?.state, 'done');
+    assert.deepEqual(await namesNow(), ['data']);
+    assert.equal((await source.domains.find(uid, never))?.liveDefinition, undefined);
+    await source.domains.destroy(uid, never);
+  });
+
   test('the link of an interface is pulled and plugged in while its VM runs', async () => {
     const { source } = use();
     const vm = changed(use().newDefinition(), { networks: [LAN] });

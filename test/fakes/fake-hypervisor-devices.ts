@@ -52,6 +52,8 @@ export class FakeHypervisorDevices implements HypervisorDevices {
           : problemOf(change) === undefined,
       );
       vm.live = withLiveChanges(presentDefinition(live, persistent, present), persistent, done);
+      const open = changes.filter((change) => !done.includes(change) && change.after === undefined);
+      vm.asked = [...vm.asked, ...open];
       if (done.length > 0) this.#world.tell(uid, 'defined');
       return changes.map((change): LiveChange => {
         const { field } = change;

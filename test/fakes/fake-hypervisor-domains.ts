@@ -20,7 +20,7 @@ import {
   refuseStopped,
   refuseWithoutSeed,
 } from './fake-hypervisor-world.ts';
-import { type FakeVm, isActive, newFakeVm } from './fake-vm.ts';
+import { type FakeVm, isActive, letGoOfAsked, newFakeVm } from './fake-vm.ts';
 
 interface Blueprint extends Pick<FakeVm, 'drift' | 'disks'> {
   readonly definition: VmDefinition;
@@ -228,6 +228,7 @@ export class FakeHypervisorDomains implements HypervisorDomains {
       refuseLocked(this.#world, vm);
       const { stateReason } = vm;
       const reason = stateReason === 'guest-asleep' ? 'woken' : 'resumed';
+      if (!this.#behaviour.keepsDevices) letGoOfAsked(vm);
       this.#world.setState(vm, 'running', reason);
       this.#world.tell(uid, 'resumed');
       if (!this.#behaviour.stopsAgain) return;

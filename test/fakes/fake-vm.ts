@@ -1,4 +1,5 @@
 import { machineToStart } from '../../src/core/ejected-media.ts';
+import type { FieldDifference } from '../../src/core/resources/field-changes.ts';
 import { macOf } from '../../src/core/resources/mac-address.ts';
 import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts.ts';
 import { bridgeOf, modelOf } from '../../src/core/resources/network.ts';
@@ -34,6 +35,8 @@ export interface FakeVm {
   isDriftListed: boolean;
   /** Where they are not simply what its volumes say. */
   disks: readonly HypervisorDisk[] | undefined;
+  /** What its guest was asked to let go of and has not, as fields of its definition. */
+  asked: readonly FieldDifference[];
   /** Drives that its guest has opened, with what is in them. */
   readonly openDrives: Set<string>;
   /** As its run has it. */
@@ -79,6 +82,7 @@ export function newFakeVm(definition: VmDefinition): FakeVm {
     drift: [],
     isDriftListed: true,
     disks: undefined,
+    asked: [],
     openDrives: new Set(),
     runningSinceMs: undefined,
     guest: undefined,
@@ -88,6 +92,20 @@ export function newFakeVm(definition: VmDefinition): FakeVm {
     job: undefined,
     completedJob: undefined,
   };
+}
+
+/** Its guest does what it was asked for, whatever is wanted by now. */
+export function letGoOfAsked(vm: FakeVm): void {
+  const gone = vm.asked.map(({ before }) => (before as { readonly name: string }).name);
+  const { spec } = vm.live;
+  const { volumes, networks, ...machine } = spec.template.spec;
+  const left = {
+    ...machine,
+    ...(volumes && { volumes: volumes.filter(({ name }) => !gone.includes(name)) }),
+    ...(networks && { networks: networks.filter(({ name }) => !gone.includes(name)) }),
+  };
+  vm.live = { ...vm.live, spec: { ...spec, template: { ...spec.template, spec: left } } };
+  vm.asked = [];
 }
 
 export function isActive(vm: FakeVm): boolean {

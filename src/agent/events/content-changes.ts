@@ -1,4 +1,5 @@
 import { type FieldDifference, fieldChanges } from '../../core/resources/field-changes.ts';
+import type { PendingChange } from '../vms/vm.ts';
 import { askedBy, type Happening, type SeenChange } from './seen-change.ts';
 
 /** More would be a list that nobody reads. */
@@ -14,13 +15,11 @@ export function contentChanges(change: SeenChange): readonly Happening[] {
   const request = change.requestOf('apply', 'eject', 'insert');
   // It is told as such.
   if (request !== undefined && request.kind !== 'apply') return [];
-  const pending = new Set(seen.vm.pendingChanges.map(({ field }) => field));
+  const pending = new Map(seen.vm.pendingChanges.map((one) => [one.field, whenText(one)]));
   const differences = fieldChanges(before.content, now.content);
   const told = differences
     .slice(0, MOST_FIELDS)
-    .map(
-      (one) => `${differenceText(one)}${pending.has(one.field) ? ' (after the next start)' : ''}`,
-    );
+    .map((one) => differenceText(one) + (pending.get(one.field) ?? ''));
   const more =
     differences.length > MOST_FIELDS ? `, and ${differences.length - MOST_FIELDS} more` : '';
   const by = request === undefined ? '' : ` by ${request.requestedBy}`;
@@ -31,6 +30,10 @@ export function contentChanges(change: SeenChange): readonly Happening[] {
       ...askedBy(request),
     },
   ];
+}
+
+function whenText({ waitsFor }: PendingChange): string {
+  return waitsFor === 'restart' ? ' (after the next start)' : ' (while it runs)';
 }
 
 function differenceText({ field, before, after }: FieldDifference): string {

@@ -12,7 +12,10 @@ import { isDamaged } from './known-spec.ts';
 import type { LiveAttempts } from './live-attempts.ts';
 import type { PendingChange } from './vm.ts';
 
-type Live = Pick<HypervisorVm, 'uid' | 'liveDefinition' | 'disks' | 'volumes' | 'interfaces'>;
+type Live = Pick<
+  HypervisorVm,
+  'uid' | 'liveDefinition' | 'disks' | 'volumes' | 'interfaces' | 'letGo'
+>;
 
 interface Compared {
   readonly wanted: VmDefinition;
@@ -42,7 +45,8 @@ export class PendingChanges {
   }
 
   of(wanted: VmDefinition, found: Live): readonly PendingChange[] {
-    const { liveDefinition: live, disks } = found;
+    const { disks, letGo } = found;
+    const live = found.liveDefinition ?? (letGo === undefined ? undefined : wanted);
     // Of one that cannot be read nothing is known that could be waited for.
     if (live === undefined || isDamaged(live) || isDamaged(wanted)) return [];
     const { version } = this.#attempts;
@@ -65,6 +69,7 @@ export class PendingChanges {
     const present: Present = {
       volumes: found.volumes.map(({ name }) => name),
       networks: found.interfaces.map(({ name }) => name),
+      letGo: found.letGo,
     };
     return runningDifferences(now, next, present).flatMap((change): PendingChange[] => {
       const { field, before, after } = change;

@@ -15,6 +15,7 @@ export type DomainDescription = Pick<
   | 'kept'
   | 'keptDisks'
   | 'boundDevices'
+  | 'letGo'
   | 'accelerator'
   | 'machineType'
   | 'vcpus'
@@ -42,6 +43,7 @@ export function describeDomain(xml: DomainXml): DomainDescription {
   }
   const { kept, keptDisks } = next;
   const { boundDevices } = live;
+  const { letGo = [] } = live.present;
   return {
     isRead: true,
     definition: next.definition,
@@ -49,6 +51,7 @@ export function describeDomain(xml: DomainXml): DomainDescription {
     ...(kept.length > 0 && { kept }),
     ...(keptDisks.length > 0 && { keptDisks }),
     ...(boundDevices.length > 0 && { boundDevices }),
+    ...(letGo.length > 0 && { letGo }),
     liveDefinition: next.hasDefinitionOf(live) ? undefined : live.definition,
     runningSinceMs: live.runningSinceMs,
     accelerator,

@@ -1,6 +1,12 @@
 import { machineToStart } from '../../core/ejected-media.ts';
 import { AgentError } from '../../core/errors.ts';
-import { presentDefinition, runningDifferences, withLiveChanges } from '../../core/live-spec.ts';
+import {
+  findListItem,
+  goneOf,
+  presentDefinition,
+  runningDifferences,
+  withLiveChanges,
+} from '../../core/live-spec.ts';
 import type { FieldDifference } from '../../core/resources/field-changes.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDevices, LiveChange } from '../hypervisor-devices.ts';
@@ -42,7 +48,10 @@ export class LibvirtDevices implements HypervisorDevices {
     const changes = liveChangesOf(before);
     for (const change of changes) {
       try {
-        for (const call of planOf(change, before.pair)) await this.#perform(uid, call, signal);
+        for (const call of planOf(change, before.pair)) {
+          if (call.operation === 'detachDevice') await this.#noteAsked(uid, before, change, signal);
+          await this.#perform(uid, call, signal);
+        }
       } catch (error) {
         if (!(error instanceof AgentError) || !isOfChange(error)) throw error;
         problems.set(change.field, error);
@@ -110,6 +119,21 @@ export class LibvirtDevices implements HypervisorDevices {
     }
   }
 
+  /** Before it is asked: should the device be wanted again by the time that it is gone, it is to come back. */
+  async #noteAsked(
+    uid: string,
+    { live, pair }: Run,
+    change: FieldDifference,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const item = findListItem(pair.wanted, change);
+    const name = item && `${item.list}/${item.name}`;
+    if (name === undefined || live.letGo.includes(name)) return;
+    const { live: now } = await this.#calls.call('readXml', uid, [uid], 'read', signal);
+    const document = DomainDocument.parse(now);
+    await this.#setLive(uid, document.withLetGo([...document.letGo, name]), signal);
+  }
+
   /** What has been done is part of what runs. */
   async #note(
     uid: string,
@@ -119,17 +143,28 @@ export class LibvirtDevices implements HypervisorDevices {
   ): Promise<void> {
     const now = withLiveChanges(running, wanted, done);
     const noted = now === wanted ? live.withDefinitionOf(next) : live.withDefinition(now);
-    const element = noted.metadataWithFacts({});
-    if (element !== live.metadataWithFacts({})) {
-      const values = {
-        live: element,
-        persistent: undefined,
-        prefix: METADATA_PREFIX,
-        namespace: METADATA_NAMESPACE,
-      };
-      await this.#calls.call('setMetadata', uid, [uid, values], 'change what is kept with', signal);
+    const plugged = done.flatMap((change) => {
+      const item =
+        change.after === undefined ? undefined : findListItem(wanted.spec.template.spec, change);
+      return item === undefined ? [] : [`${item.list}/${item.name}`];
+    });
+    const gone = goneOf(live.letGo, live.present);
+    const letGo = live.letGo.filter((name) => !gone.includes(name) && !plugged.includes(name));
+    const whole = noted.withLetGo(letGo);
+    if (whole.metadataWithFacts({}) !== live.metadataWithFacts({})) {
+      await this.#setLive(uid, whole, signal);
     }
     this.#cache.invalidate(uid);
+  }
+
+  async #setLive(uid: string, document: DomainDocument, signal: AbortSignal): Promise<void> {
+    const values = {
+      live: document.metadataWithFacts({}),
+      persistent: undefined,
+      prefix: METADATA_PREFIX,
+      namespace: METADATA_NAMESPACE,
+    };
+    await this.#calls.call('setMetadata', uid, [uid, values], 'change what is kept with', signal);
   }
 }
 

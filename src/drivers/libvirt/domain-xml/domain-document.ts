@@ -1,7 +1,7 @@
 import { formatCpuList } from '../../../core/cpu-list.ts';
 import { machineToStart } from '../../../core/ejected-media.ts';
 import { AgentError } from '../../../core/errors.ts';
-import type { Present } from '../../../core/live-spec.ts';
+import { goneOf, type Present } from '../../../core/live-spec.ts';
 import type { Machine } from '../../../core/resources/machine.ts';
 import type { Volume } from '../../../core/resources/volume.ts';
 import type { VmDefinition } from '../../../core/vm-definition.ts';
@@ -21,11 +21,13 @@ import {
 import { DOMAIN_PARTS } from './domain-parts.ts';
 import {
   changeFacts,
+  changeLetGo,
   changeMetadata,
   changeRunningSince,
   changeSharedCpus,
   metadataArgument,
   metadataNode,
+  readLetGo,
   readMetadata,
   readRunningSince,
   readSharedCpus,
@@ -111,7 +113,22 @@ export class DomainDocument {
   /** Which of the volumes and networks of a VM it has now. */
   get present(): Present {
     const volumes = this.volumes.filter(({ isOurs }) => isOurs).map(({ name }) => name);
-    return { volumes, networks: this.interfaces.map(({ name }) => name) };
+    const networks = this.interfaces.map(({ name }) => name);
+    return { volumes, networks, letGo: goneOf(this.letGo, { volumes, networks }) };
+  }
+
+  /** What the guest of this live definition was asked to let go of, as `volumes/data`, be it there or not, and wanted again or not. */
+  get letGo(): readonly string[] {
+    const [metadata] = this.#metadata();
+    return metadata === undefined ? [] : readLetGo(metadata);
+  }
+
+  withLetGo(names: readonly string[]): DomainDocument {
+    const [metadata] = this.#metadata();
+    if (metadata === undefined) return this;
+    const editor = new XmlEditor(this.#source);
+    changeLetGo(editor, metadata, names);
+    return DomainDocument.parse(editor.toString());
   }
 
   /** For what looks at single devices of it. */

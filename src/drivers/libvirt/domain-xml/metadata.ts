@@ -63,6 +63,18 @@ export function changeRunningSince(editor: XmlEditor, of: XmlElement, ms: number
   else editor.setAttribute(of, RUNNING_SINCE, String(ms));
 }
 
+/** Only in the live definition: what its guest was asked to let go of, whatever is wanted by now. */
+const LET_GO = 'letGo';
+
+export function readLetGo(from: XmlElement): readonly string[] {
+  return attributeOf(from, LET_GO)?.split(' ') ?? [];
+}
+
+export function changeLetGo(editor: XmlEditor, of: XmlElement, names: readonly string[]) {
+  if (names.length === 0) editor.removeAttribute(of, LET_GO);
+  else editor.setAttribute(of, LET_GO, names.join(' '));
+}
+
 /** The CPUs that an agent of this host has held the domain to: whoever takes that back finds here that it was no one else. */
 const SHARED_CPUS = 'sharedCpus';
 
