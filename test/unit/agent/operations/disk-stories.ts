@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { isDeepStrictEqual } from 'node:util';
 import type { VmDefinition } from '../../../../src/core/vm-definition.ts';
+import { until } from '../../../fixtures/until.ts';
 import type { TwoNodes } from '../migration/two-nodes.ts';
 import { manifestOf, NEW, type Story, stateOf } from './stories.ts';
 
@@ -36,7 +38,42 @@ export const DISK_STORIES: readonly Story[] = [
       updateMask: undefined,
       generation: undefined,
     }),
-    check: (nodes) => assertDisks(nodes, nodes.vm.uid, ['data']),
+    check: async (nodes) => {
+      await assertDisks(nodes, nodes.vm.uid, ['data']);
+      await untilLive(nodes, ['data']);
+    },
+    steps: 8,
+  },
+  {
+    kind: 'apply',
+    name: 'an apply that takes a disk out',
+    result: 'CHANGED',
+    prepare: runWithDisk,
+    parameters: ({ vm }) => ({
+      manifest: manifestOf(vm, {}, 'Once'),
+      updateMask: undefined,
+      generation: undefined,
+    }),
+    check: (nodes) => untilLive(nodes, []),
+    steps: 8,
+  },
+  {
+    kind: 'apply',
+    name: 'an apply that makes a disk larger',
+    result: 'CHANGED',
+    prepare: runWithDisk,
+    parameters: ({ vm }) => ({
+      manifest: manifestOf({ ...vm, spec: withDisks(vm, '2Gi') }, {}, 'Once'),
+      updateMask: undefined,
+      generation: undefined,
+    }),
+    check: async (nodes) => {
+      const { source, vm } = nodes;
+      await untilLive(nodes, ['data']);
+      const { definition } = (await source.find(vm.uid)) ?? {};
+      assert.equal(definition?.madeDisks['data']?.bytes, 2 * 2 ** 30);
+      assert.equal(source.hypervisor.devices.sizes.get(`${vm.uid}/data`), 2 * 2 ** 30);
+    },
     steps: 8,
   },
   {
@@ -59,9 +96,30 @@ export const DISK_STORIES: readonly Story[] = [
   },
 ];
 
-function withDisks({ spec }: VmDefinition): VmDefinition['spec'] {
+/** The VM that runs has the disk. */
+async function runWithDisk({ source, vm }: TwoNodes): Promise<void> {
+  const { domains, devices } = source.hypervisor;
+  const disk = { path: fileOf(vm, 'data'), format: 'qcow2', bytes: 2 ** 30 } as const;
+  await source.diskFiles.make({ ...disk, owner: undefined }, never);
+  await domains.define({ ...vm, spec: withDisks(vm), madeDisks: { data: disk } }, never);
+  await devices.changeLive(vm.uid, never);
+}
+
+/** What runs has these of the volumes that the agent makes, and says so. */
+async function untilLive({ source, vm }: TwoNodes, volumes: readonly string[]): Promise<void> {
+  await until('it is so while it runs', async () => {
+    const found = await source.find(vm.uid);
+    const noted = (found?.liveDefinition ?? found?.definition)?.spec.template.spec.volumes;
+    const names = [found?.volumes, noted].map((list = []) =>
+      list.map(({ name }) => name).filter((name) => name === DATA.name),
+    );
+    return names.every((list) => isDeepStrictEqual(list, volumes));
+  });
+}
+
+function withDisks({ spec }: VmDefinition, size = DATA.size as string): VmDefinition['spec'] {
   const machine = spec.template.spec;
-  const volumes = [...(machine.volumes ?? []), DATA];
+  const volumes = [...(machine.volumes ?? []), { ...DATA, size }];
   return { ...spec, template: { ...spec.template, spec: { ...machine, volumes } } };
 }
 
