@@ -21,6 +21,7 @@ interface AttachOptions extends SpecChangeOptions {
   readonly bus?: string;
   readonly serial?: string;
   readonly readOnly?: boolean;
+  readonly shared?: boolean;
 }
 
 type VolumeDocument = NonNullable<MachineDocument['volumes']>[number];
@@ -51,6 +52,7 @@ export function addVmAttachDiskCommand(parent: Command, io: CliIo): void {
     )
     .option('--serial <serial>', 'serial number that the guest sees')
     .option('--read-only', 'the guest cannot write to it')
+    .option('--shared', 'it is on storage that all nodes reach, so that the VM can be moved')
     .addHelpText(
       'after',
       `
@@ -78,7 +80,7 @@ With --bus sata the guest has it from its next start on: that bus takes nothing 
 }
 
 function toVolume(command: Command, name: string, options: AttachOptions): VolumeDocument {
-  const { size, file, block, image, digest, format, bus, serial, readOnly } = options;
+  const { size, file, block, image, digest, format, bus, serial, readOnly, shared } = options;
   const sources = [file, block, image].filter((one) => one !== undefined).length;
   if (sources > 1 || (sources === 0 && size === undefined)) {
     command.error(
@@ -107,5 +109,6 @@ function toVolume(command: Command, name: string, options: AttachOptions): Volum
     ...(bus !== undefined && { bus }),
     ...(serial !== undefined && { serial }),
     ...(readOnly === true && { readOnly }),
+    ...(shared === true && { shared }),
   } as VolumeDocument;
 }
