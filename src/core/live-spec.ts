@@ -104,7 +104,7 @@ function withChange(machine: Machine, wanted: Machine, change: FieldDifference):
   ];
   const isGone = target === undefined && items.length === 0 && wanted[list] === undefined;
   const { [list]: _list, ...rest } = machine;
-  return isGone ? (rest as Machine) : ({ ...machine, [list]: items } as Machine);
+  return isGone ? rest : { ...machine, [list]: items };
 }
 
 function patched(own: readonly Named[], wanted: Named, key: string): Named {

@@ -63,9 +63,9 @@ export class PendingChanges {
     // No definition has any user data; if one did, they would still be shown to nobody.
     const now = {
       ...live,
-      spec: withoutUserData(inForce(live.spec, wanted.spec, found.disks)) as VmSpec,
+      spec: withoutUserData(inForce(live.spec, wanted.spec, found.disks)),
     };
-    const next = { ...wanted, spec: withoutUserData(wanted.spec) as VmSpec };
+    const next = { ...wanted, spec: withoutUserData(wanted.spec) };
     const present: Present = {
       volumes: found.volumes.map(({ name }) => name),
       networks: found.interfaces.map(({ name }) => name),
