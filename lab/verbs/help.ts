@@ -2,6 +2,7 @@ import { bench } from './bench.ts';
 import { build } from './build.ts';
 import { check } from './check.ts';
 import { ctl } from './ctl.ts';
+import { demo } from './demo.ts';
 import { down } from './down.ts';
 import { logs } from './logs.ts';
 import { packageVerb } from './package.ts';
@@ -34,6 +35,7 @@ export const VERBS: readonly Verb[] = [
   check,
   test,
   bench,
+  demo,
   packageVerb,
   help,
 ];
