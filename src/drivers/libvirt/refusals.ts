@@ -123,12 +123,22 @@ function cpuAdvice(_match: unknown, where: string): string {
   return `the CPU of ${where} lacks what the VM has been given: give it a model that all nodes have (spec.template.spec.cpu.model), restart it and try again, or choose another node`;
 }
 
+/** What makes, starts, changes and moves domains. */
+const REFUSED: ReadonlySet<string> = new Set([
+  'define',
+  'start',
+  'migrate',
+  'attachDevice',
+  'detachDevice',
+  'updateDevice',
+]);
+
 /** Undefined for words that are not known. */
 export function findRefusal(
   message: string,
   operation: string,
 ): (Pick<Refusal, 'reason' | 'resource'> & { readonly advice: string }) | undefined {
-  if (operation !== 'define' && operation !== 'start' && operation !== 'migrate') return undefined;
+  if (!REFUSED.has(operation)) return undefined;
   const where = operation === 'migrate' ? 'the destination' : 'this node';
   for (const { words, advice, ...refusal } of REFUSALS) {
     const match = words.exec(message);
