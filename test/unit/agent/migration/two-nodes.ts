@@ -135,6 +135,9 @@ export class TestNode {
   readonly nodeSecrets = new FakeNodeSecrets();
   readonly images = withKernel();
   readonly diskFiles = new FakeDiskFiles(this.images);
+  readonly imageStore = new FakeImageStore(this.images, this.diskFiles, '/srv/disks');
+  /** What is published where images come from. */
+  readonly fetcher = new FakeImageFetcher(this.imageStore.incoming);
   readonly bridges = new FakeBridges('br0');
   readonly hooks = new FakeHookRunner();
   readonly storage: FakeStorage;
@@ -230,8 +233,8 @@ export class TestNode {
       images: this.images,
       diskFiles: life.guard('diskFiles', this.diskFiles),
       diskFolder: '/srv/disks',
-      imageStore: new FakeImageStore(this.images, this.diskFiles, '/srv/disks'),
-      imageFetcher: new FakeImageFetcher(),
+      imageStore: life.guard('imageStore', this.imageStore, ['foresee']),
+      imageFetcher: life.guard('imageFetcher', this.fetcher),
       imageLimits: { maxImageBytes: 2 ** 40, cacheBytes: 2 ** 36 },
       bridges: this.bridges,
       diskProbe: life.guard('diskProbe', this.storage.probeOf(nodeName)),

@@ -3,12 +3,13 @@ import { test } from 'node:test';
 import type { DeathMoment } from '../../../fakes/fake-hypervisor-calls.ts';
 import { DISK_STORIES } from './disk-stories.ts';
 import { HOOK_STORIES } from './hook-stories.ts';
+import { IMAGE_STORIES } from './image-stories.ts';
 import { STORIES, tell } from './stories.ts';
 
 const MOMENTS: readonly DeathMoment[] = ['before', 'amid', 'after'];
 
 /** What is asked of the node needs no hypervisor. */
-const OF_VMS = [...STORIES, ...HOOK_STORIES, ...DISK_STORIES].filter(
+const OF_VMS = [...STORIES, ...HOOK_STORIES, ...DISK_STORIES, ...IMAGE_STORIES].filter(
   ({ kind }) => kind !== 'cordon',
 );
 
