@@ -15,7 +15,8 @@ export interface ImageFetcher {
    *
    * Fails with IMAGE_FETCH_FAILED (what the server said, or that it was not reached; `metadata.retryable` is `true` where it may go
    * better next time), IMAGE_DIGEST_MISMATCH, IMAGE_NOT_ALLOWED (an address or protocol that images must not come from, also by
-   * redirection), IMAGE_INVALID (larger than `maxBytes`) and STORAGE_FULL.
+   * redirection), IMAGE_INVALID (larger than `maxBytes`, or no disk in what a registry has) and STORAGE_FULL. None of these has
+   * anything of the credentials in it.
    */
   fetch(
     request: FetchRequest,
@@ -25,9 +26,17 @@ export interface ImageFetcher {
 }
 
 export interface ImageLocation {
-  /** `http:`, `https:` or `file:`. */
+  /** `http:`, `https:`, `file:`, `oci:` or `s3:`. */
   readonly url: string;
+  /** What is shown to who publishes it, and to nobody else; undefined: nothing. */
+  readonly credentials?: ImageCredentials | undefined;
 }
+
+/** What a secret holds that images are fetched with. */
+export type ImageCredentials =
+  /** For S3 these are the access key's id and the secret access key. */
+  | { readonly kind: 'password'; readonly user: string; readonly password: string }
+  | { readonly kind: 'token'; readonly token: string };
 
 export interface PeekedContent {
   /** At most 64 KiB. */
@@ -41,7 +50,7 @@ export interface FetchRequest extends ImageLocation {
   /** Of the file that the content is to be in; its folder exists. Beside it are files of the same name with endings. */
   readonly path: string;
   readonly maxBytes: number;
-  /** SHA-256 in hex that the content must have. */
+  /** SHA-256 in hex that the content must have; of a container disk the file in it. */
   readonly digest: string | undefined;
   /** What is here already: where the server says that this is still so, nothing is fetched. */
   readonly knownVersion?: string | undefined;

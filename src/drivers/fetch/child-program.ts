@@ -9,6 +9,8 @@ export interface ChildOptions {
   /** Written to its standard input, which ends with it; undefined: it stays open until `endInput`. */
   readonly input?: string;
   readonly onOutput?: (chunk: Buffer) => void;
+  /** What it writes to its standard error. */
+  readonly onComplaint?: (chunk: Buffer) => void;
   /** Open with it too, as its descriptor 3. */
   readonly descriptor?: number;
 }
@@ -29,7 +31,7 @@ export class ChildProgram implements AsyncDisposable {
   #hasEnded = false;
 
   constructor([file = '', ...args]: readonly string[], options: ChildOptions = {}) {
-    const { input, onOutput, descriptor } = options;
+    const { input, onOutput, onComplaint, descriptor } = options;
     const words = ['--pdeathsig=KILL', '--no-new-privs', '--', file, ...args];
     const child = spawn('setpriv', words, {
       cwd: '/',
@@ -41,6 +43,7 @@ export class ChildProgram implements AsyncDisposable {
     let complaint = '';
     child.stderr?.on('data', (chunk: Buffer) => {
       complaint = (complaint + chunk.toString()).slice(-MAX_COMPLAINT);
+      onComplaint?.(chunk);
     });
     child.stdout?.on('data', (chunk: Buffer) => onOutput?.(chunk));
     for (const stream of [child.stdin, child.stdout, child.stderr]) {

@@ -8,13 +8,18 @@ import type {
   PeekedContent,
 } from '../image-fetcher.ts';
 import { AllowedHosts } from './allowed-hosts.ts';
+import { headerOf, hidden } from './authorization.ts';
 import type { CurlSettings } from './curl.ts';
-import { fetchFailed, isRetryable, notAllowed, storageFull } from './errors.ts';
+import { download, keepPart } from './download.ts';
+import { fetchFailed, notAllowed, storageFull } from './errors.ts';
+import { fetchLayer } from './oci/fetch-layer.ts';
+import { type OciImage, readLayerStart, resolveImage } from './oci/oci-image.ts';
 import { PartFile } from './part-file.ts';
 import { peekAt } from './peek.ts';
+import type { Place } from './place.ts';
 import { withoutUser } from './redirections.ts';
 import { withRetries } from './retries.ts';
-import { Transfer, type TransferOptions } from './transfer.ts';
+import { placeInS3, type S3Settings } from './s3-place.ts';
 
 const CONNECT_TIMEOUT_MS = 15_000;
 const STALL_TIMEOUT_MS = 60_000;
@@ -25,16 +30,27 @@ const FULL: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT']);
 export interface CurlFetcherOptions {
   /** That no image may come from, such as `169.254.0.0/16`, whatever name leads there. */
   readonly forbiddenNetworks: readonly string[];
+  /** HOST or HOST:PORT of registries that are asked without TLS; none unless given. */
+  readonly insecureRegistries?: readonly string[];
+  readonly s3?: S3Settings;
   readonly connectTimeoutMs?: number;
   /** After so long without anything of note a server has failed; in whole seconds. */
   readonly stallTimeoutMs?: number;
   readonly retryDelaysMs?: readonly number[];
 }
 
+/** Where a content is, and, of an image in a registry, what that has said of it. */
+interface Found {
+  readonly place: Place;
+  readonly image: OciImage | undefined;
+}
+
 /** By curl, which writes into the file itself, a process for each try. */
 export class CurlFetcher implements ImageFetcher {
   readonly #hosts: AllowedHosts;
   readonly #settings: CurlSettings;
+  readonly #insecureRegistries: readonly string[];
+  readonly #s3: S3Settings;
   readonly #retryDelaysMs: readonly number[];
 
   constructor(options: CurlFetcherOptions) {
@@ -42,15 +58,25 @@ export class CurlFetcher implements ImageFetcher {
     const { connectTimeoutMs = CONNECT_TIMEOUT_MS, stallTimeoutMs = STALL_TIMEOUT_MS } = options;
     this.#hosts = new AllowedHosts(forbiddenNetworks);
     this.#settings = { connectTimeoutMs, stallTimeoutMs };
+    this.#insecureRegistries = options.insecureRegistries ?? [];
+    this.#s3 = options.s3 ?? { region: 'us-east-1' };
     this.#retryDelaysMs = retryDelaysMs;
   }
 
   async peek(location: ImageLocation, signal: AbortSignal): Promise<PeekedContent> {
-    const url = parse(location);
-    const where = { url, hosts: this.#hosts, settings: this.#settings };
-    // Whoever looks before anything is made waits for it.
-    const retries = { delaysMs: this.#retryDelaysMs.slice(0, 1) };
-    return await withRetries(retries, () => peekAt(where, signal), signal);
+    return await hiding(location, async () => {
+      const url = parse(location);
+      // Whoever looks before anything is made waits for it.
+      const { place, image } = await this.#find(url, location, 1, signal);
+      const where = { ...place, hosts: this.#hosts, settings: this.#settings };
+      const retries = { delaysMs: this.#retryDelaysMs.slice(0, 1) };
+      const peeked = await withRetries(retries, () => peekAt(where, signal), signal);
+      if (image === undefined) return peeked;
+      const { version, layer } = image;
+      const { packed } = await readLayerStart(url, layer, peeked.start);
+      if (packed === undefined) return { ...peeked, totalBytes: layer.bytes, version };
+      return { start: packed.disk.start, totalBytes: packed.disk.bytes, version };
+    });
   }
 
   async fetch(
@@ -58,43 +84,53 @@ export class CurlFetcher implements ImageFetcher {
     onProgress: (progress: FetchProgress) => void,
     signal: AbortSignal,
   ): Promise<FetchedContent> {
-    const url = parse(request);
-    try {
-      await using part = await PartFile.claim(url, request.path, signal);
-      return await this.#fetchInto(part, { url, request, onProgress }, signal);
-    } catch (error) {
-      const { code, syscall, message } = error as NodeJS.ErrnoException;
-      if (FULL.has(code)) throw storageFull(url, request.path);
-      if (syscall === undefined || signal.aborted) throw error;
-      throw fetchFailed(url, `${request.path} cannot be written: ${message}`, { cause: error });
-    }
+    return await hiding(request, async () => {
+      const url = parse(request);
+      try {
+        const retryDelaysMs = this.#retryDelaysMs;
+        const { place, image } = await this.#find(url, request, retryDelaysMs.length, signal);
+        const how = { hosts: this.#hosts, settings: this.#settings, retryDelaysMs, onProgress };
+        if (image === undefined) {
+          await using part = await PartFile.claim(place.at, request.path, signal);
+          return await download({ ...how, ...place, request, part }, keepPart, signal);
+        }
+        if (request.knownVersion === image.version) return { isUnchanged: true };
+        return await fetchLayer(image, { ...how, request }, signal);
+      } catch (error) {
+        const { code, syscall, message } = error as NodeJS.ErrnoException;
+        if (FULL.has(code)) throw storageFull(url, request.path);
+        if (syscall === undefined || signal.aborted) throw error;
+        throw fetchFailed(url, `${request.path} cannot be written: ${message}`, { cause: error });
+      }
+    });
   }
 
-  async #fetchInto(
-    part: PartFile,
-    what: Pick<TransferOptions, 'url' | 'request' | 'onProgress'>,
+  async #find(
+    url: URL,
+    { url: source, credentials }: ImageLocation,
+    tries: number,
     signal: AbortSignal,
-  ): Promise<FetchedContent> {
-    try {
-      await using transfer = new Transfer({
-        ...what,
-        part,
-        hosts: this.#hosts,
-        settings: this.#settings,
-        retryDelaysMs: this.#retryDelaysMs,
-      });
-      const content = await transfer.run(signal);
-      if (content.isUnchanged) await part.remove();
-      else await part.complete();
-      return content;
-    } catch (error) {
-      const isOfUse = signal.aborted || isRetryable(error);
-      const hasDigest = what.request.digest !== undefined;
-      if (!isOfUse || (await part.findStart(hasDigest)) === undefined) await part.remove();
-      throw error;
+  ): Promise<Found> {
+    if (url.protocol === 's3:') {
+      return { place: placeInS3(url, source, credentials, this.#s3), image: undefined };
     }
+    if (url.protocol !== 'oci:') {
+      const authorize = () => Promise.resolve(credentials && headerOf(credentials));
+      return { place: { url, at: url, authorize }, image: undefined };
+    }
+    const registry = {
+      hosts: this.#hosts,
+      settings: this.#settings,
+      insecureRegistries: this.#insecureRegistries,
+    };
+    const retries = { delaysMs: this.#retryDelaysMs.slice(0, tries) };
+    const ask = () => resolveImage(url, credentials, registry, signal);
+    const image = await withRetries(retries, ask, signal);
+    return { place: image.place, image };
   }
 }
+
+const PROTOCOLS = ['http:', 'https:', 'file:', 's3:', 'oci:'];
 
 function parse({ url: text }: ImageLocation): URL {
   if (!URL.canParse(text)) {
@@ -104,6 +140,19 @@ function parse({ url: text }: ImageLocation): URL {
     );
   }
   const url = withoutUser(new URL(text));
-  if (['http:', 'https:', 'file:'].includes(url.protocol)) return url;
-  throw notAllowed(url, 'only http:, https: and file: are fetched; use another URL');
+  if (PROTOCOLS.includes(url.protocol)) return url;
+  throw notAllowed(url, 'only http:, https:, oci:, s3: and file: are fetched; use another URL');
+}
+
+/** A server that is shown a secret may say it again. */
+async function hiding<T>({ credentials }: ImageLocation, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error;
+    const message = hidden(error.message, credentials);
+    if (message === error.message) throw error;
+    const { reason, metadata } = error;
+    throw new AgentError(reason, message, { metadata });
+  }
 }

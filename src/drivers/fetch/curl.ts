@@ -1,3 +1,4 @@
+import { type Authorization, authorizationLines, configLine } from './authorization.ts';
 import { type ChildEnd, ChildProgram, untilEnd } from './child-program.ts';
 import { fetchFailed } from './errors.ts';
 import { HeadReader, type ResponseHead } from './response-head.ts';
@@ -17,6 +18,9 @@ export interface CurlRequest {
   /** That it may connect to, instead of asking DNS once more. */
   readonly addresses: readonly string[];
   readonly headers: readonly string[];
+  readonly authorization?: Authorization | undefined;
+  /** It has failed that is not whole by then; undefined: as long as something comes. */
+  readonly wholeTimeoutMs?: number | undefined;
   /** Where the content goes to; undefined: to `onContent`. */
   readonly output: CurlOutput | undefined;
   readonly settings: CurlSettings;
@@ -78,7 +82,9 @@ export async function runCurl(request: CurlRequest, signal: AbortSignal): Promis
   const { output } = request;
   await using curl = new ChildProgram(wordsOf(request), {
     // Not among its arguments, which everybody on this node can read.
-    input: `url = "${request.url.href.replaceAll(/["\\]/g, '\\$&')}"\n`,
+    input: [configLine('url', request.url.href), ...authorizationLines(request.authorization)].join(
+      '',
+    ),
     onOutput,
     ...(output !== undefined && { descriptor: output.lock }),
   });
@@ -94,7 +100,8 @@ function notUnderstood(url: URL, cause: unknown): Error {
   });
 }
 
-function wordsOf({ url, addresses, headers, output, settings }: CurlRequest): readonly string[] {
+function wordsOf(request: CurlRequest): readonly string[] {
+  const { url, addresses, headers, output, settings, wholeTimeoutMs } = request;
   const isFile = url.protocol === 'file:';
   const limits = ['--core=0', `--as=${MAX_MEMORY_BYTES}`];
   if (output !== undefined) limits.push(`--fsize=${output.maxBytes}`);
@@ -127,6 +134,7 @@ function wordsOf({ url, addresses, headers, output, settings }: CurlRequest): re
     String(STALLED_BYTES_PER_SECOND),
     '--speed-time',
     String(Math.ceil(settings.stallTimeoutMs / 1000)),
+    ...(wholeTimeoutMs === undefined ? [] : ['--max-time', String(wholeTimeoutMs / 1000)]),
     '--user-agent',
     'novacron-agent',
     '--header',

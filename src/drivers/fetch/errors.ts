@@ -1,4 +1,5 @@
 import { AgentError, type AgentErrorOptions } from '../../core/errors.ts';
+import type { Place } from './place.ts';
 import { printable, type ResponseHead } from './response-head.ts';
 import { shownUrl } from './shown-url.ts';
 
@@ -9,6 +10,9 @@ interface Failure {
   readonly isRetryable: boolean;
 }
 
+const NO_TLS = 35;
+const PLAIN_REGISTRY =
+  'no TLS connection could be made; look at the registry, or, if it has none, list it in images.insecureRegistries of this node';
 const GOES_BETTER = 'it may go better later';
 
 /** What curl's exit codes mean (man curl, EXIT CODES). */
@@ -107,19 +111,37 @@ export function notResolved(url: URL, host: string, cause: unknown): AgentError 
 }
 
 /** By what a server says instead of the content. Of one that was redirected to: the next time it may be another. */
-export function refusedByServer(url: URL, hop: URL, { status, words }: ResponseHead): AgentError {
+export function refusedByServer(
+  { url, at }: Place,
+  { hop, isAuthorized }: { readonly hop: URL; readonly isAuthorized: boolean },
+  { status, words }: ResponseHead,
+): AgentError {
   const passes = status >= 500 || [408, 425, 429].includes(status);
-  const who = hop === url ? 'the server' : `${shownUrl(hop)}, to which it redirects,`;
   const what = words === '' ? status : `${status} ${words}`;
-  return fetchFailed(url, `${who} answered ${what}; ${passes ? GOES_BETTER : adviceFor(status)}`, {
-    isRetryable: passes || hop !== url,
+  const advice = passes ? GOES_BETTER : adviceFor(url, status, isAuthorized);
+  const other = hop === at ? shownUrl(hop) : `${shownUrl(hop)}, to which it redirects,`;
+  const who = hop === url ? 'the server' : other;
+  return fetchFailed(url, `${who} answered ${what}; ${advice}`, {
+    isRetryable: passes || hop !== at,
   });
 }
 
-function adviceFor(status: number): string {
-  if (status === 401 || status === 403)
-    return 'look whether the URL has expired, and may be read without signing in';
-  if (status === 404 || status === 410) return 'look whether the URL is right';
+function adviceFor(url: URL, status: number, isAuthorized: boolean): string {
+  if (status === 401 || status === 403) {
+    if (isAuthorized) return 'look whether the secret that auth names is right, and may read it';
+    return url.protocol === 's3:' || url.protocol === 'oci:'
+      ? 'name a secret in auth that may read it'
+      : 'look whether the URL has expired, and may be read without signing in';
+  }
+  if (status === 404 || status === 410) {
+    return url.protocol === 's3:'
+      ? 'look whether bucket and key are right'
+      : 'look whether the URL is right';
+  }
+  // A region's own address.
+  if (url.protocol === 's3:' && [301, 307, 400].includes(status)) {
+    return 'look whether images.s3.region and images.s3.endpoint of this node are those of the bucket';
+  }
   return 'look at the URL with: curl -v';
 }
 
@@ -134,7 +156,8 @@ export function failedByCurl(url: URL, code: number | null, complaint: string): 
   const known = code === null ? undefined : CURL_FAILURES[code];
   const said = printable(complaint.replaceAll(url.href, shownUrl(url)), MAX_COMPLAINT);
   const how = code === null ? 'curl was killed' : `curl failed (${code})`;
-  const text = known?.text ?? `${how}; look at the URL with: curl -v`;
+  const isPlain = url.protocol === 'oci:' && code === NO_TLS;
+  const text = isPlain ? PLAIN_REGISTRY : (known?.text ?? `${how}; look at the URL with: curl -v`);
   return fetchFailed(url, said === '' ? text : `${text} (${said})`, {
     isRetryable: known?.isRetryable ?? code === null,
   });

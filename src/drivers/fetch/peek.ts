@@ -2,25 +2,26 @@ import type { PeekedContent } from '../image-fetcher.ts';
 import { versionOf } from './content-version.ts';
 import { failedByCurl, refusedByServer } from './errors.ts';
 import { versionOfFile } from './local-file.ts';
+import type { Place } from './place.ts';
 import { type Answer, ask, type Question } from './redirections.ts';
 import { type ResponseHead, rangeOf, totalBytesOf } from './response-head.ts';
 
 const MOST_BYTES = 64 * 1024;
 
-type Where = Pick<Question, 'url' | 'hosts' | 'settings'>;
+export type Where = Place & Pick<Question, 'hosts' | 'settings'>;
 
 /** One try. */
 export async function peekAt(where: Where, signal: AbortSignal): Promise<PeekedContent> {
-  const isFile = where.url.protocol === 'file:';
-  const fileVersion = isFile ? await versionOfFile(where.url, signal) : undefined;
+  const isFile = where.at.protocol === 'file:';
+  const fileVersion = isFile ? await versionOfFile(where.at, signal) : undefined;
   const range = isFile ? [] : [`Range: bytes=0-${MOST_BYTES - 1}`];
   const first = await getStart(where, range, signal);
   // Of nothing there is no such range, and some servers promise ranges that they do not have.
   const isRefused = first.answer.head?.status === 416;
   const { answer, start } = isRefused ? await getStart(where, [], signal) : first;
-  const { head, hop, code, complaint, wasStopped } = answer;
+  const { head, code, complaint, wasStopped } = answer;
   if (head === undefined) throw failedByCurl(where.url, code, complaint);
-  if (!isStart(head)) throw refusedByServer(where.url, hop, head);
+  if (!isStart(head)) throw refusedByServer(where, answer, head);
   if (!wasStopped && code !== 0) throw failedByCurl(where.url, code, complaint);
   return { start, totalBytes: totalBytesOf(head), version: fileVersion ?? versionOf(head) };
 }

@@ -1,13 +1,14 @@
 import type { AllowedHosts } from './allowed-hosts.ts';
 import { type CurlEnd, type CurlRequest, runCurl } from './curl.ts';
 import { fetchFailed, notAllowed, notResolved } from './errors.ts';
+import type { Place } from './place.ts';
 import type { ResponseHead } from './response-head.ts';
 import { shownUrl } from './shown-url.ts';
 
 const MOST = 5;
 const STATUSES: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
-export interface Question extends Omit<CurlRequest, 'addresses'> {
+export interface Question extends Place, Omit<CurlRequest, 'url' | 'addresses' | 'authorization'> {
   readonly hosts: AllowedHosts;
   /** Whether what comes is checked, so that it does not matter who could change it on the way. */
   readonly isChecked: boolean;
@@ -16,26 +17,32 @@ export interface Question extends Omit<CurlRequest, 'addresses'> {
 export interface Answer extends CurlEnd {
   /** Who has given it in the end. */
   readonly hop: URL;
+  readonly isAuthorized: boolean;
 }
 
 /** Asks whoever a server sends on to, as long as that is allowed. `onHead` is called for the last head only. */
 export async function ask(question: Question, signal: AbortSignal): Promise<Answer> {
-  const { url } = question;
-  let hop = url;
+  const { url, at } = question;
+  let hop = at;
+  // Whoever is elsewhere once may have been sent back by somebody else.
+  let isAtHome = true;
   for (let redirections = 0; ; redirections += 1) {
     const addresses = await allowedAddresses(question, hop, signal);
+    const authorization = isAtHome ? await question.authorize?.(signal) : undefined;
     let next: URL | undefined;
     const onHead = (head: ResponseHead): ReturnType<CurlRequest['onHead']> => {
       next = redirectionOf(url, hop, head);
       return next === undefined ? question.onHead(head) : 'stop';
     };
-    const end = await runCurl({ ...question, url: hop, addresses, onHead }, signal);
-    if (next === undefined) return { ...end, hop };
+    const asked = { ...question, url: hop, addresses, authorization, onHead };
+    const end = await runCurl(asked, signal);
+    if (next === undefined) return { ...end, hop, isAuthorized: authorization !== undefined };
     if (redirections === MOST) {
       throw fetchFailed(url, `it redirects more than ${MOST} times; use the URL it leads to`);
     }
     const problem = redirectionProblem(hop, next, question.isChecked);
     if (problem !== undefined) throw notAllowed(url, problem);
+    isAtHome &&= next.origin === at.origin;
     hop = next;
   }
 }
@@ -70,18 +77,19 @@ export function withoutUser(url: URL): URL {
 }
 
 async function allowedAddresses(
-  { hosts, url }: Question,
+  question: Question,
   hop: URL,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   if (hop.protocol === 'file:') return [];
+  const { hosts, url, at } = question;
   const addresses = await resolve(hosts, url, hop, signal);
   const refused = addresses.find((address) => hosts.isForbidden(address));
   if (refused === undefined) return addresses;
-  const who = hop === url ? 'it' : `it redirects to ${shownUrl(hop)}, which`;
+  const other = hop === at ? shownUrl(hop) : `it redirects to ${shownUrl(hop)}, which`;
   throw notAllowed(
     url,
-    `${who} is at ${refused}, from where the settings of this node allow no images; use another URL`,
+    `${hop === url ? 'it' : other} is at ${refused}, from where the settings of this node allow no images; use another URL`,
   );
 }
 

@@ -13,6 +13,7 @@ import {
 } from './errors.ts';
 import { versionOfFile } from './local-file.ts';
 import type { PartFile, PartStart } from './part-file.ts';
+import type { Place } from './place.ts';
 import { type Answer, ask } from './redirections.ts';
 import { type ResponseHead, rangeOf, tellsItsEnd, totalBytesOf } from './response-head.ts';
 import { withRetries } from './retries.ts';
@@ -23,8 +24,7 @@ const WRITE_FAILED = 23;
 const NO_RANGES = 33;
 const TOO_LARGE = 63;
 
-export interface TransferOptions {
-  readonly url: URL;
+export interface TransferOptions extends Place {
   readonly request: FetchRequest;
   readonly part: PartFile;
   readonly hosts: AllowedHosts;
@@ -103,7 +103,7 @@ export class Transfer implements AsyncDisposable {
     start: PartStart | undefined,
     signal: AbortSignal,
   ): Promise<'whole' | 'unchanged' | 'begin-again'> {
-    const { url, request, hosts, settings } = this.#options;
+    const { url, at, authorize, request, hosts, settings } = this.#options;
     const { path, descriptor: lock } = this.#part;
     const { maxBytes } = request;
     const known = request.knownVersion === undefined ? undefined : ifChanged(request.knownVersion);
@@ -111,6 +111,8 @@ export class Transfer implements AsyncDisposable {
     const answer = await ask(
       {
         url,
+        at,
+        authorize,
         hosts,
         settings,
         isChecked: request.digest !== undefined,
@@ -165,11 +167,11 @@ export class Transfer implements AsyncDisposable {
 
   #failureOf(answer: Answer, start: PartStart | undefined): Error | undefined {
     const { url, request } = this.#options;
-    const { code, signal, head, hop, complaint } = answer;
+    const { code, signal, head, complaint } = answer;
     if (signal === 'SIGXFSZ' || code === TOO_LARGE) return tooLarge(url, request.maxBytes);
     if (head === undefined) return failedByCurl(url, code, complaint);
     const awaited = start === undefined ? 200 : 206;
-    if (head.status !== awaited) return refusedByServer(url, hop, head);
+    if (head.status !== awaited) return refusedByServer(this.#options, answer, head);
     return code === 0 ? undefined : failedByCurl(url, code, complaint);
   }
 

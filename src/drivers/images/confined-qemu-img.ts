@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { lstat, readlink } from 'node:fs/promises';
+import { confinedPlace } from '../../core/confined-place.ts';
 import { AgentError } from '../../core/errors.ts';
 
 export interface ConfinedQemuImgOptions {
@@ -9,7 +9,7 @@ export interface ConfinedQemuImgOptions {
 }
 
 export interface ConfinedWork {
-  /** What of `IN` and `OUT` qemu-img is to do. */
+  /** What of `IN` and `OUT` (core/confined-place.ts) qemu-img is to do. */
   readonly arguments: readonly string[];
   /** The only file of the host's that it can read, but for programs and libraries. */
   readonly source: string;
@@ -26,10 +26,6 @@ export interface ConfinedEnd {
   readonly complaint: string;
 }
 
-/** What the two files are called in there. */
-export const IN = '/work/in';
-export const OUT = '/work/out';
-
 /** Of addresses, most of which stand for nothing: each thread has a stack. */
 const ADDRESS_BYTES = 2 ** 30;
 /** The agent itself is hardly ever killed for memory, and what it starts is like it: this is to go before any VM. */
@@ -39,8 +35,6 @@ const LOOK_CPU_SECONDS = 10 * 60;
 const CONVERT_CPU_SECONDS = 2 * 60 * 60;
 const MAX_OUTPUT_BYTES = 4 * 2 ** 20;
 const MAX_COMPLAINT_BYTES = 4096;
-/** What of a merged /usr is a link to it, and a folder of its own where it is not merged. */
-const SYSTEM_FOLDERS = ['/bin', '/lib', '/lib64'];
 
 /**
  * Runs qemu-img on a hostile image in a place where nothing else can be read: of the host's files it sees /usr and those two, of its
@@ -66,7 +60,7 @@ export class ConfinedQemuImg {
       '--core=0',
     ];
     const command = ['prlimit', ...limits, '--', this.#binary, ...work.arguments];
-    const end = await this.#spawn([...(await placeFor(work)), '--', ...command], signal);
+    const end = await this.#spawn([...(await confinedPlace(work)), '--', ...command], signal);
     // Each of these says of what it could not do that it was it.
     const failed = /^(choom|bwrap|prlimit): (.*)/.exec(end.complaint);
     if (failed === null || end.status === 0) return end;
@@ -109,53 +103,6 @@ export class ConfinedQemuImg {
 }
 
 const KILLED = 128;
-
-/** What bubblewrap is told to make, of nothing. */
-async function placeFor({ source, target }: ConfinedWork): Promise<readonly string[]> {
-  const system = await Promise.all(SYSTEM_FOLDERS.map(systemFolder));
-  return [
-    '--unshare-all',
-    '--die-with-parent',
-    '--new-session',
-    '--cap-drop',
-    'ALL',
-    '--clearenv',
-    '--setenv',
-    'LC_ALL',
-    'C',
-    '--setenv',
-    'PATH',
-    '/usr/bin:/usr/sbin',
-    // Each thread would have one for itself.
-    '--setenv',
-    'MALLOC_ARENA_MAX',
-    '1',
-    '--ro-bind',
-    '/usr',
-    '/usr',
-    ...system.flat(),
-    '--ro-bind-try',
-    '/etc/ld.so.cache',
-    '/etc/ld.so.cache',
-    // It tries out locks on /dev/null.
-    '--dev',
-    '/dev',
-    '--ro-bind',
-    source,
-    IN,
-    ...(target === undefined ? [] : ['--bind', target.path, OUT]),
-    '--remount-ro',
-    '/',
-    '--chdir',
-    '/',
-  ];
-}
-
-async function systemFolder(folder: string): Promise<readonly string[]> {
-  const found = await lstat(folder).catch(() => undefined);
-  if (found?.isSymbolicLink() === true) return ['--symlink', await readlink(folder), folder];
-  return found === undefined ? [] : ['--ro-bind', folder, folder];
-}
 
 /** Takes no more than so many bytes; the rest is read, and dropped. */
 function collect(most: number) {

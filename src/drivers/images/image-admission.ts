@@ -1,12 +1,13 @@
 import { execFile } from 'node:child_process';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import { IN, OUT } from '../../core/confined-place.ts';
 import { AgentError } from '../../core/errors.ts';
 import { shownSource } from '../../core/resources/image-source.ts';
 import { wholeSectors } from '../../core/resources/volumes-of.ts';
 import * as z from '../../core/zod.ts';
 import type { AdmitRequest } from '../image-store.ts';
-import { type ConfinedEnd, type ConfinedQemuImg, IN, OUT } from './confined-qemu-img.ts';
+import type { ConfinedEnd, ConfinedQemuImg } from './confined-qemu-img.ts';
 import {
   readVhdx,
   readVpc,
