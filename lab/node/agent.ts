@@ -20,6 +20,9 @@ export const MEMORY_FLAGS = [
   '--v8-pool-size=1',
 ];
 const HTTP_PORT = 7480;
+/** Where tests publish images on a node itself, without TLS. */
+export const REGISTRY_PORT = 8098;
+export const S3_PORT = 8097;
 const READY_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 20_000;
 
@@ -90,6 +93,8 @@ export class Agent {
           blockDevices: ['/dev/loop*'],
           // Tests publish images on the node itself.
           forbiddenNetworks: ['169.254.0.0/16', 'fe80::/10'],
+          insecureRegistries: [`127.0.0.1:${REGISTRY_PORT}`],
+          s3: { endpoint: `http://127.0.0.1:${S3_PORT}`, region: 'eu-central-1' },
         },
         lifecycle: { hooks: true, hookFolder: await this.#makeHooks() },
         // Labs have guests that are smaller than anybody's real ones.

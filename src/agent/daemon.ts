@@ -147,7 +147,8 @@ async function run(
     logger: log,
   });
   // What VMs may have is what other nodes may be told of, and where anything is made beside it.
-  const { diskFolder, maxImageBytes, cacheBytes, forbiddenNetworks, ...allowed } = config.images;
+  const { diskFolder, maxImageBytes, cacheBytes, ...others } = config.images;
+  const { forbiddenNetworks, insecureRegistries, s3, ...allowed } = others;
   const folders = [...allowed.folders, diskFolder];
   const places = { ...allowed, folders, ownFiles: ownFilesOf(config) };
   const network = await openNetwork(config, log, stack);
@@ -178,7 +179,11 @@ async function run(
     diskFiles: new ProcessDiskFiles(imageProcesses),
     diskFolder,
     imageStore: new ProcessImageStore(imageProcesses, diskFolder),
-    imageFetcher: new CurlFetcher({ forbiddenNetworks }),
+    imageFetcher: new CurlFetcher({
+      forbiddenNetworks,
+      insecureRegistries,
+      s3,
+    }),
     imageLimits: { maxImageBytes, cacheBytes },
     bridges: new LinuxBridges(),
     diskProbe: new ProcessDiskProbe({ places }),

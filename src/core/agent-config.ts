@@ -134,6 +134,25 @@ const configSchema = z.strictObject({
           '192.0.0.192/32',
           'fd00:ec2::254/128',
         ]),
+      /** Registries that images are fetched from without TLS, as HOST or HOST:PORT; none unless given. */
+      insecureRegistries: z
+        .array(z.string().regex(/^[A-Za-z0-9[\]:.-]+$/, 'must be HOST or HOST:PORT'))
+        .default([]),
+      /** Where `s3://BUCKET/PATH` is. */
+      s3: z
+        .strictObject({
+          /** Such as `https://minio.example:9000`; AWS's own of the region unless given. */
+          endpoint: z
+            .string()
+            .regex(/^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/, 'must be http(s)://HOST, without a user')
+            .optional(),
+          /** That requests are signed for. */
+          region: z
+            .string()
+            .regex(/^[a-z0-9-]{1,64}$/, 'must be a region such as eu-central-1')
+            .default('us-east-1'),
+        })
+        .prefault({}),
       /** Patterns of block devices that VMs may have; none unless given. */
       blockDevices: z.array(absolutePath).default([]),
     })

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { AgentError } from '../../src/core/errors.ts';
 import type {
   FetchedContent,
   FetchProgress,
   FetchRequest,
+  ImageCredentials,
   ImageFetcher,
   ImageLocation,
   PeekedContent,
@@ -22,12 +24,19 @@ export function fakeQcow2(virtualBytes: number, word = ''): Buffer {
   return header;
 }
 
+export interface FakePublished {
+  readonly content: Buffer;
+  readonly version?: string;
+  /** For those alone who show this. */
+  readonly credentials?: ImageCredentials;
+}
+
 /** Contents at addresses, in memory. */
 export class FakeImageFetcher implements ImageFetcher {
-  /** What is published, by its address. */
   /** What was fetched, by the path of its file. */
   readonly files: Map<string, Buffer>;
-  readonly contents = new Map<string, { readonly content: Buffer; readonly version?: string }>();
+  /** What is published, by its address. */
+  readonly contents = new Map<string, FakePublished>();
   /** Addresses that were fetched whole, one for each time. */
   readonly fetched: string[] = [];
   /** While there is one, whoever fetches waits for it after the first half. */
@@ -37,19 +46,20 @@ export class FakeImageFetcher implements ImageFetcher {
     this.files = files;
   }
 
-  async peek({ url }: ImageLocation, signal: AbortSignal): Promise<PeekedContent> {
+  async peek(location: ImageLocation, signal: AbortSignal): Promise<PeekedContent> {
     signal.throwIfAborted();
-    const { content, version } = this.#find(url);
+    const { content, version } = this.#find(location);
     return { start: content.subarray(0, 65_536), totalBytes: content.length, version };
   }
 
   async fetch(
-    { url, path, digest: wanted, knownVersion }: FetchRequest,
+    { path, digest: wanted, knownVersion, ...location }: FetchRequest,
     onProgress: (progress: FetchProgress) => void,
     signal: AbortSignal,
   ): Promise<FetchedContent> {
     signal.throwIfAborted();
-    const { content, version } = this.#find(url);
+    const { url } = location;
+    const { content, version } = this.#find(location);
     if (knownVersion !== undefined && knownVersion === version) return { isUnchanged: true };
     onProgress({ bytes: Math.floor(content.length / 2), totalBytes: content.length });
     await this.hold;
@@ -66,12 +76,14 @@ export class FakeImageFetcher implements ImageFetcher {
     return { isUnchanged: false, bytes: content.length, digest, version };
   }
 
-  #find(url: string) {
+  #find({ url, credentials }: ImageLocation): FakePublished {
     const found = this.contents.get(url);
-    if (found !== undefined) return found;
+    const asks = found?.credentials;
+    const isShown = asks === undefined || isDeepStrictEqual(asks, credentials);
+    if (found !== undefined && isShown) return found;
     throw new AgentError(
       'IMAGE_FETCH_FAILED',
-      `Cannot fetch ${url}: the server answered 404; correct the address`,
+      `Cannot fetch ${url}: the server answered ${found === undefined ? 404 : 401}; correct the address`,
       { metadata: { retryable: 'false' } },
     );
   }

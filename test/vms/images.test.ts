@@ -106,7 +106,7 @@ test('VMs from images, from an address to the last disk that stands on one', asy
       [{ source: `${ADDRESS}/names-a-file.qcow2` }, /stands on another file \(\/etc\/shadow\)/],
       [{ source: 'file:///etc/shadow', format: 'raw' }, /IMAGE_NOT_ALLOWED/],
       [{ source: 'http://169.254.169.254/latest' }, /IMAGE_NOT_ALLOWED/],
-      [{ source: 's3://bucket/disk.qcow2' }, /cannot fetch from S3 yet/],
+      [{ source: 'pvc://vms/web' }, /only a cluster can resolve it/],
     ];
     const kept = await readdir(base);
     const image = kept.find((name) => name.endsWith('.qcow2')) ?? '';

@@ -5,7 +5,6 @@ import { delay } from '../../core/delay.ts';
 import { AgentError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { shownSource } from '../../core/resources/image-source.ts';
-import { Slots } from '../../core/slots.ts';
 import { Turns } from '../../core/turns.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { ImageFetcher } from '../../drivers/image-fetcher.ts';
@@ -16,6 +15,7 @@ import type {
   StoredImage,
 } from '../../drivers/image-store.ts';
 import type { ImageInspector } from '../../drivers/images.ts';
+import type { NodeSecrets } from '../../drivers/node-secrets.ts';
 import { Download } from './download.ts';
 import {
   digestDigits,
@@ -25,13 +25,16 @@ import {
   type ImageWant,
   type WantedImage,
 } from './image.ts';
+import { readCredentials } from './image-credentials.ts';
 import { ImageRoom } from './image-room.ts';
+import { ServerSlots } from './server-slots.ts';
 
 export interface ImageManagerOptions {
   readonly store: ImageStore;
   readonly fetcher: ImageFetcher;
   readonly images: Pick<ImageInspector, 'find'>;
   readonly host: Pick<HypervisorHost, 'getInfo'>;
+  readonly nodeSecrets: Pick<NodeSecrets, 'read'>;
   readonly maxImageBytes: number;
   readonly cacheBytes: number;
   /** Other nodes may have the same folder. */
@@ -44,8 +47,6 @@ export interface ImageManagerOptions {
 
 /** Of what is beside a file that is being fetched. */
 const ENDINGS = ['', '.part', '.part.json'];
-/** More at once would only share the node's link. */
-const AT_ONCE = 3;
 /** Whoever wants an image asks again every second. */
 const HOLD_MS = 60_000;
 /** So long whoever asks is kept waiting: small images come at once. */
@@ -54,7 +55,7 @@ const SOON_MS = 250;
 /** Images of this node: which there are, where they came from, and how they come. */
 export class ImageManager implements ImageService {
   readonly #options: ImageManagerOptions;
-  readonly #slots = new Slots(AT_ONCE);
+  readonly #slots = new ServerSlots();
   readonly #downloads = new Map<string, Download>();
   readonly #turns = new Turns();
   /** What whoever still waits for something else was given, by who it is: not asked for anew. */
@@ -79,8 +80,9 @@ export class ImageManager implements ImageService {
     if (stored !== undefined) return { stored, virtualBytes: stored.virtualBytes };
     assertMayFetch(want);
     await this.#assertAllowed(want, signal);
-    const { store, fetcher, maxImageBytes: maxBytes } = this.#options;
-    const { start, totalBytes } = await fetcher.peek({ url: want.source }, signal);
+    const { store, fetcher, nodeSecrets, maxImageBytes: maxBytes } = this.#options;
+    const credentials = await readCredentials(want, nodeSecrets, signal);
+    const { start, totalBytes } = await fetcher.peek({ url: want.source, credentials }, signal);
     const format = want.isRaw ? 'raw' : undefined;
     const { virtualBytes } = store.foresee({
       url: want.source,
@@ -109,7 +111,7 @@ export class ImageManager implements ImageService {
    * and goes on from there the next time. All who want the same get the same. Fails as fetching and keeping it do.
    */
   async want(want: ImageWant, holder: string, signal: AbortSignal): Promise<WantedImage> {
-    const key = keyOf(want);
+    const key = downloadKeyOf(want);
     const going = this.#downloads.get(key);
     // What has ended is for those who have waited for it.
     if (going !== undefined && (going.isGoingOn || going.isHeldBy(holder))) {
@@ -217,7 +219,7 @@ export class ImageManager implements ImageService {
   #begin(key: string, want: ImageWant, stored: StoredImage | undefined): Download {
     // One that was given up may still be at work on the same file.
     const download = new Download((tell, signal) =>
-      this.#turns.take(key, () => this.#fetch(want, stored, tell, signal)),
+      this.#turns.take(keyOf(want), () => this.#fetch(want, stored, tell, signal)),
     );
     this.#downloads.set(key, download);
     return download;
@@ -230,10 +232,12 @@ export class ImageManager implements ImageService {
     signal: AbortSignal,
   ): Promise<StoredImage> {
     const { store, fetcher, host, maxImageBytes: maxBytes, now = Date.now, log } = this.#options;
-    await using _slot = await this.#slots.take(signal);
+    await using _slot = await this.#slots.take(want.source, signal);
+    tell({ step: 'fetching', bytes: 0, totalBytes: undefined });
     const format = want.isRaw ? 'raw' : undefined;
     const url = want.source;
-    const { start, totalBytes } = await fetcher.peek({ url }, signal);
+    const credentials = await readCredentials(want, this.#options.nodeSecrets, signal);
+    const { start, totalBytes } = await fetcher.peek({ url, credentials }, signal);
     store.foresee({ url, start, totalBytes, format, maxBytes });
     await this.#room.tidy(signal);
     const known = stored?.origins.find((origin) => origin.url === url);
@@ -241,6 +245,7 @@ export class ImageManager implements ImageService {
     const fetched = await fetcher.fetch(
       {
         url,
+        credentials,
         path: file,
         maxBytes,
         digest: want.digest && digestDigits(want.digest),
@@ -315,8 +320,17 @@ function assertMayFetch({ source, digest, pullPolicy }: ImageWant): void {
   );
 }
 
+/** Of what is gone on with, whoever asks for it. */
 function keyOf({ source, digest = '', isRaw, pullPolicy }: ImageWant): string {
   return JSON.stringify([source, digest, isRaw, pullPolicy === 'Always']);
+}
+
+/** Of what all get who show the same: nobody gets what another has shown a secret for, or is refused for it. */
+function downloadKeyOf(want: ImageWant): string {
+  const { auth } = want;
+  if (auth === undefined) return keyOf(want);
+  const given = auth.given && createHash('sha256').update(auth.given).digest('hex');
+  return JSON.stringify([keyOf(want), auth.name, given]);
 }
 
 function pathOfUrl(source: string): string {

@@ -8,6 +8,15 @@ export interface ImageWant {
   readonly digest: string | undefined;
   readonly isRaw: boolean;
   readonly pullPolicy: PullPolicy;
+  /** What it is fetched with; undefined: nothing. */
+  readonly auth: ImageAuth | undefined;
+}
+
+/** The secret that an image is fetched with. */
+interface ImageAuth {
+  readonly name: string;
+  /** What came with the request; undefined: the node's of that name. */
+  readonly given: Uint8Array | undefined;
 }
 
 /** What is known of an image before it is needed. */

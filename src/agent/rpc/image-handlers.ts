@@ -1,4 +1,4 @@
-import { imageSource, shownSource } from '../../core/resources/image-source.ts';
+import { imageSource, shownSource, sourceProblems } from '../../core/resources/image-source.ts';
 import { checkSupport } from '../../core/resources/support.ts';
 import type {
   Image,
@@ -12,6 +12,7 @@ import { FieldChecks } from './field-checks.ts';
 import { toTimestamp } from './time-conversion.ts';
 
 const MAX_ID_BYTES = 128;
+const MAX_SECRET_BYTES = 64 * 1024;
 const DIGEST = /^(sha256:)?[0-9a-f]{6,64}$/;
 
 export function imageHandlers(images: ImageService): ServiceHandlers<ImageServiceService> {
@@ -50,10 +51,24 @@ export function imageHandlers(images: ImageService): ServiceHandlers<ImageServic
   };
 }
 
-function fromPull({ source, digest, raw, always, pullId }: PullImageRequest): ImageWant {
+function fromPull(request: PullImageRequest): ImageWant {
+  const { source, digest, raw, always, pullId, auth: name, secret } = request;
   const checks = new FieldChecks();
-  const parsed = imageSource.safeParse({ source, ...(digest === undefined ? {} : { digest }) });
+  const parsed = imageSource.safeParse({
+    source,
+    ...(digest === undefined ? {} : { digest }),
+    ...(name === undefined ? {} : { auth: name }),
+  });
   for (const { path, message } of parsed.error?.issues ?? []) checks.add(path.join('.'), message);
+  for (const { path, message } of parsed.data === undefined ? [] : sourceProblems(parsed.data)) {
+    checks.add(path.join('.'), message);
+  }
+  if (secret !== undefined && name === undefined) {
+    checks.add('secret', 'must be left out without auth, which names it');
+  }
+  if ((secret?.length ?? 0) > MAX_SECRET_BYTES) {
+    checks.add('secret', `must have at most ${MAX_SECRET_BYTES} bytes`);
+  }
   for (const { field, description } of checkSupport(imageSource, { source }).refused) {
     checks.add(field, description);
   }
@@ -61,7 +76,8 @@ function fromPull({ source, digest, raw, always, pullId }: PullImageRequest): Im
     checks.add('pullId', `must be 1 to ${MAX_ID_BYTES} bytes`);
   }
   checks.throwIfAny('INVALID_REQUEST', 'Cannot pull the image');
-  return { source, digest, isRaw: raw, pullPolicy: always ? 'Always' : 'IfNotPresent' };
+  const auth = name === undefined ? undefined : { name, given: secret };
+  return { source, digest, isRaw: raw, pullPolicy: always ? 'Always' : 'IfNotPresent', auth };
 }
 
 function fromDigest(digest: string, verb: string): string {

@@ -1,4 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
+import { secretsNamedBy, WHERE_SECRETS_ARE_NAMED } from '../../core/resources/named-secrets.ts';
 import { passwordSecretOf } from '../../core/resources/password-secret.ts';
 import type { VmSpec } from '../../core/resources/virtual-machine.ts';
 import type { NodeSecrets } from '../../drivers/node-secrets.ts';
@@ -21,28 +22,33 @@ export function assertThere(
 export function withGiven(given: GivenSecrets | undefined, node: NodeSecrets): NodeSecrets {
   return {
     read(name, signal) {
-      const content = given !== undefined && Object.hasOwn(given, name) ? given[name] : undefined;
+      const content = givenSecret(given, name);
       if (content === undefined) return node.read(name, signal);
       signal.throwIfAborted();
-      return Promise.resolve(Buffer.from(content, 'base64'));
+      return Promise.resolve(content);
     },
   };
 }
 
+/** Undefined for one that did not come with the request. */
+export function givenSecret(given: GivenSecrets | undefined, name: string): Buffer | undefined {
+  const content = given !== undefined && Object.hasOwn(given, name) ? given[name] : undefined;
+  return content === undefined ? undefined : Buffer.from(content, 'base64');
+}
+
 /** A secret that nothing in the manifest names was meant for something. Fails with INVALID_REQUEST. */
 export function assertNamed(given: GivenSecrets | undefined, spec: VmSpec): void {
-  const named = passwordSecretOf(spec);
-  const unknown = Object.keys(given ?? {}).filter((name) => name !== named);
+  const named = secretsNamedBy(spec);
+  const unknown = Object.keys(given ?? {}).filter((name) => !named.has(name));
   const [first] = unknown;
   if (first === undefined) return;
   const violations = unknown.map((name) => ({
     field: `secrets[${JSON.stringify(name)}]`,
-    description:
-      'is named by nothing in the manifest; name it in cloudInit.passwordSecret, or leave it out',
+    description: `is named by nothing in the manifest; name it in ${WHERE_SECRETS_ARE_NAMED}, or leave it out`,
   }));
   throw new AgentError(
     'INVALID_REQUEST',
-    `Cannot use the secret ${first}: it is named by nothing in the manifest; name it in cloudInit.passwordSecret, or leave it out`,
+    `Cannot use the secret ${first}: it is named by nothing in the manifest; name it in ${WHERE_SECRETS_ARE_NAMED}, or leave it out`,
     { violations },
   );
 }
@@ -50,11 +56,12 @@ export function assertNamed(given: GivenSecrets | undefined, spec: VmSpec): void
 /** That a secret was given of which the VM has what it needs already, in sentences. */
 export function unusedNotes(
   given: GivenSecrets | undefined,
+  spec: VmSpec,
   isPasswordRead: boolean,
 ): readonly string[] {
-  if (isPasswordRead) return [];
-  return Object.keys(given ?? {}).map(
-    (name) =>
-      `The secret ${name} was not used: the VM has had its password by that name before; to change it, give passwordSecret another name`,
-  );
+  const name = passwordSecretOf(spec);
+  if (isPasswordRead || name === undefined || givenSecret(given, name) === undefined) return [];
+  return [
+    `The secret ${name} was not used: the VM has had its password by that name before; to change it, give passwordSecret another name`,
+  ];
 }

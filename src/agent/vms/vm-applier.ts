@@ -115,7 +115,7 @@ export class VmApplier {
     const { wanted, userData } = parts;
     assertUserDataKnown(parts, definition.privateFiles);
     const changes = this.#changes(current, wanted);
-    const how = { foresees: options.dryRun };
+    const how = { foresees: options.dryRun, secrets: options.secrets };
     const planned = await disks.plan(changedDefinition(definition, wanted), how, signal);
     const known = { ...wanted, metadata: { ...wanted.metadata, uid: definition.uid } };
     const warnings = [
@@ -132,7 +132,7 @@ export class VmApplier {
     assertNamed(options.secrets, wanted.spec);
     const secrets = withGiven(options.secrets, this.#options.nodeSecrets);
     const password = await readPassword(wanted.spec, definition, secrets, signal);
-    warnings.push(...unusedNotes(options.secrets, password !== undefined));
+    warnings.push(...unusedNotes(options.secrets, wanted.spec, password !== undefined));
     // Also where nothing would change: what is here is not the VM.
     ownership.assertOwned(definition);
     if (changes.length === 0) {

@@ -111,7 +111,7 @@ export class VmCreator {
       ...withPassword(draft, password),
       ownershipEpoch: ownership.epochOfNew(draft, options.ownershipEpoch),
     };
-    const how = { foresees: options.dryRun };
+    const how = { foresees: options.dryRun, secrets: options.secrets };
     const definition = await this.#options.disks.plan(unplanned, how, signal);
     const assertTaken = (): void => {
       if (definition.intent !== 'on') return;

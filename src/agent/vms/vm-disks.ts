@@ -2,13 +2,13 @@ import path from 'node:path';
 import { AgentError, type FieldViolation } from '../../core/errors.ts';
 import { type MadeDisk, type MadeDisks, madeDiskOf } from '../../core/made-disks.ts';
 import { formatBytesQuantity } from '../../core/quantity.ts';
-import { type ImageSource, imageSource, shownSource } from '../../core/resources/image-source.ts';
+import { type ImageSource, shownSource } from '../../core/resources/image-source.ts';
 import type { Machine } from '../../core/resources/machine.ts';
 import { summarize } from '../../core/resources/schema-issues.ts';
-import { checkSupport } from '../../core/resources/support.ts';
 import { formatOf, type Volume } from '../../core/resources/volume.ts';
 import {
   diskBytesOf,
+  imageFieldOf,
   isMadeByAgent,
   sizeFieldOf,
   volumeFieldOf,
@@ -20,9 +20,9 @@ import type { DiskFiles, NewDisk } from '../../drivers/disk-files.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
 import type { StoredImage } from '../../drivers/image-store.ts';
 import type { ImageInspector } from '../../drivers/images.ts';
-import { digestText, type ForeseenImage } from '../images/image.ts';
+import { digestText } from '../images/image.ts';
 import type { ImageManager } from '../images/image-manager.ts';
-import { wantOf } from '../images/image-wants.ts';
+import { findDiskImage, type PlanOptions } from './disk-image.ts';
 import { changeNotes } from './disk-notes.ts';
 import { MACHINE } from './file-violations.ts';
 
@@ -58,7 +58,7 @@ export class VmDisks {
    */
   async plan(
     definition: VmDefinition,
-    { foresees }: { readonly foresees: boolean },
+    how: PlanOptions,
     signal: AbortSignal,
   ): Promise<VmDefinition> {
     const { name, spec, madeDisks } = definition;
@@ -77,7 +77,7 @@ export class VmDisks {
     const planned = wanted.flatMap((volume) => resized(volume, madeDisks));
     if (missing.length === 0 && planned.length === 0) return definition;
     for (const volume of missing) {
-      const disk = await this.#newDisk(definition, volume, foresees, signal);
+      const disk = await this.#newDisk(definition, volume, how, signal);
       planned.push([volume.name, disk]);
     }
     return { ...definition, madeDisks: { ...madeDisks, ...Object.fromEntries(planned) } };
@@ -244,7 +244,7 @@ export class VmDisks {
   async #newDisk(
     { uid, name, spec }: VmDefinition,
     volume: Volume,
-    foresees: boolean,
+    how: PlanOptions,
     signal: AbortSignal,
   ): Promise<MadeDisk> {
     const format = formatOf(volume);
@@ -252,7 +252,9 @@ export class VmDisks {
     const { size, source } = volume;
     const image = source?.image;
     if (image === undefined) return { path: file, format, bytes: diskBytesOf(size ?? '') };
-    const { stored, virtualBytes } = await this.#findImage(image, foresees, signal);
+    const { sources } = this.#options;
+    const query = { ...how, image, field: imageFieldOf(spec.template.spec, volume.name) };
+    const { stored, virtualBytes } = await findDiskImage(sources, query, signal);
     const least = wholeSectors(virtualBytes ?? 0);
     const bytes = size === undefined ? least : diskBytesOf(size);
     if (bytes < least) {
@@ -277,20 +279,6 @@ export class VmDisks {
         bytes: stored.virtualBytes,
       },
     };
-  }
-
-  async #findImage(
-    image: ImageSource,
-    foresees: boolean,
-    signal: AbortSignal,
-  ): Promise<ForeseenImage> {
-    const { sources } = this.#options;
-    // Whoever refuses it says so with all else that is not possible.
-    const isRefused = checkSupport(imageSource, image).refused.length > 0;
-    if (isRefused) return { stored: undefined, virtualBytes: undefined };
-    if (foresees) return await sources.foresee(wantOf(image), signal);
-    const stored = await sources.get(wantOf(image), signal);
-    return { stored, virtualBytes: stored.virtualBytes };
   }
 
   async #roomNotes(

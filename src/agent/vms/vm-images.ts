@@ -10,6 +10,7 @@ import type { ImageManager } from '../images/image-manager.ts';
 import { wantsOf } from '../images/image-wants.ts';
 import type { OperationProgress, OperationRecord } from '../operations/operation.ts';
 import type { OperationWork, StepResult } from '../operations/operation-work.ts';
+import { assertThere, type GivenSecrets, givenSecret } from './given-secrets.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import { wantedVm } from './wanted-definition.ts';
 
@@ -43,13 +44,18 @@ export class VmImages {
   }
 
   async #await(operation: OperationRecord, signal: AbortSignal): Promise<StepResult | undefined> {
-    const { manifest, updateMask } = operation.parameters as {
+    const { manifest, updateMask, secrets } = operation.parameters as {
       readonly manifest: unknown;
       readonly updateMask?: readonly string[] | undefined;
+      readonly secrets?: GivenSecrets | string | undefined;
+    };
+    const findGiven = (name: string): Uint8Array | undefined => {
+      assertThere(secrets);
+      return givenSecret(secrets, name);
     };
     const { namespace, name } = identityOf(manifest);
     const current = this.#options.inventory.findByName(namespace, name)?.definition;
-    for (const want of missing(current, manifest, updateMask)) {
+    for (const want of missing(current, manifest, updateMask, findGiven)) {
       const found = await this.#want(want, operation.id, signal);
       if (found.kind === 'here') continue;
       const progress = toProgress(want, found.progress);
@@ -75,7 +81,7 @@ export function wantedBy(operations: readonly OperationRecord[]): readonly Image
   return operations.flatMap(({ kind, parameters: { manifest, updateMask } }) => {
     if ((kind !== 'create' && kind !== 'apply') || updateMask !== undefined) return [];
     try {
-      return missing(undefined, manifest, undefined);
+      return missing(undefined, manifest, undefined, () => undefined);
     } catch {
       // Whoever carries it out refuses it.
       return [];
@@ -87,11 +93,13 @@ function missing(
   current: VmDefinition | undefined,
   manifest: unknown,
   updateMask: readonly string[] | undefined,
+  findGiven: (name: string) => Uint8Array | undefined,
 ): readonly ImageWant[] {
   // A mask that names no VM is refused by whoever carries it out.
   if (current === undefined && updateMask !== undefined) return [];
   const machine: Machine = wantedVm(current, manifest, updateMask).spec.template.spec;
-  return wantsOf(machine, (volume) => madeDiskOf(current?.madeDisks ?? {}, volume) !== undefined);
+  const isMade = (volume: string) => madeDiskOf(current?.madeDisks ?? {}, volume) !== undefined;
+  return wantsOf(machine, isMade, findGiven);
 }
 
 function toProgress(

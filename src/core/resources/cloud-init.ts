@@ -2,13 +2,13 @@ import { readYaml } from '../yaml.ts';
 import { yamlProblem } from '../yaml-problem.ts';
 import * as z from '../zod.ts';
 import { choice, line } from './field-schemas.ts';
+import { secretName } from './secret-name.ts';
 
 const MAX_NETWORK_CONFIG_BYTES = 64 * 1024;
 const MAX_KEYS = 64;
 const MAX_KEY_BYTES = 16 * 1024;
 /** Options may stand before the kind of the key (sshd(8), AUTHORIZED_KEYS FILE FORMAT). */
 const PUBLIC_KEY = /(^|\s)(ssh|ecdsa|sk-ssh|sk-ecdsa)-\S+ [A-Za-z0-9+/=]{16,}( |$)/;
-const SECRET_NAME = /^[A-Za-z0-9][\w.-]{0,63}$/;
 const HOST_NAME =
   /^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/;
 
@@ -69,14 +69,10 @@ export const cloudInit = z.strictObject({
     .meta({
       description: "Public keys that may log in as the image's first user, such as `debian`.",
     }),
-  passwordSecret: z
-    .string()
-    .regex(SECRET_NAME, 'must be the name of a secret: 1 to 64 letters, digits, ".", "_" or "-"')
-    .optional()
-    .meta({
-      description:
-        "Name of a file in the node's folder of secrets (`/etc/novacron/secrets`) with the password of the image's first user in one line, plain or hashed. Read when the VM is made, and when this names another one; it moves with the VM.",
-    }),
+  passwordSecret: secretName.optional().meta({
+    description:
+      "Name of a file in the node's folder of secrets (`/etc/novacron/secrets`) with the password of the image's first user in one line, plain or hashed. Read when the VM is made, and when this names another one; it moves with the VM.",
+  }),
   networkConfig: networkConfig.optional().meta({
     description:
       'Configuration of its networks in version 2 or 1, as YAML; no place for secrets, as everybody on the node can read it. If left out, the guest asks by DHCP on its first network.',

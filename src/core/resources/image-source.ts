@@ -1,5 +1,9 @@
+import { parseOciReference } from '../oci-reference.ts';
+import { parseS3Location } from '../s3-location.ts';
 import * as z from '../zod.ts';
 import { choice, line } from './field-schemas.ts';
+import { secretName } from './secret-name.ts';
+import type { SpecProblem } from './spec-problem.ts';
 
 const SCHEMES = /^(file:\/\/\/|https?:\/\/|s3:\/\/|oci:\/\/|marketplace:\/\/|pvc:\/\/)\S+$/;
 
@@ -8,8 +12,6 @@ const USER = /^(?!file:|oci:)\w+:\/\/+[^/?#]*@|^oci:\/\/+[^/]*@[^/]*\//;
 
 /** Schemes that the agent cannot fetch from, and why. */
 const NOT_FETCHED = {
-  's3://': 'the agent cannot fetch from S3 yet; give a signed https address',
-  'oci://': 'the agent cannot fetch from registries yet; give an https address',
   'marketplace://': 'only a cluster can resolve it; give an https address',
   'pvc://':
     'only a cluster can resolve it; give the path that it is mounted under, as file:///PATH',
@@ -22,20 +24,31 @@ export const imageSource = z.strictObject({
       SCHEMES,
       'must be file:///PATH, http(s)://…, s3://BUCKET/PATH, oci://…, marketplace://NAME or pvc://NAMESPACE/NAME',
     )
+    .refine((text) => !USER.test(text), {
+      message: 'must have no user or password in it; name a secret in auth',
+      abort: true,
+    })
     .refine(
-      (text) => !USER.test(text),
-      'must have no user or password in it; name a secret in auth',
+      (text) => !text.startsWith('oci:') || parseOciReference(text) !== undefined,
+      'must be oci://REGISTRY/REPOSITORY[:TAG][@sha256:…], with the repository in lower case',
+    )
+    .refine(
+      (text) => !text.startsWith('s3:') || parseS3Location(text) !== undefined,
+      'must be s3://BUCKET/PATH, with the path as the bucket has it',
     )
     .meta({
       description:
-        '`file:///PATH`, `http(s)://…`, `s3://BUCKET/PATH`, `oci://…`, `marketplace://NAME` or `pvc://NAMESPACE/NAME`.',
+        '`file:///PATH`, `http(s)://…`, `s3://BUCKET/PATH`, `oci://REGISTRY/REPOSITORY[:TAG][@sha256:…]`, `marketplace://NAME` or `pvc://NAMESPACE/NAME`.',
       notSupportedPrefixes: NOT_FETCHED,
     }),
   digest: z
     .string()
     .regex(/^sha256:[0-9a-f]{64}$/, 'must be sha256: and 64 hexadecimal digits in lower case')
     .optional()
-    .meta({ description: 'Digest that the content must have.' }),
+    .meta({
+      description:
+        'Digest that the content must have; from a registry the disk itself, as the source has a place for that of the manifest.',
+    }),
   format: choice('IMAGE_FORMAT', ['auto', 'raw']).optional().meta({
     description:
       'What the content is: seen by its first bytes, unless given. Only raw must be said, as bytes that are nothing else are never taken for a disk.',
@@ -44,16 +57,21 @@ export const imageSource = z.strictObject({
     description:
       'Whether the source is asked when a disk is made: IfNotPresent, unless given, takes what the node has of this source; Always asks whether that is still the same; Never fetches nothing.',
   }),
-  auth: z.string().min(1).optional().meta({
-    description: 'Name of the secret to fetch it with.',
-    notSupported:
-      'the agent cannot log in to where images are published yet; give a signed address',
+  auth: secretName.optional().meta({
+    description:
+      "Name of a file in the node's folder of secrets (`/etc/novacron/secrets`) with one line: `USER:PASSWORD`, for S3 `ACCESS-KEY-ID:SECRET-ACCESS-KEY`, or a bearer token. Read when it is fetched.",
   }),
 });
 
 export type ImageSource = z.output<typeof imageSource>;
 
 export type PullPolicy = NonNullable<ImageSource['pullPolicy']>;
+
+/** What is wrong between the fields of a source. */
+export function* sourceProblems({ source, auth }: ImageSource): Generator<SpecProblem> {
+  if (auth === undefined || !source.startsWith('file:')) return;
+  yield { path: ['auth'], message: 'must be left out for a file of the node' };
+}
 
 /** An address as it may be shown: what signs it stands in its query. */
 export function shownSource(source: string): string {

@@ -1,6 +1,7 @@
 import { parseBitRate, parseBytes, parseMilliCpus, similarBytes } from '../quantity.ts';
 import { enlightenmentProblems } from './enlightenments.ts';
 import { hasSeed } from './has-seed.ts';
+import { sourceProblems } from './image-source.ts';
 import { ioLimitProblems } from './io-limits.ts';
 import type { Machine } from './machine.ts';
 import { networkProblems } from './network-rules.ts';
@@ -120,6 +121,11 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
       yield { path: ['volumes', index, ...path], message };
     }
   }
+  for (const { path, message } of machine.image === undefined
+    ? []
+    : sourceProblems(machine.image)) {
+    yield { path: ['image', ...path], message };
+  }
   for (const message of sizeProblems(machine.resources.disk)) {
     yield { path: ['resources', 'disk'], message };
   }
@@ -175,7 +181,12 @@ function* makingProblems(volume: Volume, { resources, image }: Machine): Generat
   if (source === undefined && size === undefined && kind !== 'cdrom' && !hasDisk) {
     yield { path: ['source'], message: 'is required, or a size to make it anew' };
   }
-  if (source?.image !== undefined) yield* imageProblems(volume);
+  if (source?.image !== undefined) {
+    yield* imageProblems(volume);
+    for (const { path, message } of sourceProblems(source.image)) {
+      yield { path: ['source', 'image', ...path], message };
+    }
+  }
   if (size === undefined) return;
   for (const message of sizeProblems(size)) yield { path: ['size'], message };
   if (source !== undefined && source.image === undefined) {

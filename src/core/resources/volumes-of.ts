@@ -41,6 +41,12 @@ export function volumeFieldOf(
   return resources.disk === undefined ? 'image' : 'resources.disk';
 }
 
+/** Where it says which image a volume is made from. */
+export function imageFieldOf({ volumes = [] }: Pick<Machine, 'volumes'>, name: string): string {
+  const index = volumes.findIndex(({ name: own, source }) => own === name && source?.image);
+  return index < 0 ? 'image' : `volumes[${index}].source.image`;
+}
+
 /** Where it says of its size. */
 export function sizeFieldOf(machine: Pick<Machine, 'resources' | 'volumes'>, name: string): string {
   const field = volumeFieldOf(machine, name);

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { test } from 'node:test';
 import { Interrupted } from '../../../src/cli/process/exit-codes.ts';
 import { FakeCliIo } from '../../fakes/fake-cli-io.ts';
@@ -26,6 +29,30 @@ test('an image is pulled, listed without what signs its address, verified and re
   assert.equal((await served.novactl(`image remove ${digest}`)).code, 0);
   assert.match((await served.novactl('image list')).stderr, /There are no images on this node/);
   assert.equal((await served.novactl(`image remove ${digest}`)).code, 4);
+});
+
+test('an image is pulled with a secret of the node, or one that is given', async () => {
+  await using served = await nodeWithImage();
+  await using folder = await mkdtempDisposable(path.join(tmpdir(), 'novacron-secret-'));
+  const file = path.join(folder.path, 'token');
+  await writeFile(file, 't0k3n\n');
+  const source = 's3://images/web.qcow2';
+  const credentials = { kind: 'token', token: 't0k3n' } as const;
+  served.node.fetcher.contents.set(source, { content: fakeQcow2(2 ** 20), credentials });
+  const pull = `image pull ${source} --always`;
+  assert.match((await served.novactl(pull)).stderr, /answered 401/);
+  const none = await served.novactl(`${pull} --auth web`);
+  assert.match(none.stderr, /with the secret web: web is not there \(SECRET_NOT_FOUND\)/);
+  const given = await served.novactl(`${pull} --auth web --secret web=${file}`);
+  assert.equal(given.code, 0, given.stderr);
+  served.node.nodeSecrets.put('web', 't0k3n');
+  assert.equal((await served.novactl(`${pull} --auth web`)).code, 0);
+  const other = await served.novactl(`${pull} --secret web=${file}`);
+  assert.match(other.stderr, /Cannot use --secret web: nothing names it; name it with --auth web/);
+  const odd = await served.novactl(`${pull} --auth ../shadow`);
+  assert.match(odd.stderr, /auth must be the name of a secret/);
+  const local = await served.novactl('image pull file:///a.qcow2 --auth web');
+  assert.match(local.stderr, /auth must be left out for a file of the node/);
 });
 
 test('Ctrl-C ends a pull as it ends every command, and nothing else is said', async () => {

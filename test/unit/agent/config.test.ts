@@ -59,6 +59,26 @@ test('networks that no image may come from are such, before anything is made', (
   }
 });
 
+test('registries without TLS and another S3 are named in the settings, and none unless they are', () => {
+  const none = parseConfig(MINIMAL, 'agent.yaml').images;
+  assert.deepEqual([none.insecureRegistries, none.s3], [[], { region: 'us-east-1' }]);
+  const given =
+    'images: {insecureRegistries: ["registry.example:5000"], s3: {endpoint: "https://s3.example:9000", region: eu-central-1}}';
+  const { insecureRegistries, s3 } = parseConfig(`${MINIMAL}\n${given}`, 'agent.yaml').images;
+  assert.deepEqual(insecureRegistries, ['registry.example:5000']);
+  assert.deepEqual(s3, { endpoint: 'https://s3.example:9000', region: 'eu-central-1' });
+  for (const [wrong, message] of [
+    ['insecureRegistries: ["http://registry.example"]', /must be HOST or HOST:PORT/],
+    [
+      's3: {endpoint: "https://key:secret@s3.example"}',
+      /must be http\(s\):\/\/HOST, without a user/,
+    ],
+    ['s3: {region: "eu central"}', /must be a region such as eu-central-1/],
+  ] as const) {
+    assert.match(refusal(`${MINIMAL}\nimages: {${wrong}}`), message);
+  }
+});
+
 test('an unknown key is refused with its path and the nearest known key', () => {
   assert.match(
     refusal(`${MINIMAL}\nmigration: {lane: 3}`),

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { parseConfig } from '../../../src/core/agent-config.ts';
 
 const config = parseConfig(
-  'nodeName: a\nadvertise: 10.0.0.1:7443\ntls: {certificate: /c, key: /k, ca: /a}',
+  'nodeName: a\nadvertise: 10.0.0.1:7443\ntls: {certificate: /c, key: /k, ca: /a}\nimages: {s3: {endpoint: "https://s3.example"}}',
   'agent.yaml',
 );
 

@@ -251,11 +251,7 @@ for (const { what, vm, reason, field, says } of REFUSALS) {
 
 /** What manifests may say and the agent cannot do yet, by the field that is refused. */
 const NOT_YET: Readonly<Record<string, WantedVm>> = {
-  [`${MACHINE}.image.source`]: wanted({ image: { source: 's3://images/web.qcow2' }, volumes: [] }),
-  [`${MACHINE}.image.auth`]: wanted({
-    image: { source: 'https://images.example/web.qcow2', auth: 'images' },
-    volumes: [],
-  }),
+  [`${MACHINE}.image.source`]: wanted({ image: { source: 'pvc://vms/web' }, volumes: [] }),
   [`${MACHINE}.networks[0].type`]: wanted({ networks: [{ name: 'lan', type: 'ovs' }] }),
   [`${MACHINE}.networks[0].ipv4.method`]: wanted({
     networks: [{ ...BRIDGED, ipv4: { method: 'static', address: '10.0.0.2/24' } }],

@@ -299,10 +299,39 @@ test('a source of an image has no password, and may have a digest', () => {
     'file:///a@b.qcow2',
     'https://images.example/a@b.qcow2?by=c@d',
     `oci://registry.example/web@${digest}`,
-    `oci://web@${digest}`,
+    's3://bucket/a folder/web.qcow2'.replace(' ', '+'),
   ]) {
     assert.deepEqual(violations(manifest({ image: { source } })), {});
   }
+});
+
+test('a source of an image names all that its scheme needs', () => {
+  const must = {
+    'oci://web': /must be oci:\/\/REGISTRY\/REPOSITORY/,
+    'oci://registry.example/Web': /must be oci:\/\/REGISTRY\/REPOSITORY/,
+    'oci://registry.example/web@sha256:12': /must be oci:\/\/REGISTRY\/REPOSITORY/,
+    's3://bucket': /must be s3:\/\/BUCKET\/PATH/,
+    's3://bucket/a/../../other/key': /must be s3:\/\/BUCKET\/PATH/,
+  };
+  for (const [source, message] of Object.entries(must)) {
+    const found = violations(manifest({ image: { source } }));
+    assert.match(found['spec.template.spec.image.source'] ?? '', message);
+  }
+});
+
+test('a secret to fetch an image with has a name, and is for no file of the node', () => {
+  const image = { source: 'file:///var/lib/libvirt/images/web.qcow2', auth: 'web' };
+  const message = 'must be left out for a file of the node';
+  const volumes = [{ name: 'data', source: { image } }];
+  assert.deepEqual(violations(manifest({ image, volumes })), {
+    'spec.template.spec.image.auth': message,
+    'spec.template.spec.volumes[0].source.image.auth': message,
+  });
+  const odd = { source: 'https://images.example/web.qcow2', auth: '../../shadow' };
+  assert.match(
+    violations(manifest({ image: odd }))['spec.template.spec.image.auth'] ?? '',
+    /must be the name of a secret/,
+  );
 });
 
 test('volumes need names, targets, paths and boot orders of their own', () => {

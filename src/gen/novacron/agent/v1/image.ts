@@ -72,7 +72,7 @@ export interface ListImagesResponse {
 
 /** Names an image that is to be here. */
 export interface PullImageRequest {
-  /** "file:///PATH" or "http(s)://…". Required. */
+  /** "file:///PATH", "http(s)://…", "s3://BUCKET/PATH" or "oci://REGISTRY/REPOSITORY[:TAG][@sha256:…]". Required. */
   source: string;
   /** Digest that the content must have: "sha256:" and 64 hexadecimal digits. */
   digest?:
@@ -84,6 +84,12 @@ export interface PullImageRequest {
   always: boolean;
   /** Who pulls, so that the same one is known again: any text of at most 128 bytes. Required. */
   pullId: string;
+  /** Name of the secret of the node to fetch it with, as `auth` of ImageSource. SECRET_NOT_FOUND. */
+  auth?:
+    | string
+    | undefined;
+  /** Its content, in the place of what the node has under that name; at most 64 KiB. */
+  secret?: Buffer | undefined;
 }
 
 /** How far it is. */
@@ -480,7 +486,7 @@ export const ListImagesResponse: MessageFns<ListImagesResponse> = {
 };
 
 function createBasePullImageRequest(): PullImageRequest {
-  return { source: "", digest: undefined, raw: false, always: false, pullId: "" };
+  return { source: "", digest: undefined, raw: false, always: false, pullId: "", auth: undefined, secret: undefined };
 }
 
 export const PullImageRequest: MessageFns<PullImageRequest> = {
@@ -499,6 +505,12 @@ export const PullImageRequest: MessageFns<PullImageRequest> = {
     }
     if (message.pullId !== "") {
       writer.uint32(42).string(message.pullId);
+    }
+    if (message.auth !== undefined) {
+      writer.uint32(50).string(message.auth);
+    }
+    if (message.secret !== undefined) {
+      writer.uint32(58).bytes(message.secret);
     }
     return writer;
   },
@@ -556,6 +568,22 @@ export const PullImageRequest: MessageFns<PullImageRequest> = {
             message.pullId = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.auth = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.secret = Buffer.from(reader.bytes());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -578,6 +606,8 @@ export const PullImageRequest: MessageFns<PullImageRequest> = {
     message.raw = object.raw ?? false;
     message.always = object.always ?? false;
     message.pullId = object.pullId ?? "";
+    message.auth = object.auth ?? undefined;
+    message.secret = object.secret ?? undefined;
     return message;
   },
 };

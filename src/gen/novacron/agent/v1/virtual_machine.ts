@@ -947,13 +947,13 @@ export interface MachineResources {
 
 /** Where a disk's content comes from. */
 export interface ImageSource {
-  /** "file:///PATH", "http(s)://…", "s3://BUCKET/PATH", "oci://…", "marketplace://NAME" or "pvc://NAMESPACE/NAME". Required. */
+  /** "file:///PATH", "http(s)://…", "s3://BUCKET/PATH", "oci://REGISTRY/REPOSITORY[:TAG][@sha256:…]", "marketplace://NAME" or "pvc://NAMESPACE/NAME". Required. */
   source: string;
-  /** Digest that the content must have: "sha256:" and 64 hexadecimal digits. */
+  /** Digest that the content must have, from a registry the disk itself: "sha256:" and 64 hexadecimal digits. */
   digest?:
     | string
     | undefined;
-  /** Name of the secret to fetch it with. */
+  /** Name of the secret to fetch it with, of the node or of those that come with the request. */
   auth?:
     | string
     | undefined;
