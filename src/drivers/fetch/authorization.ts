@@ -44,17 +44,21 @@ export function configLine(option: string, value: string): string {
   return `${option} = "${value.replaceAll(/["\\]/g, String.raw`\$&`)}"\n`;
 }
 
-/** What of these nobody may find in a message, also where a server has said it. */
+/** To leave out a shorter one would tell it: it is what is missing from the words of the message. */
+const SHORTEST_HIDDEN = 6;
+
+/** A message without what nobody may find in one, also where a server has said it. */
 export function hidden(text: string, credentials: ImageCredentials | undefined): string {
-  if (credentials === undefined) return text;
-  const secrets =
-    credentials.kind === 'token'
-      ? [credentials.token]
-      : [basicOf(credentials.user, credentials.password), credentials.password];
-  return secrets.reduce(
-    (rest, secret) => (secret === '' ? rest : rest.replaceAll(secret, '…')),
-    text,
-  );
+  return secretsIn(credentials)
+    .filter(({ length }) => length >= SHORTEST_HIDDEN)
+    .reduce((rest, secret) => rest.replaceAll(secret, '…'), text);
+}
+
+function secretsIn(credentials: ImageCredentials | undefined): readonly string[] {
+  if (credentials === undefined) return [];
+  if (credentials.kind === 'token') return [credentials.token];
+  const { user, password } = credentials;
+  return [basicOf(user, password), password];
 }
 
 function basicOf(user: string, password: string): string {

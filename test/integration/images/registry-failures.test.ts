@@ -176,6 +176,17 @@ void describe('a registry', () => {
     });
   });
 
+  for (const location of ['http://169.254.169.254/latest', 'file:///etc/shadow']) {
+    void test(`whose layers are at ${location} is refused`, async () => {
+      await using scene = await Scene.make(DISK, DISK_TYPE, (asked, registry) =>
+        asked.url.includes('/blobs/')
+          ? { status: 307, headers: { location } }
+          : registry.answer(asked),
+      );
+      await scene.assertRefused({ reason: 'IMAGE_NOT_ALLOWED', message: /it redirects to/ });
+    });
+  }
+
   void test('that cuts a layer off goes on where it was', async () => {
     let cuts = 0;
     await using scene = await Scene.make(DISK, DISK_TYPE, (asked, registry) => {
