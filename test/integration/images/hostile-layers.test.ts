@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { linkSync, mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
@@ -98,6 +99,20 @@ void describe('a layer', () => {
         '--sort=name',
       ),
       /has a link in its layer \(\.\/disk\/b\.img link to/,
+    ],
+    'a device behind its disk': [
+      inLayer((folder) => {
+        withDisk(folder);
+        execFileSync('mknod', [path.join(folder, 'disk', 'b.img'), 'b', '7', '0']);
+      }, '--sort=name'),
+      /has a device in its layer \(\.\/disk\/b\.img\)/,
+    ],
+    'a pipe behind its disk': [
+      inLayer((folder) => {
+        withDisk(folder);
+        execFileSync('mkfifo', [path.join(folder, 'disk', 'b.img')]);
+      }, '--sort=name'),
+      /has a pipe in its layer \(\.\/disk\/b\.img\)/,
     ],
     'its end cut off': [containerDisk(DISK).subarray(0, 200_000), /is broken.*Unexpected EOF/],
     'gzip that is broken': [

@@ -30,8 +30,8 @@ const KILLED_FIRST = 1000;
 const NOT_THERE = 127;
 const MAX_COMPLAINT = 200;
 
-/** What tar says of an entry with --verbose twice: kind and rights, owner, size, date, time, name. */
-const ENTRY = /^(\S)\S{9,10}\s+\S+\s+(\d+)\s+\S+\s+\S+\s(.+)$/;
+/** What tar says of an entry with --verbose twice: kind and rights, owner, size or device, date, time, name. */
+const ENTRY = /^(\S)[rwxsStT-]{9}\S?\s+\S+\s+\S+\s+\S+\s+\S+\s(.+)$/;
 
 /**
  * Takes the only file out of a layer, by a tar that can write nothing but its content: nothing that a layer names is made. It sees of the
@@ -111,7 +111,7 @@ class Entries {
   }
 
   #addLine(line: string): void {
-    const [, kind, , name] = ENTRY.exec(line) ?? [];
+    const [, kind, name] = ENTRY.exec(line) ?? [];
     // What goes wrong it says otherwise, and ends by it.
     if (kind === undefined || name === undefined) return;
     this.#count += 1;
