@@ -47,7 +47,6 @@ import { Remains } from './vms/remains.ts';
 import { Startability } from './vms/startability.ts';
 import { VmInventory } from './vms/vm-inventory.ts';
 import { VmLocator } from './vms/vm-locator.ts';
-import { VmSeeds } from './vms/vm-seeds.ts';
 import { Whereabouts } from './vms/whereabouts.ts';
 
 /** The features of an agent, put together. Nothing runs yet. */
@@ -135,7 +134,7 @@ export async function buildAgent(parts: AgentParts) {
     log,
   });
   const locator = new VmLocator({ nodeName, peers: parts.peers, log });
-  const { imageManager, disks } = buildDisks(parts, operationBook);
+  const { imageManager, disks, diskKeys, seeds } = buildDisks(parts, operationBook);
   const remains = new Remains({
     domains,
     privateFiles,
@@ -229,7 +228,8 @@ export async function buildAgent(parts: AgentParts) {
     privateFiles,
     nodeSecrets: parts.nodeSecrets,
     bridges: parts.bridges,
-    seeds: new VmSeeds({ domains, privateFiles }),
+    seeds,
+    diskKeys,
     disks,
     imageManager,
     diskUsers: new DiskUsers({ domains, images: parts.images }),

@@ -1,13 +1,15 @@
 import type { AgentParts } from './agent-parts.ts';
 import { ImageManager } from './images/image-manager.ts';
 import type { OperationBook } from './operations/operation-book.ts';
+import { VmDiskKeys } from './vms/vm-disk-keys.ts';
 import { VmDisks } from './vms/vm-disks.ts';
 import { wantedBy } from './vms/vm-images.ts';
+import { VmSeeds } from './vms/vm-seeds.ts';
 
-/** What disks of VMs are made from, and the disks. */
+/** What disks of VMs are made from, and the disks, with their keys and those for cloud-init. */
 export function buildDisks(parts: AgentParts, operationBook: Pick<OperationBook, 'listOpen'>) {
-  const { images, nodeName, log } = parts;
-  const { host } = parts.hypervisor;
+  const { images, nodeName, privateFiles, log } = parts;
+  const { host, domains } = parts.hypervisor;
   const imageManager = new ImageManager({
     store: parts.imageStore,
     fetcher: parts.imageFetcher,
@@ -19,12 +21,15 @@ export function buildDisks(parts: AgentParts, operationBook: Pick<OperationBook,
     listWanted: () => wantedBy(operationBook.listOpen()),
     log,
   });
+  const diskKeys = new VmDiskKeys({ domains, privateFiles });
   const disks = new VmDisks({
     files: parts.diskFiles,
     images,
     sources: imageManager,
     host,
+    keys: diskKeys,
     folder: parts.diskFolder,
   });
-  return { imageManager, disks };
+  const seeds = new VmSeeds({ domains, privateFiles });
+  return { imageManager, disks, diskKeys, seeds };
 }

@@ -13,6 +13,8 @@ export interface MadeDisk {
   readonly bytes: number;
   /** What it was made from; undefined for one that was made empty. */
   readonly image?: DiskImage | undefined;
+  /** That it is encrypted, and what the secret with its key was called; undefined if it is not. */
+  readonly encryption?: { readonly secret: string } | undefined;
 }
 
 /** The image that a disk was made from, once and for all. */
@@ -83,7 +85,15 @@ function toMadeDisk(value: unknown): MadeDisk | undefined {
   const { path, format, bytes } = value;
   if (!isDiskFile(path, format) || typeof bytes !== 'number') return undefined;
   const image = toDiskImage(value['image']);
-  return { path, format, bytes, ...(image === undefined ? {} : { image }) } as MadeDisk;
+  const { encryption } = value;
+  const isEncrypted = isRecord(encryption) && typeof encryption['secret'] === 'string';
+  return {
+    path,
+    format,
+    bytes,
+    ...(image === undefined ? {} : { image }),
+    ...(isEncrypted && { encryption: { secret: encryption['secret'] } }),
+  } as MadeDisk;
 }
 
 function toDiskImage(value: unknown): DiskImage | undefined {

@@ -5,8 +5,8 @@ import type { FileOwner } from './hypervisor-host.ts';
 export interface DiskFiles {
   /**
    * Makes a disk, whole or not at all, and its folder: an empty one, or one of an image, on which a qcow2 disk stands and which is
-   * copied into a raw one. One that is there already with the same format, size and image behind it stays as it is, with what is on
-   * it. Fails with IMAGE_INVALID if something else is there or the image is larger, IMAGE_NOT_FOUND without the image, STORAGE_FULL,
+   * copied into a raw one. One that is there already with the same format, size, key and image behind it stays as it is, with what is
+   * on it. Fails with IMAGE_INVALID if something else is there or the image is larger, IMAGE_NOT_FOUND without the image, STORAGE_FULL,
    * IMAGE_NOT_READABLE where nothing can be written and IMAGE_UNREACHABLE if the storage does not answer.
    */
   make(disk: NewDisk, signal: AbortSignal): Promise<'made' | 'there'>;
@@ -15,7 +15,7 @@ export interface DiskFiles {
    * Makes a disk larger that nobody has open, to its new size; one that has it already is fine. Fails with IMAGE_IN_USE, IMAGE_NOT_FOUND,
    * IMAGE_INVALID if it is larger or no disk of this format, STORAGE_FULL, IMAGE_NOT_READABLE and IMAGE_UNREACHABLE.
    */
-  resize(disk: Pick<MadeDisk, 'path' | 'format' | 'bytes'>, signal: AbortSignal): Promise<void>;
+  resize(disk: LargerDisk, signal: AbortSignal): Promise<void>;
 
   /** Removes a disk with what is on it, at once and for good. None is fine. Fails with IMAGE_NOT_READABLE and IMAGE_UNREACHABLE. */
   remove(path: string, signal: AbortSignal): Promise<void>;
@@ -27,7 +27,7 @@ export interface DiskFiles {
    * Whether nothing was ever written to a disk, and nobody has it open that can be seen. False where that cannot be told, as of a raw
    * one that an image was copied into.
    */
-  isUnused(disk: Pick<MadeDisk, 'path' | 'format'>, signal: AbortSignal): Promise<boolean>;
+  isUnused(disk: UsedDisk, signal: AbortSignal): Promise<boolean>;
 
   /** Whether no other host can write in a folder, or where it would be made. Fails with IMAGE_UNREACHABLE. */
   isLocal(folder: string, signal: AbortSignal): Promise<boolean>;
@@ -39,4 +39,10 @@ export interface DiskFiles {
 export interface NewDisk extends MadeDisk {
   /** Whom the VM's process runs as; undefined if the hypervisor gives it its files. */
   readonly owner: FileOwner | undefined;
+  /** One line of text, with which it is encrypted; undefined for one that is not. */
+  readonly key?: string | undefined;
 }
+
+export type LargerDisk = Pick<NewDisk, 'path' | 'format' | 'bytes' | 'key'>;
+
+export type UsedDisk = Pick<MadeDisk, 'path' | 'format' | 'encryption'>;

@@ -103,8 +103,8 @@ export interface HypervisorDomains {
   reboot(uid: string, signal: AbortSignal): Promise<void>;
 
   /**
-   * Forgets a stopped VM, with its variables of UEFI, its disk for cloud-init and its console log. One that is already gone counts as done; a running one fails with
-   * VM_RUNNING.
+   * Forgets a stopped VM, with its variables of UEFI, its disk for cloud-init, its console log and the keys of its disks. One that is
+   * already gone counts as done; a running one fails with VM_RUNNING.
    */
   undefine(uid: string, signal: AbortSignal): Promise<void>;
 
@@ -117,11 +117,25 @@ export interface HypervisorDomains {
   /** Whether this node has that image. */
   hasSeed(uid: string, signal: AbortSignal): Promise<boolean>;
 
-  /** The uids of the VMs of which this node has variables of UEFI, a disk for cloud-init or a console log, whether the VMs are here or not. */
+  /**
+   * Keeps the keys of a VM's encrypted disks, by volume, until the hypervisor itself begins anew: a VM neither starts nor arrives where
+   * they are not. One that is on keeps what it was started with. Repeating it is fine, and others take the place of those that are there.
+   * Fails with FEATURE_NOT_SUPPORTED where the hypervisor has no place for them.
+   */
+  putDiskKeys(
+    uid: string,
+    keys: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<void>;
+
+  /**
+   * The uids of the VMs of which this node has variables of UEFI, a disk for cloud-init, a console log or keys of disks, whether the VMs
+   * are here or not.
+   */
   listFiles(signal: AbortSignal): Promise<readonly string[]>;
 
   /**
-   * Removes the variables of UEFI, the disk for cloud-init and the console log that a VM has left here. None are fine. Must not be called for a VM that is
+   * Removes the variables of UEFI, the disk for cloud-init, the console log and the keys of disks that a VM has left here. None are fine. Must not be called for a VM that is
    * here or on its way here: its guest would find no variables at its next start.
    */
   removeFiles(uid: string, signal: AbortSignal): Promise<void>;

@@ -28,6 +28,9 @@ export interface HypervisorHost {
   /** Buses that disks of VMs can be on here, in the hypervisor's words such as `virtio`; undefined if it cannot tell. */
   listDiskBuses(signal: AbortSignal): Promise<readonly string[] | undefined>;
 
+  /** Whether there is a place for the keys of encrypted disks; see `HypervisorDomains.putDiskKeys`. */
+  keepsDiskKeys(signal: AbortSignal): Promise<boolean>;
+
   /** Which parts of a firmware no VM can be given here, and what to do about each; empty if the hypervisor cannot tell. */
   findFirmwareProblems(
     firmware: Firmware,

@@ -29,6 +29,11 @@ export interface ImageQuery {
   readonly isReadOnly: boolean;
   /** Whether `content` is wanted. */
   readonly tellsContent?: boolean;
+  /**
+   * Whether it is encrypted, with a key that the VM has: `required` where one that is not has a problem. If left out, a qcow2 image that
+   * is encrypted has one, as nobody could open it.
+   */
+  readonly encryption?: 'required' | 'any' | undefined;
   /** Whom the VM's process runs as; undefined if that is not known, and then not asked. */
   readonly user: FileOwner | undefined;
 }

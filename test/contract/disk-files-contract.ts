@@ -12,7 +12,7 @@ export interface DiskFilesFixture extends AsyncDisposable {
   makeImage(bytes: number): Promise<DiskImage>;
   removeImage(path: string): Promise<void>;
   /** Has a guest write to a disk. */
-  write(file: string): Promise<void>;
+  write(file: string, key?: string): Promise<void>;
 }
 
 const never = new AbortController().signal;
@@ -78,6 +78,31 @@ export function testDiskFiles(name: string, make: () => Promise<DiskFilesFixture
           message: saysNoSecret,
         });
         assert.deepEqual(await files.list(folder, never), []);
+      });
+
+      void test(`makes an encrypted disk of the format ${format}, for which there is one key`, async () => {
+        await using fixture = await make();
+        const { files, folder } = fixture;
+        const encrypted = newDisk(folder, {
+          encryption: { secret: 'disk-key' },
+          key: 'open, sesame',
+        });
+        const plain = newDisk(folder);
+        assert.equal(await files.make(encrypted, never), 'made');
+        assert.equal(await files.make(encrypted, never), 'there');
+        assert.equal(await files.isUnused(encrypted, never), true);
+        const other = { ...encrypted, key: 'sesame, open' };
+        const saysNoKey = { reason: 'IMAGE_INVALID', message: /^(?!.*sesame)/s };
+        for (const disk of [other, plain]) await assert.rejects(files.make(disk, never), saysNoKey);
+        await fixture.write(encrypted.path, encrypted.key);
+        assert.equal(await files.isUnused(encrypted, never), false);
+        assert.equal(await files.make(encrypted, never), 'there');
+        const larger = { ...encrypted, bytes: 2 * BYTES };
+        await files.resize(larger, never);
+        assert.equal(await files.make(larger, never), 'there');
+        await files.remove(encrypted.path, never);
+        await files.make(plain, never);
+        await assert.rejects(files.make(encrypted, never), saysNoKey);
       });
 
       void test(`removes one of the format ${format}, and none`, async () => {

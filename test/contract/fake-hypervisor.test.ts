@@ -30,6 +30,13 @@ testHypervisor('FakeHypervisor', async () => {
       source.keepsDevices = true;
       return { [Symbol.dispose]: () => void (source.keepsDevices = false) };
     },
+    makeEncryptedDisk: () =>
+      Promise.resolve({
+        path: '/images/data.qcow2',
+        format: 'qcow2',
+        bytes: 2 ** 23,
+        encryption: { secret: 'disk-key' },
+      }),
     async makeByHand() {
       const vm = tinyVm({}, { kernel: { path: '/boot/vmlinuz' } });
       await source.domains.define(vm, never);

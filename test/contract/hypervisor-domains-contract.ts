@@ -33,6 +33,7 @@ export function testHypervisorDomains(use: UseFixture): void {
   describe('domains: running', () => testRunning(use));
   describe('domains: files of VMs', () => testFiles(use));
   describe('domains: disks for cloud-init', () => testSeeds(use));
+  describe('domains: keys of disks', () => testDiskKeys(use));
   describe('domains: interfaces', () => testInterfaces(use));
   describe('domains: adoption', () => testAdoption(use));
 }
@@ -132,6 +133,63 @@ function testSeeds(use: UseFixture): void {
     assert.equal(await source.domains.hasSeed(vm.uid, never), false);
     await destination.domains.destroy(vm.uid, never);
     await destination.domains.start(vm.uid, never);
+    await destination.domains.destroy(vm.uid, never);
+  });
+}
+
+function testDiskKeys(use: UseFixture): void {
+  const KEY = 'open, sesame';
+
+  /** A VM with a disk that this key opens. */
+  async function withDisk(): Promise<VmDefinition> {
+    const { newDefinition, makeEncryptedDisk } = use();
+    const disk = await makeEncryptedDisk(KEY);
+    const { encryption } = disk;
+    const volume = { name: 'data', kind: 'disk', cache: 'none', size: '8Mi', encryption } as const;
+    const vm = withMachine(newDefinition(), { volumes: [{ ...volume, shared: true }] });
+    return { ...vm, madeDisks: { data: disk } };
+  }
+
+  test('a VM with an encrypted disk does not start without its key, and starts with it', async () => {
+    const { domains } = use().source;
+    const vm = await withDisk();
+    await domains.define(vm, never);
+    await assert.rejects(domains.start(vm.uid, never), AgentError);
+    for (let times = 0; times < 2; times += 1) {
+      await domains.putDiskKeys(vm.uid, { data: KEY }, never);
+    }
+    await domains.start(vm.uid, never);
+    const found = await domains.find(vm.uid, never);
+    assert.deepEqual([found?.state, found?.drift], ['running', []]);
+    await domains.destroy(vm.uid, never);
+  });
+
+  test('the keys of the disks of a VM are gone with it, and with what it has left', async () => {
+    const { domains } = use().source;
+    const vm = await withDisk();
+    await domains.putDiskKeys(vm.uid, { data: KEY, old: 'another' }, never);
+    assert.ok((await domains.listFiles(never)).includes(vm.uid));
+    await domains.define(vm, never);
+    await domains.undefine(vm.uid, never);
+    assert.ok(!(await domains.listFiles(never)).includes(vm.uid));
+    await domains.putDiskKeys(vm.uid, { data: KEY }, never);
+    await domains.removeFiles(vm.uid, never);
+    await domains.removeFiles(vm.uid, never);
+    assert.ok(!(await domains.listFiles(never)).includes(vm.uid));
+  });
+
+  test('a VM arrives with its encrypted disk where its key is', async () => {
+    const { source, destination, migration } = use();
+    const vm = await withDisk();
+    await source.domains.putDiskKeys(vm.uid, { data: KEY }, never);
+    await source.domains.define(vm, never);
+    await source.domains.start(vm.uid, never);
+    const disks = (await source.domains.find(vm.uid, never))?.disks ?? [];
+    const request = { ...migration(vm, 'fast'), disks };
+    await assert.rejects(source.jobs.migrate(vm.uid, request, never), AgentError);
+    await destination.domains.putDiskKeys(vm.uid, { data: KEY }, never);
+    await source.jobs.migrate(vm.uid, request, never);
+    assert.equal((await destination.domains.find(vm.uid, never))?.state, 'running');
     await destination.domains.destroy(vm.uid, never);
   });
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasReason, type Reason } from '../../src/core/errors.ts';
+import type { MadeDisk } from '../../src/core/made-disks.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import { readDefinitionText, toDefinitionText } from '../../src/core/vm-definition-text.ts';
 import type { Hypervisor } from '../../src/drivers/hypervisor.ts';
@@ -27,6 +28,8 @@ export interface HypervisorFixture extends AsyncDisposable {
   readonly makeDisk: () => string;
   /** The guest of a VM, which has no guest agent, does not let go of what it is to let go of, until disposed. */
   readonly keepDevices: (uid: string) => Disposable;
+  /** An encrypted disk, new, that both nodes have. */
+  readonly makeEncryptedDisk: (key: string) => Promise<MadeDisk>;
   /** A VM that somebody has made with virsh on the source, off, with something that no manifest can say. Its machine says nothing. */
   readonly makeByHand: () => Promise<VmDefinition>;
   /** A guest of the source ejects what is in the drive of a volume. */

@@ -73,6 +73,10 @@ export function testHypervisorHost(use: UseFixture): void {
       assert.deepEqual(await ask({ hyperv: { enabled: true } }), []);
     });
 
+    test('there is a place for the keys of disks', async () => {
+      assert.equal(await use().source.host.keepsDiskKeys(never), true);
+    });
+
     test('it says on which buses disks can be', async () => {
       const buses = (await use().source.host.listDiskBuses(never)) ?? [];
       for (const bus of ['virtio', 'scsi', 'sata']) assert.ok(buses.includes(bus), bus);

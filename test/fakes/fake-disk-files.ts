@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { AgentError, type Reason } from '../../src/core/errors.ts';
-import type { DiskFiles, NewDisk } from '../../src/drivers/disk-files.ts';
+import type { DiskFiles, LargerDisk, NewDisk } from '../../src/drivers/disk-files.ts';
 import type { FakeImages } from './fake-images.ts';
 
 /** Disks that are only said to be made, where a fake node has its images. */
@@ -27,6 +27,11 @@ export class FakeDiskFiles implements DiskFiles {
     return [...this.#made.keys()];
   }
 
+  /** What a disk is encrypted with. */
+  keyOf(file: string): string | undefined {
+    return this.#made.get(file)?.key;
+  }
+
   /** The paths of disks that stand on an image. */
   standingOn(image: string): readonly string[] {
     const disks = [...this.#made.values()].filter((disk) => behind(disk) === image);
@@ -38,7 +43,8 @@ export class FakeDiskFiles implements DiskFiles {
     const there = this.#made.get(disk.path);
     if (there !== undefined) {
       const isSame = there.format === disk.format && there.bytes === disk.bytes;
-      if (isSame && behind(there) === behind(disk)) return 'there';
+      const isOpened = there.key === disk.key;
+      if (isSame && isOpened && behind(there) === behind(disk)) return 'there';
       throw new AgentError('IMAGE_INVALID', `Cannot make the disk ${disk.path}: there is another`);
     }
     const { image } = disk;
@@ -59,17 +65,14 @@ export class FakeDiskFiles implements DiskFiles {
     return 'made';
   }
 
-  async resize(
-    disk: Pick<NewDisk, 'path' | 'format' | 'bytes'>,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async resize(disk: LargerDisk, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     await Promise.resolve();
     const there = this.#made.get(disk.path);
     const cannot = (reason: Reason, why: string) =>
       new AgentError(reason, `Cannot make the disk ${disk.path} larger: ${why}`);
     if (there === undefined) throw cannot('IMAGE_NOT_FOUND', 'it is not there');
-    if (there.format !== disk.format || there.bytes > disk.bytes) {
+    if (there.format !== disk.format || there.bytes > disk.bytes || there.key !== disk.key) {
       throw cannot('IMAGE_INVALID', 'it is another, or larger');
     }
     if (this.#images.isOpen(disk.path)) throw cannot('IMAGE_IN_USE', 'somebody has it open');

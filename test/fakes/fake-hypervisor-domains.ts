@@ -18,6 +18,7 @@ import {
   refuseIncoming,
   refuseStarting,
   refuseStopped,
+  refuseWithoutKeys,
   refuseWithoutSeed,
 } from './fake-hypervisor-world.ts';
 import { type FakeVm, isActive, letGoOfAsked, newFakeVm } from './fake-vm.ts';
@@ -185,6 +186,7 @@ export class FakeHypervisorDomains implements HypervisorDomains {
       refuseStarting(vm);
       if (isActive(vm)) return;
       refuseWithoutSeed(this.#world, vm.persistent ?? vm.live);
+      refuseWithoutKeys(this.#world, vm.persistent ?? vm.live);
       vm.live = vm.persistent ?? vm.live;
       vm.cpuTimeNs = 0n;
       vm.runningSinceMs = Date.now();
@@ -262,6 +264,7 @@ export class FakeHypervisorDomains implements HypervisorDomains {
       this.#world.vms.delete(uid);
       this.#world.files.delete(uid);
       this.#world.seeds.delete(uid);
+      this.#world.diskKeys.delete(uid);
       this.#world.tell(uid, 'undefined');
     });
   }
@@ -276,10 +279,21 @@ export class FakeHypervisorDomains implements HypervisorDomains {
     return this.#calls.perform('hasSeed', uid, signal, () => this.#world.seeds.has(uid));
   }
 
+  putDiskKeys(
+    uid: string,
+    keys: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    return this.#calls.perform('putDiskKeys', uid, signal, () => {
+      const { diskKeys } = this.#world;
+      if (Object.keys(keys).length > 0) diskKeys.set(uid, { ...diskKeys.get(uid), ...keys });
+    });
+  }
+
   listFiles(signal: AbortSignal): Promise<readonly string[]> {
-    const { files, seeds } = this.#world;
+    const { files, seeds, diskKeys } = this.#world;
     return this.#calls.perform('listFiles', '', signal, () => [
-      ...new Set([...files, ...seeds.keys()]),
+      ...new Set([...files, ...seeds.keys(), ...diskKeys.keys()]),
     ]);
   }
 
@@ -287,6 +301,7 @@ export class FakeHypervisorDomains implements HypervisorDomains {
     return this.#calls.perform('removeFiles', uid, signal, () => {
       this.#world.files.delete(uid);
       this.#world.seeds.delete(uid);
+      this.#world.diskKeys.delete(uid);
     });
   }
 

@@ -32,8 +32,14 @@ export class FakeHypervisorHost implements HypervisorHost {
     return this.#calls.perform('findCpuProblem', '', signal, () => this.cpuProblem);
   }
 
+  /** Whether it has a place for keys of disks. */
+  hasSecrets = true;
   /** Buses that disks can be on. */
   diskBuses: readonly string[] | undefined = ['ide', 'scsi', 'virtio', 'usb', 'sata'];
+
+  keepsDiskKeys(signal: AbortSignal): Promise<boolean> {
+    return this.#calls.perform('keepsDiskKeys', '', signal, () => this.hasSecrets);
+  }
 
   listDiskBuses(signal: AbortSignal): Promise<readonly string[] | undefined> {
     return this.#calls.perform('listDiskBuses', '', signal, () => this.diskBuses);

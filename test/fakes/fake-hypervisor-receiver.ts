@@ -2,7 +2,11 @@ import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import type { HypervisorDisk } from '../../src/drivers/hypervisor-domains.ts';
 import type { JobStatistics } from '../../src/drivers/hypervisor-jobs.ts';
 import type { FakeHypervisorBehaviour } from './fake-hypervisor-behaviour.ts';
-import { type FakeHypervisorWorld, refuseWithoutSeed } from './fake-hypervisor-world.ts';
+import {
+  type FakeHypervisorWorld,
+  refuseWithoutKeys,
+  refuseWithoutSeed,
+} from './fake-hypervisor-world.ts';
 import { type FakeJob, type FakeVm, newFakeVm } from './fake-vm.ts';
 
 /** The receiving end of migrations between fake hypervisors. */
@@ -21,6 +25,7 @@ export class FakeHypervisorReceiver {
     job: FakeJob,
   ): FakeVm {
     refuseWithoutSeed(this.#world, definition);
+    refuseWithoutKeys(this.#world, definition);
     const vm: FakeVm = { ...newFakeVm(definition), persistent: undefined, disks, job };
     this.#world.setState(vm, 'incoming', 'migration');
     this.#world.vms.set(definition.uid, vm);

@@ -1,5 +1,7 @@
 import { AgentError } from '../../src/core/errors.ts';
+import { resolvedMachine } from '../../src/core/made-disks.ts';
 import { hasSeed } from '../../src/core/resources/has-seed.ts';
+import { volumesOf } from '../../src/core/resources/volumes-of.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import type {
   AdoptableVm,
@@ -31,6 +33,8 @@ export class FakeHypervisorWorld {
   readonly files = new Set<string>();
   /** Images of disks for cloud-init, by VM. */
   readonly seeds = new Map<string, Uint8Array>();
+  /** Keys of disks, by VM and volume. */
+  readonly diskKeys = new Map<string, Readonly<Record<string, string>>>();
   /** A run has ended. */
   onStopped: (uid: string) => void = () => {};
   readonly #behaviour: FakeHypervisorBehaviour;
@@ -149,6 +153,17 @@ export function refuseWithoutSeed(
 ): void {
   if (!hasSeed(spec.template.spec) || seeds.has(uid)) return;
   throw new AgentError('HYPERVISOR_FAILURE', `VM ${uid} has no disk for cloud-init`);
+}
+
+export function refuseWithoutKeys(
+  { diskKeys }: FakeHypervisorWorld,
+  definition: VmDefinition,
+): void {
+  const { uid } = definition;
+  const keys = diskKeys.get(uid) ?? {};
+  const encrypted = volumesOf(resolvedMachine(definition)).filter(({ encryption }) => encryption);
+  if (encrypted.every(({ name }) => Object.hasOwn(keys, name))) return;
+  throw new AgentError('HYPERVISOR_FAILURE', `There is no key of a disk of VM ${uid}`);
 }
 
 export function refuseStarting(vm: FakeVm): void {

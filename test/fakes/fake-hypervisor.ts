@@ -267,6 +267,16 @@ export class FakeHypervisor extends FakeHypervisorBehaviour implements Hyperviso
   }
 
   /** Takes that away. */
+  /** Of the disks of a VM, by volume. */
+  diskKeysOf(uid: string): Readonly<Record<string, string>> | undefined {
+    return this.#world.diskKeys.get(uid);
+  }
+
+  /** As a hypervisor does that begins anew. */
+  forgetDiskKeys(): void {
+    this.#world.diskKeys.clear();
+  }
+
   loseSeed(uid: string): void {
     this.#world.seeds.delete(uid);
   }

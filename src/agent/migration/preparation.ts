@@ -2,6 +2,7 @@ import { AgentError } from '../../core/errors.ts';
 import type { Hypervisor } from '../../drivers/hypervisor.ts';
 import type { TransferStatus } from '../../drivers/transfers.ts';
 import { nameKey } from '../vms/name-key.ts';
+import type { VmDiskKeys } from '../vms/vm-disk-keys.ts';
 import type { VmSeeds } from '../vms/vm-seeds.ts';
 import { type Arrivals, type ArrivalsOptions, isAlive } from './arrivals.ts';
 import {
@@ -20,6 +21,7 @@ export interface PreparationOptions extends IncomingCheckOptions, ArrivalsOption
   readonly hypervisor: Pick<Hypervisor, 'host' | 'domains' | 'jobs'>;
   readonly nodeName: string;
   readonly seeds: Pick<VmSeeds, 'write'>;
+  readonly diskKeys: Pick<VmDiskKeys, 'ensure'>;
   /** The host that others connect transfers to. */
   readonly transferHost: string;
   /** libvirt's own socket, which the source's libvirt is led to. */
@@ -138,6 +140,7 @@ export class Preparation {
     for (const [name, content] of Object.entries(privateFiles)) {
       await this.#options.privateFiles.put(definition.uid, name, content, signal);
     }
+    await this.#options.diskKeys.ensure(definition, signal);
     const isNeeded = requiredFeatures.includes('cloud-init');
     await this.#options.seeds.write(definition, { isNeeded }, signal);
   }

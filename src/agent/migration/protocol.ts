@@ -1,3 +1,4 @@
+import { DISK_KEYS_FILE } from '../../core/disk-keys.ts';
 import { AgentError } from '../../core/errors.ts';
 import { hasSeed } from '../../core/resources/has-seed.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
@@ -24,6 +25,7 @@ export const PEER_FEATURES = [
   'cloud-init',
   'made-disks',
   'ejected-media',
+  'disk-keys',
 ] as const;
 
 /** What the destination of a VM must understand. `live`: what it runs with, if that is another. */
@@ -38,6 +40,8 @@ export function requiredFeaturesOf(
     // It makes the disk there.
     ...(hasDisk ? ['cloud-init'] : []),
     ...(Object.keys(madeDisks).length > 0 ? ['made-disks'] : []),
+    // It gives them to its hypervisor before the VM comes.
+    ...(privateFiles[DISK_KEYS_FILE] === undefined ? [] : ['disk-keys']),
     // An agent without it would put them in again at the next start.
     ...(Object.keys(ejected ?? {}).length > 0 ? ['ejected-media'] : []),
   ];

@@ -85,7 +85,7 @@ export type IncomingFields = Pick<
 
 const MAX_DEFINITION_BYTES = 1024 ** 2;
 // With the definition they must fit in one request.
-const MAX_PRIVATE_FILES = 2;
+const MAX_PRIVATE_FILES = 3;
 const MAX_PRIVATE_FILE_BYTES = 1024 ** 2;
 const MAX_BRIDGES = 64;
 const MAX_MADE_DISKS = 64;
@@ -183,14 +183,28 @@ function fromMadeDisks(disks: readonly MadeDisk[], checks: FieldChecks): VmDefin
     checks.add('incoming.madeDisks', `must be at most ${MAX_MADE_DISKS}`);
   }
   return Object.fromEntries(
-    disks.map(({ volume, image, ...disk }, index) => {
+    disks.map(({ volume, image, encryptionSecret, ...disk }, index) => {
       const field = `incoming.madeDisks[${index}]`;
       checks.dnsLabel(`${field}.volume`, volume);
-      const made = fromDiskFile(disk, field, checks);
+      const made = {
+        ...fromDiskFile(disk, field, checks),
+        ...fromEncryption(encryptionSecret, field, checks),
+      };
       if (image === undefined) return [volume, made] as const;
       return [volume, { ...made, image: fromDiskImage(image, `${field}.image`, checks) }] as const;
     }),
   );
+}
+
+function fromEncryption(
+  secret: string | undefined,
+  field: string,
+  checks: FieldChecks,
+): Pick<VmDefinition['madeDisks'][string], 'encryption'> {
+  if (secret === undefined) return {};
+  return {
+    encryption: { secret: checks.text(`${field}.encryptionSecret`, secret, MAX_TEXT_BYTES) },
+  };
 }
 
 function fromDiskFile(
@@ -304,6 +318,7 @@ function toIncomingVirtualMachine(incoming: IncomingVm): IncomingVirtualMachine 
       format: disk.format,
       bytes: toUint64(disk.bytes),
       image: disk.image && { ...disk.image, bytes: toUint64(disk.image.bytes) },
+      encryptionSecret: disk.encryption?.secret,
     })),
     privateFiles: Object.entries(definition.privateFiles).map(([name, sha256]) => ({
       name,

@@ -23,6 +23,7 @@ import { boardNotes, boardViolations } from './board-violations.ts';
 import { busViolations } from './bus-violations.ts';
 import { capacityViolations, dedicatedViolations } from './capacity-violations.ts';
 import { cpuViolations } from './cpu-violations.ts';
+import { encryptionViolations } from './encryption-violations.ts';
 import {
   type Asked,
   type Asker,
@@ -50,6 +51,7 @@ export interface DefinitionValidatorOptions {
     | 'findFirmwareProblems'
     | 'findMachineProblems'
     | 'listDiskBuses'
+    | 'keepsDiskKeys'
   >;
   readonly images: ImageInspector;
   readonly bridges: HostBridges;
@@ -132,6 +134,7 @@ export class DefinitionValidator {
       ...(await this.#cpuViolations(machine, signal)),
       ...(await firmwareViolations(machine, this.#options.host, signal)),
       ...(await busViolations(machine, this.#options.host, signal)),
+      ...(await encryptionViolations(machine, this.#options.host, signal)),
       ...(await this.#boardViolations(machine, signal)),
       ...sameAddresses(machine, metadata.uid),
       ...(await this.#hookViolations(machine, ALL_HOOKS, signal)),
@@ -202,6 +205,7 @@ export class DefinitionValidator {
       ...ofCpu.filter(({ field }) => field.endsWith('.features')),
       ...(await firmwareViolations(machine, this.#options.host, signal)),
       ...(await busViolations(machine, this.#options.host, signal)),
+      ...(await encryptionViolations(machine, this.#options.host, signal)),
       ...(await this.#boardViolations(machine, signal)),
       ...(await this.#networkViolations(machine, signal)),
       ...(await this.#fileViolations({ machine, madeDisks }, asker, signal)),
@@ -307,7 +311,9 @@ export class DefinitionValidator {
     const plain = { path, format, kind, isReadOnly: isReadOnly(volume) } as const;
     // What a guest writes to its disk must never matter, so only whoever gives it the disk is told.
     const tellsContent = asker.isNew === true;
-    const image = await this.#options.images.find({ ...plain, user, tellsContent }, signal);
+    const encryption = volume.encryption && 'required';
+    const query = { ...plain, encryption, user, tellsContent } as const;
+    const image = await this.#options.images.find(query, signal);
     const without = wayWithout(volume, asker);
     const isArriving = asker.arrivesAs !== undefined;
     const asked = { ...plain, field, pathField, without, isArriving, isMade } as const;

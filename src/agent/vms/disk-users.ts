@@ -66,7 +66,13 @@ export class DiskUsers {
     { path, format }: Pick<UsedImage, 'path' | 'format'>,
     signal: AbortSignal,
   ): Promise<ImageInfo | undefined> {
-    const asked = { path, kind: 'file', isReadOnly: true, user: undefined } as const;
+    const asked = {
+      path,
+      kind: 'file',
+      isReadOnly: true,
+      encryption: 'any',
+      user: undefined,
+    } as const;
     return await this.#options.images.find(
       { ...asked, format: format === 'raw' ? 'raw' : 'qcow2' },
       signal,

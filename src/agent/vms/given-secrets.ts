@@ -1,8 +1,13 @@
 import { AgentError } from '../../core/errors.ts';
+import { madeDiskOf } from '../../core/made-disks.ts';
 import { secretsNamedBy, WHERE_SECRETS_ARE_NAMED } from '../../core/resources/named-secrets.ts';
 import { passwordSecretOf } from '../../core/resources/password-secret.ts';
 import type { VmSpec } from '../../core/resources/virtual-machine.ts';
+import { volumesOf } from '../../core/resources/volumes-of.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { NodeSecrets } from '../../drivers/node-secrets.ts';
+
+import { hasPassword } from './vm-passwords.ts';
 
 /** Secrets that came with a request, by the name that the manifest has for each: in base64, as they may be no text. */
 export type GivenSecrets = Readonly<Record<string, string>>;
@@ -53,15 +58,25 @@ export function assertNamed(given: GivenSecrets | undefined, spec: VmSpec): void
   );
 }
 
-/** That a secret was given of which the VM has what it needs already, in sentences. */
+/** That a secret was given of which a VM that is there has what it needs already, in sentences. */
 export function unusedNotes(
   given: GivenSecrets | undefined,
   spec: VmSpec,
-  isPasswordRead: boolean,
+  current: Pick<VmDefinition, 'spec' | 'privateFiles' | 'madeDisks'>,
 ): readonly string[] {
-  const name = passwordSecretOf(spec);
-  if (isPasswordRead || name === undefined || givenSecret(given, name) === undefined) return [];
-  return [
-    `The secret ${name} was not used: the VM has had its password by that name before; to change it, give passwordSecret another name`,
-  ];
+  return Object.keys(given ?? {}).flatMap((name) => {
+    const isPassword = passwordSecretOf(spec) === name;
+    if (isPassword && !hasPassword(current, name)) return [];
+    const volumes = volumesOf(spec.template.spec);
+    const encrypted = volumes.filter(({ encryption }) => encryption?.secret === name);
+    const isNeeded = encrypted.some(
+      (volume) => madeDiskOf(current.madeDisks, volume.name) === undefined,
+    );
+    if (isNeeded) return [];
+    if (isPassword) {
+      return `The secret ${name} was not used: the VM has had its password by that name before; to change it, give passwordSecret another name`;
+    }
+    if (encrypted.length === 0) return [];
+    return `The secret ${name} was not used: the disks that it is the key of have been made`;
+  });
 }

@@ -6,10 +6,12 @@ import type { Again, Controller, Input, Output, SeenVm } from '../reconcile/cont
 import type { LiveAttempts } from './live-attempts.ts';
 import type { Ownership } from './ownership.ts';
 import { isLive } from './pending-changes.ts';
+import type { VmDiskKeys } from './vm-disk-keys.ts';
 
 export interface LiveChangeControllerOptions {
   readonly domains: Pick<HypervisorDomains, 'find'>;
   readonly devices: Pick<HypervisorDevices, 'changeLive'>;
+  readonly diskKeys: Pick<VmDiskKeys, 'ensure'>;
   readonly ownership: Pick<Ownership, 'isOwner' | 'isStale' | 'isStray'>;
   readonly liveAttempts: LiveAttempts;
   readonly locks: KeyLocks;
@@ -56,11 +58,13 @@ export class LiveChangeController implements Controller {
   }
 
   async reconcile(vmUid: string, signal: AbortSignal): Promise<Again | undefined> {
-    const { domains, devices, liveAttempts, locks, onChange, log } = this.#options;
+    const { domains, devices, diskKeys, liveAttempts, locks, onChange, log } = this.#options;
     using lock = locks.tryAcquire(vmUid, 'change while it runs', { isByItself: true });
     if (lock === undefined) return { afterMs: BUSY_MS };
     const found = await domains.find(vmUid, signal);
     if (found === undefined || !isOn(found) || found.state === 'incoming') return undefined;
+    // The hypervisor may have forgotten those of disks that are yet to come.
+    if (found.definition !== undefined) await diskKeys.ensure(found.definition, signal);
     const changes = await devices.changeLive(vmUid, signal);
     liveAttempts.note(vmUid, changes, (this.#options.now ?? Date.now)());
     for (const { field, state } of changes) {

@@ -16,8 +16,8 @@ export interface OrphanedFileControllerOptions {
 }
 
 /**
- * Removes the private files, the variables of UEFI, the console logs and the half-made disks of VMs that are gone, and of operations
- * that have ended, which an agent that was killed has left. A disk that is whole is data and stays.
+ * Removes the private files, the variables of UEFI, the console logs, the keys of disks and the half-made disks of VMs that are gone,
+ * and of operations that have ended, which an agent that was killed has left. A disk that is whole is data and stays.
  */
 export class OrphanedFileController implements Controller {
   readonly name = 'orphaned-files';

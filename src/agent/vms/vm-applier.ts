@@ -1,3 +1,4 @@
+import { DISK_KEYS_FILE } from '../../core/disk-keys.ts';
 import { AgentError } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -29,12 +30,13 @@ import type { Ownership } from './ownership.ts';
 import { assertRead } from './unread-vms.ts';
 import type { ApplyOptions, ApplyResult, FieldChange, Vm, VmRef } from './vm.ts';
 import type { VmCreator } from './vm-creator.ts';
+import type { VmDiskKeys } from './vm-disk-keys.ts';
 import type { DiskResizer, VmDisks } from './vm-disks.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import { readPassword } from './vm-passwords.ts';
 import { isOff } from './vm-phase.ts';
 import type { VmSeeds } from './vm-seeds.ts';
-import { changedDefinition, wantedOf, wantedVm, withPassword } from './wanted-definition.ts';
+import { changedDefinition, wantedOf, wantedVm, withPrivateFiles } from './wanted-definition.ts';
 import { assertUserDataKnown, setUserDataApart } from './wanted-user-data.ts';
 import type { Whereabouts } from './whereabouts.ts';
 
@@ -43,6 +45,7 @@ export interface VmApplierOptions {
   readonly privateFiles: Pick<PrivateFiles, 'put' | 'read' | 'keepOnly'>;
   readonly nodeSecrets: NodeSecrets;
   readonly seeds: Pick<VmSeeds, 'write'>;
+  readonly diskKeys: Pick<VmDiskKeys, 'add' | 'ensure'>;
   readonly disks: Pick<VmDisks, 'plan' | 'notes' | 'make' | 'resize' | 'removeAll'>;
   readonly devices: Pick<HypervisorDevices, 'resizeDisk'>;
   readonly inventory: VmInventory;
@@ -132,7 +135,8 @@ export class VmApplier {
     assertNamed(options.secrets, wanted.spec);
     const secrets = withGiven(options.secrets, this.#options.nodeSecrets);
     const password = await readPassword(wanted.spec, definition, secrets, signal);
-    warnings.push(...unusedNotes(options.secrets, wanted.spec, password !== undefined));
+    const diskKeys = await this.#options.diskKeys.add(wanted.spec, definition, secrets, signal);
+    warnings.push(...unusedNotes(options.secrets, wanted.spec, definition));
     // Also where nothing would change: what is here is not the VM.
     ownership.assertOwned(definition);
     if (changes.length === 0) {
@@ -152,14 +156,14 @@ export class VmApplier {
       throw generationMismatch(definition, now.generation);
     }
     assertDisksKnown(again, wanted, changes);
-    if (userData !== undefined) {
-      await this.#options.privateFiles.put(definition.uid, USER_DATA_FILE, userData, signal);
-    }
-    if (password !== undefined) {
-      await this.#options.privateFiles.put(definition.uid, PASSWORD_FILE, password, signal);
+    const files = { [PASSWORD_FILE]: password, [DISK_KEYS_FILE]: diskKeys };
+    for (const [name, content] of Object.entries({ ...files, [USER_DATA_FILE]: userData })) {
+      if (content === undefined) continue;
+      await this.#options.privateFiles.put(definition.uid, name, content, signal);
     }
     // Whether it shall be on may have changed without a new generation.
-    const unplanned = withPassword(changedDefinition(now, wanted), password);
+    const unplanned = withPrivateFiles(changedDefinition(now, wanted), files);
+    if (diskKeys !== undefined) await this.#options.diskKeys.ensure(unplanned, signal);
     const next = await disks.plan(unplanned, how, signal);
     if (tellsOtherwise(changes)) await this.#options.seeds.write(next, { isNeeded: false }, signal);
     await disks.resize(next, now, this.#resizerOf(again, now), signal);

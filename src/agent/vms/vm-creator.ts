@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { SeedSecrets } from '../../core/cloud-init-seed.ts';
+import { DISK_KEYS_FILE } from '../../core/disk-keys.ts';
 import { AgentError, hasReason } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -36,12 +36,13 @@ import type { Remains } from './remains.ts';
 import { assertRead } from './unread-vms.ts';
 import type { CreateOptions, CreateResult, Vm } from './vm.ts';
 import { plannedVm } from './vm-describer.ts';
+import type { VmDiskKeys } from './vm-disk-keys.ts';
 import type { VmDisks } from './vm-disks.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import type { VmLocator } from './vm-locator.ts';
 import { readPassword } from './vm-passwords.ts';
 import type { VmSeeds } from './vm-seeds.ts';
-import { newDefinition, withPassword } from './wanted-definition.ts';
+import { newDefinition, withPrivateFiles } from './wanted-definition.ts';
 import { assertUserDataKnown, setUserDataApart } from './wanted-user-data.ts';
 
 export interface VmCreatorOptions {
@@ -53,6 +54,7 @@ export interface VmCreatorOptions {
   readonly privateFiles: Pick<PrivateFiles, 'put' | 'read' | 'remove'>;
   readonly nodeSecrets: NodeSecrets;
   readonly seeds: Pick<VmSeeds, 'write'>;
+  readonly diskKeys: Pick<VmDiskKeys, 'add' | 'ensure'>;
   readonly disks: Pick<VmDisks, 'plan' | 'notes' | 'make' | 'removeAll'>;
   readonly inventory: VmInventory;
   readonly ownership: Ownership;
@@ -107,8 +109,10 @@ export class VmCreator {
     assertNamed(options.secrets, wanted.spec);
     const secrets = withGiven(options.secrets, this.#options.nodeSecrets);
     const password = await readPassword(wanted.spec, undefined, secrets, signal);
+    const diskKeys = await this.#options.diskKeys.add(wanted.spec, undefined, secrets, signal);
+    const files = { [PASSWORD_FILE]: password, [DISK_KEYS_FILE]: diskKeys };
     const unplanned = {
-      ...withPassword(draft, password),
+      ...withPrivateFiles(draft, files),
       ownershipEpoch: ownership.epochOfNew(draft, options.ownershipEpoch),
     };
     const how = { foresees: options.dryRun, secrets: options.secrets };
@@ -160,7 +164,9 @@ export class VmCreator {
     if (options.dryRun) return { vm: plannedVm(definition, origins.current()), warnings };
     // Its operation waits until it is.
     this.#options.accelerator.assertKnown(`Cannot create VM ${definition.name}`);
-    warnings.push(...(await this.#make(definition, { userData, password }, signal)));
+    warnings.push(
+      ...(await this.#make(definition, { ...files, [USER_DATA_FILE]: userData }, signal)),
+    );
     if (options.reservationId !== undefined) await reservations.useUp(options.reservationId);
     await inventory.refresh(signal);
     const made = inventory.findByUid(definition.uid);
@@ -170,7 +176,7 @@ export class VmCreator {
 
   async #make(
     definition: VmDefinition,
-    { userData, password }: SeedSecrets,
+    files: Readonly<Record<string, Uint8Array | undefined>>,
     signal: AbortSignal,
   ): Promise<readonly string[]> {
     const { domains, ownership, privateFiles, disks, log } = this.#options;
@@ -181,12 +187,10 @@ export class VmCreator {
     let made: readonly MadeDisk[] = [];
     undo.defer(() => this.#unmake(definition, before, made));
     // Before there is a VM that names them.
-    if (userData !== undefined) {
-      await privateFiles.put(definition.uid, USER_DATA_FILE, userData, signal);
+    for (const [name, content] of Object.entries(files)) {
+      if (content !== undefined) await privateFiles.put(definition.uid, name, content, signal);
     }
-    if (password !== undefined) {
-      await privateFiles.put(definition.uid, PASSWORD_FILE, password, signal);
-    }
+    await this.#options.diskKeys.ensure(definition, signal);
     await this.#options.seeds.write(definition, { isNeeded: false }, signal);
     const making = await disks.make(definition, undefined, signal);
     made = making.made;

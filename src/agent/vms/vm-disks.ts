@@ -25,6 +25,8 @@ import type { ImageManager } from '../images/image-manager.ts';
 import { findDiskImage, type PlanOptions } from './disk-image.ts';
 import { changeNotes } from './disk-notes.ts';
 import { MACHINE } from './file-violations.ts';
+import { otherKey } from './other-key.ts';
+import type { VmDiskKeys } from './vm-disk-keys.ts';
 
 export interface VmDisksOptions {
   readonly files: DiskFiles;
@@ -32,6 +34,7 @@ export interface VmDisksOptions {
   /** What disks are made from. */
   readonly sources: Pick<ImageManager, 'foresee' | 'get'>;
   readonly host: Pick<HypervisorHost, 'getInfo'>;
+  readonly keys: Pick<VmDiskKeys, 'find'>;
   /** Where new disks are made. */
   readonly folder: string;
 }
@@ -78,7 +81,8 @@ export class VmDisks {
     if (missing.length === 0 && planned.length === 0) return definition;
     for (const volume of missing) {
       const disk = await this.#newDisk(definition, volume, how, signal);
-      planned.push([volume.name, disk]);
+      const { encryption } = volume;
+      planned.push([volume.name, encryption === undefined ? disk : { ...disk, encryption }]);
     }
     return { ...definition, madeDisks: { ...madeDisks, ...Object.fromEntries(planned) } };
   }
@@ -113,7 +117,8 @@ export class VmDisks {
     await using undo = new AsyncDisposableStack();
     undo.defer(() => this.removeAll(made));
     for (const [name, disk] of missing) {
-      if ((await this.#makeOne({ ...disk, owner }, signal)) === 'made') {
+      const key = await this.#options.keys.find(next, name, signal);
+      if ((await this.#makeOne({ ...disk, owner, key }, signal)) === 'made') {
         made.push(disk);
       } else if (!(await files.isUnused(disk, signal))) {
         warnings.push(
@@ -139,7 +144,10 @@ export class VmDisks {
       const made = madeDiskOf(before.madeDisks, name);
       if (made === undefined || made.bytes >= disk.bytes) continue;
       if (running.hasOpen(name)) await running.resize(name, disk.bytes, signal);
-      else await this.#options.files.resize(disk, signal);
+      else {
+        const key = await this.#options.keys.find(next, name, signal);
+        await this.#options.files.resize({ ...disk, key }, signal);
+      }
     }
   }
 
@@ -199,6 +207,7 @@ export class VmDisks {
         kind: 'file',
         format,
         isReadOnly: false,
+        encryption: 'any',
         user: undefined,
       } as const;
       const image = await images.find(query, signal);
@@ -351,6 +360,7 @@ function resized({ name, size }: Volume, madeDisks: MadeDisks): readonly [string
 }
 
 function* otherwise(volume: Volume, made: MadeDisk, machine: Machine): Generator<FieldViolation> {
+  yield* otherKey(volume, made, machine);
   if (volume.size !== undefined && diskBytesOf(volume.size) < made.bytes) {
     const was = formatBytesQuantity(BigInt(made.bytes));
     const description = `is ${volume.size}, and the disk ${made.path} has ${was}: a disk is not made smaller, as what is at its end would be lost; leave it at ${was}, or add a smaller volume and copy what is needed`;

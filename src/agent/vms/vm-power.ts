@@ -16,6 +16,7 @@ import { assertWhole, intend } from './power-steps.ts';
 import type { Startability } from './startability.ts';
 import { assertRead } from './unread-vms.ts';
 import type { Vm, VmRef } from './vm.ts';
+import type { VmDiskKeys } from './vm-disk-keys.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import { assertNotHeld, assertNotPaused, assertOn } from './vm-pauses.ts';
 import { isOff } from './vm-phase.ts';
@@ -34,6 +35,7 @@ export interface VmPowerOptions {
   readonly validator: Pick<DefinitionValidator, 'assertStartable'>;
   readonly startability: Pick<Startability, 'noting'>;
   readonly seeds: Pick<VmSeeds, 'ensure' | 'assertPossible'>;
+  readonly diskKeys: Pick<VmDiskKeys, 'ensure' | 'assertPossible'>;
   readonly log: Logger;
 }
 
@@ -82,7 +84,7 @@ export class VmPower {
     { isForced = false }: { readonly isForced?: boolean },
   ): Promise<Vm> {
     const { domains, inventory, capacity, ownership, validator } = this.#options;
-    const { startability, seeds } = this.#options;
+    const { startability, seeds, diskKeys } = this.#options;
     await inventory.refresh(signal);
     const vm = findVm(ref, this.#options);
     assertRead(vm);
@@ -94,6 +96,7 @@ export class VmPower {
         const looking = validator.assertStartable(definition, vm.drift, signal);
         await startability.noting(definition.uid, looking);
         await seeds.assertPossible(definition, signal);
+        await diskKeys.assertPossible(definition, signal);
         capacity.setAside(definition, { reservationId: undefined, isOn: true })[Symbol.dispose]();
       }
     }
@@ -104,6 +107,7 @@ export class VmPower {
       ownership.assertConfirmed(definition);
       await validator.assertStartable(definition, vm.drift, signal);
       await seeds.assertPossible(definition, signal);
+      await diskKeys.assertPossible(definition, signal);
     }
     if (verb === 'destroy' || (verb === 'restart' && isForced)) {
       await assertWhole(domains, definition, signal);
@@ -127,13 +131,14 @@ export class VmPower {
       const { domains, inventory, capacity, validator } = this.#options;
       const { definition } = vm;
       this.#assertMayStart(definition);
-      const { ownership, startability, seeds } = this.#options;
+      const { ownership, startability, seeds, diskKeys } = this.#options;
       assertNotPaused(vm, 'start');
       if (isOff(vm)) {
         ownership.assertConfirmed(definition);
         const looking = validator.assertStartable(definition, vm.drift, signal);
         await startability.noting(definition.uid, looking);
         await startability.noting(definition.uid, seeds.ensure(definition, signal));
+        await startability.noting(definition.uid, diskKeys.ensure(definition, signal));
       }
       using _amount = isOff(vm)
         ? capacity.setAside(definition, { reservationId: undefined, isOn: true })

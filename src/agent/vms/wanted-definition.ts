@@ -50,17 +50,18 @@ export function changedDefinition(
   return withEjections(changed, current.ejected);
 }
 
-/** A definition whose guest is given this password. */
-export function withPassword(
+/** A definition that has these private files, by name. */
+export function withPrivateFiles(
   definition: VmDefinition,
-  password: Uint8Array | undefined,
+  files: Readonly<Record<string, Uint8Array | undefined>>,
 ): VmDefinition {
-  if (password === undefined) return definition;
-  const digest = createHash('sha256').update(password).digest('hex');
-  return {
-    ...definition,
-    privateFiles: { ...definition.privateFiles, [PASSWORD_FILE]: digest },
-  };
+  const digests = Object.entries(files).flatMap(([name, content]) => {
+    if (content === undefined) return [];
+    return [[name, createHash('sha256').update(content).digest('hex')] as const];
+  });
+  if (digests.length === 0) return definition;
+  const privateFiles = { ...definition.privateFiles, ...Object.fromEntries(digests) };
+  return { ...definition, privateFiles };
 }
 
 /** Of a password it keeps what is there for as long as one is wanted. */

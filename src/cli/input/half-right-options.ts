@@ -1,7 +1,7 @@
 import type { Command, Option } from 'commander';
 
 /** Each time that these are given adds to them. */
-const REPEATABLE: readonly string[] = ['filename', 'label', 'trust-shared'];
+const REPEATABLE: readonly string[] = ['filename', 'label', 'secret', 'trust-shared'];
 
 /**
  * Makes a command and those below it refuse an option that is given twice with different values, and an empty value, as of a

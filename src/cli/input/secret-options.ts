@@ -86,9 +86,10 @@ function secretsIn({ document }: VmManifest): readonly string[] {
   const named = [
     at(machine, 'cloudInit', 'passwordSecret'),
     at(machine, 'image', 'auth'),
-    ...(Array.isArray(volumes) ? volumes : []).map((volume) =>
+    ...(Array.isArray(volumes) ? volumes : []).flatMap((volume) => [
       at(volume, 'source', 'image', 'auth'),
-    ),
+      at(volume, 'encryption', 'secret'),
+    ]),
   ];
   return named.filter((name) => typeof name === 'string');
 }

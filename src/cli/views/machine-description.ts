@@ -1,4 +1,4 @@
-import { busOf, pathOf } from '../../core/resources/volume.ts';
+import { busOf, pathOf, type Volume } from '../../core/resources/volume.ts';
 import { volumesOf } from '../../core/resources/volumes-of.ts';
 import { formatTable } from '../output/table.ts';
 import type { Fact } from './description-text.ts';
@@ -79,7 +79,7 @@ export function volumesTable({ spec, status }: VmDocument): string {
       isDrive ? 'cdrom' : 'disk',
       real?.target ?? volume?.target ?? '',
       volume === undefined ? '' : busOf(volume),
-      isDrive && !path ? '' : (real?.format ?? volume?.format ?? ''),
+      isDrive && !path ? '' : formatWord(real?.format ?? volume?.format ?? '', volume),
       real?.size ?? volume?.size ?? '',
       volume?.shared === true ? 'yes' : 'no',
       path || (isDrive ? (real?.ejected === true ? '(ejected by the guest)' : '(empty)') : ''),
@@ -87,4 +87,8 @@ export function volumesTable({ spec, status }: VmDocument): string {
   });
   const headers = ['NAME', 'KIND', 'TARGET', 'BUS', 'FORMAT', 'SIZE', 'SHARED', 'PATH'];
   return rows.length === 0 ? '' : formatTable(headers, rows);
+}
+
+function formatWord(format: string, volume: Volume | undefined): string {
+  return volume?.encryption === undefined ? format : `${format} (LUKS)`.trimStart();
 }

@@ -7,7 +7,7 @@ import type { Machine } from './machine.ts';
 import { networkProblems } from './network-rules.ts';
 import type { SpecProblem } from './spec-problem.ts';
 import { busOf, MAX_VOLUMES, pathOf, targetsOn, type Volume } from './volume.ts';
-import { ROOT_VOLUME, volumesOf } from './volumes-of.ts';
+import { isMadeByAgent, ROOT_VOLUME, volumesOf } from './volumes-of.ts';
 
 const MAX_VCPUS = 512;
 /** QEMU's qcow2 goes further; file systems that hold a larger file are rare. */
@@ -180,6 +180,12 @@ function* makingProblems(volume: Volume, { resources, image }: Machine): Generat
   // A drive may be empty.
   if (source === undefined && size === undefined && kind !== 'cdrom' && !hasDisk) {
     yield { path: ['source'], message: 'is required, or a size to make it anew' };
+  }
+  const isMade = kind === 'disk' && (hasDisk || isMadeByAgent(volume));
+  if (volume.encryption !== undefined && !isMade) {
+    const message =
+      'is only of a disk that the agent makes, by its size or from an image; leave it out for what is there already';
+    yield { path: ['encryption'], message };
   }
   if (source?.image !== undefined) {
     yield* imageProblems(volume);

@@ -2,6 +2,7 @@ import * as z from '../zod.ts';
 import { absolutePath, bytesQuantity, choice, dnsLabel } from './field-schemas.ts';
 import { imageSource } from './image-source.ts';
 import { ioLimits } from './io-limits.ts';
+import { secretName } from './secret-name.ts';
 
 /** Guest devices have a letter each. */
 export const MAX_VOLUMES = 26;
@@ -76,6 +77,18 @@ export const volume = z.strictObject({
     description:
       'Format of the content. Required for a file, as it is never guessed; a block device is raw unless given, and a disk that the agent makes qcow2.',
   }),
+  encryption: z
+    .strictObject({
+      secret: secretName.meta({
+        description:
+          "Name of a file in the node's folder of secrets (`/etc/novacron/secrets`) with the key: one line of text. Read when the disk is made; from then on the VM has it, and takes it along.",
+      }),
+    })
+    .optional()
+    .meta({
+      description:
+        'Keeps a disk that the agent makes encrypted on its storage (LUKS, in qcow2 or raw), see [disks](../disks.md); once it is made it cannot be changed.',
+    }),
   target: z
     .string()
     .regex(

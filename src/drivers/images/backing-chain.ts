@@ -19,9 +19,13 @@ type Judge = (real: string) => Promise<ImageProblem | undefined>;
 /**
  * Whoever writes an image chooses the names of the files that QEMU opens along with it: an uploaded qcow2 that names /etc/shadow as
  * its backing file would show it to the guest. So each is asked about before it is opened, and a format is never guessed. `image`
- * is a real path, and qcow2 if it is anything that leads on.
+ * is a real path, and qcow2 if it is anything that leads on. What is behind it is never encrypted.
  */
-export async function readChain(image: string, judge: Judge): Promise<Chain> {
+export async function readChain(
+  image: string,
+  judge: Judge,
+  { mayBeEncrypted = false }: { readonly mayBeEncrypted?: boolean } = {},
+): Promise<Chain> {
   const files = [image];
   const end = (problem?: ImageProblem): Chain => ({ files, problem });
   const broken = (text: string): Chain => end({ reason: 'IMAGE_INVALID', text });
@@ -32,7 +36,8 @@ export async function readChain(image: string, judge: Judge): Promise<Chain> {
     if (header === undefined) {
       return broken(`${current} has a broken qcow2 header; restore it from a copy`);
     }
-    const own = problemOf(current, header);
+    const isKeyKnown = mayBeEncrypted && current === image;
+    const own = problemOf(current, isKeyKnown ? { ...header, encrypted: false } : header);
     if (own !== undefined) return broken(own);
     if (header.backingFile === undefined) return end();
     const lead = await followLink(current, header.backingFile);

@@ -1,5 +1,6 @@
 import { formatBytesQuantity } from '../../core/quantity.ts';
 import { readVdi, readVmdk, readVpc } from './foreign-headers.ts';
+import { LUKS_MAGIC } from './luks-header.ts';
 import { isQcow2, QCOW_MAGIC, qcow2SizeBytes, readQcow2Header } from './qcow2-header.ts';
 import { shownName } from './shown-name.ts';
 
@@ -65,7 +66,7 @@ const REFUSED: readonly (readonly [...Name, words: string])[] = [
 const RAW_CONTENTS: readonly (readonly [...Name, words: string])[] = [
   [512, 'EFI PART', 'a raw disk with a GPT'],
   [4096, 'EFI PART', 'a raw disk with a GPT'],
-  [0, 'LUKS\u{ba}\u{be}', 'a raw disk that is encrypted with LUKS'],
+  [0, LUKS_MAGIC, 'a raw disk that is encrypted with LUKS'],
   [536, 'LVM2 001', 'a raw disk of LVM'],
   [0, 'hsqs', 'a squashfs file system'],
   [0, 'XFSB', 'an XFS file system'],

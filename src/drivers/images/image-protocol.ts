@@ -1,7 +1,6 @@
 import type { Reason } from '../../core/errors.ts';
-import type { MadeDisk } from '../../core/made-disks.ts';
 import { siblingModule } from '../../core/sibling-module.ts';
-import type { NewDisk } from '../disk-files.ts';
+import type { LargerDisk, NewDisk, UsedDisk } from '../disk-files.ts';
 import type { FileOwner } from '../hypervisor-host.ts';
 import type { AdmitRequest, ImageNote } from '../image-store.ts';
 import type { ImageQuery } from '../images.ts';
@@ -16,10 +15,10 @@ export type ImageQuestion =
   | { readonly verb: 'find'; readonly query: ImageQuery }
   | { readonly verb: 'findBootFile'; readonly path: string; readonly user?: FileOwner | undefined }
   | { readonly verb: 'makeDisk'; readonly disk: NewDisk }
-  | { readonly verb: 'resizeDisk'; readonly disk: Pick<MadeDisk, 'path' | 'format' | 'bytes'> }
+  | { readonly verb: 'resizeDisk'; readonly disk: LargerDisk }
   | { readonly verb: 'removeDisk'; readonly path: string }
   | { readonly verb: 'listDisks'; readonly folder: string }
-  | { readonly verb: 'isUnusedDisk'; readonly disk: Pick<MadeDisk, 'path' | 'format'> }
+  | { readonly verb: 'isUnusedDisk'; readonly disk: UsedDisk }
   | { readonly verb: 'isLocalFolder'; readonly folder: string }
   | { readonly verb: 'availableBytes'; readonly folder: string }
   | StoreQuestion;

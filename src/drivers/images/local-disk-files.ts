@@ -6,12 +6,23 @@ import { promisify } from 'node:util';
 import { AgentError } from '../../core/errors.ts';
 import { codeOf } from '../../core/file-words.ts';
 import { isLocalFileSystem } from '../../core/local-file-system.ts';
-import type { DiskImage, MadeDisk } from '../../core/made-disks.ts';
+import type { DiskImage } from '../../core/made-disks.ts';
 import { shownSource } from '../../core/resources/image-source.ts';
 import { syncFolder } from '../../core/sync-folder.ts';
 import * as z from '../../core/zod.ts';
-import type { DiskFiles, NewDisk } from '../disk-files.ts';
+import type { DiskFiles, LargerDisk, NewDisk, UsedDisk } from '../disk-files.ts';
+import {
+  backingOf,
+  contentOf,
+  isOpenedBy,
+  payloadOffsetOf,
+  type RunQemuImg,
+  resizeEncrypted,
+  writeEncrypted,
+} from './encrypted-disk.ts';
+import { isEncrypted } from './image-format.ts';
 import { sizeText } from './image-kinds.ts';
+import { hasQcow2Data } from './qcow2-data.ts';
 import { exists, storageError } from './storage-errors.ts';
 
 export interface LocalDiskFilesOptions {
@@ -27,8 +38,17 @@ const infoSchema = z.object({
   'virtual-size': z.number(),
   'backing-filename': z.string().optional(),
   snapshots: z.array(z.unknown()).default([]),
+  encrypted: z.boolean().default(false),
 });
-const mapSchema = z.array(z.object({ data: z.boolean(), present: z.boolean(), depth: z.number() }));
+const mapSchema = z.array(
+  z.object({
+    start: z.number(),
+    length: z.number(),
+    data: z.boolean(),
+    present: z.boolean(),
+    depth: z.number(),
+  }),
+);
 
 /** Makes disks by qemu-img and by the file system. Storage that hangs keeps it for ever. */
 export class LocalDiskFiles implements DiskFiles {
@@ -54,23 +74,22 @@ export class LocalDiskFiles implements DiskFiles {
     }
   }
 
-  async resize(
-    { path: file, format, bytes }: Pick<MadeDisk, 'path' | 'format' | 'bytes'>,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async resize(disk: LargerDisk, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
+    const { path: file, format, bytes, key } = disk;
     const cannot = (reason: 'IMAGE_NOT_FOUND' | 'IMAGE_INVALID' | 'IMAGE_IN_USE', why: string) =>
       new AgentError(reason, `Cannot make the disk ${file} larger: ${why}`);
     if (!(await exists(file))) throw cannot('IMAGE_NOT_FOUND', 'it is not there');
-    const found = await this.#describe({ path: file, format }, signal);
-    if (found === undefined) throw cannot('IMAGE_INVALID', `it is no ${format} image`);
+    const found = await this.#describe(disk, signal);
+    if (found === undefined) throw cannot('IMAGE_INVALID', `it is no ${contentOf(disk)} image`);
     if (found.bytes === bytes) return;
     if (found.bytes > bytes) {
       const why = `it has ${found.bytes} bytes, and ${bytes} are wanted: what is at its end would be lost`;
       throw cannot('IMAGE_INVALID', why);
     }
     try {
-      await this.#run(['resize', '-q', '-f', format, file, String(bytes)], signal);
+      if (key !== undefined) await resizeEncrypted({ ...disk, key }, this.#qemuImg, signal);
+      else await this.#run(['resize', '-q', '-f', format, file, String(bytes)], signal);
     } catch (error) {
       if (/Failed to get .*lock/.test(String((error as { readonly stderr?: unknown }).stderr))) {
         throw cannot('IMAGE_IN_USE', 'somebody has it open');
@@ -102,20 +121,11 @@ export class LocalDiskFiles implements DiskFiles {
     }
   }
 
-  async isUnused(
-    { path: file, format }: Pick<MadeDisk, 'path' | 'format'>,
-    signal: AbortSignal,
-  ): Promise<boolean> {
+  async isUnused(disk: UsedDisk, signal: AbortSignal): Promise<boolean> {
     signal.throwIfAborted();
+    const { path: file, format } = disk;
     try {
-      // Refused for one that somebody has open.
-      const output = await this.#run(['map', '--output=json', '-f', format, file], signal);
-      const extents = mapSchema.parse(JSON.parse(output));
-      // Zeros that were written hide what is in the image behind it. All of a raw file is present.
-      const isWritten = extents.some(
-        ({ data, present, depth }) => depth === 0 && (data || (present && format === 'qcow2')),
-      );
-      if (isWritten) return false;
+      if (await this.#isWritten(disk, signal)) return false;
       // Of snapshots in the file itself, the map of what is on top tells nothing.
       const info = await this.#run(['info', '--output=json', '-f', format, file], signal);
       return infoSchema.parse(JSON.parse(info)).snapshots.length === 0;
@@ -123,6 +133,24 @@ export class LocalDiskFiles implements DiskFiles {
       signal.throwIfAborted();
       return false;
     }
+  }
+
+  async #isWritten(
+    { path: file, format, encryption }: UsedDisk,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    // Without its key there is no map of it.
+    if (format === 'qcow2' && (await isEncrypted(file))) return await hasQcow2Data(file);
+    // Refused for one that somebody has open.
+    const output = await this.#run(['map', '--output=json', '-f', format, file], signal);
+    const extents = mapSchema.parse(JSON.parse(output));
+    // A guest may have put a header of LUKS on its disk too, and then that is what it has written.
+    const from = format === 'raw' && encryption !== undefined ? await payloadOffsetOf(file) : 0;
+    // Zeros that were written hide what is in the image behind it. All of a raw file is present.
+    return extents.some(
+      ({ start, length, data, present, depth }) =>
+        depth === 0 && start + length > from && (data || (present && format === 'qcow2')),
+    );
   }
 
   async isLocal(folder: string, signal: AbortSignal): Promise<boolean> {
@@ -155,13 +183,17 @@ export class LocalDiskFiles implements DiskFiles {
   }
 
   async #write(disk: NewDisk, file: string, signal: AbortSignal): Promise<void> {
-    const { format, bytes, image, owner } = disk;
+    const { format, bytes, image, owner, key } = disk;
     if (image !== undefined) await refuseUnfit(disk, image);
     // Nobody may read it before it is root's alone.
     await using handle = await open(file, 'wx', 0o600);
-    if (format === 'qcow2') {
-      const behind = image === undefined ? [] : ['-F', image.format, '-b', image.path];
-      await this.#run(['create', '-q', '-f', format, ...behind, file, String(bytes)], signal);
+    if (key !== undefined) {
+      await writeEncrypted({ ...disk, key }, file, this.#qemuImg, signal);
+    } else if (format === 'qcow2') {
+      await this.#run(
+        ['create', '-q', '-f', format, ...backingOf(image), file, String(bytes)],
+        signal,
+      );
     } else {
       if (image !== undefined) await this.#copy(image, file, signal);
       await handle.truncate(bytes);
@@ -189,16 +221,25 @@ export class LocalDiskFiles implements DiskFiles {
 
   /** One that is there is not made anew, whatever is on it. */
   async #accept(disk: NewDisk, signal: AbortSignal): Promise<'there'> {
-    const { path: file, format, bytes, image } = disk;
+    const { path: file, format, bytes, image, key } = disk;
     const found = await this.#describe(disk, signal);
     if (found === undefined) {
-      throw refused(file, `there is a file that is no ${format} image; move it away`);
+      throw refused(file, `there is a file that is no ${contentOf(disk)} image; move it away`);
+    }
+    if (found.isEncrypted !== (key !== undefined)) {
+      const [has, wanted] = found.isEncrypted ? ['', 'not '] : ['not ', ''];
+      const text = `there is a disk that is ${has}encrypted, and one that is ${wanted}is wanted; move it away`;
+      throw refused(file, text);
+    }
+    if (key !== undefined && !(await isOpenedBy({ ...disk, key }, this.#qemuImg, signal))) {
+      const text = `there is a disk that is encrypted with another key; let the secret ${disk.encryption?.secret ?? ''} be the one that it was made with, or move the disk away`;
+      throw refused(file, text);
     }
     // What was copied into a raw disk cannot be told any more.
-    const behind = format === 'qcow2' ? image?.path : undefined;
-    if (found.behind !== behind) {
+    const base = format === 'qcow2' ? image?.path : undefined;
+    if (found.behind !== base) {
       const stands = found.behind === undefined ? 'on no image' : `on ${found.behind}`;
-      const wanted = behind === undefined ? 'on none' : `on ${behind}`;
+      const wanted = base === undefined ? 'on none' : `on ${base}`;
       throw refused(
         file,
         `there is a disk that stands ${stands}, and one ${wanted} is wanted; move it away`,
@@ -210,19 +251,32 @@ export class LocalDiskFiles implements DiskFiles {
   }
 
   async #describe(
-    { path: file, format }: Pick<MadeDisk, 'path' | 'format'>,
+    disk: Pick<NewDisk, 'path' | 'format' | 'key'>,
     signal: AbortSignal,
-  ): Promise<{ readonly bytes: number; readonly behind: string | undefined } | undefined> {
+  ): Promise<
+    | {
+        readonly bytes: number;
+        readonly behind: string | undefined;
+        readonly isEncrypted: boolean;
+      }
+    | undefined
+  > {
     try {
       // The format is never guessed. A guest may run with it.
-      const output = await this.#run(['info', '-U', '--output=json', '-f', format, file], signal);
-      const found = infoSchema.parse(JSON.parse(output));
-      return { bytes: found['virtual-size'], behind: found['backing-filename'] };
+      const given = ['info', '-U', '--output=json', '-f', contentOf(disk), disk.path];
+      const found = infoSchema.parse(JSON.parse(await this.#run(given, signal)));
+      return {
+        bytes: found['virtual-size'],
+        behind: found['backing-filename'],
+        isEncrypted: found.encrypted,
+      };
     } catch {
       signal.throwIfAborted();
       return undefined;
     }
   }
+
+  readonly #qemuImg: RunQemuImg = (given, signal, timeout) => this.#run(given, signal, timeout);
 
   async #run(
     given: readonly string[],

@@ -1,6 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
-import type { MadeDisk } from '../../core/made-disks.ts';
-import type { DiskFiles, NewDisk } from '../disk-files.ts';
+import type { DiskFiles, LargerDisk, NewDisk, UsedDisk } from '../disk-files.ts';
 import type { AskOptions, ImageProcesses } from './image-processes.ts';
 import type { ImageQuestion } from './image-protocol.ts';
 
@@ -13,17 +12,15 @@ export class ProcessDiskFiles implements DiskFiles {
   }
 
   make(disk: NewDisk, signal: AbortSignal): Promise<'made' | 'there'> {
-    // Its image is copied whole.
-    const isLong = disk.format === 'raw' && disk.image !== undefined;
+    // Its image is copied whole; a key takes seconds of computing.
+    const isLong = (disk.format === 'raw' && disk.image !== undefined) || disk.key !== undefined;
     return this.#ask(disk.path, { verb: 'makeDisk', disk }, signal, { isLong });
   }
 
-  async resize(
-    { path, format, bytes }: Pick<MadeDisk, 'path' | 'format' | 'bytes'>,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const question = { verb: 'resizeDisk', disk: { path, format, bytes } } as const;
-    await this.#ask(path, question, signal);
+  async resize(disk: LargerDisk, signal: AbortSignal): Promise<void> {
+    const { path, format, bytes, key } = disk;
+    const question = { verb: 'resizeDisk', disk: { path, format, bytes, key } } as const;
+    await this.#ask(path, question, signal, { isLong: key !== undefined });
   }
 
   async remove(path: string, signal: AbortSignal): Promise<void> {
@@ -34,11 +31,9 @@ export class ProcessDiskFiles implements DiskFiles {
     return this.#ask<readonly string[]>(folder, { verb: 'listDisks', folder }, signal);
   }
 
-  async isUnused(
-    { path, format }: Pick<MadeDisk, 'path' | 'format'>,
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    const question: ImageQuestion = { verb: 'isUnusedDisk', disk: { path, format } };
+  async isUnused(disk: UsedDisk, signal: AbortSignal): Promise<boolean> {
+    const { path, format, encryption } = disk;
+    const question: ImageQuestion = { verb: 'isUnusedDisk', disk: { path, format, encryption } };
     const answer = await this.#processes.ask(path, question, signal);
     return 'found' in answer && answer.found === true;
   }

@@ -28,6 +28,7 @@ export const MAX_HEADER_BYTES = 2 * 1024 * 1024;
 export const QCOW_MAGIC = 'QFI\u{fb}';
 const MAGIC = Buffer.from(QCOW_MAGIC, 'latin1').readUInt32BE();
 const SIZE_OFFSET = 24;
+const ENCRYPTION_OFFSET = 32;
 const BACKING_FORMAT = 0xe2_79_2a_ca;
 const DATA_FILE = 0x44_41_54_41;
 const CORRUPT_BIT = 2;
@@ -45,6 +46,11 @@ export function isQcow2(start: Buffer): boolean {
 export function qcow2SizeBytes(start: Buffer): number | undefined {
   if (!isQcow2(start) || start.length < SIZE_OFFSET + 8) return undefined;
   return Number(start.readBigUInt64BE(SIZE_OFFSET));
+}
+
+/** `start` are at least its first 36 bytes. */
+export function qcow2IsEncrypted(start: Buffer): boolean {
+  return start.readUInt32BE(ENCRYPTION_OFFSET) !== 0;
 }
 
 /** Undefined for a header that is cut off or breaks QEMU's limits. `start` is a hostile file's first bytes. */
@@ -68,7 +74,7 @@ export function readQcow2Header(start: Buffer): Qcow2Header | undefined {
     hasDataFile: (features & DATA_FILE_BIT) !== 0 || extensions.has(DATA_FILE),
     dataFile: extensions.get(DATA_FILE)?.toString('utf8'),
     unknownFeatures: upperFeatures !== 0 || (features & ~KNOWN_BITS) !== 0,
-    encrypted: start.readUInt32BE(32) !== 0,
+    encrypted: qcow2IsEncrypted(start),
     corrupt: (features & CORRUPT_BIT) !== 0,
   };
 }

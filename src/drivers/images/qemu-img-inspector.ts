@@ -15,7 +15,7 @@ import type {
 import { AllowedPlaces, type Place, type PlaceSettings } from './allowed-places.ts';
 import { type Chain, readChain } from './backing-chain.ts';
 import { findDeviceUse } from './device-use.ts';
-import { readFormat } from './image-format.ts';
+import { isEncrypted, readFormat } from './image-format.ts';
 import { findDeviceHolders, findHolders } from './image-holders.ts';
 import { listMissing } from './missing-files.ts';
 import { type AccessQuery, findAccessProblem } from './process-access.ts';
@@ -101,8 +101,12 @@ export class QemuImgInspector implements ImageInspector {
       return { kind, problem: { reason: 'DEVICE_IN_USE', text } };
     }
     const chain =
-      format === 'raw' ? { files: [real], problem: undefined } : await this.#readChain(real);
+      format === 'raw' ? { files: [real], problem: undefined } : await this.#readChain(real, query);
     if (chain.problem !== undefined) return { kind, problem: chain.problem };
+    if (query.encryption === 'required' && !(await isEncrypted(real))) {
+      const text = 'it is not encrypted, and was made so; put back what was there';
+      return { kind, problem: invalid(text) };
+    }
     const isWritten = !query.isReadOnly;
     const closed = await this.#accessProblem({ files: chain.files, isWritten, user }, signal);
     if (closed !== undefined) return { kind, problem: closed };
@@ -143,8 +147,9 @@ export class QemuImgInspector implements ImageInspector {
     return user && (await findAccessProblem({ ...files, user }, signal, { qemuConf }));
   }
 
-  #readChain(real: string): Promise<Chain> {
-    return readChain(real, (next) => this.#places.findBackingProblem(next));
+  #readChain(real: string, { encryption }: ImageQuery): Promise<Chain> {
+    const mayBeEncrypted = encryption !== undefined;
+    return readChain(real, (next) => this.#places.findBackingProblem(next), { mayBeEncrypted });
   }
 
   /** A file on hung storage keeps its system call for ever; this only stops waiting for it. */

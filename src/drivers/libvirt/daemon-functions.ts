@@ -5,6 +5,8 @@ import type {
   DomainListPointer,
   DomainPointer,
   InterfaceListPointer,
+  SecretListPointer,
+  SecretPointer,
   StatsListPointer,
   StreamPointer,
   TypedParametersPointer,
@@ -68,6 +70,21 @@ export function declareDaemonFunctions(addressOf: (symbol: string) => bigint) {
     getLibraryVersion: inThread<(connection: ConnectPointer, version: Out<number>) => number>(
       'int virConnectGetLibVersion(void *conn, _Out_ unsigned long *libVer)',
     ),
+    // libvirt-secret.h
+    defineSecret: inThread<
+      (connection: ConnectPointer, xml: string, flags: number) => SecretPointer | null
+    >('void *virSecretDefineXML(void *conn, const char *xml, unsigned int flags)'),
+    setSecretValue: inThread<
+      (secret: SecretPointer, value: Buffer, bytes: number, flags: number) => number
+    >(
+      'int virSecretSetValue(void *secret, void *value, unsigned long value_size, unsigned int flags)',
+    ),
+    undefineSecret: inThread<(secret: SecretPointer) => number>(
+      'int virSecretUndefine(void *secret)',
+    ),
+    listAllSecrets: inThread<
+      (connection: ConnectPointer, secrets: Out<SecretListPointer>, flags: number) => number
+    >('int virConnectListAllSecrets(void *conn, _Out_ void **secrets, unsigned int flags)'),
     // libvirt-domain.h: finding
     lookupByUuid: inThread<(connection: ConnectPointer, uuid: string) => DomainPointer | null>(
       'void *virDomainLookupByUUIDString(void *conn, const char *uuid)',

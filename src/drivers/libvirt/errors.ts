@@ -17,6 +17,7 @@ const CODES = {
   NO_DOMAIN: 42,
   AUTH_FAILED: 45,
   OPERATION_INVALID: 55,
+  NO_SECRET: 66,
   CONFIG_UNSUPPORTED: 67,
   OPERATION_TIMEOUT: 68,
   ARGUMENT_UNSUPPORTED: 74,
@@ -97,6 +98,15 @@ export class LibvirtError extends Error {
 
 export function isMissingDomain(error: unknown): boolean {
   return error instanceof LibvirtError && error.code === CODES.NO_DOMAIN;
+}
+
+export function isMissingSecret(error: unknown): boolean {
+  return error instanceof LibvirtError && error.code === CODES.NO_SECRET;
+}
+
+/** This libvirt has no driver for it. */
+export function isUnsupported(error: unknown): boolean {
+  return error instanceof LibvirtError && error.code === CODES.NO_SUPPORT;
 }
 
 /** The domain is not in a state in which this can be done: not running, already running, no job. */

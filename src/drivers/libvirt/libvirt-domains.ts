@@ -294,6 +294,7 @@ export class LibvirtDomains implements HypervisorDomains {
     await calls.call('undefine', uid, [uid], 'undefine', signal);
     // It may hold secrets.
     await seeds.remove(uid);
+    await calls.call('removeDiskKeys', uid, [uid], 'remove the keys of the disks of', signal);
     // libvirt removes the file that the domain names, which is none after a change to BIOS.
     await variables.remove(uid);
     // Nor one that the domain has lost before.
@@ -319,16 +320,29 @@ export class LibvirtDomains implements HypervisorDomains {
     return await this.#options.seeds.has(uid);
   }
 
+  async putDiskKeys(
+    uid: string,
+    keys: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { calls } = this.#options;
+    await calls.call('putDiskKeys', uid, [uid, keys], 'keep the keys of the disks of', signal);
+  }
+
   async listFiles(signal: AbortSignal): Promise<readonly string[]> {
     signal.throwIfAborted();
-    const { variables, tpmStates, seeds, consoleLogs } = this.#options;
+    const { variables, tpmStates, seeds, consoleLogs, driver, calls } = this.#options;
     const folders = [variables, tpmStates, seeds, consoleLogs];
     const lists = await Promise.all(folders.map((folder) => folder.list()));
-    return [...new Set(lists.flat())];
+    const how = { action: 'list the keys of disks', timeoutMs: calls.callTimeoutMs };
+    const keyOwners = await driver.call('listDiskKeyOwners', [], how, signal);
+    return [...new Set([...lists.flat(), ...keyOwners])];
   }
 
   async removeFiles(uid: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
+    const { calls } = this.#options;
+    await calls.call('removeDiskKeys', uid, [uid], 'remove the keys of the disks of', signal);
     await this.#options.variables.remove(uid);
     await this.#options.tpmStates.remove(uid);
     await this.#options.seeds.remove(uid);

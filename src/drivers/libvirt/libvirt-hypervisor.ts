@@ -179,6 +179,10 @@ export class LibvirtHypervisor implements Hypervisor {
         const action = 'read which disks there are for VMs';
         return diskBusesOf(await driver.call('readDomainCapabilities', [], { action }, signal));
       },
+      keepsDiskKeys(signal) {
+        const action = 'read whether there is a place for keys of disks';
+        return driver.call('keepsDiskKeys', [], { action }, signal);
+      },
       async findFirmwareProblems(firmware, signal) {
         if (firmware.type === 'bios' && firmware.tpm === undefined) return [];
         const action = 'read what firmware there is for VMs';

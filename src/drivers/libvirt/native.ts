@@ -5,6 +5,7 @@ import { declareDaemonFunctions } from './daemon-functions.ts';
 import type {
   ConnectPointer,
   DomainPointer,
+  SecretPointer,
   StatsListPointer,
   StreamPointer,
   TypedParametersPointer,
@@ -89,6 +90,11 @@ export function loadLibvirt(path = 'libvirt.so.0', qemuPath = 'libvirt-qemu.so.0
       ) => number
     >(
       'int virTypedParamsAddULLong(_Inout_ void **params, _Inout_ int *nparams, _Inout_ int *maxparams, const char *name, unsigned long long value)',
+    ),
+    // libvirt-secret.h
+    freeSecret: atOnce<(secret: SecretPointer) => number>('int virSecretFree(void *secret)'),
+    getSecretUsage: atOnce<(secret: SecretPointer) => string | null>(
+      'const char *virSecretGetUsageID(void *secret)',
     ),
     // libvirt-stream.h
     newStream: atOnce<(connection: ConnectPointer, flags: number) => StreamPointer | null>(

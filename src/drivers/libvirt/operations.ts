@@ -3,6 +3,7 @@ import type { Connection } from './connection.ts';
 import * as consoles from './console-operations.ts';
 import * as devices from './device-operations.ts';
 import { isStorageFull } from './disk-errors.ts';
+import * as diskKeys from './disk-keys.ts';
 import * as domains from './domain-operations.ts';
 import * as guests from './guest-operations.ts';
 import * as host from './host-operations.ts';
@@ -39,6 +40,10 @@ export const OPERATIONS = {
   resizeDisk: devices.resizeDisk,
   undefine: domains.undefine,
   setMetadata: domains.setMetadata,
+  keepsDiskKeys: diskKeys.keepsDiskKeys,
+  putDiskKeys: diskKeys.putDiskKeys,
+  removeDiskKeys: diskKeys.removeDiskKeys,
+  listDiskKeyOwners: diskKeys.listDiskKeyOwners,
   findAdoptable: adoptions.findAdoptable,
   adopt: adoptions.adopt,
   openConsole: consoles.openConsole,

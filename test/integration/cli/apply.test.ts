@@ -122,6 +122,16 @@ test('a secret that a manifest names may be given from a file, and one that none
   assert.match(missing.stderr, /SECRET_NOT_FOUND/);
   const made = await served.novactl(`vm apply --secret web=${file} -f -`, manifest);
   assert.deepEqual(made, { code: 0, stdout: 'VM default/web created (Stopped)\n', stderr: '' });
+  const volumes =
+    '      volumes: [{name: data, size: 1Gi, encryption: {secret: key}}, {name: log, size: 1Gi, encryption: {secret: key}}]\n';
+  const encrypted = manifest.replace('name: web', 'name: vault').replace(kernel, kernel + volumes);
+  const two = `--secret web=${file} --secret key=${file}`;
+  const vault = await served.novactl(`vm apply ${two} -f -`, encrypted);
+  assert.deepEqual(vault, {
+    code: 0,
+    stdout: 'VM default/vault created (Stopped)\n',
+    stderr: '',
+  });
   const other = await served.novactl(`vm apply --secret wbe=${file} -f -`, manifest);
   assert.equal(other.code, 4);
   assert.match(other.stderr, /Cannot use --secret wbe: no manifest names it/);

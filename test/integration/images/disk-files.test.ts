@@ -11,15 +11,18 @@ import { LocalDiskFiles } from '../../../src/drivers/images/local-disk-files.ts'
 import { ProcessDiskFiles } from '../../../src/drivers/images/process-disk-files.ts';
 import { testDiskFiles } from '../../contract/disk-files-contract.ts';
 import { HangingMount } from '../../fixtures/hanging-mount.ts';
+import { makeQuickQemuImg, runWithKey } from '../../fixtures/quick-keys.ts';
 import { Folder } from './image-folder.ts';
 
 const never = new AbortController().signal;
 const isRoot = process.getuid?.() === 0;
 
 /** As a guest does: whatever the format, some bytes in the middle of the disk. */
-function writeInto(file: string): void {
+function writeInto(file: string, key?: string): void {
   const format = path.extname(file).slice(1);
-  execFileSync('qemu-io', ['-f', format, '-c', 'write -P 7 1M 64k', file]);
+  const given = ['-c', 'write -P 7 1M 64k'];
+  if (key === undefined) execFileSync('qemu-io', ['-f', format, ...given, file]);
+  else runWithKey('qemu-io', given, { path: file, format, key: key.replaceAll(',', ',,') });
 }
 
 async function makeImage(folder: Folder, bytes: number): Promise<DiskImage> {
@@ -37,18 +40,18 @@ async function makeImage(folder: Folder, bytes: number): Promise<DiskImage> {
 testDiskFiles('disk files of this process', async () => {
   const folder = await Folder.make();
   return {
-    files: new LocalDiskFiles(),
+    files: new LocalDiskFiles({ binary: makeQuickQemuImg(folder.own('')) }),
     folder: folder.own('disks'),
     makeImage: (bytes) => makeImage(folder, bytes),
     removeImage: rm,
-    write: async (file) => Promise.resolve(writeInto(file)),
+    write: async (file, key) => Promise.resolve(writeInto(file, key)),
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };
 });
 
 function processesFor(folder: Folder, timeoutMs = 10_000): ImageProcesses {
   const own = { folders: [folder.own('')], bootFolders: [], blockDevices: [], ownFiles: [] };
-  return new ImageProcesses({ places: own, timeoutMs });
+  return new ImageProcesses({ places: own, timeoutMs, binary: makeQuickQemuImg(folder.own('')) });
 }
 
 testDiskFiles('disk files of other processes', async () => {
@@ -59,7 +62,7 @@ testDiskFiles('disk files of other processes', async () => {
     folder: folder.own('disks'),
     makeImage: (bytes) => makeImage(folder, bytes),
     removeImage: rm,
-    write: async (file) => Promise.resolve(writeInto(file)),
+    write: async (file, key) => Promise.resolve(writeInto(file, key)),
     [Symbol.asyncDispose]: async () => {
       processes[Symbol.dispose]();
       await folder[Symbol.asyncDispose]();

@@ -2,8 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { LocalDiskFiles } from '../../../src/drivers/images/local-disk-files.ts';
 import { testHypervisor } from '../../contract/hypervisor-contract.ts';
-import type { ChangeByHand, VmSize } from '../../contract/hypervisor-fixture.ts';
+import { type ChangeByHand, never, type VmSize } from '../../contract/hypervisor-fixture.ts';
+import { makeQuickQemuImg } from '../../fixtures/quick-keys.ts';
 import { tinyVm } from '../../fixtures/tiny-vm.ts';
 import { agentKernel, bootGuest } from './agent-vm.ts';
 import { LibvirtPair } from './libvirt-pair.ts';
@@ -46,6 +48,14 @@ testHypervisor(
       },
       // It has no system, and never gets beyond its firmware.
       keepDevices: () => ({ [Symbol.dispose]() {} }),
+      async makeEncryptedDisk(key) {
+        const at = path.join(folder.path, `${randomUUID()}.qcow2`);
+        const encryption = { secret: 'disk-key' };
+        const disk = { path: at, format: 'qcow2', bytes: 2 ** 23, encryption } as const;
+        const files = new LocalDiskFiles({ binary: makeQuickQemuImg(folder.path) });
+        await files.make({ ...disk, owner: undefined, key }, never);
+        return disk;
+      },
       async makeByHand() {
         const vm = tinyVm();
         const disk = path.join(folder.path, `${vm.uid}.raw`);

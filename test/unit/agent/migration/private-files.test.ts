@@ -3,10 +3,11 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import type { IncomingVm } from '../../../../src/agent/migration/migration.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
+import type { Logger } from '../../../../src/core/logger.ts';
 import { recordedLog } from '../../../fakes/recorded-log.ts';
 import { tinyVm } from '../../../fixtures/tiny-vm.ts';
 import { until } from '../../../fixtures/until.ts';
-import { never, type TestNode, TwoNodes } from './two-nodes.ts';
+import { never, ROOT, type TestNode, TwoNodes } from './two-nodes.ts';
 
 const USER_DATA = '#cloud-config\npassword: hunter2\n';
 
@@ -235,4 +236,54 @@ test('nothing of a private file gets into the journals or the logs of a migratio
   }
   assert.ok(text().includes(id));
   for (const place of [...journals, text()]) assert.ok(!/hunter2|cloud-config/.test(place));
+});
+
+const KEY = 'open, sesame';
+
+const withKey = (log?: Logger) =>
+  TwoNodes.open(
+    {},
+    {
+      volumes: [{ ...ROOT, encryption: { secret: 'disk-key' } }],
+      diskKeys: { root: KEY },
+      ...(log && { log }),
+    },
+  );
+
+test('the keys of its disks are at the destination before the VM is, and gone where it was', async () => {
+  const { log, text } = recordedLog();
+  using nodes = await withKey(log);
+  const { source, destination, vm } = nodes;
+  const sent = recordSent(destination);
+  await nodes.start();
+  assert.equal((await nodes.ended()).phase, 'completed');
+  await nodes.assertRunsOn(destination);
+  assert.deepEqual(sent.at(-1)?.vm.requiredFeatures, ['private-files', 'disk-keys']);
+  assert.deepEqual(destination.hypervisor.diskKeysOf(vm.uid), { root: KEY });
+  assert.equal(source.hypervisor.diskKeysOf(vm.uid), undefined);
+  assert.ok(!(await hasFiles(source)));
+  const journals = [source, destination].map(({ journal }) => journal.text());
+  for (const place of [...journals, text()]) assert.ok(!place.includes(KEY));
+});
+
+test('keys of a VM that does not come are forgotten at the destination', async () => {
+  using nodes = await withKey();
+  const { source, destination, vm } = nodes;
+  source.hypervisor.manualProgress = true;
+  await nodes.start();
+  await until('its key is there', () => destination.hypervisor.diskKeysOf(vm.uid) !== undefined);
+  await source.agent.migrations.cancel(nodes.id);
+  assert.equal((await nodes.ended()).phase, 'cancelled');
+  await until('it is gone', () => destination.hypervisor.diskKeysOf(vm.uid) === undefined);
+  assert.deepEqual(source.hypervisor.diskKeysOf(vm.uid), { root: KEY });
+});
+
+test('a destination whose hypervisor keeps no keys lets the VM stay', async () => {
+  using nodes = await withKey();
+  const { source, destination } = nodes;
+  destination.hypervisor.fail('putDiskKeys', new AgentError('FEATURE_NOT_SUPPORTED', 'No'));
+  await nodes.start();
+  assert.equal((await nodes.ended()).phase, 'failed');
+  await nodes.assertRunsOn(source);
+  assert.ok(!(await hasFiles(destination)));
 });

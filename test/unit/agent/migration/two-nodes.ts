@@ -20,6 +20,7 @@ import { Ownership } from '../../../../src/agent/vms/ownership.ts';
 import type { OwnershipManager } from '../../../../src/agent/vms/ownership-manager.ts';
 import { OwnershipStore } from '../../../../src/agent/vms/ownership-store.ts';
 import { seedImage } from '../../../../src/core/cloud-init-seed.ts';
+import { DISK_KEYS_FILE, type DiskKeys, writeDiskKeys } from '../../../../src/core/disk-keys.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import { createLogger, type Logger } from '../../../../src/core/logger.ts';
 import type { Machine } from '../../../../src/core/resources/machine.ts';
@@ -361,9 +362,11 @@ export class TwoNodes implements Disposable {
       readonly networks?: Machine['networks'];
       readonly lifecycle?: Machine['lifecycle'];
       readonly cpu?: Machine['cpu'];
+      /** Of its disks, by volume. */
+      readonly diskKeys?: DiskKeys;
     } = {},
   ): Promise<TwoNodes> {
-    const { userData, log, volumes = [ROOT], networks, lifecycle, cpu } = options;
+    const { userData, log, volumes = [ROOT], networks, lifecycle, cpu, diskKeys } = options;
     const digest = createHash('sha256')
       .update(userData ?? '')
       .digest('hex');
@@ -374,7 +377,11 @@ export class TwoNodes implements Disposable {
       ...(lifecycle && { lifecycle }),
       ...(cpu && { cpu }),
     };
-    const privateFiles = userData === undefined ? {} : { 'user-data': digest };
+    const keys = diskKeys && writeDiskKeys(diskKeys);
+    const privateFiles = {
+      ...(userData !== undefined && { 'user-data': digest }),
+      ...(keys && { [DISK_KEYS_FILE]: createHash('sha256').update(keys).digest('hex') }),
+    };
     const nodes = new TwoNodes(tinyVm({ name: 'web', privateFiles, ...changes }, machine));
     for (const node of [nodes.source, nodes.destination]) node.log = log ?? node.log;
     for (const volume of volumes) nodes.#shareVolume(volume, [nodes.source, nodes.destination]);
@@ -391,6 +398,10 @@ export class TwoNodes implements Disposable {
         seedImage(nodes.vm, { userData: content, password: undefined }),
         never,
       );
+    }
+    if (keys !== undefined && diskKeys !== undefined) {
+      await nodes.source.privateFiles.put(nodes.vm.uid, DISK_KEYS_FILE, keys, never);
+      await hypervisor.domains.putDiskKeys(nodes.vm.uid, diskKeys, never);
     }
     await hypervisor.domains.start(nodes.vm.uid, never);
     await nodes.source.agent.inventory.refresh(never);

@@ -76,6 +76,19 @@ test('a VM crosses from peer to peer as it is, its files with it', () => {
   assert.deepEqual(other, rest);
 });
 
+test('a disk crosses with the name of the secret that it is encrypted with', () => {
+  const disk = {
+    path: '/srv/a.qcow2',
+    format: 'qcow2',
+    bytes: MIB,
+    encryption: { secret: 'disk-key' },
+  } as const;
+  const plain = { path: '/srv/b.raw', format: 'raw', bytes: MIB } as const;
+  const madeDisks = { a: disk, b: plain };
+  const definition = { ...incoming.definition, madeDisks };
+  assert.deepEqual(carried({ ...incoming, definition }).definition.madeDisks, madeDisks);
+});
+
 test('what a newer agent has written crosses byte for byte', () => {
   const document = JSON.parse(toDefinitionText(incoming.definition));
   const manifest = `${JSON.stringify({ ...document, spec: { ...document.spec, later: 1 } }, null, 3)}\n`;
@@ -140,7 +153,7 @@ test('private files are few, limited, named once, and what their digest says', (
   assert.deepEqual(withFiles([{ name: 'large', sha256: digest, content: large }]), [
     'incoming.privateFiles[0].content',
   ]);
-  assert.deepEqual(withFiles(['a', 'b', 'c'].map((name) => ({ name, sha256, content }))), [
+  assert.deepEqual(withFiles(['a', 'b', 'c', 'd'].map((name) => ({ name, sha256, content }))), [
     'incoming.privateFiles',
   ]);
   assert.deepEqual(withFiles(['a', 'a'].map((name) => ({ name, sha256, content }))), [

@@ -31,7 +31,15 @@ async function nodeWithOrphan() {
   const diskFiles = new FakeDiskFiles(images);
   const { host } = hypervisor;
   const sources = { foresee: unused, get: unused };
-  const disks = new VmDisks({ files: diskFiles, images, sources, host, folder: '/srv/disks' });
+  const keys = { find: unused };
+  const disks = new VmDisks({
+    files: diskFiles,
+    images,
+    sources,
+    host,
+    keys,
+    folder: '/srv/disks',
+  });
   const parts = { domains, privateFiles, disks, secrets, locks, log };
   const controller = new OrphanedFileController(parts);
   /** Has the controller see to all files that there are. */
@@ -50,6 +58,14 @@ test('files of a VM that is gone are removed, those of one that is here stay', a
   const { vm, sweep, owners } = await nodeWithOrphan();
   await sweep();
   assert.deepEqual(await owners(), [vm.uid]);
+});
+
+test('keys of disks of a VM that is gone are removed, those of one that is here stay', async () => {
+  const { vm, gone, hypervisor, domains, sweep } = await nodeWithOrphan();
+  for (const uid of [vm.uid, gone]) await domains.putDiskKeys(uid, { data: 'sesame' }, never);
+  await sweep();
+  assert.deepEqual(hypervisor.diskKeysOf(vm.uid), { data: 'sesame' });
+  assert.equal(hypervisor.diskKeysOf(gone), undefined);
 });
 
 test('UEFI variables of a VM that is gone are removed, those of one that is here stay', async () => {

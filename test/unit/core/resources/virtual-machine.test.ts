@@ -179,6 +179,30 @@ test('rules between fields are named at the field to change', () => {
       /left out with a source/,
     ],
     [{ volumes: [{ name: 'a', size: '1Gi', readOnly: true }] }, 'volumes[0].readOnly', /empty/],
+    [
+      {
+        volumes: [
+          {
+            name: 'a',
+            format: 'qcow2',
+            source: { file: { path: '/srv/a' } },
+            encryption: { secret: 'key' },
+          },
+        ],
+      },
+      'volumes[0].encryption',
+      /only of a disk that the agent makes/,
+    ],
+    [
+      { volumes: [{ name: 'a', kind: 'cdrom', encryption: { secret: 'key' } }] },
+      'volumes[0].encryption',
+      /leave it out/,
+    ],
+    [
+      { volumes: [{ name: 'a', size: '1Gi', encryption: { secret: '../key' } }] },
+      'volumes[0].encryption.secret',
+      /name of a secret/,
+    ],
     [{ resources: DISK, volumes: [{ name: 'root', size: '1Gi' }] }, 'volumes[0].size', /left out/],
     [
       { resources: DISK, volumes: [{ name: 'root', source: { block: { path: '/dev/a' } } }] },

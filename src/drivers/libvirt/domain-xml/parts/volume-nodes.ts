@@ -10,6 +10,7 @@ import {
   type VolumeBus,
 } from '../../../../core/resources/volume.ts';
 import { element, type XmlNode } from '../xml-node.ts';
+import { encryptionNode, findKeyUuid } from './disk-encryption.ts';
 import { ioLimitsNode } from './io-limits.ts';
 
 /** libvirt keeps aliases from users only with this start. */
@@ -73,7 +74,7 @@ function firstFree(bus: VolumeBus, used: ReadonlySet<string>): string {
   return free;
 }
 
-export function volumeNode(volume: PlacedVolume): XmlNode {
+export function volumeNode(volume: PlacedVolume, vmUid: string): XmlNode {
   const bus = busOf(volume);
   return element(
     'disk',
@@ -83,7 +84,7 @@ export function volumeNode(volume: PlacedVolume): XmlNode {
       ...driverAttributes(volume),
       iothread: iothreadOf(volume),
     }),
-    sourceNode(volume),
+    sourceNode(volume, findKeyUuid(volume, vmUid)),
     element('target', { dev: volume.target, bus }),
     // `shared` is not <shareable/>: that would let two VMs write the image at once.
     isReadOnly(volume) ? element('readonly') : undefined,
@@ -114,11 +115,11 @@ export function iothreadOf({ iothread }: Volume): string | undefined {
 }
 
 /** Undefined for an empty drive. */
-export function sourceNode(volume: Pick<Volume, 'source'>): XmlNode | undefined {
+export function sourceNode(volume: Pick<Volume, 'source'>, keyUuid?: string): XmlNode | undefined {
   const path = pathOf(volume);
   if (path === undefined) return undefined;
   return volume.source?.block === undefined
-    ? element('source', { file: path })
+    ? element('source', { file: path }, encryptionNode(keyUuid))
     : element('source', { dev: path });
 }
 

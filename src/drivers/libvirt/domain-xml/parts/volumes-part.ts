@@ -7,6 +7,7 @@ import type { XmlEditor } from '../xml-editor.ts';
 import { element, type XmlNode } from '../xml-node.ts';
 import type { XmlElement } from '../xml-parser.ts';
 import { attributeOf, childrenOf, findElement, textOf } from '../xml-query.ts';
+import { findKeyUuid, keyUuidIn } from './disk-encryption.ts';
 import { changeIoLimits } from './io-limits.ts';
 import { differingFields, readVolumesOf } from './read-volumes.ts';
 import { isSeed } from './seed-disk.ts';
@@ -110,17 +111,17 @@ export const volumesPart: DomainPart = {
     return WHOLE.test(field) && isPlugged(change) ? 'live' : 'next-start';
   },
 
-  build({ volumes = [] }) {
+  build({ volumes = [] }, { vmUid }) {
     return {
       devices: [
-        ...placeVolumes(volumes).map(volumeNode),
+        ...placeVolumes(volumes).map((volume) => volumeNode(volume, vmUid)),
         volumes.some((volume) => busOf(volume) === 'scsi') ? scsiControllerNode() : undefined,
       ],
     };
   },
 
   /** Adds, changes and removes our own disks, known by their alias. Disks of another maker stay as they are. */
-  change(editor, domain, { volumes = [] }, { before }) {
+  change(editor, domain, { volumes = [] }, { before, vmUid }) {
     const present = diskElements(domain).map((disk) => ({ disk, read: readVolume(disk) }));
     const ours = present.filter(({ read }) => read.isOurs);
     for (const { disk, read } of ours) {
@@ -133,8 +134,8 @@ export const volumesPart: DomainPart = {
     };
     for (const volume of placedIn(domain, volumes)) {
       const old = ours.find(({ read }) => read.name === volume.name);
-      if (old === undefined) add(volumeNode(volume));
-      else changeVolume(editor, old.disk, old.read, volume, before?.volumes);
+      if (old === undefined) add(volumeNode(volume, vmUid));
+      else changeVolume(editor, old.disk, old.read, volume, { vmUid, earlier: before?.volumes });
     }
     const controllers = childrenOf(devices, 'controller');
     const hasScsi = controllers.some((controller) => attributeOf(controller, 'type') === 'scsi');
@@ -201,21 +202,24 @@ function changeVolume(
   disk: XmlElement,
   old: DomainVolume,
   volume: PlacedVolume,
-  earlier: readonly Volume[] = [],
+  {
+    vmUid,
+    earlier = [],
+  }: { readonly vmUid: string; readonly earlier?: readonly Volume[] | undefined },
 ): void {
   const before = earlier.find(({ name }) => name === volume.name);
   const isElsewhere =
     old.target !== volume.target || old.bus !== busOf(volume) || old.device !== volume.kind;
   if (isElsewhere) {
     // Another place on another bus: its address and all that libvirt chose for it no longer fit.
-    editor.replace(disk, volumeNode(volume));
+    editor.replace(disk, volumeNode(volume, vmUid));
     return;
   }
   const differing = old.isAdopted === true ? differingFields(disk, volume) : undefined;
   changeDriver(editor, disk, volume, differing);
   changeIothread(editor, disk, volume, before);
   changeIoLimits(editor, disk, volume.iotune, before?.iotune !== undefined);
-  changeSource(editor, disk, old, volume);
+  changeSource(editor, disk, old, volume, findKeyUuid(volume, vmUid));
   if (old.readOnly !== isReadOnly(volume)) {
     if (isReadOnly(volume)) editor.append(disk, element('readonly'));
     else for (const mark of childrenOf(disk, 'readonly')) editor.remove(mark);
@@ -276,14 +280,17 @@ function changeSource(
   disk: XmlElement,
   old: DomainVolume,
   volume: Pick<Volume, 'source'>,
+  keyUuid?: string,
 ): void {
   const isBlock = volume.source?.block !== undefined;
-  if (old.path === pathOf(volume) && old.isBlock === isBlock) return;
+  const present = findElement(disk, 'source');
+  // Encryption that the volume does not speak of is somebody else's.
+  const hasKey = keyUuid === undefined || keyUuidIn(present) === keyUuid;
+  if (old.path === pathOf(volume) && old.isBlock === isBlock && hasKey) return;
   // Options of the old source, such as a backing chain or encryption, are about another image.
   for (const stale of childrenOf(disk, 'backingStore')) editor.remove(stale);
   editor.setAttribute(disk, 'type', isBlock ? 'block' : 'file');
-  const present = findElement(disk, 'source');
-  const source = sourceNode(volume);
+  const source = sourceNode(volume, keyUuid);
   if (source === undefined) {
     if (present !== undefined) editor.remove(present);
   } else if (present === undefined) editor.append(disk, source);

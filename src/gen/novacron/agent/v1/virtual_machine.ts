@@ -1066,7 +1066,17 @@ export interface Volume {
     | IoLimits
     | undefined;
   /** Which of the machine's `iothreads` reads and writes it, from 1 on. */
-  iothread?: number | undefined;
+  iothread?:
+    | number
+    | undefined;
+  /** Keeps a disk that the agent makes encrypted on its storage. */
+  encryption: VolumeEncryption | undefined;
+}
+
+/** Encryption of a disk on its storage, by LUKS. */
+export interface VolumeEncryption {
+  /** Name of the secret with its key: one of the node, or one that is given with the request. Required. */
+  secret: string;
 }
 
 /** Limits for how much a guest may read and write. A total excludes reading and writing apart, of bytes and of requests each. */
@@ -1570,8 +1580,8 @@ export interface CreateVirtualMachineRequest {
     | bigint
     | undefined;
   /**
-   * Secrets that the manifest names (`cloudInit.passwordSecret`), by that name, in the place of those of the node; at most 16 of at most
-   * 64 KiB. What the VM needs of them is kept in files of the agent; they are told to nobody and stand in no manifest. Refused with
+   * Secrets that the manifest names (`cloudInit.passwordSecret`, `volumes[].encryption.secret`), by that name, in the place of those of
+   * the node; at most 16 of at most 64 KiB. What the VM needs of them is kept in files of the agent; they are told to nobody and stand in no manifest. Refused with
    * INVALID_REQUEST if nothing names one.
    */
   secrets: { [key: string]: Buffer };
@@ -1623,8 +1633,8 @@ export interface ApplyVirtualMachineRequest {
    */
   operationId: string;
   /**
-   * Secrets that the manifest names (`cloudInit.passwordSecret`), by that name, in the place of those of the node; at most 16 of at most
-   * 64 KiB. What the VM needs of them is kept in files of the agent; they are told to nobody and stand in no manifest. Refused with
+   * Secrets that the manifest names (`cloudInit.passwordSecret`, `volumes[].encryption.secret`), by that name, in the place of those of
+   * the node; at most 16 of at most 64 KiB. What the VM needs of them is kept in files of the agent; they are told to nobody and stand in no manifest. Refused with
    * INVALID_REQUEST if nothing names one.
    */
   secrets: { [key: string]: Buffer };
@@ -3916,6 +3926,7 @@ function createBaseVolume(): Volume {
     errorPolicy: 0,
     iotune: undefined,
     iothread: undefined,
+    encryption: undefined,
   };
 }
 
@@ -3977,6 +3988,9 @@ export const Volume: MessageFns<Volume> = {
     }
     if (message.iothread !== undefined) {
       writer.uint32(152).uint32(message.iothread);
+    }
+    if (message.encryption !== undefined) {
+      VolumeEncryption.encode(message.encryption, writer.uint32(162).fork()).join();
     }
     return writer;
   },
@@ -4146,6 +4160,14 @@ export const Volume: MessageFns<Volume> = {
             message.iothread = reader.uint32();
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.encryption = VolumeEncryption.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4186,6 +4208,64 @@ export const Volume: MessageFns<Volume> = {
       ? IoLimits.fromPartial(object.iotune)
       : undefined;
     message.iothread = object.iothread ?? undefined;
+    message.encryption = (object.encryption !== undefined && object.encryption !== null)
+      ? VolumeEncryption.fromPartial(object.encryption)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseVolumeEncryption(): VolumeEncryption {
+  return { secret: "" };
+}
+
+export const VolumeEncryption: MessageFns<VolumeEncryption> = {
+  encode(message: VolumeEncryption, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.secret !== "") {
+      writer.uint32(10).string(message.secret);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VolumeEncryption {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolumeEncryption();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.secret = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<VolumeEncryption>): VolumeEncryption {
+    return VolumeEncryption.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VolumeEncryption>): VolumeEncryption {
+    const message = createBaseVolumeEncryption();
+    message.secret = object.secret ?? "";
     return message;
   },
 };

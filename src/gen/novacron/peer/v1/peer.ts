@@ -195,7 +195,7 @@ export interface IncomingVirtualMachine {
   memoryBytes: bigint;
   /** Virtual CPUs. */
   vcpus: number;
-  /** Files that belong to the VM and must come with it, such as its user data; at most 2. Needs the feature "private-files". */
+  /** Files that belong to the VM and must come with it, such as its user data; at most 3. Needs the feature "private-files". */
   privateFiles: PrivateFile[];
   /** What the source's hypervisor calls it, such as "default_web"; another if somebody has renamed it by hand. Empty from version 1. */
   hypervisorName: string;
@@ -245,12 +245,16 @@ export interface MadeDisk {
   /** Its size as its guest sees it, in bytes. */
   bytes: bigint;
   /** What it was made from; unset for one that was made empty. An agent that does not know it makes nothing of it. */
-  image?: MadeDiskImage | undefined;
+  image?:
+    | MadeDiskImage
+    | undefined;
+  /** Name of the secret with the key that it is encrypted with; unset for one that is not. Needs the feature "disk-keys". */
+  encryptionSecret?: string | undefined;
 }
 
 /** A file that only the agents may read. */
 export interface PrivateFile {
-  /** What it is: "user-data". */
+  /** What it is, such as "user-data"; "disk-keys" needs the feature of that name. */
   name: string;
   /** SHA-256 of the content, in hexadecimal, as the definition names it. */
   sha256: string;
@@ -1103,7 +1107,7 @@ export const MadeDiskImage: MessageFns<MadeDiskImage> = {
 };
 
 function createBaseMadeDisk(): MadeDisk {
-  return { volume: "", path: "", format: "", bytes: 0n, image: undefined };
+  return { volume: "", path: "", format: "", bytes: 0n, image: undefined, encryptionSecret: undefined };
 }
 
 export const MadeDisk: MessageFns<MadeDisk> = {
@@ -1125,6 +1129,9 @@ export const MadeDisk: MessageFns<MadeDisk> = {
     }
     if (message.image !== undefined) {
       MadeDiskImage.encode(message.image, writer.uint32(42).fork()).join();
+    }
+    if (message.encryptionSecret !== undefined) {
+      writer.uint32(50).string(message.encryptionSecret);
     }
     return writer;
   },
@@ -1182,6 +1189,14 @@ export const MadeDisk: MessageFns<MadeDisk> = {
             message.image = MadeDiskImage.decode(reader, reader.uint32());
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.encryptionSecret = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1206,6 +1221,7 @@ export const MadeDisk: MessageFns<MadeDisk> = {
     message.image = (object.image !== undefined && object.image !== null)
       ? MadeDiskImage.fromPartial(object.image)
       : undefined;
+    message.encryptionSecret = object.encryptionSecret ?? undefined;
     return message;
   },
 };

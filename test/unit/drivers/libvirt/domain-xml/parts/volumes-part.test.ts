@@ -232,3 +232,37 @@ void test('more disks than there are guest devices are refused', () => {
     reason: 'INVALID_SPEC',
   });
 });
+
+void test('an encrypted disk names the secret with its key, which is the same wherever the VM is, and no other disk has', () => {
+  const encryption = { secret: 'disk-key' };
+  const document = build(file('a', { encryption }), file('b', { encryption }), file('c'));
+  const source = (name: string) => /<source .*<\/source>/.exec(lines(document, name).join(''))?.[0];
+  const secretOf = (name: string) => /uuid='([^']+)'/.exec(source(name) ?? '')?.[1] ?? '';
+  assert.equal(
+    source('a'),
+    `<source file='/srv/a'><encryption format='luks'><secret type='passphrase' uuid='${secretOf('a')}'/></encryption></source>`,
+  );
+  assert.match(
+    secretOf('a'),
+    /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
+  );
+  assert.notEqual(secretOf('a'), secretOf('b'));
+  assert.equal(source('c'), undefined);
+  const again = change(document, file('a', { encryption }), file('b', { encryption }), file('c'));
+  assert.equal(again.toString(), document.toString());
+});
+
+void test('a secret that somebody has changed is put back, and encryption that no volume speaks of stays', () => {
+  const encryption = { secret: 'disk-key' };
+  const document = build(file('a', { encryption }), file('b'));
+  const theirs = "<encryption format='luks'><secret type='passphrase' uuid='x'/></encryption>";
+  const changed = DomainDocument.parse(
+    document
+      .toString()
+      .replace(/uuid='[0-9a-f]{8}-[0-9a-f]{4}-8[^']*'/, "uuid='theirs'")
+      .replace("<source file='/srv/b'/>", `<source file='/srv/b'>${theirs}</source>`),
+  );
+  const back = change(changed, file('a', { encryption }), file('b'));
+  assert.deepEqual(lines(back, 'a'), lines(document, 'a'));
+  assert.deepEqual(lines(back, 'b'), lines(changed, 'b'));
+});
