@@ -48,8 +48,8 @@ test('a change is said field by field, first as it would be, and waits for the n
   const { stdout: shown } = await served.novactl('vm get web');
   assert.equal(
     shown.slice(shown.lastIndexOf('\n\n') + 2),
-    `FIELD                                 IN FORCE   AFTER THE NEXT START
-spec.template.spec.resources.memory   64Mi       80Mi
+    `FIELD                                 IN FORCE   WANTED   WAITS FOR
+spec.template.spec.resources.memory   64Mi       80Mi     the next start
 `,
   );
   const { stdout: yaml } = await served.novactl('vm get web -o yaml');

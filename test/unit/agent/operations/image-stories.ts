@@ -22,7 +22,7 @@ export const IMAGE_STORIES: readonly Story[] = [
       const machine = { ...spec.template.spec, image: { source: URL } };
       const template = { ...spec.template, spec: machine };
       return {
-        manifest: manifestOf({ ...NEW, spec: { ...spec, template } } as typeof NEW, {}),
+        manifest: manifestOf({ ...NEW, spec: { ...spec, template } }, {}),
         reservationId: undefined,
       };
     },
