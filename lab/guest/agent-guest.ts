@@ -36,6 +36,8 @@ const MODULES = [
   'drivers/virtio/virtio_pci_legacy_dev.ko',
   'drivers/virtio/virtio_pci_modern_dev.ko',
   'drivers/virtio/virtio_pci.ko',
+  'drivers/virtio/virtio_balloon.ko',
+  'drivers/virtio/virtio_mem.ko',
   'drivers/char/virtio_console.ko',
   'drivers/block/virtio_blk.ko',
   'drivers/scsi/scsi_common.ko',

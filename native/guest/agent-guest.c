@@ -291,6 +291,7 @@ int main(int count, char **words)
 		return do_deed(words[1]);
 	static const char *const MODULES[] = { "button",	     "evdev",	   "virtio_ring",	     "virtio",	   "virtio_pci_legacy_dev",
 					       "virtio_pci_modern_dev", "virtio_pci",  "virtio_console",
+					       "virtio_balloon",	     "virtio_mem",
 					       "scsi_common",	     "scsi_mod",   "virtio_scsi",
 					       "cdrom",		     "sr_mod",
 					       "virtio_blk",	     "crc16",	   "crc32c_generic",

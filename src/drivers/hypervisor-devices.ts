@@ -22,6 +22,10 @@ export interface LiveChange {
   readonly field: string;
   /** `asked`: the guest was asked and has not done its part yet. */
   readonly state: 'done' | 'asked' | 'failed';
+  /** What the guest has not done, for people; left out where there is no more to say. */
+  readonly lack?: string;
+  /** How many CPUs the guest says that it uses, fewer than it has been given. */
+  readonly cpusOnline?: number;
   /** Why it has failed. */
   readonly problem?: AgentError;
 }

@@ -72,8 +72,11 @@ export interface HypervisorDomains {
    */
   keepEjected(definition: VmDefinition, volumeName: string, signal: AbortSignal): Promise<boolean>;
 
-  /** When a change of this field, named as the manifest writes it, is in force for a VM that runs. Without its values the worst is told. */
-  effectOf(field: string, change?: FieldValues): ChangeEffect;
+  /**
+   * When a change of this field, named as the manifest writes it, is in force for a VM that runs. Without its values, or what the VM may
+   * have while it runs, the worst is told.
+   */
+  effectOf(field: string, change?: FieldValues, sizes?: LiveSizes): ChangeEffect;
 
   /**
    * Starts a defined VM, and notes with its run when that was. A running one counts as started; one that is still being started
@@ -151,6 +154,17 @@ export type ChangeEffect = 'now' | 'live' | 'next-start';
 export interface FieldValues {
   readonly before: unknown;
   readonly after: unknown;
+}
+
+/** How many CPUs and how much memory a VM that is on has been given, and what it may have without a restart. */
+export interface LiveSizes {
+  readonly vcpus: { readonly given: number; readonly least: number; readonly most: number };
+  /** The guest may have taken less of what is given, or given some back; see `VmStatistics.memoryActualBytes`. */
+  readonly memory: {
+    readonly givenBytes: number;
+    readonly leastBytes: number;
+    readonly mostBytes: number;
+  };
 }
 
 /** What the agent keeps with a VM beside its manifest. */
@@ -305,6 +319,10 @@ export interface HypervisorVm {
   readonly memoryBytes: number;
   /** Size of the huge pages that its memory is made of; undefined if it is not. */
   readonly hugepages: '2Mi' | '1Gi' | undefined;
+  /** Left out of one that is off. */
+  readonly sizes?: LiveSizes | undefined;
+  /** Why some of its memory would be lost in a live migration; left out where none would. */
+  readonly lossyMemory?: 'hugepages' | 'growth' | undefined;
   /** Disks and CD-ROMs as they are now. */
   readonly volumes: readonly HypervisorVolume[];
   /** What these disks are made of now, whatever its definition says. */

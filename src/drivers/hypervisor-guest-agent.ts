@@ -16,6 +16,13 @@ export interface HypervisorGuestAgent {
     signal: AbortSignal,
   ): Promise<GuestFacts>;
 
+  /** What of its CPUs, and with `asksMemory` of its memory, the guest uses. */
+  readOnline(
+    uid: string,
+    options: { readonly asksMemory: boolean },
+    signal: AbortSignal,
+  ): Promise<GuestOnline>;
+
   /** Addresses of the VM's interfaces by each of these sources, or why it has none. Only `agent` asks the guest. */
   listAddresses(
     uid: string,
@@ -76,6 +83,13 @@ export interface GuestFacts {
 }
 
 export type GuestFactGroup = keyof GuestFacts;
+
+/** What a guest says that it uses of what it has been given. */
+export interface GuestOnline {
+  readonly cpus: { readonly seen: number; readonly online: number };
+  /** In whole blocks of the guest's, which are 128 MiB or more; left out if it was not asked for. */
+  readonly memory?: { readonly onlineBytes: number; readonly offlineBytes: number };
+}
 
 /** Empty where the guest does not say. */
 export interface GuestOs {

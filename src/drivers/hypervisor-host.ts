@@ -59,10 +59,10 @@ export interface CpuModelProblem {
 }
 
 /** What of a machine the hypervisor may lack. */
-export type MachineParts = Pick<Machine, 'watchdog' | 'vsock' | 'hyperv'>;
+export type MachineParts = Pick<Machine, 'watchdog' | 'vsock' | 'hyperv' | 'memory'>;
 
 export interface MachineProblem {
-  readonly field: 'watchdog.model' | 'vsock' | 'hyperv';
+  readonly field: 'watchdog.model' | 'vsock' | 'hyperv' | 'memory.max';
   /** For people, after the name of the field. */
   readonly description: string;
 }

@@ -55,8 +55,8 @@ export type MigrationObstacle =
   | { readonly kind: 'block-job'; readonly target: string }
   /** Something of this host is attached; for people. */
   | { readonly kind: 'device'; readonly description: string }
-  /** The hypervisor would lose some of its memory on the way, from how it was started, or as it is in huge pages. */
-  | { readonly kind: 'lossy-memory'; readonly isInHugePages: boolean }
+  /** The hypervisor would lose some of its memory on the way: from how it was started, as it is in huge pages, or as it grows. */
+  | { readonly kind: 'lossy-memory'; readonly cause: 'start' | 'hugepages' | 'growth' }
   /** The VM is being saved, dumped or backed up. */
   | { readonly kind: 'job' };
 

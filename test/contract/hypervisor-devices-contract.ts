@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Machine } from '../../src/core/resources/machine.ts';
+import { memoryBytesOf } from '../../src/core/resources/machine-amounts.ts';
 import type { Volume } from '../../src/core/resources/volume.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
+import type { ChangeEffect, HypervisorVm } from '../../src/drivers/hypervisor-domains.ts';
+import { effectOf } from '../../src/drivers/libvirt/domain-xml/domain-parts.ts';
 import {
   assertAbortable,
   never,
@@ -177,12 +180,90 @@ export function testHypervisorDevices(use: UseFixture): void {
     await source.domains.destroy(vm.uid, never);
   });
 
+  test('a VM is given CPUs while it runs, as many as it may have', async () => {
+    const { source, newDefinition } = use();
+    const vm = changed(newDefinition(), { cpu: { max: 3 } }, 1);
+    await source.domains.define(vm, never);
+    await source.domains.start(vm.uid, never);
+    const before = await source.domains.find(vm.uid, never);
+    assert.deepEqual([before?.sizes?.vcpus.given, before?.sizes?.vcpus.most], [1, 3]);
+    const { memory } = vm.spec.template.spec.resources;
+    const cpus = (cpu: string) => ({ resources: { cpu, memory } });
+    const field = 'spec.template.spec.resources.cpu';
+    await source.domains.define(changed(vm, cpus('2')), never);
+    assert.deepEqual(await source.devices.changeLive(vm.uid, never), [{ field, state: 'done' }]);
+    const found = await source.domains.find(vm.uid, never);
+    assert.equal(found?.sizes?.vcpus.given, 2);
+    assert.deepEqual([found.drift, found.liveDefinition], [[], undefined]);
+    // More than it may have waits for its next start.
+    assert.equal(effect(found, '4', 'cpu'), 'next-start');
+    assert.equal(effect(found, '3', 'cpu'), 'live');
+    await source.domains.define(changed(vm, { ...cpus('4'), cpu: { max: 4 } }, 3), never);
+    assert.deepEqual(await source.devices.changeLive(vm.uid, never), []);
+    await source.domains.destroy(vm.uid, never);
+  });
+
+  test('memory that a guest has not taken, or not given back, is waited for', async () => {
+    const { source, newDefinition, keepDevices } = use();
+    const { cpu, memory } = newDefinition().spec.template.spec.resources;
+    const vm = changed(newDefinition(), { memory: { max: '256Mi' } }, 1);
+    await source.domains.define(vm, never);
+    await source.domains.start(vm.uid, never);
+    using _kept = keepDevices(vm.uid);
+    const field = 'spec.template.spec.resources.memory';
+    for (const [generation, wanted] of [
+      [2, '256Mi'],
+      [3, '32Mi'],
+    ] as const) {
+      const next = changed(vm, { resources: { cpu, memory: wanted } }, generation);
+      await source.domains.define(next, never);
+      const [change, ...others] = await source.devices.changeLive(vm.uid, never);
+      assert.deepEqual([change?.field, change?.state, others], [field, 'asked', []]);
+      assert.notEqual(change?.lack ?? '', '');
+    }
+    const found = await source.domains.find(vm.uid, never);
+    assert.equal(effect(found, '250Mi', 'memory'), 'live');
+    assert.equal(effect(found, '1Gi', 'memory'), 'next-start');
+    await source.domains.define(changed(vm, { resources: { cpu, memory } }, 4), never);
+    assert.deepEqual(await source.devices.changeLive(vm.uid, never), []);
+    await source.domains.destroy(vm.uid, never);
+  });
+
+  test('a guest gives memory back, and gets again what it began with', async () => {
+    const { source, startGuest } = use();
+    const vm = await startGuest();
+    const { cpu, memory: whole } = vm.spec.template.spec.resources;
+    const less = String(memoryBytesOf(vm.spec.template.spec) - 16 * MIB);
+    for (const [generation, memory] of [
+      [2, less],
+      [3, whole],
+    ] as const) {
+      await source.domains.define(changed(vm, { resources: { cpu, memory } }, generation), never);
+      await until(`it has ${memory}`, async () =>
+        (await source.devices.changeLive(vm.uid, never)).every(({ state }) => state === 'done'),
+      );
+      const found = await source.domains.find(vm.uid, never);
+      assert.deepEqual([found?.drift, found?.liveDefinition], [[], undefined]);
+    }
+    await source.domains.destroy(vm.uid, never);
+  });
+
   test('changes of devices can be given up', async () => {
     const { source } = use();
     const vm = await started(use());
     await assertAbortable((signal) => source.devices.changeLive(vm.uid, signal));
     await source.domains.destroy(vm.uid, never);
   });
+}
+
+/** Of a change of a size of a VM. */
+function effect(
+  vm: HypervisorVm | undefined,
+  after: string,
+  resource: 'cpu' | 'memory',
+): ChangeEffect {
+  const field = `spec.template.spec.resources.${resource}`;
+  return effectOf(field, { before: undefined, after }, vm?.sizes);
 }
 
 function unknownUid(): string {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
+import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import type { GuestFactGroup } from '../../src/drivers/hypervisor-guest-agent.ts';
 import {
@@ -37,6 +38,16 @@ export function testHypervisorGuestAgent(use: UseFixture): void {
       assert.notEqual(facts.os?.value?.id, '');
       assert.notEqual(facts.hostname?.value, '');
       assert.equal(facts.timeZone?.value?.offsetSeconds, 0);
+    });
+
+    test('a guest says what it uses of its CPUs and its memory', async () => {
+      const { guestAgent } = use().source;
+      const cpus = vcpusOf(vm.spec.template.spec);
+      const online = await guestAgent.readOnline(vm.uid, { asksMemory: false }, never);
+      assert.deepEqual(online, { cpus: { seen: cpus, online: cpus } });
+      const { memory } = await guestAgent.readOnline(vm.uid, { asksMemory: true }, never);
+      assert.equal(memory?.offlineBytes, 0);
+      assert.ok(memory.onlineBytes >= memoryBytesOf(vm.spec.template.spec));
     });
 
     test('only what is asked for is answered', async () => {

@@ -4,13 +4,14 @@ import {
   runningDifferences,
   withLiveChanges,
 } from '../../src/core/live-spec.ts';
+import type { FieldDifference } from '../../src/core/resources/field-changes.ts';
 import type { Volume } from '../../src/core/resources/volume.ts';
 import type { HypervisorDevices, LiveChange } from '../../src/drivers/hypervisor-devices.ts';
 import { effectOf } from '../../src/drivers/libvirt/domain-xml/domain-parts.ts';
 import type { FakeHypervisorBehaviour } from './fake-hypervisor-behaviour.ts';
 import type { FakeHypervisorCalls } from './fake-hypervisor-calls.ts';
 import type { FakeHypervisorWorld } from './fake-hypervisor-world.ts';
-import { isActive } from './fake-vm.ts';
+import { type FakeVm, isActive, toHypervisorVm } from './fake-vm.ts';
 
 /** Changes VMs in memory while they run. */
 export class FakeHypervisorDevices implements HypervisorDevices {
@@ -41,15 +42,17 @@ export class FakeHypervisorDevices implements HypervisorDevices {
         networks: networks.map(({ name }) => name),
       };
       const changes = runningDifferences(live, persistent, present).filter(
-        (change) => effectOf(change.field, change) === 'live',
+        (change) => effectOf(change.field, change, toHypervisorVm(vm).sizes) === 'live',
       );
       const keeps = this.#behaviour.keepsDevices || vm.state === 'paused';
       const problemOf = ({ after }: (typeof changes)[number]) =>
         after === undefined ? undefined : (this.#behaviour.deviceProblem ?? missingFile(after));
       const done = changes.filter((change) =>
-        change.after === undefined
-          ? !keeps || change.before === 'down'
-          : problemOf(change) === undefined,
+        lackOf(change, vm, keeps) !== undefined
+          ? false
+          : change.after === undefined
+            ? !keeps || change.before === 'down'
+            : problemOf(change) === undefined,
       );
       vm.live = withLiveChanges(presentDefinition(live, persistent, present), persistent, done);
       const open = changes.filter((change) => !done.includes(change) && change.after === undefined);
@@ -60,7 +63,7 @@ export class FakeHypervisorDevices implements HypervisorDevices {
         if (done.includes(change)) return { field, state: 'done' };
         const problem = problemOf(change);
         return problem === undefined
-          ? { field, state: 'asked' }
+          ? { field, state: 'asked', ...lackOf(change, vm, keeps) }
           : { field, state: 'failed', problem };
       });
     });
@@ -80,6 +83,22 @@ export class FakeHypervisorDevices implements HypervisorDevices {
       this.sizes.set(key, bytes);
     });
   }
+}
+
+/** What the guest has not done of a change of a size. */
+function lackOf(
+  { field, after }: FieldDifference,
+  { guest }: FakeVm,
+  keeps: boolean,
+): Pick<LiveChange, 'lack' | 'cpusOnline'> | undefined {
+  if (field.endsWith('.resources.memory') && (keeps || (guest?.offlineMemoryBytes ?? 0) > 0)) {
+    return { lack: 'it has not taken it, or given it back' };
+  }
+  if (!field.endsWith('.resources.cpu') || guest === undefined || guest.offlineCpus === 0) {
+    return undefined;
+  }
+  const cpusOnline = Number(after) - guest.offlineCpus;
+  return { lack: `${String(after)} CPUs, ${cpusOnline} online`, cpusOnline };
 }
 
 function missingFile(device: unknown): AgentError | undefined {

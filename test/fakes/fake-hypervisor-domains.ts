@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { fromStoredJson, toStoredJson } from '../../src/agent/journal/stored-json.ts';
 import { isEjected, machineToStart, withEjections } from '../../src/core/ejected-media.ts';
 import { AgentError } from '../../src/core/errors.ts';
+import { memoryBytesOf } from '../../src/core/resources/machine-amounts.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import { withMedium } from '../../src/core/vm-medium.ts';
 import type {
@@ -192,6 +193,7 @@ export class FakeHypervisorDomains implements HypervisorDomains {
       vm.runningSinceMs = Date.now();
       refuseLocked(this.#world, vm);
       this.#world.makeFiles(vm);
+      vm.bootBytes = memoryBytesOf(vm.live.spec.template.spec);
       this.#world.setState(vm, 'running', 'booted');
       this.#world.tell(uid, 'started');
     });

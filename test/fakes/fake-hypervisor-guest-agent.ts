@@ -1,4 +1,5 @@
 import { AgentError } from '../../src/core/errors.ts';
+import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts.ts';
 import type {
   AddressReport,
   AddressSource,
@@ -6,6 +7,7 @@ import type {
   GuestCommandEnd,
   GuestFactGroup,
   GuestFacts,
+  GuestOnline,
   GuestPassword,
   HypervisorGuestAgent,
 } from '../../src/drivers/hypervisor-guest-agent.ts';
@@ -65,6 +67,22 @@ export class FakeHypervisorGuestAgent implements HypervisorGuestAgent {
       const guest = this.#find(uid);
       const wanted = groups.map((group) => [group, factOf(guest, group)]);
       return Object.fromEntries(wanted) as GuestFacts;
+    });
+  }
+
+  readOnline(
+    uid: string,
+    { asksMemory }: { readonly asksMemory: boolean },
+    signal: AbortSignal,
+  ): Promise<GuestOnline> {
+    return this.#calls.perform('readOnline', uid, signal, () => {
+      const guest = this.#reach(uid);
+      const machine = this.#world.get(uid).live.spec.template.spec;
+      const seen = vcpusOf(machine);
+      const cpus = { seen, online: seen - guest.offlineCpus };
+      if (!asksMemory) return { cpus };
+      const offlineBytes = guest.offlineMemoryBytes;
+      return { cpus, memory: { onlineBytes: memoryBytesOf(machine) - offlineBytes, offlineBytes } };
     });
   }
 
@@ -184,6 +202,8 @@ export function obedientGuest(): FakeGuest {
   return {
     isConnected: true,
     isFrozen: false,
+    offlineCpus: 0,
+    offlineMemoryBytes: 0,
     clockSets: 0,
     passwords: new Map(),
     commands: [],

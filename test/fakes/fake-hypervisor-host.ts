@@ -64,11 +64,11 @@ export class FakeHypervisorHost implements HypervisorHost {
   lackingParts: readonly MachineProblem['field'][] = [];
 
   findMachineProblems(
-    { watchdog, vsock, hyperv }: MachineParts,
+    { watchdog, vsock, hyperv, memory }: MachineParts,
     _accelerator: Accelerator | undefined,
     signal: AbortSignal,
   ): Promise<readonly MachineProblem[]> {
-    const asked = { 'watchdog.model': watchdog, vsock, hyperv };
+    const asked = { 'watchdog.model': watchdog, vsock, hyperv, 'memory.max': memory?.max };
     return this.#calls.perform('findMachineProblems', '', signal, () =>
       this.lackingParts
         .filter((field) => asked[field] !== undefined)

@@ -1,7 +1,12 @@
 import { machineToStart } from '../../src/core/ejected-media.ts';
 import type { FieldDifference } from '../../src/core/resources/field-changes.ts';
 import { macOf } from '../../src/core/resources/mac-address.ts';
-import { memoryBytesOf, vcpusOf } from '../../src/core/resources/machine-amounts.ts';
+import {
+  maxMemoryBytesOf,
+  maxVcpusOf,
+  memoryBytesOf,
+  vcpusOf,
+} from '../../src/core/resources/machine-amounts.ts';
 import { bridgeOf, modelOf } from '../../src/core/resources/network.ts';
 import { formatOf, isReadOnly, pathOf, type Volume } from '../../src/core/resources/volume.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
@@ -11,6 +16,7 @@ import {
   type HypervisorDisk,
   type HypervisorVm,
   hypervisorNameOf,
+  type LiveSizes,
   type VmRunState,
   type VmStateReason,
 } from '../../src/drivers/hypervisor-domains.ts';
@@ -39,6 +45,8 @@ export interface FakeVm {
   asked: readonly FieldDifference[];
   /** Drives that its guest has opened, with what is in them. */
   readonly openDrives: Set<string>;
+  /** What memory its guest has begun with; undefined where it begins with what it has. */
+  bootBytes: number | undefined;
   /** As its run has it. */
   runningSinceMs: number | undefined;
   /** Undefined for one without a channel for it. */
@@ -54,6 +62,9 @@ export interface FakeVm {
 export interface FakeGuest {
   isConnected: boolean;
   isFrozen: boolean;
+  /** What of its CPUs and its memory it does not use. */
+  offlineCpus: number;
+  offlineMemoryBytes: number;
   /** How often its clock was set. */
   clockSets: number;
   readonly passwords: Map<string, string>;
@@ -84,6 +95,7 @@ export function newFakeVm(definition: VmDefinition): FakeVm {
     disks: undefined,
     asked: [],
     openDrives: new Set(),
+    bootBytes: undefined,
     runningSinceMs: undefined,
     guest: undefined,
     state: 'stopped',
@@ -134,6 +146,7 @@ export function toHypervisorVm(vm: FakeVm): HypervisorVm {
     vcpus: vcpusOf(live.spec.template.spec),
     cpu: isActive(vm) ? 'qemu64' : '',
     memoryBytes: memoryBytesOf(live.spec.template.spec),
+    ...(isActive(vm) && { sizes: sizesOf(vm) }),
     hugepages: live.spec.template.spec.memory?.hugepages,
     volumes: placeVolumes(machineToStart(live).volumes ?? []).map((volume) => ({
       name: volume.name,
@@ -146,6 +159,18 @@ export function toHypervisorVm(vm: FakeVm): HypervisorVm {
     interfaces: interfacesOf(vm),
     consoleLogPath: `/var/log/fake/${live.uid}.log`,
     ...(vm.guest && { guestAgent: agentState(vm) }),
+  };
+}
+
+/** Without KVM no CPU is taken away. */
+function sizesOf({ live, bootBytes }: FakeVm): LiveSizes {
+  const machine = live.spec.template.spec;
+  const given = vcpusOf(machine);
+  const givenBytes = memoryBytesOf(machine);
+  const most = Math.max(maxMemoryBytesOf(machine), bootBytes ?? givenBytes);
+  return {
+    vcpus: { given, least: given, most: maxVcpusOf(machine) },
+    memory: { givenBytes, leastBytes: 0, mostBytes: most },
   };
 }
 

@@ -46,6 +46,8 @@ export class GuestHealth {
         this.#note(uid, useless);
         return facts;
       },
+      readOnline: (uid, options, signal) =>
+        this.#noting(uid, guestAgent.readOnline(uid, options, signal)),
       // Where only the host was asked, no guest has answered.
       listAddresses: (uid, sources, signal) => guestAgent.listAddresses(uid, sources, signal),
       freeze: (uid, signal) => this.#noting(uid, guestAgent.freeze(uid, signal)),

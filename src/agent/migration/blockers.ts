@@ -48,19 +48,7 @@ export function blockerOf(
         message: `it has a ${obstacle.description}, which cannot move with it; detach it with "virsh detach-device ${domain}", or shut the VM down`,
       };
     case 'lossy-memory':
-      if (!obstacle.isInHugePages) {
-        return {
-          ...blocked,
-          message:
-            "its CPU is emulated by a QEMU before 9.0, which loses changes of a guest's memory on the way unless an agent has defined the VM before its start; change something of its manifest, such as a label, and restart it",
-        };
-      }
-      return {
-        ...blocked,
-        message:
-          'its memory is in huge pages, of which QEMU before 9.0 loses some on the way where it runs VMs without KVM; shut it down, or give it ordinary pages and restart it',
-        subject: 'spec.template.spec.memory.hugepages',
-      };
+      return { ...blocked, ...LOSSES[obstacle.cause] };
     default:
       return {
         ...blocked,
@@ -69,6 +57,23 @@ export function blockerOf(
       };
   }
 }
+
+const LOSSES = {
+  start: {
+    message:
+      "its CPU is emulated by a QEMU before 9.0, which loses changes of a guest's memory on the way unless an agent has defined the VM before its start; change something of its manifest, such as a label, and restart it",
+  },
+  hugepages: {
+    message:
+      'its memory is in huge pages, of which QEMU before 9.0 loses some on the way where it runs VMs without KVM; shut it down, or give it ordinary pages and restart it',
+    subject: 'spec.template.spec.memory.hugepages',
+  },
+  growth: {
+    message:
+      'its memory may become more while it runs, and of such memory QEMU before 9.0 loses changes on the way where it runs VMs without KVM; shut it down, or take memory.max out and restart it',
+    subject: 'spec.template.spec.memory.max',
+  },
+} as const;
 
 /** The guest would stay frozen there for ever: the deadline is kept here. */
 export function frozenBlocker(definition: VmDefinition, nodeName: string): MigrationBlocker {

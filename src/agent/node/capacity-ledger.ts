@@ -1,5 +1,6 @@
 import { AgentError } from '../../core/errors.ts';
 import type { Machine } from '../../core/resources/machine.ts';
+import { memoryBytesOf, vcpusOf } from '../../core/resources/machine-amounts.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { ForeignVm } from '../vms/foreign-vms.ts';
 import { nameKey } from '../vms/name-key.ts';
@@ -51,6 +52,8 @@ export class CapacityLedger {
   readonly allocatable: Amounts;
   readonly #options: CapacityLedgerOptions;
   readonly #holdings = new Map<string, Holding>();
+  /** What VMs that are on are about to be. */
+  readonly #growths = new Map<string, Machine>();
   /** What machines take that are listed again and again; none of them is ever changed, only replaced. */
   readonly #known = new WeakMap<Machine, Amounts>();
 
@@ -101,6 +104,21 @@ export class CapacityLedger {
     this.#assertEnough(holding);
     this.keep(holding);
     return { [Symbol.dispose]: () => this.release(vmUid) };
+  }
+
+  /**
+   * Sets aside what a VM that is on is about to be given beside what it has, until disposed; from when it is listed with that on it
+   * counts by itself. What it will have only after its next start needs no room yet. Fails with NODE_CAPACITY_EXCEEDED.
+   */
+  setAsideGrowth(vm: Vm, wanted: Machine): Disposable {
+    const { uid: vmUid, namespace, name } = vm.definition;
+    const amounts = amountsOf(withGrowth(runningMachineOf(vm), wanted, vm.sizes));
+    const before = this.#amountsInForce(vm);
+    const isMore = Object.entries(amounts).some(([key, amount]) => amount > (before[key] ?? 0));
+    if (isOff(vm) || !isMore) return { [Symbol.dispose]: () => {} };
+    this.#assertEnough({ vmUid, namespace, name, amounts });
+    this.#growths.set(vmUid, wanted);
+    return { [Symbol.dispose]: () => void this.#growths.delete(vmUid) };
   }
 
   /**
@@ -222,15 +240,38 @@ export class CapacityLedger {
     ]);
   }
 
-  /** What a VM was started with, whatever it shall have at its next start. */
-  #amountsInForce({ definition, liveDefinition, hugepages }: Vm): Amounts {
-    const machine = (liveDefinition ?? definition).spec.template.spec;
+  /** What a VM has, or is about to be given while it runs; whatever else it shall have at its next start. */
+  #amountsInForce(vm: Vm): Amounts {
+    const { definition, hugepages, sizes } = vm;
+    const machine = runningMachineOf(vm);
     // One that was adopted has them beside its manifest.
     if (hugepages !== undefined) return amountsOf({ ...machine, memory: { hugepages } });
-    const amounts = this.#known.get(machine) ?? amountsOf(machine);
-    this.#known.set(machine, amounts);
+    const wanted = this.#growths.get(definition.uid) ?? definition.spec.template.spec;
+    const grown = wanted === machine ? machine : withGrowth(machine, wanted, sizes);
+    const amounts = this.#known.get(grown) ?? amountsOf(grown);
+    this.#known.set(grown, amounts);
     return amounts;
   }
+}
+
+function runningMachineOf({ definition, liveDefinition }: Vm): Machine {
+  return (liveDefinition ?? definition).spec.template.spec;
+}
+
+/** What runs, with what of it is to be more and can be while it runs. */
+function withGrowth(machine: Machine, wanted: Machine, sizes: Vm['sizes']): Machine {
+  if (sizes === undefined) return machine;
+  const [hasBytes, bytes] = [memoryBytesOf(machine), memoryBytesOf(wanted)];
+  const [hasCpus, cpus] = [vcpusOf(machine), vcpusOf(wanted)];
+  const growsMemory = bytes > hasBytes && bytes <= sizes.memory.mostBytes;
+  const growsCpus = cpus > hasCpus && cpus <= sizes.vcpus.most;
+  if (!growsMemory && !growsCpus) return machine;
+  const resources = {
+    ...machine.resources,
+    ...(growsMemory && { memory: wanted.resources.memory }),
+    ...(growsCpus && { cpu: wanted.resources.cpu }),
+  };
+  return { ...machine, resources };
 }
 
 type Identity = Reservation['vm'];

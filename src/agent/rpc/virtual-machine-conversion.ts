@@ -110,9 +110,28 @@ function toStatus(vm: Vm): StatusDocument {
       hostDevice: one.hostDevice ?? '',
     })),
     kept: [...(vm.kept ?? [])],
+    ...given(vm),
     restart: vm.restart && toRestart(vm.restart),
     ...runningSince(vm),
     origin: { ...origin },
+  };
+}
+
+function inMib(bytes: number): string {
+  return formatBytesQuantity(BigInt(Math.floor(bytes / MIB) * MIB));
+}
+
+/** In whole MiB: a block of odd size is a little larger than what was asked for. */
+function given({ sizes, statistics, pendingChanges }: Vm): Pick<StatusDocument, 'given'> {
+  if (sizes === undefined) return {};
+  const online = pendingChanges.find(({ cpusOnline }) => cpusOnline !== undefined);
+  return {
+    given: {
+      cpus: sizes.vcpus.given,
+      ...(online?.cpusOnline !== undefined && { cpusOnline: online.cpusOnline }),
+      memory: inMib(sizes.memory.givenBytes),
+      memoryActual: statistics === undefined ? '' : inMib(statistics.memoryActualBytes),
+    },
   };
 }
 
@@ -208,7 +227,7 @@ function toFieldChange({ field, before, after, effect }: FieldChange): FieldChan
 }
 
 /** A message can carry no keys without a value. */
-function toPendingChange({ field, live, wanted, waitsFor, sinceMs, problem }: PendingChange) {
+function toPendingChange({ field, live, wanted, waitsFor, sinceMs, problem, lack }: PendingChange) {
   const [plainLive, plainWanted] = [live, wanted].map((value): unknown =>
     value === undefined ? undefined : JSON.parse(JSON.stringify(value)),
   );
@@ -220,7 +239,7 @@ function toPendingChange({ field, live, wanted, waitsFor, sinceMs, problem }: Pe
     wanted: plainWanted,
     waitsFor,
     since,
-    message: problem?.message ?? '',
+    message: problem?.message ?? lack ?? '',
   };
 }
 

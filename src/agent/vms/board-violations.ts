@@ -10,8 +10,8 @@ export async function boardViolations(
   accelerator: Accelerator | undefined,
   signal: AbortSignal,
 ): Promise<readonly SpecViolation[]> {
-  const { watchdog, vsock, hyperv } = machine;
-  if (watchdog === undefined && vsock === undefined && hyperv === undefined) return [];
+  const { watchdog, vsock, hyperv, memory } = machine;
+  if ([watchdog, vsock, hyperv, memory?.max].every((part) => part === undefined)) return [];
   const problems = await host.findMachineProblems(machine, accelerator, signal);
   return problems.map(({ field, description }) => ({
     field: `${MACHINE}.${field}`,

@@ -7,6 +7,9 @@ export interface LiveAttempt {
   readonly sinceMs: number;
   /** Why the last attempt has failed; undefined where the guest has not answered yet. */
   readonly problem: AgentError | undefined;
+  /** What the guest has not done, for people. */
+  readonly lack: string | undefined;
+  readonly cpusOnline: number | undefined;
 }
 
 /** What has become of changes that VMs are to take over while they run, as far as that was tried since the agent was started. */
@@ -23,9 +26,9 @@ export class LiveAttempts {
     const before = this.#byVm.get(vmUid);
     const open = changes.filter(({ state }) => state !== 'done');
     const after = new Map(
-      open.map(({ field, problem }) => {
+      open.map(({ field, problem, lack, cpusOnline }) => {
         const sinceMs = before?.get(field)?.sinceMs ?? nowMs;
-        return [field, { sinceMs, problem }];
+        return [field, { sinceMs, problem, lack, cpusOnline }];
       }),
     );
     if (after.size > 0) this.#byVm.set(vmUid, after);

@@ -103,10 +103,12 @@ function notMade(
 
 function notAnswered(vm: Vm, open: readonly PendingChange[], timeoutMs: number): AgentError {
   const { name, uid } = vm.definition;
-  const why =
-    vm.phase === 'paused'
-      ? 'it is paused: let it go on with novactl vm resume'
+  const lacks = open.map(({ lack }) => lack).filter((lack) => lack !== undefined);
+  const likely =
+    lacks.length > 0
+      ? lacks.join('; ')
       : 'it may not be up yet, or still use what is to go (unmount it there)';
+  const why = vm.phase === 'paused' ? 'it is paused: let it go on with novactl vm resume' : likely;
   return new AgentError(
     'GUEST_DID_NOT_ANSWER',
     `VM ${name} is changed, but its guest has not done its part within ${timeoutMs / 1_000} s (${namesOf(open)}): ${why}; until then it stays as it is, the guest is asked again and again, and the next start has it`,

@@ -14,12 +14,13 @@ import type { PendingChange } from './vm.ts';
 
 type Live = Pick<
   HypervisorVm,
-  'uid' | 'liveDefinition' | 'disks' | 'volumes' | 'interfaces' | 'letGo'
+  'uid' | 'liveDefinition' | 'disks' | 'volumes' | 'interfaces' | 'letGo' | 'sizes'
 >;
 
 interface Compared {
   readonly wanted: VmDefinition;
   readonly disks: readonly HypervisorDisk[];
+  readonly sizes: HypervisorVm['sizes'];
   readonly attempts: number;
   readonly changes: readonly PendingChange[];
 }
@@ -45,17 +46,16 @@ export class PendingChanges {
   }
 
   of(wanted: VmDefinition, found: Live): readonly PendingChange[] {
-    const { disks, letGo } = found;
+    const { disks, letGo, sizes } = found;
     const live = found.liveDefinition ?? (letGo === undefined ? undefined : wanted);
     // Of one that cannot be read nothing is known that could be waited for.
     if (live === undefined || isDamaged(live) || isDamaged(wanted)) return [];
     const { version } = this.#attempts;
     const before = this.#compared.get(live);
-    if (before?.wanted === wanted && before.disks === disks && before.attempts === version) {
-      return before.changes;
-    }
+    const isSame = before?.wanted === wanted && before.disks === disks && before.sizes === sizes;
+    if (isSame && before.attempts === version) return before.changes;
     const changes = this.#compare(live, wanted, found);
-    this.#compared.set(live, { wanted, disks, attempts: version, changes });
+    this.#compared.set(live, { wanted, disks, sizes, attempts: version, changes });
     return changes;
   }
 
@@ -73,7 +73,7 @@ export class PendingChanges {
     };
     return runningDifferences(now, next, present).flatMap((change): PendingChange[] => {
       const { field, before, after } = change;
-      const effect = this.#domains.effectOf(field, change);
+      const effect = this.#domains.effectOf(field, change, found.sizes);
       if (effect === 'now') return [];
       const attempt = effect === 'live' ? this.#attempts.find(found.uid, field) : undefined;
       const isAsked = attempt !== undefined && attempt.problem === undefined;
@@ -85,6 +85,8 @@ export class PendingChanges {
           waitsFor: effect === 'next-start' ? 'restart' : isAsked ? 'guest' : 'agent',
           sinceMs: attempt?.sinceMs,
           problem: attempt?.problem,
+          ...(attempt?.lack !== undefined && { lack: attempt.lack }),
+          ...(attempt?.cpusOnline !== undefined && { cpusOnline: attempt.cpusOnline }),
         },
       ];
     });

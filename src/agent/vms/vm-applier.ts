@@ -16,6 +16,7 @@ import {
 } from '../../drivers/hypervisor-domains.ts';
 import type { NodeSecrets } from '../../drivers/node-secrets.ts';
 import type { PrivateFiles } from '../../drivers/private-files.ts';
+import type { CapacityLedger } from '../node/capacity-ledger.ts';
 import { lockVm } from './busy.ts';
 import { bootedNotes, tellsOtherwise, userDataNotes } from './cloud-init-notes.ts';
 import type { DefinitionValidator } from './definition-validator.ts';
@@ -27,6 +28,7 @@ import { keptHardwareNotes } from './kept-hardware-notes.ts';
 import { assertSpecKnown } from './known-spec.ts';
 import { restoreUserData } from './lost-user-data.ts';
 import type { Ownership } from './ownership.ts';
+import { sizeNotes } from './size-notes.ts';
 import { assertRead } from './unread-vms.ts';
 import type { ApplyOptions, ApplyResult, FieldChange, Vm, VmRef } from './vm.ts';
 import type { VmCreator } from './vm-creator.ts';
@@ -50,6 +52,7 @@ export interface VmApplierOptions {
   readonly devices: Pick<HypervisorDevices, 'resizeDisk'>;
   readonly inventory: VmInventory;
   readonly creator: VmCreator;
+  readonly capacity: Pick<CapacityLedger, 'setAsideGrowth'>;
   readonly ownership: Ownership;
   readonly whereabouts: Pick<Whereabouts, 'notFound'>;
   readonly validator: DefinitionValidator;
@@ -64,7 +67,7 @@ const DISK_FIELDS = ['volumes', 'resources.disk', 'image'].map(
 const UNDO_TIMEOUT_MS = 15_000;
 
 /** What a look at the VM itself says. */
-type Found = Pick<HypervisorVm, 'drift' | 'disks' | 'volumes'> &
+type Found = Pick<HypervisorVm, 'drift' | 'disks' | 'volumes' | 'sizes'> &
   Pick<Vm, 'definition'> & { readonly isOn: boolean };
 
 /** Makes VMs be as a manifest says: creates what is not there, changes the definition of what is. */
@@ -91,7 +94,8 @@ export class VmApplier {
     assertRead(current);
     // A listing may know a busy VM as it was.
     const found = await this.#read(current.definition, signal);
-    const now = { ...current, definition: found.definition, drift: found.drift };
+    const { definition, drift, sizes } = found;
+    const now = { ...current, definition, drift, sizes };
     assertChangeable(now, uid, options.generation);
     return this.#change(now, found, manifest, options, signal);
   }
@@ -99,8 +103,8 @@ export class VmApplier {
   async #read(known: VmDefinition, signal: AbortSignal): Promise<Found> {
     const found = await this.#options.domains.find(known.uid, signal);
     if (found?.definition === undefined) throw generationMismatch(known, undefined);
-    const { definition, drift, disks, volumes } = found;
-    return { definition, drift, disks, volumes, isOn: isOn(found) };
+    const { definition, drift, disks, volumes, sizes } = found;
+    return { definition, drift, disks, volumes, sizes, isOn: isOn(found) };
   }
 
   async #change(
@@ -129,6 +133,7 @@ export class VmApplier {
       ...firmwareNotes(current, wanted.spec),
       ...keptHardwareNotes(before, wanted.spec.template.spec),
       ...lostPresetNotes(before, wanted.spec.template.spec, changes),
+      ...sizeNotes(current, wanted.spec.template.spec, changes),
       ...(await disks.notes(planned, definition, signal)),
       ...ejectionNotes(changedDefinition(definition, wanted)),
     ];
@@ -144,6 +149,8 @@ export class VmApplier {
       return { vm: current, warnings, outcome: 'unchanged', changes };
     }
     assertDisksKnown(found, wanted, changes);
+    // Until it is listed as what it is to be.
+    using _growth = this.#options.capacity.setAsideGrowth(current, wanted.spec.template.spec);
     if (options.dryRun) {
       const vm = { ...current, definition: { ...planned, generation: definition.generation } };
       return { vm, warnings, outcome: 'changed', changes };
@@ -226,7 +233,7 @@ export class VmApplier {
     const after = { metadata: { ...before.metadata, labels, annotations }, spec: wanted.spec };
     return fieldChanges(before, after).map((change) => ({
       ...change,
-      effect: isOff(vm) ? 'now' : this.#options.domains.effectOf(change.field, change),
+      effect: isOff(vm) ? 'now' : this.#options.domains.effectOf(change.field, change, vm.sizes),
     }));
   }
 

@@ -45,6 +45,8 @@ export interface ConditionFacts {
   readonly guestAgent?: HypervisorVm['guestAgent'];
   /** What it has of this host and cannot move with it, for people. */
   readonly boundDevices?: readonly string[] | undefined;
+  /** Why some of its memory would be lost on the way. */
+  readonly lossyMemory?: HypervisorVm['lossyMemory'];
   /** See `DeviceIdentities.problemOf`. */
   readonly deviceProblemOf?: ((path: string) => string) | undefined;
 }
@@ -184,10 +186,11 @@ function notRead(type: string, { isRead, state }: ConditionFacts): Aspect {
 }
 
 /** What is done while the VM runs and is not yet. */
-function liveText({ field, waitsFor, sinceMs, problem }: PendingChange): string {
+function liveText({ field, waitsFor, sinceMs, problem, lack }: PendingChange): string {
   if (problem !== undefined) return `${field}: ${problem.message}`;
   if (waitsFor !== 'guest' || sinceMs === undefined) return `${field}: about to be done`;
-  return `${field}: waits for the guest since ${clockText(sinceMs)}`;
+  const why = lack === undefined ? '' : ` (${lack})`;
+  return `${field}: waits for the guest since ${clockText(sinceMs)}${why}`;
 }
 
 function specApplied({ pendingChanges }: ConditionFacts): Aspect {
@@ -211,6 +214,13 @@ function notStartable({ reason, message }: StartProblem): Aspect {
   return ['Startable', 'false', camelCase(reason), message];
 }
 
+const LOST_MEMORY = {
+  growth:
+    'Of memory that may become more (spec.template.spec.memory.max) QEMU before 9.0 loses changes on the way where it runs VMs without KVM; move it while it is off, or take memory.max out and restart it',
+  hugepages:
+    'Of memory in huge pages QEMU before 9.0 loses some on the way where it runs VMs without KVM; move it while it is off, or give it ordinary pages and restart it',
+} as const;
+
 /** What keeps the VM from being moved live to any node at all. */
 function liveMigratable(facts: ConditionFacts): Aspect {
   const { definition, liveDefinition, deviceProblemOf = () => '', boundDevices = [] } = facts;
@@ -233,6 +243,9 @@ function liveMigratable(facts: ConditionFacts): Aspect {
   if (boundDevices.length > 0) {
     const message = `It has what cannot move with it: ${boundDevices.join(', ')}; detach that with "virsh detach-device", or move it while it is off`;
     return ['LiveMigratable', 'false', 'DeviceBound', message];
+  }
+  if (facts.lossyMemory !== undefined) {
+    return ['LiveMigratable', 'false', 'MemoryLost', LOST_MEMORY[facts.lossyMemory]];
   }
   const local = volumesOf(template.spec).filter(
     (volume) => volume.shared !== true && !isReadOnly(volume),

@@ -52,6 +52,8 @@ export interface Vm {
   readonly kept?: readonly string[] | undefined;
   /** Size of the huge pages that its memory is made of; left out if it is not. */
   readonly hugepages?: HypervisorVm['hugepages'];
+  /** What it has been given of what can be changed while it runs; left out while it is off. */
+  readonly sizes?: HypervisorVm['sizes'];
   /** What it has of this host and cannot move with it, for people. */
   readonly boundDevices?: readonly string[] | undefined;
   /** How its disks differ from what it was started with, by somebody else's doing; undefined if they do not. */
@@ -88,6 +90,10 @@ export interface PendingChange {
   readonly sinceMs: number | undefined;
   /** Why the last attempt has failed; undefined if it has not. */
   readonly problem: AgentError | undefined;
+  /** What the guest has not done, for people. */
+  readonly lack?: string | undefined;
+  /** How many CPUs its guest says that it uses, where these are fewer than it has been given. */
+  readonly cpusOnline?: number | undefined;
 }
 
 /** A volume as the hypervisor has it. */

@@ -20,6 +20,7 @@ const COMMANDS: Subcommands = {
   resume: async () => (await import('./vm/resume.ts')).addVmResumeCommand,
   eject: async () => (await import('./vm/eject.ts')).addVmEjectCommand,
   insert: async () => (await import('./vm/insert.ts')).addVmInsertCommand,
+  resize: async () => (await import('./vm/resize.ts')).addVmResizeCommand,
   'attach-disk': async () => (await import('./vm/attach-disk.ts')).addVmAttachDiskCommand,
   'detach-disk': async () => (await import('./vm/detach-disk.ts')).addVmDetachDiskCommand,
   delete: async () => (await import('./vm/delete.ts')).addVmDeleteCommand,

@@ -4,6 +4,26 @@ import { formatTable } from '../output/table.ts';
 import type { Fact } from './description-text.ts';
 import type { VmDocument } from './vm-view.ts';
 
+type Given = NonNullable<VmDocument['status']>['given'];
+
+/** What it may have while it runs. */
+function upTo(max: number | string | undefined): string {
+  return max === undefined ? '' : `, up to ${max} while it runs`;
+}
+
+/** Only where its guest does not use what it has. */
+function cpusGiven(given: Given): string {
+  if (given?.cpusOnline === undefined) return '';
+  return ` (${given.cpus} given, ${given.cpusOnline} online)`;
+}
+
+/** Only where its guest has not what it was given. */
+function memoryGiven(given: Given): string {
+  const { memory = '', memoryActual = '' } = given ?? {};
+  if (memoryActual === '' || memoryActual === memory) return '';
+  return ` (${memory} given, ${memoryActual} in the guest)`;
+}
+
 /** What a VM is made of, in short; nothing of one whose spec nobody could read. */
 export function machineFacts({ spec, status }: VmDocument): readonly Fact[] {
   const machine = spec?.template.spec;
@@ -16,13 +36,13 @@ export function machineFacts({ spec, status }: VmDocument): readonly Fact[] {
       ? ''
       : ` (${topology.sockets} sockets, ${topology.cores} cores, ${topology.threads} threads)`;
   return [
-    ['CPU', `${resources.cpu}${arranged}`],
+    ['CPU', `${resources.cpu}${upTo(cpu?.max)}${arranged}${cpusGiven(status?.given)}`],
     ['CPU model', cpu?.model],
     ['CPUs of its own', cpu?.dedicated === true ? 'yes' : undefined],
     ['CPU features', cpu?.features?.join(', ')],
     [
       'Memory',
-      `${resources.memory}${memory?.hugepages === undefined ? '' : ` in pages of ${memory.hugepages}`}`,
+      `${resources.memory}${upTo(memory?.max)}${memory?.hugepages === undefined ? '' : ` in pages of ${memory.hugepages}`}${memoryGiven(status?.given)}`,
     ],
     ['Guest system', machine.os],
     ['Machine type', status?.machineType ?? machine.machineType],

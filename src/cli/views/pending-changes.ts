@@ -22,7 +22,10 @@ export function pendingTable({ status }: VmDocument): string {
 }
 
 function waitText(waitsFor: string | undefined, since: string | undefined, why: string): string {
-  if (waitsFor === 'guest') return `the guest${since === undefined ? '' : `, since ${since}`}`;
+  if (waitsFor === 'guest') {
+    const from = since === undefined ? '' : `, since ${since}`;
+    return `the guest${from}${why === '' ? '' : `: ${printable(why)}`}`;
+  }
   if (waitsFor !== 'agent') return 'the next start';
   return why === '' ? 'the agent' : printable(why);
 }

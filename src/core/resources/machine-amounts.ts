@@ -13,15 +13,30 @@ const QEMU_BYTES_PER_VCPU = 8 * MIB;
 const QEMU_SHARE = 256;
 
 type WithResources = Pick<Machine, 'resources'>;
+type WithMaxima = WithResources & Pick<Machine, 'cpu' | 'memory'>;
 
 /** Virtual CPUs: the quantity rounded up to whole ones. */
 export function vcpusOf({ resources }: WithResources): number {
   return Math.ceil((parseMilliCpus(resources.cpu) ?? 0) / 1000);
 }
 
+/** Virtual CPUs that it may come to have while it runs. */
+export function maxVcpusOf(machine: WithMaxima): number {
+  return Math.max(machine.cpu?.max ?? 0, vcpusOf(machine));
+}
+
 /** Memory of the guest in bytes: the quantity rounded up to whole MiB, as libvirt gives no less. */
 export function memoryBytesOf({ resources }: WithResources): number {
-  return Math.ceil(Number(parseBytes(resources.memory) ?? 0n) / MIB) * MIB;
+  return wholeMib(resources.memory);
+}
+
+/** The same that it may come to have while it runs. */
+export function maxMemoryBytesOf(machine: WithMaxima): number {
+  return Math.max(wholeMib(machine.memory?.max ?? '0'), memoryBytesOf(machine));
+}
+
+function wholeMib(quantity: string): number {
+  return Math.ceil(Number(parseBytes(quantity) ?? 0n) / MIB) * MIB;
 }
 
 /** Memory of the node that a machine may come to take: that of the guest and what QEMU needs for itself. */

@@ -58,6 +58,10 @@ const cpu = z.strictObject({
       description:
         "`host-passthrough`, `host-model` or a QEMU model such as `EPYC`. If left out, a new VM has the node's default, and one that is there keeps what it has.",
     }),
+  max: count('CPUs that it may have while it runs').optional().meta({
+    description:
+      'How many CPUs it may have while it runs, 1 to 512: up to these `resources.cpu` is changed without a restart. As many as it has if left out.',
+  }),
   topology: z
     .strictObject({
       sockets: count('Sockets'),
@@ -67,7 +71,7 @@ const cpu = z.strictObject({
     .optional()
     .meta({
       description:
-        'How the CPUs are arranged; the product must be their number. One socket with all of them as cores if left out.',
+        'How the CPUs are arranged; the product must be their number, with `max` that of those that it may have. One socket with all of them as cores if left out.',
     }),
   features: z
     .array(z.string().regex(/^[+-][a-z0-9._-]{1,40}$/, 'must be +FEATURE or -FEATURE'))
@@ -204,6 +208,10 @@ export const machine = z.strictObject({
   cpu: cpu.optional().meta({ description: 'Details of its processors.' }),
   memory: z
     .strictObject({
+      max: bytesQuantity.optional().meta({
+        description:
+          'How much memory it may have while it runs, such as `16Gi`, at most `4Pi`, rounded up to whole MiB: up to this `resources.memory` is changed without a restart, where its guest has a driver for virtio-mem. As much as it has if left out; less it may have in any case.',
+      }),
       hugepages: z.enum(['2Mi', '1Gi'], 'must be 2Mi or 1Gi').optional().meta({
         description:
           'Size of the huge pages that it is made of, which the node must have reserved. None if left out, and what somebody else has set stays.',

@@ -59,13 +59,16 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
   }
   const topology = machine.cpu?.topology;
   const vcpus = Math.ceil(milliCpus / 1000);
+  const maxVcpus = machine.cpu?.max ?? vcpus;
   if (topology !== undefined) {
     const product = topology.sockets * topology.cores * topology.threads;
-    if (product !== vcpus) {
-      const message = `must come to the ${vcpus} CPUs of resources.cpu, not ${product}`;
+    if (product !== maxVcpus) {
+      const field = machine.cpu?.max === undefined ? 'resources.cpu' : 'cpu.max';
+      const message = `must come to the ${maxVcpus} CPUs of ${field}, not ${product}`;
       yield { path: ['cpu', 'topology'], message };
     }
   }
+  yield* maximumProblems(machine, vcpus, memoryBytes);
   const features = (machine.cpu?.features ?? []).map((feature) => feature.slice(1));
   for (const [index, name] of features.entries()) {
     if (!features.slice(0, index).includes(name)) continue;
@@ -134,6 +137,38 @@ export function* machineProblems(machine: Machine): Generator<SpecProblem> {
 /** Whether it is of the older board, which has no PCIe. */
 export function isI440fx({ machineType = '' }: Pick<Machine, 'machineType'>): boolean {
   return /^pc(-i440fx|$)/.test(machineType);
+}
+
+/** Of what it may have while it runs. */
+function* maximumProblems(
+  { resources, cpu, memory }: Machine,
+  vcpus: number,
+  memoryBytes: bigint,
+): Generator<SpecProblem> {
+  if (cpu?.max !== undefined && cpu.max < vcpus) {
+    const message = `must be at least the ${vcpus} CPUs of resources.cpu, not ${cpu.max}`;
+    yield { path: ['cpu', 'max'], message };
+  }
+  if (cpu?.max !== undefined && cpu.dedicated === true) {
+    const message =
+      'must be left out with dedicated: which CPUs of the node it has for itself is decided at each start';
+    yield { path: ['cpu', 'max'], message };
+  }
+  if (memory?.max === undefined) return;
+  const maxBytes = parseBytes(memory.max);
+  // What is no quantity is refused as such.
+  if (maxBytes === undefined) return;
+  if (maxBytes > MAX_MEMORY_BYTES) {
+    yield { path: ['memory', 'max'], message: `must be at most 4Pi, not ${memory.max}` };
+  } else if (maxBytes < memoryBytes) {
+    const message = `must be at least the ${resources.memory} of resources.memory, not ${memory.max}`;
+    yield { path: ['memory', 'max'], message };
+  }
+  if (memory.hugepages !== undefined) {
+    const message =
+      'must be left out with hugepages, of which it has all that it has from its start';
+    yield { path: ['memory', 'max'], message };
+  }
 }
 
 function* numberProblems(machine: Machine): Generator<SpecProblem> {

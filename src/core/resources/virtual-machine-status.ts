@@ -184,6 +184,27 @@ export const virtualMachineStatus = z.strictObject({
     description:
       'What of a VM that was [adopted](../adopt.md) no manifest can say: it stays as it is. Each in a few words.',
   }),
+  given: z
+    .strictObject({
+      cpus: z.int().meta({ description: 'CPUs that it has been given.' }),
+      cpusOnline: z.int().optional().meta({
+        description:
+          'How many of them its guest says that it uses; not there where it uses all, or has not been asked.',
+      }),
+      memory: z
+        .string()
+        .optional()
+        .meta({ description: 'Memory that it has been given, such as `4Gi`.' }),
+      memoryActual: z.string().optional().meta({
+        description:
+          'What its guest has of that now: less where its balloon has taken some, or it has not taken all yet. Not there if unknown.',
+      }),
+    })
+    .optional()
+    .meta({
+      description:
+        'What it has been given that can be changed while it runs; not there while it is off.',
+    }),
   runningSince: z.string().optional().meta({
     leaf: 'timestamp',
     description:

@@ -157,6 +157,12 @@ export function declareDaemonFunctions(addressOf: (symbol: string) => bigint) {
     getDiskInfo: inThread<
       (domain: DomainPointer, disk: string, info: Buffer, flags: number) => number
     >('int virDomainGetBlockInfo(void *domain, const char *disk, void *info, unsigned int flags)'),
+    setVcpus: inThread<(domain: DomainPointer, count: number, flags: number) => number>(
+      'int virDomainSetVcpusFlags(void *domain, unsigned int nvcpus, unsigned int flags)',
+    ),
+    setMemory: inThread<(domain: DomainPointer, kib: number, flags: number) => number>(
+      'int virDomainSetMemoryFlags(void *domain, unsigned long memory, unsigned int flags)',
+    ),
     wake: inThread<(domain: DomainPointer, flags: number) => number>(
       'int virDomainPMWakeup(void *domain, unsigned int flags)',
     ),
@@ -231,6 +237,16 @@ export function declareDaemonFunctions(addressOf: (symbol: string) => bigint) {
       ) => number
     >(
       'int virDomainGetGuestInfo(void *domain, unsigned int types, _Out_ void **params, _Out_ int *nparams, unsigned int flags)',
+    ),
+    getGuestVcpus: inThread<
+      (
+        domain: DomainPointer,
+        parameters: Out<TypedParametersPointer>,
+        count: Out<number>,
+        flags: number,
+      ) => number
+    >(
+      'int virDomainGetGuestVcpus(void *domain, _Out_ void **params, _Out_ unsigned int *nparams, unsigned int flags)',
     ),
     /** How many interfaces there are. */
     getInterfaceAddresses: inThread<

@@ -3,6 +3,7 @@ import type { HypervisorVm } from '../hypervisor-domains.ts';
 import type { DomainXml } from './domain-operations.ts';
 import { DomainDocument } from './domain-xml/domain-document.ts';
 import { METADATA_NAMESPACE } from './domain-xml/metadata-namespace.ts';
+import { readLiveSizes } from './live/live-sizes.ts';
 
 /** What a domain's XML says of it. */
 export type DomainDescription = Pick<
@@ -22,6 +23,8 @@ export type DomainDescription = Pick<
   | 'cpu'
   | 'memoryBytes'
   | 'hugepages'
+  | 'lossyMemory'
+  | 'sizes'
   | 'volumes'
   | 'disks'
   | 'interfaces'
@@ -42,7 +45,7 @@ export function describeDomain(xml: DomainXml): DomainDescription {
     );
   }
   const { kept, keptDisks } = next;
-  const { boundDevices } = live;
+  const { boundDevices, lossyMemory } = live;
   const { letGo = [] } = live.present;
   return {
     isRead: true,
@@ -60,6 +63,9 @@ export function describeDomain(xml: DomainXml): DomainDescription {
     cpu: live.liveCpu ?? '',
     memoryBytes,
     hugepages: live.hugepages,
+    ...(live.isLive && { sizes: readLiveSizes(live.text.root) }),
+    // Whether QEMU is one that loses any is asked where it is known.
+    ...(live.isLive && lossyMemory !== 'start' && lossyMemory && { lossyMemory }),
     volumes: live.volumes.map(({ name, target, path, format, isOpen }) => ({
       name,
       target,

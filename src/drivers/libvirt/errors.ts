@@ -144,6 +144,11 @@ export function lackingFeatures(error: unknown): readonly string[] {
   return list?.split(', ') ?? [];
 }
 
+/** A guest has not given back in time what was to be taken from it; libvirt has the same number for a domain that it cannot lock. */
+export function isUnplugTimeout(error: unknown): boolean {
+  return isLockedOut(error) && /unplug request timed out/.test((error as Error).message);
+}
+
 /** Somebody else's job on the domain has not ended in the time for which libvirt waits. */
 export function isLockedOut(error: unknown): boolean {
   return error instanceof LibvirtError && error.code === CODES.OPERATION_TIMEOUT;

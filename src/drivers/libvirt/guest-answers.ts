@@ -1,12 +1,15 @@
 import { AgentError } from '../../core/errors.ts';
 import { isRecord } from '../../core/is-record.ts';
-import type { GuestCommandEnd } from '../hypervisor-guest-agent.ts';
+import type { GuestCommandEnd, GuestOnline } from '../hypervisor-guest-agent.ts';
 
 /* What answers of the QEMU guest agent mean that libvirt hands on as they are: qga/qapi-schema.json of QEMU. */
 
 const MAX_PID = 2 ** 53 - 1;
 const MAX_EXIT_CODE = 0xffff_ffff;
 const MAX_SIGNAL = 255;
+/** Linux has blocks of 2 GiB at most, and 4 PiB of memory that no machine has more of are 2^21 of them. */
+const MAX_BLOCK_BYTES = 2 ** 31;
+const MAX_BLOCKS = 2 ** 21;
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
 /** Whether file systems are frozen. */
@@ -41,6 +44,18 @@ export function parseCommandEnd(answer: string): GuestCommandEnd | undefined {
     isStdoutCut: result['out-truncated'] === true,
     isStderrCut: result['err-truncated'] === true,
   };
+}
+
+/** How much memory it says that it has online and offline, in bytes. */
+export function parseGuestMemory(info: string, blocks: string): NonNullable<GuestOnline['memory']> {
+  const block = returned(info);
+  const bytes = isRecord(block) ? wholeNumber(block['size'], MAX_BLOCK_BYTES) : undefined;
+  const list = returned(blocks);
+  if (bytes === undefined || bytes === 0 || !Array.isArray(list) || list.length > MAX_BLOCKS) {
+    throw nonsense('how much memory it has');
+  }
+  const online = list.filter((one) => isRecord(one) && one['online'] === true).length;
+  return { onlineBytes: online * bytes, offlineBytes: (list.length - online) * bytes };
 }
 
 function returned(answer: string): unknown {

@@ -1,7 +1,10 @@
+import { parseCpuList } from '../../core/cpu-list.ts';
+import { AgentError } from '../../core/errors.ts';
 import type {
   GuestFact,
   GuestFacts,
   GuestFileSystem,
+  GuestOnline,
   GuestOs,
   GuestTimeZone,
   GuestUser,
@@ -27,6 +30,18 @@ export const READ_FACT = {
     parameters: TextParameters,
   ) => NonNullable<GuestFacts[Group]>;
 };
+
+/** How many CPUs it says that it sees and uses. Fails with GUEST_ANSWER_INVALID. */
+export function readGuestCpus(parameters: TextParameters): GuestOnline['cpus'] {
+  const [seen, online] = ['vcpus', 'online'].map((name) => {
+    const list = parameters.get(name);
+    return typeof list === 'string' ? parseCpuList(list)?.length : undefined;
+  });
+  if (seen !== undefined && online !== undefined && online > 0 && online <= seen) {
+    return { seen, online };
+  }
+  throw new AgentError('GUEST_ANSWER_INVALID', 'the guest agent does not say which CPUs it has');
+}
 
 function readOs(parameters: TextParameters): GuestOs | undefined {
   const text = (name: string): string => textOf(parameters, `os.${name}`) ?? '';

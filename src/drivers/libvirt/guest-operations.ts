@@ -6,13 +6,14 @@ import type {
   GuestFactGroup,
   GuestFacts,
   GuestInterface,
+  GuestOnline,
   GuestPassword,
 } from '../hypervisor-guest-agent.ts';
 import type { Out } from './c-call.ts';
 import type { Connection, Domain } from './connection.ts';
 import { describeFailure, isInvalidNow, LibvirtError, type OperationFailure } from './errors.ts';
-import { parseCommandEnd, parseFreezeStatus, parsePid } from './guest-answers.ts';
-import { READ_FACT } from './guest-facts.ts';
+import { parseCommandEnd, parseFreezeStatus, parseGuestMemory, parsePid } from './guest-answers.ts';
+import { READ_FACT, readGuestCpus } from './guest-facts.ts';
 import { takeInterfaces } from './guest-interfaces.ts';
 import { AGENT_UNRESPONSIVE, isSilence } from './guest-refusals.ts';
 import {
@@ -107,6 +108,30 @@ export async function readGuestAddresses(
     }
     return findings;
   });
+}
+
+/** CPUs by libvirt's own question, memory by one that libvirt has none for. */
+export async function readGuestOnline(
+  connection: Connection,
+  uid: string,
+  asksMemory: boolean,
+): Promise<GuestOnline> {
+  const { libvirt } = connection;
+  const parameters = await withGuest(connection, uid, ANSWER_S, async ({ pointer }) => {
+    const list: Out<TypedParametersPointer> = [null];
+    const count: Out<number> = [null];
+    await connection.check(libvirt.getGuestVcpus(pointer, list, count, 0));
+    try {
+      return readAllParameters(list[0], count[0] ?? 0);
+    } finally {
+      libvirt.freeParameters(list[0], count[0] ?? 0);
+    }
+  });
+  const cpus = readGuestCpus(parameters);
+  if (!asksMemory) return { cpus };
+  const info = await ask(connection, uid, { execute: 'guest-get-memory-block-info' });
+  const blocks = await ask(connection, uid, { execute: 'guest-get-memory-blocks' });
+  return { cpus, memory: parseGuestMemory(info, blocks) };
 }
 
 export async function freezeGuest(connection: Connection, uid: string): Promise<number> {

@@ -16,6 +16,7 @@ export const ADDRESSES_BY_HOST = 'readHostAddresses';
 const OPERATIONS: ReadonlySet<string> = new Set([
   'readGuestFacts',
   'readGuestAddresses',
+  'readGuestOnline',
   'freezeGuest',
   'thawGuest',
   'isGuestFrozen',

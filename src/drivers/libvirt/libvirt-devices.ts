@@ -10,16 +10,28 @@ import {
 import type { FieldDifference } from '../../core/resources/field-changes.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { HypervisorDevices, LiveChange } from '../hypervisor-devices.ts';
+import type { HypervisorGuestAgent } from '../hypervisor-guest-agent.ts';
 import type { DefinitionCache } from './definition-cache.ts';
 import { DomainDocument } from './domain-xml/domain-document.ts';
 import { effectOf } from './domain-xml/domain-parts.ts';
 import { METADATA_NAMESPACE, METADATA_PREFIX } from './domain-xml/metadata-namespace.ts';
 import type { DriverCalls } from './driver-calls.ts';
 import { planInterface } from './live/live-interfaces.ts';
+import {
+  type GuestLack,
+  planCpus,
+  planMemory,
+  questionOf,
+  readLiveSizes,
+  whatGuestLacks,
+  whatIsOffline,
+} from './live/live-sizes.ts';
 import type { LiveCall, LivePair, LivePlanner } from './live/live-step.ts';
 import { planVolume } from './live/live-volumes.ts';
 
-const PLANNERS: readonly LivePlanner[] = [planVolume, planInterface];
+const PLANNERS: readonly LivePlanner[] = [planVolume, planInterface, planCpus, planMemory];
+/** libvirt waits 5 s for a guest that is to give CPUs back. */
+const UNPLUG_TIMEOUT_MS = 20_000;
 
 /** A VM that runs, and what its next start takes. */
 interface Run {
@@ -35,10 +47,16 @@ interface Run {
 export class LibvirtDevices implements HypervisorDevices {
   readonly #calls: DriverCalls;
   readonly #cache: DefinitionCache;
+  readonly #guestAgent: Pick<HypervisorGuestAgent, 'readOnline'>;
 
-  constructor(calls: DriverCalls, cache: DefinitionCache) {
+  constructor(
+    calls: DriverCalls,
+    cache: DefinitionCache,
+    guestAgent: Pick<HypervisorGuestAgent, 'readOnline'>,
+  ) {
     this.#calls = calls;
     this.#cache = cache;
+    this.#guestAgent = guestAgent;
   }
 
   async changeLive(uid: string, signal: AbortSignal): Promise<readonly LiveChange[]> {
@@ -59,16 +77,40 @@ export class LibvirtDevices implements HypervisorDevices {
     }
     const after = await this.#read(uid, signal);
     if (after === undefined) return [];
-    const isDone = (change: FieldDifference) => planOf(change, after.pair).length === 0;
+    const lacks = new Map<string, GuestLack | undefined>();
+    for (const change of changes) {
+      const isMade = planOf(change, after.pair).length === 0;
+      const lack = isMade
+        ? await this.#whatIsOffline(uid, change, after, signal)
+        : whatGuestLacks(change, after.pair);
+      if (!isMade || lack !== undefined) lacks.set(change.field, lack);
+    }
+    const isDone = ({ field }: FieldDifference) => !lacks.has(field);
     await this.#note(uid, after, changes.filter(isDone), signal);
-    return changes.map((change) => {
-      const { field } = change;
+    return changes.map(({ field }) => {
       const problem = problems.get(field);
-      if (isDone(change)) return { field, state: 'done' };
-      return problem === undefined
-        ? { field, state: 'asked' }
-        : { field, state: 'failed', problem };
+      if (!lacks.has(field)) return { field, state: 'done' };
+      if (problem !== undefined) return { field, state: 'failed', problem };
+      return { field, state: 'asked', ...lacks.get(field) };
     });
+  }
+
+  /** What a guest does not use that was given more; undefined where it uses all, or nobody can say. */
+  async #whatIsOffline(
+    uid: string,
+    change: FieldDifference,
+    { live, pair }: Run,
+    signal: AbortSignal,
+  ): Promise<GuestLack | undefined> {
+    const question = questionOf(change, pair);
+    if (question === undefined || live.guestAgent !== 'connected') return undefined;
+    try {
+      return whatIsOffline(await this.#guestAgent.readOnline(uid, question, signal), pair);
+    } catch (error) {
+      // A guest agent that is of no use keeps nothing from being done.
+      if (error instanceof AgentError && error.reason.startsWith('GUEST_')) return undefined;
+      throw error;
+    }
   }
 
   async resizeDisk(
@@ -114,6 +156,15 @@ export class LibvirtDevices implements HypervisorDevices {
         return calls.call('attachDevice', uid, [uid, ...call.values], 'plug a device into', signal);
       case 'detachDevice':
         return calls.call('detachDevice', uid, [uid, ...call.values], 'unplug a device of', signal);
+      case 'setVcpus': {
+        const how = { verb: 'change how many CPUs are given to', timeoutMs: UNPLUG_TIMEOUT_MS };
+        await calls.callGuest('setVcpus', uid, [uid, ...call.values], how, signal);
+        return;
+      }
+      case 'setBalloon': {
+        const verb = 'change how much memory is given to';
+        return calls.call('setBalloon', uid, [uid, ...call.values], verb, signal);
+      }
       default:
         return calls.call('updateDevice', uid, [uid, ...call.values], 'change a device of', signal);
     }
@@ -169,8 +220,9 @@ export class LibvirtDevices implements HypervisorDevices {
 }
 
 function liveChangesOf({ live, running, wanted }: Run): readonly FieldDifference[] {
+  const sizes = readLiveSizes(live.text.root);
   return runningDifferences(running, wanted, live.present).filter(
-    (change) => effectOf(change.field, change) === 'live',
+    (change) => effectOf(change.field, change, sizes) === 'live',
   );
 }
 

@@ -71,8 +71,8 @@ export class LibvirtDomains implements HypervisorDomains {
     this.#reader.forget();
   }
 
-  list(signal: AbortSignal): Promise<readonly HypervisorVm[]> {
-    return this.#reader.list(signal);
+  async list(signal: AbortSignal): Promise<readonly HypervisorVm[]> {
+    return await this.#judgeLosses(await this.#reader.list(signal), signal);
   }
 
   get told(): number {
@@ -83,8 +83,26 @@ export class LibvirtDomains implements HypervisorDomains {
     this.#options.cache.expire(uid);
   }
 
-  find(uid: string, signal: AbortSignal): Promise<HypervisorVm | undefined> {
-    return this.#reader.find(uid, signal);
+  async find(uid: string, signal: AbortSignal): Promise<HypervisorVm | undefined> {
+    const found = await this.#reader.find(uid, signal);
+    return found && (await this.#judgeLosses([found], signal))[0];
+  }
+
+  /** Only an old QEMU loses any memory. */
+  async #judgeLosses(
+    vms: readonly HypervisorVm[],
+    signal: AbortSignal,
+  ): Promise<readonly HypervisorVm[]> {
+    const [first] = vms.filter(({ lossyMemory }) => lossyMemory !== undefined);
+    if (first === undefined) return vms;
+    if (losesDirtyPagesUnderTcg(await this.#readQemuVersion(first.uid, signal))) return vms;
+    return vms.map(({ lossyMemory: _lossyMemory, ...vm }) => vm);
+  }
+
+  async #readQemuVersion(uid: string, signal: AbortSignal): Promise<number> {
+    const { calls } = this.#options;
+    this.#qemuVersion ??= await calls.call('readHypervisorVersion', uid, [], 'read', signal);
+    return this.#qemuVersion;
   }
 
   async define(definition: VmDefinition, signal: AbortSignal): Promise<void> {
@@ -350,15 +368,14 @@ export class LibvirtDomains implements HypervisorDomains {
   }
 
   async #xmlOptions(uid: string, signal: AbortSignal): Promise<DomainXmlOptions> {
-    const { calls, variables, seeds, consoleLogs } = this.#options;
+    const { variables, seeds, consoleLogs } = this.#options;
     const { cpus: _, ...nodeDefaults } = this.#options.nodeDefaults();
-    this.#qemuVersion ??= await calls.call('readHypervisorVersion', uid, [], 'define', signal);
     return {
       ...nodeDefaults,
       consoleLogPath: consoleLogs.pathOf(uid),
       nvramPath: variables.pathOf(uid),
       seedPath: seeds.pathOf(uid),
-      oddRamSize: losesDirtyPagesUnderTcg(this.#qemuVersion),
+      oddRamSize: losesDirtyPagesUnderTcg(await this.#readQemuVersion(uid, signal)),
     };
   }
 }

@@ -5,6 +5,7 @@ import type {
   GuestCommandEnd,
   GuestFactGroup,
   GuestFacts,
+  GuestOnline,
   GuestPassword,
   GuestProblem,
   HypervisorGuestAgent,
@@ -21,6 +22,7 @@ type GuestOperation = Extract<OperationName, `${string}Guest${string}`>;
 /** For what is no guest's fault: opening a connection, a slow host. */
 const MARGIN_S = 10;
 const MS_PER_S = 1_000;
+const QUESTIONS_WITH_MEMORY = 3;
 /** What has been begun is waited for, whoever has given up: the next question would only wait for it in libvirt. */
 const NEVER = new AbortController().signal;
 
@@ -46,6 +48,16 @@ export class LibvirtGuestAgent implements HypervisorGuestAgent {
       return [group, failure === undefined ? finding : { value: undefined, problem: failure }];
     });
     return Object.fromEntries(facts) as GuestFacts;
+  }
+
+  readOnline(
+    uid: string,
+    { asksMemory }: { readonly asksMemory: boolean },
+    signal: AbortSignal,
+  ): Promise<GuestOnline> {
+    const verb = 'find out what is online in the guest of';
+    const answerS = ANSWER_S * (asksMemory ? QUESTIONS_WITH_MEMORY : 1);
+    return this.#ask('readGuestOnline', uid, [uid, asksMemory], verb, answerS, signal);
   }
 
   async listAddresses(

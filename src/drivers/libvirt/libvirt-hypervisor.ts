@@ -147,9 +147,9 @@ export class LibvirtHypervisor implements Hypervisor {
       options.descriptions && new DescriptionKeeper(cache, options.descriptions, options.logger);
     this.jobs = jobs;
     this.domains = domains;
-    this.devices = new LibvirtDevices(calls, cache);
     this.consoles = new LibvirtConsoles(calls);
     this.guestAgent = new LibvirtGuestAgent(calls);
+    this.devices = new LibvirtDevices(calls, cache, this.guestAgent);
     this.events = feed;
     this.host = {
       async getInfo(signal) {
@@ -194,11 +194,12 @@ export class LibvirtHypervisor implements Hypervisor {
         ];
       },
       async findMachineProblems(machine, accelerator, signal) {
-        const { watchdog, vsock, hyperv } = machine;
+        const { watchdog, vsock, hyperv, memory } = machine;
+        const asksVersion = watchdog !== undefined || memory?.max !== undefined;
         const asksKvm = hyperv !== undefined && accelerator === 'kvm';
         const action = 'read what KVM gives VMs';
         return machineProblems(machine, {
-          libvirtVersion: watchdog === undefined ? '' : (await this.getInfo(signal)).libvirtVersion,
+          libvirtVersion: asksVersion ? (await this.getInfo(signal)).libvirtVersion : '',
           capabilities: asksKvm
             ? await driver.call('readDomainCapabilities', [], { action }, signal)
             : '',

@@ -64,9 +64,9 @@ export class LibvirtJobs implements HypervisorJobs {
     const targets = DomainDocument.parse(live).disks.map(({ target }) => target);
     const found = await this.#calls.call('readObstacles', uid, [uid, targets], 'read', signal);
     const document = DomainDocument.parse(found.liveXml);
-    const isInHugePages = document.hugepages !== undefined;
+    const cause = document.lossyMemory;
     const isLossy =
-      document.losesMemoryUnderOldQemu &&
+      cause !== undefined &&
       losesDirtyPagesUnderTcg(
         await this.#calls.call('readHypervisorVersion', uid, [], 'read', signal),
       );
@@ -75,7 +75,7 @@ export class LibvirtJobs implements HypervisorJobs {
       ...(found.snapshots > 0 ? [{ kind: 'snapshots', count: found.snapshots } as const] : []),
       ...[...copied].map((target) => ({ kind: 'block-job', target }) as const),
       ...document.boundDevices.map((description) => ({ kind: 'device', description }) as const),
-      ...(isLossy ? [{ kind: 'lossy-memory', isInHugePages } as const] : []),
+      ...(isLossy ? [{ kind: 'lossy-memory', cause } as const] : []),
       ...(found.hasOtherJob ? [{ kind: 'job' } as const] : []),
     ];
   }

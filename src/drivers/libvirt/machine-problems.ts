@@ -19,11 +19,17 @@ export function machineProblems(
 ): readonly MachineProblem[] {
   const problems: MachineProblem[] = [];
   const [major = 0, minor = 0] = libvirtVersion.split('.').map(Number);
-  const isKnown = libvirtVersion !== '';
-  if (machine.watchdog?.model === 'itco' && isKnown && major * 1000 + minor < 9001) {
+  const isOlderThan = (version: number) => libvirtVersion !== '' && major * 1000 + minor < version;
+  if (machine.watchdog?.model === 'itco' && isOlderThan(9001)) {
     problems.push({
       field: 'watchdog.model',
       description: `is itco, which libvirt knows since 9.1, and this node has ${libvirtVersion}; take i6300esb, or upgrade libvirt there`,
+    });
+  }
+  if (machine.memory?.max !== undefined && isOlderThan(7009)) {
+    problems.push({
+      field: 'memory.max',
+      description: `needs virtio-mem, which libvirt knows since 7.9, and this node has ${libvirtVersion}; leave it out, or upgrade libvirt there`,
     });
   }
   if (machine.vsock !== undefined && !hasVsock) {

@@ -8,6 +8,7 @@ import * as domains from './domain-operations.ts';
 import * as guests from './guest-operations.ts';
 import * as host from './host-operations.ts';
 import * as jobs from './job-operations.ts';
+import * as sizes from './size-operations.ts';
 
 /** Everything that can be asked of a call thread. */
 export const OPERATIONS = {
@@ -38,6 +39,8 @@ export const OPERATIONS = {
   detachDevice: devices.detachDevice,
   updateDevice: devices.updateDevice,
   resizeDisk: devices.resizeDisk,
+  setVcpus: sizes.setVcpus,
+  setBalloon: sizes.setBalloon,
   undefine: domains.undefine,
   setMetadata: domains.setMetadata,
   keepsDiskKeys: diskKeys.keepsDiskKeys,
@@ -52,6 +55,7 @@ export const OPERATIONS = {
   sendKeys: consoles.sendKeys,
   readGuestFacts: guests.readGuestFacts,
   readGuestAddresses: guests.readGuestAddresses,
+  readGuestOnline: guests.readGuestOnline,
   freezeGuest: guests.freezeGuest,
   thawGuest: guests.thawGuest,
   isGuestFrozen: guests.isGuestFrozen,

@@ -58,7 +58,7 @@ describe('huge pages', { skip: skipReason() }, () => {
     const { qemuVersion } = await hypervisor.host.getInfo(never);
     assert.deepEqual(
       await hypervisor.jobs.findObstacles(vm.uid, never),
-      Number.parseInt(qemuVersion, 10) < 9 ? [{ kind: 'lossy-memory', isInHugePages: true }] : [],
+      Number.parseInt(qemuVersion, 10) < 9 ? [{ kind: 'lossy-memory', cause: 'hugepages' }] : [],
     );
     await hypervisor.domains.destroy(vm.uid, never);
     assert.equal(free(), before);

@@ -37,7 +37,13 @@ import { type DomainCpu, liveCpuOf, readCpu } from './parts/cpu-part.ts';
 import { changePlacement, type Placement, readPinnedCpus } from './parts/cpu-pins.ts';
 import { readBoundDevices, readDisks, readMirrors } from './parts/disk-images.ts';
 import { readInterfaces } from './parts/interfaces-part.ts';
-import { hasOddRam, readHugepages, readMemoryBytes } from './parts/memory-part.ts';
+import {
+  hasOddRam,
+  type LossCause,
+  readHugepages,
+  readLossyMemory,
+  readMemoryBytes,
+} from './parts/memory-part.ts';
 import { GUEST_AGENT_CHANNEL } from './parts/read-usual.ts';
 import { readSeedPath } from './parts/seed-part.ts';
 import { changeMedium, type DomainVolume, findDrive, readVolumes } from './parts/volumes-part.ts';
@@ -150,10 +156,8 @@ export class DomainDocument {
     return acceleratorOf(this.#root);
   }
 
-  /** See odd-ram-size.ts. Those that an agent has made do not. */
-  get losesMemoryUnderOldQemu(): boolean {
-    if (this.accelerator !== 'tcg' || hasOddRam(this.#root)) return false;
-    return isAdopted(this.#root) || this.hugepages !== undefined;
+  get lossyMemory(): LossCause | undefined {
+    return readLossyMemory(this.#root);
   }
 
   get consoleLogPath(): string | undefined {

@@ -1,5 +1,10 @@
 import type { Machine } from '../../../core/resources/machine.ts';
-import type { ChangeEffect, DriftedPart, FieldValues } from '../../hypervisor-domains.ts';
+import type {
+  ChangeEffect,
+  DriftedPart,
+  FieldValues,
+  LiveSizes,
+} from '../../hypervisor-domains.ts';
 import type { XmlEditor } from './xml-editor.ts';
 import type { XmlNode } from './xml-node.ts';
 import type { XmlElement } from './xml-parser.ts';
@@ -77,13 +82,16 @@ export interface DomainPart {
   read?(domain: XmlElement): PartReading;
 
   /** When a change of a field of the machine is in force for a running domain; undefined for what is another part's. */
-  effectOf(field: string, change?: FieldValues): ChangeEffect | undefined;
+  effectOf(field: string, change?: FieldValues, sizes?: LiveSizes): ChangeEffect | undefined;
 }
 
 /** What a domain runs on. */
 export function acceleratorOf(domain: XmlElement): DomainXmlOptions['accelerator'] {
   return attributeOf(domain, 'type') === 'kvm' ? 'kvm' : 'tcg';
 }
+
+/** What a field has that is asked for without its values. */
+export const NOT_SET: FieldValues = { before: undefined, after: undefined };
 
 /** The fields below some, named from the machine on, all in force at the next start. */
 export function nextStart(...fields: readonly string[]): DomainPart['effectOf'] {

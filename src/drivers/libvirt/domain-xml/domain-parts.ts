@@ -1,4 +1,4 @@
-import type { ChangeEffect, FieldValues } from '../../hypervisor-domains.ts';
+import type { ChangeEffect, FieldValues, LiveSizes } from '../../hypervisor-domains.ts';
 import type { DomainPart } from './domain-part.ts';
 import { bootPart } from './parts/boot-part.ts';
 import { clockPart } from './parts/clock-part.ts';
@@ -38,11 +38,11 @@ export const DOMAIN_PARTS: readonly DomainPart[] = [
 const MACHINE = 'spec.template.spec.';
 
 /** When a change of a field, named as the manifest writes it, is in force for a running domain. */
-export function effectOf(field: string, change?: FieldValues): ChangeEffect {
+export function effectOf(field: string, change?: FieldValues, sizes?: LiveSizes): ChangeEffect {
   if (!field.startsWith(MACHINE)) return 'now';
   const ofMachine = field.slice(MACHINE.length);
   for (const part of DOMAIN_PARTS) {
-    const effect = part.effectOf(ofMachine, change);
+    const effect = part.effectOf(ofMachine, change, sizes);
     if (effect !== undefined) return effect;
   }
   return 'now';

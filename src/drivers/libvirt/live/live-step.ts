@@ -6,7 +6,7 @@ import { findElement } from '../domain-xml/xml-query.ts';
 import type { OperationArguments } from '../operations.ts';
 
 /** Calls that change a domain while it runs. */
-type LiveCallName = 'attachDevice' | 'detachDevice' | 'updateDevice';
+type LiveCallName = 'attachDevice' | 'detachDevice' | 'updateDevice' | 'setVcpus' | 'setBalloon';
 
 /** One of them, without the uid. */
 export type LiveCall = {

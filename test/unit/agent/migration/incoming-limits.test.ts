@@ -235,22 +235,26 @@ test('a VM that runs with CPUs for itself stays, and one that only will at its n
   assert.ok(!(await fieldsOf(nodes)).some((field) => field.startsWith('MIGRATION_BLOCKED')));
 });
 
-test('guests in huge pages of which some would be lost on the way stay', async () => {
+test('guests of which some memory would be lost on the way stay', async () => {
   using nodes = await TwoNodes.open();
-  nodes.source.hypervisor.obstacles = [{ kind: 'lossy-memory', isInHugePages: true }];
-  const { blockers } = await nodes.source.agent.migrations.plan(nodes.spec, never);
-  assert.deepEqual(
-    blockers.map(({ reason, subject }) => [reason, subject]),
-    [['MIGRATION_BLOCKED', 'spec.template.spec.memory.hugepages']],
-  );
+  for (const [cause, subject] of [
+    ['hugepages', 'spec.template.spec.memory.hugepages'],
+    ['growth', 'spec.template.spec.memory.max'],
+    ['start', ''],
+  ] as const) {
+    nodes.source.hypervisor.obstacles = [{ kind: 'lossy-memory', cause }];
+    const { blockers } = await nodes.source.agent.migrations.plan(nodes.spec, never);
+    const found = blockers.map((blocker) => [blocker.reason, blocker.subject]);
+    assert.deepEqual(found, [['MIGRATION_BLOCKED', subject]]);
+  }
 });
 
 test('a node without what the board of a VM has keeps it away', async () => {
   using nodes = await TwoNodes.open();
   const watchdog = { model: 'itco', action: 'reset' } as const;
-  const machine = { watchdog, vsock: {}, hyperv: { enabled: true } };
+  const machine = { watchdog, vsock: {}, hyperv: { enabled: true }, memory: { max: '8Gi' } };
   assert.deepEqual(await fieldsAgainst(nodes, machine), []);
-  for (const field of ['watchdog.model', 'vsock', 'hyperv'] as const) {
+  for (const field of ['watchdog.model', 'vsock', 'hyperv', 'memory.max'] as const) {
     nodes.destination.hypervisor.host.lackingParts = [field];
     assert.deepEqual(await fieldsAgainst(nodes, machine), [
       `FEATURE_NOT_SUPPORTED spec.template.spec.${field}`,

@@ -317,3 +317,33 @@ test('a VM that arrives counts as what was set aside for it, whatever it looks l
   books.foreign = [{ ...foreign(64 * MIB), uid: vm.uid }];
   assert.equal(books.memory, SMALL);
 });
+
+const memory = (mostBytes: number) => ({ givenBytes: 64 * MIB, leastBytes: 0, mostBytes });
+
+test('what a VM is about to be given while it runs has to be there, and counts from then on', async () => {
+  using books = await Books.open();
+  const before = small();
+  const vcpus = { given: 1, least: 1, most: 1 };
+  const vm: Vm = { ...vmOf(before, 'running'), sizes: { vcpus, memory: memory(512 * MIB) } };
+  books.vms = [vm, vmOf(small(), 'running')];
+  const [slightly, much] = [machineOf('65Mi'), machineOf('256Mi')];
+  assert.throws(() => books.ledger.setAsideGrowth(vm, much), exceeded);
+  books.vms = [vm];
+  {
+    using _growth = books.ledger.setAsideGrowth(vm, slightly);
+    assert.equal(books.memory, amountsOf(slightly)['memory']);
+  }
+  assert.equal(books.memory, SMALL);
+  // Once it is listed with it, it counts before the guest has it; and less counts when that was given back.
+  const wanted = definitionOf(slightly, { uid: before.uid, name: before.name });
+  books.vms = [{ ...vm, definition: wanted, liveDefinition: before }];
+  assert.equal(books.memory, amountsOf(slightly)['memory']);
+  books.vms = [{ ...vm, definition: before, liveDefinition: wanted }];
+  assert.equal(books.memory, amountsOf(slightly)['memory']);
+  // What it will only have after its next start needs no room yet.
+  const fixed: Vm = { ...vm, sizes: { vcpus, memory: memory(64 * MIB) } };
+  books.vms = [fixed];
+  books.ledger.setAsideGrowth(fixed, much)[Symbol.dispose]();
+  books.vms = [{ ...fixed, definition: wanted, liveDefinition: before }];
+  assert.equal(books.memory, SMALL);
+});

@@ -158,6 +158,20 @@ test('rules between fields are named at the field to change', () => {
     [{ resources: { cpu: '500m', memory: '1Gi' } }, 'resources.cpu', /from 1 to 512/],
     [{ kernel: undefined }, 'image', /name an image, a volume to boot from, or a kernel/],
     [{ cpu: { topology: { sockets: 1, cores: 3, threads: 1 } } }, 'cpu.topology', /1 CPUs/],
+    [
+      { cpu: { max: 2, topology: { sockets: 1, cores: 1, threads: 1 } } },
+      'cpu.topology',
+      /2 CPUs of cpu.max/,
+    ],
+    [
+      { resources: { cpu: 3, memory: '1Gi' }, cpu: { max: 2 } },
+      'cpu.max',
+      /at least the 3 CPUs of resources.cpu, not 2/,
+    ],
+    [{ cpu: { max: 2, dedicated: true } }, 'cpu.max', /left out with dedicated/],
+    [{ memory: { max: '512Mi' } }, 'memory.max', /at least the 1Gi of resources.memory, not 512Mi/],
+    [{ memory: { max: '5Pi' } }, 'memory.max', /at most 4Pi, not 5Pi/],
+    [{ memory: { max: '2Gi', hugepages: '2Mi' } }, 'memory.max', /left out with hugepages/],
     [{ firmware: { secureBoot: true } }, 'firmware.secureBoot', /uefi/],
     [
       { volumes: [{ name: 'a', source: { file: { path: '/a' } } }] },

@@ -4,6 +4,7 @@ import { hasReason } from '../../../../src/core/errors.ts';
 import {
   parseCommandEnd,
   parseFreezeStatus,
+  parseGuestMemory,
   parsePid,
 } from '../../../../src/drivers/libvirt/guest-answers.ts';
 
@@ -52,6 +53,26 @@ test('what makes no sense is an error, whatever it is', () => {
   ]) {
     assert.throws(
       () => parseCommandEnd(answer(end)),
+      (error) => hasReason(error, 'GUEST_ANSWER_INVALID'),
+    );
+  }
+});
+
+test('memory that a guest does not use is counted, and nonsense is not', () => {
+  const info = answer({ size: 2 ** 27 });
+  const blocks = answer([{ online: true }, { online: false }, { online: 'maybe' }]);
+  assert.deepEqual(parseGuestMemory(info, blocks), {
+    onlineBytes: 2 ** 27,
+    offlineBytes: 2 ** 28,
+  });
+  for (const [size, list] of [
+    [{ size: 0 }, []],
+    [{ size: 2 ** 40 }, []],
+    [{ size: 2 ** 27 }, {}],
+    ['much', [{ online: true }]],
+  ]) {
+    assert.throws(
+      () => parseGuestMemory(answer(size), answer(list)),
       (error) => hasReason(error, 'GUEST_ANSWER_INVALID'),
     );
   }

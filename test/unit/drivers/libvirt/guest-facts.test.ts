@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { READ_FACT } from '../../../../src/drivers/libvirt/guest-facts.ts';
+import { hasReason } from '../../../../src/core/errors.ts';
+import { READ_FACT, readGuestCpus } from '../../../../src/drivers/libvirt/guest-facts.ts';
 import { plainText } from '../../../../src/drivers/libvirt/guest-words.ts';
 
 function parameters(values: Readonly<Record<string, string | number | bigint | boolean>>) {
@@ -88,4 +89,21 @@ test('a text cannot move a cursor, turn the line around, or fill the screen', ()
   assert.equal(plainText('x'.repeat(10_000_000)), `${'x'.repeat(256)}…`);
   assert.equal(plainText('🙂'.repeat(300)), `${'🙂'.repeat(256)}…`);
   assert.equal(plainText('x'.repeat(256)), 'x'.repeat(256));
+});
+
+const read = (vcpus: string, online: string) => readGuestCpus(parameters({ vcpus, online }));
+
+test('CPUs that a guest uses are counted, and nonsense is not', () => {
+  assert.deepEqual(read('0-3', '0,2'), { seen: 4, online: 2 });
+  for (const [vcpus, online] of [
+    ['0-1', '0-3'],
+    ['all', '0'],
+    ['0-1', ''],
+    ['0-9999', '0'],
+  ] as const) {
+    assert.throws(
+      () => read(vcpus, online),
+      (error) => hasReason(error, 'GUEST_ANSWER_INVALID'),
+    );
+  }
 });

@@ -20,6 +20,13 @@ test('the watchdog of the board needs a libvirt that knows it', () => {
   assert.deepEqual(fieldsOf({ watchdog: card }, { libvirtVersion: '9.0.0' }), []);
 });
 
+test('memory that grows needs a libvirt that knows virtio-mem', () => {
+  const memory = { max: '2Gi' };
+  assert.deepEqual(fieldsOf({ memory }), []);
+  assert.deepEqual(fieldsOf({ memory }, { libvirtVersion: '7.8.0' }), ['memory.max']);
+  assert.deepEqual(fieldsOf({ memory: {} }, { libvirtVersion: '7.8.0' }), []);
+});
+
 test('a socket needs the device of the host', () => {
   assert.deepEqual(fieldsOf({ vsock: {} }), []);
   assert.deepEqual(fieldsOf({ vsock: {} }, { hasVsock: false }), ['vsock']);

@@ -1,12 +1,13 @@
 import { AgentError } from '../../../../core/errors.ts';
 import type { Machine } from '../../../../core/resources/machine.ts';
-import { vcpusOf } from '../../../../core/resources/machine-amounts.ts';
+import { maxVcpusOf, vcpusOf } from '../../../../core/resources/machine-amounts.ts';
 import type { WantedCpu } from '../../../hypervisor-host.ts';
 import { isAdopted } from '../adoption.ts';
 import {
   acceleratorOf,
   type DomainPart,
   type DomainXmlOptions,
+  NOT_SET,
   nextStart,
 } from '../domain-part.ts';
 import { extraAttributes } from '../kept-words.ts';
@@ -14,7 +15,9 @@ import type { XmlEditor } from '../xml-editor.ts';
 import { element, renderXml, type XmlNode } from '../xml-node.ts';
 import { parseXml, type XmlElement } from '../xml-parser.ts';
 import { attributeOf, childrenOf, findElement, textOf } from '../xml-query.ts';
+import { changeCount, currentOf, readCurrentVcpus, readMaxVcpus, vcpusNode } from './cpu-count.ts';
 import { removePins } from './cpu-pins.ts';
+import { findGrowingMemory, numaNode } from './growing-memory.ts';
 
 export interface DomainCpu {
   /** The most the domain can have. */
@@ -28,7 +31,7 @@ export function readCpu(domain: XmlElement): DomainCpu {
   const mode = attributeOf(cpu, 'mode');
   const named = mode !== 'host-passthrough' && mode !== 'host-model' && mode !== 'maximum';
   return {
-    vcpus: Number(textOf(findElement(domain, 'vcpu')) ?? 1),
+    vcpus: readMaxVcpus(domain),
     model: named ? textOf(findElement(cpu, 'model'))?.trim() : mode,
   };
 }
@@ -56,20 +59,32 @@ export function isCpu(text: string): boolean {
 export const cpuPart: DomainPart = {
   drift: 'cpu',
 
-  effectOf: nextStart('resources.cpu', 'cpu'),
+  effectOf(field, { after } = NOT_SET, sizes) {
+    const effect = nextStart('resources.cpu', 'cpu')(field);
+    if (field !== 'resources.cpu' || sizes === undefined) return effect;
+    const { least, most } = sizes.vcpus;
+    const wanted = vcpusOf({ resources: { cpu: String(after), memory: '0' } });
+    return wanted >= least && wanted <= most ? 'live' : effect;
+  },
 
   build(machine, options) {
     const model = machine.cpu?.model ?? options.defaultCpuModel;
     const parts = modelParts(model, options.accelerator);
     return {
       domain: [
-        element('vcpu', { placement: 'static' }, String(vcpusOf(machine))),
+        element(
+          'vcpu',
+          { placement: 'static', ...currentOf(machine) },
+          String(maxVcpusOf(machine)),
+        ),
+        vcpusNode(machine),
         element(
           'cpu',
           parts.attributes,
           parts.model,
           topologyNode(machine),
           ...featureNodes(machine.cpu),
+          numaNode(machine),
         ),
       ],
     };
@@ -87,6 +102,7 @@ export const cpuPart: DomainPart = {
       changeModel(editor, domain, cpu, model);
       changeTopology(editor, cpu, machine, before?.cpu);
       changeFeatures(editor, cpu, machine.cpu, before?.cpu);
+      changeNuma(editor, domain, cpu, machine);
     }
   },
 
@@ -94,19 +110,27 @@ export const cpuPart: DomainPart = {
     const cpu = findElement(domain, 'cpu');
     const vcpu = findElement(domain, 'vcpu');
     const { vcpus, model } = readCpu(domain);
+    const current = readCurrentVcpus(domain);
     const topology = findElement(cpu, 'topology');
     const sayable = topology && sayableTopology(topology, vcpus);
     const isNamed = model !== undefined && model !== 'maximum';
+    const mayHaveMore = vcpus > current;
     return {
       machine: {
-        resources: { cpu: String(vcpus) },
-        ...((isNamed || sayable !== undefined) && {
-          cpu: { ...(isNamed && { model }), ...(sayable && { topology: sayable }) },
+        resources: { cpu: String(current) },
+        ...((isNamed || sayable !== undefined || mayHaveMore) && {
+          cpu: {
+            ...(isNamed && { model }),
+            ...(mayHaveMore && { max: vcpus }),
+            ...(sayable && { topology: sayable }),
+          },
         }),
       },
       said: [...childrenOf(domain, 'vcpu'), ...childrenOf(domain, 'cpu')],
       kept: [
-        ...extraAttributes(vcpu, { placement: 'static' }).map((text) => `vcpu ${text}`),
+        ...extraAttributes(vcpu, { placement: 'static', current: /./ }).map(
+          (text) => `vcpu ${text}`,
+        ),
         ...extraAttributes(cpu, CPU_ATTRIBUTES).map((text) => `cpu ${text}`),
         ...(model === 'maximum' ? ['cpu mode=maximum'] : []),
         ...(topology !== undefined && sayable === undefined ? ['cpu topology'] : []),
@@ -135,7 +159,7 @@ function sayableTopology(topology: XmlElement, vcpus: number) {
 function topologyNode(machine: Machine): XmlNode {
   const { sockets, cores, threads } = machine.cpu?.topology ?? {
     sockets: 1,
-    cores: vcpusOf(machine),
+    cores: maxVcpusOf(machine),
     threads: 1,
   };
   return element('topology', {
@@ -146,19 +170,31 @@ function topologyNode(machine: Machine): XmlNode {
   });
 }
 
-function changeCount(editor: XmlEditor, domain: XmlElement, machine: Machine): void {
-  const vcpus = vcpusOf(machine);
-  const vcpu = findElement(domain, 'vcpu');
-  if (vcpu === undefined) {
-    editor.append(domain, element('vcpu', { placement: 'static' }, String(vcpus)));
+/** Only what is there for memory that grows; the memory's part says where that cannot be. */
+function changeNuma(
+  editor: XmlEditor,
+  domain: XmlElement,
+  cpu: XmlElement,
+  machine: Machine,
+): void {
+  const wanted = numaNode(machine);
+  const present = findElement(cpu, 'numa');
+  if (present === undefined) {
+    if (wanted !== undefined) editor.append(cpu, wanted);
     return;
   }
-  const isSame = readCpu(domain).vcpus === vcpus;
-  if (isSame && (attributeOf(vcpu, 'current') === undefined || isAdopted(domain))) return;
-  if (!isSame) editor.setText(vcpu, String(vcpus));
-  editor.removeAttribute(vcpu, 'current');
-  // Says of each CPU whether it is there, and counts more than `current`.
-  for (const list of childrenOf(domain, 'vcpus')) editor.remove(list);
+  if (findGrowingMemory(domain) === undefined) return;
+  if (wanted === undefined) editor.remove(present);
+  else if (!isSameCell(present, wanted)) editor.replace(present, wanted);
+}
+
+function isSameCell(numa: XmlElement, wanted: XmlNode): boolean {
+  const [cell] = wanted.children;
+  const [present, ...others] = childrenOf(numa, 'cell');
+  if (cell === undefined || typeof cell === 'string' || others.length > 0) return false;
+  return Object.entries(cell.attributes).every(
+    ([name, value]) => attributeOf(present, name) === value,
+  );
 }
 
 function changeTopology(
@@ -172,7 +208,7 @@ function changeTopology(
   // One that the machine leaves open, and that still fits, somebody else has chosen.
   const isOpen =
     machine.cpu?.topology === undefined && before?.topology === undefined && isAdopted(cpu);
-  if (old !== undefined && isOpen && placesIn(old) === vcpusOf(machine)) return;
+  if (old !== undefined && isOpen && placesIn(old) === maxVcpusOf(machine)) return;
   if (old === undefined) {
     if (machine.cpu?.topology !== undefined) editor.append(cpu, wanted);
     return;
@@ -197,10 +233,12 @@ function addCpu(
 ): void {
   const { topology } = machine.cpu ?? {};
   const features = featureNodes(machine.cpu);
-  if (name === undefined && topology === undefined && features.length === 0) return;
+  const numa = numaNode(machine);
+  if (name === undefined && topology === undefined && features.length === 0 && !numa) return;
   const parts = name === undefined ? undefined : modelParts(name, acceleratorOf(domain));
   const topologies = topologyNode(machine);
-  editor.append(domain, element('cpu', parts?.attributes, parts?.model, topologies, ...features));
+  const children = [parts?.model, topologies, ...features, numa];
+  editor.append(domain, element('cpu', parts?.attributes, ...children));
 }
 
 /** By name, what libvirt shall do about each. */

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { AgentError } from '../../../../core/errors.ts';
 import { formatBytesQuantity } from '../../../../core/quantity.ts';
 import { memoryBytesOf } from '../../../../core/resources/machine-amounts.ts';
 import { isAdopted } from '../adoption.ts';
@@ -7,6 +8,7 @@ import {
   type ChangeOptions,
   type DomainPart,
   type DomainXmlOptions,
+  NOT_SET,
   nextStart,
   type PartReading,
 } from '../domain-part.ts';
@@ -19,8 +21,17 @@ import {
   childrenOf,
   findElement,
   prefixFor,
-  textOf,
 } from '../xml-query.ts';
+import {
+  findGrowingMemory,
+  type GrowingMemory,
+  growingMemoryNode,
+  growthOf,
+  maxMemoryNode,
+  readGrowingMemory,
+  targetNode,
+} from './growing-memory.ts';
+import { readBytes, UNITS } from './memory-amounts.ts';
 import {
   argumentNodes,
   findOddRamArguments,
@@ -30,35 +41,40 @@ import {
 
 const MIB = 2 ** 20;
 
-const UNITS: Readonly<Record<string, number>> = {
-  b: 1,
-  bytes: 1,
-  KB: 1e3,
-  k: 2 ** 10,
-  KiB: 2 ** 10,
-  MB: 1e6,
-  M: 2 ** 20,
-  MiB: 2 ** 20,
-  GB: 1e9,
-  G: 2 ** 30,
-  GiB: 2 ** 30,
-  TB: 1e12,
-  T: 2 ** 40,
-  TiB: 2 ** 40,
-};
-
 type HugepageSize = '2Mi' | '1Gi';
 
 const PAGE_KIB: Readonly<Record<HugepageSize, string>> = { '2Mi': '2048', '1Gi': '1048576' };
 
-/** Memory of the guest in bytes; NaN for a unit that libvirt does not have. */
-export function readMemoryBytes(domain: XmlElement): number {
-  return readBytes(findElement(domain, 'memory'));
+/** How a domain's guest has its memory. */
+export interface DomainMemory {
+  /** What the guest begins with. */
+  readonly bootBytes: number;
+  /** What it can be given beside that while it runs. */
+  readonly growing: GrowingMemory | undefined;
+  /** What the guest of a live domain really has: less where its balloon has taken some, or it has not taken what is requested yet. */
+  readonly actualBytes: number;
+  readonly hasBalloon: boolean;
 }
 
-function readBytes(amount: XmlElement | undefined): number {
-  const unit = attributeOf(amount, 'unit') ?? 'KiB';
-  return Number(textOf(amount) ?? 0) * (UNITS[unit] ?? Number.NaN);
+export function readMemory(domain: XmlElement): DomainMemory {
+  const growing = readGrowingMemory(domain);
+  const current = findElement(domain, 'currentMemory');
+  const balloon = findElement(domain, 'devices', 'memballoon');
+  return {
+    bootBytes: readBytes(findElement(domain, 'memory')) - (growing?.sizeBytes ?? 0),
+    growing,
+    actualBytes: current === undefined ? readMemoryBytes(domain) : readBytes(current),
+    hasBalloon: balloon !== undefined && attributeOf(balloon, 'model') !== 'none',
+  };
+}
+
+/** Memory of the guest in bytes, with what is requested for it while it runs; NaN for a unit that libvirt does not have. */
+export function readMemoryBytes(domain: XmlElement): number {
+  const { sizeBytes, requestedBytes } = readGrowingMemory(domain) ?? {
+    sizeBytes: 0,
+    requestedBytes: 0,
+  };
+  return readBytes(findElement(domain, 'memory')) - sizeBytes + requestedBytes;
 }
 
 /** Of which size a domain of somebody else has them; one that names none has the host's usual ones. */
@@ -76,52 +92,60 @@ export function hasOddRam(domain: XmlElement): boolean {
   return findOddRamArguments(childrenInNamespace(commandline, QEMU_NAMESPACE, 'arg')).length > 0;
 }
 
+export type LossCause = 'hugepages' | 'growth' | 'start';
+
+/** What an old QEMU would lose some of its memory for, see odd-ram-size.ts: how it was started, only where no agent has made it. */
+export function readLossyMemory(domain: XmlElement): LossCause | undefined {
+  if (acceleratorOf(domain) !== 'tcg' || hasOddRam(domain)) return undefined;
+  if (readHugepages(domain) !== undefined) return 'hugepages';
+  if (findGrowingMemory(domain) !== undefined) return 'growth';
+  return isAdopted(domain) ? 'start' : undefined;
+}
+
 export const memoryPart: DomainPart = {
   drift: 'memory',
 
-  effectOf: nextStart('resources.memory', 'memory'),
+  effectOf(field, { after } = NOT_SET, sizes) {
+    const effect = nextStart('resources.memory', 'memory')(field);
+    if (field !== 'resources.memory' || sizes === undefined) return effect;
+    const { leastBytes, mostBytes } = sizes.memory;
+    const wanted = memoryBytesOf({ resources: { cpu: '1', memory: String(after) } });
+    return wanted >= leastBytes && wanted <= mostBytes ? 'live' : effect;
+  },
 
   build(machine, options) {
     const kib = memoryBytesOf(machine) / 1024;
     const hugepages = machine.memory?.hugepages;
-    const odd = hasOddSize(options, options.accelerator, hugepages);
+    const growth = growthOf(machine);
+    const odd = growth === undefined && hasOddSize(options, options.accelerator, hugepages);
     return {
       attributes: odd ? { 'xmlns:qemu': QEMU_NAMESPACE } : {},
       domain: [
-        element('memory', { unit: 'KiB' }, String(kib)),
+        growth && maxMemoryNode(growth),
+        element('memory', { unit: 'KiB' }, String(kib + (growth?.sizeBytes ?? 0) / 1024)),
         element('currentMemory', { unit: 'KiB' }, String(kib)),
         hugepages && element('memoryBacking', {}, hugepagesNode(hugepages)),
         odd ? element('qemu:commandline', {}, ...argumentNodes(oddRamArguments(kib))) : undefined,
       ],
-      devices: [balloonNode(machine.memory?.freePageReporting ?? hugepages === undefined)],
+      devices: [
+        growth && growingMemoryNode(growth),
+        balloonNode(machine.memory?.freePageReporting ?? hugepages === undefined),
+      ],
     };
   },
 
   change(editor, domain, machine, options) {
     const bytes = memoryBytesOf(machine);
-    const kib = bytes / 1024;
-    // While it runs, its balloon says what it has now, which is the guest's.
-    const isLive = attributeOf(domain, 'id') !== undefined;
-    const isResized = Math.ceil(readMemoryBytes(domain) / MIB) * MIB !== bytes;
-    // What somebody else has made may have begun with less, and in units of its own.
-    const staysAsItIs = !isResized && (isLive || isAdopted(domain));
-    for (const name of staysAsItIs ? [] : ['memory', 'currentMemory']) {
-      const memory = findElement(domain, name);
-      if (memory === undefined) {
-        // libvirt gives a domain all of its memory unless told otherwise.
-        if (name === 'memory') editor.append(domain, element(name, { unit: 'KiB' }, String(kib)));
-      } else if (readBytes(memory) !== bytes) {
-        editor.setAttribute(memory, 'unit', 'KiB');
-        editor.setText(memory, String(kib));
-      }
-    }
+    const growth = growthOf(machine);
+    changeAmounts(editor, domain, bytes, growth?.sizeBytes ?? 0);
+    changeGrowth(editor, domain, growth);
     const { hugepages, freePageReporting } = machine.memory ?? {};
     const had = options.before?.memory;
     const isTakenBack = hugepages === undefined && had?.hugepages !== undefined;
     if (hugepages !== undefined || isTakenBack) changeHugepages(editor, domain, hugepages);
     const pages = isTakenBack ? undefined : (hugepages ?? readHugepages(domain));
-    const odd = hasOddSize(options, acceleratorOf(domain), pages);
-    changeOddRam(editor, domain, odd ? kib : undefined);
+    const odd = growth === undefined && hasOddSize(options, acceleratorOf(domain), pages);
+    changeOddRam(editor, domain, odd ? bytes / 1024 : undefined);
     // QEMU would give back what its guest may find no other of.
     const reports = freePageReporting ?? (hugepages === undefined ? undefined : false);
     const isOpenAgain = isTakenBack || had?.freePageReporting !== undefined;
@@ -152,6 +176,77 @@ export const memoryPart: DomainPart = {
     } satisfies PartReading;
   },
 };
+
+function changeAmounts(
+  editor: XmlEditor,
+  domain: XmlElement,
+  bytes: number,
+  growthBytes: number,
+): void {
+  // While it runs, its balloon says what it has now, which is the guest's.
+  const isLive = attributeOf(domain, 'id') !== undefined;
+  const total = bytes + growthBytes;
+  const isResized = Math.ceil(readBytes(findElement(domain, 'memory')) / MIB) * MIB !== total;
+  // What somebody else has made may have begun with less, and in units of its own.
+  if (!isResized && (isLive || isAdopted(domain))) return;
+  for (const [name, wanted] of [
+    ['memory', total],
+    ['currentMemory', bytes],
+  ] as const) {
+    const memory = findElement(domain, name);
+    if (memory === undefined) {
+      // libvirt gives a domain all of its memory unless told otherwise.
+      if (name === 'currentMemory' && total === bytes) continue;
+      editor.append(domain, element(name, { unit: 'KiB' }, String(wanted / 1024)));
+    } else if (readBytes(memory) !== wanted) {
+      editor.setAttribute(memory, 'unit', 'KiB');
+      editor.setText(memory, String(wanted / 1024));
+    }
+  }
+}
+
+/** What somebody else has of the kind stays, and then there is no place for ours. */
+function changeGrowth(
+  editor: XmlEditor,
+  domain: XmlElement,
+  growth: ReturnType<typeof growthOf>,
+): void {
+  const device = findGrowingMemory(domain);
+  const most = findElement(domain, 'maxMemory');
+  if (growth === undefined) {
+    if (device === undefined) return;
+    editor.remove(device);
+    if (most !== undefined) editor.remove(most);
+    return;
+  }
+  if (device === undefined) assertNoOthers(domain);
+  if (most === undefined) editor.append(domain, maxMemoryNode(growth));
+  else if (readBytes(most) !== growth.bootBytes + growth.sizeBytes) {
+    editor.replace(most, maxMemoryNode(growth));
+  }
+  const devices = findElement(domain, 'devices');
+  if (device === undefined) {
+    if (devices !== undefined) editor.append(devices, growingMemoryNode(growth));
+    return;
+  }
+  const isLive = attributeOf(domain, 'id') !== undefined;
+  const present = readGrowingMemory(domain);
+  const isSame = present?.sizeBytes === growth.sizeBytes;
+  if (isSame && (isLive || present.requestedBytes === 0)) return;
+  const target = findElement(device, 'target');
+  if (target !== undefined) editor.replace(target, targetNode(growth));
+}
+
+function assertNoOthers(domain: XmlElement): void {
+  const [memory] = childrenOf(findElement(domain, 'devices'), 'memory');
+  const cell = findElement(domain, 'cpu', 'numa');
+  const other = memory ?? findElement(domain, 'maxMemory') ?? cell;
+  if (other === undefined) return;
+  throw new AgentError(
+    'FEATURE_NOT_SUPPORTED',
+    `Cannot give it memory that grows: somebody else has given it <${other.name}> (virsh edit), beside which there is no place for it; take that out, or leave spec.template.spec.memory.max out`,
+  );
+}
 
 /** Huge pages are whole, so nothing but a migration that is not begun keeps a guest in them from losing what the odd size is for. */
 function hasOddSize(

@@ -1239,10 +1239,14 @@ export interface CpuSpec {
   /** Features added ("+avx2") or taken away ("-avx2"). */
   features: string[];
   /** Whole CPUs of the node, shared with nobody. */
-  dedicated?: boolean | undefined;
+  dedicated?:
+    | boolean
+    | undefined;
+  /** How many CPUs it may have while it runs, 1 to 512. Unset means as many as it has. */
+  max?: number | undefined;
 }
 
-/** How CPUs are arranged; the product must be the number of CPUs. */
+/** How CPUs are arranged; the product must be the number of CPUs, or of those that it may have. */
 export interface CpuTopology {
   /** Sockets, at least 1. */
   sockets: number;
@@ -1262,7 +1266,11 @@ export interface MemorySpec {
    * Pages that the guest has freed are given back to the node at once. Unset means that they are, for a VM that is new, and as it was made for
    * one that is there.
    */
-  freePageReporting?: boolean | undefined;
+  freePageReporting?:
+    | boolean
+    | undefined;
+  /** How much memory it may have while it runs, such as "16Gi". Unset means as much as it has. */
+  max?: string | undefined;
 }
 
 /** Firmware of a machine. */
@@ -1442,6 +1450,22 @@ export interface VirtualMachineStatus {
   interfaces: InterfaceStatus[];
   /** What of a VM that was adopted no spec can say: the hypervisor keeps it as it is. Each in a few words for people. */
   kept: string[];
+  /** What it has been given that can be changed while it runs; unset while it is off. */
+  given: GivenStatus | undefined;
+}
+
+/** How many CPUs a VM has been given and how much memory, and what its guest has of that. */
+export interface GivenStatus {
+  /** CPUs that it has been given. */
+  cpus: number;
+  /** How many of them its guest says that it uses; unset where it uses all, or has not been asked. */
+  cpusOnline?:
+    | number
+    | undefined;
+  /** Memory that it has been given, such as "4Gi". */
+  memory: string;
+  /** What its guest has of that now: less where its balloon has taken some, or it has not taken all yet. Empty if unknown. */
+  memoryActual: string;
 }
 
 /** How a VM fares that its run strategy starts again. */
@@ -5121,7 +5145,7 @@ export const ExecHook: MessageFns<ExecHook> = {
 };
 
 function createBaseCpuSpec(): CpuSpec {
-  return { model: undefined, topology: undefined, features: [], dedicated: undefined };
+  return { model: undefined, topology: undefined, features: [], dedicated: undefined, max: undefined };
 }
 
 export const CpuSpec: MessageFns<CpuSpec> = {
@@ -5137,6 +5161,9 @@ export const CpuSpec: MessageFns<CpuSpec> = {
     }
     if (message.dedicated !== undefined) {
       writer.uint32(32).bool(message.dedicated);
+    }
+    if (message.max !== undefined) {
+      writer.uint32(40).uint32(message.max);
     }
     return writer;
   },
@@ -5186,6 +5213,14 @@ export const CpuSpec: MessageFns<CpuSpec> = {
             message.dedicated = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.max = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5209,6 +5244,7 @@ export const CpuSpec: MessageFns<CpuSpec> = {
       : undefined;
     message.features = object.features?.map((e) => e) || [];
     message.dedicated = object.dedicated ?? undefined;
+    message.max = object.max ?? undefined;
     return message;
   },
 };
@@ -5293,7 +5329,7 @@ export const CpuTopology: MessageFns<CpuTopology> = {
 };
 
 function createBaseMemorySpec(): MemorySpec {
-  return { hugepages: undefined, freePageReporting: undefined };
+  return { hugepages: undefined, freePageReporting: undefined, max: undefined };
 }
 
 export const MemorySpec: MessageFns<MemorySpec> = {
@@ -5303,6 +5339,9 @@ export const MemorySpec: MessageFns<MemorySpec> = {
     }
     if (message.freePageReporting !== undefined) {
       writer.uint32(16).bool(message.freePageReporting);
+    }
+    if (message.max !== undefined) {
+      writer.uint32(26).string(message.max);
     }
     return writer;
   },
@@ -5336,6 +5375,14 @@ export const MemorySpec: MessageFns<MemorySpec> = {
             message.freePageReporting = reader.bool();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.max = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5355,6 +5402,7 @@ export const MemorySpec: MessageFns<MemorySpec> = {
     const message = createBaseMemorySpec();
     message.hugepages = object.hugepages ?? undefined;
     message.freePageReporting = object.freePageReporting ?? undefined;
+    message.max = object.max ?? undefined;
     return message;
   },
 };
@@ -6105,6 +6153,7 @@ function createBaseVirtualMachineStatus(): VirtualMachineStatus {
     runningSince: undefined,
     interfaces: [],
     kept: [],
+    given: undefined,
   };
 }
 
@@ -6178,6 +6227,9 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
     }
     for (const v of message.kept) {
       writer.uint32(178).string(v!);
+    }
+    if (message.given !== undefined) {
+      GivenStatus.encode(message.given, writer.uint32(186).fork()).join();
     }
     return writer;
   },
@@ -6363,6 +6415,14 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
             message.kept.push(reader.string());
             continue;
           }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.given = GivenStatus.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6417,6 +6477,100 @@ export const VirtualMachineStatus: MessageFns<VirtualMachineStatus> = {
       : undefined;
     message.interfaces = object.interfaces?.map((e) => InterfaceStatus.fromPartial(e)) || [];
     message.kept = object.kept?.map((e) => e) || [];
+    message.given = (object.given !== undefined && object.given !== null)
+      ? GivenStatus.fromPartial(object.given)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseGivenStatus(): GivenStatus {
+  return { cpus: 0, cpusOnline: undefined, memory: "", memoryActual: "" };
+}
+
+export const GivenStatus: MessageFns<GivenStatus> = {
+  encode(message: GivenStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cpus !== 0) {
+      writer.uint32(8).uint32(message.cpus);
+    }
+    if (message.cpusOnline !== undefined) {
+      writer.uint32(16).uint32(message.cpusOnline);
+    }
+    if (message.memory !== "") {
+      writer.uint32(26).string(message.memory);
+    }
+    if (message.memoryActual !== "") {
+      writer.uint32(34).string(message.memoryActual);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GivenStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGivenStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.cpus = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.cpusOnline = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.memory = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.memoryActual = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GivenStatus>): GivenStatus {
+    return GivenStatus.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GivenStatus>): GivenStatus {
+    const message = createBaseGivenStatus();
+    message.cpus = object.cpus ?? 0;
+    message.cpusOnline = object.cpusOnline ?? undefined;
+    message.memory = object.memory ?? "";
+    message.memoryActual = object.memoryActual ?? "";
     return message;
   },
 };

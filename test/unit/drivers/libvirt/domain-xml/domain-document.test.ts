@@ -3,9 +3,16 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Machine } from '../../../../../src/core/resources/machine.ts';
+import {
+  maxMemoryBytesOf,
+  memoryBytesOf,
+  vcpusOf,
+} from '../../../../../src/core/resources/machine-amounts.ts';
 import { busOf, targetsOn } from '../../../../../src/core/resources/volume.ts';
 import { buildDomainXml } from '../../../../../src/drivers/libvirt/domain-xml/build-domain-xml.ts';
 import { DomainDocument } from '../../../../../src/drivers/libvirt/domain-xml/domain-document.ts';
+import { readCurrentVcpus } from '../../../../../src/drivers/libvirt/domain-xml/parts/cpu-count.ts';
+import { readMemory } from '../../../../../src/drivers/libvirt/domain-xml/parts/memory-part.ts';
 import {
   anyDefinition,
   anyMachine,
@@ -113,7 +120,11 @@ void test('a domain changed from any machine to any other is the other', () => {
       const machineType = other.machineType === 'q35' ? old.machineType : expected.machineType;
       assert.deepEqual(readMachine(changed), { ...expected, machineType });
       assert.equal(changed.withMachine(other, options).toString(), changed.toString());
-      assert.equal(changed.toString().includes('id=ram0'), oddRamSize);
+      const grows = maxMemoryBytesOf(other) > memoryBytesOf(other);
+      assert.equal(changed.toString().includes('id=ram0'), oddRamSize && !grows);
+      assert.equal(readMemory(changed.text.root).growing !== undefined, grows);
+      assert.equal(readMemory(changed.text.root).bootBytes, memoryBytesOf(other));
+      assert.equal(readCurrentVcpus(changed.text.root), vcpusOf(other));
       assertPlaced(changed, other);
     }),
     { numRuns: 300 },

@@ -164,7 +164,6 @@ const SEEN: Readonly<Record<string, readonly string[]>> = {
   ],
   cockpit: [
     'currentMemory 2Gi',
-    'vcpu current=1',
     'cpu feature svm',
     'boot network',
     'disk vda: driver error_policy=report',
