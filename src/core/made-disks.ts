@@ -1,8 +1,9 @@
 import { isRecord } from './is-record.ts';
+import { formatBytesQuantity } from './quantity.ts';
 import type { Machine } from './resources/machine.ts';
 import type { VmSpec } from './resources/virtual-machine.ts';
 import type { VolumeFormat } from './resources/volume.ts';
-import { isMadeByAgent, volumesOf } from './resources/volumes-of.ts';
+import { isMadeByAgent, ROOT_VOLUME, volumesOf } from './resources/volumes-of.ts';
 
 /** A disk that an agent has made for a VM. What its guest has written to it stays in it, whatever the manifest says later. */
 export interface MadeDisk {
@@ -61,6 +62,31 @@ export function withMadeDisks(machine: Machine, madeDisks: MadeDisks): Machine {
   const { image: _image, ...rest } = machine;
   const { disk: _disk, ...resources } = machine.resources;
   return { ...rest, resources, volumes };
+}
+
+/** A machine with the sizes of its disks where it has left them to their images and another one says them: what that changes is a size. */
+export function withSizesSaid(machine: Machine, madeDisks: MadeDisks, next: Machine): Machine {
+  const sizeOf = (name: string, isLeftOpen: boolean, isSaid: boolean): string | undefined => {
+    const bytes = isLeftOpen && isSaid ? madeDiskOf(madeDisks, name)?.bytes : undefined;
+    return bytes === undefined ? undefined : formatBytesQuantity(BigInt(bytes));
+  };
+  const { resources, image, volumes } = machine;
+  const isOfImage = image !== undefined && resources.disk === undefined;
+  const disk = sizeOf(ROOT_VOLUME, isOfImage, next.resources.disk !== undefined);
+  return {
+    ...machine,
+    ...(disk !== undefined && { resources: { ...resources, disk } }),
+    ...(volumes && {
+      volumes: volumes.map((volume) => {
+        const isLeftOpen = volume.source?.image !== undefined && volume.size === undefined;
+        const isSaid = next.volumes?.some(
+          ({ name, size }) => name === volume.name && size !== undefined,
+        );
+        const size = sizeOf(volume.name, isLeftOpen, isSaid === true);
+        return size === undefined ? volume : { ...volume, size };
+      }),
+    }),
+  };
 }
 
 /** What a text of JSON means; what of it is none of these is left out. */

@@ -1,4 +1,5 @@
 import { type Present, runningDifferences } from '../../core/live-spec.ts';
+import { withSizesSaid } from '../../core/made-disks.ts';
 import type { VmSpec } from '../../core/resources/virtual-machine.ts';
 import { formatOf, pathOf, type Volume } from '../../core/resources/volume.ts';
 import { withoutUserData } from '../../core/user-data.ts';
@@ -61,10 +62,10 @@ export class PendingChanges {
 
   #compare(live: VmDefinition, wanted: VmDefinition, found: Live): readonly PendingChange[] {
     // No definition has any user data; if one did, they would still be shown to nobody.
-    const now = {
-      ...live,
-      spec: withoutUserData(inForce(live.spec, wanted.spec, found.disks)),
-    };
+    const { template } = live.spec;
+    const machine = withSizesSaid(template.spec, live.madeDisks, wanted.spec.template.spec);
+    const sized = { ...live.spec, template: { ...template, spec: machine } };
+    const now = { ...live, spec: withoutUserData(inForce(sized, wanted.spec, found.disks)) };
     const next = { ...wanted, spec: withoutUserData(wanted.spec) };
     const present: Present = {
       volumes: found.volumes.map(({ name }) => name),

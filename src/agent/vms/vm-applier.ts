@@ -2,7 +2,7 @@ import { DISK_KEYS_FILE } from '../../core/disk-keys.ts';
 import { AgentError } from '../../core/errors.ts';
 import type { KeyLocks } from '../../core/key-locks.ts';
 import type { Logger } from '../../core/logger.ts';
-import type { MadeDisk } from '../../core/made-disks.ts';
+import { type MadeDisk, withSizesSaid } from '../../core/made-disks.ts';
 import { fieldChanges } from '../../core/resources/field-changes.ts';
 import { lostPresetNotes, presetNotes, withPreset } from '../../core/resources/os-preset.ts';
 import { identityOf, type WantedVm } from '../../core/resources/parse-virtual-machine.ts';
@@ -227,7 +227,11 @@ export class VmApplier {
   }
 
   #changes(vm: Vm, wanted: WantedVm): readonly FieldChange[] {
-    const before = wantedOf(vm.definition);
+    const { madeDisks } = vm.definition;
+    const known = wantedOf(vm.definition);
+    const { template } = known.spec;
+    const machine = withSizesSaid(template.spec, madeDisks, wanted.spec.template.spec);
+    const before = { ...known, spec: { ...known.spec, template: { ...template, spec: machine } } };
     // Labels and annotations that are left out are taken away; a uid that is left out is any.
     const { labels = {}, annotations = {} } = wanted.metadata;
     const after = { metadata: { ...before.metadata, labels, annotations }, spec: wanted.spec };

@@ -133,7 +133,7 @@ test('a VM is described in one page, and each part is there only where it has so
   await served.novactl('vm start web');
   await served.novactl('vm apply -f -', MANIFEST.replace('cpu: 1', 'cpu: 2'));
   const on = await untilPrinted(served, 'vm describe web', /\nWaits for the next start:\n/);
-  assert.match(on, /resources\.cpu +1 +2\n/);
+  assert.match(on, /resources\.cpu +1 +2 +the next start\n/);
   assert.match(on, /\nUsage:\n +CPU: /);
 });
 

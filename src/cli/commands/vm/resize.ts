@@ -66,10 +66,11 @@ function resized(
   { cpus, memory, disk = new Map() }: ResizeOptions,
   vm: VmDocument,
 ): SpecChange {
-  const { resources, volumes = [] } = machine;
-  const isOfResources = (volume: string) => volume === ROOT && resources.disk !== undefined;
+  const { resources, image, volumes = [] } = machine;
+  const isOfResources = (volume: string) =>
+    volume === ROOT && (resources.disk !== undefined || image !== undefined);
   for (const volume of disk.keys()) {
-    const has = volumes.some(({ name, size }) => name === volume && size !== undefined);
+    const has = volumes.some((one) => one.name === volume && isMade(one));
     if (!has && !isOfResources(volume)) throw noSuchDisk(volume, machine, vm);
   }
   const rootSize = [...disk].find(([volume]) => isOfResources(volume))?.[1];
@@ -101,18 +102,24 @@ function resized(
 
 function noSuchDisk(
   volume: string,
-  { resources, volumes = [] }: MachineDocument,
+  { resources, image, volumes = [] }: MachineDocument,
   vm: VmDocument,
 ): AgentError {
   const names = [
-    ...(resources.disk === undefined ? [] : [ROOT]),
-    ...volumes.filter(({ size }) => size !== undefined).map(({ name }) => name),
+    ...(resources.disk === undefined && image === undefined ? [] : [ROOT]),
+    ...volumes.filter(isMade).map(({ name }) => name),
   ];
   const known = names.length === 0 ? 'it has none' : `it has: ${[...new Set(names)].join(', ')}`;
   return new AgentError(
     'INVALID_REQUEST',
-    `Cannot resize ${volume} of VM ${vmName(vm)}: its manifest has no volume of that name with a size of its own; ${known}`,
+    `Cannot resize ${volume} of VM ${vmName(vm)}: the agent has made no disk of that name; ${known}`,
   );
+}
+
+type VolumeDocument = NonNullable<MachineDocument['volumes']>[number];
+
+function isMade({ size, source }: VolumeDocument): boolean {
+  return size !== undefined || source?.image !== undefined;
 }
 
 function cpusArgument(text: string): string {
