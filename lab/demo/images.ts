@@ -21,6 +21,16 @@ const BOOT_TIMEOUT_MS = 480_000;
 const GUEST_TIMEOUT_MS = 120_000;
 const GREETING = 'made by cloud-init';
 
+/** With what a Debian needs to bring CPUs and memory online by itself that it is given while it runs. */
+const USER_DATA = `#cloud-config
+write_files:
+  - {path: /etc/greeting, content: ${GREETING}}
+  - path: /etc/udev/rules.d/80-hotplug.rules
+    content: |
+      SUBSYSTEM=="cpu", ACTION=="add", TEST=="online", ATTR{online}=="0", ATTR{online}="1"
+      SUBSYSTEM=="memory", ACTION=="add", TEST=="state", ATTR{state}=="offline", ATTR{state}="online_movable"
+`;
+
 /**
  * A Debian from an address, by its digest, that becomes what its user data say; then a disk, CPUs, memory and a larger root while it
  * runs; then a second VM of the same image, which nobody fetches again. All by novactl, as a user types it. 0 if the guest has seen all.
@@ -118,15 +128,18 @@ class User {
 
   /** Shows what the guest says once it is what is expected. */
   async sees(what: string, script: string, expected: RegExp): Promise<void> {
+    let last = '';
     const said = await waitUntil(
       what,
       GUEST_TIMEOUT_MS,
       async () => {
-        const text = await this.inGuest(script).catch(() => '');
-        return expected.test(text) ? text : undefined;
+        last = await this.inGuest(script).catch((error: unknown) => String(error));
+        return expected.test(last) ? last : undefined;
       },
       this.#signal,
-    );
+    ).catch((error: unknown) => {
+      throw new LabError(`${String(error)}; the guest says: ${last}`);
+    });
     console.log(`  in the guest: ${what}: ${said.replaceAll('\n', ', ')}`);
   }
 }
@@ -155,7 +168,7 @@ function manifestOf(
             initrd: `${folder}/initrd`,
             commandLine: guest.commandLine,
           },
-          userData: `#cloud-config\nwrite_files:\n  - {path: /etc/greeting, content: ${GREETING}}\n`,
+          userData: USER_DATA,
           cloudInit: {},
         },
       },
@@ -203,8 +216,8 @@ async function grow(user: User, signal: AbortSignal): Promise<void> {
     /^[78]\d\d$/,
   );
   const larger =
-    'blockdev --getsize64 /dev/disk/by-label/root && resize2fs /dev/disk/by-label/root 2>&1 | tail -1';
-  await user.sees('the root disk, and its file system grown', larger, /^9663676416\n/);
+    'd=$(findmnt -no SOURCE /); blockdev --getsize64 $d; resize2fs $d >/dev/null 2>&1; df -BG --output=size / | tail -1';
+  await user.sees('the root disk, and its file system grown', larger, /^9663676416\n *9G$/);
   await user.types(['vm', 'detach-disk', 'web', 'data']);
   await user.sees('disks', 'ls /dev/disk/by-id | grep -c virtio-data || true', /^0$/);
 }
