@@ -134,7 +134,7 @@ export async function buildAgent(parts: AgentParts) {
     log,
   });
   const locator = new VmLocator({ nodeName, peers: parts.peers, log });
-  const { imageManager, disks, diskKeys, seeds } = buildDisks(parts, operationBook);
+  const { imageManager, diskCopies, disks, diskKeys, seeds } = buildDisks(parts, operationBook);
   const remains = new Remains({
     domains,
     privateFiles,
@@ -232,6 +232,7 @@ export async function buildAgent(parts: AgentParts) {
     diskKeys,
     disks,
     imageManager,
+    diskCopies,
     diskUsers: new DiskUsers({ domains, images: parts.images }),
     diskProbe: parts.diskProbe,
     book,

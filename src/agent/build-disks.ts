@@ -1,4 +1,5 @@
 import type { AgentParts } from './agent-parts.ts';
+import { DiskCopies } from './images/disk-copies.ts';
 import { ImageManager } from './images/image-manager.ts';
 import type { OperationBook } from './operations/operation-book.ts';
 import { VmDiskKeys } from './vms/vm-disk-keys.ts';
@@ -22,14 +23,16 @@ export function buildDisks(parts: AgentParts, operationBook: Pick<OperationBook,
     log,
   });
   const diskKeys = new VmDiskKeys({ domains, privateFiles });
+  const diskCopies = new DiskCopies({ files: parts.diskFiles, host, log });
   const disks = new VmDisks({
     files: parts.diskFiles,
     images,
     sources: imageManager,
+    copies: diskCopies,
     host,
     keys: diskKeys,
     folder: parts.diskFolder,
   });
   const seeds = new VmSeeds({ domains, privateFiles });
-  return { imageManager, disks, diskKeys, seeds };
+  return { imageManager, diskCopies, disks, diskKeys, seeds };
 }

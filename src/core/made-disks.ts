@@ -24,11 +24,32 @@ export interface DiskImage {
   readonly source: string;
   /** Of the content there, `sha256:` and 64 hexadecimal digits. */
   readonly digest: string;
-  /** A qcow2 disk stands on this file; what is in it has been copied into a raw one. */
+  /** A qcow2 disk stands on this file, unless it is a copy; what is in it has been copied into a raw one. */
   readonly path: string;
   readonly format: VolumeFormat;
   /** Its size, as a guest would see it. */
   readonly bytes: number;
+  /** Of a qcow2 disk: whether what is in the image has been copied into it. */
+  readonly isCopied?: true | undefined;
+}
+
+/** The image that was copied into a disk, or is to be; undefined for one that stands on its image, or has none. */
+export function copiedImageOf({ format, image }: MadeDisk): DiskImage | undefined {
+  return format === 'raw' || image?.isCopied === true ? image : undefined;
+}
+
+/**
+ * The image that is copied beside a disk before that is made; undefined where there is none, and of an encrypted disk, whose image is
+ * copied as it is made: its key is known only then.
+ */
+export function imageToCopy(disk: MadeDisk & { readonly key?: unknown }): DiskImage | undefined {
+  const isEncrypted = disk.encryption !== undefined || disk.key !== undefined;
+  return isEncrypted ? undefined : copiedImageOf(disk);
+}
+
+/** The image that a disk stands on; undefined for one that stands on none. */
+export function imageBehind(disk: MadeDisk): DiskImage | undefined {
+  return copiedImageOf(disk) === undefined ? disk.image : undefined;
 }
 
 /** By the name of the volume. Also of those that the VM has no longer: what is on them is the VM's. */
@@ -127,7 +148,8 @@ function toDiskImage(value: unknown): DiskImage | undefined {
   const { source, digest, path, format, bytes } = value;
   if (!isDiskFile(path, format) || typeof bytes !== 'number') return undefined;
   if (typeof source !== 'string' || typeof digest !== 'string') return undefined;
-  return { source, digest, path, format, bytes } as DiskImage;
+  const isCopied = value['isCopied'] === true;
+  return { source, digest, path, format, bytes, ...(isCopied && { isCopied }) } as DiskImage;
 }
 
 function isDiskFile(path: unknown, format: unknown): boolean {

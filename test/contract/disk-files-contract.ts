@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import type { DiskImage } from '../../src/core/made-disks.ts';
-import type { DiskFiles, NewDisk } from '../../src/drivers/disk-files.ts';
+import type { CopyProgress, DiskFiles, NewDisk } from '../../src/drivers/disk-files.ts';
 
 export interface DiskFilesFixture extends AsyncDisposable {
   readonly files: DiskFiles;
@@ -17,6 +17,7 @@ export interface DiskFilesFixture extends AsyncDisposable {
 
 const never = new AbortController().signal;
 const BYTES = 8 * 2 ** 20;
+const SAYS_NO_SECRET = /^(?!.*secret)/s;
 
 /** What everybody who makes disks promises. */
 export function testDiskFiles(name: string, make: () => Promise<DiskFilesFixture>): void {
@@ -54,29 +55,47 @@ export function testDiskFiles(name: string, make: () => Promise<DiskFilesFixture
         assert.equal(await files.isUnused(disk, never), false);
       });
 
-      void test(`makes a disk of an image, of the format ${format}, where it has room for that`, async () => {
+      void test(`copies an image into a disk of the format ${format}, where it has room for that`, async () => {
         await using fixture = await make();
         const { files, folder } = fixture;
-        const image = await fixture.makeImage(BYTES);
-        const disk = newDisk(folder, { image });
+        const image = { ...(await fixture.makeImage(BYTES)), isCopied: true } as const;
+        const disk = newDisk(folder, { image, bytes: 2 * BYTES });
         const small = newDisk(folder, { image, bytes: BYTES - 512 });
-        const saysNoSecret = /^(?!.*secret)/s;
-        await assert.rejects(files.make(small, never), {
-          reason: 'IMAGE_INVALID',
-          message: saysNoSecret,
-        });
+        const copy = async (what: NewDisk) => await files.copy(what, () => undefined, never);
+        await assert.rejects(copy(small), { reason: 'IMAGE_INVALID', message: SAYS_NO_SECRET });
+        await assert.rejects(files.make(disk, never), { reason: 'STATE_NOT_READY' });
         assert.deepEqual(await files.list(folder, never), []);
+        const told: CopyProgress[] = [];
+        await files.copy(disk, (progress) => told.push(progress), never);
+        const end = told.at(-1);
+        assert.ok(end !== undefined && end.bytes === end.totalBytes && end.totalBytes > 0);
         assert.equal(await files.make(disk, never), 'made');
-        assert.equal(await files.make(disk, never), 'there');
-        await fixture.write(disk.path);
+        assert.deepEqual(await files.list(folder, never), [disk.path]);
         assert.equal(await files.isUnused(disk, never), false);
-        assert.equal(await files.make(disk, never), 'there');
-        await files.remove(disk.path, never);
         await fixture.removeImage(image.path);
-        await assert.rejects(files.make(disk, never), {
-          reason: 'IMAGE_NOT_FOUND',
-          message: saysNoSecret,
-        });
+        await copy(disk);
+        assert.equal(await files.make(disk, never), 'there');
+        assert.deepEqual(await files.list(folder, never), [disk.path]);
+        await files.remove(disk.path, never);
+        await assert.rejects(copy(disk), { reason: 'IMAGE_NOT_FOUND', message: SAYS_NO_SECRET });
+        assert.deepEqual(await files.list(folder, never), []);
+      });
+
+      void test(`leaves nothing of a copy of the format ${format} that is given up, or is not wanted`, async () => {
+        await using fixture = await make();
+        const { files, folder } = fixture;
+        const image = { ...(await fixture.makeImage(BYTES)), isCopied: true } as const;
+        const disk = newDisk(folder, { image });
+        const reason = new Error('enough');
+        const end = new AbortController();
+        await assert.rejects(
+          files.copy(disk, () => end.abort(reason), end.signal),
+          reason,
+        );
+        assert.deepEqual(await files.list(folder, never), []);
+        await files.copy(disk, () => undefined, never);
+        await files.discardCopy(disk.path, never);
+        await files.discardCopy(disk.path, never);
         assert.deepEqual(await files.list(folder, never), []);
       });
 
@@ -116,6 +135,36 @@ export function testDiskFiles(name: string, make: () => Promise<DiskFilesFixture
         assert.equal(await files.isUnused(disk, never), false);
       });
     }
+
+    void test('makes a disk that stands on an image, where it has room for that', async () => {
+      await using fixture = await make();
+      const { files, folder } = fixture;
+      const image = await fixture.makeImage(BYTES);
+      const at = {
+        path: path.join(folder, 'root.qcow2'),
+        format: 'qcow2',
+        owner: undefined,
+      } as const;
+      const disk = { ...at, image, bytes: BYTES };
+      const small = { ...at, image, bytes: BYTES - 512 };
+      await assert.rejects(files.make(small, never), {
+        reason: 'IMAGE_INVALID',
+        message: SAYS_NO_SECRET,
+      });
+      assert.deepEqual(await files.list(folder, never), []);
+      assert.equal(await files.make(disk, never), 'made');
+      assert.equal(await files.make(disk, never), 'there');
+      await fixture.write(disk.path);
+      assert.equal(await files.isUnused(disk, never), false);
+      assert.equal(await files.make(disk, never), 'there');
+      await files.remove(disk.path, never);
+      await fixture.removeImage(image.path);
+      await assert.rejects(files.make(disk, never), {
+        reason: 'IMAGE_NOT_FOUND',
+        message: SAYS_NO_SECRET,
+      });
+      assert.deepEqual(await files.list(folder, never), []);
+    });
 
     void test('tells a disk that stands on an image from one that does not, and whether a guest has written to it', async () => {
       await using fixture = await make();

@@ -1,6 +1,8 @@
 import path from 'node:path';
 import { AgentError, type Reason } from '../../src/core/errors.ts';
-import type { DiskFiles, LargerDisk, NewDisk } from '../../src/drivers/disk-files.ts';
+import { copiedImageOf, imageBehind, imageToCopy } from '../../src/core/made-disks.ts';
+import { untilAborted } from '../../src/core/until-aborted.ts';
+import type { CopyProgress, DiskFiles, LargerDisk, NewDisk } from '../../src/drivers/disk-files.ts';
 import type { FakeImages } from './fake-images.ts';
 
 /** Disks that are only said to be made, where a fake node has its images. */
@@ -9,6 +11,8 @@ export class FakeDiskFiles implements DiskFiles {
   room = 2 ** 40;
   /** Whether other nodes may have the folder. */
   isShared = false;
+  /** Copies are half done until this settles. */
+  holdCopies: Promise<void> = Promise.resolve();
   readonly #images: FakeImages;
   readonly #made = new Map<string, NewDisk>();
   readonly #written = new Set<string>();
@@ -47,6 +51,48 @@ export class FakeDiskFiles implements DiskFiles {
       if (isSame && isOpened && behind(there) === behind(disk)) return 'there';
       throw new AgentError('IMAGE_INVALID', `Cannot make the disk ${disk.path}: there is another`);
     }
+    const isCopied = imageToCopy(disk) !== undefined;
+    if (isCopied && !this.#made.has(`${disk.path}.copied`)) {
+      const message = `Cannot make the disk ${disk.path}: its image is still to be copied`;
+      throw new AgentError('STATE_NOT_READY', message, { retryAfterMs: 1 });
+    }
+    if (!isCopied) await this.#refuseUnfit(disk, signal);
+    this.#made.delete(`${disk.path}.copied`);
+    this.#made.set(disk.path, disk);
+    this.#images.add(disk.path, { format: disk.format });
+    return 'made';
+  }
+
+  async copy(
+    disk: NewDisk,
+    onProgress: (progress: CopyProgress) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    signal.throwIfAborted();
+    await this.discardCopy(disk.path, signal);
+    if (this.#made.has(disk.path)) return;
+    await this.#refuseUnfit(disk, signal);
+    const totalBytes = disk.image?.bytes ?? 0;
+    const [half, whole] = [`${disk.path}.new`, `${disk.path}.copied`];
+    this.#made.set(half, disk);
+    try {
+      onProgress({ bytes: totalBytes / 2, totalBytes });
+      await untilAborted(this.holdCopies, signal);
+      onProgress({ bytes: totalBytes, totalBytes });
+      this.#made.set(whole, disk);
+    } finally {
+      this.#made.delete(half);
+    }
+  }
+
+  async discardCopy(file: string, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    await Promise.resolve();
+    this.#made.delete(`${file}.new`);
+    this.#made.delete(`${file}.copied`);
+  }
+
+  async #refuseUnfit(disk: NewDisk, signal: AbortSignal): Promise<void> {
     const { image } = disk;
     if (image !== undefined && (await this.#images.listMissing([image.path], signal)).length > 0) {
       const message = `Cannot make the disk ${disk.path}: its image ${image.source} is not there any more`;
@@ -60,9 +106,6 @@ export class FakeDiskFiles implements DiskFiles {
       const message = `Cannot make ${disk.path}: its file system is full; make room there`;
       throw new AgentError('STORAGE_FULL', message);
     }
-    this.#made.set(disk.path, disk);
-    this.#images.add(disk.path, { format: disk.format });
-    return 'made';
   }
 
   async resize(disk: LargerDisk, signal: AbortSignal): Promise<void> {
@@ -86,7 +129,7 @@ export class FakeDiskFiles implements DiskFiles {
 
   async remove(file: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    await Promise.resolve();
+    await this.discardCopy(file, signal);
     this.#made.delete(file);
     this.#written.delete(file);
     this.#images.remove(file);
@@ -99,7 +142,9 @@ export class FakeDiskFiles implements DiskFiles {
 
   async isUnused(disk: { readonly path: string }, signal: AbortSignal): Promise<boolean> {
     signal.throwIfAborted();
-    return await Promise.resolve(this.#made.has(disk.path) && !this.#written.has(disk.path));
+    const made = this.#made.get(disk.path);
+    const isEmpty = made !== undefined && copiedImageOf(made) === undefined;
+    return await Promise.resolve(isEmpty && !this.#written.has(disk.path));
   }
 
   async isLocal(_folder: string, signal: AbortSignal): Promise<boolean> {
@@ -113,7 +158,6 @@ export class FakeDiskFiles implements DiskFiles {
   }
 }
 
-/** What a raw disk was made from was copied into it. */
-function behind({ format, image }: NewDisk): string | undefined {
-  return format === 'qcow2' ? image?.path : undefined;
+function behind(disk: NewDisk): string | undefined {
+  return imageBehind(disk)?.path;
 }

@@ -136,7 +136,13 @@ test('VMs from images, from an address to the last disk that stands on one', asy
       const raw = manifest('raw', { source: `${ADDRESS}/disk.raw`, format: 'raw', disk: '65Mi' });
       await ok('vm apply -f -', signal, raw);
       assert.equal(await sizeOf('default_raw', signal), 65 * MIB);
-      for (const name of ['vmdk', 'raw'])
+      const full = manifest('full', { source: `${ADDRESS}/disk.qcow2`, clone: 'full' });
+      await ok('vm apply -f -', signal, full);
+      const path = await a.libvirt.virsh(['domblklist', 'default_full'], signal);
+      const [disk = ''] = /\/\S+-root\.qcow2/.exec(path) ?? [];
+      const info = ['qemu-img', 'info', '-U', '-f', 'qcow2', disk];
+      assert.doesNotMatch(await run(info, {}, signal), /backing file/);
+      for (const name of ['vmdk', 'raw', 'full'])
         await ok(`vm delete ${name} --force --delete-disks`, signal);
     },
   );

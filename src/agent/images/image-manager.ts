@@ -3,6 +3,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { delay } from '../../core/delay.ts';
 import { AgentError } from '../../core/errors.ts';
+import { HeldWork } from '../../core/held-work.ts';
 import type { Logger } from '../../core/logger.ts';
 import { shownSource } from '../../core/resources/image-source.ts';
 import { Turns } from '../../core/turns.ts';
@@ -16,7 +17,6 @@ import type {
 } from '../../drivers/image-store.ts';
 import type { ImageInspector } from '../../drivers/images.ts';
 import type { NodeSecrets } from '../../drivers/node-secrets.ts';
-import { Download } from './download.ts';
 import {
   digestDigits,
   type ForeseenImage,
@@ -49,8 +49,15 @@ export interface ImageManagerOptions {
 const ENDINGS = ['', '.part', '.part.json'];
 /** Whoever wants an image asks again every second. */
 const HOLD_MS = 60_000;
+/** A use is noted anew after so long. */
+const NOTED_MS = 60_000;
 /** So long whoever asks is kept waiting: small images come at once. */
 const SOON_MS = 250;
+
+/** An image that comes. What has come of it when it is ended is gone on with the next time. */
+type Download = HeldWork<ImageProgress, StoredImage>;
+
+const NOT_BEGUN: ImageProgress = { step: 'waiting', bytes: 0, totalBytes: undefined };
 
 /** Images of this node: which there are, where they came from, and how they come. */
 export class ImageManager implements ImageService {
@@ -218,7 +225,7 @@ export class ImageManager implements ImageService {
 
   #begin(key: string, want: ImageWant, stored: StoredImage | undefined): Download {
     // One that was given up may still be at work on the same file.
-    const download = new Download((tell, signal) =>
+    const download: Download = new HeldWork(NOT_BEGUN, (tell, signal) =>
       this.#turns.take(keyOf(want), () => this.#fetch(want, stored, tell, signal)),
     );
     this.#downloads.set(key, download);
@@ -285,8 +292,10 @@ export class ImageManager implements ImageService {
     return found.toSorted((left, right) => fetchedAt(right) - fetchedAt(left))[0];
   }
 
-  async #noteUse({ digest }: StoredImage, signal: AbortSignal): Promise<void> {
+  async #noteUse({ digest, lastUsedAtMs }: StoredImage, signal: AbortSignal): Promise<void> {
     const { store, now = Date.now } = this.#options;
+    // Who waits long for something else asks for it again and again.
+    if (Math.abs(now() - lastUsedAtMs) < NOTED_MS) return;
     await store.note(digest, { usedAtMs: now() }, signal);
   }
 

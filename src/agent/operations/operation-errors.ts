@@ -35,6 +35,7 @@ export function isTimeout(error: unknown): boolean {
 
 /** Whether a failure ends by itself, so that the step is worth trying again. */
 export function passes(error: unknown): boolean {
+  if (error instanceof AgentError && error.metadata['retryable'] === 'false') return false;
   return (
     isTimeout(error) ||
     hasReason(

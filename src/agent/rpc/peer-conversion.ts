@@ -230,7 +230,8 @@ function fromDiskImage(image: MadeDiskImage, field: string, checks: FieldChecks)
   if (!SHA256.test(digest.replace(/^sha256:/, ''))) {
     checks.add(`${field}.digest`, 'must be sha256: and 64 hexadecimal digits');
   }
-  return { source, digest, ...fromDiskFile(image, field, checks) };
+  const file = fromDiskFile(image, field, checks);
+  return { source, digest, ...file, ...(image.copied && { isCopied: true as const }) };
 }
 
 function fromPrivateFiles(
@@ -296,6 +297,10 @@ export function toIncomingFields(incoming: IncomingVm): IncomingFields {
   };
 }
 
+function toDiskImage({ isCopied, bytes, ...image }: DiskImage): MadeDiskImage {
+  return { ...image, bytes: toUint64(bytes), copied: isCopied === true };
+}
+
 function toIncomingVirtualMachine(incoming: IncomingVm): IncomingVirtualMachine {
   const { definition, machineType, accelerator = '', memoryBytes, vcpus } = incoming;
   return {
@@ -317,7 +322,7 @@ function toIncomingVirtualMachine(incoming: IncomingVm): IncomingVirtualMachine 
       path: disk.path,
       format: disk.format,
       bytes: toUint64(disk.bytes),
-      image: disk.image && { ...disk.image, bytes: toUint64(disk.image.bytes) },
+      image: disk.image && toDiskImage(disk.image),
       encryptionSecret: disk.encryption?.secret,
     })),
     privateFiles: Object.entries(definition.privateFiles).map(([name, sha256]) => ({

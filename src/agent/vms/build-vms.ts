@@ -22,11 +22,13 @@ type VmsOptions = VmCreatorOptions &
     readonly startability: Startability;
     readonly hookRuns: HookStepsOptions['runs'];
     readonly imageManager: VmImagesOptions['manager'];
+    readonly disks: VmImagesOptions['disks'];
+    readonly diskCopies: VmImagesOptions['copies'];
   };
 
 /** What is done to VMs when it is asked for. */
 export function buildVms(all: VmsOptions) {
-  const { inventory, startability, hookRuns, imageManager } = all;
+  const { inventory, startability, hookRuns, imageManager, disks, diskCopies } = all;
   const creator = new VmCreator(all);
   const applier = new VmApplier({ ...all, creator });
   const adopter = new VmAdopter(all);
@@ -38,7 +40,7 @@ export function buildVms(all: VmsOptions) {
     noteStartFailure: (vmUid, error) => startability.noteFailure(vmUid, error),
   });
   const works = vmOperations(manager, hookSteps);
-  const images = new VmImages({ manager: imageManager, inventory });
+  const images = new VmImages({ manager: imageManager, disks, copies: diskCopies, inventory });
   return {
     manager,
     /** Those of it that go on by themselves once they have begun. */

@@ -1,6 +1,8 @@
 import { AgentError, hasReason } from '../../core/errors.ts';
-import { type ImageSource, imageSource } from '../../core/resources/image-source.ts';
+import { formatBytesQuantity } from '../../core/quantity.ts';
+import { type ImageSource, imageSource, shownSource } from '../../core/resources/image-source.ts';
 import { checkSupport } from '../../core/resources/support.ts';
+import type { StoredImage } from '../../drivers/image-store.ts';
 import type { ForeseenImage } from '../images/image.ts';
 import type { ImageManager } from '../images/image-manager.ts';
 import { wantOf } from '../images/image-wants.ts';
@@ -43,3 +45,21 @@ export async function findDiskImage(
     throw new AgentError(error.reason, error.message, { violations, cause: error.cause });
   }
 }
+
+/** That of an encrypted disk is copied within a step of its operation. */
+export function assertCopiedAtOnce(
+  { diskBytes }: StoredImage,
+  { source }: ImageSource,
+  field: string,
+): void {
+  if (diskBytes <= MAX_COPY_BYTES) return;
+  const [takes, most] = [diskBytes, MAX_COPY_BYTES].map((bytes) =>
+    formatBytesQuantity(BigInt(Math.ceil(bytes / 2 ** 20) * 2 ** 20)),
+  );
+  const description = `is copied into an encrypted disk, and of so large an image (${shownSource(source)}, ${takes}) that cannot be done yet, but of ${most} at most; leave format: raw out for a disk that stands on the image, or the encryption`;
+  throw new AgentError('NOT_SUPPORTED', `Cannot make a disk: ${MACHINE}.${field} ${description}`, {
+    violations: [{ field: `${MACHINE}.${field}`, description }],
+  });
+}
+
+const MAX_COPY_BYTES = 4 * 2 ** 30;

@@ -16,8 +16,8 @@ export interface OrphanedFileControllerOptions {
 }
 
 /**
- * Removes the private files, the variables of UEFI, the console logs, the keys of disks and the half-made disks of VMs that are gone,
- * and of operations that have ended, which an agent that was killed has left. A disk that is whole is data and stays.
+ * Removes the private files, the variables of UEFI, the console logs and the keys of disks of VMs that are gone, and of operations that
+ * have ended, and half-made disks, which an agent that was killed has left. A disk that is whole is data and stays.
  */
 export class OrphanedFileController implements Controller {
   readonly name = 'orphaned-files';
@@ -49,10 +49,11 @@ export class OrphanedFileController implements Controller {
     // Whoever makes the VM, or has it on its way to or from here, has the lock, and sees to the files at the end.
     using lock = locks.tryAcquire(vmUid, 'removal of files', { isByItself: true });
     if (lock === undefined) return undefined;
+    // Of no use to the VM either, if that is here.
+    await disks.removeLeft(vmUid, signal);
     // While the hypervisor is away this fails, and nothing is removed.
     if ((await domains.find(vmUid, signal)) !== undefined) return undefined;
     await domains.removeFiles(vmUid, signal);
-    await disks.removeLeft(vmUid, signal);
     // Operations have files too.
     await secrets.unlessInUse(vmUid, async () => {
       await privateFiles.remove(vmUid, signal);

@@ -1,14 +1,21 @@
 import path from 'node:path';
-import { AgentError, type FieldViolation } from '../../core/errors.ts';
-import { type MadeDisk, type MadeDisks, madeDiskOf } from '../../core/made-disks.ts';
+import { AgentError, type FieldViolation, hasReason } from '../../core/errors.ts';
+import {
+  copiedImageOf,
+  imageToCopy,
+  type MadeDisk,
+  type MadeDisks,
+  madeDiskOf,
+} from '../../core/made-disks.ts';
 import { formatBytesQuantity } from '../../core/quantity.ts';
-import { type ImageSource, shownSource } from '../../core/resources/image-source.ts';
+import { shownSource } from '../../core/resources/image-source.ts';
 import type { Machine } from '../../core/resources/machine.ts';
 import { summarize } from '../../core/resources/schema-issues.ts';
 import { formatOf, type Volume } from '../../core/resources/volume.ts';
 import {
   diskBytesOf,
   imageFieldOf,
+  isCopiedFromImage,
   isMadeByAgent,
   sizeFieldOf,
   volumeFieldOf,
@@ -18,11 +25,12 @@ import {
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { DiskFiles, NewDisk } from '../../drivers/disk-files.ts';
 import type { HypervisorHost } from '../../drivers/hypervisor-host.ts';
-import type { StoredImage } from '../../drivers/image-store.ts';
 import type { ImageInspector } from '../../drivers/images.ts';
+import type { DiskCopies } from '../images/disk-copies.ts';
 import { digestText } from '../images/image.ts';
 import type { ImageManager } from '../images/image-manager.ts';
-import { findDiskImage, type PlanOptions } from './disk-image.ts';
+import { diskHalfMadeIn, isHalfMade, vmUidOf } from './disk-file-names.ts';
+import { assertCopiedAtOnce, findDiskImage, type PlanOptions } from './disk-image.ts';
 import { changeNotes } from './disk-notes.ts';
 import { MACHINE } from './file-violations.ts';
 import { otherKey } from './other-key.ts';
@@ -33,6 +41,8 @@ export interface VmDisksOptions {
   readonly images: Pick<ImageInspector, 'find' | 'listMissing'>;
   /** What disks are made from. */
   readonly sources: Pick<ImageManager, 'foresee' | 'get'>;
+  /** The images of those that do not stand on them. */
+  readonly copies: Pick<DiskCopies, 'assertReady' | 'taken' | 'discardLeft'>;
   readonly host: Pick<HypervisorHost, 'getInfo'>;
   readonly keys: Pick<VmDiskKeys, 'find'>;
   /** Where new disks are made. */
@@ -85,6 +95,26 @@ export class VmDisks {
       planned.push([volume.name, encryption === undefined ? disk : { ...disk, encryption }]);
     }
     return { ...definition, madeDisks: { ...madeDisks, ...Object.fromEntries(planned) } };
+  }
+
+  /**
+   * The disks that a definition is to have into which images are to be copied first, by volume. Fails with STATE_NOT_READY, which
+   * passes, where such an image is not here.
+   */
+  async listCopies(
+    definition: VmDefinition,
+    secrets: PlanOptions['secrets'],
+    signal: AbortSignal,
+  ): Promise<readonly (readonly [volume: string, disk: MadeDisk])[]> {
+    const { spec, madeDisks } = definition;
+    const isAny = volumesOf(spec.template.spec).some(
+      (volume) => isCopiedFromImage(volume) && madeDiskOf(madeDisks, volume.name) === undefined,
+    );
+    // Nobody else need look at the images for that.
+    if (!isAny) return [];
+    const planned = await this.plan(definition, { foresees: false, secrets }, signal);
+    const disks = newDisks(planned, definition);
+    return disks.filter(([, disk]) => imageToCopy(disk) !== undefined);
   }
 
   /** What is not as one may think of the disks that a definition is to have, in sentences. Fails with IMAGE_UNREACHABLE. */
@@ -152,13 +182,18 @@ export class VmDisks {
   }
 
   /** One that is given up may have been made all the same, which nobody else would know. */
-  async #makeOne(disk: NewDisk, signal: AbortSignal): Promise<'made' | 'there'> {
+  async #makeOne({ owner, ...disk }: NewDisk, signal: AbortSignal): Promise<'made' | 'there'> {
+    const { files, copies } = this.#options;
+    const isCopy = imageToCopy(disk) !== undefined;
+    if (isCopy) copies.assertReady(disk);
     try {
-      return await this.#options.files.make(disk, signal);
+      const outcome = await files.make({ ...disk, owner }, signal);
+      if (isCopy) copies.taken(disk.path);
+      return outcome;
     } catch (error) {
       const undo = AbortSignal.timeout(UNDO_TIMEOUT_MS);
-      // A copy may have come far.
-      await this.#options.files.remove(`${disk.path}.new`, undo).catch(() => undefined);
+      // It has gone, whoever has removed it.
+      if (isCopy && hasReason(error, 'STATE_NOT_READY')) copies.taken(disk.path);
       if (!(error instanceof AgentError)) {
         await this.#removeIfUnused(disk, undo).catch(() => undefined);
       }
@@ -191,7 +226,7 @@ export class VmDisks {
   /** Removes what a creation has left that has come to nothing before there was a VM. */
   async removeUnusedOf(vmUid: string, signal: AbortSignal): Promise<void> {
     for (const file of await this.#list(signal)) {
-      if (uidOf(file) !== vmUid || file.endsWith('.new')) continue;
+      if (vmUidOf(file) !== vmUid || isHalfMade(file)) continue;
       const format = file.endsWith('.raw') ? 'raw' : 'qcow2';
       await this.#removeIfUnused({ path: file, format, bytes: 0 }, signal);
     }
@@ -229,19 +264,18 @@ export class VmDisks {
     for (const { path: file } of disks) await files.remove(file, signal);
   }
 
-  /** Removes files of a VM that is not here which a killed agent has left: those that are not whole. Disks were kept by somebody's word. */
+  /** Removes files of a VM which a killed agent has left, whether it is here or not: those that are not whole. Disks are somebody's data. */
   async removeLeft(vmUid: string, signal: AbortSignal): Promise<void> {
     for (const file of await this.#list(signal)) {
-      if (uidOf(file) === vmUid && file.endsWith('.new')) {
-        await this.#options.files.remove(file, signal);
-      }
+      if (vmUidOf(file) !== vmUid || !isHalfMade(file)) continue;
+      await this.#options.copies.discardLeft(diskHalfMadeIn(file), signal);
     }
   }
 
   /** The uids of VMs, here or not, of which the folder has files that are not whole, unless other nodes may have the same folder. */
   async listOwners(signal: AbortSignal): Promise<readonly string[]> {
-    const left = (await this.#list(signal)).filter((file) => file.endsWith('.new'));
-    return [...new Set(left.map(uidOf).filter((uid) => uid !== undefined))];
+    const left = (await this.#list(signal)).filter(isHalfMade);
+    return [...new Set(left.map(vmUidOf).filter((uid) => uid !== undefined))];
   }
 
   async #list(signal: AbortSignal): Promise<readonly string[]> {
@@ -275,7 +309,9 @@ export class VmDisks {
       });
     }
     if (stored === undefined) return { path: file, format, bytes };
-    if (format === 'raw') assertCopied(image, stored, spec.template.spec, volume.name);
+    if (volume.encryption !== undefined && isCopiedFromImage(volume)) {
+      assertCopiedAtOnce(stored, image, imageFieldOf(spec.template.spec, volume.name));
+    }
     return {
       path: file,
       format,
@@ -286,6 +322,7 @@ export class VmDisks {
         path: stored.path,
         format: stored.format,
         bytes: stored.virtualBytes,
+        ...(format === 'qcow2' && isCopiedFromImage(volume) && { isCopied: true }),
       },
     };
   }
@@ -308,21 +345,6 @@ export class VmDisks {
   }
 }
 
-/** A copy must be made within a step of its operation. */
-function assertCopied(
-  { source }: ImageSource,
-  { diskBytes }: StoredImage,
-  machine: Machine,
-  volumeName: string,
-): void {
-  if (diskBytes <= MAX_COPY_BYTES) return;
-  const field = `${MACHINE}.${volumeFieldOf(machine, volumeName)}`;
-  const description = `is raw, and a copy of so large an image (${shownSource(source)}, ${roughly(diskBytes)}) cannot be made yet, but of ${roughly(MAX_COPY_BYTES)} at most; leave the format out for a disk that stands on the image`;
-  throw new AgentError('NOT_SUPPORTED', `Cannot make a disk: ${field} ${description}`, {
-    violations: [{ field: `${field}.format`, description }],
-  });
-}
-
 /** For people: three digits will do. */
 function roughly(bytes: number): string {
   const units = ['Ti', 'Gi', 'Mi'].map((unit, index) => [unit, 2 ** (40 - 10 * index)] as const);
@@ -331,18 +353,9 @@ function roughly(bytes: number): string {
 }
 
 const UNDO_TIMEOUT_MS = 15_000;
-const MAX_COPY_BYTES = 4 * 2 ** 30;
-
-/** Of files that are named for a VM; whatever else stands in a definition, no other may be removed for it. */
-const FILE_NAME =
-  /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-[a-z0-9-]+\.(?:raw|qcow2)(?:\.new)?$/;
-
-function uidOf(file: string): string | undefined {
-  return FILE_NAME.exec(path.basename(file))?.[1];
-}
 
 function own(uid: string, madeDisks: MadeDisks): readonly MadeDisk[] {
-  return Object.values(madeDisks).filter((disk) => uidOf(disk.path) === uid);
+  return Object.values(madeDisks).filter((disk) => vmUidOf(disk.path) === uid);
 }
 
 /** Disks that a definition names and the one from before does not. */
@@ -369,5 +382,15 @@ function* otherwise(volume: Volume, made: MadeDisk, machine: Machine): Generator
   if (volume.format !== undefined && volume.format !== made.format) {
     const description = `is ${volume.format}, and the disk ${made.path} was made as ${made.format}; leave the format out`;
     yield { field: `${MACHINE}.${volumeFieldOf(machine, volume.name)}.format`, description };
+  }
+  const clone = volume.source?.image?.clone;
+  const was = copiedImageOf(made) === undefined ? 'thin' : 'full';
+  if (clone !== undefined && made.image !== undefined && clone !== was) {
+    const description = `is ${clone}, and the disk ${made.path} was made as a ${was} clone of its image; leave it out`;
+    const where =
+      machine.image === volume.source?.image
+        ? 'image'
+        : `${volumeFieldOf(machine, volume.name)}.source.image`;
+    yield { field: `${MACHINE}.${where}.clone`, description };
   }
 }

@@ -1,27 +1,32 @@
 import { AgentError, hasReason } from '../../core/errors.ts';
-import { madeDiskOf } from '../../core/made-disks.ts';
+import { type MadeDisk, madeDiskOf } from '../../core/made-disks.ts';
 import { formatBytesQuantity } from '../../core/quantity.ts';
 import { shownSource } from '../../core/resources/image-source.ts';
 import type { Machine } from '../../core/resources/machine.ts';
 import { identityOf } from '../../core/resources/parse-virtual-machine.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
+import type { CopyProgress } from '../../drivers/disk-files.ts';
+import type { DiskCopies, WantedCopy } from '../images/disk-copies.ts';
 import type { ImageProgress, ImageWant, WantedImage } from '../images/image.ts';
 import type { ImageManager } from '../images/image-manager.ts';
 import { wantsOf } from '../images/image-wants.ts';
 import type { OperationProgress, OperationRecord } from '../operations/operation.ts';
 import type { OperationWork, StepResult } from '../operations/operation-work.ts';
 import { assertThere, type GivenSecrets, givenSecret } from './given-secrets.ts';
+import type { VmDisks } from './vm-disks.ts';
 import type { VmInventory } from './vm-inventory.ts';
-import { wantedVm } from './wanted-definition.ts';
+import { changedDefinition, newDefinition, wantedVm } from './wanted-definition.ts';
 
 export interface VmImagesOptions {
   readonly manager: Pick<ImageManager, 'want' | 'drop'>;
+  readonly disks: Pick<VmDisks, 'listCopies'>;
+  readonly copies: Pick<DiskCopies, 'want' | 'drop'>;
   readonly inventory: Pick<VmInventory, 'findByName'>;
 }
 
 const AGAIN = { afterMs: 500 };
 
-/** Has the images come that VMs are to be made from, before anything of a VM is made or locked. */
+/** Has the images come that VMs are to be made from, and copied where that is asked for, before anything of a VM is made or locked. */
 export class VmImages {
   readonly #options: VmImagesOptions;
 
@@ -29,32 +34,31 @@ export class VmImages {
     this.#options = options;
   }
 
-  /** An operation whose manifest may name images, with a step before the others in which these come. */
+  /** An operation whose manifest may name images, with steps before the others in which these come, and are copied. */
   before(work: OperationWork): OperationWork {
-    const { manager } = this.#options;
+    const { manager, copies } = this.#options;
     return {
       ...work,
       step: async (operation, signal, waitedMs) => {
         const coming = await this.#await(operation, signal);
         if (coming !== undefined) return coming;
+        const copying = await this.#awaitCopies(operation, signal);
+        if (copying !== undefined) return copying;
         return await work.step(operation, signal, waitedMs);
       },
-      ended: (id) => manager.drop(id),
+      ended: (id) => {
+        manager.drop(id);
+        copies.drop(id);
+      },
     };
   }
 
   async #await(operation: OperationRecord, signal: AbortSignal): Promise<StepResult | undefined> {
-    const { manifest, updateMask, secrets } = operation.parameters as {
-      readonly manifest: unknown;
-      readonly updateMask?: readonly string[] | undefined;
-      readonly secrets?: GivenSecrets | string | undefined;
-    };
+    const { current, manifest, updateMask, secrets } = this.#wanted(operation);
     const findGiven = (name: string): Uint8Array | undefined => {
       assertThere(secrets);
       return givenSecret(secrets, name);
     };
-    const { namespace, name } = identityOf(manifest);
-    const current = this.#options.inventory.findByName(namespace, name)?.definition;
     for (const want of missing(current, manifest, updateMask, findGiven)) {
       const found = await this.#want(want, operation.id, signal);
       if (found.kind === 'here') continue;
@@ -62,6 +66,40 @@ export class VmImages {
       return { isDone: false, step: 'fetching-image', progress, again: AGAIN };
     }
     return undefined;
+  }
+
+  async #awaitCopies(
+    operation: OperationRecord,
+    signal: AbortSignal,
+  ): Promise<StepResult | undefined> {
+    const { disks, copies } = this.#options;
+    const { current, manifest, updateMask, secrets } = this.#wanted(operation);
+    assertThere(secrets);
+    if (current === undefined && updateMask !== undefined) return undefined;
+    const wanted = wantedVm(current, manifest, updateMask);
+    const { uid } = operation.vm;
+    const next =
+      current === undefined
+        ? newDefinition({ ...wanted, metadata: { ...wanted.metadata, uid } }, '')
+        : changedDefinition(current, wanted);
+    for (const [volume, disk] of await disks.listCopies(next, secrets, signal)) {
+      const found = await onlyOnce(copies.want(disk, operation.id));
+      if (found.kind === 'ready') continue;
+      const progress = copyProgress(volume, disk, found.progress);
+      return { isDone: false, step: 'copying-image', progress, again: AGAIN };
+    }
+    return undefined;
+  }
+
+  #wanted({ parameters }: OperationRecord) {
+    const { manifest, updateMask, secrets } = parameters as {
+      readonly manifest: unknown;
+      readonly updateMask?: readonly string[] | undefined;
+      readonly secrets?: GivenSecrets | string | undefined;
+    };
+    const { namespace, name } = identityOf(manifest);
+    const current = this.#options.inventory.findByName(namespace, name)?.definition;
+    return { current, manifest, updateMask, secrets };
   }
 
   async #want(want: ImageWant, holder: string, signal: AbortSignal): Promise<WantedImage> {
@@ -73,6 +111,19 @@ export class VmImages {
       const { message } = error as Error;
       throw new AgentError('IMAGE_FETCH_FAILED', message, { cause: error });
     }
+  }
+}
+
+/** To try again would fill the disk each time with what VMs need that run. */
+async function onlyOnce(copying: Promise<WantedCopy>): Promise<WantedCopy> {
+  try {
+    return await copying;
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.reason !== 'STORAGE_FULL') throw error;
+    throw new AgentError(error.reason, error.message, {
+      cause: error,
+      metadata: { ...error.metadata, retryable: 'false' },
+    });
   }
 }
 
@@ -116,6 +167,21 @@ function toProgress(
   const isKnown = step === 'fetching' && totalBytes !== undefined && totalBytes > 0;
   const fractionDone = isKnown ? Math.min(1, bytes / totalBytes) : undefined;
   return { fractionDone, message, waitedMs: undefined, leftMs: undefined };
+}
+
+function copyProgress(
+  volume: string,
+  { image }: MadeDisk,
+  progress: CopyProgress | undefined,
+): OperationProgress {
+  const what = `${shownSource(image?.source ?? '')} into the disk ${volume}`;
+  const unknown = { fractionDone: undefined, waitedMs: undefined, leftMs: undefined };
+  if (progress === undefined) {
+    return { ...unknown, message: `Waiting for other images to be copied before ${what}` };
+  }
+  const { bytes, totalBytes } = progress;
+  const message = `Copying ${what}: ${amount(bytes)} of ${amount(totalBytes)}`;
+  return { ...unknown, fractionDone: totalBytes === 0 ? 1 : bytes / totalBytes, message };
 }
 
 /** In whole MiB, so that it is not told anew with every byte. */

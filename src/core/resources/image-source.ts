@@ -57,6 +57,10 @@ export const imageSource = z.strictObject({
     description:
       'Whether the source is asked when a disk is made: IfNotPresent, unless given, takes what the node has of this source; Always asks whether that is still the same; Never fetches nothing.',
   }),
+  clone: choice('IMAGE_CLONE', ['thin', 'full']).optional().meta({
+    description:
+      'Of a disk that is made from it: whether it stands on the image (thin, unless given, in the format qcow2), or has all of it in itself (full, as always in the format raw).',
+  }),
   auth: secretName.optional().meta({
     description:
       "Name of a file in the node's folder of secrets (`/etc/novacron/secrets`) with one line: `USER:PASSWORD`, for S3 `ACCESS-KEY-ID:SECRET-ACCESS-KEY`, or a bearer token. Read when it is fetched.",

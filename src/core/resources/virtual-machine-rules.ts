@@ -228,6 +228,16 @@ function* makingProblems(volume: Volume, { resources, image }: Machine): Generat
       yield { path: ['source', 'image', ...path], message };
     }
   }
+  const made = source?.image ?? (name === ROOT_VOLUME ? image : undefined);
+  if (made?.clone === 'full' && volume.encryption !== undefined && volume.format !== 'raw') {
+    const message =
+      'must be raw for a full clone that is encrypted: the agent cannot encrypt one in the format qcow2 yet';
+    yield { path: ['format'], message };
+  }
+  if (made?.clone === 'thin' && volume.format === 'raw') {
+    const message = 'must be qcow2 or left out for a thin clone: a raw disk stands on no image';
+    yield { path: ['format'], message };
+  }
   if (size === undefined) return;
   for (const message of sizeProblems(size)) yield { path: ['size'], message };
   if (source !== undefined && source.image === undefined) {

@@ -1,6 +1,6 @@
 import { parseBytes } from '../quantity.ts';
 import type { Machine } from './machine.ts';
-import type { Volume } from './volume.ts';
+import { formatOf, type Volume } from './volume.ts';
 
 /** What the disk of `resources.disk` is called. */
 export const ROOT_VOLUME = 'root';
@@ -57,6 +57,13 @@ export function sizeFieldOf(machine: Pick<Machine, 'resources' | 'volumes'>, nam
 export function isMadeByAgent({ source, size, kind }: Volume): boolean {
   if (kind !== 'disk') return false;
   return source === undefined ? size !== undefined : source.image !== undefined;
+}
+
+/** Whether the agent copies its image into it, so that it stands on none. */
+export function isCopiedFromImage(volume: Volume): boolean {
+  const image = volume.source?.image;
+  if (!isMadeByAgent(volume) || image === undefined) return false;
+  return formatOf(volume) === 'raw' || image.clone === 'full';
 }
 
 /** Bytes that the guest of a disk of this size sees: whole sectors. */

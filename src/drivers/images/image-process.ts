@@ -3,6 +3,7 @@ import { AgentError } from '../../core/errors.ts';
 import type {
   ImageAnswer,
   ImageProcessSettings,
+  ImageProgressLine,
   ImageQuestion,
   StoreQuestion,
 } from './image-protocol.ts';
@@ -31,6 +32,10 @@ function work(question: ImageQuestion): Promise<unknown> {
       return disks.make(question.disk, NEVER);
     case 'resizeDisk':
       return disks.resize(question.disk, NEVER);
+    case 'copyImage':
+      return disks.copy(question.disk, (progress) => tell({ progress }), NEVER);
+    case 'discardCopy':
+      return disks.discardCopy(question.path, NEVER);
     case 'removeDisk':
       return disks.remove(question.path, NEVER);
     case 'listDisks':
@@ -80,6 +85,10 @@ async function answerTo(question: ImageQuestion): Promise<ImageAnswer> {
   }
 }
 
+function tell(line: ImageAnswer | ImageProgressLine): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
 /** By a signal: an orderly end would wait for a thread that hangs. */
 function end(): void {
   // With what it has started: it leads a group of its own.
@@ -89,9 +98,7 @@ function end(): void {
 process.stdout.on('error', end);
 createInterface({ input: process.stdin })
   .on('line', (line) => {
-    void answerTo(JSON.parse(line) as ImageQuestion).then((answer) => {
-      process.stdout.write(`${JSON.stringify(answer)}\n`);
-    });
+    void answerTo(JSON.parse(line) as ImageQuestion).then(tell);
   })
   // Whoever asked has gone.
   .on('close', end);

@@ -2,10 +2,12 @@ import { dirname } from 'node:path';
 import { AgentError } from '../../core/errors.ts';
 import { Slots } from '../../core/slots.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
+import type { CopyProgress } from '../disk-files.ts';
 import type { ImageProblem } from '../images.ts';
 import {
   type ImageAnswer,
   type ImageProcessSettings,
+  type ImageProgressLine,
   type ImageQuestion,
   imageProcessUrl,
 } from './image-protocol.ts';
@@ -20,7 +22,7 @@ export interface ImageProcessesOptions extends ImageProcessSettings {
 }
 
 const DEFAULT_TIMEOUT_MS = 10_000;
-/** Of what reads or writes whole images. */
+/** Of what reads or writes whole images, and does not say how far it is. */
 const LONG_TIMEOUT_MS = 2 * 60 * 60 * 1000;
 const MAX_HANGING = 8;
 /** More at once would only take each other's time, until storage that is well counts as gone. */
@@ -29,10 +31,14 @@ const MAX_AT_ONE_PLACE = 4;
 const MAX_LONG_AT_ONE_PLACE = 2;
 /** Kept for the next question; each takes some 40 MiB, and is there again in a tenth of a second. */
 const KEEP_MS = 2_000;
+/** What is killed and does not hang has ended by then. */
+const KILLED_MS = 2_000;
 
 export interface AskOptions {
   /** Of what takes minutes by itself. */
   readonly isLong?: boolean;
+  /** Of what says how far it is: it may take as long as its storage answers. */
+  readonly onProgress?: ((progress: CopyProgress) => void) | undefined;
 }
 
 /**
@@ -64,7 +70,7 @@ export class ImageProcesses implements Disposable {
     path: string,
     question: ImageQuestion,
     signal: AbortSignal,
-    { isLong = false }: AskOptions = {},
+    { isLong = false, onProgress }: AskOptions = {},
   ): Promise<Answered> {
     signal.throwIfAborted();
     const place = placeOf(path);
@@ -75,7 +81,8 @@ export class ImageProcesses implements Disposable {
     try {
       await using _slot = await queue.slots.take(AbortSignal.any([signal, queue.silence.signal]));
       using silence = isLong ? this.#watch(path) : undefined;
-      const answer = await this.#askAt(lane, queue, question, signal, silence?.signal);
+      const asked = { question, onProgress, silence: silence?.signal };
+      const answer = await this.#askAt(lane, queue, asked, signal);
       return answer ?? unreachable(place);
     } catch (error) {
       signal.throwIfAborted();
@@ -90,21 +97,23 @@ export class ImageProcesses implements Disposable {
   async #askAt(
     lane: string,
     queue: Queue,
-    question: ImageQuestion,
+    { question, onProgress, silence }: Asked,
     signal: AbortSignal,
-    silence: AbortSignal | undefined,
   ): Promise<Answered | undefined> {
     const { timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
+    const limitMs = queue.isLong ? LONG_TIMEOUT_MS : timeoutMs;
+    // One that was given up a moment ago is being killed.
+    await this.#hanging.leaves(lane, Math.min(timeoutMs, KILLED_MS));
     if (this.#hanging.isAt(lane) || this.#hanging.areTooMany) return undefined;
     const process = this.#takeIdle() ?? new ImageProcess(this.#options);
     const deadline = AbortSignal.any([
       signal,
       ...(silence === undefined ? [] : [silence]),
-      AbortSignal.timeout(queue.isLong ? LONG_TIMEOUT_MS : timeoutMs),
+      ...(onProgress === undefined ? [AbortSignal.timeout(limitMs)] : []),
     ]);
     let answer: ImageAnswer;
     try {
-      answer = await untilAborted(process.ask(question), deadline);
+      answer = await untilAborted(process.ask(question, onProgress), deadline);
     } catch (error) {
       this.#end(process, lane);
       signal.throwIfAborted();
@@ -166,6 +175,13 @@ export class ImageProcesses implements Disposable {
 /** What came of a question. */
 export type Answered = { readonly found: unknown } | { readonly unreachable: ImageProblem };
 
+interface Asked {
+  readonly onProgress: AskOptions['onProgress'];
+  readonly question: ImageQuestion;
+  /** Aborted once the storage does not answer. */
+  readonly silence: AbortSignal | undefined;
+}
+
 /** Why nobody is asked any more who waited for storage to be asked. */
 const SILENT = new Error('The storage has not answered somebody else');
 
@@ -195,6 +211,7 @@ function unreachable(place: string): { readonly unreachable: ImageProblem } {
 class ImageProcess {
   readonly process: StorageProcess;
   #answer = Promise.withResolvers<ImageAnswer>();
+  #onProgress: AskOptions['onProgress'];
 
   constructor({ places, binary, qemuConf }: ImageProcessesOptions) {
     // The deadline is the starter's.
@@ -207,7 +224,7 @@ class ImageProcess {
     this.process = new StorageProcess({
       program: imageProcessUrl(),
       arguments: [JSON.stringify(settings)],
-      onLine: (line) => this.#answer.resolve(JSON.parse(line) as ImageAnswer),
+      onLine: (line) => this.#hear(JSON.parse(line) as ImageAnswer | ImageProgressLine),
       onEnd: (error) => this.#answer.reject(error),
     });
     this.#answer.promise.catch(() => undefined);
@@ -215,10 +232,16 @@ class ImageProcess {
     this.process.unref();
   }
 
-  async ask(question: ImageQuestion): Promise<ImageAnswer> {
+  async ask(question: ImageQuestion, onProgress: AskOptions['onProgress']): Promise<ImageAnswer> {
     this.#answer = Promise.withResolvers();
+    this.#onProgress = onProgress;
     this.process.tell(question);
     return this.#answer.promise;
+  }
+
+  #hear(line: ImageAnswer | ImageProgressLine): void {
+    if ('progress' in line) this.#onProgress?.(line.progress);
+    else this.#answer.resolve(line);
   }
 
   kill(): void {

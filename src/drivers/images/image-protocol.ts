@@ -1,6 +1,6 @@
 import type { Reason } from '../../core/errors.ts';
 import { siblingModule } from '../../core/sibling-module.ts';
-import type { LargerDisk, NewDisk, UsedDisk } from '../disk-files.ts';
+import type { CopyProgress, LargerDisk, NewDisk, UsedDisk } from '../disk-files.ts';
 import type { FileOwner } from '../hypervisor-host.ts';
 import type { AdmitRequest, ImageNote } from '../image-store.ts';
 import type { ImageQuery } from '../images.ts';
@@ -16,6 +16,8 @@ export type ImageQuestion =
   | { readonly verb: 'findBootFile'; readonly path: string; readonly user?: FileOwner | undefined }
   | { readonly verb: 'makeDisk'; readonly disk: NewDisk }
   | { readonly verb: 'resizeDisk'; readonly disk: LargerDisk }
+  | { readonly verb: 'copyImage'; readonly disk: NewDisk }
+  | { readonly verb: 'discardCopy'; readonly path: string }
   | { readonly verb: 'removeDisk'; readonly path: string }
   | { readonly verb: 'listDisks'; readonly folder: string }
   | { readonly verb: 'isUnusedDisk'; readonly disk: UsedDisk }
@@ -35,7 +37,12 @@ export type StoreQuestion = { readonly folder: string } & (
   | { readonly verb: 'tidyImages'; readonly wanted: readonly string[] }
 );
 
-/** A line of its output: what the verb of the contract gives, absent where that is nothing. */
+/** A line of its output before the answer, of what takes long. */
+export interface ImageProgressLine {
+  readonly progress: CopyProgress;
+}
+
+/** The last line of its output: what the verb of the contract gives, absent where that is nothing. */
 export type ImageAnswer =
   | { readonly found?: unknown }
   | { readonly failure: { readonly reason: Reason; readonly message: string } };

@@ -6,11 +6,11 @@ import { promisify } from 'node:util';
 import { AgentError } from '../../core/errors.ts';
 import { codeOf } from '../../core/file-words.ts';
 import { isLocalFileSystem } from '../../core/local-file-system.ts';
-import type { DiskImage } from '../../core/made-disks.ts';
+import { type DiskImage, imageBehind, imageToCopy } from '../../core/made-disks.ts';
 import { shownSource } from '../../core/resources/image-source.ts';
 import { syncFolder } from '../../core/sync-folder.ts';
 import * as z from '../../core/zod.ts';
-import type { DiskFiles, LargerDisk, NewDisk, UsedDisk } from '../disk-files.ts';
+import type { CopyProgress, DiskFiles, LargerDisk, NewDisk, UsedDisk } from '../disk-files.ts';
 import {
   backingOf,
   contentOf,
@@ -20,6 +20,7 @@ import {
   resizeEncrypted,
   writeEncrypted,
 } from './encrypted-disk.ts';
+import { copyImage, discardCopy, finishedCopy } from './image-copy.ts';
 import { isEncrypted } from './image-format.ts';
 import { sizeText } from './image-kinds.ts';
 import { hasQcow2Data } from './qcow2-data.ts';
@@ -98,11 +99,39 @@ export class LocalDiskFiles implements DiskFiles {
     }
   }
 
+  async copy(
+    disk: NewDisk,
+    onProgress: (progress: CopyProgress) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    signal.throwIfAborted();
+    const image = imageToCopy(disk);
+    if (image === undefined) throw new Error(`No image is to be copied into ${disk.path}`);
+    try {
+      await mkdir(path.dirname(disk.path), { recursive: true, mode: FOLDER_MODE });
+      if (await exists(disk.path)) return await discardCopy(disk.path);
+      await refuseUnfit(disk, image);
+      await copyImage({ binary: this.#binary, disk, image, onProgress }, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw storageError('make', disk.path, error);
+    }
+  }
+
+  async discardCopy(file: string, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    try {
+      await discardCopy(file);
+    } catch (error) {
+      throw storageError('remove', file, error);
+    }
+  }
+
   async remove(file: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     try {
       // What a making of it has left that was given up.
-      await rm(`${file}.new`, { force: true });
+      await discardCopy(file);
       await unlink(file);
       await syncFolder(path.dirname(file));
     } catch (error) {
@@ -166,20 +195,25 @@ export class LocalDiskFiles implements DiskFiles {
 
   /** False if something has come there meanwhile. */
   async #place(disk: NewDisk, signal: AbortSignal): Promise<boolean> {
+    if (imageToCopy(disk) !== undefined) return await this.#placeCopy(disk);
     const whole = `${disk.path}.new`;
     // What an agent has left that was killed here.
     await rm(whole, { force: true });
     await using undo = new AsyncDisposableStack();
     undo.defer(() => rm(whole, { force: true }));
     await this.#write(disk, whole, signal);
-    try {
-      // Unlike rename(2), this takes nobody's place.
-      await link(whole, disk.path);
-      return true;
-    } catch (error) {
-      if (codeOf(error) === 'EEXIST') return false;
-      throw error;
+    return await linkTo(whole, disk.path);
+  }
+
+  async #placeCopy({ path: file }: NewDisk): Promise<boolean> {
+    const whole = finishedCopy(file);
+    if (!(await exists(whole))) {
+      const message = `Cannot make the disk ${file}: its image is still to be copied`;
+      throw new AgentError('STATE_NOT_READY', message, { retryAfterMs: 1_000 });
     }
+    const isPlaced = await linkTo(whole, file);
+    await rm(whole);
+    return isPlaced;
   }
 
   async #write(disk: NewDisk, file: string, signal: AbortSignal): Promise<void> {
@@ -195,7 +229,6 @@ export class LocalDiskFiles implements DiskFiles {
         signal,
       );
     } else {
-      if (image !== undefined) await this.#copy(image, file, signal);
       await handle.truncate(bytes);
     }
     await handle.sync();
@@ -203,25 +236,20 @@ export class LocalDiskFiles implements DiskFiles {
     if (owner !== undefined) await handle.chown(owner.uid, owner.gid);
   }
 
-  /** Takes as long as the image is large; whoever cannot wait ends this process. */
-  async #copy({ path: from, format }: DiskImage, file: string, signal: AbortSignal): Promise<void> {
-    await this.#run(['convert', '-q', '-f', format, '-O', 'raw', from, file], signal, 0);
-  }
-
   /**
    * Whoever removes an image looks for disks on it once it is away; here the image is looked for once the disk is there. So one of
    * the two finds out.
    */
   async #refuseWithoutImage(disk: NewDisk): Promise<void> {
-    if (disk.image === undefined || disk.format !== 'qcow2') return;
-    if (await exists(disk.image.path)) return;
+    const image = imageBehind(disk);
+    if (image === undefined || (await exists(image.path))) return;
     await rm(disk.path, { force: true });
-    throw noImage(disk.path, disk.image);
+    throw noImage(disk.path, image);
   }
 
   /** One that is there is not made anew, whatever is on it. */
   async #accept(disk: NewDisk, signal: AbortSignal): Promise<'there'> {
-    const { path: file, format, bytes, image, key } = disk;
+    const { path: file, format, bytes, key } = disk;
     const found = await this.#describe(disk, signal);
     if (found === undefined) {
       throw refused(file, `there is a file that is no ${contentOf(disk)} image; move it away`);
@@ -235,8 +263,8 @@ export class LocalDiskFiles implements DiskFiles {
       const text = `there is a disk that is encrypted with another key; let the secret ${disk.encryption?.secret ?? ''} be the one that it was made with, or move the disk away`;
       throw refused(file, text);
     }
-    // What was copied into a raw disk cannot be told any more.
-    const base = format === 'qcow2' ? image?.path : undefined;
+    // What was copied into a disk cannot be told any more.
+    const base = imageBehind(disk)?.path;
     if (found.behind !== base) {
       const stands = found.behind === undefined ? 'on no image' : `on ${found.behind}`;
       const wanted = base === undefined ? 'on none' : `on ${base}`;
@@ -290,6 +318,17 @@ export class LocalDiskFiles implements DiskFiles {
     };
     const { stdout } = await promisify(execFile)(this.#binary, given, options);
     return stdout;
+  }
+}
+
+/** False if something is there. Unlike rename(2), this takes nobody's place. */
+async function linkTo(whole: string, file: string): Promise<boolean> {
+  try {
+    await link(whole, file);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    throw error;
   }
 }
 

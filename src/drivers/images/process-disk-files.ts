@@ -1,7 +1,9 @@
 import { AgentError } from '../../core/errors.ts';
-import type { DiskFiles, LargerDisk, NewDisk, UsedDisk } from '../disk-files.ts';
+import type { CopyProgress, DiskFiles, LargerDisk, NewDisk, UsedDisk } from '../disk-files.ts';
 import type { AskOptions, ImageProcesses } from './image-processes.ts';
 import type { ImageQuestion } from './image-protocol.ts';
+
+const DISCARD_TIMEOUT_MS = 10_000;
 
 /** Makes and removes disks, and waits for no storage that has gone away. */
 export class ProcessDiskFiles implements DiskFiles {
@@ -12,9 +14,33 @@ export class ProcessDiskFiles implements DiskFiles {
   }
 
   make(disk: NewDisk, signal: AbortSignal): Promise<'made' | 'there'> {
-    // Its image is copied whole; a key takes seconds of computing.
-    const isLong = (disk.format === 'raw' && disk.image !== undefined) || disk.key !== undefined;
+    // A key takes seconds of computing.
+    const isLong = disk.key !== undefined;
     return this.#ask(disk.path, { verb: 'makeDisk', disk }, signal, { isLong });
+  }
+
+  async copy(
+    disk: NewDisk,
+    onProgress: (progress: CopyProgress) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    try {
+      const options = { isLong: true, onProgress };
+      await this.#ask(disk.path, { verb: 'copyImage', disk }, signal, options);
+    } catch (error) {
+      // Whoever has failed at it has removed it; whoever was killed has not.
+      if (!(error instanceof AgentError) || error.reason === 'IMAGE_UNREACHABLE') {
+        await this.discardCopy(disk.path, AbortSignal.timeout(DISCARD_TIMEOUT_MS)).catch(
+          // The failure that has led here is the one to tell, and the next copy throws it away.
+          () => undefined,
+        );
+      }
+      throw error;
+    }
+  }
+
+  async discardCopy(path: string, signal: AbortSignal): Promise<void> {
+    await this.#ask(path, { verb: 'discardCopy', path }, signal);
   }
 
   async resize(disk: LargerDisk, signal: AbortSignal): Promise<void> {

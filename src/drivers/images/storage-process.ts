@@ -1,5 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { untilAborted } from '../../core/until-aborted.ts';
 
 /** It reads a few files. */
 const MEMORY_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=64'];
@@ -108,5 +109,13 @@ export class HangingProcesses {
 
   isAt(place: string): boolean {
     return [...this.#processes.values()].includes(place);
+  }
+
+  /** Returns once none is at a place, or after so long. */
+  async leaves(place: string, withinMs: number): Promise<void> {
+    const there = [...this.#processes].filter(([, at]) => at === place);
+    if (there.length === 0) return;
+    const exits = Promise.all(there.map(([process]) => process.exited));
+    await untilAborted(exits, AbortSignal.timeout(withinMs)).catch(() => undefined);
   }
 }

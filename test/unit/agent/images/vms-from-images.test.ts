@@ -213,23 +213,6 @@ test('Always asks once for a VM, however often its operation goes on', async () 
   assert.deepEqual(node.fetcher.fetched, [URL_OF_IMAGE, other]);
 });
 
-test('a copy of an image that takes long to copy is refused, with what to do', async () => {
-  const { node, make } = await nodeWithImage();
-  await using _node = node;
-  await make(requestWith());
-  const list = node.imageStore.list.bind(node.imageStore);
-  node.imageStore.list = async (signal) =>
-    (await list(signal)).map((image) => ({ ...image, diskBytes: 5 * GIB }));
-  const request = requestWith({}, { name: 'copy' });
-  const root = { name: 'root', kind: 'disk', cache: 'none', format: 'raw' } as const;
-  const spec = { ...request.spec.template.spec, volumes: [root] };
-  const wanted = { ...request, spec: { ...request.spec, template: { spec } } };
-  await assert.rejects(node.create(wanted, { dryRun: true }), {
-    reason: 'NOT_SUPPORTED',
-    message: /4Gi at most; leave the format out/,
-  });
-});
-
 test('a dry run says nothing of a disk that is still to be made', async () => {
   const { node, make } = await nodeWithImage();
   await using _node = node;

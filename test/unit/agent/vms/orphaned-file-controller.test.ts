@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import { DiskCopies } from '../../../../src/agent/images/disk-copies.ts';
 import { OrphanedFileController } from '../../../../src/agent/vms/orphaned-file-controller.ts';
 import { VmDisks } from '../../../../src/agent/vms/vm-disks.ts';
 import { KeyLocks } from '../../../../src/core/key-locks.ts';
@@ -32,14 +33,9 @@ async function nodeWithOrphan() {
   const { host } = hypervisor;
   const sources = { foresee: unused, get: unused };
   const keys = { find: unused };
-  const disks = new VmDisks({
-    files: diskFiles,
-    images,
-    sources,
-    host,
-    keys,
-    folder: '/srv/disks',
-  });
+  const copies = new DiskCopies({ files: diskFiles, host, log });
+  const folder = '/srv/disks';
+  const disks = new VmDisks({ files: diskFiles, images, sources, copies, host, keys, folder });
   const parts = { domains, privateFiles, disks, secrets, locks, log };
   const controller = new OrphanedFileController(parts);
   /** Has the controller see to all files that there are. */
@@ -47,7 +43,9 @@ async function nodeWithOrphan() {
     for (const uid of await controller.findOthers(never)) await controller.reconcile(uid, never);
   };
   const owners = () => privateFiles.listVms(never);
-  return { hypervisor, domains, privateFiles, locks, diskFiles, vm, gone, sweep, owners };
+  images.add('/a');
+  const seen = { vm, gone, sweep, owners };
+  return { hypervisor, domains, privateFiles, locks, diskFiles, disks, copies, ...seen };
 }
 
 async function unused(): Promise<never> {
@@ -108,4 +106,28 @@ test('what a killed agent has left of a creation is removed when the next has li
   node.agent.run();
   await until('it is removed', async () => (await node.privateFiles.listVms(never)).length === 0);
   node.assertFree(uidOf(request));
+});
+
+const fileOf = (uid: string, name: string) => `/srv/disks/${uid}-${name}.raw`;
+
+test('half-made disks are removed, of VMs that are here too, but what is copied just now stays', async () => {
+  const { diskFiles, disks, copies, vm, gone, sweep } = await nodeWithOrphan();
+  const like = { format: 'raw', bytes: 2 ** 20, owner: undefined } as const;
+  const kept = fileOf(gone, 'root');
+  await diskFiles.make({ ...like, path: kept }, never);
+  for (const uid of [vm.uid, gone]) {
+    await diskFiles.make({ ...like, path: `${fileOf(uid, 'a')}.new` }, never);
+    await diskFiles.make({ ...like, path: `${fileOf(uid, 'b')}.copied` }, never);
+  }
+  const goOn = Promise.withResolvers<void>();
+  diskFiles.holdCopies = goOn.promise;
+  const known = { source: 'file:///a', digest: 'sha256:a', path: '/a', bytes: 1 };
+  const image = { ...known, format: 'raw' } as const;
+  const copied = { path: fileOf(vm.uid, 'c'), format: 'raw', bytes: 512, image } as const;
+  await copies.want(copied, 'an operation');
+  await sweep();
+  assert.deepEqual(diskFiles.paths, [kept, `${copied.path}.new`]);
+  copies.drop('an operation');
+  await until('it is thrown away', () => diskFiles.paths.length === 1);
+  assert.deepEqual(await disks.listOwners(never), []);
 });

@@ -239,6 +239,26 @@ export namespace CloudInitDataSource {
   export type UNRECOGNIZED = typeof CloudInitDataSource.UNRECOGNIZED;
 }
 
+/** How a disk is made from an image. */
+export const ImageClone = {
+  /** IMAGE_CLONE_UNSPECIFIED - THIN for a disk in the format qcow2, FULL for a raw one. */
+  IMAGE_CLONE_UNSPECIFIED: 0,
+  /** IMAGE_CLONE_THIN - It stands on the image, and takes only what its guest writes. */
+  IMAGE_CLONE_THIN: 1,
+  /** IMAGE_CLONE_FULL - What is in the image is copied into it. */
+  IMAGE_CLONE_FULL: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type ImageClone = typeof ImageClone[keyof typeof ImageClone];
+
+export namespace ImageClone {
+  export type IMAGE_CLONE_UNSPECIFIED = typeof ImageClone.IMAGE_CLONE_UNSPECIFIED;
+  export type IMAGE_CLONE_THIN = typeof ImageClone.IMAGE_CLONE_THIN;
+  export type IMAGE_CLONE_FULL = typeof ImageClone.IMAGE_CLONE_FULL;
+  export type UNRECOGNIZED = typeof ImageClone.UNRECOGNIZED;
+}
+
 /** What the content of an image is. */
 export const ImageFormat = {
   /** IMAGE_FORMAT_UNSPECIFIED - Seen by its first bytes. */
@@ -961,6 +981,8 @@ export interface ImageSource {
   format: ImageFormat;
   /** Whether the source is asked when a disk is made. Unspecified means IfNotPresent. */
   pullPolicy: ImagePullPolicy;
+  /** Whether a disk stands on it or has all of it in itself. Unspecified means THIN, but for a raw disk. */
+  clone: ImageClone;
 }
 
 /** A network that a machine is on. */
@@ -3600,7 +3622,7 @@ export const MachineResources: MessageFns<MachineResources> = {
 };
 
 function createBaseImageSource(): ImageSource {
-  return { source: "", digest: undefined, auth: undefined, format: 0, pullPolicy: 0 };
+  return { source: "", digest: undefined, auth: undefined, format: 0, pullPolicy: 0, clone: 0 };
 }
 
 export const ImageSource: MessageFns<ImageSource> = {
@@ -3619,6 +3641,9 @@ export const ImageSource: MessageFns<ImageSource> = {
     }
     if (message.pullPolicy !== 0) {
       writer.uint32(40).int32(message.pullPolicy);
+    }
+    if (message.clone !== 0) {
+      writer.uint32(48).int32(message.clone);
     }
     return writer;
   },
@@ -3676,6 +3701,14 @@ export const ImageSource: MessageFns<ImageSource> = {
             message.pullPolicy = reader.int32() as any;
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.clone = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3698,6 +3731,7 @@ export const ImageSource: MessageFns<ImageSource> = {
     message.auth = object.auth ?? undefined;
     message.format = object.format ?? 0;
     message.pullPolicy = object.pullPolicy ?? 0;
+    message.clone = object.clone ?? 0;
     return message;
   },
 };

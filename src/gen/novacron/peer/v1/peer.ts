@@ -232,6 +232,8 @@ export interface MadeDiskImage {
   format: string;
   /** Its size as a guest would see it, in bytes. */
   bytes: bigint;
+  /** Whether a qcow2 disk has it in itself, and does not stand on it. */
+  copied: boolean;
 }
 
 /** A disk that an agent has made for a VM. Its spec has the size alone. */
@@ -1001,7 +1003,7 @@ export const IncomingVirtualMachine_EjectedEntry: MessageFns<IncomingVirtualMach
 };
 
 function createBaseMadeDiskImage(): MadeDiskImage {
-  return { source: "", digest: "", path: "", format: "", bytes: 0n };
+  return { source: "", digest: "", path: "", format: "", bytes: 0n, copied: false };
 }
 
 export const MadeDiskImage: MessageFns<MadeDiskImage> = {
@@ -1023,6 +1025,9 @@ export const MadeDiskImage: MessageFns<MadeDiskImage> = {
         throw new globalThis.Error("value provided for field message.bytes of type uint64 too large");
       }
       writer.uint32(40).uint64(message.bytes);
+    }
+    if (message.copied !== false) {
+      writer.uint32(48).bool(message.copied);
     }
     return writer;
   },
@@ -1080,6 +1085,14 @@ export const MadeDiskImage: MessageFns<MadeDiskImage> = {
             message.bytes = reader.uint64() as bigint;
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.copied = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1102,6 +1115,7 @@ export const MadeDiskImage: MessageFns<MadeDiskImage> = {
     message.path = object.path ?? "";
     message.format = object.format ?? "";
     message.bytes = (object.bytes !== undefined && object.bytes !== null) ? BigInt(object.bytes) : 0n;
+    message.copied = object.copied ?? false;
     return message;
   },
 };

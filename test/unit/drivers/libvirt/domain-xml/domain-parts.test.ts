@@ -16,6 +16,7 @@ const WITHOUT_ELEMENT = [
   'image.digest',
   'image.format',
   'image.pullPolicy',
+  'image.clone',
   'image.auth',
   'nodeSelector',
   'affinity',

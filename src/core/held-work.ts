@@ -1,21 +1,23 @@
-import { untilAborted } from '../../core/until-aborted.ts';
-import type { StoredImage } from '../../drivers/image-store.ts';
-import type { ImageProgress } from './image.ts';
+import { untilAborted } from './until-aborted.ts';
 
-type Run = (tell: (progress: ImageProgress) => void, signal: AbortSignal) => Promise<StoredImage>;
+type Run<Progress, Outcome> = (
+  tell: (progress: Progress) => void,
+  signal: AbortSignal,
+) => Promise<Outcome>;
 
-/** One image that comes, for all who want it. It ends when the last of them has gone. */
-export class Download {
+/** Work that takes long, for all who want what comes of it. Whoever sees that nobody does any more ends it. */
+export class HeldWork<Progress, Outcome> {
   /** What comes of it. */
-  readonly outcome: Promise<StoredImage>;
+  readonly outcome: Promise<Outcome>;
   readonly #end = new AbortController();
   /** When each has asked last, by the clock that nobody sets. */
   readonly #holders = new Map<string, number>();
   #isGoingOn = true;
-  #progress: ImageProgress = { step: 'waiting', bytes: 0, totalBytes: undefined };
+  #progress: Progress;
 
-  constructor(run: Run) {
-    const tell = (progress: ImageProgress) => {
+  constructor(first: Progress, run: Run<Progress, Outcome>) {
+    this.#progress = first;
+    const tell = (progress: Progress) => {
       this.#progress = progress;
     };
     this.outcome = run(tell, this.#end.signal).finally(() => {
@@ -29,7 +31,7 @@ export class Download {
     return this.#isGoingOn;
   }
 
-  get progress(): ImageProgress {
+  get progress(): Progress {
     return this.#progress;
   }
 
@@ -63,8 +65,8 @@ export class Download {
     }
   }
 
-  /** What has come of it by then is gone on with the next time. */
+  /** Whoever waits for it fails with that nobody does. */
   end(): void {
-    this.#end.abort(new Error('Nobody waits for the image any more'));
+    this.#end.abort(new Error('Nobody waits for it any more'));
   }
 }
