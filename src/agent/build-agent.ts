@@ -39,6 +39,7 @@ import { buildVms } from './vms/build-vms.ts';
 import { Creations } from './vms/creations.ts';
 import { DefinitionValidator } from './vms/definition-validator.ts';
 import { DeviceIdentities } from './vms/device-identities.ts';
+import { DiskSizes } from './vms/disk-sizes.ts';
 import { DiskUsers } from './vms/disk-users.ts';
 import { LiveAttempts } from './vms/live-attempts.ts';
 import { nameKey } from './vms/name-key.ts';
@@ -233,6 +234,7 @@ export async function buildAgent(parts: AgentParts) {
     disks,
     imageManager,
     diskCopies,
+    diskSizes: new DiskSizes(parts.images),
     diskUsers: new DiskUsers({ domains, images: parts.images }),
     diskProbe: parts.diskProbe,
     book,

@@ -133,10 +133,14 @@ export class VmCalls {
     );
   }
 
-  async get(ref: VmRefInput, options: CallOptions): Promise<VirtualMachine> {
+  /** `measureDisks`: also looks how large its disks are where it is off. */
+  async get(
+    ref: VmRefInput,
+    { measureDisks = false, ...options }: CallOptions & { readonly measureDisks?: boolean },
+  ): Promise<VirtualMachine> {
     const response = await this.#connection.unary(
       VirtualMachineServiceService.getVirtualMachine,
-      GetVirtualMachineRequest.create({ ref }),
+      GetVirtualMachineRequest.create({ ref, measureDisks }),
       options,
     );
     return required(response.virtualMachine, 'VM');

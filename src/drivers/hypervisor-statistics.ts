@@ -1,3 +1,5 @@
+import type { ImageSize } from './images.ts';
+
 /** What running VMs use. */
 export interface HypervisorStatistics {
   /**
@@ -20,4 +22,12 @@ export interface VmStatistics {
   readonly diskWriteBytes: bigint;
   readonly networkReceiveBytes: bigint;
   readonly networkTransmitBytes: bigint;
+  /** Drives without a medium are left out. */
+  readonly disks: readonly DiskUse[];
+}
+
+/** How large a disk is. */
+export interface DiskUse extends ImageSize {
+  /** Guest device such as `vda`. */
+  readonly target: string;
 }

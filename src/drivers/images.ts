@@ -17,6 +17,12 @@ export interface ImageInspector {
    */
   find(query: ImageQuery, signal: AbortSignal): Promise<ImageInfo | undefined>;
 
+  /** How large a file is, by its first bytes; undefined where that cannot be told, as of storage that does not answer. */
+  measure(
+    query: Pick<ImageQuery, 'path' | 'format'>,
+    signal: AbortSignal,
+  ): Promise<ImageSize | undefined>;
+
   /** Those of the paths that lead to nothing. Waits for storage that hangs, which costs the agent nothing else. */
   listMissing(paths: readonly string[], signal: AbortSignal): Promise<readonly string[]>;
 }
@@ -36,6 +42,13 @@ export interface ImageQuery {
   readonly encryption?: 'required' | 'any' | undefined;
   /** Whom the VM's process runs as; undefined if that is not known, and then not asked. */
   readonly user: FileOwner | undefined;
+}
+
+export interface ImageSize {
+  /** What a guest sees of it. */
+  readonly virtualBytes: number;
+  /** What it takes on its file system, without what it stands on. */
+  readonly allocatedBytes: number;
 }
 
 export type FileKind = 'file' | 'block-device' | 'other';

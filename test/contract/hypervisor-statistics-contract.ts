@@ -20,6 +20,30 @@ export function testHypervisorStatistics(use: UseFixture): void {
       await source.domains.undefine(vm.uid, never);
     });
 
+    test('a VM that runs tells how large its disks are, and nothing of an empty drive', async () => {
+      const { source, newDefinition, mediumPath } = use();
+      const { spec, ...vm } = newDefinition();
+      const drive = { kind: 'cdrom', cache: 'none' } as const;
+      const medium = { file: { path: mediumPath } };
+      const volumes = [
+        { ...drive, name: 'setup', format: 'raw' as const, source: medium },
+        { ...drive, name: 'empty' },
+      ];
+      const machine = { ...spec.template.spec, volumes };
+      await source.domains.define({ ...vm, spec: { ...spec, template: { spec: machine } } }, never);
+      await source.domains.start(vm.uid, never);
+      const find = async () => (await source.statistics.sample(never)).get(vm.uid);
+      await until('it has figures', async () => (await find()) !== undefined);
+      const disks = (await find())?.disks ?? [];
+      assert.deepEqual(
+        disks.map(({ target }) => target),
+        ['sda'],
+      );
+      assert.ok(disks.every((disk) => disk.virtualBytes > 0 && disk.allocatedBytes > 0));
+      await source.domains.destroy(vm.uid, never);
+      await source.domains.undefine(vm.uid, never);
+    });
+
     test('a VM that is off has none', async () => {
       const { source, newDefinition } = use();
       const vm = newDefinition();

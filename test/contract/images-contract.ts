@@ -48,6 +48,20 @@ export function testImages(
       });
     }
 
+    void test('measures images, and nothing else', async () => {
+      await using fixture = await make();
+      const { images } = fixture;
+      for (const format of ['raw', 'qcow2'] as const) {
+        const path = await fixture.create(format);
+        const { virtualBytes = 0, allocatedBytes = -1 } =
+          (await images.measure({ path, format }, never)) ?? {};
+        assert.ok(virtualBytes > 0 && allocatedBytes >= 0);
+        for (const other of [fixture.missing, fixture.other]) {
+          assert.equal(await images.measure({ path: other, format }, never), undefined);
+        }
+      }
+    });
+
     void test('takes an image for raw that is to be raw, whatever its guest has written', async () => {
       await using fixture = await make();
       const path = await fixture.create('qcow2');

@@ -4,6 +4,7 @@ import type {
   ImageInspector,
   ImageProblem,
   ImageQuery,
+  ImageSize,
 } from '../../src/drivers/images.ts';
 
 /** Images that are only said to be there. */
@@ -43,6 +44,17 @@ export class FakeImages implements ImageInspector {
     const found = await Promise.resolve(this.#images.get(path));
     if (found === undefined || format !== 'raw') return found;
     return { ...found, format, ...(tellsContent === true ? { content: found.format } : {}) };
+  }
+
+  /** A sparse file of 1 GiB, of which 64 KiB are there. */
+  async measure(
+    { path }: Pick<ImageQuery, 'path' | 'format'>,
+    signal: AbortSignal,
+  ): Promise<ImageSize | undefined> {
+    signal.throwIfAborted();
+    const found = await Promise.resolve(this.#images.get(path));
+    const sizes = { virtualBytes: 2 ** 30, allocatedBytes: 2 ** 16 };
+    return found?.kind === 'file' && found.problem === undefined ? sizes : undefined;
   }
 
   async listMissing(paths: readonly string[], signal: AbortSignal): Promise<readonly string[]> {

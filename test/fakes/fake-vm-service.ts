@@ -93,6 +93,7 @@ export function makeVm(
       diskWriteBytes: 2n,
       networkReceiveBytes: 3n,
       networkTransmitBytes: 4n,
+      disks: [{ target: 'vda', virtualBytes: 20 * 1024 ** 3, allocatedBytes: 3 * 1024 ** 2 }],
     },
     migration: undefined,
     run: undefined,
@@ -180,6 +181,12 @@ export class FakeVmService implements VmService {
   async get(ref: VmRef, signal: AbortSignal): Promise<Vm> {
     await this.#asked('get', ref, signal);
     return this.#find(ref.name);
+  }
+
+  async measure(vm: Vm, signal: AbortSignal): Promise<Vm> {
+    await this.#asked('measure', vm.definition.name, signal);
+    const sizes = { virtualBytes: 2 ** 30, allocatedBytes: 2 ** 20 };
+    return { ...vm, diskSizes: vm.volumes.map(({ target }) => ({ target, ...sizes })) };
   }
 
   async list(filter: VmFilter, page: PageRequest, signal: AbortSignal): Promise<Page<Vm>> {

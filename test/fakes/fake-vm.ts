@@ -214,7 +214,8 @@ function imagesOf(volume: Volume): HypervisorDisk['images'] {
   return [{ kind, path, format: formatOf(volume) }];
 }
 
-export function toVmStatistics({ live, cpuTimeNs }: FakeVm): VmStatistics {
+export function toVmStatistics(vm: FakeVm): VmStatistics {
+  const { live, cpuTimeNs } = vm;
   const machine = live.spec.template.spec;
   return {
     cpuTimeNs,
@@ -225,6 +226,9 @@ export function toVmStatistics({ live, cpuTimeNs }: FakeVm): VmStatistics {
     diskWriteBytes: 0n,
     networkReceiveBytes: 0n,
     networkTransmitBytes: 0n,
+    disks: disksOf(vm)
+      .filter(({ images }) => images.length > 0)
+      .map(({ target }) => ({ target, virtualBytes: 1024 * MIB, allocatedBytes: MIB })),
   };
 }
 

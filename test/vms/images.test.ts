@@ -97,6 +97,26 @@ test('VMs from images, from an address to the last disk that stands on one', asy
     },
   );
 
+  await context.test('the status says what its disk takes, running and off', async ({ signal }) => {
+    const sizes = async () => {
+      const { stdout } = await ok('vm get db -o json', signal);
+      const { status } = JSON.parse(stdout) as { status: { volumes: Record<string, string>[] } };
+      return status.volumes[0] ?? {};
+    };
+    const told = async (what: string) => {
+      // What runs is sampled now and then.
+      await waitUntil(what, PATIENCE_MS, async () => 'allocated' in (await sizes()), signal);
+      const { size, virtualSize, allocated = '' } = await sizes();
+      assert.deepEqual([size, virtualSize], ['64Mi', '64Mi']);
+      assert.match(allocated, /^\d{2,3}Ki$/);
+    };
+    await told('it runs');
+    await ok('vm destroy db', signal);
+    await told('it is off');
+    assert.match((await ok('vm describe db', signal)).stdout, /SIZE +TAKES.*\n.* 64Mi +\d+Ki /);
+    await ok('vm start db', signal);
+  });
+
   await context.test('what cannot be is refused before anything is made', async ({ signal }) => {
     const refusals: readonly (readonly [Manifest, RegExp, number?])[] = [
       [{ source: `${ADDRESS}/disk.qcow2`, disk: '10Mi' }, /is 10Mi, and the image .* of 64Mi/],

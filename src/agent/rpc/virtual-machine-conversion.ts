@@ -136,12 +136,13 @@ function given({ sizes, statistics, pendingChanges }: Vm): Pick<StatusDocument, 
 }
 
 function toVolume(
-  { definition }: Vm,
+  { definition, statistics, diskSizes }: Vm,
   { name, target, path = '', format }: Vm['volumes'][number],
 ): NonNullable<StatusDocument['volumes']>[number] {
   const volumes = definition.spec.template.spec.volumes ?? [];
   const wanted = volumes.find((volume) => volume.name === name);
   const ejected = wanted !== undefined && isEjected(definition, wanted);
+  const sizes = (statistics?.disks ?? diskSizes)?.find((one) => one.target === target);
   return {
     name,
     target,
@@ -149,6 +150,10 @@ function toVolume(
     format,
     ...(ejected && { ejected }),
     ...madeFields(definition, name, path),
+    ...(sizes && {
+      virtualSize: formatBytesQuantity(BigInt(sizes.virtualBytes)),
+      allocated: formatBytesQuantity(BigInt(sizes.allocatedBytes)),
+    }),
   };
 }
 

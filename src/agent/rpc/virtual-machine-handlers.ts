@@ -143,9 +143,9 @@ export function virtualMachineHandlers(vms: VmService, operations: OperationServ
       };
     },
 
-    async getVirtualMachine({ ref }, context) {
+    async getVirtualMachine({ ref, measureDisks }, context) {
       const vm = await vms.get(readRef(ref, context), context.signal);
-      return encoded.get(vm);
+      return encoded.get(measureDisks === true ? await vms.measure(vm, context.signal) : vm);
     },
 
     async listVirtualMachines(request, { signal }) {

@@ -8,6 +8,7 @@ import { pageOf } from '../reports/paging.ts';
 import type { Origins, Page, PageRequest, WatchCursor } from '../reports/report.ts';
 import type { RunBook } from '../runs/run-book.ts';
 import { nameIn, nameOfRef, naming } from './deed-words.ts';
+import type { DiskSizes } from './disk-sizes.ts';
 import { findVm } from './find-vm.ts';
 import { isMeant } from './meant-vm.ts';
 import { compareKeys, nameKey } from './name-key.ts';
@@ -40,6 +41,7 @@ export interface VmManagerOptions extends VmPowerOptions {
   readonly deleter: VmDeleter;
   readonly runs: Pick<RunBook, 'rebootsOf'>;
   readonly console: ConsoleReader;
+  readonly diskSizes: Pick<DiskSizes, 'measure'>;
   readonly origins: Origins;
 }
 
@@ -81,6 +83,10 @@ export class VmManager implements VmService {
   planAdoption(request: AdoptRequest, signal: AbortSignal): Promise<CreateResult> {
     const planning = this.#options.adopter.adopt(request, { dryRun: true }, signal);
     return naming(`adopt ${JSON.stringify(request.domain)}`, planning);
+  }
+
+  measure(vm: Vm, signal: AbortSignal): Promise<Vm> {
+    return this.#options.diskSizes.measure(vm, signal);
   }
 
   async get(ref: VmRef, signal: AbortSignal): Promise<Vm> {

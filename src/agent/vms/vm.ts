@@ -3,7 +3,7 @@ import type { LabelSelector } from '../../core/label-selector.ts';
 import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { ChangeEffect, DriftedPart, HypervisorVm } from '../../drivers/hypervisor-domains.ts';
 import type { Accelerator } from '../../drivers/hypervisor-host.ts';
-import type { VmStatistics } from '../../drivers/hypervisor-statistics.ts';
+import type { DiskUse, VmStatistics } from '../../drivers/hypervisor-statistics.ts';
 import type {
   Condition,
   Page,
@@ -63,6 +63,8 @@ export interface Vm {
   readonly volumes: readonly VmVolume[];
   readonly interfaces: readonly VmInterface[];
   readonly statistics: VmUsage | undefined;
+  /** How large the disks are of one that is off; left out where nobody has looked. */
+  readonly diskSizes?: readonly DiskUse[];
   /** Whether a guest agent listens in its guest; undefined if there is no channel for one, or that is not known. */
   readonly guestAgent?: HypervisorVm['guestAgent'];
   /** The migration it is part of; undefined if none. */
@@ -223,6 +225,8 @@ export interface VmService {
   apply(manifest: unknown, options: ApplyOptions, signal: AbortSignal): Promise<ApplyResult>;
   planAdoption(request: AdoptRequest, signal: AbortSignal): Promise<CreateResult>;
   get(ref: VmRef, signal: AbortSignal): Promise<Vm>;
+  /** The VM with the sizes of its disks, also where it is off. */
+  measure(vm: Vm, signal: AbortSignal): Promise<Vm>;
   list(filter: VmFilter, page: PageRequest, signal: AbortSignal): Promise<Page<Vm>>;
   watch(
     filter: VmFilter,

@@ -100,12 +100,13 @@ export function volumesTable({ spec, status }: VmDocument): string {
       real?.target ?? volume?.target ?? '',
       volume === undefined ? '' : busOf(volume),
       isDrive && !path ? '' : formatWord(real?.format ?? volume?.format ?? '', volume),
-      real?.size ?? volume?.size ?? '',
+      real?.virtualSize ?? real?.size ?? volume?.size ?? '',
+      real?.allocated ?? '',
       volume?.shared === true ? 'yes' : 'no',
       path || (isDrive ? (real?.ejected === true ? '(ejected by the guest)' : '(empty)') : ''),
     ];
   });
-  const headers = ['NAME', 'KIND', 'TARGET', 'BUS', 'FORMAT', 'SIZE', 'SHARED', 'PATH'];
+  const headers = ['NAME', 'KIND', 'TARGET', 'BUS', 'FORMAT', 'SIZE', 'TAKES', 'SHARED', 'PATH'];
   return rows.length === 0 ? '' : formatTable(headers, rows);
 }
 

@@ -141,7 +141,16 @@ export const virtualMachineStatus = z.strictObject({
             'Its guest has ejected what the spec names: the drive stays empty until that is put back with `novactl vm insert`, or the spec names another.',
         }),
         size: z.string().optional().meta({
-          description: 'Size that the guest sees; only of disks that the agent has made.',
+          description:
+            'Size that was asked for, in whole sectors; only of disks that the agent has made.',
+        }),
+        virtualSize: z.string().optional().meta({
+          description:
+            'Size that the guest sees, as QEMU says while it runs; of a VM that is off only where the sizes were asked for, as `novactl vm get` and `describe` do.',
+        }),
+        allocated: z.string().optional().meta({
+          description:
+            "What it takes on the node's storage now, without the image that it stands on; not there where `virtualSize` is not.",
         }),
         imageSource: z.string().optional().meta({
           description:

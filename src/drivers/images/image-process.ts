@@ -28,6 +28,8 @@ function work(question: ImageQuestion): Promise<unknown> {
       return inspector.find(question.query, NEVER);
     case 'findBootFile':
       return inspector.findBootFile(question.path, question.user, NEVER);
+    case 'measure':
+      return inspector.measure(question.query);
     case 'makeDisk':
       return disks.make(question.disk, NEVER);
     case 'resizeDisk':

@@ -14,6 +14,7 @@ export type ImageProcessSettings = QemuImgInspectorOptions;
 export type ImageQuestion =
   | { readonly verb: 'find'; readonly query: ImageQuery }
   | { readonly verb: 'findBootFile'; readonly path: string; readonly user?: FileOwner | undefined }
+  | { readonly verb: 'measure'; readonly query: Pick<ImageQuery, 'path' | 'format'> }
   | { readonly verb: 'makeDisk'; readonly disk: NewDisk }
   | { readonly verb: 'resizeDisk'; readonly disk: LargerDisk }
   | { readonly verb: 'copyImage'; readonly disk: NewDisk }

@@ -1,5 +1,5 @@
 import type { FileOwner } from '../hypervisor-host.ts';
-import type { FileInfo, ImageInfo, ImageInspector, ImageQuery } from '../images.ts';
+import type { FileInfo, ImageInfo, ImageInspector, ImageQuery, ImageSize } from '../images.ts';
 import type { ImageProcesses } from './image-processes.ts';
 import type { ImageQuestion } from './image-protocol.ts';
 import { listMissing } from './missing-files.ts';
@@ -23,6 +23,14 @@ export class ProcessImageInspector implements ImageInspector {
     signal: AbortSignal,
   ): Promise<FileInfo | undefined> {
     return this.#ask(path, { verb: 'findBootFile', path, user }, signal);
+  }
+
+  async measure(
+    query: Pick<ImageQuery, 'path' | 'format'>,
+    signal: AbortSignal,
+  ): Promise<ImageSize | undefined> {
+    const answer = await this.#processes.ask(query.path, { verb: 'measure', query }, signal);
+    return 'unreachable' in answer ? undefined : (answer.found as ImageSize | undefined);
   }
 
   listMissing(paths: readonly string[], signal: AbortSignal): Promise<readonly string[]> {

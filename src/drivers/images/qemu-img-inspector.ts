@@ -11,12 +11,14 @@ import type {
   ImageInspector,
   ImageProblem,
   ImageQuery,
+  ImageSize,
 } from '../images.ts';
 import { AllowedPlaces, type Place, type PlaceSettings } from './allowed-places.ts';
 import { type Chain, readChain } from './backing-chain.ts';
 import { findDeviceUse } from './device-use.ts';
 import { isEncrypted, readFormat } from './image-format.ts';
 import { findDeviceHolders, findHolders } from './image-holders.ts';
+import { measureImage } from './image-size.ts';
 import { listMissing } from './missing-files.ts';
 import { type AccessQuery, findAccessProblem } from './process-access.ts';
 import { findWriteProblem } from './write-access.ts';
@@ -61,6 +63,10 @@ export class QemuImgInspector implements ImageInspector {
   async find(query: ImageQuery, signal: AbortSignal): Promise<ImageInfo | undefined> {
     const found = await this.#inTime((deadline) => this.#find(query, deadline), signal);
     return found && { format: '', fileId: undefined, behind: [], holders: [], ...found };
+  }
+
+  measure(query: Pick<ImageQuery, 'path' | 'format'>): Promise<ImageSize | undefined> {
+    return measureImage(query);
   }
 
   listMissing(paths: readonly string[], signal: AbortSignal): Promise<readonly string[]> {

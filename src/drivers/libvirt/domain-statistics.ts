@@ -1,4 +1,4 @@
-import type { VmStatistics } from '../hypervisor-statistics.ts';
+import type { DiskUse, VmStatistics } from '../hypervisor-statistics.ts';
 import type { Out } from './c-call.ts';
 import { copyMemory, freeMemory } from './c-memory.ts';
 import type { Connection, Domain } from './connection.ts';
@@ -18,7 +18,7 @@ import type {
   StatsListPointer,
   TypedParametersPointer,
 } from './native-pointers.ts';
-import { bigintOf, numberOf, type Parameters, readParameters } from './typed-parameters.ts';
+import { bigintOf, numberOf, readAllParameters, type TextParameters } from './typed-parameters.ts';
 
 /**
  * How much to ask. For statistics libvirt asks QEMU: NOWAIT keeps it from waiting for another job on the domain, but
@@ -91,7 +91,7 @@ function readRecords(
     for (let index = 0; index < count; index += 1) {
       const record = copyMemory(addresses.readBigUInt64LE(index * POINTER_BYTES), RECORD_BYTES);
       const domain = record.readBigUInt64LE(0) as DomainPointer;
-      const parameters = readParameters(
+      const parameters = readAllParameters(
         record.readBigUInt64LE(8) as TypedParametersPointer,
         record.readInt32LE(16),
       );
@@ -109,7 +109,7 @@ function toRecord(
   domain: DomainPointer,
   uid: string,
   persistent: boolean,
-  parameters: Parameters,
+  parameters: TextParameters,
 ): DomainRecord {
   const id = connection.libvirt.getId(domain);
   return {
@@ -124,7 +124,7 @@ function toRecord(
 }
 
 /** Undefined for a domain that was too busy to be asked: libvirt then leaves out what needs its job lock. */
-export function toStatistics(parameters: Parameters): VmStatistics | undefined {
+export function toStatistics(parameters: TextParameters): VmStatistics | undefined {
   if (!parameters.has('balloon.rss')) return undefined;
   return {
     cpuTimeNs: bigintOf(parameters, 'cpu.time'),
@@ -135,10 +135,22 @@ export function toStatistics(parameters: Parameters): VmStatistics | undefined {
     diskWriteBytes: sumOf(parameters, 'block', 'wr.bytes'),
     networkReceiveBytes: sumOf(parameters, 'net', 'rx.bytes'),
     networkTransmitBytes: sumOf(parameters, 'net', 'tx.bytes'),
+    disks: disksOf(parameters),
   };
 }
 
-function sumOf(parameters: Parameters, group: string, figure: string): bigint {
+/** Those that libvirt could ask QEMU about. What it calls physical is what QEMU has found that the file takes. */
+function disksOf(parameters: TextParameters): readonly DiskUse[] {
+  const count = numberOf(parameters, 'block.count');
+  return Array.from({ length: count }, (_, index) => `block.${index}`).flatMap((block) => {
+    const target = parameters.get(`${block}.name`);
+    if (typeof target !== 'string' || !parameters.has(`${block}.capacity`)) return [];
+    const virtualBytes = numberOf(parameters, `${block}.capacity`);
+    return [{ target, virtualBytes, allocatedBytes: numberOf(parameters, `${block}.physical`) }];
+  });
+}
+
+function sumOf(parameters: TextParameters, group: string, figure: string): bigint {
   let sum = 0n;
   const count = numberOf(parameters, `${group}.count`);
   for (let index = 0; index < count; index += 1) {

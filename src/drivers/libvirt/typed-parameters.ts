@@ -78,11 +78,11 @@ export function findNumber(parameters: Parameters, name: string): number | undef
 }
 
 /** A parameter as a number; 0 if it is missing. Exact up to 2^53. */
-export function numberOf(parameters: Parameters, name: string): number {
+export function numberOf(parameters: TextParameters, name: string): number {
   return Number(parameters.get(name) ?? 0);
 }
 
 /** A parameter as a bigint; 0 if it is missing. */
-export function bigintOf(parameters: Parameters, name: string): bigint {
+export function bigintOf(parameters: TextParameters, name: string): bigint {
   return BigInt(parameters.get(name) ?? 0);
 }

@@ -73,7 +73,7 @@ async function getOrTellEvents(
   call: CallOptions,
 ): Promise<VirtualMachine> {
   try {
-    return await client.vms.get(ref, call);
+    return await client.vms.get(ref, { ...call, measureDisks: true });
   } catch (error) {
     if (!hasReason(error, 'VM_NOT_FOUND')) throw error;
     const events = await listEvents(client, ref, call);

@@ -31,7 +31,9 @@ Examples:
     const { vmInterfacesText } = await import('../../views/vm-interfaces.ts');
     const { vmDocument, vmView } = await import('../../views/vm-view.ts');
     await withAgent(io, command, async (client, call) => {
-      const vm = vmDocument(await client.vms.get(vmRef(name, options), call));
+      const vm = vmDocument(
+        await client.vms.get(vmRef(name, options), { ...call, measureDisks: true }),
+      );
       const nowMs = Date.now();
       await printItem(io, output, vmView({ nowMs, showNamespace: true }), vm);
       if (output === 'table' || output === 'wide') {

@@ -31,6 +31,7 @@ export function sampleVm(name: string, phase: VmPhase): Vm {
             diskWriteBytes: 0n,
             networkReceiveBytes: 0n,
             networkTransmitBytes: 0n,
+            disks: [],
             cpuUsageCores: 0.25,
           },
     migration: undefined,

@@ -21,6 +21,7 @@ const record: DomainRecord = {
     diskWriteBytes: 0n,
     networkReceiveBytes: 0n,
     networkTransmitBytes: 0n,
+    disks: [],
   },
 };
 

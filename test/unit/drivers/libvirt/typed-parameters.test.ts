@@ -47,12 +47,16 @@ test('a name that fills its field has no end mark', () => {
 });
 
 test('statistics are in bytes and add up disks and interfaces', () => {
-  const parameters = new Map<string, number | bigint>([
+  const parameters = new Map<string, number | bigint | string>([
     ['cpu.time', 123n],
     ['vcpu.current', 2],
     ['balloon.current', 1024n],
     ['balloon.rss', 512n],
     ['block.count', 2],
+    ['block.0.name', 'vda'],
+    ['block.0.capacity', 4096n],
+    ['block.0.physical', 512n],
+    ['block.1.name', 'sda'],
     ['block.0.rd.bytes', 10n],
     ['block.1.rd.bytes', 5n],
     ['block.1.wr.bytes', 7n],
@@ -69,6 +73,8 @@ test('statistics are in bytes and add up disks and interfaces', () => {
     diskWriteBytes: 7n,
     networkReceiveBytes: 3n,
     networkTransmitBytes: 4n,
+    // The other is a drive with nothing in it.
+    disks: [{ target: 'vda', virtualBytes: 4096, allocatedBytes: 512 }],
   });
 });
 

@@ -1572,12 +1572,16 @@ export interface VolumeStatus {
   ejected?:
     | boolean
     | undefined;
-  /** Size that the guest sees, such as "20Gi"; only of disks that the agent has made. */
+  /** Size that was asked for, in whole sectors, such as "20Gi"; only of disks that the agent has made. */
   size: string;
   /** Where the image was found that it was made from, without what signs the address; empty for one that was made empty. */
   imageSource: string;
   /** Digest of that image: "sha256:" and 64 hexadecimal digits. */
   imageDigest: string;
+  /** Size that the guest sees, as QEMU says while it runs; of a VM that is off only where GetVirtualMachine was asked for it. */
+  virtualSize: string;
+  /** What it takes on the node's storage now, without the image that it stands on; empty where `virtual_size` is. */
+  allocated: string;
 }
 
 /** Live statistics of a VM. Counters start at zero when the VM starts on this node. */
@@ -1756,7 +1760,11 @@ export interface AdoptVirtualMachineResponse {
 /** Asks for one VM. */
 export interface GetVirtualMachineRequest {
   /** Which one. */
-  ref: VirtualMachineRef | undefined;
+  ref:
+    | VirtualMachineRef
+    | undefined;
+  /** Looks how large its disks are where it is off, for two seconds at most. */
+  measureDisks?: boolean | undefined;
 }
 
 /** One VM. */
@@ -7049,7 +7057,18 @@ export const MigrationSummary: MessageFns<MigrationSummary> = {
 };
 
 function createBaseVolumeStatus(): VolumeStatus {
-  return { name: "", target: "", path: "", format: "", ejected: undefined, size: "", imageSource: "", imageDigest: "" };
+  return {
+    name: "",
+    target: "",
+    path: "",
+    format: "",
+    ejected: undefined,
+    size: "",
+    imageSource: "",
+    imageDigest: "",
+    virtualSize: "",
+    allocated: "",
+  };
 }
 
 export const VolumeStatus: MessageFns<VolumeStatus> = {
@@ -7077,6 +7096,12 @@ export const VolumeStatus: MessageFns<VolumeStatus> = {
     }
     if (message.imageDigest !== "") {
       writer.uint32(66).string(message.imageDigest);
+    }
+    if (message.virtualSize !== "") {
+      writer.uint32(74).string(message.virtualSize);
+    }
+    if (message.allocated !== "") {
+      writer.uint32(82).string(message.allocated);
     }
     return writer;
   },
@@ -7158,6 +7183,22 @@ export const VolumeStatus: MessageFns<VolumeStatus> = {
             message.imageDigest = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.virtualSize = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.allocated = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7183,6 +7224,8 @@ export const VolumeStatus: MessageFns<VolumeStatus> = {
     message.size = object.size ?? "";
     message.imageSource = object.imageSource ?? "";
     message.imageDigest = object.imageDigest ?? "";
+    message.virtualSize = object.virtualSize ?? "";
+    message.allocated = object.allocated ?? "";
     return message;
   },
 };
@@ -8278,13 +8321,16 @@ export const AdoptVirtualMachineResponse: MessageFns<AdoptVirtualMachineResponse
 };
 
 function createBaseGetVirtualMachineRequest(): GetVirtualMachineRequest {
-  return { ref: undefined };
+  return { ref: undefined, measureDisks: undefined };
 }
 
 export const GetVirtualMachineRequest: MessageFns<GetVirtualMachineRequest> = {
   encode(message: GetVirtualMachineRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.ref !== undefined) {
       VirtualMachineRef.encode(message.ref, writer.uint32(10).fork()).join();
+    }
+    if (message.measureDisks !== undefined) {
+      writer.uint32(16).bool(message.measureDisks);
     }
     return writer;
   },
@@ -8310,6 +8356,14 @@ export const GetVirtualMachineRequest: MessageFns<GetVirtualMachineRequest> = {
             message.ref = VirtualMachineRef.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.measureDisks = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8330,6 +8384,7 @@ export const GetVirtualMachineRequest: MessageFns<GetVirtualMachineRequest> = {
     message.ref = (object.ref !== undefined && object.ref !== null)
       ? VirtualMachineRef.fromPartial(object.ref)
       : undefined;
+    message.measureDisks = object.measureDisks ?? undefined;
     return message;
   },
 };
