@@ -31,6 +31,12 @@ const settingsSchema = z.object({
       consoleDirectory: z.string().default('/var/log/libvirt/qemu'),
     })
     .prefault({}),
+  images: z
+    .object({
+      diskFolder: z.string().default('/var/lib/libvirt/images'),
+      cacheBytes: z.number().default(64 * 2 ** 30),
+    })
+    .prefault({}),
   migration: z
     .object({
       streamer: z.string().default('/usr/libexec/novacron/novacron-streamer'),

@@ -7,6 +7,7 @@ import { parseAgentSettings, type ReadSettings } from './agent-settings.ts';
 import { checkCertificate, checkPermissions } from './certificate-checks.ts';
 import { type Check, skipped } from './check.ts';
 import { checkConsoleLogs } from './console-checks.ts';
+import { checkImages, checkKeptDisks, type DiskQuestions } from './disk-checks.ts';
 import type { Host } from './host.ts';
 import { checkAutostart, checkHostShutdown } from './host-shutdown-checks.ts';
 import {
@@ -59,6 +60,16 @@ export async function allChecks(options: DoctorOptions): Promise<readonly Check[
     const call = { signal, deadlineMs: CALL_DEADLINE_MS };
     return await Array.fromAsync(client.vms.listAll({}, call));
   };
+  const diskQuestions = (signal: AbortSignal): DiskQuestions => ({
+    host,
+    settings,
+    nowMs,
+    listVms: () => listVms(signal),
+    listImages: async () => {
+      using client = await open(target);
+      return await client.images.list({ signal, deadlineMs: CALL_DEADLINE_MS });
+    },
+  });
   const findEnd = async () =>
     parseAgentEnd(await host.findText(agentEndFile(settings.runDirectory)).catch(() => undefined));
   const openPeer = (address: string, nodeName: string) =>
@@ -101,6 +112,8 @@ export async function allChecks(options: DoctorOptions): Promise<readonly Check[
     { name: 'clock', run: (signal) => checkClock(host, signal) },
     { name: 'folders', run: () => checkFolders(host, settings) },
     { name: 'disk space', run: () => checkSpace(host, spaceNeeds(settings)) },
+    { name: 'kept disks', run: (signal) => checkKeptDisks(diskQuestions(signal), signal) },
+    { name: 'images', run: (signal) => checkImages(diskQuestions(signal)) },
     { name: 'kernel limits', run: () => checkKernelLimits(host) },
     { name: 'process limits', run: () => checkProcessLimits(host) },
   ];

@@ -4,12 +4,21 @@ import { access, open, readdir, readFile, stat, statfs } from 'node:fs/promises'
 import { connect } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { folderProblem, nearestThere } from '../../core/file-words.ts';
+import { isLocalFileSystem } from '../../core/local-file-system.ts';
 
 interface FileInfo {
   readonly kind: 'file' | 'directory' | 'socket' | 'device' | 'other';
   /** Permission bits. */
   readonly mode: number;
   readonly ownerId: number;
+}
+
+export interface FoundFile {
+  readonly name: string;
+  /** What it takes on the disk. */
+  readonly diskBytes: number;
+  /** In milliseconds since 1970. */
+  readonly modifiedMs: number;
 }
 
 interface CommandResult {
@@ -23,6 +32,10 @@ export interface Host {
   findText(path: string): Promise<string | undefined>;
   /** Undefined if there is no such file. */
   findInfo(path: string): Promise<FileInfo | undefined>;
+  /** The plain files in a folder; undefined if there is no such folder. */
+  listFiles(path: string): Promise<readonly FoundFile[] | undefined>;
+  /** Whether no other host can write in a folder. */
+  isLocal(path: string): Promise<boolean>;
   openReadWrite(path: string): Promise<void>;
   isExecutable(path: string): Promise<boolean>;
   /** Of where a folder is or will be. */
@@ -56,6 +69,13 @@ export const thisHost: Host = {
     if (found === undefined) return undefined;
     return { kind: kindOf(found), mode: found.mode & 0o7777, ownerId: found.uid };
   },
+  listFiles: async (path) => {
+    const entries = await orUndefined(readdir(path, { withFileTypes: true }));
+    const files = (entries ?? []).filter((entry) => entry.isFile());
+    const found = await Promise.all(files.map(({ name }) => findFile(path, name)));
+    return entries && found.filter((each) => each !== undefined);
+  },
+  isLocal: async (path) => isLocalFileSystem((await statfs(nearestThere(path))).type),
   openReadWrite: async (path) => {
     const file = await open(path, 'r+');
     await file.close();
@@ -101,6 +121,12 @@ export const thisHost: Host = {
     return found.filter((each) => each !== undefined);
   },
 };
+
+/** Undefined for one that has gone meanwhile. */
+async function findFile(folder: string, name: string): Promise<FoundFile | undefined> {
+  const found = await orUndefined(stat(`${folder}/${name}`));
+  return found && { name, diskBytes: found.blocks * 512, modifiedMs: found.mtimeMs };
+}
 
 /** Undefined for one that has ended meanwhile, or is not to be looked at. */
 async function findProcess(pid: number): Promise<Process | undefined> {

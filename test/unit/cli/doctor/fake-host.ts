@@ -5,6 +5,8 @@ export function fakeHost(given: Partial<Host> = {}): Host {
   return {
     findText: async () => undefined,
     findInfo: async () => undefined,
+    listFiles: async () => undefined,
+    isLocal: async () => true,
     openReadWrite: async () => undefined,
     isExecutable: async () => true,
     space: async () => ({ freeBytes: 2 ** 40, freeInodes: 1e6 }),
