@@ -32,6 +32,7 @@ export function buildDisks(parts: AgentParts, operationBook: Pick<OperationBook,
     host,
     keys: diskKeys,
     folder: parts.diskFolder,
+    hasPeers: () => parts.peers.list().some((peer) => peer.nodeName !== nodeName),
   });
   const seeds = new VmSeeds({ domains, privateFiles });
   return { imageManager, diskCopies, disks, diskKeys, seeds };

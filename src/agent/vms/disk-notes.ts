@@ -41,6 +41,27 @@ function* imageNotes(name: string, { spec, madeDisks }: VmDefinition): Generator
   yield `Volume ${name} keeps its disk, which ${from}: the image ${shownSource(source)} is used only when a disk is made; give the volume another name for a disk from it`;
 }
 
+/** That a VM with disks which are about to be made cannot move live, and what would allow it. */
+export function localityNotes(
+  { spec }: VmDefinition,
+  newVolumes: readonly string[],
+  { folder, isLocal }: { readonly folder: string; readonly isLocal: boolean },
+): readonly string[] {
+  if (spec.migrationPolicy?.allowLiveMigration === false) return [];
+  const local = volumesOf(spec.template.spec)
+    .filter((volume) => newVolumes.includes(volume.name) && volume.shared !== true)
+    .map(({ name }) => name);
+  if (local.length === 0) return [];
+  const [volumes, is] = local.length === 1 ? ['Volume', 'is'] : ['Volumes', 'are'];
+  const what = `${volumes} ${local.join(' and ')} ${is} made in ${folder}`;
+  const shared = `say shared: true of ${local.length === 1 ? 'the volume' : 'each'}`;
+  return [
+    isLocal
+      ? `${what}, which this node alone has, so the VM cannot be moved live: for that let the agent's setting images.diskFolder be a folder that all nodes have under the same path, and ${shared}; or say migrationPolicy.allowLiveMigration: false if it is to stay`
+      : `${what} and not said to be shared, so the VM cannot be moved live: if all nodes have that folder, ${shared}`,
+  ];
+}
+
 /** The volumes that have the disks which were made for them. */
 function usedDisks({ spec }: VmDefinition): ReadonlySet<string> {
   const volumes = volumesOf(spec.template.spec).filter(isMadeByAgent);
@@ -53,4 +74,17 @@ export function keptDisksNote({ madeDisks }: VmDefinition): string | undefined {
   if (paths.length === 0) return undefined;
   const [disk, it] = paths.length === 1 ? ['Its disk stays', 'it'] : ['Its disks stay', 'them'];
   return `${disk}: ${paths.join(' and ')}; another VM can name ${it} as source.file, and rm removes ${it}, as vm delete --delete-disks would have done`;
+}
+
+/** That disks may grow beyond the room that there is. */
+export function roomNote(wantedBytes: number, availableBytes: number, folder: string): string {
+  const [all, free] = [wantedBytes, availableBytes].map(roughly);
+  return `The disks to be made may grow to ${all}, and ${folder} has room for ${free}: once that is full the VM is paused until there is more`;
+}
+
+/** For people: three digits will do. */
+function roughly(bytes: number): string {
+  const units = ['Ti', 'Gi', 'Mi'].map((unit, index) => [unit, 2 ** (40 - 10 * index)] as const);
+  const [unit, size] = units.find(([, one]) => bytes >= one) ?? ['Mi', 2 ** 20];
+  return `${Number((bytes / size).toPrecision(3))}${unit}`;
 }

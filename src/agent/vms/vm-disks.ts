@@ -31,7 +31,7 @@ import { digestText } from '../images/image.ts';
 import type { ImageManager } from '../images/image-manager.ts';
 import { diskHalfMadeIn, isHalfMade, vmUidOf } from './disk-file-names.ts';
 import { assertCopiedAtOnce, findDiskImage, type PlanOptions } from './disk-image.ts';
-import { changeNotes } from './disk-notes.ts';
+import { changeNotes, localityNotes, roomNote } from './disk-notes.ts';
 import { MACHINE } from './file-violations.ts';
 import { otherKey } from './other-key.ts';
 import type { VmDiskKeys } from './vm-disk-keys.ts';
@@ -47,6 +47,8 @@ export interface VmDisksOptions {
   readonly keys: Pick<VmDiskKeys, 'find'>;
   /** Where new disks are made. */
   readonly folder: string;
+  /** Whether there are other nodes that a VM may move to. */
+  readonly hasPeers: () => boolean;
 }
 
 /** Makes disks larger that a VM which runs has open. */
@@ -126,7 +128,11 @@ export class VmDisks {
     const paths =
       before === undefined ? [] : Object.values(next.madeDisks).map(({ path: file }) => file);
     const gone = new Set(await this.#options.images.listMissing(paths, signal));
-    return [...changeNotes(next, before, gone), ...(await this.#roomNotes(next, before, signal))];
+    return [
+      ...changeNotes(next, before, gone),
+      ...(await this.#localityNotes(next, before, signal)),
+      ...(await this.#roomNotes(next, before, signal)),
+    ];
   }
 
   /**
@@ -327,6 +333,18 @@ export class VmDisks {
     };
   }
 
+  async #localityNotes(
+    next: VmDefinition,
+    before: VmDefinition | undefined,
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    const { files, folder, hasPeers } = this.#options;
+    const names = newDisks(next, before).map(([name]) => name);
+    // A node that is alone has nowhere to move it to.
+    if (names.length === 0 || !hasPeers()) return [];
+    return localityNotes(next, names, { folder, isLocal: await files.isLocal(folder, signal) });
+  }
+
   async #roomNotes(
     next: VmDefinition,
     before: VmDefinition | undefined,
@@ -337,19 +355,8 @@ export class VmDisks {
     if (disks.length === 0) return [];
     const wanted = disks.reduce((sum, { bytes }) => sum + bytes, 0);
     const available = await files.availableBytes(folder, signal);
-    if (wanted <= available) return [];
-    const [all, free] = [wanted, available].map(roughly);
-    return [
-      `The disks to be made may grow to ${all}, and ${folder} has room for ${free}: once that is full the VM is paused until there is more`,
-    ];
+    return wanted <= available ? [] : [roomNote(wanted, available, folder)];
   }
-}
-
-/** For people: three digits will do. */
-function roughly(bytes: number): string {
-  const units = ['Ti', 'Gi', 'Mi'].map((unit, index) => [unit, 2 ** (40 - 10 * index)] as const);
-  const [unit, size] = units.find(([, one]) => bytes >= one) ?? ['Mi', 2 ** 20];
-  return `${Number((bytes / size).toPrecision(3))}${unit}`;
 }
 
 const UNDO_TIMEOUT_MS = 15_000;

@@ -35,7 +35,16 @@ async function nodeWithOrphan() {
   const keys = { find: unused };
   const copies = new DiskCopies({ files: diskFiles, host, log });
   const folder = '/srv/disks';
-  const disks = new VmDisks({ files: diskFiles, images, sources, copies, host, keys, folder });
+  const disks = new VmDisks({
+    files: diskFiles,
+    images,
+    sources,
+    copies,
+    host,
+    keys,
+    folder,
+    hasPeers: () => false,
+  });
   const parts = { domains, privateFiles, disks, secrets, locks, log };
   const controller = new OrphanedFileController(parts);
   /** Has the controller see to all files that there are. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Peers } from '../../../../src/agent/migration/peers.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import type { Machine } from '../../../../src/core/resources/machine.ts';
 import type { WantedVm } from '../../../../src/core/resources/parse-virtual-machine.ts';
@@ -293,4 +294,33 @@ void test('where other nodes may have the folder, what a creation has left stays
   diskFiles.isShared = true;
   await node.vms.delete(refOf(request), { force: true, disks: 'remove-unused' }, never);
   assert.equal(diskFiles.paths.length, 1);
+});
+
+void test('a disk that is made where no other node has it is told of where there are others, in the dry run too', async () => {
+  const nobody = () => assert.fail('nobody is asked');
+  const peers: Peers = {
+    list: () => [{ nodeName: 'b', findVm: nobody } as never],
+    find: nobody,
+    visit: nobody,
+  };
+  await using node = await OneNode.open({ peers });
+  const wish = { dryRun: true, reservationId: undefined, asksNodes: false };
+  const migrationPolicy = { allowLiveMigration: true, compression: true, encrypted: true };
+  const create = async (volume: object, allowLiveMigration = true) => {
+    const request = newRequest('web', { machine: { volumes: [{ ...DATA, ...volume }] } });
+    const policy = { ...migrationPolicy, allowLiveMigration };
+    const wanted = { ...request, spec: { ...request.spec, migrationPolicy: policy } };
+    return (await node.vms.create(wanted, wish, never)).warnings;
+  };
+  assert.match(
+    (await create({})).join(),
+    /^Volume data is made in \/srv\/disks, which this node alone has, .* images\.diskFolder .* shared: true/,
+  );
+  assert.deepEqual(await create({ shared: true }), []);
+  assert.deepEqual(await create({}, false), []);
+  node.diskFiles.isShared = true;
+  assert.match(
+    (await create({})).join(),
+    /not said to be shared, .* if all nodes have that folder/,
+  );
 });
