@@ -35,6 +35,12 @@ export interface ImageStore {
   /** Reads an image whole. Fails with IMAGE_NOT_FOUND. */
   verify(digest: string, signal: AbortSignal): Promise<ImageVerdict>;
 
+  /** What has come of contents that were not fetched whole, by the names of their files below what `prepare` answers. */
+  listParts(names: readonly string[], signal: AbortSignal): Promise<readonly ImagePart[]>;
+
+  /** Removes what has come of a content. None is fine. Nobody may be fetching it. */
+  discardPart(name: string, signal: AbortSignal): Promise<void>;
+
   /**
    * Removes what an agent has left half-made that was killed: below what `prepare` answers all but the files named, and images of
    * which nothing is known and on which no disk stands. On storage that other nodes have, only what nobody has touched for a day.
@@ -76,6 +82,12 @@ export interface ImageOrigin {
 }
 
 export type ImageNote = { readonly origin: ImageOrigin } | { readonly usedAtMs: number };
+
+export interface ImagePart {
+  readonly name: string;
+  /** What it takes on the disk. */
+  readonly diskBytes: number;
+}
 
 export interface StoredImage {
   /** SHA-256 in hex, of the content as it was published. */

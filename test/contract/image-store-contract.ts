@@ -180,6 +180,28 @@ export function testImageStore(name: string, make: () => Promise<ImageStoreFixtu
       assert.deepEqual(await store.list(never), [image]);
     });
 
+    void test('says what parts take that are named, and removes one that is', async () => {
+      await using fixture = await make();
+      const { store } = fixture;
+      const folder = await store.prepare(never);
+      for (const name of ['ab.part', 'ab.part.json', 'cd.part', 'abc.part']) {
+        await fixture.fetch(`${folder}/${name}`, isoOf(name));
+      }
+      const parts = await store.listParts(['ab', 'ef', 'cd'], never);
+      assert.deepEqual(
+        parts.map(({ name, diskBytes }) => [name, diskBytes > 0]),
+        [
+          ['ab', true],
+          ['cd', true],
+        ],
+      );
+      await store.discardPart('ab', never);
+      await store.discardPart('ab', never);
+      assert.deepEqual(await store.listParts(['ab'], never), []);
+      assert.equal(await fixture.isThere(`${folder}/cd.part`), true);
+      assert.equal(await fixture.isThere(`${folder}/abc.part`), true);
+    });
+
     void test('fails with the reason of an aborted signal, and keeps nothing', async () => {
       await using fixture = await make();
       const { store } = fixture;

@@ -62,8 +62,12 @@ export class FakeImageFetcher implements ImageFetcher {
     const { content, version } = this.#find(location);
     if (knownVersion !== undefined && knownVersion === version) return { isUnchanged: true };
     onProgress({ bytes: Math.floor(content.length / 2), totalBytes: content.length });
-    await this.hold;
+    if (this.hold !== undefined) {
+      this.files.set(`${path}.part`, content.subarray(0, Math.floor(content.length / 2)));
+      await this.hold;
+    }
     signal.throwIfAborted();
+    this.files.delete(`${path}.part`);
     const digest = createHash('sha256').update(content).digest('hex');
     if (wanted !== undefined && wanted !== digest) {
       throw new AgentError(

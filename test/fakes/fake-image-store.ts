@@ -1,8 +1,10 @@
+import path from 'node:path';
 import { AgentError } from '../../src/core/errors.ts';
 import type {
   AdmitRequest,
   ImageNote,
   ImageOrigin,
+  ImagePart,
   ImageStore,
   ImageVerdict,
   StoredImage,
@@ -93,6 +95,26 @@ export class FakeImageStore implements ImageStore {
     }
     if (!this.damaged.has(known.path)) return { isWhole: true };
     return { isWhole: false, problem: 'is not what it was when it was kept' };
+  }
+
+  async listParts(names: readonly string[], signal: AbortSignal): Promise<readonly ImagePart[]> {
+    signal.throwIfAborted();
+    const parts = names.map((name) => {
+      const files = this.#filesOf(name).map((file) => this.incoming.get(file)?.length ?? 0);
+      return { name, diskBytes: files.reduce((sum, bytes) => sum + bytes, 0) };
+    });
+    return await Promise.resolve(parts.filter(({ diskBytes }) => diskBytes > 0));
+  }
+
+  async discardPart(name: string, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    await Promise.resolve();
+    for (const file of this.#filesOf(name)) this.incoming.delete(file);
+  }
+
+  #filesOf(name: string): readonly string[] {
+    const isOf = (file: string) => path.basename(file).split('.')[0] === name;
+    return [...this.incoming.keys()].filter(isOf);
   }
 
   async tidy(wanted: readonly string[], signal: AbortSignal): Promise<void> {

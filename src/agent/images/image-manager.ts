@@ -49,6 +49,7 @@ export interface ImageManagerOptions {
 const ENDINGS = ['', '.part', '.part.json'];
 /** Whoever wants an image asks again every second. */
 const HOLD_MS = 60_000;
+const TRIM_TIMEOUT_MS = 60_000;
 /** A use is noted anew after so long. */
 const NOTED_MS = 60_000;
 /** So long whoever asks is kept waiting: small images come at once. */
@@ -68,10 +69,22 @@ export class ImageManager implements ImageService {
   /** What whoever still waits for something else was given, by who it is: not asked for anew. */
   readonly #given = new Map<string, Map<string, StoredImage>>();
   readonly #room: ImageRoom;
+  /** The files of contents that were begun and have not become images, which nobody fetches now; the first that was given up first. */
+  readonly #parts = new Set<string>();
+  /** How many downloads there are of each file. */
+  readonly #underway = new Map<string, number>();
 
   constructor(options: ImageManagerOptions) {
     this.#options = options;
-    this.#room = new ImageRoom({ ...options, listKept: (folder) => this.#listKept(folder) });
+    this.#room = new ImageRoom({
+      ...options,
+      listKept: (folder) => this.#listKept(folder),
+      givenUp: {
+        list: () => [...this.#parts],
+        forget: (name) => this.#parts.delete(name),
+        discard: (name, signal) => this.#discard(name, signal),
+      },
+    });
   }
 
   list(signal: AbortSignal): Promise<readonly StoredImage[]> {
@@ -224,12 +237,40 @@ export class ImageManager implements ImageService {
   }
 
   #begin(key: string, want: ImageWant, stored: StoredImage | undefined): Download {
+    const name = this.#fileNameOf(want);
+    this.#parts.delete(name);
+    this.#underway.set(name, (this.#underway.get(name) ?? 0) + 1);
     // One that was given up may still be at work on the same file.
     const download: Download = new HeldWork(NOT_BEGUN, (tell, signal) =>
-      this.#turns.take(keyOf(want), () => this.#fetch(want, stored, tell, signal)),
+      this.#turns.take(name, () => this.#fetch(want, stored, tell, signal)),
     );
     this.#downloads.set(key, download);
+    void this.#seeToRest(download, name);
     return download;
+  }
+
+  /** What has come of a content that is given up takes room at once. */
+  async #seeToRest(download: Download, name: string): Promise<void> {
+    const isWhole = await download.outcome.then(
+      () => true,
+      () => false,
+    );
+    const others = (this.#underway.get(name) ?? 1) - 1;
+    if (others > 0) {
+      // With another secret, or begun again; what comes of that decides.
+      this.#underway.set(name, others);
+      return;
+    }
+    this.#underway.delete(name);
+    if (isWhole) return;
+    this.#parts.add(name);
+    await this.#room.trim(AbortSignal.timeout(TRIM_TIMEOUT_MS)).catch(() => undefined);
+  }
+
+  async #discard(name: string, signal: AbortSignal): Promise<void> {
+    // Somebody may have begun it again, who goes on from there.
+    if (!this.#parts.delete(name)) return;
+    await this.#turns.take(name, () => this.#options.store.discardPart(name, signal));
   }
 
   async #fetch(

@@ -1,7 +1,7 @@
 import type { Logger } from '../../core/logger.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
-import type { ImageStore } from '../../drivers/image-store.ts';
-import { tooMuch } from './image-cache.ts';
+import type { ImageStore, StoredImage } from '../../drivers/image-store.ts';
+import { tooManyParts, tooMuch } from './image-cache.ts';
 
 export interface ImageRoomOptions {
   readonly store: ImageStore;
@@ -9,8 +9,19 @@ export interface ImageRoomOptions {
   readonly cacheBytes: number;
   /** Paths of files, below where contents are fetched to, that are gone on with. */
   readonly listKept: (folder: string) => readonly string[];
+  /** What nobody waits for any more has come so far, by the names of their files; those first that were given up first. */
+  readonly givenUp: GivenUp;
   readonly log: Logger;
   readonly now?: (() => number) | undefined;
+}
+
+/** Contents that were begun, and that nobody fetches now. */
+interface GivenUp {
+  list(): readonly string[];
+  /** Nothing is left of one. */
+  forget(name: string): void;
+  /** Has it removed, unless somebody fetches it again. */
+  discard(name: string, signal: AbortSignal): Promise<void>;
 }
 
 const TIDY_TIMEOUT_MS = 60_000;
@@ -33,12 +44,14 @@ export class ImageRoom {
     await untilAborted(this.#tidying, signal);
   }
 
-  /** Removes images that are not used, if all take too much. That it cannot is logged. */
+  /** Removes parts that were given up, then images that are not used, if all take too much. That it cannot is logged. */
   async trim(signal: AbortSignal): Promise<void> {
     const { store, cacheBytes, log, now = Date.now } = this.#options;
     try {
       const all = await store.list(signal);
-      for (const { digest, diskBytes } of tooMuch(all, cacheBytes, now() - FRESH_MS)) {
+      const kept = await this.#trimParts(all, signal);
+      const rest = Math.max(0, cacheBytes - kept);
+      for (const { digest, diskBytes } of tooMuch(all, rest, now() - FRESH_MS)) {
         await store.remove(digest, signal);
         log.info({ digest, diskBytes }, 'Image removed, as images take more than they may');
       }
@@ -46,6 +59,25 @@ export class ImageRoom {
       signal.throwIfAborted();
       log.warn({ err: error }, 'Could not remove images that are not used');
     }
+  }
+
+  /** How many bytes the parts take that stay. */
+  async #trimParts(images: readonly StoredImage[], signal: AbortSignal): Promise<number> {
+    const { store, cacheBytes, givenUp, log } = this.#options;
+    const names = givenUp.list();
+    if (names.length === 0) return 0;
+    const parts = await store.listParts(names, signal);
+    for (const name of names) {
+      if (!parts.some((part) => part.name === name)) givenUp.forget(name);
+    }
+    const going = tooManyParts(parts, images, cacheBytes);
+    for (const { name, diskBytes } of going) {
+      await givenUp.discard(name, signal);
+      log.info({ diskBytes }, 'Part of a download removed, as images take more than they may');
+    }
+    return parts
+      .filter((part) => !going.includes(part))
+      .reduce((sum, { diskBytes }) => sum + diskBytes, 0);
   }
 
   async #tidy(signal: AbortSignal): Promise<void> {

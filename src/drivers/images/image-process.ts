@@ -71,6 +71,10 @@ function workOnImages(question: StoreQuestion): Promise<unknown> {
       return store.remove(question.digest, NEVER);
     case 'verifyImage':
       return store.verify(question.digest, NEVER);
+    case 'listParts':
+      return store.listParts(question.names, NEVER);
+    case 'discardPart':
+      return store.discardPart(question.name, NEVER);
     case 'tidyImages':
       return store.tidy(question.wanted, NEVER);
     default:

@@ -35,6 +35,8 @@ export type StoreQuestion = { readonly folder: string } & (
   | { readonly verb: 'noteImage'; readonly digest: string; readonly note: ImageNote }
   | { readonly verb: 'removeImage'; readonly digest: string }
   | { readonly verb: 'verifyImage'; readonly digest: string }
+  | { readonly verb: 'listParts'; readonly names: readonly string[] }
+  | { readonly verb: 'discardPart'; readonly name: string }
   | { readonly verb: 'tidyImages'; readonly wanted: readonly string[] }
 );
 

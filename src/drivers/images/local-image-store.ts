@@ -8,6 +8,7 @@ import type {
   AdmitRequest,
   ImageNote,
   ImageOrigin,
+  ImagePart,
   ImageStore,
   ImageVerdict,
   StoredImage,
@@ -166,6 +167,38 @@ export class LocalImageStore implements ImageStore {
     }
   }
 
+  async listParts(names: readonly string[], signal: AbortSignal): Promise<readonly ImagePart[]> {
+    signal.throwIfAborted();
+    try {
+      const found: ImagePart[] = [];
+      for (const name of names) {
+        let diskBytes = 0;
+        for (const file of await this.#filesOf(name)) diskBytes += await diskBytesOf(file);
+        if (diskBytes > 0) found.push({ name, diskBytes });
+      }
+      return found;
+    } catch (error) {
+      throw storageError('list what is in', this.#incoming, error);
+    }
+  }
+
+  async discardPart(name: string, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    try {
+      for (const file of await this.#filesOf(name)) await rm(file, { force: true });
+    } catch (error) {
+      throw storageError('remove', path.join(this.#incoming, name), error);
+    }
+  }
+
+  /** What is beside a file that is being fetched has its name and an ending. */
+  async #filesOf(name: string): Promise<readonly string[]> {
+    const entries = await readdir(this.#incoming, { withFileTypes: true }).catch(() => []);
+    return entries
+      .filter((entry) => entry.isFile() && entry.name.split('.')[0] === name)
+      .map((entry) => path.join(this.#incoming, entry.name));
+  }
+
   async tidy(wanted: readonly string[], signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     try {
@@ -272,6 +305,11 @@ export class LocalImageStore implements ImageStore {
   #fileOf(digest: string, format: StoredImage['format']): string {
     return path.join(this.#base, `${digest}.${format}`);
   }
+}
+
+async function diskBytesOf(file: string): Promise<number> {
+  const found = await lstat(file).catch(() => undefined);
+  return (found?.blocks ?? 0) * 512;
 }
 
 const AGAIN =

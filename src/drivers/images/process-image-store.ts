@@ -4,6 +4,7 @@ import { Slots } from '../../core/slots.ts';
 import type {
   AdmitRequest,
   ImageNote,
+  ImagePart,
   ImageStore,
   ImageVerdict,
   StoredImage,
@@ -74,6 +75,14 @@ export class ProcessImageStore implements ImageStore {
 
   verify(digest: string, signal: AbortSignal): Promise<ImageVerdict> {
     return this.#ask<ImageVerdict>({ verb: 'verifyImage', digest }, signal, { isLong: true });
+  }
+
+  listParts(names: readonly string[], signal: AbortSignal): Promise<readonly ImagePart[]> {
+    return this.#ask<readonly ImagePart[]>({ verb: 'listParts', names }, signal);
+  }
+
+  async discardPart(name: string, signal: AbortSignal): Promise<void> {
+    await this.#ask({ verb: 'discardPart', name }, signal);
   }
 
   async tidy(wanted: readonly string[], signal: AbortSignal): Promise<void> {

@@ -95,7 +95,9 @@ export class StoreFolder implements AsyncDisposable {
         bytes: image.virtualBytes,
       },
     };
-    return { disk, made: await new LocalDiskFiles().make(disk, never) };
+    const files = new LocalDiskFiles();
+    if (format === 'raw') await files.copy(disk, () => undefined, never);
+    return { disk, made: await files.make(disk, never) };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -25,8 +25,8 @@ function requestWith(
 }
 
 /** A node, and somebody who asks for operations of it. */
-async function nodeWithImage(content = fakeQcow2(2 * GIB)) {
-  const node = await OneNode.open({ memoryVms: 6 });
+async function nodeWithImage(content = fakeQcow2(2 * GIB), cacheBytes = 2 ** 36) {
+  const node = await OneNode.open({ memoryVms: 6, cacheBytes });
   node.fetcher.contents.set(URL_OF_IMAGE, { content, version: 'etag:"1"' });
   node.agent.run();
   const { operations } = node.agent;
@@ -112,10 +112,37 @@ for (const kind of ['create', 'apply'] as const) {
     await operations.cancel(id, never);
     assert.equal((await ended(id)).state, 'cancelled');
     held.resolve();
-    await until('nothing is left', () => node.imageStore.paths.length === 0);
     assert.deepEqual(node.fetcher.fetched, []);
+    assert.deepEqual(await node.imageStore.list(never), []);
   });
 }
+
+test('what has come of a download that is given up takes room at once, and goes where there is none', async () => {
+  for (const [cacheBytes, isLeft] of [
+    [2 ** 36, true],
+    [1, false],
+  ] as const) {
+    const { node, operations, begin, ended } = await nodeWithImage(undefined, cacheBytes);
+    await using _node = node;
+    const held = Promise.withResolvers<void>();
+    node.fetcher.hold = held.promise;
+    const { id } = await begin(requestWith());
+    await until('it waits', async () => (await operations.get(id)).step === 'fetching-image');
+    await operations.cancel(id, never);
+    await ended(id);
+    const parts = () => node.imageStore.paths.length;
+    assert.equal(parts(), 1);
+    let isTrimmed = false;
+    const list = node.imageStore.listParts.bind(node.imageStore);
+    node.imageStore.listParts = async (...asked) => {
+      isTrimmed = true;
+      return await list(...asked);
+    };
+    held.resolve();
+    await until('it is looked at', () => isTrimmed && (isLeft || parts() === 0));
+    assert.equal(parts(), isLeft ? 1 : 0);
+  }
+});
 
 test('a change that is being made when it is cancelled ends as it does', async () => {
   const { node, operations, begin, ended, make } = await nodeWithImage();
