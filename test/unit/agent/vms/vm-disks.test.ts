@@ -296,8 +296,9 @@ void test('where other nodes may have the folder, what a creation has left stays
   assert.equal(diskFiles.paths.length, 1);
 });
 
+const nobody = () => assert.fail('nobody is asked');
+
 void test('a disk that is made where no other node has it is told of where there are others, in the dry run too', async () => {
-  const nobody = () => assert.fail('nobody is asked');
   const peers: Peers = {
     list: () => [{ nodeName: 'b', findVm: nobody } as never],
     find: nobody,
