@@ -1,7 +1,11 @@
-import { AgentError, hasReason } from '../../core/errors.ts';
+import { AgentError, type FieldViolation, hasReason } from '../../core/errors.ts';
+import { copiedImageOf, type MadeDisk } from '../../core/made-disks.ts';
 import { formatBytesQuantity } from '../../core/quantity.ts';
 import { type ImageSource, imageSource, shownSource } from '../../core/resources/image-source.ts';
+import type { Machine } from '../../core/resources/machine.ts';
 import { checkSupport } from '../../core/resources/support.ts';
+import type { Volume } from '../../core/resources/volume.ts';
+import { imageFieldOf } from '../../core/resources/volumes-of.ts';
 import type { StoredImage } from '../../drivers/image-store.ts';
 import type { ForeseenImage } from '../images/image.ts';
 import type { ImageManager } from '../images/image-manager.ts';
@@ -44,6 +48,19 @@ export async function findDiskImage(
     const violations = [{ field: `${MACHINE}.${field}.${named}`, description: error.message }];
     throw new AgentError(error.reason, error.message, { violations, cause: error.cause });
   }
+}
+
+/** What a disk was made as from its image it stays. */
+export function* cloneProblems(
+  volume: Volume,
+  made: MadeDisk,
+  machine: Machine,
+): Generator<FieldViolation> {
+  const clone = volume.source?.image?.clone;
+  const was = copiedImageOf(made) === undefined ? 'thin' : 'full';
+  if (clone === undefined || made.image === undefined || clone === was) return;
+  const description = `is ${clone}, and the disk ${made.path} was made as a ${was} clone of its image; leave it out`;
+  yield { field: `${MACHINE}.${imageFieldOf(machine, volume.name)}.clone`, description };
 }
 
 /** That of an encrypted disk is copied within a step of its operation. */

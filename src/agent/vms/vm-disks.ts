@@ -1,12 +1,6 @@
 import path from 'node:path';
 import { AgentError, type FieldViolation, hasReason } from '../../core/errors.ts';
-import {
-  copiedImageOf,
-  imageToCopy,
-  type MadeDisk,
-  type MadeDisks,
-  madeDiskOf,
-} from '../../core/made-disks.ts';
+import { imageToCopy, type MadeDisk, type MadeDisks, madeDiskOf } from '../../core/made-disks.ts';
 import { formatBytesQuantity } from '../../core/quantity.ts';
 import { shownSource } from '../../core/resources/image-source.ts';
 import type { Machine } from '../../core/resources/machine.ts';
@@ -30,7 +24,12 @@ import type { DiskCopies } from '../images/disk-copies.ts';
 import { digestText } from '../images/image.ts';
 import type { ImageManager } from '../images/image-manager.ts';
 import { diskHalfMadeIn, isHalfMade, vmUidOf } from './disk-file-names.ts';
-import { assertCopiedAtOnce, findDiskImage, type PlanOptions } from './disk-image.ts';
+import {
+  assertCopiedAtOnce,
+  cloneProblems,
+  findDiskImage,
+  type PlanOptions,
+} from './disk-image.ts';
 import { changeNotes, localityNotes, roomNote } from './disk-notes.ts';
 import { MACHINE } from './file-violations.ts';
 import { otherKey } from './other-key.ts';
@@ -188,12 +187,12 @@ export class VmDisks {
   }
 
   /** One that is given up may have been made all the same, which nobody else would know. */
-  async #makeOne({ owner, ...disk }: NewDisk, signal: AbortSignal): Promise<'made' | 'there'> {
+  async #makeOne({ owner, key, ...disk }: NewDisk, signal: AbortSignal): Promise<'made' | 'there'> {
     const { files, copies } = this.#options;
     const isCopy = imageToCopy(disk) !== undefined;
     if (isCopy) copies.assertReady(disk);
     try {
-      const outcome = await files.make({ ...disk, owner }, signal);
+      const outcome = await files.make({ ...disk, owner, key }, signal);
       if (isCopy) copies.taken(disk.path);
       return outcome;
     } catch (error) {
@@ -390,14 +389,5 @@ function* otherwise(volume: Volume, made: MadeDisk, machine: Machine): Generator
     const description = `is ${volume.format}, and the disk ${made.path} was made as ${made.format}; leave the format out`;
     yield { field: `${MACHINE}.${volumeFieldOf(machine, volume.name)}.format`, description };
   }
-  const clone = volume.source?.image?.clone;
-  const was = copiedImageOf(made) === undefined ? 'thin' : 'full';
-  if (clone !== undefined && made.image !== undefined && clone !== was) {
-    const description = `is ${clone}, and the disk ${made.path} was made as a ${was} clone of its image; leave it out`;
-    const where =
-      machine.image === volume.source?.image
-        ? 'image'
-        : `${volumeFieldOf(machine, volume.name)}.source.image`;
-    yield { field: `${MACHINE}.${where}.clone`, description };
-  }
+  yield* cloneProblems(volume, made, machine);
 }

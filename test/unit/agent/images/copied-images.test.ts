@@ -110,6 +110,27 @@ test('a raw disk that is to stand on its image is refused', async () => {
   });
 });
 
+test('an encrypted full clone is refused as qcow2, and of an image that takes long to copy as raw', async () => {
+  const { node, make } = await nodeWithImage({ isHeld: false });
+  await using _node = node;
+  node.nodeSecrets.put('key', 'a line of text');
+  const encrypted = { ...ROOT, encryption: { secret: 'key' } } as const;
+  const full = requestWith({ clone: 'full' }, { volumes: [encrypted] });
+  await assert.rejects(node.create(full, { dryRun: true }), {
+    reason: 'INVALID_SPEC',
+    message: /volumes\[0\]\.format must be raw for a full clone that is encrypted/,
+  });
+  await make(requestWith());
+  const list = node.imageStore.list.bind(node.imageStore);
+  node.imageStore.list = async (signal) =>
+    (await list(signal)).map((image) => ({ ...image, diskBytes: 5 * GIB }));
+  const raw = requestWith({}, { name: 'raw', volumes: [{ ...encrypted, format: 'raw' }] });
+  await assert.rejects(node.create(raw, { dryRun: true }), {
+    reason: 'NOT_SUPPORTED',
+    message: /copied into an encrypted disk, .* of 4Gi at most/,
+  });
+});
+
 for (const kind of ['create', 'apply'] as const) {
   test(`a copy that is cancelled by ${kind} leaves nothing, and the image`, async () => {
     const { node, diskFiles, operations, begin, ended, copying } = await nodeWithImage();
