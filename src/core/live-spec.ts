@@ -66,6 +66,13 @@ export function presentDefinition(
     : withMachine(live, { ...machine, ...Object.fromEntries(lists) });
 }
 
+/** By what a change is told from others of the same VM: a volume that goes may have had the place of one that comes. */
+export function changeKeyOf({ field, before, after }: FieldDifference): string {
+  const list = /\.(volumes|networks)\[\d+\]$/.exec(field)?.[1];
+  const name = ((after ?? before) as Partial<Named> | undefined)?.name;
+  return list === undefined || name === undefined ? field : `${list}/${name}`;
+}
+
 /** The definition of what runs with these changes in it, which were made of what is wanted. */
 export function withLiveChanges(
   live: VmDefinition,

@@ -10,16 +10,18 @@ export interface HypervisorDevices {
   changeLive(uid: string, signal: AbortSignal): Promise<readonly LiveChange[]>;
 
   /**
-   * Has a disk of a VM that is on be of so many bytes, at least what it has, which its guest sees at once. One that is so already is
-   * fine. Fails with VM_NOT_RUNNING if the VM is off or has no such disk now, STORAGE_FULL and HYPERVISOR_FAILURE.
+   * Has the disk with this path of a VM that is on be of so many bytes, at least what it has, which its guest sees at once. One that is
+   * so already is fine. Fails with VM_NOT_RUNNING if the VM is off or does not have that disk now, STORAGE_FULL and HYPERVISOR_FAILURE.
    */
-  resizeDisk(uid: string, volumeName: string, bytes: number, signal: AbortSignal): Promise<void>;
+  resizeDisk(uid: string, path: string, bytes: number, signal: AbortSignal): Promise<void>;
 }
 
 /** What an attempt has come to for one change. */
 export interface LiveChange {
   /** As the manifest writes it. */
   readonly field: string;
+  /** See `changeKeyOf`. */
+  readonly key: string;
   /** `asked`: the guest was asked and has not done its part yet. */
   readonly state: 'done' | 'asked' | 'failed';
   /** What the guest has not done, for people; left out where there is no more to say. */

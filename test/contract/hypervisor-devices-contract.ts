@@ -31,9 +31,9 @@ export function testHypervisorDevices(use: UseFixture): void {
     assert.deepEqual(
       changes.toSorted((a, b) => b.field.localeCompare(a.field)),
       [
-        { field: 'spec.template.spec.volumes[1]', state: 'done' },
-        { field: 'spec.template.spec.volumes[0]', state: 'done' },
-        { field: 'spec.template.spec.networks[0]', state: 'done' },
+        { field: 'spec.template.spec.volumes[1]', key: 'volumes/more', state: 'done' },
+        { field: 'spec.template.spec.volumes[0]', key: 'volumes/data', state: 'done' },
+        { field: 'spec.template.spec.networks[0]', key: 'networks/lan', state: 'done' },
       ],
     );
     const found = await source.domains.find(vm.uid, never);
@@ -60,7 +60,9 @@ export function testHypervisorDevices(use: UseFixture): void {
     using _kept = keepDevices(vm.uid);
     await source.domains.define(changed(vm, { volumes: [] }), never);
     const field = 'spec.template.spec.volumes[0]';
-    assert.deepEqual(await source.devices.changeLive(vm.uid, never), [{ field, state: 'asked' }]);
+    assert.deepEqual(await source.devices.changeLive(vm.uid, never), [
+      { field, key: 'volumes/data', state: 'asked' },
+    ]);
     const kept = await source.domains.find(vm.uid, never);
     assert.equal(kept?.volumes.length, 1);
     assert.notEqual(kept.liveDefinition, undefined);
@@ -167,16 +169,40 @@ export function testHypervisorDevices(use: UseFixture): void {
 
   test('a disk is made larger while its VM runs, and never smaller', async () => {
     const { source, makeDisk } = use();
-    const vm = changed(use().newDefinition(), { volumes: [diskOf('data', makeDisk())] });
+    const path = makeDisk();
+    const vm = changed(use().newDefinition(), { volumes: [diskOf('data', path)] });
     await source.domains.define(vm, never);
-    const resize = (name: string, bytes: number) =>
-      source.devices.resizeDisk(vm.uid, name, bytes, never);
-    await rejectsWith('VM_NOT_RUNNING', resize('data', 2 * MIB));
+    const resize = (file: string, bytes: number) =>
+      source.devices.resizeDisk(vm.uid, file, bytes, never);
+    await rejectsWith('VM_NOT_RUNNING', resize(path, 2 * MIB));
     await source.domains.start(vm.uid, never);
-    await rejectsWith('VM_NOT_RUNNING', resize('other', 2 * MIB));
-    await resize('data', 2 * MIB);
-    await resize('data', 2 * MIB);
-    await rejectsWith('INVALID_SPEC', resize('data', MIB));
+    await rejectsWith('VM_NOT_RUNNING', resize(makeDisk(), 2 * MIB));
+    await resize(path, 2 * MIB);
+    await resize(path, 2 * MIB);
+    await rejectsWith('INVALID_SPEC', resize(path, MIB));
+    await source.domains.destroy(vm.uid, never);
+  });
+
+  test('a disk takes the place of another while its VM runs', async () => {
+    const { source, startGuest, makeDisk } = use();
+    const vm = await startGuest();
+    const has = async (name: string, generation: number) => {
+      const volumes = [diskOf(name, makeDisk())];
+      await source.domains.define(changed(vm, { volumes }, generation), never);
+      const changes = await source.devices.changeLive(vm.uid, never);
+      assert.ok(
+        changes.every(({ state }) => state === 'done'),
+        JSON.stringify(changes),
+      );
+      const found = await source.domains.find(vm.uid, never);
+      assert.deepEqual(
+        found?.volumes.map((volume) => [volume.name, volume.target]),
+        [[name, 'vda']],
+      );
+      assert.equal(found.liveDefinition, undefined);
+    };
+    await has('one', 2);
+    await has('other', 3);
     await source.domains.destroy(vm.uid, never);
   });
 
@@ -191,7 +217,9 @@ export function testHypervisorDevices(use: UseFixture): void {
     const cpus = (cpu: string) => ({ resources: { cpu, memory } });
     const field = 'spec.template.spec.resources.cpu';
     await source.domains.define(changed(vm, cpus('2')), never);
-    assert.deepEqual(await source.devices.changeLive(vm.uid, never), [{ field, state: 'done' }]);
+    assert.deepEqual(await source.devices.changeLive(vm.uid, never), [
+      { field, key: field, state: 'done' },
+    ]);
     const found = await source.domains.find(vm.uid, never);
     assert.equal(found?.sizes?.vcpus.given, 2);
     assert.deepEqual([found.drift, found.liveDefinition], [[], undefined]);

@@ -1,5 +1,6 @@
 import { AgentError } from '../../src/core/errors.ts';
 import {
+  changeKeyOf,
   presentDefinition,
   runningDifferences,
   withLiveChanges,
@@ -15,7 +16,7 @@ import { type FakeVm, isActive, toHypervisorVm } from './fake-vm.ts';
 
 /** Changes VMs in memory while they run. */
 export class FakeHypervisorDevices implements HypervisorDevices {
-  /** Sizes that disks were given while their VMs ran, as `uid/volume`. */
+  /** Sizes that disks were given while their VMs ran, by their paths. */
   readonly sizes = new Map<string, number>();
   readonly #calls: FakeHypervisorCalls;
   readonly #world: FakeHypervisorWorld;
@@ -60,27 +61,27 @@ export class FakeHypervisorDevices implements HypervisorDevices {
       if (done.length > 0) this.#world.tell(uid, 'defined');
       return changes.map((change): LiveChange => {
         const { field } = change;
-        if (done.includes(change)) return { field, state: 'done' };
+        const key = changeKeyOf(change);
+        if (done.includes(change)) return { field, key, state: 'done' };
         const problem = problemOf(change);
         return problem === undefined
-          ? { field, state: 'asked', ...lackOf(change, vm, keeps) }
-          : { field, state: 'failed', problem };
+          ? { field, key, state: 'asked', ...lackOf(change, vm, keeps) }
+          : { field, key, state: 'failed', problem };
       });
     });
   }
 
-  resizeDisk(uid: string, volumeName: string, bytes: number, signal: AbortSignal): Promise<void> {
+  resizeDisk(uid: string, path: string, bytes: number, signal: AbortSignal): Promise<void> {
     return this.#calls.perform('resizeDisk', uid, signal, () => {
       const vm = this.#world.get(uid);
-      const { volumes = [] } = vm.live.spec.template.spec;
-      const isThere = isActive(vm) && volumes.some(({ name }) => name === volumeName);
-      if (!isThere && !(isActive(vm) && volumeName in vm.live.madeDisks)) {
-        throw new AgentError('VM_NOT_RUNNING', `${uid} has no ${volumeName} now`);
+      const { volumes } = toHypervisorVm(vm);
+      if (!isActive(vm) || !volumes.some((volume) => volume.path === path)) {
+        throw new AgentError('VM_NOT_RUNNING', `${uid} does not have ${path} now`);
       }
-      const key = `${uid}/${volumeName}`;
-      if ((this.sizes.get(key) ?? 0) > bytes)
-        throw new AgentError('INVALID_SPEC', `${key} is larger`);
-      this.sizes.set(key, bytes);
+      if ((this.sizes.get(path) ?? 0) > bytes) {
+        throw new AgentError('INVALID_SPEC', `${path} is larger`);
+      }
+      this.sizes.set(path, bytes);
     });
   }
 }

@@ -25,5 +25,7 @@ export class ServerSlots {
 }
 
 function serverOf(source: string): string {
+  // All buckets are at one endpoint.
+  if (source.startsWith('s3:')) return 's3:';
   return URL.canParse(source) ? new URL(source).host : '';
 }

@@ -63,14 +63,14 @@ export function* cloneProblems(
   yield { field: `${MACHINE}.${imageFieldOf(machine, volume.name)}.clone`, description };
 }
 
-/** That of an encrypted disk is copied within a step of its operation. */
+/** That of an encrypted disk is copied within a step of its operation, and all of it is written. */
 export function assertCopiedAtOnce(
-  { diskBytes }: StoredImage,
+  { virtualBytes }: StoredImage,
   { source }: ImageSource,
   field: string,
 ): void {
-  if (diskBytes <= MAX_COPY_BYTES) return;
-  const [takes, most] = [diskBytes, MAX_COPY_BYTES].map((bytes) =>
+  if (virtualBytes <= MAX_COPY_BYTES) return;
+  const [takes, most] = [virtualBytes, MAX_COPY_BYTES].map((bytes) =>
     formatBytesQuantity(BigInt(Math.ceil(bytes / 2 ** 20) * 2 ** 20)),
   );
   const description = `is copied into an encrypted disk, and of so large an image (${shownSource(source)}, ${takes}) that cannot be done yet, but of ${most} at most; leave format: raw out for a disk that stands on the image, or the encryption`;

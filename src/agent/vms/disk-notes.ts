@@ -70,10 +70,18 @@ function usedDisks({ spec }: VmDefinition): ReadonlySet<string> {
 
 /** The disks that stay where a VM is deleted without them, for people; undefined if there are none. */
 export function keptDisksNote({ madeDisks }: VmDefinition): string | undefined {
-  const paths = Object.values(madeDisks).map(({ path: file }) => file);
+  const disks = Object.values(madeDisks);
+  const paths = disks.map(({ path: file }) => file);
   if (paths.length === 0) return undefined;
   const [disk, it] = paths.length === 1 ? ['Its disk stays', 'it'] : ['Its disks stay', 'them'];
-  return `${disk}: ${paths.join(' and ')}; another VM can name ${it} as source.file, and rm removes ${it}, as vm delete --delete-disks would have done`;
+  const secrets = [...new Set(disks.flatMap(({ encryption }) => encryption?.secret ?? []))];
+  // Its own copies of the keys go with it.
+  const encrypted =
+    secrets.length === 0
+      ? ''
+      : `. What is encrypted is read only with the key that the secret ${secrets.join(' or ')} had when it was made: keep that, and a VM with this uid and a volume of that name has it again`;
+  const unless = secrets.length === 0 ? '' : ' unless it is encrypted';
+  return `${disk}: ${paths.join(' and ')}; another VM can name ${it} as source.file${unless}, and rm removes ${it}, as vm delete --delete-disks would have done${encrypted}`;
 }
 
 /** That disks may grow beyond the room that there is. */

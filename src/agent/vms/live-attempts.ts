@@ -1,8 +1,11 @@
 import type { AgentError } from '../../core/errors.ts';
+import type { VmDefinition } from '../../core/vm-definition.ts';
 import type { LiveChange } from '../../drivers/hypervisor-devices.ts';
 
 /** What was tried of a change that is made while the VM runs. */
 export interface LiveAttempt {
+  /** Of the definition that was to be brought about. */
+  readonly generation: number;
   /** When this agent has first asked for it, in milliseconds since 1970. */
   readonly sinceMs: number;
   /** Why the last attempt has failed; undefined where the guest has not answered yet. */
@@ -22,13 +25,17 @@ export class LiveAttempts {
     return this.#version;
   }
 
-  note(vmUid: string, changes: readonly LiveChange[], nowMs: number): void {
+  note(
+    { uid: vmUid, generation }: Pick<VmDefinition, 'uid' | 'generation'>,
+    changes: readonly LiveChange[],
+    nowMs: number,
+  ): void {
     const before = this.#byVm.get(vmUid);
     const open = changes.filter(({ state }) => state !== 'done');
     const after = new Map(
-      open.map(({ field, problem, lack, cpusOnline }) => {
-        const sinceMs = before?.get(field)?.sinceMs ?? nowMs;
-        return [field, { sinceMs, problem, lack, cpusOnline }];
+      open.map(({ key, problem, lack, cpusOnline }) => {
+        const sinceMs = before?.get(key)?.sinceMs ?? nowMs;
+        return [key, { generation, sinceMs, problem, lack, cpusOnline }];
       }),
     );
     if (after.size > 0) this.#byVm.set(vmUid, after);
@@ -36,8 +43,10 @@ export class LiveAttempts {
     this.#version += 1;
   }
 
-  find(vmUid: string, field: string): LiveAttempt | undefined {
-    return this.#byVm.get(vmUid)?.get(field);
+  /** What came of the change with this key; undefined if it was not tried since the VM has been wanted like this. */
+  find({ uid, generation }: Pick<VmDefinition, 'uid' | 'generation'>, key: string) {
+    const attempt = this.#byVm.get(uid)?.get(key);
+    return attempt?.generation === generation ? attempt : undefined;
   }
 
   /** Of a VM that has nothing left to take over. */

@@ -41,7 +41,11 @@ export class LiveChangeController implements Controller {
   }
 
   concern({ uid, domain, vm }: SeenVm): string | undefined {
-    if (domain === undefined || vm === undefined || vm.migration !== undefined) return undefined;
+    if (domain === undefined || vm === undefined) {
+      this.#options.liveAttempts.forget(uid);
+      return undefined;
+    }
+    if (vm.migration !== undefined) return undefined;
     const open = vm.pendingChanges.filter(isLive);
     if (open.length === 0 || !isOn(domain) || domain.state === 'incoming') {
       this.#options.liveAttempts.forget(uid);
@@ -62,11 +66,13 @@ export class LiveChangeController implements Controller {
     using lock = locks.tryAcquire(vmUid, 'change while it runs', { isByItself: true });
     if (lock === undefined) return { afterMs: BUSY_MS };
     const found = await domains.find(vmUid, signal);
-    if (found === undefined || !isOn(found) || found.state === 'incoming') return undefined;
+    if (found?.definition === undefined || !isOn(found) || found.state === 'incoming') {
+      return undefined;
+    }
     // The hypervisor may have forgotten those of disks that are yet to come.
-    if (found.definition !== undefined) await diskKeys.ensure(found.definition, signal);
+    await diskKeys.ensure(found.definition, signal);
     const changes = await devices.changeLive(vmUid, signal);
-    liveAttempts.note(vmUid, changes, (this.#options.now ?? Date.now)());
+    liveAttempts.note(found.definition, changes, (this.#options.now ?? Date.now)());
     for (const { field, state } of changes) {
       if (state === 'done') log.info({ vmId: vmUid, field }, 'VM changed while it runs');
     }

@@ -1,4 +1,5 @@
 import { AgentError } from '../../core/errors.ts';
+import { changeKeyOf } from '../../core/live-spec.ts';
 import type { OperationRecord, OperationVm } from '../operations/operation.ts';
 import type { StepResult } from '../operations/operation-work.ts';
 import { isLive } from './pending-changes.ts';
@@ -13,32 +14,38 @@ const GUEST_TIMEOUT_MS = 60_000;
 const LOOK_AGAIN_MS = 100;
 const LOOK_AT_LEAST_MS = 1_000;
 
+interface Waiting {
+  readonly end: StepResult & { readonly isDone: true };
+  /** Of its own changes; undefined where an agent before this one has made them, and nobody knows. */
+  readonly keys?: readonly string[];
+}
+
 /** Operations that have changed VMs which run, and wait until the guests have done their part. */
 export class LiveWaits {
   readonly #vms: Pick<VmManager, 'get'>;
-  readonly #results = new Map<string, StepResult & { readonly isDone: true }>();
+  readonly #waiting = new Map<string, Waiting>();
 
   constructor(vms: Pick<VmManager, 'get'>) {
     this.#vms = vms;
   }
 
   has(operationId: string): boolean {
-    return this.#results.has(operationId);
+    return this.#waiting.has(operationId);
   }
 
   end(operationId: string): void {
-    this.#results.delete(operationId);
+    this.#waiting.delete(operationId);
   }
 
   /** The end of an operation that has changed a VM, or what it waits for before that. */
   async begin(
     operation: OperationRecord,
-    { outcome, vm }: ApplyResult,
+    { outcome, vm, changes }: ApplyResult,
     end: StepResult & { readonly isDone: true },
     signal: AbortSignal,
   ): Promise<StepResult> {
     if (outcome !== 'changed' || vm.pendingChanges.length === 0) return end;
-    this.#results.set(operation.id, end);
+    this.#waiting.set(operation.id, { end, keys: changes.map(changeKeyOf) });
     const { warnings = [] } = end;
     const waiting = await this.step(operation, 0, signal);
     return waiting.isDone || warnings.length === 0 ? waiting : { ...waiting, warnings };
@@ -51,12 +58,13 @@ export class LiveWaits {
     signal: AbortSignal,
   ): Promise<StepResult> {
     const vm = await this.#vms.get(ref, signal);
-    const waiting = liveStep({ parameters }, vm, waitedMs);
+    const known = this.#waiting.get(id) ?? { end: { isDone: true, result: 'CHANGED' } };
+    const waiting = liveStep({ parameters }, vm, waitedMs, known.keys);
     if (waiting !== undefined) {
-      if (!this.#results.has(id)) this.#results.set(id, { isDone: true, result: 'CHANGED' });
+      this.#waiting.set(id, known);
       return waiting;
     }
-    const end = this.#results.get(id) ?? { isDone: true, result: 'CHANGED' };
+    const { end } = known;
     const { details } = end;
     return details === undefined ? end : { ...end, details: { ...(details as ApplyResult), vm } };
   }
@@ -71,8 +79,12 @@ function liveStep(
   { parameters }: Pick<OperationRecord, 'parameters'>,
   vm: Vm,
   waitedMs: number,
+  keys: readonly string[] | undefined,
 ): StepResult | undefined {
-  const open = vm.pendingChanges.filter(isLive);
+  // Others have asked for the rest.
+  const open = vm.pendingChanges.filter(
+    (change) => isLive(change) && keys?.includes(keyOf(change)) !== false,
+  );
   if (open.length === 0) return undefined;
   const failed = open.find(({ problem }) => problem !== undefined);
   if (failed?.problem !== undefined) throw notMade(vm.definition, open, failed.problem);
@@ -114,6 +126,10 @@ function notAnswered(vm: Vm, open: readonly PendingChange[], timeoutMs: number):
     `VM ${name} is changed, but its guest has not done its part within ${timeoutMs / 1_000} s (${namesOf(open)}): ${why}; until then it stays as it is, the guest is asked again and again, and the next start has it`,
     { metadata: { vmId: uid } },
   );
+}
+
+function keyOf({ field, live, wanted }: PendingChange): string {
+  return changeKeyOf({ field, before: live, after: wanted });
 }
 
 /** What is waited for, for people. */

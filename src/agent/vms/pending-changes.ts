@@ -1,4 +1,4 @@
-import { type Present, runningDifferences } from '../../core/live-spec.ts';
+import { changeKeyOf, type Present, runningDifferences } from '../../core/live-spec.ts';
 import { withSizesSaid } from '../../core/made-disks.ts';
 import type { VmSpec } from '../../core/resources/virtual-machine.ts';
 import { formatOf, pathOf, type Volume } from '../../core/resources/volume.ts';
@@ -76,7 +76,8 @@ export class PendingChanges {
       const { field, before, after } = change;
       const effect = this.#domains.effectOf(field, change, found.sizes);
       if (effect === 'now') return [];
-      const attempt = effect === 'live' ? this.#attempts.find(found.uid, field) : undefined;
+      const attempt =
+        effect === 'live' ? this.#attempts.find(wanted, changeKeyOf(change)) : undefined;
       const isAsked = attempt !== undefined && attempt.problem === undefined;
       return [
         {

@@ -188,11 +188,10 @@ export class VmApplier {
 
   /** What runs has its disks open, which nobody else may touch. */
   #resizerOf({ volumes, isOn }: Found, { uid }: VmDefinition): DiskResizer {
-    const open = isOn ? volumes.map(({ name }) => name) : [];
+    const open = isOn ? volumes.map(({ path }) => path) : [];
     return {
-      hasOpen: (volume) => open.includes(volume),
-      resize: (volume, bytes, signal) =>
-        this.#options.devices.resizeDisk(uid, volume, bytes, signal),
+      hasOpen: (path) => open.includes(path),
+      resize: (path, bytes, signal) => this.#options.devices.resizeDisk(uid, path, bytes, signal),
     };
   }
 

@@ -52,9 +52,9 @@ export interface VmDisksOptions {
 
 /** Makes disks larger that a VM which runs has open. */
 export interface DiskResizer {
-  /** Whether it has the disk of this volume open. */
-  hasOpen(volumeName: string): boolean;
-  resize(volumeName: string, bytes: number, signal: AbortSignal): Promise<void>;
+  /** Whether it has the disk with this path open. */
+  hasOpen(path: string): boolean;
+  resize(path: string, bytes: number, signal: AbortSignal): Promise<void>;
 }
 
 /** Makes the disks that VMs ask for by their size, and removes them when somebody says so. Never by itself: what is on one is the VM's. */
@@ -178,7 +178,7 @@ export class VmDisks {
     for (const [name, disk] of Object.entries(next.madeDisks)) {
       const made = madeDiskOf(before.madeDisks, name);
       if (made === undefined || made.bytes >= disk.bytes) continue;
-      if (running.hasOpen(name)) await running.resize(name, disk.bytes, signal);
+      if (running.hasOpen(disk.path)) await running.resize(disk.path, disk.bytes, signal);
       else {
         const key = await this.#options.keys.find(next, name, signal);
         await this.#options.files.resize({ ...disk, key }, signal);

@@ -13,6 +13,7 @@ import { wantsOf } from '../images/image-wants.ts';
 import type { OperationProgress, OperationRecord } from '../operations/operation.ts';
 import type { OperationWork, StepResult } from '../operations/operation-work.ts';
 import { assertThere, type GivenSecrets, givenSecret } from './given-secrets.ts';
+import { CHANGING_LIVE } from './live-waits.ts';
 import type { VmDisks } from './vm-disks.ts';
 import type { VmInventory } from './vm-inventory.ts';
 import { changedDefinition, newDefinition, wantedVm } from './wanted-definition.ts';
@@ -40,6 +41,8 @@ export class VmImages {
     return {
       ...work,
       step: async (operation, signal, waitedMs) => {
+        // What only waits for its guest has its images; the VM may have gone meanwhile.
+        if (operation.step === CHANGING_LIVE) return await work.step(operation, signal, waitedMs);
         const coming = await this.#await(operation, signal);
         if (coming !== undefined) return coming;
         const copying = await this.#awaitCopies(operation, signal);
@@ -49,6 +52,7 @@ export class VmImages {
       ended: (id) => {
         manager.drop(id);
         copies.drop(id);
+        work.ended?.(id);
       },
     };
   }

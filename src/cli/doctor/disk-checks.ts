@@ -50,7 +50,7 @@ export async function checkKeptDisks(
     half.length > 0 && `What is left of disks half-made: ${describe(half, diskFolder, nowMs)}`,
   ];
   const again =
-    'name one as source.file.path of a volume, or make a VM with its uid and volumes of the same names again, to use it; rm removes it with what is on it, for good';
+    'name one that is not encrypted as source.file.path of a volume, or make a VM with its uid and volumes of the same names again (with the same keys), to use it; rm removes it with what is on it, for good';
   const fixes = [
     kept.length > 0 && `They are somebody's data: ${again}`,
     half.length > 0 && 'Half-made ones the agent removes when it starts; or rm',

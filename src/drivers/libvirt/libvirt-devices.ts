@@ -1,6 +1,7 @@
 import { machineToStart } from '../../core/ejected-media.ts';
 import { AgentError } from '../../core/errors.ts';
 import {
+  changeKeyOf,
   findListItem,
   goneOf,
   presentDefinition,
@@ -32,6 +33,8 @@ import { planVolume } from './live/live-volumes.ts';
 const PLANNERS: readonly LivePlanner[] = [planVolume, planInterface, planCpus, planMemory];
 /** libvirt waits 5 s for a guest that is to give CPUs back. */
 const UNPLUG_TIMEOUT_MS = 20_000;
+/** It waits as long until a guest has let go of a device. */
+const SILENT_MS = 4_000;
 
 /** A VM that runs, and what its next start takes. */
 interface Run {
@@ -64,17 +67,14 @@ export class LibvirtDevices implements HypervisorDevices {
     if (before === undefined) return [];
     const problems = new Map<string, AgentError>();
     const changes = liveChangesOf(before);
-    for (const change of changes) {
-      try {
-        for (const call of planOf(change, before.pair)) {
-          if (call.operation === 'detachDevice') await this.#noteAsked(uid, before, change, signal);
-          await this.#perform(uid, call, signal);
-        }
-      } catch (error) {
-        if (!(error instanceof AgentError) || !isOfChange(error)) throw error;
-        problems.set(change.field, error);
-      }
-    }
+    // What goes makes room for what comes, under its name on its bus.
+    const [going, others] = [true, false].map((goes) =>
+      changes.filter(({ after }) => (after === undefined) === goes),
+    ) as [FieldDifference[], FieldDifference[]];
+    await this.#make(uid, before, inTurn(going, before), problems, signal);
+    const between = going.length === 0 ? before : await this.#read(uid, signal);
+    if (between === undefined) return [];
+    await this.#make(uid, between, others, problems, signal);
     const after = await this.#read(uid, signal);
     if (after === undefined) return [];
     const lacks = new Map<string, GuestLack | undefined>();
@@ -83,16 +83,41 @@ export class LibvirtDevices implements HypervisorDevices {
       const lack = isMade
         ? await this.#whatIsOffline(uid, change, after, signal)
         : whatGuestLacks(change, after.pair);
-      if (!isMade || lack !== undefined) lacks.set(change.field, lack);
+      if (!isMade || lack !== undefined) lacks.set(changeKeyOf(change), lack);
     }
-    const isDone = ({ field }: FieldDifference) => !lacks.has(field);
+    const isDone = (change: FieldDifference) => !lacks.has(changeKeyOf(change));
     await this.#note(uid, after, changes.filter(isDone), signal);
-    return changes.map(({ field }) => {
-      const problem = problems.get(field);
-      if (!lacks.has(field)) return { field, state: 'done' };
-      if (problem !== undefined) return { field, state: 'failed', problem };
-      return { field, state: 'asked', ...lacks.get(field) };
+    return changes.map((change) => {
+      const { field } = change;
+      const key = changeKeyOf(change);
+      const problem = problems.get(key);
+      if (!lacks.has(key)) return { field, key, state: 'done' };
+      if (problem !== undefined) return { field, key, state: 'failed', problem };
+      return { field, key, state: 'asked', ...lacks.get(key) };
     });
+  }
+
+  async #make(
+    uid: string,
+    run: Run,
+    changes: readonly FieldDifference[],
+    problems: Map<string, AgentError>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (const change of changes) {
+      const beganMs = performance.now();
+      try {
+        for (const call of planOf(change, run.pair)) {
+          if (call.operation === 'detachDevice') await this.#noteAsked(uid, run, change, signal);
+          await this.#perform(uid, call, signal);
+        }
+      } catch (error) {
+        if (!(error instanceof AgentError) || !isOfChange(error)) throw error;
+        problems.set(changeKeyOf(change), error);
+      }
+      // A guest that does not answer is asked one thing at a time: whoever asks keeps others from the VM meanwhile.
+      if (change.after === undefined && performance.now() - beganMs > SILENT_MS) return;
+    }
   }
 
   /** What a guest does not use that was given more; undefined where it uses all, or nobody can say. */
@@ -113,24 +138,19 @@ export class LibvirtDevices implements HypervisorDevices {
     }
   }
 
-  async resizeDisk(
-    uid: string,
-    volumeName: string,
-    bytes: number,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async resizeDisk(uid: string, path: string, bytes: number, signal: AbortSignal): Promise<void> {
     const { live } = await this.#calls.call('readXml', uid, [uid], 'read', signal);
     const document = DomainDocument.parse(live);
-    const disk = document.volumes.find(({ isOurs, name }) => isOurs && name === volumeName);
+    const disk = document.volumes.find((volume) => volume.path === path);
     if (!document.isLive || disk === undefined) {
       throw new AgentError(
         'VM_NOT_RUNNING',
-        `Cannot change the size of ${volumeName} of ${this.#calls.nameOf(uid)}: it has no such disk now`,
+        `Cannot change the size of ${path} of ${this.#calls.nameOf(uid)}: it does not have that disk now`,
         { metadata: { vmId: uid } },
       );
     }
     const values = [uid, disk.target, BigInt(bytes)] as const;
-    const verb = `change the size of ${volumeName} of`;
+    const verb = `change the size of ${path} of`;
     await this.#calls.call('resizeDisk', uid, [...values], verb, signal);
   }
 
@@ -165,6 +185,8 @@ export class LibvirtDevices implements HypervisorDevices {
         const verb = 'change how much memory is given to';
         return calls.call('setBalloon', uid, [uid, ...call.values], verb, signal);
       }
+      case 'wait':
+        return;
       default:
         return calls.call('updateDevice', uid, [uid, ...call.values], 'change a device of', signal);
     }
@@ -217,6 +239,12 @@ export class LibvirtDevices implements HypervisorDevices {
     };
     await this.#calls.call('setMetadata', uid, [uid, values], 'change what is kept with', signal);
   }
+}
+
+/** Those first of which the guest was not asked yet: one that it keeps is in no other's way. */
+function inTurn(changes: readonly FieldDifference[], { live }: Run): readonly FieldDifference[] {
+  const wasAsked = (change: FieldDifference) => live.letGo.includes(changeKeyOf(change));
+  return [...changes].sort((a, b) => Number(wasAsked(a)) - Number(wasAsked(b)));
 }
 
 function liveChangesOf({ live, running, wanted }: Run): readonly FieldDifference[] {

@@ -39,7 +39,7 @@ export function addVmAttachDiskCommand(parent: Command, io: CliIo): void {
     .argument('<volume>', 'name that the volume is to have', volumeArgument)
     .option('--size <size>', 'size of a disk that is made, such as 20Gi', sizeArgument)
     .option('--image <address>', 'what it is made from, such as https://images.example/data.qcow2')
-    .option('--digest <digest>', 'of the image, sha256:… or sha512:…')
+    .option('--digest <digest>', 'of the image, sha256:…')
     .option('--file <path>', 'a file of the node; needs --format', nodePathArgument)
     .option('--block <path>', 'a block device of the node', nodePathArgument)
     .addOption(new Option('--format <format>', 'format of the content').choices(['raw', 'qcow2']))

@@ -68,7 +68,9 @@ function resized(
 ): SpecChange {
   const { resources, image, volumes = [] } = machine;
   const isOfResources = (volume: string) =>
-    volume === ROOT && (resources.disk !== undefined || image !== undefined);
+    volume === ROOT &&
+    !volumes.some(({ name, size }) => name === ROOT && size !== undefined) &&
+    (resources.disk !== undefined || image !== undefined);
   for (const volume of disk.keys()) {
     const has = volumes.some((one) => one.name === volume && isMade(one));
     if (!has && !isOfResources(volume)) throw noSuchDisk(volume, machine, vm);

@@ -8,13 +8,15 @@ import type { OperationArguments } from '../operations.ts';
 /** Calls that change a domain while it runs. */
 type LiveCallName = 'attachDevice' | 'detachDevice' | 'updateDevice' | 'setVcpus' | 'setBalloon';
 
-/** One of them, without the uid. */
-export type LiveCall = {
-  [Name in LiveCallName]: {
-    readonly operation: Name;
-    readonly values: OperationArguments<Name> extends [string, ...infer Rest] ? Rest : never;
-  };
-}[LiveCallName];
+/** One of them, without the uid; or something else has to be done first, which is under way. */
+export type LiveCall =
+  | { readonly operation: 'wait' }
+  | {
+      [Name in LiveCallName]: {
+        readonly operation: Name;
+        readonly values: OperationArguments<Name> extends [string, ...infer Rest] ? Rest : never;
+      };
+    }[LiveCallName];
 
 /** A domain and the text that its elements are in. */
 export interface LiveXml {

@@ -1,6 +1,6 @@
 import { findListItem } from '../../../core/live-spec.ts';
 import { scsiControllerNode } from '../domain-xml/parts/volume-nodes.ts';
-import { findDrive } from '../domain-xml/parts/volumes-part.ts';
+import { diskElements, findDrive } from '../domain-xml/parts/volumes-part.ts';
 import { renderXml } from '../domain-xml/xml-node.ts';
 import type { XmlElement } from '../domain-xml/xml-parser.ts';
 import { attributeOf, childrenOf, findElement } from '../domain-xml/xml-query.ts';
@@ -18,8 +18,16 @@ export const planVolume: LivePlanner = (change, { live, next, wanted }) => {
       ? []
       : [detachOf(live, present)];
   }
-  return disk === undefined ? [] : [...missingController(live, disk), attachOf(next, disk)];
+  if (disk === undefined) return [];
+  // By a disk that its guest has not let go of yet.
+  if (isTaken(live, disk)) return [{ operation: 'wait' }];
+  return [...missingController(live, disk), attachOf(next, disk)];
 };
+
+function isTaken(live: LiveXml, disk: XmlElement): boolean {
+  const targetOf = (one: XmlElement) => attributeOf(findElement(one, 'target'), 'dev');
+  return diskElements(live.root).some((one) => targetOf(one) === targetOf(disk));
+}
 
 function placeOf(disk: XmlElement): string {
   const source = findElement(disk, 'source');

@@ -123,7 +123,7 @@ test('an encrypted full clone is refused as qcow2, and of an image that takes lo
   await make(requestWith());
   const list = node.imageStore.list.bind(node.imageStore);
   node.imageStore.list = async (signal) =>
-    (await list(signal)).map((image) => ({ ...image, diskBytes: 5 * GIB }));
+    (await list(signal)).map((image) => ({ ...image, virtualBytes: 5 * GIB }));
   const raw = requestWith({}, { name: 'raw', volumes: [{ ...encrypted, format: 'raw' }] });
   await assert.rejects(node.create(raw, { dryRun: true }), {
     reason: 'NOT_SUPPORTED',

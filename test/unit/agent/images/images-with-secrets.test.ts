@@ -117,7 +117,8 @@ test('a secret that a manifest names in no image is refused, and one of a volume
     node.vms.apply(request(), { ...options, secrets: { other: GIVEN } }, never),
     {
       reason: 'INVALID_REQUEST',
-      message: /name it in cloudInit\.passwordSecret, in auth of an image, or in encryption of a volume/,
+      message:
+        /name it in cloudInit\.passwordSecret, in auth of an image, or in encryption of a volume/,
     },
   );
   const image = { source: SOURCE, auth: 'registry' };

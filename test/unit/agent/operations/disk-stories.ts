@@ -72,7 +72,7 @@ export const DISK_STORIES: readonly Story[] = [
       await untilLive(nodes, ['data']);
       const { definition } = (await source.find(vm.uid)) ?? {};
       assert.equal(definition?.madeDisks['data']?.bytes, 2 * 2 ** 30);
-      assert.equal(source.hypervisor.devices.sizes.get(`${vm.uid}/data`), 2 * 2 ** 30);
+      assert.equal(source.hypervisor.devices.sizes.get(fileOf(vm, 'data')), 2 * 2 ** 30);
     },
     steps: 8,
   },

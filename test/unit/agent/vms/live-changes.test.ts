@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { hasEnded, type Operation } from '../../../../src/agent/operations/operation.ts';
+import { VmImages } from '../../../../src/agent/vms/vm-images.ts';
 import { AgentError } from '../../../../src/core/errors.ts';
 import type { Volume } from '../../../../src/core/resources/volume.ts';
 import { until } from '../../../fixtures/until.ts';
@@ -102,6 +103,40 @@ test('what cannot be plugged in fails the operation with the reason, and the nex
   await node.vms.destroy((await get()).definition, never);
   const started = await node.vms.start((await get()).definition, never);
   assert.deepEqual([started.pendingChanges, started.volumes[0]?.name], [[], 'data']);
+});
+
+test('what has failed before is no word on what is asked for now', async () => {
+  const { node, apply, ended, get } = await withVm();
+  await using _ = node;
+  const problem = new AgentError('HYPERVISOR_REFUSED', 'There is no free slot');
+  node.hypervisor.deviceProblem = problem;
+  await ended(await apply([DATA]));
+  node.hypervisor.deviceProblem = undefined;
+  const other = { ...DATA, name: 'other', source: { file: { path: '/images/other.img' } } };
+  node.images.add('/images/other.img', { format: 'raw' });
+  assert.equal((await ended(await apply([other]))).result, 'CHANGED');
+  assert.deepEqual(
+    (await get()).volumes.map(({ name }) => name),
+    ['other'],
+  );
+});
+
+test('an operation that waits is forgotten once it has ended', async () => {
+  const ended: string[] = [];
+  const images = new VmImages({
+    manager: { want: () => never as never, drop: () => {} },
+    disks: { listCopies: () => never as never },
+    copies: { want: () => never as never, drop: () => {} },
+    inventory: { findByName: () => undefined },
+  });
+  const work = images.before({
+    firstStep: 'changing',
+    admit: () => never as never,
+    step: () => never as never,
+    ended: (id) => void ended.push(id),
+  });
+  work.ended?.('one');
+  assert.deepEqual(ended, ['one']);
 });
 
 test('a VM that is paused is waited for no longer than it takes to say so', async () => {

@@ -73,7 +73,7 @@ test('disks that no VM has are named, with what they take, their age, whose they
   );
   assert.match(
     fix,
-    /somebody's data: name one as source\.file\.path .* with its uid .*; rm removes/,
+    /somebody's data: name one that is not encrypted as source\.file\.path .* with its uid .*; rm removes/,
   );
 });
 

@@ -49,11 +49,13 @@ const has =
       );
 
 const planned = (of: LivePair) =>
-  (planMemory(MEMORY, of) ?? []).map(({ operation, values }) =>
-    operation === 'updateDevice'
+  (planMemory(MEMORY, of) ?? []).map((call) => {
+    if (call.operation === 'wait') return 'wait';
+    const { operation, values } = call;
+    return operation === 'updateDevice'
       ? `request ${/<requested[^>]*>(\d+)/.exec(values[0])?.[1]}`
-      : `${operation} ${values.join(' ')}`,
-  );
+      : `${operation} ${values.join(' ')}`;
+  });
 
 const sizes = (started: Partial<Machine>, options = tcgOptions) =>
   readLiveSizes(pair({ cpu: '2', memory: '512Mi' }, started, undefined, options).live.root);
