@@ -51,9 +51,13 @@ export const RARE_SUITES: readonly Suite[] = [
 export const NAMED_SUITES: readonly Suite[] = [
   {
     name: 'vms',
-    about: 'what VMs can have and be asked, beyond the main job, on real nodes',
+    about:
+      'what VMs can have and be asked, beyond the main job, on real nodes; what serves images, and keys',
     limitMinutes: 18,
-    parts: [{ folders: ['vms'], concurrency: 1, fileLimitMinutes: 8 }],
+    parts: [
+      { folders: ['storage'], concurrency: 2, fileLimitMinutes: 5 },
+      { folders: ['vms'], concurrency: 1, fileLimitMinutes: 8 },
+    ],
   },
   {
     name: 'faults',

@@ -36,8 +36,8 @@ test('the VM of full.yaml: firmware, TPM, disks, cloud-init, a network and hooks
     await shows(/Addresses: +10\.\S+ on eth0, by agent/, signal);
     const page = await ok('vm describe full', signal);
     assert.match(page, /Firmware: +UEFI, TPM 2\.0\n/);
-    assert.match(page, /root +disk +vda +virtio +qcow2 +2Gi +yes +\/.*-root\.qcow2\n/);
-    assert.match(page, /data +disk +vdb +virtio +raw +64Mi +yes +\/.*-data\.raw\n/);
+    assert.match(page, /root +disk +vda +virtio +qcow2 +2Gi +\S+ +yes +\/.*-root\.qcow2\n/);
+    assert.match(page, /data +disk +vdb +virtio +raw +64Mi +\S+ +yes +\/.*-data\.raw\n/);
     assert.match(page, /GuestAgentConnected +True/);
     assert.match(page, /LiveMigratable +True/);
     // Its kernel has looked for partitions, of which the next figures tell.

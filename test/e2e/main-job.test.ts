@@ -89,7 +89,14 @@ async function consolesOf(node: LabNode): Promise<readonly string[]> {
 }
 
 /** What waits for the next start, wherever the VM is then. */
-const WAITING = [{ field: 'spec.template.spec.resources.memory', live: '256Mi', wanted: '320Mi' }];
+const WAITING = [
+  {
+    field: 'spec.template.spec.resources.memory',
+    live: '256Mi',
+    wanted: '320Mi',
+    waitsFor: 'restart',
+  },
+];
 
 async function wantMoreMemory(nodes: TwoNodes, name: string, signal: AbortSignal): Promise<void> {
   const { stdout } = await nodes.novactl(['--node', 'a', 'vm', 'get', name, '-o', 'yaml'], signal);

@@ -118,9 +118,11 @@ test('manifests are applied on a bare node through novactl', async (context) => 
 /** What the VM has now and what it will have are told apart, for people and for programs. */
 async function expectWaiting(bare: BareNode, signal: AbortSignal): Promise<void> {
   const { status } = await bare.get('web', signal);
-  assert.deepEqual(status.pendingChanges, [{ field: MEMORY, live: '64Mi', wanted: '96Mi' }]);
+  assert.deepEqual(status.pendingChanges, [
+    { field: MEMORY, live: '64Mi', wanted: '96Mi', waitsFor: 'restart' },
+  ]);
   const shown = await bare.succeed(['vm', 'get', 'web'], signal);
-  assert.match(shown, /\nspec\.template\.spec\.resources\.memory +64Mi +96Mi\n/);
+  assert.match(shown, /\nspec\.template\.spec\.resources\.memory +64Mi +96Mi +the next start\n/);
 }
 
 function pendingOf({ status }: VmDocument): readonly string[] {

@@ -46,8 +46,8 @@ test('disks that the agent makes, from the first apply to the last word on them'
       await ok('vm apply -f -', signal, wanted);
       assert.equal((await made()).length, 2);
       const { stdout } = await ok('vm describe web', signal);
-      assert.match(stdout, /root +disk +vda +virtio +qcow2 +20Gi +yes +.*-root\.qcow2/);
-      assert.match(stdout, /data +disk +vdb +virtio +raw +64Mi +yes +.*-data\.raw/);
+      assert.match(stdout, /root +disk +vda +virtio +qcow2 +20Gi +\S+ +yes +.*-root\.qcow2/);
+      assert.match(stdout, /data +disk +vdb +virtio +raw +64Mi +\S+ +yes +.*-data\.raw/);
       assert.match((await ok('vm apply -f -', signal, wanted)).stdout, /unchanged/);
     },
   );

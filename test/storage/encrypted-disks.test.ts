@@ -3,11 +3,11 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { describe, test } from 'node:test';
-import type { DiskImage } from '../../../src/core/made-disks.ts';
-import type { NewDisk } from '../../../src/drivers/disk-files.ts';
-import { LocalDiskFiles } from '../../../src/drivers/images/local-disk-files.ts';
-import { makeQuickQemuImg, runWithKey } from '../../fixtures/quick-keys.ts';
-import { Folder, inspectorFor, type Query, queryOf } from './image-folder.ts';
+import type { DiskImage } from '../../src/core/made-disks.ts';
+import type { NewDisk } from '../../src/drivers/disk-files.ts';
+import { LocalDiskFiles } from '../../src/drivers/images/local-disk-files.ts';
+import { makeQuickQemuImg, runWithKey } from '../fixtures/quick-keys.ts';
+import { Folder, inspectorFor, type Query, queryOf } from '../integration/images/image-folder.ts';
 
 const never = new AbortController().signal;
 const KEY = 'open-sesame-6f1d';

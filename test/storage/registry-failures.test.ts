@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
-import type { ImageCredentials } from '../../../src/drivers/image-fetcher.ts';
-import { type Answer, MisbehavingServer } from '../../fixtures/images/misbehaving-server.ts';
+import type { ImageCredentials } from '../../src/drivers/image-fetcher.ts';
+import { type Answer, MisbehavingServer } from '../fixtures/images/misbehaving-server.ts';
 import {
   containerDisk,
   DISK_TYPE,
@@ -11,9 +11,9 @@ import {
   indexOf,
   manifestOf,
   TAR_TYPE,
-} from '../../fixtures/images/oci-content.ts';
-import { FetchFolder } from './fetch-fixture.ts';
-import { RegistryScene } from './registry-scene.ts';
+} from '../fixtures/images/oci-content.ts';
+import { FetchFolder } from '../integration/images/fetch-fixture.ts';
+import { RegistryScene } from '../integration/images/registry-scene.ts';
 
 const DISK = randomBytes(300_000);
 const OTHER = randomBytes(300_000);

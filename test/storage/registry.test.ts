@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { CurlFetcher } from '../../../src/drivers/fetch/curl-fetcher.ts';
-import type { ImageCredentials } from '../../../src/drivers/image-fetcher.ts';
-import { DockerRegistry, PULLER } from '../../fixtures/images/docker-registry.ts';
+import { CurlFetcher } from '../../src/drivers/fetch/curl-fetcher.ts';
+import type { ImageCredentials } from '../../src/drivers/image-fetcher.ts';
+import { DockerRegistry, PULLER } from '../fixtures/images/docker-registry.ts';
 import {
   CONFIG,
   containerDisk,
@@ -19,8 +19,8 @@ import {
   MANIFEST_TYPE,
   manifestOf,
   TAR_TYPE,
-} from '../../fixtures/images/oci-content.ts';
-import { FetchFolder, QUICK } from './fetch-fixture.ts';
+} from '../fixtures/images/oci-content.ts';
+import { FetchFolder, QUICK } from '../integration/images/fetch-fixture.ts';
 
 const never = new AbortController().signal;
 /** Its second half is empty, and more than is looked at. */

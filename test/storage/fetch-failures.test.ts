@@ -4,11 +4,11 @@ import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import type { AgentError } from '../../../src/core/errors.ts';
-import { CurlFetcher } from '../../../src/drivers/fetch/curl-fetcher.ts';
-import { MisbehavingServer, wellBehaved } from '../../fixtures/images/misbehaving-server.ts';
-import { until } from '../../fixtures/until.ts';
-import { FetchFolder, imageOf, QUICK, V1, V2 } from './fetch-fixture.ts';
+import type { AgentError } from '../../src/core/errors.ts';
+import { CurlFetcher } from '../../src/drivers/fetch/curl-fetcher.ts';
+import { MisbehavingServer, wellBehaved } from '../fixtures/images/misbehaving-server.ts';
+import { until } from '../fixtures/until.ts';
+import { FetchFolder, imageOf, QUICK, V1, V2 } from '../integration/images/fetch-fixture.ts';
 
 const never = new AbortController().signal;
 const isRoot = process.getuid?.() === 0;

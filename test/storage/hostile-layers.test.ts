@@ -12,9 +12,9 @@ import {
   GZIP_TYPE,
   TAR_TYPE,
   tarOf,
-} from '../../fixtures/images/oci-content.ts';
-import { until } from '../../fixtures/until.ts';
-import { RegistryScene } from './registry-scene.ts';
+} from '../fixtures/images/oci-content.ts';
+import { until } from '../fixtures/until.ts';
+import { RegistryScene } from '../integration/images/registry-scene.ts';
 
 const DISK = randomBytes(300_000);
 const OTHER = randomBytes(300_000);
