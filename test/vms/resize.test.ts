@@ -69,7 +69,7 @@ test('CPUs and memory of a VM that runs', async (context) => {
       await vm.ok([...resize, '--dry-run']),
       /cpu: 1 -> 2 \(while it runs\)\n.*memory: 256Mi -> 384Mi \(while it runs\)/,
     );
-    const late = await vm.ctl([...resize, '--timeout', '2s']);
+    const late = await vm.ctl([...resize, '--timeout', '15s']);
     assert.notEqual(late.code, EXIT_CODES.ok, late.stdout);
     assert.match(late.stderr, /2 CPUs, 1 online/);
     assert.match(late.stderr, /384Mi, of which 128Mi is offline/);

@@ -23,7 +23,9 @@ export interface LiveChangeControllerOptions {
 
 /** Whoever has the VM now is soon done with it. */
 const BUSY_MS = 100;
-/** A guest that was in its firmware, or stood still, has not heard: QEMU takes the next question after five seconds. */
+/** A guest takes memory within a second, and many take long: soon at first, then ever more seldom. */
+const LOOK_AGAIN_MS = 250;
+/** One that was in its firmware, or stood still, has not heard: QEMU takes the next question after five seconds. */
 const ASK_AGAIN_MS = 10_000;
 
 /**
@@ -72,7 +74,8 @@ export class LiveChangeController implements Controller {
     // The hypervisor may have forgotten those of disks that are yet to come.
     await diskKeys.ensure(found.definition, signal);
     const changes = await devices.changeLive(vmUid, signal);
-    liveAttempts.note(found.definition, changes, (this.#options.now ?? Date.now)());
+    const nowMs = (this.#options.now ?? Date.now)();
+    liveAttempts.note(found.definition, changes, nowMs);
     for (const { field, state } of changes) {
       if (state === 'done') log.info({ vmId: vmUid, field }, 'VM changed while it runs');
     }
@@ -80,8 +83,13 @@ export class LiveChangeController implements Controller {
     const open = changes.filter(({ state }) => state !== 'done');
     if (open.length === 0) return undefined;
     const failed = open.find(({ problem }) => problem !== undefined);
+    const { definition } = found;
+    const waited = open.map(
+      ({ key }) => nowMs - (liveAttempts.find(definition, key)?.sinceMs ?? nowMs),
+    );
+    const soonMs = Math.max(LOOK_AGAIN_MS, Math.min(...waited) / 2);
     return {
-      afterMs: ASK_AGAIN_MS,
+      afterMs: failed === undefined ? Math.min(soonMs, ASK_AGAIN_MS) : ASK_AGAIN_MS,
       ...(failed?.problem !== undefined && { failure: failed.problem }),
     };
   }

@@ -1,5 +1,5 @@
 import { machineToStart } from '../../core/ejected-media.ts';
-import { AgentError } from '../../core/errors.ts';
+import { AgentError, hasReason } from '../../core/errors.ts';
 import {
   changeKeyOf,
   findListItem,
@@ -132,6 +132,10 @@ export class LibvirtDevices implements HypervisorDevices {
     try {
       return whatIsOffline(await this.#guestAgent.readOnline(uid, question, signal), pair);
     } catch (error) {
+      // One that is busy may say more when it is asked again.
+      if (hasReason(error, 'GUEST_AGENT_TIMEOUT')) {
+        return { lack: 'its guest agent has not said whether it uses that' };
+      }
       // A guest agent that is of no use keeps nothing from being done.
       if (error instanceof AgentError && error.reason.startsWith('GUEST_')) return undefined;
       throw error;
