@@ -248,7 +248,7 @@ export class LibvirtDevices implements HypervisorDevices {
 /** Those first of which the guest was not asked yet: one that it keeps is in no other's way. */
 function inTurn(changes: readonly FieldDifference[], { live }: Run): readonly FieldDifference[] {
   const wasAsked = (change: FieldDifference) => live.letGo.includes(changeKeyOf(change));
-  return [...changes].sort((a, b) => Number(wasAsked(a)) - Number(wasAsked(b)));
+  return changes.toSorted((a, b) => Number(wasAsked(a)) - Number(wasAsked(b)));
 }
 
 function liveChangesOf({ live, running, wanted }: Run): readonly FieldDifference[] {

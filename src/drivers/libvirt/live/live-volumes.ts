@@ -25,8 +25,11 @@ export const planVolume: LivePlanner = (change, { live, next, wanted }) => {
 };
 
 function isTaken(live: LiveXml, disk: XmlElement): boolean {
-  const targetOf = (one: XmlElement) => attributeOf(findElement(one, 'target'), 'dev');
   return diskElements(live.root).some((one) => targetOf(one) === targetOf(disk));
+}
+
+function targetOf(disk: XmlElement): string | undefined {
+  return attributeOf(findElement(disk, 'target'), 'dev');
 }
 
 function placeOf(disk: XmlElement): string {
