@@ -50,6 +50,12 @@ export const RARE_SUITES: readonly Suite[] = [
 /** What `./dev test all` runs beyond the fast suite: whatever takes long. */
 export const NAMED_SUITES: readonly Suite[] = [
   {
+    name: 'drivers',
+    about: 'what the drivers do to a real libvirt, its QEMU, and images of all kinds',
+    limitMinutes: 10,
+    parts: [{ folders: ['drivers'], concurrency: 2, fileLimitMinutes: 5 }],
+  },
+  {
     name: 'vms',
     about:
       'what VMs can have and be asked, beyond the main job, on real nodes; what serves images, and keys',

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { hasReason } from '../../src/core/errors.ts';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
+import { openHypervisor } from '../drivers/libvirt/libvirt-pair.ts';
+import { PrivateLibvirt, skipReason, waitFor } from '../drivers/libvirt/private-libvirt.ts';
 import { freeze } from '../fixtures/process-signals.ts';
 import { tinyVm } from '../fixtures/tiny-vm.ts';
-import { openHypervisor } from '../integration/libvirt/libvirt-pair.ts';
-import { PrivateLibvirt, skipReason, waitFor } from '../integration/libvirt/private-libvirt.ts';
 
 const never = new AbortController().signal;
 /** As many as resyncs and people ask for in an hour, faster. */

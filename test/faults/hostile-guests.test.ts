@@ -4,10 +4,10 @@ import type { AgentMode } from '../../lab/guest/agent-guest.ts';
 import { hasReason, type Reason } from '../../src/core/errors.ts';
 import type { GuestFactGroup } from '../../src/drivers/hypervisor-guest-agent.ts';
 import type { LibvirtHypervisor } from '../../src/drivers/libvirt/libvirt-hypervisor.ts';
+import { agentKernel, bootGuest } from '../drivers/libvirt/agent-vm.ts';
+import { openHypervisor } from '../drivers/libvirt/libvirt-pair.ts';
+import { PrivateLibvirt, skipReason, waitFor } from '../drivers/libvirt/private-libvirt.ts';
 import { tinyVm } from '../fixtures/tiny-vm.ts';
-import { agentKernel, bootGuest } from '../integration/libvirt/agent-vm.ts';
-import { openHypervisor } from '../integration/libvirt/libvirt-pair.ts';
-import { PrivateLibvirt, skipReason, waitFor } from '../integration/libvirt/private-libvirt.ts';
 
 /* What guests do to whoever asks them, when their agents hang, lie or flood. */
 

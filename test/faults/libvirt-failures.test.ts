@@ -4,10 +4,10 @@ import { readFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { AgentError, hasReason } from '../../src/core/errors.ts';
 import type { LibvirtHypervisor } from '../../src/drivers/libvirt/libvirt-hypervisor.ts';
+import { answers, openHypervisor, UNHURRIED } from '../drivers/libvirt/libvirt-pair.ts';
+import { PrivateLibvirt, skipReason, waitFor } from '../drivers/libvirt/private-libvirt.ts';
 import { freeze } from '../fixtures/process-signals.ts';
 import { tinyVm } from '../fixtures/tiny-vm.ts';
-import { answers, openHypervisor, UNHURRIED } from '../integration/libvirt/libvirt-pair.ts';
-import { PrivateLibvirt, skipReason, waitFor } from '../integration/libvirt/private-libvirt.ts';
 
 const never = new AbortController().signal;
 

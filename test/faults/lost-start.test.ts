@@ -6,9 +6,9 @@ import { after, before, describe, test } from 'node:test';
 import type { VmDefinition } from '../../src/core/vm-definition.ts';
 import { hypervisorNameOf } from '../../src/drivers/hypervisor-domains.ts';
 import type { LibvirtHypervisor } from '../../src/drivers/libvirt/libvirt-hypervisor.ts';
+import { answers, openHypervisor } from '../drivers/libvirt/libvirt-pair.ts';
+import { PrivateLibvirt, skipReason, waitFor } from '../drivers/libvirt/private-libvirt.ts';
 import { tinyVm } from '../fixtures/tiny-vm.ts';
-import { answers, openHypervisor } from '../integration/libvirt/libvirt-pair.ts';
-import { PrivateLibvirt, skipReason, waitFor } from '../integration/libvirt/private-libvirt.ts';
 
 const never = new AbortController().signal;
 

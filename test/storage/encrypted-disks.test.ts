@@ -6,8 +6,8 @@ import { describe, test } from 'node:test';
 import type { DiskImage } from '../../src/core/made-disks.ts';
 import type { NewDisk } from '../../src/drivers/disk-files.ts';
 import { LocalDiskFiles } from '../../src/drivers/images/local-disk-files.ts';
+import { Folder, inspectorFor, type Query, queryOf } from '../drivers/images/image-folder.ts';
 import { makeQuickQemuImg, runWithKey } from '../fixtures/quick-keys.ts';
-import { Folder, inspectorFor, type Query, queryOf } from '../integration/images/image-folder.ts';
 
 const never = new AbortController().signal;
 const KEY = 'open-sesame-6f1d';

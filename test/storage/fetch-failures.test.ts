@@ -6,9 +6,9 @@ import { describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import type { AgentError } from '../../src/core/errors.ts';
 import { CurlFetcher } from '../../src/drivers/fetch/curl-fetcher.ts';
+import { FetchFolder, imageOf, QUICK, V1, V2 } from '../drivers/images/fetch-fixture.ts';
 import { MisbehavingServer, wellBehaved } from '../fixtures/images/misbehaving-server.ts';
 import { until } from '../fixtures/until.ts';
-import { FetchFolder, imageOf, QUICK, V1, V2 } from '../integration/images/fetch-fixture.ts';
 
 const never = new AbortController().signal;
 const isRoot = process.getuid?.() === 0;

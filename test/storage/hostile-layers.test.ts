@@ -6,6 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { RegistryScene } from '../drivers/images/registry-scene.ts';
 import {
   containerDisk,
   digestOf,
@@ -14,7 +15,6 @@ import {
   tarOf,
 } from '../fixtures/images/oci-content.ts';
 import { until } from '../fixtures/until.ts';
-import { RegistryScene } from '../integration/images/registry-scene.ts';
 
 const DISK = randomBytes(300_000);
 const OTHER = randomBytes(300_000);

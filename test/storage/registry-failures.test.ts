@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
 import type { ImageCredentials } from '../../src/drivers/image-fetcher.ts';
+import { FetchFolder } from '../drivers/images/fetch-fixture.ts';
+import { RegistryScene } from '../drivers/images/registry-scene.ts';
 import { type Answer, MisbehavingServer } from '../fixtures/images/misbehaving-server.ts';
 import {
   containerDisk,
@@ -12,8 +14,6 @@ import {
   manifestOf,
   TAR_TYPE,
 } from '../fixtures/images/oci-content.ts';
-import { FetchFolder } from '../integration/images/fetch-fixture.ts';
-import { RegistryScene } from '../integration/images/registry-scene.ts';
 
 const DISK = randomBytes(300_000);
 const OTHER = randomBytes(300_000);

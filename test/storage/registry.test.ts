@@ -7,6 +7,7 @@ import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { CurlFetcher } from '../../src/drivers/fetch/curl-fetcher.ts';
 import type { ImageCredentials } from '../../src/drivers/image-fetcher.ts';
+import { FetchFolder, QUICK } from '../drivers/images/fetch-fixture.ts';
 import { DockerRegistry, PULLER } from '../fixtures/images/docker-registry.ts';
 import {
   CONFIG,
@@ -20,7 +21,6 @@ import {
   manifestOf,
   TAR_TYPE,
 } from '../fixtures/images/oci-content.ts';
-import { FetchFolder, QUICK } from '../integration/images/fetch-fixture.ts';
 
 const never = new AbortController().signal;
 /** Its second half is empty, and more than is looked at. */

@@ -3,10 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { CurlFetcher } from '../../src/drivers/fetch/curl-fetcher.ts';
 import type { ImageCredentials } from '../../src/drivers/image-fetcher.ts';
+import { FetchFolder, imageOf, QUICK, V1 } from '../drivers/images/fetch-fixture.ts';
 import { MisbehavingServer, wellBehaved } from '../fixtures/images/misbehaving-server.ts';
 import { digestOf } from '../fixtures/images/oci-content.ts';
 import { S3Server } from '../fixtures/images/s3-server.ts';
-import { FetchFolder, imageOf, QUICK, V1 } from '../integration/images/fetch-fixture.ts';
 
 const never = new AbortController().signal;
 const CONTENT = randomBytes(300_000);
