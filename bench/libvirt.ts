@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { tinyVm } from '../test/fixtures/tiny-vm.ts';
 import { openHypervisor } from '../test/drivers/libvirt/libvirt-pair.ts';
 import { PrivateLibvirt } from '../test/drivers/libvirt/private-libvirt.ts';
+import { tinyVm } from '../test/fixtures/tiny-vm.ts';
 
 /*
  * The driver beside virsh on the same libvirtd, 100 defined VMs of which some run. Figures are medians with their
