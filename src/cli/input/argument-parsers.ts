@@ -34,6 +34,7 @@ export function bytesArgument(text: string): bigint {
 
 /** The size as written. */
 export function sizeArgument(text: string): string {
+  if (parseBytes(text) === 0n) throw new InvalidArgumentError('It must be more than 0.');
   bytesArgument(text);
   return text;
 }

@@ -2,7 +2,6 @@ import { machineToStart } from '../../core/ejected-media.ts';
 import { AgentError, hasReason } from '../../core/errors.ts';
 import {
   changeKeyOf,
-  findListItem,
   goneOf,
   presentDefinition,
   runningDifferences,
@@ -199,13 +198,12 @@ export class LibvirtDevices implements HypervisorDevices {
   /** Before it is asked: should the device be wanted again by the time that it is gone, it is to come back. */
   async #noteAsked(
     uid: string,
-    { live, pair }: Run,
+    { live }: Run,
     change: FieldDifference,
     signal: AbortSignal,
   ): Promise<void> {
-    const item = findListItem(pair.wanted, change);
-    const name = item && `${item.list}/${item.name}`;
-    if (name === undefined || live.letGo.includes(name)) return;
+    const name = changeKeyOf(change);
+    if (live.letGo.includes(name)) return;
     const { live: now } = await this.#calls.call('readXml', uid, [uid], 'read', signal);
     const document = DomainDocument.parse(now);
     await this.#setLive(uid, document.withLetGo([...document.letGo, name]), signal);
@@ -220,11 +218,7 @@ export class LibvirtDevices implements HypervisorDevices {
   ): Promise<void> {
     const now = withLiveChanges(running, wanted, done);
     const noted = now === wanted ? live.withDefinitionOf(next) : live.withDefinition(now);
-    const plugged = done.flatMap((change) => {
-      const item =
-        change.after === undefined ? undefined : findListItem(wanted.spec.template.spec, change);
-      return item === undefined ? [] : [`${item.list}/${item.name}`];
-    });
+    const plugged = done.filter(({ after }) => after !== undefined).map(changeKeyOf);
     const gone = goneOf(live.letGo, live.present);
     const letGo = live.letGo.filter((name) => !gone.includes(name) && !plugged.includes(name));
     const whole = noted.withLetGo(letGo);
